@@ -1,0 +1,311 @@
+//! Reading and validating a module's bytes.
+
+use crate::convert::{const_expr, global_type, memory_type, ref_type, table_type, val_type};
+use crate::{
+    CustomSection, DataSegment, DecodeError, ElementItems, ElementSegment, Export, Import,
+    ItemIndex, ModuleInfo, Section, SegmentMode, features,
+};
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use wardian_types::{CoreFeatures, FuncType};
+use wasmparser::{
+    DataKind, ElementKind, FuncToValidate, FunctionBody, Parser, Payload, TypeRef, ValidPayload,
+    Validator, ValidatorResources,
+};
+
+type Body<'a> = (FuncToValidate<ValidatorResources>, FunctionBody<'a>);
+
+/// Reads `bytes`, validating everything; function bodies on up to `threads` threads.
+pub(crate) fn decode(
+    bytes: &[u8],
+    features: CoreFeatures,
+    threads: usize,
+) -> Result<ModuleInfo, DecodeError> {
+    check_header(bytes)?;
+    let mut validator = Validator::new_with_features(features::to_parser(features));
+    let mut info = ModuleInfo::default();
+    let mut bodies = Vec::new();
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload.map_err(DecodeError::parser)?;
+        if let ValidPayload::Func(func, body) =
+            validator.payload(&payload).map_err(DecodeError::parser)?
+        {
+            bodies.push((func, body));
+        }
+        read_payload(&mut info, payload)?;
+    }
+    validate_bodies(bodies, threads)?;
+    Ok(info)
+}
+
+/// Reads `bytes` that are known to be valid: declarations only, no validation of bodies.
+pub(crate) fn decode_trusted(bytes: &[u8]) -> Result<ModuleInfo, DecodeError> {
+    check_header(bytes)?;
+    let mut info = ModuleInfo::default();
+    for payload in Parser::new(0).parse_all(bytes) {
+        read_payload(&mut info, payload.map_err(DecodeError::parser)?)?;
+    }
+    Ok(info)
+}
+
+/// Whether `bytes` are valid under a set of the parser's features.
+pub(crate) fn is_valid(bytes: &[u8], features: wasmparser::WasmFeatures) -> bool {
+    Validator::new_with_features(features).validate_all(bytes).is_ok()
+}
+
+fn check_header(bytes: &[u8]) -> Result<(), DecodeError> {
+    let found = &bytes[..bytes.len().min(8)];
+    if found == b"\0asm\x01\0\0\0" {
+        return Ok(());
+    }
+    let error = |message: String, offset| Err(DecodeError::new(message, Some(offset)));
+    if !found.starts_with(b"\0asm") {
+        return error(
+            format!(
+                "not a WebAssembly module: expected it to begin with 00 61 73 6d, found{}",
+                hex(found)
+            ),
+            0,
+        );
+    }
+    match bytes.get(6..8) {
+        Some(&[1, 0]) => error(
+            "this is a WebAssembly component, which is not supported yet; only core modules are \
+             (`wasm-tools component unbundle` extracts them)"
+                .into(),
+            4,
+        ),
+        Some(_) => error(
+            format!("unknown WebAssembly version: expected 01 00 00 00, found{}", hex(&found[4..])),
+            4,
+        ),
+        None => error("unexpected end of file in the header: 8 bytes are needed".into(), 4),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    if bytes.is_empty() {
+        return " nothing".into();
+    }
+    bytes.iter().map(|b| format!(" {b:02x}")).collect()
+}
+
+/// Validates bodies in parallel. Of several errors the one that lies first in the module is told,
+/// so that the message does not depend on the threads.
+fn validate_bodies(bodies: Vec<Body<'_>>, threads: usize) -> Result<(), DecodeError> {
+    const CHUNK: usize = 64;
+    let total = bodies.len();
+    let chunks: Vec<Mutex<Vec<Body<'_>>>> = {
+        let mut bodies = bodies.into_iter();
+        (0..total.div_ceil(CHUNK))
+            .map(|_| Mutex::new(bodies.by_ref().take(CHUNK).collect()))
+            .collect()
+    };
+    let next = AtomicUsize::new(0);
+    let first: Mutex<Option<wasmparser::Error>> = Mutex::new(None);
+    let work = || {
+        let mut allocs = wasmparser::FuncValidatorAllocations::default();
+        while let Some(chunk) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let chunk = std::mem::take(&mut *chunk.lock().unwrap_or_else(|e| e.into_inner()));
+            for (func, body) in chunk {
+                let mut validator = func.into_validator(std::mem::take(&mut allocs));
+                if let Err(error) = validator.validate(&body) {
+                    let mut first = first.lock().unwrap_or_else(|e| e.into_inner());
+                    if first.as_ref().is_none_or(|f| error.offset() < f.offset()) {
+                        *first = Some(error);
+                    }
+                    return;
+                }
+                allocs = validator.into_allocations();
+            }
+        }
+    };
+    let threads = threads.clamp(1, chunks.len().max(1));
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    match first.into_inner().unwrap_or_else(|e| e.into_inner()) {
+        Some(error) => Err(DecodeError::parser(error)),
+        None => Ok(()),
+    }
+}
+
+/// A range of the parser as one of the module's bytes.
+pub(crate) fn range(range: Range<u64>) -> Range<usize> {
+    // The bytes are in memory, so their offsets fit `usize`.
+    range.start as usize..range.end as usize
+}
+
+fn read_payload(info: &mut ModuleInfo, payload: Payload<'_>) -> Result<(), DecodeError> {
+    if let Some((id, section)) = payload.as_section() {
+        info.sections.push(Section { id, range: range(section) });
+    }
+    match payload {
+        Payload::TypeSection(types) => {
+            for ty in types.into_iter_err_on_gc_types() {
+                let ty = ty.map_err(DecodeError::parser)?;
+                let list = |types: &[wasmparser::ValType]| {
+                    types.iter().map(|t| val_type(*t)).collect::<Result<Vec<_>, _>>()
+                };
+                info.types.push(FuncType::new(list(ty.params())?, list(ty.results())?));
+            }
+        }
+        Payload::ImportSection(imports) => {
+            for import in imports.into_imports() {
+                read_import(info, import.map_err(DecodeError::parser)?)?;
+            }
+        }
+        Payload::FunctionSection(functions) => {
+            for ty in functions {
+                info.functions.push(ty.map_err(DecodeError::parser)?);
+            }
+        }
+        Payload::TableSection(tables) => {
+            for table in tables {
+                info.tables.push(table_type(&table.map_err(DecodeError::parser)?.ty)?);
+            }
+        }
+        Payload::MemorySection(memories) => {
+            for memory in memories {
+                info.memories.push(memory_type(&memory.map_err(DecodeError::parser)?));
+            }
+        }
+        Payload::GlobalSection(globals) => {
+            for global in globals {
+                let global = global.map_err(DecodeError::parser)?;
+                info.globals.push(global_type(&global.ty)?);
+                info.global_inits.push(const_expr(&global.init_expr)?);
+            }
+        }
+        Payload::ExportSection(exports) => {
+            for export in exports {
+                let export = export.map_err(DecodeError::parser)?;
+                let item = export_item(export.kind, export.index)?;
+                info.exports.push(Export { name: export.name.to_owned(), item });
+            }
+        }
+        Payload::StartSection { func, .. } => info.start = Some(func),
+        Payload::ElementSection(elements) => {
+            for element in elements {
+                read_element(info, element.map_err(DecodeError::parser)?)?;
+            }
+        }
+        Payload::DataSection(data) => {
+            for segment in data {
+                read_data(info, segment.map_err(DecodeError::parser)?)?;
+            }
+        }
+        Payload::CodeSectionStart { unchecked_range: section, .. } => {
+            info.code_section = range(section).start;
+        }
+        Payload::CodeSectionEntry(body) => info.bodies.push(range(body.range())),
+        Payload::CustomSection(custom) => {
+            let data = custom.data().len();
+            let end = range(custom.range()).end;
+            info.customs
+                .push(CustomSection { name: custom.name().to_owned(), range: end - data..end });
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn read_import(info: &mut ModuleInfo, import: wasmparser::Import<'_>) -> Result<(), DecodeError> {
+    let item = match import.ty {
+        TypeRef::Func(ty) => {
+            info.functions.push(ty);
+            info.imported_functions += 1;
+            ItemIndex::Func(info.imported_functions - 1)
+        }
+        TypeRef::Table(ty) => {
+            info.tables.push(table_type(&ty)?);
+            info.imported_tables += 1;
+            ItemIndex::Table(info.imported_tables - 1)
+        }
+        TypeRef::Memory(ty) => {
+            info.memories.push(memory_type(&ty));
+            info.imported_memories += 1;
+            ItemIndex::Memory(info.imported_memories - 1)
+        }
+        TypeRef::Global(ty) => {
+            info.globals.push(global_type(&ty)?);
+            info.imported_globals += 1;
+            ItemIndex::Global(info.imported_globals - 1)
+        }
+        TypeRef::Tag(_) | TypeRef::FuncExact(_) => {
+            return Err(DecodeError::new(
+                format!(
+                    "import `{}` `{}` is of a kind that is not supported",
+                    import.module, import.name
+                ),
+                None,
+            ));
+        }
+    };
+    info.imports.push(Import {
+        module: import.module.to_owned(),
+        name: import.name.to_owned(),
+        item,
+    });
+    Ok(())
+}
+
+fn export_item(kind: wasmparser::ExternalKind, index: u32) -> Result<ItemIndex, DecodeError> {
+    use wasmparser::ExternalKind;
+    match kind {
+        ExternalKind::Func => Ok(ItemIndex::Func(index)),
+        ExternalKind::Table => Ok(ItemIndex::Table(index)),
+        ExternalKind::Memory => Ok(ItemIndex::Memory(index)),
+        ExternalKind::Global => Ok(ItemIndex::Global(index)),
+        ExternalKind::Tag | ExternalKind::FuncExact => {
+            Err(DecodeError::new("an export of a kind that is not supported", None))
+        }
+    }
+}
+
+fn read_element(
+    info: &mut ModuleInfo,
+    element: wasmparser::Element<'_>,
+) -> Result<(), DecodeError> {
+    let mode = match element.kind {
+        ElementKind::Active { table_index, offset_expr } => SegmentMode::Active {
+            index: table_index.unwrap_or(0),
+            offset: const_expr(&offset_expr)?,
+        },
+        ElementKind::Passive => SegmentMode::Passive,
+        ElementKind::Declared => SegmentMode::Declared,
+    };
+    let (ty, items) = match element.items {
+        wasmparser::ElementItems::Functions(functions) => {
+            let functions = functions.into_iter().collect::<Result<Vec<_>, _>>();
+            let functions = functions.map_err(DecodeError::parser)?;
+            (wardian_types::RefType::FUNC, ElementItems::Functions(functions))
+        }
+        wasmparser::ElementItems::Expressions(ty, expressions) => {
+            let expressions = expressions
+                .into_iter()
+                .map(|e| const_expr(&e.map_err(DecodeError::parser)?))
+                .collect::<Result<Vec<_>, _>>()?;
+            (ref_type(ty)?, ElementItems::Expressions(expressions))
+        }
+    };
+    info.elements.push(ElementSegment { element: ty, mode, items });
+    Ok(())
+}
+
+fn read_data(info: &mut ModuleInfo, data: wasmparser::Data<'_>) -> Result<(), DecodeError> {
+    let mode = match data.kind {
+        DataKind::Active { memory_index, offset_expr } => {
+            SegmentMode::Active { index: memory_index, offset: const_expr(&offset_expr)? }
+        }
+        DataKind::Passive => SegmentMode::Passive,
+    };
+    // The segment's range also covers its header; the contents are at its end.
+    let end = range(data.range).end;
+    info.data.push(DataSegment { mode, range: end - data.data.len()..end });
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! Why bytes are not a module that can be run.
+
+use std::fmt;
+use wardian_types::CoreFeatures;
+
+/// A module that is malformed, invalid, or uses a feature that is off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecodeError {
+    message: String,
+    offset: Option<u64>,
+    feature: Option<CoreFeatures>,
+}
+
+impl DecodeError {
+    pub(crate) fn new(message: impl Into<String>, offset: Option<u64>) -> DecodeError {
+        DecodeError { message: message.into(), offset, feature: None }
+    }
+
+    pub(crate) fn parser(error: wasmparser::Error) -> DecodeError {
+        let feature = error.missing_wasm_feature().and_then(crate::features::from_parser);
+        DecodeError { message: error.message().to_owned(), offset: Some(error.offset()), feature }
+    }
+
+    /// What was found and what was expected.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Offset in the module's bytes, where it is known.
+    pub fn offset(&self) -> Option<u64> {
+        self.offset
+    }
+
+    /// The feature that, switched on, would allow what was found.
+    pub fn feature(&self) -> Option<CoreFeatures> {
+        self.feature
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(offset) = self.offset {
+            write!(f, " (at byte {offset:#x})")?;
+        }
+        if let Some(feature) = self.feature {
+            write!(f, "; the feature `{feature}`, which is off, would allow it")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for DecodeError {}

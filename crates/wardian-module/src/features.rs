@@ -1,0 +1,44 @@
+//! Our feature names and the parser's.
+
+use wardian_types::CoreFeatures;
+use wasmparser::WasmFeatures;
+
+const PAIRS: [(CoreFeatures, WasmFeatures); 14] = [
+    (CoreFeatures::MUTABLE_GLOBAL, WasmFeatures::MUTABLE_GLOBAL),
+    (CoreFeatures::SIGN_EXTENSION_OPS, WasmFeatures::SIGN_EXTENSION),
+    (CoreFeatures::NON_TRAPPING_FLOAT_TO_INT, WasmFeatures::SATURATING_FLOAT_TO_INT),
+    (CoreFeatures::MULTI_VALUE, WasmFeatures::MULTI_VALUE),
+    (CoreFeatures::BULK_MEMORY, WasmFeatures::BULK_MEMORY),
+    (CoreFeatures::REFERENCE_TYPES, WasmFeatures::REFERENCE_TYPES),
+    (CoreFeatures::SIMD, WasmFeatures::SIMD),
+    (CoreFeatures::EXTENDED_CONST, WasmFeatures::EXTENDED_CONST),
+    (CoreFeatures::TAIL_CALL, WasmFeatures::TAIL_CALL),
+    (CoreFeatures::RELAXED_SIMD, WasmFeatures::RELAXED_SIMD),
+    (CoreFeatures::MULTI_MEMORY, WasmFeatures::MULTI_MEMORY),
+    (CoreFeatures::MEMORY64, WasmFeatures::MEMORY64),
+    (CoreFeatures::CUSTOM_PAGE_SIZES, WasmFeatures::CUSTOM_PAGE_SIZES),
+    (CoreFeatures::THREADS, WasmFeatures::THREADS),
+];
+
+/// What the parser must accept for these features.
+pub(crate) fn to_parser(features: CoreFeatures) -> WasmFeatures {
+    // `GC_TYPES` lets the parser build its type tables for references at all.
+    let base = WasmFeatures::FLOATS | WasmFeatures::GC_TYPES;
+    PAIRS
+        .iter()
+        .filter(|(ours, _)| features.contains(*ours))
+        .fold(base, |set, (_, theirs)| set | *theirs)
+}
+
+/// Our name for a feature that the parser missed, if it is one that Wardian has.
+pub(crate) fn from_parser(feature: WasmFeatures) -> Option<CoreFeatures> {
+    PAIRS.iter().find(|(_, theirs)| theirs.intersects(feature)).map(|(ours, _)| *ours)
+}
+
+/// The features that a module needs: those without which it is invalid.
+///
+/// `valid` tells whether the module is valid under a set of features.
+pub(crate) fn needed(valid: impl Fn(WasmFeatures) -> bool) -> CoreFeatures {
+    let all = CoreFeatures::all();
+    all.iter().filter(|one| !valid(to_parser(all - *one))).collect()
+}

@@ -1,0 +1,227 @@
+//! What a module declares: everything but the code of its functions.
+
+use std::ops::Range;
+use wardian_types::{ExternType, FuncType, GlobalType, MemoryType, RefType, TableType};
+
+/// The declarations of a module, in its index spaces (core specification, "Modules").
+///
+/// In each index space the imports come first.
+#[derive(Clone, Debug, Default)]
+pub struct ModuleInfo {
+    /// Function signatures.
+    pub types: Vec<FuncType>,
+    /// Imports in the order of the module.
+    pub imports: Vec<Import>,
+    /// For each function, imported ones first, the index of its signature in `types`.
+    pub functions: Vec<u32>,
+    /// Tables, imported ones first.
+    pub tables: Vec<TableType>,
+    /// Memories, imported ones first.
+    pub memories: Vec<MemoryType>,
+    /// Globals, imported ones first.
+    pub globals: Vec<GlobalType>,
+    /// Initial values of the globals that the module defines.
+    pub global_inits: Vec<ConstExpr>,
+    /// How many of `functions` are imported.
+    pub imported_functions: u32,
+    /// How many of `tables` are imported.
+    pub imported_tables: u32,
+    /// How many of `memories` are imported.
+    pub imported_memories: u32,
+    /// How many of `globals` are imported.
+    pub imported_globals: u32,
+    /// Exports in the order of the module.
+    pub exports: Vec<Export>,
+    /// The start function.
+    pub start: Option<u32>,
+    /// Element segments.
+    pub elements: Vec<ElementSegment>,
+    /// Data segments.
+    pub data: Vec<DataSegment>,
+    /// For each function that the module defines, where its body lies in the module's bytes.
+    pub bodies: Vec<Range<usize>>,
+    /// Where the contents of the code section begin: code offsets count from here.
+    pub code_section: usize,
+    /// Custom sections in the order of the module.
+    pub customs: Vec<CustomSection>,
+    /// Sections of the module, for those who look at its shape.
+    pub sections: Vec<Section>,
+}
+
+/// A section of a module as it lies in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// The section's number (core specification, "Sections"); 0 is a custom section.
+    pub id: u8,
+    /// Where its contents lie in the module's bytes.
+    pub range: Range<usize>,
+}
+
+/// A custom section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CustomSection {
+    /// Its name.
+    pub name: String,
+    /// Where its contents, after the name, lie in the module's bytes.
+    pub range: Range<usize>,
+}
+
+/// Something that a module needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// The module it is asked of.
+    pub module: String,
+    /// Its name there.
+    pub name: String,
+    /// Its kind, with its index in the index space of that kind.
+    pub item: ItemIndex,
+}
+
+/// Something that a module offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// Its name.
+    pub name: String,
+    /// Its kind, with its index in the index space of that kind.
+    pub item: ItemIndex,
+}
+
+/// An index into one of the index spaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ItemIndex {
+    /// A function.
+    Func(u32),
+    /// A table.
+    Table(u32),
+    /// A memory.
+    Memory(u32),
+    /// A global.
+    Global(u32),
+}
+
+/// A constant expression, in postfix order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConstExpr {
+    /// Its instructions.
+    pub ops: Vec<ConstOp>,
+}
+
+/// An instruction of a constant expression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConstOp {
+    /// `i32.const`
+    I32(i32),
+    /// `i64.const`
+    I64(i64),
+    /// `f32.const`, as bits
+    F32(u32),
+    /// `f64.const`, as bits
+    F64(u64),
+    /// `v128.const`, as bits
+    V128(u128),
+    /// `ref.null`
+    RefNull,
+    /// `ref.func`
+    RefFunc(u32),
+    /// `global.get`
+    GlobalGet(u32),
+    /// `i32.add`
+    I32Add,
+    /// `i32.sub`
+    I32Sub,
+    /// `i32.mul`
+    I32Mul,
+    /// `i64.add`
+    I64Add,
+    /// `i64.sub`
+    I64Sub,
+    /// `i64.mul`
+    I64Mul,
+}
+
+/// Elements with which a table can be filled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ElementSegment {
+    /// What the elements are.
+    pub element: RefType,
+    /// When they are used.
+    pub mode: SegmentMode,
+    /// The elements.
+    pub items: ElementItems,
+}
+
+/// The elements of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ElementItems {
+    /// Function indices.
+    Functions(Vec<u32>),
+    /// Constant expressions.
+    Expressions(Vec<ConstExpr>),
+}
+
+impl ElementItems {
+    /// How many elements there are.
+    pub fn len(&self) -> usize {
+        match self {
+            ElementItems::Functions(f) => f.len(),
+            ElementItems::Expressions(e) => e.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Bytes with which a memory can be filled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataSegment {
+    /// When they are used.
+    pub mode: SegmentMode,
+    /// Where they lie in the module's bytes.
+    pub range: Range<usize>,
+}
+
+/// When a segment is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SegmentMode {
+    /// At instantiation, at `offset` of the table or memory `index`.
+    Active {
+        /// The table or memory.
+        index: u32,
+        /// Where in it.
+        offset: ConstExpr,
+    },
+    /// When an instruction asks for it.
+    Passive,
+    /// Never: it only declares that functions are referred to.
+    Declared,
+}
+
+impl ModuleInfo {
+    /// The signature of a function by its index, imports included.
+    pub fn func_type(&self, index: u32) -> &FuncType {
+        &self.types[self.functions[index as usize] as usize]
+    }
+
+    /// The position of a function among those that the module defines.
+    pub fn defined_function(&self, index: u32) -> Option<u32> {
+        index.checked_sub(self.imported_functions)
+    }
+
+    /// The type of something in an index space.
+    pub fn item_type(&self, item: ItemIndex) -> ExternType {
+        match item {
+            ItemIndex::Func(i) => ExternType::Func(self.func_type(i).clone()),
+            ItemIndex::Table(i) => ExternType::Table(self.tables[i as usize]),
+            ItemIndex::Memory(i) => ExternType::Memory(self.memories[i as usize]),
+            ItemIndex::Global(i) => ExternType::Global(self.globals[i as usize]),
+        }
+    }
+
+    /// Whether a memory is the module's own and not shared, so that its bounds lie in the instance.
+    pub fn owns_memory(&self, index: u32) -> bool {
+        index >= self.imported_memories && !self.memories[index as usize].shared
+    }
+}

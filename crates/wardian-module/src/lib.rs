@@ -1,0 +1,25 @@
+//! From bytes to a validated module: types, imports, names, bodies, DWARF.
+//!
+//! [`Module::decode`] reads and validates a binary module; [`to_binary`] turns text into one.
+//! Nothing here runs code or touches memory unsafely; malformed input gives a [`DecodeError`] with
+//! the byte offset.
+
+mod convert;
+mod decode;
+mod dwarf;
+mod error;
+mod features;
+mod info;
+mod module;
+mod names;
+mod text;
+
+pub use dwarf::{Dwarf, SourceLocation};
+pub use error::DecodeError;
+pub use info::{
+    ConstExpr, ConstOp, CustomSection, DataSegment, ElementItems, ElementSegment, Export, Import,
+    ItemIndex, ModuleInfo, Section, SegmentMode,
+};
+pub use module::Module;
+pub use names::{Names, demangle};
+pub use text::to_binary;

@@ -1,0 +1,99 @@
+//! A decoded module: its bytes, what they declare, and what they say for people.
+
+use crate::{DecodeError, Dwarf, ItemIndex, ModuleInfo, Names, SourceLocation, decode, features};
+use std::sync::OnceLock;
+use wardian_types::CoreFeatures;
+
+/// A valid module with its bytes. Names and debug information are read when first asked for.
+#[derive(Debug)]
+pub struct Module {
+    bytes: Vec<u8>,
+    info: ModuleInfo,
+    names: OnceLock<Names>,
+    dwarf: OnceLock<Option<Dwarf>>,
+}
+
+impl Module {
+    /// Decodes and validates a binary module; bodies on up to `threads` threads.
+    ///
+    /// # Errors
+    ///
+    /// The module is malformed, invalid, or uses a feature not in `features`. The error tells the
+    /// byte offset, what is wrong there, and which feature would allow it.
+    pub fn decode(
+        bytes: Vec<u8>,
+        features: CoreFeatures,
+        threads: usize,
+    ) -> Result<Module, DecodeError> {
+        let info = decode::decode(&bytes, features, threads)?;
+        Ok(Module::from_parts(bytes, info))
+    }
+
+    /// Decodes a module that has been validated before; its bodies are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// The module is malformed.
+    pub fn decode_trusted(bytes: Vec<u8>) -> Result<Module, DecodeError> {
+        let info = decode::decode_trusted(&bytes)?;
+        Ok(Module::from_parts(bytes, info))
+    }
+
+    fn from_parts(bytes: Vec<u8>, info: ModuleInfo) -> Module {
+        Module { bytes, info, names: OnceLock::new(), dwarf: OnceLock::new() }
+    }
+
+    /// The binary module.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What it declares.
+    pub fn info(&self) -> &ModuleInfo {
+        &self.info
+    }
+
+    /// Contents of the first custom section with this name.
+    pub fn custom_section(&self, name: &str) -> Option<&[u8]> {
+        let section = self.info.customs.iter().find(|s| s.name == name)?;
+        Some(&self.bytes[section.range.clone()])
+    }
+
+    /// The name section.
+    pub fn names(&self) -> &Names {
+        self.names.get_or_init(|| self.custom_section("name").map(Names::read).unwrap_or_default())
+    }
+
+    /// The module's own name.
+    pub fn name(&self) -> Option<&str> {
+        self.names().module.as_deref()
+    }
+
+    /// A function's name as the module has it: from the name section, else the export or import
+    /// name; mangled if the module has it so.
+    pub fn func_name(&self, index: u32) -> Option<&str> {
+        if let Some(name) = self.names().functions.get(&index) {
+            return Some(name);
+        }
+        let item = ItemIndex::Func(index);
+        let export = self.info.exports.iter().find(|e| e.item == item).map(|e| e.name.as_str());
+        export.or_else(|| {
+            let mut imports = self.info.imports.iter();
+            imports.find(|i| i.item == item).map(|i| i.name.as_str())
+        })
+    }
+
+    /// Source lines of a code-section offset, the innermost inlined function first; empty without
+    /// debug information.
+    pub fn source_locations(&self, code_offset: u32) -> Vec<SourceLocation> {
+        let dwarf = self.dwarf.get_or_init(|| Dwarf::read(|name| self.custom_section(name)));
+        dwarf.as_ref().map(|d| d.locate(code_offset)).unwrap_or_default()
+    }
+
+    /// The features without any one of which the module would be invalid.
+    ///
+    /// This validates the module once for each feature there is: for tools, not for hot paths.
+    pub fn features_needed(&self) -> CoreFeatures {
+        features::needed(|set| decode::is_valid(&self.bytes, set))
+    }
+}

@@ -1,0 +1,18 @@
+//! Value types, signatures, features and trap codes: the vocabulary that every other crate of
+//! Wardian shares.
+//!
+//! This crate is a leaf: it has no unsafe code and depends on no other crate of the project.
+//! Names follow the WebAssembly core specification, chapter "Structure: Types".
+
+mod extern_type;
+mod features;
+mod trap;
+mod value;
+
+pub use extern_type::{ExternKind, ExternType, GlobalType, MemoryType, TableType};
+pub use features::CoreFeatures;
+pub use trap::TrapCode;
+pub use value::{FuncType, HeapType, RefType, ValType};
+
+/// Bytes in a WebAssembly page unless a memory says otherwise (custom page sizes).
+pub const WASM_PAGE_SIZE: u64 = 65_536;

@@ -1,0 +1,363 @@
+//! Where compiled code finds things.
+//!
+//! ```text
+//!   a store                       an instance                          a table's elements
+//!   StoreCtx  <----------------- +0  store                            +0  *VmFunc or null
+//!    +0  host_sp                 +8  owner (Rust side)                +8  ...
+//!    +8  wasm_sp                 +16 builtins  ---> [code; Builtin::COUNT]
+//!    +16 interrupt               +24 signature ids ---> [u32; types]
+//!    +24 stack_limit             +32 reserved
+//!    ...                         +48 globals        16 bytes each, the module's own
+//!                                    memories       VmMemory, one for each memory it owns
+//!                                    tables         VmTable, one for each table it owns
+//!                                    memory refs    *VmMemory for each memory
+//!                                    table refs     *VmTable for each table
+//!                                    global refs    *value for each global
+//!                                    imports        VmImport for each imported function
+//!                                    entries        code address of each defined function
+//! ```
+//!
+//! The structs here are `repr(C)`; compiled code reads them at the offsets given by the constants,
+//! which are checked against the structs at compile time.
+
+use std::mem::offset_of;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+
+/// What compiled code shares with the runtime, one for each store.
+#[repr(C)]
+#[derive(Debug)]
+pub struct StoreCtx {
+    /// Stack pointer of the embedder's stack, valid while a guest runs.
+    pub host_sp: usize,
+    /// Stack pointer of the wasm stack, valid while a host function runs.
+    pub wasm_sp: usize,
+    /// Non-zero when the guest must stop: a bit set of [`crate::interrupt`] reasons. Read at every
+    /// return from the host, and by polls where code has them.
+    pub interrupt: AtomicU64,
+    /// Lowest stack address that a function may use; below it lies the guard. Read by compiled
+    /// code only where there are no signals.
+    pub stack_limit: usize,
+    /// The slots that carry arguments in and results out of the innermost entry.
+    pub args: usize,
+    /// The instance whose code made the latest call through a table.
+    pub indirect_caller: usize,
+    /// Non-zero when a host function or builtin ended the guest: see `exit`.
+    pub exit: u64,
+    /// Program counter of a trap caught by signal.
+    pub trap_pc: usize,
+    /// Frame pointer at a trap caught by signal.
+    pub trap_fp: usize,
+    /// Address whose access faulted.
+    pub trap_addr: usize,
+    /// Address range of the stack's guard pages.
+    pub guard_start: usize,
+    /// End of that range.
+    pub guard_end: usize,
+    /// Highest address of the wasm stack.
+    pub stack_top: usize,
+    /// Start of the innermost entry's frames: where the stack stood when it was entered.
+    pub entry_sp: usize,
+    /// Opaque pointer to the owner's data, for host functions.
+    pub owner: usize,
+}
+
+/// Bounds of a linear memory, as compiled code reads them.
+#[repr(C)]
+#[derive(Debug)]
+pub struct VmMemory {
+    /// First byte.
+    pub base: *mut u8,
+    /// Accessible length in bytes.
+    pub len: AtomicUsize,
+}
+
+/// Bounds of a table.
+#[repr(C)]
+#[derive(Debug)]
+pub struct VmTable {
+    /// First element; each takes eight bytes: for `funcref` a `*mut VmFunc`, for `externref` a
+    /// handle, zero for null.
+    pub base: *mut u64,
+    /// Number of elements.
+    pub len: u64,
+}
+
+/// What a function reference points to. It lives as long as its store.
+#[repr(C)]
+#[derive(Debug)]
+pub struct VmFunc {
+    /// Code to call, in the Tail convention with `(context, params...)`.
+    pub code: usize,
+    /// The context to pass: the instance of a guest function, the [`HostFunc`] of a host function.
+    pub ctx: usize,
+    /// The engine's number for the signature.
+    pub sig: u32,
+    /// Position in the store's list of functions.
+    pub index: u32,
+    /// What stands for this reference in raw slots.
+    pub handle: u64,
+}
+
+/// An imported function, as an instance calls it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct VmImport {
+    /// Code to call.
+    pub code: usize,
+    /// Context to pass.
+    pub ctx: usize,
+}
+
+/// The context of a host function.
+#[repr(C)]
+#[derive(Debug)]
+pub struct HostFunc {
+    /// The store.
+    pub store: *mut StoreCtx,
+    /// The instance that imports it; null when it is called through a table, then
+    /// [`StoreCtx::indirect_caller`] tells.
+    pub caller: usize,
+    /// Rust function to run on the embedder's stack: `extern "C" fn(*mut HostFunc, *mut u64) -> u64`,
+    /// zero for success.
+    pub dispatch: usize,
+    /// Data of that function.
+    pub data: usize,
+    /// Address of the stub that switches stacks and calls `dispatch`.
+    pub stub: usize,
+    /// Position in the store's list of functions.
+    pub index: u64,
+}
+
+/// Offsets in [`StoreCtx`] that compiled code uses.
+pub mod store_ctx {
+    use super::{StoreCtx, offset_of};
+    /// [`StoreCtx::interrupt`]
+    pub const INTERRUPT: i32 = offset_of!(StoreCtx, interrupt) as i32;
+    /// [`StoreCtx::stack_limit`]
+    pub const STACK_LIMIT: i32 = offset_of!(StoreCtx, stack_limit) as i32;
+    /// [`StoreCtx::args`]
+    pub const ARGS: i32 = offset_of!(StoreCtx, args) as i32;
+    /// [`StoreCtx::indirect_caller`]
+    pub const INDIRECT_CALLER: i32 = offset_of!(StoreCtx, indirect_caller) as i32;
+}
+
+/// Offsets at the start of every instance.
+pub mod instance {
+    /// `*mut StoreCtx`
+    pub const STORE: i32 = 0;
+    /// Pointer to the Rust side of the instance.
+    pub const OWNER: i32 = 8;
+    /// Pointer to the code addresses of the builtins, in the order of [`super::Builtin`].
+    pub const BUILTINS: i32 = 16;
+    /// Pointer to the engine's `u32` number of each signature of the module.
+    pub const SIGNATURES: i32 = 24;
+    /// Where the arrays begin.
+    pub const ARRAYS: u32 = 48;
+}
+
+/// Offsets in [`VmMemory`].
+pub mod memory {
+    /// [`super::VmMemory::base`]
+    pub const BASE: i32 = 0;
+    /// [`super::VmMemory::len`]
+    pub const LEN: i32 = 8;
+}
+
+/// Offsets in [`VmTable`].
+pub mod table {
+    /// [`super::VmTable::base`]
+    pub const BASE: i32 = 0;
+    /// [`super::VmTable::len`]
+    pub const LEN: i32 = 8;
+}
+
+/// Offsets in [`VmFunc`] and [`VmImport`]; both begin with code and context.
+pub mod func {
+    /// Code address.
+    pub const CODE: i32 = 0;
+    /// Context to pass.
+    pub const CTX: i32 = 8;
+    /// [`super::VmFunc::sig`]
+    pub const SIG: i32 = 16;
+    /// [`super::VmFunc::handle`]
+    pub const HANDLE: i32 = 24;
+}
+
+/// Offsets in [`HostFunc`].
+pub mod host_func {
+    /// [`super::HostFunc::stub`]
+    pub const STUB: i32 = 32;
+}
+
+const _: () = {
+    assert!(offset_of!(StoreCtx, host_sp) == 0 && offset_of!(StoreCtx, wasm_sp) == 8);
+    assert!(offset_of!(VmMemory, base) == 0 && offset_of!(VmMemory, len) == 8);
+    assert!(offset_of!(VmTable, base) == 0 && offset_of!(VmTable, len) == 8);
+    assert!(offset_of!(VmFunc, code) == 0 && offset_of!(VmFunc, ctx) == 8);
+    assert!(offset_of!(VmImport, code) == 0 && offset_of!(VmImport, ctx) == 8);
+    assert!(offset_of!(VmFunc, sig) == 16 && offset_of!(VmFunc, handle) == 24);
+    assert!(offset_of!(HostFunc, store) == 0 && offset_of!(HostFunc, stub) == 32);
+    assert!(offset_of!(HostFunc, dispatch) == 16);
+};
+
+/// How many of each thing a module has: all that the layout of its instances depends on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Globals that the module defines.
+    pub defined_globals: u32,
+    /// All globals.
+    pub globals: u32,
+    /// All memories; each has a `VmMemory` of its own, unused where it is imported or shared.
+    pub memories: u32,
+    /// Tables that the module defines.
+    pub defined_tables: u32,
+    /// All tables.
+    pub tables: u32,
+    /// Imported functions.
+    pub imported_functions: u32,
+    /// Functions that the module defines.
+    pub defined_functions: u32,
+}
+
+/// Offsets of the arrays in an instance, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstanceLayout {
+    counts: Counts,
+    memories: u32,
+    tables: u32,
+    memory_refs: u32,
+    table_refs: u32,
+    global_refs: u32,
+    imports: u32,
+    entries: u32,
+    size: u32,
+}
+
+impl InstanceLayout {
+    /// The layout for a module with these counts.
+    ///
+    /// Validation bounds every count (a million functions, globals, …), so the sums fit `u32`.
+    pub fn new(counts: Counts) -> InstanceLayout {
+        let memories = instance::ARRAYS + 16 * counts.defined_globals;
+        let tables = memories + 16 * counts.memories;
+        let memory_refs = tables + 16 * counts.defined_tables;
+        let table_refs = memory_refs + 8 * counts.memories;
+        let global_refs = table_refs + 8 * counts.tables;
+        let imports = global_refs + 8 * counts.globals;
+        let entries = imports + 16 * counts.imported_functions;
+        let size = entries + 8 * counts.defined_functions;
+        InstanceLayout {
+            counts,
+            memories,
+            tables,
+            memory_refs,
+            table_refs,
+            global_refs,
+            imports,
+            entries,
+            size,
+        }
+    }
+
+    /// The counts it was made from.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Value of a global that the module defines, by its position among those: 16 bytes, aligned.
+    pub fn global(&self, defined: u32) -> u32 {
+        instance::ARRAYS + 16 * defined
+    }
+
+    /// [`VmMemory`] of memory `index`, in use only if the module owns it (defined, not shared).
+    pub fn memory(&self, index: u32) -> u32 {
+        self.memories + 16 * index
+    }
+
+    /// [`VmTable`] of a table that the module defines, by its position among those.
+    pub fn table(&self, defined: u32) -> u32 {
+        self.tables + 16 * defined
+    }
+
+    /// `*mut VmMemory` of memory `index`, owned or not.
+    pub fn memory_ref(&self, index: u32) -> u32 {
+        self.memory_refs + 8 * index
+    }
+
+    /// `*mut VmTable` of table `index`, owned or not.
+    pub fn table_ref(&self, index: u32) -> u32 {
+        self.table_refs + 8 * index
+    }
+
+    /// Pointer to the value of global `index`, owned or not.
+    pub fn global_ref(&self, index: u32) -> u32 {
+        self.global_refs + 8 * index
+    }
+
+    /// [`VmImport`] of imported function `index`.
+    pub fn import(&self, index: u32) -> u32 {
+        self.imports + 16 * index
+    }
+
+    /// Code address of a function that the module defines, by its position among those.
+    pub fn entry(&self, defined: u32) -> u32 {
+        self.entries + 8 * defined
+    }
+
+    /// Bytes in the whole instance.
+    pub fn size(&self) -> u32 {
+        self.size
+    }
+}
+
+/// Work that compiled code leaves to the runtime.
+///
+/// A builtin is called in the Tail convention as `(vmctx, args...) -> i64` with all arguments
+/// `i64`, at most five of them; it switches to the embedder's stack. When it ends the guest it does
+/// not return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Builtin {
+    /// `(trap code)`: ends the guest with this trap. Never returns.
+    Raise,
+    /// `()`: called when a poll found the interrupt word set.
+    Interrupt,
+    /// `(memory, pages) -> previous pages or -1`
+    MemoryGrow,
+    /// `(memory to, memory from, to, from, length)`
+    MemoryCopy,
+    /// `(memory, to, byte, length)`
+    MemoryFill,
+    /// `(memory, segment, to, from, length)`
+    MemoryInit,
+    /// `(segment)`
+    DataDrop,
+    /// `(table, delta, initial element) -> previous size or -1`
+    TableGrow,
+    /// `(table to, table from, to, from, length)`
+    TableCopy,
+    /// `(table, to, element, length)`
+    TableFill,
+    /// `(table, segment, to, from, length)`
+    TableInit,
+    /// `(segment)`
+    ElemDrop,
+    /// `(function) -> *VmFunc`
+    RefFunc,
+    /// `(memory, address, expected, timeout in nanoseconds) -> 0 woken, 1 not equal, 2 timed out`
+    AtomicWait32,
+    /// As `AtomicWait32`, on 64 bits.
+    AtomicWait64,
+    /// `(memory, address, count) -> number woken`
+    AtomicNotify,
+}
+
+impl Builtin {
+    /// How many builtins there are.
+    pub const COUNT: usize = 16;
+
+    /// Offset of its address in the table of builtins.
+    pub const fn offset(self) -> i32 {
+        self as i32 * 8
+    }
+}

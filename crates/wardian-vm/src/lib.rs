@@ -1,0 +1,4 @@
+//! The unsafe heart of Wardian.
+#![allow(unsafe_code)]
+
+pub mod layout;

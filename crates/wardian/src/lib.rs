@@ -1,0 +1,1 @@
+//! A WebAssembly runtime that its embedder can see into and control
