@@ -59,6 +59,14 @@ pub struct StoreCtx {
     pub entry_sp: usize,
     /// Opaque pointer to the owner's data, for host functions.
     pub owner: usize,
+    /// Rust functions behind the builtins, in the order of [`Builtin`].
+    pub builtins: *const usize,
+    /// Stack pointer at a trap caught by signal.
+    pub trap_sp: usize,
+    /// The innermost entry, a list through the embedder's stack.
+    pub activation: *const crate::activation::Activation,
+    /// The thread that runs a guest of this store now, for those who want to interrupt it.
+    pub thread: AtomicUsize,
 }
 
 /// Bounds of a linear memory, as compiled code reads them.

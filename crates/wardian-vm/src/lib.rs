@@ -1,4 +1,42 @@
-//! The unsafe heart of Wardian.
-#![allow(unsafe_code)]
+//! The unsafe heart of Wardian: instance layout, memories, wasm stacks, the switch between stacks,
+//! signals, code memory.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`layout`] | where compiled code finds things |
+//! | [`activation`] | entering guest code and leaving it |
+//! | [`frames`] | walking a guest's frames |
+//! | [`stack`] | stacks for guests |
+//! | [`memory`] | linear memories: guarded, checked, shared; images; reuse |
+//! | [`code_memory`] | memory for compiled code |
+//! | [`interrupt`] | stopping a guest from outside |
+//! | [`signals`] | traps that the processor finds |
+//! | [`park`] | waiting on an address |
+//!
+//! Nothing here knows modules or the embedding API; what is unsafe to call says what it needs.
+#![allow(unsafe_code, reason = "this crate is one of the places where unsafe code lives")]
 
+pub mod activation;
+mod arch;
+pub mod code_memory;
+pub mod frames;
+pub mod interrupt;
 pub mod layout;
+mod mapping;
+pub mod memory;
+pub mod park;
+pub mod signals;
+pub mod stack;
+mod thread;
+
+/// Address of the code by which a guest calls a host function: goes into every
+/// [`layout::HostFunc`].
+pub fn host_stub() -> usize {
+    arch::host_stub()
+}
+
+/// Addresses of the code by which a guest calls each builtin, for [`layout::instance::BUILTINS`].
+pub fn builtin_stubs() -> &'static [usize; layout::Builtin::COUNT] {
+    static STUBS: std::sync::OnceLock<[usize; layout::Builtin::COUNT]> = std::sync::OnceLock::new();
+    STUBS.get_or_init(arch::builtin_stubs)
+}

@@ -1,0 +1,148 @@
+//! Entering guest code and leaving it.
+//!
+//! ```text
+//!   store ── activation ──> inner entry ── previous ──> outer entry ──> null
+//!                           outer_sp: where the outer guest's stack stood when it called the host
+//! ```
+//!
+//! All entries of a store share one wasm stack: an inner entry begins where the outer guest stopped
+//! to call the host, so the whole of a store's guests is `[wasm_sp, stack_top)`.
+
+use crate::arch::{self, status};
+use crate::layout::StoreCtx;
+use crate::{signals, thread};
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+/// How an entry ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The function returned; its results are in the slots.
+    Returned,
+    /// A host function or builtin ended it, or a transition saw the interrupt word.
+    Ended,
+    /// A trap; where, is in the store.
+    Trapped,
+    /// Stopped by signal on request.
+    Interrupted,
+    /// Too little of the embedder's stack is left to enter.
+    HostStackExhausted,
+}
+
+/// One entry into guest code. It lives on the embedder's stack.
+#[derive(Debug)]
+pub struct Activation {
+    /// The entry around this one.
+    pub previous: *const Activation,
+    /// `wasm_sp` of the entry around this one: zero if there is none.
+    pub outer_sp: usize,
+    /// Its number: unique in its store.
+    pub id: u64,
+}
+
+/// Calls guest code: `trampoline(ctx, code, args)` on the store's wasm stack.
+///
+/// # Safety
+///
+/// `store` is valid, initialised, used by no other thread, and has a stack; `ctx`, `code`, `args`
+/// and `trampoline` fit each other as [`crate::layout`] says, and stay valid until this returns.
+#[inline]
+pub unsafe fn enter(
+    store: *mut StoreCtx,
+    ctx: usize,
+    code: usize,
+    args: *mut u64,
+    trampoline: usize,
+) -> Outcome {
+    // SAFETY: by the promise above the store is ours for the whole call. `outer_sp` is where its
+    // guest called the host, so that what lies below is free; a fresh store begins at the top.
+    unsafe {
+        let outer_sp = (*store).wasm_sp;
+        let sp = if outer_sp == 0 { (*store).stack_top } else { outer_sp & !15 };
+        let outer_args = (*store).args;
+        let outer_entry = (*store).entry_sp;
+        (*store).args = args as usize;
+        (*store).entry_sp = sp;
+        let outcome =
+            run(store, outer_sp, |store| arch::enter(store, ctx, code, args, trampoline, sp));
+        (*store).args = outer_args;
+        (*store).entry_sp = outer_entry;
+        outcome
+    }
+}
+
+/// Continues a guest that a host function left suspended (its `dispatch` reported an end and the
+/// stack was kept).
+///
+/// # Safety
+///
+/// As for [`enter`]; and `store.wasm_sp` is where that host function was called from, with its
+/// results in the slots it was given. `args` must be valid for the results of the first entry.
+pub unsafe fn resume(store: *mut StoreCtx, args: *mut u64) -> Outcome {
+    // SAFETY: by the promise above. The frames of the suspended guest lie above `wasm_sp`.
+    unsafe {
+        (*store).args = args as usize;
+        run(store, 0, |store| arch::resume(store))
+    }
+}
+
+#[inline]
+unsafe fn run(
+    store: *mut StoreCtx,
+    outer_sp: usize,
+    switch: impl FnOnce(*mut StoreCtx) -> u64,
+) -> Outcome {
+    // SAFETY: the callers' promise; `activation` is taken off the list again before it goes.
+    unsafe {
+        let Some(thread) = thread::current() else { return Outcome::HostStackExhausted };
+        let outer = (*store).activation;
+        let id = if outer.is_null() { 1 } else { (*outer).id + 1 };
+        let activation = Activation { previous: outer, outer_sp, id };
+        (*store).activation = &activation;
+        // Relaxed: whoever interrupts sets the word first and repeats until it is acknowledged.
+        (*store).thread.store(thread, Ordering::Relaxed);
+        let previous = signals::set_current(store);
+        let status = switch(store);
+        signals::set_current(previous);
+        if outer.is_null() {
+            (*store).thread.store(0, Ordering::Relaxed);
+        }
+        (*store).activation = outer;
+        (*store).wasm_sp = outer_sp;
+        match status {
+            status::RETURNED => Outcome::Returned,
+            status::TRAPPED => Outcome::Trapped,
+            status::INTERRUPTED => Outcome::Interrupted,
+            other => {
+                debug_assert_eq!(other, status::ENDED);
+                Outcome::Ended
+            }
+        }
+    }
+}
+
+impl Default for StoreCtx {
+    fn default() -> Self {
+        StoreCtx {
+            host_sp: 0,
+            wasm_sp: 0,
+            interrupt: 0.into(),
+            stack_limit: 0,
+            args: 0,
+            indirect_caller: 0,
+            exit: 0,
+            trap_pc: 0,
+            trap_fp: 0,
+            trap_addr: 0,
+            guard_start: 0,
+            guard_end: 0,
+            stack_top: 0,
+            entry_sp: 0,
+            owner: 0,
+            builtins: ptr::null(),
+            trap_sp: 0,
+            activation: ptr::null(),
+            thread: 0.into(),
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Switching stacks on 64-bit ARM (AAPCS64).
+//!
+//! ```text
+//!  embedder's stack                          wasm stack
+//!  ┌──────────────────────────┐              ┌──────────────────────────┐ sp given to enter
+//!  │ frame of Rust caller     │              │ store, padding           │
+//!  │ x19..x30, d8..d15        │  pushed by   │ frame of the trampoline  │
+//!  │ previous host_sp, padding│  enter       │ frames of guest functions│
+//!  ├──────────────────────────┤ <- host_sp   │ frame of host trampoline │
+//!  │ frames of host function  │              │ x29, x30                 │
+//!  └──────────────────────────┘              └──────────────────────────┘ <- wasm_sp
+//! ```
+//!
+//! See `x86_64.rs` for the why; the verbs are the same. `x19 = store` and `x0 = status` leave.
+
+use crate::layout::{Builtin, StoreCtx};
+use std::arch::naked_asm;
+use std::mem::offset_of;
+
+/// Calls `trampoline(ctx, code, args)` on the wasm stack at `sp`; returns a status.
+///
+/// # Safety
+///
+/// As on x86-64.
+#[inline(never)]
+pub(crate) unsafe fn enter(
+    store: *mut StoreCtx,
+    ctx: usize,
+    code: usize,
+    args: *mut u64,
+    trampoline: usize,
+    sp: usize,
+) -> u64 {
+    // SAFETY: the caller's promise is the same.
+    unsafe { enter_naked(store, ctx, code, args, trampoline, sp) }
+}
+
+macro_rules! save {
+    () => {
+        "stp x29, x30, [sp, #-176]!
+         stp x19, x20, [sp, #16]
+         stp x21, x22, [sp, #32]
+         stp x23, x24, [sp, #48]
+         stp x25, x26, [sp, #64]
+         stp x27, x28, [sp, #80]
+         stp d8, d9, [sp, #96]
+         stp d10, d11, [sp, #112]
+         stp d12, d13, [sp, #128]
+         stp d14, d15, [sp, #144]
+         ldr x9, [x0]
+         str x9, [sp, #160]
+         mov x9, sp
+         str x9, [x0]"
+    };
+}
+
+#[unsafe(naked)]
+unsafe extern "C" fn enter_naked(
+    _store: *mut StoreCtx,
+    _ctx: usize,
+    _code: usize,
+    _args: *mut u64,
+    _trampoline: usize,
+    _sp: usize,
+) -> u64 {
+    naked_asm!(
+        save!(),
+        "mov sp, x5",
+        "str x0, [sp, #-16]!",
+        "mov x0, x1",
+        "mov x1, x2",
+        "mov x2, x3",
+        // A zero frame pointer ends the chain of this entry.
+        "mov x29, xzr",
+        "blr x4",
+        "ldr x19, [sp]",
+        "mov x0, xzr",
+        "b {exit}",
+        exit = sym exit,
+    )
+}
+
+/// Continues a wasm stack at `wasm_sp`.
+///
+/// # Safety
+///
+/// As on x86-64.
+#[inline(never)]
+pub(crate) unsafe fn resume(store: *mut StoreCtx) -> u64 {
+    // SAFETY: the caller's promise is the same.
+    unsafe { resume_naked(store) }
+}
+
+#[unsafe(naked)]
+unsafe extern "C" fn resume_naked(_store: *mut StoreCtx) -> u64 {
+    naked_asm!(
+        save!(),
+        "ldr x9, [x0, #{wasm_sp}]",
+        "mov sp, x9",
+        "ldp x29, x30, [sp], #16",
+        "ret",
+        wasm_sp = const offset_of!(StoreCtx, wasm_sp),
+    )
+}
+
+/// In: `x19` = store, `x0` = status. Drops the wasm frames and returns from `enter`.
+#[unsafe(naked)]
+unsafe extern "C" fn exit() {
+    naked_asm!(
+        "ldr x9, [x19]",
+        "mov sp, x9",
+        "ldr x9, [sp, #160]",
+        "str x9, [x19]",
+        "ldp x19, x20, [sp, #16]",
+        "ldp x21, x22, [sp, #32]",
+        "ldp x23, x24, [sp, #48]",
+        "ldp x25, x26, [sp, #64]",
+        "ldp x27, x28, [sp, #80]",
+        "ldp d8, d9, [sp, #96]",
+        "ldp d10, d11, [sp, #112]",
+        "ldp d12, d13, [sp, #128]",
+        "ldp d14, d15, [sp, #144]",
+        "ldp x29, x30, [sp], #176",
+        "ret",
+    )
+}
+
+/// Guest calls host: `x0` = host function, `x1` = slots.
+#[unsafe(naked)]
+unsafe extern "C" fn host_stub_naked() {
+    naked_asm!(
+        "stp x29, x30, [sp, #-16]!",
+        "mov x29, sp",
+        "ldr x19, [x0]",
+        "str x29, [x19, #{wasm_sp}]",
+        "ldr x9, [x19]",
+        "mov sp, x9",
+        "ldr x9, [x0, #{dispatch}]",
+        "blr x9",
+        "ldr x9, [x19, #{interrupt}]",
+        "orr x0, x0, x9",
+        "cbnz x0, 2f",
+        "ldr x9, [x19, #{wasm_sp}]",
+        "mov sp, x9",
+        "ldp x29, x30, [sp], #16",
+        "ret",
+        "2:",
+        "mov x0, #1",
+        "b {exit}",
+        wasm_sp = const offset_of!(StoreCtx, wasm_sp),
+        interrupt = const offset_of!(StoreCtx, interrupt),
+        dispatch = const offset_of!(crate::layout::HostFunc, dispatch),
+        exit = sym exit,
+    )
+}
+
+/// Guest calls builtin `N`: `x0` = instance, arguments in the registers of the C convention.
+#[unsafe(naked)]
+unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
+    naked_asm!(
+        "stp x29, x30, [sp, #-16]!",
+        "mov x29, sp",
+        "ldr x19, [x0]",
+        "str x29, [x19, #{wasm_sp}]",
+        "ldr x9, [x19]",
+        "mov sp, x9",
+        "ldr x9, [x19, #{builtins}]",
+        "ldr x9, [x9, #8 * {n}]",
+        "blr x9",
+        "ldr x9, [x19, #{end}]",
+        "ldr x10, [x19, #{interrupt}]",
+        "orr x9, x9, x10",
+        "cbnz x9, 2f",
+        "ldr x9, [x19, #{wasm_sp}]",
+        "mov sp, x9",
+        "ldp x29, x30, [sp], #16",
+        "ret",
+        "2:",
+        "mov x0, #1",
+        "b {exit}",
+        n = const N,
+        wasm_sp = const offset_of!(StoreCtx, wasm_sp),
+        interrupt = const offset_of!(StoreCtx, interrupt),
+        builtins = const offset_of!(StoreCtx, builtins),
+        end = const offset_of!(StoreCtx, exit),
+        exit = sym exit,
+    )
+}
+
+/// Address of the code by which a guest calls a host function.
+#[inline(never)]
+pub(crate) fn host_stub() -> usize {
+    host_stub_naked as *const () as usize
+}
+
+/// Addresses of the code by which a guest calls each builtin.
+#[inline(never)]
+pub(crate) fn builtin_stubs() -> [usize; Builtin::COUNT] {
+    macro_rules! stubs {
+        ($($n:literal)*) => { [$(builtin_stub_naked::<$n> as *const () as usize),*] };
+    }
+    stubs!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
+}
+
+/// The registers of a thread that a signal interrupted.
+pub(crate) struct Registers<'a>(&'a mut libc::ucontext_t);
+
+impl<'a> Registers<'a> {
+    /// # Safety
+    ///
+    /// `context` is the third argument of a signal handler that is still running.
+    pub(crate) unsafe fn new(context: *mut libc::c_void) -> Registers<'a> {
+        // SAFETY: the system passes a `ucontext_t` that only this handler uses.
+        Registers(unsafe { &mut *context.cast::<libc::ucontext_t>() })
+    }
+
+    pub(crate) fn pc(&self) -> usize {
+        self.0.uc_mcontext.pc as usize
+    }
+
+    pub(crate) fn sp(&self) -> usize {
+        self.0.uc_mcontext.sp as usize
+    }
+
+    pub(crate) fn fp(&self) -> usize {
+        self.0.uc_mcontext.regs[29] as usize
+    }
+
+    /// Makes the thread leave guest code with `status` when the handler returns.
+    #[inline(never)]
+    pub(crate) fn leave(&mut self, store: *mut StoreCtx, status: u64) {
+        self.0.uc_mcontext.pc = exit as *const () as u64;
+        self.0.uc_mcontext.regs[19] = store as u64;
+        self.0.uc_mcontext.regs[0] = status;
+    }
+}
+
+/// Before `stp x29, x30` has run the return address is only in a register: the caller is then left
+/// out of the walk. Afterwards the record is there, and `x29` follows in the next instruction.
+pub(crate) fn return_address_slot(offset: usize, sp: usize) -> Option<usize> {
+    (offset == 4).then_some(sp + 8)
+}
+
+/// Makes new code visible to this and all other cores.
+pub(crate) fn flush_instruction_cache(start: usize, len: usize) {
+    const LINE: usize = 4;
+    let mut at = start & !(LINE - 1);
+    // SAFETY: cache maintenance on mapped memory changes no data. Four-byte steps are slower than
+    // the cache's lines but right for every size of them.
+    unsafe {
+        while at < start + len {
+            std::arch::asm!("dc cvau, {0}", in(reg) at, options(nostack, preserves_flags));
+            at += LINE;
+        }
+        std::arch::asm!("dsb ish", options(nostack, preserves_flags));
+        let mut at = start & !(LINE - 1);
+        while at < start + len {
+            std::arch::asm!("ic ivau, {0}", in(reg) at, options(nostack, preserves_flags));
+            at += LINE;
+        }
+        std::arch::asm!("dsb ish", "isb", options(nostack, preserves_flags));
+    }
+}

@@ -1,0 +1,187 @@
+//! Memory for compiled code: one reservation per process, never writable and executable at once.
+//!
+//! ```text
+//!   base                                                            base + RESERVED
+//!   ┌────────────┬──────────────┬────────┬─────────── ─ ─ ─ ─ ──────┐
+//!   │ code, RX   │ code, RX     │ free   │ never used               │
+//!   └────────────┴──────────────┴────────┴─────────── ─ ─ ─ ─ ──────┘
+//! ```
+//!
+//! One range for all code makes "is this address guest code?" two comparisons, which a signal
+//! handler may do.
+
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
+use std::io;
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+/// Address space asked for; where it is limited, less is taken.
+const RESERVED: usize = 64 << 30;
+const LEAST: usize = 64 << 20;
+
+static BASE: AtomicUsize = AtomicUsize::new(0);
+static END: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether an address lies where compiled code is. Safe to ask in a signal handler.
+#[inline]
+pub fn contains(address: usize) -> bool {
+    address >= BASE.load(Ordering::Relaxed) && address < END.load(Ordering::Relaxed)
+}
+
+struct Region {
+    /// Free ranges, sorted, as (start, length).
+    free: Vec<(usize, usize)>,
+}
+
+fn region() -> io::Result<&'static Mutex<Region>> {
+    static REGION: OnceLock<Option<Mutex<Region>>> = OnceLock::new();
+    let region = REGION.get_or_init(|| {
+        let mut size = RESERVED;
+        while size >= LEAST {
+            // SAFETY: a new private reservation, which nothing else knows.
+            let base = unsafe {
+                mmap_anonymous(
+                    ptr::null_mut(),
+                    size,
+                    ProtFlags::empty(),
+                    MapFlags::PRIVATE | MapFlags::NORESERVE,
+                )
+            };
+            if let Ok(base) = base {
+                let base = base as usize;
+                END.store(base + size, Ordering::Relaxed);
+                BASE.store(base, Ordering::Relaxed);
+                return Some(Mutex::new(Region { free: vec![(base, size)] }));
+            }
+            size /= 4;
+        }
+        None
+    });
+    region.as_ref().ok_or_else(|| {
+        io::Error::new(io::ErrorKind::OutOfMemory, "no address space left for compiled code")
+    })
+}
+
+impl Region {
+    fn take(&mut self, size: usize) -> Option<usize> {
+        let index = self.free.iter().position(|(_, length)| *length >= size)?;
+        let (start, length) = self.free[index];
+        if length == size {
+            self.free.remove(index);
+        } else {
+            self.free[index] = (start + size, length - size);
+        }
+        Some(start)
+    }
+
+    fn give_back(&mut self, start: usize, size: usize) {
+        let index = self.free.partition_point(|(s, _)| *s < start);
+        self.free.insert(index, (start, size));
+        if self.free.get(index + 1).is_some_and(|(next, _)| start + size == *next) {
+            self.free[index].1 += self.free.remove(index + 1).1;
+        }
+        if index > 0 {
+            let (previous, length) = self.free[index - 1];
+            if previous + length == start {
+                self.free[index - 1].1 += self.free.remove(index).1;
+            }
+        }
+    }
+}
+
+/// Executable code. Unmapped when dropped, so its owner must outlive every use.
+#[derive(Debug)]
+pub struct CodeMemory {
+    start: usize,
+    size: usize,
+    len: usize,
+}
+
+impl CodeMemory {
+    /// Copies `text` to where it can be executed.
+    ///
+    /// # Errors
+    ///
+    /// No memory or address space is left, or the system forbids executable memory.
+    pub fn publish(text: &[u8]) -> io::Result<CodeMemory> {
+        let page = rustix::param::page_size();
+        let size = text.len().max(1).next_multiple_of(page);
+        let region = region()?;
+        let start = region.lock().unwrap_or_else(|e| e.into_inner()).take(size);
+        let start = start.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::OutOfMemory, "no room left for compiled code")
+        })?;
+        let memory = CodeMemory { start, size, len: text.len() };
+        let at = start as *mut u8;
+        // SAFETY: the range was just taken, so nobody else uses it; it is writable before it is
+        // executable, never both.
+        unsafe {
+            mprotect(at.cast(), size, MprotectFlags::READ | MprotectFlags::WRITE)?;
+            ptr::copy_nonoverlapping(text.as_ptr(), at, text.len());
+            mprotect(at.cast(), size, MprotectFlags::READ | MprotectFlags::EXEC)?;
+        }
+        flush_instruction_cache(start, text.len());
+        Ok(memory)
+    }
+
+    /// Address of the first byte.
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Bytes of code.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no code.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl Drop for CodeMemory {
+    fn drop(&mut self) {
+        // SAFETY: the range is ours; mapping anew over it drops its pages and its rights.
+        let done = unsafe {
+            rustix::mm::mmap_anonymous(
+                self.start as *mut _,
+                self.size,
+                ProtFlags::empty(),
+                MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED,
+            )
+        };
+        if done.is_ok()
+            && let Ok(region) = region()
+        {
+            let mut region = region.lock().unwrap_or_else(|e| e.into_inner());
+            region.give_back(self.start, self.size);
+        }
+    }
+}
+
+/// Where instruction caches are not coherent, code must be made visible to them.
+fn flush_instruction_cache(_start: usize, _len: usize) {
+    #[cfg(target_arch = "aarch64")]
+    crate::arch::flush_instruction_cache(_start, _len);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Region;
+
+    #[test]
+    fn free_ranges_join() {
+        let mut region = Region { free: vec![(0x1000, 0x9000)] };
+        let a = region.take(0x1000).unwrap();
+        let b = region.take(0x2000).unwrap();
+        let c = region.take(0x1000).unwrap();
+        region.give_back(a, 0x1000);
+        region.give_back(c, 0x1000);
+        assert_eq!(region.free.len(), 2);
+        region.give_back(b, 0x2000);
+        assert_eq!(region.free, [(0x1000, 0x9000)]);
+        assert_eq!(region.take(0xa000), None);
+    }
+}

@@ -1,0 +1,258 @@
+//! Stopping a guest from outside.
+//!
+//! Whoever stops a guest sets the store's interrupt word, signals the thread that runs it, and
+//! repeats until the store has noticed: a signal that arrives in a transition or in host code does
+//! nothing, but the transition back into the guest reads the word. See [`crate::signals`].
+
+use crate::layout::StoreCtx;
+use crate::park::Waiter;
+use crate::signals;
+use crate::thread::ThreadHandle;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::collections::BinaryHeap;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::time::{Duration, Instant};
+
+/// Reasons in the interrupt word.
+pub mod reason {
+    /// A deadline passed.
+    pub const DEADLINE: u64 = 1;
+    /// Somebody asked.
+    pub const CANCELLED: u64 = 2;
+    /// The instance or store was closed.
+    pub const CLOSED: u64 = 4;
+}
+
+/// How long after a signal that was not noticed the next one is sent.
+const REPEAT: Duration = Duration::from_millis(1);
+
+/// The stopping side of a store. It may outlive the store, and be used from any thread.
+#[derive(Debug)]
+pub struct Interrupter {
+    /// The store, null when it is gone. Only changed under `state`.
+    store: AtomicPtr<StoreCtx>,
+    /// Reasons set so far; also there when the store is gone.
+    reasons: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Number of the deadline in force: older ones in the queue are void.
+    deadline: u64,
+    /// An event file that becomes readable, for those who wait in the system.
+    event: Option<Arc<OwnedFd>>,
+    /// A guest thread that waits on an address.
+    waiter: Option<Arc<Waiter>>,
+}
+
+impl Interrupter {
+    /// The stopping side of `store`.
+    ///
+    /// # Safety
+    ///
+    /// `store` stays where it is and valid until [`Self::detach`].
+    pub unsafe fn new(store: *mut StoreCtx) -> Arc<Interrupter> {
+        Arc::new(Interrupter {
+            store: AtomicPtr::new(store),
+            reasons: AtomicU64::new(0),
+            state: Mutex::default(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// The store is about to go: nothing touches it afterwards.
+    pub fn detach(&self) {
+        let mut state = self.lock();
+        state.deadline += 1;
+        self.store.store(std::ptr::null_mut(), Ordering::SeqCst);
+    }
+
+    /// Asks the store's guest to stop, for `reason`; returns at once.
+    pub fn interrupt(self: &Arc<Self>, reason: u64) {
+        self.reasons.fetch_or(reason, Ordering::SeqCst);
+        if self.knock(reason) {
+            watchdog().push(Instant::now() + REPEAT, Task::Repeat(self.clone(), reason));
+        }
+    }
+
+    /// Sets the word and signals once. Returns whether it must be repeated.
+    fn knock(&self, reason: u64) -> bool {
+        let state = self.lock();
+        let store = self.store.load(Ordering::SeqCst);
+        if store.is_null() || self.reasons.load(Ordering::SeqCst) & reason == 0 {
+            return false;
+        }
+        // SAFETY: the store is valid while it is not detached, which takes the lock that we hold;
+        // the two fields are atomic.
+        let running = unsafe {
+            (*store).interrupt.fetch_or(reason, Ordering::SeqCst);
+            ThreadHandle::from_address((*store).thread.load(Ordering::SeqCst))
+        };
+        if let Some(event) = &state.event {
+            let _ = rustix::io::write(event, &1u64.to_ne_bytes());
+        }
+        if let Some(waiter) = &state.waiter {
+            waiter.wake();
+        }
+        let signal = signals::interrupt_signal();
+        match running {
+            Some(thread) if signal != 0 => {
+                thread.signal(signal);
+                true
+            }
+            // Not running now, or not seen yet: the word is read on entry; but an entry that has
+            // read it already must still be caught.
+            _ => signal != 0,
+        }
+    }
+
+    /// Reasons for which the store was asked to stop, and that have not been taken back.
+    pub fn reasons(&self) -> u64 {
+        self.reasons.load(Ordering::SeqCst)
+    }
+
+    /// The store has stopped its guest: forget `reasons`, so that the next call can run.
+    pub fn acknowledge(&self, reasons: u64) {
+        let state = self.lock();
+        let left = self.reasons.fetch_and(!reasons, Ordering::SeqCst) & !reasons;
+        let store = self.store.load(Ordering::SeqCst);
+        if !store.is_null() {
+            // SAFETY: as in `knock`.
+            unsafe { (*store).interrupt.store(left, Ordering::SeqCst) };
+        }
+        if left == 0
+            && let Some(event) = &state.event
+        {
+            let _ = rustix::io::read(event, &mut [0u8; 8]);
+        }
+    }
+
+    /// Stops the guest at `deadline`, with [`reason::DEADLINE`]; replaces the deadline before.
+    pub fn set_deadline(self: &Arc<Self>, deadline: Option<Instant>) {
+        let number = {
+            let mut state = self.lock();
+            state.deadline += 1;
+            state.deadline
+        };
+        if let Some(deadline) = deadline {
+            watchdog().push(deadline, Task::Deadline(Arc::downgrade(self), number));
+        }
+    }
+
+    /// A file that becomes readable when the guest is to stop. `None` if the system gives none.
+    pub fn event(&self) -> Option<Arc<OwnedFd>> {
+        use rustix::event::{EventfdFlags, eventfd};
+        let mut state = self.lock();
+        if state.event.is_none() {
+            let set = u32::from(self.reasons() != 0);
+            let file = eventfd(set, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok()?;
+            state.event = Some(Arc::new(file));
+        }
+        state.event.clone()
+    }
+
+    /// Makes `waiter` be woken by an interrupt, until the next call.
+    pub(crate) fn set_waiter(&self, waiter: Option<Arc<Waiter>>) {
+        self.lock().waiter = waiter;
+    }
+}
+
+/// Borrows the event file.
+pub fn event_fd(event: &OwnedFd) -> BorrowedFd<'_> {
+    event.as_fd()
+}
+
+/// One thread that fires deadlines and repeats signals.
+#[derive(Default)]
+struct Watchdog {
+    queue: Mutex<BinaryHeap<Entry>>,
+    changed: Condvar,
+}
+
+enum Task {
+    Deadline(std::sync::Weak<Interrupter>, u64),
+    Repeat(Arc<Interrupter>, u64),
+}
+
+struct Entry {
+    at: Instant,
+    task: Task,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Entry) -> bool {
+        self.at == other.at
+    }
+}
+impl Eq for Entry {}
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Entry) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Entry {
+    /// The earliest is the greatest: the heap gives the greatest first.
+    fn cmp(&self, other: &Entry) -> std::cmp::Ordering {
+        other.at.cmp(&self.at)
+    }
+}
+
+fn watchdog() -> &'static Watchdog {
+    static WATCHDOG: OnceLock<&'static Watchdog> = OnceLock::new();
+    WATCHDOG.get_or_init(|| {
+        let watchdog: &'static Watchdog = Box::leak(Box::default());
+        let run = move || watchdog.run();
+        // Without the thread a deadline would silently not fire: better to say so at once.
+        std::thread::Builder::new()
+            .name("wardian-watchdog".into())
+            .spawn(run)
+            .expect("the system gives a thread for deadlines");
+        watchdog
+    })
+}
+
+impl Watchdog {
+    fn push(&self, at: Instant, task: Task) {
+        self.queue.lock().unwrap_or_else(|e| e.into_inner()).push(Entry { at, task });
+        self.changed.notify_one();
+    }
+
+    fn run(&self) {
+        loop {
+            match self.next() {
+                Task::Deadline(interrupter, number) => {
+                    let Some(interrupter) = interrupter.upgrade() else { continue };
+                    if interrupter.lock().deadline == number {
+                        interrupter.interrupt(reason::DEADLINE);
+                    }
+                }
+                Task::Repeat(interrupter, reason) => {
+                    if interrupter.knock(reason) {
+                        self.push(Instant::now() + REPEAT, Task::Repeat(interrupter, reason));
+                    }
+                }
+            }
+        }
+    }
+
+    fn next(&self) -> Task {
+        let mut queue = self.queue.lock().unwrap_or_else(|e| e.into_inner());
+        loop {
+            let now = Instant::now();
+            let wait = match queue.peek() {
+                None => Duration::from_secs(3600),
+                Some(entry) if entry.at <= now => {
+                    return queue.pop().expect("it was just seen").task;
+                }
+                Some(entry) => entry.at - now,
+            };
+            let waited = self.changed.wait_timeout(queue, wait);
+            queue = waited.unwrap_or_else(|e| e.into_inner()).0;
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Address space: reserved without rights, made accessible piece by piece, given back on drop.
+
+use rustix::fd::BorrowedFd;
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
+use std::io;
+use std::ptr;
+
+/// A reservation of address space.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    base: *mut u8,
+    size: usize,
+}
+
+// SAFETY: a mapping belongs to the process, not to a thread; it is only used through its owner.
+unsafe impl Send for Mapping {}
+// SAFETY: shared references only give the address and the size.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Reserves `size` bytes, rounded up to pages; none is accessible yet.
+    ///
+    /// # Errors
+    ///
+    /// The system has no such range of address space left.
+    pub(crate) fn reserve(size: usize) -> io::Result<Mapping> {
+        let size = round_up(size.max(1)).ok_or_else(too_large)?;
+        // SAFETY: a new private mapping at an address of the system's choice.
+        let base = unsafe {
+            rustix::mm::mmap_anonymous(
+                ptr::null_mut(),
+                size,
+                ProtFlags::empty(),
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+            )
+        }?;
+        Ok(Mapping { base: base.cast(), size })
+    }
+
+    /// First byte.
+    pub(crate) fn base(&self) -> *mut u8 {
+        self.base
+    }
+
+    /// Bytes reserved.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    fn check(&self, start: usize, len: usize) -> io::Result<()> {
+        let fits = start.checked_add(len).is_some_and(|end| end <= self.size);
+        if fits { Ok(()) } else { Err(too_large()) }
+    }
+
+    /// Makes `[start, start + len)` readable and writable; both are multiples of the page size.
+    ///
+    /// # Errors
+    ///
+    /// The range is not inside the reservation, or the system refuses to commit the memory.
+    pub(crate) fn make_accessible(&self, start: usize, len: usize) -> io::Result<()> {
+        self.check(start, len)?;
+        if len == 0 {
+            return Ok(());
+        }
+        // SAFETY: inside our reservation; giving rights breaks nobody's assumptions.
+        unsafe {
+            rustix::mm::mprotect(
+                self.base.add(start).cast(),
+                len,
+                MprotectFlags::READ | MprotectFlags::WRITE,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Replaces `[start, start + len)` by fresh, inaccessible, empty pages.
+    ///
+    /// # Safety
+    ///
+    /// Nothing may refer to the range any more.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::make_accessible`].
+    pub(crate) unsafe fn clear(&self, start: usize, len: usize) -> io::Result<()> {
+        self.check(start, len)?;
+        if len == 0 {
+            return Ok(());
+        }
+        // SAFETY: inside our reservation, and unused by the caller's promise.
+        unsafe {
+            rustix::mm::mmap_anonymous(
+                self.base.add(start).cast(),
+                len,
+                ProtFlags::empty(),
+                MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Drops what was written to `[start, start + len)`: private pages of a file show the file
+    /// again, others zeroes.
+    ///
+    /// # Safety
+    ///
+    /// Nothing may rely on the contents any more.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::make_accessible`].
+    pub(crate) unsafe fn discard(&self, start: usize, len: usize) -> io::Result<()> {
+        self.check(start, len)?;
+        if len == 0 {
+            return Ok(());
+        }
+        // SAFETY: inside our reservation, and nobody relies on the contents.
+        unsafe {
+            rustix::mm::madvise(self.base.add(start).cast(), len, Advice::LinuxDontNeed)?;
+        }
+        Ok(())
+    }
+
+    /// Shows `len` bytes of a file, copy-on-write, at `start`.
+    ///
+    /// # Safety
+    ///
+    /// Nothing may refer to the range, and the file must never shrink.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::make_accessible`].
+    pub(crate) unsafe fn map_file(
+        &self,
+        start: usize,
+        len: usize,
+        file: BorrowedFd<'_>,
+    ) -> io::Result<()> {
+        self.check(start, len)?;
+        // SAFETY: inside our reservation, and unused by the caller's promise.
+        unsafe {
+            rustix::mm::mmap(
+                self.base.add(start).cast(),
+                len,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE,
+                file,
+                0,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: ours, and nobody uses it after its owner.
+        unsafe {
+            let _ = rustix::mm::munmap(self.base.cast(), self.size);
+        }
+    }
+}
+
+/// Rounds up to the system's pages.
+pub(crate) fn round_up(size: usize) -> Option<usize> {
+    size.checked_next_multiple_of(rustix::param::page_size())
+}
+
+fn too_large() -> io::Error {
+    io::Error::new(io::ErrorKind::OutOfMemory, "more address space than there is")
+}

@@ -1,0 +1,369 @@
+//! Linear memories.
+//!
+//! ```text
+//!   guarded:  base          base + len               base + 4 GiB        + guard
+//!             ┌─────────────┬────────────────────────┬──────────────────┐
+//!             │ read, write │ no rights: faults      │ no rights        │   never moves
+//!             └─────────────┴────────────────────────┴──────────────────┘
+//!   checked:  base          base + len     base + reserved
+//!             ┌─────────────┬──────────────┐
+//!             │ read, write │ no rights    │          may move when it grows beyond
+//!             └─────────────┴──────────────┘
+//! ```
+//!
+//! Any 32-bit address plus an offset below the guard's size lies in the first kind of reservation,
+//! so code needs no checks. The second kind is for all others, and its code compares with `len`.
+
+use crate::layout::VmMemory;
+use crate::mapping::{Mapping, round_up};
+use std::io;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use wardian_types::MemoryType;
+
+/// Inaccessible bytes after the 4 GiB that a 32-bit address reaches.
+pub const MEMORY_GUARD: usize = 32 << 20;
+const ADDRESSABLE: usize = 4 << 30;
+/// Reserved for a checked memory whose maximum is larger or unknown.
+const CHECKED_RESERVATION: usize = 64 << 20;
+
+/// Initial contents of a memory, shared by all instances of a module.
+#[derive(Debug)]
+pub struct MemoryImage {
+    file: rustix::fd::OwnedFd,
+    len: usize,
+}
+
+impl MemoryImage {
+    /// An image whose bytes from 0 are `contents`.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no memory file.
+    pub fn new(contents: &[u8]) -> io::Result<MemoryImage> {
+        use rustix::fs::MemfdFlags;
+        let file = rustix::fs::memfd_create("wardian-image", MemfdFlags::CLOEXEC)?;
+        let len = round_up(contents.len()).ok_or(io::ErrorKind::OutOfMemory)?;
+        rustix::fs::ftruncate(&file, len as u64)?;
+        let mut done = 0;
+        while done < contents.len() {
+            done += rustix::io::pwrite(&file, &contents[done..], done as u64)?;
+        }
+        Ok(MemoryImage { file, len })
+    }
+
+    /// Length in bytes, a multiple of the system's pages.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+/// A linear memory that one store owns.
+#[derive(Debug)]
+pub struct LinearMemory {
+    mapping: Mapping,
+    /// Bytes with rights, a multiple of the system's pages.
+    accessible: usize,
+    /// The guest's view of the size, in bytes.
+    len: usize,
+    /// In bytes.
+    maximum: u64,
+    guarded: bool,
+    movable: bool,
+    image: Option<Arc<MemoryImage>>,
+}
+
+/// Why a memory cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum MemoryError {
+    /// The minimum is more than any memory can be here.
+    #[error("a memory of {0} pages is larger than this machine's addresses reach")]
+    TooLarge(u64),
+    /// The system refused.
+    #[error("the system has no memory for it: {0}")]
+    System(#[from] io::Error),
+}
+
+impl LinearMemory {
+    /// A new memory of the type's minimum size. `guarded` asks for the kind without checks, which
+    /// only 32-bit memories with 64 KiB pages can be.
+    ///
+    /// # Errors
+    ///
+    /// It is too large, or the system has no room.
+    pub fn new(
+        ty: &MemoryType,
+        guarded: bool,
+        image: Option<Arc<MemoryImage>>,
+        pool: Option<&MemoryPool>,
+    ) -> Result<LinearMemory, MemoryError> {
+        let len = size_in_bytes(ty, ty.min).ok_or(MemoryError::TooLarge(ty.min))?;
+        let maximum = byte_limit(ty);
+        let mut memory = match pool.filter(|_| guarded).and_then(|p| p.take(image.as_ref())) {
+            Some(memory) => memory,
+            None => LinearMemory::reserve(ty, guarded, maximum, len)?,
+        };
+        memory.maximum = maximum;
+        memory.len = len;
+        memory.show(image, len)?;
+        Ok(memory)
+    }
+
+    fn reserve(
+        ty: &MemoryType,
+        guarded: bool,
+        maximum: u64,
+        len: usize,
+    ) -> Result<LinearMemory, MemoryError> {
+        debug_assert!(!guarded || (!ty.memory64 && ty.page_size_log2 == 16));
+        let size = if guarded {
+            ADDRESSABLE + MEMORY_GUARD
+        } else if ty.shared {
+            usize::try_from(maximum).map_err(|_| MemoryError::TooLarge(ty.min))?
+        } else {
+            let limit = usize::try_from(maximum).unwrap_or(usize::MAX);
+            limit.min(CHECKED_RESERVATION).max(len)
+        };
+        Ok(LinearMemory {
+            mapping: Mapping::reserve(size)?,
+            accessible: 0,
+            len,
+            maximum,
+            guarded,
+            movable: !guarded && !ty.shared,
+            image: None,
+        })
+    }
+
+    /// Makes the image and `len` bytes visible; what is there already stays.
+    fn show(&mut self, image: Option<Arc<MemoryImage>>, len: usize) -> Result<(), MemoryError> {
+        let want = round_up(len).ok_or(io::Error::from(io::ErrorKind::OutOfMemory))?;
+        let same = match (&self.image, &image) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same {
+            // SAFETY: the memory is not in use yet.
+            unsafe { self.mapping.clear(0, self.accessible)? };
+            self.accessible = 0;
+            self.image = None;
+        }
+        if let (None, Some(image)) = (&self.image, image) {
+            let len = image.len.min(want);
+            // SAFETY: the range is unused, and nobody else has the file to shrink it.
+            unsafe { self.mapping.map_file(0, len, rustix::fd::AsFd::as_fd(&image.file))? };
+            self.accessible = len;
+            self.image = Some(image);
+        }
+        if self.accessible > want {
+            // SAFETY: the memory is not in use yet.
+            unsafe { self.mapping.clear(want, self.accessible - want)? };
+        } else {
+            self.mapping.make_accessible(self.accessible, want - self.accessible)?;
+        }
+        self.accessible = want;
+        Ok(())
+    }
+
+    /// First byte.
+    pub fn base(&self) -> *mut u8 {
+        self.mapping.base()
+    }
+
+    /// Size in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether its size is zero.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The most it can grow to, in bytes.
+    pub fn maximum(&self) -> u64 {
+        self.maximum
+    }
+
+    /// Whether code may access it without checks.
+    pub fn is_guarded(&self) -> bool {
+        self.guarded
+    }
+
+    /// Grows to `len` bytes; the new bytes are zero. The base may change unless it is guarded or
+    /// shared.
+    ///
+    /// # Errors
+    ///
+    /// Beyond the maximum, or the system has no memory; then nothing has changed.
+    pub fn grow_to(&mut self, len: usize) -> io::Result<()> {
+        if len < self.len || len as u64 > self.maximum {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let want = round_up(len).ok_or(io::ErrorKind::OutOfMemory)?;
+        if want > self.accessible {
+            if want > self.mapping.size() {
+                return self.move_to(len, want);
+            }
+            self.mapping.make_accessible(self.accessible, want - self.accessible)?;
+            self.accessible = want;
+        }
+        self.len = len;
+        Ok(())
+    }
+
+    /// Moves to a larger reservation, with room to grow again.
+    fn move_to(&mut self, len: usize, want: usize) -> io::Result<()> {
+        if !self.movable {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        let limit = usize::try_from(self.maximum).unwrap_or(usize::MAX);
+        let roomy = want.saturating_mul(2).min(limit).max(want);
+        let mapping = Mapping::reserve(roomy).or_else(|_| Mapping::reserve(want))?;
+        mapping.make_accessible(0, want)?;
+        // SAFETY: both mappings are at least `self.len` long, accessible and distinct.
+        unsafe {
+            std::ptr::copy_nonoverlapping(self.mapping.base(), mapping.base(), self.len);
+        }
+        self.mapping = mapping;
+        self.image = None;
+        self.accessible = want;
+        self.len = len;
+        Ok(())
+    }
+}
+
+/// `pages` of this type in bytes, if the machine's addresses reach so far.
+pub fn size_in_bytes(ty: &MemoryType, pages: u64) -> Option<usize> {
+    let bytes = pages.checked_mul(ty.page_size())?;
+    usize::try_from(bytes).ok().filter(|b| *b <= isize::MAX as usize)
+}
+
+/// The most bytes that the type allows.
+fn byte_limit(ty: &MemoryType) -> u64 {
+    let bytes = u128::from(ty.max_pages()) * u128::from(ty.page_size());
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+/// Guarded reservations kept for reuse: making one costs more than all else in an instantiation.
+#[derive(Debug, Default)]
+pub struct MemoryPool {
+    free: Mutex<Vec<LinearMemory>>,
+}
+
+/// Reservations kept at most. They hold no memory, only address space.
+const KEPT: usize = 64;
+
+impl MemoryPool {
+    /// A reservation, if possible one that shows this image already. Its contents are as new.
+    fn take(&self, image: Option<&Arc<MemoryImage>>) -> Option<LinearMemory> {
+        let mut free = self.free.lock().unwrap_or_else(|e| e.into_inner());
+        let same = free.iter().rposition(|m| match (&m.image, image) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        });
+        match same {
+            Some(index) => Some(free.swap_remove(index)),
+            None => free.pop(),
+        }
+    }
+
+    /// Keeps a memory for later, after making sure that nothing of what was written to it is left.
+    /// `pristine` tells that nobody can have written to it.
+    pub fn give_back(&self, memory: LinearMemory, pristine: bool) {
+        if !memory.guarded {
+            return;
+        }
+        if !pristine {
+            // SAFETY: its owner gave it up, so nothing refers to its contents.
+            let cleared = unsafe { memory.mapping.discard(0, memory.accessible) };
+            if cleared.is_err() {
+                return;
+            }
+        }
+        let mut free = self.free.lock().unwrap_or_else(|e| e.into_inner());
+        if free.len() < KEPT {
+            free.push(memory);
+        }
+    }
+}
+
+/// A memory that several threads use. It never moves and never shrinks.
+#[derive(Debug)]
+pub struct SharedMemory {
+    ty: MemoryType,
+    vm: VmMemory,
+    memory: Mutex<LinearMemory>,
+}
+
+// SAFETY: the base never changes after creation, the length is atomic, and growth takes the lock.
+// Whoever touches the bytes does so with atomic or racy-by-design accesses of guest code.
+unsafe impl Send for SharedMemory {}
+// SAFETY: as above.
+unsafe impl Sync for SharedMemory {}
+
+impl SharedMemory {
+    /// A new shared memory.
+    ///
+    /// # Errors
+    ///
+    /// As for [`LinearMemory::new`].
+    pub fn new(ty: &MemoryType, guarded: bool) -> Result<SharedMemory, MemoryError> {
+        let memory = LinearMemory::new(ty, guarded, None, None)?;
+        let vm = VmMemory { base: memory.base(), len: memory.len().into() };
+        Ok(SharedMemory { ty: *ty, vm, memory: Mutex::new(memory) })
+    }
+
+    /// Its type.
+    pub fn ty(&self) -> &MemoryType {
+        &self.ty
+    }
+
+    /// Its bounds, which compiled code reads in place.
+    pub fn vm(&self) -> &VmMemory {
+        &self.vm
+    }
+
+    /// Size in bytes; it may grow at any time.
+    pub fn len(&self) -> usize {
+        self.vm.len.load(Ordering::SeqCst)
+    }
+
+    /// Whether its size is zero.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether code may access it without checks.
+    pub fn is_guarded(&self) -> bool {
+        self.memory.lock().unwrap_or_else(|e| e.into_inner()).guarded
+    }
+
+    /// Grows by `pages`, if `permit(current bytes, wanted bytes)` agrees; returns the size before,
+    /// in pages.
+    ///
+    /// # Errors
+    ///
+    /// As for [`LinearMemory::grow_to`].
+    pub fn grow(&self, pages: u64, permit: impl FnOnce(usize, usize) -> bool) -> io::Result<u64> {
+        let mut memory = self.memory.lock().unwrap_or_else(|e| e.into_inner());
+        let before = memory.len() as u64 >> self.ty.page_size_log2;
+        let refused = || io::Error::from(io::ErrorKind::OutOfMemory);
+        let wanted = before.checked_add(pages).ok_or_else(refused)?;
+        let len = size_in_bytes(&self.ty, wanted).ok_or_else(refused)?;
+        if !permit(memory.len(), len) {
+            return Err(refused());
+        }
+        memory.grow_to(len)?;
+        self.vm.len.store(len, Ordering::SeqCst);
+        Ok(before)
+    }
+}

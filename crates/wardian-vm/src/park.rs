@@ -1,0 +1,121 @@
+//! Waiting on an address of a shared memory (threads proposal, `memory.atomic.wait` and `notify`).
+
+use crate::interrupt::Interrupter;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// How a wait ended; the numbers are what the instruction returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum WaitResult {
+    /// Another thread notified this one.
+    Ok = 0,
+    /// The value was not the expected one.
+    NotEqual = 1,
+    /// The time was up.
+    TimedOut = 2,
+    /// The guest is to stop.
+    Interrupted = 3,
+}
+
+/// A thread that waits.
+#[derive(Debug, Default)]
+pub(crate) struct Waiter {
+    notified: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Waiter {
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.notified.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Makes the thread look again at why it waits.
+    pub(crate) fn wake(&self) {
+        // The lock orders this with the waiting thread's own look.
+        drop(self.lock());
+        self.changed.notify_one();
+    }
+}
+
+type Queues = HashMap<usize, VecDeque<Arc<Waiter>>>;
+
+static QUEUES: LazyLock<Mutex<Queues>> = LazyLock::new(Mutex::default);
+
+fn queues() -> MutexGuard<'static, Queues> {
+    QUEUES.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// Waits at `address` if `still_expected` holds, until notified, or for `timeout`.
+///
+/// `still_expected` is evaluated with the queues locked, so no notification can fall between it and
+/// the waiting.
+pub fn wait(
+    address: usize,
+    still_expected: impl FnOnce() -> bool,
+    timeout: Option<Duration>,
+    interrupter: &Interrupter,
+) -> WaitResult {
+    let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
+    let waiter = Arc::new(Waiter::default());
+    {
+        let mut queues = queues();
+        if !still_expected() {
+            return WaitResult::NotEqual;
+        }
+        queues.entry(address).or_default().push_back(waiter.clone());
+    }
+    interrupter.set_waiter(Some(waiter.clone()));
+    let result = sleep(&waiter, deadline, interrupter);
+    interrupter.set_waiter(None);
+    let mut queues = queues();
+    if let Some(queue) = queues.get_mut(&address) {
+        queue.retain(|w| !Arc::ptr_eq(w, &waiter));
+        if queue.is_empty() {
+            queues.remove(&address);
+        }
+    }
+    // A notification counted this thread, so it must not be lost to a timeout.
+    if *waiter.lock() { WaitResult::Ok } else { result }
+}
+
+fn sleep(waiter: &Waiter, deadline: Option<Instant>, interrupter: &Interrupter) -> WaitResult {
+    let mut notified = waiter.lock();
+    loop {
+        if *notified {
+            return WaitResult::Ok;
+        }
+        if interrupter.reasons() != 0 {
+            return WaitResult::Interrupted;
+        }
+        let ignore = |e: std::sync::PoisonError<_>| e.into_inner();
+        notified = match deadline {
+            None => waiter.changed.wait(notified).unwrap_or_else(|e| e.into_inner()),
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return WaitResult::TimedOut;
+                }
+                waiter.changed.wait_timeout(notified, left).unwrap_or_else(ignore).0
+            }
+        };
+    }
+}
+
+/// Wakes up to `count` of those who wait at `address`, the longest first; returns how many.
+pub fn notify(address: usize, count: u32) -> u32 {
+    let mut queues = queues();
+    let Some(queue) = queues.get_mut(&address) else { return 0 };
+    let mut woken = 0;
+    while woken < count {
+        let Some(waiter) = queue.pop_front() else { break };
+        *waiter.lock() = true;
+        waiter.changed.notify_one();
+        woken += 1;
+    }
+    if queue.is_empty() {
+        queues.remove(&address);
+    }
+    woken
+}

@@ -1,0 +1,169 @@
+//! Signals: traps that the processor finds, and requests to stop.
+//!
+//! A handler acts only if the current thread runs a guest and the interrupted instruction lies in
+//! compiled code (or the fault hit the wasm stack's guard). It notes where, and makes the thread
+//! leave guest code as if a builtin had ended it. What it means is looked up afterwards, in ordinary
+//! code. Anything else goes to the handler that was there before.
+
+use crate::arch::{Registers, status};
+use crate::code_memory;
+use crate::layout::StoreCtx;
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+thread_local! {
+    /// The store whose guest this thread runs.
+    static CURRENT: Cell<*mut StoreCtx> = const { Cell::new(ptr::null_mut()) };
+}
+
+/// Makes `store` the one that this thread runs; returns the one before.
+#[inline]
+pub(crate) fn set_current(store: *mut StoreCtx) -> *mut StoreCtx {
+    CURRENT.replace(store)
+}
+
+const TRAP_SIGNALS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
+
+/// The signal that asks a thread to stop its guest, unless the embedder chose another. By default
+/// the system ignores it, so that one that comes late does no harm.
+pub const DEFAULT_INTERRUPT_SIGNAL: i32 = libc::SIGURG;
+
+static INTERRUPT_SIGNAL: AtomicI32 = AtomicI32::new(0);
+
+struct Previous([libc::sigaction; 5]);
+// SAFETY: plain data, written once before any handler can read it.
+unsafe impl Send for Previous {}
+// SAFETY: as above.
+unsafe impl Sync for Previous {}
+
+static PREVIOUS: OnceLock<Previous> = OnceLock::new();
+
+/// Installs the handlers of this process, once. The first engine that uses signals decides which
+/// signal interrupts.
+pub fn install(interrupt: i32) {
+    PREVIOUS.get_or_init(|| {
+        INTERRUPT_SIGNAL.store(interrupt, Ordering::Relaxed);
+        let mut previous = [const { MaybeUninit::<libc::sigaction>::zeroed() }; 5];
+        let signals = TRAP_SIGNALS.iter().chain([&interrupt]);
+        // SAFETY: `previous` is filled by reading the current actions, before ours can be called.
+        unsafe {
+            for (signal, previous) in signals.clone().zip(&mut previous) {
+                libc::sigaction(*signal, ptr::null(), previous.as_mut_ptr());
+            }
+            Previous(previous.map(|p| p.assume_init()))
+        }
+    });
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    INSTALLED.get_or_init(|| {
+        let interrupt = interrupt_signal();
+        for signal in TRAP_SIGNALS.iter().chain([&interrupt]) {
+            // SAFETY: `handler` is a valid handler for SA_SIGINFO. SA_NODEFER lets a fault in a
+            // host function's own handler be seen; SA_RESTART keeps system calls of host functions
+            // whole.
+            unsafe {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = handler as *const () as usize;
+                action.sa_flags =
+                    libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER | libc::SA_RESTART;
+                libc::sigemptyset(&mut action.sa_mask);
+                libc::sigaction(*signal, &action, ptr::null_mut());
+            }
+        }
+    });
+}
+
+/// The signal that interrupts; zero if no handlers are installed.
+pub(crate) fn interrupt_signal() -> i32 {
+    INTERRUPT_SIGNAL.load(Ordering::Relaxed)
+}
+
+unsafe extern "C" fn handler(
+    signal: libc::c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+) {
+    // SAFETY: the system calls this with valid arguments for a SA_SIGINFO handler.
+    unsafe {
+        let store = CURRENT.get();
+        if !store.is_null() && handle(signal, store, info, &mut Registers::new(context)) {
+            return;
+        }
+        chain(signal, info, context);
+    }
+}
+
+/// Returns whether the signal was ours.
+unsafe fn handle(
+    signal: libc::c_int,
+    store: *mut StoreCtx,
+    info: *mut libc::siginfo_t,
+    registers: &mut Registers<'_>,
+) -> bool {
+    // SAFETY: `store` is the one that this thread runs, so it is valid, and its fields are only
+    // used by this thread (the interrupt word is atomic).
+    unsafe {
+        let in_code = code_memory::contains(registers.pc());
+        if signal == interrupt_signal() {
+            if in_code && (*store).interrupt.load(Ordering::Relaxed) != 0 {
+                note(store, registers, 0);
+                registers.leave(store, status::INTERRUPTED);
+                return true;
+            }
+            return false;
+        }
+        let address = match signal {
+            libc::SIGSEGV | libc::SIGBUS => (*info).si_addr() as usize,
+            _ => 0,
+        };
+        // The stubs, too, push onto the wasm stack, so its guard counts wherever the fault was.
+        let on_wasm_stack = ((*store).guard_start..=(*store).stack_top).contains(&registers.sp());
+        let overflow =
+            on_wasm_stack && ((*store).guard_start..(*store).guard_end).contains(&address);
+        if in_code || overflow {
+            note(store, registers, address);
+            registers.leave(store, status::TRAPPED);
+            return true;
+        }
+        false
+    }
+}
+
+unsafe fn note(store: *mut StoreCtx, registers: &Registers<'_>, address: usize) {
+    // SAFETY: as in `handle`.
+    unsafe {
+        (*store).trap_pc = registers.pc();
+        (*store).trap_fp = registers.fp();
+        (*store).trap_sp = registers.sp();
+        (*store).trap_addr = address;
+    }
+}
+
+/// Gives the signal to whoever had it before.
+unsafe fn chain(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let Some(previous) = PREVIOUS.get() else { return };
+    let index = TRAP_SIGNALS.iter().position(|s| *s == signal).unwrap_or(4);
+    let action = &previous.0[index];
+    // SAFETY: calling a handler as the system would; restoring the default lets the faulting
+    // instruction run again and the process end as it would have without us.
+    unsafe {
+        match action.sa_sigaction {
+            libc::SIG_IGN => {}
+            libc::SIG_DFL if signal == interrupt_signal() => {}
+            libc::SIG_DFL => {
+                libc::sigaction(signal, action, ptr::null_mut());
+            }
+            handler if action.sa_flags & libc::SA_SIGINFO != 0 => {
+                let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =
+                    std::mem::transmute(handler);
+                handler(signal, info, context);
+            }
+            handler => {
+                let handler: extern "C" fn(libc::c_int) = std::mem::transmute(handler);
+                handler(signal);
+            }
+        }
+    }
+}
