@@ -12,7 +12,7 @@ use crate::arch::{self, status};
 use crate::layout::StoreCtx;
 use crate::{signals, thread};
 use std::ptr;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, compiler_fence};
 
 /// How an entry ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Outcome {
     Interrupted,
     /// Too little of the embedder's stack is left to enter.
     HostStackExhausted,
+    /// Not entered: the interrupt word was set.
+    Refused,
 }
 
 /// One entry into guest code. It lives on the embedder's stack.
@@ -99,16 +101,31 @@ unsafe fn run(
         let id = if outer.is_null() { 1 } else { (*outer).id + 1 };
         let activation = Activation { previous: outer, outer_sp, id };
         (*store).activation = &activation;
-        // Relaxed: whoever interrupts sets the word first and repeats until it is acknowledged.
+        // Whoever interrupts sets the word, makes every processor pass a barrier, and reads the
+        // thread: so either it sees this thread, or this thread sees the word. The fence costs
+        // nothing here; it only keeps the compiler from swapping the two.
         (*store).thread.store(thread, Ordering::Relaxed);
-        let previous = signals::set_current(store);
-        let status = switch(store);
-        signals::set_current(previous);
+        compiler_fence(Ordering::SeqCst);
+        let outcome = if (*store).interrupt.load(Ordering::Relaxed) == 0 {
+            let previous = signals::set_current(store);
+            let status = switch(store);
+            signals::set_current(previous);
+            Outcome::from_status(status)
+        } else {
+            Outcome::Refused
+        };
         if outer.is_null() {
             (*store).thread.store(0, Ordering::Relaxed);
         }
         (*store).activation = outer;
         (*store).wasm_sp = outer_sp;
+        outcome
+    }
+}
+
+impl Outcome {
+    #[inline]
+    fn from_status(status: u64) -> Outcome {
         match status {
             status::RETURNED => Outcome::Returned,
             status::TRAPPED => Outcome::Trapped,

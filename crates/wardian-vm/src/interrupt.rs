@@ -91,6 +91,7 @@ impl Interrupter {
         // the two fields are atomic.
         let running = unsafe {
             (*store).interrupt.fetch_or(reason, Ordering::SeqCst);
+            signals::barrier();
             ThreadHandle::from_address((*store).thread.load(Ordering::SeqCst))
         };
         if let Some(event) = &state.event {
@@ -105,9 +106,8 @@ impl Interrupter {
                 thread.signal(signal);
                 true
             }
-            // Not running now, or not seen yet: the word is read on entry; but an entry that has
-            // read it already must still be caught.
-            _ => signal != 0,
+            // Not running: the next entry reads the word. Or it polls.
+            _ => false,
         }
     }
 

@@ -75,6 +75,25 @@ pub fn install(interrupt: i32) {
     });
 }
 
+/// Makes every thread of the process pass a memory barrier, so that threads which enter guest code
+/// need none of their own (see [`crate::activation`]).
+pub(crate) fn barrier() {
+    const REGISTER: libc::c_int = 1 << 4;
+    const EXPEDITED: libc::c_int = 1 << 3;
+    static REGISTERED: OnceLock<()> = OnceLock::new();
+    let call = |command: libc::c_int| {
+        // SAFETY: `membarrier` touches no memory of ours.
+        unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) }
+    };
+    REGISTERED.get_or_init(|| {
+        call(REGISTER);
+    });
+    if call(EXPEDITED) != 0 {
+        // An old kernel. What an entry in progress may miss now, it has published after a moment.
+        std::thread::sleep(std::time::Duration::from_micros(50));
+    }
+}
+
 /// The signal that interrupts; zero if no handlers are installed.
 pub(crate) fn interrupt_signal() -> i32 {
     INTERRUPT_SIGNAL.load(Ordering::Relaxed)

@@ -1,1 +1,66 @@
-//! A WebAssembly runtime that its embedder can see into and control
+//! Wardian: a WebAssembly runtime that its embedder can see into and control.
+//!
+//! ```
+//! use wardian::{Engine, Linker, Module, Store};
+//!
+//! let engine = Engine::default();
+//! let module = Module::new(&engine, r#"
+//!     (module
+//!       (import "host" "greet" (func $greet (param i32)))
+//!       (func (export "run") (call $greet (i32.const 7))))"#)?;
+//! let mut linker = Linker::new(&engine);
+//! linker.func_wrap("host", "greet", |mut caller: wardian::Caller<'_, Vec<i32>>, who: i32| {
+//!     caller.data_mut().push(who);
+//! })?;
+//! let mut store = Store::new(&engine, Vec::new());
+//! let instance = linker.instantiate(&mut store, &module)?;
+//! instance.typed_func::<(), ()>(&mut store, "run")?.call(&mut store, ())?;
+//! assert_eq!(*store.data(), [7]);
+//! # Ok::<(), wardian::Error>(())
+//! ```
+
+mod artifact;
+mod backtrace;
+mod cancel;
+mod code;
+mod config;
+mod engine;
+mod error;
+mod externs;
+mod func;
+mod global;
+mod images;
+mod instance;
+mod limits;
+mod link;
+mod linker;
+mod memory;
+mod module;
+mod raw;
+mod store;
+mod table;
+mod value;
+
+pub use artifact::is_artifact;
+pub use backtrace::{Backtrace, Frame};
+pub use cancel::{CancelToken, Interrupt, WakeFd};
+pub use config::Config;
+pub use engine::Engine;
+pub use error::{Error, ErrorKind, LinkProblem, Result, StopReason};
+pub use externs::Extern;
+pub use func::{Func, IntoFunc, TypedFunc};
+pub use global::Global;
+pub use instance::Instance;
+pub use limits::{ResourceLimiter, StoreLimits};
+pub use linker::Linker;
+pub use memory::{Memory, SharedMemory};
+pub use module::{CodeCache, Module, Progress};
+pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreContextMut};
+pub use table::Table;
+pub use value::{ExternRef, HostParams, HostResults, Val, WasmParams, WasmResults, WasmTy};
+pub use wardian_jit::CompiledCode;
+pub use wardian_module::{DecodeError, SourceLocation, demangle};
+pub use wardian_types::{
+    CoreFeatures, ExternKind, ExternType, FuncType, GlobalType, HeapType, MemoryType, RefType,
+    TableType, TrapCode, ValType,
+};

@@ -1,0 +1,269 @@
+//! The code of a module with its tables, and how it is stored.
+//!
+//! All tables are sorted arrays with offsets from the start of the text, searched by bisection.
+
+use crate::error::{CodeFormatError, CompileError};
+use std::ops::Range;
+use wardian_types::TrapCode;
+
+/// An instruction that can trap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trap {
+    /// Where it is.
+    pub offset: u32,
+    /// Why: the number of a [`TrapCode`].
+    pub code: u8,
+}
+
+/// The beginning of the code of one operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// Where its code begins; it reaches to the next location.
+    pub offset: u32,
+    /// Offset of the operator from the start of the code section's contents; `u32::MAX` if the
+    /// code belongs to none.
+    pub wasm: u32,
+}
+
+/// The code of one function.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CompiledFunction {
+    /// Machine code, and constants behind it.
+    pub text: Vec<u8>,
+    /// Alignment in bytes that the text needs.
+    pub align: u32,
+    /// What can trap, by offset in the text.
+    pub traps: Vec<Trap>,
+    /// What comes from where, by offset in the text.
+    pub locations: Vec<Location>,
+}
+
+impl CompiledFunction {
+    /// The reason of a trap at this offset.
+    pub fn trap_at(&self, offset: u32) -> Option<TrapCode> {
+        let i = self.traps.binary_search_by_key(&offset, |t| t.offset).ok()?;
+        TrapCode::from_u8(self.traps[i].code)
+    }
+
+    /// The operator, as offset in the code section, whose code is at this offset. For a return
+    /// address ask for the byte before it.
+    pub fn location(&self, offset: u32) -> Option<u32> {
+        let i = self.locations.partition_point(|l| l.offset <= offset).checked_sub(1)?;
+        Some(self.locations[i].wasm).filter(|w| *w != u32::MAX)
+    }
+}
+
+/// The code of a module's functions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CompiledCode {
+    align: u32,
+    text: Vec<u8>,
+    /// Start and end of each function's code, in order.
+    functions: Vec<[u32; 2]>,
+    trap_offsets: Vec<u32>,
+    trap_codes: Vec<u8>,
+    location_offsets: Vec<u32>,
+    location_wasm: Vec<u32>,
+}
+
+impl CompiledCode {
+    /// Lays functions out one behind the other.
+    pub(crate) fn assemble(
+        functions: Vec<CompiledFunction>,
+        align: u32,
+    ) -> Result<CompiledCode, CompileError> {
+        let size = functions.iter().map(|f| f.text.len() + f.align.max(align) as usize).sum();
+        let mut code = CompiledCode { align, ..CompiledCode::default() };
+        code.functions.reserve_exact(functions.len());
+        code.text.reserve_exact(size);
+        code.trap_offsets.reserve_exact(functions.iter().map(|f| f.traps.len()).sum());
+        code.trap_codes.reserve_exact(functions.iter().map(|f| f.traps.len()).sum());
+        code.location_offsets.reserve_exact(functions.iter().map(|f| f.locations.len()).sum());
+        code.location_wasm.reserve_exact(functions.iter().map(|f| f.locations.len()).sum());
+        // Each function is dropped when it was copied.
+        for f in functions {
+            let start = code.text.len().next_multiple_of(f.align.max(align) as usize);
+            code.text.resize(start, 0);
+            code.text.extend_from_slice(&f.text);
+            let end = u32::try_from(code.text.len()).map_err(|_| CompileError::TooLarge)?;
+            let start = start as u32;
+            code.functions.push([start, end]);
+            for trap in &f.traps {
+                code.trap_offsets.push(start + trap.offset);
+                code.trap_codes.push(trap.code);
+            }
+            // Code before a function's first operator belongs to none, not to the function before.
+            if f.locations.first().is_some_and(|l| l.offset > 0) && start > 0 {
+                code.location_offsets.push(start);
+                code.location_wasm.push(u32::MAX);
+            }
+            for location in &f.locations {
+                code.location_offsets.push(start + location.offset);
+                code.location_wasm.push(location.wasm);
+            }
+        }
+        Ok(code)
+    }
+
+    /// Machine code of all functions.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Frees the text, once it has been copied to where it runs; the tables stay.
+    pub fn discard_text(&mut self) {
+        self.text = Vec::new();
+    }
+
+    /// Alignment in bytes that the text needs.
+    pub fn align(&self) -> u32 {
+        self.align
+    }
+
+    /// How many functions there are.
+    pub fn len(&self) -> usize {
+        self.functions.len()
+    }
+
+    /// Whether there are no functions.
+    pub fn is_empty(&self) -> bool {
+        self.functions.is_empty()
+    }
+
+    /// Where in the text a function's code lies, by its position among those that the module
+    /// defines. Empty if there is no such function.
+    pub fn function(&self, defined: u32) -> Range<u32> {
+        self.functions.get(defined as usize).map_or(0..0, |[start, end]| *start..*end)
+    }
+
+    /// The function whose code is at this offset in the text.
+    pub fn find(&self, offset: u32) -> Option<u32> {
+        let i = self.functions.partition_point(|f| f[0] <= offset).checked_sub(1)?;
+        (offset < self.functions[i][1]).then_some(i as u32)
+    }
+
+    /// The reason of a trap of the instruction at this offset in the text.
+    pub fn trap_at(&self, offset: u32) -> Option<TrapCode> {
+        let i = self.trap_offsets.binary_search(&offset).ok()?;
+        TrapCode::from_u8(self.trap_codes[i])
+    }
+
+    /// The operator, as offset in the code section, whose code is at this offset in the text. For
+    /// a return address ask for the byte before it. None in prologues.
+    pub fn location(&self, offset: u32) -> Option<u32> {
+        self.find(offset)?;
+        let i = self.location_offsets.partition_point(|o| *o <= offset).checked_sub(1)?;
+        Some(self.location_wasm[i]).filter(|w| *w != u32::MAX)
+    }
+}
+
+/// Begins stored code; the last byte is the format's revision.
+const MAGIC: [u8; 8] = *b"wardjit\x01";
+/// Magic, alignment, lengths of text, functions, traps and locations.
+const HEADER: usize = 8 + 4 + 4 * 4;
+
+impl CompiledCode {
+    /// Stores the code: a header, then the arrays as they are, little endian.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(
+            HEADER
+                + self.text.len()
+                + 8 * self.functions.len()
+                + 5 * self.trap_offsets.len()
+                + 8 * self.location_offsets.len(),
+        );
+        out.extend_from_slice(&MAGIC);
+        for n in [
+            self.align as usize,
+            self.text.len(),
+            self.functions.len(),
+            self.trap_offsets.len(),
+            self.location_offsets.len(),
+        ] {
+            out.extend_from_slice(&(n as u32).to_le_bytes());
+        }
+        put(&mut out, self.functions.as_flattened());
+        put(&mut out, &self.trap_offsets);
+        put(&mut out, &self.location_offsets);
+        put(&mut out, &self.location_wasm);
+        out.extend_from_slice(&self.trap_codes);
+        out.extend_from_slice(&self.text);
+        out
+    }
+
+    /// Reads what [`CompiledCode::to_bytes`] wrote.
+    ///
+    /// Whatever the bytes, this does not panic, nor do the look-ups in the result. It cannot tell
+    /// whether the text is what a compiler wrote: who loads code must trust where it comes from.
+    pub fn from_bytes(bytes: &[u8]) -> Result<CompiledCode, CodeFormatError> {
+        let rest = bytes.strip_prefix(&MAGIC).ok_or(CodeFormatError("it begins otherwise"))?;
+        let mut reader = Reader { rest };
+        let header = reader.words(5)?;
+        let [align, text, functions, traps, locations] = header[..] else {
+            return Err(CodeFormatError("it is too short"));
+        };
+        let functions = reader.words(functions as usize * 2)?;
+        let code = CompiledCode {
+            align,
+            functions: functions.as_chunks::<2>().0.to_vec(),
+            trap_offsets: reader.words(traps as usize)?,
+            location_offsets: reader.words(locations as usize)?,
+            location_wasm: reader.words(locations as usize)?,
+            trap_codes: reader.take(traps as usize)?.to_vec(),
+            text: reader.take(text as usize)?.to_vec(),
+        };
+        if !reader.rest.is_empty() {
+            return Err(CodeFormatError("it is too long"));
+        }
+        code.check()?;
+        Ok(code)
+    }
+
+    /// Checks what look-ups and the loader rely on.
+    fn check(&self) -> Result<(), CodeFormatError> {
+        if !self.align.is_power_of_two() || self.align > 4096 {
+            return Err(CodeFormatError("its alignment is wrong"));
+        }
+        let mut last = 0;
+        for [start, end] in &self.functions {
+            if *start < last || end < start || *end as usize > self.text.len() {
+                return Err(CodeFormatError("a function lies outside of the text"));
+            }
+            if start % self.align != 0 {
+                return Err(CodeFormatError("a function is not aligned"));
+            }
+            last = *end;
+        }
+        for offsets in [&self.trap_offsets, &self.location_offsets] {
+            if !offsets.is_sorted() {
+                return Err(CodeFormatError("a table is not in order"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn put(out: &mut Vec<u8>, words: &[u32]) {
+    for word in words {
+        out.extend_from_slice(&word.to_le_bytes());
+    }
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], CodeFormatError> {
+        let (taken, rest) =
+            self.rest.split_at_checked(len).ok_or(CodeFormatError("it is too short"))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn words(&mut self, count: usize) -> Result<Vec<u32>, CodeFormatError> {
+        let bytes = count.checked_mul(4).ok_or(CodeFormatError("it is too short"))?;
+        let bytes = self.take(bytes)?;
+        Ok(bytes.as_chunks::<4>().0.iter().map(|w| u32::from_le_bytes(*w)).collect())
+    }
+}

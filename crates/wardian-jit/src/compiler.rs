@@ -1,0 +1,171 @@
+//! The compiler's front door.
+
+use crate::code::{CompiledCode, CompiledFunction};
+use crate::error::CompileError;
+use crate::func::Worker;
+use crate::settings::{self, MemoryVariant, Tunables};
+use crate::translate::Env;
+use crate::{parallel, trampoline};
+use cranelift_codegen::isa::OwnedTargetIsa;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use wardian_module::ModuleInfo;
+use wardian_types::FuncType;
+use wardian_vm::layout::{Counts, InstanceLayout};
+
+/// Counts up when the contract between compiled code and runtime changes.
+pub const ABI_REVISION: u32 = 1;
+
+/// Turns function bodies into machine code. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub struct Compiler {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    isa: OwnedTargetIsa,
+    tunables: Tunables,
+    has_fma: bool,
+}
+
+/// How to compile a module.
+#[derive(Clone, Copy)]
+pub struct ModuleOptions<'a> {
+    /// How the code reaches memories.
+    pub variant: MemoryVariant,
+    /// How many threads may work; with one, it is the caller's.
+    pub threads: usize,
+    /// Asked before each function; compilation ends when it answers yes.
+    pub cancelled: Option<&'a (dyn Fn() -> bool + Sync)>,
+    /// Told now and then, from any thread, how many functions are done and how many there are.
+    pub progress: Option<&'a (dyn Fn(usize, usize) + Sync)>,
+}
+
+impl Default for ModuleOptions<'_> {
+    fn default() -> Self {
+        ModuleOptions {
+            variant: MemoryVariant::Guarded,
+            threads: 1,
+            cancelled: None,
+            progress: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Compiler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Compiler").field("tunables", &self.shared.tunables).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for ModuleOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ModuleOptions")
+            .field("variant", &self.variant)
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Compiler {
+    /// A compiler for this machine.
+    pub fn new(tunables: Tunables) -> Result<Compiler, CompileError> {
+        let isa = settings::isa(&tunables)?;
+        let has_fma = settings::has_fma(&isa);
+        Ok(Compiler { shared: Arc::new(Shared { isa, tunables, has_fma }) })
+    }
+
+    /// What it was made with.
+    pub fn tunables(&self) -> &Tunables {
+        &self.shared.tunables
+    }
+
+    /// Everything that the produced code depends on, besides the module and its options: code may
+    /// be reused exactly where this is the same.
+    pub fn fingerprint(&self) -> String {
+        let Shared { isa, tunables, .. } = &*self.shared;
+        let mut s = format!(
+            "wardian-jit {} abi {ABI_REVISION} cranelift {} {} {tunables:?}",
+            env!("CARGO_PKG_VERSION"),
+            cranelift_codegen::VERSION,
+            isa.triple(),
+        );
+        for flag in isa.flags().iter().chain(isa.isa_flags()) {
+            let _ = write!(s, " {}={}", flag.name, flag.value_string());
+        }
+        s
+    }
+
+    /// The alignment in bytes that the text of a module needs.
+    pub fn text_alignment(&self) -> u32 {
+        let alignment = self.shared.isa.function_alignment();
+        alignment.minimum.max(alignment.preferred).max(16)
+    }
+
+    /// Compiles all functions of a module. Their bodies must have been validated.
+    pub fn compile_module(
+        &self,
+        info: &ModuleInfo,
+        bytes: &[u8],
+        options: &ModuleOptions<'_>,
+    ) -> Result<CompiledCode, CompileError> {
+        let env = self.env(info, options.variant);
+        let functions = parallel::compile_all(&*self.shared.isa, &env, bytes, options)?;
+        CompiledCode::assemble(functions, self.text_alignment())
+    }
+
+    /// Compiles one function, by its position among those that the module defines, to the bytes
+    /// that [`Compiler::compile_module`] gives it.
+    pub fn compile_function(
+        &self,
+        info: &ModuleInfo,
+        bytes: &[u8],
+        defined: u32,
+        variant: MemoryVariant,
+    ) -> Result<CompiledFunction, CompileError> {
+        let env = self.env(info, variant);
+        Worker::new().body(&*self.shared.isa, &env, bytes, defined).map_err(|reason| {
+            CompileError::Function {
+                index: info.imported_functions.saturating_add(defined),
+                reason,
+            }
+        })
+    }
+
+    /// Compiles what calls guest functions of a type with arguments in slots.
+    pub fn entry_trampoline(&self, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
+        trampoline::entry(&mut Worker::new(), &*self.shared.isa, ty)
+            .map_err(|reason| CompileError::Trampoline { signature: ty.to_string(), reason })
+    }
+
+    /// Compiles what guests call to reach host functions of a type.
+    pub fn host_trampoline(&self, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
+        trampoline::host(&mut Worker::new(), &*self.shared.isa, ty)
+            .map_err(|reason| CompileError::Trampoline { signature: ty.to_string(), reason })
+    }
+
+    /// The layout of a module's instances.
+    pub fn layout(info: &ModuleInfo) -> InstanceLayout {
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let defined = |all: usize, imported: u32| count(all).saturating_sub(imported);
+        InstanceLayout::new(Counts {
+            defined_globals: defined(info.globals.len(), info.imported_globals),
+            globals: count(info.globals.len()),
+            memories: count(info.memories.len()),
+            defined_tables: defined(info.tables.len(), info.imported_tables),
+            tables: count(info.tables.len()),
+            imported_functions: info.imported_functions,
+            defined_functions: defined(info.functions.len(), info.imported_functions),
+        })
+    }
+
+    fn env<'a>(&'a self, info: &'a ModuleInfo, variant: MemoryVariant) -> Env<'a> {
+        Env {
+            info,
+            layout: Compiler::layout(info),
+            tunables: &self.shared.tunables,
+            variant,
+            has_fma: self.shared.has_fma,
+        }
+    }
+}

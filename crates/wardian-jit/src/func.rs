@@ -1,0 +1,165 @@
+//! Compiling one function: from a body, or from what a trampoline builds, to bytes and tables.
+
+use crate::code::{CompiledFunction, Location, Trap};
+use crate::settings::MAX_UNCHECKED_FRAME;
+use crate::translate::{Env, Fail, Translator, guest_signature};
+use cranelift_codegen::Context;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::{self, Signature};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use wardian_types::TrapCode;
+use wasmparser::{BinaryReader, FunctionBody};
+
+/// Buffers that are reused from function to function.
+pub(crate) struct Worker {
+    context: Context,
+    builder: FunctionBuilderContext,
+}
+
+impl Worker {
+    pub(crate) fn new() -> Worker {
+        Worker { context: Context::new(), builder: FunctionBuilderContext::new() }
+    }
+
+    /// Compiles the body of a function that the module defines.
+    pub(crate) fn body(
+        &mut self,
+        isa: &dyn TargetIsa,
+        env: &Env<'_>,
+        bytes: &[u8],
+        defined: u32,
+    ) -> Result<CompiledFunction, String> {
+        self.guarded(|worker| {
+            let info = env.info;
+            let range = info.bodies.get(defined as usize).ok_or("it has no body")?.clone();
+            let start = range.start;
+            let body = bytes.get(range).ok_or("its body is not in the module")?;
+            let body = FunctionBody::new(BinaryReader::new(body, start as u64));
+            let index = info.imported_functions as usize + defined as usize;
+            let ty = info.functions.get(index).and_then(|t| info.types.get(*t as usize));
+            let ty = ty.ok_or("it has no type")?;
+            worker.context.func.signature = guest_signature(ty);
+            let builder = FunctionBuilder::new(&mut worker.context.func, &mut worker.builder);
+            let builder =
+                Translator::translate(env, builder, ty, &body).map_err(|Fail(reason)| reason)?;
+            builder.finalize(isa.frontend_config());
+            let frame_limit = (!env.tunables.signals).then_some(MAX_UNCHECKED_FRAME);
+            worker.finish(isa, frame_limit)
+        })
+    }
+
+    /// Compiles a function whose blocks `build` makes.
+    pub(crate) fn built(
+        &mut self,
+        isa: &dyn TargetIsa,
+        signature: Signature,
+        build: impl FnOnce(&mut FunctionBuilder<'_>),
+    ) -> Result<CompiledFunction, String> {
+        self.guarded(|worker| {
+            worker.context.func.signature = signature;
+            let mut builder = FunctionBuilder::new(&mut worker.context.func, &mut worker.builder);
+            build(&mut builder);
+            builder.finalize(isa.frontend_config());
+            worker.finish(isa, None)
+        })
+    }
+
+    /// Runs `f`; after an error or panic the buffers are in an unknown state and are replaced.
+    fn guarded(
+        &mut self,
+        f: impl FnOnce(&mut Worker) -> Result<CompiledFunction, String>,
+    ) -> Result<CompiledFunction, String> {
+        let result = catch_unwind(AssertUnwindSafe(|| f(self)))
+            .unwrap_or_else(|panic| Err(format!("the compiler panicked: {}", message(&*panic))));
+        match result {
+            Ok(_) => self.context.clear(),
+            Err(_) => *self = Worker::new(),
+        }
+        result
+    }
+
+    fn finish(
+        &mut self,
+        isa: &dyn TargetIsa,
+        frame_limit: Option<u32>,
+    ) -> Result<CompiledFunction, String> {
+        let mut control = ControlPlane::default();
+        let code = self.context.compile(isa, &mut control).map_err(|e| match e.inner {
+            cranelift_codegen::CodegenError::Verifier(errors) => {
+                format!("the verifier says: {errors}")
+            }
+            inner => inner.to_string(),
+        })?;
+        let buffer = &code.buffer;
+        if let Some(reloc) = buffer.relocs().first() {
+            return Err(format!(
+                "the code refers to {:?}, which this machine would need a library for",
+                reloc.target
+            ));
+        }
+        let frame = buffer.frame_layout().map_or(0, |f| f.frame_to_fp_offset);
+        if let Some(limit) = frame_limit.filter(|limit| frame > *limit) {
+            return Err(format!(
+                "its stack frame has {frame} bytes; without signals {limit} is the limit"
+            ));
+        }
+        let alignment = isa.function_alignment();
+        Ok(CompiledFunction {
+            text: code.code_buffer().to_vec(),
+            align: alignment.minimum.max(alignment.preferred).max(16),
+            traps: traps(buffer),
+            locations: locations(buffer),
+        })
+    }
+}
+
+type Buffer = cranelift_codegen::MachBufferFinalized<cranelift_codegen::Final>;
+
+fn traps(buffer: &Buffer) -> Vec<Trap> {
+    let mut traps: Vec<Trap> = buffer
+        .traps()
+        .iter()
+        .map(|t| Trap { offset: t.offset, code: trap_number(t.code) })
+        .collect();
+    traps.sort_by_key(|t| t.offset);
+    traps
+}
+
+/// Where each operator's code begins. Code between operators (moves that the register allocator
+/// added) counts to the one before.
+fn locations(buffer: &Buffer) -> Vec<Location> {
+    let mut locations: Vec<Location> = Vec::new();
+    for range in buffer.get_srclocs_sorted() {
+        let wasm = range.loc.bits();
+        if range.start != range.end && locations.last().is_none_or(|l| l.wasm != wasm) {
+            locations.push(Location { offset: range.start, wasm });
+        }
+    }
+    locations.shrink_to_fit();
+    locations
+}
+
+/// Wardian's number for a trap of Cranelift's.
+fn trap_number(code: ir::TrapCode) -> u8 {
+    let code = match code {
+        ir::TrapCode::STACK_OVERFLOW => TrapCode::StackOverflow,
+        ir::TrapCode::INTEGER_OVERFLOW => TrapCode::IntegerOverflow,
+        ir::TrapCode::HEAP_OUT_OF_BOUNDS => TrapCode::MemoryOutOfBounds,
+        ir::TrapCode::INTEGER_DIVISION_BY_ZERO => TrapCode::IntegerDivisionByZero,
+        ir::TrapCode::BAD_CONVERSION_TO_INTEGER => TrapCode::BadConversionToInteger,
+        user => return user.as_raw().get(),
+    };
+    code as u8
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> &str {
+    if let Some(s) = panic.downcast_ref::<&str>() {
+        s
+    } else if let Some(s) = panic.downcast_ref::<String>() {
+        s
+    } else {
+        "no message"
+    }
+}

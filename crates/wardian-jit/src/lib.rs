@@ -1,0 +1,30 @@
+//! Function bodies to machine code, with the tables that traps and backtraces need, on Cranelift.
+//!
+//! ```text
+//!   module bytes --(wasmparser)--> operators --(translate)--> Cranelift IR --> text
+//!                                                                       traps: offset -> code
+//!                                                                       locations: offset -> wasm
+//! ```
+//!
+//! One function is compiled at a time and refers to nothing outside itself: calls, builtins and
+//! memories are all reached through the instance that comes as first argument
+//! ([`wardian_vm::layout`] says where things lie). So code can be cached, moved, replaced one
+//! function at a time, and shared by all instances of a module.
+//!
+//! **Invariant:** compiled text has no relocations.
+//!
+//! **Boundary:** nothing here runs code, maps memory, or is unsafe.
+
+mod code;
+mod compiler;
+mod error;
+mod func;
+mod parallel;
+mod settings;
+mod trampoline;
+mod translate;
+
+pub use code::{CompiledCode, CompiledFunction, Location, Trap};
+pub use compiler::{ABI_REVISION, Compiler, ModuleOptions};
+pub use error::{CodeFormatError, CompileError};
+pub use settings::{MAX_UNCHECKED_FRAME, MemoryVariant, OptLevel, Tunables};

@@ -1,0 +1,178 @@
+//! Growing, copying and filling: memories and tables changed by the runtime.
+
+use super::state::{Outcome, Translator};
+use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
+use wardian_vm::layout::Builtin;
+use wasmparser::Operator;
+
+impl Translator<'_, '_> {
+    pub(super) fn bulk_operator(&mut self, op: &Operator<'_>) -> Outcome<bool> {
+        match *op {
+            Operator::MemoryGrow { mem } => {
+                let is64 = self.memory_type(mem)?.memory64;
+                let pages = self.pop_extended()?;
+                let memory = self.index(mem);
+                let previous = self.builtin(Builtin::MemoryGrow, &[memory, pages]);
+                self.push_address(previous, is64);
+            }
+            Operator::MemoryCopy { dst_mem, src_mem } => {
+                self.memory_type(dst_mem)?;
+                self.memory_type(src_mem)?;
+                match self.small_constant() {
+                    Some(len) => self.copy_small(dst_mem, src_mem, len)?,
+                    None => self.copy_between(Builtin::MemoryCopy, dst_mem, src_mem)?,
+                }
+            }
+            Operator::MemoryFill { mem } => {
+                self.memory_type(mem)?;
+                if let Some(len) = self.small_constant() {
+                    self.fill_small(mem, len)?;
+                    return Ok(true);
+                }
+                let (to, byte, len) = self.pop3_extended()?;
+                let memory = self.index(mem);
+                self.builtin(Builtin::MemoryFill, &[memory, to, byte, len]);
+            }
+            Operator::MemoryInit { data_index, mem } => {
+                self.memory_type(mem)?;
+                self.copy_between(Builtin::MemoryInit, mem, data_index)?;
+            }
+            Operator::DataDrop { data_index } => {
+                let segment = self.index(data_index);
+                self.builtin(Builtin::DataDrop, &[segment]);
+            }
+            Operator::TableGrow { table } => {
+                let is64 = self.table_type(table)?.table64;
+                let delta = self.pop_extended()?;
+                let element = self.pop()?;
+                let table = self.index(table);
+                let previous = self.builtin(Builtin::TableGrow, &[table, delta, element]);
+                self.push_address(previous, is64);
+            }
+            Operator::TableCopy { dst_table, src_table } => {
+                self.table_type(dst_table)?;
+                self.table_type(src_table)?;
+                self.copy_between(Builtin::TableCopy, dst_table, src_table)?;
+            }
+            Operator::TableFill { table } => {
+                self.table_type(table)?;
+                let (to, element, len) = self.pop3_extended()?;
+                let table = self.index(table);
+                self.builtin(Builtin::TableFill, &[table, to, element, len]);
+            }
+            Operator::TableInit { elem_index, table } => {
+                self.table_type(table)?;
+                self.copy_between(Builtin::TableInit, table, elem_index)?;
+            }
+            Operator::ElemDrop { elem_index } => {
+                let segment = self.index(elem_index);
+                self.builtin(Builtin::ElemDrop, &[segment]);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    pub(super) fn index(&mut self, index: u32) -> Value {
+        self.iconst(types::I64, i64::from(index))
+    }
+
+    fn pop3_extended(&mut self) -> Outcome<(Value, Value, Value)> {
+        let (x, y, z) = self.pop3()?;
+        Ok((self.extend(x), self.extend(y), self.extend(z)))
+    }
+
+    /// A builtin of `(destination, source, to, from, length)`.
+    fn copy_between(&mut self, builtin: Builtin, destination: u32, source: u32) -> Outcome {
+        let (to, from, len) = self.pop3_extended()?;
+        let (destination, source) = (self.index(destination), self.index(source));
+        self.builtin(builtin, &[destination, source, to, from, len]);
+        Ok(())
+    }
+
+    /// The topmost operand, if it is a constant length that is worth unrolling.
+    fn small_constant(&self) -> Option<u64> {
+        let len = self.as_const(*self.stack.last()?)?;
+        (len <= MAX_UNROLLED).then_some(len)
+    }
+
+    /// The address of `len` bytes, all within the memory.
+    fn checked_range(&mut self, memory: u32, start: Value, len: u64) -> Value {
+        self.check_range(memory, start, len);
+        let base = self.memory_base(memory);
+        self.b.ins().iadd(base, start)
+    }
+
+    /// Copies a constant number of bytes: all are loaded before any is stored, so that the ranges
+    /// may overlap.
+    fn copy_small(&mut self, destination: u32, source: u32, len: u64) -> Outcome {
+        let (to, from, _) = self.pop3_extended()?;
+        let to = self.checked_range(destination, to, len);
+        let from = self.checked_range(source, from, len);
+        let flags = self.memory_flags(source);
+        let mut loaded = Vec::new();
+        for (offset, ty) in pieces(len) {
+            loaded.push((offset, self.b.ins().load(ty, flags, from, offset)));
+        }
+        let flags = self.memory_flags(destination);
+        for (offset, value) in loaded {
+            self.b.ins().store(flags, value, to, offset);
+        }
+        Ok(())
+    }
+
+    /// Fills a constant number of bytes.
+    fn fill_small(&mut self, memory: u32, len: u64) -> Outcome {
+        let (to, byte, _) = self.pop3_extended()?;
+        let to = self.checked_range(memory, to, len);
+        let byte = self.b.ins().band_imm_s(byte, 0xff);
+        let ones = self.iconst(types::I64, 0x0101_0101_0101_0101);
+        let word = self.b.ins().imul(byte, ones);
+        let flags = self.memory_flags(memory);
+        for (offset, ty) in pieces(len) {
+            let value = match ty {
+                types::I64 => word,
+                types::I8X16 => self.b.ins().splat(types::I64X2, word),
+                narrow => self.b.ins().ireduce(narrow, word),
+            };
+            self.b.ins().store(flags, value, to, offset);
+        }
+        Ok(())
+    }
+}
+
+/// Lengths up to this are copied and filled in place.
+const MAX_UNROLLED: u64 = 64;
+
+/// Divides `len` bytes into accesses: offset and type of each.
+fn pieces(len: u64) -> impl Iterator<Item = (i32, Type)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let ty = match len - at {
+            0 => return None,
+            16.. => types::I8X16,
+            8.. => types::I64,
+            4.. => types::I32,
+            2.. => types::I16,
+            _ => types::I8,
+        };
+        let offset = at as i32;
+        at += u64::from(ty.bytes());
+        Some((offset, ty))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn pieces_cover_every_byte_once() {
+        for len in 0..=super::MAX_UNROLLED {
+            let mut end = 0;
+            for (offset, ty) in super::pieces(len) {
+                assert_eq!(offset as u64, end);
+                end += u64::from(ty.bytes());
+            }
+            assert_eq!(end, len);
+        }
+    }
+}

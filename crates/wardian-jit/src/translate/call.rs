@@ -1,0 +1,127 @@
+//! Calls: to functions of the module, to imports, through tables, and in tail position.
+
+use super::env::guest_signature;
+use super::state::{Fail, Outcome, Region, Translator, user};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, SigRef, Value, types};
+use wardian_types::{FuncType, TrapCode};
+use wardian_vm::layout::{func, instance, store_ctx};
+use wasmparser::Operator;
+
+/// What to call, and with which context.
+struct Callee {
+    code: Value,
+    ctx: Value,
+}
+
+impl<'a> Translator<'a, '_> {
+    pub(super) fn call_operator(&mut self, op: &Operator<'_>) -> Outcome<bool> {
+        match *op {
+            Operator::Call { function_index } => {
+                let type_index = self.function_type(function_index)?;
+                let callee = self.function(function_index);
+                self.call(type_index, &callee)?;
+            }
+            Operator::CallIndirect { type_index, table_index } => {
+                let callee = self.table_element(type_index, table_index)?;
+                self.call(type_index, &callee)?;
+            }
+            Operator::ReturnCall { function_index } => {
+                let type_index = self.function_type(function_index)?;
+                let callee = self.function(function_index);
+                self.tail_call(type_index, &callee)?;
+            }
+            Operator::ReturnCallIndirect { type_index, table_index } => {
+                let callee = self.table_element(type_index, table_index)?;
+                self.tail_call(type_index, &callee)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    pub(super) fn function_type(&self, index: u32) -> Outcome<u32> {
+        let ty = self.env.info.functions.get(index as usize).copied();
+        ty.ok_or_else(|| Fail(format!("there is no function {index}")))
+    }
+
+    /// The code of a function comes from a table in the instance at every call: entries are
+    /// patched while the guest runs, when a listener comes or hot code replaces cold.
+    fn function(&mut self, index: u32) -> Callee {
+        let layout = self.env.layout;
+        match self.env.info.defined_function(index) {
+            Some(defined) => {
+                let offset = layout.entry(defined) as i32;
+                let code = self.load_trusted(types::I64, Region::Code, self.vmctx, offset);
+                Callee { code, ctx: self.vmctx }
+            }
+            None => {
+                let offset = layout.import(index) as i32;
+                let code =
+                    self.load_trusted(types::I64, Region::Code, self.vmctx, offset + func::CODE);
+                let ctx = self.load_fixed(types::I64, self.vmctx, offset + func::CTX);
+                Callee { code, ctx }
+            }
+        }
+    }
+
+    fn table_element(&mut self, type_index: u32, table: u32) -> Outcome<Callee> {
+        self.signature(type_index)?;
+        let index = self.pop_extended()?;
+        let address = self.element_address(table, index, TrapCode::UndefinedElement)?;
+        let element = self.load_trusted(types::I64, Region::Elements, address, 0);
+        let flags = self.trusted(Region::Code);
+        let found = if self.env.tunables.signals {
+            // A null reference faults here: the first page is never mapped.
+            let flags = flags.with_trap_code(Some(user(TrapCode::IndirectCallToNull)));
+            self.b.ins().load(types::I32, flags, element, func::SIG)
+        } else {
+            self.trap_if_zero(element, TrapCode::IndirectCallToNull);
+            self.b.ins().load(types::I32, flags, element, func::SIG)
+        };
+        let ids = self.load_fixed(types::I64, self.vmctx, instance::SIGNATURES);
+        let offset =
+            i32::try_from(u64::from(type_index) * 4).map_err(|_| Fail("too many types".into()))?;
+        let wanted = self.load_fixed(types::I32, ids, offset);
+        let differs = self.b.ins().icmp(IntCC::NotEqual, found, wanted);
+        self.trap_if(differs, TrapCode::BadSignature);
+        let store = self.store_ctx();
+        let caller: MemFlagsData = self.trusted(Region::Store);
+        self.b.ins().store(caller, self.vmctx, store, store_ctx::INDIRECT_CALLER);
+        let code = self.load_trusted(types::I64, Region::Code, element, func::CODE);
+        let ctx = self.load_trusted(types::I64, Region::Code, element, func::CTX);
+        Ok(Callee { code, ctx })
+    }
+
+    fn type_sig(&mut self, index: u32) -> Outcome<(SigRef, &'a FuncType)> {
+        let ty = self.signature(index)?;
+        let b = &mut self.b;
+        let sig =
+            *self.type_sigs.entry(index).or_insert_with(|| b.import_signature(guest_signature(ty)));
+        Ok((sig, ty))
+    }
+
+    fn call_args(&mut self, ty: &FuncType, ctx: Value) -> Outcome<Vec<Value>> {
+        let start = self.height_below(ty.params().len())?;
+        let mut args = Vec::with_capacity(ty.params().len() + 1);
+        args.push(ctx);
+        args.extend(self.stack.drain(start..));
+        Ok(args)
+    }
+
+    fn call(&mut self, type_index: u32, callee: &Callee) -> Outcome {
+        let (sig, ty) = self.type_sig(type_index)?;
+        let args = self.call_args(ty, callee.ctx)?;
+        let call = self.b.ins().call_indirect(sig, callee.code, &args);
+        self.stack.extend_from_slice(self.b.inst_results(call));
+        Ok(())
+    }
+
+    fn tail_call(&mut self, type_index: u32, callee: &Callee) -> Outcome {
+        let (sig, ty) = self.type_sig(type_index)?;
+        let args = self.call_args(ty, callee.ctx)?;
+        self.b.ins().return_call_indirect(sig, callee.code, &args);
+        self.reachable = false;
+        Ok(())
+    }
+}

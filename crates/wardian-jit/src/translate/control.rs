@@ -1,0 +1,444 @@
+//! Structured control flow, and the loop that reads a body.
+//!
+//! A block's results are parameters of the Cranelift block where it ends, a loop's parameters are
+//! parameters of its header. What else is on the operand stack needs no parameters: those values
+//! are defined above and stay valid. Code that cannot be reached is skipped, counting its blocks.
+
+use super::env::{Env, clif_type};
+use super::state::{Fail, Outcome, Translator};
+use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, SourceLoc};
+use cranelift_codegen::ir::{Value, types};
+use cranelift_frontend::FunctionBuilder;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use wardian_types::{FuncType, HeapType, RefType, ValType};
+use wasmparser::{BlockType, BrTable, FunctionBody, Operator};
+
+/// What a block takes and gives.
+#[derive(Clone)]
+enum Shape {
+    Empty,
+    Result(ValType),
+    Type(FuncType),
+}
+
+impl Shape {
+    fn params(&self) -> &[ValType] {
+        match self {
+            Shape::Type(ty) => ty.params(),
+            _ => &[],
+        }
+    }
+
+    fn results(&self) -> &[ValType] {
+        match self {
+            Shape::Empty => &[],
+            Shape::Result(ty) => std::slice::from_ref(ty),
+            Shape::Type(ty) => ty.results(),
+        }
+    }
+}
+
+enum Kind {
+    /// The body itself; its results are the function's.
+    Function,
+    Block,
+    Loop {
+        header: Block,
+    },
+    /// The part of an `if` before its `else`.
+    If {
+        otherwise: Block,
+        /// The block's parameters, for the other part.
+        params: Vec<Value>,
+    },
+    /// The part after the `else`.
+    Else,
+}
+
+/// A block that is open.
+pub(super) struct Frame {
+    kind: Kind,
+    shape: Shape,
+    /// Where the block ends; results are its parameters.
+    exit: Block,
+    exit_used: bool,
+    /// Operands below the block's parameters.
+    height: usize,
+}
+
+impl Frame {
+    /// How many values a branch to this block carries.
+    fn branch_arity(&self) -> usize {
+        match self.kind {
+            Kind::Loop { .. } => self.shape.params().len(),
+            _ => self.shape.results().len(),
+        }
+    }
+}
+
+impl<'a, 'f> Translator<'a, 'f> {
+    /// Translates a body. `code_section` is where code offsets count from.
+    pub(crate) fn translate(
+        env: &'a Env<'a>,
+        builder: FunctionBuilder<'f>,
+        ty: &'a FuncType,
+        body: &FunctionBody<'_>,
+    ) -> Outcome<FunctionBuilder<'f>> {
+        let mut t = Translator::start(env, builder, ty);
+        let mut reader = body.get_locals_reader()?;
+        let runs = reader.get_count();
+        t.locate(body.range().start);
+        t.prologue()?;
+        for _ in 0..runs {
+            let (count, ty) = reader.read()?;
+            t.locals.add(count, local_type(ty)?)?;
+        }
+        let mut reader = wasmparser::OperatorsReader::new(reader.get_binary_reader());
+        while !reader.eof() {
+            let position = reader.original_position();
+            let op = reader.read()?;
+            t.locate(position);
+            t.operator(&op)?;
+        }
+        if !t.frames.is_empty() {
+            return Err(Fail("the body does not end".into()));
+        }
+        Ok(t.b)
+    }
+
+    fn locate(&mut self, position: u64) {
+        let offset = position.saturating_sub(self.env.info.code_section as u64);
+        self.b.set_srcloc(SourceLoc::new(u32::try_from(offset).unwrap_or(u32::MAX)));
+    }
+
+    fn prologue(&mut self) -> Outcome {
+        let entry = self.b.current_block().ok_or_else(|| Fail("no entry block".into()))?;
+        let params = self.b.block_params(entry).to_vec();
+        for (i, ty) in self.ty.params().iter().enumerate() {
+            self.locals.add(1, *ty)?;
+            let variable = self.local(i as u32)?;
+            self.b.def_var(variable, params[i + 1]);
+        }
+        if !self.env.tunables.signals {
+            self.check_stack();
+            self.poll();
+        }
+        let shape = Shape::Type(self.ty.clone());
+        self.open(Kind::Function, shape, 0);
+        Ok(())
+    }
+
+    fn operator(&mut self, op: &Operator<'_>) -> Outcome {
+        if self.frames.is_empty() {
+            return Err(Fail("there is code after the end of the body".into()));
+        }
+        if !self.reachable {
+            return self.dead_operator(op);
+        }
+        let done = self.variable_operator(op)?
+            || self.integer_operator(op)?
+            || self.memory_operator(op)?
+            || self.control_operator(op)?
+            || self.comparison_operator(op)?
+            || self.call_operator(op)?
+            || self.conversion_operator(op)?
+            || self.float_operator(op)?
+            || self.bulk_operator(op)?
+            || self.table_operator(op)?
+            || self.simd_operator(op)?
+            || self.atomic_operator(op)?;
+        if done { Ok(()) } else { Err(Fail(format!("{op:?} is not supported"))) }
+    }
+
+    /// An operator that is never executed: only where blocks begin and end matters.
+    fn dead_operator(&mut self, op: &Operator<'_>) -> Outcome {
+        match op {
+            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
+                self.dead_depth += 1;
+                Ok(())
+            }
+            Operator::Else if self.dead_depth == 0 => self.begin_else(),
+            Operator::End if self.dead_depth == 0 => self.end(),
+            Operator::End => {
+                self.dead_depth -= 1;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn control_operator(&mut self, op: &Operator<'_>) -> Outcome<bool> {
+        match op {
+            Operator::Block { blockty } => {
+                let shape = self.shape(*blockty)?;
+                let height = self.height_below(shape.params().len())?;
+                self.open(Kind::Block, shape, height);
+            }
+            Operator::Loop { blockty } => self.begin_loop(*blockty)?,
+            Operator::If { blockty } => self.begin_if(*blockty)?,
+            Operator::Else => self.begin_else()?,
+            Operator::End => self.end()?,
+            Operator::Br { relative_depth } => self.br(*relative_depth)?,
+            Operator::BrIf { relative_depth } => self.br_if(*relative_depth)?,
+            Operator::BrTable { targets } => self.br_table(targets)?,
+            Operator::Return => {
+                let depth = self.frames.len() as u32 - 1;
+                self.br(depth)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn shape(&self, ty: BlockType) -> Outcome<Shape> {
+        Ok(match ty {
+            BlockType::Empty => Shape::Empty,
+            BlockType::Type(ty) => Shape::Result(local_type(ty)?),
+            BlockType::FuncType(index) => Shape::Type(self.signature(index)?.clone()),
+        })
+    }
+
+    pub(super) fn signature(&self, index: u32) -> Outcome<&'a FuncType> {
+        let ty = self.env.info.types.get(index as usize);
+        ty.ok_or_else(|| Fail(format!("there is no type {index}")))
+    }
+
+    fn open(&mut self, kind: Kind, shape: Shape, height: usize) {
+        let exit = self.b.create_block();
+        for ty in shape.results() {
+            self.b.append_block_param(exit, clif_type(*ty));
+        }
+        self.frames.push(Frame { kind, shape, exit, exit_used: false, height });
+    }
+
+    /// The topmost operands as arguments of a branch.
+    fn branch_args(&self, count: usize) -> Outcome<Vec<BlockArg>> {
+        let start = self.height_below(count)?;
+        Ok(self.stack[start..].iter().map(|v| BlockArg::Value(*v)).collect())
+    }
+
+    fn begin_loop(&mut self, ty: BlockType) -> Outcome {
+        let shape = self.shape(ty)?;
+        let args = self.branch_args(shape.params().len())?;
+        let height = self.stack.len() - args.len();
+        let header = self.b.create_block();
+        for ty in shape.params() {
+            self.b.append_block_param(header, clif_type(*ty));
+        }
+        self.b.ins().jump(header, &args);
+        self.b.switch_to_block(header);
+        self.stack.truncate(height);
+        self.stack.extend_from_slice(self.b.block_params(header));
+        if !self.env.tunables.signals {
+            self.poll();
+        }
+        self.open(Kind::Loop { header }, shape, height);
+        Ok(())
+    }
+
+    fn begin_if(&mut self, ty: BlockType) -> Outcome {
+        let shape = self.shape(ty)?;
+        let condition = self.pop()?;
+        let height = self.height_below(shape.params().len())?;
+        let params = self.stack[height..].to_vec();
+        let condition = self.condition(condition);
+        let (then, otherwise) = (self.b.create_block(), self.b.create_block());
+        self.b.ins().brif(condition, then, &[], otherwise, &[]);
+        self.b.seal_block(otherwise);
+        self.enter(then);
+        self.open(Kind::If { otherwise, params }, shape, height);
+        Ok(())
+    }
+
+    fn top(&mut self) -> Outcome<&mut Frame> {
+        self.frames.last_mut().ok_or_else(|| Fail("no block is open".into()))
+    }
+
+    /// Leaves the innermost block with its results, if this point is reached.
+    fn fall_out(&mut self) -> Outcome {
+        if self.reachable {
+            let frame = self.top()?;
+            frame.exit_used = true;
+            let (exit, count) = (frame.exit, frame.shape.results().len());
+            let args = self.branch_args(count)?;
+            self.b.ins().jump(exit, &args);
+        }
+        Ok(())
+    }
+
+    fn begin_else(&mut self) -> Outcome {
+        self.fall_out()?;
+        let frame = self.top()?;
+        let Kind::If { otherwise, params } = std::mem::replace(&mut frame.kind, Kind::Else) else {
+            return Err(Fail("else without if".into()));
+        };
+        let height = frame.height;
+        self.restart(height, otherwise, &params);
+        Ok(())
+    }
+
+    /// Continues, reachable, in a block with these operands above `height`.
+    fn restart(&mut self, height: usize, block: Block, operands: &[Value]) {
+        self.stack.truncate(height);
+        self.stack.extend_from_slice(operands);
+        self.b.switch_to_block(block);
+        self.reachable = true;
+    }
+
+    fn end(&mut self) -> Outcome {
+        let frame = self.top()?;
+        if let Kind::If { .. } = frame.kind {
+            // Without an else the parameters are the results.
+            self.begin_else()?;
+        }
+        let last = self.frames.len() == 1;
+        let frame = self.top()?;
+        if !frame.exit_used && self.reachable {
+            return self.run_on(last);
+        }
+        self.fall_out()?;
+        let Some(frame) = self.frames.pop() else { return Ok(()) };
+        if let Kind::Loop { header } = frame.kind {
+            self.b.seal_block(header);
+        }
+        self.stack.truncate(frame.height);
+        self.reachable = frame.exit_used;
+        if frame.exit_used {
+            self.enter(frame.exit);
+            self.stack.extend_from_slice(self.b.block_params(frame.exit));
+            if last {
+                self.return_values()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a block that no branch leaves: the code goes on where it is.
+    fn run_on(&mut self, last: bool) -> Outcome {
+        let Some(frame) = self.frames.pop() else { return Ok(()) };
+        if let Kind::Loop { header } = frame.kind {
+            self.b.seal_block(header);
+        }
+        let results = self.height_below(frame.shape.results().len())?;
+        if results != frame.height {
+            return Err(Fail("a block leaves operands behind".into()));
+        }
+        if last {
+            self.return_values()?;
+        }
+        Ok(())
+    }
+
+    fn return_values(&mut self) -> Outcome {
+        let start = self.height_below(self.ty.results().len())?;
+        self.b.ins().return_(&self.stack[start..]);
+        self.reachable = false;
+        Ok(())
+    }
+
+    fn frame_at(&mut self, depth: u32) -> Outcome<&mut Frame> {
+        let index = (self.frames.len() - 1).checked_sub(depth as usize);
+        let index = index.ok_or_else(|| Fail("a branch leads out of the function".into()))?;
+        Ok(&mut self.frames[index])
+    }
+
+    /// The block that a branch of this depth goes to, and how many operands it takes.
+    fn target(&mut self, depth: u32) -> Outcome<(Block, usize)> {
+        let frame = self.frame_at(depth)?;
+        let block = match frame.kind {
+            Kind::Loop { header } => header,
+            _ => {
+                frame.exit_used = true;
+                frame.exit
+            }
+        };
+        Ok((block, frame.branch_arity()))
+    }
+
+    fn br(&mut self, depth: u32) -> Outcome {
+        if matches!(self.frame_at(depth)?.kind, Kind::Function) {
+            return self.return_values();
+        }
+        let (block, count) = self.target(depth)?;
+        let args = self.branch_args(count)?;
+        self.b.ins().jump(block, &args);
+        self.reachable = false;
+        Ok(())
+    }
+
+    fn br_if(&mut self, depth: u32) -> Outcome {
+        let condition = self.pop()?;
+        let condition = self.condition(condition);
+        let (block, count) = self.target(depth)?;
+        let args = self.branch_args(count)?;
+        let next = self.b.create_block();
+        self.b.ins().brif(condition, block, &args, next, &[]);
+        self.enter(next);
+        Ok(())
+    }
+
+    fn br_table(&mut self, table: &BrTable<'_>) -> Outcome {
+        let index = self.pop()?;
+        if self.b.func.dfg.value_type(index) != types::I32 {
+            return Err(Fail("br_table needs an i32".into()));
+        }
+        let (_, count) = self.target(table.default())?;
+        let args = self.branch_args(count)?;
+        // Entries that carry operands go through one block for each depth: a table of thousands
+        // of entries would otherwise carry the operands in each of them.
+        let mut hops: HashMap<u32, Block> = HashMap::new();
+        let mut order = Vec::new();
+        let mut calls = Vec::with_capacity(table.len() as usize);
+        for depth in table.targets().chain([Ok(table.default())]) {
+            let depth = depth?;
+            let (block, arity) = self.target(depth)?;
+            if arity != count {
+                return Err(Fail("the targets of a br_table differ".into()));
+            }
+            let block = if count == 0 {
+                block
+            } else {
+                match hops.entry(depth) {
+                    Entry::Occupied(hop) => *hop.get(),
+                    Entry::Vacant(slot) => {
+                        let hop = *slot.insert(self.b.create_block());
+                        order.push((hop, block));
+                        hop
+                    }
+                }
+            };
+            calls.push(BlockCall::new(block, [], &mut self.b.func.dfg.value_lists));
+        }
+        let Some(default) = calls.pop() else { return Ok(()) };
+        let jump_table = self.b.create_jump_table(JumpTableData::new(default, &calls));
+        self.b.ins().br_table(index, jump_table);
+        for (hop, block) in order {
+            self.enter(hop);
+            self.b.ins().jump(block, &args);
+        }
+        self.reachable = false;
+        Ok(())
+    }
+}
+
+/// The type of a local or of a block's result.
+pub(super) fn local_type(ty: wasmparser::ValType) -> Outcome<ValType> {
+    Ok(match ty {
+        wasmparser::ValType::I32 => ValType::I32,
+        wasmparser::ValType::I64 => ValType::I64,
+        wasmparser::ValType::F32 => ValType::F32,
+        wasmparser::ValType::F64 => ValType::F64,
+        wasmparser::ValType::V128 => ValType::V128,
+        wasmparser::ValType::Ref(r) => {
+            let heap = if r.is_func_ref() {
+                HeapType::Func
+            } else if r.is_extern_ref() {
+                HeapType::Extern
+            } else {
+                return Err(Fail(format!("{r} is not supported")));
+            };
+            ValType::Ref(RefType { nullable: r.is_nullable(), heap })
+        }
+    })
+}

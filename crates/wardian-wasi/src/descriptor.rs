@@ -1,0 +1,169 @@
+//! What descriptors of all kinds can do: read, write, be asked and be set.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::OwnedFd;
+
+use rustix::fs::FileType;
+
+use crate::abi::Answer;
+use crate::errno::Errno;
+use crate::file::File;
+use crate::socket::{Listener, Socket};
+use crate::stream::{Host, Stream};
+use crate::table::{Descriptor, Kind};
+use crate::types::{Fdstat, Filestat, Filetype, NewTimes, fdflags, rights};
+use crate::wait::Waiter;
+
+impl Descriptor {
+    /// Reads at the descriptor's own offset.
+    pub(crate) fn read(&self, waiter: Waiter<'_>, bufs: &mut [IoSliceMut<'_>]) -> Answer<usize> {
+        match &self.kind {
+            Kind::File(file) => Ok(file.read(None, bufs)?),
+            Kind::Stream(stream) => stream.read(waiter, bufs),
+            Kind::Socket(socket) => Ok(socket.recv(waiter, bufs, false)?.bytes),
+            Kind::Dir(_) => Err(Errno::Isdir.into()),
+            Kind::Listener(_) => Err(Errno::Notconn.into()),
+        }
+    }
+
+    /// Writes at the descriptor's own offset.
+    pub(crate) fn write(&self, waiter: Waiter<'_>, bufs: &[IoSlice<'_>]) -> Answer<usize> {
+        match &self.kind {
+            Kind::File(file) => Ok(file.write(None, bufs)?),
+            Kind::Stream(stream) => stream.write(waiter, bufs),
+            Kind::Socket(socket) => socket.send(waiter, bufs),
+            Kind::Dir(_) => Err(Errno::Isdir.into()),
+            Kind::Listener(_) => Err(Errno::Notconn.into()),
+        }
+    }
+
+    /// The regular file, for a function that needs an offset: `badf` for a
+    /// directory, `spipe` for what has no offset.
+    pub(crate) fn seekable(&self, right: u64) -> Result<&File, Errno> {
+        match &self.kind {
+            Kind::File(file) => self.need(right).map(|()| file),
+            Kind::Dir(_) => Err(Errno::Badf),
+            _ => Err(Errno::Spipe),
+        }
+    }
+
+    /// `fd_filestat_get`.
+    pub(crate) fn filestat(&self) -> Result<Filestat, Errno> {
+        self.need(rights::FD_FILESTAT_GET)?;
+        let of = |fd| Ok(Filestat::from(&rustix::fs::fstat(fd)?));
+        let stat: Result<Filestat, Errno> = match &self.kind {
+            Kind::File(file) => file.filestat(),
+            Kind::Dir(dir) => dir.filestat(),
+            Kind::Stream(stream) => stream.filestat(self.filetype),
+            Kind::Socket(socket) => of(socket.fd()),
+            Kind::Listener(listener) => of(listener.fd()),
+        };
+        // The host does not tell kinds of sockets apart here.
+        Ok(Filestat { filetype: self.filetype, ..stat? })
+    }
+
+    /// `fd_filestat_set_times`.
+    pub(crate) fn set_times(&self, times: NewTimes) -> Result<(), Errno> {
+        match &self.kind {
+            Kind::File(file) => {
+                self.need(rights::FD_FILESTAT_SET_TIMES)?;
+                file.set_times(times)
+            }
+            Kind::Dir(dir) => {
+                self.need(rights::FD_FILESTAT_SET_TIMES)?;
+                dir.set_times(times)
+            }
+            _ => Err(Errno::Badf),
+        }
+    }
+
+    /// `fd_sync`, and `fd_datasync` if it is the data that matters.
+    pub(crate) fn sync(&self, data: bool) -> Result<(), Errno> {
+        self.need(if data { rights::FD_DATASYNC } else { rights::FD_SYNC })?;
+        match &self.kind {
+            Kind::File(file) if data => file.datasync(),
+            Kind::File(file) => file.sync(),
+            Kind::Dir(dir) => dir.sync(),
+            Kind::Stream(stream) => stream.sync(),
+            Kind::Socket(_) | Kind::Listener(_) => Err(Errno::Inval),
+        }
+    }
+
+    /// `fd_fdstat_set_flags`.
+    ///
+    /// # Errors
+    /// `inval` for unknown flags; `notsup` to change how writes are
+    /// synchronised, which no host can do to an open file.
+    pub(crate) fn change_flags(&self, flags: u16) -> Result<(), Errno> {
+        self.need(rights::FD_FDSTAT_SET_FLAGS)?;
+        if flags & !fdflags::ALL != 0 {
+            return Err(Errno::Inval);
+        }
+        let changed = flags ^ self.flags();
+        if changed & (fdflags::DSYNC | fdflags::RSYNC | fdflags::SYNC) != 0 {
+            return Err(Errno::Notsup);
+        }
+        if let (Kind::File(file), true) = (&self.kind, changed & fdflags::APPEND != 0) {
+            file.set_append(flags)?;
+        }
+        self.set_flags(flags);
+        Ok(())
+    }
+
+    /// A descriptor for something of the host's that a guest is given, and
+    /// that others may have open too.
+    pub(crate) fn from_host(fd: OwnedFd, read: bool, write: bool) -> Result<Descriptor, Errno> {
+        let stat = rustix::fs::fstat(&fd)?;
+        let access = access(read, write);
+        let type_ = FileType::from_raw_mode(stat.st_mode);
+        Ok(match type_ {
+            FileType::RegularFile => {
+                let base = rights::FILE & !access;
+                Descriptor::new(Kind::File(File::new(fd, !write)), plain(type_.into(), base))
+            }
+            FileType::Directory => return Err(Errno::Isdir),
+            FileType::Socket => {
+                let kind = Kind::Stream(Stream::Host(Host::shared(fd)));
+                let base = rights::STREAM & !access;
+                Descriptor::new(kind, plain(Filetype::SocketStream, base))
+            }
+            _ => {
+                let kind = Kind::Stream(Stream::Host(Host::shared(fd)));
+                Descriptor::new(kind, plain(type_.into(), rights::STREAM & !access))
+            }
+        })
+    }
+
+    /// A descriptor for a stream that is not the host's.
+    pub(crate) fn from_stream(stream: Stream, read: bool, write: bool) -> Descriptor {
+        let base = rights::STREAM & !access(read, write);
+        Descriptor::new(Kind::Stream(stream), plain(Filetype::Unknown, base))
+    }
+
+    /// A descriptor for a connected socket.
+    pub(crate) fn from_socket(socket: Socket, flags: u16) -> Descriptor {
+        let stat = Fdstat { flags, ..plain(socket.filetype(), rights::SOCKET) };
+        Descriptor::new(Kind::Socket(socket), stat)
+    }
+
+    /// A descriptor for a listening socket.
+    pub(crate) fn from_listener(listener: Listener) -> Descriptor {
+        Descriptor::new(Kind::Listener(listener), plain(Filetype::SocketStream, rights::LISTENER))
+    }
+}
+
+/// The rights that a descriptor for only reading or only writing lacks.
+fn access(read: bool, write: bool) -> u64 {
+    let mut lacks = 0;
+    if !read {
+        lacks |= rights::FD_READ;
+    }
+    if !write {
+        lacks |= rights::FD_WRITE;
+    }
+    lacks
+}
+
+fn plain(filetype: Filetype, base: u64) -> Fdstat {
+    Fdstat { filetype, flags: 0, base, inheriting: 0 }
+}

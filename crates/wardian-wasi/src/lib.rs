@@ -1,0 +1,136 @@
+//! WASI preview 1 and `wasi_unstable` for Wardian.
+//!
+//! [`preview1`] and [`unstable`] are the tables of functions of the modules
+//! `wasi_snapshot_preview1` and `wasi_unstable`. A [`Function`] works on raw
+//! slots, on the guest's [`GuestMemory`], and on a [`WasiCtx`], which holds the
+//! state of a program and is described by a [`WasiCtxBuilder`].
+//!
+//! ```
+//! use wardian_wasi::{MemoryInput, MemoryOutput, WasiCtx};
+//!
+//! let output = MemoryOutput::new(1 << 20);
+//! let ctx = WasiCtx::builder()
+//!     .args(["sort", "-r"])?
+//!     .env("LANG", "C")?
+//!     .stdin_memory(MemoryInput::new("a\nb\n"))
+//!     .stdout_memory(output.clone())
+//!     .build();
+//! assert_eq!(ctx.args(), ["sort", "-r"]);
+//! # Ok::<(), wardian_wasi::BuildError>(())
+//! ```
+//!
+//! Both versions are the same code; they differ in how records and constants
+//! are encoded, for `wasi_unstable` is no alias of preview 1: its `filestat`
+//! and `subscription` have other layouts, and its `whence` other numbers.
+//!
+//! # The sandbox
+//!
+//! A guest reaches the files below its preopened directories and nothing else.
+//! Paths are resolved by cap-std, beneath the directory they are relative to;
+//! what comes last is one name, and is never followed by the operations that
+//! take it. A path that leads outside, by `..`, by a link or by being absolute,
+//! is `perm`. A link to an absolute path can neither be made, followed nor
+//! read (`perm`): it would tell of the host.
+//!
+//! In a [`DirPerms::ReadOnly`] directory everything that would change
+//! something is `perm`, also by `path_link` and `path_rename` from or to it, and
+//! through files opened in it. Its rights look like any other directory's:
+//! a libc that found `fd_write` missing would open the file without it, and
+//! the program would learn only from its first write.
+//!
+//! # Rights
+//!
+//! Rights are a promise between a program and itself, and can only be given up:
+//!
+//! - A preopened directory has every right that applies to a directory, and
+//!   every right on what is opened through it.
+//! - `fd_fdstat_set_rights` drops rights; gaining one is `notcapable`.
+//! - `path_open` of a directory passes on what the parent's inheriting rights
+//!   still hold, whatever is asked for, because modern programs ask for none.
+//!   Of a file, `fd_read` and `fd_write` are passed on if they are asked for,
+//!   the others always. To ask for a right that the parent has given up is
+//!   `notcapable`; to ask for one that never applies does no harm.
+//! - To use a right that is missing is `notcapable`, except that reading or
+//!   writing is `badf`, as with POSIX, and `path_open` with `trunc` is `perm`.
+//! - Files have no inheriting rights. Standard streams that are not regular
+//!   files have no `fd_seek` and `fd_tell`, which is how a libc knows a
+//!   terminal.
+//!
+//! This is what wasi-libc, Rust and Go expect, and what the official
+//! test-suite looks for.
+//!
+//! # Choices of errno
+//!
+//! | situation | errno |
+//! |---|---|
+//! | a pointer out of range, in any argument | `fault` |
+//! | a path that is not UTF-8 / contains NUL / exceeds 4096 bytes | `ilseq` / `inval` / `nametoolong` |
+//! | `path_*` on a descriptor that is no directory | `notdir` |
+//! | reading or writing a directory | `isdir` |
+//! | seeking in a directory, and whatever else needs a file | `badf` |
+//! | an offset on a pipe, terminal or in-memory stream | `spipe` |
+//! | `fd_prestat_get` on anything but a preopened directory | `badf` |
+//! | `fd_prestat_dir_name` with a short buffer | `nametoolong` |
+//! | `path_link` that follows the source | `inval` |
+//! | `path_open` with `creat` and `directory` | `inval` |
+//! | changing `dsync`, `rsync`, `sync` of an open file | `notsup` |
+//! | something wrong with one subscription of `poll_oneoff` | its event's error |
+//! | `poll_oneoff` without subscriptions, or with an unknown kind | `inval` |
+//!
+//! # Waiting
+//!
+//! Calls that can block (reading and writing pipes, terminals, FIFOs and
+//! sockets, opening a FIFO, `sock_accept`, `poll_oneoff`) wait for what they
+//! want and for the runtime's [`Interrupt`] at once, hold no lock meanwhile,
+//! and end with [`Stop::Interrupted`]. Regular files and directories are not
+//! waited for. A custom stream that is not [`PollableInput`] or
+//! [`PollableOutput`] cannot be interrupted. A terminal that another process
+//! reads at the same moment may keep a read after its input has been taken.
+//!
+//! A guest's write to a pipe without readers is `pipe`, provided that the
+//! process ignores `SIGPIPE`, as Rust programs do; sockets do not depend on it.
+//!
+//! # Limits
+//!
+//! | what | how much | beyond |
+//! |---|---|---|
+//! | descriptors | [`DEFAULT_MAX_DESCRIPTORS`], or as set | `mfile` |
+//! | path | 4096 bytes | `nametoolong` |
+//! | buffers of one vector | the first 1024 | a short read or write |
+//! | bytes of one vector | `u32` | `inval` |
+//! | subscriptions | 16384 | `inval` |
+//! | host memory for one call | 64 KiB, and 16 KiB per open directory | done in steps |
+
+mod abi;
+mod builder;
+mod calls;
+mod clock;
+mod ctx;
+mod descriptor;
+mod dir;
+mod errno;
+mod file;
+mod functions;
+mod guest;
+mod memory_stream;
+mod path;
+mod poll;
+mod random;
+mod readdir;
+mod socket;
+mod stream;
+mod table;
+mod types;
+mod version;
+mod wait;
+
+pub use abi::{Call, Function, GuestMemory, Interrupt, NeverInterrupt, Slot, Stop};
+pub use builder::{BuildError, DEFAULT_MAX_DESCRIPTORS, DirPerms, WasiCtxBuilder};
+pub use clock::{Clocks, SystemClocks, VirtualClocks};
+pub use ctx::WasiCtx;
+pub use errno::Errno;
+pub use functions::{preview1, unstable};
+pub use memory_stream::{MemoryInput, MemoryOutput};
+pub use random::{RandomSource, SeededRandom, SystemRandom};
+pub use stream::{PollableInput, PollableOutput};
+pub use types::{ClockId, rights};

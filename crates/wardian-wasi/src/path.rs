@@ -1,0 +1,121 @@
+//! Paths: which directory the last component lies in, and what it is called.
+//!
+//! Whatever comes before the last component is resolved by cap-std (on Linux
+//! by `openat2` with `RESOLVE_BENEATH`), beneath the descriptor's directory.
+//! What remains is one name in an open directory; the functions that take it
+//! never follow it, so nothing that happens meanwhile can lead them outside.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use cap_std::fs::Dir as HostDir;
+use rustix::fs::{AtFlags, FileType, Stat};
+
+use crate::errno::Errno;
+
+/// A directory, the one a descriptor refers to or one below it.
+pub(crate) enum Parent<'d> {
+    Own(&'d HostDir),
+    Below(HostDir),
+}
+
+impl AsFd for Parent<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Parent::Own(dir) => dir.as_fd(),
+            Parent::Below(dir) => dir.as_fd(),
+        }
+    }
+}
+
+/// A path whose last component is a name.
+pub(crate) struct Place<'d, 'p> {
+    pub(crate) parent: Parent<'d>,
+    pub(crate) name: &'p str,
+    /// The path ended in a slash, so it must name a directory.
+    pub(crate) slash: bool,
+}
+
+/// What a path leads to.
+pub(crate) enum Target<'d, 'p> {
+    Named(Place<'d, 'p>),
+    /// The path ends in `.`; it is a directory that is open already.
+    Dot(HostDir),
+    /// The path ends in `..`, inside the sandbox.
+    DotDot(HostDir),
+}
+
+/// Errs if the path cannot be resolved in any directory.
+pub(crate) fn relative(path: &str) -> Result<(), Errno> {
+    if path.is_empty() {
+        Err(Errno::Noent)
+    } else if path.starts_with('/') {
+        Err(Errno::Perm)
+    } else {
+        Ok(())
+    }
+}
+
+/// Resolves all but the last component of `path`.
+///
+/// # Errors
+/// `perm` if it leads outside; `noent`, `notdir`, `loop` and what else the host
+/// says.
+pub(crate) fn locate<'d, 'p>(dir: &'d HostDir, path: &'p str) -> Result<Target<'d, 'p>, Errno> {
+    relative(path)?;
+    let trimmed = path.trim_end_matches('/');
+    let (before, name) = match trimmed.rfind('/') {
+        Some(at) => (&trimmed[..at], &trimmed[at + 1..]),
+        None => ("", trimmed),
+    };
+    if name == "." {
+        return Ok(Target::Dot(dir.open_dir(trimmed)?));
+    }
+    if name == ".." {
+        return Ok(Target::DotDot(dir.open_dir(trimmed)?));
+    }
+    let parent = match before {
+        "" => Parent::Own(dir),
+        before => Parent::Below(dir.open_dir(before)?),
+    };
+    Ok(Target::Named(Place { parent, name, slash: trimmed.len() < path.len() }))
+}
+
+impl Target<'_, '_> {
+    /// The name in its directory, or the errno for a path that ends in dots.
+    pub(crate) fn named(&self, dot: Errno, dot_dot: Errno) -> Result<&Place<'_, '_>, Errno> {
+        match self {
+            Target::Named(place) => Ok(place),
+            Target::Dot(_) => Err(dot),
+            Target::DotDot(_) => Err(dot_dot),
+        }
+    }
+}
+
+impl Place<'_, '_> {
+    /// The attributes of the name itself, even if it is a link.
+    pub(crate) fn stat(&self) -> Result<Stat, Errno> {
+        Ok(rustix::fs::statat(&self.parent, self.name, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Errs if the path ends in a slash and is not a directory.
+    pub(crate) fn directory_if_slash(&self) -> Result<(), Errno> {
+        if !self.slash || is(&self.stat()?, FileType::Directory) {
+            Ok(())
+        } else {
+            Err(Errno::Notdir)
+        }
+    }
+
+    /// Errs if the path ends in a slash, where something that is not a
+    /// directory is about to be created.
+    pub(crate) fn no_slash(&self) -> Result<(), Errno> {
+        if !self.slash {
+            return Ok(());
+        }
+        Err(if is(&self.stat()?, FileType::Directory) { Errno::Exist } else { Errno::Notdir })
+    }
+}
+
+pub(crate) fn is(stat: &Stat, filetype: FileType) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == filetype
+}

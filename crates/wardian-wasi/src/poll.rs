@@ -1,0 +1,173 @@
+//! `poll_oneoff`: waiting for clocks and descriptors.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags};
+
+use crate::abi::Answer;
+use crate::clock::Clocks;
+use crate::ctx::WasiCtx;
+use crate::errno::Errno;
+use crate::stream::Readiness;
+use crate::table::{Descriptor, Kind};
+use crate::types::{Await, ClockId, Event, Subscription, rights};
+use crate::wait::Waiter;
+
+/// How many bytes are said to fit into something that can be written to.
+pub(crate) const WRITABLE: u64 = 4096;
+
+/// The most subscriptions of one call.
+pub(crate) const MAX_SUBSCRIPTIONS: u64 = 16 * 1024;
+
+/// `eventtype`.
+const CLOCK: u8 = 0;
+const FD_READ: u8 = 1;
+const FD_WRITE: u8 = 2;
+
+/// What is known about a subscription before anything is waited for.
+enum State {
+    /// It has happened.
+    Done(Event),
+    /// It happens after so many guest nanoseconds.
+    Timer(u64),
+    /// It happens when this entry of the list of host descriptors is ready.
+    Host { index: usize, write: bool },
+}
+
+/// Waits until at least one subscription has happened, and returns the events
+/// in the order of the subscriptions.
+///
+/// What is wrong with one subscription is the error of its event.
+pub(crate) fn poll_oneoff(
+    ctx: &WasiCtx,
+    waiter: Waiter<'_>,
+    subscriptions: &[Subscription],
+) -> Answer<Vec<Event>> {
+    let held: Vec<_> = subscriptions.iter().map(|s| hold(ctx, &s.event)).collect();
+    let mut fds = Vec::new();
+    let mut states = Vec::with_capacity(subscriptions.len());
+    for (subscription, held) in subscriptions.iter().zip(&held) {
+        states.push(state(ctx.clocks(), subscription, held, &mut fds));
+    }
+    let timer = states.iter().filter_map(|s| if let State::Timer(n) = s { Some(*n) } else { None });
+    let timer = timer.min();
+    let done = states.iter().any(|s| matches!(s, State::Done(_)));
+
+    let start = Instant::now();
+    let deadline = match timer {
+        _ if done => Some(start),
+        Some(nanos) => start.checked_add(ctx.clocks().host_wait(nanos)),
+        None => None,
+    };
+    if !waiter.blocking && deadline.is_none_or(|deadline| deadline > start) {
+        // Looking is allowed, waiting is not.
+        if !waiter.any(&mut fds, Some(start))? {
+            return Err(Errno::Again.into());
+        }
+    } else {
+        waiter.any(&mut fds, deadline)?;
+    }
+
+    let ready = fds.iter().any(|fd| !fd.revents().is_empty());
+    let mut passed = start.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
+    if let (Some(nanos), false, false) = (timer, done, ready) {
+        ctx.clocks().slept(nanos);
+        passed = nanos.max(passed);
+    }
+    let events =
+        subscriptions.iter().zip(&states).filter_map(|(subscription, state)| match state {
+            State::Done(event) => Some(*event),
+            State::Timer(nanos) => {
+                let due = *nanos <= passed && !(done && *nanos > 0);
+                due.then(|| event(subscription, CLOCK, Errno::Success))
+            }
+            State::Host { index, write } => host_event(subscription, &fds[*index], *write),
+        });
+    Ok(events.collect())
+}
+
+/// Looks a subscription's descriptor up, and keeps it open for the wait.
+fn hold(ctx: &WasiCtx, event: &Await) -> Result<Option<Arc<Descriptor>>, Errno> {
+    match event {
+        Await::Clock { .. } => Ok(None),
+        Await::Read(fd) | Await::Write(fd) => {
+            let descriptor = ctx.table().get(*fd)?;
+            if matches!(descriptor.kind, Kind::Dir(_)) {
+                return Err(Errno::Badf);
+            }
+            descriptor.need(rights::POLL_FD_READWRITE)?;
+            Ok(Some(descriptor))
+        }
+    }
+}
+
+fn state<'f>(
+    clocks: &dyn Clocks,
+    subscription: &Subscription,
+    held: &'f Result<Option<Arc<Descriptor>>, Errno>,
+    fds: &mut Vec<PollFd<'f>>,
+) -> State {
+    let (kind, write) = match subscription.event {
+        Await::Clock { id, timeout, absolute } => {
+            return match remaining(clocks, id, timeout, absolute) {
+                Ok(nanos) => State::Timer(nanos),
+                Err(errno) => State::Done(event(subscription, CLOCK, errno)),
+            };
+        }
+        Await::Read(_) => (FD_READ, false),
+        Await::Write(_) => (FD_WRITE, true),
+    };
+    let descriptor = match held {
+        Ok(Some(descriptor)) => descriptor,
+        Ok(None) => return State::Done(event(subscription, kind, Errno::Badf)),
+        Err(errno) => return State::Done(event(subscription, kind, *errno)),
+    };
+    let readiness = match &descriptor.kind {
+        Kind::File(file) => Readiness::Now(if write { WRITABLE } else { file.ahead() }, false),
+        Kind::Dir(_) => Readiness::Now(0, false),
+        Kind::Stream(stream) => stream.readiness(write),
+        Kind::Socket(socket) => Readiness::Fd(socket.fd()),
+        Kind::Listener(listener) => Readiness::Fd(listener.fd()),
+    };
+    match readiness {
+        Readiness::Now(nbytes, hangup) => {
+            State::Done(Event { nbytes, hangup, ..event(subscription, kind, Errno::Success) })
+        }
+        Readiness::Fd(fd) => {
+            let flags = if write { PollFlags::OUT } else { PollFlags::IN };
+            fds.push(PollFd::from_borrowed_fd(fd, flags));
+            State::Host { index: fds.len() - 1, write }
+        }
+    }
+}
+
+/// For how long the guest wants to wait.
+fn remaining(clocks: &dyn Clocks, id: u32, timeout: u64, absolute: bool) -> Result<u64, Errno> {
+    let id = ClockId::decode(id)?;
+    if matches!(id, ClockId::ProcessCputime | ClockId::ThreadCputime) {
+        // CPU time does not pass while nothing runs.
+        return Err(Errno::Notsup);
+    }
+    Ok(if absolute { timeout.saturating_sub(clocks.now(id)?) } else { timeout })
+}
+
+fn host_event(subscription: &Subscription, fd: &PollFd<'_>, write: bool) -> Option<Event> {
+    let got = fd.revents();
+    if got.is_empty() {
+        return None;
+    }
+    let error = if got.contains(PollFlags::NVAL) { Errno::Badf } else { Errno::Success };
+    let nbytes = match write {
+        true => WRITABLE,
+        false => rustix::io::ioctl_fionread(fd.as_fd()).unwrap_or(0),
+    };
+    let hangup = got.intersects(PollFlags::HUP | PollFlags::RDHUP | PollFlags::ERR);
+    let kind = if write { FD_WRITE } else { FD_READ };
+    Some(Event { nbytes, hangup, ..event(subscription, kind, error) })
+}
+
+fn event(subscription: &Subscription, kind: u8, error: Errno) -> Event {
+    Event { userdata: subscription.userdata, error, kind, nbytes: 0, hangup: false }
+}

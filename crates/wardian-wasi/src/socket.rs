@@ -1,0 +1,125 @@
+//! Sockets. The host descriptors do not block, so that two threads that wait
+//! for one socket cannot get stuck in the host when one wins.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::PollFlags;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags, Shutdown,
+    SocketFlags, SocketType,
+};
+
+use crate::abi::Answer;
+use crate::errno::Errno;
+use crate::types::Filetype;
+use crate::wait::Waiter;
+
+/// A connected socket.
+pub(crate) struct Socket {
+    fd: OwnedFd,
+}
+
+/// What `sock_recv` received.
+pub(crate) struct Received {
+    pub(crate) bytes: usize,
+    pub(crate) truncated: bool,
+}
+
+impl Socket {
+    pub(crate) fn new(fd: OwnedFd) -> Result<Socket, Errno> {
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        Ok(Socket { fd })
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    pub(crate) fn filetype(&self) -> Filetype {
+        match rustix::net::sockopt::socket_type(&self.fd) {
+            Ok(SocketType::DGRAM) => Filetype::SocketDgram,
+            _ => Filetype::SocketStream,
+        }
+    }
+
+    /// `sock_recv`; `waiter` says whether to wait for the first byte.
+    pub(crate) fn recv(
+        &self,
+        waiter: Waiter<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        peek: bool,
+    ) -> Answer<Received> {
+        let mut flags = RecvFlags::DONTWAIT;
+        flags.set(RecvFlags::PEEK, peek);
+        loop {
+            waiter.check()?;
+            let mut control = RecvAncillaryBuffer::default();
+            match rustix::net::recvmsg(&self.fd, bufs, &mut control, flags) {
+                Ok(message) => {
+                    let truncated = message.flags.contains(ReturnFlags::TRUNC);
+                    return Ok(Received { bytes: message.bytes, truncated });
+                }
+                Err(rustix::io::Errno::AGAIN) => waiter.until_ready(self.fd(), PollFlags::IN)?,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// `sock_send`. A peer that is gone is `pipe`, and no signal.
+    pub(crate) fn send(&self, waiter: Waiter<'_>, bufs: &[IoSlice<'_>]) -> Answer<usize> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        loop {
+            waiter.check()?;
+            let mut control = SendAncillaryBuffer::default();
+            match rustix::net::sendmsg(&self.fd, bufs, &mut control, flags) {
+                Ok(sent) => return Ok(sent),
+                Err(rustix::io::Errno::AGAIN) => waiter.until_ready(self.fd(), PollFlags::OUT)?,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// `sock_shutdown`, with `sdflags`.
+    pub(crate) fn shutdown(&self, sdflags: u32) -> Result<(), Errno> {
+        let how = match sdflags {
+            1 => Shutdown::Read,
+            2 => Shutdown::Write,
+            3 => Shutdown::Both,
+            _ => return Err(Errno::Inval),
+        };
+        Ok(rustix::net::shutdown(&self.fd, how)?)
+    }
+}
+
+/// A socket that waits for connections.
+pub(crate) struct Listener {
+    fd: OwnedFd,
+}
+
+impl Listener {
+    pub(crate) fn new(fd: OwnedFd) -> Result<Listener, Errno> {
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        Ok(Listener { fd })
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// `sock_accept`.
+    pub(crate) fn accept(&self, waiter: Waiter<'_>) -> Answer<Socket> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        loop {
+            waiter.check()?;
+            match rustix::net::accept_with(&self.fd, flags) {
+                Ok(fd) => return Ok(Socket { fd }),
+                Err(rustix::io::Errno::AGAIN) => waiter.until_ready(self.fd(), PollFlags::IN)?,
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}

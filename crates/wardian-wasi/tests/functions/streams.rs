@@ -1,0 +1,187 @@
+//! Standard streams of every kind.
+
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
+
+use wardian_wasi::{Errno, MemoryInput, MemoryOutput, PollableInput};
+
+use crate::support::{READ, ROOT, Version, WRITE, World, worlds, worlds_with};
+
+#[test]
+fn nothing_by_default() {
+    worlds(|world| {
+        assert_eq!(world.read(0, 9), Ok(vec![]));
+        assert_eq!(world.write(1, b"void"), Ok(4));
+        assert_eq!(world.write(2, b"void"), Ok(4));
+        assert_eq!(world.write(0, b"x"), Err(Errno::Badf));
+        assert_eq!(world.read(1, 1), Err(Errno::Badf));
+        for fd in 0..3 {
+            assert_eq!(world.fdstat(fd).0, 0);
+            assert_eq!(world.fd_stat(fd).unwrap().filetype, 0);
+        }
+        world.ok("fd_sync", &[1]);
+    });
+}
+
+#[test]
+fn streams_in_memory() {
+    let output = MemoryOutput::new(8);
+    worlds_with(
+        |b| {
+            b.stdin_memory(MemoryInput::new("line\nrest"))
+                .stdout_memory(output.clone())
+                .stderr_memory(output.clone())
+        },
+        |world| {
+            assert_eq!(world.read(0, 5).unwrap(), b"line\n");
+            let (a, b) = (world.alloc(2), world.alloc(8));
+            let (iovs, out) = (world.iovs(&[(a, 2), (b, 8)]), world.alloc(8));
+            world.ok("fd_read", &[0, iovs, 2, out]);
+            assert_eq!((world.u32(out), world.bytes(b, 2)), (4, b"st".to_vec()));
+            assert_eq!(world.read(0, 5).unwrap(), b"");
+            assert_eq!(world.write(1, b"hello"), Ok(5));
+            assert_eq!(world.write(2, b"world"), Ok(3));
+            assert_eq!(world.write(1, b"!"), Err(Errno::Nospc));
+            assert_eq!(output.text(), "hellowor");
+            assert_eq!(output.take(), b"hellowor");
+            assert_eq!(world.write(1, b"!"), Ok(1));
+            assert_eq!(output.take(), b"!");
+            let [set, ..] = world.version.whence();
+            assert_eq!(world.call("fd_seek", &[1, 0, set, out]), Errno::Spipe);
+            assert_eq!(world.call("fd_tell", &[0, out]), Errno::Spipe);
+            assert_eq!(world.call("fd_pread", &[0, iovs, 2, 0, out]), Errno::Spipe);
+            assert_eq!(world.call("fd_pwrite", &[1, iovs, 2, 0, out]), Errno::Spipe);
+            assert_eq!(world.call("fd_filestat_set_size", &[1, 0]), Errno::Badf);
+            assert_eq!(world.call("fd_filestat_set_times", &[1, 0, 0, 0]), Errno::Badf);
+        },
+    );
+}
+
+#[test]
+fn pipes() {
+    for shared in [false, true] {
+        let (guest_in, mut input) = std::io::pipe().unwrap();
+        let (mut output, guest_out) = std::io::pipe().unwrap();
+        let mut world = World::new(Version::Preview1, shared, |b| {
+            b.stdin_fd(guest_in).unwrap().stdout_fd(guest_out).unwrap()
+        });
+        // Not a terminal.
+        assert_eq!((world.fdstat(0).0, world.fdstat(1).0), (0, 0));
+        input.write_all(b"abc").unwrap();
+        assert_eq!(world.read(0, 2).unwrap(), b"ab");
+        assert_eq!(world.read(0, 2).unwrap(), b"c");
+        world.ok("fd_fdstat_set_flags", &[0, 4]);
+        assert_eq!(world.read(0, 2), Err(Errno::Again));
+        drop(input);
+        assert_eq!(world.read(0, 2), Ok(vec![]));
+
+        assert_eq!(world.write(1, b"text"), Ok(4));
+        let mut buf = [0; 4];
+        output.read_exact(&mut buf).unwrap();
+        assert_eq!(&buf, b"text");
+        // A pipe takes what it takes.
+        world.ok("fd_fdstat_set_flags", &[1, 4]);
+        let taken = world.write(1, &[1; 150_000]).unwrap();
+        assert!((4096..150_000).contains(&taken), "{taken}");
+        while world.write(1, &[1; 4096]).is_ok() {
+            world.reset();
+        }
+        assert_eq!(world.write(1, &[1; 4096]), Err(Errno::Again));
+        drop(output);
+        assert_eq!(world.write(1, b"x"), Err(Errno::Pipe));
+    }
+}
+
+#[test]
+fn files_and_devices() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    std::fs::write(&path, "input").unwrap();
+    let null = || std::fs::OpenOptions::new().write(true).open("/dev/null").unwrap();
+    worlds_with(
+        |b| b.stdin_fd(std::fs::File::open(&path).unwrap()).unwrap().stdout_fd(null()).unwrap(),
+        |world| {
+            assert_eq!((world.fdstat(0).0, world.fdstat(1).0), (4, 2));
+            let [set, ..] = world.version.whence();
+            let out = world.alloc(8);
+            world.ok("fd_seek", &[0, 2, set, out]);
+            assert_eq!(world.read(0, 9).unwrap(), b"put");
+            assert_eq!(world.write(1, b"gone"), Ok(4));
+            // A terminal is a character device that cannot seek.
+            assert_eq!(world.fdstat(1).2 & ((1 << 2) | (1 << 5)), 0);
+        },
+    );
+}
+
+/// Counts the calls, to see that nothing is buffered.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Write for Log {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().push(buf.to_vec());
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.lock().unwrap().push(b"flush".to_vec());
+        Ok(())
+    }
+}
+
+struct Piped(std::io::PipeReader);
+
+impl Read for Piped {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buf)
+    }
+}
+
+impl PollableInput for Piped {
+    fn poll_fd(&self) -> Option<OwnedFd> {
+        Some(self.0.try_clone().unwrap().into())
+    }
+}
+
+#[test]
+fn streams_of_the_embedders_own() {
+    let log = Log::default();
+    worlds_with(
+        |b| b.stdin(Box::new(&b"own"[..])).stdout(Box::new(log.clone())),
+        |world| {
+            assert_eq!(world.read(0, 2).unwrap(), b"ow");
+            assert_eq!(world.read(0, 2).unwrap(), b"n");
+            world.write(1, b"a").unwrap();
+            world.ok("fd_sync", &[1]);
+            world.write(1, b"b").unwrap();
+            world.close(1);
+            let calls = std::mem::take(&mut *log.0.lock().unwrap());
+            assert_eq!(calls, [&b"a"[..], b"flush", b"b", b"flush"]);
+        },
+    );
+    let (read, mut write) = std::io::pipe().unwrap();
+    let mut world = World::new(Version::Preview1, false, |b| b.stdin_pollable(Piped(read)));
+    world.ok("fd_fdstat_set_flags", &[0, 4]);
+    assert_eq!(world.read(0, 9), Err(Errno::Again));
+    write.write_all(b"now").unwrap();
+    assert_eq!(world.read(0, 9).unwrap(), b"now");
+}
+
+#[test]
+fn fifos_inside_a_directory() {
+    worlds(|world| {
+        let path = world.host("root/fifo");
+        let status = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(status.success());
+        // Opening does not hang, whoever is there.
+        assert_eq!(world.open_at(ROOT, 0, "fifo", 0, WRITE, 4), Err(Errno::Nxio));
+        let read = world.open("fifo", 0, READ).unwrap();
+        assert_eq!(world.fdstat(read).0, 0);
+        let write = world.open("fifo", 0, WRITE).unwrap();
+        assert_eq!(world.write(write, b"through"), Ok(7));
+        assert_eq!(world.read(read, 99).unwrap(), b"through");
+        world.close(write);
+        assert_eq!(world.read(read, 99).unwrap(), b"");
+    });
+}

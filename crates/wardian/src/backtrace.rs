@@ -1,0 +1,100 @@
+//! Where a guest was.
+
+use crate::Module;
+use std::fmt;
+use wardian_module::{SourceLocation, demangle};
+
+/// The calls of a guest, innermost first.
+///
+/// Only positions are recorded; names and source lines are looked up when it is shown.
+#[derive(Clone, Debug, Default)]
+pub struct Backtrace {
+    pub(crate) frames: Vec<Frame>,
+    /// How many more frames there were than are kept.
+    pub(crate) omitted: usize,
+}
+
+/// A call of a guest.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    pub(crate) module: Module,
+    pub(crate) func: u32,
+    pub(crate) offset: Option<u32>,
+}
+
+/// Frames kept in a backtrace; of a deeper stack the innermost.
+pub(crate) const MAX_FRAMES: usize = 64;
+
+impl Backtrace {
+    /// The frames, innermost first.
+    pub fn frames(&self) -> &[Frame] {
+        &self.frames
+    }
+
+    /// How many outer frames were left out because the stack was deep.
+    pub fn omitted(&self) -> usize {
+        self.omitted
+    }
+}
+
+impl Frame {
+    /// The module of the function.
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// The function's index in its module, imports included.
+    pub fn func_index(&self) -> u32 {
+        self.func
+    }
+
+    /// The function's name as the module has it, without demangling.
+    pub fn func_name(&self) -> Option<&str> {
+        self.module.func_name(self.func)
+    }
+
+    /// Offset of the instruction in the module's code section, if it is known.
+    pub fn code_offset(&self) -> Option<u32> {
+        self.offset
+    }
+
+    /// Source lines, the innermost inlined function first; empty without debug information.
+    pub fn source_locations(&self) -> Vec<SourceLocation> {
+        self.offset.map(|o| self.module.source_locations(o)).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.func_name() {
+            Some(name) => f.write_str(&demangle(name))?,
+            None => write!(f, "<function {}>", self.func)?,
+        }
+        if let Some(offset) = self.offset {
+            write!(f, " (code offset {offset:#x})")?;
+        }
+        for place in self.source_locations() {
+            write!(f, "\n        at {}", place.file)?;
+            if let Some(line) = place.line {
+                write!(f, ":{line}")?;
+            }
+            if let Some(function) = place.function {
+                write!(f, " in {function}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Backtrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("guest backtrace, innermost call first:")?;
+        for (i, frame) in self.frames.iter().enumerate() {
+            write!(f, "\n  {i:>3}: {frame}")?;
+        }
+        if self.omitted > 0 {
+            write!(f, "\n  ... and {} more", self.omitted)?;
+        }
+        Ok(())
+    }
+}

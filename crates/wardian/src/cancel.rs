@@ -1,0 +1,51 @@
+//! Stopping guests from other threads.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use wardian_vm::interrupt::{Interrupter, reason};
+
+/// Stops the guests of a store, from any thread. Clones stop the same store.
+#[derive(Clone, Debug)]
+pub struct CancelToken(pub(crate) Arc<Interrupter>);
+
+impl CancelToken {
+    /// Makes every guest call of the store end with [`crate::StopReason::Cancelled`], soon; returns
+    /// at once. Calls that come later are refused, until [`crate::Store::clear_cancellation`].
+    /// Does nothing if the store is gone.
+    pub fn cancel(&self) {
+        self.0.interrupt(reason::CANCELLED);
+    }
+
+    /// Whether the store has been asked to stop and not let go again.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.reasons() & reason::CANCELLED != 0
+    }
+}
+
+/// Tells a host function that blocks when its guest is to stop. See [`crate::Caller::interrupt`].
+#[derive(Clone, Debug)]
+pub struct Interrupt(pub(crate) Arc<Interrupter>);
+
+impl Interrupt {
+    /// Whether the guest is to stop: the host function should return an error, which one does not
+    /// matter.
+    pub fn is_set(&self) -> bool {
+        self.0.reasons() != 0
+    }
+
+    /// A file that becomes readable then, to be waited for together with others. `None` if the
+    /// system has no file descriptor left.
+    pub fn wake_fd(&self) -> Option<WakeFd> {
+        self.0.event().map(WakeFd)
+    }
+}
+
+/// See [`Interrupt::wake_fd`].
+#[derive(Clone, Debug)]
+pub struct WakeFd(Arc<OwnedFd>);
+
+impl AsFd for WakeFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

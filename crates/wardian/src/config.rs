@@ -1,0 +1,90 @@
+//! How an engine works.
+
+use wardian_types::CoreFeatures;
+
+/// Settings of an [`crate::Engine`].
+///
+/// ```
+/// use wardian::{Config, CoreFeatures, Engine};
+/// let mut config = Config::new();
+/// config.features(CoreFeatures::V2).stack_size(256 << 10);
+/// let engine = Engine::new(&config)?;
+/// # Ok::<(), wardian::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) features: CoreFeatures,
+    pub(crate) stack_size: usize,
+    pub(crate) signals: bool,
+    pub(crate) interrupt_signal: i32,
+    pub(crate) threads: usize,
+    pub(crate) optimize: bool,
+    pub(crate) verify: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config::new()
+    }
+}
+
+impl Config {
+    /// The defaults, as the methods say.
+    pub fn new() -> Config {
+        Config {
+            features: CoreFeatures::default(),
+            stack_size: 1 << 20,
+            signals: true,
+            interrupt_signal: wardian_vm::signals::DEFAULT_INTERRUPT_SIGNAL,
+            threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
+            optimize: true,
+            verify: cfg!(debug_assertions),
+        }
+    }
+
+    /// What modules may use. Default: everything that Wardian implements.
+    pub fn features(&mut self, features: CoreFeatures) -> &mut Config {
+        self.features = features;
+        self
+    }
+
+    /// Bytes of stack for the guests of a store, all nested calls together; at least 64 KiB.
+    /// Default: 1 MiB.
+    pub fn stack_size(&mut self, bytes: usize) -> &mut Config {
+        self.stack_size = bytes.max(64 << 10);
+        self
+    }
+
+    /// Whether traps and interrupts come by signal handlers of the process (Unix). Without, code
+    /// checks memory bounds, the stack and a stop flag explicitly: larger and slower, but nothing
+    /// of the process is touched. Default: on.
+    pub fn signals(&mut self, on: bool) -> &mut Config {
+        self.signals = on;
+        self
+    }
+
+    /// The signal that makes a running guest stop. The first engine of a process that uses signals
+    /// decides. Default: `SIGURG`, which the system ignores unless somebody handles it.
+    pub fn interrupt_signal(&mut self, signal: i32) -> &mut Config {
+        self.interrupt_signal = signal;
+        self
+    }
+
+    /// Threads that validate and compile a module together. Default: one for each processor.
+    pub fn compile_threads(&mut self, threads: usize) -> &mut Config {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// Whether compiled code is optimised. Default: on.
+    pub fn optimize(&mut self, on: bool) -> &mut Config {
+        self.optimize = on;
+        self
+    }
+
+    /// Whether the code generator checks its own intermediate code. Default: only in debug builds.
+    pub fn verify_code(&mut self, on: bool) -> &mut Config {
+        self.verify = on;
+        self
+    }
+}

@@ -1,0 +1,147 @@
+//! What all modules and stores of an embedder share.
+
+use crate::code::CodeRegistry;
+use crate::raw::trampolines::{Trampoline, TrampolineCache};
+use crate::{Config, Error, ErrorKind, Result};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, RwLock};
+use wardian_jit::{Compiler, OptLevel, Tunables};
+use wardian_types::FuncType;
+use wardian_vm::memory::{MEMORY_GUARD, MemoryPool};
+use wardian_vm::signals;
+use wardian_vm::stack::StackPool;
+
+/// An engine: compiler, signatures, and pools of stacks and memories. Cheap to clone; clones are
+/// the same engine. `Send` and `Sync`.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    compiler: Compiler,
+    signatures: RwLock<Signatures>,
+    trampolines: TrampolineCache,
+    stacks: StackPool,
+    memories: MemoryPool,
+    code: CodeRegistry,
+    cache: Mutex<Option<Arc<dyn crate::CodeCache>>>,
+}
+
+#[derive(Default)]
+struct Signatures {
+    numbers: HashMap<FuncType, u32>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+impl Default for Engine {
+    /// An engine with the default configuration.
+    ///
+    /// # Panics
+    ///
+    /// Where [`Engine::new`] fails.
+    fn default() -> Self {
+        Engine::new(&Config::new()).expect("the default configuration works on this machine")
+    }
+}
+
+impl Engine {
+    /// An engine with these settings.
+    ///
+    /// # Errors
+    ///
+    /// The processor lacks what compiled code needs (on x86-64: SSE4.1).
+    pub fn new(config: &Config) -> Result<Engine> {
+        let tunables = Tunables {
+            signals: config.signals,
+            verifier: config.verify,
+            opt_level: if config.optimize { OptLevel::Speed } else { OptLevel::None },
+            guard_size: MEMORY_GUARD as u64,
+        };
+        let compiler = Compiler::new(tunables)
+            .map_err(|e| Error::new(ErrorKind::Compile(e.to_string())))?;
+        if config.signals {
+            signals::install(config.interrupt_signal);
+        }
+        Ok(Engine(Arc::new(Inner {
+            config: config.clone(),
+            compiler,
+            signatures: RwLock::default(),
+            trampolines: TrampolineCache::default(),
+            stacks: StackPool::new(config.stack_size),
+            memories: MemoryPool::default(),
+            code: CodeRegistry::default(),
+            cache: Mutex::new(None),
+        })))
+    }
+
+    /// Keeps compiled code in `cache` and takes it from there; `None` for no cache.
+    pub fn set_cache(&self, cache: Option<Arc<dyn crate::CodeCache>>) {
+        *self.0.cache.lock().unwrap_or_else(|e| e.into_inner()) = cache;
+    }
+
+    pub(crate) fn cache(&self) -> Option<Arc<dyn crate::CodeCache>> {
+        self.0.cache.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// The settings it was made with.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Whether both are the same engine.
+    pub fn same(a: &Engine, b: &Engine) -> bool {
+        Arc::ptr_eq(&a.0, &b.0)
+    }
+
+    /// All that compiled code depends on besides the module: code made under another fingerprint
+    /// must not be used.
+    pub fn fingerprint(&self) -> String {
+        format!("{}; features {}", self.0.compiler.fingerprint(), self.0.config.features)
+    }
+
+    pub(crate) fn compiler(&self) -> &Compiler {
+        &self.0.compiler
+    }
+
+    pub(crate) fn stacks(&self) -> &StackPool {
+        &self.0.stacks
+    }
+
+    pub(crate) fn memories(&self) -> &MemoryPool {
+        &self.0.memories
+    }
+
+    pub(crate) fn code(&self) -> &CodeRegistry {
+        &self.0.code
+    }
+
+    /// The engine's number for a signature: equal signatures have equal numbers.
+    pub(crate) fn signature(&self, ty: &FuncType) -> u32 {
+        let known = self.0.signatures.read().unwrap_or_else(|e| e.into_inner());
+        if let Some(number) = known.numbers.get(ty) {
+            return *number;
+        }
+        drop(known);
+        let mut all = self.0.signatures.write().unwrap_or_else(|e| e.into_inner());
+        let next = all.numbers.len() as u32;
+        *all.numbers.entry(ty.clone()).or_insert(next)
+    }
+
+    /// The trampolines of a signature, made on first need.
+    pub(crate) fn trampoline(&self, ty: &FuncType) -> Result<Trampoline> {
+        self.0.trampolines.get(&self.0.compiler, ty)
+    }
+
+    /// Makes the trampolines of all these signatures at once.
+    pub(crate) fn prepare_trampolines<'a>(
+        &self,
+        types: impl IntoIterator<Item = &'a FuncType>,
+    ) -> Result<()> {
+        self.0.trampolines.prepare(&self.0.compiler, types)
+    }
+}

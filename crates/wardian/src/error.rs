@@ -1,0 +1,284 @@
+//! What can go wrong, for people.
+
+use crate::backtrace::Backtrace;
+use std::any::Any;
+use std::error::Error as StdError;
+use std::fmt;
+use wardian_types::TrapCode;
+
+/// Result of most operations.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation failed: see [`ErrorKind`].
+///
+/// It is one pointer wide, so that a `Result` stays small.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    backtrace: Option<Backtrace>,
+}
+
+/// The kinds of [`Error`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The bytes are not a valid module.
+    Decode(wardian_module::DecodeError),
+    /// A valid module could not be compiled.
+    Compile(String),
+    /// Imports are missing or of the wrong type. All of them are listed.
+    Link(Vec<LinkProblem>),
+    /// The guest trapped.
+    Trap(TrapCode),
+    /// The guest ended itself with this code (`proc_exit`), or its instance was closed with it.
+    Exit(u32),
+    /// The guest was stopped from outside.
+    Stopped(StopReason),
+    /// A host function failed.
+    Host(Box<dyn StdError + Send + Sync>),
+    /// A limit of the store or of the system was reached.
+    Limit(String),
+    /// The API was used in a way that makes no sense: wrong types, an unknown name, a closed
+    /// instance, another store's object.
+    Usage(String),
+    /// Guest and host called each other until the embedder's own stack was nearly used up.
+    HostStackExhausted,
+    /// Wardian is at fault. Please report it.
+    Internal(String),
+    /// A host function panicked; the panic continues when the outermost call returns.
+    #[doc(hidden)]
+    Panic(PanicPayload),
+    /// The guest is suspended; never seen by embedders.
+    #[doc(hidden)]
+    Suspended,
+}
+
+/// Why a guest was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// The store's deadline passed.
+    Deadline,
+    /// A [`crate::CancelToken`] was used.
+    Cancelled,
+}
+
+/// An import that could not be satisfied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkProblem {
+    /// The module that was asked.
+    pub module: String,
+    /// The name asked for.
+    pub name: String,
+    /// What is wrong, with both types where it is the type.
+    pub message: String,
+}
+
+/// What a panicking host function threw.
+#[doc(hidden)]
+// The mutex makes it `Sync`; the payload is only ever moved out, by who resumes the panic.
+pub struct PanicPayload(std::sync::Mutex<Box<dyn Any + Send>>);
+
+impl PanicPayload {
+    pub(crate) fn new(payload: Box<dyn Any + Send>) -> PanicPayload {
+        PanicPayload(std::sync::Mutex::new(payload))
+    }
+
+    pub(crate) fn into_inner(self) -> Box<dyn Any + Send> {
+        self.0.into_inner().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+impl fmt::Debug for PanicPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PanicPayload")
+    }
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind) -> Error {
+        Error(Box::new(Inner { kind, backtrace: None }))
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Usage(message.into()))
+    }
+
+    pub(crate) fn limit(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Limit(message.into()))
+    }
+
+    pub(crate) fn with_backtrace(mut self, backtrace: Backtrace) -> Error {
+        self.0.backtrace.get_or_insert(backtrace);
+        self
+    }
+
+    /// An error of a host function's own.
+    ///
+    /// ```
+    /// # use wardian::Error;
+    /// let error = Error::host("the shelf is empty");
+    /// assert_eq!(error.to_string(), "the shelf is empty");
+    /// ```
+    pub fn host(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
+        Error::new(ErrorKind::Host(error.into()))
+    }
+
+    /// Ends the guest with an exit code, as `proc_exit` does. Returned by a host function, it ends
+    /// every guest call that is open, whatever host functions in between do with it.
+    pub fn exit(code: u32) -> Error {
+        Error::new(ErrorKind::Exit(code))
+    }
+
+    /// What kind of error this is.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
+    }
+
+    pub(crate) fn into_kind(self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The trap, if the guest trapped.
+    pub fn trap(&self) -> Option<TrapCode> {
+        match self.0.kind {
+            ErrorKind::Trap(code) => Some(code),
+            _ => None,
+        }
+    }
+
+    /// The exit code, if the guest ended itself or was closed.
+    pub fn exit_code(&self) -> Option<u32> {
+        match self.0.kind {
+            ErrorKind::Exit(code) => Some(code),
+            _ => None,
+        }
+    }
+
+    /// Why the guest was stopped from outside, if it was.
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        match self.0.kind {
+            ErrorKind::Stopped(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// The host function's own error, if it is an `E`.
+    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
+        match &self.0.kind {
+            ErrorKind::Host(error) => error.downcast_ref(),
+            _ => None,
+        }
+    }
+
+    /// The guest's calls when it happened, innermost first.
+    pub fn backtrace(&self) -> Option<&Backtrace> {
+        self.0.backtrace.as_ref()
+    }
+
+    /// Whether no host function can stop this error from ending the outer guest calls as well.
+    pub(crate) fn is_sticky(&self) -> bool {
+        matches!(
+            self.0.kind,
+            ErrorKind::Exit(_) | ErrorKind::Stopped(_) | ErrorKind::Panic(_)
+        )
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ErrorKind::Decode(error) => error.fmt(f),
+            ErrorKind::Compile(message) => write!(f, "the module cannot be compiled: {message}"),
+            ErrorKind::Link(problems) => {
+                let s = if problems.len() == 1 { "" } else { "s" };
+                write!(f, "{} import{s} cannot be satisfied:", problems.len())?;
+                for p in problems {
+                    write!(f, "\n  `{}` `{}`: {}", p.module, p.name, p.message)?;
+                }
+                Ok(())
+            }
+            ErrorKind::Trap(code) => write!(f, "trap: {code}"),
+            ErrorKind::Exit(code) => write!(f, "the guest exited with code {code}"),
+            ErrorKind::Stopped(StopReason::Deadline) => {
+                f.write_str("the guest was stopped: its deadline passed")
+            }
+            ErrorKind::Stopped(StopReason::Cancelled) => {
+                f.write_str("the guest was stopped: it was cancelled")
+            }
+            ErrorKind::Host(error) => error.fmt(f),
+            ErrorKind::Limit(message) | ErrorKind::Usage(message) => f.write_str(message),
+            ErrorKind::HostStackExhausted => f.write_str(
+                "guest and host called each other until the thread's own stack was nearly used \
+                 up; a thread with a larger stack goes deeper",
+            ),
+            ErrorKind::Internal(message) => write!(f, "a fault in Wardian itself: {message}"),
+            ErrorKind::Panic(_) => f.write_str("a host function panicked"),
+            ErrorKind::Suspended => f.write_str("the guest is suspended"),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.kind.fmt(f)?;
+        // `{:#}` adds where it happened.
+        if f.alternate()
+            && let Some(backtrace) = &self.0.backtrace
+        {
+            write!(f, "\n{backtrace}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.0.kind, self.0.kind)?;
+        match &self.0.backtrace {
+            Some(backtrace) => write!(f, "\n{backtrace}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.0.kind {
+            ErrorKind::Decode(error) => Some(error),
+            ErrorKind::Host(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<TrapCode> for Error {
+    fn from(code: TrapCode) -> Error {
+        Error::new(ErrorKind::Trap(code))
+    }
+}
+
+impl From<wardian_module::DecodeError> for Error {
+    fn from(error: wardian_module::DecodeError) -> Error {
+        Error::new(ErrorKind::Decode(error))
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Error {
+        Error::host(error)
+    }
+}
+
+impl From<Box<dyn StdError + Send + Sync>> for Error {
+    fn from(error: Box<dyn StdError + Send + Sync>) -> Error {
+        Error::host(error)
+    }
+}
+
+impl From<std::convert::Infallible> for Error {
+    fn from(never: std::convert::Infallible) -> Error {
+        match never {}
+    }
+}

@@ -1,0 +1,99 @@
+//! Things that can be imported and exported.
+
+use crate::{AsContext, Func, Global, Memory, SharedMemory, Table};
+use wardian_types::ExternType;
+
+/// Something that can be imported or exported.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Extern {
+    /// A function.
+    Func(Func),
+    /// A table.
+    Table(Table),
+    /// A memory of one store.
+    Memory(Memory),
+    /// A memory that several stores share.
+    SharedMemory(SharedMemory),
+    /// A global.
+    Global(Global),
+}
+
+impl Extern {
+    /// Its type; memories and tables with their current size as minimum.
+    ///
+    /// # Panics
+    ///
+    /// It belongs to another store.
+    pub fn ty(&self, store: impl AsContext) -> ExternType {
+        match self {
+            Extern::Func(f) => ExternType::Func(f.ty(store)),
+            Extern::Table(t) => ExternType::Table(t.ty(store)),
+            Extern::Memory(m) => ExternType::Memory(m.ty(store)),
+            Extern::SharedMemory(m) => ExternType::Memory(m.ty()),
+            Extern::Global(g) => ExternType::Global(g.ty()),
+        }
+    }
+
+    /// The function, if it is one.
+    pub fn into_func(self) -> Option<Func> {
+        if let Extern::Func(f) = self { Some(f) } else { None }
+    }
+
+    /// The table, if it is one.
+    pub fn into_table(self) -> Option<Table> {
+        if let Extern::Table(t) = self { Some(t) } else { None }
+    }
+
+    /// The memory, if it is an unshared one.
+    pub fn into_memory(self) -> Option<Memory> {
+        if let Extern::Memory(m) = self { Some(m) } else { None }
+    }
+
+    /// The memory, if it is a shared one.
+    pub fn into_shared_memory(self) -> Option<SharedMemory> {
+        if let Extern::SharedMemory(m) = self { Some(m) } else { None }
+    }
+
+    /// The global, if it is one.
+    pub fn into_global(self) -> Option<Global> {
+        if let Extern::Global(g) = self { Some(g) } else { None }
+    }
+
+    /// The store that it belongs to; none for a shared memory.
+    pub(crate) fn store(&self) -> Option<u64> {
+        match self {
+            Extern::Func(f) => Some(f.store),
+            Extern::Table(t) => Some(t.store),
+            Extern::Memory(m) => Some(m.store),
+            Extern::Global(g) => Some(g.store),
+            Extern::SharedMemory(_) => None,
+        }
+    }
+}
+
+impl From<Func> for Extern {
+    fn from(f: Func) -> Extern {
+        Extern::Func(f)
+    }
+}
+impl From<Table> for Extern {
+    fn from(t: Table) -> Extern {
+        Extern::Table(t)
+    }
+}
+impl From<Memory> for Extern {
+    fn from(m: Memory) -> Extern {
+        Extern::Memory(m)
+    }
+}
+impl From<SharedMemory> for Extern {
+    fn from(m: SharedMemory) -> Extern {
+        Extern::SharedMemory(m)
+    }
+}
+impl From<Global> for Extern {
+    fn from(g: Global) -> Extern {
+        Extern::Global(g)
+    }
+}

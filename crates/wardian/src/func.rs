@@ -1,0 +1,255 @@
+//! Functions.
+
+use crate::raw::call::Callable;
+use crate::raw::host::HostDef;
+use crate::store::{check_store, same_store};
+use crate::value::{HostResults, WasmParams, WasmResults, WasmTy};
+use crate::{AsContext, AsContextMut, Caller, Error, Result, Val};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use wardian_types::{FuncType, ValType};
+
+/// A function of a store: a guest's or the host's. A cheap handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Func {
+    pub(crate) store: u64,
+    pub(crate) index: u32,
+}
+
+impl Func {
+    /// A host function from a closure with typed parameters and results.
+    ///
+    /// ```
+    /// use wardian::{Caller, Engine, Func, Store};
+    /// let mut store = Store::new(&Engine::default(), 40u32);
+    /// let add = Func::wrap(&mut store, |caller: Caller<'_, u32>, x: u32| caller.data() + x);
+    /// assert_eq!(add.typed::<u32, u32>(&store)?.call(&mut store, 2)?, 42);
+    /// # Ok::<(), wardian::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// No memory is left for the code that calls it.
+    pub fn wrap<T: 'static, P, R>(
+        mut store: impl AsContextMut<Data = T>,
+        closure: impl IntoFunc<T, P, R>,
+    ) -> Func {
+        let def = Arc::new(closure.into_host_def());
+        Func::from_def(&mut store, def).expect("there is memory for a trampoline")
+    }
+
+    /// A host function of any signature, over values.
+    ///
+    /// The closure gets the arguments, and fills the results, which are zero at first. Results of
+    /// the wrong type are an error.
+    ///
+    /// # Panics
+    ///
+    /// As for [`Func::wrap`].
+    pub fn new<T: 'static>(
+        mut store: impl AsContextMut<Data = T>,
+        ty: FuncType,
+        closure: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+    ) -> Func {
+        let def = Arc::new(HostDef::values(ty, closure));
+        Func::from_def(&mut store, def).expect("there is memory for a trampoline")
+    }
+
+    /// A host function of any signature, over raw slots: arguments come in the first ones, results
+    /// go to the first ones. A `v128` takes two slots, everything else one; `i32` and `f32` are in
+    /// the low 32 bits. References are handles, which are checked when they come back.
+    ///
+    /// # Panics
+    ///
+    /// As for [`Func::wrap`].
+    pub fn new_raw<T: 'static>(
+        mut store: impl AsContextMut<Data = T>,
+        ty: FuncType,
+        closure: impl Fn(Caller<'_, T>, &mut [u64]) -> Result<()> + Send + Sync + 'static,
+    ) -> Func {
+        let def = Arc::new(HostDef::raw(ty, closure));
+        Func::from_def(&mut store, def).expect("there is memory for a trampoline")
+    }
+
+    fn from_def(store: &mut impl AsContextMut, def: Arc<HostDef>) -> Result<Func> {
+        let store = store.as_context_mut();
+        let inner = &mut store.0.inner;
+        let code = inner.engine().trampoline(&def.ty)?.host;
+        let sig = inner.engine().signature(&def.ty);
+        let index = inner.add_host_func(def, code, sig);
+        Ok(Func { store: inner.id(), index })
+    }
+
+    /// Its signature.
+    ///
+    /// # Panics
+    ///
+    /// It belongs to another store.
+    pub fn ty(&self, store: impl AsContext) -> FuncType {
+        let store = store.as_context();
+        same_store(&store.0.inner, self.store);
+        store.0.inner.func_type(self.index).clone()
+    }
+
+    /// Calls it. `results` has as many values as the function has results; what was in them is
+    /// replaced.
+    ///
+    /// # Errors
+    ///
+    /// The number or types of arguments are wrong; or the guest does not return: it traps, exits,
+    /// is stopped, or a host function that it calls fails.
+    ///
+    /// # Panics
+    ///
+    /// A host function that it calls panics.
+    pub fn call(
+        &self,
+        mut store: impl AsContextMut,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<()> {
+        let store = store.as_context_mut();
+        check_store(&store.0.inner, self.store)?;
+        let ty = store.0.inner.func_type(self.index).clone();
+        check_arguments(&ty, params, results.len())?;
+        let callable = store.0.inner.callable(self.index)?;
+        store.0.inner.touch_func(self.index);
+        store.0.call_values(callable, (ty.params(), ty.results()), params, results)
+    }
+
+    /// The function with Rust types, checked once.
+    ///
+    /// # Errors
+    ///
+    /// Its signature is another.
+    pub fn typed<P: WasmParams, R: WasmResults>(
+        &self,
+        store: impl AsContext,
+    ) -> Result<TypedFunc<P, R>> {
+        let store = store.as_context();
+        let inner = &store.0.inner;
+        check_store(inner, self.store)?;
+        let ty = inner.func_type(self.index);
+        if ty.params() != P::types() || ty.results() != R::types() {
+            return Err(Error::usage(format!(
+                "the function is {ty}, not {}",
+                FuncType::new(P::types(), R::types())
+            )));
+        }
+        let callable = inner.callable(self.index)?;
+        Ok(TypedFunc { callable, func: *self, types: PhantomData })
+    }
+}
+
+fn check_arguments(ty: &FuncType, params: &[Val], results: usize) -> Result<()> {
+    let given: Vec<ValType> = params.iter().map(Val::ty).collect();
+    if given != ty.params() {
+        return Err(Error::usage(format!(
+            "the function is {ty}, but was called with {}",
+            FuncType::new(given, [])
+        )));
+    }
+    if results != ty.results().len() {
+        return Err(Error::usage(format!(
+            "the function is {ty}, but was called with room for {results} results"
+        )));
+    }
+    Ok(())
+}
+
+/// A function whose types have been checked, for calls without checks.
+pub struct TypedFunc<P, R> {
+    callable: Callable,
+    func: Func,
+    types: PhantomData<fn(P) -> R>,
+}
+
+impl<P, R> Clone for TypedFunc<P, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<P, R> Copy for TypedFunc<P, R> {}
+
+impl<P, R> std::fmt::Debug for TypedFunc<P, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("TypedFunc").field(&self.func).finish()
+    }
+}
+
+impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
+    /// The untyped handle.
+    pub fn func(&self) -> Func {
+        self.func
+    }
+
+    /// Calls it.
+    ///
+    /// # Errors
+    ///
+    /// The guest does not return: it traps, exits, is stopped, or a host function that it calls
+    /// fails.
+    ///
+    /// # Panics
+    ///
+    /// A host function that it calls panics; or it belongs to another store.
+    #[inline]
+    pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
+        let store = store.as_context_mut();
+        same_store(&store.0.inner, self.callable.store());
+        store.0.inner.touch_func(self.func.index);
+        store.0.call_typed(self.callable, params)
+    }
+}
+
+/// Closures that can be host functions: `Fn(A, B, …) -> R` and `Fn(Caller<'_, T>, A, B, …) -> R`,
+/// where the parameters are [`WasmTy`] and `R` is [`HostResults`].
+pub trait IntoFunc<T, P, R>: Send + Sync + 'static {
+    #[doc(hidden)]
+    fn into_host_def(self) -> HostDef;
+}
+
+macro_rules! into_func {
+    ($(($($name:ident)*))*) => {$(
+        #[allow(non_snake_case, reason = "type parameters double as names")]
+        impl<T: 'static, F, $($name: WasmTy,)* R: HostResults> IntoFunc<T, ($($name,)*), R> for F
+        where
+            F: Fn($($name),*) -> R + Send + Sync + 'static,
+        {
+            fn into_host_def(self) -> HostDef {
+                HostDef::typed(move |_: Caller<'_, T>, ($($name,)*): ($($name,)*)| self($($name),*))
+            }
+        }
+        #[allow(non_snake_case, reason = "type parameters double as names")]
+        impl<T: 'static, F, $($name: WasmTy,)* R: HostResults>
+            IntoFunc<T, (Caller<'static, T>, $($name,)*), R> for F
+        where
+            F: Fn(Caller<'_, T>, $($name),*) -> R + Send + Sync + 'static,
+        {
+            fn into_host_def(self) -> HostDef {
+                HostDef::typed(move |c: Caller<'_, T>, ($($name,)*): ($($name,)*)| self(c, $($name),*))
+            }
+        }
+    )*};
+}
+
+into_func! {
+    ()
+    (A)
+    (A B)
+    (A B C)
+    (A B C D)
+    (A B C D E)
+    (A B C D E G)
+    (A B C D E G H)
+    (A B C D E G H I)
+    (A B C D E G H I J)
+    (A B C D E G H I J K)
+    (A B C D E G H I J K L)
+    (A B C D E G H I J K L M)
+    (A B C D E G H I J K L M N)
+    (A B C D E G H I J K L M N O)
+    (A B C D E G H I J K L M N O P)
+    (A B C D E G H I J K L M N O P Q)
+}
+

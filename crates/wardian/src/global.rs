@@ -1,0 +1,66 @@
+//! Global variables.
+
+use crate::store::{check_store, same_store};
+use crate::{AsContext, AsContextMut, Error, Result, Val};
+use wardian_types::GlobalType;
+
+/// A global variable of a store. A cheap handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Global {
+    pub(crate) store: u64,
+    pub(crate) at: crate::raw::global::GlobalAt,
+    pub(crate) ty: GlobalType,
+}
+
+impl Global {
+    /// A global of the host's.
+    ///
+    /// # Errors
+    ///
+    /// The value is not of the type, or a function of another store.
+    pub fn new(mut store: impl AsContextMut, ty: GlobalType, value: Val) -> Result<Global> {
+        let store = store.as_context_mut();
+        check_type(&ty, &value)?;
+        let inner = &mut store.0.inner;
+        let at = inner.add_global(&ty, &value)?;
+        Ok(Global { store: inner.id(), at, ty })
+    }
+
+    /// Its type.
+    pub fn ty(&self) -> GlobalType {
+        self.ty
+    }
+
+    /// Its value.
+    ///
+    /// # Panics
+    ///
+    /// It belongs to another store.
+    pub fn get(&self, store: impl AsContext) -> Val {
+        let store = store.as_context();
+        same_store(&store.0.inner, self.store);
+        store.0.inner.global_get(self)
+    }
+
+    /// Sets its value.
+    ///
+    /// # Errors
+    ///
+    /// It is immutable, or the value is not of its type.
+    pub fn set(&self, mut store: impl AsContextMut, value: Val) -> Result<()> {
+        let store = store.as_context_mut();
+        check_store(&store.0.inner, self.store)?;
+        if !self.ty.mutable {
+            return Err(Error::usage("the global is immutable"));
+        }
+        check_type(&self.ty, &value)?;
+        store.0.inner.global_set(self, &value)
+    }
+}
+
+fn check_type(ty: &GlobalType, value: &Val) -> Result<()> {
+    if value.ty() == ty.content {
+        return Ok(());
+    }
+    Err(Error::usage(format!("a {} is no value of a {ty}", value.ty())))
+}

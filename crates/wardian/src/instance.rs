@@ -1,0 +1,152 @@
+//! Instances.
+
+use crate::link::{self, Definition};
+use crate::raw::instance::MemoryRef;
+use crate::store::{check_store, same_store};
+use crate::value::{WasmParams, WasmResults};
+use crate::{
+    AsContext, AsContextMut, Error, Extern, Func, Global, Memory, Module, Result, SharedMemory,
+    StoreContextMut, Table, TypedFunc,
+};
+use wardian_module::ItemIndex;
+
+/// A module brought to life in a store. A cheap handle; the instance itself lives as long as the
+/// store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Instance {
+    pub(crate) store: u64,
+    pub(crate) index: u32,
+}
+
+impl Instance {
+    /// Makes an instance with imports in the order of [`Module::imports`], and runs its start
+    /// function. See [`crate::Linker`] for imports by name.
+    ///
+    /// # Errors
+    ///
+    /// An import is missing or of the wrong type (all are reported), a limit is reached, a segment
+    /// does not fit, or the start function does not return.
+    pub fn new(
+        mut store: impl AsContextMut,
+        module: &Module,
+        imports: &[Extern],
+    ) -> Result<Instance> {
+        let needed = module.imports().len();
+        if imports.len() != needed {
+            let given = imports.len();
+            return Err(Error::usage(format!(
+                "the module has {needed} imports, but {given} were given"
+            )));
+        }
+        let definitions = imports.iter().map(|e| Some(Definition::Extern(e.clone()))).collect();
+        Instance::from_definitions(store.as_context_mut(), module, definitions)
+    }
+
+    pub(crate) fn from_definitions<T: 'static>(
+        store: StoreContextMut<'_, T>,
+        module: &Module,
+        definitions: Vec<Option<Definition>>,
+    ) -> Result<Instance> {
+        let imports = link::check::<T>(&store.0.inner, module, definitions)?;
+        let index = store.0.instantiate(&module.0, imports)?;
+        Ok(Instance { store: store.0.inner.id(), index })
+    }
+
+    /// The module that it was made from.
+    ///
+    /// # Panics
+    ///
+    /// It belongs to another store; so for all methods here that give no `Result`.
+    pub fn module(&self, store: impl AsContext) -> Module {
+        let store = store.as_context();
+        same_store(&store.0.inner, self.store);
+        Module(store.0.inner.instances[self.index as usize].module.clone())
+    }
+
+    /// An export by name.
+    pub fn get_export(&self, mut store: impl AsContextMut, name: &str) -> Option<Extern> {
+        let store = store.as_context_mut();
+        same_store(&store.0.inner, self.store);
+        let item = store.0.inner.instances[self.index as usize].module.export(name)?;
+        Some(self.item(store, item))
+    }
+
+    /// All exports, in the order of the module.
+    pub fn exports(&self, mut store: impl AsContextMut) -> Vec<(String, Extern)> {
+        let module = self.module(&mut store);
+        let exports = &module.info().exports;
+        exports
+            .iter()
+            .map(|e| (e.name.clone(), self.item(store.as_context_mut(), e.item)))
+            .collect()
+    }
+
+    /// An exported function.
+    pub fn get_func(&self, store: impl AsContextMut, name: &str) -> Option<Func> {
+        self.get_export(store, name)?.into_func()
+    }
+
+    /// An exported function with Rust types.
+    ///
+    /// # Errors
+    ///
+    /// There is no such function, or its signature is another.
+    pub fn typed_func<P: WasmParams, R: WasmResults>(
+        &self,
+        mut store: impl AsContextMut,
+        name: &str,
+    ) -> Result<TypedFunc<P, R>> {
+        check_store(&store.as_context().0.inner, self.store)?;
+        let func = self.get_func(&mut store, name);
+        let func = func.ok_or_else(|| {
+            Error::usage(format!("the instance exports no function `{name}`"))
+        })?;
+        func.typed(&store)
+            .map_err(|e| Error::usage(format!("export `{name}`: {e}")))
+    }
+
+    /// An exported memory that is not shared.
+    pub fn get_memory(&self, store: impl AsContextMut, name: &str) -> Option<Memory> {
+        self.get_export(store, name)?.into_memory()
+    }
+
+    /// An exported shared memory.
+    pub fn get_shared_memory(&self, store: impl AsContextMut, name: &str) -> Option<SharedMemory> {
+        self.get_export(store, name)?.into_shared_memory()
+    }
+
+    /// An exported table.
+    pub fn get_table(&self, store: impl AsContextMut, name: &str) -> Option<Table> {
+        self.get_export(store, name)?.into_table()
+    }
+
+    /// An exported global.
+    pub fn get_global(&self, store: impl AsContextMut, name: &str) -> Option<Global> {
+        self.get_export(store, name)?.into_global()
+    }
+
+    pub(crate) fn item<T: 'static>(
+        &self,
+        store: StoreContextMut<'_, T>,
+        item: ItemIndex,
+    ) -> Extern {
+        let inner = &mut store.0.inner;
+        let id = self.store;
+        match item {
+            ItemIndex::Func(func) => {
+                Extern::Func(Func { store: id, index: inner.instance_func(self.index, func) })
+            }
+            ItemIndex::Table(table) => {
+                let index = inner.instances[self.index as usize].tables[table as usize];
+                Extern::Table(Table { store: id, index })
+            }
+            ItemIndex::Global(global) => Extern::Global(inner.instance_global(self.index, global)),
+            ItemIndex::Memory(memory) => {
+                match &inner.instances[self.index as usize].memories[memory as usize] {
+                    MemoryRef::Own(index) => Extern::Memory(Memory { store: id, index: *index }),
+                    MemoryRef::Shared(shared) => Extern::SharedMemory(shared.clone()),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Checking imports (core specification, "Import Matching").
+
+use crate::error::LinkProblem;
+use crate::raw::host::HostDef;
+use crate::raw::instantiate::{ImportItem, Imports};
+use crate::raw::store::StoreInner;
+use crate::{Engine, Error, ErrorKind, Extern, Module, Result};
+use std::sync::Arc;
+use wardian_types::{ExternType, GlobalType, MemoryType, TableType};
+
+/// What an import is satisfied with.
+#[derive(Clone)]
+pub(crate) enum Definition {
+    Extern(Extern),
+    Host(Arc<HostDef>),
+}
+
+/// Checks every import of a module; all problems are reported together. `None` stands for an
+/// import for which there is nothing.
+pub(crate) fn check<T: 'static>(
+    store: &StoreInner,
+    module: &Module,
+    definitions: Vec<Option<Definition>>,
+) -> Result<Imports> {
+    if !Engine::same(store.engine(), module.engine()) {
+        return Err(Error::usage("the module was compiled by another engine than the store's"));
+    }
+    let mut imports = Imports::default();
+    let mut problems = Vec::new();
+    for ((module, name, wanted), definition) in module.imports().zip(definitions) {
+        let mut problem = |message: String| {
+            problems.push(LinkProblem { module: module.into(), name: name.into(), message });
+        };
+        let Some(definition) = definition else {
+            problem(format!("nothing is defined under this name; a {wanted} is needed"));
+            continue;
+        };
+        match item::<T>(store, &wanted, definition) {
+            Ok(item) => imports.push(item),
+            Err(message) => problem(message),
+        }
+    }
+    if problems.is_empty() { Ok(imports) } else { Err(Error::new(ErrorKind::Link(problems))) }
+}
+
+fn item<T: 'static>(
+    store: &StoreInner,
+    wanted: &ExternType,
+    definition: Definition,
+) -> Result<ImportItem, String> {
+    let mismatch = |found: ExternType| Err(format!("incompatible import type: a {wanted} is needed, a {found} is defined"));
+    let definition = match definition {
+        Definition::Host(def) => {
+            if def.data_type != std::any::TypeId::of::<T>() {
+                return Err("the host function is made for stores with other data".into());
+            }
+            return match wanted {
+                ExternType::Func(ty) if *ty == def.ty => Ok(ImportItem::Host(def)),
+                _ => mismatch(ExternType::Func(def.ty.clone())),
+            };
+        }
+        Definition::Extern(found) => found,
+    };
+    if definition.store().is_some_and(|id| id != store.id()) {
+        return Err("what is defined belongs to another store".into());
+    }
+    let found = type_of(store, &definition);
+    let fits = match (wanted, &found) {
+        (ExternType::Func(w), ExternType::Func(f)) => w == f,
+        (ExternType::Global(w), ExternType::Global(f)) => global_fits(w, f),
+        (ExternType::Table(w), ExternType::Table(f)) => table_fits(w, f),
+        (ExternType::Memory(w), ExternType::Memory(f)) => memory_fits(w, f),
+        _ => false,
+    };
+    if !fits {
+        return mismatch(found);
+    }
+    Ok(match definition {
+        Extern::Func(func) => ImportItem::Func(func.index),
+        Extern::Table(table) => ImportItem::Table(table.index),
+        Extern::Memory(memory) => ImportItem::Memory(memory.index),
+        Extern::SharedMemory(shared) => ImportItem::Shared(shared),
+        Extern::Global(global) => ImportItem::Global(global),
+    })
+}
+
+fn type_of(store: &StoreInner, definition: &Extern) -> ExternType {
+    match definition {
+        Extern::Func(func) => ExternType::Func(store.func_type(func.index).clone()),
+        Extern::Table(table) => {
+            let table = &store.tables[table.index as usize];
+            let min = table.elements().len() as u64;
+            ExternType::Table(TableType { min, ..table.ty })
+        }
+        Extern::Memory(memory) => {
+            let memory = &store.memories[memory.index as usize];
+            ExternType::Memory(MemoryType { min: memory.pages(), ..memory.ty })
+        }
+        Extern::SharedMemory(shared) => ExternType::Memory(shared.ty()),
+        Extern::Global(global) => ExternType::Global(global.ty),
+    }
+}
+
+fn global_fits(wanted: &GlobalType, found: &GlobalType) -> bool {
+    wanted == found
+}
+
+fn table_fits(wanted: &TableType, found: &TableType) -> bool {
+    wanted.element == found.element
+        && wanted.table64 == found.table64
+        && limits_fit((wanted.min, wanted.max), (found.min, found.max))
+}
+
+fn memory_fits(wanted: &MemoryType, found: &MemoryType) -> bool {
+    wanted.memory64 == found.memory64
+        && wanted.shared == found.shared
+        && wanted.page_size_log2 == found.page_size_log2
+        && limits_fit((wanted.min, wanted.max), (found.min, found.max))
+}
+
+fn limits_fit(wanted: (u64, Option<u64>), found: (u64, Option<u64>)) -> bool {
+    let max_fits = match (wanted.1, found.1) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(wanted), Some(found)) => found <= wanted,
+    };
+    found.0 >= wanted.0 && max_fits
+}

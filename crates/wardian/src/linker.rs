@@ -1,0 +1,228 @@
+//! Imports by name.
+
+use crate::func::IntoFunc;
+use crate::link::Definition;
+use crate::raw::host::HostDef;
+use crate::{AsContextMut, Caller, Engine, Error, Extern, Instance, Module, Result, Val};
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use wardian_types::FuncType;
+
+/// Definitions by module and name, from which imports are satisfied.
+///
+/// Host functions in it belong to no store: one linker serves many stores.
+///
+/// ```
+/// use wardian::{Engine, Linker, Module, Store};
+/// let engine = Engine::default();
+/// let mut linker = Linker::new(&engine);
+/// linker.func_wrap("math", "double", |x: i32| x * 2)?;
+/// let module = Module::new(&engine, r#"(module
+///     (import "math" "double" (func $double (param i32) (result i32)))
+///     (func (export "run") (result i32) (call $double (i32.const 21))))"#)?;
+/// let mut store = Store::new(&engine, ());
+/// let instance = linker.instantiate(&mut store, &module)?;
+/// assert_eq!(instance.typed_func::<(), i32>(&mut store, "run")?.call(&mut store, ())?, 42);
+/// # Ok::<(), wardian::Error>(())
+/// ```
+pub struct Linker<T> {
+    engine: Engine,
+    modules: HashMap<String, HashMap<String, Definition>>,
+    shadowing: bool,
+    data: PhantomData<fn(T)>,
+}
+
+impl<T> Clone for Linker<T> {
+    fn clone(&self) -> Self {
+        Linker {
+            engine: self.engine.clone(),
+            modules: self.modules.clone(),
+            shadowing: self.shadowing,
+            data: PhantomData,
+        }
+    }
+}
+
+impl<T: 'static> Linker<T> {
+    /// An empty linker.
+    pub fn new(engine: &Engine) -> Linker<T> {
+        Linker {
+            engine: engine.clone(),
+            modules: HashMap::new(),
+            shadowing: false,
+            data: PhantomData,
+        }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Whether a name may be defined again. Default: no.
+    pub fn allow_shadowing(&mut self, allow: bool) -> &mut Self {
+        self.shadowing = allow;
+        self
+    }
+
+    fn insert(&mut self, module: &str, name: &str, definition: Definition) -> Result<&mut Self> {
+        let names = self.modules.entry(module.to_owned()).or_default();
+        if !self.shadowing && names.contains_key(name) {
+            return Err(Error::usage(format!("`{module}` `{name}` is defined twice")));
+        }
+        names.insert(name.to_owned(), definition);
+        Ok(self)
+    }
+
+    /// Defines something of a store; only instances of that store can then be made.
+    ///
+    /// # Errors
+    ///
+    /// The name is taken.
+    pub fn define(
+        &mut self,
+        module: &str,
+        name: &str,
+        item: impl Into<Extern>,
+    ) -> Result<&mut Self> {
+        self.insert(module, name, Definition::Extern(item.into()))
+    }
+
+    /// Defines a host function from a closure with typed parameters and results.
+    ///
+    /// # Errors
+    ///
+    /// The name is taken.
+    pub fn func_wrap<P, R>(
+        &mut self,
+        module: &str,
+        name: &str,
+        closure: impl IntoFunc<T, P, R>,
+    ) -> Result<&mut Self> {
+        let def = Arc::new(closure.into_host_def());
+        self.insert(module, name, Definition::Host(def))
+    }
+
+    /// Defines a host function over values; see [`crate::Func::new`].
+    ///
+    /// # Errors
+    ///
+    /// The name is taken.
+    pub fn func_new(
+        &mut self,
+        module: &str,
+        name: &str,
+        ty: FuncType,
+        closure: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+    ) -> Result<&mut Self> {
+        let def = Arc::new(HostDef::values(ty, closure));
+        self.insert(module, name, Definition::Host(def))
+    }
+
+    /// Defines a host function over raw slots; see [`crate::Func::new_raw`].
+    ///
+    /// # Errors
+    ///
+    /// The name is taken.
+    pub fn func_raw(
+        &mut self,
+        module: &str,
+        name: &str,
+        ty: FuncType,
+        closure: impl Fn(Caller<'_, T>, &mut [u64]) -> Result<()> + Send + Sync + 'static,
+    ) -> Result<&mut Self> {
+        let def = Arc::new(HostDef::raw(ty, closure));
+        self.insert(module, name, Definition::Host(def))
+    }
+
+    /// Defines all exports of an instance under `module`.
+    ///
+    /// # Errors
+    ///
+    /// A name is taken.
+    pub fn instance(
+        &mut self,
+        store: impl AsContextMut<Data = T>,
+        module: &str,
+        instance: Instance,
+    ) -> Result<&mut Self> {
+        for (name, item) in instance.exports(store) {
+            self.insert(module, &name, Definition::Extern(item))?;
+        }
+        Ok(self)
+    }
+
+    /// Whether a name is defined.
+    pub fn is_defined(&self, module: &str, name: &str) -> bool {
+        self.find(module, name).is_some()
+    }
+
+    fn find(&self, module: &str, name: &str) -> Option<&Definition> {
+        self.modules.get(module)?.get(name)
+    }
+
+    /// Makes an instance with imports from this linker, and runs its start function.
+    ///
+    /// # Errors
+    ///
+    /// Imports are missing or of the wrong type: all are reported, with names that are near. Or as
+    /// for [`Instance::new`].
+    pub fn instantiate(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+        module: &Module,
+    ) -> Result<Instance> {
+        let imports = &module.info().imports;
+        let definitions = imports.iter().map(|i| self.find(&i.module, &i.name).cloned()).collect();
+        Instance::from_definitions(store.as_context_mut(), module, definitions)
+            .map_err(|error| self.with_near_matches(error))
+    }
+
+    fn with_near_matches(&self, error: Error) -> Error {
+        let crate::ErrorKind::Link(_) = error.kind() else { return error };
+        let crate::ErrorKind::Link(mut problems) = error.into_kind() else { unreachable!() };
+        for problem in problems.iter_mut().filter(|p| !self.is_defined(&p.module, &p.name)) {
+            if let Some((module, name)) = self.nearest(&problem.module, &problem.name) {
+                problem.message.push_str(&format!("; did you mean `{module}` `{name}`?"));
+            }
+        }
+        Error::new(crate::ErrorKind::Link(problems))
+    }
+
+    /// The defined name with the fewest differences, if it is near at all.
+    fn nearest(&self, module: &str, name: &str) -> Option<(&str, &str)> {
+        let all = self.modules.iter().flat_map(|(m, names)| names.keys().map(move |n| (m, n)));
+        all.map(|(m, n)| (distance(m, module) + distance(n, name), m.as_str(), n.as_str()))
+            .filter(|(d, _, _)| *d <= 3.max(name.len() / 4))
+            .min()
+            .map(|(_, m, n)| (m, n))
+    }
+}
+
+/// Levenshtein distance: insertions, deletions and replacements between two words.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let replace = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replace.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::distance;
+
+    #[test]
+    fn distances() {
+        for (a, b, d) in [("", "abc", 3), ("fd_raed", "fd_read", 2), ("same", "same", 0)] {
+            assert_eq!(distance(a, b), d, "{a} {b}");
+        }
+    }
+}

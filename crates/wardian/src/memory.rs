@@ -1,0 +1,260 @@
+//! Linear memories.
+
+use crate::limits::ResourceLimiter;
+use crate::raw::memory::can_be_guarded;
+use crate::store::{check_store, same_store};
+use crate::{AsContext, AsContextMut, Engine, Error, Result};
+use std::sync::Arc;
+use wardian_types::MemoryType;
+use wardian_vm::layout::VmMemory;
+
+/// An unshared linear memory of a store. A cheap handle.
+///
+/// Its bytes can be borrowed as slices: a borrow holds the store, so no guest runs and nothing
+/// grows meanwhile. Shared memories are [`SharedMemory`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Memory {
+    pub(crate) store: u64,
+    pub(crate) index: u32,
+}
+
+impl Memory {
+    /// A memory of the host's, full of zeroes.
+    ///
+    /// # Errors
+    ///
+    /// The type is of a shared memory, the store's limits refuse it, or no memory is left.
+    pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Memory> {
+        if ty.shared {
+            return Err(Error::usage("a shared memory is made with SharedMemory::new"));
+        }
+        check_type(&ty)?;
+        let store = store.as_context_mut();
+        let (inner, limiter) = store.0.split();
+        let index = inner.add_memory(&ty, None, None, limiter)?;
+        Ok(Memory { store: inner.id(), index })
+    }
+
+    /// Its type, with the current size as minimum.
+    ///
+    /// # Panics
+    ///
+    /// It belongs to another store; so for all methods here that give no `Result`.
+    pub fn ty(&self, store: impl AsContext) -> MemoryType {
+        let store = store.as_context();
+        same_store(&store.0.inner, self.store);
+        let memory = &store.0.inner.memories[self.index as usize];
+        MemoryType { min: memory.pages(), ..memory.ty }
+    }
+
+    /// Its size in pages.
+    pub fn size(&self, store: impl AsContext) -> u64 {
+        self.ty(store).min
+    }
+
+    /// Its bytes.
+    pub fn data<'a, T: 'static>(&self, store: impl Into<crate::StoreContext<'a, T>>) -> &'a [u8] {
+        let store = store.into();
+        same_store(&store.0.inner, self.store);
+        store.0.inner.memories[self.index as usize].bytes()
+    }
+
+    /// Its bytes, to be changed.
+    pub fn data_mut<'a, T: 'static>(
+        &self,
+        store: impl Into<crate::StoreContextMut<'a, T>>,
+    ) -> &'a mut [u8] {
+        let store = store.into();
+        same_store(&store.0.inner, self.store);
+        store.0.inner.memories[self.index as usize].bytes_mut()
+    }
+
+    /// Its bytes and the embedder's data, both to be changed.
+    pub fn data_and_store_mut<'a, T: 'static>(
+        &self,
+        store: impl Into<crate::StoreContextMut<'a, T>>,
+    ) -> (&'a mut [u8], &'a mut T) {
+        let store = store.into();
+        same_store(&store.0.inner, self.store);
+        (store.0.inner.memories[self.index as usize].bytes_mut(), &mut store.0.data)
+    }
+
+    /// Copies bytes out.
+    ///
+    /// # Errors
+    ///
+    /// The range is not inside the memory.
+    pub fn read(&self, store: impl AsContext, offset: usize, bytes: &mut [u8]) -> Result<()> {
+        let store = store.as_context();
+        let data = self.data(store);
+        let range = checked(offset, bytes.len(), data.len())?;
+        bytes.copy_from_slice(&data[range]);
+        Ok(())
+    }
+
+    /// Copies bytes in.
+    ///
+    /// # Errors
+    ///
+    /// The range is not inside the memory.
+    pub fn write(&self, mut store: impl AsContextMut, offset: usize, bytes: &[u8]) -> Result<()> {
+        let data = self.data_mut(store.as_context_mut());
+        let range = checked(offset, bytes.len(), data.len())?;
+        data[range].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Grows by `pages`; returns the size before, in pages.
+    ///
+    /// # Errors
+    ///
+    /// Beyond the type's maximum, the store's limits, or what the system has.
+    pub fn grow(&self, mut store: impl AsContextMut, pages: u64) -> Result<u64> {
+        let store = store.as_context_mut();
+        check_store(&store.0.inner, self.store)?;
+        let (inner, limiter) = store.0.split();
+        let before = inner.memories[self.index as usize].grow(pages, limiter)?;
+        before.ok_or_else(|| Error::limit(format!("the memory cannot grow by {pages} pages")))
+    }
+}
+
+fn checked(offset: usize, len: usize, size: usize) -> Result<std::ops::Range<usize>> {
+    let end = offset.checked_add(len).filter(|end| *end <= size);
+    let end = end.ok_or_else(|| {
+        Error::usage(format!("{len} bytes at {offset:#x} are not inside a memory of {size} bytes"))
+    })?;
+    Ok(offset..end)
+}
+
+fn check_type(ty: &MemoryType) -> Result<()> {
+    if ty.min > ty.max_pages() || !matches!(ty.page_size_log2, 0 | 16) {
+        return Err(Error::usage(format!("there can be no {ty}")));
+    }
+    Ok(())
+}
+
+/// A linear memory that several threads, each with a store of its own, use at once. Clones are the
+/// same memory.
+///
+/// Guests change it at any time, so it can never be borrowed as a slice: bytes are copied, or read
+/// and written atomically.
+#[derive(Clone, Debug)]
+pub struct SharedMemory(Arc<wardian_vm::memory::SharedMemory>);
+
+impl SharedMemory {
+    /// A shared memory, full of zeroes.
+    ///
+    /// # Errors
+    ///
+    /// The type is not of a shared memory or has no maximum; or no memory is left.
+    pub fn new(engine: &Engine, ty: MemoryType) -> Result<SharedMemory> {
+        SharedMemory::with_limiter(engine, &ty, None)
+    }
+
+    pub(crate) fn with_limiter(
+        engine: &Engine,
+        ty: &MemoryType,
+        limiter: Option<&mut dyn ResourceLimiter>,
+    ) -> Result<SharedMemory> {
+        check_type(ty)?;
+        if !ty.shared || ty.max.is_none() {
+            return Err(Error::usage("a shared memory's type says shared, and has a maximum"));
+        }
+        if let Some(limiter) = limiter {
+            let bytes = |pages: u64| usize::try_from(pages * ty.page_size()).unwrap_or(usize::MAX);
+            if !limiter.memory_growing(0, bytes(ty.min), ty.max.map(bytes))? {
+                return Err(Error::limit(format!("the store's limits refuse a {ty}")));
+            }
+        }
+        let memory = wardian_vm::memory::SharedMemory::new(ty, can_be_guarded(engine, ty))
+            .map_err(|e| Error::limit(format!("cannot make a {ty}: {e}")))?;
+        Ok(SharedMemory(Arc::new(memory)))
+    }
+
+    /// Its type, with the current size as minimum.
+    pub fn ty(&self) -> MemoryType {
+        MemoryType { min: self.size(), ..*self.0.ty() }
+    }
+
+    /// Its size in pages; it may have grown when this returns.
+    pub fn size(&self) -> u64 {
+        self.0.len() as u64 >> self.0.ty().page_size_log2
+    }
+
+    /// Its size in bytes; it may have grown when this returns.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether its size is zero.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Copies bytes out, each read atomically on its own.
+    ///
+    /// # Errors
+    ///
+    /// The range is not inside the memory.
+    pub fn read(&self, offset: usize, bytes: &mut [u8]) -> Result<()> {
+        checked(offset, bytes.len(), self.len())?;
+        crate::raw::memory::read_shared(&self.0, offset, bytes);
+        Ok(())
+    }
+
+    /// Copies bytes in, each written atomically on its own.
+    ///
+    /// # Errors
+    ///
+    /// The range is not inside the memory.
+    pub fn write(&self, offset: usize, bytes: &[u8]) -> Result<()> {
+        checked(offset, bytes.len(), self.len())?;
+        crate::raw::memory::write_shared(&self.0, offset, bytes);
+        Ok(())
+    }
+
+    /// Grows by `pages`; returns the size before, in pages.
+    ///
+    /// # Errors
+    ///
+    /// Beyond the type's maximum, or what the system has.
+    pub fn grow(&self, pages: u64) -> Result<u64> {
+        self.grow_limited(pages, None)?
+            .ok_or_else(|| Error::limit(format!("the memory cannot grow by {pages} pages")))
+    }
+
+    pub(crate) fn grow_limited(
+        &self,
+        pages: u64,
+        limiter: Option<&mut dyn ResourceLimiter>,
+    ) -> Result<Option<u64>> {
+        let maximum = self.0.ty().max.and_then(|m| usize::try_from(m << 16).ok());
+        let mut refused = None;
+        let grown = self.0.grow(pages, |current, desired| match limiter {
+            None => true,
+            Some(limiter) => match limiter.memory_growing(current, desired, maximum) {
+                Ok(allowed) => allowed,
+                Err(error) => {
+                    refused = Some(error);
+                    false
+                }
+            },
+        });
+        match refused {
+            Some(error) => Err(error),
+            None => Ok(grown.ok()),
+        }
+    }
+
+    pub(crate) fn vm(&self) -> &VmMemory {
+        self.0.vm()
+    }
+
+    pub(crate) fn raw_len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.0.is_guarded()
+    }
+}

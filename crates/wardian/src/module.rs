@@ -1,0 +1,336 @@
+//! A compiled module.
+
+use crate::backtrace::Frame;
+use crate::code::LoadedCode;
+use crate::{Engine, Error, ErrorKind, Result};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use wardian_jit::{CompiledCode, Compiler, MemoryVariant, ModuleOptions};
+use wardian_module::{ItemIndex, SourceLocation};
+use wardian_types::{CoreFeatures, ExternType, FuncType};
+use wardian_vm::layout::InstanceLayout;
+use wardian_vm::memory::MemoryImage;
+
+/// A module, validated and compiled. Cheap to clone; `Send` and `Sync`; it can be instantiated any
+/// number of times, on any thread, in stores of its engine.
+#[derive(Clone)]
+pub struct Module(pub(crate) Arc<ModuleInner>);
+
+pub(crate) struct ModuleInner {
+    pub(crate) engine: Engine,
+    pub(crate) decoded: wardian_module::Module,
+    pub(crate) layout: InstanceLayout,
+    /// The engine's number of each of the module's signatures.
+    pub(crate) signatures: Box<[u32]>,
+    exports: HashMap<String, ItemIndex>,
+    guarded: OnceLock<Arc<LoadedCode>>,
+    checked: OnceLock<Arc<LoadedCode>>,
+    images: OnceLock<Option<Images>>,
+    host_trampolines: OnceLock<Box<[usize]>>,
+}
+
+/// For each memory that the module owns its initial contents, if there are any.
+pub(crate) type Images = Vec<Option<Arc<MemoryImage>>>;
+
+/// Called while a long compilation goes on, with the number of functions done and the total.
+pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
+
+impl Module {
+    /// Validates and compiles a module in the binary format, or in the text format.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are no valid module (with the byte offset and the reason), or the code generator
+    /// gives up on it.
+    pub fn new(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Module> {
+        Module::with_progress(engine, bytes, None)
+    }
+
+    /// As [`Module::new`], telling how far it is.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Module::new`].
+    pub fn with_progress(
+        engine: &Engine,
+        bytes: impl AsRef<[u8]>,
+        progress: Option<Progress<'_>>,
+    ) -> Result<Module> {
+        let binary = wardian_module::to_binary(bytes.as_ref())?;
+        let cache = engine.cache();
+        let cached = cache.as_ref().and_then(|c| c.get(engine, &binary));
+        let config = engine.config();
+        let decoded = match &cached {
+            // What is in the cache was valid when it was put there, under the same features.
+            Some(_) => wardian_module::Module::decode_trusted(binary.into_owned())?,
+            None => {
+                let bytes = binary.into_owned();
+                wardian_module::Module::decode(bytes, config.features, config.threads)?
+            }
+        };
+        let module = Module::from_decoded(engine, decoded)?;
+        match cached {
+            Some(code) => {
+                module.0.load(module.0.usual_variant(), code)?;
+            }
+            None => {
+                let code = module.0.compile(module.0.usual_variant(), progress)?;
+                if let Some(cache) = cache {
+                    cache.put(engine, module.bytes(), &code);
+                }
+                module.0.load(module.0.usual_variant(), code)?;
+            }
+        }
+        Ok(module)
+    }
+
+    /// Reads a file, binary or text, and does as [`Module::new`].
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or as for [`Module::new`].
+    pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Module> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path)
+            .map_err(|e| Error::host(format!("cannot read {}: {e}", path.display())))?;
+        Module::new(engine, bytes)
+    }
+
+    /// Checks that bytes are a valid module under the engine's features, without compiling them.
+    ///
+    /// # Errors
+    ///
+    /// They are not.
+    pub fn validate(engine: &Engine, bytes: &[u8]) -> Result<()> {
+        let binary = wardian_module::to_binary(bytes)?.into_owned();
+        let config = engine.config();
+        wardian_module::Module::decode(binary, config.features, config.threads)?;
+        Ok(())
+    }
+
+    fn from_decoded(engine: &Engine, decoded: wardian_module::Module) -> Result<Module> {
+        let info = decoded.info();
+        let layout = Compiler::layout(info);
+        let signatures = info.types.iter().map(|t| engine.signature(t)).collect();
+        let exports = info.exports.iter().map(|e| (e.name.clone(), e.item)).collect();
+        Ok(Module(Arc::new(ModuleInner {
+            engine: engine.clone(),
+            layout,
+            signatures,
+            exports,
+            guarded: OnceLock::new(),
+            checked: OnceLock::new(),
+            images: OnceLock::new(),
+            host_trampolines: OnceLock::new(),
+            decoded,
+        })))
+    }
+
+    /// The engine it was compiled by.
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// The module in the binary format.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.decoded.bytes()
+    }
+
+    /// The module's own name, from its name section.
+    pub fn name(&self) -> Option<&str> {
+        self.0.decoded.name()
+    }
+
+    /// What it declares, in its index spaces.
+    pub fn info(&self) -> &wardian_module::ModuleInfo {
+        self.0.decoded.info()
+    }
+
+    /// Imports in order, as (module, name, type).
+    pub fn imports(&self) -> impl ExactSizeIterator<Item = (&str, &str, ExternType)> {
+        let info = self.info();
+        info.imports.iter().map(|i| (i.module.as_str(), i.name.as_str(), info.item_type(i.item)))
+    }
+
+    /// Exports in order, as (name, type).
+    pub fn exports(&self) -> impl ExactSizeIterator<Item = (&str, ExternType)> {
+        let info = self.info();
+        info.exports.iter().map(|e| (e.name.as_str(), info.item_type(e.item)))
+    }
+
+    /// The type of an export.
+    pub fn export(&self, name: &str) -> Option<ExternType> {
+        self.0.export(name).map(|item| self.info().item_type(item))
+    }
+
+    /// Contents of a custom section, the first with this name.
+    pub fn custom_section(&self, name: &str) -> Option<&[u8]> {
+        self.0.decoded.custom_section(name)
+    }
+
+    /// The name of a function by its index: from the name section, else its export or import name.
+    pub fn func_name(&self, index: u32) -> Option<&str> {
+        self.0.decoded.func_name(index)
+    }
+
+    /// The signature of a function by its index, imports included.
+    pub fn func_type(&self, index: u32) -> Option<&FuncType> {
+        let info = self.info();
+        info.functions.get(index as usize).map(|t| &info.types[*t as usize])
+    }
+
+    /// Source lines of an offset in the code section, the innermost inlined function first.
+    pub fn source_locations(&self, code_offset: u32) -> Vec<SourceLocation> {
+        self.0.decoded.source_locations(code_offset)
+    }
+
+    /// The features without which the module would be invalid. Slow: for tools.
+    pub fn features_needed(&self) -> CoreFeatures {
+        self.0.decoded.features_needed()
+    }
+
+    /// Bytes of machine code compiled so far.
+    pub fn code_size(&self) -> usize {
+        [&self.0.guarded, &self.0.checked]
+            .iter()
+            .filter_map(|c| c.get())
+            .map(|c| c.memory.len())
+            .sum()
+    }
+
+    /// The module with its compiled code, for [`Module::deserialize`] on the same machine and
+    /// version of Wardian.
+    pub fn serialize(&self) -> Result<Vec<u8>> {
+        let variant = self.0.usual_variant();
+        let code = self.0.compile(variant, None)?;
+        Ok(crate::artifact::write(&self.0.engine, self.bytes(), &code))
+    }
+
+    /// Takes a module from what [`Module::serialize`] wrote, without compiling.
+    ///
+    /// # Safety
+    ///
+    /// The bytes must come from [`Module::serialize`], unchanged: they hold machine code that will
+    /// run with all the rights of the process. A hash finds accidents, not attackers.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are damaged, or were written by another version, for another machine, or under
+    /// other settings.
+    #[allow(unsafe_code, reason = "the obligation is the embedder's; nothing unsafe happens here")]
+    pub unsafe fn deserialize(engine: &Engine, bytes: &[u8]) -> Result<Module> {
+        let (binary, code) = crate::artifact::read(engine, bytes)?;
+        let decoded = wardian_module::Module::decode_trusted(binary.to_vec())?;
+        let module = Module::from_decoded(engine, decoded)?;
+        module.0.load(module.0.usual_variant(), code)?;
+        Ok(module)
+    }
+
+    pub(crate) fn frame(&self, func: u32, offset: Option<u32>) -> Frame {
+        Frame { module: self.clone(), func, offset }
+    }
+}
+
+impl ModuleInner {
+    pub(crate) fn export(&self, name: &str) -> Option<ItemIndex> {
+        self.exports.get(name).copied()
+    }
+
+    /// The variant for memories that the engine makes itself.
+    pub(crate) fn usual_variant(&self) -> MemoryVariant {
+        if self.engine.config().signals { MemoryVariant::Guarded } else { MemoryVariant::Checked }
+    }
+
+    fn compile(
+        &self,
+        variant: MemoryVariant,
+        progress: Option<Progress<'_>>,
+    ) -> Result<CompiledCode> {
+        let options = ModuleOptions {
+            variant,
+            threads: self.engine.config().threads,
+            cancelled: None,
+            progress,
+        };
+        self.engine
+            .compiler()
+            .compile_module(self.decoded.info(), self.decoded.bytes(), &options)
+            .map_err(|e| Error::new(ErrorKind::Compile(e.to_string())))
+    }
+
+    fn slot(&self, variant: MemoryVariant) -> &OnceLock<Arc<LoadedCode>> {
+        match variant {
+            MemoryVariant::Guarded => &self.guarded,
+            MemoryVariant::Checked => &self.checked,
+        }
+    }
+
+    /// The code of a variant, compiled on first need.
+    pub(crate) fn code(self: &Arc<Self>, variant: MemoryVariant) -> Result<&Arc<LoadedCode>> {
+        if self.slot(variant).get().is_none() {
+            let code = self.compile(variant, None)?;
+            self.load(variant, code)?;
+        }
+        Ok(self.slot(variant).get().expect("it was just loaded"))
+    }
+
+    fn load(self: &Arc<Self>, variant: MemoryVariant, code: CompiledCode) -> Result<()> {
+        let functions = self.decoded.info().bodies.len();
+        if code.len() != functions {
+            return Err(Error::usage("the compiled code is of another module"));
+        }
+        let code = Arc::new(LoadedCode::publish(code, functions)?);
+        // Another thread may have been faster: then its code is used, and ours goes.
+        if self.slot(variant).set(code.clone()).is_ok() {
+            self.engine.code().insert(self, &code);
+        }
+        Ok(())
+    }
+
+    /// For each imported function the code by which guests call it if it is a host function.
+    pub(crate) fn host_trampolines(&self) -> Result<&[usize]> {
+        if let Some(known) = self.host_trampolines.get() {
+            return Ok(known);
+        }
+        let info = self.decoded.info();
+        let imported = (0..info.imported_functions).map(|f| info.func_type(f));
+        self.engine.prepare_trampolines(imported.clone())?;
+        let made = imported.map(|ty| Ok(self.engine.trampoline(ty)?.host)).collect::<Result<_>>()?;
+        Ok(self.host_trampolines.get_or_init(|| made))
+    }
+
+    /// Initial contents of the memories, unless they must be written one by one at instantiation.
+    pub(crate) fn images(&self) -> Option<&Images> {
+        self.images.get_or_init(|| crate::images::build(&self.decoded)).as_ref()
+    }
+}
+
+impl Drop for ModuleInner {
+    fn drop(&mut self) {
+        for code in [&self.guarded, &self.checked].into_iter().filter_map(|c| c.get()) {
+            self.engine.code().remove(code);
+        }
+    }
+}
+
+impl std::fmt::Debug for ModuleInner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ModuleInner")
+    }
+}
+
+impl std::fmt::Debug for Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Module").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+/// Keeps compiled code between processes.
+pub trait CodeCache: Send + Sync {
+    /// The code for a module under this engine, if it is there and whole.
+    fn get(&self, engine: &Engine, module: &[u8]) -> Option<CompiledCode>;
+    /// Keeps code. Failing is no error: then it is compiled again.
+    fn put(&self, engine: &Engine, module: &[u8], code: &CompiledCode);
+}
+

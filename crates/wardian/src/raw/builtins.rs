@@ -1,0 +1,421 @@
+//! What compiled code leaves to the runtime: see [`wardian_vm::layout::Builtin`].
+//!
+//! Each function here runs on the embedder's stack while its guest waits. It must not unwind into
+//! the guest, so everything goes through [`run`].
+
+use super::instance::MemoryRef;
+use super::store::{StoreData, StoreInner};
+use crate::error::PanicPayload;
+use crate::{Error, ErrorKind, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+use wardian_module::{ElementItems, ModuleInfo};
+use wardian_types::TrapCode;
+use wardian_vm::layout::{Builtin, StoreCtx, instance};
+use wardian_vm::park::{self, WaitResult};
+
+type Address = *const ();
+
+/// The functions, in the order of [`Builtin`].
+pub(crate) static TABLE: Table = Table([
+    raise as Address,
+    interrupt as Address,
+    memory_grow as Address,
+    memory_copy as Address,
+    memory_fill as Address,
+    memory_init as Address,
+    data_drop as Address,
+    table_grow as Address,
+    table_copy as Address,
+    table_fill as Address,
+    table_init as Address,
+    elem_drop as Address,
+    ref_func as Address,
+    atomic_wait32 as Address,
+    atomic_wait64 as Address,
+    atomic_notify as Address,
+]);
+
+pub(crate) struct Table([Address; Builtin::COUNT]);
+
+// SAFETY: addresses of functions.
+unsafe impl Sync for Table {}
+
+impl Table {
+    pub(crate) fn as_ptr(&self) -> *const Address {
+        self.0.as_ptr()
+    }
+}
+
+/// Bytes that a bulk operation moves between two looks at the interrupt word: about a millisecond.
+const CHUNK: usize = 8 << 20;
+
+/// Runs a builtin for the guest whose context is `vmctx`; an error or panic ends the guest.
+///
+/// # Safety
+///
+/// `vmctx` is the context of an instance whose guest is calling.
+#[inline]
+unsafe fn run(
+    vmctx: usize,
+    work: impl FnOnce(&mut StoreInner, u32) -> Result<u64>,
+) -> u64 {
+    // SAFETY: contexts begin with the store's context, whose `owner` is a `StoreData<_>` derived
+    // from the `&mut` that the call into the guest holds; its first field is `inner`.
+    unsafe {
+        let ctx = *((vmctx + instance::STORE as usize) as *const *mut StoreCtx);
+        let position = *((vmctx + instance::OWNER as usize) as *const usize) as u32;
+        let store = (*ctx).owner as *mut StoreData<()>;
+        let inner = &raw mut (*store).inner;
+        let done = catch_unwind(AssertUnwindSafe(|| work(&mut *inner, position)));
+        let error = match done {
+            Ok(Ok(value)) => return value,
+            Ok(Err(error)) => error,
+            Err(panic) => Error::new(ErrorKind::Panic(PanicPayload::new(panic))),
+        };
+        (*inner).fail(error);
+        (*ctx).exit = 1;
+        0
+    }
+}
+
+macro_rules! builtins {
+    ($($(#[$doc:meta])* fn $name:ident($store:ident, $instance:ident $(, $arg:ident)*) $body:block)*) => {
+        $(
+            $(#[$doc])*
+            unsafe extern "C" fn $name(vmctx: usize $(, $arg: u64)*) -> u64 {
+                let work = |$store: &mut StoreInner, $instance: u32| -> Result<u64> { $body };
+                // SAFETY: only called by compiled code, with its own context.
+                unsafe { run(vmctx, work) }
+            }
+        )*
+    };
+}
+
+builtins! {
+    fn raise(_store, _instance, code) {
+        Err(TrapCode::from_u8(code as u8).unwrap_or(TrapCode::Unreachable).into())
+    }
+
+    /// The stub looks at the interrupt word by itself.
+    fn interrupt(_store, _instance) {
+        Ok(0)
+    }
+
+    fn memory_grow(store, instance, memory, pages) {
+        store.grow_memory(instance, memory as u32, pages)
+    }
+
+    fn memory_copy(store, instance, to_memory, from_memory, to, from, len) {
+        let to = store.range(instance, to_memory as u32, to, len)?;
+        let from = store.range(instance, from_memory as u32, from, len)?;
+        store.copy(to, from)
+    }
+
+    fn memory_fill(store, instance, memory, to, byte, len) {
+        let range = store.range(instance, memory as u32, to, len)?;
+        store.fill(range, byte as u8)
+    }
+
+    fn memory_init(store, instance, memory, segment, to, from, len) {
+        store.init_memory(instance, memory as u32, segment as u32, to, from, len)?;
+        Ok(0)
+    }
+
+    fn data_drop(store, instance, segment) {
+        store.instances[instance as usize].dropped_data[segment as usize] = true;
+        Ok(0)
+    }
+
+    fn table_grow(store, instance, table, delta, init) {
+        let table = store.instances[instance as usize].tables[table as usize] as usize;
+        // SAFETY: a guest runs, and this is the only use of the limiter.
+        let limiter = unsafe { store.running_limiter() };
+        let before = store.tables[table].grow(delta, init, limiter)?;
+        Ok(before.unwrap_or(u64::MAX))
+    }
+
+    fn table_copy(store, instance, to_table, from_table, to, from, len) {
+        let tables = &store.instances[instance as usize].tables;
+        let (to_table, from_table) = (tables[to_table as usize], tables[from_table as usize]);
+        let source = elements(store.tables[from_table as usize].elements().len(), from, len)?;
+        let target = elements(store.tables[to_table as usize].elements().len(), to, len)?;
+        if to_table == from_table {
+            let table = store.tables[to_table as usize].elements_mut();
+            table.copy_within(source, target.start);
+        } else {
+            // Through a copy, because both tables belong to the store.
+            let values = store.tables[from_table as usize].elements()[source].to_vec();
+            store.tables[to_table as usize].elements_mut()[target].copy_from_slice(&values);
+        }
+        Ok(0)
+    }
+
+    fn table_fill(store, instance, table, to, element, len) {
+        let table = store.instances[instance as usize].tables[table as usize] as usize;
+        let table = store.tables[table].elements_mut();
+        let range = elements(table.len(), to, len)?;
+        table[range].fill(element);
+        Ok(0)
+    }
+
+    fn table_init(store, instance, table, segment, to, from, len) {
+        store.init_table(instance, table as u32, segment as u32, to, from, len)?;
+        Ok(0)
+    }
+
+    fn elem_drop(store, instance, segment) {
+        store.instances[instance as usize].dropped_elements[segment as usize] = true;
+        Ok(0)
+    }
+
+    fn ref_func(store, instance, func) {
+        let func = store.instance_func(instance, func as u32);
+        Ok(store.reference_to(func))
+    }
+
+    fn atomic_wait32(store, instance, memory, address, expected, timeout) {
+        let at = store.atomic_address(instance, memory as u32, address, 4)?;
+        let at = at.ok_or(TrapCode::AtomicWaitNonShared)?;
+        // SAFETY: four aligned bytes inside a shared memory, which never shrinks or moves.
+        let cell = unsafe { AtomicU32::from_ptr(at as *mut u32) };
+        store.wait(at, timeout as i64, || cell.load(Ordering::SeqCst) == expected as u32)
+    }
+
+    fn atomic_wait64(store, instance, memory, address, expected, timeout) {
+        let at = store.atomic_address(instance, memory as u32, address, 8)?;
+        let at = at.ok_or(TrapCode::AtomicWaitNonShared)?;
+        // SAFETY: as above, eight bytes.
+        let cell = unsafe { AtomicU64::from_ptr(at as *mut u64) };
+        store.wait(at, timeout as i64, || cell.load(Ordering::SeqCst) == expected)
+    }
+
+    fn atomic_notify(store, instance, memory, address, count) {
+        match store.atomic_address(instance, memory as u32, address, 4)? {
+            Some(at) => Ok(u64::from(park::notify(at, count as u32))),
+            // Nobody can wait on a memory that is not shared.
+            None => Ok(0),
+        }
+    }
+}
+
+/// A range of a table's elements or of a segment's.
+fn elements(len: usize, start: u64, count: u64) -> Result<std::ops::Range<usize>, TrapCode> {
+    let end = start.checked_add(count).filter(|end| *end <= len as u64);
+    let end = end.ok_or(TrapCode::TableOutOfBounds)?;
+    Ok(start as usize..end as usize)
+}
+
+/// A range of a linear memory, checked.
+#[derive(Clone, Copy)]
+struct Range {
+    at: *mut u8,
+    len: usize,
+    shared: bool,
+}
+
+impl StoreInner {
+    /// Base address and length of a memory, and whether it is shared.
+    fn bounds(&mut self, instance: u32, memory: u32) -> (*mut u8, usize, bool) {
+        match &self.instances[instance as usize].memories[memory as usize] {
+            MemoryRef::Own(own) => {
+                let memory = &self.memories[*own as usize];
+                (memory.base(), memory.len(), false)
+            }
+            MemoryRef::Shared(shared) => (shared.vm().base, shared.raw_len(), true),
+        }
+    }
+
+    fn range(&mut self, instance: u32, memory: u32, start: u64, len: u64) -> Result<Range> {
+        let (base, size, shared) = self.bounds(instance, memory);
+        let inside = start.checked_add(len).is_some_and(|end| end <= size as u64);
+        if !inside {
+            return Err(TrapCode::MemoryOutOfBounds.into());
+        }
+        // SAFETY: at most one past the end of the memory.
+        Ok(Range { at: unsafe { base.add(start as usize) }, len: len as usize, shared })
+    }
+
+    fn grow_memory(&mut self, instance: u32, memory: u32, pages: u64) -> Result<u64> {
+        // SAFETY: a guest runs, and this is the only use of the limiter.
+        let limiter = unsafe { self.running_limiter() };
+        let before = match &self.instances[instance as usize].memories[memory as usize] {
+            MemoryRef::Own(own) => self.memories[*own as usize].grow(pages, limiter)?,
+            MemoryRef::Shared(shared) => shared.grow_limited(pages, limiter)?,
+        };
+        Ok(before.unwrap_or(u64::MAX))
+    }
+
+    /// Stops in the middle of bulk work if the guest is to end. What is done stays done.
+    fn look_up(&self) -> Result<(), Stop> {
+        if self.interrupted() { Err(Stop) } else { Ok(()) }
+    }
+
+    fn copy(&mut self, to: Range, from: Range) -> Result<u64> {
+        let racy = to.shared || from.shared;
+        // Overlapping ranges are copied from the end that is not overwritten first.
+        let backwards = (to.at as usize) > from.at as usize
+            && (to.at as usize) < from.at as usize + from.len;
+        let mut done = 0;
+        while done < to.len {
+            let len = CHUNK.min(to.len - done);
+            let offset = if backwards { to.len - done - len } else { done };
+            // SAFETY: inside both ranges, which are accessible.
+            unsafe { copy_bytes(to.at.add(offset), from.at.add(offset), len, racy) };
+            done += len;
+            if self.look_up().is_err() {
+                break;
+            }
+        }
+        Ok(0)
+    }
+
+    fn fill(&mut self, range: Range, byte: u8) -> Result<u64> {
+        let mut done = 0;
+        while done < range.len {
+            let len = CHUNK.min(range.len - done);
+            // SAFETY: inside the range, which is accessible.
+            unsafe { fill_bytes(range.at.add(done), byte, len, range.shared) };
+            done += len;
+            if self.look_up().is_err() {
+                break;
+            }
+        }
+        Ok(0)
+    }
+
+    /// Copies from a data segment.
+    pub(super) fn init_memory(
+        &mut self,
+        instance: u32,
+        memory: u32,
+        segment: u32,
+        to: u64,
+        from: u64,
+        len: u64,
+    ) -> Result<()> {
+        let data = &self.instances[instance as usize];
+        let module = data.module.clone();
+        let bytes: &[u8] = match data.dropped_data[segment as usize] {
+            true => &[],
+            false => {
+                let range = module.decoded.info().data[segment as usize].range.clone();
+                &module.decoded.bytes()[range]
+            }
+        };
+        let out = || Error::from(TrapCode::MemoryOutOfBounds);
+        let end = from.checked_add(len).filter(|end| *end <= bytes.len() as u64).ok_or_else(out)?;
+        let bytes = &bytes[from as usize..end as usize];
+        let to = self.range(instance, memory, to, len)?;
+        // SAFETY: `to` is as long as `bytes`; a module's bytes lie in no guest's memory.
+        unsafe { copy_bytes(to.at, bytes.as_ptr(), bytes.len(), to.shared) };
+        if let MemoryRef::Own(own) = self.instances[instance as usize].memories[memory as usize] {
+            self.memories[own as usize].pristine = false;
+        }
+        Ok(())
+    }
+
+    /// Copies from an element segment.
+    pub(super) fn init_table(
+        &mut self,
+        instance: u32,
+        table: u32,
+        segment: u32,
+        to: u64,
+        from: u64,
+        len: u64,
+    ) -> Result<()> {
+        let data = &self.instances[instance as usize];
+        let table = data.tables[table as usize] as usize;
+        let module = data.module.clone();
+        let info: &ModuleInfo = module.decoded.info();
+        let items = &info.elements[segment as usize].items;
+        let count = if data.dropped_elements[segment as usize] { 0 } else { items.len() };
+        let source = elements(count, from, len)?;
+        let target = elements(self.tables[table].elements().len(), to, len)?;
+        for (source, target) in source.zip(target) {
+            let value = match items {
+                ElementItems::Functions(functions) => {
+                    let func = self.instance_func(instance, functions[source]);
+                    self.reference_to(func)
+                }
+                ElementItems::Expressions(expressions) => {
+                    self.evaluate(instance, &expressions[source])[0]
+                }
+            };
+            self.tables[table].elements_mut()[target] = value;
+        }
+        Ok(())
+    }
+
+    /// Address of an atomic access, checked; `None` if the memory is not shared.
+    fn atomic_address(
+        &mut self,
+        instance: u32,
+        memory: u32,
+        address: u64,
+        size: u64,
+    ) -> Result<Option<usize>> {
+        if !address.is_multiple_of(size) {
+            return Err(TrapCode::UnalignedAtomic.into());
+        }
+        let range = self.range(instance, memory, address, size)?;
+        Ok(range.shared.then_some(range.at as usize))
+    }
+
+    fn wait(
+        &mut self,
+        at: usize,
+        timeout: i64,
+        still_expected: impl FnOnce() -> bool,
+    ) -> Result<u64> {
+        // A negative timeout waits for ever.
+        let timeout = u64::try_from(timeout).ok().map(Duration::from_nanos);
+        let interrupter = self.interrupter().clone();
+        match park::wait(at, still_expected, timeout, &interrupter) {
+            // The stub sees the interrupt word.
+            WaitResult::Interrupted => Ok(0),
+            result => Ok(result as u64),
+        }
+    }
+}
+
+struct Stop;
+
+/// # Safety
+///
+/// Both ranges are accessible for `len` bytes.
+unsafe fn copy_bytes(to: *mut u8, from: *const u8, len: usize, racy: bool) {
+    // SAFETY: the caller's promise. Where other threads may use the memory, single atomic accesses
+    // keep the race from being undefined behaviour.
+    unsafe {
+        if !racy {
+            return std::ptr::copy(from, to, len);
+        }
+        let byte = |i: usize| {
+            let value = AtomicU8::from_ptr(from.add(i).cast_mut()).load(Ordering::Relaxed);
+            AtomicU8::from_ptr(to.add(i)).store(value, Ordering::Relaxed);
+        };
+        if (to as usize) <= from as usize {
+            (0..len).for_each(byte);
+        } else {
+            (0..len).rev().for_each(byte);
+        }
+    }
+}
+
+/// # Safety
+///
+/// The range is accessible for `len` bytes.
+unsafe fn fill_bytes(to: *mut u8, value: u8, len: usize, racy: bool) {
+    // SAFETY: as in `copy_bytes`.
+    unsafe {
+        if !racy {
+            return std::ptr::write_bytes(to, value, len);
+        }
+        for i in 0..len {
+            AtomicU8::from_ptr(to.add(i)).store(value, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Calls from the host into guests.
+
+use super::store::{FuncKind, StoreData, StoreInner};
+use crate::value::{WasmParams, WasmResults};
+use crate::{Error, ErrorKind, ExternRef, Func, Result, Val};
+use std::mem::MaybeUninit;
+use std::panic::resume_unwind;
+use std::ptr::NonNull;
+use wardian_types::ValType;
+use wardian_vm::activation::{self, Outcome};
+use wardian_vm::layout::VmFunc;
+
+/// A function of a store, ready to be called: what a typed handle keeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Callable {
+    store: u64,
+    vm: NonNull<VmFunc>,
+    trampoline: usize,
+}
+
+// SAFETY: the record is only read after comparing `store` with a store that is borrowed
+// exclusively, which then owns the record.
+unsafe impl Send for Callable {}
+// SAFETY: as above.
+unsafe impl Sync for Callable {}
+
+impl Callable {
+    pub(crate) fn store(&self) -> u64 {
+        self.store
+    }
+}
+
+impl StoreInner {
+    /// What is needed to call a function of this store.
+    pub(crate) fn callable(&self, func: u32) -> Result<Callable> {
+        let trampoline = self.engine().trampoline(self.func_type(func))?.entry;
+        let vm = self.funcs[func as usize].vm;
+        Ok(Callable { store: self.id(), vm, trampoline })
+    }
+}
+
+impl<T> StoreData<T> {
+    /// Calls a function. `args` holds its arguments, as guests hold them, and takes its results.
+    ///
+    /// # Safety
+    ///
+    /// `args` fits the signature that the callable was made for, and its references are of this
+    /// store.
+    #[inline]
+    pub(crate) unsafe fn invoke(&mut self, callable: Callable, args: *mut u64) -> Result<()> {
+        assert_eq!(callable.store, self.inner.id(), "a function of another store");
+        self.inner.ensure_stack()?;
+        let ctx = self.inner.ctx();
+        // SAFETY: the record is of this store; trampoline and record belong to one signature. What
+        // a guest may reach of the store it reaches through `owner`, derived from `self`, which is
+        // not used again until the guest has returned.
+        let outcome = unsafe {
+            let outer = (*ctx).owner;
+            (*ctx).owner = std::ptr::from_mut(self) as usize;
+            let vm = callable.vm.as_ptr();
+            let outcome =
+                activation::enter(ctx, (*vm).ctx, (*vm).code, args, callable.trampoline);
+            (*ctx).owner = outer;
+            outcome
+        };
+        if outcome == Outcome::Returned { Ok(()) } else { self.failed(outcome) }
+    }
+
+    #[cold]
+    fn failed(&mut self, outcome: Outcome) -> Result<()> {
+        let error = self.inner.outcome_error(outcome);
+        if !matches!(error.kind(), ErrorKind::Panic(_)) {
+            return Err(error);
+        }
+        match error.into_kind() {
+            // The guest's frames are gone; the panic goes on where the guest was called.
+            ErrorKind::Panic(payload) => resume_unwind(payload.into_inner()),
+            kind => Err(Error::new(kind)),
+        }
+    }
+
+    /// Calls a function with values whose types have been checked.
+    pub(crate) fn call_values(
+        &mut self,
+        callable: Callable,
+        types: (&[ValType], &[ValType]),
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<()> {
+        let (param_types, result_types) = types;
+        let slots = |types: &[ValType]| types.iter().map(|t| t.slots()).sum::<usize>();
+        self.inner.collect_if_due();
+        let mut buffer = vec![0u64; slots(param_types).max(slots(result_types))];
+        let mut at = 0;
+        for value in params {
+            self.inner.write_value(value, &mut buffer[at..])?;
+            at += value.ty().slots();
+        }
+        // SAFETY: the buffer fits the signature, and `write_value` made references of this store.
+        unsafe { self.invoke(callable, buffer.as_mut_ptr())? };
+        let mut at = 0;
+        for (ty, result) in result_types.iter().zip(results) {
+            // SAFETY: the guest left a value of this type here.
+            *result = unsafe { self.inner.read_value(*ty, &buffer[at..]) };
+            at += ty.slots();
+        }
+        Ok(())
+    }
+}
+
+impl StoreInner {
+    /// Writes a value as guests hold it.
+    pub(crate) fn write_value(&mut self, value: &Val, slots: &mut [u64]) -> Result<()> {
+        slots[0] = match value {
+            Val::I32(v) => u64::from(*v as u32),
+            Val::I64(v) => *v as u64,
+            Val::F32(bits) => u64::from(*bits),
+            Val::F64(bits) => *bits,
+            Val::V128(v) => {
+                slots[1] = (v >> 64) as u64;
+                *v as u64
+            }
+            Val::FuncRef(func) => self.func_to_reference(func.as_ref())?,
+            Val::ExternRef(value) => self.extern_to_handle(value.as_ref()),
+        };
+        Ok(())
+    }
+
+    pub(crate) fn func_to_reference(&self, func: Option<&Func>) -> Result<u64> {
+        let Some(func) = func else { return Ok(0) };
+        if func.store != self.id() {
+            return Err(Error::usage("a function of another store"));
+        }
+        Ok(self.reference_to(func.index))
+    }
+
+    pub(crate) fn extern_to_handle(&mut self, value: Option<&ExternRef>) -> u64 {
+        value.map_or(0, |v| self.externrefs.insert(v.clone()))
+    }
+
+    /// Reads a value as guests hold it.
+    ///
+    /// # Safety
+    ///
+    /// The slots hold a value of this type from a guest of this store, or from
+    /// [`Self::write_value`].
+    pub(crate) unsafe fn read_value(&self, ty: ValType, slots: &[u64]) -> Val {
+        match ty {
+            ValType::I32 => Val::I32(slots[0] as i32),
+            ValType::I64 => Val::I64(slots[0] as i64),
+            ValType::F32 => Val::F32(slots[0] as u32),
+            ValType::F64 => Val::F64(slots[0]),
+            ValType::V128 => Val::V128(u128::from(slots[1]) << 64 | u128::from(slots[0])),
+            // SAFETY: the caller's promise.
+            ValType::FUNCREF => Val::FuncRef(unsafe { self.func_from_reference(slots[0]) }),
+            ValType::Ref(_) => Val::ExternRef(self.externrefs.get(slots[0]).cloned()),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`StoreInner::read_value`].
+    pub(crate) unsafe fn func_from_reference(&self, reference: u64) -> Option<Func> {
+        // SAFETY: the caller's promise.
+        let index = unsafe { self.func_of_reference(reference)? };
+        Some(Func { store: self.id(), index })
+    }
+
+    /// Frees the embedder's values that no guest holds any more, if there are many.
+    ///
+    /// Only to be called when every handle lies in a table, a global, or on the wasm stack.
+    #[inline]
+    pub(crate) fn collect_if_due(&mut self) {
+        if self.externrefs.is_full() {
+            self.collect();
+        }
+    }
+
+    #[cold]
+    fn collect(&mut self) {
+        for table in self.tables.iter().filter(|t| ValType::Ref(t.ty.element) != ValType::FUNCREF) {
+            for element in table.elements() {
+                self.externrefs.mark(*element);
+            }
+        }
+        for instance in &self.instances {
+            let count = instance.module.decoded.info().globals.len() as u32;
+            for (at, ty) in (0..count).map(|i| instance.global(i)) {
+                if ty.content.is_ref() {
+                    // SAFETY: globals live as long as the store.
+                    self.externrefs.mark(unsafe { at.read() });
+                }
+            }
+        }
+        for at in &self.host_global_refs {
+            // SAFETY: as above.
+            self.externrefs.mark(unsafe { at.read() });
+        }
+        // SAFETY: the words between the guest's stack pointer and the top of its stack are its
+        // frames; at a call into the host all that the guest holds lies there.
+        unsafe {
+            let ctx = &*self.ctx();
+            let mut at = ctx.wasm_sp;
+            while at != 0 && at < ctx.stack_top {
+                self.externrefs.mark(*(at as *const u64));
+                at += 8;
+            }
+        }
+        self.externrefs.sweep();
+    }
+}
+
+/// Slots in the buffer of a typed call: 16 values of two slots.
+const TYPED_SLOTS: usize = 32;
+
+impl<T> StoreData<T> {
+    /// Calls a function with Rust values; the types were checked when the handle was made.
+    #[inline]
+    pub(crate) fn call_typed<P: WasmParams, R: WasmResults>(
+        &mut self,
+        callable: Callable,
+        params: P,
+    ) -> Result<R> {
+        const { assert!(P::SLOTS <= TYPED_SLOTS && R::SLOTS <= TYPED_SLOTS) };
+        let mut buffer = [const { MaybeUninit::<u64>::uninit() }; TYPED_SLOTS];
+        let slots = buffer.as_mut_ptr().cast::<u64>();
+        if P::HAS_EXTERNS {
+            self.inner.collect_if_due();
+        }
+        // SAFETY: the buffer is large enough for both lists; every parameter is written before the
+        // guest reads it, and every result by the guest before it is read. Slots are set to zero
+        // first so that the slices are initialised; for few parameters that is one store each.
+        unsafe {
+            let used = if P::SLOTS > R::SLOTS { P::SLOTS } else { R::SLOTS };
+            std::ptr::write_bytes(slots, 0, used);
+            params.write_list(&mut self.inner, std::slice::from_raw_parts_mut(slots, P::SLOTS))?;
+            self.invoke(callable, slots)?;
+            Ok(R::read_list(&self.inner, std::slice::from_raw_parts(slots, R::SLOTS)))
+        }
+    }
+}
+
+impl StoreInner {
+    /// A function is about to be called: the memories of its instance may be written to.
+    #[inline]
+    pub(crate) fn touch_func(&mut self, func: u32) {
+        if let FuncKind::Wasm { instance, .. } = self.funcs[func as usize].kind
+            && !self.instances[instance as usize].touched
+        {
+            self.touch(instance);
+        }
+    }
+
+    /// The instance behind the context that a host function was called with.
+    pub(crate) fn calling_instance(&self, vmctx: usize) -> Option<u32> {
+        self.instance_at(vmctx)
+    }
+}

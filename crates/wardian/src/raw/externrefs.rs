@@ -1,0 +1,71 @@
+//! References to the embedder's values, as guests hold them: handles with a generation.
+
+use crate::ExternRef;
+
+/// The values behind the handles of a store.
+///
+/// A handle is `generation << 32 | position + 1`; zero is null. A slot that is freed gets a new
+/// generation, so an old handle finds nothing.
+#[derive(Default)]
+pub(crate) struct ExternRefs {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// Number of live values at which to look for those that nobody holds.
+    threshold: usize,
+}
+
+struct Slot {
+    generation: u32,
+    value: Option<ExternRef>,
+    marked: bool,
+}
+
+/// Fewer values than this are not worth a collection.
+const LEAST: usize = 1024;
+
+impl ExternRefs {
+    /// A handle for a value.
+    pub(crate) fn insert(&mut self, value: ExternRef) -> u64 {
+        let position = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 1, value: None, marked: false });
+            self.slots.len() as u32 - 1
+        });
+        let slot = &mut self.slots[position as usize];
+        slot.value = Some(value);
+        u64::from(slot.generation) << 32 | (u64::from(position) + 1)
+    }
+
+    fn position(&self, handle: u64) -> Option<usize> {
+        let position = (handle & u64::from(u32::MAX)).checked_sub(1)? as usize;
+        let slot = self.slots.get(position)?;
+        (u64::from(slot.generation) == handle >> 32 && slot.value.is_some()).then_some(position)
+    }
+
+    /// The value of a handle; `None` for null, and for what is no handle of this store's.
+    pub(crate) fn get(&self, handle: u64) -> Option<&ExternRef> {
+        self.slots[self.position(handle)?].value.as_ref()
+    }
+
+    /// Whether a collection is due.
+    pub(crate) fn is_full(&self) -> bool {
+        self.slots.len() - self.free.len() > self.threshold.max(LEAST)
+    }
+
+    /// Notes that a word is held somewhere; words that are no handles do not matter.
+    pub(crate) fn mark(&mut self, word: u64) {
+        if let Some(position) = self.position(word) {
+            self.slots[position].marked = true;
+        }
+    }
+
+    /// Frees all values that were not marked since the last time.
+    pub(crate) fn sweep(&mut self) {
+        for (position, slot) in self.slots.iter_mut().enumerate() {
+            if !std::mem::take(&mut slot.marked) && slot.value.take().is_some() {
+                slot.generation = slot.generation.wrapping_add(1).max(1);
+                self.free.push(position as u32);
+            }
+        }
+        self.threshold = 2 * (self.slots.len() - self.free.len());
+    }
+}

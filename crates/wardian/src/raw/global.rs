@@ -1,0 +1,69 @@
+//! Globals of a store: 16 bytes each, in instances or in the store's arena.
+
+use super::store::StoreInner;
+use crate::{Global, Result, Val};
+use std::ptr::NonNull;
+use wardian_types::{GlobalType, ValType};
+
+/// Where a global's value lies. Only read together with the store that it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct GlobalAt(NonNull<u64>);
+
+// SAFETY: the address is only used with the owning store borrowed.
+unsafe impl Send for GlobalAt {}
+// SAFETY: as above.
+unsafe impl Sync for GlobalAt {}
+
+impl Global {
+    /// Address for an instance that imports it.
+    pub(super) fn address(&self) -> usize {
+        self.at.0.as_ptr() as usize
+    }
+}
+
+impl StoreInner {
+    pub(crate) fn add_global(&mut self, ty: &GlobalType, value: &Val) -> Result<GlobalAt> {
+        let mut slots = [0; 2];
+        self.write_value(value, &mut slots)?;
+        let at = self.host_globals.push(slots).cast::<u64>();
+        if ty.content.is_ref() {
+            self.host_global_refs.push(at);
+        }
+        Ok(GlobalAt(at))
+    }
+
+    /// A global of an instance by its index there.
+    pub(crate) fn instance_global(&self, instance: u32, index: u32) -> Global {
+        let (at, ty) = self.instances[instance as usize].global(index);
+        Global { store: self.id(), at: GlobalAt(at), ty }
+    }
+
+    /// The value of a global of this store.
+    pub(crate) fn global_get(&self, global: &Global) -> Val {
+        assert_eq!(global.store, self.id());
+        let at = global.at.0;
+        // SAFETY: globals live as long as their store, which this is, have 16 bytes, and hold a
+        // value of their type.
+        unsafe {
+            let wide = global.ty.content == ValType::V128;
+            let slots = [at.read(), if wide { at.add(1).read() } else { 0 }];
+            self.read_value(global.ty.content, &slots)
+        }
+    }
+
+    /// Sets a global of this store to a value of its type.
+    pub(crate) fn global_set(&mut self, global: &Global, value: &Val) -> Result<()> {
+        assert_eq!(global.store, self.id());
+        let mut slots = [0; 2];
+        self.write_value(value, &mut slots)?;
+        let at = global.at.0;
+        // SAFETY: as above; guests do not run while the store is borrowed.
+        unsafe {
+            at.write(slots[0]);
+            if global.ty.content == ValType::V128 {
+                at.add(1).write(slots[1]);
+            }
+        }
+        Ok(())
+    }
+}

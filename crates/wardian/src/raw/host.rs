@@ -1,0 +1,287 @@
+//! Host functions: from a guest's call to a Rust closure.
+//!
+//! ```text
+//!   guest ── host trampoline ── stub, which switches stacks ── dispatch ── closure
+//!            (arguments into slots)                            (here)
+//! ```
+
+use super::store::{FuncKind, StoreData, StoreInner};
+use crate::error::PanicPayload;
+use crate::value::sealed::List;
+use crate::value::{HostParams, HostResults};
+use crate::{Caller, Error, ErrorKind, Result, StoreContextMut, Val};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use wardian_types::{FuncType, ValType};
+use wardian_vm::layout::HostFunc;
+
+/// A host function, in no store.
+pub struct HostDef {
+    pub(crate) ty: FuncType,
+    dispatch: usize,
+    /// The closure; `dispatch` knows its type.
+    closure: Box<dyn Any + Send + Sync>,
+    /// The type of store data that the closure is made for, to be compared.
+    pub(crate) data_type: std::any::TypeId,
+}
+
+/// A closure over raw slots, with its signature.
+struct Raw<F> {
+    ty: FuncType,
+    closure: F,
+}
+
+type Dispatch = unsafe extern "C" fn(*mut HostFunc, *mut u64) -> u64;
+
+impl HostDef {
+    /// A host function with Rust parameter and result types.
+    pub(crate) fn typed<T: 'static, P, R, F>(closure: F) -> HostDef
+    where
+        P: HostParams,
+        R: HostResults,
+        F: Fn(Caller<'_, T>, P) -> R + Send + Sync + 'static,
+    {
+        let ty = FuncType::new(P::types(), R::Values::types());
+        let dispatch: Dispatch = dispatch_typed::<T, P, R, F>;
+        HostDef::new::<T>(ty, dispatch as usize, Box::new(closure))
+    }
+
+    /// A host function of any signature, over raw slots.
+    pub(crate) fn raw<T: 'static, F>(ty: FuncType, closure: F) -> HostDef
+    where
+        F: Fn(Caller<'_, T>, &mut [u64]) -> Result<()> + Send + Sync + 'static,
+    {
+        let dispatch: Dispatch = dispatch_raw::<T, F>;
+        let raw = Raw { ty: ty.clone(), closure };
+        HostDef::new::<T>(ty, dispatch as usize, Box::new(raw))
+    }
+
+    /// A host function of any signature, over values.
+    pub(crate) fn values<T: 'static, F>(ty: FuncType, closure: F) -> HostDef
+    where
+        F: Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+    {
+        let dispatch: Dispatch = dispatch_values::<T, F>;
+        let raw = Raw { ty: ty.clone(), closure };
+        HostDef::new::<T>(ty, dispatch as usize, Box::new(raw))
+    }
+
+    fn new<T: 'static>(
+        ty: FuncType,
+        dispatch: usize,
+        closure: Box<dyn Any + Send + Sync>,
+    ) -> HostDef {
+        HostDef { ty, dispatch, closure, data_type: std::any::TypeId::of::<T>() }
+    }
+
+    /// A record by which a guest calls this function; `caller` is the importing instance's context,
+    /// or zero if the record is for calls through tables.
+    ///
+    /// The caller keeps `def` alive as long as the record.
+    pub(super) fn record(self: &Arc<Self>, store: &StoreInner, caller: usize) -> HostFunc {
+        HostFunc {
+            store: store.ctx(),
+            caller,
+            dispatch: self.dispatch,
+            data: &raw const *self.closure as *const () as usize,
+            stub: wardian_vm::host_stub(),
+            index: 0,
+        }
+    }
+}
+
+impl StoreInner {
+    /// Makes a host function one of the store's; `code` is its host trampoline.
+    pub(crate) fn add_host_func(&mut self, def: Arc<HostDef>, code: usize, sig: u32) -> u32 {
+        let record = def.record(self, 0);
+        let ctx = self.host_funcs.push(record).as_ptr() as usize;
+        self.add_func(code, ctx, sig, FuncKind::Host(def))
+    }
+}
+
+/// The store and the calling instance of a host call.
+///
+/// # Safety
+///
+/// `host` is the record of a host function of a `StoreData<T>` whose guest is calling it.
+#[inline]
+unsafe fn caller<'a, T: 'static>(host: *mut HostFunc) -> Caller<'a, T> {
+    // SAFETY: by the promise above. `owner` is derived from the `&mut` that the call into the guest
+    // holds, and that is not used until the guest returns.
+    unsafe {
+        let ctx = (*host).store;
+        let store = &mut *((*ctx).owner as *mut StoreData<T>);
+        let vmctx = match (*host).caller {
+            0 => (*ctx).indirect_caller,
+            caller => caller,
+        };
+        Caller::new(StoreContextMut::new(store), vmctx)
+    }
+}
+
+unsafe extern "C" fn dispatch_typed<T: 'static, P, R, F>(
+    host: *mut HostFunc,
+    slots: *mut u64,
+) -> u64
+where
+    P: HostParams,
+    R: HostResults,
+    F: Fn(Caller<'_, T>, P) -> R + Send + Sync + 'static,
+{
+    // SAFETY: compiled code passes the record of a function made by `HostDef::typed` with these
+    // very types, and slots enough for its parameters and results.
+    unsafe {
+        let closure = &*((*host).data as *const F);
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            let caller = caller::<T>(host);
+            let slots = std::slice::from_raw_parts_mut(slots, slots_of::<P, R>());
+            let params = P::read_list(caller.inner(), slots);
+            let results = closure(caller, params).into_result()?;
+            let store = (*(*host).store).owner as *mut StoreData<T>;
+            let inner = &mut (*store).inner;
+            if R::Values::HAS_EXTERNS {
+                inner.collect_if_due();
+            }
+            results.write_list(inner, slots)
+        }));
+        finish::<T>(host, done)
+    }
+}
+
+/// Slots that a host trampoline has for a signature.
+const fn slots_of<P: HostParams, R: HostResults>() -> usize {
+    if P::SLOTS > R::Values::SLOTS { P::SLOTS } else { R::Values::SLOTS }
+}
+
+/// The function reference in a slot that a guest of the store filled.
+pub(crate) fn func_in_slot(store: &StoreInner, slots: &[u64]) -> Option<crate::Func> {
+    // SAFETY: typed functions read only what compiled code wrote, by the signature that was
+    // checked when the function was made.
+    unsafe { store.func_from_reference(slots[0]) }
+}
+
+unsafe extern "C" fn dispatch_raw<T: 'static, F>(host: *mut HostFunc, slots: *mut u64) -> u64
+where
+    F: Fn(Caller<'_, T>, &mut [u64]) -> Result<()> + Send + Sync + 'static,
+{
+    // SAFETY: as above, for a function made by `HostDef::raw`.
+    unsafe {
+        let raw = &*((*host).data as *const Raw<F>);
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            let slots = std::slice::from_raw_parts_mut(slots, raw.ty.buffer_slots());
+            let store = (*(*host).store).owner as *mut StoreData<T>;
+            to_handles(&(*store).inner, raw.ty.params(), slots);
+            (raw.closure)(caller::<T>(host), slots)?;
+            from_handles(&(*store).inner, raw.ty.results(), slots)
+        }));
+        finish::<T>(host, done)
+    }
+}
+
+unsafe extern "C" fn dispatch_values<T: 'static, F>(host: *mut HostFunc, slots: *mut u64) -> u64
+where
+    F: Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+{
+    // SAFETY: as above, for a function made by `HostDef::values`.
+    unsafe {
+        let raw = &*((*host).data as *const Raw<F>);
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            let slots = std::slice::from_raw_parts_mut(slots, raw.ty.buffer_slots());
+            let store = (*(*host).store).owner as *mut StoreData<T>;
+            let mut at = 0;
+            let mut params = Vec::with_capacity(raw.ty.params().len());
+            for ty in raw.ty.params() {
+                params.push((*store).inner.read_value(*ty, &slots[at..]));
+                at += ty.slots();
+            }
+            let mut results: Vec<Val> = raw.ty.results().iter().map(|t| Val::zero(*t)).collect();
+            (raw.closure)(caller::<T>(host), &params, &mut results)?;
+            write_results(&mut (*store).inner, &raw.ty, &results, slots)
+        }));
+        finish::<T>(host, done)
+    }
+}
+
+fn write_results(
+    store: &mut StoreInner,
+    ty: &FuncType,
+    results: &[Val],
+    slots: &mut [u64],
+) -> Result<()> {
+    store.collect_if_due();
+    let mut at = 0;
+    for (ty, value) in ty.results().iter().zip(results) {
+        if value.ty() != *ty {
+            let found = value.ty();
+            return Err(Error::usage(format!("a host function gave a {found} for a {ty}")));
+        }
+        store.write_value(value, &mut slots[at..])?;
+        at += ty.slots();
+    }
+    Ok(())
+}
+
+/// # Safety
+///
+/// The slots hold values of these types from a guest of the store.
+unsafe fn to_handles(store: &StoreInner, types: &[ValType], slots: &mut [u64]) {
+    let mut at = 0;
+    for ty in types {
+        if *ty == ValType::FUNCREF {
+            // SAFETY: by the promise above it is a reference of the store's.
+            slots[at] = unsafe { store.func_handle(slots[at]) };
+        }
+        at += ty.slots();
+    }
+}
+
+/// Validates references in raw slots and makes them such as guests hold.
+fn from_handles(store: &StoreInner, types: &[ValType], slots: &mut [u64]) -> Result<()> {
+    let mut at = 0;
+    for ty in types {
+        if ty.is_ref() {
+            slots[at] = checked_reference(store, *ty, slots[at])?;
+        }
+        at += ty.slots();
+    }
+    Ok(())
+}
+
+fn checked_reference(store: &StoreInner, ty: ValType, slot: u64) -> Result<u64> {
+    let known = if ty == ValType::FUNCREF {
+        store.reference_of_handle(slot)
+    } else {
+        (slot == 0 || store.externrefs.get(slot).is_some()).then_some(slot)
+    };
+    known.ok_or_else(|| {
+        Error::usage(format!("a raw slot holds {slot:#x}, which is no {ty} of this store"))
+    })
+}
+
+/// Reports the end of a host function to the stub: zero to go on in the guest.
+#[inline]
+unsafe fn finish<T: 'static>(host: *mut HostFunc, done: std::thread::Result<Result<()>>) -> u64 {
+    let error = match done {
+        Ok(Ok(())) => return 0,
+        Ok(Err(error)) => error,
+        Err(panic) => Error::new(ErrorKind::Panic(PanicPayload::new(panic))),
+    };
+    // SAFETY: as in `dispatch_typed`; the closure and its `Caller` are gone.
+    unsafe {
+        let owner = (*(*host).store).owner as *mut StoreData<T>;
+        (*owner).inner.fail(error);
+    }
+    1
+}
+
+impl StoreInner {
+    /// Notes why the guest is to end, with where it is.
+    #[cold]
+    pub(super) fn fail(&mut self, error: Error) {
+        let wants_backtrace = error.backtrace().is_none() && error.exit_code().is_none();
+        let error =
+            if wants_backtrace { error.with_backtrace(self.backtrace()) } else { error };
+        self.pending = Some(error);
+    }
+}

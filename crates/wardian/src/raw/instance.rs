@@ -1,0 +1,171 @@
+//! Instances, and their data as compiled code sees it.
+
+use super::host::HostDef;
+use super::store::{FuncKind, StoreInner};
+use crate::memory::SharedMemory;
+use crate::module::ModuleInner;
+use std::alloc::Layout;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use wardian_types::GlobalType;
+use wardian_vm::layout::{VmFunc, VmImport};
+
+/// An instance of a store.
+pub(crate) struct InstanceData {
+    pub(crate) module: Arc<ModuleInner>,
+    pub(super) vm: VmInstance,
+    /// For each memory, imported ones first.
+    pub(crate) memories: Box<[MemoryRef]>,
+    /// For each table, its position in the store.
+    pub(crate) tables: Box<[u32]>,
+    /// For each imported function what it is.
+    pub(super) imports: Box<[ImportedFunc]>,
+    /// For each function its position in the store's functions, if it has one yet.
+    pub(super) funcs: Vec<u32>,
+    /// Whether each element segment has been dropped.
+    pub(super) dropped_elements: Vec<bool>,
+    /// Whether a guest may have run in it.
+    pub(super) touched: bool,
+    /// Whether each data segment has been dropped.
+    pub(super) dropped_data: Vec<bool>,
+}
+
+/// A memory of an instance.
+#[derive(Clone)]
+pub(crate) enum MemoryRef {
+    /// Position in the store.
+    Own(u32),
+    Shared(SharedMemory),
+}
+
+/// An imported function.
+#[derive(Clone)]
+pub(crate) enum ImportedFunc {
+    /// A function of the store.
+    Func(u32),
+    /// A host function of a linker, which is no function of the store until somebody asks.
+    Host(Arc<HostDef>),
+}
+
+/// Stands for "none yet" in [`InstanceData::funcs`].
+const NONE: u32 = u32::MAX;
+
+/// The memory that compiled code is given as its context.
+pub(super) struct VmInstance {
+    at: NonNull<u8>,
+    layout: Layout,
+}
+
+impl VmInstance {
+    pub(super) fn new(size: u32) -> VmInstance {
+        let layout = Layout::from_size_align(size as usize, 16)
+            .expect("validation bounds the counts that the size comes from");
+        // SAFETY: the size is not zero: every instance has a header.
+        let at = unsafe { std::alloc::alloc_zeroed(layout) };
+        let Some(at) = NonNull::new(at) else { std::alloc::handle_alloc_error(layout) };
+        VmInstance { at, layout }
+    }
+
+    pub(super) fn address(&self) -> usize {
+        self.at.as_ptr() as usize
+    }
+
+    /// Where a value lies.
+    pub(super) fn field<V>(&self, offset: u32) -> NonNull<V> {
+        assert!(offset as usize + size_of::<V>() <= self.layout.size());
+        // SAFETY: inside the allocation.
+        unsafe { self.at.byte_add(offset as usize).cast() }
+    }
+
+    pub(super) fn write<V>(&mut self, offset: u32, value: V) {
+        // SAFETY: `field` checks the range; the layout aligns every field.
+        unsafe { self.field::<V>(offset).write(value) }
+    }
+
+    pub(super) fn read<V: Copy>(&self, offset: u32) -> V {
+        // SAFETY: as above; what has not been written is zero, which all types used here allow.
+        unsafe { self.field::<V>(offset).read() }
+    }
+}
+
+impl Drop for VmInstance {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new` with this layout.
+        unsafe { std::alloc::dealloc(self.at.as_ptr(), self.layout) }
+    }
+}
+
+impl InstanceData {
+    pub(super) fn no_funcs(count: usize) -> Vec<u32> {
+        vec![NONE; count]
+    }
+
+    /// Address of a global's value, and its type.
+    pub(crate) fn global(&self, index: u32) -> (NonNull<u64>, GlobalType) {
+        let ty = self.module.decoded.info().globals[index as usize];
+        let at = self.vm.read::<usize>(self.module.layout.global_ref(index));
+        let at = NonNull::new(at as *mut u64).expect("instantiation filled it");
+        (at, ty)
+    }
+
+    /// The code of a function that the instance defines.
+    fn entry(&self, defined: u32) -> usize {
+        self.vm.read(self.module.layout.entry(defined))
+    }
+
+    fn import(&self, index: u32) -> VmImport {
+        self.vm.read(self.module.layout.import(index))
+    }
+}
+
+impl StoreInner {
+    /// The store's function for function `func` of an instance.
+    pub(crate) fn instance_func(&mut self, instance: u32, func: u32) -> u32 {
+        let data = &self.instances[instance as usize];
+        if let Some(known) = data.funcs.get(func as usize).filter(|f| **f != NONE) {
+            return *known;
+        }
+        let sig = {
+            let info = data.module.decoded.info();
+            data.module.signatures[info.functions[func as usize] as usize]
+        };
+        let index = match data.module.decoded.info().defined_function(func) {
+            Some(defined) => {
+                let (code, ctx) = (data.entry(defined), data.vm.address());
+                self.add_func(code, ctx, sig, FuncKind::Wasm { instance, func })
+            }
+            None => match data.imports[func as usize].clone() {
+                ImportedFunc::Func(known) => known,
+                ImportedFunc::Host(def) => {
+                    let code = data.import(func).code;
+                    self.add_host_func(def, code, sig)
+                }
+            },
+        };
+        let data = &mut self.instances[instance as usize];
+        if data.funcs.is_empty() {
+            data.funcs = InstanceData::no_funcs(data.module.decoded.info().functions.len());
+        }
+        data.funcs[func as usize] = index;
+        index
+    }
+
+    /// The instance whose context is at an address.
+    pub(super) fn instance_at(&self, vmctx: usize) -> Option<u32> {
+        if vmctx == 0 {
+            return None;
+        }
+        // SAFETY: addresses that reach this come from compiled code: they are contexts of
+        // instances of this store, which hold their position in the store.
+        let position = unsafe {
+            *((vmctx + wardian_vm::layout::instance::OWNER as usize) as *const usize)
+        };
+        Some(position as u32)
+    }
+
+    /// The record of a function.
+    pub(super) fn vm_func(&self, func: u32) -> &VmFunc {
+        // SAFETY: records live as long as the store and are only read while guests run.
+        unsafe { self.funcs[func as usize].vm.as_ref() }
+    }
+}

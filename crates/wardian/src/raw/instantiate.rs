@@ -1,0 +1,348 @@
+//! From a module and its imports to an instance (core specification, "Instantiation").
+
+use super::host::HostDef;
+use super::instance::{ImportedFunc, InstanceData, MemoryRef, VmInstance};
+use super::memory::can_be_guarded;
+use super::store::{StoreData, StoreInner};
+use crate::limits::ResourceLimiter;
+use crate::memory::SharedMemory;
+use crate::module::ModuleInner;
+use crate::{Error, Result};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use wardian_jit::MemoryVariant;
+use wardian_module::{ConstExpr, ConstOp, ModuleInfo, SegmentMode};
+use wardian_types::{MemoryType, ValType};
+use wardian_vm::layout::{VmImport, VmMemory, instance};
+
+/// An import whose type has been checked.
+pub(crate) enum ImportItem {
+    Func(u32),
+    Host(Arc<HostDef>),
+    Table(u32),
+    Memory(u32),
+    Shared(SharedMemory),
+    Global(crate::Global),
+}
+
+/// The imports, each kind in the order of its index space.
+#[derive(Default)]
+pub(crate) struct Imports {
+    funcs: Vec<ImportedFunc>,
+    tables: Vec<u32>,
+    memories: Vec<MemoryRef>,
+    globals: Vec<usize>,
+}
+
+impl Imports {
+    pub(crate) fn push(&mut self, item: ImportItem) {
+        match item {
+            ImportItem::Func(func) => self.funcs.push(ImportedFunc::Func(func)),
+            ImportItem::Host(def) => self.funcs.push(ImportedFunc::Host(def)),
+            ImportItem::Table(table) => self.tables.push(table),
+            ImportItem::Memory(memory) => self.memories.push(MemoryRef::Own(memory)),
+            ImportItem::Shared(shared) => self.memories.push(MemoryRef::Shared(shared)),
+            ImportItem::Global(global) => self.globals.push(global.address()),
+        }
+    }
+}
+
+impl<T> StoreData<T> {
+    /// Makes an instance and runs its start function.
+    pub(crate) fn instantiate(
+        &mut self,
+        module: &Arc<ModuleInner>,
+        imports: Imports,
+    ) -> Result<u32> {
+        let (inner, mut limiter) = self.split();
+        if let Some(limiter) = &limiter
+            && inner.instances.len() >= limiter.instances()
+        {
+            return Err(Error::limit("the store's limits allow no further instance"));
+        }
+        let instance = inner.allocate(module, imports, &mut limiter)?;
+        inner.initialize(instance)?;
+        if let Some(start) = module.decoded.info().start {
+            let func = inner.instance_func(instance, start);
+            let callable = inner.callable(func)?;
+            inner.touch(instance);
+            // SAFETY: a start function has neither parameters nor results.
+            unsafe { self.invoke(callable, std::ptr::NonNull::<u64>::dangling().as_ptr())? };
+        }
+        Ok(instance)
+    }
+}
+
+impl StoreInner {
+    /// Everything up to the segments.
+    fn allocate(
+        &mut self,
+        module: &Arc<ModuleInner>,
+        mut imports: Imports,
+        limiter: &mut Option<&mut dyn ResourceLimiter>,
+    ) -> Result<u32> {
+        let info = module.decoded.info();
+        let layout = module.layout;
+        let mut vm = VmInstance::new(layout.size());
+        let position = self.instances.len();
+        vm.write(instance::STORE as u32, self.ctx());
+        vm.write(instance::OWNER as u32, position);
+        vm.write(instance::BUILTINS as u32, wardian_vm::builtin_stubs().as_ptr());
+        vm.write(instance::SIGNATURES as u32, module.signatures.as_ptr());
+        self.fill_imports(module, &mut vm, &imports)?;
+
+        let images = module.images();
+        for (index, ty) in (0u32..).zip(&info.memories).skip(info.imported_memories as usize) {
+            let image = images.and_then(|i| i[index as usize].clone());
+            let at: NonNull<VmMemory> = vm.field(layout.memory(index));
+            imports.memories.push(self.make_memory(ty, image, at, reborrow(limiter))?);
+        }
+        for (index, memory) in (0u32..).zip(&imports.memories) {
+            let at = match memory {
+                MemoryRef::Own(own) => self.memories[*own as usize].vm().as_ptr().cast_const(),
+                MemoryRef::Shared(shared) => std::ptr::from_ref(shared.vm()),
+            };
+            vm.write(layout.memory_ref(index), at);
+        }
+
+        for (defined, ty) in (0u32..).zip(&info.tables[info.imported_tables as usize..]) {
+            let at = vm.field(layout.table(defined));
+            imports.tables.push(self.add_table(ty, 0, Some(at), reborrow(limiter))?);
+        }
+        for (index, table) in (0u32..).zip(&imports.tables) {
+            vm.write(layout.table_ref(index), self.tables[*table as usize].vm());
+        }
+
+        for (index, address) in (0u32..).zip(&imports.globals) {
+            vm.write(layout.global_ref(index), *address);
+        }
+        for defined in 0..info.global_inits.len() as u32 {
+            let at = vm.field::<u64>(layout.global(defined));
+            vm.write(layout.global_ref(info.imported_globals + defined), at);
+        }
+
+        let code = module.code(self.variant(module, &imports.memories))?;
+        for (defined, entry) in (0u32..).zip(&code.entries) {
+            vm.write(layout.entry(defined), *entry);
+        }
+        self.instances.push(InstanceData {
+            module: module.clone(),
+            vm,
+            memories: imports.memories.into(),
+            tables: imports.tables.into(),
+            imports: imports.funcs.into(),
+            funcs: Vec::new(),
+            touched: false,
+            dropped_elements: vec![false; info.elements.len()],
+            dropped_data: vec![false; info.data.len()],
+        });
+        Ok(position as u32)
+    }
+
+    fn fill_imports(
+        &mut self,
+        module: &ModuleInner,
+        vm: &mut VmInstance,
+        imports: &Imports,
+    ) -> Result<()> {
+        if imports.funcs.is_empty() {
+            return Ok(());
+        }
+        let caller = vm.address();
+        let trampolines = module.host_trampolines()?;
+        // Host functions get a record for this importer, so that they know who calls.
+        let defs = imports.funcs.iter().filter_map(|f| self.host_def(f));
+        let records: Vec<_> = defs.map(|def| def.record(self, caller)).collect();
+        let mut record = self.host_funcs.extend(records);
+        for (index, import) in (0u32..).zip(&imports.funcs) {
+            let entry = if self.host_def(import).is_some() {
+                let ctx = record.as_ptr() as usize;
+                // SAFETY: there is a record for each host function, and this is at most one past
+                // the last.
+                record = unsafe { record.add(1) };
+                VmImport { code: trampolines[index as usize], ctx }
+            } else {
+                let ImportedFunc::Func(func) = import else { continue };
+                let vm_func = self.vm_func(*func);
+                VmImport { code: vm_func.code, ctx: vm_func.ctx }
+            };
+            vm.write(module.layout.import(index), entry);
+        }
+        Ok(())
+    }
+
+    fn host_def<'a>(&'a self, import: &'a ImportedFunc) -> Option<&'a Arc<HostDef>> {
+        match import {
+            ImportedFunc::Host(def) => Some(def),
+            ImportedFunc::Func(func) => match &self.funcs[*func as usize].kind {
+                super::store::FuncKind::Host(def) => Some(def),
+                super::store::FuncKind::Wasm { .. } => None,
+            },
+        }
+    }
+
+    fn make_memory(
+        &mut self,
+        ty: &MemoryType,
+        image: Option<Arc<wardian_vm::memory::MemoryImage>>,
+        at: NonNull<VmMemory>,
+        limiter: Option<&mut dyn ResourceLimiter>,
+    ) -> Result<MemoryRef> {
+        if let Some(limiter) = &limiter
+            && self.memories.len() >= limiter.memories()
+        {
+            return Err(Error::limit("the store's limits allow no further memory"));
+        }
+        if ty.shared {
+            let shared = SharedMemory::with_limiter(self.engine(), ty, limiter)?;
+            return Ok(MemoryRef::Shared(shared));
+        }
+        Ok(MemoryRef::Own(self.add_memory(ty, image, Some(at), limiter)?))
+    }
+
+    /// Which code fits the memories of an instance.
+    fn variant(&self, module: &ModuleInner, memories: &[MemoryRef]) -> MemoryVariant {
+        let info = module.decoded.info();
+        let all_guarded = memories.iter().zip(&info.memories).all(|(memory, ty)| {
+            let guarded = match memory {
+                MemoryRef::Own(own) => self.memories[*own as usize].is_guarded(),
+                MemoryRef::Shared(shared) => shared.is_guarded(),
+            };
+            // Memories that never can be are checked in either variant.
+            guarded || !can_be_guarded(self.engine(), ty)
+        });
+        if all_guarded && module.usual_variant() == MemoryVariant::Guarded {
+            MemoryVariant::Guarded
+        } else {
+            MemoryVariant::Checked
+        }
+    }
+
+    /// Globals and segments.
+    fn initialize(&mut self, instance: u32) -> Result<()> {
+        let module = self.instances[instance as usize].module.clone();
+        let info = module.decoded.info();
+        for (index, init) in (info.imported_globals..).zip(&info.global_inits) {
+            let value = self.evaluate(instance, init);
+            let (at, ty) = self.instances[instance as usize].global(index);
+            // SAFETY: a global has 16 bytes; no guest runs in the new instance yet.
+            unsafe {
+                at.write(value[0]);
+                if ty.content == ValType::V128 {
+                    at.add(1).write(value[1]);
+                }
+            }
+        }
+        self.initialize_tables(instance, info)?;
+        self.initialize_memories(instance, &module)
+    }
+
+    fn initialize_tables(&mut self, instance: u32, info: &ModuleInfo) -> Result<()> {
+        for (segment, elements) in (0u32..).zip(&info.elements) {
+            if let SegmentMode::Active { index, offset } = &elements.mode {
+                let to = self.offset(instance, offset, info.tables[*index as usize].table64);
+                let len = elements.items.len() as u64;
+                self.init_table(instance, *index, segment, to, 0, len)?;
+            }
+            if elements.mode != SegmentMode::Passive {
+                self.instances[instance as usize].dropped_elements[segment as usize] = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn initialize_memories(&mut self, instance: u32, module: &ModuleInner) -> Result<()> {
+        let info = module.decoded.info();
+        let in_image = module.images().is_some();
+        for (segment, data) in (0u32..).zip(&info.data) {
+            let SegmentMode::Active { index, offset } = &data.mode else { continue };
+            if !in_image {
+                let to = self.offset(instance, offset, info.memories[*index as usize].memory64);
+                let len = data.range.len() as u64;
+                self.init_memory(instance, *index, segment, to, 0, len)?;
+            }
+            self.instances[instance as usize].dropped_data[segment as usize] = true;
+        }
+        Ok(())
+    }
+
+    fn offset(&mut self, instance: u32, offset: &ConstExpr, is_64: bool) -> u64 {
+        let value = self.evaluate(instance, offset)[0];
+        if is_64 { value } else { u64::from(value as u32) }
+    }
+
+    /// The value of a constant expression, as guests hold it.
+    pub(super) fn evaluate(&mut self, instance: u32, expr: &ConstExpr) -> [u64; 2] {
+        let mut stack: Vec<[u64; 2]> = Vec::with_capacity(2);
+        for op in &expr.ops {
+            let value = match *op {
+                ConstOp::I32(v) => [u64::from(v as u32), 0],
+                ConstOp::I64(v) => [v as u64, 0],
+                ConstOp::F32(bits) => [u64::from(bits), 0],
+                ConstOp::F64(bits) => [bits, 0],
+                ConstOp::V128(v) => [v as u64, (v >> 64) as u64],
+                ConstOp::RefNull => [0, 0],
+                ConstOp::RefFunc(func) => {
+                    let func = self.instance_func(instance, func);
+                    [self.reference_to(func), 0]
+                }
+                ConstOp::GlobalGet(index) => self.read_global(instance, index),
+                op => {
+                    let (b, a) = (stack.pop().unwrap_or_default(), stack.pop().unwrap_or_default());
+                    [arithmetic(op, a[0], b[0]), 0]
+                }
+            };
+            stack.push(value);
+        }
+        stack.pop().unwrap_or_default()
+    }
+
+    fn read_global(&self, instance: u32, index: u32) -> [u64; 2] {
+        let (at, ty) = self.instances[instance as usize].global(index);
+        // SAFETY: globals live as long as the store, and have 16 bytes.
+        unsafe {
+            let high = if ty.content == ValType::V128 { at.add(1).read() } else { 0 };
+            let low = at.read();
+            match ty.content {
+                ValType::I32 | ValType::F32 => [low & u64::from(u32::MAX), 0],
+                _ => [low, high],
+            }
+        }
+    }
+
+    /// A guest is about to run in an instance: its memories can no longer be assumed untouched.
+    #[cold]
+    pub(crate) fn touch(&mut self, instance: u32) {
+        self.instances[instance as usize].touched = true;
+        for memory in &self.instances[instance as usize].memories {
+            if let MemoryRef::Own(own) = memory {
+                self.memories[*own as usize].pristine = false;
+            }
+        }
+    }
+}
+
+fn arithmetic(op: ConstOp, a: u64, b: u64) -> u64 {
+    let narrow = |v: u32| u64::from(v);
+    let (a32, b32) = (a as u32, b as u32);
+    match op {
+        ConstOp::I32Add => narrow(a32.wrapping_add(b32)),
+        ConstOp::I32Sub => narrow(a32.wrapping_sub(b32)),
+        ConstOp::I32Mul => narrow(a32.wrapping_mul(b32)),
+        ConstOp::I64Add => a.wrapping_add(b),
+        ConstOp::I64Sub => a.wrapping_sub(b),
+        ConstOp::I64Mul => a.wrapping_mul(b),
+        _ => unreachable!("the caller handles what is no arithmetic"),
+    }
+}
+
+/// A limiter for one of several uses.
+fn reborrow<'a>(
+    limiter: &'a mut Option<&mut dyn ResourceLimiter>,
+) -> Option<&'a mut dyn ResourceLimiter> {
+    match limiter {
+        Some(limiter) => Some(&mut **limiter),
+        None => None,
+    }
+}
+

@@ -1,0 +1,32 @@
+//! What the embedding API does with raw pointers: the inside of a store, instances as compiled code
+//! sees them, calls in both directions.
+//!
+//! Everything else in this crate is safe code over the safe functions given here.
+//!
+//! ```text
+//!   StoreData<T> ── inner: StoreInner ── ctx ──> StoreCtx <── every instance, every host function
+//!        ^                   │                      │ owner, while a guest runs
+//!        └───────────────────┼──────────────────────┘
+//!                            ├── instances ──> vmctx (see wardian_vm::layout)
+//!                            ├── memories, tables
+//!                            └── funcs: VmFunc records, which references point to
+//! ```
+//!
+//! **Invariants.** What compiled code or a reference may point to (vmctx, `VmFunc`, `HostFunc`,
+//! globals, table and memory bounds) is allocated once, never moves, and lives as long as its
+//! store. A `StoreInner` is reached either through `&mut Store`, or, while a guest runs, through
+//! `StoreCtx::owner`, which is derived from the very `&mut` that the call into the guest holds.
+#![allow(unsafe_code, reason = "this folder is one of the places where unsafe code lives")]
+
+pub(crate) mod arena;
+pub(crate) mod builtins;
+pub(crate) mod call;
+pub(crate) mod externrefs;
+pub(crate) mod global;
+pub(crate) mod host;
+pub(crate) mod instance;
+pub(crate) mod instantiate;
+pub(crate) mod memory;
+pub(crate) mod store;
+pub(crate) mod table;
+pub(crate) mod trampolines;

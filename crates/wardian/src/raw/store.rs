@@ -1,0 +1,376 @@
+//! The inside of a store.
+
+use super::arena::Arena;
+use super::externrefs::ExternRefs;
+use super::host::HostDef;
+use super::instance::InstanceData;
+use super::memory::MemoryData;
+use super::table::TableData;
+use crate::backtrace::{Backtrace, MAX_FRAMES};
+use crate::limits::ResourceLimiter;
+use crate::{Engine, Error, ErrorKind, Module, Result, StopReason};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use wardian_types::{FuncType, TrapCode};
+use wardian_vm::activation::Outcome;
+use wardian_vm::frames::{Frames, Step};
+use wardian_vm::interrupt::{Interrupter, reason};
+use wardian_vm::layout::{HostFunc, StoreCtx, VmFunc};
+use wardian_vm::stack::WasmStack;
+
+/// Bit of the interrupt word, beside the reasons: an exit is on its way to the outermost call.
+const EXITING: u64 = 1 << 16;
+
+/// A store with the embedder's data.
+#[repr(C)]
+pub(crate) struct StoreData<T: 'static> {
+    // First, so that a pointer to the whole is one to this, whatever `T` is.
+    pub(crate) inner: StoreInner,
+    pub(crate) limiter: Option<LimiterOf<T>>,
+    pub(crate) data: T,
+}
+
+/// Gives the limiter in the embedder's data.
+pub(crate) type LimiterOf<T> =
+    Box<dyn (FnMut(&mut T) -> &mut dyn ResourceLimiter) + Send + Sync + 'static>;
+
+/// What of a store does not depend on the embedder's data.
+pub struct StoreInner {
+    ctx: NonNull<StoreCtx>,
+    id: u64,
+    engine: Engine,
+    stack: Option<WasmStack>,
+    /// Whether a guest may have used much of the stack.
+    deep: bool,
+    pub(crate) instances: Vec<InstanceData>,
+    pub(crate) memories: Vec<MemoryData>,
+    pub(crate) tables: Vec<TableData>,
+    pub(crate) externrefs: ExternRefs,
+    pub(super) host_globals: Arena<[u64; 2]>,
+    pub(super) host_global_refs: Vec<NonNull<u64>>,
+    vm_funcs: Arena<VmFunc>,
+    pub(super) host_funcs: Arena<HostFunc>,
+    /// By [`VmFunc::index`].
+    pub(crate) funcs: Vec<FuncData>,
+    /// Why the guest is being ended.
+    pub(super) pending: Option<Error>,
+    exit_code: u32,
+    interrupter: Option<Arc<Interrupter>>,
+    /// Gives the limiter of a `StoreData<T>` whose address is passed, for builtins.
+    limiter: unsafe fn(usize) -> Option<NonNull<dyn ResourceLimiter>>,
+}
+
+// SAFETY: a store owns all that its pointers point to, and is only used through `&` and `&mut` by
+// one thread at a time; suspended guests hold nothing that belongs to a thread.
+unsafe impl Send for StoreInner {}
+// SAFETY: `&StoreInner` only reads.
+unsafe impl Sync for StoreInner {}
+
+/// A function of a store.
+pub(crate) struct FuncData {
+    pub(crate) vm: NonNull<VmFunc>,
+    pub(crate) kind: FuncKind,
+}
+
+#[derive(Clone)]
+pub(crate) enum FuncKind {
+    /// A function that an instance defines, by its index there.
+    Wasm { instance: u32, func: u32 },
+    /// A host function.
+    Host(Arc<HostDef>),
+}
+
+impl<T> StoreData<T> {
+    pub(crate) fn new(engine: &Engine, data: T) -> Box<StoreData<T>> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let ctx = Box::new(StoreCtx {
+            builtins: super::builtins::TABLE.as_ptr().cast(),
+            ..StoreCtx::default()
+        });
+        Box::new(StoreData {
+            inner: StoreInner {
+                ctx: NonNull::from(Box::leak(ctx)),
+                id: NEXT.fetch_add(1, Ordering::Relaxed),
+                engine: engine.clone(),
+                stack: None,
+                deep: false,
+                instances: Vec::new(),
+                memories: Vec::new(),
+                tables: Vec::new(),
+                externrefs: ExternRefs::default(),
+                host_globals: Arena::default(),
+                host_global_refs: Vec::new(),
+                vm_funcs: Arena::default(),
+                host_funcs: Arena::default(),
+                funcs: Vec::new(),
+                pending: None,
+                exit_code: 0,
+                interrupter: None,
+                limiter: limiter_of::<T>,
+            },
+            limiter: None,
+            data,
+        })
+    }
+
+    /// The inside, and the limiter if there is one.
+    pub(crate) fn split(&mut self) -> (&mut StoreInner, Option<&mut dyn ResourceLimiter>) {
+        let limiter = self.limiter.as_mut().map(|l| l(&mut self.data));
+        (&mut self.inner, limiter)
+    }
+}
+
+/// # Safety
+///
+/// `owner` is the address of a `StoreData<T>` whose limiter and data nobody else uses now.
+unsafe fn limiter_of<T: 'static>(owner: usize) -> Option<NonNull<dyn ResourceLimiter>> {
+    let store = owner as *mut StoreData<T>;
+    // SAFETY: by the promise above. Only these two fields are borrowed, not `inner`.
+    unsafe {
+        let limiter = (*store).limiter.as_mut()?;
+        Some(NonNull::from(limiter(&mut (*store).data)))
+    }
+}
+
+impl StoreInner {
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    #[inline]
+    pub(crate) fn ctx(&self) -> *mut StoreCtx {
+        self.ctx.as_ptr()
+    }
+
+    /// The limiter, for a builtin of the guest that runs now.
+    ///
+    /// # Safety
+    ///
+    /// A guest of this store runs, and what was given before is no longer used.
+    pub(super) unsafe fn running_limiter<'a>(&self) -> Option<&'a mut dyn ResourceLimiter> {
+        // SAFETY: while a guest runs `owner` is this store, and builtins hold nothing of it but
+        // `inner`.
+        unsafe {
+            let owner = (*self.ctx()).owner;
+            (self.limiter)(owner).map(|mut l| l.as_mut())
+        }
+    }
+
+    /// Makes sure that there is a stack for guests.
+    #[inline]
+    pub(super) fn ensure_stack(&mut self) -> Result<()> {
+        if self.stack.is_some() { Ok(()) } else { self.attach_stack() }
+    }
+
+    #[cold]
+    fn attach_stack(&mut self) -> Result<()> {
+        let stack = self
+            .engine
+            .stacks()
+            .take()
+            .map_err(|e| Error::limit(format!("no memory for a guest's stack: {e}")))?;
+        // SAFETY: no guest runs, so nobody else uses the context.
+        stack.attach(unsafe { self.ctx.as_mut() });
+        self.stack = Some(stack);
+        Ok(())
+    }
+
+    /// A record that references to a function point to.
+    pub(crate) fn add_func(&mut self, code: usize, ctx: usize, sig: u32, kind: FuncKind) -> u32 {
+        let index = self.funcs.len() as u32;
+        // The store's number makes a handle of one store useless in another.
+        let handle = (self.id << 32) | u64::from(index) + 1;
+        let vm = self.vm_funcs.push(VmFunc { code, ctx, sig, index, handle });
+        self.funcs.push(FuncData { vm, kind });
+        index
+    }
+
+    /// The function of a reference as guests hold it: the address of a record, or zero.
+    ///
+    /// # Safety
+    ///
+    /// The reference comes from a guest of this store, or from [`Self::reference_to`].
+    pub(super) unsafe fn func_of_reference(&self, reference: u64) -> Option<u32> {
+        // SAFETY: validation keeps guests from making references up, and records live as long as
+        // the store.
+        unsafe { (reference as *const VmFunc).as_ref().map(|f| f.index) }
+    }
+
+    /// A reference as guests hold it.
+    pub(crate) fn reference_to(&self, func: u32) -> u64 {
+        self.funcs[func as usize].vm.as_ptr() as u64
+    }
+
+    /// What stands in raw slots for a reference.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::func_of_reference`].
+    pub(super) unsafe fn func_handle(&self, reference: u64) -> u64 {
+        // SAFETY: as there.
+        unsafe { (reference as *const VmFunc).as_ref().map_or(0, |f| f.handle) }
+    }
+
+    /// The reference behind a handle from a raw slot, if it is one of this store's.
+    pub(crate) fn reference_of_handle(&self, handle: u64) -> Option<u64> {
+        if handle == 0 {
+            return Some(0);
+        }
+        let index = (handle & u64::from(u32::MAX)).checked_sub(1)?;
+        let known = handle >> 32 == self.id & u64::from(u32::MAX);
+        let func = self.funcs.get(index as usize).filter(|_| known)?;
+        Some(func.vm.as_ptr() as u64)
+    }
+
+    /// The signature of a function.
+    pub(crate) fn func_type(&self, func: u32) -> &FuncType {
+        match &self.funcs[func as usize].kind {
+            FuncKind::Wasm { instance, func } => {
+                self.instances[*instance as usize].module.decoded.info().func_type(*func)
+            }
+            FuncKind::Host(def) => &def.ty,
+        }
+    }
+
+    /// The stopping side, made on first need.
+    pub(crate) fn interrupter(&mut self) -> &Arc<Interrupter> {
+        let ctx = self.ctx();
+        self.interrupter.get_or_insert_with(|| {
+            // SAFETY: the context stays until `drop`, which detaches first.
+            unsafe { Interrupter::new(ctx) }
+        })
+    }
+
+    pub(crate) fn existing_interrupter(&self) -> Option<&Arc<Interrupter>> {
+        self.interrupter.as_ref()
+    }
+
+    /// Reasons for which the guest is to stop.
+    pub(crate) fn interrupted(&self) -> bool {
+        // SAFETY: the context is valid, the field atomic.
+        unsafe { (*self.ctx()).interrupt.load(Ordering::Relaxed) != 0 }
+    }
+
+    /// The error of an entry that did not return.
+    #[cold]
+    pub(super) fn outcome_error(&mut self, outcome: Outcome) -> Error {
+        self.deep = true;
+        let error = match outcome {
+            Outcome::HostStackExhausted => Error::new(ErrorKind::HostStackExhausted),
+            Outcome::Trapped => self.trap_error(),
+            Outcome::Interrupted => {
+                let backtrace = self.trap_backtrace();
+                self.stop_error().with_backtrace(backtrace)
+            }
+            _ => match self.pending.take() {
+                Some(error) => error,
+                None => self.stop_error(),
+            },
+        };
+        // SAFETY: the entry is over; the context is ours.
+        unsafe {
+            let ctx = self.ctx();
+            (*ctx).exit = 0;
+            if (*ctx).activation.is_null() {
+                (*ctx).interrupt.fetch_and(!EXITING, Ordering::Relaxed);
+            } else if let ErrorKind::Exit(code) = error.kind() {
+                // Host functions between here and the outermost call cannot stop an exit.
+                self.exit_code = *code;
+                (*ctx).interrupt.fetch_or(EXITING, Ordering::Relaxed);
+            }
+        }
+        error
+    }
+
+    /// The error for the reasons in the interrupt word.
+    fn stop_error(&self) -> Error {
+        // SAFETY: the context is valid, the field atomic.
+        let word = unsafe { (*self.ctx()).interrupt.load(Ordering::Relaxed) };
+        if word & EXITING != 0 {
+            return Error::exit(self.exit_code);
+        }
+        let kind = if word & reason::CANCELLED != 0 {
+            ErrorKind::Stopped(StopReason::Cancelled)
+        } else if word & reason::DEADLINE != 0 {
+            ErrorKind::Stopped(StopReason::Deadline)
+        } else {
+            ErrorKind::Internal("a guest ended without a reason".into())
+        };
+        Error::new(kind)
+    }
+
+    fn trap_error(&self) -> Error {
+        // SAFETY: the context is valid and the entry over.
+        let ctx = unsafe { &*self.ctx() };
+        let (pc, address) = (ctx.trap_pc, ctx.trap_addr);
+        let overflow = (ctx.guard_start..ctx.guard_end).contains(&address);
+        let code = if overflow {
+            Some(TrapCode::StackOverflow)
+        } else {
+            self.engine.code().find(pc).and_then(|p| p.trap)
+        };
+        let error = match code {
+            Some(code) => Error::from(code),
+            None => Error::new(ErrorKind::Internal(format!(
+                "compiled code faulted where it should not (address {address:#x})"
+            ))),
+        };
+        error.with_backtrace(self.trap_backtrace())
+    }
+
+    fn trap_backtrace(&self) -> Backtrace {
+        let start_of = |pc| self.engine.code().find(pc).map(|p| p.start);
+        // SAFETY: called right after an entry ended so, before another begins.
+        let frames = unsafe { Frames::at_trap(&*self.ctx(), start_of) };
+        self.symbolize(frames)
+    }
+
+    /// Where the guest is that calls the host right now.
+    pub(crate) fn backtrace(&self) -> Backtrace {
+        // SAFETY: the context is valid; the frames are not used after this borrow.
+        unsafe {
+            if (*self.ctx()).activation.is_null() {
+                return Backtrace::default();
+            }
+            self.symbolize(Frames::at_host_call(&*self.ctx()))
+        }
+    }
+
+    fn symbolize(&self, frames: Frames<'_>) -> Backtrace {
+        let mut backtrace = Backtrace::default();
+        for step in frames {
+            let Step::Frame(pc) = step else { continue };
+            if backtrace.frames.len() == MAX_FRAMES {
+                backtrace.omitted += 1;
+                continue;
+            }
+            // Trampolines are in no module.
+            let Some(position) = self.engine.code().find(pc) else { continue };
+            let module = Module(position.module);
+            backtrace.frames.push(module.frame(position.func, position.offset));
+        }
+        backtrace
+    }
+}
+
+impl Drop for StoreInner {
+    fn drop(&mut self) {
+        if let Some(interrupter) = &self.interrupter {
+            interrupter.detach();
+        }
+        for memory in self.memories.drain(..) {
+            memory.release(&self.engine);
+        }
+        if let Some(stack) = self.stack.take() {
+            self.engine.stacks().give_back(stack, self.deep);
+        }
+        // SAFETY: it was leaked from a box in `new`; the interrupter no longer refers to it, and
+        // no guest runs.
+        drop(unsafe { Box::from_raw(self.ctx.as_ptr()) });
+    }
+}

@@ -1,0 +1,85 @@
+//! Trampolines: the code by which the host enters guest functions of a signature, and by which
+//! guests call host functions of it. Made once per engine and signature, kept as long as the engine.
+
+use crate::{Error, ErrorKind, Result};
+use std::collections::HashMap;
+use std::sync::RwLock;
+use wardian_jit::{CompiledFunction, Compiler};
+use wardian_types::FuncType;
+use wardian_vm::code_memory::CodeMemory;
+
+/// Addresses of the two trampolines of a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Trampoline {
+    /// Host calls guest.
+    pub(crate) entry: usize,
+    /// Guest calls host.
+    pub(crate) host: usize,
+}
+
+#[derive(Default)]
+pub(crate) struct TrampolineCache(RwLock<Known>);
+
+#[derive(Default)]
+struct Known {
+    by_type: HashMap<FuncType, Trampoline>,
+    code: Vec<CodeMemory>,
+}
+
+impl TrampolineCache {
+    pub(crate) fn get(&self, compiler: &Compiler, ty: &FuncType) -> Result<Trampoline> {
+        if let Some(found) = self.known(ty) {
+            return Ok(found);
+        }
+        self.prepare(compiler, [ty])?;
+        self.known(ty).ok_or_else(|| {
+            Error::new(ErrorKind::Internal("a trampoline just made is missing".into()))
+        })
+    }
+
+    fn known(&self, ty: &FuncType) -> Option<Trampoline> {
+        self.0.read().unwrap_or_else(|e| e.into_inner()).by_type.get(ty).copied()
+    }
+
+    /// Makes those that are missing, all in one piece of code memory.
+    pub(crate) fn prepare<'a>(
+        &self,
+        compiler: &Compiler,
+        types: impl IntoIterator<Item = &'a FuncType>,
+    ) -> Result<()> {
+        let mut text = Vec::new();
+        let mut made = Vec::new();
+        for ty in types {
+            if self.known(ty).is_some() || made.iter().any(|(t, _, _)| t == ty) {
+                continue;
+            }
+            let fail = |e: wardian_jit::CompileError| {
+                Error::new(ErrorKind::Compile(format!("trampoline for {ty}: {e}")))
+            };
+            let entry = append(&mut text, compiler.entry_trampoline(ty).map_err(fail)?);
+            let host = append(&mut text, compiler.host_trampoline(ty).map_err(fail)?);
+            made.push((ty.clone(), entry, host));
+        }
+        if made.is_empty() {
+            return Ok(());
+        }
+        let code = CodeMemory::publish(&text)
+            .map_err(|e| Error::limit(format!("no executable memory for trampolines: {e}")))?;
+        let mut known = self.0.write().unwrap_or_else(|e| e.into_inner());
+        for (ty, entry, host) in made {
+            // Two threads may make the same ones; either's will do.
+            let (entry, host) = (code.start() + entry, code.start() + host);
+            known.by_type.entry(ty).or_insert(Trampoline { entry, host });
+        }
+        known.code.push(code);
+        Ok(())
+    }
+}
+
+fn append(text: &mut Vec<u8>, function: CompiledFunction) -> usize {
+    let align = function.align.max(16) as usize;
+    text.resize(text.len().next_multiple_of(align), 0);
+    let start = text.len();
+    text.extend_from_slice(&function.text);
+    start
+}

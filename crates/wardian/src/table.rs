@@ -1,0 +1,107 @@
+//! Tables.
+
+use crate::store::{check_store, same_store};
+use crate::{AsContext, AsContextMut, Error, Result, Val};
+use wardian_types::{TableType, ValType};
+
+/// A table of a store. A cheap handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Table {
+    pub(crate) store: u64,
+    pub(crate) index: u32,
+}
+
+impl Table {
+    /// A table of the host's, full of `init`.
+    ///
+    /// # Errors
+    ///
+    /// `init` is not of the element type, the table is too large, or the store's limits refuse it.
+    pub fn new(mut store: impl AsContextMut, ty: TableType, init: Val) -> Result<Table> {
+        let store = store.as_context_mut();
+        let (inner, limiter) = store.0.split();
+        let init = inner.element(&ty, &init)?;
+        let index = inner.add_table(&ty, init, None, limiter)?;
+        Ok(Table { store: inner.id(), index })
+    }
+
+    /// Its type, with the current length as minimum.
+    ///
+    /// # Panics
+    ///
+    /// It belongs to another store.
+    pub fn ty(&self, store: impl AsContext) -> TableType {
+        let store = store.as_context();
+        same_store(&store.0.inner, self.store);
+        let table = &store.0.inner.tables[self.index as usize];
+        TableType { min: table.elements().len() as u64, ..table.ty }
+    }
+
+    /// How many elements it has.
+    ///
+    /// # Panics
+    ///
+    /// It belongs to another store.
+    pub fn size(&self, store: impl AsContext) -> u64 {
+        self.ty(store).min
+    }
+
+    /// An element; `None` beyond the end.
+    ///
+    /// # Panics
+    ///
+    /// It belongs to another store.
+    pub fn get(&self, store: impl AsContext, index: u64) -> Option<Val> {
+        let store = store.as_context();
+        same_store(&store.0.inner, self.store);
+        store.0.inner.table_get(self.index, index)
+    }
+
+    /// Sets an element.
+    ///
+    /// # Errors
+    ///
+    /// Beyond the end, or the value is not of the element type.
+    pub fn set(&self, mut store: impl AsContextMut, index: u64, value: Val) -> Result<()> {
+        let store = store.as_context_mut();
+        let inner = &mut store.0.inner;
+        check_store(inner, self.store)?;
+        let ty = inner.tables[self.index as usize].ty;
+        let value = inner.element(&ty, &value)?;
+        let elements = inner.tables[self.index as usize].elements_mut();
+        let len = elements.len();
+        let element = usize::try_from(index).ok().and_then(|i| elements.get_mut(i));
+        let element = element.ok_or_else(|| {
+            Error::usage(format!("element {index} is not inside a table of {len}"))
+        })?;
+        *element = value;
+        Ok(())
+    }
+
+    /// Grows by `delta` elements of value `init`; returns the length before.
+    ///
+    /// # Errors
+    ///
+    /// Beyond the type's maximum or the store's limits, or `init` is not of the element type.
+    pub fn grow(&self, mut store: impl AsContextMut, delta: u64, init: Val) -> Result<u64> {
+        let store = store.as_context_mut();
+        check_store(&store.0.inner, self.store)?;
+        let (inner, limiter) = store.0.split();
+        let ty = inner.tables[self.index as usize].ty;
+        let init = inner.element(&ty, &init)?;
+        let before = inner.tables[self.index as usize].grow(delta, init, limiter)?;
+        before.ok_or_else(|| Error::limit(format!("the table cannot grow by {delta} elements")))
+    }
+}
+
+impl crate::raw::store::StoreInner {
+    /// A value as an element of a table.
+    fn element(&mut self, ty: &TableType, value: &Val) -> Result<u64> {
+        if value.ty() != ValType::Ref(ty.element) {
+            return Err(Error::usage(format!("a {} is no element of a {ty}", value.ty())));
+        }
+        let mut slots = [0; 2];
+        self.write_value(value, &mut slots)?;
+        Ok(slots[0])
+    }
+}
