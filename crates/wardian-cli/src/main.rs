@@ -1,1 +1,53 @@
-fn main() {}
+//! The `wardian` command.
+
+mod args;
+mod cache;
+mod check;
+mod compile;
+mod engine;
+mod input;
+mod inspect;
+mod invoke;
+mod output;
+mod parse;
+mod progress;
+mod report;
+mod run;
+mod section;
+mod value;
+mod wasi;
+mod watchdog;
+
+use args::{Cli, Command};
+use clap::{CommandFactory, Parser};
+use report::Exit;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return report::command_line(error),
+    };
+    let outcome = match &cli.command {
+        Command::Run(args) => run::run(args, cli.verbose),
+        Command::Compile(args) => compile::compile(args),
+        Command::Validate(args) => check::validate(args),
+        Command::Inspect(args) => inspect::inspect(args),
+        Command::Cache(args) => cache::cache(args),
+        Command::Completions { shell } => completions(*shell),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            report::failure(&failure);
+            failure.exit().into()
+        }
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> report::Result<Exit> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "wardian", &mut script);
+    output::write(&script)?;
+    Ok(Exit::SUCCESS)
+}

@@ -23,6 +23,22 @@ pub(crate) fn decode(
     threads: usize,
 ) -> Result<ModuleInfo, DecodeError> {
     check_header(bytes)?;
+    read_and_validate(bytes, features, threads).map_err(|error| {
+        let Some(offset) = error.offset().filter(|_| error.feature().is_none()) else {
+            return error;
+        };
+        error.with_feature(features::missing(features, offset, |set| {
+            let found = Validator::new_with_features(set).validate_all(bytes);
+            found.err().map(|e| e.offset())
+        }))
+    })
+}
+
+fn read_and_validate(
+    bytes: &[u8],
+    features: CoreFeatures,
+    threads: usize,
+) -> Result<ModuleInfo, DecodeError> {
     let mut validator = Validator::new_with_features(features::to_parser(features));
     let mut info = ModuleInfo::default();
     let mut bodies = Vec::new();

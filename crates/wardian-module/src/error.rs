@@ -21,6 +21,11 @@ impl DecodeError {
         DecodeError { message: error.message().to_owned(), offset: Some(error.offset()), feature }
     }
 
+    pub(crate) fn with_feature(mut self, feature: Option<CoreFeatures>) -> DecodeError {
+        self.feature = self.feature.or(feature);
+        self
+    }
+
     /// What was found and what was expected.
     pub fn message(&self) -> &str {
         &self.message

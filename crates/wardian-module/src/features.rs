@@ -42,3 +42,15 @@ pub(crate) fn needed(valid: impl Fn(WasmFeatures) -> bool) -> CoreFeatures {
     let all = CoreFeatures::all();
     all.iter().filter(|one| !valid(to_parser(all - *one))).collect()
 }
+
+/// The feature that is off and with which validation gets past `offset`, if there is one: for
+/// errors in which the parser does not name it.
+pub(crate) fn missing(
+    features: CoreFeatures,
+    offset: u64,
+    first_error: impl Fn(WasmFeatures) -> Option<u64>,
+) -> Option<CoreFeatures> {
+    let off = (CoreFeatures::all() - features).iter();
+    off.into_iter()
+        .find(|one| first_error(to_parser(features | *one)).is_none_or(|further| further > offset))
+}

@@ -60,7 +60,7 @@ impl<'a> Frames<'a> {
             None => (std::ptr::null(), 0),
         };
         let mut frames = Frames { store, current: None, outer, outer_sp };
-        frames.current = frames.record(store.wasm_sp);
+        frames.current = frames.record(store.wasm_sp + arch::RECORD);
         frames
     }
 
@@ -130,7 +130,7 @@ impl Iterator for Frames<'_> {
         if self.outer_sp == 0 {
             return None;
         }
-        self.current = self.record(self.outer_sp);
+        self.current = self.record(self.outer_sp + arch::RECORD);
         // SAFETY: activations on the list are alive.
         (self.outer, self.outer_sp) = match unsafe { self.outer.as_ref() } {
             Some(a) => (a.previous, a.outer_sp),

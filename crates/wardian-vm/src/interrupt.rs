@@ -74,7 +74,27 @@ impl Interrupter {
 
     /// Asks the store's guest to stop, for `reason`; returns at once.
     pub fn interrupt(self: &Arc<Self>, reason: u64) {
+        self.set(&self.lock(), reason);
+        self.repeat(reason);
+    }
+
+    /// Fires a deadline unless it has been replaced.
+    fn fire(self: &Arc<Self>, number: u64) {
+        let state = self.lock();
+        if state.deadline != number {
+            return;
+        }
+        self.set(&state, reason::DEADLINE);
+        drop(state);
+        self.repeat(reason::DEADLINE);
+    }
+
+    fn set(&self, _: &State, reason: u64) {
         self.reasons.fetch_or(reason, Ordering::SeqCst);
+    }
+
+    /// Signals now, and again later if that may not have been enough.
+    fn repeat(self: &Arc<Self>, reason: u64) {
         if self.knock(reason) {
             watchdog().push(Instant::now() + REPEAT, Task::Repeat(self.clone(), reason));
         }
@@ -84,6 +104,7 @@ impl Interrupter {
     fn knock(&self, reason: u64) -> bool {
         let state = self.lock();
         let store = self.store.load(Ordering::SeqCst);
+        // Somebody may have taken the reason back meanwhile, under the lock.
         if store.is_null() || self.reasons.load(Ordering::SeqCst) & reason == 0 {
             return false;
         }
@@ -118,12 +139,15 @@ impl Interrupter {
 
     /// The store has stopped its guest: forget `reasons`, so that the next call can run.
     pub fn acknowledge(&self, reasons: u64) {
-        let state = self.lock();
+        self.clear(&self.lock(), reasons);
+    }
+
+    fn clear(&self, state: &State, reasons: u64) {
         let left = self.reasons.fetch_and(!reasons, Ordering::SeqCst) & !reasons;
         let store = self.store.load(Ordering::SeqCst);
         if !store.is_null() {
-            // SAFETY: as in `knock`.
-            unsafe { (*store).interrupt.store(left, Ordering::SeqCst) };
+            // SAFETY: as in `knock`; the lock is held. Only these bits, for the store uses others.
+            unsafe { (*store).interrupt.fetch_and(!reasons, Ordering::SeqCst) };
         }
         if left == 0
             && let Some(event) = &state.event
@@ -132,11 +156,13 @@ impl Interrupter {
         }
     }
 
-    /// Stops the guest at `deadline`, with [`reason::DEADLINE`]; replaces the deadline before.
+    /// Stops the guest at `deadline`, with [`reason::DEADLINE`]; replaces the deadline before, and
+    /// forgets that it has passed.
     pub fn set_deadline(self: &Arc<Self>, deadline: Option<Instant>) {
         let number = {
             let mut state = self.lock();
             state.deadline += 1;
+            self.clear(&state, reason::DEADLINE);
             state.deadline
         };
         if let Some(deadline) = deadline {
@@ -226,16 +252,11 @@ impl Watchdog {
         loop {
             match self.next() {
                 Task::Deadline(interrupter, number) => {
-                    let Some(interrupter) = interrupter.upgrade() else { continue };
-                    if interrupter.lock().deadline == number {
-                        interrupter.interrupt(reason::DEADLINE);
+                    if let Some(interrupter) = interrupter.upgrade() {
+                        interrupter.fire(number);
                     }
                 }
-                Task::Repeat(interrupter, reason) => {
-                    if interrupter.knock(reason) {
-                        self.push(Instant::now() + REPEAT, Task::Repeat(interrupter, reason));
-                    }
-                }
+                Task::Repeat(interrupter, reason) => interrupter.repeat(reason),
             }
         }
     }

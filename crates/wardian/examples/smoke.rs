@@ -1,7 +1,9 @@
 use wardian::*;
 fn main() -> Result<()> {
     let engine = Engine::default();
-    let module = Module::new(&engine, r#"(module
+    let module = Module::new(
+        &engine,
+        r#"(module
       (import "h" "nop" (func $nop (param i32) (result i32)))
       (memory (export "memory") 1) (data (i32.const 8) "hello")
       (func $fib (export "fib") (param i32) (result i32)
@@ -13,7 +15,8 @@ fn main() -> Result<()> {
       (func (export "host") (param i32) (result i32) (call $nop (local.get 0)))
       (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
       (func (export "spin") (loop $l (br $l)))
-    )"#)?;
+    )"#,
+    )?;
     let mut linker = Linker::new(&engine);
     linker.func_wrap("h", "nop", |x: i32| x + 1)?;
     let mut store = Store::new(&engine, ());
@@ -24,10 +27,17 @@ fn main() -> Result<()> {
     println!("host {}", i.typed_func::<i32, i32>(&mut store, "host")?.call(&mut store, 41)?);
     println!("grow {}", i.typed_func::<i32, i32>(&mut store, "grow")?.call(&mut store, 3)?);
     println!("mem {:?}", &i.get_memory(&mut store, "memory").unwrap().data(&store)[8..13]);
-    println!("{:#}", i.typed_func::<i32, i32>(&mut store, "oob2")?.call(&mut store, -1).unwrap_err());
+    println!(
+        "{:#}",
+        i.typed_func::<i32, i32>(&mut store, "oob2")?.call(&mut store, -1).unwrap_err()
+    );
     println!("{}", i.typed_func::<(), ()>(&mut store, "so")?.call(&mut store, ()).unwrap_err());
     store.set_timeout(std::time::Duration::from_millis(20));
     let t = std::time::Instant::now();
-    println!("{:#} {:?}", i.typed_func::<(), ()>(&mut store, "spin")?.call(&mut store, ()).unwrap_err(), t.elapsed());
+    println!(
+        "{:#} {:?}",
+        i.typed_func::<(), ()>(&mut store, "spin")?.call(&mut store, ()).unwrap_err(),
+        t.elapsed()
+    );
     Ok(())
 }

@@ -62,8 +62,8 @@ impl Engine {
             opt_level: if config.optimize { OptLevel::Speed } else { OptLevel::None },
             guard_size: MEMORY_GUARD as u64,
         };
-        let compiler = Compiler::new(tunables)
-            .map_err(|e| Error::new(ErrorKind::Compile(e.to_string())))?;
+        let compiler =
+            Compiler::new(tunables).map_err(|e| Error::new(ErrorKind::Compile(e.to_string())))?;
         if config.signals {
             signals::install(config.interrupt_signal);
         }

@@ -179,10 +179,7 @@ impl Error {
 
     /// Whether no host function can stop this error from ending the outer guest calls as well.
     pub(crate) fn is_sticky(&self) -> bool {
-        matches!(
-            self.0.kind,
-            ErrorKind::Exit(_) | ErrorKind::Stopped(_) | ErrorKind::Panic(_)
-        )
+        matches!(self.0.kind, ErrorKind::Exit(_) | ErrorKind::Stopped(_) | ErrorKind::Panic(_))
     }
 }
 

@@ -252,4 +252,3 @@ into_func! {
     (A B C D E G H I J K L M N O P)
     (A B C D E G H I J K L M N O P Q)
 }
-

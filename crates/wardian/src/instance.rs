@@ -98,11 +98,9 @@ impl Instance {
     ) -> Result<TypedFunc<P, R>> {
         check_store(&store.as_context().0.inner, self.store)?;
         let func = self.get_func(&mut store, name);
-        let func = func.ok_or_else(|| {
-            Error::usage(format!("the instance exports no function `{name}`"))
-        })?;
-        func.typed(&store)
-            .map_err(|e| Error::usage(format!("export `{name}`: {e}")))
+        let func =
+            func.ok_or_else(|| Error::usage(format!("the instance exports no function `{name}`")))?;
+        func.typed(&store).map_err(|e| Error::usage(format!("export `{name}`: {e}")))
     }
 
     /// An exported memory that is not shared.

@@ -21,6 +21,7 @@
 
 mod artifact;
 mod backtrace;
+mod cache;
 mod cancel;
 mod code;
 mod config;
@@ -43,6 +44,7 @@ mod value;
 
 pub use artifact::is_artifact;
 pub use backtrace::{Backtrace, Frame};
+pub use cache::DiskCache;
 pub use cancel::{CancelToken, Interrupt, WakeFd};
 pub use config::Config;
 pub use engine::Engine;

@@ -48,7 +48,9 @@ fn item<T: 'static>(
     wanted: &ExternType,
     definition: Definition,
 ) -> Result<ImportItem, String> {
-    let mismatch = |found: ExternType| Err(format!("incompatible import type: a {wanted} is needed, a {found} is defined"));
+    let mismatch = |found: ExternType| {
+        Err(format!("incompatible import type: a {wanted} is needed, a {found} is defined"))
+    };
     let definition = match definition {
         Definition::Host(def) => {
             if def.data_type != std::any::TypeId::of::<T>() {

@@ -202,8 +202,11 @@ impl Module {
     /// The module with its compiled code, for [`Module::deserialize`] on the same machine and
     /// version of Wardian.
     pub fn serialize(&self) -> Result<Vec<u8>> {
-        let variant = self.0.usual_variant();
-        let code = self.0.compile(variant, None)?;
+        let cached = self.0.engine.cache().and_then(|c| c.get(&self.0.engine, self.bytes()));
+        let code = match cached {
+            Some(code) => code,
+            None => self.0.compile(self.0.usual_variant(), None)?,
+        };
         Ok(crate::artifact::write(&self.0.engine, self.bytes(), &code))
     }
 
@@ -296,7 +299,8 @@ impl ModuleInner {
         let info = self.decoded.info();
         let imported = (0..info.imported_functions).map(|f| info.func_type(f));
         self.engine.prepare_trampolines(imported.clone())?;
-        let made = imported.map(|ty| Ok(self.engine.trampoline(ty)?.host)).collect::<Result<_>>()?;
+        let made =
+            imported.map(|ty| Ok(self.engine.trampoline(ty)?.host)).collect::<Result<_>>()?;
         Ok(self.host_trampolines.get_or_init(|| made))
     }
 
@@ -333,4 +337,3 @@ pub trait CodeCache: Send + Sync {
     /// Keeps code. Failing is no error: then it is compiled again.
     fn put(&self, engine: &Engine, module: &[u8], code: &CompiledCode);
 }
-

@@ -71,9 +71,7 @@ impl<T: 'static> Store<T> {
     /// It holds, and refuses further calls once passed, until it is set again; `None` takes it
     /// back.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
-        let interrupter = self.0.inner.interrupter();
-        interrupter.set_deadline(deadline);
-        interrupter.acknowledge(reason::DEADLINE);
+        self.0.inner.interrupter().set_deadline(deadline);
     }
 
     /// [`Store::set_deadline`] from now on.

@@ -63,13 +63,11 @@ pub(crate) fn guest_signature(ty: &FuncType) -> Signature {
 }
 
 /// The convention in which compiled code calls the runtime's stubs, for host functions and
-/// builtins: at most six integer arguments in the registers of the C convention, one integer
-/// result.
+/// builtins: at most six integer arguments and one integer result, in registers.
 ///
-/// It is the one of Cranelift's conventions in which no general register but the stack and frame
-/// pointers survives a call. (In Tail the registers that C preserves do survive.) So all of a guest's
-/// state at such a call lies in its frames: stubs have nothing to save, and a snapshot is a copy
-/// of the stack.
+/// It is C's on the systems supported so far. Like Tail it keeps some registers across a call; the
+/// stubs put those on the wasm stack, so that all of a guest's state at a call lies there, and
+/// leave it to Rust to preserve them.
 pub(crate) fn stub_convention() -> CallConv {
-    CallConv::Winch
+    CallConv::SystemV
 }

@@ -312,7 +312,7 @@ impl<'a, 'f> Translator<'a, 'f> {
             let number = self.iconst(types::I64, i64::from(code as u8));
             let code = self.builtin_code(Builtin::Raise);
             // It does not return: with this convention no register need be saved for its sake.
-            let sig = builtin_signature(&[number], CallConv::Tail);
+            let sig = builtin_signature(&[number], stub_convention());
             let sig = self.raise_sig.unwrap_or_else(|| self.b.import_signature(sig));
             self.raise_sig = Some(sig);
             self.call_with(sig, code, &[number]);

@@ -7,7 +7,7 @@
 //!  │ x19..x30, d8..d15        │  pushed by   │ frame of the trampoline  │
 //!  │ previous host_sp, padding│  enter       │ frames of guest functions│
 //!  ├──────────────────────────┤ <- host_sp   │ frame of host trampoline │
-//!  │ frames of host function  │              │ x29, x30                 │
+//!  │ frames of host function  │              │ x19..x30, d8..d15        │
 //!  └──────────────────────────┘              └──────────────────────────┘ <- wasm_sp
 //! ```
 //!
@@ -97,7 +97,16 @@ unsafe extern "C" fn resume_naked(_store: *mut StoreCtx) -> u64 {
         save!(),
         "ldr x9, [x0, #{wasm_sp}]",
         "mov sp, x9",
-        "ldp x29, x30, [sp], #16",
+        "ldp x19, x20, [sp, #16]",
+        "ldp x21, x22, [sp, #32]",
+        "ldp x23, x24, [sp, #48]",
+        "ldp x25, x26, [sp, #64]",
+        "ldp x27, x28, [sp, #80]",
+        "ldp d8, d9, [sp, #96]",
+        "ldp d10, d11, [sp, #112]",
+        "ldp d12, d13, [sp, #128]",
+        "ldp d14, d15, [sp, #144]",
+        "ldp x29, x30, [sp], #160",
         "ret",
         wasm_sp = const offset_of!(StoreCtx, wasm_sp),
     )
@@ -125,12 +134,24 @@ unsafe extern "C" fn exit() {
     )
 }
 
+/// How far above `wasm_sp` the frame record of the caller lies: it is the lowest.
+pub(crate) const RECORD: usize = 0;
+
 /// Guest calls host: `x0` = host function, `x1` = slots.
 #[unsafe(naked)]
 unsafe extern "C" fn host_stub_naked() {
     naked_asm!(
-        "stp x29, x30, [sp, #-16]!",
+        "stp x29, x30, [sp, #-160]!",
         "mov x29, sp",
+        "stp x19, x20, [sp, #16]",
+        "stp x21, x22, [sp, #32]",
+        "stp x23, x24, [sp, #48]",
+        "stp x25, x26, [sp, #64]",
+        "stp x27, x28, [sp, #80]",
+        "stp d8, d9, [sp, #96]",
+        "stp d10, d11, [sp, #112]",
+        "stp d12, d13, [sp, #128]",
+        "stp d14, d15, [sp, #144]",
         "ldr x19, [x0]",
         "str x29, [x19, #{wasm_sp}]",
         "ldr x9, [x19]",
@@ -142,7 +163,8 @@ unsafe extern "C" fn host_stub_naked() {
         "cbnz x0, 2f",
         "ldr x9, [x19, #{wasm_sp}]",
         "mov sp, x9",
-        "ldp x29, x30, [sp], #16",
+        "ldp x19, x20, [sp, #16]",
+        "ldp x29, x30, [sp], #160",
         "ret",
         "2:",
         "mov x0, #1",
@@ -158,8 +180,17 @@ unsafe extern "C" fn host_stub_naked() {
 #[unsafe(naked)]
 unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
     naked_asm!(
-        "stp x29, x30, [sp, #-16]!",
+        "stp x29, x30, [sp, #-160]!",
         "mov x29, sp",
+        "stp x19, x20, [sp, #16]",
+        "stp x21, x22, [sp, #32]",
+        "stp x23, x24, [sp, #48]",
+        "stp x25, x26, [sp, #64]",
+        "stp x27, x28, [sp, #80]",
+        "stp d8, d9, [sp, #96]",
+        "stp d10, d11, [sp, #112]",
+        "stp d12, d13, [sp, #128]",
+        "stp d14, d15, [sp, #144]",
         "ldr x19, [x0]",
         "str x29, [x19, #{wasm_sp}]",
         "ldr x9, [x19]",
@@ -173,7 +204,8 @@ unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
         "cbnz x9, 2f",
         "ldr x9, [x19, #{wasm_sp}]",
         "mov sp, x9",
-        "ldp x29, x30, [sp], #16",
+        "ldp x19, x20, [sp, #16]",
+        "ldp x29, x30, [sp], #160",
         "ret",
         "2:",
         "mov x0, #1",

@@ -9,13 +9,14 @@
 //!  │ previous host_sp         │  enter       │ frames of guest functions│
 //!  ├──────────────────────────┤ <- host_sp   │ frame of host trampoline │
 //!  │ frames of host function  │              │ return address           │
-//!  │ or builtin (Rust)        │              │ saved rbp                │
+//!  │ or builtin (Rust)        │              │ rbp rbx r12 r13 r14 r15  │ pushed by a stub
 //!  └──────────────────────────┘              └──────────────────────────┘ <- wasm_sp
 //! ```
 //!
-//! Guest code uses Cranelift's Tail convention, in which no register but `rsp` and `rbp` survives a
-//! call. So the stubs save nothing else, a wasm stack never holds a register of the embedder's, and
-//! all of a guest's state at a call lies in `[wasm_sp, sp given to enter)`.
+//! Guest code keeps the registers that C keeps, so a stub, by which a guest calls the host, puts
+//! them on the wasm stack: all of a guest's state at a call then lies in
+//! `[wasm_sp, sp given to enter)`. On the way back they need not be read again, because Rust kept
+//! them too, but for `rbx`, which the stub itself uses; only `resume` reads them all.
 //!
 //! Leaving (`exit`) needs only `rbx = store` and `rax = status`: it drops the wasm frames by taking
 //! `host_sp` again. Signal handlers leave in the same way from any instruction of guest code.
@@ -102,6 +103,11 @@ unsafe extern "C" fn resume_naked(_store: *mut StoreCtx) -> u64 {
         "push qword ptr [rdi]",
         "mov [rdi], rsp",
         "mov rsp, [rdi + {wasm_sp}]",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbx",
         "pop rbp",
         "ret",
         wasm_sp = const offset_of!(StoreCtx, wasm_sp),
@@ -124,12 +130,20 @@ unsafe extern "C" fn exit() {
     )
 }
 
+/// How far above `wasm_sp` the frame record of the caller lies: five registers.
+pub(crate) const RECORD: usize = 40;
+
 /// Guest calls host: `rdi` = [`crate::layout::HostFunc`], `rsi` = slots.
 #[unsafe(naked)]
 unsafe extern "C" fn host_stub_naked() {
     naked_asm!(
         "push rbp",
         "mov rbp, rsp",
+        "push rbx",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
         "mov rbx, [rdi]",
         "mov [rbx + {wasm_sp}], rsp",
         "mov rsp, [rbx]",
@@ -138,6 +152,8 @@ unsafe extern "C" fn host_stub_naked() {
         "or rax, [rbx + {interrupt}]",
         "jnz 2f",
         "mov rsp, [rbx + {wasm_sp}]",
+        "mov rbx, [rsp + 32]",
+        "add rsp, {record}",
         "pop rbp",
         "ret",
         "2:",
@@ -146,6 +162,7 @@ unsafe extern "C" fn host_stub_naked() {
         wasm_sp = const offset_of!(StoreCtx, wasm_sp),
         interrupt = const offset_of!(StoreCtx, interrupt),
         dispatch = const offset_of!(crate::layout::HostFunc, dispatch),
+        record = const RECORD,
         exit = sym exit,
     )
 }
@@ -156,6 +173,11 @@ unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
     naked_asm!(
         "push rbp",
         "mov rbp, rsp",
+        "push rbx",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
         "mov rbx, [rdi]",
         "mov [rbx + {wasm_sp}], rsp",
         "mov rsp, [rbx]",
@@ -165,6 +187,8 @@ unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
         "or rcx, [rbx + {interrupt}]",
         "jnz 2f",
         "mov rsp, [rbx + {wasm_sp}]",
+        "mov rbx, [rsp + 32]",
+        "add rsp, {record}",
         "pop rbp",
         "ret",
         "2:",
@@ -175,6 +199,7 @@ unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
         interrupt = const offset_of!(StoreCtx, interrupt),
         builtins = const offset_of!(StoreCtx, builtins),
         end = const offset_of!(StoreCtx, exit),
+        record = const RECORD,
         exit = sym exit,
     )
 }

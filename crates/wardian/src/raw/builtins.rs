@@ -57,10 +57,7 @@ const CHUNK: usize = 8 << 20;
 ///
 /// `vmctx` is the context of an instance whose guest is calling.
 #[inline]
-unsafe fn run(
-    vmctx: usize,
-    work: impl FnOnce(&mut StoreInner, u32) -> Result<u64>,
-) -> u64 {
+unsafe fn run(vmctx: usize, work: impl FnOnce(&mut StoreInner, u32) -> Result<u64>) -> u64 {
     // SAFETY: contexts begin with the store's context, whose `owner` is a `StoreData<_>` derived
     // from the `&mut` that the call into the guest holds; its first field is `inner`.
     unsafe {
@@ -255,8 +252,8 @@ impl StoreInner {
     fn copy(&mut self, to: Range, from: Range) -> Result<u64> {
         let racy = to.shared || from.shared;
         // Overlapping ranges are copied from the end that is not overwritten first.
-        let backwards = (to.at as usize) > from.at as usize
-            && (to.at as usize) < from.at as usize + from.len;
+        let backwards =
+            (to.at as usize) > from.at as usize && (to.at as usize) < from.at as usize + from.len;
         let mut done = 0;
         while done < to.len {
             let len = CHUNK.min(to.len - done);

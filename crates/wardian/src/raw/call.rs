@@ -57,9 +57,10 @@ impl<T> StoreData<T> {
         let outcome = unsafe {
             let outer = (*ctx).owner;
             (*ctx).owner = std::ptr::from_mut(self) as usize;
+            // Nobody has called through a table yet.
+            (*ctx).indirect_caller = 0;
             let vm = callable.vm.as_ptr();
-            let outcome =
-                activation::enter(ctx, (*vm).ctx, (*vm).code, args, callable.trampoline);
+            let outcome = activation::enter(ctx, (*vm).ctx, (*vm).code, args, callable.trampoline);
             (*ctx).owner = outer;
             outcome
         };

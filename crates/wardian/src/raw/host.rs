@@ -280,8 +280,7 @@ impl StoreInner {
     #[cold]
     pub(super) fn fail(&mut self, error: Error) {
         let wants_backtrace = error.backtrace().is_none() && error.exit_code().is_none();
-        let error =
-            if wants_backtrace { error.with_backtrace(self.backtrace()) } else { error };
+        let error = if wants_backtrace { error.with_backtrace(self.backtrace()) } else { error };
         self.pending = Some(error);
     }
 }

@@ -157,9 +157,8 @@ impl StoreInner {
         }
         // SAFETY: addresses that reach this come from compiled code: they are contexts of
         // instances of this store, which hold their position in the store.
-        let position = unsafe {
-            *((vmctx + wardian_vm::layout::instance::OWNER as usize) as *const usize)
-        };
+        let position =
+            unsafe { *((vmctx + wardian_vm::layout::instance::OWNER as usize) as *const usize) };
         Some(position as u32)
     }
 

@@ -345,4 +345,3 @@ fn reborrow<'a>(
         None => None,
     }
 }
-

@@ -145,8 +145,8 @@ pub(crate) fn read_shared(memory: &SharedMemory, offset: usize, bytes: &mut [u8]
     for (i, byte) in bytes.iter_mut().enumerate() {
         // SAFETY: inside the memory, which never moves or shrinks; atomic, because guests may
         // write it now.
-        *byte = unsafe { AtomicU8::from_ptr(memory.vm().base.add(offset + i)) }
-            .load(Ordering::Relaxed);
+        *byte =
+            unsafe { AtomicU8::from_ptr(memory.vm().base.add(offset + i)) }.load(Ordering::Relaxed);
     }
 }
 

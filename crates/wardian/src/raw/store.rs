@@ -246,11 +246,14 @@ impl StoreInner {
         })
     }
 
-    pub(crate) fn existing_interrupter(&self) -> Option<&Arc<Interrupter>> {
-        self.interrupter.as_ref()
+    /// Whether somebody outside wants the guest to stop.
+    fn must_stop(&self) -> bool {
+        // SAFETY: the context is valid, the field atomic.
+        let word = unsafe { (*self.ctx()).interrupt.load(Ordering::Relaxed) };
+        word & (reason::DEADLINE | reason::CANCELLED) != 0
     }
 
-    /// Reasons for which the guest is to stop.
+    /// Whether the guest is to end, for whatever reason.
     pub(crate) fn interrupted(&self) -> bool {
         // SAFETY: the context is valid, the field atomic.
         unsafe { (*self.ctx()).interrupt.load(Ordering::Relaxed) != 0 }
@@ -268,7 +271,12 @@ impl StoreInner {
                 self.stop_error().with_backtrace(backtrace)
             }
             _ => match self.pending.take() {
-                Some(error) => error,
+                Some(error) if error.is_sticky() || !self.must_stop() => error,
+                // A host function that noticed the stop may report it in whatever way it likes.
+                Some(error) => match error.backtrace() {
+                    Some(backtrace) => self.stop_error().with_backtrace(backtrace.clone()),
+                    None => self.stop_error(),
+                },
                 None => self.stop_error(),
             },
         };

@@ -1,0 +1,59 @@
+//! Execution time of CPU-bound guests, one instance of each engine for all of them.
+
+use crate::engines::{self, WARDIAN, WASMI, WASMTIME};
+use crate::measure::{Contender, Row, measure};
+use crate::options::{Options, Result};
+
+/// `guests/build.sh` makes it from the crate beside it.
+pub(crate) const GUESTS: &[u8] = include_bytes!("../guests/guests.wasm");
+
+/// Kernels by hand, for which a compiler would choose other code.
+const KERNELS: &str = include_str!("../guests/kernels.wat");
+
+/// One row for every exported function.
+pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for wasm in [GUESTS, &wat::parse_str(KERNELS)?] {
+        rows.extend(module(options, wasm)?);
+    }
+    Ok(rows)
+}
+
+fn module(options: &Options, wasm: &[u8]) -> Result<Vec<Row>> {
+    let engine = engines::wardian()?;
+    let module = wardian::Module::new(&engine, wasm)?;
+    let mut a = wardian::Store::new(&engine, ());
+    let a_instance = wardian::Instance::new(&mut a, &module, &[])?;
+
+    let engine = engines::wasmtime()?;
+    let module = wasmtime::Module::new(&engine, wasm)?;
+    let mut b = wasmtime::Store::new(&engine, ());
+    let b_instance = wasmtime::Instance::new(&mut b, &module, &[])?;
+
+    let engine = engines::wasmi();
+    let wasmi_module = wasmi::Module::new(&engine, wasm)?;
+    let mut c = wasmi::Store::new(&engine, ());
+    let c_instance =
+        wasmi::Linker::<()>::new(&engine).instantiate_and_start(&mut c, &wasmi_module)?;
+
+    let mut rows = Vec::new();
+    let names: Vec<String> = module
+        .exports()
+        .filter(|e| e.ty().func().is_some() && options.wants(e.name()))
+        .map(|e| e.name().to_owned())
+        .collect();
+    for name in names {
+        let f = a_instance.typed_func::<i32, i64>(&mut a, &name)?;
+        let g = b_instance.get_typed_func::<i32, i64>(&mut b, &name)?;
+        let h = c_instance.get_typed_func::<i32, i64>(&c, &name)?;
+        let mut contenders = vec![
+            Contender::new(WARDIAN, |n| Ok(f.call(&mut a, i32::try_from(n)?)?)),
+            Contender::new(WASMTIME, |n| Ok(g.call(&mut b, i32::try_from(n)?)?)),
+        ];
+        if !options.no_interpreter {
+            contenders.push(Contender::new(WASMI, |n| Ok(h.call(&mut c, i32::try_from(n)?)?)));
+        }
+        rows.push(measure(options, &name, contenders)?);
+    }
+    Ok(rows)
+}

@@ -1,0 +1,50 @@
+//! The engines, as their embedders set them up, with the same limits.
+
+use crate::options::Result;
+
+/// Columns of the tables.
+pub(crate) const WARDIAN: &str = "wardian";
+/// The compiled peer; memories and instances come from the system each time.
+pub(crate) const WASMTIME: &str = "wasmtime";
+/// The compiled peer with its pooling allocator.
+pub(crate) const POOLING: &str = "wasmtime-pooling";
+/// The interpreting peer.
+pub(crate) const WASMI: &str = "wasmi";
+
+/// Stack for guests: the default of wasmtime.
+const STACK: usize = 512 << 10;
+
+/// Threads that compile.
+pub(crate) const THREADS: usize = 2;
+
+/// Wardian's engine.
+pub(crate) fn wardian() -> Result<wardian::Engine> {
+    let mut config = wardian::Config::new();
+    config.stack_size(STACK).compile_threads(THREADS);
+    Ok(wardian::Engine::new(&config)?)
+}
+
+fn wasmtime_config() -> wasmtime::Config {
+    let mut config = wasmtime::Config::new();
+    config.max_wasm_stack(STACK).parallel_compilation(true).memory_init_cow(true);
+    config
+}
+
+/// Wasmtime's engine, everything by default. It compiles on as many threads as there are
+/// processors, or as `RAYON_NUM_THREADS` says.
+pub(crate) fn wasmtime() -> Result<wasmtime::Engine> {
+    Ok(wasmtime::Engine::new(&wasmtime_config())?)
+}
+
+/// Wasmtime's engine with the pooling allocator, everything else by default.
+pub(crate) fn wasmtime_pooling() -> Result<wasmtime::Engine> {
+    let mut config = wasmtime_config();
+    let pool = wasmtime::PoolingAllocationConfig::default();
+    config.allocation_strategy(wasmtime::InstanceAllocationStrategy::Pooling(pool));
+    Ok(wasmtime::Engine::new(&config)?)
+}
+
+/// Wasmi's engine.
+pub(crate) fn wasmi() -> wasmi::Engine {
+    wasmi::Engine::default()
+}

@@ -1,0 +1,73 @@
+//! Wardian beside wasmtime and wasmi, in one process, in turns. See `README.md`.
+
+mod calls;
+mod children;
+mod cpu;
+mod dump;
+mod engines;
+mod generate;
+mod instantiate;
+mod measure;
+mod options;
+mod report;
+mod trap;
+
+use engines::{POOLING, WASMTIME};
+use measure::Row;
+use options::{Options, Result};
+use report::{Group, Target};
+
+type Run = fn(&Options) -> Result<Vec<Row>>;
+
+const fn at_most(peer: &'static str, rows: &'static str, mean: f64, worst: f64) -> Target {
+    Target { peer, rows, mean, worst }
+}
+
+const ANY: f64 = f64::INFINITY;
+
+/// Groups of figures, and what is to be shown.
+const GROUPS: &[(&str, Run, &[Target])] = &[
+    ("cpu", cpu::run, &[at_most(WASMTIME, "", 1.0, 1.15)]),
+    ("entry", calls::entry, &[at_most(WASMTIME, "", ANY, 0.8)]),
+    ("host", calls::host, &[at_most(WASMTIME, "", ANY, 1.25)]),
+    ("instantiate", instantiate::run, &[at_most(POOLING, "", ANY, 1.0)]),
+    ("trap", trap::run, &[at_most(WASMTIME, "stack overflow", 0.5, ANY)]),
+    (
+        "compile",
+        children::compile,
+        &[at_most(WASMTIME, "time", 1.0, ANY), at_most(WASMTIME, "peak memory", 1.0, ANY)],
+    ),
+    ("idle", children::idle, &[]),
+];
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let done = match args.first().map(String::as_str) {
+        Some(children::CHILD) => children::child(&args[1..]),
+        Some("dump") if args.len() == 3 => dump::run(&args[1], &args[2]),
+        Some("--help" | "-h") => {
+            print!("{}", options::HELP);
+            Ok(())
+        }
+        _ => Options::parse(args.into_iter()).and_then(|options| run(&options)),
+    };
+    if let Err(error) = done {
+        eprintln!("error: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    let mut groups = Vec::new();
+    for &(name, run, targets) in GROUPS {
+        if options.groups.is_empty() || options.groups.iter().any(|g| g == name) {
+            let group = Group { name, rows: run(options)?, targets };
+            println!("{}", report::table(&group));
+            groups.push(group);
+        }
+    }
+    if options.json {
+        println!("{}", report::json(&groups));
+    }
+    Ok(())
+}

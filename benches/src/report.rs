@@ -1,0 +1,128 @@
+//! Tables for people, JSON for programs.
+
+use crate::engines::WARDIAN;
+use crate::measure::{Row, geometric_mean};
+use std::fmt::Write as _;
+
+/// What a group has to show: Wardian's figure at most `mean` times the peer's in geometric mean, and
+/// at most `worst` times in any row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    /// The peer.
+    pub(crate) peer: &'static str,
+    /// Only rows whose name begins so.
+    pub(crate) rows: &'static str,
+    pub(crate) mean: f64,
+    pub(crate) worst: f64,
+}
+
+/// A measured group.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) name: &'static str,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) targets: &'static [Target],
+}
+
+fn engines(rows: &[Row]) -> Vec<&'static str> {
+    let mut engines = Vec::new();
+    for figure in rows.iter().flat_map(|r| &r.figures) {
+        if !engines.contains(&figure.engine) {
+            engines.push(figure.engine);
+        }
+    }
+    engines
+}
+
+/// A figure in a unit that suits it: bytes if the row's name says so, otherwise nanoseconds.
+fn shown(row: &str, value: f64) -> String {
+    let memory: &[(f64, &str)] =
+        &[((1 << 30) as f64, "GiB"), ((1 << 20) as f64, "MiB"), (1024.0, "KiB"), (1.0, "B")];
+    let time: &[(f64, &str)] = &[(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")];
+    let units = if row.contains("memory ") || row.contains("memory:") { memory } else { time };
+    let unit = units.iter().find(|u| value >= u.0).unwrap_or(&units[3]);
+    format!("{:.2} {}", value / unit.0, unit.1)
+}
+
+/// A table with its means and verdicts.
+pub(crate) fn table(group: &Group) -> String {
+    let engines = engines(&group.rows);
+    let peers: Vec<&str> = engines.iter().copied().filter(|e| *e != WARDIAN).collect();
+    let width = group.rows.iter().map(|r| r.name.chars().count()).max().unwrap_or(0).max(16);
+    let mut out = String::new();
+    let mut header = format!("{:width$}", group.name);
+    for engine in &engines {
+        let _ = write!(header, " {engine:>16}");
+    }
+    for peer in &peers {
+        let _ = write!(header, " {:>18}", format!("/ {peer}"));
+    }
+    let _ = writeln!(out, "{header}");
+    for row in &group.rows {
+        let _ = write!(out, "{:width$}", row.name);
+        for engine in &engines {
+            let text = row.of(engine).map_or("-".into(), |f| shown(&row.name, f.median));
+            let _ = write!(out, " {text:>16}");
+        }
+        for peer in &peers {
+            let text = row.ratio(peer).map_or("-".into(), |r| format!("{r:.3}"));
+            let _ = write!(out, " {text:>18}");
+        }
+        out.push('\n');
+    }
+    if group.rows.len() > 1 && group.targets.iter().all(|t| t.rows.is_empty()) {
+        let _ = write!(out, "{:width$}", "geometric mean");
+        let _ = write!(out, "{:1$}", "", 17 * engines.len());
+        for peer in &peers {
+            let mean = geometric_mean(group.rows.iter().filter_map(|r| r.ratio(peer)));
+            let text = mean.map_or("-".into(), |r| format!("{r:.3}"));
+            let _ = write!(out, " {text:>18}");
+        }
+        out.push('\n');
+    }
+    for target in group.targets {
+        out.push_str(&verdict(group, target));
+    }
+    out
+}
+
+fn verdict(group: &Group, target: &Target) -> String {
+    let rows = || group.rows.iter().filter(|r| r.name.starts_with(target.rows));
+    let ratios = || rows().filter_map(|r| r.ratio(target.peer));
+    let Some(mean) = geometric_mean(ratios()) else { return String::new() };
+    let mut out = String::new();
+    let what = if target.rows.is_empty() { group.name } else { target.rows };
+    let peer = target.peer;
+    if target.mean.is_finite() {
+        let mark = if mean <= target.mean { "met" } else { "MISSED" };
+        let _ = writeln!(out, "  {mark}: {what} {mean:.3} × {peer}, target {:.2}", target.mean);
+    }
+    if target.worst.is_finite() {
+        for row in rows().filter(|r| r.ratio(target.peer).is_some_and(|r| r > target.worst)) {
+            let ratio = row.ratio(target.peer).unwrap_or_default();
+            let name = &row.name;
+            let _ =
+                writeln!(out, "  MISSED: {name} {ratio:.3} × {peer}, limit {:.2}", target.worst);
+        }
+    }
+    out
+}
+
+/// Everything as JSON: `{"cpu": {"fib": {"wardian": {"median": …, "min": …}, …}, …}, …}`.
+pub(crate) fn json(groups: &[Group]) -> String {
+    object(groups.iter().map(|group| {
+        let rows = group.rows.iter().map(|row| {
+            let figures = row.figures.iter().map(|f| {
+                let text = format!("{{\"median\": {}, \"min\": {}}}", f.median, f.min);
+                (f.engine.to_owned(), text)
+            });
+            (row.name.clone(), object(figures))
+        });
+        (group.name.to_owned(), object(rows))
+    }))
+}
+
+fn object(items: impl Iterator<Item = (String, String)>) -> String {
+    let items: Vec<String> = items.map(|(key, value)| format!("{key:?}: {value}")).collect();
+    format!("{{{}}}", items.join(", "))
+}

@@ -1,0 +1,222 @@
+//! The command line.
+
+use crate::parse::{self, Directory};
+use clap::builder::Styles;
+use clap::builder::styling::AnsiColor;
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+use wardian::CoreFeatures;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0-255  the guest's own, modulo 256
+  1      the guest was not run: no such file, no valid module, an import is
+         missing, a limit does not hold it ...
+  2      the command line is wrong, or what --invoke names does not fit
+  124    the timeout passed
+  134    the guest trapped, or a host function that it called failed
+
+Environment:
+  WARDIAN_CACHE_DIR  folder for compiled code, instead of the user's cache folder
+  NO_COLOR           no colours in messages";
+
+/// Runs WebAssembly programs, compiled to machine code, in a sandbox.
+///
+/// Programs use WASI preview 1 (or its forerunner wasi_unstable). They get nothing of this machine
+/// that is not given to them: no directory, no environment variable, no socket. Files may be in the
+/// binary or the text format.
+#[derive(Parser)]
+#[command(name = "wardian", version, styles = STYLES, after_help = EXIT_CODES)]
+#[command(arg_required_else_help = true, subcommand_required = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Say more on standard error, for instance why the cache is not used
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Run(Box<RunArgs>),
+    Compile(CompileArgs),
+    Validate(ValidateArgs),
+    Inspect(InspectArgs),
+    Cache(CacheArgs),
+    /// Print a script that completes the command line in a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Run a program, or a function of a module
+///
+/// A command (a module that exports `_start`) is run. A reactor (one that exports `_initialize`) is
+/// initialised. With --invoke any exported function can be called instead of `_start`, or after
+/// `_initialize`.
+///
+/// Options of wardian come before FILE; all that comes after it belongs to the guest.
+#[derive(Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct RunArgs {
+    /// Give the guest a directory; may be repeated
+    ///
+    /// HOST is the directory, GUEST the name by which the guest knows it; without GUEST both are
+    /// the same text. With `:ro` the guest cannot change anything in it. `HOST::GUEST` is accepted
+    /// too, and needed where HOST contains a colon.
+    #[arg(long = "dir", value_name = "HOST[:GUEST][:ro]", value_parser = parse::directory)]
+    pub(crate) dirs: Vec<Directory>,
+
+    /// Set an environment variable of the guest; may be repeated
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = parse::variable)]
+    pub(crate) env: Vec<(String, String)>,
+
+    /// Give the guest all environment variables of this process; --env goes before them
+    #[arg(long)]
+    pub(crate) env_inherit: bool,
+
+    /// Give the guest a TCP socket that listens here; may be repeated
+    ///
+    /// Sockets are the descriptors after those of the directories, in the order given. With port 0
+    /// the system chooses one, which is told on standard error.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Vec<String>,
+
+    /// Stop the guest after this time, for instance 500ms, 5s or 2m
+    ///
+    /// It counts from the start of the command, so compilation is included, start functions and
+    /// blocking calls as well. A call that cannot be interrupted, such as reading a file of a
+    /// network file system that hangs, is cut off a second later together with the process.
+    #[arg(long, value_name = "TIME", value_parser = parse::time)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Refuse the guest more memory than this, for instance 512MiB
+    ///
+    /// All linear memories count together. Growing beyond it fails as if the machine were out of
+    /// memory; a module that begins with more is not run.
+    #[arg(long, value_name = "SIZE", value_parser = parse::size)]
+    pub(crate) max_memory: Option<usize>,
+
+    /// Size of the guest's stack, at least 64KiB
+    #[arg(long, value_name = "SIZE", value_parser = parse::size, default_value = "1MiB")]
+    pub(crate) stack_size: usize,
+
+    /// Call this exported function with ARGS, and print its results, one on each line
+    ///
+    /// Integers are decimal, signed or unsigned, or hexadecimal with 0x; floats may be nan or inf;
+    /// a v128 is hexadecimal with 0x, lane 0 last; of references only null can be given.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) invoke: Option<String>,
+
+    /// Neither use the cache of compiled code nor add to it
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+
+    /// Let FILE be an artifact that `wardian compile -o` wrote
+    ///
+    /// Artifacts hold machine code, which is not checked and could do anything: use this only with
+    /// files that you made yourself and that nobody else could have changed.
+    #[arg(long)]
+    pub(crate) allow_precompiled: bool,
+
+    #[command(flatten)]
+    pub(crate) features: FeatureArgs,
+
+    /// The module, binary or text; `-` for standard input
+    pub(crate) file: PathBuf,
+
+    /// Arguments of the guest, or of the function that --invoke names
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<OsString>,
+}
+
+/// What modules may use.
+#[derive(Args)]
+pub(crate) struct FeatureArgs {
+    /// Features of WebAssembly that modules may use, and no others: names separated by commas
+    ///
+    /// The names are those that `wardian inspect` shows; v1 and v2 stand for the features of
+    /// WebAssembly 1.0 and 2.0, all for everything that wardian implements.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse::features)]
+    #[arg(default_value = "all")]
+    pub(crate) features: Vec<CoreFeatures>,
+
+    /// Features that modules may not use
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse::features)]
+    pub(crate) disable_features: Vec<CoreFeatures>,
+}
+
+impl FeatureArgs {
+    /// The features that are on.
+    pub(crate) fn set(&self) -> CoreFeatures {
+        let join = |list: &[CoreFeatures]| {
+            list.iter().fold(CoreFeatures::empty(), |set, more| set | *more)
+        };
+        join(&self.features) - join(&self.disable_features)
+    }
+}
+
+/// Compile a module into the cache, or into a file
+#[derive(Args)]
+pub(crate) struct CompileArgs {
+    /// Write the compiled module to this file, for `wardian run --allow-precompiled`
+    ///
+    /// It works with the same version of wardian, on the same kind of processor, under the same
+    /// features.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) features: FeatureArgs,
+
+    /// The module, binary or text; `-` for standard input
+    pub(crate) file: PathBuf,
+}
+
+/// Check that a module is valid, and list the features it needs
+#[derive(Args)]
+pub(crate) struct ValidateArgs {
+    #[command(flatten)]
+    pub(crate) features: FeatureArgs,
+
+    /// The module, binary or text; `-` for standard input
+    pub(crate) file: PathBuf,
+}
+
+/// Show what a module needs, offers and consists of
+#[derive(Args)]
+pub(crate) struct InspectArgs {
+    /// Write JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// The module, binary or text; `-` for standard input
+    pub(crate) file: PathBuf,
+}
+
+/// Look after the cache of compiled code
+#[derive(Args)]
+pub(crate) struct CacheArgs {
+    #[command(subcommand)]
+    pub(crate) action: CacheAction,
+}
+
+#[derive(Clone, Copy, Subcommand)]
+pub(crate) enum CacheAction {
+    /// Print the cache's folder
+    Dir,
+    /// Remove everything from the cache
+    Clear,
+    /// Print how much the cache holds
+    Size,
+}

@@ -1,0 +1,56 @@
+//! Reading modules.
+
+use anyhow::{Context, anyhow, bail};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// Bytes of a file, or of standard input, with the name for messages.
+pub(crate) struct Input {
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Input {
+    /// Reads a file, or standard input for `-`.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Input> {
+        let stdin = path.as_os_str() == "-";
+        let name = if stdin { "standard input".into() } else { path.display().to_string() };
+        let bytes = if stdin { read_stdin().map_err(Into::into) } else { read_file(path) };
+        let bytes = bytes.with_context(|| format!("cannot read {name}"))?;
+        if bytes.is_empty() {
+            bail!("{name} is empty");
+        }
+        Ok(Input { name, bytes })
+    }
+
+    /// Reads a module that is not an artifact.
+    pub(crate) fn read_module(path: &Path) -> anyhow::Result<Input> {
+        let input = Input::read(path)?;
+        if wardian::is_artifact(&input.bytes) {
+            bail!("{} is a precompiled module; the module it was made from is needed", input.name);
+        }
+        Ok(input)
+    }
+
+    /// An error about the contents.
+    pub(crate) fn invalid(&self, error: impl std::fmt::Display) -> anyhow::Error {
+        anyhow!("{} is not a module that can be run: {error}", self.name)
+    }
+}
+
+fn read_stdin() -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        bail!("it is a directory, not a file");
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,135 @@
+//! `wardian inspect`: what is shown; [`text`] and [`json`] say how.
+
+mod json;
+mod text;
+
+use crate::args::InspectArgs;
+use crate::input::Input;
+use crate::output;
+use crate::report::{Exit, Result};
+use crate::section::{self, Producers};
+use wardian::{CoreFeatures, ExternType, FuncType};
+use wardian_module::{ItemIndex, Module};
+
+pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
+    let input = Input::read_module(&args.file)?;
+    let module = decode(&input, CoreFeatures::all())?;
+    let summary = Summary::new(&input, &module);
+    let shown = if args.json { json::render(&summary)? } else { text::render(&summary) };
+    output::write(shown.as_bytes())?;
+    Ok(Exit::SUCCESS)
+}
+
+/// Validates a module without compiling it.
+pub(crate) fn decode(input: &Input, features: CoreFeatures) -> anyhow::Result<Module> {
+    let binary = wardian_module::to_binary(&input.bytes).map_err(|e| input.invalid(e))?;
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    Module::decode(binary.into_owned(), features, threads).map_err(|e| input.invalid(e))
+}
+
+/// What there is to know about a module.
+struct Summary<'a> {
+    file: &'a str,
+    module: &'a Module,
+    kind: &'static str,
+    features: CoreFeatures,
+    sections: Vec<Section<'a>>,
+    producers: Producers,
+    target_features: Vec<String>,
+}
+
+/// A section as it lies in the file.
+struct Section<'a> {
+    kind: &'static str,
+    /// Of a custom section.
+    name: Option<&'a str>,
+    offset: usize,
+    size: usize,
+}
+
+/// A memory, table or global.
+struct Item {
+    imported: bool,
+    /// The first name under which it is exported.
+    export: Option<String>,
+    ty: ExternType,
+}
+
+impl<'a> Summary<'a> {
+    fn new(input: &'a Input, module: &'a Module) -> Summary<'a> {
+        let custom = |name| module.custom_section(name);
+        Summary {
+            file: &input.name,
+            module,
+            kind: kind(module),
+            features: module.features_needed(),
+            sections: sections(module),
+            producers: custom("producers").map(section::producers).unwrap_or_default(),
+            target_features: custom("target_features")
+                .map(section::target_features)
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Bytes of the bodies of all functions.
+    fn code_size(&self) -> usize {
+        self.module.info().bodies.iter().map(|b| b.len()).sum()
+    }
+
+    /// Index and name of the start function.
+    fn start(&self) -> Option<(u32, Option<&str>)> {
+        let start = self.module.info().start?;
+        Some((start, self.module.func_name(start)))
+    }
+
+    fn memories(&self) -> Vec<Item> {
+        let info = self.module.info();
+        self.items(info.memories.len(), info.imported_memories, ItemIndex::Memory)
+    }
+
+    fn tables(&self) -> Vec<Item> {
+        let info = self.module.info();
+        self.items(info.tables.len(), info.imported_tables, ItemIndex::Table)
+    }
+
+    fn globals(&self) -> Vec<Item> {
+        let info = self.module.info();
+        self.items(info.globals.len(), info.imported_globals, ItemIndex::Global)
+    }
+
+    fn items(&self, count: usize, imported: u32, index: fn(u32) -> ItemIndex) -> Vec<Item> {
+        let info = self.module.info();
+        let item = |i: u32| Item {
+            imported: i < imported,
+            export: info.exports.iter().find(|e| e.item == index(i)).map(|e| e.name.clone()),
+            ty: info.item_type(index(i)),
+        };
+        (0..u32::try_from(count).unwrap_or(u32::MAX)).map(item).collect()
+    }
+}
+
+/// What `wardian run` would make of it.
+fn kind(module: &Module) -> &'static str {
+    let entry = ExternType::Func(FuncType::new([], []));
+    let info = module.info();
+    let has = |name| info.exports.iter().any(|e| e.name == name && info.item_type(e.item) == entry);
+    if has("_start") {
+        "command"
+    } else if has("_initialize") {
+        "reactor"
+    } else {
+        "library"
+    }
+}
+
+fn sections(module: &Module) -> Vec<Section<'_>> {
+    let info = module.info();
+    let mut customs = info.customs.iter();
+    let section = |s: &wardian_module::Section| Section {
+        kind: section::name(s.id),
+        name: if s.id == 0 { customs.next().map(|c| c.name.as_str()) } else { None },
+        offset: s.range.start,
+        size: s.range.len(),
+    };
+    info.sections.iter().map(section).collect()
+}

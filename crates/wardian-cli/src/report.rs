@@ -1,0 +1,121 @@
+//! How a command ends: exit codes, and messages for people.
+
+use anstyle::{AnsiColor, Style};
+use std::fmt;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// What a command gives back.
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// An exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Exit(pub(crate) u8);
+
+impl Exit {
+    pub(crate) const SUCCESS: Exit = Exit(0);
+    /// Something is wrong before the guest runs.
+    pub(crate) const ERROR: Exit = Exit(1);
+    /// The command line is wrong.
+    pub(crate) const USAGE: Exit = Exit(2);
+    /// The timeout passed; the code that `timeout` of the coreutils uses.
+    pub(crate) const TIMEOUT: Exit = Exit(124);
+    /// The guest trapped; what a shell shows for a program that aborts.
+    pub(crate) const TRAP: Exit = Exit(128 + 6);
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.0)
+    }
+}
+
+/// An error with the exit code that it leads to.
+pub(crate) struct Failure {
+    error: anyhow::Error,
+    exit: Exit,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Failure {
+        Failure { error: error.into(), exit }
+    }
+
+    /// The command line does not fit the module.
+    pub(crate) fn usage(message: impl fmt::Display) -> Failure {
+        Failure::new(Exit::USAGE, anyhow::anyhow!("{message}"))
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure::new(Exit::ERROR, error)
+    }
+}
+
+/// Writes an error and its causes to standard error.
+pub(crate) fn failure(failure: &Failure) {
+    message("error", AnsiColor::Red, &describe(&failure.error));
+}
+
+/// Writes a warning to standard error.
+pub(crate) fn warning(text: &str) {
+    message("warning", AnsiColor::Yellow, text);
+}
+
+/// Writes a piece of information to standard error.
+pub(crate) fn note(text: &str) {
+    message("note", AnsiColor::Cyan, text);
+}
+
+fn message(kind: &str, color: AnsiColor, text: &str) {
+    let style = Style::new().fg_color(Some(color.into())).bold();
+    // If even this cannot be written there is nobody left to tell.
+    let _ = writeln!(anstream::stderr(), "{style}{kind}:{style:#} {text}");
+}
+
+/// The error, and each cause that says something new.
+fn describe(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        // The alternate form of the runtime's errors has the guest's backtrace.
+        let cause = match cause.downcast_ref::<wardian::Error>() {
+            Some(error) => format!("{error:#}"),
+            None => cause.to_string(),
+        };
+        let cause = without_number(&cause);
+        if text.is_empty() {
+            text.push_str(cause);
+        } else if !text.contains(cause) {
+            text.push_str("\n  caused by: ");
+            text.push_str(&cause.replace('\n', "\n  "));
+        }
+    }
+    text
+}
+
+/// An error of the system without its number, which says nothing to people.
+fn without_number(text: &str) -> &str {
+    match text.rsplit_once(" (os error ") {
+        Some((message, number)) if number.ends_with(')') => message,
+        _ => text,
+    }
+}
+
+/// Shows help, or what is wrong with the command line.
+pub(crate) fn command_line(error: clap::Error) -> ExitCode {
+    // A pipe that nobody reads any more is no reason to complain.
+    let _ = error.print();
+    let forgotten_run = error.kind() == clap::error::ErrorKind::InvalidSubcommand;
+    if forgotten_run
+        && let Some(file) = std::env::args_os().nth(1)
+        && std::path::Path::new(&file).is_file()
+    {
+        note(&format!("to run a file: wardian run {}", file.to_string_lossy()));
+    }
+    if error.use_stderr() { Exit::USAGE.into() } else { Exit::SUCCESS.into() }
+}

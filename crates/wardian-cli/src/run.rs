@@ -1,0 +1,164 @@
+//! `wardian run`.
+
+use crate::args::RunArgs;
+use crate::engine;
+use crate::input::Input;
+use crate::invoke::Invocation;
+use crate::report::{Exit, Failure, Result};
+use crate::wasi::{self, Host};
+use crate::watchdog::Watchdog;
+use anyhow::{Context, anyhow, bail};
+use std::time::Instant;
+use wardian::{
+    Engine, ErrorKind, ExternType, FuncType, Instance, Linker, Module, StopReason, Store,
+    StoreLimits,
+};
+
+const START: &str = "_start";
+const INITIALIZE: &str = "_initialize";
+
+pub(crate) fn run(args: &RunArgs, verbose: bool) -> Result<Exit> {
+    // A timeout that reaches beyond the clock's end is none.
+    let deadline = args.timeout.and_then(|t| Some((t, Instant::now().checked_add(t)?)));
+    let watchdog = deadline
+        .map(|(timeout, deadline)| Watchdog::new(timeout, deadline))
+        .transpose()
+        .context("cannot watch the time")?;
+    let engine = engine::engine(args.features.set(), Some(args.stack_size))?;
+    let module = load(args, &engine, verbose)?;
+    let plan = Plan::new(args, &module)?;
+    let mut linker = Linker::new(&engine);
+    wasi::link(&mut linker)?;
+    let mut store = store(args, &engine)?;
+    store.set_deadline(deadline.map(|(_, deadline)| deadline));
+    if let Some(watchdog) = &watchdog {
+        watchdog.guest_begins();
+    }
+    let outcome = execute(&linker, &mut store, &module, &plan);
+    // The guest is done, in time or not: what is left to do, such as printing, is not its time.
+    drop(watchdog);
+    match outcome {
+        Ok(lines) => {
+            crate::output::write(lines.as_bytes())?;
+            Ok(Exit::SUCCESS)
+        }
+        Err(error) => ended(error, args),
+    }
+}
+
+fn load(args: &RunArgs, engine: &Engine, verbose: bool) -> anyhow::Result<Module> {
+    let input = Input::read(&args.file)?;
+    if wardian::is_artifact(&input.bytes) {
+        if !args.allow_precompiled {
+            bail!(
+                "{} is a precompiled module: it holds machine code that could do anything. If you \
+                 made it yourself and nobody else could have changed it, run it with \
+                 --allow-precompiled",
+                input.name
+            );
+        }
+        return precompiled(engine, &input);
+    }
+    if !args.no_cache {
+        engine::use_cache(engine, verbose);
+    }
+    engine::compile(engine, &input)
+}
+
+#[allow(unsafe_code, reason = "the user vouches for the artifact; there is no other way to know")]
+fn precompiled(engine: &Engine, input: &Input) -> anyhow::Result<Module> {
+    // SAFETY: with --allow-precompiled the user says that the file is what `wardian compile` wrote,
+    // and the bytes were read into memory of our own, so that nobody changes them any more.
+    let module = unsafe { Module::deserialize(engine, &input.bytes) };
+    module.with_context(|| format!("cannot run {}", input.name))
+}
+
+fn store(args: &RunArgs, engine: &Engine) -> anyhow::Result<Store<Host>> {
+    let mut limits = StoreLimits::default();
+    if let Some(bytes) = args.max_memory {
+        limits.memory_bytes = bytes;
+    }
+    let mut store = Store::new(engine, Host { wasi: wasi::context(args)?, limits });
+    store.limiter(|host| &mut host.limits);
+    Ok(store)
+}
+
+/// Which functions are called, in order.
+struct Plan<'a> {
+    /// `_start` or `_initialize`.
+    entry: Option<&'static str>,
+    invocation: Option<Invocation<'a>>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(args: &'a RunArgs, module: &Module) -> Result<Plan<'a>> {
+        let initialize = entry(module, INITIALIZE)?;
+        let Some(name) = &args.invoke else {
+            let entry = entry(module, START)?.or(initialize);
+            return match entry {
+                Some(_) => Ok(Plan { entry, invocation: None }),
+                None => Err(nothing_to_run(args, module).into()),
+            };
+        };
+        let invocation = Some(Invocation::new(module, name, &args.args)?);
+        Ok(Plan { entry: initialize.filter(|entry| entry != name), invocation })
+    }
+}
+
+/// The name, if the module exports it as an entry point.
+fn entry(module: &Module, name: &'static str) -> anyhow::Result<Option<&'static str>> {
+    match module.export(name) {
+        None => Ok(None),
+        Some(ExternType::Func(ty)) if ty == FuncType::new([], []) => Ok(Some(name)),
+        Some(other) => bail!("the module exports `{name}` as a {other}, not a function () -> ()"),
+    }
+}
+
+fn nothing_to_run(args: &RunArgs, module: &Module) -> anyhow::Error {
+    anyhow!(
+        "{} is no program: it exports neither `{START}` nor `{INITIALIZE}`. A function can be \
+         called with --invoke; {}",
+        args.file.display(),
+        crate::invoke::functions(module)
+    )
+}
+
+/// Runs the guest, and gives what is to be printed.
+fn execute(
+    linker: &Linker<Host>,
+    store: &mut Store<Host>,
+    module: &Module,
+    plan: &Plan<'_>,
+) -> wardian::Result<String> {
+    let instance: Instance = linker.instantiate(&mut *store, module)?;
+    if let Some(entry) = plan.entry {
+        instance.typed_func::<(), ()>(&mut *store, entry)?.call(&mut *store, ())?;
+    }
+    match &plan.invocation {
+        Some(invocation) => invocation.call(store, instance),
+        None => Ok(String::new()),
+    }
+}
+
+/// What the end of a guest that did not return means for the command.
+fn ended(error: wardian::Error, args: &RunArgs) -> Result<Exit> {
+    if let Some(code) = error.exit_code() {
+        // As with any program of the system, only the lowest eight bits remain.
+        return Ok(Exit((code % 256) as u8));
+    }
+    let exit = match error.kind() {
+        ErrorKind::Stopped(StopReason::Deadline) => {
+            let timeout = humantime::format_duration(args.timeout.unwrap_or_default());
+            let error = match error.backtrace() {
+                Some(backtrace) => anyhow!("the timeout of {timeout} passed\n{backtrace}"),
+                None => anyhow!("the timeout of {timeout} passed"),
+            };
+            return Err(Failure::new(Exit::TIMEOUT, error));
+        }
+        ErrorKind::Link(_) | ErrorKind::Limit(_) | ErrorKind::Usage(_) | ErrorKind::Compile(_) => {
+            Exit::ERROR
+        }
+        _ => Exit::TRAP,
+    };
+    Err(Failure::new(exit, error))
+}

@@ -1,0 +1,51 @@
+//! What the guest gets of this machine.
+
+use crate::args::RunArgs;
+use crate::report;
+use anyhow::{Context, anyhow};
+use std::net::TcpListener;
+use wardian::{Linker, StoreLimits};
+use wardian_wasi::{DirPerms, WasiCtx};
+
+/// The data of the guest's store.
+pub(crate) struct Host {
+    pub(crate) wasi: WasiCtx,
+    pub(crate) limits: StoreLimits,
+}
+
+/// Defines the functions of WASI.
+pub(crate) fn link(linker: &mut Linker<Host>) -> wardian::Result<()> {
+    wardian_wasi::add_to_linker(linker, |host: &mut Host| &host.wasi)
+}
+
+/// Arguments, environment, streams, directories and sockets as the command line has them.
+pub(crate) fn context(args: &RunArgs) -> anyhow::Result<WasiCtx> {
+    let name = args.file.file_name().unwrap_or(args.file.as_os_str());
+    let mut builder = WasiCtx::builder().inherit_stdio()?;
+    for arg in std::iter::once(name).chain(args.args.iter().map(|a| a.as_os_str())) {
+        let text = arg.to_str().ok_or_else(|| {
+            anyhow!("the guest's argument {arg:?} is not Unicode, as WASI requires")
+        })?;
+        builder = builder.arg(text)?;
+    }
+    if args.env_inherit {
+        builder = builder.inherit_env()?;
+    }
+    for (name, value) in &args.env {
+        builder = builder.env(name, value)?;
+    }
+    for dir in &args.dirs {
+        let perms = if dir.read_only { DirPerms::ReadOnly } else { DirPerms::ReadWrite };
+        builder = builder.preopen_dir(&dir.host, &dir.guest, perms)?;
+    }
+    for address in &args.listen {
+        let context = || format!("cannot listen on {address} (it should be ADDRESS:PORT)");
+        let listener = TcpListener::bind(address).with_context(context)?;
+        let bound = listener.local_addr().with_context(context)?;
+        if address.ends_with(":0") {
+            report::note(&format!("listening on {bound}"));
+        }
+        builder = builder.listen_tcp(listener)?;
+    }
+    Ok(builder.build())
+}

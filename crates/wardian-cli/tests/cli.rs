@@ -1,0 +1,15 @@
+//! The `wardian` binary, as a user meets it.
+//!
+//! One binary for all of it; each file below is a subject.
+
+mod cli {
+    pub(crate) mod guests;
+    pub(crate) mod harness;
+
+    mod bad_input;
+    mod cache;
+    mod inspect;
+    mod invoke;
+    mod limits;
+    mod run;
+}

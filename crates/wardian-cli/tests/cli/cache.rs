@@ -1,0 +1,77 @@
+//! The cache, and artifacts.
+
+use super::guests;
+use super::harness::{Place, files};
+use std::os::unix::fs::PermissionsExt;
+
+#[test]
+fn commands() {
+    let place = Place::with(&[("exit.wat", &guests::exit(7))]);
+    let dir = place.cache().display().to_string();
+    place.check(&[(&["cache", "dir"], 0, &[&dir], &[]), (&["cache", "size"], 0, &["0 B"], &[])]);
+    place.check(&[(&["run", "--no-cache", "exit.wat"], 7, &[], &[])]);
+    assert_eq!(files(&place.cache()), 0);
+    place.check(&[(&["compile", "exit.wat"], 0, &["1 functions", "in the cache", &dir], &[])]);
+    assert_eq!(files(&place.cache()), 1);
+    place.check(&[(&["run", "exit.wat"], 7, &[], &[])]);
+    assert_eq!(files(&place.cache()), 1, "the entry is used again");
+    place.check(&[(&["cache", "size"], 0, &[" B in "], &[])]);
+    place.check(&[(&["cache", "clear"], 0, &[" B removed from"], &[])]);
+    assert_eq!(files(&place.cache()), 0);
+    place.check(&[(&["run", "exit.wat"], 7, &[], &[])]);
+    assert_eq!(files(&place.cache()), 1);
+    let mode = place.cache().metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o700);
+}
+
+#[test]
+fn a_cache_that_cannot_be_trusted() {
+    let place = Place::with(&[("exit.wat", &guests::exit(7)), ("cache/x", "")]);
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(place.cache(), open).unwrap();
+    let quiet = place.run(&["run", "exit.wat"]);
+    assert_eq!((quiet.code, quiet.err.as_str()), (Some(7), ""));
+    place.check(&[
+        (&["--verbose", "run", "exit.wat"], 7, &[], &["warning: the cache folder", "mode 0755"]),
+        (&["compile", "exit.wat"], 1, &[], &["mode 0755"]),
+        (&["cache", "size"], 1, &[], &["mode 0755"]),
+        (&["cache", "clear"], 1, &[], &["mode 0755"]),
+        (&["cache", "dir"], 0, &[], &[]),
+    ]);
+    assert_eq!(files(&place.cache()), 1);
+}
+
+#[test]
+fn a_damaged_entry_is_compiled_again() {
+    let place = Place::with(&[("exit.wat", &guests::exit(7))]);
+    place.check(&[(&["run", "exit.wat"], 7, &[], &[])]);
+    let entry = std::fs::read_dir(place.cache()).unwrap().next().unwrap().unwrap().path();
+    let good = std::fs::read(&entry).unwrap();
+    std::fs::write(&entry, &good[..good.len() / 2]).unwrap();
+    place.check(&[(&["run", "exit.wat"], 7, &[], &[])]);
+    assert_eq!(std::fs::read(&entry).unwrap(), good);
+}
+
+#[test]
+fn artifacts() {
+    let place = Place::with(&[("exit.wat", &guests::exit(7))]);
+    place.check(&[
+        (&["compile", "-o", "exit.bin", "exit.wat"], 0, &["written to exit.bin"], &[]),
+        (&["run", "exit.bin"], 1, &[], &["--allow-precompiled"]),
+        (&["run", "--allow-precompiled", "exit.bin"], 7, &[], &[]),
+        (&["run", "--allow-precompiled", "exit.wat"], 7, &[], &[]),
+        (&["inspect", "exit.bin"], 1, &[], &["precompiled"]),
+        (&["compile", "exit.bin"], 1, &[], &["precompiled"]),
+        (
+            &["run", "--allow-precompiled", "--features", "v1", "exit.bin"],
+            1,
+            &[],
+            &["other settings"],
+        ),
+        (&["compile", "-o", "nowhere/exit.bin", "exit.wat"], 1, &[], &["cannot write nowhere"]),
+    ]);
+    let mut bytes = std::fs::read(place.path("exit.bin")).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    place.write("exit.bin", bytes);
+    place.check(&[(&["run", "--allow-precompiled", "exit.bin"], 1, &[], &["damaged"])]);
+}

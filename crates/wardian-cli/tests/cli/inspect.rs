@@ -1,0 +1,97 @@
+//! `wardian inspect` and `wardian validate`.
+
+use super::guests;
+use super::harness::Place;
+use serde_json::{Value, json};
+
+const EVERYTHING: &str = r#"(module $everything
+  (import "env" "f" (func $f (param i32) (result i64)))
+  (import "env" "g" (global $g (mut i32)))
+  (import "other" "t" (table 1 5 funcref))
+  (memory (export "memory") 1 2)
+  (global (export "answer") i64 (i64.const 42))
+  (table 3 externref)
+  (func $main (export "main") (result f64 f64) (f64.const 1) (f64.const 2))
+  (func $begin)
+  (start $begin)
+  (data (i32.const 0) "xyz")
+  (@custom "target_features" (after last) "\02+\04simd-\05other")
+  (@producers (language "Rust" "2024") (processed-by "rustc" "1.95.0")))"#;
+
+#[test]
+fn text() {
+    let place = Place::with(&[("e.wat", EVERYTHING)]);
+    place.check(&[(
+        &["inspect", "e.wat"],
+        0,
+        &[
+            "name       everything\n",
+            "kind       library\n",
+            "functions  2 and 1 imported",
+            "start      function 2 begin\n",
+            "multi-value",
+            "imports from env\n  f: function (i32) -> (i64)\n  g: global mut i32\n",
+            "imports from other\n  t: table of funcref 1..=5\n",
+            "main: function () -> (f64, f64)\n",
+            "memories: 1, 0 of them imported\n  0: memory 1..=2 pages, exported as memory\n",
+            "tables: 2, 1 of them imported\n",
+            "  code ",
+            "  custom target_features ",
+            "language: Rust 2024\n",
+            "target features\n  +simd -other\n",
+        ],
+        &[],
+    )]);
+}
+
+#[test]
+fn as_json() {
+    let place = Place::with(&[
+        ("e.wat", EVERYTHING),
+        ("loop.wat", guests::LOOP),
+        ("r.wat", guests::REACTOR),
+    ]);
+    let ended = place.run(&["inspect", "--json", "e.wat"]);
+    let value: Value = serde_json::from_str(&ended.out).unwrap();
+    for (pointer, expected) in [
+        ("/file", json!("e.wat")),
+        ("/name", json!("everything")),
+        ("/kind", json!("library")),
+        (
+            "/imports/0",
+            json!({
+                "module": "env", "name": "f", "kind": "function", "params": ["i32"], "results": ["i64"],
+            }),
+        ),
+        ("/imports/1/mutable", json!(true)),
+        ("/exports/2/name", json!("main")),
+        ("/functions", json!({ "imported": 1, "defined": 2 })),
+        ("/start", json!({ "index": 2, "name": "begin" })),
+        (
+            "/memories/0",
+            json!({
+                "imported": false, "export": "memory", "kind": "memory", "min": 1, "max": 2,
+                "page_size": 65536, "memory64": false, "shared": false,
+            }),
+        ),
+        ("/tables/0/imported", json!(true)),
+        ("/globals/1/export", json!("answer")),
+        ("/sections/0/kind", json!("type")),
+        ("/producers/processed-by/0/version", json!("1.95.0")),
+        ("/target_features", json!(["+simd", "-other"])),
+    ] {
+        assert_eq!(value.pointer(pointer), Some(&expected), "{pointer} in {}", ended.out);
+    }
+    let features = value["features"].as_array().unwrap();
+    assert!(features.contains(&json!("multi-value")) && !features.contains(&json!("simd")));
+    place.check(&[
+        (
+            &["inspect", "--json", "loop.wat"],
+            0,
+            &["\"kind\": \"command\"", "\"name\": \"spin\""],
+            &[],
+        ),
+        (&["inspect", "--json", "r.wat"], 0, &["\"kind\": \"reactor\""], &[]),
+        (&["validate", "e.wat"], 0, &["e.wat is valid"], &[]),
+    ]);
+}

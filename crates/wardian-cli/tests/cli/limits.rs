@@ -1,0 +1,90 @@
+//! Time, memory and stack.
+
+use super::guests;
+use super::harness::Place;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// The timeout of the tests, and the time by which a stopped guest must be gone: its start, the
+/// compilation and a busy machine included.
+const TIMEOUT: &str = "200ms";
+const GONE: Duration = Duration::from_millis(500);
+
+#[test]
+fn timeouts() {
+    let place = Place::with(&[
+        ("loop.wat", guests::LOOP),
+        ("start.wat", guests::LOOP_IN_START),
+        ("sleep.wat", guests::SLEEP),
+        ("invoke.wat", r#"(module (func (export "f") (loop $l (br $l))))"#),
+        ("done.wat", r#"(module (func (export "_start")))"#),
+    ]);
+    for args in
+        [&["loop.wat"][..], &["start.wat"], &["sleep.wat"], &["--invoke", "f", "invoke.wat"]]
+    {
+        let line = [&["run", "--timeout", TIMEOUT], args].concat();
+        let ended = place.run(&line);
+        assert_eq!(ended.code, Some(124), "{line:?} {ended:?}");
+        assert!(ended.err.starts_with("error: the timeout of 200ms passed\n"), "{ended:?}");
+        assert!(
+            ended.took >= Duration::from_millis(200) && ended.took < GONE,
+            "{args:?} {ended:?}"
+        );
+    }
+    place.check(&[
+        (&["run", "--timeout", "1h", "done.wat"], 0, &[], &[]),
+        (&["run", "--timeout", "100000000000y", "done.wat"], 0, &[], &[]),
+        (&["run", "--timeout", "0s", "done.wat"], 124, &[], &["timeout of 0s"]),
+        (&["run", "--timeout", "5", "done.wat"], 2, &[], &["500ms, 5s"]),
+        (&["run", "--timeout", TIMEOUT, "loop.wat"], 124, &[], &["0: forever", "1: main"]),
+    ]);
+}
+
+#[test]
+fn a_timeout_stops_waiting_for_input() {
+    let place = Place::with(&[("cat.wat", guests::CAT)]);
+    // For the guest's input, and for the module itself.
+    for file in ["cat.wat", "-"] {
+        let start = Instant::now();
+        let mut child = place
+            .command(&["run", "--timeout", TIMEOUT, file])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // The pipe stays open.
+        let input = child.stdin.take();
+        assert_eq!(child.wait().unwrap().code(), Some(124), "{file}");
+        assert!(start.elapsed() < GONE, "{file} {:?}", start.elapsed());
+        drop(input);
+    }
+}
+
+#[test]
+fn memory() {
+    let place = Place::with(&[
+        ("bomb.wat", guests::MEMORY_BOMB),
+        ("large.wat", r#"(module (memory 64) (func (export "_start")))"#),
+    ]);
+    place.check(&[
+        (&["run", "--max-memory", "8MiB", "bomb.wat"], 8, &[], &[]),
+        (&["run", "--max-memory", "20 MiB", "bomb.wat"], 20, &[], &[]),
+        (&["run", "--max-memory", "1MiB", "large.wat"], 1, &[], &["memory"]),
+        (&["run", "--max-memory", "4MiB", "large.wat"], 0, &[], &[]),
+        (&["run", "--max-memory", "lots", "large.wat"], 2, &[], &["512MiB"]),
+    ]);
+}
+
+#[test]
+fn stack() {
+    let place = Place::with(&[("deep.wat", guests::RECURSION)]);
+    for size in ["64KiB", "1MiB", "64MiB"] {
+        let ended = place.run(&["run", "--stack-size", size, "deep.wat"]);
+        assert_eq!(ended.code, Some(134), "{size} {ended:?}");
+        assert!(ended.err.contains("call stack exhausted"), "{ended:?}");
+        assert!(ended.err.contains("... and "), "{ended:?}");
+    }
+    // More than there is.
+    let ended = place.run(&["run", "--stack-size", "1000TiB", "deep.wat"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+}

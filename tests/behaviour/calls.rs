@@ -1,0 +1,326 @@
+//! Calls in both directions.
+
+use crate::matrix::{Behaviour, instance, linked};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use wardian::{Caller, Engine, Error, Func, FuncType, Linker, Store, TrapCode, Val, ValType};
+
+pub(crate) const TABLE: &[Behaviour] = &[
+    ("typed calls carry every number type", numbers),
+    ("many parameters and results", many),
+    ("values and raw slots agree with typed calls", untyped),
+    ("a host function calls back into the guest", reentrant),
+    ("guest and host recurse into each other until the stack ends", mutual_recursion),
+    ("guest recursion ends with a trap, again and again", overflow),
+    ("large frames do not jump over the guard", large_frames),
+    ("a host error reaches the caller as it was", host_error),
+    ("a panic crosses the guest and the store stays usable", panics),
+    ("an exit cannot be swallowed", sticky_exit),
+    ("a trap can be caught by a host function", caught_trap),
+    ("tail calls use no stack", tail_calls),
+    ("wrong arguments are told with the signature", wrong_arguments),
+    ("the caller is known, also through a table", caller_instance),
+];
+
+const MIXED: &str = r#"(module
+  (func (export "f") (param i32 i64 f32 f64 v128) (result v128 f64 f32 i64 i32)
+    (local.get 4) (local.get 3) (local.get 2) (local.get 1) (local.get 0)))"#;
+
+fn numbers(engine: &Engine) {
+    let mut store = Store::new(engine, ());
+    let i = instance(&mut store, MIXED);
+    let f = i
+        .typed_func::<(i32, i64, f32, f64, u128), (u128, f64, f32, i64, i32)>(&mut store, "f")
+        .unwrap();
+    let nan = f64::from_bits(0x7ff8_dead_beef_0001);
+    let (v, d, s, l, w) = f.call(&mut store, (-1, i64::MIN, -0.0, nan, u128::MAX - 5)).unwrap();
+    assert_eq!((v, l, w), (u128::MAX - 5, i64::MIN, -1));
+    assert_eq!((d.to_bits(), s.to_bits()), (nan.to_bits(), (-0.0f32).to_bits()));
+}
+
+fn many(engine: &Engine) {
+    let (params, results) = (0..16).fold((String::new(), String::new()), |(p, r), i| {
+        (format!("{p} i64"), format!("(local.get {i}) {r}"))
+    });
+    let text =
+        format!(r#"(module (func (export "f") (param {params}) (result {params}) {results}))"#);
+    let mut store = Store::new(engine, ());
+    let f = instance(&mut store, &text).get_func(&mut store, "f").unwrap();
+    let arguments: Vec<Val> = (0..16i64).map(Val::from).collect();
+    let mut out = vec![Val::I32(0); 16];
+    f.call(&mut store, &arguments, &mut out).unwrap();
+    let out: Vec<i64> = out.iter().filter_map(Val::i64).collect();
+    assert_eq!(out, (0..16).rev().collect::<Vec<_>>());
+}
+
+fn untyped(engine: &Engine) {
+    let ty = FuncType::new(
+        [ValType::I32, ValType::V128, ValType::F64],
+        [ValType::F64, ValType::V128, ValType::I32],
+    );
+    let mut linker: Linker<()> = Linker::new(engine);
+    linker
+        .func_new("h", "values", ty.clone(), |_, params, results| {
+            results.clone_from_slice(&[params[2].clone(), params[1].clone(), params[0].clone()]);
+            Ok(())
+        })
+        .unwrap();
+    linker
+        .func_raw("h", "raw", ty, |_, slots| {
+            let [i, low, high, d] = [slots[0], slots[1], slots[2], slots[3]];
+            slots.copy_from_slice(&[d, low, high, i]);
+            Ok(())
+        })
+        .unwrap();
+    let text = |name: &str| {
+        format!(
+            r#"(module (import "h" "{name}" (func $f (param i32 v128 f64) (result f64 v128 i32)))
+            (func (export "f") (param i32 v128 f64) (result f64 v128 i32)
+              (call $f (local.get 0) (local.get 1) (local.get 2))))"#
+        )
+    };
+    for name in ["values", "raw"] {
+        let mut store = Store::new(engine, ());
+        let i = linked(&mut store, &linker, &text(name));
+        let f = i.typed_func::<(i32, u128, f64), (f64, u128, i32)>(&mut store, "f").unwrap();
+        let found = f.call(&mut store, (-7, 1 << 100 | 3, 2.5)).unwrap();
+        assert_eq!(found, (2.5, 1 << 100 | 3, -7), "{name}");
+    }
+}
+
+const FACTORIAL: &str = r#"(module
+  (import "h" "times" (func $times (param i64 i64) (result i64)))
+  (func (export "fac") (param i64) (result i64)
+    (if (result i64) (i64.eqz (local.get 0)) (then (i64.const 1))
+      (else (call $times (local.get 0) (i64.sub (local.get 0) (i64.const 1)))))))"#;
+
+fn reentrant(engine: &Engine) {
+    let mut linker: Linker<u32> = Linker::new(engine);
+    linker
+        .func_wrap("h", "times", |mut caller: Caller<'_, u32>, n: i64, rest: i64| {
+            *caller.data_mut() += 1;
+            let fac = caller.get_export("fac").and_then(|e| e.into_func()).expect("an export");
+            let fac = fac.typed::<i64, i64>(&caller)?;
+            Ok::<_, Error>(n * fac.call(&mut caller, rest)?)
+        })
+        .unwrap();
+    let mut store = Store::new(engine, 0);
+    let i = linked(&mut store, &linker, FACTORIAL);
+    let fac = i.typed_func::<i64, i64>(&mut store, "fac").unwrap();
+    for _ in 0..3 {
+        assert_eq!(fac.call(&mut store, 20).unwrap(), 2432902008176640000);
+    }
+    assert_eq!(*store.data(), 60);
+}
+
+fn mutual_recursion(engine: &Engine) {
+    let engine = engine.clone();
+    // A small thread stack, so that it is the host's stack that ends.
+    let run = move || {
+        let mut linker: Linker<()> = Linker::new(&engine);
+        linker
+            .func_wrap("h", "again", |mut caller: Caller<'_, ()>| {
+                let f = caller.get_export("f").and_then(|e| e.into_func()).expect("an export");
+                f.typed::<(), ()>(&caller)?.call(&mut caller, ())
+            })
+            .unwrap();
+        let mut store = Store::new(&engine, ());
+        let text = r#"(module (import "h" "again" (func $again)) (func (export "f") (call $again))
+            (func (export "ok") (result i32) (i32.const 5)))"#;
+        let i = linked(&mut store, &linker, text);
+        let f = i.typed_func::<(), ()>(&mut store, "f").unwrap();
+        let ok = i.typed_func::<(), i32>(&mut store, "ok").unwrap();
+        for _ in 0..2 {
+            let error = f.call(&mut store, ()).unwrap_err();
+            let told = error.to_string();
+            assert!(told.contains("stack"), "{told}");
+            assert_eq!(ok.call(&mut store, ()).unwrap(), 5);
+        }
+    };
+    std::thread::Builder::new().stack_size(1 << 20).spawn(run).unwrap().join().unwrap();
+}
+
+fn overflow(engine: &Engine) {
+    let text = r#"(module
+        (func $f (export "f") (param i64) (result i64)
+          (i64.add (local.get 0) (call $f (i64.add (local.get 0) (i64.const 1)))))
+        (func (export "ok") (result i32) (i32.const 5)))"#;
+    let mut store = Store::new(engine, ());
+    let i = instance(&mut store, text);
+    let f = i.typed_func::<i64, i64>(&mut store, "f").unwrap();
+    let ok = i.typed_func::<(), i32>(&mut store, "ok").unwrap();
+    for _ in 0..5 {
+        let error = f.call(&mut store, 1).unwrap_err();
+        assert_eq!(error.trap(), Some(TrapCode::StackOverflow));
+        let backtrace = error.backtrace().expect("a backtrace");
+        assert_eq!(backtrace.frames()[3].func_name(), Some("f"));
+        assert!(backtrace.omitted() > 1000);
+        assert_eq!(ok.call(&mut store, ()).unwrap(), 5);
+    }
+}
+
+fn large_frames(engine: &Engine) {
+    // Thousands of live values, so that a frame is tens of kilobytes.
+    let mut body = String::new();
+    for i in 0..3000 {
+        body.push_str(&format!("(call $g (i64.const {i}))\n"));
+    }
+    body.push_str("(drop (call $f (i32.const 1)))\n");
+    body.push_str(&"(i64.add)\n".repeat(2999));
+    let text = format!(
+        r#"(module (func $g (param i64) (result i64) (local.get 0))
+        (func $f (export "f") (param i32) (result i64) {body}))"#
+    );
+    let mut store = Store::new(engine, ());
+    let f = instance(&mut store, &text).typed_func::<i32, i64>(&mut store, "f").unwrap();
+    for _ in 0..3 {
+        assert_eq!(f.call(&mut store, 1).unwrap_err().trap(), Some(TrapCode::StackOverflow));
+    }
+}
+
+const CALLS_HOST: &str = r#"(module (import "h" "f" (func $f)) (func (export "run") (call $f)))"#;
+
+fn host_error(engine: &Engine) {
+    #[derive(Debug)]
+    struct Empty(u32);
+    impl std::fmt::Display for Empty {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "shelf {} is empty", self.0)
+        }
+    }
+    impl std::error::Error for Empty {}
+    let mut linker: Linker<()> = Linker::new(engine);
+    linker.func_wrap("h", "f", || Err::<(), _>(Error::host(Empty(3)))).unwrap();
+    let mut store = Store::new(engine, ());
+    let run = linked(&mut store, &linker, CALLS_HOST);
+    let error =
+        run.typed_func::<(), ()>(&mut store, "run").unwrap().call(&mut store, ()).unwrap_err();
+    assert_eq!(error.downcast_ref::<Empty>().map(|e| e.0), Some(3));
+    assert_eq!(error.to_string(), "shelf 3 is empty");
+    assert_eq!(error.backtrace().unwrap().frames()[0].func_name(), Some("run"));
+}
+
+fn panics(engine: &Engine) {
+    let mut linker: Linker<u32> = Linker::new(engine);
+    linker
+        .func_wrap("h", "f", |mut caller: Caller<'_, u32>| {
+            *caller.data_mut() += 1;
+            // Quietly: the message of a panic that is expected only disturbs.
+            if *caller.data() > 0 {
+                std::panic::resume_unwind(Box::new("boom"));
+            }
+        })
+        .unwrap();
+    let mut store = Store::new(engine, 0);
+    let run = linked(&mut store, &linker, CALLS_HOST);
+    let run = run.typed_func::<(), ()>(&mut store, "run").unwrap();
+    for n in 1..4 {
+        let caught = catch_unwind(AssertUnwindSafe(|| run.call(&mut store, ())));
+        assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"boom"));
+        assert_eq!(*store.data(), n);
+    }
+}
+
+/// `outer` calls the host, which calls `inner` and swallows whatever it says.
+const SWALLOWED: &str = r#"(module
+  (import "h" "swallow" (func $swallow)) (import "h" "end" (func $end))
+  (global $after (export "after") (mut i32) (i32.const 0))
+  (func (export "inner") (call $end))
+  (func (export "outer") (call $swallow) (global.set $after (i32.const 1))))"#;
+
+fn swallowing(engine: &Engine, end: fn() -> Error) -> (Result<(), Error>, i32) {
+    let mut linker: Linker<()> = Linker::new(engine);
+    linker.func_wrap("h", "end", move || Err::<(), _>(end())).unwrap();
+    linker
+        .func_wrap("h", "swallow", |mut caller: Caller<'_, ()>| {
+            let inner = caller.get_export("inner").and_then(|e| e.into_func()).expect("an export");
+            let inner = inner.typed::<(), ()>(&caller)?;
+            assert!(inner.call(&mut caller, ()).is_err());
+            Ok::<(), Error>(())
+        })
+        .unwrap();
+    let mut store = Store::new(engine, ());
+    let i = linked(&mut store, &linker, SWALLOWED);
+    let done = i.typed_func::<(), ()>(&mut store, "outer").unwrap().call(&mut store, ());
+    let after = i.get_global(&mut store, "after").unwrap().get(&store).i32().unwrap();
+    (done, after)
+}
+
+fn sticky_exit(engine: &Engine) {
+    let (done, after) = swallowing(engine, || Error::exit(7));
+    assert_eq!(done.unwrap_err().exit_code(), Some(7));
+    assert_eq!(after, 0);
+}
+
+fn caught_trap(engine: &Engine) {
+    let (done, after) = swallowing(engine, || TrapCode::Unreachable.into());
+    done.unwrap();
+    assert_eq!(after, 1);
+}
+
+fn tail_calls(engine: &Engine) {
+    let text = r#"(module
+      (type $t (func (param i32 i64 i64 i64 i64 i64 i64) (result i64)))
+      (table funcref (elem $odd))
+      (func $even (export "even") (type $t)
+        (if (result i64) (i32.eqz (local.get 0)) (then (local.get 6))
+          (else (return_call_indirect (type $t) (i32.sub (local.get 0) (i32.const 1))
+            (local.get 1) (local.get 2) (local.get 3) (local.get 4) (local.get 5)
+            (i64.add (local.get 6) (i64.const 1)) (i32.const 0)))))
+      (func $odd (type $t)
+        (if (result i64) (i32.eqz (local.get 0)) (then (i64.const -1))
+          (else (return_call $even (i32.sub (local.get 0) (i32.const 1))
+            (local.get 1) (local.get 2) (local.get 3) (local.get 4) (local.get 5)
+            (i64.add (local.get 6) (i64.const 1)))))))"#;
+    let mut store = Store::new(engine, ());
+    let i = instance(&mut store, text);
+    let even =
+        i.typed_func::<(i32, i64, i64, i64, i64, i64, i64), i64>(&mut store, "even").unwrap();
+    assert_eq!(even.call(&mut store, (1_000_000, 1, 2, 3, 4, 5, 0)).unwrap(), 1_000_000);
+}
+
+fn wrong_arguments(engine: &Engine) {
+    let mut store = Store::new(engine, ());
+    let i = instance(&mut store, MIXED);
+    let f = i.get_func(&mut store, "f").unwrap();
+    let told = f.call(&mut store, &[Val::I32(1)], &mut []).unwrap_err().to_string();
+    assert!(told.contains("(i32, i64, f32, f64, v128) -> (v128, f64, f32, i64, i32)"), "{told}");
+    let told = f.typed::<i32, ()>(&store).unwrap_err().to_string();
+    assert!(told.contains("not (i32) -> ()"), "{told}");
+    assert!(i.typed_func::<(), ()>(&mut store, "g").is_err());
+}
+
+fn caller_instance(engine: &Engine) {
+    let mut linker: Linker<Vec<i32>> = Linker::new(engine);
+    linker
+        .func_wrap("h", "who", |mut caller: Caller<'_, Vec<i32>>| {
+            let me = caller.get_export("me").and_then(|e| e.into_global()).expect("an export");
+            let me = me.get(&caller).i32().expect("an i32");
+            caller.data_mut().push(me);
+        })
+        .unwrap();
+    let mut store = Store::new(engine, Vec::new());
+    let first = linked(
+        &mut store,
+        &linker,
+        r#"(module (import "h" "who" (func $who)) (global (export "me") i32 (i32.const 1))
+          (table (export "t") 2 funcref) (elem (i32.const 0) $who)
+          (func (export "run") (call_indirect (i32.const 0)) (call $who)))"#,
+    );
+    let table = first.get_table(&mut store, "t").unwrap();
+    linker.define("first", "t", table).unwrap();
+    let second = linked(
+        &mut store,
+        &linker,
+        r#"(module (import "first" "t" (table 2 funcref)) (global (export "me") i32 (i32.const 2))
+          (func (export "run") (call_indirect (i32.const 0))))"#,
+    );
+    for i in [first, second, first] {
+        i.typed_func::<(), ()>(&mut store, "run").unwrap().call(&mut store, ()).unwrap();
+    }
+    assert_eq!(*store.data(), [1, 1, 2, 1, 1]);
+    // Called by the host itself there is no caller.
+    let alone = Func::wrap(&mut store, |caller: Caller<'_, Vec<i32>>| {
+        i32::from(caller.instance().is_some())
+    });
+    assert_eq!(alone.typed::<(), i32>(&store).unwrap().call(&mut store, ()).unwrap(), 0);
+}

@@ -1,0 +1,170 @@
+//! What is told when something is wrong.
+
+use crate::matrix::{Behaviour, instance, module};
+use wardian::{Config, CoreFeatures, Engine, ErrorKind, Instance, Linker, Module, Store, TrapCode};
+
+pub(crate) const TABLE: &[Behaviour] = &[
+    ("every trap has its code, function and offset", traps),
+    ("missing and wrong imports are told all at once, with near names", imports),
+    ("malformed modules tell the byte and what was expected", malformed),
+    ("a feature that is off is named", features),
+    ("a component is recognised", component),
+    ("source lines come from debug information", source_lines),
+];
+
+fn traps(engine: &Engine) {
+    let mut store = Store::new(engine, ());
+    let i = instance(
+        &mut store,
+        r#"(module (memory 1) (table 3 funcref) (elem (i32.const 0) $other) (type $v (func))
+          (func $other (param i32))
+          (func (export "unreachable") (param i32) unreachable)
+          (func (export "memory") (param i32) (drop (i32.load (i32.const -1))))
+          (func (export "store") (param i32) (i64.store offset=65530 (i32.const 0) (i64.const 1)))
+          (func (export "divide") (param i32) (drop (i32.div_s (i32.const 1) (local.get 0))))
+          (func (export "rem64") (param i32)
+            (drop (i64.rem_u (i64.const 1) (i64.extend_i32_u (local.get 0)))))
+          (func (export "overflow") (param i32)
+            (drop (i32.div_s (i32.const 0x80000000) (i32.sub (local.get 0) (i32.const 1)))))
+          (func (export "float") (param i32)
+            (drop (i32.trunc_f64_s (f64.div (f64.const 0) (f64.convert_i32_s (local.get 0))))))
+          (func (export "large") (param i32) (drop (i32.trunc_f32_u (f32.const 5e9))))
+          (func (export "null") (param i32) (call_indirect (type $v) (i32.const 1)))
+          (func (export "undefined") (param i32) (call_indirect (type $v) (i32.const 3)))
+          (func (export "signature") (param i32) (call_indirect (type $v) (local.get 0)))
+          (func (export "table") (param i32) (drop (table.get 0 (i32.const 3))))
+          (func (export "copy") (param i32)
+            (memory.copy (i32.const 0) (i32.const 65535) (i32.const 2)))
+          (func (export "tinit") (param i32)
+            (table.init 0 (i32.const 0) (i32.const 1) (i32.const 1))))"#,
+    );
+    for (name, code) in [
+        ("unreachable", TrapCode::Unreachable),
+        ("memory", TrapCode::MemoryOutOfBounds),
+        ("store", TrapCode::MemoryOutOfBounds),
+        ("divide", TrapCode::IntegerDivisionByZero),
+        ("rem64", TrapCode::IntegerDivisionByZero),
+        ("overflow", TrapCode::IntegerOverflow),
+        ("float", TrapCode::BadConversionToInteger),
+        ("large", TrapCode::IntegerOverflow),
+        ("null", TrapCode::IndirectCallToNull),
+        ("undefined", TrapCode::UndefinedElement),
+        ("signature", TrapCode::BadSignature),
+        ("table", TrapCode::TableOutOfBounds),
+        ("copy", TrapCode::MemoryOutOfBounds),
+        ("tinit", TrapCode::TableOutOfBounds),
+    ] {
+        let f = i.typed_func::<i32, ()>(&mut store, name).unwrap();
+        for _ in 0..3 {
+            let error = f.call(&mut store, 0).unwrap_err();
+            assert_eq!(error.trap(), Some(code), "{name}: {error:?}");
+            let backtrace = error.backtrace().expect("a backtrace");
+            let frame = &backtrace.frames()[0];
+            assert_eq!(frame.func_name(), Some(name));
+            let offset = frame.code_offset().unwrap_or_else(|| panic!("no offset in {name}"));
+            let module = frame.module();
+            let code = module.info().code_section;
+            let body = &module.info().bodies[frame.func_index() as usize];
+            assert!(body.contains(&(code + offset as usize)), "{name}: {offset:#x}");
+        }
+    }
+}
+
+fn imports(engine: &Engine) {
+    let mut linker: Linker<()> = Linker::new(engine);
+    linker.func_wrap("env", "read_file", |x: i32| x).unwrap();
+    linker.func_wrap("env", "log", |_: i64| {}).unwrap();
+    let m = module(
+        engine,
+        r#"(module (import "env" "raed_file" (func (param i32) (result i32)))
+          (import "env" "log" (func (param i32))) (import "env" "memory" (memory 1))
+          (import "env" "log" (global i32)))"#,
+    );
+    let error = linker.instantiate(&mut Store::new(engine, ()), &m).unwrap_err();
+    let ErrorKind::Link(problems) = error.kind() else { panic!("{error}") };
+    assert_eq!(problems.len(), 4);
+    let told = error.to_string();
+    for part in [
+        "4 imports",
+        "did you mean `env` `read_file`?",
+        "a function (i32) -> () is needed, a function (i64) -> () is defined",
+        "a memory 1.. pages is needed",
+        "a global i32 is needed",
+    ] {
+        assert!(told.contains(part), "{part:?} is not in {told}");
+    }
+    assert!(Instance::new(Store::new(engine, ()), &m, &[]).is_err());
+}
+
+fn malformed(engine: &Engine) {
+    let whole =
+        module(engine, r#"(module (memory 1) (func (export "f") (result i32) (i32.const 1)))"#);
+    let whole = whole.bytes().to_vec();
+    for cut in 0..whole.len() {
+        // A module may end between sections.
+        if let Err(error) = Module::new(engine, &whole[..cut]) {
+            let ErrorKind::Decode(error) = error.kind() else { panic!("{error}") };
+            assert!(error.offset().is_some() || cut == 0, "{cut}: {error}");
+        }
+    }
+    for at in 0..whole.len() {
+        for bit in 0..8 {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << bit;
+            let _ = Module::new(engine, &bytes);
+        }
+    }
+    for (bytes, part) in [
+        (&b""[..], "found nothing"),
+        (b"\x7fELF\x02\x01\x01\0\0\0", "found 7f 45 4c 46"),
+        (b"\0asm\x02\0\0\0", "found 02 00 00 00"),
+        (b"(module (func (export \"f\") (i32.const 1)))", "type mismatch"),
+        (b"(module (fnuc))", "1:10"),
+    ] {
+        let told = Module::new(engine, bytes).unwrap_err().to_string();
+        assert!(told.contains(part), "{part:?} is not in {told}");
+    }
+}
+
+fn features(_: &Engine) {
+    for (text, feature) in [
+        ("(module (func (result i32 i32) (i32.const 1) (i32.const 2)))", "multi-value"),
+        ("(module (func (drop (v128.const i64x2 0 0))))", "simd"),
+        ("(module (func $f (return_call $f)))", "tail-call"),
+        ("(module (memory 1 1 shared))", "threads"),
+        ("(module (memory 1) (memory 1))", "multi-memory"),
+        ("(module (memory i64 1))", "memory64"),
+        ("(module (memory 1 (pagesize 1)))", "custom-page-sizes"),
+        ("(module (func (drop (i32.extend8_s (i32.const 0)))))", "sign-extension"),
+        (
+            "(module (memory 1) (func (memory.fill (i32.const 0) (i32.const 0) (i32.const 0))))",
+            "bulk",
+        ),
+    ] {
+        let mut config = Config::new();
+        let engine = Engine::new(config.features(CoreFeatures::V1)).unwrap();
+        let error = Module::new(&engine, text).unwrap_err();
+        let told = error.to_string();
+        let ErrorKind::Decode(error) = error.kind() else { panic!("{error}") };
+        let named = error.feature().is_some() && told.contains(feature);
+        assert!(named, "{feature} is not named in: {told}");
+        let engine = Engine::new(&Config::new()).unwrap();
+        Module::new(&engine, text).unwrap();
+    }
+}
+
+fn component(engine: &Engine) {
+    let told = Module::new(engine, b"\0asm\x0d\0\x01\0").unwrap_err().to_string();
+    assert!(told.contains("component") && told.contains("not supported"), "{told}");
+}
+
+fn source_lines(engine: &Engine) {
+    // Without debug information there are none, and nothing fails.
+    let mut store = Store::new(engine, ());
+    let i = instance(&mut store, r#"(module (func (export "f") unreachable))"#);
+    let f = i.typed_func::<(), ()>(&mut store, "f").unwrap();
+    let error = f.call(&mut store, ()).unwrap_err();
+    assert!(error.backtrace().unwrap().frames()[0].source_locations().is_empty());
+    let told = format!("{error:#}");
+    assert!(told.contains("0: f (code offset"), "{told}");
+}

@@ -1,0 +1,27 @@
+//! The behaviours of Wardian: named tables, each crossed with the ways in which code is compiled.
+
+mod calls;
+mod errors;
+mod hostile;
+mod instances;
+mod matrix;
+mod references;
+mod stopping;
+mod threads;
+
+fn main() -> std::process::ExitCode {
+    let arguments = libtest_mimic::Arguments::from_args();
+    let mut trials = Vec::new();
+    for table in [
+        calls::TABLE,
+        errors::TABLE,
+        hostile::TABLE,
+        instances::TABLE,
+        references::TABLE,
+        stopping::TABLE,
+        threads::TABLE,
+    ] {
+        matrix::cross(&mut trials, table);
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

@@ -1,0 +1,50 @@
+//! Crosses behaviours with engines.
+
+use libtest_mimic::Trial;
+use wardian::{Config, Engine, Instance, Linker, Module, Store};
+
+/// A behaviour: its name, and what checks it by panicking if it does not hold.
+pub(crate) type Behaviour = (&'static str, fn(&Engine));
+
+/// The ways in which code is compiled.
+const ENGINES: [(&str, fn(&mut Config)); 3] = [
+    ("signals", |_| {}),
+    ("checks", |config| {
+        config.signals(false);
+    }),
+    ("unoptimised", |config| {
+        config.optimize(false);
+    }),
+];
+
+/// Adds a trial for each behaviour and engine.
+pub(crate) fn cross(trials: &mut Vec<Trial>, table: &'static [Behaviour]) {
+    for (name, behaviour) in table {
+        for (kind, configure) in ENGINES {
+            let run = move || {
+                let mut config = Config::new();
+                configure(config.compile_threads(1));
+                behaviour(&Engine::new(&config).expect("the configuration works"));
+                Ok(())
+            };
+            trials.push(Trial::test(format!("{name} [{kind}]"), run));
+        }
+    }
+}
+
+/// A module from text.
+pub(crate) fn module(engine: &Engine, text: &str) -> Module {
+    Module::new(engine, text).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// An instance of a module from text, without imports.
+pub(crate) fn instance<T: 'static>(store: &mut Store<T>, text: &str) -> Instance {
+    let module = module(store.engine(), text);
+    Instance::new(store, &module, &[]).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// An instance of a module from text, with imports from a linker.
+pub(crate) fn linked<T: 'static>(store: &mut Store<T>, linker: &Linker<T>, text: &str) -> Instance {
+    let module = module(store.engine(), text);
+    linker.instantiate(store, &module).unwrap_or_else(|e| panic!("{e}"))
+}

@@ -1,0 +1,204 @@
+//! Guests that have to be stopped.
+
+use crate::matrix::{Behaviour, instance, linked, module};
+use std::time::{Duration, Instant};
+use wardian::{
+    AsContextMut, Caller, Engine, Error, Instance, Linker, MemoryType, SharedMemory, StopReason,
+    Store,
+};
+
+pub(crate) const TABLE: &[Behaviour] = &[
+    ("a deadline ends loops, calls, bulk work and waits", deadlines),
+    ("a deadline ends a start function", start_function),
+    ("a deadline that has passed refuses calls until it is set again", refused),
+    ("a token cancels from another thread, again and again", cancelled),
+    ("a stop cannot be swallowed by a host function", swallowed),
+    ("a host function that blocks is told to stop", blocking_host),
+    ("nested guests end with the outer one", nested),
+    ("many stores are stopped at once", many),
+];
+
+/// Longest time from a deadline to the end of a call that the tests allow. The machine may be busy.
+const SOON: Duration = Duration::from_millis(1000);
+
+const ENDLESS: &str = r#"(module
+  (memory (export "memory") 16000)
+  (table 1 funcref) (elem (i32.const 0) $even)
+  (func (export "loop") (loop $l (br $l)))
+  (func (export "memory_loop") (loop $l
+    (i32.store (i32.const 8) (i32.add (i32.load (i32.const 8)) (i32.const 1))) (br $l)))
+  (func $fib (param i64) (result i64)
+    (if (result i64) (i64.lt_u (local.get 0) (i64.const 2)) (then (local.get 0))
+      (else (i64.add (call $fib (i64.sub (local.get 0) (i64.const 1)))
+                     (call $fib (i64.sub (local.get 0) (i64.const 2)))))))
+  (func (export "calls") (drop (call $fib (i64.const 90))))
+  (func $even (return_call_indirect (i32.const 0)))
+  (func (export "tails") (return_call $even))
+  (func (export "fill") (loop $l
+    (memory.fill (i32.const 0) (i32.const 7) (i32.const 1048576000)) (br $l)))
+  (func (export "grow") (loop $l (drop (memory.grow (i32.const 0))) (br $l))))"#;
+
+fn stop_reason(error: Error) -> StopReason {
+    error.stop_reason().unwrap_or_else(|| panic!("stopped, but said: {error}"))
+}
+
+fn deadlines(engine: &Engine) {
+    let m = module(engine, ENDLESS);
+    for name in ["loop", "memory_loop", "calls", "tails", "fill", "grow"] {
+        let mut store = Store::new(engine, ());
+        let i = Instance::new(&mut store, &m, &[]).unwrap();
+        let f = i.typed_func::<(), ()>(&mut store, name).unwrap();
+        store.set_timeout(Duration::from_millis(30));
+        let start = Instant::now();
+        let error = f.call(&mut store, ()).unwrap_err();
+        assert_eq!(stop_reason(error), StopReason::Deadline, "{name}");
+        let took = start.elapsed();
+        assert!(took >= Duration::from_millis(29) && took < SOON, "{name}: {took:?}");
+    }
+    // A wait that nobody ends.
+    let mut linker = Linker::new(engine);
+    let ty = MemoryType { shared: true, ..MemoryType::new(1, Some(1)) };
+    linker.define("h", "m", SharedMemory::new(engine, ty).unwrap()).unwrap();
+    let mut store = Store::new(engine, ());
+    let i = linked(
+        &mut store,
+        &linker,
+        r#"(module (import "h" "m" (memory 1 1 shared)) (func (export "wait")
+          (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1)))))"#,
+    );
+    let f = i.typed_func::<(), ()>(&mut store, "wait").unwrap();
+    store.set_timeout(Duration::from_millis(30));
+    let start = Instant::now();
+    assert_eq!(stop_reason(f.call(&mut store, ()).unwrap_err()), StopReason::Deadline);
+    assert!(start.elapsed() < SOON);
+}
+
+fn start_function(engine: &Engine) {
+    let m = module(engine, "(module (func $s (loop $l (br $l))) (start $s))");
+    let mut store = Store::new(engine, ());
+    store.set_timeout(Duration::from_millis(30));
+    let error = Instance::new(&mut store, &m, &[]).unwrap_err();
+    assert_eq!(stop_reason(error), StopReason::Deadline);
+}
+
+fn refused(engine: &Engine) {
+    let mut store = Store::new(engine, ());
+    let i = instance(&mut store, r#"(module (func (export "f") (result i32) (i32.const 1)))"#);
+    let f = i.typed_func::<(), i32>(&mut store, "f").unwrap();
+    store.set_deadline(Some(Instant::now()));
+    std::thread::sleep(Duration::from_millis(50));
+    for _ in 0..3 {
+        assert_eq!(stop_reason(f.call(&mut store, ()).unwrap_err()), StopReason::Deadline);
+    }
+    store.set_timeout(Duration::from_secs(3600));
+    assert_eq!(f.call(&mut store, ()).unwrap(), 1);
+    store.set_deadline(None);
+    assert_eq!(f.call(&mut store, ()).unwrap(), 1);
+}
+
+fn cancelled(engine: &Engine) {
+    let mut store = Store::new(engine, ());
+    let i = instance(&mut store, ENDLESS);
+    let f = i.typed_func::<(), ()>(&mut store, "memory_loop").unwrap();
+    let token = store.cancel_token();
+    for _ in 0..20 {
+        let token = token.clone();
+        let other = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(2));
+            token.cancel();
+        });
+        let error = f.call(&mut store, ()).unwrap_err();
+        assert_eq!(stop_reason(error), StopReason::Cancelled);
+        other.join().unwrap();
+        assert!(store.cancel_token().is_cancelled());
+        store.clear_cancellation();
+    }
+    drop(store);
+    token.cancel();
+}
+
+fn swallowed(engine: &Engine) {
+    let mut linker: Linker<()> = Linker::new(engine);
+    linker
+        .func_wrap("h", "swallow", |mut caller: Caller<'_, ()>| {
+            let spin = caller.get_export("spin").and_then(|e| e.into_func()).expect("an export");
+            assert!(spin.call(&mut caller, &[], &mut []).is_err());
+        })
+        .unwrap();
+    let mut store = Store::new(engine, ());
+    let i = linked(
+        &mut store,
+        &linker,
+        r#"(module (import "h" "swallow" (func $swallow))
+          (func (export "spin") (loop $l (br $l)))
+          (func (export "run") (call $swallow) (loop $l (br $l))))"#,
+    );
+    store.set_timeout(Duration::from_millis(20));
+    let run = i.typed_func::<(), ()>(&mut store, "run").unwrap();
+    assert_eq!(stop_reason(run.call(&mut store, ()).unwrap_err()), StopReason::Deadline);
+}
+
+fn blocking_host(engine: &Engine) {
+    let mut linker: Linker<()> = Linker::new(engine);
+    linker
+        .func_wrap("h", "sleep", |mut caller: Caller<'_, ()>| {
+            let interrupt = caller.interrupt();
+            assert!(interrupt.wake_fd().is_some());
+            while !interrupt.is_set() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err::<(), _>(Error::host("interrupted"))
+        })
+        .unwrap();
+    let mut store = Store::new(engine, ());
+    let text = r#"(module (import "h" "sleep" (func $sleep)) (func (export "run") (call $sleep)))"#;
+    let i = linked(&mut store, &linker, text);
+    store.set_timeout(Duration::from_millis(20));
+    let run = i.typed_func::<(), ()>(&mut store, "run").unwrap();
+    assert_eq!(stop_reason(run.call(&mut store, ()).unwrap_err()), StopReason::Deadline);
+}
+
+fn nested(engine: &Engine) {
+    let mut linker: Linker<u32> = Linker::new(engine);
+    linker
+        .func_wrap("h", "deeper", |mut caller: Caller<'_, u32>, n: i32| {
+            let f = caller.get_export("f").and_then(|e| e.into_func()).expect("an export");
+            let f = f.typed::<i32, ()>(&caller)?;
+            let done = f.call(&mut caller, n - 1);
+            *caller.as_context_mut().data_mut() += 1;
+            done
+        })
+        .unwrap();
+    let mut store = Store::new(engine, 0);
+    let i = linked(
+        &mut store,
+        &linker,
+        r#"(module (import "h" "deeper" (func $deeper (param i32)))
+          (func (export "f") (param i32)
+            (if (local.get 0) (then (call $deeper (local.get 0))) (else (loop $l (br $l))))))"#,
+    );
+    store.set_timeout(Duration::from_millis(30));
+    let f = i.typed_func::<i32, ()>(&mut store, "f").unwrap();
+    assert_eq!(stop_reason(f.call(&mut store, 10).unwrap_err()), StopReason::Deadline);
+    assert_eq!(*store.data(), 10);
+}
+
+fn many(engine: &Engine) {
+    let m = module(engine, ENDLESS);
+    let threads: Vec<_> = (0..8)
+        .map(|n| {
+            let (engine, m) = (engine.clone(), m.clone());
+            std::thread::spawn(move || {
+                let mut store = Store::new(&engine, ());
+                let i = Instance::new(&mut store, &m, &[]).unwrap();
+                let f = i.typed_func::<(), ()>(&mut store, "loop").unwrap();
+                for round in 0..5 {
+                    store.set_timeout(Duration::from_millis(5 + (n * 7 + round) % 11));
+                    let error = f.call(&mut store, ()).unwrap_err();
+                    assert_eq!(stop_reason(error), StopReason::Deadline);
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|t| t.join().unwrap());
+}

