@@ -4,8 +4,8 @@ use crate::parse::{self, Directory};
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand};
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use wardian::CoreFeatures;
 
@@ -68,6 +68,7 @@ pub(crate) enum Command {
 /// Options of wardian come before FILE; all that comes after it belongs to the guest.
 #[derive(Args)]
 #[command(after_help = EXIT_CODES)]
+#[command(override_usage = "wardian run [OPTIONS] <FILE> [ARGS]...")]
 pub(crate) struct RunArgs {
     /// Give the guest a directory; may be repeated
     ///
@@ -132,12 +133,23 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) features: FeatureArgs,
 
-    /// The module, binary or text; `-` for standard input
-    pub(crate) file: PathBuf,
+    /// The module, binary or text, or `-` for standard input; then the arguments of the guest, or of
+    /// the function that --invoke names
+    // One list, so that options after FILE are the guest's and not ours.
+    #[arg(value_name = "FILE", required = true, num_args = 1.., trailing_var_arg = true)]
+    command: Vec<OsString>,
+}
 
-    /// Arguments of the guest, or of the function that --invoke names
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) args: Vec<OsString>,
+impl RunArgs {
+    /// The module.
+    pub(crate) fn file(&self) -> &Path {
+        Path::new(self.command.first().map_or(OsStr::new(""), |file| file))
+    }
+
+    /// What comes after it.
+    pub(crate) fn args(&self) -> &[OsString] {
+        self.command.get(1..).unwrap_or_default()
+    }
 }
 
 /// What modules may use.

@@ -1,7 +1,7 @@
 //! A progress bar for compilations that take long.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,15 @@ impl Bar {
             });
             bar.set_position(done as u64);
         }
+    }
+}
+
+/// Makes room for a message where a bar may be, whoever has it.
+pub(crate) fn erase() {
+    let mut err = std::io::stderr();
+    if err.is_terminal() {
+        // To the first column, and erase the line. If it fails the message is ugly, no more.
+        let _ = err.write_all(b"\r\x1b[2K");
     }
 }
 

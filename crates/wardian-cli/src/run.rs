@@ -47,7 +47,7 @@ pub(crate) fn run(args: &RunArgs, verbose: bool) -> Result<Exit> {
 }
 
 fn load(args: &RunArgs, engine: &Engine, verbose: bool) -> anyhow::Result<Module> {
-    let input = Input::read(&args.file)?;
+    let input = Input::read(args.file())?;
     if wardian::is_artifact(&input.bytes) {
         if !args.allow_precompiled {
             bail!(
@@ -100,7 +100,7 @@ impl<'a> Plan<'a> {
                 None => Err(nothing_to_run(args, module).into()),
             };
         };
-        let invocation = Some(Invocation::new(module, name, &args.args)?);
+        let invocation = Some(Invocation::new(module, name, args.args())?);
         Ok(Plan { entry: initialize.filter(|entry| entry != name), invocation })
     }
 }
@@ -118,7 +118,7 @@ fn nothing_to_run(args: &RunArgs, module: &Module) -> anyhow::Error {
     anyhow!(
         "{} is no program: it exports neither `{START}` nor `{INITIALIZE}`. A function can be \
          called with --invoke; {}",
-        args.file.display(),
+        args.file().display(),
         crate::invoke::functions(module)
     )
 }

@@ -20,9 +20,10 @@ pub(crate) fn link(linker: &mut Linker<Host>) -> wardian::Result<()> {
 
 /// Arguments, environment, streams, directories and sockets as the command line has them.
 pub(crate) fn context(args: &RunArgs) -> anyhow::Result<WasiCtx> {
-    let name = args.file.file_name().unwrap_or(args.file.as_os_str());
+    let file = args.file();
+    let name = file.file_name().unwrap_or(file.as_os_str());
     let mut builder = WasiCtx::builder().inherit_stdio()?;
-    for arg in std::iter::once(name).chain(args.args.iter().map(|a| a.as_os_str())) {
+    for arg in std::iter::once(name).chain(args.args().iter().map(|a| a.as_os_str())) {
         let text = arg.to_str().ok_or_else(|| {
             anyhow!("the guest's argument {arg:?} is not Unicode, as WASI requires")
         })?;

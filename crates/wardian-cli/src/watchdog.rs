@@ -38,12 +38,15 @@ fn watch(messages: &Receiver<()>, timeout: Duration, deadline: Instant) {
     let what = match messages.recv_timeout(left(deadline)) {
         Err(RecvTimeoutError::Disconnected) => return,
         Err(RecvTimeoutError::Timeout) => "before the guest could begin",
-        Ok(()) => match messages.recv_timeout(left(deadline.checked_add(GRACE).unwrap_or(deadline))) {
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
-            Err(RecvTimeoutError::Timeout) => "in a call that cannot be interrupted",
-        },
+        Ok(()) => {
+            match messages.recv_timeout(left(deadline.checked_add(GRACE).unwrap_or(deadline))) {
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => "in a call that cannot be interrupted",
+            }
+        }
     };
     let timeout = humantime::format_duration(timeout);
+    crate::progress::erase();
     failure(&Failure::new(
         Exit::TIMEOUT,
         anyhow::anyhow!("the timeout of {timeout} passed {what}"),

@@ -36,7 +36,7 @@ fn files() {
 fn an_unreadable_file() {
     let place = Place::with(&[("secret.wat", "(module)")]);
     let path = place.path("secret.wat");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
     // The superuser can read everything; then there is nothing to see.
     if std::fs::File::open(&path).is_err() {
         place.check(&[(&["run", "secret.wat"], 1, &[], &["caused by: Permission denied"])]);

@@ -18,6 +18,9 @@ fn arguments_and_environment() {
             &["show.wat\na\n--dir\n-x\n--\nb c\n"],
             &[],
         ),
+        // Options after the file are the guest's, from the first on.
+        (&["run", file, "--env", "A=1", "-v", "-h"], 0, &["show.wat\n--env\nA=1\n-v\n-h\n"], &[]),
+        (&["run", "--", file, "--no-cache"], 0, &["show.wat\n--no-cache\n"], &[]),
         (&["run", "--env", "A=1", "--env", "B=x=y", file], 0, &["show.wat\nA=1\nB=x=y\n"], &[]),
         (
             &["run", "--env-inherit", "--env", "INHERITED=no", "--env", "A=", file],

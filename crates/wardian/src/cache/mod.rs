@@ -12,8 +12,9 @@
 //! A hash finds accidents, not attackers: what is in an entry will run with all the rights of the
 //! process. So the folder and each entry must belong to the user and be closed to others.
 //!
-//! Entries are not compressed: for 10 to 100 MB of machine code reading and hashing take less time
-//! than even the fastest decompression would, and the size is bounded anyway.
+//! Entries are not compressed, because loading speed is what the cache is for. For 18 MB of CPython
+//! (7 MB of machine code, the rest tables) zstd at level 1 saves 8 MB and takes 31 ms to unpack, LZ4
+//! saves 5 MB and takes 5 ms; reading the file as it is takes 4 ms. The size is bounded anyway.
 
 mod entry;
 mod folder;

@@ -141,13 +141,13 @@ fn the_least_recently_used_goes() {
     let f = Fixture::new();
     let modules: Vec<_> = (0..4).map(|n| f.put(n).0).collect();
     let size = f.file(&modules[0]).metadata().unwrap().len();
-    let hours = |n| SystemTime::now() - Duration::from_secs(3600 * n);
+    let hours = |n: u64| SystemTime::now() - Duration::from_secs(3600 * n);
     for (module, age) in modules.iter().zip([1, 4, 3, 2]) {
         fs::File::open(f.file(module)).unwrap().set_modified(hours(age)).unwrap();
     }
     // The oldest is used, so the second oldest goes.
     assert!(f.cache.get(&f.engine, &modules[1]).is_some());
-    let small = f.cache.clone().with_limit(4 * size);
+    let small = f.cache.clone().with_limit(4 * size + size / 2);
     let (bytes, code) = compiled(&f.engine, 9);
     small.put(&f.engine, &bytes, &code);
     let there: Vec<bool> = modules.iter().map(|m| f.file(m).exists()).collect();

@@ -1,0 +1,1 @@
+//! This package only holds examples: see the files beside `Cargo.toml`.

@@ -1,0 +1,30 @@
+//! Runs every example.
+
+#[path = "embed.rs"]
+mod embed;
+#[path = "host_functions.rs"]
+mod host_functions;
+#[path = "linked_modules.rs"]
+mod linked_modules;
+#[path = "wasi_streams.rs"]
+mod wasi_streams;
+
+#[test]
+fn embed() {
+    embed::main().unwrap();
+}
+
+#[test]
+fn host_functions() {
+    host_functions::main().unwrap();
+}
+
+#[test]
+fn linked_modules() {
+    linked_modules::main().unwrap();
+}
+
+#[test]
+fn wasi_streams() {
+    wasi_streams::main().unwrap();
+}

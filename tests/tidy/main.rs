@@ -1,0 +1,216 @@
+//! Style as a test: what keeps the house easy to live in.
+//!
+//! Limits are ratchets: places that exceed one stand in a list here, and the list may only shrink.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Lines in a source file.
+const FILE_LINES: usize = 600;
+/// Lines in a function, from its `fn` to its closing brace.
+const FUNCTION_LINES: usize = 70;
+
+/// Files in which unsafe code may stand.
+const UNSAFE_PLACES: [&str; 2] = ["crates/wardian-vm/src/", "crates/wardian/src/raw/"];
+/// Single files beside them, each with one use of `Module::deserialize` or none.
+const UNSAFE_FILES: [&str; 3] =
+    ["crates/wardian/src/module.rs", "crates/wardian-cli/src/", "tests/behaviour/instances.rs"];
+
+/// Functions that are longer, with the reason: matches over all operators of WebAssembly.
+const LONG_FUNCTIONS: [(&str, &str); 2] = [
+    ("crates/wardian-jit/src/translate/", "one arm for each operator"),
+    ("crates/wardian-module/src/decode.rs", "one arm for each section"),
+];
+
+/// The crates, each with those of the project that it may depend on.
+const LAYERS: [(&str, &[&str]); 7] = [
+    ("wardian-types", &[]),
+    ("wardian-module", &["wardian-types"]),
+    ("wardian-vm", &["wardian-types"]),
+    ("wardian-jit", &["wardian-types", "wardian-module", "wardian-vm"]),
+    ("wardian", &["wardian-types", "wardian-module", "wardian-vm", "wardian-jit"]),
+    ("wardian-wasi", &["wardian"]),
+    ("wardian-cli", &["wardian", "wardian-wasi", "wardian-module"]),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lie in the project").to_owned()
+}
+
+/// All files below a folder with this ending, as paths from the root.
+fn files(folder: &str, ending: &str) -> Vec<String> {
+    fn walk(at: &Path, ending: &str, found: &mut Vec<PathBuf>) {
+        let Ok(entries) = fs::read_dir(at) else { return };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let name = entry.file_name();
+            let skip = name == "target" || name.to_string_lossy().starts_with('.');
+            if path.is_dir() && !skip {
+                walk(&path, ending, found);
+            } else if path.to_string_lossy().ends_with(ending) {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join(folder), ending, &mut found);
+    let relative = |path: PathBuf| {
+        let path = path.strip_prefix(root()).expect("below the root").to_owned();
+        path.to_string_lossy().into_owned()
+    };
+    let mut found: Vec<_> = found.into_iter().map(relative).collect();
+    found.sort();
+    found
+}
+
+fn sources() -> Vec<(String, String)> {
+    let folders = ["crates", "tests", "examples", "benches"];
+    let all = folders.iter().flat_map(|f| files(f, ".rs"));
+    all.map(|path| {
+        let text = fs::read_to_string(root().join(&path)).expect("a source file can be read");
+        (path, text)
+    })
+    .collect()
+}
+
+fn report(problems: Vec<String>) {
+    assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
+}
+
+#[test]
+fn files_are_short_and_say_what_they_are() {
+    let mut problems = Vec::new();
+    for (path, text) in sources() {
+        let lines = text.lines().count();
+        if lines > FILE_LINES {
+            problems.push(format!("{path}: {lines} lines; split it by subject"));
+        }
+        if !text.starts_with("//!") && !text.starts_with("#![doc") {
+            problems.push(format!("{path}: begins without saying what it is (`//! …`)"));
+        }
+    }
+    report(problems);
+}
+
+#[test]
+fn functions_are_short() {
+    let mut problems = Vec::new();
+    for (path, text) in sources() {
+        if LONG_FUNCTIONS.iter().any(|(place, _)| path.starts_with(place)) {
+            continue;
+        }
+        let mut open: Option<(usize, usize, String)> = None;
+        for (number, line) in text.lines().enumerate() {
+            let indent = line.len() - line.trim_start().len();
+            let code = line.trim_start();
+            let is_fn = code.contains("fn ") && code.contains('(') && !code.starts_with("//");
+            if open.is_none() && is_fn && !code.ends_with(';') && !code.contains('}') {
+                open = Some((number, indent, code.to_owned()));
+            } else if let Some((start, depth, head)) = &open
+                && indent == *depth
+                && code.starts_with('}')
+            {
+                let lines = number - start + 1;
+                if lines > FUNCTION_LINES {
+                    problems.push(format!("{path}:{}: {lines} lines: {head}", start + 1));
+                }
+                open = None;
+            }
+        }
+    }
+    report(problems);
+}
+
+#[test]
+fn unsafe_code_stays_in_its_places() {
+    let mut problems = Vec::new();
+    for (path, text) in sources() {
+        let allowed = UNSAFE_PLACES.iter().chain(&UNSAFE_FILES).any(|p| path.starts_with(p));
+        // Guests of the benchmarks are not part of the runtime.
+        if allowed || path.starts_with("tests/tidy/") || path.starts_with("benches/guests/") {
+            continue;
+        }
+        for (number, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            if code.contains("unsafe {") || code.contains("allow(unsafe_code") {
+                problems.push(format!("{path}:{}: unsafe code", number + 1));
+            }
+        }
+    }
+    report(problems);
+}
+
+#[test]
+fn nothing_is_left_to_do_without_a_reason() {
+    // Written so that this file does not find itself.
+    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("todo", "!("), concat!("unimpl", "emented!(")];
+    let mut problems = Vec::new();
+    for (path, text) in sources() {
+        for (number, line) in text.lines().enumerate() {
+            for mark in marks.iter().filter(|m| line.contains(**m)) {
+                problems.push(format!("{path}:{}: {mark}", number + 1));
+            }
+        }
+    }
+    report(problems);
+}
+
+#[test]
+fn dependencies_point_upward_only() {
+    let mut problems = Vec::new();
+    for (name, allowed) in LAYERS {
+        let manifest = root().join("crates").join(name).join("Cargo.toml");
+        let text = fs::read_to_string(manifest).expect("every crate has a manifest");
+        let dependencies = text.split("[dependencies]").nth(1).unwrap_or_default();
+        let dependencies = dependencies.split("\n[").next().unwrap_or_default();
+        for line in dependencies.lines() {
+            let key = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            if key.starts_with("wardian") && !allowed.contains(&key) {
+                problems.push(format!("{name} must not depend on {key}"));
+            }
+        }
+    }
+    for crate_ in fs::read_dir(root().join("crates")).expect("the crates").flatten() {
+        let name = crate_.file_name().to_string_lossy().into_owned();
+        if !LAYERS.iter().any(|(known, _)| *known == name) {
+            problems.push(format!("{name} has no place in the layers of {}", file!()));
+        }
+    }
+    report(problems);
+}
+
+#[test]
+fn paths_named_in_documents_exist() {
+    let mut problems = Vec::new();
+    let mut documents = files("docs", ".md");
+    for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"] {
+        documents.push(name.to_owned());
+    }
+    for document in documents {
+        let Ok(text) = fs::read_to_string(root().join(&document)) else {
+            problems.push(format!("{document} is missing"));
+            continue;
+        };
+        let quoted = text.split('`').skip(1).step_by(2);
+        let links = text.split("](").skip(1).filter_map(|t| t.split(')').next());
+        for word in quoted.chain(links) {
+            let first = word.split('/').next().unwrap_or_default();
+            let is_path = ["crates", "tests", "examples", "benches", "docs", ".ci"].contains(&first)
+                && word.contains('/')
+                && !word.contains(['*', ' ', '…', '<']);
+            let word = word.split(['#', ':']).next().unwrap_or_default();
+            if is_path && !root().join(word).exists() {
+                problems.push(format!("{document}: `{word}` does not exist"));
+            }
+        }
+    }
+    report(problems);
+}
+
+#[test]
+fn the_readme_names_the_test_command() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("a README");
+    let ci = fs::read_to_string(root().join(".ci/run")).expect("the script of the checks");
+    let command = "cargo test --workspace --no-fail-fast";
+    assert!(readme.contains(command) && ci.contains(command));
+}
