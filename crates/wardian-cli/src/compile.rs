@@ -33,9 +33,12 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<Exit> {
 }
 
 fn told(input: &Input, module: &Module, done: &str) -> anyhow::Result<()> {
-    let functions = module.info().bodies.len();
+    let functions = match module.info().bodies.len() {
+        1 => "1 function".to_owned(),
+        count => format!("{count} functions"),
+    };
     let code = output::bytes(module.code_size() as u64);
-    let line = format!("{}: {functions} functions, {code} of machine code; {done}\n", input.name);
+    let line = format!("{}: {functions}, {code} of machine code; {done}\n", input.name);
     output::write(line.as_bytes())
 }
 

@@ -112,8 +112,10 @@ fn toolchain(out: &mut String, summary: &Summary<'_>) -> std::fmt::Result {
         writeln!(out, "\nproducers")?;
     }
     for (field, values) in &summary.producers {
-        let values: Vec<String> =
-            values.iter().map(|(name, version)| format!("{name} {version}")).collect();
+        let values: Vec<String> = values
+            .iter()
+            .map(|(name, version)| format!("{name} {version}").trim_end().to_owned())
+            .collect();
         writeln!(out, "  {field}: {}", values.join(", "))?;
     }
     if !summary.target_features.is_empty() {

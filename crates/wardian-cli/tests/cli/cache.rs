@@ -11,7 +11,7 @@ fn commands() {
     place.check(&[(&["cache", "dir"], 0, &[&dir], &[]), (&["cache", "size"], 0, &["0 B"], &[])]);
     place.check(&[(&["run", "--no-cache", "exit.wat"], 7, &[], &[])]);
     assert_eq!(files(&place.cache()), 0);
-    place.check(&[(&["compile", "exit.wat"], 0, &["1 functions", "in the cache", &dir], &[])]);
+    place.check(&[(&["compile", "exit.wat"], 0, &["1 function,", "in the cache", &dir], &[])]);
     assert_eq!(files(&place.cache()), 1);
     place.check(&[(&["run", "exit.wat"], 7, &[], &[])]);
     assert_eq!(files(&place.cache()), 1, "the entry is used again");
