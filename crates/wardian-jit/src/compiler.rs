@@ -14,7 +14,7 @@ use wardian_types::FuncType;
 use wardian_vm::layout::{Counts, InstanceLayout};
 
 /// Counts up when the contract between compiled code and runtime changes.
-pub const ABI_REVISION: u32 = 1;
+pub const ABI_REVISION: u32 = 2;
 
 /// Turns function bodies into machine code. Cheap to clone; clones share everything.
 #[derive(Clone)]

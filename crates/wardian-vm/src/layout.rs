@@ -358,11 +358,17 @@ pub enum Builtin {
     AtomicWait64,
     /// `(memory, address, count) -> number woken`
     AtomicNotify,
+    /// `(to, from, length)`: moves bytes between addresses that have been checked, of memories that
+    /// are not shared.
+    MoveBytes,
+    /// `(to, byte, length)`: fills bytes at an address that has been checked, of a memory that is
+    /// not shared.
+    FillBytes,
 }
 
 impl Builtin {
     /// How many builtins there are.
-    pub const COUNT: usize = 16;
+    pub const COUNT: usize = 18;
 
     /// Offset of its address in the table of builtins.
     pub const fn offset(self) -> i32 {

@@ -35,6 +35,17 @@ pub fn host_stub() -> usize {
     arch::host_stub()
 }
 
+/// Address of code by which a guest calls host functions of this signature without a trampoline, if
+/// there is such code on this machine.
+pub fn direct_host_stub(ty: &wardian_types::FuncType) -> Option<usize> {
+    use wardian_types::ValType;
+    let is_integer = |t: &ValType| matches!(t, ValType::I32 | ValType::I64 | ValType::Ref(_));
+    let fits = ty.params().iter().all(is_integer)
+        && ty.results().len() <= 1
+        && !ty.results().contains(&ValType::V128);
+    if fits { arch::direct_stub(ty.params().len()) } else { None }
+}
+
 /// Addresses of the code by which a guest calls each builtin, for [`layout::instance::BUILTINS`].
 pub fn builtin_stubs() -> &'static [usize; layout::Builtin::COUNT] {
     static STUBS: std::sync::OnceLock<[usize; layout::Builtin::COUNT]> = std::sync::OnceLock::new();

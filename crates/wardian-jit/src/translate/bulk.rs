@@ -1,7 +1,9 @@
 //! Growing, copying and filling: memories and tables changed by the runtime.
 
 use super::state::{Outcome, Translator};
+use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
+use wardian_types::TrapCode;
 use wardian_vm::layout::Builtin;
 use wasmparser::Operator;
 
@@ -20,7 +22,15 @@ impl Translator<'_, '_> {
                 self.memory_type(src_mem)?;
                 match self.small_constant() {
                     Some(len) => self.copy_small(dst_mem, src_mem, len)?,
-                    None => self.copy_between(Builtin::MemoryCopy, dst_mem, src_mem)?,
+                    None if self.is_shared(dst_mem) || self.is_shared(src_mem) => {
+                        self.copy_between(Builtin::MemoryCopy, dst_mem, src_mem)?;
+                    }
+                    None => {
+                        let (to, from, len) = self.pop3_extended()?;
+                        let to = self.range_address(dst_mem, to, len);
+                        let from = self.range_address(src_mem, from, len);
+                        self.builtin(Builtin::MoveBytes, &[to, from, len]);
+                    }
                 }
             }
             Operator::MemoryFill { mem } => {
@@ -30,8 +40,13 @@ impl Translator<'_, '_> {
                     return Ok(true);
                 }
                 let (to, byte, len) = self.pop3_extended()?;
-                let memory = self.index(mem);
-                self.builtin(Builtin::MemoryFill, &[memory, to, byte, len]);
+                if self.is_shared(mem) {
+                    let memory = self.index(mem);
+                    self.builtin(Builtin::MemoryFill, &[memory, to, byte, len]);
+                } else {
+                    let to = self.range_address(mem, to, len);
+                    self.builtin(Builtin::FillBytes, &[to, byte, len]);
+                }
             }
             Operator::MemoryInit { data_index, mem } => {
                 self.memory_type(mem)?;
@@ -80,6 +95,25 @@ impl Translator<'_, '_> {
     fn pop3_extended(&mut self) -> Outcome<(Value, Value, Value)> {
         let (x, y, z) = self.pop3()?;
         Ok((self.extend(x), self.extend(y), self.extend(z)))
+    }
+
+    fn is_shared(&self, memory: u32) -> bool {
+        self.env.info.memories[memory as usize].shared
+    }
+
+    /// The address of `len` bytes at `start` (both 64-bit), which are checked to be within the
+    /// memory.
+    fn range_address(&mut self, memory: u32, start: Value, len: Value) -> Value {
+        let size = self.memory_len(memory, true);
+        let end = self.b.ins().iadd(start, len);
+        let mut beyond = self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, size);
+        if self.env.info.memories[memory as usize].memory64 {
+            let wrapped = self.b.ins().icmp(IntCC::UnsignedLessThan, end, start);
+            beyond = self.b.ins().bor(beyond, wrapped);
+        }
+        self.trap_if(beyond, TrapCode::MemoryOutOfBounds);
+        let base = self.memory_base(memory);
+        self.b.ins().iadd(base, start)
     }
 
     /// A builtin of `(destination, source, to, from, length)`.

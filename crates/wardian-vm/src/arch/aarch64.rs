@@ -176,6 +176,11 @@ unsafe extern "C" fn host_stub_naked() {
     )
 }
 
+/// Here the Tail convention passes parameters in other registers than C, so a trampoline is needed.
+pub(crate) fn direct_stub(_params: usize) -> Option<usize> {
+    None
+}
+
 /// Guest calls builtin `N`: `x0` = instance, arguments in the registers of the C convention.
 #[unsafe(naked)]
 unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
@@ -231,7 +236,7 @@ pub(crate) fn builtin_stubs() -> [usize; Builtin::COUNT] {
     macro_rules! stubs {
         ($($n:literal)*) => { [$(builtin_stub_naked::<$n> as *const () as usize),*] };
     }
-    stubs!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
+    stubs!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17)
 }
 
 /// The registers of a thread that a signal interrupted.

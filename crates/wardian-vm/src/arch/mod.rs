@@ -5,6 +5,7 @@
 //! | `enter` | switches from the embedder's stack to the wasm stack and calls a trampoline there |
 //! | `resume` | switches back to a wasm stack that a host function left suspended |
 //! | `host_stub` | address of the code by which a guest calls a host function |
+//! | `direct_stub` | the same without a trampoline, for a few integer parameters, where possible |
 //! | `builtin_stubs` | addresses of the code by which a guest calls the runtime |
 //! | `Registers` | reads and redirects the registers of an interrupted thread |
 //! | `return_address` | where the walk of frames begins when a fault hit a prologue |

@@ -10,13 +10,18 @@
 //!  ├──────────────────────────┤ <- host_sp   │ frame of host trampoline │
 //!  │ frames of host function  │              │ return address           │
 //!  │ or builtin (Rust)        │              │ rbp rbx r12 r13 r14 r15  │ pushed by a stub
+//!  │                          │              │ six slots                │
 //!  └──────────────────────────┘              └──────────────────────────┘ <- wasm_sp
 //! ```
 //!
 //! Guest code keeps the registers that C keeps, so a stub, by which a guest calls the host, puts
 //! them on the wasm stack: all of a guest's state at a call then lies in
 //! `[wasm_sp, sp given to enter)`. On the way back they need not be read again, because Rust kept
-//! them too, but for `rbx`, which the stub itself uses; only `resume` reads them all.
+//! them too, but for `rbx`, which the stub itself uses; only `resume` reads them all. Even the stack
+//! pointer comes back from `rbp`: to read it from memory, just written, would cost a nanosecond.
+//!
+//! Most host functions have a few integer parameters and at most one result: those are called
+//! through a `direct` stub, which does the work of the trampoline too. It saves a call and its return.
 //!
 //! Leaving (`exit`) needs only `rbx = store` and `rax = status`: it drops the wasm frames by taking
 //! `host_sp` again. Signal handlers leave in the same way from any instruction of guest code.
@@ -103,6 +108,10 @@ unsafe extern "C" fn resume_naked(_store: *mut StoreCtx) -> u64 {
         "push qword ptr [rdi]",
         "mov [rdi], rsp",
         "mov rsp, [rdi + {wasm_sp}]",
+        // If a direct stub left it, these are its result; otherwise nobody looks at them.
+        "mov rax, [rsp]",
+        "movsd xmm0, [rsp]",
+        "add rsp, 48",
         "pop r15",
         "pop r14",
         "pop r13",
@@ -130,8 +139,8 @@ unsafe extern "C" fn exit() {
     )
 }
 
-/// How far above `wasm_sp` the frame record of the caller lies: five registers.
-pub(crate) const RECORD: usize = 40;
+/// How far above `wasm_sp` the frame record of the caller lies: slots and five registers.
+pub(crate) const RECORD: usize = 48 + 40;
 
 /// Guest calls host: `rdi` = [`crate::layout::HostFunc`], `rsi` = slots.
 #[unsafe(naked)]
@@ -144,6 +153,7 @@ unsafe extern "C" fn host_stub_naked() {
         "push r13",
         "push r14",
         "push r15",
+        "sub rsp, 48",
         "mov rbx, [rdi]",
         "mov [rbx + {wasm_sp}], rsp",
         "mov rsp, [rbx]",
@@ -151,10 +161,8 @@ unsafe extern "C" fn host_stub_naked() {
         // A host function that succeeds still ends the guest if it is to be stopped.
         "or rax, [rbx + {interrupt}]",
         "jnz 2f",
-        "mov rsp, [rbx + {wasm_sp}]",
-        "mov rbx, [rsp + 32]",
-        "add rsp, {record}",
-        "pop rbp",
+        "mov rbx, [rbp - 8]",
+        "leave",
         "ret",
         "2:",
         "mov eax, 1",
@@ -162,9 +170,77 @@ unsafe extern "C" fn host_stub_naked() {
         wasm_sp = const offset_of!(StoreCtx, wasm_sp),
         interrupt = const offset_of!(StoreCtx, interrupt),
         dispatch = const offset_of!(crate::layout::HostFunc, dispatch),
+        exit = sym exit,
+    )
+}
+
+/// Guest calls a host function with `N` integer parameters and at most one result: in the Tail
+/// convention, whose registers are those of C.
+#[unsafe(naked)]
+unsafe extern "C" fn direct_stub_naked<const N: usize>() {
+    naked_asm!(
+        "push rbp",
+        "mov rbp, rsp",
+        "push rbx",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "sub rsp, 48",
+        ".if {n} > 0",
+        "mov [rsp], rsi",
+        ".endif",
+        ".if {n} > 1",
+        "mov [rsp + 8], rdx",
+        ".endif",
+        ".if {n} > 2",
+        "mov [rsp + 16], rcx",
+        ".endif",
+        ".if {n} > 3",
+        "mov [rsp + 24], r8",
+        ".endif",
+        ".if {n} > 4",
+        "mov [rsp + 32], r9",
+        ".endif",
+        "mov rsi, rsp",
+        "mov rbx, [rdi]",
+        "mov [rbx + {wasm_sp}], rsp",
+        "mov rsp, [rbx]",
+        "call [rdi + {dispatch}]",
+        "or rax, [rbx + {interrupt}]",
+        "jnz 2f",
+        // The result is in one of the two, if there is one.
+        "mov rax, [rbp - {record}]",
+        "movsd xmm0, [rbp - {record}]",
+        "mov rbx, [rbp - 8]",
+        "leave",
+        "ret",
+        "2:",
+        "mov eax, 1",
+        "jmp {exit}",
+        n = const N,
+        wasm_sp = const offset_of!(StoreCtx, wasm_sp),
+        interrupt = const offset_of!(StoreCtx, interrupt),
+        dispatch = const offset_of!(crate::layout::HostFunc, dispatch),
         record = const RECORD,
         exit = sym exit,
     )
+}
+
+/// Address of the code by which a guest calls a host function with so many parameters, all of them
+/// integers or references, and at most one result that is no vector.
+#[inline(never)]
+pub(crate) fn direct_stub(params: usize) -> Option<usize> {
+    let stub = match params {
+        0 => direct_stub_naked::<0> as *const (),
+        1 => direct_stub_naked::<1> as *const (),
+        2 => direct_stub_naked::<2> as *const (),
+        3 => direct_stub_naked::<3> as *const (),
+        4 => direct_stub_naked::<4> as *const (),
+        5 => direct_stub_naked::<5> as *const (),
+        _ => return None,
+    };
+    Some(stub as usize)
 }
 
 /// Guest calls builtin `N`: `rdi` = instance, arguments in the registers of the C convention.
@@ -178,6 +254,7 @@ unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
         "push r13",
         "push r14",
         "push r15",
+        "sub rsp, 48",
         "mov rbx, [rdi]",
         "mov [rbx + {wasm_sp}], rsp",
         "mov rsp, [rbx]",
@@ -186,10 +263,8 @@ unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
         "mov rcx, [rbx + {end}]",
         "or rcx, [rbx + {interrupt}]",
         "jnz 2f",
-        "mov rsp, [rbx + {wasm_sp}]",
-        "mov rbx, [rsp + 32]",
-        "add rsp, {record}",
-        "pop rbp",
+        "mov rbx, [rbp - 8]",
+        "leave",
         "ret",
         "2:",
         "mov eax, 1",
@@ -199,8 +274,109 @@ unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
         interrupt = const offset_of!(StoreCtx, interrupt),
         builtins = const offset_of!(StoreCtx, builtins),
         end = const offset_of!(StoreCtx, exit),
-        record = const RECORD,
         exit = sym exit,
+    )
+}
+
+/// Guest moves bytes: `rsi` = to, `rdx` = from, `rcx` = length. Short moves, by far the most, are
+/// done here, on the guest's stack without using it: all is loaded before anything is stored, with
+/// accesses that overlap in the middle, so the ranges may overlap too.
+#[unsafe(naked)]
+unsafe extern "C" fn move_bytes_naked() {
+    naked_asm!(
+        "cmp rcx, 16",
+        "ja 5f",
+        "cmp rcx, 8",
+        "jae 4f",
+        "cmp rcx, 4",
+        "jae 3f",
+        "test rcx, rcx",
+        "je 2f",
+        "movzx eax, byte ptr [rdx]",
+        "movzx r8d, byte ptr [rdx + rcx - 1]",
+        "mov r9, rcx",
+        "shr r9, 1",
+        "movzx r10d, byte ptr [rdx + r9]",
+        "mov [rsi], al",
+        "mov [rsi + r9], r10b",
+        "mov [rsi + rcx - 1], r8b",
+        "2:",
+        "ret",
+        "3:",
+        "mov eax, [rdx]",
+        "mov r8d, [rdx + rcx - 4]",
+        "mov [rsi], eax",
+        "mov [rsi + rcx - 4], r8d",
+        "ret",
+        "4:",
+        "mov rax, [rdx]",
+        "mov r8, [rdx + rcx - 8]",
+        "mov [rsi], rax",
+        "mov [rsi + rcx - 8], r8",
+        "ret",
+        "5:",
+        "cmp rcx, 64",
+        "ja {builtin}",
+        "movdqu xmm0, [rdx]",
+        "movdqu xmm1, [rdx + rcx - 16]",
+        "cmp rcx, 32",
+        "jbe 6f",
+        "movdqu xmm2, [rdx + 16]",
+        "movdqu xmm3, [rdx + rcx - 32]",
+        "movdqu [rsi + 16], xmm2",
+        "movdqu [rsi + rcx - 32], xmm3",
+        "6:",
+        "movdqu [rsi], xmm0",
+        "movdqu [rsi + rcx - 16], xmm1",
+        "ret",
+        builtin = sym builtin_stub_naked::<{ Builtin::MoveBytes as usize }>,
+    )
+}
+
+/// Guest fills bytes: `rsi` = to, `rdx` = byte, `rcx` = length. As `move_bytes_naked`.
+#[unsafe(naked)]
+unsafe extern "C" fn fill_bytes_naked() {
+    naked_asm!(
+        "cmp rcx, 64",
+        "ja {builtin}",
+        "movzx eax, dl",
+        "mov r8, 0x0101010101010101",
+        "imul rax, r8",
+        "cmp rcx, 16",
+        "ja 5f",
+        "cmp rcx, 8",
+        "jae 4f",
+        "cmp rcx, 4",
+        "jae 3f",
+        "test rcx, rcx",
+        "je 2f",
+        "mov r9, rcx",
+        "shr r9, 1",
+        "mov [rsi], al",
+        "mov [rsi + r9], al",
+        "mov [rsi + rcx - 1], al",
+        "2:",
+        "ret",
+        "3:",
+        "mov [rsi], eax",
+        "mov [rsi + rcx - 4], eax",
+        "ret",
+        "4:",
+        "mov [rsi], rax",
+        "mov [rsi + rcx - 8], rax",
+        "ret",
+        "5:",
+        "movq xmm0, rax",
+        "punpcklqdq xmm0, xmm0",
+        "cmp rcx, 32",
+        "jbe 6f",
+        "movdqu [rsi + 16], xmm0",
+        "movdqu [rsi + rcx - 32], xmm0",
+        "6:",
+        "movdqu [rsi], xmm0",
+        "movdqu [rsi + rcx - 16], xmm0",
+        "ret",
+        builtin = sym builtin_stub_naked::<{ Builtin::FillBytes as usize }>,
     )
 }
 
@@ -216,7 +392,10 @@ pub(crate) fn builtin_stubs() -> [usize; Builtin::COUNT] {
     macro_rules! stubs {
         ($($n:literal)*) => { [$(builtin_stub_naked::<$n> as *const () as usize),*] };
     }
-    stubs!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
+    let mut stubs = stubs!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17);
+    stubs[Builtin::MoveBytes as usize] = move_bytes_naked as *const () as usize;
+    stubs[Builtin::FillBytes as usize] = fill_bytes_naked as *const () as usize;
+    stubs
 }
 
 /// The registers of a thread that a signal interrupted.

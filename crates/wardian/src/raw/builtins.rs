@@ -35,6 +35,8 @@ pub(crate) static TABLE: Table = Table([
     atomic_wait32 as Address,
     atomic_wait64 as Address,
     atomic_notify as Address,
+    move_bytes as Address,
+    fill_bytes as Address,
 ]);
 
 pub(crate) struct Table([Address; Builtin::COUNT]);
@@ -108,6 +110,16 @@ builtins! {
         let to = store.range(instance, to_memory as u32, to, len)?;
         let from = store.range(instance, from_memory as u32, from, len)?;
         store.copy(to, from)
+    }
+
+    fn move_bytes(store, _instance, to, from, len) {
+        // Compiled code has checked both ranges.
+        let range = |at: u64| Range { at: at as *mut u8, len: len as usize, shared: false };
+        store.copy(range(to), range(from))
+    }
+
+    fn fill_bytes(store, _instance, to, byte, len) {
+        store.fill(Range { at: to as *mut u8, len: len as usize, shared: false }, byte as u8)
     }
 
     fn memory_fill(store, instance, memory, to, byte, len) {
@@ -259,7 +271,7 @@ impl StoreInner {
             let len = CHUNK.min(to.len - done);
             let offset = if backwards { to.len - done - len } else { done };
             // SAFETY: inside both ranges, which are accessible.
-            unsafe { copy_bytes(to.at.add(offset), from.at.add(offset), len, racy) };
+            unsafe { copy_raw(to.at.add(offset), from.at.add(offset), len, racy) };
             done += len;
             if self.look_up().is_err() {
                 break;
@@ -273,7 +285,7 @@ impl StoreInner {
         while done < range.len {
             let len = CHUNK.min(range.len - done);
             // SAFETY: inside the range, which is accessible.
-            unsafe { fill_bytes(range.at.add(done), byte, len, range.shared) };
+            unsafe { fill_raw(range.at.add(done), byte, len, range.shared) };
             done += len;
             if self.look_up().is_err() {
                 break;
@@ -306,7 +318,7 @@ impl StoreInner {
         let bytes = &bytes[from as usize..end as usize];
         let to = self.range(instance, memory, to, len)?;
         // SAFETY: `to` is as long as `bytes`; a module's bytes lie in no guest's memory.
-        unsafe { copy_bytes(to.at, bytes.as_ptr(), bytes.len(), to.shared) };
+        unsafe { copy_raw(to.at, bytes.as_ptr(), bytes.len(), to.shared) };
         if let MemoryRef::Own(own) = self.instances[instance as usize].memories[memory as usize] {
             self.memories[own as usize].pristine = false;
         }
@@ -383,7 +395,7 @@ struct Stop;
 /// # Safety
 ///
 /// Both ranges are accessible for `len` bytes.
-unsafe fn copy_bytes(to: *mut u8, from: *const u8, len: usize, racy: bool) {
+unsafe fn copy_raw(to: *mut u8, from: *const u8, len: usize, racy: bool) {
     // SAFETY: the caller's promise. Where other threads may use the memory, single atomic accesses
     // keep the race from being undefined behaviour.
     unsafe {
@@ -405,8 +417,8 @@ unsafe fn copy_bytes(to: *mut u8, from: *const u8, len: usize, racy: bool) {
 /// # Safety
 ///
 /// The range is accessible for `len` bytes.
-unsafe fn fill_bytes(to: *mut u8, value: u8, len: usize, racy: bool) {
-    // SAFETY: as in `copy_bytes`.
+unsafe fn fill_raw(to: *mut u8, value: u8, len: usize, racy: bool) {
+    // SAFETY: as in `copy_raw`.
     unsafe {
         if !racy {
             return std::ptr::write_bytes(to, value, len);

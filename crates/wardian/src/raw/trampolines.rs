@@ -57,7 +57,10 @@ impl TrampolineCache {
                 Error::new(ErrorKind::Compile(format!("trampoline for {ty}: {e}")))
             };
             let entry = append(&mut text, compiler.entry_trampoline(ty).map_err(fail)?);
-            let host = append(&mut text, compiler.host_trampoline(ty).map_err(fail)?);
+            let host = match wardian_vm::direct_host_stub(ty) {
+                Some(stub) => Host::Stub(stub),
+                None => Host::Made(append(&mut text, compiler.host_trampoline(ty).map_err(fail)?)),
+            };
             made.push((ty.clone(), entry, host));
         }
         if made.is_empty() {
@@ -68,12 +71,24 @@ impl TrampolineCache {
         let mut known = self.0.write().unwrap_or_else(|e| e.into_inner());
         for (ty, entry, host) in made {
             // Two threads may make the same ones; either's will do.
-            let (entry, host) = (code.start() + entry, code.start() + host);
+            let entry = code.start() + entry;
+            let host = match host {
+                Host::Stub(address) => address,
+                Host::Made(offset) => code.start() + offset,
+            };
             known.by_type.entry(ty).or_insert(Trampoline { entry, host });
         }
         known.code.push(code);
         Ok(())
     }
+}
+
+/// How guests call host functions of a signature.
+enum Host {
+    /// By a stub that fits many signatures, at this address.
+    Stub(usize),
+    /// By a trampoline at this offset in the code just made.
+    Made(usize),
 }
 
 fn append(text: &mut Vec<u8>, function: CompiledFunction) -> usize {
