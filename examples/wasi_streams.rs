@@ -53,7 +53,7 @@ pub(crate) fn main() -> wardian::Result<()> {
     let instance = linker.instantiate(&mut store, &module)?;
     let start = instance.typed_func::<(), ()>(&mut store, "_start")?;
     let end = start.call(&mut store, ()).expect_err("it calls proc_exit");
-    print!("{}exit code {:?}\n", output.text(), end.exit_code());
+    println!("{}exit code {:?}", output.text(), end.exit_code());
     assert_eq!(output.text(), "A SMALL VOICE\n");
     assert_eq!(end.exit_code(), Some(3));
     Ok(())

@@ -36,10 +36,12 @@ pub(crate) fn wasmtime() -> Result<wasmtime::Engine> {
     Ok(wasmtime::Engine::new(&wasmtime_config())?)
 }
 
-/// Wasmtime's engine with the pooling allocator, everything else by default.
+/// Wasmtime's engine with the pooling allocator, large enough for the idle figure; everything else
+/// by default.
 pub(crate) fn wasmtime_pooling() -> Result<wasmtime::Engine> {
     let mut config = wasmtime_config();
-    let pool = wasmtime::PoolingAllocationConfig::default();
+    let mut pool = wasmtime::PoolingAllocationConfig::default();
+    pool.total_core_instances(2000).total_memories(2000);
     config.allocation_strategy(wasmtime::InstanceAllocationStrategy::Pooling(pool));
     Ok(wasmtime::Engine::new(&config)?)
 }

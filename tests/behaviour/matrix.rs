@@ -6,8 +6,11 @@ use wardian::{Config, Engine, Instance, Linker, Module, Store};
 /// A behaviour: its name, and what checks it by panicking if it does not hold.
 pub(crate) type Behaviour = (&'static str, fn(&Engine));
 
+/// Changes a default configuration.
+type Configure = fn(&mut Config);
+
 /// The ways in which code is compiled.
-const ENGINES: [(&str, fn(&mut Config)); 3] = [
+const ENGINES: [(&str, Configure); 3] = [
     ("signals", |_| {}),
     ("checks", |config| {
         config.signals(false);

@@ -143,7 +143,12 @@ fn unsafe_code_stays_in_its_places() {
 #[test]
 fn nothing_is_left_to_do_without_a_reason() {
     // Written so that this file does not find itself.
-    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("todo", "!("), concat!("unimpl", "emented!(")];
+    let marks = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("todo", "!("),
+        concat!("unimpl", "emented!("),
+    ];
     let mut problems = Vec::new();
     for (path, text) in sources() {
         for (number, line) in text.lines().enumerate() {
@@ -195,7 +200,8 @@ fn paths_named_in_documents_exist() {
         let links = text.split("](").skip(1).filter_map(|t| t.split(')').next());
         for word in quoted.chain(links) {
             let first = word.split('/').next().unwrap_or_default();
-            let is_path = ["crates", "tests", "examples", "benches", "docs", ".ci"].contains(&first)
+            let is_path = ["crates", "tests", "examples", "benches", "docs", ".ci"]
+                .contains(&first)
                 && word.contains('/')
                 && !word.contains(['*', ' ', '…', '<']);
             let word = word.split(['#', ':']).next().unwrap_or_default();

@@ -99,7 +99,7 @@ impl Compiler {
     /// The alignment in bytes that the text of a module needs.
     pub fn text_alignment(&self) -> u32 {
         let alignment = self.shared.isa.function_alignment();
-        alignment.minimum.max(alignment.preferred).max(16)
+        alignment.minimum.max(alignment.preferred).max(64)
     }
 
     /// Compiles all functions of a module. Their bodies must have been validated.

@@ -50,9 +50,8 @@ impl Dwarf {
         };
         let mut found = Vec::new();
         while let Ok(Some(frame)) = frames.next() {
-            let function = frame
-                .function
-                .and_then(|f| f.raw_name().ok().map(|n| crate::demangle(&n.to_string())));
+            let function =
+                frame.function.and_then(|f| f.raw_name().ok().map(|n| crate::demangle(n.as_ref())));
             let Some(location) = frame.location else { continue };
             let Some(file) = location.file else { continue };
             found.push(SourceLocation {

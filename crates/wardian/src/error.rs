@@ -243,7 +243,7 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.0.kind {
-            ErrorKind::Decode(error) => Some(error),
+            // Shown as it is, so what comes next is its own source. A decoding error has none.
             ErrorKind::Host(error) => error.source(),
             _ => None,
         }

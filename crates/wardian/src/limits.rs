@@ -24,6 +24,10 @@ pub trait ResourceLimiter {
         maximum: Option<usize>,
     ) -> Result<bool>;
 
+    /// A growth that [`Self::memory_growing`] allowed did not happen: the system has no memory.
+    /// For those who count.
+    fn memory_grow_failed(&mut self, _current: usize, _desired: usize) {}
+
     /// How many instances the store may have.
     fn instances(&self) -> usize {
         10_000
@@ -90,6 +94,10 @@ impl ResourceLimiter for StoreLimits {
         };
         self.used_bytes = used;
         Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, current: usize, desired: usize) {
+        self.used_bytes -= desired - current;
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> Result<bool> {

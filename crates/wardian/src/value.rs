@@ -263,7 +263,14 @@ macro_rules! tuples {
     ($(($($name:ident)*))*) => {$(
         impl<$($name: WasmTy),*> WasmParams for ($($name,)*) {}
         impl<$($name: WasmTy),*> WasmResults for ($($name,)*) {}
-        #[allow(non_snake_case, unused_variables, unused_mut, unused_assignments, reason = "for the empty tuple")]
+        #[allow(
+            non_snake_case,
+            unused_variables,
+            unused_mut,
+            unused_assignments,
+            clippy::unused_unit,
+            reason = "for the empty tuple"
+        )]
         impl<$($name: WasmTy),*> sealed::List for ($($name,)*) {
             const SLOTS: usize = 0 $(+ $name::TYPE.slots())*;
             const HAS_EXTERNS: bool = false $(|| is_extern($name::TYPE))*;

@@ -113,12 +113,17 @@ impl MemoryData {
             return Ok(None);
         };
         let Some(len) = size_in_bytes(&self.ty, wanted) else { return Ok(None) };
-        if let Some(limiter) = limiter
-            && !limiter.memory_growing(self.linear.len(), len, limit_in_bytes(&self.ty))?
+        let current = self.linear.len();
+        let mut limiter = limiter;
+        if let Some(limiter) = &mut limiter
+            && !limiter.memory_growing(current, len, limit_in_bytes(&self.ty))?
         {
             return Ok(None);
         }
         if self.linear.grow_to(len).is_err() {
+            if let Some(limiter) = limiter {
+                limiter.memory_grow_failed(current, len);
+            }
             return Ok(None);
         }
         self.publish();

@@ -184,7 +184,7 @@ impl StoreInner {
     pub(crate) fn add_func(&mut self, code: usize, ctx: usize, sig: u32, kind: FuncKind) -> u32 {
         let index = self.funcs.len() as u32;
         // The store's number makes a handle of one store useless in another.
-        let handle = (self.id << 32) | u64::from(index) + 1;
+        let handle = (self.id << 32) | (u64::from(index) + 1);
         let vm = self.vm_funcs.push(VmFunc { code, ctx, sig, index, handle });
         self.funcs.push(FuncData { vm, kind });
         index
