@@ -16,6 +16,7 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
     for wasm in [GUESTS, &wat::parse_str(KERNELS)?] {
         rows.extend(module(options, wasm)?);
     }
+    // A module of one's own, whose exports are as those of the guests.
     if let Some(path) = std::env::var_os("WARDIAN_BENCH_GUEST") {
         rows.extend(module(options, &wat::parse_file(path)?)?);
     }

@@ -47,6 +47,7 @@ Groups: cpu entry host instantiate trap compile idle all (default: all)
 
 wardian-benches dump FILE DIR: write the machine code of every function of both compilers
 
+WARDIAN_BENCH_GUEST=FILE: one more module of `(i32) -> i64` exports for `cpu`.
 WARDIAN_BENCH_MODULE=FILE.wasm: the module for `compile` instead of a generated one.
 ";
 

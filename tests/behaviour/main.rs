@@ -1,5 +1,6 @@
 //! The behaviours of Wardian: named tables, each crossed with the ways in which code is compiled.
 
+mod asynchronous;
 mod calls;
 mod errors;
 mod hostile;
@@ -13,6 +14,7 @@ fn main() -> std::process::ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let mut trials = Vec::new();
     for table in [
+        asynchronous::TABLE,
         calls::TABLE,
         errors::TABLE,
         hostile::TABLE,

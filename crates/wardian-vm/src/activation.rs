@@ -38,7 +38,7 @@ pub struct Activation {
     pub previous: *const Activation,
     /// `wasm_sp` of the entry around this one: zero if there is none.
     pub outer_sp: usize,
-    /// Its number: unique in its store.
+    /// How deeply it is nested: 1 for an outermost entry.
     pub id: u64,
 }
 
@@ -73,19 +73,91 @@ pub unsafe fn enter(
     }
 }
 
-/// Continues a guest that a host function left suspended (its `dispatch` reported an end and the
-/// stack was kept).
+/// A guest whose host function could not answer yet. Its frames stay on the wasm stack, at and above
+/// `wasm_sp`; what lies below is free.
+#[derive(Debug)]
+pub struct Suspended {
+    wasm_sp: usize,
+    outer_sp: usize,
+    entry_sp: usize,
+}
+
+impl Suspended {
+    /// Notes where a guest stands. To be called by the host function that is about to report an end.
+    ///
+    /// # Safety
+    ///
+    /// A guest of `store` is calling a host function.
+    pub unsafe fn new(store: *mut StoreCtx) -> Suspended {
+        // SAFETY: the store is valid by the promise; its activation is the one of that guest.
+        unsafe {
+            let outer_sp = (*(*store).activation).outer_sp;
+            Suspended { wasm_sp: (*store).wasm_sp, outer_sp, entry_sp: (*store).entry_sp }
+        }
+    }
+
+    /// Runs `work` as the guest's host function: what it enters goes below the guest's frames.
+    ///
+    /// # Safety
+    ///
+    /// The store is valid and used by no other thread; the guest was suspended in it, in the same
+    /// nesting of entries, and has not been resumed.
+    pub unsafe fn as_host<R>(&self, store: *mut StoreCtx, work: impl FnOnce() -> R) -> R {
+        // SAFETY: the promise above; what is changed is put back, also if `work` panics.
+        unsafe {
+            let previous = (*store).activation;
+            let id = if previous.is_null() { 1 } else { (*previous).id + 1 };
+            let activation = Activation { previous, outer_sp: self.outer_sp, id };
+            let outer = (store, (*store).activation, (*store).wasm_sp);
+            let _restore = OnDrop(|| {
+                let (store, activation, wasm_sp) = outer;
+                (*store).activation = activation;
+                (*store).wasm_sp = wasm_sp;
+            });
+            (*store).activation = &activation;
+            (*store).wasm_sp = self.wasm_sp;
+            work()
+        }
+    }
+
+    /// Goes on in the guest, after the call of its host function.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::as_host`]; the slots of that host function hold its results, and `args` is
+    /// valid for the results of the guest.
+    pub unsafe fn resume(self, store: *mut StoreCtx, args: *mut u64) -> Outcome {
+        // SAFETY: by the promise above the frames at `wasm_sp` are as they were left.
+        unsafe {
+            let outer_args = (*store).args;
+            let outer_entry = (*store).entry_sp;
+            (*store).args = args as usize;
+            (*store).entry_sp = self.entry_sp;
+            (*store).wasm_sp = self.wasm_sp;
+            let outcome = run(store, self.outer_sp, |store| arch::resume(store));
+            (*store).args = outer_args;
+            (*store).entry_sp = outer_entry;
+            outcome
+        }
+    }
+}
+
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// How deeply entries of the store are nested now: the number of the innermost, or zero.
 ///
 /// # Safety
 ///
-/// As for [`enter`]; and `store.wasm_sp` is where that host function was called from, with its
-/// results in the slots it was given. `args` must be valid for the results of the first entry.
-pub unsafe fn resume(store: *mut StoreCtx, args: *mut u64) -> Outcome {
-    // SAFETY: by the promise above. The frames of the suspended guest lie above `wasm_sp`.
-    unsafe {
-        (*store).args = args as usize;
-        run(store, 0, |store| arch::resume(store))
-    }
+/// The store is valid and used by no other thread.
+pub unsafe fn depth(store: *const StoreCtx) -> u64 {
+    // SAFETY: activations on the list are alive.
+    unsafe { (*store).activation.as_ref().map_or(0, |a| a.id) }
 }
 
 #[inline]

@@ -1,6 +1,6 @@
 //! What descriptors of all kinds can do: read, write, be asked and be set.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::{IoSlice, IoSliceMut, IsTerminal};
 use std::os::fd::OwnedFd;
 
 use rustix::fs::FileType;
@@ -128,8 +128,9 @@ impl Descriptor {
                 Descriptor::new(kind, plain(Filetype::SocketStream, base))
             }
             _ => {
+                let base = stream_rights(&fd, type_) & !access;
                 let kind = Kind::Stream(Stream::Host(Host::shared(fd)));
-                Descriptor::new(kind, plain(type_.into(), rights::STREAM & !access))
+                Descriptor::new(kind, plain(type_.into(), base))
             }
         })
     }
@@ -149,6 +150,17 @@ impl Descriptor {
     /// A descriptor for a listening socket.
     pub(crate) fn from_listener(listener: Listener) -> Descriptor {
         Descriptor::new(Kind::Listener(listener), plain(Filetype::SocketStream, rights::LISTENER))
+    }
+}
+
+/// The rights of a stream of the host. A libc takes a character device that
+/// lacks the rights to seek for a terminal, so all others seem to have them;
+/// to seek in one is `spipe` all the same.
+pub(crate) fn stream_rights(fd: &OwnedFd, filetype: FileType) -> u64 {
+    if filetype == FileType::CharacterDevice && !fd.is_terminal() {
+        rights::STREAM | rights::FD_SEEK | rights::FD_TELL
+    } else {
+        rights::STREAM
     }
 }
 

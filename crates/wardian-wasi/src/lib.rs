@@ -52,9 +52,9 @@
 //!   `notcapable`; to ask for one that never applies does no harm.
 //! - To use a right that is missing is `notcapable`, except that reading or
 //!   writing is `badf`, as with POSIX, and `path_open` with `trunc` is `perm`.
-//! - Files have no inheriting rights. Standard streams that are not regular
-//!   files have no `fd_seek` and `fd_tell`, which is how a libc knows a
-//!   terminal.
+//! - Files have no inheriting rights. Streams have no `fd_seek` and `fd_tell`,
+//!   which is how a libc knows a terminal; a character device that is none,
+//!   like `/dev/null`, seems to have them.
 //!
 //! This is what wasi-libc, Rust and Go expect, and what the official
 //! test-suite looks for.

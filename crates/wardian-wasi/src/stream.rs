@@ -101,7 +101,15 @@ impl Stream {
 
     pub(crate) fn filestat(&self, filetype: crate::types::Filetype) -> Result<Filestat, Errno> {
         match self {
-            Stream::Host(host) => Ok(Filestat::from(&rustix::fs::fstat(&host.fd)?)),
+            Stream::Host(host) => {
+                let stat = Filestat::from(&rustix::fs::fstat(&host.fd)?);
+                // When a terminal or pipe of the host was used last is not
+                // the guest's business; what it opened itself is.
+                Ok(match host.nonblocking {
+                    true => stat,
+                    false => Filestat { size: 0, atim: 0, mtim: 0, ctim: 0, ..stat },
+                })
+            }
             _ => Ok(Filestat::synthetic(filetype, 0)),
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::raw::call::Callable;
 use crate::raw::host::HostDef;
+use crate::raw::suspend::AsyncCall;
 use crate::store::{check_store, same_store};
 use crate::value::{HostResults, WasmParams, WasmResults, WasmTy};
 use crate::{AsContext, AsContextMut, Caller, Error, Result, Val};
@@ -199,6 +200,33 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         same_store(&store.0.inner, self.callable.store());
         store.0.inner.touch_func(self.func.index);
         store.0.call_typed(self.callable, params)
+    }
+}
+
+impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
+    /// Calls it; while an asynchronous host function that it calls waits, so does the future, and
+    /// the guest's frames stay where they are. It may go on, on another thread.
+    ///
+    /// Dropping the future ends the guest. A deadline is noticed when the guest goes on.
+    ///
+    /// # Errors
+    ///
+    /// As for [`TypedFunc::call`].
+    ///
+    /// # Panics
+    ///
+    /// As for [`TypedFunc::call`].
+    pub async fn call_async<T: Send + 'static>(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+        params: P,
+    ) -> Result<R> {
+        let store = store.as_context_mut();
+        same_store(&store.0.inner, self.callable.store());
+        store.0.inner.touch_func(self.func.index);
+        let mut call = AsyncCall::new::<P, R>(store.0, self.callable, params)?;
+        std::future::poll_fn(|context| call.poll(context)).await?;
+        Ok(call.results::<R>())
     }
 }
 

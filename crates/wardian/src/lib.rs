@@ -57,6 +57,7 @@ pub use limits::{ResourceLimiter, StoreLimits};
 pub use linker::Linker;
 pub use memory::{Memory, SharedMemory};
 pub use module::{CodeCache, Module, Progress};
+pub use raw::suspend::HostFuture;
 pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreContextMut};
 pub use table::Table;
 pub use value::{ExternRef, HostParams, HostResults, Val, WasmParams, WasmResults, WasmTy};

@@ -3,6 +3,8 @@
 use crate::func::IntoFunc;
 use crate::link::Definition;
 use crate::raw::host::HostDef;
+use crate::raw::suspend::HostFuture;
+use crate::value::{HostResults, WasmParams};
 use crate::{AsContextMut, Caller, Engine, Error, Extern, Instance, Module, Result, Val};
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -101,6 +103,27 @@ impl<T: 'static> Linker<T> {
         closure: impl IntoFunc<T, P, R>,
     ) -> Result<&mut Self> {
         let def = Arc::new(closure.into_host_def());
+        self.insert(module, name, Definition::Host(def))
+    }
+
+    /// Defines an asynchronous host function. While its future is not ready the guest is suspended;
+    /// such a guest has to be called with [`crate::TypedFunc::call_async`].
+    ///
+    /// # Errors
+    ///
+    /// The name is taken.
+    pub fn func_wrap_async<P, R>(
+        &mut self,
+        module: &str,
+        name: &str,
+        closure: impl for<'a> Fn(Caller<'a, T>, P) -> HostFuture<'a, R> + Send + Sync + 'static,
+    ) -> Result<&mut Self>
+    where
+        T: Send,
+        P: WasmParams + 'static,
+        R: HostResults + 'static,
+    {
+        let def = Arc::new(HostDef::asynchronous(closure));
         self.insert(module, name, Definition::Host(def))
     }
 

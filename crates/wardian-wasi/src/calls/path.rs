@@ -7,6 +7,7 @@ use rustix::fs::FileType;
 
 use super::{addr, int, short};
 use crate::abi::{Answer, Call, slots};
+use crate::descriptor::stream_rights;
 use crate::dir::{Dir, Open};
 use crate::errno::Errno;
 use crate::file::File;
@@ -184,8 +185,8 @@ fn descriptor(dir: &Dir, fd: OwnedFd, how: Open, inherited: u64) -> Result<Descr
         FileType::Directory => (Kind::Dir(dir.child(fd)), rights::DIRECTORY & inherited, inherited),
         FileType::Socket => (Kind::Socket(Socket::new(fd)?), asked(rights::SOCKET), 0),
         _ => {
-            let stream = Stream::Host(Host::nonblocking(fd));
-            (Kind::Stream(stream), asked(rights::STREAM), 0)
+            let base = asked(stream_rights(&fd, filetype));
+            (Kind::Stream(Stream::Host(Host::nonblocking(fd))), base, 0)
         }
     };
     let stat = Fdstat { filetype: filetype.into(), flags: how.fdflags, base, inheriting };

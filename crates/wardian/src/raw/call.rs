@@ -68,7 +68,7 @@ impl<T> StoreData<T> {
     }
 
     #[cold]
-    fn failed(&mut self, outcome: Outcome) -> Result<()> {
+    pub(super) fn failed(&mut self, outcome: Outcome) -> Result<()> {
         let error = self.inner.outcome_error(outcome);
         if !matches!(error.kind(), ErrorKind::Panic(_)) {
             return Err(error);

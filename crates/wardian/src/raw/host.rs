@@ -32,7 +32,7 @@ struct Raw<F> {
     closure: F,
 }
 
-type Dispatch = unsafe extern "C" fn(*mut HostFunc, *mut u64) -> u64;
+pub(super) type Dispatch = unsafe extern "C" fn(*mut HostFunc, *mut u64) -> u64;
 
 impl HostDef {
     /// A host function with Rust parameter and result types.
@@ -67,7 +67,7 @@ impl HostDef {
         HostDef::new::<T>(ty, dispatch as usize, Box::new(raw))
     }
 
-    fn new<T: 'static>(
+    pub(super) fn new<T: 'static>(
         ty: FuncType,
         dispatch: usize,
         closure: Box<dyn Any + Send + Sync>,
@@ -106,7 +106,7 @@ impl StoreInner {
 ///
 /// `host` is the record of a host function of a `StoreData<T>` whose guest is calling it.
 #[inline]
-unsafe fn caller<'a, T: 'static>(host: *mut HostFunc) -> Caller<'a, T> {
+pub(super) unsafe fn caller<'a, T: 'static>(host: *mut HostFunc) -> Caller<'a, T> {
     // SAFETY: by the promise above. `owner` is derived from the `&mut` that the call into the guest
     // holds, and that is not used until the guest returns.
     unsafe {
@@ -150,7 +150,7 @@ where
 }
 
 /// Slots that a host trampoline has for a signature.
-const fn slots_of<P: HostParams, R: HostResults>() -> usize {
+pub(super) const fn slots_of<P: HostParams, R: HostResults>() -> usize {
     if P::SLOTS > R::Values::SLOTS { P::SLOTS } else { R::Values::SLOTS }
 }
 
@@ -279,7 +279,9 @@ impl StoreInner {
     /// Notes why the guest is to end, with where it is.
     #[cold]
     pub(super) fn fail(&mut self, error: Error) {
-        let wants_backtrace = error.backtrace().is_none() && error.exit_code().is_none();
+        let suspends = matches!(error.kind(), ErrorKind::Suspended);
+        let wants_backtrace =
+            !suspends && error.backtrace().is_none() && error.exit_code().is_none();
         let error = if wants_backtrace { error.with_backtrace(self.backtrace()) } else { error };
         self.pending = Some(error);
     }

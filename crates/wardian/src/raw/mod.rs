@@ -28,5 +28,6 @@ pub(crate) mod instance;
 pub(crate) mod instantiate;
 pub(crate) mod memory;
 pub(crate) mod store;
+pub(crate) mod suspend;
 pub(crate) mod table;
 pub(crate) mod trampolines;

@@ -56,6 +56,12 @@ pub struct StoreInner {
     /// Why the guest is being ended.
     pub(super) pending: Option<Error>,
     exit_code: u32,
+    /// A guest just suspended, on its way to the call that waits for it.
+    pub(super) paused: Option<super::suspend::Paused>,
+    /// The nesting at which a guest may be suspended; zero for none.
+    pub(super) async_depth: u64,
+    /// Who wants to know when a suspended guest can go on.
+    pub(super) waker: Option<std::task::Waker>,
     interrupter: Option<Arc<Interrupter>>,
     /// Gives the limiter of a `StoreData<T>` whose address is passed, for builtins.
     limiter: unsafe fn(usize) -> Option<NonNull<dyn ResourceLimiter>>,
@@ -106,6 +112,9 @@ impl<T> StoreData<T> {
                 funcs: Vec::new(),
                 pending: None,
                 exit_code: 0,
+                paused: None,
+                async_depth: 0,
+                waker: None,
                 interrupter: None,
                 limiter: limiter_of::<T>,
             },
@@ -271,6 +280,7 @@ impl StoreInner {
                 self.stop_error().with_backtrace(backtrace)
             }
             _ => match self.pending.take() {
+                Some(error) if matches!(error.kind(), ErrorKind::Suspended) => return error,
                 Some(error) if error.is_sticky() || !self.must_stop() => error,
                 // A host function that noticed the stop may report it in whatever way it likes.
                 Some(error) => match error.backtrace() {

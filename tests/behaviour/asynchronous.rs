@@ -1,0 +1,239 @@
+//! Host functions that wait, and guests that are suspended meanwhile.
+
+use crate::matrix::{Behaviour, linked};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use wardian::{Caller, Engine, Error, ExternRef, Linker, Store, TrapCode};
+
+pub(crate) const TABLE: &[Behaviour] = &[
+    ("a suspended guest goes on with its locals", goes_on),
+    ("a suspended guest goes on, on other threads", other_threads),
+    ("a nested guest is suspended together with the outer one", nested),
+    ("a call that is dropped leaves the store usable", dropped),
+    ("waiting in a plain call is an error", plain_call),
+    ("errors, exits, traps and panics after a suspension", endings),
+    ("a deadline that passed meanwhile ends the guest", deadline),
+];
+
+/// Is ready when it has been polled `times` times.
+async fn later(times: usize) {
+    let mut left = times;
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(());
+        }
+        left -= 1;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Runs a future by polling it again and again.
+fn block_on<R>(future: impl Future<Output = R>) -> (R, usize) {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    for polls in 1.. {
+        if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
+            return (result, polls);
+        }
+    }
+    unreachable!()
+}
+
+const SUM: &str = r#"(module
+  (import "h" "wait" (func $wait (param i32 i64 f64 externref) (result i64)))
+  (func (export "sum") (param $n i32) (param $x externref) (result i64) (local $sum i64)
+    (loop $again
+      (local.set $sum (i64.add (local.get $sum)
+        (call $wait (local.get $n) (i64.const 1000) (f64.const 0.5) (local.get $x))))
+      (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+    (local.get $sum))
+  (func (export "seven") (result i32) (i32.const 7)))"#;
+
+type Params = (i32, i64, f64, Option<ExternRef>);
+
+fn waiting(engine: &Engine) -> Linker<usize> {
+    let mut linker: Linker<usize> = Linker::new(engine);
+    linker
+        .func_wrap_async("h", "wait", |mut caller: Caller<'_, usize>, (n, k, f, x): Params| {
+            Box::pin(async move {
+                later(n as usize % 3).await;
+                *caller.data_mut() += 1;
+                assert_eq!(x.unwrap().data().downcast_ref::<u8>(), Some(&9));
+                i64::from(n) + k + (f * 2.0) as i64
+            })
+        })
+        .unwrap();
+    linker
+}
+
+fn goes_on(engine: &Engine) {
+    let linker = waiting(engine);
+    let mut store = Store::new(engine, 0);
+    let i = linked(&mut store, &linker, SUM);
+    let sum = i.typed_func::<(i32, Option<ExternRef>), i64>(&mut store, "sum").unwrap();
+    for _ in 0..3 {
+        let value = Some(ExternRef::new(9u8));
+        let (found, polls) = block_on(sum.call_async(&mut store, (100, value)));
+        assert_eq!(found.unwrap(), 5050 + 100 * 1001);
+        assert_eq!(polls, 101);
+    }
+    assert_eq!(*store.data(), 300);
+}
+
+fn other_threads(engine: &Engine) {
+    let linker = waiting(engine);
+    let mut store = Store::new(engine, 0);
+    let i = linked(&mut store, &linker, SUM);
+    let sum = i.typed_func::<(i32, Option<ExternRef>), i64>(&mut store, "sum").unwrap();
+    let value = Some(ExternRef::new(9u8));
+    let mut call = Box::pin(sum.call_async(&mut store, (10, value)));
+    let found = loop {
+        let polled = std::thread::scope(|scope| {
+            let poll = || call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            scope.spawn(poll).join().unwrap()
+        });
+        if let Poll::Ready(found) = polled {
+            break found.unwrap();
+        }
+    };
+    assert_eq!(found, 55 + 10 * 1001);
+}
+
+fn nested(engine: &Engine) {
+    let mut linker: Linker<usize> = Linker::new(engine);
+    linker
+        .func_wrap_async("h", "down", |mut caller: Caller<'_, usize>, (n,): (i32,)| {
+            Box::pin(async move {
+                later(2).await;
+                let f = caller.get_export("f").and_then(|e| e.into_func()).expect("an export");
+                let f = f.typed::<i32, i32>(&caller)?;
+                let inner = f.call_async(&mut caller, n - 1).await?;
+                later(1).await;
+                // A plain call of a guest that does not wait, while the outer ones are suspended.
+                let plain = f.call(&mut caller, 0)?;
+                *caller.data_mut() += 1;
+                Ok::<i32, Error>(inner + plain)
+            })
+        })
+        .unwrap();
+    let mut store = Store::new(engine, 0);
+    let i = linked(
+        &mut store,
+        &linker,
+        r#"(module (import "h" "down" (func $down (param i32) (result i32)))
+          (func (export "f") (param i32) (result i32) (local $keep i32)
+            (local.set $keep (i32.mul (local.get 0) (i32.const 1000)))
+            (if (result i32) (local.get 0)
+              (then (i32.add (local.get $keep) (call $down (local.get 0))))
+              (else (i32.const 1)))))"#,
+    );
+    let f = i.typed_func::<i32, i32>(&mut store, "f").unwrap();
+    let (found, polls) = block_on(f.call_async(&mut store, 4));
+    assert_eq!(found.unwrap(), 10_000 + 1 + 4);
+    assert_eq!((polls, *store.data()), (13, 4));
+}
+
+struct Counted(Arc<AtomicUsize>);
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn dropped(engine: &Engine) {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let mut linker: Linker<()> = Linker::new(engine);
+    let count = ended.clone();
+    linker
+        .func_wrap_async("h", "wait", move |_: Caller<'_, ()>, _: Params| {
+            let guard = Counted(count.clone());
+            Box::pin(async move {
+                let _guard = guard;
+                later(usize::MAX).await;
+                0i64
+            })
+        })
+        .unwrap();
+    let mut store = Store::new(engine, ());
+    let i = linked(&mut store, &linker, SUM);
+    let sum = i.typed_func::<(i32, Option<ExternRef>), i64>(&mut store, "sum").unwrap();
+    let seven = i.typed_func::<(), i32>(&mut store, "seven").unwrap();
+    for round in 1..4 {
+        let mut call = Box::pin(sum.call_async(&mut store, (10, None)));
+        for _ in 0..3 {
+            let polled = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending());
+        }
+        drop(call);
+        assert_eq!(ended.load(Ordering::Relaxed), round);
+        assert_eq!(seven.call(&mut store, ()).unwrap(), 7);
+    }
+}
+
+fn plain_call(engine: &Engine) {
+    let linker = waiting(engine);
+    let mut store = Store::new(engine, 0);
+    let i = linked(&mut store, &linker, SUM);
+    let sum = i.typed_func::<(i32, Option<ExternRef>), i64>(&mut store, "sum").unwrap();
+    let value = || Some(ExternRef::new(9u8));
+    // Nothing has to wait for 3 and 0.
+    let told = sum.call(&mut store, (4, value())).unwrap_err().to_string();
+    assert!(told.contains("call_async"), "{told}");
+    let (found, _) = block_on(sum.call_async(&mut store, (1, value())));
+    assert_eq!(found.unwrap(), 1002);
+}
+
+fn endings(engine: &Engine) {
+    let mut linker: Linker<()> = Linker::new(engine);
+    linker
+        .func_wrap_async("h", "end", |_: Caller<'_, ()>, (how,): (i32,)| {
+            Box::pin(async move {
+                later(2).await;
+                match how {
+                    0 => Err(Error::host("no more")),
+                    1 => Err(Error::exit(5)),
+                    2 => std::panic::resume_unwind(Box::new("boom")),
+                    _ => Ok(()),
+                }
+            })
+        })
+        .unwrap();
+    let mut store = Store::new(engine, ());
+    let i = linked(
+        &mut store,
+        &linker,
+        r#"(module (import "h" "end" (func $end (param i32)))
+          (func (export "run") (param i32) (call $end (local.get 0)) unreachable))"#,
+    );
+    let run = i.typed_func::<i32, ()>(&mut store, "run").unwrap();
+    let mut end = |how| block_on(run.call_async(&mut store, how)).0.unwrap_err();
+    assert_eq!(end(0).to_string(), "no more");
+    assert_eq!(end(1).exit_code(), Some(5));
+    let trap = end(3);
+    assert_eq!(trap.trap(), Some(TrapCode::Unreachable));
+    assert_eq!(trap.backtrace().unwrap().frames()[0].func_name(), Some("run"));
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| end(2)));
+    assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"boom"));
+    assert_eq!(end(1).exit_code(), Some(5));
+}
+
+fn deadline(engine: &Engine) {
+    let linker = waiting(engine);
+    let mut store = Store::new(engine, 0);
+    let i = linked(&mut store, &linker, SUM);
+    let sum = i.typed_func::<(i32, Option<ExternRef>), i64>(&mut store, "sum").unwrap();
+    store.set_timeout(Duration::from_millis(10));
+    let value = Some(ExternRef::new(9u8));
+    let mut call = Box::pin(sum.call_async(&mut store, (4, value)));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(call.as_mut().poll(&mut context).is_pending());
+    std::thread::sleep(Duration::from_millis(60));
+    let Poll::Ready(found) = call.as_mut().poll(&mut context) else { panic!("still waiting") };
+    assert!(found.unwrap_err().stop_reason().is_some());
+}
