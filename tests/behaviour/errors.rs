@@ -9,6 +9,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("malformed modules tell the byte and what was expected", malformed),
     ("a feature that is off is named", features),
     ("a component is recognised", component),
+    ("a signal that cannot interrupt is refused", signal),
     ("source lines come from debug information", source_lines),
 ];
 
@@ -167,4 +168,11 @@ fn source_lines(engine: &Engine) {
     assert!(error.backtrace().unwrap().frames()[0].source_locations().is_empty());
     let told = format!("{error:#}");
     assert!(told.contains("0: f (code offset"), "{told}");
+}
+
+fn signal(_: &Engine) {
+    // SIGSEGV, SIGKILL, and numbers that are no signals.
+    for number in [11, 9, 0, -3, 4000] {
+        assert!(Engine::new(Config::new().interrupt_signal(number)).is_err(), "{number}");
+    }
 }

@@ -43,7 +43,20 @@ static PREVIOUS: OnceLock<Previous> = OnceLock::new();
 
 /// Installs the handlers of this process, once. The first engine that uses signals decides which
 /// signal interrupts.
-pub fn install(interrupt: i32) {
+///
+/// Returns whether that signal can be used: not those by which traps come, and not those that
+/// cannot be handled.
+pub fn install(interrupt: i32) -> bool {
+    let taken = TRAP_SIGNALS.contains(&interrupt)
+        || [libc::SIGKILL, libc::SIGSTOP, libc::SIGABRT].contains(&interrupt);
+    if taken || !(1..=libc::SIGRTMAX()).contains(&interrupt) {
+        return false;
+    }
+    install_once(interrupt);
+    true
+}
+
+fn install_once(interrupt: i32) {
     PREVIOUS.get_or_init(|| {
         INTERRUPT_SIGNAL.store(interrupt, Ordering::Relaxed);
         let mut previous = [const { MaybeUninit::<libc::sigaction>::zeroed() }; 5];

@@ -54,7 +54,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// The processor lacks what compiled code needs (on x86-64: SSE4.1).
+    /// The processor lacks what compiled code needs (on x86-64: SSE4.1), or the signal that is to
+    /// interrupt guests cannot be used for that.
     pub fn new(config: &Config) -> Result<Engine> {
         let tunables = Tunables {
             signals: config.signals,
@@ -64,8 +65,12 @@ impl Engine {
         };
         let compiler =
             Compiler::new(tunables).map_err(|e| Error::new(ErrorKind::Compile(e.to_string())))?;
-        if config.signals {
-            signals::install(config.interrupt_signal);
+        if config.signals && !signals::install(config.interrupt_signal) {
+            return Err(Error::usage(format!(
+                "signal {} cannot be used to interrupt guests: it has another meaning, or there is \
+                 no such signal",
+                config.interrupt_signal
+            )));
         }
         Ok(Engine(Arc::new(Inner {
             config: config.clone(),
