@@ -2,8 +2,8 @@
 
 use crate::matrix::{Behaviour, instance, linked, module};
 use wardian::{
-    Engine, Global, GlobalType, Instance, Linker, Memory, MemoryType, Module, Store, StoreLimits,
-    Val, ValType,
+    Engine, ExternRef, Global, GlobalType, Instance, Linker, Memory, MemoryType, Module, Store,
+    StoreLimits, Val, ValType,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -12,6 +12,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("modules share memories, tables and globals", shared_state),
     ("what is imported outlives the handle of its instance", outlives),
     ("limits refuse memories, tables and instances", limits),
+    ("an instantiation that fails half-way leaves nothing behind", half_way),
     ("the host grows a memory and sees it through a new borrow", host_growth),
     ("a precompiled module runs, a damaged one is refused", precompiled),
     ("segments that do not fit trap after those before them", segments),
@@ -265,4 +266,30 @@ fn several(engine: &Engine) {
     );
     let run = i.typed_func::<(), i32>(&mut store, "run").unwrap();
     assert_eq!(run.call(&mut store, ()).unwrap(), 0x7801 + 3);
+}
+
+fn half_way(engine: &Engine) {
+    let limits = StoreLimits { table_elements: 10, tables: 3, ..StoreLimits::default() };
+    let mut store = Store::new(engine, limits);
+    store.limiter(|limits| limits);
+    let m = module(
+        engine,
+        "(module (memory 1) (table 5 externref) (table 5 externref) (table 11 externref))",
+    );
+    let keeper = instance(
+        &mut store,
+        r#"(module (table $t (export "t") 1 externref)
+          (func (export "keep") (param externref) (table.set $t (i32.const 0) (local.get 0))))"#,
+    );
+    for _ in 0..50 {
+        assert!(Instance::new(&mut store, &m, &[]).is_err());
+    }
+    // Collections look at every table of the store.
+    let keep = keeper.typed_func::<Option<ExternRef>, ()>(&mut store, "keep").unwrap();
+    for n in 0..5000u32 {
+        keep.call(&mut store, Some(ExternRef::new(n))).unwrap();
+    }
+    let two = module(engine, "(module (table 1 funcref) (table 1 funcref))");
+    Instance::new(&mut store, &two, &[]).unwrap();
+    assert!(Instance::new(&mut store, &two, &[]).is_err());
 }

@@ -39,8 +39,11 @@ pub struct Interrupter {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Number of the deadline in force: older ones in the queue are void.
-    deadline: u64,
+    /// The deadline in force.
+    deadline: Option<Instant>,
+    /// When the watchdog will look at it next, if it will. One entry in its queue is enough however
+    /// often the deadline is set, as long as it is not set to an earlier time.
+    queued: Option<Instant>,
     /// An event file that becomes readable, for those who wait in the system.
     event: Option<Arc<OwnedFd>>,
     /// A guest thread that waits on an address.
@@ -68,7 +71,7 @@ impl Interrupter {
     /// The store is about to go: nothing touches it afterwards.
     pub fn detach(&self) {
         let mut state = self.lock();
-        state.deadline += 1;
+        state.deadline = None;
         self.store.store(std::ptr::null_mut(), Ordering::SeqCst);
     }
 
@@ -78,15 +81,30 @@ impl Interrupter {
         self.repeat(reason);
     }
 
-    /// Fires a deadline unless it has been replaced.
-    fn fire(self: &Arc<Self>, number: u64) {
-        let state = self.lock();
-        if state.deadline != number {
-            return;
+    /// The time has come at which the watchdog was to look: fires the deadline if it has passed,
+    /// else waits for it.
+    fn look(self: &Arc<Self>, at: Instant) {
+        let mut state = self.lock();
+        if state.queued == Some(at) {
+            state.queued = None;
         }
-        self.set(&state, reason::DEADLINE);
-        drop(state);
-        self.repeat(reason::DEADLINE);
+        match state.deadline {
+            Some(deadline) if deadline <= Instant::now() => {
+                self.set(&state, reason::DEADLINE);
+                drop(state);
+                self.repeat(reason::DEADLINE);
+            }
+            Some(deadline) => self.queue(&mut state, deadline),
+            None => {}
+        }
+    }
+
+    /// Makes sure that the watchdog looks at the deadline when it comes, or before.
+    fn queue(self: &Arc<Self>, state: &mut State, deadline: Instant) {
+        if state.queued.is_none_or(|queued| queued > deadline) {
+            state.queued = Some(deadline);
+            watchdog().push(deadline, Task::Look(Arc::downgrade(self), deadline));
+        }
     }
 
     fn set(&self, _: &State, reason: u64) {
@@ -159,14 +177,11 @@ impl Interrupter {
     /// Stops the guest at `deadline`, with [`reason::DEADLINE`]; replaces the deadline before, and
     /// forgets that it has passed.
     pub fn set_deadline(self: &Arc<Self>, deadline: Option<Instant>) {
-        let number = {
-            let mut state = self.lock();
-            state.deadline += 1;
-            self.clear(&state, reason::DEADLINE);
-            state.deadline
-        };
+        let mut state = self.lock();
+        state.deadline = deadline;
+        self.clear(&state, reason::DEADLINE);
         if let Some(deadline) = deadline {
-            watchdog().push(deadline, Task::Deadline(Arc::downgrade(self), number));
+            self.queue(&mut state, deadline);
         }
     }
 
@@ -201,7 +216,7 @@ struct Watchdog {
 }
 
 enum Task {
-    Deadline(std::sync::Weak<Interrupter>, u64),
+    Look(std::sync::Weak<Interrupter>, Instant),
     Repeat(Arc<Interrupter>, u64),
 }
 
@@ -251,9 +266,9 @@ impl Watchdog {
     fn run(&self) {
         loop {
             match self.next() {
-                Task::Deadline(interrupter, number) => {
+                Task::Look(interrupter, at) => {
                     if let Some(interrupter) = interrupter.upgrade() {
-                        interrupter.fire(number);
+                        interrupter.look(at);
                     }
                 }
                 Task::Repeat(interrupter, reason) => interrupter.repeat(reason),

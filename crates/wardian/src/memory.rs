@@ -12,6 +12,17 @@ use wardian_vm::layout::VmMemory;
 ///
 /// Its bytes can be borrowed as slices: a borrow holds the store, so no guest runs and nothing
 /// grows meanwhile. Shared memories are [`SharedMemory`].
+///
+/// So a slice cannot be kept across a call, which might grow the memory and move it:
+///
+/// ```compile_fail
+/// # use wardian::{Memory, Store, TypedFunc};
+/// fn keeps(memory: Memory, store: &mut Store<()>, grow: TypedFunc<(), ()>) -> u8 {
+///     let bytes = memory.data(&*store);
+///     grow.call(&mut *store, ()).unwrap();
+///     bytes[0]
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Memory {
     pub(crate) store: u64,

@@ -189,6 +189,16 @@ impl<C: AsContextMut> AsContextMut for &mut C {
 }
 
 /// What a host function gets: the store, and who calls.
+///
+/// It cannot outlive the call, for afterwards the guest runs again and has the store to itself:
+///
+/// ```compile_fail
+/// # use wardian::{Caller, Func, Store};
+/// fn leaks(store: &mut Store<()>) {
+///     let kept = std::sync::Mutex::new(None);
+///     Func::wrap(store, move |caller: Caller<'_, ()>| *kept.lock().unwrap() = Some(caller));
+/// }
+/// ```
 pub struct Caller<'a, T: 'static> {
     store: StoreContextMut<'a, T>,
     vmctx: usize,

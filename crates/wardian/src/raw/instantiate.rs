@@ -74,8 +74,27 @@ impl<T> StoreData<T> {
 }
 
 impl StoreInner {
-    /// Everything up to the segments.
+    /// Everything up to the segments. If it fails nothing is left of it.
     fn allocate(
+        &mut self,
+        module: &Arc<ModuleInner>,
+        imports: Imports,
+        limiter: &mut Option<&mut dyn ResourceLimiter>,
+    ) -> Result<u32> {
+        let before = (self.memories.len(), self.tables.len());
+        let done = self.build(module, imports, limiter);
+        if done.is_err() {
+            // Their bounds lie in the instance that is not to be.
+            self.tables.truncate(before.1);
+            let memories: Vec<_> = self.memories.drain(before.0..).collect();
+            for memory in memories {
+                memory.release(self.engine());
+            }
+        }
+        done
+    }
+
+    fn build(
         &mut self,
         module: &Arc<ModuleInner>,
         mut imports: Imports,
@@ -107,6 +126,9 @@ impl StoreInner {
 
         for (defined, ty) in (0u32..).zip(&info.tables[info.imported_tables as usize..]) {
             let at = vm.field(layout.table(defined));
+            if limiter.as_ref().is_some_and(|l| self.tables.len() >= l.tables()) {
+                return Err(Error::limit("the store's limits allow no further table"));
+            }
             imports.tables.push(self.add_table(ty, 0, Some(at), reborrow(limiter))?);
         }
         for (index, table) in (0u32..).zip(&imports.tables) {
