@@ -30,6 +30,56 @@ use crate::layout::{Builtin, StoreCtx};
 use std::arch::naked_asm;
 use std::mem::offset_of;
 
+/// Puts what C keeps, and the host stack pointer before, on the embedder's stack; `rdi` = store.
+macro_rules! keep_host {
+    () => {
+        "push rbp
+         push rbx
+         push r12
+         push r13
+         push r14
+         push r15
+         push qword ptr [rdi]
+         mov [rdi], rsp"
+    };
+}
+
+/// Makes a frame on the wasm stack with what C keeps, and six slots.
+macro_rules! keep_guest {
+    () => {
+        "push rbp
+         mov rbp, rsp
+         push rbx
+         push r12
+         push r13
+         push r14
+         push r15
+         sub rsp, 48"
+    };
+}
+
+/// Takes the embedder's stack; `rdi` = what begins with the store, which goes to `rbx`.
+macro_rules! to_host {
+    () => {
+        "mov rbx, [rdi]
+         mov [rbx + {wasm_sp}], rsp
+         mov rsp, [rbx]"
+    };
+}
+
+/// Goes back into the guest if the flags say zero, else leaves it.
+macro_rules! to_guest {
+    () => {
+        "jnz 2f
+         mov rbx, [rbp - 8]
+         leave
+         ret
+         2:
+         mov eax, 1
+         jmp {exit}"
+    };
+}
+
 /// Calls `trampoline(ctx, code, args)` on the wasm stack at `sp`; returns a status.
 ///
 /// # Safety
@@ -61,14 +111,7 @@ unsafe extern "C" fn enter_naked(
     _sp: usize,
 ) -> u64 {
     naked_asm!(
-        "push rbp",
-        "push rbx",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
-        "push qword ptr [rdi]",
-        "mov [rdi], rsp",
+        keep_host!(),
         "mov rsp, r9",
         "push rdi",
         "push rdi",
@@ -99,14 +142,7 @@ pub(crate) unsafe fn resume(store: *mut StoreCtx) -> u64 {
 #[unsafe(naked)]
 unsafe extern "C" fn resume_naked(_store: *mut StoreCtx) -> u64 {
     naked_asm!(
-        "push rbp",
-        "push rbx",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
-        "push qword ptr [rdi]",
-        "mov [rdi], rsp",
+        keep_host!(),
         "mov rsp, [rdi + {wasm_sp}]",
         // If a direct stub left it, these are its result; otherwise nobody looks at them.
         "mov rax, [rsp]",
@@ -146,27 +182,12 @@ pub(crate) const RECORD: usize = 48 + 40;
 #[unsafe(naked)]
 unsafe extern "C" fn host_stub_naked() {
     naked_asm!(
-        "push rbp",
-        "mov rbp, rsp",
-        "push rbx",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
-        "sub rsp, 48",
-        "mov rbx, [rdi]",
-        "mov [rbx + {wasm_sp}], rsp",
-        "mov rsp, [rbx]",
+        keep_guest!(),
+        to_host!(),
         "call [rdi + {dispatch}]",
         // A host function that succeeds still ends the guest if it is to be stopped.
         "or rax, [rbx + {interrupt}]",
-        "jnz 2f",
-        "mov rbx, [rbp - 8]",
-        "leave",
-        "ret",
-        "2:",
-        "mov eax, 1",
-        "jmp {exit}",
+        to_guest!(),
         wasm_sp = const offset_of!(StoreCtx, wasm_sp),
         interrupt = const offset_of!(StoreCtx, interrupt),
         dispatch = const offset_of!(crate::layout::HostFunc, dispatch),
@@ -179,14 +200,7 @@ unsafe extern "C" fn host_stub_naked() {
 #[unsafe(naked)]
 unsafe extern "C" fn direct_stub_naked<const N: usize>() {
     naked_asm!(
-        "push rbp",
-        "mov rbp, rsp",
-        "push rbx",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
-        "sub rsp, 48",
+        keep_guest!(),
         ".if {n} > 0",
         "mov [rsp], rsi",
         ".endif",
@@ -203,21 +217,13 @@ unsafe extern "C" fn direct_stub_naked<const N: usize>() {
         "mov [rsp + 32], r9",
         ".endif",
         "mov rsi, rsp",
-        "mov rbx, [rdi]",
-        "mov [rbx + {wasm_sp}], rsp",
-        "mov rsp, [rbx]",
+        to_host!(),
         "call [rdi + {dispatch}]",
         "or rax, [rbx + {interrupt}]",
-        "jnz 2f",
-        // The result is in one of the two, if there is one.
+        // The result is in one of the two, if there is one; neither changes the flags.
         "mov rax, [rbp - {record}]",
         "movsd xmm0, [rbp - {record}]",
-        "mov rbx, [rbp - 8]",
-        "leave",
-        "ret",
-        "2:",
-        "mov eax, 1",
-        "jmp {exit}",
+        to_guest!(),
         n = const N,
         wasm_sp = const offset_of!(StoreCtx, wasm_sp),
         interrupt = const offset_of!(StoreCtx, interrupt),
@@ -247,28 +253,13 @@ pub(crate) fn direct_stub(params: usize) -> Option<usize> {
 #[unsafe(naked)]
 unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
     naked_asm!(
-        "push rbp",
-        "mov rbp, rsp",
-        "push rbx",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
-        "sub rsp, 48",
-        "mov rbx, [rdi]",
-        "mov [rbx + {wasm_sp}], rsp",
-        "mov rsp, [rbx]",
+        keep_guest!(),
+        to_host!(),
         "mov rax, [rbx + {builtins}]",
         "call [rax + 8 * {n}]",
         "mov rcx, [rbx + {end}]",
         "or rcx, [rbx + {interrupt}]",
-        "jnz 2f",
-        "mov rbx, [rbp - 8]",
-        "leave",
-        "ret",
-        "2:",
-        "mov eax, 1",
-        "jmp {exit}",
+        to_guest!(),
         n = const N,
         wasm_sp = const offset_of!(StoreCtx, wasm_sp),
         interrupt = const offset_of!(StoreCtx, interrupt),
