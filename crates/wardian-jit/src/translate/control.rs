@@ -94,6 +94,7 @@ impl<'a, 'f> Translator<'a, 'f> {
             let (count, ty) = reader.read()?;
             t.locals.add(count, local_type(ty)?)?;
         }
+        t.zero_locals()?;
         let mut reader = wasmparser::OperatorsReader::new(reader.get_binary_reader());
         while !reader.eof() {
             let position = reader.original_position();

@@ -11,6 +11,9 @@ use wasmparser::Operator;
 /// More locals than this are refused, as validation does.
 const MAX_LOCALS: u32 = 50_000;
 
+/// Locals that are set to zero at once. Functions with more are rare, and mostly made by machines.
+const ZEROED: usize = 256;
+
 /// The locals of a function, parameters included.
 ///
 /// A variable is declared when an operator first names it. A variable that is read before it is
@@ -50,6 +53,28 @@ impl Translator<'_, '_> {
             }
             None => Err(Fail(format!("there is no local {index}"))),
         }
+    }
+
+    /// Sets the first locals that are no parameters to zero, in order. Cranelift would do so when it
+    /// finds a read before a write, but then the order depends on the code, and with it, to a degree
+    /// that can be measured, what the register allocator spills.
+    pub(super) fn zero_locals(&mut self) -> Outcome {
+        let last = self.locals.variables.len().min(ZEROED);
+        for index in self.ty.params().len()..last {
+            let variable = self.local(index as u32)?;
+            let zero = match clif_type(self.locals.ty(index as u32)) {
+                types::F32 => self.b.ins().f32const(0.0),
+                types::F64 => self.b.ins().f64const(0.0),
+                ty if ty.is_vector() => {
+                    let zero =
+                        self.b.func.dfg.constants.insert(ConstantData::from([0; 16].to_vec()));
+                    self.b.ins().vconst(ty, zero)
+                }
+                ty => self.b.ins().iconst(ty, 0),
+            };
+            self.b.def_var(variable, zero);
+        }
+        Ok(())
     }
 
     pub(super) fn variable_operator(&mut self, op: &Operator<'_>) -> Outcome<bool> {
