@@ -10,7 +10,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a feature that is off is named", features),
     ("a component is recognised", component),
     ("a signal that cannot interrupt is refused", signal),
-    ("source lines come from debug information", source_lines),
+    ("without debug information there are no source lines", no_source_lines),
 ];
 
 fn traps(engine: &Engine) {
@@ -159,8 +159,7 @@ fn component(engine: &Engine) {
     assert!(told.contains("component") && told.contains("not supported"), "{told}");
 }
 
-fn source_lines(engine: &Engine) {
-    // Without debug information there are none, and nothing fails.
+fn no_source_lines(engine: &Engine) {
     let mut store = Store::new(engine, ());
     let i = instance(&mut store, r#"(module (func (export "f") unreachable))"#);
     let f = i.typed_func::<(), ()>(&mut store, "f").unwrap();

@@ -6,6 +6,7 @@ mod errors;
 mod hostile;
 mod instances;
 mod matrix;
+mod programs;
 mod references;
 mod stopping;
 mod threads;
@@ -19,6 +20,7 @@ fn main() -> std::process::ExitCode {
         errors::TABLE,
         hostile::TABLE,
         instances::TABLE,
+        programs::TABLE,
         references::TABLE,
         stopping::TABLE,
         threads::TABLE,
