@@ -9,6 +9,7 @@ use wardian::{
 pub(crate) const TABLE: &[Behaviour] = &[
     ("each instance starts from the module's own image", fresh_images),
     ("a memory that is used again shows nothing of its former user", recycled),
+    ("what one instance writes for another is not seen later either", recycled_through_calls),
     ("modules share memories, tables and globals", shared_state),
     ("what is imported outlives the handle of its instance", outlives),
     ("limits refuse memories, tables and instances", limits),
@@ -292,4 +293,33 @@ fn half_way(engine: &Engine) {
     let two = module(engine, "(module (table 1 funcref) (table 1 funcref))");
     Instance::new(&mut store, &two, &[]).unwrap();
     assert!(Instance::new(&mut store, &two, &[]).is_err());
+}
+
+fn recycled_through_calls(engine: &Engine) {
+    let owner = module(
+        engine,
+        r#"(module (memory (export "memory") 1) (data (i32.const 9) "image")
+          (table (export "t") 1 funcref) (elem (i32.const 0) $write)
+          (func $write (export "write") (i32.store (i32.const 100) (i32.const -1))))"#,
+    );
+    for (import, call) in [
+        (r#"(import "a" "write" (func $write))"#, "(call $write)"),
+        (r#"(import "a" "t" (table 1 funcref))"#, "(call_indirect (i32.const 0))"),
+    ] {
+        let user = format!(r#"(module {import} (func (export "run") {call}))"#);
+        for _ in 0..3 {
+            let mut store = Store::new(engine, ());
+            let a = Instance::new(&mut store, &owner, &[]).unwrap();
+            let mut linker = Linker::new(engine);
+            linker.instance(&mut store, "a", a).unwrap();
+            let memory = a.get_memory(&mut store, "memory").unwrap();
+            let mut bytes = [1; 4];
+            memory.read(&store, 100, &mut bytes).unwrap();
+            assert_eq!(bytes, [0; 4], "{call}");
+            let user = linked(&mut store, &linker, &user);
+            user.typed_func::<(), ()>(&mut store, "run").unwrap().call(&mut store, ()).unwrap();
+            memory.read(&store, 100, &mut bytes).unwrap();
+            assert_eq!(bytes, [255; 4]);
+        }
+    }
 }

@@ -320,7 +320,7 @@ impl InstanceLayout {
 
 /// Work that compiled code leaves to the runtime.
 ///
-/// A builtin is called in the Tail convention as `(vmctx, args...) -> i64` with all arguments
+/// A builtin is called in C's convention as `(vmctx, args...) -> i64` with all arguments
 /// `i64`, at most five of them; it switches to the embedder's stack. When it ends the guest it does
 /// not return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

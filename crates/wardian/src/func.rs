@@ -114,7 +114,6 @@ impl Func {
         let ty = store.0.inner.func_type(self.index).clone();
         check_arguments(&ty, params, results.len())?;
         let callable = store.0.inner.callable(self.index)?;
-        store.0.inner.touch_func(self.index);
         store.0.call_values(callable, (ty.params(), ty.results()), params, results)
     }
 
@@ -198,7 +197,6 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
     pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
         let store = store.as_context_mut();
         same_store(&store.0.inner, self.callable.store());
-        store.0.inner.touch_func(self.func.index);
         store.0.call_typed(self.callable, params)
     }
 }
@@ -223,7 +221,6 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
     ) -> Result<R> {
         let store = store.as_context_mut();
         same_store(&store.0.inner, self.callable.store());
-        store.0.inner.touch_func(self.func.index);
         let mut call = AsyncCall::new::<P, R>(store.0, self.callable, params)?;
         std::future::poll_fn(|context| call.poll(context)).await?;
         Ok(call.results::<R>())

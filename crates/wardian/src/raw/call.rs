@@ -1,6 +1,6 @@
 //! Calls from the host into guests.
 
-use super::store::{FuncKind, StoreData, StoreInner};
+use super::store::{StoreData, StoreInner};
 use crate::value::{WasmParams, WasmResults};
 use crate::{Error, ErrorKind, ExternRef, Func, Result, Val};
 use std::mem::MaybeUninit;
@@ -50,6 +50,7 @@ impl<T> StoreData<T> {
     pub(crate) unsafe fn invoke(&mut self, callable: Callable, args: *mut u64) -> Result<()> {
         assert_eq!(callable.store, self.inner.id(), "a function of another store");
         self.inner.ensure_stack()?;
+        self.inner.has_run = true;
         let ctx = self.inner.ctx();
         // SAFETY: the record is of this store; trampoline and record belong to one signature. What
         // a guest may reach of the store it reaches through `owner`, derived from `self`, which is
@@ -242,16 +243,6 @@ impl<T> StoreData<T> {
 }
 
 impl StoreInner {
-    /// A function is about to be called: the memories of its instance may be written to.
-    #[inline]
-    pub(crate) fn touch_func(&mut self, func: u32) {
-        if let FuncKind::Wasm { instance, .. } = self.funcs[func as usize].kind
-            && !self.instances[instance as usize].touched
-        {
-            self.touch(instance);
-        }
-    }
-
     /// The instance behind the context that a host function was called with.
     pub(crate) fn calling_instance(&self, vmctx: usize) -> Option<u32> {
         self.instance_at(vmctx)

@@ -24,8 +24,6 @@ pub(crate) struct InstanceData {
     pub(super) funcs: Vec<u32>,
     /// Whether each element segment has been dropped.
     pub(super) dropped_elements: Vec<bool>,
-    /// Whether a guest may have run in it.
-    pub(super) touched: bool,
     /// Whether each data segment has been dropped.
     pub(super) dropped_data: Vec<bool>,
 }

@@ -65,7 +65,6 @@ impl<T> StoreData<T> {
         if let Some(start) = module.decoded.info().start {
             let func = inner.instance_func(instance, start);
             let callable = inner.callable(func)?;
-            inner.touch(instance);
             // SAFETY: a start function has neither parameters nor results.
             unsafe { self.invoke(callable, std::ptr::NonNull::<u64>::dangling().as_ptr())? };
         }
@@ -154,7 +153,6 @@ impl StoreInner {
             tables: imports.tables.into(),
             imports: imports.funcs.into(),
             funcs: Vec::new(),
-            touched: false,
             dropped_elements: vec![false; info.elements.len()],
             dropped_data: vec![false; info.data.len()],
         });
@@ -328,17 +326,6 @@ impl StoreInner {
             match ty.content {
                 ValType::I32 | ValType::F32 => [low & u64::from(u32::MAX), 0],
                 _ => [low, high],
-            }
-        }
-    }
-
-    /// A guest is about to run in an instance: its memories can no longer be assumed untouched.
-    #[cold]
-    pub(crate) fn touch(&mut self, instance: u32) {
-        self.instances[instance as usize].touched = true;
-        for memory in &self.instances[instance as usize].memories {
-            if let MemoryRef::Own(own) = memory {
-                self.memories[*own as usize].pristine = false;
             }
         }
     }

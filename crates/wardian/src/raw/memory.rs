@@ -17,7 +17,7 @@ pub(crate) struct MemoryData {
     /// Where compiled code reads its bounds: in the instance that defines it, or in `own`.
     vm: NonNull<VmMemory>,
     own: bool,
-    /// Whether nobody can have written to it: no guest ran, no host asked for it.
+    /// Whether neither a segment nor the host has written to it. If no guest ran either, it is as new.
     pub(crate) pristine: bool,
 }
 

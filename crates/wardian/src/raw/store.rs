@@ -43,6 +43,9 @@ pub struct StoreInner {
     stack: Option<WasmStack>,
     /// Whether a guest may have used much of the stack.
     deep: bool,
+    /// Whether a guest has run. Then any memory may have been written to: guests reach those of
+    /// other instances through their functions.
+    pub(super) has_run: bool,
     pub(crate) instances: Vec<InstanceData>,
     pub(crate) memories: Vec<MemoryData>,
     pub(crate) tables: Vec<TableData>,
@@ -101,6 +104,7 @@ impl<T> StoreData<T> {
                 engine: engine.clone(),
                 stack: None,
                 deep: false,
+                has_run: false,
                 instances: Vec::new(),
                 memories: Vec::new(),
                 tables: Vec::new(),
@@ -381,7 +385,8 @@ impl Drop for StoreInner {
         if let Some(interrupter) = &self.interrupter {
             interrupter.detach();
         }
-        for memory in self.memories.drain(..) {
+        for mut memory in self.memories.drain(..) {
+            memory.pristine &= !self.has_run;
             memory.release(&self.engine);
         }
         if let Some(stack) = self.stack.take() {
