@@ -227,15 +227,19 @@ const SWALLOWED: &str = r#"(module
   (func (export "inner") (call $end))
   (func (export "outer") (call $swallow) (global.set $after (i32.const 1))))"#;
 
-fn swallowing(engine: &Engine, end: fn() -> Error) -> (Result<(), Error>, i32) {
+fn swallowing(
+    engine: &Engine,
+    end: fn() -> Error,
+    instead: fn() -> Result<(), Error>,
+) -> (Result<(), Error>, i32) {
     let mut linker: Linker<()> = Linker::new(engine);
     linker.func_wrap("h", "end", move || Err::<(), _>(end())).unwrap();
     linker
-        .func_wrap("h", "swallow", |mut caller: Caller<'_, ()>| {
+        .func_wrap("h", "swallow", move |mut caller: Caller<'_, ()>| {
             let inner = caller.get_export("inner").and_then(|e| e.into_func()).expect("an export");
             let inner = inner.typed::<(), ()>(&caller)?;
             assert!(inner.call(&mut caller, ()).is_err());
-            Ok::<(), Error>(())
+            instead()
         })
         .unwrap();
     let mut store = Store::new(engine, ());
@@ -246,13 +250,16 @@ fn swallowing(engine: &Engine, end: fn() -> Error) -> (Result<(), Error>, i32) {
 }
 
 fn sticky_exit(engine: &Engine) {
-    let (done, after) = swallowing(engine, || Error::exit(7));
-    assert_eq!(done.unwrap_err().exit_code(), Some(7));
-    assert_eq!(after, 0);
+    let answers: [fn() -> Result<(), Error>; 2] = [|| Ok(()), || Err(Error::host("another"))];
+    for instead in answers {
+        let (done, after) = swallowing(engine, || Error::exit(7), instead);
+        assert_eq!(done.unwrap_err().exit_code(), Some(7));
+        assert_eq!(after, 0);
+    }
 }
 
 fn caught_trap(engine: &Engine) {
-    let (done, after) = swallowing(engine, || TrapCode::Unreachable.into());
+    let (done, after) = swallowing(engine, || TrapCode::Unreachable.into(), || Ok(()));
     done.unwrap();
     assert_eq!(after, 1);
 }

@@ -259,11 +259,11 @@ impl StoreInner {
         })
     }
 
-    /// Whether somebody outside wants the guest to stop.
+    /// Whether the guest is to stop, or an exit is on its way.
     fn must_stop(&self) -> bool {
         // SAFETY: the context is valid, the field atomic.
         let word = unsafe { (*self.ctx()).interrupt.load(Ordering::Relaxed) };
-        word & (reason::DEADLINE | reason::CANCELLED) != 0
+        word & (reason::DEADLINE | reason::CANCELLED | EXITING) != 0
     }
 
     /// Whether the guest is to end, for whatever reason.
@@ -286,7 +286,7 @@ impl StoreInner {
             _ => match self.pending.take() {
                 Some(error) if matches!(error.kind(), ErrorKind::Suspended) => return error,
                 Some(error) if error.is_sticky() || !self.must_stop() => error,
-                // A host function that noticed the stop may report it in whatever way it likes.
+                // A host function that noticed may report it in whatever way it likes.
                 Some(error) => match error.backtrace() {
                     Some(backtrace) => self.stop_error().with_backtrace(backtrace.clone()),
                     None => self.stop_error(),
