@@ -221,6 +221,9 @@ fn endings(engine: &Engine) {
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| end(2)));
     assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"boom"));
     assert_eq!(end(1).exit_code(), Some(5));
+    // After all this a plain call still cannot wait.
+    let told = run.call(&mut store, 1).unwrap_err().to_string();
+    assert!(told.contains("call_async"), "{told}");
 }
 
 fn deadline(engine: &Engine) {

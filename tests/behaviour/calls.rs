@@ -159,21 +159,24 @@ fn overflow(engine: &Engine) {
 }
 
 fn large_frames(engine: &Engine) {
-    // Thousands of live values, so that a frame is tens of kilobytes.
-    let mut body = String::new();
-    for i in 0..3000 {
-        body.push_str(&format!("(call $g (i64.const {i}))\n"));
-    }
-    body.push_str("(drop (call $f (i32.const 1)))\n");
-    body.push_str(&"(i64.add)\n".repeat(2999));
-    let text = format!(
-        r#"(module (func $g (param i64) (result i64) (local.get 0))
-        (func $f (export "f") (param i32) (result i64) {body}))"#
-    );
-    let mut store = Store::new(engine, ());
-    let f = instance(&mut store, &text).typed_func::<i32, i64>(&mut store, "f").unwrap();
-    for _ in 0..3 {
-        assert_eq!(f.call(&mut store, 1).unwrap_err().trap(), Some(TrapCode::StackOverflow));
+    // Thousands of live values, so that a frame is tens of kilobytes: with the guard's size and
+    // more, but below what code without signals may take.
+    for count in [3000, 12_000] {
+        let mut body = String::new();
+        for i in 0..count {
+            body.push_str(&format!("(call $g (i64.const {i}))\n"));
+        }
+        body.push_str("(drop (call $f (i32.const 1)))\n");
+        body.push_str(&"(i64.add)\n".repeat(count - 1));
+        let text = format!(
+            r#"(module (func $g (param i64) (result i64) (local.get 0))
+            (func $f (export "f") (param i32) (result i64) {body}))"#
+        );
+        let mut store = Store::new(engine, ());
+        let f = instance(&mut store, &text).typed_func::<i32, i64>(&mut store, "f").unwrap();
+        for _ in 0..3 {
+            assert_eq!(f.call(&mut store, 1).unwrap_err().trap(), Some(TrapCode::StackOverflow));
+        }
     }
 }
 

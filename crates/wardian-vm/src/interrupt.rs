@@ -8,7 +8,7 @@ use crate::layout::StoreCtx;
 use crate::park::Waiter;
 use crate::signals;
 use crate::thread::ThreadHandle;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
@@ -201,11 +201,6 @@ impl Interrupter {
     pub(crate) fn set_waiter(&self, waiter: Option<Arc<Waiter>>) {
         self.lock().waiter = waiter;
     }
-}
-
-/// Borrows the event file.
-pub fn event_fd(event: &OwnedFd) -> BorrowedFd<'_> {
-    event.as_fd()
 }
 
 /// One thread that fires deadlines and repeats signals.

@@ -132,8 +132,6 @@ pub struct HostFunc {
     pub data: usize,
     /// Address of the stub that switches stacks and calls `dispatch`.
     pub stub: usize,
-    /// Position in the store's list of functions.
-    pub index: u64,
 }
 
 /// Offsets in [`StoreCtx`] that compiled code uses.

@@ -18,9 +18,13 @@ use std::sync::Mutex;
 
 /// Inaccessible bytes below a stack. Compiled code probes at this distance.
 pub const GUARD: usize = 64 << 10;
-/// Where there are no signals, code compares with a limit this far above the guard, so that
-/// trampolines and stubs, which do not compare, still fit.
-const RED_ZONE: usize = 32 << 10;
+/// Where there are no signals, code compares the stack pointer with a limit after it has made its
+/// frame, which may take 128 KiB; trampolines and stubs do not compare at all. This much is mapped
+/// below the limit, in addition to the size asked for.
+const RED_ZONE: usize = 192 << 10;
+
+/// The smallest stack.
+const LEAST: usize = 64 << 10;
 
 /// A stack for the guests of a store.
 #[derive(Debug)]
@@ -35,7 +39,7 @@ impl WasmStack {
     ///
     /// No memory or address space is left.
     pub fn new(size: usize) -> io::Result<WasmStack> {
-        let size = round_up(size.max(2 * RED_ZONE)).unwrap_or(usize::MAX - GUARD);
+        let size = round_up(size.max(LEAST)).unwrap_or(usize::MAX - GUARD);
         let mapping = Mapping::reserve(size.saturating_add(GUARD))?;
         mapping.make_accessible(GUARD, size)?;
         Ok(WasmStack { mapping })
@@ -78,8 +82,10 @@ const KEPT: usize = 64;
 const KEPT_BYTES: usize = 64 << 10;
 
 impl StackPool {
-    /// A pool of stacks of `size` bytes.
-    pub fn new(size: usize) -> StackPool {
+    /// A pool of stacks of `size` bytes. `checked` tells that code compares with the stack's limit,
+    /// because there are no signals.
+    pub fn new(size: usize, checked: bool) -> StackPool {
+        let size = if checked { size.saturating_add(RED_ZONE) } else { size };
         StackPool { size, free: Mutex::new(Vec::new()) }
     }
 

@@ -77,7 +77,7 @@ impl Engine {
             compiler,
             signatures: RwLock::default(),
             trampolines: TrampolineCache::default(),
-            stacks: StackPool::new(config.stack_size),
+            stacks: StackPool::new(config.stack_size, !config.signals),
             memories: MemoryPool::default(),
             code: CodeRegistry::default(),
             cache: Mutex::new(None),

@@ -86,7 +86,6 @@ impl HostDef {
             dispatch: self.dispatch,
             data: &raw const *self.closure as *const () as usize,
             stub: wardian_vm::host_stub(),
-            index: 0,
         }
     }
 }

@@ -173,9 +173,10 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
             std::mem::replace(&mut self.store.inner.async_depth, depth),
             self.store.inner.waker.replace(context.waker().clone()),
         );
-        let done = self.step(context);
+        let done = catch_unwind(AssertUnwindSafe(|| self.step(context)));
+        // Also after a panic: else a plain call could be suspended, with nobody to go on with it.
         (self.store.inner.async_depth, self.store.inner.waker) = before;
-        done
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     fn step(&mut self, context: &Context<'_>) -> Poll<Result<()>> {
