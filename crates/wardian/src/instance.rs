@@ -5,8 +5,8 @@ use crate::raw::instance::MemoryRef;
 use crate::store::{check_store, same_store};
 use crate::value::{WasmParams, WasmResults};
 use crate::{
-    AsContext, AsContextMut, Error, Extern, Func, Global, Memory, Module, Result, SharedMemory,
-    StoreContextMut, Table, TypedFunc,
+    AsContext, AsContextMut, Error, Extern, Func, Global, InstantiateOptions, Memory, Module,
+    Result, SharedMemory, StoreContextMut, Table, TypedFunc,
 };
 use wardian_module::ItemIndex;
 
@@ -31,6 +31,21 @@ impl Instance {
         module: &Module,
         imports: &[Extern],
     ) -> Result<Instance> {
+        let options = InstantiateOptions::new();
+        Instance::new_with(store.as_context_mut(), module, imports, &options)
+    }
+
+    /// [`Instance::new`] with options.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Instance::new`].
+    pub fn new_with<T: 'static>(
+        mut store: impl AsContextMut<Data = T>,
+        module: &Module,
+        imports: &[Extern],
+        options: &InstantiateOptions<T>,
+    ) -> Result<Instance> {
         let needed = module.imports().len();
         if imports.len() != needed {
             let given = imports.len();
@@ -39,16 +54,17 @@ impl Instance {
             )));
         }
         let definitions = imports.iter().map(|e| Some(Definition::Extern(e.clone()))).collect();
-        Instance::from_definitions(store.as_context_mut(), module, definitions)
+        Instance::from_definitions(store.as_context_mut(), module, definitions, options)
     }
 
     pub(crate) fn from_definitions<T: 'static>(
         store: StoreContextMut<'_, T>,
         module: &Module,
         definitions: Vec<Option<Definition>>,
+        options: &InstantiateOptions<T>,
     ) -> Result<Instance> {
         let imports = link::check::<T>(&store.0.inner, module, definitions)?;
-        let index = store.0.instantiate(&module.0, imports)?;
+        let index = store.0.instantiate(&module.0, imports, options)?;
         Ok(Instance { store: store.0.inner.id(), index })
     }
 
@@ -61,6 +77,17 @@ impl Instance {
         let store = store.as_context();
         same_store(&store.0.inner, self.store);
         Module(store.0.inner.instances[self.index as usize].module.clone())
+    }
+
+    /// Its name: what the embedder gave it, else the module's own.
+    pub fn name<'a, T: 'static>(
+        &self,
+        store: impl Into<crate::StoreContext<'a, T>>,
+    ) -> Option<&'a str> {
+        let store = store.into();
+        same_store(&store.0.inner, self.store);
+        let data = &store.0.inner.instances[self.index as usize];
+        data.name.as_deref().or_else(|| data.module.decoded.name())
     }
 
     /// An export by name.

@@ -5,7 +5,9 @@ use crate::link::Definition;
 use crate::raw::host::HostDef;
 use crate::raw::suspend::HostFuture;
 use crate::value::{HostResults, WasmParams};
-use crate::{AsContextMut, Caller, Engine, Error, Extern, Instance, Module, Result, Val};
+use crate::{
+    AsContextMut, Caller, Engine, Error, Extern, Instance, InstantiateOptions, Module, Result, Val,
+};
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -193,12 +195,26 @@ impl<T: 'static> Linker<T> {
     /// for [`Instance::new`].
     pub fn instantiate(
         &self,
+        store: impl AsContextMut<Data = T>,
+        module: &Module,
+    ) -> Result<Instance> {
+        self.instantiate_with(store, module, &InstantiateOptions::new())
+    }
+
+    /// [`Linker::instantiate`] with options.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Linker::instantiate`].
+    pub fn instantiate_with(
+        &self,
         mut store: impl AsContextMut<Data = T>,
         module: &Module,
+        options: &InstantiateOptions<T>,
     ) -> Result<Instance> {
         let imports = &module.info().imports;
         let definitions = imports.iter().map(|i| self.find(&i.module, &i.name).cloned()).collect();
-        Instance::from_definitions(store.as_context_mut(), module, definitions)
+        Instance::from_definitions(store.as_context_mut(), module, definitions, options)
             .map_err(|error| self.with_near_matches(error))
     }
 

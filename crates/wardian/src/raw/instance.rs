@@ -13,6 +13,8 @@ use wardian_vm::layout::{VmFunc, VmImport};
 /// An instance of a store.
 pub(crate) struct InstanceData {
     pub(crate) module: Arc<ModuleInner>,
+    /// The name that the embedder gave it.
+    pub(crate) name: Option<String>,
     pub(super) vm: VmInstance,
     /// For each memory, imported ones first.
     pub(crate) memories: Box<[MemoryRef]>,

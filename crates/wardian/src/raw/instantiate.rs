@@ -7,7 +7,7 @@ use super::store::{StoreData, StoreInner};
 use crate::limits::ResourceLimiter;
 use crate::memory::SharedMemory;
 use crate::module::ModuleInner;
-use crate::{Error, Result};
+use crate::{Error, InstantiateOptions, Result};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_jit::MemoryVariant;
@@ -53,6 +53,7 @@ impl<T> StoreData<T> {
         &mut self,
         module: &Arc<ModuleInner>,
         imports: Imports,
+        options: &InstantiateOptions<T>,
     ) -> Result<u32> {
         let (inner, mut limiter) = self.split();
         if let Some(limiter) = &limiter
@@ -61,6 +62,7 @@ impl<T> StoreData<T> {
             return Err(Error::limit("the store's limits allow no further instance"));
         }
         let instance = inner.allocate(module, imports, &mut limiter)?;
+        inner.instances[instance as usize].name.clone_from(&options.name);
         inner.initialize(instance)?;
         if let Some(start) = module.decoded.info().start {
             let func = inner.instance_func(instance, start);
@@ -148,6 +150,7 @@ impl StoreInner {
         }
         self.instances.push(InstanceData {
             module: module.clone(),
+            name: None,
             vm,
             memories: imports.memories.into(),
             tables: imports.tables.into(),
