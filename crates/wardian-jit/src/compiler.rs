@@ -3,6 +3,7 @@
 use crate::code::{CompiledCode, CompiledFunction};
 use crate::error::CompileError;
 use crate::func::Worker;
+use crate::listen::{self, CallerOf, Wrapping};
 use crate::settings::{self, MemoryVariant, Tunables};
 use crate::translate::Env;
 use crate::{parallel, trampoline};
@@ -14,7 +15,7 @@ use wardian_types::FuncType;
 use wardian_vm::layout::{Counts, InstanceLayout};
 
 /// Counts up when the contract between compiled code and runtime changes.
-pub const ABI_REVISION: u32 = 2;
+pub const ABI_REVISION: u32 = 3;
 
 /// Turns function bodies into machine code. Cheap to clone; clones share everything.
 #[derive(Clone)]
@@ -124,12 +125,68 @@ impl Compiler {
         variant: MemoryVariant,
     ) -> Result<CompiledFunction, CompileError> {
         let env = self.env(info, variant);
-        Worker::new().body(&*self.shared.isa, &env, bytes, defined).map_err(|reason| {
+        self.compile_in(&env, bytes, defined)
+    }
+
+    fn compile_in(
+        &self,
+        env: &Env<'_>,
+        bytes: &[u8],
+        defined: u32,
+    ) -> Result<CompiledFunction, CompileError> {
+        Worker::new().body(&*self.shared.isa, env, bytes, defined).map_err(|reason| {
             CompileError::Function {
-                index: info.imported_functions.saturating_add(defined),
+                index: env.info.imported_functions.saturating_add(defined),
                 reason,
             }
         })
+    }
+
+    /// What calls of a function go through while somebody listens to it, by its position among those
+    /// that the module defines.
+    pub fn listener_wrapper(
+        &self,
+        info: &ModuleInfo,
+        defined: u32,
+        caller: CallerOf,
+        tail_calls: bool,
+    ) -> Result<CompiledFunction, CompileError> {
+        let index = info.imported_functions.saturating_add(defined);
+        let wrapping = if tail_calls { Wrapping::Ahead } else { Wrapping::Around };
+        let (worker, ty) = (&mut Worker::new(), info.func_type(index));
+        listen::wrapper(worker, &*self.shared.isa, ty, defined, caller, wrapping)
+            .map_err(|reason| CompileError::Function { index, reason })
+    }
+
+    /// Whether a function makes tail calls. Then its wrapper needs a body that tells when it ends:
+    /// see [`Compiler::compile_telling`].
+    pub fn makes_tail_calls(info: &ModuleInfo, bytes: &[u8], defined: u32) -> bool {
+        let range = info.bodies.get(defined as usize).cloned();
+        let body = range.and_then(|range| bytes.get(range));
+        body.is_some_and(listen::makes_tail_calls)
+    }
+
+    /// [`Compiler::compile_function`] for a function that tells listeners when it ends.
+    pub fn compile_telling(
+        &self,
+        info: &ModuleInfo,
+        bytes: &[u8],
+        defined: u32,
+        variant: MemoryVariant,
+    ) -> Result<CompiledFunction, CompileError> {
+        let env = Env { tells: true, ..self.env(info, variant) };
+        self.compile_in(&env, bytes, defined)
+    }
+
+    /// Lays functions out one behind the other.
+    pub fn assemble(&self, functions: Vec<CompiledFunction>) -> Result<CompiledCode, CompileError> {
+        CompiledCode::assemble(functions, self.text_alignment())
+    }
+
+    /// Compiles what importers call to reach a function of a type that wants to know who calls.
+    pub fn noting_trampoline(&self, ty: &FuncType) -> Result<CompiledFunction, CompileError> {
+        listen::noting(&mut Worker::new(), &*self.shared.isa, ty)
+            .map_err(|reason| CompileError::Trampoline { signature: ty.to_string(), reason })
     }
 
     /// Compiles what calls guest functions of a type with arguments in slots.
@@ -166,6 +223,7 @@ impl Compiler {
             tunables: &self.shared.tunables,
             variant,
             has_fma: self.shared.has_fma,
+            tells: false,
         }
     }
 }

@@ -42,8 +42,8 @@ impl Worker {
             let ty = ty.ok_or("it has no type")?;
             worker.context.func.signature = guest_signature(ty);
             let builder = FunctionBuilder::new(&mut worker.context.func, &mut worker.builder);
-            let builder =
-                Translator::translate(env, builder, ty, &body).map_err(|Fail(reason)| reason)?;
+            let builder = Translator::translate(env, builder, ty, defined, &body)
+                .map_err(|Fail(reason)| reason)?;
             builder.finalize(isa.frontend_config());
             let frame_limit = (!env.tunables.signals).then_some(MAX_UNCHECKED_FRAME);
             worker.finish(isa, frame_limit)

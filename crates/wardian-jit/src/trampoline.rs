@@ -69,7 +69,7 @@ pub(crate) fn host(
     })
 }
 
-fn begin(b: &mut FunctionBuilder<'_>) -> Vec<Value> {
+pub(crate) fn begin(b: &mut FunctionBuilder<'_>) -> Vec<Value> {
     let entry = b.create_block();
     b.append_block_params_for_function_params(entry);
     b.switch_to_block(entry);
@@ -82,7 +82,12 @@ fn slot_flags() -> MemFlagsData {
     MemFlagsData::new().with_notrap().with_endianness(Endianness::Little)
 }
 
-fn load_slots(b: &mut FunctionBuilder<'_>, tys: &[ValType], slots: Value, out: &mut Vec<Value>) {
+pub(crate) fn load_slots(
+    b: &mut FunctionBuilder<'_>,
+    tys: &[ValType],
+    slots: Value,
+    out: &mut Vec<Value>,
+) {
     let mut offset = 0;
     for ty in tys {
         out.push(b.ins().load(clif_type(*ty), slot_flags(), slots, offset));
@@ -91,7 +96,12 @@ fn load_slots(b: &mut FunctionBuilder<'_>, tys: &[ValType], slots: Value, out: &
 }
 
 /// Stores values, those of 32 bits zero-extended to the whole slot.
-fn store_slots(b: &mut FunctionBuilder<'_>, tys: &[ValType], slots: Value, values: &[Value]) {
+pub(crate) fn store_slots(
+    b: &mut FunctionBuilder<'_>,
+    tys: &[ValType],
+    slots: Value,
+    values: &[Value],
+) {
     let mut offset = 0;
     for (ty, value) in tys.iter().zip(values) {
         let value = match b.func.dfg.value_type(*value) {

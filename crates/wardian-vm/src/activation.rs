@@ -9,10 +9,10 @@
 //! to call the host, so the whole of a store's guests is `[wasm_sp, stack_top)`.
 
 use crate::arch::{self, status};
-use crate::layout::StoreCtx;
+use crate::layout::{StoreCtx, instance};
 use crate::{signals, thread};
 use std::ptr;
-use std::sync::atomic::{Ordering, compiler_fence};
+use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
 /// How an entry ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,11 @@ pub struct Activation {
     /// `wasm_sp` of the entry around this one: zero if there is none.
     pub outer_sp: usize,
     /// How deeply it is nested: 1 for an outermost entry.
-    pub id: u64,
+    pub depth: u64,
+    /// Its number among all entries of the store: never used again.
+    pub serial: u64,
+    /// The context that the guest was entered with.
+    pub ctx: usize,
 }
 
 /// Calls guest code: `trampoline(ctx, code, args)` on the store's wasm stack.
@@ -60,26 +64,46 @@ pub unsafe fn enter(
     // guest called the host, so that what lies below is free; a fresh store begins at the top.
     unsafe {
         let outer_sp = (*store).wasm_sp;
-        let sp = if outer_sp == 0 { (*store).stack_top } else { outer_sp & !15 };
+        let sp = entry_sp(store, outer_sp);
         let outer_args = (*store).args;
         let outer_entry = (*store).entry_sp;
         (*store).args = args as usize;
         (*store).entry_sp = sp;
+        (*store).entries += 1;
+        let root = Root { ctx, serial: (*store).entries };
         let outcome =
-            run(store, outer_sp, |store| arch::enter(store, ctx, code, args, trampoline, sp));
+            run(store, outer_sp, root, |store| arch::enter(store, ctx, code, args, trampoline, sp));
         (*store).args = outer_args;
         (*store).entry_sp = outer_entry;
         outcome
     }
 }
 
-/// A guest whose host function could not answer yet. Its frames stay on the wasm stack, at and above
-/// `wasm_sp`; what lies below is free.
-#[derive(Debug)]
+/// Where the stack of an entry begins if the guest around it stood at `outer_sp`.
+///
+/// # Safety
+///
+/// The store is valid.
+unsafe fn entry_sp(store: *const StoreCtx, outer_sp: usize) -> usize {
+    // SAFETY: the caller's promise.
+    if outer_sp == 0 { unsafe { (*store).stack_top } } else { outer_sp & !15 }
+}
+
+/// What stays the same when an entry is left and gone on with.
+#[derive(Clone, Copy, Debug)]
+struct Root {
+    ctx: usize,
+    serial: u64,
+}
+
+/// A guest that was left while it was calling a host function or builtin. Its frames are still on
+/// the wasm stack, at and above `wasm_sp`; what lies below is free.
+#[derive(Clone, Copy, Debug)]
 pub struct Suspended {
     wasm_sp: usize,
     outer_sp: usize,
     entry_sp: usize,
+    root: Root,
 }
 
 impl Suspended {
@@ -91,9 +115,50 @@ impl Suspended {
     pub unsafe fn new(store: *mut StoreCtx) -> Suspended {
         // SAFETY: the store is valid by the promise; its activation is the one of that guest.
         unsafe {
-            let outer_sp = (*(*store).activation).outer_sp;
-            Suspended { wasm_sp: (*store).wasm_sp, outer_sp, entry_sp: (*store).entry_sp }
+            let Activation { outer_sp, serial, ctx, .. } = *(*store).activation;
+            Suspended {
+                wasm_sp: (*store).wasm_sp,
+                outer_sp,
+                entry_sp: (*store).entry_sp,
+                root: Root { ctx, serial },
+            }
         }
+    }
+
+    /// The guest that has just ended with [`Outcome::Ended`], after the call by which it ended; it
+    /// was entered with `ctx`.
+    ///
+    /// # Safety
+    ///
+    /// The latest entry of `store` ended so, and nothing has run on its stack since.
+    pub unsafe fn ended(store: *mut StoreCtx, ctx: usize) -> Suspended {
+        // SAFETY: the store is valid by the promise.
+        unsafe {
+            let outer_sp = (*store).wasm_sp;
+            Suspended {
+                wasm_sp: (*store).ended_sp,
+                outer_sp,
+                entry_sp: entry_sp(store, outer_sp),
+                root: Root { ctx, serial: (*store).ended_serial },
+            }
+        }
+    }
+
+    /// The number of the entry.
+    #[inline]
+    pub fn serial(&self) -> u64 {
+        self.root.serial
+    }
+
+    /// The frames as bytes: from where the guest stands to where its entry began.
+    pub fn frames(&self) -> std::ops::Range<usize> {
+        self.wasm_sp..self.entry_sp
+    }
+
+    /// The same entry, its stack cut back or extended to frames that begin at `wasm_sp`.
+    pub fn moved_to(self, wasm_sp: usize) -> Suspended {
+        debug_assert!(wasm_sp <= self.entry_sp);
+        Suspended { wasm_sp, ..self }
     }
 
     /// Runs `work` as the guest's host function: what it enters goes below the guest's frames.
@@ -105,9 +170,7 @@ impl Suspended {
     pub unsafe fn as_host<R>(&self, store: *mut StoreCtx, work: impl FnOnce() -> R) -> R {
         // SAFETY: the promise above; what is changed is put back, also if `work` panics.
         unsafe {
-            let previous = (*store).activation;
-            let id = if previous.is_null() { 1 } else { (*previous).id + 1 };
-            let activation = Activation { previous, outer_sp: self.outer_sp, id };
+            let activation = activation(store, self.outer_sp, self.root);
             let outer = (store, (*store).activation, (*store).wasm_sp);
             let _restore = OnDrop(|| {
                 let (store, activation, wasm_sp) = outer;
@@ -124,9 +187,10 @@ impl Suspended {
     ///
     /// # Safety
     ///
-    /// As for [`Self::as_host`]; the slots of that host function hold its results, and `args` is
-    /// valid for the results of the guest.
-    pub unsafe fn resume(self, store: *mut StoreCtx, args: *mut u64) -> Outcome {
+    /// As for [`Self::as_host`]; the frames in [`Self::frames`] are such as a guest of this entry
+    /// left them, the slots of that host function hold its results, and `args` is valid for the
+    /// results of the guest.
+    pub unsafe fn resume(&self, store: *mut StoreCtx, args: *mut u64) -> Outcome {
         // SAFETY: by the promise above the frames at `wasm_sp` are as they were left.
         unsafe {
             let outer_args = (*store).args;
@@ -134,7 +198,7 @@ impl Suspended {
             (*store).args = args as usize;
             (*store).entry_sp = self.entry_sp;
             (*store).wasm_sp = self.wasm_sp;
-            let outcome = run(store, self.outer_sp, |store| arch::resume(store));
+            let outcome = run(store, self.outer_sp, self.root, |store| arch::resume(store));
             (*store).args = outer_args;
             (*store).entry_sp = outer_entry;
             outcome
@@ -150,6 +214,25 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
+/// Whether the entry with this number is still on the store's list.
+///
+/// # Safety
+///
+/// The store is valid and used by no other thread.
+pub unsafe fn is_open(store: *const StoreCtx, serial: u64) -> bool {
+    // SAFETY: activations on the list are alive.
+    unsafe {
+        let mut next = (*store).activation;
+        while let Some(activation) = next.as_ref() {
+            if activation.serial == serial {
+                return true;
+            }
+            next = activation.previous;
+        }
+    }
+    false
+}
+
 /// How deeply entries of the store are nested now: the number of the innermost, or zero.
 ///
 /// # Safety
@@ -157,35 +240,59 @@ impl<F: FnMut()> Drop for OnDrop<F> {
 /// The store is valid and used by no other thread.
 pub unsafe fn depth(store: *const StoreCtx) -> u64 {
     // SAFETY: activations on the list are alive.
-    unsafe { (*store).activation.as_ref().map_or(0, |a| a.id) }
+    unsafe { (*store).activation.as_ref().map_or(0, |a| a.depth) }
+}
+
+/// The next activation on the store's list.
+///
+/// # Safety
+///
+/// The store is valid and used by no other thread.
+#[inline]
+unsafe fn activation(store: *const StoreCtx, outer_sp: usize, root: Root) -> Activation {
+    // SAFETY: activations on the list are alive.
+    let (previous, depth) = unsafe {
+        let previous = (*store).activation;
+        (previous, previous.as_ref().map_or(0, |a| a.depth) + 1)
+    };
+    Activation { previous, outer_sp, depth, serial: root.serial, ctx: root.ctx }
 }
 
 #[inline]
 unsafe fn run(
     store: *mut StoreCtx,
     outer_sp: usize,
+    root: Root,
     switch: impl FnOnce(*mut StoreCtx) -> u64,
 ) -> Outcome {
     // SAFETY: the callers' promise; `activation` is taken off the list again before it goes.
     unsafe {
         let Some(thread) = thread::current() else { return Outcome::HostStackExhausted };
-        let outer = (*store).activation;
-        let id = if outer.is_null() { 1 } else { (*outer).id + 1 };
-        let activation = Activation { previous: outer, outer_sp, id };
+        let activation = activation(store, outer_sp, root);
+        let outer = activation.previous;
         (*store).activation = &activation;
         // Whoever interrupts sets the word, makes every processor pass a barrier, and reads the
         // thread: so either it sees this thread, or this thread sees the word. The fence costs
         // nothing here; it only keeps the compiler from swapping the two.
         (*store).thread.store(thread, Ordering::Relaxed);
+        // Likewise for whoever closes the instance. Nobody else writes the counter.
+        let entered = &*((root.ctx + instance::ENTERED as usize) as *const AtomicU64);
+        let others = entered.load(Ordering::Relaxed);
+        entered.store(others + 1, Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);
         let outcome = if (*store).interrupt.load(Ordering::Relaxed) == 0 {
             let previous = signals::set_current(store);
             let status = switch(store);
             signals::set_current(previous);
+            if status != status::RETURNED {
+                (*store).ended_sp = (*store).wasm_sp;
+                (*store).ended_serial = root.serial;
+            }
             Outcome::from_status(status)
         } else {
             Outcome::Refused
         };
+        entered.store(others, Ordering::Relaxed);
         if outer.is_null() {
             (*store).thread.store(0, Ordering::Relaxed);
         }
@@ -232,6 +339,11 @@ impl Default for StoreCtx {
             trap_sp: 0,
             activation: ptr::null(),
             thread: 0.into(),
+            entries: 0,
+            ended_sp: 0,
+            ended_serial: 0,
+            result: 0,
+            samples: 0.into(),
         }
     }
 }

@@ -130,6 +130,15 @@ impl CodeMemory {
         self.start
     }
 
+    /// The code between two addresses, as far as they lie in it.
+    pub fn bytes(&self, range: std::ops::Range<usize>) -> &[u8] {
+        let end = self.start + self.len;
+        let (start, end) = (range.start.clamp(self.start, end), range.end.clamp(self.start, end));
+        // SAFETY: inside what was published, which is readable and never changes as long as `self`
+        // lives.
+        unsafe { std::slice::from_raw_parts(start as *const u8, end.saturating_sub(start)) }
+    }
+
     /// Bytes of code.
     pub fn len(&self) -> usize {
         self.len

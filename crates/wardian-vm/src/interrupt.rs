@@ -4,7 +4,7 @@
 //! repeats until the store has noticed: a signal that arrives in a transition or in host code does
 //! nothing, but the transition back into the guest reads the word. See [`crate::signals`].
 
-use crate::layout::StoreCtx;
+use crate::layout::{StoreCtx, instance};
 use crate::park::Waiter;
 use crate::signals;
 use crate::thread::ThreadHandle;
@@ -20,8 +20,11 @@ pub mod reason {
     pub const DEADLINE: u64 = 1;
     /// Somebody asked.
     pub const CANCELLED: u64 = 2;
-    /// The instance or store was closed.
+    /// An instance that the guest runs in was closed.
     pub const CLOSED: u64 = 4;
+    /// Something is to be done by the thread that has the store, when a guest next calls the host
+    /// or is entered. It stops nobody.
+    pub const ERRAND: u64 = 8;
 }
 
 /// How long after a signal that was not noticed the next one is sent.
@@ -64,6 +67,20 @@ impl Interrupter {
         })
     }
 
+    /// One that belongs to no store: for those who only ask whether they are to stop.
+    pub fn unattached() -> Arc<Interrupter> {
+        Arc::new(Interrupter {
+            store: AtomicPtr::new(std::ptr::null_mut()),
+            reasons: AtomicU64::new(0),
+            state: Mutex::default(),
+        })
+    }
+
+    /// The deadline in force.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.lock().deadline
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|e| e.into_inner())
     }
@@ -73,6 +90,35 @@ impl Interrupter {
         let mut state = self.lock();
         state.deadline = None;
         self.store.store(std::ptr::null_mut(), Ordering::SeqCst);
+    }
+
+    /// Tells the store's thread that there is an errand for it; returns at once.
+    pub fn remind(&self) {
+        let _lock = self.lock();
+        let store = self.store.load(Ordering::SeqCst);
+        if !store.is_null() {
+            // SAFETY: as in `knock`; the lock is held.
+            unsafe { (*store).interrupt.fetch_or(reason::ERRAND, Ordering::SeqCst) };
+        }
+    }
+
+    /// Whether any of these contexts has an open entry. Whoever is entering one at this moment sees
+    /// what was written to the interrupt word before. No if the store is gone.
+    ///
+    /// # Safety
+    ///
+    /// They are contexts of instances of the store.
+    pub unsafe fn any_entered(&self, contexts: &[usize]) -> bool {
+        let _lock = self.lock();
+        if self.store.load(Ordering::SeqCst).is_null() {
+            return false;
+        }
+        signals::barrier();
+        contexts.iter().any(|ctx| {
+            // SAFETY: instances live as long as their store, which cannot go while we hold the lock.
+            let entered = unsafe { &*((ctx + instance::ENTERED as usize) as *const AtomicU64) };
+            entered.load(Ordering::SeqCst) != 0
+        })
     }
 
     /// Asks the store's guest to stop, for `reason`; returns at once.

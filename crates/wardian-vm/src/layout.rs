@@ -6,8 +6,9 @@
 //!    +0  host_sp                 +8  owner (Rust side)                +8  ...
 //!    +8  wasm_sp                 +16 builtins  ---> [code; Builtin::COUNT]
 //!    +16 interrupt               +24 signature ids ---> [u32; types]
-//!    +24 stack_limit             +32 reserved
-//!    ...                         +48 globals        16 bytes each, the module's own
+//!    +24 stack_limit             +32 entered
+//!    ...                         +40 listened ---> [*Listened; defined functions]
+//!                                +48 globals        16 bytes each, the module's own
 //!                                    memories       VmMemory, one for each memory it owns
 //!                                    tables         VmTable, one for each table it owns
 //!                                    memory refs    *VmMemory for each memory
@@ -39,7 +40,8 @@ pub struct StoreCtx {
     pub stack_limit: usize,
     /// The slots that carry arguments in and results out of the innermost entry.
     pub args: usize,
-    /// The instance whose code made the latest call through a table.
+    /// The instance whose code made the latest call through a table, or through an import that has
+    /// a [`Noted`]; zero if the embedder made it.
     pub indirect_caller: usize,
     /// Non-zero when a host function or builtin ended the guest: see `exit`.
     pub exit: u64,
@@ -67,6 +69,39 @@ pub struct StoreCtx {
     pub activation: *const crate::activation::Activation,
     /// The thread that runs a guest of this store now, for those who want to interrupt it.
     pub thread: AtomicUsize,
+    /// How many entries there have been: each has a number of its own.
+    pub entries: u64,
+    /// Where the wasm stack stood when the latest entry ended without returning.
+    pub ended_sp: usize,
+    /// The number of that entry.
+    pub ended_serial: u64,
+    /// What the latest builtin returned, where a guest that is resumed after it needs that.
+    pub result: u64,
+    /// Where samples of this store's guest go; null if nobody takes any.
+    pub samples: AtomicUsize,
+}
+
+/// A function whose calls are observed: what its wrapper reads. The Rust side extends it.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Listened {
+    /// The store.
+    pub store: *mut StoreCtx,
+    /// The code that the wrapper calls: the function as it is without listeners, or, if it makes
+    /// tail calls, a variant that tells when it ends.
+    pub body: usize,
+}
+
+/// What stands in a [`VmImport`] as context when the exporter wants to know who calls.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Noted {
+    /// The importing instance.
+    pub caller: usize,
+    /// Code to call.
+    pub code: usize,
+    /// Context to pass.
+    pub ctx: usize,
 }
 
 /// Bounds of a linear memory, as compiled code reads them.
@@ -130,8 +165,12 @@ pub struct HostFunc {
     pub dispatch: usize,
     /// Data of that function.
     pub data: usize,
+    /// As [`instance::ENTERED`].
+    pub entered: AtomicU64,
     /// Address of the stub that switches stacks and calls `dispatch`.
     pub stub: usize,
+    /// The Rust side's definition of the function.
+    pub definition: usize,
 }
 
 /// Offsets in [`StoreCtx`] that compiled code uses.
@@ -157,6 +196,12 @@ pub mod instance {
     pub const BUILTINS: i32 = 16;
     /// Pointer to the engine's `u32` number of each signature of the module.
     pub const SIGNATURES: i32 = 24;
+    /// An `AtomicU64`: how many entries through this instance are open now. Written by the store's
+    /// thread only.
+    pub const ENTERED: i32 = 32;
+    /// Pointer to a `*Listened` for each function that the module defines; null as long as there
+    /// are none.
+    pub const LISTENED: i32 = 40;
     /// Where the arrays begin.
     pub const ARRAYS: u32 = 48;
 }
@@ -189,10 +234,26 @@ pub mod func {
     pub const HANDLE: i32 = 24;
 }
 
+/// Offsets in [`Listened`].
+pub mod listened {
+    /// [`super::Listened::body`]
+    pub const BODY: i32 = 8;
+}
+
+/// Offsets in [`Noted`].
+pub mod noted {
+    /// [`super::Noted::caller`]
+    pub const CALLER: i32 = 0;
+    /// [`super::Noted::code`]
+    pub const CODE: i32 = 8;
+    /// [`super::Noted::ctx`]
+    pub const CTX: i32 = 16;
+}
+
 /// Offsets in [`HostFunc`].
 pub mod host_func {
     /// [`super::HostFunc::stub`]
-    pub const STUB: i32 = 32;
+    pub const STUB: i32 = 40;
 }
 
 const _: () = {
@@ -202,8 +263,12 @@ const _: () = {
     assert!(offset_of!(VmFunc, code) == 0 && offset_of!(VmFunc, ctx) == 8);
     assert!(offset_of!(VmImport, code) == 0 && offset_of!(VmImport, ctx) == 8);
     assert!(offset_of!(VmFunc, sig) == 16 && offset_of!(VmFunc, handle) == 24);
-    assert!(offset_of!(HostFunc, store) == 0 && offset_of!(HostFunc, stub) == 32);
+    assert!(offset_of!(HostFunc, store) == 0 && offset_of!(HostFunc, stub) == 40);
+    assert!(offset_of!(HostFunc, entered) == instance::ENTERED as usize);
     assert!(offset_of!(HostFunc, dispatch) == 16);
+    assert!(offset_of!(Listened, store) == 0 && offset_of!(Listened, body) == 8);
+    assert!(offset_of!(Noted, caller) == 0 && offset_of!(Noted, code) == 8);
+    assert!(offset_of!(Noted, ctx) == 16);
 };
 
 /// How many of each thing a module has: all that the layout of its instances depends on.
@@ -362,11 +427,20 @@ pub enum Builtin {
     /// `(to, byte, length)`: fills bytes at an address that has been checked, of a memory that is
     /// not shared.
     FillBytes,
+    /// `()`: called in place of a function of an instance that is closed. Never returns.
+    Closed,
+    /// `(slots of the parameters, calling instance)`: a listened function begins. This and the next
+    /// two take a `*Listened` where others take the instance, and return nothing.
+    ListenBefore,
+    /// `(slots of the results)`: a listened function returns.
+    ListenAfter,
+    /// `()`: a listened function is about to make a tail call.
+    ListenTail,
 }
 
 impl Builtin {
     /// How many builtins there are.
-    pub const COUNT: usize = 18;
+    pub const COUNT: usize = 22;
 
     /// Offset of its address in the table of builtins.
     pub const fn offset(self) -> i32 {

@@ -7,6 +7,7 @@
 
 use crate::arch::{Registers, status};
 use crate::code_memory;
+use crate::interrupt::reason;
 use crate::layout::StoreCtx;
 use std::cell::Cell;
 use std::mem::MaybeUninit;
@@ -139,7 +140,9 @@ unsafe fn handle(
     unsafe {
         let in_code = code_memory::contains(registers.pc());
         if signal == interrupt_signal() {
-            if in_code && (*store).interrupt.load(Ordering::Relaxed) != 0 {
+            let word = (*store).interrupt.load(Ordering::Relaxed);
+            // An errand can wait until the guest next calls the host.
+            if in_code && word & !reason::ERRAND != 0 {
                 note(store, registers, 0);
                 registers.leave(store, status::INTERRUPTED);
                 return true;

@@ -1,5 +1,6 @@
 //! Stopping guests from other threads.
 
+use crate::StopReason;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use wardian_vm::interrupt::{Interrupter, reason};
@@ -8,12 +9,34 @@ use wardian_vm::interrupt::{Interrupter, reason};
 #[derive(Clone, Debug)]
 pub struct CancelToken(pub(crate) Arc<Interrupter>);
 
+impl Default for CancelToken {
+    fn default() -> Self {
+        CancelToken::new()
+    }
+}
+
 impl CancelToken {
+    /// A token that belongs to no store, say for a compilation: see
+    /// [`crate::CompileOptions::with_cancel_token`]. That of a store is
+    /// [`crate::Store::cancel_token`].
+    pub fn new() -> CancelToken {
+        CancelToken(Interrupter::unattached())
+    }
+
     /// Makes every guest call of the store end with [`crate::StopReason::Cancelled`], soon; returns
     /// at once. Calls that come later are refused, until [`crate::Store::clear_cancellation`].
     /// Does nothing if the store is gone.
     pub fn cancel(&self) {
         self.0.interrupt(reason::CANCELLED);
+    }
+
+    /// Why somebody who has this token is to stop, if so.
+    pub(crate) fn stop_reason(&self) -> Option<StopReason> {
+        match self.0.reasons() {
+            0 => None,
+            reasons if reasons & reason::CANCELLED != 0 => Some(StopReason::Cancelled),
+            _ => Some(StopReason::Deadline),
+        }
     }
 
     /// Whether the store has been asked to stop and not let go again.

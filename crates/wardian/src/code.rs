@@ -5,31 +5,92 @@ use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock, Weak};
 use wardian_jit::CompiledCode;
+use wardian_types::TrapCode;
 use wardian_vm::code_memory::CodeMemory;
 
-/// The code of a module in one variant.
+/// Code of functions of a module.
 #[derive(Debug)]
 pub(crate) struct LoadedCode {
     pub(crate) memory: CodeMemory,
-    pub(crate) tables: CompiledCode,
-    /// Address of each function that the module defines, ready to be copied into instances.
+    tables: CompiledCode,
+    /// Address of each function, ready to be copied into instances.
     pub(crate) entries: Box<[usize]>,
+    /// Which functions these are, by their positions among those that the module defines; none for
+    /// all of them.
+    some: Option<Box<[u32]>>,
 }
 
 impl LoadedCode {
-    /// Puts code where it can run.
-    pub(crate) fn publish(mut tables: CompiledCode, functions: usize) -> Result<LoadedCode> {
+    /// Puts the code of all functions of a module where it can run.
+    pub(crate) fn publish(tables: CompiledCode, functions: usize) -> Result<LoadedCode> {
+        LoadedCode::new(tables, functions, None)
+    }
+
+    /// Puts the code of these functions where it can run.
+    pub(crate) fn publish_some(tables: CompiledCode, functions: Vec<u32>) -> Result<LoadedCode> {
+        LoadedCode::new(tables, functions.len(), Some(functions.into()))
+    }
+
+    fn new(
+        mut tables: CompiledCode,
+        functions: usize,
+        some: Option<Box<[u32]>>,
+    ) -> Result<LoadedCode> {
         let memory = CodeMemory::publish(tables.text())
             .map_err(|e| Error::limit(format!("no executable memory for a module's code: {e}")))?;
         tables.discard_text();
-        let address = |defined| memory.start() + tables.function(defined).start as usize;
+        let address = |position| memory.start() + tables.function(position).start as usize;
         let entries = (0..functions as u32).map(address).collect();
-        Ok(LoadedCode { memory, tables, entries })
+        Ok(LoadedCode { memory, tables, entries, some })
     }
 
-    /// Address of a function that the module defines.
-    pub(crate) fn address(&self, defined: u32) -> usize {
-        self.entries[defined as usize]
+    fn offset(&self, pc: usize) -> Option<u32> {
+        u32::try_from(pc.checked_sub(self.memory.start())?).ok()
+    }
+
+    /// The function around an address, by its position among those that the module defines.
+    #[inline]
+    pub(crate) fn function_at(&self, pc: usize) -> Option<u32> {
+        let position = self.tables.find(self.offset(pc)?)?;
+        match &self.some {
+            None => Some(position),
+            Some(some) => some.get(position as usize).copied(),
+        }
+    }
+
+    /// The offset in the code section of the operator whose code is at an address.
+    pub(crate) fn location(&self, pc: usize) -> Option<u32> {
+        self.tables.location(self.offset(pc)?)
+    }
+
+    /// The functions, by their positions among those that the module defines, and their addresses.
+    pub(crate) fn functions(&self) -> impl Iterator<Item = (u32, usize)> {
+        let some = self.some.as_deref();
+        let defined = move |i: u32| some.map_or(i, |some| some[i as usize]);
+        (0u32..).zip(&self.entries).map(move |(i, address)| (defined(i), *address))
+    }
+
+    /// The code of the function that begins at an address.
+    pub(crate) fn function_bytes(&self, address: usize) -> Option<&[u8]> {
+        let position = self.tables.find(self.offset(address)?)?;
+        let range = self.tables.function(position);
+        let at = |offset| self.memory.start() + offset as usize;
+        (at(range.start) == address).then(|| self.memory.bytes(at(range.start)..at(range.end)))
+    }
+}
+
+/// A piece of code together with its module.
+#[derive(Clone)]
+pub(crate) struct Located {
+    pub(crate) code: Arc<LoadedCode>,
+    pub(crate) module: Arc<ModuleInner>,
+}
+
+impl Located {
+    /// Whether an address lies in this piece.
+    #[inline]
+    pub(crate) fn contains(&self, pc: usize) -> bool {
+        pc.wrapping_sub(self.code.memory.start()) < self.code.memory.len()
     }
 }
 
@@ -42,7 +103,7 @@ pub(crate) struct CodePosition {
     pub(crate) start: usize,
     /// Offset in the module's code section.
     pub(crate) offset: Option<u32>,
-    pub(crate) trap: Option<wardian_types::TrapCode>,
+    pub(crate) trap: Option<TrapCode>,
 }
 
 /// All code of an engine by address. A module takes its code out when it goes.
@@ -69,18 +130,24 @@ impl CodeRegistry {
         self.ranges.write().unwrap_or_else(|e| e.into_inner()).remove(&end);
     }
 
-    /// The function around an address.
-    pub(crate) fn find(&self, pc: usize) -> Option<CodePosition> {
+    /// The piece of code around an address.
+    pub(crate) fn locate(&self, pc: usize) -> Option<Located> {
         let ranges = self.ranges.read().unwrap_or_else(|e| e.into_inner());
         let (_, entry) = ranges.range(pc + 1..).next()?;
-        let code = entry.code.upgrade()?;
-        let module = entry.module.upgrade()?;
-        let offset = u32::try_from(pc.checked_sub(code.memory.start())?).ok()?;
-        let defined = code.tables.find(offset)?;
+        let located = Located { code: entry.code.upgrade()?, module: entry.module.upgrade()? };
+        located.contains(pc).then_some(located)
+    }
+
+    /// The function around an address.
+    pub(crate) fn find(&self, pc: usize) -> Option<CodePosition> {
+        let Located { code, module } = self.locate(pc)?;
+        let defined = code.function_at(pc)?;
+        let offset = code.offset(pc)?;
+        let start = code.tables.function(code.tables.find(offset)?).start as usize;
         Some(CodePosition {
             func: module.decoded.info().imported_functions + defined,
-            start: code.address(defined),
-            offset: code.tables.location(offset),
+            start: code.memory.start() + start,
+            offset: code.location(pc),
             trap: code.tables.trap_at(offset),
             module,
         })

@@ -142,6 +142,11 @@ impl Engine {
         self.0.trampolines.get(&self.0.compiler, ty)
     }
 
+    /// The noting trampoline of a signature, made on first need.
+    pub(crate) fn noting(&self, ty: &FuncType) -> Result<usize> {
+        self.0.trampolines.noting(&self.0.compiler, ty)
+    }
+
     /// Makes the trampolines of all these signatures at once.
     pub(crate) fn prepare_trampolines<'a>(
         &self,

@@ -31,8 +31,10 @@ pub enum ErrorKind {
     Link(Vec<LinkProblem>),
     /// The guest trapped.
     Trap(TrapCode),
-    /// The guest ended itself with this code (`proc_exit`), or its instance was closed with it.
+    /// The guest ended itself with this code (`proc_exit`).
     Exit(u32),
+    /// The instance was closed with this code: while it ran, or before it was called.
+    Closed(u32),
     /// The guest was stopped from outside.
     Stopped(StopReason),
     /// A host function failed.
@@ -52,6 +54,9 @@ pub enum ErrorKind {
     /// The guest is suspended; never seen by embedders.
     #[doc(hidden)]
     Suspended,
+    /// A snapshot is being restored: what [`crate::Snapshot::restore`] returns, and what calls of
+    /// guests return whose frames it discards. To be passed on.
+    Restored,
 }
 
 /// Why a guest was stopped.
@@ -148,10 +153,10 @@ impl Error {
         }
     }
 
-    /// The exit code, if the guest ended itself or was closed.
+    /// The exit code, if the guest ended itself or was closed; [`Error::kind`] tells which.
     pub fn exit_code(&self) -> Option<u32> {
         match self.0.kind {
-            ErrorKind::Exit(code) => Some(code),
+            ErrorKind::Exit(code) | ErrorKind::Closed(code) => Some(code),
             _ => None,
         }
     }
@@ -212,6 +217,10 @@ impl fmt::Display for ErrorKind {
             ),
             ErrorKind::Internal(message) => write!(f, "a fault in Wardian itself: {message}"),
             ErrorKind::Panic(_) => f.write_str("a host function panicked"),
+            ErrorKind::Closed(code) => {
+                write!(f, "the instance was closed with exit code {code}")
+            }
+            ErrorKind::Restored => f.write_str("a snapshot is being restored"),
             ErrorKind::Suspended => f.write_str("the guest is suspended"),
         }
     }

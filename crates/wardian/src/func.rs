@@ -5,8 +5,9 @@ use crate::raw::host::HostDef;
 use crate::raw::suspend::AsyncCall;
 use crate::store::{check_store, same_store};
 use crate::value::{HostResults, WasmParams, WasmResults, WasmTy};
-use crate::{AsContext, AsContextMut, Caller, Error, Result, Val};
+use crate::{AsContext, AsContextMut, CallOptions, Caller, Error, Result, StoreContextMut, Val};
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use wardian_types::{FuncType, ValType};
 
@@ -117,6 +118,27 @@ impl Func {
         store.0.call_values(callable, (ty.params(), ty.results()), params, results)
     }
 
+    /// [`Func::call`] with options.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Func::call`].
+    ///
+    /// # Panics
+    ///
+    /// As for [`Func::call`].
+    pub fn call_with(
+        &self,
+        mut store: impl AsContextMut,
+        options: &CallOptions,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<()> {
+        let mut store = store.as_context_mut();
+        check_store(&store.0.inner, self.store)?;
+        with_options(&mut store, options, |store| self.call(store, params, results))
+    }
+
     /// The function with Rust types, checked once.
     ///
     /// # Errors
@@ -199,6 +221,54 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         same_store(&store.0.inner, self.callable.store());
         store.0.call_typed(self.callable, params)
     }
+
+    /// [`TypedFunc::call`] with options.
+    ///
+    /// # Errors
+    ///
+    /// As for [`TypedFunc::call`].
+    ///
+    /// # Panics
+    ///
+    /// As for [`TypedFunc::call`].
+    pub fn call_with(
+        &self,
+        mut store: impl AsContextMut,
+        options: &CallOptions,
+        params: P,
+    ) -> Result<R> {
+        let mut store = store.as_context_mut();
+        same_store(&store.0.inner, self.callable.store());
+        with_options(&mut store, options, |store| self.call(store, params))
+    }
+}
+
+/// Makes a call under options, and puts back what was there before, also after a panic.
+fn with_options<T: 'static, R>(
+    store: &mut StoreContextMut<'_, T>,
+    options: &CallOptions,
+    call: impl FnOnce(&mut StoreContextMut<'_, T>) -> R,
+) -> R {
+    let inner = &mut store.0.inner;
+    let snapshots = inner.snapshots;
+    inner.snapshots |= options.snapshots;
+    let deadline = options.ends().map(|ends| {
+        let interrupter = inner.interrupter().clone();
+        let outer = interrupter.deadline();
+        // One that the store has passed already stays in force, with what it has stopped.
+        if outer.is_none_or(|outer| ends < outer) {
+            interrupter.set_deadline(Some(ends));
+        }
+        (interrupter, outer)
+    });
+    let done = catch_unwind(AssertUnwindSafe(|| call(&mut *store)));
+    store.0.inner.snapshots = snapshots;
+    if let Some((interrupter, outer)) = deadline
+        && interrupter.deadline() != outer
+    {
+        interrupter.set_deadline(outer);
+    }
+    done.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {

@@ -20,46 +20,66 @@
 //! ```
 
 mod artifact;
+mod attach;
 mod backtrace;
 mod cache;
 mod cancel;
+mod close;
 mod code;
 mod config;
+mod definition;
+mod doubles;
 mod engine;
 mod error;
 mod externs;
 mod func;
 mod global;
 mod images;
+mod inspect;
 mod instance;
 mod limits;
 mod link;
 mod linker;
+mod listener;
 mod memory;
 mod module;
 mod options;
 mod raw;
+mod snapshot;
+mod stack;
 mod store;
 mod table;
 mod value;
+mod wrappers;
 
 pub use artifact::is_artifact;
+pub use attach::{Attachment, FunctionFilter};
 pub use backtrace::{Backtrace, Frame};
 pub use cache::DiskCache;
 pub use cancel::{CancelToken, Interrupt, WakeFd};
+pub use close::{CloseNotifier, CloseNotifyFunc, ClosingInstance, InstanceCloser};
 pub use config::Config;
+pub use definition::FunctionDefinition;
+pub use doubles::{TestFunction, TestModule};
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, LinkProblem, Result, StopReason};
 pub use externs::Extern;
 pub use func::{Func, IntoFunc, TypedFunc};
 pub use global::Global;
+pub use inspect::{InternalModule, InternalModuleMut, MemoryView};
 pub use instance::Instance;
 pub use limits::{ResourceLimiter, StoreLimits};
 pub use linker::Linker;
+pub use listener::{
+    AbortReason, Call, FunctionListener, FunctionListenerFactory, FunctionListenerFactoryFunc,
+    FunctionListenerFunc, MultiFunctionListenerFactory, benchmark_function_listener,
+};
 pub use memory::{Memory, SharedMemory};
 pub use module::{CodeCache, Module, Progress};
-pub use options::InstantiateOptions;
+pub use options::{CallOptions, CompileOptions, InstantiateOptions};
 pub use raw::suspend::HostFuture;
+pub use snapshot::{Snapshot, Snapshotter};
+pub use stack::{InternalFunction, ProgramCounter, StackFrame, StackIterator, new_stack_iterator};
 pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreContextMut};
 pub use table::Table;
 pub use value::{ExternRef, HostParams, HostResults, Val, WasmParams, WasmResults, WasmTy};

@@ -129,7 +129,7 @@ impl Memory {
     }
 }
 
-fn checked(offset: usize, len: usize, size: usize) -> Result<std::ops::Range<usize>> {
+pub(crate) fn checked(offset: usize, len: usize, size: usize) -> Result<std::ops::Range<usize>> {
     let end = offset.checked_add(len).filter(|end| *end <= size);
     let end = end.ok_or_else(|| {
         Error::usage(format!("{len} bytes at {offset:#x} are not inside a memory of {size} bytes"))

@@ -2,7 +2,9 @@
 
 use crate::backtrace::Frame;
 use crate::code::LoadedCode;
-use crate::{Engine, Error, ErrorKind, Result};
+use crate::listener::FunctionListener;
+use crate::wrappers::Wrappers;
+use crate::{CompileOptions, Engine, Error, ErrorKind, MultiFunctionListenerFactory, Result};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -28,6 +30,9 @@ pub(crate) struct ModuleInner {
     checked: OnceLock<Arc<LoadedCode>>,
     images: OnceLock<Option<Images>>,
     host_trampolines: OnceLock<Box<[usize]>>,
+    /// Functions that are listened to in every instance, and by whom.
+    pub(crate) listeners: Vec<(u32, Vec<Arc<dyn FunctionListener>>)>,
+    pub(crate) wrappers: Wrappers,
 }
 
 /// For each memory that the module owns its initial contents, if there are any.
@@ -44,7 +49,7 @@ impl Module {
     /// The bytes are no valid module (with the byte offset and the reason), or the code generator
     /// gives up on it.
     pub fn new(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Module> {
-        Module::with_progress(engine, bytes, None)
+        Module::new_with(engine, bytes, &CompileOptions::new())
     }
 
     /// As [`Module::new`], telling how far it is.
@@ -56,6 +61,22 @@ impl Module {
         engine: &Engine,
         bytes: impl AsRef<[u8]>,
         progress: Option<Progress<'_>>,
+    ) -> Result<Module> {
+        let options = CompileOptions { progress, ..CompileOptions::new() };
+        Module::new_with(engine, bytes, &options)
+    }
+
+    /// As [`Module::new`], with listeners, a deadline, or a token that cancels it.
+    ///
+    /// Listeners do not change what is compiled: with them or without, a function has the same code.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Module::new`]; or the deadline passed, or the token was used.
+    pub fn new_with(
+        engine: &Engine,
+        bytes: impl AsRef<[u8]>,
+        options: &CompileOptions<'_>,
     ) -> Result<Module> {
         let binary = wardian_module::to_binary(bytes.as_ref())?;
         let cache = engine.cache();
@@ -69,19 +90,33 @@ impl Module {
                 wardian_module::Module::decode(bytes, config.features, config.threads)?
             }
         };
-        let module = Module::from_decoded(engine, decoded)?;
-        match cached {
-            Some(code) => {
-                module.0.load(module.0.usual_variant(), code)?;
-            }
+        let mut module = Module::from_decoded(engine, decoded)?;
+        if !options.listeners.is_empty() {
+            let factory = MultiFunctionListenerFactory::new(options.listeners.iter().cloned());
+            let chosen = crate::attach::choose(&module.0, &factory);
+            let inner = Arc::get_mut(&mut module.0);
+            inner.expect("nobody else has the module yet").listeners = chosen;
+        }
+        let usual = module.0.usual_variant();
+        let code = match cached {
+            Some(code) => code,
             None => {
-                let code = module.0.compile(module.0.usual_variant(), progress)?;
+                let stop = || options.stop_reason().is_some();
+                let code = module.0.compile_with(usual, options.progress, Some(&stop));
+                let code = match options.stop_reason() {
+                    Some(reason) => return Err(Error::new(ErrorKind::Stopped(reason))),
+                    None => code?,
+                };
                 if let Some(cache) = cache {
                     cache.put(engine, module.bytes(), &code);
                 }
-                module.0.load(module.0.usual_variant(), code)?;
+                code
             }
-        }
+        };
+        module.0.load(usual, code)?;
+        let info = module.info();
+        let listened = module.0.listeners.iter().filter_map(|l| info.defined_function(l.0));
+        module.0.prepare_wrappers(&listened.collect::<Vec<_>>(), usual)?;
         Ok(module)
     }
 
@@ -123,6 +158,8 @@ impl Module {
             checked: OnceLock::new(),
             images: OnceLock::new(),
             host_trampolines: OnceLock::new(),
+            listeners: Vec::new(),
+            wrappers: Wrappers::default(),
             decoded,
         })))
     }
@@ -250,12 +287,17 @@ impl ModuleInner {
         variant: MemoryVariant,
         progress: Option<Progress<'_>>,
     ) -> Result<CompiledCode> {
-        let options = ModuleOptions {
-            variant,
-            threads: self.engine.config().threads,
-            cancelled: None,
-            progress,
-        };
+        self.compile_with(variant, progress, None)
+    }
+
+    fn compile_with(
+        &self,
+        variant: MemoryVariant,
+        progress: Option<Progress<'_>>,
+        cancelled: Option<&(dyn Fn() -> bool + Sync)>,
+    ) -> Result<CompiledCode> {
+        let threads = self.engine.config().threads;
+        let options = ModuleOptions { variant, threads, cancelled, progress };
         self.engine
             .compiler()
             .compile_module(self.decoded.info(), self.decoded.bytes(), &options)
@@ -269,10 +311,19 @@ impl ModuleInner {
         }
     }
 
-    /// The code of a variant, compiled on first need.
-    pub(crate) fn code(self: &Arc<Self>, variant: MemoryVariant) -> Result<&Arc<LoadedCode>> {
+    /// The code of a variant, if it was compiled.
+    pub(crate) fn loaded(&self, variant: MemoryVariant) -> Option<&Arc<LoadedCode>> {
+        self.slot(variant).get()
+    }
+
+    /// The code of a variant, compiled on first need, unless `cancelled` says that it is to stop.
+    pub(crate) fn code(
+        self: &Arc<Self>,
+        variant: MemoryVariant,
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<&Arc<LoadedCode>> {
         if self.slot(variant).get().is_none() {
-            let code = self.compile(variant, None)?;
+            let code = self.compile_with(variant, None, Some(cancelled))?;
             self.load(variant, code)?;
         }
         Ok(self.slot(variant).get().expect("it was just loaded"))
@@ -314,6 +365,9 @@ impl Drop for ModuleInner {
     fn drop(&mut self) {
         for code in [&self.guarded, &self.checked].into_iter().filter_map(|c| c.get()) {
             self.engine.code().remove(code);
+        }
+        for code in self.wrappers.loaded() {
+            self.engine.code().remove(&code);
         }
     }
 }

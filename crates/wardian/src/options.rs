@@ -1,6 +1,127 @@
-//! Options of instantiation. Each capability's own file says what its option does.
+//! Options of compiling, instantiating and calling. Each capability's own file says more of what its
+//! option does.
 
+use crate::StopReason;
+use crate::cancel::CancelToken;
+use crate::close::CloseNotifier;
+use crate::listener::FunctionListenerFactory;
+use crate::module::Progress;
 use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How a module is compiled: see [`crate::Module::new_with`].
+#[derive(Clone, Default)]
+pub struct CompileOptions<'a> {
+    pub(crate) listeners: Vec<Arc<dyn FunctionListenerFactory>>,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) cancel: Option<CancelToken>,
+    pub(crate) progress: Option<Progress<'a>>,
+}
+
+impl std::fmt::Debug for CompileOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CompileOptions")
+            .field("listeners", &self.listeners.len())
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> CompileOptions<'a> {
+    /// No options: what [`crate::Module::new`] uses.
+    pub fn new() -> CompileOptions<'a> {
+        CompileOptions::default()
+    }
+
+    /// Asks a factory for the listeners of each function, imports included. All instances of the
+    /// module have them from the start, before their start functions run. Several factories are
+    /// asked in order, and their listeners told in that order.
+    pub fn with_function_listener_factory(mut self, factory: impl FunctionListenerFactory) -> Self {
+        self.listeners.push(Arc::new(factory));
+        self
+    }
+
+    /// Gives up when this time comes, with [`crate::StopReason::Deadline`]. Looked at between
+    /// functions.
+    pub fn with_deadline(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// [`CompileOptions::with_deadline`] from now on.
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.deadline = Instant::now().checked_add(timeout);
+        self
+    }
+
+    /// Gives up when this token is used, with [`crate::StopReason::Cancelled`]: that of a store, or
+    /// one of [`CancelToken::new`].
+    pub fn with_cancel_token(mut self, token: CancelToken) -> Self {
+        self.cancel = Some(token);
+        self
+    }
+
+    /// Why compilation is to stop, if it is.
+    pub(crate) fn stop_reason(&self) -> Option<StopReason> {
+        if let Some(token) = &self.cancel
+            && let Some(reason) = token.stop_reason()
+        {
+            return Some(reason);
+        }
+        let passed = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
+        passed.then_some(StopReason::Deadline)
+    }
+
+    /// Tells how far it is.
+    pub fn with_progress(mut self, progress: Progress<'a>) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+}
+
+/// How a guest is called, beyond its arguments: see [`crate::TypedFunc::call_with`] and
+/// [`crate::Func::call_with`].
+///
+/// What is set here also holds for guests that host functions call meanwhile.
+#[derive(Clone, Debug, Default)]
+pub struct CallOptions {
+    pub(crate) snapshots: bool,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl CallOptions {
+    /// No options: what [`crate::TypedFunc::call`] uses.
+    pub fn new() -> CallOptions {
+        CallOptions::default()
+    }
+
+    /// Lets host functions take snapshots: see [`crate::Caller::get_snapshotter`].
+    pub fn with_snapshotter(mut self) -> Self {
+        self.snapshots = true;
+        self
+    }
+
+    /// Stops the call at this time, if the store's own deadline does not before. See
+    /// [`crate::Store::set_deadline`].
+    pub fn with_deadline(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Stops the call after this time, counted from when it is made.
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// When the call is to be stopped, if it begins now.
+    pub(crate) fn ends(&self) -> Option<Instant> {
+        let timeout = self.timeout.and_then(|t| Instant::now().checked_add(t));
+        [self.deadline, timeout].into_iter().flatten().min()
+    }
+}
 
 /// How an instance is made, beyond its module and its imports: see
 /// [`crate::Linker::instantiate_with`] and [`crate::Instance::new_with`].
@@ -8,6 +129,7 @@ use std::marker::PhantomData;
 /// It belongs to no store, and can be used again and again.
 pub struct InstantiateOptions<T: 'static> {
     pub(crate) name: Option<String>,
+    pub(crate) close_notifiers: Vec<Arc<dyn CloseNotifier>>,
     data: PhantomData<fn(T)>,
 }
 
@@ -19,7 +141,11 @@ impl<T> Default for InstantiateOptions<T> {
 
 impl<T> Clone for InstantiateOptions<T> {
     fn clone(&self) -> Self {
-        InstantiateOptions { name: self.name.clone(), data: PhantomData }
+        InstantiateOptions {
+            name: self.name.clone(),
+            close_notifiers: self.close_notifiers.clone(),
+            data: PhantomData,
+        }
     }
 }
 
@@ -32,13 +158,19 @@ impl<T> std::fmt::Debug for InstantiateOptions<T> {
 impl<T> InstantiateOptions<T> {
     /// No options: what [`crate::Linker::instantiate`] uses.
     pub fn new() -> InstantiateOptions<T> {
-        InstantiateOptions { name: None, data: PhantomData }
+        InstantiateOptions { name: None, close_notifiers: Vec::new(), data: PhantomData }
     }
 
     /// The instance's name, for people: shown by listeners and inspection. Without it the module's
     /// own name stands.
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Tells a notifier when the instance is closed. Several are told in order.
+    pub fn with_close_notifier(mut self, notifier: impl CloseNotifier) -> Self {
+        self.close_notifiers.push(Arc::new(notifier));
         self
     }
 }

@@ -1,6 +1,7 @@
 //! Stores: the world that instances live in.
 
 use crate::cancel::CancelToken;
+use crate::raw::host::HostCall;
 use crate::raw::store::{StoreData, StoreInner};
 use crate::{Backtrace, Engine, Result};
 use std::time::{Duration, Instant};
@@ -202,12 +203,25 @@ impl<C: AsContextMut> AsContextMut for &mut C {
 pub struct Caller<'a, T: 'static> {
     store: StoreContextMut<'a, T>,
     vmctx: usize,
+    call: HostCall,
 }
 
 impl<'a, T: 'static> Caller<'a, T> {
     #[inline]
-    pub(crate) fn new(store: StoreContextMut<'a, T>, vmctx: usize) -> Caller<'a, T> {
-        Caller { store, vmctx }
+    pub(crate) fn new(
+        store: StoreContextMut<'a, T>,
+        vmctx: usize,
+        call: HostCall,
+    ) -> Caller<'a, T> {
+        Caller { store, vmctx, call }
+    }
+
+    pub(crate) fn host_call(&self) -> HostCall {
+        self.call
+    }
+
+    pub(crate) fn inner_mut(&mut self) -> &mut StoreInner {
+        &mut self.store.0.inner
     }
 
     #[inline]
@@ -244,6 +258,11 @@ impl<'a, T: 'static> Caller<'a, T> {
     /// The guest's calls, innermost first.
     pub fn backtrace(&self) -> Backtrace {
         self.inner().backtrace()
+    }
+
+    /// The guest's calls, innermost first, walked in place: cheaper than a backtrace.
+    pub fn stack(&self) -> crate::StackIterator<'_> {
+        crate::StackIterator::live(crate::raw::walk::Walk::from_host(self.inner()))
     }
 
     /// What a host function that blocks should watch: it tells when the guest is to stop.

@@ -66,16 +66,7 @@ impl Table {
         let store = store.as_context_mut();
         let inner = &mut store.0.inner;
         check_store(inner, self.store)?;
-        let ty = inner.tables[self.index as usize].ty;
-        let value = inner.element(&ty, &value)?;
-        let elements = inner.tables[self.index as usize].elements_mut();
-        let len = elements.len();
-        let element = usize::try_from(index).ok().and_then(|i| elements.get_mut(i));
-        let element = element.ok_or_else(|| {
-            Error::usage(format!("element {index} is not inside a table of {len}"))
-        })?;
-        *element = value;
-        Ok(())
+        inner.table_set(self.index, index, &value)
     }
 
     /// Grows by `delta` elements of value `init`; returns the length before.
@@ -95,6 +86,20 @@ impl Table {
 }
 
 impl crate::raw::store::StoreInner {
+    /// Sets an element of a table to a value.
+    pub(crate) fn table_set(&mut self, table: u32, index: u64, value: &Val) -> Result<()> {
+        let ty = self.tables[table as usize].ty;
+        let value = self.element(&ty, value)?;
+        let elements = self.tables[table as usize].elements_mut();
+        let len = elements.len();
+        let element = usize::try_from(index).ok().and_then(|i| elements.get_mut(i));
+        let element = element.ok_or_else(|| {
+            Error::usage(format!("element {index} is not inside a table of {len}"))
+        })?;
+        *element = value;
+        Ok(())
+    }
+
     /// A value as an element of a table.
     fn element(&mut self, ty: &TableType, value: &Val) -> Result<u64> {
         if value.ty() != ValType::Ref(ty.element) {

@@ -2,10 +2,12 @@
 
 use super::env::guest_signature;
 use super::state::{Fail, Outcome, Region, Translator, user};
+use crate::listen;
+use crate::trampoline::store_slots;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, SigRef, Value, types};
 use wardian_types::{FuncType, TrapCode};
-use wardian_vm::layout::{func, instance, store_ctx};
+use wardian_vm::layout::{Builtin, func, instance, store_ctx};
 use wasmparser::Operator;
 
 /// What to call, and with which context.
@@ -59,7 +61,9 @@ impl<'a> Translator<'a, '_> {
                 let offset = layout.import(index) as i32;
                 let code =
                     self.load_trusted(types::I64, Region::Code, self.vmctx, offset + func::CODE);
-                let ctx = self.load_fixed(types::I64, self.vmctx, offset + func::CTX);
+                // Changes with the code: see `wardian_vm::layout::Noted`.
+                let ctx =
+                    self.load_trusted(types::I64, Region::Code, self.vmctx, offset + func::CTX);
                 Callee { code, ctx }
             }
         }
@@ -120,8 +124,22 @@ impl<'a> Translator<'a, '_> {
     fn tail_call(&mut self, type_index: u32, callee: &Callee) -> Outcome {
         let (sig, ty) = self.type_sig(type_index)?;
         let args = self.call_args(ty, callee.ctx)?;
+        if self.env.tells {
+            let hook = listen::hook(&mut self.b, self.vmctx, self.defined);
+            listen::tell(&mut self.b, self.vmctx, Builtin::ListenTail, &[hook]);
+        }
         self.b.ins().return_call_indirect(sig, callee.code, &args);
         self.reachable = false;
         Ok(())
+    }
+
+    /// Tells listeners that the function returns the operands from `start` on.
+    pub(super) fn tell_return(&mut self, start: usize) {
+        let b = &mut self.b;
+        let hook = listen::hook(b, self.vmctx, self.defined);
+        let slots = *self.result_slots.get_or_insert_with(|| listen::slots(b, self.ty));
+        let slots = b.ins().stack_addr(types::I64, slots, 0);
+        store_slots(b, self.ty.results(), slots, &self.stack[start..]);
+        listen::tell(b, self.vmctx, Builtin::ListenAfter, &[hook, slots]);
     }
 }

@@ -83,9 +83,10 @@ impl<'a, 'f> Translator<'a, 'f> {
         env: &'a Env<'a>,
         builder: FunctionBuilder<'f>,
         ty: &'a FuncType,
+        defined: u32,
         body: &FunctionBody<'_>,
     ) -> Outcome<FunctionBuilder<'f>> {
-        let mut t = Translator::start(env, builder, ty);
+        let mut t = Translator::start(env, builder, ty, defined);
         let mut reader = body.get_locals_reader()?;
         let runs = reader.get_count();
         t.locate(body.range().start);
@@ -333,6 +334,9 @@ impl<'a, 'f> Translator<'a, 'f> {
 
     fn return_values(&mut self) -> Outcome {
         let start = self.height_below(self.ty.results().len())?;
+        if self.env.tells {
+            self.tell_return(start);
+        }
         self.b.ins().return_(&self.stack[start..]);
         self.reachable = false;
         Ok(())

@@ -15,6 +15,8 @@ pub(crate) struct Env<'a> {
     pub(crate) variant: MemoryVariant,
     /// Whether fused multiplication and addition is an instruction.
     pub(crate) has_fma: bool,
+    /// Whether functions tell listeners when they end.
+    pub(crate) tells: bool,
 }
 
 /// How accesses to a memory are kept within its bounds.

@@ -71,6 +71,8 @@ pub(crate) struct Translator<'a, 'f> {
     pub(super) env: &'a Env<'a>,
     pub(super) b: FunctionBuilder<'f>,
     pub(super) ty: &'a FuncType,
+    /// The function's position among those that the module defines.
+    pub(super) defined: u32,
     pub(super) vmctx: Value,
     pub(super) stack: Vec<Value>,
     pub(super) frames: Vec<Frame>,
@@ -82,11 +84,18 @@ pub(crate) struct Translator<'a, 'f> {
     pub(super) type_sigs: HashMap<u32, SigRef>,
     builtin_sigs: [Option<SigRef>; 7],
     raise_sig: Option<SigRef>,
+    /// Where results lie when listeners are told.
+    pub(super) result_slots: Option<ir::StackSlot>,
     regions: [Option<AliasRegion>; Region::COUNT],
 }
 
 impl<'a, 'f> Translator<'a, 'f> {
-    pub(super) fn start(env: &'a Env<'a>, mut b: FunctionBuilder<'f>, ty: &'a FuncType) -> Self {
+    pub(super) fn start(
+        env: &'a Env<'a>,
+        mut b: FunctionBuilder<'f>,
+        ty: &'a FuncType,
+        defined: u32,
+    ) -> Self {
         let entry = b.create_block();
         b.append_block_params_for_function_params(entry);
         b.switch_to_block(entry);
@@ -96,6 +105,7 @@ impl<'a, 'f> Translator<'a, 'f> {
             env,
             b,
             ty,
+            defined,
             vmctx,
             stack: Vec::new(),
             frames: Vec::new(),
@@ -105,6 +115,7 @@ impl<'a, 'f> Translator<'a, 'f> {
             type_sigs: HashMap::new(),
             builtin_sigs: [None; 7],
             raise_sig: None,
+            result_slots: None,
             regions: [None; Region::COUNT],
         }
     }

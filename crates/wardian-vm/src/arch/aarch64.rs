@@ -97,6 +97,8 @@ unsafe extern "C" fn resume_naked(_store: *mut StoreCtx) -> u64 {
         save!(),
         "ldr x9, [x0, #{wasm_sp}]",
         "mov sp, x9",
+        // If a builtin's stub left it, this is what the builtin returned.
+        "ldr x0, [x0, #{result}]",
         "ldp x19, x20, [sp, #16]",
         "ldp x21, x22, [sp, #32]",
         "ldp x23, x24, [sp, #48]",
@@ -109,6 +111,7 @@ unsafe extern "C" fn resume_naked(_store: *mut StoreCtx) -> u64 {
         "ldp x29, x30, [sp], #160",
         "ret",
         wasm_sp = const offset_of!(StoreCtx, wasm_sp),
+        result = const offset_of!(StoreCtx, result),
     )
 }
 
@@ -203,6 +206,8 @@ unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
         "ldr x9, [x19, #{builtins}]",
         "ldr x9, [x9, #8 * {n}]",
         "blr x9",
+        // For a guest that is resumed because it was interrupted in vain.
+        "str x0, [x19, #{result}]",
         "ldr x9, [x19, #{end}]",
         "ldr x10, [x19, #{interrupt}]",
         "orr x9, x9, x10",
@@ -220,9 +225,42 @@ unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
         interrupt = const offset_of!(StoreCtx, interrupt),
         builtins = const offset_of!(StoreCtx, builtins),
         end = const offset_of!(StoreCtx, exit),
+        result = const offset_of!(StoreCtx, result),
         exit = sym exit,
     )
 }
+
+/// Guest tells listeners, by builtin `N`: `x0` = [`crate::layout::Listened`]. As on x86-64.
+#[unsafe(naked)]
+unsafe extern "C" fn listen_stub_naked<const N: usize>() {
+    naked_asm!(
+        "stp x29, x30, [sp, #-16]!",
+        "mov x29, sp",
+        "ldr x9, [x0]",
+        "str x29, [x9, #{wasm_sp}]",
+        "ldr x10, [x9]",
+        "mov sp, x10",
+        "ldr x9, [x9, #{builtins}]",
+        "ldr x9, [x9, #8 * {n}]",
+        "blr x9",
+        "cbnz x0, 2f",
+        "mov sp, x29",
+        "ldp x29, x30, [sp], #16",
+        "ret",
+        "2:",
+        "mov x19, x0",
+        "mov x0, #1",
+        "b {exit}",
+        n = const N,
+        wasm_sp = const offset_of!(StoreCtx, wasm_sp),
+        builtins = const offset_of!(StoreCtx, builtins),
+        exit = sym exit,
+    )
+}
+
+const BEFORE: usize = Builtin::ListenBefore as usize;
+const AFTER: usize = Builtin::ListenAfter as usize;
+const TAIL: usize = Builtin::ListenTail as usize;
 
 /// Address of the code by which a guest calls a host function.
 #[inline(never)]
@@ -236,7 +274,11 @@ pub(crate) fn builtin_stubs() -> [usize; Builtin::COUNT] {
     macro_rules! stubs {
         ($($n:literal)*) => { [$(builtin_stub_naked::<$n> as *const () as usize),*] };
     }
-    stubs!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17)
+    let mut stubs = stubs!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21);
+    stubs[BEFORE] = listen_stub_naked::<BEFORE> as *const () as usize;
+    stubs[AFTER] = listen_stub_naked::<AFTER> as *const () as usize;
+    stubs[TAIL] = listen_stub_naked::<TAIL> as *const () as usize;
+    stubs
 }
 
 /// The registers of a thread that a signal interrupted.

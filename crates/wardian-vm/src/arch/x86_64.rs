@@ -144,7 +144,7 @@ unsafe extern "C" fn resume_naked(_store: *mut StoreCtx) -> u64 {
     naked_asm!(
         keep_host!(),
         "mov rsp, [rdi + {wasm_sp}]",
-        // If a direct stub left it, these are its result; otherwise nobody looks at them.
+        // If a direct stub or a builtin's left it, these are its result; otherwise nobody looks.
         "mov rax, [rsp]",
         "movsd xmm0, [rsp]",
         "add rsp, 48",
@@ -257,6 +257,8 @@ unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
         to_host!(),
         "mov rax, [rbx + {builtins}]",
         "call [rax + 8 * {n}]",
+        // For a guest that is resumed because it was interrupted in vain.
+        "mov [rbp - {record}], rax",
         "mov rcx, [rbx + {end}]",
         "or rcx, [rbx + {interrupt}]",
         to_guest!(),
@@ -265,6 +267,38 @@ unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
         interrupt = const offset_of!(StoreCtx, interrupt),
         builtins = const offset_of!(StoreCtx, builtins),
         end = const offset_of!(StoreCtx, exit),
+        record = const RECORD,
+        exit = sym exit,
+    )
+}
+
+/// Guest tells listeners, by builtin `N`: `rdi` = [`crate::layout::Listened`]. Listeners neither enter
+/// guests nor suspend this one, so what C keeps stays in its registers; `wasm_sp` is such that the
+/// frame record is where other stubs have theirs. The builtin returns zero, or the store if the
+/// guest is to end.
+#[unsafe(naked)]
+unsafe extern "C" fn listen_stub_naked<const N: usize>() {
+    naked_asm!(
+        "push rbp
+         mov rbp, rsp
+         mov rax, [rdi]
+         lea r11, [rsp - {record}]
+         mov [rax + {wasm_sp}], r11
+         mov rsp, [rax]
+         mov rax, [rax + {builtins}]
+         call [rax + 8 * {n}]
+         test rax, rax
+         jnz 2f
+         leave
+         ret
+         2:
+         mov rbx, rax
+         mov eax, 1
+         jmp {exit}",
+        n = const N,
+        wasm_sp = const offset_of!(StoreCtx, wasm_sp),
+        builtins = const offset_of!(StoreCtx, builtins),
+        record = const RECORD,
         exit = sym exit,
     )
 }
@@ -371,6 +405,10 @@ unsafe extern "C" fn fill_bytes_naked() {
     )
 }
 
+const BEFORE: usize = Builtin::ListenBefore as usize;
+const AFTER: usize = Builtin::ListenAfter as usize;
+const TAIL: usize = Builtin::ListenTail as usize;
+
 /// Address of the code by which a guest calls a host function.
 #[inline(never)]
 pub(crate) fn host_stub() -> usize {
@@ -383,7 +421,10 @@ pub(crate) fn builtin_stubs() -> [usize; Builtin::COUNT] {
     macro_rules! stubs {
         ($($n:literal)*) => { [$(builtin_stub_naked::<$n> as *const () as usize),*] };
     }
-    let mut stubs = stubs!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17);
+    let mut stubs = stubs!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21);
+    stubs[BEFORE] = listen_stub_naked::<BEFORE> as *const () as usize;
+    stubs[AFTER] = listen_stub_naked::<AFTER> as *const () as usize;
+    stubs[TAIL] = listen_stub_naked::<TAIL> as *const () as usize;
     stubs[Builtin::MoveBytes as usize] = move_bytes_naked as *const () as usize;
     stubs[Builtin::FillBytes as usize] = fill_bytes_naked as *const () as usize;
     stubs

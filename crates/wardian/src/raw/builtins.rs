@@ -4,6 +4,7 @@
 //! the guest, so everything goes through [`run`].
 
 use super::instance::MemoryRef;
+use super::listen;
 use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
 use crate::{Error, ErrorKind, Result};
@@ -37,6 +38,10 @@ pub(crate) static TABLE: Table = Table([
     atomic_notify as Address,
     move_bytes as Address,
     fill_bytes as Address,
+    closed as Address,
+    listen::before as Address,
+    listen::after as Address,
+    listen::tail as Address,
 ]);
 
 pub(crate) struct Table([Address; Builtin::COUNT]);
@@ -95,6 +100,12 @@ macro_rules! builtins {
 builtins! {
     fn raise(_store, _instance, code) {
         Err(TrapCode::from_u8(code as u8).unwrap_or(TrapCode::Unreachable).into())
+    }
+
+    /// Called in place of functions of a closed instance.
+    fn closed(store, instance) {
+        let code = store.instances[instance as usize].closed.unwrap_or_default();
+        Err(Error::new(ErrorKind::Closed(code)))
     }
 
     /// The stub looks at the interrupt word by itself.

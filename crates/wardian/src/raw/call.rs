@@ -1,5 +1,6 @@
 //! Calls from the host into guests.
 
+use super::ending::Next;
 use super::store::{StoreData, StoreInner};
 use crate::value::{WasmParams, WasmResults};
 use crate::{Error, ErrorKind, ExternRef, Func, Result, Val};
@@ -7,7 +8,7 @@ use std::mem::MaybeUninit;
 use std::panic::resume_unwind;
 use std::ptr::NonNull;
 use wardian_types::ValType;
-use wardian_vm::activation::{self, Outcome};
+use wardian_vm::activation::{self, Outcome, Suspended};
 use wardian_vm::layout::VmFunc;
 
 /// A function of a store, ready to be called: what a typed handle keeps.
@@ -51,6 +52,7 @@ impl<T> StoreData<T> {
         assert_eq!(callable.store, self.inner.id(), "a function of another store");
         self.inner.ensure_stack()?;
         self.inner.has_run = true;
+        let open = self.inner.open.len();
         let ctx = self.inner.ctx();
         // SAFETY: the record is of this store; trampoline and record belong to one signature. What
         // a guest may reach of the store it reaches through `owner`, derived from `self`, which is
@@ -65,12 +67,93 @@ impl<T> StoreData<T> {
             (*ctx).owner = outer;
             outcome
         };
-        if outcome == Outcome::Returned { Ok(()) } else { self.failed(outcome) }
+        if outcome == Outcome::Returned {
+            return Ok(());
+        }
+        // SAFETY: as above.
+        unsafe { self.go_on_after(outcome, callable, args, open) }
     }
 
+    /// Goes on in a guest that was suspended in a host function, which has answered.
+    ///
+    /// # Safety
+    ///
+    /// The guest was suspended in this store by a call of `callable`, in the same nesting of entries,
+    /// and not resumed since; `args` fits its results.
+    pub(super) unsafe fn resume(
+        &mut self,
+        guest: Suspended,
+        callable: Callable,
+        args: *mut u64,
+        open: usize,
+    ) -> Result<()> {
+        let ctx = self.inner.ctx();
+        loop {
+            // SAFETY: by the promise above; one that was refused still stands where it stood.
+            unsafe {
+                let outer = (*ctx).owner;
+                (*ctx).owner = std::ptr::from_mut(self) as usize;
+                let outcome = guest.resume(ctx, args);
+                (*ctx).owner = outer;
+                match outcome {
+                    Outcome::Returned => return Ok(()),
+                    Outcome::Refused => match self.inner.after_entry(outcome, 0) {
+                        Next::Fail(error) => return self.fail(error, open),
+                        _ => continue,
+                    },
+                    _ => return self.go_on_after(outcome, callable, args, open),
+                }
+            }
+        }
+    }
+
+    /// Goes on with an entry that did not return, if there is a way.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::invoke`]; the callable was just entered.
     #[cold]
-    pub(super) fn failed(&mut self, outcome: Outcome) -> Result<()> {
-        let error = self.inner.outcome_error(outcome);
+    unsafe fn go_on_after(
+        &mut self,
+        mut outcome: Outcome,
+        callable: Callable,
+        args: *mut u64,
+        open: usize,
+    ) -> Result<()> {
+        let ctx = self.inner.ctx();
+        // Where the guest stands, once it has been gone on with: then that is what is tried again.
+        let mut standing: Option<Suspended> = None;
+        while outcome != Outcome::Returned {
+            // SAFETY: as in `invoke`. A guest that is resumed stands where it ended, and nothing ran
+            // on its stack since; or a snapshot of it was put back.
+            unsafe {
+                let (vm_ctx, code) = {
+                    let vm = callable.vm.as_ptr();
+                    ((*vm).ctx, (*vm).code)
+                };
+                match self.inner.after_entry(outcome, vm_ctx) {
+                    Next::Again => {}
+                    Next::Resume(guest) => standing = Some(guest),
+                    Next::Fail(error) => return self.fail(error, open),
+                }
+                let outer = (*ctx).owner;
+                (*ctx).owner = std::ptr::from_mut(self) as usize;
+                outcome = match &standing {
+                    None => activation::enter(ctx, vm_ctx, code, args, callable.trampoline),
+                    Some(guest) => guest.resume(ctx, args),
+                };
+                (*ctx).owner = outer;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a call that cannot go on; `open` calls of listeners were open when it began.
+    pub(super) fn fail(&mut self, error: Error, open: usize) -> Result<()> {
+        if matches!(error.kind(), ErrorKind::Suspended) {
+            return Err(error);
+        }
+        let error = self.inner.abort_for(open, error);
         if !matches!(error.kind(), ErrorKind::Panic(_)) {
             return Err(error);
         }
@@ -198,6 +281,7 @@ impl StoreInner {
             // SAFETY: as above.
             self.externrefs.mark(unsafe { at.read() });
         }
+        self.mark_snapshots();
         // SAFETY: the words between the guest's stack pointer and the top of its stack are its
         // frames; at a call into the host all that the guest holds lies there.
         unsafe {

@@ -46,6 +46,11 @@ impl ExternRefs {
         self.slots[self.position(handle)?].value.as_ref()
     }
 
+    /// Whether there are none at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots.len() == self.free.len()
+    }
+
     /// Whether a collection is due.
     pub(crate) fn is_full(&self) -> bool {
         self.slots.len() - self.free.len() > self.threshold.max(LEAST)

@@ -85,7 +85,9 @@ impl HostDef {
             caller,
             dispatch: self.dispatch,
             data: &raw const *self.closure as *const () as usize,
+            entered: 0.into(),
             stub: wardian_vm::host_stub(),
+            definition: Arc::as_ptr(self) as usize,
         }
     }
 }
@@ -105,7 +107,7 @@ impl StoreInner {
 ///
 /// `host` is the record of a host function of a `StoreData<T>` whose guest is calling it.
 #[inline]
-pub(super) unsafe fn caller<'a, T: 'static>(host: *mut HostFunc) -> Caller<'a, T> {
+pub(super) unsafe fn caller<'a, T: 'static>(host: *mut HostFunc, slots: *mut u64) -> Caller<'a, T> {
     // SAFETY: by the promise above. `owner` is derived from the `&mut` that the call into the guest
     // holds, and that is not used until the guest returns.
     unsafe {
@@ -115,9 +117,34 @@ pub(super) unsafe fn caller<'a, T: 'static>(host: *mut HostFunc) -> Caller<'a, T
             0 => (*ctx).indirect_caller,
             caller => caller,
         };
-        Caller::new(StoreContextMut::new(store), vmctx)
+        Caller::new(StoreContextMut::new(store), vmctx, HostCall { host, slots })
     }
 }
+
+/// The call that a host function is answering.
+#[derive(Clone, Copy)]
+pub(crate) struct HostCall {
+    host: *mut HostFunc,
+    /// Where its results go.
+    slots: *mut u64,
+}
+
+impl HostCall {
+    /// The function's definition, and the slots for its results.
+    ///
+    /// # Safety
+    ///
+    /// The host function has not returned.
+    pub(super) unsafe fn parts<'a>(&self) -> (&'a HostDef, *mut u64) {
+        // SAFETY: by the promise the record is still there, and with it its definition.
+        unsafe { (&*((*self.host).definition as *const HostDef), self.slots) }
+    }
+}
+
+// SAFETY: only used by who has the store, in whose guest the call is open.
+unsafe impl Send for HostCall {}
+// SAFETY: as above.
+unsafe impl Sync for HostCall {}
 
 unsafe extern "C" fn dispatch_typed<T: 'static, P, R, F>(
     host: *mut HostFunc,
@@ -133,7 +160,7 @@ where
     unsafe {
         let closure = &*((*host).data as *const F);
         let done = catch_unwind(AssertUnwindSafe(|| {
-            let caller = caller::<T>(host);
+            let caller = caller::<T>(host, slots);
             let slots = std::slice::from_raw_parts_mut(slots, slots_of::<P, R>());
             let params = P::read_list(caller.inner(), slots);
             let results = closure(caller, params).into_result()?;
@@ -168,10 +195,11 @@ where
     unsafe {
         let raw = &*((*host).data as *const Raw<F>);
         let done = catch_unwind(AssertUnwindSafe(|| {
+            let caller = caller::<T>(host, slots);
             let slots = std::slice::from_raw_parts_mut(slots, raw.ty.buffer_slots());
             let store = (*(*host).store).owner as *mut StoreData<T>;
             to_handles(&(*store).inner, raw.ty.params(), slots);
-            (raw.closure)(caller::<T>(host), slots)?;
+            (raw.closure)(caller, slots)?;
             from_handles(&(*store).inner, raw.ty.results(), slots)
         }));
         finish::<T>(host, done)
@@ -186,6 +214,7 @@ where
     unsafe {
         let raw = &*((*host).data as *const Raw<F>);
         let done = catch_unwind(AssertUnwindSafe(|| {
+            let caller = caller::<T>(host, slots);
             let slots = std::slice::from_raw_parts_mut(slots, raw.ty.buffer_slots());
             let store = (*(*host).store).owner as *mut StoreData<T>;
             let mut at = 0;
@@ -195,7 +224,7 @@ where
                 at += ty.slots();
             }
             let mut results: Vec<Val> = raw.ty.results().iter().map(|t| Val::zero(*t)).collect();
-            (raw.closure)(caller::<T>(host), &params, &mut results)?;
+            (raw.closure)(caller, &params, &mut results)?;
             write_results(&mut (*store).inner, &raw.ty, &results, slots)
         }));
         finish::<T>(host, done)
@@ -224,7 +253,7 @@ fn write_results(
 /// # Safety
 ///
 /// The slots hold values of these types from a guest of the store.
-unsafe fn to_handles(store: &StoreInner, types: &[ValType], slots: &mut [u64]) {
+pub(super) unsafe fn to_handles(store: &StoreInner, types: &[ValType], slots: &mut [u64]) {
     let mut at = 0;
     for ty in types {
         if *ty == ValType::FUNCREF {
@@ -236,7 +265,7 @@ unsafe fn to_handles(store: &StoreInner, types: &[ValType], slots: &mut [u64]) {
 }
 
 /// Validates references in raw slots and makes them such as guests hold.
-fn from_handles(store: &StoreInner, types: &[ValType], slots: &mut [u64]) -> Result<()> {
+pub(super) fn from_handles(store: &StoreInner, types: &[ValType], slots: &mut [u64]) -> Result<()> {
     let mut at = 0;
     for ty in types {
         if ty.is_ref() {
@@ -278,7 +307,7 @@ impl StoreInner {
     /// Notes why the guest is to end, with where it is.
     #[cold]
     pub(super) fn fail(&mut self, error: Error) {
-        let suspends = matches!(error.kind(), ErrorKind::Suspended);
+        let suspends = matches!(error.kind(), ErrorKind::Suspended | ErrorKind::Restored);
         let wants_backtrace =
             !suspends && error.backtrace().is_none() && error.exit_code().is_none();
         let error = if wants_backtrace { error.with_backtrace(self.backtrace()) } else { error };

@@ -2,11 +2,14 @@
 
 use super::host::HostDef;
 use super::store::{FuncKind, StoreInner};
+use crate::close::CloseState;
+use crate::code::LoadedCode;
 use crate::memory::SharedMemory;
 use crate::module::ModuleInner;
 use std::alloc::Layout;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use wardian_jit::MemoryVariant;
 use wardian_types::GlobalType;
 use wardian_vm::layout::{VmFunc, VmImport};
 
@@ -16,6 +19,17 @@ pub(crate) struct InstanceData {
     /// The name that the embedder gave it.
     pub(crate) name: Option<String>,
     pub(super) vm: VmInstance,
+    /// Which code fits its memories.
+    pub(super) variant: MemoryVariant,
+    /// That code.
+    pub(super) code: Arc<LoadedCode>,
+    /// For each function that the module defines its hook, or null; empty as long as nobody ever
+    /// listened. Wrappers read it, so it is never replaced.
+    pub(super) listened: Box<[usize]>,
+    /// The code that it was closed with, once the store has acted on that.
+    pub(super) closed: Option<u32>,
+    /// What it shares with those who close it and those who want to know, once there are any.
+    pub(crate) state: Option<Arc<CloseState>>,
     /// For each memory, imported ones first.
     pub(crate) memories: Box<[MemoryRef]>,
     /// For each table, its position in the store.
@@ -108,12 +122,22 @@ impl InstanceData {
         (at, ty)
     }
 
-    /// The code of a function that the instance defines.
-    fn entry(&self, defined: u32) -> usize {
-        self.vm.read(self.module.layout.entry(defined))
+    /// The code that it was closed with, if it was, maybe just now by another thread.
+    pub(crate) fn exit_code(&self) -> Option<u32> {
+        self.state.as_ref().and_then(|state| state.code())
     }
 
-    fn import(&self, index: u32) -> VmImport {
+    /// The code of a function that the instance defines, as it is without listeners.
+    pub(super) fn plain(&self, defined: u32) -> usize {
+        self.code.entries[defined as usize]
+    }
+
+    /// The store's function for a function, if it has one yet.
+    pub(super) fn func_if_known(&self, func: u32) -> Option<u32> {
+        self.funcs.get(func as usize).copied().filter(|f| *f != NONE)
+    }
+
+    pub(super) fn import(&self, index: u32) -> VmImport {
         self.vm.read(self.module.layout.import(index))
     }
 }
@@ -122,8 +146,8 @@ impl StoreInner {
     /// The store's function for function `func` of an instance.
     pub(crate) fn instance_func(&mut self, instance: u32, func: u32) -> u32 {
         let data = &self.instances[instance as usize];
-        if let Some(known) = data.funcs.get(func as usize).filter(|f| **f != NONE) {
-            return *known;
+        if let Some(known) = data.func_if_known(func) {
+            return known;
         }
         let sig = {
             let info = data.module.decoded.info();
@@ -131,7 +155,8 @@ impl StoreInner {
         };
         let index = match data.module.decoded.info().defined_function(func) {
             Some(defined) => {
-                let (code, ctx) = (data.entry(defined), data.vm.address());
+                let ctx = data.vm.address();
+                let (_, code, _) = self.code_of(instance, defined);
                 self.add_func(code, ctx, sig, FuncKind::Wasm { instance, func })
             }
             None => match data.imports[func as usize].clone() {

@@ -2,12 +2,14 @@
 
 use super::host::HostDef;
 use super::instance::{ImportedFunc, InstanceData, MemoryRef, VmInstance};
+use super::listen::AttachmentState;
 use super::memory::can_be_guarded;
 use super::store::{StoreData, StoreInner};
+use crate::code::LoadedCode;
 use crate::limits::ResourceLimiter;
 use crate::memory::SharedMemory;
 use crate::module::ModuleInner;
-use crate::{Error, InstantiateOptions, Result};
+use crate::{CancelToken, Error, ErrorKind, InstantiateOptions, Result};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_jit::MemoryVariant;
@@ -63,6 +65,11 @@ impl<T> StoreData<T> {
         }
         let instance = inner.allocate(module, imports, &mut limiter)?;
         inner.instances[instance as usize].name.clone_from(&options.name);
+        inner.link_closing(instance);
+        inner.notify_of_closing(instance, &options.close_notifiers);
+        if !module.listeners.is_empty() {
+            inner.attach(instance, &module.listeners, &AttachmentState::lasting())?;
+        }
         inner.initialize(instance)?;
         if let Some(start) = module.decoded.info().start {
             let func = inner.instance_func(instance, start);
@@ -144,7 +151,11 @@ impl StoreInner {
             vm.write(layout.global_ref(info.imported_globals + defined), at);
         }
 
-        let code = module.code(self.variant(module, &imports.memories))?;
+        let variant = self.variant(module, &imports.memories);
+        let code = match module.loaded(variant) {
+            Some(code) => code,
+            None => self.compile_variant(module, variant)?,
+        };
         for (defined, entry) in (0u32..).zip(&code.entries) {
             vm.write(layout.entry(defined), *entry);
         }
@@ -152,6 +163,11 @@ impl StoreInner {
             module: module.clone(),
             name: None,
             vm,
+            variant,
+            code: code.clone(),
+            listened: Box::default(),
+            closed: None,
+            state: None,
             memories: imports.memories.into(),
             tables: imports.tables.into(),
             imports: imports.funcs.into(),
@@ -160,6 +176,21 @@ impl StoreInner {
             dropped_data: vec![false; info.data.len()],
         });
         Ok(position as u32)
+    }
+
+    /// Compiles the code for other memories than usual; the store's deadline covers that too.
+    fn compile_variant<'m>(
+        &mut self,
+        module: &'m Arc<ModuleInner>,
+        variant: MemoryVariant,
+    ) -> Result<&'m Arc<LoadedCode>> {
+        let token = CancelToken(self.interrupter().clone());
+        module.code(variant, &|| token.stop_reason().is_some()).map_err(|error| {
+            match token.stop_reason() {
+                Some(reason) => Error::new(ErrorKind::Stopped(reason)),
+                None => error,
+            }
+        })
     }
 
     fn fill_imports(
@@ -186,15 +217,17 @@ impl StoreInner {
                 VmImport { code: trampolines[index as usize], ctx }
             } else {
                 let ImportedFunc::Func(func) = import else { continue };
-                let vm_func = self.vm_func(*func);
-                VmImport { code: vm_func.code, ctx: vm_func.ctx }
+                match self.import_of_guest(caller, index, *func) {
+                    Some(entry) => entry,
+                    None => continue,
+                }
             };
             vm.write(module.layout.import(index), entry);
         }
         Ok(())
     }
 
-    fn host_def<'a>(&'a self, import: &'a ImportedFunc) -> Option<&'a Arc<HostDef>> {
+    pub(super) fn host_def<'a>(&'a self, import: &'a ImportedFunc) -> Option<&'a Arc<HostDef>> {
         match import {
             ImportedFunc::Host(def) => Some(def),
             ImportedFunc::Func(func) => match &self.funcs[*func as usize].kind {

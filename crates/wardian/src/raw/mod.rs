@@ -19,15 +19,22 @@
 #![allow(unsafe_code, reason = "this folder is one of the places where unsafe code lives")]
 
 pub(crate) mod arena;
+pub(crate) mod attach;
 pub(crate) mod builtins;
 pub(crate) mod call;
+pub(crate) mod ending;
+pub(crate) mod errands;
 pub(crate) mod externrefs;
 pub(crate) mod global;
 pub(crate) mod host;
 pub(crate) mod instance;
 pub(crate) mod instantiate;
+pub(crate) mod listen;
 pub(crate) mod memory;
+pub(crate) mod snapshot;
+pub(crate) mod state;
 pub(crate) mod store;
 pub(crate) mod suspend;
 pub(crate) mod table;
 pub(crate) mod trampolines;
+pub(crate) mod walk;

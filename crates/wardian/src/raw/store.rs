@@ -4,23 +4,23 @@ use super::arena::Arena;
 use super::externrefs::ExternRefs;
 use super::host::HostDef;
 use super::instance::InstanceData;
+use super::listen::{Hook, Listeners, OpenCall};
 use super::memory::MemoryData;
+use super::snapshot::{Restoring, SnapshotData};
 use super::table::TableData;
 use crate::backtrace::{Backtrace, MAX_FRAMES};
+use crate::close::Shared;
 use crate::limits::ResourceLimiter;
-use crate::{Engine, Error, ErrorKind, Module, Result, StopReason};
+use crate::{Engine, Error, Module, Result};
+use std::collections::HashMap;
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use wardian_types::{FuncType, TrapCode};
-use wardian_vm::activation::Outcome;
+use std::sync::{Arc, Weak};
+use wardian_types::FuncType;
 use wardian_vm::frames::{Frames, Step};
-use wardian_vm::interrupt::{Interrupter, reason};
-use wardian_vm::layout::{HostFunc, StoreCtx, VmFunc};
+use wardian_vm::interrupt::Interrupter;
+use wardian_vm::layout::{HostFunc, Noted, StoreCtx, VmFunc};
 use wardian_vm::stack::WasmStack;
-
-/// Bit of the interrupt word, beside the reasons: an exit is on its way to the outermost call.
-const EXITING: u64 = 1 << 16;
 
 /// A store with the embedder's data.
 #[repr(C)]
@@ -42,7 +42,7 @@ pub struct StoreInner {
     engine: Engine,
     stack: Option<WasmStack>,
     /// Whether a guest may have used much of the stack.
-    deep: bool,
+    pub(super) deep: bool,
     /// Whether a guest has run. Then any memory may have been written to: guests reach those of
     /// other instances through their functions.
     pub(super) has_run: bool,
@@ -58,7 +58,31 @@ pub struct StoreInner {
     pub(crate) funcs: Vec<FuncData>,
     /// Why the guest is being ended.
     pub(super) pending: Option<Error>,
-    exit_code: u32,
+    /// The code of the exit that is on its way.
+    pub(super) exit_code: u32,
+    /// The code of the closing by which the running guest is to end.
+    pub(super) closing_code: u32,
+    /// Calls that listeners were told of and that have not ended, the outermost first.
+    pub(super) open: Vec<OpenCall>,
+    /// The number of the next such call.
+    pub(super) next_call: u64,
+    pub(super) hook_arena: Arena<Hook>,
+    pub(super) hooks: Vec<NonNull<Hook>>,
+    /// Listeners that were replaced while calls may refer to them.
+    pub(super) retired: Vec<Arc<Listeners>>,
+    pub(super) noted_arena: Arena<Noted>,
+    /// By importing instance and import.
+    pub(super) noted: HashMap<(usize, u32), NonNull<Noted>>,
+    /// Whether host functions may take snapshots.
+    pub(crate) snapshots: bool,
+    /// The snapshot that is to be restored.
+    pub(super) restoring: Option<Restoring>,
+    /// Snapshots whose bytes may hold references to values of the embedder's.
+    pub(super) snapshots_with_references: Vec<Weak<SnapshotData>>,
+    /// Set when the store is dropped.
+    pub(super) going: bool,
+    /// What the store shares with those who close instances, once there are any.
+    pub(crate) shared: Option<Arc<Shared>>,
     /// A guest just suspended, on its way to the call that waits for it.
     pub(super) paused: Option<super::suspend::Paused>,
     /// The nesting at which a guest may be suspended; zero for none.
@@ -116,6 +140,19 @@ impl<T> StoreData<T> {
                 funcs: Vec::new(),
                 pending: None,
                 exit_code: 0,
+                closing_code: 0,
+                open: Vec::new(),
+                next_call: 1,
+                hook_arena: Arena::default(),
+                hooks: Vec::new(),
+                retired: Vec::new(),
+                noted_arena: Arena::default(),
+                noted: HashMap::new(),
+                snapshots: false,
+                restoring: None,
+                snapshots_with_references: Vec::new(),
+                going: false,
+                shared: None,
                 paused: None,
                 async_depth: 0,
                 waker: None,
@@ -143,6 +180,12 @@ unsafe fn limiter_of<T: 'static>(owner: usize) -> Option<NonNull<dyn ResourceLim
     unsafe {
         let limiter = (*store).limiter.as_mut()?;
         Some(NonNull::from(limiter(&mut (*store).data)))
+    }
+}
+
+impl std::fmt::Debug for StoreInner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreInner").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -259,99 +302,6 @@ impl StoreInner {
         })
     }
 
-    /// Whether the guest is to stop, or an exit is on its way.
-    fn must_stop(&self) -> bool {
-        // SAFETY: the context is valid, the field atomic.
-        let word = unsafe { (*self.ctx()).interrupt.load(Ordering::Relaxed) };
-        word & (reason::DEADLINE | reason::CANCELLED | EXITING) != 0
-    }
-
-    /// Whether the guest is to end, for whatever reason.
-    pub(crate) fn interrupted(&self) -> bool {
-        // SAFETY: the context is valid, the field atomic.
-        unsafe { (*self.ctx()).interrupt.load(Ordering::Relaxed) != 0 }
-    }
-
-    /// The error of an entry that did not return.
-    #[cold]
-    pub(super) fn outcome_error(&mut self, outcome: Outcome) -> Error {
-        self.deep = true;
-        let error = match outcome {
-            Outcome::HostStackExhausted => Error::new(ErrorKind::HostStackExhausted),
-            Outcome::Trapped => self.trap_error(),
-            Outcome::Interrupted => {
-                let backtrace = self.trap_backtrace();
-                self.stop_error().with_backtrace(backtrace)
-            }
-            _ => match self.pending.take() {
-                Some(error) if matches!(error.kind(), ErrorKind::Suspended) => return error,
-                Some(error) if error.is_sticky() || !self.must_stop() => error,
-                // A host function that noticed may report it in whatever way it likes.
-                Some(error) => match error.backtrace() {
-                    Some(backtrace) => self.stop_error().with_backtrace(backtrace.clone()),
-                    None => self.stop_error(),
-                },
-                None => self.stop_error(),
-            },
-        };
-        // SAFETY: the entry is over; the context is ours.
-        unsafe {
-            let ctx = self.ctx();
-            (*ctx).exit = 0;
-            if (*ctx).activation.is_null() {
-                (*ctx).interrupt.fetch_and(!EXITING, Ordering::Relaxed);
-            } else if let ErrorKind::Exit(code) = error.kind() {
-                // Host functions between here and the outermost call cannot stop an exit.
-                self.exit_code = *code;
-                (*ctx).interrupt.fetch_or(EXITING, Ordering::Relaxed);
-            }
-        }
-        error
-    }
-
-    /// The error for the reasons in the interrupt word.
-    fn stop_error(&self) -> Error {
-        // SAFETY: the context is valid, the field atomic.
-        let word = unsafe { (*self.ctx()).interrupt.load(Ordering::Relaxed) };
-        if word & EXITING != 0 {
-            return Error::exit(self.exit_code);
-        }
-        let kind = if word & reason::CANCELLED != 0 {
-            ErrorKind::Stopped(StopReason::Cancelled)
-        } else if word & reason::DEADLINE != 0 {
-            ErrorKind::Stopped(StopReason::Deadline)
-        } else {
-            ErrorKind::Internal("a guest ended without a reason".into())
-        };
-        Error::new(kind)
-    }
-
-    fn trap_error(&self) -> Error {
-        // SAFETY: the context is valid and the entry over.
-        let ctx = unsafe { &*self.ctx() };
-        let (pc, address) = (ctx.trap_pc, ctx.trap_addr);
-        let overflow = (ctx.guard_start..ctx.guard_end).contains(&address);
-        let code = if overflow {
-            Some(TrapCode::StackOverflow)
-        } else {
-            self.engine.code().find(pc).and_then(|p| p.trap)
-        };
-        let error = match code {
-            Some(code) => Error::from(code),
-            None => Error::new(ErrorKind::Internal(format!(
-                "compiled code faulted where it should not (address {address:#x})"
-            ))),
-        };
-        error.with_backtrace(self.trap_backtrace())
-    }
-
-    fn trap_backtrace(&self) -> Backtrace {
-        let start_of = |pc| self.engine.code().find(pc).map(|p| p.start);
-        // SAFETY: called right after an entry ended so, before another begins.
-        let frames = unsafe { Frames::at_trap(&*self.ctx(), start_of) };
-        self.symbolize(frames)
-    }
-
     /// Where the guest is that calls the host right now.
     pub(crate) fn backtrace(&self) -> Backtrace {
         // SAFETY: the context is valid; the frames are not used after this borrow.
@@ -363,7 +313,7 @@ impl StoreInner {
         }
     }
 
-    fn symbolize(&self, frames: Frames<'_>) -> Backtrace {
+    pub(super) fn symbolize(&self, frames: Frames<'_>) -> Backtrace {
         let mut backtrace = Backtrace::default();
         for step in frames {
             let Step::Frame(pc) = step else { continue };
@@ -382,6 +332,10 @@ impl StoreInner {
 
 impl Drop for StoreInner {
     fn drop(&mut self) {
+        self.going = true;
+        self.close_all(0);
+        // Calls of a guest that was suspended and then forgotten.
+        let _ = self.abort_to(0, &crate::AbortReason::Abandoned);
         if let Some(interrupter) = &self.interrupter {
             interrupter.detach();
         }

@@ -16,12 +16,12 @@ use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
 use crate::value::sealed::List;
 use crate::value::{HostParams, HostResults, WasmParams, WasmResults};
-use crate::{Caller, Error, ErrorKind, Result};
+use crate::{AbortReason, Caller, Error, ErrorKind, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use wardian_types::FuncType;
-use wardian_vm::activation::{self, Outcome, Suspended};
+use wardian_vm::activation::{self, Suspended};
 use wardian_vm::layout::HostFunc;
 
 use super::call::Callable;
@@ -71,7 +71,7 @@ where
         let owner = (*(*host).store).owner as *mut StoreData<T>;
         let started = catch_unwind(AssertUnwindSafe(|| {
             let closure = &*((*host).data as *const F);
-            let caller = super::host::caller::<T>(host);
+            let caller = super::host::caller::<T>(host, slots);
             let count = super::host::slots_of::<P, R>();
             let params = P::read_list(caller.inner(), std::slice::from_raw_parts(slots, count));
             let future = closure(caller, params);
@@ -151,6 +151,23 @@ pub(crate) struct AsyncCall<'a, T: 'static> {
     slots: Vec<u64>,
     paused: Option<Paused>,
     started: bool,
+    /// How many calls of listeners were open before.
+    open: usize,
+}
+
+impl<T: 'static> Drop for AsyncCall<'_, T> {
+    fn drop(&mut self) {
+        // The guest's frames are given up, and with them the calls that listeners know of. The
+        // future goes first: it may hold guests of its own.
+        if self.paused.take().is_some() {
+            let done = self.store.inner.abort_to(self.open, &AbortReason::Abandoned);
+            if let Err(panic) = done
+                && !std::thread::panicking()
+            {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
 }
 
 impl<'a, T: 'static> AsyncCall<'a, T> {
@@ -163,7 +180,8 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
         store.inner.collect_if_due();
         let mut slots = vec![0; P::SLOTS.max(R::SLOTS).max(1)];
         params.write_list(&mut store.inner, &mut slots)?;
-        Ok(AsyncCall { store, callable, slots, paused: None, started: false })
+        let open = store.inner.open.len();
+        Ok(AsyncCall { store, callable, slots, paused: None, started: false, open })
     }
 
     /// Runs the guest until it returns or waits.
@@ -190,7 +208,7 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
                 return Poll::Ready(Err(Error::usage("the call has ended already")));
             };
             // SAFETY: the guest was suspended by this call, in this nesting, and is resumed once.
-            match unsafe { self.store.go_on(paused, slots, context) } {
+            match unsafe { self.store.go_on(paused, slots, context, self.callable, self.open) } {
                 Ok(done) => done,
                 Err(paused) => {
                     self.paused = Some(paused);
@@ -218,49 +236,51 @@ impl<T: 'static> StoreData<T> {
     ///
     /// # Safety
     ///
-    /// The guest was suspended in this store, in the same nesting of entries; `slots` fits its
-    /// results.
+    /// The guest was suspended in this store by a call of `callable`, in the same nesting of entries;
+    /// `slots` fits its results.
     unsafe fn go_on(
         &mut self,
         paused: Paused,
         slots: *mut u64,
         context: &Context<'_>,
+        callable: Callable,
+        open: usize,
     ) -> Result<Result<()>, Paused> {
         let Paused { guest, mut answer } = paused;
         let ctx = self.inner.ctx();
         // SAFETY: the promise above. What the future uses of the store it reaches through
         // `owner`, derived from `self`, which is not used meanwhile.
-        let outcome = unsafe {
+        let polled = unsafe {
             let outer = (*ctx).owner;
             (*ctx).owner = std::ptr::from_mut(self) as usize;
             let mut waker = Context::from_waker(context.waker());
             let polled = catch_unwind(AssertUnwindSafe(|| {
                 guest.as_host(ctx, || answer.as_mut().poll(&mut waker))
             }));
-            let outcome = match polled {
-                Ok(Poll::Pending) => {
-                    (*ctx).owner = outer;
-                    return Err(Paused { guest, answer });
-                }
-                Ok(Poll::Ready(Ok(()))) => {
-                    // It may hold the store; the guest comes next.
-                    drop(answer);
-                    guest.resume(ctx, slots)
-                }
-                Ok(Poll::Ready(Err(error))) => {
-                    (*ctx).owner = outer;
-                    return Ok(Err(error));
-                }
-                Err(panic) => {
-                    (*ctx).owner = outer;
-                    std::panic::resume_unwind(panic);
-                }
-            };
             (*ctx).owner = outer;
-            outcome
+            polled
         };
-        Ok(if outcome == Outcome::Returned { Ok(()) } else { self.failed(outcome) })
+        let answered = match polled {
+            Ok(Poll::Pending) => return Err(Paused { guest, answer }),
+            Ok(Poll::Ready(Ok(()))) => self.inner.end_waiting(Ok(())),
+            Ok(Poll::Ready(Err(error))) => {
+                let told = self.inner.end_waiting(Err(&error));
+                return Ok(self.fail(told.map_or_else(panicked, |()| error), open));
+            }
+            Err(panic) => Err(panic),
+        };
+        // It may hold the store; the guest comes next.
+        drop(answer);
+        if let Err(panic) = answered {
+            return Ok(self.fail(panicked(panic), open));
+        }
+        // SAFETY: as above; the future has written the results.
+        Ok(unsafe { self.resume(guest, callable, slots, open) })
     }
+}
+
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Error {
+    Error::new(ErrorKind::Panic(PanicPayload::new(panic)))
 }
 
 impl StoreInner {

@@ -23,6 +23,8 @@ pub(crate) struct TrampolineCache(RwLock<Known>);
 #[derive(Default)]
 struct Known {
     by_type: HashMap<FuncType, Trampoline>,
+    /// What notes the caller: only for signatures of functions that are listened to.
+    noting: HashMap<FuncType, usize>,
     code: Vec<CodeMemory>,
 }
 
@@ -35,6 +37,26 @@ impl TrampolineCache {
         self.known(ty).ok_or_else(|| {
             Error::new(ErrorKind::Internal("a trampoline just made is missing".into()))
         })
+    }
+
+    /// What stands between importers and a function that wants to know who calls.
+    pub(crate) fn noting(&self, compiler: &Compiler, ty: &FuncType) -> Result<usize> {
+        let find = |known: &Known| known.noting.get(ty).copied();
+        if let Some(found) = find(&self.0.read().unwrap_or_else(|e| e.into_inner())) {
+            return Ok(found);
+        }
+        let made = compiler
+            .noting_trampoline(ty)
+            .map_err(|e| Error::new(ErrorKind::Compile(format!("trampoline for {ty}: {e}"))))?;
+        let code = CodeMemory::publish(&made.text)
+            .map_err(|e| Error::limit(format!("no executable memory for trampolines: {e}")))?;
+        let mut known = self.0.write().unwrap_or_else(|e| e.into_inner());
+        let start = *known.noting.entry(ty.clone()).or_insert(code.start());
+        // If another thread was faster, ours is not used and may go.
+        if start == code.start() {
+            known.code.push(code);
+        }
+        Ok(start)
     }
 
     fn known(&self, ty: &FuncType) -> Option<Trampoline> {

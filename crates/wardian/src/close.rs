@@ -1,0 +1,323 @@
+//! Closing instances, and being told of it.
+//!
+//! ```text
+//!   any thread: close ── notifiers ── is_closed ──> errand for the store ── its calls end
+//!                                                   the store's thread: calls of its functions
+//!                                                   now lead to an error
+//! ```
+
+use crate::raw::store::StoreInner;
+use crate::store::same_store;
+use crate::{AsContextMut, Instance, Store, StoreContext};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use wardian_vm::interrupt::{Interrupter, reason};
+
+/// Told when an instance is closed: exactly once for each instance, before [`Instance::is_closed`]
+/// turns true and before calls that run in it are stopped, on the thread that closes.
+///
+/// It has no way to the store. If it panics, the panic hook of the process is run, and everything
+/// goes on as if it had returned: other notifiers are told, and the instance is closed.
+///
+/// ```
+/// use wardian::*;
+/// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
+/// let engine = Engine::default();
+/// let module = Module::new(&engine, "(module)")?;
+/// let told = Arc::new(AtomicU32::new(0));
+/// let seen = told.clone();
+/// let options = InstantiateOptions::new().with_close_notifier(CloseNotifyFunc(
+///     move |_: &ClosingInstance, exit_code: u32| seen.store(exit_code, Ordering::Relaxed),
+/// ));
+/// let mut store = Store::new(&engine, ());
+/// let instance = Instance::new_with(&mut store, &module, &[], &options)?;
+/// instance.close_with_exit_code(&mut store, 7);
+/// assert_eq!(told.load(Ordering::Relaxed), 7);
+/// assert!(instance.is_closed(&store));
+/// # Ok::<(), wardian::Error>(())
+/// ```
+pub trait CloseNotifier: Send + Sync + 'static {
+    /// An instance is being closed with this code.
+    fn close_notify(&self, instance: &ClosingInstance, exit_code: u32);
+}
+
+/// A closure as [`CloseNotifier`].
+#[derive(Clone, Copy, Debug)]
+pub struct CloseNotifyFunc<F>(pub F);
+
+impl<F: Fn(&ClosingInstance, u32) + Send + Sync + 'static> CloseNotifier for CloseNotifyFunc<F> {
+    fn close_notify(&self, instance: &ClosingInstance, exit_code: u32) {
+        (self.0)(instance, exit_code);
+    }
+}
+
+/// Which instance is being closed.
+#[derive(Clone, Debug)]
+pub struct ClosingInstance {
+    instance: Instance,
+    name: Option<String>,
+}
+
+impl ClosingInstance {
+    /// The handle, to compare and to keep; a notifier has no store to use it with.
+    pub fn instance(&self) -> Instance {
+        self.instance
+    }
+
+    /// Its name: what the embedder gave it, else the module's own.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+}
+
+/// Closes an instance from any thread, whoever has its store. Clones close the same instance.
+#[derive(Clone)]
+pub struct InstanceCloser(Arc<CloseState>);
+
+impl InstanceCloser {
+    /// Closes with exit code 0. Returns whether it was this call that closed the instance.
+    pub fn close(&self) -> bool {
+        self.close_with_exit_code(0)
+    }
+
+    /// Closes with this code: notifiers are told, then the instance is closed, then calls that run
+    /// in it are stopped; they end with [`crate::ErrorKind::Closed`]. Returns at once after that,
+    /// without waiting for them to end.
+    ///
+    /// A call runs in the instance if it was made through it, or through one that it is linked with
+    /// (by functions or tables): code of the instance may be running there. To close an instance
+    /// without ending calls of others that are only linked with it use
+    /// [`Instance::close_with_exit_code`], which sees the stack.
+    pub fn close_with_exit_code(&self, code: u32) -> bool {
+        let state = &self.0;
+        if !state.begin(code) {
+            return false;
+        }
+        let stops = state.shared.runs(state.index);
+        state.shared.post(Errand::Close { instance: state.index, code });
+        if stops || state.shared.runs(state.index) {
+            state.shared.interrupter.interrupt(reason::CLOSED);
+        }
+        true
+    }
+
+    /// Whether it is closed.
+    pub fn is_closed(&self) -> bool {
+        self.exit_code().is_some()
+    }
+
+    /// The code that it was closed with, if it was.
+    pub fn exit_code(&self) -> Option<u32> {
+        self.0.code()
+    }
+}
+
+impl std::fmt::Debug for InstanceCloser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InstanceCloser").field("instance", &self.0.identity).finish_non_exhaustive()
+    }
+}
+
+impl Instance {
+    /// What closes the instance from other threads.
+    ///
+    /// # Panics
+    ///
+    /// It belongs to another store; so for all methods here.
+    pub fn closer(&self, mut store: impl AsContextMut) -> InstanceCloser {
+        let store = store.as_context_mut();
+        same_store(&store.0.inner, self.store);
+        InstanceCloser(store.0.inner.close_state(self.index))
+    }
+
+    /// Closes with exit code 0: see [`Instance::close_with_exit_code`].
+    pub fn close(&self, store: impl AsContextMut) -> bool {
+        self.close_with_exit_code(store, 0)
+    }
+
+    /// Closes with this code. Notifiers are told, then the instance is closed; calls of its functions
+    /// now end with [`crate::ErrorKind::Closed`]. If a guest is running, which called a host function
+    /// that does this, its call ends so as well when the host function returns, provided that the
+    /// instance takes part in it: it was entered through it, or functions of its module are on the
+    /// stack.
+    ///
+    /// Memories and globals stay readable. Returns whether it was this call that closed it.
+    pub fn close_with_exit_code(&self, mut store: impl AsContextMut, code: u32) -> bool {
+        let store = store.as_context_mut();
+        same_store(&store.0.inner, self.store);
+        store.0.inner.close_instance(self.index, code)
+    }
+
+    /// Whether it is closed.
+    pub fn is_closed<'a, T: 'static>(&self, store: impl Into<StoreContext<'a, T>>) -> bool {
+        self.internal(store).is_closed()
+    }
+
+    /// The code that it was closed with, if it was.
+    pub fn exit_code<'a, T: 'static>(&self, store: impl Into<StoreContext<'a, T>>) -> Option<u32> {
+        self.internal(store).exit_code()
+    }
+
+    /// Adds somebody who is told when the instance is closed; if it is closed already, nobody will be.
+    pub fn notify_close(&self, mut store: impl AsContextMut, notifier: impl CloseNotifier) {
+        let store = store.as_context_mut();
+        same_store(&store.0.inner, self.store);
+        store.0.inner.notify_of_closing(self.index, &[Arc::new(notifier)]);
+    }
+}
+
+impl<T: 'static> Store<T> {
+    /// Closes all its instances with exit code 0.
+    pub fn close(&mut self) {
+        self.close_with_exit_code(0);
+    }
+
+    /// Closes all its instances with this code, in the order in which they were made. Dropping the
+    /// store does the same with code 0 to those that are still open.
+    pub fn close_with_exit_code(&mut self, code: u32) {
+        use crate::AsContextMut as _;
+        self.as_context_mut().0.inner.close_all(code);
+    }
+}
+
+/// Work for the thread that has the store.
+#[derive(Debug)]
+pub(crate) enum Errand {
+    /// An instance was closed.
+    Close { instance: u32, code: u32 },
+    /// An attachment of listeners has ended.
+    Sweep,
+}
+
+/// What a store shares with those who close its instances or end attachments.
+pub(crate) struct Shared {
+    interrupter: Arc<Interrupter>,
+    errands: Mutex<Vec<Errand>>,
+    links: Mutex<Links>,
+}
+
+/// Which instances may have code on the stack of a call that was made through another.
+#[derive(Default)]
+struct Links {
+    /// The context of each instance.
+    contexts: Vec<usize>,
+    /// For each instance those that may call it.
+    callers: Vec<Vec<u32>>,
+}
+
+impl Shared {
+    pub(crate) fn new(interrupter: Arc<Interrupter>) -> Shared {
+        Shared { interrupter, errands: Mutex::default(), links: Mutex::default() }
+    }
+
+    /// Leaves work for the store.
+    pub(crate) fn post(&self, errand: Errand) {
+        self.errands.lock().unwrap_or_else(|e| e.into_inner()).push(errand);
+        self.interrupter.remind();
+    }
+
+    /// Takes the work that was left.
+    pub(crate) fn take(&self) -> Vec<Errand> {
+        let mut errands = self.errands.lock().unwrap_or_else(|e| e.into_inner());
+        self.interrupter.acknowledge(reason::ERRAND);
+        std::mem::take(&mut errands)
+    }
+
+    /// Adds an instance; `may_call` are those that it may call, `may_be_called_by` the reverse.
+    pub(crate) fn link(&self, context: usize, may_call: &[u32], may_be_called_by: Vec<u32>) {
+        let mut links = self.links.lock().unwrap_or_else(|e| e.into_inner());
+        let index = links.contexts.len() as u32;
+        links.contexts.push(context);
+        links.callers.push(may_be_called_by);
+        for callee in may_call {
+            links.callers[*callee as usize].push(index);
+        }
+    }
+
+    /// Whether a call is running in which code of the instance may be open.
+    fn runs(&self, instance: u32) -> bool {
+        let links = self.links.lock().unwrap_or_else(|e| e.into_inner());
+        let mut reached = vec![instance];
+        let mut next = 0;
+        while let Some(at) = reached.get(next).copied() {
+            next += 1;
+            for caller in links.callers.get(at as usize).into_iter().flatten() {
+                if !reached.contains(caller) {
+                    reached.push(*caller);
+                }
+            }
+        }
+        let contexts: Vec<usize> =
+            reached.iter().filter_map(|i| links.contexts.get(*i as usize).copied()).collect();
+        crate::raw::errands::any_entered(&self.interrupter, &contexts)
+    }
+}
+
+/// What an instance shares with those who close it.
+pub(crate) struct CloseState {
+    shared: Arc<Shared>,
+    index: u32,
+    identity: ClosingInstance,
+    /// 0 is open, 1 is being closed, `CLOSED | code` closed.
+    state: AtomicU64,
+    notifiers: Mutex<Vec<Arc<dyn CloseNotifier>>>,
+}
+
+const OPEN: u64 = 0;
+const CLOSING: u64 = 1;
+const CLOSED: u64 = 1 << 32;
+
+impl CloseState {
+    pub(crate) fn new(shared: Arc<Shared>, instance: Instance, name: Option<String>) -> CloseState {
+        CloseState {
+            shared,
+            index: instance.index,
+            identity: ClosingInstance { instance, name },
+            state: AtomicU64::new(OPEN),
+            notifiers: Mutex::default(),
+        }
+    }
+
+    /// Tells all notifiers and makes the instance closed. False if somebody else did or does.
+    pub(crate) fn begin(&self, code: u32) -> bool {
+        let first =
+            self.state.compare_exchange(OPEN, CLOSING, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if !first {
+            return false;
+        }
+        let notifiers =
+            std::mem::take(&mut *self.notifiers.lock().unwrap_or_else(|e| e.into_inner()));
+        for notifier in notifiers {
+            let tell = || notifier.close_notify(&self.identity, code);
+            // Said in the documentation of the trait: the hook has reported it.
+            let _ = catch_unwind(AssertUnwindSafe(tell));
+        }
+        self.state.store(CLOSED | u64::from(code), Ordering::SeqCst);
+        true
+    }
+
+    pub(crate) fn code(&self) -> Option<u32> {
+        let state = self.state.load(Ordering::SeqCst);
+        (state & CLOSED != 0).then_some(state as u32)
+    }
+
+    pub(crate) fn add(&self, notifiers: &[Arc<dyn CloseNotifier>]) {
+        let mut all = self.notifiers.lock().unwrap_or_else(|e| e.into_inner());
+        if self.state.load(Ordering::SeqCst) == OPEN {
+            all.extend_from_slice(notifiers);
+        }
+    }
+}
+
+impl StoreInner {
+    /// Closes the instances that are still open.
+    pub(crate) fn close_all(&mut self, code: u32) {
+        for instance in 0..self.instances.len() as u32 {
+            // Without a state nobody wants to know, unless somebody may ask later.
+            if self.instances[instance as usize].state.is_some() || !self.is_going() {
+                self.close_instance(instance, code);
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What is known of a function before it runs.
+
+use crate::doubles::TestFunction;
+use crate::module::ModuleInner;
+use crate::raw::host::HostDef;
+use crate::{Module, demangle};
+use std::fmt;
+use std::sync::Arc;
+use wardian_module::ItemIndex;
+use wardian_types::{FuncType, ValType};
+
+/// The definition of a function: a view into its module, which costs nothing to make and to copy.
+///
+/// Nothing here allocates but [`FunctionDefinition::demangled_name`] and
+/// [`FunctionDefinition::debug_name`].
+#[derive(Clone, Copy)]
+pub struct FunctionDefinition<'a>(Source<'a>);
+
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// A function of a module, an import or its own.
+    Module { module: &'a Arc<ModuleInner>, func: u32 },
+    /// A host function that the module at hand does not import.
+    Host(&'a HostDef),
+    /// For tests of listeners.
+    Double(&'a TestFunction),
+}
+
+impl<'a> FunctionDefinition<'a> {
+    pub(crate) fn of_module(module: &'a Arc<ModuleInner>, func: u32) -> FunctionDefinition<'a> {
+        FunctionDefinition(Source::Module { module, func })
+    }
+
+    pub(crate) fn of_host(def: &'a HostDef) -> FunctionDefinition<'a> {
+        FunctionDefinition(Source::Host(def))
+    }
+
+    pub(crate) fn of_double(double: &'a TestFunction) -> FunctionDefinition<'a> {
+        FunctionDefinition(Source::Double(double))
+    }
+
+    /// The module that the function stands in: the one that defines it, or that imports it.
+    pub fn module(&self) -> Option<Module> {
+        match self.0 {
+            Source::Module { module, .. } => Some(Module(module.clone())),
+            _ => None,
+        }
+    }
+
+    /// The name of that module. For an imported function see [`FunctionDefinition::import`] too.
+    pub fn module_name(&self) -> Option<&'a str> {
+        match self.0 {
+            Source::Module { module, .. } => module.decoded.name(),
+            Source::Host(_) => None,
+            Source::Double(double) => double.module_name.as_deref(),
+        }
+    }
+
+    /// Its index in that module, imports included. None for a host function that is not imported
+    /// there, say one that is called through a table.
+    pub fn index(&self) -> Option<u32> {
+        match self.0 {
+            Source::Module { func, .. } => Some(func),
+            Source::Host(_) => None,
+            Source::Double(double) => Some(double.index),
+        }
+    }
+
+    /// Its name: from the name section, else an export or import name.
+    pub fn name(&self) -> Option<&'a str> {
+        match self.0 {
+            Source::Module { module, func } => module.decoded.func_name(func),
+            Source::Host(_) => None,
+            Source::Double(double) => double.name.as_deref(),
+        }
+    }
+
+    /// Its name as the author wrote it.
+    pub fn demangled_name(&self) -> Option<String> {
+        self.name().map(demangle)
+    }
+
+    /// A name for people that always exists: `module.name`, or `module.$index`.
+    pub fn debug_name(&self) -> String {
+        let module = self.import().map(|i| i.0).or(self.module_name()).unwrap_or_default();
+        match (self.demangled_name(), self.index()) {
+            (Some(name), _) => format!("{module}.{name}"),
+            (None, Some(index)) => format!("{module}.${index}"),
+            (None, None) => format!("{module}.<host function>"),
+        }
+    }
+
+    /// Its signature.
+    pub fn ty(&self) -> &'a FuncType {
+        match self.0 {
+            Source::Module { module, func } => module.decoded.info().func_type(func),
+            Source::Host(def) => &def.ty,
+            Source::Double(double) => &double.ty,
+        }
+    }
+
+    /// Types of its parameters: a `v128` takes two raw slots, everything else one.
+    pub fn param_types(&self) -> &'a [ValType] {
+        self.ty().params()
+    }
+
+    /// Types of its results.
+    pub fn result_types(&self) -> &'a [ValType] {
+        self.ty().results()
+    }
+
+    /// Names of its parameters, one for each; none where the module has none.
+    pub fn param_names(&self) -> impl ExactSizeIterator<Item = Option<&'a str>> {
+        let source = self.0;
+        (0..self.ty().params().len()).map(move |i| match source {
+            Source::Module { module, func } => {
+                let names = module.decoded.names().locals.get(&func)?;
+                names.get(&u32::try_from(i).ok()?).map(String::as_str)
+            }
+            Source::Host(_) => None,
+            Source::Double(double) => double.param_names.get(i).map(String::as_str),
+        })
+    }
+
+    /// Names of its results. Modules have none; only doubles do.
+    pub fn result_names(&self) -> impl ExactSizeIterator<Item = Option<&'a str>> {
+        let source = self.0;
+        (0..self.ty().results().len()).map(move |i| match source {
+            Source::Double(double) => double.result_names.get(i).map(String::as_str),
+            _ => None,
+        })
+    }
+
+    /// Module and name that it is imported by, if it is an import.
+    pub fn import(&self) -> Option<(&'a str, &'a str)> {
+        match self.0 {
+            Source::Module { module, func } => {
+                let info = module.decoded.info();
+                if func >= info.imported_functions {
+                    return None;
+                }
+                let item = ItemIndex::Func(func);
+                let import = info.imports.iter().find(|i| i.item == item)?;
+                Some((import.module.as_str(), import.name.as_str()))
+            }
+            Source::Host(_) => None,
+            Source::Double(double) => double.import.as_ref().map(|(m, n)| (m.as_str(), n.as_str())),
+        }
+    }
+
+    /// The names that its module exports it by.
+    pub fn export_names(&self) -> impl Iterator<Item = &'a str> {
+        let (exports, index, double): (&[_], _, &[String]) = match self.0 {
+            Source::Module { module, func } => (&module.decoded.info().exports, func, &[]),
+            Source::Host(_) => (&[], 0, &[]),
+            Source::Double(double) => (&[], 0, &double.export_names),
+        };
+        let of_module = exports.iter().filter(move |e| e.item == ItemIndex::Func(index));
+        of_module.map(|e| e.name.as_str()).chain(double.iter().map(String::as_str))
+    }
+
+    /// Where its body begins, as offset in the module's code section.
+    pub(crate) fn body_offset(&self) -> Option<u32> {
+        let Source::Module { module, func } = self.0 else { return None };
+        let info = module.decoded.info();
+        let range = info.bodies.get(info.defined_function(func)? as usize)?;
+        u32::try_from(range.start.checked_sub(info.code_section)?).ok()
+    }
+}
+
+impl fmt::Debug for FunctionDefinition<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.debug_name(), self.ty())
+    }
+}

@@ -1,0 +1,431 @@
+//! Looking into an instance: everything by index and name, exported or not.
+
+use crate::doubles::TestModule;
+use crate::raw::instance::MemoryRef;
+use crate::raw::store::StoreInner;
+use crate::store::check_store;
+use crate::{
+    Error, FunctionDefinition, Instance, Module, Result, SharedMemory, StoreContext,
+    StoreContextMut, Table, Val,
+};
+use wardian_module::ItemIndex;
+use wardian_types::{GlobalType, MemoryType, TableType};
+
+/// An instance as listeners and tools see it: read-only, everything in it, exported or not.
+///
+/// A listener gets one with each event; an embedder by [`Instance::internal`]. Looking costs the
+/// guest nothing, and its code is not changed by it. To change things see
+/// [`Instance::internal_mut`].
+#[derive(Clone, Copy)]
+pub struct InternalModule<'a>(Source<'a>);
+
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Live { store: &'a StoreInner, instance: u32 },
+    Double(&'a TestModule),
+}
+
+impl Instance {
+    /// The instance opened up for reading.
+    ///
+    /// # Panics
+    ///
+    /// It belongs to another store.
+    pub fn internal<'a, T: 'static>(
+        &self,
+        store: impl Into<StoreContext<'a, T>>,
+    ) -> InternalModule<'a> {
+        let store = store.into();
+        crate::store::same_store(&store.0.inner, self.store);
+        InternalModule::live(&store.0.inner, self.index)
+    }
+
+    /// The instance opened up for reading and writing.
+    ///
+    /// # Panics
+    ///
+    /// It belongs to another store.
+    pub fn internal_mut<'a, T: 'static>(
+        &self,
+        store: impl Into<StoreContextMut<'a, T>>,
+    ) -> InternalModuleMut<'a> {
+        let store = store.into();
+        crate::store::same_store(&store.0.inner, self.store);
+        InternalModuleMut { store: &mut store.0.inner, instance: self.index }
+    }
+}
+
+impl<'a> InternalModule<'a> {
+    pub(crate) fn live(store: &'a StoreInner, instance: u32) -> InternalModule<'a> {
+        InternalModule(Source::Live { store, instance })
+    }
+
+    pub(crate) fn of_double(double: &'a TestModule) -> InternalModule<'a> {
+        InternalModule(Source::Double(double))
+    }
+
+    /// Its name: what the embedder gave the instance, else the module's own.
+    pub fn name(&self) -> Option<&'a str> {
+        match self.0 {
+            Source::Live { store, instance } => {
+                let data = &store.instances[instance as usize];
+                data.name.as_deref().or_else(|| data.module.decoded.name())
+            }
+            Source::Double(double) => Some(&double.name),
+        }
+    }
+
+    /// The instance; none for a double.
+    pub fn instance(&self) -> Option<Instance> {
+        match self.0 {
+            Source::Live { store, instance } => {
+                Some(Instance { store: store.id(), index: instance })
+            }
+            Source::Double(_) => None,
+        }
+    }
+
+    /// The module that it was made from; none for a double.
+    pub fn module(&self) -> Option<Module> {
+        match self.0 {
+            Source::Live { store, instance } => {
+                Some(Module(store.instances[instance as usize].module.clone()))
+            }
+            Source::Double(_) => None,
+        }
+    }
+
+    /// The code that it was closed with, if it was.
+    pub fn exit_code(&self) -> Option<u32> {
+        match self.0 {
+            Source::Live { store, instance } => store.instances[instance as usize].exit_code(),
+            Source::Double(double) => double.exit_code,
+        }
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.exit_code().is_some()
+    }
+
+    /// How many globals it has, imported ones included.
+    pub fn num_globals(&self) -> usize {
+        match self.0 {
+            Source::Live { store, instance } => {
+                store.instances[instance as usize].module.decoded.info().globals.len()
+            }
+            Source::Double(double) => double.globals.len(),
+        }
+    }
+
+    /// The value of a global by its index.
+    pub fn global(&self, index: u32) -> Option<Val> {
+        self.global_type(index)?;
+        Some(match self.0 {
+            Source::Live { store, instance } => {
+                store.global_get(&store.instance_global(instance, index))
+            }
+            Source::Double(double) => double.globals[index as usize].1.clone(),
+        })
+    }
+
+    /// The type of a global by its index.
+    pub fn global_type(&self, index: u32) -> Option<GlobalType> {
+        match self.0 {
+            Source::Live { store, instance } => {
+                let info = store.instances[instance as usize].module.decoded.info();
+                info.globals.get(index as usize).copied()
+            }
+            Source::Double(double) => double.globals.get(index as usize).map(|g| g.0),
+        }
+    }
+
+    /// Index of a global by the name that it is exported by, or has in the name section.
+    pub fn global_index(&self, name: &str) -> Option<u32> {
+        self.index_of(name, |item| match item {
+            ItemIndex::Global(index) => Some(index),
+            _ => None,
+        })
+    }
+
+    /// How many memories it has, imported ones included.
+    pub fn num_memories(&self) -> usize {
+        match self.0 {
+            Source::Live { store, instance } => store.instances[instance as usize].memories.len(),
+            Source::Double(double) => usize::from(double.memory.is_some()),
+        }
+    }
+
+    /// A memory by its index.
+    pub fn memory(&self, index: u32) -> Option<MemoryView<'a>> {
+        match self.0 {
+            Source::Live { store, instance } => {
+                let memories = &store.instances[instance as usize].memories;
+                Some(match memories.get(index as usize)? {
+                    MemoryRef::Own(own) => {
+                        let memory = &store.memories[*own as usize];
+                        let ty = MemoryType { min: memory.pages(), ..memory.ty };
+                        MemoryView { ty, data: Data::Own(memory.bytes()) }
+                    }
+                    MemoryRef::Shared(shared) => {
+                        MemoryView { ty: shared.ty(), data: Data::Shared(shared) }
+                    }
+                })
+            }
+            Source::Double(double) => {
+                let bytes = double.memory.as_deref().filter(|_| index == 0)?;
+                let ty = MemoryType::new(bytes.len() as u64 >> 16, None);
+                Some(MemoryView { ty, data: Data::Own(bytes) })
+            }
+        }
+    }
+
+    /// Index of a memory by the name that it is exported by, or has in the name section.
+    pub fn memory_index(&self, name: &str) -> Option<u32> {
+        self.index_of(name, |item| match item {
+            ItemIndex::Memory(index) => Some(index),
+            _ => None,
+        })
+    }
+
+    /// How many tables it has, imported ones included.
+    pub fn num_tables(&self) -> usize {
+        match self.0 {
+            Source::Live { store, instance } => store.instances[instance as usize].tables.len(),
+            Source::Double(_) => 0,
+        }
+    }
+
+    /// The type of a table by its index, with the current length as minimum.
+    pub fn table_type(&self, index: u32) -> Option<TableType> {
+        let Source::Live { store, instance } = self.0 else { return None };
+        let table = *store.instances[instance as usize].tables.get(index as usize)?;
+        let table = &store.tables[table as usize];
+        Some(TableType { min: table.elements().len() as u64, ..table.ty })
+    }
+
+    /// An element of a table; none beyond the end.
+    pub fn table_element(&self, table: u32, element: u64) -> Option<Val> {
+        let Source::Live { store, instance } = self.0 else { return None };
+        let table = *store.instances[instance as usize].tables.get(table as usize)?;
+        store.table_get(table, element)
+    }
+
+    /// Index of a table by the name that it is exported by, or has in the name section.
+    pub fn table_index(&self, name: &str) -> Option<u32> {
+        self.index_of(name, |item| match item {
+            ItemIndex::Table(index) => Some(index),
+            _ => None,
+        })
+    }
+
+    /// How many functions it has, imported ones included.
+    pub fn num_functions(&self) -> usize {
+        match self.0 {
+            Source::Live { store, instance } => {
+                store.instances[instance as usize].module.decoded.info().functions.len()
+            }
+            Source::Double(double) => double.functions.len(),
+        }
+    }
+
+    /// The definition of a function by its index.
+    pub fn function(&self, index: u32) -> Option<FunctionDefinition<'a>> {
+        if index as usize >= self.num_functions() {
+            return None;
+        }
+        Some(match self.0 {
+            Source::Live { store, instance } => {
+                FunctionDefinition::of_module(&store.instances[instance as usize].module, index)
+            }
+            Source::Double(double) => double.functions[index as usize].definition(),
+        })
+    }
+
+    /// Index of a function by the name that it is exported by, or has in the name section.
+    pub fn function_index(&self, name: &str) -> Option<u32> {
+        if let Source::Double(double) = self.0 {
+            let named = |f: &&crate::TestFunction| f.name.as_deref() == Some(name);
+            return double.functions.iter().find(named).map(|f| f.index);
+        }
+        self.index_of(name, |item| match item {
+            ItemIndex::Func(index) => Some(index),
+            _ => None,
+        })
+    }
+
+    /// The machine code that calls of a function run now: the function's own, or, while somebody
+    /// listens to it, what tells the listeners. None for imports.
+    pub fn machine_code(&self, function: u32) -> Option<Vec<u8>> {
+        let Source::Live { store, instance } = self.0 else { return None };
+        store.machine_code(instance, function)
+    }
+
+    /// Looks a name up among the exports, then in the name section.
+    fn index_of(&self, name: &str, pick: impl Fn(ItemIndex) -> Option<u32>) -> Option<u32> {
+        let Source::Live { store, instance } = self.0 else { return None };
+        let module = &store.instances[instance as usize].module;
+        if let Some(index) = module.export(name).and_then(&pick) {
+            return Some(index);
+        }
+        let names = module.decoded.names();
+        let of = |map: &std::collections::HashMap<u32, String>, item: fn(u32) -> ItemIndex| {
+            let mut found = map.iter().filter(|(_, n)| *n == name).map(|(i, _)| item(*i));
+            found.find_map(&pick)
+        };
+        of(&names.functions, ItemIndex::Func)
+            .or_else(|| of(&names.globals, ItemIndex::Global))
+            .or_else(|| of(&names.memories, ItemIndex::Memory))
+            .or_else(|| of(&names.tables, ItemIndex::Table))
+    }
+}
+
+impl std::fmt::Debug for InternalModule<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InternalModule").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+/// A memory, to be read.
+#[derive(Clone, Copy)]
+pub struct MemoryView<'a> {
+    ty: MemoryType,
+    data: Data<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Data<'a> {
+    Own(&'a [u8]),
+    Shared(&'a SharedMemory),
+}
+
+impl<'a> MemoryView<'a> {
+    /// Its type, with the current size as minimum.
+    pub fn ty(&self) -> MemoryType {
+        self.ty
+    }
+
+    /// Its size in bytes.
+    pub fn len(&self) -> usize {
+        match self.data {
+            Data::Own(bytes) => bytes.len(),
+            Data::Shared(shared) => shared.len(),
+        }
+    }
+
+    /// Whether its size is zero.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its bytes; none if it is shared, for then others write it now.
+    pub fn data(&self) -> Option<&'a [u8]> {
+        match self.data {
+            Data::Own(bytes) => Some(bytes),
+            Data::Shared(_) => None,
+        }
+    }
+
+    /// The memory, if it is shared.
+    pub fn shared(&self) -> Option<&'a SharedMemory> {
+        match self.data {
+            Data::Own(_) => None,
+            Data::Shared(shared) => Some(shared),
+        }
+    }
+
+    /// Copies bytes out, shared or not.
+    ///
+    /// # Errors
+    ///
+    /// The range is not inside the memory.
+    pub fn read(&self, offset: usize, bytes: &mut [u8]) -> Result<()> {
+        match self.data {
+            Data::Own(data) => {
+                let range = crate::memory::checked(offset, bytes.len(), data.len())?;
+                bytes.copy_from_slice(&data[range]);
+                Ok(())
+            }
+            Data::Shared(shared) => shared.read(offset, bytes),
+        }
+    }
+}
+
+impl std::fmt::Debug for MemoryView<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "MemoryView({})", self.ty)
+    }
+}
+
+/// An instance as its embedder may change it, against all that its module keeps private: for
+/// debuggers, fault injection, and tools that carry state.
+#[derive(Debug)]
+pub struct InternalModuleMut<'a> {
+    store: &'a mut StoreInner,
+    instance: u32,
+}
+
+impl InternalModuleMut<'_> {
+    /// The same for reading.
+    pub fn as_internal(&self) -> InternalModule<'_> {
+        InternalModule::live(self.store, self.instance)
+    }
+
+    /// Sets a global, even an immutable one. Code that was compiled with an immutable global reads
+    /// it anew each time it is entered, not necessarily more often.
+    ///
+    /// # Errors
+    ///
+    /// There is no such global, the value is of another type, or a function of another store.
+    pub fn set_global(&mut self, index: u32, value: &Val) -> Result<()> {
+        let ty = self.as_internal().global_type(index);
+        let ty = ty.ok_or_else(|| Error::usage(format!("there is no global {index}")))?;
+        if value.ty() != ty.content {
+            return Err(Error::usage(format!("a {} is no value of a {ty}", value.ty())));
+        }
+        let global = self.store.instance_global(self.instance, index);
+        self.store.global_set(&global, value)
+    }
+
+    /// The bytes of a memory by its index.
+    ///
+    /// # Errors
+    ///
+    /// There is no such memory, or it is shared: then see [`MemoryView::shared`].
+    pub fn memory_mut(&mut self, index: u32) -> Result<&mut [u8]> {
+        match self.store.instances[self.instance as usize].memories.get(index as usize) {
+            Some(MemoryRef::Own(own)) => Ok(self.store.memories[*own as usize].bytes_mut()),
+            Some(MemoryRef::Shared(_)) => Err(Error::usage(format!(
+                "memory {index} is shared; it can only be written through SharedMemory"
+            ))),
+            None => Err(Error::usage(format!("there is no memory {index}"))),
+        }
+    }
+
+    /// Sets an element of a table by the table's index.
+    ///
+    /// # Errors
+    ///
+    /// There is no such table or element, or the value is not of the element type.
+    pub fn set_table_element(&mut self, table: u32, element: u64, value: &Val) -> Result<()> {
+        let tables = &self.store.instances[self.instance as usize].tables;
+        let index = tables.get(table as usize).copied();
+        let index = index.ok_or_else(|| Error::usage(format!("there is no table {table}")))?;
+        let table = Table { store: self.store.id(), index };
+        check_store(self.store, table.store)?;
+        self.store.table_set(table.index, element, value)
+    }
+
+    /// A function by its index, to be called by the embedder, exported or not.
+    ///
+    /// # Errors
+    ///
+    /// There is no such function.
+    pub fn func(&mut self, index: u32) -> Result<crate::Func> {
+        if index as usize >= self.as_internal().num_functions() {
+            return Err(Error::usage(format!("there is no function {index}")));
+        }
+        let func = self.store.instance_func(self.instance, index);
+        Ok(crate::Func { store: self.store.id(), index: func })
+    }
+}

@@ -1,0 +1,307 @@
+//! Listeners: told before and after every call that they care about.
+//!
+//! **Contract.** For each `before` there is exactly one `after` or `abort`, the innermost call first,
+//! whatever ends the call. A listener is told on the thread that runs the guest, while the guest
+//! waits. It sees instances read-only and has no way to run a guest.
+
+use crate::doubles::{TestFunction, TestModule};
+use crate::raw::listen::LiveCall;
+use crate::{Error, FunctionDefinition, InternalModule, StackFrame, StackIterator};
+use std::fmt;
+use std::sync::Arc;
+
+/// Observes calls of the functions that a [`FunctionListenerFactory`] chose it for.
+///
+/// Values come as raw slots: a `v128` takes two, everything else one; `i32` and `f32` are in the low
+/// 32 bits. References are handles that only mean something to [`crate::Func::new_raw`].
+///
+/// A listener that panics ends the guest: all other listeners get what they are owed, and the panic
+/// goes on where the guest was called, as that of a host function does. A listener whose `before`
+/// panics is told nothing more of that call.
+///
+/// It cannot reach a store, so it cannot call the guest:
+///
+/// ```compile_fail
+/// # use wardian::{Call, Func, FunctionListener, StackIterator};
+/// struct Nosy(Func);
+/// impl FunctionListener for Nosy {
+///     fn before(&self, call: &Call<'_>, _: &[u64], _: &mut StackIterator<'_>) {
+///         self.0.call(call, &[], &mut []).unwrap();
+///     }
+/// }
+/// ```
+pub trait FunctionListener: Send + Sync + 'static {
+    /// A call begins. `params` are its arguments; `stack` begins at the called function.
+    fn before(&self, call: &Call<'_>, params: &[u64], stack: &mut StackIterator<'_>);
+
+    /// A call has returned `results`; or it ends with a tail call, which [`Call::is_tail_call`]
+    /// tells, and has none.
+    fn after(&self, _call: &Call<'_>, _results: &[u64]) {}
+
+    /// A call ended without returning.
+    fn abort(&self, _call: &Call<'_>, _reason: &AbortReason<'_>) {}
+
+    /// A snapshot was restored in which this call is open, though it had ended already: it goes on,
+    /// and will get another ending. So `before` + `resumed` = `after` + `abort`.
+    fn resumed(&self, _call: &Call<'_>) {}
+}
+
+/// Why a call ended without returning.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum AbortReason<'a> {
+    /// With this error: a trap, an exit, a stop, a host function's failure.
+    Error(&'a Error),
+    /// A host function or a listener panicked.
+    Panic,
+    /// A snapshot was restored in which the call is not open.
+    Restored,
+    /// The embedder dropped the future that the guest was suspended in.
+    Abandoned,
+}
+
+impl AbortReason<'_> {
+    /// The error, if there is one.
+    pub fn error(&self) -> Option<&Error> {
+        if let AbortReason::Error(error) = self { Some(error) } else { None }
+    }
+}
+
+impl fmt::Display for AbortReason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AbortReason::Error(error) => error.fmt(f),
+            AbortReason::Panic => f.write_str("a host function or listener panicked"),
+            AbortReason::Restored => f.write_str("a snapshot was restored"),
+            AbortReason::Abandoned => f.write_str("the call was abandoned"),
+        }
+    }
+}
+
+/// A call as listeners see it.
+pub struct Call<'a> {
+    source: Source<'a>,
+    tail: bool,
+}
+
+enum Source<'a> {
+    Live(LiveCall<'a>),
+    Double { function: &'a TestFunction, module: &'a TestModule },
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn live(call: LiveCall<'a>, tail: bool) -> Call<'a> {
+        Call { source: Source::Live(call), tail }
+    }
+
+    /// A call on paper, for tests of listeners.
+    pub fn of_test(function: &'a TestFunction, module: &'a TestModule) -> Call<'a> {
+        Call { source: Source::Double { function, module }, tail: false }
+    }
+
+    /// The function that is called.
+    pub fn definition(&self) -> FunctionDefinition<'_> {
+        match &self.source {
+            Source::Live(call) => call.definition(),
+            Source::Double { function, .. } => function.definition(),
+        }
+    }
+
+    /// The instance that the function belongs to; none for host functions.
+    pub fn module(&self) -> Option<InternalModule<'_>> {
+        match &self.source {
+            Source::Live(call) => call.callee(),
+            Source::Double { module, .. } => Some(module.internal()),
+        }
+    }
+
+    /// The instance whose code makes the call; none if the embedder does.
+    pub fn caller(&self) -> Option<InternalModule<'_>> {
+        match &self.source {
+            Source::Live(call) => call.caller(),
+            Source::Double { .. } => None,
+        }
+    }
+
+    /// A number that no other call of the store has: pairs `before` with `after` or `abort`.
+    pub fn id(&self) -> u64 {
+        match &self.source {
+            Source::Live(call) => call.id(),
+            Source::Double { .. } => 0,
+        }
+    }
+
+    /// In `after`: whether the call ends by a tail call. Its successor begins next.
+    pub fn is_tail_call(&self) -> bool {
+        self.tail
+    }
+}
+
+impl fmt::Debug for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("id", &self.id())
+            .field("function", &self.definition())
+            .finish()
+    }
+}
+
+/// Chooses a listener for each function: see
+/// [`crate::CompileOptions::with_function_listener_factory`] and [`crate::Instance::attach`].
+pub trait FunctionListenerFactory: Send + Sync + 'static {
+    /// The listener of a function; none to leave it alone. It is asked once for each function of a
+    /// module, imports included. A listener of an import is told of calls only if a host function
+    /// is behind it: functions of other instances are listened to where they are defined.
+    fn function_listener(
+        &self,
+        definition: &FunctionDefinition<'_>,
+    ) -> Option<Arc<dyn FunctionListener>>;
+
+    /// The listeners of a function, in the order in which they are to be told. This is what the
+    /// runtime asks; a factory of several gives them one by one, so that each stands for itself.
+    fn function_listeners(
+        &self,
+        definition: &FunctionDefinition<'_>,
+    ) -> Vec<Arc<dyn FunctionListener>> {
+        self.function_listener(definition).into_iter().collect()
+    }
+}
+
+impl<F: FunctionListenerFactory + ?Sized> FunctionListenerFactory for Arc<F> {
+    fn function_listener(
+        &self,
+        definition: &FunctionDefinition<'_>,
+    ) -> Option<Arc<dyn FunctionListener>> {
+        (**self).function_listener(definition)
+    }
+
+    fn function_listeners(
+        &self,
+        definition: &FunctionDefinition<'_>,
+    ) -> Vec<Arc<dyn FunctionListener>> {
+        (**self).function_listeners(definition)
+    }
+}
+
+/// A closure as [`FunctionListenerFactory`].
+#[derive(Clone, Copy, Debug)]
+pub struct FunctionListenerFactoryFunc<F>(pub F);
+
+impl<F> FunctionListenerFactory for FunctionListenerFactoryFunc<F>
+where
+    F: Fn(&FunctionDefinition<'_>) -> Option<Arc<dyn FunctionListener>> + Send + Sync + 'static,
+{
+    fn function_listener(
+        &self,
+        definition: &FunctionDefinition<'_>,
+    ) -> Option<Arc<dyn FunctionListener>> {
+        (self.0)(definition)
+    }
+}
+
+/// A closure as [`FunctionListener`] that only cares how calls begin.
+#[derive(Clone, Copy, Debug)]
+pub struct FunctionListenerFunc<F>(pub F);
+
+impl<F> FunctionListener for FunctionListenerFunc<F>
+where
+    F: Fn(&Call<'_>, &[u64], &mut StackIterator<'_>) + Send + Sync + 'static,
+{
+    fn before(&self, call: &Call<'_>, params: &[u64], stack: &mut StackIterator<'_>) {
+        (self.0)(call, params, stack);
+    }
+}
+
+/// Several factories as one: a function gets the listeners that any of them chooses, which are told
+/// in the order of the factories, each with a stack iterator that begins at the top.
+#[derive(Clone, Default)]
+pub struct MultiFunctionListenerFactory(Vec<Arc<dyn FunctionListenerFactory>>);
+
+impl MultiFunctionListenerFactory {
+    /// The factories in order.
+    pub fn new(
+        factories: impl IntoIterator<Item = Arc<dyn FunctionListenerFactory>>,
+    ) -> MultiFunctionListenerFactory {
+        MultiFunctionListenerFactory(factories.into_iter().collect())
+    }
+}
+
+impl fmt::Debug for MultiFunctionListenerFactory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MultiFunctionListenerFactory({})", self.0.len())
+    }
+}
+
+impl FunctionListenerFactory for MultiFunctionListenerFactory {
+    fn function_listener(
+        &self,
+        definition: &FunctionDefinition<'_>,
+    ) -> Option<Arc<dyn FunctionListener>> {
+        let mut chosen = self.function_listeners(definition);
+        if chosen.len() > 1 { Some(Arc::new(Several(chosen))) } else { chosen.pop() }
+    }
+
+    fn function_listeners(
+        &self,
+        definition: &FunctionDefinition<'_>,
+    ) -> Vec<Arc<dyn FunctionListener>> {
+        self.0.iter().flat_map(|f| f.function_listeners(definition)).collect()
+    }
+}
+
+/// Several listeners as one, for who asks a [`MultiFunctionListenerFactory`] for one.
+struct Several(Vec<Arc<dyn FunctionListener>>);
+
+impl FunctionListener for Several {
+    fn before(&self, call: &Call<'_>, params: &[u64], stack: &mut StackIterator<'_>) {
+        for listener in &self.0 {
+            listener.before(call, params, &mut stack.restarted());
+        }
+    }
+    fn after(&self, call: &Call<'_>, results: &[u64]) {
+        self.0.iter().for_each(|l| l.after(call, results));
+    }
+    fn abort(&self, call: &Call<'_>, reason: &AbortReason<'_>) {
+        self.0.iter().for_each(|l| l.abort(call, reason));
+    }
+    fn resumed(&self, call: &Call<'_>) {
+        self.0.iter().for_each(|l| l.resumed(call));
+    }
+}
+
+/// Calls a listener with a stack on paper, as if its top frame were called `n` times and returned:
+/// to measure or test the listener alone. The top frame comes first.
+///
+/// # Panics
+///
+/// There are no frames; or the listener panics.
+///
+/// ```
+/// use wardian::*;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// #[derive(Default)]
+/// struct Count(AtomicU64);
+/// impl FunctionListener for Count {
+///     fn before(&self, _: &Call<'_>, params: &[u64], _: &mut StackIterator<'_>) {
+///         self.0.fetch_add(params[0], Ordering::Relaxed);
+///     }
+/// }
+/// let f = TestFunction::new(FuncType::new([ValType::I32], []));
+/// let count = Count::default();
+/// let frames = [StackFrame::new(f).with_params([2])];
+/// benchmark_function_listener(100, &TestModule::new("m"), &frames, &count);
+/// assert_eq!(count.0.into_inner(), 200);
+/// ```
+pub fn benchmark_function_listener(
+    n: u64,
+    module: &TestModule,
+    stack: &[StackFrame],
+    listener: &dyn FunctionListener,
+) {
+    let top = stack.first().expect("a stack has at least the called function");
+    for _ in 0..n {
+        let call = Call::of_test(&top.function, module);
+        listener.before(&call, &top.params, &mut crate::new_stack_iterator(stack));
+        listener.after(&call, &top.results);
+    }
+}

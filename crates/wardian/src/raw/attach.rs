@@ -1,0 +1,312 @@
+//! Putting listeners between callers and functions, and taking them out again.
+//!
+//! ```text
+//!   caller in the same instance ── entry table ──┐
+//!   caller through a table ─────── VmFunc ───────┼──> wrapper, or the function itself
+//!   caller in another instance ─── VmImport ─────┘    (through a `Noted`, if there is a wrapper)
+//!   caller of a host function ──── HostFunc ─────────> `listen::dispatch`, or its own dispatch
+//! ```
+//!
+//! All these words are read anew at each call, so to change them is enough. They are derived, always
+//! in [`StoreInner::relink`], from two facts: who listens to the function, and whether its instance
+//! is closed.
+
+use super::host::HostDef;
+use super::instance::ImportedFunc;
+use super::listen::{self, AttachmentState, Entry, Hook, HostTarget, Listeners, Target};
+use super::store::{FuncKind, StoreInner};
+use crate::Result;
+use crate::listener::FunctionListener;
+use crate::module::ModuleInner;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use wardian_vm::layout::{Builtin, HostFunc, Noted, VmImport, instance};
+
+/// Functions of a module, each with the listeners that are to be told.
+pub(crate) type Chosen = [(u32, Vec<Arc<dyn FunctionListener>>)];
+
+impl StoreInner {
+    /// Adds listeners to functions of an instance. If it fails nothing is changed.
+    pub(crate) fn attach(
+        &mut self,
+        instance: u32,
+        chosen: &Chosen,
+        attachment: &Arc<AttachmentState>,
+    ) -> Result<()> {
+        let data = &self.instances[instance as usize];
+        let (module, variant) = (data.module.clone(), data.variant);
+        let info = module.decoded.info();
+        let defined: Vec<u32> =
+            chosen.iter().filter_map(|(func, _)| info.defined_function(*func)).collect();
+        module.prepare_wrappers(&defined, variant)?;
+        for (func, _) in chosen {
+            self.engine().noting(info.func_type(*func))?;
+        }
+        for (func, listeners) in chosen {
+            let entries = listeners.iter().map(|listener| Entry {
+                listener: listener.clone(),
+                attachment: attachment.clone(),
+            });
+            let entries: Vec<Entry> = entries.collect();
+            match info.defined_function(*func) {
+                Some(defined) => {
+                    let hook = self.guest_hook(instance, &module, defined);
+                    self.add_listeners(hook, &entries);
+                    self.relink(instance, defined);
+                }
+                None => self.listen_to_import(instance, &module, *func, &entries),
+            }
+        }
+        self.relink_importers(instance);
+        Ok(())
+    }
+
+    /// Takes the listeners of ended attachments out everywhere.
+    pub(crate) fn sweep_attachments(&mut self) {
+        let active = |e: &Entry| e.attachment.active.load(std::sync::atomic::Ordering::Acquire);
+        let mut touched = Vec::new();
+        for hook in self.hooks.clone() {
+            // SAFETY: hooks live as long as the store; no other reference to one is alive here.
+            let hook = unsafe { &mut *hook.as_ptr() };
+            if hook.listeners.0.iter().all(active) {
+                continue;
+            }
+            let left: Vec<Entry> = hook.listeners.0.iter().filter(|e| active(e)).cloned().collect();
+            self.replace_listeners(hook, left);
+            match &hook.target {
+                Target::Wasm { instance, func, module } => {
+                    let imported = module.decoded.info().imported_functions;
+                    touched.push((*instance, *func - imported));
+                }
+                Target::Host(host) => unlink_host(hook, host),
+            }
+        }
+        for (instance, defined) in &touched {
+            self.relink(*instance, *defined);
+        }
+        let mut instances: Vec<u32> = touched.iter().map(|t| t.0).collect();
+        instances.dedup();
+        instances.into_iter().for_each(|i| self.relink_importers(i));
+        self.forget_retired();
+    }
+
+    /// Frees listeners that nobody needs any more.
+    fn forget_retired(&mut self) {
+        if self.open.is_empty() {
+            self.retired.clear();
+        }
+    }
+
+    fn replace_listeners(&mut self, hook: &mut Hook, entries: Vec<Entry>) {
+        let before = std::mem::replace(&mut hook.listeners, Arc::new(Listeners(entries)));
+        self.retired.push(before);
+    }
+
+    fn add_listeners(&mut self, hook: NonNull<Hook>, entries: &[Entry]) {
+        // SAFETY: as in `sweep_attachments`.
+        let hook = unsafe { &mut *hook.as_ptr() };
+        let all = hook.listeners.0.iter().chain(entries).cloned().collect();
+        self.replace_listeners(hook, all);
+        self.forget_retired();
+    }
+
+    fn new_hook(&mut self, target: Target) -> NonNull<Hook> {
+        let hook = self.hook_arena.push(Hook::new(self.ctx(), target));
+        self.hooks.push(hook);
+        hook
+    }
+
+    /// The hook of a function that an instance defines.
+    fn guest_hook(
+        &mut self,
+        instance: u32,
+        module: &Arc<ModuleInner>,
+        defined: u32,
+    ) -> NonNull<Hook> {
+        let data = &mut self.instances[instance as usize];
+        let info = module.decoded.info();
+        if data.listened.is_empty() {
+            data.listened = vec![0; info.bodies.len()].into();
+            let table = data.listened.as_ptr();
+            data.vm.write(instance::LISTENED as u32, table);
+        }
+        if let Some(hook) = NonNull::new(data.listened[defined as usize] as *mut Hook) {
+            return hook;
+        }
+        let func = info.imported_functions + defined;
+        let (_, body) = module.wrapper(defined, data.variant, data.plain(defined));
+        let hook = self.new_hook(Target::Wasm { instance, func, module: module.clone() });
+        // SAFETY: just made.
+        unsafe { (*hook.as_ptr()).vm.body = body };
+        self.instances[instance as usize].listened[defined as usize] = hook.as_ptr() as usize;
+        hook
+    }
+
+    /// Code by which a function of an instance is to be called now: from the instance itself, and
+    /// from elsewhere; and whether callers from elsewhere are to be noted.
+    pub(super) fn code_of(&self, instance: u32, defined: u32) -> (usize, usize, bool) {
+        let data = &self.instances[instance as usize];
+        if data.closed.is_some() {
+            let stub = wardian_vm::builtin_stubs()[Builtin::Closed as usize];
+            return (stub, stub, false);
+        }
+        let plain = data.plain(defined);
+        let hook = data.listened.get(defined as usize).copied().unwrap_or(0) as *const Hook;
+        // SAFETY: the table holds hooks of this store, or null.
+        if unsafe { hook.as_ref() }.is_none_or(|hook| hook.listeners.0.is_empty()) {
+            return (plain, plain, false);
+        }
+        let (wrapper, _) = data.module.wrapper(defined, data.variant, plain);
+        (wrapper.own, wrapper.noted, true)
+    }
+
+    /// Makes callers in the same instance, and through references, use the code of now.
+    pub(super) fn relink(&mut self, instance: u32, defined: u32) {
+        let (own, other, _) = self.code_of(instance, defined);
+        let data = &mut self.instances[instance as usize];
+        let layout = data.module.layout;
+        data.vm.write(layout.entry(defined), own);
+        let func = data.module.decoded.info().imported_functions + defined;
+        if let Some(known) = data.func_if_known(func) {
+            // SAFETY: records live as long as the store; guests read them with single loads.
+            unsafe { (*self.funcs[known as usize].vm.as_ptr()).code = other };
+        }
+    }
+
+    /// Makes the instances that import from `exporter` use the code of now.
+    pub(super) fn relink_importers(&mut self, exporter: u32) {
+        for importer in 0..self.instances.len() as u32 {
+            let mut changed = Vec::new();
+            for (import, func) in (0u32..).zip(&self.instances[importer as usize].imports) {
+                let ImportedFunc::Func(func) = func else { continue };
+                if matches!(self.funcs[*func as usize].kind,
+                    FuncKind::Wasm { instance, .. } if instance == exporter)
+                {
+                    changed.push((import, *func));
+                }
+            }
+            for (import, func) in changed {
+                let caller = self.instances[importer as usize].vm.address();
+                let Some(entry) = self.import_of_guest(caller, import, func) else { continue };
+                let data = &mut self.instances[importer as usize];
+                let at = data.module.layout.import(import);
+                data.vm.write(at, entry);
+            }
+        }
+    }
+
+    /// How the instance at `caller` is to call a function that it imports from an instance.
+    pub(super) fn import_of_guest(
+        &mut self,
+        caller: usize,
+        import: u32,
+        func: u32,
+    ) -> Option<VmImport> {
+        let FuncKind::Wasm { instance, func: in_exporter } = self.funcs[func as usize].kind else {
+            return None;
+        };
+        let data = &self.instances[instance as usize];
+        let info = data.module.decoded.info();
+        let (defined, ctx) = (info.defined_function(in_exporter)?, data.vm.address());
+        let (_, code, noted) = self.code_of(instance, defined);
+        if !noted {
+            return Some(VmImport { code, ctx });
+        }
+        let ty = self.func_type(func).clone();
+        // Made when the listener was attached.
+        let noting = self.engine().noting(&ty).ok()?;
+        let record = match self.noted.get(&(caller, import)) {
+            Some(record) => *record,
+            None => {
+                let record = self.noted_arena.push(Noted { caller, code, ctx });
+                self.noted.insert((caller, import), record);
+                record
+            }
+        };
+        // SAFETY: in the store's arena; guests read it when they call.
+        unsafe { *record.as_ptr() = Noted { caller, code, ctx } };
+        Some(VmImport { code: noting, ctx: record.as_ptr() as usize })
+    }
+
+    /// Adds listeners to a host function that an instance imports: to calls through the import, and
+    /// through references to it.
+    fn listen_to_import(
+        &mut self,
+        instance: u32,
+        module: &Arc<ModuleInner>,
+        func: u32,
+        entries: &[Entry],
+    ) {
+        let data = &self.instances[instance as usize];
+        let Some(def) = self.host_def(&data.imports[func as usize]).cloned() else { return };
+        let record = data.import(func).ctx as *mut HostFunc;
+        let as_import = Some((module.clone(), func));
+        let hook = self.host_hook(record, &def, as_import.clone());
+        self.add_listeners(hook, entries);
+        let through_reference = match data_reference(self, instance, func) {
+            Some(known) => known,
+            // So that a reference made later is listened to as well.
+            None => self.instance_func(instance, func),
+        };
+        let record = self.vm_func(through_reference).ctx as *mut HostFunc;
+        let hook = self.host_hook(record, &def, as_import);
+        self.add_listeners(hook, entries);
+    }
+
+    /// The hook in a record of a host function.
+    fn host_hook(
+        &mut self,
+        record: *mut HostFunc,
+        def: &Arc<HostDef>,
+        import: Option<(Arc<ModuleInner>, u32)>,
+    ) -> NonNull<Hook> {
+        let known = self.hooks.iter().copied().find(|hook| {
+            // SAFETY: hooks live as long as the store.
+            match unsafe { &hook.as_ref().target } {
+                Target::Host(host) => std::ptr::eq(host.record, record),
+                Target::Wasm { .. } => false,
+            }
+        });
+        let hook = known.unwrap_or_else(|| {
+            // SAFETY: records live as long as the store.
+            let (dispatch, data) = unsafe { ((*record).dispatch, (*record).data) };
+            let def = def.clone();
+            self.new_hook(Target::Host(HostTarget { def, import, record, dispatch, data }))
+        });
+        // SAFETY: as above; guests read the record when they call.
+        unsafe {
+            (*record).dispatch = listen::dispatch as *const () as usize;
+            (*record).data = hook.as_ptr() as usize;
+        }
+        hook
+    }
+
+    /// The machine code that calls of a function run now.
+    pub(crate) fn machine_code(&self, instance: u32, func: u32) -> Option<Vec<u8>> {
+        let data = self.instances.get(instance as usize)?;
+        let defined = data.module.decoded.info().defined_function(func)?;
+        if defined as usize >= data.module.decoded.info().bodies.len() {
+            return None;
+        }
+        let address = data.vm.read::<usize>(data.module.layout.entry(defined));
+        data.module
+            .loaded(data.variant)
+            .and_then(|code| code.function_bytes(address).map(<[u8]>::to_vec))
+            .or_else(|| data.module.wrappers.bytes_at(address))
+    }
+}
+
+fn data_reference(store: &StoreInner, instance: u32, func: u32) -> Option<u32> {
+    store.instances[instance as usize].func_if_known(func)
+}
+
+/// Lets guests call a host function directly again, if nobody listens any more.
+fn unlink_host(hook: &Hook, host: &HostTarget) {
+    if hook.listeners.0.is_empty() {
+        // SAFETY: records live as long as the store, and no guest runs at this moment.
+        unsafe {
+            (*host.record).dispatch = host.dispatch;
+            (*host.record).data = host.data;
+        }
+    }
+}

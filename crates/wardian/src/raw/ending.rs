@@ -1,0 +1,193 @@
+//! What comes after an entry that did not return: going on with it, or the error it ended with.
+//!
+//! ```text
+//!   Refused ── only errands ──> do them, enter again
+//!   Ended ──── only errands ──> do them, go on where the guest stands
+//!      └────── a snapshot of this entry is to be restored ──> put it back, go on
+//!   anything else ──> the error; calls that were open in it are aborted
+//! ```
+
+use super::store::StoreInner;
+use crate::{Backtrace, Error, ErrorKind, StopReason};
+use std::sync::atomic::Ordering;
+use wardian_types::TrapCode;
+use wardian_vm::activation::{Outcome, Suspended};
+use wardian_vm::frames::Frames;
+use wardian_vm::interrupt::reason;
+
+/// Bits of the interrupt word, beside the reasons: an exit is on its way to the outermost call.
+const EXITING: u64 = 1 << 16;
+/// A snapshot is to be restored: on the way to the entry that it was taken in.
+pub(super) const RESTORING: u64 = 1 << 17;
+
+/// What to do after an entry that did not return.
+pub(super) enum Next {
+    /// Enter again: it was refused for nothing.
+    Again,
+    /// Go on where the guest stands.
+    Resume(Suspended),
+    /// It has ended.
+    Fail(Error),
+}
+
+impl StoreInner {
+    /// What to do about an entry through the context `ctx`.
+    #[cold]
+    pub(super) fn after_entry(&mut self, outcome: Outcome, ctx: usize) -> Next {
+        self.deep = true;
+        self.run_errands();
+        if outcome == Outcome::Refused && self.is_idle() && self.word() & reason::CLOSED != 0 {
+            // The call that it was meant for has ended meanwhile.
+            self.interrupter().acknowledge(reason::CLOSED);
+        }
+        match outcome {
+            Outcome::Refused if self.word() == 0 => return Next::Again,
+            Outcome::Ended if self.word() == 0 && self.pending.is_none() && !self.was_ended() => {
+                // SAFETY: it has just ended so, by the stub of a host function or builtin: those of
+                // listeners do not leave for errands.
+                return Next::Resume(unsafe { Suspended::ended(self.ctx(), ctx) });
+            }
+            Outcome::Ended if self.restoring.is_some() => {
+                // SAFETY: it has just ended.
+                let ended = unsafe { Suspended::ended(self.ctx(), ctx) };
+                if let Some(next) = self.try_restore(ended) {
+                    return next;
+                }
+            }
+            _ => {}
+        }
+        Next::Fail(self.outcome_error(outcome))
+    }
+
+    /// Whether a builtin asked to end the guest.
+    fn was_ended(&self) -> bool {
+        // SAFETY: the context is valid.
+        unsafe { (*self.ctx()).exit != 0 }
+    }
+
+    /// The interrupt word.
+    pub(super) fn word(&self) -> u64 {
+        // SAFETY: the context is valid, the field atomic.
+        unsafe { (*self.ctx()).interrupt.load(Ordering::Relaxed) }
+    }
+
+    pub(super) fn set_word(&self, bits: u64) {
+        // SAFETY: as above.
+        unsafe { (*self.ctx()).interrupt.fetch_or(bits, Ordering::Relaxed) };
+    }
+
+    pub(super) fn clear_word(&self, bits: u64) {
+        // SAFETY: as above.
+        unsafe { (*self.ctx()).interrupt.fetch_and(!bits, Ordering::Relaxed) };
+    }
+
+    /// Whether no guest of the store is open.
+    pub(super) fn is_idle(&self) -> bool {
+        // SAFETY: the context is valid.
+        unsafe { (*self.ctx()).activation.is_null() }
+    }
+
+    /// Whether the guest is to stop, or an exit is on its way.
+    fn must_stop(&self) -> bool {
+        const REASONS: u64 = reason::DEADLINE | reason::CANCELLED | reason::CLOSED;
+        self.word() & (REASONS | EXITING) != 0
+    }
+
+    /// Whether the guest is to end, for whatever reason.
+    pub(crate) fn interrupted(&self) -> bool {
+        self.word() & !reason::ERRAND != 0
+    }
+
+    /// Whether what stops a guest lets a snapshot be restored.
+    pub(super) fn may_restore(&self) -> bool {
+        let panics = self.pending.as_ref().is_some_and(|e| matches!(e.kind(), ErrorKind::Panic(_)));
+        !self.must_stop() && !panics
+    }
+
+    /// The error of an entry that did not return.
+    fn outcome_error(&mut self, outcome: Outcome) -> Error {
+        let error = match outcome {
+            Outcome::HostStackExhausted => Error::new(ErrorKind::HostStackExhausted),
+            Outcome::Trapped => self.trap_error(),
+            Outcome::Interrupted => {
+                let backtrace = self.trap_backtrace();
+                self.stop_error().with_backtrace(backtrace)
+            }
+            _ => match self.pending.take() {
+                Some(error) if matches!(error.kind(), ErrorKind::Suspended) => return error,
+                Some(error) if error.is_sticky() || !self.must_stop() => error,
+                // A host function that noticed may report it in whatever way it likes.
+                Some(error) => match error.backtrace() {
+                    Some(backtrace) => self.stop_error().with_backtrace(backtrace.clone()),
+                    None => self.stop_error(),
+                },
+                None => self.stop_error(),
+            },
+        };
+        self.settle(&error);
+        error
+    }
+
+    /// Puts the interrupt word right after an entry that ended with this error.
+    fn settle(&mut self, error: &Error) {
+        // SAFETY: the entry is over; the context is ours.
+        unsafe { (*self.ctx()).exit = 0 };
+        if self.is_idle() {
+            self.clear_word(EXITING | RESTORING);
+            self.restoring = None;
+            if self.word() & reason::CLOSED != 0 {
+                self.interrupter().acknowledge(reason::CLOSED);
+            }
+        } else if let ErrorKind::Exit(code) = error.kind() {
+            // Host functions between here and the outermost call cannot stop an exit.
+            self.exit_code = *code;
+            self.set_word(EXITING);
+        }
+    }
+
+    /// The error for the reasons in the interrupt word.
+    fn stop_error(&self) -> Error {
+        let word = self.word();
+        if word & EXITING != 0 {
+            return Error::exit(self.exit_code);
+        }
+        let kind = if word & reason::CLOSED != 0 {
+            ErrorKind::Closed(self.closing_code)
+        } else if word & reason::CANCELLED != 0 {
+            ErrorKind::Stopped(StopReason::Cancelled)
+        } else if word & reason::DEADLINE != 0 {
+            ErrorKind::Stopped(StopReason::Deadline)
+        } else if word & RESTORING != 0 {
+            ErrorKind::Restored
+        } else {
+            ErrorKind::Internal("a guest ended without a reason".into())
+        };
+        Error::new(kind)
+    }
+
+    fn trap_error(&self) -> Error {
+        // SAFETY: the context is valid and the entry over.
+        let ctx = unsafe { &*self.ctx() };
+        let (pc, address) = (ctx.trap_pc, ctx.trap_addr);
+        let overflow = (ctx.guard_start..ctx.guard_end).contains(&address);
+        let code = if overflow {
+            Some(TrapCode::StackOverflow)
+        } else {
+            self.engine().code().find(pc).and_then(|p| p.trap)
+        };
+        let error = match code {
+            Some(code) => Error::from(code),
+            None => Error::new(ErrorKind::Internal(format!(
+                "compiled code faulted where it should not (address {address:#x})"
+            ))),
+        };
+        error.with_backtrace(self.trap_backtrace())
+    }
+
+    fn trap_backtrace(&self) -> Backtrace {
+        let start_of = |pc| self.engine().code().find(pc).map(|p| p.start);
+        // SAFETY: called right after an entry ended so, before another begins.
+        let frames = unsafe { Frames::at_trap(&*self.ctx(), start_of) };
+        self.symbolize(frames)
+    }
+}

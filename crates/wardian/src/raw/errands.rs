@@ -1,0 +1,151 @@
+//! What the thread that has a store does when others have left work for it: see [`crate::close`].
+
+use super::instance::ImportedFunc;
+use super::store::{FuncKind, StoreInner};
+use crate::Instance;
+use crate::close::{CloseNotifier, CloseState, Errand, Shared};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use wardian_vm::frames::{Frames, Step};
+use wardian_vm::interrupt::{Interrupter, reason};
+
+/// Whether a call is running that was made through one of these contexts.
+pub(crate) fn any_entered(interrupter: &Interrupter, contexts: &[usize]) -> bool {
+    // SAFETY: the contexts come from `Shared::link`, which got them from the interrupter's store.
+    unsafe { interrupter.any_entered(contexts) }
+}
+
+impl StoreInner {
+    /// What the store shares with other threads, made on first need.
+    pub(crate) fn shared(&mut self) -> Arc<Shared> {
+        if let Some(shared) = &self.shared {
+            return shared.clone();
+        }
+        let shared = Arc::new(Shared::new(self.interrupter().clone()));
+        self.shared = Some(shared.clone());
+        for instance in 0..self.instances.len() as u32 {
+            self.link_closing(instance);
+        }
+        shared
+    }
+
+    /// Makes a new instance known to those who close instances, if there are any.
+    pub(super) fn link_closing(&mut self, instance: u32) {
+        let Some(shared) = self.shared.clone() else { return };
+        let data = &self.instances[instance as usize];
+        let mut callees = BTreeSet::new();
+        for import in &data.imports {
+            if let ImportedFunc::Func(func) = import
+                && let FuncKind::Wasm { instance: callee, .. } = self.funcs[*func as usize].kind
+            {
+                callees.insert(callee);
+            }
+        }
+        // Through a table each of those that have it may call what any other put there.
+        let earlier = &self.instances[..instance as usize];
+        let shares = (0u32..)
+            .zip(earlier)
+            .filter(|(_, other)| other.tables.iter().any(|table| data.tables.contains(table)));
+        let shares: Vec<u32> = shares.map(|(other, _)| other).collect();
+        callees.extend(&shares);
+        let callees: Vec<u32> = callees.into_iter().filter(|c| *c != instance).collect();
+        shared.link(data.vm.address(), &callees, shares);
+    }
+
+    /// What an instance shares with those who close it, made on first need.
+    pub(crate) fn close_state(&mut self, instance: u32) -> Arc<CloseState> {
+        let shared = self.shared();
+        let handle = Instance { store: self.id(), index: instance };
+        let data = &mut self.instances[instance as usize];
+        let name = data.name.as_deref().or_else(|| data.module.decoded.name());
+        let new = || Arc::new(CloseState::new(shared, handle, name.map(str::to_owned)));
+        data.state.get_or_insert_with(new).clone()
+    }
+
+    /// Adds those who want to know when an instance is closed.
+    pub(crate) fn notify_of_closing(&mut self, instance: u32, who: &[Arc<dyn CloseNotifier>]) {
+        if !who.is_empty() {
+            self.close_state(instance).add(who);
+        }
+    }
+
+    /// Closes an instance on the store's own thread.
+    pub(crate) fn close_instance(&mut self, instance: u32, code: u32) -> bool {
+        if !self.close_state(instance).begin(code) {
+            return false;
+        }
+        self.mark_closed(instance, code);
+        if self.takes_part(instance) {
+            self.closing_code = code;
+            self.interrupter().interrupt(reason::CLOSED);
+        }
+        true
+    }
+
+    /// Whether an instance takes part in a call that is running now.
+    fn takes_part(&self, instance: u32) -> bool {
+        if self.is_idle() {
+            return false;
+        }
+        let data = &self.instances[instance as usize];
+        let context = data.vm.address();
+        // SAFETY: activations on the list are alive.
+        unsafe {
+            let mut next = (*self.ctx()).activation;
+            while let Some(activation) = next.as_ref() {
+                if activation.ctx == context {
+                    return true;
+                }
+                next = activation.previous;
+            }
+        }
+        // SAFETY: a host function runs, so its guest waits; nothing runs on its stack meanwhile.
+        let mut frames = unsafe { Frames::at_host_call(&*self.ctx()) };
+        frames.any(|step| match step {
+            Step::Frame(pc) => {
+                let found = self.engine().code().locate(pc);
+                found.is_some_and(|l| Arc::ptr_eq(&l.module, &data.module))
+            }
+            Step::Host => false,
+        })
+    }
+
+    /// Makes calls of a closed instance's functions lead to an error.
+    fn mark_closed(&mut self, instance: u32, code: u32) {
+        let data = &mut self.instances[instance as usize];
+        if data.closed.is_some() {
+            return;
+        }
+        data.closed = Some(code);
+        for defined in 0..data.module.decoded.info().bodies.len() as u32 {
+            self.relink(instance, defined);
+        }
+        self.relink_importers(instance);
+    }
+
+    /// Does what others have left to do.
+    pub(super) fn run_errands(&mut self) {
+        if self.word() & (reason::ERRAND | reason::CLOSED) == 0 {
+            return;
+        }
+        let Some(shared) = self.shared.clone() else { return };
+        let mut sweep = false;
+        for errand in shared.take() {
+            match errand {
+                Errand::Close { instance, code } => {
+                    self.closing_code = code;
+                    self.mark_closed(instance, code);
+                }
+                Errand::Sweep => sweep = true,
+            }
+        }
+        if sweep {
+            self.sweep_attachments();
+        }
+    }
+
+    /// Whether the store is being dropped. Then what was never asked about need not be closed.
+    pub(crate) fn is_going(&self) -> bool {
+        self.going
+    }
+}

@@ -1,0 +1,521 @@
+//! Telling listeners.
+//!
+//! ```text
+//!   guest ── wrapper ── stub, which switches stacks ── before / after / tail (here) ── listeners
+//!   guest ── stub ── dispatch (here) ── before, the host function's own dispatch, after or abort
+//!
+//!   StoreInner::open   [outermost ... innermost]   calls that have begun and not ended
+//! ```
+//!
+//! **Invariant.** A call is in `open` from its `before` to its ending, whichever code finds out that
+//! it ended: the wrapper, the dispatch of a host function, or the entry that was left, which ends all
+//! that began in it. Nothing is ever inferred from program counters.
+
+use super::host::{Dispatch, HostDef};
+use super::store::{StoreData, StoreInner};
+use crate::error::PanicPayload;
+use crate::listener::{AbortReason, Call, FunctionListener};
+use crate::module::ModuleInner;
+use crate::raw::walk::Walk;
+use crate::{Error, ErrorKind, FunctionDefinition, InternalModule, StackIterator};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use wardian_types::{FuncType, ValType};
+use wardian_vm::interrupt::reason;
+use wardian_vm::layout::{HostFunc, Listened, StoreCtx};
+
+/// A function that is listened to, or was. It stays as long as its store, for wrappers refer to it.
+#[repr(C)]
+pub(crate) struct Hook {
+    // First, so that a pointer to it is one to this.
+    pub(super) vm: Listened,
+    /// Who listens now.
+    pub(super) listeners: Arc<Listeners>,
+    pub(super) target: Target,
+    params: usize,
+    results: usize,
+    /// Whether references to functions are among them, which must be made handles.
+    has_funcrefs: bool,
+}
+
+/// What is listened to.
+pub(super) enum Target {
+    Wasm { instance: u32, func: u32, module: Arc<ModuleInner> },
+    Host(HostTarget),
+}
+
+pub(super) struct HostTarget {
+    pub(super) def: Arc<HostDef>,
+    /// The module that imports it, and as what, if it was found through an import.
+    pub(super) import: Option<(Arc<ModuleInner>, u32)>,
+    /// The record by which guests call it, and what stood in it.
+    pub(super) record: *mut HostFunc,
+    pub(super) dispatch: usize,
+    pub(super) data: usize,
+}
+
+/// The listeners of one function, in order.
+#[derive(Default)]
+pub(crate) struct Listeners(pub(super) Vec<Entry>);
+
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) listener: Arc<dyn FunctionListener>,
+    pub(super) attachment: Arc<AttachmentState>,
+}
+
+/// What an attachment and its listeners share.
+#[derive(Debug)]
+pub(crate) struct AttachmentState {
+    /// Cleared when the attachment ends, maybe before the store gets to take its listeners out.
+    pub(crate) active: AtomicBool,
+}
+
+impl AttachmentState {
+    /// The attachment of listeners that a module was compiled with.
+    pub(crate) fn lasting() -> Arc<AttachmentState> {
+        Arc::new(AttachmentState { active: true.into() })
+    }
+}
+
+/// A call that has begun.
+pub(crate) struct OpenCall {
+    hook: *const Hook,
+    /// The listeners when it began. They stay until no call is open: see `StoreInner::retired`.
+    listeners: *const Listeners,
+    caller: usize,
+    pub(super) id: u64,
+    /// The entry in which a host function was called; zero for guest functions.
+    serial: u64,
+    /// Which of the listeners have been told that it began, as far as there are 64.
+    told: u64,
+    /// The slots of a host function that suspended its guest; null for all others.
+    pub(super) waits: *mut u64,
+}
+
+impl Hook {
+    pub(super) fn new(store: *mut StoreCtx, target: Target) -> Hook {
+        let ty = target.ty();
+        let slots = |types: &[ValType]| types.iter().map(|t| t.slots()).sum();
+        let is_funcref = |t: &ValType| *t == ValType::FUNCREF;
+        Hook {
+            vm: Listened { store, body: 0 },
+            listeners: Arc::default(),
+            params: slots(ty.params()),
+            results: slots(ty.results()),
+            has_funcrefs: ty.params().iter().chain(ty.results()).any(is_funcref),
+            target,
+        }
+    }
+
+    fn definition(&self) -> FunctionDefinition<'_> {
+        match &self.target {
+            Target::Wasm { module, func, .. } => FunctionDefinition::of_module(module, *func),
+            Target::Host(HostTarget { import: Some((module, func)), .. }) => {
+                FunctionDefinition::of_module(module, *func)
+            }
+            Target::Host(host) => FunctionDefinition::of_host(&host.def),
+        }
+    }
+}
+
+impl Target {
+    fn ty(&self) -> &FuncType {
+        match self {
+            Target::Wasm { module, func, .. } => module.decoded.info().func_type(*func),
+            Target::Host(host) => &host.def.ty,
+        }
+    }
+}
+
+/// A call of a running guest, as listeners see it.
+pub(crate) struct LiveCall<'a> {
+    store: &'a StoreInner,
+    hook: &'a Hook,
+    caller: usize,
+    id: u64,
+}
+
+impl<'a> LiveCall<'a> {
+    pub(crate) fn definition(&self) -> FunctionDefinition<'a> {
+        self.hook.definition()
+    }
+
+    pub(crate) fn callee(&self) -> Option<InternalModule<'a>> {
+        match self.hook.target {
+            Target::Wasm { instance, .. } => Some(InternalModule::live(self.store, instance)),
+            Target::Host(_) => None,
+        }
+    }
+
+    pub(crate) fn caller(&self) -> Option<InternalModule<'a>> {
+        let instance = self.store.instance_at(self.caller)?;
+        Some(InternalModule::live(self.store, instance))
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+/// The top of a stack that a listener walks: function and program counter.
+pub(crate) fn top_of(hook: &Hook) -> (FunctionDefinition<'_>, usize) {
+    (hook.definition(), if let Target::Wasm { .. } = hook.target { hook.vm.body } else { 0 })
+}
+
+type Panic = Box<dyn Any + Send>;
+
+/// Which listeners of a call have been told that it began: of those beyond the 64th all.
+const ALL: u64 = u64::MAX;
+
+fn was_told(told: u64, position: usize) -> bool {
+    position >= 64 || told & (1 << position) != 0
+}
+
+/// Tells listeners that a call begins.
+///
+/// # Safety
+///
+/// `inner` is the store of the hook, whose guest is calling; the slots hold the function's
+/// parameters.
+#[inline]
+unsafe fn begin(
+    inner: *mut StoreInner,
+    hook: *const Hook,
+    slots: *const u64,
+    caller: usize,
+) -> Result<(), Panic> {
+    // SAFETY: the caller's promise. `open` is not touched while listeners run: they get the store
+    // read-only, and cannot enter guests.
+    unsafe {
+        let id = (*inner).next_call;
+        (*inner).next_call = id + 1;
+        let listeners = Arc::as_ptr(&(*hook).listeners);
+        let at = (*inner).open.len();
+        (*inner).open.push(OpenCall {
+            hook,
+            listeners,
+            caller,
+            id,
+            serial: 0,
+            told: ALL,
+            waits: std::ptr::null_mut(),
+        });
+        let (store, hook) = (&*inner, &*hook);
+        let call = Call::live(LiveCall { store, hook, caller, id }, false);
+        let entries = &(*listeners).0;
+        let converted;
+        let mut params = std::slice::from_raw_parts(slots, hook.params);
+        if hook.has_funcrefs {
+            converted = handles(store, hook.target.ty().params(), params);
+            params = &converted;
+        }
+        let mut told = 0;
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            for (position, entry) in entries.iter().enumerate() {
+                if entry.attachment.active.load(Ordering::Relaxed) {
+                    let mut stack = StackIterator::live(Walk::from_listener(store, hook));
+                    entry.listener.before(&call, params, &mut stack);
+                    told |= 1u64.checked_shl(position as u32).unwrap_or(0);
+                }
+            }
+        }));
+        (&mut (*inner).open)[at].told = told;
+        done
+    }
+}
+
+/// References in slots as handles.
+///
+/// # Safety
+///
+/// The slots hold values of these types from a guest of the store.
+#[cold]
+unsafe fn handles(store: &StoreInner, types: &[ValType], slots: &[u64]) -> Vec<u64> {
+    let mut slots = slots.to_vec();
+    // SAFETY: the caller's promise.
+    unsafe { super::host::to_handles(store, types, &mut slots) };
+    slots
+}
+
+/// How a call ends.
+enum Ending<'a> {
+    Returned(&'a [u64]),
+    Tail,
+    Aborted(&'a AbortReason<'a>),
+}
+
+/// Tells listeners that a call, which is no longer among the open ones, has ended. All are told, even
+/// if one panics; the first panic is returned.
+#[inline]
+fn end(store: &StoreInner, call: &OpenCall, ending: &Ending<'_>) -> Result<(), Panic> {
+    // SAFETY: hooks live as long as the store, listeners as long as calls are open.
+    let (hook, entries) = unsafe { (&*call.hook, &(*call.listeners).0) };
+    let live = LiveCall { store, hook, caller: call.caller, id: call.id };
+    let seen = Call::live(live, matches!(ending, Ending::Tail));
+    let mut position = 0;
+    let mut first = Ok(());
+    loop {
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            while let Some(entry) = entries.get(position) {
+                position += 1;
+                if was_told(call.told, position - 1) {
+                    match ending {
+                        Ending::Returned(results) => entry.listener.after(&seen, results),
+                        Ending::Tail => entry.listener.after(&seen, &[]),
+                        Ending::Aborted(reason) => entry.listener.abort(&seen, reason),
+                    }
+                }
+            }
+        }));
+        match done {
+            Ok(()) => return first,
+            Err(panic) => first = first.and(Err(panic)),
+        }
+    }
+}
+
+/// Ends the innermost open call, which returns.
+///
+/// # Safety
+///
+/// As for [`begin`]; the slots hold the function's results.
+#[inline]
+unsafe fn returned(
+    inner: *mut StoreInner,
+    hook: *const Hook,
+    slots: *const u64,
+) -> Result<(), Panic> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let Some(call) = (*inner).open.pop() else { return Ok(()) };
+        debug_assert!(std::ptr::eq(call.hook, hook), "calls end in order");
+        let (store, hook) = (&*inner, &*hook);
+        let results = std::slice::from_raw_parts(slots, hook.results);
+        if hook.has_funcrefs {
+            let results = handles(store, hook.target.ty().results(), results);
+            return end(store, &call, &Ending::Returned(&results));
+        }
+        end(store, &call, &Ending::Returned(results))
+    }
+}
+
+/// The answer to a wrapper's stub: zero to go on, or the store to leave the guest.
+///
+/// # Safety
+///
+/// `ctx` is the context of the store `inner`.
+#[inline]
+unsafe fn answer(ctx: *mut StoreCtx, inner: *mut StoreInner, done: Result<(), Panic>) -> u64 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if let Err(panic) = done {
+            (*inner).fail(Error::new(ErrorKind::Panic(PanicPayload::new(panic))));
+            return ctx as u64;
+        }
+        // Errands are for transitions that can be gone on from.
+        let word = (*ctx).interrupt.load(Ordering::Relaxed);
+        if word & !reason::ERRAND == 0 { 0 } else { ctx as u64 }
+    }
+}
+
+/// # Safety
+///
+/// `hook` is a hook of a store whose guest is calling.
+#[inline]
+unsafe fn store_of(hook: *const Hook) -> (*mut StoreCtx, *mut StoreInner) {
+    // SAFETY: while a guest runs `owner` is its store; `inner` is the first field, whatever `T` is.
+    unsafe {
+        let ctx = (*hook).vm.store;
+        let store = (*ctx).owner as *mut StoreData<()>;
+        (ctx, &raw mut (*store).inner)
+    }
+}
+
+pub(super) unsafe extern "C" fn before(hook: *const Hook, slots: *const u64, caller: usize) -> u64 {
+    // SAFETY: called by wrappers only, with the hook of their function and its parameters.
+    unsafe {
+        let (ctx, inner) = store_of(hook);
+        let done = begin(inner, hook, slots, caller);
+        answer(ctx, inner, done)
+    }
+}
+
+pub(super) unsafe extern "C" fn after(hook: *const Hook, slots: *const u64) -> u64 {
+    // SAFETY: as for `before`, with the results.
+    unsafe {
+        let (ctx, inner) = store_of(hook);
+        let done = returned(inner, hook, slots);
+        answer(ctx, inner, done)
+    }
+}
+
+pub(super) unsafe extern "C" fn tail(hook: *const Hook) -> u64 {
+    // SAFETY: as for `before`.
+    unsafe {
+        let (ctx, inner) = store_of(hook);
+        let done = match (*inner).open.pop() {
+            Some(call) => end(&*inner, &call, &Ending::Tail),
+            None => Ok(()),
+        };
+        answer(ctx, inner, done)
+    }
+}
+
+/// Stands in the record of a host function that is listened to.
+pub(super) unsafe extern "C" fn dispatch(host: *mut HostFunc, slots: *mut u64) -> u64 {
+    // SAFETY: `attach` put a hook into the record, together with this function.
+    unsafe {
+        let hook = (*host).data as *const Hook;
+        let (ctx, inner) = store_of(hook);
+        let Target::Host(target) = &(*hook).target else { return 0 };
+        let caller = match (*host).caller {
+            0 => (*ctx).indirect_caller,
+            caller => caller,
+        };
+        let depth = (*inner).open.len();
+        if begin(inner, hook, slots, caller).map_err(|panic| fail(inner, panic)).is_err() {
+            return 1;
+        }
+        (&mut (*inner).open)[depth].serial = (*(*ctx).activation).serial;
+        // What the function is really called with; the record may change while it runs.
+        let mut original = (*inner).host_record(&*host, target);
+        let run: Dispatch = std::mem::transmute(target.dispatch);
+        if run(&mut original, slots) == 0 {
+            return match returned(inner, hook, slots) {
+                Ok(()) => 0,
+                Err(panic) => {
+                    fail(inner, panic);
+                    1
+                }
+            };
+        }
+        match &(*inner).pending {
+            Some(error) if matches!(error.kind(), ErrorKind::Suspended) => {
+                (&mut (*inner).open)[depth].waits = slots;
+            }
+            _ => (*inner).abort_pending(depth),
+        }
+        1
+    }
+}
+
+/// # Safety
+///
+/// `inner` is the store whose guest is calling.
+unsafe fn fail(inner: *mut StoreInner, panic: Panic) {
+    // SAFETY: the caller's promise.
+    unsafe { (*inner).fail(Error::new(ErrorKind::Panic(PanicPayload::new(panic)))) }
+}
+
+impl StoreInner {
+    fn host_record(&self, host: &HostFunc, target: &HostTarget) -> HostFunc {
+        HostFunc {
+            store: host.store,
+            caller: host.caller,
+            dispatch: target.dispatch,
+            data: target.data,
+            entered: 0.into(),
+            stub: host.stub,
+            definition: host.definition,
+        }
+    }
+
+    /// Ends all calls above `depth` for the reason for which the guest is being ended.
+    fn abort_pending(&mut self, depth: usize) {
+        let Some(error) = self.pending.take() else { return };
+        let error = self.abort_for(depth, error);
+        self.pending = Some(error);
+    }
+
+    /// Ends all calls above `depth`, the innermost first, because of an error. A panic of a listener
+    /// takes the error's place.
+    pub(super) fn abort_for(&mut self, depth: usize, error: Error) -> Error {
+        if self.open.len() <= depth {
+            return error;
+        }
+        let reason = match error.kind() {
+            ErrorKind::Panic(_) => AbortReason::Panic,
+            ErrorKind::Restored => AbortReason::Restored,
+            _ => AbortReason::Error(&error),
+        };
+        match self.abort_to(depth, &reason) {
+            Ok(()) => error,
+            Err(_) if matches!(error.kind(), ErrorKind::Panic(_)) => error,
+            Err(panic) => Error::new(ErrorKind::Panic(PanicPayload::new(panic))),
+        }
+    }
+
+    /// Ends all calls above `depth`, the innermost first.
+    pub(super) fn abort_to(&mut self, depth: usize, reason: &AbortReason<'_>) -> Result<(), Panic> {
+        let mut first = Ok(());
+        while self.open.len() > depth {
+            let Some(call) = self.open.pop() else { break };
+            first = first.and(end(self, &call, &Ending::Aborted(reason)));
+        }
+        first
+    }
+
+    /// Ends the call of a host function that suspended its guest, and now has an answer.
+    pub(super) fn end_waiting(&mut self, outcome: Result<(), &Error>) -> Result<(), Panic> {
+        let Some(call) = self.open.pop_if(|call| !call.waits.is_null()) else { return Ok(()) };
+        match outcome {
+            Ok(()) => {
+                let (hook, slots) = (call.hook, call.waits);
+                self.open.push(call);
+                // SAFETY: the guest still waits in this host function, whose slots now hold its
+                // results.
+                unsafe { returned(self, hook, slots) }
+            }
+            Err(error) => end(self, &call, &Ending::Aborted(&AbortReason::Error(error))),
+        }
+    }
+
+    /// A copy of the open calls for a snapshot, which keeps their listeners alive. The call of the
+    /// host function that takes the snapshot, in the entry `serial`, is not among them.
+    pub(super) fn copy_open(&self, serial: u64) -> OpenCalls {
+        let own = self.open.last().is_some_and(|call| call.serial == serial);
+        let calls = self.open[..self.open.len() - usize::from(own)].iter().map(|call| {
+            // SAFETY: made from an `Arc` that is still held by the hook or among the retired.
+            let listeners = unsafe {
+                Arc::increment_strong_count(call.listeners);
+                Arc::from_raw(call.listeners)
+            };
+            (OpenCall { ..*call }, listeners)
+        });
+        OpenCalls(calls.collect())
+    }
+
+    /// Makes the open calls those of a snapshot: those that are open now and not in it are aborted,
+    /// innermost first; those that had ended are resumed, outermost first.
+    pub(super) fn restore_open(&mut self, calls: &OpenCalls) -> Result<(), Panic> {
+        let same = self.open.iter().zip(&calls.0).take_while(|(a, (b, _))| a.id == b.id).count();
+        let mut first = self.abort_to(same, &AbortReason::Restored);
+        for (call, listeners) in &calls.0[same..] {
+            self.retired.push(listeners.clone());
+            self.open.push(OpenCall { ..*call });
+            // SAFETY: hooks live as long as the store; the listeners are held by the snapshot.
+            let (hook, entries) = unsafe { (&*call.hook, &(*call.listeners).0) };
+            let live = LiveCall { store: self, hook, caller: call.caller, id: call.id };
+            let seen = Call::live(live, false);
+            for (position, entry) in entries.iter().enumerate() {
+                if was_told(call.told, position) {
+                    let tell = AssertUnwindSafe(|| entry.listener.resumed(&seen));
+                    first = first.and(catch_unwind(tell));
+                }
+            }
+        }
+        first
+    }
+}
+
+/// Open calls as a snapshot keeps them.
+#[derive(Default)]
+pub(crate) struct OpenCalls(Vec<(OpenCall, Arc<Listeners>)>);
+
+// SAFETY: hooks are only used together with the store that they belong to; listeners are `Sync`.
+unsafe impl Send for OpenCalls {}
+// SAFETY: as above.
+unsafe impl Sync for OpenCalls {}

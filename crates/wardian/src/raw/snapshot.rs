@@ -1,0 +1,177 @@
+//! Snapshots of a guest's stack.
+//!
+//! ```text
+//!   wasm stack of an entry                              snapshot
+//!   ┌──────────────────────────┐ entry_sp               ┌──────────────┐
+//!   │ frames of the guest      │      ── take ──>       │ the same     │
+//!   │ frame of the host call   │      <── restore ──    │ bytes        │
+//!   └──────────────────────────┘ wasm_sp                └──────────────┘
+//! ```
+//!
+//! A snapshot is a copy of those bytes, put back at the same addresses: nothing in them points to
+//! the embedder's stack. It is only ever put back into the entry that it was taken in, while that is
+//! open, by the code that entered it, after all frames of the embedder's above have returned.
+
+use super::ending::{Next, RESTORING};
+use super::host::HostCall;
+use super::listen::OpenCalls;
+use super::state::StateCapture;
+use super::store::StoreInner;
+use crate::error::PanicPayload;
+use crate::{Error, ErrorKind, Result};
+use std::sync::Arc;
+use wardian_types::{FuncType, ValType};
+use wardian_vm::activation::{self, Suspended};
+
+/// What a snapshot holds.
+pub(crate) struct SnapshotData {
+    store: u64,
+    /// The entry that it was taken in.
+    serial: u64,
+    wasm_sp: usize,
+    bytes: Box<[u64]>,
+    /// Where the results of the host function go that took it: in the bytes.
+    slots: usize,
+    results: Box<[ValType]>,
+    open: OpenCalls,
+    state: Option<StateCapture>,
+}
+
+/// A snapshot on its way back.
+pub(crate) struct Restoring {
+    snapshot: Arc<SnapshotData>,
+    /// What the host function returns this time, as guests hold it.
+    results: Vec<u64>,
+}
+
+impl SnapshotData {
+    /// Types of the results with which it is to be restored.
+    pub(crate) fn result_types(&self) -> &[ValType] {
+        &self.results
+    }
+}
+
+impl StoreInner {
+    /// Whether the host function that runs now could take a snapshot.
+    pub(crate) fn can_snapshot(&self) -> bool {
+        // SAFETY: the context is valid. A guest that may be suspended is entered anew each time it
+        // is polled, so a snapshot of it would not find its entry again.
+        let depth = unsafe { activation::depth(self.ctx()) };
+        self.snapshots && depth != 0 && depth != self.async_depth
+    }
+
+    /// Copies the frames of the guest that is in this call.
+    pub(crate) fn take_snapshot(
+        &mut self,
+        call: HostCall,
+        with_state: bool,
+    ) -> Result<Arc<SnapshotData>> {
+        let state = if with_state { Some(self.capture_state()?) } else { None };
+        // SAFETY: the call is open: its `Caller` is borrowed by the snapshotter. What lies between
+        // the stack pointer and the beginning of the entry are the guest's frames; both are aligned.
+        let (guest, bytes, def, slots) = unsafe {
+            let guest = Suspended::new(self.ctx());
+            let frames = guest.frames();
+            let bytes = std::slice::from_raw_parts(frames.start as *const u64, frames.len() / 8);
+            let (def, slots) = call.parts();
+            (guest, Box::from(bytes), def, slots as usize)
+        };
+        let snapshot = Arc::new(SnapshotData {
+            store: self.id(),
+            serial: guest.serial(),
+            wasm_sp: guest.frames().start,
+            bytes,
+            slots,
+            results: def.ty.results().into(),
+            open: self.copy_open(guest.serial()),
+            state,
+        });
+        if !self.externrefs.is_empty() {
+            self.snapshots_with_references.retain(|s| s.strong_count() > 0);
+            self.snapshots_with_references.push(Arc::downgrade(&snapshot));
+        }
+        Ok(snapshot)
+    }
+
+    /// Whether a snapshot can be put back into a call that is open now.
+    pub(crate) fn check_restore(&self, snapshot: &SnapshotData) -> Result<()> {
+        if snapshot.store != self.id() {
+            return Err(Error::usage("a snapshot was restored in another store than it is of"));
+        }
+        // SAFETY: the context is valid and the store ours.
+        if !unsafe { activation::is_open(self.ctx(), snapshot.serial) } {
+            return Err(Error::usage(
+                "a snapshot was restored after the call of the guest had ended that it was taken \
+                 in, or from another one",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Asks for a snapshot, which was checked, to be put back when the host function returns.
+    pub(crate) fn request_restore(&mut self, snapshot: &Arc<SnapshotData>, results: Vec<u64>) {
+        self.restoring = Some(Restoring { snapshot: snapshot.clone(), results });
+        self.set_word(RESTORING);
+    }
+
+    /// Puts the snapshot back that was asked for, if it belongs to the entry that has just ended.
+    pub(super) fn try_restore(&mut self, ended: Suspended) -> Option<Next> {
+        if !self.may_restore() {
+            return None;
+        }
+        let restoring = self.restoring.take_if(|r| r.snapshot.serial == ended.serial())?;
+        let Restoring { snapshot, results } = restoring;
+        self.pending = None;
+        self.clear_word(RESTORING);
+        // SAFETY: as in `settle`.
+        unsafe { (*self.ctx()).exit = 0 };
+        if let Some(state) = &snapshot.state
+            && let Err(error) = self.restore_state(state)
+        {
+            return Some(Next::Fail(error));
+        }
+        if let Err(panic) = self.restore_open(&snapshot.open) {
+            return Some(Next::Fail(Error::new(ErrorKind::Panic(PanicPayload::new(panic)))));
+        }
+        let guest = ended.moved_to(snapshot.wasm_sp);
+        debug_assert_eq!(guest.frames().len(), snapshot.bytes.len() * 8);
+        // SAFETY: the entry is the one in which the bytes were copied from these addresses, so its
+        // part of the stack is as large and belongs to nobody else now: all entries that began
+        // above it have ended. The slots lie in those bytes; the number of results was checked.
+        unsafe {
+            let to = snapshot.wasm_sp as *mut u64;
+            std::ptr::copy_nonoverlapping(snapshot.bytes.as_ptr(), to, snapshot.bytes.len());
+            let slots = snapshot.slots as *mut u64;
+            std::ptr::copy_nonoverlapping(results.as_ptr(), slots, results.len());
+        }
+        Some(Next::Resume(guest))
+    }
+
+    /// Notes the references that live snapshots hold.
+    pub(super) fn mark_snapshots(&mut self) {
+        for snapshot in self.snapshots_with_references.iter().filter_map(|s| s.upgrade()) {
+            for word in &snapshot.bytes {
+                self.externrefs.mark(*word);
+            }
+        }
+    }
+
+    /// Checks references in raw slots for a restore, and makes them such as guests hold.
+    pub(crate) fn results_for(
+        &self,
+        snapshot: &SnapshotData,
+        mut slots: Vec<u64>,
+    ) -> Result<Vec<u64>> {
+        let types = &snapshot.results;
+        let wanted: usize = types.iter().map(|t| t.slots()).sum();
+        if slots.len() != wanted {
+            let ty = FuncType::new([], types.to_vec());
+            let given = slots.len();
+            return Err(Error::usage(format!(
+                "a snapshot is restored with results as for {ty}: {wanted} slots, not {given}"
+            )));
+        }
+        super::host::from_handles(self, types, &mut slots)?;
+        Ok(slots)
+    }
+}

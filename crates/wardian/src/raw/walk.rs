@@ -1,0 +1,149 @@
+//! Walking the frames of a guest for a [`crate::StackIterator`], in place.
+
+use super::listen::{self, Hook};
+use super::store::StoreInner;
+use crate::code::{LoadedCode, Located};
+use crate::module::ModuleInner;
+use crate::{FunctionDefinition, ProgramCounter};
+use std::sync::Arc;
+use wardian_vm::frames::{Frames, Step};
+
+/// A walk through the guests of a store whose innermost waits in a call into the host.
+pub(crate) struct Walk<'a> {
+    store: &'a StoreInner,
+    /// The function that a listener is told of; it has no frame yet.
+    top: Option<&'a Hook>,
+    state: State,
+    frames: Option<Frames<'a>>,
+    /// The code that the current frame is in; mostly the next one is in the same.
+    code: Option<Located>,
+    pc: usize,
+    /// Position of the current function among those that its module defines.
+    defined: u32,
+    crossed_host: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Before,
+    Top,
+    Frame,
+    End,
+}
+
+impl<'a> Walk<'a> {
+    fn new(store: &'a StoreInner, top: Option<&'a Hook>) -> Walk<'a> {
+        Walk {
+            store,
+            top,
+            state: State::Before,
+            frames: None,
+            code: None,
+            pc: 0,
+            defined: 0,
+            crossed_host: false,
+        }
+    }
+
+    /// From a function that is about to be called, outwards.
+    #[inline]
+    pub(super) fn from_listener(store: &'a StoreInner, hook: &'a Hook) -> Walk<'a> {
+        Walk::new(store, Some(hook))
+    }
+
+    /// From the guest that is calling the host outwards; nothing if no guest is.
+    pub(crate) fn from_host(store: &'a StoreInner) -> Walk<'a> {
+        Walk::new(store, None)
+    }
+
+    /// The same walk from its beginning.
+    pub(crate) fn restarted(&self) -> Walk<'a> {
+        Walk::new(self.store, self.top)
+    }
+
+    /// Goes one frame outwards.
+    pub(crate) fn advance(&mut self) -> bool {
+        self.crossed_host = false;
+        match self.state {
+            State::Before if self.top.is_some() => {
+                self.state = State::Top;
+                return true;
+            }
+            State::End => return false,
+            _ => {}
+        }
+        let store = self.store;
+        let frames = self.frames.get_or_insert_with(|| {
+            // SAFETY: a listener or a host function holds the store while its guest waits; nothing
+            // runs on the guest's stack as long as this borrows the store.
+            unsafe { Frames::at_host_call(&*store.ctx()) }
+        });
+        for step in frames.by_ref() {
+            let pc = match step {
+                Step::Host => {
+                    self.crossed_host = true;
+                    continue;
+                }
+                Step::Frame(pc) => pc,
+            };
+            if !self.code.as_ref().is_some_and(|c| c.contains(pc)) {
+                match store.engine().code().locate(pc) {
+                    Some(code) => self.code = Some(code),
+                    // A trampoline or wrapper.
+                    None => continue,
+                }
+            }
+            let found = self.code.as_ref().and_then(|c| c.code.function_at(pc));
+            if let Some(defined) = found {
+                (self.state, self.pc, self.defined) = (State::Frame, pc, defined);
+                return true;
+            }
+        }
+        self.state = State::End;
+        false
+    }
+
+    pub(crate) fn crossed_host(&self) -> bool {
+        self.crossed_host
+    }
+
+    pub(crate) fn pc(&self) -> ProgramCounter {
+        ProgramCounter(match self.state {
+            State::Frame => self.pc as u64,
+            _ => listen::top_of(self.top()).1 as u64,
+        })
+    }
+
+    fn top(&self) -> &'a Hook {
+        assert!(self.state == State::Top, "there is no current frame: see StackIterator::next");
+        self.top.expect("the walk began at a listener")
+    }
+
+    fn located(&self) -> (&Arc<ModuleInner>, &LoadedCode) {
+        let located = self.code.as_ref().expect("a frame lies in code");
+        (&located.module, &located.code)
+    }
+
+    pub(crate) fn definition(&self) -> FunctionDefinition<'_> {
+        if self.state != State::Frame {
+            return listen::top_of(self.top()).0;
+        }
+        let (module, _) = self.located();
+        let imported = module.decoded.info().imported_functions;
+        FunctionDefinition::of_module(module, imported + self.defined)
+    }
+
+    /// The offset in the code section for a program counter of the current function.
+    pub(crate) fn source_offset(&self, pc: ProgramCounter) -> Option<u32> {
+        if self.state != State::Frame {
+            let begins = pc == self.pc();
+            return self.definition().body_offset().filter(|_| begins);
+        }
+        let (_, code) = self.located();
+        let pc = usize::try_from(pc.0).ok()?;
+        if code.function_at(pc) != Some(self.defined) {
+            return None;
+        }
+        code.location(pc).or_else(|| self.definition().body_offset())
+    }
+}

@@ -1,0 +1,176 @@
+//! The code through which calls go while somebody listens: made per module on first need, kept as
+//! long as the module, for it may be on a stack or in a snapshot.
+
+use crate::code::LoadedCode;
+use crate::module::ModuleInner;
+use crate::{Error, ErrorKind, Result};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use wardian_jit::{CallerOf, CompileError, CompiledFunction, Compiler, MemoryVariant};
+use wardian_vm::code_memory::CodeMemory;
+
+/// Addresses of the wrapper of a function.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wrapper {
+    /// For calls from the function's own instance.
+    pub(crate) own: usize,
+    /// For calls from elsewhere.
+    pub(crate) noted: usize,
+    /// Whether it needs a body that tells when it ends.
+    tail_calls: bool,
+}
+
+/// All such code of a module.
+#[derive(Default)]
+pub(crate) struct Wrappers(Mutex<Made>);
+
+#[derive(Default)]
+struct Made {
+    wrappers: HashMap<u32, Wrapper>,
+    /// Bodies that tell when they end.
+    bodies: HashMap<(u32, MemoryVariant), usize>,
+    code: Vec<CodeMemory>,
+    loaded: Vec<Arc<LoadedCode>>,
+}
+
+impl ModuleInner {
+    /// Makes sure that there are wrappers for these functions, and bodies where they need some.
+    /// They are given by their positions among those that the module defines.
+    pub(crate) fn prepare_wrappers(
+        self: &Arc<Self>,
+        functions: &[u32],
+        variant: MemoryVariant,
+    ) -> Result<()> {
+        let mut made = self.wrappers.0.lock().unwrap_or_else(|e| e.into_inner());
+        let new: Vec<u32> =
+            functions.iter().copied().filter(|f| !made.wrappers.contains_key(f)).collect();
+        if !new.is_empty() {
+            self.make_wrappers(&mut made, &new)?;
+        }
+        let bodies: Vec<u32> = functions
+            .iter()
+            .copied()
+            .filter(|f| made.wrappers[f].tail_calls && !made.bodies.contains_key(&(*f, variant)))
+            .collect();
+        if bodies.is_empty() { Ok(()) } else { self.make_bodies(&mut made, bodies, variant) }
+    }
+
+    fn make_wrappers(&self, made: &mut Made, functions: &[u32]) -> Result<()> {
+        let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
+        let compiler = self.engine.compiler();
+        let compiled = self.compile_each(functions, |defined| {
+            let tail_calls = Compiler::makes_tail_calls(info, bytes, defined);
+            let wrapper = |caller| compiler.listener_wrapper(info, defined, caller, tail_calls);
+            Ok((tail_calls, wrapper(CallerOf::Own)?, wrapper(CallerOf::Noted)?))
+        })?;
+        let mut text = Vec::new();
+        let mut placed = Vec::new();
+        for (defined, (tail_calls, own, noted)) in functions.iter().zip(compiled) {
+            let own = append(&mut text, &own);
+            placed.push((*defined, tail_calls, own, append(&mut text, &noted)));
+        }
+        let code = CodeMemory::publish(&text)
+            .map_err(|e| Error::limit(format!("no executable memory for listeners: {e}")))?;
+        for (defined, tail_calls, own, noted) in placed {
+            let at = |offset| code.start() + offset;
+            let wrapper = Wrapper { own: at(own), noted: at(noted), tail_calls };
+            made.wrappers.insert(defined, wrapper);
+        }
+        made.code.push(code);
+        Ok(())
+    }
+
+    fn make_bodies(
+        self: &Arc<Self>,
+        made: &mut Made,
+        functions: Vec<u32>,
+        variant: MemoryVariant,
+    ) -> Result<()> {
+        let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
+        let compiler = self.engine.compiler();
+        let compiled = self.compile_each(&functions, |defined| {
+            compiler.compile_telling(info, bytes, defined, variant)
+        })?;
+        let code = compiler.assemble(compiled).map_err(compile_error)?;
+        let code = Arc::new(LoadedCode::publish_some(code, functions)?);
+        self.engine.code().insert(self, &code);
+        for (defined, address) in code.functions() {
+            made.bodies.insert((defined, variant), address);
+        }
+        made.loaded.push(code);
+        Ok(())
+    }
+
+    /// Compiles something for each function, on several threads if there are many.
+    fn compile_each<V: Send>(
+        &self,
+        functions: &[u32],
+        compile: impl Fn(u32) -> Result<V, CompileError> + Sync,
+    ) -> Result<Vec<V>> {
+        const WORTH_A_THREAD: usize = 64;
+        let threads = self.engine.config().threads.min(functions.len() / WORTH_A_THREAD).max(1);
+        let share = functions.len().div_ceil(threads);
+        let work = |part: &[u32]| part.iter().map(|f| compile(*f)).collect::<Vec<_>>();
+        let results = std::thread::scope(|scope| {
+            let mut parts = functions.chunks(share);
+            let first = parts.next().unwrap_or_default();
+            let helpers: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
+            let mut results = work(first);
+            for helper in helpers {
+                match helper.join() {
+                    Ok(part) => results.extend(part),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            results
+        });
+        results.into_iter().collect::<Result<_, _>>().map_err(compile_error)
+    }
+
+    /// The wrapper of a function, and the body that it calls; `plain` is the function's own code.
+    ///
+    /// # Panics
+    ///
+    /// It has not been prepared.
+    pub(crate) fn wrapper(
+        &self,
+        defined: u32,
+        variant: MemoryVariant,
+        plain: usize,
+    ) -> (Wrapper, usize) {
+        let made = self.wrappers.0.lock().unwrap_or_else(|e| e.into_inner());
+        let wrapper = made.wrappers[&defined];
+        let body = if wrapper.tail_calls { made.bodies[&(defined, variant)] } else { plain };
+        (wrapper, body)
+    }
+}
+
+impl Wrappers {
+    /// Code that the engine has to forget when the module goes.
+    pub(crate) fn loaded(&self) -> Vec<Arc<LoadedCode>> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).loaded.clone()
+    }
+
+    /// The code around an address, to its end or the next function's beginning.
+    pub(crate) fn bytes_at(&self, address: usize) -> Option<Vec<u8>> {
+        let made = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        let starts = made.wrappers.values().flat_map(|w| [w.own, w.noted]);
+        let next = starts.filter(|start| *start > address).min();
+        let code =
+            made.code.iter().find(|c| (c.start()..c.start() + c.len()).contains(&address))?;
+        let end = code.start() + code.len();
+        Some(code.bytes(address..next.map_or(end, |n| n.min(end))).to_vec())
+    }
+}
+
+fn compile_error(error: CompileError) -> Error {
+    Error::new(ErrorKind::Compile(error.to_string()))
+}
+
+fn append(text: &mut Vec<u8>, function: &CompiledFunction) -> usize {
+    let align = function.align.max(16) as usize;
+    text.resize(text.len().next_multiple_of(align), 0);
+    let start = text.len();
+    text.extend_from_slice(&function.text);
+    start
+}
