@@ -5,6 +5,8 @@ mod calls;
 mod errors;
 mod hostile;
 mod instances;
+mod listeners;
+mod log;
 mod matrix;
 mod programs;
 mod references;
@@ -20,6 +22,7 @@ fn main() -> std::process::ExitCode {
         errors::TABLE,
         hostile::TABLE,
         instances::TABLE,
+        listeners::TABLE,
         programs::TABLE,
         references::TABLE,
         stopping::TABLE,

@@ -1,0 +1,684 @@
+//! Listeners: one ending for each beginning, whatever happens.
+
+use crate::log::{Log, Recorder};
+use crate::matrix::{Behaviour, instance, linked, module};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use wardian::{
+    AbortReason, Call, Caller, CompileOptions, Engine, Error, Func, FunctionDefinition,
+    FunctionFilter, FunctionListener, FunctionListenerFactory, FunctionListenerFactoryFunc,
+    FunctionListenerFunc, Instance, Linker, Module, MultiFunctionListenerFactory, StackIterator,
+    Store, Val,
+};
+
+pub(crate) const TABLE: &[Behaviour] = &[
+    ("listeners see calls, arguments and results", values),
+    ("listeners see calls through tables, imports and start functions", ways),
+    ("listeners see host functions and who calls them", host_functions),
+    ("listeners know the calling instance", callers),
+    ("every beginning has one ending, whatever ends the call", endings),
+    ("a tail call ends its frame before its successor begins", tail_calls),
+    ("tail calls of listened functions use no stack", deep_tail_calls),
+    ("nested calls end in order", nested),
+    ("several listeners are told in the order of their factories", order),
+    ("listeners come and go while the guest runs", attach_and_detach),
+    ("a dropped attachment is swept at the next transition", dropped_attachment),
+    ("code without listeners is the same bytes", same_bytes),
+    ("filters choose functions", filters),
+    ("a listener that panics ends the guest, and all are told", panicking),
+    ("definitions tell names, types and imports", definitions),
+    ("references arrive as handles", references),
+    ("listeners look into instances", looking),
+    ("a suspended guest's calls end when its future is dropped", abandoned),
+    ("a thousand listened frames are walked and ended", deep),
+];
+
+fn compiled(engine: &Engine, text: &str, log: &Log) -> Module {
+    let options = CompileOptions::new().with_function_listener_factory(log.factory());
+    Module::new_with(engine, text, &options).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn run(store: &mut Store<()>, instance: Instance, name: &str) -> Result<(), Error> {
+    instance.typed_func::<(), ()>(&mut *store, name)?.call(store, ())
+}
+
+fn values(engine: &Engine) {
+    let log = Log::default();
+    let text = r#"(module $m
+      (func $f (param $x i32) (param f32) (param v128) (param i64) (result v128 i32 f64)
+        (local.get 2) (i32.sub (i32.const 0) (local.get 0)) (f64.const 1.5))
+      (func (export "go") (result v128 i32 f64)
+        (call $f (i32.const -7) (f32.const 0.5)
+          (v128.const i64x2 3 4) (i64.const -1))))"#;
+    let mut store = Store::new(engine, ());
+    let m = compiled(engine, text, &log);
+    let i = Instance::new(&mut store, &m, &[]).unwrap();
+    let go = i.typed_func::<(), (u128, i32, f64)>(&mut store, "go").unwrap();
+    assert_eq!(go.call(&mut store, ()).unwrap(), ((4 << 64) | 3, 7, 1.5));
+    let half = u64::from(0.5f32.to_bits());
+    let results = [3, 4, 7, 1.5f64.to_bits()];
+    assert_eq!(
+        log.take(),
+        [
+            "before go []".to_owned(),
+            format!("before f [4294967289, {half}, 3, 4, {}]", u64::MAX),
+            format!("after f {results:?}"),
+            format!("after go {results:?}"),
+        ]
+    );
+}
+
+const WAYS: &str = r#"(module
+  (table (export "t") 2 funcref) (elem (i32.const 0) $a $b)
+  (func $a (export "a")) (func $b (call $a))
+  (func $start (call $b))
+  (func (export "indirect") (call_indirect (i32.const 1)))
+  (start $start))"#;
+
+fn ways(engine: &Engine) {
+    let log = Log::default();
+    let mut store = Store::new(engine, ());
+    let i = Instance::new(&mut store, &compiled(engine, WAYS, &log), &[]).unwrap();
+    let told = ["before start []", "before b []", "before a []"];
+    let ends = ["after a []", "after b []", "after start []"];
+    assert_eq!(log.take(), [&told[..], &ends[..]].concat());
+    run(&mut store, i, "indirect").unwrap();
+    assert_eq!(log.take().len(), 6);
+    // A table element called by the embedder.
+    let element = i.get_table(&mut store, "t").unwrap().get(&store, 0).unwrap();
+    let Val::FuncRef(Some(a)) = element else { panic!("a function") };
+    a.call(&mut store, &[], &mut []).unwrap();
+    assert_eq!(log.take(), ["before a []", "after a []"]);
+    // From another instance, which imports it, and exports it again.
+    let text = r#"(module (import "m" "a" (func $a)) (export "again" (func $a))
+      (func (export "go") (call $a)))"#;
+    let mut linker = Linker::new(engine);
+    linker.instance(&mut store, "m", i).unwrap();
+    let j = linked(&mut store, &linker, text);
+    run(&mut store, j, "go").unwrap();
+    run(&mut store, j, "again").unwrap();
+    assert_eq!(log.take(), ["before a []", "after a []", "before a []", "after a []"]);
+}
+
+fn host_functions(engine: &Engine) {
+    let log = Log::default();
+    let text = r#"(module $guest
+      (import "h" "f" (func $f (param i32) (result i32)))
+      (import "h" "g" (func $g))
+      (table 2 funcref) (elem (i32.const 0) $f $g)
+      (func (export "direct") (drop (call $f (i32.const 3))) (call $g))
+      (func (export "indirect")
+        (drop (call_indirect (param i32) (result i32) (i32.const 4) (i32.const 0)))))"#;
+    let mut linker: Linker<()> = Linker::new(engine);
+    linker.func_wrap("h", "f", |x: i32| x + 1).unwrap();
+    let mut store = Store::new(engine, ());
+    let g = Func::wrap(&mut store, || ());
+    linker.define("h", "g", g).unwrap();
+    let i = linker.instantiate(&mut store, &compiled(engine, text, &log)).unwrap();
+    run(&mut store, i, "direct").unwrap();
+    assert_eq!(
+        log.take(),
+        [
+            "before direct []",
+            "before f [3] from guest",
+            "after f [4] from guest",
+            "before g [] from guest",
+            "after g [] from guest",
+            "after direct []",
+        ]
+    );
+    run(&mut store, i, "indirect").unwrap();
+    let told = log.take();
+    assert_eq!(told[1..3], ["before f [4] from guest", "after f [5] from guest"]);
+}
+
+fn callers(engine: &Engine) {
+    let log = Log::default();
+    let mut store = Store::new(engine, ());
+    let exporter = compiled(
+        engine,
+        r#"(module $lib (func $f (export "f")) (func (export "g") (call $f))
+          (table (export "t") 1 funcref) (elem (i32.const 0) $f))"#,
+        &log,
+    );
+    let lib = Instance::new(&mut store, &exporter, &[]).unwrap();
+    let mut linker = Linker::new(engine);
+    linker.instance(&mut store, "lib", lib).unwrap();
+    let user = module(
+        engine,
+        r#"(module (import "lib" "f" (func $f)) (import "lib" "t" (table 1 funcref))
+          (func (export "direct") (call $f)) (func (export "tail") (return_call $f))
+          (func (export "indirect") (call_indirect (i32.const 0))))"#,
+    );
+    // Two instances of one module, so that the module alone does not tell them apart.
+    let users = ["left", "right"].map(|name| {
+        let options = wardian::InstantiateOptions::new().with_name(name);
+        linker.instantiate_with(&mut store, &user, &options).unwrap()
+    });
+    for (user, name) in users.iter().zip(["left", "right"]) {
+        for way in ["direct", "indirect", "tail"] {
+            run(&mut store, *user, way).unwrap();
+            let told = [format!("before f [] from {name}"), format!("after f [] from {name}")];
+            assert_eq!(log.take_with_callers(), told, "{way}");
+        }
+    }
+    run(&mut store, lib, "g").unwrap();
+    let told = log.take_with_callers();
+    assert_eq!(told[..2], ["before g []", "before f [] from lib"]);
+}
+
+/// `f` calls `end`, which ends it as the number says.
+const ENDS: &str = r#"(module
+  (import "h" "end" (func $end (param i32)))
+  (memory 1) (table 1 funcref)
+  (func $deep (param i32) (call $deep (i32.add (local.get 0) (i32.const 1))))
+  (func $spin (loop $l (br $l)))
+  (func $inner (param $how i32)
+    (if (i32.eq (local.get $how) (i32.const 0)) (then (unreachable)))
+    (if (i32.eq (local.get $how) (i32.const 1))
+      (then (drop (i32.load (i32.const -1)))))
+    (if (i32.eq (local.get $how) (i32.const 2))
+      (then (drop (i32.div_s (i32.const 1) (i32.const 0)))))
+    (if (i32.eq (local.get $how) (i32.const 3)) (then (call_indirect (i32.const 0))))
+    (if (i32.eq (local.get $how) (i32.const 4)) (then (call $deep (i32.const 0))))
+    (if (i32.eq (local.get $how) (i32.const 5)) (then (call $spin)))
+    (call $end (local.get $how)))
+  (func $f (export "f") (param i32) (call $inner (local.get 0)) (unreachable)))"#;
+
+fn endings(engine: &Engine) {
+    let names = ["trap", "bounds", "division", "null", "overflow", "deadline", "host error"];
+    let all = names.iter().chain(&["exit", "panic", "close"]);
+    for (how, name) in (0..).zip(all) {
+        let log = Log::default();
+        let mut linker: Linker<()> = Linker::new(engine);
+        let end = |mut caller: Caller<'_, ()>, how: i32| match how {
+            6 => Err(Error::host("no")),
+            7 => Err(Error::exit(3)),
+            8 => std::panic::resume_unwind(Box::new("boom")),
+            _ => {
+                caller.instance().unwrap().close_with_exit_code(&mut caller, 9);
+                Ok(())
+            }
+        };
+        linker.func_wrap("h", "end", end).unwrap();
+        let mut store = Store::new(engine, ());
+        let i = linker.instantiate(&mut store, &compiled(engine, ENDS, &log)).unwrap();
+        let f = i.typed_func::<i32, ()>(&mut store, "f").unwrap();
+        if how == 5 {
+            store.set_timeout(Duration::from_millis(20));
+        }
+        let done = catch_unwind(AssertUnwindSafe(|| f.call(&mut store, how)));
+        assert!(!matches!(done, Ok(Ok(()))), "{name}");
+        let told = log.take();
+        log.assert_balanced();
+        let ends: Vec<&String> = told.iter().filter(|line| !line.starts_with("before")).collect();
+        let last = ends.last().unwrap();
+        assert!(last.starts_with("abort f"), "{name}: {last}");
+        if how == 9 {
+            // The host function itself returned.
+            assert!(ends[0].starts_with("after end"), "{name}: {}", ends[0]);
+            assert!(last.contains("closed with exit code 9"), "{last}");
+        } else {
+            assert!(ends.iter().all(|line| line.starts_with("abort")), "{name}: {ends:?}");
+        }
+        if how == 4 {
+            assert!(ends.len() > 500, "{}", ends.len());
+        }
+    }
+}
+
+fn tail_calls(engine: &Engine) {
+    let log = Log::default();
+    let text = r#"(module
+      (table funcref (elem $c))
+      (func $c (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
+      (func $b (param i32) (result i32)
+        (return_call_indirect (param i32) (result i32) (local.get 0) (i32.const 0)))
+      (func $a (export "a") (param i32) (result i32)
+        (if (local.get 0) (then (return_call $b (i32.const 5))))
+        (i32.const 8)))"#;
+    let mut store = Store::new(engine, ());
+    let i = Instance::new(&mut store, &compiled(engine, text, &log), &[]).unwrap();
+    let a = i.typed_func::<i32, i32>(&mut store, "a").unwrap();
+    assert_eq!(a.call(&mut store, 1).unwrap(), 6);
+    let told = log.take();
+    assert_eq!(
+        told,
+        ["before a [1]", "tail a []", "before b [5]", "tail b []", "before c [5]", "after c [6]"]
+    );
+    assert_eq!(a.call(&mut store, 0).unwrap(), 8);
+    assert_eq!(log.take(), ["before a [0]", "after a [8]"]);
+    // A null element: the call is never made, so the frame does not end with it.
+    let text = r#"(module (table 1 funcref) (func $f (export "f")
+      (return_call_indirect (i32.const 0))))"#;
+    let i = Instance::new(&mut store, &compiled(engine, text, &log), &[]).unwrap();
+    run(&mut store, i, "f").unwrap_err();
+    let told = log.take();
+    assert!(told.len() == 2 && told[1].starts_with("abort f"), "{told:?}");
+}
+
+fn deep_tail_calls(engine: &Engine) {
+    let log = Log::counting();
+    let text = r#"(module
+      (func $odd (param i32) (result i32)
+        (if (result i32) (local.get 0)
+          (then (return_call $even (i32.sub (local.get 0) (i32.const 1)))) (else (i32.const 1))))
+      (func $even (export "even") (param i32) (result i32)
+        (if (result i32) (local.get 0)
+          (then (return_call $odd (i32.sub (local.get 0) (i32.const 1)))) (else (i32.const 0)))))"#;
+    let mut store = Store::new(engine, ());
+    let i = Instance::new(&mut store, &compiled(engine, text, &log), &[]).unwrap();
+    let even = i.typed_func::<i32, i32>(&mut store, "even").unwrap();
+    assert_eq!(even.call(&mut store, 300_000).unwrap(), 0);
+    assert_eq!(log.counts(), (300_001, 300_001));
+}
+
+fn nested(engine: &Engine) {
+    let log = Log::default();
+    let mut linker: Linker<()> = Linker::new(engine);
+    linker
+        .func_wrap("h", "again", |mut caller: Caller<'_, ()>, n: i32| {
+            let f = caller.get_export("f").and_then(|e| e.into_func()).unwrap();
+            let done = f.typed::<i32, ()>(&caller)?.call(&mut caller, n - 1);
+            // Traps are caught at one level.
+            if n == 2 { Ok(()) } else { done }
+        })
+        .unwrap();
+    let text = r#"(module (import "h" "again" (func $again (param i32)))
+      (func $f (export "f") (param i32)
+        (if (i32.eqz (local.get 0)) (then (unreachable)))
+        (call $again (local.get 0))))"#;
+    let mut store = Store::new(engine, ());
+    let i = linker.instantiate(&mut store, &compiled(engine, text, &log)).unwrap();
+    i.typed_func::<i32, ()>(&mut store, "f").unwrap().call(&mut store, 3).unwrap();
+    let told: Vec<String> =
+        log.take().iter().map(|l| l.split(':').next().unwrap().into()).collect();
+    let expected = [
+        "before f [3]",
+        "before again [3]",
+        "before f [2]",
+        "before again [2]",
+        "before f [1]",
+        "before again [1]",
+        "before f [0]",
+        "abort f",
+        "abort again",
+        "abort f",
+        "after again []",
+        "after f []",
+        "after again []",
+        "after f []",
+    ];
+    assert_eq!(told, expected);
+}
+
+fn order(engine: &Engine) {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let factory = |name: &'static str| {
+        let log = log.clone();
+        let listener = FunctionListenerFunc(
+            move |call: &Call<'_>, _: &[u64], stack: &mut StackIterator<'_>| {
+                // Each gets the iterator from its top.
+                assert!(stack.next());
+                let top = stack.function().definition();
+                assert_eq!(top.index(), call.definition().index());
+                while stack.next() {}
+                log.lock().unwrap().push(name);
+            },
+        );
+        FunctionFilter::all().listen(listener)
+    };
+    let multi = MultiFunctionListenerFactory::new([
+        Arc::new(factory("one")) as Arc<dyn FunctionListenerFactory>,
+        Arc::new(factory("two")),
+    ]);
+    let options = CompileOptions::new()
+        .with_function_listener_factory(multi)
+        .with_function_listener_factory(factory("three"));
+    let m = Module::new_with(engine, r#"(module (func (export "f")))"#, &options).unwrap();
+    let mut store = Store::new(engine, ());
+    let i = Instance::new(&mut store, &m, &[]).unwrap();
+    let attached = i.attach(&mut store, factory("four")).unwrap();
+    run(&mut store, i, "f").unwrap();
+    attached.detach(&mut store);
+    run(&mut store, i, "f").unwrap();
+    let told = log.lock().unwrap().clone();
+    assert_eq!(told, ["one", "two", "three", "four", "one", "two", "three"]);
+}
+
+fn attach_and_detach(engine: &Engine) {
+    let log = Log::default();
+    let mut linker: Linker<Option<wardian::Attachment>> = Linker::new(engine);
+    let factory = log.factory();
+    linker
+        .func_wrap("h", "toggle", move |mut caller: Caller<'_, Option<wardian::Attachment>>| {
+            match caller.data_mut().take() {
+                Some(attachment) => attachment.detach(&mut caller),
+                None => {
+                    let instance = caller.instance().unwrap();
+                    let attachment = instance.attach(&mut caller, factory.clone()).unwrap();
+                    *caller.data_mut() = Some(attachment);
+                }
+            }
+        })
+        .unwrap();
+    let text = r#"(module (import "h" "toggle" (func $toggle))
+      (func $leaf)
+      (func $middle (call $leaf) (call $toggle) (call $leaf))
+      (func (export "go") (call $middle) (call $middle) (call $leaf)))"#;
+    let mut store = Store::new(engine, None);
+    let i = linked(&mut store, &linker, text);
+    let go = i.typed_func::<(), ()>(&mut store, "go").unwrap();
+    for _ in 0..3 {
+        go.call(&mut store, ()).unwrap();
+        assert_eq!(
+            log.take(),
+            [
+                // Attached in the first `middle`, which is not told of as it began before.
+                "before leaf []",
+                "after leaf []",
+                "before middle []",
+                "before leaf []",
+                "after leaf []",
+                "before toggle []",
+                // Detached: endings are owed, but no call that begins is told of.
+                "after toggle []",
+                "after middle []",
+            ]
+        );
+    }
+    log.assert_balanced();
+}
+
+fn dropped_attachment(engine: &Engine) {
+    let log = Log::default();
+    let kept = Arc::new(Mutex::new(None));
+    let to_drop = kept.clone();
+    let mut linker: Linker<()> = Linker::new(engine);
+    linker.func_wrap("h", "drop", move || drop(to_drop.lock().unwrap().take())).unwrap();
+    let mut store = Store::new(engine, ());
+    let text = r#"(module (import "h" "drop" (func $drop)) (memory 1)
+      (func $leaf (param i64) (result i64) (i64.add (local.get 0) (i64.const 1)))
+      (func (export "go") (param i64) (result i64)
+        (local.set 0 (call $leaf (local.get 0))) (call $drop)
+        (local.set 0 (i64.add (local.get 0) (i64.extend_i32_u (memory.grow (i32.const 1)))))
+        (call $leaf (local.get 0))))"#;
+    let i = linked(&mut store, &linker, text);
+    let code = |store: &Store<()>| i.internal(store).machine_code(1).unwrap();
+    let plain = code(&store);
+    *kept.lock().unwrap() = Some(i.attach(&mut store, log.factory()).unwrap());
+    assert_ne!(code(&store), plain);
+    let go = i.typed_func::<i64, i64>(&mut store, "go").unwrap();
+    assert_eq!(go.call(&mut store, 40).unwrap(), 43);
+    assert_eq!(code(&store), plain);
+    let told = log.take();
+    assert_eq!(told.iter().filter(|l| l.starts_with("before leaf")).count(), 1, "{told:?}");
+    log.assert_balanced();
+    // Dropped on another thread, between calls.
+    let other = i.attach(&mut store, log.factory()).unwrap();
+    std::thread::spawn(move || drop(other)).join().unwrap();
+    assert_eq!(go.call(&mut store, 1).unwrap(), 5);
+    assert_eq!(log.take(), [] as [&str; 0]);
+    assert_eq!(code(&store), plain);
+}
+
+fn same_bytes(engine: &Engine) {
+    let text = r#"(module
+      (func $f (export "f") (param i32) (result i32) (i32.mul (local.get 0) (local.get 0)))
+      (func $g (export "g") (param i32) (result i32) (return_call $f (local.get 0)))
+      (func (export "h") (param i32) (result i32) (i32.add (call $f (local.get 0))
+        (call $g (local.get 0)))))"#;
+    let log = Log::default();
+    let listened = compiled(engine, text, &log);
+    let plain = module(engine, text);
+    // All machine code of the module, with its tables.
+    assert_eq!(listened.serialize().unwrap(), plain.serialize().unwrap());
+    let mut store = Store::new(engine, ());
+    store.enable_snapshots(true);
+    let i = Instance::new(&mut store, &plain, &[]).unwrap();
+    let codes = |store: &Store<()>| [0, 1, 2].map(|f| i.internal(store).machine_code(f).unwrap());
+    let before = codes(&store);
+    let only_f = FunctionFilter::name("f").listen(Recorder(log.clone()));
+    let attachment = i.attach(&mut store, only_f).unwrap();
+    let during = codes(&store);
+    assert_ne!(during[0], before[0]);
+    assert_eq!(during[1..], before[1..]);
+    attachment.detach(&mut store);
+    assert_eq!(codes(&store), before);
+}
+
+fn filters(engine: &Engine) {
+    let text = r#"(module (import "a" "x" (func)) (import "b" "y" (func))
+      (func $core::mem::swap) (func $alloc (export "malloc")) (func (export "go")))"#;
+    let m = module(engine, text);
+    let chosen = |filter: FunctionFilter| -> Vec<u32> {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = seen.clone();
+        let factory = filter.apply(FunctionListenerFactoryFunc(
+            move |definition: &FunctionDefinition<'_>| {
+                log.lock().unwrap().push(definition.index().unwrap());
+                None
+            },
+        ));
+        let mut linker: Linker<()> = Linker::new(engine);
+        linker.func_wrap("a", "x", || ()).unwrap().func_wrap("b", "y", || ()).unwrap();
+        let mut store = Store::new(engine, ());
+        let i = linker.instantiate(&mut store, &m).unwrap();
+        drop(i.attach(&mut store, factory).unwrap());
+        std::mem::take(&mut *seen.lock().unwrap())
+    };
+    assert_eq!(chosen(FunctionFilter::all()), [0, 1, 2, 3, 4]);
+    assert_eq!(chosen(FunctionFilter::name("*alloc")), [3]);
+    assert_eq!(chosen(FunctionFilter::name("core::*")), [2]);
+    assert_eq!(chosen(FunctionFilter::exported()), [3, 4]);
+    assert_eq!(chosen(FunctionFilter::imported()), [0, 1]);
+    assert_eq!(chosen(FunctionFilter::imported_from("b")), [1]);
+    assert_eq!(chosen(FunctionFilter::index(1..=2)), [1, 2]);
+    let both = FunctionFilter::imported().or(FunctionFilter::exported());
+    assert_eq!(chosen(both.clone().inverted()), [2]);
+    assert_eq!(chosen(both.and(FunctionFilter::index(3..))), [3, 4]);
+}
+
+struct Faulty(&'static str, Arc<AtomicU64>);
+
+impl FunctionListener for Faulty {
+    fn before(&self, _: &Call<'_>, _: &[u64], _: &mut StackIterator<'_>) {
+        if self.0 == "before" {
+            std::panic::resume_unwind(Box::new("faulty"));
+        }
+    }
+    fn after(&self, _: &Call<'_>, _: &[u64]) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        if self.0 == "after" {
+            std::panic::resume_unwind(Box::new("faulty"));
+        }
+    }
+    fn abort(&self, _: &Call<'_>, _: &AbortReason<'_>) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        if self.0 == "abort" {
+            std::panic::resume_unwind(Box::new("faulty"));
+        }
+    }
+}
+
+fn panicking(engine: &Engine) {
+    let text = r#"(module (func $leaf) (func (export "go") (call $leaf))
+      (func (export "trap") (unreachable)) (func (export "fine")))"#;
+    for (what, export) in [("before", "go"), ("after", "go"), ("abort", "trap")] {
+        let log = Log::default();
+        let endings = Arc::new(AtomicU64::new(0));
+        let faulty = FunctionFilter::name("fine").inverted();
+        let faulty = faulty.listen(Faulty(what, endings.clone()));
+        let options = CompileOptions::new()
+            .with_function_listener_factory(log.factory())
+            .with_function_listener_factory(faulty)
+            .with_function_listener_factory(log.factory());
+        let m = Module::new_with(engine, text, &options).unwrap();
+        let mut store = Store::new(engine, ());
+        let i = Instance::new(&mut store, &m, &[]).unwrap();
+        let done = catch_unwind(AssertUnwindSafe(|| run(&mut store, i, export)));
+        let payload = done.unwrap_err();
+        assert_eq!(payload.downcast_ref::<&str>(), Some(&"faulty"), "{what}");
+        log.assert_balanced();
+        assert_eq!(endings.load(Ordering::Relaxed) == 0, what == "before");
+        run(&mut store, i, "fine").unwrap();
+        log.assert_balanced();
+    }
+}
+
+fn definitions(engine: &Engine) {
+    let text = r#"(module $garden (import "h" "water" (func $water (param i32)))
+      (func $plant (export "p1") (export "p2") (param $seed i32) (param i64) (result f32)
+        (f32.const 0)))"#;
+    let m = module(engine, text);
+    let mut linker: Linker<()> = Linker::new(engine);
+    linker.func_wrap("h", "water", |_: i32| ()).unwrap();
+    let mut store = Store::new(engine, ());
+    let i = linker.instantiate(&mut store, &m).unwrap();
+    let inside = i.internal(&store);
+    let water = inside.function(0).unwrap();
+    assert_eq!((water.import(), water.index()), (Some(("h", "water")), Some(0)));
+    assert_eq!(water.debug_name(), "h.water");
+    let plant = inside.function(inside.function_index("p2").unwrap()).unwrap();
+    assert_eq!(plant.module_name(), Some("garden"));
+    assert_eq!((plant.name(), plant.import()), (Some("plant"), None));
+    assert_eq!(plant.export_names().collect::<Vec<_>>(), ["p1", "p2"]);
+    assert_eq!(plant.param_names().collect::<Vec<_>>(), [Some("seed"), None]);
+    assert_eq!(plant.result_types(), [wardian::ValType::F32]);
+    assert_eq!(format!("{plant:?}"), "garden.plant (i32, i64) -> (f32)");
+}
+
+fn references(engine: &Engine) {
+    let handles = Arc::new(Mutex::new(Vec::new()));
+    let log = handles.clone();
+    let listener =
+        FunctionListenerFunc(move |_: &Call<'_>, params: &[u64], _: &mut StackIterator<'_>| {
+            log.lock().unwrap().extend_from_slice(params);
+        });
+    let mut store = Store::new(engine, ());
+    let i = instance(
+        &mut store,
+        r#"(module (func $f (export "f") (param funcref) (result funcref) (local.get 0))
+          (func (export "go") (result funcref) (call $f (ref.func $f))))"#,
+    );
+    let _attached = i.attach(&mut store, FunctionFilter::name("f").listen(listener)).unwrap();
+    let go = i.typed_func::<(), Option<Func>>(&mut store, "go").unwrap();
+    let found = go.call(&mut store, ()).unwrap().unwrap();
+    let handle = handles.lock().unwrap()[0];
+    // A host function over raw slots takes it for the same function.
+    let ty = wardian::FuncType::new([], [wardian::ValType::FUNCREF]);
+    let give = Func::new_raw(&mut store, ty, move |_, slots| {
+        slots[0] = handle;
+        Ok(())
+    });
+    let mut results = [Val::FuncRef(None)];
+    give.call(&mut store, &[], &mut results).unwrap();
+    let [Val::FuncRef(Some(given))] = results else { panic!("a function") };
+    assert_eq!(given, found);
+}
+
+fn looking(engine: &Engine) {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    let listener =
+        FunctionListenerFunc(move |call: &Call<'_>, _: &[u64], _: &mut StackIterator<'_>| {
+            let module = call.module().unwrap();
+            let global = module.global(module.global_index("hidden").unwrap()).unwrap();
+            let byte = module.memory(0).unwrap().data().unwrap()[5];
+            log.lock().unwrap().push((global.i32().unwrap(), byte, module.num_tables()));
+        });
+    let mut store = Store::new(engine, ());
+    let i = instance(
+        &mut store,
+        r#"(module (global $hidden (mut i32) (i32.const 1)) (memory 1) (table 3 funcref)
+          (func $f) (func (export "go")
+            (call $f) (global.set $hidden (i32.const 2))
+            (i32.store8 (i32.const 5) (i32.const 77)) (call $f)))"#,
+    );
+    let _attached = i.attach(&mut store, FunctionFilter::name("f").listen(listener)).unwrap();
+    run(&mut store, i, "go").unwrap();
+    assert_eq!(*seen.lock().unwrap(), [(1, 0, 1), (2, 77, 1)]);
+    // The embedder may change what is private.
+    let mut inside = i.internal_mut(&mut store);
+    inside.set_global(0, &Val::I32(30)).unwrap();
+    inside.memory_mut(0).unwrap()[5] = 31;
+    let f = inside.func(0).unwrap();
+    inside.set_table_element(0, 2, &Val::FuncRef(Some(f))).unwrap();
+    assert!(
+        inside.set_global(0, &Val::I64(1)).is_err() && inside.set_global(9, &Val::I32(1)).is_err()
+    );
+    assert!(inside.memory_mut(1).is_err() && inside.func(9).is_err());
+    f.call(&mut store, &[], &mut []).unwrap();
+    assert_eq!(seen.lock().unwrap()[2], (30, 31, 1));
+    let element = i.internal(&store).table_element(0, 2);
+    assert!(matches!(element, Some(Val::FuncRef(Some(found))) if found == f));
+}
+
+fn abandoned(engine: &Engine) {
+    let log = Log::default();
+    let mut linker: Linker<()> = Linker::new(engine);
+    linker
+        .func_wrap_async("h", "wait", |_: Caller<'_, ()>, (ready,): (i32,)| {
+            Box::pin(async move {
+                if ready == 0 {
+                    std::future::pending::<()>().await;
+                }
+                let mut polled = false;
+                std::future::poll_fn(|_| match std::mem::replace(&mut polled, true) {
+                    true => std::task::Poll::Ready(()),
+                    false => std::task::Poll::Pending,
+                })
+                .await;
+                ready * 2
+            })
+        })
+        .unwrap();
+    let text = r#"(module (import "h" "wait" (func $wait (param i32) (result i32)))
+      (func (export "go") (param i32) (result i32) (call $wait (local.get 0))))"#;
+    let mut store = Store::new(engine, ());
+    let i = linker.instantiate(&mut store, &compiled(engine, text, &log)).unwrap();
+    let go = i.typed_func::<i32, i32>(&mut store, "go").unwrap();
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut call = Box::pin(go.call_async(&mut store, 4));
+    assert!(call.as_mut().poll(&mut context).is_pending());
+    let std::task::Poll::Ready(done) = call.as_mut().poll(&mut context) else { panic!("waits") };
+    assert_eq!(done.unwrap(), 8);
+    drop(call);
+    assert_eq!(log.take(), ["before go [4]", "before wait [4]", "after wait [8]", "after go [8]"]);
+    let mut call = Box::pin(go.call_async(&mut store, 0));
+    assert!(call.as_mut().poll(&mut context).is_pending());
+    drop(call);
+    let told = log.take();
+    assert!(told[2].starts_with("abort wait: the call was abandoned"), "{told:?}");
+    assert!(told[3].starts_with("abort go") && told.len() == 4);
+    // Forgotten: told at the latest when the store goes.
+    let mut call = Box::pin(go.call_async(&mut store, 0));
+    assert!(call.as_mut().poll(&mut context).is_pending());
+    std::mem::forget(call);
+    drop(store);
+    log.assert_balanced();
+}
+
+fn deep(engine: &Engine) {
+    let depths = Arc::new(Mutex::new(Vec::new()));
+    let log = depths.clone();
+    let listener =
+        FunctionListenerFunc(move |_: &Call<'_>, _: &[u64], stack: &mut StackIterator<'_>| {
+            let mut depth = 0;
+            while stack.next() {
+                depth += 1;
+            }
+            log.lock().unwrap().push(depth);
+        });
+    let mut store = Store::new(engine, ());
+    let i = instance(
+        &mut store,
+        r#"(module (func $f (export "f") (param i32)
+          (if (local.get 0) (then (call $f (i32.sub (local.get 0) (i32.const 1)))))))"#,
+    );
+    let _attached = i.attach(&mut store, FunctionFilter::all().listen(listener)).unwrap();
+    i.typed_func::<i32, ()>(&mut store, "f").unwrap().call(&mut store, 1000).unwrap();
+    assert_eq!(*depths.lock().unwrap(), (1..=1001).collect::<Vec<_>>());
+}
