@@ -8,6 +8,7 @@ mod instances;
 mod matrix;
 mod programs;
 mod references;
+mod resolver;
 mod stopping;
 mod threads;
 
@@ -22,6 +23,7 @@ fn main() -> std::process::ExitCode {
         instances::TABLE,
         programs::TABLE,
         references::TABLE,
+        resolver::TABLE,
         stopping::TABLE,
         threads::TABLE,
     ] {

@@ -37,8 +37,10 @@ mod link;
 mod linker;
 mod memory;
 mod module;
+mod near;
 mod options;
 mod raw;
+mod resolver;
 mod store;
 mod table;
 mod value;
@@ -60,6 +62,10 @@ pub use memory::{Memory, SharedMemory};
 pub use module::{CodeCache, Module, Progress};
 pub use options::InstantiateOptions;
 pub use raw::suspend::HostFuture;
+pub use resolver::{
+    ImportAnswer, ImportLog, ImportRequest, ImportResolver, RecordedImport, RecordingResolver,
+    Resolution, ResolverChain, TrapStubs, UndefinedImport,
+};
 pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreContextMut};
 pub use table::Table;
 pub use value::{ExternRef, HostParams, HostResults, Val, WasmParams, WasmResults, WasmTy};

@@ -1,6 +1,8 @@
 //! Options of instantiation. Each capability's own file says what its option does.
 
+use crate::ImportResolver;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// How an instance is made, beyond its module and its imports: see
 /// [`crate::Linker::instantiate_with`] and [`crate::Instance::new_with`].
@@ -8,6 +10,7 @@ use std::marker::PhantomData;
 /// It belongs to no store, and can be used again and again.
 pub struct InstantiateOptions<T: 'static> {
     pub(crate) name: Option<String>,
+    pub(crate) resolver: Option<Arc<dyn ImportResolver<T>>>,
     data: PhantomData<fn(T)>,
 }
 
@@ -19,26 +22,40 @@ impl<T> Default for InstantiateOptions<T> {
 
 impl<T> Clone for InstantiateOptions<T> {
     fn clone(&self) -> Self {
-        InstantiateOptions { name: self.name.clone(), data: PhantomData }
+        InstantiateOptions {
+            name: self.name.clone(),
+            resolver: self.resolver.clone(),
+            data: PhantomData,
+        }
     }
 }
 
 impl<T> std::fmt::Debug for InstantiateOptions<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("InstantiateOptions").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("InstantiateOptions")
+            .field("name", &self.name)
+            .field("resolver", &self.resolver.is_some())
+            .finish_non_exhaustive()
     }
 }
 
 impl<T> InstantiateOptions<T> {
     /// No options: what [`crate::Linker::instantiate`] uses.
     pub fn new() -> InstantiateOptions<T> {
-        InstantiateOptions { name: None, data: PhantomData }
+        InstantiateOptions { name: None, resolver: None, data: PhantomData }
     }
 
     /// The instance's name, for people: shown by listeners and inspection. Without it the module's
     /// own name stands.
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Where imports come from, before the linker is asked: see [`ImportResolver`]. A second one
+    /// replaces the first; several are joined with [`ImportResolver::or`].
+    pub fn with_import_resolver(mut self, resolver: impl ImportResolver<T>) -> Self {
+        self.resolver = Some(Arc::new(resolver));
         self
     }
 }
