@@ -11,6 +11,7 @@ mod references;
 mod resolver;
 mod stopping;
 mod threads;
+mod wasi_threads;
 
 fn main() -> std::process::ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
@@ -26,6 +27,7 @@ fn main() -> std::process::ExitCode {
         resolver::TABLE,
         stopping::TABLE,
         threads::TABLE,
+        wasi_threads::TABLE,
     ] {
         matrix::cross(&mut trials, table);
     }
