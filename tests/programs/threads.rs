@@ -1,7 +1,7 @@
 //! Threads as programs use them. The first argument says what to do.
 //!
-//! Build: `rustc -C opt-level=s -C strip=symbols -C panic=abort --edition 2024 --target
-//! wasm32-wasip1-threads threads.rs -o threads.wasm`
+//! Build: `rustc --edition 2024 -C opt-level=s -C strip=symbols -C panic=abort
+//! --remap-path-prefix=$PWD=programs --target wasm32-wasip1-threads threads.rs -o threads.wasm`
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -90,6 +90,11 @@
 //! A guest's write to a pipe without readers is `pipe`, provided that the
 //! process ignores `SIGPIPE`, as Rust programs do; sockets do not depend on it.
 //!
+//! # Threads
+//!
+//! [`WasiThreads`] runs programs of the wasi-threads proposal. Clones of a [`WasiCtx`] share their
+//! descriptors, so every thread gets one.
+//!
 //! # Limits
 //!
 //! | what | how much | beyond |
