@@ -5,7 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use wardian::{Engine, Error, Linker, MemoryType, SharedMemory, StopReason, Store, TrapCode};
+use wardian::{
+    Engine, Error, Func, ImportRequest, InstantiateOptions, Linker, MemoryType, Resolution,
+    SharedMemory, StopReason, Store, StoreContextMut, TrapCode,
+};
 use wardian_wasi::{DirPerms, MemoryOutput, WasiCtx, WasiThreads, WasiThreadsBuilder};
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -25,6 +28,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("ends of several threads at once", races),
     ("modules that are no programs for threads are told so", no_programs),
     ("a memory that the embedder gives is used", given_memory),
+    ("a resolver is asked for the instance of each thread", resolved),
     ("a thread that reads hinders none that writes", blocked_reader),
     ("a program of Rust with threads, locks, channels and barriers", rust_count),
     ("files that one thread opens are open in all", rust_files),
@@ -387,6 +391,29 @@ fn given_memory(engine: &Engine) {
     assert!(threads.memories().is_empty());
     threads.run(&mut p.store).unwrap();
     assert_eq!(cell(&memory, 0), 5);
+}
+
+fn resolved(engine: &Engine) {
+    let main = format!("{EIGHT} (call $until (i32.const 8) (i32.const 8))");
+    let thread = "(call $host (local.get $tid)) (call $add (i32.const 8) (i32.const 1))";
+    let mut p = Program::new(engine, &main, thread);
+    let (asked, sum) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let (counter, total) = (asked.clone(), sum.clone());
+    let resolver = move |store: StoreContextMut<'_, WasiCtx>, request: &ImportRequest<'_>| {
+        if request.name() != "call" {
+            return Ok(Resolution::Unresolved);
+        }
+        counter.fetch_add(1, Ordering::SeqCst);
+        let total = total.clone();
+        let call = move |tid: u32| {
+            total.fetch_add(tid, Ordering::SeqCst);
+        };
+        Ok(Func::wrap(store, call).into())
+    };
+    let options = InstantiateOptions::new().with_import_resolver(resolver);
+    let threads = p.builder.options(options).build(&p.linker).unwrap();
+    threads.run(&mut p.store).unwrap();
+    assert_eq!((asked.load(Ordering::SeqCst), sum.load(Ordering::SeqCst)), (9, 36));
 }
 
 fn blocked_reader(engine: &Engine) {

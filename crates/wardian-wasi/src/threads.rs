@@ -7,8 +7,8 @@ use std::collections::HashSet;
 use std::panic::resume_unwind;
 use std::sync::{Arc, Weak};
 use wardian::{
-    Caller, Error, ExternType, FuncType, Instance, Linker, Module, Result, SharedMemory, Store,
-    ValType,
+    Caller, Error, ExternType, FuncType, Instance, InstantiateOptions, Linker, Module, Result,
+    SharedMemory, Store, ValType,
 };
 
 /// How many threads a program may have at once beside its main thread, unless set otherwise.
@@ -94,6 +94,7 @@ impl<T: 'static> WasiThreads<T> {
             origin: Origin {
                 module: module.clone(),
                 linker: Linker::new(module.engine()),
+                options: InstantiateOptions::new(),
                 data: Box::new(data),
                 configure: Box::new(|_| {}),
                 host_stack: None,
@@ -134,7 +135,7 @@ impl<T: 'static> WasiThreads<T> {
     /// As for [`Linker::instantiate`]; or there is a main thread already, or the group has ended.
     pub fn instantiate(&self, store: &mut Store<T>) -> Result<Instance> {
         self.group.enter_main(store.cancel_token())?;
-        self.group.origin.linker.instantiate(store, &self.group.origin.module)
+        self.group.origin.instantiate(store)
     }
 
     /// Runs the program: makes the main instance in `store`, calls its `_start`, and returns when
@@ -233,6 +234,13 @@ impl<T: 'static> WasiThreadsBuilder<T> {
     /// [`Config::stack_size`](wardian::Config::stack_size).
     pub fn host_stack_size(mut self, bytes: usize) -> Self {
         self.origin.host_stack = Some(bytes);
+        self
+    }
+
+    /// How each instance is made, that of the main thread included: say with an import resolver,
+    /// which is asked for every thread anew.
+    pub fn options(mut self, options: InstantiateOptions<T>) -> Self {
+        self.origin.options = options;
         self
     }
 

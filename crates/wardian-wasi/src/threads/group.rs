@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use wardian::{CancelToken, Error, Linker, Module, Result, Store};
+use wardian::{CancelToken, Error, Instance, InstantiateOptions, Linker, Module, Result, Store};
 
 /// The main thread's identifier.
 pub(super) const MAIN: u32 = 0;
@@ -29,9 +29,16 @@ pub(super) type Configure<T> = Box<dyn Fn(&mut Store<T>) + Send + Sync>;
 pub(super) struct Origin<T: 'static> {
     pub(super) module: Module,
     pub(super) linker: Linker<T>,
+    pub(super) options: InstantiateOptions<T>,
     pub(super) data: Box<dyn Fn(u32) -> T + Send + Sync>,
     pub(super) configure: Configure<T>,
     pub(super) host_stack: Option<usize>,
+}
+
+impl<T: 'static> Origin<T> {
+    pub(super) fn instantiate(&self, store: &mut Store<T>) -> Result<Instance> {
+        self.linker.instantiate_with(store, &self.module, &self.options)
+    }
 }
 
 /// How a group ended.
@@ -158,7 +165,7 @@ impl<T: 'static> Group<T> {
             }
             state.threads.entry(tid).or_default().token = Some(token);
         }
-        let instance = origin.linker.instantiate(&mut store, &origin.module)?;
+        let instance = origin.instantiate(&mut store)?;
         let entry = instance.typed_func::<(u32, i32), ()>(&mut store, super::ENTRY)?;
         entry.call(&mut store, (tid, arg))
     }
