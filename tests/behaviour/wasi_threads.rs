@@ -23,6 +23,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a host error on a thread is the error of the group", host_error),
     ("the main store's deadline ends all threads", deadline),
     ("the main store's cancellation ends all threads", cancelled),
+    ("the embedder ends a running group with a code", ended_from_outside),
     ("a group that is dropped or ended takes its threads along", dropped),
     ("a thread that cannot be made after all ends the group", unmakeable),
     ("ends of several threads at once", races),
@@ -269,6 +270,22 @@ fn cancelled(engine: &Engine) {
     canceller.join().unwrap();
 }
 
+fn ended_from_outside(engine: &Engine) {
+    let main = format!("{EIGHT} (call $for_ever)");
+    let mut p = Program::new(engine, &main, "(loop $l (br $l))");
+    let threads = p.builder.build(&p.linker).unwrap();
+    let handle = threads.handle();
+    let ender = std::thread::spawn(move || {
+        while handle.live() < 8 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        handle.clone().end(Error::exit(21));
+    });
+    let error = threads.run(&mut p.store).unwrap_err();
+    assert_eq!(error.exit_code(), Some(21));
+    ender.join().unwrap();
+}
+
 /// Counts how many there are.
 struct Counted(WasiCtx, Arc<AtomicU32>);
 
@@ -308,16 +325,17 @@ fn dropped(engine: &Engine) {
         let i = threads.instantiate(&mut store).unwrap();
         assert!(threads.instantiate(&mut store).is_err(), "there is one main thread");
         i.typed_func::<(), ()>(&mut store, "begin").unwrap().call(&mut store, ()).unwrap();
-        assert_eq!((threads.live(), threads.has_ended()), (8, false));
+        let handle = threads.handle();
+        assert_eq!((handle.live(), handle.has_ended()), (8, false));
         assert_eq!(count.load(Ordering::SeqCst), 9);
         if end {
-            threads.end(Error::exit(3));
-            threads.end(Error::exit(4));
+            handle.end(Error::exit(3));
+            handle.end(Error::exit(4));
             let one = i.typed_func::<(), i32>(&mut store, "one").unwrap();
             assert!(one.call(&mut store, ()).is_err(), "the main thread is cancelled");
             store.clear_cancellation();
             assert!(one.call(&mut store, ()).unwrap() < 0, "nothing begins after the end");
-            assert!(threads.has_ended());
+            assert!(handle.has_ended());
             assert_eq!(threads.join().unwrap_err().exit_code(), Some(3));
         } else {
             drop(threads);
@@ -325,6 +343,7 @@ fn dropped(engine: &Engine) {
             let one = i.typed_func::<(), i32>(&mut store, "one").unwrap();
             assert!(one.call(&mut store, ()).unwrap() < 0, "the group is gone");
         }
+        assert_eq!((handle.live(), handle.has_ended()), (0, true));
         assert_eq!(count.load(Ordering::SeqCst), 1, "the stores of all threads are gone");
     }
 }
@@ -376,7 +395,7 @@ fn no_programs(engine: &Engine) {
         ),
     ] {
         let m = module(engine, &text);
-        assert!(!WasiThreads::<()>::are_needed(&m));
+        assert!(!wardian_wasi::needs_threads(&m));
         let told = WasiThreads::builder(&m, |_| ()).build(&Linker::new(engine)).unwrap_err();
         assert!(told.to_string().contains(part), "{told}");
     }

@@ -13,7 +13,7 @@ pub(crate) fn group(
     linker: &Linker<Host>,
     host: &Host,
 ) -> anyhow::Result<Option<WasiThreads<Host>>> {
-    if !WasiThreads::<Host>::are_needed(module) {
+    if !wardian_wasi::needs_threads(module) {
         return Ok(None);
     }
     // The shared memory belongs to no store, so no store's limiter is asked for its beginning.

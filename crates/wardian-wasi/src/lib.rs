@@ -141,5 +141,7 @@ pub use link::add_to_linker;
 pub use memory_stream::{MemoryInput, MemoryOutput};
 pub use random::{RandomSource, SeededRandom, SystemRandom};
 pub use stream::{PollableInput, PollableOutput};
-pub use threads::{DEFAULT_MAX_THREADS, WasiThreads, WasiThreadsBuilder};
+pub use threads::{
+    DEFAULT_MAX_THREADS, WasiThreads, WasiThreadsBuilder, WasiThreadsHandle, needs_threads,
+};
 pub use types::{ClockId, rights};

@@ -40,7 +40,7 @@ const ENTRY: &str = "wasi_thread_start";
 /// - a thread cannot be made for lack of memory or by a limit of its store, after `thread-spawn`
 ///   had already succeeded;
 /// - the main thread's store reaches its deadline or is cancelled;
-/// - the embedder ends it by [`end`](Self::end), or drops it.
+/// - the embedder ends it by a [`WasiThreadsHandle`], or drops it.
 ///
 /// Then all other threads are cancelled wherever they are, as by
 /// [`CancelToken`](wardian::CancelToken): in a loop, a `memory.atomic.wait`, or a WASI call that
@@ -77,10 +77,20 @@ pub struct WasiThreads<T: 'static> {
     memories: Vec<SharedMemory>,
 }
 
+/// Ends a [`WasiThreads`] from any thread, also while it runs. Clones are for the same group; they
+/// do not keep it alive.
+pub struct WasiThreadsHandle<T: 'static>(Weak<Group<T>>);
+
 /// Describes a [`WasiThreads`].
 pub struct WasiThreadsBuilder<T: 'static> {
     origin: Origin<T>,
     max_threads: usize,
+}
+
+/// Whether a module is a program for threads: whether it imports `wasi` `thread-spawn`. Such a
+/// program is run by [`WasiThreads`].
+pub fn needs_threads(module: &Module) -> bool {
+    module.imports().any(|(module, name, _)| (module, name) == ("wasi", "thread-spawn"))
 }
 
 impl<T: 'static> WasiThreads<T> {
@@ -103,32 +113,21 @@ impl<T: 'static> WasiThreads<T> {
         }
     }
 
-    /// Whether a module is a program for threads: whether it imports `wasi` `thread-spawn`.
-    pub fn are_needed(module: &Module) -> bool {
-        module.imports().any(|(module, name, _)| (module, name) == ("wasi", "thread-spawn"))
-    }
-
     /// The shared memories that were made for the group, in the order of the module's imports.
     pub fn memories(&self) -> &[SharedMemory] {
         &self.memories
     }
 
-    /// How many threads there are now, beside the main thread.
-    pub fn live(&self) -> usize {
-        self.group.live()
-    }
-
-    /// Whether the group has ended. Its threads may still be on their way out.
-    pub fn has_ended(&self) -> bool {
-        self.group.has_ended()
+    /// By which other threads may end the group.
+    pub fn handle(&self) -> WasiThreadsHandle<T> {
+        WasiThreadsHandle(Arc::downgrade(&self.group))
     }
 
     /// Makes the instance of the main thread, in a store of the embedder's, and runs the module's
     /// start function. From now on the store is cancelled when the group ends.
     ///
     /// [`run`](Self::run) does all that is needed; this is for those who want to call other
-    /// exports. They have to [`end`](Self::end) the group when the main thread is done or has
-    /// failed.
+    /// exports. They have to end the group, or drop it, when the main thread is done or has failed.
     ///
     /// # Errors
     ///
@@ -181,13 +180,6 @@ impl<T: 'static> WasiThreads<T> {
         value.ok_or_else(|| Error::host("the main thread failed, but its group did not"))
     }
 
-    /// Ends the group from any thread: all its threads are cancelled. [`Error::exit`] makes an
-    /// error for an end with an exit code. Does nothing if the group has ended. It does not wait;
-    /// see [`join`](Self::join).
-    pub fn end(&self, error: Error) {
-        self.group.end(Ending::Failed(error), None);
-    }
-
     /// Returns when every thread beside the main thread has ended: by themselves, or because the
     /// group has.
     ///
@@ -217,7 +209,40 @@ impl<T: 'static> Drop for WasiThreads<T> {
 
 impl<T: 'static> std::fmt::Debug for WasiThreads<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WasiThreads").field("live", &self.live()).finish_non_exhaustive()
+        f.debug_struct("WasiThreads").field("live", &self.group.live()).finish_non_exhaustive()
+    }
+}
+
+impl<T: 'static> WasiThreadsHandle<T> {
+    /// Ends the group with an error, which [`WasiThreads::run`] and [`WasiThreads::join`] then
+    /// report: all its threads are cancelled. [`Error::exit`] makes one that is an exit with a
+    /// code. It returns at once, and does nothing if the group has ended or is gone.
+    pub fn end(&self, error: Error) {
+        if let Some(group) = self.0.upgrade() {
+            group.end(Ending::Failed(error), None);
+        }
+    }
+
+    /// How many threads there are now, beside the main thread.
+    pub fn live(&self) -> usize {
+        self.0.upgrade().map_or(0, |group| group.live())
+    }
+
+    /// Whether the group has ended. Its threads may still be on their way out.
+    pub fn has_ended(&self) -> bool {
+        self.0.upgrade().is_none_or(|group| group.has_ended())
+    }
+}
+
+impl<T: 'static> Clone for WasiThreadsHandle<T> {
+    fn clone(&self) -> Self {
+        WasiThreadsHandle(self.0.clone())
+    }
+}
+
+impl<T: 'static> std::fmt::Debug for WasiThreadsHandle<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WasiThreadsHandle").field("live", &self.live()).finish()
     }
 }
 
