@@ -14,6 +14,9 @@ use wardian::{
 /// How many threads a program may have at once beside its main thread, unless set otherwise.
 pub const DEFAULT_MAX_THREADS: usize = 64;
 
+/// What the runtime and simple host functions need, with room to spare.
+const MIN_HOST_STACK: usize = 512 << 10;
+
 /// The export that a thread begins in.
 const ENTRY: &str = "wasi_thread_start";
 
@@ -255,10 +258,10 @@ impl<T: 'static> WasiThreadsBuilder<T> {
     }
 
     /// The size in bytes of the stacks on which host functions run in new threads; Rust's default
-    /// unless set. Guests have stacks of their own, see
+    /// unless set, and never less than 512 KiB. Guests have stacks of their own, see
     /// [`Config::stack_size`](wardian::Config::stack_size).
     pub fn host_stack_size(mut self, bytes: usize) -> Self {
-        self.origin.host_stack = Some(bytes);
+        self.origin.host_stack = Some(bytes.max(MIN_HOST_STACK));
         self
     }
 
