@@ -198,12 +198,15 @@ fn system_refuses(engine: &Engine) {
     let mut p = Program::new(engine, main, "unreachable");
     // No address space is large enough for such a stack.
     let threads = p.builder.host_stack_size(1 << 50).build(&p.linker).unwrap();
-    let live = threads.run_with(&mut p.store, |store, instance| {
+    let handle = threads.handle();
+    let end: wardian::Result<()> = threads.run_with(&mut p.store, |store, instance| {
         let start = instance.typed_func::<(), ()>(&mut *store, "_start")?;
-        start.call(store, ()).map_err(|error| Error::exit(error.exit_code().unwrap_or(99) + 200))
+        let error = start.call(store, ()).unwrap_err();
+        assert_eq!((handle.live(), handle.has_ended()), (0, false));
+        Err(error)
     });
     // `again`
-    assert_eq!(live.unwrap_err().exit_code(), Some(206));
+    assert_eq!(end.unwrap_err().exit_code(), Some(6));
 }
 
 fn nested(engine: &Engine) {
