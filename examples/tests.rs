@@ -4,6 +4,8 @@
 mod embed;
 #[path = "host_functions.rs"]
 mod host_functions;
+#[path = "import_resolver.rs"]
+mod import_resolver;
 #[path = "linked_modules.rs"]
 mod linked_modules;
 #[path = "wasi_streams.rs"]
@@ -17,6 +19,11 @@ fn embed() {
 #[test]
 fn host_functions() {
     host_functions::main().unwrap();
+}
+
+#[test]
+fn import_resolver() {
+    import_resolver::main().unwrap();
 }
 
 #[test]

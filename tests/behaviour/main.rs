@@ -10,8 +10,10 @@ mod log;
 mod matrix;
 mod programs;
 mod references;
+mod resolver;
 mod stopping;
 mod threads;
+mod wasi_threads;
 
 fn main() -> std::process::ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
@@ -25,8 +27,10 @@ fn main() -> std::process::ExitCode {
         listeners::TABLE,
         programs::TABLE,
         references::TABLE,
+        resolver::TABLE,
         stopping::TABLE,
         threads::TABLE,
+        wasi_threads::TABLE,
     ] {
         matrix::cross(&mut trials, table);
     }

@@ -108,6 +108,13 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     pub(crate) max_memory: Option<usize>,
 
+    /// How many threads the guest may have at once, beside its main thread
+    ///
+    /// For programs that make threads with `wasi` `thread-spawn`. Beyond it making a thread fails,
+    /// as if the machine had none left.
+    #[arg(long, value_name = "NUMBER", default_value_t = wardian_wasi::DEFAULT_MAX_THREADS)]
+    pub(crate) max_threads: usize,
+
     /// Size of the guest's stack, at least 64KiB
     #[arg(long, value_name = "SIZE", value_parser = parse::size, default_value = "1MiB")]
     pub(crate) stack_size: usize,

@@ -14,6 +14,7 @@ mod progress;
 mod report;
 mod run;
 mod section;
+mod threads;
 mod value;
 mod wasi;
 mod watchdog;

@@ -5,7 +5,8 @@ use crate::engine;
 use crate::input::Input;
 use crate::invoke::Invocation;
 use crate::report::{Exit, Failure, Result};
-use crate::wasi::{self, Host};
+use crate::threads;
+use crate::wasi::{self, Host, Limits};
 use crate::watchdog::Watchdog;
 use anyhow::{Context, anyhow, bail};
 use std::time::Instant;
@@ -30,11 +31,17 @@ pub(crate) fn run(args: &RunArgs, verbose: bool) -> Result<Exit> {
     let mut linker = Linker::new(&engine);
     wasi::link(&mut linker)?;
     let mut store = store(args, &engine)?;
+    let threads = threads::group(args, &module, &linker, store.data())?;
     store.set_deadline(deadline.map(|(_, deadline)| deadline));
     if let Some(watchdog) = &watchdog {
         watchdog.guest_begins();
     }
-    let outcome = execute(&linker, &mut store, &module, &plan);
+    let outcome = match threads {
+        None => linker
+            .instantiate(&mut store, &module)
+            .and_then(|instance| execute(&mut store, instance, &plan)),
+        Some(threads) => threads.run_with(&mut store, |store, i| execute(store, i, &plan)),
+    };
     // The guest is done, in time or not: what is left to do, such as printing, is not its time.
     drop(watchdog);
     match outcome {
@@ -78,8 +85,9 @@ fn store(args: &RunArgs, engine: &Engine) -> anyhow::Result<Store<Host>> {
     if let Some(bytes) = args.max_memory {
         limits.memory_bytes = bytes;
     }
-    let mut store = Store::new(engine, Host { wasi: wasi::context(args)?, limits });
-    store.limiter(|host| &mut host.limits);
+    let mut store =
+        Store::new(engine, Host { wasi: wasi::context(args)?, limits: Limits::new(limits) });
+    threads::limit(&mut store);
     Ok(store)
 }
 
@@ -125,12 +133,10 @@ fn nothing_to_run(args: &RunArgs, module: &Module) -> anyhow::Error {
 
 /// Runs the guest, and gives what is to be printed.
 fn execute(
-    linker: &Linker<Host>,
     store: &mut Store<Host>,
-    module: &Module,
+    instance: Instance,
     plan: &Plan<'_>,
 ) -> wardian::Result<String> {
-    let instance: Instance = linker.instantiate(&mut *store, module)?;
     if let Some(entry) = plan.entry {
         instance.typed_func::<(), ()>(&mut *store, entry)?.call(&mut *store, ())?;
     }

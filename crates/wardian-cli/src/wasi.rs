@@ -4,13 +4,53 @@ use crate::args::RunArgs;
 use crate::report;
 use anyhow::{Context, anyhow};
 use std::net::TcpListener;
-use wardian::{Linker, StoreLimits};
+use std::sync::{Arc, Mutex, MutexGuard};
+use wardian::{Linker, ResourceLimiter, StoreLimits};
 use wardian_wasi::{DirPerms, WasiCtx};
 
-/// The data of the guest's store.
+/// The data of the guest's store; clones are for the stores of its other threads.
+#[derive(Clone)]
 pub(crate) struct Host {
     pub(crate) wasi: WasiCtx,
-    pub(crate) limits: StoreLimits,
+    pub(crate) limits: Limits,
+}
+
+/// Limits for all stores of a program together.
+#[derive(Clone)]
+pub(crate) struct Limits(Arc<Mutex<StoreLimits>>);
+
+impl Limits {
+    pub(crate) fn new(limits: StoreLimits) -> Limits {
+        Limits(Arc::new(Mutex::new(limits)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, StoreLimits> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+impl ResourceLimiter for Limits {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wardian::Result<bool> {
+        self.lock().memory_growing(current, desired, maximum)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wardian::Result<bool> {
+        self.lock().table_growing(current, desired, maximum)
+    }
+
+    fn memory_grow_failed(&mut self, current: usize, desired: usize) {
+        self.lock().memory_grow_failed(current, desired);
+    }
 }
 
 /// Defines the functions of WASI.

@@ -12,4 +12,5 @@ mod cli {
     mod invoke;
     mod limits;
     mod run;
+    mod threads;
 }

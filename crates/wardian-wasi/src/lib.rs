@@ -90,6 +90,11 @@
 //! A guest's write to a pipe without readers is `pipe`, provided that the
 //! process ignores `SIGPIPE`, as Rust programs do; sockets do not depend on it.
 //!
+//! # Threads
+//!
+//! [`WasiThreads`] runs programs of the wasi-threads proposal. Clones of a [`WasiCtx`] share their
+//! descriptors, so every thread gets one.
+//!
 //! # Limits
 //!
 //! | what | how much | beyond |
@@ -121,6 +126,7 @@ mod readdir;
 mod socket;
 mod stream;
 mod table;
+mod threads;
 mod types;
 mod version;
 mod wait;
@@ -135,4 +141,7 @@ pub use link::add_to_linker;
 pub use memory_stream::{MemoryInput, MemoryOutput};
 pub use random::{RandomSource, SeededRandom, SystemRandom};
 pub use stream::{PollableInput, PollableOutput};
+pub use threads::{
+    DEFAULT_MAX_THREADS, WasiThreads, WasiThreadsBuilder, WasiThreadsHandle, needs_threads,
+};
 pub use types::{ClockId, rights};

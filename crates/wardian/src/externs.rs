@@ -1,7 +1,7 @@
 //! Things that can be imported and exported.
 
 use crate::{AsContext, Func, Global, Memory, SharedMemory, Table};
-use wardian_types::ExternType;
+use wardian_types::{ExternKind, ExternType};
 
 /// Something that can be imported or exported.
 #[derive(Clone, Debug)]
@@ -32,6 +32,16 @@ impl Extern {
             Extern::Memory(m) => ExternType::Memory(m.ty(store)),
             Extern::SharedMemory(m) => ExternType::Memory(m.ty()),
             Extern::Global(g) => ExternType::Global(g.ty()),
+        }
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> ExternKind {
+        match self {
+            Extern::Func(_) => ExternKind::Func,
+            Extern::Table(_) => ExternKind::Table,
+            Extern::Memory(_) | Extern::SharedMemory(_) => ExternKind::Memory,
+            Extern::Global(_) => ExternKind::Global,
         }
     }
 

@@ -73,7 +73,7 @@ impl Func {
         Func::from_def(&mut store, def).expect("there is memory for a trampoline")
     }
 
-    fn from_def(store: &mut impl AsContextMut, def: Arc<HostDef>) -> Result<Func> {
+    pub(crate) fn from_def(store: &mut impl AsContextMut, def: Arc<HostDef>) -> Result<Func> {
         let store = store.as_context_mut();
         let inner = &mut store.0.inner;
         let code = inner.engine().trampoline(&def.ty)?.host;

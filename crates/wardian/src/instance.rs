@@ -1,6 +1,6 @@
 //! Instances.
 
-use crate::link::{self, Definition};
+use crate::link::{self, Definition, Lookup};
 use crate::raw::instance::MemoryRef;
 use crate::store::{check_store, same_store};
 use crate::value::{WasmParams, WasmResults};
@@ -35,11 +35,12 @@ impl Instance {
         Instance::new_with(store.as_context_mut(), module, imports, &options)
     }
 
-    /// [`Instance::new`] with options.
+    /// [`Instance::new`] with options. An import resolver among them is asked first for each import;
+    /// what stands in `imports` at its place is used if the resolver has no answer.
     ///
     /// # Errors
     ///
-    /// As for [`Instance::new`].
+    /// As for [`Instance::new`], or the resolver fails.
     pub fn new_with<T: 'static>(
         mut store: impl AsContextMut<Data = T>,
         module: &Module,
@@ -53,14 +54,16 @@ impl Instance {
                 "the module has {needed} imports, but {given} were given"
             )));
         }
-        let definitions = imports.iter().map(|e| Some(Definition::Extern(e.clone()))).collect();
-        Instance::from_definitions(store.as_context_mut(), module, definitions, options)
+        let given =
+            |at: usize, _: &str, _: &str| Lookup::Found(Definition::Extern(imports[at].clone()));
+        let found = crate::resolver::look_up(store.as_context_mut(), module, options, given)?;
+        Instance::from_definitions(store.as_context_mut(), module, found, options)
     }
 
     pub(crate) fn from_definitions<T: 'static>(
         store: StoreContextMut<'_, T>,
         module: &Module,
-        definitions: Vec<Option<Definition>>,
+        definitions: Vec<Lookup>,
         options: &InstantiateOptions<T>,
     ) -> Result<Instance> {
         let imports = link::check::<T>(&store.0.inner, module, definitions)?;

@@ -43,8 +43,10 @@ mod linker;
 mod listener;
 mod memory;
 mod module;
+mod near;
 mod options;
 mod raw;
+mod resolver;
 mod snapshot;
 mod stack;
 mod store;
@@ -78,6 +80,10 @@ pub use memory::{Memory, SharedMemory};
 pub use module::{CodeCache, Module, Progress};
 pub use options::{CallOptions, CompileOptions, InstantiateOptions};
 pub use raw::suspend::HostFuture;
+pub use resolver::{
+    ImportAnswer, ImportLog, ImportRequest, ImportResolver, RecordedImport, RecordingResolver,
+    Resolution, ResolverChain, TrapStubs, UndefinedImport,
+};
 pub use snapshot::{Snapshot, Snapshotter};
 pub use stack::{InternalFunction, ProgramCounter, StackFrame, StackIterator, new_stack_iterator};
 pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreContextMut};

@@ -5,6 +5,7 @@ use crate::raw::host::HostDef;
 use crate::raw::instantiate::{ImportItem, Imports};
 use crate::raw::store::StoreInner;
 use crate::{Engine, Error, ErrorKind, Extern, Module, Result};
+use std::borrow::Cow;
 use std::sync::Arc;
 use wardian_types::{ExternType, GlobalType, MemoryType, TableType};
 
@@ -15,25 +16,56 @@ pub(crate) enum Definition {
     Host(Arc<HostDef>),
 }
 
-/// Checks every import of a module; all problems are reported together. `None` stands for an
-/// import for which there is nothing.
+/// What was found for an import.
+pub(crate) enum Lookup {
+    Found(Definition),
+    Missing {
+        why: Cow<'static, str>,
+        /// What may have been meant.
+        near: Option<String>,
+    },
+}
+
+impl Lookup {
+    /// A definition, if there is one; else perhaps what may have been meant.
+    pub(crate) fn new(found: Option<Definition>, near: impl FnOnce() -> Option<String>) -> Lookup {
+        match found {
+            Some(definition) => Lookup::Found(definition),
+            None => {
+                Lookup::Missing { why: "nothing is defined under this name".into(), near: near() }
+            }
+        }
+    }
+}
+
+/// Errs if the module cannot be instantiated in the store at all.
+pub(crate) fn check_engine(store: &StoreInner, module: &Module) -> Result<()> {
+    if Engine::same(store.engine(), module.engine()) {
+        return Ok(());
+    }
+    Err(Error::usage("the module was compiled by another engine than the store's"))
+}
+
+/// Checks every import of a module; all problems are reported together.
 pub(crate) fn check<T: 'static>(
     store: &StoreInner,
     module: &Module,
-    definitions: Vec<Option<Definition>>,
+    definitions: Vec<Lookup>,
 ) -> Result<Imports> {
-    if !Engine::same(store.engine(), module.engine()) {
-        return Err(Error::usage("the module was compiled by another engine than the store's"));
-    }
+    check_engine(store, module)?;
     let mut imports = Imports::default();
     let mut problems = Vec::new();
     for ((module, name, wanted), definition) in module.imports().zip(definitions) {
         let mut problem = |message: String| {
             problems.push(LinkProblem { module: module.into(), name: name.into(), message });
         };
-        let Some(definition) = definition else {
-            problem(format!("nothing is defined under this name; a {wanted} is needed"));
-            continue;
+        let definition = match definition {
+            Lookup::Found(definition) => definition,
+            Lookup::Missing { why, near } => {
+                let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                problem(format!("{why}; a {wanted} is needed{hint}"));
+                continue;
+            }
         };
         match item::<T>(store, &wanted, definition) {
             Ok(item) => imports.push(item),

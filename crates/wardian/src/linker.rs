@@ -1,12 +1,13 @@
 //! Imports by name.
 
 use crate::func::IntoFunc;
-use crate::link::Definition;
+use crate::link::{Definition, Lookup};
 use crate::raw::host::HostDef;
 use crate::raw::suspend::HostFuture;
 use crate::value::{HostResults, WasmParams};
 use crate::{
     AsContextMut, Caller, Engine, Error, Extern, Instance, InstantiateOptions, Module, Result, Val,
+    near, resolver,
 };
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -183,7 +184,7 @@ impl<T: 'static> Linker<T> {
         self.find(module, name).is_some()
     }
 
-    fn find(&self, module: &str, name: &str) -> Option<&Definition> {
+    pub(crate) fn find(&self, module: &str, name: &str) -> Option<&Definition> {
         self.modules.get(module)?.get(name)
     }
 
@@ -201,67 +202,28 @@ impl<T: 'static> Linker<T> {
         self.instantiate_with(store, module, &InstantiateOptions::new())
     }
 
-    /// [`Linker::instantiate`] with options.
+    /// [`Linker::instantiate`] with options. An import resolver among them is asked before the
+    /// linker.
     ///
     /// # Errors
     ///
-    /// As for [`Linker::instantiate`].
+    /// As for [`Linker::instantiate`], or the resolver fails.
     pub fn instantiate_with(
         &self,
         mut store: impl AsContextMut<Data = T>,
         module: &Module,
         options: &InstantiateOptions<T>,
     ) -> Result<Instance> {
-        let imports = &module.info().imports;
-        let definitions = imports.iter().map(|i| self.find(&i.module, &i.name).cloned()).collect();
-        Instance::from_definitions(store.as_context_mut(), module, definitions, options)
-            .map_err(|error| self.with_near_matches(error))
+        let otherwise = |_: usize, module: &str, name: &str| {
+            Lookup::new(self.find(module, name).cloned(), || self.nearest(module, name))
+        };
+        let found = resolver::look_up(store.as_context_mut(), module, options, otherwise)?;
+        Instance::from_definitions(store.as_context_mut(), module, found, options)
     }
 
-    fn with_near_matches(&self, error: Error) -> Error {
-        let crate::ErrorKind::Link(_) = error.kind() else { return error };
-        let crate::ErrorKind::Link(mut problems) = error.into_kind() else { unreachable!() };
-        for problem in problems.iter_mut().filter(|p| !self.is_defined(&p.module, &p.name)) {
-            if let Some((module, name)) = self.nearest(&problem.module, &problem.name) {
-                problem.message.push_str(&format!("; did you mean `{module}` `{name}`?"));
-            }
-        }
-        Error::new(crate::ErrorKind::Link(problems))
-    }
-
-    /// The defined name with the fewest differences, if it is near at all.
-    fn nearest(&self, module: &str, name: &str) -> Option<(&str, &str)> {
-        let all = self.modules.iter().flat_map(|(m, names)| names.keys().map(move |n| (m, n)));
-        all.map(|(m, n)| (distance(m, module) + distance(n, name), m.as_str(), n.as_str()))
-            .filter(|(d, _, _)| *d <= 3.max(name.len() / 4))
-            .min()
-            .map(|(_, m, n)| (m, n))
-    }
-}
-
-/// Levenshtein distance: insertions, deletions and replacements between two words.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let replace = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replace.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::distance;
-
-    #[test]
-    fn distances() {
-        for (a, b, d) in [("", "abc", 3), ("fd_raed", "fd_read", 2), ("same", "same", 0)] {
-            assert_eq!(distance(a, b), d, "{a} {b}");
-        }
+    /// The defined name that is nearest, for people.
+    fn nearest(&self, module: &str, name: &str) -> Option<String> {
+        let all = self.modules.iter().flat_map(|(m, names)| names.keys().map(|n| [&**m, &**n]));
+        near::nearest([module, name], all).map(|[m, n]| format!("`{m}` `{n}`"))
     }
 }

@@ -1,11 +1,11 @@
 //! Options of compiling, instantiating and calling. Each capability's own file says more of what its
 //! option does.
 
-use crate::StopReason;
 use crate::cancel::CancelToken;
 use crate::close::CloseNotifier;
 use crate::listener::FunctionListenerFactory;
 use crate::module::Progress;
+use crate::{ImportResolver, StopReason};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -130,6 +130,7 @@ impl CallOptions {
 pub struct InstantiateOptions<T: 'static> {
     pub(crate) name: Option<String>,
     pub(crate) close_notifiers: Vec<Arc<dyn CloseNotifier>>,
+    pub(crate) resolver: Option<Arc<dyn ImportResolver<T>>>,
     data: PhantomData<fn(T)>,
 }
 
@@ -144,6 +145,7 @@ impl<T> Clone for InstantiateOptions<T> {
         InstantiateOptions {
             name: self.name.clone(),
             close_notifiers: self.close_notifiers.clone(),
+            resolver: self.resolver.clone(),
             data: PhantomData,
         }
     }
@@ -151,14 +153,22 @@ impl<T> Clone for InstantiateOptions<T> {
 
 impl<T> std::fmt::Debug for InstantiateOptions<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("InstantiateOptions").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("InstantiateOptions")
+            .field("name", &self.name)
+            .field("resolver", &self.resolver.is_some())
+            .finish_non_exhaustive()
     }
 }
 
 impl<T> InstantiateOptions<T> {
     /// No options: what [`crate::Linker::instantiate`] uses.
     pub fn new() -> InstantiateOptions<T> {
-        InstantiateOptions { name: None, close_notifiers: Vec::new(), data: PhantomData }
+        InstantiateOptions {
+            name: None,
+            resolver: None,
+            close_notifiers: Vec::new(),
+            data: PhantomData,
+        }
     }
 
     /// The instance's name, for people: shown by listeners and inspection. Without it the module's
@@ -171,6 +181,13 @@ impl<T> InstantiateOptions<T> {
     /// Tells a notifier when the instance is closed. Several are told in order.
     pub fn with_close_notifier(mut self, notifier: impl CloseNotifier) -> Self {
         self.close_notifiers.push(Arc::new(notifier));
+        self
+    }
+
+    /// Where imports come from, before the linker is asked: see [`ImportResolver`]. A second one
+    /// replaces the first; several are joined with [`ImportResolver::or`].
+    pub fn with_import_resolver(mut self, resolver: impl ImportResolver<T>) -> Self {
+        self.resolver = Some(Arc::new(resolver));
         self
     }
 }

@@ -1,0 +1,37 @@
+//! Programs that make threads.
+
+use crate::args::RunArgs;
+use crate::wasi::Host;
+use anyhow::bail;
+use wardian::{ExternType, Linker, Module, ResourceLimiter, Store};
+use wardian_wasi::WasiThreads;
+
+/// The group of a program that can make threads; `None` for one that cannot.
+pub(crate) fn group(
+    args: &RunArgs,
+    module: &Module,
+    linker: &Linker<Host>,
+    host: &Host,
+) -> anyhow::Result<Option<WasiThreads<Host>>> {
+    if !wardian_wasi::needs_threads(module) {
+        return Ok(None);
+    }
+    // The shared memory belongs to no store, so no store's limiter is asked for its beginning.
+    for (_, name, ty) in module.imports() {
+        let ExternType::Memory(memory) = &ty else { continue };
+        let bytes = usize::try_from(memory.min * memory.page_size()).unwrap_or(usize::MAX);
+        if memory.shared && !host.limits.clone().memory_growing(0, bytes, None)? {
+            bail!("the limits refuse the module's memory `{name}`, a {ty}");
+        }
+    }
+    let host = host.clone();
+    let builder = WasiThreads::builder(module, move |_| host.clone())
+        .max_threads(args.max_threads)
+        .configure(limit);
+    Ok(Some(builder.build(linker)?))
+}
+
+/// Makes the store ask for memory.
+pub(crate) fn limit(store: &mut Store<Host>) {
+    store.limiter(|host| &mut host.limits);
+}
