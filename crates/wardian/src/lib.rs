@@ -19,6 +19,7 @@
 //! # Ok::<(), wardian::Error>(())
 //! ```
 
+mod allocator;
 mod artifact;
 mod backtrace;
 mod cache;
@@ -43,6 +44,7 @@ mod store;
 mod table;
 mod value;
 
+pub use allocator::{MemoryAllocator, MemoryAllocatorFunc, MemoryRequest, PoolingAllocator};
 pub use artifact::is_artifact;
 pub use backtrace::{Backtrace, Frame};
 pub use cache::DiskCache;
@@ -68,4 +70,7 @@ pub use wardian_module::{DecodeError, ItemIndex, ModuleInfo, SourceLocation, dem
 pub use wardian_types::{
     CoreFeatures, ExternKind, ExternType, FuncType, GlobalType, HeapType, MemoryType, RefType,
     TableType, TrapCode, ValType,
+};
+pub use wardian_vm::memory::{
+    FileMemory, FixedMemory, GuardedMemory, LinearMemory, Reservation, VecMemory,
 };

@@ -1,6 +1,8 @@
 //! Options of instantiation. Each capability's own file says what its option does.
 
+use crate::MemoryAllocator;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// How an instance is made, beyond its module and its imports: see
 /// [`crate::Linker::instantiate_with`] and [`crate::Instance::new_with`].
@@ -8,6 +10,7 @@ use std::marker::PhantomData;
 /// It belongs to no store, and can be used again and again.
 pub struct InstantiateOptions<T: 'static> {
     pub(crate) name: Option<String>,
+    pub(crate) allocator: Option<Arc<dyn MemoryAllocator>>,
     data: PhantomData<fn(T)>,
 }
 
@@ -19,7 +22,11 @@ impl<T> Default for InstantiateOptions<T> {
 
 impl<T> Clone for InstantiateOptions<T> {
     fn clone(&self) -> Self {
-        InstantiateOptions { name: self.name.clone(), data: PhantomData }
+        InstantiateOptions {
+            name: self.name.clone(),
+            allocator: self.allocator.clone(),
+            data: PhantomData,
+        }
     }
 }
 
@@ -32,7 +39,7 @@ impl<T> std::fmt::Debug for InstantiateOptions<T> {
 impl<T> InstantiateOptions<T> {
     /// No options: what [`crate::Linker::instantiate`] uses.
     pub fn new() -> InstantiateOptions<T> {
-        InstantiateOptions { name: None, data: PhantomData }
+        InstantiateOptions { name: None, allocator: None, data: PhantomData }
     }
 
     /// The instance's name, for people: shown by listeners and inspection. Without it the module's
