@@ -1,5 +1,6 @@
 //! The behaviours of Wardian: named tables, each crossed with the ways in which code is compiled.
 
+mod allocators;
 mod asynchronous;
 mod calls;
 mod errors;
@@ -10,11 +11,13 @@ mod programs;
 mod references;
 mod stopping;
 mod threads;
+mod torture;
 
 fn main() -> std::process::ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let mut trials = Vec::new();
     for table in [
+        allocators::TABLE,
         asynchronous::TABLE,
         calls::TABLE,
         errors::TABLE,
