@@ -2,10 +2,14 @@
 
 #[path = "embed.rs"]
 mod embed;
+#[path = "file_memory.rs"]
+mod file_memory;
 #[path = "host_functions.rs"]
 mod host_functions;
 #[path = "linked_modules.rs"]
 mod linked_modules;
+#[path = "pooling_allocator.rs"]
+mod pooling_allocator;
 #[path = "wasi_streams.rs"]
 mod wasi_streams;
 
@@ -27,4 +31,14 @@ fn linked_modules() {
 #[test]
 fn wasi_streams() {
     wasi_streams::main().unwrap();
+}
+
+#[test]
+fn pooling_allocator() {
+    pooling_allocator::main().unwrap();
+}
+
+#[test]
+fn file_memory() {
+    file_memory::main().unwrap();
 }
