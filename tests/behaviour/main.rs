@@ -7,6 +7,7 @@ mod errors;
 mod hostile;
 mod instances;
 mod matrix;
+mod memories;
 mod programs;
 mod references;
 mod stopping;
@@ -23,6 +24,7 @@ fn main() -> std::process::ExitCode {
         errors::TABLE,
         hostile::TABLE,
         instances::TABLE,
+        memories::TABLE,
         programs::TABLE,
         references::TABLE,
         stopping::TABLE,

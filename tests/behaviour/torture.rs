@@ -4,8 +4,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use wardian::{
-    Error, FixedMemory, GuardedMemory, LinearMemory, MemoryAllocator, MemoryRequest, Reservation,
-    Result,
+    Engine, Error, FixedMemory, GuardedMemory, Instance, LinearMemory, MemoryAllocator,
+    MemoryRequest, Module, Reservation, Result, Store, TrapCode,
 };
 
 /// What a tortured memory does.
@@ -25,6 +25,8 @@ pub(crate) struct Plan {
     pub(crate) panicking_allocation: usize,
     /// This growth panics.
     pub(crate) panicking_growth: usize,
+    /// Each growth runs a guest of another engine, which traps.
+    pub(crate) runs_guests: bool,
     /// What it says about itself.
     pub(crate) lie: Lie,
 }
@@ -103,6 +105,18 @@ impl MemoryAllocator for Torture {
     }
 }
 
+fn run_guest() {
+    let engine = Engine::default();
+    let text = r#"(module (memory 1) (func (export "run") (param i32) (result i32)
+      (drop (memory.grow (i32.const 1))) (i32.load8_u (local.get 0))))"#;
+    let m = Module::new(&engine, text).unwrap();
+    let mut store = Store::new(&engine, ());
+    let i = Instance::new(&mut store, &m, &[]).unwrap();
+    let run = i.typed_func::<i32, i32>(&mut store, "run").unwrap();
+    assert_eq!(run.call(&mut store, 70000).unwrap(), 0);
+    assert_eq!(run.call(&mut store, -1).unwrap_err().trap(), Some(TrapCode::MemoryOutOfBounds));
+}
+
 struct Tortured {
     inner: Box<dyn LinearMemory>,
     size: usize,
@@ -134,6 +148,9 @@ unsafe impl LinearMemory for Tortured {
         if nth == self.plan.refused_growth {
             return None;
         }
+        if self.plan.runs_guests {
+            run_guest();
+        }
         if self.plan.moves || self.plan.pretends_to_move {
             let new = FixedMemory::boxed(size, size).ok()?;
             let old = std::mem::replace(&mut self.inner, new);
@@ -150,6 +167,10 @@ unsafe impl LinearMemory for Tortured {
         self.size = size;
         self.grown += 1;
         Some(self.base())
+    }
+
+    fn never_moves(&self) -> bool {
+        !self.plan.moves
     }
 
     fn reservation(&self) -> Option<Reservation> {

@@ -27,9 +27,9 @@ const ALIGNMENT: usize = 16;
 ///    `reallocate` while it runs. That includes another memory over the same bytes.
 /// 3. Base and capacity change only in `reallocate` and `shrink`. If those give a refusal or panic,
 ///    nothing has changed.
-/// 4. `reallocate` keeps the bytes below the former size. It may move them, but not if the memory was
-///    requested as a shared one, nor if there is a reservation: other threads use them meanwhile.
-/// 5. A [`Reservation`] tells the truth.
+/// 4. `reallocate` keeps the bytes below the former size. It may move them, unless
+///    [`LinearMemory::never_moves`] or there is a reservation.
+/// 5. What `never_moves` and a [`Reservation`] say is true.
 ///
 /// # Zeroes
 ///
@@ -53,6 +53,12 @@ pub unsafe trait LinearMemory: Send + Sync + 'static {
     /// It is called while the guest waits, for a shared memory under a lock; it must not try to grow
     /// the same memory.
     fn reallocate(&mut self, size: usize) -> Option<*mut u8>;
+
+    /// Whether the base never changes. Only such memories can be shared ones, which other threads use
+    /// while they grow. Asked once, at the start.
+    fn never_moves(&self) -> bool {
+        false
+    }
 
     /// A promise by which code for this memory needs no checks, if it is of at least 4 GiB and
     /// [`MEMORY_GUARD`](super::MEMORY_GUARD). Asked once, at the start.
@@ -122,8 +128,11 @@ pub enum Breach {
     /// Promise 3.
     #[error("the base that it gave when it grew is not the one it has")]
     TwoBases,
-    /// Promise 4.
-    #[error("it moved when it grew, which it must not: it is shared, or said that it never does")]
+    /// A shared memory that can move.
+    #[error("it may move when it grows, so threads cannot share it")]
+    Movable,
+    /// Promise 5.
+    #[error("it moved when it grew, although it said that it never does")]
     Moved,
     /// Promise 5.
     #[error(
@@ -203,12 +212,15 @@ impl CustomMemory {
             asked: 0,
             maximum: byte_limit(ty),
             guarded: false,
-            pinned: ty.shared,
+            pinned: false,
         };
         let len = size_in_bytes(ty, ty.min).ok_or(MemoryError::TooLarge(ty.min))?;
         let reservation = custom.memory().reservation();
         custom.guarded = may_guard && reservation.is_some_and(|r| r.bytes >= GUARDED_SIZE);
-        custom.pinned |= reservation.is_some();
+        custom.pinned = reservation.is_some() || custom.memory().never_moves();
+        if ty.shared && !custom.pinned {
+            return Err(Breach::Movable.into());
+        }
         custom.base = custom.memory().base();
         custom.inspect(custom.base, len)?;
         custom.len = len;
@@ -315,10 +327,7 @@ impl CustomMemory {
     /// As for [`super::Memory::restore`].
     pub(super) unsafe fn put_back(&mut self, bytes: &[u8]) -> io::Result<()> {
         if bytes.len() > self.asked {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the captured memory is larger than this one ever was",
-            ));
+            self.grow_to(bytes.len()).map_err(io::Error::other)?;
         }
         if self.guarded && bytes.len() < self.asked {
             if !self.memory_mut().shrink(bytes.len()) {

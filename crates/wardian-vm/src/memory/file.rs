@@ -45,6 +45,9 @@ impl FileMemory {
         // An own description of the file, so that its lock is nobody else's.
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file"));
+        }
         file.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => io::Error::new(
                 io::ErrorKind::ResourceBusy,
@@ -119,6 +122,10 @@ unsafe impl LinearMemory for FileMemory {
 
     fn capacity(&self) -> usize {
         self.accessible
+    }
+
+    fn never_moves(&self) -> bool {
+        true
     }
 
     fn reallocate(&mut self, size: usize) -> Option<*mut u8> {

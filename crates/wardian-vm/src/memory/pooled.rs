@@ -116,6 +116,10 @@ unsafe impl LinearMemory for Pooled {
         self.memory().capacity()
     }
 
+    fn never_moves(&self) -> bool {
+        true
+    }
+
     fn reallocate(&mut self, size: usize) -> Option<*mut u8> {
         self.memory_mut().reallocate(size)
     }

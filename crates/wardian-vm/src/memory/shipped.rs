@@ -6,8 +6,8 @@ use crate::mapping::{Mapping, round_up};
 use std::alloc::Layout;
 use std::io;
 
-/// A memory on the heap. It moves when it grows beyond its room, so it cannot be a growing shared
-/// memory, and its code has checks. It takes no more address space than it has bytes, up to twice as
+/// A memory on the heap. It moves when it grows beyond its room, so it cannot be a shared memory, and
+/// its code has checks. It takes no more address space than it has bytes, up to twice as
 /// much.
 #[derive(Debug)]
 pub struct VecMemory {
@@ -126,6 +126,10 @@ unsafe impl LinearMemory for FixedMemory {
         self.accessible
     }
 
+    fn never_moves(&self) -> bool {
+        true
+    }
+
     fn reallocate(&mut self, size: usize) -> Option<*mut u8> {
         if size > self.maximum {
             return None;
@@ -193,6 +197,10 @@ unsafe impl LinearMemory for GuardedMemory {
 
     fn capacity(&self) -> usize {
         self.accessible
+    }
+
+    fn never_moves(&self) -> bool {
+        true
     }
 
     fn reallocate(&mut self, size: usize) -> Option<*mut u8> {

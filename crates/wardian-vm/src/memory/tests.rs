@@ -55,6 +55,9 @@ fn captures_come_back_in_any_order() {
             let seen = bytes(&mut memory);
             assert_eq!((seen[5], seen[6], seen[2 * PAGE - 1]), (1, 0, 2), "{kind}");
             seen.fill(7);
+            restore(&mut memory, &second);
+            assert_eq!((memory.len(), bytes(&mut memory)[6 * PAGE]), (7 * PAGE, 4), "{kind}");
+            restore(&mut memory, &first);
             memory.grow_to(9 * PAGE).unwrap();
             assert!(bytes(&mut memory)[2 * PAGE..].iter().all(|b| *b == 0), "{kind}: new is zero");
             bytes(&mut memory).fill(8);
@@ -161,6 +164,7 @@ struct Liar {
     capacity: usize,
     reservation: Option<usize>,
     next: usize,
+    fixed: bool,
 }
 
 static FREED: AtomicUsize = AtomicUsize::new(0);
@@ -178,6 +182,10 @@ unsafe impl LinearMemory for Liar {
     fn reallocate(&mut self, _: usize) -> Option<*mut u8> {
         self.base = self.next;
         Some(self.next as *mut u8)
+    }
+
+    fn never_moves(&self) -> bool {
+        self.fixed
     }
 
     fn reservation(&self) -> Option<Reservation> {
@@ -202,18 +210,28 @@ fn broken_promises_are_found() {
         (usize::MAX & !15, PAGE, None, "beyond the end"),
         (0x10000, 2 * PAGE, guarded, "inaccessible"),
     ] {
-        let liar = Liar { base, capacity, reservation, next: base };
+        let liar = Liar { base, capacity, reservation, next: base, fixed: false };
         let before = FREED.load(Ordering::Relaxed);
         let told = CustomMemory::new(Box::new(liar), &ty, true).unwrap_err().to_string();
         assert!(told.contains(word), "{told}");
         assert_eq!(FREED.load(Ordering::Relaxed), before + 1, "freed exactly once");
     }
     let shared = MemoryType { shared: true, ..ty };
-    for (ty, reservation, moves) in
-        [(ty, None, true), (ty, Some(PAGE), false), (shared, None, false)]
-    {
-        let liar = Liar { base: 0x10000, capacity: 2 * PAGE, reservation, next: 0x20000 };
-        let mut memory = CustomMemory::new(Box::new(liar), &ty, true).unwrap();
+    let liar = |reservation, fixed| {
+        let (base, next) = (0x10000, 0x20000);
+        Box::new(Liar { base, capacity: 2 * PAGE, reservation, next, fixed })
+    };
+    let told = CustomMemory::new(liar(None, false), &shared, true).unwrap_err().to_string();
+    assert!(told.contains("threads cannot share it"), "{told}");
+    for (ty, reservation, fixed) in [
+        (ty, None, false),
+        (ty, Some(PAGE), false),
+        (ty, None, true),
+        (shared, None, true),
+        (shared, Some(PAGE), false),
+    ] {
+        let moves = !fixed && reservation.is_none();
+        let mut memory = CustomMemory::new(liar(reservation, fixed), &ty, true).unwrap();
         let grown = memory.grow_to(2 * PAGE);
         let expected = if moves { (0x20000, 2 * PAGE) } else { (0x10000, PAGE) };
         assert_eq!((memory.base() as usize, memory.len()), expected);
