@@ -138,6 +138,7 @@ fn what_was_captured_is_not_in_the_pool_later() {
     unsafe { memory.base().write_bytes(5, 2 * PAGE) };
     memory.capture().unwrap();
     pool.give_back(memory, true);
+    assert!(pool.free.lock().unwrap()[0].image.is_none(), "the capture's file is not kept");
     let mut again = Memory::Engine(EngineMemory::new(&ty, true, None, Some(&pool)).unwrap());
     assert!(bytes(&mut again).iter().all(|b| *b == 0));
 }
