@@ -2,12 +2,16 @@
 
 #[path = "embed.rs"]
 mod embed;
+#[path = "file_memory.rs"]
+mod file_memory;
 #[path = "host_functions.rs"]
 mod host_functions;
 #[path = "import_resolver.rs"]
 mod import_resolver;
 #[path = "linked_modules.rs"]
 mod linked_modules;
+#[path = "pooling_allocator.rs"]
+mod pooling_allocator;
 #[path = "wasi_streams.rs"]
 mod wasi_streams;
 
@@ -34,4 +38,14 @@ fn linked_modules() {
 #[test]
 fn wasi_streams() {
     wasi_streams::main().unwrap();
+}
+
+#[test]
+fn pooling_allocator() {
+    pooling_allocator::main().unwrap();
+}
+
+#[test]
+fn file_memory() {
+    file_memory::main().unwrap();
 }

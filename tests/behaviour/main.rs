@@ -1,5 +1,6 @@
 //! The behaviours of Wardian: named tables, each crossed with the ways in which code is compiled.
 
+mod allocators;
 mod asynchronous;
 mod calls;
 mod errors;
@@ -8,23 +9,27 @@ mod instances;
 mod listeners;
 mod log;
 mod matrix;
+mod memories;
 mod programs;
 mod references;
 mod resolver;
 mod stopping;
 mod threads;
+mod torture;
 mod wasi_threads;
 
 fn main() -> std::process::ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let mut trials = Vec::new();
     for table in [
+        allocators::TABLE,
         asynchronous::TABLE,
         calls::TABLE,
         errors::TABLE,
         hostile::TABLE,
         instances::TABLE,
         listeners::TABLE,
+        memories::TABLE,
         programs::TABLE,
         references::TABLE,
         resolver::TABLE,

@@ -12,9 +12,15 @@ const FUNCTION_LINES: usize = 70;
 
 /// Files in which unsafe code may stand.
 const UNSAFE_PLACES: [&str; 2] = ["crates/wardian-vm/src/", "crates/wardian/src/raw/"];
-/// Single files beside them, each with one use of `Module::deserialize` or none.
-const UNSAFE_FILES: [&str; 3] =
-    ["crates/wardian/src/module.rs", "crates/wardian-cli/src/", "tests/behaviour/instances.rs"];
+/// Single files beside them, each with one use of `Module::deserialize` or none, and the memories that
+/// a test supplies as an embedder would.
+const UNSAFE_FILES: [&str; 5] = [
+    "crates/wardian/src/module.rs",
+    "crates/wardian-cli/src/",
+    "tests/behaviour/instances.rs",
+    "tests/behaviour/torture.rs",
+    "examples/file_memory.rs",
+];
 
 /// Functions that are longer, with the reason: matches over all operators of WebAssembly.
 const LONG_FUNCTIONS: [(&str, &str); 2] = [

@@ -137,6 +137,9 @@ impl Mapping {
         file: BorrowedFd<'_>,
     ) -> io::Result<()> {
         self.check(start, len)?;
+        if len == 0 {
+            return Ok(());
+        }
         // SAFETY: inside our reservation, and unused by the caller's promise.
         unsafe {
             rustix::mm::mmap(
@@ -146,6 +149,40 @@ impl Mapping {
                 MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE,
                 file,
                 0,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Shows the bytes `[start, start + len)` of a file at the same place, so that what is written
+    /// goes to the file.
+    ///
+    /// # Safety
+    ///
+    /// Nothing may refer to the range, and the file must have these bytes as long as it is used.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::make_accessible`].
+    pub(crate) unsafe fn map_shared(
+        &self,
+        start: usize,
+        len: usize,
+        file: BorrowedFd<'_>,
+    ) -> io::Result<()> {
+        self.check(start, len)?;
+        if len == 0 {
+            return Ok(());
+        }
+        // SAFETY: inside our reservation, and unused by the caller's promise.
+        unsafe {
+            rustix::mm::mmap(
+                self.base.add(start).cast(),
+                len,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED | MapFlags::FIXED,
+                file,
+                start as u64,
             )?;
         }
         Ok(())

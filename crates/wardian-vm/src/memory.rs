@@ -13,6 +13,22 @@
 //!
 //! Any 32-bit address plus an offset below the guard's size lies in the first kind of reservation,
 //! so code needs no checks. The second kind is for all others, and its code compares with `len`.
+//! Memories that the embedder supplies ([`LinearMemory`]) are of the second kind, unless they promise
+//! what the first needs.
+
+mod capture;
+mod custom;
+mod file;
+mod pooled;
+mod shipped;
+#[cfg(test)]
+mod tests;
+
+pub use capture::MemoryCapture;
+pub use custom::{Breach, CustomMemory, GrowError, LinearMemory, Reservation};
+pub use file::FileMemory;
+pub use pooled::{MemorySlots, SlotsError};
+pub use shipped::{FixedMemory, GuardedMemory, VecMemory};
 
 use crate::layout::VmMemory;
 use crate::mapping::{Mapping, round_up};
@@ -25,6 +41,8 @@ use wardian_types::MemoryType;
 /// Inaccessible bytes after the 4 GiB that a 32-bit address reaches.
 pub const MEMORY_GUARD: usize = 32 << 20;
 const ADDRESSABLE: usize = 4 << 30;
+/// Address space that code without checks may touch.
+const GUARDED_SIZE: usize = ADDRESSABLE + MEMORY_GUARD;
 /// Reserved for a checked memory whose maximum is larger or unknown.
 const CHECKED_RESERVATION: usize = 64 << 20;
 
@@ -64,9 +82,94 @@ impl MemoryImage {
     }
 }
 
-/// A linear memory that one store owns.
+/// A linear memory: the engine's own, or one that the embedder supplied.
 #[derive(Debug)]
-pub struct LinearMemory {
+pub enum Memory {
+    /// The engine's own.
+    Engine(EngineMemory),
+    /// The embedder's.
+    Custom(CustomMemory),
+}
+
+impl Memory {
+    /// First byte.
+    pub fn base(&self) -> *mut u8 {
+        match self {
+            Memory::Engine(memory) => memory.base(),
+            Memory::Custom(memory) => memory.base(),
+        }
+    }
+
+    /// Size in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Memory::Engine(memory) => memory.len(),
+            Memory::Custom(memory) => memory.len(),
+        }
+    }
+
+    /// Whether its size is zero.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether code may access it without checks.
+    pub fn is_guarded(&self) -> bool {
+        match self {
+            Memory::Engine(memory) => memory.is_guarded(),
+            Memory::Custom(memory) => memory.is_guarded(),
+        }
+    }
+
+    /// Grows to `len` bytes; the new bytes are zero. The base may change unless it is guarded or
+    /// shared.
+    ///
+    /// # Errors
+    ///
+    /// It cannot grow so far, or the embedder's memory broke its promises. Then the size has not
+    /// changed.
+    pub fn grow_to(&mut self, len: usize) -> Result<(), GrowError> {
+        match self {
+            Memory::Engine(memory) => Ok(memory.grow_to(len)?),
+            Memory::Custom(memory) => memory.grow_to(len),
+        }
+    }
+
+    /// Notes the present contents, so that they can come back.
+    ///
+    /// # Errors
+    ///
+    /// The system has no memory for them. Then nothing has changed.
+    pub fn capture(&mut self) -> io::Result<MemoryCapture> {
+        match self {
+            Memory::Engine(memory) => memory.capture(),
+            Memory::Custom(memory) => memory.capture(),
+        }
+    }
+
+    /// Brings back the contents and the size that were captured.
+    ///
+    /// # Safety
+    ///
+    /// Nobody refers to the contents, and no code relies on a size larger than the captured one.
+    ///
+    /// # Errors
+    ///
+    /// The capture is of a memory that this one cannot be made like, or the system refused.
+    pub unsafe fn restore(&mut self, capture: &MemoryCapture) -> io::Result<()> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self {
+                Memory::Engine(memory) => memory.restore(capture),
+                Memory::Custom(memory) => memory.restore(capture),
+            }
+        }
+    }
+}
+
+/// A linear memory of the engine's own that one store owns.
+#[derive(Debug)]
+pub struct EngineMemory {
     mapping: Mapping,
     /// Bytes with rights, a multiple of the system's pages.
     accessible: usize,
@@ -77,6 +180,8 @@ pub struct LinearMemory {
     guarded: bool,
     movable: bool,
     image: Option<Arc<MemoryImage>>,
+    /// Whether the image is a capture of this memory's or another's contents, not a module's.
+    captured: bool,
 }
 
 /// Why a memory cannot be made.
@@ -88,9 +193,12 @@ pub enum MemoryError {
     /// The system refused.
     #[error("the system has no memory for it: {0}")]
     System(#[from] io::Error),
+    /// What the embedder supplied cannot be used.
+    #[error("the memory that was supplied for it cannot be used: {0}")]
+    Breach(#[from] Breach),
 }
 
-impl LinearMemory {
+impl EngineMemory {
     /// A new memory of the type's minimum size. `guarded` asks for the kind without checks, which
     /// only 32-bit memories with 64 KiB pages can be.
     ///
@@ -102,12 +210,12 @@ impl LinearMemory {
         guarded: bool,
         image: Option<Arc<MemoryImage>>,
         pool: Option<&MemoryPool>,
-    ) -> Result<LinearMemory, MemoryError> {
+    ) -> Result<EngineMemory, MemoryError> {
         let len = size_in_bytes(ty, ty.min).ok_or(MemoryError::TooLarge(ty.min))?;
         let maximum = byte_limit(ty);
         let mut memory = match pool.filter(|_| guarded).and_then(|p| p.take(image.as_ref())) {
             Some(memory) => memory,
-            None => LinearMemory::reserve(ty, guarded, maximum, len)?,
+            None => EngineMemory::reserve(ty, guarded, maximum, len)?,
         };
         memory.maximum = maximum;
         memory.len = len;
@@ -120,17 +228,17 @@ impl LinearMemory {
         guarded: bool,
         maximum: u64,
         len: usize,
-    ) -> Result<LinearMemory, MemoryError> {
+    ) -> Result<EngineMemory, MemoryError> {
         debug_assert!(!guarded || (!ty.memory64 && ty.page_size_log2 == 16));
         let size = if guarded {
-            ADDRESSABLE + MEMORY_GUARD
+            GUARDED_SIZE
         } else if ty.shared {
             usize::try_from(maximum).map_err(|_| MemoryError::TooLarge(ty.min))?
         } else {
             let limit = usize::try_from(maximum).unwrap_or(usize::MAX);
             limit.min(CHECKED_RESERVATION).max(len)
         };
-        Ok(LinearMemory {
+        Ok(EngineMemory {
             mapping: Mapping::reserve(size)?,
             accessible: 0,
             len,
@@ -138,6 +246,7 @@ impl LinearMemory {
             guarded,
             movable: !guarded && !ty.shared,
             image: None,
+            captured: false,
         })
     }
 
@@ -234,6 +343,7 @@ impl LinearMemory {
         }
         self.mapping = mapping;
         self.image = None;
+        self.captured = false;
         self.accessible = want;
         self.len = len;
         Ok(())
@@ -255,7 +365,7 @@ fn byte_limit(ty: &MemoryType) -> u64 {
 /// Guarded reservations kept for reuse: making one costs more than all else in an instantiation.
 #[derive(Debug, Default)]
 pub struct MemoryPool {
-    free: Mutex<Vec<LinearMemory>>,
+    free: Mutex<Vec<EngineMemory>>,
 }
 
 /// Reservations kept at most. They hold no memory, only address space.
@@ -263,7 +373,7 @@ const KEPT: usize = 64;
 
 impl MemoryPool {
     /// A reservation, if possible one that shows this image already. Its contents are as new.
-    fn take(&self, image: Option<&Arc<MemoryImage>>) -> Option<LinearMemory> {
+    fn take(&self, image: Option<&Arc<MemoryImage>>) -> Option<EngineMemory> {
         let mut free = self.free.lock().unwrap_or_else(|e| e.into_inner());
         let same = free.iter().rposition(|m| match (&m.image, image) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
@@ -278,11 +388,19 @@ impl MemoryPool {
 
     /// Keeps a memory for later, after making sure that nothing of what was written to it is left.
     /// `pristine` tells that nobody can have written to it.
-    pub fn give_back(&self, memory: LinearMemory, pristine: bool) {
+    pub fn give_back(&self, mut memory: EngineMemory, pristine: bool) {
         if !memory.guarded {
             return;
         }
-        if !pristine {
+        if memory.captured {
+            // SAFETY: its owner gave it up, so nothing refers to its contents.
+            if unsafe { memory.mapping.clear(0, memory.accessible) }.is_err() {
+                return;
+            }
+            memory.accessible = 0;
+            memory.image = None;
+            memory.captured = false;
+        } else if !pristine {
             // SAFETY: its owner gave it up, so nothing refers to its contents.
             let cleared = unsafe { memory.mapping.discard(0, memory.accessible) };
             if cleared.is_err() {
@@ -301,7 +419,7 @@ impl MemoryPool {
 pub struct SharedMemory {
     ty: MemoryType,
     vm: VmMemory,
-    memory: Mutex<LinearMemory>,
+    memory: Mutex<Memory>,
 }
 
 // SAFETY: the base never changes after creation, the length is atomic, and growth takes the lock.
@@ -315,11 +433,21 @@ impl SharedMemory {
     ///
     /// # Errors
     ///
-    /// As for [`LinearMemory::new`].
+    /// As for [`EngineMemory::new`].
     pub fn new(ty: &MemoryType, guarded: bool) -> Result<SharedMemory, MemoryError> {
-        let memory = LinearMemory::new(ty, guarded, None, None)?;
+        let memory = EngineMemory::new(ty, guarded, None, None)?;
+        Ok(SharedMemory::of(ty, Memory::Engine(memory)))
+    }
+
+    /// A shared memory in what the embedder supplied, which was made with a shared type.
+    pub fn custom(ty: &MemoryType, memory: CustomMemory) -> SharedMemory {
+        assert!(memory.is_pinned(), "the memory of threads does not move");
+        SharedMemory::of(ty, Memory::Custom(memory))
+    }
+
+    fn of(ty: &MemoryType, memory: Memory) -> SharedMemory {
         let vm = VmMemory { base: memory.base(), len: memory.len().into() };
-        Ok(SharedMemory { ty: *ty, vm, memory: Mutex::new(memory) })
+        SharedMemory { ty: *ty, vm, memory: Mutex::new(memory) }
     }
 
     /// Its type.
@@ -344,7 +472,7 @@ impl SharedMemory {
 
     /// Whether code may access it without checks.
     pub fn is_guarded(&self) -> bool {
-        self.memory.lock().unwrap_or_else(|e| e.into_inner()).guarded
+        self.memory.lock().unwrap_or_else(|e| e.into_inner()).is_guarded()
     }
 
     /// Grows by `pages`, if `permit(current bytes, wanted bytes)` agrees; returns the size before,
@@ -352,15 +480,18 @@ impl SharedMemory {
     ///
     /// # Errors
     ///
-    /// As for [`LinearMemory::grow_to`].
-    pub fn grow(&self, pages: u64, permit: impl FnOnce(usize, usize) -> bool) -> io::Result<u64> {
+    /// As for [`Memory::grow_to`].
+    pub fn grow(
+        &self,
+        pages: u64,
+        permit: impl FnOnce(usize, usize) -> bool,
+    ) -> Result<u64, GrowError> {
         let mut memory = self.memory.lock().unwrap_or_else(|e| e.into_inner());
         let before = memory.len() as u64 >> self.ty.page_size_log2;
-        let refused = || io::Error::from(io::ErrorKind::OutOfMemory);
-        let wanted = before.checked_add(pages).ok_or_else(refused)?;
-        let len = size_in_bytes(&self.ty, wanted).ok_or_else(refused)?;
+        let wanted = before.checked_add(pages).ok_or(GrowError::Refused)?;
+        let len = size_in_bytes(&self.ty, wanted).ok_or(GrowError::Refused)?;
         if !permit(memory.len(), len) {
-            return Err(refused());
+            return Err(GrowError::Refused);
         }
         memory.grow_to(len)?;
         self.vm.len.store(len, Ordering::SeqCst);

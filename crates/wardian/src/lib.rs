@@ -19,6 +19,7 @@
 //! # Ok::<(), wardian::Error>(())
 //! ```
 
+mod allocator;
 mod artifact;
 mod attach;
 mod backtrace;
@@ -54,6 +55,7 @@ mod table;
 mod value;
 mod wrappers;
 
+pub use allocator::{MemoryAllocator, MemoryAllocatorFunc, MemoryRequest, PoolingAllocator};
 pub use artifact::is_artifact;
 pub use attach::{Attachment, FunctionFilter};
 pub use backtrace::{Backtrace, Frame};
@@ -94,4 +96,7 @@ pub use wardian_module::{DecodeError, ItemIndex, ModuleInfo, SourceLocation, dem
 pub use wardian_types::{
     CoreFeatures, ExternKind, ExternType, FuncType, GlobalType, HeapType, MemoryType, RefType,
     TableType, TrapCode, ValType,
+};
+pub use wardian_vm::memory::{
+    FileMemory, FixedMemory, GuardedMemory, LinearMemory, Reservation, VecMemory,
 };

@@ -24,8 +24,8 @@ pub trait ResourceLimiter {
         maximum: Option<usize>,
     ) -> Result<bool>;
 
-    /// A growth that [`Self::memory_growing`] allowed did not happen: the system has no memory.
-    /// For those who count.
+    /// A growth that [`Self::memory_growing`] allowed did not happen: the system has no memory,
+    /// or the memory's allocator refuses. For those who count.
     fn memory_grow_failed(&mut self, _current: usize, _desired: usize) {}
 
     /// How many instances the store may have.

@@ -1,12 +1,15 @@
 //! Linear memories.
 
+use crate::allocator::{Supplier, unusable};
 use crate::limits::ResourceLimiter;
-use crate::raw::memory::can_be_guarded;
+use crate::raw::memory::{Source, can_be_guarded, fault, granted};
 use crate::store::{check_store, same_store};
-use crate::{AsContext, AsContextMut, Engine, Error, Result};
+use crate::{AsContext, AsContextMut, Engine, Error, MemoryAllocator, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use wardian_types::MemoryType;
 use wardian_vm::layout::VmMemory;
+use wardian_vm::memory::{GrowError, size_in_bytes};
 
 /// An unshared linear memory of a store. A cheap handle.
 ///
@@ -35,14 +38,31 @@ impl Memory {
     /// # Errors
     ///
     /// The type is of a shared memory, the store's limits refuse it, or no memory is left.
-    pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Memory> {
+    pub fn new(store: impl AsContextMut, ty: MemoryType) -> Result<Memory> {
+        Memory::make(store, &ty, Source::Engine(None))
+    }
+
+    /// A memory of the host's in bytes that `allocator` supplies, which normally are zero.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Memory::new`]; or the allocator refuses, or what it gave cannot be used.
+    pub fn new_with_allocator(
+        store: impl AsContextMut,
+        ty: MemoryType,
+        allocator: &dyn MemoryAllocator,
+    ) -> Result<Memory> {
+        Memory::make(store, &ty, Source::Allocator(Supplier::nameless(allocator)))
+    }
+
+    fn make(mut store: impl AsContextMut, ty: &MemoryType, source: Source<'_>) -> Result<Memory> {
         if ty.shared {
             return Err(Error::usage("a shared memory is made with SharedMemory::new"));
         }
-        check_type(&ty)?;
+        check_type(ty)?;
         let store = store.as_context_mut();
         let (inner, limiter) = store.0.split();
-        let index = inner.add_memory(&ty, None, None, limiter)?;
+        let index = inner.add_memory(ty, source, None, limiter)?;
         Ok(Memory { store: inner.id(), index })
     }
 
@@ -119,7 +139,8 @@ impl Memory {
     ///
     /// # Errors
     ///
-    /// Beyond the type's maximum, the store's limits, or what the system has.
+    /// Beyond the type's maximum, the store's limits, or what the system or the memory's allocator
+    /// has; or the allocator's memory broke its promises.
     pub fn grow(&self, mut store: impl AsContextMut, pages: u64) -> Result<u64> {
         let store = store.as_context_mut();
         check_store(&store.0.inner, self.store)?;
@@ -159,27 +180,47 @@ impl SharedMemory {
     ///
     /// The type is not of a shared memory or has no maximum; or no memory is left.
     pub fn new(engine: &Engine, ty: MemoryType) -> Result<SharedMemory> {
-        SharedMemory::with_limiter(engine, &ty, None)
+        SharedMemory::with_limiter(engine, &ty, None, None)
+    }
+
+    /// A shared memory in bytes that `allocator` supplies, which normally are zero. They never move.
+    ///
+    /// # Errors
+    ///
+    /// As for [`SharedMemory::new`]; or the allocator refuses, or what it gave cannot be used.
+    pub fn new_with_allocator(
+        engine: &Engine,
+        ty: MemoryType,
+        allocator: &dyn MemoryAllocator,
+    ) -> Result<SharedMemory> {
+        let supplier = Supplier::nameless(allocator);
+        SharedMemory::with_limiter(engine, &ty, Some(supplier), None)
     }
 
     pub(crate) fn with_limiter(
         engine: &Engine,
         ty: &MemoryType,
-        limiter: Option<&mut dyn ResourceLimiter>,
+        supplier: Option<Supplier<'_>>,
+        mut limiter: Option<&mut dyn ResourceLimiter>,
     ) -> Result<SharedMemory> {
         check_type(ty)?;
         if !ty.shared || ty.max.is_none() {
             return Err(Error::usage("a shared memory's type says shared, and has a maximum"));
         }
-        if let Some(limiter) = limiter {
-            let bytes = |pages: u64| usize::try_from(pages * ty.page_size()).unwrap_or(usize::MAX);
-            if !limiter.memory_growing(0, bytes(ty.min), ty.max.map(bytes))? {
-                return Err(Error::limit(format!("the store's limits refuse a {ty}")));
-            }
+        let bytes = |pages: u64| size_in_bytes(ty, pages).unwrap_or(usize::MAX);
+        if let Some(limiter) = &mut limiter
+            && !limiter.memory_growing(0, bytes(ty.min), ty.max.map(bytes))?
+        {
+            return Err(Error::limit(format!("the store's limits refuse a {ty}")));
         }
-        let memory = wardian_vm::memory::SharedMemory::new(ty, can_be_guarded(engine, ty))
-            .map_err(|e| Error::limit(format!("cannot make a {ty}: {e}")))?;
-        Ok(SharedMemory(Arc::new(memory)))
+        let made = granted(limiter, (0, bytes(ty.min)), || match supplier {
+            None => wardian_vm::memory::SharedMemory::new(ty, can_be_guarded(engine, ty))
+                .map_err(|e| unusable(ty, e)),
+            Some(supplier) => supplier
+                .supply(engine, ty)
+                .map(|custom| wardian_vm::memory::SharedMemory::custom(ty, custom)),
+        })?;
+        Ok(SharedMemory(Arc::new(made)))
     }
 
     /// Its type, with the current size as minimum.
@@ -237,23 +278,32 @@ impl SharedMemory {
     pub(crate) fn grow_limited(
         &self,
         pages: u64,
-        limiter: Option<&mut dyn ResourceLimiter>,
+        mut limiter: Option<&mut dyn ResourceLimiter>,
     ) -> Result<Option<u64>> {
         let maximum = self.0.ty().max.and_then(|m| usize::try_from(m << 16).ok());
         let mut refused = None;
-        let grown = self.0.grow(pages, |current, desired| match limiter {
-            None => true,
-            Some(limiter) => match limiter.memory_growing(current, desired, maximum) {
-                Ok(allowed) => allowed,
-                Err(error) => {
-                    refused = Some(error);
-                    false
-                }
-            },
-        });
-        match refused {
-            Some(error) => Err(error),
-            None => Ok(grown.ok()),
+        let mut allowed = None;
+        let permit = |current, desired| {
+            let Some(limiter) = &mut limiter else { return true };
+            match limiter.memory_growing(current, desired, maximum) {
+                Ok(true) => allowed = Some((current, desired)),
+                Ok(false) => {}
+                Err(error) => refused = Some(error),
+            }
+            allowed.is_some()
+        };
+        // The embedder's memory may panic.
+        let grown = catch_unwind(AssertUnwindSafe(|| self.0.grow(pages, permit)));
+        if let (Ok(Err(_)) | Err(_), Some((current, desired)), Some(limiter)) =
+            (&grown, allowed, limiter)
+        {
+            limiter.memory_grow_failed(current, desired);
+        }
+        match (refused, grown.unwrap_or_else(|panic| resume_unwind(panic))) {
+            (Some(error), _) => Err(error),
+            (None, Ok(before)) => Ok(Some(before)),
+            (None, Err(GrowError::Refused)) => Ok(None),
+            (None, Err(error)) => Err(fault(&error)),
         }
     }
 

@@ -5,7 +5,7 @@ use crate::cancel::CancelToken;
 use crate::close::CloseNotifier;
 use crate::listener::FunctionListenerFactory;
 use crate::module::Progress;
-use crate::{ImportResolver, StopReason};
+use crate::{ImportResolver, MemoryAllocator, StopReason};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -131,6 +131,7 @@ pub struct InstantiateOptions<T: 'static> {
     pub(crate) name: Option<String>,
     pub(crate) close_notifiers: Vec<Arc<dyn CloseNotifier>>,
     pub(crate) resolver: Option<Arc<dyn ImportResolver<T>>>,
+    pub(crate) allocator: Option<Arc<dyn MemoryAllocator>>,
     data: PhantomData<fn(T)>,
 }
 
@@ -146,6 +147,7 @@ impl<T> Clone for InstantiateOptions<T> {
             name: self.name.clone(),
             close_notifiers: self.close_notifiers.clone(),
             resolver: self.resolver.clone(),
+            allocator: self.allocator.clone(),
             data: PhantomData,
         }
     }
@@ -164,6 +166,7 @@ impl<T> InstantiateOptions<T> {
     /// No options: what [`crate::Linker::instantiate`] uses.
     pub fn new() -> InstantiateOptions<T> {
         InstantiateOptions {
+            allocator: None,
             name: None,
             resolver: None,
             close_notifiers: Vec::new(),

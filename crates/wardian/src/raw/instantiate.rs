@@ -3,13 +3,16 @@
 use super::host::HostDef;
 use super::instance::{ImportedFunc, InstanceData, MemoryRef, VmInstance};
 use super::listen::AttachmentState;
-use super::memory::can_be_guarded;
+use super::memory::{Source, can_be_guarded};
 use super::store::{StoreData, StoreInner};
+use crate::allocator::Supplier;
 use crate::code::LoadedCode;
 use crate::limits::ResourceLimiter;
 use crate::memory::SharedMemory;
 use crate::module::ModuleInner;
-use crate::{CancelToken, Error, ErrorKind, InstantiateOptions, Result};
+use crate::{CancelToken, ErrorKind};
+use crate::{Error, InstantiateOptions, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_jit::MemoryVariant;
@@ -63,7 +66,12 @@ impl<T> StoreData<T> {
         {
             return Err(Error::limit("the store's limits allow no further instance"));
         }
-        let instance = inner.allocate(module, imports, &mut limiter)?;
+        let supplier = options.allocator.as_deref().map(|allocator| Supplier {
+            allocator,
+            module: module.decoded.name(),
+            instance: options.name.as_deref(),
+        });
+        let instance = inner.allocate(module, imports, supplier, &mut limiter)?;
         inner.instances[instance as usize].name.clone_from(&options.name);
         inner.link_closing(instance);
         inner.notify_of_closing(instance, &options.close_notifiers);
@@ -87,11 +95,14 @@ impl StoreInner {
         &mut self,
         module: &Arc<ModuleInner>,
         imports: Imports,
+        supplier: Option<Supplier<'_>>,
         limiter: &mut Option<&mut dyn ResourceLimiter>,
     ) -> Result<u32> {
         let before = (self.memories.len(), self.tables.len());
-        let done = self.build(module, imports, limiter);
-        if done.is_err() {
+        // Limiter and allocator are the embedder's, and may panic.
+        let done =
+            catch_unwind(AssertUnwindSafe(|| self.build(module, imports, supplier, limiter)));
+        if !matches!(done, Ok(Ok(_))) {
             // Their bounds lie in the instance that is not to be.
             self.tables.truncate(before.1);
             let memories: Vec<_> = self.memories.drain(before.0..).collect();
@@ -99,13 +110,14 @@ impl StoreInner {
                 memory.release(self.engine());
             }
         }
-        done
+        done.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     fn build(
         &mut self,
         module: &Arc<ModuleInner>,
         mut imports: Imports,
+        supplier: Option<Supplier<'_>>,
         limiter: &mut Option<&mut dyn ResourceLimiter>,
     ) -> Result<u32> {
         let info = module.decoded.info();
@@ -118,20 +130,7 @@ impl StoreInner {
         vm.write(instance::SIGNATURES as u32, module.signatures.as_ptr());
         self.fill_imports(module, &mut vm, &imports)?;
 
-        let images = module.images();
-        for (index, ty) in (0u32..).zip(&info.memories).skip(info.imported_memories as usize) {
-            let image = images.and_then(|i| i[index as usize].clone());
-            let at: NonNull<VmMemory> = vm.field(layout.memory(index));
-            imports.memories.push(self.make_memory(ty, image, at, reborrow(limiter))?);
-        }
-        for (index, memory) in (0u32..).zip(&imports.memories) {
-            let at = match memory {
-                MemoryRef::Own(own) => self.memories[*own as usize].vm().as_ptr().cast_const(),
-                MemoryRef::Shared(shared) => std::ptr::from_ref(shared.vm()),
-            };
-            vm.write(layout.memory_ref(index), at);
-        }
-
+        self.make_memories(module, &mut vm, &mut imports, supplier, limiter)?;
         for (defined, ty) in (0u32..).zip(&info.tables[info.imported_tables as usize..]) {
             let at = vm.field(layout.table(defined));
             if limiter.as_ref().is_some_and(|l| self.tables.len() >= l.tables()) {
@@ -237,10 +236,43 @@ impl StoreInner {
         }
     }
 
+    /// The memories that the module defines, and where code finds all of them.
+    fn make_memories(
+        &mut self,
+        module: &ModuleInner,
+        vm: &mut VmInstance,
+        imports: &mut Imports,
+        supplier: Option<Supplier<'_>>,
+        limiter: &mut Option<&mut dyn ResourceLimiter>,
+    ) -> Result<()> {
+        let (info, layout) = (module.decoded.info(), module.layout);
+        let images = module.images();
+        for (index, ty) in (0u32..).zip(&info.memories).skip(info.imported_memories as usize) {
+            let source = match supplier {
+                Some(supplier) => Source::Allocator(supplier),
+                None => Source::Engine(images.and_then(|i| i[index as usize].clone())),
+            };
+            let at: NonNull<VmMemory> = vm.field(layout.memory(index));
+            imports.memories.push(self.make_memory(ty, source, at, reborrow(limiter))?);
+        }
+        for (index, memory) in (0u32..).zip(&imports.memories) {
+            let at = match memory {
+                MemoryRef::Own(own) => {
+                    let memory = &mut self.memories[*own as usize];
+                    memory.rely_on(info.memories[index as usize].min);
+                    memory.vm().as_ptr().cast_const()
+                }
+                MemoryRef::Shared(shared) => std::ptr::from_ref(shared.vm()),
+            };
+            vm.write(layout.memory_ref(index), at);
+        }
+        Ok(())
+    }
+
     fn make_memory(
         &mut self,
         ty: &MemoryType,
-        image: Option<Arc<wardian_vm::memory::MemoryImage>>,
+        source: Source<'_>,
         at: NonNull<VmMemory>,
         limiter: Option<&mut dyn ResourceLimiter>,
     ) -> Result<MemoryRef> {
@@ -250,10 +282,14 @@ impl StoreInner {
             return Err(Error::limit("the store's limits allow no further memory"));
         }
         if ty.shared {
-            let shared = SharedMemory::with_limiter(self.engine(), ty, limiter)?;
+            let supplier = match source {
+                Source::Allocator(supplier) => Some(supplier),
+                Source::Engine(_) => None,
+            };
+            let shared = SharedMemory::with_limiter(self.engine(), ty, supplier, limiter)?;
             return Ok(MemoryRef::Shared(shared));
         }
-        Ok(MemoryRef::Own(self.add_memory(ty, image, Some(at), limiter)?))
+        Ok(MemoryRef::Own(self.add_memory(ty, source, Some(at), limiter)?))
     }
 
     /// Which code fits the memories of an instance.
@@ -312,7 +348,9 @@ impl StoreInner {
         let in_image = module.images().is_some();
         for (segment, data) in (0u32..).zip(&info.data) {
             let SegmentMode::Active { index, offset } = &data.mode else { continue };
-            if !in_image {
+            // Images are only for memories of the engine's own.
+            let written = in_image && !self.has_custom_memory(instance, *index);
+            if !written {
                 let to = self.offset(instance, offset, info.memories[*index as usize].memory64);
                 let len = data.range.len() as u64;
                 self.init_memory(instance, *index, segment, to, 0, len)?;
@@ -320,6 +358,13 @@ impl StoreInner {
             self.instances[instance as usize].dropped_data[segment as usize] = true;
         }
         Ok(())
+    }
+
+    fn has_custom_memory(&self, instance: u32, memory: u32) -> bool {
+        match self.instances[instance as usize].memories[memory as usize] {
+            MemoryRef::Own(own) => self.memories[own as usize].is_custom(),
+            MemoryRef::Shared(_) => false,
+        }
     }
 
     fn offset(&mut self, instance: u32, offset: &ConstExpr, is_64: bool) -> u64 {

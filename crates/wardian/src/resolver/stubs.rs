@@ -87,5 +87,5 @@ impl<T: 'static> ImportResolver<T> for TrapStubs {
 fn shared<T: 'static>(store: &mut StoreContextMut<'_, T>, ty: &MemoryType) -> Result<SharedMemory> {
     let engine = store.engine().clone();
     let (_, limiter) = store.as_context_mut().0.split();
-    SharedMemory::with_limiter(&engine, ty, limiter)
+    SharedMemory::with_limiter(&engine, ty, None, limiter)
 }

@@ -1,0 +1,259 @@
+//! Captures come back as they were, and embedders' memories are looked at.
+
+use super::*;
+use std::sync::atomic::AtomicUsize;
+
+const PAGE: usize = 65536;
+
+fn engine(guarded: bool, pages: u64) -> Memory {
+    let ty = MemoryType::new(pages, Some(100));
+    Memory::Engine(EngineMemory::new(&ty, guarded, None, None).unwrap())
+}
+
+fn custom(memory: Box<dyn LinearMemory>, pages: u64) -> Memory {
+    let ty = MemoryType::new(pages, Some(100));
+    Memory::Custom(CustomMemory::new(memory, &ty, true).unwrap())
+}
+
+/// One of each kind, of two pages.
+fn all_kinds() -> Vec<(&'static str, Memory)> {
+    let (min, max) = (2 * PAGE, 100 * PAGE);
+    vec![
+        ("guarded", engine(true, 2)),
+        ("checked", engine(false, 2)),
+        ("heap", custom(VecMemory::boxed(min, max).unwrap(), 2)),
+        ("fixed", custom(FixedMemory::boxed(min, max).unwrap(), 2)),
+        ("custom and guarded", custom(GuardedMemory::boxed(min, max).unwrap(), 2)),
+        ("pooled", custom(MemorySlots::new(1, max).take(min, max).unwrap(), 2)),
+    ]
+}
+
+fn bytes(memory: &mut Memory) -> &mut [u8] {
+    // SAFETY: accessible, and borrowed exclusively.
+    unsafe { std::slice::from_raw_parts_mut(memory.base(), memory.len()) }
+}
+
+fn restore(memory: &mut Memory, capture: &MemoryCapture) {
+    // SAFETY: no code uses the memory.
+    unsafe { memory.restore(capture).unwrap() }
+}
+
+#[test]
+fn captures_come_back_in_any_order() {
+    for (kind, mut memory) in all_kinds() {
+        bytes(&mut memory)[5] = 1;
+        bytes(&mut memory)[2 * PAGE - 1] = 2;
+        let first = memory.capture().unwrap();
+        bytes(&mut memory)[5] = 3;
+        memory.grow_to(7 * PAGE).unwrap();
+        bytes(&mut memory)[6 * PAGE] = 4;
+        let second = memory.capture().unwrap();
+        bytes(&mut memory).fill(9);
+        for _ in 0..3 {
+            restore(&mut memory, &first);
+            assert_eq!(memory.len(), 2 * PAGE, "{kind}");
+            let seen = bytes(&mut memory);
+            assert_eq!((seen[5], seen[6], seen[2 * PAGE - 1]), (1, 0, 2), "{kind}");
+            seen.fill(7);
+            restore(&mut memory, &second);
+            assert_eq!((memory.len(), bytes(&mut memory)[6 * PAGE]), (7 * PAGE, 4), "{kind}");
+            restore(&mut memory, &first);
+            memory.grow_to(9 * PAGE).unwrap();
+            assert!(bytes(&mut memory)[2 * PAGE..].iter().all(|b| *b == 0), "{kind}: new is zero");
+            bytes(&mut memory).fill(8);
+            restore(&mut memory, &second);
+            assert_eq!(memory.len(), 7 * PAGE, "{kind}");
+            let seen = bytes(&mut memory);
+            assert_eq!((seen[5], seen[6 * PAGE], seen[4 * PAGE]), (3, 4, 0), "{kind}");
+            seen.fill(6);
+            restore(&mut memory, &second);
+            assert_eq!(bytes(&mut memory)[7], 0, "{kind}");
+        }
+        drop(first);
+        restore(&mut memory, &second);
+        assert_eq!(bytes(&mut memory)[6 * PAGE], 4, "{kind}");
+    }
+}
+
+#[test]
+fn a_capture_is_not_changed_by_who_goes_on() {
+    for (kind, mut memory) in all_kinds() {
+        let mut captures = Vec::new();
+        for round in 0..5u8 {
+            bytes(&mut memory)[100] = round;
+            captures.push(memory.capture().unwrap());
+        }
+        for round in [3u8, 0, 4, 1, 2] {
+            restore(&mut memory, &captures[usize::from(round)]);
+            assert_eq!(bytes(&mut memory)[100], round, "{kind}");
+        }
+    }
+}
+
+#[test]
+fn empty_memories_and_moved_ones_are_captured() {
+    for guarded in [true, false] {
+        let mut memory = engine(guarded, 0);
+        let empty = memory.capture().unwrap();
+        assert!(empty.is_empty());
+        memory.grow_to(PAGE).unwrap();
+        bytes(&mut memory).fill(1);
+        let one = memory.capture().unwrap();
+        restore(&mut memory, &empty);
+        assert_eq!(memory.len(), 0);
+        memory.grow_to(PAGE).unwrap();
+        assert_eq!(bytes(&mut memory)[9], 0);
+        restore(&mut memory, &one);
+        assert_eq!(bytes(&mut memory)[9], 1);
+    }
+    let ty = MemoryType::new(1, None);
+    let mut memory = Memory::Engine(EngineMemory::new(&ty, false, None, None).unwrap());
+    bytes(&mut memory)[3] = 3;
+    let before = memory.capture().unwrap();
+    let base = memory.base();
+    memory.grow_to(CHECKED_RESERVATION + PAGE).unwrap();
+    assert_ne!(memory.base(), base);
+    bytes(&mut memory)[3] = 4;
+    restore(&mut memory, &before);
+    assert_eq!((memory.len(), bytes(&mut memory)[3]), (PAGE, 3));
+}
+
+#[test]
+fn zero_pages_take_no_room_in_a_capture() {
+    let mut memory = engine(true, 100);
+    bytes(&mut memory)[50 * PAGE] = 1;
+    bytes(&mut memory)[100 * PAGE - 1] = 1;
+    memory.capture().unwrap();
+    let Memory::Engine(engine) = &memory else { unreachable!() };
+    let file = rustix::fs::fstat(&engine.image.as_ref().unwrap().file).unwrap();
+    assert!(file.st_blocks * 512 <= 16 * 4096, "{} blocks", file.st_blocks);
+}
+
+#[test]
+fn what_was_captured_is_not_in_the_pool_later() {
+    let pool = MemoryPool::default();
+    let ty = MemoryType::new(2, None);
+    let Memory::Engine(mut memory) = engine(true, 2) else { unreachable!() };
+    // SAFETY: accessible.
+    unsafe { memory.base().write_bytes(5, 2 * PAGE) };
+    memory.capture().unwrap();
+    pool.give_back(memory, true);
+    assert!(pool.free.lock().unwrap()[0].image.is_none(), "the capture's file is not kept");
+    let mut again = Memory::Engine(EngineMemory::new(&ty, true, None, Some(&pool)).unwrap());
+    assert!(bytes(&mut again).iter().all(|b| *b == 0));
+}
+
+#[test]
+fn captures_of_other_kinds_are_refused() {
+    let mut own = engine(true, 1);
+    let mut other = custom(VecMemory::boxed(PAGE, PAGE).unwrap(), 1);
+    let large = engine(true, 50).capture().unwrap();
+    let (a, b) = (own.capture().unwrap(), other.capture().unwrap());
+    let ty = MemoryType::new(1, Some(20));
+    let mut small = Memory::Engine(EngineMemory::new(&ty, false, None, None).unwrap());
+    // SAFETY: no code uses the memories.
+    unsafe {
+        assert!(own.restore(&b).is_err());
+        assert!(other.restore(&a).is_err());
+        assert!(small.restore(&large).is_err());
+    }
+}
+
+/// A memory that says whatever the test wants.
+struct Liar {
+    base: usize,
+    capacity: usize,
+    reservation: Option<usize>,
+    next: usize,
+    fixed: bool,
+}
+
+static FREED: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: it does not keep its promises; the test touches no byte of it.
+unsafe impl LinearMemory for Liar {
+    fn base(&self) -> *mut u8 {
+        self.base as *mut u8
+    }
+
+    fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    fn reallocate(&mut self, _: usize) -> Option<*mut u8> {
+        self.base = self.next;
+        Some(self.next as *mut u8)
+    }
+
+    fn never_moves(&self) -> bool {
+        self.fixed
+    }
+
+    fn reservation(&self) -> Option<Reservation> {
+        self.reservation.map(|bytes| Reservation { bytes })
+    }
+
+    fn free(self: Box<Self>) {
+        FREED.fetch_add(1, Ordering::Relaxed);
+        panic!("this goes no further");
+    }
+}
+
+#[test]
+fn broken_promises_are_found() {
+    let guarded = Some(GUARDED_SIZE);
+    let ty = MemoryType::new(1, Some(9));
+    for (base, capacity, reservation, word) in [
+        (0, PAGE, None, "null"),
+        (0x10008, PAGE, None, "multiple of 16"),
+        (0x10010, PAGE, guarded, "multiple of"),
+        (0x10000, PAGE - 1, None, "capacity is 65535"),
+        (usize::MAX & !15, PAGE, None, "beyond the end"),
+        (0x10000, 2 * PAGE, guarded, "inaccessible"),
+    ] {
+        let liar = Liar { base, capacity, reservation, next: base, fixed: false };
+        let before = FREED.load(Ordering::Relaxed);
+        let told = CustomMemory::new(Box::new(liar), &ty, true).unwrap_err().to_string();
+        assert!(told.contains(word), "{told}");
+        assert_eq!(FREED.load(Ordering::Relaxed), before + 1, "freed exactly once");
+    }
+    let shared = MemoryType { shared: true, ..ty };
+    let liar = |reservation, fixed| {
+        let (base, next) = (0x10000, 0x20000);
+        Box::new(Liar { base, capacity: 2 * PAGE, reservation, next, fixed })
+    };
+    let told = CustomMemory::new(liar(None, false), &shared, true).unwrap_err().to_string();
+    assert!(told.contains("threads cannot share it"), "{told}");
+    for (ty, reservation, fixed) in [
+        (ty, None, false),
+        (ty, Some(PAGE), false),
+        (ty, None, true),
+        (shared, None, true),
+        (shared, Some(PAGE), false),
+    ] {
+        let moves = !fixed && reservation.is_none();
+        let mut memory = CustomMemory::new(liar(reservation, fixed), &ty, true).unwrap();
+        let grown = memory.grow_to(2 * PAGE);
+        let expected = if moves { (0x20000, 2 * PAGE) } else { (0x10000, PAGE) };
+        assert_eq!((memory.base() as usize, memory.len()), expected);
+        assert_eq!(grown.is_ok(), moves, "{grown:?}");
+    }
+}
+
+#[test]
+fn slots_are_bounded_and_come_back_clean() {
+    let slots = MemorySlots::new(2, 3 * PAGE);
+    assert!(matches!(slots.take(4 * PAGE, 4 * PAGE), Err(SlotsError::TooSmall { .. })));
+    for _ in 0..5 {
+        let mut a = custom(slots.take(PAGE, 100 * PAGE).unwrap(), 1);
+        let b = slots.take(PAGE, 100 * PAGE).unwrap();
+        assert!(matches!(slots.take(PAGE, PAGE), Err(SlotsError::Exhausted(2))));
+        assert!(a.grow_to(4 * PAGE).is_err(), "no slot is so large");
+        a.grow_to(3 * PAGE).unwrap();
+        assert!(bytes(&mut a).iter().all(|b| *b == 0));
+        bytes(&mut a).fill(0xee);
+        drop(a);
+        b.free();
+        assert_eq!(slots.used(), 0);
+    }
+}

@@ -1,0 +1,224 @@
+//! Linear memories whose bytes the embedder supplies.
+
+use crate::raw::memory::can_be_guarded;
+use crate::{Engine, Error, InstantiateOptions, Result};
+use std::fmt;
+use std::sync::Arc;
+use wardian_types::MemoryType;
+use wardian_vm::memory::{CustomMemory, LinearMemory, MemoryError, MemorySlots, size_in_bytes};
+
+/// Supplies the bytes of linear memories: of those that a module defines, if it is instantiated with
+/// [`InstantiateOptions::with_memory_allocator`], and of those made with
+/// [`crate::Memory::new_with_allocator`] or [`crate::SharedMemory::new_with_allocator`]. Imported
+/// memories stay what they are.
+///
+/// It is asked once for each memory, after the store's limits have allowed its minimum; growth goes to
+/// the [`LinearMemory`] that it gave. It has no way to the store.
+///
+/// A memory without a reservation of its own (see [`LinearMemory::reservation`]) has slower code, in
+/// which every access is compared with the size. That code is compiled when the first instance needs
+/// it. Instances without such memories are not affected.
+pub trait MemoryAllocator: Send + Sync + 'static {
+    /// The memory for a request: of [`MemoryRequest::minimum`] bytes, all zero. An error is the
+    /// instantiation's error.
+    ///
+    /// # Errors
+    ///
+    /// As the allocator likes: [`Error::host`] makes one of text.
+    fn allocate(&self, request: &MemoryRequest<'_>) -> Result<Box<dyn LinearMemory>>;
+}
+
+impl<A: MemoryAllocator + ?Sized> MemoryAllocator for Arc<A> {
+    fn allocate(&self, request: &MemoryRequest<'_>) -> Result<Box<dyn LinearMemory>> {
+        (**self).allocate(request)
+    }
+}
+
+/// What a [`MemoryAllocator`] is asked for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct MemoryRequest<'a> {
+    /// The type that the module or the host gave.
+    pub ty: MemoryType,
+    /// Bytes that the memory has at first.
+    pub minimum: usize,
+    /// Bytes to which it can grow: what the type says, else what its addresses reach. Nearly all of
+    /// the machine's addresses for a 64-bit memory without a maximum.
+    pub maximum: usize,
+    /// Whether several threads will use it, so that it must never move.
+    pub shared: bool,
+    /// Whether code without checks is possible, if the memory has a [`crate::Reservation`].
+    pub wants_guard: bool,
+    /// The name of the module that defines it, if it has one.
+    pub module: Option<&'a str>,
+    /// The name that the embedder gave the instance.
+    pub instance: Option<&'a str>,
+}
+
+impl MemoryRequest<'_> {
+    /// A request for a memory of a type, to try out an allocator.
+    ///
+    /// # Errors
+    ///
+    /// The minimum is more than a memory can be on this machine.
+    pub fn new(ty: MemoryType) -> Result<MemoryRequest<'static>> {
+        let bytes = |pages| size_in_bytes(&ty, pages);
+        let minimum = bytes(ty.min).ok_or_else(|| unusable(&ty, MemoryError::TooLarge(ty.min)))?;
+        Ok(MemoryRequest {
+            ty,
+            minimum,
+            maximum: bytes(ty.max_pages()).unwrap_or(isize::MAX as usize),
+            shared: ty.shared,
+            wants_guard: false,
+            module: None,
+            instance: None,
+        })
+    }
+}
+
+/// A closure as a [`MemoryAllocator`].
+///
+/// Together with the memories that Wardian ships, no unsafe code is needed. Here every memory
+/// reserves at most 1 MiB, on the heap, and modules by the name "big" get none:
+///
+/// ```
+/// use wardian::{Engine, Error, Instance, InstantiateOptions, MemoryAllocatorFunc, Module, Store};
+/// use wardian::VecMemory;
+///
+/// let allocator = MemoryAllocatorFunc::new(|request| {
+///     if request.module == Some("big") {
+///         return Err(Error::host("nothing for the big one"));
+///     }
+///     Ok(VecMemory::boxed(request.minimum, request.maximum.min(1 << 20))?)
+/// });
+/// let engine = Engine::default();
+/// let mut store = Store::new(&engine, ());
+/// let options = InstantiateOptions::new().with_memory_allocator(allocator);
+///
+/// let small = Module::new(&engine, r#"(module (memory 1)
+///     (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0))))"#)?;
+/// let instance = Instance::new_with(&mut store, &small, &[], &options)?;
+/// let grow = instance.typed_func::<i32, i32>(&mut store, "grow")?;
+/// assert_eq!(grow.call(&mut store, 15)?, 1);
+/// assert_eq!(grow.call(&mut store, 1)?, -1);
+///
+/// let big = Module::new(&engine, "(module $big (memory 1))")?;
+/// let refused = Instance::new_with(&mut store, &big, &[], &options).unwrap_err();
+/// assert_eq!(refused.to_string(), "nothing for the big one");
+/// # Ok::<(), wardian::Error>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct MemoryAllocatorFunc<F>(F);
+
+impl<F> MemoryAllocatorFunc<F>
+where
+    F: Fn(&MemoryRequest<'_>) -> Result<Box<dyn LinearMemory>> + Send + Sync + 'static,
+{
+    /// Answers requests by calling `allocate`.
+    pub fn new(allocate: F) -> MemoryAllocatorFunc<F> {
+        MemoryAllocatorFunc(allocate)
+    }
+}
+
+impl<F> MemoryAllocator for MemoryAllocatorFunc<F>
+where
+    F: Fn(&MemoryRequest<'_>) -> Result<Box<dyn LinearMemory>> + Send + Sync + 'static,
+{
+    fn allocate(&self, request: &MemoryRequest<'_>) -> Result<Box<dyn LinearMemory>> {
+        (self.0)(request)
+    }
+}
+
+impl<F> fmt::Debug for MemoryAllocatorFunc<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MemoryAllocatorFunc")
+    }
+}
+
+/// A bounded number of memories of a bounded size, used again and again. Clones are the same pool.
+///
+/// Each slot is a reservation of a bit more than 4 GiB of addresses, made on first use and then kept,
+/// so code for its memories needs no checks and nothing is reserved again. A memory that comes back is
+/// emptied before anybody else gets it: its pages go back to the system, and new ones are zero. If all
+/// slots are in use, or a minimum does not fit, the request is refused; growth beyond a slot is, too.
+///
+/// ```
+/// use wardian::{MemoryAllocator, MemoryRequest, MemoryType, PoolingAllocator};
+/// let pool = PoolingAllocator::new(1, 1 << 20);
+/// let request = MemoryRequest::new(MemoryType::new(1, None))?;
+/// let memory = pool.allocate(&request)?;
+/// assert_eq!(
+///     pool.allocate(&request).err().unwrap().to_string(),
+///     "all 1 slots of the memory pool are in use",
+/// );
+/// memory.free();
+/// assert_eq!(pool.in_use(), 0);
+/// # Ok::<(), wardian::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct PoolingAllocator(Arc<MemorySlots>);
+
+impl PoolingAllocator {
+    /// A pool of so many memories of at most `slot_bytes` each, and 4 GiB.
+    pub fn new(slots: usize, slot_bytes: usize) -> PoolingAllocator {
+        PoolingAllocator(MemorySlots::new(slots, slot_bytes))
+    }
+
+    /// Slots that are taken.
+    pub fn in_use(&self) -> usize {
+        self.0.used()
+    }
+}
+
+impl MemoryAllocator for PoolingAllocator {
+    fn allocate(&self, request: &MemoryRequest<'_>) -> Result<Box<dyn LinearMemory>> {
+        let taken = self.0.take(request.minimum, request.maximum);
+        taken.map_err(|e| Error::limit(e.to_string()))
+    }
+}
+
+impl<T> InstantiateOptions<T> {
+    /// Asks `allocator` for the memories that the module defines, instead of the engine. An
+    /// `Arc` of an allocator is one, too.
+    pub fn with_memory_allocator(mut self, allocator: impl MemoryAllocator) -> Self {
+        self.allocator = Some(Arc::new(allocator));
+        self
+    }
+}
+
+/// An allocator with the names that its requests bear.
+#[derive(Clone, Copy)]
+pub(crate) struct Supplier<'a> {
+    pub(crate) allocator: &'a dyn MemoryAllocator,
+    pub(crate) module: Option<&'a str>,
+    pub(crate) instance: Option<&'a str>,
+}
+
+impl<'a> Supplier<'a> {
+    /// For memories of the host's.
+    pub(crate) fn nameless(allocator: &'a dyn MemoryAllocator) -> Supplier<'a> {
+        Supplier { allocator, module: None, instance: None }
+    }
+
+    /// A memory whose promises have been looked at.
+    pub(crate) fn supply(&self, engine: &Engine, ty: &MemoryType) -> Result<CustomMemory> {
+        let wants_guard = can_be_guarded(engine, ty);
+        let request = MemoryRequest {
+            wants_guard,
+            module: self.module,
+            instance: self.instance,
+            ..MemoryRequest::new(*ty)?
+        };
+        let memory = self.allocator.allocate(&request)?;
+        CustomMemory::new(memory, ty, wants_guard).map_err(|e| unusable(ty, e))
+    }
+}
+
+/// The error for a memory that cannot be made.
+pub(crate) fn unusable(ty: &MemoryType, error: MemoryError) -> Error {
+    let message = format!("cannot make a {ty}: {error}");
+    match error {
+        MemoryError::Breach(_) => Error::usage(message),
+        _ => Error::limit(message),
+    }
+}
