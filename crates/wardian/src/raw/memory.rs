@@ -187,7 +187,6 @@ impl MemoryData {
     }
 
     /// Notes the contents and the size.
-    #[allow(dead_code, reason = "for snapshots")]
     pub(crate) fn capture(&mut self) -> Result<MemoryCapture> {
         self.pristine = false;
         let ty = self.ty;
@@ -202,21 +201,26 @@ impl MemoryData {
     ///
     /// An instance that was made since relies on a larger size, or the system refused: then the
     /// memory may be partly as it was captured.
-    #[allow(dead_code, reason = "for snapshots")]
     pub(crate) fn restore(&mut self, capture: &MemoryCapture) -> Result<()> {
-        if capture.len() < self.least {
-            return Err(Error::usage(format!(
-                "the memory cannot become {} bytes again: an instance was made since that needs {}",
-                capture.len(),
-                self.least
-            )));
-        }
+        self.check_restore(capture)?;
         self.pristine = false;
         // SAFETY: slices of the memory borrow the store, as this does, and no instance relies on
         // more than `least`. Compiled code learns the bounds anew before its next access.
         let done = unsafe { self.linear.restore(capture) };
         self.publish();
         done.map_err(|e| Error::limit(format!("cannot bring back the contents of a memory: {e}")))
+    }
+
+    /// Whether the memory may become as small again as it was.
+    pub(super) fn check_restore(&self, capture: &MemoryCapture) -> Result<()> {
+        if capture.len() >= self.least {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "the memory cannot become {} bytes again: an instance was made since that needs {}",
+            capture.len(),
+            self.least
+        )))
     }
 
     /// Gives the memory back to the engine when the store goes.

@@ -150,8 +150,9 @@ impl StoreInner {
     /// Notes the references that live snapshots hold.
     pub(super) fn mark_snapshots(&mut self) {
         for snapshot in self.snapshots_with_references.iter().filter_map(|s| s.upgrade()) {
-            for word in &snapshot.bytes {
-                self.externrefs.mark(*word);
+            let state = snapshot.state.iter().flat_map(|state| state.words());
+            for word in snapshot.bytes.iter().copied().chain(state) {
+                self.externrefs.mark(word);
             }
         }
     }

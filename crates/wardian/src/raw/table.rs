@@ -114,6 +114,17 @@ impl TableData {
     }
 }
 
+impl TableData {
+    /// Makes the elements those of an earlier moment. The table does not move.
+    pub(super) fn restore(&mut self, elements: &[u64]) {
+        // Tables only grow, so there are at least as many now.
+        let len = elements.len().min(self.elements.len());
+        self.elements_mut()[..len].copy_from_slice(&elements[..len]);
+        self.elements.truncate(len);
+        self.publish();
+    }
+}
+
 impl Drop for TableData {
     fn drop(&mut self) {
         if self.own {
