@@ -1,8 +1,9 @@
 //! Compiled code in memory, and finding it again by address.
 
+use crate::Error;
 use crate::module::ModuleInner;
-use crate::{Error, Result};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, RwLock, Weak};
 use wardian_jit::CompiledCode;
 use wardian_types::TrapCode;
@@ -22,12 +23,15 @@ pub(crate) struct LoadedCode {
 
 impl LoadedCode {
     /// Puts the code of all functions of a module where it can run.
-    pub(crate) fn publish(tables: CompiledCode, functions: usize) -> Result<LoadedCode> {
+    pub(crate) fn publish(tables: CompiledCode, functions: usize) -> Result<LoadedCode, Error> {
         LoadedCode::new(tables, functions, None)
     }
 
     /// Puts the code of these functions where it can run.
-    pub(crate) fn publish_some(tables: CompiledCode, functions: Vec<u32>) -> Result<LoadedCode> {
+    pub(crate) fn publish_some(
+        tables: CompiledCode,
+        functions: Vec<u32>,
+    ) -> Result<LoadedCode, Error> {
         LoadedCode::new(tables, functions.len(), Some(functions.into()))
     }
 
@@ -35,7 +39,7 @@ impl LoadedCode {
         mut tables: CompiledCode,
         functions: usize,
         some: Option<Box<[u32]>>,
-    ) -> Result<LoadedCode> {
+    ) -> Result<LoadedCode, Error> {
         let memory = CodeMemory::publish(tables.text())
             .map_err(|e| Error::limit(format!("no executable memory for a module's code: {e}")))?;
         tables.discard_text();
@@ -132,10 +136,25 @@ impl CodeRegistry {
 
     /// The piece of code around an address.
     pub(crate) fn locate(&self, pc: usize) -> Option<Located> {
+        self.locate_or_gap(pc).ok()
+    }
+
+    /// The piece of code around an address, or a range around it in which there is none now.
+    pub(crate) fn locate_or_gap(&self, pc: usize) -> Result<Located, Range<usize>> {
         let ranges = self.ranges.read().unwrap_or_else(|e| e.into_inner());
-        let (_, entry) = ranges.range(pc + 1..).next()?;
-        let located = Located { code: entry.code.upgrade()?, module: entry.module.upgrade()? };
-        located.contains(pc).then_some(located)
+        let before = ranges.range(..=pc).next_back().map_or(0, |(end, _)| *end);
+        let Some((_, entry)) = ranges.range(pc + 1..).next() else {
+            return Err(before..usize::MAX);
+        };
+        let (Some(code), Some(module)) = (entry.code.upgrade(), entry.module.upgrade()) else {
+            // It is going right now.
+            return Err(pc..pc + 1);
+        };
+        let located = Located { code, module };
+        match located.contains(pc) {
+            true => Ok(located),
+            false => Err(before..located.code.memory.start()),
+        }
     }
 
     /// The function around an address.

@@ -113,9 +113,9 @@ impl Snapshot {
         let store = store.as_context_mut();
         self.ask(&mut store.0.inner, |store, snapshot| {
             let types = snapshot.result_types();
-            let given: Vec<_> = results.iter().map(Val::ty).collect();
-            if given != types {
+            if !results.iter().map(Val::ty).eq(types.iter().copied()) {
                 let wanted = wardian_types::FuncType::new([], types.to_vec());
+                let given: Vec<_> = results.iter().map(Val::ty).collect();
                 let given = wardian_types::FuncType::new([], given);
                 return Err(Error::usage(format!(
                     "a snapshot is restored with the results of the function that took it, \

@@ -1,6 +1,8 @@
 //! Walking a guest's stack.
 
 use crate::doubles::TestFunction;
+use crate::raw::listen::Hook;
+use crate::raw::store::StoreInner;
 use crate::raw::walk::Walk;
 use crate::{FunctionDefinition, Module, SourceLocation};
 
@@ -30,8 +32,16 @@ pub struct ProgramCounter(pub u64);
 pub struct StackIterator<'a>(Source<'a>);
 
 enum Source<'a> {
+    /// At a listener, before the first step: most listeners take none.
+    Listener {
+        store: &'a StoreInner,
+        hook: &'a Hook,
+    },
     Live(Walk<'a>),
-    Frames { frames: &'a [StackFrame], next: usize },
+    Frames {
+        frames: &'a [StackFrame],
+        next: usize,
+    },
 }
 
 impl<'a> StackIterator<'a> {
@@ -39,9 +49,15 @@ impl<'a> StackIterator<'a> {
         StackIterator(Source::Live(walk))
     }
 
+    #[inline]
+    pub(crate) fn of_listener(store: &'a StoreInner, hook: &'a Hook) -> StackIterator<'a> {
+        StackIterator(Source::Listener { store, hook })
+    }
+
     /// The same stack from its top.
     pub(crate) fn restarted(&self) -> StackIterator<'a> {
         StackIterator(match &self.0 {
+            Source::Listener { store, hook } => Source::Listener { store, hook },
             Source::Live(walk) => Source::Live(walk.restarted()),
             Source::Frames { frames, .. } => Source::Frames { frames, next: 0 },
         })
@@ -51,7 +67,11 @@ impl<'a> StackIterator<'a> {
     // The name of the interface that this follows; an `Iterator` could not lend its items.
     #[allow(clippy::should_implement_trait, reason = "items borrow the iterator")]
     pub fn next(&mut self) -> bool {
+        if let Source::Listener { store, hook } = self.0 {
+            self.0 = Source::Live(Walk::from_listener(store, hook));
+        }
         match &mut self.0 {
+            Source::Listener { .. } => false,
             Source::Live(walk) => walk.advance(),
             Source::Frames { frames, next } => {
                 *next += usize::from(*next <= frames.len());
@@ -69,7 +89,7 @@ impl<'a> StackIterator<'a> {
     pub fn function(&self) -> InternalFunction<'_> {
         match &self.0 {
             Source::Live(walk) => InternalFunction(Kind::Live(walk)),
-            Source::Frames { .. } => InternalFunction(Kind::Frame(self.frame())),
+            _ => InternalFunction(Kind::Frame(self.frame())),
         }
     }
 
@@ -78,7 +98,7 @@ impl<'a> StackIterator<'a> {
     pub fn program_counter(&self) -> ProgramCounter {
         match &self.0 {
             Source::Live(walk) => walk.pc(),
-            Source::Frames { .. } => ProgramCounter(self.frame().pc),
+            _ => ProgramCounter(self.frame().pc),
         }
     }
 
@@ -87,13 +107,15 @@ impl<'a> StackIterator<'a> {
     pub fn crossed_host(&self) -> bool {
         match &self.0 {
             Source::Live(walk) => walk.crossed_host(),
-            Source::Frames { .. } => false,
+            _ => false,
         }
     }
 
     fn frame(&self) -> &StackFrame {
-        let Source::Frames { frames, next } = &self.0 else { unreachable!("asked for doubles") };
-        let frame = next.checked_sub(1).and_then(|i| frames.get(i));
+        let frame = match &self.0 {
+            Source::Frames { frames, next } => next.checked_sub(1).and_then(|i| frames.get(i)),
+            _ => None,
+        };
         frame.expect("next() has returned true")
     }
 }

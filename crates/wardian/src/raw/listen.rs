@@ -16,7 +16,6 @@ use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
 use crate::listener::{AbortReason, Call, FunctionListener};
 use crate::module::ModuleInner;
-use crate::raw::walk::Walk;
 use crate::{Error, ErrorKind, FunctionDefinition, InternalModule, StackIterator};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -73,6 +72,13 @@ pub(crate) struct AttachmentState {
     pub(crate) active: AtomicBool,
 }
 
+impl Entry {
+    #[inline]
+    fn is_active(&self) -> bool {
+        self.attachment.active.load(Ordering::Relaxed)
+    }
+}
+
 impl AttachmentState {
     /// The attachment of listeners that a module was compiled with.
     pub(crate) fn lasting() -> Arc<AttachmentState> {
@@ -81,18 +87,24 @@ impl AttachmentState {
 }
 
 /// A call that has begun.
+#[derive(Clone, Copy)]
 pub(crate) struct OpenCall {
     hook: *const Hook,
     /// The listeners when it began. They stay until no call is open: see `StoreInner::retired`.
     listeners: *const Listeners,
     caller: usize,
-    pub(super) id: u64,
-    /// The entry in which a host function was called; zero for guest functions.
-    serial: u64,
+    id: u64,
     /// Which of the listeners have been told that it began, as far as there are 64.
     told: u64,
-    /// The slots of a host function that suspended its guest; null for all others.
-    pub(super) waits: *mut u64,
+}
+
+/// What is known besides of an open call of a host function.
+pub(crate) struct OpenHost {
+    id: u64,
+    /// The entry in which it was called.
+    serial: u64,
+    /// Its slots, if it suspended its guest.
+    waits: *mut u64,
 }
 
 impl Hook {
@@ -133,30 +145,34 @@ impl Target {
 /// A call of a running guest, as listeners see it.
 pub(crate) struct LiveCall<'a> {
     store: &'a StoreInner,
-    hook: &'a Hook,
-    caller: usize,
-    id: u64,
+    // Not a copy: what was just written would be read back in wider pieces, which stalls.
+    call: &'a OpenCall,
 }
 
 impl<'a> LiveCall<'a> {
     pub(crate) fn definition(&self) -> FunctionDefinition<'a> {
-        self.hook.definition()
+        self.hook().definition()
+    }
+
+    fn hook(&self) -> &'a Hook {
+        // SAFETY: hooks live as long as the store.
+        unsafe { &*self.call.hook }
     }
 
     pub(crate) fn callee(&self) -> Option<InternalModule<'a>> {
-        match self.hook.target {
+        match self.hook().target {
             Target::Wasm { instance, .. } => Some(InternalModule::live(self.store, instance)),
             Target::Host(_) => None,
         }
     }
 
     pub(crate) fn caller(&self) -> Option<InternalModule<'a>> {
-        let instance = self.store.instance_at(self.caller)?;
+        let instance = self.store.instance_at(self.call.caller)?;
         Some(InternalModule::live(self.store, instance))
     }
 
     pub(crate) fn id(&self) -> u64 {
-        self.id
+        self.call.id
     }
 }
 
@@ -174,13 +190,13 @@ fn was_told(told: u64, position: usize) -> bool {
     position >= 64 || told & (1 << position) != 0
 }
 
-/// Tells listeners that a call begins.
+/// Notes that a call begins, and tells listeners.
 ///
 /// # Safety
 ///
 /// `inner` is the store of the hook, whose guest is calling; the slots hold the function's
 /// parameters.
-#[inline]
+#[inline(always)]
 unsafe fn begin(
     inner: *mut StoreInner,
     hook: *const Hook,
@@ -193,19 +209,42 @@ unsafe fn begin(
         let id = (*inner).next_call;
         (*inner).next_call = id + 1;
         let listeners = Arc::as_ptr(&(*hook).listeners);
-        let at = (*inner).open.len();
-        (*inner).open.push(OpenCall {
-            hook,
-            listeners,
-            caller,
-            id,
-            serial: 0,
-            told: ALL,
-            waits: std::ptr::null_mut(),
-        });
+        (*inner).open.push(OpenCall { hook, listeners, caller, id, told: ALL });
+        // One listener is what there mostly is, and worth a shorter way.
+        let only = match (*listeners).0.as_slice() {
+            [only] if !(*hook).has_funcrefs && only.is_active() => only,
+            _ => return begin_many(inner, hook, slots),
+        };
+        let store = &*inner;
+        let open = store.open.as_ptr().add(store.open.len() - 1);
+        let call = Call::live(LiveCall { store, call: &*open }, false);
+        let params = std::slice::from_raw_parts(slots, (*hook).params);
+        let mut stack = StackIterator::of_listener(store, &*hook);
+        let only = &*only.listener;
+        let done = catch_unwind(AssertUnwindSafe(|| only.before(&call, params, &mut stack)));
+        if done.is_err() {
+            (*inner).told(0);
+        }
+        done
+    }
+}
+
+/// [`begin`] for any number of listeners, after the call was noted.
+///
+/// # Safety
+///
+/// As there.
+#[inline(never)]
+unsafe fn begin_many(
+    inner: *mut StoreInner,
+    hook: *const Hook,
+    slots: *const u64,
+) -> Result<(), Panic> {
+    // SAFETY: as in `begin`.
+    unsafe {
         let (store, hook) = (&*inner, &*hook);
-        let call = Call::live(LiveCall { store, hook, caller, id }, false);
-        let entries = &(*listeners).0;
+        let open = store.open.as_ptr().add(store.open.len() - 1);
+        let call = Call::live(LiveCall { store, call: &*open }, false);
         let converted;
         let mut params = std::slice::from_raw_parts(slots, hook.params);
         if hook.has_funcrefs {
@@ -214,15 +253,17 @@ unsafe fn begin(
         }
         let mut told = 0;
         let done = catch_unwind(AssertUnwindSafe(|| {
-            for (position, entry) in entries.iter().enumerate() {
-                if entry.attachment.active.load(Ordering::Relaxed) {
-                    let mut stack = StackIterator::live(Walk::from_listener(store, hook));
+            let mut bit = 1u64;
+            for entry in &(*(*open).listeners).0 {
+                if entry.is_active() {
+                    let mut stack = StackIterator::of_listener(store, hook);
                     entry.listener.before(&call, params, &mut stack);
-                    told |= 1u64.checked_shl(position as u32).unwrap_or(0);
+                    told |= bit;
                 }
+                bit <<= 1;
             }
         }));
-        (&mut (*inner).open)[at].told = told;
+        (*inner).told(told);
         done
     }
 }
@@ -240,41 +281,34 @@ unsafe fn handles(store: &StoreInner, types: &[ValType], slots: &[u64]) -> Vec<u
     slots
 }
 
-/// How a call ends.
-enum Ending<'a> {
-    Returned(&'a [u64]),
-    Tail,
-    Aborted(&'a AbortReason<'a>),
-}
-
-/// Tells listeners that a call, which is no longer among the open ones, has ended. All are told, even
+/// Tells all listeners that were told of a call's beginning something more of it. All are told, even
 /// if one panics; the first panic is returned.
 #[inline]
-fn end(store: &StoreInner, call: &OpenCall, ending: &Ending<'_>) -> Result<(), Panic> {
-    // SAFETY: hooks live as long as the store, listeners as long as calls are open.
-    let (hook, entries) = unsafe { (&*call.hook, &(*call.listeners).0) };
-    let live = LiveCall { store, hook, caller: call.caller, id: call.id };
-    let seen = Call::live(live, matches!(ending, Ending::Tail));
+fn tell(
+    store: &StoreInner,
+    call: &OpenCall,
+    is_tail: bool,
+    tell: impl Fn(&dyn FunctionListener, &Call<'_>),
+) -> Result<(), Panic> {
+    // SAFETY: listeners live as long as calls are open.
+    let entries = unsafe { &(*call.listeners).0 };
+    let seen = Call::live(LiveCall { store, call }, is_tail);
     let mut position = 0;
-    let mut first = Ok(());
-    loop {
-        let done = catch_unwind(AssertUnwindSafe(|| {
+    let mut some = || {
+        catch_unwind(AssertUnwindSafe(|| {
             while let Some(entry) = entries.get(position) {
                 position += 1;
                 if was_told(call.told, position - 1) {
-                    match ending {
-                        Ending::Returned(results) => entry.listener.after(&seen, results),
-                        Ending::Tail => entry.listener.after(&seen, &[]),
-                        Ending::Aborted(reason) => entry.listener.abort(&seen, reason),
-                    }
+                    tell(&*entry.listener, &seen);
                 }
             }
-        }));
-        match done {
-            Ok(()) => return first,
-            Err(panic) => first = first.and(Err(panic)),
-        }
+        }))
+    };
+    let first = some();
+    if first.is_err() {
+        while some().is_err() {}
     }
+    first
 }
 
 /// Ends the innermost open call, which returns.
@@ -282,7 +316,7 @@ fn end(store: &StoreInner, call: &OpenCall, ending: &Ending<'_>) -> Result<(), P
 /// # Safety
 ///
 /// As for [`begin`]; the slots hold the function's results.
-#[inline]
+#[inline(always)]
 unsafe fn returned(
     inner: *mut StoreInner,
     hook: *const Hook,
@@ -290,15 +324,45 @@ unsafe fn returned(
 ) -> Result<(), Panic> {
     // SAFETY: the caller's promise.
     unsafe {
-        let Some(call) = (*inner).open.pop() else { return Ok(()) };
-        debug_assert!(std::ptr::eq(call.hook, hook), "calls end in order");
-        let (store, hook) = (&*inner, &*hook);
-        let results = std::slice::from_raw_parts(slots, hook.results);
+        let store = &*inner;
+        let Some(open) = store.open.last() else { return Ok(()) };
+        debug_assert!(std::ptr::eq(open.hook, hook), "calls end in order");
+        let done = match (*open.listeners).0.as_slice() {
+            [only] if !(*hook).has_funcrefs && open.told == ALL => {
+                let call = Call::live(LiveCall { store, call: open }, false);
+                let results = std::slice::from_raw_parts(slots, (*hook).results);
+                let only = &*only.listener;
+                catch_unwind(AssertUnwindSafe(|| only.after(&call, results)))
+            }
+            _ => returned_many(store, open, slots),
+        };
+        let open = &mut (*inner).open;
+        open.truncate(open.len() - 1);
+        done
+    }
+}
+
+/// Tells any number of listeners that a call returns.
+///
+/// # Safety
+///
+/// As for [`returned`].
+#[inline(never)]
+unsafe fn returned_many(
+    store: &StoreInner,
+    open: &OpenCall,
+    slots: *const u64,
+) -> Result<(), Panic> {
+    // SAFETY: as there.
+    unsafe {
+        let hook = &*open.hook;
+        let converted;
+        let mut results = std::slice::from_raw_parts(slots, hook.results);
         if hook.has_funcrefs {
-            let results = handles(store, hook.target.ty().results(), results);
-            return end(store, &call, &Ending::Returned(&results));
+            converted = handles(store, hook.target.ty().results(), results);
+            results = &converted;
         }
-        end(store, &call, &Ending::Returned(results))
+        tell(store, open, false, |listener, call| listener.after(call, results))
     }
 }
 
@@ -357,7 +421,7 @@ pub(super) unsafe extern "C" fn tail(hook: *const Hook) -> u64 {
     unsafe {
         let (ctx, inner) = store_of(hook);
         let done = match (*inner).open.pop() {
-            Some(call) => end(&*inner, &call, &Ending::Tail),
+            Some(call) => tell(&*inner, &call, true, |listener, call| listener.after(call, &[])),
             None => Ok(()),
         };
         answer(ctx, inner, done)
@@ -379,11 +443,13 @@ pub(super) unsafe extern "C" fn dispatch(host: *mut HostFunc, slots: *mut u64) -
         if begin(inner, hook, slots, caller).map_err(|panic| fail(inner, panic)).is_err() {
             return 1;
         }
-        (&mut (*inner).open)[depth].serial = (*(*ctx).activation).serial;
+        let (id, serial) = ((&(*inner).open)[depth].id, (*(*ctx).activation).serial);
+        (*inner).open_hosts.push(OpenHost { id, serial, waits: std::ptr::null_mut() });
         // What the function is really called with; the record may change while it runs.
         let mut original = (*inner).host_record(&*host, target);
         let run: Dispatch = std::mem::transmute(target.dispatch);
         if run(&mut original, slots) == 0 {
+            (*inner).open_hosts.pop();
             return match returned(inner, hook, slots) {
                 Ok(()) => 0,
                 Err(panic) => {
@@ -394,7 +460,9 @@ pub(super) unsafe extern "C" fn dispatch(host: *mut HostFunc, slots: *mut u64) -
         }
         match &(*inner).pending {
             Some(error) if matches!(error.kind(), ErrorKind::Suspended) => {
-                (&mut (*inner).open)[depth].waits = slots;
+                if let Some(host) = (*inner).open_hosts.last_mut() {
+                    host.waits = slots;
+                }
             }
             _ => (*inner).abort_pending(depth),
         }
@@ -411,6 +479,14 @@ unsafe fn fail(inner: *mut StoreInner, panic: Panic) {
 }
 
 impl StoreInner {
+    /// Notes which listeners were told of the beginning of the innermost call.
+    #[cold]
+    fn told(&mut self, told: u64) {
+        if let Some(call) = self.open.last_mut() {
+            call.told = told;
+        }
+    }
+
     fn host_record(&self, host: &HostFunc, target: &HostTarget) -> HostFunc {
         HostFunc {
             store: host.store,
@@ -453,37 +529,43 @@ impl StoreInner {
         let mut first = Ok(());
         while self.open.len() > depth {
             let Some(call) = self.open.pop() else { break };
-            first = first.and(end(self, &call, &Ending::Aborted(reason)));
+            self.open_hosts.pop_if(|host| host.id == call.id);
+            first = first.and(self.abort_call(&call, reason));
         }
         first
     }
 
+    fn abort_call(&self, call: &OpenCall, reason: &AbortReason<'_>) -> Result<(), Panic> {
+        tell(self, call, false, |listener, call| listener.abort(call, reason))
+    }
+
     /// Ends the call of a host function that suspended its guest, and now has an answer.
     pub(super) fn end_waiting(&mut self, outcome: Result<(), &Error>) -> Result<(), Panic> {
-        let Some(call) = self.open.pop_if(|call| !call.waits.is_null()) else { return Ok(()) };
+        let Some(call) = self.open.last().copied() else { return Ok(()) };
+        let waits = |host: &mut OpenHost| host.id == call.id && !host.waits.is_null();
+        let Some(host) = self.open_hosts.pop_if(waits) else { return Ok(()) };
         match outcome {
-            Ok(()) => {
-                let (hook, slots) = (call.hook, call.waits);
-                self.open.push(call);
-                // SAFETY: the guest still waits in this host function, whose slots now hold its
-                // results.
-                unsafe { returned(self, hook, slots) }
+            // SAFETY: the guest still waits in this host function, whose slots now hold its results.
+            Ok(()) => unsafe { returned(self, call.hook, host.waits) },
+            Err(error) => {
+                self.open.pop();
+                self.abort_call(&call, &AbortReason::Error(error))
             }
-            Err(error) => end(self, &call, &Ending::Aborted(&AbortReason::Error(error))),
         }
     }
 
     /// A copy of the open calls for a snapshot, which keeps their listeners alive. The call of the
     /// host function that takes the snapshot, in the entry `serial`, is not among them.
     pub(super) fn copy_open(&self, serial: u64) -> OpenCalls {
-        let own = self.open.last().is_some_and(|call| call.serial == serial);
+        let Some(last) = self.open.last() else { return OpenCalls::default() };
+        let own = self.open_hosts.last().is_some_and(|h| h.serial == serial && h.id == last.id);
         let calls = self.open[..self.open.len() - usize::from(own)].iter().map(|call| {
             // SAFETY: made from an `Arc` that is still held by the hook or among the retired.
             let listeners = unsafe {
                 Arc::increment_strong_count(call.listeners);
                 Arc::from_raw(call.listeners)
             };
-            (OpenCall { ..*call }, listeners)
+            (*call, listeners)
         });
         OpenCalls(calls.collect())
     }
@@ -491,21 +573,15 @@ impl StoreInner {
     /// Makes the open calls those of a snapshot: those that are open now and not in it are aborted,
     /// innermost first; those that had ended are resumed, outermost first.
     pub(super) fn restore_open(&mut self, calls: &OpenCalls) -> Result<(), Panic> {
+        if calls.0.is_empty() && self.open.is_empty() {
+            return Ok(());
+        }
         let same = self.open.iter().zip(&calls.0).take_while(|(a, (b, _))| a.id == b.id).count();
         let mut first = self.abort_to(same, &AbortReason::Restored);
         for (call, listeners) in &calls.0[same..] {
             self.retired.push(listeners.clone());
-            self.open.push(OpenCall { ..*call });
-            // SAFETY: hooks live as long as the store; the listeners are held by the snapshot.
-            let (hook, entries) = unsafe { (&*call.hook, &(*call.listeners).0) };
-            let live = LiveCall { store: self, hook, caller: call.caller, id: call.id };
-            let seen = Call::live(live, false);
-            for (position, entry) in entries.iter().enumerate() {
-                if was_told(call.told, position) {
-                    let tell = AssertUnwindSafe(|| entry.listener.resumed(&seen));
-                    first = first.and(catch_unwind(tell));
-                }
-            }
+            self.open.push(*call);
+            first = first.and(tell(self, call, false, |listener, call| listener.resumed(call)));
         }
         first
     }

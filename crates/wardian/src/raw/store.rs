@@ -4,7 +4,7 @@ use super::arena::Arena;
 use super::externrefs::ExternRefs;
 use super::host::HostDef;
 use super::instance::InstanceData;
-use super::listen::{Hook, Listeners, OpenCall};
+use super::listen::{Hook, Listeners, OpenCall, OpenHost};
 use super::memory::MemoryData;
 use super::snapshot::{Restoring, SnapshotData};
 use super::table::TableData;
@@ -64,6 +64,8 @@ pub struct StoreInner {
     pub(super) closing_code: u32,
     /// Calls that listeners were told of and that have not ended, the outermost first.
     pub(super) open: Vec<OpenCall>,
+    /// Of those the host functions, with what else is known of them.
+    pub(super) open_hosts: Vec<OpenHost>,
     /// The number of the next such call.
     pub(super) next_call: u64,
     pub(super) hook_arena: Arena<Hook>,
@@ -142,6 +144,7 @@ impl<T> StoreData<T> {
                 exit_code: 0,
                 closing_code: 0,
                 open: Vec::new(),
+                open_hosts: Vec::new(),
                 next_call: 1,
                 hook_arena: Arena::default(),
                 hooks: Vec::new(),

@@ -5,6 +5,7 @@ use super::store::StoreInner;
 use crate::code::{LoadedCode, Located};
 use crate::module::ModuleInner;
 use crate::{FunctionDefinition, ProgramCounter};
+use std::ops::Range;
 use std::sync::Arc;
 use wardian_vm::frames::{Frames, Step};
 
@@ -17,6 +18,8 @@ pub(crate) struct Walk<'a> {
     frames: Option<Frames<'a>>,
     /// The code that the current frame is in; mostly the next one is in the same.
     code: Option<Located>,
+    /// Where there is no code of modules: trampolines and wrappers, whose frames are left out.
+    gap: Range<usize>,
     pc: usize,
     /// Position of the current function among those that its module defines.
     defined: u32,
@@ -39,6 +42,7 @@ impl<'a> Walk<'a> {
             state: State::Before,
             frames: None,
             code: None,
+            gap: 0..0,
             pc: 0,
             defined: 0,
             crossed_host: false,
@@ -47,7 +51,7 @@ impl<'a> Walk<'a> {
 
     /// From a function that is about to be called, outwards.
     #[inline]
-    pub(super) fn from_listener(store: &'a StoreInner, hook: &'a Hook) -> Walk<'a> {
+    pub(crate) fn from_listener(store: &'a StoreInner, hook: &'a Hook) -> Walk<'a> {
         Walk::new(store, Some(hook))
     }
 
@@ -86,11 +90,16 @@ impl<'a> Walk<'a> {
                 }
                 Step::Frame(pc) => pc,
             };
+            if self.gap.contains(&pc) {
+                continue;
+            }
             if !self.code.as_ref().is_some_and(|c| c.contains(pc)) {
-                match store.engine().code().locate(pc) {
-                    Some(code) => self.code = Some(code),
-                    // A trampoline or wrapper.
-                    None => continue,
+                match store.engine().code().locate_or_gap(pc) {
+                    Ok(code) => self.code = Some(code),
+                    Err(gap) => {
+                        self.gap = gap;
+                        continue;
+                    }
                 }
             }
             let found = self.code.as_ref().and_then(|c| c.code.function_at(pc));
