@@ -409,7 +409,7 @@ fn dropped_attachment(engine: &Engine) {
     let code = |store: &Store<()>| i.internal(store).machine_code(1).unwrap();
     let plain = code(&store);
     *kept.lock().unwrap() = Some(i.attach(&mut store, log.factory()).unwrap());
-    assert_ne!(code(&store), plain);
+    assert!(engine.config().has_function_listeners() || code(&store) != plain);
     let go = i.typed_func::<i64, i64>(&mut store, "go").unwrap();
     assert_eq!(go.call(&mut store, 40).unwrap(), 43);
     assert_eq!(code(&store), plain);
@@ -443,7 +443,7 @@ fn same_bytes(engine: &Engine) {
     let only_f = FunctionFilter::name("f").listen(Recorder(log.clone()));
     let attachment = i.attach(&mut store, only_f).unwrap();
     let during = codes(&store);
-    assert_ne!(during[0], before[0]);
+    assert!(engine.config().has_function_listeners() || during[0] != before[0]);
     assert_eq!(during[1..], before[1..]);
     attachment.detach(&mut store);
     assert_eq!(codes(&store), before);

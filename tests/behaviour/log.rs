@@ -128,3 +128,34 @@ impl FunctionListener for Recorder {
         self.0.write(|| format!("resumed {}", name(call)), call);
     }
 }
+
+/// Checks what every call has in common: so many slots as the signature says, and a stack that begins
+/// at the called function and can be walked to its end.
+pub(crate) struct Watch;
+
+fn slots(types: &[wardian::ValType]) -> usize {
+    types.iter().map(|t| t.slots()).sum()
+}
+
+impl FunctionListener for Watch {
+    fn before(&self, call: &Call<'_>, params: &[u64], stack: &mut StackIterator<'_>) {
+        let definition = call.definition();
+        assert_eq!(params.len(), slots(definition.param_types()));
+        assert!(stack.next());
+        assert_eq!(stack.function().definition().index(), definition.index());
+        // Not further than this: some behaviours recurse deeply.
+        for _ in 0..8 {
+            if stack.next() {
+                let pc = stack.program_counter();
+                let function = stack.function();
+                assert!(function.source_offset_for_pc(pc).is_some());
+                assert!(function.definition().import().is_none());
+            }
+        }
+    }
+
+    fn after(&self, call: &Call<'_>, results: &[u64]) {
+        let wanted = slots(call.definition().result_types());
+        assert_eq!(results.len(), if call.is_tail_call() { 0 } else { wanted });
+    }
+}

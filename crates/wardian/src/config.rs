@@ -1,5 +1,7 @@
 //! How an engine works.
 
+use crate::listener::{FunctionListenerFactory, MultiFunctionListenerFactory};
+use std::sync::Arc;
 use wardian_types::CoreFeatures;
 
 /// Settings of an [`crate::Engine`].
@@ -20,6 +22,7 @@ pub struct Config {
     pub(crate) threads: usize,
     pub(crate) optimize: bool,
     pub(crate) verify: bool,
+    pub(crate) listeners: MultiFunctionListenerFactory,
 }
 
 impl Default for Config {
@@ -39,6 +42,7 @@ impl Config {
             threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
             optimize: true,
             verify: cfg!(debug_assertions),
+            listeners: MultiFunctionListenerFactory::default(),
         }
     }
 
@@ -86,5 +90,20 @@ impl Config {
     pub fn verify_code(&mut self, on: bool) -> &mut Config {
         self.verify = on;
         self
+    }
+
+    /// Asks a factory for the listeners of each function of every module, before those that a module
+    /// is compiled with: see [`crate::CompileOptions::with_function_listener_factory`].
+    pub fn function_listener_factory(
+        &mut self,
+        factory: impl FunctionListenerFactory,
+    ) -> &mut Config {
+        self.listeners.push(Arc::new(factory));
+        self
+    }
+
+    /// Whether there is such a factory: then all code is called through what tells the listeners.
+    pub fn has_function_listeners(&self) -> bool {
+        !self.listeners.is_empty()
     }
 }

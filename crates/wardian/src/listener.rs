@@ -224,6 +224,16 @@ impl MultiFunctionListenerFactory {
     ) -> MultiFunctionListenerFactory {
         MultiFunctionListenerFactory(factories.into_iter().collect())
     }
+
+    /// Adds one at the end.
+    pub fn push(&mut self, factory: Arc<dyn FunctionListenerFactory>) {
+        self.0.push(factory);
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl fmt::Debug for MultiFunctionListenerFactory {

@@ -2,9 +2,9 @@
 
 use crate::backtrace::Frame;
 use crate::code::LoadedCode;
-use crate::listener::FunctionListener;
+use crate::listener::{FunctionListener, FunctionListenerFactory};
 use crate::wrappers::Wrappers;
-use crate::{CompileOptions, Engine, Error, ErrorKind, MultiFunctionListenerFactory, Result};
+use crate::{CompileOptions, Engine, Error, ErrorKind, Result};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -91,12 +91,7 @@ impl Module {
             }
         };
         let mut module = Module::from_decoded(engine, decoded)?;
-        if !options.listeners.is_empty() {
-            let factory = MultiFunctionListenerFactory::new(options.listeners.iter().cloned());
-            let chosen = crate::attach::choose(&module.0, &factory);
-            let inner = Arc::get_mut(&mut module.0);
-            inner.expect("nobody else has the module yet").listeners = chosen;
-        }
+        module.choose_listeners(&options.listeners);
         let usual = module.0.usual_variant();
         let code = match cached {
             Some(code) => code,
@@ -114,10 +109,26 @@ impl Module {
             }
         };
         module.0.load(usual, code)?;
-        let info = module.info();
-        let listened = module.0.listeners.iter().filter_map(|l| info.defined_function(l.0));
-        module.0.prepare_wrappers(&listened.collect::<Vec<_>>(), usual)?;
+        module.prepare_listeners()?;
         Ok(module)
+    }
+
+    /// Asks the factories of the engine, and then these, for listeners.
+    fn choose_listeners(&mut self, more: &[Arc<dyn FunctionListenerFactory>]) {
+        let mut factory = self.engine().config().listeners.clone();
+        more.iter().for_each(|f| factory.push(f.clone()));
+        if !factory.is_empty() {
+            let chosen = crate::attach::choose(&self.0, &factory);
+            let inner = Arc::get_mut(&mut self.0);
+            inner.expect("nobody else has the module yet").listeners = chosen;
+        }
+    }
+
+    /// Makes what calls of listened functions go through.
+    fn prepare_listeners(&self) -> Result<()> {
+        let info = self.info();
+        let listened = self.0.listeners.iter().filter_map(|l| info.defined_function(l.0));
+        self.0.prepare_wrappers(&listened.collect::<Vec<_>>(), self.0.usual_variant())
     }
 
     /// Reads a file, binary or text, and does as [`Module::new`].
@@ -262,8 +273,10 @@ impl Module {
     pub unsafe fn deserialize(engine: &Engine, bytes: &[u8]) -> Result<Module> {
         let (binary, code) = crate::artifact::read(engine, bytes)?;
         let decoded = wardian_module::Module::decode_trusted(binary.to_vec())?;
-        let module = Module::from_decoded(engine, decoded)?;
+        let mut module = Module::from_decoded(engine, decoded)?;
+        module.choose_listeners(&[]);
         module.0.load(module.0.usual_variant(), code)?;
+        module.prepare_listeners()?;
         Ok(module)
     }
 

@@ -1,9 +1,9 @@
 //! Calls from the host into guests.
 
 use super::ending::Next;
-use super::store::{StoreData, StoreInner};
+use super::store::{FuncKind, StoreData, StoreInner};
 use crate::value::{WasmParams, WasmResults};
-use crate::{Error, ErrorKind, ExternRef, Func, Result, Val};
+use crate::{AbortReason, Error, ErrorKind, ExternRef, Func, Result, Val};
 use std::mem::MaybeUninit;
 use std::panic::resume_unwind;
 use std::ptr::NonNull;
@@ -53,6 +53,9 @@ impl<T> StoreData<T> {
         self.inner.ensure_stack()?;
         self.inner.has_run = true;
         let open = self.inner.open.len();
+        if open != 0 && self.inner.is_idle() {
+            return self.invoke_after_forgotten(callable, args);
+        }
         let ctx = self.inner.ctx();
         // SAFETY: the record is of this store; trampoline and record belong to one signature. What
         // a guest may reach of the store it reaches through `owner`, derived from `self`, which is
@@ -74,6 +77,17 @@ impl<T> StoreData<T> {
         unsafe { self.go_on_after(outcome, callable, args, open) }
     }
 
+    /// [`Self::invoke`] in a store with calls of a guest that was suspended, and whose future was
+    /// forgotten: they end now.
+    #[cold]
+    fn invoke_after_forgotten(&mut self, callable: Callable, args: *mut u64) -> Result<()> {
+        if let Err(panic) = self.inner.abort_to(0, &AbortReason::Abandoned) {
+            resume_unwind(panic);
+        }
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.invoke(callable, args) }
+    }
+
     /// Goes on in a guest that was suspended in a host function, which has answered.
     ///
     /// # Safety
@@ -89,6 +103,12 @@ impl<T> StoreData<T> {
     ) -> Result<()> {
         let ctx = self.inner.ctx();
         loop {
+            // While it was suspended nobody who closed the instance saw it run.
+            // SAFETY: records live as long as the store.
+            let func = unsafe { callable.vm.as_ref().index };
+            if let Some(code) = self.inner.closed_instance_of(func) {
+                return self.fail(Error::new(ErrorKind::Closed(code)), open);
+            }
             // SAFETY: by the promise above; one that was refused still stands where it stood.
             unsafe {
                 let outer = (*ctx).owner;
@@ -327,6 +347,14 @@ impl<T> StoreData<T> {
 }
 
 impl StoreInner {
+    /// The code that the instance of a function was closed with, if it was.
+    fn closed_instance_of(&self, func: u32) -> Option<u32> {
+        match self.funcs[func as usize].kind {
+            FuncKind::Wasm { instance, .. } => self.instances[instance as usize].exit_code(),
+            FuncKind::Host(_) => None,
+        }
+    }
+
     /// The instance behind the context that a host function was called with.
     pub(crate) fn calling_instance(&self, vmctx: usize) -> Option<u32> {
         self.instance_at(vmctx)

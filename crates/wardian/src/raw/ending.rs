@@ -138,7 +138,18 @@ impl StoreInner {
             if self.word() & reason::CLOSED != 0 {
                 self.interrupter().acknowledge(reason::CLOSED);
             }
-        } else if let ErrorKind::Exit(code) = error.kind() {
+            return;
+        }
+        // The entry that a snapshot was to be restored in may be the one that has ended.
+        let open = |serial| {
+            // SAFETY: the context is valid and the store ours.
+            unsafe { wardian_vm::activation::is_open(self.ctx(), serial) }
+        };
+        if self.restoring.as_ref().is_some_and(|r| !open(r.serial())) {
+            self.restoring = None;
+            self.clear_word(RESTORING);
+        }
+        if let ErrorKind::Exit(code) = error.kind() {
             // Host functions between here and the outermost call cannot stop an exit.
             self.exit_code = *code;
             self.set_word(EXITING);

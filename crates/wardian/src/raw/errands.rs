@@ -143,9 +143,4 @@ impl StoreInner {
             self.sweep_attachments();
         }
     }
-
-    /// Whether the store is being dropped. Then what was never asked about need not be closed.
-    pub(crate) fn is_going(&self) -> bool {
-        self.going
-    }
 }

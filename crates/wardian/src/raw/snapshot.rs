@@ -44,6 +44,13 @@ pub(crate) struct Restoring {
     results: Vec<u64>,
 }
 
+impl Restoring {
+    /// The entry that it belongs to.
+    pub(super) fn serial(&self) -> u64 {
+        self.snapshot.serial
+    }
+}
+
 impl SnapshotData {
     /// Types of the results with which it is to be restored.
     pub(crate) fn result_types(&self) -> &[ValType] {

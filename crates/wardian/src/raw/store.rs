@@ -81,8 +81,6 @@ pub struct StoreInner {
     pub(super) restoring: Option<Restoring>,
     /// Snapshots whose bytes may hold references to values of the embedder's.
     pub(super) snapshots_with_references: Vec<Weak<SnapshotData>>,
-    /// Set when the store is dropped.
-    pub(super) going: bool,
     /// What the store shares with those who close instances, once there are any.
     pub(crate) shared: Option<Arc<Shared>>,
     /// A guest just suspended, on its way to the call that waits for it.
@@ -154,7 +152,6 @@ impl<T> StoreData<T> {
                 snapshots: false,
                 restoring: None,
                 snapshots_with_references: Vec::new(),
-                going: false,
                 shared: None,
                 paused: None,
                 async_depth: 0,
@@ -335,8 +332,7 @@ impl StoreInner {
 
 impl Drop for StoreInner {
     fn drop(&mut self) {
-        self.going = true;
-        self.close_all(0);
+        self.notify_of_going();
         // Calls of a guest that was suspended and then forgotten.
         let _ = self.abort_to(0, &crate::AbortReason::Abandoned);
         if let Some(interrupter) = &self.interrupter {
