@@ -1,16 +1,15 @@
 //! Listeners: one ending for each beginning, whatever happens.
 
-use crate::log::{Log, Recorder};
+use crate::log::Log;
 use crate::matrix::{Behaviour, instance, linked, module};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wardian::{
-    AbortReason, Call, Caller, CompileOptions, Engine, Error, Func, FunctionDefinition,
-    FunctionFilter, FunctionListener, FunctionListenerFactory, FunctionListenerFactoryFunc,
-    FunctionListenerFunc, Instance, Linker, Module, MultiFunctionListenerFactory, StackIterator,
-    Store, Val,
+    AbortReason, Call, Caller, CompileOptions, Engine, Error, Func, FunctionFilter,
+    FunctionListener, FunctionListenerFactory, FunctionListenerFunc, Instance, Linker, Module,
+    MultiFunctionListenerFactory, StackIterator, Store, Val,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -23,14 +22,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("tail calls of listened functions use no stack", deep_tail_calls),
     ("nested calls end in order", nested),
     ("several listeners are told in the order of their factories", order),
-    ("listeners come and go while the guest runs", attach_and_detach),
-    ("a dropped attachment is swept at the next transition", dropped_attachment),
-    ("code without listeners is the same bytes", same_bytes),
-    ("filters choose functions", filters),
     ("a listener that panics ends the guest, and all are told", panicking),
-    ("definitions tell names, types and imports", definitions),
-    ("references arrive as handles", references),
-    ("listeners look into instances", looking),
     ("a suspended guest's calls end when its future is dropped", abandoned),
     ("a thousand listened frames are walked and ended", deep),
 ];
@@ -348,139 +340,6 @@ fn order(engine: &Engine) {
     assert_eq!(told, ["one", "two", "three", "four", "one", "two", "three"]);
 }
 
-fn attach_and_detach(engine: &Engine) {
-    let log = Log::default();
-    let mut linker: Linker<Option<wardian::Attachment>> = Linker::new(engine);
-    let factory = log.factory();
-    linker
-        .func_wrap("h", "toggle", move |mut caller: Caller<'_, Option<wardian::Attachment>>| {
-            match caller.data_mut().take() {
-                Some(attachment) => attachment.detach(&mut caller),
-                None => {
-                    let instance = caller.instance().unwrap();
-                    let attachment = instance.attach(&mut caller, factory.clone()).unwrap();
-                    *caller.data_mut() = Some(attachment);
-                }
-            }
-        })
-        .unwrap();
-    let text = r#"(module (import "h" "toggle" (func $toggle))
-      (func $leaf)
-      (func $middle (call $leaf) (call $toggle) (call $leaf))
-      (func (export "go") (call $middle) (call $middle) (call $leaf)))"#;
-    let mut store = Store::new(engine, None);
-    let i = linked(&mut store, &linker, text);
-    let go = i.typed_func::<(), ()>(&mut store, "go").unwrap();
-    for _ in 0..3 {
-        go.call(&mut store, ()).unwrap();
-        assert_eq!(
-            log.take(),
-            [
-                // Attached in the first `middle`, which is not told of as it began before.
-                "before leaf []",
-                "after leaf []",
-                "before middle []",
-                "before leaf []",
-                "after leaf []",
-                "before toggle []",
-                // Detached: endings are owed, but no call that begins is told of.
-                "after toggle []",
-                "after middle []",
-            ]
-        );
-    }
-    log.assert_balanced();
-}
-
-fn dropped_attachment(engine: &Engine) {
-    let log = Log::default();
-    let kept = Arc::new(Mutex::new(None));
-    let to_drop = kept.clone();
-    let mut linker: Linker<()> = Linker::new(engine);
-    linker.func_wrap("h", "drop", move || drop(to_drop.lock().unwrap().take())).unwrap();
-    let mut store = Store::new(engine, ());
-    let text = r#"(module (import "h" "drop" (func $drop)) (memory 1)
-      (func $leaf (param i64) (result i64) (i64.add (local.get 0) (i64.const 1)))
-      (func (export "go") (param i64) (result i64)
-        (local.set 0 (call $leaf (local.get 0))) (call $drop)
-        (local.set 0 (i64.add (local.get 0) (i64.extend_i32_u (memory.grow (i32.const 1)))))
-        (call $leaf (local.get 0))))"#;
-    let i = linked(&mut store, &linker, text);
-    let code = |store: &Store<()>| i.internal(store).machine_code(1).unwrap();
-    let plain = code(&store);
-    *kept.lock().unwrap() = Some(i.attach(&mut store, log.factory()).unwrap());
-    assert!(engine.config().has_function_listeners() || code(&store) != plain);
-    let go = i.typed_func::<i64, i64>(&mut store, "go").unwrap();
-    assert_eq!(go.call(&mut store, 40).unwrap(), 43);
-    assert_eq!(code(&store), plain);
-    let told = log.take();
-    assert_eq!(told.iter().filter(|l| l.starts_with("before leaf")).count(), 1, "{told:?}");
-    log.assert_balanced();
-    // Dropped on another thread, between calls.
-    let other = i.attach(&mut store, log.factory()).unwrap();
-    std::thread::spawn(move || drop(other)).join().unwrap();
-    assert_eq!(go.call(&mut store, 1).unwrap(), 5);
-    assert_eq!(log.take(), [] as [&str; 0]);
-    assert_eq!(code(&store), plain);
-}
-
-fn same_bytes(engine: &Engine) {
-    let text = r#"(module
-      (func $f (export "f") (param i32) (result i32) (i32.mul (local.get 0) (local.get 0)))
-      (func $g (export "g") (param i32) (result i32) (return_call $f (local.get 0)))
-      (func (export "h") (param i32) (result i32) (i32.add (call $f (local.get 0))
-        (call $g (local.get 0)))))"#;
-    let log = Log::default();
-    let listened = compiled(engine, text, &log);
-    let plain = module(engine, text);
-    // All machine code of the module, with its tables.
-    assert_eq!(listened.serialize().unwrap(), plain.serialize().unwrap());
-    let mut store = Store::new(engine, ());
-    store.enable_snapshots(true);
-    let i = Instance::new(&mut store, &plain, &[]).unwrap();
-    let codes = |store: &Store<()>| [0, 1, 2].map(|f| i.internal(store).machine_code(f).unwrap());
-    let before = codes(&store);
-    let only_f = FunctionFilter::name("f").listen(Recorder(log.clone()));
-    let attachment = i.attach(&mut store, only_f).unwrap();
-    let during = codes(&store);
-    assert!(engine.config().has_function_listeners() || during[0] != before[0]);
-    assert_eq!(during[1..], before[1..]);
-    attachment.detach(&mut store);
-    assert_eq!(codes(&store), before);
-}
-
-fn filters(engine: &Engine) {
-    let text = r#"(module (import "a" "x" (func)) (import "b" "y" (func))
-      (func $core::mem::swap) (func $alloc (export "malloc")) (func (export "go")))"#;
-    let m = module(engine, text);
-    let chosen = |filter: FunctionFilter| -> Vec<u32> {
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let log = seen.clone();
-        let factory = filter.apply(FunctionListenerFactoryFunc(
-            move |definition: &FunctionDefinition<'_>| {
-                log.lock().unwrap().push(definition.index().unwrap());
-                None
-            },
-        ));
-        let mut linker: Linker<()> = Linker::new(engine);
-        linker.func_wrap("a", "x", || ()).unwrap().func_wrap("b", "y", || ()).unwrap();
-        let mut store = Store::new(engine, ());
-        let i = linker.instantiate(&mut store, &m).unwrap();
-        drop(i.attach(&mut store, factory).unwrap());
-        std::mem::take(&mut *seen.lock().unwrap())
-    };
-    assert_eq!(chosen(FunctionFilter::all()), [0, 1, 2, 3, 4]);
-    assert_eq!(chosen(FunctionFilter::name("*alloc")), [3]);
-    assert_eq!(chosen(FunctionFilter::name("core::*")), [2]);
-    assert_eq!(chosen(FunctionFilter::exported()), [3, 4]);
-    assert_eq!(chosen(FunctionFilter::imported()), [0, 1]);
-    assert_eq!(chosen(FunctionFilter::imported_from("b")), [1]);
-    assert_eq!(chosen(FunctionFilter::index(1..=2)), [1, 2]);
-    let both = FunctionFilter::imported().or(FunctionFilter::exported());
-    assert_eq!(chosen(both.clone().inverted()), [2]);
-    assert_eq!(chosen(both.and(FunctionFilter::index(3..))), [3, 4]);
-}
-
 struct Faulty(&'static str, Arc<AtomicU64>);
 
 impl FunctionListener for Faulty {
@@ -526,94 +385,6 @@ fn panicking(engine: &Engine) {
         run(&mut store, i, "fine").unwrap();
         log.assert_balanced();
     }
-}
-
-fn definitions(engine: &Engine) {
-    let text = r#"(module $garden (import "h" "water" (func $water (param i32)))
-      (func $plant (export "p1") (export "p2") (param $seed i32) (param i64) (result f32)
-        (f32.const 0)))"#;
-    let m = module(engine, text);
-    let mut linker: Linker<()> = Linker::new(engine);
-    linker.func_wrap("h", "water", |_: i32| ()).unwrap();
-    let mut store = Store::new(engine, ());
-    let i = linker.instantiate(&mut store, &m).unwrap();
-    let inside = i.internal(&store);
-    let water = inside.function(0).unwrap();
-    assert_eq!((water.import(), water.index()), (Some(("h", "water")), Some(0)));
-    assert_eq!(water.debug_name(), "h.water");
-    let plant = inside.function(inside.function_index("p2").unwrap()).unwrap();
-    assert_eq!(plant.module_name(), Some("garden"));
-    assert_eq!((plant.name(), plant.import()), (Some("plant"), None));
-    assert_eq!(plant.export_names().collect::<Vec<_>>(), ["p1", "p2"]);
-    assert_eq!(plant.param_names().collect::<Vec<_>>(), [Some("seed"), None]);
-    assert_eq!(plant.result_types(), [wardian::ValType::F32]);
-    assert_eq!(format!("{plant:?}"), "garden.plant (i32, i64) -> (f32)");
-}
-
-fn references(engine: &Engine) {
-    let handles = Arc::new(Mutex::new(Vec::new()));
-    let log = handles.clone();
-    let listener =
-        FunctionListenerFunc(move |_: &Call<'_>, params: &[u64], _: &mut StackIterator<'_>| {
-            log.lock().unwrap().extend_from_slice(params);
-        });
-    let mut store = Store::new(engine, ());
-    let i = instance(
-        &mut store,
-        r#"(module (func $f (export "f") (param funcref) (result funcref) (local.get 0))
-          (func (export "go") (result funcref) (call $f (ref.func $f))))"#,
-    );
-    let _attached = i.attach(&mut store, FunctionFilter::name("f").listen(listener)).unwrap();
-    let go = i.typed_func::<(), Option<Func>>(&mut store, "go").unwrap();
-    let found = go.call(&mut store, ()).unwrap().unwrap();
-    let handle = handles.lock().unwrap()[0];
-    // A host function over raw slots takes it for the same function.
-    let ty = wardian::FuncType::new([], [wardian::ValType::FUNCREF]);
-    let give = Func::new_raw(&mut store, ty, move |_, slots| {
-        slots[0] = handle;
-        Ok(())
-    });
-    let mut results = [Val::FuncRef(None)];
-    give.call(&mut store, &[], &mut results).unwrap();
-    let [Val::FuncRef(Some(given))] = results else { panic!("a function") };
-    assert_eq!(given, found);
-}
-
-fn looking(engine: &Engine) {
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let log = seen.clone();
-    let listener =
-        FunctionListenerFunc(move |call: &Call<'_>, _: &[u64], _: &mut StackIterator<'_>| {
-            let module = call.module().unwrap();
-            let global = module.global(module.global_index("hidden").unwrap()).unwrap();
-            let byte = module.memory(0).unwrap().data().unwrap()[5];
-            log.lock().unwrap().push((global.i32().unwrap(), byte, module.num_tables()));
-        });
-    let mut store = Store::new(engine, ());
-    let i = instance(
-        &mut store,
-        r#"(module (global $hidden (mut i32) (i32.const 1)) (memory 1) (table 3 funcref)
-          (func $f) (func (export "go")
-            (call $f) (global.set $hidden (i32.const 2))
-            (i32.store8 (i32.const 5) (i32.const 77)) (call $f)))"#,
-    );
-    let _attached = i.attach(&mut store, FunctionFilter::name("f").listen(listener)).unwrap();
-    run(&mut store, i, "go").unwrap();
-    assert_eq!(*seen.lock().unwrap(), [(1, 0, 1), (2, 77, 1)]);
-    // The embedder may change what is private.
-    let mut inside = i.internal_mut(&mut store);
-    inside.set_global(0, &Val::I32(30)).unwrap();
-    inside.memory_mut(0).unwrap()[5] = 31;
-    let f = inside.func(0).unwrap();
-    inside.set_table_element(0, 2, &Val::FuncRef(Some(f))).unwrap();
-    assert!(
-        inside.set_global(0, &Val::I64(1)).is_err() && inside.set_global(9, &Val::I32(1)).is_err()
-    );
-    assert!(inside.memory_mut(1).is_err() && inside.func(9).is_err());
-    f.call(&mut store, &[], &mut []).unwrap();
-    assert_eq!(seen.lock().unwrap()[2], (30, 31, 1));
-    let element = i.internal(&store).table_element(0, 2);
-    assert!(matches!(element, Some(Val::FuncRef(Some(found))) if found == f));
 }
 
 fn abandoned(engine: &Engine) {

@@ -2,9 +2,11 @@
 
 mod allocators;
 mod asynchronous;
+mod attaching;
 mod calls;
 mod errors;
 mod hostile;
+mod inspection;
 mod instances;
 mod listeners;
 mod log;
@@ -25,9 +27,11 @@ fn main() -> std::process::ExitCode {
     for table in [
         allocators::TABLE,
         asynchronous::TABLE,
+        attaching::TABLE,
         calls::TABLE,
         errors::TABLE,
         hostile::TABLE,
+        inspection::TABLE,
         instances::TABLE,
         listeners::TABLE,
         memories::TABLE,
