@@ -231,12 +231,13 @@ impl Filestat {
 }
 
 impl From<&Stat> for Filestat {
+    #[allow(clippy::unnecessary_cast, reason = "its width depends on the processor")]
     fn from(stat: &Stat) -> Filestat {
         Filestat {
             dev: stat.st_dev,
             ino: stat.st_ino,
             filetype: HostType::from_raw_mode(stat.st_mode).into(),
-            nlink: stat.st_nlink,
+            nlink: stat.st_nlink as u64,
             size: u64::try_from(stat.st_size).unwrap_or(0),
             atim: nanoseconds(stat.st_atime, stat.st_atime_nsec),
             mtim: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
