@@ -237,6 +237,11 @@ impl Shared {
 
     /// Whether a call is running in which code of the instance may be open.
     fn runs(&self, instance: u32) -> bool {
+        crate::raw::errands::any_entered(&self.interrupter, &self.reaching(instance))
+    }
+
+    /// The contexts of an instance and of all that may call it, through others too.
+    pub(crate) fn reaching(&self, instance: u32) -> Vec<usize> {
         let links = self.links.lock().unwrap_or_else(|e| e.into_inner());
         let mut reached = vec![instance];
         let mut next = 0;
@@ -248,9 +253,7 @@ impl Shared {
                 }
             }
         }
-        let contexts: Vec<usize> =
-            reached.iter().filter_map(|i| links.contexts.get(*i as usize).copied()).collect();
-        crate::raw::errands::any_entered(&self.interrupter, &contexts)
+        reached.iter().filter_map(|i| links.contexts.get(*i as usize).copied()).collect()
     }
 }
 

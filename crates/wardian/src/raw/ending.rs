@@ -100,8 +100,7 @@ impl StoreInner {
 
     /// Whether what stops a guest lets a snapshot be restored.
     pub(super) fn may_restore(&self) -> bool {
-        let panics = self.pending.as_ref().is_some_and(|e| matches!(e.kind(), ErrorKind::Panic(_)));
-        !self.must_stop() && !panics
+        !self.must_stop() && !self.pending.as_ref().is_some_and(Error::is_sticky)
     }
 
     /// The error of an entry that did not return.
@@ -138,10 +137,16 @@ impl StoreInner {
             if self.word() & reason::CLOSED != 0 {
                 self.interrupter().acknowledge(reason::CLOSED);
             }
-        } else if let ErrorKind::Exit(code) = error.kind() {
+            return;
+        }
+        if let ErrorKind::Exit(code) = error.kind() {
             // Host functions between here and the outermost call cannot stop an exit.
             self.exit_code = *code;
             self.set_word(EXITING);
+        }
+        self.forget_overruled_restore();
+        if self.word() & reason::CLOSED != 0 {
+            self.renew_closing();
         }
     }
 
