@@ -3,6 +3,7 @@
 mod allocators;
 mod asynchronous;
 mod calls;
+mod closing;
 mod errors;
 mod hostile;
 mod instances;
@@ -26,6 +27,7 @@ fn main() -> std::process::ExitCode {
         allocators::TABLE,
         asynchronous::TABLE,
         calls::TABLE,
+        closing::TABLE,
         errors::TABLE,
         hostile::TABLE,
         instances::TABLE,
