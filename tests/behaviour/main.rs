@@ -14,6 +14,7 @@ mod memories;
 mod programs;
 mod references;
 mod resolver;
+mod snapshot_contents;
 mod snapshots;
 mod stopping;
 mod threads;
@@ -36,6 +37,7 @@ fn main() -> std::process::ExitCode {
         programs::TABLE,
         references::TABLE,
         resolver::TABLE,
+        snapshot_contents::TABLE,
         snapshots::TABLE,
         stopping::TABLE,
         threads::TABLE,
