@@ -12,6 +12,8 @@ mod import_resolver;
 mod linked_modules;
 #[path = "pooling_allocator.rs"]
 mod pooling_allocator;
+#[path = "setjmp.rs"]
+mod setjmp;
 #[path = "wasi_streams.rs"]
 mod wasi_streams;
 
@@ -48,4 +50,9 @@ fn pooling_allocator() {
 #[test]
 fn file_memory() {
     file_memory::main().unwrap();
+}
+
+#[test]
+fn setjmp() {
+    setjmp::main().unwrap();
 }
