@@ -42,6 +42,12 @@ pub trait CloseNotifier: Send + Sync + 'static {
     fn close_notify(&self, instance: &ClosingInstance, exit_code: u32);
 }
 
+impl<N: CloseNotifier + ?Sized> CloseNotifier for Arc<N> {
+    fn close_notify(&self, instance: &ClosingInstance, exit_code: u32) {
+        (**self).close_notify(instance, exit_code);
+    }
+}
+
 /// A closure as [`CloseNotifier`].
 #[derive(Clone, Copy, Debug)]
 pub struct CloseNotifyFunc<F>(pub F);
