@@ -11,6 +11,7 @@ mod listeners;
 mod log;
 mod matrix;
 mod memories;
+mod names;
 mod programs;
 mod references;
 mod resolver;
@@ -34,6 +35,7 @@ fn main() -> std::process::ExitCode {
         instances::TABLE,
         listeners::TABLE,
         memories::TABLE,
+        names::TABLE,
         programs::TABLE,
         references::TABLE,
         resolver::TABLE,
