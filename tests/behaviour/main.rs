@@ -14,6 +14,7 @@ mod memories;
 mod names;
 mod programs;
 mod references;
+mod refused_restores;
 mod resolver;
 mod snapshot_contents;
 mod snapshots;
@@ -38,6 +39,7 @@ fn main() -> std::process::ExitCode {
         names::TABLE,
         programs::TABLE,
         references::TABLE,
+        refused_restores::TABLE,
         resolver::TABLE,
         snapshot_contents::TABLE,
         snapshots::TABLE,
