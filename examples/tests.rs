@@ -1,5 +1,7 @@
 //! Runs every example.
 
+#[path = "closing.rs"]
+mod closing;
 #[path = "embed.rs"]
 mod embed;
 #[path = "file_memory.rs"]
@@ -10,8 +12,16 @@ mod host_functions;
 mod import_resolver;
 #[path = "linked_modules.rs"]
 mod linked_modules;
+#[path = "listeners.rs"]
+mod listeners;
 #[path = "pooling_allocator.rs"]
 mod pooling_allocator;
+#[path = "setjmp.rs"]
+mod setjmp;
+#[path = "snapshots.rs"]
+mod snapshots;
+#[path = "stack_and_inspection.rs"]
+mod stack_and_inspection;
 #[path = "wasi_streams.rs"]
 mod wasi_streams;
 
@@ -48,4 +58,29 @@ fn pooling_allocator() {
 #[test]
 fn file_memory() {
     file_memory::main().unwrap();
+}
+
+#[test]
+fn setjmp() {
+    setjmp::main().unwrap();
+}
+
+#[test]
+fn listeners() {
+    listeners::main().unwrap();
+}
+
+#[test]
+fn stack_and_inspection() {
+    stack_and_inspection::main().unwrap();
+}
+
+#[test]
+fn snapshots() {
+    snapshots::main().unwrap();
+}
+
+#[test]
+fn closing() {
+    closing::main().unwrap();
 }

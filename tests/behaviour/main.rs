@@ -4,6 +4,7 @@ mod allocators;
 mod asynchronous;
 mod attaching;
 mod calls;
+mod closing;
 mod errors;
 mod hostile;
 mod inspection;
@@ -12,9 +13,13 @@ mod listeners;
 mod log;
 mod matrix;
 mod memories;
+mod names;
 mod programs;
 mod references;
+mod refused_restores;
 mod resolver;
+mod snapshot_contents;
+mod snapshots;
 mod state;
 mod stopping;
 mod threads;
@@ -29,16 +34,21 @@ fn main() -> std::process::ExitCode {
         asynchronous::TABLE,
         attaching::TABLE,
         calls::TABLE,
+        closing::TABLE,
         errors::TABLE,
         hostile::TABLE,
         inspection::TABLE,
         instances::TABLE,
         listeners::TABLE,
         memories::TABLE,
+        names::TABLE,
         programs::TABLE,
         references::TABLE,
+        refused_restores::TABLE,
         resolver::TABLE,
         state::TABLE,
+        snapshot_contents::TABLE,
+        snapshots::TABLE,
         stopping::TABLE,
         threads::TABLE,
         wasi_threads::TABLE,

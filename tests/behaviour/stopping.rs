@@ -3,8 +3,8 @@
 use crate::matrix::{Behaviour, instance, linked, module};
 use std::time::{Duration, Instant};
 use wardian::{
-    AsContextMut, Caller, Engine, Error, Instance, Linker, MemoryType, SharedMemory, StopReason,
-    Store,
+    AsContextMut, CallOptions, Caller, CancelToken, CompileOptions, Engine, Error, Instance,
+    Linker, MemoryType, Module, SharedMemory, StopReason, Store,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -16,6 +16,8 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a host function that blocks is told to stop", blocking_host),
     ("nested guests end with the outer one", nested),
     ("many stores are stopped at once", many),
+    ("a call's own deadline ends it, whatever its store's", call_deadlines),
+    ("a deadline and a token end a compilation", compilation),
 ];
 
 /// Longest time from a deadline to the end of a call that the tests allow. The machine may be busy.
@@ -202,4 +204,65 @@ fn many(engine: &Engine) {
         })
         .collect();
     threads.into_iter().for_each(|t| t.join().unwrap());
+}
+
+fn call_deadlines(engine: &Engine) {
+    let millis = Duration::from_millis;
+    let text = r#"(module (func (export "spin") (loop $l (br $l))) (func (export "f")))"#;
+    let mut store = Store::new(engine, ());
+    let i = instance(&mut store, text);
+    let spin = i.typed_func::<(), ()>(&mut store, "spin").unwrap();
+    let f = i.typed_func::<(), ()>(&mut store, "f").unwrap();
+    // Alone, before the store's, and after the store's.
+    for (outer, own, expected) in [(None, 20, 20), (Some(60_000), 20, 20), (Some(20), 60_000, 20)] {
+        let start = Instant::now();
+        store.set_deadline(outer.map(|ms| start + millis(ms)));
+        let options = CallOptions::new().with_timeout(millis(own));
+        let error = spin.call_with(&mut store, &options, ()).unwrap_err();
+        assert_eq!(error.stop_reason(), Some(StopReason::Deadline));
+        let took = start.elapsed();
+        assert!(took >= millis(expected - 1) && took < SOON, "{outer:?} {own}: {took:?}");
+        // The call's is over with the call; the store's stays.
+        let next = f.call(&mut store, ());
+        assert_eq!(next.is_ok(), outer != Some(20), "{outer:?} {own}");
+        if outer == Some(60_000) {
+            // It still fires, though it was put aside.
+            store.set_deadline(Some(Instant::now() + millis(30)));
+            let options = CallOptions::new().with_timeout(millis(5));
+            spin.call_with(&mut store, &options, ()).unwrap_err();
+            let error = spin.call(&mut store, ()).unwrap_err();
+            assert_eq!(error.stop_reason(), Some(StopReason::Deadline));
+        }
+    }
+    store.set_deadline(None);
+    // By a point in time; the earlier of both counts.
+    let options = CallOptions::new()
+        .with_deadline(Instant::now() + millis(10))
+        .with_timeout(Duration::from_secs(60));
+    let error = spin.call_with(&mut store, &options, ()).unwrap_err();
+    assert_eq!(error.stop_reason(), Some(StopReason::Deadline));
+    // A timeout beyond the clock's end is none.
+    let options = CallOptions::new().with_timeout(Duration::MAX);
+    f.call_with(&mut store, &options, ()).unwrap();
+}
+
+fn compilation(engine: &Engine) {
+    let text = r#"(module (func (export "f")) (func) (func))"#;
+    let past = Instant::now() - Duration::from_millis(1);
+    let late = CompileOptions::new().with_deadline(past);
+    let error = Module::new_with(engine, text, &late).unwrap_err();
+    assert_eq!(error.stop_reason(), Some(StopReason::Deadline), "{error}");
+    let token = CancelToken::new();
+    token.cancel();
+    let cancelled = CompileOptions::new().with_cancel_token(token);
+    let error = Module::new_with(engine, text, &cancelled).unwrap_err();
+    assert_eq!(error.stop_reason(), Some(StopReason::Cancelled), "{error}");
+    // A store's token, unused.
+    let mut store = Store::new(engine, ());
+    let options = CompileOptions::new()
+        .with_cancel_token(store.cancel_token())
+        .with_timeout(Duration::from_secs(60));
+    let m = Module::new_with(engine, text, &options).unwrap();
+    let i = Instance::new(&mut store, &m, &[]).unwrap();
+    i.get_func(&mut store, "f").unwrap().call(&mut store, &[], &mut []).unwrap();
 }

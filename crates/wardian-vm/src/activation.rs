@@ -233,6 +233,18 @@ pub unsafe fn is_open(store: *const StoreCtx, serial: u64) -> bool {
     false
 }
 
+/// The contexts that guests were entered with, from the innermost entry outwards.
+///
+/// # Safety
+///
+/// The activation is the store's latest or null, and the list is not changed while this is used.
+pub unsafe fn contexts(activation: *const Activation) -> impl Iterator<Item = usize> + Clone {
+    // SAFETY: activations on the list are alive.
+    let first = unsafe { activation.as_ref() };
+    // SAFETY: as above.
+    std::iter::successors(first, |a| unsafe { a.previous.as_ref() }).map(|a| a.ctx)
+}
+
 /// How deeply entries of the store are nested now: the number of the innermost, or zero.
 ///
 /// # Safety

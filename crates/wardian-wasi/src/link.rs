@@ -12,7 +12,8 @@ use wardian::{Caller, Error, Extern, FuncType, Linker, Result, SharedMemory, Val
 ///
 /// The functions work on the memory that the calling instance exports as `memory`; without one,
 /// every pointer is out of range. They end early when the store's deadline passes or it is
-/// cancelled; `proc_exit` ends the guest with [`wardian::Error::exit_code`].
+/// cancelled, or the instance is closed. `proc_exit` closes the instance that calls it with the exit
+/// code, and ends the guest with an error that tells it, see [`wardian::Error::exit_code`].
 ///
 /// ```
 /// use wardian::{Engine, Linker, Module, Store};
@@ -91,7 +92,12 @@ fn call<T: 'static>(
             }
             Ok(())
         }
-        Err(Stop::Exit(code)) => Err(Error::exit(code)),
+        Err(Stop::Exit(code)) => {
+            if let Some(instance) = caller.instance() {
+                instance.close_with_exit_code(&mut caller, code);
+            }
+            Err(Error::exit(code))
+        }
         Err(stop) => Err(Error::host(stop)),
     }
 }

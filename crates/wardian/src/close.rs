@@ -42,6 +42,12 @@ pub trait CloseNotifier: Send + Sync + 'static {
     fn close_notify(&self, instance: &ClosingInstance, exit_code: u32);
 }
 
+impl<N: CloseNotifier + ?Sized> CloseNotifier for Arc<N> {
+    fn close_notify(&self, instance: &ClosingInstance, exit_code: u32) {
+        (**self).close_notify(instance, exit_code);
+    }
+}
+
 /// A closure as [`CloseNotifier`].
 #[derive(Clone, Copy, Debug)]
 pub struct CloseNotifyFunc<F>(pub F);
@@ -237,6 +243,11 @@ impl Shared {
 
     /// Whether a call is running in which code of the instance may be open.
     fn runs(&self, instance: u32) -> bool {
+        crate::raw::errands::any_entered(&self.interrupter, &self.reaching(instance))
+    }
+
+    /// The contexts of an instance and of all that may call it, through others too.
+    pub(crate) fn reaching(&self, instance: u32) -> Vec<usize> {
         let links = self.links.lock().unwrap_or_else(|e| e.into_inner());
         let mut reached = vec![instance];
         let mut next = 0;
@@ -248,9 +259,7 @@ impl Shared {
                 }
             }
         }
-        let contexts: Vec<usize> =
-            reached.iter().filter_map(|i| links.contexts.get(*i as usize).copied()).collect();
-        crate::raw::errands::any_entered(&self.interrupter, &contexts)
+        reached.iter().filter_map(|i| links.contexts.get(*i as usize).copied()).collect()
     }
 }
 

@@ -46,6 +46,21 @@ pub trait FunctionListener: Send + Sync + 'static {
     fn resumed(&self, _call: &Call<'_>) {}
 }
 
+impl<L: FunctionListener + ?Sized> FunctionListener for Arc<L> {
+    fn before(&self, call: &Call<'_>, params: &[u64], stack: &mut StackIterator<'_>) {
+        (**self).before(call, params, stack);
+    }
+    fn after(&self, call: &Call<'_>, results: &[u64]) {
+        (**self).after(call, results);
+    }
+    fn abort(&self, call: &Call<'_>, reason: &AbortReason<'_>) {
+        (**self).abort(call, reason);
+    }
+    fn resumed(&self, call: &Call<'_>) {
+        (**self).resumed(call);
+    }
+}
+
 /// Why a call ended without returning.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]

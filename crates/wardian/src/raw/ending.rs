@@ -100,8 +100,7 @@ impl StoreInner {
 
     /// Whether what stops a guest lets a snapshot be restored.
     pub(super) fn may_restore(&self) -> bool {
-        let panics = self.pending.as_ref().is_some_and(|e| matches!(e.kind(), ErrorKind::Panic(_)));
-        !self.must_stop() && !panics
+        !self.must_stop() && !self.pending.as_ref().is_some_and(Error::is_sticky)
     }
 
     /// The error of an entry that did not return.
@@ -140,19 +139,14 @@ impl StoreInner {
             }
             return;
         }
-        // The entry that a snapshot was to be restored in may be the one that has ended.
-        let open = |serial| {
-            // SAFETY: the context is valid and the store ours.
-            unsafe { wardian_vm::activation::is_open(self.ctx(), serial) }
-        };
-        if self.restoring.as_ref().is_some_and(|r| !open(r.serial())) {
-            self.restoring = None;
-            self.clear_word(RESTORING);
-        }
         if let ErrorKind::Exit(code) = error.kind() {
             // Host functions between here and the outermost call cannot stop an exit.
             self.exit_code = *code;
             self.set_word(EXITING);
+        }
+        self.forget_overruled_restore();
+        if self.word() & reason::CLOSED != 0 {
+            self.renew_closing();
         }
     }
 

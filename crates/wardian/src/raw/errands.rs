@@ -6,6 +6,7 @@ use crate::Instance;
 use crate::close::{CloseNotifier, CloseState, Errand, Shared};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use wardian_vm::activation;
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::interrupt::{Interrupter, reason};
 
@@ -82,31 +83,51 @@ impl StoreInner {
         true
     }
 
-    /// Whether an instance takes part in a call that is running now.
+    /// After a call that was ended by closing: the calls around it go on, unless an instance that
+    /// was closed takes part in them too.
+    pub(super) fn renew_closing(&mut self) {
+        // In this order: whoever closes another instance meanwhile sets the bit after the errand.
+        self.interrupter().acknowledge(reason::CLOSED);
+        self.run_errands();
+        let closed = |i: &u32| self.instances[*i as usize].closed.is_some();
+        let mut all = 0..self.instances.len() as u32;
+        if let Some(instance) = all.find(|i| closed(i) && self.takes_part(*i)) {
+            self.closing_code = self.instances[instance as usize].closed.unwrap_or_default();
+            self.interrupter().interrupt(reason::CLOSED);
+        }
+    }
+
+    /// Whether an instance takes part in a call that is running now: it was entered, or there are
+    /// frames of its module that can be its own.
     fn takes_part(&self, instance: u32) -> bool {
-        if self.is_idle() {
-            return false;
-        }
+        // SAFETY: the context is valid; activations on the list are alive.
+        let entered = unsafe { activation::contexts((*self.ctx()).activation) };
+        let Some(mut at) = entered.clone().next() else { return false };
         let data = &self.instances[instance as usize];
-        let context = data.vm.address();
-        // SAFETY: activations on the list are alive.
-        unsafe {
-            let mut next = (*self.ctx()).activation;
-            while let Some(activation) = next.as_ref() {
-                if activation.ctx == context {
-                    return true;
-                }
-                next = activation.previous;
-            }
+        if entered.clone().any(|context| context == data.vm.address()) {
+            return true;
         }
+        // Frames of the module in a call of another instance of it are that one's, unless it may
+        // call this one.
+        let reaching = self.shared.as_ref().map(|s| s.reaching(instance)).unwrap_or_default();
+        let can_be_here = |context: usize| {
+            // None if the embedder called a host function.
+            let other = self.instances.iter().find(|i| i.vm.address() == context);
+            let kin = other.is_some_and(|i| Arc::ptr_eq(&i.module, &data.module));
+            reaching.contains(&context) || !kin
+        };
+        let mut outer = entered.skip(1);
         // SAFETY: a host function runs, so its guest waits; nothing runs on its stack meanwhile.
         let mut frames = unsafe { Frames::at_host_call(&*self.ctx()) };
         frames.any(|step| match step {
             Step::Frame(pc) => {
                 let found = self.engine().code().locate(pc);
-                found.is_some_and(|l| Arc::ptr_eq(&l.module, &data.module))
+                found.is_some_and(|l| Arc::ptr_eq(&l.module, &data.module)) && can_be_here(at)
             }
-            Step::Host => false,
+            Step::Host => {
+                at = outer.next().unwrap_or(at);
+                false
+            }
         })
     }
 

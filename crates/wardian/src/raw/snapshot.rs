@@ -44,13 +44,6 @@ pub(crate) struct Restoring {
     results: Vec<u64>,
 }
 
-impl Restoring {
-    /// The entry that it belongs to.
-    pub(super) fn serial(&self) -> u64 {
-        self.snapshot.serial
-    }
-}
-
 impl SnapshotData {
     /// Types of the results with which it is to be restored.
     pub(crate) fn result_types(&self) -> &[ValType] {
@@ -154,8 +147,21 @@ impl StoreInner {
         Some(Next::Resume(guest))
     }
 
-    /// Notes the references that live snapshots hold.
+    /// Forgets a restore into an entry that has ended otherwise: nobody is left who could do it.
+    pub(super) fn forget_overruled_restore(&mut self) {
+        let Some(restoring) = &self.restoring else { return };
+        // SAFETY: the context is valid and the store ours.
+        if !unsafe { activation::is_open(self.ctx(), restoring.snapshot.serial) } {
+            self.restoring = None;
+            self.clear_word(RESTORING);
+        }
+    }
+
+    /// Notes the references that live snapshots hold, and the one that is being restored.
     pub(super) fn mark_snapshots(&mut self) {
+        for slot in self.restoring.iter().flat_map(|r| &r.results) {
+            self.externrefs.mark(*slot);
+        }
         for snapshot in self.snapshots_with_references.iter().filter_map(|s| s.upgrade()) {
             let state = snapshot.state.iter().flat_map(|state| state.words());
             for word in snapshot.bytes.iter().copied().chain(state) {
