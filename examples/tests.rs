@@ -12,6 +12,8 @@ mod import_resolver;
 mod linked_modules;
 #[path = "pooling_allocator.rs"]
 mod pooling_allocator;
+#[path = "sampler.rs"]
+mod sampler;
 #[path = "wasi_streams.rs"]
 mod wasi_streams;
 
@@ -33,6 +35,11 @@ fn import_resolver() {
 #[test]
 fn linked_modules() {
     linked_modules::main().unwrap();
+}
+
+#[test]
+fn sampler() {
+    sampler::main().unwrap();
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod memories;
 mod programs;
 mod references;
 mod resolver;
+mod sampler;
 mod stopping;
 mod threads;
 mod torture;
@@ -33,6 +34,7 @@ fn main() -> std::process::ExitCode {
         programs::TABLE,
         references::TABLE,
         resolver::TABLE,
+        sampler::TABLE,
         stopping::TABLE,
         threads::TABLE,
         wasi_threads::TABLE,

@@ -458,6 +458,39 @@ impl<'a> Registers<'a> {
         self.get(libc::REG_RBP)
     }
 
+    /// Whether the thread was on its alternate stack for signals: in another handler.
+    pub(crate) fn on_signal_stack(&self) -> bool {
+        let stack = &self.0.uc_stack;
+        self.sp().wrapping_sub(stack.ss_sp as usize) < stack.ss_size
+    }
+
+    /// The return address of the function that was interrupted, if the frame pointer is its caller's
+    /// because its frame is not yet made or gone already. That is told by the instructions
+    /// `push rbp; mov rbp, rsp` and `ret`.
+    ///
+    /// # Safety
+    ///
+    /// The thread was interrupted in compiled code or a stub, and `sp` and the word above it can be
+    /// read.
+    pub(crate) unsafe fn unframed(&self) -> Option<usize> {
+        let (pc, sp) = (self.pc(), self.sp());
+        // SAFETY: instructions that are about to run can be read; a byte is only looked at after
+        // those before it have told that the instruction, or its neighbour, is as long.
+        unsafe {
+            let is = |at: usize, bytes: &[u8]| {
+                (at..).zip(bytes).all(|(at, byte)| *(at as *const u8) == *byte)
+            };
+            let slot = if is(pc, &[0xc3]) || is(pc, &[0x55, 0x48, 0x89, 0xe5]) {
+                sp
+            } else if is(pc, &[0x48, 0x89, 0xe5]) && is(pc - 1, &[0x55]) {
+                sp + 8
+            } else {
+                return None;
+            };
+            Some(*(slot as *const usize))
+        }
+    }
+
     /// Makes the thread leave guest code with `status` when the handler returns.
     #[inline(never)]
     pub(crate) fn leave(&mut self, store: *mut StoreCtx, status: u64) {
