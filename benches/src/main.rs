@@ -55,7 +55,7 @@ const GROUPS: &[(&str, Run, &[Target])] = &[
         snapshot::run,
         &[within("snapshot, small", 50.0), within("snapshot+restore, small", 150.0)],
     ),
-    ("stop", stop::run, &[]),
+    ("stop", stop::run, &[within(stop::ABOVE, 2e6)]),
     ("checked", variants::checked, &[at_most(variants::GUARDED, "", 1.35, ANY)]),
     ("sampler", variants::sampler, &[at_most(WITHOUT, "", 1.03, ANY)]),
 ];

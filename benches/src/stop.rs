@@ -1,7 +1,7 @@
 //! How soon a guest stops, with all processors busy.
 
 use crate::engines::{self, WARDIAN};
-use crate::measure::{Figure, Row};
+use crate::measure::{Figure, Row, difference};
 use crate::options::{Options, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -13,6 +13,9 @@ use wardian::{CancelToken, Instance, Module, Store};
 pub(crate) const WAKING: &str = "thread woken";
 /// The peer that is fair: a thread that computes, as the guest does, and looks at a flag all the time.
 pub(crate) const POLLING: &str = "flag polled";
+
+/// The row that counts.
+pub(crate) const ABOVE: &str = "p99 above a wake-up's";
 
 const TIMES: usize = 1000;
 
@@ -47,7 +50,11 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
         name: format!("cancel, {name}"),
         figures: peers.iter().zip(&times).map(|(p, t)| figure(p, t, at)).collect(),
     };
-    Ok(rows.into_iter().map(row).collect())
+    let mut rows: Vec<Row> = rows.into_iter().map(row).collect();
+    let mut above = difference(rows[1].clone(), WAKING);
+    above.name = ABOVE.to_owned();
+    rows.push(above);
+    Ok(rows)
 }
 
 /// A thread that is told to begin, says that it has, and reports when it was stopped.

@@ -44,7 +44,9 @@ macro_rules! keep_host {
     };
 }
 
-/// Makes a frame on the wasm stack with what C keeps, and six slots.
+/// Makes a frame on the wasm stack with what C keeps, and six slots. The last is written to: if the
+/// stack ends here that must show now, in a stub, and not when the host, on its own stack, writes a
+/// result.
 macro_rules! keep_guest {
     () => {
         "push rbp
@@ -54,7 +56,8 @@ macro_rules! keep_guest {
          push r13
          push r14
          push r15
-         sub rsp, 48"
+         sub rsp, 40
+         push rax"
     };
 }
 
