@@ -163,7 +163,7 @@ pub(crate) fn stack(options: &Options) -> Result<Vec<Row>> {
         }
         let mut with = Guest::listened("guest", Walker(look))?;
         let mut without = Guest::listened("guest", Empty)?;
-        let contenders = vec![deep(&mut with, WARDIAN)?, deep(&mut without, WITHOUT)?];
+        let contenders = vec![deep(&mut without, WITHOUT)?, deep(&mut with, WARDIAN)?];
         rows.push(difference(measure(options, name, contenders)?, WITHOUT));
     }
     Ok(rows)

@@ -136,10 +136,12 @@ impl<'a> Frames<'a> {
         let (outer, outer_sp) = outward(entry);
         let mut frames = Frames { store, current: None, outer, outer_sp };
         if (store.guard_start..=store.stack_top).contains(&sp) {
-            // SAFETY: the thread is at this instruction, and the word at `sp` is on the stack.
-            let address = match frames.on_stack(sp) {
-                true => unsafe { registers.unframed() },
-                false => None,
+            let address = if frames.on_stack(sp) {
+                // SAFETY: only compiled code and stubs run on the wasm stack; the word at `sp` and the
+                // one above it lie on it.
+                unsafe { registers.unframed() }
+            } else {
+                None
             };
             let caller = match address {
                 // That of the outermost frame, a trampoline's, is ours.
