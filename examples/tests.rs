@@ -16,6 +16,8 @@ mod linked_modules;
 mod listeners;
 #[path = "pooling_allocator.rs"]
 mod pooling_allocator;
+#[path = "sampler.rs"]
+mod sampler;
 #[path = "setjmp.rs"]
 mod setjmp;
 #[path = "snapshots.rs"]
@@ -43,6 +45,11 @@ fn import_resolver() {
 #[test]
 fn linked_modules() {
     linked_modules::main().unwrap();
+}
+
+#[test]
+fn sampler() {
+    sampler::main().unwrap();
 }
 
 #[test]

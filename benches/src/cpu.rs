@@ -8,7 +8,7 @@ use crate::options::{Options, Result};
 pub(crate) const GUESTS: &[u8] = include_bytes!("../guests/guests.wasm");
 
 /// Kernels by hand, for which a compiler would choose other code.
-const KERNELS: &str = include_str!("../guests/kernels.wat");
+pub(crate) const KERNELS: &str = include_str!("../guests/kernels.wat");
 
 /// One row for every exported function.
 pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {

@@ -12,7 +12,7 @@ pub(crate) const POOLING: &str = "wasmtime-pooling";
 pub(crate) const WASMI: &str = "wasmi";
 
 /// Stack for guests: the default of wasmtime.
-const STACK: usize = 512 << 10;
+pub(crate) const STACK: usize = 512 << 10;
 
 /// Threads that compile.
 pub(crate) const THREADS: usize = 2;

@@ -6,14 +6,19 @@ mod cpu;
 mod dump;
 mod engines;
 mod generate;
+mod hooks;
 mod instantiate;
 mod measure;
 mod options;
 mod report;
+mod snapshot;
+mod stop;
 mod trap;
+mod variants;
 
 use engines::{POOLING, WASMTIME};
-use measure::Row;
+use hooks::WITHOUT;
+use measure::{ABSOLUTE, Row};
 use options::{Options, Result};
 use report::{Group, Target};
 
@@ -21,6 +26,11 @@ type Run = fn(&Options) -> Result<Vec<Row>>;
 
 const fn at_most(peer: &'static str, rows: &'static str, mean: f64, worst: f64) -> Target {
     Target { peer, rows, mean, worst }
+}
+
+/// At most so many nanoseconds in each row.
+const fn within(rows: &'static str, nanoseconds: f64) -> Target {
+    at_most(ABSOLUTE, rows, ANY, nanoseconds)
 }
 
 const ANY: f64 = f64::INFINITY;
@@ -38,6 +48,16 @@ const GROUPS: &[(&str, Run, &[Target])] = &[
         &[at_most(WASMTIME, "time", 1.0, ANY), at_most(WASMTIME, "peak memory", 1.0, ANY)],
     ),
     ("idle", children::idle, &[]),
+    ("listener", hooks::listener, &[within("pair", 10.0), at_most(WITHOUT, "off", 1.02, 1.05)]),
+    ("stack", hooks::stack, &[within("50 frames", 1000.0)]),
+    (
+        "snapshot",
+        snapshot::run,
+        &[within("snapshot, small", 50.0), within("snapshot+restore, small", 150.0)],
+    ),
+    ("stop", stop::run, &[within(stop::ABOVE, 2e6)]),
+    ("checked", variants::checked, &[at_most(variants::GUARDED, "", 1.35, ANY)]),
+    ("sampler", variants::sampler, &[at_most(WITHOUT, "", 1.03, ANY)]),
 ];
 
 fn main() {

@@ -43,10 +43,31 @@ impl Row {
         self.figures.iter().find(|f| f.engine == engine)
     }
 
-    /// Wardian's median divided by a peer's.
+    /// Wardian's median divided by a peer's; the median itself if the peer is [`ABSOLUTE`].
     pub(crate) fn ratio(&self, peer: &str) -> Option<f64> {
-        Some(self.of(crate::engines::WARDIAN)?.median / self.of(peer)?.median)
+        let median = self.of(crate::engines::WARDIAN)?.median;
+        if peer == ABSOLUTE { Some(median) } else { Some(median / self.of(peer)?.median) }
     }
+
+    /// Adds a figure that was not measured here.
+    pub(crate) fn add(&mut self, engine: &'static str, value: f64) {
+        self.figures.push(Figure { engine, median: value, min: value });
+    }
+}
+
+/// In the place of a peer: the figure itself counts, in nanoseconds.
+pub(crate) const ABSOLUTE: &str = "absolute";
+
+/// What Wardian's figure has beyond a peer's, alone.
+pub(crate) fn difference(row: Row, peer: &str) -> Row {
+    let less = row.of(peer).map_or((0.0, 0.0), |f| (f.median, f.min));
+    let wardian = row.figures.iter().filter(|f| f.engine == crate::engines::WARDIAN);
+    let figures = wardian.map(|f| Figure {
+        engine: f.engine,
+        median: f.median - less.0,
+        min: f.min - less.1,
+    });
+    Row { figures: figures.collect(), name: row.name }
 }
 
 /// The middle value, and the least.

@@ -36,7 +36,8 @@ pub(crate) struct Options {
 pub(crate) const HELP: &str = "\
 wardian-benches [GROUP]… [OPTIONS]
 
-Groups: cpu entry host instantiate trap compile idle all (default: all)
+Groups: cpu entry host instantiate trap compile idle listener stack snapshot stop checked sampler all
+(default: all)
 
   --filter TEXT      only rows whose name contains TEXT
   --rounds N         interleaved rounds, medians count (default 15, or WARDIAN_BENCH_ROUNDS)

@@ -1,7 +1,7 @@
 //! Tables for people, JSON for programs.
 
 use crate::engines::WARDIAN;
-use crate::measure::{Row, geometric_mean};
+use crate::measure::{ABSOLUTE, Row, geometric_mean};
 use std::fmt::Write as _;
 
 /// What a group has to show: Wardian's figure at most `mean` times the peer's in geometric mean, and
@@ -93,6 +93,15 @@ fn verdict(group: &Group, target: &Target) -> String {
     let mut out = String::new();
     let what = if target.rows.is_empty() { group.name } else { target.rows };
     let peer = target.peer;
+    if peer == ABSOLUTE {
+        for row in rows() {
+            let figure = row.ratio(peer).unwrap_or_default();
+            let mark = if figure <= target.worst { "met" } else { "MISSED" };
+            let (figure, limit) = (shown(&row.name, figure), shown(&row.name, target.worst));
+            let _ = writeln!(out, "  {mark}: {} {figure}, limit {limit}", row.name);
+        }
+        return out;
+    }
     if target.mean.is_finite() {
         let mark = if mean <= target.mean { "met" } else { "MISSED" };
         let _ = writeln!(out, "  {mark}: {what} {mean:.3} × {peer}, target {:.2}", target.mean);

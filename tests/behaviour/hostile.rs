@@ -1,7 +1,7 @@
 //! Modules that are made to hurt.
 
-use crate::matrix::{Behaviour, instance};
-use wardian::{Engine, Instance, Module, Store};
+use crate::matrix::{Behaviour, instance, linked};
+use wardian::{Engine, Instance, Linker, Module, Store, TrapCode};
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("a hundred thousand nested blocks", nested_blocks),
@@ -10,6 +10,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a memory bomb gets -1 in the end", memory_bomb),
     ("random bytes are no module", random),
     ("a branch table of fifty thousand targets", branch_table),
+    ("a stack that ends in a call into the host is a trap, wherever it ends", edge),
 ];
 
 /// A module with one function, whose body is given in the binary format without its length.
@@ -111,4 +112,50 @@ fn branch_table(engine: &Engine) {
     body.extend(std::iter::repeat_n(0, 50_001));
     body.extend_from_slice(&[0x0b, 0x0b]);
     try_run(engine, &with_body(&body));
+}
+
+/// Recursion that calls a host function or a builtin at its end, from frames of many sizes.
+fn edge(engine: &Engine) {
+    let mut linker: Linker<()> = Linker::new(engine);
+    linker.func_wrap("h", "none", || {}).unwrap();
+    linker.func_wrap("h", "result", || 7i32).unwrap();
+    linker.func_wrap("h", "many", || (1i32, 2i64, 3f64, 4i32, 5i64, 6i64, 7i64)).unwrap();
+    let head = r#"(module (import "h" "none" (func $none)) (import "h" "result" (func $result (result i32)))
+      (import "h" "many" (func $many (result i32 i64 f64 i32 i64 i64 i64)))
+      (memory 1 2)"#;
+    let calls = [
+        "(call $none)",
+        "(drop (call $result))",
+        "(call $many) drop drop drop drop drop drop drop",
+        "(drop (memory.grow (i32.const 0)))",
+    ];
+    for call in calls {
+        for kept in 0..6 {
+            // So many values are kept in the frame at the end.
+            let load: String =
+                (0..kept).map(|i| format!("(i64.load offset={} (i32.const 0))", i * 8)).collect();
+            let text = format!(
+                r#"{head} (func $end {load} {call} {})
+                  (func $down (export "down") (param i32) (result i32)
+                    (if (i32.eqz (local.get 0)) (then (call $end) (return (i32.const 0))))
+                    (i32.add (i32.const 1) (call $down (i32.sub (local.get 0) (i32.const 1))))))"#,
+                "drop ".repeat(kept)
+            );
+            let mut store = Store::new(engine, ());
+            let i = linked(&mut store, &linker, &text);
+            let down = i.typed_func::<i32, i32>(&mut store, "down").unwrap();
+            let (mut fits, mut too_many) = (1, 1 << 20);
+            while too_many - fits > 1 {
+                let middle = (fits + too_many) / 2;
+                match down.call(&mut store, middle) {
+                    Ok(_) => fits = middle,
+                    Err(error) => {
+                        assert_eq!(error.trap(), Some(TrapCode::StackOverflow));
+                        too_many = middle;
+                    }
+                }
+            }
+            assert_eq!(down.call(&mut store, fits).unwrap(), fits);
+        }
+    }
 }

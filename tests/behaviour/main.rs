@@ -18,6 +18,7 @@ mod programs;
 mod references;
 mod refused_restores;
 mod resolver;
+mod sampler;
 mod snapshot_contents;
 mod snapshots;
 mod state;
@@ -49,6 +50,7 @@ fn main() -> std::process::ExitCode {
         state::TABLE,
         snapshot_contents::TABLE,
         snapshots::TABLE,
+        sampler::TABLE,
         stopping::TABLE,
         threads::TABLE,
         wasi_threads::TABLE,

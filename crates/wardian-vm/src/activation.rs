@@ -174,10 +174,10 @@ impl Suspended {
             let outer = (store, (*store).activation, (*store).wasm_sp);
             let _restore = OnDrop(|| {
                 let (store, activation, wasm_sp) = outer;
-                (*store).activation = activation;
                 (*store).wasm_sp = wasm_sp;
+                set_activation(store, activation);
             });
-            (*store).activation = &activation;
+            set_activation(store, &activation);
             (*store).wasm_sp = self.wasm_sp;
             work()
         }
@@ -197,8 +197,10 @@ impl Suspended {
             let outer_entry = (*store).entry_sp;
             (*store).args = args as usize;
             (*store).entry_sp = self.entry_sp;
-            (*store).wasm_sp = self.wasm_sp;
-            let outcome = run(store, self.outer_sp, self.root, |store| arch::resume(store));
+            let outcome = run(store, self.outer_sp, self.root, |store| {
+                (*store).wasm_sp = self.wasm_sp;
+                arch::resume(store)
+            });
             (*store).args = outer_args;
             (*store).entry_sp = outer_entry;
             outcome
@@ -270,6 +272,22 @@ unsafe fn activation(store: *const StoreCtx, outer_sp: usize, root: Root) -> Act
     Activation { previous, outer_sp, depth, serial: root.serial, ctx: root.ctx }
 }
 
+/// Makes an activation the innermost. A signal handler that walks the stack may come between any two
+/// instructions here: it must not see the list before what is on it is written, nor after it is gone,
+/// nor the outer entry as the innermost with the stack pointer of the inner one. The fences cost no
+/// instruction. See [`crate::frames`].
+///
+/// # Safety
+///
+/// The store is valid and used by no other thread; the activation stays until another is set.
+#[inline]
+unsafe fn set_activation(store: *mut StoreCtx, activation: *const Activation) {
+    compiler_fence(Ordering::SeqCst);
+    // SAFETY: the caller's promise.
+    unsafe { (*store).activation = activation };
+    compiler_fence(Ordering::SeqCst);
+}
+
 #[inline]
 unsafe fn run(
     store: *mut StoreCtx,
@@ -282,7 +300,7 @@ unsafe fn run(
         let Some(thread) = thread::current() else { return Outcome::HostStackExhausted };
         let activation = activation(store, outer_sp, root);
         let outer = activation.previous;
-        (*store).activation = &activation;
+        set_activation(store, &activation);
         // Whoever interrupts sets the word, makes every processor pass a barrier, and reads the
         // thread: so either it sees this thread, or this thread sees the word. The fence costs
         // nothing here; it only keeps the compiler from swapping the two.
@@ -308,8 +326,8 @@ unsafe fn run(
         if outer.is_null() {
             (*store).thread.store(0, Ordering::Relaxed);
         }
-        (*store).activation = outer;
         (*store).wasm_sp = outer_sp;
+        set_activation(store, outer);
         outcome
     }
 }

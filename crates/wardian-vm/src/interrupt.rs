@@ -6,12 +6,13 @@
 
 use crate::layout::{StoreCtx, instance};
 use crate::park::Waiter;
+use crate::samples::SampleRing;
 use crate::signals;
 use crate::thread::ThreadHandle;
 use rustix::fd::OwnedFd;
 use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 /// Reasons in the interrupt word.
@@ -231,6 +232,36 @@ impl Interrupter {
         }
     }
 
+    /// Has a sample taken every `interval`, on average, while the store runs a guest, until the ring is
+    /// stopped or the store goes.
+    pub fn sample(self: &Arc<Self>, ring: &Arc<SampleRing>, interval: Duration) {
+        let (interrupter, ring) = (Arc::downgrade(self), Arc::downgrade(ring));
+        let random = crate::samples::now() | 1;
+        let mut tick = Tick { interrupter, ring, interval, random };
+        watchdog().push(Instant::now() + tick.next(), Task::Tick(tick));
+    }
+
+    /// Asks for one sample. Returns whether the store is still there.
+    fn tick(&self, ring: &SampleRing) -> bool {
+        let _lock = self.lock();
+        let store = self.store.load(Ordering::SeqCst);
+        if store.is_null() {
+            return false;
+        }
+        // SAFETY: as in `knock`; the lock is held.
+        let running = unsafe { ThreadHandle::from_address((*store).thread.load(Ordering::SeqCst)) };
+        if let Some(thread) = running {
+            ring.want();
+            thread.signal(signals::interrupt_signal());
+        }
+        true
+    }
+
+    /// Whether the store is still there.
+    pub fn is_attached(&self) -> bool {
+        !self.store.load(Ordering::SeqCst).is_null()
+    }
+
     /// A file that becomes readable when the guest is to stop. `None` if the system gives none.
     pub fn event(&self) -> Option<Arc<OwnedFd>> {
         use rustix::event::{EventfdFlags, eventfd};
@@ -249,7 +280,8 @@ impl Interrupter {
     }
 }
 
-/// One thread that fires deadlines and repeats signals.
+/// One thread that fires deadlines, repeats signals and asks for samples. The last are the least work
+/// of the three, and asking late does no harm, so they need no thread of their own.
 #[derive(Default)]
 struct Watchdog {
     queue: Mutex<BinaryHeap<Entry>>,
@@ -257,8 +289,39 @@ struct Watchdog {
 }
 
 enum Task {
-    Look(std::sync::Weak<Interrupter>, Instant),
+    Look(Weak<Interrupter>, Instant),
     Repeat(Arc<Interrupter>, u64),
+    Tick(Tick),
+}
+
+/// Samples to be taken.
+struct Tick {
+    interrupter: Weak<Interrupter>,
+    ring: Weak<SampleRing>,
+    interval: Duration,
+    /// State of the random numbers (xorshift), never zero.
+    random: u64,
+}
+
+impl Tick {
+    /// Time to the next: the interval, give or take a quarter, so that a guest that does the same again
+    /// and again is not always seen at the same point.
+    fn next(&mut self) -> Duration {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.interval * 3 / 4
+            + (self.interval / 2).mul_f64((self.random >> 32) as f64 / 2f64.powi(32))
+    }
+
+    /// Asks for one. Returns whether to go on.
+    fn run(&self) -> bool {
+        let (Some(interrupter), Some(ring)) = (self.interrupter.upgrade(), self.ring.upgrade())
+        else {
+            return false;
+        };
+        ring.is_active() && interrupter.tick(&ring)
+    }
 }
 
 struct Entry {
@@ -306,25 +369,32 @@ impl Watchdog {
 
     fn run(&self) {
         loop {
-            match self.next() {
+            let Entry { at, task } = self.next();
+            match task {
                 Task::Look(interrupter, at) => {
                     if let Some(interrupter) = interrupter.upgrade() {
                         interrupter.look(at);
                     }
                 }
                 Task::Repeat(interrupter, reason) => interrupter.repeat(reason),
+                Task::Tick(mut tick) if tick.run() => {
+                    // What was missed is not made up for.
+                    let next = (at + tick.next()).max(Instant::now() + tick.interval / 2);
+                    self.push(next, Task::Tick(tick));
+                }
+                Task::Tick(_) => {}
             }
         }
     }
 
-    fn next(&self) -> Task {
+    fn next(&self) -> Entry {
         let mut queue = self.queue.lock().unwrap_or_else(|e| e.into_inner());
         loop {
             let now = Instant::now();
             let wait = match queue.peek() {
                 None => Duration::from_secs(3600),
                 Some(entry) if entry.at <= now => {
-                    return queue.pop().expect("it was just seen").task;
+                    return queue.pop().expect("it was just seen");
                 }
                 Some(entry) => entry.at - now,
             };

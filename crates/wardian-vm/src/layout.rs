@@ -77,7 +77,8 @@ pub struct StoreCtx {
     pub ended_serial: u64,
     /// What the latest builtin returned, where a guest that is resumed after it needs that.
     pub result: u64,
-    /// Where samples of this store's guest go; null if nobody takes any.
+    /// The [`crate::samples::SampleRing`] for samples of this store's guests; zero if nobody ever took
+    /// any.
     pub samples: AtomicUsize,
 }
 

@@ -11,6 +11,7 @@
 //! | [`code_memory`] | memory for compiled code |
 //! | [`interrupt`] | stopping a guest from outside |
 //! | [`signals`] | traps that the processor finds |
+//! | [`samples`] | samples of a running guest |
 //! | [`park`] | waiting on an address |
 //!
 //! Nothing here knows modules or the embedding API; what is unsafe to call says what it needs.
@@ -25,6 +26,7 @@ pub mod layout;
 mod mapping;
 pub mod memory;
 pub mod park;
+pub mod samples;
 pub mod signals;
 pub mod stack;
 mod thread;

@@ -1,4 +1,4 @@
-//! Signals: traps that the processor finds, and requests to stop.
+//! Signals: traps that the processor finds, requests to stop, and requests for samples.
 //!
 //! A handler acts only if the current thread runs a guest and the interrupted instruction lies in
 //! compiled code (or the fault hit the wasm stack's guard). It notes where, and makes the thread
@@ -9,6 +9,7 @@ use crate::arch::{Registers, status};
 use crate::code_memory;
 use crate::interrupt::reason;
 use crate::layout::StoreCtx;
+use crate::samples;
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -140,6 +141,8 @@ unsafe fn handle(
     unsafe {
         let in_code = code_memory::contains(registers.pc());
         if signal == interrupt_signal() {
+            // First, for a stop changes the registers.
+            let sampled = samples::take(store, registers, in_code);
             let word = (*store).interrupt.load(Ordering::Relaxed);
             // An errand can wait until the guest next calls the host.
             if in_code && word & !reason::ERRAND != 0 {
@@ -147,7 +150,7 @@ unsafe fn handle(
                 registers.leave(store, status::INTERRUPTED);
                 return true;
             }
-            return false;
+            return sampled;
         }
         let address = match signal {
             libc::SIGSEGV | libc::SIGBUS => (*info).si_addr() as usize,

@@ -1,6 +1,6 @@
 //! Where a guest was.
 
-use crate::Module;
+use crate::{FunctionDefinition, Module};
 use std::fmt;
 use wardian_module::{SourceLocation, demangle};
 
@@ -46,6 +46,11 @@ impl Frame {
     /// The function's index in its module, imports included.
     pub fn func_index(&self) -> u32 {
         self.func
+    }
+
+    /// The function.
+    pub fn definition(&self) -> FunctionDefinition<'_> {
+        FunctionDefinition::of_module(&self.module.0, self.func)
     }
 
     /// The function's name as the module has it, without demangling.

@@ -120,12 +120,15 @@ pub(crate) struct CodeRegistry {
 struct Entry {
     code: Weak<LoadedCode>,
     module: Weak<ModuleInner>,
+    /// When it came, on the clock of samples: an address may have been that of other code before.
+    since: u64,
 }
 
 impl CodeRegistry {
     pub(crate) fn insert(&self, module: &Arc<ModuleInner>, code: &Arc<LoadedCode>) {
         let end = code.memory.start() + code.memory.len();
-        let entry = Entry { code: Arc::downgrade(code), module: Arc::downgrade(module) };
+        let (code, module) = (Arc::downgrade(code), Arc::downgrade(module));
+        let entry = Entry { code, module, since: wardian_vm::samples::now() };
         self.ranges.write().unwrap_or_else(|e| e.into_inner()).insert(end, entry);
     }
 
@@ -141,20 +144,41 @@ impl CodeRegistry {
 
     /// The piece of code around an address, or a range around it in which there is none now.
     pub(crate) fn locate_or_gap(&self, pc: usize) -> Result<Located, Range<usize>> {
-        let ranges = self.ranges.read().unwrap_or_else(|e| e.into_inner());
-        let before = ranges.range(..=pc).next_back().map_or(0, |(end, _)| *end);
-        let Some((_, entry)) = ranges.range(pc + 1..).next() else {
-            return Err(before..usize::MAX);
+        let (before, code, module) = {
+            let ranges = self.ranges.read().unwrap_or_else(|e| e.into_inner());
+            let before = ranges.range(..=pc).next_back().map_or(0, |(end, _)| *end);
+            let Some((_, entry)) = ranges.range(pc + 1..).next() else {
+                return Err(before..usize::MAX);
+            };
+            (before, entry.code.upgrade(), entry.module.upgrade())
         };
-        let (Some(code), Some(module)) = (entry.code.upgrade(), entry.module.upgrade()) else {
-            // It is going right now.
-            return Err(pc..pc + 1);
-        };
+        // Not before the lock is free: a module that goes here takes its code out.
+        let (Some(code), Some(module)) = (code, module) else { return Err(pc..pc + 1) };
         let located = Located { code, module };
         match located.contains(pc) {
             true => Ok(located),
             false => Err(before..located.code.memory.start()),
         }
+    }
+
+    /// The function around an address at which a sample was taken at this time; none if its code has
+    /// gone since.
+    pub(crate) fn find_sampled(&self, pc: usize, time: u64) -> Option<CodePosition> {
+        let is_older = {
+            let ranges = self.ranges.read().unwrap_or_else(|e| e.into_inner());
+            let (_, entry) = ranges.range(pc.checked_add(1)?..).next()?;
+            entry.since <= time
+        };
+        if is_older { self.find(pc) } else { None }
+    }
+
+    /// Whether an address lies in code that stands between functions and their listeners.
+    pub(crate) fn is_wrapper(&self, pc: usize) -> bool {
+        let ranges = self.ranges.read().unwrap_or_else(|e| e.into_inner());
+        let modules: Vec<_> = ranges.values().filter_map(|e| e.module.upgrade()).collect();
+        // A module that goes here takes its code out.
+        drop(ranges);
+        modules.iter().any(|m| m.wrappers.contains(pc))
     }
 
     /// The function around an address.

@@ -142,6 +142,11 @@ impl Engine {
         self.0.trampolines.get(&self.0.compiler, ty)
     }
 
+    /// Whether an address lies in code that is of no module's functions, but stands between them.
+    pub(crate) fn is_glue(&self, pc: usize) -> bool {
+        self.0.trampolines.contains(pc) || self.0.code.is_wrapper(pc)
+    }
+
     /// The noting trampoline of a signature, made on first need.
     pub(crate) fn noting(&self, ty: &FuncType) -> Result<usize> {
         self.0.trampolines.noting(&self.0.compiler, ty)

@@ -48,6 +48,7 @@ mod near;
 mod options;
 mod raw;
 mod resolver;
+mod sampler;
 mod snapshot;
 mod stack;
 mod store;
@@ -85,6 +86,9 @@ pub use raw::suspend::HostFuture;
 pub use resolver::{
     ImportAnswer, ImportLog, ImportRequest, ImportResolver, RecordedImport, RecordingResolver,
     Resolution, ResolverChain, TrapStubs, UndefinedImport,
+};
+pub use sampler::{
+    RawFrame, ResolvedSample, Sample, SampledFrame, Sampler, SamplerOptions, Samples,
 };
 pub use snapshot::{Snapshot, Snapshotter};
 pub use stack::{InternalFunction, ProgramCounter, StackFrame, StackIterator, new_stack_iterator};

@@ -151,6 +151,12 @@ impl Wrappers {
         self.0.lock().unwrap_or_else(|e| e.into_inner()).loaded.clone()
     }
 
+    /// Whether an address lies in a wrapper.
+    pub(crate) fn contains(&self, pc: usize) -> bool {
+        let made = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        made.code.iter().any(|c| pc.wrapping_sub(c.start()) < c.len())
+    }
+
     /// The code around an address, to its end or the next function's beginning.
     pub(crate) fn bytes_at(&self, address: usize) -> Option<Vec<u8>> {
         let made = self.0.lock().unwrap_or_else(|e| e.into_inner());

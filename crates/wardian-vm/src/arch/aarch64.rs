@@ -305,6 +305,28 @@ impl<'a> Registers<'a> {
         self.0.uc_mcontext.regs[29] as usize
     }
 
+    /// As on x86-64.
+    pub(crate) fn on_signal_stack(&self) -> bool {
+        let stack = &self.0.uc_stack;
+        self.sp().wrapping_sub(stack.ss_sp as usize) < stack.ss_size
+    }
+
+    /// As on x86-64, told by `stp x29, x30, [sp, #-16]!; mov x29, sp` and `ret`.
+    ///
+    /// # Safety
+    ///
+    /// As on x86-64.
+    pub(crate) unsafe fn unframed(&self) -> Option<usize> {
+        // SAFETY: the instruction that is about to run can be read; the caller's promise.
+        unsafe {
+            match *(self.pc() as *const u32) {
+                0xd65f_03c0 | 0xa9bf_7bfd => Some(self.0.uc_mcontext.regs[30] as usize),
+                0x9100_03fd => Some(*((self.sp() + 8) as *const usize)),
+                _ => None,
+            }
+        }
+    }
+
     /// Makes the thread leave guest code with `status` when the handler returns.
     #[inline(never)]
     pub(crate) fn leave(&mut self, store: *mut StoreCtx, status: u64) {

@@ -9,6 +9,7 @@
 //! | `builtin_stubs` | addresses of the code by which a guest calls the runtime |
 //! | `Registers` | reads and redirects the registers of an interrupted thread |
 //! | `return_address` | where the walk of frames begins when a fault hit a prologue |
+//! | `unframed` | the same for a signal, where the function's beginning is not known |
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;

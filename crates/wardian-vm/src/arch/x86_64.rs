@@ -44,7 +44,9 @@ macro_rules! keep_host {
     };
 }
 
-/// Makes a frame on the wasm stack with what C keeps, and six slots.
+/// Makes a frame on the wasm stack with what C keeps, and six slots. The last is written to: if the
+/// stack ends here that must show now, in a stub, and not when the host, on its own stack, writes a
+/// result.
 macro_rules! keep_guest {
     () => {
         "push rbp
@@ -54,7 +56,8 @@ macro_rules! keep_guest {
          push r13
          push r14
          push r15
-         sub rsp, 48"
+         sub rsp, 40
+         push rax"
     };
 }
 
@@ -456,6 +459,39 @@ impl<'a> Registers<'a> {
 
     pub(crate) fn fp(&self) -> usize {
         self.get(libc::REG_RBP)
+    }
+
+    /// Whether the thread was on its alternate stack for signals: in another handler.
+    pub(crate) fn on_signal_stack(&self) -> bool {
+        let stack = &self.0.uc_stack;
+        self.sp().wrapping_sub(stack.ss_sp as usize) < stack.ss_size
+    }
+
+    /// The return address of the function that was interrupted, if the frame pointer is its caller's
+    /// because its frame is not yet made or gone already. That is told by the instructions
+    /// `push rbp; mov rbp, rsp` and `ret`.
+    ///
+    /// # Safety
+    ///
+    /// The thread was interrupted in compiled code or a stub, and `sp` and the word above it can be
+    /// read.
+    pub(crate) unsafe fn unframed(&self) -> Option<usize> {
+        let (pc, sp) = (self.pc(), self.sp());
+        // SAFETY: instructions that are about to run can be read; a byte is only looked at after
+        // those before it have told that the instruction, or its neighbour, is as long.
+        unsafe {
+            let is = |at: usize, bytes: &[u8]| {
+                (at..).zip(bytes).all(|(at, byte)| *(at as *const u8) == *byte)
+            };
+            let slot = if is(pc, &[0xc3]) || is(pc, &[0x55, 0x48, 0x89, 0xe5]) {
+                sp
+            } else if is(pc, &[0x48, 0x89, 0xe5]) && is(pc - 1, &[0x55]) {
+                sp + 8
+            } else {
+                return None;
+            };
+            Some(*(slot as *const usize))
+        }
     }
 
     /// Makes the thread leave guest code with `status` when the handler returns.

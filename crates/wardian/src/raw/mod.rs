@@ -31,6 +31,7 @@ pub(crate) mod instance;
 pub(crate) mod instantiate;
 pub(crate) mod listen;
 pub(crate) mod memory;
+pub(crate) mod sampling;
 pub(crate) mod snapshot;
 pub(crate) mod state;
 pub(crate) mod store;

@@ -20,6 +20,7 @@ use wardian_types::FuncType;
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::interrupt::Interrupter;
 use wardian_vm::layout::{HostFunc, Noted, StoreCtx, VmFunc};
+use wardian_vm::samples::SampleRing;
 use wardian_vm::stack::WasmStack;
 
 /// A store with the embedder's data.
@@ -90,6 +91,8 @@ pub struct StoreInner {
     /// Who wants to know when a suspended guest can go on.
     pub(super) waker: Option<std::task::Waker>,
     interrupter: Option<Arc<Interrupter>>,
+    /// Where samples of its guests go, or went: see [`super::sampling`].
+    pub(super) samples: Option<Arc<SampleRing>>,
     /// Gives the limiter of a `StoreData<T>` whose address is passed, for builtins.
     limiter: unsafe fn(usize) -> Option<NonNull<dyn ResourceLimiter>>,
 }
@@ -157,6 +160,7 @@ impl<T> StoreData<T> {
                 async_depth: 0,
                 waker: None,
                 interrupter: None,
+                samples: None,
                 limiter: limiter_of::<T>,
             },
             limiter: None,

@@ -59,6 +59,12 @@ impl TrampolineCache {
         Ok(start)
     }
 
+    /// Whether an address lies in one.
+    pub(crate) fn contains(&self, pc: usize) -> bool {
+        let known = self.0.read().unwrap_or_else(|e| e.into_inner());
+        known.code.iter().any(|c| pc.wrapping_sub(c.start()) < c.len())
+    }
+
     fn known(&self, ty: &FuncType) -> Option<Trampoline> {
         self.0.read().unwrap_or_else(|e| e.into_inner()).by_type.get(ty).copied()
     }

@@ -1,0 +1,71 @@
+//! The guests of `cpu` again, in another way beside the usual one.
+
+use crate::cpu::{GUESTS, KERNELS};
+use crate::engines::{self, WARDIAN};
+use crate::hooks::WITHOUT;
+use crate::measure::{Contender, Row, measure};
+use crate::options::{Options, Result};
+use std::time::Duration;
+use wardian::{
+    ExternType, Instance, InstantiateOptions, MemoryAllocatorFunc, Module, Sampler, SamplerOptions,
+    Store, VecMemory,
+};
+
+/// Memories with guard pages.
+pub(crate) const GUARDED: &str = "guard pages";
+
+/// Memories that an allocator supplies, on the heap, where they may move: with checks.
+pub(crate) fn checked(options: &Options) -> Result<Vec<Row>> {
+    let allocator = || {
+        MemoryAllocatorFunc::new(|request: &wardian::MemoryRequest<'_>| {
+            Ok(VecMemory::boxed(request.minimum, request.maximum.min(1 << 30))?)
+        })
+    };
+    let with = |store: &mut Store<()>, module: &Module| {
+        let options = InstantiateOptions::new().with_memory_allocator(allocator());
+        Ok((Instance::new_with(store, module, &[], &options)?, None))
+    };
+    beside(options, GUARDED, with)
+}
+
+/// Sampled a thousand times a second.
+pub(crate) fn sampler(options: &Options) -> Result<Vec<Row>> {
+    let with = |store: &mut Store<()>, module: &Module| {
+        let instance = Instance::new(&mut *store, module, &[])?;
+        let often = SamplerOptions::new().with_interval(Duration::from_millis(1));
+        Ok((instance, Some(Sampler::start(store, often)?)))
+    };
+    beside(options, WITHOUT, with)
+}
+
+fn beside(
+    options: &Options,
+    peer: &'static str,
+    with: impl Fn(&mut Store<()>, &Module) -> Result<(Instance, Option<Sampler>)>,
+) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for wasm in [GUESTS, &wat::parse_str(KERNELS)?] {
+        let engine = engines::wardian()?;
+        let module = Module::new(&engine, wasm)?;
+        let mut a = Store::new(&engine, ());
+        let (a_instance, sampler) = with(&mut a, &module)?;
+        let mut b = Store::new(&engine, ());
+        let b_instance = Instance::new(&mut b, &module, &[])?;
+        let names = module.exports().filter(|(_, ty)| matches!(ty, ExternType::Func(_)));
+        for name in names.map(|(name, _)| name).filter(|n| options.wants(n)) {
+            let f = a_instance.typed_func::<i32, i64>(&mut a, name)?;
+            let g = b_instance.typed_func::<i32, i64>(&mut b, name)?;
+            let contenders = vec![
+                Contender::new(WARDIAN, |n| {
+                    let sum = f.call(&mut a, i32::try_from(n)?)?;
+                    // Whoever samples also reads.
+                    sampler.as_ref().map(Sampler::drain);
+                    Ok(sum)
+                }),
+                Contender::new(peer, |n| Ok(g.call(&mut b, i32::try_from(n)?)?)),
+            ];
+            rows.push(measure(options, name, contenders)?);
+        }
+    }
+    Ok(rows)
+}

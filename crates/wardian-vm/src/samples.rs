@@ -1,0 +1,283 @@
+//! Samples of a running guest: taken by a signal handler, read by any thread.
+//!
+//! ```text
+//!   watchdog ── want, signal ──> handler, on the thread that runs the guest
+//!                                  walks the frames into the ring
+//!   ring   ┌───────────┬──────────────────────────────┬──────────────┐
+//!          │ free      │ length, time, pc, pc, 0, pc  │ length, ...  │ free
+//!          └───────────┴──────────────────────────────┴──────────────┘
+//!                      read                                          written     (mod its length)
+//! ```
+//!
+//! A word 0 among the program counters stands for the host: at the beginning if it was at work, in
+//! between where a guest was called by a host function.
+//!
+//! **One producer.** Only a handler writes that finds the ring through the store its thread runs; a
+//! store is run by one thread at a time, and what moves it to another thread orders what the two do. A
+//! handler that interrupts a handler sees `busy` and leaves. It writes words, then `written` (release);
+//! the reader reads `written` (acquire), then words, then sets `read` (release), which the producer
+//! reads (acquire) before it uses the room again. Readers take turns by a lock, which handlers never
+//! touch.
+//!
+//! **The end.** Whoever stops clears `active`, then waits until `busy` is clear; a handler sets `busy`,
+//! then looks at `active`. All four are sequentially consistent, so either the handler sees that it is
+//! over, or whoever stops waits for it. The memory outlives both: the store keeps the ring until its
+//! own thread replaces it or drops the store, and no handler runs on a thread that does that.
+//!
+//! The handler allocates nothing, takes no lock, and calls nothing but `clock_gettime`.
+
+use crate::arch::Registers;
+use crate::frames::{Frames, Step};
+use crate::layout::StoreCtx;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex};
+
+/// Words before the program counters of a sample: length and flags, time.
+pub const HEADER: usize = 2;
+/// Flag beside the length: there were more frames.
+const TRUNCATED: u64 = 1 << 32;
+/// Stands for the host among program counters.
+pub const HOST: u64 = 0;
+
+/// Where samples wait to be read.
+#[derive(Debug)]
+pub struct SampleRing {
+    /// A sample is to be taken.
+    wanted: AtomicBool,
+    /// A handler is at work.
+    busy: AtomicBool,
+    active: AtomicBool,
+    max_frames: usize,
+    words: Box<[AtomicU64]>,
+    /// Words ever written, and ever read.
+    written: AtomicU64,
+    read: AtomicU64,
+    dropped: AtomicU64,
+    missed: AtomicU64,
+    reader: Mutex<()>,
+}
+
+/// What was read from a ring.
+#[derive(Clone, Debug, Default)]
+pub struct Drained {
+    /// The samples, one after the other, as in the ring: see [`next_sample`].
+    pub words: Vec<u64>,
+    /// Samples for which there was no room, since the ring was last read.
+    pub dropped: u64,
+    /// Ticks that came before the sample of the one before was taken, since then.
+    pub missed: u64,
+}
+
+/// A sample among [`Drained::words`].
+#[derive(Clone, Copy, Debug)]
+pub struct RawSample<'a> {
+    /// Nanoseconds on the system's monotonic clock.
+    pub time: u64,
+    /// Whether there were more frames.
+    pub truncated: bool,
+    /// Program counters, [`HOST`] between them.
+    pub frames: &'a [u64],
+}
+
+/// Takes the first sample off some words.
+pub fn next_sample<'a>(words: &mut &'a [u64]) -> Option<RawSample<'a>> {
+    let [head, time, ..] = **words else { return None };
+    let (sample, rest) = words.split_at_checked(head as u32 as usize)?;
+    let frames = sample.get(HEADER..)?;
+    *words = rest;
+    Some(RawSample { time, truncated: head & TRUNCATED != 0, frames })
+}
+
+impl SampleRing {
+    /// A ring of so many bytes, for samples of at most `max_frames` frames. It has room for one sample
+    /// at least.
+    pub fn new(bytes: usize, max_frames: usize) -> Arc<SampleRing> {
+        // The length of a sample must fit its header.
+        let max_frames = max_frames.clamp(1, 1 << 20);
+        let words = (bytes / 8).max(HEADER + max_frames);
+        Arc::new(SampleRing {
+            wanted: false.into(),
+            busy: false.into(),
+            active: true.into(),
+            max_frames,
+            words: (0..words).map(|_| AtomicU64::new(0)).collect(),
+            written: 0.into(),
+            read: 0.into(),
+            dropped: 0.into(),
+            missed: 0.into(),
+            reader: Mutex::new(()),
+        })
+    }
+
+    /// Whether samples are still taken.
+    pub fn is_active(&self) -> bool {
+        self.active.load(Ordering::SeqCst)
+    }
+
+    /// Ends it: after this returns no handler writes to the ring.
+    pub fn stop(&self) {
+        self.active.store(false, Ordering::SeqCst);
+        while self.busy.load(Ordering::SeqCst) {
+            // The thread of that handler may be waiting for a processor.
+            std::thread::yield_now();
+        }
+    }
+
+    /// Asks for a sample by the next signal.
+    pub(crate) fn want(&self) {
+        if self.wanted.swap(true, Ordering::Release) {
+            self.missed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes all that is there. Any thread may.
+    pub fn drain(&self) -> Drained {
+        let _reader = self.reader.lock().unwrap_or_else(|e| e.into_inner());
+        let read = self.read.load(Ordering::Relaxed);
+        let written = self.written.load(Ordering::Acquire);
+        let words = (read..written).map(|at| self.word(at).load(Ordering::Relaxed)).collect();
+        self.read.store(written, Ordering::Release);
+        Drained {
+            words,
+            dropped: self.dropped.swap(0, Ordering::Relaxed),
+            missed: self.missed.swap(0, Ordering::Relaxed),
+        }
+    }
+
+    fn word(&self, at: u64) -> &AtomicU64 {
+        &self.words[(at % self.words.len() as u64) as usize]
+    }
+
+    /// Writes a sample, or counts it as dropped. Only for the one handler that has set `busy`.
+    fn write(&self, in_host: bool, frames: impl Iterator<Item = Step>) {
+        let start = self.written.load(Ordering::Relaxed);
+        let used = start - self.read.load(Ordering::Acquire);
+        let room = self.words.len() as u64 - used;
+        let host = in_host.then_some(Step::Host);
+        let mut length = HEADER as u64;
+        let mut truncated = 0;
+        for (count, step) in host.into_iter().chain(frames).enumerate() {
+            if count == self.max_frames {
+                truncated = TRUNCATED;
+                break;
+            }
+            if length >= room {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            let word = match step {
+                Step::Frame(pc) => pc as u64,
+                Step::Host => HOST,
+            };
+            self.word(start + length).store(word, Ordering::Relaxed);
+            length += 1;
+        }
+        if length > room {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.word(start).store(length | truncated, Ordering::Relaxed);
+        self.word(start + 1).store(now(), Ordering::Relaxed);
+        self.written.store(start + length, Ordering::Release);
+    }
+}
+
+/// Nanoseconds on the monotonic clock. `clock_gettime` may be called in signal handlers.
+pub fn now() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a valid place for the result; the clock exists everywhere.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Takes the sample that is wanted of the guest of `store`, if one is. Returns whether one was.
+///
+/// # Safety
+///
+/// To be called by a signal handler, on the thread that runs the guest, with the registers of the
+/// interrupted thread. `in_code` tells whether the program counter lies in compiled code.
+pub(crate) unsafe fn take(store: *mut StoreCtx, registers: &Registers<'_>, in_code: bool) -> bool {
+    // SAFETY: the store is valid while its guest runs, and so is its ring: see above.
+    unsafe {
+        let ring = (*store).samples.load(Ordering::Acquire) as *const SampleRing;
+        let Some(ring) = ring.as_ref() else { return false };
+        if !ring.wanted.load(Ordering::Acquire) {
+            return false;
+        }
+        // In another handler: where the guest stands cannot be told.
+        if registers.on_signal_stack() || ring.busy.swap(true, Ordering::SeqCst) {
+            return true;
+        }
+        if ring.is_active() {
+            ring.wanted.store(false, Ordering::Relaxed);
+            if let Some((in_host, frames)) = Frames::at_signal(&*store, registers, in_code) {
+                ring.write(in_host, frames);
+            }
+        }
+        ring.busy.store(false, Ordering::SeqCst);
+        true
+    }
+}
+
+/// Makes a ring the one for samples of a store, which keeps it until it is given another.
+///
+/// # Safety
+///
+/// `store` is valid, and this thread has it: no other runs its guests. The ring stays until the store
+/// goes, or until after another was given.
+pub unsafe fn attach(store: *mut StoreCtx, ring: &Arc<SampleRing>) {
+    // SAFETY: the caller's promise. The fence keeps the compiler from freeing the ring before it,
+    // where a handler on this thread could come in between.
+    unsafe { (*store).samples.store(Arc::as_ptr(ring) as usize, Ordering::SeqCst) };
+    fence(Ordering::SeqCst);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Drained, SampleRing, next_sample};
+    use crate::frames::Step;
+
+    fn read(drained: &Drained) -> Vec<(Vec<u64>, bool)> {
+        let mut words = &drained.words[..];
+        std::iter::from_fn(|| next_sample(&mut words))
+            .map(|s| (s.frames.to_vec(), s.truncated))
+            .collect()
+    }
+
+    fn frames(of: std::ops::Range<usize>) -> impl Iterator<Item = Step> {
+        of.map(Step::Frame)
+    }
+
+    #[test]
+    fn samples_come_out_as_they_went_in_around_the_end_of_the_ring() {
+        let ring = SampleRing::new(8 * 11, 3);
+        for round in 1..100 {
+            ring.write(false, frames(round..round + 2));
+            ring.write(true, frames(5..9));
+            let drained = ring.drain();
+            assert_eq!(drained.dropped, 0);
+            let pc = round as u64;
+            assert_eq!(read(&drained), [(vec![pc, pc + 1], false), (vec![0, 5, 6], true)]);
+        }
+    }
+
+    #[test]
+    fn a_full_ring_drops_whole_samples_and_counts_them() {
+        let ring = SampleRing::new(8 * 10, 8);
+        for _ in 0..5 {
+            ring.write(false, frames(1..4));
+        }
+        let drained = ring.drain();
+        assert_eq!((read(&drained).len(), drained.dropped), (2, 3));
+        ring.write(false, frames(1..1));
+        let drained = ring.drain();
+        assert_eq!((read(&drained), drained.dropped), (vec![(vec![], false)], 0));
+    }
+
+    #[test]
+    fn a_sample_is_missed_if_the_one_before_was_not_taken() {
+        let ring = SampleRing::new(0, 1);
+        (0..3).for_each(|_| ring.want());
+        assert_eq!((ring.drain().missed, ring.drain().missed), (2, 0));
+    }
+}

@@ -1,0 +1,325 @@
+//! Samples of what a store's guests are doing: what profilers are made from.
+//!
+//! ```text
+//!   Sampler::start ── every interval: a signal to the thread that runs the guest ──> raw frames
+//!   Sampler::drain ── Samples: time and program counters ── resolve ──> functions, offsets
+//! ```
+//!
+//! What happens while the guest runs is in [`wardian_vm::samples`]; all that is slow happens here, on
+//! the thread of whoever reads.
+
+use crate::{AsContextMut, Engine, Error, Frame, Module, ProgramCounter, Result};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use wardian_vm::interrupt::Interrupter;
+use wardian_vm::samples::{HOST, RawSample, SampleRing, next_sample};
+
+/// How a [`Sampler`] works.
+#[derive(Clone, Debug)]
+pub struct SamplerOptions {
+    interval: Duration,
+    capacity: usize,
+    max_frames: usize,
+}
+
+impl Default for SamplerOptions {
+    fn default() -> Self {
+        SamplerOptions::new()
+    }
+}
+
+/// The shortest interval: the guest has to get something done between two signals.
+const SHORTEST: Duration = Duration::from_micros(50);
+/// The longest, so that no sum overflows.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+impl SamplerOptions {
+    /// The defaults, as the methods say.
+    pub fn new() -> SamplerOptions {
+        SamplerOptions { interval: Duration::from_millis(1), capacity: 1 << 20, max_frames: 128 }
+    }
+
+    /// Time from one sample to the next, on the wall, on average: it varies by a quarter, so that a
+    /// guest that repeats itself is not always seen at the same point. At least 50 µs: less counts as
+    /// that. At most an hour. Default: 1 ms.
+    pub fn with_interval(mut self, interval: Duration) -> Self {
+        self.interval = interval.clamp(SHORTEST, LONGEST);
+        self
+    }
+
+    /// Bytes for samples that have not been read; a sample takes 16, and 8 for each frame. When they
+    /// are used up samples are dropped, and counted. There is always room for one sample. Default:
+    /// 1 MiB.
+    pub fn with_capacity(mut self, bytes: usize) -> Self {
+        self.capacity = bytes;
+        self
+    }
+
+    /// Frames of a sample at most, the innermost; of those that are deeper the rest is left out, which
+    /// [`Sample::is_truncated`] tells. At least 1. Default: 128.
+    pub fn with_max_frames(mut self, frames: usize) -> Self {
+        self.max_frames = frames;
+        self
+    }
+}
+
+/// Takes samples of a store's guests at regular times, until it is stopped or dropped, or the store
+/// goes.
+///
+/// A thread of the process sends the signal that also interrupts guests
+/// ([`crate::Config::interrupt_signal`]) to the thread that runs the store's guest, wherever the store
+/// has moved. Its handler notes where the guest and its callers are; nothing is allocated or looked up
+/// there. Nobody is signalled while no guest runs. While a guest waits in a host function, it is the
+/// host that is seen at work.
+///
+/// Code is not changed by it, and what stops a guest still does. Two things can be noticed: a
+/// system call of a host function is interrupted more often, so that some fail with `EINTR` which
+/// otherwise rarely do (those that the system does not restart, as `poll`); and while a host function
+/// runs the guest of another store, this one's ticks are [missed](Samples::missed).
+///
+/// ```
+/// use wardian::*;
+/// use std::collections::HashMap;
+/// let engine = Engine::default();
+/// let module = Module::new(&engine, r#"(module (func $spin (export "spin") (param i32)
+///   (loop $l (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))"#)?;
+/// let mut store = Store::new(&engine, ());
+/// let instance = Instance::new(&mut store, &module, &[])?;
+/// let spin = instance.typed_func::<i32, ()>(&mut store, "spin")?;
+///
+/// let sampler = Sampler::start(&mut store, SamplerOptions::new())?;
+/// spin.call(&mut store, 300_000_000)?;
+/// sampler.stop();
+///
+/// let mut self_time: HashMap<String, usize> = HashMap::new();
+/// for sample in sampler.drain().resolve(&engine) {
+///     let top = sample.frames.first().map(|f| f.to_string()).unwrap_or_default();
+///     *self_time.entry(top).or_default() += 1;
+/// }
+/// for (function, samples) in &self_time {
+///     println!("{samples:6} {function}");
+/// }
+/// # Ok::<(), wardian::Error>(())
+/// ```
+pub struct Sampler {
+    ring: Arc<SampleRing>,
+    interrupter: Arc<Interrupter>,
+}
+
+impl Sampler {
+    /// Begins to take samples. May be called by a host function while a guest runs.
+    ///
+    /// # Errors
+    ///
+    /// The store has a sampler that has not been stopped; or its engine was made without signals
+    /// ([`crate::Config::signals`]).
+    pub fn start(mut store: impl AsContextMut, options: SamplerOptions) -> Result<Sampler> {
+        let store = store.as_context_mut();
+        if !store.engine().config().signals {
+            return Err(Error::usage(
+                "samples are taken by a signal, but the engine was made without signals",
+            ));
+        }
+        let inner = &mut store.0.inner;
+        let ring = SampleRing::new(options.capacity, options.max_frames);
+        inner.start_sampling(&ring)?;
+        let interrupter = inner.interrupter().clone();
+        interrupter.sample(&ring, options.interval);
+        Ok(Sampler { ring, interrupter })
+    }
+
+    /// Takes out what has been sampled since it was last called, from any thread, also while sampling
+    /// goes on and after it has ended.
+    pub fn drain(&self) -> Samples {
+        let drained = self.ring.drain();
+        Samples { words: drained.words, dropped: drained.dropped, missed: drained.missed }
+    }
+
+    /// Ends it, from any thread: no sample is taken after this returns. What has not been drained
+    /// stays. The store can then have another sampler.
+    pub fn stop(&self) {
+        self.ring.stop();
+    }
+
+    /// Whether samples are still taken: it was not stopped, and the store is there.
+    pub fn is_active(&self) -> bool {
+        self.ring.is_active() && self.interrupter.is_attached()
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl fmt::Debug for Sampler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sampler").field("active", &self.is_active()).finish_non_exhaustive()
+    }
+}
+
+/// Samples as they were taken, the oldest first: times and program counters. Keep them as they are
+/// for as long as the guest runs if time matters, and resolve them later; but before the modules go.
+#[derive(Clone, Default)]
+pub struct Samples {
+    words: Vec<u64>,
+    dropped: u64,
+    missed: u64,
+}
+
+impl Samples {
+    /// The samples, the oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = Sample<'_>> {
+        let mut words = &self.words[..];
+        std::iter::from_fn(move || next_sample(&mut words).map(Sample))
+    }
+
+    /// How many there are. Counts them.
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    /// How many more there would have been, had there been room.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// How many times the next sample was asked for before the one before was taken: the thread had no
+    /// processor for so long, or ran the guest of another store. What is missing here is spread over
+    /// the program differently from what is there.
+    pub fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    /// Looks up all frames. Slow: thousands of frames take about a millisecond.
+    pub fn resolve(&self, engine: &Engine) -> Vec<ResolvedSample> {
+        let resolve = |sample: Sample<'_>| ResolvedSample {
+            time: sample.time(),
+            frames: sample.resolve(engine),
+            truncated: sample.is_truncated(),
+        };
+        self.iter().map(resolve).collect()
+    }
+}
+
+impl fmt::Debug for Samples {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Samples")
+            .field("len", &self.len())
+            .field("dropped", &self.dropped)
+            .field("missed", &self.missed)
+            .finish()
+    }
+}
+
+/// What was seen at one time.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample<'a>(RawSample<'a>);
+
+impl<'a> Sample<'a> {
+    /// When, on the system's monotonic clock (`CLOCK_MONOTONIC`).
+    pub fn time(&self) -> Duration {
+        Duration::from_nanos(self.0.time)
+    }
+
+    /// Whether the host was at work for the guest: a host function or listener, or the runtime itself,
+    /// say in `memory.grow`. Then [`RawFrame::Host`] comes first.
+    pub fn in_host(&self) -> bool {
+        self.0.frames.first() == Some(&HOST)
+    }
+
+    /// Whether there were more frames than [`SamplerOptions::with_max_frames`] says.
+    pub fn is_truncated(&self) -> bool {
+        self.0.truncated
+    }
+
+    /// What was open, the innermost first, through all nested calls of the store.
+    ///
+    /// In rare samples, say where a function was about to make a tail call, one frame is missing: the
+    /// caller of the innermost function.
+    pub fn frames(&self) -> impl ExactSizeIterator<Item = RawFrame> + use<'a> {
+        self.0.frames.iter().map(|word| match *word {
+            HOST => RawFrame::Host,
+            pc => RawFrame::Guest(ProgramCounter(pc)),
+        })
+    }
+
+    /// Looks up the frames. Those of code that is part of no function, but stands between functions and
+    /// their callers or listeners, are left out.
+    pub fn resolve(&self, engine: &Engine) -> Vec<SampledFrame> {
+        let resolve = |frame| match frame {
+            RawFrame::Host => Some(SampledFrame::Host),
+            RawFrame::Guest(pc) => self.resolve_one(engine, pc),
+        };
+        self.frames().filter_map(resolve).collect()
+    }
+
+    fn resolve_one(&self, engine: &Engine, pc: ProgramCounter) -> Option<SampledFrame> {
+        let address = usize::try_from(pc.0).unwrap_or(usize::MAX);
+        match engine.code().find_sampled(address, self.0.time) {
+            Some(at) => Some(SampledFrame::Guest(Module(at.module).frame(at.func, at.offset))),
+            None if engine.is_glue(address) => None,
+            None => Some(SampledFrame::Unknown(pc)),
+        }
+    }
+}
+
+/// A frame of a [`Sample`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RawFrame {
+    /// A guest's function: where it is, or where it called from.
+    Guest(ProgramCounter),
+    /// The host: called by the next frame outwards. Between guests it is a host function that called a
+    /// guest.
+    Host,
+}
+
+/// A sample with its frames looked up.
+#[derive(Clone, Debug)]
+pub struct ResolvedSample {
+    /// As [`Sample::time`].
+    pub time: Duration,
+    /// The innermost first.
+    pub frames: Vec<SampledFrame>,
+    /// As [`Sample::is_truncated`].
+    pub truncated: bool,
+}
+
+/// A frame of a sample, looked up.
+#[derive(Clone, Debug)]
+pub enum SampledFrame {
+    /// A guest's function, and where it is.
+    Guest(Frame),
+    /// As [`RawFrame::Host`].
+    Host,
+    /// Of code that is gone, with its module, or of another engine.
+    Unknown(ProgramCounter),
+}
+
+impl SampledFrame {
+    /// The guest's frame, if it is one.
+    pub fn guest(&self) -> Option<&Frame> {
+        if let SampledFrame::Guest(frame) = self { Some(frame) } else { None }
+    }
+}
+
+impl fmt::Display for SampledFrame {
+    /// The function's name, without where in it: what samples are counted by.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SampledFrame::Guest(frame) => match frame.definition().demangled_name() {
+                Some(name) => f.write_str(&name),
+                None => write!(f, "<function {}>", frame.func_index()),
+            },
+            SampledFrame::Host => f.write_str("<host>"),
+            SampledFrame::Unknown(pc) => write!(f, "<unknown {:#x}>", pc.0),
+        }
+    }
+}
