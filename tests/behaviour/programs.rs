@@ -92,7 +92,8 @@ fn large(engine: &Engine) {
     }
     text.push(')');
     let module = Module::new(engine, &text).unwrap();
-    assert!(module.code_size() > 1 << 20, "{}", module.code_size());
+    // Over a megabyte on x86-64; other processors need less.
+    assert!(module.code_size() > 1 << 19, "{}", module.code_size());
     let mut store = Store::new(engine, ());
     let i = Instance::new(&mut store, &module, &[]).unwrap();
     let sums: Vec<i64> = [0, 500, 5999]
