@@ -11,6 +11,7 @@
 use crate::arch::{self, status};
 use crate::layout::{StoreCtx, instance};
 use crate::{signals, thread};
+use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
@@ -38,10 +39,9 @@ pub struct Activation {
     pub previous: *const Activation,
     /// `wasm_sp` of the entry around this one: zero if there is none.
     pub outer_sp: usize,
-    /// How deeply it is nested: 1 for an outermost entry.
-    pub depth: u64,
-    /// Its number among all entries of the store: never used again.
-    pub serial: u64,
+    /// Its number among all entries of the store, which is never used again; zero as long as nobody
+    /// asked: see [`serial`].
+    serial: Cell<u64>,
     /// The context that the guest was entered with.
     pub ctx: usize,
 }
@@ -52,7 +52,7 @@ pub struct Activation {
 ///
 /// `store` is valid, initialised, used by no other thread, and has a stack; `ctx`, `code`, `args`
 /// and `trampoline` fit each other as [`crate::layout`] says, and stay valid until this returns.
-#[inline]
+#[inline(always)]
 pub unsafe fn enter(
     store: *mut StoreCtx,
     ctx: usize,
@@ -69,8 +69,7 @@ pub unsafe fn enter(
         let outer_entry = (*store).entry_sp;
         (*store).args = args as usize;
         (*store).entry_sp = sp;
-        (*store).entries += 1;
-        let root = Root { ctx, serial: (*store).entries };
+        let root = Root { ctx, serial: 0 };
         let outcome =
             run(store, outer_sp, root, |store| arch::enter(store, ctx, code, args, trampoline, sp));
         (*store).args = outer_args;
@@ -115,12 +114,12 @@ impl Suspended {
     pub unsafe fn new(store: *mut StoreCtx) -> Suspended {
         // SAFETY: the store is valid by the promise; its activation is the one of that guest.
         unsafe {
-            let Activation { outer_sp, serial, ctx, .. } = *(*store).activation;
+            let root = Root { ctx: (*(*store).activation).ctx, serial: serial(store) };
             Suspended {
                 wasm_sp: (*store).wasm_sp,
-                outer_sp,
+                outer_sp: (*(*store).activation).outer_sp,
                 entry_sp: (*store).entry_sp,
-                root: Root { ctx, serial },
+                root,
             }
         }
     }
@@ -216,6 +215,23 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
+/// The number of the innermost entry, which is never zero.
+///
+/// # Safety
+///
+/// The store is valid and used by no other thread, and a guest of it is open.
+pub unsafe fn serial(store: *mut StoreCtx) -> u64 {
+    // SAFETY: activations on the list are alive.
+    unsafe {
+        let serial = &(*(*store).activation).serial;
+        if serial.get() == 0 {
+            (*store).entries += 1;
+            serial.set((*store).entries);
+        }
+        serial.get()
+    }
+}
+
 /// Whether the entry with this number is still on the store's list.
 ///
 /// # Safety
@@ -226,7 +242,7 @@ pub unsafe fn is_open(store: *const StoreCtx, serial: u64) -> bool {
     unsafe {
         let mut next = (*store).activation;
         while let Some(activation) = next.as_ref() {
-            if activation.serial == serial {
+            if activation.serial.get() == serial {
                 return true;
             }
             next = activation.previous;
@@ -254,7 +270,7 @@ pub unsafe fn contexts(activation: *const Activation) -> impl Iterator<Item = us
 /// The store is valid and used by no other thread.
 pub unsafe fn depth(store: *const StoreCtx) -> u64 {
     // SAFETY: activations on the list are alive.
-    unsafe { (*store).activation.as_ref().map_or(0, |a| a.depth) }
+    unsafe { contexts((*store).activation).count() as u64 }
 }
 
 /// The next activation on the store's list.
@@ -264,12 +280,9 @@ pub unsafe fn depth(store: *const StoreCtx) -> u64 {
 /// The store is valid and used by no other thread.
 #[inline]
 unsafe fn activation(store: *const StoreCtx, outer_sp: usize, root: Root) -> Activation {
-    // SAFETY: activations on the list are alive.
-    let (previous, depth) = unsafe {
-        let previous = (*store).activation;
-        (previous, previous.as_ref().map_or(0, |a| a.depth) + 1)
-    };
-    Activation { previous, outer_sp, depth, serial: root.serial, ctx: root.ctx }
+    // SAFETY: the caller's promise.
+    let previous = unsafe { (*store).activation };
+    Activation { previous, outer_sp, serial: Cell::new(root.serial), ctx: root.ctx }
 }
 
 /// Makes an activation the innermost. A signal handler that walks the stack may come between any two
@@ -288,7 +301,8 @@ unsafe fn set_activation(store: *mut StoreCtx, activation: *const Activation) {
     compiler_fence(Ordering::SeqCst);
 }
 
-#[inline]
+// Each of its few callers is better off with a copy: what it switches with stays in registers.
+#[inline(always)]
 unsafe fn run(
     store: *mut StoreCtx,
     outer_sp: usize,
@@ -305,10 +319,12 @@ unsafe fn run(
         // thread: so either it sees this thread, or this thread sees the word. The fence costs
         // nothing here; it only keeps the compiler from swapping the two.
         (*store).thread.store(thread, Ordering::Relaxed);
-        // Likewise for whoever closes the instance. Nobody else writes the counter.
-        let entered = &*((root.ctx + instance::ENTERED as usize) as *const AtomicU64);
-        let others = entered.load(Ordering::Relaxed);
-        entered.store(others + 1, Ordering::Relaxed);
+        // Likewise for whoever closes the instance.
+        if outer.is_null() {
+            (*store).root.store(root.ctx, Ordering::Relaxed);
+        } else {
+            count_nested(root.ctx, 1);
+        }
         compiler_fence(Ordering::SeqCst);
         let outcome = if (*store).interrupt.load(Ordering::Relaxed) == 0 {
             let previous = signals::set_current(store);
@@ -316,20 +332,33 @@ unsafe fn run(
             signals::set_current(previous);
             if status != status::RETURNED {
                 (*store).ended_sp = (*store).wasm_sp;
-                (*store).ended_serial = root.serial;
+                (*store).ended_serial = activation.serial.get();
             }
             Outcome::from_status(status)
         } else {
             Outcome::Refused
         };
-        entered.store(others, Ordering::Relaxed);
         if outer.is_null() {
             (*store).thread.store(0, Ordering::Relaxed);
+        } else {
+            count_nested(root.ctx, -1);
         }
         (*store).wasm_sp = outer_sp;
         set_activation(store, outer);
         outcome
     }
+}
+
+/// Counts nested entries through a context, for whoever closes the instance.
+///
+/// # Safety
+///
+/// It is a context, and only the thread that has its store does this.
+#[cold]
+unsafe fn count_nested(ctx: usize, more: i64) {
+    // SAFETY: every context has the counter at this offset, and nobody else writes it.
+    let nested = unsafe { &*((ctx + instance::NESTED as usize) as *const AtomicU64) };
+    nested.store(nested.load(Ordering::Relaxed).wrapping_add_signed(more), Ordering::Relaxed);
 }
 
 impl Outcome {
@@ -369,6 +398,7 @@ impl Default for StoreCtx {
             trap_sp: 0,
             activation: ptr::null(),
             thread: 0.into(),
+            root: 0.into(),
             entries: 0,
             ended_sp: 0,
             ended_serial: 0,

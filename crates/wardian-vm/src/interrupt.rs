@@ -111,14 +111,21 @@ impl Interrupter {
     /// They are contexts of instances of the store.
     pub unsafe fn any_entered(&self, contexts: &[usize]) -> bool {
         let _lock = self.lock();
-        if self.store.load(Ordering::SeqCst).is_null() {
+        let store = self.store.load(Ordering::SeqCst);
+        if store.is_null() {
             return false;
         }
         signals::barrier();
+        // SAFETY: the store, and with it its instances, cannot go while we hold the lock; the fields
+        // are atomic.
+        let root = unsafe {
+            let runs = (*store).thread.load(Ordering::SeqCst) != 0;
+            runs.then(|| (*store).root.load(Ordering::SeqCst))
+        };
         contexts.iter().any(|ctx| {
-            // SAFETY: instances live as long as their store, which cannot go while we hold the lock.
-            let entered = unsafe { &*((ctx + instance::ENTERED as usize) as *const AtomicU64) };
-            entered.load(Ordering::SeqCst) != 0
+            // SAFETY: as above.
+            let nested = unsafe { &*((ctx + instance::NESTED as usize) as *const AtomicU64) };
+            root == Some(*ctx) || nested.load(Ordering::SeqCst) != 0
         })
     }
 

@@ -6,7 +6,7 @@
 //!    +0  host_sp                 +8  owner (Rust side)                +8  ...
 //!    +8  wasm_sp                 +16 builtins  ---> [code; Builtin::COUNT]
 //!    +16 interrupt               +24 signature ids ---> [u32; types]
-//!    +24 stack_limit             +32 entered
+//!    +24 stack_limit             +32 nested
 //!    ...                         +40 listened ---> [*Listened; defined functions]
 //!                                +48 globals        16 bytes each, the module's own
 //!                                    memories       VmMemory, one for each memory it owns
@@ -69,7 +69,9 @@ pub struct StoreCtx {
     pub activation: *const crate::activation::Activation,
     /// The thread that runs a guest of this store now, for those who want to interrupt it.
     pub thread: AtomicUsize,
-    /// How many entries there have been: each has a number of its own.
+    /// The context of the outermost entry, valid while there is a thread.
+    pub root: AtomicUsize,
+    /// How many entries were given a number.
     pub entries: u64,
     /// Where the wasm stack stood when the latest entry ended without returning.
     pub ended_sp: usize,
@@ -166,8 +168,8 @@ pub struct HostFunc {
     pub dispatch: usize,
     /// Data of that function.
     pub data: usize,
-    /// As [`instance::ENTERED`].
-    pub entered: AtomicU64,
+    /// As [`instance::NESTED`].
+    pub nested: AtomicU64,
     /// Address of the stub that switches stacks and calls `dispatch`.
     pub stub: usize,
     /// The Rust side's definition of the function.
@@ -197,9 +199,9 @@ pub mod instance {
     pub const BUILTINS: i32 = 16;
     /// Pointer to the engine's `u32` number of each signature of the module.
     pub const SIGNATURES: i32 = 24;
-    /// An `AtomicU64`: how many entries through this instance are open now. Written by the store's
-    /// thread only.
-    pub const ENTERED: i32 = 32;
+    /// An `AtomicU64`: how many entries through this instance are open inside of others. Written by
+    /// the store's thread only.
+    pub const NESTED: i32 = 32;
     /// Pointer to a `*Listened` for each function that the module defines; null as long as there
     /// are none.
     pub const LISTENED: i32 = 40;
@@ -265,7 +267,7 @@ const _: () = {
     assert!(offset_of!(VmImport, code) == 0 && offset_of!(VmImport, ctx) == 8);
     assert!(offset_of!(VmFunc, sig) == 16 && offset_of!(VmFunc, handle) == 24);
     assert!(offset_of!(HostFunc, store) == 0 && offset_of!(HostFunc, stub) == 40);
-    assert!(offset_of!(HostFunc, entered) == instance::ENTERED as usize);
+    assert!(offset_of!(HostFunc, nested) == instance::NESTED as usize);
     assert!(offset_of!(HostFunc, dispatch) == 16);
     assert!(offset_of!(Listened, store) == 0 && offset_of!(Listened, body) == 8);
     assert!(offset_of!(Noted, caller) == 0 && offset_of!(Noted, code) == 8);

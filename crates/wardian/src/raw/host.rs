@@ -85,7 +85,7 @@ impl HostDef {
             caller,
             dispatch: self.dispatch,
             data: &raw const *self.closure as *const () as usize,
-            entered: 0.into(),
+            nested: 0.into(),
             stub: wardian_vm::host_stub(),
             definition: Arc::as_ptr(self) as usize,
         }

@@ -22,6 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wardian_types::{FuncType, ValType};
+use wardian_vm::activation;
 use wardian_vm::interrupt::reason;
 use wardian_vm::layout::{HostFunc, Listened, StoreCtx};
 
@@ -443,7 +444,7 @@ pub(super) unsafe extern "C" fn dispatch(host: *mut HostFunc, slots: *mut u64) -
         if begin(inner, hook, slots, caller).map_err(|panic| fail(inner, panic)).is_err() {
             return 1;
         }
-        let (id, serial) = ((&(*inner).open)[depth].id, (*(*ctx).activation).serial);
+        let (id, serial) = ((&(*inner).open)[depth].id, activation::serial(ctx));
         (*inner).open_hosts.push(OpenHost { id, serial, waits: std::ptr::null_mut() });
         // What the function is really called with; the record may change while it runs.
         let mut original = (*inner).host_record(&*host, target);
@@ -493,7 +494,7 @@ impl StoreInner {
             caller: host.caller,
             dispatch: target.dispatch,
             data: target.data,
-            entered: 0.into(),
+            nested: 0.into(),
             stub: host.stub,
             definition: host.definition,
         }

@@ -32,7 +32,8 @@ pub(crate) struct SnapshotData {
     bytes: Box<[u64]>,
     /// Where the results of the host function go that took it: in the bytes.
     slots: usize,
-    results: Box<[ValType]>,
+    /// The signature of that function.
+    ty: FuncType,
     open: OpenCalls,
     state: Option<StateCapture>,
 }
@@ -47,7 +48,7 @@ pub(crate) struct Restoring {
 impl SnapshotData {
     /// Types of the results with which it is to be restored.
     pub(crate) fn result_types(&self) -> &[ValType] {
-        &self.results
+        self.ty.results()
     }
 }
 
@@ -82,7 +83,7 @@ impl StoreInner {
             wasm_sp: guest.frames().start,
             bytes,
             slots,
-            results: def.ty.results().into(),
+            ty: def.ty.clone(),
             open: self.copy_open(guest.serial()),
             state,
         });
@@ -176,7 +177,7 @@ impl StoreInner {
         snapshot: &SnapshotData,
         mut slots: Vec<u64>,
     ) -> Result<Vec<u64>> {
-        let types = &snapshot.results;
+        let types = snapshot.result_types();
         let wanted: usize = types.iter().map(|t| t.slots()).sum();
         if slots.len() != wanted {
             let ty = FuncType::new([], types.to_vec());
