@@ -105,7 +105,7 @@ fn values(engine: &Engine) {
 struct Counted(Arc<AtomicU32>);
 
 impl Counted {
-    fn new(alive: &Arc<AtomicU32>) -> ExternRef {
+    fn reference(alive: &Arc<AtomicU32>) -> ExternRef {
         alive.fetch_add(1, Ordering::Relaxed);
         ExternRef::new(Counted(alive.clone()))
     }
@@ -142,7 +142,7 @@ fn references(engine: &Engine) {
     let alive = Arc::new(AtomicU32::new(0));
     let made = alive.clone();
     let mut linker: Linker<Kept> = Linker::new(engine);
-    linker.func_wrap("h", "make", move || Some(Counted::new(&made))).unwrap();
+    linker.func_wrap("h", "make", move || Some(Counted::reference(&made))).unwrap();
     linker
         .func_wrap("h", "mark", |mut caller: Caller<'_, Kept>| -> Option<ExternRef> {
             let snapshot = caller.get_snapshotter().map(|mut s| s.snapshot());
@@ -154,7 +154,7 @@ fn references(engine: &Engine) {
     linker
         .func_wrap("h", "jump", move |mut caller: Caller<'_, Kept>| {
             let mark = caller.data_mut().mark.take().expect("a mark");
-            let given = Val::ExternRef(Some(Counted::new(&made)));
+            let given = Val::ExternRef(Some(Counted::reference(&made)));
             drop(mark.restore(&mut caller, &[given]));
             drop(mark);
             // Swallowed; and before the guest gets the reference many others are made, which are
@@ -162,9 +162,9 @@ fn references(engine: &Engine) {
             let f = Func::wrap(&mut caller, |_: Option<ExternRef>| ());
             let f = f.typed::<Option<ExternRef>, ()>(&caller).unwrap();
             for _ in 0..5000 {
-                f.call(&mut caller, Some(Counted::new(&made))).unwrap_err();
+                f.call(&mut caller, Some(Counted::reference(&made))).unwrap_err();
             }
-            Some(Counted::new(&made))
+            Some(Counted::reference(&made))
         })
         .unwrap();
     let check = |value: Option<ExternRef>| {
