@@ -251,6 +251,13 @@ fn from_outside(engine: &Engine) {
 }
 
 fn closed_calls(engine: &Engine) {
+    // The very first call after another thread has closed it.
+    let mut store = Store::new(engine, ());
+    let i = instance(&mut store, r#"(module (func (export "f")))"#);
+    let f = i.typed_func::<(), ()>(&mut store, "f").unwrap();
+    f.call(&mut store, ()).unwrap();
+    i.closer(&mut store).close_with_exit_code(4);
+    assert_eq!(closed_code(&f.call(&mut store, ()).unwrap_err()), 4);
     let lib_text = r#"(module
       (func $f (export "f") (result i32) (i32.const 1))
       (table (export "t") 1 funcref) (elem (i32.const 0) $f)

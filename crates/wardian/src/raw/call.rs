@@ -147,10 +147,8 @@ impl<T> StoreData<T> {
             // SAFETY: as in `invoke`. A guest that is resumed stands where it ended, and nothing ran
             // on its stack since; or a snapshot of it was put back.
             unsafe {
-                let (vm_ctx, code) = {
-                    let vm = callable.vm.as_ptr();
-                    ((*vm).ctx, (*vm).code)
-                };
+                let vm = callable.vm.as_ptr();
+                let vm_ctx = (*vm).ctx;
                 match self.inner.after_entry(outcome, vm_ctx) {
                     Next::Again => {}
                     Next::Resume(guest) => standing = Some(guest),
@@ -159,7 +157,8 @@ impl<T> StoreData<T> {
                 let outer = (*ctx).owner;
                 (*ctx).owner = std::ptr::from_mut(self) as usize;
                 outcome = match &standing {
-                    None => activation::enter(ctx, vm_ctx, code, args, callable.trampoline),
+                    // An errand may have changed the code: the instance may be closed now.
+                    None => activation::enter(ctx, vm_ctx, (*vm).code, args, callable.trampoline),
                     Some(guest) => guest.resume(ctx, args),
                 };
                 (*ctx).owner = outer;
