@@ -30,6 +30,8 @@ pub mod reason {
 
 /// How long after a signal that was not noticed the next one is sent.
 const REPEAT: Duration = Duration::from_millis(1);
+/// How long to look whether a signal is noticed at once.
+const NOTICE: Duration = Duration::from_micros(30);
 
 /// The stopping side of a store. It may outlive the store, and be used from any thread.
 #[derive(Debug)]
@@ -167,8 +169,29 @@ impl Interrupter {
 
     /// Signals now, and again later if that may not have been enough.
     fn repeat(self: &Arc<Self>, reason: u64) {
-        if self.knock(reason) {
+        if self.knock(reason) && !self.is_noticed() {
             watchdog().push(Instant::now() + REPEAT, Task::Repeat(self.clone(), reason));
+        }
+    }
+
+    /// Whether a guest that was signalled has ended already, after its thread had a chance to run. Who
+    /// asks the watchdog to look again wakes it, and that may take the processor from the very guest
+    /// that is to stop; as does whoever stops it, if processors are few.
+    fn is_noticed(&self) -> bool {
+        let until = Instant::now() + NOTICE;
+        loop {
+            std::thread::yield_now();
+            {
+                let _lock = self.lock();
+                let store = self.store.load(Ordering::SeqCst);
+                // SAFETY: as in `knock`.
+                if store.is_null() || unsafe { (*store).thread.load(Ordering::SeqCst) } == 0 {
+                    return true;
+                }
+            }
+            if Instant::now() >= until {
+                return false;
+            }
         }
     }
 
@@ -184,8 +207,13 @@ impl Interrupter {
         // the two fields are atomic.
         let running = unsafe {
             (*store).interrupt.fetch_or(reason, Ordering::SeqCst);
-            signals::barrier();
-            ThreadHandle::from_address((*store).thread.load(Ordering::SeqCst))
+            let mut thread = (*store).thread.load(Ordering::SeqCst);
+            if thread == 0 {
+                // Only then can it be too early: a barrier takes its time where processors are busy.
+                signals::barrier();
+                thread = (*store).thread.load(Ordering::SeqCst);
+            }
+            ThreadHandle::from_address(thread)
         };
         if let Some(event) = &state.event {
             let _ = rustix::io::write(event, &1u64.to_ne_bytes());
@@ -234,8 +262,14 @@ impl Interrupter {
         let mut state = self.lock();
         state.deadline = deadline;
         self.clear(&state, reason::DEADLINE);
-        if let Some(deadline) = deadline {
-            self.queue(&mut state, deadline);
+        match deadline {
+            Some(deadline) if deadline <= Instant::now() => {
+                self.set(&state, reason::DEADLINE);
+                drop(state);
+                self.repeat(reason::DEADLINE);
+            }
+            Some(deadline) => self.queue(&mut state, deadline),
+            None => {}
         }
     }
 
