@@ -13,7 +13,7 @@
 
 use super::host::HostDef;
 use super::instance::ImportedFunc;
-use super::listen::{self, AttachmentState, Entry, Hook, HostTarget, Listeners, Target};
+use super::listen::{self, AttachmentState, Entry, Hook, HostTarget, Target};
 use super::store::{FuncKind, StoreInner};
 use crate::Result;
 use crate::listener::FunctionListener;
@@ -68,10 +68,10 @@ impl StoreInner {
         for hook in self.hooks.clone() {
             // SAFETY: hooks live as long as the store; no other reference to one is alive here.
             let hook = unsafe { &mut *hook.as_ptr() };
-            if hook.listeners.0.iter().all(active) {
+            if hook.listeners().iter().all(active) {
                 continue;
             }
-            let left: Vec<Entry> = hook.listeners.0.iter().filter(|e| active(e)).cloned().collect();
+            let left: Vec<Entry> = hook.listeners().iter().filter(|e| active(e)).cloned().collect();
             self.replace_listeners(hook, left);
             match &hook.target {
                 Target::Wasm { instance, func, module } => {
@@ -98,14 +98,14 @@ impl StoreInner {
     }
 
     fn replace_listeners(&mut self, hook: &mut Hook, entries: Vec<Entry>) {
-        let before = std::mem::replace(&mut hook.listeners, Arc::new(Listeners(entries)));
+        let before = hook.set_listeners(entries);
         self.retired.push(before);
     }
 
     fn add_listeners(&mut self, hook: NonNull<Hook>, entries: &[Entry]) {
         // SAFETY: as in `sweep_attachments`.
         let hook = unsafe { &mut *hook.as_ptr() };
-        let all = hook.listeners.0.iter().chain(entries).cloned().collect();
+        let all = hook.listeners().iter().chain(entries).cloned().collect();
         self.replace_listeners(hook, all);
         self.forget_retired();
     }
@@ -153,7 +153,7 @@ impl StoreInner {
         let plain = data.plain(defined);
         let hook = data.listened.get(defined as usize).copied().unwrap_or(0) as *const Hook;
         // SAFETY: the table holds hooks of this store, or null.
-        if unsafe { hook.as_ref() }.is_none_or(|hook| hook.listeners.0.is_empty()) {
+        if unsafe { hook.as_ref() }.is_none_or(|hook| hook.listeners().is_empty()) {
             return (plain, plain, false);
         }
         let (wrapper, _) = data.module.wrapper(defined, data.variant, plain);
@@ -302,7 +302,7 @@ fn data_reference(store: &StoreInner, instance: u32, func: u32) -> Option<u32> {
 
 /// Lets guests call a host function directly again, if nobody listens any more.
 fn unlink_host(hook: &Hook, host: &HostTarget) {
-    if hook.listeners.0.is_empty() {
+    if hook.listeners().is_empty() {
         // SAFETY: records live as long as the store, and no guest runs at this moment.
         unsafe {
             (*host.record).dispatch = host.dispatch;

@@ -19,6 +19,7 @@ use crate::module::ModuleInner;
 use crate::{Error, ErrorKind, FunctionDefinition, InternalModule, StackIterator};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wardian_types::{FuncType, ValType};
@@ -31,13 +32,23 @@ use wardian_vm::layout::{HostFunc, Listened, StoreCtx};
 pub(crate) struct Hook {
     // First, so that a pointer to it is one to this.
     pub(super) vm: Listened,
-    /// Who listens now.
-    pub(super) listeners: Arc<Listeners>,
+    /// Who listens now: changed by [`Hook::set_listeners`].
+    listeners: Arc<Listeners>,
+    /// The listener, if it is the only one and gets its values as they are.
+    only: Option<Only>,
     pub(super) target: Target,
     params: usize,
     results: usize,
     /// Whether references to functions are among them, which must be made handles.
     has_funcrefs: bool,
+}
+
+/// The only one of a hook's listeners: what its calls need, without a walk through the list. It is valid
+/// as long as the list is the hook's.
+#[derive(Clone, Copy)]
+struct Only {
+    listener: NonNull<dyn FunctionListener>,
+    active: NonNull<AtomicBool>,
 }
 
 /// What is listened to.
@@ -116,11 +127,30 @@ impl Hook {
         Hook {
             vm: Listened { store, body: 0 },
             listeners: Arc::default(),
+            only: None,
             params: slots(ty.params()),
             results: slots(ty.results()),
             has_funcrefs: ty.params().iter().chain(ty.results()).any(is_funcref),
             target,
         }
+    }
+
+    /// Who listens now.
+    pub(super) fn listeners(&self) -> &[Entry] {
+        &self.listeners.0
+    }
+
+    /// Changes who listens; returns the list of before, which open calls may refer to.
+    pub(super) fn set_listeners(&mut self, entries: Vec<Entry>) -> Arc<Listeners> {
+        let listeners = Arc::new(Listeners(entries));
+        self.only = match listeners.0.as_slice() {
+            [entry] if !self.has_funcrefs => Some(Only {
+                listener: NonNull::from(&*entry.listener),
+                active: NonNull::from(&entry.attachment.active),
+            }),
+            _ => None,
+        };
+        std::mem::replace(&mut self.listeners, listeners)
     }
 
     fn definition(&self) -> FunctionDefinition<'_> {
@@ -212,8 +242,8 @@ unsafe fn begin(
         let listeners = Arc::as_ptr(&(*hook).listeners);
         (*inner).open.push(OpenCall { hook, listeners, caller, id, told: ALL });
         // One listener is what there mostly is, and worth a shorter way.
-        let only = match (*listeners).0.as_slice() {
-            [only] if !(*hook).has_funcrefs && only.is_active() => only,
+        let only = match (*hook).only {
+            Some(only) if only.active.as_ref().load(Ordering::Relaxed) => only.listener.as_ref(),
             _ => return begin_many(inner, hook, slots),
         };
         let store = &*inner;
@@ -221,7 +251,6 @@ unsafe fn begin(
         let call = Call::live(LiveCall { store, call: &*open }, false);
         let params = std::slice::from_raw_parts(slots, (*hook).params);
         let mut stack = StackIterator::of_listener(store, &*hook);
-        let only = &*only.listener;
         let done = catch_unwind(AssertUnwindSafe(|| only.before(&call, params, &mut stack)));
         if done.is_err() {
             (*inner).told(0);
@@ -328,11 +357,12 @@ unsafe fn returned(
         let store = &*inner;
         let Some(open) = store.open.last() else { return Ok(()) };
         debug_assert!(std::ptr::eq(open.hook, hook), "calls end in order");
-        let done = match (*open.listeners).0.as_slice() {
-            [only] if !(*hook).has_funcrefs && open.told == ALL => {
+        let same = std::ptr::eq(open.listeners, Arc::as_ptr(&(*hook).listeners));
+        let done = match (*hook).only {
+            Some(only) if same && open.told == ALL => {
                 let call = Call::live(LiveCall { store, call: open }, false);
                 let results = std::slice::from_raw_parts(slots, (*hook).results);
-                let only = &*only.listener;
+                let only = only.listener.as_ref();
                 catch_unwind(AssertUnwindSafe(|| only.after(&call, results)))
             }
             _ => returned_many(store, open, slots),
