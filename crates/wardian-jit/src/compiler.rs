@@ -12,10 +12,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use wardian_module::ModuleInfo;
 use wardian_types::FuncType;
-use wardian_vm::layout::{Counts, InstanceLayout};
+use wardian_vm::layout::InstanceLayout;
 
 /// Counts up when the contract between compiled code and runtime changes.
-pub const ABI_REVISION: u32 = 3;
+pub const ABI_REVISION: u32 = 4;
 
 /// Turns function bodies into machine code. Cheap to clone; clones share everything.
 #[derive(Clone)]
@@ -201,25 +201,10 @@ impl Compiler {
             .map_err(|reason| CompileError::Trampoline { signature: ty.to_string(), reason })
     }
 
-    /// The layout of a module's instances.
-    pub fn layout(info: &ModuleInfo) -> InstanceLayout {
-        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let defined = |all: usize, imported: u32| count(all).saturating_sub(imported);
-        InstanceLayout::new(Counts {
-            defined_globals: defined(info.globals.len(), info.imported_globals),
-            globals: count(info.globals.len()),
-            memories: count(info.memories.len()),
-            defined_tables: defined(info.tables.len(), info.imported_tables),
-            tables: count(info.tables.len()),
-            imported_functions: info.imported_functions,
-            defined_functions: defined(info.functions.len(), info.imported_functions),
-        })
-    }
-
     fn env<'a>(&'a self, info: &'a ModuleInfo, variant: MemoryVariant) -> Env<'a> {
         Env {
             info,
-            layout: Compiler::layout(info),
+            layout: InstanceLayout::new(info.counts()),
             tunables: &self.shared.tunables,
             variant,
             has_fma: self.shared.has_fma,

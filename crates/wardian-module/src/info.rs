@@ -1,7 +1,7 @@
 //! What a module declares: everything but the code of its functions.
 
 use std::ops::Range;
-use wardian_types::{ExternType, FuncType, GlobalType, MemoryType, RefType, TableType};
+use wardian_types::{Counts, ExternType, FuncType, GlobalType, MemoryType, RefType, TableType};
 
 /// The declarations of a module, in its index spaces (core specification, "Modules").
 ///
@@ -208,6 +208,21 @@ impl ModuleInfo {
     /// The position of a function among those that the module defines.
     pub fn defined_function(&self, index: u32) -> Option<u32> {
         index.checked_sub(self.imported_functions)
+    }
+
+    /// How many of each thing there are: what the layout of instances depends on.
+    pub fn counts(&self) -> Counts {
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let defined = |all: usize, imported: u32| count(all).saturating_sub(imported);
+        Counts {
+            defined_globals: defined(self.globals.len(), self.imported_globals),
+            globals: count(self.globals.len()),
+            memories: count(self.memories.len()),
+            defined_tables: defined(self.tables.len(), self.imported_tables),
+            tables: count(self.tables.len()),
+            imported_functions: self.imported_functions,
+            defined_functions: defined(self.functions.len(), self.imported_functions),
+        }
     }
 
     /// The type of something in an index space.

@@ -9,6 +9,7 @@ mod decode;
 mod dwarf;
 mod error;
 mod features;
+mod fuel;
 mod info;
 mod module;
 mod names;
@@ -16,6 +17,7 @@ mod text;
 
 pub use dwarf::{Dwarf, SourceLocation};
 pub use error::DecodeError;
+pub use fuel::FuelMeter;
 pub use info::{
     ConstExpr, ConstOp, CustomSection, DataSegment, ElementItems, ElementSegment, Export, Import,
     ItemIndex, ModuleInfo, Section, SegmentMode,

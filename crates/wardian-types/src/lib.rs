@@ -4,11 +4,13 @@
 //! This crate is a leaf: it has no unsafe code and depends on no other crate of the project.
 //! Names follow the WebAssembly core specification, chapter "Structure: Types".
 
+mod counts;
 mod extern_type;
 mod features;
 mod trap;
 mod value;
 
+pub use counts::Counts;
 pub use extern_type::{ExternKind, ExternType, GlobalType, MemoryType, TableType};
 pub use features::CoreFeatures;
 pub use trap::TrapCode;

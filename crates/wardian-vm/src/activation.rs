@@ -404,6 +404,13 @@ impl Default for StoreCtx {
             ended_serial: 0,
             result: 0,
             samples: 0.into(),
+            interp_fp: 0,
+            interp_sp: 0,
+            interp_limit: 0,
+            trap_code: 0,
+            call: Default::default(),
+            interpret: None,
+            fuel: 0,
         }
     }
 }

@@ -16,6 +16,7 @@
 //!                                    global refs    *value for each global
 //!                                    imports        VmImport for each imported function
 //!                                    entries        code address of each defined function
+//!                                    targets        what interpreted code finds for each of them
 //! ```
 //!
 //! The structs here are `repr(C)`; compiled code reads them at the offsets given by the constants,
@@ -23,6 +24,7 @@
 
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
+pub use wardian_types::Counts;
 
 /// What compiled code shares with the runtime, one for each store.
 #[repr(C)]
@@ -82,6 +84,21 @@ pub struct StoreCtx {
     /// The [`crate::samples::SampleRing`] for samples of this store's guests; zero if nobody ever took
     /// any.
     pub samples: AtomicUsize,
+    /// fp of the innermost interpreted frame, while [`Self::wasm_sp`] says that one is innermost, and
+    /// while interpreted code runs.
+    pub interp_fp: usize,
+    /// First free slot above the interpreted frames, while no interpreted code runs.
+    pub interp_sp: usize,
+    /// End of the slots that interpreted frames may use.
+    pub interp_limit: usize,
+    /// The trap that interpreted code ended with, as [`wardian_types::TrapCode`].
+    pub trap_code: u64,
+    /// What interpreted code asks the runtime to call.
+    pub call: crate::interpreted::PendingCall,
+    /// How interpreted code is run; none where everything is compiled.
+    pub interpret: Option<crate::interpreted::Interpret>,
+    /// Fuel that is left, where it is counted; below zero the guest is to stop.
+    pub fuel: i64,
 }
 
 /// A function whose calls are observed: what its wrapper reads. The Rust side extends it.
@@ -142,6 +159,8 @@ pub struct VmFunc {
     pub index: u32,
     /// What stands for this reference in raw slots.
     pub handle: u64,
+    /// What interpreted code finds: see [`crate::interpreted::target`].
+    pub target: usize,
 }
 
 /// An imported function, as an instance calls it.
@@ -152,6 +171,8 @@ pub struct VmImport {
     pub code: usize,
     /// Context to pass.
     pub ctx: usize,
+    /// What interpreted code finds: see [`crate::interpreted::target`].
+    pub target: usize,
 }
 
 /// The context of a host function.
@@ -187,6 +208,8 @@ pub mod store_ctx {
     pub const ARGS: i32 = offset_of!(StoreCtx, args) as i32;
     /// [`StoreCtx::indirect_caller`]
     pub const INDIRECT_CALLER: i32 = offset_of!(StoreCtx, indirect_caller) as i32;
+    /// [`StoreCtx::fuel`]
+    pub const FUEL: i32 = offset_of!(StoreCtx, fuel) as i32;
 }
 
 /// Offsets at the start of every instance.
@@ -274,24 +297,8 @@ const _: () = {
     assert!(offset_of!(Noted, ctx) == 16);
 };
 
-/// How many of each thing a module has: all that the layout of its instances depends on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Globals that the module defines.
-    pub defined_globals: u32,
-    /// All globals.
-    pub globals: u32,
-    /// All memories; each has a `VmMemory` of its own, unused where it is imported or shared.
-    pub memories: u32,
-    /// Tables that the module defines.
-    pub defined_tables: u32,
-    /// All tables.
-    pub tables: u32,
-    /// Imported functions.
-    pub imported_functions: u32,
-    /// Functions that the module defines.
-    pub defined_functions: u32,
-}
+/// Size of a [`VmImport`].
+const IMPORT: u32 = size_of::<VmImport>() as u32;
 
 /// Offsets of the arrays in an instance, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -304,6 +311,7 @@ pub struct InstanceLayout {
     global_refs: u32,
     imports: u32,
     entries: u32,
+    targets: u32,
     size: u32,
 }
 
@@ -318,8 +326,9 @@ impl InstanceLayout {
         let table_refs = memory_refs + 8 * counts.memories;
         let global_refs = table_refs + 8 * counts.tables;
         let imports = global_refs + 8 * counts.globals;
-        let entries = imports + 16 * counts.imported_functions;
-        let size = entries + 8 * counts.defined_functions;
+        let entries = imports + IMPORT * counts.imported_functions;
+        let targets = entries + 8 * counts.defined_functions;
+        let size = targets + 8 * counts.defined_functions;
         InstanceLayout {
             counts,
             memories,
@@ -329,6 +338,7 @@ impl InstanceLayout {
             global_refs,
             imports,
             entries,
+            targets,
             size,
         }
     }
@@ -370,12 +380,18 @@ impl InstanceLayout {
 
     /// [`VmImport`] of imported function `index`.
     pub fn import(&self, index: u32) -> u32 {
-        self.imports + 16 * index
+        self.imports + IMPORT * index
     }
 
     /// Code address of a function that the module defines, by its position among those.
     pub fn entry(&self, defined: u32) -> u32 {
         self.entries + 8 * defined
+    }
+
+    /// What interpreted code finds for a function that the module defines, by its position among those:
+    /// see [`crate::interpreted::target`].
+    pub fn target(&self, defined: u32) -> u32 {
+        self.targets + 8 * defined
     }
 
     /// Bytes in the whole instance.
@@ -439,11 +455,13 @@ pub enum Builtin {
     ListenAfter,
     /// `()`: a listened function is about to make a tail call.
     ListenTail,
+    /// `()`: called when a check found the fuel below zero. Returns when there is more.
+    OutOfFuel,
 }
 
 impl Builtin {
     /// How many builtins there are.
-    pub const COUNT: usize = 22;
+    pub const COUNT: usize = 23;
 
     /// Offset of its address in the table of builtins.
     pub const fn offset(self) -> i32 {

@@ -21,6 +21,7 @@ pub mod activation;
 mod arch;
 pub mod code_memory;
 pub mod frames;
+pub mod interpreted;
 pub mod interrupt;
 pub mod layout;
 mod mapping;

@@ -8,7 +8,7 @@ use crate::{CompileOptions, Engine, Error, ErrorKind, Result};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use wardian_jit::{CompiledCode, Compiler, MemoryVariant, ModuleOptions};
+use wardian_jit::{CompiledCode, MemoryVariant, ModuleOptions};
 use wardian_module::{ItemIndex, SourceLocation};
 use wardian_types::{CoreFeatures, ExternType, FuncType};
 use wardian_vm::layout::InstanceLayout;
@@ -157,7 +157,7 @@ impl Module {
 
     fn from_decoded(engine: &Engine, decoded: wardian_module::Module) -> Result<Module> {
         let info = decoded.info();
-        let layout = Compiler::layout(info);
+        let layout = InstanceLayout::new(info.counts());
         let signatures = info.types.iter().map(|t| engine.signature(t)).collect();
         let exports = info.exports.iter().map(|e| (e.name.clone(), e.item)).collect();
         Ok(Module(Arc::new(ModuleInner {

@@ -210,7 +210,7 @@ impl StoreInner {
         let (defined, ctx) = (info.defined_function(in_exporter)?, data.vm.address());
         let (_, code, noted) = self.code_of(instance, defined);
         if !noted {
-            return Some(VmImport { code, ctx });
+            return Some(VmImport { code, ctx, target: 0 });
         }
         let ty = self.func_type(func).clone();
         // Made when the listener was attached.
@@ -225,7 +225,7 @@ impl StoreInner {
         };
         // SAFETY: in the store's arena; guests read it when they call.
         unsafe { *record.as_ptr() = Noted { caller, code, ctx } };
-        Some(VmImport { code: noting, ctx: record.as_ptr() as usize })
+        Some(VmImport { code: noting, ctx: record.as_ptr() as usize, target: 0 })
     }
 
     /// Adds listeners to a host function that an instance imports: to calls through the import, and

@@ -213,7 +213,7 @@ impl StoreInner {
                 // SAFETY: there is a record for each host function, and this is at most one past
                 // the last.
                 record = unsafe { record.add(1) };
-                VmImport { code: trampolines[index as usize], ctx }
+                VmImport { code: trampolines[index as usize], ctx, target: 0 }
             } else {
                 let ImportedFunc::Func(func) = import else { continue };
                 match self.import_of_guest(caller, index, *func) {

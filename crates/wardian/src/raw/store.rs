@@ -245,7 +245,7 @@ impl StoreInner {
         let index = self.funcs.len() as u32;
         // The store's number makes a handle of one store useless in another.
         let handle = (self.id << 32) | (u64::from(index) + 1);
-        let vm = self.vm_funcs.push(VmFunc { code, ctx, sig, index, handle });
+        let vm = self.vm_funcs.push(VmFunc { code, ctx, sig, index, handle, target: 0 });
         self.funcs.push(FuncData { vm, kind });
         index
     }

@@ -1,0 +1,1 @@
+//! Register bytecode and its executor.

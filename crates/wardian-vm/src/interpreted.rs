@@ -1,0 +1,199 @@
+//! What interpreted code shares with compiled code and with the runtime.
+//!
+//! ```text
+//!   one mapping, one store
+//!   guard_start  guard_end                     stack_top                      slots_end
+//!   ┌───────────┬──────────────────────────────┬──────────────────────────────┐
+//!   │ no rights │     <- compiled frames, down │ interpreted frames, up ->    │
+//!   └───────────┴──────────────────────────────┴──────────────────────────────┘
+//!
+//!   an interpreted frame, in slots of eight bytes; registers are numbered from fp, with sign
+//!                          fp
+//!   ┌──────────────────────┬──────────┬────┬──────────┬───────┬────────┬──────────────────────────┐
+//!   │ parameters           │ previous │ ip │ function │ vmctx │ locals │ operand stack            │
+//!   └──────────────────────┴──────────┴────┴──────────┴───────┴────────┴──────────────────────────┘
+//!    -n ...             -1   0          1    2          3       4 ...
+//!                                                                          ┌────────────┬──────────
+//!   a call: the arguments on top of the caller's operand stack             │ parameters │ previous
+//!   are the parameters of the callee; its results lie from where           └────────────┴──────────
+//!   its first parameter lay                                                              fp of callee
+//! ```
+//!
+//! Values of 32 bits are zero-extended to their slot; `v128` takes two slots, low half first. That is
+//! also how host functions and trampolines have their slots, so a range of the operand stack serves
+//! as those.
+//!
+//! `previous` is the caller's fp; its low bits are flags for whoever returns: see [`flag`]. `ip` is
+//! where the frame goes on, written whenever somebody else may look at the frame or run: before calls,
+//! at loop headers, at traps. Nothing in a frame points to the embedder's stack.
+
+use crate::layout::StoreCtx;
+use std::sync::atomic::AtomicI32;
+use wardian_types::ValType;
+
+/// Positions of the words of a frame's header, in slots from fp.
+pub mod frame {
+    /// The caller's fp, with flags in the low bits.
+    pub const PREVIOUS: isize = 0;
+    /// Where the frame goes on: address of an instruction.
+    pub const IP: isize = 1;
+    /// The [`super::Function`].
+    pub const FUNCTION: isize = 2;
+    /// The instance.
+    pub const VMCTX: isize = 3;
+    /// Slots of a header: locals begin here.
+    pub const HEADER: usize = 4;
+}
+
+/// Flags in the word `previous` of a frame.
+pub mod flag {
+    /// All flags.
+    pub const MASK: usize = 7;
+    /// Who called is no interpreted frame: the word is the address of a [`super::Boundary`].
+    pub const BOUNDARY: usize = 1;
+    /// Listeners are to be told when the frame ends.
+    pub const LISTENED: usize = 2;
+    /// The caller's instance is another one, or may be.
+    pub const OTHER_INSTANCE: usize = 4;
+}
+
+/// What a call finds: a word whose low bits tell what the rest points to. Zero: nobody has called yet,
+/// so ask [`Service::Resolve`] and its kin.
+pub mod target {
+    /// The bits that tell the kind.
+    pub const KIND: usize = 7;
+    /// A [`super::Function`] to interpret.
+    pub const INTERPRETED: usize = 1;
+    /// A function to be called by the runtime: compiled, listened to, or closed.
+    pub const RUNTIME: usize = 2;
+    /// A host function: the context of the call is its [`crate::layout::HostFunc`], and the rest of the word
+    /// is eight times the number of slots that it needs for parameters and results.
+    pub const HOST: usize = 3;
+}
+
+/// A function translated for the interpreter: what the executor reads of it when it is called. It
+/// never moves.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Function {
+    /// Its first instruction.
+    pub entry: *const u16,
+    /// Slots from fp that a frame may use, with room for what its calls need.
+    pub frame_slots: u32,
+    /// Slots of its parameters.
+    pub param_slots: u32,
+    /// Slots of its results.
+    pub result_slots: u32,
+    /// Where the instance has the `*mut VmMemory` of memory 0; zero if there is no memory.
+    pub memory0: u32,
+    /// Counts down with calls and loops; below zero, the runtime is asked.
+    pub countdown: AtomicI32,
+    /// Its position among the functions that the module defines.
+    pub defined: u32,
+    /// For the runtime.
+    pub owner: usize,
+}
+
+/// How to go on after an interpreted frame that no interpreted frame called.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Boundary {
+    /// Where the compiled caller stands on the wasm stack; zero if the embedder called.
+    pub wasm_sp: usize,
+    /// Where it has slots for the results.
+    pub slots: usize,
+    /// Slots of the compiled segment's own entry; zero for those of the activation.
+    pub args: usize,
+    /// fp of the next interpreted frame outwards in the same entry; zero if there is none.
+    pub outer: usize,
+}
+
+/// What an executor returns with.
+pub mod exit {
+    /// A frame with [`super::flag::BOUNDARY`] or [`super::flag::LISTENED`] returned: `interp_fp` is
+    /// still that frame, its results lie where its first parameter lay.
+    pub const RETURN: u64 = 1;
+    /// A call for the runtime: [`super::StoreCtx::call`] tells what; the frame's ip is behind the call.
+    pub const CALL: u64 = 2;
+    /// A trap: `trap_code` tells which, the frame's ip is that of the instruction.
+    pub const TRAP: u64 = 3;
+    /// A host function or builtin ended the guest, or the interrupt word is set: the frame's ip is where
+    /// it can be gone on with.
+    pub const ENDED: u64 = 4;
+    /// A loop is to go on in compiled code: [`super::StoreCtx::call`]'s `code` is what the runtime answered
+    /// to [`super::Service::Hot`]; the frame's ip is at the loop's header.
+    pub const ENTER_LOOP: u64 = 5;
+}
+
+/// A call that the executor leaves to the runtime.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PendingCall {
+    /// The target word.
+    pub target: usize,
+    /// Context of the callee.
+    pub ctx: usize,
+    /// Code of the callee, as compiled code would call it; zero where it is to be found in the instance.
+    pub code: usize,
+    /// Position among the functions that the module defines, where the instance's own function is called.
+    pub defined: u64,
+    /// Arguments, and room for results.
+    pub slots: usize,
+    /// Whether the call is a tail call: the arguments lie where the frame's parameters lay, or above.
+    pub tail: u64,
+    /// Slots of the arguments.
+    pub arg_slots: u64,
+}
+
+/// What the interpreter asks of the runtime besides [`crate::layout::Builtin`]s: functions
+/// `extern "C" fn(vmctx, ...) -> u64` that stand behind those in the same table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Service {
+    /// `(defined function) -> target`, and writes it to the instance's table of targets.
+    Resolve = crate::layout::Builtin::COUNT,
+    /// `(imported function) -> target`, and writes it to the import.
+    ResolveImport,
+    /// `(*VmFunc) -> target`, and writes it there.
+    ResolveRef,
+    /// `(fp, header)`: a countdown is below zero. At a loop's header, `header` is its offset in the code section, plus one; at
+    /// the beginning of a function it is zero. Returns zero to go on interpreting, and has set the countdown anew.
+    Hot,
+}
+
+/// How many services there are.
+pub const SERVICES: usize = 4;
+
+/// Where values lie in the frames of a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrameLayout {
+    /// First slot of each local, parameters first.
+    pub locals: Vec<i32>,
+    /// First slot of the operand stack: value by value, from the bottom, each takes its slots.
+    pub stack: i32,
+    /// Slots of the parameters.
+    pub params: u32,
+}
+
+impl FrameLayout {
+    /// The layout for these parameters, and further locals.
+    pub fn new(params: &[ValType], locals: impl IntoIterator<Item = ValType>) -> FrameLayout {
+        let param_slots: usize = params.iter().map(|t| t.slots()).sum();
+        let mut slots = Vec::with_capacity(params.len());
+        let mut next = -(param_slots as i32);
+        for ty in params {
+            slots.push(next);
+            next += ty.slots() as i32;
+        }
+        next = frame::HEADER as i32;
+        for ty in locals {
+            slots.push(next);
+            next += ty.slots() as i32;
+        }
+        FrameLayout { locals: slots, stack: next, params: param_slots as u32 }
+    }
+}
+
+/// Runs interpreted code and whatever it calls until the innermost entry ends; returns a status as
+/// those who switch stacks do.
+pub type Interpret = unsafe extern "C" fn(*mut StoreCtx) -> u64;
