@@ -29,12 +29,16 @@ const LONG_FUNCTIONS: [(&str, &str); 2] = [
 ];
 
 /// The crates, each with those of the project that it may depend on.
-const LAYERS: [(&str, &[&str]); 7] = [
+const LAYERS: [(&str, &[&str]); 8] = [
     ("wardian-types", &[]),
     ("wardian-module", &["wardian-types"]),
     ("wardian-vm", &["wardian-types"]),
     ("wardian-jit", &["wardian-types", "wardian-module", "wardian-vm"]),
-    ("wardian", &["wardian-types", "wardian-module", "wardian-vm", "wardian-jit"]),
+    ("wardian-interp", &["wardian-types", "wardian-module", "wardian-vm"]),
+    (
+        "wardian",
+        &["wardian-types", "wardian-module", "wardian-vm", "wardian-jit", "wardian-interp"],
+    ),
     ("wardian-wasi", &["wardian"]),
     ("wardian-cli", &["wardian", "wardian-wasi", "wardian-module"]),
 ];

@@ -205,6 +205,11 @@ impl ModuleInfo {
         &self.types[self.functions[index as usize] as usize]
     }
 
+    /// The signature of a function by its position among those that the module defines.
+    pub fn defined_type(&self, defined: u32) -> &FuncType {
+        self.func_type(self.imported_functions + defined)
+    }
+
     /// The position of a function among those that the module defines.
     pub fn defined_function(&self, index: u32) -> Option<u32> {
         index.checked_sub(self.imported_functions)

@@ -6,9 +6,12 @@
 //! ```
 //!
 //! All entries of a store share one wasm stack: an inner entry begins where the outer guest stopped
-//! to call the host, so the whole of a store's guests is `[wasm_sp, stack_top)`.
+//! to call the host, so the whole of a store's guests is `[wasm_sp, stack_top)` for compiled frames
+//! and `[stack_top, interp_sp)` for interpreted ones. The lowest bit of `wasm_sp` tells that the
+//! innermost frame of all is an interpreted one.
 
-use crate::arch::{self, status};
+use crate::arch;
+pub use crate::arch::status;
 use crate::layout::{StoreCtx, instance};
 use crate::{signals, thread};
 use std::cell::Cell;
@@ -39,6 +42,15 @@ pub struct Activation {
     pub previous: *const Activation,
     /// `wasm_sp` of the entry around this one: zero if there is none.
     pub outer_sp: usize,
+    /// `interp_fp` of the entry around this one, where its `wasm_sp` says that it counts.
+    pub outer_fp: usize,
+    /// Where the interpreted frames of this entry begin.
+    pub slots: usize,
+    /// The slots that it was entered with, once interpreted code has run in it.
+    pub args: Cell<usize>,
+    /// Whether interpreted code runs: then the frame is the store's `interp_fp`, wherever the stack
+    /// pointer is.
+    pub interpreting: Cell<bool>,
     /// Its number among all entries of the store, which is never used again; zero as long as nobody
     /// asked: see [`serial`].
     serial: Cell<u64>,
@@ -78,6 +90,31 @@ pub unsafe fn enter(
     }
 }
 
+/// [`StoreCtx::wasm_sp`] with this bit: the innermost frame is an interpreted one.
+pub const INTERPRETED: usize = 1;
+
+/// Calls guest code by way of the interpreter, which finds what to call in the store's `call`.
+///
+/// # Safety
+///
+/// As for [`enter`]; the store's `interpret` is set, and knows what to do.
+pub unsafe fn enter_interpreted(store: *mut StoreCtx, ctx: usize, args: *mut u64) -> Outcome {
+    // SAFETY: as in `enter`.
+    unsafe {
+        let outer_sp = (*store).wasm_sp;
+        let sp = entry_sp(store, outer_sp);
+        let outer_args = (*store).args;
+        let outer_entry = (*store).entry_sp;
+        (*store).args = args as usize;
+        (*store).entry_sp = sp;
+        let root = Root { ctx, serial: 0 };
+        let outcome = run(store, outer_sp, root, |_| status::START);
+        (*store).args = outer_args;
+        (*store).entry_sp = outer_entry;
+        outcome
+    }
+}
+
 /// Where the stack of an entry begins if the guest around it stood at `outer_sp`.
 ///
 /// # Safety
@@ -96,13 +133,29 @@ struct Root {
 }
 
 /// A guest that was left while it was calling a host function or builtin. Its frames are still on
-/// the wasm stack, at and above `wasm_sp`; what lies below is free.
+/// the wasm stack, at and above `wasm_sp`, and in `slots`; what lies beyond is free.
 #[derive(Clone, Copy, Debug)]
 pub struct Suspended {
+    /// With the bit that tells that the innermost frame is interpreted.
     wasm_sp: usize,
     outer_sp: usize,
     entry_sp: usize,
+    /// The innermost interpreted frame, if it is the innermost of all.
+    fp: usize,
+    /// Where its interpreted frames lie.
+    slots: (usize, usize),
+    /// As [`StoreCtx::ended_args`].
+    args: usize,
     root: Root,
+}
+
+/// Where a guest stands, within its entry: what a copy of its frames has to keep beside them.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    wasm_sp: usize,
+    fp: usize,
+    slots_end: usize,
+    args: usize,
 }
 
 impl Suspended {
@@ -114,11 +167,15 @@ impl Suspended {
     pub unsafe fn new(store: *mut StoreCtx) -> Suspended {
         // SAFETY: the store is valid by the promise; its activation is the one of that guest.
         unsafe {
-            let root = Root { ctx: (*(*store).activation).ctx, serial: serial(store) };
+            let activation = (*store).activation;
+            let root = Root { ctx: (*activation).ctx, serial: serial(store) };
             Suspended {
                 wasm_sp: (*store).wasm_sp,
-                outer_sp: (*(*store).activation).outer_sp,
+                outer_sp: (*activation).outer_sp,
                 entry_sp: (*store).entry_sp,
+                fp: (*store).interp_fp,
+                slots: ((*activation).slots, (*store).interp_sp),
+                args: segment_args(store, &*activation),
                 root,
             }
         }
@@ -138,6 +195,9 @@ impl Suspended {
                 wasm_sp: (*store).ended_sp,
                 outer_sp,
                 entry_sp: entry_sp(store, outer_sp),
+                fp: (*store).ended_fp,
+                slots: ((*store).interp_sp, (*store).ended_slots),
+                args: (*store).ended_args,
                 root: Root { ctx, serial: (*store).ended_serial },
             }
         }
@@ -149,15 +209,22 @@ impl Suspended {
         self.root.serial
     }
 
-    /// The frames as bytes: from where the guest stands to where its entry began.
-    pub fn frames(&self) -> std::ops::Range<usize> {
-        self.wasm_sp..self.entry_sp
+    /// The frames as bytes: compiled ones, from where the guest stands to where its entry began, and
+    /// interpreted ones.
+    pub fn frames(&self) -> [std::ops::Range<usize>; 2] {
+        [self.wasm_sp & !INTERPRETED..self.entry_sp, self.slots.0..self.slots.1]
     }
 
-    /// The same entry, its stack cut back or extended to frames that begin at `wasm_sp`.
-    pub fn moved_to(self, wasm_sp: usize) -> Suspended {
-        debug_assert!(wasm_sp <= self.entry_sp);
-        Suspended { wasm_sp, ..self }
+    /// Where the guest stands.
+    pub fn standing(&self) -> Standing {
+        Standing { wasm_sp: self.wasm_sp, fp: self.fp, slots_end: self.slots.1, args: self.args }
+    }
+
+    /// The same entry, its frames cut back or extended to those of another moment.
+    pub fn moved_to(self, standing: Standing) -> Suspended {
+        let Standing { wasm_sp, fp, slots_end, args } = standing;
+        debug_assert!(wasm_sp <= self.entry_sp && self.slots.0 <= slots_end);
+        Suspended { wasm_sp, fp, slots: (self.slots.0, slots_end), args, ..self }
     }
 
     /// Runs `work` as the guest's host function: what it enters goes below the guest's frames.
@@ -170,14 +237,17 @@ impl Suspended {
         // SAFETY: the promise above; what is changed is put back, also if `work` panics.
         unsafe {
             let activation = activation(store, self.outer_sp, self.root);
-            let outer = (store, (*store).activation, (*store).wasm_sp);
+            let outer = (store, (*store).activation, (*store).wasm_sp, (*store).args);
             let _restore = OnDrop(|| {
-                let (store, activation, wasm_sp) = outer;
+                let (store, outer, wasm_sp, args) = outer;
                 (*store).wasm_sp = wasm_sp;
-                set_activation(store, activation);
+                (*store).args = args;
+                leave_interpreted(store, &activation);
+                set_activation(store, outer);
             });
             set_activation(store, &activation);
             (*store).wasm_sp = self.wasm_sp;
+            self.stand(store);
             work()
         }
     }
@@ -198,12 +268,61 @@ impl Suspended {
             (*store).entry_sp = self.entry_sp;
             let outcome = run(store, self.outer_sp, self.root, |store| {
                 (*store).wasm_sp = self.wasm_sp;
-                arch::resume(store)
+                if self.slots.0 == self.slots.1 {
+                    return arch::resume(store);
+                }
+                self.stand(store);
+                status::RESUME
             });
             (*store).args = outer_args;
             (*store).entry_sp = outer_entry;
             outcome
         }
+    }
+
+    /// Makes its interpreted frames those of the store.
+    ///
+    /// # Safety
+    ///
+    /// The store is valid, and the guest's entry the innermost.
+    unsafe fn stand(&self, store: *mut StoreCtx) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let activation = &*(*store).activation;
+            debug_assert_eq!(activation.slots, self.slots.0);
+            (*store).interp_fp = self.fp;
+            (*store).interp_sp = self.slots.1;
+            activation.args.set((*store).args);
+            if self.args != 0 {
+                (*store).args = self.args;
+            }
+        }
+    }
+}
+
+/// The slots that the innermost compiled code was entered with, if an interpreted frame did that; else
+/// zero.
+///
+/// # Safety
+///
+/// The store is valid, and the activation is its innermost.
+unsafe fn segment_args(store: *const StoreCtx, activation: &Activation) -> usize {
+    // SAFETY: the caller's promise.
+    let args = unsafe { (*store).args };
+    let of_entry = activation.args.get();
+    if of_entry == 0 || of_entry == args { 0 } else { args }
+}
+
+/// Gives up the interpreted frames of an entry.
+///
+/// # Safety
+///
+/// The store is valid, and the activation is its innermost.
+unsafe fn leave_interpreted(store: *mut StoreCtx, activation: &Activation) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*store).interp_fp = activation.outer_fp;
+        (*store).interp_sp = activation.slots;
     }
 }
 
@@ -281,8 +400,17 @@ pub unsafe fn depth(store: *const StoreCtx) -> u64 {
 #[inline]
 unsafe fn activation(store: *const StoreCtx, outer_sp: usize, root: Root) -> Activation {
     // SAFETY: the caller's promise.
-    let previous = unsafe { (*store).activation };
-    Activation { previous, outer_sp, serial: Cell::new(root.serial), ctx: root.ctx }
+    let store = unsafe { &*store };
+    Activation {
+        previous: store.activation,
+        outer_sp,
+        outer_fp: store.interp_fp,
+        slots: store.interp_sp,
+        args: Cell::new(0),
+        interpreting: Cell::new(false),
+        serial: Cell::new(root.serial),
+        ctx: root.ctx,
+    }
 }
 
 /// Makes an activation the innermost. A signal handler that walks the stack may come between any two
@@ -328,7 +456,13 @@ unsafe fn run(
         compiler_fence(Ordering::SeqCst);
         let outcome = if (*store).interrupt.load(Ordering::Relaxed) == 0 {
             let previous = signals::set_current(store);
-            let status = switch(store);
+            let mut status = switch(store);
+            if status > status::INTERRUPTED {
+                status = interpret(store, &activation, status);
+            } else if status != status::RETURNED {
+                (*store).ended_slots = (*store).interp_sp;
+                (*store).ended_args = 0;
+            }
             signals::set_current(previous);
             if status != status::RETURNED {
                 (*store).ended_sp = (*store).wasm_sp;
@@ -346,6 +480,29 @@ unsafe fn run(
         (*store).wasm_sp = outer_sp;
         set_activation(store, outer);
         outcome
+    }
+}
+
+/// Runs an entry in which there is interpreted code, to its end.
+///
+/// # Safety
+///
+/// As for [`run`]; the activation is the innermost.
+#[cold]
+unsafe fn interpret(store: *mut StoreCtx, activation: &Activation, why: u64) -> u64 {
+    // SAFETY: the caller's promise; whoever makes such a status possible has set `interpret`.
+    unsafe {
+        if activation.args.get() == 0 {
+            activation.args.set((*store).args);
+        }
+        let Some(interpret) = (*store).interpret else { return status::ENDED };
+        let status = interpret(store, why);
+        activation.interpreting.set(false);
+        (*store).ended_fp = (*store).interp_fp;
+        (*store).ended_slots = (*store).interp_sp;
+        (*store).ended_args = segment_args(store, activation);
+        leave_interpreted(store, activation);
+        status
     }
 }
 
@@ -408,6 +565,11 @@ impl Default for StoreCtx {
             interp_sp: 0,
             interp_limit: 0,
             trap_code: 0,
+            ended_fp: 0,
+            ended_slots: 0,
+            ended_args: 0,
+            callee: 0,
+            callee_slots: 0,
             call: Default::default(),
             interpret: None,
             fuel: 0,

@@ -9,6 +9,11 @@
 //!
 //! Every function keeps a frame pointer, so the walk reads two words a frame and allocates nothing.
 //!
+//! Interpreted frames have their own chain, above the wasm stack: see [`crate::interpreted`]. The two
+//! lead to each other: where an interpreted frame called compiled code, the trampoline's frame pointer is
+//! the interpreted frame; where compiled code called an interpreted function, that one's boundary tells
+//! where the caller stands. The program counters of interpreted frames are addresses in their bytecode.
+//!
 //! Where a signal handler finds the thread, and what of the innermost entry it can walk:
 //!
 //! ```text
@@ -25,9 +30,10 @@
 //! it leaves the embedder's stack, and takes it back right after it has returned there: so it tells
 //! exactly whether the innermost entry is open, where the list alone is early or late.
 
-use crate::activation::Activation;
+use crate::activation::{Activation, INTERPRETED};
 use crate::arch::{self, Registers};
 use crate::code_memory;
+use crate::interpreted::{Boundary, flag, frame};
 use crate::layout::StoreCtx;
 
 /// The frames of one store, innermost first, through all its entries.
@@ -42,10 +48,13 @@ pub struct Frames<'a> {
     /// The entry around the current one: its activation, and where its stack stood.
     outer: *const Activation,
     outer_sp: usize,
+    outer_fp: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Caller {
+    /// The interpreted frame at this address, which waits in a call.
+    Frame(usize),
     /// Through the frame record at this address.
     Record(usize),
     /// The function has no record yet: its return address is in this slot, the frame pointer is
@@ -74,12 +83,8 @@ impl<'a> Frames<'a> {
     pub unsafe fn at_host_call(store: &'a StoreCtx) -> Frames<'a> {
         let activation = store.activation;
         // SAFETY: activations on the list are alive.
-        let (outer, outer_sp) = match unsafe { activation.as_ref() } {
-            Some(a) => (a.previous, a.outer_sp),
-            None => (std::ptr::null(), 0),
-        };
-        let mut frames = Frames { store, current: None, outer, outer_sp };
-        frames.current = frames.record(store.wasm_sp + arch::RECORD);
+        let mut frames = unsafe { Frames::around(store, activation) };
+        frames.current = frames.standing(store.wasm_sp, store.interp_fp);
         frames
     }
 
@@ -97,18 +102,39 @@ impl<'a> Frames<'a> {
         function_start: impl FnOnce(usize) -> Option<usize>,
     ) -> Frames<'a> {
         let (pc, fp) = (store.trap_pc, store.trap_fp);
+        let mut frames = Frames {
+            store,
+            current: None,
+            outer: store.activation,
+            outer_sp: store.wasm_sp,
+            outer_fp: store.interp_fp,
+        };
+        if pc == 0 {
+            frames.current = frames.interpreted(store.ended_fp, true);
+            return frames;
+        }
         let slot = function_start(pc)
             .and_then(|start| arch::return_address_slot(pc - start, store.trap_sp));
         let caller = match slot {
             Some(slot) => Caller::Slot { slot, fp },
             None => Caller::Record(fp),
         };
-        Frames {
-            store,
-            current: Some((pc, caller)),
-            outer: store.activation,
-            outer_sp: store.wasm_sp,
-        }
+        frames.current = Some((pc, caller));
+        frames
+    }
+
+    /// The walk that begins with the entry around an activation.
+    ///
+    /// # Safety
+    ///
+    /// The activation is on the store's list, or null.
+    unsafe fn around(store: &'a StoreCtx, activation: *const Activation) -> Frames<'a> {
+        // SAFETY: the caller's promise.
+        let (outer, outer_sp, outer_fp) = match unsafe { activation.as_ref() } {
+            Some(a) => (a.previous, a.outer_sp, a.outer_fp),
+            None => (std::ptr::null(), 0, 0),
+        };
+        Frames { store, current: None, outer, outer_sp, outer_fp }
     }
 
     /// The frames of a guest whose thread a signal interrupted, wherever that was; none if it is in
@@ -132,9 +158,8 @@ impl<'a> Frames<'a> {
         // see `activation::set_activation`.
         let entry = unsafe { store.activation.as_ref()? };
         let (sp, fp) = (registers.sp(), registers.fp());
-        let outward = |from: &Activation| (from.previous, from.outer_sp);
-        let (outer, outer_sp) = outward(entry);
-        let mut frames = Frames { store, current: None, outer, outer_sp };
+        // SAFETY: as above.
+        let mut frames = unsafe { Frames::around(store, entry) };
         if (store.guard_start..=store.stack_top).contains(&sp) {
             let address = if frames.on_stack(sp) {
                 // SAFETY: only compiled code and stubs run on the wasm stack; the word at `sp` and the
@@ -155,18 +180,78 @@ impl<'a> Frames<'a> {
             };
             return Some((!in_code, frames));
         }
+        if entry.interpreting.get() {
+            frames.current = frames.interpreted(store.interp_fp, true);
+            return Some((false, frames));
+        }
         let address = std::ptr::from_ref(entry) as usize;
         let entered = sp < store.host_sp && store.host_sp < address;
-        let stands = if entered { store.wasm_sp } else { outer_sp };
-        if stands == 0 {
+        let (sp, fp) = match entered {
+            true => (store.wasm_sp, store.interp_fp),
+            false => (frames.outer_sp, frames.outer_fp),
+        };
+        if sp == 0 {
             return None;
         }
         if !entered {
             // SAFETY: as above.
-            (frames.outer, frames.outer_sp) = unsafe { outer.as_ref() }.map_or((outer, 0), outward);
+            frames = unsafe { Frames::around(store, frames.outer) };
         }
-        frames.current = frames.record(stands + arch::RECORD);
+        frames.current = frames.standing(sp, fp);
         Some((true, frames))
+    }
+
+    /// Where a guest that waits in a call into the host stands.
+    fn standing(&self, wasm_sp: usize, fp: usize) -> Option<(usize, Caller)> {
+        if wasm_sp & INTERPRETED != 0 {
+            self.interpreted(fp, false)
+        } else {
+            self.record(wasm_sp + arch::RECORD)
+        }
+    }
+
+    fn in_slots(&self, address: usize) -> bool {
+        address.is_multiple_of(8)
+            && address >= self.store.stack_top
+            && address + 8 * frame::HEADER <= self.store.interp_limit
+    }
+
+    /// The interpreted frame at `fp`, or the next one outwards that is not being run by compiled code.
+    /// `exact` tells that its ip is an instruction's address, not that of the one behind a call.
+    fn interpreted(&self, mut fp: usize, mut exact: bool) -> Option<(usize, Caller)> {
+        while self.in_slots(fp) {
+            // SAFETY: a frame's header lies in the part of the mapping for interpreted frames. Whatever
+            // it holds, only addresses there and on the wasm stack are followed.
+            let (previous, ip) = unsafe {
+                let words = fp as *const usize;
+                (*words.offset(frame::PREVIOUS), *words.offset(frame::IP))
+            };
+            let caller = self.caller_of(fp, previous);
+            if ip != 0 {
+                return Some((if exact { ip } else { ip - 1 }, caller));
+            }
+            match caller {
+                Caller::Frame(outer) => (fp, exact) = (outer, false),
+                caller => return self.outward(caller),
+            }
+        }
+        None
+    }
+
+    /// Who called the interpreted frame at `fp`, from its header.
+    fn caller_of(&self, fp: usize, previous: usize) -> Caller {
+        let outer = previous & !flag::MASK;
+        if outer >= fp || !self.in_slots(outer) {
+            return Caller::Record(0);
+        }
+        if previous & flag::BOUNDARY == 0 {
+            return Caller::Frame(outer);
+        }
+        // SAFETY: in the part of the mapping for interpreted frames.
+        match unsafe { (*(outer as *const Boundary)).wasm_sp } {
+            0 => Caller::Record(0),
+            sp => Caller::Record(sp + arch::RECORD),
+        }
     }
 
     fn on_stack(&self, address: usize) -> bool {
@@ -183,7 +268,11 @@ impl<'a> Frames<'a> {
         // SAFETY: two words on the accessible part of the wasm stack, where by the promise of the
         // constructors frames lie. Whatever they hold, only addresses on the stack are followed.
         let (next, pc) = unsafe { (*(fp as *const usize), *((fp + 8) as *const usize)) };
-        // The record that says zero is the entry trampoline's: its return address is ours.
+        // The record that says zero, or leads to an interpreted frame, is the entry trampoline's: its
+        // return address is ours.
+        if next >= self.store.stack_top {
+            return self.interpreted(next, false);
+        }
         (next != 0 && next > fp).then_some((pc.wrapping_sub(1), Caller::Record(next)))
     }
 }
@@ -191,6 +280,7 @@ impl<'a> Frames<'a> {
 impl Frames<'_> {
     fn outward(&self, caller: Caller) -> Option<(usize, Caller)> {
         match caller {
+            Caller::Frame(fp) => self.interpreted(fp, false),
             Caller::Record(fp) => self.record(fp),
             Caller::Slot { slot, fp } if self.on_stack(slot) => {
                 // SAFETY: the slot lies on the wasm stack.
@@ -214,12 +304,10 @@ impl Iterator for Frames<'_> {
         if self.outer_sp == 0 {
             return None;
         }
-        self.current = self.record(self.outer_sp + arch::RECORD);
+        let current = self.standing(self.outer_sp, self.outer_fp);
         // SAFETY: activations on the list are alive.
-        (self.outer, self.outer_sp) = match unsafe { self.outer.as_ref() } {
-            Some(a) => (a.previous, a.outer_sp),
-            None => (std::ptr::null(), 0),
-        };
+        *self = unsafe { Frames::around(self.store, self.outer) };
+        self.current = current;
         Some(Step::Host)
     }
 }

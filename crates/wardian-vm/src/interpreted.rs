@@ -104,8 +104,8 @@ pub struct Boundary {
     pub slots: usize,
     /// Slots of the compiled segment's own entry; zero for those of the activation.
     pub args: usize,
-    /// fp of the next interpreted frame outwards in the same entry; zero if there is none.
-    pub outer: usize,
+    /// Number of slots of the results.
+    pub result_slots: usize,
 }
 
 /// What an executor returns with.
@@ -194,6 +194,6 @@ impl FrameLayout {
     }
 }
 
-/// Runs interpreted code and whatever it calls until the innermost entry ends; returns a status as
-/// those who switch stacks do.
-pub type Interpret = unsafe extern "C" fn(*mut StoreCtx) -> u64;
+/// Runs interpreted code and whatever it calls until the innermost entry ends. Begins with what a
+/// [`crate::activation::status`] says, and returns such a status.
+pub type Interpret = unsafe extern "C" fn(*mut StoreCtx, u64) -> u64;

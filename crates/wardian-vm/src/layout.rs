@@ -8,7 +8,8 @@
 //!    +16 interrupt               +24 signature ids ---> [u32; types]
 //!    +24 stack_limit             +32 nested
 //!    ...                         +40 listened ---> [*Listened; defined functions]
-//!                                +48 globals        16 bytes each, the module's own
+//!                                +48 interpreted ---> [*InterpretedFunc; 2 * defined functions]
+//!                                +64 globals        16 bytes each, the module's own
 //!                                    memories       VmMemory, one for each memory it owns
 //!                                    tables         VmTable, one for each table it owns
 //!                                    memory refs    *VmMemory for each memory
@@ -91,6 +92,16 @@ pub struct StoreCtx {
     pub interp_sp: usize,
     /// End of the slots that interpreted frames may use.
     pub interp_limit: usize,
+    /// `interp_fp` when the latest entry ended without returning.
+    pub ended_fp: usize,
+    /// `interp_sp` then.
+    pub ended_slots: usize,
+    /// `args` then, if those were of compiled code that an interpreted frame had called; else zero.
+    pub ended_args: usize,
+    /// The [`InterpretedFunc`] that compiled code has called.
+    pub callee: usize,
+    /// Its arguments, and room for its results.
+    pub callee_slots: usize,
     /// The trap that interpreted code ended with, as [`wardian_types::TrapCode`].
     pub trap_code: u64,
     /// What interpreted code asks the runtime to call.
@@ -161,6 +172,9 @@ pub struct VmFunc {
     pub handle: u64,
     /// What interpreted code finds: see [`crate::interpreted::target`].
     pub target: usize,
+    /// The entry trampoline of its signature, by which the embedder calls `code`; zero if it is to be
+    /// called by way of the interpreter.
+    pub entry: usize,
 }
 
 /// An imported function, as an instance calls it.
@@ -195,6 +209,31 @@ pub struct HostFunc {
     pub stub: usize,
     /// The Rust side's definition of the function.
     pub definition: usize,
+    /// The trampoline of its signature, once somebody called it through [`crate::host_entry`].
+    pub trampoline: usize,
+}
+
+/// A function that is interpreted, as compiled code calls it: what its trampoline gets as context.
+/// Begins as [`HostFunc`] does.
+#[repr(C)]
+#[derive(Debug)]
+pub struct InterpretedFunc {
+    /// The store.
+    pub store: *mut StoreCtx,
+    /// The instance.
+    pub vmctx: usize,
+    /// Its position among the functions that the module defines.
+    pub defined: u64,
+    /// Whether the caller is noted in [`StoreCtx::indirect_caller`]; otherwise it is the instance.
+    pub noted: u64,
+    /// Slots of its parameters, and of its results.
+    pub param_slots: u32,
+    /// See above.
+    pub result_slots: u32,
+    /// Address of the stub that leaves to the interpreter.
+    pub stub: usize,
+    /// The trampoline of its signature, for host functions.
+    pub trampoline: usize,
 }
 
 /// Offsets in [`StoreCtx`] that compiled code uses.
@@ -228,8 +267,11 @@ pub mod instance {
     /// Pointer to a `*Listened` for each function that the module defines; null as long as there
     /// are none.
     pub const LISTENED: i32 = 40;
+    /// Pointer to two `*InterpretedFunc` for each function that the module defines, null until they
+    /// are needed: for calls from the instance itself, and for others.
+    pub const INTERPRETED: i32 = 48;
     /// Where the arrays begin.
-    pub const ARRAYS: u32 = 48;
+    pub const ARRAYS: u32 = 64;
 }
 
 /// Offsets in [`VmMemory`].
@@ -295,6 +337,8 @@ const _: () = {
     assert!(offset_of!(Listened, store) == 0 && offset_of!(Listened, body) == 8);
     assert!(offset_of!(Noted, caller) == 0 && offset_of!(Noted, code) == 8);
     assert!(offset_of!(Noted, ctx) == 16);
+    assert!(offset_of!(InterpretedFunc, store) == 0);
+    assert!(offset_of!(InterpretedFunc, stub) == offset_of!(HostFunc, stub));
 };
 
 /// Size of a [`VmImport`].
@@ -457,11 +501,16 @@ pub enum Builtin {
     ListenTail,
     /// `()`: called when a check found the fuel below zero. Returns when there is more.
     OutOfFuel,
+    /// `(position in the instance's table of interpreted functions)`: fills it. Called by the stub
+    /// through which compiled code calls interpreted functions.
+    Prepare,
+    /// `()`: makes the trampoline of a host function, whose record is given in place of the instance.
+    PrepareHost,
 }
 
 impl Builtin {
     /// How many builtins there are.
-    pub const COUNT: usize = 23;
+    pub const COUNT: usize = 25;
 
     /// Offset of its address in the table of builtins.
     pub const fn offset(self) -> i32 {

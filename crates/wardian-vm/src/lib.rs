@@ -20,6 +20,7 @@
 pub mod activation;
 mod arch;
 pub mod code_memory;
+mod entries;
 pub mod frames;
 pub mod interpreted;
 pub mod interrupt;
@@ -28,14 +29,22 @@ mod mapping;
 pub mod memory;
 pub mod park;
 pub mod samples;
+pub mod segment;
 pub mod signals;
 pub mod stack;
 mod thread;
+
+pub use entries::interpreted_entry;
 
 /// Address of the code by which a guest calls a host function: goes into every
 /// [`layout::HostFunc`].
 pub fn host_stub() -> usize {
     arch::host_stub()
+}
+
+/// Address of code by which a guest calls host functions that may have no trampoline yet.
+pub fn host_entry() -> usize {
+    arch::host_entry()
 }
 
 /// Address of code by which a guest calls host functions of this signature without a trampoline, if

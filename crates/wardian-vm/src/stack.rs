@@ -1,11 +1,11 @@
 //! Stacks for guests.
 //!
 //! ```text
-//!   base          base + guard                                   top
-//!   ┌─────────────┬──────────────────────────────────────────────┐
-//!   │ guard, no   │  <- grows down                    frames     │
-//!   │ rights      │                                              │
-//!   └─────────────┴──────────────────────────────────────────────┘
+//!   base          base + guard                     top
+//!   ┌─────────────┬────────────────────────────────┬──────────────────────────────┐
+//!   │ guard, no   │  <- grows down          frames │ interpreted frames           │
+//!   │ rights      │                                │               grows up ->     │
+//!   └─────────────┴────────────────────────────────┴──────────────────────────────┘
 //! ```
 //!
 //! Compiled code has no stack check in its prologues: frames larger than the guard touch each of
@@ -30,24 +30,29 @@ const LEAST: usize = 64 << 10;
 #[derive(Debug)]
 pub struct WasmStack {
     mapping: Mapping,
+    /// Bytes for interpreted frames, at the end.
+    slots: usize,
 }
 
 impl WasmStack {
-    /// A stack of `size` bytes, rounded up to pages.
+    /// A stack of `size` bytes, and as many as `slots` says for interpreted frames; both are rounded
+    /// up to pages.
     ///
     /// # Errors
     ///
     /// No memory or address space is left.
-    pub fn new(size: usize) -> io::Result<WasmStack> {
-        let size = round_up(size.max(LEAST)).unwrap_or(usize::MAX - GUARD);
-        let mapping = Mapping::reserve(size.saturating_add(GUARD))?;
-        mapping.make_accessible(GUARD, size)?;
-        Ok(WasmStack { mapping })
+    pub fn new(size: usize, slots: usize) -> io::Result<WasmStack> {
+        let most = usize::MAX / 4;
+        let size = round_up(size.max(LEAST)).unwrap_or(most).min(most);
+        let slots = round_up(slots).unwrap_or(most).min(most);
+        let mapping = Mapping::reserve(size + slots + GUARD)?;
+        mapping.make_accessible(GUARD, size + slots)?;
+        Ok(WasmStack { mapping, slots })
     }
 
-    /// Usable bytes.
+    /// Usable bytes, without those for interpreted frames.
     pub fn size(&self) -> usize {
-        self.mapping.size() - GUARD
+        self.mapping.size() - GUARD - self.slots
     }
 
     /// Makes this the stack of a store.
@@ -58,15 +63,21 @@ impl WasmStack {
         store.guard_start = base;
         store.guard_end = base + GUARD;
         store.stack_limit = base + GUARD + RED_ZONE;
-        store.stack_top = base + self.mapping.size();
+        store.stack_top = base + GUARD + self.size();
+        store.interp_sp = store.stack_top;
+        store.interp_limit = store.stack_top + self.slots;
     }
 
-    /// Gives back the pages below the first `keep` bytes, so that one deep recursion does not hold
-    /// memory for ever.
+    /// Gives back the pages beyond the first `keep` bytes in either direction, so that one deep
+    /// recursion does not hold memory for ever.
     fn trim(&self, keep: usize) {
         let used = self.size().saturating_sub(keep);
         // SAFETY: the stack is in no store, so nothing lives on it.
         let _ = unsafe { self.mapping.discard(GUARD, used) };
+        if self.slots > keep {
+            // SAFETY: as above.
+            let _ = unsafe { self.mapping.discard(GUARD + self.size() + keep, self.slots - keep) };
+        }
     }
 }
 
@@ -74,6 +85,7 @@ impl WasmStack {
 #[derive(Debug)]
 pub struct StackPool {
     size: usize,
+    slots: usize,
     free: Mutex<Vec<WasmStack>>,
 }
 
@@ -82,11 +94,12 @@ const KEPT: usize = 64;
 const KEPT_BYTES: usize = 64 << 10;
 
 impl StackPool {
-    /// A pool of stacks of `size` bytes. `checked` tells that code compares with the stack's limit,
-    /// because there are no signals.
-    pub fn new(size: usize, checked: bool) -> StackPool {
+    /// A pool of stacks of `size` bytes, and as many as `slots` says for interpreted frames.
+    /// `checked` tells that compiled code compares with the stack's limit, because there are no
+    /// signals.
+    pub fn new(size: usize, slots: usize, checked: bool) -> StackPool {
         let size = if checked { size.saturating_add(RED_ZONE) } else { size };
-        StackPool { size, free: Mutex::new(Vec::new()) }
+        StackPool { size, slots, free: Mutex::new(Vec::new()) }
     }
 
     /// A stack, used before or new.
@@ -96,7 +109,7 @@ impl StackPool {
     /// No memory or address space is left.
     pub fn take(&self) -> io::Result<WasmStack> {
         let kept = self.free.lock().unwrap_or_else(|e| e.into_inner()).pop();
-        kept.map_or_else(|| WasmStack::new(self.size), Ok)
+        kept.map_or_else(|| WasmStack::new(self.size, self.slots), Ok)
     }
 
     /// Keeps a stack for later. `deep` tells that more than a little of it may have been used.

@@ -1,4 +1,4 @@
-//! Compiled code in memory, and finding it again by address.
+//! Code in memory, compiled or interpreted, and finding it again by address.
 
 use crate::Error;
 use crate::module::ModuleInner;
@@ -9,7 +9,21 @@ use wardian_jit::CompiledCode;
 use wardian_types::TrapCode;
 use wardian_vm::code_memory::CodeMemory;
 
-/// Code of functions of a module.
+/// Code that a program counter can lie in: compiled, or bytecode.
+pub(crate) trait CodePiece: Send + Sync {
+    /// Where it lies.
+    fn range(&self) -> Range<usize>;
+    /// The function around an address, by its position among those that the module defines.
+    fn function_at(&self, pc: usize) -> Option<u32>;
+    /// The offset in the code section of the operator whose code is at an address.
+    fn location(&self, module: &ModuleInner, pc: usize) -> Option<u32>;
+    /// Where the code of the function around an address begins.
+    fn start_of(&self, pc: usize) -> Option<usize>;
+    /// The reason of a trap of the instruction at an address, where that alone tells.
+    fn trap_at(&self, pc: usize) -> Option<TrapCode>;
+}
+
+/// Compiled code of functions of a module.
 #[derive(Debug)]
 pub(crate) struct LoadedCode {
     pub(crate) memory: CodeMemory,
@@ -52,21 +66,6 @@ impl LoadedCode {
         u32::try_from(pc.checked_sub(self.memory.start())?).ok()
     }
 
-    /// The function around an address, by its position among those that the module defines.
-    #[inline]
-    pub(crate) fn function_at(&self, pc: usize) -> Option<u32> {
-        let position = self.tables.find(self.offset(pc)?)?;
-        match &self.some {
-            None => Some(position),
-            Some(some) => some.get(position as usize).copied(),
-        }
-    }
-
-    /// The offset in the code section of the operator whose code is at an address.
-    pub(crate) fn location(&self, pc: usize) -> Option<u32> {
-        self.tables.location(self.offset(pc)?)
-    }
-
     /// The functions, by their positions among those that the module defines, and their addresses.
     pub(crate) fn functions(&self) -> impl Iterator<Item = (u32, usize)> {
         let some = self.some.as_deref();
@@ -83,18 +82,56 @@ impl LoadedCode {
     }
 }
 
+impl CodePiece for LoadedCode {
+    fn range(&self) -> Range<usize> {
+        self.memory.start()..self.memory.start() + self.memory.len()
+    }
+
+    fn function_at(&self, pc: usize) -> Option<u32> {
+        let position = self.tables.find(self.offset(pc)?)?;
+        match &self.some {
+            None => Some(position),
+            Some(some) => some.get(position as usize).copied(),
+        }
+    }
+
+    fn location(&self, _: &ModuleInner, pc: usize) -> Option<u32> {
+        self.tables.location(self.offset(pc)?)
+    }
+
+    fn start_of(&self, pc: usize) -> Option<usize> {
+        let position = self.tables.find(self.offset(pc)?)?;
+        Some(self.memory.start() + self.tables.function(position).start as usize)
+    }
+
+    fn trap_at(&self, pc: usize) -> Option<TrapCode> {
+        self.tables.trap_at(self.offset(pc)?)
+    }
+}
+
 /// A piece of code together with its module.
 #[derive(Clone)]
 pub(crate) struct Located {
-    pub(crate) code: Arc<LoadedCode>,
+    pub(crate) code: Arc<dyn CodePiece>,
     pub(crate) module: Arc<ModuleInner>,
+    range: (usize, usize),
 }
 
 impl Located {
+    fn new(code: Arc<dyn CodePiece>, module: Arc<ModuleInner>) -> Located {
+        let range = code.range();
+        Located { code, module, range: (range.start, range.len()) }
+    }
+
     /// Whether an address lies in this piece.
     #[inline]
     pub(crate) fn contains(&self, pc: usize) -> bool {
-        pc.wrapping_sub(self.code.memory.start()) < self.code.memory.len()
+        pc.wrapping_sub(self.range.0) < self.range.1
+    }
+
+    /// The offset in the code section of the operator whose code is at an address.
+    pub(crate) fn location(&self, pc: usize) -> Option<u32> {
+        self.code.location(&self.module, pc)
     }
 }
 
@@ -118,22 +155,23 @@ pub(crate) struct CodeRegistry {
 }
 
 struct Entry {
-    code: Weak<LoadedCode>,
+    code: Weak<dyn CodePiece>,
     module: Weak<ModuleInner>,
     /// When it came, on the clock of samples: an address may have been that of other code before.
     since: u64,
 }
 
 impl CodeRegistry {
-    pub(crate) fn insert(&self, module: &Arc<ModuleInner>, code: &Arc<LoadedCode>) {
-        let end = code.memory.start() + code.memory.len();
-        let (code, module) = (Arc::downgrade(code), Arc::downgrade(module));
+    pub(crate) fn insert<C: CodePiece + 'static>(&self, module: &Arc<ModuleInner>, code: &Arc<C>) {
+        let end = code.range().end;
+        let (code, module): (Weak<dyn CodePiece>, _) =
+            (Arc::downgrade(code) as _, Arc::downgrade(module));
         let entry = Entry { code, module, since: wardian_vm::samples::now() };
         self.ranges.write().unwrap_or_else(|e| e.into_inner()).insert(end, entry);
     }
 
-    pub(crate) fn remove(&self, code: &LoadedCode) {
-        let end = code.memory.start() + code.memory.len();
+    pub(crate) fn remove(&self, code: &dyn CodePiece) {
+        let end = code.range().end;
         self.ranges.write().unwrap_or_else(|e| e.into_inner()).remove(&end);
     }
 
@@ -154,10 +192,10 @@ impl CodeRegistry {
         };
         // Not before the lock is free: a module that goes here takes its code out.
         let (Some(code), Some(module)) = (code, module) else { return Err(pc..pc + 1) };
-        let located = Located { code, module };
+        let located = Located::new(code, module);
         match located.contains(pc) {
             true => Ok(located),
-            false => Err(before..located.code.memory.start()),
+            false => Err(before..located.range.0),
         }
     }
 
@@ -183,15 +221,13 @@ impl CodeRegistry {
 
     /// The function around an address.
     pub(crate) fn find(&self, pc: usize) -> Option<CodePosition> {
-        let Located { code, module } = self.locate(pc)?;
+        let Located { code, module, .. } = self.locate(pc)?;
         let defined = code.function_at(pc)?;
-        let offset = code.offset(pc)?;
-        let start = code.tables.function(code.tables.find(offset)?).start as usize;
         Some(CodePosition {
             func: module.decoded.info().imported_functions + defined,
-            start: code.memory.start() + start,
-            offset: code.location(pc),
-            trap: code.tables.trap_at(offset),
+            start: code.start_of(pc)?,
+            offset: code.location(&module, pc),
+            trap: code.trap_at(pc),
             module,
         })
     }

@@ -4,6 +4,20 @@ use crate::listener::{FunctionListenerFactory, MultiFunctionListenerFactory};
 use std::sync::Arc;
 use wardian_types::CoreFeatures;
 
+/// How guest code is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum EngineKind {
+    /// Code runs at once in the interpreter; functions and loops that turn out to be hot are compiled
+    /// in the background and go on in compiled code. A module is ready as soon as it is validated.
+    Tiered,
+    /// All functions are compiled before a module is ready.
+    #[default]
+    Compiled,
+    /// Nothing is ever compiled: for machines on which code cannot be generated or must not be, and
+    /// for programs that run only once.
+    Interpreted,
+}
+
 /// Settings of an [`crate::Engine`].
 ///
 /// ```
@@ -15,6 +29,7 @@ use wardian_types::CoreFeatures;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Config {
+    pub(crate) kind: EngineKind,
     pub(crate) features: CoreFeatures,
     pub(crate) stack_size: usize,
     pub(crate) signals: bool,
@@ -35,6 +50,7 @@ impl Config {
     /// The defaults, as the methods say.
     pub fn new() -> Config {
         Config {
+            kind: EngineKind::default(),
             features: CoreFeatures::default(),
             stack_size: 1 << 20,
             signals: true,
@@ -46,14 +62,21 @@ impl Config {
         }
     }
 
+    /// How guest code is run. Results, traps, hooks and limits are the same whatever is chosen.
+    /// Default: [`EngineKind::Tiered`].
+    pub fn engine(&mut self, kind: EngineKind) -> &mut Config {
+        self.kind = kind;
+        self
+    }
+
     /// What modules may use. Default: everything that Wardian implements.
     pub fn features(&mut self, features: CoreFeatures) -> &mut Config {
         self.features = features;
         self
     }
 
-    /// Bytes of stack for the guests of a store, all nested calls together; at least 64 KiB.
-    /// Default: 1 MiB.
+    /// Bytes of stack for the guests of a store, all nested calls together; at least 64 KiB. Where
+    /// there is interpreted code, as many again for its frames. Default: 1 MiB.
     pub fn stack_size(&mut self, bytes: usize) -> &mut Config {
         self.stack_size = bytes.max(64 << 10);
         self

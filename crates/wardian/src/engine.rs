@@ -2,7 +2,7 @@
 
 use crate::code::CodeRegistry;
 use crate::raw::trampolines::{Trampoline, TrampolineCache};
-use crate::{Config, Error, ErrorKind, Result};
+use crate::{Config, EngineKind, Error, ErrorKind, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, RwLock};
 use wardian_jit::{Compiler, OptLevel, Tunables};
@@ -72,12 +72,13 @@ impl Engine {
                 config.interrupt_signal
             )));
         }
+        let slots = if config.kind == EngineKind::Compiled { 0 } else { config.stack_size };
         Ok(Engine(Arc::new(Inner {
             config: config.clone(),
             compiler,
             signatures: RwLock::default(),
             trampolines: TrampolineCache::default(),
-            stacks: StackPool::new(config.stack_size, !config.signals),
+            stacks: StackPool::new(config.stack_size, slots, !config.signals),
             memories: MemoryPool::default(),
             code: CodeRegistry::default(),
             cache: Mutex::new(None),
@@ -145,6 +146,29 @@ impl Engine {
     /// Whether an address lies in code that is of no module's functions, but stands between them.
     pub(crate) fn is_glue(&self, pc: usize) -> bool {
         self.0.trampolines.contains(pc) || self.0.code.is_wrapper(pc)
+    }
+
+    /// How guest code is run.
+    pub(crate) fn kind(&self) -> EngineKind {
+        self.0.config.kind
+    }
+
+    /// The code by which compiled code calls host functions of a signature; zero where there is no
+    /// compiled code.
+    pub(crate) fn host_code(&self, ty: &FuncType) -> Result<usize> {
+        match self.kind() {
+            EngineKind::Interpreted => Ok(0),
+            EngineKind::Compiled => Ok(self.trampoline(ty)?.host),
+            EngineKind::Tiered => {
+                Ok(wardian_vm::direct_host_stub(ty).unwrap_or_else(wardian_vm::host_entry))
+            }
+        }
+    }
+
+    /// The code by which compiled code calls interpreted functions of a signature, once it has their
+    /// record.
+    pub(crate) fn interpreted_trampoline(&self, ty: &FuncType) -> Result<usize> {
+        self.0.trampolines.interpreted(&self.0.compiler, ty)
     }
 
     /// The noting trampoline of a signature, made on first need.

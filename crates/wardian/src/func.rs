@@ -76,7 +76,7 @@ impl Func {
     pub(crate) fn from_def(store: &mut impl AsContextMut, def: Arc<HostDef>) -> Result<Func> {
         let store = store.as_context_mut();
         let inner = &mut store.0.inner;
-        let code = inner.engine().trampoline(&def.ty)?.host;
+        let code = inner.engine().host_code(&def.ty)?;
         let sig = inner.engine().signature(&def.ty);
         let index = inner.add_host_func(def, code, sig);
         Ok(Func { store: inner.id(), index })

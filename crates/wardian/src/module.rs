@@ -2,11 +2,14 @@
 
 use crate::backtrace::Frame;
 use crate::code::LoadedCode;
+use crate::interpreted::Interpreted;
 use crate::listener::{FunctionListener, FunctionListenerFactory};
+use crate::tier::Tier;
 use crate::wrappers::Wrappers;
-use crate::{CompileOptions, Engine, Error, ErrorKind, Result};
+use crate::{CompileOptions, Engine, EngineKind, Error, ErrorKind, Result};
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use wardian_jit::{CompiledCode, MemoryVariant, ModuleOptions};
 use wardian_module::{ItemIndex, SourceLocation};
@@ -30,9 +33,13 @@ pub(crate) struct ModuleInner {
     checked: OnceLock<Arc<LoadedCode>>,
     images: OnceLock<Option<Images>>,
     host_trampolines: OnceLock<Box<[usize]>>,
+    /// For each of the module's signatures its entry trampoline, once it was needed.
+    entry_trampolines: OnceLock<Box<[AtomicUsize]>>,
     /// Functions that are listened to in every instance, and by whom.
     pub(crate) listeners: Vec<(u32, Vec<Arc<dyn FunctionListener>>)>,
     pub(crate) wrappers: Wrappers,
+    pub(crate) interpreted: Interpreted,
+    pub(crate) tier: Tier,
 }
 
 /// For each memory that the module owns its initial contents, if there are any.
@@ -92,6 +99,9 @@ impl Module {
         };
         let mut module = Module::from_decoded(engine, decoded)?;
         module.choose_listeners(&options.listeners);
+        if config.kind != EngineKind::Compiled {
+            return Ok(module);
+        }
         let usual = module.0.usual_variant();
         let code = match cached {
             Some(code) => code,
@@ -169,8 +179,11 @@ impl Module {
             checked: OnceLock::new(),
             images: OnceLock::new(),
             host_trampolines: OnceLock::new(),
+            entry_trampolines: OnceLock::new(),
             listeners: Vec::new(),
             wrappers: Wrappers::default(),
+            interpreted: Interpreted::default(),
+            tier: Tier::default(),
             decoded,
         })))
     }
@@ -355,6 +368,23 @@ impl ModuleInner {
         Ok(())
     }
 
+    /// The trampoline by which a function is entered, by its position among those that the module
+    /// defines.
+    pub(crate) fn entry_trampoline(&self, defined: u32) -> Result<usize> {
+        let info = self.decoded.info();
+        let all = self
+            .entry_trampolines
+            .get_or_init(|| info.types.iter().map(|_| AtomicUsize::new(0)).collect::<Box<[_]>>());
+        let ty = info.functions[(info.imported_functions + defined) as usize];
+        let known = all[ty as usize].load(Ordering::Relaxed);
+        if known != 0 {
+            return Ok(known);
+        }
+        let made = self.engine.trampoline(&info.types[ty as usize])?.entry;
+        all[ty as usize].store(made, Ordering::Relaxed);
+        Ok(made)
+    }
+
     /// For each imported function the code by which guests call it if it is a host function.
     pub(crate) fn host_trampolines(&self) -> Result<&[usize]> {
         if let Some(known) = self.host_trampolines.get() {
@@ -362,9 +392,10 @@ impl ModuleInner {
         }
         let info = self.decoded.info();
         let imported = (0..info.imported_functions).map(|f| info.func_type(f));
-        self.engine.prepare_trampolines(imported.clone())?;
-        let made =
-            imported.map(|ty| Ok(self.engine.trampoline(ty)?.host)).collect::<Result<_>>()?;
+        if self.engine.kind() == EngineKind::Compiled {
+            self.engine.prepare_trampolines(imported.clone())?;
+        }
+        let made = imported.map(|ty| self.engine.host_code(ty)).collect::<Result<_>>()?;
         Ok(self.host_trampolines.get_or_init(|| made))
     }
 
@@ -377,10 +408,13 @@ impl ModuleInner {
 impl Drop for ModuleInner {
     fn drop(&mut self) {
         for code in [&self.guarded, &self.checked].into_iter().filter_map(|c| c.get()) {
-            self.engine.code().remove(code);
+            self.engine.code().remove(&**code);
         }
         for code in self.wrappers.loaded() {
-            self.engine.code().remove(&code);
+            self.engine.code().remove(&*code);
+        }
+        for code in self.interpreted.all() {
+            self.engine.code().remove(&**code);
         }
     }
 }

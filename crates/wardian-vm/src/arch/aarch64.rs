@@ -13,7 +13,8 @@
 //!
 //! See `x86_64.rs` for the why; the verbs are the same. `x19 = store` and `x0 = status` leave.
 
-use crate::layout::{Builtin, StoreCtx};
+use super::status;
+use crate::layout::{Builtin, HostFunc, InterpretedFunc, StoreCtx};
 use std::arch::naked_asm;
 use std::mem::offset_of;
 
@@ -115,6 +116,52 @@ unsafe extern "C" fn resume_naked(_store: *mut StoreCtx) -> u64 {
     )
 }
 
+/// Calls `trampoline(ctx, code, args)` for the interpreted frame at the store's `interp_fp`.
+///
+/// # Safety
+///
+/// As on x86-64.
+#[inline(never)]
+pub(crate) unsafe fn enter_segment(
+    store: *mut StoreCtx,
+    ctx: usize,
+    code: usize,
+    args: *mut u64,
+    trampoline: usize,
+    sp: usize,
+) -> u64 {
+    // SAFETY: the caller's promise is the same.
+    unsafe { enter_segment_naked(store, ctx, code, args, trampoline, sp) }
+}
+
+#[unsafe(naked)]
+unsafe extern "C" fn enter_segment_naked(
+    _store: *mut StoreCtx,
+    _ctx: usize,
+    _code: usize,
+    _args: *mut u64,
+    _trampoline: usize,
+    _sp: usize,
+) -> u64 {
+    naked_asm!(
+        save!(),
+        "mov sp, x5",
+        "ldr x29, [x0, #{interp_fp}]",
+        "stp x0, x29, [sp, #-16]!",
+        "mov x0, x1",
+        "mov x1, x2",
+        "mov x2, x3",
+        "blr x4",
+        "ldp x19, x0, [sp]",
+        "mov x9, sp",
+        "str x9, [x19, #{wasm_sp}]",
+        "b {exit}",
+        interp_fp = const offset_of!(StoreCtx, interp_fp),
+        wasm_sp = const offset_of!(StoreCtx, wasm_sp),
+        exit = sym exit,
+    )
+}
+
 /// In: `x19` = store, `x0` = status. Drops the wasm frames and returns from `enter`.
 #[unsafe(naked)]
 unsafe extern "C" fn exit() {
@@ -177,6 +224,141 @@ unsafe extern "C" fn host_stub_naked() {
         dispatch = const offset_of!(crate::layout::HostFunc, dispatch),
         exit = sym exit,
     )
+}
+
+/// Guest calls an interpreted function: `x0` = [`InterpretedFunc`], `x1` = slots. As on x86-64.
+#[unsafe(naked)]
+unsafe extern "C" fn interpreted_stub_naked() {
+    naked_asm!(
+        "stp x29, x30, [sp, #-160]!",
+        "mov x29, sp",
+        "stp x19, x20, [sp, #16]",
+        "stp x21, x22, [sp, #32]",
+        "stp x23, x24, [sp, #48]",
+        "stp x25, x26, [sp, #64]",
+        "stp x27, x28, [sp, #80]",
+        "stp d8, d9, [sp, #96]",
+        "stp d10, d11, [sp, #112]",
+        "stp d12, d13, [sp, #128]",
+        "stp d14, d15, [sp, #144]",
+        "ldr x19, [x0]",
+        "str x29, [x19, #{wasm_sp}]",
+        "str x0, [x19, #{callee}]",
+        "str x1, [x19, #{callee_slots}]",
+        "mov x0, #{interpret}",
+        "b {exit}",
+        wasm_sp = const offset_of!(StoreCtx, wasm_sp),
+        callee = const offset_of!(StoreCtx, callee),
+        callee_slots = const offset_of!(StoreCtx, callee_slots),
+        interpret = const status::INTERPRET,
+        exit = sym exit,
+    )
+}
+
+/// Keeps all that the Tail convention passes in registers, and `x16`, on the wasm stack.
+macro_rules! keep_arguments {
+    () => {
+        "stp x29, x30, [sp, #-224]!
+         mov x29, sp
+         stp x0, x1, [sp, #16]
+         stp x2, x3, [sp, #32]
+         stp x4, x5, [sp, #48]
+         stp x6, x7, [sp, #64]
+         str x16, [sp, #80]
+         stp q0, q1, [sp, #96]
+         stp q2, q3, [sp, #128]
+         stp q4, q5, [sp, #160]
+         stp q6, q7, [sp, #192]"
+    };
+}
+
+/// Takes back what `keep_arguments` kept.
+macro_rules! restore_arguments {
+    () => {
+        "ldp x0, x1, [sp, #16]
+         ldp x2, x3, [sp, #32]
+         ldp x4, x5, [sp, #48]
+         ldp x6, x7, [sp, #64]
+         ldr x16, [sp, #80]
+         ldp q0, q1, [sp, #96]
+         ldp q2, q3, [sp, #128]
+         ldp q4, q5, [sp, #160]
+         ldp q6, q7, [sp, #192]
+         ldp x29, x30, [sp], #224"
+    };
+}
+
+/// Guest calls an interpreted function: `x2` = instance (the Tail convention's first parameter), `w16` =
+/// position in its table of interpreted functions. As on x86-64.
+#[unsafe(naked)]
+unsafe extern "C" fn interpreted_entry_naked() {
+    naked_asm!(
+        "3:",
+        "ldr x17, [x2, #{interpreted}]",
+        "ldr x17, [x17, x16, lsl #3]",
+        "cbz x17, 2f",
+        "mov x2, x17",
+        "ldr x17, [x17, #{trampoline}]",
+        "br x17",
+        "2:",
+        keep_arguments!(),
+        "mov x0, x2",
+        "mov w1, w16",
+        "bl {prepare}",
+        restore_arguments!(),
+        "b 3b",
+        interpreted = const crate::layout::instance::INTERPRETED,
+        trampoline = const offset_of!(InterpretedFunc, trampoline),
+        prepare = sym builtin_stub_naked::<{ Builtin::Prepare as usize }>,
+    )
+}
+
+/// Guest calls a host function whose signature may have no trampoline yet: `x2` = [`HostFunc`].
+#[unsafe(naked)]
+unsafe extern "C" fn host_entry_naked() {
+    naked_asm!(
+        "3:",
+        "ldr x17, [x2, #{trampoline}]",
+        "cbz x17, 2f",
+        "br x17",
+        "2:",
+        keep_arguments!(),
+        "mov x0, x2",
+        "bl {prepare}",
+        restore_arguments!(),
+        "b 3b",
+        trampoline = const offset_of!(HostFunc, trampoline),
+        prepare = sym builtin_stub_naked::<{ Builtin::PrepareHost as usize }>,
+    )
+}
+
+/// Address of the code by which a guest calls host functions whose signature may have no trampoline yet.
+pub(crate) fn host_entry() -> usize {
+    host_entry_naked as *const () as usize
+}
+
+/// Code by which compiled code calls interpreted functions, 16 bytes each. As on x86-64.
+pub(crate) fn interpreted_entries(first: u32, count: u32) -> Vec<u8> {
+    let mut code = Vec::with_capacity(count as usize * 16 + 8);
+    for i in 0..count {
+        let position = first + i;
+        // The address lies behind the last, counted in words from the load.
+        let distance = ((count - i) * 16 - 8) / 4;
+        let words = [
+            0x5280_0010 | ((position & 0xffff) << 5), // movz w16, position
+            0x72a0_0010 | ((position >> 16) << 5),    // movk w16, position >> 16, lsl 16
+            0x5800_0011 | (distance << 5),            // ldr x17, address
+            0xd61f_0220,                              // br x17
+        ];
+        words.iter().for_each(|word| code.extend_from_slice(&word.to_le_bytes()));
+    }
+    code.extend_from_slice(&(interpreted_entry_naked as *const () as u64).to_le_bytes());
+    code
+}
+
+/// Address of the code by which trampolines leave to the interpreter.
+pub(crate) fn interpreted_stub() -> usize {
+    interpreted_stub_naked as *const () as usize
 }
 
 /// Here the Tail convention passes parameters in other registers than C, so a trampoline is needed.
@@ -274,7 +456,7 @@ pub(crate) fn builtin_stubs() -> [usize; Builtin::COUNT] {
     macro_rules! stubs {
         ($($n:literal)*) => { [$(builtin_stub_naked::<$n> as *const () as usize),*] };
     }
-    let mut stubs = stubs!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22);
+    let mut stubs = stubs!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24);
     stubs[BEFORE] = listen_stub_naked::<BEFORE> as *const () as usize;
     stubs[AFTER] = listen_stub_naked::<AFTER> as *const () as usize;
     stubs[TAIL] = listen_stub_naked::<TAIL> as *const () as usize;

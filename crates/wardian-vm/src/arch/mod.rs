@@ -3,8 +3,11 @@
 //! | verb | does |
 //! |---|---|
 //! | `enter` | switches from the embedder's stack to the wasm stack and calls a trampoline there |
+//! | `enter_segment` | the same, called by an interpreted frame, which the frames then lead to |
+//! | `interpreted_entries` | addresses of code by which compiled code calls interpreted functions |
 //! | `resume` | switches back to a wasm stack that a host function left suspended |
 //! | `host_stub` | address of the code by which a guest calls a host function |
+//! | `host_entry` | the same, where the trampoline may be missing yet |
 //! | `direct_stub` | the same without a trampoline, for a few integer parameters, where possible |
 //! | `builtin_stubs` | addresses of the code by which a guest calls the runtime |
 //! | `Registers` | reads and redirects the registers of an interrupted thread |
@@ -22,13 +25,22 @@ pub(crate) use aarch64::*;
 pub(crate) use x86_64::*;
 
 /// How an entry into guest code ended, as the assembly reports it.
-pub(crate) mod status {
+pub mod status {
     /// The function returned.
-    pub(crate) const RETURNED: u64 = 0;
+    pub const RETURNED: u64 = 0;
     /// A host function or a builtin ended the guest, or a transition saw the interrupt word.
-    pub(crate) const ENDED: u64 = 1;
+    pub const ENDED: u64 = 1;
     /// A signal handler found a trap.
-    pub(crate) const TRAPPED: u64 = 2;
+    pub const TRAPPED: u64 = 2;
     /// A signal handler stopped the guest because it was asked to.
-    pub(crate) const INTERRUPTED: u64 = 3;
+    pub const INTERRUPTED: u64 = 3;
+    /// Compiled code has called a function that is interpreted: the store's `callee`.
+    pub const INTERPRET: u64 = 4;
+    /// An entry is to begin in the interpreter.
+    pub const START: u64 = 5;
+    /// An entry is to be gone on with, which has interpreted frames.
+    pub const RESUME: u64 = 6;
+    /// This and above: compiled code that an interpreted frame had called has returned; the status is
+    /// that frame's address.
+    pub const FRAMES: u64 = 4096;
 }

@@ -15,9 +15,9 @@ use super::host::HostDef;
 use super::instance::ImportedFunc;
 use super::listen::{self, AttachmentState, Entry, Hook, HostTarget, Target};
 use super::store::{FuncKind, StoreInner};
-use crate::Result;
 use crate::listener::FunctionListener;
 use crate::module::ModuleInner;
+use crate::{EngineKind, Result};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_vm::layout::{Builtin, HostFunc, Noted, VmImport, instance};
@@ -36,11 +36,14 @@ impl StoreInner {
         let data = &self.instances[instance as usize];
         let (module, variant) = (data.module.clone(), data.variant);
         let info = module.decoded.info();
-        let defined: Vec<u32> =
-            chosen.iter().filter_map(|(func, _)| info.defined_function(*func)).collect();
-        module.prepare_wrappers(&defined, variant)?;
-        for (func, _) in chosen {
-            self.engine().noting(info.func_type(*func))?;
+        // Of functions that are interpreted the interpreter tells the listeners.
+        let defined = chosen.iter().filter_map(|(func, _)| info.defined_function(*func));
+        let compiled: Vec<u32> = defined.filter(|d| data.plain(*d).is_some()).collect();
+        module.prepare_wrappers(&compiled, variant)?;
+        if self.engine().kind() == EngineKind::Compiled {
+            for (func, _) in chosen {
+                self.engine().noting(info.func_type(*func))?;
+            }
         }
         for (func, listeners) in chosen {
             let entries = listeners.iter().map(|listener| Entry {
@@ -134,12 +137,26 @@ impl StoreInner {
             return hook;
         }
         let func = info.imported_functions + defined;
-        let (_, body) = module.wrapper(defined, data.variant, data.plain(defined));
+        let plain = data.plain(defined);
+        let body = plain.map_or(0, |plain| module.wrapper(defined, data.variant, plain).1);
         let hook = self.new_hook(Target::Wasm { instance, func, module: module.clone() });
         // SAFETY: just made.
         unsafe { (*hook.as_ptr()).vm.body = body };
         self.instances[instance as usize].listened[defined as usize] = hook.as_ptr() as usize;
         hook
+    }
+
+    /// What listens to a function of an instance, or did.
+    pub(super) fn hook(&self, instance: u32, defined: u32) -> Option<*mut Hook> {
+        let hooks = &self.instances[instance as usize].listened;
+        let hook = hooks.get(defined as usize).copied().unwrap_or(0) as *mut Hook;
+        (!hook.is_null()).then_some(hook)
+    }
+
+    /// What listens to a function of an instance now.
+    pub(super) fn active_hook(&self, instance: u32, defined: u32) -> Option<*mut Hook> {
+        // SAFETY: the table holds hooks of this store.
+        self.hook(instance, defined).filter(|hook| unsafe { !(**hook).listeners().is_empty() })
     }
 
     /// Code by which a function of an instance is to be called now: from the instance itself, and
@@ -150,10 +167,18 @@ impl StoreInner {
             let stub = wardian_vm::builtin_stubs()[Builtin::Closed as usize];
             return (stub, stub, false);
         }
-        let plain = data.plain(defined);
-        let hook = data.listened.get(defined as usize).copied().unwrap_or(0) as *const Hook;
-        // SAFETY: the table holds hooks of this store, or null.
-        if unsafe { hook.as_ref() }.is_none_or(|hook| hook.listeners().is_empty()) {
+        let is_listened = self.active_hook(instance, defined).is_some();
+        let Some(plain) = data.plain(defined) else {
+            if self.engine().kind() == EngineKind::Interpreted {
+                return (0, 0, false);
+            }
+            let entry = |noted| {
+                super::services::interpreted_entry(defined, noted)
+                    .expect("all of them were made when the instance was")
+            };
+            return (entry(false), entry(true), is_listened);
+        };
+        if !is_listened {
             return (plain, plain, false);
         }
         let (wrapper, _) = data.module.wrapper(defined, data.variant, plain);
@@ -166,10 +191,16 @@ impl StoreInner {
         let data = &mut self.instances[instance as usize];
         let layout = data.module.layout;
         data.vm.write(layout.entry(defined), own);
+        // To be resolved anew.
+        data.vm.write(layout.target(defined), 0usize);
         let func = data.module.decoded.info().imported_functions + defined;
         if let Some(known) = data.func_if_known(func) {
+            let record = self.funcs[known as usize].vm.as_ptr();
             // SAFETY: records live as long as the store; guests read them with single loads.
-            unsafe { (*self.funcs[known as usize].vm.as_ptr()).code = other };
+            unsafe {
+                (*record).code = other;
+                (*record).target = 0;
+            }
         }
     }
 
@@ -213,7 +244,7 @@ impl StoreInner {
             return Some(VmImport { code, ctx, target: 0 });
         }
         let ty = self.func_type(func).clone();
-        // Made when the listener was attached.
+        // In a compiled engine made when the listener was attached.
         let noting = self.engine().noting(&ty).ok()?;
         let record = match self.noted.get(&(caller, import)) {
             Some(record) => *record,

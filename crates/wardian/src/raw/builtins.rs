@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use wardian_module::{ElementItems, ModuleInfo};
 use wardian_types::TrapCode;
-use wardian_vm::layout::{Builtin, StoreCtx, instance};
+use wardian_vm::interpreted::SERVICES;
+use wardian_vm::layout::{Builtin, HostFunc, StoreCtx, instance};
 use wardian_vm::park::{self, WaitResult};
 
 type Address = *const ();
@@ -43,9 +44,16 @@ pub(crate) static TABLE: Table = Table([
     listen::after as Address,
     listen::tail as Address,
     out_of_fuel as Address,
+    prepare as Address,
+    prepare_host as Address,
+    resolve as Address,
+    resolve_import as Address,
+    resolve_reference as Address,
+    hot as Address,
 ]);
 
-pub(crate) struct Table([Address; Builtin::COUNT]);
+/// Builtins, and behind them services: see [`wardian_vm::interpreted::Service`].
+pub(crate) struct Table([Address; Builtin::COUNT + SERVICES]);
 
 // SAFETY: addresses of functions.
 unsafe impl Sync for Table {}
@@ -116,6 +124,28 @@ builtins! {
 
     fn out_of_fuel(_store, _instance) {
         Err(Error::new(ErrorKind::Internal("fuel is not counted yet".into())))
+    }
+
+    fn prepare(store, instance, position) {
+        store.prepare(instance, position as u32)?;
+        Ok(0)
+    }
+
+    fn resolve(store, instance, defined) {
+        store.resolve(instance, defined as u32)
+    }
+
+    fn resolve_import(store, instance, import) {
+        store.resolve_import(instance, import as u32)
+    }
+
+    fn resolve_reference(store, _instance, reference) {
+        // SAFETY: interpreted code calls through references that it holds.
+        unsafe { store.resolve_reference(reference) }
+    }
+
+    fn hot(_store, _instance, _fp, _header) {
+        Ok(0)
     }
 
     fn memory_grow(store, instance, memory, pages) {
@@ -223,6 +253,17 @@ builtins! {
             None => Ok(0),
         }
     }
+}
+
+/// Called with the record of a host function in place of an instance.
+unsafe extern "C" fn prepare_host(host: usize) -> u64 {
+    let work = |store: &mut StoreInner, _: u32| -> Result<u64> {
+        // SAFETY: the stub passes the record of the host function that its guest calls.
+        unsafe { store.prepare_host(host as *mut HostFunc)? };
+        Ok(0)
+    };
+    // SAFETY: such records begin with the store's context, as instances do.
+    unsafe { run(host, work) }
 }
 
 /// A range of a table's elements or of a segment's.

@@ -9,14 +9,13 @@ use std::panic::resume_unwind;
 use std::ptr::NonNull;
 use wardian_types::ValType;
 use wardian_vm::activation::{self, Outcome, Suspended};
-use wardian_vm::layout::VmFunc;
+use wardian_vm::layout::{StoreCtx, VmFunc};
 
 /// A function of a store, ready to be called: what a typed handle keeps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Callable {
     store: u64,
     vm: NonNull<VmFunc>,
-    trampoline: usize,
 }
 
 // SAFETY: the record is only read after comparing `store` with a store that is borrowed
@@ -34,9 +33,43 @@ impl Callable {
 impl StoreInner {
     /// What is needed to call a function of this store.
     pub(crate) fn callable(&self, func: u32) -> Result<Callable> {
-        let trampoline = self.engine().trampoline(self.func_type(func))?.entry;
         let vm = self.funcs[func as usize].vm;
-        Ok(Callable { store: self.id(), vm, trampoline })
+        if !self.interprets() {
+            let entry = self.engine().trampoline(self.func_type(func))?.entry;
+            // SAFETY: records live as long as the store, and this thread has it.
+            unsafe { (*vm.as_ptr()).entry = entry };
+        }
+        Ok(Callable { store: self.id(), vm })
+    }
+}
+
+/// Enters a function.
+///
+/// # Safety
+///
+/// As for [`StoreData::invoke`], with `owner` set.
+#[inline(always)]
+unsafe fn enter(ctx: *mut StoreCtx, vm: *mut VmFunc, args: *mut u64) -> Outcome {
+    // SAFETY: the caller's promise; where there is a trampoline, it is that of the signature.
+    unsafe {
+        match (*vm).entry {
+            0 => enter_interpreted(ctx, vm, args),
+            trampoline => activation::enter(ctx, (*vm).ctx, (*vm).code, args, trampoline),
+        }
+    }
+}
+
+/// [`enter`] by way of the interpreter.
+///
+/// # Safety
+///
+/// As there.
+#[inline(never)]
+unsafe fn enter_interpreted(ctx: *mut StoreCtx, vm: *mut VmFunc, args: *mut u64) -> Outcome {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*ctx).call.target = vm as usize;
+        activation::enter_interpreted(ctx, (*vm).ctx, args)
     }
 }
 
@@ -65,8 +98,7 @@ impl<T> StoreData<T> {
             (*ctx).owner = std::ptr::from_mut(self) as usize;
             // Nobody has called through a table yet.
             (*ctx).indirect_caller = 0;
-            let vm = callable.vm.as_ptr();
-            let outcome = activation::enter(ctx, (*vm).ctx, (*vm).code, args, callable.trampoline);
+            let outcome = enter(ctx, callable.vm.as_ptr(), args);
             (*ctx).owner = outer;
             outcome
         };
@@ -158,7 +190,7 @@ impl<T> StoreData<T> {
                 (*ctx).owner = std::ptr::from_mut(self) as usize;
                 outcome = match &standing {
                     // An errand may have changed the code: the instance may be closed now.
-                    None => activation::enter(ctx, vm_ctx, (*vm).code, args, callable.trampoline),
+                    None => enter(ctx, vm, args),
                     Some(guest) => guest.resume(ctx, args),
                 };
                 (*ctx).owner = outer;
@@ -301,12 +333,12 @@ impl StoreInner {
             self.externrefs.mark(unsafe { at.read() });
         }
         self.mark_snapshots();
-        // SAFETY: the words between the guest's stack pointer and the top of its stack are its
-        // frames; at a call into the host all that the guest holds lies there.
+        // SAFETY: the words between the guest's stack pointer and the end of its interpreted frames
+        // are its frames; at a call into the host all that the guest holds lies there.
         unsafe {
             let ctx = &*self.ctx();
-            let mut at = ctx.wasm_sp;
-            while at != 0 && at < ctx.stack_top {
+            let mut at = ctx.wasm_sp & !activation::INTERPRETED;
+            while at != 0 && at < ctx.interp_sp {
                 self.externrefs.mark(*(at as *const u64));
                 at += 8;
             }

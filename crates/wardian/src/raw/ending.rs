@@ -175,7 +175,9 @@ impl StoreInner {
         let ctx = unsafe { &*self.ctx() };
         let (pc, address) = (ctx.trap_pc, ctx.trap_addr);
         let overflow = (ctx.guard_start..ctx.guard_end).contains(&address);
-        let code = if overflow {
+        let code = if pc == 0 {
+            TrapCode::from_u8(ctx.trap_code as u8)
+        } else if overflow {
             Some(TrapCode::StackOverflow)
         } else {
             self.engine().code().find(pc).and_then(|p| p.trap)

@@ -88,12 +88,13 @@ impl HostDef {
             nested: 0.into(),
             stub: wardian_vm::host_stub(),
             definition: Arc::as_ptr(self) as usize,
+            trampoline: 0,
         }
     }
 }
 
 impl StoreInner {
-    /// Makes a host function one of the store's; `code` is its host trampoline.
+    /// Makes a host function one of the store's; `code` is how compiled code calls it.
     pub(crate) fn add_host_func(&mut self, def: Arc<HostDef>, code: usize, sig: u32) -> u32 {
         let record = def.record(self, 0);
         let ctx = self.host_funcs.push(record).as_ptr() as usize;

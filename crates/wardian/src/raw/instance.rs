@@ -2,8 +2,8 @@
 
 use super::host::HostDef;
 use super::store::{FuncKind, StoreInner};
+use crate::EngineKind;
 use crate::close::CloseState;
-use crate::code::LoadedCode;
 use crate::memory::SharedMemory;
 use crate::module::ModuleInner;
 use std::alloc::Layout;
@@ -21,8 +21,13 @@ pub(crate) struct InstanceData {
     pub(super) vm: VmInstance,
     /// Which code fits its memories.
     pub(super) variant: MemoryVariant,
-    /// That code.
-    pub(super) code: Arc<LoadedCode>,
+    /// Which functions run compiled, where not all do: a bit for each, as far as there are words.
+    pub(super) installed: Vec<u64>,
+    /// For each function that the module defines two `*InterpretedFunc`, or null; empty where compiled
+    /// code never calls interpreted functions. Such code reads it, so it is never replaced.
+    pub(super) interpreted: Box<[usize]>,
+    /// Whether compiled code runs in it, so that what such code may call is in place.
+    pub(super) runs_compiled: bool,
     /// For each function that the module defines its hook, or null; empty as long as nobody ever
     /// listened. Wrappers read it, so it is never replaced.
     pub(super) listened: Box<[usize]>,
@@ -127,9 +132,26 @@ impl InstanceData {
         self.state.as_ref().and_then(|state| state.code())
     }
 
-    /// The code of a function that the instance defines, as it is without listeners.
-    pub(super) fn plain(&self, defined: u32) -> usize {
-        self.code.entries[defined as usize]
+    /// The compiled code of a function that the instance defines, as it is without listeners; none if
+    /// it is interpreted.
+    pub(super) fn plain(&self, defined: u32) -> Option<usize> {
+        let installed = || {
+            let word = self.installed.get(defined as usize / 64);
+            word.is_some_and(|word| word & 1 << (defined % 64) != 0)
+        };
+        let is_compiled = self.module.engine.kind() == EngineKind::Compiled || installed();
+        if is_compiled { self.module.compiled(self.variant, defined) } else { None }
+    }
+
+    /// Notes that a function runs compiled. Returns whether it did not before.
+    pub(super) fn set_installed(&mut self, defined: u32) -> bool {
+        let (word, bit) = (defined as usize / 64, 1 << (defined % 64));
+        if self.installed.len() <= word {
+            self.installed.resize(word + 1, 0);
+        }
+        let before = self.installed[word];
+        self.installed[word] = before | bit;
+        before & bit == 0
     }
 
     /// The store's function for a function, if it has one yet.

@@ -10,7 +10,7 @@ use crate::code::LoadedCode;
 use crate::limits::ResourceLimiter;
 use crate::memory::SharedMemory;
 use crate::module::ModuleInner;
-use crate::{CancelToken, ErrorKind};
+use crate::{CancelToken, EngineKind, ErrorKind};
 use crate::{Error, InstantiateOptions, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
@@ -151,19 +151,15 @@ impl StoreInner {
         }
 
         let variant = self.variant(module, &imports.memories);
-        let code = match module.loaded(variant) {
-            Some(code) => code,
-            None => self.compile_variant(module, variant)?,
-        };
-        for (defined, entry) in (0u32..).zip(&code.entries) {
-            vm.write(layout.entry(defined), *entry);
-        }
+        let interpreted = self.prepare_code(module, variant, &mut vm)?;
         self.instances.push(InstanceData {
             module: module.clone(),
             name: None,
             vm,
             variant,
-            code: code.clone(),
+            installed: Vec::new(),
+            interpreted,
+            runs_compiled: false,
             listened: Box::default(),
             closed: None,
             state: None,
@@ -175,6 +171,39 @@ impl StoreInner {
             dropped_data: vec![false; info.data.len()],
         });
         Ok(position as u32)
+    }
+
+    /// Makes sure that the instance's functions can be called: by their code, or by what stands for
+    /// them while they are interpreted. Returns the table of interpreted functions.
+    fn prepare_code(
+        &mut self,
+        module: &Arc<ModuleInner>,
+        variant: MemoryVariant,
+        vm: &mut VmInstance,
+    ) -> Result<Box<[usize]>> {
+        let count = module.decoded.info().bodies.len();
+        match self.engine().kind() {
+            EngineKind::Interpreted => Ok(Box::default()),
+            EngineKind::Compiled => {
+                let code = match module.loaded(variant) {
+                    Some(code) => code,
+                    None => self.compile_variant(module, variant)?,
+                };
+                for (defined, entry) in (0u32..).zip(&code.entries) {
+                    vm.write(module.layout.entry(defined), *entry);
+                }
+                Ok(Box::default())
+            }
+            EngineKind::Tiered => {
+                if count > 0 {
+                    // So that all addresses before exist too.
+                    super::services::interpreted_entry(count as u32 - 1, true)?;
+                }
+                let table = vec![0; 2 * count].into_boxed_slice();
+                vm.write(instance::INTERPRETED as u32, table.as_ptr());
+                Ok(table)
+            }
+        }
     }
 
     /// Compiles the code for other memories than usual; the store's deadline covers that too.

@@ -531,6 +531,7 @@ impl StoreInner {
             nested: 0.into(),
             stub: host.stub,
             definition: host.definition,
+            trampoline: host.trampoline,
         }
     }
 

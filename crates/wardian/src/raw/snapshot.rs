@@ -21,15 +21,17 @@ use crate::error::PanicPayload;
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 use wardian_types::{FuncType, ValType};
-use wardian_vm::activation::{self, Suspended};
+use wardian_vm::activation::{self, Standing, Suspended};
 
 /// What a snapshot holds.
 pub(crate) struct SnapshotData {
     store: u64,
     /// The entry that it was taken in.
     serial: u64,
-    wasm_sp: usize,
-    bytes: Box<[u64]>,
+    /// Where the guest stood.
+    standing: Standing,
+    /// Its frames, compiled ones and interpreted ones: where they lay, and what they were.
+    frames: [(usize, Box<[u64]>); 2],
     /// Where the results of the host function go that took it: in the bytes.
     slots: usize,
     /// The signature of that function.
@@ -68,20 +70,22 @@ impl StoreInner {
         with_state: bool,
     ) -> Result<Arc<SnapshotData>> {
         let state = if with_state { Some(self.capture_state()?) } else { None };
-        // SAFETY: the call is open: its `Caller` is borrowed by the snapshotter. What lies between
-        // the stack pointer and the beginning of the entry are the guest's frames; both are aligned.
-        let (guest, bytes, def, slots) = unsafe {
+        // SAFETY: the call is open: its `Caller` is borrowed by the snapshotter. In these two ranges lie
+        // the guest's frames; their bounds are aligned.
+        let (guest, frames, def, slots) = unsafe {
             let guest = Suspended::new(self.ctx());
-            let frames = guest.frames();
-            let bytes = std::slice::from_raw_parts(frames.start as *const u64, frames.len() / 8);
+            let frames = guest.frames().map(|range| {
+                let words = range.start as *const u64;
+                (range.start, Box::from(std::slice::from_raw_parts(words, range.len() / 8)))
+            });
             let (def, slots) = call.parts();
-            (guest, Box::from(bytes), def, slots as usize)
+            (guest, frames, def, slots as usize)
         };
         let snapshot = Arc::new(SnapshotData {
             store: self.id(),
             serial: guest.serial(),
-            wasm_sp: guest.frames().start,
-            bytes,
+            standing: guest.standing(),
+            frames,
             slots,
             ty: def.ty.clone(),
             open: self.copy_open(guest.serial()),
@@ -134,14 +138,14 @@ impl StoreInner {
         if let Err(panic) = self.restore_open(&snapshot.open) {
             return Some(Next::Fail(Error::new(ErrorKind::Panic(PanicPayload::new(panic)))));
         }
-        let guest = ended.moved_to(snapshot.wasm_sp);
-        debug_assert_eq!(guest.frames().len(), snapshot.bytes.len() * 8);
+        let guest = ended.moved_to(snapshot.standing);
         // SAFETY: the entry is the one in which the bytes were copied from these addresses, so its
         // part of the stack is as large and belongs to nobody else now: all entries that began
         // above it have ended. The slots lie in those bytes; the number of results was checked.
         unsafe {
-            let to = snapshot.wasm_sp as *mut u64;
-            std::ptr::copy_nonoverlapping(snapshot.bytes.as_ptr(), to, snapshot.bytes.len());
+            for (at, words) in &snapshot.frames {
+                std::ptr::copy_nonoverlapping(words.as_ptr(), *at as *mut u64, words.len());
+            }
             let slots = snapshot.slots as *mut u64;
             std::ptr::copy_nonoverlapping(results.as_ptr(), slots, results.len());
         }
@@ -165,7 +169,8 @@ impl StoreInner {
         }
         for snapshot in self.snapshots_with_references.iter().filter_map(|s| s.upgrade()) {
             let state = snapshot.state.iter().flat_map(|state| state.words());
-            for word in snapshot.bytes.iter().copied().chain(state) {
+            let frames = snapshot.frames.iter().flat_map(|(_, words)| words.iter().copied());
+            for word in frames.chain(state) {
                 self.externrefs.mark(word);
             }
         }

@@ -19,7 +19,7 @@ use std::sync::{Arc, Weak};
 use wardian_types::FuncType;
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::interrupt::Interrupter;
-use wardian_vm::layout::{HostFunc, Noted, StoreCtx, VmFunc};
+use wardian_vm::layout::{HostFunc, InterpretedFunc, Noted, StoreCtx, VmFunc};
 use wardian_vm::samples::SampleRing;
 use wardian_vm::stack::WasmStack;
 
@@ -74,6 +74,7 @@ pub struct StoreInner {
     /// Listeners that were replaced while calls may refer to them.
     pub(super) retired: Vec<Arc<Listeners>>,
     pub(super) noted_arena: Arena<Noted>,
+    pub(super) interpreted_funcs: Arena<InterpretedFunc>,
     /// By importing instance and import.
     pub(super) noted: HashMap<(usize, u32), NonNull<Noted>>,
     /// Whether host functions may take snapshots.
@@ -122,6 +123,7 @@ impl<T> StoreData<T> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let ctx = Box::new(StoreCtx {
             builtins: super::builtins::TABLE.as_ptr().cast(),
+            interpret: Some(super::interpret::interpret),
             ..StoreCtx::default()
         });
         Box::new(StoreData {
@@ -151,6 +153,7 @@ impl<T> StoreData<T> {
                 hooks: Vec::new(),
                 retired: Vec::new(),
                 noted_arena: Arena::default(),
+                interpreted_funcs: Arena::default(),
                 noted: HashMap::new(),
                 snapshots: false,
                 restoring: None,
@@ -245,7 +248,7 @@ impl StoreInner {
         let index = self.funcs.len() as u32;
         // The store's number makes a handle of one store useless in another.
         let handle = (self.id << 32) | (u64::from(index) + 1);
-        let vm = self.vm_funcs.push(VmFunc { code, ctx, sig, index, handle, target: 0 });
+        let vm = self.vm_funcs.push(VmFunc { code, ctx, sig, index, handle, target: 0, entry: 0 });
         self.funcs.push(FuncData { vm, kind });
         index
     }

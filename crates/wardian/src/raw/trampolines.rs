@@ -25,6 +25,8 @@ struct Known {
     by_type: HashMap<FuncType, Trampoline>,
     /// What notes the caller: only for signatures of functions that are listened to.
     noting: HashMap<FuncType, usize>,
+    /// By which compiled code calls interpreted functions.
+    interpreted: HashMap<FuncType, usize>,
     code: Vec<CodeMemory>,
 }
 
@@ -41,21 +43,32 @@ impl TrampolineCache {
 
     /// What stands between importers and a function that wants to know who calls.
     pub(crate) fn noting(&self, compiler: &Compiler, ty: &FuncType) -> Result<usize> {
-        let find = |known: &Known| known.noting.get(ty).copied();
-        if let Some(found) = find(&self.0.read().unwrap_or_else(|e| e.into_inner())) {
-            return Ok(found);
+        self.single(ty, |known| &mut known.noting, || compiler.noting_trampoline(ty))
+    }
+
+    /// What stands between compiled code and an interpreted function.
+    pub(crate) fn interpreted(&self, compiler: &Compiler, ty: &FuncType) -> Result<usize> {
+        self.single(ty, |known| &mut known.interpreted, || compiler.host_trampoline(ty))
+    }
+
+    /// A trampoline of a kind that is made one by one.
+    fn single(
+        &self,
+        ty: &FuncType,
+        of: impl Fn(&mut Known) -> &mut HashMap<FuncType, usize>,
+        make: impl FnOnce() -> std::result::Result<CompiledFunction, wardian_jit::CompileError>,
+    ) -> Result<usize> {
+        let mut known = self.0.write().unwrap_or_else(|e| e.into_inner());
+        if let Some(found) = of(&mut known).get(ty) {
+            return Ok(*found);
         }
-        let made = compiler
-            .noting_trampoline(ty)
+        let made = make()
             .map_err(|e| Error::new(ErrorKind::Compile(format!("trampoline for {ty}: {e}"))))?;
         let code = CodeMemory::publish(&made.text)
             .map_err(|e| Error::limit(format!("no executable memory for trampolines: {e}")))?;
-        let mut known = self.0.write().unwrap_or_else(|e| e.into_inner());
-        let start = *known.noting.entry(ty.clone()).or_insert(code.start());
-        // If another thread was faster, ours is not used and may go.
-        if start == code.start() {
-            known.code.push(code);
-        }
+        of(&mut known).insert(ty.clone(), code.start());
+        let start = code.start();
+        known.code.push(code);
         Ok(start)
     }
 

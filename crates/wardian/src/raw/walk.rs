@@ -2,11 +2,9 @@
 
 use super::listen::{self, Hook};
 use super::store::StoreInner;
-use crate::code::{LoadedCode, Located};
-use crate::module::ModuleInner;
+use crate::code::Located;
 use crate::{FunctionDefinition, ProgramCounter};
 use std::ops::Range;
-use std::sync::Arc;
 use wardian_vm::frames::{Frames, Step};
 
 /// A walk through the guests of a store whose innermost waits in a call into the host.
@@ -128,16 +126,15 @@ impl<'a> Walk<'a> {
         self.top.expect("the walk began at a listener")
     }
 
-    fn located(&self) -> (&Arc<ModuleInner>, &LoadedCode) {
-        let located = self.code.as_ref().expect("a frame lies in code");
-        (&located.module, &located.code)
+    fn located(&self) -> &Located {
+        self.code.as_ref().expect("a frame lies in code")
     }
 
     pub(crate) fn definition(&self) -> FunctionDefinition<'_> {
         if self.state != State::Frame {
             return listen::top_of(self.top()).0;
         }
-        let (module, _) = self.located();
+        let module = &self.located().module;
         let imported = module.decoded.info().imported_functions;
         FunctionDefinition::of_module(module, imported + self.defined)
     }
@@ -148,11 +145,11 @@ impl<'a> Walk<'a> {
             let begins = pc == self.pc();
             return self.definition().body_offset().filter(|_| begins);
         }
-        let (_, code) = self.located();
+        let located = self.located();
         let pc = usize::try_from(pc.0).ok()?;
-        if code.function_at(pc) != Some(self.defined) {
+        if !located.contains(pc) || located.code.function_at(pc) != Some(self.defined) {
             return None;
         }
-        code.location(pc).or_else(|| self.definition().body_offset())
+        located.location(pc).or_else(|| self.definition().body_offset())
     }
 }

@@ -1,0 +1,112 @@
+//! The bytecode of a module's functions: translated when they are first called, kept as long as the
+//! module.
+
+use crate::code::CodePiece;
+use crate::module::ModuleInner;
+use crate::{EngineKind, Error, ErrorKind, Result};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, OnceLock};
+use wardian_interp::{Env, Options, Translation, Translator};
+use wardian_types::TrapCode;
+use wardian_vm::interpreted::Function;
+
+/// Bytecode of one function.
+pub(crate) struct InterpretedCode {
+    translation: Translation,
+    defined: u32,
+    /// For each instruction its operator, once somebody asked.
+    locations: OnceLock<Box<[(u32, u32)]>>,
+}
+
+/// The bytecode of a module.
+#[derive(Default)]
+pub(crate) struct Interpreted {
+    functions: OnceLock<Box<[OnceLock<Arc<InterpretedCode>>]>>,
+    translator: Mutex<Translator>,
+}
+
+impl ModuleInner {
+    /// The bytecode of a function, by its position among those that the module defines.
+    pub(crate) fn interpreted(self: &Arc<Self>, defined: u32) -> Result<&InterpretedCode> {
+        let slot = &self.interpreted.slots(self)[defined as usize];
+        if let Some(code) = slot.get() {
+            return Ok(code);
+        }
+        let mut translator = self.interpreted.translator.lock().unwrap_or_else(|e| e.into_inner());
+        let translation =
+            translator.translate(&self.interpreter_env(), defined).map_err(|error| {
+                let func = self.decoded.info().imported_functions + defined;
+                Error::new(ErrorKind::Compile(format!("function {func}: {error}")))
+            })?;
+        drop(translator);
+        let code = InterpretedCode { translation, defined, locations: OnceLock::new() };
+        let code = Arc::new(code);
+        // Another thread may have been faster.
+        if slot.set(code.clone()).is_ok() {
+            self.engine.code().insert(self, &code);
+        }
+        Ok(slot.get().expect("it was just set"))
+    }
+
+    fn interpreter_env(&self) -> Env<'_> {
+        let config = self.engine.config();
+        Env {
+            info: self.decoded.info(),
+            bytes: self.decoded.bytes(),
+            layout: self.layout,
+            options: Options { tiering: config.kind == EngineKind::Tiered, ..Options::default() },
+        }
+    }
+}
+
+impl Interpreted {
+    fn slots(&self, module: &ModuleInner) -> &[OnceLock<Arc<InterpretedCode>>] {
+        let count = module.decoded.info().bodies.len();
+        self.functions.get_or_init(|| (0..count).map(|_| OnceLock::new()).collect())
+    }
+
+    /// All that has been translated.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<InterpretedCode>> {
+        self.functions.get().into_iter().flatten().filter_map(|slot| slot.get())
+    }
+}
+
+impl InterpretedCode {
+    /// The record by which the executor runs it.
+    pub(crate) fn function(&self) -> &Function {
+        self.translation.function()
+    }
+
+    fn locations(&self, module: &ModuleInner) -> &[(u32, u32)] {
+        self.locations.get_or_init(|| {
+            let found = wardian_interp::locations(&module.interpreter_env(), self.defined);
+            found.unwrap_or_default().into()
+        })
+    }
+}
+
+impl CodePiece for InterpretedCode {
+    fn range(&self) -> Range<usize> {
+        let code = self.translation.code().as_ptr_range();
+        code.start as usize..code.end as usize
+    }
+
+    fn function_at(&self, _: usize) -> Option<u32> {
+        Some(self.defined)
+    }
+
+    fn location(&self, module: &ModuleInner, pc: usize) -> Option<u32> {
+        let unit = (pc - self.range().start) / size_of::<u16>();
+        let locations = self.locations(module);
+        let i = locations.partition_point(|(at, _)| *at as usize <= unit).checked_sub(1)?;
+        Some(locations[i].1)
+    }
+
+    fn start_of(&self, _: usize) -> Option<usize> {
+        Some(self.range().start)
+    }
+
+    fn trap_at(&self, _: usize) -> Option<TrapCode> {
+        None
+    }
+}

@@ -1,0 +1,605 @@
+//! Running an entry that has interpreted frames: one loop, whatever calls whatever.
+//!
+//! ```text
+//!              ┌──────────────> executor ── exit ───────────┐
+//!   entry ──> loop                                          ├──> what comes next
+//!              └──────────────> compiled code ── status ────┘
+//!
+//!   boundary: compiled code or the embedder called        moved: compiled code does the frame's work
+//!   ┌──────────┬───────────┬──────────────┬───────        ┌───────────┬─────────────────┬─────────
+//!   │ Boundary │ arguments │ previous = ──┼── to it       │ arguments │ ip = 0          │
+//!   └──────────┴───────────┴──────────────┴───────        └───────────┴─────────────────┴─────────
+//! ```
+//!
+//! Neither the executor nor compiled code ever calls the other: each returns here with what it wants,
+//! and finds, when it is gone on with, the results where it left room for them. All that is to be
+//! remembered meanwhile is in the frames: so an entry can be left at any call, copied, and put back.
+//!
+//! A frame with an ip of zero is *moved*: compiled code above it does its work, and its results are the
+//! frame's. That is so for loops that went on in compiled code, and for frames that stand for a call
+//! which has no interpreted frame of its own.
+
+use super::host::Dispatch;
+use super::listen::{self, Hook};
+use super::store::{FuncKind, StoreData, StoreInner};
+use crate::{Error, ErrorKind};
+use wardian_types::TrapCode;
+use wardian_vm::activation::{Activation, INTERPRETED, status};
+use wardian_vm::interpreted::{Boundary, Function, PendingCall, exit, flag, frame, target};
+use wardian_vm::layout::{HostFunc, InterpretedFunc, StoreCtx, VmFunc};
+use wardian_vm::segment;
+
+/// What the loop does next.
+enum Next {
+    /// Run the interpreted frame at `interp_fp`.
+    Execute,
+    /// See what compiled code returned with.
+    Compiled(u64),
+    /// The entry is over, or left.
+    End(u64),
+}
+
+/// A function that an instance defines, as the target words of the runtime name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Callee {
+    pub(super) instance: u32,
+    pub(super) defined: u32,
+}
+
+impl Callee {
+    /// The word that interpreted code finds where the runtime has to make the call.
+    pub(super) fn target(self) -> usize {
+        (self.instance as usize) << 35 | (self.defined as usize) << 3 | target::RUNTIME
+    }
+
+    fn of_target(word: usize) -> Callee {
+        Callee { instance: (word >> 35) as u32, defined: (word >> 3) as u32 }
+    }
+}
+
+/// The word that interpreted code finds for a host function with so many slots.
+pub(super) fn host_target(slots: usize) -> usize {
+    slots << 3 | target::HOST
+}
+
+/// Runs an entry in which there are interpreted frames: see [`wardian_vm::interpreted::Interpret`].
+pub(super) unsafe extern "C" fn interpret(ctx: *mut StoreCtx, why: u64) -> u64 {
+    // SAFETY: called by `wardian_vm::activation` for the innermost entry of a store, whose `owner` is
+    // set as for every entry.
+    unsafe {
+        let run = Run { ctx };
+        let mut next = match why {
+            status::START => run.start(),
+            status::RESUME => run.go_on(),
+            other => Next::Compiled(other),
+        };
+        loop {
+            next = match next {
+                Next::Execute => run.execute(),
+                Next::Compiled(status::INTERPRET) => run.called_by_compiled(),
+                Next::Compiled(fp) if fp >= status::FRAMES => run.compiled_returned(fp as usize),
+                Next::Compiled(status) | Next::End(status) => return status,
+            }
+        }
+    }
+}
+
+/// A call on its way.
+struct Call {
+    callee: Callee,
+    /// The word `previous` of its frame.
+    previous: usize,
+    /// Arguments, and room for results.
+    slots: *mut u64,
+    /// The context of the calling instance; zero for the embedder.
+    caller: usize,
+    /// Whether the caller's frame is gone already.
+    is_tail: bool,
+}
+
+/// The innermost entry of a store.
+///
+/// All methods are unsafe for the same reason: the store must be valid, this thread must have it, and
+/// its interpreted frames must be as [`wardian_vm::interpreted`] describes. None keeps a reference into
+/// the store while something else runs.
+#[derive(Clone, Copy)]
+struct Run {
+    ctx: *mut StoreCtx,
+}
+
+impl Run {
+    /// Runs interpreted code until it wants something.
+    unsafe fn execute(self) -> Next {
+        // SAFETY: see [`Run`].
+        unsafe {
+            let activation = self.activation();
+            activation.interpreting.set(true);
+            let exit = wardian_interp::execute(self.ctx);
+            activation.interpreting.set(false);
+            let fp = self.fp();
+            match exit {
+                exit::RETURN => self.return_from(fp),
+                exit::CALL if (*self.ctx).call.tail != 0 => self.tail_call(fp),
+                exit::CALL => self.pending_call(fp),
+                exit::TRAP => {
+                    self.free_above(fp);
+                    (*self.ctx).trap_pc = 0;
+                    Next::End(status::TRAPPED)
+                }
+                exit::ENTER_LOOP => self.enter_loop(fp),
+                _ => {
+                    self.free_above(fp);
+                    Next::End(status::ENDED)
+                }
+            }
+        }
+    }
+
+    /// A call that interpreted code leaves to the runtime.
+    unsafe fn pending_call(self, fp: *mut usize) -> Next {
+        // SAFETY: see [`Run`]; the executor has filled `call`.
+        unsafe {
+            let PendingCall { target, slots, .. } = (*self.ctx).call;
+            self.call(Call {
+                callee: Callee::of_target(target),
+                previous: fp as usize | flag::OTHER_INSTANCE,
+                slots: slots as *mut u64,
+                caller: *fp.offset(frame::VMCTX),
+                is_tail: false,
+            })
+        }
+    }
+
+    /// A tail call that interpreted code leaves to the runtime: the frame goes, its caller is to get the
+    /// results.
+    unsafe fn tail_call(self, fp: *mut usize) -> Next {
+        // SAFETY: see [`Run`]. The arguments are moved downwards, to where those of the frame were.
+        unsafe {
+            let PendingCall { target, ctx, slots, arg_slots, .. } = (*self.ctx).call;
+            let caller = *fp.offset(frame::VMCTX);
+            let mut previous = *fp.offset(frame::PREVIOUS) | flag::OTHER_INSTANCE;
+            if previous & flag::LISTENED != 0 {
+                if let Some(hook) = self.hook_of(fp)
+                    && listen::tail(hook) != 0
+                {
+                    return self.ended_in(fp);
+                }
+                previous &= !flag::LISTENED;
+                *fp.offset(frame::PREVIOUS) = previous;
+            }
+            let start = self.results_of(fp);
+            std::ptr::copy(slots as *const u64, start, arg_slots as usize);
+            if target & target::KIND == target::HOST {
+                return self.call_host(ctx as *mut HostFunc, start, previous);
+            }
+            let callee = Callee::of_target(target);
+            self.call(Call { callee, previous, slots: start, caller, is_tail: true })
+        }
+    }
+
+    /// Calls a function that an instance defines.
+    unsafe fn call(self, call: Call) -> Next {
+        // SAFETY: see [`Run`].
+        unsafe {
+            let Callee { instance, defined } = call.callee;
+            let inner = self.inner();
+            let data = &(&(*inner).instances)[instance as usize];
+            let (vmctx, variant) = (data.vm.address(), data.variant);
+            if let Some(code) = data.closed {
+                return self.failed(Error::new(ErrorKind::Closed(code)));
+            }
+            if data.module.compiled(variant, defined).is_some() && !self.must_interpret(&call) {
+                return self.call_compiled(call, vmctx);
+            }
+            let hook = (*inner).active_hook(instance, defined);
+            let code = match data.module.interpreted(defined) {
+                Ok(code) => code,
+                Err(error) => return self.failed(error),
+            };
+            let function: *const Function = code.function();
+            let mut previous = call.previous;
+            if let Some(hook) = hook {
+                if (*hook).vm.body == 0 {
+                    (*hook).vm.body = (*function).entry as usize;
+                }
+                if listen::before(hook, call.slots, call.caller) != 0 {
+                    return Next::End(status::ENDED);
+                }
+                previous |= flag::LISTENED;
+            }
+            self.push(function, vmctx, previous, call.slots)
+        }
+    }
+
+    /// Whether a call must be interpreted although there is compiled code: tail calls that go back and
+    /// forth between the two would otherwise leave a compiled frame behind each time.
+    unsafe fn must_interpret(self, call: &Call) -> bool {
+        // SAFETY: see [`Run`].
+        unsafe {
+            call.is_tail
+                && call.previous & flag::BOUNDARY != 0
+                && (*((call.previous & !flag::MASK) as *const Boundary)).wasm_sp != 0
+        }
+    }
+
+    /// Makes the frame of an interpreted function whose arguments lie at `slots`.
+    unsafe fn push(
+        self,
+        function: *const Function,
+        vmctx: usize,
+        previous: usize,
+        slots: *mut u64,
+    ) -> Next {
+        // SAFETY: see [`Run`].
+        unsafe {
+            let fp = slots.add((*function).param_slots as usize).cast::<usize>();
+            if !self.has_room(fp.add((*function).frame_slots as usize) as usize) {
+                return self.failed(TrapCode::StackOverflow.into());
+            }
+            *fp.offset(frame::PREVIOUS) = previous;
+            *fp.offset(frame::IP) = (*function).entry as usize;
+            *fp.offset(frame::FUNCTION) = function as usize;
+            *fp.offset(frame::VMCTX) = vmctx;
+            self.stand_in(fp);
+            Next::Execute
+        }
+    }
+
+    /// Calls compiled code.
+    unsafe fn call_compiled(self, call: Call, vmctx: usize) -> Next {
+        // SAFETY: see [`Run`].
+        unsafe {
+            let inner = self.inner();
+            let Callee { instance, defined } = call.callee;
+            if let Err(error) = (*inner).install(instance, defined) {
+                return self.failed(error);
+            }
+            let (_, code, _) = (*inner).code_of(instance, defined);
+            let module = (&(*inner).instances)[instance as usize].module.clone();
+            let entry = match module.entry_trampoline(defined) {
+                Ok(entry) => entry,
+                Err(error) => return self.failed(error),
+            };
+            let ty = module.decoded.info().defined_type(defined);
+            let end = call.slots.add(ty.buffer_slots());
+            let (link, free) = if call.previous & flag::BOUNDARY == 0 && !call.is_tail {
+                ((call.previous & !flag::MASK) as *mut usize, end.cast())
+            } else {
+                match self.push_moved(call.previous, ty.result_slots(), call.slots, end) {
+                    Ok(link) => (link, link.add(frame::HEADER)),
+                    Err(error) => return self.failed(error),
+                }
+            };
+            (*self.ctx).indirect_caller = call.caller;
+            self.enter_compiled(link, free as usize, vmctx, code, call.slots, entry)
+        }
+    }
+
+    /// Enters compiled code for the frame `link`.
+    unsafe fn enter_compiled(
+        self,
+        link: *mut usize,
+        free: usize,
+        vmctx: usize,
+        code: usize,
+        slots: *mut u64,
+        entry: usize,
+    ) -> Next {
+        // SAFETY: see [`Run`]; below `sp` the wasm stack is free, as only interpreted frames came since.
+        unsafe {
+            self.stand_in(link);
+            let sp = (*self.ctx).wasm_sp & !INTERPRETED;
+            (*self.ctx).interp_sp = free;
+            (*self.ctx).args = slots as usize;
+            Next::Compiled(segment::enter(self.ctx, vmctx, code, slots, entry, sp))
+        }
+    }
+
+    /// Makes a frame for a call that has none: when it returns, its results are at `place`.
+    unsafe fn push_moved(
+        self,
+        previous: usize,
+        result_slots: usize,
+        place: *mut u64,
+        at: *mut u64,
+    ) -> Result<*mut usize, Error> {
+        // SAFETY: see [`Run`].
+        unsafe {
+            let fp = at.cast::<usize>();
+            if !self.has_room(fp.add(frame::HEADER) as usize) {
+                return Err(TrapCode::StackOverflow.into());
+            }
+            *fp.offset(frame::PREVIOUS) = previous;
+            *fp.offset(frame::IP) = 0;
+            *fp.offset(frame::FUNCTION) = result_slots << 1 | 1;
+            *fp.offset(frame::VMCTX) = place as usize;
+            Ok(fp)
+        }
+    }
+
+    /// Calls a host function in a frame of its own.
+    unsafe fn call_host(self, host: *mut HostFunc, slots: *mut u64, previous: usize) -> Next {
+        // SAFETY: see [`Run`]. Records of host functions live as long as the store, and what they
+        // dispatch to takes slots for its signature.
+        unsafe {
+            let (ty, dispatch) = {
+                let def = &*((*host).definition as *const super::host::HostDef);
+                (def.ty.clone(), (*host).dispatch)
+            };
+            let end = slots.add(ty.buffer_slots());
+            let fp = match self.push_moved(previous, ty.result_slots(), slots, end) {
+                Ok(fp) => fp,
+                Err(error) => return self.failed(error),
+            };
+            self.stand_in(fp);
+            self.free_above(fp);
+            let dispatch: Dispatch = std::mem::transmute(dispatch);
+            let done = dispatch(host, slots);
+            if done != 0 || (*self.inner()).word() != 0 {
+                return Next::End(status::ENDED);
+            }
+            self.return_from(fp)
+        }
+    }
+
+    /// A loop, or a function from its beginning, goes on in compiled code.
+    unsafe fn enter_loop(self, fp: *mut usize) -> Next {
+        // SAFETY: see [`Run`]. The code was compiled for this very loop, and reads the frame.
+        unsafe {
+            let function = &*(*fp.offset(frame::FUNCTION) as *const Function);
+            let vmctx = *fp.offset(frame::VMCTX);
+            let code = (*self.ctx).call.code;
+            let inner = self.inner();
+            let entry = (*inner).loop_entry(vmctx, function.defined);
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => return self.failed(error),
+            };
+            // Its one argument is the frame; its results need as many slots as the function's.
+            let slots = fp.add(function.frame_slots as usize).cast::<u64>();
+            let end = slots.add((function.result_slots as usize).max(1));
+            if !self.has_room(end as usize) {
+                return Next::Execute;
+            }
+            slots.write(fp as u64);
+            *fp.offset(frame::IP) = 0;
+            self.enter_compiled(fp, end as usize, vmctx, code, slots, entry)
+        }
+    }
+
+    /// Compiled code that was entered for the frame at `fp` has returned.
+    unsafe fn compiled_returned(self, fp: usize) -> Next {
+        // SAFETY: see [`Run`]; `args` are again those of the code that returned.
+        unsafe {
+            (*self.ctx).wasm_sp += segment::LINK;
+            let fp = fp as *mut usize;
+            self.stand_in(fp);
+            if *fp.offset(frame::IP) != 0 {
+                return Next::Execute;
+            }
+            let place = self.results_of(fp);
+            let results = (*self.ctx).args as *const u64;
+            if results != place {
+                std::ptr::copy(results, place, self.result_slots_of(fp));
+            }
+            self.return_from(fp)
+        }
+    }
+
+    /// Compiled code has called a function that is interpreted.
+    unsafe fn called_by_compiled(self) -> Next {
+        // SAFETY: see [`Run`]. The stub has noted the record and the slots, and stands at `wasm_sp`.
+        unsafe {
+            let ctx = self.ctx;
+            let record = &*((*ctx).callee as *const InterpretedFunc);
+            let native = (*ctx).callee_slots as *const u64;
+            let boundary = (*ctx).interp_sp as *mut Boundary;
+            let slots = boundary.add(1).cast::<u64>();
+            let of_entry = self.activation().args.get();
+            let params = record.param_slots as usize;
+            if !self.has_room(slots.add(params) as usize) {
+                return self.failed(TrapCode::StackOverflow.into());
+            }
+            boundary.write(Boundary {
+                wasm_sp: (*ctx).wasm_sp,
+                slots: native as usize,
+                args: if (*ctx).args == of_entry { 0 } else { (*ctx).args },
+                result_slots: record.result_slots as usize,
+            });
+            std::ptr::copy_nonoverlapping(native, slots, params);
+            let caller = if record.noted != 0 { (*ctx).indirect_caller } else { record.vmctx };
+            let defined = record.defined as u32;
+            let Some(instance) = (*self.inner()).instance_at(record.vmctx) else {
+                return self.failed(Error::new(ErrorKind::Internal("a call of nobody".into())));
+            };
+            self.call(Call {
+                callee: Callee { instance, defined },
+                previous: boundary as usize | flag::BOUNDARY,
+                slots,
+                caller,
+                is_tail: false,
+            })
+        }
+    }
+
+    /// A frame has returned; its results lie where its parameters began.
+    unsafe fn return_from(self, fp: *mut usize) -> Next {
+        // SAFETY: see [`Run`].
+        unsafe {
+            let previous = *fp.offset(frame::PREVIOUS);
+            let place = self.results_of(fp);
+            if previous & flag::LISTENED != 0
+                && let Some(hook) = self.hook_of(fp)
+            {
+                // Told once, whatever comes of it.
+                *fp.offset(frame::PREVIOUS) = previous & !flag::LISTENED;
+                self.free_above(fp);
+                if listen::after(hook, place) != 0 {
+                    return self.ended_in(fp);
+                }
+            }
+            if previous & flag::BOUNDARY == 0 {
+                self.stand_in((previous & !flag::MASK) as *mut usize);
+                return Next::Execute;
+            }
+            let boundary = (previous & !flag::MASK) as *const Boundary;
+            let Boundary { wasm_sp, slots, args, result_slots } = *boundary;
+            let of_entry = self.activation().args.get();
+            (*self.ctx).interp_sp = boundary as usize;
+            if wasm_sp == 0 {
+                std::ptr::copy_nonoverlapping(place, of_entry as *mut u64, result_slots);
+                return Next::End(status::RETURNED);
+            }
+            std::ptr::copy_nonoverlapping(place, slots as *mut u64, result_slots);
+            (*self.ctx).args = if args == 0 { of_entry } else { args };
+            (*self.ctx).wasm_sp = wasm_sp;
+            Next::Compiled(segment::resume(self.ctx))
+        }
+    }
+
+    /// Begins an entry: the embedder calls the function at the store's `call`.
+    unsafe fn start(self) -> Next {
+        // SAFETY: see [`Run`]. `args` fit the function's signature.
+        unsafe {
+            let ctx = self.ctx;
+            let func = (*ctx).call.target as *const VmFunc;
+            let inner = self.inner();
+            let data = &(&(*inner).funcs)[(*func).index as usize];
+            let kind = data.kind.clone();
+            let ty = (*inner).func_type((*func).index).clone();
+            let boundary = (*ctx).interp_sp as *mut Boundary;
+            let slots = boundary.add(1).cast::<u64>();
+            (*ctx).wasm_sp = (*ctx).entry_sp | INTERPRETED;
+            (*ctx).interp_fp = 0;
+            if !self.has_room(slots.add(ty.buffer_slots()) as usize) {
+                return self.failed(TrapCode::StackOverflow.into());
+            }
+            boundary.write(Boundary {
+                wasm_sp: 0,
+                slots: 0,
+                args: 0,
+                result_slots: ty.result_slots(),
+            });
+            std::ptr::copy_nonoverlapping((*ctx).args as *const u64, slots, ty.param_slots());
+            let previous = boundary as usize | flag::BOUNDARY;
+            match kind {
+                FuncKind::Host(_) => self.call_host((*func).ctx as *mut HostFunc, slots, previous),
+                FuncKind::Wasm { instance, func } => {
+                    let module = &(&(*inner).instances)[instance as usize].module;
+                    let defined = func - module.decoded.info().imported_functions;
+                    let callee = Callee { instance, defined };
+                    self.call(Call { callee, previous, slots, caller: 0, is_tail: false })
+                }
+            }
+        }
+    }
+
+    /// Goes on with an entry that was left.
+    unsafe fn go_on(self) -> Next {
+        // SAFETY: see [`Run`]. It stands where it stood, or where a snapshot of it stood.
+        unsafe {
+            if (*self.ctx).wasm_sp & INTERPRETED == 0 {
+                return Next::Compiled(segment::resume(self.ctx));
+            }
+            let fp = self.fp();
+            if *fp.offset(frame::IP) != 0 {
+                return Next::Execute;
+            }
+            // A host function that was called in a frame of its own has returned.
+            self.return_from(fp)
+        }
+    }
+
+    /// Where the results of a frame go: where its parameters began.
+    unsafe fn results_of(self, fp: *mut usize) -> *mut u64 {
+        // SAFETY: see [`Run`].
+        unsafe {
+            match *fp.offset(frame::FUNCTION) {
+                moved if moved & 1 != 0 => *fp.offset(frame::VMCTX) as *mut u64,
+                function => {
+                    let params = (*(function as *const Function)).param_slots as usize;
+                    fp.cast::<u64>().sub(params)
+                }
+            }
+        }
+    }
+
+    unsafe fn result_slots_of(self, fp: *mut usize) -> usize {
+        // SAFETY: see [`Run`].
+        unsafe {
+            match *fp.offset(frame::FUNCTION) {
+                moved if moved & 1 != 0 => moved >> 1,
+                function => (*(function as *const Function)).result_slots as usize,
+            }
+        }
+    }
+
+    /// What listens to the function of a frame.
+    unsafe fn hook_of(self, fp: *mut usize) -> Option<*mut Hook> {
+        // SAFETY: see [`Run`]; only frames of functions are listened to.
+        unsafe {
+            let function = &*(*fp.offset(frame::FUNCTION) as *const Function);
+            let inner = self.inner();
+            let instance = (*inner).instance_at(*fp.offset(frame::VMCTX))?;
+            (*inner).hook(instance, function.defined)
+        }
+    }
+
+    /// Ends the entry because of an error in a call that has no frame yet.
+    unsafe fn failed(self, error: Error) -> Next {
+        // SAFETY: see [`Run`].
+        unsafe {
+            (*self.inner()).fail(error);
+            Next::End(status::ENDED)
+        }
+    }
+
+    /// Ends the entry while the frame at `fp` is innermost.
+    unsafe fn ended_in(self, fp: *mut usize) -> Next {
+        // SAFETY: see [`Run`].
+        unsafe { self.free_above(fp) };
+        Next::End(status::ENDED)
+    }
+
+    /// Makes an interpreted frame the innermost of all.
+    unsafe fn stand_in(self, fp: *mut usize) {
+        // SAFETY: see [`Run`].
+        unsafe {
+            (*self.ctx).interp_fp = fp as usize;
+            (*self.ctx).wasm_sp = (*self.ctx).wasm_sp & !15 | INTERPRETED;
+        }
+    }
+
+    /// Notes that the slots above a frame are free.
+    unsafe fn free_above(self, fp: *mut usize) {
+        // SAFETY: see [`Run`].
+        unsafe {
+            let slots = match *fp.offset(frame::FUNCTION) {
+                moved if moved & 1 != 0 => frame::HEADER,
+                function => (*(function as *const Function)).frame_slots as usize,
+            };
+            (*self.ctx).interp_sp = fp.add(slots) as usize;
+        }
+    }
+
+    unsafe fn has_room(self, end: usize) -> bool {
+        // SAFETY: see [`Run`].
+        end <= unsafe { (*self.ctx).interp_limit }
+    }
+
+    unsafe fn fp(self) -> *mut usize {
+        // SAFETY: see [`Run`].
+        unsafe { (*self.ctx).interp_fp as *mut usize }
+    }
+
+    unsafe fn activation<'a>(self) -> &'a Activation {
+        // SAFETY: see [`Run`]: an entry is open, and it is the innermost.
+        unsafe { &*(*self.ctx).activation }
+    }
+
+    /// The store. Not a reference: what is called from here makes its own.
+    unsafe fn inner(self) -> *mut StoreInner {
+        // SAFETY: while a guest runs `owner` is its store; `inner` is the first field, whatever `T` is.
+        unsafe { &raw mut (*((*self.ctx).owner as *mut StoreData<()>)).inner }
+    }
+}

@@ -1,0 +1,194 @@
+//! What the interpreter, and compiled code that meets it, ask of the runtime: where to go.
+//!
+//! ```text
+//!   interpreted call ── target word ──> bytecode ............ INTERPRETED
+//!        │ zero: resolve                host function ....... HOST
+//!        └──────────────────────────>   anything else ....... RUNTIME: `interpret` sees to it
+//!
+//!   compiled call ── entry table ─────> compiled function
+//!                              └──────> interpreted_entry ── record ── trampoline ── `interpret`
+//!                                           no record: prepare
+//! ```
+//!
+//! Words and records belong to one instance, and so to the thread that has its store: what a background
+//! thread has compiled is put in place here, when a call next comes by.
+
+use super::instance::ImportedFunc;
+use super::interpret::{Callee, host_target};
+use super::store::{FuncKind, StoreInner};
+use crate::{EngineKind, Error, Result};
+use wardian_types::{FuncType, ValType};
+use wardian_vm::interpreted::target;
+use wardian_vm::layout::{HostFunc, InterpretedFunc, VmFunc};
+use wardian_vm::segment;
+
+/// The code by which compiled code calls an interpreted function; `noted` is for callers that are not
+/// its own instance.
+pub(super) fn interpreted_entry(defined: u32, noted: bool) -> Result<usize> {
+    wardian_vm::interpreted_entry(2 * defined + u32::from(noted))
+        .map_err(|e| Error::limit(format!("no executable memory for calls: {e}")))
+}
+
+impl StoreInner {
+    /// Finds what interpreted code calls as function `defined` of its own instance.
+    pub(super) fn resolve(&mut self, instance: u32, defined: u32) -> Result<u64> {
+        let word = self.target_of(instance, defined)?;
+        let data = &mut self.instances[instance as usize];
+        let at = data.module.layout.target(defined);
+        data.vm.write(at, word);
+        Ok(word as u64)
+    }
+
+    /// Finds what interpreted code calls as an import.
+    pub(super) fn resolve_import(&mut self, instance: u32, import: u32) -> Result<u64> {
+        let data = &self.instances[instance as usize];
+        let word = match &data.imports[import as usize] {
+            ImportedFunc::Host(def) => host_target(def.ty.buffer_slots()),
+            ImportedFunc::Func(func) => self.target_of_func(*func)?,
+        };
+        let data = &mut self.instances[instance as usize];
+        let at = data.module.layout.import(import);
+        let mut record = data.import(import);
+        record.target = word;
+        data.vm.write(at, record);
+        Ok(word as u64)
+    }
+
+    /// Finds what interpreted code calls through a reference.
+    ///
+    /// # Safety
+    ///
+    /// It is a reference of this store.
+    pub(super) unsafe fn resolve_reference(&mut self, reference: u64) -> Result<u64> {
+        let func = reference as *mut VmFunc;
+        // SAFETY: the caller's promise.
+        let word = self.target_of_func(unsafe { (*func).index })?;
+        // SAFETY: as above; guests read it with single loads.
+        unsafe { (*func).target = word };
+        Ok(word as u64)
+    }
+
+    fn target_of_func(&mut self, func: u32) -> Result<usize> {
+        match &self.funcs[func as usize].kind {
+            FuncKind::Host(def) => Ok(host_target(def.ty.buffer_slots())),
+            FuncKind::Wasm { instance, func } => {
+                let (instance, func) = (*instance, *func);
+                let info = self.instances[instance as usize].module.decoded.info();
+                self.target_of(instance, func - info.imported_functions)
+            }
+        }
+    }
+
+    fn target_of(&mut self, instance: u32, defined: u32) -> Result<usize> {
+        let data = &self.instances[instance as usize];
+        let is_compiled = data.module.compiled(data.variant, defined).is_some();
+        if is_compiled {
+            self.install(instance, defined)?;
+        }
+        let data = &self.instances[instance as usize];
+        if is_compiled || data.closed.is_some() || self.active_hook(instance, defined).is_some() {
+            return Ok(Callee { instance, defined }.target());
+        }
+        let code = data.module.interpreted(defined)?;
+        Ok(std::ptr::from_ref(code.function()) as usize | target::INTERPRETED)
+    }
+
+    /// Makes calls of a function, which has been compiled, run its compiled code.
+    pub(super) fn install(&mut self, instance: u32, defined: u32) -> Result<()> {
+        let data = &self.instances[instance as usize];
+        if data.plain(defined).is_some() {
+            return Ok(());
+        }
+        let (module, variant) = (data.module.clone(), data.variant);
+        self.prepare_for_compiled(instance);
+        let hook = self.hook(instance, defined);
+        if hook.is_some() {
+            module.prepare_wrappers(&[defined], variant)?;
+        }
+        let entry = module.entry_trampoline(defined)?;
+        let data = &mut self.instances[instance as usize];
+        data.set_installed(defined);
+        if let (Some(hook), Some(plain)) = (hook, data.plain(defined)) {
+            // SAFETY: hooks live as long as the store, and no other reference to one is alive here.
+            unsafe { (*hook).vm.body = module.wrapper(defined, variant, plain).1 };
+        }
+        self.relink(instance, defined);
+        let func = module.decoded.info().imported_functions + defined;
+        let known = self.instances[instance as usize].func_if_known(func);
+        if let Some(known) = known {
+            // SAFETY: records live as long as the store.
+            unsafe { (*self.funcs[known as usize].vm.as_ptr()).entry = entry };
+        }
+        if self.instances.len() > 1 {
+            self.relink_importers(instance);
+        }
+        Ok(())
+    }
+
+    /// Puts in place what compiled code of an instance may call.
+    fn prepare_for_compiled(&mut self, instance: u32) {
+        let data = &mut self.instances[instance as usize];
+        if std::mem::replace(&mut data.runs_compiled, true) {
+            return;
+        }
+        for defined in 0..data.module.decoded.info().bodies.len() as u32 {
+            let at = self.instances[instance as usize].module.layout.entry(defined);
+            if self.instances[instance as usize].vm.read::<usize>(at) == 0 {
+                let (own, _, _) = self.code_of(instance, defined);
+                self.instances[instance as usize].vm.write(at, own);
+            }
+        }
+    }
+
+    /// Makes the record by which compiled code calls an interpreted function.
+    pub(super) fn prepare(&mut self, instance: u32, position: u32) -> Result<()> {
+        let (defined, noted) = (position / 2, u64::from(position % 2));
+        let data = &self.instances[instance as usize];
+        let ty = data.module.decoded.info().defined_type(defined).clone();
+        let trampoline = self.engine().interpreted_trampoline(&ty)?;
+        let record = InterpretedFunc {
+            store: self.ctx(),
+            vmctx: data.vm.address(),
+            defined: defined.into(),
+            noted,
+            param_slots: ty.param_slots() as u32,
+            result_slots: ty.result_slots() as u32,
+            stub: segment::interpreted_stub(),
+            trampoline,
+        };
+        let record = self.interpreted_funcs.push(record);
+        let data = &mut self.instances[instance as usize];
+        data.interpreted[position as usize] = record.as_ptr() as usize;
+        Ok(())
+    }
+
+    /// Makes the trampoline by which compiled code calls a host function.
+    ///
+    /// # Safety
+    ///
+    /// It is the record of a host function of this store.
+    pub(super) unsafe fn prepare_host(&mut self, host: *mut HostFunc) -> Result<()> {
+        // SAFETY: the caller's promise; the definition lives as long as the record.
+        unsafe {
+            let ty = &(*((*host).definition as *const super::host::HostDef)).ty;
+            (*host).trampoline = self.engine().trampoline(ty)?.host;
+        }
+        Ok(())
+    }
+
+    /// The trampoline by which a loop of a function is entered: its argument is the frame.
+    pub(super) fn loop_entry(&mut self, vmctx: usize, defined: u32) -> Result<usize> {
+        let Some(instance) = self.instance_at(vmctx) else {
+            return Err(Error::usage("a loop of no instance"));
+        };
+        let module = &self.instances[instance as usize].module;
+        let results = module.decoded.info().defined_type(defined).results();
+        let ty = FuncType::new([ValType::I64], results.to_vec());
+        Ok(self.engine().trampoline(&ty)?.entry)
+    }
+
+    /// Whether the store's code can be interpreted.
+    pub(super) fn interprets(&self) -> bool {
+        self.engine().kind() != EngineKind::Compiled
+    }
+}
