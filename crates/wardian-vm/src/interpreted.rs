@@ -110,8 +110,9 @@ pub struct Boundary {
 
 /// What an executor returns with.
 pub mod exit {
-    /// A frame with [`super::flag::BOUNDARY`] or [`super::flag::LISTENED`] returned: `interp_fp` is
-    /// still that frame, its results lie where its first parameter lay.
+    /// A frame with [`super::flag::BOUNDARY`] or [`super::flag::LISTENED`] returned. Its results lie
+    /// where its first parameter lay, and may have overwritten its header: of the store's `call`, `target`
+    /// is the word `previous`, `code` the function, `ctx` the instance, `slots` where the results are.
     pub const RETURN: u64 = 1;
     /// A call for the runtime: [`super::StoreCtx::call`] tells what; the frame's ip is behind the call.
     pub const CALL: u64 = 2;

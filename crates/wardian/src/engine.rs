@@ -2,6 +2,7 @@
 
 use crate::code::CodeRegistry;
 use crate::raw::trampolines::{Trampoline, TrampolineCache};
+use crate::tier::CompileQueue;
 use crate::{Config, EngineKind, Error, ErrorKind, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, RwLock};
@@ -24,6 +25,7 @@ struct Inner {
     stacks: StackPool,
     memories: MemoryPool,
     code: CodeRegistry,
+    queue: CompileQueue,
     cache: Mutex<Option<Arc<dyn crate::CodeCache>>>,
 }
 
@@ -83,6 +85,8 @@ impl Engine {
             stacks: StackPool::new(config.stack_size, slots, !config.signals),
             memories: MemoryPool::default(),
             code: CodeRegistry::default(),
+            // One processor is the guest's.
+            queue: CompileQueue::new(config.threads.saturating_sub(1)),
             cache: Mutex::new(None),
         })))
     }
@@ -126,6 +130,11 @@ impl Engine {
 
     pub(crate) fn code(&self) -> &CodeRegistry {
         &self.0.code
+    }
+
+    /// What is to be compiled in the background.
+    pub(crate) fn queue(&self) -> &CompileQueue {
+        &self.0.queue
     }
 
     /// The engine's number for a signature: equal signatures have equal numbers.

@@ -5,6 +5,7 @@ use crate::code::CodePiece;
 use crate::module::ModuleInner;
 use crate::{EngineKind, Error, ErrorKind, Result};
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 use wardian_interp::{Env, Options, Translation, Translator};
 use wardian_types::TrapCode;
@@ -39,6 +40,9 @@ impl ModuleInner {
                 Error::new(ErrorKind::Compile(format!("function {func}: {error}")))
             })?;
         drop(translator);
+        let bytes = self.decoded.info().bodies[defined as usize].len();
+        let countdown = &translation.function().countdown;
+        countdown.store(crate::tier::threshold(bytes), Ordering::Relaxed);
         let code = InterpretedCode { translation, defined, locations: OnceLock::new() };
         let code = Arc::new(code);
         // Another thread may have been faster.

@@ -413,6 +413,9 @@ impl Drop for ModuleInner {
         for code in self.wrappers.loaded() {
             self.engine.code().remove(&*code);
         }
+        for code in self.tier.loaded() {
+            self.engine.code().remove(&*code);
+        }
         for code in self.interpreted.all() {
             self.engine.code().remove(&**code);
         }

@@ -144,8 +144,9 @@ builtins! {
         unsafe { store.resolve_reference(reference) }
     }
 
-    fn hot(_store, _instance, _fp, _header) {
-        Ok(0)
+    fn hot(store, instance, fp, header) {
+        // SAFETY: the executor passes the frame that it runs.
+        unsafe { store.hot(instance, fp, header) }
     }
 
     fn memory_grow(store, instance, memory, pages) {

@@ -21,6 +21,7 @@
 
 use super::host::Dispatch;
 use super::listen::{self, Hook};
+use super::services::WHOLE_FUNCTION;
 use super::store::{FuncKind, StoreData, StoreInner};
 use crate::{Error, ErrorKind};
 use wardian_types::TrapCode;
@@ -97,6 +98,18 @@ struct Call {
     is_tail: bool,
 }
 
+/// A frame that has returned.
+struct Ended {
+    /// Its word `previous`.
+    previous: usize,
+    /// Where its results are.
+    place: *mut u64,
+    result_slots: usize,
+    /// Its function and instance, if it was more than the stand-in for a call.
+    function: Option<*const Function>,
+    vmctx: usize,
+}
+
 /// The innermost entry of a store.
 ///
 /// All methods are unsafe for the same reason: the store must be valid, this thread must have it, and
@@ -118,7 +131,7 @@ impl Run {
             activation.interpreting.set(false);
             let fp = self.fp();
             match exit {
-                exit::RETURN => self.return_from(fp),
+                exit::RETURN => self.returned(),
                 exit::CALL if (*self.ctx).call.tail != 0 => self.tail_call(fp),
                 exit::CALL => self.pending_call(fp),
                 exit::TRAP => {
@@ -132,6 +145,24 @@ impl Run {
                     Next::End(status::ENDED)
                 }
             }
+        }
+    }
+
+    /// A frame has returned to no interpreted frame; the executor has saved what its results may have
+    /// overwritten.
+    unsafe fn returned(self) -> Next {
+        // SAFETY: see [`Run`].
+        unsafe {
+            let PendingCall { target: previous, ctx: vmctx, code: function, slots, .. } =
+                (*self.ctx).call;
+            let function = function as *const Function;
+            self.return_from(Ended {
+                previous,
+                place: slots as *mut u64,
+                result_slots: (*function).result_slots as usize,
+                function: Some(function),
+                vmctx,
+            })
         }
     }
 
@@ -159,7 +190,8 @@ impl Run {
             let caller = *fp.offset(frame::VMCTX);
             let mut previous = *fp.offset(frame::PREVIOUS) | flag::OTHER_INSTANCE;
             if previous & flag::LISTENED != 0 {
-                if let Some(hook) = self.hook_of(fp)
+                let function = *fp.offset(frame::FUNCTION) as *const Function;
+                if let Some(hook) = self.hook_of(caller, function)
                     && listen::tail(hook) != 0
                 {
                     return self.ended_in(fp);
@@ -338,7 +370,7 @@ impl Run {
             if done != 0 || (*self.inner()).word() != 0 {
                 return Next::End(status::ENDED);
             }
-            self.return_from(fp)
+            self.return_from(self.ended(fp))
         }
     }
 
@@ -350,19 +382,30 @@ impl Run {
             let vmctx = *fp.offset(frame::VMCTX);
             let code = (*self.ctx).call.code;
             let inner = self.inner();
-            let entry = (*inner).loop_entry(vmctx, function.defined);
+            let is_whole = code & WHOLE_FUNCTION != 0;
+            let entry = match is_whole {
+                true => (*inner).function_entry(vmctx, function.defined),
+                false => (*inner).loop_entry(vmctx, function.defined),
+            };
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => return self.failed(error),
             };
-            // Its one argument is the frame; its results need as many slots as the function's.
+            // A loop's one argument is the frame. Results go above it, for they may need more room than
+            // the parameters, behind which the header lies.
+            let (params, results) = (function.param_slots as usize, function.result_slots as usize);
             let slots = fp.add(function.frame_slots as usize).cast::<u64>();
-            let end = slots.add((function.result_slots as usize).max(1));
+            let end = slots.add(params.max(results).max(1));
             if !self.has_room(end as usize) {
-                return Next::Execute;
+                return self.failed(TrapCode::StackOverflow.into());
             }
-            slots.write(fp as u64);
+            if is_whole {
+                std::ptr::copy_nonoverlapping(self.results_of(fp), slots, params);
+            } else {
+                slots.write(fp as u64);
+            }
             *fp.offset(frame::IP) = 0;
+            let code = code & !WHOLE_FUNCTION;
             self.enter_compiled(fp, end as usize, vmctx, code, slots, entry)
         }
     }
@@ -377,12 +420,12 @@ impl Run {
             if *fp.offset(frame::IP) != 0 {
                 return Next::Execute;
             }
-            let place = self.results_of(fp);
+            let ended = self.ended(fp);
             let results = (*self.ctx).args as *const u64;
-            if results != place {
-                std::ptr::copy(results, place, self.result_slots_of(fp));
+            if results != ended.place {
+                std::ptr::copy(results, ended.place, ended.result_slots);
             }
-            self.return_from(fp)
+            self.return_from(ended)
         }
     }
 
@@ -422,20 +465,38 @@ impl Run {
         }
     }
 
-    /// A frame has returned; its results lie where its parameters began.
-    unsafe fn return_from(self, fp: *mut usize) -> Next {
+    /// What of a frame is needed when it has returned, taken before its results overwrite it.
+    unsafe fn ended(self, fp: *mut usize) -> Ended {
         // SAFETY: see [`Run`].
         unsafe {
-            let previous = *fp.offset(frame::PREVIOUS);
-            let place = self.results_of(fp);
+            let (previous, vmctx) = (*fp.offset(frame::PREVIOUS), *fp.offset(frame::VMCTX));
+            match *fp.offset(frame::FUNCTION) {
+                moved if moved & 1 != 0 => {
+                    let (place, result_slots) = (vmctx as *mut u64, moved >> 1);
+                    Ended { previous, place, result_slots, function: None, vmctx: 0 }
+                }
+                function => {
+                    let function = function as *const Function;
+                    let result_slots = (*function).result_slots as usize;
+                    let place = self.results_of(fp);
+                    Ended { previous, place, result_slots, function: Some(function), vmctx }
+                }
+            }
+        }
+    }
+
+    /// A frame has returned; its results are in their place.
+    unsafe fn return_from(self, ended: Ended) -> Next {
+        // SAFETY: see [`Run`].
+        unsafe {
+            let Ended { previous, place, .. } = ended;
             if previous & flag::LISTENED != 0
-                && let Some(hook) = self.hook_of(fp)
+                && let Some(function) = ended.function
+                && let Some(hook) = self.hook_of(ended.vmctx, function)
             {
-                // Told once, whatever comes of it.
-                *fp.offset(frame::PREVIOUS) = previous & !flag::LISTENED;
-                self.free_above(fp);
+                (*self.ctx).interp_sp = place.add(ended.result_slots) as usize;
                 if listen::after(hook, place) != 0 {
-                    return self.ended_in(fp);
+                    return Next::End(status::ENDED);
                 }
             }
             if previous & flag::BOUNDARY == 0 {
@@ -506,7 +567,7 @@ impl Run {
                 return Next::Execute;
             }
             // A host function that was called in a frame of its own has returned.
-            self.return_from(fp)
+            self.return_from(self.ended(fp))
         }
     }
 
@@ -524,24 +585,13 @@ impl Run {
         }
     }
 
-    unsafe fn result_slots_of(self, fp: *mut usize) -> usize {
+    /// What listens to a function of the instance at `vmctx`.
+    unsafe fn hook_of(self, vmctx: usize, function: *const Function) -> Option<*mut Hook> {
         // SAFETY: see [`Run`].
         unsafe {
-            match *fp.offset(frame::FUNCTION) {
-                moved if moved & 1 != 0 => moved >> 1,
-                function => (*(function as *const Function)).result_slots as usize,
-            }
-        }
-    }
-
-    /// What listens to the function of a frame.
-    unsafe fn hook_of(self, fp: *mut usize) -> Option<*mut Hook> {
-        // SAFETY: see [`Run`]; only frames of functions are listened to.
-        unsafe {
-            let function = &*(*fp.offset(frame::FUNCTION) as *const Function);
             let inner = self.inner();
-            let instance = (*inner).instance_at(*fp.offset(frame::VMCTX))?;
-            (*inner).hook(instance, function.defined)
+            let instance = (*inner).instance_at(vmctx)?;
+            (*inner).hook(instance, (*function).defined)
         }
     }
 

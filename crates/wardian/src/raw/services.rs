@@ -16,11 +16,18 @@
 use super::instance::ImportedFunc;
 use super::interpret::{Callee, host_target};
 use super::store::{FuncKind, StoreInner};
+use crate::tier::Heat;
 use crate::{EngineKind, Error, Result};
+use std::sync::atomic::Ordering;
+use wardian_jit::Compiler;
 use wardian_types::{FuncType, ValType};
-use wardian_vm::interpreted::target;
+use wardian_vm::interpreted::{Function, flag, frame, target};
 use wardian_vm::layout::{HostFunc, InterpretedFunc, VmFunc};
 use wardian_vm::segment;
+
+/// Marks the answer of [`StoreInner::hot`] for the beginning of a function: addresses of code are
+/// multiples of more.
+pub(super) const WHOLE_FUNCTION: usize = 1;
 
 /// The code by which compiled code calls an interpreted function; `noted` is for callers that are not
 /// its own instance.
@@ -125,6 +132,53 @@ impl StoreInner {
         Ok(())
     }
 
+    /// What to do where a countdown has run out, in the frame at `fp`: zero to go on interpreting, or
+    /// what the interpreter is to leave with.
+    ///
+    /// # Safety
+    ///
+    /// It is the innermost frame, of a function of the instance; `header` is as for
+    /// [`wardian_vm::interpreted::Service::Hot`].
+    pub(super) unsafe fn hot(&mut self, instance: u32, fp: u64, header: u64) -> Result<u64> {
+        // SAFETY: the caller's promise; functions live as long as their module.
+        let (function, previous) = unsafe {
+            let fp = fp as *const usize;
+            let function = *fp.offset(frame::FUNCTION) as *const Function;
+            (&*function, *fp.offset(frame::PREVIOUS))
+        };
+        let data = &self.instances[instance as usize];
+        let (module, variant, defined) = (data.module.clone(), data.variant, function.defined);
+        let wait = |count| function.countdown.store(count, Ordering::Relaxed);
+        wait(crate::tier::ASK_AGAIN);
+        let heat = match u32::try_from(header).ok().and_then(|h| h.checked_sub(1)) {
+            None => module.want_function(variant, defined),
+            Some(header) => module.want_loop(variant, defined, header),
+        };
+        let address = match heat {
+            Heat::Wanted => return Ok(0),
+            Heat::Failed => {
+                wait(i32::MAX);
+                return Ok(0);
+            }
+            Heat::Compiled(address) => address,
+        };
+        // Listeners are told by the interpreter when the frame returns; but not of tail calls that
+        // compiled code makes.
+        if previous & flag::LISTENED != 0 {
+            let info = module.decoded.info();
+            if Compiler::makes_tail_calls(info, module.decoded.bytes(), defined) {
+                return Ok(0);
+            }
+        }
+        if header != 0 {
+            // Who comes here often is better off compiled from the beginning.
+            module.want_function(variant, defined);
+            return Ok(address as u64);
+        }
+        self.install(instance, defined)?;
+        Ok(address as u64 | WHOLE_FUNCTION as u64)
+    }
+
     /// Puts in place what compiled code of an instance may call.
     fn prepare_for_compiled(&mut self, instance: u32) {
         let data = &mut self.instances[instance as usize];
@@ -185,6 +239,14 @@ impl StoreInner {
         let results = module.decoded.info().defined_type(defined).results();
         let ty = FuncType::new([ValType::I64], results.to_vec());
         Ok(self.engine().trampoline(&ty)?.entry)
+    }
+
+    /// The trampoline by which a function of the instance at `vmctx` is entered.
+    pub(super) fn function_entry(&mut self, vmctx: usize, defined: u32) -> Result<usize> {
+        match self.instance_at(vmctx) {
+            Some(instance) => self.instances[instance as usize].module.entry_trampoline(defined),
+            None => Err(Error::usage("a function of no instance")),
+        }
     }
 
     /// Whether the store's code can be interpreted.

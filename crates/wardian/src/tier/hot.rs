@@ -1,0 +1,168 @@
+//! What of a module was compiled because it was hot.
+
+use super::queue::{Job, Work};
+use crate::code::LoadedCode;
+use crate::module::ModuleInner;
+use crate::{Error, ErrorKind, Result};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use wardian_jit::{CompiledFunction, MemoryVariant};
+
+/// Compiled code of a module's functions and loops, for both variants of its memories.
+#[derive(Default)]
+pub(crate) struct Tier {
+    guarded: HotCode,
+    checked: HotCode,
+}
+
+/// The same for one variant.
+#[derive(Default)]
+struct HotCode {
+    /// State of each function: [`COLD`], [`WANTED`], [`FAILED`], or the address of its code.
+    functions: OnceLock<Box<[AtomicUsize]>>,
+    /// The same of loops that somebody wanted.
+    loops: Mutex<HashMap<Loop, usize>>,
+    loaded: Mutex<Vec<Arc<LoadedCode>>>,
+}
+
+/// A loop: its function, and its offset in the code section.
+type Loop = (u32, u32);
+
+const COLD: usize = 0;
+const WANTED: usize = 1;
+const FAILED: usize = 2;
+
+/// How far the compilation of something hot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heat {
+    /// Somebody is to compile it, or does.
+    Wanted,
+    /// It cannot be compiled.
+    Failed,
+    /// It is compiled.
+    Compiled(usize),
+}
+
+impl ModuleInner {
+    /// The compiled code of a function, by its position among those that the module defines, if there
+    /// is some.
+    #[inline]
+    pub(crate) fn compiled(&self, variant: MemoryVariant, defined: u32) -> Option<usize> {
+        if let Some(all) = self.loaded(variant) {
+            return Some(all.entries[defined as usize]);
+        }
+        let functions = self.tier.of(variant).functions.get()?;
+        match heat(functions[defined as usize].load(Ordering::Acquire)) {
+            Some(Heat::Compiled(address)) => Some(address),
+            _ => None,
+        }
+    }
+
+    /// Has a function compiled that is hot, or hotter than it was.
+    pub(crate) fn want_function(self: &Arc<Self>, variant: MemoryVariant, defined: u32) -> Heat {
+        let count = self.decoded.info().bodies.len();
+        let functions = self
+            .tier
+            .of(variant)
+            .functions
+            .get_or_init(|| (0..count).map(|_| AtomicUsize::new(COLD)).collect::<Box<[_]>>());
+        let state = &functions[defined as usize];
+        if let Some(heat @ (Heat::Failed | Heat::Compiled(_))) = heat(state.load(Ordering::Acquire))
+        {
+            return heat;
+        }
+        state.store(WANTED, Ordering::Relaxed);
+        self.engine.queue().want(self, Work::Function { variant, defined });
+        Heat::Wanted
+    }
+
+    /// Has a loop compiled that is hot, or hotter than it was.
+    pub(crate) fn want_loop(
+        self: &Arc<Self>,
+        variant: MemoryVariant,
+        defined: u32,
+        header: u32,
+    ) -> Heat {
+        let mut loops = self.tier.of(variant).loops.lock().unwrap_or_else(|e| e.into_inner());
+        let state = loops.entry((defined, header)).or_insert(COLD);
+        if let Some(heat @ (Heat::Failed | Heat::Compiled(_))) = heat(*state) {
+            return heat;
+        }
+        *state = WANTED;
+        drop(loops);
+        self.engine.queue().want(self, Work::Loop { variant, defined, header });
+        Heat::Wanted
+    }
+
+    /// Compiles something hot. Failing is no error: it stays interpreted.
+    pub(crate) fn compile_hot(self: &Arc<Self>, work: Work) {
+        let address = self.compile_work(work).unwrap_or(FAILED);
+        let tier = self.tier.of(work.variant());
+        match work {
+            Work::Function { defined, .. } => {
+                if let Some(functions) = tier.functions.get() {
+                    functions[defined as usize].store(address, Ordering::Release);
+                }
+            }
+            Work::Loop { defined, header, .. } => {
+                let mut loops = tier.loops.lock().unwrap_or_else(|e| e.into_inner());
+                loops.insert((defined, header), address);
+            }
+        }
+    }
+
+    fn compile_work(self: &Arc<Self>, work: Work) -> Result<usize> {
+        let (info, bytes, compiler) =
+            (self.decoded.info(), self.decoded.bytes(), self.engine.compiler());
+        let fail = |e: wardian_jit::CompileError| Error::new(ErrorKind::Compile(e.to_string()));
+        let function: CompiledFunction = match work {
+            Work::Function { variant, defined } => {
+                compiler.compile_function(info, bytes, defined, variant).map_err(fail)?
+            }
+            Work::Loop { variant, defined, header } => {
+                compiler.compile_loop(info, bytes, defined, header, variant).map_err(fail)?
+            }
+        };
+        let code = compiler.assemble(vec![function]).map_err(fail)?;
+        let code = Arc::new(LoadedCode::publish_some(code, vec![work.defined()])?);
+        self.engine.code().insert(self, &code);
+        let address = code.entries[0];
+        let tier = self.tier.of(work.variant());
+        tier.loaded.lock().unwrap_or_else(|e| e.into_inner()).push(code);
+        Ok(address)
+    }
+}
+
+impl Tier {
+    fn of(&self, variant: MemoryVariant) -> &HotCode {
+        match variant {
+            MemoryVariant::Guarded => &self.guarded,
+            MemoryVariant::Checked => &self.checked,
+        }
+    }
+
+    /// Code that the engine has to forget when the module goes.
+    pub(crate) fn loaded(&self) -> Vec<Arc<LoadedCode>> {
+        let of = |code: &HotCode| code.loaded.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        [of(&self.guarded), of(&self.checked)].concat()
+    }
+}
+
+fn heat(state: usize) -> Option<Heat> {
+    match state {
+        COLD => None,
+        WANTED => Some(Heat::Wanted),
+        FAILED => Some(Heat::Failed),
+        address => Some(Heat::Compiled(address)),
+    }
+}
+
+impl Job {
+    /// Does the work, if the module is still there.
+    pub(super) fn run(self) {
+        if let Some(module) = self.module.upgrade() {
+            module.compile_hot(self.work);
+        }
+    }
+}
