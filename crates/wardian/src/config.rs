@@ -30,6 +30,8 @@ pub enum EngineKind {
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) kind: EngineKind,
+    pub(crate) hot_after: Option<u32>,
+    pub(crate) background: bool,
     pub(crate) features: CoreFeatures,
     pub(crate) stack_size: usize,
     pub(crate) signals: bool,
@@ -53,6 +55,8 @@ impl Config {
     pub fn new() -> Config {
         Config {
             kind: EngineKind::default(),
+            hot_after: None,
+            background: true,
             features: CoreFeatures::default(),
             stack_size: 1 << 20,
             signals: true,
@@ -70,6 +74,22 @@ impl Config {
     /// Default: [`EngineKind::Tiered`].
     pub fn engine(&mut self, kind: EngineKind) -> &mut Config {
         self.kind = kind;
+        self
+    }
+
+    /// How many calls of a function and rounds of its loops, counted together, make it hot in a tiered
+    /// engine. `None`, the default, means 1000 and 4 more for each byte of its WebAssembly code, but at
+    /// most 200000: what is larger takes longer to compile.
+    pub fn hot_after(&mut self, count: Option<u32>) -> &mut Config {
+        self.hot_after = count;
+        self
+    }
+
+    /// Whether a tiered engine compiles on threads of its own, as many as [`Config::compile_threads`]
+    /// but one, while guests run on. If not, a guest waits while what it needs is compiled: slower, but
+    /// what is compiled when does not depend on time. Default: on.
+    pub fn background_compilation(&mut self, on: bool) -> &mut Config {
+        self.background = on;
         self
     }
 

@@ -41,8 +41,8 @@ impl ModuleInner {
             })?;
         drop(translator);
         let bytes = self.decoded.info().bodies[defined as usize].len();
-        let countdown = &translation.function().countdown;
-        countdown.store(crate::tier::threshold(bytes), Ordering::Relaxed);
+        let threshold = crate::tier::threshold(self.engine.config(), bytes);
+        translation.function().countdown.store(threshold, Ordering::Relaxed);
         let code = InterpretedCode { translation, defined, locations: OnceLock::new() };
         let code = Arc::new(code);
         // Another thread may have been faster.

@@ -149,7 +149,7 @@ impl StoreInner {
         let data = &self.instances[instance as usize];
         let (module, variant, defined) = (data.module.clone(), data.variant, function.defined);
         let wait = |count| function.countdown.store(count, Ordering::Relaxed);
-        wait(crate::tier::ASK_AGAIN);
+        wait(crate::tier::ask_again(self.engine().config()));
         let heat = match u32::try_from(header).ok().and_then(|h| h.checked_sub(1)) {
             None => module.want_function(variant, defined),
             Some(header) => module.want_loop(variant, defined, header),

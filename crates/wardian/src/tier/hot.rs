@@ -73,8 +73,8 @@ impl ModuleInner {
             return heat;
         }
         state.store(WANTED, Ordering::Relaxed);
-        self.engine.queue().want(self, Work::Function { variant, defined });
-        Heat::Wanted
+        self.want(Work::Function { variant, defined });
+        heat(state.load(Ordering::Acquire)).unwrap_or(Heat::Wanted)
     }
 
     /// Has a loop compiled that is hot, or hotter than it was.
@@ -91,8 +91,17 @@ impl ModuleInner {
         }
         *state = WANTED;
         drop(loops);
-        self.engine.queue().want(self, Work::Loop { variant, defined, header });
-        Heat::Wanted
+        self.want(Work::Loop { variant, defined, header });
+        let loops = self.tier.of(variant).loops.lock().unwrap_or_else(|e| e.into_inner());
+        loops.get(&(defined, header)).and_then(|state| heat(*state)).unwrap_or(Heat::Wanted)
+    }
+
+    fn want(self: &Arc<Self>, work: Work) {
+        if self.engine.config().background {
+            self.engine.queue().want(self, work);
+        } else {
+            self.compile_hot(work);
+        }
     }
 
     /// Compiles something hot. Failing is no error: it stays interpreted.

@@ -17,14 +17,25 @@ mod queue;
 pub(crate) use hot::{Heat, Tier};
 pub(crate) use queue::CompileQueue;
 
+use crate::Config;
+
 /// Calls and rounds after which a function of so many bytes of WebAssembly is hot: compiling takes time
-/// in proportion to the size, which it has to win back.
-pub(crate) fn threshold(bytes: usize) -> i32 {
+/// in proportion to the size, which it has to win back. See [`Config::hot_after`].
+pub(crate) fn threshold(config: &Config, bytes: usize) -> i32 {
     const LEAST: usize = 1000;
     const PER_BYTE: usize = 4;
     const MOST: usize = 200_000;
-    (LEAST + PER_BYTE * bytes).min(MOST) as i32
+    match config.hot_after {
+        Some(count) => i32::try_from(count).unwrap_or(i32::MAX),
+        None => (LEAST + PER_BYTE * bytes).min(MOST) as i32,
+    }
 }
 
 /// Calls and rounds until it is asked again whether what was hot is compiled.
-pub(crate) const ASK_AGAIN: i32 = 500;
+pub(crate) fn ask_again(config: &Config) -> i32 {
+    const CALLS: i32 = 500;
+    match config.hot_after {
+        Some(count) => i32::try_from(count).map_or(CALLS, |count| count.min(CALLS)),
+        None => CALLS,
+    }
+}
