@@ -3,11 +3,11 @@
 use crate::parse::{self, Directory};
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use wardian::CoreFeatures;
+use wardian::{CoreFeatures, EngineKind};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -29,7 +29,7 @@ Environment:
   WARDIAN_CACHE_DIR  folder for compiled code, instead of the user's cache folder
   NO_COLOR           no colours in messages";
 
-/// Runs WebAssembly programs, compiled to machine code, in a sandbox.
+/// Runs WebAssembly programs in a sandbox: at once, and what is hot compiled to machine code.
 ///
 /// Programs use WASI preview 1 (or its forerunner wasi_unstable). They get nothing of this machine
 /// that is not given to them: no directory, no environment variable, no socket. Files may be in the
@@ -110,6 +110,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NUMBER")]
     pub(crate) fuel: Option<u64>,
 
+    /// How the guest's code is run
+    #[arg(long, value_name = "ENGINE", value_enum, default_value = "tiered")]
+    pub(crate) engine: EngineArg,
+
     /// Refuse the guest more memory than this, for instance 512MiB
     ///
     /// All linear memories count together. Growing beyond it fails as if the machine were out of
@@ -165,6 +169,28 @@ impl RunArgs {
     /// What comes after it.
     pub(crate) fn args(&self) -> &[OsString] {
         self.command.get(1..).unwrap_or_default()
+    }
+}
+
+/// How code is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EngineArg {
+    /// Begin at once in the interpreter; compile what is hot in the background
+    Tiered,
+    /// Compile everything first
+    Jit,
+    /// Compile nothing
+    Interp,
+}
+
+impl EngineArg {
+    /// The engine that it names.
+    pub(crate) fn kind(self) -> EngineKind {
+        match self {
+            EngineArg::Tiered => EngineKind::Tiered,
+            EngineArg::Jit => EngineKind::Compiled,
+            EngineArg::Interp => EngineKind::Interpreted,
+        }
     }
 }
 

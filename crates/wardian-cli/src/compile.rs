@@ -8,11 +8,13 @@ use crate::report::{Exit, Result};
 use anyhow::Context;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use wardian::{CodeCache, CompiledCode, Engine, Module};
+use wardian::{CodeCache, CompiledCode, Engine, EngineKind, Module};
 
 pub(crate) fn compile(args: &CompileArgs) -> Result<Exit> {
     let input = Input::read_module(&args.file)?;
-    let engine = engine::engine(args.features.set(), None, false)?;
+    let engine = engine::engine(args.features.set(), |config| {
+        config.engine(EngineKind::Compiled);
+    })?;
     match &args.output {
         Some(path) => {
             engine.set_cache(Some(Arc::new(Kept::default())));

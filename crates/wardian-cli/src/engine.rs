@@ -20,17 +20,13 @@ pub(crate) fn cache() -> wardian::Result<DiskCache> {
     DiskCache::new(cache_folder()?)
 }
 
-/// An engine without a cache.
+/// An engine without a cache, from settings that the command line changes.
 pub(crate) fn engine(
     features: CoreFeatures,
-    stack: Option<usize>,
-    fuel: bool,
+    configure: impl FnOnce(&mut Config),
 ) -> wardian::Result<Engine> {
     let mut config = Config::new();
-    config.features(features).fuel(fuel);
-    if let Some(bytes) = stack {
-        config.stack_size(bytes);
-    }
+    configure(config.features(features));
     Engine::new(&config)
 }
 

@@ -25,7 +25,10 @@ pub(crate) fn run(args: &RunArgs, verbose: bool) -> Result<Exit> {
         .map(|(timeout, deadline)| Watchdog::new(timeout, deadline))
         .transpose()
         .context("cannot watch the time")?;
-    let engine = engine::engine(args.features.set(), Some(args.stack_size), args.fuel.is_some())?;
+    let engine = engine::engine(args.features.set(), |config| {
+        config.engine(args.engine.kind());
+        config.stack_size(args.stack_size).fuel(args.fuel.is_some());
+    })?;
     let module = load(args, &engine, verbose)?;
     let plan = Plan::new(args, &module)?;
     let mut linker = Linker::new(&engine);

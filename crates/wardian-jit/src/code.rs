@@ -136,6 +136,34 @@ impl CompiledCode {
         self.functions.get(defined as usize).map_or(0..0, |[start, end]| *start..*end)
     }
 
+    /// Whether there is code for every function: what a program ran may be all that was compiled.
+    pub fn is_complete(&self) -> bool {
+        self.functions.iter().all(|[start, end]| start < end)
+    }
+
+    /// The code of one function, by its position among those that the module defines, as it was before
+    /// it was laid out; `text` is that of all functions. None if there is no code for it.
+    pub fn extract(&self, defined: u32, text: &[u8]) -> Option<CompiledFunction> {
+        let range = self.function(defined);
+        let code = text.get(range.start as usize..range.end as usize).filter(|c| !c.is_empty())?;
+        let within = |offsets: &[u32]| {
+            let start = offsets.partition_point(|o| *o < range.start);
+            start..start.max(offsets.partition_point(|o| *o < range.end))
+        };
+        let traps = within(&self.trap_offsets)
+            .map(|i| Trap { offset: self.trap_offsets[i] - range.start, code: self.trap_codes[i] });
+        let locations = within(&self.location_offsets).map(|i| Location {
+            offset: self.location_offsets[i] - range.start,
+            wasm: self.location_wasm[i],
+        });
+        Some(CompiledFunction {
+            text: code.to_vec(),
+            align: self.align,
+            traps: traps.collect(),
+            locations: locations.collect(),
+        })
+    }
+
     /// The function whose code is at this offset in the text.
     pub fn find(&self, offset: u32) -> Option<u32> {
         let i = self.functions.partition_point(|f| f[0] <= offset).checked_sub(1)?;

@@ -5,7 +5,7 @@ use crate::module::ModuleInner;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, RwLock, Weak};
-use wardian_jit::CompiledCode;
+use wardian_jit::{CompiledCode, CompiledFunction};
 use wardian_types::TrapCode;
 use wardian_vm::code_memory::CodeMemory;
 
@@ -28,7 +28,8 @@ pub(crate) trait CodePiece: Send + Sync {
 pub(crate) struct LoadedCode {
     pub(crate) memory: CodeMemory,
     tables: CompiledCode,
-    /// Address of each function, ready to be copied into instances.
+    /// Address of each function, ready to be copied into instances; zero where only what was hot is
+    /// compiled and a function was not.
     pub(crate) entries: Box<[usize]>,
     /// Which functions these are, by their positions among those that the module defines; none for
     /// all of them.
@@ -57,13 +58,22 @@ impl LoadedCode {
         let memory = CodeMemory::publish(tables.text())
             .map_err(|e| Error::limit(format!("no executable memory for a module's code: {e}")))?;
         tables.discard_text();
-        let address = |position| memory.start() + tables.function(position).start as usize;
+        let address = |position| match tables.function(position) {
+            range if range.is_empty() => 0,
+            range => memory.start() + range.start as usize,
+        };
         let entries = (0..functions as u32).map(address).collect();
         Ok(LoadedCode { memory, tables, entries, some })
     }
 
     fn offset(&self, pc: usize) -> Option<u32> {
         u32::try_from(pc.checked_sub(self.memory.start())?).ok()
+    }
+
+    /// The code of a function as it was compiled, by its position among those that the module defines;
+    /// for the code of a whole module.
+    pub(crate) fn extract(&self, defined: u32) -> Option<CompiledFunction> {
+        self.tables.extract(defined, self.memory.bytes(self.range()))
     }
 
     /// The functions, by their positions among those that the module defines, and their addresses.

@@ -86,8 +86,13 @@ impl Module {
         options: &CompileOptions<'_>,
     ) -> Result<Module> {
         let binary = wardian_module::to_binary(bytes.as_ref())?;
-        let cache = engine.cache();
+        // An engine that compiles nothing wants nothing compiled.
+        let cache = engine.cache().filter(|_| engine.kind() != EngineKind::Interpreted);
         let cached = cache.as_ref().and_then(|c| c.get(engine, &binary));
+        let is_enough = |code: &CompiledCode| {
+            // Of a tiered engine there may be what was hot.
+            engine.kind() == EngineKind::Tiered || code.is_complete()
+        };
         let config = engine.config();
         let decoded = match &cached {
             // What is in the cache was valid when it was put there, under the same features.
@@ -99,11 +104,9 @@ impl Module {
         };
         let mut module = Module::from_decoded(engine, decoded)?;
         module.choose_listeners(&options.listeners);
-        if config.kind != EngineKind::Compiled {
-            return Ok(module);
-        }
         let usual = module.0.usual_variant();
-        let code = match cached {
+        let code = match cached.filter(is_enough) {
+            None if config.kind != EngineKind::Compiled => return Ok(module),
             Some(code) => code,
             None => {
                 let stop = || options.stop_reason().is_some();
@@ -264,7 +267,7 @@ impl Module {
     /// version of Wardian.
     pub fn serialize(&self) -> Result<Vec<u8>> {
         let cached = self.0.engine.cache().and_then(|c| c.get(&self.0.engine, self.bytes()));
-        let code = match cached {
+        let code = match cached.filter(|code| code.is_complete()) {
             Some(code) => code,
             None => self.0.compile(self.0.usual_variant(), None)?,
         };
@@ -288,6 +291,9 @@ impl Module {
         let decoded = wardian_module::Module::decode_trusted(binary.to_vec())?;
         let mut module = Module::from_decoded(engine, decoded)?;
         module.choose_listeners(&[]);
+        if engine.kind() == EngineKind::Interpreted {
+            return Ok(module);
+        }
         module.0.load(module.0.usual_variant(), code)?;
         module.prepare_listeners()?;
         Ok(module)
@@ -407,6 +413,7 @@ impl ModuleInner {
 
 impl Drop for ModuleInner {
     fn drop(&mut self) {
+        self.keep_hot();
         for code in [&self.guarded, &self.checked].into_iter().filter_map(|c| c.get()) {
             self.engine.code().remove(&**code);
         }

@@ -29,7 +29,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use wardian_jit::CompiledCode;
 
 /// A revision of what the files hold; part of the key.
-const FORMAT: &str = "wardian compilation cache 1";
+const FORMAT: &str = "wardian compilation cache 2";
 
 /// Bytes that a cache holds unless told otherwise.
 const DEFAULT_LIMIT: u64 = 1 << 30;

@@ -4,7 +4,7 @@ use super::queue::{Job, Work};
 use crate::code::LoadedCode;
 use crate::module::ModuleInner;
 use crate::{Error, ErrorKind, Result};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use wardian_jit::{CompiledFunction, MemoryVariant};
@@ -24,6 +24,8 @@ struct HotCode {
     /// The same of loops that somebody wanted.
     loops: Mutex<HashMap<Loop, usize>>,
     loaded: Mutex<Vec<Arc<LoadedCode>>>,
+    /// Functions that are to be kept for other processes.
+    made: Mutex<BTreeMap<u32, CompiledFunction>>,
 }
 
 /// A loop: its function, and its offset in the code section.
@@ -49,7 +51,9 @@ impl ModuleInner {
     /// is some.
     #[inline]
     pub(crate) fn compiled(&self, variant: MemoryVariant, defined: u32) -> Option<usize> {
-        if let Some(all) = self.loaded(variant) {
+        if let Some(all) = self.loaded(variant)
+            && all.entries[defined as usize] != 0
+        {
             return Some(all.entries[defined as usize]);
         }
         let functions = self.tier.of(variant).functions.get()?;
@@ -133,13 +137,43 @@ impl ModuleInner {
                 compiler.compile_loop(info, bytes, defined, header, variant).map_err(fail)?
             }
         };
+        let kept = self.is_kept(work).then(|| function.clone());
         let code = compiler.assemble(vec![function]).map_err(fail)?;
         let code = Arc::new(LoadedCode::publish_some(code, vec![work.defined()])?);
         self.engine.code().insert(self, &code);
         let address = code.entries[0];
         let tier = self.tier.of(work.variant());
         tier.loaded.lock().unwrap_or_else(|e| e.into_inner()).push(code);
+        if let Some(function) = kept {
+            let mut made = tier.made.lock().unwrap_or_else(|e| e.into_inner());
+            made.insert(work.defined(), function);
+        }
         Ok(address)
+    }
+
+    fn is_kept(&self, work: Work) -> bool {
+        matches!(work, Work::Function { variant, .. } if variant == self.usual_variant())
+            && self.engine.cache().is_some()
+    }
+
+    /// Puts what was hot into the engine's cache, with what was there before, so that another process
+    /// begins with it compiled.
+    pub(crate) fn keep_hot(&self) {
+        let (Some(cache), variant) = (self.engine.cache(), self.usual_variant()) else { return };
+        let made = &self.tier.of(variant).made;
+        let mut made = std::mem::take(&mut *made.lock().unwrap_or_else(|e| e.into_inner()));
+        if made.is_empty() {
+            return;
+        }
+        let before = self.loaded(variant);
+        let functions = (0..self.decoded.info().bodies.len() as u32).map(|defined| {
+            let known = made.remove(&defined);
+            known.or_else(|| before?.extract(defined)).unwrap_or_default()
+        });
+        // What cannot be laid out is not kept.
+        if let Ok(code) = self.engine.compiler().assemble(functions.collect()) {
+            cache.put(&self.engine, self.decoded.bytes(), &code);
+        }
     }
 }
 
