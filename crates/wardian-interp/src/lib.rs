@@ -1,4 +1,21 @@
-//! Register bytecode and its executor.
+//! Register bytecode: what validated WebAssembly is translated to in one pass, and its executor.
+//!
+//! [`Translator`] makes a [`Translation`] of a function's body, [`execute`] runs it. What they share with
+//! compiled code and with the runtime (frames, targets of calls, exits) is in
+//! [`wardian_vm::interpreted`].
 
+mod display;
+#[allow(unsafe_code, reason = "it follows the addresses that the runtime hands it")]
+mod execute;
+mod op;
+mod operand;
 #[allow(dead_code, unused_imports, reason = "the executor uses what a guest uses")]
 mod simd;
+mod table;
+mod translate;
+mod translation;
+
+pub use display::disassemble;
+pub use execute::execute;
+pub use translate::Translator;
+pub use translation::{Env, Options, TranslateError, Translation};

@@ -153,7 +153,7 @@ impl Run {
     unsafe fn returned(self) -> Next {
         // SAFETY: see [`Run`].
         unsafe {
-            let PendingCall { target: previous, ctx: vmctx, code: function, slots, .. } =
+            let PendingCall { target: previous, ctx: function, code: vmctx, slots, .. } =
                 (*self.ctx).call;
             let function = function as *const Function;
             self.return_from(Ended {

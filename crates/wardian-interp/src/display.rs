@@ -1,0 +1,20 @@
+//! Code as text.
+
+use crate::op;
+use crate::translation::Translation;
+use std::fmt;
+
+/// The instructions of a function, one a line, each after its position in units.
+pub fn disassemble(translation: &Translation) -> String {
+    translation.to_string()
+}
+
+pub(crate) fn write(code: &[u16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut at = 0;
+    while at < code.len() {
+        write!(f, "{at:5}  ")?;
+        at += op::show(code, at, f)?;
+        writeln!(f)?;
+    }
+    Ok(())
+}

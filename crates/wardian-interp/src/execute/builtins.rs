@@ -1,0 +1,135 @@
+//! What the runtime does for the guest, while the guest waits.
+
+use super::state::{State, handlers};
+use crate::op;
+use crate::operand::{Far, U16};
+use wardian_types::TrapCode;
+use wardian_vm::interpreted::{exit, frame};
+use wardian_vm::layout::Builtin;
+
+type Fn1 = unsafe extern "C" fn(usize, u64) -> u64;
+type Fn2 = unsafe extern "C" fn(usize, u64, u64) -> u64;
+type Fn3 = unsafe extern "C" fn(usize, u64, u64, u64) -> u64;
+type Fn4 = unsafe extern "C" fn(usize, u64, u64, u64, u64) -> u64;
+type Fn5 = unsafe extern "C" fn(usize, u64, u64, u64, u64, u64) -> u64;
+
+/// Bytes that are moved or filled without a look at the interrupt word.
+const SHORT: u64 = 64 << 10;
+
+impl State {
+    /// Calls a builtin, whose address it gives to `f`; the frame can be seen while it runs.
+    #[inline(always)]
+    unsafe fn ask(self, which: u16, top: Far, f: impl FnOnce(usize) -> u64) -> u64 {
+        // SAFETY: the builtins of the store.
+        unsafe {
+            let store = self.store();
+            *self.fp.offset(frame::IP) = self.ip as u64;
+            (*store).interp_sp = self.far(top) as usize;
+            f(*(*store).builtins.add(usize::from(which)))
+        }
+    }
+
+    /// Goes on, unless the builtin ended the guest.
+    #[inline(always)]
+    unsafe fn after(self) -> u64 {
+        // SAFETY: the store of the instance.
+        unsafe {
+            if (*self.store()).exit != 0 || self.interrupted() {
+                return exit::ENDED;
+            }
+            self.with_memory0().go()
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn answer(self, d: Far, narrow: U16, result: u64) -> u64 {
+        // SAFETY: a slot of the frame.
+        unsafe {
+            *self.far(d) = if narrow.0 != 0 { u64::from(result as u32) } else { result };
+            self.after()
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn is_within(&self, start: u64, len: u64) -> bool {
+        start.checked_add(len).is_some_and(|end| end <= self.len as u64)
+    }
+}
+
+handlers! {
+    fn builtin_i(s, op::builtin_i { which: U16(which), narrow, top, d, i }) {
+        let result = s.ask(which, top, |f| {
+            let f: Fn1 = std::mem::transmute(f);
+            f(s.vmctx, i.0.into())
+        });
+        s.answer(d, narrow, result)
+    }
+
+    fn builtin_ir(s, op::builtin_ir { which: U16(which), narrow, top, d, i, a }) {
+        let a = *s.far(a);
+        let result = s.ask(which, top, |f| {
+            let f: Fn2 = std::mem::transmute(f);
+            f(s.vmctx, i.0.into(), a)
+        });
+        s.answer(d, narrow, result)
+    }
+
+    fn builtin_irr(s, op::builtin_irr { which: U16(which), narrow, top, d, i, a, b }) {
+        let (a, b) = (*s.far(a), *s.far(b));
+        let result = s.ask(which, top, |f| {
+            let f: Fn3 = std::mem::transmute(f);
+            f(s.vmctx, i.0.into(), a, b)
+        });
+        s.answer(d, narrow, result)
+    }
+
+    fn builtin_irrr(s, op::builtin_irrr { which: U16(which), narrow, top, d, i, a, b, c }) {
+        let (a, b, c) = (*s.far(a), *s.far(b), *s.far(c));
+        let result = s.ask(which, top, |f| {
+            let f: Fn4 = std::mem::transmute(f);
+            f(s.vmctx, i.0.into(), a, b, c)
+        });
+        s.answer(d, narrow, result)
+    }
+
+    fn builtin_iirrr(s, op::builtin_iirrr { which: U16(which), narrow, top, d, i, j, a, b, c }) {
+        let (a, b, c) = (*s.far(a), *s.far(b), *s.far(c));
+        let result = s.ask(which, top, |f| {
+            let f: Fn5 = std::mem::transmute(f);
+            f(s.vmctx, i.0.into(), j.0.into(), a, b, c)
+        });
+        s.answer(d, narrow, result)
+    }
+
+    fn memory_copy_near(s, op::memory_copy_near { top, to, from, len }) {
+        let (to, from, len) = (*s.far(to), *s.far(from), *s.far(len));
+        if !s.is_within(to, len) || !s.is_within(from, len) {
+            return s.trap(TrapCode::MemoryOutOfBounds);
+        }
+        if len <= SHORT {
+            std::ptr::copy(s.base.add(from as usize), s.base.add(to as usize), len as usize);
+            return s.go();
+        }
+        s.ask(Builtin::MemoryCopy as u16, top, |f| {
+            let f: Fn5 = std::mem::transmute(f);
+            f(s.vmctx, 0, 0, to, from, len)
+        });
+        s.after()
+    }
+
+    fn memory_fill_near(s, op::memory_fill_near { top, to, byte, len }) {
+        let (to, byte, len) = (*s.far(to), *s.far(byte), *s.far(len));
+        if !s.is_within(to, len) {
+            return s.trap(TrapCode::MemoryOutOfBounds);
+        }
+        if len <= SHORT {
+            std::ptr::write_bytes(s.base.add(to as usize), byte as u8, len as usize);
+            return s.go();
+        }
+        s.ask(Builtin::MemoryFill as u16, top, |f| {
+            let f: Fn4 = std::mem::transmute(f);
+            f(s.vmctx, 0, to, byte, len)
+        });
+        s.after()
+    }
+}

@@ -1,0 +1,303 @@
+//! Calls.
+//!
+//! ```text
+//!   caller    … operand stack | arguments |
+//!   callee                    | parameters | previous | ip | function | vmctx | locals …
+//!                                          ^ fp + end
+//! ```
+//!
+//! The frames of a call to another instance say so in `previous`; calls within an instance, which are
+//! nearly all, keep the bounds of memory 0 at hand, going and coming.
+
+use super::state::{State, handlers};
+use crate::op;
+use crate::operand::{Far, U32};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use wardian_types::TrapCode;
+use wardian_vm::interpreted::{Function, PendingCall, Service, exit, flag, frame, target};
+use wardian_vm::layout::{HostFunc, VmFunc, VmImport, VmTable, instance};
+
+type Dispatch = unsafe extern "C" fn(*mut HostFunc, *mut u64) -> u64;
+type Resolve = unsafe extern "C" fn(usize, u64) -> u64;
+
+/// What is called.
+#[derive(Clone, Copy)]
+pub(super) struct Callee {
+    /// The target word.
+    pub(super) word: usize,
+    pub(super) ctx: usize,
+    pub(super) code: usize,
+    pub(super) defined: u64,
+    /// Whether the callee may want to know who calls.
+    pub(super) notes: bool,
+}
+
+/// A target word. Other threads may put in another one.
+#[inline(always)]
+pub(super) unsafe fn word(at: *mut usize) -> usize {
+    // SAFETY: a word of an instance or of a function's record.
+    unsafe { AtomicUsize::from_ptr(at).load(Ordering::Acquire) }
+}
+
+/// The function to interpret that a target word tells.
+#[inline(always)]
+pub(super) fn interpreted(word: usize) -> Option<*const Function> {
+    let function = word.wrapping_sub(target::INTERPRETED);
+    (word & target::KIND == target::INTERPRETED).then_some(function as *const Function)
+}
+
+impl State {
+    /// Whether there is room for a frame, and nobody wants the guest to stop.
+    #[inline(always)]
+    pub(super) unsafe fn may_enter(&self, function: *const Function, fp: *mut u64) -> bool {
+        // SAFETY: a function that the target word told.
+        unsafe {
+            let store = self.store();
+            let end = (fp as usize).wrapping_add((*function).frame_slots as usize * 8);
+            end <= (*store).interp_limit && !self.interrupted()
+        }
+    }
+
+    /// Why not.
+    #[inline(always)]
+    pub(super) unsafe fn refuse(&self, function: *const Function, fp: *mut u64) -> u64 {
+        // SAFETY: as above.
+        unsafe {
+            let end = (fp as usize).wrapping_add((*function).frame_slots as usize * 8);
+            if end > (*self.store()).interp_limit {
+                return self.trap(TrapCode::StackOverflow);
+            }
+            self.ended_at(self.at)
+        }
+    }
+
+    /// Makes a frame and goes to its first instruction. The instance stays the same.
+    #[inline(always)]
+    pub(super) unsafe fn enter(
+        mut self,
+        function: *const Function,
+        fp: *mut u64,
+        previous: usize,
+    ) -> u64 {
+        // SAFETY: there is room for the frame.
+        unsafe {
+            *fp.offset(frame::PREVIOUS) = previous as u64;
+            *fp.offset(frame::FUNCTION) = function as u64;
+            *fp.offset(frame::VMCTX) = self.vmctx as u64;
+            (*self.store()).interp_fp = fp as usize;
+            self.fp = fp;
+            self.ip = (*function).entry;
+            self.go()
+        }
+    }
+
+    /// Makes a frame for a function of an instance that may be another.
+    #[inline(always)]
+    pub(super) unsafe fn enter_with(
+        mut self,
+        function: *const Function,
+        ctx: usize,
+        fp: *mut u64,
+        previous: usize,
+    ) -> u64 {
+        // SAFETY: there is room for the frame.
+        unsafe {
+            if ctx == self.vmctx {
+                return self.enter(function, fp, previous);
+            }
+            self.vmctx = ctx;
+            *fp.offset(frame::FUNCTION) = function as u64;
+            self.fp = fp;
+            self.with_memory0().enter(function, fp, previous | flag::OTHER_INSTANCE)
+        }
+    }
+
+    /// Calls whatever it is.
+    #[inline(always)]
+    unsafe fn call(self, callee: Callee, Far(end): Far, U32(args): U32) -> u64 {
+        // SAFETY: the arguments lie before `end`.
+        unsafe {
+            let (fp, store) = (self.fp.offset(end as isize), self.store());
+            let slots = fp.sub(args as usize);
+            if let Some(function) = interpreted(callee.word) {
+                if !self.may_enter(function, fp) {
+                    return self.refuse(function, fp);
+                }
+                *self.fp.offset(frame::IP) = self.ip as u64;
+                return self.enter_with(function, callee.ctx, fp, self.fp as usize);
+            }
+            *self.fp.offset(frame::IP) = self.ip as u64;
+            if callee.word == 0 {
+                // The runtime could not say what to call, and has said why.
+                *self.fp.offset(frame::IP) = self.at as u64;
+                return exit::ENDED;
+            }
+            if callee.notes {
+                (*store).indirect_caller = self.vmctx;
+            }
+            if callee.word & target::KIND == target::HOST {
+                return self.call_host(callee, slots);
+            }
+            (*store).call = pending(callee, slots, args, 0);
+            exit::CALL
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn call_host(self, callee: Callee, slots: *mut u64) -> u64 {
+        // SAFETY: the target word says that the context is a host function, and how many slots it needs.
+        unsafe {
+            let store = self.store();
+            (*store).interp_fp = self.fp as usize;
+            (*store).interp_sp = slots as usize + (callee.word & !target::KIND);
+            let host = callee.ctx as *mut HostFunc;
+            let dispatch: Dispatch = std::mem::transmute((*host).dispatch);
+            if dispatch(host, slots) != 0 || self.interrupted() {
+                return exit::ENDED;
+            }
+            self.with_memory0().go()
+        }
+    }
+
+    /// A function of the module. Asks for its target word if there is none yet.
+    #[inline(always)]
+    pub(super) unsafe fn own(&self, at: U32, U32(defined): U32) -> Callee {
+        // SAFETY: a target word of the instance.
+        unsafe {
+            let word = match word(self.instance(at.0)) {
+                0 => self.resolve(Service::Resolve, u64::from(defined)),
+                word => word,
+            };
+            Callee { word, ctx: self.vmctx, code: 0, defined: u64::from(defined), notes: false }
+        }
+    }
+
+    /// An import.
+    #[inline(always)]
+    pub(super) unsafe fn import(&self, at: U32, U32(index): U32) -> Callee {
+        // SAFETY: an import of the instance; what the service does may change it.
+        unsafe {
+            let import: *mut VmImport = self.instance(at.0);
+            let word = match word(&raw mut (*import).target) {
+                0 => self.resolve(Service::ResolveImport, u64::from(index)),
+                word => word,
+            };
+            let VmImport { code, ctx, .. } = *import;
+            Callee { word, ctx, code, defined: 0, notes: true }
+        }
+    }
+
+    /// What a function reference points to.
+    #[inline(always)]
+    pub(super) unsafe fn referred(&self, func: *mut VmFunc) -> Callee {
+        // SAFETY: a function reference that is not null.
+        unsafe {
+            (*self.store()).indirect_caller = self.vmctx;
+            let word = match word(&raw mut (*func).target) {
+                0 => self.resolve(Service::ResolveRef, func as u64),
+                word => word,
+            };
+            Callee { word, ctx: (*func).ctx, code: (*func).code, defined: 0, notes: true }
+        }
+    }
+
+    unsafe fn resolve(&self, service: Service, what: u64) -> usize {
+        // SAFETY: the services of the store. The frame can be seen while they run.
+        unsafe {
+            let store = self.store();
+            *self.fp.offset(frame::IP) = self.at as u64;
+            let function = *self.fp.offset(frame::FUNCTION) as *const Function;
+            (*store).interp_sp = self.fp.add((*function).frame_slots as usize) as usize;
+            let resolve: Resolve = std::mem::transmute(self.service(service));
+            resolve(self.vmctx, what) as usize
+        }
+    }
+
+    /// The element that a call through a table names, checked, or why it cannot be called.
+    #[inline(always)]
+    pub(super) unsafe fn element(
+        &self,
+        index: Far,
+        table: U32,
+        ty: U32,
+    ) -> Result<*mut VmFunc, TrapCode> {
+        // SAFETY: a table of the instance and a type of its module.
+        unsafe {
+            let table: *const VmTable = *self.instance(table.0);
+            let index = *self.far(index);
+            if index >= (*table).len {
+                return Err(TrapCode::UndefinedElement);
+            }
+            let func = *(*table).base.add(index as usize) as *mut VmFunc;
+            if func.is_null() {
+                return Err(TrapCode::IndirectCallToNull);
+            }
+            let signatures: *const u32 = *self.instance(instance::SIGNATURES as u32);
+            if (*func).sig != *signatures.add(ty.0 as usize) {
+                return Err(TrapCode::BadSignature);
+            }
+            Ok(func)
+        }
+    }
+}
+
+/// A call that is left to the runtime.
+pub(super) fn pending(callee: Callee, slots: *mut u64, args: u32, tail: u64) -> PendingCall {
+    PendingCall {
+        target: callee.word,
+        ctx: callee.ctx,
+        code: callee.code,
+        defined: callee.defined,
+        slots: slots as usize,
+        tail,
+        arg_slots: u64::from(args),
+    }
+}
+
+handlers! {
+    fn call(s, op::call { target, end, .. }) {
+        let Some(function) = interpreted(word(s.instance(target.0))) else {
+            return s.instead(call_other);
+        };
+        let fp = s.far(end);
+        if !s.may_enter(function, fp) {
+            return s.instead(call_other);
+        }
+        *s.fp.offset(frame::IP) = s.ip as u64;
+        s.enter(function, fp, s.fp as usize)
+    }
+
+    #[cold]
+    fn call_other: call(s, op::call { target, end, defined, args }) {
+        s.call(s.own(target, defined), end, args)
+    }
+
+    fn call_import(s, op::call_import { import, end, index, args }) {
+        s.call(s.import(import, index), end, args)
+    }
+
+    fn call_indirect(s, op::call_indirect { index, table, ty, end, .. }) {
+        let func = match s.element(index, table, ty) {
+            Ok(func) => func,
+            Err(code) => return s.trap(code),
+        };
+        let Some(function) = interpreted(word(&raw mut (*func).target)) else {
+            return s.instead(call_element);
+        };
+        let fp = s.far(end);
+        if (*func).ctx != s.vmctx || !s.may_enter(function, fp) {
+            return s.instead(call_element);
+        }
+        (*s.store()).indirect_caller = s.vmctx;
+        *s.fp.offset(frame::IP) = s.ip as u64;
+        s.enter(function, fp, s.fp as usize)
+    }
+
+    #[cold]
+    fn call_element: call_indirect(s, op::call_indirect { index, table, ty, end, args }) {
+        match s.element(index, table, ty) {
+            Ok(func) => s.call(s.referred(func), end, args),
+            Err(code) => s.trap(code),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Accesses to linear memory.
+//!
+//! Other threads may access the same bytes, so all accesses are volatile: each is done once, as it
+//! stands here. None is aligned.
+
+use super::state::{Handler, State, Word, handlers};
+use crate::op;
+use crate::operand::{D, U16};
+use std::sync::atomic::Ordering;
+use wardian_types::TrapCode;
+use wardian_vm::interpreted::{Function, frame};
+use wardian_vm::layout::{StoreCtx, VmMemory, instance};
+
+/// A value at any address.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+struct Unaligned<T>(T);
+
+impl State {
+    /// Where `size` bytes at this address lie; nothing if they are not all in the memory.
+    #[inline(always)]
+    pub(super) unsafe fn bytes(&self, address: u64, size: usize) -> Option<*mut u8> {
+        let end = address.wrapping_add(size as u64);
+        if end > self.len as u64 {
+            return None;
+        }
+        // SAFETY: inside the memory.
+        Some(unsafe { self.base.add(address as usize) })
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn load<T: Copy>(&self, address: u64) -> Option<T> {
+        // SAFETY: the bytes are in the memory.
+        unsafe {
+            let at = self.bytes(address, size_of::<T>())?;
+            Some(at.cast::<Unaligned<T>>().read_volatile().0)
+        }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn save<T: Copy>(self, address: u64, value: T) -> u64 {
+        // SAFETY: the bytes are in the memory.
+        unsafe {
+            let Some(at) = self.bytes(address, size_of::<T>()) else { return self.instead(beyond) };
+            at.cast::<Unaligned<T>>().write_volatile(Unaligned(value));
+            self.go()
+        }
+    }
+
+    /// Ends an instruction that loads a scalar.
+    #[inline(always)]
+    unsafe fn loaded<F: Copy, T: Word>(
+        self,
+        address: u64,
+        d: D,
+        extend: impl FnOnce(F) -> T,
+    ) -> u64 {
+        // SAFETY: the operands of the instruction.
+        unsafe {
+            let Some(value) = self.load::<F>(address) else { return self.instead(beyond) };
+            self.set(d, extend(value));
+            self.go()
+        }
+    }
+}
+
+/// An access beyond the length at hand. A shared memory may have grown since: then the instruction is
+/// done again.
+///
+/// Bounds of another memory than 0 were taken just before. They are told from those of memory 0 by
+/// their base: memories have no byte in common, nor do they begin at the same place.
+#[cold]
+#[inline(never)]
+pub(super) unsafe extern "C" fn beyond(
+    at: *const u16,
+    fp: *mut u64,
+    base: *mut u8,
+    len: usize,
+    vmctx: usize,
+    table: *const Handler,
+) -> u64 {
+    // SAFETY: the state of a frame, see `Handler`; in a window, only the store knows the frame.
+    unsafe {
+        let s = State { at, ip: at, fp, base, len, vmctx, table };
+        let store = *((vmctx + instance::STORE as usize) as *const *mut StoreCtx);
+        let frame = (*store).interp_fp as *const u64;
+        let function = *frame.offset(frame::FUNCTION) as *const Function;
+        let offset = (*function).memory0;
+        if offset == 0 {
+            return s.trap(TrapCode::MemoryOutOfBounds);
+        }
+        let memory: *const VmMemory = *s.instance(offset);
+        let now = (*memory).len.load(Ordering::SeqCst);
+        if (*memory).base == base && now > len {
+            return State { len: now, ..s }.go();
+        }
+        s.trap(TrapCode::MemoryOutOfBounds)
+    }
+}
+
+macro_rules! loads {
+    ($($name:ident $sum:ident $from:ty => $to:ty;)*) => { handlers! { $(
+        fn $name(s, i) {
+            let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
+            s.loaded(address, i.d, |value: $from| value as $to)
+        }
+
+        fn $sum(s, i) {
+            let a = s.get::<u32>(i.a).wrapping_add(s.get::<u32>(i.b));
+            let address = u64::from(a) + u64::from(i.offset.0);
+            s.loaded(address, i.d, |value: $from| value as $to)
+        }
+    )* } };
+}
+
+macro_rules! stores {
+    ($($name:ident $imm:ident $sum:ident $ty:ty;)*) => { handlers! { $(
+        fn $name(s, i) {
+            let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
+            s.save(address, s.get::<u64>(i.value) as $ty)
+        }
+
+        fn $imm(s, i) {
+            let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
+            s.save(address, i.value.0 as $ty)
+        }
+
+        fn $sum(s, i) {
+            let a = s.get::<u32>(i.a).wrapping_add(s.get::<u32>(i.b));
+            let address = u64::from(a) + u64::from(i.offset.0);
+            s.save(address, s.get::<u64>(i.value) as $ty)
+        }
+    )* } };
+}
+
+loads! {
+    load8_u load8_u_sum u8 => u64;
+    load16_u load16_u_sum u16 => u64;
+    load32 load32_sum u32 => u64;
+    load64 load64_sum u64 => u64;
+    load8_s32 load8_s32_sum i8 => i32;
+    load16_s32 load16_s32_sum i16 => i32;
+    load8_s64 load8_s64_sum i8 => i64;
+    load16_s64 load16_s64_sum i16 => i64;
+    load32_s64 load32_s64_sum i32 => i64;
+}
+
+stores! {
+    store8 store8_imm store8_sum u8;
+    store16 store16_imm store16_sum u16;
+    store32 store32_imm store32_sum u32;
+    store64 store64_imm store64_sum u64;
+}
+
+handlers! {
+    fn memory_size(s, op::memory_size { d, memory, shift: U16(shift), narrow: U16(narrow) }) {
+        let memory: *const VmMemory = *s.instance(memory.0);
+        let pages = ((*memory).len.load(Ordering::SeqCst) as u64) >> (shift & 63);
+        s.set(d, if narrow != 0 { u64::from(pages as u32) } else { pages });
+        s.go()
+    }
+
+    fn select_memory(s, i) {
+        s.with_memory(i.memory.0).go()
+    }
+
+    fn address64(s, i) {
+        match s.get::<u64>(i.a).checked_add(i.offset.0) {
+            // No memory is as long, so the sums of those who access it do not overflow.
+            Some(address) if address < 1 << 63 => {
+                s.set(i.d, address);
+                s.go()
+            }
+            _ => s.trap(TrapCode::MemoryOutOfBounds),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The executor: a handler for each instruction, which ends by going to the next one's.
+//!
+//! ```text
+//!   registers that go from handler to handler        memory
+//!   ip      the instruction                          fp ──> previous | ip | function | vmctx | locals …
+//!   fp      the frame                                vmctx ──> store, globals, targets of calls …
+//!   base    first byte of memory 0                   store ──> interrupt, interp_fp (always this fp) …
+//!   len     its length, or an old one
+//!   vmctx   the instance
+//!   table   the handlers
+//! ```
+//!
+//! In an optimised build the last call of a handler is a jump, so the machine's stack stays as it is
+//! however long code runs. That needs handlers whose last call gets six words and whose own frame
+//! nobody points to; what is rare is in handlers of its own, marked cold, so that the others need no
+//! frame at all. In other builds a handler returns to a loop that calls the next: see [`State::go`].
+
+mod arithmetic;
+mod atomic;
+mod builtins;
+mod calls;
+mod control;
+mod fetch;
+mod memory;
+mod moves;
+mod numeric;
+mod returns;
+mod state;
+mod tail_calls;
+
+use crate::op::Opcode;
+use crate::table::instructions;
+use state::{Handler, State};
+use wardian_vm::interpreted::frame;
+use wardian_vm::layout::StoreCtx;
+
+/// The handlers by their names.
+mod handlers {
+    pub(super) use super::arithmetic::*;
+    pub(super) use super::atomic::*;
+    pub(super) use super::builtins::*;
+    pub(super) use super::calls::*;
+    pub(super) use super::control::*;
+    pub(super) use super::memory::*;
+    pub(super) use super::moves::*;
+    pub(super) use super::returns::*;
+    pub(super) use super::tail_calls::*;
+}
+
+macro_rules! table {
+    ($($shape:tt => $($name:ident)+;)*) => {
+        /// The handlers, in the order of the opcodes.
+        static HANDLERS: [Handler; Opcode::ALL.len()] = [$($(Handler(handlers::$name),)+)*];
+    };
+}
+
+instructions!(table);
+
+/// Runs interpreted code from the frame that the store says is innermost, until it returns to whoever is
+/// no interpreted code, or something else needs the runtime. Returns one of
+/// [`wardian_vm::interpreted::exit`].
+///
+/// # Safety
+///
+/// `store` runs on this thread. Its `interp_fp` is a frame of code that a [`crate::Translator`] made for
+/// the module of the frame's instance, and the frame's ip is in that code.
+pub unsafe extern "C" fn execute(store: *mut StoreCtx) -> u64 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let fp = (*store).interp_fp as *mut u64;
+        let state = State {
+            at: std::ptr::null(),
+            ip: *fp.offset(frame::IP) as *const u16,
+            fp,
+            base: std::ptr::dangling_mut(),
+            len: 0,
+            vmctx: *fp.offset(frame::VMCTX) as usize,
+            table: HANDLERS.as_ptr(),
+        };
+        run(state.with_memory0())
+    }
+}
+
+/// # Safety
+///
+/// The state is that of a frame.
+#[cfg(tail_dispatch)]
+unsafe fn run(state: State) -> u64 {
+    // SAFETY: the caller's promise.
+    unsafe { state.go() }
+}
+
+/// # Safety
+///
+/// The state is that of a frame.
+#[cfg(not(tail_dispatch))]
+unsafe fn run(mut state: State) -> u64 {
+    loop {
+        let State { ip, fp, base, len, vmctx, .. } = state;
+        // SAFETY: the caller's promise, and every handler leaves a state of which it is true again. The
+        // handler gets the place of the state where the others get the table.
+        let status = unsafe {
+            let handler = HANDLERS[usize::from(*ip)];
+            (handler.0)(ip, fp, base, len, vmctx, (&raw mut state).cast())
+        };
+        if status != state::CONTINUE {
+            return status;
+        }
+    }
+}
+
+// SAFETY: its code and its record are written before it is shared, but for the countdown, which is
+// atomic; the address in the record is that of the code, which lives as long.
+unsafe impl Send for crate::Translation {}
+// SAFETY: as above.
+unsafe impl Sync for crate::Translation {}

@@ -1,0 +1,120 @@
+//! Returns: results go to where the first parameter lay, and the caller goes on.
+//!
+//! ```text
+//!   | parameters | previous | ip | function | vmctx | … results |
+//!   | results ………                 the header may be overwritten: it is read before
+//! ```
+
+use super::state::{State, handlers};
+use crate::op;
+use crate::operand::{Far, U32};
+use wardian_vm::interpreted::{exit, flag, frame};
+
+impl State {
+    /// Goes on in the caller, whose instance is the same.
+    #[inline(always)]
+    unsafe fn leave(mut self, previous: usize) -> u64 {
+        // SAFETY: without flags, the word is the caller's frame.
+        unsafe {
+            self.fp = previous as *mut u64;
+            self.ip = *self.fp.offset(frame::IP) as *const u16;
+            (*self.store()).interp_fp = previous;
+            self.go()
+        }
+    }
+
+    /// Goes on where the flags say, after `put` put the results in place.
+    #[inline(always)]
+    unsafe fn leave_flagged(mut self, to: Far, put: impl FnOnce(*mut u64)) -> u64 {
+        // SAFETY: the frame's header is whole until the results are put.
+        unsafe {
+            let store = self.store();
+            let previous = *self.fp.offset(frame::PREVIOUS) as usize;
+            let to = self.far(to);
+            if previous & (flag::BOUNDARY | flag::LISTENED) != 0 {
+                // The results may overwrite the header, so the runtime finds what it said here.
+                *self.fp.offset(frame::IP) = self.at as u64;
+                (*store).call.target = previous;
+                (*store).call.ctx = *self.fp.offset(frame::FUNCTION) as usize;
+                (*store).call.code = self.vmctx;
+                (*store).call.slots = to as usize;
+                put(to);
+                return exit::RETURN;
+            }
+            put(to);
+            self.fp = (previous & !flag::MASK) as *mut u64;
+            self.ip = *self.fp.offset(frame::IP) as *const u16;
+            self.vmctx = *self.fp.offset(frame::VMCTX) as usize;
+            (*store).interp_fp = self.fp as usize;
+            self.with_memory0().go()
+        }
+    }
+}
+
+/// Copies results upwards: they lie above where they go.
+#[inline(always)]
+unsafe fn put_many(to: *mut u64, from: *mut u64, count: u32) {
+    for slot in 0..count as usize {
+        // SAFETY: the caller's promise.
+        unsafe { to.add(slot).write_volatile(*from.add(slot)) };
+    }
+}
+
+handlers! {
+    fn return_none(s, _) {
+        let previous = *s.fp.offset(frame::PREVIOUS) as usize;
+        if previous & flag::MASK != 0 {
+            return s.instead(return_none_flagged);
+        }
+        s.leave(previous)
+    }
+
+    fn return_one(s, op::return_one { to, value }) {
+        let previous = *s.fp.offset(frame::PREVIOUS) as usize;
+        if previous & flag::MASK != 0 {
+            return s.instead(return_one_flagged);
+        }
+        *s.far(to) = s.get(value);
+        s.leave(previous)
+    }
+
+    fn return_const(s, op::return_const { to, value }) {
+        let previous = *s.fp.offset(frame::PREVIOUS) as usize;
+        if previous & flag::MASK != 0 {
+            return s.instead(return_const_flagged);
+        }
+        *s.far(to) = value.0;
+        s.leave(previous)
+    }
+
+    fn return_many(s, op::return_many { to, from, count: U32(count) }) {
+        let previous = *s.fp.offset(frame::PREVIOUS) as usize;
+        if previous & flag::MASK != 0 {
+            return s.instead(return_many_flagged);
+        }
+        put_many(s.far(to), s.far(from), count);
+        s.leave(previous)
+    }
+
+    #[cold]
+    fn return_none_flagged: return_none(s, op::return_none { to }) {
+        s.leave_flagged(to, |_| {})
+    }
+
+    #[cold]
+    fn return_one_flagged: return_one(s, op::return_one { to, value }) {
+        let value = s.get(value);
+        s.leave_flagged(to, |to| *to = value)
+    }
+
+    #[cold]
+    fn return_const_flagged: return_const(s, op::return_const { to, value }) {
+        s.leave_flagged(to, |to| *to = value.0)
+    }
+
+    #[cold]
+    fn return_many_flagged: return_many(s, op::return_many { to, from, count: U32(count) }) {
+        let from = s.far(from);
+        s.leave_flagged(to, |to| put_many(to, from, count))
+    }
+}

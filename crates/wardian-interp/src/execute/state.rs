@@ -1,0 +1,291 @@
+//! What handlers have in hand, and how they are written.
+
+use crate::operand::{Branch, D, DW, Far, S, SW};
+use wardian_types::TrapCode;
+use wardian_vm::interpreted::{Function, Service, exit, frame};
+use wardian_vm::layout::{Builtin, StoreCtx, VmMemory, instance};
+
+/// The code of an instruction.
+///
+/// # Safety
+///
+/// What it is given is the state of a frame: `ip` is its instruction, in code that a translator made for
+/// the frame's function; `base` and `len` are bounds, or old bounds, of a memory of that instance.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct Handler(pub(super) Code);
+
+pub(super) type Code = unsafe extern "C" fn(
+    ip: *const u16,
+    fp: *mut u64,
+    base: *mut u8,
+    len: usize,
+    vmctx: usize,
+    table: *const Handler,
+) -> u64;
+
+/// What a handler returns where a loop calls the next one.
+#[cfg(not(tail_dispatch))]
+pub(super) const CONTINUE: u64 = 0;
+
+/// The registers of a handler.
+#[derive(Clone, Copy)]
+pub(super) struct State {
+    /// The instruction.
+    pub(super) at: *const u16,
+    /// The one after it, or wherever control goes.
+    pub(super) ip: *const u16,
+    pub(super) fp: *mut u64,
+    pub(super) base: *mut u8,
+    pub(super) len: usize,
+    pub(super) vmctx: usize,
+    pub(super) table: *const Handler,
+}
+
+/// Handlers: `fn name(state, operands) { … }` for the instruction of that name, or for another where
+/// `name: instruction` says so.
+macro_rules! handlers {
+    ($($(#[$meta:meta])* fn $name:ident $(: $op:ident)? ($s:ident, $i:pat) $body:block)*) => { $(
+        $(#[$meta])*
+        pub(super) unsafe extern "C" fn $name(
+            ip: *const u16,
+            fp: *mut u64,
+            base: *mut u8,
+            len: usize,
+            vmctx: usize,
+            table: *const $crate::execute::state::Handler,
+        ) -> u64 {
+            use $crate::op::Instruction;
+            type This = $crate::execute::state::handlers!(@op $name $($op)?);
+            // SAFETY: the state is that of a frame, see `Handler`: slots that the instruction names are
+            // in that frame, and offsets that it has are in the instance, which the translator saw to.
+            unsafe {
+                let $i = <This as $crate::execute::fetch::Fetch>::fetch(ip);
+                #[allow(unused_mut, reason = "some do not change it")]
+                let mut $s = $crate::execute::state::State {
+                    at: ip, ip: ip.add(This::UNITS), fp, base, len, vmctx, table,
+                };
+                $body
+            }
+        }
+    )* };
+    (@op $name:ident) => { $crate::op::$name };
+    (@op $name:ident $op:ident) => { $crate::op::$op };
+}
+pub(super) use handlers;
+
+/// A value that a slot can hold.
+pub(super) trait Word: Copy {
+    fn from_word(word: u64) -> Self;
+    fn to_word(self) -> u64;
+}
+
+macro_rules! words {
+    ($($ty:ty: $word:ident => $from:expr, $value:ident => $to:expr;)*) => { $(
+        impl Word for $ty {
+            #[inline(always)]
+            fn from_word($word: u64) -> Self {
+                $from
+            }
+
+            #[inline(always)]
+            fn to_word(self) -> u64 {
+                let $value = self;
+                $to
+            }
+        }
+    )* };
+}
+
+words! {
+    u64: w => w, v => v;
+    i64: w => w as i64, v => v as u64;
+    u32: w => w as u32, v => u64::from(v);
+    i32: w => w as i32, v => u64::from(v as u32);
+    f32: w => f32::from_bits(w as u32), v => u64::from(v.to_bits());
+    f64: w => f64::from_bits(w), v => v.to_bits();
+    bool: w => w as u32 != 0, v => u64::from(v);
+}
+
+/// All of these are promised the state of a frame, and operands of its instruction.
+impl State {
+    /// Goes on with the next instruction.
+    #[cfg(tail_dispatch)]
+    #[inline(always)]
+    pub(super) unsafe fn go(self) -> u64 {
+        // SAFETY: opcodes are within the table, and the next instruction is one of the frame's.
+        unsafe {
+            let handler = *self.table.add(usize::from(*self.ip));
+            (handler.0)(self.ip, self.fp, self.base, self.len, self.vmctx, self.table)
+        }
+    }
+
+    /// Goes on with the next instruction: the loop does it.
+    #[cfg(not(tail_dispatch))]
+    #[inline(always)]
+    pub(super) unsafe fn go(self) -> u64 {
+        // SAFETY: the loop gave the place of its state.
+        unsafe { *self.table.cast_mut().cast::<State>() = self };
+        CONTINUE
+    }
+
+    /// Lets another handler do this instruction.
+    #[inline(always)]
+    pub(super) unsafe fn instead(self, code: Code) -> u64 {
+        // SAFETY: the same state.
+        unsafe { code(self.at, self.fp, self.base, self.len, self.vmctx, self.table) }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn trap(self, code: TrapCode) -> u64 {
+        // SAFETY: the same state; the length is not needed, and its register carries the code.
+        unsafe { trap(self.at, self.fp, self.base, code as usize, self.vmctx, self.table) }
+    }
+
+    /// Ends here, and says that the guest was ended; the frame goes on at `ip`.
+    #[inline(always)]
+    pub(super) unsafe fn ended_at(self, ip: *const u16) -> u64 {
+        // SAFETY: the same state.
+        unsafe { ended(ip, self.fp, self.base, self.len, self.vmctx, self.table) }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn get<T: Word>(&self, slot: S) -> T {
+        // SAFETY: a slot of the frame.
+        T::from_word(unsafe { *self.fp.offset(slot.0 as isize) })
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn set<T: Word>(&self, slot: D, value: T) {
+        // SAFETY: a slot of the frame.
+        unsafe { *self.fp.offset(slot.0 as isize) = value.to_word() }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn get_wide(&self, slot: SW) -> u128 {
+        // SAFETY: two slots of the frame.
+        unsafe { self.fp.offset(slot.0 as isize).cast::<u128>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn set_wide(&self, slot: DW, value: u128) {
+        // SAFETY: two slots of the frame.
+        unsafe { self.fp.offset(slot.0 as isize).cast::<u128>().write_unaligned(value) }
+    }
+
+    /// A slot of the frame.
+    #[inline(always)]
+    pub(super) unsafe fn far(&self, slot: Far) -> *mut u64 {
+        // SAFETY: a slot of the frame.
+        unsafe { self.fp.offset(slot.0 as isize) }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn branch(mut self, target: Branch) -> u64 {
+        // SAFETY: the target of a branch is an instruction of the function.
+        unsafe {
+            self.ip = self.ip.offset(target.0 as isize);
+            self.go()
+        }
+    }
+
+    #[inline(always)]
+    pub(super) unsafe fn store(&self) -> *mut StoreCtx {
+        // SAFETY: an instance begins with its store.
+        unsafe { *((self.vmctx + instance::STORE as usize) as *const *mut StoreCtx) }
+    }
+
+    /// A word of the instance.
+    #[inline(always)]
+    pub(super) unsafe fn instance<T: Copy>(&self, offset: u32) -> *mut T {
+        (self.vmctx + offset as usize) as *mut T
+    }
+
+    /// Takes the bounds of memory 0 of this frame's instance.
+    #[inline(always)]
+    pub(super) unsafe fn with_memory0(mut self) -> State {
+        // SAFETY: the frame's function knows where its instance has the bounds.
+        unsafe {
+            let function = *self.fp.offset(frame::FUNCTION) as *const Function;
+            match (*function).memory0 {
+                0 => {
+                    self.base = std::ptr::dangling_mut();
+                    self.len = 0;
+                    self
+                }
+                memory => self.with_memory(memory),
+            }
+        }
+    }
+
+    /// Takes the bounds of the memory to which the instance points at this offset.
+    #[inline(always)]
+    pub(super) unsafe fn with_memory(mut self, offset: u32) -> State {
+        // SAFETY: the instance points to the bounds there.
+        unsafe {
+            let memory: *const VmMemory = *self.instance(offset);
+            self.base = (*memory).base;
+            self.len = (*memory).len.load(std::sync::atomic::Ordering::Relaxed);
+        }
+        self
+    }
+
+    /// Whether somebody wants the guest to stop.
+    #[inline(always)]
+    pub(super) unsafe fn interrupted(&self) -> bool {
+        // SAFETY: the store of the instance.
+        unsafe { (*self.store()).interrupt.load(std::sync::atomic::Ordering::Relaxed) != 0 }
+    }
+
+    /// The address of a builtin.
+    #[inline(always)]
+    pub(super) unsafe fn builtin(&self, builtin: Builtin) -> usize {
+        // SAFETY: the store has as many.
+        unsafe { *(*self.store()).builtins.add(builtin as usize) }
+    }
+
+    /// The address of a service.
+    #[inline(always)]
+    pub(super) unsafe fn service(&self, service: Service) -> usize {
+        // SAFETY: the store has as many.
+        unsafe { *(*self.store()).builtins.add(service as usize) }
+    }
+}
+
+/// Ends with the trap whose number is in `code`.
+///
+/// The frame is asked of the store: in a window, `fp` is no frame.
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn trap(
+    at: *const u16,
+    _fp: *mut u64,
+    _base: *mut u8,
+    code: usize,
+    vmctx: usize,
+    _table: *const Handler,
+) -> u64 {
+    // SAFETY: the state of a frame, see `Handler`.
+    unsafe {
+        let store = *((vmctx + instance::STORE as usize) as *const *mut StoreCtx);
+        let fp = (*store).interp_fp as *mut u64;
+        *fp.offset(frame::IP) = at as u64;
+        (*store).trap_code = code as u64;
+    }
+    exit::TRAP
+}
+
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn ended(
+    ip: *const u16,
+    fp: *mut u64,
+    _base: *mut u8,
+    _len: usize,
+    _vmctx: usize,
+    _table: *const Handler,
+) -> u64 {
+    // SAFETY: the state of a frame, see `Handler`.
+    unsafe { *fp.offset(frame::IP) = ip as u64 };
+    exit::ENDED
+}

@@ -1,0 +1,117 @@
+//! The instructions as types, made from the table: a struct for each, its number, its encoding.
+
+use crate::operand::{Branch, D, DW, Far, I32, Operand, S, SW, U16, U32, U64, Use, V128};
+use crate::table::instructions;
+use std::fmt;
+
+/// What all instructions have.
+pub(crate) trait Instruction: Copy {
+    /// Its number.
+    const OPCODE: Opcode;
+    /// Its length with the opcode.
+    const UNITS: usize;
+    /// Whether its first operand is a slot that it writes.
+    const DEFINES: bool;
+
+    fn put(self, code: &mut Vec<u16>);
+
+    /// Reads it from where it begins.
+    fn get(units: &[u16]) -> Self;
+
+    /// Shows each slot that has to be within reach.
+    fn visit(&mut self, visit: &mut impl FnMut(&mut i32, Use, i32));
+
+    /// Writes it as text; it begins at unit `at`.
+    fn show(self, f: &mut fmt::Formatter<'_>, at: usize) -> fmt::Result;
+}
+
+macro_rules! define {
+    ($($shape:tt => $($name:ident)+;)*) => {
+        /// The numbers of the instructions.
+        #[allow(non_camel_case_types, reason = "named as the instructions are")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u16)]
+        pub(crate) enum Opcode { $($($name,)+)* }
+
+        impl Opcode {
+            /// All of them, in order.
+            pub(crate) const ALL: &[Opcode] = &[$($(Opcode::$name,)+)*];
+        }
+
+        $($(define_one! { $name $shape })+)*
+
+        /// Writes the instruction at `at` as text, and tells its length.
+        pub(crate) fn show(
+            code: &[u16],
+            at: usize,
+            f: &mut fmt::Formatter<'_>,
+        ) -> Result<usize, fmt::Error> {
+            match Opcode::ALL.get(usize::from(code[at])) {
+                $($(Some(Opcode::$name) => {
+                    $name::get(&code[at..]).show(f, at)?;
+                    Ok($name::UNITS)
+                })+)*
+                None => Err(fmt::Error),
+            }
+        }
+    };
+}
+
+macro_rules! define_one {
+    ($name:ident { $($field:ident: $kind:ident),* }) => {
+        #[allow(non_camel_case_types, reason = "named as the instruction is")]
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) struct $name { $(pub(crate) $field: $kind,)* }
+
+        impl $name {
+            #[allow(clippy::too_many_arguments, reason = "one for each operand")]
+            #[allow(dead_code, reason = "some are made field by field only")]
+            pub(crate) fn new($($field: $kind),*) -> Self {
+                Self { $($field,)* }
+            }
+        }
+
+        impl Instruction for $name {
+            const OPCODE: Opcode = Opcode::$name;
+            const UNITS: usize = 1 $(+ <$kind as Operand>::UNITS)*;
+            const DEFINES: bool = false $(| <$kind as Operand>::DEFINES)*;
+
+            #[inline]
+            fn put(self, code: &mut Vec<u16>) {
+                code.push(Self::OPCODE as u16);
+                $(self.$field.put(code);)*
+            }
+
+            #[inline]
+            #[allow(unused_variables, unused_mut, unused_assignments, reason = "some have no operands")]
+            fn get(units: &[u16]) -> Self {
+                debug_assert_eq!(units[0], Self::OPCODE as u16);
+                let mut at = 1;
+                $(
+                    let $field = <$kind as Operand>::get(&units[at..]);
+                    at += <$kind as Operand>::UNITS;
+                )*
+                Self { $($field,)* }
+            }
+
+            #[inline]
+            #[allow(unused_variables, reason = "some have no slots")]
+            fn visit(&mut self, visit: &mut impl FnMut(&mut i32, Use, i32)) {
+                $(self.$field.visit(visit);)*
+            }
+
+            #[allow(unused_variables, reason = "some have no operands")]
+            fn show(self, f: &mut fmt::Formatter<'_>, at: usize) -> fmt::Result {
+                f.write_str(stringify!($name))?;
+                let end = at + Self::UNITS;
+                $(
+                    f.write_str(" ")?;
+                    self.$field.show(f, end)?;
+                )*
+                Ok(())
+            }
+        }
+    };
+}
+
+instructions!(define);

@@ -1,0 +1,141 @@
+//! Kinds of operands, and how each is encoded in units of 16 bits.
+//!
+//! Slots are numbered from fp. The kinds that name one say whether it is read or written and how many
+//! slots it takes, so that an instruction whose slots are out of reach can be rewritten by machine.
+
+use std::fmt;
+
+/// What the executor does with a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    Read,
+    Write,
+}
+
+/// An operand of an instruction.
+pub(crate) trait Operand: Copy {
+    /// How many units it takes.
+    const UNITS: usize;
+    /// Whether it is a slot within reach that is written: such an operand always comes first.
+    const DEFINES: bool = false;
+
+    fn put(self, code: &mut Vec<u16>);
+
+    /// Reads it from the beginning of `units`.
+    fn get(units: &[u16]) -> Self;
+
+    /// Shows each slot that has to be within reach: its number, use and width.
+    fn visit(&mut self, _visit: &mut impl FnMut(&mut i32, Use, i32)) {}
+
+    /// Writes it as text. `end` is where the instruction ends.
+    fn show(self, f: &mut fmt::Formatter<'_>, end: usize) -> fmt::Result;
+}
+
+macro_rules! slots {
+    ($($(#[$doc:meta])* $name:ident $usage:ident $width:literal $defines:literal $mark:literal;)*) => { $(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) struct $name(pub(crate) i32);
+
+        impl Operand for $name {
+            const UNITS: usize = 1;
+            const DEFINES: bool = $defines;
+
+            fn put(self, code: &mut Vec<u16>) {
+                debug_assert!(i16::try_from(self.0).is_ok(), "a slot is out of reach");
+                code.push(self.0 as i16 as u16);
+            }
+
+            fn get(units: &[u16]) -> Self {
+                Self(i32::from(units[0] as i16))
+            }
+
+            fn visit(&mut self, visit: &mut impl FnMut(&mut i32, Use, i32)) {
+                visit(&mut self.0, Use::$usage, $width);
+            }
+
+            fn show(self, f: &mut fmt::Formatter<'_>, _end: usize) -> fmt::Result {
+                write!(f, concat!($mark, "{}"), self.0)
+            }
+        }
+    )* };
+}
+
+slots! {
+    /// A slot that is read.
+    S Read 1 false "r";
+    /// A slot that is written.
+    D Write 1 true "r";
+    /// Two slots that are read: a vector.
+    SW Read 2 false "v";
+    /// Two slots that are written: a vector.
+    DW Write 2 true "v";
+}
+
+/// The number that these units hold, low unit first.
+fn number(units: &[u16]) -> u128 {
+    units.iter().rev().fold(0, |n, unit| n << 16 | u128::from(*unit))
+}
+
+fn put_number(code: &mut Vec<u16>, number: u128, units: usize) {
+    code.extend((0..units).map(|i| (number >> (16 * i)) as u16));
+}
+
+macro_rules! immediates {
+    ($($(#[$doc:meta])* $name:ident($ty:ty) $units:literal $format:literal;)*) => { $(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) struct $name(pub(crate) $ty);
+
+        impl Operand for $name {
+            const UNITS: usize = $units;
+
+            fn put(self, code: &mut Vec<u16>) {
+                put_number(code, self.0 as u128, $units);
+            }
+
+            fn get(units: &[u16]) -> Self {
+                Self(number(&units[..$units]) as $ty)
+            }
+
+            fn show(self, f: &mut fmt::Formatter<'_>, _end: usize) -> fmt::Result {
+                write!(f, $format, self.0)
+            }
+        }
+    )* };
+}
+
+immediates! {
+    /// A slot of any distance.
+    Far(i32) 2 "r{}";
+    /// A small number.
+    U16(u16) 1 "{}";
+    /// A number that is zero-extended.
+    U32(u32) 2 "{}";
+    /// A number that may be sign-extended.
+    I32(i32) 2 "{}";
+    /// All bits of a slot.
+    U64(u64) 4 "{:#x}";
+    /// All bits of a vector.
+    V128(u128) 8 "{:#x}";
+}
+
+/// Where a branch goes, in units from the end of its instruction, whose last operand it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Branch(pub(crate) i32);
+
+impl Operand for Branch {
+    const UNITS: usize = 2;
+
+    fn put(self, code: &mut Vec<u16>) {
+        I32(self.0).put(code);
+    }
+
+    fn get(units: &[u16]) -> Self {
+        Self(I32::get(units).0)
+    }
+
+    fn show(self, f: &mut fmt::Formatter<'_>, end: usize) -> fmt::Result {
+        write!(f, "-> {}", end as i64 + i64::from(self.0))
+    }
+}

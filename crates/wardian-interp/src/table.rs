@@ -1,0 +1,144 @@
+//! The table of instructions: what operands they have, in which order, and their names.
+//!
+//! Everything else is made from it: numbers, encoding, decoding, text, and the table of handlers. So a
+//! name without a handler, or a handler that expects other operands, does not compile.
+//!
+//! The slot that an instruction writes comes first, a branch's target last.
+
+/// Gives the table to a macro.
+macro_rules! instructions {
+    ($with:ident) => { $with! {
+        // Branches. A table's entries are the `br`s that follow it.
+        { target: Branch } => br;
+        { cond: S, target: Branch } => br_if br_unless;
+        { cond: Far, target: Branch } => br_if_far br_unless_far;
+        { index: Far, count: U32 } => br_table;
+        { a: S, b: S, target: Branch } =>
+            br_i32_eq br_i32_ne br_i32_lt_s br_i32_lt_u br_i32_le_s br_i32_le_u br_i32_any br_i32_none
+            br_i64_eq br_i64_ne br_i64_lt_s br_i64_lt_u br_i64_le_s br_i64_le_u
+            br_f32_eq br_f32_ne br_f32_lt br_f32_le br_f32_nlt br_f32_nle
+            br_f64_eq br_f64_ne br_f64_lt br_f64_le br_f64_nlt br_f64_nle;
+        { a: S, b: I32, target: Branch } =>
+            br_i32_eq_imm br_i32_ne_imm br_i32_lt_s_imm br_i32_lt_u_imm br_i32_gt_s_imm
+            br_i32_gt_u_imm br_i32_le_s_imm br_i32_le_u_imm br_i32_ge_s_imm br_i32_ge_u_imm
+            br_i32_any_imm br_i32_none_imm
+            br_i64_eq_imm br_i64_ne_imm br_i64_lt_s_imm br_i64_lt_u_imm br_i64_gt_s_imm
+            br_i64_gt_u_imm br_i64_le_s_imm br_i64_le_u_imm br_i64_ge_s_imm br_i64_ge_u_imm;
+
+        // Where functions and loops begin.
+        { first: Far, count: U32 } => enter enter_hot;
+        { header: U32 } => loop_header loop_header_hot;
+        { fuel: U32 } => charge;
+        { top: Far } => check_fuel;
+
+        // Ends.
+        { code: U16 } => trap;
+        { to: Far } => return_none;
+        { to: Far, value: S } => return_one;
+        { to: Far, value: U64 } => return_const;
+        { to: Far, from: Far, count: U32 } => return_many;
+
+        // Calls: `end` is behind the arguments, `first` the first of them, `own` counts the slots of the
+        // caller's own parameters.
+        { target: U32, end: Far, defined: U32, args: U32 } => call;
+        { import: U32, end: Far, index: U32, args: U32 } => call_import;
+        { index: Far, table: U32, ty: U32, end: Far, args: U32 } => call_indirect;
+        { target: U32, defined: U32, own: U32, first: Far, args: U32 } => return_call;
+        { import: U32, index: U32, own: U32, first: Far, args: U32 } => return_call_import;
+        { index: Far, table: U32, ty: U32, own: U32, first: Far, args: U32 } => return_call_indirect;
+
+        // Builtins of so many immediates and slots. `top` is the first slot that is free; a result is cut
+        // to 32 bits where `narrow` says so.
+        { which: U16, narrow: U16, top: Far, d: Far, i: U32 } => builtin_i;
+        { which: U16, narrow: U16, top: Far, d: Far, i: U32, a: Far } => builtin_ir;
+        { which: U16, narrow: U16, top: Far, d: Far, i: U32, a: Far, b: Far } => builtin_irr;
+        { which: U16, narrow: U16, top: Far, d: Far, i: U32, a: Far, b: Far, c: Far } => builtin_irrr;
+        { which: U16, narrow: U16, top: Far, d: Far, i: U32, j: U32, a: Far, b: Far, c: Far } =>
+            builtin_iirrr;
+        { top: Far, to: Far, from: Far, len: Far } => memory_copy_near;
+        { top: Far, to: Far, byte: Far, len: Far } => memory_fill_near;
+
+        // Moves.
+        { d: D, a: S } => copy;
+        { d: DW, a: SW } => copy_wide;
+        { d: Far, a: Far, count: U32 } => copy_many;
+        { by: I32 } => window;
+        { d: D, value: I32 } => const32 const32_s;
+        { d: D, value: U64 } => const64;
+        { d: DW, value: V128 } => const128;
+        { d: D, a: S, b: S, cond: S } => select;
+        { d: DW, a: SW, b: SW, cond: S } => select_wide;
+        { d: D, at: U32 } => global_get32 global_get64 imported_get32 imported_get64;
+        { d: DW, at: U32 } => global_get128 imported_get128;
+        { at: U32, value: S } => global_set32 global_set64 imported_set32 imported_set64;
+        { at: U32, value: SW } => global_set128 imported_set128;
+        { d: D, index: S, table: U32 } => table_get;
+        { index: S, value: S, table: U32 } => table_set;
+        { d: D, table: U32, narrow: U16 } => table_size;
+
+        // Memories.
+        { d: D, memory: U32, shift: U16, narrow: U16 } => memory_size;
+        { memory: U32 } => select_memory;
+        { d: D, a: S, offset: U64 } => address64;
+        { d: D, a: S, offset: U32, align: U16 } => atomic_address;
+        { d: D, a: S, offset: U32 } =>
+            load8_u load16_u load32 load64 load8_s32 load16_s32 load8_s64 load16_s64 load32_s64;
+        { d: D, a: S, b: S, offset: U32 } =>
+            load8_u_sum load16_u_sum load32_sum load64_sum load8_s32_sum load16_s32_sum load8_s64_sum
+            load16_s64_sum load32_s64_sum;
+        { a: S, value: S, offset: U32 } => store8 store16 store32 store64;
+        { a: S, value: I32, offset: U32 } => store8_imm store16_imm store32_imm store64_imm;
+        { a: S, b: S, value: S, offset: U32 } => store8_sum store16_sum store32_sum store64_sum;
+
+        // Atomic accesses.
+        {} => fence;
+        { d: D, a: S, offset: U32 } => atomic_load8 atomic_load16 atomic_load32 atomic_load64;
+        { a: S, value: S, offset: U32 } => atomic_store8 atomic_store16 atomic_store32 atomic_store64;
+        { d: D, a: S, value: S, offset: U32 } =>
+            rmw8_add rmw16_add rmw32_add rmw64_add rmw8_sub rmw16_sub rmw32_sub rmw64_sub
+            rmw8_and rmw16_and rmw32_and rmw64_and rmw8_or rmw16_or rmw32_or rmw64_or
+            rmw8_xor rmw16_xor rmw32_xor rmw64_xor rmw8_xchg rmw16_xchg rmw32_xchg rmw64_xchg;
+        { d: D, a: S, expected: S, value: S, offset: U32 } =>
+            rmw8_cmpxchg rmw16_cmpxchg rmw32_cmpxchg rmw64_cmpxchg;
+
+        // Numbers.
+        { d: D, a: S, b: S } =>
+            i32_add i32_sub i32_mul i32_div_s i32_div_u i32_rem_s i32_rem_u i32_and i32_or i32_xor
+            i32_shl i32_shr_s i32_shr_u i32_rotl i32_rotr
+            i64_add i64_sub i64_mul i64_div_s i64_div_u i64_rem_s i64_rem_u i64_and i64_or i64_xor
+            i64_shl i64_shr_s i64_shr_u i64_rotl i64_rotr
+            i32_eq i32_ne i32_lt_s i32_lt_u i32_le_s i32_le_u
+            i32_any i32_none
+            i64_eq i64_ne i64_lt_s i64_lt_u i64_le_s i64_le_u
+            f32_eq f32_ne f32_lt f32_le f32_nlt f32_nle f64_eq f64_ne f64_lt f64_le f64_nlt f64_nle
+            f32_add f32_sub f32_mul f32_div f32_min f32_max f32_copysign
+            f64_add f64_sub f64_mul f64_div f64_min f64_max f64_copysign;
+        { d: D, a: S, b: I32 } =>
+            i32_add_imm i32_mul_imm i32_div_s_imm i32_div_u_imm i32_rem_s_imm i32_rem_u_imm
+            i32_and_imm i32_or_imm i32_xor_imm i32_shl_imm i32_shr_s_imm i32_shr_u_imm i32_rotl_imm
+            i64_add_imm i64_mul_imm i64_div_s_imm i64_div_u_imm i64_rem_s_imm i64_rem_u_imm
+            i64_and_imm i64_or_imm i64_xor_imm i64_shl_imm i64_shr_s_imm i64_shr_u_imm i64_rotl_imm
+            i32_eq_imm i32_ne_imm i32_lt_s_imm i32_lt_u_imm i32_gt_s_imm i32_gt_u_imm i32_le_s_imm
+            i32_le_u_imm i32_ge_s_imm i32_ge_u_imm i32_any_imm i32_none_imm
+            i64_eq_imm i64_ne_imm i64_lt_s_imm i64_lt_u_imm i64_gt_s_imm i64_gt_u_imm i64_le_s_imm
+            i64_le_u_imm i64_ge_s_imm i64_ge_u_imm;
+        { d: D, a: S, b: U64 } =>
+            f64_add_imm f64_sub_imm f64_mul_imm f64_div_imm;
+        { d: D, a: S, b: S, shift: U16 } => i32_add_shl i64_add_shl;
+        { d: D, a: S } =>
+            i32_clz i32_ctz i32_popcnt i64_clz i64_ctz i64_popcnt
+            i32_wrap_i64 i64_extend_i32_s i32_extend8_s i32_extend16_s i64_extend8_s i64_extend16_s
+            i64_extend32_s
+            f32_abs f32_neg f32_ceil f32_floor f32_trunc f32_nearest f32_sqrt
+            f64_abs f64_neg f64_ceil f64_floor f64_trunc f64_nearest f64_sqrt
+            f32_demote_f64 f64_promote_f32
+            f32_convert_i32_s f32_convert_i32_u f32_convert_i64_s f32_convert_i64_u
+            f64_convert_i32_s f64_convert_i32_u f64_convert_i64_s f64_convert_i64_u
+            i32_trunc_f32_s i32_trunc_f32_u i32_trunc_f64_s i32_trunc_f64_u
+            i64_trunc_f32_s i64_trunc_f32_u i64_trunc_f64_s i64_trunc_f64_u
+            i32_trunc_sat_f32_s i32_trunc_sat_f32_u i32_trunc_sat_f64_s i32_trunc_sat_f64_u
+            i64_trunc_sat_f32_s i64_trunc_sat_f32_u i64_trunc_sat_f64_s i64_trunc_sat_f64_u
+            f32_canonical f64_canonical;
+    } };
+}
+pub(crate) use instructions;

@@ -1,0 +1,134 @@
+//! What the runtime does for the guest: growing, copying, filling, waiting.
+
+use super::{Body, Outcome};
+use crate::op;
+use crate::operand::{Far, U16, U32};
+use wardian_vm::layout::Builtin;
+use wasmparser::Operator;
+
+impl Body<'_> {
+    pub(super) fn bulk_operator(&mut self, operator: &Operator<'_>) -> Outcome<bool> {
+        match *operator {
+            Operator::MemoryGrow { mem } => {
+                let narrow = !self.memory(mem)?.memory64;
+                let a = self.pop_far()?;
+                let d = self.push_temp();
+                self.builtin_ir(Builtin::MemoryGrow, narrow, d, mem, a);
+            }
+            Operator::MemoryCopy { dst_mem: 0, src_mem: 0 } if !self.memory(0)?.shared => {
+                let (to, from, len) = self.pop3_far()?;
+                let top = self.free();
+                self.append(op::memory_copy_near { top, to, from, len });
+            }
+            Operator::MemoryCopy { dst_mem, src_mem } => {
+                self.builtin_iirrr(Builtin::MemoryCopy, dst_mem, src_mem)?;
+            }
+            Operator::MemoryFill { mem: 0 } if !self.memory(0)?.shared => {
+                let (to, byte, len) = self.pop3_far()?;
+                let top = self.free();
+                self.append(op::memory_fill_near { top, to, byte, len });
+            }
+            Operator::MemoryFill { mem } => self.builtin_irrr(Builtin::MemoryFill, mem)?,
+            Operator::MemoryInit { data_index, mem } => {
+                self.builtin_iirrr(Builtin::MemoryInit, mem, data_index)?;
+            }
+            Operator::DataDrop { data_index } => {
+                let Far(d) = self.free();
+                self.builtin_i(Builtin::DataDrop, false, d, data_index);
+            }
+            Operator::TableGrow { table } => {
+                let narrow = !self.table(table)?.table64;
+                let delta = self.pop_far()?;
+                let element = self.pop_far()?;
+                let d = self.push_temp();
+                self.builtin_irr(Builtin::TableGrow, narrow, d, table, delta, element);
+            }
+            Operator::TableCopy { dst_table, src_table } => {
+                self.builtin_iirrr(Builtin::TableCopy, dst_table, src_table)?;
+            }
+            Operator::TableFill { table } => self.builtin_irrr(Builtin::TableFill, table)?,
+            Operator::TableInit { elem_index, table } => {
+                self.builtin_iirrr(Builtin::TableInit, table, elem_index)?;
+            }
+            Operator::ElemDrop { elem_index } => {
+                let Far(d) = self.free();
+                self.builtin_i(Builtin::ElemDrop, false, d, elem_index);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The first free slot, which is in the frame.
+    pub(super) fn free(&mut self) -> Far {
+        self.reserve(1);
+        Far(self.height)
+    }
+
+    /// Pops three operands of an instruction that can be told by far slots.
+    fn pop3_far(&mut self) -> Outcome<(Far, Far, Far)> {
+        let c = self.pop_far()?;
+        let b = self.pop_far()?;
+        let a = self.pop_far()?;
+        Ok((a, b, c))
+    }
+
+    pub(super) fn builtin_i(&mut self, builtin: Builtin, narrow: bool, d: i32, i: u32) {
+        let (which, narrow, top) = self.builtin(builtin, narrow);
+        self.append(op::builtin_i { which, narrow, top, d: Far(d), i: U32(i) });
+    }
+
+    fn builtin_ir(&mut self, builtin: Builtin, narrow: bool, d: i32, i: u32, a: Far) {
+        let (which, narrow, top) = self.builtin(builtin, narrow);
+        self.append(op::builtin_ir { which, narrow, top, d: Far(d), i: U32(i), a });
+    }
+
+    pub(super) fn builtin_irr(
+        &mut self,
+        builtin: Builtin,
+        narrow: bool,
+        d: i32,
+        i: u32,
+        a: Far,
+        b: Far,
+    ) {
+        let (which, narrow, top) = self.builtin(builtin, narrow);
+        self.append(op::builtin_irr { which, narrow, top, d: Far(d), i: U32(i), a, b });
+    }
+
+    fn builtin_irrr(&mut self, builtin: Builtin, i: u32) -> Outcome {
+        let (a, b, c) = self.pop3_far()?;
+        let (which, narrow, top) = self.builtin(builtin, false);
+        self.append(op::builtin_irrr { which, narrow, top, d: top, i: U32(i), a, b, c });
+        Ok(())
+    }
+
+    /// Pops what follows the immediate: an address was computed, expected value and timeout.
+    pub(super) fn builtin_wait(&mut self, builtin: Builtin, i: u32, args: [Far; 3]) {
+        let d = Far(self.push_temp());
+        let (which, narrow, top) = self.builtin(builtin, true);
+        let [a, b, c] = args;
+        self.append(op::builtin_irrr { which, narrow, top, d, i: U32(i), a, b, c });
+    }
+
+    fn builtin_iirrr(&mut self, builtin: Builtin, i: u32, j: u32) -> Outcome {
+        let (a, b, c) = self.pop3_far()?;
+        let (which, narrow, top) = self.builtin(builtin, false);
+        self.append(op::builtin_iirrr {
+            which,
+            narrow,
+            top,
+            d: top,
+            i: U32(i),
+            j: U32(j),
+            a,
+            b,
+            c,
+        });
+        Ok(())
+    }
+
+    fn builtin(&mut self, builtin: Builtin, narrow: bool) -> (U16, U16, Far) {
+        (U16(builtin as u16), U16(u16::from(narrow)), self.free())
+    }
+}

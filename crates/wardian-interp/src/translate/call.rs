@@ -1,0 +1,93 @@
+//! Calls: to functions of the module, to imports, through tables, and in tail position.
+
+use super::{Body, Outcome};
+use crate::op;
+use crate::operand::{Far, U32};
+use crate::translation::TranslateError;
+use wardian_types::FuncType;
+use wasmparser::Operator;
+
+impl<'a> Body<'a> {
+    pub(super) fn call_operator(&mut self, operator: &Operator<'_>) -> Outcome<bool> {
+        match *operator {
+            Operator::Call { function_index } => self.call(function_index)?,
+            Operator::CallIndirect { type_index, table_index } => {
+                self.table(table_index)?;
+                let index = self.pop_far()?;
+                let ty = self.signature(type_index)?;
+                let (end, args) = self.args(ty)?;
+                let table = self.table_at(table_index);
+                self.append(op::call_indirect { index, table, ty: U32(type_index), end, args });
+                self.push_types(ty.results());
+            }
+            Operator::ReturnCall { function_index } => self.tail_call(function_index)?,
+            Operator::ReturnCallIndirect { type_index, table_index } => {
+                self.table(table_index)?;
+                let index = self.pop_far()?;
+                let ty = self.signature(type_index)?;
+                let (first, args) = (Far(self.take_args(ty)?), slots(ty));
+                let (table, own) = (self.table_at(table_index), U32(self.params as u32));
+                let ty = U32(type_index);
+                self.append(op::return_call_indirect { index, table, ty, own, first, args });
+                self.reachable = false;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    pub(super) fn signature(&self, index: u32) -> Outcome<&'a FuncType> {
+        let ty = self.env.info.types.get(index as usize);
+        ty.ok_or_else(|| TranslateError::new("there is no such type"))
+    }
+
+    fn function_type(&self, index: u32) -> Outcome<&'a FuncType> {
+        let ty = self.env.info.functions.get(index as usize).copied();
+        self.signature(ty.ok_or_else(|| TranslateError::new("there is no such function"))?)
+    }
+
+    /// Takes the arguments; tells where they end and how many slots they take.
+    fn args(&mut self, ty: &FuncType) -> Outcome<(Far, U32)> {
+        let first = self.take_args(ty)?;
+        Ok((Far(first + ty.param_slots() as i32), slots(ty)))
+    }
+
+    fn call(&mut self, function: u32) -> Outcome {
+        let ty = self.function_type(function)?;
+        let (end, args) = self.args(ty)?;
+        match self.env.info.defined_function(function) {
+            Some(defined) => {
+                let target = U32(self.env.layout.target(defined));
+                self.append(op::call { target, end, defined: U32(defined), args });
+            }
+            None => {
+                let import = U32(self.env.layout.import(function));
+                self.append(op::call_import { import, end, index: U32(function), args });
+            }
+        }
+        self.push_types(ty.results());
+        Ok(())
+    }
+
+    fn tail_call(&mut self, function: u32) -> Outcome {
+        let ty = self.function_type(function)?;
+        let (first, args) = (Far(self.take_args(ty)?), slots(ty));
+        let own = U32(self.params as u32);
+        match self.env.info.defined_function(function) {
+            Some(defined) => {
+                let target = U32(self.env.layout.target(defined));
+                self.append(op::return_call { target, defined: U32(defined), own, first, args });
+            }
+            None => {
+                let (import, index) = (U32(self.env.layout.import(function)), U32(function));
+                self.append(op::return_call_import { import, index, own, first, args });
+            }
+        }
+        self.reachable = false;
+        Ok(())
+    }
+}
+
+fn slots(ty: &FuncType) -> U32 {
+    U32(ty.param_slots() as u32)
+}

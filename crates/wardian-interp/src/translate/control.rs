@@ -1,0 +1,428 @@
+//! Blocks, branches and returns.
+
+use super::emit::Chain;
+use super::stack::{Entry, Value};
+use super::{Body, Outcome, value_type};
+use crate::op;
+use crate::operand::{Branch, D, Far, S, U16, U32, U64};
+use crate::translation::TranslateError;
+use wardian_types::{TrapCode, ValType};
+use wardian_vm::interpreted::frame;
+use wasmparser::{BlockType, BrTable, Operator};
+
+/// What a block takes and gives.
+#[derive(Clone, Copy, Debug)]
+enum Shape {
+    Empty,
+    Result(ValType),
+    Type(u32),
+    /// As the function's.
+    Function,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Function,
+    Block,
+    /// Where its header stands.
+    Loop(u32),
+    /// The part before an `else`, and who jumps to the other part.
+    If(Chain),
+    Else,
+}
+
+/// A block that is open.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame {
+    kind: Kind,
+    shape: Shape,
+    /// How many operands lie below the block's parameters.
+    base: usize,
+    /// Who jumps to its end.
+    exits: Chain,
+    /// Who jumps to the stub of the table of branches that is being made.
+    stub: Chain,
+}
+
+/// The frame to which a stub branches.
+pub(super) type Stub = usize;
+
+impl<'a> Body<'a> {
+    /// What a function does before its first operator.
+    pub(super) fn prologue(&mut self, locals: i32) {
+        let (first, count) = (Far(frame::HEADER as i32), U32(locals as u32));
+        if self.env.options.tiering {
+            self.append(op::enter_hot { first, count });
+        } else if locals > 0 {
+            self.append(op::enter { first, count });
+        }
+        self.check_fuel();
+        self.open(Kind::Function, Shape::Function, 0);
+    }
+
+    fn check_fuel(&mut self) {
+        if self.env.options.fuel {
+            self.append(op::check_fuel { top: Far(self.height) });
+        }
+    }
+
+    pub(super) fn operator(&mut self, operator: &Operator<'_>) -> Outcome {
+        if self.b.frames.is_empty() {
+            return Err(TranslateError::new("there is code after the end of the body"));
+        }
+        if !self.reachable {
+            return self.dead_operator(operator);
+        }
+        if self.env.options.fuel {
+            let fuel = self.meter.step(operator);
+            if fuel > 0 {
+                self.append(op::charge { fuel: U32(fuel) });
+            }
+        }
+        self.live_operator(operator)
+    }
+
+    /// An operator that is never executed: only where blocks begin and end matters.
+    fn dead_operator(&mut self, operator: &Operator<'_>) -> Outcome {
+        match operator {
+            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
+                self.dead_depth += 1;
+            }
+            Operator::Else if self.dead_depth == 0 => self.begin_else()?,
+            Operator::End if self.dead_depth == 0 => self.end()?,
+            Operator::End => self.dead_depth -= 1,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn control_operator(&mut self, operator: &Operator<'_>) -> Outcome<bool> {
+        match *operator {
+            Operator::Block { blockty } => {
+                self.flush();
+                self.begin(Kind::Block, blockty)?;
+            }
+            Operator::Loop { blockty } => self.begin_loop(blockty)?,
+            Operator::If { blockty } => self.begin_if(blockty)?,
+            Operator::Else => self.begin_else()?,
+            Operator::End => self.end()?,
+            Operator::Br { relative_depth } => {
+                let to = self.frame(relative_depth)?;
+                self.branch(to)?;
+                self.reachable = false;
+            }
+            Operator::BrIf { relative_depth } => self.br_if(relative_depth)?,
+            Operator::BrTable { ref targets } => self.br_table(targets)?,
+            Operator::Return => {
+                self.branch(0)?;
+                self.reachable = false;
+            }
+            Operator::Unreachable => self.trap(TrapCode::Unreachable),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    pub(super) fn trap(&mut self, code: TrapCode) {
+        self.append(op::trap { code: U16(code as u16) });
+        self.reachable = false;
+    }
+
+    fn params(&self, shape: Shape) -> Outcome<&'a [ValType]> {
+        match shape {
+            Shape::Type(index) => Ok(self.signature(index)?.params()),
+            _ => Ok(&[]),
+        }
+    }
+
+    /// Calls `f` with the types of a block's results.
+    fn with_results<T>(&mut self, shape: Shape, f: impl FnOnce(&mut Self, &[ValType]) -> T) -> T {
+        match shape {
+            Shape::Empty => f(self, &[]),
+            Shape::Result(ty) => f(self, &[ty]),
+            Shape::Type(index) => {
+                let info = self.env.info;
+                f(self, info.types[index as usize].results())
+            }
+            Shape::Function => {
+                let ty = self.ty;
+                f(self, ty.results())
+            }
+        }
+    }
+
+    fn result_count(&mut self, shape: Shape) -> usize {
+        self.with_results(shape, |_, types| types.len())
+    }
+
+    fn open(&mut self, kind: Kind, shape: Shape, base: usize) {
+        let (exits, stub) = Default::default();
+        self.b.frames.push(Frame { kind, shape, base, exits, stub });
+    }
+
+    fn begin(&mut self, kind: Kind, ty: BlockType) -> Outcome {
+        let shape = match ty {
+            BlockType::Empty => Shape::Empty,
+            BlockType::Type(ty) => Shape::Result(value_type(ty)?),
+            BlockType::FuncType(index) => Shape::Type(index),
+        };
+        let base = self.below(self.params(shape)?.len())?;
+        self.open(kind, shape, base);
+        Ok(())
+    }
+
+    fn begin_loop(&mut self, ty: BlockType) -> Outcome {
+        self.flush();
+        self.last = None;
+        let header = U32(self.position.wrapping_add(1));
+        self.begin(Kind::Loop(self.b.code.len() as u32), ty)?;
+        if self.env.options.tiering {
+            self.append(op::loop_header_hot { header });
+        } else {
+            self.append(op::loop_header { header });
+        }
+        self.check_fuel();
+        Ok(())
+    }
+
+    fn begin_if(&mut self, ty: BlockType) -> Outcome {
+        let condition = self.pop()?;
+        if !self.is_flushed() {
+            match self.last_defining(condition.slot) {
+                // So that comparison and branch are still neighbours.
+                Some((start, _)) if condition.value == Value::Temp => {
+                    self.before_last(start, Self::flush);
+                }
+                _ => self.flush(),
+            }
+        }
+        let mut otherwise = Chain::default();
+        self.branch_on(&condition, true);
+        self.link(&mut otherwise);
+        self.begin(Kind::If(otherwise), ty)
+    }
+
+    fn top(&mut self) -> Outcome<&mut Frame> {
+        self.b.frames.last_mut().ok_or_else(|| TranslateError::new("no block is open"))
+    }
+
+    /// Brings the results of the innermost block to where all who leave it have them.
+    fn settle(&mut self, shape: Shape) -> Outcome {
+        let count = self.result_count(shape);
+        let start = self.below(count)?;
+        self.flush_from(start);
+        Ok(())
+    }
+
+    fn begin_else(&mut self) -> Outcome {
+        let Frame { kind, shape, base, mut exits, .. } = *self.top()?;
+        let Kind::If(otherwise) = kind else {
+            return Err(TranslateError::new("else without if"));
+        };
+        if self.reachable {
+            self.settle(shape)?;
+            self.jump(&mut exits);
+        }
+        let top = self.top()?;
+        top.exits = exits;
+        top.kind = Kind::Else;
+        self.truncate(base);
+        let params = self.params(shape)?;
+        self.push_types(params);
+        self.bind(otherwise);
+        self.reachable = true;
+        Ok(())
+    }
+
+    fn end(&mut self) -> Outcome {
+        let Frame { kind, shape, base, exits, .. } = *self.top()?;
+        let without_else = matches!(kind, Kind::If(_));
+        if without_else || !exits.is_empty() {
+            if self.reachable {
+                self.settle(shape)?;
+            }
+            if let Kind::If(otherwise) = kind {
+                self.bind(otherwise);
+            }
+            self.bind(exits);
+            self.truncate(base);
+            self.with_results(shape, |body, types| body.push_types(types));
+            self.reachable = true;
+        } else if !self.reachable {
+            self.truncate(base);
+        }
+        if matches!(kind, Kind::Function) && self.reachable {
+            self.return_values()?;
+        }
+        self.b.frames.pop();
+        Ok(())
+    }
+
+    /// Position of the frame to which a branch goes.
+    fn frame(&self, depth: u32) -> Outcome<usize> {
+        let position = self.b.frames.len().checked_sub(1 + depth as usize);
+        position.ok_or_else(|| TranslateError::new("a branch goes nowhere"))
+    }
+
+    /// How many operands a branch takes along.
+    fn arity(&mut self, frame: usize) -> Outcome<usize> {
+        let Frame { kind, shape, .. } = self.b.frames[frame];
+        match kind {
+            Kind::Loop(_) => Ok(self.params(shape)?.len()),
+            _ => Ok(self.result_count(shape)),
+        }
+    }
+
+    /// Whether the operands of a branch already lie where it takes them.
+    fn in_place(&mut self, frame: usize) -> Outcome<bool> {
+        let Frame { kind, base, .. } = self.b.frames[frame];
+        if matches!(kind, Kind::Function) {
+            return Ok(false);
+        }
+        let count = self.arity(frame)?;
+        let start = self.below(count)?;
+        let are_temps = self.b.stack[start..].iter().all(|e| e.value == Value::Temp);
+        Ok(count == 0 || (start == base && are_temps))
+    }
+
+    /// The branch just appended goes to a frame.
+    fn link_frame(&mut self, frame: usize) {
+        match self.b.frames[frame].kind {
+            Kind::Loop(header) => self.link_back(header),
+            _ => {
+                let mut exits = self.b.frames[frame].exits;
+                self.link(&mut exits);
+                self.b.frames[frame].exits = exits;
+            }
+        }
+    }
+
+    /// Goes to a frame, with the operands it takes. Those stay noted as they were.
+    fn branch(&mut self, frame: usize) -> Outcome {
+        if matches!(self.b.frames[frame].kind, Kind::Function) {
+            return self.return_values();
+        }
+        if !self.in_place(frame)? {
+            self.move_operands(frame)?;
+        }
+        self.append(op::br { target: Branch(0) });
+        self.link_frame(frame);
+        Ok(())
+    }
+
+    /// The targets lie below the sources, or are these: going upwards, nothing is overwritten that is
+    /// still needed.
+    fn move_operands(&mut self, frame: usize) -> Outcome {
+        let count = self.arity(frame)?;
+        let start = self.below(count)?;
+        let mut to = self.slot_at(self.b.frames[frame].base);
+        let from = self.slot_at(start);
+        if count > 2 && self.b.stack[start..].iter().all(|e| e.value == Value::Temp) {
+            self.copy_far(to, from, self.height - from);
+            return Ok(());
+        }
+        for position in start..self.b.stack.len() {
+            let entry = self.b.stack[position];
+            self.move_to(to, &entry);
+            to += 1 + i32::from(entry.wide);
+        }
+        Ok(())
+    }
+
+    fn br_if(&mut self, depth: u32) -> Outcome {
+        let frame = self.frame(depth)?;
+        let condition = self.pop()?;
+        if self.in_place(frame)? {
+            self.branch_on(&condition, false);
+            self.link_frame(frame);
+            return Ok(());
+        }
+        let mut skip = Chain::default();
+        self.branch_on(&condition, true);
+        self.link(&mut skip);
+        self.branch(frame)?;
+        self.bind(skip);
+        Ok(())
+    }
+
+    fn br_table(&mut self, targets: &BrTable<'_>) -> Outcome {
+        let index = self.pop_far()?;
+        let default = self.frame(targets.default())?;
+        let count = self.arity(default)?;
+        let start = self.below(count)?;
+        self.flush_from(start);
+        self.append(op::br_table { index, count: U32(targets.len()) });
+        self.b.stubs.clear();
+        for depth in targets.targets() {
+            let frame = self.frame(depth?)?;
+            self.table_entry(frame)?;
+        }
+        self.table_entry(default)?;
+        for i in 0..self.b.stubs.len() {
+            let frame = self.b.stubs[i];
+            let stub = std::mem::take(&mut self.b.frames[frame].stub);
+            self.bind(stub);
+            self.branch(frame)?;
+        }
+        self.reachable = false;
+        Ok(())
+    }
+
+    fn table_entry(&mut self, frame: usize) -> Outcome {
+        let in_place = self.in_place(frame)?;
+        self.append(op::br { target: Branch(0) });
+        if in_place {
+            self.link_frame(frame);
+            return Ok(());
+        }
+        let mut stub = self.b.frames[frame].stub;
+        if stub.is_empty() {
+            self.b.stubs.push(frame);
+        }
+        self.link(&mut stub);
+        self.b.frames[frame].stub = stub;
+        Ok(())
+    }
+
+    /// Returns the topmost operands.
+    fn return_values(&mut self) -> Outcome {
+        let results = self.ty.results();
+        let start = self.below(results.len())?;
+        let to = Far(-self.params);
+        match self.b.stack[start..] {
+            [] => self.append(op::return_none { to }),
+            [Entry { value: Value::Const(bits), .. }] => {
+                self.append(op::return_const { to, value: U64(bits) });
+            }
+            [entry] if !entry.wide && !self.is_far() => {
+                let value = S(self.slot_of(&entry));
+                self.append(op::return_one { to, value });
+            }
+            _ => {
+                let from = self.slot_at(start);
+                for position in start..self.b.stack.len() {
+                    let entry = self.b.stack[position];
+                    self.move_to(entry.slot, &entry);
+                }
+                let count = U32((self.height - from) as u32);
+                self.append(op::return_many { to, from: Far(from), count });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn select(&mut self) -> Outcome {
+        let condition = self.pop_slot()?;
+        let (b, a) = (self.pop()?, self.pop()?);
+        let (b_slot, a_slot) = (self.slot_of(&b), self.slot_of(&a));
+        if a.wide {
+            let d = crate::operand::DW(self.push_wide());
+            let (a, b) = (crate::operand::SW(a_slot), crate::operand::SW(b_slot));
+            self.emit(op::select_wide { d, a, b, cond: condition });
+        } else {
+            let d = D(self.push_temp());
+            self.emit(op::select { d, a: S(a_slot), b: S(b_slot), cond: condition });
+        }
+        Ok(())
+    }
+}

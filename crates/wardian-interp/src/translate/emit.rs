@@ -1,0 +1,176 @@
+//! Appending instructions, and what is done where a slot is out of their reach.
+//!
+//! ```text
+//!   far_source -> scratch 0     copies with slots of 32 bits
+//!   window +n                   fp moves to the scratch slots above the operand stack
+//!   the instruction             all its slots are among the first of those
+//!   window -n
+//!   scratch 1 -> far_target
+//! ```
+//!
+//! The current frame is known from the store while fp is moved, so a trap in between is reported
+//! well. Only instructions that always go on to the next one, or trap, are run in a window.
+
+use super::Body;
+use crate::op::{self, Instruction, Opcode};
+use crate::operand::{Branch, Far, I32, U32, Use};
+
+/// Slots above the operand stack that every frame has: what an instruction needs in a window.
+pub(super) const SCRATCH: i32 = 8;
+
+/// The first slot that no instruction can name; some are left for pairs.
+const REACH: i32 = i16::MAX as i32 - 2;
+
+/// Branches that wait for the place they go to: a list through the places where their offsets will
+/// stand. Zero ends it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Chain(u32);
+
+impl Chain {
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl Body<'_> {
+    /// Appends an instruction.
+    #[inline]
+    pub(super) fn emit<I: Instruction>(&mut self, instruction: I) {
+        if self.max_height >= REACH {
+            return self.emit_far(instruction);
+        }
+        self.append(instruction);
+    }
+
+    #[inline]
+    pub(super) fn append<I: Instruction>(&mut self, instruction: I) {
+        let start = self.b.code.len();
+        if self.locating {
+            self.b.locations.push((start as u32, self.position));
+        }
+        instruction.put(&mut self.b.code);
+        self.last = I::DEFINES.then_some((start, self.b.code.len()));
+    }
+
+    /// Whether some slots cannot be named.
+    pub(super) fn is_far(&self) -> bool {
+        self.max_height >= REACH
+    }
+
+    #[cold]
+    fn emit_far<I: Instruction>(&mut self, mut instruction: I) {
+        let mut is_far = false;
+        instruction.visit(&mut |slot, _, _| is_far |= *slot >= REACH);
+        if !is_far {
+            return self.append(instruction);
+        }
+        let base = self.max_height;
+        let mut next = 0;
+        let mut reads = [(0, 0, 0); SCRATCH as usize];
+        let mut writes = [(0, 0, 0); SCRATCH as usize];
+        let (mut read_count, mut write_count) = (0, 0);
+        instruction.visit(&mut |slot, usage, width| {
+            let copy = (*slot, base + next, width);
+            match usage {
+                Use::Read => {
+                    reads[read_count] = copy;
+                    read_count += 1;
+                }
+                Use::Write => {
+                    writes[write_count] = copy;
+                    write_count += 1;
+                }
+            }
+            *slot = next;
+            next += width;
+        });
+        for (slot, scratch, width) in &reads[..read_count] {
+            self.copy_far(*scratch, *slot, *width);
+        }
+        self.append(op::window { by: I32(base) });
+        self.append(instruction);
+        self.append(op::window { by: I32(-base) });
+        for (slot, scratch, width) in &writes[..write_count] {
+            self.copy_far(*slot, *scratch, *width);
+        }
+    }
+
+    pub(super) fn copy_far(&mut self, to: i32, from: i32, count: i32) {
+        self.append(op::copy_many { d: Far(to), a: Far(from), count: U32(count as u32) });
+    }
+
+    /// The last instruction, if it left its result in this slot.
+    pub(super) fn last_defining(&self, slot: i32) -> Option<(usize, Opcode)> {
+        let (start, end) = self.last?;
+        let defines = end == self.b.code.len() && i32::from(self.b.code[start + 1] as i16) == slot;
+        defines.then(|| (start, Opcode::ALL[usize::from(self.b.code[start])]))
+    }
+
+    /// Reads back the instruction that begins here.
+    pub(super) fn read<I: Instruction>(&self, start: usize) -> I {
+        I::get(&self.b.code[start..])
+    }
+
+    /// Takes back the last instruction.
+    pub(super) fn retract(&mut self, start: usize) {
+        self.b.code.truncate(start);
+        while self.b.locations.last().is_some_and(|l| l.0 as usize >= start) {
+            self.b.locations.pop();
+        }
+        self.last = None;
+    }
+
+    /// Appends other instructions before the last one, which defines this slot.
+    pub(super) fn before_last(&mut self, start: usize, f: impl FnOnce(&mut Self)) -> usize {
+        let mut units = [0; 16];
+        let len = self.b.code.len() - start;
+        units[..len].copy_from_slice(&self.b.code[start..]);
+        let position = self.b.locations.last().map(|l| l.1);
+        self.retract(start);
+        f(self);
+        let start = self.b.code.len();
+        if let (true, Some(position)) = (self.locating, position) {
+            self.b.locations.push((start as u32, position));
+        }
+        self.b.code.extend_from_slice(&units[..len]);
+        self.last = Some((start, self.b.code.len()));
+        start
+    }
+
+    /// Appends a jump to a place to come.
+    pub(super) fn jump(&mut self, chain: &mut Chain) {
+        self.append(op::br { target: Branch(0) });
+        self.link(chain);
+    }
+
+    /// Puts the branch just appended on the list.
+    pub(super) fn link(&mut self, chain: &mut Chain) {
+        let at = self.b.code.len() - 2;
+        self.set_offset(at, chain.0 as i32);
+        chain.0 = at as u32;
+    }
+
+    /// The branch just appended goes back to a place.
+    pub(super) fn link_back(&mut self, place: u32) {
+        let end = self.b.code.len();
+        self.set_offset(end - 2, (i64::from(place) - end as i64) as i32);
+    }
+
+    /// The branches of a list come here.
+    pub(super) fn bind(&mut self, chain: Chain) {
+        let mut at = chain.0 as usize;
+        while at != 0 {
+            let offset = (self.b.code.len() - (at + 2)) as i32;
+            let units = [self.b.code[at], self.b.code[at + 1]];
+            let next = u32::from(units[0]) | u32::from(units[1]) << 16;
+            self.set_offset(at, offset);
+            at = next as usize;
+            self.last = None;
+        }
+    }
+
+    fn set_offset(&mut self, at: usize, offset: i32) {
+        self.b.code[at] = offset as u16;
+        self.b.code[at + 1] = (offset >> 16) as u16;
+    }
+}

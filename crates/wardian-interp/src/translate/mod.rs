@@ -1,0 +1,221 @@
+//! One pass over a validated body.
+//!
+//! An operand that WebAssembly pushes is, until somebody uses it, a note: a constant, a local that has
+//! not changed since, or what an instruction left in the operand's own slot. So most operators that
+//! only move values cost nothing, and the others name their operands where they are.
+//!
+//! At the beginning of a block all operands below it are brought into their own slots. So whoever
+//! leaves the block, by whatever way, finds the same.
+
+mod bulk;
+mod call;
+mod compare;
+mod control;
+mod emit;
+mod memory;
+mod numeric;
+mod operators;
+mod stack;
+mod variable;
+
+use crate::translation::{Env, TranslateError, Translation};
+use control::Frame;
+use stack::{Entry, Local};
+use std::sync::atomic::AtomicI32;
+use wardian_module::FuelMeter;
+use wardian_types::{FuncType, HeapType, RefType, ValType};
+use wardian_vm::interpreted::{Function, frame};
+use wasmparser::{BinaryReader, FunctionBody, OperatorsReader};
+
+type Outcome<T = ()> = Result<T, TranslateError>;
+
+/// More locals than this are refused, as validation does.
+const MAX_LOCALS: usize = 50_000;
+
+/// Translates functions, one after the other; its buffers serve again.
+#[derive(Debug, Default)]
+pub struct Translator {
+    buffers: Buffers,
+}
+
+/// What is allocated once.
+#[derive(Debug, Default)]
+struct Buffers {
+    code: Vec<u16>,
+    stack: Vec<Entry>,
+    locals: Vec<Local>,
+    frames: Vec<Frame>,
+    /// Where each instruction comes from; filled only if somebody asks.
+    locations: Vec<(u32, u32)>,
+    /// Stubs of a table of branches.
+    stubs: Vec<control::Stub>,
+}
+
+/// A function while it is translated.
+struct Body<'a> {
+    env: &'a Env<'a>,
+    ty: &'a FuncType,
+    /// Slots of the parameters.
+    params: i32,
+    b: Buffers,
+    /// Where the last instruction begins and ends, if it defines its first operand and nothing
+    /// jumps behind it.
+    last: Option<(usize, usize)>,
+    /// The first slot that is free.
+    height: i32,
+    /// The highest that was ever needed.
+    max_height: i32,
+    /// Operands below this position lie in their own slots.
+    flushed: usize,
+    reachable: bool,
+    /// Blocks that are open in code that is never executed.
+    dead_depth: u32,
+    meter: FuelMeter,
+    /// Code offset of the operator.
+    position: u32,
+    locating: bool,
+}
+
+impl Translator {
+    /// A translator.
+    pub fn new() -> Translator {
+        Translator::default()
+    }
+
+    /// Translates a function that the module defines.
+    pub fn translate(&mut self, env: &Env<'_>, defined: u32) -> Outcome<Translation> {
+        let body = self.run(env, defined, false)?;
+        let function = body.function(defined)?;
+        let translation = Translation::new(&body.b.code, function);
+        self.buffers = body.b;
+        Ok(translation)
+    }
+
+    /// For each instruction of a function, by its position in units, the offset of its operator in the
+    /// code section. The function is translated again, which gives the same code.
+    pub fn locations(&mut self, env: &Env<'_>, defined: u32) -> Outcome<Vec<(u32, u32)>> {
+        let body = self.run(env, defined, true)?;
+        let locations = body.b.locations.clone();
+        self.buffers = body.b;
+        Ok(locations)
+    }
+
+    fn run<'a>(&mut self, env: &'a Env<'a>, defined: u32, locating: bool) -> Outcome<Body<'a>> {
+        let info = env.info;
+        let missing = || TranslateError::new(format!("there is no function {defined}"));
+        let range = info.bodies.get(defined as usize).ok_or_else(missing)?.clone();
+        let start = range.start as u64;
+        let bytes = env.bytes.get(range).ok_or_else(missing)?;
+        let index = info.imported_functions as usize + defined as usize;
+        let ty = info.functions.get(index).and_then(|t| info.types.get(*t as usize));
+        let ty = ty.ok_or_else(missing)?;
+        let mut body = Body::new(env, ty, std::mem::take(&mut self.buffers), locating);
+        body.translate(&FunctionBody::new(BinaryReader::new(bytes, start)))?;
+        Ok(body)
+    }
+}
+
+impl<'a> Body<'a> {
+    fn new(env: &'a Env<'a>, ty: &'a FuncType, mut b: Buffers, locating: bool) -> Body<'a> {
+        b.code.clear();
+        b.stack.clear();
+        b.locals.clear();
+        b.frames.clear();
+        b.locations.clear();
+        Body {
+            env,
+            ty,
+            params: ty.param_slots() as i32,
+            b,
+            last: None,
+            height: 0,
+            max_height: 0,
+            flushed: 0,
+            reachable: true,
+            dead_depth: 0,
+            meter: FuelMeter::default(),
+            position: 0,
+            locating,
+        }
+    }
+
+    fn translate(&mut self, body: &FunctionBody<'_>) -> Outcome {
+        let mut reader = body.get_locals_reader()?;
+        self.locate(body.range().start);
+        let mut slot = -self.params;
+        for ty in self.ty.params() {
+            slot = self.add_locals(1, *ty, slot)?;
+        }
+        slot = frame::HEADER as i32;
+        for _ in 0..reader.get_count() {
+            let (count, ty) = reader.read()?;
+            slot = self.add_locals(count, value_type(ty)?, slot)?;
+        }
+        self.height = slot;
+        self.max_height = slot;
+        self.prologue(slot - frame::HEADER as i32);
+        let mut reader = OperatorsReader::new(reader.get_binary_reader());
+        while !reader.eof() {
+            let position = reader.original_position();
+            let operator = reader.read()?;
+            self.locate(position);
+            self.operator(&operator)?;
+        }
+        if self.b.frames.is_empty() {
+            Ok(())
+        } else {
+            Err(TranslateError::new("the body does not end"))
+        }
+    }
+
+    fn locate(&mut self, position: u64) {
+        let offset = position.saturating_sub(self.env.info.code_section as u64);
+        self.position = u32::try_from(offset).unwrap_or(u32::MAX);
+    }
+
+    /// Adds locals of a type from a slot on, and tells which slot is next.
+    fn add_locals(&mut self, count: u32, ty: ValType, mut slot: i32) -> Outcome<i32> {
+        if self.b.locals.len() + count as usize > MAX_LOCALS {
+            return Err(TranslateError::new(format!("more than {MAX_LOCALS} locals")));
+        }
+        let wide = ty == ValType::V128;
+        for _ in 0..count {
+            self.b.locals.push(Local::new(slot, wide));
+            slot += 1 + i32::from(wide);
+        }
+        Ok(slot)
+    }
+
+    fn function(&self, defined: u32) -> Outcome<Function> {
+        let slots = self.max_height + emit::SCRATCH;
+        Ok(Function {
+            entry: std::ptr::null(),
+            frame_slots: u32::try_from(slots).map_err(|_| TranslateError::new("too many slots"))?,
+            param_slots: self.params as u32,
+            result_slots: self.ty.result_slots() as u32,
+            memory0: match self.env.info.memories.is_empty() {
+                true => 0,
+                false => self.env.layout.memory_ref(0),
+            },
+            countdown: AtomicI32::new(i32::MAX),
+            defined,
+            owner: 0,
+        })
+    }
+}
+
+fn value_type(ty: wasmparser::ValType) -> Outcome<ValType> {
+    Ok(match ty {
+        wasmparser::ValType::I32 => ValType::I32,
+        wasmparser::ValType::I64 => ValType::I64,
+        wasmparser::ValType::F32 => ValType::F32,
+        wasmparser::ValType::F64 => ValType::F64,
+        wasmparser::ValType::V128 => ValType::V128,
+        wasmparser::ValType::Ref(r) if r.is_func_ref() => {
+            ValType::Ref(RefType { nullable: r.is_nullable(), heap: HeapType::Func })
+        }
+        wasmparser::ValType::Ref(r) => {
+            ValType::Ref(RefType { nullable: r.is_nullable(), heap: HeapType::Extern })
+        }
+    })
+}

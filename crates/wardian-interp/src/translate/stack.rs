@@ -1,0 +1,255 @@
+//! The operand stack as the translator knows it.
+
+use super::emit::SCRATCH;
+use super::{Body, Outcome};
+use crate::op;
+use crate::operand::{D, DW, I32, S, SW, U64};
+use crate::translation::TranslateError;
+use wardian_types::{FuncType, ValType};
+
+/// No entry.
+const NONE: u32 = u32::MAX;
+
+/// Where an operand's value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    /// In the operand's own slot.
+    Temp,
+    /// In a local that has not been written since; and the next operand below of which that is true.
+    Local(u32, u32),
+    /// Nowhere yet: these bits. Never a vector.
+    Const(u64),
+}
+
+/// An operand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) value: Value,
+    /// Its own slot.
+    pub(super) slot: i32,
+    /// Whether it takes two slots.
+    pub(super) wide: bool,
+}
+
+/// A local.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Local {
+    pub(super) slot: i32,
+    pub(super) wide: bool,
+    /// The uppermost operand that stands for it.
+    uses: u32,
+}
+
+impl Local {
+    pub(super) fn new(slot: i32, wide: bool) -> Local {
+        Local { slot, wide, uses: NONE }
+    }
+}
+
+impl Body<'_> {
+    #[inline]
+    fn push(&mut self, value: Value, wide: bool) -> i32 {
+        let slot = self.height;
+        self.b.stack.push(Entry { value, slot, wide });
+        self.height += 1 + i32::from(wide);
+        self.max_height = self.max_height.max(self.height);
+        slot
+    }
+
+    /// Pushes a result that the next instruction leaves in this slot.
+    #[inline]
+    pub(super) fn push_temp(&mut self) -> i32 {
+        self.push(Value::Temp, false)
+    }
+
+    pub(super) fn push_wide(&mut self) -> i32 {
+        self.push(Value::Temp, true)
+    }
+
+    #[inline]
+    pub(super) fn push_const(&mut self, bits: u64) {
+        self.push(Value::Const(bits), false);
+    }
+
+    /// Pushes results that lie in their own slots.
+    pub(super) fn push_types(&mut self, types: &[ValType]) {
+        for ty in types {
+            self.push(Value::Temp, *ty == ValType::V128);
+        }
+    }
+
+    #[inline]
+    pub(super) fn push_local(&mut self, index: u32) -> Outcome {
+        let position = self.b.stack.len() as u32;
+        let local = self.local(index)?;
+        let (below, wide) = (local.uses, local.wide);
+        local.uses = position;
+        self.push(Value::Local(index, below), wide);
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn local(&mut self, index: u32) -> Outcome<&mut Local> {
+        let local = self.b.locals.get_mut(index as usize);
+        local.ok_or_else(|| TranslateError::new("there is no such local"))
+    }
+
+    #[inline]
+    pub(super) fn pop(&mut self) -> Outcome<Entry> {
+        let Some(entry) = self.b.stack.pop() else {
+            return Err(TranslateError::new("the operand stack is empty"));
+        };
+        if let Value::Local(index, below) = entry.value {
+            self.b.locals[index as usize].uses = below;
+        }
+        self.height = entry.slot;
+        self.flushed = self.flushed.min(self.b.stack.len());
+        Ok(entry)
+    }
+
+    /// Drops operands above this position, with what notes there are of them.
+    pub(super) fn truncate(&mut self, position: usize) {
+        while self.b.stack.len() > position {
+            let _ = self.pop();
+        }
+    }
+
+    /// A slot where the value of an operand that was popped can be read.
+    #[inline]
+    pub(super) fn slot_of(&mut self, entry: &Entry) -> i32 {
+        match entry.value {
+            Value::Temp => entry.slot,
+            Value::Local(index, _) => self.b.locals[index as usize].slot,
+            Value::Const(bits) => {
+                self.constant(entry.slot, bits);
+                entry.slot
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn pop_slot(&mut self) -> Outcome<S> {
+        let entry = self.pop()?;
+        Ok(S(self.slot_of(&entry)))
+    }
+
+    #[inline]
+    pub(super) fn pop_wide(&mut self) -> Outcome<SW> {
+        let entry = self.pop()?;
+        Ok(SW(self.slot_of(&entry)))
+    }
+
+    /// Pops an operand of which an instruction may be told by a far slot.
+    pub(super) fn pop_far(&mut self) -> Outcome<crate::operand::Far> {
+        let entry = self.pop()?;
+        Ok(crate::operand::Far(self.slot_of(&entry)))
+    }
+
+    /// Sets a slot to a constant.
+    pub(super) fn constant(&mut self, slot: i32, bits: u64) {
+        if let Ok(value) = u32::try_from(bits) {
+            self.emit(op::const32 { d: D(slot), value: I32(value as i32) });
+        } else if let Ok(value) = i32::try_from(bits as i64) {
+            self.emit(op::const32_s { d: D(slot), value: I32(value) });
+        } else {
+            self.emit(op::const64 { d: D(slot), value: U64(bits) });
+        }
+    }
+
+    pub(super) fn copy(&mut self, to: i32, from: i32, wide: bool) {
+        if to == from {
+            return;
+        }
+        if self.is_far() {
+            self.copy_far(to, from, 1 + i32::from(wide));
+        } else if wide {
+            self.append(op::copy_wide { d: DW(to), a: SW(from) });
+        } else {
+            self.append(op::copy { d: D(to), a: S(from) });
+        }
+    }
+
+    /// Brings an operand's value into a slot.
+    pub(super) fn move_to(&mut self, slot: i32, entry: &Entry) {
+        match entry.value {
+            Value::Temp => self.copy(slot, entry.slot, entry.wide),
+            Value::Local(index, _) => {
+                self.copy(slot, self.b.locals[index as usize].slot, entry.wide);
+            }
+            Value::Const(bits) => self.constant(slot, bits),
+        }
+    }
+
+    /// Whether all operands lie in their own slots.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.b.stack[self.flushed..].iter().all(|e| e.value == Value::Temp)
+    }
+
+    /// Brings all operands into their own slots.
+    pub(super) fn flush(&mut self) {
+        self.flush_from(self.flushed);
+        self.flushed = self.b.stack.len();
+    }
+
+    /// Brings the operands from this position on into their own slots.
+    pub(super) fn flush_from(&mut self, position: usize) {
+        // From the top, so that each is the uppermost that stands for its local.
+        for i in (position..self.b.stack.len()).rev() {
+            if let Value::Local(index, below) = self.b.stack[i].value {
+                self.b.locals[index as usize].uses = below;
+            }
+        }
+        for i in position..self.b.stack.len() {
+            let entry = self.b.stack[i];
+            if entry.value != Value::Temp {
+                self.move_to(entry.slot, &entry);
+                self.b.stack[i].value = Value::Temp;
+            }
+        }
+    }
+
+    pub(super) fn is_pending(&self, local: u32) -> bool {
+        self.b.locals[local as usize].uses != NONE
+    }
+
+    /// Saves the value of a local that is about to be written for the operands that stand for it.
+    pub(super) fn save(&mut self, local: u32) {
+        let Local { slot, wide, uses } = self.b.locals[local as usize];
+        let mut at = uses;
+        while at != NONE {
+            let entry = &mut self.b.stack[at as usize];
+            let Value::Local(_, below) = entry.value else { break };
+            entry.value = Value::Temp;
+            let to = entry.slot;
+            self.copy(to, slot, wide);
+            at = below;
+        }
+        self.b.locals[local as usize].uses = NONE;
+    }
+
+    /// The position of the lowest of the topmost operands.
+    pub(super) fn below(&self, count: usize) -> Outcome<usize> {
+        let position = self.b.stack.len().checked_sub(count);
+        position.ok_or_else(|| TranslateError::new("the operand stack is too low"))
+    }
+
+    /// The first slot of the operand at this position, or the first that is free.
+    pub(super) fn slot_at(&self, position: usize) -> i32 {
+        self.b.stack.get(position).map_or(self.height, |e| e.slot)
+    }
+
+    /// Sees to it that so many slots from the height on are within the frame.
+    pub(super) fn reserve(&mut self, slots: i32) {
+        self.max_height = self.max_height.max(self.height + slots);
+    }
+
+    /// Brings the arguments of a call into their own slots and pops them. Tells the first slot.
+    pub(super) fn take_args(&mut self, ty: &FuncType) -> Outcome<i32> {
+        let start = self.below(ty.params().len())?;
+        self.flush_from(start);
+        let first = self.slot_at(start);
+        self.truncate(start);
+        self.reserve(ty.buffer_slots() as i32 + SCRATCH);
+        Ok(first)
+    }
+}

@@ -1,0 +1,153 @@
+//! Locals, globals, tables and references.
+
+use super::stack::Value;
+use super::{Body, Outcome};
+use crate::op;
+use crate::operand::{D, DW, S, SW, U16, U32, V128};
+use crate::translation::TranslateError;
+use wardian_module::ConstOp;
+use wardian_types::{TableType, ValType};
+use wardian_vm::layout::Builtin;
+use wasmparser::Operator;
+
+impl Body<'_> {
+    /// Writes the topmost operand, which is popped, to a local.
+    pub(super) fn set_local(&mut self, index: u32) -> Outcome {
+        let entry = self.pop()?;
+        let (slot, pending) = (self.local(index)?.slot, self.is_pending(index));
+        if matches!(entry.value, Value::Local(same, _) if same == index) {
+            return Ok(());
+        }
+        if entry.value == Value::Temp
+            && let Some((mut start, _)) = self.last_defining(entry.slot)
+            && !self.is_far()
+        {
+            // The instruction that made the value writes the local itself.
+            if pending {
+                start = self.before_last(start, |body| body.save(index));
+            }
+            self.b.code[start + 1] = slot as i16 as u16;
+            return Ok(());
+        }
+        if pending {
+            self.save(index);
+        }
+        self.move_to(slot, &entry);
+        Ok(())
+    }
+
+    pub(super) fn global_operator(&mut self, operator: &Operator<'_>) -> Outcome<bool> {
+        match *operator {
+            Operator::GlobalGet { global_index } => self.global_get(global_index)?,
+            Operator::GlobalSet { global_index } => self.global_set(global_index)?,
+            Operator::RefNull { .. } => self.push_const(0),
+            Operator::RefIsNull => self.is_zero(false)?,
+            Operator::RefFunc { function_index } => {
+                let d = self.push_temp();
+                self.builtin_i(Builtin::RefFunc, false, d, function_index);
+            }
+            Operator::TableGet { table } => {
+                self.table(table)?;
+                let index = self.pop_slot()?;
+                let d = D(self.push_temp());
+                self.emit(op::table_get { d, index, table: self.table_at(table) });
+            }
+            Operator::TableSet { table } => {
+                self.table(table)?;
+                let value = self.pop_slot()?;
+                let index = self.pop_slot()?;
+                self.emit(op::table_set { index, value, table: self.table_at(table) });
+            }
+            Operator::TableSize { table } => {
+                let narrow = U16(u16::from(!self.table(table)?.table64));
+                let d = D(self.push_temp());
+                self.emit(op::table_size { d, table: self.table_at(table), narrow });
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    pub(super) fn table(&self, index: u32) -> Outcome<TableType> {
+        let ty = self.env.info.tables.get(index as usize).copied();
+        ty.ok_or_else(|| TranslateError::new("there is no such table"))
+    }
+
+    /// Where the instance has the address of a table's bounds.
+    pub(super) fn table_at(&self, index: u32) -> U32 {
+        U32(self.env.layout.table_ref(index))
+    }
+
+    pub(super) fn vector(&mut self, bits: u128) {
+        let d = DW(self.push_wide());
+        self.emit(op::const128 { d, value: V128(bits) });
+    }
+
+    /// A global that never changes and whose value is plain needs no access.
+    fn constant_global(&mut self, index: u32) -> bool {
+        let info = self.env.info;
+        let Some(defined) = index.checked_sub(info.imported_globals) else { return false };
+        if info.globals[index as usize].mutable {
+            return false;
+        }
+        match info.global_inits.get(defined as usize).map(|e| e.ops.as_slice()) {
+            Some(&[ConstOp::I32(v)]) => self.push_const(u64::from(v as u32)),
+            Some(&[ConstOp::I64(v)]) => self.push_const(v as u64),
+            Some(&[ConstOp::F32(bits)]) => self.push_const(u64::from(bits)),
+            Some(&[ConstOp::F64(bits)]) => self.push_const(bits),
+            Some(&[ConstOp::V128(bits)]) => self.vector(bits),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Where a global is, whether the module owns it, and its type.
+    fn global(&self, index: u32) -> Outcome<(U32, bool, ValType)> {
+        let info = self.env.info;
+        let ty = info.globals.get(index as usize);
+        let ty = ty.ok_or_else(|| TranslateError::new("there is no such global"))?.content;
+        Ok(match index.checked_sub(info.imported_globals) {
+            Some(defined) => (U32(self.env.layout.global(defined)), true, ty),
+            None => (U32(self.env.layout.global_ref(index)), false, ty),
+        })
+    }
+
+    fn global_get(&mut self, index: u32) -> Outcome {
+        let (at, own, ty) = self.global(index)?;
+        if self.constant_global(index) {
+            return Ok(());
+        }
+        if ty == ValType::V128 {
+            let d = DW(self.push_wide());
+            match own {
+                true => self.emit(op::global_get128 { d, at }),
+                false => self.emit(op::imported_get128 { d, at }),
+            }
+            return Ok(());
+        }
+        let d = D(self.push_temp());
+        match (ty, own) {
+            (ValType::I32 | ValType::F32, true) => self.emit(op::global_get32 { d, at }),
+            (ValType::I32 | ValType::F32, false) => self.emit(op::imported_get32 { d, at }),
+            (_, true) => self.emit(op::global_get64 { d, at }),
+            (_, false) => self.emit(op::imported_get64 { d, at }),
+        }
+        Ok(())
+    }
+
+    fn global_set(&mut self, index: u32) -> Outcome {
+        let (at, own, ty) = self.global(index)?;
+        let entry = self.pop()?;
+        let slot = self.slot_of(&entry);
+        let (value, wide) = (S(slot), SW(slot));
+        match (ty, own) {
+            (ValType::V128, true) => self.emit(op::global_set128 { at, value: wide }),
+            (ValType::V128, false) => self.emit(op::imported_set128 { at, value: wide }),
+            (ValType::I32 | ValType::F32, true) => self.emit(op::global_set32 { at, value }),
+            (ValType::I32 | ValType::F32, false) => self.emit(op::imported_set32 { at, value }),
+            (_, true) => self.emit(op::global_set64 { at, value }),
+            (_, false) => self.emit(op::imported_set64 { at, value }),
+        }
+        Ok(())
+    }
+}
