@@ -31,6 +31,8 @@ pub(crate) mod host;
 pub(crate) mod instance;
 pub(crate) mod instantiate;
 pub(crate) mod listen;
+#[cfg(test)]
+mod loop_tests;
 pub(crate) mod memory;
 pub(crate) mod sampling;
 pub(crate) mod snapshot;
