@@ -125,16 +125,51 @@ impl Compiler {
         variant: MemoryVariant,
     ) -> Result<CompiledFunction, CompileError> {
         let env = self.env(info, variant);
-        self.compile_in(&env, bytes, defined)
+        self.compile_in(&mut Worker::new(), &env, bytes, defined, None)
+    }
+
+    /// Compiles some functions, by their positions among those that the module defines, one behind the
+    /// other: the first of `functions` is the first of the code. For work beside that of others it uses
+    /// no thread but the caller's.
+    pub fn compile_some(
+        &self,
+        info: &ModuleInfo,
+        bytes: &[u8],
+        functions: &[u32],
+        variant: MemoryVariant,
+    ) -> Result<CompiledCode, CompileError> {
+        let (env, mut worker) = (self.env(info, variant), Worker::new());
+        let compile = |defined: &u32| self.compile_in(&mut worker, &env, bytes, *defined, None);
+        self.assemble(functions.iter().map(compile).collect::<Result<_, _>>()?)
+    }
+
+    /// Compiles a function so that it begins at the header of one of its loops, which is given by the
+    /// code offset of the `loop` operator, with the state of an interpreted frame that stands there.
+    ///
+    /// The code is called in the Tail convention with the instance's context and the address of the
+    /// frame, and gives the function's results: see [`wardian_vm::interpreted`]. It reads all of the
+    /// frame that it needs before it does anything else.
+    pub fn compile_loop(
+        &self,
+        info: &ModuleInfo,
+        bytes: &[u8],
+        defined: u32,
+        loop_offset: u32,
+        variant: MemoryVariant,
+    ) -> Result<CompiledFunction, CompileError> {
+        let env = self.env(info, variant);
+        self.compile_in(&mut Worker::new(), &env, bytes, defined, Some(loop_offset))
     }
 
     fn compile_in(
         &self,
+        worker: &mut Worker,
         env: &Env<'_>,
         bytes: &[u8],
         defined: u32,
+        loop_entry: Option<u32>,
     ) -> Result<CompiledFunction, CompileError> {
-        Worker::new().body(&*self.shared.isa, env, bytes, defined).map_err(|reason| {
+        worker.body(&*self.shared.isa, env, bytes, defined, loop_entry).map_err(|reason| {
             CompileError::Function {
                 index: env.info.imported_functions.saturating_add(defined),
                 reason,
@@ -175,7 +210,7 @@ impl Compiler {
         variant: MemoryVariant,
     ) -> Result<CompiledFunction, CompileError> {
         let env = Env { tells: true, ..self.env(info, variant) };
-        self.compile_in(&env, bytes, defined)
+        self.compile_in(&mut Worker::new(), &env, bytes, defined, None)
     }
 
     /// Lays functions out one behind the other.

@@ -2,7 +2,7 @@
 
 use crate::code::{CompiledFunction, Location, Trap};
 use crate::settings::MAX_UNCHECKED_FRAME;
-use crate::translate::{Env, Fail, Translator, guest_signature};
+use crate::translate::{Env, Fail, Translator, guest_signature, loop_signature};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{self, Signature};
@@ -23,13 +23,15 @@ impl Worker {
         Worker { context: Context::new(), builder: FunctionBuilderContext::new() }
     }
 
-    /// Compiles the body of a function that the module defines.
+    /// Compiles the body of a function that the module defines; from its beginning, or from the loop
+    /// at this code offset.
     pub(crate) fn body(
         &mut self,
         isa: &dyn TargetIsa,
         env: &Env<'_>,
         bytes: &[u8],
         defined: u32,
+        loop_entry: Option<u32>,
     ) -> Result<CompiledFunction, String> {
         self.guarded(|worker| {
             let info = env.info;
@@ -40,9 +42,12 @@ impl Worker {
             let index = info.imported_functions as usize + defined as usize;
             let ty = info.functions.get(index).and_then(|t| info.types.get(*t as usize));
             let ty = ty.ok_or("it has no type")?;
-            worker.context.func.signature = guest_signature(ty);
+            worker.context.func.signature = match loop_entry {
+                None => guest_signature(ty),
+                Some(_) => loop_signature(ty),
+            };
             let builder = FunctionBuilder::new(&mut worker.context.func, &mut worker.builder);
-            let builder = Translator::translate(env, builder, ty, defined, &body)
+            let builder = Translator::translate(env, builder, ty, defined, &body, loop_entry)
                 .map_err(|Fail(reason)| reason)?;
             builder.finalize(isa.frontend_config());
             let frame_limit = (!env.tunables.signals).then_some(MAX_UNCHECKED_FRAME);

@@ -83,7 +83,7 @@ fn work(queue: &Queue<'_>) -> Batch {
             fail(queue, CompileError::Cancelled);
             break;
         }
-        match worker.body(queue.isa, queue.env, queue.bytes, defined) {
+        match worker.body(queue.isa, queue.env, queue.bytes, defined, None) {
             Ok(function) => batch.push((defined, function)),
             Err(reason) => {
                 let index = queue.env.info.imported_functions.saturating_add(defined);

@@ -63,8 +63,10 @@ pub(super) struct Frame {
     /// Where the block ends; results are its parameters.
     exit: Block,
     exit_used: bool,
+    /// Whether the loop that code begins at is in this block, or is it.
+    encloses_entry: bool,
     /// Operands below the block's parameters.
-    height: usize,
+    pub(super) height: usize,
 }
 
 impl Frame {
@@ -85,17 +87,28 @@ impl<'a, 'f> Translator<'a, 'f> {
         ty: &'a FuncType,
         defined: u32,
         body: &FunctionBody<'_>,
+        loop_entry: Option<u32>,
     ) -> Outcome<FunctionBuilder<'f>> {
         let mut t = Translator::start(env, builder, ty, defined);
         let mut reader = body.get_locals_reader()?;
         let runs = reader.get_count();
         t.locate(body.range().start);
-        t.prologue()?;
+        if loop_entry.is_none() {
+            t.prologue()?;
+        } else {
+            t.locals.add_params(ty)?;
+        }
         for _ in 0..runs {
             let (count, ty) = reader.read()?;
             t.locals.add(count, local_type(ty)?)?;
         }
-        t.zero_locals()?;
+        match loop_entry {
+            None => t.zero_locals()?,
+            Some(offset) => {
+                t.begin_at_loop(body, offset)?;
+                t.open(Kind::Function, Shape::Type(ty.clone()), 0);
+            }
+        }
         let mut reader = wasmparser::OperatorsReader::new(reader.get_binary_reader());
         while !reader.eof() {
             let position = reader.original_position();
@@ -106,12 +119,14 @@ impl<'a, 'f> Translator<'a, 'f> {
         if !t.frames.is_empty() {
             return Err(Fail("the body does not end".into()));
         }
+        t.check_loop_entered()?;
         Ok(t.b)
     }
 
     fn locate(&mut self, position: u64) {
         let offset = position.saturating_sub(self.env.info.code_section as u64);
-        self.b.set_srcloc(SourceLoc::new(u32::try_from(offset).unwrap_or(u32::MAX)));
+        self.offset = u32::try_from(offset).unwrap_or(u32::MAX);
+        self.b.set_srcloc(SourceLoc::new(self.offset));
     }
 
     fn prologue(&mut self) -> Outcome {
@@ -177,6 +192,7 @@ impl<'a, 'f> Translator<'a, 'f> {
             Operator::Block { blockty } => {
                 let shape = self.shape(*blockty)?;
                 let height = self.height_below(shape.params().len())?;
+                self.pin(height)?;
                 self.open(Kind::Block, shape, height);
             }
             Operator::Loop { blockty } => self.begin_loop(*blockty)?,
@@ -213,7 +229,8 @@ impl<'a, 'f> Translator<'a, 'f> {
         for ty in shape.results() {
             self.b.append_block_param(exit, clif_type(*ty));
         }
-        self.frames.push(Frame { kind, shape, exit, exit_used: false, height });
+        let encloses_entry = self.encloses_loop_entry();
+        self.frames.push(Frame { kind, shape, exit, exit_used: false, encloses_entry, height });
     }
 
     /// The topmost operands as arguments of a branch.
@@ -230,10 +247,11 @@ impl<'a, 'f> Translator<'a, 'f> {
         for ty in shape.params() {
             self.b.append_block_param(header, clif_type(*ty));
         }
+        self.pin(height)?;
         self.b.ins().jump(header, &args);
+        self.enter_at_loop(header, height);
         self.b.switch_to_block(header);
-        self.stack.truncate(height);
-        self.stack.extend_from_slice(self.b.block_params(header));
+        self.restack(height, header, self.encloses_loop_entry());
         if !self.env.tunables.signals {
             self.poll();
         }
@@ -247,6 +265,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         let condition = self.pop()?;
         let height = self.height_below(shape.params().len())?;
         let params = self.stack[height..].to_vec();
+        self.pin(height)?;
         let condition = self.condition(condition);
         let (then, otherwise) = (self.b.create_block(), self.b.create_block());
         self.b.ins().brif(condition, then, &[], otherwise, &[]);
@@ -278,17 +297,25 @@ impl<'a, 'f> Translator<'a, 'f> {
         let Kind::If { otherwise, params } = std::mem::replace(&mut frame.kind, Kind::Else) else {
             return Err(Fail("else without if".into()));
         };
-        let height = frame.height;
-        self.restart(height, otherwise, &params);
+        let (height, encloses_entry) = (frame.height, frame.encloses_entry);
+        self.stack.truncate(height);
+        self.b.switch_to_block(otherwise);
+        if encloses_entry {
+            self.renew_pinned(height);
+        }
+        self.stack.extend_from_slice(&params);
+        self.reachable = true;
         Ok(())
     }
 
-    /// Continues, reachable, in a block with these operands above `height`.
-    fn restart(&mut self, height: usize, block: Block, operands: &[Value]) {
+    /// The operands where a block begins: those below it, and its parameters.
+    fn restack(&mut self, height: usize, block: Block, encloses_entry: bool) {
         self.stack.truncate(height);
-        self.stack.extend_from_slice(operands);
-        self.b.switch_to_block(block);
-        self.reachable = true;
+        self.stack.extend_from_slice(self.b.block_params(block));
+        // Variables may become further parameters.
+        if encloses_entry {
+            self.renew_pinned(height);
+        }
     }
 
     fn end(&mut self) -> Outcome {
@@ -311,11 +338,12 @@ impl<'a, 'f> Translator<'a, 'f> {
         self.reachable = frame.exit_used;
         if frame.exit_used {
             self.enter(frame.exit);
-            self.stack.extend_from_slice(self.b.block_params(frame.exit));
+            self.restack(frame.height, frame.exit, frame.encloses_entry);
             if last {
                 self.return_values()?;
             }
         }
+        self.unpin(frame.encloses_entry);
         Ok(())
     }
 
@@ -329,6 +357,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         if results != frame.height {
             return Err(Fail("a block leaves operands behind".into()));
         }
+        self.unpin(frame.encloses_entry);
         if last {
             self.return_values()?;
         }

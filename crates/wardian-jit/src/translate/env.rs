@@ -64,6 +64,14 @@ pub(crate) fn guest_signature(ty: &FuncType) -> Signature {
     signature
 }
 
+/// The signature of code that begins at a loop of such a function: the context, then the interpreted
+/// frame.
+pub(crate) fn loop_signature(ty: &FuncType) -> Signature {
+    let mut signature = guest_signature(ty);
+    signature.params = vec![AbiParam::new(types::I64); 2];
+    signature
+}
+
 /// The convention in which compiled code calls the runtime's stubs, for host functions and
 /// builtins: at most six integer arguments and one integer result, in registers.
 ///

@@ -14,6 +14,7 @@ mod control;
 mod convert;
 mod env;
 mod fuel;
+mod loop_entry;
 mod memory;
 mod numeric;
 mod simd;
@@ -23,5 +24,5 @@ mod state;
 mod table;
 mod variable;
 
-pub(crate) use env::{Env, clif_type, guest_signature, stub_convention};
+pub(crate) use env::{Env, clif_type, guest_signature, loop_signature, stub_convention};
 pub(crate) use state::{Fail, Translator};

@@ -3,6 +3,7 @@
 
 use super::control::Frame;
 use super::env::{Env, stub_convention};
+use super::loop_entry::LoopEntry;
 use super::variable::Locals;
 use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
 use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, Value, types};
@@ -86,6 +87,10 @@ pub(crate) struct Translator<'a, 'f> {
     builtin_sigs: [Option<SigRef>; 7],
     raise_sig: Option<SigRef>,
     pub(super) meter: FuelMeter,
+    /// Code offset of the current operator.
+    pub(super) offset: u32,
+    /// Where the code begins instead of at the beginning.
+    pub(super) loop_entry: Option<LoopEntry>,
     /// Where results lie when listeners are told.
     pub(super) result_slots: Option<ir::StackSlot>,
     regions: [Option<AliasRegion>; Region::COUNT],
@@ -118,6 +123,8 @@ impl<'a, 'f> Translator<'a, 'f> {
             builtin_sigs: [None; 7],
             raise_sig: None,
             meter: FuelMeter::default(),
+            offset: 0,
+            loop_entry: None,
             result_slots: None,
             regions: [None; Region::COUNT],
         }

@@ -5,7 +5,7 @@ use super::state::{Fail, Outcome, Region, Translator};
 use cranelift_codegen::ir::{ConstantData, InstBuilder, MemFlagsData, Value, types};
 use cranelift_frontend::Variable;
 use wardian_module::ConstOp;
-use wardian_types::{TrapCode, ValType};
+use wardian_types::{FuncType, TrapCode, ValType};
 use wasmparser::Operator;
 
 /// More locals than this are refused, as validation does.
@@ -36,7 +36,17 @@ impl Locals {
         Ok(())
     }
 
-    fn ty(&self, index: u32) -> ValType {
+    /// Adds the parameters of a type.
+    pub(super) fn add_params(&mut self, ty: &FuncType) -> Outcome {
+        ty.params().iter().try_for_each(|ty| self.add(1, *ty))
+    }
+
+    /// The types of all locals, parameters included.
+    pub(super) fn types(&self) -> impl Iterator<Item = ValType> {
+        (0..self.variables.len() as u32).map(|index| self.ty(index))
+    }
+
+    pub(super) fn ty(&self, index: u32) -> ValType {
         let run = self.runs.partition_point(|r| r.0 <= index);
         self.runs[run].1
     }

@@ -32,6 +32,8 @@ pub(crate) mod instance;
 pub(crate) mod instantiate;
 pub(crate) mod interpret;
 pub(crate) mod listen;
+#[cfg(test)]
+mod loop_tests;
 pub(crate) mod memory;
 pub(crate) mod sampling;
 pub(crate) mod services;
