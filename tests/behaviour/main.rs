@@ -6,6 +6,7 @@ mod attaching;
 mod calls;
 mod closing;
 mod errors;
+mod fuel;
 mod hostile;
 mod inspection;
 mod instances;
@@ -14,6 +15,7 @@ mod log;
 mod matrix;
 mod memories;
 mod names;
+mod nans;
 mod programs;
 mod references;
 mod refused_restores;
@@ -37,12 +39,14 @@ fn main() -> std::process::ExitCode {
         calls::TABLE,
         closing::TABLE,
         errors::TABLE,
+        fuel::TABLE,
         hostile::TABLE,
         inspection::TABLE,
         instances::TABLE,
         listeners::TABLE,
         memories::TABLE,
         names::TABLE,
+        nans::TABLE,
         programs::TABLE,
         references::TABLE,
         refused_restores::TABLE,

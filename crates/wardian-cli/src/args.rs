@@ -23,6 +23,7 @@ Exit codes:
   2      the command line is wrong, or what --invoke names does not fit
   124    the timeout passed
   134    the guest trapped, or a host function that it called failed
+  152    the fuel was used up
 
 Environment:
   WARDIAN_CACHE_DIR  folder for compiled code, instead of the user's cache folder
@@ -100,6 +101,14 @@ pub(crate) struct RunArgs {
     /// network file system that hangs, is cut off a second later together with the process.
     #[arg(long, value_name = "TIME", value_parser = parse::time)]
     pub(crate) timeout: Option<Duration>,
+
+    /// Stop the guest after this amount of work
+    ///
+    /// An operator of WebAssembly burns one unit of fuel, those that only give structure none; all
+    /// threads burn from the same store. Other than with --timeout, a program ends at the same point
+    /// on every machine. Code that counts is slower, and FILE cannot be an artifact.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) fuel: Option<u64>,
 
     /// Refuse the guest more memory than this, for instance 512MiB
     ///

@@ -12,7 +12,7 @@ use wardian::{CodeCache, CompiledCode, Engine, Module};
 
 pub(crate) fn compile(args: &CompileArgs) -> Result<Exit> {
     let input = Input::read_module(&args.file)?;
-    let engine = engine::engine(args.features.set(), None)?;
+    let engine = engine::engine(args.features.set(), None, false)?;
     match &args.output {
         Some(path) => {
             engine.set_cache(Some(Arc::new(Kept::default())));

@@ -21,9 +21,13 @@ pub(crate) fn cache() -> wardian::Result<DiskCache> {
 }
 
 /// An engine without a cache.
-pub(crate) fn engine(features: CoreFeatures, stack: Option<usize>) -> wardian::Result<Engine> {
+pub(crate) fn engine(
+    features: CoreFeatures,
+    stack: Option<usize>,
+    fuel: bool,
+) -> wardian::Result<Engine> {
     let mut config = Config::new();
-    config.features(features);
+    config.features(features).fuel(fuel);
     if let Some(bytes) = stack {
         config.stack_size(bytes);
     }

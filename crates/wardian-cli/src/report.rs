@@ -22,6 +22,8 @@ impl Exit {
     pub(crate) const TIMEOUT: Exit = Exit(124);
     /// The guest trapped; what a shell shows for a program that aborts.
     pub(crate) const TRAP: Exit = Exit(128 + 6);
+    /// The fuel was used up; what a shell shows for a program that has had its time of the processor.
+    pub(crate) const FUEL: Exit = Exit(128 + 24);
 }
 
 impl From<Exit> for ExitCode {

@@ -6,7 +6,7 @@ use crate::input::Input;
 use crate::invoke::Invocation;
 use crate::report::{Exit, Failure, Result};
 use crate::threads;
-use crate::wasi::{self, Host, Limits};
+use crate::wasi::{self, Fuel, Host, Limits};
 use crate::watchdog::Watchdog;
 use anyhow::{Context, anyhow, bail};
 use std::time::Instant;
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &RunArgs, verbose: bool) -> Result<Exit> {
         .map(|(timeout, deadline)| Watchdog::new(timeout, deadline))
         .transpose()
         .context("cannot watch the time")?;
-    let engine = engine::engine(args.features.set(), Some(args.stack_size))?;
+    let engine = engine::engine(args.features.set(), Some(args.stack_size), args.fuel.is_some())?;
     let module = load(args, &engine, verbose)?;
     let plan = Plan::new(args, &module)?;
     let mut linker = Linker::new(&engine);
@@ -85,8 +85,12 @@ fn store(args: &RunArgs, engine: &Engine) -> anyhow::Result<Store<Host>> {
     if let Some(bytes) = args.max_memory {
         limits.memory_bytes = bytes;
     }
-    let mut store =
-        Store::new(engine, Host { wasi: wasi::context(args)?, limits: Limits::new(limits) });
+    let host = Host {
+        wasi: wasi::context(args)?,
+        limits: Limits::new(limits),
+        fuel: args.fuel.map(Fuel::new),
+    };
+    let mut store = Store::new(engine, host);
     threads::limit(&mut store);
     Ok(store)
 }
@@ -152,14 +156,23 @@ fn ended(error: wardian::Error, args: &RunArgs) -> Result<Exit> {
         // As with any program of the system, only the lowest eight bits remain.
         return Ok(Exit((code % 256) as u8));
     }
+    let stopped = |exit, message: String| {
+        Err(Failure::new(
+            exit,
+            match error.backtrace() {
+                Some(backtrace) => anyhow!("{message}\n{backtrace}"),
+                None => anyhow!(message),
+            },
+        ))
+    };
     let exit = match error.kind() {
         ErrorKind::Stopped(StopReason::Deadline) => {
             let timeout = humantime::format_duration(args.timeout.unwrap_or_default());
-            let error = match error.backtrace() {
-                Some(backtrace) => anyhow!("the timeout of {timeout} passed\n{backtrace}"),
-                None => anyhow!("the timeout of {timeout} passed"),
-            };
-            return Err(Failure::new(Exit::TIMEOUT, error));
+            return stopped(Exit::TIMEOUT, format!("the timeout of {timeout} passed"));
+        }
+        ErrorKind::Stopped(StopReason::Fuel) => {
+            let fuel = args.fuel.unwrap_or_default();
+            return stopped(Exit::FUEL, format!("the fuel of {fuel} is used up"));
         }
         ErrorKind::Link(_) | ErrorKind::Limit(_) | ErrorKind::Usage(_) | ErrorKind::Compile(_) => {
             Exit::ERROR

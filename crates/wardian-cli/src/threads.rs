@@ -1,7 +1,7 @@
 //! Programs that make threads.
 
 use crate::args::RunArgs;
-use crate::wasi::Host;
+use crate::wasi::{Fuel, Host};
 use anyhow::bail;
 use wardian::{ExternType, Linker, Module, ResourceLimiter, Store};
 use wardian_wasi::WasiThreads;
@@ -31,7 +31,9 @@ pub(crate) fn group(
     Ok(Some(builder.build(linker)?))
 }
 
-/// Makes the store ask for memory.
+/// Makes the store ask for memory, and for fuel if that is counted.
 pub(crate) fn limit(store: &mut Store<Host>) {
     store.limiter(|host| &mut host.limits);
+    // An engine that does not count has nothing to ask for.
+    let _ = store.refuel_with(|host| host.fuel.as_ref().and_then(Fuel::take));
 }

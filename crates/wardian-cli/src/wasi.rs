@@ -4,6 +4,7 @@ use crate::args::RunArgs;
 use crate::report;
 use anyhow::{Context, anyhow};
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use wardian::{Linker, ResourceLimiter, StoreLimits};
 use wardian_wasi::{DirPerms, WasiCtx};
@@ -13,6 +14,27 @@ use wardian_wasi::{DirPerms, WasiCtx};
 pub(crate) struct Host {
     pub(crate) wasi: WasiCtx,
     pub(crate) limits: Limits,
+    pub(crate) fuel: Option<Fuel>,
+}
+
+/// Fuel for all stores of a program together.
+#[derive(Clone)]
+pub(crate) struct Fuel(Arc<AtomicU64>);
+
+impl Fuel {
+    /// What a thread takes at once.
+    const PORTION: u64 = 10_000;
+
+    pub(crate) fn new(fuel: u64) -> Fuel {
+        Fuel(Arc::new(AtomicU64::new(fuel)))
+    }
+
+    /// A portion, or what is left.
+    pub(crate) fn take(&self) -> Option<u64> {
+        let rest = |left: u64| Some(left.saturating_sub(Self::PORTION));
+        let before = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
+        before.ok().map(|left| left.min(Self::PORTION)).filter(|portion| *portion > 0)
+    }
 }
 
 /// Limits for all stores of a program together.

@@ -9,6 +9,7 @@ mod display;
 mod execute;
 mod op;
 mod operand;
+mod simd;
 mod table;
 mod translate;
 mod translation;

@@ -25,6 +25,10 @@ pub struct Tunables {
     pub opt_level: OptLevel,
     /// Inaccessible bytes that follow the 4 GiB of a guarded memory.
     pub guard_size: u64,
+    /// Whether operators whose NaNs may be any give the canonical one.
+    pub canonical_nans: bool,
+    /// Whether the code counts fuel.
+    pub fuel: bool,
 }
 
 impl Default for Tunables {
@@ -34,6 +38,8 @@ impl Default for Tunables {
             verifier: cfg!(debug_assertions),
             opt_level: OptLevel::Speed,
             guard_size: 32 << 20,
+            canonical_nans: false,
+            fuel: false,
         }
     }
 }
@@ -68,6 +74,8 @@ pub(crate) fn isa(tunables: &Tunables) -> Result<OwnedTargetIsa, CompileError> {
         ("unwind_info", "false"),
         ("preserve_frame_pointers", "true"),
         ("enable_verifier", bool_str(tunables.verifier)),
+        // Covers all float arithmetic, rounding and conversions that are translated, vectors too.
+        ("enable_nan_canonicalization", bool_str(tunables.canonical_nans)),
         // A frame larger than the guard region touches every 64 KiB of itself.
         ("enable_probestack", bool_str(tunables.signals)),
         // More results than registers go through memory of the caller.

@@ -343,9 +343,11 @@ fn the_fingerprint_tells_compilers_apart() {
         compiler(false, OptLevel::Speed),
         compiler(true, OptLevel::None),
         Compiler::new(Tunables { guard_size: 1 << 16, ..Tunables::default() }).expect("supported"),
+        Compiler::new(Tunables { canonical_nans: true, ..Tunables::default() }).expect("supported"),
+        Compiler::new(Tunables { fuel: true, ..Tunables::default() }).expect("supported"),
     ]
     .map(|c| c.fingerprint())
     .into();
-    assert_eq!(fingerprints.len(), 4);
+    assert_eq!(fingerprints.len(), 6);
     assert!(fingerprints.iter().all(|f| f.contains("cranelift 0.")));
 }

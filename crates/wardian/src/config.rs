@@ -22,6 +22,8 @@ pub struct Config {
     pub(crate) threads: usize,
     pub(crate) optimize: bool,
     pub(crate) verify: bool,
+    pub(crate) canonical_nans: bool,
+    pub(crate) fuel: bool,
     pub(crate) listeners: MultiFunctionListenerFactory,
 }
 
@@ -42,6 +44,8 @@ impl Config {
             threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
             optimize: true,
             verify: cfg!(debug_assertions),
+            canonical_nans: false,
+            fuel: false,
             listeners: MultiFunctionListenerFactory::default(),
         }
     }
@@ -89,6 +93,24 @@ impl Config {
     /// Whether the code generator checks its own intermediate code. Default: only in debug builds.
     pub fn verify_code(&mut self, on: bool) -> &mut Config {
         self.verify = on;
+        self
+    }
+
+    /// Whether the NaNs that operators make are always the same: positive, quiet, without payload.
+    /// WebAssembly leaves sign and payload open, so that guests may see a difference between
+    /// processors. What only moves floats keeps their bits either way. Float operators become slower.
+    /// Default: off.
+    pub fn canonical_nans(&mut self, on: bool) -> &mut Config {
+        self.canonical_nans = on;
+        self
+    }
+
+    /// Whether guests burn fuel, which [`crate::Store::set_fuel`] gives them: a way to stop them that
+    /// does not depend on time. The same work burns the same fuel, wherever and however it is
+    /// compiled: an operator burns one, but those that only give structure (`block`, `loop`, `else`,
+    /// `end`, `nop`, `drop`) burn none. Guests become slower. Default: off.
+    pub fn fuel(&mut self, on: bool) -> &mut Config {
+        self.fuel = on;
         self
     }
 

@@ -62,6 +62,8 @@ impl Engine {
             verifier: config.verify,
             opt_level: if config.optimize { OptLevel::Speed } else { OptLevel::None },
             guard_size: MEMORY_GUARD as u64,
+            canonical_nans: config.canonical_nans,
+            fuel: config.fuel,
         };
         let compiler =
             Compiler::new(tunables).map_err(|e| Error::new(ErrorKind::Compile(e.to_string())))?;

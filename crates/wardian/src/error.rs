@@ -67,6 +67,8 @@ pub enum StopReason {
     Deadline,
     /// A [`crate::CancelToken`] was used.
     Cancelled,
+    /// The store's fuel was used up: see [`crate::Store::set_fuel`].
+    Fuel,
 }
 
 /// An import that could not be satisfied.
@@ -208,6 +210,9 @@ impl fmt::Display for ErrorKind {
             }
             ErrorKind::Stopped(StopReason::Cancelled) => {
                 f.write_str("the guest was stopped: it was cancelled")
+            }
+            ErrorKind::Stopped(StopReason::Fuel) => {
+                f.write_str("the guest was stopped: its fuel is used up")
             }
             ErrorKind::Host(error) => error.fmt(f),
             ErrorKind::Limit(message) | ErrorKind::Usage(message) => f.write_str(message),

@@ -33,6 +33,7 @@ mod doubles;
 mod engine;
 mod error;
 mod externs;
+mod fuel;
 mod func;
 mod global;
 mod images;

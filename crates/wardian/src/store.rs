@@ -23,7 +23,7 @@ use wardian_vm::interrupt::reason;
 /// assert_eq!(two.call(&mut store, ())?, 2);
 /// # Ok::<(), wardian::Error>(())
 /// ```
-pub struct Store<T: 'static>(Box<StoreData<T>>);
+pub struct Store<T: 'static>(pub(crate) Box<StoreData<T>>);
 
 /// A store borrowed to be changed, or for calls.
 pub struct StoreContextMut<'a, T: 'static>(pub(crate) &'a mut StoreData<T>);

@@ -1,4 +1,4 @@
-//! Time, memory and stack.
+//! Time, fuel, memory and stack.
 
 use super::guests;
 use super::harness::Place;
@@ -37,6 +37,34 @@ fn timeouts() {
         (&["run", "--timeout", "0s", "done.wat"], 124, &[], &["timeout of 0s"]),
         (&["run", "--timeout", "5", "done.wat"], 2, &[], &["500ms, 5s"]),
         (&["run", "--timeout", TIMEOUT, "loop.wat"], 124, &[], &["0: forever", "1: main"]),
+    ]);
+}
+
+#[test]
+fn fuel() {
+    let place = Place::with(&[
+        ("loop.wat", guests::LOOP),
+        ("start.wat", guests::LOOP_IN_START),
+        (
+            "count.wat",
+            r#"(module (func (export "f") (param i32)
+                (loop $l (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))"#,
+        ),
+    ]);
+    place.check(&[
+        (
+            &["run", "--fuel", "100000", "loop.wat"],
+            152,
+            &[],
+            &["error: the fuel of 100000 is used up\n", "0: forever", "1: main"],
+        ),
+        (&["run", "--fuel", "0", "start.wat"], 152, &[], &["fuel of 0"]),
+        // Five in each round, and looked at before it.
+        (&["run", "--fuel", "45", "--invoke", "f", "count.wat", "10"], 0, &[], &[]),
+        (&["run", "--fuel", "44", "--invoke", "f", "count.wat", "10"], 152, &[], &["fuel of 44"]),
+        (&["run", "--fuel", "49995", "--invoke", "f", "count.wat", "10000"], 0, &[], &[]),
+        (&["run", "--fuel", "49994", "--invoke", "f", "count.wat", "10000"], 152, &[], &["fuel"]),
+        (&["run", "--fuel", "some", "loop.wat"], 2, &[], &["some"]),
     ]);
 }
 

@@ -52,6 +52,7 @@ fn threads() {
         (&["run", "trap.wat"], 134, &[], &["trap: unreachable", "0: thread"]),
         (&["run", "done.wat"], 0, &[], &[]),
         (&["run", "--timeout", "200ms", "stuck.wat"], 124, &[], &["the timeout of 200ms passed"]),
+        (&["run", "--fuel", "100000", "stuck.wat"], 152, &[], &["the fuel of 100000 is used up"]),
         (&["run", "many.wat"], 64, &[], &[]),
         (&["run", "--max-threads", "5", "many.wat"], 5, &[], &[]),
         (&["run", "--max-threads", "0", "many.wat"], 0, &[], &[]),

@@ -126,6 +126,7 @@ impl<'a, 'f> Translator<'a, 'f> {
             self.check_stack();
             self.poll();
         }
+        self.check_fuel();
         let shape = Shape::Type(self.ty.clone());
         self.open(Kind::Function, shape, 0);
         Ok(())
@@ -138,6 +139,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         if !self.reachable {
             return self.dead_operator(op);
         }
+        self.burn_fuel(op);
         let done = self.variable_operator(op)?
             || self.integer_operator(op)?
             || self.memory_operator(op)?
@@ -235,6 +237,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         if !self.env.tunables.signals {
             self.poll();
         }
+        self.check_fuel();
         self.open(Kind::Loop { header }, shape, height);
         Ok(())
     }

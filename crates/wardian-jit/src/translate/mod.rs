@@ -13,6 +13,7 @@ mod call;
 mod control;
 mod convert;
 mod env;
+mod fuel;
 mod memory;
 mod numeric;
 mod simd;

@@ -13,6 +13,7 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::FunctionBuilder;
 use std::collections::HashMap;
+use wardian_module::FuelMeter;
 use wardian_types::{FuncType, TrapCode};
 use wardian_vm::layout::{Builtin, instance, store_ctx};
 
@@ -84,6 +85,7 @@ pub(crate) struct Translator<'a, 'f> {
     pub(super) type_sigs: HashMap<u32, SigRef>,
     builtin_sigs: [Option<SigRef>; 7],
     raise_sig: Option<SigRef>,
+    pub(super) meter: FuelMeter,
     /// Where results lie when listeners are told.
     pub(super) result_slots: Option<ir::StackSlot>,
     regions: [Option<AliasRegion>; Region::COUNT],
@@ -115,6 +117,7 @@ impl<'a, 'f> Translator<'a, 'f> {
             type_sigs: HashMap::new(),
             builtin_sigs: [None; 7],
             raise_sig: None,
+            meter: FuelMeter::default(),
             result_slots: None,
             regions: [None; Region::COUNT],
         }

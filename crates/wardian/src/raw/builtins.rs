@@ -114,8 +114,8 @@ builtins! {
         Ok(0)
     }
 
-    fn out_of_fuel(_store, _instance) {
-        Err(Error::new(ErrorKind::Internal("fuel is not counted yet".into())))
+    fn out_of_fuel(store, _instance) {
+        store.out_of_fuel()
     }
 
     fn memory_grow(store, instance, memory, pages) {

@@ -19,6 +19,8 @@ use wardian_vm::interrupt::reason;
 const EXITING: u64 = 1 << 16;
 /// A snapshot is to be restored: on the way to the entry that it was taken in.
 pub(super) const RESTORING: u64 = 1 << 17;
+/// A guest ran out of fuel: on the way to the outermost call, unless a host function gives more.
+pub(super) const OUT_OF_FUEL: u64 = 1 << 18;
 
 /// What to do after an entry that did not return.
 pub(super) enum Next {
@@ -90,7 +92,7 @@ impl StoreInner {
     /// Whether the guest is to stop, or an exit is on its way.
     fn must_stop(&self) -> bool {
         const REASONS: u64 = reason::DEADLINE | reason::CANCELLED | reason::CLOSED;
-        self.word() & (REASONS | EXITING) != 0
+        self.word() & (REASONS | EXITING | OUT_OF_FUEL) != 0
     }
 
     /// Whether the guest is to end, for whatever reason.
@@ -132,7 +134,7 @@ impl StoreInner {
         // SAFETY: the entry is over; the context is ours.
         unsafe { (*self.ctx()).exit = 0 };
         if self.is_idle() {
-            self.clear_word(EXITING | RESTORING);
+            self.clear_word(EXITING | RESTORING | OUT_OF_FUEL);
             self.restoring = None;
             if self.word() & reason::CLOSED != 0 {
                 self.interrupter().acknowledge(reason::CLOSED);
@@ -143,6 +145,9 @@ impl StoreInner {
             // Host functions between here and the outermost call cannot stop an exit.
             self.exit_code = *code;
             self.set_word(EXITING);
+        }
+        if error.stop_reason() == Some(StopReason::Fuel) {
+            self.set_word(OUT_OF_FUEL);
         }
         self.forget_overruled_restore();
         if self.word() & reason::CLOSED != 0 {
@@ -162,6 +167,8 @@ impl StoreInner {
             ErrorKind::Stopped(StopReason::Cancelled)
         } else if word & reason::DEADLINE != 0 {
             ErrorKind::Stopped(StopReason::Deadline)
+        } else if word & OUT_OF_FUEL != 0 {
+            ErrorKind::Stopped(StopReason::Fuel)
         } else if word & RESTORING != 0 {
             ErrorKind::Restored
         } else {

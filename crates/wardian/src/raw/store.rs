@@ -29,12 +29,16 @@ pub(crate) struct StoreData<T: 'static> {
     // First, so that a pointer to the whole is one to this, whatever `T` is.
     pub(crate) inner: StoreInner,
     pub(crate) limiter: Option<LimiterOf<T>>,
+    pub(crate) refuel: Option<RefuelOf<T>>,
     pub(crate) data: T,
 }
 
 /// Gives the limiter in the embedder's data.
 pub(crate) type LimiterOf<T> =
     Box<dyn (FnMut(&mut T) -> &mut dyn ResourceLimiter) + Send + Sync + 'static>;
+
+/// Asked when fuel runs out.
+pub(crate) type RefuelOf<T> = Box<dyn (FnMut(&mut T) -> Option<u64>) + Send + Sync + 'static>;
 
 /// What of a store does not depend on the embedder's data.
 pub struct StoreInner {
@@ -95,6 +99,8 @@ pub struct StoreInner {
     pub(super) samples: Option<Arc<SampleRing>>,
     /// Gives the limiter of a `StoreData<T>` whose address is passed, for builtins.
     limiter: unsafe fn(usize) -> Option<NonNull<dyn ResourceLimiter>>,
+    /// Asks a `StoreData<T>` whose address is passed for more fuel: see [`super::fuel`].
+    pub(super) refuel: unsafe fn(usize) -> Option<u64>,
 }
 
 // SAFETY: a store owns all that its pointers point to, and is only used through `&` and `&mut` by
@@ -162,8 +168,10 @@ impl<T> StoreData<T> {
                 interrupter: None,
                 samples: None,
                 limiter: limiter_of::<T>,
+                refuel: super::fuel::refuel::<T>,
             },
             limiter: None,
+            refuel: None,
             data,
         })
     }
