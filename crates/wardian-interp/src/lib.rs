@@ -9,7 +9,6 @@ mod display;
 mod execute;
 mod op;
 mod operand;
-#[allow(dead_code, unused_imports, reason = "the executor uses what a guest uses")]
 mod simd;
 mod table;
 mod translate;

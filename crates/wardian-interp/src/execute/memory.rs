@@ -1,7 +1,8 @@
 //! Accesses to linear memory.
 //!
-//! Other threads may access the same bytes, so all accesses are volatile: each is done once, as it
-//! stands here. None is aligned.
+//! Other threads may access the same bytes. Each handler does one access, of which the compiler can
+//! make nothing but one instruction of the machine, and then leaves; so what another thread does
+//! meanwhile can change the value, but nothing else. None is aligned.
 
 use super::state::{Handler, State, Word, handlers};
 use crate::op;
@@ -10,11 +11,6 @@ use std::sync::atomic::Ordering;
 use wardian_types::TrapCode;
 use wardian_vm::interpreted::{Function, frame};
 use wardian_vm::layout::{StoreCtx, VmMemory, instance};
-
-/// A value at any address.
-#[derive(Clone, Copy)]
-#[repr(C, packed)]
-struct Unaligned<T>(T);
 
 impl State {
     /// Where `size` bytes at this address lie; nothing if they are not all in the memory.
@@ -33,7 +29,7 @@ impl State {
         // SAFETY: the bytes are in the memory.
         unsafe {
             let at = self.bytes(address, size_of::<T>())?;
-            Some(at.cast::<Unaligned<T>>().read_volatile().0)
+            Some(at.cast::<T>().read_unaligned())
         }
     }
 
@@ -42,7 +38,7 @@ impl State {
         // SAFETY: the bytes are in the memory.
         unsafe {
             let Some(at) = self.bytes(address, size_of::<T>()) else { return self.instead(beyond) };
-            at.cast::<Unaligned<T>>().write_volatile(Unaligned(value));
+            at.cast::<T>().write_unaligned(value);
             self.go()
         }
     }

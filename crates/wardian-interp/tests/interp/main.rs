@@ -1,0 +1,6 @@
+//! The interpreter without the runtime: modules, translated and executed in a store built by hand.
+
+mod control;
+mod numeric;
+#[allow(unsafe_code, unreachable_pub, missing_docs, reason = "it plays the runtime")]
+mod world;

@@ -1,0 +1,1 @@
+//! Arithmetic at its edges.

@@ -1,0 +1,548 @@
+//! A store without a runtime: what interpreted code needs, built by hand.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use wardian_interp::{Env, Options, Translation, Translator, execute};
+use wardian_module::{ConstOp, ElementItems, Module, SegmentMode};
+use wardian_types::{CoreFeatures, TrapCode};
+use wardian_vm::interpreted::{Boundary, SERVICES, Service, exit, flag, frame, target};
+use wardian_vm::layout::{
+    Builtin, HostFunc, InstanceLayout, StoreCtx, VmFunc, VmImport, VmMemory, VmTable, instance,
+};
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum End {
+    Returned(Vec<u64>),
+    /// The trap, and the offset of its operator in the code section.
+    Trapped(TrapCode, u32),
+    Ended,
+    /// The runtime is to call something: its target word, its arguments, whether in tail position.
+    Call(usize, Vec<u64>, bool),
+    /// The runtime answered this to a countdown below zero.
+    EnterLoop(usize),
+}
+
+/// An instance of a module.
+pub struct Instance {
+    pub module: Module,
+    pub layout: InstanceLayout,
+    pub options: Options,
+    pub translations: Vec<Option<Translation>>,
+    pub block: Vec<u128>,
+    memories: Vec<Box<VmMemory>>,
+    tables: Vec<Box<VmTable>>,
+    globals: Vec<Box<[u64; 2]>>,
+    signatures: Vec<u32>,
+    funcs: Vec<Box<VmFunc>>,
+}
+
+/// A store, with its instances.
+pub struct World {
+    pub store: Box<StoreCtx>,
+    pub instances: Vec<Box<Instance>>,
+    slots: Vec<u64>,
+    builtins: Vec<usize>,
+    hosts: Vec<Box<HostFunc>>,
+    boundary: Box<Boundary>,
+    /// Whether functions stay without a target for the runtime to call.
+    pub by_runtime: bool,
+    /// What countdowns are answered with.
+    pub hot: u64,
+    /// What was asked of the runtime: names of builtins, with their arguments.
+    pub log: Vec<(usize, Vec<u64>)>,
+    start: usize,
+}
+
+type HostFn = unsafe extern "C" fn(*mut HostFunc, *mut u64) -> u64;
+
+impl World {
+    pub fn new() -> Box<World> {
+        World::with_slots(1 << 20)
+    }
+
+    pub fn with_slots(count: usize) -> Box<World> {
+        // SAFETY: all fields are numbers, null pointers or none.
+        let store: StoreCtx = unsafe { std::mem::zeroed() };
+        let mut world = Box::new(World {
+            store: Box::new(store),
+            instances: Vec::new(),
+            slots: vec![0xdead_dead_dead; count],
+            builtins: vec![unexpected as *const () as usize; Builtin::COUNT + SERVICES],
+            hosts: Vec::new(),
+            boundary: Box::new(Boundary { wasm_sp: 0, slots: 0, args: 0, outer: 0 }),
+            by_runtime: false,
+            hot: 0,
+            log: Vec::new(),
+            start: 0,
+        });
+        let b = &mut world.builtins;
+        b[Builtin::MemoryGrow as usize] = memory_grow as *const () as usize;
+        b[Builtin::MemoryCopy as usize] = memory_copy as *const () as usize;
+        b[Builtin::MemoryFill as usize] = memory_fill as *const () as usize;
+        b[Builtin::RefFunc as usize] = ref_func as *const () as usize;
+        b[Builtin::OutOfFuel as usize] = out_of_fuel as *const () as usize;
+        b[Builtin::TableGrow as usize] = log3 as *const () as usize;
+        b[Builtin::AtomicWait32 as usize] = log4 as *const () as usize;
+        b[Builtin::AtomicNotify as usize] = log3 as *const () as usize;
+        b[Builtin::TableFill as usize] = log4 as *const () as usize;
+        b[Builtin::TableInit as usize] = log5 as *const () as usize;
+        b[Builtin::DataDrop as usize] = log1 as *const () as usize;
+        b[Service::Resolve as usize] = resolve as *const () as usize;
+        b[Service::ResolveImport as usize] = resolve_import as *const () as usize;
+        b[Service::ResolveRef as usize] = resolve_ref as *const () as usize;
+        b[Service::Hot as usize] = hot as *const () as usize;
+        world.store.builtins = world.builtins.as_ptr();
+        world.store.interp_limit = world.slots.as_ptr_range().end as usize;
+        world.store.owner = &raw mut *world as usize;
+        world
+    }
+
+    /// Adds an instance with an interpreted function for each import found in an earlier one, a host
+    /// function for the others.
+    pub fn add(&mut self, wat: &str, options: Options) -> usize {
+        let bytes = wat::parse_str(wat).expect("the test's module is text");
+        self.add_binary(bytes, options)
+    }
+
+    pub fn add_binary(&mut self, bytes: Vec<u8>, options: Options) -> usize {
+        let module = Module::decode(bytes, CoreFeatures::all(), 1).expect("it is valid");
+        let layout = InstanceLayout::new(module.info().counts());
+        let info = module.info();
+        let memories = info.memories.iter().map(|ty| {
+            let len = (ty.min * ty.page_size()) as usize;
+            let room = vec![0_u8; len + (1 << 20)].leak();
+            Box::new(VmMemory { base: room.as_mut_ptr(), len: AtomicUsize::new(len) })
+        });
+        let tables = info.tables.iter().map(|ty| {
+            let room = vec![0_u64; ty.min as usize].leak();
+            Box::new(VmTable { base: room.as_mut_ptr(), len: ty.min })
+        });
+        let signatures = info.types.iter().map(signature).collect();
+        let mut instance = Box::new(Instance {
+            layout,
+            options,
+            translations: info.bodies.iter().map(|_| None).collect(),
+            block: vec![0; layout.size() as usize / 16 + 1],
+            memories: memories.collect(),
+            tables: tables.collect(),
+            globals: info.globals.iter().map(|_| Box::new([0; 2])).collect(),
+            signatures,
+            funcs: Vec::new(),
+            module,
+        });
+        instance.fill(&mut self.store);
+        self.import(&mut instance);
+        instance.elements();
+        self.instances.push(instance);
+        self.instances.len() - 1
+    }
+
+    fn import(&mut self, instance: &mut Instance) {
+        let imports = instance.module.info().imports.clone();
+        let mut index = 0;
+        for import in imports {
+            let wardian_module::ItemIndex::Func(func) = import.item else { continue };
+            let ty = instance.module.info().func_type(func).clone();
+            let other = self.instances.iter_mut().enumerate().find_map(|(i, other)| {
+                let found = (import.module == format!("m{i}")).then(|| other.export(&import.name));
+                found.map(|index| (other.vmctx(), index))
+            });
+            let vm = match other {
+                // Resolved when it is called.
+                Some((ctx, defined)) => VmImport { code: defined as usize, ctx, target: 0 },
+                None => {
+                    let dispatch: HostFn = match import.name.as_str() {
+                        "add" => host_add,
+                        "end" => host_end,
+                        "grow" => host_grow,
+                        name => panic!("no host function {name}"),
+                    };
+                    let host = HostFunc {
+                        store: &raw mut *self.store,
+                        caller: instance.vmctx(),
+                        dispatch: dispatch as *const () as usize,
+                        data: 0,
+                        nested: 0.into(),
+                        stub: 0,
+                        definition: 0,
+                    };
+                    self.hosts.push(Box::new(host));
+                    let ctx = &raw const **self.hosts.last().unwrap() as usize;
+                    let target = target::HOST | ty.buffer_slots() << 3;
+                    VmImport { code: 0, ctx, target }
+                }
+            };
+            let at = instance.layout.import(index);
+            instance.set(at, vm);
+            index += 1;
+        }
+    }
+
+    /// Calls an exported function; interrupts and the like can be set before.
+    pub fn call(&mut self, which: usize, name: &str, args: &[u64]) -> End {
+        let defined = self.instances[which].export(name);
+        self.prepare(which, defined, args);
+        self.go_on()
+    }
+
+    /// Makes the frame of a call.
+    pub fn prepare(&mut self, which: usize, defined: u32, args: &[u64]) {
+        let vmctx = self.instances[which].vmctx();
+        let function = self.instances[which].function(defined);
+        self.start = 16;
+        self.slots[16..16 + args.len()].copy_from_slice(args);
+        // SAFETY: the function lives as long as the instance, the slots as long as the world.
+        unsafe {
+            assert_eq!((*function).param_slots as usize, args.len());
+            let fp = self.slots.as_mut_ptr().add(16 + args.len());
+            *fp.offset(frame::PREVIOUS) = &raw const *self.boundary as u64 | flag::BOUNDARY as u64;
+            *fp.offset(frame::IP) = (*function).entry as u64;
+            *fp.offset(frame::FUNCTION) = function as u64;
+            *fp.offset(frame::VMCTX) = vmctx as u64;
+            self.store.interp_fp = fp as usize;
+        }
+        self.store.exit = 0;
+    }
+
+    /// Runs until the call ends in some way.
+    pub fn go_on(&mut self) -> End {
+        // SAFETY: the frame is one that was prepared, or that the executor left.
+        let status = unsafe { execute(&raw mut *self.store) };
+        let call = self.store.call;
+        // SAFETY: slots of the world.
+        let read = |at: usize, count: usize| unsafe {
+            std::slice::from_raw_parts(at as *const u64, count).to_vec()
+        };
+        match status {
+            exit::RETURN => {
+                let expected = &raw const *self.boundary as usize | flag::BOUNDARY;
+                assert_eq!(call.target, expected, "the runtime is told what the frame said");
+                assert_eq!(call.slots, &raw const self.slots[self.start] as usize);
+                // SAFETY: the function of the frame.
+                let count = unsafe {
+                    (*(call.ctx as *const wardian_vm::interpreted::Function)).result_slots
+                };
+                End::Returned(read(call.slots, count as usize))
+            }
+            exit::TRAP => {
+                let code = TrapCode::from_u8(self.store.trap_code as u8).expect("a trap code");
+                End::Trapped(code, self.location())
+            }
+            exit::CALL => {
+                End::Call(call.target, read(call.slots, call.arg_slots as usize), call.tail != 0)
+            }
+            exit::ENDED => End::Ended,
+            exit::ENTER_LOOP => End::EnterLoop(call.code),
+            other => panic!("status {other}"),
+        }
+    }
+
+    /// Writes results of a call that the runtime is to do.
+    pub fn answer(&mut self, results: &[u64]) {
+        // SAFETY: slots of the world.
+        unsafe {
+            std::slice::from_raw_parts_mut(self.store.call.slots as *mut u64, results.len())
+                .copy_from_slice(results);
+        }
+    }
+
+    /// A word of the innermost frame.
+    pub fn frame_word(&self, slot: isize) -> u64 {
+        // SAFETY: a slot of the frame.
+        unsafe { *(self.store.interp_fp as *const u64).offset(slot) }
+    }
+
+    /// The offset in the code section of the operator at which the innermost frame stands.
+    pub fn location(&self) -> u32 {
+        let vmctx = self.frame_word(frame::VMCTX) as usize;
+        let function = self.frame_word(frame::FUNCTION) as *const wardian_vm::interpreted::Function;
+        let ip = self.frame_word(frame::IP);
+        let instance = self.instances.iter().find(|i| i.vmctx() == vmctx).expect("its instance");
+        // SAFETY: the function of the frame.
+        let (entry, defined) = unsafe { ((*function).entry as u64, (*function).defined) };
+        let unit = ((ip - entry) / 2) as u32;
+        let locations = Translator::new().locations(&instance.env(), defined).unwrap();
+        let found = locations.binary_search_by_key(&unit, |l| l.0).expect("it is an instruction");
+        locations[found].1
+    }
+}
+
+fn signature(ty: &wardian_types::FuncType) -> u32 {
+    let mut hash = 7_u32;
+    for byte in ty.to_string().bytes() {
+        hash = hash.wrapping_mul(31).wrapping_add(byte.into());
+    }
+    hash
+}
+
+impl Instance {
+    pub fn vmctx(&self) -> usize {
+        self.block.as_ptr() as usize
+    }
+
+    pub fn env(&self) -> Env<'_> {
+        let (info, bytes) = (self.module.info(), self.module.bytes());
+        Env { info, bytes, layout: self.layout, options: self.options }
+    }
+
+    pub fn set<T>(&mut self, offset: u32, value: T) {
+        // SAFETY: the layout's offsets are within the block.
+        unsafe { self.block.as_mut_ptr().byte_add(offset as usize).cast::<T>().write(value) }
+    }
+
+    /// The bytes of a memory.
+    pub fn memory(&mut self, index: usize) -> &mut [u8] {
+        let memory = &self.memories[index];
+        // SAFETY: the memory has as many.
+        unsafe { std::slice::from_raw_parts_mut(memory.base, memory.len.load(Ordering::SeqCst)) }
+    }
+
+    /// Lets a memory grow behind the guest's back.
+    pub fn grow(&mut self, index: usize, by: usize) {
+        self.memories[index].len.fetch_add(by, Ordering::SeqCst);
+    }
+
+    /// The defined function of that name.
+    pub fn export(&self, name: &str) -> u32 {
+        let info = self.module.info();
+        let export = info.exports.iter().find(|e| e.name == name).expect("an export");
+        let wardian_module::ItemIndex::Func(func) = export.item else { panic!("no function") };
+        info.defined_function(func).expect("the module's own")
+    }
+
+    pub fn translation(&mut self, defined: u32) -> &Translation {
+        if self.translations[defined as usize].is_none() {
+            let made = Translator::new().translate(&self.env(), defined).expect("it is translated");
+            self.translations[defined as usize] = Some(made);
+        }
+        self.translations[defined as usize].as_ref().unwrap()
+    }
+
+    fn function(&mut self, defined: u32) -> *const wardian_vm::interpreted::Function {
+        self.translation(defined).function()
+    }
+
+    fn fill(&mut self, store: &mut StoreCtx) {
+        let layout = self.layout;
+        self.set(instance::STORE as u32, &raw mut *store);
+        self.set(instance::SIGNATURES as u32, self.signatures.as_ptr());
+        for i in 0..self.memories.len() {
+            self.set(layout.memory_ref(i as u32), &raw const *self.memories[i]);
+        }
+        for i in 0..self.tables.len() {
+            self.set(layout.table_ref(i as u32), &raw const *self.tables[i]);
+        }
+        let info = self.module.info().clone();
+        for (defined, init) in info.global_inits.iter().enumerate() {
+            let value = match init.ops[0] {
+                ConstOp::I32(v) => u128::from(v as u32),
+                ConstOp::I64(v) => u128::from(v as u64),
+                ConstOp::F32(v) => u128::from(v),
+                ConstOp::F64(v) => u128::from(v),
+                ConstOp::V128(v) => v,
+                _ => 0,
+            };
+            self.set(layout.global(defined as u32), value);
+        }
+        for i in 0..info.imported_globals {
+            self.set(layout.global_ref(i), &raw const *self.globals[i as usize]);
+        }
+    }
+
+    /// Fills tables from active segments of functions.
+    fn elements(&mut self) {
+        let info = self.module.info().clone();
+        for index in 0..info.functions.len() as u32 {
+            let sig = self.signatures[info.functions[index as usize] as usize];
+            let (ctx, target) = match info.defined_function(index) {
+                Some(_) => (self.vmctx(), 0),
+                None => {
+                    let at = self.layout.import(index) as usize + self.vmctx();
+                    // SAFETY: the import was written before.
+                    let import = unsafe { *(at as *const VmImport) };
+                    (import.ctx, import.target)
+                }
+            };
+            self.funcs.push(Box::new(VmFunc { code: 0, ctx, sig, index, handle: 0, target }));
+        }
+        for segment in &info.elements {
+            let SegmentMode::Active { index, offset } = &segment.mode else { continue };
+            let ElementItems::Functions(items) = &segment.items else { continue };
+            let ConstOp::I32(offset) = offset.ops[0] else { continue };
+            for (i, func) in items.iter().enumerate() {
+                let func = &raw const *self.funcs[*func as usize];
+                // SAFETY: the test's segments are within their tables.
+                unsafe {
+                    let base = self.tables[*index as usize].base;
+                    *base.add(offset as usize + i) = func as u64;
+                }
+            }
+        }
+    }
+}
+
+/// The world of an instance, and which instance it is.
+unsafe fn world<'a>(vmctx: usize) -> (&'a mut World, usize) {
+    // SAFETY: the instance begins with its store, whose owner is the world; the executor that calls
+    // holds nothing of it.
+    unsafe {
+        let store = *(vmctx as *const *mut StoreCtx);
+        let world = &mut *((*store).owner as *mut World);
+        let which = world.instances.iter().position(|i| i.vmctx() == vmctx).expect("an instance");
+        (world, which)
+    }
+}
+
+unsafe extern "C" fn unexpected(_: usize) -> u64 {
+    panic!("a builtin that the test does not know")
+}
+
+macro_rules! builtins {
+    ($($name:ident($world:ident, $which:ident $(, $arg:ident)*) $body:block)*) => { $(
+        unsafe extern "C" fn $name(vmctx: usize $(, $arg: u64)*) -> u64 {
+            // SAFETY: the executor gives its instance.
+            let ($world, $which) = unsafe { world(vmctx) };
+            $body
+        }
+    )* };
+}
+
+builtins! {
+    memory_grow(world, which, memory, pages) {
+        let info = world.instances[which].module.info().memories[memory as usize];
+        let old = world.instances[which].memory(memory as usize).len() as u64 / info.page_size();
+        if pages > 4 {
+            return u64::MAX;
+        }
+        world.instances[which].grow(memory as usize, (pages * info.page_size()) as usize);
+        old
+    }
+
+    memory_copy(world, which, to_memory, from_memory, to, from, len) {
+        let from = from as usize..(from + len) as usize;
+        let bytes = world.instances[which].memory(from_memory as usize)[from].to_vec();
+        world.instances[which].memory(to_memory as usize)[to as usize..][..len as usize]
+            .copy_from_slice(&bytes);
+        0
+    }
+
+    memory_fill(world, which, memory, to, byte, len) {
+        world.instances[which].memory(memory as usize)[to as usize..][..len as usize].fill(byte as u8);
+        0
+    }
+
+    ref_func(world, which, func) {
+        &raw const *world.instances[which].funcs[func as usize] as u64
+    }
+
+    out_of_fuel(world, _which) {
+        world.log.push((Builtin::OutOfFuel as usize, Vec::new()));
+        world.store.exit = 1;
+        0
+    }
+
+    log1(world, _which, a) { world.log.push((1, vec![a])); u64::MAX }
+    log3(world, _which, a, b, c) { world.log.push((3, vec![a, b, c])); u64::MAX }
+    log4(world, _which, a, b, c, d) { world.log.push((4, vec![a, b, c, d])); u64::MAX }
+    log5(world, _which, a, b, c, d, e) { world.log.push((5, vec![a, b, c, d, e])); u64::MAX }
+
+    resolve(world, which, defined) {
+        if world.by_runtime {
+            return target::RUNTIME as u64;
+        }
+        let at = world.instances[which].layout.target(defined as u32);
+        let word = world.instances[which].function(defined as u32) as usize | target::INTERPRETED;
+        world.instances[which].set(at, word);
+        word as u64
+    }
+
+    resolve_import(world, which, index) {
+        if world.by_runtime {
+            return target::RUNTIME as u64 | 64;
+        }
+        let at = world.instances[which].layout.import(index as u32);
+        // SAFETY: the import was written when the instance was made.
+        let mut import = unsafe { *((world.instances[which].vmctx() + at as usize) as *const VmImport) };
+        let other = world.instances.iter_mut().find(|i| i.vmctx() == import.ctx).expect("a module");
+        import.target = other.function(import.code as u32) as usize | target::INTERPRETED;
+        world.instances[which].set(at, import);
+        import.target as u64
+    }
+
+    resolve_ref(world, _which, func) {
+        // SAFETY: references point to functions of the world.
+        let func = unsafe { &mut *(func as *mut VmFunc) };
+        let other = world.instances.iter_mut().find(|i| i.vmctx() == func.ctx).expect("a module");
+        let defined = other.module.info().defined_function(func.index).expect("no import");
+        func.target = other.function(defined) as usize | target::INTERPRETED;
+        func.target as u64
+    }
+
+    hot(world, which, fp, header) {
+        assert_eq!(fp as usize, world.store.interp_fp);
+        world.log.push((Service::Hot as usize, vec![header]));
+        for translation in world.instances[which].translations.iter().flatten() {
+            translation.countdown().store(1000, Ordering::Relaxed);
+        }
+        world.hot
+    }
+}
+
+/// Adds its two parameters.
+unsafe extern "C" fn host_add(_host: *mut HostFunc, slots: *mut u64) -> u64 {
+    // SAFETY: it has two parameters.
+    unsafe { *slots = u64::from((*slots as u32).wrapping_add(*slots.add(1) as u32)) };
+    0
+}
+
+/// How often a host function was called.
+pub static HOST_CALLS: AtomicI64 = AtomicI64::new(0);
+
+/// Ends the guest.
+unsafe extern "C" fn host_end(host: *mut HostFunc, _slots: *mut u64) -> u64 {
+    HOST_CALLS.fetch_add(1, Ordering::Relaxed);
+    // SAFETY: the store of the host function.
+    unsafe { (*(*host).store).exit = 1 };
+    1
+}
+
+/// Grows memory 0 of the caller by a page.
+unsafe extern "C" fn host_grow(host: *mut HostFunc, _slots: *mut u64) -> u64 {
+    // SAFETY: the caller is an instance.
+    let (world, which) = unsafe { world((*host).caller) };
+    world.instances[which].grow(0, 65536);
+    0
+}
+
+/// Runs a function of a module that needs nothing else.
+pub fn run(wat: &str, name: &str, args: &[u64]) -> End {
+    let mut world = World::new();
+    world.add(wat, Options::default());
+    world.call(0, name, args)
+}
+
+/// As `run`, of a function that is to return.
+pub fn results(wat: &str, name: &str, args: &[u64]) -> Vec<u64> {
+    match run(wat, name, args) {
+        End::Returned(results) => results,
+        end => panic!("{name} did not return: {end:?}"),
+    }
+}
+
+/// Offset in the code section where the first operator of that name after `from` begins; for tests of
+/// locations.
+pub fn operators(world: &World, which: usize, defined: u32) -> HashMap<u32, String> {
+    let module = &world.instances[which].module;
+    let info = module.info();
+    let range = info.bodies[defined as usize].clone();
+    let reader = wasmparser::BinaryReader::new(&module.bytes()[range.clone()], range.start as u64);
+    let body = wasmparser::FunctionBody::new(reader);
+    let mut operators = body.get_operators_reader().unwrap();
+    let mut found = HashMap::new();
+    while !operators.eof() {
+        let at = operators.original_position() as u32 - info.code_section as u32;
+        found.insert(at, format!("{:?}", operators.read().unwrap()));
+    }
+    found
+}
