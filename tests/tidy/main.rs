@@ -40,7 +40,6 @@ const LAYERS: [(&str, &[&str]); 8] = [
     ("wardian-vm", &["wardian-types"]),
     ("wardian-interp", &["wardian-types", "wardian-module", "wardian-vm"]),
     ("wardian-jit", &["wardian-types", "wardian-module", "wardian-vm"]),
-    ("wardian-interp", &["wardian-types", "wardian-module", "wardian-vm"]),
     (
         "wardian",
         &["wardian-types", "wardian-module", "wardian-vm", "wardian-jit", "wardian-interp"],

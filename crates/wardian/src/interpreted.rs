@@ -58,7 +58,11 @@ impl ModuleInner {
             info: self.decoded.info(),
             bytes: self.decoded.bytes(),
             layout: self.layout,
-            options: Options { tiering: config.kind == EngineKind::Tiered, ..Options::default() },
+            options: Options {
+                tiering: config.kind == EngineKind::Tiered,
+                fuel: config.fuel,
+                canonical_nans: config.canonical_nans,
+            },
         }
     }
 }
@@ -83,7 +87,7 @@ impl InterpretedCode {
 
     fn locations(&self, module: &ModuleInner) -> &[(u32, u32)] {
         self.locations.get_or_init(|| {
-            let found = wardian_interp::locations(&module.interpreter_env(), self.defined);
+            let found = Translator::default().locations(&module.interpreter_env(), self.defined);
             found.unwrap_or_default().into()
         })
     }
