@@ -53,6 +53,17 @@ fn listened(config: &mut Config) {
     config.function_listener_factory(FunctionFilter::all().listen(Watch));
 }
 
+/// Whether an engine compiles everything before it runs anything.
+pub(crate) fn is_compiled(engine: &Engine) -> bool {
+    engine.config().engine_kind() == EngineKind::Compiled
+}
+
+/// An engine that does, with the same settings otherwise.
+pub(crate) fn compiled_of(engine: &Engine) -> Engine {
+    let mut config = engine.config().clone();
+    Engine::new(config.engine(EngineKind::Compiled)).expect("the configuration works")
+}
+
 /// Adds a trial for each behaviour and engine.
 pub(crate) fn cross(trials: &mut Vec<Trial>, table: &'static [Behaviour]) {
     for (name, behaviour) in table {

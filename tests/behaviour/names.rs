@@ -1,6 +1,6 @@
 //! Every name of `docs/hooks.md`, used for what it is there for.
 
-use crate::matrix::{Behaviour, module};
+use crate::matrix::{Behaviour, compiled_of, module};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -378,7 +378,7 @@ fn surroundings(engine: &Engine) {
         Module::new(&Engine::new(&config).unwrap(), text).unwrap_err();
     }
     let folder = tempfile::tempdir().unwrap();
-    let cached = Engine::new(engine.config()).unwrap();
+    let cached = compiled_of(engine);
     let cache = Arc::new(DiskCache::new(folder.path().join("cache")).unwrap());
     cached.set_cache(Some(cache.clone()));
     module(&cached, GUEST);

@@ -48,9 +48,9 @@ pub struct Activation {
     pub slots: usize,
     /// The slots that it was entered with, once interpreted code has run in it.
     pub args: Cell<usize>,
-    /// Whether interpreted code runs: then the frame is the store's `interp_fp`, wherever the stack
-    /// pointer is.
-    pub interpreting: Cell<bool>,
+    /// Where the embedder's stack stands while interpreted code runs, zero while none does: then the
+    /// frame is the store's `interp_fp`.
+    pub interpreting: Cell<usize>,
     /// Its number among all entries of the store, which is never used again; zero as long as nobody
     /// asked: see [`serial`].
     serial: Cell<u64>,
@@ -223,7 +223,7 @@ impl Suspended {
     /// The same entry, its frames cut back or extended to those of another moment.
     pub fn moved_to(self, standing: Standing) -> Suspended {
         let Standing { wasm_sp, fp, slots_end, args } = standing;
-        debug_assert!(wasm_sp <= self.entry_sp && self.slots.0 <= slots_end);
+        debug_assert!(wasm_sp & !INTERPRETED <= self.entry_sp && self.slots.0 <= slots_end);
         Suspended { wasm_sp, fp, slots: (self.slots.0, slots_end), args, ..self }
     }
 
@@ -407,7 +407,7 @@ unsafe fn activation(store: *const StoreCtx, outer_sp: usize, root: Root) -> Act
         outer_fp: store.interp_fp,
         slots: store.interp_sp,
         args: Cell::new(0),
-        interpreting: Cell::new(false),
+        interpreting: Cell::new(0),
         serial: Cell::new(root.serial),
         ctx: root.ctx,
     }
@@ -497,7 +497,7 @@ unsafe fn interpret(store: *mut StoreCtx, activation: &Activation, why: u64) -> 
         }
         let Some(interpret) = (*store).interpret else { return status::ENDED };
         let status = interpret(store, why);
-        activation.interpreting.set(false);
+        activation.interpreting.set(0);
         (*store).ended_fp = (*store).interp_fp;
         (*store).ended_slots = (*store).interp_sp;
         (*store).ended_args = segment_args(store, activation);

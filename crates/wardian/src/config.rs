@@ -77,6 +77,11 @@ impl Config {
         self
     }
 
+    /// What [`Config::engine`] set.
+    pub fn engine_kind(&self) -> EngineKind {
+        self.kind
+    }
+
     /// How many calls of a function and rounds of its loops, counted together, make it hot in a tiered
     /// engine. `None`, the default, means 1000 and 4 more for each byte of its WebAssembly code, but at
     /// most 200000: what is larger takes longer to compile.

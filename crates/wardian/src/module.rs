@@ -105,6 +105,9 @@ impl Module {
         let mut module = Module::from_decoded(engine, decoded)?;
         module.choose_listeners(&options.listeners);
         let usual = module.0.usual_variant();
+        if let Some(reason) = options.stop_reason() {
+            return Err(Error::new(ErrorKind::Stopped(reason)));
+        }
         let code = match cached.filter(is_enough) {
             None if config.kind != EngineKind::Compiled => return Ok(module),
             Some(code) => code,

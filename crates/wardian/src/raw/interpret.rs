@@ -126,9 +126,10 @@ impl Run {
         // SAFETY: see [`Run`].
         unsafe {
             let activation = self.activation();
-            activation.interpreting.set(true);
+            let here = 0u8;
+            activation.interpreting.set(&raw const here as usize);
             let exit = wardian_interp::execute(self.ctx);
-            activation.interpreting.set(false);
+            activation.interpreting.set(0);
             let fp = self.fp();
             match exit {
                 exit::RETURN => self.returned(),
@@ -201,6 +202,7 @@ impl Run {
             }
             let start = self.results_of(fp);
             std::ptr::copy(slots as *const u64, start, arg_slots as usize);
+            self.stand_in_caller(previous);
             if target & target::KIND == target::HOST {
                 return self.call_host(ctx as *mut HostFunc, start, previous);
             }
@@ -617,6 +619,21 @@ impl Run {
         unsafe {
             (*self.ctx).interp_fp = fp as usize;
             (*self.ctx).wasm_sp = (*self.ctx).wasm_sp & !15 | INTERPRETED;
+        }
+    }
+
+    /// Makes who called a frame, by its word `previous`, the innermost of all.
+    unsafe fn stand_in_caller(self, previous: usize) {
+        // SAFETY: see [`Run`].
+        unsafe {
+            let outer = previous & !flag::MASK;
+            if previous & flag::BOUNDARY == 0 {
+                return self.stand_in(outer as *mut usize);
+            }
+            match (*(outer as *const Boundary)).wasm_sp {
+                0 => (*self.ctx).interp_fp = 0,
+                sp => (*self.ctx).wasm_sp = sp,
+            }
         }
     }
 
