@@ -84,7 +84,7 @@ pub unsafe extern "C" fn execute(store: *mut StoreCtx) -> u64 {
 /// # Safety
 ///
 /// The state is that of a frame.
-#[cfg(tail_dispatch)]
+#[cfg(all(tail_dispatch, not(debug_assertions)))]
 unsafe fn run(state: State) -> u64 {
     // SAFETY: the caller's promise.
     unsafe { state.go() }
@@ -93,7 +93,7 @@ unsafe fn run(state: State) -> u64 {
 /// # Safety
 ///
 /// The state is that of a frame.
-#[cfg(not(tail_dispatch))]
+#[cfg(not(all(tail_dispatch, not(debug_assertions))))]
 unsafe fn run(mut state: State) -> u64 {
     loop {
         let State { ip, fp, base, len, vmctx, .. } = state;
