@@ -27,6 +27,7 @@ mod numeric;
 mod returns;
 mod state;
 mod tail_calls;
+mod vectors;
 
 use crate::op::Opcode;
 use crate::table::instructions;
@@ -45,6 +46,7 @@ mod handlers {
     pub(super) use super::moves::*;
     pub(super) use super::returns::*;
     pub(super) use super::tail_calls::*;
+    pub(super) use super::vectors::*;
 }
 
 macro_rules! table {

@@ -164,7 +164,10 @@ impl State {
     #[inline(always)]
     pub(super) unsafe fn get_wide(&self, slot: SW) -> u128 {
         // SAFETY: two slots of the frame.
-        unsafe { self.fp.offset(slot.0 as isize).cast::<u128>().read_unaligned() }
+        unsafe {
+            let at = self.fp.offset(slot.0 as isize);
+            u128::from(*at) | u128::from(*at.add(1)) << 64
+        }
     }
 
     #[inline(always)]
