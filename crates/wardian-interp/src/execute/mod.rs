@@ -27,6 +27,7 @@ mod numeric;
 mod returns;
 mod state;
 mod tail_calls;
+mod vectors;
 
 use crate::op::Opcode;
 use crate::table::instructions;
@@ -45,6 +46,7 @@ mod handlers {
     pub(super) use super::moves::*;
     pub(super) use super::returns::*;
     pub(super) use super::tail_calls::*;
+    pub(super) use super::vectors::*;
 }
 
 macro_rules! table {
@@ -84,7 +86,7 @@ pub unsafe extern "C" fn execute(store: *mut StoreCtx) -> u64 {
 /// # Safety
 ///
 /// The state is that of a frame.
-#[cfg(tail_dispatch)]
+#[cfg(all(tail_dispatch, not(debug_assertions)))]
 unsafe fn run(state: State) -> u64 {
     // SAFETY: the caller's promise.
     unsafe { state.go() }
@@ -93,7 +95,7 @@ unsafe fn run(state: State) -> u64 {
 /// # Safety
 ///
 /// The state is that of a frame.
-#[cfg(not(tail_dispatch))]
+#[cfg(not(all(tail_dispatch, not(debug_assertions))))]
 unsafe fn run(mut state: State) -> u64 {
     loop {
         let State { ip, fp, base, len, vmctx, .. } = state;

@@ -25,7 +25,7 @@ pub(super) type Code = unsafe extern "C" fn(
 ) -> u64;
 
 /// What a handler returns where a loop calls the next one.
-#[cfg(not(tail_dispatch))]
+#[cfg(not(all(tail_dispatch, not(debug_assertions))))]
 pub(super) const CONTINUE: u64 = 0;
 
 /// The registers of a handler.
@@ -110,7 +110,7 @@ words! {
 /// All of these are promised the state of a frame, and operands of its instruction.
 impl State {
     /// Goes on with the next instruction.
-    #[cfg(tail_dispatch)]
+    #[cfg(all(tail_dispatch, not(debug_assertions)))]
     #[inline(always)]
     pub(super) unsafe fn go(self) -> u64 {
         // SAFETY: opcodes are within the table, and the next instruction is one of the frame's.
@@ -121,7 +121,7 @@ impl State {
     }
 
     /// Goes on with the next instruction: the loop does it.
-    #[cfg(not(tail_dispatch))]
+    #[cfg(not(all(tail_dispatch, not(debug_assertions))))]
     #[inline(always)]
     pub(super) unsafe fn go(self) -> u64 {
         // SAFETY: the loop gave the place of its state.
@@ -164,7 +164,10 @@ impl State {
     #[inline(always)]
     pub(super) unsafe fn get_wide(&self, slot: SW) -> u128 {
         // SAFETY: two slots of the frame.
-        unsafe { self.fp.offset(slot.0 as isize).cast::<u128>().read_unaligned() }
+        unsafe {
+            let at = self.fp.offset(slot.0 as isize);
+            u128::from(*at) | u128::from(*at.add(1)) << 64
+        }
     }
 
     #[inline(always)]

@@ -16,9 +16,9 @@ use wasmparser::{MemArg, MemArgTarget, Operator as O};
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     memory: u32,
-    a: S,
+    pub(super) a: S,
     /// A second slot, to be added with 32 bits.
-    sum: Option<S>,
+    pub(super) sum: Option<S>,
     pub(super) offset: U32,
 }
 

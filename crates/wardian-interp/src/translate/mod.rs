@@ -17,6 +17,7 @@ mod numeric;
 mod operators;
 mod stack;
 mod variable;
+mod vector;
 
 use crate::translation::{Env, TranslateError, Translation};
 use control::Frame;
