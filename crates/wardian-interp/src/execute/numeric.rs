@@ -81,6 +81,22 @@ floats! {
     f64: f64_min f64_max f64_canonical 0x7ff8_0000_0000_0000;
 }
 
+macro_rules! rounding {
+    ($($name:ident $ty:ident $quiet:literal;)*) => { $(
+        /// Rounds to an integer in some way. A NaN comes out quiet, which not every machine's rounding sees
+        /// to.
+        #[inline(always)]
+        pub(super) fn $name(a: $ty, round: impl FnOnce($ty) -> $ty) -> $ty {
+            if a.is_nan() { <$ty>::from_bits(a.to_bits() | $quiet) } else { round(a) }
+        }
+    )* };
+}
+
+rounding! {
+    f32_rounded f32 0x0040_0000;
+    f64_rounded f64 0x0008_0000_0000_0000;
+}
+
 /// Conversions that trap: `low` is the greatest float below the range or the least in it, as the
 /// comparison says; `high` is the least above.
 macro_rules! truncations {
