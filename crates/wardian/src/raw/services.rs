@@ -173,6 +173,7 @@ impl StoreInner {
         if header != 0 {
             // Who comes here often is better off compiled from the beginning.
             module.want_function(variant, defined);
+            self.prepare_for_compiled(instance);
             return Ok(address as u64);
         }
         self.install(instance, defined)?;
