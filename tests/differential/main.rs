@@ -5,6 +5,7 @@
 //! runs other seeds than the few that are always run, `WARDIAN_FUZZ_SECONDS=N` stops after that time,
 //! and `WARDIAN_FUZZ_TRACE=1` names each seed before it runs, for those that end the process.
 
+mod calls;
 mod generate;
 mod heard;
 mod mutate;
@@ -34,6 +35,10 @@ fn main() -> std::process::ExitCode {
     for first in seeds.clone().step_by(CHUNK as usize) {
         let chunk = first..(first + CHUNK).min(seeds.end);
         let same = chunk.clone();
+        let calls = chunk.clone();
+        trials.push(Trial::test(format!("modules of calls {first}"), move || {
+            each(calls, |seed| run::compare(seed, &calls::module(seed)))
+        }));
         trials.push(Trial::test(format!("generated modules {first}"), move || {
             each(same, |seed| run::compare(seed, &generate::module(seed)))
         }));

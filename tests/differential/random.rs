@@ -31,7 +31,7 @@ impl Random {
         let any = self.next();
         match (ty, self.below(3)) {
             (ValType::V128, _) => u128::from(any) << 64 | u128::from(self.next()),
-            (_, 0) => u128::from(any % 64),
+            (_, 0) => u128::from(any % 16),
             (_, 1) => u128::from(any),
             (ValType::F32, _) => u128::from(FLOATS[self.below(FLOATS.len())].to_bits()),
             (ValType::F64, _) => u128::from(f64::from(FLOATS[self.below(FLOATS.len())]).to_bits()),

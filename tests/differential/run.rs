@@ -10,7 +10,7 @@ use wardian::{
 };
 
 /// What each call from outside may burn.
-const FUEL: u64 = 20_000;
+const FUEL: u64 = 3_000;
 /// Calls from outside.
 const CALLS: usize = 16;
 
