@@ -13,12 +13,12 @@ pub(crate) fn module(seed: u64) -> Vec<u8> {
 
 fn generated(seed: u64, threads: bool) -> Vec<u8> {
     let mut random = Random::new(seed, "module");
-    let size = 1 << (8 + random.below(6));
-    let config = config(&mut random, threads);
-    // Few bytes give no module.
+    // Few bytes, or what a configuration asks for in vain, give no module.
     loop {
+        let size = 1 << (8 + random.below(6));
+        let config = config(&mut random, threads);
         let bytes = random.bytes(size);
-        if let Ok(module) = Module::new(config.clone(), &mut Unstructured::new(&bytes)) {
+        if let Ok(module) = Module::new(config, &mut Unstructured::new(&bytes)) {
             return module.to_bytes();
         }
     }
