@@ -10,6 +10,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("fuel is the same however code is compiled", the_same),
     ("fuel that runs out ends loops, recursion and start functions", exhausted),
     ("fuel is burnt up to a trap", trapped),
+    ("fuel that runs out at a function's beginning tells of its frame", at_the_beginning),
     ("fuel comes from a hook", refilled),
     ("a stop for lack of fuel cannot be swallowed, but mended", nested),
     ("fuel is seen and changed by host functions", host_functions),
@@ -307,6 +308,19 @@ fn snapshots(engine: &Engine) {
     assert_eq!(run.call(&mut store, ()).unwrap(), 1);
     // The call; set, get, eqz, if, twice; const, const, call; get.
     assert_eq!(store.fuel().unwrap(), PLENTY - 13);
+}
+
+fn at_the_beginning(engine: &Engine) {
+    let mut store = store(engine, 2);
+    let text = r#"(module (func) (func $f (nop) (nop) (drop (i32.const 1)))
+      (func $g (export "g") (drop (i32.const 1)) (drop (i32.const 1)) (drop (i32.const 1)) (call $f)))"#;
+    let i = instance(&mut store, text);
+    let g = i.typed_func::<(), ()>(&mut store, "g").unwrap();
+    let error = g.call(&mut store, ()).unwrap_err();
+    assert_eq!(error.stop_reason(), Some(StopReason::Fuel));
+    let frames: Vec<_> =
+        error.backtrace().unwrap().frames().iter().map(|f| f.func_index()).collect();
+    assert_eq!(frames, [1, 2]);
 }
 
 fn not_counted(engine: &Engine) {

@@ -1,6 +1,6 @@
 //! Listeners: one ending for each beginning, whatever happens.
 
-use crate::log::Log;
+use crate::log::{Log, Recorder};
 use crate::matrix::{Behaviour, instance, linked, module};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +20,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("every beginning has one ending, whatever ends the call", endings),
     ("a tail call ends its frame before its successor begins", tail_calls),
     ("tail calls of listened functions use no stack", deep_tail_calls),
+    ("a function that is listened to makes tail calls to others that are not", half_listened),
     ("nested calls end in order", nested),
     ("several listeners are told in the order of their factories", order),
     ("a listener that panics ends the guest, and all are told", panicking),
@@ -430,6 +431,33 @@ fn abandoned(engine: &Engine) {
     std::mem::forget(call);
     drop(store);
     log.assert_balanced();
+}
+
+fn half_listened(engine: &Engine) {
+    let mut store = Store::new(engine, ());
+    let i = instance(
+        &mut store,
+        r#"(module (table 2 funcref) (elem (i32.const 0) $odd $even)
+          (type $t (func (param i32 i32) (result i32)))
+          (func $even (export "even") (type $t)
+            (if (i32.eqz (local.get 0)) (then (return (local.get 1))))
+            (return_call $odd (i32.sub (local.get 0) (i32.const 1)) (i32.add (local.get 1) (i32.const 2))))
+          (func $odd (export "odd") (type $t)
+            (if (i32.eqz (local.get 0)) (then (return (i32.const -1))))
+            (return_call_indirect (type $t) (i32.sub (local.get 0) (i32.const 1)) (local.get 1)
+              (i32.const 1))))"#,
+    );
+    let even = i.typed_func::<(i32, i32), i32>(&mut store, "even").unwrap();
+    assert_eq!(even.call(&mut store, (10, 0)).unwrap(), 10);
+    for listened in ["even", "odd"] {
+        let log = Log::default();
+        let listener = FunctionFilter::name(listened).listen(Recorder(log.clone()));
+        let attached = i.attach(&mut store, listener).unwrap();
+        assert_eq!(even.call(&mut store, (10, 0)).unwrap(), 10);
+        log.assert_balanced();
+        assert_eq!(log.counts().0, if listened == "even" { 6 } else { 5 });
+        attached.detach(&mut store);
+    }
 }
 
 fn deep(engine: &Engine) {

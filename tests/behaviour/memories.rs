@@ -15,6 +15,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a file shows what the guest wrote, after its store", files),
     ("a maximum may be more than the machine has", overcommit),
     ("sixty-four-bit memories and pages of one byte have allocators, too", wide),
+    ("an atomic access that is not aligned says so wherever it is", unaligned),
 ];
 
 /// The allocators that are shipped, by name.
@@ -208,4 +209,26 @@ fn wide(engine: &Engine) {
         assert_eq!(call(&mut store, i, "byte", 14).unwrap(), 0);
         assert!(call(&mut store, i, "byte", 15).is_err());
     }
+}
+
+fn unaligned(engine: &Engine) {
+    let mut store = Store::new(engine, ());
+    let i = crate::matrix::instance(
+        &mut store,
+        r#"(module (memory i64 1)
+          (func (export "load") (param i64) (result i32) (i32.atomic.load offset=2 (local.get 0))))"#,
+    );
+    let load = i.typed_func::<i64, i32>(&mut store, "load").unwrap();
+    for (address, code) in [
+        (3, TrapCode::UnalignedAtomic),
+        (1 << 20, TrapCode::UnalignedAtomic),
+        ((1 << 20) + 2, TrapCode::MemoryOutOfBounds),
+        (i64::MIN, TrapCode::UnalignedAtomic),
+        (i64::MIN + 2, TrapCode::MemoryOutOfBounds),
+        // Beyond what an address can be there is nothing to be aligned.
+        (-1, TrapCode::MemoryOutOfBounds),
+    ] {
+        assert_eq!(load.call(&mut store, address).unwrap_err().trap(), Some(code), "{address:#x}");
+    }
+    assert_eq!(load.call(&mut store, 6).unwrap(), 0);
 }
