@@ -64,9 +64,6 @@ enum Caller {
     Return { address: usize, fp: usize },
 }
 
-/// Bytes of the embedder's stack that the interpreter uses by itself.
-const HANDLERS: usize = 384;
-
 /// A step of the walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -183,22 +180,21 @@ impl<'a> Frames<'a> {
             };
             return Some((!in_code, frames));
         }
-        if entry.interpreting.get() != 0 {
-            // Handlers use next to nothing of the embedder's stack; what they call uses more.
-            let in_host = entry.interpreting.get().saturating_sub(sp) > HANDLERS;
-            frames.current = frames.interpreted(store.interp_fp, !in_host);
-            return Some((in_host, frames));
-        }
         let address = std::ptr::from_ref(entry) as usize;
         let entered = sp < store.host_sp && store.host_sp < address;
-        let (sp, fp) = match entered {
+        let runs = entry.interpreting.get() && !entered;
+        if runs && store.interp_sp == 0 {
+            frames.current = frames.interpreted(store.interp_fp, true);
+            return Some((false, frames));
+        }
+        let (sp, fp) = match entered || runs {
             true => (store.wasm_sp, store.interp_fp),
             false => (frames.outer_sp, frames.outer_fp),
         };
         if sp == 0 {
             return None;
         }
-        if !entered {
+        if !entered && !runs {
             // SAFETY: as above.
             frames = unsafe { Frames::around(store, frames.outer) };
         }

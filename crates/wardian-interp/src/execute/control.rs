@@ -112,7 +112,7 @@ handlers! {
         if (*store).exit != 0 || s.interrupted() {
             return exit::ENDED;
         }
-        s.with_memory0().go()
+        s.back_from_host()
     }
 }
 
@@ -125,7 +125,7 @@ macro_rules! hot {
         (*store).interp_sp = $s.fp.add((*function).frame_slots as usize) as usize;
         let service: Hot = std::mem::transmute($s.service(Service::Hot));
         match service($s.vmctx, $s.fp as usize, u64::from($header)) {
-            0 => $s.with_memory0().go(),
+            0 => $s.back_from_host(),
             code => {
                 (*store).call.code = code as usize;
                 exit::ENTER_LOOP

@@ -204,6 +204,16 @@ impl State {
         (self.vmctx + offset as usize) as *mut T
     }
 
+    /// Goes on after the embedder's functions or the runtime's have run.
+    #[inline(always)]
+    pub(super) unsafe fn back_from_host(self) -> u64 {
+        // SAFETY: the store of the instance.
+        unsafe {
+            (*self.store()).interp_sp = 0;
+            self.with_memory0().go()
+        }
+    }
+
     /// Takes the bounds of memory 0 of this frame's instance.
     #[inline(always)]
     pub(super) unsafe fn with_memory0(mut self) -> State {

@@ -125,26 +125,22 @@ impl Run {
     unsafe fn execute(self) -> Next {
         // SAFETY: see [`Run`].
         unsafe {
-            let activation = self.activation();
-            let here = 0u8;
-            activation.interpreting.set(&raw const here as usize);
+            (*self.ctx).interp_sp = 0;
             let exit = wardian_interp::execute(self.ctx);
-            activation.interpreting.set(0);
+            if exit == exit::RETURN {
+                return self.returned();
+            }
             let fp = self.fp();
+            self.free_above(fp);
             match exit {
-                exit::RETURN => self.returned(),
                 exit::CALL if (*self.ctx).call.tail != 0 => self.tail_call(fp),
                 exit::CALL => self.pending_call(fp),
                 exit::TRAP => {
-                    self.free_above(fp);
                     (*self.ctx).trap_pc = 0;
                     Next::End(status::TRAPPED)
                 }
                 exit::ENTER_LOOP => self.enter_loop(fp),
-                _ => {
-                    self.free_above(fp);
-                    Next::End(status::ENDED)
-                }
+                _ => Next::End(status::ENDED),
             }
         }
     }
