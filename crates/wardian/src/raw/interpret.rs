@@ -24,6 +24,7 @@ use super::listen::{self, Hook};
 use super::services::WHOLE_FUNCTION;
 use super::store::{FuncKind, StoreData, StoreInner};
 use crate::{Error, ErrorKind};
+use std::sync::atomic::{Ordering, compiler_fence};
 use wardian_types::TrapCode;
 use wardian_vm::activation::{Activation, INTERPRETED, status};
 use wardian_vm::interpreted::{Boundary, Function, PendingCall, exit, flag, frame, target};
@@ -270,6 +271,8 @@ impl Run {
             *fp.offset(frame::IP) = (*function).entry as usize;
             *fp.offset(frame::FUNCTION) = function as usize;
             *fp.offset(frame::VMCTX) = vmctx;
+            // A sample finds the frame at its first instruction, not in a call.
+            (*self.ctx).interp_sp = 0;
             self.stand_in(fp);
             Next::Execute
         }
@@ -613,6 +616,8 @@ impl Run {
     unsafe fn stand_in(self, fp: *mut usize) {
         // SAFETY: see [`Run`].
         unsafe {
+            // A handler that takes a sample must find the frame complete.
+            compiler_fence(Ordering::SeqCst);
             (*self.ctx).interp_fp = fp as usize;
             (*self.ctx).wasm_sp = (*self.ctx).wasm_sp & !15 | INTERPRETED;
         }
