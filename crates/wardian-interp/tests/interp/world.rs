@@ -70,7 +70,7 @@ impl World {
             slots: vec![0xdead_dead_dead; count],
             builtins: vec![unexpected as *const () as usize; Builtin::COUNT + SERVICES],
             hosts: Vec::new(),
-            boundary: Box::new(Boundary { wasm_sp: 0, slots: 0, args: 0, outer: 0 }),
+            boundary: Box::new(Boundary { wasm_sp: 0, slots: 0, args: 0, result_slots: 0 }),
             by_runtime: false,
             hot: 0,
             log: Vec::new(),
@@ -166,6 +166,7 @@ impl World {
                         nested: 0.into(),
                         stub: 0,
                         definition: 0,
+                        trampoline: 0,
                     };
                     self.hosts.push(Box::new(host));
                     let ctx = &raw const **self.hosts.last().unwrap() as usize;
@@ -364,7 +365,15 @@ impl Instance {
                     (import.ctx, import.target)
                 }
             };
-            self.funcs.push(Box::new(VmFunc { code: 0, ctx, sig, index, handle: 0, target }));
+            self.funcs.push(Box::new(VmFunc {
+                code: 0,
+                ctx,
+                sig,
+                index,
+                handle: 0,
+                target,
+                entry: 0,
+            }));
         }
         for segment in &info.elements {
             let SegmentMode::Active { index, offset } = &segment.mode else { continue };
