@@ -86,6 +86,7 @@ floats! {
 macro_rules! truncations {
     ($($name:ident $float:ty => $int:ty: $low:literal $compare:tt $high:literal;)*) => { $(
         #[inline(always)]
+        #[allow(clippy::manual_range_contains, reason = "some ranges do not include their beginning")]
         pub(super) fn $name(a: $float) -> Result<$int, TrapCode> {
             // Rust's conversion saturates, and gives zero for a NaN.
             if a $compare $low && a < $high {

@@ -5,5 +5,11 @@ mod control;
 mod memory;
 mod shape;
 mod spec;
-#[allow(unsafe_code, unreachable_pub, missing_docs, reason = "it plays the runtime")]
+#[allow(
+    unsafe_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::vec_box,
+    reason = "it plays the runtime, and hands out addresses"
+)]
 mod world;
