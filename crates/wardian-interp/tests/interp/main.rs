@@ -1,6 +1,15 @@
 //! The interpreter without the runtime: modules, translated and executed in a store built by hand.
 
+mod calls;
 mod control;
-mod numeric;
-#[allow(unsafe_code, unreachable_pub, missing_docs, reason = "it plays the runtime")]
+mod memory;
+mod shape;
+mod spec;
+#[allow(
+    unsafe_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::vec_box,
+    reason = "it plays the runtime, and hands out addresses"
+)]
 mod world;
