@@ -3,6 +3,7 @@
 use crate::backtrace::Frame;
 use crate::code::LoadedCode;
 use crate::interpreted::Interpreted;
+use crate::jit::{CompiledCode, MemoryVariant, ModuleOptions};
 use crate::listener::{FunctionListener, FunctionListenerFactory};
 use crate::tier::Tier;
 use crate::wrappers::Wrappers;
@@ -11,7 +12,6 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use wardian_jit::{CompiledCode, MemoryVariant, ModuleOptions};
 use wardian_module::{ItemIndex, SourceLocation};
 use wardian_types::{CoreFeatures, ExternType, FuncType};
 use wardian_vm::layout::InstanceLayout;
@@ -334,7 +334,7 @@ impl ModuleInner {
         let threads = self.engine.config().threads;
         let options = ModuleOptions { variant, threads, cancelled, progress };
         self.engine
-            .compiler()
+            .compiler()?
             .compile_module(self.decoded.info(), self.decoded.bytes(), &options)
             .map_err(|e| Error::new(ErrorKind::Compile(e.to_string())))
     }

@@ -18,15 +18,15 @@
 
 mod entry;
 mod folder;
-#[cfg(test)]
+#[cfg(all(test, feature = "jit"))]
 mod tests;
 
+use crate::jit::CompiledCode;
 use crate::{CodeCache, Engine, Error, Result};
 use folder::{Entry, Folder};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use wardian_jit::CompiledCode;
 
 /// A revision of what the files hold; part of the key.
 const FORMAT: &str = "wardian compilation cache 2";

@@ -1,6 +1,7 @@
 //! The cache under everything that can happen to a folder.
 
 use super::{DiskCache, entry, key};
+use crate::jit::CompiledCode;
 use crate::{CodeCache, CoreFeatures, Engine, Module};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +9,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
-use wardian_jit::CompiledCode;
 
 /// A cache in a folder of its own, and an engine without one.
 struct Fixture {
