@@ -3,7 +3,7 @@
 use super::stack::Value;
 use super::{Body, Outcome};
 use crate::op::{self, Instruction, Opcode};
-use crate::operand::{D, I32, S, U16, U64};
+use crate::operand::{D, D32, D64, I32, S, U16, U64};
 
 /// What can be done with a constant on the right.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,18 +36,24 @@ impl Right {
 
 impl Body<'_> {
     #[inline]
-    pub(super) fn unary<I: Instruction>(&mut self, make: impl Fn(D, S) -> I) -> Outcome {
+    pub(super) fn unary<I: Instruction, T: From<i32>>(
+        &mut self,
+        make: impl Fn(T, S) -> I,
+    ) -> Outcome {
         let a = self.pop_slot()?;
-        let d = D(self.push_temp());
+        let d = T::from(self.push_temp());
         self.emit(make(d, a));
         Ok(())
     }
 
     #[inline]
-    pub(super) fn binary<I: Instruction>(&mut self, make: impl Fn(D, S, S) -> I) -> Outcome {
+    pub(super) fn binary<I: Instruction, T: From<i32>>(
+        &mut self,
+        make: impl Fn(T, S, S) -> I,
+    ) -> Outcome {
         let (b, a) = (self.pop()?, self.pop()?);
         let (b, a) = (S(self.slot_of(&b)), S(self.slot_of(&a)));
-        let d = D(self.push_temp());
+        let d = T::from(self.push_temp());
         self.emit(make(d, a, b));
         Ok(())
     }
@@ -150,9 +156,9 @@ impl Body<'_> {
     }
 
     /// An operation on floats whose NaNs may have any bits.
-    pub(super) fn float_unary<I: Instruction>(
+    pub(super) fn float_unary<I: Instruction, T: From<i32>>(
         &mut self,
-        make: impl Fn(D, S) -> I,
+        make: impl Fn(T, S) -> I,
         is64: bool,
     ) -> Outcome {
         self.unary(make)?;
@@ -160,9 +166,9 @@ impl Body<'_> {
         Ok(())
     }
 
-    pub(super) fn float_binary<I: Instruction>(
+    pub(super) fn float_binary<I: Instruction, T: From<i32>>(
         &mut self,
-        make: impl Fn(D, S, S) -> I,
+        make: impl Fn(T, S, S) -> I,
         is64: bool,
     ) -> Outcome {
         self.binary(make)?;
@@ -173,14 +179,14 @@ impl Body<'_> {
     /// Double arithmetic that has a form for a constant on the right.
     pub(super) fn double<I: Instruction, J: Instruction>(
         &mut self,
-        make: impl Fn(D, S, S) -> I,
-        imm: impl Fn(D, S, U64) -> J,
+        make: impl Fn(D64, S, S) -> I,
+        imm: impl Fn(D64, S, U64) -> J,
     ) -> Outcome {
         let top = self.below(1)?;
         if let Value::Const(bits) = self.b.stack[top].value {
             self.pop()?;
             let a = self.pop_slot()?;
-            let d = D(self.push_temp());
+            let d = D64(self.push_temp());
             self.emit(imm(d, a, U64(bits)));
         } else {
             self.binary(make)?;
@@ -196,9 +202,9 @@ impl Body<'_> {
         }
         let Some(slot) = self.b.stack.last().map(|e| e.slot) else { return };
         if is64 {
-            self.emit(op::f64_canonical { d: D(slot), a: S(slot) });
+            self.emit(op::f64_canonical { d: D64(slot), a: S(slot) });
         } else {
-            self.emit(op::f32_canonical { d: D(slot), a: S(slot) });
+            self.emit(op::f32_canonical { d: D32(slot), a: S(slot) });
         }
     }
 }
