@@ -27,6 +27,38 @@ macro_rules! instructions {
             br_i64_eq_imm br_i64_ne_imm br_i64_lt_s_imm br_i64_lt_u_imm br_i64_gt_s_imm
             br_i64_gt_u_imm br_i64_le_s_imm br_i64_le_u_imm br_i64_ge_s_imm br_i64_ge_u_imm;
 
+        // Branches back to a loop: what its header does is done on the way. The `inc`s add to a slot
+        // first.
+        { target: Branch } => br_back br_back_hot;
+        { cond: S, target: Branch } => br_if_back br_unless_back br_if_back_hot br_unless_back_hot;
+        { a: S, b: S, target: Branch } =>
+            br_i32_eq_back br_i32_ne_back br_i32_lt_s_back br_i32_lt_u_back br_i32_le_s_back
+            br_i32_le_u_back br_i64_eq_back br_i64_ne_back br_i64_lt_s_back br_i64_lt_u_back
+            br_i64_le_s_back br_i64_le_u_back br_i32_eq_back_hot br_i32_ne_back_hot
+            br_i32_lt_s_back_hot br_i32_lt_u_back_hot br_i32_le_s_back_hot br_i32_le_u_back_hot
+            br_i64_eq_back_hot br_i64_ne_back_hot br_i64_lt_s_back_hot br_i64_lt_u_back_hot
+            br_i64_le_s_back_hot br_i64_le_u_back_hot;
+        { a: S, b: I32, target: Branch } =>
+            br_i32_eq_imm_back br_i32_ne_imm_back br_i32_lt_s_imm_back br_i32_lt_u_imm_back
+            br_i32_gt_s_imm_back br_i32_gt_u_imm_back br_i32_le_s_imm_back br_i32_le_u_imm_back
+            br_i32_ge_s_imm_back br_i32_ge_u_imm_back br_i64_eq_imm_back br_i64_ne_imm_back
+            br_i64_lt_s_imm_back br_i64_lt_u_imm_back br_i64_gt_s_imm_back br_i64_gt_u_imm_back
+            br_i64_le_s_imm_back br_i64_le_u_imm_back br_i64_ge_s_imm_back br_i64_ge_u_imm_back
+            br_i32_eq_imm_back_hot br_i32_ne_imm_back_hot br_i32_lt_s_imm_back_hot
+            br_i32_lt_u_imm_back_hot br_i32_gt_s_imm_back_hot br_i32_gt_u_imm_back_hot
+            br_i32_le_s_imm_back_hot br_i32_le_u_imm_back_hot br_i32_ge_s_imm_back_hot
+            br_i32_ge_u_imm_back_hot br_i64_eq_imm_back_hot br_i64_ne_imm_back_hot
+            br_i64_lt_s_imm_back_hot br_i64_lt_u_imm_back_hot br_i64_gt_s_imm_back_hot
+            br_i64_gt_u_imm_back_hot br_i64_le_s_imm_back_hot br_i64_le_u_imm_back_hot
+            br_i64_ge_s_imm_back_hot br_i64_ge_u_imm_back_hot;
+        { a: S, by: I32, target: Branch } => inc_br_if_back inc_br_if_back_hot;
+        { a: S, by: I32, b: S, target: Branch } =>
+            inc_br_ne_back inc_br_lt_s_back inc_br_lt_u_back
+            inc_br_ne_back_hot inc_br_lt_s_back_hot inc_br_lt_u_back_hot;
+        { a: S, by: I32, b: I32, target: Branch } =>
+            inc_br_ne_imm_back inc_br_lt_s_imm_back inc_br_lt_u_imm_back
+            inc_br_ne_imm_back_hot inc_br_lt_s_imm_back_hot inc_br_lt_u_imm_back_hot;
+
         // Where functions and loops begin.
         { first: Far, count: U32 } => enter enter_hot;
         { header: U32 } => loop_header loop_header_hot;
@@ -109,7 +141,7 @@ macro_rules! instructions {
         { d: D, a: S, expected: S, value: S, offset: U32 } =>
             rmw8_cmpxchg rmw16_cmpxchg rmw32_cmpxchg rmw64_cmpxchg;
 
-        // Numbers.
+        // Numbers. `add_mul` gives a + b * c, `sub_mul` a - b * c, `mul_sub` b * c - a, rounded twice.
         { d: D, a: S, b: S } =>
             i32_add i32_sub i32_mul i32_div_s i32_div_u i32_rem_s i32_rem_u i32_and i32_or i32_xor
             i32_shl i32_shr_s i32_shr_u i32_rotl i32_rotr
@@ -154,10 +186,16 @@ macro_rules! instructions {
             i64_trunc_f32_u i64_trunc_f64_s i64_trunc_f64_u i32_trunc_sat_f32_s i32_trunc_sat_f32_u
             i32_trunc_sat_f64_s i32_trunc_sat_f64_u i64_trunc_sat_f32_s i64_trunc_sat_f32_u
             i64_trunc_sat_f64_s i64_trunc_sat_f64_u i32_wrap_i64_acc i64_extend_i32_s_acc;
+        { d: D32, a: S, b: S, c: S } =>
+            f32_add_mul f32_add_mul_acc f32_add_mul_accb f32_sub_mul f32_sub_mul_acc
+            f32_sub_mul_accb f32_mul_sub f32_mul_sub_acc f32_mul_sub_accb;
         { d: D32, a: S } =>
             f32_abs f32_neg f32_ceil f32_floor f32_trunc f32_nearest f32_sqrt f32_demote_f64
             f32_convert_i32_s f32_convert_i32_u f32_convert_i64_s f32_convert_i64_u f32_canonical
             f32_sqrt_acc;
+        { d: D64, a: S, b: S, c: S } =>
+            f64_add_mul f64_add_mul_acc f64_add_mul_accb f64_sub_mul f64_sub_mul_acc
+            f64_sub_mul_accb f64_mul_sub f64_mul_sub_acc f64_mul_sub_accb;
         { d: D64, a: S } =>
             f64_abs f64_neg f64_ceil f64_floor f64_trunc f64_nearest f64_sqrt f64_promote_f32
             f64_convert_i32_s f64_convert_i32_u f64_convert_i64_s f64_convert_i64_u f64_canonical

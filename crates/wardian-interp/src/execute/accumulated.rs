@@ -163,3 +163,36 @@ handlers! {
         s.go()
     }
 }
+
+/// `name type |a, b, c| result;`
+macro_rules! ternary {
+    ($($name:ident $acc:ident $accb:ident $register:ident $ty:ident
+        |$a:ident, $b:ident, $c:ident| $result:expr;)*) => { handlers! { $(
+        fn $name(s, i) {
+            let ($a, $b, $c): ($ty, $ty, $ty) = (s.get(i.a), s.get(i.b), s.get(i.c));
+            s.set(i.d, $result);
+            s.go()
+        }
+
+        fn $acc(s, i) {
+            let ($a, $b, $c): ($ty, $ty, $ty) = (s.$register, s.get(i.b), s.get(i.c));
+            s.set(i.d, $result);
+            s.go()
+        }
+
+        fn $accb(s, i) {
+            let ($a, $b, $c): ($ty, $ty, $ty) = (s.get(i.a), s.$register, s.get(i.c));
+            s.set(i.d, $result);
+            s.go()
+        }
+    )* } };
+}
+
+ternary! {
+    f32_add_mul f32_add_mul_acc f32_add_mul_accb single f32 |a, b, c| a + b * c;
+    f32_sub_mul f32_sub_mul_acc f32_sub_mul_accb single f32 |a, b, c| a - b * c;
+    f32_mul_sub f32_mul_sub_acc f32_mul_sub_accb single f32 |a, b, c| b * c - a;
+    f64_add_mul f64_add_mul_acc f64_add_mul_accb double f64 |a, b, c| a + b * c;
+    f64_sub_mul f64_sub_mul_acc f64_sub_mul_accb double f64 |a, b, c| a - b * c;
+    f64_mul_sub f64_mul_sub_acc f64_mul_sub_accb double f64 |a, b, c| b * c - a;
+}

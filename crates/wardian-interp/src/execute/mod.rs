@@ -22,6 +22,7 @@ mod builtins;
 mod calls;
 mod control;
 mod fetch;
+mod latches;
 mod memory;
 mod moves;
 mod numeric;
@@ -44,6 +45,7 @@ mod handlers {
     pub(super) use super::builtins::*;
     pub(super) use super::calls::*;
     pub(super) use super::control::*;
+    pub(super) use super::latches::*;
     pub(super) use super::memory::*;
     pub(super) use super::moves::*;
     pub(super) use super::returns::*;

@@ -9,11 +9,12 @@ use crate::op::{self, Instruction, Opcode};
 use crate::operand::Register;
 
 /// `name register: variant for a`, where that operand only can be taken; where operands may be exchanged;
-/// and where there is a variant for b.
+/// where there is a variant for b; and where b may be exchanged for c.
 macro_rules! variants {
     ($($name:ident $register:ident: $a:ident;)*
         [commutes] $($c_name:ident $c_register:ident: $c_a:ident;)*
-        [both] $($b_name:ident $b_register:ident: $b_a:ident $b_b:ident;)*) => {
+        [both] $($b_name:ident $b_register:ident: $b_a:ident $b_b:ident;)*
+        [product] $($p_name:ident $p_register:ident: $p_a:ident $p_b:ident;)*) => {
         impl Body<'_> {
             /// Notes the variant of the instruction that begins here, if it reads that slot.
             #[inline]
@@ -43,6 +44,17 @@ macro_rules! variants {
                             (b.0 == slot).then_some(Opcode::$b_b)
                         }
                     })*
+                    $(Opcode::$p_name if register == Register::$p_register => {
+                        let op::$p_name { a, b, c, .. } = self.read(start);
+                        if a.0 == slot {
+                            Some(Opcode::$p_a)
+                        } else {
+                            if c.0 == slot {
+                                self.b.code.swap(start + 3, start + 4);
+                            }
+                            (b.0 == slot || c.0 == slot).then_some(Opcode::$p_b)
+                        }
+                    })*
                     _ => None,
                 };
                 self.variant = variant.map(|variant| (start, variant));
@@ -54,6 +66,8 @@ macro_rules! variants {
             $(assert!(op::$c_name::UNITS == op::$c_a::UNITS);)*
             $(assert!(op::$b_name::UNITS == op::$b_a::UNITS);)*
             $(assert!(op::$b_name::UNITS == op::$b_b::UNITS);)*
+            $(assert!(op::$p_name::UNITS == op::$p_a::UNITS);)*
+            $(assert!(op::$p_name::UNITS == op::$p_b::UNITS);)*
         };
     };
 }
@@ -130,6 +144,13 @@ variants! {
     f64_div Double: f64_div_acc f64_div_accb;
     i32_add_shl Word: i32_add_shl_acc i32_add_shl_accb;
     i64_add_shl Word: i64_add_shl_acc i64_add_shl_accb;
+    [product]
+    f32_add_mul Single: f32_add_mul_acc f32_add_mul_accb;
+    f32_sub_mul Single: f32_sub_mul_acc f32_sub_mul_accb;
+    f32_mul_sub Single: f32_mul_sub_acc f32_mul_sub_accb;
+    f64_add_mul Double: f64_add_mul_acc f64_add_mul_accb;
+    f64_sub_mul Double: f64_sub_mul_acc f64_sub_mul_accb;
+    f64_mul_sub Double: f64_mul_sub_acc f64_mul_sub_accb;
 }
 
 impl Body<'_> {

@@ -50,6 +50,8 @@ impl Body<'_> {
         }
         self.accept();
         let left = self.left_in_register(start);
+        self.begin = start;
+        self.before = self.last.filter(|last| last.1 == start).map(|last| (last.0, self.left));
         instruction.put(&mut self.b.code);
         self.last = I::DEFINES.then_some((start, self.b.code.len()));
         self.left = I::REGISTER;
@@ -133,6 +135,12 @@ impl Body<'_> {
         }
         self.last = None;
         self.variant = None;
+        if start == self.begin
+            && let Some((before, left)) = self.before.take()
+        {
+            self.last = Some((before, start));
+            self.left = left;
+        }
     }
 
     /// Appends other instructions before the last one, which defines this slot.
@@ -143,6 +151,7 @@ impl Body<'_> {
         let position = self.b.locations.last().map(|l| l.1);
         let left = self.left;
         self.retract(start);
+        self.last = None;
         f(self);
         let start = self.b.code.len();
         if let (true, Some(position)) = (self.locating, position) {
@@ -150,6 +159,8 @@ impl Body<'_> {
         }
         self.accept();
         self.b.code.extend_from_slice(&units[..len]);
+        self.begin = start;
+        self.before = None;
         self.last = Some((start, self.b.code.len()));
         self.left = left;
         start
@@ -168,8 +179,9 @@ impl Body<'_> {
         chain.0 = at as u32;
     }
 
-    /// The branch just appended goes back to a place.
+    /// The branch just appended goes back to the header of a loop.
     pub(super) fn link_back(&mut self, place: u32) {
+        self.latch();
         let end = self.b.code.len();
         self.set_offset(end - 2, (i64::from(place) - end as i64) as i32);
     }

@@ -13,6 +13,7 @@ mod call;
 mod compare;
 mod control;
 mod emit;
+mod latch;
 mod memory;
 mod numeric;
 mod operators;
@@ -67,6 +68,11 @@ struct Body<'a> {
     last: Option<(usize, usize)>,
     /// The register in which it leaves what it defines.
     left: Option<Register>,
+    /// Where the last instruction begins.
+    begin: usize,
+    /// Where the one before it begins, and where that leaves what it defines; if it does, and nothing
+    /// jumps between them.
+    before: Option<(usize, Option<Register>)>,
     /// Where the last instruction begins, and what it becomes when the next one is appended.
     variant: Option<(usize, Opcode)>,
     /// The first slot that is free.
@@ -137,6 +143,8 @@ impl<'a> Body<'a> {
             b,
             last: None,
             left: None,
+            begin: 0,
+            before: None,
             variant: None,
             height: 0,
             max_height: 0,

@@ -111,7 +111,7 @@ impl Body<'_> {
 
     /// An addition; of a shifted operand in one go.
     pub(super) fn add32(&mut self) -> Outcome {
-        if let Some((start, a)) = self.shifted(Opcode::i32_shl_imm)? {
+        if let Some((start, a, _)) = self.either(Opcode::i32_shl_imm)? {
             let op::i32_shl_imm { a: b, b: shift, .. } = self.read(start);
             self.retract(start);
             let d = D(self.push_temp());
@@ -122,7 +122,7 @@ impl Body<'_> {
     }
 
     pub(super) fn add64(&mut self) -> Outcome {
-        if let Some((start, a)) = self.shifted(Opcode::i64_shl_imm)? {
+        if let Some((start, a, _)) = self.either(Opcode::i64_shl_imm)? {
             let op::i64_shl_imm { a: b, b: shift, .. } = self.read(start);
             self.retract(start);
             let d = D(self.push_temp());
@@ -132,24 +132,24 @@ impl Body<'_> {
         self.integer(op::i64_add::new, op::i64_add_imm::new, Right::Commutes, true)
     }
 
-    /// If one of the two topmost operands was shifted just now: pops both, and tells where that
-    /// instruction begins and the slot of the other operand.
-    fn shifted(&mut self, shift: Opcode) -> Outcome<Option<(usize, S)>> {
+    /// If one of the two topmost operands was made by this instruction just now: pops both, and tells
+    /// where that begins, the slot of the other operand, and whether the one was on the right.
+    fn either(&mut self, maker: Opcode) -> Outcome<Option<(usize, S, bool)>> {
         let top = self.below(2)?;
         let [a, b] = [self.b.stack[top], self.b.stack[top + 1]];
         let is_plain = |value| !matches!(value, Value::Const(_));
-        if !is_plain(a.value) || !is_plain(b.value) {
+        if self.is_far() || !is_plain(a.value) || !is_plain(b.value) {
             return Ok(None);
         }
-        for (entry, other) in [(b, a), (a, b)] {
+        for (entry, other, is_right) in [(b, a, true), (a, b, false)] {
             if entry.value == Value::Temp
                 && let Some((start, opcode)) = self.last_defining(entry.slot)
-                && opcode == shift
+                && opcode == maker
             {
                 let other = S(self.slot_of(&other));
                 self.pop()?;
                 self.pop()?;
-                return Ok(Some((start, other)));
+                return Ok(Some((start, other, is_right)));
             }
         }
         Ok(None)
@@ -207,4 +207,32 @@ impl Body<'_> {
             self.emit(op::f32_canonical { d: D32(slot), a: S(slot) });
         }
     }
+}
+
+/// Sums and differences of which one side was multiplied just now.
+macro_rules! products {
+    ($($name:ident $mul:ident $d:ident $add_mul:ident $sub_mul:ident $mul_sub:ident;)*) => {
+        impl Body<'_> { $(
+            /// If one of the two topmost operands is a product: does both operations in one go.
+            pub(super) fn $name(&mut self, subtract: bool) -> Outcome<bool> {
+                let Some((start, other, is_right)) = self.either(Opcode::$mul)? else {
+                    return Ok(false);
+                };
+                let op::$mul { a: b, b: c, .. } = self.read(start);
+                self.retract(start);
+                let (d, a) = ($d(self.push_temp()), other);
+                match (subtract, is_right) {
+                    (false, _) => self.emit(op::$add_mul { d, a, b, c }),
+                    (true, true) => self.emit(op::$sub_mul { d, a, b, c }),
+                    (true, false) => self.emit(op::$mul_sub { d, a, b, c }),
+                }
+                Ok(true)
+            }
+        )* }
+    };
+}
+
+products! {
+    product32 f32_mul D32 f32_add_mul f32_sub_mul f32_mul_sub;
+    product64 f64_mul D64 f64_add_mul f64_sub_mul f64_mul_sub;
 }
