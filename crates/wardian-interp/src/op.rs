@@ -1,6 +1,8 @@
 //! The instructions as types, made from the table: a struct for each, its number, its encoding.
 
-use crate::operand::{Branch, D, DW, Far, I32, Operand, S, SW, U16, U32, U64, Use, V128};
+use crate::operand::{
+    Branch, D, D32, D64, DW, Far, I32, Operand, Register, S, SW, U16, U32, U64, Use, V128,
+};
 use crate::table::instructions;
 use std::fmt;
 
@@ -12,6 +14,8 @@ pub(crate) trait Instruction: Copy {
     const UNITS: usize;
     /// Whether its first operand is a slot that it writes.
     const DEFINES: bool;
+    /// Where the next one finds what it wrote.
+    const REGISTER: Option<Register>;
 
     fn put(self, code: &mut Vec<u16>);
 
@@ -75,6 +79,16 @@ macro_rules! define_one {
             const OPCODE: Opcode = Opcode::$name;
             const UNITS: usize = 1 $(+ <$kind as Operand>::UNITS)*;
             const DEFINES: bool = false $(| <$kind as Operand>::DEFINES)*;
+            const REGISTER: Option<Register> = {
+                let register: Option<Register> = None;
+                $(
+                    let register = match register {
+                        None => <$kind as Operand>::REGISTER,
+                        known => known,
+                    };
+                )*
+                register
+            };
 
             #[inline]
             fn put(self, code: &mut Vec<u16>) {

@@ -12,12 +12,23 @@ pub(crate) enum Use {
     Write,
 }
 
+/// The register in which an instruction leaves its result for the next one, besides the slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Register {
+    /// Any bits.
+    Word,
+    Double,
+    Single,
+}
+
 /// An operand of an instruction.
 pub(crate) trait Operand: Copy {
     /// How many units it takes.
     const UNITS: usize;
     /// Whether it is a slot within reach that is written: such an operand always comes first.
     const DEFINES: bool = false;
+    /// Where the next instruction finds what was written.
+    const REGISTER: Option<Register> = None;
 
     fn put(self, code: &mut Vec<u16>);
 
@@ -32,14 +43,21 @@ pub(crate) trait Operand: Copy {
 }
 
 macro_rules! slots {
-    ($($(#[$doc:meta])* $name:ident $usage:ident $width:literal $defines:literal $mark:literal;)*) => { $(
+    ($($(#[$doc:meta])* $name:ident $usage:ident $width:literal $defines:literal $register:expr, $mark:literal;)*) => { $(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub(crate) struct $name(pub(crate) i32);
 
+        impl From<i32> for $name {
+            fn from(slot: i32) -> Self {
+                Self(slot)
+            }
+        }
+
         impl Operand for $name {
             const UNITS: usize = 1;
             const DEFINES: bool = $defines;
+            const REGISTER: Option<Register> = $register;
 
             fn put(self, code: &mut Vec<u16>) {
                 debug_assert!(i16::try_from(self.0).is_ok(), "a slot is out of reach");
@@ -63,13 +81,17 @@ macro_rules! slots {
 
 slots! {
     /// A slot that is read.
-    S Read 1 false "r";
+    S Read 1 false None, "r";
     /// A slot that is written.
-    D Write 1 true "r";
+    D Write 1 true Some(Register::Word), "r";
+    /// A slot to which an `f64` is written.
+    D64 Write 1 true Some(Register::Double), "r";
+    /// A slot to which an `f32` is written.
+    D32 Write 1 true Some(Register::Single), "r";
     /// Two slots that are read: a vector.
-    SW Read 2 false "v";
+    SW Read 2 false None, "v";
     /// Two slots that are written: a vector.
-    DW Write 2 true "v";
+    DW Write 2 true None, "v";
 }
 
 /// The number that these units hold, low unit first.

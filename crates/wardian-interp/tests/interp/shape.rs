@@ -19,14 +19,13 @@ fn code_as_text() {
     world.add(wat, Options::default());
     let text = disassemble(world.instances[0].translation(0));
     let expected = "    0  enter r4 1
-    5  br_unless r-1 -> 35
+    5  br_unless r-1 -> 32
     9  loop_header 13
    12  i32_add_shl r5 r-2 r-1 2
-   17  load32 r5 r5 8
-   22  i32_add r4 r5 r4
-   26  i32_add_imm r-1 r-1 -1
-   31  br_if r-1 -> 9
-   35  return_one r-2 r4
+   17  load32_acc r5 r5 8
+   22  i32_add_acc r4 r5 r4
+   26  inc_br_if_back r-1 -1 -> 9
+   32  return_one r-2 r4
 ";
     assert_eq!(text, expected, "\n{text}");
     assert_eq!(world.call(0, "sum", &[0, 3]), End::Returned(vec![0]));
