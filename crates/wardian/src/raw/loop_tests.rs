@@ -180,7 +180,7 @@ fn code_that_begins_at_a_loop_goes_on_with_the_frame() {
         [(true, true, false), (true, false, true), (false, true, true), (false, false, false)]
     {
         let mut config = Config::new();
-        config.signals(signals).optimize(optimize).fuel(fuel);
+        config.engine(crate::EngineKind::Compiled).signals(signals).optimize(optimize).fuel(fuel);
         let engine = Engine::new(&config).unwrap();
         for (number, case) in CASES.iter().enumerate() {
             let mut store = Store::new(&engine, ());
