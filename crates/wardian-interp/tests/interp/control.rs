@@ -1,6 +1,7 @@
 //! Blocks, branches, and locals that change under pending reads.
 
-use crate::world::{End, World, positions, results, run};
+use crate::ask::{positions, results, run};
+use crate::world::{End, World};
 use wardian_interp::Options;
 use wardian_types::TrapCode;
 
