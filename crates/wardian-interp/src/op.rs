@@ -91,9 +91,16 @@ macro_rules! define_one {
             };
 
             #[inline]
+            #[allow(unused_variables, unused_mut, unused_assignments, reason = "some have no operands")]
             fn put(self, code: &mut Vec<u16>) {
-                code.push(Self::OPCODE as u16);
-                $(self.$field.put(code);)*
+                let mut units = [0; <Self as Instruction>::UNITS];
+                units[0] = Self::OPCODE as u16;
+                let mut at = 1;
+                $(
+                    self.$field.put(&mut units[at..]);
+                    at += <$kind as Operand>::UNITS;
+                )*
+                code.extend_from_slice(&units);
             }
 
             #[inline]

@@ -30,7 +30,8 @@ pub(crate) trait Operand: Copy {
     /// Where the next instruction finds what was written.
     const REGISTER: Option<Register> = None;
 
-    fn put(self, code: &mut Vec<u16>);
+    /// Writes it to the beginning of `units`.
+    fn put(self, units: &mut [u16]);
 
     /// Reads it from the beginning of `units`.
     fn get(units: &[u16]) -> Self;
@@ -59,9 +60,10 @@ macro_rules! slots {
             const DEFINES: bool = $defines;
             const REGISTER: Option<Register> = $register;
 
-            fn put(self, code: &mut Vec<u16>) {
+            #[inline]
+            fn put(self, units: &mut [u16]) {
                 debug_assert!(i16::try_from(self.0).is_ok(), "a slot is out of reach");
-                code.push(self.0 as i16 as u16);
+                units[0] = self.0 as i16 as u16;
             }
 
             fn get(units: &[u16]) -> Self {
@@ -99,10 +101,6 @@ fn number(units: &[u16]) -> u128 {
     units.iter().rev().fold(0, |n, unit| n << 16 | u128::from(*unit))
 }
 
-fn put_number(code: &mut Vec<u16>, number: u128, units: usize) {
-    code.extend((0..units).map(|i| (number >> (16 * i)) as u16));
-}
-
 macro_rules! immediates {
     ($($(#[$doc:meta])* $name:ident($ty:ty) $units:literal $format:literal;)*) => { $(
         $(#[$doc])*
@@ -112,8 +110,11 @@ macro_rules! immediates {
         impl Operand for $name {
             const UNITS: usize = $units;
 
-            fn put(self, code: &mut Vec<u16>) {
-                put_number(code, self.0 as u128, $units);
+            #[inline]
+            fn put(self, units: &mut [u16]) {
+                for (i, unit) in units[..$units].iter_mut().enumerate() {
+                    *unit = (self.0 as u128 >> (16 * i)) as u16;
+                }
             }
 
             fn get(units: &[u16]) -> Self {
@@ -149,8 +150,9 @@ pub(crate) struct Branch(pub(crate) i32);
 impl Operand for Branch {
     const UNITS: usize = 2;
 
-    fn put(self, code: &mut Vec<u16>) {
-        I32(self.0).put(code);
+    #[inline]
+    fn put(self, units: &mut [u16]) {
+        I32(self.0).put(units);
     }
 
     fn get(units: &[u16]) -> Self {

@@ -58,7 +58,8 @@ pub(super) struct State {
 /// Handlers: `fn name(state, operands) { … }` for the instruction of that name, or for another where
 /// `name: instruction` says so.
 macro_rules! handlers {
-    ($($(#[$meta:meta])* fn $name:ident $(: $op:ident)? ($s:ident, $i:pat) $body:block)*) => { $(
+    ($($(#[$meta:meta])*
+        fn $name:ident $(: $op:ident)? ($s:ident, $i:pat) $body:block)*) => { $(
         $(#[$meta])*
         pub(super) unsafe extern "C" fn $name(
             ip: *const u16,

@@ -1,6 +1,7 @@
 //! Calls, returns, tail calls, and what the runtime sees of them.
 
-use crate::world::{End, World, positions, results, run};
+use crate::ask::{positions, results, run};
+use crate::world::{End, World};
 use wardian_interp::Options;
 use wardian_types::TrapCode;
 use wardian_vm::interpreted::target;

@@ -1,11 +1,15 @@
 //! Blocks, branches, and locals that change under pending reads.
 
-use crate::world::{End, World, positions, results, run};
+use crate::ask::{positions, results, run};
+use crate::world::{End, World};
 use wardian_interp::Options;
 use wardian_types::TrapCode;
 
+/// A body, its arguments, its result.
+type Case = (&'static str, [u64; 2], u64);
+
 /// Runs bodies of functions of `(i32, i32) -> i32`.
-fn check(cases: &[(&str, [u64; 2], u64)]) {
+fn check(cases: &[Case]) {
     for (body, args, expected) in cases {
         let wat = format!(
             r#"(module (func (export "f") (param $a i32) (param $b i32) (result i32) (local $x i32)
@@ -15,192 +19,196 @@ fn check(cases: &[(&str, [u64; 2], u64)]) {
     }
 }
 
+const LOCALS: &[Case] = &[
+    ("local.get $a local.get $b local.set $a local.get $a i32.sub", [9, 2], 7),
+    (
+        "local.get $a local.get $a i32.const 5 i32.add local.set $a local.get $a i32.sub",
+        [9, 0],
+        -5_i32 as u32 as u64,
+    ),
+    ("local.get $a local.get $b local.tee $a i32.sub local.get $a i32.add", [9, 2], 9),
+    // A swap without a third local.
+    (
+        "local.get $a local.get $b local.set $a local.set $b local.get $a i32.const 100 i32.mul local.get $b i32.add",
+        [3, 4],
+        403,
+    ),
+    (
+        "local.get $a local.get $a local.get $a local.get $b local.set $a i32.add i32.add",
+        [3, 100],
+        9,
+    ),
+    ("local.get $a local.set $a local.get $a", [5, 0], 5),
+    ("local.get $a local.tee $a local.get $a i32.add", [5, 0], 10),
+    (
+        "i32.const 1 local.get $a local.get $b i32.add local.tee $x i32.add local.get $x i32.mul",
+        [2, 3],
+        30,
+    ),
+    // The write is in a block that is left early.
+    (
+        "local.get $a (block local.get $b br_if 0 i32.const 50 local.set $a) local.get $a i32.add",
+        [1, 0],
+        51,
+    ),
+    (
+        "local.get $a (block local.get $b br_if 0 i32.const 50 local.set $a) local.get $a i32.add",
+        [1, 1],
+        2,
+    ),
+    // A constant below a loop in a block that may be skipped.
+    (
+        "i32.const 7 (block local.get $b br_if 0 (loop local.get $a i32.const 1 i32.sub local.tee $a br_if 0)) local.get $a i32.add",
+        [3, 1],
+        10,
+    ),
+    (
+        "i32.const 7 (block local.get $b br_if 0 (loop local.get $a i32.const 1 i32.sub local.tee $a br_if 0)) local.get $a i32.add",
+        [3, 0],
+        7,
+    ),
+    // What was compared is written before the branch.
+    (
+        "local.get $a local.get $b i32.lt_s local.get $b local.set $a (if (result i32) (then local.get $a) (else i32.const -1))",
+        [1, 2],
+        2,
+    ),
+    (
+        "local.get $a local.get $b i32.lt_s (if (result i32) (then i32.const 10) (else i32.const 20)) local.set $x local.get $x",
+        [1, 2],
+        10,
+    ),
+    (
+        "(block (result i32) local.get $a local.get $b br_if 0 i32.const 1 i32.add) local.set $x local.get $x",
+        [5, 0],
+        6,
+    ),
+    (
+        "(block (result i32) local.get $a local.get $b br_if 0 i32.const 1 i32.add) local.set $x local.get $x",
+        [5, 1],
+        5,
+    ),
+    ("local.get $a (block (result i32) local.get $b local.tee $a) i32.add", [5, 6], 11),
+];
+
 #[test]
 fn locals_change_under_pending_reads() {
-    check(&[
-        ("local.get $a local.get $b local.set $a local.get $a i32.sub", [9, 2], 7),
-        (
-            "local.get $a local.get $a i32.const 5 i32.add local.set $a local.get $a i32.sub",
-            [9, 0],
-            -5_i32 as u32 as u64,
-        ),
-        ("local.get $a local.get $b local.tee $a i32.sub local.get $a i32.add", [9, 2], 9),
-        // A swap without a third local.
-        (
-            "local.get $a local.get $b local.set $a local.set $b local.get $a i32.const 100 i32.mul local.get $b i32.add",
-            [3, 4],
-            403,
-        ),
-        (
-            "local.get $a local.get $a local.get $a local.get $b local.set $a i32.add i32.add",
-            [3, 100],
-            9,
-        ),
-        ("local.get $a local.set $a local.get $a", [5, 0], 5),
-        ("local.get $a local.tee $a local.get $a i32.add", [5, 0], 10),
-        (
-            "i32.const 1 local.get $a local.get $b i32.add local.tee $x i32.add local.get $x i32.mul",
-            [2, 3],
-            30,
-        ),
-        // The write is in a block that is left early.
-        (
-            "local.get $a (block local.get $b br_if 0 i32.const 50 local.set $a) local.get $a i32.add",
-            [1, 0],
-            51,
-        ),
-        (
-            "local.get $a (block local.get $b br_if 0 i32.const 50 local.set $a) local.get $a i32.add",
-            [1, 1],
-            2,
-        ),
-        // A constant below a loop in a block that may be skipped.
-        (
-            "i32.const 7 (block local.get $b br_if 0 (loop local.get $a i32.const 1 i32.sub local.tee $a br_if 0)) local.get $a i32.add",
-            [3, 1],
-            10,
-        ),
-        (
-            "i32.const 7 (block local.get $b br_if 0 (loop local.get $a i32.const 1 i32.sub local.tee $a br_if 0)) local.get $a i32.add",
-            [3, 0],
-            7,
-        ),
-        // What was compared is written before the branch.
-        (
-            "local.get $a local.get $b i32.lt_s local.get $b local.set $a (if (result i32) (then local.get $a) (else i32.const -1))",
-            [1, 2],
-            2,
-        ),
-        (
-            "local.get $a local.get $b i32.lt_s (if (result i32) (then i32.const 10) (else i32.const 20)) local.set $x local.get $x",
-            [1, 2],
-            10,
-        ),
-        (
-            "(block (result i32) local.get $a local.get $b br_if 0 i32.const 1 i32.add) local.set $x local.get $x",
-            [5, 0],
-            6,
-        ),
-        (
-            "(block (result i32) local.get $a local.get $b br_if 0 i32.const 1 i32.add) local.set $x local.get $x",
-            [5, 1],
-            5,
-        ),
-        ("local.get $a (block (result i32) local.get $b local.tee $a) i32.add", [5, 6], 11),
-    ]);
+    check(LOCALS);
 }
+
+const BLOCKS: &[Case] = &[
+    ("(block (result i32 i32) local.get $a local.get $b) i32.sub", [9, 4], 5),
+    ("local.get $a local.get $b (block (param i32 i32) (result i32) i32.sub)", [9, 4], 5),
+    (
+        "local.get $a local.get $b (loop (param i32) (result i32) i32.const 1 i32.sub local.tee $x local.get $x br_if 0) i32.add",
+        [9, 4],
+        9,
+    ),
+    (
+        "local.get $a local.get $b (if (param i32) (result i32) (then i32.const 1 i32.add) (else i32.const 2 i32.add))",
+        [9, 0],
+        11,
+    ),
+    (
+        "local.get $a local.get $b (if (param i32) (result i32) (then i32.const 1 i32.add))",
+        [9, 0],
+        9,
+    ),
+    (
+        "local.get $a local.get $b (if (param i32) (result i32) (then i32.const 1 i32.add))",
+        [9, 3],
+        10,
+    ),
+    // Branches that leave operands behind.
+    (
+        "(block (result i32 i32) i32.const 1 i32.const 2 local.get $a local.get $b br 0) i32.sub",
+        [9, 4],
+        5,
+    ),
+    (
+        "(block (result i32 i32 i32) i32.const 1 local.get $a i32.const 1 i32.add local.get $b i32.const 2 i32.add local.get $a local.get $b i32.mul br 0) i32.add i32.mul",
+        [3, 4],
+        72,
+    ),
+    ("(block (result i32) i32.const 1 local.get $a local.get $b br_if 0 i32.add)", [9, 0], 10),
+    ("(block (result i32) i32.const 1 local.get $a local.get $b br_if 0 i32.add)", [9, 1], 9),
+    ("i32.const 77 local.get $a local.get $b br_if 0 i32.add", [9, 0], 86),
+    ("(block i32.const 3 local.get $b br_if 1 drop) i32.const 4", [9, 1], 3),
+    ("(block i32.const 3 local.get $b br_if 1 drop) i32.const 4", [9, 0], 4),
+    (
+        "(block $o (result i32) (block $i (result i32) local.get $a local.get $b br_table $i $o $i) i32.const 100 i32.add)",
+        [9, 0],
+        109,
+    ),
+    (
+        "(block $o (result i32) (block $i (result i32) local.get $a local.get $b br_table $i $o $i) i32.const 100 i32.add)",
+        [9, 1],
+        9,
+    ),
+    (
+        "(block $o (result i32) (block $i (result i32) local.get $a local.get $b br_table $i $o $i) i32.const 100 i32.add)",
+        [9, 7],
+        109,
+    ),
+    (
+        "(block $o (result i32) i32.const 5 (block $i (result i32) local.get $a local.get $b br_table $i $o 2) i32.add)",
+        [9, 0],
+        14,
+    ),
+    (
+        "(block $o (result i32) i32.const 5 (block $i (result i32) local.get $a local.get $b br_table $i $o 2) i32.add) i32.const 1 i32.add",
+        [9, 1],
+        10,
+    ),
+    (
+        "(block $o (result i32) i32.const 5 (block $i (result i32) local.get $a local.get $b br_table $i $o 2) i32.add) i32.const 1 i32.add",
+        [9, 0xffff_ffff],
+        9,
+    ),
+    (
+        "(block (block (block local.get $b br_table 0 1 2) i32.const 10 return) i32.const 20 return) i32.const 30",
+        [0, 0],
+        10,
+    ),
+    (
+        "(block (block (block local.get $b br_table 0 1 2) i32.const 10 return) i32.const 20 return) i32.const 30",
+        [0, 1],
+        20,
+    ),
+    (
+        "(block (block (block local.get $b br_table 0 1 2) i32.const 10 return) i32.const 20 return) i32.const 30",
+        [0, 2],
+        30,
+    ),
+    (
+        "(loop local.get $x local.get $a i32.add local.set $x local.get $b i32.const 1 i32.sub local.tee $b i32.const 0 i32.gt_s br_if 0) local.get $x",
+        [7, 6],
+        42,
+    ),
+    ("(block (result i32) local.get $a br 0 (loop br 0) unreachable)", [7, 6], 7),
+    (
+        "local.get $a (if (then i32.const 1 return) (else i32.const 2 return)) unreachable",
+        [7, 6],
+        1,
+    ),
+    (
+        "local.get $a local.get $b i32.const 3 i32.and i32.eqz (if (result i32) (then i32.const 8) (else i32.const 9)) i32.add",
+        [1, 4],
+        9,
+    ),
+    ("local.get $a local.get $b i32.and i32.eqz i32.eqz", [6, 2], 1),
+    ("local.get $a i32.eqz i32.eqz i32.eqz", [6, 2], 0),
+    ("local.get $a local.get $b i32.const 1 select local.get $b i32.add", [6, 2], 8),
+    (
+        "local.get $a local.get $b i32.gt_u local.set $x local.get $a local.get $b local.get $x select",
+        [6, 2],
+        6,
+    ),
+];
 
 #[test]
 fn blocks_carry_values() {
-    check(&[
-        ("(block (result i32 i32) local.get $a local.get $b) i32.sub", [9, 4], 5),
-        ("local.get $a local.get $b (block (param i32 i32) (result i32) i32.sub)", [9, 4], 5),
-        (
-            "local.get $a local.get $b (loop (param i32) (result i32) i32.const 1 i32.sub local.tee $x local.get $x br_if 0) i32.add",
-            [9, 4],
-            9,
-        ),
-        (
-            "local.get $a local.get $b (if (param i32) (result i32) (then i32.const 1 i32.add) (else i32.const 2 i32.add))",
-            [9, 0],
-            11,
-        ),
-        (
-            "local.get $a local.get $b (if (param i32) (result i32) (then i32.const 1 i32.add))",
-            [9, 0],
-            9,
-        ),
-        (
-            "local.get $a local.get $b (if (param i32) (result i32) (then i32.const 1 i32.add))",
-            [9, 3],
-            10,
-        ),
-        // Branches that leave operands behind.
-        (
-            "(block (result i32 i32) i32.const 1 i32.const 2 local.get $a local.get $b br 0) i32.sub",
-            [9, 4],
-            5,
-        ),
-        (
-            "(block (result i32 i32 i32) i32.const 1 local.get $a i32.const 1 i32.add local.get $b i32.const 2 i32.add local.get $a local.get $b i32.mul br 0) i32.add i32.mul",
-            [3, 4],
-            72,
-        ),
-        ("(block (result i32) i32.const 1 local.get $a local.get $b br_if 0 i32.add)", [9, 0], 10),
-        ("(block (result i32) i32.const 1 local.get $a local.get $b br_if 0 i32.add)", [9, 1], 9),
-        ("i32.const 77 local.get $a local.get $b br_if 0 i32.add", [9, 0], 86),
-        ("(block i32.const 3 local.get $b br_if 1 drop) i32.const 4", [9, 1], 3),
-        ("(block i32.const 3 local.get $b br_if 1 drop) i32.const 4", [9, 0], 4),
-        (
-            "(block $o (result i32) (block $i (result i32) local.get $a local.get $b br_table $i $o $i) i32.const 100 i32.add)",
-            [9, 0],
-            109,
-        ),
-        (
-            "(block $o (result i32) (block $i (result i32) local.get $a local.get $b br_table $i $o $i) i32.const 100 i32.add)",
-            [9, 1],
-            9,
-        ),
-        (
-            "(block $o (result i32) (block $i (result i32) local.get $a local.get $b br_table $i $o $i) i32.const 100 i32.add)",
-            [9, 7],
-            109,
-        ),
-        (
-            "(block $o (result i32) i32.const 5 (block $i (result i32) local.get $a local.get $b br_table $i $o 2) i32.add)",
-            [9, 0],
-            14,
-        ),
-        (
-            "(block $o (result i32) i32.const 5 (block $i (result i32) local.get $a local.get $b br_table $i $o 2) i32.add) i32.const 1 i32.add",
-            [9, 1],
-            10,
-        ),
-        (
-            "(block $o (result i32) i32.const 5 (block $i (result i32) local.get $a local.get $b br_table $i $o 2) i32.add) i32.const 1 i32.add",
-            [9, 0xffff_ffff],
-            9,
-        ),
-        (
-            "(block (block (block local.get $b br_table 0 1 2) i32.const 10 return) i32.const 20 return) i32.const 30",
-            [0, 0],
-            10,
-        ),
-        (
-            "(block (block (block local.get $b br_table 0 1 2) i32.const 10 return) i32.const 20 return) i32.const 30",
-            [0, 1],
-            20,
-        ),
-        (
-            "(block (block (block local.get $b br_table 0 1 2) i32.const 10 return) i32.const 20 return) i32.const 30",
-            [0, 2],
-            30,
-        ),
-        (
-            "(loop local.get $x local.get $a i32.add local.set $x local.get $b i32.const 1 i32.sub local.tee $b i32.const 0 i32.gt_s br_if 0) local.get $x",
-            [7, 6],
-            42,
-        ),
-        ("(block (result i32) local.get $a br 0 (loop br 0) unreachable)", [7, 6], 7),
-        (
-            "local.get $a (if (then i32.const 1 return) (else i32.const 2 return)) unreachable",
-            [7, 6],
-            1,
-        ),
-        (
-            "local.get $a local.get $b i32.const 3 i32.and i32.eqz (if (result i32) (then i32.const 8) (else i32.const 9)) i32.add",
-            [1, 4],
-            9,
-        ),
-        ("local.get $a local.get $b i32.and i32.eqz i32.eqz", [6, 2], 1),
-        ("local.get $a i32.eqz i32.eqz i32.eqz", [6, 2], 0),
-        ("local.get $a local.get $b i32.const 1 select local.get $b i32.add", [6, 2], 8),
-        (
-            "local.get $a local.get $b i32.gt_u local.set $x local.get $a local.get $b local.get $x select",
-            [6, 2],
-            6,
-        ),
-    ]);
+    check(BLOCKS);
 }
 
 #[test]

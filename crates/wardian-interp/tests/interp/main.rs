@@ -1,10 +1,12 @@
 //! The interpreter without the runtime: modules, translated and executed in a store built by hand.
 
+mod ask;
 mod calls;
 mod control;
 mod memory;
 mod shape;
 mod spec;
+mod speed;
 #[allow(
     unsafe_code,
     unreachable_pub,

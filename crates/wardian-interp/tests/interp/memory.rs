@@ -1,6 +1,7 @@
 //! Bounds of memories of all kinds.
 
-use crate::world::{End, World, results, run};
+use crate::ask::{results, run};
+use crate::world::{End, World};
 use wardian_interp::Options;
 use wardian_types::TrapCode;
 

@@ -1,6 +1,7 @@
 //! What code looks like, and functions of unusual shape.
 
-use crate::world::{End, World, results};
+use crate::ask::results;
+use crate::world::{End, World};
 use std::fmt::Write;
 use wardian_interp::{Options, Translator, disassemble};
 
