@@ -445,6 +445,10 @@ impl Run {
             if !self.has_room(slots.add(params) as usize) {
                 return self.failed(TrapCode::StackOverflow.into());
             }
+            // Not for an errand, after which it would be gone on with behind the call.
+            if (*self.inner()).interrupted() {
+                return Next::End(status::ENDED);
+            }
             boundary.write(Boundary {
                 wasm_sp: (*ctx).wasm_sp,
                 slots: native as usize,
