@@ -17,6 +17,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("calls back and forth between tiers are stopped", stopped),
     ("stores on many threads share what is compiled in the background", background),
     ("modules go while they are being compiled", dropped),
+    ("what runs once is not compiled, what is hot is", what_is_compiled),
 ];
 
 /// Engines that move to compiled code after so many calls and rounds, with the settings of `engine`.
@@ -291,5 +292,25 @@ fn dropped(engine: &Engine) {
         run.call(&mut store, round * 50 + 1).unwrap();
         drop(store);
         drop(engine);
+    }
+}
+
+fn what_is_compiled(engine: &Engine) {
+    let listened = engine.config().has_function_listeners();
+    for engine in tiered(engine, &[20]) {
+        let m = module(&engine, WORK);
+        let mut store = Store::new(&engine, ());
+        let i = Instance::new(&mut store, &m, &[]).unwrap();
+        let run = i.typed_func::<i32, i32>(&mut store, "run").unwrap();
+        let has_code =
+            |store: &Store<()>, function| i.internal(store).machine_code(function).is_some();
+        run.call(&mut store, 10).unwrap();
+        assert_eq!((m.code_size(), has_code(&store, 0), has_code(&store, 1)), (0, false, false));
+        run.call(&mut store, 1000).unwrap();
+        // The loop goes on in compiled code; the function that it is in has run twice.
+        assert!(m.code_size() > 0 && has_code(&store, 0));
+        assert!(listened || !has_code(&store, 1));
+        (0..30).for_each(|_| drop(run.call(&mut store, 10).unwrap()));
+        assert!(has_code(&store, 0) && has_code(&store, 1));
     }
 }

@@ -287,11 +287,8 @@ impl Module {
 
     /// Bytes of machine code compiled so far.
     pub fn code_size(&self) -> usize {
-        [&self.0.guarded, &self.0.checked]
-            .iter()
-            .filter_map(|c| c.get())
-            .map(|c| c.memory.len())
-            .sum()
+        let whole = [&self.0.guarded, &self.0.checked].into_iter().filter_map(|c| c.get().cloned());
+        whole.chain(self.0.tier.loaded()).map(|code| code.memory.len()).sum()
     }
 
     /// The module with its compiled code, for [`Module::deserialize`] on the same machine and
