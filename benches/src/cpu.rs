@@ -1,8 +1,10 @@
 //! Execution time of CPU-bound guests, one instance of each engine for all of them.
 
-use crate::engines::{self, WARDIAN, WASMI, WASMTIME};
+use crate::engines::{self, INTERPRETED, TIERED, WARDIAN, WASMI, WASMTIME};
 use crate::measure::{Contender, Row, measure};
 use crate::options::{Options, Result};
+use std::time::{Duration, Instant};
+use wardian::EngineKind;
 
 /// `guests/build.sh` makes it from the crate beside it.
 pub(crate) const GUESTS: &[u8] = include_bytes!("../guests/guests.wasm");
@@ -24,10 +26,9 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
 }
 
 fn module(options: &Options, wasm: &[u8]) -> Result<Vec<Row>> {
-    let engine = engines::wardian()?;
-    let module = wardian::Module::new(&engine, wasm)?;
-    let mut a = wardian::Store::new(&engine, ());
-    let a_instance = wardian::Instance::new(&mut a, &module, &[])?;
+    let (mut a, a_instance) = own(EngineKind::Compiled, wasm)?;
+    let (mut t, t_instance) = own(EngineKind::Tiered, wasm)?;
+    let (mut i, i_instance) = own(EngineKind::Interpreted, wasm)?;
 
     let engine = engines::wasmtime()?;
     let module = wasmtime::Module::new(&engine, wasm)?;
@@ -54,10 +55,42 @@ fn module(options: &Options, wasm: &[u8]) -> Result<Vec<Row>> {
             Contender::new(WARDIAN, |n| Ok(f.call(&mut a, i32::try_from(n)?)?)),
             Contender::new(WASMTIME, |n| Ok(g.call(&mut b, i32::try_from(n)?)?)),
         ];
+        if !options.no_interpreters {
+            let tiered = t_instance.typed_func::<i32, i64>(&mut t, &name)?;
+            let interpreted = i_instance.typed_func::<i32, i64>(&mut i, &name)?;
+            warm_up(|| Ok(tiered.call(&mut t, 1)?))?;
+            let t = &mut t;
+            contenders.push(Contender::new(TIERED, move |n| {
+                Ok(tiered.call(&mut *t, i32::try_from(n)?)?)
+            }));
+            let i = &mut i;
+            contenders.push(Contender::new(INTERPRETED, move |n| {
+                Ok(interpreted.call(&mut *i, i32::try_from(n)?)?)
+            }));
+        }
         if !options.no_interpreter {
             contenders.push(Contender::new(WASMI, |n| Ok(h.call(&mut c, i32::try_from(n)?)?)));
         }
         rows.push(measure(options, &name, contenders)?);
     }
     Ok(rows)
+}
+
+fn own(kind: EngineKind, wasm: &[u8]) -> Result<(wardian::Store<()>, wardian::Instance)> {
+    let engine = engines::wardian_of(kind)?;
+    let module = wardian::Module::new(&engine, wasm)?;
+    let mut store = wardian::Store::new(&engine, ());
+    let instance = wardian::Instance::new(&mut store, &module, &[])?;
+    Ok((store, instance))
+}
+
+/// Until what is hot has surely been compiled, in the background.
+const WARM_UP: Duration = Duration::from_millis(400);
+
+fn warm_up(mut unit: impl FnMut() -> Result<i64>) -> Result<()> {
+    let began = Instant::now();
+    while began.elapsed() < WARM_UP {
+        unit()?;
+    }
+    Ok(())
 }

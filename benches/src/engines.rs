@@ -4,6 +4,10 @@ use crate::options::Result;
 
 /// Columns of the tables.
 pub(crate) const WARDIAN: &str = "wardian";
+/// Wardian, interpreted.
+pub(crate) const INTERPRETED: &str = "interpreted";
+/// Wardian with tiers, once what is hot has been compiled.
+pub(crate) const TIERED: &str = "tiered";
 /// The compiled peer; memories and instances come from the system each time.
 pub(crate) const WASMTIME: &str = "wasmtime";
 /// The compiled peer with its pooling allocator.
@@ -17,10 +21,15 @@ pub(crate) const STACK: usize = 512 << 10;
 /// Threads that compile.
 pub(crate) const THREADS: usize = 2;
 
-/// Wardian's engine.
+/// Wardian's engine that compiles everything at once.
 pub(crate) fn wardian() -> Result<wardian::Engine> {
+    wardian_of(wardian::EngineKind::Compiled)
+}
+
+/// Wardian's engine of this kind.
+pub(crate) fn wardian_of(kind: wardian::EngineKind) -> Result<wardian::Engine> {
     let mut config = wardian::Config::new();
-    config.stack_size(STACK).compile_threads(THREADS);
+    config.engine(kind).stack_size(STACK).compile_threads(THREADS);
     Ok(wardian::Engine::new(&config)?)
 }
 

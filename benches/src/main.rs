@@ -2,6 +2,7 @@
 
 mod calls;
 mod children;
+mod cold;
 mod cpu;
 mod dump;
 mod engines;
@@ -13,6 +14,7 @@ mod options;
 mod report;
 mod snapshot;
 mod stop;
+mod translate;
 mod trap;
 mod variants;
 
@@ -38,6 +40,8 @@ const ANY: f64 = f64::INFINITY;
 /// Groups of figures, and what is to be shown.
 const GROUPS: &[(&str, Run, &[Target])] = &[
     ("cpu", cpu::run, &[at_most(WASMTIME, "", 1.0, 1.15)]),
+    ("translate", translate::run, &[]),
+    ("cold", cold::run, &[]),
     ("entry", calls::entry, &[at_most(WASMTIME, "", ANY, 0.8)]),
     ("host", calls::host, &[at_most(WASMTIME, "", ANY, 1.25)]),
     ("instantiate", instantiate::run, &[at_most(POOLING, "", ANY, 1.0)]),

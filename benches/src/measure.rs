@@ -45,8 +45,15 @@ impl Row {
 
     /// Wardian's median divided by a peer's; the median itself if the peer is [`ABSOLUTE`].
     pub(crate) fn ratio(&self, peer: &str) -> Option<f64> {
-        let median = self.of(crate::engines::WARDIAN)?.median;
-        if peer == ABSOLUTE { Some(median) } else { Some(median / self.of(peer)?.median) }
+        if peer == ABSOLUTE {
+            return Some(self.of(crate::engines::WARDIAN)?.median);
+        }
+        self.between(crate::engines::WARDIAN, peer)
+    }
+
+    /// One median divided by another.
+    pub(crate) fn between(&self, one: &str, other: &str) -> Option<f64> {
+        Some(self.of(one)?.median / self.of(other)?.median)
     }
 
     /// Adds a figure that was not measured here.

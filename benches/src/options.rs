@@ -28,6 +28,8 @@ pub(crate) struct Options {
     pub(crate) clock: Clock,
     /// Leaves wasmi out.
     pub(crate) no_interpreter: bool,
+    /// Leaves Wardian's interpreter and its tiers out.
+    pub(crate) no_interpreters: bool,
     /// Also prints everything as JSON.
     pub(crate) json: bool,
 }
@@ -36,20 +38,23 @@ pub(crate) struct Options {
 pub(crate) const HELP: &str = "\
 wardian-benches [GROUP]… [OPTIONS]
 
-Groups: cpu entry host instantiate trap compile idle listener stack snapshot stop checked sampler all
-(default: all)
+Groups: cpu translate cold entry host instantiate trap compile idle listener stack snapshot stop checked
+sampler all (default: all)
 
   --filter TEXT      only rows whose name contains TEXT
   --rounds N         interleaved rounds, medians count (default 15, or WARDIAN_BENCH_ROUNDS)
   --sample-ms N      least time of one measurement (default 20)
   --clock cpu|wall   processor time of the thread (default), or wall clock
-  --no-wasmi         leave the interpreter out (it takes most of the time)
+  --no-wasmi         leave wasmi out
+  --compiled         leave all interpreters out (they take most of the time), and tiers
   --json             print the results as JSON after the tables
 
 wardian-benches dump FILE DIR: write the machine code of every function of both compilers
 
 WARDIAN_BENCH_GUEST=FILE: one more module of `(i32) -> i64` exports for `cpu`.
-WARDIAN_BENCH_MODULE=FILE.wasm: the module for `compile` instead of a generated one.
+WARDIAN_BENCH_MODULE=FILE.wasm: the module for `compile` and `translate` instead of a generated one.
+WARDIAN_BENCH_PROGRAMS=FILE: what `cold` runs, see README.md. WARDIAN_BENCH_WARDIAN, _WASMTIME, _WASMI and
+_WAZERO=FILE: commands that are not on the path.
 ";
 
 impl Options {
@@ -63,6 +68,7 @@ impl Options {
             sample_ms: 20,
             clock: Clock::Cpu,
             no_interpreter: false,
+            no_interpreters: false,
             json: false,
         };
         let mut args = args;
@@ -80,6 +86,10 @@ impl Options {
                     }
                 }
                 "--no-wasmi" => options.no_interpreter = true,
+                "--compiled" => {
+                    options.no_interpreter = true;
+                    options.no_interpreters = true;
+                }
                 "--json" => options.json = true,
                 // `cargo bench` passes it.
                 "--bench" => {}

@@ -1,6 +1,6 @@
 //! Tables for people, JSON for programs.
 
-use crate::engines::WARDIAN;
+use crate::engines::{INTERPRETED, TIERED, WARDIAN, WASMI};
 use crate::measure::{ABSOLUTE, Row, geometric_mean};
 use std::fmt::Write as _;
 
@@ -34,8 +34,19 @@ fn engines(rows: &[Row]) -> Vec<&'static str> {
     engines
 }
 
+/// Whose figures are divided by whose: Wardian's by each peer's, and its other ways by what is like them.
+fn pairs(engines: &[&'static str]) -> Vec<(&'static str, &'static str)> {
+    let peers = engines.iter().filter(|e| ![WARDIAN, TIERED, INTERPRETED].contains(e));
+    let has = |pair: &(&str, &str)| engines.contains(&pair.0) && engines.contains(&pair.1);
+    let others = [(TIERED, WARDIAN), (INTERPRETED, WASMI)];
+    peers.map(|peer| (WARDIAN, *peer)).chain(others).filter(has).collect()
+}
+
 /// A figure in a unit that suits it: bytes if the row's name says so, otherwise nanoseconds.
 fn shown(row: &str, value: f64) -> String {
+    if row.contains("MB/s") {
+        return format!("{value:.1}");
+    }
     let memory: &[(f64, &str)] =
         &[((1 << 30) as f64, "GiB"), ((1 << 20) as f64, "MiB"), (1024.0, "KiB"), (1.0, "B")];
     let time: &[(f64, &str)] = &[(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")];
@@ -47,15 +58,16 @@ fn shown(row: &str, value: f64) -> String {
 /// A table with its means and verdicts.
 pub(crate) fn table(group: &Group) -> String {
     let engines = engines(&group.rows);
-    let peers: Vec<&str> = engines.iter().copied().filter(|e| *e != WARDIAN).collect();
+    let pairs = pairs(&engines);
     let width = group.rows.iter().map(|r| r.name.chars().count()).max().unwrap_or(0).max(16);
     let mut out = String::new();
     let mut header = format!("{:width$}", group.name);
     for engine in &engines {
         let _ = write!(header, " {engine:>16}");
     }
-    for peer in &peers {
-        let _ = write!(header, " {:>18}", format!("/ {peer}"));
+    for (one, other) in &pairs {
+        let one = if *one == WARDIAN { "" } else { one };
+        let _ = write!(header, " {:>18}", format!("{one}/{other}"));
     }
     let _ = writeln!(out, "{header}");
     for row in &group.rows {
@@ -64,8 +76,8 @@ pub(crate) fn table(group: &Group) -> String {
             let text = row.of(engine).map_or("-".into(), |f| shown(&row.name, f.median));
             let _ = write!(out, " {text:>16}");
         }
-        for peer in &peers {
-            let text = row.ratio(peer).map_or("-".into(), |r| format!("{r:.3}"));
+        for (one, other) in &pairs {
+            let text = row.between(one, other).map_or("-".into(), |r| format!("{r:.3}"));
             let _ = write!(out, " {text:>18}");
         }
         out.push('\n');
@@ -73,8 +85,8 @@ pub(crate) fn table(group: &Group) -> String {
     if group.rows.len() > 1 && group.targets.iter().all(|t| t.rows.is_empty()) {
         let _ = write!(out, "{:width$}", "geometric mean");
         let _ = write!(out, "{:1$}", "", 17 * engines.len());
-        for peer in &peers {
-            let mean = geometric_mean(group.rows.iter().filter_map(|r| r.ratio(peer)));
+        for (one, other) in &pairs {
+            let mean = geometric_mean(group.rows.iter().filter_map(|r| r.between(one, other)));
             let text = mean.map_or("-".into(), |r| format!("{r:.3}"));
             let _ = write!(out, " {text:>18}");
         }

@@ -105,7 +105,8 @@ handlers! {
     #[cold]
     fn out_of_fuel: check_fuel(s, op::check_fuel { top }) {
         let store = s.store();
-        *s.fp.offset(frame::IP) = s.at as u64;
+        // Behind the instruction, as for a call: what is before it belongs to another function.
+        *s.fp.offset(frame::IP) = s.ip as u64;
         (*store).interp_sp = s.far(top) as usize;
         let builtin: OutOfFuel = std::mem::transmute(s.builtin(Builtin::OutOfFuel));
         builtin(s.vmctx);

@@ -201,8 +201,14 @@ impl Run {
             let start = self.results_of(fp);
             std::ptr::copy(slots as *const u64, start, arg_slots as usize);
             self.stand_in_caller(previous);
-            if target & target::KIND == target::HOST {
-                return self.call_host(ctx as *mut HostFunc, start, previous);
+            match target & target::KIND {
+                target::HOST => return self.call_host(ctx as *mut HostFunc, start, previous),
+                // The executor would have made the call, if nobody had been to be told of the tail call.
+                target::INTERPRETED => {
+                    let function = (target - target::INTERPRETED) as *const Function;
+                    return self.push(function, ctx, previous, start);
+                }
+                _ => {}
             }
             let callee = Callee::of_target(target);
             self.call(Call { callee, previous, slots: start, caller, is_tail: true })

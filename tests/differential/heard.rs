@@ -1,0 +1,102 @@
+//! What is written down while a module runs, by host functions and by listeners.
+
+use std::sync::{Arc, Mutex};
+use wardian::{
+    AbortReason, Backtrace, Call, Error, FunctionListener, StackIterator, TrapCode, ValType,
+};
+
+/// Lines in the order of what happened. Clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
+
+/// With what the lines of listeners begin.
+pub(crate) const LISTENER: char = '~';
+
+impl Log {
+    pub(crate) fn write(&self, line: String) {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).push(line);
+    }
+
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(|e| e.into_inner()))
+    }
+}
+
+/// Writes events down.
+pub(crate) struct Ear(pub(crate) Log, pub(crate) &'static str);
+
+impl Ear {
+    fn write(&self, what: &str, call: &Call<'_>, more: &str) {
+        let index = call.definition().index();
+        self.0.write(format!("{LISTENER}{} {what} {index:?} {more}", self.1));
+    }
+}
+
+/// References are handles, of which only null is the same everywhere.
+fn values(types: &[ValType], slots: &[u64]) -> String {
+    let mut text = String::new();
+    let mut at = 0;
+    for ty in types {
+        let end = at + ty.slots();
+        let Some(value) = slots.get(at..end) else { break };
+        match ty {
+            ValType::Ref(_) => text += if value[0] == 0 { " null" } else { " ref" },
+            ValType::I32 | ValType::F32 => text += &format!(" {:#x}", value[0] as u32),
+            _ => text += &format!(" {value:x?}"),
+        }
+        at = end;
+    }
+    text
+}
+
+impl FunctionListener for Ear {
+    fn before(&self, call: &Call<'_>, params: &[u64], stack: &mut StackIterator<'_>) {
+        let mut text = values(call.definition().param_types(), params) + " at";
+        for _ in 0..6 {
+            if stack.next() {
+                let function = stack.function();
+                let at = function.source_offset_for_pc(stack.program_counter());
+                text += &format!(" {:?}:{at:?}", function.definition().index());
+            }
+        }
+        self.write("before", call, &text);
+    }
+
+    fn after(&self, call: &Call<'_>, results: &[u64]) {
+        let what = if call.is_tail_call() { "tail" } else { "after" };
+        self.write(what, call, &values(call.definition().result_types(), results));
+    }
+
+    fn abort(&self, call: &Call<'_>, reason: &AbortReason<'_>) {
+        let reason = reason.error().map_or_else(|| reason.to_string(), kind);
+        self.write("abort", call, &reason);
+    }
+
+    fn resumed(&self, call: &Call<'_>) {
+        self.write("resumed", call, "");
+    }
+}
+
+/// An error without its place.
+pub(crate) fn kind(error: &Error) -> String {
+    format!("{:?}", error.kind())
+}
+
+/// An error with its place. Where an access is beyond a memory is known to the function only: compiled
+/// code may do a load together with the operator that uses what was loaded, and then names that one.
+pub(crate) fn error(error: &Error) -> String {
+    let mut place = error.backtrace().map(backtrace).unwrap_or_default();
+    if error.trap() == Some(TrapCode::MemoryOutOfBounds)
+        && let Some((function, rest)) = place.split_once(':')
+    {
+        let outer = rest.find(' ').map_or("", |at| &rest[at..]);
+        place = format!("{function}{outer}");
+    }
+    kind(error) + &place
+}
+
+/// Where a guest is.
+pub(crate) fn backtrace(trace: &Backtrace) -> String {
+    let frames = trace.frames().iter().take(8);
+    frames.map(|f| format!(" {}:{:?}", f.func_index(), f.code_offset())).collect()
+}

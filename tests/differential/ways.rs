@@ -1,0 +1,41 @@
+//! The ways in which a module is run.
+
+use std::sync::LazyLock;
+use wardian::{Config, Engine, EngineKind};
+
+/// A way to run modules.
+pub(crate) struct Way {
+    pub(crate) name: &'static str,
+    pub(crate) engine: Engine,
+    /// Whether some functions have listeners.
+    pub(crate) listened: bool,
+}
+
+/// All of them; the first that is listened to, and the first that is not, are what the others are
+/// compared with.
+pub(crate) static WAYS: LazyLock<Vec<Way>> = LazyLock::new(|| {
+    let compiled = engine(EngineKind::Compiled, 0);
+    let interpreted = engine(EngineKind::Interpreted, 0);
+    let tiered = [0, 1, 3].map(|hot| engine(EngineKind::Tiered, hot));
+    let way = |name, engine: &Engine, listened| Way { name, engine: engine.clone(), listened };
+    vec![
+        way("compiled", &compiled, false),
+        way("interpreted", &interpreted, false),
+        way("tiered, hot at once", &tiered[0], false),
+        way("tiered, hot after 1", &tiered[1], false),
+        way("tiered, hot after 3", &tiered[2], false),
+        way("compiled, listened", &compiled, true),
+        way("interpreted, listened", &interpreted, true),
+        way("tiered, hot after 1, listened", &tiered[1], true),
+        way("tiered, hot after 3, listened", &tiered[2], true),
+    ]
+});
+
+/// Fuel ends what does not end. The stack is for as many frames as there is fuel for, since how deep a
+/// stack is when it overflows may differ.
+fn engine(kind: EngineKind, hot_after: u32) -> Engine {
+    let mut config = Config::new();
+    config.engine(kind).hot_after(Some(hot_after)).background_compilation(false);
+    config.compile_threads(1).canonical_nans(true).fuel(true).stack_size(64 << 20);
+    Engine::new(&config).expect("the configuration works")
+}
