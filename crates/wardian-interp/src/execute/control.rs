@@ -25,7 +25,7 @@ handlers! {
         let chosen = (*s.far(i.index) as u32).min(i.count.0) as usize;
         // The entries are branches.
         let entry = s.ip.add(chosen * BR);
-        let offset = entry.add(1).cast::<i32>().read_unaligned();
+        let offset = entry.add(op::HEAD).cast::<i32>().read_unaligned();
         s.ip = entry.add(BR).offset(offset as isize);
         s.go()
     }

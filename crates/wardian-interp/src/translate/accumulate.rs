@@ -5,7 +5,7 @@
 //! instructions. The variants are encoded alike, so only the opcode changes.
 
 use super::Body;
-use crate::op::{self, Instruction, Opcode};
+use crate::op::{self, HEAD, Instruction, Opcode};
 use crate::operand::Register;
 
 /// `name register: variant for a`, where that operand only can be taken; where operands may be exchanged;
@@ -32,7 +32,7 @@ macro_rules! variants {
                     $(Opcode::$c_name if register == Register::$c_register => {
                         let op::$c_name { a, b, .. } = self.read(start);
                         if b.0 == slot {
-                            self.b.code.swap(start + 2, start + 3);
+                            self.b.code.swap(start + HEAD + 1, start + HEAD + 2);
                         }
                         (a.0 == slot || b.0 == slot).then_some(Opcode::$c_a)
                     })*
@@ -50,7 +50,7 @@ macro_rules! variants {
                             Some(Opcode::$p_a)
                         } else {
                             if c.0 == slot {
-                                self.b.code.swap(start + 3, start + 4);
+                                self.b.code.swap(start + HEAD + 2, start + HEAD + 3);
                             }
                             (b.0 == slot || c.0 == slot).then_some(Opcode::$p_b)
                         }
