@@ -16,6 +16,7 @@ impl State {
     /// Where `size` bytes at this address lie; nothing if they are not all in the memory.
     #[inline(always)]
     pub(super) unsafe fn bytes(&self, address: u64, size: usize) -> Option<*mut u8> {
+        let address = kept(address);
         let end = address.wrapping_add(size as u64);
         if end > self.len as u64 {
             return None;
@@ -107,6 +108,18 @@ pub(super) unsafe extern "C" fn beyond(
         }
         s.trap(TrapCode::MemoryOutOfBounds)
     }
+}
+
+/// Lets the compiler forget how a number was made, so that it does not make it, and what depends on it,
+/// by a sum of its own each.
+#[inline(always)]
+fn kept(number: u64) -> u64 {
+    let mut number = number;
+    // SAFETY: nothing is done.
+    unsafe {
+        std::arch::asm!("/* {0} */", inout(reg) number, options(pure, nomem, nostack, preserves_flags));
+    }
+    number
 }
 
 macro_rules! loads {
