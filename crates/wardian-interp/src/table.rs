@@ -5,16 +5,17 @@
 //!
 //! The slot that an instruction writes comes first, a branch's target last. What an instruction writes,
 //! it also leaves in a register. An instruction whose name ends in `acc` takes its operand `a` from there
-//! and not from the slot, which has the same value; in `accb`, its operand `b`.
+//! and not from the slot, which has the same value; in `accb`, its operand `b`. Of a store it is the
+//! value, of `select` and branches what they depend on.
 
 /// Gives the table to a macro.
 macro_rules! instructions {
     ($with:ident) => { $with! {
         // Branches. A table's entries are the `br`s that follow it.
         { target: Branch } => br;
-        { cond: S, target: Branch } => br_if br_unless;
+        { cond: S, target: Branch } => br_if br_unless br_if_acc br_unless_acc;
         { cond: Far, target: Branch } => br_if_far br_unless_far;
-        { index: Far, count: U32 } => br_table;
+        { index: Far, count: U32 } => br_table br_table_acc;
         { a: S, b: S, target: Branch } =>
             br_i32_eq br_i32_ne br_i32_lt_s br_i32_lt_u br_i32_le_s br_i32_le_u br_i32_any br_i32_none
             br_i64_eq br_i64_ne br_i64_lt_s br_i64_lt_u br_i64_le_s br_i64_le_u
@@ -24,6 +25,9 @@ macro_rules! instructions {
             br_i32_eq_imm br_i32_ne_imm br_i32_lt_s_imm br_i32_lt_u_imm br_i32_gt_s_imm
             br_i32_gt_u_imm br_i32_le_s_imm br_i32_le_u_imm br_i32_ge_s_imm br_i32_ge_u_imm
             br_i32_any_imm br_i32_none_imm
+            br_i32_eq_imm_acc br_i32_ne_imm_acc br_i32_lt_s_imm_acc br_i32_lt_u_imm_acc
+            br_i32_gt_s_imm_acc br_i32_gt_u_imm_acc br_i32_le_s_imm_acc br_i32_le_u_imm_acc
+            br_i32_ge_s_imm_acc br_i32_ge_u_imm_acc br_i32_any_imm_acc br_i32_none_imm_acc
             br_i64_eq_imm br_i64_ne_imm br_i64_lt_s_imm br_i64_lt_u_imm br_i64_gt_s_imm
             br_i64_gt_u_imm br_i64_le_s_imm br_i64_le_u_imm br_i64_ge_s_imm br_i64_ge_u_imm;
 
@@ -100,7 +104,7 @@ macro_rules! instructions {
         { d: D, value: I32 } => const32 const32_s;
         { d: D, value: U64 } => const64;
         { d: DW, value: V128 } => const128;
-        { d: D, a: S, b: S, cond: S } => select;
+        { d: D, a: S, b: S, cond: S } => select select_acc;
         { d: DW, a: SW, b: SW, cond: S } => select_wide;
         { d: D, at: U32 } => global_get32 global_get64 imported_get32 imported_get64;
         { d: DW, at: U32 } => global_get128 imported_get128;
@@ -126,7 +130,9 @@ macro_rules! instructions {
         { d: D, a: S, b: S, offset: U32 } =>
             load8_u_sum load16_u_sum load32_sum load64_sum load8_s32_sum load16_s32_sum load8_s64_sum
             load16_s64_sum load32_s64_sum;
-        { a: S, value: S, offset: U32 } => store8 store16 store32 store64;
+        { a: S, value: S, offset: U32 } =>
+            store8 store16 store32 store64
+            store8_acc store16_acc store32_acc store64_acc store32_single store64_double;
         { a: S, value: I32, offset: U32 } => store8_imm store16_imm store32_imm store64_imm;
         { a: S, b: S, value: S, offset: U32 } => store8_sum store16_sum store32_sum store64_sum;
 

@@ -50,9 +50,9 @@ macro_rules! fetch_one {
             #[inline(always)]
             #[allow(unused, reason = "some have no operands")]
             unsafe fn fetch(at: *const u16) -> Self {
-                // SAFETY: the caller's promise; operands follow the opcode in this order.
+                // SAFETY: the caller's promise; operands follow the head in this order.
                 unsafe {
-                    let mut at = at.add(1);
+                    let mut at = at.add(op::HEAD);
                     $(
                         let $field = <$kind as Fetch>::fetch(at);
                         at = at.add(<$kind as Operand>::UNITS);

@@ -20,7 +20,24 @@ impl State {
             if self.interrupted() {
                 return self.go();
             }
-            *self.fp.offset(frame::IP) = header as u64;
+            let place = self.fp.offset(frame::IP);
+            if *place == header as u64 {
+                // Volatile, so that the machine takes it from there: else it could not begin the next
+                // turn before it has the offset, which it reads where this turn's instructions led. As
+                // it foresees how the comparison ends, nothing has to wait.
+                self.ip = place.read_volatile() as *const u16;
+                return self.turn::<HOT>();
+            }
+            *place = header as u64;
+            self.turn::<HOT>()
+        }
+    }
+
+    /// Goes on behind the header, where ip is.
+    #[inline(always)]
+    unsafe fn turn<const HOT: bool>(mut self) -> u64 {
+        // SAFETY: the header of a loop, of which the frame knows.
+        unsafe {
             if HOT {
                 let function = *self.fp.offset(frame::FUNCTION) as *const Function;
                 let left = (*function).countdown.load(Relaxed);
@@ -29,7 +46,7 @@ impl State {
                 }
                 (*function).countdown.store(left - 1, Relaxed);
             }
-            self.ip = header.add(HEADER);
+            self.ip = self.ip.add(HEADER);
             self.go()
         }
     }

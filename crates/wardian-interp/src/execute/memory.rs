@@ -16,6 +16,7 @@ impl State {
     /// Where `size` bytes at this address lie; nothing if they are not all in the memory.
     #[inline(always)]
     pub(super) unsafe fn bytes(&self, address: u64, size: usize) -> Option<*mut u8> {
+        let address = kept(address);
         let end = address.wrapping_add(size as u64);
         if end > self.len as u64 {
             return None;
@@ -109,6 +110,18 @@ pub(super) unsafe extern "C" fn beyond(
     }
 }
 
+/// Lets the compiler forget how a number was made, so that it does not make it, and what depends on it,
+/// by a sum of its own each.
+#[inline(always)]
+fn kept(number: u64) -> u64 {
+    let mut number = number;
+    // SAFETY: nothing is done.
+    unsafe {
+        std::arch::asm!("/* {0} */", inout(reg) number, options(pure, nomem, nostack, preserves_flags));
+    }
+    number
+}
+
 macro_rules! loads {
     ($($name:ident $acc:ident $sum:ident $from:ty => $to:ty;)*) => { handlers! { $(
         fn $name(s, i) {
@@ -129,10 +142,15 @@ macro_rules! loads {
 }
 
 macro_rules! stores {
-    ($($name:ident $imm:ident $sum:ident $ty:ty;)*) => { handlers! { $(
+    ($($name:ident $imm:ident $sum:ident $acc:ident $ty:ty;)*) => { handlers! { $(
         fn $name(s, i) {
             let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
             s.save(address, s.get::<u64>(i.value) as $ty)
+        }
+
+        fn $acc(s, i) {
+            let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
+            s.save(address, s.acc as $ty)
         }
 
         fn $imm(s, i) {
@@ -163,13 +181,23 @@ loads! {
 }
 
 stores! {
-    store8 store8_imm store8_sum u8;
-    store16 store16_imm store16_sum u16;
-    store32 store32_imm store32_sum u32;
-    store64 store64_imm store64_sum u64;
+    store8 store8_imm store8_sum store8_acc u8;
+    store16 store16_imm store16_sum store16_acc u16;
+    store32 store32_imm store32_sum store32_acc u32;
+    store64 store64_imm store64_sum store64_acc u64;
 }
 
 handlers! {
+    fn store32_single(s, i) {
+        let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
+        s.save(address, s.single)
+    }
+
+    fn store64_double(s, i) {
+        let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
+        s.save(address, s.double)
+    }
+
     fn memory_size(s, op::memory_size { d, memory, shift: U16(shift), narrow: U16(narrow) }) {
         let memory: *const VmMemory = *s.instance(memory.0);
         let pages = ((*memory).len.load(Ordering::SeqCst) as u64) >> (shift & 63);

@@ -31,6 +31,8 @@ mod state;
 mod tail_calls;
 mod vectors;
 
+#[cfg(all(tail_dispatch, not(debug_assertions)))]
+use crate::op::HEAD;
 use crate::op::Opcode;
 use crate::table::instructions;
 use state::{Handler, State};
@@ -61,6 +63,44 @@ macro_rules! table {
 }
 
 instructions!(table);
+
+/// Puts the handlers' addresses in the place of numbers.
+#[cfg(all(tail_dispatch, not(debug_assertions)))]
+pub(crate) fn link(code: &mut [u16]) {
+    let mut at = 0;
+    while at < code.len() {
+        let opcode = usize::from(code[at]);
+        let address = HANDLERS[opcode].0 as usize as u64;
+        for (i, unit) in code[at..at + HEAD].iter_mut().enumerate() {
+            *unit = (address >> (16 * i)) as u16;
+        }
+        at += usize::from(Opcode::LENGTHS[opcode]);
+    }
+}
+
+/// The instruction that begins here, in linked code.
+#[cfg(all(tail_dispatch, not(debug_assertions)))]
+pub(crate) fn opcode(code: &[u16]) -> Opcode {
+    use std::collections::HashMap;
+    use std::sync::LazyLock;
+    static OPCODES: LazyLock<HashMap<u64, Opcode>> = LazyLock::new(|| {
+        let addresses = HANDLERS.iter().map(|handler| handler.0 as usize as u64);
+        // The compiler may make one of handlers that do the same: the first name stands for all.
+        addresses.zip(Opcode::ALL.iter().copied()).rev().collect()
+    });
+    let units = code[..HEAD].iter().rev();
+    OPCODES[&units.fold(0, |address, unit| address << 16 | u64::from(*unit))]
+}
+
+/// Code is run as the translator wrote it.
+#[cfg(not(all(tail_dispatch, not(debug_assertions))))]
+pub(crate) fn link(_code: &mut [u16]) {}
+
+/// The instruction that begins here.
+#[cfg(not(all(tail_dispatch, not(debug_assertions))))]
+pub(crate) fn opcode(code: &[u16]) -> Opcode {
+    Opcode::ALL[usize::from(code[0])]
+}
 
 /// Runs interpreted code from the frame that the store says is innermost, until it returns to whoever is
 /// no interpreted code, or something else needs the runtime. Returns one of

@@ -1,7 +1,5 @@
 //! What handlers have in hand, and how they are written.
 
-#[cfg(all(tail_dispatch, not(debug_assertions)))]
-use super::HANDLERS;
 use crate::operand::{Branch, D, D32, D64, DW, Far, S, SW};
 use wardian_types::TrapCode;
 use wardian_vm::interpreted::{Function, Service, exit, frame};
@@ -168,9 +166,9 @@ impl State {
     #[cfg(all(tail_dispatch, not(debug_assertions)))]
     #[inline(always)]
     pub(super) unsafe fn go(self) -> u64 {
-        // SAFETY: opcodes are within the table, and the next instruction is one of the frame's.
+        // SAFETY: the next instruction is one of the frame's, and begins with its handler.
         unsafe {
-            let handler = HANDLERS.get_unchecked(usize::from(*self.ip));
+            let handler = self.ip.cast::<Handler>().read_unaligned();
             let State { ip, fp, base, len, vmctx, acc, double, single, .. } = self;
             (handler.0)(ip, fp, base, len, vmctx, acc, double, single)
         }

@@ -5,15 +5,16 @@
 //! instructions. The variants are encoded alike, so only the opcode changes.
 
 use super::Body;
-use crate::op::{self, Instruction, Opcode};
+use crate::op::{self, HEAD, Instruction, Opcode};
 use crate::operand::Register;
 
 /// `name register: variant for a`, where that operand only can be taken; where operands may be exchanged;
-/// where there is a variant for b; and where b may be exchanged for c.
+/// where there is a variant for b; for the operand that is named; and where b may be exchanged for c.
 macro_rules! variants {
     ($($name:ident $register:ident: $a:ident;)*
         [commutes] $($c_name:ident $c_register:ident: $c_a:ident;)*
         [both] $($b_name:ident $b_register:ident: $b_a:ident $b_b:ident;)*
+        [named] $($n_name:ident $n_register:ident: $n_field:ident $n_a:ident;)*
         [product] $($p_name:ident $p_register:ident: $p_a:ident $p_b:ident;)*) => {
         impl Body<'_> {
             /// Notes the variant of the instruction that begins here, if it reads that slot.
@@ -32,7 +33,7 @@ macro_rules! variants {
                     $(Opcode::$c_name if register == Register::$c_register => {
                         let op::$c_name { a, b, .. } = self.read(start);
                         if b.0 == slot {
-                            self.b.code.swap(start + 2, start + 3);
+                            self.b.code.swap(start + HEAD + 1, start + HEAD + 2);
                         }
                         (a.0 == slot || b.0 == slot).then_some(Opcode::$c_a)
                     })*
@@ -44,13 +45,17 @@ macro_rules! variants {
                             (b.0 == slot).then_some(Opcode::$b_b)
                         }
                     })*
+                    $(Opcode::$n_name if register == Register::$n_register => {
+                        let op::$n_name { $n_field, .. } = self.read(start);
+                        ($n_field.0 == slot).then_some(Opcode::$n_a)
+                    })*
                     $(Opcode::$p_name if register == Register::$p_register => {
                         let op::$p_name { a, b, c, .. } = self.read(start);
                         if a.0 == slot {
                             Some(Opcode::$p_a)
                         } else {
                             if c.0 == slot {
-                                self.b.code.swap(start + 3, start + 4);
+                                self.b.code.swap(start + HEAD + 2, start + HEAD + 3);
                             }
                             (b.0 == slot || c.0 == slot).then_some(Opcode::$p_b)
                         }
@@ -66,6 +71,7 @@ macro_rules! variants {
             $(assert!(op::$c_name::UNITS == op::$c_a::UNITS);)*
             $(assert!(op::$b_name::UNITS == op::$b_a::UNITS);)*
             $(assert!(op::$b_name::UNITS == op::$b_b::UNITS);)*
+            $(assert!(op::$n_name::UNITS == op::$n_a::UNITS);)*
             $(assert!(op::$p_name::UNITS == op::$p_a::UNITS);)*
             $(assert!(op::$p_name::UNITS == op::$p_b::UNITS);)*
         };
@@ -144,6 +150,29 @@ variants! {
     f64_div Double: f64_div_acc f64_div_accb;
     i32_add_shl Word: i32_add_shl_acc i32_add_shl_accb;
     i64_add_shl Word: i64_add_shl_acc i64_add_shl_accb;
+    [named]
+    store8 Word: value store8_acc;
+    store16 Word: value store16_acc;
+    store32 Word: value store32_acc;
+    store64 Word: value store64_acc;
+    store32 Single: value store32_single;
+    store64 Double: value store64_double;
+    select Word: cond select_acc;
+    br_if Word: cond br_if_acc;
+    br_unless Word: cond br_unless_acc;
+    br_table Word: index br_table_acc;
+    br_i32_eq_imm Word: a br_i32_eq_imm_acc;
+    br_i32_ne_imm Word: a br_i32_ne_imm_acc;
+    br_i32_lt_s_imm Word: a br_i32_lt_s_imm_acc;
+    br_i32_lt_u_imm Word: a br_i32_lt_u_imm_acc;
+    br_i32_gt_s_imm Word: a br_i32_gt_s_imm_acc;
+    br_i32_gt_u_imm Word: a br_i32_gt_u_imm_acc;
+    br_i32_le_s_imm Word: a br_i32_le_s_imm_acc;
+    br_i32_le_u_imm Word: a br_i32_le_u_imm_acc;
+    br_i32_ge_s_imm Word: a br_i32_ge_s_imm_acc;
+    br_i32_ge_u_imm Word: a br_i32_ge_u_imm_acc;
+    br_i32_any_imm Word: a br_i32_any_imm_acc;
+    br_i32_none_imm Word: a br_i32_none_imm_acc;
     [product]
     f32_add_mul Single: f32_add_mul_acc f32_add_mul_accb;
     f32_sub_mul Single: f32_sub_mul_acc f32_sub_mul_accb;

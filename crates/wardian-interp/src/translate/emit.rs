@@ -12,7 +12,7 @@
 //! well. Only instructions that always go on to the next one, or trap, are run in a window.
 
 use super::Body;
-use crate::op::{self, Instruction, Opcode};
+use crate::op::{self, HEAD, Instruction, Opcode};
 use crate::operand::{Branch, Far, I32, Register, U32, Use};
 
 /// Slots above the operand stack that every frame has: what an instruction needs in a window.
@@ -65,7 +65,7 @@ impl Body<'_> {
     fn left_in_register(&self, start: usize) -> Option<(i32, Register)> {
         let (last, end) = self.last?;
         let register = self.left?;
-        (end == start).then(|| (i32::from(self.b.code[last + 1] as i16), register))
+        (end == start).then(|| (i32::from(self.b.code[last + HEAD] as i16), register))
     }
 
     /// Whether some slots cannot be named.
@@ -118,7 +118,8 @@ impl Body<'_> {
     /// The last instruction, if it left its result in this slot.
     pub(super) fn last_defining(&self, slot: i32) -> Option<(usize, Opcode)> {
         let (start, end) = self.last?;
-        let defines = end == self.b.code.len() && i32::from(self.b.code[start + 1] as i16) == slot;
+        let defines =
+            end == self.b.code.len() && i32::from(self.b.code[start + HEAD] as i16) == slot;
         defines.then(|| (start, Opcode::ALL[usize::from(self.b.code[start])]))
     }
 
@@ -145,7 +146,7 @@ impl Body<'_> {
 
     /// Appends other instructions before the last one, which defines this slot.
     pub(super) fn before_last(&mut self, start: usize, f: impl FnOnce(&mut Self)) -> usize {
-        let mut units = [0; 16];
+        let mut units = [0; 16 + HEAD];
         let len = self.b.code.len() - start;
         units[..len].copy_from_slice(&self.b.code[start..]);
         let position = self.b.locations.last().map(|l| l.1);

@@ -126,6 +126,8 @@ impl Body<'_> {
         }
         if let Some(opcode) = backward(opcode, hot) {
             self.b.code[self.begin] = opcode as u16;
+            // It would be that of the branch that is no more.
+            self.variant = None;
         }
     }
 }
