@@ -4,6 +4,7 @@ mod ask;
 mod calls;
 mod control;
 mod memory;
+mod registers;
 mod shape;
 mod spec;
 mod speed;
