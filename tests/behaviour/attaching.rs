@@ -1,7 +1,7 @@
 //! Listeners that come and go, and how functions are chosen.
 
 use crate::log::{Log, Recorder};
-use crate::matrix::{Behaviour, compiled_of, is_compiled, linked, module};
+use crate::matrix::{Behaviour, HAS_JIT, compiled_of, is_compiled, linked, module};
 use std::sync::{Arc, Mutex};
 use wardian::{
     Caller, CompileOptions, Engine, FunctionDefinition, FunctionFilter,
@@ -95,6 +95,9 @@ fn dropped_attachment(engine: &Engine) {
 }
 
 fn same_bytes(engine: &Engine) {
+    if !HAS_JIT {
+        return;
+    }
     let engine = &compiled_of(engine);
     let text = r#"(module
       (func $f (export "f") (param i32) (result i32) (i32.mul (local.get 0) (local.get 0)))

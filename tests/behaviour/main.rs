@@ -26,6 +26,7 @@ mod snapshots;
 mod state;
 mod stopping;
 mod threads;
+mod tiers;
 mod torture;
 mod wasi_threads;
 
@@ -57,6 +58,7 @@ fn main() -> std::process::ExitCode {
         sampler::TABLE,
         stopping::TABLE,
         threads::TABLE,
+        tiers::TABLE,
         wasi_threads::TABLE,
     ] {
         matrix::cross(&mut trials, table);

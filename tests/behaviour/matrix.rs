@@ -36,6 +36,9 @@ const ENGINES: [(&str, Configure); 8] = [
     }),
 ];
 
+/// Whether this build has the compiled engine.
+pub(crate) const HAS_JIT: bool = cfg!(feature = "jit");
+
 fn compiled(config: &mut Config) {
     config.engine(EngineKind::Compiled);
 }
@@ -68,6 +71,9 @@ pub(crate) fn compiled_of(engine: &Engine) -> Engine {
 pub(crate) fn cross(trials: &mut Vec<Trial>, table: &'static [Behaviour]) {
     for (name, behaviour) in table {
         for (kind, configure) in ENGINES {
+            if !HAS_JIT && !kind.starts_with("interpreted") {
+                continue;
+            }
             let run = move || {
                 let mut config = Config::new();
                 configure(config.compile_threads(1));

@@ -106,7 +106,7 @@ impl Body<'_> {
             }
             _ => self.call(),
         }
-        if k % 7 == 0 {
+        if k.is_multiple_of(7) {
             self.text += "(local.set $a (i64.add (local.get $a) (local.get $x)))\n";
         }
     }

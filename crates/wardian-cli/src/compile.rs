@@ -12,35 +12,36 @@ use wardian::{CodeCache, CompiledCode, Engine, EngineKind, Module};
 
 pub(crate) fn compile(args: &CompileArgs) -> Result<Exit> {
     let input = Input::read_module(&args.file)?;
+    let name = input.name.clone();
     let engine = engine::engine(args.features.set(), |config| {
         config.engine(EngineKind::Compiled);
     })?;
     match &args.output {
         Some(path) => {
             engine.set_cache(Some(Arc::new(Kept::default())));
-            let module = engine::compile(&engine, &input)?;
+            let module = engine::compile(&engine, input)?;
             let artifact = module.serialize()?;
             write(path, &artifact)?;
             let size = output::bytes(artifact.len() as u64);
-            told(&input, &module, &format!("{size} written to {}", path.display()))?;
+            told(&name, &module, &format!("{size} written to {}", path.display()))?;
         }
         None => {
             let cache = engine::cache()?;
             engine.set_cache(Some(Arc::new(cache.clone())));
-            let module = engine::compile(&engine, &input)?;
-            told(&input, &module, &format!("it is in the cache, {}", cache.dir().display()))?;
+            let module = engine::compile(&engine, input)?;
+            told(&name, &module, &format!("it is in the cache, {}", cache.dir().display()))?;
         }
     }
     Ok(Exit::SUCCESS)
 }
 
-fn told(input: &Input, module: &Module, done: &str) -> anyhow::Result<()> {
+fn told(name: &str, module: &Module, done: &str) -> anyhow::Result<()> {
     let functions = match module.info().bodies.len() {
         1 => "1 function".to_owned(),
         count => format!("{count} functions"),
     };
     let code = output::bytes(module.code_size() as u64);
-    let line = format!("{}: {functions}, {code} of machine code; {done}\n", input.name);
+    let line = format!("{name}: {functions}, {code} of machine code; {done}\n");
     output::write(line.as_bytes())
 }
 

@@ -5,7 +5,7 @@ use crate::progress::Bar;
 use crate::report;
 use std::path::PathBuf;
 use std::sync::Arc;
-use wardian::{Config, CoreFeatures, DiskCache, Engine, Module};
+use wardian::{CompileOptions, Config, CoreFeatures, DiskCache, Engine, Module};
 
 /// Where the cache is to be.
 pub(crate) fn cache_folder() -> wardian::Result<PathBuf> {
@@ -41,13 +41,13 @@ pub(crate) fn use_cache(engine: &Engine, verbose: bool) {
 }
 
 /// Compiles a module, or takes it from the cache.
-pub(crate) fn compile(engine: &Engine, input: &Input) -> anyhow::Result<Module> {
+pub(crate) fn compile(engine: &Engine, mut input: Input) -> anyhow::Result<Module> {
     let bar = Bar::new();
     let progress = |done, total| bar.report(done, total);
-    Module::with_progress(engine, &input.bytes, Some(&progress)).map_err(|error| {
-        match error.kind() {
-            wardian::ErrorKind::Decode(error) => input.invalid(error),
-            _ => anyhow::Error::new(error).context(format!("{} cannot be used", input.name)),
-        }
+    let options = CompileOptions::new().with_progress(&progress);
+    let bytes = std::mem::take(&mut input.bytes);
+    Module::from_vec(engine, bytes, &options).map_err(|error| match error.kind() {
+        wardian::ErrorKind::Decode(error) => input.invalid(error),
+        _ => anyhow::Error::new(error).context(format!("{} cannot be used", input.name)),
     })
 }

@@ -72,7 +72,7 @@ fn load(args: &RunArgs, engine: &Engine, verbose: bool) -> anyhow::Result<Module
     if !args.no_cache {
         engine::use_cache(engine, verbose);
     }
-    engine::compile(engine, &input)
+    engine::compile(engine, input)
 }
 
 #[allow(unsafe_code, reason = "the user vouches for the artifact; there is no other way to know")]

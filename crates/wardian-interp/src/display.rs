@@ -1,5 +1,6 @@
 //! Code as text.
 
+use crate::execute;
 use crate::op;
 use crate::translation::Translation;
 use std::fmt;
@@ -13,7 +14,7 @@ pub(crate) fn write(code: &[u16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut at = 0;
     while at < code.len() {
         write!(f, "{at:5}  ")?;
-        at += op::show(code, at, f)?;
+        at += op::show(execute::opcode(&code[at..]), code, at, f)?;
         writeln!(f)?;
     }
     Ok(())

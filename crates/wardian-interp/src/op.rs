@@ -1,8 +1,15 @@
 //! The instructions as types, made from the table: a struct for each, its number, its encoding.
 
-use crate::operand::{Branch, D, DW, Far, I32, Operand, S, SW, U16, U32, U64, Use, V128};
+use crate::operand::{
+    Branch, D, D32, D64, DW, Far, I32, Operand, Register, S, SW, U16, U32, U64, Use, V128,
+};
 use crate::table::instructions;
 use std::fmt;
+
+/// Units before the operands. Where handlers jump from one to the next, an instruction begins with the
+/// address of its handler, so that the jump waits for one load only; elsewhere, with its number. The
+/// translator writes the number in either case, and [`crate::Translation`] has it replaced.
+pub(crate) const HEAD: usize = if cfg!(all(tail_dispatch, not(debug_assertions))) { 4 } else { 1 };
 
 /// What all instructions have.
 pub(crate) trait Instruction: Copy {
@@ -12,6 +19,8 @@ pub(crate) trait Instruction: Copy {
     const UNITS: usize;
     /// Whether its first operand is a slot that it writes.
     const DEFINES: bool;
+    /// Where the next one finds what it wrote.
+    const REGISTER: Option<Register>;
 
     fn put(self, code: &mut Vec<u16>);
 
@@ -36,22 +45,26 @@ macro_rules! define {
         impl Opcode {
             /// All of them, in order.
             pub(crate) const ALL: &[Opcode] = &[$($(Opcode::$name,)+)*];
+
+            /// How many units each takes.
+            #[cfg(all(tail_dispatch, not(debug_assertions)))]
+            pub(crate) const LENGTHS: [u8; Opcode::ALL.len()] = [$($($name::UNITS as u8,)+)*];
         }
 
         $($(define_one! { $name $shape })+)*
 
         /// Writes the instruction at `at` as text, and tells its length.
         pub(crate) fn show(
+            opcode: Opcode,
             code: &[u16],
             at: usize,
             f: &mut fmt::Formatter<'_>,
         ) -> Result<usize, fmt::Error> {
-            match Opcode::ALL.get(usize::from(code[at])) {
-                $($(Some(Opcode::$name) => {
+            match opcode {
+                $($(Opcode::$name => {
                     $name::get(&code[at..]).show(f, at)?;
                     Ok($name::UNITS)
                 })+)*
-                None => Err(fmt::Error),
             }
         }
     };
@@ -73,20 +86,36 @@ macro_rules! define_one {
 
         impl Instruction for $name {
             const OPCODE: Opcode = Opcode::$name;
-            const UNITS: usize = 1 $(+ <$kind as Operand>::UNITS)*;
+            const UNITS: usize = HEAD $(+ <$kind as Operand>::UNITS)*;
             const DEFINES: bool = false $(| <$kind as Operand>::DEFINES)*;
+            const REGISTER: Option<Register> = {
+                let register: Option<Register> = None;
+                $(
+                    let register = match register {
+                        None => <$kind as Operand>::REGISTER,
+                        known => known,
+                    };
+                )*
+                register
+            };
 
             #[inline]
+            #[allow(unused_variables, unused_mut, unused_assignments, reason = "some have no operands")]
             fn put(self, code: &mut Vec<u16>) {
-                code.push(Self::OPCODE as u16);
-                $(self.$field.put(code);)*
+                let mut units = [0; <Self as Instruction>::UNITS];
+                units[0] = Self::OPCODE as u16;
+                let mut at = HEAD;
+                $(
+                    self.$field.put(&mut units[at..]);
+                    at += <$kind as Operand>::UNITS;
+                )*
+                code.extend_from_slice(&units);
             }
 
             #[inline]
             #[allow(unused_variables, unused_mut, unused_assignments, reason = "some have no operands")]
             fn get(units: &[u16]) -> Self {
-                debug_assert_eq!(units[0], Self::OPCODE as u16);
-                let mut at = 1;
+                let mut at = HEAD;
                 $(
                     let $field = <$kind as Operand>::get(&units[at..]);
                     at += <$kind as Operand>::UNITS;

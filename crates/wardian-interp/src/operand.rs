@@ -12,14 +12,26 @@ pub(crate) enum Use {
     Write,
 }
 
+/// The register in which an instruction leaves its result for the next one, besides the slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Register {
+    /// Any bits.
+    Word,
+    Double,
+    Single,
+}
+
 /// An operand of an instruction.
 pub(crate) trait Operand: Copy {
     /// How many units it takes.
     const UNITS: usize;
     /// Whether it is a slot within reach that is written: such an operand always comes first.
     const DEFINES: bool = false;
+    /// Where the next instruction finds what was written.
+    const REGISTER: Option<Register> = None;
 
-    fn put(self, code: &mut Vec<u16>);
+    /// Writes it to the beginning of `units`.
+    fn put(self, units: &mut [u16]);
 
     /// Reads it from the beginning of `units`.
     fn get(units: &[u16]) -> Self;
@@ -32,18 +44,26 @@ pub(crate) trait Operand: Copy {
 }
 
 macro_rules! slots {
-    ($($(#[$doc:meta])* $name:ident $usage:ident $width:literal $defines:literal $mark:literal;)*) => { $(
+    ($($(#[$doc:meta])* $name:ident $usage:ident $width:literal $defines:literal $register:expr, $mark:literal;)*) => { $(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub(crate) struct $name(pub(crate) i32);
 
+        impl From<i32> for $name {
+            fn from(slot: i32) -> Self {
+                Self(slot)
+            }
+        }
+
         impl Operand for $name {
             const UNITS: usize = 1;
             const DEFINES: bool = $defines;
+            const REGISTER: Option<Register> = $register;
 
-            fn put(self, code: &mut Vec<u16>) {
+            #[inline]
+            fn put(self, units: &mut [u16]) {
                 debug_assert!(i16::try_from(self.0).is_ok(), "a slot is out of reach");
-                code.push(self.0 as i16 as u16);
+                units[0] = self.0 as i16 as u16;
             }
 
             fn get(units: &[u16]) -> Self {
@@ -63,22 +83,22 @@ macro_rules! slots {
 
 slots! {
     /// A slot that is read.
-    S Read 1 false "r";
+    S Read 1 false None, "r";
     /// A slot that is written.
-    D Write 1 true "r";
+    D Write 1 true Some(Register::Word), "r";
+    /// A slot to which an `f64` is written.
+    D64 Write 1 true Some(Register::Double), "r";
+    /// A slot to which an `f32` is written.
+    D32 Write 1 true Some(Register::Single), "r";
     /// Two slots that are read: a vector.
-    SW Read 2 false "v";
+    SW Read 2 false None, "v";
     /// Two slots that are written: a vector.
-    DW Write 2 true "v";
+    DW Write 2 true None, "v";
 }
 
 /// The number that these units hold, low unit first.
 fn number(units: &[u16]) -> u128 {
     units.iter().rev().fold(0, |n, unit| n << 16 | u128::from(*unit))
-}
-
-fn put_number(code: &mut Vec<u16>, number: u128, units: usize) {
-    code.extend((0..units).map(|i| (number >> (16 * i)) as u16));
 }
 
 macro_rules! immediates {
@@ -90,8 +110,11 @@ macro_rules! immediates {
         impl Operand for $name {
             const UNITS: usize = $units;
 
-            fn put(self, code: &mut Vec<u16>) {
-                put_number(code, self.0 as u128, $units);
+            #[inline]
+            fn put(self, units: &mut [u16]) {
+                for (i, unit) in units[..$units].iter_mut().enumerate() {
+                    *unit = (self.0 as u128 >> (16 * i)) as u16;
+                }
             }
 
             fn get(units: &[u16]) -> Self {
@@ -127,8 +150,9 @@ pub(crate) struct Branch(pub(crate) i32);
 impl Operand for Branch {
     const UNITS: usize = 2;
 
-    fn put(self, code: &mut Vec<u16>) {
-        I32(self.0).put(code);
+    #[inline]
+    fn put(self, units: &mut [u16]) {
+        I32(self.0).put(units);
     }
 
     fn get(units: &[u16]) -> Self {

@@ -3,16 +3,19 @@
 //! Everything else is made from it: numbers, encoding, decoding, text, and the table of handlers. So a
 //! name without a handler, or a handler that expects other operands, does not compile.
 //!
-//! The slot that an instruction writes comes first, a branch's target last.
+//! The slot that an instruction writes comes first, a branch's target last. What an instruction writes,
+//! it also leaves in a register. An instruction whose name ends in `acc` takes its operand `a` from there
+//! and not from the slot, which has the same value; in `accb`, its operand `b`. Of a store it is the
+//! value, of `select` and branches what they depend on.
 
 /// Gives the table to a macro.
 macro_rules! instructions {
     ($with:ident) => { $with! {
         // Branches. A table's entries are the `br`s that follow it.
         { target: Branch } => br;
-        { cond: S, target: Branch } => br_if br_unless;
+        { cond: S, target: Branch } => br_if br_unless br_if_acc br_unless_acc;
         { cond: Far, target: Branch } => br_if_far br_unless_far;
-        { index: Far, count: U32 } => br_table;
+        { index: Far, count: U32 } => br_table br_table_acc;
         { a: S, b: S, target: Branch } =>
             br_i32_eq br_i32_ne br_i32_lt_s br_i32_lt_u br_i32_le_s br_i32_le_u br_i32_any br_i32_none
             br_i64_eq br_i64_ne br_i64_lt_s br_i64_lt_u br_i64_le_s br_i64_le_u
@@ -22,8 +25,43 @@ macro_rules! instructions {
             br_i32_eq_imm br_i32_ne_imm br_i32_lt_s_imm br_i32_lt_u_imm br_i32_gt_s_imm
             br_i32_gt_u_imm br_i32_le_s_imm br_i32_le_u_imm br_i32_ge_s_imm br_i32_ge_u_imm
             br_i32_any_imm br_i32_none_imm
+            br_i32_eq_imm_acc br_i32_ne_imm_acc br_i32_lt_s_imm_acc br_i32_lt_u_imm_acc
+            br_i32_gt_s_imm_acc br_i32_gt_u_imm_acc br_i32_le_s_imm_acc br_i32_le_u_imm_acc
+            br_i32_ge_s_imm_acc br_i32_ge_u_imm_acc br_i32_any_imm_acc br_i32_none_imm_acc
             br_i64_eq_imm br_i64_ne_imm br_i64_lt_s_imm br_i64_lt_u_imm br_i64_gt_s_imm
             br_i64_gt_u_imm br_i64_le_s_imm br_i64_le_u_imm br_i64_ge_s_imm br_i64_ge_u_imm;
+
+        // Branches back to a loop: what its header does is done on the way. The `inc`s add to a slot
+        // first.
+        { target: Branch } => br_back br_back_hot;
+        { cond: S, target: Branch } => br_if_back br_unless_back br_if_back_hot br_unless_back_hot;
+        { a: S, b: S, target: Branch } =>
+            br_i32_eq_back br_i32_ne_back br_i32_lt_s_back br_i32_lt_u_back br_i32_le_s_back
+            br_i32_le_u_back br_i64_eq_back br_i64_ne_back br_i64_lt_s_back br_i64_lt_u_back
+            br_i64_le_s_back br_i64_le_u_back br_i32_eq_back_hot br_i32_ne_back_hot
+            br_i32_lt_s_back_hot br_i32_lt_u_back_hot br_i32_le_s_back_hot br_i32_le_u_back_hot
+            br_i64_eq_back_hot br_i64_ne_back_hot br_i64_lt_s_back_hot br_i64_lt_u_back_hot
+            br_i64_le_s_back_hot br_i64_le_u_back_hot;
+        { a: S, b: I32, target: Branch } =>
+            br_i32_eq_imm_back br_i32_ne_imm_back br_i32_lt_s_imm_back br_i32_lt_u_imm_back
+            br_i32_gt_s_imm_back br_i32_gt_u_imm_back br_i32_le_s_imm_back br_i32_le_u_imm_back
+            br_i32_ge_s_imm_back br_i32_ge_u_imm_back br_i64_eq_imm_back br_i64_ne_imm_back
+            br_i64_lt_s_imm_back br_i64_lt_u_imm_back br_i64_gt_s_imm_back br_i64_gt_u_imm_back
+            br_i64_le_s_imm_back br_i64_le_u_imm_back br_i64_ge_s_imm_back br_i64_ge_u_imm_back
+            br_i32_eq_imm_back_hot br_i32_ne_imm_back_hot br_i32_lt_s_imm_back_hot
+            br_i32_lt_u_imm_back_hot br_i32_gt_s_imm_back_hot br_i32_gt_u_imm_back_hot
+            br_i32_le_s_imm_back_hot br_i32_le_u_imm_back_hot br_i32_ge_s_imm_back_hot
+            br_i32_ge_u_imm_back_hot br_i64_eq_imm_back_hot br_i64_ne_imm_back_hot
+            br_i64_lt_s_imm_back_hot br_i64_lt_u_imm_back_hot br_i64_gt_s_imm_back_hot
+            br_i64_gt_u_imm_back_hot br_i64_le_s_imm_back_hot br_i64_le_u_imm_back_hot
+            br_i64_ge_s_imm_back_hot br_i64_ge_u_imm_back_hot;
+        { a: S, by: I32, target: Branch } => inc_br_if_back inc_br_if_back_hot;
+        { a: S, by: I32, b: S, target: Branch } =>
+            inc_br_ne_back inc_br_lt_s_back inc_br_lt_u_back
+            inc_br_ne_back_hot inc_br_lt_s_back_hot inc_br_lt_u_back_hot;
+        { a: S, by: I32, b: I32, target: Branch } =>
+            inc_br_ne_imm_back inc_br_lt_s_imm_back inc_br_lt_u_imm_back
+            inc_br_ne_imm_back_hot inc_br_lt_s_imm_back_hot inc_br_lt_u_imm_back_hot;
 
         // Where functions and loops begin.
         { first: Far, count: U32 } => enter enter_hot;
@@ -66,7 +104,7 @@ macro_rules! instructions {
         { d: D, value: I32 } => const32 const32_s;
         { d: D, value: U64 } => const64;
         { d: DW, value: V128 } => const128;
-        { d: D, a: S, b: S, cond: S } => select;
+        { d: D, a: S, b: S, cond: S } => select select_acc;
         { d: DW, a: SW, b: SW, cond: S } => select_wide;
         { d: D, at: U32 } => global_get32 global_get64 imported_get32 imported_get64;
         { d: DW, at: U32 } => global_get128 imported_get128;
@@ -82,11 +120,19 @@ macro_rules! instructions {
         { d: D, a: S, offset: U64 } => address64;
         { d: D, a: S, offset: U32, align: U16 } => atomic_address;
         { d: D, a: S, offset: U32 } =>
-            load8_u load16_u load32 load64 load8_s32 load16_s32 load8_s64 load16_s64 load32_s64;
+            load8_u load16_u load32 load64 load8_s32 load16_s32 load8_s64 load16_s64 load32_s64
+            load8_u_acc load16_u_acc load32_acc load64_acc load8_s32_acc load16_s32_acc
+            load8_s64_acc load16_s64_acc load32_s64_acc;
+        { d: D32, a: S, offset: U32 } => load_f32 load_f32_acc;
+        { d: D64, a: S, offset: U32 } => load_f64 load_f64_acc;
+        { d: D32, a: S, b: S, offset: U32 } => load_f32_sum;
+        { d: D64, a: S, b: S, offset: U32 } => load_f64_sum;
         { d: D, a: S, b: S, offset: U32 } =>
             load8_u_sum load16_u_sum load32_sum load64_sum load8_s32_sum load16_s32_sum load8_s64_sum
             load16_s64_sum load32_s64_sum;
-        { a: S, value: S, offset: U32 } => store8 store16 store32 store64;
+        { a: S, value: S, offset: U32 } =>
+            store8 store16 store32 store64
+            store8_acc store16_acc store32_acc store64_acc store32_single store64_double;
         { a: S, value: I32, offset: U32 } => store8_imm store16_imm store32_imm store64_imm;
         { a: S, b: S, value: S, offset: U32 } => store8_sum store16_sum store32_sum store64_sum;
 
@@ -101,7 +147,7 @@ macro_rules! instructions {
         { d: D, a: S, expected: S, value: S, offset: U32 } =>
             rmw8_cmpxchg rmw16_cmpxchg rmw32_cmpxchg rmw64_cmpxchg;
 
-        // Numbers.
+        // Numbers. `add_mul` gives a + b * c, `sub_mul` a - b * c, `mul_sub` b * c - a, rounded twice.
         { d: D, a: S, b: S } =>
             i32_add i32_sub i32_mul i32_div_s i32_div_u i32_rem_s i32_rem_u i32_and i32_or i32_xor
             i32_shl i32_shr_s i32_shr_u i32_rotl i32_rotr
@@ -111,8 +157,16 @@ macro_rules! instructions {
             i32_any i32_none
             i64_eq i64_ne i64_lt_s i64_lt_u i64_le_s i64_le_u
             f32_eq f32_ne f32_lt f32_le f32_nlt f32_nle f64_eq f64_ne f64_lt f64_le f64_nlt f64_nle
+            i32_add_acc i32_mul_acc i32_and_acc i32_or_acc i32_xor_acc i32_sub_acc i32_shl_acc
+            i32_shr_s_acc i32_shr_u_acc i32_rotl_acc i32_rotr_acc i64_add_acc i64_mul_acc
+            i64_and_acc i64_or_acc i64_xor_acc i64_sub_acc i64_shl_acc i64_shr_s_acc i64_shr_u_acc
+            i64_rotl_acc i64_rotr_acc;
+        { d: D32, a: S, b: S } =>
             f32_add f32_sub f32_mul f32_div f32_min f32_max f32_copysign
-            f64_add f64_sub f64_mul f64_div f64_min f64_max f64_copysign;
+            f32_add_acc f32_sub_acc f32_mul_acc f32_div_acc f32_sub_accb f32_div_accb;
+        { d: D64, a: S, b: S } =>
+            f64_add f64_sub f64_mul f64_div f64_min f64_max f64_copysign
+            f64_add_acc f64_sub_acc f64_mul_acc f64_div_acc f64_sub_accb f64_div_accb;
         { d: D, a: S, b: I32 } =>
             i32_add_imm i32_mul_imm i32_div_s_imm i32_div_u_imm i32_rem_s_imm i32_rem_u_imm
             i32_and_imm i32_or_imm i32_xor_imm i32_shl_imm i32_shr_s_imm i32_shr_u_imm i32_rotl_imm
@@ -121,24 +175,37 @@ macro_rules! instructions {
             i32_eq_imm i32_ne_imm i32_lt_s_imm i32_lt_u_imm i32_gt_s_imm i32_gt_u_imm i32_le_s_imm
             i32_le_u_imm i32_ge_s_imm i32_ge_u_imm i32_any_imm i32_none_imm
             i64_eq_imm i64_ne_imm i64_lt_s_imm i64_lt_u_imm i64_gt_s_imm i64_gt_u_imm i64_le_s_imm
-            i64_le_u_imm i64_ge_s_imm i64_ge_u_imm;
-        { d: D, a: S, b: U64 } =>
-            f64_add_imm f64_sub_imm f64_mul_imm f64_div_imm;
-        { d: D, a: S, b: S, shift: U16 } => i32_add_shl i64_add_shl;
+            i64_le_u_imm i64_ge_s_imm i64_ge_u_imm
+            i32_add_imm_acc i32_mul_imm_acc i32_and_imm_acc i32_or_imm_acc i32_xor_imm_acc
+            i32_shl_imm_acc i32_shr_s_imm_acc i32_shr_u_imm_acc i32_rotl_imm_acc i64_add_imm_acc
+            i64_mul_imm_acc i64_and_imm_acc i64_or_imm_acc i64_xor_imm_acc i64_shl_imm_acc
+            i64_shr_s_imm_acc i64_shr_u_imm_acc i64_rotl_imm_acc;
+        { d: D64, a: S, b: U64 } =>
+            f64_add_imm f64_sub_imm f64_mul_imm f64_div_imm
+            f64_add_imm_acc f64_sub_imm_acc f64_mul_imm_acc f64_div_imm_acc;
+        { d: D, a: S, b: S, shift: U16 } => i32_add_shl i64_add_shl
+            i32_add_shl_acc i64_add_shl_acc i32_add_shl_accb i64_add_shl_accb;
         { d: D, a: S } =>
-            i32_clz i32_ctz i32_popcnt i64_clz i64_ctz i64_popcnt
-            i32_wrap_i64 i64_extend_i32_s i32_extend8_s i32_extend16_s i64_extend8_s i64_extend16_s
-            i64_extend32_s
-            f32_abs f32_neg f32_ceil f32_floor f32_trunc f32_nearest f32_sqrt
-            f64_abs f64_neg f64_ceil f64_floor f64_trunc f64_nearest f64_sqrt
-            f32_demote_f64 f64_promote_f32
-            f32_convert_i32_s f32_convert_i32_u f32_convert_i64_s f32_convert_i64_u
-            f64_convert_i32_s f64_convert_i32_u f64_convert_i64_s f64_convert_i64_u
-            i32_trunc_f32_s i32_trunc_f32_u i32_trunc_f64_s i32_trunc_f64_u
-            i64_trunc_f32_s i64_trunc_f32_u i64_trunc_f64_s i64_trunc_f64_u
-            i32_trunc_sat_f32_s i32_trunc_sat_f32_u i32_trunc_sat_f64_s i32_trunc_sat_f64_u
-            i64_trunc_sat_f32_s i64_trunc_sat_f32_u i64_trunc_sat_f64_s i64_trunc_sat_f64_u
-            f32_canonical f64_canonical;
+            i32_clz i32_ctz i32_popcnt i64_clz i64_ctz i64_popcnt i32_wrap_i64 i64_extend_i32_s
+            i32_extend8_s i32_extend16_s i64_extend8_s i64_extend16_s i64_extend32_s
+            i32_trunc_f32_s i32_trunc_f32_u i32_trunc_f64_s i32_trunc_f64_u i64_trunc_f32_s
+            i64_trunc_f32_u i64_trunc_f64_s i64_trunc_f64_u i32_trunc_sat_f32_s i32_trunc_sat_f32_u
+            i32_trunc_sat_f64_s i32_trunc_sat_f64_u i64_trunc_sat_f32_s i64_trunc_sat_f32_u
+            i64_trunc_sat_f64_s i64_trunc_sat_f64_u i32_wrap_i64_acc i64_extend_i32_s_acc;
+        { d: D32, a: S, b: S, c: S } =>
+            f32_add_mul f32_add_mul_acc f32_add_mul_accb f32_sub_mul f32_sub_mul_acc
+            f32_sub_mul_accb f32_mul_sub f32_mul_sub_acc f32_mul_sub_accb;
+        { d: D32, a: S } =>
+            f32_abs f32_neg f32_ceil f32_floor f32_trunc f32_nearest f32_sqrt f32_demote_f64
+            f32_convert_i32_s f32_convert_i32_u f32_convert_i64_s f32_convert_i64_u f32_canonical
+            f32_sqrt_acc;
+        { d: D64, a: S, b: S, c: S } =>
+            f64_add_mul f64_add_mul_acc f64_add_mul_accb f64_sub_mul f64_sub_mul_acc
+            f64_sub_mul_accb f64_mul_sub f64_mul_sub_acc f64_mul_sub_accb;
+        { d: D64, a: S } =>
+            f64_abs f64_neg f64_ceil f64_floor f64_trunc f64_nearest f64_sqrt f64_promote_f32
+            f64_convert_i32_s f64_convert_i32_u f64_convert_i64_s f64_convert_i64_u f64_canonical
+            f64_sqrt_acc;
 
         // Vectors.
         { d: DW, a: SW } =>

@@ -58,7 +58,8 @@ pub struct Translation {
 
 impl Translation {
     pub(crate) fn new(code: &[u16], function: Function) -> Translation {
-        let code: Box<[u16]> = code.into();
+        let mut code: Box<[u16]> = code.into();
+        crate::execute::link(&mut code);
         let function = Box::new(Function { entry: code.as_ptr(), ..function });
         Translation { code, function }
     }

@@ -48,9 +48,9 @@ pub struct Activation {
     pub slots: usize,
     /// The slots that it was entered with, once interpreted code has run in it.
     pub args: Cell<usize>,
-    /// Where the embedder's stack stands while interpreted code runs, zero while none does: then the
-    /// frame is the store's `interp_fp`.
-    pub interpreting: Cell<usize>,
+    /// Whether there is interpreted code in it: then, while no compiled code of it runs, its innermost
+    /// frame is where the store says, wherever the stack pointer is.
+    pub interpreting: Cell<bool>,
     /// Its number among all entries of the store, which is never used again; zero as long as nobody
     /// asked: see [`serial`].
     serial: Cell<u64>,
@@ -407,7 +407,7 @@ unsafe fn activation(store: *const StoreCtx, outer_sp: usize, root: Root) -> Act
         outer_fp: store.interp_fp,
         slots: store.interp_sp,
         args: Cell::new(0),
-        interpreting: Cell::new(0),
+        interpreting: Cell::new(false),
         serial: Cell::new(root.serial),
         ctx: root.ctx,
     }
@@ -496,8 +496,9 @@ unsafe fn interpret(store: *mut StoreCtx, activation: &Activation, why: u64) -> 
             activation.args.set((*store).args);
         }
         let Some(interpret) = (*store).interpret else { return status::ENDED };
+        activation.interpreting.set(true);
         let status = interpret(store, why);
-        activation.interpreting.set(0);
+        activation.interpreting.set(false);
         (*store).ended_fp = (*store).interp_fp;
         (*store).ended_slots = (*store).interp_sp;
         (*store).ended_args = segment_args(store, activation);

@@ -33,7 +33,7 @@
 use crate::activation::{Activation, INTERPRETED};
 use crate::arch::{self, Registers};
 use crate::code_memory;
-use crate::interpreted::{Boundary, flag, frame};
+use crate::interpreted::{Boundary, Function, flag, frame};
 use crate::layout::StoreCtx;
 
 /// The frames of one store, innermost first, through all its entries.
@@ -63,9 +63,6 @@ enum Caller {
     /// The same, but the return address is known.
     Return { address: usize, fp: usize },
 }
-
-/// Bytes of the embedder's stack that the interpreter uses by itself.
-const HANDLERS: usize = 384;
 
 /// A step of the walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,26 +180,26 @@ impl<'a> Frames<'a> {
             };
             return Some((!in_code, frames));
         }
-        if entry.interpreting.get() != 0 {
-            // Handlers use next to nothing of the embedder's stack; what they call uses more.
-            let in_host = entry.interpreting.get().saturating_sub(sp) > HANDLERS;
-            frames.current = frames.interpreted(store.interp_fp, !in_host);
-            return Some((in_host, frames));
-        }
         let address = std::ptr::from_ref(entry) as usize;
         let entered = sp < store.host_sp && store.host_sp < address;
-        let (sp, fp) = match entered {
-            true => (store.wasm_sp, store.interp_fp),
-            false => (frames.outer_sp, frames.outer_fp),
-        };
-        if sp == 0 {
-            return None;
+        let runs = entry.interpreting.get() && !entered;
+        if runs && store.interp_sp == 0 {
+            frames.current = frames.interpreted(store.interp_fp, true);
+            return Some((false, frames));
         }
-        if !entered {
+        if entered || runs {
+            frames.current = frames.standing(store.wasm_sp, store.interp_fp);
+        }
+        // The innermost entry may have no frame yet, or none any more.
+        if !entered && frames.current.is_none() {
+            let (sp, fp) = (frames.outer_sp, frames.outer_fp);
+            if sp == 0 {
+                return None;
+            }
             // SAFETY: as above.
             frames = unsafe { Frames::around(store, frames.outer) };
+            frames.current = frames.standing(sp, fp);
         }
-        frames.current = frames.standing(sp, fp);
         Some((true, frames))
     }
 
@@ -227,13 +224,16 @@ impl<'a> Frames<'a> {
         while self.in_slots(fp) {
             // SAFETY: a frame's header lies in the part of the mapping for interpreted frames. Whatever
             // it holds, only addresses there and on the wasm stack are followed.
-            let (previous, ip) = unsafe {
+            let (previous, ip, function) = unsafe {
                 let words = fp as *const usize;
-                (*words.offset(frame::PREVIOUS), *words.offset(frame::IP))
+                let word = |at| *words.offset(at);
+                (word(frame::PREVIOUS), word(frame::IP), word(frame::FUNCTION))
             };
             let caller = self.caller_of(fp, previous);
             if ip != 0 {
-                return Some((if exact { ip } else { ip - 1 }, caller));
+                // SAFETY: a frame that is not moved has a function, which outlives it.
+                let begins = || unsafe { (*(function as *const Function)).entry as usize == ip };
+                return Some((if exact || begins() { ip } else { ip - 1 }, caller));
             }
             match caller {
                 Caller::Frame(outer) => (fp, exact) = (outer, false),

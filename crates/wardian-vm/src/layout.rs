@@ -88,7 +88,8 @@ pub struct StoreCtx {
     /// fp of the innermost interpreted frame, while [`Self::wasm_sp`] says that one is innermost, and
     /// while interpreted code runs.
     pub interp_fp: usize,
-    /// First free slot above the interpreted frames, while no interpreted code runs.
+    /// First free slot above the interpreted frames, while no interpreted code runs; zero while some
+    /// does.
     pub interp_sp: usize,
     /// End of the slots that interpreted frames may use.
     pub interp_limit: usize,

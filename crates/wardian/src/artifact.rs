@@ -6,8 +6,8 @@
 //!
 //! The last three are each preceded by their length in eight little-endian bytes.
 
+use crate::jit::CompiledCode;
 use crate::{Engine, Error, Result};
-use wardian_jit::CompiledCode;
 
 const MAGIC: &[u8; 8] = b"wardian\x01";
 const HASH: usize = 32;

@@ -1,11 +1,11 @@
 //! Code in memory, compiled or interpreted, and finding it again by address.
 
 use crate::Error;
+use crate::jit::{CompiledCode, CompiledFunction};
 use crate::module::ModuleInner;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, RwLock, Weak};
-use wardian_jit::{CompiledCode, CompiledFunction};
 use wardian_types::TrapCode;
 use wardian_vm::code_memory::CodeMemory;
 

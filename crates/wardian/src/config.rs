@@ -5,17 +5,23 @@ use std::sync::Arc;
 use wardian_types::CoreFeatures;
 
 /// How guest code is run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EngineKind {
     /// Code runs at once in the interpreter; functions and loops that turn out to be hot are compiled
     /// in the background and go on in compiled code. A module is ready as soon as it is validated.
     Tiered,
     /// All functions are compiled before a module is ready.
-    #[default]
     Compiled,
     /// Nothing is ever compiled: for machines on which code cannot be generated or must not be, and
     /// for programs that run only once.
     Interpreted,
+}
+
+impl Default for EngineKind {
+    /// Tiered, or, in a build without the compiled engine (feature `jit`), interpreted.
+    fn default() -> EngineKind {
+        if cfg!(feature = "jit") { EngineKind::Tiered } else { EngineKind::Interpreted }
+    }
 }
 
 /// Settings of an [`crate::Engine`].
@@ -71,7 +77,7 @@ impl Config {
     }
 
     /// How guest code is run. Results, traps, hooks and limits are the same whatever is chosen.
-    /// Default: [`EngineKind::Tiered`].
+    /// Default: [`EngineKind::default`].
     pub fn engine(&mut self, kind: EngineKind) -> &mut Config {
         self.kind = kind;
         self

@@ -1,12 +1,12 @@
 //! What all modules and stores of an embedder share.
 
 use crate::code::CodeRegistry;
+use crate::jit::{Compiler, OptLevel, Tunables};
 use crate::raw::trampolines::{Trampoline, TrampolineCache};
 use crate::tier::CompileQueue;
 use crate::{Config, EngineKind, Error, ErrorKind, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, RwLock};
-use wardian_jit::{Compiler, OptLevel, Tunables};
 use wardian_types::FuncType;
 use wardian_vm::memory::{MEMORY_GUARD, MemoryPool};
 use wardian_vm::signals;
@@ -19,7 +19,8 @@ pub struct Engine(Arc<Inner>);
 
 struct Inner {
     config: Config,
-    compiler: Compiler,
+    /// None in an engine that compiles nothing.
+    compiler: Option<Compiler>,
     signatures: RwLock<Signatures>,
     trampolines: TrampolineCache,
     stacks: StackPool,
@@ -67,8 +68,13 @@ impl Engine {
             canonical_nans: config.canonical_nans,
             fuel: config.fuel,
         };
-        let compiler =
-            Compiler::new(tunables).map_err(|e| Error::new(ErrorKind::Compile(e.to_string())))?;
+        let compiler = match config.kind {
+            EngineKind::Interpreted => None,
+            _ => {
+                let compiler = Compiler::new(tunables);
+                Some(compiler.map_err(|e| Error::new(ErrorKind::Compile(e.to_string())))?)
+            }
+        };
         if config.signals && !signals::install(config.interrupt_signal) {
             return Err(Error::usage(format!(
                 "signal {} cannot be used to interrupt guests: it has another meaning, or there is \
@@ -113,11 +119,20 @@ impl Engine {
     /// All that compiled code depends on besides the module: code made under another fingerprint
     /// must not be used.
     pub fn fingerprint(&self) -> String {
-        format!("{}; features {}", self.0.compiler.fingerprint(), self.0.config.features)
+        let Config { fuel, canonical_nans, .. } = self.0.config;
+        let interpreted = || format!("interpreted fuel={fuel} nans={canonical_nans}");
+        let compiler = self.0.compiler.as_ref().map_or_else(interpreted, Compiler::fingerprint);
+        format!("{compiler}; features {}", self.0.config.features)
     }
 
-    pub(crate) fn compiler(&self) -> &Compiler {
-        &self.0.compiler
+    /// What makes machine code.
+    ///
+    /// # Errors
+    ///
+    /// The engine only interprets.
+    pub(crate) fn compiler(&self) -> Result<&Compiler> {
+        let none = || Error::usage("the engine compiles nothing: see `Config::engine`");
+        self.0.compiler.as_ref().ok_or_else(none)
     }
 
     pub(crate) fn stacks(&self) -> &StackPool {
@@ -151,7 +166,7 @@ impl Engine {
 
     /// The trampolines of a signature, made on first need.
     pub(crate) fn trampoline(&self, ty: &FuncType) -> Result<Trampoline> {
-        self.0.trampolines.get(&self.0.compiler, ty)
+        self.0.trampolines.get(self.compiler()?, ty)
     }
 
     /// Whether an address lies in code that is of no module's functions, but stands between them.
@@ -179,12 +194,12 @@ impl Engine {
     /// The code by which compiled code calls interpreted functions of a signature, once it has their
     /// record.
     pub(crate) fn interpreted_trampoline(&self, ty: &FuncType) -> Result<usize> {
-        self.0.trampolines.interpreted(&self.0.compiler, ty)
+        self.0.trampolines.interpreted(self.compiler()?, ty)
     }
 
     /// The noting trampoline of a signature, made on first need.
     pub(crate) fn noting(&self, ty: &FuncType) -> Result<usize> {
-        self.0.trampolines.noting(&self.0.compiler, ty)
+        self.0.trampolines.noting(self.compiler()?, ty)
     }
 
     /// Makes the trampolines of all these signatures at once.
@@ -192,6 +207,6 @@ impl Engine {
         &self,
         types: impl IntoIterator<Item = &'a FuncType>,
     ) -> Result<()> {
-        self.0.trampolines.prepare(&self.0.compiler, types)
+        self.0.trampolines.prepare(self.compiler()?, types)
     }
 }

@@ -255,7 +255,7 @@ impl<'a> InternalModule<'a> {
     }
 
     /// The machine code that calls of a function run now: the function's own, or, while somebody
-    /// listens to it, what tells the listeners. None for imports.
+    /// listens to it, what tells the listeners. None for imports and for what is interpreted.
     pub fn machine_code(&self, function: u32) -> Option<Vec<u8>> {
         let Source::Live { store, instance } = self.0 else { return None };
         store.machine_code(instance, function)

@@ -40,6 +40,7 @@ mod images;
 mod inspect;
 mod instance;
 mod interpreted;
+mod jit;
 mod limits;
 mod link;
 mod linker;
@@ -76,6 +77,7 @@ pub use func::{Func, IntoFunc, TypedFunc};
 pub use global::Global;
 pub use inspect::{InternalModule, InternalModuleMut, MemoryView};
 pub use instance::Instance;
+pub use jit::CompiledCode;
 pub use limits::{ResourceLimiter, StoreLimits};
 pub use linker::Linker;
 pub use listener::{
@@ -98,7 +100,6 @@ pub use stack::{InternalFunction, ProgramCounter, StackFrame, StackIterator, new
 pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreContextMut};
 pub use table::Table;
 pub use value::{ExternRef, HostParams, HostResults, Val, WasmParams, WasmResults, WasmTy};
-pub use wardian_jit::CompiledCode;
 pub use wardian_module::{DecodeError, ItemIndex, ModuleInfo, SourceLocation, demangle};
 pub use wardian_types::{
     CoreFeatures, ExternKind, ExternType, FuncType, GlobalType, HeapType, MemoryType, RefType,

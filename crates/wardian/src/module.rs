@@ -3,15 +3,16 @@
 use crate::backtrace::Frame;
 use crate::code::LoadedCode;
 use crate::interpreted::Interpreted;
+use crate::jit::{CompiledCode, MemoryVariant, ModuleOptions};
 use crate::listener::{FunctionListener, FunctionListenerFactory};
 use crate::tier::Tier;
 use crate::wrappers::Wrappers;
 use crate::{CompileOptions, Engine, EngineKind, Error, ErrorKind, Result};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use wardian_jit::{CompiledCode, MemoryVariant, ModuleOptions};
 use wardian_module::{ItemIndex, SourceLocation};
 use wardian_types::{CoreFeatures, ExternType, FuncType};
 use wardian_vm::layout::InstanceLayout;
@@ -85,7 +86,30 @@ impl Module {
         bytes: impl AsRef<[u8]>,
         options: &CompileOptions<'_>,
     ) -> Result<Module> {
-        let binary = wardian_module::to_binary(bytes.as_ref())?;
+        Module::make(engine, wardian_module::to_binary(bytes.as_ref())?, options)
+    }
+
+    /// As [`Module::new_with`], taking the bytes over instead of copying them: for large modules.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Module::new_with`].
+    pub fn from_vec(
+        engine: &Engine,
+        bytes: Vec<u8>,
+        options: &CompileOptions<'_>,
+    ) -> Result<Module> {
+        if let Cow::Owned(binary) = wardian_module::to_binary(&bytes)? {
+            return Module::make(engine, Cow::Owned(binary), options);
+        }
+        Module::make(engine, Cow::Owned(bytes), options)
+    }
+
+    fn make(
+        engine: &Engine,
+        binary: Cow<'_, [u8]>,
+        options: &CompileOptions<'_>,
+    ) -> Result<Module> {
         // An engine that compiles nothing wants nothing compiled.
         let cache = engine.cache().filter(|_| engine.kind() != EngineKind::Interpreted);
         let cached = cache.as_ref().and_then(|c| c.get(engine, &binary));
@@ -142,6 +166,10 @@ impl Module {
 
     /// Makes what calls of listened functions go through.
     fn prepare_listeners(&self) -> Result<()> {
+        if self.0.engine.kind() != EngineKind::Compiled {
+            // When a function is compiled, if it ever is.
+            return Ok(());
+        }
         let info = self.info();
         let listened = self.0.listeners.iter().filter_map(|l| info.defined_function(l.0));
         self.0.prepare_wrappers(&listened.collect::<Vec<_>>(), self.0.usual_variant())
@@ -156,7 +184,7 @@ impl Module {
         let path = path.as_ref();
         let bytes = std::fs::read(path)
             .map_err(|e| Error::host(format!("cannot read {}: {e}", path.display())))?;
-        Module::new(engine, bytes)
+        Module::from_vec(engine, bytes, &CompileOptions::new())
     }
 
     /// Checks that bytes are a valid module under the engine's features, without compiling them.
@@ -259,11 +287,8 @@ impl Module {
 
     /// Bytes of machine code compiled so far.
     pub fn code_size(&self) -> usize {
-        [&self.0.guarded, &self.0.checked]
-            .iter()
-            .filter_map(|c| c.get())
-            .map(|c| c.memory.len())
-            .sum()
+        let whole = [&self.0.guarded, &self.0.checked].into_iter().filter_map(|c| c.get().cloned());
+        whole.chain(self.0.tier.loaded()).map(|code| code.memory.len()).sum()
     }
 
     /// The module with its compiled code, for [`Module::deserialize`] on the same machine and
@@ -334,7 +359,7 @@ impl ModuleInner {
         let threads = self.engine.config().threads;
         let options = ModuleOptions { variant, threads, cancelled, progress };
         self.engine
-            .compiler()
+            .compiler()?
             .compile_module(self.decoded.info(), self.decoded.bytes(), &options)
             .map_err(|e| Error::new(ErrorKind::Compile(e.to_string())))
     }

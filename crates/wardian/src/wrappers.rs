@@ -2,11 +2,11 @@
 //! long as the module, for it may be on a stack or in a snapshot.
 
 use crate::code::LoadedCode;
+use crate::jit::{CallerOf, CompileError, CompiledFunction, Compiler, MemoryVariant};
 use crate::module::ModuleInner;
 use crate::{Error, ErrorKind, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use wardian_jit::{CallerOf, CompileError, CompiledFunction, Compiler, MemoryVariant};
 use wardian_vm::code_memory::CodeMemory;
 
 /// Addresses of the wrapper of a function.
@@ -57,7 +57,7 @@ impl ModuleInner {
 
     fn make_wrappers(&self, made: &mut Made, functions: &[u32]) -> Result<()> {
         let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
-        let compiler = self.engine.compiler();
+        let compiler = self.engine.compiler()?;
         let compiled = self.compile_each(functions, |defined| {
             let tail_calls = Compiler::makes_tail_calls(info, bytes, defined);
             let wrapper = |caller| compiler.listener_wrapper(info, defined, caller, tail_calls);
@@ -87,7 +87,7 @@ impl ModuleInner {
         variant: MemoryVariant,
     ) -> Result<()> {
         let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
-        let compiler = self.engine.compiler();
+        let compiler = self.engine.compiler()?;
         let compiled = self.compile_each(&functions, |defined| {
             compiler.compile_telling(info, bytes, defined, variant)
         })?;

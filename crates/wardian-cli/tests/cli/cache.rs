@@ -18,7 +18,7 @@ fn commands() {
     place.check(&[(&["cache", "size"], 0, &[" B in "], &[])]);
     place.check(&[(&["cache", "clear"], 0, &[" B removed from"], &[])]);
     assert_eq!(files(&place.cache()), 0);
-    place.check(&[(&["run", "exit.wat"], 7, &[], &[])]);
+    place.check(&[(&["run", "--engine", "jit", "exit.wat"], 7, &[], &[])]);
     assert_eq!(files(&place.cache()), 1);
     let mode = place.cache().metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o700);
@@ -44,12 +44,35 @@ fn a_cache_that_cannot_be_trusted() {
 #[test]
 fn a_damaged_entry_is_compiled_again() {
     let place = Place::with(&[("exit.wat", &guests::exit(7))]);
-    place.check(&[(&["run", "exit.wat"], 7, &[], &[])]);
+    place.check(&[(&["run", "--engine", "jit", "exit.wat"], 7, &[], &[])]);
     let entry = std::fs::read_dir(place.cache()).unwrap().next().unwrap().unwrap().path();
     let good = std::fs::read(&entry).unwrap();
     std::fs::write(&entry, &good[..good.len() / 2]).unwrap();
-    place.check(&[(&["run", "exit.wat"], 7, &[], &[])]);
+    place.check(&[(&["run", "--engine", "jit", "exit.wat"], 7, &[], &[])]);
     assert_eq!(std::fs::read(&entry).unwrap(), good);
+}
+
+/// A tiered engine keeps what was hot, and begins with it the next time.
+#[test]
+fn what_was_hot_is_kept() {
+    let hot = r#"(module
+      (func $f (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
+      (func (export "run") (param i32) (result i32) (local $x i32)
+        (loop $l (local.set $x (call $f (local.get $x)))
+          (br_if $l (i32.lt_u (local.get $x) (local.get 0)))) (local.get $x)))"#;
+    let place = Place::with(&[("exit.wat", &guests::exit(7)), ("hot.wat", hot)]);
+    place.check(&[(&["run", "exit.wat"], 7, &[], &[])]);
+    assert_eq!(files(&place.cache()), 0, "what runs once is not compiled");
+    place.check(&[(&["run", "--invoke", "run", "hot.wat", "50000000"], 0, &["50000000"], &[])]);
+    assert_eq!(files(&place.cache()), 1);
+    place.check(&[
+        (&["run", "--invoke", "run", "hot.wat", "3"], 0, &["3"], &[]),
+        (&["run", "--engine", "interp", "--invoke", "run", "hot.wat", "3"], 0, &["3"], &[]),
+        (&["run", "--engine", "jit", "--invoke", "run", "hot.wat", "3"], 0, &["3"], &[]),
+        // Now all is there.
+        (&["run", "--invoke", "run", "hot.wat", "3"], 0, &["3"], &[]),
+    ]);
+    assert_eq!(files(&place.cache()), 1);
 }
 
 #[test]

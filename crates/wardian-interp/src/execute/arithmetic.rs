@@ -2,6 +2,7 @@
 
 use super::numeric;
 use super::state::handlers;
+use crate::simd::{double, single};
 
 /// `name operand type |operands| result;`
 macro_rules! binary {
@@ -251,18 +252,18 @@ unary! {
     i64_extend32_s i64 |a| i64::from(a as i32);
     f32_abs f32 |a| a.abs();
     f32_neg f32 |a| -a;
-    f32_ceil f32 |a| numeric::f32_rounded(a, f32::ceil);
-    f32_floor f32 |a| numeric::f32_rounded(a, f32::floor);
-    f32_trunc f32 |a| numeric::f32_rounded(a, f32::trunc);
-    f32_nearest f32 |a| numeric::f32_rounded(a, f32::round_ties_even);
+    f32_ceil u32 |a| f32::from_bits(single::ceil(a));
+    f32_floor u32 |a| f32::from_bits(single::floor(a));
+    f32_trunc u32 |a| f32::from_bits(single::trunc(a));
+    f32_nearest u32 |a| f32::from_bits(single::nearest(a));
     f32_sqrt f32 |a| a.sqrt();
     f32_canonical f32 |a| numeric::f32_canonical(a);
     f64_abs f64 |a| a.abs();
     f64_neg f64 |a| -a;
-    f64_ceil f64 |a| numeric::f64_rounded(a, f64::ceil);
-    f64_floor f64 |a| numeric::f64_rounded(a, f64::floor);
-    f64_trunc f64 |a| numeric::f64_rounded(a, f64::trunc);
-    f64_nearest f64 |a| numeric::f64_rounded(a, f64::round_ties_even);
+    f64_ceil u64 |a| f64::from_bits(double::ceil(a));
+    f64_floor u64 |a| f64::from_bits(double::floor(a));
+    f64_trunc u64 |a| f64::from_bits(double::trunc(a));
+    f64_nearest u64 |a| f64::from_bits(double::nearest(a));
     f64_sqrt f64 |a| a.sqrt();
     f64_canonical f64 |a| numeric::f64_canonical(a);
     f32_demote_f64 f64 |a| a as f32;

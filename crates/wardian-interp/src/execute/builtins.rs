@@ -37,7 +37,7 @@ impl State {
             if (*self.store()).exit != 0 || self.interrupted() {
                 return exit::ENDED;
             }
-            self.with_memory0().go()
+            self.back_from_host()
         }
     }
 

@@ -83,6 +83,8 @@ impl State {
         unsafe {
             *fp.offset(frame::PREVIOUS) = previous as u64;
             *fp.offset(frame::FUNCTION) = function as u64;
+            // For samples, until the frame writes it anew.
+            *fp.offset(frame::IP) = (*function).entry as u64;
             *fp.offset(frame::VMCTX) = self.vmctx as u64;
             (*self.store()).interp_fp = fp as usize;
             self.fp = fp;
@@ -155,7 +157,7 @@ impl State {
             if dispatch(host, slots) != 0 || self.interrupted() {
                 return exit::ENDED;
             }
-            self.with_memory0().go()
+            self.back_from_host()
         }
     }
 
@@ -209,7 +211,9 @@ impl State {
             let function = *self.fp.offset(frame::FUNCTION) as *const Function;
             (*store).interp_sp = self.fp.add((*function).frame_slots as usize) as usize;
             let resolve: Resolve = std::mem::transmute(self.service(service));
-            resolve(self.vmctx, what) as usize
+            let word = resolve(self.vmctx, what) as usize;
+            (*store).interp_sp = 0;
+            word
         }
     }
 

@@ -1,6 +1,6 @@
 //! Branches, and what is done where functions and loops begin.
 
-use super::state::handlers;
+use super::state::{State, handlers};
 use crate::op::{self, Instruction};
 use crate::operand::{U16, U32};
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,21 +14,31 @@ const BR: usize = <op::br as Instruction>::UNITS;
 type Hot = unsafe extern "C" fn(usize, usize, u64) -> u64;
 type OutOfFuel = unsafe extern "C" fn(usize) -> u64;
 
+impl State {
+    /// Goes where an entry of the table says that follows.
+    #[inline(always)]
+    unsafe fn table(mut self, index: u32, count: U32) -> u64 {
+        // SAFETY: so many branches follow, and one more.
+        unsafe {
+            let entry = self.ip.add(index.min(count.0) as usize * BR);
+            let offset = entry.add(op::HEAD).cast::<i32>().read_unaligned();
+            self.ip = entry.add(BR).offset(offset as isize);
+            self.go()
+        }
+    }
+}
+
 handlers! {
     fn br(s, i) { s.branch(i.target) }
     fn br_if(s, i) { if s.get::<u64>(i.cond) != 0 { s.branch(i.target) } else { s.go() } }
     fn br_unless(s, i) { if s.get::<u64>(i.cond) == 0 { s.branch(i.target) } else { s.go() } }
+    fn br_if_acc(s, i) { if s.acc != 0 { s.branch(i.target) } else { s.go() } }
+    fn br_unless_acc(s, i) { if s.acc == 0 { s.branch(i.target) } else { s.go() } }
     fn br_if_far(s, i) { if *s.far(i.cond) != 0 { s.branch(i.target) } else { s.go() } }
     fn br_unless_far(s, i) { if *s.far(i.cond) == 0 { s.branch(i.target) } else { s.go() } }
 
-    fn br_table(s, i) {
-        let chosen = (*s.far(i.index) as u32).min(i.count.0) as usize;
-        // The entries are branches.
-        let entry = s.ip.add(chosen * BR);
-        let offset = entry.add(1).cast::<i32>().read_unaligned();
-        s.ip = entry.add(BR).offset(offset as isize);
-        s.go()
-    }
+    fn br_table(s, i) { s.table(*s.far(i.index) as u32, i.count) }
+    fn br_table_acc(s, i) { s.table(s.acc as u32, i.count) }
 
     fn enter(s, op::enter { first, count }) {
         let locals = s.far(first);
@@ -113,7 +123,7 @@ handlers! {
         if (*store).exit != 0 || s.interrupted() {
             return exit::ENDED;
         }
-        s.with_memory0().go()
+        s.back_from_host()
     }
 }
 
@@ -126,7 +136,7 @@ macro_rules! hot {
         (*store).interp_sp = $s.fp.add((*function).frame_slots as usize) as usize;
         let service: Hot = std::mem::transmute($s.service(Service::Hot));
         match service($s.vmctx, $s.fp as usize, u64::from($header)) {
-            0 => $s.with_memory0().go(),
+            0 => $s.back_from_host(),
             code => {
                 (*store).call.code = code as usize;
                 exit::ENTER_LOOP
@@ -146,7 +156,12 @@ macro_rules! branches {
 }
 
 macro_rules! branches_imm {
-    ($($name:ident $ty:ident |$a:ident, $b:ident| $condition:expr;)*) => { handlers! { $(
+    ($($name:ident $($acc:ident)? = $ty:ident |$a:ident, $b:ident| $condition:expr;)*) => { handlers! { $(
+        $(fn $acc(s, i) {
+            let ($a, $b): ($ty, $ty) = (s.acc as $ty, i.b.0 as $ty);
+            if $condition { s.branch(i.target) } else { s.go() }
+        })?
+
         fn $name(s, i) {
             let ($a, $b): ($ty, $ty) = (s.get(i.a), i.b.0 as $ty);
             if $condition { s.branch(i.target) } else { s.go() }
@@ -184,26 +199,26 @@ branches! {
 }
 
 branches_imm! {
-    br_i32_eq_imm u32 |a, b| a == b;
-    br_i32_ne_imm u32 |a, b| a != b;
-    br_i32_lt_s_imm i32 |a, b| a < b;
-    br_i32_lt_u_imm u32 |a, b| a < b;
-    br_i32_gt_s_imm i32 |a, b| a > b;
-    br_i32_gt_u_imm u32 |a, b| a > b;
-    br_i32_le_s_imm i32 |a, b| a <= b;
-    br_i32_le_u_imm u32 |a, b| a <= b;
-    br_i32_ge_s_imm i32 |a, b| a >= b;
-    br_i32_ge_u_imm u32 |a, b| a >= b;
-    br_i32_any_imm u32 |a, b| a & b != 0;
-    br_i32_none_imm u32 |a, b| a & b == 0;
-    br_i64_eq_imm u64 |a, b| a == b;
-    br_i64_ne_imm u64 |a, b| a != b;
-    br_i64_lt_s_imm i64 |a, b| a < b;
-    br_i64_lt_u_imm u64 |a, b| a < b;
-    br_i64_gt_s_imm i64 |a, b| a > b;
-    br_i64_gt_u_imm u64 |a, b| a > b;
-    br_i64_le_s_imm i64 |a, b| a <= b;
-    br_i64_le_u_imm u64 |a, b| a <= b;
-    br_i64_ge_s_imm i64 |a, b| a >= b;
-    br_i64_ge_u_imm u64 |a, b| a >= b;
+    br_i32_eq_imm br_i32_eq_imm_acc = u32 |a, b| a == b;
+    br_i32_ne_imm br_i32_ne_imm_acc = u32 |a, b| a != b;
+    br_i32_lt_s_imm br_i32_lt_s_imm_acc = i32 |a, b| a < b;
+    br_i32_lt_u_imm br_i32_lt_u_imm_acc = u32 |a, b| a < b;
+    br_i32_gt_s_imm br_i32_gt_s_imm_acc = i32 |a, b| a > b;
+    br_i32_gt_u_imm br_i32_gt_u_imm_acc = u32 |a, b| a > b;
+    br_i32_le_s_imm br_i32_le_s_imm_acc = i32 |a, b| a <= b;
+    br_i32_le_u_imm br_i32_le_u_imm_acc = u32 |a, b| a <= b;
+    br_i32_ge_s_imm br_i32_ge_s_imm_acc = i32 |a, b| a >= b;
+    br_i32_ge_u_imm br_i32_ge_u_imm_acc = u32 |a, b| a >= b;
+    br_i32_any_imm br_i32_any_imm_acc = u32 |a, b| a & b != 0;
+    br_i32_none_imm br_i32_none_imm_acc = u32 |a, b| a & b == 0;
+    br_i64_eq_imm = u64 |a, b| a == b;
+    br_i64_ne_imm = u64 |a, b| a != b;
+    br_i64_lt_s_imm = i64 |a, b| a < b;
+    br_i64_lt_u_imm = u64 |a, b| a < b;
+    br_i64_gt_s_imm = i64 |a, b| a > b;
+    br_i64_gt_u_imm = u64 |a, b| a > b;
+    br_i64_le_s_imm = i64 |a, b| a <= b;
+    br_i64_le_u_imm = u64 |a, b| a <= b;
+    br_i64_ge_s_imm = i64 |a, b| a >= b;
+    br_i64_ge_u_imm = u64 |a, b| a >= b;
 }

@@ -1,7 +1,7 @@
 //! Reading the operands of the instruction that is executed.
 
 use crate::op;
-use crate::operand::{Branch, D, DW, Far, I32, Operand, S, SW, U16, U32, U64, V128};
+use crate::operand::{Branch, D, D32, D64, DW, Far, I32, Operand, S, SW, U16, U32, U64, V128};
 use crate::table::instructions;
 
 /// An instruction, or operand, that can be read from code.
@@ -27,6 +27,8 @@ macro_rules! operands {
 operands! {
     S: i16;
     D: i16;
+    D32: i16;
+    D64: i16;
     SW: i16;
     DW: i16;
     Far: i32;
@@ -48,9 +50,9 @@ macro_rules! fetch_one {
             #[inline(always)]
             #[allow(unused, reason = "some have no operands")]
             unsafe fn fetch(at: *const u16) -> Self {
-                // SAFETY: the caller's promise; operands follow the opcode in this order.
+                // SAFETY: the caller's promise; operands follow the head in this order.
                 unsafe {
-                    let mut at = at.add(1);
+                    let mut at = at.add(op::HEAD);
                     $(
                         let $field = <$kind as Fetch>::fetch(at);
                         at = at.add(<$kind as Operand>::UNITS);

@@ -4,9 +4,9 @@
 //! make nothing but one instruction of the machine, and then leaves; so what another thread does
 //! meanwhile can change the value, but nothing else. None is aligned.
 
-use super::state::{Handler, State, Word, handlers};
+use super::state::{State, Target, handlers};
 use crate::op;
-use crate::operand::{D, U16};
+use crate::operand::U16;
 use std::sync::atomic::Ordering;
 use wardian_types::TrapCode;
 use wardian_vm::interpreted::{Function, frame};
@@ -16,6 +16,7 @@ impl State {
     /// Where `size` bytes at this address lie; nothing if they are not all in the memory.
     #[inline(always)]
     pub(super) unsafe fn bytes(&self, address: u64, size: usize) -> Option<*mut u8> {
+        let address = kept(address);
         let end = address.wrapping_add(size as u64);
         if end > self.len as u64 {
             return None;
@@ -45,10 +46,10 @@ impl State {
 
     /// Ends an instruction that loads a scalar.
     #[inline(always)]
-    unsafe fn loaded<F: Copy, T: Word>(
-        self,
+    unsafe fn loaded<F: Copy, T>(
+        mut self,
         address: u64,
-        d: D,
+        d: impl Target<T>,
         extend: impl FnOnce(F) -> T,
     ) -> u64 {
         // SAFETY: the operands of the instruction.
@@ -73,11 +74,26 @@ pub(super) unsafe extern "C" fn beyond(
     base: *mut u8,
     len: usize,
     vmctx: usize,
-    table: *const Handler,
+    acc: u64,
+    double: f64,
+    single: f32,
+    #[cfg(not(all(tail_dispatch, not(debug_assertions))))] place: *mut State,
 ) -> u64 {
     // SAFETY: the state of a frame, see `Handler`; in a window, only the store knows the frame.
     unsafe {
-        let s = State { at, ip: at, fp, base, len, vmctx, table };
+        let s = State {
+            at,
+            ip: at,
+            fp,
+            base,
+            len,
+            vmctx,
+            acc,
+            double,
+            single,
+            #[cfg(not(all(tail_dispatch, not(debug_assertions))))]
+            place,
+        };
         let store = *((vmctx + instance::STORE as usize) as *const *mut StoreCtx);
         let frame = (*store).interp_fp as *const u64;
         let function = *frame.offset(frame::FUNCTION) as *const Function;
@@ -94,11 +110,27 @@ pub(super) unsafe extern "C" fn beyond(
     }
 }
 
+/// Lets the compiler forget how a number was made, so that it does not make it, and what depends on it,
+/// by a sum of its own each.
+#[inline(always)]
+fn kept(number: u64) -> u64 {
+    let mut number = number;
+    // SAFETY: nothing is done.
+    unsafe {
+        std::arch::asm!("/* {0} */", inout(reg) number, options(pure, nomem, nostack, preserves_flags));
+    }
+    number
+}
+
 macro_rules! loads {
-    ($($name:ident $sum:ident $from:ty => $to:ty;)*) => { handlers! { $(
+    ($($name:ident $acc:ident $sum:ident $from:ty => $to:ty;)*) => { handlers! { $(
         fn $name(s, i) {
             let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
             s.loaded(address, i.d, |value: $from| value as $to)
+        }
+
+        fn $acc(s, i) {
+            s.loaded(s.acc.wrapping_add(u64::from(i.offset.0)), i.d, |value: $from| value as $to)
         }
 
         fn $sum(s, i) {
@@ -110,10 +142,15 @@ macro_rules! loads {
 }
 
 macro_rules! stores {
-    ($($name:ident $imm:ident $sum:ident $ty:ty;)*) => { handlers! { $(
+    ($($name:ident $imm:ident $sum:ident $acc:ident $ty:ty;)*) => { handlers! { $(
         fn $name(s, i) {
             let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
             s.save(address, s.get::<u64>(i.value) as $ty)
+        }
+
+        fn $acc(s, i) {
+            let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
+            s.save(address, s.acc as $ty)
         }
 
         fn $imm(s, i) {
@@ -130,25 +167,37 @@ macro_rules! stores {
 }
 
 loads! {
-    load8_u load8_u_sum u8 => u64;
-    load16_u load16_u_sum u16 => u64;
-    load32 load32_sum u32 => u64;
-    load64 load64_sum u64 => u64;
-    load8_s32 load8_s32_sum i8 => i32;
-    load16_s32 load16_s32_sum i16 => i32;
-    load8_s64 load8_s64_sum i8 => i64;
-    load16_s64 load16_s64_sum i16 => i64;
-    load32_s64 load32_s64_sum i32 => i64;
+    load8_u load8_u_acc load8_u_sum u8 => u64;
+    load16_u load16_u_acc load16_u_sum u16 => u64;
+    load32 load32_acc load32_sum u32 => u64;
+    load64 load64_acc load64_sum u64 => u64;
+    load8_s32 load8_s32_acc load8_s32_sum i8 => i32;
+    load16_s32 load16_s32_acc load16_s32_sum i16 => i32;
+    load8_s64 load8_s64_acc load8_s64_sum i8 => i64;
+    load16_s64 load16_s64_acc load16_s64_sum i16 => i64;
+    load32_s64 load32_s64_acc load32_s64_sum i32 => i64;
+    load_f32 load_f32_acc load_f32_sum f32 => f32;
+    load_f64 load_f64_acc load_f64_sum f64 => f64;
 }
 
 stores! {
-    store8 store8_imm store8_sum u8;
-    store16 store16_imm store16_sum u16;
-    store32 store32_imm store32_sum u32;
-    store64 store64_imm store64_sum u64;
+    store8 store8_imm store8_sum store8_acc u8;
+    store16 store16_imm store16_sum store16_acc u16;
+    store32 store32_imm store32_sum store32_acc u32;
+    store64 store64_imm store64_sum store64_acc u64;
 }
 
 handlers! {
+    fn store32_single(s, i) {
+        let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
+        s.save(address, s.single)
+    }
+
+    fn store64_double(s, i) {
+        let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
+        s.save(address, s.double)
+    }
+
     fn memory_size(s, op::memory_size { d, memory, shift: U16(shift), narrow: U16(narrow) }) {
         let memory: *const VmMemory = *s.instance(memory.0);
         let pages = ((*memory).len.load(Ordering::SeqCst) as u64) >> (shift & 63);

@@ -7,20 +7,22 @@
 //!   base    first byte of memory 0                   store ──> interrupt, interp_fp (always this fp) …
 //!   len     its length, or an old one
 //!   vmctx   the instance
-//!   table   the handlers
+//!   acc …   what the last instruction wrote
 //! ```
 //!
 //! In an optimised build the last call of a handler is a jump, so the machine's stack stays as it is
-//! however long code runs. That needs handlers whose last call gets six words and whose own frame
+//! however long code runs. That needs handlers whose last call gets no more than registers hold and whose own frame
 //! nobody points to; what is rare is in handlers of its own, marked cold, so that the others need no
 //! frame at all. In other builds a handler returns to a loop that calls the next: see [`State::go`].
 
+mod accumulated;
 mod arithmetic;
 mod atomic;
 mod builtins;
 mod calls;
 mod control;
 mod fetch;
+mod latches;
 mod memory;
 mod moves;
 mod numeric;
@@ -29,6 +31,8 @@ mod state;
 mod tail_calls;
 mod vectors;
 
+#[cfg(all(tail_dispatch, not(debug_assertions)))]
+use crate::op::HEAD;
 use crate::op::Opcode;
 use crate::table::instructions;
 use state::{Handler, State};
@@ -37,11 +41,13 @@ use wardian_vm::layout::StoreCtx;
 
 /// The handlers by their names.
 mod handlers {
+    pub(super) use super::accumulated::*;
     pub(super) use super::arithmetic::*;
     pub(super) use super::atomic::*;
     pub(super) use super::builtins::*;
     pub(super) use super::calls::*;
     pub(super) use super::control::*;
+    pub(super) use super::latches::*;
     pub(super) use super::memory::*;
     pub(super) use super::moves::*;
     pub(super) use super::returns::*;
@@ -57,6 +63,44 @@ macro_rules! table {
 }
 
 instructions!(table);
+
+/// Puts the handlers' addresses in the place of numbers.
+#[cfg(all(tail_dispatch, not(debug_assertions)))]
+pub(crate) fn link(code: &mut [u16]) {
+    let mut at = 0;
+    while at < code.len() {
+        let opcode = usize::from(code[at]);
+        let address = HANDLERS[opcode].0 as usize as u64;
+        for (i, unit) in code[at..at + HEAD].iter_mut().enumerate() {
+            *unit = (address >> (16 * i)) as u16;
+        }
+        at += usize::from(Opcode::LENGTHS[opcode]);
+    }
+}
+
+/// The instruction that begins here, in linked code.
+#[cfg(all(tail_dispatch, not(debug_assertions)))]
+pub(crate) fn opcode(code: &[u16]) -> Opcode {
+    use std::collections::HashMap;
+    use std::sync::LazyLock;
+    static OPCODES: LazyLock<HashMap<u64, Opcode>> = LazyLock::new(|| {
+        let addresses = HANDLERS.iter().map(|handler| handler.0 as usize as u64);
+        // The compiler may make one of handlers that do the same: the first name stands for all.
+        addresses.zip(Opcode::ALL.iter().copied()).rev().collect()
+    });
+    let units = code[..HEAD].iter().rev();
+    OPCODES[&units.fold(0, |address, unit| address << 16 | u64::from(*unit))]
+}
+
+/// Code is run as the translator wrote it.
+#[cfg(not(all(tail_dispatch, not(debug_assertions))))]
+pub(crate) fn link(_code: &mut [u16]) {}
+
+/// The instruction that begins here.
+#[cfg(not(all(tail_dispatch, not(debug_assertions))))]
+pub(crate) fn opcode(code: &[u16]) -> Opcode {
+    Opcode::ALL[usize::from(code[0])]
+}
 
 /// Runs interpreted code from the frame that the store says is innermost, until it returns to whoever is
 /// no interpreted code, or something else needs the runtime. Returns one of
@@ -77,7 +121,11 @@ pub unsafe extern "C" fn execute(store: *mut StoreCtx) -> u64 {
             base: std::ptr::dangling_mut(),
             len: 0,
             vmctx: *fp.offset(frame::VMCTX) as usize,
-            table: HANDLERS.as_ptr(),
+            acc: 0,
+            double: 0.0,
+            single: 0.0,
+            #[cfg(not(all(tail_dispatch, not(debug_assertions))))]
+            place: std::ptr::null_mut(),
         };
         run(state.with_memory0())
     }
@@ -98,12 +146,11 @@ unsafe fn run(state: State) -> u64 {
 #[cfg(not(all(tail_dispatch, not(debug_assertions))))]
 unsafe fn run(mut state: State) -> u64 {
     loop {
-        let State { ip, fp, base, len, vmctx, .. } = state;
-        // SAFETY: the caller's promise, and every handler leaves a state of which it is true again. The
-        // handler gets the place of the state where the others get the table.
+        let State { ip, fp, base, len, vmctx, acc, double, single, .. } = state;
+        // SAFETY: the caller's promise, and every handler leaves a state of which it is true again.
         let status = unsafe {
             let handler = HANDLERS[usize::from(*ip)];
-            (handler.0)(ip, fp, base, len, vmctx, (&raw mut state).cast())
+            (handler.0)(ip, fp, base, len, vmctx, acc, double, single, &raw mut state)
         };
         if status != state::CONTINUE {
             return status;

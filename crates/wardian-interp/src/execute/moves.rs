@@ -57,6 +57,12 @@ handlers! {
         s.go()
     }
 
+    fn select_acc(s, i) {
+        let (a, b) = (s.get::<u64>(i.a), s.get::<u64>(i.b));
+        s.set(i.d, if s.acc as u32 != 0 { a } else { b });
+        s.go()
+    }
+
     fn select_wide(s, i) {
         let (a, b) = (s.get_wide(i.a), s.get_wide(i.b));
         s.set_wide(i.d, if s.get(i.cond) { a } else { b });

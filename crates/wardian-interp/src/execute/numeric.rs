@@ -81,27 +81,12 @@ floats! {
     f64: f64_min f64_max f64_canonical 0x7ff8_0000_0000_0000;
 }
 
-macro_rules! rounding {
-    ($($name:ident $ty:ident $quiet:literal;)*) => { $(
-        /// Rounds to an integer in some way. A NaN comes out quiet, which not every machine's rounding sees
-        /// to.
-        #[inline(always)]
-        pub(super) fn $name(a: $ty, round: impl FnOnce($ty) -> $ty) -> $ty {
-            if a.is_nan() { <$ty>::from_bits(a.to_bits() | $quiet) } else { round(a) }
-        }
-    )* };
-}
-
-rounding! {
-    f32_rounded f32 0x0040_0000;
-    f64_rounded f64 0x0008_0000_0000_0000;
-}
-
 /// Conversions that trap: `low` is the greatest float below the range or the least in it, as the
 /// comparison says; `high` is the least above.
 macro_rules! truncations {
     ($($name:ident $float:ty => $int:ty: $low:literal $compare:tt $high:literal;)*) => { $(
         #[inline(always)]
+        #[allow(clippy::manual_range_contains, reason = "some ranges do not include their beginning")]
         pub(super) fn $name(a: $float) -> Result<$int, TrapCode> {
             // Rust's conversion saturates, and gives zero for a NaN.
             if a $compare $low && a < $high {

@@ -1,6 +1,6 @@
 //! What handlers have in hand, and how they are written.
 
-use crate::operand::{Branch, D, DW, Far, S, SW};
+use crate::operand::{Branch, D, D32, D64, DW, Far, S, SW};
 use wardian_types::TrapCode;
 use wardian_vm::interpreted::{Function, Service, exit, frame};
 use wardian_vm::layout::{Builtin, StoreCtx, VmMemory, instance};
@@ -21,7 +21,10 @@ pub(super) type Code = unsafe extern "C" fn(
     base: *mut u8,
     len: usize,
     vmctx: usize,
-    table: *const Handler,
+    acc: u64,
+    double: f64,
+    single: f32,
+    #[cfg(not(all(tail_dispatch, not(debug_assertions))))] place: *mut State,
 ) -> u64;
 
 /// What a handler returns where a loop calls the next one.
@@ -39,13 +42,22 @@ pub(super) struct State {
     pub(super) base: *mut u8,
     pub(super) len: usize,
     pub(super) vmctx: usize,
-    pub(super) table: *const Handler,
+    /// What the instruction before wrote to a slot, if that was no float.
+    pub(super) acc: u64,
+    /// If it was an `f64`.
+    pub(super) double: f64,
+    /// If it was an `f32`.
+    pub(super) single: f32,
+    /// Where the loop that calls handlers has the state.
+    #[cfg(not(all(tail_dispatch, not(debug_assertions))))]
+    pub(super) place: *mut State,
 }
 
 /// Handlers: `fn name(state, operands) { … }` for the instruction of that name, or for another where
 /// `name: instruction` says so.
 macro_rules! handlers {
-    ($($(#[$meta:meta])* fn $name:ident $(: $op:ident)? ($s:ident, $i:pat) $body:block)*) => { $(
+    ($($(#[$meta:meta])*
+        fn $name:ident $(: $op:ident)? ($s:ident, $i:pat) $body:block)*) => { $(
         $(#[$meta])*
         pub(super) unsafe extern "C" fn $name(
             ip: *const u16,
@@ -53,7 +65,11 @@ macro_rules! handlers {
             base: *mut u8,
             len: usize,
             vmctx: usize,
-            table: *const $crate::execute::state::Handler,
+            acc: u64,
+            double: f64,
+            single: f32,
+            #[cfg(not(all(tail_dispatch, not(debug_assertions))))]
+            place: *mut $crate::execute::state::State,
         ) -> u64 {
             use $crate::op::Instruction;
             type This = $crate::execute::state::handlers!(@op $name $($op)?);
@@ -63,7 +79,9 @@ macro_rules! handlers {
                 let $i = <This as $crate::execute::fetch::Fetch>::fetch(ip);
                 #[allow(unused_mut, reason = "some do not change it")]
                 let mut $s = $crate::execute::state::State {
-                    at: ip, ip: ip.add(This::UNITS), fp, base, len, vmctx, table,
+                    at: ip, ip: ip.add(This::UNITS), fp, base, len, vmctx, acc, double, single,
+                    #[cfg(not(all(tail_dispatch, not(debug_assertions))))]
+                    place,
                 };
                 $body
             }
@@ -107,16 +125,52 @@ words! {
     bool: w => w as u32 != 0, v => u64::from(v);
 }
 
+/// A slot that a result is written to.
+pub(super) trait Target<T> {
+    /// # Safety
+    ///
+    /// It is a slot of the frame.
+    unsafe fn write(self, state: &mut State, value: T);
+}
+
+impl<T: Word> Target<T> for D {
+    #[inline(always)]
+    unsafe fn write(self, state: &mut State, value: T) {
+        state.acc = value.to_word();
+        // SAFETY: the caller's promise.
+        unsafe { *state.fp.offset(self.0 as isize) = state.acc };
+    }
+}
+
+impl Target<f64> for D64 {
+    #[inline(always)]
+    unsafe fn write(self, state: &mut State, value: f64) {
+        state.double = value;
+        // SAFETY: the caller's promise.
+        unsafe { *state.fp.offset(self.0 as isize) = value.to_bits() };
+    }
+}
+
+impl Target<f32> for D32 {
+    #[inline(always)]
+    unsafe fn write(self, state: &mut State, value: f32) {
+        state.single = value;
+        // SAFETY: the caller's promise.
+        unsafe { *state.fp.offset(self.0 as isize) = u64::from(value.to_bits()) };
+    }
+}
+
 /// All of these are promised the state of a frame, and operands of its instruction.
 impl State {
     /// Goes on with the next instruction.
     #[cfg(all(tail_dispatch, not(debug_assertions)))]
     #[inline(always)]
     pub(super) unsafe fn go(self) -> u64 {
-        // SAFETY: opcodes are within the table, and the next instruction is one of the frame's.
+        // SAFETY: the next instruction is one of the frame's, and begins with its handler.
         unsafe {
-            let handler = *self.table.add(usize::from(*self.ip));
-            (handler.0)(self.ip, self.fp, self.base, self.len, self.vmctx, self.table)
+            let handler = self.ip.cast::<Handler>().read_unaligned();
+            let State { ip, fp, base, len, vmctx, acc, double, single, .. } = self;
+            (handler.0)(ip, fp, base, len, vmctx, acc, double, single)
         }
     }
 
@@ -125,7 +179,7 @@ impl State {
     #[inline(always)]
     pub(super) unsafe fn go(self) -> u64 {
         // SAFETY: the loop gave the place of its state.
-        unsafe { *self.table.cast_mut().cast::<State>() = self };
+        unsafe { *self.place = self };
         CONTINUE
     }
 
@@ -133,20 +187,40 @@ impl State {
     #[inline(always)]
     pub(super) unsafe fn instead(self, code: Code) -> u64 {
         // SAFETY: the same state.
-        unsafe { code(self.at, self.fp, self.base, self.len, self.vmctx, self.table) }
+        unsafe { self.jump(code, self.at, self.len) }
+    }
+
+    #[inline(always)]
+    unsafe fn jump(self, code: Code, ip: *const u16, len: usize) -> u64 {
+        let State { fp, base, vmctx, acc, double, single, .. } = self;
+        // SAFETY: the caller's promise.
+        unsafe {
+            code(
+                ip,
+                fp,
+                base,
+                len,
+                vmctx,
+                acc,
+                double,
+                single,
+                #[cfg(not(all(tail_dispatch, not(debug_assertions))))]
+                self.place,
+            )
+        }
     }
 
     #[inline(always)]
     pub(super) unsafe fn trap(self, code: TrapCode) -> u64 {
         // SAFETY: the same state; the length is not needed, and its register carries the code.
-        unsafe { trap(self.at, self.fp, self.base, code as usize, self.vmctx, self.table) }
+        unsafe { self.jump(trap, self.at, code as usize) }
     }
 
     /// Ends here, and says that the guest was ended; the frame goes on at `ip`.
     #[inline(always)]
     pub(super) unsafe fn ended_at(self, ip: *const u16) -> u64 {
         // SAFETY: the same state.
-        unsafe { ended(ip, self.fp, self.base, self.len, self.vmctx, self.table) }
+        unsafe { self.jump(ended, ip, self.len) }
     }
 
     #[inline(always)]
@@ -155,10 +229,11 @@ impl State {
         T::from_word(unsafe { *self.fp.offset(slot.0 as isize) })
     }
 
+    /// Writes a result to its slot, and leaves it in a register.
     #[inline(always)]
-    pub(super) unsafe fn set<T: Word>(&self, slot: D, value: T) {
+    pub(super) unsafe fn set<T>(&mut self, target: impl Target<T>, value: T) {
         // SAFETY: a slot of the frame.
-        unsafe { *self.fp.offset(slot.0 as isize) = value.to_word() }
+        unsafe { target.write(self, value) }
     }
 
     #[inline(always)]
@@ -202,6 +277,16 @@ impl State {
     #[inline(always)]
     pub(super) unsafe fn instance<T: Copy>(&self, offset: u32) -> *mut T {
         (self.vmctx + offset as usize) as *mut T
+    }
+
+    /// Goes on after the embedder's functions or the runtime's have run.
+    #[inline(always)]
+    pub(super) unsafe fn back_from_host(self) -> u64 {
+        // SAFETY: the store of the instance.
+        unsafe {
+            (*self.store()).interp_sp = 0;
+            self.with_memory0().go()
+        }
     }
 
     /// Takes the bounds of memory 0 of this frame's instance.
@@ -266,7 +351,10 @@ unsafe extern "C" fn trap(
     _base: *mut u8,
     code: usize,
     vmctx: usize,
-    _table: *const Handler,
+    _acc: u64,
+    _double: f64,
+    _single: f32,
+    #[cfg(not(all(tail_dispatch, not(debug_assertions))))] _place: *mut State,
 ) -> u64 {
     // SAFETY: the state of a frame, see `Handler`.
     unsafe {
@@ -286,7 +374,10 @@ unsafe extern "C" fn ended(
     _base: *mut u8,
     _len: usize,
     _vmctx: usize,
-    _table: *const Handler,
+    _acc: u64,
+    _double: f64,
+    _single: f32,
+    #[cfg(not(all(tail_dispatch, not(debug_assertions))))] _place: *mut State,
 ) -> u64 {
     // SAFETY: the state of a frame, see `Handler`.
     unsafe { *fp.offset(frame::IP) = ip as u64 };

@@ -6,7 +6,7 @@
 use super::lanes::{binary, unary};
 
 /// Operations on the bits of one `f32`.
-mod single {
+pub(crate) mod single {
     const SIGN: u32 = 1 << (u32::BITS - 1);
     /// From here on all numbers are integers.
     const INTEGERS: f32 = (1u32 << 23) as f32;
@@ -22,7 +22,7 @@ mod single {
     }
 
     #[inline(always)]
-    pub(super) fn min(a: u32, b: u32) -> u32 {
+    pub(crate) fn min(a: u32, b: u32) -> u32 {
         let (x, y) = (f32::from_bits(a), f32::from_bits(b));
         let less = choose(mask(x < y), a, b);
         // Of zeros, the negative one.
@@ -31,7 +31,7 @@ mod single {
     }
 
     #[inline(always)]
-    pub(super) fn max(a: u32, b: u32) -> u32 {
+    pub(crate) fn max(a: u32, b: u32) -> u32 {
         let (x, y) = (f32::from_bits(a), f32::from_bits(b));
         let greater = choose(mask(x > y), a, b);
         // Of zeros, the positive one.
@@ -40,22 +40,22 @@ mod single {
     }
 
     #[inline(always)]
-    pub(super) fn pmin(a: u32, b: u32) -> u32 {
+    pub(crate) fn pmin(a: u32, b: u32) -> u32 {
         choose(mask(f32::from_bits(b) < f32::from_bits(a)), b, a)
     }
 
     #[inline(always)]
-    pub(super) fn pmax(a: u32, b: u32) -> u32 {
+    pub(crate) fn pmax(a: u32, b: u32) -> u32 {
         choose(mask(f32::from_bits(a) < f32::from_bits(b)), b, a)
     }
 
     #[inline(always)]
-    pub(super) fn abs(a: u32) -> u32 {
+    pub(crate) fn abs(a: u32) -> u32 {
         a & !SIGN
     }
 
     #[inline(always)]
-    pub(super) fn neg(a: u32) -> u32 {
+    pub(crate) fn neg(a: u32) -> u32 {
         a ^ SIGN
     }
 
@@ -75,25 +75,25 @@ mod single {
     }
 
     #[inline(always)]
-    pub(super) fn nearest(a: u32) -> u32 {
+    pub(crate) fn nearest(a: u32) -> u32 {
         integral(a, rounded(f32::from_bits(abs(a))))
     }
 
     #[inline(always)]
-    pub(super) fn trunc(a: u32) -> u32 {
+    pub(crate) fn trunc(a: u32) -> u32 {
         let magnitude = f32::from_bits(abs(a));
         let near = rounded(magnitude);
         integral(a, near - step(near > magnitude))
     }
 
     #[inline(always)]
-    pub(super) fn floor(a: u32) -> u32 {
+    pub(crate) fn floor(a: u32) -> u32 {
         let near = f32::from_bits(nearest(a));
         integral(a, near - step(near > f32::from_bits(a)))
     }
 
     #[inline(always)]
-    pub(super) fn ceil(a: u32) -> u32 {
+    pub(crate) fn ceil(a: u32) -> u32 {
         let near = f32::from_bits(nearest(a));
         integral(a, near + step(near < f32::from_bits(a)))
     }
@@ -106,7 +106,7 @@ mod single {
 }
 
 /// Operations on the bits of one `f64`.
-mod double {
+pub(crate) mod double {
     const SIGN: u64 = 1 << (u64::BITS - 1);
     /// From here on all numbers are integers.
     const INTEGERS: f64 = (1u64 << 52) as f64;
@@ -122,7 +122,7 @@ mod double {
     }
 
     #[inline(always)]
-    pub(super) fn min(a: u64, b: u64) -> u64 {
+    pub(crate) fn min(a: u64, b: u64) -> u64 {
         let (x, y) = (f64::from_bits(a), f64::from_bits(b));
         let less = choose(mask(x < y), a, b);
         // Of zeros, the negative one.
@@ -131,7 +131,7 @@ mod double {
     }
 
     #[inline(always)]
-    pub(super) fn max(a: u64, b: u64) -> u64 {
+    pub(crate) fn max(a: u64, b: u64) -> u64 {
         let (x, y) = (f64::from_bits(a), f64::from_bits(b));
         let greater = choose(mask(x > y), a, b);
         // Of zeros, the positive one.
@@ -140,22 +140,22 @@ mod double {
     }
 
     #[inline(always)]
-    pub(super) fn pmin(a: u64, b: u64) -> u64 {
+    pub(crate) fn pmin(a: u64, b: u64) -> u64 {
         choose(mask(f64::from_bits(b) < f64::from_bits(a)), b, a)
     }
 
     #[inline(always)]
-    pub(super) fn pmax(a: u64, b: u64) -> u64 {
+    pub(crate) fn pmax(a: u64, b: u64) -> u64 {
         choose(mask(f64::from_bits(a) < f64::from_bits(b)), b, a)
     }
 
     #[inline(always)]
-    pub(super) fn abs(a: u64) -> u64 {
+    pub(crate) fn abs(a: u64) -> u64 {
         a & !SIGN
     }
 
     #[inline(always)]
-    pub(super) fn neg(a: u64) -> u64 {
+    pub(crate) fn neg(a: u64) -> u64 {
         a ^ SIGN
     }
 
@@ -175,25 +175,25 @@ mod double {
     }
 
     #[inline(always)]
-    pub(super) fn nearest(a: u64) -> u64 {
+    pub(crate) fn nearest(a: u64) -> u64 {
         integral(a, rounded(f64::from_bits(abs(a))))
     }
 
     #[inline(always)]
-    pub(super) fn trunc(a: u64) -> u64 {
+    pub(crate) fn trunc(a: u64) -> u64 {
         let magnitude = f64::from_bits(abs(a));
         let near = rounded(magnitude);
         integral(a, near - step(near > magnitude))
     }
 
     #[inline(always)]
-    pub(super) fn floor(a: u64) -> u64 {
+    pub(crate) fn floor(a: u64) -> u64 {
         let near = f64::from_bits(nearest(a));
         integral(a, near - step(near > f64::from_bits(a)))
     }
 
     #[inline(always)]
-    pub(super) fn ceil(a: u64) -> u64 {
+    pub(crate) fn ceil(a: u64) -> u64 {
         let near = f64::from_bits(nearest(a));
         integral(a, near + step(near < f64::from_bits(a)))
     }

@@ -12,8 +12,8 @@
 //! well. Only instructions that always go on to the next one, or trap, are run in a window.
 
 use super::Body;
-use crate::op::{self, Instruction, Opcode};
-use crate::operand::{Branch, Far, I32, U32, Use};
+use crate::op::{self, HEAD, Instruction, Opcode};
+use crate::operand::{Branch, Far, I32, Register, U32, Use};
 
 /// Slots above the operand stack that every frame has: what an instruction needs in a window.
 pub(super) const SCRATCH: i32 = 8;
@@ -48,8 +48,24 @@ impl Body<'_> {
         if self.locating {
             self.b.locations.push((start as u32, self.position));
         }
+        self.accept();
+        let left = self.left_in_register(start);
+        self.begin = start;
+        self.before = self.last.filter(|last| last.1 == start).map(|last| (last.0, self.left));
         instruction.put(&mut self.b.code);
         self.last = I::DEFINES.then_some((start, self.b.code.len()));
+        self.left = I::REGISTER;
+        if let Some((slot, register)) = left {
+            self.accumulate::<I>(start, slot, register);
+        }
+    }
+
+    /// Which slot's value the last instruction left in a register, for one that begins here.
+    #[inline]
+    fn left_in_register(&self, start: usize) -> Option<(i32, Register)> {
+        let (last, end) = self.last?;
+        let register = self.left?;
+        (end == start).then(|| (i32::from(self.b.code[last + HEAD] as i16), register))
     }
 
     /// Whether some slots cannot be named.
@@ -102,7 +118,8 @@ impl Body<'_> {
     /// The last instruction, if it left its result in this slot.
     pub(super) fn last_defining(&self, slot: i32) -> Option<(usize, Opcode)> {
         let (start, end) = self.last?;
-        let defines = end == self.b.code.len() && i32::from(self.b.code[start + 1] as i16) == slot;
+        let defines =
+            end == self.b.code.len() && i32::from(self.b.code[start + HEAD] as i16) == slot;
         defines.then(|| (start, Opcode::ALL[usize::from(self.b.code[start])]))
     }
 
@@ -118,22 +135,35 @@ impl Body<'_> {
             self.b.locations.pop();
         }
         self.last = None;
+        self.variant = None;
+        if start == self.begin
+            && let Some((before, left)) = self.before.take()
+        {
+            self.last = Some((before, start));
+            self.left = left;
+        }
     }
 
     /// Appends other instructions before the last one, which defines this slot.
     pub(super) fn before_last(&mut self, start: usize, f: impl FnOnce(&mut Self)) -> usize {
-        let mut units = [0; 16];
+        let mut units = [0; 16 + HEAD];
         let len = self.b.code.len() - start;
         units[..len].copy_from_slice(&self.b.code[start..]);
         let position = self.b.locations.last().map(|l| l.1);
+        let left = self.left;
         self.retract(start);
+        self.last = None;
         f(self);
         let start = self.b.code.len();
         if let (true, Some(position)) = (self.locating, position) {
             self.b.locations.push((start as u32, position));
         }
+        self.accept();
         self.b.code.extend_from_slice(&units[..len]);
+        self.begin = start;
+        self.before = None;
         self.last = Some((start, self.b.code.len()));
+        self.left = left;
         start
     }
 
@@ -150,8 +180,9 @@ impl Body<'_> {
         chain.0 = at as u32;
     }
 
-    /// The branch just appended goes back to a place.
+    /// The branch just appended goes back to the header of a loop.
     pub(super) fn link_back(&mut self, place: u32) {
+        self.latch();
         let end = self.b.code.len();
         self.set_offset(end - 2, (i64::from(place) - end as i64) as i32);
     }

@@ -39,12 +39,12 @@ macro_rules! load {
 impl Body<'_> {
     pub(super) fn memory_operator(&mut self, operator: &O<'_>) -> Outcome<bool> {
         match operator {
-            O::I32Load { memarg } | O::F32Load { memarg } | O::I64Load32U { memarg } => {
+            O::I32Load { memarg } | O::I64Load32U { memarg } => {
                 load!(self, memarg, load32, load32_sum);
             }
-            O::I64Load { memarg } | O::F64Load { memarg } => {
-                load!(self, memarg, load64, load64_sum);
-            }
+            O::F32Load { memarg } => load!(self, memarg, load_f32, load_f32_sum),
+            O::I64Load { memarg } => load!(self, memarg, load64, load64_sum),
+            O::F64Load { memarg } => load!(self, memarg, load_f64, load_f64_sum),
             O::I32Load8U { memarg } | O::I64Load8U { memarg } => {
                 load!(self, memarg, load8_u, load8_u_sum);
             }
@@ -126,14 +126,14 @@ impl Body<'_> {
         self.append(op::select_memory { memory: U32(self.env.layout.memory_ref(0)) });
     }
 
-    fn load<I: Instruction, J: Instruction>(
+    fn load<I: Instruction, J: Instruction, T: From<i32>>(
         &mut self,
         memarg: &MemArg,
-        plain: impl Fn(D, S, U32) -> I,
-        sum: impl Fn(D, S, S, U32) -> J,
+        plain: impl Fn(T, S, U32) -> I,
+        sum: impl Fn(T, S, S, U32) -> J,
     ) -> Outcome {
         let place = self.place(memarg, true)?;
-        let d = D(self.push_temp());
+        let d = T::from(self.push_temp());
         match place.sum {
             Some(b) => self.access(place, sum(d, place.a, b, place.offset)),
             None => self.access(place, plain(d, place.a, place.offset)),

@@ -7,11 +7,13 @@
 //! At the beginning of a block all operands below it are brought into their own slots. So whoever
 //! leaves the block, by whatever way, finds the same.
 
+mod accumulate;
 mod bulk;
 mod call;
 mod compare;
 mod control;
 mod emit;
+mod latch;
 mod memory;
 mod numeric;
 mod operators;
@@ -19,6 +21,8 @@ mod stack;
 mod variable;
 mod vector;
 
+use crate::op::Opcode;
+use crate::operand::Register;
 use crate::translation::{Env, TranslateError, Translation};
 use control::Frame;
 use stack::{Entry, Local};
@@ -62,6 +66,15 @@ struct Body<'a> {
     /// Where the last instruction begins and ends, if it defines its first operand and nothing
     /// jumps behind it.
     last: Option<(usize, usize)>,
+    /// The register in which it leaves what it defines.
+    left: Option<Register>,
+    /// Where the last instruction begins.
+    begin: usize,
+    /// Where the one before it begins, and where that leaves what it defines; if it does, and nothing
+    /// jumps between them.
+    before: Option<(usize, Option<Register>)>,
+    /// Where the last instruction begins, and what it becomes when the next one is appended.
+    variant: Option<(usize, Opcode)>,
     /// The first slot that is free.
     height: i32,
     /// The highest that was ever needed.
@@ -129,6 +142,10 @@ impl<'a> Body<'a> {
             params: ty.param_slots() as i32,
             b,
             last: None,
+            left: None,
+            begin: 0,
+            before: None,
+            variant: None,
             height: 0,
             max_height: 0,
             flushed: 0,
@@ -162,6 +179,7 @@ impl<'a> Body<'a> {
             self.locate(position);
             self.operator(&operator)?;
         }
+        self.accept();
         if self.b.frames.is_empty() {
             Ok(())
         } else {

@@ -3,7 +3,7 @@
 use super::stack::Value;
 use super::{Body, Outcome};
 use crate::op::{self, Instruction, Opcode};
-use crate::operand::{D, I32, S, U16, U64};
+use crate::operand::{D, D32, D64, I32, S, U16, U64};
 
 /// What can be done with a constant on the right.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,18 +36,24 @@ impl Right {
 
 impl Body<'_> {
     #[inline]
-    pub(super) fn unary<I: Instruction>(&mut self, make: impl Fn(D, S) -> I) -> Outcome {
+    pub(super) fn unary<I: Instruction, T: From<i32>>(
+        &mut self,
+        make: impl Fn(T, S) -> I,
+    ) -> Outcome {
         let a = self.pop_slot()?;
-        let d = D(self.push_temp());
+        let d = T::from(self.push_temp());
         self.emit(make(d, a));
         Ok(())
     }
 
     #[inline]
-    pub(super) fn binary<I: Instruction>(&mut self, make: impl Fn(D, S, S) -> I) -> Outcome {
+    pub(super) fn binary<I: Instruction, T: From<i32>>(
+        &mut self,
+        make: impl Fn(T, S, S) -> I,
+    ) -> Outcome {
         let (b, a) = (self.pop()?, self.pop()?);
         let (b, a) = (S(self.slot_of(&b)), S(self.slot_of(&a)));
-        let d = D(self.push_temp());
+        let d = T::from(self.push_temp());
         self.emit(make(d, a, b));
         Ok(())
     }
@@ -105,7 +111,7 @@ impl Body<'_> {
 
     /// An addition; of a shifted operand in one go.
     pub(super) fn add32(&mut self) -> Outcome {
-        if let Some((start, a)) = self.shifted(Opcode::i32_shl_imm)? {
+        if let Some((start, a, _)) = self.either(Opcode::i32_shl_imm)? {
             let op::i32_shl_imm { a: b, b: shift, .. } = self.read(start);
             self.retract(start);
             let d = D(self.push_temp());
@@ -116,7 +122,7 @@ impl Body<'_> {
     }
 
     pub(super) fn add64(&mut self) -> Outcome {
-        if let Some((start, a)) = self.shifted(Opcode::i64_shl_imm)? {
+        if let Some((start, a, _)) = self.either(Opcode::i64_shl_imm)? {
             let op::i64_shl_imm { a: b, b: shift, .. } = self.read(start);
             self.retract(start);
             let d = D(self.push_temp());
@@ -126,33 +132,33 @@ impl Body<'_> {
         self.integer(op::i64_add::new, op::i64_add_imm::new, Right::Commutes, true)
     }
 
-    /// If one of the two topmost operands was shifted just now: pops both, and tells where that
-    /// instruction begins and the slot of the other operand.
-    fn shifted(&mut self, shift: Opcode) -> Outcome<Option<(usize, S)>> {
+    /// If one of the two topmost operands was made by this instruction just now: pops both, and tells
+    /// where that begins, the slot of the other operand, and whether the one was on the right.
+    fn either(&mut self, maker: Opcode) -> Outcome<Option<(usize, S, bool)>> {
         let top = self.below(2)?;
         let [a, b] = [self.b.stack[top], self.b.stack[top + 1]];
         let is_plain = |value| !matches!(value, Value::Const(_));
-        if !is_plain(a.value) || !is_plain(b.value) {
+        if self.is_far() || !is_plain(a.value) || !is_plain(b.value) {
             return Ok(None);
         }
-        for (entry, other) in [(b, a), (a, b)] {
+        for (entry, other, is_right) in [(b, a, true), (a, b, false)] {
             if entry.value == Value::Temp
                 && let Some((start, opcode)) = self.last_defining(entry.slot)
-                && opcode == shift
+                && opcode == maker
             {
                 let other = S(self.slot_of(&other));
                 self.pop()?;
                 self.pop()?;
-                return Ok(Some((start, other)));
+                return Ok(Some((start, other, is_right)));
             }
         }
         Ok(None)
     }
 
     /// An operation on floats whose NaNs may have any bits.
-    pub(super) fn float_unary<I: Instruction>(
+    pub(super) fn float_unary<I: Instruction, T: From<i32>>(
         &mut self,
-        make: impl Fn(D, S) -> I,
+        make: impl Fn(T, S) -> I,
         is64: bool,
     ) -> Outcome {
         self.unary(make)?;
@@ -160,9 +166,9 @@ impl Body<'_> {
         Ok(())
     }
 
-    pub(super) fn float_binary<I: Instruction>(
+    pub(super) fn float_binary<I: Instruction, T: From<i32>>(
         &mut self,
-        make: impl Fn(D, S, S) -> I,
+        make: impl Fn(T, S, S) -> I,
         is64: bool,
     ) -> Outcome {
         self.binary(make)?;
@@ -173,14 +179,14 @@ impl Body<'_> {
     /// Double arithmetic that has a form for a constant on the right.
     pub(super) fn double<I: Instruction, J: Instruction>(
         &mut self,
-        make: impl Fn(D, S, S) -> I,
-        imm: impl Fn(D, S, U64) -> J,
+        make: impl Fn(D64, S, S) -> I,
+        imm: impl Fn(D64, S, U64) -> J,
     ) -> Outcome {
         let top = self.below(1)?;
         if let Value::Const(bits) = self.b.stack[top].value {
             self.pop()?;
             let a = self.pop_slot()?;
-            let d = D(self.push_temp());
+            let d = D64(self.push_temp());
             self.emit(imm(d, a, U64(bits)));
         } else {
             self.binary(make)?;
@@ -196,9 +202,37 @@ impl Body<'_> {
         }
         let Some(slot) = self.b.stack.last().map(|e| e.slot) else { return };
         if is64 {
-            self.emit(op::f64_canonical { d: D(slot), a: S(slot) });
+            self.emit(op::f64_canonical { d: D64(slot), a: S(slot) });
         } else {
-            self.emit(op::f32_canonical { d: D(slot), a: S(slot) });
+            self.emit(op::f32_canonical { d: D32(slot), a: S(slot) });
         }
     }
+}
+
+/// Sums and differences of which one side was multiplied just now.
+macro_rules! products {
+    ($($name:ident $mul:ident $d:ident $add_mul:ident $sub_mul:ident $mul_sub:ident;)*) => {
+        impl Body<'_> { $(
+            /// If one of the two topmost operands is a product: does both operations in one go.
+            pub(super) fn $name(&mut self, subtract: bool) -> Outcome<bool> {
+                let Some((start, other, is_right)) = self.either(Opcode::$mul)? else {
+                    return Ok(false);
+                };
+                let op::$mul { a: b, b: c, .. } = self.read(start);
+                self.retract(start);
+                let (d, a) = ($d(self.push_temp()), other);
+                match (subtract, is_right) {
+                    (false, _) => self.emit(op::$add_mul { d, a, b, c }),
+                    (true, true) => self.emit(op::$sub_mul { d, a, b, c }),
+                    (true, false) => self.emit(op::$mul_sub { d, a, b, c }),
+                }
+                Ok(true)
+            }
+        )* }
+    };
+}
+
+products! {
+    product32 f32_mul D32 f32_add_mul f32_sub_mul f32_mul_sub;
+    product64 f64_mul D64 f64_add_mul f64_sub_mul f64_mul_sub;
 }

@@ -150,7 +150,9 @@ impl Body<'_> {
 
     fn float_operator(&mut self, operator: &O<'_>) -> Outcome<bool> {
         match operator {
+            O::F32Add if self.product32(false)? => {}
             O::F32Add => self.float_binary(op::f32_add::new, false)?,
+            O::F32Sub if self.product32(true)? => {}
             O::F32Sub => self.float_binary(op::f32_sub::new, false)?,
             O::F32Mul => self.float_binary(op::f32_mul::new, false)?,
             O::F32Div => self.float_binary(op::f32_div::new, false)?,
@@ -164,7 +166,9 @@ impl Body<'_> {
             O::F32Trunc => self.float_unary(op::f32_trunc::new, false)?,
             O::F32Nearest => self.float_unary(op::f32_nearest::new, false)?,
             O::F32Sqrt => self.float_unary(op::f32_sqrt::new, false)?,
+            O::F64Add if self.product64(false)? => {}
             O::F64Add => self.double(op::f64_add::new, op::f64_add_imm::new)?,
+            O::F64Sub if self.product64(true)? => {}
             O::F64Sub => self.double(op::f64_sub::new, op::f64_sub_imm::new)?,
             O::F64Mul => self.double(op::f64_mul::new, op::f64_mul_imm::new)?,
             O::F64Div => self.double(op::f64_div::new, op::f64_div_imm::new)?,

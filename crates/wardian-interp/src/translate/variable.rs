@@ -2,7 +2,7 @@
 
 use super::stack::Value;
 use super::{Body, Outcome};
-use crate::op;
+use crate::op::{self, HEAD};
 use crate::operand::{D, DW, S, SW, U16, U32, V128};
 use crate::translation::TranslateError;
 use wardian_module::ConstOp;
@@ -26,7 +26,7 @@ impl Body<'_> {
             if pending {
                 start = self.before_last(start, |body| body.save(index));
             }
-            self.b.code[start + 1] = slot as i16 as u16;
+            self.b.code[start + HEAD] = slot as i16 as u16;
             return Ok(());
         }
         if pending {

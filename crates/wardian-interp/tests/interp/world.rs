@@ -1,6 +1,5 @@
 //! A store without a runtime: what interpreted code needs, built by hand.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use wardian_interp::{Env, Options, Translation, Translator, execute};
 use wardian_module::{ConstOp, ElementItems, Module, SegmentMode};
@@ -54,6 +53,9 @@ pub struct World {
     start: usize,
 }
 
+/// Bytes by which a memory can grow.
+const ROOM: usize = 64 << 20;
+
 type HostFn = unsafe extern "C" fn(*mut HostFunc, *mut u64) -> u64;
 
 impl World {
@@ -70,7 +72,7 @@ impl World {
             slots: vec![0xdead_dead_dead; count],
             builtins: vec![unexpected as *const () as usize; Builtin::COUNT + SERVICES],
             hosts: Vec::new(),
-            boundary: Box::new(Boundary { wasm_sp: 0, slots: 0, args: 0, outer: 0 }),
+            boundary: Box::new(Boundary { wasm_sp: 0, slots: 0, args: 0, result_slots: 0 }),
             by_runtime: false,
             hot: 0,
             log: Vec::new(),
@@ -87,6 +89,10 @@ impl World {
         b[Builtin::AtomicNotify as usize] = log3 as *const () as usize;
         b[Builtin::TableFill as usize] = log4 as *const () as usize;
         b[Builtin::TableInit as usize] = log5 as *const () as usize;
+        b[Builtin::MemoryInit as usize] = log5 as *const () as usize;
+        b[Builtin::TableCopy as usize] = log5 as *const () as usize;
+        b[Builtin::ElemDrop as usize] = log1 as *const () as usize;
+        b[Builtin::AtomicWait64 as usize] = log4 as *const () as usize;
         b[Builtin::DataDrop as usize] = log1 as *const () as usize;
         b[Service::Resolve as usize] = resolve as *const () as usize;
         b[Service::ResolveImport as usize] = resolve_import as *const () as usize;
@@ -106,12 +112,17 @@ impl World {
     }
 
     pub fn add_binary(&mut self, bytes: Vec<u8>, options: Options) -> usize {
+        self.try_add(bytes, options).expect("its data fit")
+    }
+
+    /// As `add`; nothing if a segment does not fit.
+    pub fn try_add(&mut self, bytes: Vec<u8>, options: Options) -> Option<usize> {
         let module = Module::decode(bytes, CoreFeatures::all(), 1).expect("it is valid");
         let layout = InstanceLayout::new(module.info().counts());
         let info = module.info();
         let memories = info.memories.iter().map(|ty| {
             let len = (ty.min * ty.page_size()) as usize;
-            let room = vec![0_u8; len + (1 << 20)].leak();
+            let room = vec![0_u8; len + ROOM].leak();
             Box::new(VmMemory { base: room.as_mut_ptr(), len: AtomicUsize::new(len) })
         });
         let tables = info.tables.iter().map(|ty| {
@@ -133,9 +144,17 @@ impl World {
         });
         instance.fill(&mut self.store);
         self.import(&mut instance);
-        instance.elements();
+        instance.elements()?;
+        instance.data()?;
         self.instances.push(instance);
-        self.instances.len() - 1
+        let which = self.instances.len() - 1;
+        self.store.fuel = i64::MAX;
+        if let Some(start) = self.instances[which].module.info().start {
+            let defined = self.instances[which].module.info().defined_function(start)?;
+            self.prepare(which, defined, &[]);
+            matches!(self.go_on(), End::Returned(_)).then_some(())?;
+        }
+        Some(which)
     }
 
     fn import(&mut self, instance: &mut Instance) {
@@ -156,7 +175,7 @@ impl World {
                         "add" => host_add,
                         "end" => host_end,
                         "grow" => host_grow,
-                        name => panic!("no host function {name}"),
+                        _ => host_ignore,
                     };
                     let host = HostFunc {
                         store: &raw mut *self.store,
@@ -166,6 +185,7 @@ impl World {
                         nested: 0.into(),
                         stub: 0,
                         definition: 0,
+                        trampoline: 0,
                     };
                     self.hosts.push(Box::new(host));
                     let ctx = &raw const **self.hosts.last().unwrap() as usize;
@@ -351,7 +371,7 @@ impl Instance {
     }
 
     /// Fills tables from active segments of functions.
-    fn elements(&mut self) {
+    fn elements(&mut self) -> Option<()> {
         let info = self.module.info().clone();
         for index in 0..info.functions.len() as u32 {
             let sig = self.signatures[info.functions[index as usize] as usize];
@@ -364,12 +384,27 @@ impl Instance {
                     (import.ctx, import.target)
                 }
             };
-            self.funcs.push(Box::new(VmFunc { code: 0, ctx, sig, index, handle: 0, target }));
+            self.funcs.push(Box::new(VmFunc {
+                code: 0,
+                ctx,
+                sig,
+                index,
+                handle: 0,
+                target,
+                entry: 0,
+            }));
         }
         for segment in &info.elements {
             let SegmentMode::Active { index, offset } = &segment.mode else { continue };
-            let ElementItems::Functions(items) = &segment.items else { continue };
-            let ConstOp::I32(offset) = offset.ops[0] else { continue };
+            let ElementItems::Functions(items) = &segment.items else { return None };
+            let offset = match offset.ops[..] {
+                [ConstOp::I32(offset)] => u64::from(offset as u32),
+                [ConstOp::I64(offset)] => offset as u64,
+                _ => return None,
+            };
+            if offset.checked_add(items.len() as u64)? > self.tables[*index as usize].len {
+                return None;
+            }
             for (i, func) in items.iter().enumerate() {
                 let func = &raw const *self.funcs[*func as usize];
                 // SAFETY: the test's segments are within their tables.
@@ -379,6 +414,34 @@ impl Instance {
                 }
             }
         }
+        Some(())
+    }
+
+    /// Fills memories from active segments.
+    fn data(&mut self) -> Option<()> {
+        let info = self.module.info().clone();
+        for segment in &info.data {
+            let SegmentMode::Active { index, offset } = &segment.mode else { continue };
+            let offset = match offset.ops[..] {
+                [ConstOp::I32(offset)] => u64::from(offset as u32),
+                [ConstOp::I64(offset)] => offset as u64,
+                _ => return None,
+            };
+            let bytes = self.module.bytes()[segment.range.clone()].to_vec();
+            let offset = usize::try_from(offset).ok()?;
+            let end = offset.checked_add(bytes.len())?;
+            self.memory(*index as usize).get_mut(offset..end)?.copy_from_slice(&bytes);
+        }
+        Some(())
+    }
+
+    /// Whether it exports a function of its own by this name.
+    pub fn has(&self, name: &str) -> bool {
+        let info = self.module.info();
+        info.exports.iter().any(|e| {
+            e.name == name
+                && matches!(e.item, wardian_module::ItemIndex::Func(f) if info.defined_function(f).is_some())
+        })
     }
 }
 
@@ -410,16 +473,26 @@ macro_rules! builtins {
 
 builtins! {
     memory_grow(world, which, memory, pages) {
-        let info = world.instances[which].module.info().memories[memory as usize];
-        let old = world.instances[which].memory(memory as usize).len() as u64 / info.page_size();
-        if pages > 4 {
+        let ty = world.instances[which].module.info().memories[memory as usize];
+        let old = world.instances[which].memory(memory as usize).len() as u64 / ty.page_size();
+        let new = old.saturating_add(pages);
+        let fits = pages <= ROOM as u64 && (new - ty.min) * ty.page_size() <= ROOM as u64;
+        if !fits || new > ty.max_pages() {
             return u64::MAX;
         }
-        world.instances[which].grow(memory as usize, (pages * info.page_size()) as usize);
+        world.instances[which].grow(memory as usize, (pages * ty.page_size()) as usize);
         old
     }
 
     memory_copy(world, which, to_memory, from_memory, to, from, len) {
+        let within = |world: &mut World, memory: u64, start: u64| {
+            let size = world.instances[which].memory(memory as usize).len() as u64;
+            start.checked_add(len).is_some_and(|end| end <= size)
+        };
+        if !within(world, to_memory, to) || !within(world, from_memory, from) {
+            world.store.exit = 1;
+            return 0;
+        }
         let from = from as usize..(from + len) as usize;
         let bytes = world.instances[which].memory(from_memory as usize)[from].to_vec();
         world.instances[which].memory(to_memory as usize)[to as usize..][..len as usize]
@@ -428,6 +501,11 @@ builtins! {
     }
 
     memory_fill(world, which, memory, to, byte, len) {
+        let size = world.instances[which].memory(memory as usize).len() as u64;
+        if to.checked_add(len).is_none_or(|end| end > size) {
+            world.store.exit = 1;
+            return 0;
+        }
         world.instances[which].memory(memory as usize)[to as usize..][..len as usize].fill(byte as u8);
         0
     }
@@ -496,6 +574,11 @@ unsafe extern "C" fn host_add(_host: *mut HostFunc, slots: *mut u64) -> u64 {
     0
 }
 
+/// Does nothing.
+unsafe extern "C" fn host_ignore(_host: *mut HostFunc, _slots: *mut u64) -> u64 {
+    0
+}
+
 /// How often a host function was called.
 pub static HOST_CALLS: AtomicI64 = AtomicI64::new(0);
 
@@ -513,36 +596,4 @@ unsafe extern "C" fn host_grow(host: *mut HostFunc, _slots: *mut u64) -> u64 {
     let (world, which) = unsafe { world((*host).caller) };
     world.instances[which].grow(0, 65536);
     0
-}
-
-/// Runs a function of a module that needs nothing else.
-pub fn run(wat: &str, name: &str, args: &[u64]) -> End {
-    let mut world = World::new();
-    world.add(wat, Options::default());
-    world.call(0, name, args)
-}
-
-/// As `run`, of a function that is to return.
-pub fn results(wat: &str, name: &str, args: &[u64]) -> Vec<u64> {
-    match run(wat, name, args) {
-        End::Returned(results) => results,
-        end => panic!("{name} did not return: {end:?}"),
-    }
-}
-
-/// Offset in the code section where the first operator of that name after `from` begins; for tests of
-/// locations.
-pub fn operators(world: &World, which: usize, defined: u32) -> HashMap<u32, String> {
-    let module = &world.instances[which].module;
-    let info = module.info();
-    let range = info.bodies[defined as usize].clone();
-    let reader = wasmparser::BinaryReader::new(&module.bytes()[range.clone()], range.start as u64);
-    let body = wasmparser::FunctionBody::new(reader);
-    let mut operators = body.get_operators_reader().unwrap();
-    let mut found = HashMap::new();
-    while !operators.eof() {
-        let at = operators.original_position() as u32 - info.code_section as u32;
-        found.insert(at, format!("{:?}", operators.read().unwrap()));
-    }
-    found
 }

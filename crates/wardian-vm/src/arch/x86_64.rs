@@ -26,8 +26,7 @@
 //! Leaving (`exit`) needs only `rbx = store` and `rax = status`: it drops the wasm frames by taking
 //! `host_sp` again. Signal handlers leave in the same way from any instruction of guest code.
 
-use super::status;
-use crate::layout::{Builtin, HostFunc, InterpretedFunc, StoreCtx};
+use crate::layout::{Builtin, StoreCtx};
 use std::arch::naked_asm;
 use std::mem::offset_of;
 
@@ -83,6 +82,10 @@ macro_rules! to_guest {
          jmp {exit}"
     };
 }
+
+mod interpreted;
+
+pub(crate) use interpreted::{enter_segment, host_entry, interpreted_entries, interpreted_stub};
 
 /// Calls `trampoline(ctx, code, args)` on the wasm stack at `sp`; returns a status.
 ///
@@ -160,55 +163,6 @@ unsafe extern "C" fn resume_naked(_store: *mut StoreCtx) -> u64 {
         "pop rbp",
         "ret",
         wasm_sp = const offset_of!(StoreCtx, wasm_sp),
-    )
-}
-
-/// Calls `trampoline(ctx, code, args)` as `enter` does, for the interpreted frame at the store's
-/// `interp_fp`: the frame pointer leads there, and when the function returns the status is that
-/// address.
-///
-/// # Safety
-///
-/// As for `enter`.
-#[inline(never)]
-pub(crate) unsafe fn enter_segment(
-    store: *mut StoreCtx,
-    ctx: usize,
-    code: usize,
-    args: *mut u64,
-    trampoline: usize,
-    sp: usize,
-) -> u64 {
-    // SAFETY: the caller's promise is the same.
-    unsafe { enter_segment_naked(store, ctx, code, args, trampoline, sp) }
-}
-
-#[unsafe(naked)]
-unsafe extern "C" fn enter_segment_naked(
-    _store: *mut StoreCtx,
-    _ctx: usize,
-    _code: usize,
-    _args: *mut u64,
-    _trampoline: usize,
-    _sp: usize,
-) -> u64 {
-    naked_asm!(
-        keep_host!(),
-        "mov rsp, r9",
-        "mov rbp, [rdi + {interp_fp}]",
-        "push rbp",
-        "push rdi",
-        "mov rdi, rsi",
-        "mov rsi, rdx",
-        "mov rdx, rcx",
-        "call r8",
-        "mov rbx, [rsp]",
-        "mov [rbx + {wasm_sp}], rsp",
-        "mov rax, [rsp + 8]",
-        "jmp {exit}",
-        interp_fp = const offset_of!(StoreCtx, interp_fp),
-        wasm_sp = const offset_of!(StoreCtx, wasm_sp),
-        exit = sym exit,
     )
 }
 
@@ -300,146 +254,6 @@ pub(crate) fn direct_stub(params: usize) -> Option<usize> {
         _ => return None,
     };
     Some(stub as usize)
-}
-
-/// Guest calls an interpreted function: `rdi` = [`InterpretedFunc`], `rsi` = slots. Leaves; `resume`
-/// goes on behind it.
-#[unsafe(naked)]
-unsafe extern "C" fn interpreted_stub_naked() {
-    naked_asm!(
-        keep_guest!(),
-        to_host!(),
-        "mov [rbx + {callee}], rdi",
-        "mov [rbx + {callee_slots}], rsi",
-        "mov eax, {interpret}",
-        "jmp {exit}",
-        wasm_sp = const offset_of!(StoreCtx, wasm_sp),
-        callee = const offset_of!(StoreCtx, callee),
-        callee_slots = const offset_of!(StoreCtx, callee_slots),
-        interpret = const status::INTERPRET,
-        exit = sym exit,
-    )
-}
-
-/// Keeps all that the Tail convention passes in registers, and `rax`, on the wasm stack.
-macro_rules! keep_arguments {
-    () => {
-        "push rbp
-         mov rbp, rsp
-         push rdi
-         push rsi
-         push rdx
-         push rcx
-         push r8
-         push r9
-         push rax
-         sub rsp, 136
-         movups [rsp], xmm0
-         movups [rsp + 16], xmm1
-         movups [rsp + 32], xmm2
-         movups [rsp + 48], xmm3
-         movups [rsp + 64], xmm4
-         movups [rsp + 80], xmm5
-         movups [rsp + 96], xmm6
-         movups [rsp + 112], xmm7"
-    };
-}
-
-/// Takes back what `keep_arguments` kept.
-macro_rules! restore_arguments {
-    () => {
-        "movups xmm0, [rsp]
-         movups xmm1, [rsp + 16]
-         movups xmm2, [rsp + 32]
-         movups xmm3, [rsp + 48]
-         movups xmm4, [rsp + 64]
-         movups xmm5, [rsp + 80]
-         movups xmm6, [rsp + 96]
-         movups xmm7, [rsp + 112]
-         add rsp, 136
-         pop rax
-         pop r9
-         pop r8
-         pop rcx
-         pop rdx
-         pop rsi
-         pop rdi
-         pop rbp"
-    };
-}
-
-/// Guest calls an interpreted function: `rdi` = instance, `eax` = position in its table of interpreted
-/// functions, and all that the Tail convention passes. Goes on to the trampoline of the function's
-/// signature, with its record in place of the instance; where there is no record yet, asks for it.
-#[unsafe(naked)]
-unsafe extern "C" fn interpreted_entry_naked() {
-    naked_asm!(
-        "3:",
-        "mov r11, [rdi + {interpreted}]",
-        "mov r11, [r11 + 8 * rax]",
-        "test r11, r11",
-        "jz 2f",
-        "mov rdi, r11",
-        "jmp [r11 + {trampoline}]",
-        "2:",
-        keep_arguments!(),
-        "mov esi, eax",
-        "call {prepare}",
-        restore_arguments!(),
-        "jmp 3b",
-        interpreted = const crate::layout::instance::INTERPRETED,
-        trampoline = const offset_of!(InterpretedFunc, trampoline),
-        prepare = sym builtin_stub_naked::<{ Builtin::Prepare as usize }>,
-    )
-}
-
-/// Guest calls a host function whose signature may have no trampoline yet: `rdi` = [`HostFunc`].
-#[unsafe(naked)]
-unsafe extern "C" fn host_entry_naked() {
-    naked_asm!(
-        "3:",
-        "mov r11, [rdi + {trampoline}]",
-        "test r11, r11",
-        "jz 2f",
-        "jmp r11",
-        "2:",
-        keep_arguments!(),
-        "call {prepare}",
-        restore_arguments!(),
-        "jmp 3b",
-        trampoline = const offset_of!(HostFunc, trampoline),
-        prepare = sym builtin_stub_naked::<{ Builtin::PrepareHost as usize }>,
-    )
-}
-
-/// Address of the code by which a guest calls host functions whose signature may have no trampoline yet.
-#[inline(never)]
-pub(crate) fn host_entry() -> usize {
-    host_entry_naked as *const () as usize
-}
-
-/// Code by which compiled code calls the interpreted functions `first..first + count` of any instance,
-/// 16 bytes each: sets the position and goes on to what is common to all.
-#[inline(never)]
-pub(crate) fn interpreted_entries(first: u32, count: u32) -> Vec<u8> {
-    let mut code = Vec::with_capacity(count as usize * 16 + 8);
-    for i in 0..count {
-        // mov eax, position; jmp [rip + distance of the address behind the last]
-        code.push(0xb8);
-        code.extend_from_slice(&(first + i).to_le_bytes());
-        code.extend_from_slice(&[0xff, 0x25]);
-        let distance = (count - i) * 16 - 11;
-        code.extend_from_slice(&distance.to_le_bytes());
-        code.extend_from_slice(&[0xcc; 5]);
-    }
-    code.extend_from_slice(&(interpreted_entry_naked as *const () as u64).to_le_bytes());
-    code
-}
-
-/// Address of the code by which trampolines leave to the interpreter.
-#[inline(never)]
-pub(crate) fn interpreted_stub() -> usize {
-    interpreted_stub_naked as *const () as usize
 }
 
 /// Guest calls builtin `N`: `rdi` = instance, arguments in the registers of the C convention.

@@ -1,7 +1,7 @@
 //! What one file of the cache holds.
 
+use crate::jit::CompiledCode;
 use blake3::Hash;
-use wardian_jit::CompiledCode;
 
 const MAGIC: &[u8; 8] = b"wardncc\x01";
 const HEADER: usize = MAGIC.len() + blake3::OUT_LEN;

@@ -18,15 +18,15 @@
 
 mod entry;
 mod folder;
-#[cfg(test)]
+#[cfg(all(test, feature = "jit"))]
 mod tests;
 
+use crate::jit::CompiledCode;
 use crate::{CodeCache, Engine, Error, Result};
 use folder::{Entry, Folder};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use wardian_jit::CompiledCode;
 
 /// A revision of what the files hold; part of the key.
 const FORMAT: &str = "wardian compilation cache 2";
@@ -37,7 +37,8 @@ const DEFAULT_LIMIT: u64 = 1 << 30;
 /// How old a temporary file must be before its writer counts as dead.
 const STALE: Duration = Duration::from_secs(60 * 60);
 
-/// Keeps compiled code in a folder, for [`Engine::set_cache`].
+/// Keeps compiled code in a folder, for [`Engine::set_cache`]: all of a module's in a compiled engine,
+/// what was hot when the module goes in a tiered one.
 ///
 /// Any number of threads and processes may use the same folder: entries appear and vanish as a
 /// whole, and nobody waits for anybody. Nothing that goes wrong later than [`DiskCache::new`] is an
@@ -49,11 +50,12 @@ const STALE: Duration = Duration::from_secs(60 * 60);
 ///
 /// ```
 /// use std::sync::Arc;
-/// use wardian::{DiskCache, Engine, Module};
+/// use wardian::{Config, DiskCache, Engine, EngineKind, Module};
 /// # let scratch = std::env::temp_dir().join(format!("wardian-doc-{}", std::process::id()));
 /// # let folder = scratch.clone();
 /// let cache = DiskCache::new(folder)?.with_limit(64 << 20);
-/// let engine = Engine::default();
+/// # if !cfg!(feature = "jit") { return Ok(()); }
+/// let engine = Engine::new(Config::new().engine(EngineKind::Compiled))?;
 /// engine.set_cache(Some(Arc::new(cache.clone())));
 /// Module::new(&engine, "(module (func))")?; // compiles
 /// Module::new(&engine, "(module (func))")?; // loads

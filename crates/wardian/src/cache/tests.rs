@@ -1,14 +1,14 @@
 //! The cache under everything that can happen to a folder.
 
 use super::{DiskCache, entry, key};
-use crate::{CodeCache, CoreFeatures, Engine, Module};
+use crate::jit::CompiledCode;
+use crate::{CodeCache, Config, CoreFeatures, Engine, EngineKind, Module};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
-use wardian_jit::CompiledCode;
 
 /// A cache in a folder of its own, and an engine without one.
 struct Fixture {
@@ -21,7 +21,9 @@ impl Fixture {
     fn new() -> Fixture {
         let temp = TempDir::new().unwrap();
         let cache = DiskCache::new(temp.path().join("cache")).unwrap();
-        Fixture { temp, cache, engine: Engine::default() }
+        let mut config = Config::new();
+        let engine = Engine::new(config.engine(EngineKind::Compiled)).unwrap();
+        Fixture { temp, cache, engine }
     }
 
     /// Compiles module number `n` with the cache; its bytes and its code.
@@ -99,9 +101,11 @@ fn an_entry_under_a_foreign_name_is_refused() {
 fn other_settings_are_other_entries() {
     let f = Fixture::new();
     let (module, _) = f.put(1);
-    let mut config = crate::Config::new();
+    let mut config = Config::new();
+    config.engine(EngineKind::Compiled);
     let features = Engine::new(config.features(CoreFeatures::V1)).unwrap();
-    let mut config = crate::Config::new();
+    let mut config = Config::new();
+    config.engine(EngineKind::Compiled);
     let optimize = Engine::new(config.optimize(false)).unwrap();
     for engine in [features, optimize] {
         assert_eq!(f.cache.get(&engine, &module), None);

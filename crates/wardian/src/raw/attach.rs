@@ -320,9 +320,11 @@ impl StoreInner {
             return None;
         }
         let address = data.vm.read::<usize>(data.module.layout.entry(defined));
-        data.module
-            .loaded(data.variant)
-            .and_then(|code| code.function_bytes(address).map(<[u8]>::to_vec))
+        let whole = data.module.loaded(data.variant).cloned();
+        whole
+            .into_iter()
+            .chain(data.module.tier.loaded())
+            .find_map(|code| code.function_bytes(address).map(<[u8]>::to_vec))
             .or_else(|| data.module.wrappers.bytes_at(address))
     }
 }

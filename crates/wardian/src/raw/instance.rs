@@ -4,12 +4,12 @@ use super::host::HostDef;
 use super::store::{FuncKind, StoreInner};
 use crate::EngineKind;
 use crate::close::CloseState;
+use crate::jit::MemoryVariant;
 use crate::memory::SharedMemory;
 use crate::module::ModuleInner;
 use std::alloc::Layout;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use wardian_jit::MemoryVariant;
 use wardian_types::GlobalType;
 use wardian_vm::layout::{VmFunc, VmImport};
 

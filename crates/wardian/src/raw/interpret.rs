@@ -19,13 +19,15 @@
 //! frame's. That is so for loops that went on in compiled code, and for frames that stand for a call
 //! which has no interpreted frame of its own.
 
+mod frames;
+
 use super::host::Dispatch;
-use super::listen::{self, Hook};
+use super::listen;
 use super::services::WHOLE_FUNCTION;
-use super::store::{FuncKind, StoreData, StoreInner};
+use super::store::FuncKind;
 use crate::{Error, ErrorKind};
 use wardian_types::TrapCode;
-use wardian_vm::activation::{Activation, INTERPRETED, status};
+use wardian_vm::activation::{INTERPRETED, status};
 use wardian_vm::interpreted::{Boundary, Function, PendingCall, exit, flag, frame, target};
 use wardian_vm::layout::{HostFunc, InterpretedFunc, StoreCtx, VmFunc};
 use wardian_vm::segment;
@@ -125,26 +127,22 @@ impl Run {
     unsafe fn execute(self) -> Next {
         // SAFETY: see [`Run`].
         unsafe {
-            let activation = self.activation();
-            let here = 0u8;
-            activation.interpreting.set(&raw const here as usize);
+            (*self.ctx).interp_sp = 0;
             let exit = wardian_interp::execute(self.ctx);
-            activation.interpreting.set(0);
+            if exit == exit::RETURN {
+                return self.returned();
+            }
             let fp = self.fp();
+            self.free_above(fp);
             match exit {
-                exit::RETURN => self.returned(),
                 exit::CALL if (*self.ctx).call.tail != 0 => self.tail_call(fp),
                 exit::CALL => self.pending_call(fp),
                 exit::TRAP => {
-                    self.free_above(fp);
                     (*self.ctx).trap_pc = 0;
                     Next::End(status::TRAPPED)
                 }
                 exit::ENTER_LOOP => self.enter_loop(fp),
-                _ => {
-                    self.free_above(fp);
-                    Next::End(status::ENDED)
-                }
+                _ => Next::End(status::ENDED),
             }
         }
     }
@@ -280,6 +278,8 @@ impl Run {
             *fp.offset(frame::IP) = (*function).entry as usize;
             *fp.offset(frame::FUNCTION) = function as usize;
             *fp.offset(frame::VMCTX) = vmctx;
+            // A sample finds the frame at its first instruction, not in a call.
+            (*self.ctx).interp_sp = 0;
             self.stand_in(fp);
             Next::Execute
         }
@@ -451,6 +451,10 @@ impl Run {
             if !self.has_room(slots.add(params) as usize) {
                 return self.failed(TrapCode::StackOverflow.into());
             }
+            // Not for an errand, after which it would be gone on with behind the call.
+            if (*self.inner()).interrupted() {
+                return Next::End(status::ENDED);
+            }
             boundary.write(Boundary {
                 wasm_sp: (*ctx).wasm_sp,
                 slots: native as usize,
@@ -470,26 +474,6 @@ impl Run {
                 caller,
                 is_tail: false,
             })
-        }
-    }
-
-    /// What of a frame is needed when it has returned, taken before its results overwrite it.
-    unsafe fn ended(self, fp: *mut usize) -> Ended {
-        // SAFETY: see [`Run`].
-        unsafe {
-            let (previous, vmctx) = (*fp.offset(frame::PREVIOUS), *fp.offset(frame::VMCTX));
-            match *fp.offset(frame::FUNCTION) {
-                moved if moved & 1 != 0 => {
-                    let (place, result_slots) = (vmctx as *mut u64, moved >> 1);
-                    Ended { previous, place, result_slots, function: None, vmctx: 0 }
-                }
-                function => {
-                    let function = function as *const Function;
-                    let result_slots = (*function).result_slots as usize;
-                    let place = self.results_of(fp);
-                    Ended { previous, place, result_slots, function: Some(function), vmctx }
-                }
-            }
         }
     }
 
@@ -577,102 +561,5 @@ impl Run {
             // A host function that was called in a frame of its own has returned.
             self.return_from(self.ended(fp))
         }
-    }
-
-    /// Where the results of a frame go: where its parameters began.
-    unsafe fn results_of(self, fp: *mut usize) -> *mut u64 {
-        // SAFETY: see [`Run`].
-        unsafe {
-            match *fp.offset(frame::FUNCTION) {
-                moved if moved & 1 != 0 => *fp.offset(frame::VMCTX) as *mut u64,
-                function => {
-                    let params = (*(function as *const Function)).param_slots as usize;
-                    fp.cast::<u64>().sub(params)
-                }
-            }
-        }
-    }
-
-    /// What listens to a function of the instance at `vmctx`.
-    unsafe fn hook_of(self, vmctx: usize, function: *const Function) -> Option<*mut Hook> {
-        // SAFETY: see [`Run`].
-        unsafe {
-            let inner = self.inner();
-            let instance = (*inner).instance_at(vmctx)?;
-            (*inner).hook(instance, (*function).defined)
-        }
-    }
-
-    /// Ends the entry because of an error in a call that has no frame yet.
-    unsafe fn failed(self, error: Error) -> Next {
-        // SAFETY: see [`Run`].
-        unsafe {
-            (*self.inner()).fail(error);
-            Next::End(status::ENDED)
-        }
-    }
-
-    /// Ends the entry while the frame at `fp` is innermost.
-    unsafe fn ended_in(self, fp: *mut usize) -> Next {
-        // SAFETY: see [`Run`].
-        unsafe { self.free_above(fp) };
-        Next::End(status::ENDED)
-    }
-
-    /// Makes an interpreted frame the innermost of all.
-    unsafe fn stand_in(self, fp: *mut usize) {
-        // SAFETY: see [`Run`].
-        unsafe {
-            (*self.ctx).interp_fp = fp as usize;
-            (*self.ctx).wasm_sp = (*self.ctx).wasm_sp & !15 | INTERPRETED;
-        }
-    }
-
-    /// Makes who called a frame, by its word `previous`, the innermost of all.
-    unsafe fn stand_in_caller(self, previous: usize) {
-        // SAFETY: see [`Run`].
-        unsafe {
-            let outer = previous & !flag::MASK;
-            if previous & flag::BOUNDARY == 0 {
-                return self.stand_in(outer as *mut usize);
-            }
-            match (*(outer as *const Boundary)).wasm_sp {
-                0 => (*self.ctx).interp_fp = 0,
-                sp => (*self.ctx).wasm_sp = sp,
-            }
-        }
-    }
-
-    /// Notes that the slots above a frame are free.
-    unsafe fn free_above(self, fp: *mut usize) {
-        // SAFETY: see [`Run`].
-        unsafe {
-            let slots = match *fp.offset(frame::FUNCTION) {
-                moved if moved & 1 != 0 => frame::HEADER,
-                function => (*(function as *const Function)).frame_slots as usize,
-            };
-            (*self.ctx).interp_sp = fp.add(slots) as usize;
-        }
-    }
-
-    unsafe fn has_room(self, end: usize) -> bool {
-        // SAFETY: see [`Run`].
-        end <= unsafe { (*self.ctx).interp_limit }
-    }
-
-    unsafe fn fp(self) -> *mut usize {
-        // SAFETY: see [`Run`].
-        unsafe { (*self.ctx).interp_fp as *mut usize }
-    }
-
-    unsafe fn activation<'a>(self) -> &'a Activation {
-        // SAFETY: see [`Run`]: an entry is open, and it is the innermost.
-        unsafe { &*(*self.ctx).activation }
-    }
-
-    /// The store. Not a reference: what is called from here makes its own.
-    unsafe fn inner(self) -> *mut StoreInner {
-        // SAFETY: while a guest runs `owner` is its store; `inner` is the first field, whatever `T` is.
-        unsafe { &raw mut (*((*self.ctx).owner as *mut StoreData<()>)).inner }
     }
 }

@@ -180,7 +180,7 @@ fn code_that_begins_at_a_loop_goes_on_with_the_frame() {
         [(true, true, false), (true, false, true), (false, true, true), (false, false, false)]
     {
         let mut config = Config::new();
-        config.signals(signals).optimize(optimize).fuel(fuel);
+        config.engine(crate::EngineKind::Compiled).signals(signals).optimize(optimize).fuel(fuel);
         let engine = Engine::new(&config).unwrap();
         for (number, case) in CASES.iter().enumerate() {
             let mut store = Store::new(&engine, ());
@@ -209,7 +209,7 @@ fn run(store: &mut Store<()>, case: &Case) -> Vec<u64> {
     let inner = &mut store.0.inner;
     let data = &inner.instances[instance.index as usize];
     let (vmctx, variant, info) = (data.vm.address(), data.variant, module.info());
-    let begin = |at| engine.compiler().compile_loop(info, module.bytes(), 0, at, variant);
+    let begin = |at| engine.compiler().unwrap().compile_loop(info, module.bytes(), 0, at, variant);
     let body = info.bodies[0].clone();
     let offsets = (body.start - info.code_section) as u32..(body.end - info.code_section) as u32;
     let code = offsets.filter_map(|at| begin(at).ok()).nth(case.number).unwrap();

@@ -32,7 +32,7 @@ pub(crate) mod instance;
 pub(crate) mod instantiate;
 pub(crate) mod interpret;
 pub(crate) mod listen;
-#[cfg(test)]
+#[cfg(all(test, feature = "jit"))]
 mod loop_tests;
 pub(crate) mod memory;
 pub(crate) mod sampling;

@@ -16,10 +16,10 @@
 use super::instance::ImportedFunc;
 use super::interpret::{Callee, host_target};
 use super::store::{FuncKind, StoreInner};
+use crate::jit::Compiler;
 use crate::tier::Heat;
 use crate::{EngineKind, Error, Result};
 use std::sync::atomic::Ordering;
-use wardian_jit::Compiler;
 use wardian_types::{FuncType, ValType};
 use wardian_vm::interpreted::{Function, flag, frame, target};
 use wardian_vm::layout::{HostFunc, InterpretedFunc, VmFunc};

@@ -1,10 +1,10 @@
 //! Trampolines: the code by which the host enters guest functions of a signature, and by which
 //! guests call host functions of it. Made once per engine and signature, kept as long as the engine.
 
+use crate::jit::{CompiledFunction, Compiler};
 use crate::{Error, ErrorKind, Result};
 use std::collections::HashMap;
 use std::sync::RwLock;
-use wardian_jit::{CompiledFunction, Compiler};
 use wardian_types::FuncType;
 use wardian_vm::code_memory::CodeMemory;
 
@@ -56,7 +56,7 @@ impl TrampolineCache {
         &self,
         ty: &FuncType,
         of: impl Fn(&mut Known) -> &mut HashMap<FuncType, usize>,
-        make: impl FnOnce() -> std::result::Result<CompiledFunction, wardian_jit::CompileError>,
+        make: impl FnOnce() -> std::result::Result<CompiledFunction, crate::jit::CompileError>,
     ) -> Result<usize> {
         let mut known = self.0.write().unwrap_or_else(|e| e.into_inner());
         if let Some(found) = of(&mut known).get(ty) {
@@ -94,7 +94,7 @@ impl TrampolineCache {
             if self.known(ty).is_some() || made.iter().any(|(t, _, _)| t == ty) {
                 continue;
             }
-            let fail = |e: wardian_jit::CompileError| {
+            let fail = |e: crate::jit::CompileError| {
                 Error::new(ErrorKind::Compile(format!("trampoline for {ty}: {e}")))
             };
             let entry = append(&mut text, compiler.entry_trampoline(ty).map_err(fail)?);

@@ -2,12 +2,12 @@
 
 use super::queue::{Job, Work};
 use crate::code::LoadedCode;
+use crate::jit::{CompiledFunction, MemoryVariant};
 use crate::module::ModuleInner;
 use crate::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use wardian_jit::{CompiledFunction, MemoryVariant};
 
 /// Compiled code of a module's functions and loops, for both variants of its memories.
 #[derive(Default)]
@@ -127,8 +127,8 @@ impl ModuleInner {
 
     fn compile_work(self: &Arc<Self>, work: Work) -> Result<usize> {
         let (info, bytes, compiler) =
-            (self.decoded.info(), self.decoded.bytes(), self.engine.compiler());
-        let fail = |e: wardian_jit::CompileError| Error::new(ErrorKind::Compile(e.to_string()));
+            (self.decoded.info(), self.decoded.bytes(), self.engine.compiler()?);
+        let fail = |e: crate::jit::CompileError| Error::new(ErrorKind::Compile(e.to_string()));
         let function: CompiledFunction = match work {
             Work::Function { variant, defined } => {
                 compiler.compile_function(info, bytes, defined, variant).map_err(fail)?
@@ -171,7 +171,9 @@ impl ModuleInner {
             known.or_else(|| before?.extract(defined)).unwrap_or_default()
         });
         // What cannot be laid out is not kept.
-        if let Ok(code) = self.engine.compiler().assemble(functions.collect()) {
+        if let Ok(compiler) = self.engine.compiler()
+            && let Ok(code) = compiler.assemble(functions.collect())
+        {
             cache.put(&self.engine, self.decoded.bytes(), &code);
         }
     }

@@ -1,10 +1,10 @@
 //! Compiling in the background: few threads, the hottest first.
 
+use crate::jit::MemoryVariant;
 use crate::module::ModuleInner;
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::Duration;
-use wardian_jit::MemoryVariant;
 
 /// What an engine is to compile. Its threads are started when there is something, and end some time
 /// after there was; a job whose module is gone is dropped.

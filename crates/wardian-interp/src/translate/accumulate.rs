@@ -1,0 +1,193 @@
+//! Operands that are still in a register.
+//!
+//! An instruction that reads what the one before it wrote becomes, once the next is appended, its variant
+//! that takes the operand from the register. Until then it stays as it is, for those who make one of two
+//! instructions. The variants are encoded alike, so only the opcode changes.
+
+use super::Body;
+use crate::op::{self, HEAD, Instruction, Opcode};
+use crate::operand::Register;
+
+/// `name register: variant for a`, where that operand only can be taken; where operands may be exchanged;
+/// where there is a variant for b; for the operand that is named; and where b may be exchanged for c.
+macro_rules! variants {
+    ($($name:ident $register:ident: $a:ident;)*
+        [commutes] $($c_name:ident $c_register:ident: $c_a:ident;)*
+        [both] $($b_name:ident $b_register:ident: $b_a:ident $b_b:ident;)*
+        [named] $($n_name:ident $n_register:ident: $n_field:ident $n_a:ident;)*
+        [product] $($p_name:ident $p_register:ident: $p_a:ident $p_b:ident;)*) => {
+        impl Body<'_> {
+            /// Notes the variant of the instruction that begins here, if it reads that slot.
+            #[inline]
+            pub(super) fn accumulate<I: Instruction>(
+                &mut self,
+                start: usize,
+                slot: i32,
+                register: Register,
+            ) {
+                let variant = match I::OPCODE {
+                    $(Opcode::$name if register == Register::$register => {
+                        let op::$name { a, .. } = self.read(start);
+                        (a.0 == slot).then_some(Opcode::$a)
+                    })*
+                    $(Opcode::$c_name if register == Register::$c_register => {
+                        let op::$c_name { a, b, .. } = self.read(start);
+                        if b.0 == slot {
+                            self.b.code.swap(start + HEAD + 1, start + HEAD + 2);
+                        }
+                        (a.0 == slot || b.0 == slot).then_some(Opcode::$c_a)
+                    })*
+                    $(Opcode::$b_name if register == Register::$b_register => {
+                        let op::$b_name { a, b, .. } = self.read(start);
+                        if a.0 == slot {
+                            Some(Opcode::$b_a)
+                        } else {
+                            (b.0 == slot).then_some(Opcode::$b_b)
+                        }
+                    })*
+                    $(Opcode::$n_name if register == Register::$n_register => {
+                        let op::$n_name { $n_field, .. } = self.read(start);
+                        ($n_field.0 == slot).then_some(Opcode::$n_a)
+                    })*
+                    $(Opcode::$p_name if register == Register::$p_register => {
+                        let op::$p_name { a, b, c, .. } = self.read(start);
+                        if a.0 == slot {
+                            Some(Opcode::$p_a)
+                        } else {
+                            if c.0 == slot {
+                                self.b.code.swap(start + HEAD + 2, start + HEAD + 3);
+                            }
+                            (b.0 == slot || c.0 == slot).then_some(Opcode::$p_b)
+                        }
+                    })*
+                    _ => None,
+                };
+                self.variant = variant.map(|variant| (start, variant));
+            }
+        }
+
+        const _: () = {
+            $(assert!(op::$name::UNITS == op::$a::UNITS);)*
+            $(assert!(op::$c_name::UNITS == op::$c_a::UNITS);)*
+            $(assert!(op::$b_name::UNITS == op::$b_a::UNITS);)*
+            $(assert!(op::$b_name::UNITS == op::$b_b::UNITS);)*
+            $(assert!(op::$n_name::UNITS == op::$n_a::UNITS);)*
+            $(assert!(op::$p_name::UNITS == op::$p_a::UNITS);)*
+            $(assert!(op::$p_name::UNITS == op::$p_b::UNITS);)*
+        };
+    };
+}
+
+variants! {
+    i32_sub Word: i32_sub_acc;
+    i32_shl Word: i32_shl_acc;
+    i32_shr_s Word: i32_shr_s_acc;
+    i32_shr_u Word: i32_shr_u_acc;
+    i32_rotl Word: i32_rotl_acc;
+    i32_rotr Word: i32_rotr_acc;
+    i32_add_imm Word: i32_add_imm_acc;
+    i32_mul_imm Word: i32_mul_imm_acc;
+    i32_and_imm Word: i32_and_imm_acc;
+    i32_or_imm Word: i32_or_imm_acc;
+    i32_xor_imm Word: i32_xor_imm_acc;
+    i32_shl_imm Word: i32_shl_imm_acc;
+    i32_shr_s_imm Word: i32_shr_s_imm_acc;
+    i32_shr_u_imm Word: i32_shr_u_imm_acc;
+    i32_rotl_imm Word: i32_rotl_imm_acc;
+    i64_sub Word: i64_sub_acc;
+    i64_shl Word: i64_shl_acc;
+    i64_shr_s Word: i64_shr_s_acc;
+    i64_shr_u Word: i64_shr_u_acc;
+    i64_rotl Word: i64_rotl_acc;
+    i64_rotr Word: i64_rotr_acc;
+    i64_add_imm Word: i64_add_imm_acc;
+    i64_mul_imm Word: i64_mul_imm_acc;
+    i64_and_imm Word: i64_and_imm_acc;
+    i64_or_imm Word: i64_or_imm_acc;
+    i64_xor_imm Word: i64_xor_imm_acc;
+    i64_shl_imm Word: i64_shl_imm_acc;
+    i64_shr_s_imm Word: i64_shr_s_imm_acc;
+    i64_shr_u_imm Word: i64_shr_u_imm_acc;
+    i64_rotl_imm Word: i64_rotl_imm_acc;
+    i32_wrap_i64 Word: i32_wrap_i64_acc;
+    i64_extend_i32_s Word: i64_extend_i32_s_acc;
+    load8_u Word: load8_u_acc;
+    load16_u Word: load16_u_acc;
+    load32 Word: load32_acc;
+    load64 Word: load64_acc;
+    load8_s32 Word: load8_s32_acc;
+    load16_s32 Word: load16_s32_acc;
+    load8_s64 Word: load8_s64_acc;
+    load16_s64 Word: load16_s64_acc;
+    load32_s64 Word: load32_s64_acc;
+    load_f32 Word: load_f32_acc;
+    load_f64 Word: load_f64_acc;
+    f64_add_imm Double: f64_add_imm_acc;
+    f64_sub_imm Double: f64_sub_imm_acc;
+    f64_mul_imm Double: f64_mul_imm_acc;
+    f64_div_imm Double: f64_div_imm_acc;
+    f32_sqrt Single: f32_sqrt_acc;
+    f64_sqrt Double: f64_sqrt_acc;
+    [commutes]
+    i32_add Word: i32_add_acc;
+    i32_mul Word: i32_mul_acc;
+    i32_and Word: i32_and_acc;
+    i32_or Word: i32_or_acc;
+    i32_xor Word: i32_xor_acc;
+    i64_add Word: i64_add_acc;
+    i64_mul Word: i64_mul_acc;
+    i64_and Word: i64_and_acc;
+    i64_or Word: i64_or_acc;
+    i64_xor Word: i64_xor_acc;
+    f32_add Single: f32_add_acc;
+    f32_mul Single: f32_mul_acc;
+    f64_add Double: f64_add_acc;
+    f64_mul Double: f64_mul_acc;
+    [both]
+    f32_sub Single: f32_sub_acc f32_sub_accb;
+    f32_div Single: f32_div_acc f32_div_accb;
+    f64_sub Double: f64_sub_acc f64_sub_accb;
+    f64_div Double: f64_div_acc f64_div_accb;
+    i32_add_shl Word: i32_add_shl_acc i32_add_shl_accb;
+    i64_add_shl Word: i64_add_shl_acc i64_add_shl_accb;
+    [named]
+    store8 Word: value store8_acc;
+    store16 Word: value store16_acc;
+    store32 Word: value store32_acc;
+    store64 Word: value store64_acc;
+    store32 Single: value store32_single;
+    store64 Double: value store64_double;
+    select Word: cond select_acc;
+    br_if Word: cond br_if_acc;
+    br_unless Word: cond br_unless_acc;
+    br_table Word: index br_table_acc;
+    br_i32_eq_imm Word: a br_i32_eq_imm_acc;
+    br_i32_ne_imm Word: a br_i32_ne_imm_acc;
+    br_i32_lt_s_imm Word: a br_i32_lt_s_imm_acc;
+    br_i32_lt_u_imm Word: a br_i32_lt_u_imm_acc;
+    br_i32_gt_s_imm Word: a br_i32_gt_s_imm_acc;
+    br_i32_gt_u_imm Word: a br_i32_gt_u_imm_acc;
+    br_i32_le_s_imm Word: a br_i32_le_s_imm_acc;
+    br_i32_le_u_imm Word: a br_i32_le_u_imm_acc;
+    br_i32_ge_s_imm Word: a br_i32_ge_s_imm_acc;
+    br_i32_ge_u_imm Word: a br_i32_ge_u_imm_acc;
+    br_i32_any_imm Word: a br_i32_any_imm_acc;
+    br_i32_none_imm Word: a br_i32_none_imm_acc;
+    [product]
+    f32_add_mul Single: f32_add_mul_acc f32_add_mul_accb;
+    f32_sub_mul Single: f32_sub_mul_acc f32_sub_mul_accb;
+    f32_mul_sub Single: f32_mul_sub_acc f32_mul_sub_accb;
+    f64_add_mul Double: f64_add_mul_acc f64_add_mul_accb;
+    f64_sub_mul Double: f64_sub_mul_acc f64_sub_mul_accb;
+    f64_mul_sub Double: f64_mul_sub_acc f64_mul_sub_accb;
+}
+
+impl Body<'_> {
+    /// The last instruction stays: it becomes the variant that was noted.
+    #[inline]
+    pub(super) fn accept(&mut self) {
+        if let Some((start, variant)) = self.variant.take() {
+            self.b.code[start] = variant as u16;
+        }
+    }
+}

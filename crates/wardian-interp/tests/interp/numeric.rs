@@ -1,1 +1,0 @@
-//! Arithmetic at its edges.

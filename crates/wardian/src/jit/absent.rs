@@ -1,0 +1,206 @@
+//! The names of `wardian-jit` in a build without it. There is no way to make a [`Compiler`], so nothing
+//! here is ever called, and the rest of the crate need not know.
+
+#![allow(unreachable_pub, dead_code, reason = "names of another crate, where they are reached")]
+
+use std::ops::Range;
+use wardian_module::ModuleInfo;
+use wardian_types::{FuncType, TrapCode};
+
+/// Machine code of a module: there is none in this build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompiledCode(Never);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Never {}
+
+/// Machine code of a function.
+#[derive(Clone, Debug, Default)]
+pub struct CompiledFunction {
+    /// Machine code.
+    pub text: Vec<u8>,
+    /// Its alignment.
+    pub align: u32,
+}
+
+/// Nothing can be compiled.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("this build of Wardian has no compiled engine")]
+pub struct CompileError;
+
+/// Makes machine code.
+#[derive(Clone, Debug)]
+pub struct Compiler(Never);
+
+/// How code reaches memories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MemoryVariant {
+    /// Guard pages find accesses that are out of bounds.
+    Guarded,
+    /// Every access is compared with the length.
+    Checked,
+}
+
+/// Who calls a listened function.
+#[derive(Clone, Copy, Debug)]
+pub enum CallerOf {
+    /// Its own instance.
+    Own,
+    /// Whoever the store has noted.
+    Noted,
+}
+
+/// How much code is optimised.
+#[derive(Clone, Copy, Debug)]
+pub enum OptLevel {
+    /// Not at all.
+    None,
+    /// For speed.
+    Speed,
+}
+
+/// Settings of a compiler.
+#[derive(Clone, Debug)]
+pub struct Tunables {
+    /// Whether traps come by signals.
+    pub signals: bool,
+    /// Whether the compiler checks itself.
+    pub verifier: bool,
+    /// How much it optimises.
+    pub opt_level: OptLevel,
+    /// Bytes of guard pages.
+    pub guard_size: u64,
+    /// Whether NaNs are canonical.
+    pub canonical_nans: bool,
+    /// Whether fuel is counted.
+    pub fuel: bool,
+}
+
+/// How a module is compiled.
+#[allow(missing_debug_implementations, reason = "it holds closures")]
+pub struct ModuleOptions<'a> {
+    /// How the code reaches memories.
+    pub variant: MemoryVariant,
+    /// Threads.
+    pub threads: usize,
+    /// Whether to stop.
+    pub cancelled: Option<&'a (dyn Fn() -> bool + Sync)>,
+    /// How far it is.
+    pub progress: Option<&'a (dyn Fn(usize, usize) + Sync)>,
+}
+
+type Compiled<T = CompiledFunction> = Result<T, CompileError>;
+
+#[allow(missing_docs, reason = "as in the crate that this stands for")]
+impl Compiler {
+    pub fn new(_: Tunables) -> Compiled<Compiler> {
+        Err(CompileError)
+    }
+
+    pub fn fingerprint(&self) -> String {
+        match self.0 {}
+    }
+
+    pub fn compile_module(
+        &self,
+        _: &ModuleInfo,
+        _: &[u8],
+        _: &ModuleOptions<'_>,
+    ) -> Compiled<CompiledCode> {
+        match self.0 {}
+    }
+
+    pub fn compile_function(&self, _: &ModuleInfo, _: &[u8], _: u32, _: MemoryVariant) -> Compiled {
+        match self.0 {}
+    }
+
+    pub fn compile_telling(&self, _: &ModuleInfo, _: &[u8], _: u32, _: MemoryVariant) -> Compiled {
+        match self.0 {}
+    }
+
+    pub fn compile_loop(
+        &self,
+        _: &ModuleInfo,
+        _: &[u8],
+        _: u32,
+        _: u32,
+        _: MemoryVariant,
+    ) -> Compiled {
+        match self.0 {}
+    }
+
+    pub fn assemble(&self, _: Vec<CompiledFunction>) -> Compiled<CompiledCode> {
+        match self.0 {}
+    }
+
+    pub fn listener_wrapper(&self, _: &ModuleInfo, _: u32, _: CallerOf, _: bool) -> Compiled {
+        match self.0 {}
+    }
+
+    pub fn makes_tail_calls(_: &ModuleInfo, _: &[u8], _: u32) -> bool {
+        false
+    }
+
+    pub fn noting_trampoline(&self, _: &FuncType) -> Compiled {
+        match self.0 {}
+    }
+
+    pub fn entry_trampoline(&self, _: &FuncType) -> Compiled {
+        match self.0 {}
+    }
+
+    pub fn host_trampoline(&self, _: &FuncType) -> Compiled {
+        match self.0 {}
+    }
+}
+
+#[allow(
+    missing_docs,
+    clippy::len_without_is_empty,
+    reason = "as in the crate that this stands for"
+)]
+impl CompiledCode {
+    pub fn text(&self) -> &[u8] {
+        match self.0 {}
+    }
+
+    pub fn discard_text(&mut self) {
+        match self.0 {}
+    }
+
+    pub fn len(&self) -> usize {
+        match self.0 {}
+    }
+
+    pub fn function(&self, _: u32) -> Range<u32> {
+        match self.0 {}
+    }
+
+    pub fn find(&self, _: u32) -> Option<u32> {
+        match self.0 {}
+    }
+
+    pub fn trap_at(&self, _: u32) -> Option<TrapCode> {
+        match self.0 {}
+    }
+
+    pub fn location(&self, _: u32) -> Option<u32> {
+        match self.0 {}
+    }
+
+    pub fn is_complete(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub fn extract(&self, _: u32, _: &[u8]) -> Option<CompiledFunction> {
+        match self.0 {}
+    }
+
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self.0 {}
+    }
+
+    pub fn from_bytes(_: &[u8]) -> Result<CompiledCode, CompileError> {
+        Err(CompileError)
+    }
+}
