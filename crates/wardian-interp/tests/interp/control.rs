@@ -305,8 +305,8 @@ fn fuel_is_counted_as_the_meter_says() {
     world.store.fuel = 12;
     assert_eq!(world.call(0, "f", &[10]), End::Ended);
     assert_eq!(world.store.fuel, 12 - 15);
-    assert_eq!([world.location()], positions(&world, 0, 0, "Loop")[..]);
-    // With more of it, the check is run again and the guest goes on.
+    assert_eq!([world.waits_at()], positions(&world, 0, 0, "Loop")[..]);
+    // With more of it the guest goes on.
     world.store.fuel = 100;
     world.store.exit = 0;
     assert_eq!(world.go_on(), End::Returned(vec![]));
