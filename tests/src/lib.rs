@@ -1,1 +1,1 @@
-//! This package only holds tests: see `spec` and `behaviour`.
+//! This package only holds tests: see `spec`, `behaviour` and `differential`.
