@@ -18,7 +18,7 @@ mod translate;
 mod trap;
 mod variants;
 
-use engines::{POOLING, WASMTIME};
+use engines::{POOLING, WASMI, WASMTIME};
 use hooks::WITHOUT;
 use measure::{ABSOLUTE, Row};
 use options::{Options, Result};
@@ -40,7 +40,8 @@ const ANY: f64 = f64::INFINITY;
 /// Groups of figures, and what is to be shown.
 const GROUPS: &[(&str, Run, &[Target])] = &[
     ("cpu", cpu::run, &[at_most(WASMTIME, "", 1.0, 1.15)]),
-    ("translate", translate::run, &[]),
+    // Nothing is to be met; a mean of times and rates would say nothing.
+    ("translate", translate::run, &[at_most(WASMI, "validate", ANY, ANY)]),
     ("cold", cold::run, &[]),
     ("entry", calls::entry, &[at_most(WASMTIME, "", ANY, 0.8)]),
     ("host", calls::host, &[at_most(WASMTIME, "", ANY, 1.25)]),
