@@ -359,6 +359,7 @@ fn moving(engine: &Engine) {
     let mut store = Store::new(engine, ());
     let i = instance(&mut store, HOT);
     let run = i.typed_func::<(), ()>(&mut store, "run").unwrap();
+    warm(&mut store, &run);
     let sampler = Sampler::start(&mut store, options()).unwrap();
     for _ in 0..6 {
         store = std::thread::scope(|scope| {
@@ -383,6 +384,7 @@ fn several(engine: &Engine) {
                 let mut store = Store::new(engine, ());
                 let i = instance(&mut store, &text);
                 let run = i.typed_func::<(), ()>(&mut store, "run").unwrap();
+                warm(&mut store, &run);
                 let sampler = Sampler::start(&mut store, options()).unwrap();
                 let samples = sampled(engine, &sampler, 50, || run.call(&mut store, ()).unwrap());
                 mostly(&samples, 80, &[&format!("hot{n}"), "cold", "run"]);

@@ -19,6 +19,7 @@ const UNSAFE_FILES: [&str; 8] = [
     "crates/wardian/src/module.rs",
     "crates/wardian-interp/src/lib.rs",
     "crates/wardian-interp/tests/interp/world.rs",
+    "crates/wardian-interp/tests/interp/world/places.rs",
     "crates/wardian-interp/tests/interp/main.rs",
     "crates/wardian-cli/src/",
     "tests/behaviour/instances.rs",

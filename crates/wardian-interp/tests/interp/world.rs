@@ -1,5 +1,7 @@
 //! A store without a runtime: what interpreted code needs, built by hand.
 
+mod places;
+
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use wardian_interp::{Env, Options, Translation, Translator, execute};
 use wardian_module::{ConstOp, ElementItems, Module, SegmentMode};
@@ -271,32 +273,6 @@ impl World {
     pub fn frame_word(&self, slot: isize) -> u64 {
         // SAFETY: a slot of the frame.
         unsafe { *(self.store.interp_fp as *const u64).offset(slot) }
-    }
-
-    /// The offset in the code section of the operator at which the innermost frame stands.
-    pub fn location(&self) -> u32 {
-        self.location_before(0)
-    }
-
-    /// The same for a frame that waits for the runtime: then its ip is behind the instruction.
-    pub fn waits_at(&self) -> u32 {
-        self.location_before(1)
-    }
-
-    fn location_before(&self, units: u32) -> u32 {
-        let vmctx = self.frame_word(frame::VMCTX) as usize;
-        let function = self.frame_word(frame::FUNCTION) as *const wardian_vm::interpreted::Function;
-        let ip = self.frame_word(frame::IP);
-        let instance = self.instances.iter().find(|i| i.vmctx() == vmctx).expect("its instance");
-        // SAFETY: the function of the frame.
-        let (entry, defined) = unsafe { ((*function).entry as u64, (*function).defined) };
-        let unit = ((ip - entry) / 2) as u32 - units;
-        let locations = Translator::new().locations(&instance.env(), defined).unwrap();
-        match locations.binary_search_by_key(&unit, |l| l.0) {
-            Ok(found) => locations[found].1,
-            Err(next) if units > 0 => locations[next - 1].1,
-            Err(_) => panic!("no instruction begins at unit {unit}"),
-        }
     }
 }
 
