@@ -69,11 +69,6 @@ impl Translation {
         &self.function
     }
 
-    /// Sets [`Function::owner`].
-    pub fn set_owner(&mut self, owner: usize) {
-        self.function.owner = owner;
-    }
-
     /// Its code, in units.
     pub fn code(&self) -> &[u16] {
         &self.code

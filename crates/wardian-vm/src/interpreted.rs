@@ -90,8 +90,6 @@ pub struct Function {
     pub countdown: AtomicI32,
     /// Its position among the functions that the module defines.
     pub defined: u32,
-    /// For the runtime.
-    pub owner: usize,
 }
 
 /// How to go on after an interpreted frame that no interpreted frame called.

@@ -218,7 +218,6 @@ impl<'a> Body<'a> {
             },
             countdown: AtomicI32::new(i32::MAX),
             defined,
-            owner: 0,
         })
     }
 }

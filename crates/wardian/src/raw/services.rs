@@ -176,7 +176,11 @@ impl StoreInner {
             self.prepare_for_compiled(instance);
             return Ok(address as u64);
         }
-        self.install(instance, defined)?;
+        // Without executable memory for what calls it, it stays interpreted.
+        if self.install(instance, defined).is_err() {
+            wait(i32::MAX);
+            return Ok(0);
+        }
         Ok(address as u64 | WHOLE_FUNCTION as u64)
     }
 
