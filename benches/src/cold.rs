@@ -16,9 +16,12 @@ struct Engine {
     /// The variable that tells where it is otherwise.
     variable: &'static str,
     before: &'static [&'static str],
+    /// What gives a directory as the guest's root, `DIR` standing for its path.
+    directory: &'static [&'static str],
 }
 
 const WARDIAN: (&str, &str) = ("wardian", "WARDIAN_BENCH_WARDIAN");
+const WARDIAN_DIRECTORY: &[&str] = &["--dir", "DIR:/"];
 
 const ENGINES: [Engine; 8] = [
     Engine {
@@ -26,54 +29,64 @@ const ENGINES: [Engine; 8] = [
         command: WARDIAN.0,
         variable: WARDIAN.1,
         before: &["run", "--no-cache", "--engine", "tiered"],
+        directory: WARDIAN_DIRECTORY,
     },
     Engine {
         name: crate::engines::WARDIAN,
         command: WARDIAN.0,
         variable: WARDIAN.1,
         before: &["run", "--no-cache", "--engine", "jit"],
+        directory: WARDIAN_DIRECTORY,
     },
     Engine {
         name: crate::engines::INTERPRETED,
         command: WARDIAN.0,
         variable: WARDIAN.1,
         before: &["run", "--no-cache", "--engine", "interp"],
+        directory: WARDIAN_DIRECTORY,
     },
     Engine {
         name: crate::engines::WASMTIME,
         command: "wasmtime",
         variable: "WARDIAN_BENCH_WASMTIME",
         before: &["run", "-C", "cache=n"],
+        directory: &["--dir", "DIR::/"],
     },
     Engine {
         name: crate::engines::WASMI,
         command: "wasmi",
         variable: "WARDIAN_BENCH_WASMI",
         before: &[],
+        directory: &["--dir", "DIR::/"],
     },
     Engine {
         name: "wasmi lazy",
         command: "wasmi",
         variable: "WARDIAN_BENCH_WASMI",
         before: &["--compilation-mode", "lazy"],
+        directory: &["--dir", "DIR::/"],
     },
     Engine {
         name: "wazero",
         command: "wazero",
         variable: "WARDIAN_BENCH_WAZERO",
         before: &["run"],
+        directory: &["-mount", "DIR:/"],
     },
     Engine {
         name: "wazero interp",
         command: "wazero",
         variable: "WARDIAN_BENCH_WAZERO",
         before: &["run", "-interpreter"],
+        directory: &["-mount", "DIR:/"],
     },
 ];
 
-/// A line of the list: `NAME FILE [ARGUMENT]… [< INPUT]`, words in double quotes may have spaces.
+/// A line of the list: `NAME [dir=DIRECTORY] FILE [ARGUMENT]… [< INPUT]`, words in double quotes may have
+/// spaces. The directory is the guest's root.
 struct Program {
     name: String,
+    directory: Option<String>,
     file: String,
     args: Vec<String>,
     input: Option<String>,
@@ -119,8 +132,11 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
 
 impl Program {
     fn parse(line: &str) -> Result<Program> {
-        let mut words = words(line).into_iter();
-        let (Some(name), Some(file)) = (words.next(), words.next()) else {
+        let mut words = words(line).into_iter().peekable();
+        let name = words.next();
+        let directory =
+            words.next_if(|w| w.starts_with("dir=")).map(|w| w["dir=".len()..].to_owned());
+        let (Some(name), Some(file)) = (name, words.next()) else {
             return Err(format!("a program is `NAME FILE ARGUMENT… < INPUT`, not `{line}`").into());
         };
         let mut args: Vec<String> = words.collect();
@@ -129,7 +145,7 @@ impl Program {
             input = args.pop();
             args.pop();
         }
-        Ok(Program { name, file, args, input })
+        Ok(Program { name, directory, file, args, input })
     }
 
     /// All engines in turn. An engine that fails, or whose output is another than the first one's, has no
@@ -180,8 +196,12 @@ impl Program {
         // A file rather than a pipe, so that nobody has to empty it meanwhile.
         let kept = std::env::temp_dir().join(format!("wardian-cold-{}", std::process::id()));
         let began = Instant::now();
+        let directory = self.directory.iter().flat_map(|directory| {
+            engine.directory.iter().map(|word| word.replace("DIR", directory))
+        });
         let child = Command::new(path)
             .args(engine.before)
+            .args(directory)
             .arg(&self.file)
             .args(&self.args)
             .stdin(input)
