@@ -10,11 +10,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wardian_types::{CoreFeatures, FuncType};
 use wasmparser::{
-    DataKind, ElementKind, FuncToValidate, FunctionBody, Parser, Payload, TypeRef, ValidPayload,
-    Validator, ValidatorResources,
+    BinaryReader, DataKind, ElementKind, FuncToValidate, FunctionBody, Parser, Payload, TypeRef,
+    ValidPayload, Validator, ValidatorResources,
 };
-
-type Body<'a> = (FuncToValidate<ValidatorResources>, FunctionBody<'a>);
 
 /// Reads `bytes`, validating everything; function bodies on up to `threads` threads.
 pub(crate) fn decode(
@@ -41,17 +39,22 @@ fn read_and_validate(
 ) -> Result<ModuleInfo, DecodeError> {
     let mut validator = Validator::new_with_features(features::to_parser(features));
     let mut info = ModuleInfo::default();
-    let mut bodies = Vec::new();
+    // What all bodies have in common: a large module has half a million of them.
+    let mut common = None;
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(DecodeError::parser)?;
-        if let ValidPayload::Func(func, body) =
+        if let ValidPayload::Func(func, _) =
             validator.payload(&payload).map_err(DecodeError::parser)?
+            && common.is_none()
         {
-            bodies.push((func, body));
+            common = Some((func.resources, func.features));
         }
         read_payload(&mut info, payload)?;
     }
-    validate_bodies(bodies, threads)?;
+    if let Some((resources, features)) = common {
+        let bodies = Bodies { bytes, info: &info, resources, features };
+        bodies.validate(threads).map_err(DecodeError::parser)?;
+    }
     Ok(info)
 }
 
@@ -107,46 +110,70 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!(" {b:02x}")).collect()
 }
 
-/// Validates bodies in parallel. Of several errors the one that lies first in the module is told,
-/// so that the message does not depend on the threads.
-fn validate_bodies(bodies: Vec<Body<'_>>, threads: usize) -> Result<(), DecodeError> {
-    const CHUNK: usize = 64;
-    let total = bodies.len();
-    let chunks: Vec<Mutex<Vec<Body<'_>>>> = {
-        let mut bodies = bodies.into_iter();
-        (0..total.div_ceil(CHUNK))
-            .map(|_| Mutex::new(bodies.by_ref().take(CHUNK).collect()))
-            .collect()
-    };
-    let next = AtomicUsize::new(0);
-    let first: Mutex<Option<wasmparser::Error>> = Mutex::new(None);
-    let work = || {
-        let mut allocs = wasmparser::FuncValidatorAllocations::default();
-        while let Some(chunk) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let chunk = std::mem::take(&mut *chunk.lock().unwrap_or_else(|e| e.into_inner()));
-            for (func, body) in chunk {
-                let mut validator = func.into_validator(std::mem::take(&mut allocs));
-                if let Err(error) = validator.validate(&body) {
-                    let mut first = first.lock().unwrap_or_else(|e| e.into_inner());
-                    if first.as_ref().is_none_or(|f| error.offset() < f.offset()) {
-                        *first = Some(error);
+/// The bodies of a module whose declarations are valid.
+struct Bodies<'a> {
+    bytes: &'a [u8],
+    info: &'a ModuleInfo,
+    resources: ValidatorResources,
+    features: wasmparser::WasmFeatures,
+}
+
+impl Bodies<'_> {
+    /// Validates them in parallel. Of several errors the one that lies first in the module is told, so
+    /// that the message does not depend on the threads.
+    fn validate(&self, threads: usize) -> Result<(), wasmparser::Error> {
+        const CHUNK: usize = 64;
+        let total = self.info.bodies.len();
+        let next = AtomicUsize::new(0);
+        let first: Mutex<Option<wasmparser::Error>> = Mutex::new(None);
+        let work = || {
+            let mut allocs = wasmparser::FuncValidatorAllocations::default();
+            loop {
+                let begin = next.fetch_add(CHUNK, Ordering::Relaxed);
+                for defined in begin..total.min(begin.saturating_add(CHUNK)) {
+                    if let Err(error) = self.validate_one(defined, &mut allocs) {
+                        let mut first = first.lock().unwrap_or_else(|e| e.into_inner());
+                        if first.as_ref().is_none_or(|f| error.offset() < f.offset()) {
+                            *first = Some(error);
+                        }
+                        return;
                     }
+                }
+                if begin >= total {
                     return;
                 }
-                allocs = validator.into_allocations();
             }
-        }
-    };
-    let threads = threads.clamp(1, chunks.len().max(1));
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(work);
-        }
-        work();
-    });
-    match first.into_inner().unwrap_or_else(|e| e.into_inner()) {
-        Some(error) => Err(DecodeError::parser(error)),
-        None => Ok(()),
+        };
+        let threads = threads.clamp(1, total.div_ceil(CHUNK).max(1));
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(work);
+            }
+            work();
+        });
+        first.into_inner().unwrap_or_else(|e| e.into_inner()).map_or(Ok(()), Err)
+    }
+
+    fn validate_one(
+        &self,
+        defined: usize,
+        allocs: &mut wasmparser::FuncValidatorAllocations,
+    ) -> Result<(), wasmparser::Error> {
+        let range = self.info.bodies[defined].clone();
+        let index = self.info.imported_functions as usize + defined;
+        let func = FuncToValidate {
+            resources: &self.resources,
+            // The parser bounds the number of functions.
+            index: index as u32,
+            ty: self.info.functions[index],
+            features: self.features,
+        };
+        let start = range.start as u64;
+        let body = FunctionBody::new(BinaryReader::new(&self.bytes[range], start));
+        let mut validator = func.into_validator(std::mem::take(allocs));
+        validator.validate(&body)?;
+        *allocs = validator.into_allocations();
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 //! Nothing here runs code or touches memory unsafely; malformed input gives a [`DecodeError`] with
 //! the byte offset.
 
+mod callees;
 mod convert;
 mod decode;
 mod dwarf;
@@ -15,6 +16,7 @@ mod module;
 mod names;
 mod text;
 
+pub use callees::direct_callees;
 pub use dwarf::{Dwarf, SourceLocation};
 pub use error::DecodeError;
 pub use fuel::FuelMeter;

@@ -2,33 +2,60 @@
 //!
 //! Such an address has to tell which function is called, since a caller passes only the instance. What
 //! it tells is a position in the instance's table of interpreted functions: so the code for a position
-//! serves all instances of all modules, and a process has it once.
+//! serves all instances of all modules, and a process has it once, made in pieces when it is needed.
 
 use crate::arch;
 use crate::code_memory::CodeMemory;
 use std::io;
-use std::sync::{OnceLock, RwLock};
+use std::sync::OnceLock;
 
-/// Positions in a piece of code, and bytes for each.
-const PIECE: u32 = 4096;
-const BYTES: usize = 16;
+/// Functions that a module may have: what validation allows.
+const FUNCTIONS: usize = 1_000_000;
+const PIECES: usize = FUNCTIONS.div_ceil(arch::ENTRIES as usize);
 
-/// Address of the code for a position.
+/// For calls of the instance itself, and for others.
+static MADE: [[OnceLock<CodeMemory>; PIECES]; 2] =
+    [const { [const { OnceLock::new() }; PIECES] }; 2];
+
+/// Makes sure of the code by which compiled code calls the interpreted function `defined` of an
+/// instance; `noted` is for callers that are not its own instance. Returns its address.
 ///
 /// # Errors
 ///
-/// There is no executable memory.
-pub fn interpreted_entry(position: u32) -> io::Result<usize> {
-    static PIECES: OnceLock<RwLock<Vec<CodeMemory>>> = OnceLock::new();
-    let pieces = PIECES.get_or_init(RwLock::default);
-    let (piece, offset) = ((position / PIECE) as usize, (position % PIECE) as usize * BYTES);
-    if let Some(piece) = pieces.read().unwrap_or_else(|e| e.into_inner()).get(piece) {
-        return Ok(piece.start() + offset);
+/// There is no executable memory, or no module has so many functions.
+pub fn make_interpreted_entry(defined: u32, noted: bool) -> io::Result<usize> {
+    if let Some(entry) = interpreted_entry(defined, noted) {
+        return Ok(entry);
     }
-    let mut pieces = pieces.write().unwrap_or_else(|e| e.into_inner());
-    while pieces.len() <= piece {
-        let first = pieces.len() as u32 * PIECE;
-        pieces.push(CodeMemory::publish(&arch::interpreted_entries(first, PIECE))?);
-    }
-    Ok(pieces[piece].start() + offset)
+    let (piece, _) = place(defined);
+    let slot = MADE[usize::from(noted)].get(piece);
+    let slot = slot.ok_or_else(|| io::Error::other("no module has so many functions"))?;
+    let first = 2 * piece as u32 * arch::ENTRIES + u32::from(noted);
+    // If another thread was faster, this piece is dropped.
+    let _ = slot.set(CodeMemory::publish(&arch::interpreted_entries(first))?);
+    interpreted_entry(defined, noted).ok_or_else(|| io::Error::other("no entry was made"))
+}
+
+/// Makes sure of that code for the first `functions` of an instance.
+///
+/// # Errors
+///
+/// As [`make_interpreted_entry`].
+pub fn make_interpreted_entries(functions: u32, noted: bool) -> io::Result<()> {
+    (0..functions)
+        .step_by(arch::ENTRIES as usize)
+        .try_for_each(|defined| make_interpreted_entry(defined, noted).map(drop))
+}
+
+/// The same code, if it was made before.
+#[inline]
+pub fn interpreted_entry(defined: u32, noted: bool) -> Option<usize> {
+    let (piece, index) = place(defined);
+    let made = MADE[usize::from(noted)].get(piece)?.get()?;
+    Some(made.start() + arch::entry_offset(index))
+}
+
+/// In which piece the code for a function is, and the how manieth there.
+fn place(defined: u32) -> (usize, u32) {
+    ((defined / arch::ENTRIES) as usize, defined % arch::ENTRIES)
 }

@@ -33,8 +33,10 @@ pub mod segment;
 pub mod signals;
 pub mod stack;
 mod thread;
+mod zeroed;
 
-pub use entries::interpreted_entry;
+pub use entries::{interpreted_entry, make_interpreted_entries, make_interpreted_entry};
+pub use zeroed::Zeroed;
 
 /// Address of the code by which a guest calls a host function: goes into every
 /// [`layout::HostFunc`].

@@ -89,8 +89,8 @@ impl Config {
     }
 
     /// How many calls of a function and rounds of its loops, counted together, make it hot in a tiered
-    /// engine. `None`, the default, means 1000 and 4 more for each byte of its WebAssembly code, but at
-    /// most 200000: what is larger takes longer to compile.
+    /// engine. `None`, the default, means 2500 and 24 more for each byte of its WebAssembly code, but at
+    /// most a million: what is larger takes longer to compile.
     pub fn hot_after(&mut self, count: Option<u32>) -> &mut Config {
         self.hot_after = count;
         self

@@ -337,13 +337,22 @@ pub(crate) fn host_entry() -> usize {
     host_entry_naked as *const () as usize
 }
 
-/// Code by which compiled code calls interpreted functions, 16 bytes each. As on x86-64.
-pub(crate) fn interpreted_entries(first: u32, count: u32) -> Vec<u8> {
-    let mut code = Vec::with_capacity(count as usize * 16 + 8);
-    for i in 0..count {
-        let position = first + i;
+/// How many entries [`interpreted_entries`] makes: with the address behind them they fill pages.
+pub(crate) const ENTRIES: u32 = 4095;
+
+/// Where one of the entries begins.
+pub(crate) fn entry_offset(index: u32) -> usize {
+    index as usize * 16
+}
+
+/// Code by which compiled code calls interpreted functions of any instance: for every other position
+/// from the first one, sets the position and goes on to what is common to all.
+pub(crate) fn interpreted_entries(first: u32) -> Vec<u8> {
+    let mut code = Vec::with_capacity(entry_offset(ENTRIES) + 8);
+    for i in 0..ENTRIES {
+        let position = first + 2 * i;
         // The address lies behind the last, counted in words from the load.
-        let distance = ((count - i) * 16 - 8) / 4;
+        let distance = ((ENTRIES - i) * 16 - 8) / 4;
         let words = [
             0x5280_0010 | ((position & 0xffff) << 5), // movz w16, position
             0x72a0_0010 | ((position >> 16) << 5),    // movk w16, position >> 16, lsl 16

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `enter` | switches from the embedder's stack to the wasm stack and calls a trampoline there |
 //! | `enter_segment` | the same, called by an interpreted frame, which the frames then lead to |
-//! | `interpreted_entries` | addresses of code by which compiled code calls interpreted functions |
+//! | `interpreted_entries`, `entry_offset`, `ENTRIES` | code by which compiled code calls interpreted functions |
 //! | `resume` | switches back to a wasm stack that a host function left suspended |
 //! | `host_stub` | address of the code by which a guest calls a host function |
 //! | `host_entry` | the same, where the trampoline may be missing yet |

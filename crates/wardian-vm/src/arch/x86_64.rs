@@ -85,7 +85,9 @@ macro_rules! to_guest {
 
 mod interpreted;
 
-pub(crate) use interpreted::{enter_segment, host_entry, interpreted_entries, interpreted_stub};
+pub(crate) use interpreted::{
+    ENTRIES, enter_segment, entry_offset, host_entry, interpreted_entries, interpreted_stub,
+};
 
 /// Calls `trampoline(ctx, code, args)` on the wasm stack at `sp`; returns a status.
 ///

@@ -172,11 +172,11 @@ impl StoreInner {
             if self.engine().kind() == EngineKind::Interpreted {
                 return (0, 0, false);
             }
-            let entry = |noted| {
-                super::services::interpreted_entry(defined, noted)
-                    .expect("all of them were made when the instance was")
-            };
-            return (entry(false), entry(true), is_listened);
+            // As long as no compiled code calls it from its own instance, there may be none.
+            let own = wardian_vm::interpreted_entry(defined, false).unwrap_or(0);
+            let other = wardian_vm::interpreted_entry(defined, true);
+            let other = other.expect("all of them were made when the instance was");
+            return (own, other, is_listened);
         };
         if !is_listened {
             return (plain, plain, false);

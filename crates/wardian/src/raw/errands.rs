@@ -139,7 +139,10 @@ impl StoreInner {
         }
         data.closed = Some(code);
         for defined in 0..data.module.decoded.info().bodies.len() as u32 {
-            self.relink(instance, defined);
+            // What nobody has called yet finds out when somebody does.
+            if self.instances[instance as usize].is_linked(defined) {
+                self.relink(instance, defined);
+            }
         }
         self.relink_importers(instance);
     }

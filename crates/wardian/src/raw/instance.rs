@@ -1,5 +1,6 @@
 //! Instances, and their data as compiled code sees it.
 
+use super::block::Block;
 use super::host::HostDef;
 use super::store::{FuncKind, StoreInner};
 use crate::EngineKind;
@@ -7,7 +8,6 @@ use crate::close::CloseState;
 use crate::jit::MemoryVariant;
 use crate::memory::SharedMemory;
 use crate::module::ModuleInner;
-use std::alloc::Layout;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_types::GlobalType;
@@ -18,16 +18,15 @@ pub(crate) struct InstanceData {
     pub(crate) module: Arc<ModuleInner>,
     /// The name that the embedder gave it.
     pub(crate) name: Option<String>,
-    pub(super) vm: VmInstance,
+    /// What compiled code is given as its context.
+    pub(super) vm: Block,
     /// Which code fits its memories.
     pub(super) variant: MemoryVariant,
     /// Which functions run compiled, where not all do: a bit for each, as far as there are words.
     pub(super) installed: Vec<u64>,
-    /// For each function that the module defines two `*InterpretedFunc`, or null; empty where compiled
+    /// For each function that the module defines two `*InterpretedFunc`, or null; none where compiled
     /// code never calls interpreted functions. Such code reads it, so it is never replaced.
-    pub(super) interpreted: Box<[usize]>,
-    /// Whether compiled code runs in it, so that what such code may call is in place.
-    pub(super) runs_compiled: bool,
+    pub(super) interpreted: Option<Block>,
     /// For each function that the module defines its hook, or null; empty as long as nobody ever
     /// listened. Wrappers read it, so it is never replaced.
     pub(super) listened: Box<[usize]>,
@@ -69,51 +68,6 @@ pub(crate) enum ImportedFunc {
 /// Stands for "none yet" in [`InstanceData::funcs`].
 const NONE: u32 = u32::MAX;
 
-/// The memory that compiled code is given as its context.
-pub(super) struct VmInstance {
-    at: NonNull<u8>,
-    layout: Layout,
-}
-
-impl VmInstance {
-    pub(super) fn new(size: u32) -> VmInstance {
-        let layout = Layout::from_size_align(size as usize, 16)
-            .expect("validation bounds the counts that the size comes from");
-        // SAFETY: the size is not zero: every instance has a header.
-        let at = unsafe { std::alloc::alloc_zeroed(layout) };
-        let Some(at) = NonNull::new(at) else { std::alloc::handle_alloc_error(layout) };
-        VmInstance { at, layout }
-    }
-
-    pub(super) fn address(&self) -> usize {
-        self.at.as_ptr() as usize
-    }
-
-    /// Where a value lies.
-    pub(super) fn field<V>(&self, offset: u32) -> NonNull<V> {
-        assert!(offset as usize + size_of::<V>() <= self.layout.size());
-        // SAFETY: inside the allocation.
-        unsafe { self.at.byte_add(offset as usize).cast() }
-    }
-
-    pub(super) fn write<V>(&mut self, offset: u32, value: V) {
-        // SAFETY: `field` checks the range; the layout aligns every field.
-        unsafe { self.field::<V>(offset).write(value) }
-    }
-
-    pub(super) fn read<V: Copy>(&self, offset: u32) -> V {
-        // SAFETY: as above; what has not been written is zero, which all types used here allow.
-        unsafe { self.field::<V>(offset).read() }
-    }
-}
-
-impl Drop for VmInstance {
-    fn drop(&mut self) {
-        // SAFETY: allocated in `new` with this layout.
-        unsafe { std::alloc::dealloc(self.at.as_ptr(), self.layout) }
-    }
-}
-
 impl InstanceData {
     pub(super) fn no_funcs(count: usize) -> Vec<u32> {
         vec![NONE; count]
@@ -141,6 +95,14 @@ impl InstanceData {
         };
         let is_compiled = self.module.engine.kind() == EngineKind::Compiled || installed();
         if is_compiled { self.module.compiled(self.variant, defined) } else { None }
+    }
+
+    /// Whether anything leads to a function that the instance defines.
+    pub(super) fn is_linked(&self, defined: u32) -> bool {
+        let (layout, info) = (self.module.layout, self.module.decoded.info());
+        self.vm.read::<usize>(layout.entry(defined)) != 0
+            || self.vm.read::<usize>(layout.target(defined)) != 0
+            || self.func_if_known(info.imported_functions + defined).is_some()
     }
 
     /// Notes that a function runs compiled. Returns whether it did not before.

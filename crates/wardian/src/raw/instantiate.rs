@@ -1,7 +1,8 @@
 //! From a module and its imports to an instance (core specification, "Instantiation").
 
+use super::block::Block;
 use super::host::HostDef;
-use super::instance::{ImportedFunc, InstanceData, MemoryRef, VmInstance};
+use super::instance::{ImportedFunc, InstanceData, MemoryRef};
 use super::listen::AttachmentState;
 use super::memory::{Source, can_be_guarded};
 use super::store::{StoreData, StoreInner};
@@ -122,7 +123,7 @@ impl StoreInner {
     ) -> Result<u32> {
         let info = module.decoded.info();
         let layout = module.layout;
-        let mut vm = VmInstance::new(layout.size());
+        let mut vm = Block::new(layout.size() as usize);
         let position = self.instances.len();
         vm.write(instance::STORE as u32, self.ctx());
         vm.write(instance::OWNER as u32, position);
@@ -159,7 +160,6 @@ impl StoreInner {
             variant,
             installed: Vec::new(),
             interpreted,
-            runs_compiled: false,
             listened: Box::default(),
             closed: None,
             state: None,
@@ -179,11 +179,11 @@ impl StoreInner {
         &mut self,
         module: &Arc<ModuleInner>,
         variant: MemoryVariant,
-        vm: &mut VmInstance,
-    ) -> Result<Box<[usize]>> {
+        vm: &mut Block,
+    ) -> Result<Option<Block>> {
         let count = module.decoded.info().bodies.len();
         match self.engine().kind() {
-            EngineKind::Interpreted => Ok(Box::default()),
+            EngineKind::Interpreted => Ok(None),
             EngineKind::Compiled => {
                 let code = match module.loaded(variant) {
                     Some(code) => code,
@@ -192,16 +192,14 @@ impl StoreInner {
                 for (defined, entry) in (0u32..).zip(&code.entries) {
                     vm.write(module.layout.entry(defined), *entry);
                 }
-                Ok(Box::default())
+                Ok(None)
             }
             EngineKind::Tiered => {
-                if count > 0 {
-                    // So that all addresses before exist too.
-                    super::services::interpreted_entry(count as u32 - 1, true)?;
-                }
-                let table = vec![0; 2 * count].into_boxed_slice();
-                vm.write(instance::INTERPRETED as u32, table.as_ptr());
-                Ok(table)
+                wardian_vm::make_interpreted_entries(count as u32, true)
+                    .map_err(super::services::no_code_memory)?;
+                let table = Block::new(2 * count * size_of::<usize>());
+                vm.write(instance::INTERPRETED as u32, table.address());
+                Ok(Some(table))
             }
         }
     }
@@ -224,7 +222,7 @@ impl StoreInner {
     fn fill_imports(
         &mut self,
         module: &ModuleInner,
-        vm: &mut VmInstance,
+        vm: &mut Block,
         imports: &Imports,
     ) -> Result<()> {
         if imports.funcs.is_empty() {
@@ -269,7 +267,7 @@ impl StoreInner {
     fn make_memories(
         &mut self,
         module: &ModuleInner,
-        vm: &mut VmInstance,
+        vm: &mut Block,
         imports: &mut Imports,
         supplier: Option<Supplier<'_>>,
         limiter: &mut Option<&mut dyn ResourceLimiter>,

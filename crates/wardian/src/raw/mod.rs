@@ -20,6 +20,7 @@
 
 pub(crate) mod arena;
 pub(crate) mod attach;
+pub(crate) mod block;
 pub(crate) mod builtins;
 pub(crate) mod call;
 pub(crate) mod ending;

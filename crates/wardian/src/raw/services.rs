@@ -29,11 +29,9 @@ use wardian_vm::segment;
 /// multiples of more.
 pub(super) const WHOLE_FUNCTION: usize = 1;
 
-/// The code by which compiled code calls an interpreted function; `noted` is for callers that are not
-/// its own instance.
-pub(super) fn interpreted_entry(defined: u32, noted: bool) -> Result<usize> {
-    wardian_vm::interpreted_entry(2 * defined + u32::from(noted))
-        .map_err(|e| Error::limit(format!("no executable memory for calls: {e}")))
+/// There is no executable memory for code by which compiled code calls interpreted functions.
+pub(super) fn no_code_memory(error: std::io::Error) -> Error {
+    Error::limit(format!("no executable memory for calls: {error}"))
 }
 
 impl StoreInner {
@@ -107,7 +105,7 @@ impl StoreInner {
             return Ok(());
         }
         let (module, variant) = (data.module.clone(), data.variant);
-        self.prepare_for_compiled(instance);
+        self.link_callees(instance, defined)?;
         let hook = self.hook(instance, defined);
         if hook.is_some() {
             module.prepare_wrappers(&[defined], variant)?;
@@ -171,9 +169,12 @@ impl StoreInner {
             }
         }
         if header != 0 {
-            // Who comes here often is better off compiled from the beginning.
-            module.want_function(variant, defined);
-            self.prepare_for_compiled(instance);
+            module.loop_entered(variant, defined);
+            // Without executable memory for what it calls, it stays interpreted.
+            if self.link_callees(instance, defined).is_err() {
+                wait(i32::MAX);
+                return Ok(0);
+            }
             return Ok(address as u64);
         }
         // Without executable memory for what calls it, it stays interpreted.
@@ -184,19 +185,18 @@ impl StoreInner {
         Ok(address as u64 | WHOLE_FUNCTION as u64)
     }
 
-    /// Puts in place what compiled code of an instance may call.
-    fn prepare_for_compiled(&mut self, instance: u32) {
-        let data = &mut self.instances[instance as usize];
-        if std::mem::replace(&mut data.runs_compiled, true) {
-            return;
-        }
-        for defined in 0..data.module.decoded.info().bodies.len() as u32 {
-            let at = self.instances[instance as usize].module.layout.entry(defined);
+    /// Puts in place what the compiled code of a function of the instance calls.
+    fn link_callees(&mut self, instance: u32, defined: u32) -> Result<()> {
+        let module = self.instances[instance as usize].module.clone();
+        for callee in module.callees(defined).iter().copied() {
+            let at = module.layout.entry(callee);
             if self.instances[instance as usize].vm.read::<usize>(at) == 0 {
-                let (own, _, _) = self.code_of(instance, defined);
+                wardian_vm::make_interpreted_entry(callee, false).map_err(no_code_memory)?;
+                let (own, _, _) = self.code_of(instance, callee);
                 self.instances[instance as usize].vm.write(at, own);
             }
         }
+        Ok(())
     }
 
     /// Makes the record by which compiled code calls an interpreted function.
@@ -216,8 +216,9 @@ impl StoreInner {
             trampoline,
         };
         let record = self.interpreted_funcs.push(record);
-        let data = &mut self.instances[instance as usize];
-        data.interpreted[position as usize] = record.as_ptr() as usize;
+        if let Some(table) = &mut self.instances[instance as usize].interpreted {
+            table.write(position * size_of::<usize>() as u32, record.as_ptr());
+        }
         Ok(())
     }
 

@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 pub(crate) struct Tier {
     guarded: HotCode,
     checked: HotCode,
+    /// What functions call of which there is code.
+    callees: Mutex<HashMap<u32, Arc<[u32]>>>,
 }
 
 /// The same for one variant.
@@ -21,15 +23,44 @@ pub(crate) struct Tier {
 struct HotCode {
     /// State of each function: [`COLD`], [`WANTED`], [`FAILED`], or the address of its code.
     functions: OnceLock<Box<[AtomicUsize]>>,
-    /// The same of loops that somebody wanted.
-    loops: Mutex<HashMap<Loop, usize>>,
+    /// Loops that somebody wanted, by function.
+    loops: Mutex<HashMap<u32, Loops>>,
     loaded: Mutex<Vec<Arc<LoadedCode>>>,
     /// Functions that are to be kept for other processes.
     made: Mutex<BTreeMap<u32, CompiledFunction>>,
 }
 
-/// A loop: its function, and its offset in the code section.
-type Loop = (u32, u32);
+/// What is known of a function's loops.
+#[derive(Default)]
+struct Loops {
+    /// By their offsets in the code section: how far they are.
+    known: Vec<(u32, LoopState)>,
+    /// Whether code that begins at one of them has been entered.
+    entered: bool,
+}
+
+/// Code that begins at a loop is code of the whole function: so there is to be little of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LoopState {
+    /// So often it was asked for, while the function had code for another loop.
+    Asked(u32),
+    Wanted,
+    Failed,
+    Compiled(usize),
+}
+
+/// What becomes of the wish for code that begins at a loop.
+enum Answer {
+    Known(Heat),
+    /// It is no time for it.
+    NotYet,
+    /// This loop is to be compiled, or made more urgent.
+    Compile(u32),
+}
+
+/// How often a loop is to be asked for if the function has code for another one, which it probably
+/// comes by next.
+const PATIENCE: u32 = 4;
 
 const COLD: usize = 0;
 const WANTED: usize = 1;
@@ -81,23 +112,48 @@ impl ModuleInner {
         heat(state.load(Ordering::Acquire)).unwrap_or(Heat::Wanted)
     }
 
-    /// Has a loop compiled that is hot, or hotter than it was.
+    /// Has a loop compiled that is hot, or hotter than it was; but not while another loop of the
+    /// function is being compiled.
     pub(crate) fn want_loop(
         self: &Arc<Self>,
         variant: MemoryVariant,
         defined: u32,
         header: u32,
     ) -> Heat {
-        let mut loops = self.tier.of(variant).loops.lock().unwrap_or_else(|e| e.into_inner());
-        let state = loops.entry((defined, header)).or_insert(COLD);
-        if let Some(heat @ (Heat::Failed | Heat::Compiled(_))) = heat(*state) {
-            return heat;
-        }
-        *state = WANTED;
+        let next = {
+            let mut loops = self.tier.of(variant).loops();
+            match loops.entry(defined).or_default().ask(header) {
+                Answer::Known(heat) => return heat,
+                Answer::NotYet => return Heat::Wanted,
+                Answer::Compile(next) => next,
+            }
+        };
+        self.want(Work::Loop { variant, defined, header: next });
+        let loops = self.tier.of(variant).loops();
+        loops.get(&defined).and_then(|l| l.state(header)?.heat()).unwrap_or(Heat::Wanted)
+    }
+
+    /// Notes that code which begins at a loop of a function is entered. Where that happens again, the
+    /// function is better off compiled from its beginning; one that runs once is not compiled twice.
+    pub(crate) fn loop_entered(self: &Arc<Self>, variant: MemoryVariant, defined: u32) {
+        let mut loops = self.tier.of(variant).loops();
+        let before =
+            loops.get_mut(&defined).is_some_and(|l| std::mem::replace(&mut l.entered, true));
         drop(loops);
-        self.want(Work::Loop { variant, defined, header });
-        let loops = self.tier.of(variant).loops.lock().unwrap_or_else(|e| e.into_inner());
-        loops.get(&(defined, header)).and_then(|state| heat(*state)).unwrap_or(Heat::Wanted)
+        if before {
+            self.want_function(variant, defined);
+        }
+    }
+
+    /// What a function calls by index, all of them by their positions among those that the module
+    /// defines.
+    pub(crate) fn callees(&self, defined: u32) -> Arc<[u32]> {
+        let mut known = self.tier.callees.lock().unwrap_or_else(|e| e.into_inner());
+        let find = || {
+            let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
+            wardian_module::direct_callees(info, bytes, defined).into()
+        };
+        known.entry(defined).or_insert_with(find).clone()
     }
 
     fn want(self: &Arc<Self>, work: Work) {
@@ -110,17 +166,17 @@ impl ModuleInner {
 
     /// Compiles something hot. Failing is no error: it stays interpreted.
     pub(crate) fn compile_hot(self: &Arc<Self>, work: Work) {
-        let address = self.compile_work(work).unwrap_or(FAILED);
+        let address = self.compile_work(work).ok();
         let tier = self.tier.of(work.variant());
         match work {
             Work::Function { defined, .. } => {
                 if let Some(functions) = tier.functions.get() {
-                    functions[defined as usize].store(address, Ordering::Release);
+                    functions[defined as usize].store(address.unwrap_or(FAILED), Ordering::Release);
                 }
             }
             Work::Loop { defined, header, .. } => {
-                let mut loops = tier.loops.lock().unwrap_or_else(|e| e.into_inner());
-                loops.insert((defined, header), address);
+                let state = address.map_or(LoopState::Failed, LoopState::Compiled);
+                tier.loops().entry(defined).or_default().set(header, state);
             }
         }
     }
@@ -175,6 +231,59 @@ impl ModuleInner {
             && let Ok(code) = compiler.assemble(functions.collect())
         {
             cache.put(&self.engine, self.decoded.bytes(), &code);
+        }
+    }
+}
+
+impl HotCode {
+    fn loops(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Loops>> {
+        self.loops.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+impl Loops {
+    /// Somebody would go on in compiled code at a loop.
+    fn ask(&mut self, header: u32) -> Answer {
+        let state = self.state(header).unwrap_or(LoopState::Asked(0));
+        if let Some(heat @ (Heat::Failed | Heat::Compiled(_))) = state.heat() {
+            return Answer::Known(heat);
+        }
+        let wanted = self.known.iter().find(|(_, state)| *state == LoopState::Wanted);
+        if let Some((wanted, _)) = wanted {
+            return Answer::Compile(*wanted);
+        }
+        let has_code = self.known.iter().any(|(_, s)| matches!(s, LoopState::Compiled(_)));
+        match state {
+            LoopState::Asked(times) if has_code && times + 1 < PATIENCE => {
+                self.set(header, LoopState::Asked(times + 1));
+                Answer::NotYet
+            }
+            _ => {
+                self.set(header, LoopState::Wanted);
+                Answer::Compile(header)
+            }
+        }
+    }
+
+    fn state(&self, header: u32) -> Option<LoopState> {
+        self.known.iter().find(|(known, _)| *known == header).map(|(_, state)| *state)
+    }
+
+    fn set(&mut self, header: u32, state: LoopState) {
+        match self.known.iter_mut().find(|(known, _)| *known == header) {
+            Some(known) => known.1 = state,
+            None => self.known.push((header, state)),
+        }
+    }
+}
+
+impl LoopState {
+    fn heat(self) -> Option<Heat> {
+        match self {
+            LoopState::Asked(_) => None,
+            LoopState::Wanted => Some(Heat::Wanted),
+            LoopState::Failed => Some(Heat::Failed),
+            LoopState::Compiled(address) => Some(Heat::Compiled(address)),
         }
     }
 }

@@ -19,12 +19,15 @@ pub(crate) use queue::CompileQueue;
 
 use crate::Config;
 
-/// Calls and rounds after which a function of so many bytes of WebAssembly is hot: compiling takes time
-/// in proportion to the size, which it has to win back. See [`Config::hot_after`].
+/// Calls and rounds after which a function of so many bytes of WebAssembly is hot: about as many as
+/// take as long to interpret as it takes to compile the function, which is in proportion to its size
+/// (a microsecond for each byte, against some 40 ns for what is done in one call or round). So the
+/// processor time of both together is at most about twice that of either alone, and a program that
+/// is soon over is not slowed down. See [`Config::hot_after`].
 pub(crate) fn threshold(config: &Config, bytes: usize) -> i32 {
-    const LEAST: usize = 1000;
-    const PER_BYTE: usize = 4;
-    const MOST: usize = 200_000;
+    const LEAST: usize = 2500;
+    const PER_BYTE: usize = 24;
+    const MOST: usize = 1_000_000;
     match config.hot_after {
         Some(count) => i32::try_from(count).unwrap_or(i32::MAX),
         None => (LEAST + PER_BYTE * bytes).min(MOST) as i32,

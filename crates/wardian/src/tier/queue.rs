@@ -21,12 +21,17 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// By module and work how hot it is: how often it was asked for.
-    wanted: HashMap<(usize, Work), Wanted>,
+    /// How hot it is: how often it was asked for.
+    wanted: HashMap<Key, Wanted>,
+    /// What threads are doing.
+    running: Vec<Key>,
     threads: usize,
     idle: usize,
     closed: bool,
 }
+
+/// A module, by its address, and work.
+type Key = (usize, Work);
 
 struct Wanted {
     heat: u32,
@@ -61,6 +66,9 @@ impl CompileQueue {
     pub(super) fn want(&self, module: &Arc<ModuleInner>, work: Work) {
         let mut state = self.shared.lock();
         let key = (Arc::as_ptr(module) as usize, work);
+        if state.running.contains(&key) {
+            return;
+        }
         let new = || Wanted { heat: 0, module: Arc::downgrade(module) };
         state.wanted.entry(key).or_insert_with(new).heat += 1;
         if state.idle > 0 {
@@ -94,11 +102,13 @@ impl Shared {
     fn work(&self) {
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.hottest() {
+            if let Some((key, job)) = state.hottest() {
+                state.running.push(key);
                 drop(state);
                 // A panic of the compiler must not end the thread with the count of threads wrong.
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job.run()));
                 state = self.lock();
+                state.running.retain(|running| *running != key);
                 continue;
             }
             if state.closed {
@@ -120,10 +130,10 @@ impl Shared {
 }
 
 impl State {
-    fn hottest(&mut self) -> Option<Job> {
+    fn hottest(&mut self) -> Option<(Key, Job)> {
         let key = *self.wanted.iter().max_by_key(|(_, wanted)| wanted.heat)?.0;
         let wanted = self.wanted.remove(&key)?;
-        Some(Job { module: wanted.module, work: key.1 })
+        Some((key, Job { module: wanted.module, work: key.1 }))
     }
 }
 

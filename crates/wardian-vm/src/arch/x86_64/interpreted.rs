@@ -178,19 +178,36 @@ pub(crate) fn host_entry() -> usize {
     host_entry_naked as *const () as usize
 }
 
-/// Code by which compiled code calls the interpreted functions `first..first + count` of any instance,
-/// 16 bytes each: sets the position and goes on to what is common to all.
+/// How many entries [`interpreted_entries`] makes: with the address behind them they fill eight pages.
+pub(crate) const ENTRIES: u32 = GROUP * 255;
+
+/// Entries that share a jump: as many as it is in reach of. Eight bytes each, and as many for the jump.
+const GROUP: u32 = 15;
+
+/// Where one of the entries begins.
+pub(crate) fn entry_offset(index: u32) -> usize {
+    ((index / GROUP * (GROUP + 1) + index % GROUP) * 8) as usize
+}
+
+/// Code by which compiled code calls interpreted functions of any instance: for every other position
+/// from the first one, sets the position and goes on to what is common to all.
 #[inline(never)]
-pub(crate) fn interpreted_entries(first: u32, count: u32) -> Vec<u8> {
-    let mut code = Vec::with_capacity(count as usize * 16 + 8);
-    for i in 0..count {
-        // mov eax, position; jmp [rip + distance of the address behind the last]
+pub(crate) fn interpreted_entries(first: u32) -> Vec<u8> {
+    let end = entry_offset(ENTRIES);
+    let mut code = Vec::with_capacity(end + 8);
+    for i in 0..ENTRIES {
+        // mov eax, position; jmp to the end of the group; int3
         code.push(0xb8);
-        code.extend_from_slice(&(first + i).to_le_bytes());
-        code.extend_from_slice(&[0xff, 0x25]);
-        let distance = (count - i) * 16 - 11;
-        code.extend_from_slice(&distance.to_le_bytes());
-        code.extend_from_slice(&[0xcc; 5]);
+        code.extend_from_slice(&(first + 2 * i).to_le_bytes());
+        let distance = (GROUP - i % GROUP) * 8 - 7;
+        code.extend_from_slice(&[0xeb, distance as u8, 0xcc]);
+        if i % GROUP == GROUP - 1 {
+            // jmp [rip + distance of the address behind the last]; int3; int3
+            let distance = (end - code.len() - 6) as u32;
+            code.extend_from_slice(&[0xff, 0x25]);
+            code.extend_from_slice(&distance.to_le_bytes());
+            code.extend_from_slice(&[0xcc; 2]);
+        }
     }
     code.extend_from_slice(&(interpreted_entry_naked as *const () as u64).to_le_bytes());
     code
