@@ -27,6 +27,8 @@ mod memory;
 mod moves;
 mod numeric;
 mod returns;
+#[cfg(target_arch = "x86_64")]
+mod sse;
 mod state;
 mod tail_calls;
 mod vectors;
@@ -51,6 +53,8 @@ mod handlers {
     pub(super) use super::memory::*;
     pub(super) use super::moves::*;
     pub(super) use super::returns::*;
+    #[cfg(target_arch = "x86_64")]
+    pub(super) use super::sse::*;
     pub(super) use super::tail_calls::*;
     pub(super) use super::vectors::*;
 }

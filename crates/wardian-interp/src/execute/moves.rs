@@ -64,8 +64,8 @@ handlers! {
     }
 
     fn select_wide(s, i) {
-        let (a, b) = (s.get_wide(i.a), s.get_wide(i.b));
-        s.set_wide(i.d, if s.get(i.cond) { a } else { b });
+        // One of the slots, not of the values: so the value stays whole.
+        s.set_wide(i.d, s.get_wide(if s.get(i.cond) { i.a } else { i.b }));
         s.go()
     }
 
