@@ -3,7 +3,7 @@
 use crate::matrix::{Behaviour, instance, linked, module};
 use wardian::{
     Engine, EngineKind, ExternRef, Global, GlobalType, Instance, Linker, Memory, MemoryType,
-    Module, Store, StoreLimits, Val, ValType,
+    Module, ResourceLimiter, Store, StoreLimits, Val, ValType,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -13,6 +13,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("modules share memories, tables and globals", shared_state),
     ("what is imported outlives the handle of its instance", outlives),
     ("limits refuse memories, tables and instances", limits),
+    ("a memory that grows by nothing asks no limiter", growth_by_nothing),
     ("an instantiation that fails half-way leaves nothing behind", half_way),
     ("the host grows a memory and sees it through a new borrow", host_growth),
     ("a precompiled module runs, a damaged one is refused", precompiled),
@@ -273,6 +274,44 @@ fn several(engine: &Engine) {
     );
     let run = i.typed_func::<(), i32>(&mut store, "run").unwrap();
     assert_eq!(run.call(&mut store, ()).unwrap(), 0x7801 + 3);
+}
+
+/// Allows what a new memory has, and counts how often it is asked.
+struct Counting(usize);
+
+impl ResourceLimiter for Counting {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        _: usize,
+        _: Option<usize>,
+    ) -> wardian::Result<bool> {
+        self.0 += 1;
+        Ok(current == 0)
+    }
+
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wardian::Result<bool> {
+        Ok(true)
+    }
+}
+
+fn growth_by_nothing(engine: &Engine) {
+    let mut store = Store::new(engine, Counting(0));
+    store.limiter(|limiter| limiter);
+    let i = instance(
+        &mut store,
+        r#"(module (memory 2 9)
+          (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+          (func (export "nothing") (result i32) (memory.grow (i32.const 0))))"#,
+    );
+    let grow = i.typed_func::<i32, i32>(&mut store, "grow").unwrap();
+    let nothing = i.typed_func::<(), i32>(&mut store, "nothing").unwrap();
+    let asked = store.data().0;
+    assert_eq!(grow.call(&mut store, 0).unwrap(), 2);
+    assert_eq!(nothing.call(&mut store, ()).unwrap(), 2);
+    assert_eq!(store.data().0, asked);
+    assert_eq!(grow.call(&mut store, 1).unwrap(), -1);
+    assert_eq!(store.data().0, asked + 1);
 }
 
 fn half_way(engine: &Engine) {

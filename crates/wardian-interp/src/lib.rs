@@ -9,6 +9,14 @@ mod display;
 mod execute;
 mod op;
 mod operand;
+#[cfg_attr(
+    target_arch = "x86_64",
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "most of it is done by the machine's own instructions"
+    )
+)]
 mod simd;
 mod table;
 mod translate;

@@ -1,7 +1,7 @@
 //! The instructions as types, made from the table: a struct for each, its number, its encoding.
 
 use crate::operand::{
-    Branch, D, D32, D64, DW, Far, I32, Operand, Register, S, SW, U16, U32, U64, Use, V128,
+    Branch, D, D32, D64, DW, Far, I32, Operand, Register, S, SW, U16, U32, U64, Use, V128, W,
 };
 use crate::table::instructions;
 use std::fmt;

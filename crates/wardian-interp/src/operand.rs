@@ -90,6 +90,8 @@ slots! {
     D64 Write 1 true Some(Register::Double), "r";
     /// A slot to which an `f32` is written.
     D32 Write 1 true Some(Register::Single), "r";
+    /// A slot that is written, one of several.
+    W Write 1 false None, "r";
     /// Two slots that are read: a vector.
     SW Read 2 false None, "v";
     /// Two slots that are written: a vector.

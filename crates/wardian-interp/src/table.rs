@@ -16,11 +16,16 @@ macro_rules! instructions {
         { cond: S, target: Branch } => br_if br_unless br_if_acc br_unless_acc;
         { cond: Far, target: Branch } => br_if_far br_unless_far;
         { index: Far, count: U32 } => br_table br_table_acc;
+        { index: Far, by: I32, count: U32 } => br_table_plus br_table_plus_acc;
         { a: S, b: S, target: Branch } =>
             br_i32_eq br_i32_ne br_i32_lt_s br_i32_lt_u br_i32_le_s br_i32_le_u br_i32_any br_i32_none
             br_i64_eq br_i64_ne br_i64_lt_s br_i64_lt_u br_i64_le_s br_i64_le_u
             br_f32_eq br_f32_ne br_f32_lt br_f32_le br_f32_nlt br_f32_nle
-            br_f64_eq br_f64_ne br_f64_lt br_f64_le br_f64_nlt br_f64_nle;
+            br_f64_eq br_f64_ne br_f64_lt br_f64_le br_f64_nlt br_f64_nle
+            br_i32_eq_acc br_i32_ne_acc br_i32_lt_s_acc br_i32_lt_u_acc br_i32_le_s_acc
+            br_i32_le_u_acc br_i64_eq_acc br_i64_ne_acc br_i64_lt_s_acc br_i64_lt_u_acc
+            br_i64_le_s_acc br_i64_le_u_acc br_i32_lt_s_accb br_i32_lt_u_accb br_i32_le_s_accb
+            br_i32_le_u_accb br_i64_lt_s_accb br_i64_lt_u_accb br_i64_le_s_accb br_i64_le_u_accb;
         { a: S, b: I32, target: Branch } =>
             br_i32_eq_imm br_i32_ne_imm br_i32_lt_s_imm br_i32_lt_u_imm br_i32_gt_s_imm
             br_i32_gt_u_imm br_i32_le_s_imm br_i32_le_u_imm br_i32_ge_s_imm br_i32_ge_u_imm
@@ -29,7 +34,10 @@ macro_rules! instructions {
             br_i32_gt_s_imm_acc br_i32_gt_u_imm_acc br_i32_le_s_imm_acc br_i32_le_u_imm_acc
             br_i32_ge_s_imm_acc br_i32_ge_u_imm_acc br_i32_any_imm_acc br_i32_none_imm_acc
             br_i64_eq_imm br_i64_ne_imm br_i64_lt_s_imm br_i64_lt_u_imm br_i64_gt_s_imm
-            br_i64_gt_u_imm br_i64_le_s_imm br_i64_le_u_imm br_i64_ge_s_imm br_i64_ge_u_imm;
+            br_i64_gt_u_imm br_i64_le_s_imm br_i64_le_u_imm br_i64_ge_s_imm br_i64_ge_u_imm
+            br_i64_eq_imm_acc br_i64_ne_imm_acc br_i64_lt_s_imm_acc br_i64_lt_u_imm_acc
+            br_i64_gt_s_imm_acc br_i64_gt_u_imm_acc br_i64_le_s_imm_acc br_i64_le_u_imm_acc
+            br_i64_ge_s_imm_acc br_i64_ge_u_imm_acc;
 
         // Branches back to a loop: what its header does is done on the way. The `inc`s add to a slot
         // first.
@@ -88,16 +96,17 @@ macro_rules! instructions {
         // Builtins of so many immediates and slots. `top` is the first slot that is free; a result is cut
         // to 32 bits where `narrow` says so.
         { which: U16, narrow: U16, top: Far, d: Far, i: U32 } => builtin_i;
-        { which: U16, narrow: U16, top: Far, d: Far, i: U32, a: Far } => builtin_ir;
         { which: U16, narrow: U16, top: Far, d: Far, i: U32, a: Far, b: Far } => builtin_irr;
         { which: U16, narrow: U16, top: Far, d: Far, i: U32, a: Far, b: Far, c: Far } => builtin_irrr;
         { which: U16, narrow: U16, top: Far, d: Far, i: U32, j: U32, a: Far, b: Far, c: Far } =>
             builtin_iirrr;
         { top: Far, to: Far, from: Far, len: Far } => memory_copy_near;
+        { top: Far, d: Far, pages: Far, index: U32, memory: U32, shift: U16, narrow: U16 } => memory_grow;
         { top: Far, to: Far, byte: Far, len: Far } => memory_fill_near;
 
         // Moves.
         { d: D, a: S } => copy;
+        { d: W, a: S, e: W, b: S } => copy_two;
         { d: DW, a: SW } => copy_wide;
         { d: Far, a: Far, count: U32 } => copy_many;
         { by: I32 } => window;
@@ -107,14 +116,18 @@ macro_rules! instructions {
         { d: D, a: S, b: S, cond: S } => select select_acc;
         { d: DW, a: SW, b: SW, cond: S } => select_wide;
         { d: D, at: U32 } => global_get32 global_get64 imported_get32 imported_get64;
+        { d: D, a: S, by: I32, at: U32 } => global_set32_sum;
+        { d: D, by: I32, at: U32 } => global_add32;
         { d: DW, at: U32 } => global_get128 imported_get128;
-        { at: U32, value: S } => global_set32 global_set64 imported_set32 imported_set64;
+        { at: U32, value: S } =>
+            global_set32 global_set64 global_set32_acc global_set64_acc imported_set32 imported_set64;
         { at: U32, value: SW } => global_set128 imported_set128;
         { d: D, index: S, table: U32 } => table_get;
         { index: S, value: S, table: U32 } => table_set;
         { d: D, table: U32, narrow: U16 } => table_size;
 
-        // Memories.
+        // Memories. Addresses are a slot; the sum of two slots, of a slot and a number (`plus`), or of a
+        // slot and another one that is shifted (`index`), with 32 bits. The offset is added with more.
         { d: D, memory: U32, shift: U16, narrow: U16 } => memory_size;
         { memory: U32 } => select_memory;
         { d: D, a: S, offset: U64 } => address64;
@@ -135,6 +148,29 @@ macro_rules! instructions {
             store8_acc store16_acc store32_acc store64_acc store32_single store64_double;
         { a: S, value: I32, offset: U32 } => store8_imm store16_imm store32_imm store64_imm;
         { a: S, b: S, value: S, offset: U32 } => store8_sum store16_sum store32_sum store64_sum;
+        { d: D, a: S, by: I32, offset: U32 } =>
+            load8_u_plus load16_u_plus load32_plus load64_plus load8_s32_plus load16_s32_plus
+            load8_s64_plus load16_s64_plus load32_s64_plus load8_u_plus_acc load16_u_plus_acc
+            load32_plus_acc load64_plus_acc load8_s32_plus_acc load16_s32_plus_acc
+            load8_s64_plus_acc load16_s64_plus_acc load32_s64_plus_acc;
+        { d: D, a: S, b: S, shift: U16, offset: U32 } =>
+            load8_u_index load16_u_index load32_index load64_index load8_s32_index load16_s32_index
+            load8_s64_index load16_s64_index load32_s64_index load8_u_index_acc load16_u_index_acc
+            load32_index_acc load64_index_acc load8_s32_index_acc load16_s32_index_acc
+            load8_s64_index_acc load16_s64_index_acc load32_s64_index_acc load8_u_index_accb
+            load16_u_index_accb load32_index_accb load64_index_accb load8_s32_index_accb
+            load16_s32_index_accb load8_s64_index_accb load16_s64_index_accb load32_s64_index_accb;
+        { d: D32, a: S, by: I32, offset: U32 } =>
+            load_f32_plus load_f32_plus_acc;
+        { d: D32, a: S, b: S, shift: U16, offset: U32 } =>
+            load_f32_index load_f32_index_acc load_f32_index_accb;
+        { d: D64, a: S, by: I32, offset: U32 } =>
+            load_f64_plus load_f64_plus_acc;
+        { d: D64, a: S, b: S, shift: U16, offset: U32 } =>
+            load_f64_index load_f64_index_acc load_f64_index_accb;
+        { a: S, by: I32, value: S, offset: U32 } => store8_plus store16_plus store32_plus store64_plus;
+        { a: S, b: S, shift: U16, value: S, offset: U32 } =>
+            store8_index store16_index store32_index store64_index;
 
         // Atomic accesses.
         {} => fence;
@@ -147,7 +183,8 @@ macro_rules! instructions {
         { d: D, a: S, expected: S, value: S, offset: U32 } =>
             rmw8_cmpxchg rmw16_cmpxchg rmw32_cmpxchg rmw64_cmpxchg;
 
-        // Numbers. `add_mul` gives a + b * c, `sub_mul` a - b * c, `mul_sub` b * c - a, rounded twice.
+        // Numbers. `add_mul` gives a + b * c, `sub_mul` a - b * c, `mul_sub` b * c - a, rounded twice. `add_shl`
+        // and its kind shift their second operand; `bits` masks what it has shifted.
         { d: D, a: S, b: S } =>
             i32_add i32_sub i32_mul i32_div_s i32_div_u i32_rem_s i32_rem_u i32_and i32_or i32_xor
             i32_shl i32_shr_s i32_shr_u i32_rotl i32_rotr
@@ -160,7 +197,9 @@ macro_rules! instructions {
             i32_add_acc i32_mul_acc i32_and_acc i32_or_acc i32_xor_acc i32_sub_acc i32_shl_acc
             i32_shr_s_acc i32_shr_u_acc i32_rotl_acc i32_rotr_acc i64_add_acc i64_mul_acc
             i64_and_acc i64_or_acc i64_xor_acc i64_sub_acc i64_shl_acc i64_shr_s_acc i64_shr_u_acc
-            i64_rotl_acc i64_rotr_acc;
+            i64_rotl_acc i64_rotr_acc
+            i32_div_s_acc i32_div_u_acc i32_rem_s_acc i32_rem_u_acc i64_div_s_acc i64_div_u_acc
+            i64_rem_s_acc i64_rem_u_acc;
         { d: D32, a: S, b: S } =>
             f32_add f32_sub f32_mul f32_div f32_min f32_max f32_copysign
             f32_add_acc f32_sub_acc f32_mul_acc f32_div_acc f32_sub_accb f32_div_accb;
@@ -179,33 +218,53 @@ macro_rules! instructions {
             i32_add_imm_acc i32_mul_imm_acc i32_and_imm_acc i32_or_imm_acc i32_xor_imm_acc
             i32_shl_imm_acc i32_shr_s_imm_acc i32_shr_u_imm_acc i32_rotl_imm_acc i64_add_imm_acc
             i64_mul_imm_acc i64_and_imm_acc i64_or_imm_acc i64_xor_imm_acc i64_shl_imm_acc
-            i64_shr_s_imm_acc i64_shr_u_imm_acc i64_rotl_imm_acc;
+            i64_shr_s_imm_acc i64_shr_u_imm_acc i64_rotl_imm_acc
+            i32_div_s_imm_acc i32_div_u_imm_acc i32_rem_s_imm_acc i32_rem_u_imm_acc
+            i64_div_s_imm_acc i64_div_u_imm_acc i64_rem_s_imm_acc i64_rem_u_imm_acc;
         { d: D64, a: S, b: U64 } =>
             f64_add_imm f64_sub_imm f64_mul_imm f64_div_imm
             f64_add_imm_acc f64_sub_imm_acc f64_mul_imm_acc f64_div_imm_acc;
         { d: D, a: S, b: S, shift: U16 } => i32_add_shl i64_add_shl
-            i32_add_shl_acc i64_add_shl_acc i32_add_shl_accb i64_add_shl_accb;
+            i32_add_shl_acc i64_add_shl_acc i32_add_shl_accb i64_add_shl_accb
+            i32_or_shl i32_xor_shl i32_xor_shr_u i32_xor_rotl i64_or_shl i64_xor_shl i64_xor_shr_u
+            i64_xor_rotl i32_or_shl_acc i32_xor_shl_acc i32_xor_shr_u_acc i32_xor_rotl_acc
+            i64_or_shl_acc i64_xor_shl_acc i64_xor_shr_u_acc i64_xor_rotl_acc i32_or_shl_accb
+            i32_xor_shl_accb i32_xor_shr_u_accb i32_xor_rotl_accb i64_or_shl_accb i64_xor_shl_accb
+            i64_xor_shr_u_accb i64_xor_rotl_accb;
+        { d: D, a: S, shift: U16, b: I32 } => i32_bits i64_bits i32_bits_acc i64_bits_acc;
+        { d: D, a: S, b: U64 } =>
+            i64_add_const i64_mul_const i64_and_const i64_xor_const i64_add_const_acc
+            i64_mul_const_acc i64_and_const_acc i64_xor_const_acc;
         { d: D, a: S } =>
             i32_clz i32_ctz i32_popcnt i64_clz i64_ctz i64_popcnt i32_wrap_i64 i64_extend_i32_s
             i32_extend8_s i32_extend16_s i64_extend8_s i64_extend16_s i64_extend32_s
             i32_trunc_f32_s i32_trunc_f32_u i32_trunc_f64_s i32_trunc_f64_u i64_trunc_f32_s
             i64_trunc_f32_u i64_trunc_f64_s i64_trunc_f64_u i32_trunc_sat_f32_s i32_trunc_sat_f32_u
             i32_trunc_sat_f64_s i32_trunc_sat_f64_u i64_trunc_sat_f32_s i64_trunc_sat_f32_u
-            i64_trunc_sat_f64_s i64_trunc_sat_f64_u i32_wrap_i64_acc i64_extend_i32_s_acc;
+            i64_trunc_sat_f64_s i64_trunc_sat_f64_u i32_wrap_i64_acc i64_extend_i32_s_acc
+            i32_trunc_f32_s_acc i32_trunc_f32_u_acc i64_trunc_f32_s_acc i64_trunc_f32_u_acc
+            i32_trunc_sat_f32_s_acc i32_trunc_sat_f32_u_acc i64_trunc_sat_f32_s_acc
+            i64_trunc_sat_f32_u_acc i32_trunc_f64_s_acc i32_trunc_f64_u_acc i64_trunc_f64_s_acc
+            i64_trunc_f64_u_acc i32_trunc_sat_f64_s_acc i32_trunc_sat_f64_u_acc
+            i64_trunc_sat_f64_s_acc i64_trunc_sat_f64_u_acc;
         { d: D32, a: S, b: S, c: S } =>
             f32_add_mul f32_add_mul_acc f32_add_mul_accb f32_sub_mul f32_sub_mul_acc
             f32_sub_mul_accb f32_mul_sub f32_mul_sub_acc f32_mul_sub_accb;
         { d: D32, a: S } =>
             f32_abs f32_neg f32_ceil f32_floor f32_trunc f32_nearest f32_sqrt f32_demote_f64
             f32_convert_i32_s f32_convert_i32_u f32_convert_i64_s f32_convert_i64_u f32_canonical
-            f32_sqrt_acc;
+            f32_sqrt_acc
+            f32_convert_i32_s_acc f32_convert_i32_u_acc f32_convert_i64_s_acc f32_convert_i64_u_acc
+            f32_abs_acc f32_neg_acc f32_demote_f64_acc;
         { d: D64, a: S, b: S, c: S } =>
             f64_add_mul f64_add_mul_acc f64_add_mul_accb f64_sub_mul f64_sub_mul_acc
             f64_sub_mul_accb f64_mul_sub f64_mul_sub_acc f64_mul_sub_accb;
         { d: D64, a: S } =>
             f64_abs f64_neg f64_ceil f64_floor f64_trunc f64_nearest f64_sqrt f64_promote_f32
             f64_convert_i32_s f64_convert_i32_u f64_convert_i64_s f64_convert_i64_u f64_canonical
-            f64_sqrt_acc;
+            f64_sqrt_acc
+            f64_convert_i32_s_acc f64_convert_i32_u_acc f64_convert_i64_s_acc f64_convert_i64_u_acc
+            f64_abs_acc f64_neg_acc f64_promote_f32_acc;
 
         // Vectors.
         { d: DW, a: SW } =>
@@ -272,10 +331,18 @@ macro_rules! instructions {
             v128_load32_zero v128_load64_zero;
         { d: DW, a: S, b: S, offset: U32 } =>
             v128_load_sum;
+        { d: DW, a: S, by: I32, offset: U32 } =>
+            v128_load_plus v128_load_plus_acc;
+        { d: DW, a: S, b: S, shift: U16, offset: U32 } =>
+            v128_load_index v128_load_index_acc v128_load_index_accb;
         { a: S, value: SW, offset: U32 } =>
             v128_store;
         { a: S, b: S, value: SW, offset: U32 } =>
             v128_store_sum;
+        { a: S, by: I32, value: SW, offset: U32 } =>
+            v128_store_plus;
+        { a: S, b: S, shift: U16, value: SW, offset: U32 } =>
+            v128_store_index;
         { d: DW, a: S, b: SW, offset: U32, lane: U16 } =>
             v128_load8_lane v128_load16_lane v128_load32_lane v128_load64_lane;
         { a: S, b: SW, offset: U32, lane: U16 } =>

@@ -8,7 +8,7 @@ use crate::Result;
 /// an `Err` ends the guest with that error.
 pub trait ResourceLimiter {
     /// A memory of `current` bytes is to have `desired`; its type allows `maximum`. A new memory
-    /// grows from zero.
+    /// grows from zero. Growing by nothing is always allowed.
     fn memory_growing(
         &mut self,
         current: usize,

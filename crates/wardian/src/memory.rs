@@ -280,6 +280,10 @@ impl SharedMemory {
         pages: u64,
         mut limiter: Option<&mut dyn ResourceLimiter>,
     ) -> Result<Option<u64>> {
+        if pages == 0 {
+            // As for a memory of one store.
+            return Ok(Some(self.size()));
+        }
         let maximum = self.0.ty().max.and_then(|m| usize::try_from(m << 16).ok());
         let mut refused = None;
         let mut allowed = None;

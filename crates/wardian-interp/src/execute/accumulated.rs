@@ -1,7 +1,33 @@
 //! Arithmetic that takes an operand from the register where the instruction before left it. What depends on
 //! that need not wait for the slot.
 
-use super::state::handlers;
+use super::numeric;
+use super::state::{State, handlers};
+
+/// What the instruction before may have left.
+trait Left {
+    fn left(state: &State) -> Self;
+}
+
+macro_rules! left {
+    ($($ty:ident $register:ident;)*) => { $(
+        impl Left for $ty {
+            #[inline(always)]
+            fn left(state: &State) -> $ty {
+                state.$register as $ty
+            }
+        }
+    )* };
+}
+
+left! {
+    u32 acc;
+    i32 acc;
+    u64 acc;
+    i64 acc;
+    f32 single;
+    f64 double;
+}
 
 /// `name operand type |operands| result;`, the first operand from the register.
 macro_rules! binary_acc {
@@ -195,4 +221,111 @@ ternary! {
     f64_add_mul f64_add_mul_acc f64_add_mul_accb double f64 |a, b, c| a + b * c;
     f64_sub_mul f64_sub_mul_acc f64_sub_mul_accb double f64 |a, b, c| a - b * c;
     f64_mul_sub f64_mul_sub_acc f64_mul_sub_accb double f64 |a, b, c| b * c - a;
+}
+
+macro_rules! unary_acc {
+    ($($name:ident $ty:ident |$a:ident| $result:expr;)*) => { handlers! { $(
+        fn $name(s, i) {
+            let $a = <$ty>::left(&s);
+            s.set(i.d, $result);
+            s.go()
+        }
+    )* } };
+}
+
+unary_acc! {
+    f32_abs_acc f32 |a| a.abs();
+    f32_neg_acc f32 |a| -a;
+    f32_demote_f64_acc f64 |a| a as f32;
+    f64_abs_acc f64 |a| a.abs();
+    f64_neg_acc f64 |a| -a;
+    f64_promote_f32_acc f32 |a| f64::from(a);
+    f32_convert_i32_s_acc i32 |a| a as f32;
+    f32_convert_i32_u_acc u32 |a| a as f32;
+    f32_convert_i64_s_acc i64 |a| a as f32;
+    f32_convert_i64_u_acc u64 |a| a as f32;
+    f64_convert_i32_s_acc i32 |a| f64::from(a);
+    f64_convert_i32_u_acc u32 |a| f64::from(a);
+    f64_convert_i64_s_acc i64 |a| a as f64;
+    f64_convert_i64_u_acc u64 |a| a as f64;
+    i32_trunc_sat_f32_s_acc f32 |a| a as i32;
+    i32_trunc_sat_f32_u_acc f32 |a| a as u32;
+    i32_trunc_sat_f64_s_acc f64 |a| a as i32;
+    i32_trunc_sat_f64_u_acc f64 |a| a as u32;
+    i64_trunc_sat_f32_s_acc f32 |a| a as i64;
+    i64_trunc_sat_f32_u_acc f32 |a| a as u64;
+    i64_trunc_sat_f64_s_acc f64 |a| a as i64;
+    i64_trunc_sat_f64_u_acc f64 |a| a as u64;
+}
+
+macro_rules! truncation_acc {
+    ($($name:ident $function:ident;)*) => { handlers! { $(
+        fn $name(s, i) {
+            match numeric::$function(Left::left(&s)) {
+                Ok(value) => {
+                    s.set(i.d, value);
+                    s.go()
+                }
+                Err(code) => s.trap(code),
+            }
+        }
+    )* } };
+}
+
+macro_rules! division_acc {
+    ($($name:ident $function:ident;)*) => { handlers! { $(
+        fn $name(s, i) {
+            match numeric::$function(Left::left(&s), s.get(i.b)) {
+                Ok(value) => {
+                    s.set(i.d, value);
+                    s.go()
+                }
+                Err(code) => s.trap(code),
+            }
+        }
+    )* } };
+}
+
+/// By constants, as in `arithmetic`.
+macro_rules! division_imm_acc {
+    ($($name:ident $ty:ident $method:ident;)*) => { handlers! { $(
+        fn $name(s, i) {
+            let value = <$ty>::left(&s).$method(i.b.0 as $ty).unwrap_unchecked();
+            s.set(i.d, value);
+            s.go()
+        }
+    )* } };
+}
+
+truncation_acc! {
+    i32_trunc_f32_s_acc i32_trunc_f32_s;
+    i32_trunc_f32_u_acc i32_trunc_f32_u;
+    i64_trunc_f32_s_acc i64_trunc_f32_s;
+    i64_trunc_f32_u_acc i64_trunc_f32_u;
+    i32_trunc_f64_s_acc i32_trunc_f64_s;
+    i32_trunc_f64_u_acc i32_trunc_f64_u;
+    i64_trunc_f64_s_acc i64_trunc_f64_s;
+    i64_trunc_f64_u_acc i64_trunc_f64_u;
+}
+
+division_acc! {
+    i32_div_s_acc i32_div_s;
+    i32_div_u_acc i32_div_u;
+    i32_rem_s_acc i32_rem_s;
+    i32_rem_u_acc i32_rem_u;
+    i64_div_s_acc i64_div_s;
+    i64_div_u_acc i64_div_u;
+    i64_rem_s_acc i64_rem_s;
+    i64_rem_u_acc i64_rem_u;
+}
+
+division_imm_acc! {
+    i32_div_s_imm_acc i32 checked_div;
+    i32_div_u_imm_acc u32 checked_div;
+    i32_rem_s_imm_acc i32 checked_rem;
+    i32_rem_u_imm_acc u32 checked_rem;
+    i64_div_s_imm_acc i64 checked_div;
+    i64_div_u_imm_acc u64 checked_div;
+    i64_rem_s_imm_acc i64 checked_rem;
+    i64_rem_u_imm_acc u64 checked_rem;
 }

@@ -2,10 +2,11 @@
 
 use super::state::{State, handlers};
 use crate::op;
-use crate::operand::{Far, U16};
+use crate::operand::{Far, U16, U32};
+use std::sync::atomic::Ordering;
 use wardian_types::TrapCode;
 use wardian_vm::interpreted::{exit, frame};
-use wardian_vm::layout::Builtin;
+use wardian_vm::layout::{Builtin, VmMemory};
 
 type Fn1 = unsafe extern "C" fn(usize, u64) -> u64;
 type Fn2 = unsafe extern "C" fn(usize, u64, u64) -> u64;
@@ -56,20 +57,42 @@ impl State {
     }
 }
 
+impl State {
+    /// How many pages a memory has.
+    #[inline(always)]
+    pub(super) unsafe fn pages(&self, memory: U32, U16(shift): U16) -> u64 {
+        // SAFETY: the instance points to the bounds there.
+        unsafe {
+            let memory: *const VmMemory = *self.instance(memory.0);
+            ((*memory).len.load(Ordering::SeqCst) as u64) >> (shift & 63)
+        }
+    }
+}
+
 handlers! {
+    /// Growing by nothing asks for the size, and no more.
+    fn memory_grow(s, i) {
+        if *s.far(i.pages) != 0 {
+            return s.instead(memory_grow_by);
+        }
+        *s.far(i.d) = s.pages(i.memory, i.shift);
+        s.go()
+    }
+
+    #[cold]
+    fn memory_grow_by: memory_grow(s, i) {
+        let pages = *s.far(i.pages);
+        let result = s.ask(Builtin::MemoryGrow as u16, i.top, |f| {
+            let f: Fn2 = std::mem::transmute(f);
+            f(s.vmctx, i.index.0.into(), pages)
+        });
+        s.answer(i.d, i.narrow, result)
+    }
+
     fn builtin_i(s, op::builtin_i { which: U16(which), narrow, top, d, i }) {
         let result = s.ask(which, top, |f| {
             let f: Fn1 = std::mem::transmute(f);
             f(s.vmctx, i.0.into())
-        });
-        s.answer(d, narrow, result)
-    }
-
-    fn builtin_ir(s, op::builtin_ir { which: U16(which), narrow, top, d, i, a }) {
-        let a = *s.far(a);
-        let result = s.ask(which, top, |f| {
-            let f: Fn2 = std::mem::transmute(f);
-            f(s.vmctx, i.0.into(), a)
         });
         s.answer(d, narrow, result)
     }

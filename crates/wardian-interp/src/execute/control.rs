@@ -39,6 +39,8 @@ handlers! {
 
     fn br_table(s, i) { s.table(*s.far(i.index) as u32, i.count) }
     fn br_table_acc(s, i) { s.table(s.acc as u32, i.count) }
+    fn br_table_plus(s, i) { s.table((*s.far(i.index) as u32).wrapping_add(i.by.0 as u32), i.count) }
+    fn br_table_plus_acc(s, i) { s.table((s.acc as u32).wrapping_add(i.by.0 as u32), i.count) }
 
     fn enter(s, op::enter { first, count }) {
         let locals = s.far(first);
@@ -147,12 +149,26 @@ macro_rules! hot {
 use hot;
 
 macro_rules! branches {
-    ($($name:ident $ty:ident |$a:ident, $b:ident| $condition:expr;)*) => { handlers! { $(
-        fn $name(s, i) {
-            let ($a, $b): ($ty, $ty) = (s.get(i.a), s.get(i.b));
-            if $condition { s.branch(i.target) } else { s.go() }
-        }
-    )* } };
+    ($($name:ident $($acc:ident $($accb:ident)?)? = $ty:ident |$a:ident, $b:ident| $condition:expr;)*) => {
+        handlers! { $(
+            fn $name(s, i) {
+                let ($a, $b): ($ty, $ty) = (s.get(i.a), s.get(i.b));
+                if $condition { s.branch(i.target) } else { s.go() }
+            }
+
+            $(
+                fn $acc(s, i) {
+                    let ($a, $b): ($ty, $ty) = (s.acc as $ty, s.get(i.b));
+                    if $condition { s.branch(i.target) } else { s.go() }
+                }
+
+                $(fn $accb(s, i) {
+                    let ($a, $b): ($ty, $ty) = (s.get(i.a), s.acc as $ty);
+                    if $condition { s.branch(i.target) } else { s.go() }
+                })?
+            )?
+        )* }
+    };
 }
 
 macro_rules! branches_imm {
@@ -170,32 +186,32 @@ macro_rules! branches_imm {
 }
 
 branches! {
-    br_i32_eq u32 |a, b| a == b;
-    br_i32_ne u32 |a, b| a != b;
-    br_i32_lt_s i32 |a, b| a < b;
-    br_i32_lt_u u32 |a, b| a < b;
-    br_i32_le_s i32 |a, b| a <= b;
-    br_i32_le_u u32 |a, b| a <= b;
-    br_i32_any u32 |a, b| a & b != 0;
-    br_i32_none u32 |a, b| a & b == 0;
-    br_i64_eq u64 |a, b| a == b;
-    br_i64_ne u64 |a, b| a != b;
-    br_i64_lt_s i64 |a, b| a < b;
-    br_i64_lt_u u64 |a, b| a < b;
-    br_i64_le_s i64 |a, b| a <= b;
-    br_i64_le_u u64 |a, b| a <= b;
-    br_f32_eq f32 |a, b| a == b;
-    br_f32_ne f32 |a, b| a != b;
-    br_f32_lt f32 |a, b| a < b;
-    br_f32_le f32 |a, b| a <= b;
-    br_f32_nlt f32 |a, b| !matches!(a.partial_cmp(&b), Some(std::cmp::Ordering::Less));
-    br_f32_nle f32 |a, b| matches!(a.partial_cmp(&b), None | Some(std::cmp::Ordering::Greater));
-    br_f64_eq f64 |a, b| a == b;
-    br_f64_ne f64 |a, b| a != b;
-    br_f64_lt f64 |a, b| a < b;
-    br_f64_le f64 |a, b| a <= b;
-    br_f64_nlt f64 |a, b| !matches!(a.partial_cmp(&b), Some(std::cmp::Ordering::Less));
-    br_f64_nle f64 |a, b| matches!(a.partial_cmp(&b), None | Some(std::cmp::Ordering::Greater));
+    br_i32_eq br_i32_eq_acc = u32 |a, b| a == b;
+    br_i32_ne br_i32_ne_acc = u32 |a, b| a != b;
+    br_i32_lt_s br_i32_lt_s_acc br_i32_lt_s_accb = i32 |a, b| a < b;
+    br_i32_lt_u br_i32_lt_u_acc br_i32_lt_u_accb = u32 |a, b| a < b;
+    br_i32_le_s br_i32_le_s_acc br_i32_le_s_accb = i32 |a, b| a <= b;
+    br_i32_le_u br_i32_le_u_acc br_i32_le_u_accb = u32 |a, b| a <= b;
+    br_i32_any = u32 |a, b| a & b != 0;
+    br_i32_none = u32 |a, b| a & b == 0;
+    br_i64_eq br_i64_eq_acc = u64 |a, b| a == b;
+    br_i64_ne br_i64_ne_acc = u64 |a, b| a != b;
+    br_i64_lt_s br_i64_lt_s_acc br_i64_lt_s_accb = i64 |a, b| a < b;
+    br_i64_lt_u br_i64_lt_u_acc br_i64_lt_u_accb = u64 |a, b| a < b;
+    br_i64_le_s br_i64_le_s_acc br_i64_le_s_accb = i64 |a, b| a <= b;
+    br_i64_le_u br_i64_le_u_acc br_i64_le_u_accb = u64 |a, b| a <= b;
+    br_f32_eq = f32 |a, b| a == b;
+    br_f32_ne = f32 |a, b| a != b;
+    br_f32_lt = f32 |a, b| a < b;
+    br_f32_le = f32 |a, b| a <= b;
+    br_f32_nlt = f32 |a, b| !matches!(a.partial_cmp(&b), Some(std::cmp::Ordering::Less));
+    br_f32_nle = f32 |a, b| matches!(a.partial_cmp(&b), None | Some(std::cmp::Ordering::Greater));
+    br_f64_eq = f64 |a, b| a == b;
+    br_f64_ne = f64 |a, b| a != b;
+    br_f64_lt = f64 |a, b| a < b;
+    br_f64_le = f64 |a, b| a <= b;
+    br_f64_nlt = f64 |a, b| !matches!(a.partial_cmp(&b), Some(std::cmp::Ordering::Less));
+    br_f64_nle = f64 |a, b| matches!(a.partial_cmp(&b), None | Some(std::cmp::Ordering::Greater));
 }
 
 branches_imm! {
@@ -211,14 +227,14 @@ branches_imm! {
     br_i32_ge_u_imm br_i32_ge_u_imm_acc = u32 |a, b| a >= b;
     br_i32_any_imm br_i32_any_imm_acc = u32 |a, b| a & b != 0;
     br_i32_none_imm br_i32_none_imm_acc = u32 |a, b| a & b == 0;
-    br_i64_eq_imm = u64 |a, b| a == b;
-    br_i64_ne_imm = u64 |a, b| a != b;
-    br_i64_lt_s_imm = i64 |a, b| a < b;
-    br_i64_lt_u_imm = u64 |a, b| a < b;
-    br_i64_gt_s_imm = i64 |a, b| a > b;
-    br_i64_gt_u_imm = u64 |a, b| a > b;
-    br_i64_le_s_imm = i64 |a, b| a <= b;
-    br_i64_le_u_imm = u64 |a, b| a <= b;
-    br_i64_ge_s_imm = i64 |a, b| a >= b;
-    br_i64_ge_u_imm = u64 |a, b| a >= b;
+    br_i64_eq_imm br_i64_eq_imm_acc = u64 |a, b| a == b;
+    br_i64_ne_imm br_i64_ne_imm_acc = u64 |a, b| a != b;
+    br_i64_lt_s_imm br_i64_lt_s_imm_acc = i64 |a, b| a < b;
+    br_i64_lt_u_imm br_i64_lt_u_imm_acc = u64 |a, b| a < b;
+    br_i64_gt_s_imm br_i64_gt_s_imm_acc = i64 |a, b| a > b;
+    br_i64_gt_u_imm br_i64_gt_u_imm_acc = u64 |a, b| a > b;
+    br_i64_le_s_imm br_i64_le_s_imm_acc = i64 |a, b| a <= b;
+    br_i64_le_u_imm br_i64_le_u_imm_acc = u64 |a, b| a <= b;
+    br_i64_ge_s_imm br_i64_ge_s_imm_acc = i64 |a, b| a >= b;
+    br_i64_ge_u_imm br_i64_ge_u_imm_acc = u64 |a, b| a >= b;
 }

@@ -1,7 +1,7 @@
 //! Reading the operands of the instruction that is executed.
 
 use crate::op;
-use crate::operand::{Branch, D, D32, D64, DW, Far, I32, Operand, S, SW, U16, U32, U64, V128};
+use crate::operand::{Branch, D, D32, D64, DW, Far, I32, Operand, S, SW, U16, U32, U64, V128, W};
 use crate::table::instructions;
 
 /// An instruction, or operand, that can be read from code.
@@ -29,6 +29,7 @@ operands! {
     D: i16;
     D32: i16;
     D64: i16;
+    W: i16;
     SW: i16;
     DW: i16;
     Far: i32;

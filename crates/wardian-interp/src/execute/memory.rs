@@ -46,7 +46,7 @@ impl State {
 
     /// Ends an instruction that loads a scalar.
     #[inline(always)]
-    unsafe fn loaded<F: Copy, T>(
+    pub(super) unsafe fn loaded<F: Copy, T>(
         mut self,
         address: u64,
         d: impl Target<T>,
@@ -198,9 +198,8 @@ handlers! {
         s.save(address, s.double)
     }
 
-    fn memory_size(s, op::memory_size { d, memory, shift: U16(shift), narrow: U16(narrow) }) {
-        let memory: *const VmMemory = *s.instance(memory.0);
-        let pages = ((*memory).len.load(Ordering::SeqCst) as u64) >> (shift & 63);
+    fn memory_size(s, op::memory_size { d, memory, shift, narrow: U16(narrow) }) {
+        let pages = s.pages(memory, shift);
         s.set(d, if narrow != 0 { u64::from(pages as u32) } else { pages });
         s.go()
     }

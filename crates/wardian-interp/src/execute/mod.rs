@@ -16,6 +16,7 @@
 //! frame at all. In other builds a handler returns to a loop that calls the next: see [`State::go`].
 
 mod accumulated;
+mod addresses;
 mod arithmetic;
 mod atomic;
 mod builtins;
@@ -27,6 +28,9 @@ mod memory;
 mod moves;
 mod numeric;
 mod returns;
+mod shifted;
+#[cfg(target_arch = "x86_64")]
+mod sse;
 mod state;
 mod tail_calls;
 mod vectors;
@@ -42,6 +46,7 @@ use wardian_vm::layout::StoreCtx;
 /// The handlers by their names.
 mod handlers {
     pub(super) use super::accumulated::*;
+    pub(super) use super::addresses::*;
     pub(super) use super::arithmetic::*;
     pub(super) use super::atomic::*;
     pub(super) use super::builtins::*;
@@ -51,6 +56,9 @@ mod handlers {
     pub(super) use super::memory::*;
     pub(super) use super::moves::*;
     pub(super) use super::returns::*;
+    pub(super) use super::shifted::*;
+    #[cfg(target_arch = "x86_64")]
+    pub(super) use super::sse::*;
     pub(super) use super::tail_calls::*;
     pub(super) use super::vectors::*;
 }

@@ -12,6 +12,13 @@ handlers! {
         s.go()
     }
 
+    fn copy_two(s, i) {
+        // One after the other: the second may read what the first wrote.
+        *s.fp.offset(i.d.0 as isize) = s.get(i.a);
+        *s.fp.offset(i.e.0 as isize) = s.get(i.b);
+        s.go()
+    }
+
     fn copy_wide(s, i) {
         s.set_wide(i.d, s.get_wide(i.a));
         s.go()
@@ -64,8 +71,8 @@ handlers! {
     }
 
     fn select_wide(s, i) {
-        let (a, b) = (s.get_wide(i.a), s.get_wide(i.b));
-        s.set_wide(i.d, if s.get(i.cond) { a } else { b });
+        // One of the slots, not of the values: so the value stays whole.
+        s.set_wide(i.d, s.get_wide(if s.get(i.cond) { i.a } else { i.b }));
         s.go()
     }
 
@@ -104,6 +111,31 @@ handlers! {
 
     fn global_set32(s, i) {
         *s.instance(i.at.0) = s.get::<u32>(i.value);
+        s.go()
+    }
+
+    fn global_set32_acc(s, i) {
+        *s.instance(i.at.0) = s.acc as u32;
+        s.go()
+    }
+
+    fn global_set64_acc(s, i) {
+        *s.instance(i.at.0) = s.acc;
+        s.go()
+    }
+
+    fn global_set32_sum(s, i) {
+        let sum = s.get::<u32>(i.a).wrapping_add(i.by.0 as u32);
+        *s.instance(i.at.0) = sum;
+        s.set(i.d, sum);
+        s.go()
+    }
+
+    fn global_add32(s, i) {
+        let global = s.instance::<u32>(i.at.0);
+        let sum = (*global).wrapping_add(i.by.0 as u32);
+        *global = sum;
+        s.set(i.d, sum);
         s.go()
     }
 

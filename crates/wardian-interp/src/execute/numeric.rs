@@ -88,9 +88,9 @@ macro_rules! truncations {
         #[inline(always)]
         #[allow(clippy::manual_range_contains, reason = "some ranges do not include their beginning")]
         pub(super) fn $name(a: $float) -> Result<$int, TrapCode> {
-            // Rust's conversion saturates, and gives zero for a NaN.
             if a $compare $low && a < $high {
-                return Ok(a as $int);
+                // SAFETY: it is in range, and so no NaN.
+                return Ok(unsafe { a.to_int_unchecked() });
             }
             Err(if a.is_nan() { BadConversionToInteger } else { IntegerOverflow })
         }

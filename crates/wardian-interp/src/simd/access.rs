@@ -2,30 +2,8 @@
 
 use super::lanes::{Lanes, build};
 
-/// The lane, zero-extended; lanes count modulo their number, so that none is out of bounds.
-macro_rules! extract {
-    ($($name:ident: $lane:ty, $count:literal, $f:expr;)*) => {$(
-        #[inline]
-        pub(crate) fn $name(a: u128, lane: u8) -> u64 {
-            let bits = 128 / $count;
-            let value = (a >> (u32::from(lane) % $count * bits)) as $lane;
-            $f(value)
-        }
-    )*};
-}
-
-extract! {
-    i8x16_extract_lane_s: i8, 16, |x| u64::from(i32::from(x) as u32);
-    i8x16_extract_lane_u: u8, 16, u64::from;
-    i16x8_extract_lane_s: i16, 8, |x| u64::from(i32::from(x) as u32);
-    i16x8_extract_lane_u: u16, 8, u64::from;
-    i32x4_extract_lane: u32, 4, u64::from;
-    i64x2_extract_lane: u64, 2, |x| x;
-    f32x4_extract_lane: u32, 4, u64::from;
-    f64x2_extract_lane: u64, 2, |x| x;
-}
-
-/// The vector with one lane replaced by the low bits of `x`.
+/// The vector with one lane replaced by the low bits of `x`; lanes count modulo their number, so that none
+/// is out of bounds.
 macro_rules! replace {
     ($($name:ident: $lane:ty, $count:literal;)*) => {$(
         #[inline]

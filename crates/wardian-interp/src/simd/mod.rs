@@ -6,7 +6,8 @@
 //!
 //! The optimiser makes vector instructions of what is done to lanes of 32 and 64 bits. It does not for
 //! narrower ones: they are packed into words of 64 bits, and computed with all at once where that
-//! is possible ([`packed`]). Callers help it by composing a vector of two 64-bit loads.
+//! is possible ([`packed`]). Callers help it by composing a vector of two 64-bit loads. On x86-64 the
+//! executor does most of this by other means, but what is here says what it has to give.
 
 mod access;
 mod bits;

@@ -9,12 +9,14 @@ use crate::op::{self, HEAD, Instruction, Opcode};
 use crate::operand::Register;
 
 /// `name register: variant for a`, where that operand only can be taken; where operands may be exchanged;
-/// where there is a variant for b; for the operand that is named; and where b may be exchanged for c.
+/// where there is a variant for b; for the operand that is named; branches whose operands may be exchanged;
+/// and where b may be exchanged for c.
 macro_rules! variants {
     ($($name:ident $register:ident: $a:ident;)*
         [commutes] $($c_name:ident $c_register:ident: $c_a:ident;)*
         [both] $($b_name:ident $b_register:ident: $b_a:ident $b_b:ident;)*
         [named] $($n_name:ident $n_register:ident: $n_field:ident $n_a:ident;)*
+        [branch] $($e_name:ident $e_register:ident: $e_a:ident;)*
         [product] $($p_name:ident $p_register:ident: $p_a:ident $p_b:ident;)*) => {
         impl Body<'_> {
             /// Notes the variant of the instruction that begins here, if it reads that slot.
@@ -49,6 +51,13 @@ macro_rules! variants {
                         let op::$n_name { $n_field, .. } = self.read(start);
                         ($n_field.0 == slot).then_some(Opcode::$n_a)
                     })*
+                    $(Opcode::$e_name if register == Register::$e_register => {
+                        let op::$e_name { a, b, .. } = self.read(start);
+                        if b.0 == slot {
+                            self.b.code.swap(start + HEAD, start + HEAD + 1);
+                        }
+                        (a.0 == slot || b.0 == slot).then_some(Opcode::$e_a)
+                    })*
                     $(Opcode::$p_name if register == Register::$p_register => {
                         let op::$p_name { a, b, c, .. } = self.read(start);
                         if a.0 == slot {
@@ -72,6 +81,7 @@ macro_rules! variants {
             $(assert!(op::$b_name::UNITS == op::$b_a::UNITS);)*
             $(assert!(op::$b_name::UNITS == op::$b_b::UNITS);)*
             $(assert!(op::$n_name::UNITS == op::$n_a::UNITS);)*
+            $(assert!(op::$e_name::UNITS == op::$e_a::UNITS);)*
             $(assert!(op::$p_name::UNITS == op::$p_a::UNITS);)*
             $(assert!(op::$p_name::UNITS == op::$p_b::UNITS);)*
         };
@@ -122,12 +132,76 @@ variants! {
     load32_s64 Word: load32_s64_acc;
     load_f32 Word: load_f32_acc;
     load_f64 Word: load_f64_acc;
+    load8_u_plus Word: load8_u_plus_acc;
+    load16_u_plus Word: load16_u_plus_acc;
+    load32_plus Word: load32_plus_acc;
+    load64_plus Word: load64_plus_acc;
+    load8_s32_plus Word: load8_s32_plus_acc;
+    load16_s32_plus Word: load16_s32_plus_acc;
+    load8_s64_plus Word: load8_s64_plus_acc;
+    load16_s64_plus Word: load16_s64_plus_acc;
+    load32_s64_plus Word: load32_s64_plus_acc;
+    load_f32_plus Word: load_f32_plus_acc;
+    load_f64_plus Word: load_f64_plus_acc;
+    v128_load_plus Word: v128_load_plus_acc;
+    i64_add_const Word: i64_add_const_acc;
+    i64_mul_const Word: i64_mul_const_acc;
+    i64_and_const Word: i64_and_const_acc;
+    i64_xor_const Word: i64_xor_const_acc;
+    i32_bits Word: i32_bits_acc;
+    i64_bits Word: i64_bits_acc;
     f64_add_imm Double: f64_add_imm_acc;
     f64_sub_imm Double: f64_sub_imm_acc;
     f64_mul_imm Double: f64_mul_imm_acc;
     f64_div_imm Double: f64_div_imm_acc;
     f32_sqrt Single: f32_sqrt_acc;
     f64_sqrt Double: f64_sqrt_acc;
+    i32_div_s Word: i32_div_s_acc;
+    i32_div_u Word: i32_div_u_acc;
+    i32_rem_s Word: i32_rem_s_acc;
+    i32_rem_u Word: i32_rem_u_acc;
+    i64_div_s Word: i64_div_s_acc;
+    i64_div_u Word: i64_div_u_acc;
+    i64_rem_s Word: i64_rem_s_acc;
+    i64_rem_u Word: i64_rem_u_acc;
+    i32_div_s_imm Word: i32_div_s_imm_acc;
+    i32_div_u_imm Word: i32_div_u_imm_acc;
+    i32_rem_s_imm Word: i32_rem_s_imm_acc;
+    i32_rem_u_imm Word: i32_rem_u_imm_acc;
+    i64_div_s_imm Word: i64_div_s_imm_acc;
+    i64_div_u_imm Word: i64_div_u_imm_acc;
+    i64_rem_s_imm Word: i64_rem_s_imm_acc;
+    i64_rem_u_imm Word: i64_rem_u_imm_acc;
+    i32_trunc_f32_s Single: i32_trunc_f32_s_acc;
+    i32_trunc_f32_u Single: i32_trunc_f32_u_acc;
+    i64_trunc_f32_s Single: i64_trunc_f32_s_acc;
+    i64_trunc_f32_u Single: i64_trunc_f32_u_acc;
+    i32_trunc_sat_f32_s Single: i32_trunc_sat_f32_s_acc;
+    i32_trunc_sat_f32_u Single: i32_trunc_sat_f32_u_acc;
+    i64_trunc_sat_f32_s Single: i64_trunc_sat_f32_s_acc;
+    i64_trunc_sat_f32_u Single: i64_trunc_sat_f32_u_acc;
+    i32_trunc_f64_s Double: i32_trunc_f64_s_acc;
+    i32_trunc_f64_u Double: i32_trunc_f64_u_acc;
+    i64_trunc_f64_s Double: i64_trunc_f64_s_acc;
+    i64_trunc_f64_u Double: i64_trunc_f64_u_acc;
+    i32_trunc_sat_f64_s Double: i32_trunc_sat_f64_s_acc;
+    i32_trunc_sat_f64_u Double: i32_trunc_sat_f64_u_acc;
+    i64_trunc_sat_f64_s Double: i64_trunc_sat_f64_s_acc;
+    i64_trunc_sat_f64_u Double: i64_trunc_sat_f64_u_acc;
+    f32_convert_i32_s Word: f32_convert_i32_s_acc;
+    f32_convert_i32_u Word: f32_convert_i32_u_acc;
+    f32_convert_i64_s Word: f32_convert_i64_s_acc;
+    f32_convert_i64_u Word: f32_convert_i64_u_acc;
+    f64_convert_i32_s Word: f64_convert_i32_s_acc;
+    f64_convert_i32_u Word: f64_convert_i32_u_acc;
+    f64_convert_i64_s Word: f64_convert_i64_s_acc;
+    f64_convert_i64_u Word: f64_convert_i64_u_acc;
+    f32_abs Single: f32_abs_acc;
+    f32_neg Single: f32_neg_acc;
+    f64_promote_f32 Single: f64_promote_f32_acc;
+    f64_abs Double: f64_abs_acc;
+    f64_neg Double: f64_neg_acc;
+    f32_demote_f64 Double: f32_demote_f64_acc;
     [commutes]
     i32_add Word: i32_add_acc;
     i32_mul Word: i32_mul_acc;
@@ -150,6 +224,34 @@ variants! {
     f64_div Double: f64_div_acc f64_div_accb;
     i32_add_shl Word: i32_add_shl_acc i32_add_shl_accb;
     i64_add_shl Word: i64_add_shl_acc i64_add_shl_accb;
+    i32_or_shl Word: i32_or_shl_acc i32_or_shl_accb;
+    i32_xor_shl Word: i32_xor_shl_acc i32_xor_shl_accb;
+    i32_xor_shr_u Word: i32_xor_shr_u_acc i32_xor_shr_u_accb;
+    i32_xor_rotl Word: i32_xor_rotl_acc i32_xor_rotl_accb;
+    i64_or_shl Word: i64_or_shl_acc i64_or_shl_accb;
+    i64_xor_shl Word: i64_xor_shl_acc i64_xor_shl_accb;
+    i64_xor_shr_u Word: i64_xor_shr_u_acc i64_xor_shr_u_accb;
+    i64_xor_rotl Word: i64_xor_rotl_acc i64_xor_rotl_accb;
+    load8_u_index Word: load8_u_index_acc load8_u_index_accb;
+    load16_u_index Word: load16_u_index_acc load16_u_index_accb;
+    load32_index Word: load32_index_acc load32_index_accb;
+    load64_index Word: load64_index_acc load64_index_accb;
+    load8_s32_index Word: load8_s32_index_acc load8_s32_index_accb;
+    load16_s32_index Word: load16_s32_index_acc load16_s32_index_accb;
+    load8_s64_index Word: load8_s64_index_acc load8_s64_index_accb;
+    load16_s64_index Word: load16_s64_index_acc load16_s64_index_accb;
+    load32_s64_index Word: load32_s64_index_acc load32_s64_index_accb;
+    load_f32_index Word: load_f32_index_acc load_f32_index_accb;
+    load_f64_index Word: load_f64_index_acc load_f64_index_accb;
+    v128_load_index Word: v128_load_index_acc v128_load_index_accb;
+    br_i32_lt_s Word: br_i32_lt_s_acc br_i32_lt_s_accb;
+    br_i32_lt_u Word: br_i32_lt_u_acc br_i32_lt_u_accb;
+    br_i32_le_s Word: br_i32_le_s_acc br_i32_le_s_accb;
+    br_i32_le_u Word: br_i32_le_u_acc br_i32_le_u_accb;
+    br_i64_lt_s Word: br_i64_lt_s_acc br_i64_lt_s_accb;
+    br_i64_lt_u Word: br_i64_lt_u_acc br_i64_lt_u_accb;
+    br_i64_le_s Word: br_i64_le_s_acc br_i64_le_s_accb;
+    br_i64_le_u Word: br_i64_le_u_acc br_i64_le_u_accb;
     [named]
     store8 Word: value store8_acc;
     store16 Word: value store16_acc;
@@ -158,9 +260,12 @@ variants! {
     store32 Single: value store32_single;
     store64 Double: value store64_double;
     select Word: cond select_acc;
+    global_set32 Word: value global_set32_acc;
+    global_set64 Word: value global_set64_acc;
     br_if Word: cond br_if_acc;
     br_unless Word: cond br_unless_acc;
     br_table Word: index br_table_acc;
+    br_table_plus Word: index br_table_plus_acc;
     br_i32_eq_imm Word: a br_i32_eq_imm_acc;
     br_i32_ne_imm Word: a br_i32_ne_imm_acc;
     br_i32_lt_s_imm Word: a br_i32_lt_s_imm_acc;
@@ -173,6 +278,21 @@ variants! {
     br_i32_ge_u_imm Word: a br_i32_ge_u_imm_acc;
     br_i32_any_imm Word: a br_i32_any_imm_acc;
     br_i32_none_imm Word: a br_i32_none_imm_acc;
+    br_i64_eq_imm Word: a br_i64_eq_imm_acc;
+    br_i64_ne_imm Word: a br_i64_ne_imm_acc;
+    br_i64_lt_s_imm Word: a br_i64_lt_s_imm_acc;
+    br_i64_lt_u_imm Word: a br_i64_lt_u_imm_acc;
+    br_i64_gt_s_imm Word: a br_i64_gt_s_imm_acc;
+    br_i64_gt_u_imm Word: a br_i64_gt_u_imm_acc;
+    br_i64_le_s_imm Word: a br_i64_le_s_imm_acc;
+    br_i64_le_u_imm Word: a br_i64_le_u_imm_acc;
+    br_i64_ge_s_imm Word: a br_i64_ge_s_imm_acc;
+    br_i64_ge_u_imm Word: a br_i64_ge_u_imm_acc;
+    [branch]
+    br_i32_eq Word: br_i32_eq_acc;
+    br_i32_ne Word: br_i32_ne_acc;
+    br_i64_eq Word: br_i64_eq_acc;
+    br_i64_ne Word: br_i64_ne_acc;
     [product]
     f32_add_mul Single: f32_add_mul_acc f32_add_mul_accb;
     f32_sub_mul Single: f32_sub_mul_acc f32_sub_mul_accb;

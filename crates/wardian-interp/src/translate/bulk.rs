@@ -1,5 +1,6 @@
 //! What the runtime does for the guest: growing, copying, filling, waiting.
 
+use super::stack::Value;
 use super::{Body, Outcome};
 use crate::op;
 use crate::operand::{Far, U16, U32};
@@ -10,10 +11,24 @@ impl Body<'_> {
     pub(super) fn bulk_operator(&mut self, operator: &Operator<'_>) -> Outcome<bool> {
         match *operator {
             Operator::MemoryGrow { mem } => {
-                let narrow = !self.memory(mem)?.memory64;
-                let a = self.pop_far()?;
-                let d = self.push_temp();
-                self.builtin_ir(Builtin::MemoryGrow, narrow, d, mem, a);
+                let ty = self.memory(mem)?;
+                let pages = self.pop()?;
+                if pages.value == Value::Const(0) {
+                    // Growing by nothing asks for the size, and no more.
+                    return self.memory_size(mem).map(|()| true);
+                }
+                let pages = Far(self.slot_of(&pages));
+                let d = Far(self.push_temp());
+                let top = self.free();
+                self.append(op::memory_grow {
+                    top,
+                    d,
+                    pages,
+                    index: U32(mem),
+                    memory: U32(self.env.layout.memory_ref(mem)),
+                    shift: U16(u16::from(ty.page_size_log2)),
+                    narrow: U16(u16::from(!ty.memory64)),
+                });
             }
             Operator::MemoryCopy { dst_mem: 0, src_mem: 0 } if !self.memory(0)?.shared => {
                 let (to, from, len) = self.pop3_far()?;
@@ -76,11 +91,6 @@ impl Body<'_> {
     pub(super) fn builtin_i(&mut self, builtin: Builtin, narrow: bool, d: i32, i: u32) {
         let (which, narrow, top) = self.builtin(builtin, narrow);
         self.append(op::builtin_i { which, narrow, top, d: Far(d), i: U32(i) });
-    }
-
-    fn builtin_ir(&mut self, builtin: Builtin, narrow: bool, d: i32, i: u32, a: Far) {
-        let (which, narrow, top) = self.builtin(builtin, narrow);
-        self.append(op::builtin_ir { which, narrow, top, d: Far(d), i: U32(i), a });
     }
 
     pub(super) fn builtin_irr(

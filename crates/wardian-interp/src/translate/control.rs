@@ -3,8 +3,8 @@
 use super::emit::Chain;
 use super::stack::{Entry, Value};
 use super::{Body, Outcome, value_type};
-use crate::op;
-use crate::operand::{Branch, D, Far, S, U16, U32, U64};
+use crate::op::{self, Opcode};
+use crate::operand::{Branch, D, Far, I32, S, U16, U32, U64};
 use crate::translation::TranslateError;
 use wardian_types::{TrapCode, ValType};
 use wardian_vm::interpreted::frame;
@@ -346,12 +346,18 @@ impl<'a> Body<'a> {
     }
 
     fn br_table(&mut self, targets: &BrTable<'_>) -> Outcome {
-        let index = self.pop_far()?;
+        let entry = self.pop()?;
+        let sum = self.last_sum(&entry);
+        let index = Far(sum.map_or_else(|| self.slot_of(&entry), |(a, _)| a.0));
         let default = self.frame(targets.default())?;
         let count = self.arity(default)?;
         let start = self.below(count)?;
         self.flush_from(start);
-        self.append(op::br_table { index, count: U32(targets.len()) });
+        let count = U32(targets.len());
+        match sum {
+            Some((_, by)) => self.append(op::br_table_plus { index, by, count }),
+            None => self.append(op::br_table { index, count }),
+        }
         self.b.stubs.clear();
         for depth in targets.targets() {
             let frame = self.frame(depth?)?;
@@ -366,6 +372,18 @@ impl<'a> Body<'a> {
         }
         self.reachable = false;
         Ok(())
+    }
+
+    /// Takes back the addition of a constant that made this operand just now, and tells what it added to
+    /// what.
+    fn last_sum(&mut self, entry: &Entry) -> Option<(S, I32)> {
+        if entry.value != Value::Temp || self.is_far() {
+            return None;
+        }
+        let (start, Opcode::i32_add_imm) = self.last_defining(entry.slot)? else { return None };
+        let op::i32_add_imm { a, b, .. } = self.read(start);
+        self.retract(start);
+        Some((a, b))
     }
 
     fn table_entry(&mut self, frame: usize) -> Outcome {

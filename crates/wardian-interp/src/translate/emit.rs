@@ -123,6 +123,18 @@ impl Body<'_> {
         defines.then(|| (start, Opcode::ALL[usize::from(self.b.code[start])]))
     }
 
+    /// Where the last instruction begins, if it is a copy and nothing jumps behind it.
+    pub(super) fn last_copy(&self) -> Option<usize> {
+        let (start, end) = self.last?;
+        let is_copy = end == self.b.code.len() && self.b.code[start] == Opcode::copy as u16;
+        is_copy.then_some(start)
+    }
+
+    /// The instruction that begins here; if it is the last, before it becomes the variant that was noted.
+    pub(super) fn opcode_at(&self, start: usize) -> Opcode {
+        Opcode::ALL[usize::from(self.b.code[start])]
+    }
+
     /// Reads back the instruction that begins here.
     pub(super) fn read<I: Instruction>(&self, start: usize) -> I {
         I::get(&self.b.code[start..])

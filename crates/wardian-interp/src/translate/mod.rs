@@ -17,6 +17,7 @@ mod latch;
 mod memory;
 mod numeric;
 mod operators;
+mod shifted;
 mod stack;
 mod variable;
 mod vector;

@@ -3,7 +3,7 @@
 use super::stack::Value;
 use super::{Body, Outcome};
 use crate::op::{self, Instruction, Opcode};
-use crate::operand::{D, D32, D64, I32, S, U16, U64};
+use crate::operand::{D, D32, D64, I32, S, U64};
 
 /// What can be done with a constant on the right.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) enum Right {
 }
 
 impl Right {
-    fn immediate(self, value: Value, is64: bool) -> Option<I32> {
+    pub(super) fn immediate(self, value: Value, is64: bool) -> Option<I32> {
         let Value::Const(bits) = value else { return None };
         let value = if is64 { i32::try_from(bits as i64).ok()? } else { bits as i32 };
         match self {
@@ -109,32 +109,12 @@ impl Body<'_> {
         Ok(())
     }
 
-    /// An addition; of a shifted operand in one go.
-    pub(super) fn add32(&mut self) -> Outcome {
-        if let Some((start, a, _)) = self.either(Opcode::i32_shl_imm)? {
-            let op::i32_shl_imm { a: b, b: shift, .. } = self.read(start);
-            self.retract(start);
-            let d = D(self.push_temp());
-            self.emit(op::i32_add_shl { d, a, b, shift: U16(shift.0 as u16 & 31) });
-            return Ok(());
-        }
-        self.integer(op::i32_add::new, op::i32_add_imm::new, Right::Commutes, false)
-    }
-
-    pub(super) fn add64(&mut self) -> Outcome {
-        if let Some((start, a, _)) = self.either(Opcode::i64_shl_imm)? {
-            let op::i64_shl_imm { a: b, b: shift, .. } = self.read(start);
-            self.retract(start);
-            let d = D(self.push_temp());
-            self.emit(op::i64_add_shl { d, a, b, shift: U16(shift.0 as u16 & 63) });
-            return Ok(());
-        }
-        self.integer(op::i64_add::new, op::i64_add_imm::new, Right::Commutes, true)
-    }
-
-    /// If one of the two topmost operands was made by this instruction just now: pops both, and tells
+    /// If one of the two topmost operands was made by such an instruction just now: pops both, and tells
     /// where that begins, the slot of the other operand, and whether the one was on the right.
-    fn either(&mut self, maker: Opcode) -> Outcome<Option<(usize, S, bool)>> {
+    pub(super) fn either(
+        &mut self,
+        is_maker: impl Fn(Opcode) -> bool,
+    ) -> Outcome<Option<(usize, S, bool)>> {
         let top = self.below(2)?;
         let [a, b] = [self.b.stack[top], self.b.stack[top + 1]];
         let is_plain = |value| !matches!(value, Value::Const(_));
@@ -144,7 +124,7 @@ impl Body<'_> {
         for (entry, other, is_right) in [(b, a, true), (a, b, false)] {
             if entry.value == Value::Temp
                 && let Some((start, opcode)) = self.last_defining(entry.slot)
-                && opcode == maker
+                && is_maker(opcode)
             {
                 let other = S(self.slot_of(&other));
                 self.pop()?;
@@ -215,7 +195,7 @@ macro_rules! products {
         impl Body<'_> { $(
             /// If one of the two topmost operands is a product: does both operations in one go.
             pub(super) fn $name(&mut self, subtract: bool) -> Outcome<bool> {
-                let Some((start, other, is_right)) = self.either(Opcode::$mul)? else {
+                let Some((start, other, is_right)) = self.either(|opcode| opcode == Opcode::$mul)? else {
                     return Ok(false);
                 };
                 let op::$mul { a: b, b: c, .. } = self.read(start);

@@ -3,7 +3,7 @@
 use super::emit::SCRATCH;
 use super::{Body, Outcome};
 use crate::op;
-use crate::operand::{D, DW, I32, S, SW, U64};
+use crate::operand::{D, DW, I32, S, SW, U64, W};
 use crate::translation::TranslateError;
 use wardian_types::{FuncType, ValType};
 
@@ -164,6 +164,10 @@ impl Body<'_> {
             self.copy_far(to, from, 1 + i32::from(wide));
         } else if wide {
             self.append(op::copy_wide { d: DW(to), a: SW(from) });
+        } else if let Some(start) = self.last_copy() {
+            let op::copy { d, a } = self.read(start);
+            self.retract(start);
+            self.append(op::copy_two { d: W(d.0), a, e: W(to), b: S(from) });
         } else {
             self.append(op::copy { d: D(to), a: S(from) });
         }

@@ -2,7 +2,7 @@
 
 use super::stack::Value;
 use super::{Body, Outcome};
-use crate::op::{self, HEAD};
+use crate::op::{self, HEAD, Opcode};
 use crate::operand::{D, DW, S, SW, U16, U32, V128};
 use crate::translation::TranslateError;
 use wardian_module::ConstOp;
@@ -143,11 +143,35 @@ impl Body<'_> {
         match (ty, own) {
             (ValType::V128, true) => self.emit(op::global_set128 { at, value: wide }),
             (ValType::V128, false) => self.emit(op::imported_set128 { at, value: wide }),
+            (ValType::I32, true) if self.add_to_global(slot, at) => {}
             (ValType::I32 | ValType::F32, true) => self.emit(op::global_set32 { at, value }),
             (ValType::I32 | ValType::F32, false) => self.emit(op::imported_set32 { at, value }),
             (_, true) => self.emit(op::global_set64 { at, value }),
             (_, false) => self.emit(op::imported_set64 { at, value }),
         }
         Ok(())
+    }
+
+    /// Writes a sum that was computed just now to its slot and to a global in one go; reads the summand
+    /// from that global too, if it comes from there: so most functions make and drop their frame on the
+    /// stack in memory.
+    fn add_to_global(&mut self, slot: i32, at: U32) -> bool {
+        let Some((start, Opcode::i32_add_imm)) = self.last_defining(slot) else { return false };
+        if self.is_far() {
+            return false;
+        }
+        let op::i32_add_imm { d, a, b: by } = self.read(start);
+        self.retract(start);
+        // Slots from the height on hold nothing that is still needed.
+        if a.0 >= self.height
+            && let Some((get, Opcode::global_get32)) = self.last_defining(a.0)
+            && self.read::<op::global_get32>(get).at.0 == at.0
+        {
+            self.retract(get);
+            self.append(op::global_add32 { d, by, at });
+        } else {
+            self.append(op::global_set32_sum { d, a, by, at });
+        }
+        true
     }
 }

@@ -1,5 +1,6 @@
 //! Which instruction each vector operator becomes.
 
+use super::memory::Sum;
 use super::{Body, Outcome};
 use crate::op::{self, Instruction};
 use crate::operand::{D, DW, S, SW, U16, U32, V128};
@@ -485,8 +486,12 @@ impl Body<'_> {
         let d = DW(self.push_wide());
         let (a, offset) = (place.a, place.offset);
         match place.sum {
-            Some(b) => self.access(place, op::v128_load_sum { d, a, b, offset }),
-            None => self.access(place, op::v128_load { d, a, offset }),
+            Sum::Slot(b) => self.access(place, op::v128_load_sum { d, a, b, offset }),
+            Sum::Number(by) => self.access(place, op::v128_load_plus { d, a, by, offset }),
+            Sum::Index(b, shift) => {
+                self.access(place, op::v128_load_index { d, a, b, shift, offset });
+            }
+            Sum::Nothing => self.access(place, op::v128_load { d, a, offset }),
         }
         Ok(())
     }
@@ -496,8 +501,12 @@ impl Body<'_> {
         let place = self.place(memarg, true)?;
         let (a, offset) = (place.a, place.offset);
         match place.sum {
-            Some(b) => self.access(place, op::v128_store_sum { a, b, value, offset }),
-            None => self.access(place, op::v128_store { a, value, offset }),
+            Sum::Slot(b) => self.access(place, op::v128_store_sum { a, b, value, offset }),
+            Sum::Number(by) => self.access(place, op::v128_store_plus { a, by, value, offset }),
+            Sum::Index(b, shift) => {
+                self.access(place, op::v128_store_index { a, b, shift, value, offset });
+            }
+            Sum::Nothing => self.access(place, op::v128_store { a, value, offset }),
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 mod ask;
 mod calls;
 mod control;
+mod fused;
 mod memory;
 mod registers;
 mod shape;

@@ -5,7 +5,7 @@ use crate::world::{End, World};
 use wardian_interp::{Options, disassemble};
 
 /// A body of `(i32, i32) -> i32`, an instruction that it has, and results for some arguments.
-type Case = (&'static str, &'static str, &'static [([u64; 2], u64)]);
+pub(crate) type Case = (&'static str, &'static str, &'static [([u64; 2], u64)]);
 
 const CASES: &[Case] = &[
     (
@@ -60,7 +60,12 @@ const CASES: &[Case] = &[
 
 #[test]
 fn operands_from_registers() {
-    for (body, instruction, asked) in CASES {
+    check(CASES);
+}
+
+/// That each has its instruction, and gives its results.
+pub(crate) fn check(cases: &[Case]) {
+    for (body, instruction, asked) in cases {
         let wat = format!(
             r#"(module (memory 1) (data (i32.const 64) "\07\00\01")
                 (func (export "f") (param $a i32) (param $b i32) (result i32) {body}))"#
@@ -68,7 +73,8 @@ fn operands_from_registers() {
         let mut world = World::new();
         world.add(&wat, Options::default());
         let text = disassemble(world.instances[0].translation(0));
-        assert!(text.contains(&format!("{instruction} ")), "{instruction}:\n{text}");
+        // Or a variant of it.
+        assert!(text.contains(instruction), "{instruction}:\n{text}");
         for (args, result) in *asked {
             assert_eq!(world.call(0, "f", args), End::Returned(vec![*result]), "{body} {args:?}");
         }

@@ -32,10 +32,9 @@ fn code_as_text() {
         .collect();
     let expected = [
         "enter r4 1",
-        "br_unless r-1 -> 7",
+        "br_unless r-1 -> 6",
         "loop_header 13",
-        "i32_add_shl r5 r-2 r-1 2",
-        "load32_acc r5 r5 8",
+        "load32_index r5 r-2 r-1 2 8",
         "i32_add_acc r4 r5 r4",
         "inc_br_if_back r-1 -1 -> 2",
         "return_one r-2 r4",

@@ -157,13 +157,17 @@ impl MemoryData {
         unsafe { std::slice::from_raw_parts_mut(self.linear.base(), self.linear.len()) }
     }
 
-    /// Grows by `pages`; returns the pages before. `Ok(None)` if that is not allowed or possible.
+    /// Grows by `pages`; returns the pages before. `Ok(None)` if that is not allowed or possible. Growing by
+    /// nothing asks nobody: it is how a guest learns the size.
     pub(crate) fn grow(
         &mut self,
         pages: u64,
         limiter: Option<&mut dyn ResourceLimiter>,
     ) -> Result<Option<u64>> {
         let before = self.pages();
+        if pages == 0 {
+            return Ok(Some(before));
+        }
         let limit = self.ty.max_pages();
         let Some(wanted) = before.checked_add(pages).filter(|w| *w <= limit) else {
             return Ok(None);

@@ -28,29 +28,6 @@ fn bits() {
 }
 
 #[test]
-fn extracting_extends_to_the_slot() {
-    type Table<'a> = &'a [(fn(u128, u8) -> u64, u32, bool)];
-    let table: Table<'_> = &[
-        (s::i8x16_extract_lane_s, 8, true),
-        (s::i8x16_extract_lane_u, 8, false),
-        (s::i16x8_extract_lane_s, 16, true),
-        (s::i16x8_extract_lane_u, 16, false),
-        (s::i32x4_extract_lane, 32, false),
-        (s::i64x2_extract_lane, 64, false),
-        (s::f32x4_extract_lane, 32, false),
-        (s::f64x2_extract_lane, 64, false),
-    ];
-    for (f, bits, signed) in table {
-        for a in vectors() {
-            for (lane, number) in lanes(a, *bits, *signed).into_iter().zip(0..) {
-                let slot = if *signed { lane as i32 as u32 as u64 } else { lane as u64 };
-                assert_eq!(f(a, number), slot, "{bits} bits: lane {number} of {a:032x}");
-            }
-        }
-    }
-}
-
-#[test]
 fn replacing_takes_the_low_bits() {
     type Table<'a> = &'a [(fn(u128, u64, u8) -> u128, u32)];
     let table: Table<'_> = &[
