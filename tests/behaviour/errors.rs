@@ -5,6 +5,7 @@ use wardian::{Config, CoreFeatures, Engine, ErrorKind, Instance, Linker, Module,
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("every trap has its code, function and offset", traps),
+    ("backtraces tell what locals are, where the code is interpreted", locals),
     ("missing and wrong imports are told all at once, with near names", imports),
     ("malformed modules tell the byte and what was expected", malformed),
     ("a feature that is off is named", features),
@@ -12,6 +13,49 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a signal that cannot interrupt is refused", signal),
     ("without debug information there are no source lines", no_source_lines),
 ];
+
+fn locals(engine: &Engine) {
+    let text = r#"(module
+      (func $inner (param $a i32) (param $v v128) (param $f f32) (local $x i64) (local $r externref)
+        (local.set $x (i64.const -2))
+        (local.set $a (i32.add (local.get $a) (i32.const 1)))
+        (f64.store (i32.const -1) (f64.const 0)))
+      (func $outer (param $a i32) (local $t i32)
+        (local.set $t (i32.const 77))
+        (call $inner (local.get $a) (v128.const i64x2 3 4) (f32.const 1.5)))
+      (memory 1)
+      (func (export "run") (param i32) (call $outer (local.get 0))))"#;
+    for asked in [true, false] {
+        let mut config = engine.config().clone();
+        let engine = Engine::new(config.backtrace_locals(asked)).unwrap();
+        let mut store = Store::new(&engine, ());
+        let run = instance(&mut store, text).typed_func::<i32, ()>(&mut store, "run").unwrap();
+        let error = run.call(&mut store, 40).unwrap_err();
+        let frames = error.backtrace().unwrap().frames();
+        let [inner, outer, _] = frames else { panic!("{frames:?}") };
+        use wardian::ValType::{F32, I32, I64, V128};
+        let types = inner.local_types();
+        assert_eq!(types[..4], [I32, V128, F32, I64]);
+        assert_eq!(types.len(), 5);
+        let known = asked && engine.kind() != wardian::EngineKind::Compiled;
+        let expected = [41, 3, 4, u64::from(1.5f32.to_bits()), -2i64 as u64, 0];
+        let low = |slots: &[u64], i: usize| slots[i] & u64::from(u32::MAX);
+        match inner.locals() {
+            Some(slots) if known => {
+                assert_eq!(low(slots, 0), expected[0]);
+                assert_eq!(slots[1..3], expected[1..3]);
+                assert_eq!(low(slots, 3), expected[3]);
+                assert_eq!(slots[4..], expected[4..]);
+            }
+            // In a tiered engine it may have become hot.
+            found => assert!(!known && found.is_none(), "{found:?}"),
+        }
+        if known {
+            let slots = outer.locals().unwrap();
+            assert_eq!([low(slots, 0), low(slots, 1)], [40, 77]);
+        }
+    }
+}
 
 fn traps(engine: &Engine) {
     let mut store = Store::new(engine, ());

@@ -12,6 +12,7 @@ mod error;
 mod features;
 mod fuel;
 mod info;
+mod locals;
 mod module;
 mod names;
 mod text;
@@ -24,6 +25,7 @@ pub use info::{
     ConstExpr, ConstOp, CustomSection, DataSegment, ElementItems, ElementSegment, Export, Import,
     ItemIndex, ModuleInfo, Section, SegmentMode,
 };
+pub use locals::local_types;
 pub use module::Module;
 pub use names::{Names, demangle};
 pub use text::to_binary;

@@ -43,12 +43,28 @@ use crate::layout::StoreCtx;
 #[derive(Debug)]
 pub struct Frames<'a> {
     store: &'a StoreCtx,
-    /// Program counter to give next, and where its caller is found.
-    current: Option<(usize, Caller)>,
+    /// What to give next.
+    current: Option<Position>,
+    /// The slots of the frame that was given last, if it is interpreted.
+    slots: Option<usize>,
     /// The entry around the current one: its activation, and where its stack stood.
     outer: *const Activation,
     outer_sp: usize,
     outer_fp: usize,
+}
+
+/// A frame: its program counter, where its caller is found, and where its slots are if it is interpreted.
+#[derive(Clone, Copy, Debug)]
+struct Position {
+    pc: usize,
+    caller: Caller,
+    slots: Option<usize>,
+}
+
+impl Position {
+    fn compiled(pc: usize, caller: Caller) -> Position {
+        Position { pc, caller, slots: None }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +121,7 @@ impl<'a> Frames<'a> {
         let mut frames = Frames {
             store,
             current: None,
+            slots: None,
             outer: store.activation,
             outer_sp: store.wasm_sp,
             outer_fp: store.interp_fp,
@@ -119,7 +136,7 @@ impl<'a> Frames<'a> {
             Some(slot) => Caller::Slot { slot, fp },
             None => Caller::Record(fp),
         };
-        frames.current = Some((pc, caller));
+        frames.current = Some(Position::compiled(pc, caller));
         frames
     }
 
@@ -134,7 +151,7 @@ impl<'a> Frames<'a> {
             Some(a) => (a.previous, a.outer_sp, a.outer_fp),
             None => (std::ptr::null(), 0, 0),
         };
-        Frames { store, current: None, outer, outer_sp, outer_fp }
+        Frames { store, current: None, slots: None, outer, outer_sp, outer_fp }
     }
 
     /// The frames of a guest whose thread a signal interrupted, wherever that was; none if it is in
@@ -175,7 +192,7 @@ impl<'a> Frames<'a> {
                 None => Caller::Record(fp),
             };
             frames.current = match in_code {
-                true => Some((registers.pc(), caller)),
+                true => Some(Position::compiled(registers.pc(), caller)),
                 false => frames.outward(caller),
             };
             return Some((!in_code, frames));
@@ -204,7 +221,7 @@ impl<'a> Frames<'a> {
     }
 
     /// Where a guest that waits in a call into the host stands.
-    fn standing(&self, wasm_sp: usize, fp: usize) -> Option<(usize, Caller)> {
+    fn standing(&self, wasm_sp: usize, fp: usize) -> Option<Position> {
         if wasm_sp & INTERPRETED != 0 {
             self.interpreted(fp, false)
         } else {
@@ -220,7 +237,7 @@ impl<'a> Frames<'a> {
 
     /// The interpreted frame at `fp`, or the next one outwards that is not being run by compiled code.
     /// `exact` tells that its ip is an instruction's address, not that of the one behind a call.
-    fn interpreted(&self, mut fp: usize, mut exact: bool) -> Option<(usize, Caller)> {
+    fn interpreted(&self, mut fp: usize, mut exact: bool) -> Option<Position> {
         while self.in_slots(fp) {
             // SAFETY: a frame's header lies in the part of the mapping for interpreted frames. Whatever
             // it holds, only addresses there and on the wasm stack are followed.
@@ -233,7 +250,8 @@ impl<'a> Frames<'a> {
             if ip != 0 {
                 // SAFETY: a frame that is not moved has a function, which outlives it.
                 let begins = || unsafe { (*(function as *const Function)).entry as usize == ip };
-                return Some((if exact || begins() { ip } else { ip - 1 }, caller));
+                let pc = if exact || begins() { ip } else { ip - 1 };
+                return Some(Position { pc, caller, slots: Some(fp) });
             }
             match caller {
                 Caller::Frame(outer) => (fp, exact) = (outer, false),
@@ -266,7 +284,7 @@ impl<'a> Frames<'a> {
     }
 
     /// The caller whose frame record lies at `fp`; none where the chain ends.
-    fn record(&self, fp: usize) -> Option<(usize, Caller)> {
+    fn record(&self, fp: usize) -> Option<Position> {
         if !self.on_stack(fp) {
             return None;
         }
@@ -278,22 +296,35 @@ impl<'a> Frames<'a> {
         if next >= self.store.stack_top {
             return self.interpreted(next, false);
         }
-        (next != 0 && next > fp).then_some((pc.wrapping_sub(1), Caller::Record(next)))
+        let caller = Caller::Record(next);
+        (next != 0 && next > fp).then_some(Position::compiled(pc.wrapping_sub(1), caller))
     }
 }
 
 impl Frames<'_> {
-    fn outward(&self, caller: Caller) -> Option<(usize, Caller)> {
+    /// A slot of the frame that was given last, counted from where its header begins: see
+    /// [`crate::interpreted::FrameLayout`]. None if compiled code runs the frame.
+    pub fn slot(&self, index: i32) -> Option<u64> {
+        let address = self.slots?.checked_add_signed(index as isize * 8)?;
+        let inside = self.store.stack_top..self.store.interp_limit;
+        // SAFETY: in the part of the mapping for interpreted frames, and aligned as frames are; what it
+        // holds is any word.
+        inside.contains(&address).then(|| unsafe { *(address as *const u64) })
+    }
+
+    fn outward(&self, caller: Caller) -> Option<Position> {
         match caller {
             Caller::Frame(fp) => self.interpreted(fp, false),
             Caller::Record(fp) => self.record(fp),
             Caller::Slot { slot, fp } if self.on_stack(slot) => {
                 // SAFETY: the slot lies on the wasm stack.
                 let pc = unsafe { *(slot as *const usize) };
-                Some((pc.wrapping_sub(1), Caller::Record(fp)))
+                Some(Position::compiled(pc.wrapping_sub(1), Caller::Record(fp)))
             }
             Caller::Slot { .. } => None,
-            Caller::Return { address, fp } => Some((address.wrapping_sub(1), Caller::Record(fp))),
+            Caller::Return { address, fp } => {
+                Some(Position::compiled(address.wrapping_sub(1), Caller::Record(fp)))
+            }
         }
     }
 }
@@ -302,8 +333,10 @@ impl Iterator for Frames<'_> {
     type Item = Step;
 
     fn next(&mut self) -> Option<Step> {
-        if let Some((pc, caller)) = self.current {
+        self.slots = None;
+        if let Some(Position { pc, caller, slots }) = self.current {
             self.current = self.outward(caller);
+            self.slots = slots;
             return Some(Step::Frame(pc));
         }
         if self.outer_sp == 0 {

@@ -3,6 +3,7 @@
 use crate::{FunctionDefinition, Module};
 use std::fmt;
 use wardian_module::{SourceLocation, demangle};
+use wardian_types::ValType;
 
 /// The calls of a guest, innermost first.
 ///
@@ -20,6 +21,8 @@ pub struct Frame {
     pub(crate) module: Module,
     pub(crate) func: u32,
     pub(crate) offset: Option<u32>,
+    /// Raw slots of the locals, as far as they are known.
+    pub(crate) locals: Option<Box<[u64]>>,
 }
 
 /// Frames kept in a backtrace; of a deeper stack the innermost.
@@ -61,6 +64,21 @@ impl Frame {
     /// Offset of the instruction in the module's code section, if it is known.
     pub fn code_offset(&self) -> Option<u32> {
         self.offset
+    }
+
+    /// The values of the function's locals, parameters first, as they were then; as raw slots, of which a
+    /// `v128` takes two and everything else one, and references are handles that mean something to the
+    /// store alone. There are as many as [`Frame::local_types`] says.
+    ///
+    /// None if nobody asked for them ([`crate::Config::backtrace_locals`]), or the function ran compiled:
+    /// such code keeps what it needs wherever it likes.
+    pub fn locals(&self) -> Option<&[u64]> {
+        self.locals.as_deref()
+    }
+
+    /// The types of the function's locals, parameters first; of more than a thousand the first ones.
+    pub fn local_types(&self) -> Vec<ValType> {
+        self.module.0.local_types(self.func)
     }
 
     /// Source lines, the innermost inlined function first; empty without debug information.

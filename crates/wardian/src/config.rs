@@ -43,6 +43,7 @@ pub struct Config {
     pub(crate) signals: bool,
     pub(crate) interrupt_signal: i32,
     pub(crate) threads: usize,
+    pub(crate) backtrace_locals: bool,
     pub(crate) optimize: bool,
     pub(crate) verify: bool,
     pub(crate) canonical_nans: bool,
@@ -68,6 +69,7 @@ impl Config {
             signals: true,
             interrupt_signal: wardian_vm::signals::DEFAULT_INTERRUPT_SIGNAL,
             threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
+            backtrace_locals: false,
             optimize: true,
             verify: cfg!(debug_assertions),
             canonical_nans: false,
@@ -114,6 +116,13 @@ impl Config {
     /// there is interpreted code, as many again for its frames. Default: 1 MiB.
     pub fn stack_size(&mut self, bytes: usize) -> &mut Config {
         self.stack_size = bytes.max(64 << 10);
+        self
+    }
+
+    /// Whether backtraces tell the values of locals, where they can be known: see [`crate::Frame::locals`].
+    /// Taking them makes a trap slower. Default: off.
+    pub fn backtrace_locals(&mut self, on: bool) -> &mut Config {
+        self.backtrace_locals = on;
         self
     }
 

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use wardian_module::{ItemIndex, SourceLocation};
-use wardian_types::{CoreFeatures, ExternType, FuncType};
+use wardian_types::{CoreFeatures, ExternType, FuncType, ValType};
 use wardian_vm::layout::InstanceLayout;
 use wardian_vm::memory::MemoryImage;
 
@@ -328,11 +328,21 @@ impl Module {
     }
 
     pub(crate) fn frame(&self, func: u32, offset: Option<u32>) -> Frame {
-        Frame { module: self.clone(), func, offset }
+        Frame { module: self.clone(), func, offset, locals: None }
     }
 }
 
 impl ModuleInner {
+    /// Types of a function's first locals, parameters first.
+    pub(crate) fn local_types(&self, func: u32) -> Vec<ValType> {
+        const MOST: usize = 1000;
+        let info = self.decoded.info();
+        match info.defined_function(func) {
+            Some(defined) => wardian_module::local_types(info, self.decoded.bytes(), defined, MOST),
+            None => info.func_type(func).params().to_vec(),
+        }
+    }
+
     pub(crate) fn export(&self, name: &str) -> Option<ItemIndex> {
         self.exports.get(name).copied()
     }

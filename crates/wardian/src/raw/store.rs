@@ -8,7 +8,7 @@ use super::listen::{Hook, Listeners, OpenCall, OpenHost};
 use super::memory::MemoryData;
 use super::snapshot::{Restoring, SnapshotData};
 use super::table::TableData;
-use crate::backtrace::{Backtrace, MAX_FRAMES};
+use crate::backtrace::{Backtrace, Frame, MAX_FRAMES};
 use crate::close::Shared;
 use crate::limits::ResourceLimiter;
 use crate::{Engine, Error, Module, Result};
@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use wardian_types::FuncType;
 use wardian_vm::frames::{Frames, Step};
+use wardian_vm::interpreted::FrameLayout;
 use wardian_vm::interrupt::Interrupter;
 use wardian_vm::layout::{HostFunc, InterpretedFunc, Noted, StoreCtx, VmFunc};
 use wardian_vm::samples::SampleRing;
@@ -328,9 +329,9 @@ impl StoreInner {
         }
     }
 
-    pub(super) fn symbolize(&self, frames: Frames<'_>) -> Backtrace {
+    pub(super) fn symbolize(&self, mut frames: Frames<'_>) -> Backtrace {
         let mut backtrace = Backtrace::default();
-        for step in frames {
+        while let Some(step) = frames.next() {
             let Step::Frame(pc) = step else { continue };
             if backtrace.frames.len() == MAX_FRAMES {
                 backtrace.omitted += 1;
@@ -339,10 +340,26 @@ impl StoreInner {
             // Trampolines are in no module.
             let Some(position) = self.engine.code().find(pc) else { continue };
             let module = Module(position.module);
-            backtrace.frames.push(module.frame(position.func, position.offset));
+            let mut frame = module.frame(position.func, position.offset);
+            if self.engine.config().backtrace_locals {
+                frame.locals = locals(&frame, &frames);
+            }
+            backtrace.frames.push(frame);
         }
         backtrace
     }
+}
+
+/// The locals of the frame that was given last, if it has them in known places.
+fn locals(frame: &Frame, frames: &Frames<'_>) -> Option<Box<[u64]>> {
+    let types = frame.local_types();
+    let (params, further) = types.split_at(types.len().min(frame.definition().ty().params().len()));
+    let layout = FrameLayout::new(params, further.iter().copied());
+    let slots = layout.locals.iter().zip(&types).flat_map(|(first, ty)| {
+        let slots = i32::try_from(ty.slots()).unwrap_or_default();
+        (0..slots).map(move |i| first + i)
+    });
+    slots.map(|slot| frames.slot(slot)).collect()
 }
 
 impl Drop for StoreInner {
