@@ -1,84 +1,72 @@
-//! A profile: which functions of a guest take the time, themselves and with what they call. The samples
-//! are read by another thread while the guest runs.
+//! Profiles of a guest: where it spends its time, by samples and by the call, and who allocates. They are
+//! shown as tables; `Profile::write` writes them for other tools.
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-use wardian::{Engine, Instance, Module, Result, Sampler, SamplerOptions, Samples, Store};
+use wardian::{Engine, Instance, Module, Result, Store, TypedFunc};
+use wardian_observe::{Format, Profile, Profiler, ProfilerOptions};
 
-/// Counts primes: most of the time goes into divisions.
-const PROGRAM: &str = r#"(module $primes
-  (func $divides (param $d i32) (param $n i32) (result i32)
-    (i32.eqz (i32.rem_u (local.get $n) (local.get $d))))
-  (func $is_prime (param $n i32) (result i32) (local $d i32)
-    (local.set $d (i32.const 2))
+/// Parses and evaluates in turn, three times as much of the one; and allocates, freeing half of it.
+const PROGRAM: &str = r#"(module $calculator
+  (memory 1)
+  (global $heap (mut i32) (i32.const 16))
+  (func $malloc (param $size i32) (result i32)
+    (global.get $heap)
+    (global.set $heap (i32.add (global.get $heap) (local.get $size)))
+    ;; Another page when this one is used up.
+    (if (i32.gt_u (global.get $heap) (i32.mul (memory.size) (i32.const 65536)))
+      (then (drop (memory.grow (i32.const 1))))))
+  (func $free (param $at i32))
+  (func $work (param $n i32)
+    (loop $next (br_if $next (local.tee $n (i32.sub (local.get $n) (i32.const 1))))))
+  (func $parse (result i32)
+    (call $work (i32.const 300000))
+    (call $malloc (i32.const 1000)))
+  (func $evaluate (param $tree i32)
+    (call $work (i32.const 100000))
+    (drop (call $malloc (i32.const 24)))
+    (call $free (local.get $tree)))
+  (func $run (export "run") (param $times i32)
     (loop $next
-      (if (i32.gt_u (i32.mul (local.get $d) (local.get $d)) (local.get $n))
-        (then (return (i32.const 1))))
-      (if (call $divides (local.get $d) (local.get $n)) (then (return (i32.const 0))))
-      (local.set $d (i32.add (local.get $d) (i32.const 1)))
-      (br $next))
-    unreachable)
-  (func $count (export "count") (param $below i32) (result i32) (local $n i32) (local $found i32)
-    (local.set $n (i32.const 2))
-    (loop $next
-      (local.set $found (i32.add (local.get $found) (call $is_prime (local.get $n))))
-      (local.set $n (i32.add (local.get $n) (i32.const 1)))
-      (br_if $next (i32.lt_u (local.get $n) (local.get $below))))
-    (local.get $found)))"#;
+      (call $evaluate (call $parse))
+      (br_if $next (local.tee $times (i32.sub (local.get $times) (i32.const 1)))))))"#;
 
-/// Samples of each function: at its top, and anywhere in it.
-type Profile = BTreeMap<String, (usize, usize)>;
-
-fn add(profile: &mut Profile, engine: &Engine, samples: &Samples) {
-    for sample in samples.resolve(engine) {
-        let names: Vec<String> = sample.frames.iter().map(|f| f.to_string()).collect();
-        // A recursive function counts once.
-        for name in names.iter().collect::<HashSet<_>>() {
-            profile.entry(name.clone()).or_default().1 += 1;
-        }
-        if let Some(top) = names.first() {
-            profile.entry(top.clone()).or_default().0 += 1;
-        }
-    }
-}
-
-/// Runs the example.
-pub(crate) fn main() -> Result<()> {
+/// Runs the program with a profiler.
+fn profile(options: ProfilerOptions, times: i32) -> Result<Profile> {
     let engine = Engine::default();
     let module = Module::new(&engine, PROGRAM)?;
     let mut store = Store::new(&engine, ());
     let instance = Instance::new(&mut store, &module, &[])?;
-    let count = instance.typed_func::<i32, i32>(&mut store, "count")?;
+    let run: TypedFunc<i32, ()> = instance.typed_func(&mut store, "run")?;
+    let profiler = Profiler::new(options);
+    profiler.watch(&mut store, instance)?;
+    run.call(&mut store, times)?;
+    let profile = profiler.finish();
+    println!("{}", profile.table(10, 100, profile.main_value()));
+    Ok(profile)
+}
 
-    let sampler = Sampler::start(&mut store, SamplerOptions::new())?;
-    let done = AtomicBool::new(false);
-    let mut profile = Profile::new();
-    let mut lost = 0;
-    let primes = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Acquire) {
-                std::thread::sleep(Duration::from_millis(20));
-                let samples = sampler.drain();
-                lost += samples.dropped();
-                add(&mut profile, &engine, &samples);
-            }
-        });
-        let primes = count.call(&mut store, 400_000);
-        done.store(true, Ordering::Release);
-        primes
-    })?;
-    sampler.stop();
-    add(&mut profile, &engine, &sampler.drain());
+/// Runs the example.
+pub(crate) fn main() -> Result<()> {
+    let sampled = profile(ProfilerOptions::sampling(), 200)?;
+    let mut folded = Vec::new();
+    sampled.write(Format::Folded, &mut folded).expect("memory takes all");
+    println!("{}", String::from_utf8_lossy(&folded));
 
-    println!("{primes} primes; {lost} samples lost");
-    println!("{:>8} {:>8}  function", "itself", "in all");
-    for (name, (itself, all)) in &profile {
-        println!("{itself:8} {all:8}  {name}");
-    }
-    assert_eq!(primes, 33_860);
-    // Called by nobody, so it is in every sample of a guest.
-    let most = profile.values().map(|of| of.1).max();
-    assert_eq!(profile.get("count").map(|of| of.1), most);
+    let exact = profile(ProfilerOptions::exact(), 20)?;
+    let calls = exact.value_index("calls").expect("exact profiles count calls");
+    let summary = exact.summary();
+    let called = |name: &str| summary.function(name).map(|f| f.own[calls]);
+    assert_eq!(called("work"), Some(40));
+    assert_eq!(called("evaluate"), Some(20));
+
+    let memory = profile(ProfilerOptions::memory(), 100)?;
+    let summary = memory.summary();
+    let value = |name: &str, value: &str| {
+        let value = memory.value_index(value).expect("profiles of memory have it");
+        summary.function(name).map(|f| f.own[value])
+    };
+    assert_eq!(value("parse", "alloc_space"), Some(100 * 1000));
+    assert_eq!(value("parse", "inuse_space"), Some(0));
+    assert_eq!(value("evaluate", "inuse_space"), Some(100 * 24));
+    assert_eq!(value("malloc", "grown_space"), Some(65536));
     Ok(())
 }

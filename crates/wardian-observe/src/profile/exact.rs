@@ -129,9 +129,9 @@ impl Merged {
     /// With real places, and each node's own time.
     fn table(self, place: impl Fn(u32) -> Place, time: impl Fn(u64) -> u64) -> StackTable {
         let mut table = self.table;
-        for at in (1..table.nodes.len() as u32).rev() {
+        // Parents stand first, so what is taken from them is what children had in all.
+        for at in 1..table.nodes.len() as u32 {
             let node = *table.get(at);
-            // Of the root nobody reads it.
             table.subtract(node.parent, 1, node.values[1]);
         }
         for node in &mut table.nodes[1..] {

@@ -11,7 +11,7 @@ use super::stacks::StackTable;
 use crate::symbols::{Place, Symbols};
 use allocators::Role;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use wardian::{
     AbortReason, Call, FunctionDefinition, FunctionListener, InternalModule, StackIterator,
 };
@@ -103,7 +103,7 @@ impl Memories {
         if let Some(name) = definition.demangled_name().filter(|_| role.is_some()) {
             self.state().allocators.insert(name);
         }
-        Some(Arc::new(MemoryListener { memories: self.clone(), role, grows }))
+        Some(Arc::new(MemoryListener { memories: Arc::downgrade(self), role, grows }))
     }
 
     /// What a reader should know.
@@ -134,14 +134,16 @@ impl Memories {
 }
 
 struct MemoryListener {
-    memories: Arc<Memories>,
+    // What was seen holds modules, and modules hold their listeners.
+    memories: Weak<Memories>,
     role: Option<Role>,
     grows: bool,
 }
 
 impl FunctionListener for MemoryListener {
     fn before(&self, call: &Call<'_>, params: &[u64], stack: &mut StackIterator<'_>) {
-        let state = &mut *self.memories.state();
+        let Some(memories) = self.memories.upgrade() else { return };
+        let state = &mut *memories.state();
         let store = call.store_id();
         let is_inner = state.open.get(&store).is_some_and(|open| open.iter().any(|o| o.allocates));
         let role = self.role.filter(|_| !is_inner);
@@ -152,7 +154,7 @@ impl FunctionListener for MemoryListener {
         }
         let wanted = request.and_then(|(size, old)| Some((size?, old)));
         if wanted.is_some() || self.grows {
-            let (function, caller) = state.walk(stack, self.memories.max_frames);
+            let (function, caller) = state.walk(stack, memories.max_frames);
             open.request = wanted.map(|(size, old)| Request { stack: caller, size, old });
             open.growth = self.grows.then(|| (function, bytes(call.module())));
         }
@@ -160,7 +162,8 @@ impl FunctionListener for MemoryListener {
     }
 
     fn after(&self, call: &Call<'_>, results: &[u64]) {
-        let state = &mut *self.memories.state();
+        let Some(memories) = self.memories.upgrade() else { return };
+        let state = &mut *memories.state();
         let Some(open) = state.close(call) else { return };
         let Some(request) = open.request else { return };
         // A tail call's results are its successor's.
@@ -172,18 +175,22 @@ impl FunctionListener for MemoryListener {
             state.free(space(call), old);
         }
         if address != 0 {
-            state.allocate(space(call), address, request, self.memories.max_allocations);
+            state.allocate(space(call), address, request, memories.max_allocations);
         }
     }
 
     fn abort(&self, call: &Call<'_>, _: &AbortReason<'_>) {
-        self.memories.state().close(call);
+        if let Some(memories) = self.memories.upgrade() {
+            memories.state().close(call);
+        }
     }
 
     fn resumed(&self, call: &Call<'_>) {
         // What it asked for is no longer known.
         let open = Open { allocates: self.role.is_some(), ..Open::default() };
-        self.memories.state().open.entry(call.store_id()).or_default().push(open);
+        if let Some(memories) = self.memories.upgrade() {
+            memories.state().open.entry(call.store_id()).or_default().push(open);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::resolve::resolve;
 use super::sampling::Sampling;
 use crate::symbols::{ModuleId, Place, Symbols};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant, SystemTime};
 use wardian::{
     AsContext, AsContextMut, EngineKind, FunctionDefinition, FunctionFilter, FunctionListener,
@@ -113,7 +113,8 @@ impl ProfilerOptions {
 ///
 /// It sees what runs in stores and instances that it was told to [`watch`](Profiler::watch), and, unless
 /// it only samples, in modules that were compiled with its
-/// [listeners](Profiler::listener_factory). It holds on to modules that it has seen.
+/// [listeners](Profiler::listener_factory). It holds on to modules that it has seen; nothing holds on
+/// to it, and when it is dropped nothing more is recorded.
 ///
 /// ```
 /// use wardian::*;
@@ -233,7 +234,7 @@ impl Profiler {
     ///
     /// An instance must not be watched in both ways, or its calls count twice.
     pub fn listener_factory(&self) -> impl FunctionListenerFactory + use<> {
-        Factory(self.clone())
+        Factory(Arc::downgrade(&self.0))
     }
 
     /// Ends sampling, and gives what was seen in all. Listeners go on for as long as modules have them;
@@ -338,15 +339,16 @@ impl std::fmt::Debug for Profiler {
     }
 }
 
-/// Gives functions their listeners.
-struct Factory(Profiler);
+/// Gives functions their listeners, as long as there is the profiler: it holds modules, whose engine may
+/// hold this.
+struct Factory(Weak<Shared>);
 
 impl FunctionListenerFactory for Factory {
     fn function_listener(
         &self,
         definition: &FunctionDefinition<'_>,
     ) -> Option<Arc<dyn FunctionListener>> {
-        self.0.listener(definition)
+        Profiler(self.0.upgrade()?).listener(definition)
     }
 }
 

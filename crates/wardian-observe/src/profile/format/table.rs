@@ -15,7 +15,7 @@ impl Profile {
     /// There is no such quantity.
     pub fn table(&self, top: usize, width: usize, value: usize) -> String {
         let mut functions = self.summary().functions;
-        functions.retain(|f| f.total[value] > 0);
+        functions.retain(|f| f.total.iter().any(|amount| *amount > 0));
         let key = |f: &FunctionSummary| {
             (std::cmp::Reverse((f.own[value], f.total[value])), f.name.clone())
         };
