@@ -15,7 +15,8 @@ pub(crate) fn profile(args: &ProfileArgs, verbose: bool) -> Result<Exit> {
     let value = args.value.as_deref().map(|name| value(args, name)).transpose()?;
     let outputs = Outputs::prepare(args)?;
     let profiler = Profiler::new(options(args));
-    let observer = Arc::new(ProfileObserver { profiler, value, outputs: Mutex::new(Some(outputs)) });
+    let observer =
+        Arc::new(ProfileObserver { profiler, value, outputs: Mutex::new(Some(outputs)) });
     let outcome = crate::run::run(&args.run, verbose, observer.clone());
     let written = observer.write();
     // How the guest ended is told first, and what follows from it is the command's code; only if the

@@ -4,8 +4,8 @@
 //! lost; what is in it stays until there is something to replace it.
 
 use crate::args::ProfileArgs;
-use crate::report;
-use anyhow::{Context, anyhow, bail};
+use crate::report::{self, Failure, Result};
+use anyhow::{Context, anyhow};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ struct OutputFile {
 
 impl Outputs {
     /// Opens the files that the command line names.
-    pub(super) fn prepare(args: &ProfileArgs) -> anyhow::Result<Outputs> {
+    pub(super) fn prepare(args: &ProfileArgs) -> Result<Outputs> {
         let mut outputs = Outputs { files: Vec::new(), table: false, began: false };
         if args.outputs.is_empty() {
             match args.format {
@@ -45,11 +45,13 @@ impl Outputs {
         }
         for path in &args.outputs {
             if path.as_os_str() == "-" {
-                bail!("a profile cannot be written to standard output, which is the guest's");
+                return Err(Failure::usage(
+                    "a profile cannot be written to standard output, which is the guest's",
+                ));
             }
             let format = match args.format {
                 Some(format) => format,
-                None => Format::of_path(path).context("the format of -o is not known")?,
+                None => Format::of_path(path).map_err(Failure::usage)?,
             };
             outputs.files.push(OutputFile::open(path.clone(), format)?);
         }

@@ -47,14 +47,8 @@ const FORMATS: [(Format, &str, &[&str]); 6] = [
 
 impl Format {
     /// All of them.
-    pub const ALL: [Format; 6] = [
-        Format::Pprof,
-        Format::Firefox,
-        Format::Folded,
-        Format::Svg,
-        Format::Html,
-        Format::Table,
-    ];
+    pub const ALL: [Format; 6] =
+        [Format::Pprof, Format::Firefox, Format::Folded, Format::Svg, Format::Html, Format::Table];
 
     /// The format that a file's ending stands for: `.pb.gz` and `.pprof`, `.json`, `.folded` and `.txt`,
     /// `.svg`, `.html`, `.table`.

@@ -44,25 +44,29 @@ impl ProfileKind {
     /// The quantities of such profiles, in the order in which stacks have them.
     pub fn value_types(self) -> &'static [ValueType] {
         match self {
-            ProfileKind::Sampling => const {
-                &[
-                    value("samples", Unit::Count),
-                    value("wall", Unit::Nanoseconds),
-                    value("cpu", Unit::Nanoseconds),
-                ]
-            },
+            ProfileKind::Sampling => {
+                const {
+                    &[
+                        value("samples", Unit::Count),
+                        value("wall", Unit::Nanoseconds),
+                        value("cpu", Unit::Nanoseconds),
+                    ]
+                }
+            }
             ProfileKind::Exact => {
                 const { &[value("calls", Unit::Count), value("time", Unit::Nanoseconds)] }
             }
-            ProfileKind::Memory => const {
-                &[
-                    value("alloc_objects", Unit::Count),
-                    value("alloc_space", Unit::Bytes),
-                    value("inuse_objects", Unit::Count),
-                    value("inuse_space", Unit::Bytes),
-                    value("grown_space", Unit::Bytes),
-                ]
-            },
+            ProfileKind::Memory => {
+                const {
+                    &[
+                        value("alloc_objects", Unit::Count),
+                        value("alloc_space", Unit::Bytes),
+                        value("inuse_objects", Unit::Count),
+                        value("inuse_space", Unit::Bytes),
+                        value("grown_space", Unit::Bytes),
+                    ]
+                }
+            }
         }
     }
 

@@ -171,7 +171,9 @@ impl FunctionListener for MemoryListener {
             return;
         };
         let address = self.role.map_or(address, |role| role.address(address));
-        if let Some(old) = request.old.filter(|old| *old != 0 && (address != 0 || request.size == 0)) {
+        if let Some(old) =
+            request.old.filter(|old| *old != 0 && (address != 0 || request.size == 0))
+        {
             state.free(space(call), old);
         }
         if address != 0 {

@@ -11,8 +11,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant, SystemTime};
 use wardian::{
-    AsContext, AsContextMut, EngineKind, FunctionDefinition, FunctionFilter, FunctionListener,
-    FunctionListenerFactory, Instance, Result,
+    AsContext, AsContextMut, Attachment, EngineKind, FunctionDefinition, FunctionFilter,
+    FunctionListener, FunctionListenerFactory, Instance, Result,
 };
 
 /// What a [`Profiler`] is to find out.
@@ -142,10 +142,19 @@ pub struct Profiler(Arc<Shared>);
 struct Shared {
     options: ProfilerOptions,
     functions: Mutex<Functions>,
+    attached: Mutex<Attached>,
     engine: Mutex<Option<EngineKind>>,
     start: SystemTime,
     began: Instant,
     work: Work,
+}
+
+/// Listeners of instances that are watched, of which some may be gone.
+#[derive(Default)]
+struct Attached {
+    all: Vec<Attachment>,
+    /// When there are so many, those that are gone are looked for.
+    many: usize,
 }
 
 /// What is measured, by kind.
@@ -185,6 +194,7 @@ impl Profiler {
         Profiler(Arc::new(Shared {
             options,
             functions: Mutex::default(),
+            attached: Mutex::default(),
             engine: Mutex::new(None),
             start: SystemTime::now(),
             began: Instant::now(),
@@ -208,7 +218,8 @@ impl Profiler {
                 sampling.watch(&mut store, Some(module))
             }
             _ => {
-                instance.attach(store, self.listener_factory())?.keep();
+                let attachment = instance.attach(store, self.listener_factory())?;
+                lock(&self.0.attached).add(attachment);
                 Ok(())
             }
         }
@@ -237,16 +248,25 @@ impl Profiler {
         Factory(Arc::downgrade(&self.0))
     }
 
-    /// Ends sampling, and gives what was seen in all. Listeners go on for as long as modules have them;
-    /// a later call gives a profile with what was added.
+    /// Ends the watching of stores and instances, and gives what was seen in all. Only modules that were
+    /// compiled with the profiler's listeners keep them.
     pub fn finish(&self) -> Profile {
+        lock(&self.0.attached).all.clear();
+        if let Work::Sampling(sampling) = &self.0.work {
+            sampling.stop();
+        }
+        self.profile()
+    }
+
+    /// What was seen so far. Guests may be running, and go on being watched.
+    pub fn profile(&self) -> Profile {
         let shared = &*self.0;
         let functions = self.functions();
         let mut meta = self.meta(&functions);
         match &shared.work {
             Work::Sampling(sampling) => {
                 drop(functions);
-                let state = sampling.finish();
+                let state = sampling.state();
                 meta.samples = state.counts.taken;
                 meta.dropped = state.counts.dropped;
                 meta.missed = state.counts.missed;
@@ -278,17 +298,17 @@ impl Profiler {
     }
 
     fn functions(&self) -> MutexGuard<'_, Functions> {
-        self.0.functions.lock().unwrap_or_else(|e| e.into_inner())
+        lock(&self.0.functions)
     }
 
     fn see_engine(&self, store: &impl AsContext) {
         let kind = store.as_context().engine().config().engine_kind();
-        *self.0.engine.lock().unwrap_or_else(|e| e.into_inner()) = Some(kind);
+        *lock(&self.0.engine) = Some(kind);
     }
 
     fn meta(&self, functions: &Functions) -> Meta {
         let shared = &*self.0;
-        let engine = match *shared.engine.lock().unwrap_or_else(|e| e.into_inner()) {
+        let engine = match *lock(&shared.engine) {
             Some(EngineKind::Compiled) => "compiled",
             Some(EngineKind::Interpreted) => "interpreted",
             Some(EngineKind::Tiered) => "tiered",
@@ -314,7 +334,7 @@ impl Profiler {
     fn listener(&self, definition: &FunctionDefinition<'_>) -> Option<Arc<dyn FunctionListener>> {
         let (module, func) = (definition.module()?, definition.index()?);
         let kind = module.engine().config().engine_kind();
-        *self.0.engine.lock().unwrap_or_else(|e| e.into_inner()) = Some(kind);
+        *lock(&self.0.engine) = Some(kind);
         match &self.0.work {
             Work::Sampling(_) => None,
             Work::Exact(calls) => {
@@ -330,6 +350,20 @@ impl Profiler {
                 memories.listener(definition)
             }
         }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+impl Attached {
+    fn add(&mut self, attachment: Attachment) {
+        if self.all.len() >= self.many {
+            self.all.retain(Attachment::is_active);
+            self.many = 64 + 2 * self.all.len();
+        }
+        self.all.push(attachment);
     }
 }
 

@@ -155,7 +155,11 @@ impl<'a> Resolver<'a> {
                 self.function(key, function)
             }
         };
-        Location { module: None, offset: None, lines: vec![Line { function, file: None, line: None }] }
+        Location {
+            module: None,
+            offset: None,
+            lines: vec![Line { function, file: None, line: None }],
+        }
     }
 
     fn function(&mut self, key: FunctionKey, function: Function) -> usize {

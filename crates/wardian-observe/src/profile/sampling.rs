@@ -136,23 +136,27 @@ impl Sampling {
         Ok(())
     }
 
-    /// Ends all sampling, and gives what was read.
-    pub(crate) fn finish(&self) -> MutexGuard<'_, State> {
+    /// All that was sampled so far.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        let mut state = lock(&self.state);
+        state.drain();
+        state
+    }
+
+    /// Ends all sampling.
+    pub(crate) fn stop(&self) {
         lock(&self.state).watched.iter().for_each(|w| w.sampler.stop());
         if let Some(Reader { stop, thread }) = lock(&self.reader).take() {
             drop(stop);
             // It can only have failed with the profiler's own state, which is read below.
             let _ = thread.join();
         }
-        let mut state = lock(&self.state);
-        state.drain();
-        state
     }
 }
 
 impl Drop for Sampling {
     fn drop(&mut self) {
-        drop(self.finish());
+        self.stop();
     }
 }
 

@@ -7,7 +7,8 @@ use crate::profile::tree::CallTree;
 use crate::{FunctionKind, Profile, Unit};
 use fxprof_processed_profile::{
     CategoryColor, CategoryPairHandle, CpuDelta, Frame, FrameFlags, FrameInfo,
-    Profile as FirefoxProfile, ReferenceTimestamp, SamplingInterval, StackHandle, ThreadHandle, Timestamp, WeightType,
+    Profile as FirefoxProfile, ReferenceTimestamp, SamplingInterval, StackHandle, ThreadHandle,
+    Timestamp, WeightType,
 };
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -42,7 +43,11 @@ impl<'a> Writer<'a> {
         let start = meta.start.duration_since(UNIX_EPOCH).unwrap_or_default();
         let interval = meta.interval.unwrap_or(Duration::from_micros(1));
         let interval = SamplingInterval::from_nanos(interval.as_nanos() as u64);
-        let mut firefox = FirefoxProfile::new("Wardian", ReferenceTimestamp::from_duration_since_unix_epoch(start), interval);
+        let mut firefox = FirefoxProfile::new(
+            "Wardian",
+            ReferenceTimestamp::from_duration_since_unix_epoch(start),
+            interval,
+        );
         firefox.set_symbolicated(true);
         let guest = firefox.add_category("Guest", CategoryColor::Blue).into();
         let host = firefox.add_category("Host", CategoryColor::Orange).into();

@@ -32,7 +32,8 @@ pub(super) fn write(profile: &Profile, value: usize, writer: &mut impl Write) ->
 
 fn is_rust(profile: &Profile) -> bool {
     let is_rust = |f: &crate::Function| {
-        f.kind == FunctionKind::Guest && (f.name.starts_with("core::") || f.name.starts_with("std::"))
+        f.kind == FunctionKind::Guest
+            && (f.name.starts_with("core::") || f.name.starts_with("std::"))
     };
     profile.functions().iter().any(is_rust)
 }

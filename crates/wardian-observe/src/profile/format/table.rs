@@ -63,7 +63,8 @@ impl Profile {
             let show = |value: usize, amount: u64| types[value].unit.show(amount);
             let percent = |part: u64| format!("{:.1}%", part as f64 * 100.0 / all as f64);
             let (own, total) = (function.own[value], function.total[value]);
-            let mut cells = vec![show(value, own), percent(own), show(value, total), percent(total)];
+            let mut cells =
+                vec![show(value, own), percent(own), show(value, total), percent(total)];
             cells.extend(others.iter().map(|other| show(*other, function.own[*other])));
             rows.push((cells, printable(&function.name)));
         }

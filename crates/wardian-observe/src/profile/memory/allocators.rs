@@ -14,12 +14,22 @@ pub(super) struct Role {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Does {
     /// Allocates so many bytes.
-    Allocate { size: usize },
+    Allocate {
+        size: usize,
+    },
     /// Allocates so many elements of so many bytes.
-    AllocateArray { count: usize, size: usize },
+    AllocateArray {
+        count: usize,
+        size: usize,
+    },
     /// Allocates so many bytes, and frees this.
-    Reallocate { old: usize, size: usize },
-    Free { old: usize },
+    Reallocate {
+        old: usize,
+        size: usize,
+    },
+    Free {
+        old: usize,
+    },
 }
 
 impl Role {
@@ -99,8 +109,12 @@ fn named(raw: &str, demangled: &str) -> Option<Does> {
     let last = demangled.rsplit(['/', ':']).next().unwrap_or(demangled);
     match last {
         // Rust: the global allocator, and what stands behind it.
-        "__rust_alloc" | "__rust_alloc_zeroed" | "__rdl_alloc" | "__rdl_alloc_zeroed"
-        | "__rg_alloc" | "__rg_alloc_zeroed" => Some(allocate),
+        "__rust_alloc"
+        | "__rust_alloc_zeroed"
+        | "__rdl_alloc"
+        | "__rdl_alloc_zeroed"
+        | "__rg_alloc"
+        | "__rg_alloc_zeroed" => Some(allocate),
         "__rust_dealloc" | "__rdl_dealloc" | "__rg_dealloc" => Some(free),
         "__rust_realloc" | "__rdl_realloc" | "__rg_realloc" => {
             Some(Does::Reallocate { old: 0, size: 3 })

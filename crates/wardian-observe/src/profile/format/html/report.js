@@ -29,6 +29,8 @@
     }
   };
   const percent = (part, all) => (all ? 100 * part / all : 0).toFixed(1) + "%";
+  const share = (amount, type, all, className = "share") => make("td", { className, part: percent(amount, all) },
+    show(amount, type), make("i", { textContent: percent(amount, all) }));
 
   // What was measured with callees, by quantity, and children in the order of weight.
   const children = tree.parents.map(() => []);
@@ -173,10 +175,7 @@
       const f = functions[row.index];
       const tr = make("tr", { data: { function: row.index } },
         make("td", { className: "name", title: f.name }, f.name, make("small", { textContent: place(f) })),
-        make("td", { className: "share", part: percent(row.own[value], whole) },
-          `${show(row.own[value], type)}  ${percent(row.own[value], whole)}`),
-        make("td", { className: "share total", part: percent(row.total[value], whole) },
-          `${show(row.total[value], type)}  ${percent(row.total[value], whole)}`),
+        share(row.own[value], type, whole), share(row.total[value], type, whole, "share total"),
         ...others.map(other => make("td", { textContent: show(row.own[other], types[other]) })));
       if (row.index === state.select) tr.setAttribute("aria-selected", "true");
       body.append(tr);
@@ -230,8 +229,7 @@
     const label = (text, className = "") => make("th", { textContent: text, className });
     $("line-table").tHead.replaceChildren(make("tr", {}, label("Self"), label("Line", "name"), label("Source", "name")));
     $("line-table").tBodies[0].replaceChildren(...chosen.map(line => make("tr", {},
-      make("td", { className: "share", part: percent(line.own[value], whole) },
-        `${show(line.own[value], types[value])}  ${percent(line.own[value], whole)}`),
+      share(line.own[value], types[value], whole),
       make("td", { className: "name", title: `${line.file}:${line.line}` },
         place(line), make("small", { textContent: functions[line.function].name })),
       make("td", { className: "code", textContent: line.text ?? "" }))));

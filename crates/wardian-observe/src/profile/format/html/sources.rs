@@ -10,8 +10,8 @@ use std::path::Path;
 
 const ENDINGS: [&str; 34] = [
     "rs", "c", "h", "cc", "cpp", "cxx", "hh", "hpp", "hxx", "inc", "inl", "ipp", "go", "zig", "ts",
-    "swift", "d", "nim", "f", "f90", "f95", "hs", "ml", "kt", "m", "mm", "cs", "py", "rb", "s", "wat",
-    "mbt", "grain", "odin",
+    "swift", "d", "nim", "f", "f90", "f95", "hs", "ml", "kt", "m", "mm", "cs", "py", "rb", "s",
+    "wat", "mbt", "grain", "odin",
 ];
 const MAX_BYTES: u64 = 4 << 20;
 /// Bytes of a line that are shown.
