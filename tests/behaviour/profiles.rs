@@ -22,6 +22,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a profile of memory has who makes memories grow", growth),
     ("a profile of memory ends allocations that abort", aborted_allocations),
     ("a sampled profile shows the hot function and the host", sampled),
+    ("a sampled profile has inlined functions and hot lines", hot_lines),
     ("a sampled profile serves several stores at once", sampled_stores),
     ("a profiler that is gone records nothing, and holds nothing", gone),
 ];
@@ -459,6 +460,41 @@ fn sampled(engine: &Engine) {
     // It has ended: what runs now is not seen.
     run.call(&mut store, 20).unwrap();
     assert_eq!(profiler.finish().meta().samples, profile.meta().samples);
+}
+
+fn hot_lines(engine: &Engine) {
+    if !can_sample(engine) {
+        return;
+    }
+    let module = Module::new(engine, include_bytes!("../programs/hot.wasm")).unwrap();
+    let mut store = Store::new(engine, ());
+    let i = Instance::new(&mut store, &module, &[]).unwrap();
+    let run = i.typed_func::<i32, i32>(&mut store, "run").unwrap();
+    (0..3).for_each(|_| drop(run.call(&mut store, 100).unwrap()));
+    let profiler = Profiler::new(often());
+    profiler.watch(&mut store, i).unwrap();
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(300) {
+        run.call(&mut store, 1_000_000).unwrap();
+    }
+    let profile = profiler.finish();
+    let summary = profile.summary();
+    let churn = summary.function("hot::churn").expect("it takes all the time");
+    assert!(churn.total[0] * 10 > profile.total(0) * 9, "{summary:?}");
+    let function = &profile.functions()[churn.function];
+    assert!(function.system_name.starts_with("_ZN3hot5churn"), "{function:?}");
+    // In interpreted code samples see where loops begin, which is no line of the program's.
+    if engine.config().engine_kind() == wardian::EngineKind::Interpreted {
+        return;
+    }
+    let lines: Vec<u32> = summary.lines.iter().map(|line| line.line).collect();
+    assert!(lines.contains(&15) || lines.contains(&20), "{summary:?}");
+    assert!(summary.lines.iter().all(|line| line.file.ends_with("programs/hot.rs")));
+    if let Some(step) = summary.function("hot::step") {
+        assert!(step.own[0] > 0 && step.own == step.total, "it calls nothing");
+        let under = folded(&profile, "samples");
+        assert!(under.contains_key("run;hot::churn;hot::step"), "{under:?}");
+    }
 }
 
 fn sampled_stores(engine: &Engine) {

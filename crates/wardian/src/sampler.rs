@@ -258,7 +258,8 @@ impl<'a> Sample<'a> {
         })
     }
 
-    /// Looks up the frames. Those of code that is part of no function, but stands between functions and
+    /// Looks up the frames. Offsets are those of operators nearby where code was moved by the optimiser.
+    /// Those of code that is part of no function, but stands between functions and
     /// their callers or listeners, are left out.
     pub fn resolve(&self, engine: &Engine) -> Vec<SampledFrame> {
         let resolve = |frame| match frame {

@@ -99,7 +99,7 @@ impl<'a> Resolver<'a> {
                 Some(name) if position + 1 < count => {
                     self.inlined(module, of, name, file.clone(), place.line)
                 }
-                _ => self.own(module, of, func),
+                _ => self.own_at(module, of, func, &file, place.line),
             };
             lines.push(Line { function, file, line: place.line });
         }
@@ -107,6 +107,23 @@ impl<'a> Resolver<'a> {
             lines.push(Line { function: self.own(module, of, func), file: None, line: None });
         }
         Location { module: Some(of), offset, lines }
+    }
+
+    /// A function of a module itself, of which a line is known.
+    fn own_at(
+        &mut self,
+        module: ModuleId,
+        of: usize,
+        func: u32,
+        file: &Option<Arc<str>>,
+        line: Option<u32>,
+    ) -> usize {
+        let index = self.own(module, of, func);
+        let function = &mut self.functions[index];
+        if function.file.is_none() {
+            (function.file, function.line) = (file.clone(), line);
+        }
+        index
     }
 
     /// A function of a module itself.

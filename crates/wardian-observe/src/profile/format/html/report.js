@@ -227,7 +227,7 @@
     $("no-lines").hidden = data.lines.length > 0;
     $("line-table").parentElement.hidden = data.lines.length === 0;
     const label = (text, className = "") => make("th", { textContent: text, className });
-    $("line-table").tHead.replaceChildren(make("tr", {}, label("Self"), label("Line", "name"), label("Source", "name")));
+    $("line-table").tHead.replaceChildren(make("tr", {}, label("Self"), label("Line", "name"), label("Source", "code")));
     $("line-table").tBodies[0].replaceChildren(...chosen.map(line => make("tr", {},
       share(line.own[value], types[value], whole),
       make("td", { className: "name", title: `${line.file}:${line.line}` },
