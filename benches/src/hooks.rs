@@ -52,13 +52,13 @@ impl FunctionListener for Empty {
 }
 
 /// A store with an instance of the guest, compiled with these options.
-struct Guest {
+pub(crate) struct Guest {
     store: Store<()>,
     instance: Instance,
 }
 
 impl Guest {
-    fn new(options: &CompileOptions<'_>) -> Result<Guest> {
+    pub(crate) fn new(options: &CompileOptions<'_>) -> Result<Guest> {
         let engine = engines::wardian()?;
         let module = Module::new_with(&engine, GUEST, options)?;
         let mut linker = Linker::new(&engine);
@@ -78,7 +78,11 @@ impl Guest {
         Guest::new(&CompileOptions::new().with_function_listener_factory(factory))
     }
 
-    fn contender(&mut self, column: &'static str, name: &str) -> Result<Contender<'_>> {
+    pub(crate) fn store(&mut self) -> &mut Store<()> {
+        &mut self.store
+    }
+
+    pub(crate) fn contender(&mut self, column: &'static str, name: &str) -> Result<Contender<'_>> {
         let f = self.instance.typed_func::<i32, i64>(&mut self.store, name)?;
         let store = &mut self.store;
         Ok(Contender::new(column, move |n| Ok(f.call(&mut *store, i32::try_from(n)?)?)))

@@ -10,6 +10,7 @@ mod generate;
 mod hooks;
 mod instantiate;
 mod measure;
+mod observe;
 mod options;
 mod report;
 mod snapshot;
@@ -62,6 +63,11 @@ const GROUPS: &[(&str, Run, &[Target])] = &[
     ),
     ("stop", stop::run, &[within(stop::ABOVE, 2e6)]),
     ("checked", variants::checked, &[at_most(variants::GUARDED, "", 1.35, ANY)]),
+    (
+        "observe",
+        observe::run,
+        &[within("exact over", 30.0), at_most(WITHOUT, "sampled", 1.03, ANY)],
+    ),
     ("sampler", variants::sampler, &[at_most(WITHOUT, "", 1.03, ANY)]),
 ];
 

@@ -183,6 +183,19 @@ impl CompiledCode {
         let i = self.location_offsets.partition_point(|o| *o <= offset).checked_sub(1)?;
         Some(self.location_wasm[i]).filter(|w| *w != u32::MAX)
     }
+
+    /// As [`CompiledCode::location`]; where that is not known, as of code that was moved by the
+    /// optimiser, an operator nearby in the same function: the last one before, else the first after.
+    pub fn location_near(&self, offset: u32) -> Option<u32> {
+        let [start, end] = self.functions[self.find(offset)? as usize];
+        let is_known = |i: &usize| self.location_wasm[*i] != u32::MAX;
+        let after = self.location_offsets.partition_point(|o| *o <= offset);
+        let mut before = (0..after).rev().take_while(|i| self.location_offsets[*i] >= start);
+        let mut after =
+            (after..self.location_offsets.len()).take_while(|i| self.location_offsets[*i] < end);
+        let found = before.find(is_known).or_else(|| after.find(is_known))?;
+        Some(self.location_wasm[found])
+    }
 }
 
 /// Begins stored code; the last byte is the format's revision.

@@ -17,6 +17,10 @@ pub(crate) trait CodePiece: Send + Sync {
     fn function_at(&self, pc: usize) -> Option<u32>;
     /// The offset in the code section of the operator whose code is at an address.
     fn location(&self, module: &ModuleInner, pc: usize) -> Option<u32>;
+    /// The same, or of an operator nearby in the same function where that is not known.
+    fn location_near(&self, module: &ModuleInner, pc: usize) -> Option<u32> {
+        self.location(module, pc)
+    }
     /// Where the code of the function around an address begins.
     fn start_of(&self, pc: usize) -> Option<usize>;
     /// The reason of a trap of the instruction at an address, where that alone tells.
@@ -107,6 +111,10 @@ impl CodePiece for LoadedCode {
 
     fn location(&self, _: &ModuleInner, pc: usize) -> Option<u32> {
         self.tables.location(self.offset(pc)?)
+    }
+
+    fn location_near(&self, _: &ModuleInner, pc: usize) -> Option<u32> {
+        self.tables.location_near(self.offset(pc)?)
     }
 
     fn start_of(&self, pc: usize) -> Option<usize> {
@@ -217,7 +225,13 @@ impl CodeRegistry {
             let (_, entry) = ranges.range(pc.checked_add(1)?..).next()?;
             entry.since <= time
         };
-        if is_older { self.find(pc) } else { None }
+        let mut position = if is_older { self.find(pc)? } else { return None };
+        if position.offset.is_none() {
+            // About where is better than nowhere: samples are many.
+            let Located { code, module, .. } = self.locate(pc)?;
+            position.offset = code.location_near(&module, pc);
+        }
+        Some(position)
     }
 
     /// Whether an address lies in code that stands between functions and their listeners.

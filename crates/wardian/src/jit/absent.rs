@@ -188,6 +188,10 @@ impl CompiledCode {
         match self.0 {}
     }
 
+    pub fn location_near(&self, _: u32) -> Option<u32> {
+        match self.0 {}
+    }
+
     pub fn is_complete(&self) -> bool {
         match self.0 {}
     }

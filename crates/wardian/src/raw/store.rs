@@ -206,6 +206,7 @@ impl std::fmt::Debug for StoreInner {
 }
 
 impl StoreInner {
+    #[inline]
     pub(crate) fn id(&self) -> u64 {
         self.id
     }
