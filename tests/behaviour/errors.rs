@@ -37,7 +37,7 @@ fn locals(engine: &Engine) {
         let types = inner.local_types();
         assert_eq!(types[..4], [I32, V128, F32, I64]);
         assert_eq!(types.len(), 5);
-        let known = asked && engine.kind() != wardian::EngineKind::Compiled;
+        let known = asked && engine.config().engine_kind() != wardian::EngineKind::Compiled;
         let expected = [41, 3, 4, u64::from(1.5f32.to_bits()), -2i64 as u64, 0];
         let low = |slots: &[u64], i: usize| slots[i] & u64::from(u32::MAX);
         match inner.locals() {

@@ -3,6 +3,7 @@
 //!
 //! - [`Profiler`] finds out where guests spend their time or memory, and gives a [`Profile`], which
 //!   can be written in the formats of several tools.
+//! - [`TrapReport`] tells how a guest came to trap, and [`CoreDump`] keeps what it had in memory.
 //!
 //! ```
 //! use wardian::{Engine, Instance, Module, Store};
@@ -27,8 +28,13 @@
 //! # Ok::<(), wardian::Error>(())
 //! ```
 
+mod coredump;
 mod profile;
 mod symbols;
+mod trap;
+mod values;
+
+pub use coredump::CoreDump;
 
 pub use profile::format::{Format, UnknownFormat};
 pub use profile::kind::{ProfileKind, Unit, ValueType};
@@ -37,3 +43,4 @@ pub use profile::model::{
 };
 pub use profile::profiler::{Profiler, ProfilerOptions};
 pub use profile::summary::{FunctionSummary, LineSummary, Summary};
+pub use trap::TrapReport;

@@ -159,8 +159,9 @@ impl<'a> FunctionDefinition<'a> {
         of_module.map(|e| e.name.as_str()).chain(double.iter().map(String::as_str))
     }
 
-    /// Where its body begins, as offset in the module's code section.
-    pub(crate) fn body_offset(&self) -> Option<u32> {
+    /// Where its body begins, as offset in the module's code section. None for imports and host
+    /// functions.
+    pub fn body_offset(&self) -> Option<u32> {
         let Source::Module { module, func } = self.0 else { return None };
         let info = module.decoded.info();
         let range = info.bodies.get(info.defined_function(func)? as usize)?;

@@ -1,0 +1,142 @@
+//! How a guest came to trap, told to people.
+
+mod hexdump;
+
+use crate::values;
+use std::fmt;
+use wardian::{Error, Frame, InternalModule, Val};
+
+/// An error with the calls that led to it, the values of their arguments as far as they can be known,
+/// and the memory that the innermost ones point to.
+///
+/// Values are those of [`wardian::Config::backtrace_locals`]: what the parameters hold at the time, which
+/// the function may have changed. Of compiled code they are `<optimised out>`. Names come from the guest;
+/// what could move the cursor of a terminal is escaped.
+///
+/// ```
+/// use wardian::{Config, Engine, EngineKind, Instance, Module, Store};
+/// use wardian_observe::TrapReport;
+///
+/// let mut config = Config::new();
+/// config.engine(EngineKind::Interpreted).backtrace_locals(true);
+/// let engine = Engine::new(&config)?;
+/// let module = Module::new(&engine, r#"(module (memory 1)
+///   (func $load (export "load") (param $at i32) (result i32) (i32.load (local.get $at))))"#)?;
+/// let mut store = Store::new(&engine, ());
+/// let instance = Instance::new(&mut store, &module, &[])?;
+/// let load = instance.typed_func::<i32, i32>(&mut store, "load")?;
+/// let error = load.call(&mut store, 65_534).unwrap_err();
+///
+/// let report = TrapReport::new(&error).with_memory_of(instance.internal(&store)).to_string();
+/// assert!(report.contains("load(at: i32 = 65534)"), "{report}");
+/// assert!(report.contains("2 bytes before the end of memory 0"), "{report}");
+/// # Ok::<(), wardian::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct TrapReport<'a> {
+    error: &'a Error,
+    instance: Option<InternalModule<'a>>,
+}
+
+impl<'a> TrapReport<'a> {
+    /// A report of an error; of one without a backtrace it is the error's message.
+    pub fn new(error: &'a Error) -> TrapReport<'a> {
+        TrapReport { error, instance: None }
+    }
+
+    /// Shows memory of this instance too, where arguments point to.
+    pub fn with_memory_of(mut self, instance: InternalModule<'a>) -> Self {
+        self.instance = Some(instance);
+        self
+    }
+}
+
+impl fmt::Display for TrapReport<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.error)?;
+        let Some(backtrace) = self.error.backtrace() else { return Ok(()) };
+        f.write_str("\nguest backtrace, innermost call first:")?;
+        for (i, frame) in backtrace.frames().iter().enumerate() {
+            write!(f, "\n  {i:>3}: ")?;
+            write_frame(f, frame)?;
+        }
+        if backtrace.omitted() > 0 {
+            write!(f, "\n  ... and {} more", backtrace.omitted())?;
+        }
+        if let (Some(instance), Some(frame)) = (self.instance, backtrace.frames().first()) {
+            hexdump::write_near(f, &instance, &pointers(frame))?;
+        }
+        Ok(())
+    }
+}
+
+/// The function with its arguments, and where in it.
+fn write_frame(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
+    let definition = frame.definition();
+    match definition.demangled_name() {
+        Some(name) => f.write_str(&printable(&name))?,
+        None => write!(f, "<function {}>", frame.func_index())?,
+    }
+    f.write_str("(")?;
+    let locals = values::locals(frame);
+    let named = definition.param_names().zip(definition.param_types()).enumerate();
+    for (i, (name, ty)) in named {
+        let comma = if i > 0 { ", " } else { "" };
+        let name = name.map_or_else(|| format!("${i}"), printable);
+        write!(f, "{comma}{name}: {ty} = ")?;
+        match locals.get(i).and_then(Option::as_ref) {
+            Some(value) => write_value(f, value)?,
+            None => f.write_str("<optimised out>")?,
+        }
+    }
+    f.write_str(")")?;
+    if let Some(offset) = frame.code_offset() {
+        write!(f, " (code offset {offset:#x})")?;
+    }
+    for place in frame.source_locations() {
+        write!(f, "\n        at {}", printable(&place.file))?;
+        if let Some(line) = place.line {
+            write!(f, ":{line}")?;
+        }
+        if let Some(function) = place.function {
+            write!(f, " in {}", printable(&function))?;
+        }
+    }
+    Ok(())
+}
+
+fn write_value(f: &mut fmt::Formatter<'_>, value: &Val) -> fmt::Result {
+    match value {
+        Val::I32(value) => write!(f, "{value}"),
+        Val::I64(value) => write!(f, "{value}"),
+        Val::F32(bits) => write!(f, "{:?}", f32::from_bits(*bits)),
+        Val::F64(bits) => write!(f, "{:?}", f64::from_bits(*bits)),
+        Val::V128(value) => write!(f, "{value:#034x}"),
+        other => write!(f, "{other:?}"),
+    }
+}
+
+/// Arguments of a call that may be addresses, with their names.
+fn pointers(frame: &Frame) -> Vec<(String, u64)> {
+    let definition = frame.definition();
+    let named = definition.param_names().zip(values::locals(frame)).enumerate();
+    named
+        .filter_map(|(i, (name, value))| {
+            let address = match value? {
+                Val::I32(value) => u64::from(value.cast_unsigned()),
+                Val::I64(value) => value.cast_unsigned(),
+                _ => return None,
+            };
+            Some((name.map_or_else(|| format!("${i}"), printable), address))
+        })
+        .collect()
+}
+
+/// Text of a guest without what a terminal would obey.
+fn printable(text: &str) -> String {
+    let escape = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(escape).collect()
+}
