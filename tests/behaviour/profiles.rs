@@ -494,9 +494,10 @@ fn hot_lines(engine: &Engine) {
     let lines: Vec<u32> = of_program.map(|line| line.line).collect();
     assert!(lines.contains(&15) || lines.contains(&20), "{summary:?}");
     if let Some(step) = summary.function("hot::step") {
-        assert!(step.own[0] > 0 && step.own == step.total, "it calls nothing");
-        let under = folded(&profile, "samples");
-        assert!(under.contains_key("run;hot::churn;hot::step"), "{under:?}");
+        assert!(step.total[0] > 0, "{summary:?}");
+        let stacks = folded(&profile, "samples");
+        let is_inside = |stack: &String| stack.starts_with("run;hot::churn;hot::step");
+        assert!(stacks.keys().any(is_inside), "{stacks:?}");
     }
 }
 
