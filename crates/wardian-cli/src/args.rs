@@ -141,6 +141,13 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) invoke: Option<String>,
 
+    /// If the guest traps, write what it had in memory and on its stack to this file
+    ///
+    /// A core dump in the format of the WebAssembly tool conventions. Values of locals are those of
+    /// interpreted code; with `--engine interp` there are all.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) coredump: Option<PathBuf>,
+
     /// Neither use the cache of compiled code nor add to it
     #[arg(long)]
     pub(crate) no_cache: bool,

@@ -11,6 +11,7 @@ mod invoke;
 mod observe;
 mod output;
 mod parse;
+mod postmortem;
 mod profile;
 mod progress;
 mod report;

@@ -5,6 +5,7 @@ use crate::engine;
 use crate::input::Input;
 use crate::invoke::Invocation;
 use crate::observe::Observer;
+use crate::postmortem;
 use crate::report::{Exit, Failure, Result};
 use crate::threads;
 use crate::wasi::{self, Fuel, Host, Limits};
@@ -33,7 +34,7 @@ pub(crate) fn run(args: &RunArgs, verbose: bool, observer: Arc<dyn Observer>) ->
         .context("cannot watch the time")?;
     let engine = engine::engine(args.features.set(), |config| {
         config.engine(args.engine.kind());
-        config.stack_size(args.stack_size).fuel(args.fuel.is_some());
+        config.stack_size(args.stack_size).fuel(args.fuel.is_some()).backtrace_locals(true);
         observer.engine(config);
     })?;
     let module = load(args, &engine, verbose)?;
@@ -47,11 +48,19 @@ pub(crate) fn run(args: &RunArgs, verbose: bool, observer: Arc<dyn Observer>) ->
     if let Some(watchdog) = &watchdog {
         watchdog.guest_begins();
     }
+    let mut trapped = None;
+    let mut execute = |store: &mut Store<Host>, instance| {
+        let outcome = execute(store, instance, &plan);
+        if let Err(error) = &outcome {
+            trapped = postmortem::of(error, store, instance, args);
+        }
+        outcome
+    };
     let outcome = match threads {
         None => linker
             .instantiate(&mut store, &module)
-            .and_then(|instance| execute(&mut store, instance, &plan)),
-        Some(threads) => threads.run_with(&mut store, |store, i| execute(store, i, &plan)),
+            .and_then(|instance| execute(&mut store, instance)),
+        Some(threads) => threads.run_with(&mut store, execute),
     };
     // The guest is done, in time or not: what is left to do, such as printing, is not its time.
     drop(watchdog);
@@ -60,7 +69,10 @@ pub(crate) fn run(args: &RunArgs, verbose: bool, observer: Arc<dyn Observer>) ->
             crate::output::write(lines.as_bytes())?;
             Ok(Exit::SUCCESS)
         }
-        Err(error) => ended(error, args),
+        Err(error) => match trapped {
+            Some(report) => Err(Failure::new(Exit::TRAP, anyhow!(report))),
+            None => ended(error, args),
+        },
     }
 }
 
