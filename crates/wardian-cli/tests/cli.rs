@@ -8,6 +8,7 @@ mod cli {
 
     mod bad_input;
     mod cache;
+    mod coredump;
     mod inspect;
     mod invoke;
     mod limits;

@@ -77,19 +77,7 @@ fn write_frame(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
         Some(name) => f.write_str(&printable(&name))?,
         None => write!(f, "<function {}>", frame.func_index())?,
     }
-    f.write_str("(")?;
-    let locals = values::locals(frame);
-    let named = definition.param_names().zip(definition.param_types()).enumerate();
-    for (i, (name, ty)) in named {
-        let comma = if i > 0 { ", " } else { "" };
-        let name = name.map_or_else(|| format!("${i}"), printable);
-        write!(f, "{comma}{name}: {ty} = ")?;
-        match locals.get(i).and_then(Option::as_ref) {
-            Some(value) => write_value(f, value)?,
-            None => f.write_str("<optimised out>")?,
-        }
-    }
-    f.write_str(")")?;
+    write_arguments(f, frame)?;
     if let Some(offset) = frame.code_offset() {
         write!(f, " (code offset {offset:#x})")?;
     }
@@ -103,6 +91,22 @@ fn write_frame(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
         }
     }
     Ok(())
+}
+
+/// The arguments in parentheses; nothing for a function without parameters.
+fn write_arguments(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
+    let (definition, locals) = (frame.definition(), values::locals(frame));
+    let named = definition.param_names().zip(definition.param_types()).enumerate();
+    for (i, (name, ty)) in named {
+        let before = if i == 0 { "(" } else { ", " };
+        let name = name.map_or_else(|| format!("${i}"), printable);
+        write!(f, "{before}{name}: {ty} = ")?;
+        match locals.get(i).and_then(Option::as_ref) {
+            Some(value) => write_value(f, value)?,
+            None => f.write_str("<optimised out>")?,
+        }
+    }
+    if definition.param_types().is_empty() { Ok(()) } else { f.write_str(")") }
 }
 
 fn write_value(f: &mut fmt::Formatter<'_>, value: &Val) -> fmt::Result {

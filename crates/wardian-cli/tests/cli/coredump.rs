@@ -1,0 +1,118 @@
+//! What is told and kept of a guest that traps.
+
+use super::harness::Place;
+use wasmparser::{CoreDumpStackSection, CoreDumpValue, KnownCustom, Parser, Payload};
+
+const GUEST: &str = r#"(module $app
+  (memory 2) (data (i32.const 70000) "here it was")
+  (global $count (mut i64) (i64.const 5)) (global f32 (f32.const 1.5))
+  (func $read (param $at i32) (param $scale f64) (result i32) (local $extra i64)
+    (local.set $extra (i64.const -9))
+    (global.set $count (i64.const 6))
+    (i32.load (i32.mul (local.get $at) (i32.const 2))))
+  (func $middle (param $at i32)
+    (drop (call $read (i32.add (local.get $at) (i32.const 1)) (f64.const 0.5))))
+  (func (export "_start") (call $middle (i32.const 70001))))"#;
+
+#[test]
+fn a_trap_is_told_with_arguments_and_memory() {
+    let place = Place::with(&[("app.wat", GUEST)]);
+    let trapped = "trap: out of bounds memory access";
+    for (engine, read, middle) in [
+        (
+            "interp",
+            "0: read(at: i32 = 70002, scale: f64 = 0.5) (code offset 0x",
+            "(at: i32 = 70001)",
+        ),
+        (
+            "tiered",
+            "0: read(at: i32 = 70002, scale: f64 = 0.5) (code offset 0x",
+            "(at: i32 = 70001)",
+        ),
+        (
+            "jit",
+            "0: read(at: i32 = <optimised out>, scale: f64 = <optimised out>) (code offset 0x",
+            "1: middle(at: i32 = <optimised out>)",
+        ),
+    ] {
+        let ended = place.run(&["run", "--engine", engine, "app.wat"]);
+        assert_eq!(ended.code, Some(134), "{ended:?}");
+        for part in [trapped, read, middle, "2: _start (code offset"] {
+            assert!(ended.err.contains(part), "{engine}: {part:?} is not in\n{}", ended.err);
+        }
+        // Values that are known lead to memory.
+        assert_eq!(ended.err.contains("|re it was"), engine != "jit", "{}", ended.err);
+    }
+}
+
+#[test]
+fn the_core_dump_has_stack_memory_and_globals() {
+    let place = Place::with(&[("app.wat", GUEST)]);
+    for engine in ["interp", "tiered", "jit"] {
+        let args = ["run", "--engine", engine, "--coredump", "core", "app.wat"];
+        let ended = place.run(&args);
+        assert_eq!(ended.code, Some(134), "{ended:?}");
+        assert!(ended.err.contains("the core dump is in core"), "{}", ended.err);
+        check(&std::fs::read(place.path("core")).unwrap(), engine != "jit");
+    }
+    let ended = place.run(&["run", "--coredump", "no/such/folder", "app.wat"]);
+    assert_eq!(ended.code, Some(134), "{ended:?}");
+    let problem =
+        "warning: cannot write the core dump to no/such/folder: No such file or directory";
+    assert!(ended.err.contains(problem), "{}", ended.err);
+}
+
+/// Reads a dump with the parser, which knows the format.
+fn check(dump: &[u8], has_values: bool) {
+    wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::all())
+        .validate_all(dump)
+        .unwrap();
+    let (mut pages, mut globals, mut data, mut seen) = (Vec::new(), 0, Vec::new(), Vec::new());
+    for payload in Parser::new(0).parse_all(dump) {
+        match payload.unwrap() {
+            Payload::MemorySection(memories) => {
+                pages.extend(memories.into_iter().map(|m| m.unwrap().initial));
+            }
+            Payload::GlobalSection(section) => globals = section.count(),
+            Payload::DataSection(section) => {
+                data.extend(section.into_iter().map(|d| d.unwrap().data.to_vec()));
+            }
+            Payload::CustomSection(custom) => match custom.as_known() {
+                KnownCustom::CoreDump(core) => assert_eq!(core.name, "app.wat"),
+                KnownCustom::CoreDumpModules(modules) => assert_eq!(modules.modules, ["app"]),
+                KnownCustom::CoreDumpInstances(instances) => {
+                    let [instance] = &instances.instances[..] else { panic!() };
+                    assert_eq!(instance.module_index, 0);
+                    assert_eq!(
+                        (&instance.memories[..], &instance.globals[..]),
+                        (&[0][..], &[0, 1][..])
+                    );
+                }
+                KnownCustom::CoreDumpStack(stack) => check_stack(&stack, has_values),
+                _ => continue,
+            },
+            _ => continue,
+        }
+        seen.push(());
+    }
+    assert_eq!((pages, globals, seen.len()), (vec![2], 2, 7));
+    let [segment] = &data[..] else { panic!("{} segments", data.len()) };
+    assert!(segment.windows(11).any(|w| w == b"here it was"));
+    assert_eq!(segment.len(), 4096, "pages of zeroes are left out");
+}
+
+fn check_stack(stack: &CoreDumpStackSection<'_>, has_values: bool) {
+    assert_eq!(stack.name, "main");
+    let functions: Vec<u32> = stack.frames.iter().map(|f| f.funcidx).collect();
+    assert_eq!(functions, [0, 1, 2]);
+    // Where in the body the load is: declarations of locals, and the code before.
+    assert!((15..60).contains(&stack.frames[0].codeoffset), "{}", stack.frames[0].codeoffset);
+    let locals = &stack.frames[0].locals[..];
+    let found = match locals {
+        [CoreDumpValue::I32(70002), CoreDumpValue::F64(half), CoreDumpValue::I64(-9)] => {
+            f64::from_bits(half.bits()) == 0.5
+        }
+        _ => false,
+    };
+    assert_eq!(found, has_values, "{locals:?}");
+}
