@@ -7,6 +7,10 @@
 //!   └────────────┴──────────────┴────────┴─────────── ─ ─ ─ ─ ──────┘
 //! ```
 //!
+//! Pieces are whole pages, since rights are. Where in its pages a piece begins differs from piece to
+//! piece: small functions that all began a page would fight for the same few lines of the instruction
+//! cache, and leave the rest of it unused.
+//!
 //! One range for all code makes "is this address guest code?" two comparisons, which a signal
 //! handler may do.
 
@@ -19,6 +23,9 @@ use std::sync::{Mutex, OnceLock};
 /// Address space asked for; where it is limited, less is taken.
 const RESERVED: usize = 64 << 30;
 const LEAST: usize = 64 << 20;
+
+/// A line of the cache, and a multiple of what code is aligned to.
+const LINE: usize = 64;
 
 static BASE: AtomicUsize = AtomicUsize::new(0);
 static END: AtomicUsize = AtomicUsize::new(0);
@@ -93,8 +100,11 @@ impl Region {
 /// Executable code. Unmapped when dropped, so its owner must outlive every use.
 #[derive(Debug)]
 pub struct CodeMemory {
-    start: usize,
+    /// The pages.
+    pages: usize,
     size: usize,
+    /// The code in them.
+    start: usize,
     len: usize,
 }
 
@@ -108,17 +118,18 @@ impl CodeMemory {
         let page = rustix::param::page_size();
         let size = text.len().max(1).next_multiple_of(page);
         let region = region()?;
-        let start = region.lock().unwrap_or_else(|e| e.into_inner()).take(size);
-        let start = start.ok_or_else(|| {
+        let pages = region.lock().unwrap_or_else(|e| e.into_inner()).take(size);
+        let pages = pages.ok_or_else(|| {
             io::Error::new(io::ErrorKind::OutOfMemory, "no room left for compiled code")
         })?;
-        let memory = CodeMemory { start, size, len: text.len() };
-        let at = start as *mut u8;
-        // SAFETY: the range was just taken, so nobody else uses it; it is writable before it is
-        // executable, never both.
+        let start = pages + next_offset(size - text.len());
+        let memory = CodeMemory { pages, size, start, len: text.len() };
+        let at = pages as *mut u8;
+        // SAFETY: the range was just taken, so nobody else uses it, and the text fits behind `start`; it
+        // is writable before it is executable, never both.
         unsafe {
             mprotect(at.cast(), size, MprotectFlags::READ | MprotectFlags::WRITE)?;
-            ptr::copy_nonoverlapping(text.as_ptr(), at, text.len());
+            ptr::copy_nonoverlapping(text.as_ptr(), start as *mut u8, text.len());
             mprotect(at.cast(), size, MprotectFlags::READ | MprotectFlags::EXEC)?;
         }
         flush_instruction_cache(start, text.len());
@@ -155,7 +166,7 @@ impl Drop for CodeMemory {
         // SAFETY: the range is ours; mapping anew over it drops its pages and its rights.
         let done = unsafe {
             rustix::mm::mmap_anonymous(
-                self.start as *mut _,
+                self.pages as *mut _,
                 self.size,
                 ProtFlags::empty(),
                 MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED,
@@ -165,9 +176,18 @@ impl Drop for CodeMemory {
             && let Ok(region) = region()
         {
             let mut region = region.lock().unwrap_or_else(|e| e.into_inner());
-            region.give_back(self.start, self.size);
+            region.give_back(self.pages, self.size);
         }
     }
+}
+
+/// Where the next piece is to begin, if it leaves so many bytes of its pages free.
+fn next_offset(free: usize) -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    // An odd number of lines that is far from dividing a page: neighbours in time are far apart.
+    const STEP: usize = 23;
+    let line = NEXT.fetch_add(STEP, Ordering::Relaxed);
+    line % (free / LINE + 1) * LINE
 }
 
 /// Where instruction caches are not coherent, code must be made visible to them.
