@@ -94,12 +94,13 @@ fn moving(engine: &Engine) {
     let i = made(&mut store, GROWER, torture);
     let memory = i.get_memory(&mut store, "memory").unwrap();
     assert_eq!(&memory.data(&store)[8..15], b"segment");
-    let before = memory.data(&store).as_ptr();
     // Of i from 0 to 39, and of the counter from 1 to 40.
     assert_eq!(call(&mut store, i, "run", 40).unwrap(), 780 + 820);
-    assert_ne!(memory.data(&store).as_ptr(), before, "it has moved");
     assert_eq!(&memory.data(&store)[8..15], b"segment");
+    // After several growths it may be where it was before.
+    let before = memory.data(&store).as_ptr();
     assert_eq!(memory.grow(&mut store, 1).unwrap(), 41);
+    assert_ne!(memory.data(&store).as_ptr(), before, "it has moved");
     assert_eq!(memory.data(&store)[41 * 65536 - 1], 39);
     assert_eq!(call(&mut store, i, "get", 41 * 65536 - 1).unwrap(), 39);
     assert!(call(&mut store, i, "get", 42 * 65536).is_err());
