@@ -16,6 +16,8 @@ mod linked_modules;
 mod listeners;
 #[path = "pooling_allocator.rs"]
 mod pooling_allocator;
+#[path = "profiler.rs"]
+mod profiler;
 #[path = "sampler.rs"]
 mod sampler;
 #[path = "setjmp.rs"]
@@ -45,6 +47,11 @@ fn import_resolver() {
 #[test]
 fn linked_modules() {
     linked_modules::main().unwrap();
+}
+
+#[test]
+fn profiler() {
+    profiler::main().unwrap();
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod matrix;
 mod memories;
 mod names;
 mod nans;
+mod profiles;
 mod programs;
 mod references;
 mod refused_restores;
@@ -48,6 +49,7 @@ fn main() -> std::process::ExitCode {
         memories::TABLE,
         names::TABLE,
         nans::TABLE,
+        profiles::TABLE,
         programs::TABLE,
         references::TABLE,
         refused_restores::TABLE,

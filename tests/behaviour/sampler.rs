@@ -306,8 +306,8 @@ fn full(engine: &Engine) {
     let mut store = Store::new(engine, ());
     let i = instance(&mut store, HOT);
     let run = i.typed_func::<(), ()>(&mut store, "run").unwrap();
-    // For a sample of three functions and a trampoline 48 bytes.
-    let small = options().with_capacity(4 * 48).with_max_frames(8);
+    // For a sample of three functions and a trampoline 56 bytes.
+    let small = options().with_capacity(4 * 56).with_max_frames(8);
     let sampler = Sampler::start(&mut store, small).unwrap();
     let start = Instant::now();
     for _ in 0..2 {

@@ -35,7 +35,7 @@ const LONG_FUNCTIONS: [(&str, &str); 3] = [
 ];
 
 /// The crates, each with those of the project that it may depend on.
-const LAYERS: [(&str, &[&str]); 8] = [
+const LAYERS: [(&str, &[&str]); 9] = [
     ("wardian-types", &[]),
     ("wardian-module", &["wardian-types"]),
     ("wardian-vm", &["wardian-types"]),
@@ -46,7 +46,8 @@ const LAYERS: [(&str, &[&str]); 8] = [
         &["wardian-types", "wardian-module", "wardian-vm", "wardian-jit", "wardian-interp"],
     ),
     ("wardian-wasi", &["wardian"]),
-    ("wardian-cli", &["wardian", "wardian-wasi", "wardian-module"]),
+    ("wardian-observe", &["wardian"]),
+    ("wardian-cli", &["wardian", "wardian-wasi", "wardian-observe", "wardian-module"]),
 ];
 
 fn root() -> PathBuf {

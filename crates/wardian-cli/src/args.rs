@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use wardian::{CoreFeatures, EngineKind};
+use wardian_observe::Format;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -49,6 +50,7 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     Run(Box<RunArgs>),
+    Profile(Box<ProfileArgs>),
     Compile(CompileArgs),
     Validate(ValidateArgs),
     Inspect(InspectArgs),
@@ -171,6 +173,62 @@ impl RunArgs {
         self.command.get(1..).unwrap_or_default()
     }
 }
+
+/// Run a program, and show where it spends its time or memory
+///
+/// The guest runs as with `wardian run`, whose options are all there. Without -o and --format a table is
+/// written to standard error when the guest has ended, however it did. Standard output is the guest's.
+///
+/// Options of wardian come before FILE; all that comes after it belongs to the guest.
+#[derive(Args)]
+#[command(after_help = EXIT_CODES)]
+#[command(override_usage = "wardian profile [OPTIONS] <FILE> [ARGS]...")]
+pub(crate) struct ProfileArgs {
+    /// See every call rather than samples: exact counts, and times by the path of calls
+    #[arg(long, help_heading = PROFILE, conflicts_with = "memory")]
+    pub(crate) exact: bool,
+
+    /// See who allocates, what is in use at the end, and who makes memories grow
+    #[arg(long, help_heading = PROFILE)]
+    pub(crate) memory: bool,
+
+    /// Take a sample so often, for instance each 500us or 10ms; 1ms unless set, 50us at least
+    #[arg(long, value_name = "TIME", value_parser = parse::time, help_heading = PROFILE)]
+    #[arg(conflicts_with_all = ["exact", "memory", "frequency"])]
+    pub(crate) interval: Option<Duration>,
+
+    /// Take so many samples a second
+    #[arg(long, value_name = "HZ", value_parser = parse::frequency, help_heading = PROFILE)]
+    #[arg(conflicts_with_all = ["exact", "memory"])]
+    pub(crate) frequency: Option<Duration>,
+
+    /// Write the profile to this file; may be repeated
+    ///
+    /// Its ending tells the format: .pb.gz or .pprof, .json (Firefox Profiler), .folded or .txt, .svg,
+    /// .html, .table.
+    #[arg(short, long = "output", value_name = "FILE", help_heading = PROFILE)]
+    pub(crate) outputs: Vec<PathBuf>,
+
+    /// The format: pprof, firefox, folded, svg, html or table
+    ///
+    /// Of all files of -o, whatever their endings. Without -o the file is named after FILE and put into
+    /// the current folder, as in `fern.profile.svg`; a table is written to standard error.
+    #[arg(long, value_name = "FORMAT", help_heading = PROFILE)]
+    pub(crate) format: Option<Format>,
+
+    /// Which quantity tables, folded stacks and flame graphs show
+    ///
+    /// samples, wall or cpu; with --exact calls or time; with --memory alloc_objects, alloc_space,
+    /// inuse_objects, inuse_space or grown_space.
+    #[arg(long, value_name = "NAME", help_heading = PROFILE)]
+    pub(crate) value: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+/// The heading of the options that `run` does not have.
+const PROFILE: &str = "Options of the profile";
 
 /// How code is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

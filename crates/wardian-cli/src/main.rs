@@ -8,8 +8,10 @@ mod engine;
 mod input;
 mod inspect;
 mod invoke;
+mod observe;
 mod output;
 mod parse;
+mod profile;
 mod progress;
 mod report;
 mod run;
@@ -23,6 +25,7 @@ use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
 use report::Exit;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -30,7 +33,8 @@ fn main() -> ExitCode {
         Err(error) => return report::command_line(error),
     };
     let outcome = match &cli.command {
-        Command::Run(args) => run::run(args, cli.verbose),
+        Command::Run(args) => run::run(args, cli.verbose, Arc::new(())),
+        Command::Profile(args) => profile::profile(args, cli.verbose),
         Command::Compile(args) => compile::compile(args),
         Command::Validate(args) => check::validate(args),
         Command::Inspect(args) => inspect::inspect(args),

@@ -41,6 +41,13 @@ pub(crate) fn time(text: &str) -> Result<Duration, String> {
         .map_err(|_| "it should be a number and a unit, such as 500ms, 5s, 2m or 1m30s".into())
 }
 
+/// A number of times a second, as the time from one to the next.
+pub(crate) fn frequency(text: &str) -> Result<Duration, String> {
+    let hz: Option<f64> = text.parse().ok().filter(|hz| (0.001..=20_000.0).contains(hz));
+    let hz = hz.ok_or("it should be a number of times a second, from 0.001 to 20000")?;
+    Ok(Duration::from_secs_f64(1.0 / hz))
+}
+
 /// A number of bytes, with or without a unit.
 pub(crate) fn size(text: &str) -> Result<usize, String> {
     let size: Result<bytesize::ByteSize, _> = text.parse();
@@ -93,6 +100,8 @@ mod tests {
         assert!(size("much").is_err() && size("").is_err() && size("-1").is_err());
         assert_eq!(time("200ms"), Ok(Duration::from_millis(200)));
         assert_eq!(time("1m30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(frequency("1000"), Ok(Duration::from_millis(1)));
+        assert!(frequency("0").is_err() && frequency("nan").is_err() && frequency("1kHz").is_err());
         assert!(time("5").is_err() && time("-1s").is_err());
     }
 

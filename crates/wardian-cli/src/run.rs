@@ -4,11 +4,13 @@ use crate::args::RunArgs;
 use crate::engine;
 use crate::input::Input;
 use crate::invoke::Invocation;
+use crate::observe::Observer;
 use crate::report::{Exit, Failure, Result};
 use crate::threads;
 use crate::wasi::{self, Fuel, Host, Limits};
 use crate::watchdog::Watchdog;
 use anyhow::{Context, anyhow, bail};
+use std::sync::Arc;
 use std::time::Instant;
 use wardian::{
     Engine, ErrorKind, ExternType, FuncType, Instance, Linker, Module, StopReason, Store,
@@ -18,23 +20,29 @@ use wardian::{
 const START: &str = "_start";
 const INITIALIZE: &str = "_initialize";
 
-pub(crate) fn run(args: &RunArgs, verbose: bool) -> Result<Exit> {
+/// Runs the program, while somebody looks on.
+pub(crate) fn run(args: &RunArgs, verbose: bool, observer: Arc<dyn Observer>) -> Result<Exit> {
     // A timeout that reaches beyond the clock's end is none.
     let deadline = args.timeout.and_then(|t| Some((t, Instant::now().checked_add(t)?)));
     let watchdog = deadline
-        .map(|(timeout, deadline)| Watchdog::new(timeout, deadline))
+        .map(|(timeout, deadline)| {
+            let observer = observer.clone();
+            Watchdog::new(timeout, deadline, move || observer.cut_off())
+        })
         .transpose()
         .context("cannot watch the time")?;
     let engine = engine::engine(args.features.set(), |config| {
         config.engine(args.engine.kind());
         config.stack_size(args.stack_size).fuel(args.fuel.is_some());
+        observer.engine(config);
     })?;
     let module = load(args, &engine, verbose)?;
     let plan = Plan::new(args, &module)?;
     let mut linker = Linker::new(&engine);
     wasi::link(&mut linker)?;
     let mut store = store(args, &engine)?;
-    let threads = threads::group(args, &module, &linker, store.data())?;
+    observer.store(&mut store)?;
+    let threads = threads::group(args, &module, &linker, store.data(), observer)?;
     store.set_deadline(deadline.map(|(_, deadline)| deadline));
     if let Some(watchdog) = &watchdog {
         watchdog.guest_begins();

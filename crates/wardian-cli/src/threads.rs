@@ -1,8 +1,11 @@
 //! Programs that make threads.
 
 use crate::args::RunArgs;
+use crate::observe::Observer;
+use crate::report;
 use crate::wasi::{Fuel, Host};
 use anyhow::bail;
+use std::sync::Arc;
 use wardian::{ExternType, Linker, Module, ResourceLimiter, Store};
 use wardian_wasi::WasiThreads;
 
@@ -12,6 +15,7 @@ pub(crate) fn group(
     module: &Module,
     linker: &Linker<Host>,
     host: &Host,
+    observer: Arc<dyn Observer>,
 ) -> anyhow::Result<Option<WasiThreads<Host>>> {
     if !wardian_wasi::needs_threads(module) {
         return Ok(None);
@@ -27,7 +31,12 @@ pub(crate) fn group(
     let host = host.clone();
     let builder = WasiThreads::builder(module, move |_| host.clone())
         .max_threads(args.max_threads)
-        .configure(limit);
+        .configure(move |store| {
+            limit(store);
+            if let Err(error) = observer.store(store) {
+                report::warning(&format!("a thread of the guest is not observed: {error}"));
+            }
+        });
     Ok(Some(builder.build(linker)?))
 }
 

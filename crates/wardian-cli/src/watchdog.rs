@@ -19,10 +19,15 @@ pub(crate) struct Watchdog {
 
 impl Watchdog {
     /// Ends the process at `deadline`, or somewhat later if the guest has begun by then.
-    pub(crate) fn new(timeout: Duration, deadline: Instant) -> std::io::Result<Watchdog> {
+    /// Then `last` is done before.
+    pub(crate) fn new(
+        timeout: Duration,
+        deadline: Instant,
+        last: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<Watchdog> {
         let (guest, messages) = channel();
         let thread = std::thread::Builder::new().name("watchdog".into());
-        thread.spawn(move || watch(&messages, timeout, deadline))?;
+        thread.spawn(move || watch(&messages, timeout, deadline, last))?;
         Ok(Watchdog { guest })
     }
 
@@ -33,7 +38,7 @@ impl Watchdog {
     }
 }
 
-fn watch(messages: &Receiver<()>, timeout: Duration, deadline: Instant) {
+fn watch(messages: &Receiver<()>, timeout: Duration, deadline: Instant, last: impl FnOnce()) {
     let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
     let what = match messages.recv_timeout(left(deadline)) {
         Err(RecvTimeoutError::Disconnected) => return,
@@ -51,5 +56,6 @@ fn watch(messages: &Receiver<()>, timeout: Duration, deadline: Instant) {
         Exit::TIMEOUT,
         anyhow::anyhow!("the timeout of {timeout} passed {what}"),
     ));
+    last();
     std::process::exit(Exit::TIMEOUT.0.into());
 }

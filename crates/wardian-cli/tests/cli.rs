@@ -11,6 +11,7 @@ mod cli {
     mod inspect;
     mod invoke;
     mod limits;
+    mod profile;
     mod run;
     mod threads;
 }

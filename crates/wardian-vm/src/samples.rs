@@ -4,7 +4,7 @@
 //!   watchdog ── want, signal ──> handler, on the thread that runs the guest
 //!                                  walks the frames into the ring
 //!   ring   ┌───────────┬──────────────────────────────┬──────────────┐
-//!          │ free      │ length, time, pc, pc, 0, pc  │ length, ...  │ free
+//!          │ free      │ length, times, pc, pc, 0, pc │ length, ...  │ free
 //!          └───────────┴──────────────────────────────┴──────────────┘
 //!                      read                                          written     (mod its length)
 //! ```
@@ -32,8 +32,8 @@ use crate::layout::StoreCtx;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex};
 
-/// Words before the program counters of a sample: length and flags, time.
-pub const HEADER: usize = 2;
+/// Words before the program counters of a sample: length and flags, time, processor time.
+pub const HEADER: usize = 3;
 /// Flag beside the length: there were more frames.
 const TRUNCATED: u64 = 1 << 32;
 /// Stands for the host among program counters.
@@ -73,6 +73,8 @@ pub struct Drained {
 pub struct RawSample<'a> {
     /// Nanoseconds on the system's monotonic clock.
     pub time: u64,
+    /// Nanoseconds of processor time that the thread had used up.
+    pub cpu_time: u64,
     /// Whether there were more frames.
     pub truncated: bool,
     /// Program counters, [`HOST`] between them.
@@ -81,11 +83,11 @@ pub struct RawSample<'a> {
 
 /// Takes the first sample off some words.
 pub fn next_sample<'a>(words: &mut &'a [u64]) -> Option<RawSample<'a>> {
-    let [head, time, ..] = **words else { return None };
+    let [head, time, cpu_time, ..] = **words else { return None };
     let (sample, rest) = words.split_at_checked(head as u32 as usize)?;
     let frames = sample.get(HEADER..)?;
     *words = rest;
-    Some(RawSample { time, truncated: head & TRUNCATED != 0, frames })
+    Some(RawSample { time, cpu_time, truncated: head & TRUNCATED != 0, frames })
 }
 
 impl SampleRing {
@@ -178,15 +180,21 @@ impl SampleRing {
         }
         self.word(start).store(length | truncated, Ordering::Relaxed);
         self.word(start + 1).store(now(), Ordering::Relaxed);
+        self.word(start + 2).store(clock(libc::CLOCK_THREAD_CPUTIME_ID), Ordering::Relaxed);
         self.written.store(start + length, Ordering::Release);
     }
 }
 
-/// Nanoseconds on the monotonic clock. `clock_gettime` may be called in signal handlers.
+/// Nanoseconds on the monotonic clock.
 pub fn now() -> u64 {
+    clock(libc::CLOCK_MONOTONIC)
+}
+
+/// Nanoseconds on a clock of the system. `clock_gettime` may be called in signal handlers.
+fn clock(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a valid place for the result; the clock exists everywhere.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    // SAFETY: a valid place for the result; both clocks exist everywhere.
+    unsafe { libc::clock_gettime(clock, &mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
@@ -250,7 +258,7 @@ mod tests {
 
     #[test]
     fn samples_come_out_as_they_went_in_around_the_end_of_the_ring() {
-        let ring = SampleRing::new(8 * 11, 3);
+        let ring = SampleRing::new(8 * 13, 3);
         for round in 1..100 {
             ring.write(false, frames(round..round + 2));
             ring.write(true, frames(5..9));
@@ -263,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_full_ring_drops_whole_samples_and_counts_them() {
-        let ring = SampleRing::new(8 * 10, 8);
+        let ring = SampleRing::new(8 * 12, 8);
         for _ in 0..5 {
             ring.write(false, frames(1..4));
         }

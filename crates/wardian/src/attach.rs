@@ -104,6 +104,12 @@ impl Attachment {
         store.0.inner.sweep_attachments();
     }
 
+    /// Whether there can be calls to tell of: false once the store is gone. For those who keep
+    /// attachments of many stores.
+    pub fn is_active(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.is_attached())
+    }
+
     /// Leaves the listeners attached for as long as the store lives.
     pub fn keep(mut self) {
         self.shared = None;

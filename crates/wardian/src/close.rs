@@ -217,6 +217,11 @@ impl Shared {
         Shared { interrupter, errands: Mutex::default(), links: Mutex::default() }
     }
 
+    /// Whether the store is there.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.interrupter.is_attached()
+    }
+
     /// Leaves work for the store.
     pub(crate) fn post(&self, errand: Errand) {
         self.errands.lock().unwrap_or_else(|e| e.into_inner()).push(errand);

@@ -146,6 +146,16 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// A number that tells stores apart, for listeners that serve several: that of
+    /// [`crate::StoreContext::id`]. 0 for a double, which no store has.
+    #[inline]
+    pub fn store_id(&self) -> u64 {
+        match &self.source {
+            Source::Live(call) => call.store_id(),
+            Source::Double { .. } => 0,
+        }
+    }
+
     /// In `after`: whether the call ends by a tail call. Its successor begins next.
     pub fn is_tail_call(&self) -> bool {
         self.tail

@@ -36,12 +36,14 @@ pub(crate) struct ModuleInner {
     host_trampolines: OnceLock<Box<[usize]>>,
     /// For each of the module's signatures its entry trampoline, once it was needed.
     entry_trampolines: OnceLock<Box<[AtomicUsize]>>,
-    /// Functions that are listened to in every instance, and by whom.
-    pub(crate) listeners: Vec<(u32, Vec<Arc<dyn FunctionListener>>)>,
+    listeners: OnceLock<Listened>,
     pub(crate) wrappers: Wrappers,
     pub(crate) interpreted: Interpreted,
     pub(crate) tier: Tier,
 }
+
+/// Functions by their indices, with their listeners.
+type Listened = Vec<(u32, Vec<Arc<dyn FunctionListener>>)>;
 
 /// For each memory that the module owns its initial contents, if there are any.
 pub(crate) type Images = Vec<Option<Arc<MemoryImage>>>;
@@ -126,7 +128,7 @@ impl Module {
                 wardian_module::Module::decode(bytes, config.features, config.threads)?
             }
         };
-        let mut module = Module::from_decoded(engine, decoded)?;
+        let module = Module::from_decoded(engine, decoded)?;
         module.choose_listeners(&options.listeners);
         let usual = module.0.usual_variant();
         if let Some(reason) = options.stop_reason() {
@@ -154,13 +156,14 @@ impl Module {
     }
 
     /// Asks the factories of the engine, and then these, for listeners.
-    fn choose_listeners(&mut self, more: &[Arc<dyn FunctionListenerFactory>]) {
+    fn choose_listeners(&self, more: &[Arc<dyn FunctionListenerFactory>]) {
         let mut factory = self.engine().config().listeners.clone();
         more.iter().for_each(|f| factory.push(f.clone()));
         if !factory.is_empty() {
             let chosen = crate::attach::choose(&self.0, &factory);
-            let inner = Arc::get_mut(&mut self.0);
-            inner.expect("nobody else has the module yet").listeners = chosen;
+            // Factories may have kept the module, but it has not been instantiated.
+            let first = self.0.listeners.set(chosen);
+            debug_assert!(first.is_ok(), "listeners are chosen once");
         }
     }
 
@@ -171,7 +174,7 @@ impl Module {
             return Ok(());
         }
         let info = self.info();
-        let listened = self.0.listeners.iter().filter_map(|l| info.defined_function(l.0));
+        let listened = self.0.listeners().iter().filter_map(|l| info.defined_function(l.0));
         self.0.prepare_wrappers(&listened.collect::<Vec<_>>(), self.0.usual_variant())
     }
 
@@ -214,7 +217,7 @@ impl Module {
             images: OnceLock::new(),
             host_trampolines: OnceLock::new(),
             entry_trampolines: OnceLock::new(),
-            listeners: Vec::new(),
+            listeners: OnceLock::new(),
             wrappers: Wrappers::default(),
             interpreted: Interpreted::default(),
             tier: Tier::default(),
@@ -317,7 +320,7 @@ impl Module {
     pub unsafe fn deserialize(engine: &Engine, bytes: &[u8]) -> Result<Module> {
         let (binary, code) = crate::artifact::read(engine, bytes)?;
         let decoded = wardian_module::Module::decode_trusted(binary.to_vec())?;
-        let mut module = Module::from_decoded(engine, decoded)?;
+        let module = Module::from_decoded(engine, decoded)?;
         module.choose_listeners(&[]);
         if engine.kind() == EngineKind::Interpreted {
             return Ok(module);
@@ -333,6 +336,11 @@ impl Module {
 }
 
 impl ModuleInner {
+    /// Functions that are listened to in every instance, and by whom.
+    pub(crate) fn listeners(&self) -> &[(u32, Vec<Arc<dyn FunctionListener>>)] {
+        self.listeners.get().map(Vec::as_slice).unwrap_or_default()
+    }
+
     pub(crate) fn export(&self, name: &str) -> Option<ItemIndex> {
         self.exports.get(name).copied()
     }

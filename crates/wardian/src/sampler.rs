@@ -48,7 +48,7 @@ impl SamplerOptions {
         self
     }
 
-    /// Bytes for samples that have not been read; a sample takes 16, and 8 for each frame. When they
+    /// Bytes for samples that have not been read; a sample takes 24, and 8 for each frame. When they
     /// are used up samples are dropped, and counted. There is always room for one sample. Default:
     /// 1 MiB.
     pub fn with_capacity(mut self, bytes: usize) -> Self {
@@ -227,6 +227,13 @@ impl<'a> Sample<'a> {
     /// When, on the system's monotonic clock (`CLOCK_MONOTONIC`).
     pub fn time(&self) -> Duration {
         Duration::from_nanos(self.0.time)
+    }
+
+    /// How much processor time the thread that ran the guest had used up by then
+    /// (`CLOCK_THREAD_CPUTIME_ID`). What it grew by since the sample before tells a thread that worked
+    /// from one that waited, as long as the store stayed on its thread.
+    pub fn cpu_time(&self) -> Duration {
+        Duration::from_nanos(self.0.cpu_time)
     }
 
     /// Whether the host was at work for the guest: a host function or listener, or the runtime itself,

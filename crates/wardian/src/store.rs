@@ -119,6 +119,12 @@ impl<'a, T: 'static> StoreContext<'a, T> {
         self.0.inner.engine()
     }
 
+    /// A number that no other store of the process has, or ever had: the one that listeners learn by
+    /// [`crate::Call::store_id`].
+    pub fn id(&self) -> u64 {
+        self.0.inner.id()
+    }
+
     /// The embedder's data.
     pub fn data(&self) -> &T {
         &self.0.data

@@ -76,8 +76,8 @@ impl<T> StoreData<T> {
         inner.instances[instance as usize].name.clone_from(&options.name);
         inner.link_closing(instance);
         inner.notify_of_closing(instance, &options.close_notifiers);
-        if !module.listeners.is_empty() {
-            inner.attach(instance, &module.listeners, &AttachmentState::lasting())?;
+        if !module.listeners().is_empty() {
+            inner.attach(instance, module.listeners(), &AttachmentState::lasting())?;
         }
         inner.initialize(instance)?;
         if let Some(start) = module.decoded.info().start {

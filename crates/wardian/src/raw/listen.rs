@@ -209,6 +209,11 @@ impl<'a> LiveCall<'a> {
     pub(crate) fn id(&self) -> u64 {
         self.call.id
     }
+
+    #[inline]
+    pub(crate) fn store_id(&self) -> u64 {
+        self.store.id()
+    }
 }
 
 /// The top of a stack that a listener walks: function and program counter.

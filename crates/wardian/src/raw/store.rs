@@ -205,6 +205,7 @@ impl std::fmt::Debug for StoreInner {
 }
 
 impl StoreInner {
+    #[inline]
     pub(crate) fn id(&self) -> u64 {
         self.id
     }

@@ -1,0 +1,109 @@
+//! `wardian profile`.
+
+mod outputs;
+
+use crate::args::ProfileArgs;
+use crate::observe::Observer;
+use crate::report::{self, Exit, Failure, Result};
+use crate::wasi::Host;
+use outputs::Outputs;
+use std::sync::{Arc, Mutex};
+use wardian::{Config, Store};
+use wardian_observe::{Profile, ProfileKind, Profiler, ProfilerOptions};
+
+pub(crate) fn profile(args: &ProfileArgs, verbose: bool) -> Result<Exit> {
+    let value = args.value.as_deref().map(|name| value(args, name)).transpose()?;
+    let outputs = Outputs::prepare(args)?;
+    let profiler = Profiler::new(options(args));
+    let observer =
+        Arc::new(ProfileObserver { profiler, value, outputs: Mutex::new(Some(outputs)) });
+    let outcome = crate::run::run(&args.run, verbose, observer.clone());
+    let written = observer.write();
+    // How the guest ended is told first, and what follows from it is the command's code; only if the
+    // guest is content a profile that could not be written is worth one.
+    let (exit, failed) = match outcome {
+        Ok(exit) => (exit, None),
+        Err(failure) => (failure.exit(), Some(failure)),
+    };
+    match (failed, written) {
+        (Some(failure), Ok(())) => Err(failure),
+        (Some(failure), Err(problem)) => {
+            report::failure(&Failure::new(exit, problem));
+            Err(failure)
+        }
+        (None, Ok(())) => Ok(exit),
+        (None, Err(problem)) => {
+            let exit = if exit == Exit::SUCCESS { Exit::ERROR } else { exit };
+            Err(Failure::new(exit, problem))
+        }
+    }
+}
+
+fn kind(args: &ProfileArgs) -> ProfileKind {
+    match (args.exact, args.memory) {
+        (true, _) => ProfileKind::Exact,
+        (_, true) => ProfileKind::Memory,
+        _ => ProfileKind::Sampling,
+    }
+}
+
+fn options(args: &ProfileArgs) -> ProfilerOptions {
+    let options = match kind(args) {
+        ProfileKind::Sampling => ProfilerOptions::sampling(),
+        ProfileKind::Exact => ProfilerOptions::exact(),
+        ProfileKind::Memory => ProfilerOptions::memory(),
+    };
+    let file = args.run.file();
+    let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+    let options = options.with_program(name);
+    match args.interval.or(args.frequency) {
+        Some(interval) => options.with_interval(interval),
+        None => options,
+    }
+}
+
+/// Which of the quantities is shown.
+fn value(args: &ProfileArgs, name: &str) -> Result<usize> {
+    let kind = kind(args);
+    let types = kind.value_types();
+    types.iter().position(|ty| ty.name == name).ok_or_else(|| {
+        let names: Vec<_> = types.iter().map(|ty| ty.name).collect();
+        let names = names.join(", ");
+        Failure::usage(format!("a {kind} profile has no value `{name}`, but these: {names}"))
+    })
+}
+
+struct ProfileObserver {
+    profiler: Profiler,
+    value: Option<usize>,
+    /// Until they are written.
+    outputs: Mutex<Option<Outputs>>,
+}
+
+impl ProfileObserver {
+    /// Writes what was seen, once.
+    fn write(&self) -> anyhow::Result<()> {
+        let outputs = self.outputs.lock().unwrap_or_else(|e| e.into_inner()).take();
+        let Some(outputs) = outputs else { return Ok(()) };
+        let profile: Profile = self.profiler.finish();
+        outputs.write(&profile, self.value.unwrap_or_else(|| profile.main_value()))
+    }
+}
+
+impl Observer for ProfileObserver {
+    fn engine(&self, config: &mut Config) {
+        config.function_listener_factory(self.profiler.listener_factory());
+    }
+
+    fn store(&self, store: &mut Store<Host>) -> wardian::Result<()> {
+        let outputs = &mut *self.outputs.lock().unwrap_or_else(|e| e.into_inner());
+        outputs.iter_mut().for_each(Outputs::guest_begins);
+        self.profiler.watch_store(store)
+    }
+
+    fn cut_off(&self) {
+        if let Err(problem) = self.write() {
+            report::failure(&Failure::new(Exit::TIMEOUT, problem));
+        }
+    }
+}

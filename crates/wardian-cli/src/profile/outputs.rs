@@ -1,0 +1,140 @@
+//! Where profiles go.
+//!
+//! That a file can be written is found out before the guest runs, for afterwards the profile would be
+//! lost; what is in it stays until there is something to replace it.
+
+use crate::args::ProfileArgs;
+use crate::report::{self, Failure, Result};
+use anyhow::{Context, anyhow};
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
+use wardian_observe::{Format, Profile};
+
+/// Rows of a table.
+const ROWS: usize = 30;
+/// Columns where the width of the terminal is not known.
+const COLUMNS: usize = 120;
+
+/// All places for one profile.
+pub(super) struct Outputs {
+    files: Vec<OutputFile>,
+    /// A table on standard error.
+    table: bool,
+    /// Whether there is a guest to make a profile of.
+    began: bool,
+}
+
+struct OutputFile {
+    path: PathBuf,
+    format: Format,
+    file: File,
+    /// It was not there before.
+    created: bool,
+}
+
+impl Outputs {
+    /// Opens the files that the command line names.
+    pub(super) fn prepare(args: &ProfileArgs) -> Result<Outputs> {
+        let mut outputs = Outputs { files: Vec::new(), table: false, began: false };
+        if args.outputs.is_empty() {
+            match args.format {
+                None | Some(Format::Table) => outputs.table = true,
+                Some(format) => outputs.files.push(OutputFile::open(named(args, format), format)?),
+            }
+        }
+        for path in &args.outputs {
+            if path.as_os_str() == "-" {
+                return Err(Failure::usage(
+                    "a profile cannot be written to standard output, which is the guest's",
+                ));
+            }
+            let format = match args.format {
+                Some(format) => format,
+                None => Format::of_path(path).map_err(Failure::usage)?,
+            };
+            outputs.files.push(OutputFile::open(path.clone(), format)?);
+        }
+        Ok(outputs)
+    }
+
+    /// From now on there is a guest.
+    pub(super) fn guest_begins(&mut self) {
+        self.began = true;
+    }
+
+    /// Writes the profile to all of them. If a file cannot be written the others are nevertheless, and
+    /// a table is shown in its place.
+    pub(super) fn write(mut self, profile: &Profile, value: usize) -> anyhow::Result<()> {
+        if !self.began {
+            return Ok(());
+        }
+        let mut problems = Vec::new();
+        for output in std::mem::take(&mut self.files) {
+            if let Err(problem) = output.write(profile, value) {
+                problems.push(format!("{problem:#}"));
+            }
+        }
+        if self.table || !problems.is_empty() {
+            let table = profile.table(ROWS, columns(), value);
+            // Nobody may be there to read it, which is no problem of the guest's.
+            let _ = std::io::stderr().lock().write_all(table.as_bytes());
+        }
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(anyhow!("{}", problems.join("\n"))),
+        }
+    }
+}
+
+impl Drop for Outputs {
+    fn drop(&mut self) {
+        // No guest has run: nothing is left behind.
+        for output in self.files.iter().filter(|output| output.created) {
+            let _ = fs::remove_file(&output.path);
+        }
+    }
+}
+
+impl OutputFile {
+    fn open(path: PathBuf, format: Format) -> anyhow::Result<OutputFile> {
+        let created = !path.exists();
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(OutputFile { path, format, file, created })
+    }
+
+    fn write(self, profile: &Profile, value: usize) -> anyhow::Result<()> {
+        let context = || format!("cannot write the profile to {}", self.path.display());
+        // Pipes and devices have nothing to be cut off.
+        if self.file.metadata().is_ok_and(|meta| meta.is_file()) {
+            self.file.set_len(0).with_context(context)?;
+        }
+        let mut writer = BufWriter::new(&self.file);
+        profile.write_value(self.format, value, &mut writer).with_context(context)?;
+        drop(writer);
+        let path = self.path.display();
+        report::note(&format!("{} profile written to {path}", profile.kind()));
+        Ok(())
+    }
+}
+
+/// The file for a format if none is named: `fern.profile.svg`.
+fn named(args: &ProfileArgs, format: Format) -> PathBuf {
+    let file = args.run.file();
+    let stem = match file.as_os_str() == "-" {
+        true => "guest".into(),
+        false => file.file_stem().unwrap_or(file.as_os_str()).to_string_lossy(),
+    };
+    format!("{stem}.profile.{}", format.extension()).into()
+}
+
+/// How wide tables may be.
+fn columns() -> usize {
+    let stderr = std::io::stderr();
+    if !stderr.is_terminal() {
+        return COLUMNS;
+    }
+    let size = rustix::termios::tcgetwinsize(&stderr);
+    size.map_or(COLUMNS, |size| usize::from(size.ws_col)).max(60)
+}

@@ -1,0 +1,39 @@
+//! Observers of guests, made from Wardian's public hooks alone: whoever misses one can write it the
+//! same way.
+//!
+//! - [`Profiler`] finds out where guests spend their time or memory, and gives a [`Profile`], which
+//!   can be written in the formats of several tools.
+//!
+//! ```
+//! use wardian::{Engine, Instance, Module, Store};
+//! use wardian_observe::{Profiler, ProfilerOptions};
+//!
+//! let engine = Engine::default();
+//! let module = Module::new(&engine, r#"(module $sums
+//!     (func $add (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+//!     (func (export "run") (result i32)
+//!         (call $add (call $add (i32.const 1) (i32.const 2)) (i32.const 4))))"#)?;
+//! let mut store = Store::new(&engine, ());
+//! let instance = Instance::new(&mut store, &module, &[])?;
+//! let run = instance.typed_func::<(), i32>(&mut store, "run")?;
+//!
+//! let profiler = Profiler::new(ProfilerOptions::exact());
+//! profiler.watch(&mut store, instance)?;
+//! assert_eq!(run.call(&mut store, ())?, 7);
+//! let profile = profiler.finish();
+//!
+//! let add = profile.summary().function("add").expect("it was called").clone();
+//! assert_eq!(add.own[0], 2, "of two calls");
+//! # Ok::<(), wardian::Error>(())
+//! ```
+
+mod profile;
+mod symbols;
+
+pub use profile::format::{Format, UnknownFormat};
+pub use profile::kind::{ProfileKind, Unit, ValueType};
+pub use profile::model::{
+    Function, FunctionKind, Line, Location, Meta, Profile, Stack, TimelineSample,
+};
+pub use profile::profiler::{Profiler, ProfilerOptions};
+pub use profile::summary::{FunctionSummary, LineSummary, Summary};

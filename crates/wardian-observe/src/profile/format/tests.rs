@@ -1,0 +1,243 @@
+//! All formats read back, whatever names guests choose.
+
+use super::pprof::PprofProfile;
+use super::{Format, UnknownFormat};
+use crate::profile::kind::{MAX_VALUES, ProfileKind};
+use crate::profile::model::{
+    Function, FunctionKind, Line, Location, Meta, Profile, Stack, TimelineSample,
+};
+use flate2::read::GzDecoder;
+use prost::Message;
+use serde_json::Value;
+use std::io::Read;
+use std::time::{Duration, SystemTime};
+
+/// Would do something if it were taken for more than a name.
+const HOSTILE: &str = "</script><script>alert(1)</script>\"&;\u{0}\u{1b}[2J {{data}}";
+
+/// `main` calls a function with inlined one, which calls a host function.
+fn profile(kind: ProfileKind, name: &str) -> Profile {
+    let function = |name: &str, kind| Function {
+        name: name.to_owned(),
+        system_name: format!("raw {name}"),
+        module: (kind == FunctionKind::Guest).then_some(0),
+        file: None,
+        line: Some(3),
+        kind,
+    };
+    let file = Some(concat!(env!("CARGO_MANIFEST_DIR"), "/src/lib.rs").into());
+    let line = |function, line| Line { function, file: file.clone(), line: Some(line) };
+    let lines = |lines: Vec<Line>| Location { module: Some(0), offset: Some(77), lines };
+    let host = Line { function: 3, file: None, line: None };
+    let stack = |parent, location, first: u64| {
+        let values: [u64; MAX_VALUES] = [first, first * 1000, first, 0, 0];
+        Stack { parent, location, values }
+    };
+    let sample = |ms, stack| TimelineSample {
+        time: Duration::from_millis(ms),
+        cpu: Duration::from_micros(ms),
+        stack,
+        store: (ms % 2) as u32,
+    };
+    Profile {
+        kind,
+        meta: meta(name),
+        modules: vec![name.into()],
+        functions: vec![
+            function("main", FunctionKind::Guest),
+            function(name, FunctionKind::Guest),
+            function("inlined", FunctionKind::Guest),
+            function("[host] wasi:fd_read", FunctionKind::Host),
+        ],
+        locations: vec![
+            lines(vec![line(0, 4)]),
+            lines(vec![line(2, 1), line(1, 2)]),
+            Location { module: None, offset: None, lines: vec![host] },
+        ],
+        stacks: vec![stack(None, 0, 1), stack(Some(0), 1, 5), stack(Some(1), 2, 2)],
+        timeline: match kind {
+            ProfileKind::Sampling => vec![sample(1, Some(1)), sample(2, None), sample(3, Some(2))],
+            _ => Vec::new(),
+        },
+    }
+}
+
+fn meta(name: &str) -> Meta {
+    Meta {
+        program: name.to_owned(),
+        engine: "tiered".into(),
+        start: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000),
+        duration: Duration::from_secs(2),
+        interval: Some(Duration::from_millis(1)),
+        samples: 8,
+        dropped: 3,
+        missed: 4,
+        truncated: 5,
+        overflow: 6,
+        notes: vec![format!("A note about {name}.")],
+    }
+}
+
+fn written(profile: &Profile, format: Format) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    profile.write(format, &mut bytes).expect("memory takes all");
+    bytes
+}
+
+fn text(profile: &Profile, format: Format) -> String {
+    String::from_utf8(written(profile, format)).expect("it is text")
+}
+
+const KINDS: [ProfileKind; 3] = [ProfileKind::Sampling, ProfileKind::Exact, ProfileKind::Memory];
+
+#[test]
+fn pprof_reads_back() {
+    for kind in KINDS {
+        let profile = profile(kind, HOSTILE);
+        let mut bytes = Vec::new();
+        let compressed = written(&profile, Format::Pprof);
+        GzDecoder::new(&compressed[..]).read_to_end(&mut bytes).expect("it is gzip");
+        let read = PprofProfile::decode(&bytes[..]).expect("it is a profile");
+        let string = |index: i64| read.string_table[index as usize].as_str();
+        let types: Vec<_> = read.sample_type.iter().map(|t| string(t.r#type)).collect();
+        let expected: Vec<_> = kind.value_types().iter().map(|t| t.name).collect();
+        assert_eq!(types, expected);
+        assert_eq!(string(0), "");
+        assert_eq!(string(read.sample_type[1].unit), kind.value_types()[1].unit.name());
+        assert_eq!(read.sample.len(), 3);
+        assert_eq!(read.sample[2].location_id, [3, 2, 1], "the innermost first");
+        assert_eq!(read.sample[1].value[..2], [5, 5000]);
+        assert_eq!(read.sample[1].value.len(), types.len());
+        let inlined: Vec<_> =
+            read.location[1].line.iter().map(|l| (l.function_id, l.line)).collect();
+        assert_eq!(inlined, [(3, 1), (2, 2)]);
+        let mapping = &read.mapping[0];
+        assert_eq!(read.location[1].address, mapping.memory_start + 77);
+        assert_eq!(string(mapping.filename), HOSTILE);
+        assert_eq!((read.location[1].mapping_id, read.location[2].mapping_id), (1, 0));
+        assert_eq!(string(read.function[1].name), HOSTILE);
+        assert_eq!(string(read.function[0].system_name), "raw main");
+        assert_eq!((read.duration_nanos, read.period), (2_000_000_000, 1_000_000));
+        assert!(read.comment.iter().any(|c| string(*c).contains("3 dropped, 4 missed")));
+    }
+}
+
+#[test]
+fn firefox_reads_back() {
+    let json: Value =
+        serde_json::from_str(&text(&profile(ProfileKind::Sampling, HOSTILE), Format::Firefox))
+            .expect("it is JSON");
+    let threads = json["threads"].as_array().expect("threads");
+    assert_eq!(threads.len(), 2, "one for each store");
+    let samples: u64 = threads.iter().filter_map(|t| t["samples"]["length"].as_u64()).sum();
+    assert_eq!(samples, 3);
+    let has_name = |thread: &Value| {
+        let names = thread["stringArray"].as_array();
+        names.is_some_and(|names| names.iter().any(|name| name == HOSTILE))
+    };
+    assert!(threads.iter().any(has_name));
+    // Without times each stack is a sample with a weight.
+    let json: Value =
+        serde_json::from_str(&text(&profile(ProfileKind::Exact, HOSTILE), Format::Firefox))
+            .expect("it is JSON");
+    let weights = json["threads"][0]["samples"]["weight"].as_array().expect("weights");
+    let weights: Vec<_> = weights.iter().filter_map(Value::as_i64).collect();
+    assert_eq!(weights, [1000, 5000, 2000]);
+}
+
+#[test]
+fn folded_stacks_have_a_line_each() {
+    let text = text(&profile(ProfileKind::Sampling, HOSTILE), Format::Folded);
+    let name = "</script><script>alert(1)</script>\"&:  [2J {{data}}";
+    let expected = [
+        "main 1000".to_owned(),
+        format!("main;{name};inlined 5000"),
+        format!("main;{name};inlined;[host] wasi:fd_read 2000"),
+    ];
+    assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn flame_graphs_are_escaped() {
+    for kind in KINDS {
+        let text = text(&profile(kind, HOSTILE), Format::Svg);
+        assert!(text.contains("<svg") && text.trim_end().ends_with("</svg>"));
+        assert!(!text.contains("<script>alert") && text.contains("&lt;script&gt;alert"));
+        assert!(text.contains("3 dropped"), "what is missing is said");
+        assert!(!text.contains('\u{1b}') && !text.contains('\u{0}'), "XML cannot hold them");
+    }
+    let mut empty = profile(ProfileKind::Exact, "x");
+    empty.stacks.clear();
+    assert!(self::text(&empty, Format::Svg).contains("no calls were recorded"));
+}
+
+#[test]
+fn reports_hold_everything_and_no_more_code_than_their_own() {
+    let scripts =
+        text(&profile(ProfileKind::Sampling, "plain"), Format::Html).matches("<script").count();
+    for kind in KINDS {
+        let text = text(&profile(kind, HOSTILE), Format::Html);
+        assert_eq!(text.matches("<script").count(), scripts, "names make no elements");
+        assert!(!text.contains("alert(1)</script>"));
+        // Nothing is fetched: no address but names of XML's.
+        for place in ["src=", "<link", "@import", "url(", "fetch(", "XMLHttp"] {
+            assert!(!text.contains(place), "{place}");
+        }
+        let data = text.split("id=\"data\">").nth(1).and_then(|t| t.split("</script>").next());
+        let data: Value = serde_json::from_str(data.expect("data")).expect("it is JSON");
+        assert_eq!(data["program"], HOSTILE);
+        assert_eq!(data["functions"][1]["name"], HOSTILE);
+        assert_eq!(data["tree"]["parents"], serde_json::json!([-1, 0, 1, 2]));
+        assert_eq!(data["tree"]["own"][1], serde_json::json!([1000, 0, 5000, 2000]));
+        let first = &data["lines"][0];
+        assert_eq!((&first["line"], &first["own"][0]), (&Value::from(1), &Value::from(5)));
+        let source = first["text"].as_str().expect("the file is there");
+        assert!(source.starts_with("//! Observers"), "{source}");
+        let downloads = data["downloads"].as_array().expect("downloads");
+        let of = |d: &Value| d["href"].as_str().unwrap_or_default().starts_with("data:");
+        assert!(downloads.len() >= 3 && downloads.iter().all(of));
+    }
+}
+
+#[test]
+fn tables_fit_and_say_what_is_missing() {
+    let profile = profile(ProfileKind::Sampling, &"long".repeat(100));
+    for (width, most) in [(80, 80), (120, 120), (0, 80)] {
+        let table = profile.table(2, width, 1);
+        let rows: Vec<_> = table.lines().skip(1).take(3).collect();
+        assert!(rows.iter().all(|row| row.chars().count() <= most), "{table}");
+        assert!(table.contains("8 samples, 3 dropped, 4 missed"), "{table}");
+        assert!(table.contains("... and 2 more functions"), "{table}");
+        assert!(rows[0].contains("self%") && rows[1].contains("62.5%"), "{table}");
+    }
+    let mut empty = profile.clone();
+    empty.stacks.clear();
+    empty.meta.samples = 0;
+    let table = empty.table(2, 80, 1);
+    assert!(table.contains("nothing was seen") && table.contains("no samples"), "{table}");
+}
+
+#[test]
+fn formats_are_known_by_endings_and_names() {
+    for (path, format) in [
+        ("a.pb.gz", Format::Pprof),
+        ("x/y.z.PPROF", Format::Pprof),
+        ("a.json", Format::Firefox),
+        ("a.txt", Format::Folded),
+        ("a.folded", Format::Folded),
+        ("a.svg", Format::Svg),
+        ("a.htm", Format::Html),
+    ] {
+        assert_eq!(Format::of_path(path), Ok(format), "{path}");
+    }
+    for path in ["a", "svg", ".gz", "a.pb", "a.svg.gz", ""] {
+        let error: UnknownFormat = Format::of_path(path).unwrap_err();
+        assert!(error.to_string().contains("folded (.folded, .txt)"), "{error}");
+    }
+    for format in Format::ALL {
+        assert_eq!(format.name().parse(), Ok(format));
+        assert_eq!(Format::of_path(format!("a.{}", format.extension())), Ok(format));
+    }
+    let profile = profile(ProfileKind::Exact, "x");
+    assert!(profile.write_value(Format::Svg, 2, Vec::new()).is_err(), "there are two values");
+}

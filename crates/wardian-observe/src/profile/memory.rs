@@ -1,0 +1,287 @@
+//! Profiles of memory: listeners of allocators, and of functions that make memories grow.
+//!
+//! Allocators call each other: of nested calls only the outermost counts. A function that can grow a
+//! memory is told by its code; what the memory grew by during its call, less what it grew by in such
+//! functions that it called, is its own.
+
+mod allocators;
+mod grows;
+
+use super::stacks::StackTable;
+use crate::symbols::{Place, Symbols};
+use allocators::Role;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use wardian::{
+    AbortReason, Call, FunctionDefinition, FunctionListener, InternalModule, StackIterator,
+};
+
+const ALLOC_OBJECTS: usize = 0;
+const ALLOC_SPACE: usize = 1;
+const INUSE_OBJECTS: usize = 2;
+const INUSE_SPACE: usize = 3;
+const GROWN_SPACE: usize = 4;
+
+/// The memory of all stores.
+pub(crate) struct Memories {
+    max_frames: usize,
+    max_allocations: usize,
+    state: Mutex<State>,
+}
+
+/// What was seen.
+pub(crate) struct State {
+    pub(crate) table: StackTable,
+    pub(crate) symbols: Symbols,
+    pub(crate) truncated: u64,
+    /// Open calls of listened functions, by store.
+    open: HashMap<u64, Vec<Open>>,
+    /// By address space and address.
+    live: HashMap<(u64, u64), Allocation>,
+    /// Allocations that there was no room for in `live`.
+    unwatched: u64,
+    /// Frees of what was allocated before, or is not watched.
+    unknown_frees: u64,
+    allocators: BTreeSet<String>,
+}
+
+#[derive(Clone, Copy)]
+struct Allocation {
+    stack: u32,
+    size: u64,
+}
+
+/// An open call of a function that is listened to.
+#[derive(Default)]
+struct Open {
+    /// It is an allocator's.
+    allocates: bool,
+    /// What it will allocate if it succeeds, and what it frees then.
+    request: Option<Request>,
+    /// The stack, and bytes of all memories, when it began.
+    growth: Option<(u32, u64)>,
+    /// By how many bytes memories grew in such functions that it called.
+    inner_growth: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Request {
+    stack: u32,
+    size: u64,
+    old: Option<u64>,
+}
+
+impl Memories {
+    pub(crate) fn new(max_frames: usize, max_stacks: usize, max_allocations: usize) -> Memories {
+        let state = State {
+            table: StackTable::new(max_stacks),
+            symbols: Symbols::default(),
+            truncated: 0,
+            open: HashMap::new(),
+            live: HashMap::new(),
+            unwatched: 0,
+            unknown_frees: 0,
+            allocators: BTreeSet::new(),
+        };
+        Memories { max_frames, max_allocations, state: Mutex::new(state) }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// The listener of a function, if it allocates or can grow a memory.
+    pub(crate) fn listener(
+        self: &Arc<Self>,
+        definition: &FunctionDefinition<'_>,
+    ) -> Option<Arc<dyn FunctionListener>> {
+        let role = Role::of(definition);
+        let grows = grows::can_grow(definition);
+        if role.is_none() && !grows {
+            return None;
+        }
+        if let Some(name) = definition.demangled_name().filter(|_| role.is_some()) {
+            self.state().allocators.insert(name);
+        }
+        Some(Arc::new(MemoryListener { memories: Arc::downgrade(self), role, grows }))
+    }
+
+    /// What a reader should know.
+    pub(crate) fn notes(&self, state: &State) -> Vec<String> {
+        let mut notes = Vec::new();
+        let names: Vec<_> = state.allocators.iter().map(String::as_str).collect();
+        notes.push(match names.as_slice() {
+            [] => "No function has the name of an allocator, so only growth of linear memories is \
+                   shown."
+                .to_owned(),
+            names => format!("Allocations are those of {}.", names.join(", ")),
+        });
+        if state.unwatched > 0 {
+            notes.push(format!(
+                "{} allocations were not watched until they were freed, so they are missing in what \
+                 is in use: more than {} were in use at once.",
+                state.unwatched, self.max_allocations
+            ));
+        }
+        if state.unknown_frees > 0 {
+            notes.push(format!(
+                "{} times memory was freed whose allocation had not been seen.",
+                state.unknown_frees
+            ));
+        }
+        notes
+    }
+}
+
+struct MemoryListener {
+    // What was seen holds modules, and modules hold their listeners.
+    memories: Weak<Memories>,
+    role: Option<Role>,
+    grows: bool,
+}
+
+impl FunctionListener for MemoryListener {
+    fn before(&self, call: &Call<'_>, params: &[u64], stack: &mut StackIterator<'_>) {
+        let Some(memories) = self.memories.upgrade() else { return };
+        let state = &mut *memories.state();
+        let store = call.store_id();
+        let is_inner = state.open.get(&store).is_some_and(|open| open.iter().any(|o| o.allocates));
+        let role = self.role.filter(|_| !is_inner);
+        let mut open = Open { allocates: self.role.is_some(), ..Open::default() };
+        let request = role.and_then(|role| role.request(params));
+        if let Some((None, Some(old))) = request {
+            state.free(space(call), old);
+        }
+        let wanted = request.and_then(|(size, old)| Some((size?, old)));
+        if wanted.is_some() || self.grows {
+            let (function, caller) = state.walk(stack, memories.max_frames);
+            open.request = wanted.map(|(size, old)| Request { stack: caller, size, old });
+            open.growth = self.grows.then(|| (function, bytes(call.module())));
+        }
+        state.open.entry(store).or_default().push(open);
+    }
+
+    fn after(&self, call: &Call<'_>, results: &[u64]) {
+        let Some(memories) = self.memories.upgrade() else { return };
+        let state = &mut *memories.state();
+        let Some(open) = state.close(call) else { return };
+        let Some(request) = open.request else { return };
+        // A tail call's results are its successor's.
+        let Some(address) = results.first().copied().filter(|_| !call.is_tail_call()) else {
+            return;
+        };
+        let address = self.role.map_or(address, |role| role.address(address));
+        if let Some(old) =
+            request.old.filter(|old| *old != 0 && (address != 0 || request.size == 0))
+        {
+            state.free(space(call), old);
+        }
+        if address != 0 {
+            state.allocate(space(call), address, request, memories.max_allocations);
+        }
+    }
+
+    fn abort(&self, call: &Call<'_>, _: &AbortReason<'_>) {
+        if let Some(memories) = self.memories.upgrade() {
+            memories.state().close(call);
+        }
+    }
+
+    fn resumed(&self, call: &Call<'_>) {
+        // What it asked for is no longer known.
+        let open = Open { allocates: self.role.is_some(), ..Open::default() };
+        if let Some(memories) = self.memories.upgrade() {
+            memories.state().open.entry(call.store_id()).or_default().push(open);
+        }
+    }
+}
+
+impl State {
+    /// The stack of a call's beginning: with the function that is called, and that of its caller.
+    fn walk(&mut self, stack: &mut StackIterator<'_>, max_frames: usize) -> (u32, u32) {
+        let mut places = Vec::new();
+        while stack.next() {
+            if places.len() > max_frames {
+                self.truncated += 1;
+                break;
+            }
+            if stack.crossed_host() {
+                places.push(Place::Host);
+            }
+            let function = stack.function();
+            let definition = function.definition();
+            let offset = function.source_offset_for_pc(stack.program_counter());
+            places.push(match (definition.module(), definition.index()) {
+                (Some(module), Some(func)) => {
+                    let module = self.symbols.module(&module);
+                    Place::Code { module, func, offset }
+                }
+                _ => Place::Host,
+            });
+        }
+        let callers = places.iter().skip(1).rev().copied();
+        let caller = self.table.stack(callers);
+        let function = places.first().map_or(caller, |place| self.table.child(caller, *place));
+        (function, caller)
+    }
+
+    /// Ends the innermost open call, and counts what it made memories grow by.
+    fn close(&mut self, call: &Call<'_>) -> Option<Open> {
+        let store = call.store_id();
+        let calls = self.open.get_mut(&store)?;
+        let open = calls.pop()?;
+        let mut grown = open.inner_growth;
+        if let Some((stack, before)) = open.growth {
+            let all = bytes(call.module()).saturating_sub(before);
+            self.table.add(stack, GROWN_SPACE, all.saturating_sub(open.inner_growth));
+            grown = all;
+        }
+        match calls.last_mut() {
+            Some(outer) => outer.inner_growth += grown,
+            None => drop(self.open.remove(&store)),
+        }
+        Some(open)
+    }
+
+    fn allocate(&mut self, space: u64, address: u64, request: Request, max: usize) {
+        let Request { stack, size, .. } = request;
+        self.table.add(stack, ALLOC_OBJECTS, 1);
+        self.table.add(stack, ALLOC_SPACE, size);
+        if self.live.len() >= max && !self.live.contains_key(&(space, address)) {
+            self.unwatched += 1;
+            return;
+        }
+        self.table.add(stack, INUSE_OBJECTS, 1);
+        self.table.add(stack, INUSE_SPACE, size);
+        // One that was freed in some way that was not seen.
+        if let Some(before) = self.live.insert((space, address), Allocation { stack, size }) {
+            self.ended(before);
+        }
+    }
+
+    fn free(&mut self, space: u64, address: u64) {
+        match self.live.remove(&(space, address)) {
+            Some(allocation) => self.ended(allocation),
+            None if address != 0 => self.unknown_frees += 1,
+            None => {}
+        }
+    }
+
+    fn ended(&mut self, allocation: Allocation) {
+        self.table.subtract(allocation.stack, INUSE_OBJECTS, 1);
+        self.table.subtract(allocation.stack, INUSE_SPACE, allocation.size);
+    }
+}
+
+/// Whose addresses a call's are: its store's, or those that the threads of a program have in common.
+fn space(call: &Call<'_>) -> u64 {
+    let memory = call.module().and_then(|module| module.memory(0));
+    if memory.is_some_and(|memory| memory.shared().is_some()) { 0 } else { call.store_id() }
+}
+
+/// Bytes of all memories of an instance.
+fn bytes(instance: Option<InternalModule<'_>>) -> u64 {
+    let Some(instance) = instance else { return 0 };
+    let memories = (0..instance.num_memories() as u32).filter_map(|i| instance.memory(i));
+    memories.map(|memory| memory.len() as u64).sum()
+}

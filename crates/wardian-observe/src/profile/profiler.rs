@@ -1,0 +1,415 @@
+//! What embedders use: options, and a profiler for any number of stores.
+
+use super::exact::{CallListener, Calls};
+use super::kind::ProfileKind;
+use super::memory::Memories;
+use super::model::{Meta, Profile};
+use super::resolve::resolve;
+use super::sampling::Sampling;
+use crate::symbols::{ModuleId, Place, Symbols};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::{Duration, Instant, SystemTime};
+use wardian::{
+    AsContext, AsContextMut, Attachment, EngineKind, FunctionDefinition, FunctionFilter,
+    FunctionListener, FunctionListenerFactory, Instance, Result,
+};
+
+/// What a [`Profiler`] is to find out.
+#[derive(Clone, Debug)]
+pub struct ProfilerOptions {
+    kind: ProfileKind,
+    program: String,
+    filter: FunctionFilter,
+    interval: Duration,
+    max_frames: usize,
+    max_stacks: usize,
+    max_timeline: usize,
+    max_allocations: usize,
+}
+
+impl ProfilerOptions {
+    fn new(kind: ProfileKind) -> ProfilerOptions {
+        ProfilerOptions {
+            kind,
+            program: String::new(),
+            filter: FunctionFilter::all(),
+            interval: Duration::from_millis(1),
+            max_frames: 128,
+            max_stacks: 1 << 18,
+            max_timeline: 1 << 20,
+            max_allocations: 1 << 20,
+        }
+    }
+
+    /// Samples: where guests are at regular times. Costs guests hardly anything, but what takes little
+    /// time is seen by chance.
+    pub fn sampling() -> ProfilerOptions {
+        ProfilerOptions::new(ProfileKind::Sampling)
+    }
+
+    /// Every call, of guests' functions and of host functions that they import: how often each path of
+    /// calls was taken, and how long it took. Costs some tens of nanoseconds a call, so small functions
+    /// and their callers look slower than they are.
+    pub fn exact() -> ProfilerOptions {
+        ProfilerOptions::new(ProfileKind::Exact)
+    }
+
+    /// Memory: who allocates, what is still in use at the end, and who makes linear memories grow.
+    /// Allocations are found by the names that languages give their allocators.
+    pub fn memory() -> ProfilerOptions {
+        ProfilerOptions::new(ProfileKind::Memory)
+    }
+
+    /// The program's name, for people. Default: the name of the module that was first seen.
+    pub fn with_program(mut self, program: impl Into<String>) -> Self {
+        self.program = program.into();
+        self
+    }
+
+    /// Which functions an exact profile has. Time of others is that of their callers. Default: all.
+    pub fn with_filter(mut self, filter: FunctionFilter) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// Time from one sample to the next: see [`wardian::SamplerOptions::with_interval`]. Default: 1 ms.
+    pub fn with_interval(mut self, interval: Duration) -> Self {
+        self.interval = interval.clamp(Duration::from_micros(50), Duration::from_secs(3600));
+        self
+    }
+
+    /// Frames of a stack at most, the innermost, in profiles of samples and memory. Default: 128.
+    pub fn with_max_frames(mut self, frames: usize) -> Self {
+        self.max_frames = frames.max(1);
+        self
+    }
+
+    /// How many stacks are told apart. What comes when they are used up is counted as `<other>` below
+    /// the last caller that is known, and [`Meta::overflow`] tells how much. A stack takes about 100
+    /// bytes. Default: 2<sup>18</sup>.
+    pub fn with_max_stacks(mut self, stacks: usize) -> Self {
+        self.max_stacks = stacks.clamp(1, 1 << 28);
+        self
+    }
+
+    /// Samples whose time is kept, for [`Profile::timeline`]; all are counted. A sample takes 48 bytes.
+    /// Default: 2<sup>20</sup>, the first 17 minutes of one thread.
+    pub fn with_max_timeline(mut self, samples: usize) -> Self {
+        self.max_timeline = samples;
+        self
+    }
+
+    /// Allocations that are watched at once until they are freed, in profiles of memory. One takes about
+    /// 50 bytes. Default: 2<sup>20</sup>.
+    pub fn with_max_allocations(mut self, allocations: usize) -> Self {
+        self.max_allocations = allocations;
+        self
+    }
+}
+
+/// Profiles guests: of one instance, or of any number of stores on any threads, in bounded memory.
+/// Clones are the same profiler.
+///
+/// It sees what runs in stores and instances that it was told to [`watch`](Profiler::watch), and, unless
+/// it only samples, in modules that were compiled with its
+/// [listeners](Profiler::listener_factory). It holds on to modules that it has seen; nothing holds on
+/// to it, and when it is dropped nothing more is recorded.
+///
+/// ```
+/// use wardian::*;
+/// use wardian_observe::{Format, Profiler, ProfilerOptions};
+/// let engine = Engine::default();
+/// let module = Module::new(&engine, r#"(module $m (func $spin (export "spin") (param i32)
+///   (loop $l (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))"#)?;
+/// let mut store = Store::new(&engine, ());
+/// let instance = Instance::new(&mut store, &module, &[])?;
+/// let spin = instance.typed_func::<i32, ()>(&mut store, "spin")?;
+///
+/// let profiler = Profiler::new(ProfilerOptions::sampling());
+/// profiler.watch(&mut store, instance)?;
+/// spin.call(&mut store, 200_000_000)?;
+/// let profile = profiler.finish();
+/// println!("{}", profile.table(10, 100, profile.main_value()));
+///
+/// let mut pprof = Vec::new();
+/// profile.write(Format::Pprof, &mut pprof).expect("memory takes all");
+/// # Ok::<(), wardian::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Profiler(Arc<Shared>);
+
+struct Shared {
+    options: ProfilerOptions,
+    functions: Mutex<Functions>,
+    attached: Mutex<Attached>,
+    engine: Mutex<Option<EngineKind>>,
+    start: SystemTime,
+    began: Instant,
+    work: Work,
+}
+
+/// Listeners of instances that are watched, of which some may be gone.
+#[derive(Default)]
+struct Attached {
+    all: Vec<Attachment>,
+    /// When there are so many, those that are gone are looked for.
+    many: usize,
+}
+
+/// What is measured, by kind.
+enum Work {
+    Sampling(Sampling),
+    Exact(Arc<Calls>),
+    Memory(Arc<Memories>),
+}
+
+/// Numbers for functions of all modules.
+#[derive(Default)]
+pub(crate) struct Functions {
+    symbols: Symbols,
+    /// For each module, in the order of their first numbers, its number of the first function.
+    first: Vec<(u32, ModuleId)>,
+    known: HashMap<ModuleId, u32>,
+    next: u32,
+}
+
+impl Profiler {
+    /// A profiler that watches nothing yet.
+    pub fn new(options: ProfilerOptions) -> Profiler {
+        let work = match options.kind {
+            ProfileKind::Sampling => Work::Sampling(Sampling::new(
+                options.interval,
+                options.max_frames,
+                options.max_stacks,
+                options.max_timeline,
+            )),
+            ProfileKind::Exact => Work::Exact(Arc::new(Calls::new(options.max_stacks))),
+            ProfileKind::Memory => Work::Memory(Arc::new(Memories::new(
+                options.max_frames,
+                options.max_stacks,
+                options.max_allocations,
+            ))),
+        };
+        Profiler(Arc::new(Shared {
+            options,
+            functions: Mutex::default(),
+            attached: Mutex::default(),
+            engine: Mutex::new(None),
+            start: SystemTime::now(),
+            began: Instant::now(),
+            work,
+        }))
+    }
+
+    /// Watches an instance from now on, which may be running: its calls, or, by samples, all of its
+    /// store's guests. May be called for any number of instances, once for each.
+    ///
+    /// # Errors
+    ///
+    /// Samples: another sampler is at work in the store, or its engine was made without signals. Other
+    /// kinds: as for [`Instance::attach`].
+    pub fn watch(&self, mut store: impl AsContextMut, instance: Instance) -> Result<()> {
+        match &self.0.work {
+            Work::Sampling(sampling) => {
+                self.see_engine(&store);
+                let module = instance.module(&store);
+                self.functions().symbols.module(&module);
+                sampling.watch(&mut store, Some(module))
+            }
+            _ => {
+                let attachment = instance.attach(store, self.listener_factory())?;
+                lock(&self.0.attached).add(attachment);
+                Ok(())
+            }
+        }
+    }
+
+    /// Samples all guests of a store from now on, also those that it does not have yet. Other kinds
+    /// see instances rather than stores: for them it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Profiler::watch`].
+    pub fn watch_store(&self, mut store: impl AsContextMut) -> Result<()> {
+        self.see_engine(&store);
+        match &self.0.work {
+            Work::Sampling(sampling) => sampling.watch(&mut store, None),
+            _ => Ok(()),
+        }
+    }
+
+    /// Listeners for [`wardian::CompileOptions::with_function_listener_factory`] or
+    /// [`wardian::Config::function_listener_factory`]: all instances of the module, or of the engine's
+    /// modules, are watched from the start. A profiler by samples listens to nothing.
+    ///
+    /// An instance must not be watched in both ways, or its calls count twice.
+    pub fn listener_factory(&self) -> impl FunctionListenerFactory + use<> {
+        Factory(Arc::downgrade(&self.0))
+    }
+
+    /// Ends the watching of stores and instances, and gives what was seen in all. Only modules that were
+    /// compiled with the profiler's listeners keep them.
+    pub fn finish(&self) -> Profile {
+        lock(&self.0.attached).all.clear();
+        if let Work::Sampling(sampling) = &self.0.work {
+            sampling.stop();
+        }
+        self.profile()
+    }
+
+    /// What was seen so far. Guests may be running, and go on being watched.
+    pub fn profile(&self) -> Profile {
+        let shared = &*self.0;
+        let functions = self.functions();
+        let mut meta = self.meta(&functions);
+        match &shared.work {
+            Work::Sampling(sampling) => {
+                drop(functions);
+                let state = sampling.state();
+                meta.samples = state.counts.taken;
+                meta.dropped = state.counts.dropped;
+                meta.missed = state.counts.missed;
+                meta.truncated = state.counts.truncated;
+                meta.overflow = state.table.overflow;
+                meta.interval = Some(shared.options.interval);
+                if state.timeline.len() as u64 != state.counts.taken {
+                    meta.notes.push(format!(
+                        "The time line ends after {} samples.",
+                        state.timeline.len()
+                    ));
+                }
+                let timeline = state.timeline.clone();
+                resolve(shared.options.kind, meta, &state.symbols, &state.table, timeline)
+            }
+            Work::Exact(calls) => {
+                let table = calls.table(&functions);
+                meta.overflow = table.overflow;
+                resolve(shared.options.kind, meta, &functions.symbols, &table, Vec::new())
+            }
+            Work::Memory(memories) => {
+                let state = memories.state();
+                meta.overflow = state.table.overflow;
+                meta.truncated = state.truncated;
+                meta.notes.extend(memories.notes(&state));
+                resolve(shared.options.kind, meta, &state.symbols, &state.table, Vec::new())
+            }
+        }
+    }
+
+    fn functions(&self) -> MutexGuard<'_, Functions> {
+        lock(&self.0.functions)
+    }
+
+    fn see_engine(&self, store: &impl AsContext) {
+        let kind = store.as_context().engine().config().engine_kind();
+        *lock(&self.0.engine) = Some(kind);
+    }
+
+    fn meta(&self, functions: &Functions) -> Meta {
+        let shared = &*self.0;
+        let engine = match *lock(&shared.engine) {
+            Some(EngineKind::Compiled) => "compiled",
+            Some(EngineKind::Interpreted) => "interpreted",
+            Some(EngineKind::Tiered) => "tiered",
+            _ => "unknown",
+        };
+        let named = Some(shared.options.program.clone()).filter(|p| !p.is_empty());
+        let seen = || functions.symbols.first_name().map(str::to_owned);
+        Meta {
+            program: named.or_else(seen).unwrap_or_else(|| "guest".into()),
+            engine: engine.into(),
+            start: shared.start,
+            duration: shared.began.elapsed(),
+            interval: None,
+            samples: 0,
+            dropped: 0,
+            missed: 0,
+            truncated: 0,
+            overflow: 0,
+            notes: Vec::new(),
+        }
+    }
+
+    fn listener(&self, definition: &FunctionDefinition<'_>) -> Option<Arc<dyn FunctionListener>> {
+        let (module, func) = (definition.module()?, definition.index()?);
+        let kind = module.engine().config().engine_kind();
+        *lock(&self.0.engine) = Some(kind);
+        match &self.0.work {
+            Work::Sampling(_) => None,
+            Work::Exact(calls) => {
+                let chosen = self.0.options.filter.matches(definition);
+                let number = |functions: &mut Functions| functions.number(&module, func);
+                chosen.then(|| {
+                    let func = number(&mut self.functions());
+                    Arc::new(CallListener::new(calls, func)) as Arc<dyn FunctionListener>
+                })
+            }
+            Work::Memory(memories) => {
+                self.functions().symbols.module(&module);
+                memories.listener(definition)
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+impl Attached {
+    fn add(&mut self, attachment: Attachment) {
+        if self.all.len() >= self.many {
+            self.all.retain(Attachment::is_active);
+            self.many = 64 + 2 * self.all.len();
+        }
+        self.all.push(attachment);
+    }
+}
+
+impl std::fmt::Debug for Profiler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Profiler").field("kind", &self.0.options.kind).finish_non_exhaustive()
+    }
+}
+
+/// Gives functions their listeners, as long as there is the profiler: it holds modules, whose engine may
+/// hold this.
+struct Factory(Weak<Shared>);
+
+impl FunctionListenerFactory for Factory {
+    fn function_listener(
+        &self,
+        definition: &FunctionDefinition<'_>,
+    ) -> Option<Arc<dyn FunctionListener>> {
+        Profiler(self.0.upgrade()?).listener(definition)
+    }
+}
+
+impl Functions {
+    /// The number of a function.
+    fn number(&mut self, module: &wardian::Module, func: u32) -> u32 {
+        let id = self.symbols.module(module);
+        let first = *self.known.entry(id).or_insert_with(|| {
+            let first = self.next;
+            self.first.push((first, id));
+            self.next += module.info().functions.len() as u32;
+            first
+        });
+        first + func
+    }
+
+    /// The function of a number.
+    pub(crate) fn place(&self, number: u32) -> Place {
+        let after = self.first.partition_point(|(first, _)| *first <= number);
+        let Some((first, module)) = after.checked_sub(1).map(|at| self.first[at]) else {
+            return Place::Unknown;
+        };
+        let func = number - first;
+        if func < self.symbols.get(module).info().imported_functions {
+            Place::Import { module, func }
+        } else {
+            Place::Code { module, func, offset: None }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Sampled profiles: samplers of stores, read by a thread of their own.
+
+use super::model::TimelineSample;
+use super::stacks::{ROOT, StackTable};
+use crate::symbols::{ModuleId, Place, Symbols};
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use wardian::{
+    AsContext, AsContextMut, Engine, Frame, Module, Result, Sample, SampledFrame, Sampler,
+    SamplerOptions,
+};
+
+/// How often samples are read.
+const DRAIN_EVERY: Duration = Duration::from_millis(50);
+/// Room for samples until then, and for the time that a busy machine may keep the reader from it.
+const RING_BYTES: usize = 2 << 20;
+/// How much longer than an interval is still one: beyond that no guest was running in between.
+const GAP: u32 = 4;
+
+/// The samples of all stores.
+pub(crate) struct Sampling {
+    state: Arc<Mutex<State>>,
+    reader: Mutex<Option<Reader>>,
+    interval: Duration,
+    max_frames: usize,
+}
+
+struct Reader {
+    // Dropped, it ends the thread.
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+/// What has been read.
+pub(crate) struct State {
+    watched: Vec<Watched>,
+    next_store: u32,
+    pub(crate) table: StackTable,
+    pub(crate) symbols: Symbols,
+    hosts: HashMap<(ModuleId, u32), Place>,
+    pub(crate) timeline: Vec<TimelineSample>,
+    max_timeline: usize,
+    /// When the profiler was made, on the clock of samples.
+    start: Duration,
+    interval: Duration,
+    pub(crate) counts: Counts,
+}
+
+/// What became of samples.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) taken: u64,
+    pub(crate) dropped: u64,
+    pub(crate) missed: u64,
+    pub(crate) truncated: u64,
+}
+
+/// A store that is sampled.
+struct Watched {
+    id: u64,
+    number: u32,
+    sampler: Sampler,
+    engine: Engine,
+    /// Kept until its samples have been looked up.
+    modules: Vec<Module>,
+    /// Time and processor time of the sample before.
+    last: Option<(Duration, Duration)>,
+}
+
+impl Sampling {
+    pub(crate) fn new(
+        interval: Duration,
+        max_frames: usize,
+        max_nodes: usize,
+        max_timeline: usize,
+    ) -> Sampling {
+        let state = State {
+            watched: Vec::new(),
+            next_store: 0,
+            table: StackTable::new(max_nodes),
+            symbols: Symbols::default(),
+            hosts: HashMap::new(),
+            timeline: Vec::new(),
+            max_timeline,
+            start: monotonic(),
+            interval,
+            counts: Counts::default(),
+        };
+        let state = Arc::new(Mutex::new(state));
+        Sampling { state, reader: Mutex::new(None), interval, max_frames }
+    }
+
+    /// Begins to sample a store, unless it is sampled already.
+    pub(crate) fn watch(
+        &self,
+        store: &mut impl AsContextMut,
+        module: Option<Module>,
+    ) -> Result<()> {
+        let mut state = lock(&self.state);
+        let (id, engine) = {
+            let context = store.as_context();
+            (context.id(), context.engine().clone())
+        };
+        if let Some(known) = state.watched.iter_mut().find(|w| w.id == id) {
+            known.modules.extend(module);
+            return Ok(());
+        }
+        let options = SamplerOptions::new()
+            .with_interval(self.interval)
+            .with_capacity(RING_BYTES)
+            .with_max_frames(self.max_frames);
+        let sampler = Sampler::start(store.as_context_mut(), options)?;
+        let number = state.next_store;
+        state.next_store += 1;
+        let modules = module.into_iter().collect();
+        state.watched.push(Watched { id, number, sampler, engine, modules, last: None });
+        drop(state);
+        self.start_reader()
+    }
+
+    fn start_reader(&self) -> Result<()> {
+        let mut reader = lock(&self.reader);
+        if reader.is_some() {
+            return Ok(());
+        }
+        let (stop, stopped) = channel();
+        let state = self.state.clone();
+        let builder = std::thread::Builder::new().name("profiler".into());
+        let thread = builder.spawn(move || read(&state, &stopped)).map_err(|e| {
+            wardian::Error::host(format!("cannot make the thread that reads samples: {e}"))
+        })?;
+        *reader = Some(Reader { stop, thread });
+        Ok(())
+    }
+
+    /// All that was sampled so far.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        let mut state = lock(&self.state);
+        state.drain();
+        state
+    }
+
+    /// Ends all sampling.
+    pub(crate) fn stop(&self) {
+        lock(&self.state).watched.iter().for_each(|w| w.sampler.stop());
+        if let Some(Reader { stop, thread }) = lock(&self.reader).take() {
+            drop(stop);
+            // It can only have failed with the profiler's own state, which is read below.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Sampling {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+fn read(state: &Mutex<State>, stopped: &Receiver<()>) {
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(DRAIN_EVERY) {
+        lock(state).drain();
+    }
+}
+
+impl State {
+    fn drain(&mut self) {
+        let mut watched = std::mem::take(&mut self.watched);
+        // Asked before draining: what is inactive then has given all that it will.
+        watched.retain_mut(|one| {
+            let is_active = one.sampler.is_active();
+            self.drain_one(one);
+            is_active
+        });
+        watched.append(&mut self.watched);
+        self.watched = watched;
+    }
+
+    fn drain_one(&mut self, watched: &mut Watched) {
+        let samples = watched.sampler.drain();
+        self.counts.dropped += samples.dropped();
+        self.counts.missed += samples.missed();
+        for sample in samples.iter() {
+            self.add(watched, &sample);
+        }
+    }
+
+    fn add(&mut self, watched: &mut Watched, sample: &Sample<'_>) {
+        let places = self.places(&watched.engine, sample);
+        let mut stack = ROOT;
+        if !places.is_empty() {
+            stack = self.table.stack(places.into_iter().rev());
+        }
+        let cpu = self.cpu(watched, sample);
+        self.counts.taken += 1;
+        self.counts.truncated += u64::from(sample.is_truncated());
+        if stack != ROOT {
+            self.table.add(stack, 0, 1);
+            self.table.add(stack, 1, self.interval.as_nanos() as u64);
+            self.table.add(stack, 2, cpu.as_nanos() as u64);
+        }
+        if self.timeline.len() < self.max_timeline {
+            let time = sample.time().saturating_sub(self.start);
+            let stack = Some(stack as usize);
+            self.timeline.push(TimelineSample { time, cpu, stack, store: watched.number });
+        }
+    }
+
+    /// The processor time that goes with a sample: what was used since the one before.
+    fn cpu(&self, watched: &mut Watched, sample: &Sample<'_>) -> Duration {
+        let now = (sample.time(), sample.cpu_time());
+        let Some(last) = watched.last.replace(now) else { return self.interval };
+        let wall = now.0.saturating_sub(last.0);
+        // Backwards if the store has moved to another thread.
+        let cpu = now.1.checked_sub(last.1).unwrap_or(self.interval);
+        if wall > self.interval * GAP { cpu.min(self.interval) } else { cpu.min(wall) }
+    }
+
+    /// The places of a sample, the innermost first.
+    fn places(&mut self, engine: &Engine, sample: &Sample<'_>) -> Vec<Place> {
+        let mut places = Vec::with_capacity(sample.frames().len());
+        let mut host = None;
+        for frame in sample.resolve(engine) {
+            let place = match &frame {
+                SampledFrame::Guest(frame) => self.code(frame),
+                SampledFrame::Host => Place::Host,
+                SampledFrame::Unknown(_) => Place::Unknown,
+            };
+            // Who is at work for a guest is told by what the guest calls.
+            if let Some(at) = host.take() {
+                places[at] = self.host(place);
+            }
+            if place == Place::Host {
+                host = Some(places.len());
+            }
+            places.push(place);
+        }
+        places
+    }
+
+    fn code(&mut self, frame: &Frame) -> Place {
+        let module = self.symbols.module(frame.module());
+        Place::Code { module, func: frame.func_index(), offset: frame.code_offset() }
+    }
+
+    fn host(&mut self, caller: Place) -> Place {
+        let Place::Code { module, offset: Some(offset), .. } = caller else { return Place::Host };
+        let symbols = &self.symbols;
+        *self.hosts.entry((module, offset)).or_insert_with(|| symbols.host_at(module, offset))
+    }
+}
+
+/// Now, on the clock of samples.
+fn monotonic() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
