@@ -1,6 +1,8 @@
 //! Observers of guests, made from Wardian's public hooks alone: whoever misses one can write it the
 //! same way.
 //!
+//! - [`TraceListener`] writes every call with its arguments, results and time, [`LogListener`] in the
+//!   simplest way.
 //! - [`Profiler`] finds out where guests spend their time or memory, and gives a [`Profile`], which
 //!   can be written in the formats of several tools.
 //!
@@ -29,6 +31,7 @@
 
 mod profile;
 mod symbols;
+mod trace;
 
 pub use profile::format::{Format, UnknownFormat};
 pub use profile::kind::{ProfileKind, Unit, ValueType};
@@ -37,3 +40,8 @@ pub use profile::model::{
 };
 pub use profile::profiler::{Profiler, ProfilerOptions};
 pub use profile::summary::{FunctionSummary, LineSummary, Summary};
+pub use trace::buffer::TraceBuffer;
+pub use trace::listener::{TraceEnd, TraceListener};
+pub use trace::log::LogListener;
+pub use trace::options::{TraceFormat, TraceOptions, UnknownTraceFormat};
+pub use trace::summary::{TraceRow, TraceSummary};
