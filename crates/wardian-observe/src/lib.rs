@@ -3,6 +3,8 @@
 //!
 //! - [`TraceListener`] writes every call with its arguments, results and time, [`LogListener`] in the
 //!   simplest way.
+//! - With the features `tracing` and `metrics`: `SpanListener` makes each call a span of the crate
+//!   `tracing`, `GuestMetrics` counts for the crate `metrics`.
 //! - [`Profiler`] finds out where guests spend their time or memory, and gives a [`Profile`], which
 //!   can be written in the formats of several tools.
 //!
@@ -29,10 +31,16 @@
 //! # Ok::<(), wardian::Error>(())
 //! ```
 
+#[cfg(feature = "metrics")]
+mod metrics;
 mod profile;
+#[cfg(feature = "tracing")]
+mod spans;
 mod symbols;
 mod trace;
 
+#[cfg(feature = "metrics")]
+pub use metrics::{GuestMetrics, InstanceCount};
 pub use profile::format::{Format, UnknownFormat};
 pub use profile::kind::{ProfileKind, Unit, ValueType};
 pub use profile::model::{
@@ -40,6 +48,8 @@ pub use profile::model::{
 };
 pub use profile::profiler::{Profiler, ProfilerOptions};
 pub use profile::summary::{FunctionSummary, LineSummary, Summary};
+#[cfg(feature = "tracing")]
+pub use spans::SpanListener;
 pub use trace::buffer::TraceBuffer;
 pub use trace::listener::{TraceEnd, TraceListener};
 pub use trace::log::LogListener;

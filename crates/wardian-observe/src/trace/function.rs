@@ -37,8 +37,10 @@ impl Function {
         let import = definition.import();
         let system = import.and_then(|(module, name)| wasi::find(module, name, definition.ty()));
         let raw = match (import, options.format) {
-            (_, TraceFormat::Log) => definition.debug_name(),
-            (Some((_, name)), _) if system.is_some() => name.to_owned(),
+            (None, TraceFormat::Log) => definition.debug_name(),
+            (Some((_, name)), format) if system.is_some() && format != TraceFormat::Log => {
+                name.to_owned()
+            }
             (Some((module, name)), _) => format!("{module}.{name}"),
             (None, _) => definition.demangled_name().unwrap_or_else(|| definition.debug_name()),
         };
