@@ -14,4 +14,5 @@ mod cli {
     mod profile;
     mod run;
     mod threads;
+    mod trace;
 }

@@ -75,10 +75,7 @@ impl Function {
             TraceFormat::Json => {
                 let module = import.map(|(module, _)| escaped(module, escape_json));
                 let module = module.map(|m| format!(",\"module\":\"{m}\"")).unwrap_or_default();
-                (
-                    format!(",\"name\":\"{name}\"{module},\"kind\":\"{kind}\",\"args\":{{"),
-                    String::new(),
-                )
+                (format!(",\"name\":\"{name}\"{module},\"args\":{{"), String::new())
             }
             TraceFormat::Chrome => {
                 let head =

@@ -6,7 +6,6 @@ use super::options::TraceOptions;
 use super::output::Output;
 use super::state::State;
 use super::summary::TraceSummary;
-use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
@@ -45,8 +44,6 @@ pub struct TraceListener(Arc<Shared>);
 struct Shared {
     options: TraceOptions,
     state: Mutex<State>,
-    /// Numbers of functions, by name.
-    numbers: Mutex<HashMap<String, u32>>,
 }
 
 /// How a trace ended.
@@ -67,7 +64,7 @@ impl TraceListener {
     pub fn new(writer: impl Write + Send + 'static, options: TraceOptions) -> TraceListener {
         let output = Output::new(Box::new(writer), options.limit, options.unbuffered);
         let state = Mutex::new(State::new(&options, output));
-        TraceListener(Arc::new(Shared { options, state, numbers: Mutex::default() }))
+        TraceListener(Arc::new(Shared { options, state }))
     }
 
     /// Ends the trace: calls that have not ended are shown as unfinished, and nothing more is seen. What
@@ -125,12 +122,6 @@ impl Shared {
             }
         }
     }
-
-    fn number(&self, name: &str) -> u32 {
-        let numbers = &mut *self.numbers.lock().unwrap_or_else(|e| e.into_inner());
-        let next = numbers.len() as u32;
-        *numbers.entry(name.to_owned()).or_insert(next)
-    }
 }
 
 impl FunctionListenerFactory for TraceListener {
@@ -141,9 +132,8 @@ impl FunctionListenerFactory for TraceListener {
         if !self.0.options.chooses(definition) {
             return None;
         }
-        let mut function = Function::new(definition, &self.0.options);
-        function.number = self.0.number(&function.name);
-        Some(Arc::new(Traced { shared: self.0.clone(), function: Arc::new(function) }))
+        let function = self.0.state().number(Function::new(definition, &self.0.options));
+        Some(Arc::new(Traced { shared: self.0.clone(), function }))
     }
 }
 
@@ -162,14 +152,14 @@ impl FunctionListener for Traced {
     #[inline]
     fn after(&self, call: &Call<'_>, results: &[u64]) {
         let end = if call.is_tail_call() { End::TailCall } else { End::Returned(results) };
-        self.shared.state().end(call, end);
+        self.shared.state().end(&self.function, call, end);
     }
 
     fn abort(&self, call: &Call<'_>, reason: &AbortReason<'_>) {
         let is_exit = reason.error().is_none_or(|error| error.exit_code().is_some());
         let text = reason.to_string();
         let end = if is_exit { End::Left(text) } else { End::Failed(text) };
-        self.shared.state().end(call, end);
+        self.shared.state().end(&self.function, call, end);
     }
 
     fn resumed(&self, call: &Call<'_>) {

@@ -42,6 +42,10 @@ pub(super) struct State {
     last_flush: u64,
     pub(super) stats: Option<Stats>,
     finished: bool,
+    /// Functions by number, and their numbers by what is written of them: there are as many as there are
+    /// names, however many instances are watched.
+    functions: Vec<Arc<Function>>,
+    numbers: HashMap<Vec<u8>, u32>,
 }
 
 /// The calls of a store.
@@ -55,7 +59,8 @@ struct Lane {
 
 /// A call that has begun.
 struct Frame {
-    function: Arc<Function>,
+    /// The number of its function.
+    function: u32,
     id: u64,
     start: u64,
     /// Raw time of the calls that it made.
@@ -92,7 +97,20 @@ impl State {
             last_flush: 0,
             stats: options.summary.then(Stats::default),
             finished: false,
+            functions: Vec::new(),
+            numbers: HashMap::new(),
         }
+    }
+
+    /// Gives a function its number.
+    pub(super) fn number(&mut self, mut function: Function) -> Arc<Function> {
+        let next = self.functions.len() as u32;
+        function.number = *self.numbers.entry(function.head.clone()).or_insert(next);
+        let function = Arc::new(function);
+        if function.number == next {
+            self.functions.push(function.clone());
+        }
+        function
     }
 
     /// A call begins; without parameters it goes on.
@@ -124,7 +142,7 @@ impl State {
         }
         // Last, so that what was done here is not in the call's own time.
         self.lanes[at].frames.push(Frame {
-            function: function.clone(),
+            function: function.number,
             id: call.id(),
             start: self.clock.raw(),
             inner: 0,
@@ -168,7 +186,7 @@ impl State {
 
     /// A call ends.
     #[inline]
-    pub(super) fn end(&mut self, call: &Call<'_>, end: End<'_>) {
+    pub(super) fn end(&mut self, function: &Function, call: &Call<'_>, end: End<'_>) {
         let now = self.clock.raw();
         if self.finished {
             return;
@@ -180,14 +198,15 @@ impl State {
             return;
         }
         let Some(frame) = self.lanes[at].frames.pop() else { return };
-        let reader = frame.function.system.map(|_| Reader::new(call.caller(), self.max_string));
-        self.end_frame(at, &frame, now, end, reader);
+        let reader = function.system.map(|_| Reader::new(call.caller(), self.max_string));
+        self.end_frame(at, function, &frame, now, end, reader);
     }
 
     #[inline]
     fn end_frame(
         &mut self,
         at: usize,
+        function: &Function,
         frame: &Frame,
         now: u64,
         end: End<'_>,
@@ -200,14 +219,14 @@ impl State {
             outer.inner += took;
         }
         if let Some(stats) = &mut self.stats {
-            stats.end(lane.number, &frame.function, took, frame.inner, &end);
+            stats.end(lane.number, function, took, frame.inner, &end);
         }
         if !frame.written {
             return;
         }
         let start = self.clock.delta_as_nanos(self.origin, frame.start);
         let ending = Ending {
-            function: &frame.function,
+            function,
             place: Place { lane: lane.number, several: self.next_lane > 2, depth },
             id: frame.id,
             start,
@@ -229,7 +248,7 @@ impl State {
         lane.arguments.truncate(frame.arguments);
         lane.slots.truncate(frame.slots);
         self.output.settle();
-        let waiting = || frame.function.host || ended.saturating_sub(self.last_flush) > PROMPT;
+        let waiting = || function.host || ended.saturating_sub(self.last_flush) > PROMPT;
         if self.prompt && waiting() {
             self.last_flush = ended;
             self.output.flush();
@@ -312,7 +331,8 @@ impl State {
         let now = self.clock.raw();
         for at in 0..self.lanes.len() {
             while let Some(frame) = self.lanes[at].frames.pop() {
-                self.end_frame(at, &frame, now, End::Unfinished, None);
+                let function = self.functions[frame.function as usize].clone();
+                self.end_frame(at, &function, &frame, now, End::Unfinished, None);
             }
         }
         if self.events {

@@ -94,11 +94,74 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// An integer.
-#[inline]
-pub(super) fn integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+/// An integer of up to 64 bits: whether it is negative, and how far it is from zero.
+pub(super) trait Integer {
+    fn parts(self) -> (bool, u64);
 }
+
+macro_rules! integers {
+    ($($unsigned:ty, $signed:ty;)*) => {
+        $(impl Integer for $unsigned {
+            #[inline]
+            fn parts(self) -> (bool, u64) {
+                (false, self as u64)
+            }
+        }
+        impl Integer for $signed {
+            #[inline]
+            fn parts(self) -> (bool, u64) {
+                (self < 0, self.unsigned_abs().into())
+            }
+        })*
+    };
+}
+
+integers!(u32, i32; u64, i64;);
+
+impl Integer for usize {
+    #[inline]
+    fn parts(self) -> (bool, u64) {
+        (false, self as u64)
+    }
+}
+
+/// An integer, in decimal. Digits are made in their final place: to read again what was just written in
+/// smaller pieces, as a copy does, takes longer than to make them.
+#[inline]
+pub(super) fn integer(out: &mut Vec<u8>, value: impl Integer) {
+    let (negative, mut rest) = value.parts();
+    let len = usize::from(negative) + rest.checked_ilog10().unwrap_or(0) as usize + 1;
+    let begin = out.len();
+    // Room of a constant size needs no call.
+    out.extend_from_slice(&[b'-'; 24]);
+    out.truncate(begin + len);
+    let digits = &mut out[begin..];
+    let mut at = len;
+    while rest >= 100 {
+        let pair = (rest % 100) as usize * 2;
+        rest /= 100;
+        at -= 2;
+        digits[at..at + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
+    }
+    if rest >= 10 {
+        let pair = rest as usize * 2;
+        digits[at - 2..at].copy_from_slice(&PAIRS[pair..pair + 2]);
+    } else {
+        digits[at - 1] = b'0' + rest as u8;
+    }
+}
+
+/// All numbers of two digits.
+const PAIRS: [u8; 200] = {
+    let mut pairs = [0; 200];
+    let mut i = 0;
+    while i < 100 {
+        pairs[2 * i] = b'0' + (i / 10) as u8;
+        pairs[2 * i + 1] = b'0' + (i % 10) as u8;
+        i += 1;
+    }
+    pairs
+};
 
 /// A value from its raw slots.
 #[inline]
@@ -232,6 +295,21 @@ mod tests {
             (b"abc\xc3", true, r#""abc"..."#, "abc…"),
         ] {
             assert_eq!(text(bytes, cut), (expected.to_owned(), json.to_owned()));
+        }
+    }
+
+    #[test]
+    fn integers() {
+        let powers = (0..20).map(|n| 10u64.pow(n));
+        for value in powers.flat_map(|p| [p - 1, p, p + 1]).chain([u64::MAX, 1 << 63]) {
+            let mut out = Vec::new();
+            integer(&mut out, value);
+            out.push(b' ');
+            integer(&mut out, value as i64);
+            out.push(b' ');
+            integer(&mut out, value as i32);
+            let expected = format!("{value} {} {}", value as i64, value as i32);
+            assert_eq!(String::from_utf8(out).expect("text"), expected);
         }
     }
 
