@@ -6,6 +6,8 @@ mod closing;
 mod embed;
 #[path = "file_memory.rs"]
 mod file_memory;
+#[path = "metrics.rs"]
+mod guest_metrics;
 #[path = "host_functions.rs"]
 mod host_functions;
 #[path = "import_resolver.rs"]
@@ -24,8 +26,12 @@ mod sampler;
 mod setjmp;
 #[path = "snapshots.rs"]
 mod snapshots;
+#[path = "spans.rs"]
+mod spans;
 #[path = "stack_and_inspection.rs"]
 mod stack_and_inspection;
+#[path = "tracing.rs"]
+mod traces;
 #[path = "wasi_streams.rs"]
 mod wasi_streams;
 
@@ -97,4 +103,19 @@ fn snapshots() {
 #[test]
 fn closing() {
     closing::main().unwrap();
+}
+
+#[test]
+fn traces() {
+    traces::main().unwrap();
+}
+
+#[test]
+fn spans() {
+    spans::main().unwrap();
+}
+
+#[test]
+fn guest_metrics() {
+    guest_metrics::main().unwrap();
 }

@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use wardian::{CoreFeatures, EngineKind};
-use wardian_observe::Format;
+use wardian_observe::{Format, TraceFormat};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -51,6 +51,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Run(Box<RunArgs>),
     Profile(Box<ProfileArgs>),
+    Trace(Box<TraceArgs>),
     Compile(CompileArgs),
     Validate(ValidateArgs),
     Inspect(InspectArgs),
@@ -236,6 +237,65 @@ pub(crate) struct ProfileArgs {
 
 /// The heading of the options that `run` does not have.
 const PROFILE: &str = "Options of the profile";
+
+/// Run a program, and show its calls as they happen
+///
+/// The guest runs as with `wardian run`, whose options are all there. Each call is shown with its
+/// arguments, its results and the time it took, calls of WASI in words. The trace is written to standard
+/// error, or to the file of -o. Standard output is the guest's.
+///
+/// Options of wardian come before FILE; all that comes after it belongs to the guest.
+#[derive(Args)]
+#[command(after_help = EXIT_CODES)]
+#[command(override_usage = "wardian trace [OPTIONS] <FILE> [ARGS]...")]
+pub(crate) struct TraceArgs {
+    /// Only functions whose name fits; may be repeated. `*` stands for any characters, `?` for one
+    #[arg(long, value_name = "PATTERN", help_heading = TRACE)]
+    pub(crate) only: Vec<String>,
+
+    /// Only functions that the guest imports, such as those of WASI
+    #[arg(long, help_heading = TRACE)]
+    pub(crate) host: bool,
+
+    /// Only functions that the guest exports; with --host those too
+    #[arg(long, help_heading = TRACE)]
+    pub(crate) exports: bool,
+
+    /// Only so many calls inside of each other; functions that are left out do not count
+    #[arg(long, value_name = "NUMBER", help_heading = TRACE)]
+    pub(crate) depth: Option<usize>,
+
+    /// The format: text, json (an object on each line), chrome (for ui.perfetto.dev) or log
+    #[arg(long, value_name = "FORMAT", help_heading = TRACE)]
+    pub(crate) format: Option<TraceFormat>,
+
+    /// Write the trace to this file
+    #[arg(short, long, value_name = "FILE", help_heading = TRACE)]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Show how often each function was called, how often it failed, and how long it took
+    ///
+    /// The table is written to standard error when the guest has ended. Calls are then only traced if
+    /// there is -o or --format.
+    #[arg(long, help_heading = TRACE)]
+    pub(crate) summary: bool,
+
+    /// How much is written, for instance 100MiB; in a file 1GiB unless set
+    ///
+    /// Calls that begin later are counted, and the end of the trace tells how many they were.
+    #[arg(long, value_name = "SIZE", value_parser = parse::size, help_heading = TRACE)]
+    pub(crate) limit: Option<usize>,
+
+    /// How many bytes of a string are shown
+    #[arg(long, value_name = "BYTES", default_value_t = 32, help_heading = TRACE)]
+    pub(crate) strings: usize,
+
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+/// The heading of the options that `run` does not have.
+const TRACE: &str = "Options of the trace";
 
 /// How code is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

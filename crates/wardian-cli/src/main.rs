@@ -18,6 +18,7 @@ mod report;
 mod run;
 mod section;
 mod threads;
+mod trace;
 mod value;
 mod wasi;
 mod watchdog;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     let outcome = match &cli.command {
         Command::Run(args) => run::run(args, cli.verbose, Arc::new(())),
         Command::Profile(args) => profile::profile(args, cli.verbose),
+        Command::Trace(args) => trace::trace(args, cli.verbose),
         Command::Compile(args) => compile::compile(args),
         Command::Validate(args) => check::validate(args),
         Command::Inspect(args) => inspect::inspect(args),

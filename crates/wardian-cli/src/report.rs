@@ -59,6 +59,21 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
+/// How a run ends for which something was to be written beside. How the guest ended is told last, and what
+/// follows from it is the command's code; only if the guest is content what could not be written is worth
+/// one.
+pub(crate) fn conclude(outcome: Result<Exit>, written: anyhow::Result<()>) -> Result<Exit> {
+    match (outcome, written) {
+        (outcome, Ok(())) => outcome,
+        (Err(ended), Err(problem)) => {
+            failure(&Failure::new(ended.exit(), problem));
+            Err(ended)
+        }
+        (Ok(Exit::SUCCESS), Err(problem)) => Err(Failure::new(Exit::ERROR, problem)),
+        (Ok(exit), Err(problem)) => Err(Failure::new(exit, problem)),
+    }
+}
+
 /// Writes an error and its causes to standard error.
 pub(crate) fn failure(failure: &Failure) {
     message("error", AnsiColor::Red, &describe(&failure.error));

@@ -15,4 +15,5 @@ mod cli {
     mod profile;
     mod run;
     mod threads;
+    mod trace;
 }

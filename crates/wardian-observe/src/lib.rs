@@ -1,6 +1,10 @@
 //! Observers of guests, made from Wardian's public hooks alone: whoever misses one can write it the
 //! same way.
 //!
+//! - [`TraceListener`] writes every call with its arguments, results and time, [`LogListener`] in the
+//!   simplest way.
+//! - With the features `tracing` and `metrics`: `SpanListener` makes each call a span of the crate
+//!   `tracing`, `GuestMetrics` counts for the crate `metrics`.
 //! - [`Profiler`] finds out where guests spend their time or memory, and gives a [`Profile`], which
 //!   can be written in the formats of several tools.
 //! - [`TrapReport`] tells how a guest came to trap, and [`CoreDump`] keeps what it had in memory.
@@ -29,13 +33,19 @@
 //! ```
 
 mod coredump;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod profile;
+#[cfg(feature = "tracing")]
+mod spans;
 mod symbols;
+mod trace;
 mod trap;
 mod values;
 
 pub use coredump::CoreDump;
-
+#[cfg(feature = "metrics")]
+pub use metrics::{GuestMetrics, InstanceCount};
 pub use profile::format::{Format, UnknownFormat};
 pub use profile::kind::{ProfileKind, Unit, ValueType};
 pub use profile::model::{
@@ -43,4 +53,11 @@ pub use profile::model::{
 };
 pub use profile::profiler::{Profiler, ProfilerOptions};
 pub use profile::summary::{FunctionSummary, LineSummary, Summary};
+#[cfg(feature = "tracing")]
+pub use spans::SpanListener;
+pub use trace::buffer::TraceBuffer;
+pub use trace::listener::{TraceEnd, TraceListener};
+pub use trace::log::LogListener;
+pub use trace::options::{TraceFormat, TraceOptions, UnknownTraceFormat};
+pub use trace::summary::{TraceRow, TraceSummary};
 pub use trap::TrapReport;

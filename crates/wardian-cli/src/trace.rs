@@ -1,0 +1,90 @@
+//! `wardian trace`.
+
+mod destination;
+
+use crate::args::TraceArgs;
+use crate::observe::Observer;
+use crate::report::{self, Exit, Failure, Result};
+use crate::wasi::Host;
+use destination::Destination;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use wardian::{Config, Store};
+use wardian_observe::{TraceFormat, TraceListener, TraceOptions};
+
+/// What a file may hold unless told otherwise.
+const FILE_LIMIT: u64 = 1 << 30;
+
+pub(crate) fn trace(args: &TraceArgs, verbose: bool) -> Result<Exit> {
+    let destination = Destination::prepare(args.output.as_deref())?;
+    let writer = destination.writer()?;
+    let observer = Arc::new(TraceObserver {
+        trace: TraceListener::new(writer, options(args)),
+        summary: args.summary,
+        destination: Mutex::new(Some(destination)),
+    });
+    let outcome = crate::run::run(&args.run, verbose, observer.clone());
+    report::conclude(outcome, observer.finish())
+}
+
+fn options(args: &TraceArgs) -> TraceOptions {
+    let to_file = args.output.is_some();
+    let events = !args.summary || to_file || args.format.is_some();
+    let mut options = TraceOptions::new()
+        .with_format(args.format.unwrap_or(TraceFormat::Text))
+        .with_events(events)
+        .with_summary(args.summary)
+        .with_max_string(args.strings)
+        .with_max_depth(args.depth.unwrap_or(usize::MAX))
+        .with_color(!to_file && destination::stderr_has_color())
+        .with_prompt_output(!to_file);
+    let limit = args.limit.map(|bytes| bytes as u64).or(to_file.then_some(FILE_LIMIT));
+    options = options.with_limit(limit.unwrap_or(u64::MAX));
+    options = args.only.iter().fold(options, |options, pattern| options.with_only(pattern));
+    options = if args.host { options.with_host() } else { options };
+    if args.exports { options.with_exports() } else { options }
+}
+
+struct TraceObserver {
+    trace: TraceListener,
+    summary: bool,
+    /// Until the trace is finished.
+    destination: Mutex<Option<Destination>>,
+}
+
+impl TraceObserver {
+    fn destination(&self) -> std::sync::MutexGuard<'_, Option<Destination>> {
+        self.destination.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Ends the trace, once.
+    fn finish(&self) -> anyhow::Result<()> {
+        let Some(destination) = self.destination().take() else { return Ok(()) };
+        if !destination.has_guest() {
+            return Ok(());
+        }
+        let end = self.trace.finish();
+        if self.summary {
+            // Nobody may be there to read it, which is no problem of the guest's.
+            let _ = write!(std::io::stderr().lock(), "{}", self.trace.summary());
+        }
+        destination.finish(end)
+    }
+}
+
+impl Observer for TraceObserver {
+    fn engine(&self, config: &mut Config) {
+        config.function_listener_factory(self.trace.clone());
+    }
+
+    fn store(&self, _: &mut Store<Host>) -> wardian::Result<()> {
+        let begun = self.destination().as_mut().map_or(Ok(()), Destination::guest_begins);
+        begun.map_err(wardian::Error::host)
+    }
+
+    fn cut_off(&self) {
+        if let Err(problem) = self.finish() {
+            report::failure(&Failure::new(Exit::TIMEOUT, problem));
+        }
+    }
+}
