@@ -41,7 +41,7 @@ fn a_trap_is_told_with_arguments_and_memory() {
             assert!(ended.err.contains(part), "{engine}: {part:?} is not in\n{}", ended.err);
         }
         // Values that are known lead to memory.
-        assert_eq!(ended.err.contains("|re it was"), engine != "jit", "{}", ended.err);
+        assert_eq!(ended.err.contains("|here it was"), engine != "jit", "{}", ended.err);
     }
 }
 
