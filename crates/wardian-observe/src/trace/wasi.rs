@@ -4,6 +4,8 @@
 mod names;
 mod read;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub(super) use read::Reader;
 
