@@ -61,7 +61,7 @@ impl Format {
         let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase());
         let name = name.unwrap_or_default();
         let ends = |ending: &&str| name.strip_suffix(*ending).is_some_and(|n| n.ends_with('.'));
-        let found = FORMATS.iter().find(|(_, _, endings)| endings.iter().any(|e| ends(e)));
+        let found = FORMATS.iter().find(|(_, _, endings)| endings.iter().any(&ends));
         found.map(|f| f.0).ok_or_else(|| UnknownFormat(path.display().to_string()))
     }
 
