@@ -29,6 +29,7 @@ mod stopping;
 mod threads;
 mod tiers;
 mod torture;
+mod traces;
 mod wasi_threads;
 
 fn main() -> std::process::ExitCode {
@@ -61,6 +62,7 @@ fn main() -> std::process::ExitCode {
         stopping::TABLE,
         threads::TABLE,
         tiers::TABLE,
+        traces::TABLE,
         wasi_threads::TABLE,
     ] {
         matrix::cross(&mut trials, table);

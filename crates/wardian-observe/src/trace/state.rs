@@ -194,7 +194,7 @@ impl State {
         let at = self.lane(call.store_id());
         let id = call.id();
         // Every call that begins is told to end, so this is the last one, unless it began before.
-        if !self.lanes[at].frames.last().is_some_and(|frame| frame.id == id) {
+        if self.lanes[at].frames.last().is_none_or(|frame| frame.id != id) {
             return;
         }
         let Some(frame) = self.lanes[at].frames.pop() else { return };

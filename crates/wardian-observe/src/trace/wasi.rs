@@ -4,6 +4,8 @@
 mod names;
 mod read;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub(super) use read::Reader;
 
@@ -131,6 +133,6 @@ impl System {
 
     /// Whether its own result is more than success or failure.
     pub(super) fn has_value(self) -> bool {
-        self.row.answer == Answer::Thread
+        self.row.answer != Answer::Errno
     }
 }

@@ -7,7 +7,6 @@ use crate::trace::value::{Style, duration, integer};
 const INDENTED: usize = 60;
 
 /// Text for people, of which the last line may be open.
-
 pub(in crate::trace) struct Text {
     color: bool,
     /// The lane of the call whose line is not ended yet.

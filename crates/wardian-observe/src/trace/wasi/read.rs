@@ -19,8 +19,8 @@ const FEW_RIGHTS: u32 = 4;
 
 /// Reads the memory that a guest's pointers mean.
 pub(in crate::trace) struct Reader<'a> {
-    memory: Option<MemoryView<'a>>,
-    max_string: usize,
+    pub(super) memory: Option<MemoryView<'a>>,
+    pub(super) max_string: usize,
 }
 
 impl<'a> Reader<'a> {

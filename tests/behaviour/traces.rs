@@ -1,0 +1,192 @@
+//! Traces: that they say what guests did, whatever becomes of their calls.
+
+use crate::matrix::{Behaviour, instance, linked};
+use crate::snapshots;
+use wardian::{CompileOptions, Engine, FuncType, Linker, Module, Store, ValType};
+use wardian_observe::{TraceBuffer, TraceFormat, TraceListener, TraceOptions};
+
+pub(crate) const TABLE: &[Behaviour] = &[
+    ("a trace shows calls that abort", aborted),
+    ("a trace shows restored snapshots, whose calls go on", restored),
+    ("a trace shows tail calls one after the other", tail_calls),
+    ("a trace tells stores on several threads apart", tenants),
+    ("a trace reads the parameters of every function of WASI", wasi),
+    ("a trace that is finished shows calls that are not", unfinished),
+];
+
+/// The text without its times.
+fn text(buffer: &TraceBuffer) -> String {
+    let text = String::from_utf8(buffer.contents()).expect("a trace is text");
+    let mut parts = text.split(" <");
+    let mut masked = parts.next().unwrap_or_default().to_owned();
+    parts.for_each(|part| masked += part.split_once('>').expect("a time ends").1);
+    masked
+}
+
+fn trace(options: TraceOptions) -> (TraceListener, TraceBuffer) {
+    let buffer = TraceBuffer::new(1 << 24);
+    (TraceListener::new(buffer.clone(), options), buffer)
+}
+
+fn aborted(engine: &Engine) {
+    let text_of_guest = r#"(module $m
+      (func $inner (param $n i32) (result i32) (i32.div_u (i32.const 6) (local.get $n)))
+      (func (export "run") (param i32) (result i32) (call $inner (local.get 0))))"#;
+    let mut store = Store::new(engine, ());
+    let i = instance(&mut store, text_of_guest);
+    let (trace, buffer) = trace(TraceOptions::new());
+    let attachment = i.attach(&mut store, trace.clone()).unwrap();
+    let run = i.typed_func::<i32, i32>(&mut store, "run").unwrap();
+    assert!(run.call(&mut store, 0).is_err());
+    assert_eq!(run.call(&mut store, 2).unwrap(), 3);
+    attachment.detach(&mut store);
+    run.call(&mut store, 1).unwrap();
+    trace.finish().unwrap();
+    let expected = "run(0) {\n  inner(n=0) = ? trap: integer divide by zero\n} = ? trap: integer divide \
+                    by zero run\nrun(2) {\n  inner(n=2) = 3\n} = 3 run\n";
+    assert_eq!(text(&buffer), expected);
+}
+
+fn restored(engine: &Engine) {
+    let guest = r#"(module $m (import "h" "mark" (func $mark (result i32)))
+      (import "h" "jump" (func $jump (param i32 i32)))
+      (func $again (param i32) (call $jump (i32.const 0) (i32.add (local.get 0) (i32.const 1))))
+      (func $outer (export "run") (result i32) (local $n i32)
+        (local.set $n (call $mark))
+        (if (i32.lt_u (local.get $n) (i32.const 1)) (then (call $again (local.get $n))))
+        (local.get $n)))"#;
+    let mut store = Store::new(engine, snapshots::Host::default());
+    store.enable_snapshots(true);
+    let i = linked(&mut store, &snapshots::linker(engine), guest);
+    let (trace, buffer) = trace(TraceOptions::new());
+    i.attach(&mut store, trace.clone()).unwrap().keep();
+    let run = i.typed_func::<(), i32>(&mut store, "run").unwrap();
+    assert_eq!(run.call(&mut store, ()).unwrap(), 1);
+    trace.finish().unwrap();
+    let expected = "outer() {\n  h.mark() = 0\n  again(0) {\n    h.jump(0, 1) = ? a snapshot was restored\n  \
+                    } = ? a snapshot was restored again\n} = 1 outer\n";
+    assert_eq!(text(&buffer), expected);
+}
+
+fn tail_calls(engine: &Engine) {
+    let guest = r#"(module $m
+      (func $even (param i32) (result i32)
+        (if (i32.eqz (local.get 0)) (then (return (i32.const 1))))
+        (return_call $odd (i32.sub (local.get 0) (i32.const 1))))
+      (func $odd (param i32) (result i32) (return_call $even (i32.sub (local.get 0) (i32.const 1))))
+      (func (export "run") (result i32) (call $even (i32.const 2))))"#;
+    let mut store = Store::new(engine, ());
+    let i = instance(&mut store, guest);
+    let (trace, buffer) = trace(TraceOptions::new());
+    i.attach(&mut store, trace.clone()).unwrap().keep();
+    let run = i.typed_func::<(), i32>(&mut store, "run").unwrap();
+    assert_eq!(run.call(&mut store, ()).unwrap(), 1);
+    trace.finish().unwrap();
+    let expected =
+        "run() {\n  even(2) = (tail call)\n  odd(1) = (tail call)\n  even(0) = 1\n} = 1 run\n";
+    assert_eq!(text(&buffer), expected);
+}
+
+fn tenants(engine: &Engine) {
+    let guest = r#"(module $m (func $f (param i32) (result i32) (local.get 0))
+      (func (export "run") (param $n i32) (result i32) (call $f (local.get $n))))"#;
+    let (trace, buffer) =
+        trace(TraceOptions::new().with_format(TraceFormat::Json).with_summary(true));
+    let compile = CompileOptions::new().with_function_listener_factory(trace.clone());
+    let module = Module::new_with(engine, guest, &compile).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                // Two stores in turns on one thread.
+                let mut stores = [Store::new(engine, ()), Store::new(engine, ())];
+                let linker = Linker::new(engine);
+                let runs = stores.each_mut().map(|store| {
+                    let i = linker.instantiate(&mut *store, &module).unwrap();
+                    i.typed_func::<i32, i32>(&mut *store, "run").unwrap()
+                });
+                for round in 0..100 {
+                    runs[round % 2].call(&mut stores[round % 2], round as i32).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(trace.finish().unwrap().calls, 800);
+    let text = String::from_utf8(buffer.contents()).unwrap();
+    let count = |part: &str| text.lines().filter(|line| line.contains(part)).count();
+    for lane in 1..=8 {
+        assert_eq!(count(&format!("{{\"event\":\"call\",\"lane\":{lane},")), 100, "{text}");
+    }
+    let whole = text.lines().all(|line| line.starts_with("{\"event\":") && line.ends_with('}'));
+    assert!(whole, "{text}");
+    let calls: Vec<_> = trace.summary().rows.iter().map(|row| row.calls).collect();
+    assert_eq!(calls, [400, 400]);
+}
+
+/// A guest that calls each with zeros, under each name, as the crate for WASI has them.
+fn wasi(engine: &Engine) {
+    let functions = wardian_wasi::preview1();
+    let mut imports = String::new();
+    let mut calls = String::new();
+    let mut linker: Linker<()> = Linker::new(engine);
+    for (i, function) in functions.iter().enumerate() {
+        let ty = |slots: &[wardian_wasi::Slot]| -> Vec<ValType> {
+            let of = |slot: &_| match slot {
+                wardian_wasi::Slot::I32 => ValType::I32,
+                wardian_wasi::Slot::I64 => ValType::I64,
+            };
+            slots.iter().map(of).collect()
+        };
+        let (params, results) = (ty(function.params), ty(function.results));
+        let show = |types: &[ValType]| types.iter().map(|t| format!(" {t}")).collect::<String>();
+        imports += &format!(
+            "(import \"wasi_snapshot_preview1\" {:?} (func (param{}) (result{})))\n",
+            function.name,
+            show(&params),
+            show(&results)
+        );
+        let zeros: String = params.iter().map(|ty| format!("({ty}.const 0)")).collect();
+        calls += &format!("(call {i} {zeros})");
+        calls += if results.is_empty() { "" } else { "(drop)" };
+        let ty = FuncType::new(params, results);
+        linker
+            .func_raw("wasi_snapshot_preview1", function.name, ty, |_, slots| {
+                slots.iter_mut().take(1).for_each(|slot| *slot = 0);
+                Ok(())
+            })
+            .unwrap();
+    }
+    let guest = format!(
+        "(module {imports} (memory (export \"memory\") 1) (func (export \"run\") {calls}))"
+    );
+    let mut store = Store::new(engine, ());
+    let i = linked(&mut store, &linker, &guest);
+    let (trace, buffer) = trace(TraceOptions::new().with_format(TraceFormat::Json).with_host());
+    i.attach(&mut store, trace.clone()).unwrap().keep();
+    i.typed_func::<(), ()>(&mut store, "run").unwrap().call(&mut store, ()).unwrap();
+    trace.finish().unwrap();
+    let text = String::from_utf8(buffer.contents()).unwrap();
+    for function in functions {
+        let name = format!("\"name\":\"{}\"", function.name);
+        let line = text.lines().find(|line| line.contains(&name)).expect("it was called");
+        // Parameters without a name have a number.
+        assert!(!line.contains("\"args\":{\"0\""), "{line}");
+        assert_eq!(line.contains("\"out\":{"), function.name != "proc_exit", "{line}");
+    }
+}
+
+fn unfinished(engine: &Engine) {
+    let guest = r#"(module $m (import "h" "end" (func $end (result i32)))
+      (func (export "run") (result i32) (call $end)))"#;
+    let (trace, buffer) = trace(TraceOptions::new());
+    let mut linker: Linker<()> = Linker::new(engine);
+    let other = trace.clone();
+    let end = move || i32::from(other.finish().is_ok());
+    linker.func_wrap("h", "end", end).unwrap();
+    let mut store = Store::new(engine, ());
+    let i = linked(&mut store, &linker, guest);
+    i.attach(&mut store, trace).unwrap().keep();
+    let run = i.typed_func::<(), i32>(&mut store, "run").unwrap();
+    assert_eq!(run.call(&mut store, ()).unwrap(), 1);
+    run.call(&mut store, ()).unwrap();
+    assert_eq!(text(&buffer), "run() {\n  h.end() = ? unfinished\n} = ? unfinished run\n");
+}
