@@ -18,25 +18,7 @@ pub(crate) fn profile(args: &ProfileArgs, verbose: bool) -> Result<Exit> {
     let observer =
         Arc::new(ProfileObserver { profiler, value, outputs: Mutex::new(Some(outputs)) });
     let outcome = crate::run::run(&args.run, verbose, observer.clone());
-    let written = observer.write();
-    // How the guest ended is told first, and what follows from it is the command's code; only if the
-    // guest is content a profile that could not be written is worth one.
-    let (exit, failed) = match outcome {
-        Ok(exit) => (exit, None),
-        Err(failure) => (failure.exit(), Some(failure)),
-    };
-    match (failed, written) {
-        (Some(failure), Ok(())) => Err(failure),
-        (Some(failure), Err(problem)) => {
-            report::failure(&Failure::new(exit, problem));
-            Err(failure)
-        }
-        (None, Ok(())) => Ok(exit),
-        (None, Err(problem)) => {
-            let exit = if exit == Exit::SUCCESS { Exit::ERROR } else { exit };
-            Err(Failure::new(exit, problem))
-        }
-    }
+    report::both(outcome, observer.write())
 }
 
 fn kind(args: &ProfileArgs) -> ProfileKind {

@@ -59,6 +59,28 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
+/// The end of a run that somebody looked on, and whether what they saw could be written.
+pub(crate) fn both(outcome: Result<Exit>, written: anyhow::Result<()>) -> Result<Exit> {
+    // How the guest ended is told first, and what follows from it is the command's code; only if the
+    // guest is content a file that could not be written is worth one.
+    let (exit, failed) = match outcome {
+        Ok(exit) => (exit, None),
+        Err(failure) => (failure.exit(), Some(failure)),
+    };
+    match (failed, written) {
+        (Some(failed), Ok(())) => Err(failed),
+        (Some(failed), Err(problem)) => {
+            failure(&Failure::new(exit, problem));
+            Err(failed)
+        }
+        (None, Ok(())) => Ok(exit),
+        (None, Err(problem)) => {
+            let exit = if exit == Exit::SUCCESS { Exit::ERROR } else { exit };
+            Err(Failure::new(exit, problem))
+        }
+    }
+}
+
 /// Writes an error and its causes to standard error.
 pub(crate) fn failure(failure: &Failure) {
     message("error", AnsiColor::Red, &describe(&failure.error));

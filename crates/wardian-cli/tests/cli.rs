@@ -8,6 +8,7 @@ mod cli {
 
     mod bad_input;
     mod cache;
+    mod coverage;
     mod inspect;
     mod invoke;
     mod limits;

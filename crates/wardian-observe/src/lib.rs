@@ -3,6 +3,7 @@
 //!
 //! - [`Profiler`] finds out where guests spend their time or memory, and gives a [`Profile`], which
 //!   can be written in the formats of several tools.
+//! - [`CoverageMap`] counts what a guest executes, and tells it by functions and source lines.
 //! - [`TrapReport`] tells how a guest came to trap, and [`CoreDump`] keeps what it had in memory.
 //!
 //! ```
@@ -29,12 +30,17 @@
 //! ```
 
 mod coredump;
+mod coverage;
+mod printable;
 mod profile;
+mod sources;
 mod symbols;
 mod trap;
 mod values;
 
 pub use coredump::CoreDump;
+pub use coverage::report::{CoverageReport, FileCoverage, FunctionCoverage, Share};
+pub use coverage::{Counts, CoverageMap};
 
 pub use profile::format::{Format, UnknownFormat};
 pub use profile::kind::{ProfileKind, Unit, ValueType};
