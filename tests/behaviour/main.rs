@@ -5,6 +5,7 @@ mod asynchronous;
 mod attaching;
 mod calls;
 mod closing;
+mod coverage;
 mod errors;
 mod fuel;
 mod hostile;
@@ -41,6 +42,7 @@ fn main() -> std::process::ExitCode {
         attaching::TABLE,
         calls::TABLE,
         closing::TABLE,
+        coverage::TABLE,
         errors::TABLE,
         fuel::TABLE,
         hostile::TABLE,

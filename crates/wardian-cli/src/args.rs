@@ -51,6 +51,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Run(Box<RunArgs>),
     Profile(Box<ProfileArgs>),
+    Coverage(Box<CoverageArgs>),
     Trace(Box<TraceArgs>),
     Compile(CompileArgs),
     Validate(ValidateArgs),
@@ -296,6 +297,29 @@ pub(crate) struct TraceArgs {
 
 /// The heading of the options that `run` does not have.
 const TRACE: &str = "Options of the trace";
+
+/// Run a program, and show which functions and source lines were executed
+///
+/// The guest runs as with `wardian run`, whose options are all there. A summary is written to standard
+/// error when the guest has ended, however it did. Lines are known if the module has debug information.
+///
+/// Options of wardian come before FILE; all that comes after it belongs to the guest.
+#[derive(Args)]
+#[command(after_help = EXIT_CODES)]
+#[command(override_usage = "wardian coverage [OPTIONS] <FILE> [ARGS]...")]
+pub(crate) struct CoverageArgs {
+    /// Write the coverage to this file; may be repeated
+    ///
+    /// Its ending tells the format: .info or .lcov (for genhtml, editors and services), .html.
+    #[arg(short, long = "output", value_name = "FILE", help_heading = COVERAGE)]
+    pub(crate) outputs: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+/// The heading of the options that `run` does not have.
+const COVERAGE: &str = "Options of the coverage";
 
 /// How code is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -46,8 +46,5 @@ pub(crate) fn compile(engine: &Engine, mut input: Input) -> anyhow::Result<Modul
     let progress = |done, total| bar.report(done, total);
     let options = CompileOptions::new().with_progress(&progress);
     let bytes = std::mem::take(&mut input.bytes);
-    Module::from_vec(engine, bytes, &options).map_err(|error| match error.kind() {
-        wardian::ErrorKind::Decode(error) => input.invalid(error),
-        _ => anyhow::Error::new(error).context(format!("{} cannot be used", input.name)),
-    })
+    Module::from_vec(engine, bytes, &options).map_err(|error| input.unusable(error))
 }

@@ -27,10 +27,24 @@ impl Input {
     /// Reads a module that is not an artifact.
     pub(crate) fn read_module(path: &Path) -> anyhow::Result<Input> {
         let input = Input::read(path)?;
-        if wardian::is_artifact(&input.bytes) {
-            bail!("{} is a precompiled module; the module it was made from is needed", input.name);
-        }
+        input.no_artifact()?;
         Ok(input)
+    }
+
+    /// An error if it is an artifact.
+    pub(crate) fn no_artifact(&self) -> anyhow::Result<()> {
+        if wardian::is_artifact(&self.bytes) {
+            bail!("{} is a precompiled module; the module it was made from is needed", self.name);
+        }
+        Ok(())
+    }
+
+    /// What is wrong if there can be no module of the contents.
+    pub(crate) fn unusable(&self, error: wardian::Error) -> anyhow::Error {
+        match error.kind() {
+            wardian::ErrorKind::Decode(error) => self.invalid(error),
+            _ => anyhow::Error::new(error).context(format!("{} cannot be used", self.name)),
+        }
     }
 
     /// An error about the contents.

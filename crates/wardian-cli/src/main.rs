@@ -4,11 +4,13 @@ mod args;
 mod cache;
 mod check;
 mod compile;
+mod coverage;
 mod engine;
 mod input;
 mod inspect;
 mod invoke;
 mod observe;
+mod outfile;
 mod output;
 mod parse;
 mod postmortem;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
     };
     let outcome = match &cli.command {
         Command::Run(args) => run::run(args, cli.verbose, Arc::new(())),
+        Command::Coverage(args) => coverage::coverage(args, cli.verbose),
         Command::Profile(args) => profile::profile(args, cli.verbose),
         Command::Trace(args) => trace::trace(args, cli.verbose),
         Command::Compile(args) => compile::compile(args),

@@ -1,17 +1,32 @@
 //! What looks on while a program runs.
 
+use crate::input::Input;
 use crate::wasi::Host;
-use wardian::{Config, Store};
+use wardian::{Config, Instance, Linker, Store};
 
 /// Looks on, and is told of each stage of a run.
 pub(crate) trait Observer: Send + Sync + 'static {
     /// The engine is being configured.
     fn engine(&self, _config: &mut Config) {}
 
+    /// The module was read; what is run is what it is now. Says whether its code may come from the cache
+    /// and be kept there.
+    fn module(&self, _input: &mut Input) -> anyhow::Result<bool> {
+        Ok(true)
+    }
+
+    /// What the module can import is being put together.
+    fn linker(&self, _linker: &mut Linker<Host>) -> wardian::Result<()> {
+        Ok(())
+    }
+
     /// There is a store, of the main thread or of another; nothing has run in it.
     fn store(&self, _store: &mut Store<Host>) -> wardian::Result<()> {
         Ok(())
     }
+
+    /// The main thread has ended, however it did; this is what it ran. Other threads may still run.
+    fn ended(&self, _store: &Store<Host>, _instance: Instance) {}
 
     /// The process ends now, while the guest hangs in a call that cannot be interrupted.
     fn cut_off(&self) {}

@@ -37,13 +37,14 @@ pub(crate) fn run(args: &RunArgs, verbose: bool, observer: Arc<dyn Observer>) ->
         config.stack_size(args.stack_size).fuel(args.fuel.is_some()).backtrace_locals(true);
         observer.engine(config);
     })?;
-    let module = load(args, &engine, verbose)?;
+    let module = load(args, &engine, verbose, &*observer)?;
     let plan = Plan::new(args, &module)?;
     let mut linker = Linker::new(&engine);
     wasi::link(&mut linker)?;
+    observer.linker(&mut linker)?;
     let mut store = store(args, &engine)?;
     observer.store(&mut store)?;
-    let threads = threads::group(args, &module, &linker, store.data(), observer)?;
+    let threads = threads::group(args, &module, &linker, store.data(), observer.clone())?;
     store.set_deadline(deadline.map(|(_, deadline)| deadline));
     if let Some(watchdog) = &watchdog {
         watchdog.guest_begins();
@@ -54,6 +55,7 @@ pub(crate) fn run(args: &RunArgs, verbose: bool, observer: Arc<dyn Observer>) ->
         if let Err(error) = &outcome {
             trapped = postmortem::of(error, store, instance, args);
         }
+        observer.ended(store, instance);
         outcome
     };
     let outcome = match threads {
@@ -76,8 +78,14 @@ pub(crate) fn run(args: &RunArgs, verbose: bool, observer: Arc<dyn Observer>) ->
     }
 }
 
-fn load(args: &RunArgs, engine: &Engine, verbose: bool) -> anyhow::Result<Module> {
-    let input = Input::read(args.file())?;
+fn load(
+    args: &RunArgs,
+    engine: &Engine,
+    verbose: bool,
+    observer: &dyn Observer,
+) -> anyhow::Result<Module> {
+    let mut input = Input::read(args.file())?;
+    let cached = observer.module(&mut input)?;
     if wardian::is_artifact(&input.bytes) {
         if !args.allow_precompiled {
             bail!(
@@ -89,7 +97,7 @@ fn load(args: &RunArgs, engine: &Engine, verbose: bool) -> anyhow::Result<Module
         }
         return precompiled(engine, &input);
     }
-    if !args.no_cache {
+    if cached && !args.no_cache {
         engine::use_cache(engine, verbose);
     }
     engine::compile(engine, input)

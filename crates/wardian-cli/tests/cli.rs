@@ -9,6 +9,7 @@ mod cli {
     mod bad_input;
     mod cache;
     mod coredump;
+    mod coverage;
     mod inspect;
     mod invoke;
     mod limits;

@@ -7,6 +7,7 @@
 //!   `tracing`, `GuestMetrics` counts for the crate `metrics`.
 //! - [`Profiler`] finds out where guests spend their time or memory, and gives a [`Profile`], which
 //!   can be written in the formats of several tools.
+//! - [`CoverageMap`] counts what a guest executes, and tells it by functions and source lines.
 //! - [`TrapReport`] tells how a guest came to trap, and [`CoreDump`] keeps what it had in memory.
 //!
 //! ```
@@ -33,9 +34,12 @@
 //! ```
 
 mod coredump;
+mod coverage;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod printable;
 mod profile;
+mod sources;
 #[cfg(feature = "tracing")]
 mod spans;
 mod symbols;
@@ -44,6 +48,8 @@ mod trap;
 mod values;
 
 pub use coredump::CoreDump;
+pub use coverage::report::{CoverageReport, FileCoverage, FunctionCoverage, Share};
+pub use coverage::{Counts, CoverageMap};
 #[cfg(feature = "metrics")]
 pub use metrics::{GuestMetrics, InstanceCount};
 pub use profile::format::{Format, UnknownFormat};

@@ -1,20 +1,15 @@
 //! Where profiles go.
-//!
-//! That a file can be written is found out before the guest runs, for afterwards the profile would be
-//! lost; what is in it stays until there is something to replace it.
 
 use crate::args::ProfileArgs;
+use crate::outfile::{OutFile, columns};
 use crate::report::{self, Failure, Result};
-use anyhow::{Context, anyhow};
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, IsTerminal, Write};
+use anyhow::anyhow;
+use std::io::Write;
 use std::path::PathBuf;
 use wardian_observe::{Format, Profile};
 
 /// Rows of a table.
 const ROWS: usize = 30;
-/// Columns where the width of the terminal is not known.
-const COLUMNS: usize = 120;
 
 /// All places for one profile.
 pub(super) struct Outputs {
@@ -26,11 +21,8 @@ pub(super) struct Outputs {
 }
 
 struct OutputFile {
-    path: PathBuf,
+    file: OutFile,
     format: Format,
-    file: File,
-    /// It was not there before.
-    created: bool,
 }
 
 impl Outputs {
@@ -90,30 +82,18 @@ impl Outputs {
 impl Drop for Outputs {
     fn drop(&mut self) {
         // No guest has run: nothing is left behind.
-        for output in self.files.iter().filter(|output| output.created) {
-            let _ = fs::remove_file(&output.path);
-        }
+        self.files.iter().for_each(|output| output.file.discard());
     }
 }
 
 impl OutputFile {
     fn open(path: PathBuf, format: Format) -> anyhow::Result<OutputFile> {
-        let created = !path.exists();
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(OutputFile { path, format, file, created })
+        Ok(OutputFile { file: OutFile::open(path)?, format })
     }
 
     fn write(self, profile: &Profile, value: usize) -> anyhow::Result<()> {
-        let context = || format!("cannot write the profile to {}", self.path.display());
-        // Pipes and devices have nothing to be cut off.
-        if self.file.metadata().is_ok_and(|meta| meta.is_file()) {
-            self.file.set_len(0).with_context(context)?;
-        }
-        let mut writer = BufWriter::new(&self.file);
-        profile.write_value(self.format, value, &mut writer).with_context(context)?;
-        drop(writer);
-        let path = self.path.display();
+        self.file.write("profile", |writer| profile.write_value(self.format, value, writer))?;
+        let path = self.file.path().display();
         report::note(&format!("{} profile written to {path}", profile.kind()));
         Ok(())
     }
@@ -127,14 +107,4 @@ fn named(args: &ProfileArgs, format: Format) -> PathBuf {
         false => file.file_stem().unwrap_or(file.as_os_str()).to_string_lossy(),
     };
     format!("{stem}.profile.{}", format.extension()).into()
-}
-
-/// How wide tables may be.
-fn columns() -> usize {
-    let stderr = std::io::stderr();
-    if !stderr.is_terminal() {
-        return COLUMNS;
-    }
-    let size = rustix::termios::tcgetwinsize(&stderr);
-    size.map_or(COLUMNS, |size| usize::from(size.ws_col)).max(60)
 }

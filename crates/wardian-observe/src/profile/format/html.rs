@@ -4,15 +4,13 @@
 //! script draws everything. Names come from guests: in the JSON nothing can end the element that it is
 //! in, and the script only ever sets text.
 
-mod sources;
-
 use super::{Format, describe};
 use crate::profile::tree::CallTree;
+use crate::sources::Sources;
 use crate::{FunctionKind, Profile, ProfileKind};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use sources::Sources;
 use std::io::{self, Write};
 use std::time::UNIX_EPOCH;
 

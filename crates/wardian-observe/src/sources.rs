@@ -19,13 +19,13 @@ const MAX_LINE: usize = 400;
 
 /// Files that have been looked for.
 #[derive(Default)]
-pub(super) struct Sources {
+pub(crate) struct Sources {
     files: HashMap<String, Option<Vec<String>>>,
 }
 
 impl Sources {
     /// The text of a line, from 1, if the file can be read.
-    pub(super) fn line(&mut self, file: &str, line: u32) -> Option<String> {
+    pub(crate) fn line(&mut self, file: &str, line: u32) -> Option<String> {
         if !self.files.contains_key(file) {
             self.files.insert(file.to_owned(), read(file));
         }
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn only_source_files_are_read() {
         let mut sources = Sources::default();
-        let this = concat!(env!("CARGO_MANIFEST_DIR"), "/src/profile/format/html/sources.rs");
+        let this = concat!(env!("CARGO_MANIFEST_DIR"), "/src/sources.rs");
         let first = sources.line(this, 1).expect("this file is there");
         assert_eq!(first, "//! Source lines for reports.");
         assert_eq!(sources.line(this, 0), None);

@@ -1,0 +1,74 @@
+//! Where coverage goes.
+
+use crate::args::CoverageArgs;
+use crate::outfile::{OutFile, columns};
+use crate::report::{self, Failure, Result};
+use anyhow::anyhow;
+use std::io::Write;
+use std::path::Path;
+use wardian_observe::CoverageReport;
+
+/// Rows of the table.
+const ROWS: usize = 20;
+
+/// The files, and a table on standard error.
+pub(super) struct Outputs {
+    files: Vec<(OutFile, Format)>,
+}
+
+#[derive(Clone, Copy)]
+enum Format {
+    Lcov,
+    Html,
+}
+
+impl Outputs {
+    /// Opens the files that the command line names.
+    pub(super) fn prepare(args: &CoverageArgs) -> Result<Outputs> {
+        let mut outputs = Outputs { files: Vec::new() };
+        for path in &args.outputs {
+            let format = format(path)?;
+            outputs.files.push((OutFile::open(path.clone())?, format));
+        }
+        Ok(outputs)
+    }
+
+    /// Writes all of them, even if one cannot be written.
+    pub(super) fn write(mut self, coverage: &CoverageReport) -> anyhow::Result<()> {
+        // Nobody may be there to read it, which is no problem of the guest's.
+        let table = coverage.table(ROWS, columns());
+        let _ = std::io::stderr().lock().write_all(table.as_bytes());
+        let mut problems = Vec::new();
+        for (file, format) in std::mem::take(&mut self.files) {
+            let written = file.write("coverage", |writer| match format {
+                Format::Lcov => coverage.write_lcov(writer),
+                Format::Html => coverage.write_html(writer),
+            });
+            match written {
+                Ok(()) => report::note(&format!("coverage written to {}", file.path().display())),
+                Err(problem) => problems.push(format!("{problem:#}")),
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(anyhow!("{}", problems.join("\n"))) }
+    }
+}
+
+impl Drop for Outputs {
+    fn drop(&mut self) {
+        // No guest has run: nothing is left behind.
+        self.files.iter().for_each(|(file, _)| file.discard());
+    }
+}
+
+fn format(path: &Path) -> Result<Format> {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    match ending.as_deref() {
+        Some("info" | "lcov") => Ok(Format::Lcov),
+        Some("html" | "htm") => Ok(Format::Html),
+        _ => Err(Failure::usage(format!(
+            "the ending of {} stands for no format of coverage; there are lcov (.info, .lcov) and \
+             HTML (.html)",
+            path.display()
+        ))),
+    }
+}

@@ -1,0 +1,231 @@
+//! What was executed, in terms of functions, files and lines.
+
+use super::blocks::{self, Block};
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Write};
+use std::sync::Arc;
+use wardian::{Module, SourceLocation, demangle};
+
+/// What a guest executed: see [`crate::CoverageMap::report`].
+#[derive(Clone, Debug, Default)]
+pub struct CoverageReport {
+    /// What the program is called.
+    pub program: String,
+    /// All functions that the module defines, by their index.
+    pub functions: Vec<FunctionCoverage>,
+    /// All files that debug information names lines of, by their path; none without it.
+    pub files: Vec<FileCoverage>,
+}
+
+/// A function, or one of several that a generic one was made into.
+#[derive(Clone, Debug)]
+pub struct FunctionCoverage {
+    /// Its index in the module.
+    pub index: u32,
+    /// Its name, demangled.
+    pub name: String,
+    /// Where it begins: file and line.
+    pub place: Option<(Arc<str>, u32)>,
+    /// How often it was called.
+    pub calls: u64,
+    /// Basic blocks that were entered.
+    pub blocks: Share,
+    /// Bytes of code in those.
+    pub bytes: Share,
+}
+
+/// The lines of a file that there is code for.
+#[derive(Clone, Debug)]
+pub struct FileCoverage {
+    /// Its path, as the compiler recorded it.
+    pub path: Arc<str>,
+    /// How often each line was executed. A line's count is that of the block with the highest one, of all
+    /// that have code of this line, in each copy of the code; of several copies (generic functions,
+    /// inlining) the sum.
+    pub lines: BTreeMap<u32, u64>,
+}
+
+/// A part of a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Share {
+    /// What was executed.
+    pub hit: u64,
+    /// What there is.
+    pub all: u64,
+}
+
+impl CoverageReport {
+    /// Functions that were called.
+    pub fn functions_hit(&self) -> Share {
+        Share::count(self.functions.iter().map(|function| function.calls))
+    }
+
+    /// Basic blocks that were entered.
+    pub fn blocks_hit(&self) -> Share {
+        self.functions.iter().fold(Share::default(), |sum, function| sum.plus(function.blocks))
+    }
+
+    /// Source lines that were executed.
+    pub fn lines_hit(&self) -> Share {
+        self.files.iter().fold(Share::default(), |sum, file| sum.plus(file.lines_hit()))
+    }
+
+    /// Writes it as lcov does: for `genhtml`, editors, and services that show coverage.
+    ///
+    /// # Errors
+    ///
+    /// Those of `writer`.
+    pub fn write_lcov(&self, writer: &mut impl Write) -> io::Result<()> {
+        super::lcov::write(self, writer)
+    }
+
+    /// Writes a page for browsers, in one file that fetches nothing. It has the text of the lines, if the
+    /// files are there.
+    ///
+    /// # Errors
+    ///
+    /// Those of `writer`.
+    pub fn write_html(&self, writer: &mut impl Write) -> io::Result<()> {
+        super::html::write(self, writer)
+    }
+
+    /// A table of at most `top` files, or functions if there are no lines, for a terminal of so many
+    /// columns: first those of which most was not executed.
+    pub fn table(&self, top: usize, width: usize) -> String {
+        super::table::table(self, top, width)
+    }
+}
+
+impl FileCoverage {
+    /// Lines that were executed.
+    pub fn lines_hit(&self) -> Share {
+        Share::count(self.lines.values().copied())
+    }
+}
+
+impl Share {
+    /// How much it is in percent; of nothing all.
+    pub fn percent(self) -> f64 {
+        if self.all == 0 { 100.0 } else { self.hit as f64 * 100.0 / self.all as f64 }
+    }
+
+    fn count(counts: impl Iterator<Item = u64>) -> Share {
+        counts.fold(Share::default(), |mut share, count| {
+            share.add(count, 1);
+            share
+        })
+    }
+
+    fn add(&mut self, count: u64, amount: u64) {
+        self.all += amount;
+        self.hit += if count > 0 { amount } else { 0 };
+    }
+
+    fn plus(self, other: Share) -> Share {
+        Share { hit: self.hit + other.hit, all: self.all + other.all }
+    }
+}
+
+/// The report of counts, one for each block.
+pub(super) fn build(
+    module: &Module,
+    blocks: &[Block],
+    counts: &[u64],
+    program: &str,
+) -> CoverageReport {
+    let mut lines = Lines::default();
+    let mut functions = Vec::new();
+    let mut first = 0;
+    for func in 0..module.info().bodies.len() {
+        let len = blocks[first..].iter().take_while(|block| block.func as usize == func).count();
+        let all = first..first + len;
+        first = all.end;
+        functions.push(function(module, func, &blocks[all.clone()], &counts[all], &mut lines));
+    }
+    CoverageReport { program: program.to_owned(), functions, files: lines.files() }
+}
+
+fn function(
+    module: &Module,
+    func: usize,
+    blocks: &[Block],
+    counts: &[u64],
+    lines: &mut Lines,
+) -> FunctionCoverage {
+    let index = module.info().imported_functions + func as u32;
+    let mut covered = FunctionCoverage {
+        index,
+        name: module.func_name(index).map_or_else(|| format!("<function {index}>"), demangle),
+        place: None,
+        calls: counts.first().copied().unwrap_or_default(),
+        blocks: Share::default(),
+        bytes: Share::default(),
+    };
+    for (block, count) in blocks.iter().zip(counts) {
+        covered.blocks.add(*count, 1);
+        covered.bytes.add(*count, u64::from(block.end - block.start));
+    }
+    if module.info().customs.iter().any(|custom| custom.name == ".debug_line") {
+        let mut at = 0;
+        blocks::operators(&blocks::body(module, func), |_, offset, _| {
+            while blocks.get(at).is_some_and(|block| block.end <= offset) {
+                at += 1;
+            }
+            let Some(block) = blocks.get(at).filter(|block| block.start <= offset) else { return };
+            let frames = module.source_locations(offset);
+            if covered.place.is_none() {
+                covered.place = frames.last().and_then(|frame| lines.place(frame));
+            }
+            debug_assert!(block.start < block.end);
+            lines.add(&frames, counts[at]);
+        });
+        lines.end_of_function();
+    }
+    covered
+}
+
+/// Files and their lines, while they are gathered.
+#[derive(Default)]
+struct Lines {
+    paths: HashMap<String, Arc<str>>,
+    all: BTreeMap<Arc<str>, BTreeMap<u32, u64>>,
+    /// Of the function that is being looked at: the highest count by file, line, and through which calls
+    /// the line was inlined.
+    function: HashMap<(Arc<str>, u32, u64), u64>,
+}
+
+impl Lines {
+    fn add(&mut self, frames: &[SourceLocation], count: u64) {
+        for (depth, frame) in frames.iter().enumerate() {
+            let Some((path, line)) = self.place(frame) else { continue };
+            let mut through = DefaultHasher::new();
+            for outer in &frames[depth + 1..] {
+                (&outer.file, outer.line, outer.column).hash(&mut through);
+            }
+            let highest = self.function.entry((path, line, through.finish())).or_default();
+            *highest = count.max(*highest);
+        }
+    }
+
+    fn end_of_function(&mut self) {
+        for ((path, line, _), count) in self.function.drain() {
+            let sum = self.all.entry(path).or_default().entry(line).or_default();
+            *sum = sum.saturating_add(count);
+        }
+    }
+
+    fn place(&mut self, frame: &SourceLocation) -> Option<(Arc<str>, u32)> {
+        let line = frame.line.filter(|line| *line > 0)?;
+        if let Some(path) = self.paths.get(&frame.file) {
+            return Some((path.clone(), line));
+        }
+        let path: Arc<str> = frame.file.as_str().into();
+        self.paths.insert(frame.file.clone(), path.clone());
+        Some((path, line))
+    }
+
+    fn files(self) -> Vec<FileCoverage> {
+        self.all.into_iter().map(|(path, lines)| FileCoverage { path, lines }).collect()
+    }
+}

@@ -1,0 +1,199 @@
+//! Coverage: that counts are exact, whatever the shape of the code, and that guests do not notice.
+
+use crate::matrix::{Behaviour, module};
+use wardian::{Engine, Instance, Linker, Module, SharedMemory, Store};
+use wardian_observe::{CoverageMap, CoverageReport, Share};
+
+pub(crate) const TABLE: &[Behaviour] = &[
+    ("coverage counts calls and blocks exactly", shapes),
+    ("coverage ends where a call did not return", trapped),
+    ("coverage has lines, through inlined calls too", lines),
+    ("coverage changes no memory, and no name", memories),
+    ("coverage of threads is one", threads),
+    ("coverage can be told of names that lie", hostile),
+];
+
+/// Calls the export `run` of an instrumented module once for each argument.
+fn run(engine: &Engine, original: &Module, arguments: &[i32]) -> (CoverageReport, Vec<i32>) {
+    let (bytes, map) = CoverageMap::instrument(original);
+    let module = Module::new(engine, bytes).expect("the instrumented module is valid");
+    let mut store = Store::new(engine, ());
+    let instance = Instance::new(&mut store, &module, &[]).unwrap();
+    let run = instance.typed_func::<i32, i32>(&mut store, "run").unwrap();
+    // A trap gives no result, but counts.
+    let results = arguments.iter().filter_map(|argument| run.call(&mut store, *argument).ok());
+    let results = results.collect();
+    let counts = map.counts(&instance.internal(&store)).unwrap();
+    (map.report(&counts, "guest"), results)
+}
+
+fn calls(report: &CoverageReport) -> Vec<(&str, u64)> {
+    report.functions.iter().map(|f| (f.name.as_str(), f.calls)).collect()
+}
+
+/// Each arm calls a function of its own, so that counts of calls tell which were taken.
+const SHAPES: &str = r#"(module
+  (type $leaf (func))
+  (table funcref (elem $table))
+  (func $then) (func $else) (func $body) (func $zero) (func $one) (func $rest) (func $table)
+  (func $loops (param $n i32)
+    (loop $l
+      (call $body)
+      (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1))))))
+  (func $choice (param i32) (result i32)
+    (block $r (block $1 (block $0
+        (br_table $0 $1 $r (local.get 0)))
+      (call $zero) (return (i32.const 10)))
+     (call $one) (return (i32.const 11)))
+    (call $rest)
+    (return (i32.const 12))
+    (loop $dead (result i32) (call $rest) (br $dead)))
+  (func $tail (param i32) (result i32) (return_call $choice (local.get 0)))
+  (func $run (export "run") (param i32) (result i32)
+    (if (i32.eqz (local.get 0)) (then (call $then)) (else (call $else)))
+    (block $out
+      (br_if $out (i32.lt_u (local.get 0) (i32.const 2)))
+      (call_indirect (type $leaf) (i32.const 0)))
+    (call $loops (i32.const 5))
+    (call $tail (local.get 0))))"#;
+
+fn shapes(engine: &Engine) {
+    let (report, results) = run(engine, &module(engine, SHAPES), &[0, 1, 1, 2, 3, 4]);
+    assert_eq!(results, [10, 11, 11, 12, 12, 12]);
+    let expected = [
+        ("then", 1),
+        ("else", 5),
+        ("body", 30),
+        ("zero", 1),
+        ("one", 2),
+        ("rest", 3),
+        ("table", 3),
+        ("loops", 6),
+        ("choice", 6),
+        ("tail", 6),
+        ("run", 6),
+    ];
+    assert_eq!(calls(&report), expected);
+    // Dead code is no part of the whole.
+    assert_eq!(report.blocks_hit().percent(), 100.0, "{report:?}");
+    let (report, _) = run(engine, &module(engine, SHAPES), &[0]);
+    let missed = |f: &&wardian_observe::FunctionCoverage| f.blocks.hit < f.blocks.all;
+    let missed: Vec<_> = report.functions.iter().filter(missed).map(|f| &*f.name).collect();
+    assert_eq!(missed, ["else", "one", "rest", "table", "choice", "run"]);
+    let (report, _) = run(engine, &module(engine, SHAPES), &[]);
+    assert_eq!(report.blocks_hit().hit, 0);
+}
+
+fn trapped(engine: &Engine) {
+    let guest = r#"(module
+      (func $fail (param i32) (result i32) (i32.div_u (i32.const 8) (local.get 0)))
+      (func $after)
+      (func $run (export "run") (param i32) (result i32)
+        (call $fail (local.get 0)) (call $after)))"#;
+    let (report, results) = run(engine, &module(engine, guest), &[0, 0, 2]);
+    assert_eq!(results, [4]);
+    assert_eq!(calls(&report), [("fail", 3), ("after", 1), ("run", 3)]);
+    let (report, _) = run(engine, &module(engine, guest), &[0]);
+    assert_eq!(report.functions[2].blocks, Share { hit: 1, all: 3 }, "{report:?}");
+    // Its bytes: the call and what is before it, of all.
+    assert_eq!(report.functions[2].bytes, Share { hit: 4, all: 7 }, "{report:?}");
+}
+
+fn lines(engine: &Engine) {
+    let original = Module::new(engine, include_bytes!("../programs/lines.wasm")).unwrap();
+    let (bytes, map) = CoverageMap::instrument(&original);
+    let module = Module::new(engine, bytes).unwrap();
+    let mut store = Store::new(engine, ());
+    let instance = Instance::new(&mut store, &module, &[]).unwrap();
+    let entry = instance.typed_func::<i32, i32>(&mut store, "entry").unwrap();
+    assert!(entry.call(&mut store, 7).is_err());
+    assert!(entry.call(&mut store, 7).is_err());
+    let report = map.report(&map.counts(&instance.internal(&store)).unwrap(), "lines");
+    let file = report.files.iter().find(|file| file.path.ends_with("lines.rs")).unwrap();
+    let lines: Vec<_> = file.lines.iter().map(|(line, count)| (*line, *count)).collect();
+    // Line 23 was inlined, 24 is behind a call that trapped.
+    assert_eq!(lines, [(16, 2), (23, 2), (24, 0), (29, 2)]);
+    let place = report.functions[1].place.as_ref().map(|(path, line)| (&**path, *line));
+    assert_eq!(place, Some(("programs/lines.rs", 29)));
+}
+
+fn memories(engine: &Engine) {
+    let guest = r#"(module $guest
+      (memory $a (export "a") 1) (memory $b 2)
+      (memory (export "wardian:coverage") i64 1)
+      (data (memory $b) (i32.const 8) "\2a")
+      (global (export "g") i32 (i32.const 1))
+      (func $run (export "run") (param i32) (result i32)
+        (i32.store8 $a (i32.const 0) (i32.const 100))
+        (i32.add (i32.load8_u $b (i32.const 8))
+          (i32.add (i32.load8_u $a (i32.const 0)) (memory.size $b))))
+      (@custom "kept" "contents") (@custom ".debug_line" "wrong now"))"#;
+    let original = module(engine, guest);
+    let (report, results) = run(engine, &original, &[0]);
+    assert_eq!((results, report.functions[0].calls), (vec![144], 1));
+    let (bytes, map) = CoverageMap::instrument(&original);
+    assert_eq!(map.import(), None);
+    let instrumented = Module::new(engine, bytes).unwrap();
+    let names: Vec<&str> = instrumented.info().exports.iter().map(|e| e.name.as_str()).collect();
+    assert_eq!(names, ["a", "wardian:coverage", "g", "run", "wardian:coverage'"]);
+    let customs: Vec<&str> = instrumented.info().customs.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(customs, ["kept", "name"]);
+    // Modules without any of the sections that something is added to.
+    for guest in ["(module)", "(module (func))", "(module (global i32 (i32.const 0)) (func))"] {
+        let (bytes, _) = CoverageMap::instrument(&module(engine, guest));
+        Module::new(engine, bytes).unwrap();
+    }
+}
+
+fn threads(engine: &Engine) {
+    let guest = r#"(module (import "env" "memory" (memory 1 1 shared))
+      (func $work (export "work") (param i32)
+        (loop $l (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))"#;
+    let (bytes, map) = CoverageMap::instrument(&module(engine, guest));
+    let instrumented = Module::new(engine, bytes).unwrap();
+    let shared = |ty| SharedMemory::new(engine, ty).unwrap();
+    let counters = shared(map.import().expect("all threads count in one memory"));
+    let mut ty = wardian::MemoryType::new(1, Some(1));
+    ty.shared = true;
+    let mut linker: Linker<()> = Linker::new(engine);
+    linker.define("env", "memory", shared(ty)).unwrap();
+    let (of, name) = CoverageMap::IMPORT;
+    linker.define(of, name, counters.clone()).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut store = Store::new(engine, ());
+                let instance = linker.instantiate(&mut store, &instrumented).unwrap();
+                let work = instance.typed_func::<i32, ()>(&mut store, "work").unwrap();
+                (0..10).for_each(|_| work.call(&mut store, 1000).unwrap());
+            });
+        }
+    });
+    let counts = map.shared_counts(&counters).unwrap();
+    assert_eq!(calls(&map.report(&counts, "guest")), [("work", 40)]);
+    // A shared memory of its own: each instance counts for itself.
+    let guest = r#"(module (memory 1 1 shared) (func $run (export "run") (param i32) (result i32)
+        (i32.atomic.rmw.add (i32.const 0) (local.get 0))))"#;
+    let (report, results) = run(engine, &module(engine, guest), &[1, 1]);
+    assert_eq!((results, report.functions[0].calls), (vec![0, 1], 2));
+}
+
+fn hostile(engine: &Engine) {
+    let name = "a\\nend_of_record\\nSF:/etc/passwd\\n<script>alert(1)</script>\\1b[2J\\22>";
+    let guest = format!(
+        r#"(module (func (export "{name}")) (func (export "run") (param i32) (result i32) local.get 0))"#
+    );
+    let (mut report, _) = run(engine, &module(engine, &guest), &[1]);
+    report.program = report.functions[0].name.clone();
+    let (mut lcov, mut html) = (Vec::new(), Vec::new());
+    report.write_lcov(&mut lcov).unwrap();
+    report.write_html(&mut html).unwrap();
+    let lcov = String::from_utf8(lcov).unwrap();
+    let starts = |start: &str| lcov.lines().filter(|line| line.starts_with(start)).count();
+    assert_eq!((starts("SF:"), starts("end_of_record"), starts("FN:")), (1, 1, 2), "{lcov}");
+    let html = String::from_utf8(html).unwrap();
+    assert!(!html.contains("<script") && html.contains("&lt;script&gt;alert(1)"), "{html}");
+    for text in [lcov, html, report.table(10, 80)] {
+        assert!(!text.contains('\u{1b}'), "{text}");
+    }
+}
