@@ -339,6 +339,11 @@ pub(crate) struct ValidateArgs {
 /// Show what a module needs, offers and consists of
 #[derive(Args)]
 pub(crate) struct InspectArgs {
+    /// Show what the code consists of: bytes by function, and by source file if there is debug
+    /// information
+    #[arg(long)]
+    pub(crate) sizes: bool,
+
     /// Write JSON
     #[arg(long)]
     pub(crate) json: bool,

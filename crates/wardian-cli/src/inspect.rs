@@ -1,6 +1,8 @@
 //! `wardian inspect`: what is shown; [`text`] and [`json`] say how.
 
+mod abilities;
 mod json;
+mod sizes;
 mod text;
 
 use crate::args::InspectArgs;
@@ -8,13 +10,15 @@ use crate::input::Input;
 use crate::output;
 use crate::report::{Exit, Result};
 use crate::section::{self, Producers};
+use sizes::Sizes;
 use wardian::{CoreFeatures, ExternType, FuncType};
 use wardian_module::{ItemIndex, Module};
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
     let input = Input::read_module(&args.file)?;
     let module = decode(&input, CoreFeatures::all())?;
-    let summary = Summary::new(&input, &module);
+    let mut summary = Summary::new(&input, &module);
+    summary.sizes = args.sizes.then(|| Sizes::of(&module));
     let shown = if args.json { json::render(&summary)? } else { text::render(&summary) };
     output::write(shown.as_bytes())?;
     Ok(Exit::SUCCESS)
@@ -36,6 +40,8 @@ struct Summary<'a> {
     sections: Vec<Section<'a>>,
     producers: Producers,
     target_features: Vec<String>,
+    /// If they are asked for.
+    sizes: Option<Sizes>,
 }
 
 /// A section as it lies in the file.
@@ -68,6 +74,7 @@ impl<'a> Summary<'a> {
             target_features: custom("target_features")
                 .map(section::target_features)
                 .unwrap_or_default(),
+            sizes: None,
         }
     }
 

@@ -95,3 +95,31 @@ fn as_json() {
         (&["validate", "e.wat"], 0, &["e.wat is valid"], &[]),
     ]);
 }
+
+#[test]
+fn what_it_can_do_and_what_it_consists_of() {
+    let place = Place::with(&[("cat.wat", guests::CAT), ("e.wat", EVERYTHING)]);
+    place.write("lines.wasm", include_bytes!("../../../../tests/programs/lines.wasm"));
+    place.check(&[
+        (
+            &["inspect", "cat.wat"],
+            0,
+            &["what it can do\n  reads files: fd_read\n  writes files: fd_write\n  ends the \
+                 process: proc_exit\n"],
+            &[],
+        ),
+        (&["inspect", "e.wat"], 0, &["what it can do\n  other: f, g, t\n"], &[]),
+        (
+            &["inspect", "--sizes", "lines.wasm"],
+            0,
+            &["functions by size\n", "%  100.0%  ", "  lines::divide\n", "  programs/lines.rs\n"],
+            &[],
+        ),
+    ]);
+    let ended = place.run(&["inspect", "--json", "--sizes", "cat.wat"]);
+    let value: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(value["abilities"][0]["ability"], json!("reads files"));
+    assert_eq!(value["abilities"][0]["imports"][0]["name"], json!("fd_read"));
+    assert_eq!(value["sizes"]["functions"][0]["bytes"], value["code_size"]);
+    assert_eq!(value["sizes"]["files"], json!([]));
+}
