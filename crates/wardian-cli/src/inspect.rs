@@ -1,6 +1,7 @@
 //! `wardian inspect`: what is shown; [`text`] and [`json`] say how.
 
 mod abilities;
+mod graph;
 mod json;
 mod sizes;
 mod text;
@@ -8,20 +9,37 @@ mod text;
 use crate::args::InspectArgs;
 use crate::input::Input;
 use crate::output;
-use crate::report::{Exit, Result};
+use crate::report::{Exit, Failure, Result};
 use crate::section::{self, Producers};
+use anyhow::Context;
 use sizes::Sizes;
+use std::path::Path;
 use wardian::{CoreFeatures, ExternType, FuncType};
 use wardian_module::{ItemIndex, Module};
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
     let input = Input::read_module(&args.file)?;
     let module = decode(&input, CoreFeatures::all())?;
+    if let Some(path) = &args.graph {
+        write_graph(path, &module)?;
+    }
     let mut summary = Summary::new(&input, &module);
     summary.sizes = args.sizes.then(|| Sizes::of(&module));
     let shown = if args.json { json::render(&summary)? } else { text::render(&summary) };
     output::write(shown.as_bytes())?;
     Ok(Exit::SUCCESS)
+}
+
+fn write_graph(path: &Path, module: &Module) -> Result<()> {
+    if path.extension().is_none_or(|ending| ending != "dot") {
+        return Err(Failure::usage(format!(
+            "{} does not end in .dot, the only format of graphs; `dot -Tsvg` of Graphviz draws it",
+            path.display()
+        )));
+    }
+    std::fs::write(path, graph::dot(module))
+        .with_context(|| format!("cannot write the graph to {}", path.display()))?;
+    Ok(())
 }
 
 /// Validates a module without compiling it.
