@@ -399,6 +399,18 @@ pub(crate) struct ValidateArgs {
 /// Show what a module needs, offers and consists of
 #[derive(Args)]
 pub(crate) struct InspectArgs {
+    /// Also write who calls whom to this file, for Graphviz
+    ///
+    /// Calls through tables lead to a node for the table and the signature. Of large modules the functions
+    /// with most calls are shown.
+    #[arg(long, value_name = "FILE.dot")]
+    pub(crate) graph: Option<PathBuf>,
+
+    /// Show what the code consists of: bytes by function, and by source file if there is debug
+    /// information
+    #[arg(long)]
+    pub(crate) sizes: bool,
+
     /// Write JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,23 +1,45 @@
 //! `wardian inspect`: what is shown; [`text`] and [`json`] say how.
 
+mod abilities;
+mod graph;
 mod json;
+mod sizes;
 mod text;
 
 use crate::args::InspectArgs;
 use crate::input::Input;
 use crate::output;
-use crate::report::{Exit, Result};
+use crate::report::{Exit, Failure, Result};
 use crate::section::{self, Producers};
+use anyhow::Context;
+use sizes::Sizes;
+use std::path::Path;
 use wardian::{CoreFeatures, ExternType, FuncType};
 use wardian_module::{ItemIndex, Module};
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
     let input = Input::read_module(&args.file)?;
     let module = decode(&input, CoreFeatures::all())?;
-    let summary = Summary::new(&input, &module);
+    if let Some(path) = &args.graph {
+        write_graph(path, &module)?;
+    }
+    let mut summary = Summary::new(&input, &module);
+    summary.sizes = args.sizes.then(|| Sizes::of(&module));
     let shown = if args.json { json::render(&summary)? } else { text::render(&summary) };
     output::write(shown.as_bytes())?;
     Ok(Exit::SUCCESS)
+}
+
+fn write_graph(path: &Path, module: &Module) -> Result<()> {
+    if path.extension().is_none_or(|ending| ending != "dot") {
+        return Err(Failure::usage(format!(
+            "{} does not end in .dot, the only format of graphs; `dot -Tsvg` of Graphviz draws it",
+            path.display()
+        )));
+    }
+    std::fs::write(path, graph::dot(module))
+        .with_context(|| format!("cannot write the graph to {}", path.display()))?;
+    Ok(())
 }
 
 /// Validates a module without compiling it.
@@ -36,6 +58,8 @@ struct Summary<'a> {
     sections: Vec<Section<'a>>,
     producers: Producers,
     target_features: Vec<String>,
+    /// If they are asked for.
+    sizes: Option<Sizes>,
 }
 
 /// A section as it lies in the file.
@@ -68,6 +92,7 @@ impl<'a> Summary<'a> {
             target_features: custom("target_features")
                 .map(section::target_features)
                 .unwrap_or_default(),
+            sizes: None,
         }
     }
 

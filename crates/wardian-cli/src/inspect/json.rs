@@ -1,5 +1,6 @@
 //! The summary of a module as JSON.
 
+use super::sizes::Part;
 use super::{Item, Summary};
 use serde_json::{Map, Value, json};
 use wardian::{ExternType, FuncType};
@@ -27,13 +28,18 @@ pub(super) fn render(summary: &Summary<'_>) -> serde_json::Result<String> {
             (field.clone(), values.iter().map(value).collect())
         })
         .collect();
-    let value = json!({
+    let abilities = super::abilities::of(info).into_iter().map(|ability| {
+        let imports = ability.imports.iter().map(|i| json!({ "module": i.module, "name": i.name }));
+        json!({ "ability": ability.name, "imports": imports.collect::<Vec<_>>() })
+    });
+    let mut value = json!({
         "file": summary.file,
         "size": summary.module.bytes().len(),
         "name": summary.module.name(),
         "kind": summary.kind,
         "features": summary.features.names().collect::<Vec<_>>(),
         "imports": imports.collect::<Vec<_>>(),
+        "abilities": abilities.collect::<Vec<_>>(),
         "exports": exports.collect::<Vec<_>>(),
         "functions": { "imported": info.imported_functions, "defined": info.bodies.len() },
         "code_size": summary.code_size(),
@@ -45,7 +51,15 @@ pub(super) fn render(summary: &Summary<'_>) -> serde_json::Result<String> {
         "producers": producers,
         "target_features": summary.target_features,
     });
+    if let Some(sizes) = &summary.sizes {
+        value["sizes"] =
+            json!({ "functions": parts(&sizes.functions), "files": parts(&sizes.files) });
+    }
     Ok(serde_json::to_string_pretty(&value)? + "\n")
+}
+
+fn parts(parts: &[Part]) -> Vec<Value> {
+    parts.iter().map(|part| json!({ "name": part.name, "bytes": part.bytes })).collect()
 }
 
 fn object<const N: usize>(first: [(&str, Value); N], rest: Map<String, Value>) -> Value {

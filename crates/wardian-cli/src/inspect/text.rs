@@ -1,5 +1,6 @@
 //! The summary of a module for people.
 
+use super::sizes::Part;
 use super::{Item, Section, Summary};
 use crate::output::bytes;
 use std::fmt::Write;
@@ -9,6 +10,7 @@ pub(super) fn render(summary: &Summary<'_>) -> String {
     // Writing to a string does not fail.
     let _ = head(&mut out, summary);
     let _ = imports(&mut out, summary);
+    let _ = abilities(&mut out, summary);
     let _ = exports(&mut out, summary);
     for (title, list) in [
         ("memories", summary.memories()),
@@ -19,6 +21,10 @@ pub(super) fn render(summary: &Summary<'_>) -> String {
     }
     let _ = sections(&mut out, &summary.sections);
     let _ = toolchain(&mut out, summary);
+    if let Some(sizes) = &summary.sizes {
+        let _ = parts(&mut out, "functions by size", &sizes.functions);
+        let _ = parts(&mut out, "source files by size", &sizes.files);
+    }
     out
 }
 
@@ -62,6 +68,19 @@ fn imports(out: &mut String, summary: &Summary<'_>) -> std::fmt::Result {
     Ok(())
 }
 
+/// What the imports are good for.
+fn abilities(out: &mut String, summary: &Summary<'_>) -> std::fmt::Result {
+    let abilities = super::abilities::of(summary.module.info());
+    if !abilities.is_empty() {
+        writeln!(out, "\nwhat it can do")?;
+    }
+    for ability in abilities {
+        let names: Vec<&str> = ability.imports.iter().map(|i| i.name.as_str()).collect();
+        writeln!(out, "  {}: {}", ability.name, names.join(", "))?;
+    }
+    Ok(())
+}
+
 fn exports(out: &mut String, summary: &Summary<'_>) -> std::fmt::Result {
     let info = summary.module.info();
     if !info.exports.is_empty() {
@@ -91,6 +110,33 @@ fn items(out: &mut String, title: &str, items: &[Item]) -> std::fmt::Result {
     }
     if items.len() > SHOWN {
         writeln!(out, "  ... and {} more (--json has all)", items.len() - SHOWN)?;
+    }
+    Ok(())
+}
+
+/// More parts than these are summed up.
+const PARTS: usize = 50;
+
+fn parts(out: &mut String, title: &str, parts: &[Part]) -> std::fmt::Result {
+    if parts.is_empty() {
+        return Ok(());
+    }
+    let all = parts.iter().map(|part| part.bytes).sum::<usize>().max(1);
+    let percent = |bytes: usize| bytes as f64 * 100.0 / all as f64;
+    writeln!(out, "\n{title}\n  {:>10} {:>7} {:>7}", "bytes", "%", "sum %")?;
+    let mut sum = 0;
+    for Part { name, bytes } in parts.iter().take(PARTS) {
+        sum += bytes;
+        writeln!(out, "  {bytes:>10} {:>6.1}% {:>6.1}%  {name}", percent(*bytes), percent(sum))?;
+    }
+    if parts.len() > PARTS {
+        let (rest, count) = (all - sum, parts.len() - PARTS);
+        writeln!(
+            out,
+            "  {rest:>10} {:>6.1}% {:>6.1}%  ... and {count} more",
+            percent(rest),
+            100.0
+        )?;
     }
     Ok(())
 }

@@ -95,3 +95,53 @@ fn as_json() {
         (&["validate", "e.wat"], 0, &["e.wat is valid"], &[]),
     ]);
 }
+
+#[test]
+fn what_it_can_do_and_what_it_consists_of() {
+    let place = Place::with(&[("cat.wat", guests::CAT), ("e.wat", EVERYTHING)]);
+    place.write("lines.wasm", include_bytes!("../../../../tests/programs/lines.wasm"));
+    place.check(&[
+        (
+            &["inspect", "cat.wat"],
+            0,
+            &["what it can do\n  reads files: fd_read\n  writes files: fd_write\n  ends the \
+                 process: proc_exit\n"],
+            &[],
+        ),
+        (&["inspect", "e.wat"], 0, &["what it can do\n  other: f, g, t\n"], &[]),
+        (
+            &["inspect", "--sizes", "lines.wasm"],
+            0,
+            &["functions by size\n", "%  100.0%  ", "  lines::divide\n", "  programs/lines.rs\n"],
+            &[],
+        ),
+    ]);
+    let ended = place.run(&["inspect", "--json", "--sizes", "cat.wat"]);
+    let value: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(value["abilities"][0]["ability"], json!("reads files"));
+    assert_eq!(value["abilities"][0]["imports"][0]["name"], json!("fd_read"));
+    assert_eq!(value["sizes"]["functions"][0]["bytes"], value["code_size"]);
+    assert_eq!(value["sizes"]["files"], json!([]));
+}
+
+#[test]
+fn graphs() {
+    let guest = r#"(module (type $t (func (param i32))) (table 1 funcref)
+      (func $a (param i32) (call $b) (call $b) (call_indirect (type $t) (i32.const 1) (i32.const 0)))
+      (func $b) (func (export "x\22];\5c\0a") (call $b)))"#;
+    let place = Place::with(&[("g.wat", guest)]);
+    place.check(&[
+        (&["inspect", "--graph", "g.dot", "g.wat"], 0, &["kind       library"], &[]),
+        (&["inspect", "--graph", "g.gif", "g.wat"], 2, &[], &["g.gif does not end in .dot"]),
+        (&["inspect", "--graph", "none/g.dot", "g.wat"], 1, &[], &["cannot write the graph"]),
+    ]);
+    let graph = std::fs::read_to_string(place.path("g.dot")).unwrap();
+    for line in [
+        "  f0 -> f1 [label=\"2\"];",
+        "  f0 -> t0_0;",
+        "  f2 -> f1;",
+        "  f2 [label=\"x\\\"];\\\\\u{fffd}\"];",
+    ] {
+        assert!(graph.lines().any(|other| other == line), "{line} {graph}");
+    }
+}
