@@ -1,4 +1,4 @@
-//! Names of guests on terminals.
+//! Names of guests on terminals and in pages.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -7,6 +7,11 @@ pub(crate) fn printable(name: &str) -> String {
     // Guests choose names, and terminals obey control characters, some of them invisible ones.
     let is_format = |c: char| c.width().unwrap_or(0) == 0;
     name.chars().map(|c| if c.is_control() || is_format(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Text in a page.
+pub(crate) fn escape_html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// A name in so many columns: both of its ends if it has more.

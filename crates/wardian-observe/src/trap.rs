@@ -2,6 +2,7 @@
 
 mod hexdump;
 
+use crate::printable::printable;
 use crate::values;
 use std::fmt;
 use wardian::{Error, Frame, InternalModule, Val};
@@ -11,7 +12,7 @@ use wardian::{Error, Frame, InternalModule, Val};
 ///
 /// Values are those of [`wardian::Config::backtrace_locals`]: what the parameters hold at the time, which
 /// the function may have changed. Of compiled code they are `<optimised out>`. Names come from the guest;
-/// what could move the cursor of a terminal is escaped.
+/// what could move the cursor of a terminal is replaced.
 ///
 /// ```
 /// use wardian::{Config, Engine, EngineKind, Instance, Module, Store};
@@ -134,13 +135,4 @@ fn pointers(frame: &Frame) -> Vec<(String, u64)> {
             Some((name.map_or_else(|| format!("${i}"), printable), address))
         })
         .collect()
-}
-
-/// Text of a guest without what a terminal would obey.
-fn printable(text: &str) -> String {
-    let escape = |c: char| match c.is_control() {
-        true => c.escape_default().to_string(),
-        false => c.to_string(),
-    };
-    text.chars().map(escape).collect()
 }

@@ -55,7 +55,7 @@ pub fn interpreted_entry(defined: u32, noted: bool) -> Option<usize> {
     Some(made.start() + arch::entry_offset(index))
 }
 
-/// In which piece the code for a function is, and the how manieth there.
+/// In which piece the code for a function is, and its index there.
 fn place(defined: u32) -> (usize, u32) {
     ((defined / arch::ENTRIES) as usize, defined % arch::ENTRIES)
 }

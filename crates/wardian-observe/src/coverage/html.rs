@@ -3,7 +3,7 @@
 //! There is no script in it, and all that comes from the guest is escaped.
 
 use super::report::{CoverageReport, FileCoverage, FunctionCoverage, Share};
-use crate::printable::printable;
+use crate::printable::{escape_html, printable};
 use crate::sources::Sources;
 use std::cmp::Reverse;
 use std::io::{self, Write};
@@ -136,6 +136,5 @@ fn bar(share: Share) -> String {
 fn escape(text: &str) -> String {
     // Tabs are part of source lines.
     let parts: Vec<String> = text.split('\t').map(printable).collect();
-    let text = parts.join("\t");
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    escape_html(&parts.join("\t"))
 }

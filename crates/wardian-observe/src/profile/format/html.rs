@@ -5,6 +5,7 @@
 //! in, and the script only ever sets text.
 
 use super::{Format, describe};
+use crate::printable::escape_html;
 use crate::profile::tree::CallTree;
 use crate::sources::Sources;
 use crate::{FunctionKind, Profile, ProfileKind};
@@ -24,7 +25,7 @@ const MAX_LINES: usize = 300;
 const MAX_DOWNLOAD: usize = 24 << 20;
 
 pub(super) fn write(profile: &Profile, value: usize, writer: &mut impl Write) -> io::Result<()> {
-    let title = escape(&format!("{} – profile", profile.meta().program));
+    let title = escape_html(&format!("{} – profile", profile.meta().program));
     // `<` only occurs in strings, where it may be written so.
     let data = data(profile, value)?.to_string().replace('<', "\\u003c");
     let mut rest = PAGE;
@@ -37,10 +38,6 @@ pub(super) fn write(profile: &Profile, value: usize, writer: &mut impl Write) ->
         rest = after;
     }
     writer.write_all(rest.as_bytes())
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 fn data(profile: &Profile, value: usize) -> io::Result<Value> {
