@@ -24,6 +24,7 @@ Exit codes:
   2      the command line is wrong, or what --invoke names does not fit
   124    the timeout passed
   134    the guest trapped, or a host function that it called failed
+  130    Ctrl-C stopped the guest; 143: somebody asked it to end
   152    the fuel was used up
 
 Environment:
@@ -196,6 +197,12 @@ pub(crate) struct ProfileArgs {
     /// See every call rather than samples: exact counts, and times by the path of calls
     #[arg(long, help_heading = PROFILE, conflicts_with = "memory")]
     pub(crate) exact: bool,
+
+    /// Time each call, however short it is; without it, some of those below a microsecond
+    ///
+    /// That costs two readings of the clock for each call, which is mostly more than such a call takes.
+    #[arg(long, help_heading = PROFILE, requires = "exact")]
+    pub(crate) every_call: bool,
 
     /// See who allocates, what is in use at the end, and who makes memories grow
     #[arg(long, help_heading = PROFILE)]

@@ -19,6 +19,7 @@ mod progress;
 mod report;
 mod run;
 mod section;
+mod signals;
 mod threads;
 mod trace;
 mod value;

@@ -32,7 +32,7 @@ fn kind(args: &ProfileArgs) -> ProfileKind {
 fn options(args: &ProfileArgs) -> ProfilerOptions {
     let options = match kind(args) {
         ProfileKind::Sampling => ProfilerOptions::sampling(),
-        ProfileKind::Exact => ProfilerOptions::exact(),
+        ProfileKind::Exact => ProfilerOptions::exact().with_every_call_timed(args.every_call),
         ProfileKind::Memory => ProfilerOptions::memory(),
     };
     let file = args.run.file();

@@ -7,10 +7,12 @@ use crate::invoke::Invocation;
 use crate::observe::Observer;
 use crate::postmortem;
 use crate::report::{Exit, Failure, Result};
+use crate::signals::Signals;
 use crate::threads;
 use crate::wasi::{self, Fuel, Host, Limits};
 use crate::watchdog::Watchdog;
 use anyhow::{Context, anyhow, bail};
+use nix::sys::signal::Signal;
 use std::sync::Arc;
 use std::time::Instant;
 use wardian::{
@@ -23,6 +25,10 @@ const INITIALIZE: &str = "_initialize";
 
 /// Runs the program, while somebody looks on.
 pub(crate) fn run(args: &RunArgs, verbose: bool, observer: Arc<dyn Observer>) -> Result<Exit> {
+    let cut_off = observer.clone();
+    // First, for threads do as the one that makes them.
+    let signals = observer.outlives_signals().then(|| Signals::watch(move || cut_off.cut_off()));
+    let signals = signals.transpose()?;
     // A timeout that reaches beyond the clock's end is none.
     let deadline = args.timeout.and_then(|t| Some((t, Instant::now().checked_add(t)?)));
     let watchdog = deadline
@@ -49,6 +55,9 @@ pub(crate) fn run(args: &RunArgs, verbose: bool, observer: Arc<dyn Observer>) ->
     if let Some(watchdog) = &watchdog {
         watchdog.guest_begins();
     }
+    if let Some(signals) = &signals {
+        signals.guest_begins(store.cancel_token());
+    }
     let mut trapped = None;
     let mut execute = |store: &mut Store<Host>, instance| {
         let outcome = execute(store, instance, &plan);
@@ -66,6 +75,7 @@ pub(crate) fn run(args: &RunArgs, verbose: bool, observer: Arc<dyn Observer>) ->
     };
     // The guest is done, in time or not: what is left to do, such as printing, is not its time.
     drop(watchdog);
+    let stopped = signals.and_then(|signals| signals.stopped());
     match outcome {
         Ok(lines) => {
             crate::output::write(lines.as_bytes())?;
@@ -73,7 +83,7 @@ pub(crate) fn run(args: &RunArgs, verbose: bool, observer: Arc<dyn Observer>) ->
         }
         Err(error) => match trapped {
             Some(report) => Err(Failure::new(Exit::TRAP, anyhow!(report))),
-            None => ended(error, args),
+            None => ended(error, args, stopped),
         },
     }
 }
@@ -182,12 +192,12 @@ fn execute(
 }
 
 /// What the end of a guest that did not return means for the command.
-fn ended(error: wardian::Error, args: &RunArgs) -> Result<Exit> {
+fn ended(error: wardian::Error, args: &RunArgs, stopped: Option<(Exit, Signal)>) -> Result<Exit> {
     if let Some(code) = error.exit_code() {
         // As with any program of the system, only the lowest eight bits remain.
         return Ok(Exit((code % 256) as u8));
     }
-    let stopped = |exit, message: String| {
+    let stop = |exit, message: String| {
         Err(Failure::new(
             exit,
             match error.backtrace() {
@@ -199,11 +209,14 @@ fn ended(error: wardian::Error, args: &RunArgs) -> Result<Exit> {
     let exit = match error.kind() {
         ErrorKind::Stopped(StopReason::Deadline) => {
             let timeout = humantime::format_duration(args.timeout.unwrap_or_default());
-            return stopped(Exit::TIMEOUT, format!("the timeout of {timeout} passed"));
+            return stop(Exit::TIMEOUT, format!("the timeout of {timeout} passed"));
+        }
+        ErrorKind::Stopped(StopReason::Cancelled) if let Some((exit, signal)) = stopped => {
+            return stop(exit, format!("the guest was stopped by {signal}"));
         }
         ErrorKind::Stopped(StopReason::Fuel) => {
             let fuel = args.fuel.unwrap_or_default();
-            return stopped(Exit::FUEL, format!("the fuel of {fuel} is used up"));
+            return stop(Exit::FUEL, format!("the fuel of {fuel} is used up"));
         }
         ErrorKind::Link(_) | ErrorKind::Limit(_) | ErrorKind::Usage(_) | ErrorKind::Compile(_) => {
             Exit::ERROR

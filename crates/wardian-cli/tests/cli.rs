@@ -15,6 +15,7 @@ mod cli {
     mod limits;
     mod profile;
     mod run;
+    mod signals;
     mod threads;
     mod trace;
 }

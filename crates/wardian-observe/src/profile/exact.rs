@@ -1,18 +1,21 @@
 //! Exact profiles: a listener of every call.
 //!
-//! A listener is told millions of times a second, so it does as little as can be: it reads a clock that
-//! needs no system call, and finds its place in its store's [`Tree`] without locks. All else is left to
-//! the end.
+//! A listener is told millions of times a second, so it does as little as can be: it finds its place in
+//! its store's [`Tree`] without locks, and reads a clock only where that is worth it ([`time`]). All else
+//! is left to the end.
 
+mod ticks;
+mod time;
 mod tree;
 
 use super::profiler::Functions;
 use super::stacks::{ROOT, StackTable};
 use crate::symbols::Place;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use time::Timing;
 use tree::{OTHER, Tree};
 use wardian::{AbortReason, Call, FunctionListener, StackIterator};
 
@@ -23,7 +26,7 @@ const MANY_TREES: usize = 64;
 pub(crate) struct Calls {
     /// A number that no other has.
     id: u64,
-    clock: quanta::Clock,
+    timing: Timing,
     max_nodes: usize,
     /// Nodes in use, in all trees.
     used: Arc<AtomicUsize>,
@@ -37,11 +40,11 @@ struct Stores {
 }
 
 impl Calls {
-    pub(crate) fn new(max_nodes: usize) -> Calls {
+    pub(crate) fn new(max_nodes: usize, every_call: bool) -> Calls {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Calls {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            clock: quanta::Clock::new(),
+            timing: Timing::new(every_call),
             max_nodes,
             used: Arc::default(),
             stores: Mutex::new(Stores { trees: HashMap::new(), retired: Merged::new(max_nodes) }),
@@ -68,13 +71,12 @@ impl Calls {
 
     /// All that was counted so far, with functions as places.
     pub(crate) fn table(&self, functions: &Functions) -> StackTable {
-        let now = self.clock.raw();
+        let now = self.timing.clock.raw();
         let stores = self.stores();
         let mut merged = Merged::new(self.max_nodes);
         merged.add_merged(&stores.retired);
         stores.trees.values().for_each(|tree| merged.add(tree, now));
-        let to_nanoseconds = |raw| self.clock.delta_as_nanos(0, raw);
-        merged.table(|func| functions.place(func), to_nanoseconds)
+        merged.table(|func| functions.place(func), |raw| self.timing.nanoseconds(raw))
     }
 }
 
@@ -127,7 +129,8 @@ impl Merged {
     }
 
     /// With real places, and each node's own time.
-    fn table(self, place: impl Fn(u32) -> Place, time: impl Fn(u64) -> u64) -> StackTable {
+    fn table(mut self, place: impl Fn(u32) -> Place, time: impl Fn(u64) -> u64) -> StackTable {
+        self.fit();
         let mut table = self.table;
         // Parents stand first, so what is taken from them is what children had in all.
         for at in 1..table.nodes.len() as u32 {
@@ -139,6 +142,25 @@ impl Merged {
             node.place = node.place.number().map_or(Place::Other, &place);
         }
         table
+    }
+
+    /// Makes calls take no more time than those that made them: times of short calls are estimates.
+    fn fit(&mut self) {
+        let nodes = &mut self.table.nodes;
+        let mut inner = vec![0u64; nodes.len()];
+        for node in &nodes[1..] {
+            inner[node.parent as usize] =
+                inner[node.parent as usize].saturating_add(node.values[1]);
+        }
+        for at in 1..nodes.len() {
+            let parent = nodes[at].parent as usize;
+            // Parents stand first, so this one fits already.
+            let (outer, inner) = (nodes[parent].values[1], inner[parent]);
+            if parent != ROOT as usize && inner > outer {
+                let fitted = u128::from(nodes[at].values[1]) * u128::from(outer);
+                nodes[at].values[1] = (fitted / u128::from(inner)) as u64;
+            }
+        }
     }
 }
 
@@ -166,13 +188,13 @@ pub(crate) struct CallListener {
 
 /// The tree that this thread last used.
 struct Last {
-    calls: u64,
-    store: u64,
-    tree: Option<Arc<Tree>>,
+    /// The numbers of the profile and of the store: none is zero.
+    of: Cell<(u64, u64)>,
+    tree: RefCell<Option<Arc<Tree>>>,
 }
 
 thread_local! {
-    static LAST: RefCell<Last> = const { RefCell::new(Last { calls: 0, store: 0, tree: None }) };
+    static LAST: Last = const { Last { of: Cell::new((0, 0)), tree: RefCell::new(None) } };
 }
 
 impl CallListener {
@@ -180,39 +202,48 @@ impl CallListener {
         CallListener { calls: calls.clone(), func, hint: AtomicU32::new(0) }
     }
 
+    /// Visits the tree of a store; `again` if it is a tree that was emptied.
     #[inline]
-    fn with_tree<R>(&self, store: u64, visit: impl FnOnce(&Tree) -> R) -> R {
-        LAST.with_borrow_mut(|last| {
-            if last.calls != self.calls.id || last.store != store || last.tree.is_none() {
-                self.change(last, store);
+    fn with_tree<R>(
+        &self,
+        store: u64,
+        again: impl Fn(&R) -> bool,
+        visit: impl Fn(&Tree) -> R,
+    ) -> R {
+        LAST.with(|last| {
+            if last.of.get() == (self.calls.id, store)
+                && let Some(tree) = &*last.tree.borrow()
+            {
+                let result = visit(tree);
+                if !again(&result) {
+                    return result;
+                }
             }
-            match &last.tree {
-                Some(tree) => visit(tree),
-                None => visit(&self.calls.tree(store)),
-            }
+            visit(&self.change(last, store))
         })
     }
 
     #[cold]
-    fn change(&self, last: &mut Last, store: u64) {
-        *last = Last { calls: self.calls.id, store, tree: Some(self.calls.tree(store)) };
+    fn change(&self, last: &Last, store: u64) -> Arc<Tree> {
+        let tree = self.calls.tree(store);
+        last.of.set((self.calls.id, store));
+        last.tree.replace(Some(tree.clone()));
+        tree
     }
 
     #[inline]
     fn enter(&self, call: &Call<'_>, count: u64) {
-        let store = call.store_id();
-        let enter = |tree: &Tree| tree.enter(self.func, &self.hint, count, &self.calls.clock);
-        if !self.with_tree(store, enter) {
-            // The tree was emptied since this thread last used it.
-            LAST.with_borrow_mut(|last| self.change(last, store));
-            self.with_tree(store, enter);
-        }
+        let retired = |entered: &bool| !entered;
+        let timing = &self.calls.timing;
+        self.with_tree(call.store_id(), retired, |tree| {
+            tree.enter(self.func, &self.hint, count, timing)
+        });
     }
 
     #[inline]
     fn leave(&self, call: &Call<'_>) {
-        let now = self.calls.clock.raw();
-        self.with_tree(call.store_id(), |tree| tree.leave(self.func, now));
+        let timing = &self.calls.timing;
+        self.with_tree(call.store_id(), |()| false, |tree| tree.leave(self.func, timing));
     }
 }
 

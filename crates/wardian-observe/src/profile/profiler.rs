@@ -26,6 +26,7 @@ pub struct ProfilerOptions {
     max_stacks: usize,
     max_timeline: usize,
     max_allocations: usize,
+    every_call: bool,
 }
 
 impl ProfilerOptions {
@@ -39,6 +40,7 @@ impl ProfilerOptions {
             max_stacks: 1 << 18,
             max_timeline: 1 << 20,
             max_allocations: 1 << 20,
+            every_call: false,
         }
     }
 
@@ -51,6 +53,11 @@ impl ProfilerOptions {
     /// Every call, of guests' functions and of host functions that they import: how often each path of
     /// calls was taken, and how long it took. Costs some tens of nanoseconds a call, so small functions
     /// and their callers look slower than they are.
+    ///
+    /// Counts are exact. Times are those of all calls, unless a path's calls prove to be shorter than a
+    /// microsecond on average: of these, every call that lasts beyond a tick of a millisecond is timed,
+    /// and one in eight or nine of the others at random, for which the rest is taken to be the same on average.
+    /// [`ProfilerOptions::with_every_call_timed`] times them all.
     pub fn exact() -> ProfilerOptions {
         ProfilerOptions::new(ProfileKind::Exact)
     }
@@ -70,6 +77,13 @@ impl ProfilerOptions {
     /// Which functions an exact profile has. Time of others is that of their callers. Default: all.
     pub fn with_filter(mut self, filter: FunctionFilter) -> Self {
         self.filter = filter;
+        self
+    }
+
+    /// Whether exact profiles time each call, however short it is: that costs two readings of the clock,
+    /// which is mostly more than such a call takes. Default: false.
+    pub fn with_every_call_timed(mut self, every: bool) -> Self {
+        self.every_call = every;
         self
     }
 
@@ -184,7 +198,9 @@ impl Profiler {
                 options.max_stacks,
                 options.max_timeline,
             )),
-            ProfileKind::Exact => Work::Exact(Arc::new(Calls::new(options.max_stacks))),
+            ProfileKind::Exact => {
+                Work::Exact(Arc::new(Calls::new(options.max_stacks, options.every_call)))
+            }
             ProfileKind::Memory => Work::Memory(Arc::new(Memories::new(
                 options.max_frames,
                 options.max_stacks,

@@ -6,8 +6,8 @@
 //!   current: the node of the innermost open call
 //! ```
 //!
-//! A path is open at most once at a time, so a node also has the time at which its open call began, and
-//! no stack is needed.
+//! A path is open at most once at a time, so a node also has the times of its open call, and no stack is
+//! needed.
 //!
 //! **Invariant: one writer.** Only the thread that runs the store's guest writes, and what moves a store
 //! to another thread orders their writes; so relaxed loads and stores do. Others may read at any time,
@@ -17,7 +17,7 @@
 //! **Retirement.** `state` tells whether a call is open. The outermost call takes it from idle to open,
 //! whoever retires the tree from idle to retired; who comes second sees it and goes elsewhere.
 
-use quanta::Clock;
+use super::time::{CallTime, Timing, Watch};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -39,6 +39,7 @@ pub(super) struct Tree {
     chunks: Box<[OnceLock<Box<[Node]>>]>,
     len: AtomicU32,
     current: AtomicU32,
+    watch: Watch,
     state: AtomicU8,
     /// Open calls for which `<other>`, then the current node, stands.
     over: AtomicU64,
@@ -58,10 +59,7 @@ struct Node {
     /// The next child of the same parent.
     next: AtomicU32,
     calls: AtomicU64,
-    /// Ticks of the clock in calls that have ended.
-    total: AtomicU64,
-    /// When the open call began, if there is one.
-    start: AtomicU64,
+    time: CallTime,
 }
 
 /// A node as others see it.
@@ -92,6 +90,7 @@ impl Tree {
             chunks: (0..chunks).map(|_| OnceLock::new()).collect(),
             len: 1.into(),
             current: ROOT.into(),
+            watch: Watch::default(),
             state: IDLE.into(),
             over: 0.into(),
             overflow: 0.into(),
@@ -114,45 +113,47 @@ impl Tree {
     }
 
     /// A call begins, or goes on, which `count` tells. False if the tree is retired.
-    #[inline]
-    pub(super) fn enter(&self, func: u32, hint: &AtomicU32, count: u64, clock: &Clock) -> bool {
+    ///
+    /// Not inlined, so that finding the tree is.
+    #[inline(never)]
+    pub(super) fn enter(&self, func: u32, hint: &AtomicU32, count: u64, timing: &Timing) -> bool {
         let current = get(&self.current);
         if current == ROOT && !self.open() {
             return false;
         }
-        let first = get(&self.node(current).first);
-        let mut child = first;
-        if first == NONE || get(&self.node(first).func) != func {
-            child = get(hint);
-            if !self.is_child(child, current, func) {
+        // What it is mostly is known without following the tree, which the processor would wait for.
+        let mut child = get(hint);
+        if !self.is_child(child, current, func) {
+            child = get(&self.node(current).first);
+            if child == NONE || get(&self.node(child).func) != func {
                 match self.find(current, func) {
                     Some(found) => child = found,
-                    None => return self.enter_other(count, clock),
+                    None => return self.enter_other(count, timing),
                 }
-                set(hint, child);
             }
+            set(hint, child);
         }
         let node = self.node(child);
         add(&node.calls, count);
         set(&self.current, child);
-        node.start.store(clock.raw(), Ordering::Relaxed);
+        node.time.begin(timing, &self.watch);
         true
     }
 
     /// The innermost call ends.
-    #[inline]
-    pub(super) fn leave(&self, func: u32, now: u64) {
+    #[inline(never)]
+    pub(super) fn leave(&self, func: u32, timing: &Timing) {
         let current = get(&self.current);
         let node = self.node(current);
         if get(&node.func) != func {
-            return self.leave_other(now);
+            return self.leave_other(timing);
         }
-        self.close(node, now);
+        self.close(node, timing);
     }
 
     #[inline]
-    fn close(&self, node: &Node, now: u64) {
-        add(&node.total, now.saturating_sub(node.start.load(Ordering::Relaxed)));
+    fn close(&self, node: &Node, timing: &Timing) {
+        node.time.end(timing, &self.watch);
         let parent = get(&node.parent);
         set(&self.current, parent);
         if parent == ROOT {
@@ -221,7 +222,7 @@ impl Tree {
 
     /// A call begins that there is no node for: it is counted with all that it calls.
     #[cold]
-    fn enter_other(&self, count: u64, clock: &Clock) -> bool {
+    fn enter_other(&self, count: u64, timing: &Timing) -> bool {
         let current = get(&self.current);
         self.overflow.fetch_add(count, Ordering::Relaxed);
         self.over.fetch_add(1, Ordering::Relaxed);
@@ -231,19 +232,19 @@ impl Tree {
             let node = self.node(other);
             add(&node.calls, count);
             set(&self.current, other);
-            node.start.store(clock.raw(), Ordering::Relaxed);
+            node.time.begin(timing, &self.watch);
         }
         true
     }
 
     #[cold]
-    fn leave_other(&self, now: u64) {
+    fn leave_other(&self, timing: &Timing) {
         let node = self.node(get(&self.current));
         if get(&node.func) != OTHER || self.over.load(Ordering::Relaxed) == 0 {
             return;
         }
         if self.over.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.close(node, now);
+            self.close(node, timing);
         }
     }
 
@@ -280,13 +281,12 @@ impl Tree {
         }
         let counted = |at: u32| {
             let node = self.node(at);
-            let start = node.start.load(Ordering::Relaxed);
-            let so_far = if open[at as usize] { now.saturating_sub(start) } else { 0 };
+            let so_far = if open[at as usize] { node.time.open(now) } else { 0 };
             Counted {
                 parent: get(&node.parent) as usize,
                 func: get(&node.func),
                 calls: node.calls.load(Ordering::Relaxed),
-                total: node.total.load(Ordering::Relaxed).wrapping_add(so_far),
+                total: node.time.total().saturating_add(so_far),
             }
         };
         (1..len).map(counted).collect()

@@ -1,0 +1,112 @@
+//! Ctrl-C while somebody looks on: it stops the guest rather than the process, so that what was seen so
+//! far is written.
+//!
+//! The signals are blocked in all threads, and one thread waits for them: no handler runs, least of all
+//! on a guest's stack.
+
+use crate::report::{Exit, Failure, failure};
+use anyhow::{Context, anyhow};
+use nix::sys::signal::{SigSet, Signal};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use wardian::CancelToken;
+
+/// How long a guest may take to stop.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Watches for signals that end programs, until it is dropped; then they end the process at once, as they
+/// do before the guest begins and when a second one comes.
+pub(crate) struct Signals(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    /// Stops the guest, while it runs.
+    guest: Option<CancelToken>,
+    /// The signal that stopped it.
+    came: Option<Signal>,
+}
+
+impl Signals {
+    /// For the thread that makes it and those that come after it. `last` is done if the guest does not
+    /// stop, before the process ends.
+    pub(crate) fn watch(last: impl Fn() + Send + 'static) -> anyhow::Result<Signals> {
+        let set = signals();
+        set.thread_block().context("cannot block signals")?;
+        let state = Arc::<Mutex<State>>::default();
+        let watched = state.clone();
+        let thread = std::thread::Builder::new().name("signals".into());
+        let last = Arc::new(Mutex::new(last));
+        let watch = move || {
+            // Fails only if there is no signal in the set.
+            while let Ok(signal) = set.wait() {
+                let guest = {
+                    let mut state = lock(&watched);
+                    let first = state.came.replace(signal).is_none();
+                    state.guest.clone().filter(|_| first)
+                };
+                match guest {
+                    Some(guest) => stop(signal, &guest, watched.clone(), last.clone()),
+                    None => std::process::exit(exit(signal).0.into()),
+                }
+            }
+        };
+        thread.spawn(watch).context("cannot watch for signals")?;
+        Ok(Signals(state))
+    }
+
+    /// From now on signals stop the guest.
+    pub(crate) fn guest_begins(&self, guest: CancelToken) {
+        lock(&self.0).guest = Some(guest);
+    }
+
+    /// What a guest that was cancelled was stopped by.
+    pub(crate) fn stopped(&self) -> Option<(Exit, Signal)> {
+        lock(&self.0).came.map(|signal| (exit(signal), signal))
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        lock(&self.0).guest = None;
+    }
+}
+
+/// What a shell shows for a program that ended so.
+fn exit(signal: Signal) -> Exit {
+    Exit(128 + signal as u8)
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// Those that ask programs to end and that our parent did not make us ignore, as shells do for what they
+/// run in the background.
+fn signals() -> SigSet {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let is_heard = |signal: &Signal| ignored & (1 << (*signal as u32 - 1)) == 0;
+    [Signal::SIGINT, Signal::SIGTERM].into_iter().filter(is_heard).collect()
+}
+
+/// Stops the guest, and ends the process if that does not.
+fn stop(
+    signal: Signal,
+    guest: &CancelToken,
+    state: Arc<Mutex<State>>,
+    last: Arc<Mutex<impl Fn() + Send + 'static>>,
+) {
+    let cut_off = move || {
+        std::thread::sleep(GRACE);
+        if lock(&state).guest.is_some() {
+            let problem = anyhow!("{signal} came in a call that cannot be interrupted");
+            failure(&Failure::new(exit(signal), problem));
+            last.lock().unwrap_or_else(|e| e.into_inner())();
+            std::process::exit(exit(signal).0.into());
+        }
+    };
+    // Without the thread there is a second signal, which ends the process.
+    let _ = std::thread::Builder::new().name("grace".into()).spawn(cut_off);
+    guest.cancel();
+}
