@@ -219,13 +219,34 @@
     row.tabIndex = 0;
     row.focus();
   };
+  // The rows right inside of a row, or the outermost ones.
+  const innerRows = row => {
+    const level = row ? levelOf(row) + 1 : 0, rows = [];
+    let at = row ? row.nextElementSibling : $("call-tree").firstElementChild;
+    for (; at && levelOf(at) >= level; at = at.nextElementSibling) {
+      if (levelOf(at) === level) rows.push(at);
+    }
+    return rows;
+  };
+  const heaviestMatch = () => {
+    const total = totals[state.value];
+    let best = -1;
+    for (let node = 0; node < count; node++) {
+      if (matches(tree.functions[node]) && total[node] > (best < 0 ? 0 : total[best])) best = node;
+    }
+    return best;
+  };
+  // Opens what leads to the heaviest call of those that are searched for, or of all.
   const openHeaviest = () => {
-    let row = $("call-tree").firstElementChild;
-    while (row) {
-      openCall(row);
-      const next = row.nextElementSibling;
-      if (!next || levelOf(next) <= levelOf(row) || !("call" in next.dataset)) break;
-      row = next;
+    const way = [];
+    if (state.search) for (let node = heaviestMatch(); node >= 0; node = tree.parents[node]) way.unshift(node);
+    let row = null;
+    for (let level = 0; !way.length || level < way.length; level++) {
+      const fits = other => "call" in other.dataset && (!way.length || +other.dataset.call === way[level]);
+      if (row) openCall(row);
+      const inner = innerRows(row).find(fits);
+      if (!inner) break;
+      row = inner;
     }
     focusCall(row);
   };
@@ -237,7 +258,9 @@
     if (!rows.length) $("call-tree").textContent = `Nothing was measured of ${types[state.value].name}.`;
     else rows[0].tabIndex = 0;
     if (rows.length === 1) openCall(rows[0]);
-    $("hottest").hidden = !rows.length;
+    const searched = state.search !== "";
+    $("hottest").textContent = searched ? "Open the heaviest match" : "Open the heaviest path";
+    $("hottest").hidden = !rows.length || searched && heaviestMatch() < 0;
   };
   const callKey = event => {
     const row = event.target.closest("#call-tree > .call");
@@ -346,16 +369,17 @@
       .sort((a, b) => b.own[value] - a.own[value]);
     $("no-lines").hidden = data.lines.length > 0;
     $("line-table").parentElement.hidden = data.lines.length === 0;
+    $("line-table").classList.toggle("bare", chosen.every(line => line.text === null));
     const label = (text, className = "") => make("th", { textContent: text, className });
     $("line-table").tHead.replaceChildren(make("tr", {}, label("Self"), label("Line", "name"), label("Source", "code")));
     $("line-table").tBodies[0].replaceChildren(...chosen.map(line => {
       const code = make("td", { className: "code" });
       if (line.around.length) {
         const toggle = make("button", { title: "Lines around it", data: { line: line.index } },
-          make("code", { textContent: line.text }));
+          make("code", { textContent: line.text.trim() }));
         toggle.setAttribute("aria-expanded", "false");
         code.append(toggle);
-      } else code.append(make("code", { textContent: line.text ?? "" }));
+      } else code.append(make("code", { textContent: (line.text ?? "").trim() }));
       return make("tr", {}, share(line.own[value], types[value], whole),
         make("td", { className: "name", title: `${line.file}:${line.line}` },
           place(line), make("small", { textContent: functions[line.function].name })), code);
