@@ -144,7 +144,7 @@
   };
 
   // The call tree: rows are made when what they are in is opened, at most so many of each.
-  const CALLS = 200;
+  const CALLS = 200, AT_ONCE = 50;
   const byWeight = nodes => {
     const total = totals[state.value];
     return nodes.filter(node => total[node] > 0).sort((a, b) => total[b] - total[a] || a - b);
@@ -192,14 +192,14 @@
   const openCall = row => {
     if (!opens(row)) return;
     row.setAttribute("aria-expanded", "true");
-    // What has one callee only is no choice: it is opened too.
-    let at = row, rows;
-    do {
-      rows = callRows(children[+at.dataset.call], levelOf(at) + 1);
+    // What has one callee only is no choice: it is opened too, but not all of a recursion.
+    for (let at = row, opened = 0; opened < AT_ONCE; opened++) {
+      const rows = callRows(children[+at.dataset.call], levelOf(at) + 1);
       at.after(...rows);
       at = rows[0];
-      if (rows.length === 1 && opens(at)) at.setAttribute("aria-expanded", "true"); else break;
-    } while (true);
+      if (rows.length > 1 || !opens(at)) return;
+      if (opened + 1 < AT_ONCE) at.setAttribute("aria-expanded", "true");
+    }
   };
   const closeCall = row => {
     if (!isOpen(row)) return;
