@@ -3,6 +3,8 @@
 //! One binary for all of it; each file below is a subject.
 
 mod cli {
+    #[path = "../../../../tests/golden/check.rs"]
+    pub(crate) mod golden;
     pub(crate) mod guests;
     pub(crate) mod harness;
 

@@ -1,6 +1,7 @@
 //! Places in guests, and what people call them.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use wardian::{Module, SourceLocation, demangle};
 
 /// Where a guest, or its host, can be: small and without names, so that it can be counted by.
@@ -88,11 +89,12 @@ impl Symbols {
         self.get(module).source_locations(offset)
     }
 
-    /// The code offset at which a function begins.
-    pub(crate) fn start(&self, module: ModuleId, func: u32) -> Option<u32> {
+    /// The code offsets of a function.
+    pub(crate) fn range(&self, module: ModuleId, func: u32) -> Option<Range<u32>> {
         let info = self.get(module).info();
         let body = info.bodies.get(func.checked_sub(info.imported_functions)? as usize)?;
-        u32::try_from(body.start.checked_sub(info.code_section)?).ok()
+        let offset = |at: usize| u32::try_from(at.checked_sub(info.code_section)?).ok();
+        Some(offset(body.start)?..offset(body.end)?)
     }
 
     /// Who is at work for a guest that is at this offset: what the instruction there calls.

@@ -1,7 +1,7 @@
 //! `wardian coverage`: what it writes where, and that the guest runs and ends as with `run`.
 
 use super::guests;
-use super::harness::Place;
+use super::harness::{Place, golden};
 
 /// Writes a line, calls functions, and exits with 7 if it has an argument.
 const PROGRAM: &str = r#"(module $prog
@@ -84,6 +84,13 @@ fn counts_are_exact() {
         assert_eq!(ended.code, Some(134), "{ended:?}");
         assert!(read("l.info").ends_with(LINES), "{}", read("l.info"));
         assert!(ended.err.contains("3/4   75.0%  programs/lines.rs"), "{ended:?}");
+        let args = ["coverage", "--engine", engine, "-o", "l.html", "--invoke", "entry"];
+        place.write("programs/lines.rs", include_bytes!("../../../../tests/programs/lines.rs"));
+        place.run(&[&args[..], &["lines.wasm", "7"]].concat());
+        let page = read("l.html");
+        let (before, rest) = page.split_once("<style>").unwrap();
+        golden("coverage.html", &(before.to_owned() + rest.split_once("</style>").unwrap().1));
+        std::fs::remove_file(place.path("programs/lines.rs")).unwrap();
     }
     assert_eq!(super::harness::files(&place.cache()), 0, "nothing of it is kept");
 }

@@ -22,6 +22,11 @@ pub(crate) struct Ended {
 /// An expectation: the arguments, the exit code, parts of standard output and standard error.
 pub(crate) type Case<'a> = (&'a [&'a str], i32, &'a [&'a str], &'a [&'a str]);
 
+/// Compares a whole output with the file of this name, in which times are masked: see `CONTRIBUTING.md`.
+pub(crate) fn golden(name: &str, output: &str) {
+    super::golden::check(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"), name, output);
+}
+
 impl Place {
     /// An empty folder.
     pub(crate) fn new() -> Place {

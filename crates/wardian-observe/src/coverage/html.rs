@@ -56,7 +56,11 @@ fn write_files(report: &CoverageReport, writer: &mut impl Write) -> io::Result<(
             bar(file.lines_hit()),
             escape(&file.path)
         )?;
-        write_lines(file, &mut sources, writer)?;
+        let has_text = file.lines.keys().any(|line| sources.line(&file.path, *line).is_some());
+        match has_text {
+            true => write_lines(file, &mut sources, writer)?,
+            false => write_ranges(file, writer)?,
+        }
         writeln!(writer, "</details>")?;
     }
     Ok(())
@@ -94,6 +98,31 @@ fn write_lines(
         }
     }
     writeln!(writer, "</table>")
+}
+
+/// The lines of a file that is not there: nothing can be read beside their numbers, so these are told
+/// together.
+fn write_ranges(file: &FileCoverage, writer: &mut impl Write) -> io::Result<()> {
+    // Lines without code between others of their kind separate nothing.
+    let mut ranges: Vec<(bool, u32, u32)> = Vec::new();
+    for (line, count) in &file.lines {
+        match ranges.last_mut() {
+            Some((hit, _, last)) if *hit == (*count > 0) => *last = *line,
+            _ => ranges.push((*count > 0, *line, *line)),
+        }
+    }
+    let show = |(_, first, last): &(bool, u32, u32)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}–{last}"),
+    };
+    for (wanted, what, class) in [(false, "not executed", "missed"), (true, "executed", "hit")] {
+        let found: Vec<String> = ranges.iter().filter(|r| r.0 == wanted).map(show).collect();
+        if !found.is_empty() {
+            let found = found.join(", ");
+            writeln!(writer, "<p class=\"{class}\"><b>{what}</b> lines {found}</p>")?;
+        }
+    }
+    Ok(())
 }
 
 fn write_functions(report: &CoverageReport, writer: &mut impl Write) -> io::Result<()> {

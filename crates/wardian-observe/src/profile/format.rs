@@ -2,6 +2,8 @@
 
 mod firefox;
 mod folded;
+#[cfg(test)]
+mod golden;
 mod html;
 mod pprof;
 mod svg;

@@ -6,6 +6,10 @@ use super::stacks::{ROOT, StackTable};
 use crate::symbols::{ModuleId, Place, Symbols};
 use std::collections::HashMap;
 use std::sync::Arc;
+use wardian::SourceLocation;
+
+/// Bytes of a function's code in which its first line is looked for.
+const LOOKED_AT: usize = 64;
 
 /// Makes a profile of stacks. Points of the time line refer to nodes of the table.
 pub(crate) fn resolve(
@@ -132,8 +136,7 @@ impl<'a> Resolver<'a> {
         if let Some(known) = self.known_functions.get(&key) {
             return *known;
         }
-        let start = self.symbols.start(module, func);
-        let start = start.and_then(|s| self.symbols.lines(module, s).pop());
+        let start = self.start(module, func);
         let (file, line) = start.map(|s| (s.file, s.line)).unzip();
         let (name, system_name) = self.symbols.function_name(module, func);
         let file = file.map(|f| self.file(f));
@@ -141,6 +144,14 @@ impl<'a> Resolver<'a> {
         let function =
             Function { name, system_name, module: Some(of), file, line: line.flatten(), kind };
         self.function(key, function)
+    }
+
+    /// Where a function begins in its source: what belongs to the first of its code that has a line.
+    fn start(&self, module: ModuleId, func: u32) -> Option<SourceLocation> {
+        let mut offsets = self.symbols.range(module, func)?.take(LOOKED_AT);
+        offsets.find_map(|offset| {
+            self.symbols.lines(module, offset).pop().filter(|place| place.line.is_some())
+        })
     }
 
     fn inlined(

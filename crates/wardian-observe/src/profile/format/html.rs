@@ -8,7 +8,7 @@ use super::{Format, describe};
 use crate::printable::escape_html;
 use crate::profile::tree::CallTree;
 use crate::sources::Sources;
-use crate::{FunctionKind, Profile, ProfileKind};
+use crate::{FunctionKind, Profile};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
@@ -21,6 +21,8 @@ const SCRIPT: &str = include_str!("html/report.js");
 
 /// Lines that are shown.
 const MAX_LINES: usize = 300;
+/// Lines of text shown before and after each of them.
+const AROUND: u32 = 4;
 /// Bytes of another format that the report still carries.
 const MAX_DOWNLOAD: usize = 24 << 20;
 
@@ -102,12 +104,19 @@ fn lines(profile: &Profile, value: usize) -> Vec<Value> {
     let mut sources = Sources::default();
     let line = |line: crate::LineSummary| {
         let text = sources.line(&line.file, line.line);
+        // Files may have become shorter since the program was compiled: what is there is shown.
+        let first = line.line.saturating_sub(AROUND).max(1);
+        let around =
+            (first..=line.line.saturating_add(AROUND)).map(|n| sources.line(&line.file, n));
+        let around: Vec<String> = around.map_while(|text| text).collect();
         json!({
             "file": &*line.file,
             "line": line.line,
             "function": line.function,
             "own": line.own,
+            "first": first,
             "text": text,
+            "around": if text.is_some() { around } else { Vec::new() },
         })
     };
     lines.into_iter().map(line).collect()
@@ -122,10 +131,6 @@ fn downloads(profile: &Profile, value: usize) -> io::Result<Vec<Value>> {
         (Format::Folded, "text/plain;charset=utf-8", "Folded stacks: flamegraph.pl, Speedscope"),
         (Format::Svg, "image/svg+xml", "Flame graph"),
     ] {
-        // Events in time are all that the format of the Firefox Profiler is about.
-        if format == Format::Firefox && profile.kind() == ProfileKind::Memory {
-            continue;
-        }
         let mut bytes = Vec::new();
         profile.write_value(format, value, &mut bytes)?;
         let name = format!("{stem}.{}", format.extension());

@@ -8,24 +8,25 @@ use crate::profile::model::{
 };
 use flate2::read::GzDecoder;
 use prost::Message;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::Read;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// Would do something if it were taken for more than a name.
 const HOSTILE: &str = "</script><script>alert(1)</script>\"&;\u{0}\u{1b}[2J {{data}}";
 
 /// `main` calls a function with inlined one, which calls a host function.
-fn profile(kind: ProfileKind, name: &str) -> Profile {
+pub(super) fn profile(kind: ProfileKind, name: &str) -> Profile {
+    let file: Option<Arc<str>> = Some(concat!(env!("CARGO_MANIFEST_DIR"), "/src/lib.rs").into());
     let function = |name: &str, kind| Function {
         name: name.to_owned(),
         system_name: format!("raw {name}"),
         module: (kind == FunctionKind::Guest).then_some(0),
-        file: None,
+        file: file.clone().filter(|_| kind == FunctionKind::Guest),
         line: Some(3),
         kind,
     };
-    let file = Some(concat!(env!("CARGO_MANIFEST_DIR"), "/src/lib.rs").into());
     let line = |function, line| Line { function, file: file.clone(), line: Some(line) };
     let lines = |lines: Vec<Line>| Location { module: Some(0), offset: Some(77), lines };
     let host = Line { function: 3, file: None, line: None };
@@ -62,7 +63,7 @@ fn profile(kind: ProfileKind, name: &str) -> Profile {
     }
 }
 
-fn meta(name: &str) -> Meta {
+pub(super) fn meta(name: &str) -> Meta {
     Meta {
         program: name.to_owned(),
         engine: "tiered".into(),
@@ -78,7 +79,7 @@ fn meta(name: &str) -> Meta {
     }
 }
 
-fn written(profile: &Profile, format: Format) -> Vec<u8> {
+pub(super) fn written(profile: &Profile, format: Format) -> Vec<u8> {
     let mut bytes = Vec::new();
     profile.write(format, &mut bytes).expect("memory takes all");
     bytes
@@ -122,27 +123,74 @@ fn pprof_reads_back() {
     }
 }
 
+/// A column of one of the tables that threads share.
+fn column<'a>(json: &'a Value, table: &str, name: &str) -> &'a Value {
+    let column = &json["shared"][table][name];
+    let length = column.as_array().map(|column| column.len() as u64);
+    assert_eq!(length, json["shared"][table]["length"].as_u64(), "{table}.{name}");
+    column
+}
+
 #[test]
 fn firefox_reads_back() {
-    let json: Value =
-        serde_json::from_str(&text(&profile(ProfileKind::Sampling, HOSTILE), Format::Firefox))
-            .expect("it is JSON");
+    let profile = profile(ProfileKind::Sampling, HOSTILE);
+    let json: Value = serde_json::from_str(&text(&profile, Format::Firefox)).expect("it is JSON");
     let threads = json["threads"].as_array().expect("threads");
     assert_eq!(threads.len(), 2, "one for each store");
-    let samples: u64 = threads.iter().filter_map(|t| t["samples"]["length"].as_u64()).sum();
-    assert_eq!(samples, 3);
-    let has_name = |thread: &Value| {
-        let names = thread["stringArray"].as_array();
-        names.is_some_and(|names| names.iter().any(|name| name == HOSTILE))
+    assert_eq!(threads[1]["samples"]["time"], json!([1.0, 3.0]));
+    assert_eq!(threads[1]["samples"]["stack"], json!([2, 3]));
+    assert_eq!(threads[0]["samples"]["stack"], json!([null]));
+    assert_eq!(json["shared"]["stringArray"][0], HOSTILE, "a module of this name comes first");
+    assert_eq!(column(&json, "funcTable", "name"), &json!([1, 0, 3, 4]));
+    // `main`, what it calls with what is inlined there, and the host.
+    assert_eq!(column(&json, "stackTable", "prefix"), &json!([null, 0, 1, 2]));
+    assert_eq!(column(&json, "stackTable", "frame"), &json!([0, 1, 2, 3]));
+    assert_eq!(column(&json, "frameTable", "func"), &json!([0, 1, 2, 3]));
+    assert_eq!(column(&json, "frameTable", "inlineDepth"), &json!([0, 0, 1, 0]));
+    assert_eq!(column(&json, "frameTable", "line"), &json!([4, 2, 1, null]));
+    assert_eq!(column(&json, "frameTable", "address"), &json!([77, 77, 77, -1]));
+    assert_eq!(column(&json, "frameTable", "category"), &json!([1, 1, 1, 2]));
+    assert_eq!(column(&json, "funcTable", "resource"), &json!([0, 0, 0, -1]));
+    assert_eq!(column(&json, "funcTable", "source"), &json!([0, 0, 0, null]));
+    assert_eq!(column(&json, "funcTable", "lineNumber"), &json!([3, 3, 3, null]));
+}
+
+#[test]
+fn firefox_shows_weights_without_times() {
+    let of = |kind, value| -> Value {
+        let mut bytes = Vec::new();
+        let profile = profile(kind, "x");
+        profile.write_value(Format::Firefox, value, &mut bytes).expect("memory takes all");
+        serde_json::from_slice(&bytes).expect("it is JSON")
     };
-    assert!(threads.iter().any(has_name));
-    // Without times each stack is a sample with a weight.
-    let json: Value =
-        serde_json::from_str(&text(&profile(ProfileKind::Exact, HOSTILE), Format::Firefox))
-            .expect("it is JSON");
-    let weights = json["threads"][0]["samples"]["weight"].as_array().expect("weights");
-    let weights: Vec<_> = weights.iter().filter_map(Value::as_i64).collect();
-    assert_eq!(weights, [1000, 5000, 2000]);
+    for (kind, value, unit, weights, times) in [
+        (ProfileKind::Exact, 0, "samples", [1.0, 5.0, 2.0, 0.0], [0.0, 1.0, 6.0, 8.0]),
+        (
+            ProfileKind::Exact,
+            1,
+            "tracing-ms",
+            [0.001, 0.005, 0.002, 0.0],
+            [0.0, 0.001, 0.006, 0.008],
+        ),
+        (ProfileKind::Memory, 1, "bytes", [1e3, 5e3, 2e3, 0.0], [0.0, 1e3, 6e3, 8e3]),
+    ] {
+        let json = of(kind, value);
+        let samples = &json["threads"][0]["samples"];
+        assert_eq!(samples["weightType"], unit);
+        assert_eq!(samples["weight"], json!(weights), "{unit}");
+        assert_eq!(samples["time"], json!(times), "{unit}");
+        assert_eq!(samples["stack"], json!([0, 2, 3, null]), "{unit}");
+    }
+    let names = |json: Value| {
+        let threads = json["threads"].as_array().expect("threads").clone();
+        threads
+            .iter()
+            .map(|t| t["name"].as_str().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+    // Beside the one that is asked for those of the same unit, of which something was measured.
+    assert_eq!(names(of(ProfileKind::Memory, 0)), ["alloc_objects", "inuse_objects"]);
+    assert_eq!(names(of(ProfileKind::Memory, 4)), ["grown_space", "alloc_space"]);
 }
 
 #[test]
@@ -187,15 +235,15 @@ fn reports_hold_everything_and_no_more_code_than_their_own() {
         let data: Value = serde_json::from_str(data.expect("data")).expect("it is JSON");
         assert_eq!(data["program"], HOSTILE);
         assert_eq!(data["functions"][1]["name"], HOSTILE);
-        assert_eq!(data["tree"]["parents"], serde_json::json!([-1, 0, 1, 2]));
-        assert_eq!(data["tree"]["own"][1], serde_json::json!([1000, 0, 5000, 2000]));
+        assert_eq!(data["tree"]["parents"], json!([-1, 0, 1, 2]));
+        assert_eq!(data["tree"]["own"][1], json!([1000, 0, 5000, 2000]));
         let first = &data["lines"][0];
         assert_eq!((&first["line"], &first["own"][0]), (&Value::from(1), &Value::from(5)));
         let source = first["text"].as_str().expect("the file is there");
         assert!(source.starts_with("//! Observers"), "{source}");
         let downloads = data["downloads"].as_array().expect("downloads");
         let of = |d: &Value| d["href"].as_str().unwrap_or_default().starts_with("data:");
-        assert!(downloads.len() >= 3 && downloads.iter().all(of));
+        assert!(downloads.len() == 4 && downloads.iter().all(of));
     }
 }
 

@@ -143,6 +143,149 @@
     $("hover").textContent = whole ? "" : `Nothing was measured of ${types[state.value].name}.`;
   };
 
+  // The call tree: rows are made when what they are in is opened, at most so many of each.
+  const CALLS = 200, AT_ONCE = 50;
+  const byWeight = nodes => {
+    const total = totals[state.value];
+    return nodes.filter(node => total[node] > 0).sort((a, b) => total[b] - total[a] || a - b);
+  };
+  const callRow = (node, level) => {
+    const type = types[state.value], whole = all[state.value], f = functions[tree.functions[node]];
+    const [total, own] = [totals[state.value][node], tree.own[state.value][node]];
+    const cell = (amount, className) => make("span", { className, part: percent(amount, whole) },
+      show(amount, type), make("i", { textContent: percent(amount, whole) }));
+    const name = make("span", { className: "name", title: f.name }, f.name, make("small", { textContent: place(f) }));
+    // Deep calls stay readable: beyond that a number tells how deep they are.
+    name.style.paddingLeft = Math.min(level, 40) * 14 + 16 + "px";
+    if (level > 40) name.prepend(make("small", { textContent: `+${level - 40} ` }));
+    const row = make("div", { className: "call", tabIndex: -1, data: { call: node, level } },
+      cell(total, "share total"), cell(own, "share"), name);
+    row.setAttribute("role", "treeitem");
+    row.setAttribute("aria-level", level + 1);
+    if (children[node].some(child => totals[state.value][child] > 0)) row.setAttribute("aria-expanded", "false");
+    row.classList.toggle("match", matches(tree.functions[node]));
+    return row;
+  };
+  // Rows of calls that are beside each other, with one for those that are left out.
+  const callRows = (nodes, level, from = 0) => {
+    const sorted = byWeight(nodes), part = sorted.slice(from, from + CALLS);
+    const rows = part.map(node => callRow(node, level));
+    const left = sorted.length - from - part.length;
+    if (left > 0) {
+      const more = make("div", { className: "call more", tabIndex: -1, data: { level, from: from + CALLS } },
+        make("span", { className: "name", textContent: `${left.toLocaleString("en")} more` }));
+      more.style.setProperty("--indent", Math.min(level, 40) * 14 + 16 + "px");
+      more.setAttribute("role", "treeitem");
+      more.setAttribute("aria-level", level + 1);
+      rows.push(more);
+    }
+    return rows;
+  };
+  const isOpen = row => row.getAttribute("aria-expanded") === "true";
+  const opens = row => row.getAttribute("aria-expanded") === "false";
+  const levelOf = row => +row.dataset.level;
+  const outerRow = row => {
+    let at = row.previousElementSibling;
+    while (at && levelOf(at) >= levelOf(row)) at = at.previousElementSibling;
+    return at;
+  };
+  const openCall = row => {
+    if (!opens(row)) return;
+    row.setAttribute("aria-expanded", "true");
+    // What has one callee only is no choice: it is opened too, but not all of a recursion.
+    for (let at = row, opened = 0; opened < AT_ONCE; opened++) {
+      const rows = callRows(children[+at.dataset.call], levelOf(at) + 1);
+      at.after(...rows);
+      at = rows[0];
+      if (rows.length > 1 || !opens(at)) return;
+      if (opened + 1 < AT_ONCE) at.setAttribute("aria-expanded", "true");
+    }
+  };
+  const closeCall = row => {
+    if (!isOpen(row)) return;
+    row.setAttribute("aria-expanded", "false");
+    while (row.nextElementSibling && levelOf(row.nextElementSibling) > levelOf(row)) row.nextElementSibling.remove();
+  };
+  const moreCalls = row => {
+    const outer = outerRow(row);
+    const rows = callRows(outer ? children[+outer.dataset.call] : roots, levelOf(row), +row.dataset.from);
+    row.replaceWith(...rows);
+    focusCall(rows[0]);
+  };
+  // One row is reached by the tab key, the others by arrows from there.
+  const focusCall = row => {
+    if (!row) return;
+    for (const old of $("call-tree").querySelectorAll("[tabindex='0']")) old.tabIndex = -1;
+    row.tabIndex = 0;
+    row.focus();
+  };
+  // The rows right inside of a row, or the outermost ones.
+  const innerRows = row => {
+    const level = row ? levelOf(row) + 1 : 0, rows = [];
+    let at = row ? row.nextElementSibling : $("call-tree").firstElementChild;
+    for (; at && levelOf(at) >= level; at = at.nextElementSibling) {
+      if (levelOf(at) === level) rows.push(at);
+    }
+    return rows;
+  };
+  const heaviestMatch = () => {
+    const total = totals[state.value];
+    let best = -1;
+    for (let node = 0; node < count; node++) {
+      if (matches(tree.functions[node]) && total[node] > (best < 0 ? 0 : total[best])) best = node;
+    }
+    return best;
+  };
+  // Opens what leads to the heaviest call of those that are searched for, or of all.
+  const openHeaviest = () => {
+    const way = [];
+    if (state.search) for (let node = heaviestMatch(); node >= 0; node = tree.parents[node]) way.unshift(node);
+    let row = null;
+    for (let level = 0; !way.length || level < way.length; level++) {
+      const fits = other => "call" in other.dataset && (!way.length || +other.dataset.call === way[level]);
+      if (row) openCall(row);
+      const inner = innerRows(row).find(fits);
+      if (!inner) break;
+      row = inner;
+    }
+    focusCall(row);
+  };
+  const drawCalls = () => {
+    const label = (textContent, className = "share") => make("span", { textContent, className });
+    $("call-head").replaceChildren(label("Total"), label("Self"), label("Function", "name"));
+    const rows = callRows(roots, 0);
+    $("call-tree").replaceChildren(...rows);
+    if (!rows.length) $("call-tree").textContent = `Nothing was measured of ${types[state.value].name}.`;
+    else rows[0].tabIndex = 0;
+    if (rows.length === 1) openCall(rows[0]);
+    const searched = state.search !== "";
+    $("hottest").textContent = searched ? "Open the heaviest match" : "Open the heaviest path";
+    $("hottest").hidden = !rows.length || searched && heaviestMatch() < 0;
+  };
+  const callKey = event => {
+    const row = event.target.closest("#call-tree > .call");
+    if (!row || event.ctrlKey || event.altKey || event.metaKey) return;
+    const inner = row.nextElementSibling && levelOf(row.nextElementSibling) > levelOf(row) && row.nextElementSibling;
+    const act = {
+      ArrowDown: () => focusCall(row.nextElementSibling),
+      ArrowUp: () => focusCall(row.previousElementSibling),
+      ArrowRight: () => isOpen(row) ? focusCall(inner) : openCall(row),
+      ArrowLeft: () => isOpen(row) ? closeCall(row) : focusCall(outerRow(row)),
+      Home: () => focusCall($("call-tree").firstElementChild),
+      End: () => focusCall($("call-tree").lastElementChild),
+      "*": () => [...$("call-tree").children].filter(other =>
+        levelOf(other) === levelOf(row) && outerRow(other) === outerRow(row)).forEach(openCall),
+      Enter: () => toggleCall(row),
+      " ": () => toggleCall(row),
+    }[event.key];
+    if (act) { event.preventDefault(); act(); }
+  };
+  const toggleCall = row => {
+    if ("from" in row.dataset) moreCalls(row);
+    else if (isOpen(row)) closeCall(row);
+    else openCall(row);
+  };
+
   const LIMIT = 500;
   const drawFunctions = () => {
     const value = state.value, type = types[value], whole = all[value];
@@ -226,13 +369,42 @@
       .sort((a, b) => b.own[value] - a.own[value]);
     $("no-lines").hidden = data.lines.length > 0;
     $("line-table").parentElement.hidden = data.lines.length === 0;
+    $("line-table").classList.toggle("bare", chosen.every(line => line.text === null));
     const label = (text, className = "") => make("th", { textContent: text, className });
     $("line-table").tHead.replaceChildren(make("tr", {}, label("Self"), label("Line", "name"), label("Source", "code")));
-    $("line-table").tBodies[0].replaceChildren(...chosen.map(line => make("tr", {},
-      share(line.own[value], types[value], whole),
-      make("td", { className: "name", title: `${line.file}:${line.line}` },
-        place(line), make("small", { textContent: functions[line.function].name })),
-      make("td", { className: "code", textContent: line.text ?? "" }))));
+    $("line-table").tBodies[0].replaceChildren(...chosen.map(line => {
+      const code = make("td", { className: "code" });
+      if (line.around.length) {
+        const toggle = make("button", { title: "Lines around it", data: { line: line.index } },
+          make("code", { textContent: line.text.trim() }));
+        toggle.setAttribute("aria-expanded", "false");
+        code.append(toggle);
+      } else code.append(make("code", { textContent: (line.text ?? "").trim() }));
+      return make("tr", {}, share(line.own[value], types[value], whole),
+        make("td", { className: "name", title: `${line.file}:${line.line}` },
+          place(line), make("small", { textContent: functions[line.function].name })), code);
+    }));
+    // What is hottest is shown at once.
+    [...$("line-table").querySelectorAll("[data-line]")].slice(0, OPEN_LINES).forEach(toggleLine);
+  };
+
+  const OPEN_LINES = 3;
+  data.lines.forEach((line, index) => { line.index = index; });
+  const known = new Map(data.lines.map(line => [line.file + ":" + line.line, line]));
+  const toggleLine = button => {
+    const row = button.closest("tr"), line = data.lines[+button.dataset.line];
+    const open = button.getAttribute("aria-expanded") !== "true";
+    button.setAttribute("aria-expanded", open);
+    if (!open) { row.nextElementSibling.remove(); return; }
+    const value = state.value;
+    const lines = line.around.map((text, index) => {
+      const number = line.first + index, same = number === line.line;
+      const own = known.get(line.file + ":" + number)?.own[value] || 0;
+      return make("div", { className: same ? "same" : "" },
+        make("span", { textContent: own ? percent(own, all[value]) : "" }),
+        make("span", { textContent: number }), make("code", { textContent: text }));
+    });
+    row.after(make("tr", { className: "around" }, make("td", { colSpan: 3 }, ...lines)));
   };
 
   const drawDownloads = () => $("files").replaceChildren(...data.downloads.map(file => {
@@ -252,7 +424,7 @@
     for (const button of $("values").children) {
       button.setAttribute("aria-pressed", +button.dataset.value === state.value);
     }
-    ({ flame: drawFlame, functions: drawFunctions, lines: drawLines, downloads: drawDownloads })[state.tab]();
+    ({ flame: drawFlame, calls: drawCalls, functions: drawFunctions, lines: drawLines, downloads: drawDownloads })[state.tab]();
   };
   const change = what => { Object.assign(state, what); draw(); };
 
@@ -265,16 +437,21 @@
   $("values").append(...types.map((type, value) => make("button", { textContent: type.name, data: { value } })));
 
   document.addEventListener("click", event => {
-    const at = event.target.closest("[data-tab], [data-value], [data-node], [data-function], [data-sort], #reset");
+    const row = event.target.closest("#call-tree > .call");
+    if (row) { toggleCall(row); if (row.isConnected) focusCall(row); return; }
+    const at = event.target.closest("[data-tab], [data-value], [data-node], [data-function], [data-sort], [data-line], #hottest, #reset");
     if (!at) return;
-    const { tab, value, node, function: of, sort } = at.dataset;
+    const { tab, value, node, function: of, sort, line } = at.dataset;
     if (tab) change({ tab });
     else if (value) change({ value: +value });
     else if (node) change({ zoom: +node, select: tree.functions[node] });
     else if (of) change({ select: +of });
+    else if (line) toggleLine(at);
+    else if (at.id === "hottest") openHeaviest();
     else if (sort) change({ sort, up: sort === state.sort ? !state.up : sort === "name" });
     else change({ zoom: -1 });
   });
+  document.addEventListener("keydown", callKey);
   document.addEventListener("mouseover", event => {
     const at = event.target.closest("[data-node]");
     if (at) $("hover").textContent = describe(+at.dataset.node);
@@ -284,7 +461,7 @@
 
   // The address can name a view: #tab=functions&search=alloc
   const view = new URLSearchParams(location.hash.slice(1));
-  if (["flame", "functions", "lines", "downloads"].includes(view.get("tab"))) state.tab = view.get("tab");
+  if (["flame", "calls", "functions", "lines", "downloads"].includes(view.get("tab"))) state.tab = view.get("tab");
   state.search = $("search").value = view.get("search") || "";
   draw();
 })();
