@@ -7,6 +7,7 @@ use crate::engine;
 use crate::input::Input;
 use crate::observe::Observer;
 use crate::report::{self, Exit, Failure, Result};
+use crate::signals::Blocked;
 use crate::wasi::Host;
 use outputs::Outputs;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,6 +17,8 @@ use wardian::{
 use wardian_observe::{Counts, CoverageMap};
 
 pub(crate) fn coverage(args: &CoverageArgs, verbose: bool) -> Result<Exit> {
+    // Before there are threads.
+    let blocked = Blocked::new()?;
     let outputs = Outputs::prepare(args)?;
     let file = args.run.file();
     let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
@@ -25,7 +28,7 @@ pub(crate) fn coverage(args: &CoverageArgs, verbose: bool) -> Result<Exit> {
         features: args.run.features.set(),
         seen: Mutex::new(seen),
     });
-    let outcome = crate::run::run(&args.run, verbose, observer.clone());
+    let outcome = crate::run::run(&args.run, verbose, observer.clone(), Some(blocked));
     report::conclude(outcome, observer.write())
 }
 

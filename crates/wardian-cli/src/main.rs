@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Err(error) => return report::command_line(error),
     };
     let outcome = match &cli.command {
-        Command::Run(args) => run::run(args, cli.verbose, Arc::new(())),
+        Command::Run(args) => run::run(args, cli.verbose, Arc::new(()), None),
         Command::Coverage(args) => coverage::coverage(args, cli.verbose),
         Command::Profile(args) => profile::profile(args, cli.verbose),
         Command::Trace(args) => trace::trace(args, cli.verbose),

@@ -6,11 +6,6 @@ use wardian::{Config, Instance, Linker, Store};
 
 /// Looks on, and is told of each stage of a run.
 pub(crate) trait Observer: Send + Sync + 'static {
-    /// Whether Ctrl-C ends the guest rather than the process, so that what was seen can be written.
-    fn outlives_signals(&self) -> bool {
-        true
-    }
-
     /// The engine is being configured.
     fn engine(&self, _config: &mut Config) {}
 
@@ -38,8 +33,4 @@ pub(crate) trait Observer: Send + Sync + 'static {
 }
 
 /// Nobody.
-impl Observer for () {
-    fn outlives_signals(&self) -> bool {
-        false
-    }
-}
+impl Observer for () {}

@@ -5,6 +5,7 @@ mod outputs;
 use crate::args::ProfileArgs;
 use crate::observe::Observer;
 use crate::report::{self, Exit, Failure, Result};
+use crate::signals::Blocked;
 use crate::wasi::Host;
 use outputs::Outputs;
 use std::sync::{Arc, Mutex};
@@ -12,12 +13,14 @@ use wardian::{Config, Store};
 use wardian_observe::{Profile, ProfileKind, Profiler, ProfilerOptions};
 
 pub(crate) fn profile(args: &ProfileArgs, verbose: bool) -> Result<Exit> {
+    // Before there are threads.
+    let blocked = Blocked::new()?;
     let value = args.value.as_deref().map(|name| value(args, name)).transpose()?;
     let outputs = Outputs::prepare(args)?;
     let profiler = Profiler::new(options(args));
     let observer =
         Arc::new(ProfileObserver { profiler, value, outputs: Mutex::new(Some(outputs)) });
-    let outcome = crate::run::run(&args.run, verbose, observer.clone());
+    let outcome = crate::run::run(&args.run, verbose, observer.clone(), Some(blocked));
     report::conclude(outcome, observer.write())
 }
 

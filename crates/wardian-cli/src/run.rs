@@ -7,7 +7,7 @@ use crate::invoke::Invocation;
 use crate::observe::Observer;
 use crate::postmortem;
 use crate::report::{Exit, Failure, Result};
-use crate::signals::Signals;
+use crate::signals::Blocked;
 use crate::threads;
 use crate::wasi::{self, Fuel, Host, Limits};
 use crate::watchdog::Watchdog;
@@ -23,12 +23,15 @@ use wardian::{
 const START: &str = "_start";
 const INITIALIZE: &str = "_initialize";
 
-/// Runs the program, while somebody looks on.
-pub(crate) fn run(args: &RunArgs, verbose: bool, observer: Arc<dyn Observer>) -> Result<Exit> {
+/// Runs the program, while somebody looks on. Signals that are blocked stop the guest.
+pub(crate) fn run(
+    args: &RunArgs,
+    verbose: bool,
+    observer: Arc<dyn Observer>,
+    signals: Option<Blocked>,
+) -> Result<Exit> {
     let cut_off = observer.clone();
-    // First, for threads do as the one that makes them.
-    let signals = observer.outlives_signals().then(|| Signals::watch(move || cut_off.cut_off()));
-    let signals = signals.transpose()?;
+    let signals = signals.map(|blocked| blocked.watch(move || cut_off.cut_off())).transpose()?;
     // A timeout that reaches beyond the clock's end is none.
     let deadline = args.timeout.and_then(|t| Some((t, Instant::now().checked_add(t)?)));
     let watchdog = deadline

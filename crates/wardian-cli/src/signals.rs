@@ -26,12 +26,20 @@ struct State {
     came: Option<Signal>,
 }
 
-impl Signals {
-    /// For the thread that makes it and those that come after it. `last` is done if the guest does not
-    /// stop, before the process ends.
-    pub(crate) fn watch(last: impl Fn() + Send + 'static) -> anyhow::Result<Signals> {
+/// The signals are blocked.
+pub(crate) struct Blocked(SigSet);
+
+impl Blocked {
+    /// Blocks signals in this thread, and in those that it makes from now on: there must be no others.
+    pub(crate) fn new() -> anyhow::Result<Blocked> {
         let set = signals();
         set.thread_block().context("cannot block signals")?;
+        Ok(Blocked(set))
+    }
+
+    /// Waits for the signals. `last` is done if the guest does not stop, before the process ends.
+    pub(crate) fn watch(self, last: impl Fn() + Send + 'static) -> anyhow::Result<Signals> {
+        let Blocked(set) = self;
         let state = Arc::<Mutex<State>>::default();
         let watched = state.clone();
         let thread = std::thread::Builder::new().name("signals".into());
@@ -53,7 +61,9 @@ impl Signals {
         thread.spawn(watch).context("cannot watch for signals")?;
         Ok(Signals(state))
     }
+}
 
+impl Signals {
     /// From now on signals stop the guest.
     pub(crate) fn guest_begins(&self, guest: CancelToken) {
         lock(&self.0).guest = Some(guest);

@@ -5,6 +5,7 @@ mod destination;
 use crate::args::TraceArgs;
 use crate::observe::Observer;
 use crate::report::{self, Exit, Failure, Result};
+use crate::signals::Blocked;
 use crate::wasi::Host;
 use destination::Destination;
 use std::io::Write;
@@ -16,6 +17,8 @@ use wardian_observe::{TraceFormat, TraceListener, TraceOptions};
 const FILE_LIMIT: u64 = 1 << 30;
 
 pub(crate) fn trace(args: &TraceArgs, verbose: bool) -> Result<Exit> {
+    // Before there are threads.
+    let blocked = Blocked::new()?;
     let destination = Destination::prepare(args.output.as_deref())?;
     let writer = destination.writer()?;
     let observer = Arc::new(TraceObserver {
@@ -23,7 +26,7 @@ pub(crate) fn trace(args: &TraceArgs, verbose: bool) -> Result<Exit> {
         summary: args.summary,
         destination: Mutex::new(Some(destination)),
     });
-    let outcome = crate::run::run(&args.run, verbose, observer.clone());
+    let outcome = crate::run::run(&args.run, verbose, observer.clone(), Some(blocked));
     report::conclude(outcome, observer.finish())
 }
 

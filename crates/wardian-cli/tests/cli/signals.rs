@@ -1,6 +1,6 @@
 //! Ctrl-C while somebody looks on.
 
-use crate::harness::Place;
+use super::harness::Place;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::Read;
