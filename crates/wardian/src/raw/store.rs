@@ -8,7 +8,7 @@ use super::listen::{Hook, Listeners, OpenCall, OpenHost};
 use super::memory::MemoryData;
 use super::snapshot::{Restoring, SnapshotData};
 use super::table::TableData;
-use crate::backtrace::{Backtrace, Frame, MAX_FRAMES};
+use crate::backtrace::{Backtrace, Frame};
 use crate::close::Shared;
 use crate::limits::ResourceLimiter;
 use crate::{Engine, Error, Module, Result};
@@ -332,9 +332,10 @@ impl StoreInner {
 
     pub(super) fn symbolize(&self, mut frames: Frames<'_>) -> Backtrace {
         let mut backtrace = Backtrace::default();
+        let most = self.engine.config().backtrace_frames;
         while let Some(step) = frames.next() {
             let Step::Frame(pc) = step else { continue };
-            if backtrace.frames.len() == MAX_FRAMES {
+            if backtrace.frames.len() == most {
                 backtrace.omitted += 1;
                 continue;
             }
