@@ -65,7 +65,8 @@ impl<'a> CoreDump<'a> {
 
     /// Adds a thread: the calls that were open, say when it trapped. Values of locals are those that
     /// the backtrace has ([`wardian::Config::backtrace_locals`]); all others are said to be missing, and
-    /// so are values on operand stacks.
+    /// so are values on operand stacks. If the backtrace lacks calls
+    /// ([`wardian::Config::backtrace_frames`]), the thread's name says how many.
     pub fn add_thread(&mut self, name: impl Into<String>, backtrace: &'a Backtrace) {
         self.threads.push((name.into(), backtrace));
     }
@@ -158,6 +159,11 @@ impl<'a> Parts<'a> {
     }
 
     fn stack(&self, name: &str, backtrace: &Backtrace) -> CoreDumpStackSection {
+        // The format has no other place to say so.
+        let name = match backtrace.omitted() {
+            0 => name.to_owned(),
+            omitted => format!("{name} (without the {omitted} outermost calls)"),
+        };
         let mut section = CoreDumpStackSection::new(name);
         for frame in backtrace.frames() {
             let instance = self.position(frame.module()).unwrap_or_default();

@@ -7,10 +7,14 @@ use crate::values;
 use std::fmt;
 use wardian::{Error, Frame, InternalModule, Val};
 
-/// An error with the calls that led to it, the values of their arguments as far as they can be known,
-/// and the memory that the innermost ones point to.
+/// Calls that are shown: more nobody reads.
+const SHOWN: usize = 64;
+
+/// An error with the access to memory that failed, if one did, the calls that led to it, the values of
+/// their arguments as far as they can be known, and the memory near that access and where the innermost
+/// arguments point to.
 ///
-/// Values are those of [`wardian::Config::backtrace_locals`]: what the parameters hold at the time, which
+/// Of deep stacks the innermost calls are shown. Values are those of [`wardian::Config::backtrace_locals`]: what the parameters hold at the time, which
 /// the function may have changed. Of compiled code they are `<optimised out>`. Names come from the guest;
 /// what could move the cursor of a terminal is replaced.
 ///
@@ -30,6 +34,7 @@ use wardian::{Error, Frame, InternalModule, Val};
 ///
 /// let report = TrapReport::new(&error).with_memory_of(instance.internal(&store)).to_string();
 /// assert!(report.contains("load(at: i32 = 65534)"), "{report}");
+/// assert!(report.contains("address 0xfffe, 4 bytes, memory 0 has 0x10000 bytes"), "{report}");
 /// assert!(report.contains("2 bytes before the end of memory 0"), "{report}");
 /// # Ok::<(), wardian::Error>(())
 /// ```
@@ -45,7 +50,8 @@ impl<'a> TrapReport<'a> {
         TrapReport { error, instance: None }
     }
 
-    /// Shows memory of this instance too, where arguments point to.
+    /// Shows memory of this instance too, where the access was and where arguments point to; nothing if
+    /// the innermost call is one of another module.
     pub fn with_memory_of(mut self, instance: InternalModule<'a>) -> Self {
         self.instance = Some(instance);
         self
@@ -55,20 +61,39 @@ impl<'a> TrapReport<'a> {
 impl fmt::Display for TrapReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.error)?;
+        let access = self.error.memory_access();
+        if let Some(access) = &access {
+            write!(f, ": {access}")?;
+        }
         let Some(backtrace) = self.error.backtrace() else { return Ok(()) };
         f.write_str("\nguest backtrace, innermost call first:")?;
-        for (i, frame) in backtrace.frames().iter().enumerate() {
+        let frames = backtrace.frames();
+        for (i, frame) in frames.iter().enumerate().take(SHOWN) {
             write!(f, "\n  {i:>3}: ")?;
             write_frame(f, frame)?;
         }
-        if backtrace.omitted() > 0 {
-            write!(f, "\n  ... and {} more", backtrace.omitted())?;
+        let more = frames.len().saturating_sub(SHOWN) + backtrace.omitted();
+        if more > 0 {
+            write!(f, "\n  ... and {more} more")?;
         }
-        if let (Some(instance), Some(frame)) = (self.instance, backtrace.frames().first()) {
-            hexdump::write_near(f, &instance, &pointers(frame))?;
+        if let (Some(instance), Some(frame)) = (self.instance, frames.first())
+            && is_of(&instance, frame)
+        {
+            if let Some(access) = &access {
+                hexdump::write_access(f, &instance, access)?;
+            }
+            let mut pointers = pointers(frame);
+            // It has been shown.
+            pointers.retain(|(_, at)| Some(*at) != access.map(|a| a.address()));
+            hexdump::write_near(f, &instance, &pointers)?;
         }
         Ok(())
     }
+}
+
+/// Whether a call is of the module that an instance was made from.
+fn is_of(instance: &InternalModule<'_>, frame: &Frame) -> bool {
+    instance.module().is_none_or(|m| m.bytes().as_ptr() == frame.module().bytes().as_ptr())
 }
 
 /// The function with its arguments, and where in it.

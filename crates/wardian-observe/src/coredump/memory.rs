@@ -20,9 +20,10 @@ const MOST_SEGMENTS: usize = 10_000;
 
 impl<'a> DumpedMemory<'a> {
     pub(super) fn new(view: MemoryView<'a>) -> DumpedMemory<'a> {
-        let mut ranges = find(&view, GAP);
-        if ranges.len() > MOST_SEGMENTS {
-            ranges = find(&view, view.len());
+        let (mut ranges, mut gap) = (find(&view, GAP), GAP);
+        while ranges.len() > MOST_SEGMENTS {
+            gap *= 2;
+            ranges = merged(ranges, gap);
         }
         DumpedMemory { view, ranges }
     }
@@ -87,6 +88,18 @@ fn find(view: &MemoryView<'_>, gap: usize) -> Vec<Range<usize>> {
         }
     }
     ranges
+}
+
+/// The same ranges, with at least `gap` bytes between them.
+fn merged(ranges: Vec<Range<usize>>, gap: usize) -> Vec<Range<usize>> {
+    let mut merged: Vec<Range<usize>> = Vec::new();
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.start - last.end < gap => last.end = range.end,
+            _ => merged.push(range),
+        }
+    }
+    merged
 }
 
 /// Writes the data section.
