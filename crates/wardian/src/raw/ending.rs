@@ -122,6 +122,7 @@ impl StoreInner {
                     Some(backtrace) => self.stop_error().with_backtrace(backtrace.clone()),
                     None => self.stop_error(),
                 },
+                None if outcome == Outcome::Ended => self.stop_error_in_call(),
                 None => self.stop_error(),
             },
         };
@@ -175,6 +176,17 @@ impl StoreInner {
             ErrorKind::Internal("a guest ended without a reason".into())
         };
         Error::new(kind)
+    }
+
+    /// The same for a guest that was stopped while it waited in a call.
+    fn stop_error_in_call(&self) -> Error {
+        let error = self.stop_error();
+        if error.stop_reason().is_none() {
+            return error;
+        }
+        // SAFETY: called right after an entry ended so, before another begins.
+        let frames = unsafe { Frames::at_end(&*self.ctx()) };
+        error.with_backtrace(self.symbolize(frames))
     }
 
     fn trap_error(&mut self) -> Error {
