@@ -121,10 +121,11 @@ impl<'a> Parts<'a> {
             instances: CoreDumpInstancesSection::new(),
             known: Vec::new(),
         };
+        let count = dump.instances.iter().map(InternalModule::num_memories).sum();
         for instance in &dump.instances {
             let (memories, globals) = (parts.memories.len() as u32, parts.globals.len() as u32);
             let all = (0..instance.num_memories() as u32).filter_map(|i| instance.memory(i));
-            parts.memories.extend(all.map(DumpedMemory::new));
+            parts.memories.extend(all.map(|view| DumpedMemory::new(view, count)));
             parts
                 .globals
                 .extend((0..instance.num_globals() as u32).filter_map(|i| instance.global(i)));

@@ -2,13 +2,15 @@
 
 mod hexdump;
 
-use crate::printable::printable;
+use crate::printable::{printable, shorten};
 use crate::values;
 use std::fmt;
 use wardian::{Error, Frame, InternalModule, Val};
 
 /// Calls that are shown: more nobody reads.
 const SHOWN: usize = 64;
+/// Columns of a name.
+const COLUMNS: usize = 300;
 
 /// An error with the access to memory that failed, if one did, the calls that led to it, the values of
 /// their arguments as far as they can be known, and the memory near that access and where the innermost
@@ -100,7 +102,7 @@ fn is_of(instance: &InternalModule<'_>, frame: &Frame) -> bool {
 fn write_frame(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
     let definition = frame.definition();
     match definition.demangled_name() {
-        Some(name) => f.write_str(&printable(&name))?,
+        Some(name) => f.write_str(&shown(&name))?,
         None => write!(f, "<function {}>", frame.func_index())?,
     }
     write_arguments(f, frame)?;
@@ -108,15 +110,20 @@ fn write_frame(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
         write!(f, " (code offset {offset:#x})")?;
     }
     for place in frame.source_locations() {
-        write!(f, "\n        at {}", printable(&place.file))?;
+        write!(f, "\n        at {}", shown(&place.file))?;
         if let Some(line) = place.line {
             write!(f, ":{line}")?;
         }
         if let Some(function) = place.function {
-            write!(f, " in {}", printable(&function))?;
+            write!(f, " in {}", shown(&function))?;
         }
     }
     Ok(())
+}
+
+/// A name, which may do anything but fill screens.
+fn shown(name: &str) -> String {
+    shorten(&printable(name), COLUMNS)
 }
 
 /// The arguments in parentheses; nothing for a function without parameters.
@@ -125,7 +132,7 @@ fn write_arguments(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
     let named = definition.param_names().zip(definition.param_types()).enumerate();
     for (i, (name, ty)) in named {
         let before = if i == 0 { "(" } else { ", " };
-        let name = name.map_or_else(|| format!("${i}"), printable);
+        let name = name.map_or_else(|| format!("${i}"), shown);
         write!(f, "{before}{name}: {ty} = ")?;
         match locals.get(i).and_then(Option::as_ref) {
             Some(value) => write_value(f, value)?,
@@ -157,7 +164,7 @@ fn pointers(frame: &Frame) -> Vec<(String, u64)> {
                 Val::I64(value) => value.cast_unsigned(),
                 _ => return None,
             };
-            Some((name.map_or_else(|| format!("${i}"), printable), address))
+            Some((name.map_or_else(|| format!("${i}"), shown), address))
         })
         .collect()
 }

@@ -6,8 +6,11 @@ mod svg;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use wardian_module::{ItemIndex, Module};
-use wardian_observe::printable;
+use wardian_observe::{printable, shorten};
 use wasmparser::{BinaryReader, FunctionBody, Operator};
+
+/// Columns of a name.
+const COLUMNS: usize = 300;
 
 /// A format of graphs.
 #[derive(Clone, Copy)]
@@ -83,7 +86,10 @@ impl<'a> Graph<'a> {
         match node {
             Node::Function(index) => {
                 let name = self.module.func_name(index).map(wardian_module::demangle);
-                name.map_or_else(|| format!("<function {index}>"), |name| printable(&name))
+                name.map_or_else(
+                    || format!("<function {index}>"),
+                    |name| shorten(&printable(&name), COLUMNS),
+                )
             }
             Node::Table(table, ty) => {
                 let ty = self.module.info().types.get(ty as usize);

@@ -15,13 +15,15 @@ pub(super) struct DumpedMemory<'a> {
 const PIECE: usize = 4 << 10;
 /// So many zeroes between two ranges are written rather than left out: readers take few segments.
 const GAP: usize = 64 << 10;
-/// Readers refuse modules with more segments.
-const MOST_SEGMENTS: usize = 10_000;
+/// Readers refuse modules with more than 100000 segments. A 32-bit memory has less than so many.
+const MOST_SEGMENTS: usize = 65_536;
 
 impl<'a> DumpedMemory<'a> {
-    pub(super) fn new(view: MemoryView<'a>) -> DumpedMemory<'a> {
+    /// A memory among so many in the dump.
+    pub(super) fn new(view: MemoryView<'a>, memories: usize) -> DumpedMemory<'a> {
+        let most = MOST_SEGMENTS / memories.clamp(1, MOST_SEGMENTS);
         let (mut ranges, mut gap) = (find(&view, GAP), GAP);
-        while ranges.len() > MOST_SEGMENTS {
+        while ranges.len() > most {
             gap *= 2;
             ranges = merged(ranges, gap);
         }

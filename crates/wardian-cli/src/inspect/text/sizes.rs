@@ -2,7 +2,7 @@
 
 use super::super::sizes::{Part, Sizes};
 use std::fmt::Write;
-use wardian_observe::printable;
+use wardian_observe::{printable, shorten};
 
 /// More parts than these are summed up.
 const PARTS: usize = 50;
@@ -14,6 +14,11 @@ pub(super) fn render(out: &mut String, sizes: &Sizes) -> std::fmt::Result {
     retained(out, &sizes.functions, file)?;
     parts(out, "source files by size", &sizes.files, file)?;
     parts(out, "data by size", &sizes.data, file)
+}
+
+/// A name in a line.
+fn shown(name: &str) -> String {
+    shorten(&printable(name), 160)
 }
 
 fn sum(parts: &[Part]) -> usize {
@@ -37,7 +42,7 @@ fn parts(out: &mut String, title: &str, parts: &[Part], file: usize) -> std::fmt
     let (all, mut above) = (sum(parts), 0);
     for Part { name, bytes, .. } in parts.iter().take(PARTS) {
         above += bytes;
-        row(*bytes, above, &printable(name))?;
+        row(*bytes, above, &shown(name))?;
     }
     if parts.len() > PARTS {
         row(all - above, all, &format!("... and {} more", parts.len() - PARTS))?;
@@ -60,7 +65,7 @@ fn retained(out: &mut String, functions: &[Part], file: usize) -> std::fmt::Resu
         "bytes", "%"
     )?;
     for (bytes, name) in all.iter().take(SHOWN) {
-        writeln!(out, "  {bytes:>10} {:>6.1}%  {}", percent(*bytes, file), printable(name))?;
+        writeln!(out, "  {bytes:>10} {:>6.1}%  {}", percent(*bytes, file), shown(name))?;
     }
     let unused: Vec<&Part> = functions.iter().filter(|f| f.retained == Some(0)).collect();
     let bytes: usize = unused.iter().map(|f| f.bytes).sum();
