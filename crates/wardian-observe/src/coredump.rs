@@ -191,7 +191,7 @@ fn locals(frame: &Frame) -> Vec<CoreDumpValue> {
         .collect()
 }
 
-/// A global that begins with this value. References are null: what they refer to is not dumped.
+/// A constant, as the format has globals. References are null: what they refer to is not dumped.
 fn global(value: &Val) -> (wasm_encoder::GlobalType, ConstExpr) {
     use wasm_encoder::{HeapType, RefType};
     let (val_type, init) = match value {
@@ -207,7 +207,7 @@ fn global(value: &Val) -> (wasm_encoder::GlobalType, ConstExpr) {
         }
         _ => (RefType::FUNCREF.into(), ConstExpr::ref_null(HeapType::FUNC)),
     };
-    (wasm_encoder::GlobalType { val_type, mutable: true, shared: false }, init)
+    (wasm_encoder::GlobalType { val_type, mutable: false, shared: false }, init)
 }
 
 /// The length of something, as sections have it.

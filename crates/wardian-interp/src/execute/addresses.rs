@@ -91,7 +91,7 @@ macro_rules! vectors {
     ($($name:ident |$s:ident, $i:ident| $address:expr;)*) => { handlers! { $(
         fn $name($s, $i) {
             let address = $address;
-            let Some(value) = $s.load::<u128>(address) else { return $s.beyond(address) };
+            let value = match $s.load::<u128>(address) { Ok(value) => value, Err(at) => return $s.beyond(at) };
             $s.set_wide($i.d, value);
             $s.go()
         }

@@ -24,8 +24,8 @@ macro_rules! cell {
         }
         // Memories begin at pages, so the cell is aligned as the address is.
         match $s.bytes(address, size) {
-            Some(at) => $cell::from_ptr(at.cast()),
-            None => return $s.beyond(address),
+            Ok(at) => $cell::from_ptr(at.cast()),
+            Err(at) => return $s.beyond(at),
         }
     }};
 }
@@ -88,8 +88,8 @@ handlers! {
         if address & (u64::from(align) - 1) != 0 {
             return s.refuse_access(address, TrapCode::UnalignedAtomic);
         }
-        if s.bytes(address, usize::from(align)).is_none() {
-            return s.beyond(address);
+        if let Err(at) = s.bytes(address, usize::from(align)) {
+            return s.beyond(at);
         }
         s.set(d, address);
         s.go()

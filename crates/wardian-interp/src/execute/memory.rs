@@ -13,24 +13,25 @@ use wardian_vm::interpreted::{Function, frame};
 use wardian_vm::layout::{StoreCtx, VmMemory, instance, refused};
 
 impl State {
-    /// Where `size` bytes at this address lie; nothing if they are not all in the memory.
+    /// Where `size` bytes at this address lie; the address again if they are not all in the memory, found
+    /// out from their end, so that the compiler arranges nothing for the sake of that case.
     #[inline(always)]
-    pub(super) unsafe fn bytes(&self, address: u64, size: usize) -> Option<*mut u8> {
+    pub(super) unsafe fn bytes(&self, address: u64, size: usize) -> Result<*mut u8, u64> {
         let address = kept(address);
         let end = address.wrapping_add(size as u64);
         if end > self.len as u64 {
-            return None;
+            return Err(kept(end).wrapping_sub(size as u64));
         }
         // SAFETY: inside the memory.
-        Some(unsafe { self.base.add(address as usize) })
+        Ok(unsafe { self.base.add(address as usize) })
     }
 
     #[inline(always)]
-    pub(super) unsafe fn load<T: Copy>(&self, address: u64) -> Option<T> {
+    pub(super) unsafe fn load<T: Copy>(&self, address: u64) -> Result<T, u64> {
         // SAFETY: the bytes are in the memory.
         unsafe {
             let at = self.bytes(address, size_of::<T>())?;
-            Some(at.cast::<T>().read_unaligned())
+            Ok(at.cast::<T>().read_unaligned())
         }
     }
 
@@ -38,7 +39,10 @@ impl State {
     pub(super) unsafe fn save<T: Copy>(self, address: u64, value: T) -> u64 {
         // SAFETY: the bytes are in the memory.
         unsafe {
-            let Some(at) = self.bytes(address, size_of::<T>()) else { return self.beyond(address) };
+            let at = match self.bytes(address, size_of::<T>()) {
+                Ok(at) => at,
+                Err(address) => return self.beyond(address),
+            };
             at.cast::<T>().write_unaligned(value);
             self.go()
         }
@@ -77,7 +81,10 @@ impl State {
     ) -> u64 {
         // SAFETY: the operands of the instruction.
         unsafe {
-            let Some(value) = self.load::<F>(address) else { return self.beyond(address) };
+            let value = match self.load::<F>(address) {
+                Ok(at) => at,
+                Err(address) => return self.beyond(address),
+            };
             self.set(d, extend(value));
             self.go()
         }
