@@ -1,5 +1,6 @@
 //! The behaviours of Wardian: named tables, each crossed with the ways in which code is compiled.
 
+mod accesses;
 mod allocators;
 mod asynchronous;
 mod attaching;
@@ -37,6 +38,7 @@ fn main() -> std::process::ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let mut trials = Vec::new();
     for table in [
+        accesses::TABLE,
         allocators::TABLE,
         asynchronous::TABLE,
         attaching::TABLE,

@@ -66,14 +66,19 @@ fn deadlines(engine: &Engine) {
     let i = linked(
         &mut store,
         &linker,
-        r#"(module (import "h" "m" (memory 1 1 shared)) (func (export "wait")
-          (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1)))))"#,
+        r#"(module (import "h" "m" (memory 1 1 shared)) (func $waits
+          (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1))))
+          (func (export "wait") (call $waits) (nop)))"#,
     );
     let f = i.typed_func::<(), ()>(&mut store, "wait").unwrap();
     store.set_timeout(Duration::from_millis(30));
     let start = Instant::now();
-    assert_eq!(stop_reason(f.call(&mut store, ()).unwrap_err()), StopReason::Deadline);
+    let error = f.call(&mut store, ()).unwrap_err();
     assert!(start.elapsed() < SOON);
+    let frames = error.backtrace().expect("it tells where it waited").frames();
+    let names: Vec<_> = frames.iter().map(|frame| frame.func_name()).collect();
+    assert_eq!(names, [Some("waits"), Some("wait")], "{error:#}");
+    assert_eq!(stop_reason(error), StopReason::Deadline);
 }
 
 fn start_function(engine: &Engine) {

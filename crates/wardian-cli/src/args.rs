@@ -406,12 +406,22 @@ pub(crate) struct ValidateArgs {
 /// Show what a module needs, offers and consists of
 #[derive(Args)]
 pub(crate) struct InspectArgs {
-    /// Also write who calls whom to this file, for Graphviz
+    /// Also write who calls whom to this file: a picture, or for Graphviz
     ///
     /// Calls through tables lead to a node for the table and the signature. Of large modules the functions
-    /// with most calls are shown.
-    #[arg(long, value_name = "FILE.dot")]
+    /// with most calls are shown, and how many there are.
+    #[arg(long, value_name = "FILE.svg|FILE.dot")]
     pub(crate) graph: Option<PathBuf>,
+
+    /// How many functions the graph shows at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 60, requires = "graph")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub(crate) graph_limit: u16,
+
+    /// Begin the graph at this function, by its name or that of its export, and show those that the fewest
+    /// calls lead to; `*` for all exports
+    #[arg(long, value_name = "FUNCTION", requires = "graph")]
+    pub(crate) graph_from: Option<String>,
 
     /// Show what the code consists of: bytes by function, and by source file if there is debug
     /// information

@@ -12,7 +12,9 @@ use crate::output;
 use crate::report::{Exit, Failure, Result};
 use crate::section::{self, Producers};
 use anyhow::Context;
+use graph::{Format, Graph};
 use sizes::Sizes;
+use std::collections::HashMap;
 use std::path::Path;
 use wardian::{CoreFeatures, ExternType, FuncType};
 use wardian_module::{ItemIndex, Module};
@@ -21,7 +23,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
     let input = Input::read_module(&args.file)?;
     let module = decode(&input, CoreFeatures::all())?;
     if let Some(path) = &args.graph {
-        write_graph(path, &module)?;
+        write_graph(path, args, &module)?;
     }
     let mut summary = Summary::new(&input, &module);
     summary.sizes = args.sizes.then(|| Sizes::of(&module));
@@ -30,14 +32,16 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
     Ok(Exit::SUCCESS)
 }
 
-fn write_graph(path: &Path, module: &Module) -> Result<()> {
-    if path.extension().is_none_or(|ending| ending != "dot") {
+fn write_graph(path: &Path, args: &InspectArgs, module: &Module) -> Result<()> {
+    let Some(format) = Format::of(path) else {
         return Err(Failure::usage(format!(
-            "{} does not end in .dot, the only format of graphs; `dot -Tsvg` of Graphviz draws it",
+            "{} does not end in .svg or .dot, the formats of graphs",
             path.display()
         )));
-    }
-    std::fs::write(path, graph::dot(module))
+    };
+    let most = usize::from(args.graph_limit);
+    let graph = Graph::of(module, most, args.graph_from.as_deref()).map_err(Failure::usage)?;
+    std::fs::write(path, graph.render(format))
         .with_context(|| format!("cannot write the graph to {}", path.display()))?;
     Ok(())
 }
@@ -124,9 +128,12 @@ impl<'a> Summary<'a> {
 
     fn items(&self, count: usize, imported: u32, index: fn(u32) -> ItemIndex) -> Vec<Item> {
         let info = self.module.info();
+        // Of several names the first one.
+        let exports = info.exports.iter().rev();
+        let names: HashMap<ItemIndex, &str> = exports.map(|e| (e.item, e.name.as_str())).collect();
         let item = |i: u32| Item {
             imported: i < imported,
-            export: info.exports.iter().find(|e| e.item == index(i)).map(|e| e.name.clone()),
+            export: names.get(&index(i)).map(|name| (*name).to_owned()),
             ty: info.item_type(index(i)),
         };
         (0..u32::try_from(count).unwrap_or(u32::MAX)).map(item).collect()

@@ -5,7 +5,7 @@ use crate::engine;
 use crate::input::Input;
 use crate::invoke::Invocation;
 use crate::observe::Observer;
-use crate::postmortem;
+use crate::postmortem::{self, Deaths};
 use crate::report::{Exit, Failure, Result};
 use crate::signals::Blocked;
 use crate::threads;
@@ -43,7 +43,8 @@ pub(crate) fn run(
         .context("cannot watch the time")?;
     let engine = engine::engine(args.features.set(), |config| {
         config.engine(args.engine.kind());
-        config.stack_size(args.stack_size).fuel(args.fuel.is_some()).backtrace_locals(true);
+        config.stack_size(args.stack_size).fuel(args.fuel.is_some());
+        postmortem::configure(config, args);
         observer.engine(config);
     })?;
     let module = load(args, &engine, verbose, &*observer)?;
@@ -53,7 +54,9 @@ pub(crate) fn run(
     observer.linker(&mut linker)?;
     let mut store = store(args, &engine)?;
     observer.store(&mut store)?;
-    let threads = threads::group(args, &module, &linker, store.data(), observer.clone())?;
+    let deaths = Arc::new(Deaths::default());
+    let threads =
+        threads::group(args, &module, &linker, store.data(), observer.clone(), deaths.clone())?;
     store.set_deadline(deadline.map(|(_, deadline)| deadline));
     if let Some(watchdog) = &watchdog {
         watchdog.guest_begins();
@@ -61,13 +64,14 @@ pub(crate) fn run(
     if let Some(signals) = &signals {
         signals.guest_begins(store.cancel_token());
     }
-    let mut trapped = None;
+    let mut main = None;
     let mut execute = |store: &mut Store<Host>, instance| {
         let outcome = execute(store, instance, &plan);
         if let Err(error) = &outcome {
-            trapped = postmortem::of(error, store, instance, args);
+            deaths.add("main".into(), error);
         }
         observer.ended(store, instance);
+        main = Some(instance);
         outcome
     };
     let outcome = match threads {
@@ -84,7 +88,7 @@ pub(crate) fn run(
             crate::output::write(lines.as_bytes())?;
             Ok(Exit::SUCCESS)
         }
-        Err(error) => match trapped {
+        Err(error) => match postmortem::of(&error, &store, main, &deaths, args) {
             Some(report) => Err(Failure::new(Exit::TRAP, anyhow!(report))),
             None => ended(error, args, stopped),
         },

@@ -2,6 +2,7 @@
 
 use crate::args::RunArgs;
 use crate::observe::Observer;
+use crate::postmortem::Deaths;
 use crate::report;
 use crate::wasi::{Fuel, Host};
 use anyhow::bail;
@@ -16,6 +17,7 @@ pub(crate) fn group(
     linker: &Linker<Host>,
     host: &Host,
     observer: Arc<dyn Observer>,
+    deaths: Arc<Deaths>,
 ) -> anyhow::Result<Option<WasiThreads<Host>>> {
     if !wardian_wasi::needs_threads(module) {
         return Ok(None);
@@ -31,6 +33,7 @@ pub(crate) fn group(
     let host = host.clone();
     let builder = WasiThreads::builder(module, move |_| host.clone())
         .max_threads(args.max_threads)
+        .on_failure(move |tid, _, _, error| deaths.add(format!("thread {tid}"), error))
         .configure(move |store| {
             limit(store);
             if let Err(error) = observer.store(store) {

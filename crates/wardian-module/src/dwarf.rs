@@ -1,6 +1,7 @@
 //! Source lines of code offsets, from the module's DWARF sections.
 
 use addr2line::gimli;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 type Reader = gimli::EndianArcSlice<gimli::LittleEndian>;
@@ -62,6 +63,26 @@ impl Dwarf {
             });
         }
         found
+    }
+}
+
+impl Dwarf {
+    /// Tells which source files a range of code-section offsets comes from, and how many of its bytes each
+    /// time; of inlined code the file of the innermost function. Bytes of which nothing is known are not
+    /// told of.
+    pub fn files(&self, range: Range<u32>, told: &mut dyn FnMut(&str, u32)) {
+        let context = self.context.lock().unwrap_or_else(|e| e.into_inner());
+        let (mut at, end) = (u64::from(range.start), u64::from(range.end));
+        let Ok(found) = context.find_location_range(at, end) else { return };
+        for (start, len, location) in found {
+            // Broken debug information may say that ranges overlap: no byte counts twice.
+            let next = start.saturating_add(len).min(end);
+            let bytes = next.saturating_sub(start.max(at));
+            at = at.max(next);
+            if let (Some(file), Ok(bytes @ 1..)) = (location.file, u32::try_from(bytes)) {
+                told(file, bytes);
+            }
+        }
     }
 }
 

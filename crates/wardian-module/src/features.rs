@@ -39,8 +39,22 @@ pub(crate) fn from_parser(feature: WasmFeatures) -> Option<CoreFeatures> {
 ///
 /// `valid` tells whether the module is valid under a set of features.
 pub(crate) fn needed(valid: impl Fn(WasmFeatures) -> bool) -> CoreFeatures {
-    let all = CoreFeatures::all();
-    all.iter().filter(|one| !valid(to_parser(all - *one))).collect()
+    let all: Vec<CoreFeatures> = CoreFeatures::all().iter().collect();
+    let mut needed = CoreFeatures::empty();
+    let mut groups = vec![&all[..]];
+    while let Some(group) = groups.pop() {
+        // A module that does without several features does without each. Most do without most, and what
+        // they need is missed early in them, so that few looks at all of a module are enough.
+        let without = CoreFeatures::all() - group.iter().copied().collect();
+        if valid(to_parser(without)) {
+            continue;
+        }
+        match group {
+            [one] => needed |= *one,
+            group => groups.extend(<[_; 2]>::from(group.split_at(group.len() / 2))),
+        }
+    }
+    needed
 }
 
 /// The feature that is off and with which validation gets past `offset`, if there is one: for

@@ -4,6 +4,7 @@
 //! Nothing here runs code or touches memory unsafely; malformed input gives a [`DecodeError`] with
 //! the byte offset.
 
+mod access;
 mod callees;
 mod convert;
 mod decode;
@@ -17,6 +18,7 @@ mod module;
 mod names;
 mod text;
 
+pub use access::MemoryOperator;
 pub use callees::direct_callees;
 pub use dwarf::{Dwarf, SourceLocation};
 pub use error::DecodeError;

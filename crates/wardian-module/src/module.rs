@@ -1,6 +1,7 @@
 //! A decoded module: its bytes, what they declare, and what they say for people.
 
 use crate::{DecodeError, Dwarf, ItemIndex, ModuleInfo, Names, SourceLocation, decode, features};
+use std::ops::Range;
 use std::sync::OnceLock;
 use wardian_types::CoreFeatures;
 
@@ -86,13 +87,24 @@ impl Module {
     /// Source lines of a code-section offset, the innermost inlined function first; empty without
     /// debug information.
     pub fn source_locations(&self, code_offset: u32) -> Vec<SourceLocation> {
-        let dwarf = self.dwarf.get_or_init(|| Dwarf::read(|name| self.custom_section(name)));
-        dwarf.as_ref().map(|d| d.locate(code_offset)).unwrap_or_default()
+        self.dwarf().map(|d| d.locate(code_offset)).unwrap_or_default()
+    }
+
+    /// Tells which source files a range of code-section offsets comes from: see [`Dwarf::files`]. Nothing
+    /// without debug information.
+    pub fn source_files(&self, range: Range<u32>, told: &mut dyn FnMut(&str, u32)) {
+        if let Some(dwarf) = self.dwarf() {
+            dwarf.files(range, told);
+        }
+    }
+
+    fn dwarf(&self) -> Option<&Dwarf> {
+        self.dwarf.get_or_init(|| Dwarf::read(|name| self.custom_section(name))).as_ref()
     }
 
     /// The features without any one of which the module would be invalid.
     ///
-    /// This validates the module once for each feature there is: for tools, not for hot paths.
+    /// This validates the module several times: for tools, not for hot paths.
     pub fn features_needed(&self) -> CoreFeatures {
         features::needed(|set| decode::is_valid(&self.bytes, set))
     }

@@ -65,7 +65,8 @@ impl<'a> CoreDump<'a> {
 
     /// Adds a thread: the calls that were open, say when it trapped. Values of locals are those that
     /// the backtrace has ([`wardian::Config::backtrace_locals`]); all others are said to be missing, and
-    /// so are values on operand stacks.
+    /// so are values on operand stacks. If the backtrace lacks calls
+    /// ([`wardian::Config::backtrace_frames`]), the thread's name says how many.
     pub fn add_thread(&mut self, name: impl Into<String>, backtrace: &'a Backtrace) {
         self.threads.push((name.into(), backtrace));
     }
@@ -120,10 +121,11 @@ impl<'a> Parts<'a> {
             instances: CoreDumpInstancesSection::new(),
             known: Vec::new(),
         };
+        let count = dump.instances.iter().map(InternalModule::num_memories).sum();
         for instance in &dump.instances {
             let (memories, globals) = (parts.memories.len() as u32, parts.globals.len() as u32);
             let all = (0..instance.num_memories() as u32).filter_map(|i| instance.memory(i));
-            parts.memories.extend(all.map(DumpedMemory::new));
+            parts.memories.extend(all.map(|view| DumpedMemory::new(view, count)));
             parts
                 .globals
                 .extend((0..instance.num_globals() as u32).filter_map(|i| instance.global(i)));
@@ -158,6 +160,11 @@ impl<'a> Parts<'a> {
     }
 
     fn stack(&self, name: &str, backtrace: &Backtrace) -> CoreDumpStackSection {
+        // The format has no other place to say so.
+        let name = match backtrace.omitted() {
+            0 => name.to_owned(),
+            omitted => format!("{name} (without the {omitted} outermost calls)"),
+        };
         let mut section = CoreDumpStackSection::new(name);
         for frame in backtrace.frames() {
             let instance = self.position(frame.module()).unwrap_or_default();
@@ -184,7 +191,7 @@ fn locals(frame: &Frame) -> Vec<CoreDumpValue> {
         .collect()
 }
 
-/// A global that begins with this value. References are null: what they refer to is not dumped.
+/// A constant, as the format has globals. References are null: what they refer to is not dumped.
 fn global(value: &Val) -> (wasm_encoder::GlobalType, ConstExpr) {
     use wasm_encoder::{HeapType, RefType};
     let (val_type, init) = match value {
@@ -200,7 +207,7 @@ fn global(value: &Val) -> (wasm_encoder::GlobalType, ConstExpr) {
         }
         _ => (RefType::FUNCREF.into(), ConstExpr::ref_null(HeapType::FUNC)),
     };
-    (wasm_encoder::GlobalType { val_type, mutable: true, shared: false }, init)
+    (wasm_encoder::GlobalType { val_type, mutable: false, shared: false }, init)
 }
 
 /// The length of something, as sections have it.

@@ -2,20 +2,34 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// A name without what would move the cursor or worse.
-pub(crate) fn printable(name: &str) -> String {
+/// A name of a guest's without what would move the cursor of a terminal or worse: control characters, line
+/// ends among them, and what is invisible or changes the direction of writing. In their place are
+/// replacement characters.
+///
+/// ```
+/// assert_eq!(wardian_observe::printable("a\u{1b}[2Jb"), "a\u{fffd}[2Jb");
+/// ```
+pub fn printable(name: &str) -> String {
     // Guests choose names, and terminals obey control characters, some of them invisible ones.
     let is_format = |c: char| c.width().unwrap_or(0) == 0;
     name.chars().map(|c| if c.is_control() || is_format(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// Text in a page.
-pub(crate) fn escape_html(text: &str) -> String {
+/// Text for a page: what means something in HTML and XML is escaped.
+///
+/// ```
+/// assert_eq!(wardian_observe::escape_html("a<b>"), "a&lt;b&gt;");
+/// ```
+pub fn escape_html(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// A name in so many columns: both of its ends if it has more.
-pub(crate) fn shorten(name: &str, width: usize) -> String {
+/// A name in so many columns of a terminal, at least three: both of its ends if it has more.
+///
+/// ```
+/// assert_eq!(wardian_observe::shorten("abcdefghij", 5), "ab…ij");
+/// ```
+pub fn shorten(name: &str, width: usize) -> String {
     if name.width() <= width {
         return name.to_owned();
     }

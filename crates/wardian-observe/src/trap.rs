@@ -2,15 +2,21 @@
 
 mod hexdump;
 
-use crate::printable::printable;
+use crate::printable::{printable, shorten};
 use crate::values;
 use std::fmt;
 use wardian::{Error, Frame, InternalModule, Val};
 
-/// An error with the calls that led to it, the values of their arguments as far as they can be known,
-/// and the memory that the innermost ones point to.
+/// Calls that are shown: more nobody reads.
+const SHOWN: usize = 64;
+/// Columns of a name.
+const COLUMNS: usize = 300;
+
+/// An error with the access to memory that failed, if one did, the calls that led to it, the values of
+/// their arguments as far as they can be known, and the memory near that access and where the innermost
+/// arguments point to.
 ///
-/// Values are those of [`wardian::Config::backtrace_locals`]: what the parameters hold at the time, which
+/// Of deep stacks the innermost calls are shown. Values are those of [`wardian::Config::backtrace_locals`]: what the parameters hold at the time, which
 /// the function may have changed. Of compiled code they are `<optimised out>`. Names come from the guest;
 /// what could move the cursor of a terminal is replaced.
 ///
@@ -30,6 +36,7 @@ use wardian::{Error, Frame, InternalModule, Val};
 ///
 /// let report = TrapReport::new(&error).with_memory_of(instance.internal(&store)).to_string();
 /// assert!(report.contains("load(at: i32 = 65534)"), "{report}");
+/// assert!(report.contains("address 0xfffe, 4 bytes, memory 0 has 0x10000 bytes"), "{report}");
 /// assert!(report.contains("2 bytes before the end of memory 0"), "{report}");
 /// # Ok::<(), wardian::Error>(())
 /// ```
@@ -45,7 +52,8 @@ impl<'a> TrapReport<'a> {
         TrapReport { error, instance: None }
     }
 
-    /// Shows memory of this instance too, where arguments point to.
+    /// Shows memory of this instance too, where the access was and where arguments point to; nothing if
+    /// the innermost call is one of another module.
     pub fn with_memory_of(mut self, instance: InternalModule<'a>) -> Self {
         self.instance = Some(instance);
         self
@@ -55,27 +63,46 @@ impl<'a> TrapReport<'a> {
 impl fmt::Display for TrapReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.error)?;
+        let access = self.error.memory_access();
+        if let Some(access) = &access {
+            write!(f, ": {access}")?;
+        }
         let Some(backtrace) = self.error.backtrace() else { return Ok(()) };
         f.write_str("\nguest backtrace, innermost call first:")?;
-        for (i, frame) in backtrace.frames().iter().enumerate() {
+        let frames = backtrace.frames();
+        for (i, frame) in frames.iter().enumerate().take(SHOWN) {
             write!(f, "\n  {i:>3}: ")?;
             write_frame(f, frame)?;
         }
-        if backtrace.omitted() > 0 {
-            write!(f, "\n  ... and {} more", backtrace.omitted())?;
+        let more = frames.len().saturating_sub(SHOWN) + backtrace.omitted();
+        if more > 0 {
+            write!(f, "\n  ... and {more} more")?;
         }
-        if let (Some(instance), Some(frame)) = (self.instance, backtrace.frames().first()) {
-            hexdump::write_near(f, &instance, &pointers(frame))?;
+        if let (Some(instance), Some(frame)) = (self.instance, frames.first())
+            && is_of(&instance, frame)
+        {
+            if let Some(access) = &access {
+                hexdump::write_access(f, &instance, access)?;
+            }
+            let mut pointers = pointers(frame);
+            // It has been shown.
+            pointers.retain(|(_, at)| Some(*at) != access.map(|a| a.address()));
+            hexdump::write_near(f, &instance, &pointers)?;
         }
         Ok(())
     }
+}
+
+/// Whether a call is of the module that an instance was made from.
+fn is_of(instance: &InternalModule<'_>, frame: &Frame) -> bool {
+    instance.module().is_none_or(|m| m.bytes().as_ptr() == frame.module().bytes().as_ptr())
 }
 
 /// The function with its arguments, and where in it.
 fn write_frame(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
     let definition = frame.definition();
     match definition.demangled_name() {
-        Some(name) => f.write_str(&printable(&name))?,
+        Some(name) => f.write_str(&shown(&name))?,
         None => write!(f, "<function {}>", frame.func_index())?,
     }
     write_arguments(f, frame)?;
@@ -83,15 +110,20 @@ fn write_frame(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
         write!(f, " (code offset {offset:#x})")?;
     }
     for place in frame.source_locations() {
-        write!(f, "\n        at {}", printable(&place.file))?;
+        write!(f, "\n        at {}", shown(&place.file))?;
         if let Some(line) = place.line {
             write!(f, ":{line}")?;
         }
         if let Some(function) = place.function {
-            write!(f, " in {}", printable(&function))?;
+            write!(f, " in {}", shown(&function))?;
         }
     }
     Ok(())
+}
+
+/// A name, which may do anything but fill screens.
+fn shown(name: &str) -> String {
+    shorten(&printable(name), COLUMNS)
 }
 
 /// The arguments in parentheses; nothing for a function without parameters.
@@ -100,7 +132,7 @@ fn write_arguments(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
     let named = definition.param_names().zip(definition.param_types()).enumerate();
     for (i, (name, ty)) in named {
         let before = if i == 0 { "(" } else { ", " };
-        let name = name.map_or_else(|| format!("${i}"), printable);
+        let name = name.map_or_else(|| format!("${i}"), shown);
         write!(f, "{before}{name}: {ty} = ")?;
         match locals.get(i).and_then(Option::as_ref) {
             Some(value) => write_value(f, value)?,
@@ -132,7 +164,7 @@ fn pointers(frame: &Frame) -> Vec<(String, u64)> {
                 Val::I64(value) => value.cast_unsigned(),
                 _ => return None,
             };
-            Some((name.map_or_else(|| format!("${i}"), printable), address))
+            Some((name.map_or_else(|| format!("${i}"), shown), address))
         })
         .collect()
 }

@@ -574,6 +574,7 @@ impl Default for StoreCtx {
             call: Default::default(),
             interpret: None,
             fuel: 0,
+            refused: Default::default(),
         }
     }
 }

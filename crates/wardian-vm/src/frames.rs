@@ -140,6 +140,26 @@ impl<'a> Frames<'a> {
         frames
     }
 
+    /// The frames of a guest that has just been ended by a call into the host: its entry is off the list
+    /// already, but nothing has run on its stack since.
+    ///
+    /// # Safety
+    ///
+    /// The latest entry of `store` ended with [`crate::activation::Outcome::Ended`], and no other began
+    /// since.
+    pub unsafe fn at_end(store: &'a StoreCtx) -> Frames<'a> {
+        let mut frames = Frames {
+            store,
+            current: None,
+            slots: None,
+            outer: store.activation,
+            outer_sp: store.wasm_sp,
+            outer_fp: store.interp_fp,
+        };
+        frames.current = frames.standing(store.ended_sp, store.ended_fp);
+        frames
+    }
+
     /// The walk that begins with the entry around an activation.
     ///
     /// # Safety

@@ -111,6 +111,36 @@ pub struct StoreCtx {
     pub interpret: Option<crate::interpreted::Interpret>,
     /// Fuel that is left, where it is counted; below zero the guest is to stop.
     pub fuel: i64,
+    /// The access that code of a guest refused.
+    pub refused: Refused,
+}
+
+/// An access to memory that code found out to be impossible, noted on its way to the trap. What
+/// guard pages refuse is not noted.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Refused {
+    /// The instance's context, and in the lowest bits what the other fields say: see [`refused`]. Zero
+    /// for nothing.
+    pub ctx: usize,
+    /// Where the access begins.
+    pub start: u64,
+    /// How many bytes it has.
+    pub size: u64,
+    /// Index of the memory in its instance.
+    pub memory: u64,
+}
+
+/// What is known of a [`Refused`] access, in the lowest bits of its context.
+pub mod refused {
+    /// `start` is the operator's operand, without the constant offset; the operator tells the rest.
+    pub const OPERAND: usize = 0;
+    /// `start` is the address; the operator tells the rest.
+    pub const ADDRESS: usize = 1;
+    /// All of it.
+    pub const RANGE: usize = 2;
+    /// Bits that are not the context's.
+    pub const MASK: usize = 7;
 }
 
 /// A function whose calls are observed: what its wrapper reads. The Rust side extends it.
@@ -250,6 +280,14 @@ pub mod store_ctx {
     pub const INDIRECT_CALLER: i32 = offset_of!(StoreCtx, indirect_caller) as i32;
     /// [`StoreCtx::fuel`]
     pub const FUEL: i32 = offset_of!(StoreCtx, fuel) as i32;
+    /// [`super::Refused::ctx`]
+    pub const REFUSED_CTX: i32 = offset_of!(StoreCtx, refused.ctx) as i32;
+    /// [`super::Refused::start`]
+    pub const REFUSED_START: i32 = offset_of!(StoreCtx, refused.start) as i32;
+    /// [`super::Refused::size`]
+    pub const REFUSED_SIZE: i32 = offset_of!(StoreCtx, refused.size) as i32;
+    /// [`super::Refused::memory`]
+    pub const REFUSED_MEMORY: i32 = offset_of!(StoreCtx, refused.memory) as i32;
 }
 
 /// Offsets at the start of every instance.

@@ -110,6 +110,7 @@ impl<T: 'static> WasiThreads<T> {
                 options: InstantiateOptions::new(),
                 data: Box::new(data),
                 configure: Box::new(|_| {}),
+                failed: Box::new(|_, _, _, _| {}),
                 host_stack: None,
             },
             max_threads: DEFAULT_MAX_THREADS,
@@ -275,6 +276,20 @@ impl<T: 'static> WasiThreadsBuilder<T> {
     /// What to do with the store of each new thread before it is used, say to set its limiter.
     pub fn configure(mut self, configure: impl Fn(&mut Store<T>) + Send + Sync + 'static) -> Self {
         self.origin.configure = Box::new(configure);
+        self
+    }
+
+    /// What to do when a new thread has failed, whether it ends the group or is ended with it: it is given
+    /// the thread's identifier, its store and instance as they are then, and the error, whose backtrace
+    /// tells where the thread was. It runs on that thread, of several threads at once. If it panics, so
+    /// does the group.
+    ///
+    /// Not told are threads that fail before they call `wasi_thread_start`.
+    pub fn on_failure(
+        mut self,
+        failed: impl Fn(u32, &Store<T>, Instance, &Error) + Send + Sync + 'static,
+    ) -> Self {
+        self.origin.failed = Box::new(failed);
         self
     }
 

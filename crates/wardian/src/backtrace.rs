@@ -25,16 +25,14 @@ pub struct Frame {
     pub(crate) locals: Option<Box<[u64]>>,
 }
 
-/// Frames kept in a backtrace; of a deeper stack the innermost.
-pub(crate) const MAX_FRAMES: usize = 64;
-
 impl Backtrace {
     /// The frames, innermost first.
     pub fn frames(&self) -> &[Frame] {
         &self.frames
     }
 
-    /// How many outer frames were left out because the stack was deep.
+    /// How many outer frames were left out because the stack was deep
+    /// ([`crate::Config::backtrace_frames`]).
     pub fn omitted(&self) -> usize {
         self.omitted
     }

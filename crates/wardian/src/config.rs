@@ -44,6 +44,7 @@ pub struct Config {
     pub(crate) interrupt_signal: i32,
     pub(crate) threads: usize,
     pub(crate) backtrace_locals: bool,
+    pub(crate) backtrace_frames: usize,
     pub(crate) optimize: bool,
     pub(crate) verify: bool,
     pub(crate) canonical_nans: bool,
@@ -70,6 +71,7 @@ impl Config {
             interrupt_signal: wardian_vm::signals::DEFAULT_INTERRUPT_SIGNAL,
             threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
             backtrace_locals: false,
+            backtrace_frames: 64,
             optimize: true,
             verify: cfg!(debug_assertions),
             canonical_nans: false,
@@ -123,6 +125,13 @@ impl Config {
     /// Taking them makes a trap slower. Default: off.
     pub fn backtrace_locals(&mut self, on: bool) -> &mut Config {
         self.backtrace_locals = on;
+        self
+    }
+
+    /// How many calls backtraces have at most: the innermost ones. [`crate::Backtrace::omitted`] tells how
+    /// many more there were. Each takes about 40 bytes, and its locals if they are wanted. Default: 64.
+    pub fn backtrace_frames(&mut self, most: usize) -> &mut Config {
+        self.backtrace_frames = most;
         self
     }
 

@@ -1,5 +1,6 @@
 //! What can go wrong, for people.
 
+use crate::access::MemoryAccess;
 use crate::backtrace::Backtrace;
 use std::any::Any;
 use std::error::Error as StdError;
@@ -17,6 +18,7 @@ pub struct Error(Box<Inner>);
 struct Inner {
     kind: ErrorKind,
     backtrace: Option<Backtrace>,
+    access: Option<MemoryAccess>,
 }
 
 /// The kinds of [`Error`].
@@ -105,7 +107,7 @@ impl fmt::Debug for PanicPayload {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind) -> Error {
-        Error(Box::new(Inner { kind, backtrace: None }))
+        Error(Box::new(Inner { kind, backtrace: None, access: None }))
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Error {
@@ -118,6 +120,11 @@ impl Error {
 
     pub(crate) fn with_backtrace(mut self, backtrace: Backtrace) -> Error {
         self.0.backtrace.get_or_insert(backtrace);
+        self
+    }
+
+    pub(crate) fn with_access(mut self, access: Option<MemoryAccess>) -> Error {
+        self.0.access = access;
         self
     }
 
@@ -153,6 +160,16 @@ impl Error {
             ErrorKind::Trap(code) => Some(code),
             _ => None,
         }
+    }
+
+    /// Which access to memory was refused, of the traps [`TrapCode::MemoryOutOfBounds`] and
+    /// [`TrapCode::UnalignedAtomic`].
+    ///
+    /// None of all other errors, and where it cannot be told: if the address is 2^63 or more, which only
+    /// 64-bit memories can be asked for; and if a data segment was too short, for then it is no access to
+    /// memory that failed.
+    pub fn memory_access(&self) -> Option<MemoryAccess> {
+        self.0.access
     }
 
     /// The exit code, if the guest ended itself or was closed; [`Error::kind`] tells which.
@@ -234,13 +251,17 @@ impl fmt::Display for ErrorKind {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.kind.fmt(f)?;
-        // `{:#}` adds where it happened.
-        if f.alternate()
-            && let Some(backtrace) = &self.0.backtrace
-        {
-            write!(f, "\n{backtrace}")?;
+        // `{:#}` adds what is known of it, and where it happened.
+        if !f.alternate() {
+            return Ok(());
         }
-        Ok(())
+        if let Some(access) = &self.0.access {
+            write!(f, ": {access}")?;
+        }
+        match &self.0.backtrace {
+            Some(backtrace) => write!(f, "\n{backtrace}"),
+            None => Ok(()),
+        }
     }
 }
 

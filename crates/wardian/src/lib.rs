@@ -19,6 +19,7 @@
 //! # Ok::<(), wardian::Error>(())
 //! ```
 
+mod access;
 mod allocator;
 mod artifact;
 mod attach;
@@ -60,6 +61,7 @@ mod tier;
 mod value;
 mod wrappers;
 
+pub use access::MemoryAccess;
 pub use allocator::{MemoryAllocator, MemoryAllocatorFunc, MemoryRequest, PoolingAllocator};
 pub use artifact::is_artifact;
 pub use attach::{Attachment, FunctionFilter};

@@ -1,12 +1,14 @@
 //! What a module can do to the world, from what it imports.
 
+use std::collections::HashMap;
 use wardian_module::{Import, ModuleInfo};
 
-const OTHER: &str = "other";
+/// Of imports that are no functions of WASI.
+const OTHER: &str = "whatever the embedder lets it do";
 
 /// Functions of WASI preview 1 by what they are good for. A descriptor can be of a file, a stream or a
 /// socket, so each function stands where it is most at home.
-const ABILITIES: [(&str, &[&str]); 10] = [
+const ABILITIES: [(&str, &[&str]); 11] = [
     ("reads files", &["fd_read", "fd_pread", "fd_filestat_get", "path_filestat_get", "path_open"]),
     (
         "writes files",
@@ -44,7 +46,7 @@ const ABILITIES: [(&str, &[&str]); 10] = [
     ("ends the process", &["proc_exit", "proc_raise"]),
     ("makes threads", &["thread-spawn"]),
     (
-        OTHER,
+        "looks after descriptors",
         &[
             "fd_advise",
             "fd_close",
@@ -56,36 +58,51 @@ const ABILITIES: [(&str, &[&str]); 10] = [
             "fd_renumber",
             "fd_seek",
             "fd_tell",
-            "sched_yield",
         ],
     ),
+    ("lets others run", &["sched_yield"]),
 ];
 
 /// An ability with the imports that give it.
 pub(super) struct Ability<'a> {
     pub(super) name: &'static str,
+    /// The module that all imports are from, if nothing is known of it.
+    pub(super) module: Option<&'a str>,
     pub(super) imports: Vec<&'a Import>,
 }
 
-/// The abilities that a module has, in the order of the table. What is no function of WASI is among the
-/// others.
+/// The abilities that a module has, in the order of the table, and after them what is imported beside WASI,
+/// module by module.
 pub(super) fn of(info: &ModuleInfo) -> Vec<Ability<'_>> {
     let of = |name: &'static str| {
-        let imports = info.imports.iter().filter(|import| ability(import) == name).collect();
-        Ability { name, imports }
+        let imports = info.imports.iter().filter(|import| ability(import) == Some(name)).collect();
+        Ability { name, module: None, imports }
     };
-    let all = ABILITIES.iter().map(|(name, _)| of(name));
-    all.filter(|ability| !ability.imports.is_empty()).collect()
+    let mut all: Vec<Ability<'_>> = ABILITIES.iter().map(|(name, _)| of(name)).collect();
+    all.retain(|ability| !ability.imports.is_empty());
+    let mut unknown: Vec<Ability<'_>> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for import in info.imports.iter().filter(|import| ability(import).is_none()) {
+        let module = import.module.as_str();
+        let place = *places.entry(module).or_insert(unknown.len());
+        if place == unknown.len() {
+            unknown.push(Ability { name: OTHER, module: Some(module), imports: Vec::new() });
+        }
+        unknown[place].imports.push(import);
+    }
+    all.extend(unknown);
+    all
 }
 
-fn ability(import: &Import) -> &'static str {
+/// What an import is good for, if it is a function of WASI.
+fn ability(import: &Import) -> Option<&'static str> {
     let known = match import.module.as_str() {
         "wasi_snapshot_preview1" | "wasi_unstable" => import.name != "thread-spawn",
         "wasi" => import.name == "thread-spawn",
         _ => false,
     };
     let found = ABILITIES.iter().find(|(_, names)| names.contains(&import.name.as_str()));
-    found.filter(|_| known).map_or(OTHER, |found| found.0)
+    found.filter(|_| known).map(|found| found.0)
 }
 
 #[cfg(test)]

@@ -1,54 +1,158 @@
-//! Who calls whom, in the language of Graphviz.
+//! Who calls whom: what is shown of it; [`dot`] and [`svg`] say how.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
-use wardian_module::Module;
+mod dot;
+mod svg;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::Path;
+use wardian_module::{ItemIndex, Module};
+use wardian_observe::{printable, shorten};
 use wasmparser::{BinaryReader, FunctionBody, Operator};
 
-/// Functions that are shown: more nobody can read.
-const SHOWN: usize = 120;
+/// Columns of a name.
+const COLUMNS: usize = 300;
+
+/// A format of graphs.
+#[derive(Clone, Copy)]
+pub(super) enum Format {
+    Dot,
+    Svg,
+}
+
+impl Format {
+    /// The format that the ending of a file's name says.
+    pub(super) fn of(path: &Path) -> Option<Format> {
+        match path.extension()?.to_str()? {
+            "dot" | "gv" => Some(Format::Dot),
+            "svg" => Some(Format::Svg),
+            _ => None,
+        }
+    }
+}
 
 /// A function, or what is called through a table: its number, and the index of the signature.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Node {
     Function(u32),
     Table(u32, u32),
 }
 
-/// The graph of calls: how many places call, by caller and callee. Of many functions those with most
-/// places of calls are kept.
-pub(super) fn dot(module: &Module) -> String {
-    let calls = calls(module);
+/// How many places call, by caller and callee.
+type Calls = BTreeMap<(Node, Node), usize>;
+
+/// What is shown.
+pub(super) struct Graph<'a> {
+    module: &'a Module,
+    nodes: BTreeSet<Node>,
+    calls: Calls,
+    /// What was left out, in words.
+    left_out: Option<String>,
+}
+
+impl<'a> Graph<'a> {
+    /// The graph of a module, with so many nodes at most: those with most places of calls, or those that
+    /// the fewest calls lead to from a function, or from every export if that is `*`.
+    ///
+    /// # Errors
+    ///
+    /// There is no such function.
+    pub(super) fn of(module: &'a Module, most: usize, from: Option<&str>) -> Result<Self, String> {
+        let mut calls = calls(module);
+        let all: BTreeSet<Node> = calls.keys().flat_map(|(from, to)| [*from, *to]).collect();
+        let (nodes, kept) = match from {
+            None => (busiest(&calls, most), "those with most calls".to_owned()),
+            Some(from) => {
+                let begin = beginning(module, from)?;
+                let from = if from == "*" { "the exports".into() } else { printable(from) };
+                (nearest(&calls, begin, most), format!("those nearest to {from}"))
+            }
+        };
+        let left_out = all.difference(&nodes).count();
+        let left_out = (left_out > 0).then(|| {
+            format!("{} of {} functions and tables, {kept}", nodes.len(), nodes.len() + left_out)
+        });
+        calls.retain(|(from, to), _| nodes.contains(from) && nodes.contains(to));
+        Ok(Graph { module, nodes, calls, left_out })
+    }
+
+    pub(super) fn render(&self, format: Format) -> String {
+        match format {
+            Format::Dot => dot::render(self),
+            Format::Svg => svg::render(self),
+        }
+    }
+
+    fn label(&self, node: Node) -> String {
+        match node {
+            Node::Function(index) => {
+                let name = self.module.func_name(index).map(wardian_module::demangle);
+                name.map_or_else(
+                    || format!("<function {index}>"),
+                    |name| shorten(&printable(&name), COLUMNS),
+                )
+            }
+            Node::Table(table, ty) => {
+                let ty = self.module.info().types.get(ty as usize);
+                format!("table {table}: {}", ty.map(ToString::to_string).unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// Where to begin: all exported functions, or one by the name of its export or its own.
+fn beginning(module: &Module, name: &str) -> Result<Vec<Node>, String> {
+    let info = module.info();
+    let exported = info.exports.iter().filter(|e| name == "*" || e.name == name);
+    let exported = exported.filter_map(|e| match e.item {
+        ItemIndex::Func(index) => Some(Node::Function(index)),
+        _ => None,
+    });
+    let mut found: Vec<Node> = exported.collect();
+    if found.is_empty() {
+        let named = module.names().functions.iter();
+        let own = named.filter(|(_, own)| **own == *name || wardian_module::demangle(own) == name);
+        found.extend(own.map(|(index, _)| Node::Function(*index)));
+    }
+    match found.is_empty() {
+        true if name == "*" => Err("the module exports no function".into()),
+        true => Err(format!("there is no function {}", printable(name))),
+        false => Ok(found),
+    }
+}
+
+/// Those in most calls, as callers or as callees.
+fn busiest(calls: &Calls, most: usize) -> BTreeSet<Node> {
     let mut weights: BTreeMap<Node, usize> = BTreeMap::new();
-    for ((from, to), count) in &calls {
+    for ((from, to), count) in calls {
         *weights.entry(*from).or_default() += count;
         *weights.entry(*to).or_default() += count;
     }
     let mut nodes: Vec<Node> = weights.keys().copied().collect();
     nodes.sort_by_key(|node| (std::cmp::Reverse(weights[node]), *node));
-    let left_out = nodes.len().saturating_sub(SHOWN);
-    nodes.truncate(SHOWN);
-    let nodes: BTreeSet<Node> = nodes.into_iter().collect();
-    let mut out = String::from("digraph calls {\n  rankdir=LR;\n  node [shape=box];\n");
-    if left_out > 0 {
-        let _ = writeln!(out, "  label=\"{left_out} nodes with fewer calls are not shown\";");
-    }
-    for node in &nodes {
-        let shape = if matches!(node, Node::Table(..)) { ", shape=hexagon" } else { "" };
-        let _ = writeln!(out, "  {} [label=\"{}\"{shape}];", id(*node), label(module, *node));
-    }
-    for ((from, to), count) in &calls {
-        if nodes.contains(from) && nodes.contains(to) {
-            let many = if *count > 1 { format!(" [label=\"{count}\"]") } else { String::new() };
-            let _ = writeln!(out, "  {} -> {}{many};", id(*from), id(*to));
-        }
-    }
-    out + "}\n"
+    nodes.truncate(most);
+    nodes.into_iter().collect()
 }
 
-fn calls(module: &Module) -> BTreeMap<(Node, Node), usize> {
+/// Those that the fewest calls lead to.
+fn nearest(calls: &Calls, begin: Vec<Node>, most: usize) -> BTreeSet<Node> {
+    let mut nodes = BTreeSet::new();
+    let mut queue = VecDeque::from(begin);
+    while let Some(node) = queue.pop_front() {
+        if nodes.len() == most {
+            break;
+        }
+        if nodes.insert(node) {
+            let callees = calls.range((node, Node::Function(0))..);
+            queue
+                .extend(callees.take_while(|((from, _), _)| *from == node).map(|((_, to), _)| *to));
+        }
+    }
+    nodes
+}
+
+fn calls(module: &Module) -> Calls {
     let info = module.info();
-    let mut calls = BTreeMap::new();
+    let mut calls = Calls::new();
     for (index, body) in (info.imported_functions..).zip(&info.bodies) {
         let body = FunctionBody::new(BinaryReader::new(&module.bytes()[body.clone()], 0));
         let Ok(reader) = body.get_operators_reader() else { continue };
@@ -67,31 +171,4 @@ fn calls(module: &Module) -> BTreeMap<(Node, Node), usize> {
         }
     }
     calls
-}
-
-fn id(node: Node) -> String {
-    match node {
-        Node::Function(index) => format!("f{index}"),
-        Node::Table(table, ty) => format!("t{table}_{ty}"),
-    }
-}
-
-fn label(module: &Module, node: Node) -> String {
-    let text = match node {
-        Node::Function(index) => module
-            .func_name(index)
-            .map_or_else(|| format!("<function {index}>"), wardian_module::demangle),
-        Node::Table(table, ty) => {
-            let ty = module.info().types.get(ty as usize);
-            format!("table {table}: {}", ty.map(ToString::to_string).unwrap_or_default())
-        }
-    };
-    // Names come from the module: nothing in them may end the label or mean something in it.
-    let char = |c: char| match c {
-        '"' => "\\\"".to_owned(),
-        '\\' => "\\\\".to_owned(),
-        c if c.is_control() => "\u{fffd}".to_owned(),
-        c => c.to_string(),
-    };
-    text.chars().map(char).collect()
 }

@@ -52,14 +52,22 @@ pub(super) fn render(summary: &Summary<'_>) -> serde_json::Result<String> {
         "target_features": summary.target_features,
     });
     if let Some(sizes) = &summary.sizes {
-        value["sizes"] =
-            json!({ "functions": parts(&sizes.functions), "files": parts(&sizes.files) });
+        value["sizes"] = json!({
+            "sections": parts(&sizes.sections),
+            "functions": parts(&sizes.functions),
+            "files": parts(&sizes.files),
+            "data": parts(&sizes.data),
+        });
     }
     Ok(serde_json::to_string_pretty(&value)? + "\n")
 }
 
 fn parts(parts: &[Part]) -> Vec<Value> {
-    parts.iter().map(|part| json!({ "name": part.name, "bytes": part.bytes })).collect()
+    let value = |part: &Part| match part.retained {
+        Some(retained) => json!({ "name": part.name, "bytes": part.bytes, "retained": retained }),
+        None => json!({ "name": part.name, "bytes": part.bytes }),
+    };
+    parts.iter().map(value).collect()
 }
 
 fn object<const N: usize>(first: [(&str, Value); N], rest: Map<String, Value>) -> Value {

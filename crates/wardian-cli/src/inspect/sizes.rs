@@ -1,59 +1,127 @@
-//! Which functions and source files the code of a module comes from.
+//! What a module's file consists of, and where that comes from.
+
+mod retained;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use wardian_module::Module;
-use wasmparser::{BinaryReader, FunctionBody};
+use wardian_module::{ConstOp, ItemIndex, Module, SegmentMode};
 
-/// A part of the code.
+/// A part of the file.
 pub(super) struct Part {
     pub(super) name: String,
     pub(super) bytes: usize,
+    /// Of a function: its size, and that of all functions that nobody could call without it.
+    pub(super) retained: Option<usize>,
 }
 
-/// The code of a module by where it comes from, the largest part first.
+impl Part {
+    fn new(name: impl Into<String>, bytes: usize) -> Part {
+        Part { name: name.into(), bytes, retained: None }
+    }
+}
+
+/// A file by where its bytes come from, the largest part first.
 pub(super) struct Sizes {
+    /// All of it: the sum is the file's size.
+    pub(super) sections: Vec<Part>,
+    /// The bodies of the functions.
     pub(super) functions: Vec<Part>,
-    /// By the innermost inlined function's file; empty without debug information.
+    /// The same bytes by the innermost inlined function's file; empty without debug information.
     pub(super) files: Vec<Part>,
+    /// The contents of data segments.
+    pub(super) data: Vec<Part>,
 }
 
 impl Sizes {
     pub(super) fn of(module: &Module) -> Sizes {
-        let info = module.info();
-        let bodies = (info.imported_functions..).zip(&info.bodies);
-        let function = |(index, body): (u32, &std::ops::Range<usize>)| {
-            let name = module.func_name(index).map(wardian_module::demangle);
-            Part { name: name.unwrap_or_else(|| format!("<function {index}>")), bytes: body.len() }
-        };
-        Sizes { functions: sorted(bodies.map(function)), files: files(module) }
+        Sizes {
+            sections: sorted(sections(module)),
+            functions: sorted(functions(module)),
+            files: files(module),
+            data: sorted(data(module)),
+        }
     }
+}
+
+/// Sections with what stands before them: their numbers and sizes, and the names of custom ones.
+fn sections(module: &Module) -> Vec<Part> {
+    let mut end = module.bytes().len().min(8);
+    let mut parts = vec![Part::new("(magic number and version)", end)];
+    for section in super::sections(module) {
+        let next = section.offset + section.size;
+        let name = section.name.map(|n| format!(" {n}")).unwrap_or_default();
+        parts.push(Part::new(format!("{}{name}", section.kind), next.saturating_sub(end)));
+        end = next;
+    }
+    parts
+}
+
+fn functions(module: &Module) -> Vec<Part> {
+    let info = module.info();
+    let names = exported(module);
+    let retained = retained::sizes(module);
+    let bodies = (info.imported_functions..).zip(&info.bodies).zip(retained);
+    let function = |((index, body), retained): ((u32, &std::ops::Range<usize>), usize)| {
+        let name = module.names().functions.get(&index).map(|name| &**name);
+        let name = name.or_else(|| names.get(&index).copied());
+        let name = name.map(wardian_module::demangle);
+        Part {
+            name: name.unwrap_or_else(|| format!("<function {index}>")),
+            bytes: body.len(),
+            retained: Some(retained),
+        }
+    };
+    bodies.map(function).collect()
+}
+
+/// The names by which functions are exported. A table, as modules may have a million of both.
+fn exported(module: &Module) -> HashMap<u32, &str> {
+    let exports = module.info().exports.iter().rev();
+    let named = exports.filter_map(|e| match e.item {
+        ItemIndex::Func(index) => Some((index, e.name.as_str())),
+        _ => None,
+    });
+    named.collect()
 }
 
 fn files(module: &Module) -> Vec<Part> {
     let info = module.info();
-    if module.custom_section(".debug_line").is_none() {
+    let mut files: HashMap<String, usize> = HashMap::new();
+    let mut known = 0;
+    for body in &info.bodies {
+        let offset = |at: usize| (at - info.code_section) as u32;
+        module.source_files(offset(body.start)..offset(body.end), &mut |file, bytes| {
+            known += bytes as usize;
+            match files.get_mut(file) {
+                Some(sum) => *sum += bytes as usize,
+                None => _ = files.insert(file.to_owned(), bytes as usize),
+            }
+        });
+    }
+    if files.is_empty() {
         return Vec::new();
     }
-    let mut files: HashMap<String, usize> = HashMap::new();
-    for body in &info.bodies {
-        let offset = (body.start - info.code_section) as u64;
-        let body = FunctionBody::new(BinaryReader::new(&module.bytes()[body.clone()], offset));
-        let Ok(mut reader) = body.get_operators_reader() else { continue };
-        while let Ok((_, offset)) = reader.read_with_offset() {
-            let bytes = (reader.original_position() - offset) as usize;
-            let file = module.source_locations(offset as u32).into_iter().next().map(|at| at.file);
-            *files.entry(file.unwrap_or_else(|| "(unknown)".into())).or_default() += bytes;
-            if reader.eof() {
-                break;
-            }
-        }
-    }
-    sorted(files.into_iter().map(|(name, bytes)| Part { name, bytes }))
+    let code: usize = info.bodies.iter().map(ExactSizeIterator::len).sum();
+    let unknown = Part::new("(unknown)", code.saturating_sub(known));
+    sorted(files.into_iter().map(|(name, bytes)| Part::new(name, bytes)).chain([unknown]).collect())
 }
 
-fn sorted(parts: impl Iterator<Item = Part>) -> Vec<Part> {
-    let mut parts: Vec<Part> = parts.collect();
+fn data(module: &Module) -> Vec<Part> {
+    let part = |(index, segment): (usize, &wardian_module::DataSegment)| {
+        let place = match &segment.mode {
+            SegmentMode::Active { index, offset } => match offset.ops[..] {
+                [ConstOp::I32(at)] => format!(" at {:#x} of memory {index}", at.cast_unsigned()),
+                [ConstOp::I64(at)] => format!(" at {:#x} of memory {index}", at.cast_unsigned()),
+                _ => format!(" of memory {index}"),
+            },
+            _ => ", used on demand".to_owned(),
+        };
+        Part::new(format!("segment {index}{place}"), segment.range.len())
+    };
+    module.info().data.iter().enumerate().map(part).collect()
+}
+
+fn sorted(mut parts: Vec<Part>) -> Vec<Part> {
     parts.sort_by(|a, b| (Reverse(a.bytes), &a.name).cmp(&(Reverse(b.bytes), &b.name)));
     parts
 }

@@ -1,9 +1,14 @@
 //! The summary of a module for people.
 
-use super::sizes::Part;
+mod sizes;
+
 use super::{Item, Section, Summary};
 use crate::output::bytes;
+use std::collections::HashMap;
 use std::fmt::Write;
+use unicode_width::UnicodeWidthStr;
+use wardian_module::Import;
+use wardian_observe::printable;
 
 pub(super) fn render(summary: &Summary<'_>) -> String {
     let mut out = String::new();
@@ -21,18 +26,17 @@ pub(super) fn render(summary: &Summary<'_>) -> String {
     }
     let _ = sections(&mut out, &summary.sections);
     let _ = toolchain(&mut out, summary);
-    if let Some(sizes) = &summary.sizes {
-        let _ = parts(&mut out, "functions by size", &sizes.functions);
-        let _ = parts(&mut out, "source files by size", &sizes.files);
+    if let Some(shown) = &summary.sizes {
+        let _ = sizes::render(&mut out, shown);
     }
     out
 }
 
 fn head(out: &mut String, summary: &Summary<'_>) -> std::fmt::Result {
     let info = summary.module.info();
-    writeln!(out, "file       {}", summary.file)?;
+    writeln!(out, "file       {}", printable(summary.file))?;
     if let Some(name) = summary.module.name() {
-        writeln!(out, "name       {name}")?;
+        writeln!(out, "name       {}", printable(name))?;
     }
     writeln!(out, "kind       {}", summary.kind)?;
     writeln!(out, "size       {}", size(summary.module.bytes().len()))?;
@@ -44,7 +48,7 @@ fn head(out: &mut String, summary: &Summary<'_>) -> std::fmt::Result {
         size(summary.code_size())
     )?;
     if let Some((index, name)) = summary.start() {
-        writeln!(out, "start      function {index} {}", name.unwrap_or_default())?;
+        writeln!(out, "start      function {index} {}", printable(name.unwrap_or_default()))?;
     }
     let features = summary.features.to_string();
     writeln!(out, "features   {}", if features.is_empty() { "none" } else { &features })
@@ -53,16 +57,19 @@ fn head(out: &mut String, summary: &Summary<'_>) -> std::fmt::Result {
 /// Grouped by module, in the order in which the modules appear.
 fn imports(out: &mut String, summary: &Summary<'_>) -> std::fmt::Result {
     let info = summary.module.info();
-    let mut modules: Vec<&str> = Vec::new();
+    let mut modules: Vec<(&str, Vec<&Import>)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     for import in &info.imports {
-        if !modules.contains(&import.module.as_str()) {
-            modules.push(&import.module);
+        let place = *places.entry(&import.module).or_insert(modules.len());
+        if place == modules.len() {
+            modules.push((&import.module, Vec::new()));
         }
+        modules[place].1.push(import);
     }
-    for module in modules {
-        writeln!(out, "\nimports from {module}")?;
-        for import in info.imports.iter().filter(|i| i.module == module) {
-            writeln!(out, "  {}: {}", import.name, info.item_type(import.item))?;
+    for (module, imports) in modules {
+        writeln!(out, "\nimports from {}", printable(module))?;
+        for import in imports {
+            writeln!(out, "  {}: {}", printable(&import.name), info.item_type(import.item))?;
         }
     }
     Ok(())
@@ -75,10 +82,43 @@ fn abilities(out: &mut String, summary: &Summary<'_>) -> std::fmt::Result {
         writeln!(out, "\nwhat it can do")?;
     }
     for ability in abilities {
-        let names: Vec<&str> = ability.imports.iter().map(|i| i.name.as_str()).collect();
-        writeln!(out, "  {}: {}", ability.name, names.join(", "))?;
+        let text = match ability.module {
+            // Nothing is known of them but that the embedder has to have them, and they are listed above.
+            Some(module) => {
+                let (count, module) = (ability.imports.len(), printable(module));
+                let s = if count == 1 { "" } else { "s" };
+                format!("{}: {count} import{s} from {module}", ability.name)
+            }
+            None => {
+                let names: Vec<String> =
+                    ability.imports.iter().map(|i| printable(&i.name)).collect();
+                format!("{}: {}", ability.name, names.join(", "))
+            }
+        };
+        wrapped(out, &text)?;
     }
     Ok(())
+}
+
+/// Columns of a line that can be broken.
+const COLUMNS: usize = 100;
+
+/// A line that is broken after commas.
+fn wrapped(out: &mut String, text: &str) -> std::fmt::Result {
+    let mut column = 0;
+    for word in text.split_inclusive(", ") {
+        if column > 0 && column + word.trim_end().width() > COLUMNS {
+            out.truncate(out.trim_end().len());
+            out.push_str("\n    ");
+            column = 4;
+        } else if column == 0 {
+            out.push_str("  ");
+            column = 2;
+        }
+        out.push_str(word);
+        column += word.width();
+    }
+    writeln!(out)
 }
 
 fn exports(out: &mut String, summary: &Summary<'_>) -> std::fmt::Result {
@@ -87,7 +127,7 @@ fn exports(out: &mut String, summary: &Summary<'_>) -> std::fmt::Result {
         writeln!(out, "\nexports")?;
     }
     for export in &info.exports {
-        writeln!(out, "  {}: {}", export.name, info.item_type(export.item))?;
+        writeln!(out, "  {}: {}", printable(&export.name), info.item_type(export.item))?;
     }
     Ok(())
 }
@@ -104,7 +144,7 @@ fn items(out: &mut String, title: &str, items: &[Item]) -> std::fmt::Result {
     for (index, item) in items.iter().enumerate().take(SHOWN) {
         write!(out, "  {index}: {}", item.ty)?;
         match &item.export {
-            Some(name) => writeln!(out, ", exported as {name}")?,
+            Some(name) => writeln!(out, ", exported as {}", printable(name))?,
             None => writeln!(out)?,
         }
     }
@@ -114,39 +154,12 @@ fn items(out: &mut String, title: &str, items: &[Item]) -> std::fmt::Result {
     Ok(())
 }
 
-/// More parts than these are summed up.
-const PARTS: usize = 50;
-
-fn parts(out: &mut String, title: &str, parts: &[Part]) -> std::fmt::Result {
-    if parts.is_empty() {
-        return Ok(());
-    }
-    let all = parts.iter().map(|part| part.bytes).sum::<usize>().max(1);
-    let percent = |bytes: usize| bytes as f64 * 100.0 / all as f64;
-    writeln!(out, "\n{title}\n  {:>10} {:>7} {:>7}", "bytes", "%", "sum %")?;
-    let mut sum = 0;
-    for Part { name, bytes } in parts.iter().take(PARTS) {
-        sum += bytes;
-        writeln!(out, "  {bytes:>10} {:>6.1}% {:>6.1}%  {name}", percent(*bytes), percent(sum))?;
-    }
-    if parts.len() > PARTS {
-        let (rest, count) = (all - sum, parts.len() - PARTS);
-        writeln!(
-            out,
-            "  {rest:>10} {:>6.1}% {:>6.1}%  ... and {count} more",
-            percent(rest),
-            100.0
-        )?;
-    }
-    Ok(())
-}
-
 fn sections(out: &mut String, sections: &[Section<'_>]) -> std::fmt::Result {
     if !sections.is_empty() {
         writeln!(out, "\nsections")?;
     }
     for section in sections {
-        let name = section.name.map(|n| format!(" {n}")).unwrap_or_default();
+        let name = section.name.map(|n| format!(" {}", printable(n))).unwrap_or_default();
         let name = format!("{}{name}", section.kind);
         writeln!(out, "  {name:<28} {:>12} at {:#x}", size(section.size), section.offset)?;
     }
@@ -160,12 +173,13 @@ fn toolchain(out: &mut String, summary: &Summary<'_>) -> std::fmt::Result {
     for (field, values) in &summary.producers {
         let values: Vec<String> = values
             .iter()
-            .map(|(name, version)| format!("{name} {version}").trim_end().to_owned())
+            .map(|(name, version)| printable(format!("{name} {version}").trim_end()))
             .collect();
-        writeln!(out, "  {field}: {}", values.join(", "))?;
+        writeln!(out, "  {}: {}", printable(field), values.join(", "))?;
     }
     if !summary.target_features.is_empty() {
-        writeln!(out, "\ntarget features\n  {}", summary.target_features.join(" "))?;
+        let features = printable(&summary.target_features.join(" "));
+        writeln!(out, "\ntarget features\n  {features}")?;
     }
     Ok(())
 }

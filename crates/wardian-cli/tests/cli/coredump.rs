@@ -17,7 +17,9 @@ const GUEST: &str = r#"(module $app
 #[test]
 fn a_trap_is_told_with_arguments_and_memory() {
     let place = Place::with(&[("app.wat", GUEST)]);
-    let trapped = "trap: out of bounds memory access";
+    let trapped =
+        "trap: out of bounds memory access: address 0x222e4, 4 bytes, memory 0 has 0x20000 bytes\n";
+    let near = "\naddress 0x222e4 is 8932 bytes beyond the end of memory 0 (0x20000 bytes)\n  0x0001ffe0  00";
     for (engine, read, middle) in [
         (
             "interp",
@@ -37,7 +39,7 @@ fn a_trap_is_told_with_arguments_and_memory() {
     ] {
         let ended = place.run(&["run", "--engine", engine, "app.wat"]);
         assert_eq!(ended.code, Some(134), "{ended:?}");
-        for part in [trapped, read, middle, "2: _start (code offset"] {
+        for part in [trapped, near, read, middle, "2: _start (code offset"] {
             assert!(ended.err.contains(part), "{engine}: {part:?} is not in\n{}", ended.err);
         }
         // Values that are known lead to memory.
@@ -115,4 +117,109 @@ fn check_stack(stack: &CoreDumpStackSection<'_>, has_values: bool) {
         _ => false,
     };
     assert_eq!(found, has_values, "{locals:?}");
+}
+
+/// Names of threads, and how many calls each has.
+fn threads(dump: &[u8]) -> Vec<(String, usize)> {
+    let payloads = Parser::new(0).parse_all(dump).map(Result::unwrap);
+    let stacks = payloads.filter_map(|payload| match payload {
+        Payload::CustomSection(custom) => match custom.as_known() {
+            KnownCustom::CoreDumpStack(stack) => Some((stack.name.to_owned(), stack.frames.len())),
+            _ => None,
+        },
+        _ => None,
+    });
+    stacks.collect()
+}
+
+#[test]
+fn deep_stacks_are_dumped_and_reported_in_part() {
+    let deep = r#"(module (func $down (param i32)
+        (if (i32.eqz (local.get 0)) (then unreachable))
+        (call $down (i32.sub (local.get 0) (i32.const 1))) (nop))
+      (func (export "_start") (call $down (i32.const N))))"#;
+    let place = Place::with(&[
+        ("few.wat", &deep.replace("N", "1000")),
+        ("many.wat", &deep.replace("N", "150000")),
+    ]);
+    for engine in ["interp", "tiered", "jit"] {
+        let stack = ["--stack-size", "64MiB"];
+        for (file, calls, name, more) in [
+            ("few.wat", 1002, "main", "... and 938 more"),
+            (
+                "many.wat",
+                100_000,
+                "main (without the 50002 outermost calls)",
+                "... and 149938 more",
+            ),
+        ] {
+            let args = [&["run", "--engine", engine, "--coredump", "core"], &stack[..], &[file]];
+            let ended = place.run(&args.concat());
+            assert_eq!(ended.code, Some(134), "{ended:?}");
+            assert!(ended.err.contains(more), "{engine}: {}", ended.err);
+            assert!(ended.err.lines().count() < 100, "{}", ended.err.len());
+            let found = threads(&std::fs::read(place.path("core")).unwrap());
+            assert_eq!(found, [(name.to_owned(), calls)], "{engine}");
+        }
+    }
+}
+
+#[test]
+fn all_threads_are_dumped() {
+    let guest = r#"(module
+      (import "env" "memory" (memory 1 1 shared))
+      (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+      (export "memory" (memory 0))
+      (func $wait (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1))))
+      (func $fail (loop $l (br_if $l (i32.lt_u (i32.atomic.load (i32.const 4)) (i32.const 2)))) unreachable)
+      (func (export "wasi_thread_start") (param $tid i32) (param $arg i32)
+        (if (local.get $arg) (then (call $fail)))
+        (drop (i32.atomic.rmw.add (i32.const 4) (i32.const 1)))
+        (call $wait))
+      (func (export "_start")
+        (drop (call $spawn (i32.const 0))) (drop (call $spawn (i32.const 0)))
+        (drop (call $spawn (i32.const 1))) (call $wait)))"#;
+    let place = Place::with(&[("threads.wat", guest)]);
+    for engine in ["interp", "tiered", "jit"] {
+        let ended = place.run(&["run", "--engine", engine, "--coredump", "core", "threads.wat"]);
+        assert_eq!(ended.code, Some(134), "{ended:?}");
+        assert!(
+            ended.err.contains("trap: unreachable") && ended.err.contains("0: fail"),
+            "{}",
+            ended.err
+        );
+        let mut found = threads(&std::fs::read(place.path("core")).unwrap());
+        assert_eq!(
+            found[0],
+            ("thread 3".to_owned(), 2),
+            "the one that trapped is first: {found:?}"
+        );
+        found.sort();
+        let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["main", "thread 1", "thread 2", "thread 3"]);
+    }
+}
+
+#[test]
+fn dumps_that_cannot_be_written_and_traps_before_the_program() {
+    let place = Place::with(&[
+        ("app.wat", GUEST),
+        (
+            "start.wat",
+            "(module (memory 1) (func $begin unreachable) (start $begin) (func (export \"_start\")))",
+        ),
+    ]);
+    let ended = place.run(&["run", "--coredump", "/dev/full", "app.wat"]);
+    assert_eq!(ended.code, Some(134), "{ended:?}");
+    assert!(
+        ended.err.contains("warning: cannot write the core dump to /dev/full: No space left"),
+        "{}",
+        ended.err
+    );
+    assert!(!ended.err.contains("core dump is in"), "{}", ended.err);
+
+    let ended = place.run(&["run", "--coredump", "core", "start.wat"]);
+    assert_eq!(ended.code, Some(134), "{ended:?}");
+    assert!(ended.err.contains("0: begin (code offset"), "{}", ended.err);
+    assert_eq!(threads(&std::fs::read(place.path("core")).unwrap()), [("main".to_owned(), 1)]);
 }

@@ -1,7 +1,6 @@
 //! Accesses whose address is computed on the way: a slot and a number, or a slot and another one that is
 //! shifted. The sum has 32 bits; the offset is added to it with more.
 
-use super::memory::beyond;
 use super::state::handlers;
 use crate::operand::{I32, U16, U32};
 
@@ -91,7 +90,8 @@ stores! {
 macro_rules! vectors {
     ($($name:ident |$s:ident, $i:ident| $address:expr;)*) => { handlers! { $(
         fn $name($s, $i) {
-            let Some(value) = $s.load::<u128>($address) else { return $s.instead(beyond) };
+            let address = $address;
+            let value = match $s.load::<u128>(address) { Ok(value) => value, Err(at) => return $s.beyond(at) };
             $s.set_wide($i.d, value);
             $s.go()
         }

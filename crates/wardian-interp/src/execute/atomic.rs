@@ -1,6 +1,5 @@
 //! Atomic accesses. The address must be a multiple of the size: that is checked before the bounds.
 
-use super::memory::beyond;
 use super::state::{State, handlers};
 use crate::op;
 use crate::operand::{S, U16, U32};
@@ -21,12 +20,12 @@ macro_rules! cell {
         let address = $s.address($i.a, $i.offset);
         let size = size_of::<$ty>();
         if address & (size as u64 - 1) != 0 {
-            return $s.trap(TrapCode::UnalignedAtomic);
+            return $s.refuse_access(address, TrapCode::UnalignedAtomic);
         }
         // Memories begin at pages, so the cell is aligned as the address is.
         match $s.bytes(address, size) {
-            Some(at) => $cell::from_ptr(at.cast()),
-            None => return $s.instead(beyond),
+            Ok(at) => $cell::from_ptr(at.cast()),
+            Err(at) => return $s.beyond(at),
         }
     }};
 }
@@ -87,10 +86,10 @@ handlers! {
     fn atomic_address(s, op::atomic_address { d, a, offset, align: U16(align) }) {
         let address = s.address(a, offset);
         if address & (u64::from(align) - 1) != 0 {
-            return s.trap(TrapCode::UnalignedAtomic);
+            return s.refuse_access(address, TrapCode::UnalignedAtomic);
         }
-        if s.bytes(address, usize::from(align)).is_none() {
-            return s.instead(beyond);
+        if let Err(at) = s.bytes(address, usize::from(align)) {
+            return s.beyond(at);
         }
         s.set(d, address);
         s.go()

@@ -6,7 +6,7 @@ use crate::operand::{Far, U16, U32};
 use std::sync::atomic::Ordering;
 use wardian_types::TrapCode;
 use wardian_vm::interpreted::{exit, frame};
-use wardian_vm::layout::{Builtin, VmMemory};
+use wardian_vm::layout::{Builtin, Refused, VmMemory, refused};
 
 type Fn1 = unsafe extern "C" fn(usize, u64) -> u64;
 type Fn2 = unsafe extern "C" fn(usize, u64, u64) -> u64;
@@ -54,6 +54,17 @@ impl State {
     #[inline(always)]
     unsafe fn is_within(&self, start: u64, len: u64) -> bool {
         start.checked_add(len).is_some_and(|end| end <= self.len as u64)
+    }
+
+    /// Traps because memory 0 does not have this range.
+    #[inline(always)]
+    unsafe fn refuse_range(&self, start: u64, size: u64) -> u64 {
+        // SAFETY: the store of the instance.
+        unsafe {
+            let ctx = self.vmctx | refused::RANGE;
+            (*self.store()).refused = Refused { ctx, start, size, memory: 0 };
+            self.trap(TrapCode::MemoryOutOfBounds)
+        }
     }
 }
 
@@ -126,8 +137,11 @@ handlers! {
 
     fn memory_copy_near(s, op::memory_copy_near { top, to, from, len }) {
         let (to, from, len) = (*s.far(to), *s.far(from), *s.far(len));
-        if !s.is_within(to, len) || !s.is_within(from, len) {
-            return s.trap(TrapCode::MemoryOutOfBounds);
+        if !s.is_within(to, len) {
+            return s.refuse_range(to, len);
+        }
+        if !s.is_within(from, len) {
+            return s.refuse_range(from, len);
         }
         if len <= SHORT {
             std::ptr::copy(s.base.add(from as usize), s.base.add(to as usize), len as usize);
@@ -143,7 +157,7 @@ handlers! {
     fn memory_fill_near(s, op::memory_fill_near { top, to, byte, len }) {
         let (to, byte, len) = (*s.far(to), *s.far(byte), *s.far(len));
         if !s.is_within(to, len) {
-            return s.trap(TrapCode::MemoryOutOfBounds);
+            return s.refuse_range(to, len);
         }
         if len <= SHORT {
             std::ptr::write_bytes(s.base.add(to as usize), byte as u8, len as usize);

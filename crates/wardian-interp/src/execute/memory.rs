@@ -10,27 +10,28 @@ use crate::operand::U16;
 use std::sync::atomic::Ordering;
 use wardian_types::TrapCode;
 use wardian_vm::interpreted::{Function, frame};
-use wardian_vm::layout::{StoreCtx, VmMemory, instance};
+use wardian_vm::layout::{StoreCtx, VmMemory, instance, refused};
 
 impl State {
-    /// Where `size` bytes at this address lie; nothing if they are not all in the memory.
+    /// Where `size` bytes at this address lie; the address again if they are not all in the memory, found
+    /// out from their end, so that the compiler arranges nothing for the sake of that case.
     #[inline(always)]
-    pub(super) unsafe fn bytes(&self, address: u64, size: usize) -> Option<*mut u8> {
+    pub(super) unsafe fn bytes(&self, address: u64, size: usize) -> Result<*mut u8, u64> {
         let address = kept(address);
         let end = address.wrapping_add(size as u64);
         if end > self.len as u64 {
-            return None;
+            return Err(kept(end).wrapping_sub(size as u64));
         }
         // SAFETY: inside the memory.
-        Some(unsafe { self.base.add(address as usize) })
+        Ok(unsafe { self.base.add(address as usize) })
     }
 
     #[inline(always)]
-    pub(super) unsafe fn load<T: Copy>(&self, address: u64) -> Option<T> {
+    pub(super) unsafe fn load<T: Copy>(&self, address: u64) -> Result<T, u64> {
         // SAFETY: the bytes are in the memory.
         unsafe {
             let at = self.bytes(address, size_of::<T>())?;
-            Some(at.cast::<T>().read_unaligned())
+            Ok(at.cast::<T>().read_unaligned())
         }
     }
 
@@ -38,9 +39,35 @@ impl State {
     pub(super) unsafe fn save<T: Copy>(self, address: u64, value: T) -> u64 {
         // SAFETY: the bytes are in the memory.
         unsafe {
-            let Some(at) = self.bytes(address, size_of::<T>()) else { return self.instead(beyond) };
+            let at = match self.bytes(address, size_of::<T>()) {
+                Ok(at) => at,
+                Err(address) => return self.beyond(address),
+            };
             at.cast::<T>().write_unaligned(value);
             self.go()
+        }
+    }
+
+    /// Notes the address of an access beyond the length at hand, and sees whether it is beyond the
+    /// memory's. The note is for who tells of the trap; it costs nothing but where there may be one.
+    #[inline(always)]
+    pub(super) unsafe fn beyond(self, address: u64) -> u64 {
+        // SAFETY: the store of the instance, and the same state.
+        unsafe {
+            (*self.store()).refused.start = address;
+            self.instead(beyond)
+        }
+    }
+
+    /// Traps because of an access at this address.
+    #[inline(always)]
+    pub(super) unsafe fn refuse_access(self, address: u64, code: TrapCode) -> u64 {
+        // SAFETY: the store of the instance, and the same state.
+        unsafe {
+            let refused = &mut (*self.store()).refused;
+            refused.start = address;
+            refused.ctx = self.vmctx | refused::ADDRESS;
+            self.trap(code)
         }
     }
 
@@ -54,7 +81,10 @@ impl State {
     ) -> u64 {
         // SAFETY: the operands of the instruction.
         unsafe {
-            let Some(value) = self.load::<F>(address) else { return self.instead(beyond) };
+            let value = match self.load::<F>(address) {
+                Ok(at) => at,
+                Err(address) => return self.beyond(address),
+            };
             self.set(d, extend(value));
             self.go()
         }
@@ -68,7 +98,7 @@ impl State {
 /// their base: memories have no byte in common, nor do they begin at the same place.
 #[cold]
 #[inline(never)]
-pub(super) unsafe extern "C" fn beyond(
+unsafe extern "C" fn beyond(
     at: *const u16,
     fp: *mut u64,
     base: *mut u8,
@@ -98,6 +128,7 @@ pub(super) unsafe extern "C" fn beyond(
         let frame = (*store).interp_fp as *const u64;
         let function = *frame.offset(frame::FUNCTION) as *const Function;
         let offset = (*function).memory0;
+        (*store).refused.ctx = vmctx | refused::ADDRESS;
         if offset == 0 {
             return s.trap(TrapCode::MemoryOutOfBounds);
         }
@@ -217,7 +248,7 @@ handlers! {
                 s.set(i.d, address.min(address & 63 | 1 << 63));
                 s.go()
             }
-            None => s.trap(TrapCode::MemoryOutOfBounds),
+            None => s.refuse_access(u64::MAX, TrapCode::MemoryOutOfBounds),
         }
     }
 }

@@ -4,7 +4,6 @@
 //! next instruction reads the whole, and has to wait until both are in the cache. So here each result is
 //! computed, and stored, as a whole.
 
-use super::memory::beyond;
 use super::state::{State, handlers};
 use crate::operand::{DW, SW};
 use crate::simd;
@@ -139,7 +138,7 @@ macro_rules! replaces {
 
             fn $load(s, i) {
                 let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
-                let Some($x) = s.load::<$ty>(address) else { return s.instead(beyond) };
+                let $x = match s.load::<$ty>(address) { Ok(value) => value, Err(at) => return s.beyond(at) };
                 let $lane = i.lane.0 % $count;
                 s.set_lanes(i.d, choose($mask, $splat, s.lanes(i.b)));
                 s.go()
@@ -153,7 +152,7 @@ macro_rules! loads {
     ($($name:ident $ty:ident |$value:ident| $result:expr;)*) => { handlers! { $(
         fn $name(s, i) {
             let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
-            let Some($value) = s.load::<$ty>(address) else { return s.instead(beyond) };
+            let $value = match s.load::<$ty>(address) { Ok(value) => value, Err(at) => return s.beyond(at) };
             s.set_lanes(i.d, $result);
             s.go()
         }

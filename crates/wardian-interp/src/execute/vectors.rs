@@ -2,7 +2,6 @@
 //!
 //! On x86-64 much of it is in `sse` instead.
 
-use super::memory::beyond;
 use super::state::{State, handlers};
 use crate::operand::{SW, U16};
 use crate::simd;
@@ -102,7 +101,7 @@ macro_rules! loads {
     ($($name:ident $ty:ident |$value:ident| $vector:expr;)*) => { handlers! { $(
         fn $name(s, i) {
             let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
-            let Some($value) = s.load::<$ty>(address) else { return s.instead(beyond) };
+            let $value = match s.load::<$ty>(address) { Ok(value) => value, Err(at) => return s.beyond(at) };
             s.set_wide(i.d, $vector);
             s.go()
         }
@@ -114,7 +113,7 @@ macro_rules! load_lanes {
     ($($name:ident $ty:ident $replace:ident;)*) => { handlers! { $(
         fn $name(s, i) {
             let address = s.get::<u64>(i.a).wrapping_add(u64::from(i.offset.0));
-            let Some(value) = s.load::<$ty>(address) else { return s.instead(beyond) };
+            let value = match s.load::<$ty>(address) { Ok(value) => value, Err(at) => return s.beyond(at) };
             s.set_wide(i.d, simd::$replace(s.get_wide(i.b), value.into(), i.lane.0 as u8));
             s.go()
         }
@@ -274,7 +273,7 @@ handlers! {
     fn v128_load_sum(s, i) {
         let a = s.get::<u32>(i.a).wrapping_add(s.get::<u32>(i.b));
         let address = u64::from(a) + u64::from(i.offset.0);
-        let Some(value) = s.load::<u128>(address) else { return s.instead(beyond) };
+        let value = match s.load::<u128>(address) { Ok(value) => value, Err(at) => return s.beyond(at) };
         s.set_wide(i.d, value);
         s.go()
     }

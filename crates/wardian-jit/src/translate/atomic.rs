@@ -3,12 +3,21 @@
 //! The address must be a multiple of the access's size: that is checked first, then the bounds.
 
 use super::memory::Place;
+use super::refusal::Refusal;
 use super::state::{Fail, Outcome, Translator};
 use cranelift_codegen::ir::{AtomicRmwOp, InstBuilder, Type, Value, types};
 use types::{I8, I16, I32, I64};
 use wardian_types::TrapCode;
 use wardian_vm::layout::Builtin;
 use wasmparser::{MemArg, Operator as O};
+
+/// An address that is a multiple of the access's size.
+struct Aligned {
+    memory: u32,
+    /// The operand that it comes from, in 64 bits.
+    index: Value,
+    address: Value,
+}
 
 impl Translator<'_, '_> {
     pub(super) fn atomic_operator(&mut self, op: &O<'_>) -> Outcome<bool> {
@@ -97,26 +106,26 @@ impl Translator<'_, '_> {
 
     /// Pops an index and makes an aligned, checked address of it.
     fn atomic_place(&mut self, memarg: &MemArg, ty: Type) -> Outcome<Place> {
-        let (memory, address) = self.aligned_address(memarg, ty)?;
-        let guarded = self.is_guarded(memory, memarg.offset, ty.bytes());
-        if !guarded {
-            self.check_range(memory, address, u64::from(ty.bytes()));
+        let Aligned { memory, index, address } = self.aligned_address(memarg, ty)?;
+        let size = ty.bytes();
+        if !self.is_guarded(memory, memarg.offset, size) {
+            self.check_bounds(memory, address, 0, size.into(), Refusal::Operand(index));
         }
         let base = self.memory_base(memory);
         let address = self.b.ins().iadd(base, address);
         Ok(Place { address, offset: 0, flags: self.memory_flags(memory).with_aligned() })
     }
 
-    fn aligned_address(&mut self, memarg: &MemArg, ty: Type) -> Outcome<(u32, Value)> {
+    fn aligned_address(&mut self, memarg: &MemArg, ty: Type) -> Outcome<Aligned> {
         let memory = Self::memory_index(memarg)?;
         self.memory_type(memory)?;
-        let index = self.pop()?;
+        let index = self.pop_extended()?;
         let address = self.effective_address(memory, index, memarg.offset);
         if ty.bytes() > 1 {
             let low = self.b.ins().band_imm_s(address, i64::from(ty.bytes()) - 1);
-            self.trap_if(low, TrapCode::UnalignedAtomic);
+            self.refuse_if(low, TrapCode::UnalignedAtomic, Refusal::Operand(index));
         }
-        Ok((memory, address))
+        Ok(Aligned { memory, index, address })
     }
 
     /// Pushes a value that was loaded, zero-extended to the operator's type.
@@ -173,8 +182,8 @@ impl Translator<'_, '_> {
 
     fn notify(&mut self, memarg: &MemArg) -> Outcome {
         let count = self.pop_extended()?;
-        let (memory, address) = self.aligned_address(memarg, I32)?;
-        self.check_range(memory, address, 4);
+        let Aligned { memory, index, address } = self.aligned_address(memarg, I32)?;
+        self.check_bounds(memory, address, 0, 4, Refusal::Operand(index));
         let memory = self.index(memory);
         let woken = self.builtin(Builtin::AtomicNotify, &[memory, address, count]);
         self.push_address(woken, false);
@@ -188,8 +197,8 @@ impl Translator<'_, '_> {
         if self.b.func.dfg.value_type(timeout) != I64 {
             return Err(Fail("a timeout needs an i64".into()));
         }
-        let (memory, address) = self.aligned_address(memarg, ty)?;
-        self.check_range(memory, address, u64::from(ty.bytes()));
+        let Aligned { memory, index, address } = self.aligned_address(memarg, ty)?;
+        self.check_bounds(memory, address, 0, ty.bytes().into(), Refusal::Operand(index));
         if !self.memory_type(memory)?.shared {
             self.trap(TrapCode::AtomicWaitNonShared);
             self.reachable = false;

@@ -1,5 +1,6 @@
 //! Growing, copying and filling: memories and tables changed by the runtime.
 
+use super::refusal::Refusal;
 use super::state::{Outcome, Translator};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
@@ -111,7 +112,8 @@ impl Translator<'_, '_> {
             let wrapped = self.b.ins().icmp(IntCC::UnsignedLessThan, end, start);
             beyond = self.b.ins().bor(beyond, wrapped);
         }
-        self.trap_if(beyond, TrapCode::MemoryOutOfBounds);
+        let refusal = Refusal::Range { memory, start, size: len };
+        self.refuse_if(beyond, TrapCode::MemoryOutOfBounds, refusal);
         let base = self.memory_base(memory);
         self.b.ins().iadd(base, start)
     }
@@ -132,7 +134,8 @@ impl Translator<'_, '_> {
 
     /// The address of `len` bytes, all within the memory.
     fn checked_range(&mut self, memory: u32, start: Value, len: u64) -> Value {
-        self.check_range(memory, start, len);
+        let size = self.iconst(types::I64, len as i64);
+        self.check_bounds(memory, start, 0, len, Refusal::Range { memory, start, size });
         let base = self.memory_base(memory);
         self.b.ins().iadd(base, start)
     }

@@ -1,6 +1,7 @@
 //! Loads and stores of scalars, and how an address is kept within its memory.
 
 use super::env::MemoryStyle;
+use super::refusal::Refusal;
 use super::state::{Fail, Outcome, Region, Translator, user};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value, types};
@@ -158,7 +159,13 @@ impl Translator<'_, '_> {
         }
         let index = self.extend(index);
         if !self.is_guarded(memory, memarg.offset, size) {
-            self.check_bounds(memory, index, memarg.offset, u64::from(size));
+            self.check_bounds(
+                memory,
+                index,
+                memarg.offset,
+                u64::from(size),
+                Refusal::Operand(index),
+            );
         }
         let base = self.memory_base(memory);
         let address = self.b.ins().iadd(base, index);
@@ -214,11 +221,18 @@ impl Translator<'_, '_> {
     }
 
     /// Traps unless `index + offset + size` (64-bit, exact) is within the memory's length.
-    pub(super) fn check_bounds(&mut self, memory: u32, index: Value, offset: u64, size: u64) {
+    pub(super) fn check_bounds(
+        &mut self,
+        memory: u32,
+        index: Value,
+        offset: u64,
+        size: u64,
+        refusal: Refusal,
+    ) {
         let code = TrapCode::MemoryOutOfBounds;
         let Some(extent) = offset.checked_add(size) else {
             let always = self.iconst(I8, 1);
-            self.trap_if(always, code);
+            self.refuse_if(always, code, refusal);
             return;
         };
         let len = self.memory_len(memory, false);
@@ -241,17 +255,12 @@ impl Translator<'_, '_> {
             let beyond = self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, len);
             self.b.ins().bor(wrapped, beyond)
         };
-        self.trap_if(beyond, code);
+        self.refuse_if(beyond, code, refusal);
     }
 
-    /// Traps unless the `len` bytes at `start` (both 64-bit) are within the memory.
-    pub(super) fn check_range(&mut self, memory: u32, start: Value, len: u64) {
-        self.check_bounds(memory, start, 0, len);
-    }
-
-    /// The exact 64-bit address of an access within its memory; traps if it overflows.
+    /// The exact 64-bit address of an access within its memory, whose operand is 64-bit already; traps
+    /// if it overflows.
     pub(super) fn effective_address(&mut self, memory: u32, index: Value, offset: u64) -> Value {
-        let index = self.extend(index);
         if offset == 0 {
             return index;
         }
@@ -259,7 +268,7 @@ impl Translator<'_, '_> {
         let address = self.b.ins().iadd(index, offset);
         if self.env.info.memories[memory as usize].memory64 {
             let wrapped = self.b.ins().icmp(IntCC::UnsignedLessThan, address, index);
-            self.trap_if(wrapped, TrapCode::MemoryOutOfBounds);
+            self.refuse_if(wrapped, TrapCode::MemoryOutOfBounds, Refusal::Operand(index));
         }
         address
     }

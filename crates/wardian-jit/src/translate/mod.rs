@@ -17,6 +17,7 @@ mod fuel;
 mod loop_entry;
 mod memory;
 mod numeric;
+mod refusal;
 mod simd;
 mod simd_arith;
 mod simd_memory;

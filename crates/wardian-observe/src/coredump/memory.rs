@@ -15,14 +15,17 @@ pub(super) struct DumpedMemory<'a> {
 const PIECE: usize = 4 << 10;
 /// So many zeroes between two ranges are written rather than left out: readers take few segments.
 const GAP: usize = 64 << 10;
-/// Readers refuse modules with more segments.
-const MOST_SEGMENTS: usize = 10_000;
+/// Readers refuse modules with more than 100000 segments. A 32-bit memory has less than so many.
+const MOST_SEGMENTS: usize = 65_536;
 
 impl<'a> DumpedMemory<'a> {
-    pub(super) fn new(view: MemoryView<'a>) -> DumpedMemory<'a> {
-        let mut ranges = find(&view, GAP);
-        if ranges.len() > MOST_SEGMENTS {
-            ranges = find(&view, view.len());
+    /// A memory among so many in the dump.
+    pub(super) fn new(view: MemoryView<'a>, memories: usize) -> DumpedMemory<'a> {
+        let most = MOST_SEGMENTS / memories.clamp(1, MOST_SEGMENTS);
+        let (mut ranges, mut gap) = (find(&view, GAP), GAP);
+        while ranges.len() > most {
+            gap *= 2;
+            ranges = merged(ranges, gap);
         }
         DumpedMemory { view, ranges }
     }
@@ -87,6 +90,18 @@ fn find(view: &MemoryView<'_>, gap: usize) -> Vec<Range<usize>> {
         }
     }
     ranges
+}
+
+/// The same ranges, with at least `gap` bytes between them.
+fn merged(ranges: Vec<Range<usize>>, gap: usize) -> Vec<Range<usize>> {
+    let mut merged: Vec<Range<usize>> = Vec::new();
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.start - last.end < gap => last.end = range.end,
+            _ => merged.push(range),
+        }
+    }
+    merged
 }
 
 /// Writes the data section.

@@ -14,13 +14,15 @@ use crate::symbols::Place;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use time::Timing;
 use tree::{OTHER, Tree};
 use wardian::{AbortReason, Call, FunctionListener, StackIterator};
 
 /// When there are so many trees, those that are not in use are emptied into one.
 const MANY_TREES: usize = 64;
+/// So many trees may be kept by listeners, in use or not.
+const HOMES: usize = 64;
 
 /// The calls of all stores.
 pub(crate) struct Calls {
@@ -35,6 +37,8 @@ pub(crate) struct Calls {
 
 struct Stores {
     trees: HashMap<u64, Arc<Tree>>,
+    /// The first stores.
+    homes: Vec<u64>,
     /// What was counted for stores whose trees were emptied. Children are of functions' numbers.
     retired: Merged,
 }
@@ -47,7 +51,11 @@ impl Calls {
             timing: Timing::new(every_call),
             max_nodes,
             used: Arc::default(),
-            stores: Mutex::new(Stores { trees: HashMap::new(), retired: Merged::new(max_nodes) }),
+            stores: Mutex::new(Stores {
+                trees: HashMap::new(),
+                homes: Vec::new(),
+                retired: Merged::new(max_nodes),
+            }),
         }
     }
 
@@ -67,6 +75,16 @@ impl Calls {
         }
         let new = || Arc::new(Tree::new(self.max_nodes, self.used.clone()));
         stores.trees.entry(store).or_insert_with(new).clone()
+    }
+
+    /// Whether a store's tree may be kept by listeners.
+    fn is_home(&self, store: u64) -> bool {
+        let homes = &mut self.stores().homes;
+        let known = homes.contains(&store);
+        if !known && homes.len() < HOMES {
+            homes.push(store);
+        }
+        known || homes.last() == Some(&store)
     }
 
     /// All that was counted so far, with functions as places.
@@ -184,6 +202,8 @@ pub(crate) struct CallListener {
     func: u32,
     /// The node where it was last found: a guess.
     hint: AtomicU32,
+    /// The first store that called it, and its tree, if it may be kept: mostly there is no other.
+    home: OnceLock<Option<(u64, Arc<Tree>)>>,
 }
 
 /// The tree that this thread last used.
@@ -199,17 +219,40 @@ thread_local! {
 
 impl CallListener {
     pub(crate) fn new(calls: &Arc<Calls>, func: u32) -> CallListener {
-        CallListener { calls: calls.clone(), func, hint: AtomicU32::new(0) }
+        CallListener { calls: calls.clone(), func, hint: AtomicU32::new(0), home: OnceLock::new() }
     }
 
     /// Visits the tree of a store; `again` if it is a tree that was emptied.
-    #[inline]
+    #[inline(always)]
     fn with_tree<R>(
         &self,
         store: u64,
         again: impl Fn(&R) -> bool,
         visit: impl Fn(&Tree) -> R,
     ) -> R {
+        if let Some(Some((home, tree))) = self.home.get()
+            && *home == store
+        {
+            let result = visit(tree);
+            if !again(&result) {
+                return result;
+            }
+        }
+        self.with_other_tree(store, again, visit)
+    }
+
+    /// [`CallListener::with_tree`], if the store is not the first that called the function.
+    #[inline(never)]
+    fn with_other_tree<R>(
+        &self,
+        store: u64,
+        again: impl Fn(&R) -> bool,
+        visit: impl Fn(&Tree) -> R,
+    ) -> R {
+        self.home.get_or_init(|| {
+            let is_home = self.calls.is_home(store);
+            is_home.then(|| (store, self.calls.tree(store)))
+        });
         LAST.with(|last| {
             if last.of.get() == (self.calls.id, store)
                 && let Some(tree) = &*last.tree.borrow()

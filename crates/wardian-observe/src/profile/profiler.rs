@@ -56,7 +56,7 @@ impl ProfilerOptions {
     ///
     /// Counts are exact. Times are those of all calls, unless a path's calls prove to be shorter than a
     /// microsecond on average: of these, every call that lasts beyond a tick of a millisecond is timed,
-    /// and one in eight or nine of the others at random, for which the rest is taken to be the same on average.
+    /// and one in sixteen or so of the others at random, for which the rest is taken to be the same on average.
     /// [`ProfilerOptions::with_every_call_timed`] times them all.
     pub fn exact() -> ProfilerOptions {
         ProfilerOptions::new(ProfileKind::Exact)

@@ -1,7 +1,7 @@
 //! Memory around addresses.
 
 use std::fmt;
-use wardian::{InternalModule, MemoryView};
+use wardian::{InternalModule, MemoryAccess, MemoryView};
 
 const LINE: usize = 16;
 /// Lines before and after that of the address.
@@ -20,20 +20,46 @@ pub(super) fn write_near(
     candidates: &[(String, u64)],
 ) -> fmt::Result {
     let Some(memory) = instance.memory(0) else { return Ok(()) };
-    let len = memory.len() as u64;
-    let near = |address: u64| address >= LEAST && address < len.saturating_add(BEYOND);
+    let near = |address: u64| address >= LEAST && is_near(&memory, address);
     for (name, address) in candidates.iter().filter(|(_, a)| near(*a)).take(MOST) {
-        let place = match address.checked_sub(len) {
-            Some(beyond) => format!("{beyond} bytes beyond the end of memory 0"),
-            None if len - address < BEYOND => {
-                format!("{} bytes before the end of memory 0", len - address)
-            }
-            None => "in memory 0".to_owned(),
-        };
-        write!(f, "\n{name} = {address:#x} is {place} ({len:#x} bytes)")?;
+        write!(f, "\n{name} = {address:#x} is {}", place(&memory, 0, *address))?;
         write_lines(f, &memory, *address)?;
     }
     Ok(())
+}
+
+/// Shows the memory near an access that failed: its last bytes, if the access was beyond them.
+pub(super) fn write_access(
+    f: &mut fmt::Formatter<'_>,
+    instance: &InternalModule<'_>,
+    access: &MemoryAccess,
+) -> fmt::Result {
+    let Some(memory) = instance.memory(access.memory()) else { return Ok(()) };
+    let address = access.address();
+    if !is_near(&memory, address) {
+        return Ok(());
+    }
+    write!(f, "\naddress {address:#x} is {}", place(&memory, access.memory(), address))?;
+    write_lines(f, &memory, address)
+}
+
+fn is_near(memory: &MemoryView<'_>, address: u64) -> bool {
+    address < (memory.len() as u64).saturating_add(BEYOND)
+}
+
+/// Where an address lies, in words.
+fn place(memory: &MemoryView<'_>, index: u32, address: u64) -> String {
+    let len = memory.len() as u64;
+    let bytes = |count: u64| format!("{count} byte{}", if count == 1 { "" } else { "s" });
+    let place = match address.checked_sub(len) {
+        Some(0) => format!("at the end of memory {index}"),
+        Some(beyond) => format!("{} beyond the end of memory {index}", bytes(beyond)),
+        None if len - address < BEYOND => {
+            format!("{} before the end of memory {index}", bytes(len - address))
+        }
+        None => format!("in memory {index}"),
+    };
+    format!("{place} ({len:#x} bytes)")
 }
 
 fn write_lines(f: &mut fmt::Formatter<'_>, memory: &MemoryView<'_>, address: u64) -> fmt::Result {

@@ -25,6 +25,9 @@ const MAX_TID: u32 = 0x1fff_ffff;
 /// What is done with the store of a new thread.
 pub(super) type Configure<T> = Box<dyn Fn(&mut Store<T>) + Send + Sync>;
 
+/// What is done when a new thread has failed.
+pub(super) type Failed<T> = Box<dyn Fn(u32, &Store<T>, Instance, &Error) + Send + Sync>;
+
 /// What all threads are made from.
 pub(super) struct Origin<T: 'static> {
     pub(super) module: Module,
@@ -32,6 +35,7 @@ pub(super) struct Origin<T: 'static> {
     pub(super) options: InstantiateOptions<T>,
     pub(super) data: Box<dyn Fn(u32) -> T + Send + Sync>,
     pub(super) configure: Configure<T>,
+    pub(super) failed: Failed<T>,
     pub(super) host_stack: Option<usize>,
 }
 
@@ -167,7 +171,11 @@ impl<T: 'static> Group<T> {
         }
         let instance = origin.instantiate(&mut store)?;
         let entry = instance.typed_func::<(u32, i32), ()>(&mut store, super::ENTRY)?;
-        entry.call(&mut store, (tid, arg))
+        let ended = entry.call(&mut store, (tid, arg));
+        if let Err(error) = &ended {
+            (origin.failed)(tid, &store, instance, error);
+        }
+        ended
     }
 
     /// Ends the group, unless it has ended: stops all threads but the one that does it.

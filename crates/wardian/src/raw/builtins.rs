@@ -3,6 +3,7 @@
 //! Each function here runs on the embedder's stack while its guest waits. It must not unwind into
 //! the guest, so everything goes through [`run`].
 
+use super::ending::is_access;
 use super::instance::MemoryRef;
 use super::listen;
 use super::store::{StoreData, StoreInner};
@@ -107,8 +108,12 @@ macro_rules! builtins {
 }
 
 builtins! {
-    fn raise(_store, _instance, code) {
-        Err(TrapCode::from_u8(code as u8).unwrap_or(TrapCode::Unreachable).into())
+    fn raise(store, _instance, code) {
+        let code = TrapCode::from_u8(code as u8).unwrap_or(TrapCode::Unreachable);
+        let backtrace = store.backtrace();
+        let frame = backtrace.frames().first();
+        let access = if is_access(code) { store.noted_access(frame) } else { None };
+        Err(Error::from(code).with_access(access).with_backtrace(backtrace))
     }
 
     /// Called in place of functions of a closed instance.
@@ -298,7 +303,8 @@ impl StoreInner {
         let (base, size, shared) = self.bounds(instance, memory);
         let inside = start.checked_add(len).is_some_and(|end| end <= size as u64);
         if !inside {
-            return Err(TrapCode::MemoryOutOfBounds.into());
+            let access = self.access(instance, memory, start, len);
+            return Err(Error::from(TrapCode::MemoryOutOfBounds).with_access(access));
         }
         // SAFETY: at most one past the end of the memory.
         Ok(Range { at: unsafe { base.add(start as usize) }, len: len as usize, shared })
@@ -425,7 +431,8 @@ impl StoreInner {
         size: u64,
     ) -> Result<Option<usize>> {
         if !address.is_multiple_of(size) {
-            return Err(TrapCode::UnalignedAtomic.into());
+            let access = self.access(instance, memory, address, size);
+            return Err(Error::from(TrapCode::UnalignedAtomic).with_access(access));
         }
         let range = self.range(instance, memory, address, size)?;
         Ok(range.shared.then_some(range.at as usize))

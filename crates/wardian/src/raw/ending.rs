@@ -122,6 +122,7 @@ impl StoreInner {
                     Some(backtrace) => self.stop_error().with_backtrace(backtrace.clone()),
                     None => self.stop_error(),
                 },
+                None if outcome == Outcome::Ended => self.stop_error_in_call(),
                 None => self.stop_error(),
             },
         };
@@ -177,7 +178,18 @@ impl StoreInner {
         Error::new(kind)
     }
 
-    fn trap_error(&self) -> Error {
+    /// The same for a guest that was stopped while it waited in a call.
+    fn stop_error_in_call(&self) -> Error {
+        let error = self.stop_error();
+        if error.stop_reason().is_none() {
+            return error;
+        }
+        // SAFETY: called right after an entry ended so, before another begins.
+        let frames = unsafe { Frames::at_end(&*self.ctx()) };
+        error.with_backtrace(self.symbolize(frames))
+    }
+
+    fn trap_error(&mut self) -> Error {
         // SAFETY: the context is valid and the entry over.
         let ctx = unsafe { &*self.ctx() };
         let (pc, address) = (ctx.trap_pc, ctx.trap_addr);
@@ -195,7 +207,16 @@ impl StoreInner {
                 "compiled code faulted where it should not (address {address:#x})"
             ))),
         };
-        error.with_backtrace(self.trap_backtrace())
+        let backtrace = self.trap_backtrace();
+        let frame = backtrace.frames().first();
+        let access = match code {
+            Some(TrapCode::MemoryOutOfBounds) if pc != 0 && address != 0 => {
+                self.faulting_access(address, frame)
+            }
+            Some(code) if is_access(code) => self.noted_access(frame),
+            _ => None,
+        };
+        error.with_access(access).with_backtrace(backtrace)
     }
 
     fn trap_backtrace(&self) -> Backtrace {
@@ -204,4 +225,9 @@ impl StoreInner {
         let frames = unsafe { Frames::at_trap(&*self.ctx(), start_of) };
         self.symbolize(frames)
     }
+}
+
+/// Whether a trap is because of an access to memory.
+pub(super) fn is_access(code: TrapCode) -> bool {
+    matches!(code, TrapCode::MemoryOutOfBounds | TrapCode::UnalignedAtomic)
 }

@@ -18,6 +18,7 @@
 //! `StoreCtx::owner`, which is derived from the very `&mut` that the call into the guest holds.
 #![allow(unsafe_code, reason = "this folder is one of the places where unsafe code lives")]
 
+mod access;
 pub(crate) mod arena;
 pub(crate) mod attach;
 pub(crate) mod block;

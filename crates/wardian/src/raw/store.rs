@@ -8,8 +8,9 @@ use super::listen::{Hook, Listeners, OpenCall, OpenHost};
 use super::memory::MemoryData;
 use super::snapshot::{Restoring, SnapshotData};
 use super::table::TableData;
-use crate::backtrace::{Backtrace, Frame, MAX_FRAMES};
+use crate::backtrace::{Backtrace, Frame};
 use crate::close::Shared;
+use crate::code::Located;
 use crate::limits::ResourceLimiter;
 use crate::{Engine, Error, Module, Result};
 use std::collections::HashMap;
@@ -332,10 +333,16 @@ impl StoreInner {
 
     pub(super) fn symbolize(&self, mut frames: Frames<'_>) -> Backtrace {
         let mut backtrace = Backtrace::default();
+        let most = self.engine.config().backtrace_frames;
+        let mut code: Option<Located> = None;
         while let Some(step) = frames.next() {
             let Step::Frame(pc) = step else { continue };
-            if backtrace.frames.len() == MAX_FRAMES {
-                backtrace.omitted += 1;
+            if backtrace.frames.len() == most {
+                // Those of deep stacks are many, and mostly in the same code.
+                if !code.as_ref().is_some_and(|code| code.contains(pc)) {
+                    code = self.engine.code().locate(pc);
+                }
+                backtrace.omitted += usize::from(code.is_some());
                 continue;
             }
             // Trampolines are in no module.

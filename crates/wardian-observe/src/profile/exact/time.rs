@@ -26,7 +26,7 @@ const JUDGED: u64 = 256;
 /// and of so many the older ones count half.
 const REMEMBERED: u64 = 1024;
 /// Between two calls that are timed there are less than two to the power of this that are not.
-const UNTIMED_BITS: u32 = 4;
+const UNTIMED_BITS: u32 = 5;
 
 /// How all calls of a profile are timed.
 pub(super) struct Timing {

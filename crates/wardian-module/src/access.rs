@@ -1,0 +1,53 @@
+//! Which memory an operator accesses, and how.
+
+use crate::ModuleInfo;
+use wasmparser::{BinaryReader, MemArgTarget, OperatorsReader};
+
+/// What an operator says of its access to a memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryOperator {
+    /// Index of the memory.
+    pub memory: u32,
+    /// What is added to the operand.
+    pub offset: u64,
+    /// How many bytes are accessed.
+    pub size: u64,
+}
+
+impl MemoryOperator {
+    /// The operator at this offset in the code section; none if it accesses no memory, or a range whose
+    /// size is an operand.
+    pub fn at(info: &ModuleInfo, bytes: &[u8], code_offset: u32) -> Option<MemoryOperator> {
+        let at = info.code_section.checked_add(code_offset as usize)?;
+        let after = info.bodies.partition_point(|body| body.end <= at);
+        let body = info.bodies.get(after).filter(|body| body.contains(&at))?;
+        let code = bytes.get(at..body.end)?;
+        let operator = OperatorsReader::new(BinaryReader::new(code, 0)).read().ok()?;
+        let memarg = memarg(&operator)?;
+        let MemArgTarget::Memory(memory) = memarg.target else { return None };
+        // The natural alignment of an operator is the size of its access.
+        let size = 1 << memarg.max_align;
+        Some(MemoryOperator { memory, offset: memarg.offset, size })
+    }
+}
+
+/// The immediate argument of operators that access memory.
+fn memarg(operator: &wasmparser::Operator<'_>) -> Option<wasmparser::MemArg> {
+    macro_rules! only {
+        ([memarg $($rest:ident)*] $argument:ident $($more:ident)*) => {{
+            $( let _ = $more; )*
+            return Some(*$argument);
+        }};
+        ([$($other:ident)*] $($more:ident)*) => {{ $( let _ = $more; )* }};
+    }
+    macro_rules! find {
+        ($( @$proposal:ident $op:ident $({ $($arg:ident: $ty:ty),* })? => $visit:ident ($($ann:tt)*))*) => {
+            match operator {
+                $( wasmparser::Operator::$op $({ $($arg),* })? => only!([$($($arg)*)?] $($($arg)*)?), )*
+                _ => {}
+            }
+        };
+    }
+    wasmparser::for_each_operator!(find);
+    None
+}
