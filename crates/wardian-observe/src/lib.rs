@@ -62,6 +62,7 @@ pub use profile::profiler::{Profiler, ProfilerOptions};
 pub use profile::summary::{FunctionSummary, LineSummary, Summary};
 #[cfg(feature = "tracing")]
 pub use spans::SpanListener;
+pub use trace::background::BackgroundWriter;
 pub use trace::buffer::TraceBuffer;
 pub use trace::listener::{TraceEnd, TraceListener};
 pub use trace::log::LogListener;

@@ -3,6 +3,7 @@
 //! [`listener`] tells [`state`] what begins and ends; one of the [`format`]s makes it text, with what
 //! [`wasi`] knows of calls of the system; [`output`] writes it, and keeps to its limit.
 
+pub(crate) mod background;
 pub(crate) mod buffer;
 pub(crate) mod format;
 mod function;

@@ -7,7 +7,7 @@ use anyhow::Context;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use wardian_observe::TraceEnd;
+use wardian_observe::{BackgroundWriter, TraceEnd};
 
 /// The place for a trace.
 pub(super) struct Destination {
@@ -42,10 +42,10 @@ impl Destination {
 
     /// What a trace is written with.
     pub(super) fn writer(&self) -> anyhow::Result<Box<dyn Write + Send>> {
-        Ok(match &self.file {
-            None => Box::new(io::stderr()),
-            Some(output) => Box::new(output.file.try_clone().context("cannot write the trace")?),
-        })
+        let Some(output) = &self.file else { return Ok(Box::new(io::stderr())) };
+        let file = output.file.try_clone();
+        let writer = file.and_then(BackgroundWriter::new).context("cannot write the trace")?;
+        Ok(Box::new(writer))
     }
 
     /// From now on there is a guest: what the file held goes.

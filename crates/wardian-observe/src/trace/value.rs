@@ -130,6 +130,9 @@ impl Integer for usize {
 #[inline]
 pub(super) fn integer(out: &mut Vec<u8>, value: impl Integer) {
     let (negative, mut rest) = value.parts();
+    if rest < 10 && !negative {
+        return out.push(b'0' + rest as u8);
+    }
     let len = usize::from(negative) + rest.checked_ilog10().unwrap_or(0) as usize + 1;
     let begin = out.len();
     // Room of a constant size needs no call.
@@ -137,15 +140,25 @@ pub(super) fn integer(out: &mut Vec<u8>, value: impl Integer) {
     out.truncate(begin + len);
     let digits = &mut out[begin..];
     let mut at = len;
-    while rest >= 100 {
-        let pair = (rest % 100) as usize * 2;
-        rest /= 100;
-        at -= 2;
+    let mut pair = |at: usize, number: u64| {
+        let pair = number as usize * 2;
         digits[at..at + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
+    };
+    // Each division waits for the one before, so there are few.
+    while rest >= 10_000 {
+        let four = rest % 10_000;
+        rest /= 10_000;
+        at -= 4;
+        pair(at + 2, four % 100);
+        pair(at, four / 100);
+    }
+    if rest >= 100 {
+        at -= 2;
+        pair(at, rest % 100);
+        rest /= 100;
     }
     if rest >= 10 {
-        let pair = rest as usize * 2;
-        digits[at - 2..at].copy_from_slice(&PAIRS[pair..pair + 2]);
+        pair(at - 2, rest);
     } else {
         digits[at - 1] = b'0' + rest as u8;
     }
