@@ -19,11 +19,11 @@ pub(crate) fn main() -> Result<()> {
         let module = Module::new_with(&engine, GUEST, &options)?;
         let mut store = Store::new(&engine, ());
         let instance = Linker::new(&engine).instantiate(&mut store, &module)?;
-        let count = guests.instance();
+        let count = guests.instance("garden 1");
         let day = instance.typed_func::<i32, ()>(&mut store, "day")?;
         (1..=3).try_for_each(|n| day.call(&mut store, n))?;
         day.call(&mut store, 0).expect_err("it traps");
-        guests.record(&store, instance);
+        count.record(&store, instance);
         show(&snapshotter);
         drop(count);
         Ok(())
@@ -50,7 +50,7 @@ fn show(snapshotter: &Snapshotter) {
             "wardian_calls_total garden.day 4",
             "wardian_ends_total trap 1",
             "wardian_instances  1",
-            "wardian_memory_bytes garden 131072",
+            "wardian_memory_bytes garden 1 131072",
         ]
     );
 }

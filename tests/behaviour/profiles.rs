@@ -21,6 +21,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a profile of memory has what is allocated, freed and in use", allocations),
     ("a profile of memory has who makes memories grow", growth),
     ("a profile of memory ends allocations that abort", aborted_allocations),
+    ("a profile of memory tells memories and programs apart", memories_apart),
     ("a sampled profile shows the hot function and the host", sampled),
     ("a sampled profile has inlined functions and hot lines", hot_lines),
     ("a sampled profile serves several stores at once", sampled_stores),
@@ -417,6 +418,35 @@ fn aborted_allocations(engine: &Engine) {
     let profile = profiler.finish();
     check(&profile, "alloc_space", &[("trap", 2 * 99_000)]);
     check(&profile, "grown_space", &[("trap;malloc;dlmalloc", 3 * 65536)]);
+}
+
+/// Two instances of a store, and two of which each has a shared memory, have the same addresses.
+fn memories_apart(engine: &Engine) {
+    let shared = ALLOCATES.replace("1)\n  (global", "1 9 shared)\n  (global");
+    assert_ne!(shared, ALLOCATES);
+    for program in [ALLOCATES, &shared] {
+        let module = Module::new(engine, program).unwrap();
+        let mut store = Store::new(engine, ());
+        let profiler = Profiler::new(ProfilerOptions::memory().with_max_allocations(8));
+        for _ in 0..2 {
+            let i = Instance::new(&mut store, &module, &[]).unwrap();
+            profiler.watch(&mut store, i).unwrap();
+            i.typed_func::<(), ()>(&mut store, "run").unwrap().call(&mut store, ()).unwrap();
+        }
+        check(&profiler.profile(), "inuse_space", &[("run;leaks", 40), ("run;moves", 600)]);
+    }
+    // What was allocated in instances that are gone makes room for others.
+    let module = Module::new(engine, ALLOCATES).unwrap();
+    let profiler = Profiler::new(ProfilerOptions::memory().with_max_allocations(5));
+    for _ in 0..20 {
+        let mut store = Store::new(engine, ());
+        let i = Instance::new(&mut store, &module, &[]).unwrap();
+        profiler.watch(&mut store, i).unwrap();
+        i.typed_func::<(), ()>(&mut store, "run").unwrap().call(&mut store, ()).unwrap();
+    }
+    let profile = profiler.finish();
+    check(&profile, "inuse_space", &[("run;leaks", 20 * 20), ("run;moves", 20 * 300)]);
+    assert!(!profile.meta().notes.join(" ").contains("not watched"), "{:?}", profile.meta().notes);
 }
 
 fn can_sample(engine: &Engine) -> bool {

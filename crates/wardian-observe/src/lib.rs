@@ -51,7 +51,7 @@ pub use coredump::CoreDump;
 pub use coverage::report::{CoverageReport, FileCoverage, FunctionCoverage, Share};
 pub use coverage::{Counts, CoverageMap};
 #[cfg(feature = "metrics")]
-pub use metrics::{GuestMetrics, InstanceCount};
+pub use metrics::{GuestMetrics, InstanceMetrics};
 pub use printable::{escape_html, printable, shorten};
 pub use profile::format::{Format, UnknownFormat};
 pub use profile::kind::{ProfileKind, Unit, ValueType};

@@ -1,13 +1,17 @@
 //! Counters of guests for the crate `metrics`, and by a recorder for Prometheus and others.
 
+use crate::printable::{printable, shorten};
 use ::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Instant;
 use wardian::{
     AbortReason, AsContext, Call, FunctionDefinition, FunctionFilter, FunctionListener,
-    FunctionListenerFactory, Instance, StackIterator, StopReason, Store,
+    FunctionListenerFactory, Instance, StackIterator, StopReason,
 };
+
+/// Columns of a label.
+const COLUMNS: usize = 128;
 
 /// Counts what guests do.
 ///
@@ -17,10 +21,11 @@ use wardian::{
 /// | `wardian_call_seconds` | histogram | `module`, `function` | how long they took |
 /// | `wardian_ends_total` | counter | `reason` | outermost chosen calls that did not return: `trap`, `exit`, `deadline`, `fuel`, `cancelled`, `other` |
 /// | `wardian_instances` | gauge | | see [`GuestMetrics::instance`] |
-/// | `wardian_memory_bytes` | gauge | `instance` | see [`GuestMetrics::record`] |
+/// | `wardian_memory_bytes` | gauge | `instance` | see [`InstanceMetrics::record`] |
 /// | `wardian_fuel_left` | gauge | `instance` | as before, if the engine counts fuel |
 ///
-/// It is a factory of listeners. The recorder is the one that is installed when listeners are chosen.
+/// Names of modules and functions are the guests', without what terminals would obey, and at most 128
+/// columns wide. It is a factory of listeners. The recorder is the one that is installed when listeners are chosen.
 #[derive(Clone)]
 pub struct GuestMetrics {
     filter: FunctionFilter,
@@ -38,24 +43,15 @@ impl GuestMetrics {
         GuestMetrics { filter, open: Arc::default() }
     }
 
-    /// Counts an instance for as long as the result lives: keep it beside the instance.
-    pub fn instance(&self) -> InstanceCount {
+    /// Counts an instance for as long as the result lives: keep it beside the instance. The name is the
+    /// label of what is recorded of it, so it should be no other's, and chosen by you rather than by the
+    /// guest.
+    pub fn instance(&self, name: impl Into<String>) -> InstanceMetrics {
+        let name = name.into();
         let instances = gauge!("wardian_instances");
         instances.increment(1.0);
-        InstanceCount(instances)
-    }
-
-    /// Records the size of an instance's memories and the fuel of its store as they are now, by the
-    /// instance's name. To be called when a guest has done some work.
-    pub fn record<T: 'static>(&self, store: &Store<T>, instance: Instance) {
-        let internal = instance.internal(store);
-        let name = internal.name().unwrap_or_default().to_owned();
-        let sizes = (0..internal.num_memories() as u32).filter_map(|i| internal.memory(i));
-        let bytes: usize = sizes.map(|memory| memory.len()).sum();
-        gauge!("wardian_memory_bytes", "instance" => name.clone()).set(bytes as f64);
-        if let Ok(fuel) = store.as_context().fuel() {
-            gauge!("wardian_fuel_left", "instance" => name).set(fuel as f64);
-        }
+        let memory = gauge!("wardian_memory_bytes", "instance" => name.clone());
+        InstanceMetrics { name, instances, memory, fuel: OnceLock::new() }
     }
 }
 
@@ -65,14 +61,49 @@ impl std::fmt::Debug for GuestMetrics {
     }
 }
 
-/// An instance that counts until this is dropped.
+/// An instance that counts until this is dropped; then it has no memory and no fuel any more.
 #[must_use = "the instance counts until this is dropped"]
-#[derive(Debug)]
-pub struct InstanceCount(Gauge);
+pub struct InstanceMetrics {
+    name: String,
+    instances: Gauge,
+    memory: Gauge,
+    /// If fuel is counted.
+    fuel: OnceLock<Gauge>,
+}
 
-impl Drop for InstanceCount {
+impl InstanceMetrics {
+    /// Records the size of the instance's memories and the fuel of its store as they are now. To be
+    /// called when a guest has done some work.
+    ///
+    /// # Panics
+    ///
+    /// The instance is one of another store.
+    pub fn record(&self, store: impl AsContext, instance: Instance) {
+        let store = store.as_context();
+        if let Ok(fuel) = store.fuel() {
+            let gauge = || gauge!("wardian_fuel_left", "instance" => self.name.clone());
+            self.fuel.get_or_init(gauge).set(fuel as f64);
+        }
+        let internal = instance.internal(store);
+        let sizes = (0..internal.num_memories() as u32).filter_map(|i| internal.memory(i));
+        let bytes: usize = sizes.map(|memory| memory.len()).sum();
+        self.memory.set(bytes as f64);
+    }
+}
+
+impl std::fmt::Debug for InstanceMetrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InstanceMetrics").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Drop for InstanceMetrics {
     fn drop(&mut self) {
-        self.0.decrement(1.0);
+        self.instances.decrement(1.0);
+        self.memory.set(0.0);
+        if let Some(fuel) = self.fuel.get() {
+            fuel.set(0.0);
+        }
     }
 }
 
@@ -90,7 +121,8 @@ impl FunctionListenerFactory for GuestMetrics {
         let name = name.unwrap_or_else(|| definition.debug_name());
         let module = import.map(|(module, _)| module).or(definition.module_name());
         let module = module.unwrap_or_default().to_owned();
-        let labels = [("module", module), ("function", name)];
+        let label = |name: &str| shorten(&printable(name), COLUMNS);
+        let labels = [("module", label(&module)), ("function", label(&name))];
         Some(Arc::new(Counted {
             open: self.open.clone(),
             calls: counter!("wardian_calls_total", &labels),
@@ -124,11 +156,13 @@ impl Counted {
         let store = call.store_id();
         let Some(calls) = open.get_mut(&store) else { return false };
         let Some((_, began)) = calls.pop_if(|(id, _)| *id == call.id()) else { return false };
-        self.seconds.record(began.elapsed());
         let outermost = calls.is_empty();
         if outermost {
             open.remove(&store);
         }
+        // Recorders may take their time, or locks.
+        drop(open);
+        self.seconds.record(began.elapsed());
         outermost
     }
 }

@@ -11,14 +11,17 @@ use wardian::{Error, Frame, InternalModule, Val};
 const SHOWN: usize = 64;
 /// Columns of a name.
 const COLUMNS: usize = 300;
+/// Arguments of a call that are shown.
+const ARGUMENTS: usize = 16;
 
 /// An error with the access to memory that failed, if one did, the calls that led to it, the values of
 /// their arguments as far as they can be known, and the memory near that access and where the innermost
 /// arguments point to.
 ///
-/// Of deep stacks the innermost calls are shown. Values are those of [`wardian::Config::backtrace_locals`]: what the parameters hold at the time, which
-/// the function may have changed. Of compiled code they are `<optimised out>`. Names come from the guest;
-/// what could move the cursor of a terminal is replaced.
+/// Of deep stacks the innermost calls are shown. Values are those of
+/// [`wardian::Config::backtrace_locals`]: what the parameters hold at the time, which the function may
+/// have changed. Of compiled code they are `<optimised out>`. Names come from the guest; what could move
+/// the cursor of a terminal is replaced.
 ///
 /// ```
 /// use wardian::{Config, Engine, EngineKind, Instance, Module, Store};
@@ -130,7 +133,7 @@ fn shown(name: &str) -> String {
 fn write_arguments(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
     let (definition, locals) = (frame.definition(), values::locals(frame));
     let named = definition.param_names().zip(definition.param_types()).enumerate();
-    for (i, (name, ty)) in named {
+    for (i, (name, ty)) in named.take(ARGUMENTS) {
         let before = if i == 0 { "(" } else { ", " };
         let name = name.map_or_else(|| format!("${i}"), shown);
         write!(f, "{before}{name}: {ty} = ")?;
@@ -139,7 +142,11 @@ fn write_arguments(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
             None => f.write_str("<optimised out>")?,
         }
     }
-    if definition.param_types().is_empty() { Ok(()) } else { f.write_str(")") }
+    match definition.param_types().len() {
+        0 => Ok(()),
+        1..=ARGUMENTS => f.write_str(")"),
+        _ => f.write_str(", …)"),
+    }
 }
 
 fn write_value(f: &mut fmt::Formatter<'_>, value: &Val) -> fmt::Result {
@@ -158,6 +165,7 @@ fn pointers(frame: &Frame) -> Vec<(String, u64)> {
     let definition = frame.definition();
     let named = definition.param_names().zip(values::locals(frame)).enumerate();
     named
+        .take(ARGUMENTS)
         .filter_map(|(i, (name, value))| {
             let address = match value? {
                 Val::I32(value) => u64::from(value.cast_unsigned()),

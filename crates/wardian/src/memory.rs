@@ -7,6 +7,7 @@ use crate::store::{check_store, same_store};
 use crate::{AsContext, AsContextMut, Engine, Error, MemoryAllocator, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use wardian_types::MemoryType;
 use wardian_vm::layout::VmMemory;
 use wardian_vm::memory::{GrowError, size_in_bytes};
@@ -171,7 +172,7 @@ fn check_type(ty: &MemoryType) -> Result<()> {
 /// Guests change it at any time, so it can never be borrowed as a slice: bytes are copied, or read
 /// and written atomically.
 #[derive(Clone, Debug)]
-pub struct SharedMemory(Arc<wardian_vm::memory::SharedMemory>);
+pub struct SharedMemory(Arc<wardian_vm::memory::SharedMemory>, u64);
 
 impl SharedMemory {
     /// A shared memory, full of zeroes.
@@ -220,7 +221,13 @@ impl SharedMemory {
                 .supply(engine, ty)
                 .map(|custom| wardian_vm::memory::SharedMemory::custom(ty, custom)),
         })?;
-        Ok(SharedMemory(Arc::new(made)))
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Ok(SharedMemory(Arc::new(made), NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// A number that no other shared memory of the process has or had; clones have the same.
+    pub fn id(&self) -> u64 {
+        self.1
     }
 
     /// Its type, with the current size as minimum.

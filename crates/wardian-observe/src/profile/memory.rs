@@ -13,7 +13,8 @@ use allocators::Role;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use wardian::{
-    AbortReason, Call, FunctionDefinition, FunctionListener, InternalModule, StackIterator,
+    AbortReason, AsContextMut, Call, CloseNotifyFunc, ClosingInstance, FunctionDefinition,
+    FunctionListener, Instance, InternalModule, StackIterator,
 };
 
 const ALLOC_OBJECTS: usize = 0;
@@ -35,14 +36,31 @@ pub(crate) struct State {
     pub(crate) symbols: Symbols,
     pub(crate) truncated: u64,
     /// Open calls of listened functions, by store.
-    open: HashMap<u64, Vec<Open>>,
-    /// By address space and address.
-    live: HashMap<(u64, u64), Allocation>,
+    open: HashMap<u64, OpenCalls>,
+    /// By address.
+    live: HashMap<(Space, u64), Allocation>,
     /// Allocations that there was no room for in `live`.
     unwatched: u64,
     /// Frees of what was allocated before, or is not watched.
     unknown_frees: u64,
     allocators: BTreeSet<String>,
+}
+
+/// Whose addresses they are.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Space {
+    Own(Instance),
+    /// Of a shared memory, which several stores have in common.
+    Shared(u64),
+    Unknown,
+}
+
+/// The open calls of a store, the outermost first.
+#[derive(Default)]
+struct OpenCalls {
+    calls: Vec<Open>,
+    /// How many of them are allocators'.
+    allocating: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -106,6 +124,18 @@ impl Memories {
         Some(Arc::new(MemoryListener { memories: Arc::downgrade(self), role, grows }))
     }
 
+    /// What was allocated in this instance stays in use when it is closed, but is no longer looked for.
+    pub(crate) fn forget_with(self: &Arc<Self>, store: impl AsContextMut, instance: Instance) {
+        let memories = Arc::downgrade(self);
+        let forget = move |closing: &ClosingInstance, _: u32| {
+            if let Some(memories) = memories.upgrade() {
+                let gone = Space::Own(closing.instance());
+                memories.state().live.retain(|(space, _), _| *space != gone);
+            }
+        };
+        instance.notify_close(store, CloseNotifyFunc(forget));
+    }
+
     /// What a reader should know.
     pub(crate) fn notes(&self, state: &State) -> Vec<String> {
         let mut notes = Vec::new();
@@ -145,7 +175,7 @@ impl FunctionListener for MemoryListener {
         let Some(memories) = self.memories.upgrade() else { return };
         let state = &mut *memories.state();
         let store = call.store_id();
-        let is_inner = state.open.get(&store).is_some_and(|open| open.iter().any(|o| o.allocates));
+        let is_inner = state.open.get(&store).is_some_and(|open| open.allocating > 0);
         let role = self.role.filter(|_| !is_inner);
         let mut open = Open { allocates: self.role.is_some(), ..Open::default() };
         let request = role.and_then(|role| role.request(params));
@@ -196,6 +226,19 @@ impl FunctionListener for MemoryListener {
     }
 }
 
+impl OpenCalls {
+    fn push(&mut self, open: Open) {
+        self.allocating += usize::from(open.allocates);
+        self.calls.push(open);
+    }
+
+    fn pop(&mut self) -> Option<Open> {
+        let open = self.calls.pop()?;
+        self.allocating -= usize::from(open.allocates);
+        Some(open)
+    }
+}
+
 impl State {
     /// The stack of a call's beginning: with the function that is called, and that of its caller.
     fn walk(&mut self, stack: &mut StackIterator<'_>, max_frames: usize) -> (u32, u32) {
@@ -236,14 +279,14 @@ impl State {
             self.table.add(stack, GROWN_SPACE, all.saturating_sub(open.inner_growth));
             grown = all;
         }
-        match calls.last_mut() {
+        match calls.calls.last_mut() {
             Some(outer) => outer.inner_growth += grown,
             None => drop(self.open.remove(&store)),
         }
         Some(open)
     }
 
-    fn allocate(&mut self, space: u64, address: u64, request: Request, max: usize) {
+    fn allocate(&mut self, space: Space, address: u64, request: Request, max: usize) {
         let Request { stack, size, .. } = request;
         self.table.add(stack, ALLOC_OBJECTS, 1);
         self.table.add(stack, ALLOC_SPACE, size);
@@ -259,7 +302,7 @@ impl State {
         }
     }
 
-    fn free(&mut self, space: u64, address: u64) {
+    fn free(&mut self, space: Space, address: u64) {
         match self.live.remove(&(space, address)) {
             Some(allocation) => self.ended(allocation),
             None if address != 0 => self.unknown_frees += 1,
@@ -273,10 +316,15 @@ impl State {
     }
 }
 
-/// Whose addresses a call's are: its store's, or those that the threads of a program have in common.
-fn space(call: &Call<'_>) -> u64 {
-    let memory = call.module().and_then(|module| module.memory(0));
-    if memory.is_some_and(|memory| memory.shared().is_some()) { 0 } else { call.store_id() }
+/// Whose addresses a call's are: its instance's, or those that the threads of a program have in common.
+fn space(call: &Call<'_>) -> Space {
+    let Some(module) = call.module() else { return Space::Unknown };
+    let shared = module.memory(0).and_then(|memory| Some(memory.shared()?.id()));
+    match (shared, module.instance()) {
+        (Some(id), _) => Space::Shared(id),
+        (None, Some(instance)) => Space::Own(instance),
+        (None, None) => Space::Unknown,
+    }
 }
 
 /// Bytes of all memories of an instance.

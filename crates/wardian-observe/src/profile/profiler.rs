@@ -234,6 +234,9 @@ impl Profiler {
                 sampling.watch(&mut store, Some(module))
             }
             _ => {
+                if let Work::Memory(memories) = &self.0.work {
+                    memories.forget_with(&mut store, instance);
+                }
                 let attachment = instance.attach(store, self.listener_factory())?;
                 lock(&self.0.attached).add(attachment);
                 Ok(())
