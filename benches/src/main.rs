@@ -66,7 +66,7 @@ const GROUPS: &[(&str, Run, &[Target])] = &[
     (
         "observe",
         observe::run,
-        &[within("exact over", 30.0), at_most(WITHOUT, "sampled", 1.03, ANY)],
+        &[within("exact over", 30.0), within("traced", 200.0), at_most(WITHOUT, "sampled", 1.03, ANY)],
     ),
     ("sampler", variants::sampler, &[at_most(WITHOUT, "", 1.03, ANY)]),
 ];

@@ -1,11 +1,15 @@
-//! What profilers cost.
+//! What profilers and traces cost.
 
 use crate::engines::WARDIAN;
 use crate::hooks::{Guest, WITHOUT};
 use crate::measure::{Row, difference, measure};
 use crate::options::{Options, Result};
+use std::fs::File;
+use std::io::{self, Seek, Write};
 use wardian::{CompileOptions, FunctionFilter, FunctionListener, StackIterator};
-use wardian_observe::{Profiler, ProfilerOptions};
+use wardian_observe::{
+    BackgroundWriter, Profiler, ProfilerOptions, TraceFormat, TraceListener, TraceOptions,
+};
 
 struct Empty;
 
@@ -46,7 +50,54 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
             vec![with.contender(WARDIAN, "guest")?, without.contender(WITHOUT, "guest")?];
         rows.push(measure(options, "sampled", contenders)?);
     }
+    for format in [TraceFormat::Text, TraceFormat::Json, TraceFormat::Chrome] {
+        let title = format!("traced: {format:?}").to_lowercase();
+        if options.wants(&title) {
+            rows.push(traced(options, &title, format)?);
+        }
+    }
     Ok(rows)
+}
+
+/// A call that is traced to a file, beyond the plain call.
+fn traced(options: &Options, title: &str, format: TraceFormat) -> Result<Row> {
+    let writer = BackgroundWriter::new(Again { file: tempfile()?, written: 0 })?;
+    let trace = TraceListener::new(writer, TraceOptions::new().with_format(format));
+    let listened =
+        CompileOptions::new().with_function_listener_factory(chosen("guest").apply(trace));
+    let mut with = Guest::new(&listened)?;
+    let mut without = Guest::new(&CompileOptions::new())?;
+    let contenders = vec![with.contender(WARDIAN, "guest")?, without.contender(WITHOUT, "guest")?];
+    Ok(difference(measure(options, title, contenders)?, WITHOUT))
+}
+
+/// A file without a name.
+fn tempfile() -> Result<File> {
+    let path = std::env::temp_dir().join(format!("wardian-benches-{}", std::process::id()));
+    let file = File::create(&path)?;
+    std::fs::remove_file(path)?;
+    Ok(file)
+}
+
+/// A file that is written again and again, for calls are so many that no disk has room for them.
+struct Again {
+    file: File,
+    written: u64,
+}
+
+impl Write for Again {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.written > 256 << 20 {
+            self.written = 0;
+            self.file.rewind()?;
+        }
+        self.written += bytes.len() as u64;
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// The function that is called in the loop of this name.
