@@ -12,6 +12,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a trace tells stores on several threads apart", tenants),
     ("a trace reads the parameters of every function of WASI", wasi),
     ("a trace that is finished shows calls that are not", unfinished),
+    ("a summary tells functions of one name apart", namesakes),
 ];
 
 /// The text without its times.
@@ -120,6 +121,25 @@ fn tenants(engine: &Engine) {
     assert!(whole, "{text}");
     let calls: Vec<_> = trace.summary().rows.iter().map(|row| row.calls).collect();
     assert_eq!(calls, [400, 400]);
+}
+
+fn namesakes(engine: &Engine) {
+    let guest = r#"(module $m
+      (func $a (@name "same")) (func $b (@name "same") (call $a) (call $a))
+      (func (export "run") (call $b) (call $b)))"#;
+    let (trace, _) = trace(TraceOptions::new().with_summary(true));
+    let compile = CompileOptions::new().with_function_listener_factory(trace.clone());
+    let module = Module::new_with(engine, guest, &compile).unwrap();
+    // However many instances there are.
+    for _ in 0..2 {
+        let mut store = Store::new(engine, ());
+        let i = Linker::new(engine).instantiate(&mut store, &module).unwrap();
+        i.typed_func::<(), ()>(&mut store, "run").unwrap().call(&mut store, ()).unwrap();
+    }
+    let summary = trace.summary();
+    let mut rows: Vec<_> = summary.rows.iter().map(|row| (&*row.name, row.calls)).collect();
+    rows.sort();
+    assert_eq!(rows, [("run", 2), ("same", 4), ("same", 8)]);
 }
 
 /// A guest that calls each with zeros, under each name, as the crate for WASI has them.

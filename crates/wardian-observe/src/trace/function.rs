@@ -10,8 +10,10 @@ const NAME: usize = 256;
 
 /// A function as a trace shows it.
 pub(super) struct Function {
-    /// Its number among those of the trace, by name.
+    /// Its number among those of the trace.
     pub(super) number: u32,
+    /// Its index, unless it is the host's: functions of a module may have the same name.
+    pub(super) index: Option<u32>,
     /// Its name, without anything that a terminal could take for more.
     pub(super) name: String,
     /// What stands before its arguments, and what names it at its end.
@@ -46,6 +48,7 @@ impl Function {
         };
         let mut function = Function {
             number: 0,
+            index: definition.index().filter(|_| import.is_none()),
             name: escaped(&raw, escape_text),
             head: Vec::new(),
             tail: Vec::new(),

@@ -42,10 +42,10 @@ pub(super) struct State {
     last_flush: u64,
     pub(super) stats: Option<Stats>,
     finished: bool,
-    /// Functions by number, and their numbers by what is written of them: there are as many as there are
-    /// names, however many instances are watched.
+    /// Functions by number, and their numbers by what is written of them and, of guests' functions, their
+    /// indices: there are no more of them however many instances of a module are watched.
     functions: Vec<Arc<Function>>,
-    numbers: HashMap<Vec<u8>, u32>,
+    numbers: HashMap<(Vec<u8>, Option<u32>), u32>,
 }
 
 /// The calls of a store.
@@ -105,7 +105,8 @@ impl State {
     /// Gives a function its number.
     pub(super) fn number(&mut self, mut function: Function) -> Arc<Function> {
         let next = self.functions.len() as u32;
-        function.number = *self.numbers.entry(function.head.clone()).or_insert(next);
+        function.number =
+            *self.numbers.entry((function.head.clone(), function.index)).or_insert(next);
         let function = Arc::new(function);
         if function.number == next {
             self.functions.push(function.clone());
