@@ -29,6 +29,29 @@ impl Write for Lines {
 
 /// Runs the example.
 pub(crate) fn main() -> Result<()> {
+    let text = recorded(SpanListener::new(FunctionFilter::all()))?;
+    println!("{text}");
+    let watering = text.lines().find(|line| line.contains("watering")).expect("it was recorded");
+    assert_eq!(depth(watering), 3, "inside of day, plant and water: {watering}");
+    assert!(text.contains(r#"outcome="trap: unreachable""#));
+
+    // Spans of guests that may go on on another thread are not entered, but inside of each other.
+    let text = recorded(SpanListener::new(FunctionFilter::all()).with_entered_spans(false))?;
+    let deepest = text.lines().filter(|line| line.contains("close")).map(depth).max();
+    assert_eq!(deepest, Some(3), "{text}");
+
+    // Without a subscriber that wants spans nobody listens.
+    let spans = SpanListener::new(FunctionFilter::all());
+    tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), || run(spans))
+}
+
+/// How many calls something is inside of.
+fn depth(line: &str) -> usize {
+    line.matches("function=").count()
+}
+
+/// What a subscriber writes about a run.
+fn recorded(spans: SpanListener) -> Result<String> {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -38,22 +61,13 @@ pub(crate) fn main() -> Result<()> {
         .without_time()
         .with_writer(move || writer.clone())
         .finish();
-    tracing::subscriber::with_default(subscriber, run)?;
-
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).expect("it is text");
-    println!("{text}");
-    let watering = text.lines().find(|line| line.contains("watering")).expect("it was recorded");
-    let path: Vec<_> = watering.match_indices("function=").collect();
-    assert_eq!(path.len(), 3, "inside of day, plant and water: {watering}");
-    assert!(text.contains(r#"outcome="trap: unreachable""#));
-
-    // Without a subscriber that wants spans nobody listens.
-    tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), run)
+    tracing::subscriber::with_default(subscriber, || run(spans))?;
+    let text = lines.0.lock().unwrap().clone();
+    Ok(String::from_utf8(text).expect("it is text"))
 }
 
-fn run() -> Result<()> {
+fn run(spans: SpanListener) -> Result<()> {
     let engine = Engine::default();
-    let spans = SpanListener::new(FunctionFilter::all());
     let options = CompileOptions::new().with_function_listener_factory(spans);
     let module = Module::new_with(&engine, GUEST, &options)?;
     let mut linker: Linker<()> = Linker::new(&engine);

@@ -17,11 +17,12 @@ use wardian::{
 /// Whether the subscriber wants such spans is asked when listeners are chosen, once for each function: if
 /// it does not there is no listener, and calls cost nothing.
 ///
-/// A span is entered on the thread that runs the guest. So of guests that are suspended by asynchronous
-/// host functions and go on on other threads only functions should be chosen that do not wait.
+/// A span is entered on the thread that runs the guest, until the call ends. Guests that are suspended by
+/// asynchronous host functions may go on on other threads: see [`SpanListener::with_entered_spans`].
 #[derive(Clone)]
 pub struct SpanListener {
     filter: FunctionFilter,
+    entered: bool,
     open: Arc<Open>,
 }
 
@@ -32,7 +33,16 @@ struct Open(Mutex<HashMap<u64, Vec<(u64, Span)>>>);
 impl SpanListener {
     /// Spans for the calls of these functions.
     pub fn new(filter: FunctionFilter) -> SpanListener {
-        SpanListener { filter, open: Arc::default() }
+        SpanListener { filter, entered: true, open: Arc::default() }
+    }
+
+    /// Whether spans are entered. To be false for guests that are called with
+    /// [`wardian::TypedFunc::call_async`] and the like, or what other tasks of the thread record while a
+    /// guest waits would be inside of its spans. Spans of calls are inside of each other all the same, but
+    /// what host functions record is not inside of them. Default: true.
+    pub fn with_entered_spans(mut self, entered: bool) -> SpanListener {
+        self.entered = entered;
+        self
     }
 }
 
@@ -60,6 +70,7 @@ impl FunctionListenerFactory for SpanListener {
             name: name.unwrap_or_else(|| definition.debug_name()),
             module: module.unwrap_or_default().to_owned(),
             host: import.is_some(),
+            entered: self.entered,
         }))
     }
 }
@@ -70,12 +81,17 @@ struct Spanned {
     name: String,
     module: String,
     host: bool,
+    entered: bool,
 }
 
 impl Spanned {
     fn begin(&self, call: &Call<'_>) {
+        let store = call.store_id();
+        let outer = || self.open.lock().get(&store)?.last()?.1.id();
+        let outer = if self.entered { None } else { outer() };
         let span = tracing::debug_span!(
             target: "wardian::call",
+            parent: outer.or_else(|| Span::current().id()),
             "call",
             otel.name = self.name,
             function = self.name,
@@ -83,9 +99,11 @@ impl Spanned {
             host = self.host,
             outcome = field::Empty,
         );
-        // A guard could not be kept: it is bound to the thread or to the span's place.
-        span.with_subscriber(|(id, dispatch)| dispatch.enter(id));
-        self.open.lock().entry(call.store_id()).or_default().push((call.id(), span));
+        if self.entered {
+            // A guard could not be kept: it is bound to the thread or to the span's place.
+            span.with_subscriber(|(id, dispatch)| dispatch.enter(id));
+        }
+        self.open.lock().entry(store).or_default().push((call.id(), span));
     }
 
     fn end(&self, call: &Call<'_>, outcome: &str) {
@@ -99,7 +117,9 @@ impl Spanned {
         // The subscriber may do as it likes, also with guests of its own.
         drop(open);
         span.record("outcome", outcome);
-        span.with_subscriber(|(id, dispatch)| dispatch.exit(id));
+        if self.entered {
+            span.with_subscriber(|(id, dispatch)| dispatch.exit(id));
+        }
     }
 }
 
