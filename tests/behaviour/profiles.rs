@@ -18,6 +18,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("an exact profile serves tenants on several threads", tenants),
     ("an exact profile serves any number of tenants in bounded memory", many_tenants),
     ("an exact profile keeps all counts when stacks are used up", capped),
+    ("an exact profile of deep recursion has its outer calls, and is written in no time", deep),
     ("a profile of memory has what is allocated, freed and in use", allocations),
     ("a profile of memory has who makes memories grow", growth),
     ("a profile of memory ends allocations that abort", aborted_allocations),
@@ -323,6 +324,40 @@ fn capped(engine: &Engine) {
     assert_eq!(profile.meta().overflow, 60);
     let run = profile.summary().function("run").unwrap().total[1];
     assert_eq!(run, profile.total(1), "all time is somewhere below");
+}
+
+fn deep(engine: &Engine) {
+    let text = r#"(module $m
+      (func $a_name_of_some_length (param i32)
+        (if (local.get 0) (then (call $a_name_of_some_length (i32.sub (local.get 0) (i32.const 1))))))
+      (func (export "run") (param i32) (call $a_name_of_some_length (local.get 0))))"#;
+    let mut config = engine.config().clone();
+    let engine = &Engine::new(config.stack_size(16 << 20)).unwrap();
+    let mut store = Store::new(engine, ());
+    let i = instance(&mut store, text);
+    let run = i.typed_func::<i32, ()>(&mut store, "run").unwrap();
+    let profile_of = |store: &mut Store<()>, options: ProfilerOptions| {
+        let profiler = Profiler::new(options);
+        profiler.watch(&mut *store, i).unwrap();
+        (0..2).for_each(|_| run.call(&mut *store, 19_998).unwrap());
+        profiler.finish()
+    };
+    let profile = profile_of(&mut store, ProfilerOptions::exact());
+    assert_eq!(profile.meta().overflow, 2 * (20_000 - 1024));
+    assert_eq!((profile.stacks().len(), profile.total(0)), (1025, 40_000));
+    let other = &profile.stacks()[1024];
+    assert_eq!((other.parent, profile.values(other)[0]), (Some(1023), 2 * (20_000 - 1024)));
+    let sizes = Format::ALL.map(|format| {
+        let mut bytes = Vec::new();
+        profile.write(format, &mut bytes).expect("memory takes all");
+        bytes.len()
+    });
+    assert!(sizes.iter().all(|size| *size < 64 << 20), "{sizes:?}");
+    let calls =
+        folded(&profile_of(&mut store, ProfilerOptions::exact().with_max_frames(2)), "calls");
+    let path = "run;a_name_of_some_length";
+    let inner = format!("{path};<other>");
+    assert_eq!((calls["run"], calls[path], calls[&inner], calls.len()), (2, 2, 39_996, 3));
 }
 
 /// An allocator that never reuses, and a program.

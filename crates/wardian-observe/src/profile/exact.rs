@@ -17,6 +17,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use time::Timing;
 use tree::{OTHER, Tree};
+
+pub(crate) use tree::Limits;
 use wardian::{AbortReason, Call, FunctionListener, StackIterator};
 
 /// When there are so many trees, those that are not in use are emptied into one.
@@ -29,7 +31,7 @@ pub(crate) struct Calls {
     /// A number that no other has.
     id: u64,
     timing: Timing,
-    max_nodes: usize,
+    limits: Limits,
     /// Nodes in use, in all trees.
     used: Arc<AtomicUsize>,
     stores: Mutex<Stores>,
@@ -44,17 +46,17 @@ struct Stores {
 }
 
 impl Calls {
-    pub(crate) fn new(max_nodes: usize, every_call: bool) -> Calls {
+    pub(crate) fn new(limits: Limits, every_call: bool) -> Calls {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Calls {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             timing: Timing::new(every_call),
-            max_nodes,
+            limits,
             used: Arc::default(),
             stores: Mutex::new(Stores {
                 trees: HashMap::new(),
                 homes: Vec::new(),
-                retired: Merged::new(max_nodes),
+                retired: Merged::new(limits.nodes),
             }),
         }
     }
@@ -73,7 +75,7 @@ impl Calls {
         if !stores.trees.contains_key(&store) && stores.trees.len() >= MANY_TREES {
             stores.retire_idle();
         }
-        let new = || Arc::new(Tree::new(self.max_nodes, self.used.clone()));
+        let new = || Arc::new(Tree::new(self.limits, self.used.clone()));
         stores.trees.entry(store).or_insert_with(new).clone()
     }
 
@@ -91,7 +93,7 @@ impl Calls {
     pub(crate) fn table(&self, functions: &Functions) -> StackTable {
         let now = self.timing.clock.raw();
         let stores = self.stores();
-        let mut merged = Merged::new(self.max_nodes);
+        let mut merged = Merged::new(self.limits.nodes);
         merged.add_merged(&stores.retired);
         stores.trees.values().for_each(|tree| merged.add(tree, now));
         merged.table(|func| functions.place(func), |raw| self.timing.nanoseconds(raw))

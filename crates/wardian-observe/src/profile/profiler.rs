@@ -1,6 +1,6 @@
 //! What embedders use: options, and a profiler for any number of stores.
 
-use super::exact::{CallListener, Calls};
+use super::exact::{CallListener, Calls, Limits};
 use super::kind::ProfileKind;
 use super::memory::Memories;
 use super::model::{Meta, Profile};
@@ -36,7 +36,7 @@ impl ProfilerOptions {
             program: String::new(),
             filter: FunctionFilter::all(),
             interval: Duration::from_millis(1),
-            max_frames: 128,
+            max_frames: if kind == ProfileKind::Exact { 1024 } else { 128 },
             max_stacks: 1 << 18,
             max_timeline: 1 << 20,
             max_allocations: 1 << 20,
@@ -93,7 +93,9 @@ impl ProfilerOptions {
         self
     }
 
-    /// Frames of a stack at most, the innermost, in profiles of samples and memory. Default: 128.
+    /// Frames of a stack at most. Of samples and allocations the innermost are kept; default: 128. In
+    /// exact profiles calls that are further in are counted as `<other>` below the last one, as for
+    /// [`ProfilerOptions::with_max_stacks`]; default: 1024.
     pub fn with_max_frames(mut self, frames: usize) -> Self {
         self.max_frames = frames.max(1);
         self
@@ -199,7 +201,9 @@ impl Profiler {
                 options.max_timeline,
             )),
             ProfileKind::Exact => {
-                Work::Exact(Arc::new(Calls::new(options.max_stacks, options.every_call)))
+                let depth = u32::try_from(options.max_frames).unwrap_or(u32::MAX);
+                let limits = Limits { nodes: options.max_stacks, depth };
+                Work::Exact(Arc::new(Calls::new(limits, options.every_call)))
             }
             ProfileKind::Memory => Work::Memory(Arc::new(Memories::new(
                 options.max_frames,

@@ -30,7 +30,7 @@
 
 use super::ticks::{TICKS, TickTimes, Ticks};
 use quanta::Clock;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// When calls are on average shorter than this, in nanoseconds, they are no longer all timed,
 const SHORT: u64 = 1000;
@@ -38,9 +38,9 @@ const SHORT: u64 = 1000;
 /// would make those near it count for too much.
 const LONG: u64 = 4;
 /// So many calls of a path are timed before it is judged,
-const JUDGED: u64 = 256;
+const JUDGED: u16 = 256;
 /// and of so many the older ones count half.
-const REMEMBERED: u64 = 1024;
+const REMEMBERED: u16 = 1024;
 /// Between two calls that are timed there are less than two to the power of this that are not.
 const UNTIMED_BITS: u32 = 5;
 
@@ -121,7 +121,7 @@ pub(super) struct CallTime {
     /// Ticks when it began.
     tick: AtomicU32,
     /// Whether its beginning was timed: see the constants.
-    timed: AtomicU32,
+    timed: AtomicU8,
     /// Calls not to time, from the next one on.
     wait: AtomicU32,
     /// Ended calls that the next one to be chosen stands for.
@@ -132,14 +132,14 @@ pub(super) struct CallTime {
     total: AtomicU64,
     /// Of some of the latest calls that were chosen: their time, and how many they are.
     short: AtomicU64,
-    shorts: AtomicU32,
+    shorts: AtomicU16,
 }
 
-const NOT: u32 = 0;
+const NOT: u8 = 0;
 /// It stands for those that wait too.
-const CHOSEN: u32 = 1;
+const CHOSEN: u8 = 1;
 /// It began after a tick, and only stands for itself.
-const ALONE: u32 = 2;
+const ALONE: u8 = 2;
 
 fn add(cell: &AtomicU64, more: u64) {
     cell.store(cell.load(Relaxed).wrapping_add(more), Relaxed);
@@ -213,7 +213,7 @@ impl CallTime {
     fn choose_next(&self, took: u64, timing: &Timing, watch: &Watch) {
         let mut shorts = self.shorts.load(Relaxed) + 1;
         let mut short = self.short.load(Relaxed).saturating_add(took);
-        if u64::from(shorts) >= REMEMBERED {
+        if shorts >= REMEMBERED {
             (shorts, short) = (shorts / 2, short / 2);
         }
         self.shorts.store(shorts, Relaxed);
@@ -221,7 +221,7 @@ impl CallTime {
         let limit = timing.short.saturating_mul(shorts.into());
         let sampled = match self.sampled.load(Relaxed) {
             true => short < limit.saturating_mul(LONG),
-            false => u64::from(shorts) >= JUDGED && short < limit,
+            false => shorts >= JUDGED && short < limit,
         };
         self.sampled.store(sampled, Relaxed);
         if sampled {

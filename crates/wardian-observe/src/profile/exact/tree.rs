@@ -46,7 +46,16 @@ pub(super) struct Tree {
     overflow: AtomicU64,
     /// Nodes in use in this and other trees, `<other>`s and roots aside.
     used: Arc<AtomicUsize>,
-    max_nodes: usize,
+    limits: Limits,
+}
+
+/// How much of what is called gets nodes of its own; the rest is counted in `<other>`s.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    /// Nodes of all trees together.
+    pub(crate) nodes: usize,
+    /// Calls within calls.
+    pub(crate) depth: u32,
 }
 
 /// A path of calls.
@@ -58,6 +67,8 @@ struct Node {
     first: AtomicU32,
     /// The next child of the same parent.
     next: AtomicU32,
+    /// How many calls the path has: none at the root.
+    depth: AtomicU32,
     calls: AtomicU64,
     time: CallTime,
 }
@@ -83,9 +94,9 @@ fn add(cell: &AtomicU64, more: u64) {
 }
 
 impl Tree {
-    pub(super) fn new(max_nodes: usize, used: Arc<AtomicUsize>) -> Tree {
+    pub(super) fn new(limits: Limits, used: Arc<AtomicUsize>) -> Tree {
         // Each node can have one `<other>`, and there is the root.
-        let chunks = (2 * max_nodes + 2).div_ceil(CHUNK);
+        let chunks = (2 * limits.nodes + 2).div_ceil(CHUNK);
         let tree = Tree {
             chunks: (0..chunks).map(|_| OnceLock::new()).collect(),
             len: 1.into(),
@@ -95,7 +106,7 @@ impl Tree {
             over: 0.into(),
             overflow: 0.into(),
             used,
-            max_nodes,
+            limits,
         };
         tree.make_room(0);
         tree
@@ -197,7 +208,8 @@ impl Tree {
             return None;
         }
         if func != OTHER {
-            if self.used.load(Ordering::Relaxed) >= self.max_nodes {
+            let used = self.used.load(Ordering::Relaxed);
+            if used >= self.limits.nodes || get(&of.depth) >= self.limits.depth {
                 return None;
             }
             self.used.fetch_add(1, Ordering::Relaxed);
@@ -214,6 +226,7 @@ impl Tree {
         let (of, node) = (self.node(parent), self.node(made));
         set(&node.func, func);
         set(&node.parent, parent);
+        set(&node.depth, get(&of.depth) + 1);
         set(&node.next, get(&of.first));
         set(&of.first, made);
         self.len.store(made + 1, Ordering::Release);
