@@ -13,7 +13,7 @@ use super::stacks::{ROOT, StackTable};
 use crate::symbols::Place;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use time::Timing;
 use tree::{OTHER, Tree};
@@ -34,6 +34,8 @@ pub(crate) struct Calls {
     limits: Limits,
     /// Nodes in use, in all trees.
     used: Arc<AtomicUsize>,
+    /// Whether nothing more is recorded. Changes while `stores` is locked.
+    ended: AtomicBool,
     stores: Mutex<Stores>,
 }
 
@@ -53,6 +55,7 @@ impl Calls {
             timing: Timing::new(every_call),
             limits,
             used: Arc::default(),
+            ended: AtomicBool::new(false),
             stores: Mutex::new(Stores {
                 trees: HashMap::new(),
                 homes: Vec::new(),
@@ -61,14 +64,38 @@ impl Calls {
         }
     }
 
+    /// Ends these, whoever still listens: what they counted is that of others that begin now.
+    pub(crate) fn renew(&self) -> Calls {
+        let next = Calls::new(self.limits, self.timing.times_every_call());
+        next.stores().retired = self.end();
+        next
+    }
+
+    /// Nothing more is recorded, whoever still listens. Gives what was counted.
+    pub(crate) fn end(&self) -> Merged {
+        let now = self.timing.clock.raw();
+        let stores = &mut *self.stores();
+        self.ended.store(true, Ordering::Relaxed);
+        for (_, tree) in stores.trees.drain() {
+            stores.retired.add(&tree, now);
+            tree.end();
+        }
+        self.timing.stop();
+        std::mem::replace(&mut stores.retired, Merged::new(self.limits.nodes))
+    }
+
     fn stores(&self) -> MutexGuard<'_, Stores> {
         self.stores.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// The tree of a store. Only for the thread that runs the store's guest.
+    /// The tree of a store; none if nothing more is recorded. Only for the thread that runs the store's
+    /// guest.
     #[cold]
-    fn tree(&self, store: u64) -> Arc<Tree> {
+    fn tree(&self, store: u64) -> Option<Arc<Tree>> {
         let stores = &mut *self.stores();
+        if self.ended.load(Ordering::Relaxed) {
+            return None;
+        }
         if stores.trees.get(&store).is_some_and(|tree| tree.is_retired()) {
             stores.trees.remove(&store);
         }
@@ -76,7 +103,7 @@ impl Calls {
             stores.retire_idle();
         }
         let new = || Arc::new(Tree::new(self.limits, self.used.clone()));
-        stores.trees.entry(store).or_insert_with(new).clone()
+        Some(stores.trees.entry(store).or_insert_with(new).clone())
     }
 
     /// Whether a store's tree may be kept by listeners.
@@ -115,7 +142,7 @@ impl Stores {
 }
 
 /// Counts and raw times of trees together.
-struct Merged {
+pub(crate) struct Merged {
     table: StackTable,
 }
 
@@ -221,74 +248,68 @@ thread_local! {
 
 impl CallListener {
     pub(crate) fn new(calls: &Arc<Calls>, func: u32) -> CallListener {
+        calls.timing.start();
         CallListener { calls: calls.clone(), func, hint: AtomicU32::new(0), home: OnceLock::new() }
     }
 
-    /// Visits the tree of a store; `again` if it is a tree that was emptied.
+    /// Visits the tree of a store, and another one if the visit tells that this one was emptied. None is
+    /// visited if nothing more is recorded.
     #[inline(always)]
-    fn with_tree<R>(
-        &self,
-        store: u64,
-        again: impl Fn(&R) -> bool,
-        visit: impl Fn(&Tree) -> R,
-    ) -> R {
+    fn with_tree(&self, store: u64, visit: impl Fn(&Tree) -> bool) {
         if let Some(Some((home, tree))) = self.home.get()
             && *home == store
+            && visit(tree)
         {
-            let result = visit(tree);
-            if !again(&result) {
-                return result;
-            }
+            return;
         }
-        self.with_other_tree(store, again, visit)
+        self.with_other_tree(store, visit);
     }
 
     /// [`CallListener::with_tree`], if the store is not the first that called the function.
     #[inline(never)]
-    fn with_other_tree<R>(
-        &self,
-        store: u64,
-        again: impl Fn(&R) -> bool,
-        visit: impl Fn(&Tree) -> R,
-    ) -> R {
+    fn with_other_tree(&self, store: u64, visit: impl Fn(&Tree) -> bool) {
         self.home.get_or_init(|| {
             let is_home = self.calls.is_home(store);
-            is_home.then(|| (store, self.calls.tree(store)))
+            let tree = is_home.then(|| self.calls.tree(store)).flatten();
+            tree.map(|tree| (store, tree))
         });
         LAST.with(|last| {
             if last.of.get() == (self.calls.id, store)
-                && let Some(tree) = &*last.tree.borrow()
+                && last.tree.borrow().as_ref().is_some_and(|tree| visit(tree))
             {
-                let result = visit(tree);
-                if !again(&result) {
-                    return result;
-                }
+                return;
             }
-            visit(&self.change(last, store))
-        })
+            if let Some(tree) = self.change(last, store) {
+                visit(&tree);
+            }
+        });
     }
 
     #[cold]
-    fn change(&self, last: &Last, store: u64) -> Arc<Tree> {
-        let tree = self.calls.tree(store);
+    fn change(&self, last: &Last, store: u64) -> Option<Arc<Tree>> {
+        // Without a lock: there may be many such calls from now on.
+        if self.calls.ended.load(Ordering::Relaxed) {
+            return None;
+        }
+        let tree = self.calls.tree(store)?;
         last.of.set((self.calls.id, store));
         last.tree.replace(Some(tree.clone()));
-        tree
+        Some(tree)
     }
 
     #[inline]
     fn enter(&self, call: &Call<'_>, count: u64) {
-        let retired = |entered: &bool| !entered;
         let timing = &self.calls.timing;
-        self.with_tree(call.store_id(), retired, |tree| {
-            tree.enter(self.func, &self.hint, count, timing)
-        });
+        self.with_tree(call.store_id(), |tree| tree.enter(self.func, &self.hint, count, timing));
     }
 
     #[inline]
     fn leave(&self, call: &Call<'_>) {
         let timing = &self.calls.timing;
-        self.with_tree(call.store_id(), |()| false, |tree| tree.leave(self.func, timing));
+        self.with_tree(call.store_id(), |tree| {
+            tree.leave(self.func, timing);
+            true
+        });
     }
 }
 

@@ -165,6 +165,15 @@ struct Shared {
     work: Work,
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Modules that were compiled with its listeners keep them.
+        if let Work::Exact(calls) = &self.work {
+            lock(calls).end();
+        }
+    }
+}
+
 /// Listeners of instances that are watched, of which some may be gone.
 #[derive(Default)]
 struct Attached {
@@ -176,7 +185,7 @@ struct Attached {
 /// What is measured, by kind.
 enum Work {
     Sampling(Sampling),
-    Exact(Arc<Calls>),
+    Exact(Mutex<Arc<Calls>>),
     Memory(Arc<Memories>),
 }
 
@@ -203,7 +212,7 @@ impl Profiler {
             ProfileKind::Exact => {
                 let depth = u32::try_from(options.max_frames).unwrap_or(u32::MAX);
                 let limits = Limits { nodes: options.max_stacks, depth };
-                Work::Exact(Arc::new(Calls::new(limits, options.every_call)))
+                Work::Exact(Mutex::new(Arc::new(Calls::new(limits, options.every_call))))
             }
             ProfileKind::Memory => Work::Memory(Arc::new(Memories::new(
                 options.max_frames,
@@ -269,11 +278,17 @@ impl Profiler {
     }
 
     /// Ends the watching of stores and instances, and gives what was seen in all. Only modules that were
-    /// compiled with the profiler's listeners keep them.
+    /// compiled with the profiler's listeners keep them; those of an exact profile record nothing more.
+    /// What is watched from then on is added to what was seen.
     pub fn finish(&self) -> Profile {
         lock(&self.0.attached).all.clear();
-        if let Work::Sampling(sampling) = &self.0.work {
-            sampling.stop();
+        match &self.0.work {
+            Work::Sampling(sampling) => sampling.stop(),
+            Work::Exact(calls) => {
+                let mut calls = lock(calls);
+                *calls = Arc::new(calls.renew());
+            }
+            Work::Memory(_) => {}
         }
         self.profile()
     }
@@ -303,7 +318,7 @@ impl Profiler {
                 resolve(shared.options.kind, meta, &state.symbols, &state.table, timeline)
             }
             Work::Exact(calls) => {
-                let table = calls.table(&functions);
+                let table = lock(calls).table(&functions);
                 meta.overflow = table.overflow;
                 resolve(shared.options.kind, meta, &functions.symbols, &table, Vec::new())
             }
@@ -362,7 +377,7 @@ impl Profiler {
                 let number = |functions: &mut Functions| functions.number(&module, func);
                 chosen.then(|| {
                     let func = number(&mut self.functions());
-                    Arc::new(CallListener::new(calls, func)) as Arc<dyn FunctionListener>
+                    Arc::new(CallListener::new(&lock(calls), func)) as Arc<dyn FunctionListener>
                 })
             }
             Work::Memory(memories) => {

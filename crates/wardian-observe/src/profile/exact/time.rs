@@ -30,6 +30,7 @@
 
 use super::ticks::{TICKS, TickTimes, Ticks};
 use quanta::Clock;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// When calls are on average shorter than this, in nanoseconds, they are no longer all timed,
@@ -48,29 +49,51 @@ const UNTIMED_BITS: u32 = 5;
 pub(super) struct Timing {
     pub(super) clock: Clock,
     ticks: &'static TickTimes,
-    /// None if each call is timed.
-    _ticker: Option<Ticks>,
+    every_call: bool,
+    /// None if each call is timed, or none is to come.
+    ticker: Mutex<Option<Ticks>>,
     /// Mean raw time of calls that need not all be timed; zero if all are.
-    short: u64,
+    short: AtomicU64,
     /// Raw time that a call would take if it took none.
     overhead: u64,
 }
 
 impl Timing {
     pub(super) fn new(every_call: bool) -> Timing {
-        let clock = Clock::new();
-        let ticker = if every_call { None } else { Ticks::start(&clock) };
-        let mut timing = Timing::of(clock, &TICKS, ticker.is_some());
-        timing._ticker = ticker;
+        Timing::of(Clock::new(), &TICKS, every_call)
+    }
+
+    fn of(clock: Clock, ticks: &'static TickTimes, every_call: bool) -> Timing {
+        let (ticker, short) = (Mutex::new(None), AtomicU64::new(0));
+        let mut timing = Timing { clock, ticks, every_call, ticker, short, overhead: 0 };
+        timing.overhead = timing.measure_overhead();
         timing
     }
 
-    fn of(clock: Clock, ticks: &'static TickTimes, sampled: bool) -> Timing {
-        let per_mebi = clock.delta_as_nanos(0, 1 << 20).max(1);
-        let short = if sampled { (SHORT << 20) / per_mebi } else { 0 };
-        let mut timing = Timing { clock, ticks, _ticker: None, short, overhead: 0 };
-        timing.overhead = timing.measure_overhead();
-        timing
+    pub(super) fn times_every_call(&self) -> bool {
+        self.every_call
+    }
+
+    /// Calls are to come: if not all of them are to be timed, there must be ticks.
+    pub(super) fn start(&self) {
+        let mut ticker = self.ticker.lock().unwrap_or_else(|e| e.into_inner());
+        if self.every_call || ticker.is_some() {
+            return;
+        }
+        *ticker = Ticks::start(&self.clock);
+        if ticker.is_some() {
+            self.leave_out_some();
+        }
+    }
+
+    fn leave_out_some(&self) {
+        let per_mebi = self.clock.delta_as_nanos(0, 1 << 20).max(1);
+        self.short.store((SHORT << 20) / per_mebi, Relaxed);
+    }
+
+    /// No calls are to come whose time matters.
+    pub(super) fn stop(&self) {
+        *self.ticker.lock().unwrap_or_else(|e| e.into_inner()) = None;
     }
 
     fn measure_overhead(&self) -> u64 {
@@ -218,7 +241,7 @@ impl CallTime {
         }
         self.shorts.store(shorts, Relaxed);
         self.short.store(short, Relaxed);
-        let limit = timing.short.saturating_mul(shorts.into());
+        let limit = timing.short.load(Relaxed).saturating_mul(shorts.into());
         let sampled = match self.sampled.load(Relaxed) {
             true => short < limit.saturating_mul(LONG),
             false => shorts >= JUDGED && short < limit,

@@ -15,10 +15,11 @@
 //! only those below `len` (release and acquire).
 //!
 //! **Retirement.** `state` tells whether a call is open. The outermost call takes it from idle to open,
-//! whoever retires the tree from idle to retired; who comes second sees it and goes elsewhere.
+//! whoever retires the tree from idle to retired; who comes second sees it and goes elsewhere. A tree that
+//! is not to be used any more while a call is open is retired by the next outermost call.
 
 use super::time::{CallTime, Timing, Watch};
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// No node: the root is nobody's child.
@@ -41,6 +42,8 @@ pub(super) struct Tree {
     current: AtomicU32,
     watch: Watch,
     state: AtomicU8,
+    /// Whether it is to be retired once no call is open.
+    ended: AtomicBool,
     /// Open calls for which `<other>`, then the current node, stands.
     over: AtomicU64,
     overflow: AtomicU64,
@@ -103,6 +106,7 @@ impl Tree {
             current: ROOT.into(),
             watch: Watch::default(),
             state: IDLE.into(),
+            ended: false.into(),
             over: 0.into(),
             overflow: 0.into(),
             used,
@@ -175,7 +179,14 @@ impl Tree {
     #[inline]
     fn open(&self) -> bool {
         let (success, failure) = (Ordering::Acquire, Ordering::Relaxed);
-        self.state.compare_exchange(IDLE, OPEN, success, failure).is_ok()
+        if self.state.compare_exchange(IDLE, OPEN, success, failure).is_err() {
+            return false;
+        }
+        let ended = self.ended.load(Ordering::Relaxed);
+        if ended {
+            self.state.store(RETIRED, Ordering::Release);
+        }
+        !ended
     }
 
     #[inline]
@@ -264,6 +275,12 @@ impl Tree {
     /// Takes the tree out of use, if no call is open.
     pub(super) fn retire(&self) -> bool {
         self.state.compare_exchange(IDLE, RETIRED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Takes the tree out of use: now, or when the calls that are open have ended.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.retire();
     }
 
     pub(super) fn is_retired(&self) -> bool {
