@@ -21,7 +21,7 @@ use tree::{OTHER, Tree};
 pub(crate) use tree::Limits;
 use wardian::{AbortReason, Call, FunctionListener, StackIterator};
 
-/// When there are so many trees, those that are not in use are emptied into one.
+/// With fewer trees none are emptied.
 const MANY_TREES: usize = 64;
 /// So many trees may be kept by listeners, in use or not.
 const HOMES: usize = 64;
@@ -41,6 +41,9 @@ pub(crate) struct Calls {
 
 struct Stores {
     trees: HashMap<u64, Arc<Tree>>,
+    /// When there are so many, or they have so many nodes, those that are not in use are emptied into one.
+    many: usize,
+    many_nodes: usize,
     /// The first stores.
     homes: Vec<u64>,
     /// What was counted for stores whose trees were emptied. Children are of functions' numbers.
@@ -58,6 +61,8 @@ impl Calls {
             ended: AtomicBool::new(false),
             stores: Mutex::new(Stores {
                 trees: HashMap::new(),
+                many: MANY_TREES,
+                many_nodes: limits.nodes / 2,
                 homes: Vec::new(),
                 retired: Merged::new(limits.nodes),
             }),
@@ -99,8 +104,8 @@ impl Calls {
         if stores.trees.get(&store).is_some_and(|tree| tree.is_retired()) {
             stores.trees.remove(&store);
         }
-        if !stores.trees.contains_key(&store) && stores.trees.len() >= MANY_TREES {
-            stores.retire_idle();
+        if !stores.trees.contains_key(&store) {
+            stores.make_room(&self.used, self.limits.nodes);
         }
         let new = || Arc::new(Tree::new(self.limits, self.used.clone()));
         Some(stores.trees.entry(store).or_insert_with(new).clone())
@@ -128,6 +133,19 @@ impl Calls {
 }
 
 impl Stores {
+    /// For one more tree. Looks through all only when they have become many more since the last time, or
+    /// half of the nodes that were left then are used: it may be that all are in use.
+    fn make_room(&mut self, used: &AtomicUsize, max_nodes: usize) {
+        let nodes = || used.load(Ordering::Relaxed);
+        let trees = self.trees.len();
+        if trees < MANY_TREES || trees < self.many && nodes() < self.many_nodes {
+            return;
+        }
+        self.retire_idle();
+        self.many = MANY_TREES.max(2 * self.trees.len());
+        self.many_nodes = nodes() + (max_nodes.saturating_sub(nodes()) / 2).max(1);
+    }
+
     fn retire_idle(&mut self) {
         let retired = &mut self.retired;
         self.trees.retain(|_, tree| {
