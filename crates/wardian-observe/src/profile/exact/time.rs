@@ -196,11 +196,17 @@ impl CallTime {
     #[inline]
     fn end_at(&self, tick: u32, timing: &Timing, watch: &Watch) {
         let is_short = tick == self.tick.load(Relaxed);
+        if is_short && self.timed.load(Relaxed) == NOT {
+            return self.waiting.store(self.waiting.load(Relaxed).wrapping_add(1), Relaxed);
+        }
+        self.end_by_clock(tick, is_short, timing, watch);
+    }
+
+    /// Apart, so that most ends need not save registers for it.
+    #[inline(never)]
+    fn end_by_clock(&self, tick: u32, is_short: bool, timing: &Timing, watch: &Watch) {
         let timed = self.timed.load(Relaxed);
         if timed == NOT {
-            if is_short {
-                return self.waiting.store(self.waiting.load(Relaxed).wrapping_add(1), Relaxed);
-            }
             return self.end_by_ticks(tick, timing, watch);
         }
         let took = watch.read(timing, tick).saturating_sub(self.start.load(Relaxed));
