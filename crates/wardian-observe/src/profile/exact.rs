@@ -324,10 +324,7 @@ impl CallListener {
     #[inline]
     fn leave(&self, call: &Call<'_>) {
         let timing = &self.calls.timing;
-        self.with_tree(call.store_id(), |tree| {
-            tree.leave(self.func, timing);
-            true
-        });
+        self.with_tree(call.store_id(), |tree| tree.leave(self.func, timing));
     }
 }
 

@@ -55,8 +55,8 @@ impl ProfilerOptions {
     /// and their callers look slower than they are.
     ///
     /// Counts are exact. Times are those of all calls, unless a path's calls prove to be shorter than a
-    /// microsecond on average: of these, every call that lasts beyond a tick of a millisecond is timed,
-    /// and one in sixteen or so of the others at random, for which the rest is taken to be the same on average.
+    /// microsecond on average: of these, each that lasts for milliseconds is timed to within one, and of
+    /// the others one in sixteen or so at random, for which the rest is taken to be the same on average.
     /// [`ProfilerOptions::with_every_call_timed`] times them all.
     pub fn exact() -> ProfilerOptions {
         ProfilerOptions::new(ProfileKind::Exact)

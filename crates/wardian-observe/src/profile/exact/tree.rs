@@ -200,15 +200,16 @@ impl Tree {
         true
     }
 
-    /// The innermost call ends.
+    /// The innermost call ends. False if the tree is retired, so that the call is another tree's.
     #[inline(never)]
-    pub(super) fn leave(&self, func: u32, timing: &Timing) {
+    pub(super) fn leave(&self, func: u32, timing: &Timing) -> bool {
         let current = get(&self.current);
         let node = self.node(current);
         if get(&node.func) != func {
             return self.leave_other(timing);
         }
         self.close(node, timing);
+        true
     }
 
     #[inline]
@@ -324,16 +325,17 @@ impl Tree {
     }
 
     #[cold]
-    fn leave_other(&self, timing: &Timing) {
+    fn leave_other(&self, timing: &Timing) -> bool {
         let node = self.node(get(&self.current));
         let over = self.over.load(Ordering::Relaxed);
         if get(&node.func) != OTHER || over == 0 {
-            return;
+            return !self.is_retired();
         }
         self.over.store(over - 1, Ordering::Relaxed);
         if over == 1 {
             self.close(node, timing);
         }
+        true
     }
 
     /// Takes the tree out of use, if no call is open.

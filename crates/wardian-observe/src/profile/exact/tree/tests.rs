@@ -23,8 +23,8 @@ impl Guest {
         self.tree.enter(func, &self.hint, 1, &self.timing)
     }
 
-    fn leave(&self, func: u32) {
-        self.tree.leave(func, &self.timing);
+    fn leave(&self, func: u32) -> bool {
+        self.tree.leave(func, &self.timing)
     }
 
     /// Parents, functions and calls.
@@ -77,7 +77,7 @@ fn recursion_is_counted_beyond_the_greatest_depth() {
     let guest = Guest::new(LIMITS);
     for _ in 0..2 {
         (0..20_000).for_each(|_| assert!(guest.enter(7)));
-        (0..20_000).for_each(|_| guest.leave(7));
+        (0..20_000).for_each(|_| assert!(guest.leave(7)));
     }
     let nodes = guest.nodes();
     assert_eq!((nodes.len(), nodes[99], nodes[100]), (101, (99, 7, 2), (100, OTHER, 2 * 19_900)));
@@ -94,6 +94,6 @@ fn trees_end_when_their_calls_do() {
     guest.leave(2);
     guest.leave(1);
     assert!(!guest.enter(1) && guest.tree.is_retired());
-    guest.leave(1);
+    assert!(!guest.leave(1), "it is that of a call in another tree");
     assert_eq!(guest.nodes(), [(0, 1, 1), (1, 2, 1)]);
 }
