@@ -179,3 +179,25 @@ fn single_calls_are_off_by_a_tick_at_most() {
         assert!(counted.abs_diff(took) < 1_400_000, "{took}: {counted}");
     }
 }
+
+#[test]
+fn ticks_come_while_calls_do() {
+    let timing = Timing::new(false);
+    let has_ticker = || timing.ticker.lock().expect("nobody panicked").is_some();
+    assert!(!has_ticker());
+    timing.start();
+    timing.start();
+    assert!(has_ticker());
+    let (start, before) = (std::time::Instant::now(), timing.ticks.now());
+    while timing.ticks.now() == before {
+        assert!(start.elapsed().as_secs() < 60, "no tick came");
+        std::thread::yield_now();
+    }
+    let last = timing.ticks.time(timing.ticks.now()).expect("it was just now");
+    assert!(timing.nanoseconds(timing.clock.raw().saturating_sub(last)) < 60_000_000_000);
+    timing.stop();
+    assert!(!has_ticker());
+    let every = Timing::new(true);
+    every.start();
+    assert!(every.ticker.lock().expect("nobody panicked").is_none());
+}
