@@ -41,15 +41,17 @@ const MAX_LINES: usize = 32 << 20;
 fn lines(profile: &Profile, value: usize) -> io::Result<Vec<String>> {
     let tree = CallTree::new(profile);
     let lengths = lengths(profile, &tree);
-    let mut least = tree.roots_total(value) / NARROW;
+    let all = tree.roots_total(value);
+    let mut least = all / NARROW;
     let amounts = loop {
         let amounts = tree.without_narrow(value, least);
         let lines = amounts.iter().zip(&lengths).filter(|(amount, _)| **amount > 0);
         let size: usize = lines.map(|(_, length)| *length).sum();
-        if size <= MAX_LINES {
+        // In the end there are only calls that nobody made.
+        if size <= MAX_LINES || least > all {
             break amounts;
         }
-        least = (2 * least).max(1);
+        least = least.saturating_mul(2).max(1);
     };
     let mut lines = Vec::new();
     folded::each_line(profile, &tree, &amounts, |line| {
