@@ -48,7 +48,7 @@ fn lines(profile: &Profile, value: usize) -> io::Result<Vec<String>> {
         let lines = amounts.iter().zip(&lengths).filter(|(amount, _)| **amount > 0);
         let size: usize = lines.map(|(_, length)| *length).sum();
         // In the end there are only calls that nobody made.
-        if size <= MAX_LINES || least > all {
+        if size <= MAX_LINES || least >= all {
             break amounts;
         }
         least = least.saturating_mul(2).max(1);
