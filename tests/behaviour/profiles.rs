@@ -1,5 +1,7 @@
 //! Profiles: that they say what guests did, whatever becomes of their calls.
 
+mod memory;
+
 use crate::matrix::{Behaviour, instance, linked, module};
 use crate::snapshots;
 use std::collections::BTreeMap;
@@ -18,10 +20,12 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("an exact profile serves tenants on several threads", tenants),
     ("an exact profile serves any number of tenants in bounded memory", many_tenants),
     ("an exact profile keeps all counts when stacks are used up", capped),
-    ("a profile of memory has what is allocated, freed and in use", allocations),
-    ("a profile of memory has who makes memories grow", growth),
-    ("a profile of memory ends allocations that abort", aborted_allocations),
-    ("a profile of memory tells memories and programs apart", memories_apart),
+    ("an exact profile of deep recursion has its outer calls, and is written in no time", deep),
+    ("an exact profile that is finished has nothing more, whoever keeps its listeners", finished),
+    ("a profile of memory has what is allocated, freed and in use", memory::allocations),
+    ("a profile of memory has who makes memories grow", memory::growth),
+    ("a profile of memory ends allocations that abort", memory::aborted_allocations),
+    ("a profile of memory tells memories and programs apart", memory::memories_apart),
     ("a sampled profile shows the hot function and the host", sampled),
     ("a sampled profile has inlined functions and hot lines", hot_lines),
     ("a sampled profile serves several stores at once", sampled_stores),
@@ -304,8 +308,20 @@ fn many_tenants(engine: &Engine) {
         run.call(&mut *store, ()).unwrap();
     }
     let profile = profiler.finish();
-    let calls = folded(&profile, "calls");
-    assert_eq!((calls["run"], calls["run;fib"], calls.len()), (303, 303, 7), "{calls:?}");
+    // Each of their calls began and ended where it should.
+    check(
+        &profile,
+        "calls",
+        &[
+            ("run", 303),
+            ("run;[host] h:tick", 303),
+            ("run;fib", 303),
+            ("run;fib;fib", 606),
+            ("run;fib;fib;[host] h:tick", 303),
+            ("run;fib;fib;fib", 606),
+            ("run;fib;fib;fib;[host] h:tick", 606),
+        ],
+    );
     assert_eq!(profile.meta().overflow, 0);
 }
 
@@ -326,127 +342,71 @@ fn capped(engine: &Engine) {
     assert_eq!(run, profile.total(1), "all time is somewhere below");
 }
 
-/// An allocator that never reuses, and a program.
-const ALLOCATES: &str = r#"(module $m (memory (export "memory") 1)
-  (global $top (mut i32) (i32.const 64))
-  (func $dlmalloc (param $n i32) (result i32)
-    (if (i32.gt_u (local.get $n) (i32.const 100000)) (then (return (i32.const 0))))
-    (global.get $top)
-    (global.set $top (i32.add (global.get $top) (local.get $n)))
-    (loop $l (if (i32.gt_u (global.get $top) (i32.mul (memory.size) (i32.const 65536)))
-      (then (if (i32.eq (memory.grow (i32.const 1)) (i32.const -1)) (then (unreachable))) (br $l)))))
-  (func $malloc (param i32) (result i32) (call $dlmalloc (local.get 0)))
-  (func $calloc (param i32 i32) (result i32)
-    (call $malloc (i32.mul (local.get 0) (local.get 1))))
-  (func $realloc (param i32 i32) (result i32) (call $malloc (local.get 1)))
-  (func $free (param i32))
-  (func $leaks (drop (call $malloc (i32.const 10))) (drop (call $malloc (i32.const 10))))
-  (func $tidies (call $free (call $calloc (i32.const 5) (i32.const 8))))
-  (func $moves (local $at i32)
-    (local.set $at (call $malloc (i32.const 100)))
-    (local.set $at (call $realloc (local.get $at) (i32.const 300)))
-    ;; Fails, and frees nothing.
-    (drop (call $realloc (local.get $at) (i32.const 200000)))
-    (call $free (i32.const 0)))
-  (func (export "run") (call $leaks) (call $tidies) (call $moves))
-  (func (export "big") (drop (call $malloc (i32.const 99000))) (drop (call $malloc (i32.const 99000))))
-  (func (export "odd") (call $free (i32.const 12345)))
-  (func (export "trap") (loop $l (drop (call $malloc (i32.const 99000))) (br $l))))"#;
-
-fn allocations(engine: &Engine) {
+fn deep(engine: &Engine) {
+    let text = r#"(module $m
+      (func $a_name_of_some_length (param i32)
+        (if (local.get 0) (then (call $a_name_of_some_length (i32.sub (local.get 0) (i32.const 1))))))
+      (func (export "run") (param i32) (call $a_name_of_some_length (local.get 0))))"#;
+    let mut config = engine.config().clone();
+    let engine = &Engine::new(config.stack_size(16 << 20)).unwrap();
     let mut store = Store::new(engine, ());
-    let i = instance(&mut store, ALLOCATES);
-    let profiler = Profiler::new(ProfilerOptions::memory());
-    profiler.watch(&mut store, i).unwrap();
-    let run = i.typed_func::<(), ()>(&mut store, "run").unwrap();
-    (0..2).for_each(|_| run.call(&mut store, ()).unwrap());
-    i.typed_func::<(), ()>(&mut store, "odd").unwrap().call(&mut store, ()).unwrap();
-    let profile = profiler.finish();
-    let expected = [("run;leaks", 40), ("run;moves", 800), ("run;tidies", 80)];
-    check(&profile, "alloc_space", &expected);
-    let expected = [("run;leaks", 4), ("run;moves", 4), ("run;tidies", 2)];
-    check(&profile, "alloc_objects", &expected);
-    check(&profile, "inuse_space", &[("run;leaks", 40), ("run;moves", 600)]);
-    check(&profile, "inuse_objects", &[("run;leaks", 4), ("run;moves", 2)]);
-    let notes = profile.meta().notes.join(" ");
-    assert!(notes.contains("those of calloc, dlmalloc, free, malloc, realloc"), "{notes}");
-    assert!(notes.contains("1 times memory was freed"), "{notes}");
-    // More at once than are watched.
-    let profiler = Profiler::new(ProfilerOptions::memory().with_max_allocations(2));
-    profiler.watch(&mut store, i).unwrap();
-    run.call(&mut store, ()).unwrap();
-    let profile = profiler.finish();
-    assert_eq!(profile.total(0), 5);
-    assert!(profile.meta().notes.join(" ").contains("allocations were not watched"));
+    let i = instance(&mut store, text);
+    let run = i.typed_func::<i32, ()>(&mut store, "run").unwrap();
+    let profile_of = |store: &mut Store<()>, options: ProfilerOptions| {
+        let profiler = Profiler::new(options);
+        profiler.watch(&mut *store, i).unwrap();
+        (0..2).for_each(|_| run.call(&mut *store, 19_998).unwrap());
+        profiler.finish()
+    };
+    let profile = profile_of(&mut store, ProfilerOptions::exact());
+    assert_eq!(profile.meta().overflow, 2 * (20_000 - 1024));
+    assert_eq!((profile.stacks().len(), profile.total(0)), (1025, 40_000));
+    let other = &profile.stacks()[1024];
+    assert_eq!((other.parent, profile.values(other)[0]), (Some(1023), 2 * (20_000 - 1024)));
+    let sizes = Format::ALL.map(|format| {
+        let mut bytes = Vec::new();
+        profile.write(format, &mut bytes).expect("memory takes all");
+        bytes.len()
+    });
+    assert!(sizes.iter().all(|size| *size < 64 << 20), "{sizes:?}");
+    let calls =
+        folded(&profile_of(&mut store, ProfilerOptions::exact().with_max_frames(2)), "calls");
+    let path = "run;a_name_of_some_length";
+    let inner = format!("{path};<other>");
+    assert_eq!((calls["run"], calls[path], calls[&inner], calls.len()), (2, 2, 39_996, 3));
 }
 
-fn growth(engine: &Engine) {
-    let mut store = Store::new(engine, ());
-    let i = instance(&mut store, ALLOCATES);
-    let profiler = Profiler::new(ProfilerOptions::memory());
-    profiler.watch(&mut store, i).unwrap();
-    i.typed_func::<(), ()>(&mut store, "big").unwrap().call(&mut store, ()).unwrap();
-    let profile = profiler.finish();
-    check(&profile, "grown_space", &[("big;malloc;dlmalloc", 3 * 65536)]);
-    check(&profile, "alloc_space", &[("big", 198_000)]);
-    // A module in which nothing has the name of an allocator.
-    let i = instance(
-        &mut store,
-        r#"(module (memory 1) (func $sbrk (drop (memory.grow (i32.const 2))))
-          (func (export "run") (call $sbrk) (drop (memory.grow (i32.const 1)))))"#,
-    );
-    let profiler = Profiler::new(ProfilerOptions::memory());
-    profiler.watch(&mut store, i).unwrap();
-    i.typed_func::<(), ()>(&mut store, "run").unwrap().call(&mut store, ()).unwrap();
-    let profile = profiler.finish();
-    check(&profile, "grown_space", &[("run", 65536), ("run;sbrk", 2 * 65536)]);
-    assert_eq!(profile.value_types()[profile.main_value()].name, "grown_space");
-    assert!(profile.meta().notes[0].contains("only growth"), "{:?}", profile.meta().notes);
-}
-
-fn aborted_allocations(engine: &Engine) {
-    let mut store = Store::new(
-        engine,
-        wardian::StoreLimits { memory_bytes: 4 << 16, ..wardian::StoreLimits::default() },
-    );
-    store.limiter(|limits| limits);
-    let i = instance(&mut store, ALLOCATES);
-    let profiler = Profiler::new(ProfilerOptions::memory());
-    profiler.watch(&mut store, i).unwrap();
-    i.typed_func::<(), ()>(&mut store, "trap").unwrap().call(&mut store, ()).unwrap_err();
-    i.typed_func::<(), ()>(&mut store, "odd").unwrap().call(&mut store, ()).unwrap();
-    let profile = profiler.finish();
-    check(&profile, "alloc_space", &[("trap", 2 * 99_000)]);
-    check(&profile, "grown_space", &[("trap;malloc;dlmalloc", 3 * 65536)]);
-}
-
-/// Two instances of a store, and two of which each has a shared memory, have the same addresses.
-fn memories_apart(engine: &Engine) {
-    let shared = ALLOCATES.replace("1)\n  (global", "1 9 shared)\n  (global");
-    assert_ne!(shared, ALLOCATES);
-    for program in [ALLOCATES, &shared] {
-        let module = Module::new(engine, program).unwrap();
-        let mut store = Store::new(engine, ());
-        let profiler = Profiler::new(ProfilerOptions::memory().with_max_allocations(8));
-        for _ in 0..2 {
-            let i = Instance::new(&mut store, &module, &[]).unwrap();
-            profiler.watch(&mut store, i).unwrap();
-            i.typed_func::<(), ()>(&mut store, "run").unwrap().call(&mut store, ()).unwrap();
-        }
-        check(&profiler.profile(), "inuse_space", &[("run;leaks", 40), ("run;moves", 600)]);
+fn finished(engine: &Engine) {
+    let profiler = Profiler::new(ProfilerOptions::exact());
+    let compile = CompileOptions::new().with_function_listener_factory(profiler.listener_factory());
+    let module = Module::new_with(engine, FIB, &compile).unwrap();
+    // The second time it runs, `tick` finishes the profile while calls are open.
+    let mut linker: Linker<Option<Profiler>> = Linker::new(engine);
+    linker
+        .func_wrap("h", "tick", |mut caller: wardian::Caller<'_, Option<Profiler>>| {
+            caller.data_mut().take().map(|profiler| profiler.finish());
+        })
+        .unwrap();
+    let stores = [(); 3].map(|()| Store::new(engine, None));
+    let [mut open, mut closed, mut late] = stores.map(|mut store| {
+        let i = linker.instantiate(&mut store, &module).unwrap();
+        (i.typed_func::<(), ()>(&mut store, "run").unwrap(), store, i)
+    });
+    open.0.call(&mut open.1, ()).unwrap();
+    closed.0.call(&mut closed.1, ()).unwrap();
+    *open.1.data_mut() = Some(profiler.clone());
+    open.0.call(&mut open.1, ()).unwrap();
+    let calls = folded(&profiler.profile(), "calls");
+    assert_eq!((calls["run"], calls["run;fib;fib;fib;[host] h:tick"]), (3, 5), "{calls:?}");
+    for (run, store, _) in [&mut open, &mut closed, &mut late] {
+        (0..3).for_each(|_| run.call(&mut *store, ()).unwrap());
     }
-    // What was allocated in instances that are gone makes room for others.
-    let module = Module::new(engine, ALLOCATES).unwrap();
-    let profiler = Profiler::new(ProfilerOptions::memory().with_max_allocations(5));
-    for _ in 0..20 {
-        let mut store = Store::new(engine, ());
-        let i = Instance::new(&mut store, &module, &[]).unwrap();
-        profiler.watch(&mut store, i).unwrap();
-        i.typed_func::<(), ()>(&mut store, "run").unwrap().call(&mut store, ()).unwrap();
-    }
-    let profile = profiler.finish();
-    check(&profile, "inuse_space", &[("run;leaks", 20 * 20), ("run;moves", 20 * 300)]);
-    assert!(!profile.meta().notes.join(" ").contains("not watched"), "{:?}", profile.meta().notes);
+    assert_eq!(folded(&profiler.profile(), "calls"), calls);
+    // What is watched anew is added.
+    profiler.watch(&mut late.1, late.2).unwrap();
+    late.0.call(&mut late.1, ()).unwrap();
+    let more = folded(&profiler.finish(), "calls");
+    assert_eq!((more["run"], more["run;fib;fib;fib;[host] h:tick"]), (4, 7), "{more:?}");
 }
 
 fn can_sample(engine: &Engine) -> bool {
@@ -563,7 +523,7 @@ fn gone(engine: &Engine) {
         let profiler = Profiler::new(options);
         let compile =
             CompileOptions::new().with_function_listener_factory(profiler.listener_factory());
-        let module = Module::new_with(engine, ALLOCATES, &compile).unwrap();
+        let module = Module::new_with(engine, memory::ALLOCATES, &compile).unwrap();
         let mut store = Store::new(engine, ());
         let i = Instance::new(&mut store, &module, &[]).unwrap();
         let run = i.typed_func::<(), ()>(&mut store, "run").unwrap();
@@ -574,6 +534,6 @@ fn gone(engine: &Engine) {
         run.call(&mut store, ()).unwrap();
         // A factory without its profiler chooses nothing.
         let compile = CompileOptions::new().with_function_listener_factory(factory);
-        Module::new_with(engine, ALLOCATES, &compile).unwrap();
+        Module::new_with(engine, memory::ALLOCATES, &compile).unwrap();
     }
 }

@@ -13,13 +13,15 @@ use super::stacks::{ROOT, StackTable};
 use crate::symbols::Place;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use time::Timing;
 use tree::{OTHER, Tree};
+
+pub(crate) use tree::Limits;
 use wardian::{AbortReason, Call, FunctionListener, StackIterator};
 
-/// When there are so many trees, those that are not in use are emptied into one.
+/// With fewer trees none are emptied.
 const MANY_TREES: usize = 64;
 /// So many trees may be kept by listeners, in use or not.
 const HOMES: usize = 64;
@@ -29,14 +31,19 @@ pub(crate) struct Calls {
     /// A number that no other has.
     id: u64,
     timing: Timing,
-    max_nodes: usize,
+    limits: Limits,
     /// Nodes in use, in all trees.
     used: Arc<AtomicUsize>,
+    /// Whether nothing more is recorded. Changes while `stores` is locked.
+    ended: AtomicBool,
     stores: Mutex<Stores>,
 }
 
 struct Stores {
     trees: HashMap<u64, Arc<Tree>>,
+    /// When there are so many, or they have so many nodes, those that are not in use are emptied into one.
+    many: usize,
+    many_nodes: usize,
     /// The first stores.
     homes: Vec<u64>,
     /// What was counted for stores whose trees were emptied. Children are of functions' numbers.
@@ -44,37 +51,64 @@ struct Stores {
 }
 
 impl Calls {
-    pub(crate) fn new(max_nodes: usize, every_call: bool) -> Calls {
+    pub(crate) fn new(limits: Limits, every_call: bool) -> Calls {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Calls {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             timing: Timing::new(every_call),
-            max_nodes,
+            limits,
             used: Arc::default(),
+            ended: AtomicBool::new(false),
             stores: Mutex::new(Stores {
                 trees: HashMap::new(),
+                many: MANY_TREES,
+                many_nodes: limits.nodes / 2,
                 homes: Vec::new(),
-                retired: Merged::new(max_nodes),
+                retired: Merged::new(limits.nodes),
             }),
         }
+    }
+
+    /// Ends these, whoever still listens: what they counted is that of others that begin now.
+    pub(crate) fn renew(&self) -> Calls {
+        let next = Calls::new(self.limits, self.timing.times_every_call());
+        next.stores().retired = self.end();
+        next
+    }
+
+    /// Nothing more is recorded, whoever still listens. Gives what was counted.
+    pub(crate) fn end(&self) -> Merged {
+        let now = self.timing.clock.raw();
+        let stores = &mut *self.stores();
+        self.ended.store(true, Ordering::Relaxed);
+        for (_, tree) in stores.trees.drain() {
+            stores.retired.add(&tree, now);
+            tree.end();
+        }
+        self.timing.stop();
+        std::mem::replace(&mut stores.retired, Merged::new(self.limits.nodes))
     }
 
     fn stores(&self) -> MutexGuard<'_, Stores> {
         self.stores.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// The tree of a store. Only for the thread that runs the store's guest.
+    /// The tree of a store; none if nothing more is recorded. Only for the thread that runs the store's
+    /// guest.
     #[cold]
-    fn tree(&self, store: u64) -> Arc<Tree> {
+    fn tree(&self, store: u64) -> Option<Arc<Tree>> {
         let stores = &mut *self.stores();
+        if self.ended.load(Ordering::Relaxed) {
+            return None;
+        }
         if stores.trees.get(&store).is_some_and(|tree| tree.is_retired()) {
             stores.trees.remove(&store);
         }
-        if !stores.trees.contains_key(&store) && stores.trees.len() >= MANY_TREES {
-            stores.retire_idle();
+        if !stores.trees.contains_key(&store) {
+            stores.make_room(&self.used, self.limits.nodes);
         }
-        let new = || Arc::new(Tree::new(self.max_nodes, self.used.clone()));
-        stores.trees.entry(store).or_insert_with(new).clone()
+        let new = || Arc::new(Tree::new(self.limits, self.used.clone()));
+        Some(stores.trees.entry(store).or_insert_with(new).clone())
     }
 
     /// Whether a store's tree may be kept by listeners.
@@ -91,7 +125,7 @@ impl Calls {
     pub(crate) fn table(&self, functions: &Functions) -> StackTable {
         let now = self.timing.clock.raw();
         let stores = self.stores();
-        let mut merged = Merged::new(self.max_nodes);
+        let mut merged = Merged::new(self.limits.nodes);
         merged.add_merged(&stores.retired);
         stores.trees.values().for_each(|tree| merged.add(tree, now));
         merged.table(|func| functions.place(func), |raw| self.timing.nanoseconds(raw))
@@ -99,6 +133,19 @@ impl Calls {
 }
 
 impl Stores {
+    /// For one more tree. Looks through all only when they have become many more since the last time, or
+    /// half of the nodes that were left then are used: it may be that all are in use.
+    fn make_room(&mut self, used: &AtomicUsize, max_nodes: usize) {
+        let nodes = || used.load(Ordering::Relaxed);
+        let trees = self.trees.len();
+        if trees < MANY_TREES || trees < self.many && nodes() < self.many_nodes {
+            return;
+        }
+        self.retire_idle();
+        self.many = MANY_TREES.max(2 * self.trees.len());
+        self.many_nodes = nodes() + (max_nodes.saturating_sub(nodes()) / 2).max(1);
+    }
+
     fn retire_idle(&mut self) {
         let retired = &mut self.retired;
         self.trees.retain(|_, tree| {
@@ -113,7 +160,7 @@ impl Stores {
 }
 
 /// Counts and raw times of trees together.
-struct Merged {
+pub(crate) struct Merged {
     table: StackTable,
 }
 
@@ -219,74 +266,65 @@ thread_local! {
 
 impl CallListener {
     pub(crate) fn new(calls: &Arc<Calls>, func: u32) -> CallListener {
+        calls.timing.start();
         CallListener { calls: calls.clone(), func, hint: AtomicU32::new(0), home: OnceLock::new() }
     }
 
-    /// Visits the tree of a store; `again` if it is a tree that was emptied.
+    /// Visits the tree of a store, and another one if the visit tells that this one was emptied. None is
+    /// visited if nothing more is recorded.
     #[inline(always)]
-    fn with_tree<R>(
-        &self,
-        store: u64,
-        again: impl Fn(&R) -> bool,
-        visit: impl Fn(&Tree) -> R,
-    ) -> R {
+    fn with_tree(&self, store: u64, visit: impl Fn(&Tree) -> bool) {
         if let Some(Some((home, tree))) = self.home.get()
             && *home == store
+            && visit(tree)
         {
-            let result = visit(tree);
-            if !again(&result) {
-                return result;
-            }
+            return;
         }
-        self.with_other_tree(store, again, visit)
+        self.with_other_tree(store, visit);
     }
 
     /// [`CallListener::with_tree`], if the store is not the first that called the function.
     #[inline(never)]
-    fn with_other_tree<R>(
-        &self,
-        store: u64,
-        again: impl Fn(&R) -> bool,
-        visit: impl Fn(&Tree) -> R,
-    ) -> R {
+    fn with_other_tree(&self, store: u64, visit: impl Fn(&Tree) -> bool) {
         self.home.get_or_init(|| {
             let is_home = self.calls.is_home(store);
-            is_home.then(|| (store, self.calls.tree(store)))
+            let tree = is_home.then(|| self.calls.tree(store)).flatten();
+            tree.map(|tree| (store, tree))
         });
         LAST.with(|last| {
             if last.of.get() == (self.calls.id, store)
-                && let Some(tree) = &*last.tree.borrow()
+                && last.tree.borrow().as_ref().is_some_and(|tree| visit(tree))
             {
-                let result = visit(tree);
-                if !again(&result) {
-                    return result;
-                }
+                return;
             }
-            visit(&self.change(last, store))
-        })
+            if let Some(tree) = self.change(last, store) {
+                visit(&tree);
+            }
+        });
     }
 
     #[cold]
-    fn change(&self, last: &Last, store: u64) -> Arc<Tree> {
-        let tree = self.calls.tree(store);
+    fn change(&self, last: &Last, store: u64) -> Option<Arc<Tree>> {
+        // Without a lock: there may be many such calls from now on.
+        if self.calls.ended.load(Ordering::Relaxed) {
+            return None;
+        }
+        let tree = self.calls.tree(store)?;
         last.of.set((self.calls.id, store));
         last.tree.replace(Some(tree.clone()));
-        tree
+        Some(tree)
     }
 
     #[inline]
     fn enter(&self, call: &Call<'_>, count: u64) {
-        let retired = |entered: &bool| !entered;
         let timing = &self.calls.timing;
-        self.with_tree(call.store_id(), retired, |tree| {
-            tree.enter(self.func, &self.hint, count, timing)
-        });
+        self.with_tree(call.store_id(), |tree| tree.enter(self.func, &self.hint, count, timing));
     }
 
     #[inline]
     fn leave(&self, call: &Call<'_>) {
         let timing = &self.calls.timing;
-        self.with_tree(call.store_id(), |()| false, |tree| tree.leave(self.func, timing));
+        self.with_tree(call.store_id(), |tree| tree.leave(self.func, timing));
     }
 }
 

@@ -42,7 +42,8 @@ pub struct Meta {
     pub missed: u64,
     /// Samples whose outer frames were cut off.
     pub truncated: u64,
-    /// Calls, samples or allocations that are shown as `<other>`, since there were too many stacks.
+    /// Calls, samples or allocations that are shown as `<other>`, since there were too many stacks, or too deep
+    /// ones.
     pub overflow: u64,
     /// What else whoever reads the profile should know, a sentence each.
     pub notes: Vec<String>,

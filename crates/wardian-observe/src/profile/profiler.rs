@@ -1,6 +1,6 @@
 //! What embedders use: options, and a profiler for any number of stores.
 
-use super::exact::{CallListener, Calls};
+use super::exact::{CallListener, Calls, Limits};
 use super::kind::ProfileKind;
 use super::memory::Memories;
 use super::model::{Meta, Profile};
@@ -36,7 +36,7 @@ impl ProfilerOptions {
             program: String::new(),
             filter: FunctionFilter::all(),
             interval: Duration::from_millis(1),
-            max_frames: 128,
+            max_frames: if kind == ProfileKind::Exact { 1024 } else { 128 },
             max_stacks: 1 << 18,
             max_timeline: 1 << 20,
             max_allocations: 1 << 20,
@@ -55,8 +55,8 @@ impl ProfilerOptions {
     /// and their callers look slower than they are.
     ///
     /// Counts are exact. Times are those of all calls, unless a path's calls prove to be shorter than a
-    /// microsecond on average: of these, every call that lasts beyond a tick of a millisecond is timed,
-    /// and one in sixteen or so of the others at random, for which the rest is taken to be the same on average.
+    /// microsecond on average: of these, each that lasts for milliseconds is timed to within one, and of
+    /// the others one in sixteen or so at random, for which the rest is taken to be the same on average.
     /// [`ProfilerOptions::with_every_call_timed`] times them all.
     pub fn exact() -> ProfilerOptions {
         ProfilerOptions::new(ProfileKind::Exact)
@@ -93,7 +93,9 @@ impl ProfilerOptions {
         self
     }
 
-    /// Frames of a stack at most, the innermost, in profiles of samples and memory. Default: 128.
+    /// Frames of a stack at most. Of samples and allocations the innermost are kept; default: 128. In
+    /// exact profiles calls that are further in are counted as `<other>` below the last one, as for
+    /// [`ProfilerOptions::with_max_stacks`]; default: 1024.
     pub fn with_max_frames(mut self, frames: usize) -> Self {
         self.max_frames = frames.max(1);
         self
@@ -163,6 +165,15 @@ struct Shared {
     work: Work,
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Modules that were compiled with its listeners keep them.
+        if let Work::Exact(calls) = &self.work {
+            lock(calls).end();
+        }
+    }
+}
+
 /// Listeners of instances that are watched, of which some may be gone.
 #[derive(Default)]
 struct Attached {
@@ -174,7 +185,7 @@ struct Attached {
 /// What is measured, by kind.
 enum Work {
     Sampling(Sampling),
-    Exact(Arc<Calls>),
+    Exact(Mutex<Arc<Calls>>),
     Memory(Arc<Memories>),
 }
 
@@ -199,7 +210,9 @@ impl Profiler {
                 options.max_timeline,
             )),
             ProfileKind::Exact => {
-                Work::Exact(Arc::new(Calls::new(options.max_stacks, options.every_call)))
+                let depth = u32::try_from(options.max_frames).unwrap_or(u32::MAX);
+                let limits = Limits { nodes: options.max_stacks, depth };
+                Work::Exact(Mutex::new(Arc::new(Calls::new(limits, options.every_call))))
             }
             ProfileKind::Memory => Work::Memory(Arc::new(Memories::new(
                 options.max_frames,
@@ -268,11 +281,17 @@ impl Profiler {
     }
 
     /// Ends the watching of stores and instances, and gives what was seen in all. Only modules that were
-    /// compiled with the profiler's listeners keep them.
+    /// compiled with the profiler's listeners keep them; those of an exact profile record nothing more.
+    /// What is watched from then on is added to what was seen.
     pub fn finish(&self) -> Profile {
         lock(&self.0.attached).all.clear();
-        if let Work::Sampling(sampling) = &self.0.work {
-            sampling.stop();
+        match &self.0.work {
+            Work::Sampling(sampling) => sampling.stop(),
+            Work::Exact(calls) => {
+                let mut calls = lock(calls);
+                *calls = Arc::new(calls.renew());
+            }
+            Work::Memory(_) => {}
         }
         self.profile()
     }
@@ -302,7 +321,7 @@ impl Profiler {
                 resolve(shared.options.kind, meta, &state.symbols, &state.table, timeline)
             }
             Work::Exact(calls) => {
-                let table = calls.table(&functions);
+                let table = lock(calls).table(&functions);
                 meta.overflow = table.overflow;
                 resolve(shared.options.kind, meta, &functions.symbols, &table, Vec::new())
             }
@@ -361,7 +380,7 @@ impl Profiler {
                 let number = |functions: &mut Functions| functions.number(&module, func);
                 chosen.then(|| {
                     let func = number(&mut self.functions());
-                    Arc::new(CallListener::new(calls, func)) as Arc<dyn FunctionListener>
+                    Arc::new(CallListener::new(&lock(calls), func)) as Arc<dyn FunctionListener>
                 })
             }
             Work::Memory(memories) => {

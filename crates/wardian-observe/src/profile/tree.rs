@@ -52,19 +52,44 @@ impl CallTree {
         tree
     }
 
+    /// What was measured of a quantity in all.
+    pub(crate) fn roots_total(&self, value: usize) -> u64 {
+        let roots = self.nodes.iter().filter(|node| node.parent.is_none());
+        roots.fold(0, |sum: u64, node| sum.saturating_add(node.total[value]))
+    }
+
+    /// What was measured of a quantity right in each node, where nodes that have less than so much in
+    /// all are taken to be part of their callers.
+    pub(crate) fn without_narrow(&self, value: usize, least: u64) -> Vec<u64> {
+        let mut own: Vec<u64> = self.nodes.iter().map(|node| node.own[value]).collect();
+        for (at, node) in self.nodes.iter().enumerate().rev() {
+            if let Some(parent) = node.parent.filter(|_| node.total[value] < least) {
+                own[parent] = own[parent].saturating_add(std::mem::take(&mut own[at]));
+            }
+        }
+        own
+    }
+
+    /// The children of each node, and the nodes that are nobody's.
+    pub(crate) fn children(&self) -> (Vec<Vec<usize>>, Vec<usize>) {
+        let mut children = vec![Vec::new(); self.nodes.len()];
+        let mut roots = Vec::new();
+        for (at, node) in self.nodes.iter().enumerate() {
+            match node.parent {
+                Some(parent) => children[parent].push(at),
+                None => roots.push(at),
+            }
+        }
+        (children, roots)
+    }
+
     /// For each node whether the same function is further out in its stack: then what was measured here
     /// is in that one's total already.
     pub(crate) fn recursive(&self, functions: usize) -> Vec<bool> {
         // How often each function is open on the way from the root to the current node. Nodes are
         // visited depth first, without recursion, for stacks are deep.
-        let mut children = vec![Vec::new(); self.nodes.len()];
-        let mut work = Vec::new();
-        for (at, node) in self.nodes.iter().enumerate() {
-            match node.parent {
-                Some(parent) => children[parent].push(at),
-                None => work.push((at, false)),
-            }
-        }
+        let (children, roots) = self.children();
+        let mut work: Vec<_> = roots.into_iter().map(|root| (root, false)).collect();
         let mut open = vec![0u32; functions];
         let mut recursive = vec![false; self.nodes.len()];
         while let Some((at, left)) = work.pop() {

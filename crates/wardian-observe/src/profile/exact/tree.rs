@@ -11,14 +11,20 @@
 //!
 //! **Invariant: one writer.** Only the thread that runs the store's guest writes, and what moves a store
 //! to another thread orders their writes; so relaxed loads and stores do. Others may read at any time,
-//! and get numbers that may be a call behind. Node indices are published by nothing, so a reader takes
-//! only those below `len` (release and acquire).
+//! and get numbers that may be a call behind. Node numbers are published by nothing, so a reader takes
+//! only those below `end` (release and acquire).
+//!
+//! **Nodes** lie in chunks, of which each has twice as many as the one before: stores are many, and most
+//! have few paths. A node's number is that of its chunk in the upper bits and its place there in the lower
+//! ones, so that no more is computed to find it than if all chunks were alike.
 //!
 //! **Retirement.** `state` tells whether a call is open. The outermost call takes it from idle to open,
-//! whoever retires the tree from idle to retired; who comes second sees it and goes elsewhere.
+//! whoever retires the tree from idle to retired; who comes second sees it and goes elsewhere. A tree that
+//! is not to be used any more while a call is open is retired by the next outermost call.
 
 use super::time::{CallTime, Timing, Watch};
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// No node: the root is nobody's child.
@@ -26,27 +32,45 @@ const NONE: u32 = 0;
 const ROOT: u32 = 0;
 /// Stands for functions that there was no node for.
 pub(super) const OTHER: u32 = u32::MAX;
+/// The root's function: no function has this number.
+const NO_FUNCTION: u32 = u32::MAX - 1;
 
 const IDLE: u8 = 0;
 const OPEN: u8 = 1;
 const RETIRED: u8 = 2;
 
-const CHUNK_BITS: u32 = 10;
-const CHUNK: usize = 1 << CHUNK_BITS;
+/// Bits of a node's number that are its place in its chunk.
+const PLACE_BITS: u32 = 24;
+/// Nodes of the first chunk.
+const FIRST_CHUNK: usize = 16;
+/// Chunks that are made at most: enough for all nodes that there can be, and an `<other>` for each.
+const CHUNKS: usize = 52;
 
 pub(super) struct Tree {
     /// Made one by one, so that nodes never move.
-    chunks: Box<[OnceLock<Box<[Node]>>]>,
-    len: AtomicU32,
+    chunks: [OnceLock<Box<[Node]>>; CHUNKS],
+    /// The number of the next node.
+    end: AtomicU32,
     current: AtomicU32,
     watch: Watch,
     state: AtomicU8,
+    /// Whether it is to be retired once no call is open.
+    ended: AtomicBool,
     /// Open calls for which `<other>`, then the current node, stands.
     over: AtomicU64,
     overflow: AtomicU64,
     /// Nodes in use in this and other trees, `<other>`s and roots aside.
     used: Arc<AtomicUsize>,
-    max_nodes: usize,
+    limits: Limits,
+}
+
+/// How much of what is called gets nodes of its own; the rest is counted in `<other>`s.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    /// Nodes of all trees together.
+    pub(crate) nodes: usize,
+    /// Calls within calls.
+    pub(crate) depth: u32,
 }
 
 /// A path of calls.
@@ -58,6 +82,8 @@ struct Node {
     first: AtomicU32,
     /// The next child of the same parent.
     next: AtomicU32,
+    /// How many calls the path has: none at the root.
+    depth: AtomicU32,
     calls: AtomicU64,
     time: CallTime,
 }
@@ -82,34 +108,69 @@ fn add(cell: &AtomicU64, more: u64) {
     cell.store(cell.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }
 
+/// So many chunks are each twice as long as the one before; the others are as long as the last of them.
+const GROWING: usize = 21;
+
+#[inline]
+fn chunk_of(node: u32) -> usize {
+    (node >> PLACE_BITS) as usize
+}
+
+#[inline]
+fn place_of(node: u32) -> usize {
+    (node & ((1 << PLACE_BITS) - 1)) as usize
+}
+
+fn chunk_len(chunk: usize) -> usize {
+    FIRST_CHUNK << chunk.min(GROWING - 1)
+}
+
+/// The number that comes after another one.
+fn after(node: u32) -> u32 {
+    let chunk = chunk_of(node);
+    let is_last = place_of(node) + 1 == chunk_len(chunk);
+    if is_last { (chunk as u32 + 1) << PLACE_BITS } else { node + 1 }
+}
+
+/// How many nodes come before one.
+fn index_of(node: u32) -> usize {
+    (0..chunk_of(node)).map(chunk_len).sum::<usize>() + place_of(node)
+}
+
+/// The numbers before this one, but the root's.
+fn numbers(end: u32) -> impl Iterator<Item = u32> {
+    std::iter::successors(Some(after(ROOT)), |node| Some(after(*node)))
+        .take_while(move |n| *n < end)
+}
+
 impl Tree {
-    pub(super) fn new(max_nodes: usize, used: Arc<AtomicUsize>) -> Tree {
-        // Each node can have one `<other>`, and there is the root.
-        let chunks = (2 * max_nodes + 2).div_ceil(CHUNK);
+    pub(super) fn new(limits: Limits, used: Arc<AtomicUsize>) -> Tree {
         let tree = Tree {
-            chunks: (0..chunks).map(|_| OnceLock::new()).collect(),
-            len: 1.into(),
+            chunks: [const { OnceLock::new() }; CHUNKS],
+            end: after(ROOT).into(),
             current: ROOT.into(),
             watch: Watch::default(),
             state: IDLE.into(),
+            ended: false.into(),
             over: 0.into(),
             overflow: 0.into(),
             used,
-            max_nodes,
+            limits,
         };
-        tree.make_room(0);
+        tree.make_room(ROOT);
+        set(&tree.node(ROOT).func, NO_FUNCTION);
         tree
     }
 
     fn make_room(&self, node: u32) {
-        self.chunks[node as usize >> CHUNK_BITS]
-            .get_or_init(|| (0..CHUNK).map(|_| Node::default()).collect());
+        let chunk = chunk_of(node);
+        self.chunks[chunk].get_or_init(|| (0..chunk_len(chunk)).map(|_| Node::default()).collect());
     }
 
     #[inline]
     fn node(&self, node: u32) -> &Node {
-        let chunk = self.chunks[node as usize >> CHUNK_BITS].get();
-        &chunk.expect("made before its nodes")[node as usize & (CHUNK - 1)]
+        let chunk = self.chunks[chunk_of(node)].get();
+        &chunk.expect("made before its nodes")[place_of(node)]
     }
 
     /// A call begins, or goes on, which `count` tells. False if the tree is retired.
@@ -122,33 +183,33 @@ impl Tree {
             return false;
         }
         // What it is mostly is known without following the tree, which the processor would wait for.
-        let mut child = get(hint);
-        if !self.is_child(child, current, func) {
-            child = get(&self.node(current).first);
-            if child == NONE || get(&self.node(child).func) != func {
-                match self.find(current, func) {
-                    Some(found) => child = found,
-                    None => return self.enter_other(count, timing),
-                }
+        let hinted = get(hint);
+        let (child, node) = match self.child(hinted, current, func) {
+            Some(node) => (hinted, node),
+            None => {
+                let Some((child, node)) = self.first_or_other(current, func) else {
+                    return self.enter_other(count, timing);
+                };
+                set(hint, child);
+                (child, node)
             }
-            set(hint, child);
-        }
-        let node = self.node(child);
+        };
         add(&node.calls, count);
         set(&self.current, child);
         node.time.begin(timing, &self.watch);
         true
     }
 
-    /// The innermost call ends.
+    /// The innermost call ends. False if the tree is retired, so that the call is another tree's.
     #[inline(never)]
-    pub(super) fn leave(&self, func: u32, timing: &Timing) {
+    pub(super) fn leave(&self, func: u32, timing: &Timing) -> bool {
         let current = get(&self.current);
         let node = self.node(current);
         if get(&node.func) != func {
             return self.leave_other(timing);
         }
         self.close(node, timing);
+        true
     }
 
     #[inline]
@@ -164,16 +225,39 @@ impl Tree {
     #[inline]
     fn open(&self) -> bool {
         let (success, failure) = (Ordering::Acquire, Ordering::Relaxed);
-        self.state.compare_exchange(IDLE, OPEN, success, failure).is_ok()
+        if self.state.compare_exchange(IDLE, OPEN, success, failure).is_err() {
+            return false;
+        }
+        let ended = self.ended.load(Ordering::Relaxed);
+        if ended {
+            self.state.store(RETIRED, Ordering::Release);
+        }
+        !ended
     }
 
+    /// A node, if it is that of a function called by another node.
     #[inline]
-    fn is_child(&self, child: u32, parent: u32, func: u32) -> bool {
+    fn child(&self, child: u32, parent: u32, func: u32) -> Option<&Node> {
         // A hint may come from the tree of another store.
-        child != NONE && child < get(&self.len) && {
-            let node = self.node(child);
-            get(&node.func) == func && get(&node.parent) == parent
+        if child == NONE || child >= get(&self.end) {
+            return None;
         }
+        let node = self.node(child);
+        (get(&node.func) == func && get(&node.parent) == parent).then_some(node)
+    }
+
+    /// The child of this function, which mostly is the one that was last called.
+    #[inline]
+    fn first_or_other(&self, parent: u32, func: u32) -> Option<(u32, &Node)> {
+        let first = get(&self.node(parent).first);
+        if first != NONE {
+            let node = self.node(first);
+            if get(&node.func) == func {
+                return Some((first, node));
+            }
+        }
+        let found = self.find(parent, func)?;
+        Some((found, self.node(found)))
     }
 
     /// Looks for a child, and puts it first; makes it if there is room.
@@ -193,11 +277,12 @@ impl Tree {
             }
             (before, child) = (child, get(&node.next));
         }
-        if parent != ROOT && get(&of.func) == OTHER {
+        if get(&of.func) == OTHER {
             return None;
         }
         if func != OTHER {
-            if self.used.load(Ordering::Relaxed) >= self.max_nodes {
+            let used = self.used.load(Ordering::Relaxed);
+            if used >= self.limits.nodes || get(&of.depth) >= self.limits.depth {
                 return None;
             }
             self.used.fetch_add(1, Ordering::Relaxed);
@@ -206,17 +291,18 @@ impl Tree {
     }
 
     fn make(&self, parent: u32, func: u32) -> Option<u32> {
-        let made = get(&self.len);
-        if made as usize >= self.chunks.len() << CHUNK_BITS {
+        let made = get(&self.end);
+        if chunk_of(made) >= CHUNKS {
             return None;
         }
         self.make_room(made);
         let (of, node) = (self.node(parent), self.node(made));
         set(&node.func, func);
         set(&node.parent, parent);
+        set(&node.depth, get(&of.depth) + 1);
         set(&node.next, get(&of.first));
         set(&of.first, made);
-        self.len.store(made + 1, Ordering::Release);
+        self.end.store(after(made), Ordering::Release);
         Some(made)
     }
 
@@ -224,12 +310,13 @@ impl Tree {
     #[cold]
     fn enter_other(&self, count: u64, timing: &Timing) -> bool {
         let current = get(&self.current);
-        self.overflow.fetch_add(count, Ordering::Relaxed);
-        self.over.fetch_add(1, Ordering::Relaxed);
-        if current != ROOT && get(&self.node(current).func) == OTHER {
+        add(&self.overflow, count);
+        if get(&self.node(current).func) == OTHER {
+            add(&self.over, 1);
             add(&self.node(current).calls, count);
         } else if let Some(other) = self.find(current, OTHER) {
             let node = self.node(other);
+            add(&self.over, 1);
             add(&node.calls, count);
             set(&self.current, other);
             node.time.begin(timing, &self.watch);
@@ -238,19 +325,28 @@ impl Tree {
     }
 
     #[cold]
-    fn leave_other(&self, timing: &Timing) {
+    fn leave_other(&self, timing: &Timing) -> bool {
         let node = self.node(get(&self.current));
-        if get(&node.func) != OTHER || self.over.load(Ordering::Relaxed) == 0 {
-            return;
+        let over = self.over.load(Ordering::Relaxed);
+        if get(&node.func) != OTHER || over == 0 {
+            return !self.is_retired();
         }
-        if self.over.fetch_sub(1, Ordering::Relaxed) == 1 {
+        self.over.store(over - 1, Ordering::Relaxed);
+        if over == 1 {
             self.close(node, timing);
         }
+        true
     }
 
     /// Takes the tree out of use, if no call is open.
     pub(super) fn retire(&self) -> bool {
         self.state.compare_exchange(IDLE, RETIRED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Takes the tree out of use: now, or when the calls that are open have ended.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.retire();
     }
 
     pub(super) fn is_retired(&self) -> bool {
@@ -259,9 +355,8 @@ impl Tree {
 
     /// Gives back its share of the nodes, once it is retired.
     pub(super) fn release(&self) {
-        let others = |node: &u32| get(&self.node(*node).func) == OTHER;
-        let len = get(&self.len);
-        let counted = len as usize - 1 - (1..len).filter(others).count();
+        let counts = |node: &u32| get(&self.node(*node).func) != OTHER;
+        let counted = numbers(get(&self.end)).filter(counts).count();
         self.used.fetch_sub(counted, Ordering::Relaxed);
     }
 
@@ -272,23 +367,26 @@ impl Tree {
 
     /// All nodes but the root, parents first; those of open calls with their time until now.
     pub(super) fn nodes(&self, now: u64) -> Vec<Counted> {
-        let len = self.len.load(Ordering::Acquire);
-        let mut open = vec![false; len as usize];
+        let end = self.end.load(Ordering::Acquire);
+        let mut open = HashSet::new();
         let mut at = get(&self.current);
-        while at != ROOT && at < len {
-            open[at as usize] = true;
+        while at != ROOT && at < end {
+            open.insert(at);
             at = get(&self.node(at).parent);
         }
         let counted = |at: u32| {
             let node = self.node(at);
-            let so_far = if open[at as usize] { node.time.open(now) } else { 0 };
+            let so_far = if open.contains(&at) { node.time.open(now) } else { 0 };
             Counted {
-                parent: get(&node.parent) as usize,
+                parent: index_of(get(&node.parent)),
                 func: get(&node.func),
                 calls: node.calls.load(Ordering::Relaxed),
                 total: node.time.total().saturating_add(so_far),
             }
         };
-        (1..len).map(counted).collect()
+        numbers(end).map(counted).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,15 +131,42 @@ fn downloads(profile: &Profile, value: usize) -> io::Result<Vec<Value>> {
         (Format::Folded, "text/plain;charset=utf-8", "Folded stacks: flamegraph.pl, Speedscope"),
         (Format::Svg, "image/svg+xml", "Flame graph"),
     ] {
-        let mut bytes = Vec::new();
-        profile.write_value(format, value, &mut bytes)?;
+        let mut bytes = Bounded::default();
+        let written = profile.write_value(format, value, &mut bytes);
+        if !bytes.is_full {
+            written?;
+        }
         let name = format!("{stem}.{}", format.extension());
-        let size = bytes.len();
-        let href = (size <= MAX_DOWNLOAD)
-            .then(|| format!("data:{mime};base64,{}", BASE64_STANDARD.encode(&bytes)));
+        let size = (!bytes.is_full).then_some(bytes.bytes.len());
+        let href =
+            size.map(|_| format!("data:{mime};base64,{}", BASE64_STANDARD.encode(&bytes.bytes)));
         downloads.push(json!({ "name": name, "what": what, "bytes": size, "href": href }));
     }
     Ok(downloads)
+}
+
+/// Bytes of a download. Fails once they are more than a report carries, so that no time is lost with the
+/// rest.
+#[derive(Default)]
+struct Bounded {
+    bytes: Vec<u8>,
+    is_full: bool,
+}
+
+impl Write for Bounded {
+    fn write(&mut self, more: &[u8]) -> io::Result<usize> {
+        if self.is_full || self.bytes.len() + more.len() > MAX_DOWNLOAD {
+            self.is_full = true;
+            self.bytes = Vec::new();
+            return Err(io::Error::other("too large for a report"));
+        }
+        self.bytes.extend_from_slice(more);
+        Ok(more.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn file_char(c: char) -> char {

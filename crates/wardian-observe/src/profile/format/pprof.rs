@@ -12,13 +12,40 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::time::UNIX_EPOCH;
 
+/// The number of the field with samples.
+const SAMPLE: u32 = 2;
 /// Addresses of a module.
 const SPAN: u64 = 1 << 32;
 
 pub(super) fn write(profile: &Profile, value: usize, writer: &mut impl Write) -> io::Result<()> {
     let mut encoder = GzEncoder::new(writer, Compression::default());
+    write_samples(profile, &mut encoder)?;
     encoder.write_all(&message(profile, value).encode_to_vec())?;
     encoder.finish().map(drop)
+}
+
+/// Writes the samples one by one, for all together can be far larger than the profile. Fields of a message
+/// may come in any order.
+fn write_samples(profile: &Profile, writer: &mut impl Write) -> io::Result<()> {
+    let (mut sample, mut bytes) = (PprofSample::default(), Vec::new());
+    for stack in profile.stacks() {
+        let values = profile.values(stack);
+        if values.iter().all(|value| *value == 0) {
+            continue;
+        }
+        sample.location_id.clear();
+        let mut at = Some(stack);
+        while let Some(stack) = at {
+            sample.location_id.push(stack.location as u64 + 1);
+            at = stack.parent.map(|parent| &profile.stacks()[parent]);
+        }
+        sample.value.clear();
+        sample.value.extend(values.iter().map(|v| i64::try_from(*v).unwrap_or(i64::MAX)));
+        bytes.clear();
+        prost::encoding::message::encode(SAMPLE, &sample, &mut bytes);
+        writer.write_all(&bytes)?;
+    }
+    Ok(())
 }
 
 /// A profile as a message.
@@ -152,7 +179,8 @@ fn message(profile: &Profile, value: usize) -> PprofProfile {
     comments.retain(|c| !c.is_empty());
     PprofProfile {
         sample_type: types.iter().map(|ty| value_type(ty, strings)).collect(),
-        sample: samples(profile),
+        // They are written apart.
+        sample: Vec::new(),
         mapping: mappings(profile, strings),
         location: profile.locations().iter().enumerate().map(location).collect(),
         function: functions(profile.functions(), strings),
@@ -172,25 +200,6 @@ fn nanoseconds(of: u128) -> i64 {
 
 fn value_type(ty: &ValueType, strings: &mut Strings) -> PprofValueType {
     PprofValueType { r#type: strings.index(ty.name), unit: strings.index(ty.unit.name()) }
-}
-
-fn samples(profile: &Profile) -> Vec<PprofSample> {
-    let mut samples = Vec::new();
-    for stack in profile.stacks() {
-        let values = profile.values(stack);
-        if values.iter().all(|value| *value == 0) {
-            continue;
-        }
-        let mut location_id = Vec::new();
-        let mut at = Some(stack);
-        while let Some(stack) = at {
-            location_id.push(stack.location as u64 + 1);
-            at = stack.parent.map(|parent| &profile.stacks()[parent]);
-        }
-        let value = values.iter().map(|v| i64::try_from(*v).unwrap_or(i64::MAX)).collect();
-        samples.push(PprofSample { location_id, value });
-    }
-    samples
 }
 
 fn mappings(profile: &Profile, strings: &mut Strings) -> Vec<PprofMapping> {

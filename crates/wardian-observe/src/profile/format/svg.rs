@@ -1,13 +1,14 @@
 //! Flame graphs.
 
 use super::{describe, folded};
+use crate::profile::tree::CallTree;
 use crate::{FunctionKind, Profile, Unit};
 use inferno::flamegraph::color::{BasicPalette, MultiPalette, Palette};
 use inferno::flamegraph::{Options, from_lines};
 use std::io::{self, Write};
 
 pub(super) fn write(profile: &Profile, value: usize, writer: &mut impl Write) -> io::Result<()> {
-    let lines = folded::lines(profile, value);
+    let lines = lines(profile, value)?;
     let ty = profile.value_types()[value];
     let mut options = Options::default();
     options.title = clean(&profile.meta().program);
@@ -28,6 +29,47 @@ pub(super) fn write(profile: &Profile, value: usize, writer: &mut impl Write) ->
         return writer.write_all(nothing(profile).as_bytes());
     }
     from_lines(&mut options, lines.iter().map(String::as_str), writer)
+}
+
+/// Of all of it a frame is so much at least, or it is too narrow to be seen: a ten thousandth.
+const NARROW: u64 = 10_000;
+/// Bytes of all lines together at most: the picture is made of all of them at once.
+const MAX_LINES: usize = 32 << 20;
+
+/// The folded stacks. What is too narrow to be seen is part of its caller, and if stacks are so many and
+/// so deep that they do not fit, more is.
+fn lines(profile: &Profile, value: usize) -> io::Result<Vec<String>> {
+    let tree = CallTree::new(profile);
+    let lengths = lengths(profile, &tree);
+    let all = tree.roots_total(value);
+    let mut least = all / NARROW;
+    let amounts = loop {
+        let amounts = tree.without_narrow(value, least);
+        let lines = amounts.iter().zip(&lengths).filter(|(amount, _)| **amount > 0);
+        let size: usize = lines.map(|(_, length)| *length).sum();
+        // In the end there are only calls that nobody made.
+        if size <= MAX_LINES || least >= all {
+            break amounts;
+        }
+        least = least.saturating_mul(2).max(1);
+    };
+    let mut lines = Vec::new();
+    folded::each_line(profile, &tree, &amounts, |line| {
+        lines.push(line.to_owned());
+        Ok(())
+    })?;
+    Ok(lines)
+}
+
+/// About how long the line of each node is.
+fn lengths(profile: &Profile, tree: &CallTree) -> Vec<usize> {
+    let names = folded::names(profile);
+    let mut lengths: Vec<usize> = Vec::with_capacity(tree.nodes.len());
+    for node in &tree.nodes {
+        let callers = node.parent.map_or(0, |parent| lengths[parent]);
+        lengths.push(callers.saturating_add(names[node.function].len() + 1));
+    }
+    lengths
 }
 
 fn is_rust(profile: &Profile) -> bool {

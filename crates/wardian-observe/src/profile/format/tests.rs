@@ -248,6 +248,25 @@ fn reports_hold_everything_and_no_more_code_than_their_own() {
 }
 
 #[test]
+fn deep_stacks_do_not_swell_reports_and_graphs() {
+    let mut deep = profile(ProfileKind::Exact, &"long".repeat(25));
+    // Each of these has a line, which is as long as the stack is deep: 200 MB in all.
+    let stack = |parent: usize| Stack {
+        parent: parent.checked_sub(1),
+        location: 1,
+        values: [1; MAX_VALUES],
+    };
+    deep.stacks = (0..2000).map(stack).collect();
+    let graph = text(&deep, Format::Svg);
+    assert!(graph.len() < 16 << 20 && graph.trim_end().ends_with("</svg>"), "{}", graph.len());
+    let report = text(&deep, Format::Html);
+    let data = report.split("id=\"data\">").nth(1).and_then(|t| t.split("</script>").next());
+    let data: Value = serde_json::from_str(data.expect("data")).expect("it is JSON");
+    let carried = [0, 1, 2, 3].map(|download| data["downloads"][download]["href"].is_string());
+    assert_eq!(carried, [true, true, false, true]);
+}
+
+#[test]
 fn tables_fit_and_say_what_is_missing() {
     let profile = profile(ProfileKind::Sampling, &"long".repeat(100));
     for (width, most) in [(80, 80), (120, 120), (0, 80)] {

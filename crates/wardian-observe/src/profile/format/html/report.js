@@ -408,11 +408,11 @@
   };
 
   const drawDownloads = () => $("files").replaceChildren(...data.downloads.map(file => {
-    const size = show(file.bytes, { unit: "bytes" });
+    const size = file.bytes === null ? "" : ` (${show(file.bytes, { unit: "bytes" })})`;
     const link = file.href
       ? make("a", { href: file.href, download: file.name, textContent: file.name })
       : make("span", { textContent: `${file.name} is too large to be part of this report` });
-    return make("li", {}, link, make("div", { className: "muted", textContent: `${file.what} (${size})` }));
+    return make("li", {}, link, make("div", { className: "muted", textContent: file.what + size }));
   }));
 
   const draw = () => {
