@@ -64,6 +64,7 @@ pub(crate) fn run(
     if let Some(signals) = &signals {
         signals.guest_begins(store.cancel_token());
     }
+    observer.begins();
     let mut main = None;
     let mut execute = |store: &mut Store<Host>, instance| {
         let outcome = execute(store, instance, &plan);
@@ -80,6 +81,12 @@ pub(crate) fn run(
             .and_then(|instance| execute(&mut store, instance)),
         Some(threads) => threads.run_with(&mut store, execute),
     };
+    if let Err(error) = &outcome
+        && main.is_none()
+        && is_refusal(error)
+    {
+        observer.refused();
+    }
     // The guest is done, in time or not: what is left to do, such as printing, is not its time.
     drop(watchdog);
     let stopped = signals.and_then(|signals| signals.stopped());
@@ -225,10 +232,14 @@ fn ended(error: wardian::Error, args: &RunArgs, stopped: Option<(Exit, Signal)>)
             let fuel = args.fuel.unwrap_or_default();
             return stop(Exit::FUEL, format!("the fuel of {fuel} is used up"));
         }
-        ErrorKind::Link(_) | ErrorKind::Limit(_) | ErrorKind::Usage(_) | ErrorKind::Compile(_) => {
-            Exit::ERROR
-        }
+        _ if is_refusal(&error) => Exit::ERROR,
         _ => Exit::TRAP,
     };
     Err(Failure::new(exit, error))
+}
+
+/// Whether the error is one that guests have before they run.
+fn is_refusal(error: &wardian::Error) -> bool {
+    use ErrorKind::{Compile, Limit, Link, Usage};
+    matches!(error.kind(), Link(_) | Limit(_) | Usage(_) | Compile(_))
 }

@@ -6,11 +6,10 @@ use crate::args::TraceArgs;
 use crate::observe::Observer;
 use crate::report::{self, Exit, Failure, Result};
 use crate::signals::Blocked;
-use crate::wasi::Host;
 use destination::Destination;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
-use wardian::{Config, Store};
+use wardian::Config;
 use wardian_observe::{TraceFormat, TraceListener, TraceOptions};
 
 /// What a file may hold unless told otherwise.
@@ -80,9 +79,12 @@ impl Observer for TraceObserver {
         config.function_listener_factory(self.trace.clone());
     }
 
-    fn store(&self, _: &mut Store<Host>) -> wardian::Result<()> {
-        let begun = self.destination().as_mut().map_or(Ok(()), Destination::guest_begins);
-        begun.map_err(wardian::Error::host)
+    fn begins(&self) {
+        self.destination().iter_mut().for_each(|destination| destination.set_guest(true));
+    }
+
+    fn refused(&self) {
+        self.destination().iter_mut().for_each(|destination| destination.set_guest(false));
     }
 
     fn cut_off(&self) {

@@ -1,27 +1,22 @@
-//! Where a trace goes: standard error, or a file.
-//!
-//! That a file can be written is found out before the guest runs; what is in it stays until then.
+//! Where a trace goes: standard error, or a file, whose contents stay until the first call is written.
 
+use crate::outfile::OutFile;
 use crate::report::{self, Failure, Result};
 use anyhow::Context;
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use wardian_observe::{BackgroundWriter, TraceEnd};
 
 /// The place for a trace.
 pub(super) struct Destination {
-    file: Option<OutputFile>,
+    file: Option<Arc<OutFile>>,
     /// Whether there is a guest to trace.
     began: bool,
 }
 
-struct OutputFile {
-    path: PathBuf,
-    file: File,
-    /// It was not there before.
-    created: bool,
-}
+/// Writes to a file that others have, too.
+struct FileWriter(Arc<OutFile>);
 
 impl Destination {
     /// Opens the file; without one it is standard error.
@@ -33,31 +28,20 @@ impl Destination {
                  goes to standard error",
             ));
         }
-        let created = !path.exists();
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
-        let file = Some(OutputFile { path: path.to_owned(), file, created });
-        Ok(Destination { file, began: false })
+        let file = Arc::new(OutFile::open(path.to_owned())?);
+        Ok(Destination { file: Some(file), began: false })
     }
 
     /// What a trace is written with.
     pub(super) fn writer(&self) -> anyhow::Result<Box<dyn Write + Send>> {
-        let Some(output) = &self.file else { return Ok(Box::new(io::stderr())) };
-        let file = output.file.try_clone();
-        let writer = file.and_then(BackgroundWriter::new).context("cannot write the trace")?;
-        Ok(Box::new(writer))
+        let Some(file) = &self.file else { return Ok(Box::new(io::stderr())) };
+        let writer = BackgroundWriter::new(FileWriter(file.clone()));
+        Ok(Box::new(writer.context("cannot write the trace")?))
     }
 
-    /// From now on there is a guest: what the file held goes.
-    pub(super) fn guest_begins(&mut self) -> io::Result<()> {
-        if std::mem::replace(&mut self.began, true) {
-            return Ok(());
-        }
-        match &self.file {
-            // Pipes and devices have nothing to be cut off.
-            Some(output) if output.file.metadata()?.is_file() => output.file.set_len(0),
-            _ => Ok(()),
-        }
+    /// Whether there is a guest from now on.
+    pub(super) fn set_guest(&mut self, began: bool) {
+        self.began = began;
     }
 
     pub(super) fn has_guest(&self) -> bool {
@@ -67,8 +51,10 @@ impl Destination {
     /// Tells how it went.
     pub(super) fn finish(self, end: io::Result<TraceEnd>) -> anyhow::Result<()> {
         // Of standard error nobody can be told.
-        let Some(output) = &self.file else { return Ok(()) };
-        let path = output.path.display();
+        let Some(file) = &self.file else { return Ok(()) };
+        let path = file.path().display();
+        // An empty trace replaces the old one as well.
+        let end = end.and_then(|end| file.truncate().map(|()| end));
         let end = end.with_context(|| format!("cannot write the trace to {path}"))?;
         if end.dropped > 0 {
             let (calls, dropped) = (end.calls, end.dropped);
@@ -82,10 +68,21 @@ impl Destination {
 
 impl Drop for Destination {
     fn drop(&mut self) {
-        // No guest has run: nothing is left behind.
-        if let Some(output) = self.file.as_ref().filter(|output| output.created && !self.began) {
-            let _ = fs::remove_file(&output.path);
+        if let (false, Some(file)) = (self.began, &self.file) {
+            // No guest has run: nothing is left behind.
+            file.discard();
         }
+    }
+}
+
+impl Write for FileWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Nothing is no reason to change a file.
+        if bytes.is_empty() { Ok(0) } else { (&*self.0).write(bytes) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (&*self.0).flush()
     }
 }
 

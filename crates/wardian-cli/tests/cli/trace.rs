@@ -252,6 +252,50 @@ fn files_that_cannot_be_written() {
 }
 
 #[test]
+fn guests_that_are_refused_leave_files_alone() {
+    let place = Place::with(&[
+        ("imp.wat", r#"(module (import "a" "b" (func)) (func (export "_start")))"#),
+        ("big.wat", r#"(module (memory 100) (func (export "_start")))"#),
+        ("none.wat", r#"(module (func (export "_start")))"#),
+        ("old.txt", "old"),
+        ("old.html", "old"),
+    ]);
+    std::os::unix::fs::symlink("target", place.path("link.txt")).unwrap();
+    let commands: [&[&str]; 5] = [
+        &["trace", "-o", "old.txt"],
+        &["trace", "--format", "chrome", "-o", "new.txt"],
+        &["profile", "-o", "old.html", "-o", "new.html"],
+        &["coverage", "-o", "old.html", "-o", "new.html"],
+        &["trace", "-o", "link.txt"],
+    ];
+    for guest in [&["imp.wat"][..], &["--max-memory", "1MiB", "big.wat"]] {
+        for command in commands {
+            let ended = place.run(&[command, guest].concat());
+            assert_eq!(ended.code, Some(1), "{command:?} {ended:?}");
+            assert!(
+                ended.err.starts_with("error: ") && !ended.err.contains("written"),
+                "{ended:?}"
+            );
+            for old in ["old.txt", "old.html"] {
+                assert_eq!(std::fs::read(place.path(old)).unwrap(), b"old", "{command:?}");
+            }
+            for new in ["new.txt", "new.html", "target"] {
+                assert!(!place.path(new).exists(), "{command:?} {new}");
+            }
+            assert!(place.path("link.txt").is_symlink(), "{command:?}");
+        }
+    }
+    // What runs and shows no calls has an empty trace.
+    for command in
+        [&["trace", "--only", "x", "-o", "old.txt"], &["trace", "--only", "x", "-o", "link.txt"]]
+    {
+        assert_eq!(place.run(&[&command[..], &["none.wat"]].concat()).code, Some(0));
+    }
+    assert_eq!(std::fs::read(place.path("old.txt")).unwrap(), b"");
+    assert_eq!(std::fs::read(place.path("target")).unwrap(), b"");
+}
+
+#[test]
 fn hostile_names() {
     let module = r#"(module (func $"a\1b[2J\n\"\u{202e}" (param $"\07" i32) (param $"\07\n" i64))
       (func (export "_start") (call 0 (i32.const 1) (i64.const 2))))"#;
