@@ -1,6 +1,7 @@
 //! `wardian run`.
 
 use crate::args::RunArgs;
+use crate::ending::{Conclusion, Ending};
 use crate::engine;
 use crate::input::Input;
 use crate::invoke::Invocation;
@@ -30,14 +31,16 @@ pub(crate) fn run(
     observer: Arc<dyn Observer>,
     signals: Option<Blocked>,
 ) -> Result<Exit> {
+    let conclusion = Conclusion::default();
     let cut_off = observer.clone();
-    let signals = signals.map(|blocked| blocked.watch(move || cut_off.cut_off())).transpose()?;
+    let watch = |blocked: Blocked| blocked.watch(conclusion.clone(), move || cut_off.cut_off());
+    let signals = signals.map(watch).transpose()?;
     // A timeout that reaches beyond the clock's end is none.
     let deadline = args.timeout.and_then(|t| Some((t, Instant::now().checked_add(t)?)));
     let watchdog = deadline
         .map(|(timeout, deadline)| {
             let observer = observer.clone();
-            Watchdog::new(timeout, deadline, move || observer.cut_off())
+            Watchdog::new(timeout, deadline, conclusion.clone(), move || observer.cut_off())
         })
         .transpose()
         .context("cannot watch the time")?;
@@ -81,13 +84,15 @@ pub(crate) fn run(
             .and_then(|instance| execute(&mut store, instance)),
         Some(threads) => threads.run_with(&mut store, execute),
     };
+    // The guest is done, in time or not: what is left to do, such as printing, is not its time. If it
+    // was too late another thread does that already.
+    conclusion.claim_or_wait();
     if let Err(error) = &outcome
         && main.is_none()
         && is_refusal(error)
     {
         observer.refused();
     }
-    // The guest is done, in time or not: what is left to do, such as printing, is not its time.
     drop(watchdog);
     let stopped = signals.and_then(|signals| signals.stopped());
     match outcome {
@@ -206,14 +211,14 @@ fn execute(
 }
 
 /// What the end of a guest that did not return means for the command.
-fn ended(error: wardian::Error, args: &RunArgs, stopped: Option<(Exit, Signal)>) -> Result<Exit> {
+fn ended(error: wardian::Error, args: &RunArgs, stopped: Option<Signal>) -> Result<Exit> {
     if let Some(code) = error.exit_code() {
         // As with any program of the system, only the lowest eight bits remain.
         return Ok(Exit((code % 256) as u8));
     }
-    let stop = |exit, message: String| {
-        Err(Failure::new(
-            exit,
+    let stop = |ending, message: String| {
+        Err(Failure::ending_with(
+            ending,
             match error.backtrace() {
                 Some(backtrace) => anyhow!("{message}\n{backtrace}"),
                 None => anyhow!(message),
@@ -223,14 +228,14 @@ fn ended(error: wardian::Error, args: &RunArgs, stopped: Option<(Exit, Signal)>)
     let exit = match error.kind() {
         ErrorKind::Stopped(StopReason::Deadline) => {
             let timeout = humantime::format_duration(args.timeout.unwrap_or_default());
-            return stop(Exit::TIMEOUT, format!("the timeout of {timeout} passed"));
+            return stop(Ending::Exit(Exit::TIMEOUT), format!("the timeout of {timeout} passed"));
         }
-        ErrorKind::Stopped(StopReason::Cancelled) if let Some((exit, signal)) = stopped => {
-            return stop(exit, format!("the guest was stopped by {signal}"));
+        ErrorKind::Stopped(StopReason::Cancelled) if let Some(signal) = stopped => {
+            return stop(Ending::Signal(signal), format!("the guest was stopped by {signal}"));
         }
         ErrorKind::Stopped(StopReason::Fuel) => {
             let fuel = args.fuel.unwrap_or_default();
-            return stop(Exit::FUEL, format!("the fuel of {fuel} is used up"));
+            return stop(Ending::Exit(Exit::FUEL), format!("the fuel of {fuel} is used up"));
         }
         _ if is_refusal(&error) => Exit::ERROR,
         _ => Exit::TRAP,

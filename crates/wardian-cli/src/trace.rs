@@ -7,10 +7,10 @@ use crate::observe::Observer;
 use crate::report::{self, Exit, Failure, Result};
 use crate::signals::Blocked;
 use destination::Destination;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use wardian::Config;
-use wardian_observe::{TraceFormat, TraceListener, TraceOptions};
+use wardian_observe::{TraceEnd, TraceFormat, TraceListener, TraceOptions};
 
 /// What a file may hold unless told otherwise.
 const FILE_LIMIT: u64 = 1 << 30;
@@ -26,7 +26,8 @@ pub(crate) fn trace(args: &TraceArgs, verbose: bool) -> Result<Exit> {
         destination: Mutex::new(Some(destination)),
     });
     let outcome = crate::run::run(&args.run, verbose, observer.clone(), Some(blocked));
-    report::conclude(outcome, observer.finish())
+    let is_urgent = args.run.timeout.is_some() || outcome.as_ref().is_err_and(Failure::is_stop);
+    report::conclude(outcome, observer.finish(is_urgent))
 }
 
 fn options(args: &TraceArgs) -> TraceOptions {
@@ -59,19 +60,31 @@ impl TraceObserver {
         self.destination.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Ends the trace, once.
-    fn finish(&self) -> anyhow::Result<()> {
-        let Some(destination) = self.destination().take() else { return Ok(()) };
+    /// Ends the trace, once. If the process is to end it does not wait for who should read the trace.
+    fn finish(&self, is_urgent: bool) -> anyhow::Result<()> {
+        // Held until all is written: who else wants to end the process waits for it.
+        let mut guard = self.destination();
+        let Some(destination) = guard.take() else { return Ok(()) };
         if !destination.has_guest() {
             return Ok(());
         }
-        let end = self.trace.finish();
-        if self.summary {
-            // Nobody may be there to read it, which is no problem of the guest's.
-            let _ = write!(std::io::stderr().lock(), "{}", self.trace.summary());
-        }
+        let (trace, summary) = (self.trace.clone(), self.summary);
+        let write = move || write_end(&trace, summary);
+        let end = if is_urgent { destination.patiently(write) } else { write() };
         destination.finish(end)
     }
+}
+
+/// Writes what is left of the trace, and the summary.
+fn write_end(trace: &TraceListener, summary: bool) -> io::Result<TraceEnd> {
+    let end = trace.finish();
+    // Somebody may still be stuck in the trace: then there is no summary to be had.
+    let is_stuck = end.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut);
+    if summary && !is_stuck {
+        // Nobody may be there to read it, which is no problem of the guest's.
+        let _ = write!(io::stderr().lock(), "{}", trace.summary());
+    }
+    end
 }
 
 impl Observer for TraceObserver {
@@ -88,7 +101,7 @@ impl Observer for TraceObserver {
     }
 
     fn cut_off(&self) {
-        if let Err(problem) = self.finish() {
+        if let Err(problem) = self.finish(true) {
             report::failure(&Failure::new(Exit::TIMEOUT, problem));
         }
     }

@@ -6,6 +6,9 @@ use anyhow::Context;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 use wardian_observe::{BackgroundWriter, TraceEnd};
 
 /// The place for a trace.
@@ -13,30 +16,63 @@ pub(super) struct Destination {
     file: Option<Arc<OutFile>>,
     /// Whether there is a guest to trace.
     began: bool,
+    /// How many bytes were written.
+    progress: Arc<AtomicU64>,
 }
 
-/// Writes to a file that others have, too.
-struct FileWriter(Arc<OutFile>);
+/// What pipes and terminals are given at once, so that a slow reader is not taken for none.
+const PIECE: usize = 4 << 10;
+/// How long a reader may read nothing.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Destination {
     /// Opens the file; without one it is standard error.
     pub(super) fn prepare(path: Option<&Path>) -> Result<Destination> {
-        let Some(path) = path else { return Ok(Destination { file: None, began: false }) };
+        let mut destination = Destination { file: None, began: false, progress: Arc::default() };
+        let Some(path) = path else { return Ok(destination) };
         if path.as_os_str() == "-" {
             return Err(Failure::usage(
                 "a trace cannot be written to standard output, which is the guest's; without -o it \
                  goes to standard error",
             ));
         }
-        let file = Arc::new(OutFile::open(path.to_owned())?);
-        Ok(Destination { file: Some(file), began: false })
+        destination.file = Some(Arc::new(OutFile::open(path.to_owned())?));
+        Ok(destination)
     }
 
     /// What a trace is written with.
     pub(super) fn writer(&self) -> anyhow::Result<Box<dyn Write + Send>> {
-        let Some(file) = &self.file else { return Ok(Box::new(io::stderr())) };
-        let writer = BackgroundWriter::new(FileWriter(file.clone()));
+        let progress = self.progress.clone();
+        let Some(file) = &self.file else {
+            return Ok(Box::new(Counted { to: io::stderr(), most: PIECE, progress }));
+        };
+        let most = if file.is_regular() { usize::MAX } else { PIECE };
+        let writer =
+            BackgroundWriter::new(Counted { to: FileWriter(file.clone()), most, progress });
         Ok(Box::new(writer.context("cannot write the trace")?))
+    }
+
+    /// Lets another thread do what ends with writing, and gives up when the reader does not read.
+    pub(super) fn patiently<T: Send + 'static>(
+        &self,
+        write: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let (done, result) = std::sync::mpsc::sync_channel(1);
+        let thread = std::thread::Builder::new().name("last writes".into());
+        // If nobody waits any more nobody needs to be told.
+        thread.spawn(move || drop(done.send(write())))?;
+        let mut seen = self.progress.load(Ordering::Relaxed);
+        loop {
+            match result.recv_timeout(PATIENCE) {
+                Ok(result) => return result,
+                Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("it panicked")),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let before = std::mem::replace(&mut seen, self.progress.load(Ordering::Relaxed));
+            if before == seen {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "its reader does not read"));
+            }
+        }
     }
 
     /// Whether there is a guest from now on.
@@ -75,14 +111,35 @@ impl Drop for Destination {
     }
 }
 
+/// Writes to a file that others have, too.
+struct FileWriter(Arc<OutFile>);
+
 impl Write for FileWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Nothing is no reason to change a file.
-        if bytes.is_empty() { Ok(0) } else { (&*self.0).write(bytes) }
+        (&*self.0).write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         (&*self.0).flush()
+    }
+}
+
+/// Counts what is written, in pieces of `most` bytes.
+struct Counted<W> {
+    to: W,
+    most: usize,
+    progress: Arc<AtomicU64>,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.to.write(&bytes[..bytes.len().min(self.most)])?;
+        self.progress.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
     }
 }
 
