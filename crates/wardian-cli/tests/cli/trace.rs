@@ -3,6 +3,10 @@
 use super::guests;
 use super::harness::{Ended, Place, golden};
 use serde_json::Value;
+use std::io::Read;
+use std::process::Stdio;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 /// Calls functions, reads and writes, asks for a file and for its arguments; exits with 7 if it has one of
 /// its own, traps if it has two.
@@ -122,6 +126,38 @@ fn formats() {
     let ended = run(&place, &["trace", "-o", "x.txt", "prog.wat", "x"]);
     assert_eq!((ended.code, &*ended.err), (Some(7), ""));
     assert_eq!(without_times(&std::fs::read_to_string(place.path("x.txt")).unwrap()), TEXT);
+}
+
+#[test]
+fn a_guest_that_hangs_is_seen() {
+    let place = Place::with(&[(
+        "spin.wat",
+        r#"(module (func $spin (param i32) (loop $l (br $l)))
+      (func $main (export "_start") (call $spin (i32.const 7))))"#,
+    )]);
+    for (format, expected) in
+        [("text", "main() {\n  spin(7)"), ("log", "==> .main()\n\t==> .spin(7)")]
+    {
+        let mut command = place.command(&["trace", "--format", format, "spin.wat"]);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut err = child.stderr.take().unwrap();
+        let (send, received) = channel();
+        std::thread::spawn(move || {
+            let mut seen = vec![0; 1 << 10];
+            while let Ok(n @ 1..) = err.read(&mut seen) {
+                send.send(String::from_utf8(seen[..n].to_vec()).unwrap()).unwrap();
+            }
+        });
+        let mut seen = String::new();
+        while !seen.contains(expected)
+            && let Ok(more) = received.recv_timeout(Duration::from_secs(5))
+        {
+            seen += &more;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(seen.contains(expected), "{format}: {seen}");
+    }
 }
 
 /// Complete events, with the lane that each is in.
