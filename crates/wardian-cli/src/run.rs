@@ -6,7 +6,7 @@ use crate::engine;
 use crate::input::Input;
 use crate::invoke::Invocation;
 use crate::observe::Observer;
-use crate::postmortem::{self, Deaths};
+use crate::postmortem::{self, CoreFile, Deaths};
 use crate::report::{Exit, Failure, Result};
 use crate::signals::Blocked;
 use crate::threads;
@@ -35,6 +35,7 @@ pub(crate) fn run(
     let cut_off = observer.clone();
     let watch = |blocked: Blocked| blocked.watch(conclusion.clone(), move || cut_off.cut_off());
     let signals = signals.map(watch).transpose()?;
+    let core = args.coredump.as_deref().map(CoreFile::prepare).transpose()?;
     // A timeout that reaches beyond the clock's end is none.
     let deadline = args.timeout.and_then(|t| Some((t, Instant::now().checked_add(t)?)));
     let watchdog = deadline
@@ -100,7 +101,7 @@ pub(crate) fn run(
             crate::output::write(lines.as_bytes())?;
             Ok(Exit::SUCCESS)
         }
-        Err(error) => match postmortem::of(&error, &store, main, &deaths, args) {
+        Err(error) => match postmortem::of(&error, &store, main, &deaths, args, core.as_ref()) {
             Some(report) => Err(Failure::new(Exit::TRAP, anyhow!(report))),
             None => ended(error, args, stopped),
         },
