@@ -9,13 +9,17 @@ use crate::signals::Blocked;
 use destination::Destination;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use wardian::Config;
 use wardian_observe::{TraceEnd, TraceFormat, TraceListener, TraceOptions};
 
 /// What a file may hold unless told otherwise.
 const FILE_LIMIT: u64 = 1 << 30;
+/// How long a reader may read nothing when the process is to end.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) fn trace(args: &TraceArgs, verbose: bool) -> Result<Exit> {
+    let start = Instant::now();
     // Before there are threads.
     let blocked = Blocked::new()?;
     let destination = Destination::prepare(args.output.as_deref())?;
@@ -26,8 +30,11 @@ pub(crate) fn trace(args: &TraceArgs, verbose: bool) -> Result<Exit> {
         destination: Mutex::new(Some(destination)),
     });
     let outcome = crate::run::run(&args.run, verbose, observer.clone(), Some(blocked));
-    let is_urgent = args.run.timeout.is_some() || outcome.as_ref().is_err_and(Failure::is_stop);
-    report::conclude(outcome, observer.finish(is_urgent))
+    let patience = match args.run.timeout {
+        _ if outcome.as_ref().is_err_and(Failure::is_stop) => Some(PATIENCE),
+        timeout => timeout.map(|timeout| timeout.saturating_sub(start.elapsed()).max(PATIENCE)),
+    };
+    report::conclude(outcome, observer.finish(patience))
 }
 
 fn options(args: &TraceArgs) -> TraceOptions {
@@ -60,8 +67,8 @@ impl TraceObserver {
         self.destination.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Ends the trace, once. If the process is to end it does not wait for who should read the trace.
-    fn finish(&self, is_urgent: bool) -> anyhow::Result<()> {
+    /// Ends the trace, once. Who should read it may read nothing for so long.
+    fn finish(&self, patience: Option<Duration>) -> anyhow::Result<()> {
         // Held until all is written: who else wants to end the process waits for it.
         let mut guard = self.destination();
         let Some(destination) = guard.take() else { return Ok(()) };
@@ -70,7 +77,10 @@ impl TraceObserver {
         }
         let (trace, summary) = (self.trace.clone(), self.summary);
         let write = move || write_end(&trace, summary);
-        let end = if is_urgent { destination.patiently(write) } else { write() };
+        let end = match patience {
+            Some(patience) => destination.patiently(patience, write),
+            None => write(),
+        };
         destination.finish(end)
     }
 }
@@ -101,7 +111,7 @@ impl Observer for TraceObserver {
     }
 
     fn cut_off(&self) {
-        if let Err(problem) = self.finish(true) {
+        if let Err(problem) = self.finish(Some(PATIENCE)) {
             report::failure(&Failure::new(Exit::TIMEOUT, problem));
         }
     }

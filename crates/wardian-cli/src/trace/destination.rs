@@ -22,8 +22,6 @@ pub(super) struct Destination {
 
 /// What pipes and terminals are given at once, so that a slow reader is not taken for none.
 const PIECE: usize = 4 << 10;
-/// How long a reader may read nothing.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Destination {
     /// Opens the file; without one it is standard error.
@@ -52,9 +50,11 @@ impl Destination {
         Ok(Box::new(writer.context("cannot write the trace")?))
     }
 
-    /// Lets another thread do what ends with writing, and gives up when the reader does not read.
+    /// Lets another thread do what ends with writing, and gives up when the reader reads nothing for
+    /// so long.
     pub(super) fn patiently<T: Send + 'static>(
         &self,
+        patience: Duration,
         write: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         let (done, result) = std::sync::mpsc::sync_channel(1);
@@ -63,7 +63,7 @@ impl Destination {
         thread.spawn(move || drop(done.send(write())))?;
         let mut seen = self.progress.load(Ordering::Relaxed);
         loop {
-            match result.recv_timeout(PATIENCE) {
+            match result.recv_timeout(patience) {
                 Ok(result) => return result,
                 Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("it panicked")),
                 Err(RecvTimeoutError::Timeout) => {}

@@ -109,6 +109,9 @@ const CALLS: &str = r#"(module $prog
       (br_if $l (i32.eq (i32.load (i32.const 20)) (i32.const 1)))
       (br_if $l (i32.lt_u (local.get $n) (i32.const 40000))))))"#;
 
+/// Arguments, what is sent, and how it ends.
+type Hanging<'a> = (&'a [&'a [&'a str]], Option<Signal>, i32);
+
 #[test]
 fn who_does_not_read_a_trace_does_not_keep_it_going() {
     let place = Place::with(&[("prog.wat", CALLS)]);
@@ -118,7 +121,7 @@ fn who_does_not_read_a_trace_does_not_keep_it_going() {
     let _fifo = std::fs::File::options().read(true).write(true).open(place.path("fifo")).unwrap();
     let timeout = ["--timeout", "500ms"];
     let to_fifo = ["-o", "fifo"];
-    let cases: [(&[&[&str]], Option<Signal>, i32); 8] = [
+    let cases: [Hanging<'_>; 8] = [
         (&[&to_fifo, &timeout, &["prog.wat"]], None, 124),
         (&[&to_fifo, &timeout, &["--summary", "prog.wat"]], None, 124),
         (&[&to_fifo, &timeout, &["--summary", "prog.wat", "x"]], None, 1),
