@@ -1,7 +1,9 @@
 //! `wardian run`.
 
+mod watch;
+
 use crate::args::RunArgs;
-use crate::ending::{Conclusion, Ending};
+use crate::ending::Ending;
 use crate::engine;
 use crate::input::Input;
 use crate::invoke::Invocation;
@@ -11,15 +13,14 @@ use crate::report::{Exit, Failure, Result};
 use crate::signals::Blocked;
 use crate::threads;
 use crate::wasi::{self, Fuel, Host, Limits};
-use crate::watchdog::Watchdog;
 use anyhow::{Context, anyhow, bail};
 use nix::sys::signal::Signal;
 use std::sync::Arc;
-use std::time::Instant;
 use wardian::{
     Engine, ErrorKind, ExternType, FuncType, Instance, Linker, Module, StopReason, Store,
     StoreLimits,
 };
+use watch::Watch;
 
 const START: &str = "_start";
 const INITIALIZE: &str = "_initialize";
@@ -31,20 +32,8 @@ pub(crate) fn run(
     observer: Arc<dyn Observer>,
     signals: Option<Blocked>,
 ) -> Result<Exit> {
-    let conclusion = Conclusion::default();
-    let cut_off = observer.clone();
-    let watch = |blocked: Blocked| blocked.watch(conclusion.clone(), move || cut_off.cut_off());
-    let signals = signals.map(watch).transpose()?;
+    let watch = Watch::new(args, &observer, signals)?;
     let core = args.coredump.as_deref().map(CoreFile::prepare).transpose()?;
-    // A timeout that reaches beyond the clock's end is none.
-    let deadline = args.timeout.and_then(|t| Some((t, Instant::now().checked_add(t)?)));
-    let watchdog = deadline
-        .map(|(timeout, deadline)| {
-            let observer = observer.clone();
-            Watchdog::new(timeout, deadline, conclusion.clone(), move || observer.cut_off())
-        })
-        .transpose()
-        .context("cannot watch the time")?;
     let engine = engine::engine(args.features.set(), |config| {
         config.engine(args.engine.kind());
         config.stack_size(args.stack_size).fuel(args.fuel.is_some());
@@ -61,13 +50,7 @@ pub(crate) fn run(
     let deaths = Arc::new(Deaths::default());
     let threads =
         threads::group(args, &module, &linker, store.data(), observer.clone(), deaths.clone())?;
-    store.set_deadline(deadline.map(|(_, deadline)| deadline));
-    if let Some(watchdog) = &watchdog {
-        watchdog.guest_begins();
-    }
-    if let Some(signals) = &signals {
-        signals.guest_begins(store.cancel_token());
-    }
+    watch.guest_begins(&mut store);
     observer.begins();
     let mut main = None;
     let mut execute = |store: &mut Store<Host>, instance| {
@@ -85,17 +68,13 @@ pub(crate) fn run(
             .and_then(|instance| execute(&mut store, instance)),
         Some(threads) => threads.run_with(&mut store, execute),
     };
-    // The guest is done, in time or not: what is left to do, such as printing, is not its time. If it
-    // was too late another thread does that already.
-    conclusion.claim_or_wait();
+    let stopped = watch.guest_ended();
     if let Err(error) = &outcome
         && main.is_none()
         && is_refusal(error)
     {
         observer.refused();
     }
-    drop(watchdog);
-    let stopped = signals.and_then(|signals| signals.stopped());
     match outcome {
         Ok(lines) => {
             crate::output::write(lines.as_bytes())?;
