@@ -24,8 +24,9 @@ Exit codes:
   2      the command line is wrong, or what --invoke names does not fit
   124    the timeout passed
   134    the guest trapped, or a host function that it called failed
-  130    Ctrl-C stopped the guest; 143: somebody asked it to end
   152    the fuel was used up
+  A command that a signal stops is killed by it, after what was seen is
+  written: shells show 130 for Ctrl-C, 143 for kill, 129 for a closed terminal.
 
 Environment:
   WARDIAN_CACHE_DIR  folder for compiled code, instead of the user's cache folder
@@ -147,7 +148,8 @@ pub(crate) struct RunArgs {
     /// If the guest traps, write what it had in memory and on its stack to this file
     ///
     /// A core dump in the format of the WebAssembly tool conventions. Values of locals are those of
-    /// interpreted code; with `--engine interp` there are all.
+    /// interpreted code; with `--engine interp` there are all. That it can be written is found out
+    /// before the guest runs; what FILE held stays if there is no trap.
     #[arg(long, value_name = "FILE")]
     pub(crate) coredump: Option<PathBuf>,
 

@@ -5,6 +5,7 @@ mod cache;
 mod check;
 mod compile;
 mod coverage;
+mod ending;
 mod engine;
 mod input;
 mod inspect;
@@ -28,6 +29,7 @@ mod watchdog;
 
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
+use ending::Ending;
 use report::Exit;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -51,8 +53,15 @@ fn main() -> ExitCode {
     match outcome {
         Ok(exit) => exit.into(),
         Err(failure) => {
+            let ending = failure.ending();
+            if failure.is_stop() {
+                ending.end_soon();
+            }
             report::failure(&failure);
-            failure.exit().into()
+            match ending {
+                Ending::Exit(exit) => exit.into(),
+                Ending::Signal(_) => ending.end(),
+            }
         }
     }
 }

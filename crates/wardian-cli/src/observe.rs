@@ -25,6 +25,12 @@ pub(crate) trait Observer: Send + Sync + 'static {
         Ok(())
     }
 
+    /// The guest is about to run: its start function, and what follows.
+    fn begins(&self) {}
+
+    /// It could not: an import is missing, or a limit does not hold it. Nothing of it has run.
+    fn refused(&self) {}
+
     /// The main thread has ended, however it did; this is what it ran. Other threads may still run.
     fn ended(&self, _store: &Store<Host>, _instance: Instance) {}
 

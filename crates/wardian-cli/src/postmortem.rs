@@ -1,12 +1,10 @@
 //! What is told, and kept, of a guest that trapped.
 
 use crate::args::RunArgs;
-use crate::report;
+use crate::outfile::OutFile;
+use crate::report::{self, Failure, Result};
 use crate::wasi::Host;
-use anyhow::Context;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use wardian::{Backtrace, Config, Error, ErrorKind, Instance, Store};
 use wardian_observe::{CoreDump, TrapReport};
@@ -32,6 +30,41 @@ impl Deaths {
     }
 }
 
+/// Where the core dump goes, if there is one.
+pub(crate) struct CoreFile {
+    path: PathBuf,
+    /// As it was before; one that was not there does not stay, however the process ends.
+    old: Option<OutFile>,
+}
+
+impl CoreFile {
+    /// Finds out whether it can be written, for afterwards what would be in it is lost.
+    pub(crate) fn prepare(path: &Path) -> Result<CoreFile> {
+        if path.as_os_str() == "-" {
+            return Err(Failure::usage(
+                "a core dump cannot be written to standard output, which is the guest's",
+            ));
+        }
+        let file = OutFile::open(path.to_owned())?;
+        file.discard();
+        let old = if file.is_new() { None } else { Some(file) };
+        Ok(CoreFile { path: path.to_owned(), old })
+    }
+
+    fn write(&self, dump: &CoreDump<'_>) -> anyhow::Result<()> {
+        let new = match &self.old {
+            Some(_) => None,
+            None => Some(OutFile::open(self.path.clone())?),
+        };
+        let Some(file) = self.old.as_ref().or(new.as_ref()) else { return Ok(()) };
+        let written = file.replace("core dump", |writer| dump.write(writer));
+        if written.is_err() {
+            file.discard();
+        }
+        written
+    }
+}
+
 /// Makes the engine keep of traps what can be told.
 pub(crate) fn configure(config: &mut Config, args: &RunArgs) {
     config.backtrace_locals(true);
@@ -48,6 +81,7 @@ pub(crate) fn of(
     instance: Option<Instance>,
     deaths: &Deaths,
     args: &RunArgs,
+    core: Option<&CoreFile>,
 ) -> Option<String> {
     if !matches!(error.kind(), ErrorKind::Trap(_)) {
         return None;
@@ -57,13 +91,19 @@ pub(crate) fn of(
         report = report.with_memory_of(instance.internal(store));
     }
     let mut text = report.to_string();
-    if let Some(path) = &args.coredump {
+    if let Some(core) = core {
         let mut threads = deaths.take();
         if let (true, Some(backtrace)) = (threads.is_empty(), error.backtrace()) {
             threads.push(("main".into(), backtrace.clone()));
         }
-        match dump(&threads, store, instance, args, path) {
-            Ok(()) => text.push_str(&format!("\nthe core dump is in {}", path.display())),
+        let is_whole = instance.is_some();
+        match dump(&threads, store, instance, args, core) {
+            Ok(()) => {
+                text.push_str(&format!("\nthe core dump is in {}", core.path.display()));
+                if !is_whole {
+                    text.push_str(", without memories and globals: the start function trapped");
+                }
+            }
             // The trap is what counts.
             Err(problem) => report::warning(&format!("{problem:#}")),
         }
@@ -76,7 +116,7 @@ fn dump(
     store: &Store<Host>,
     instance: Option<Instance>,
     args: &RunArgs,
-    path: &Path,
+    core: &CoreFile,
 ) -> anyhow::Result<()> {
     let mut dump = CoreDump::new(args.file().to_string_lossy());
     if let Some(instance) = instance {
@@ -85,10 +125,5 @@ fn dump(
     for (name, backtrace) in threads {
         dump.add_thread(name, backtrace);
     }
-    let write = || {
-        let mut file = BufWriter::new(File::create(path)?);
-        dump.write(&mut file)?;
-        file.flush()
-    };
-    write().with_context(|| format!("cannot write the core dump to {}", path.display()))
+    core.write(&dump)
 }

@@ -8,7 +8,7 @@ use crate::report::{self, Exit, Failure, Result};
 use crate::signals::Blocked;
 use crate::wasi::Host;
 use outputs::Outputs;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use wardian::{Config, Store};
 use wardian_observe::{Profile, ProfileKind, Profiler, ProfilerOptions};
 
@@ -66,10 +66,15 @@ struct ProfileObserver {
 }
 
 impl ProfileObserver {
+    fn outputs(&self) -> MutexGuard<'_, Option<Outputs>> {
+        self.outputs.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
     /// Writes what was seen, once.
     fn write(&self) -> anyhow::Result<()> {
-        let outputs = self.outputs.lock().unwrap_or_else(|e| e.into_inner()).take();
-        let Some(outputs) = outputs else { return Ok(()) };
+        // Held until all is written: who else wants to end the process waits for it.
+        let mut guard = self.outputs();
+        let Some(outputs) = guard.take() else { return Ok(()) };
         let profile: Profile = self.profiler.finish();
         outputs.write(&profile, self.value.unwrap_or_else(|| profile.main_value()))
     }
@@ -81,9 +86,15 @@ impl Observer for ProfileObserver {
     }
 
     fn store(&self, store: &mut Store<Host>) -> wardian::Result<()> {
-        let outputs = &mut *self.outputs.lock().unwrap_or_else(|e| e.into_inner());
-        outputs.iter_mut().for_each(Outputs::guest_begins);
         self.profiler.watch_store(store)
+    }
+
+    fn begins(&self) {
+        self.outputs().iter_mut().for_each(|outputs| outputs.set_guest(true));
+    }
+
+    fn refused(&self) {
+        self.outputs().iter_mut().for_each(|outputs| outputs.set_guest(false));
     }
 
     fn cut_off(&self) {

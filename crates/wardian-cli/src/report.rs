@@ -1,5 +1,6 @@
 //! How a command ends: exit codes, and messages for people.
 
+use crate::ending::Ending;
 use anstyle::{AnsiColor, Style};
 use std::fmt;
 use std::io::Write;
@@ -32,15 +33,19 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// An error with the exit code that it leads to.
+/// An error with the end that it leads to.
 pub(crate) struct Failure {
     error: anyhow::Error,
-    exit: Exit,
+    ending: Ending,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Failure {
-        Failure { error: error.into(), exit }
+        Failure::ending_with(Ending::Exit(exit), error)
+    }
+
+    pub(crate) fn ending_with(ending: Ending, error: impl Into<anyhow::Error>) -> Failure {
+        Failure { error: error.into(), ending }
     }
 
     /// The command line does not fit the module.
@@ -48,8 +53,13 @@ impl Failure {
         Failure::new(Exit::USAGE, anyhow::anyhow!("{message}"))
     }
 
-    pub(crate) fn exit(&self) -> Exit {
-        self.exit
+    pub(crate) fn ending(&self) -> Ending {
+        self.ending
+    }
+
+    /// Whether somebody wants the process to end now, whatever is left to do.
+    pub(crate) fn is_stop(&self) -> bool {
+        matches!(self.ending, Ending::Signal(_) | Ending::Exit(Exit::TIMEOUT))
     }
 }
 
@@ -66,7 +76,10 @@ pub(crate) fn conclude(outcome: Result<Exit>, written: anyhow::Result<()>) -> Re
     match (outcome, written) {
         (outcome, Ok(())) => outcome,
         (Err(ended), Err(problem)) => {
-            failure(&Failure::new(ended.exit(), problem));
+            if ended.is_stop() {
+                ended.ending().end_soon();
+            }
+            failure(&Failure::ending_with(ended.ending(), problem));
             Err(ended)
         }
         (Ok(Exit::SUCCESS), Err(problem)) => Err(Failure::new(Exit::ERROR, problem)),

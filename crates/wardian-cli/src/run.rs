@@ -1,24 +1,26 @@
 //! `wardian run`.
 
+mod watch;
+
 use crate::args::RunArgs;
+use crate::ending::Ending;
 use crate::engine;
 use crate::input::Input;
 use crate::invoke::Invocation;
 use crate::observe::Observer;
-use crate::postmortem::{self, Deaths};
+use crate::postmortem::{self, CoreFile, Deaths};
 use crate::report::{Exit, Failure, Result};
 use crate::signals::Blocked;
 use crate::threads;
 use crate::wasi::{self, Fuel, Host, Limits};
-use crate::watchdog::Watchdog;
 use anyhow::{Context, anyhow, bail};
 use nix::sys::signal::Signal;
 use std::sync::Arc;
-use std::time::Instant;
 use wardian::{
     Engine, ErrorKind, ExternType, FuncType, Instance, Linker, Module, StopReason, Store,
     StoreLimits,
 };
+use watch::Watch;
 
 const START: &str = "_start";
 const INITIALIZE: &str = "_initialize";
@@ -30,17 +32,8 @@ pub(crate) fn run(
     observer: Arc<dyn Observer>,
     signals: Option<Blocked>,
 ) -> Result<Exit> {
-    let cut_off = observer.clone();
-    let signals = signals.map(|blocked| blocked.watch(move || cut_off.cut_off())).transpose()?;
-    // A timeout that reaches beyond the clock's end is none.
-    let deadline = args.timeout.and_then(|t| Some((t, Instant::now().checked_add(t)?)));
-    let watchdog = deadline
-        .map(|(timeout, deadline)| {
-            let observer = observer.clone();
-            Watchdog::new(timeout, deadline, move || observer.cut_off())
-        })
-        .transpose()
-        .context("cannot watch the time")?;
+    let watch = Watch::new(args, &observer, signals)?;
+    let core = args.coredump.as_deref().map(CoreFile::prepare).transpose()?;
     let engine = engine::engine(args.features.set(), |config| {
         config.engine(args.engine.kind());
         config.stack_size(args.stack_size).fuel(args.fuel.is_some());
@@ -57,13 +50,8 @@ pub(crate) fn run(
     let deaths = Arc::new(Deaths::default());
     let threads =
         threads::group(args, &module, &linker, store.data(), observer.clone(), deaths.clone())?;
-    store.set_deadline(deadline.map(|(_, deadline)| deadline));
-    if let Some(watchdog) = &watchdog {
-        watchdog.guest_begins();
-    }
-    if let Some(signals) = &signals {
-        signals.guest_begins(store.cancel_token());
-    }
+    watch.guest_begins(&mut store);
+    observer.begins();
     let mut main = None;
     let mut execute = |store: &mut Store<Host>, instance| {
         let outcome = execute(store, instance, &plan);
@@ -80,15 +68,19 @@ pub(crate) fn run(
             .and_then(|instance| execute(&mut store, instance)),
         Some(threads) => threads.run_with(&mut store, execute),
     };
-    // The guest is done, in time or not: what is left to do, such as printing, is not its time.
-    drop(watchdog);
-    let stopped = signals.and_then(|signals| signals.stopped());
+    let stopped = watch.guest_ended();
+    if let Err(error) = &outcome
+        && main.is_none()
+        && is_refusal(error)
+    {
+        observer.refused();
+    }
     match outcome {
         Ok(lines) => {
             crate::output::write(lines.as_bytes())?;
             Ok(Exit::SUCCESS)
         }
-        Err(error) => match postmortem::of(&error, &store, main, &deaths, args) {
+        Err(error) => match postmortem::of(&error, &store, main, &deaths, args, core.as_ref()) {
             Some(report) => Err(Failure::new(Exit::TRAP, anyhow!(report))),
             None => ended(error, args, stopped),
         },
@@ -199,14 +191,14 @@ fn execute(
 }
 
 /// What the end of a guest that did not return means for the command.
-fn ended(error: wardian::Error, args: &RunArgs, stopped: Option<(Exit, Signal)>) -> Result<Exit> {
+fn ended(error: wardian::Error, args: &RunArgs, stopped: Option<Signal>) -> Result<Exit> {
     if let Some(code) = error.exit_code() {
         // As with any program of the system, only the lowest eight bits remain.
         return Ok(Exit((code % 256) as u8));
     }
-    let stop = |exit, message: String| {
-        Err(Failure::new(
-            exit,
+    let stop = |ending, message: String| {
+        Err(Failure::ending_with(
+            ending,
             match error.backtrace() {
                 Some(backtrace) => anyhow!("{message}\n{backtrace}"),
                 None => anyhow!(message),
@@ -216,19 +208,23 @@ fn ended(error: wardian::Error, args: &RunArgs, stopped: Option<(Exit, Signal)>)
     let exit = match error.kind() {
         ErrorKind::Stopped(StopReason::Deadline) => {
             let timeout = humantime::format_duration(args.timeout.unwrap_or_default());
-            return stop(Exit::TIMEOUT, format!("the timeout of {timeout} passed"));
+            return stop(Ending::Exit(Exit::TIMEOUT), format!("the timeout of {timeout} passed"));
         }
-        ErrorKind::Stopped(StopReason::Cancelled) if let Some((exit, signal)) = stopped => {
-            return stop(exit, format!("the guest was stopped by {signal}"));
+        ErrorKind::Stopped(StopReason::Cancelled) if let Some(signal) = stopped => {
+            return stop(Ending::Signal(signal), format!("the guest was stopped by {signal}"));
         }
         ErrorKind::Stopped(StopReason::Fuel) => {
             let fuel = args.fuel.unwrap_or_default();
-            return stop(Exit::FUEL, format!("the fuel of {fuel} is used up"));
+            return stop(Ending::Exit(Exit::FUEL), format!("the fuel of {fuel} is used up"));
         }
-        ErrorKind::Link(_) | ErrorKind::Limit(_) | ErrorKind::Usage(_) | ErrorKind::Compile(_) => {
-            Exit::ERROR
-        }
+        _ if is_refusal(&error) => Exit::ERROR,
         _ => Exit::TRAP,
     };
     Err(Failure::new(exit, error))
+}
+
+/// Whether the error is one that guests have before they run.
+fn is_refusal(error: &wardian::Error) -> bool {
+    use ErrorKind::{Compile, Limit, Link, Usage};
+    matches!(error.kind(), Link(_) | Limit(_) | Usage(_) | Compile(_))
 }

@@ -4,7 +4,7 @@
 //! The signals are blocked in all threads, and one thread waits for them: no handler runs, least of all
 //! on a guest's stack.
 
-use crate::report::{Exit, Failure, failure};
+use crate::ending::{Conclusion, Ending};
 use anyhow::{Context, anyhow};
 use nix::sys::signal::{SigSet, Signal};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -38,12 +38,16 @@ impl Blocked {
     }
 
     /// Waits for the signals. `last` is done if the guest does not stop, before the process ends.
-    pub(crate) fn watch(self, last: impl Fn() + Send + 'static) -> anyhow::Result<Signals> {
+    pub(crate) fn watch(
+        self,
+        conclusion: Conclusion,
+        last: impl Fn() + Send + Sync + 'static,
+    ) -> anyhow::Result<Signals> {
         let Blocked(set) = self;
         let state = Arc::<Mutex<State>>::default();
         let watched = state.clone();
         let thread = std::thread::Builder::new().name("signals".into());
-        let last = Arc::new(Mutex::new(last));
+        let last = Arc::new(last);
         let watch = move || {
             // Fails only if there is no signal in the set.
             while let Ok(signal) = set.wait() {
@@ -53,8 +57,8 @@ impl Blocked {
                     state.guest.clone().filter(|_| first)
                 };
                 match guest {
-                    Some(guest) => stop(signal, &guest, watched.clone(), last.clone()),
-                    None => std::process::exit(exit(signal).0.into()),
+                    Some(guest) => stop(signal, &guest, conclusion.clone(), last.clone()),
+                    None => Ending::Signal(signal).end(),
                 }
             }
         };
@@ -70,8 +74,8 @@ impl Signals {
     }
 
     /// What a guest that was cancelled was stopped by.
-    pub(crate) fn stopped(&self) -> Option<(Exit, Signal)> {
-        lock(&self.0).came.map(|signal| (exit(signal), signal))
+    pub(crate) fn stopped(&self) -> Option<Signal> {
+        lock(&self.0).came
     }
 }
 
@@ -79,11 +83,6 @@ impl Drop for Signals {
     fn drop(&mut self) {
         lock(&self.0).guest = None;
     }
-}
-
-/// What a shell shows for a program that ended so.
-fn exit(signal: Signal) -> Exit {
-    Exit(128 + signal as u8)
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -97,24 +96,20 @@ fn signals() -> SigSet {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
     let is_heard = |signal: &Signal| ignored & (1 << (*signal as u32 - 1)) == 0;
-    [Signal::SIGINT, Signal::SIGTERM].into_iter().filter(is_heard).collect()
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().filter(is_heard).collect()
 }
 
 /// Stops the guest, and ends the process if that does not.
 fn stop(
     signal: Signal,
     guest: &CancelToken,
-    state: Arc<Mutex<State>>,
-    last: Arc<Mutex<impl Fn() + Send + 'static>>,
+    conclusion: Conclusion,
+    last: Arc<impl Fn() + Send + Sync + 'static>,
 ) {
     let cut_off = move || {
         std::thread::sleep(GRACE);
-        if lock(&state).guest.is_some() {
-            let problem = anyhow!("{signal} came in a call that cannot be interrupted");
-            failure(&Failure::new(exit(signal), problem));
-            last.lock().unwrap_or_else(|e| e.into_inner())();
-            std::process::exit(exit(signal).0.into());
-        }
+        let problem = anyhow!("{signal} came in a call that cannot be interrupted");
+        conclusion.cut_off(Ending::Signal(signal), problem, || last());
     };
     // Without the thread there is a second signal, which ends the process.
     let _ = std::thread::Builder::new().name("grace".into()).spawn(cut_off);

@@ -6,17 +6,20 @@ use crate::args::TraceArgs;
 use crate::observe::Observer;
 use crate::report::{self, Exit, Failure, Result};
 use crate::signals::Blocked;
-use crate::wasi::Host;
 use destination::Destination;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
-use wardian::{Config, Store};
-use wardian_observe::{TraceFormat, TraceListener, TraceOptions};
+use std::time::{Duration, Instant};
+use wardian::Config;
+use wardian_observe::{TraceEnd, TraceFormat, TraceListener, TraceOptions};
 
 /// What a file may hold unless told otherwise.
 const FILE_LIMIT: u64 = 1 << 30;
+/// How long a reader may read nothing when the process is to end.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) fn trace(args: &TraceArgs, verbose: bool) -> Result<Exit> {
+    let start = Instant::now();
     // Before there are threads.
     let blocked = Blocked::new()?;
     let destination = Destination::prepare(args.output.as_deref())?;
@@ -27,7 +30,11 @@ pub(crate) fn trace(args: &TraceArgs, verbose: bool) -> Result<Exit> {
         destination: Mutex::new(Some(destination)),
     });
     let outcome = crate::run::run(&args.run, verbose, observer.clone(), Some(blocked));
-    report::conclude(outcome, observer.finish())
+    let patience = match args.run.timeout {
+        _ if outcome.as_ref().is_err_and(Failure::is_stop) => Some(PATIENCE),
+        timeout => timeout.map(|timeout| timeout.saturating_sub(start.elapsed()).max(PATIENCE)),
+    };
+    report::conclude(outcome, observer.finish(patience))
 }
 
 fn options(args: &TraceArgs) -> TraceOptions {
@@ -60,19 +67,34 @@ impl TraceObserver {
         self.destination.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Ends the trace, once.
-    fn finish(&self) -> anyhow::Result<()> {
-        let Some(destination) = self.destination().take() else { return Ok(()) };
+    /// Ends the trace, once. Who should read it may read nothing for so long.
+    fn finish(&self, patience: Option<Duration>) -> anyhow::Result<()> {
+        // Held until all is written: who else wants to end the process waits for it.
+        let mut guard = self.destination();
+        let Some(destination) = guard.take() else { return Ok(()) };
         if !destination.has_guest() {
             return Ok(());
         }
-        let end = self.trace.finish();
-        if self.summary {
-            // Nobody may be there to read it, which is no problem of the guest's.
-            let _ = write!(std::io::stderr().lock(), "{}", self.trace.summary());
-        }
+        let (trace, summary) = (self.trace.clone(), self.summary);
+        let write = move || write_end(&trace, summary);
+        let end = match patience {
+            Some(patience) => destination.patiently(patience, write),
+            None => write(),
+        };
         destination.finish(end)
     }
+}
+
+/// Writes what is left of the trace, and the summary.
+fn write_end(trace: &TraceListener, summary: bool) -> io::Result<TraceEnd> {
+    let end = trace.finish();
+    // Somebody may still be stuck in the trace: then there is no summary to be had.
+    let is_stuck = end.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut);
+    if summary && !is_stuck {
+        // Nobody may be there to read it, which is no problem of the guest's.
+        let _ = write!(io::stderr().lock(), "{}", trace.summary());
+    }
+    end
 }
 
 impl Observer for TraceObserver {
@@ -80,13 +102,16 @@ impl Observer for TraceObserver {
         config.function_listener_factory(self.trace.clone());
     }
 
-    fn store(&self, _: &mut Store<Host>) -> wardian::Result<()> {
-        let begun = self.destination().as_mut().map_or(Ok(()), Destination::guest_begins);
-        begun.map_err(wardian::Error::host)
+    fn begins(&self) {
+        self.destination().iter_mut().for_each(|destination| destination.set_guest(true));
+    }
+
+    fn refused(&self) {
+        self.destination().iter_mut().for_each(|destination| destination.set_guest(false));
     }
 
     fn cut_off(&self) {
-        if let Err(problem) = self.finish() {
+        if let Err(problem) = self.finish(Some(PATIENCE)) {
             report::failure(&Failure::new(Exit::TIMEOUT, problem));
         }
     }

@@ -4,7 +4,8 @@
 //! is left to the watchdog: reading a module from a pipe, compiling it, and host calls that the
 //! system does not let go.
 
-use crate::report::{Exit, Failure, failure};
+use crate::ending::{Conclusion, Ending};
+use crate::report::Exit;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -23,11 +24,18 @@ impl Watchdog {
     pub(crate) fn new(
         timeout: Duration,
         deadline: Instant,
+        conclusion: Conclusion,
         last: impl FnOnce() + Send + 'static,
     ) -> std::io::Result<Watchdog> {
         let (guest, messages) = channel();
         let thread = std::thread::Builder::new().name("watchdog".into());
-        thread.spawn(move || watch(&messages, timeout, deadline, last))?;
+        thread.spawn(move || {
+            if let Some(what) = watch(&messages, deadline) {
+                let timeout = humantime::format_duration(timeout);
+                let problem = anyhow::anyhow!("the timeout of {timeout} passed {what}");
+                conclusion.cut_off(Ending::Exit(Exit::TIMEOUT), problem, last);
+            }
+        })?;
         Ok(Watchdog { guest })
     }
 
@@ -38,24 +46,18 @@ impl Watchdog {
     }
 }
 
-fn watch(messages: &Receiver<()>, timeout: Duration, deadline: Instant, last: impl FnOnce()) {
-    let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
-    let what = match messages.recv_timeout(left(deadline)) {
-        Err(RecvTimeoutError::Disconnected) => return,
-        Err(RecvTimeoutError::Timeout) => "before the guest could begin",
-        Ok(()) => {
-            match messages.recv_timeout(left(deadline.checked_add(GRACE).unwrap_or(deadline))) {
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => "in a call that cannot be interrupted",
-            }
-        }
+/// Waits for the deadline, and says when it passed; for nothing more if all is done.
+fn watch(messages: &Receiver<()>, deadline: Instant) -> Option<&'static str> {
+    let passes = |deadline: Instant| {
+        messages.recv_timeout(deadline.saturating_duration_since(Instant::now()))
     };
-    let timeout = humantime::format_duration(timeout);
-    crate::progress::erase();
-    failure(&Failure::new(
-        Exit::TIMEOUT,
-        anyhow::anyhow!("the timeout of {timeout} passed {what}"),
-    ));
-    last();
-    std::process::exit(Exit::TIMEOUT.0.into());
+    match passes(deadline) {
+        Err(RecvTimeoutError::Disconnected) => return None,
+        Err(RecvTimeoutError::Timeout) => return Some("before the guest could begin"),
+        Ok(()) => {}
+    }
+    match passes(deadline.checked_add(GRACE).unwrap_or(deadline)) {
+        Err(RecvTimeoutError::Timeout) => Some("in a call that cannot be interrupted"),
+        Ok(()) | Err(RecvTimeoutError::Disconnected) => None,
+    }
 }

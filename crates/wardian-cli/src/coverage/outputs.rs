@@ -40,7 +40,7 @@ impl Outputs {
         let _ = std::io::stderr().lock().write_all(table.as_bytes());
         let mut problems = Vec::new();
         for (file, format) in std::mem::take(&mut self.files) {
-            let written = file.write("coverage", |writer| match format {
+            let written = file.replace("coverage", |writer| match format {
                 Format::Lcov => coverage.write_lcov(writer),
                 Format::Html => coverage.write_html(writer),
             });

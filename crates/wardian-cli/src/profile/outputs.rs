@@ -50,9 +50,9 @@ impl Outputs {
         Ok(outputs)
     }
 
-    /// From now on there is a guest.
-    pub(super) fn guest_begins(&mut self) {
-        self.began = true;
+    /// Whether there is a guest from now on.
+    pub(super) fn set_guest(&mut self, began: bool) {
+        self.began = began;
     }
 
     /// Writes the profile to all of them. If a file cannot be written the others are nevertheless, and
@@ -92,7 +92,7 @@ impl OutputFile {
     }
 
     fn write(self, profile: &Profile, value: usize) -> anyhow::Result<()> {
-        self.file.write("profile", |writer| profile.write_value(self.format, value, writer))?;
+        self.file.replace("profile", |writer| profile.write_value(self.format, value, writer))?;
         let path = self.file.path().display();
         report::note(&format!("{} profile written to {path}", profile.kind()));
         Ok(())

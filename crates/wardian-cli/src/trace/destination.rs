@@ -1,63 +1,83 @@
-//! Where a trace goes: standard error, or a file.
-//!
-//! That a file can be written is found out before the guest runs; what is in it stays until then.
+//! Where a trace goes: standard error, or a file, whose contents stay until the first call is written.
 
+use crate::outfile::OutFile;
 use crate::report::{self, Failure, Result};
 use anyhow::Context;
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 use wardian_observe::{BackgroundWriter, TraceEnd};
 
 /// The place for a trace.
 pub(super) struct Destination {
-    file: Option<OutputFile>,
+    file: Option<Arc<OutFile>>,
     /// Whether there is a guest to trace.
     began: bool,
+    /// How many bytes were written.
+    progress: Arc<AtomicU64>,
 }
 
-struct OutputFile {
-    path: PathBuf,
-    file: File,
-    /// It was not there before.
-    created: bool,
-}
+/// What pipes and terminals are given at once, so that a slow reader is not taken for none.
+const PIECE: usize = 4 << 10;
 
 impl Destination {
     /// Opens the file; without one it is standard error.
     pub(super) fn prepare(path: Option<&Path>) -> Result<Destination> {
-        let Some(path) = path else { return Ok(Destination { file: None, began: false }) };
+        let mut destination = Destination { file: None, began: false, progress: Arc::default() };
+        let Some(path) = path else { return Ok(destination) };
         if path.as_os_str() == "-" {
             return Err(Failure::usage(
                 "a trace cannot be written to standard output, which is the guest's; without -o it \
                  goes to standard error",
             ));
         }
-        let created = !path.exists();
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
-        let file = Some(OutputFile { path: path.to_owned(), file, created });
-        Ok(Destination { file, began: false })
+        destination.file = Some(Arc::new(OutFile::open(path.to_owned())?));
+        Ok(destination)
     }
 
     /// What a trace is written with.
     pub(super) fn writer(&self) -> anyhow::Result<Box<dyn Write + Send>> {
-        let Some(output) = &self.file else { return Ok(Box::new(io::stderr())) };
-        let file = output.file.try_clone();
-        let writer = file.and_then(BackgroundWriter::new).context("cannot write the trace")?;
-        Ok(Box::new(writer))
+        let progress = self.progress.clone();
+        let Some(file) = &self.file else {
+            return Ok(Box::new(Counted { to: io::stderr(), most: PIECE, progress }));
+        };
+        let most = if file.is_regular() { usize::MAX } else { PIECE };
+        let writer =
+            BackgroundWriter::new(Counted { to: FileWriter(file.clone()), most, progress });
+        Ok(Box::new(writer.context("cannot write the trace")?))
     }
 
-    /// From now on there is a guest: what the file held goes.
-    pub(super) fn guest_begins(&mut self) -> io::Result<()> {
-        if std::mem::replace(&mut self.began, true) {
-            return Ok(());
+    /// Lets another thread do what ends with writing, and gives up when the reader reads nothing for
+    /// so long.
+    pub(super) fn patiently<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        write: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let (done, result) = std::sync::mpsc::sync_channel(1);
+        let thread = std::thread::Builder::new().name("last writes".into());
+        // If nobody waits any more nobody needs to be told.
+        thread.spawn(move || drop(done.send(write())))?;
+        let mut seen = self.progress.load(Ordering::Relaxed);
+        loop {
+            match result.recv_timeout(patience) {
+                Ok(result) => return result,
+                Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("it panicked")),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let before = std::mem::replace(&mut seen, self.progress.load(Ordering::Relaxed));
+            if before == seen {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "its reader does not read"));
+            }
         }
-        match &self.file {
-            // Pipes and devices have nothing to be cut off.
-            Some(output) if output.file.metadata()?.is_file() => output.file.set_len(0),
-            _ => Ok(()),
-        }
+    }
+
+    /// Whether there is a guest from now on.
+    pub(super) fn set_guest(&mut self, began: bool) {
+        self.began = began;
     }
 
     pub(super) fn has_guest(&self) -> bool {
@@ -67,8 +87,10 @@ impl Destination {
     /// Tells how it went.
     pub(super) fn finish(self, end: io::Result<TraceEnd>) -> anyhow::Result<()> {
         // Of standard error nobody can be told.
-        let Some(output) = &self.file else { return Ok(()) };
-        let path = output.path.display();
+        let Some(file) = &self.file else { return Ok(()) };
+        let path = file.path().display();
+        // An empty trace replaces the old one as well.
+        let end = end.and_then(|end| file.truncate().map(|()| end));
         let end = end.with_context(|| format!("cannot write the trace to {path}"))?;
         if end.dropped > 0 {
             let (calls, dropped) = (end.calls, end.dropped);
@@ -82,10 +104,42 @@ impl Destination {
 
 impl Drop for Destination {
     fn drop(&mut self) {
-        // No guest has run: nothing is left behind.
-        if let Some(output) = self.file.as_ref().filter(|output| output.created && !self.began) {
-            let _ = fs::remove_file(&output.path);
+        if let (false, Some(file)) = (self.began, &self.file) {
+            // No guest has run: nothing is left behind.
+            file.discard();
         }
+    }
+}
+
+/// Writes to a file that others have, too.
+struct FileWriter(Arc<OutFile>);
+
+impl Write for FileWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self.0).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (&*self.0).flush()
+    }
+}
+
+/// Counts what is written, in pieces of `most` bytes.
+struct Counted<W> {
+    to: W,
+    most: usize,
+    progress: Arc<AtomicU64>,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.to.write(&bytes[..bytes.len().min(self.most)])?;
+        self.progress.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
     }
 }
 

@@ -4,7 +4,9 @@ use super::harness::Place;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::Read;
-use std::process::{Child, Command, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 /// Says that it runs, and then never ends; `read` waits for input that does not come.
 const PROGRAM: &str = r#"(module $prog
@@ -29,7 +31,7 @@ fn start(command: &mut Command) -> Child {
     let mut child = command.spawn().unwrap();
     let mut ready = [0; 6];
     child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    std::thread::sleep(Duration::from_millis(200));
     child
 }
 
@@ -37,52 +39,111 @@ fn send(child: &Child, signal: Signal) {
     kill(Pid::from_raw(child.id() as i32), signal).unwrap();
 }
 
-/// The exit code, and what was written to standard error.
-fn end(mut child: Child) -> (Option<i32>, String) {
+/// The exit code or the signal, negative, as the system tells them apart; and what was written to standard
+/// error.
+fn end(mut child: Child) -> (i32, String) {
     // Held until now: the guest's input goes on.
     let stdin = child.stdin.take();
     let mut err = String::new();
     child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
-    let code = child.wait().unwrap().code();
+    let status = child.wait().unwrap();
     drop(stdin);
-    (code, err)
+    (ended(status), err)
+}
+
+fn ended(status: ExitStatus) -> i32 {
+    status.code().or(status.signal().map(|signal| -signal)).unwrap()
 }
 
 #[test]
 fn what_was_seen_is_written() {
     let place = Place::with(&[("prog.wat", PROGRAM)]);
     let limited = ["trace", "--limit", "100KiB", "--format", "json", "-o", "out", "prog.wat"];
-    let cases: [(&[&str], Signal, i32, &str); 8] = [
-        (&["profile", "--format", "folded", "-o", "out", "prog.wat"], Signal::SIGINT, 130, "spin"),
-        (&["profile", "--exact", "-o", "out.folded", "prog.wat"], Signal::SIGINT, 130, "spin;step"),
-        (
-            &["profile", "--exact", "-o", "out.folded", "prog.wat"],
-            Signal::SIGTERM,
-            143,
-            "spin;step",
-        ),
-        (&limited, Signal::SIGINT, 130, "\"dropped\":"),
-        (&["coverage", "-o", "out.lcov", "prog.wat"], Signal::SIGTERM, 143, "FN"),
-        (
-            &["profile", "--exact", "-o", "out.folded", "prog.wat", "x"],
-            Signal::SIGINT,
-            130,
-            "fd_read",
-        ),
-        (&["trace", "-o", "out", "prog.wat", "x"], Signal::SIGINT, 130, "fd_read"),
-        (&["coverage", "-o", "out.lcov", "prog.wat", "x"], Signal::SIGTERM, 143, "FN"),
+    let folded = &["profile", "--exact", "-o", "out.folded", "prog.wat"];
+    let cases: [(&[&str], Signal, &str); 9] = [
+        (&["profile", "--format", "folded", "-o", "out", "prog.wat"], Signal::SIGINT, "spin"),
+        (folded, Signal::SIGINT, "spin;step"),
+        (folded, Signal::SIGTERM, "spin;step"),
+        (folded, Signal::SIGHUP, "spin;step"),
+        (&limited, Signal::SIGINT, "\"dropped\":"),
+        (&["coverage", "-o", "out.lcov", "prog.wat"], Signal::SIGTERM, "FN"),
+        (&["profile", "--exact", "-o", "out.folded", "prog.wat", "x"], Signal::SIGINT, "fd_read"),
+        (&["trace", "-o", "out", "prog.wat", "x"], Signal::SIGHUP, "fd_read"),
+        (&["coverage", "-o", "out.lcov", "prog.wat", "x"], Signal::SIGTERM, "FN"),
     ];
-    for (args, signal, code, expected) in cases {
+    for (args, signal, expected) in cases {
         let child = start(&mut place.command(args));
         send(&child, signal);
         let (ended, err) = end(child);
         let name = args.iter().find(|arg| arg.starts_with("out")).unwrap();
         let text = std::fs::read_to_string(place.path(name)).unwrap();
-        assert_eq!(ended, Some(code), "{args:?}: {err}");
+        // Killed by it, so that a shell's loop ends as well.
+        assert_eq!(ended, -(signal as i32), "{args:?}: {err}");
         assert!(err.contains(signal.as_str()), "{args:?}: {err}");
         assert!(text.contains(expected), "{args:?}: {err}\n{text:.2000}");
         std::fs::remove_file(place.path(name)).unwrap();
     }
+}
+
+/// What has not ended after ten seconds hangs, and is killed.
+fn end_in_time(mut child: Child) -> i32 {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(10) {
+        if let Some(status) = child.try_wait().unwrap() {
+            return ended(status);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    ended(child.wait().unwrap())
+}
+
+/// Calls a function again and again; the argument `x` makes it end.
+const CALLS: &str = r#"(module $prog
+  (import "wasi_snapshot_preview1" "args_sizes_get" (func $args (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func $step)
+  (func (export "_start") (local $n i32)
+    (drop (call $args (i32.const 20) (i32.const 24)))
+    (loop $l (call $step) (local.set $n (i32.add (local.get $n) (i32.const 1)))
+      (br_if $l (i32.eq (i32.load (i32.const 20)) (i32.const 1)))
+      (br_if $l (i32.lt_u (local.get $n) (i32.const 40000))))))"#;
+
+/// Arguments, what is sent, and how it ends.
+type Hanging<'a> = (&'a [&'a [&'a str]], Option<Signal>, i32);
+
+#[test]
+fn who_does_not_read_a_trace_does_not_keep_it_going() {
+    let place = Place::with(&[("prog.wat", CALLS)]);
+    let made = Command::new("mkfifo").arg(place.path("fifo")).status().unwrap();
+    assert!(made.success());
+    // Both ends, so that opening does not wait.
+    let _fifo = std::fs::File::options().read(true).write(true).open(place.path("fifo")).unwrap();
+    let timeout = ["--timeout", "500ms"];
+    let to_fifo = ["-o", "fifo"];
+    let cases: [Hanging<'_>; 8] = [
+        (&[&to_fifo, &timeout, &["prog.wat"]], None, 124),
+        (&[&to_fifo, &timeout, &["--summary", "prog.wat"]], None, 124),
+        (&[&to_fifo, &timeout, &["--summary", "prog.wat", "x"]], None, 1),
+        (&[&to_fifo, &["--summary", "prog.wat"]], Some(Signal::SIGINT), -2),
+        (&[&to_fifo, &["--summary", "prog.wat", "x"]], Some(Signal::SIGINT), -2),
+        (&[&timeout, &["prog.wat"]], None, 124),
+        (&[&timeout, &["--summary", "--format", "json", "prog.wat"]], None, 124),
+        (&[&["prog.wat"]], Some(Signal::SIGHUP), -1),
+    ];
+    // All at once, for they mostly wait.
+    let start = |args: &[&[&str]]| {
+        let mut command = place.command(&["trace"]);
+        // Its standard error is a pipe that nobody reads, too.
+        command.args(args.concat()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let children: Vec<Child> = cases.iter().map(|(args, ..)| start(args)).collect();
+    std::thread::sleep(Duration::from_millis(500));
+    for (child, (_, signal, _)) in children.iter().zip(&cases) {
+        signal.iter().for_each(|signal| send(child, *signal));
+    }
+    let ended: Vec<i32> = children.into_iter().map(end_in_time).collect();
+    assert_eq!(ended, cases.map(|(.., expected)| expected));
 }
 
 #[test]
@@ -90,7 +151,7 @@ fn plain_runs_end_at_once() {
     let place = Place::with(&[("prog.wat", PROGRAM)]);
     let child = start(&mut place.command(&["run", "prog.wat"]));
     send(&child, Signal::SIGINT);
-    assert_eq!(end(child), (None, String::new()));
+    assert_eq!(end(child), (-2, String::new()));
 }
 
 #[test]
@@ -103,9 +164,9 @@ fn what_the_parent_ignores_is_ignored() {
     shell.env_clear().env("WARDIAN_CACHE_DIR", place.cache());
     let mut child = start(&mut shell);
     send(&child, Signal::SIGINT);
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    std::thread::sleep(Duration::from_millis(200));
     assert_eq!(child.try_wait().unwrap(), None);
     send(&child, Signal::SIGTERM);
     let (code, err) = end(child);
-    assert_eq!(code, Some(143), "{err}");
+    assert_eq!(code, -15, "{err}");
 }

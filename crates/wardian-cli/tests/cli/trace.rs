@@ -3,6 +3,10 @@
 use super::guests;
 use super::harness::{Ended, Place, golden};
 use serde_json::Value;
+use std::io::Read;
+use std::process::Stdio;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 /// Calls functions, reads and writes, asks for a file and for its arguments; exits with 7 if it has one of
 /// its own, traps if it has two.
@@ -122,6 +126,38 @@ fn formats() {
     let ended = run(&place, &["trace", "-o", "x.txt", "prog.wat", "x"]);
     assert_eq!((ended.code, &*ended.err), (Some(7), ""));
     assert_eq!(without_times(&std::fs::read_to_string(place.path("x.txt")).unwrap()), TEXT);
+}
+
+#[test]
+fn a_guest_that_hangs_is_seen() {
+    let place = Place::with(&[(
+        "spin.wat",
+        r#"(module (func $spin (param i32) (loop $l (br $l)))
+      (func $main (export "_start") (call $spin (i32.const 7))))"#,
+    )]);
+    for (format, expected) in
+        [("text", "main() {\n  spin(7)"), ("log", "==> .main()\n\t==> .spin(7)")]
+    {
+        let mut command = place.command(&["trace", "--format", format, "spin.wat"]);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut err = child.stderr.take().unwrap();
+        let (send, received) = channel();
+        std::thread::spawn(move || {
+            let mut seen = vec![0; 1 << 10];
+            while let Ok(n @ 1..) = err.read(&mut seen) {
+                send.send(String::from_utf8(seen[..n].to_vec()).unwrap()).unwrap();
+            }
+        });
+        let mut seen = String::new();
+        while !seen.contains(expected)
+            && let Ok(more) = received.recv_timeout(Duration::from_secs(5))
+        {
+            seen += &more;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(seen.contains(expected), "{format}: {seen}");
+    }
 }
 
 /// Complete events, with the lane that each is in.
@@ -249,6 +285,50 @@ fn files_that_cannot_be_written() {
     assert_eq!(ended.code, Some(7), "{ended:?}");
     assert_eq!(std::fs::read(place.path("old")).unwrap(), b"old");
     assert!(!place.path("new").exists());
+}
+
+#[test]
+fn guests_that_are_refused_leave_files_alone() {
+    let place = Place::with(&[
+        ("imp.wat", r#"(module (import "a" "b" (func)) (func (export "_start")))"#),
+        ("big.wat", r#"(module (memory 100) (func (export "_start")))"#),
+        ("none.wat", r#"(module (func (export "_start")))"#),
+        ("old.txt", "old"),
+        ("old.html", "old"),
+    ]);
+    std::os::unix::fs::symlink("target", place.path("link.txt")).unwrap();
+    let commands: [&[&str]; 5] = [
+        &["trace", "-o", "old.txt"],
+        &["trace", "--format", "chrome", "-o", "new.txt"],
+        &["profile", "-o", "old.html", "-o", "new.html"],
+        &["coverage", "-o", "old.html", "-o", "new.html"],
+        &["trace", "-o", "link.txt"],
+    ];
+    for guest in [&["imp.wat"][..], &["--max-memory", "1MiB", "big.wat"]] {
+        for command in commands {
+            let ended = place.run(&[command, guest].concat());
+            assert_eq!(ended.code, Some(1), "{command:?} {ended:?}");
+            assert!(
+                ended.err.starts_with("error: ") && !ended.err.contains("written"),
+                "{ended:?}"
+            );
+            for old in ["old.txt", "old.html"] {
+                assert_eq!(std::fs::read(place.path(old)).unwrap(), b"old", "{command:?}");
+            }
+            for new in ["new.txt", "new.html", "target"] {
+                assert!(!place.path(new).exists(), "{command:?} {new}");
+            }
+            assert!(place.path("link.txt").is_symlink(), "{command:?}");
+        }
+    }
+    // What runs and shows no calls has an empty trace.
+    for command in
+        [&["trace", "--only", "x", "-o", "old.txt"], &["trace", "--only", "x", "-o", "link.txt"]]
+    {
+        assert_eq!(place.run(&[&command[..], &["none.wat"]].concat()).code, Some(0));
+    }
+    assert_eq!(std::fs::read(place.path("old.txt")).unwrap(), b"");
+    assert_eq!(std::fs::read(place.path("target")).unwrap(), b"");
 }
 
 #[test]

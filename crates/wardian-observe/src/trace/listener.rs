@@ -4,10 +4,10 @@ use super::format::End;
 use super::function::Function;
 use super::options::TraceOptions;
 use super::output::Output;
-use super::state::State;
+use super::state::{PROMPT, State};
 use super::summary::TraceSummary;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError, Weak};
 use std::time::{Duration, Instant};
 use wardian::{
     AbortReason, Call, FunctionDefinition, FunctionListener, FunctionListenerFactory, StackIterator,
@@ -60,11 +60,15 @@ impl TraceListener {
     /// How long an end waits for a writer that somebody else is stuck in.
     const PATIENCE: Duration = Duration::from_secs(1);
 
-    /// A trace of nothing yet.
+    /// A trace of nothing yet. [`TraceOptions::with_prompt_output`] makes a thread, which ends with the trace.
     pub fn new(writer: impl Write + Send + 'static, options: TraceOptions) -> TraceListener {
         let output = Output::new(Box::new(writer), options.limit, options.unbuffered);
         let state = Mutex::new(State::new(&options, output));
-        TraceListener(Arc::new(Shared { options, state }))
+        let shared = Arc::new(Shared { options, state });
+        if shared.options.prompt && shared.options.events {
+            write_promptly(Arc::downgrade(&shared));
+        }
+        TraceListener(shared)
     }
 
     /// Ends the trace: calls that have not ended are shown as unfinished, and nothing more is seen. What
@@ -122,6 +126,24 @@ impl Shared {
             }
         }
     }
+}
+
+/// Writes what was gathered ten times a second on a thread, for a guest that hangs makes no more calls that
+/// would do so.
+fn write_promptly(shared: Weak<Shared>) {
+    let work = move || {
+        loop {
+            std::thread::sleep(Duration::from_nanos(PROMPT));
+            let Some(shared) = shared.upgrade() else { return };
+            // Who holds it writes by itself.
+            let Ok(mut state) = shared.state.try_lock() else { continue };
+            if !state.watch_over() {
+                return;
+            }
+        }
+    };
+    // Without a thread calls write what there is.
+    let _ = std::thread::Builder::new().name("wardian-trace".into()).spawn(work);
 }
 
 impl FunctionListenerFactory for TraceListener {

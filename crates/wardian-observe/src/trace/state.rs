@@ -18,7 +18,7 @@ use wardian::Call;
 /// When there are so many lanes, those in which nothing has begun are forgotten.
 const MANY_LANES: usize = 1024;
 /// How long people wait, in nanoseconds.
-const PROMPT: u64 = 100_000_000;
+pub(super) const PROMPT: u64 = 100_000_000;
 
 pub(super) struct State {
     clock: quanta::Clock,
@@ -141,6 +141,9 @@ impl State {
         if let Some(stats) = &mut self.stats {
             stats.begin(self.lanes[at].number, function, params.is_some());
         }
+        if self.prompt && written {
+            self.write_promptly();
+        }
         // Last, so that what was done here is not in the call's own time.
         self.lanes[at].frames.push(Frame {
             function: function.number,
@@ -256,6 +259,15 @@ impl State {
         }
     }
 
+    /// Writes what was gathered, if people wait for it.
+    fn write_promptly(&mut self) {
+        let now = self.clock.delta_as_nanos(self.origin, self.clock.raw());
+        if now.saturating_sub(self.last_flush) > PROMPT {
+            self.last_flush = now;
+            self.output.flush();
+        }
+    }
+
     #[cold]
     fn drop_call(&mut self) {
         self.dropped += 1;
@@ -316,6 +328,15 @@ impl State {
             }
         }
         self.last.1 = usize::MAX;
+    }
+
+    /// Writes what was gathered while nobody else does: the guest may hang. Says whether there may be more.
+    pub(super) fn watch_over(&mut self) -> bool {
+        // Before the first call there may be a beginning that is of no use alone.
+        if !self.finished && self.next_lane > 1 && !self.output.buffer.is_empty() {
+            self.write_promptly();
+        }
+        !self.finished
     }
 
     /// Writes all that was gathered.
