@@ -104,6 +104,9 @@ pub(crate) fn note(text: &str) {
 
 fn message(kind: &str, color: AnsiColor, text: &str) {
     let style = Style::new().fg_color(Some(color.into())).bold();
+    // Names of guests are among it, and terminals obey more than letters.
+    let lines: Vec<String> = text.split('\n').map(wardian_observe::printable).collect();
+    let text = lines.join("\n");
     // If even this cannot be written there is nobody left to tell.
     let _ = writeln!(anstream::stderr(), "{style}{kind}:{style:#} {text}");
 }

@@ -75,9 +75,11 @@ impl<'a> CoreDump<'a> {
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// Those of `out`. Before anything is written: there are more than 4 GiB of memory that is not zero,
+    /// for which the format has no room.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let parts = Parts::of(self);
+        memory::check_size(&parts.memories)?;
         let mut bytes = b"\0asm\x01\0\0\0".to_vec();
         CoreDumpSection::new(self.program.as_str()).append_to(&mut bytes);
         let (mut memories, mut globals) = (MemorySection::new(), GlobalSection::new());

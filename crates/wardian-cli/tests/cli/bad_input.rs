@@ -87,3 +87,20 @@ fn imports() {
         (&["run", "segment.wat"], 134, &[], &["out of bounds memory access"]),
     ]);
 }
+
+#[test]
+fn names_of_guests_do_not_reach_terminals() {
+    let place = Place::with(&[
+        ("link.wat", r#"(module (import "a\1b[2Jb" "c\0dd" (func)) (func (export "_start")))"#),
+        (
+            "loop.wat",
+            r#"(module (func (@name "e\1b]0;f\07") (export "_start") (loop $l (br $l))))"#,
+        ),
+        ("none.wat", r#"(module (func (export "g\1b[31mh")))"#),
+    ]);
+    place.check(&[
+        (&["run", "link.wat"], 1, &[], &["a\u{fffd}[2Jb", "c\u{fffd}d"]),
+        (&["run", "--timeout", "300ms", "loop.wat"], 124, &[], &["e\u{fffd}]0;f"]),
+        (&["run", "none.wat"], 1, &[], &["\n  g\u{fffd}[31mh"]),
+    ]);
+}

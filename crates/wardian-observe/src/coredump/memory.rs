@@ -104,7 +104,18 @@ fn merged(ranges: Vec<Range<usize>>, gap: usize) -> Vec<Range<usize>> {
     merged
 }
 
-/// Writes the data section.
+/// Whether the format has room for so much: sections have a size of 32 bits.
+pub(super) fn check_size(memories: &[DumpedMemory<'_>]) -> io::Result<()> {
+    let ranges = memories.iter().flat_map(|memory| &memory.ranges);
+    // Headers of segments are small.
+    let size: u64 = ranges.map(|range| range.len() as u64 + 32).sum();
+    match u32::try_from(size) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(io::Error::other("more than 4 GiB of memory do not fit into a core dump")),
+    }
+}
+
+/// Writes the data section, whose size was checked.
 pub(super) fn write_data(memories: &[DumpedMemory<'_>], out: &mut impl Write) -> io::Result<()> {
     let segments = || {
         let all = (0u32..).zip(memories);
@@ -113,9 +124,6 @@ pub(super) fn write_data(memories: &[DumpedMemory<'_>], out: &mut impl Write) ->
     let count = super::encoded_len(segments().count());
     let content = segments().map(|(i, memory, range)| memory.header(i, range).len() + range.len());
     let size = count.len() + content.sum::<usize>();
-    if u32::try_from(size).is_err() {
-        return Err(io::Error::other("more than 4 GiB of memory do not fit into a core dump"));
-    }
     out.write_all(&[SectionId::Data as u8])?;
     out.write_all(&super::encoded_len(size))?;
     out.write_all(&count)?;
