@@ -23,6 +23,11 @@ impl Ending {
     pub(crate) fn end(self) -> ! {
         // If it cannot be written nobody reads it.
         let _ = std::io::stdout().flush();
+        self.end_at_once()
+    }
+
+    /// Waits for nothing: another thread may hold standard output, and hang.
+    fn end_at_once(self) -> ! {
         if let Ending::Signal(signal) = self {
             // The signal was only blocked, so it now does what it does by default.
             let _ = SigSet::from(signal).thread_unblock().and_then(|()| raise(signal));
@@ -36,7 +41,7 @@ impl Ending {
         // Without a thread the process ends if nothing hangs.
         let _ = thread.spawn(move || {
             std::thread::sleep(LAST_WORDS);
-            self.end()
+            self.end_at_once()
         });
     }
 
