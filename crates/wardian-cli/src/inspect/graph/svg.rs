@@ -1,8 +1,10 @@
 //! The graph as a picture: `layout` finds the places, and this draws what is there.
 
+mod compact;
 mod drawn;
 
 use super::{Graph, Node};
+use compact::{Item, compact};
 use layout::core::base::Orientation;
 use layout::core::color::Color;
 use layout::core::format::{ClipHandle, RenderBackend};
@@ -21,6 +23,9 @@ const FONT: usize = 12;
 const COLUMN: f64 = 7.3;
 const HEIGHT: f64 = 24.;
 const PADDING: f64 = 16.;
+/// Room for a box and for the bend of an arrow, up and down.
+const BOX_ROOM: f64 = HEIGHT + 14.;
+const BEND_ROOM: f64 = 12.;
 /// Room for the line on top.
 const TOP: f64 = 56.;
 
@@ -93,14 +98,23 @@ struct Drawing {
     boxes: Vec<Box>,
     /// Caller, callee, and how often.
     calls: Vec<(usize, usize, usize)>,
-    body: String,
-    width: f64,
-    height: f64,
+    arrows: Vec<Bent>,
+}
+
+/// An arrow.
+struct Bent {
+    call: usize,
+    /// It leads to the left.
+    turned: bool,
+    /// Where it bends between its ends, from left to right.
+    bends: Vec<Point>,
 }
 
 impl Drawing {
-    fn finish(self, caption: &str) -> String {
-        let (width, height) = (self.width.max(640.) + 20., self.height + TOP + 20.);
+    fn finish(mut self, caption: &str) -> String {
+        let height = self.compact() + TOP + 20.;
+        let right = self.boxes.iter().map(|drawn| drawn.place.0.x + drawn.place.1.x);
+        let width = right.fold(640., f64::max) + 20.;
         let mut out = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
              viewBox=\"0 0 {width:.0} {height:.0}\">\n{STYLE}\
@@ -115,12 +129,48 @@ impl Drawing {
         );
         // Boxes above arrows.
         let boxes: String = self.boxes.iter().map(Box::draw).collect();
-        let _ = writeln!(out, "<g transform=\"translate(0 {TOP})\">\n{}{boxes}</g>", self.body);
+        let arrows: String = self.arrows.iter().map(|arrow| self.draw(arrow)).collect();
+        let _ = writeln!(out, "<g transform=\"translate(0 {TOP})\">\n{arrows}{boxes}</g>");
         out + "</svg>\n"
     }
 
-    fn grow(&mut self, x: f64, y: f64) {
-        (self.width, self.height) = (self.width.max(x), self.height.max(y));
+    /// Moves all up and down, for `layout` leaves much room between. Returns the height.
+    fn compact(&mut self) -> f64 {
+        let of_box = |(at, size): (Point, Point)| Item {
+            column: (at.x + size.x / 2.).round() as i64,
+            y: at.y + size.y / 2.,
+            room: BOX_ROOM,
+        };
+        let of_bend = |at: &Point| Item { column: at.x.round() as i64, y: at.y, room: BEND_ROOM };
+        let bends = self.arrows.iter().flat_map(|arrow| &arrow.bends).map(of_bend);
+        let mut items: Vec<Item> =
+            self.boxes.iter().map(|drawn| of_box(drawn.place)).chain(bends).collect();
+        let height = compact(&mut items);
+        let mut moved = items.iter().map(|item| item.y);
+        for (drawn, y) in self.boxes.iter_mut().zip(&mut moved) {
+            drawn.place.0.y = y - drawn.place.1.y / 2.;
+        }
+        let bends = self.arrows.iter_mut().flat_map(|arrow| &mut arrow.bends);
+        bends.zip(moved).for_each(|(bend, y)| bend.y = y);
+        height
+    }
+
+    fn draw(&self, arrow: &Bent) -> String {
+        let (from, to, count) = self.calls[arrow.call];
+        let (from, to) = (&self.boxes[from], &self.boxes[to]);
+        // What calls to the left begins at its callee: arrows go through ranks of nodes from left to right.
+        let (left, right) = if arrow.turned { (to, from) } else { (from, to) };
+        let mut points = vec![left.sides().1];
+        points.extend(&arrow.bends);
+        points.push(right.sides().0);
+        let marker = if arrow.turned { "marker-start" } else { "marker-end" };
+        let width = 1. + (count as f64).ln() / 2.;
+        let (d, s) = (curve(&points), if count == 1 { "" } else { "s" });
+        let (a, b) = (escape_html(&from.label), escape_html(&to.label));
+        format!(
+            "<path d=\"{d}\" stroke-width=\"{width:.1}\" {marker}=\"url(#head)\"><title>{a} \u{2192} {b}: \
+             {count} call{s}</title></path>\n"
+        )
     }
 }
 
@@ -170,7 +220,6 @@ impl RenderBackend for Drawing {
         index: Option<String>,
         _: Option<ClipHandle>,
     ) {
-        self.grow(at.x + size.x, at.y + size.y);
         let index = index.and_then(|index| index.parse::<usize>().ok());
         if let Some(drawn) = index.and_then(|index| self.boxes.get_mut(index)) {
             drawn.place = (at, size);
@@ -186,27 +235,10 @@ impl RenderBackend for Drawing {
         index: Option<String>,
         _: &str,
     ) {
-        let index = index.and_then(|index| index.parse::<usize>().ok());
-        let Some((from, to, count)) = index.and_then(|i| self.calls.get(i).copied()) else {
-            return;
-        };
-        let (from, to) = (&self.boxes[from], &self.boxes[to]);
-        // What calls to the left begins at its callee: arrows go through ranks of nodes from left to right.
-        let turned = head.0;
-        let (left, right) = if turned { (to, from) } else { (from, to) };
-        let mut points = vec![left.sides().1];
-        points.extend(path.iter().skip(1).rev().skip(1).rev().map(|(_, at)| *at));
-        points.push(right.sides().0);
-        let marker = if turned { "marker-start" } else { "marker-end" };
-        let width = 1. + (count as f64).ln() / 2.;
-        let (d, s) = (curve(&points), if count == 1 { "" } else { "s" });
-        let (a, b) = (escape_html(&from.label), escape_html(&to.label));
-        let _ = writeln!(
-            self.body,
-            "<path d=\"{d}\" stroke-width=\"{width:.1}\" {marker}=\"url(#head)\"><title>{a} \u{2192} {b}: \
-             {count} call{s}</title></path>"
-        );
-        points.iter().for_each(|at| self.grow(at.x, at.y));
+        let call = index.and_then(|index| index.parse::<usize>().ok());
+        let Some(call) = call.filter(|call| *call < self.calls.len()) else { return };
+        let bends = path.iter().skip(1).rev().skip(1).rev().map(|(_, at)| *at).collect();
+        self.arrows.push(Bent { call, turned: head.0, bends });
     }
 
     // Text is drawn with its box; no element here asks for anything else.
