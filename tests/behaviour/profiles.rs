@@ -26,6 +26,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a profile of memory has who makes memories grow", memory::growth),
     ("a profile of memory ends allocations that abort", memory::aborted_allocations),
     ("a profile of memory tells memories and programs apart", memory::memories_apart),
+    ("a profile of memory that is finished has nothing more", memory::finished_allocations),
     ("a sampled profile shows the hot function and the host", sampled),
     ("a sampled profile has inlined functions and hot lines", hot_lines),
     ("a sampled profile serves several stores at once", sampled_stores),

@@ -2,7 +2,7 @@
 
 use super::check;
 use crate::matrix::instance;
-use wardian::{Engine, Instance, Module, Store};
+use wardian::{CompileOptions, Engine, Instance, Module, Store};
 use wardian_observe::{Profiler, ProfilerOptions};
 
 /// An allocator that never reuses, and a program.
@@ -126,4 +126,20 @@ pub(super) fn memories_apart(engine: &Engine) {
     let profile = profiler.finish();
     check(&profile, "inuse_space", &[("run;leaks", 20 * 20), ("run;moves", 20 * 300)]);
     assert!(!profile.meta().notes.join(" ").contains("not watched"), "{:?}", profile.meta().notes);
+}
+
+/// Listeners that a module was compiled with stay, and are told nothing more.
+pub(super) fn finished_allocations(engine: &Engine) {
+    let profiler = Profiler::new(ProfilerOptions::memory());
+    let compile = CompileOptions::new().with_function_listener_factory(profiler.listener_factory());
+    let module = Module::new_with(engine, ALLOCATES, &compile).unwrap();
+    let mut store = Store::new(engine, ());
+    let i = Instance::new(&mut store, &module, &[]).unwrap();
+    let run = i.typed_func::<(), ()>(&mut store, "run").unwrap();
+    run.call(&mut store, ()).unwrap();
+    let expected = [("run;leaks", 20), ("run;moves", 400), ("run;tidies", 40)];
+    check(&profiler.finish(), "alloc_space", &expected);
+    run.call(&mut store, ()).unwrap();
+    check(&profiler.profile(), "alloc_space", &expected);
+    check(&profiler.profile(), "inuse_space", &[("run;leaks", 20), ("run;moves", 300)]);
 }

@@ -11,6 +11,7 @@ use super::stacks::StackTable;
 use crate::symbols::{Place, Symbols};
 use allocators::Role;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use wardian::{
     AbortReason, AsContextMut, Call, CloseNotifyFunc, ClosingInstance, FunctionDefinition,
@@ -27,6 +28,8 @@ const GROWN_SPACE: usize = 4;
 pub(crate) struct Memories {
     max_frames: usize,
     max_allocations: usize,
+    /// Nothing more is recorded.
+    ended: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -72,6 +75,8 @@ struct Allocation {
 /// An open call of a function that is listened to.
 #[derive(Default)]
 struct Open {
+    /// The call's number.
+    id: u64,
     /// It is an allocator's.
     allocates: bool,
     /// What it will allocate if it succeeds, and what it frees then.
@@ -86,7 +91,15 @@ struct Open {
 struct Request {
     stack: u32,
     size: u64,
-    old: Option<u64>,
+    old: Option<Old>,
+}
+
+/// What a reallocation moves. From its beginning on it is not looked for: as soon as it is freed another
+/// thread may be given its address.
+#[derive(Clone, Copy)]
+struct Old {
+    address: u64,
+    allocation: Option<Allocation>,
 }
 
 impl Memories {
@@ -101,7 +114,12 @@ impl Memories {
             unknown_frees: 0,
             allocators: BTreeSet::new(),
         };
-        Memories { max_frames, max_allocations, state: Mutex::new(state) }
+        Memories { max_frames, max_allocations, ended: false.into(), state: Mutex::new(state) }
+    }
+
+    /// Whether calls that begin from now on are recorded.
+    pub(crate) fn record(&self, on: bool) {
+        self.ended.store(!on, Ordering::Relaxed);
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -173,11 +191,14 @@ struct MemoryListener {
 impl FunctionListener for MemoryListener {
     fn before(&self, call: &Call<'_>, params: &[u64], stack: &mut StackIterator<'_>) {
         let Some(memories) = self.memories.upgrade() else { return };
+        if memories.ended.load(Ordering::Relaxed) {
+            return;
+        }
         let state = &mut *memories.state();
         let store = call.store_id();
         let is_inner = state.open.get(&store).is_some_and(|open| open.allocating > 0);
         let role = self.role.filter(|_| !is_inner);
-        let mut open = Open { allocates: self.role.is_some(), ..Open::default() };
+        let mut open = Open::of(call, self.role);
         let request = role.and_then(|role| role.request(params));
         if let Some((None, Some(old))) = request {
             state.free(space(call), old);
@@ -185,7 +206,11 @@ impl FunctionListener for MemoryListener {
         let wanted = request.and_then(|(size, old)| Some((size?, old)));
         if wanted.is_some() || self.grows {
             let (function, caller) = state.walk(stack, memories.max_frames);
-            open.request = wanted.map(|(size, old)| Request { stack: caller, size, old });
+            open.request = wanted.map(|(size, old)| {
+                let old = old.filter(|old| *old != 0);
+                let old = old.map(|address| state.take(space(call), address));
+                Request { stack: caller, size, old }
+            });
             open.growth = self.grows.then(|| (function, bytes(call.module())));
         }
         state.open.entry(store).or_default().push(open);
@@ -194,35 +219,43 @@ impl FunctionListener for MemoryListener {
     fn after(&self, call: &Call<'_>, results: &[u64]) {
         let Some(memories) = self.memories.upgrade() else { return };
         let state = &mut *memories.state();
-        let Some(open) = state.close(call) else { return };
-        let Some(request) = open.request else { return };
+        let Some(request) = state.close(call).and_then(|open| open.request) else { return };
         // A tail call's results are its successor's.
-        let Some(address) = results.first().copied().filter(|_| !call.is_tail_call()) else {
-            return;
-        };
-        let address = self.role.map_or(address, |role| role.address(address));
-        if let Some(old) =
-            request.old.filter(|old| *old != 0 && (address != 0 || request.size == 0))
-        {
-            state.free(space(call), old);
+        let address = results.first().copied().filter(|_| !call.is_tail_call());
+        let address =
+            address.map(|address| self.role.map_or(address, |role| role.address(address)));
+        if let Some(old) = request.old {
+            match address {
+                Some(address) if address != 0 || request.size == 0 => state.moved(old),
+                _ => state.put_back(space(call), old),
+            }
         }
-        if address != 0 {
+        if let Some(address) = address.filter(|address| *address != 0) {
             state.allocate(space(call), address, request, memories.max_allocations);
         }
     }
 
     fn abort(&self, call: &Call<'_>, _: &AbortReason<'_>) {
-        if let Some(memories) = self.memories.upgrade() {
-            memories.state().close(call);
+        let Some(memories) = self.memories.upgrade() else { return };
+        let state = &mut *memories.state();
+        let request = state.close(call).and_then(|open| open.request);
+        if let Some(old) = request.and_then(|request| request.old) {
+            state.put_back(space(call), old);
         }
     }
 
     fn resumed(&self, call: &Call<'_>) {
         // What it asked for is no longer known.
-        let open = Open { allocates: self.role.is_some(), ..Open::default() };
+        let open = Open::of(call, self.role);
         if let Some(memories) = self.memories.upgrade() {
             memories.state().open.entry(call.store_id()).or_default().push(open);
         }
+    }
+}
+
+impl Open {
+    fn of(call: &Call<'_>, role: Option<Role>) -> Open {
+        Open { id: call.id(), allocates: role.is_some(), ..Open::default() }
     }
 }
 
@@ -232,8 +265,9 @@ impl OpenCalls {
         self.calls.push(open);
     }
 
-    fn pop(&mut self) -> Option<Open> {
-        let open = self.calls.pop()?;
+    /// Ends the innermost call, if it is this one: others began when nothing was recorded.
+    fn pop(&mut self, id: u64) -> Option<Open> {
+        let open = self.calls.pop_if(|open| open.id == id)?;
         self.allocating -= usize::from(open.allocates);
         Some(open)
     }
@@ -272,7 +306,7 @@ impl State {
     fn close(&mut self, call: &Call<'_>) -> Option<Open> {
         let store = call.store_id();
         let calls = self.open.get_mut(&store)?;
-        let open = calls.pop()?;
+        let open = calls.pop(call.id())?;
         let mut grown = open.inner_growth;
         if let Some((stack, before)) = open.growth {
             let all = bytes(call.module()).saturating_sub(before);
@@ -299,6 +333,26 @@ impl State {
         // One that was freed in some way that was not seen.
         if let Some(before) = self.live.insert((space, address), Allocation { stack, size }) {
             self.ended(before);
+        }
+    }
+
+    /// Looks no longer for an allocation.
+    fn take(&mut self, space: Space, address: u64) -> Old {
+        Old { address, allocation: self.live.remove(&(space, address)) }
+    }
+
+    /// It is still where it was.
+    fn put_back(&mut self, space: Space, old: Old) {
+        if let Some(allocation) = old.allocation {
+            self.live.insert((space, old.address), allocation);
+        }
+    }
+
+    /// It is no longer in use.
+    fn moved(&mut self, old: Old) {
+        match old.allocation {
+            Some(allocation) => self.ended(allocation),
+            None => self.unknown_frees += 1,
         }
     }
 

@@ -248,6 +248,7 @@ impl Profiler {
             }
             _ => {
                 if let Work::Memory(memories) = &self.0.work {
+                    memories.record(true);
                     memories.forget_with(&mut store, instance);
                 }
                 let attachment = instance.attach(store, self.listener_factory())?;
@@ -281,8 +282,8 @@ impl Profiler {
     }
 
     /// Ends the watching of stores and instances, and gives what was seen in all. Only modules that were
-    /// compiled with the profiler's listeners keep them; those of an exact profile record nothing more.
-    /// What is watched from then on is added to what was seen.
+    /// compiled with the profiler's listeners keep them, but those record nothing more; in a profile of
+    /// memory until something is watched again. What is watched from then on is added to what was seen.
     pub fn finish(&self) -> Profile {
         lock(&self.0.attached).all.clear();
         match &self.0.work {
@@ -291,7 +292,7 @@ impl Profiler {
                 let mut calls = lock(calls);
                 *calls = Arc::new(calls.renew());
             }
-            Work::Memory(_) => {}
+            Work::Memory(memories) => memories.record(false),
         }
         self.profile()
     }
@@ -385,6 +386,7 @@ impl Profiler {
             }
             Work::Memory(memories) => {
                 self.functions().symbols.module(&module);
+                memories.record(true);
                 memories.listener(definition)
             }
         }
