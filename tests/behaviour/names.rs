@@ -17,6 +17,7 @@ use wardian::{
     StopReason, Store, StoreContextMut, Table, TestFunction, TestModule, TypedFunc, Val, ValType,
     VecMemory, benchmark_function_listener, new_stack_iterator,
 };
+use wardian_observe::{LogListener, TraceBuffer, TraceListener, TraceOptions};
 use wardian_wasi::{DirPerms, WasiCtxBuilder};
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -27,6 +28,8 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("the names of memories and imports do what the page of hooks says", linking),
     ("the names of closing do what the page of hooks says", closing),
     ("the names of features and of WASI do what the page of hooks says", surroundings),
+    ("the names of fuel do what the page of hooks says", fuel),
+    ("the names of traces do what the page of hooks says", traces),
     ("the page of hooks has no name that is not used here", page),
 ];
 
@@ -396,6 +399,56 @@ fn surroundings(engine: &Engine) {
 /// The words of a text.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty())
+}
+
+fn fuel(engine: &Engine) {
+    let mut config: Config = engine.config().clone();
+    let engine = Engine::new(config.fuel(true)).unwrap();
+    let mut store = Store::new(&engine, 2);
+    let guest = r#"(module (func (export "spin") (loop $l (br $l))))"#;
+    let i = Instance::new(&mut store, &Module::new(&engine, guest).unwrap(), &[]).unwrap();
+    store.set_fuel(100).unwrap();
+    store
+        .refuel_with(|times: &mut i32| {
+            *times -= 1;
+            (*times >= 0).then_some(1000)
+        })
+        .unwrap();
+    let spin = i.typed_func::<(), ()>(&mut store, "spin").unwrap();
+    let error = spin.call(&mut store, ()).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Stopped(StopReason::Fuel)), "{error}");
+    assert_eq!((store.fuel().unwrap(), *store.data()), (0, -1));
+}
+
+fn traces(engine: &Engine) {
+    let guest = r#"(module $m (import "h" "tick" (func $tick))
+      (func $step (call $tick)) (func (export "run") (call $step)))"#;
+    let mut linker: Linker<()> = Linker::new(engine);
+    linker.func_wrap("h", "tick", || ()).unwrap();
+    type Listen<'a> = &'a dyn Fn(TraceBuffer, Instance, &mut Store<()>) -> Option<TraceListener>;
+    let text = |listen: Listen<'_>| {
+        let mut store = Store::new(engine, ());
+        let module = Module::new(engine, guest).unwrap();
+        let i = linker.instantiate(&mut store, &module).unwrap();
+        let buffer = TraceBuffer::new(1000);
+        let trace = listen(buffer.clone(), i, &mut store);
+        i.typed_func::<(), ()>(&mut store, "run").unwrap().call(&mut store, ()).unwrap();
+        trace.map(|trace| trace.finish().unwrap());
+        String::from_utf8(buffer.contents()).unwrap()
+    };
+    let host = text(&|buffer, i, store| {
+        let log = LogListener::with_options(buffer, TraceOptions::new().with_host());
+        i.attach(store, log).unwrap().keep();
+        None
+    });
+    assert_eq!(host, "==> h.tick()\n<== ()\n");
+    let only = text(&|buffer, i, store| {
+        let options = TraceOptions::new().with_only("st*");
+        let trace = TraceListener::new(buffer, options);
+        i.attach(store, trace.clone()).unwrap().keep();
+        Some(trace)
+    });
+    assert!(only.starts_with("step() <"), "{only}");
 }
 
 fn page(_: &Engine) {
