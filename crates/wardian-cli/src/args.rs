@@ -117,7 +117,7 @@ pub(crate) struct RunArgs {
     pub(crate) fuel: Option<u64>,
 
     /// How the guest's code is run
-    #[arg(long, value_name = "ENGINE", value_enum, default_value = "tiered")]
+    #[arg(long, value_name = "ENGINE", value_enum, default_value = DEFAULT_ENGINE)]
     pub(crate) engine: EngineArg,
 
     /// Refuse the guest more memory than this, for instance 512MiB
@@ -329,6 +329,9 @@ pub(crate) struct CoverageArgs {
 
 /// The heading of the options that `run` does not have.
 const COVERAGE: &str = "Options of the coverage";
+
+/// That of the library: a build without the compiled engine interprets.
+const DEFAULT_ENGINE: &str = if cfg!(feature = "jit") { "tiered" } else { "interp" };
 
 /// How code is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

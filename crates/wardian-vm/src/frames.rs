@@ -118,14 +118,7 @@ impl<'a> Frames<'a> {
         function_start: impl FnOnce(usize) -> Option<usize>,
     ) -> Frames<'a> {
         let (pc, fp) = (store.trap_pc, store.trap_fp);
-        let mut frames = Frames {
-            store,
-            current: None,
-            slots: None,
-            outer: store.activation,
-            outer_sp: store.wasm_sp,
-            outer_fp: store.interp_fp,
-        };
+        let mut frames = Frames::after(store);
         if pc == 0 {
             frames.current = frames.interpreted(store.ended_fp, true);
             return frames;
@@ -148,16 +141,15 @@ impl<'a> Frames<'a> {
     /// The latest entry of `store` ended with [`crate::activation::Outcome::Ended`], and no other began
     /// since.
     pub unsafe fn at_end(store: &'a StoreCtx) -> Frames<'a> {
-        let mut frames = Frames {
-            store,
-            current: None,
-            slots: None,
-            outer: store.activation,
-            outer_sp: store.wasm_sp,
-            outer_fp: store.interp_fp,
-        };
+        let mut frames = Frames::after(store);
         frames.current = frames.standing(store.ended_sp, store.ended_fp);
         frames
+    }
+
+    /// The walk that begins with what is around an entry that has ended.
+    fn after(store: &'a StoreCtx) -> Frames<'a> {
+        let (outer, outer_sp, outer_fp) = (store.activation, store.wasm_sp, store.interp_fp);
+        Frames { store, current: None, slots: None, outer, outer_sp, outer_fp }
     }
 
     /// The walk that begins with the entry around an activation.
