@@ -14,12 +14,13 @@ struct Writer {
     failure: Mutex<Option<std::io::Error>>,
 }
 
-impl wardian::CodeCache for Writer {
-    fn get(&self, _: &wardian::Engine, _: &[u8]) -> Option<CompiledCode> {
+// SAFETY: it gives no code.
+unsafe impl wardian::CodeCache for Writer {
+    fn get(&self, _: &wardian::CodeKey) -> Option<CompiledCode> {
         None
     }
 
-    fn put(&self, _: &wardian::Engine, _: &[u8], code: &CompiledCode) {
+    fn put(&self, _: &wardian::CodeKey, code: &CompiledCode) {
         for (defined, name) in (0u32..).zip(&self.names) {
             let range = code.function(defined);
             let bytes = &code.text()[range.start as usize..range.end as usize];

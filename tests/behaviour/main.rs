@@ -7,6 +7,7 @@ mod attaching;
 mod calls;
 mod closing;
 mod coverage;
+mod destructors;
 mod errors;
 mod fuel;
 mod hostile;
@@ -20,6 +21,7 @@ mod names;
 mod nans;
 mod profiles;
 mod programs;
+mod raw_slots;
 mod references;
 mod refused_restores;
 mod resolver;
@@ -45,6 +47,7 @@ fn main() -> std::process::ExitCode {
         calls::TABLE,
         closing::TABLE,
         coverage::TABLE,
+        destructors::TABLE,
         errors::TABLE,
         fuel::TABLE,
         hostile::TABLE,
@@ -56,6 +59,7 @@ fn main() -> std::process::ExitCode {
         nans::TABLE,
         profiles::TABLE,
         programs::TABLE,
+        raw_slots::TABLE,
         references::TABLE,
         refused_restores::TABLE,
         resolver::TABLE,

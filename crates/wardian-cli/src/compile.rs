@@ -7,8 +7,8 @@ use crate::output;
 use crate::report::{Exit, Result};
 use anyhow::Context;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use wardian::{CodeCache, CompiledCode, Engine, EngineKind, Module};
+use std::sync::Arc;
+use wardian::{EngineKind, Module};
 
 pub(crate) fn compile(args: &CompileArgs) -> Result<Exit> {
     let input = Input::read_module(&args.file)?;
@@ -18,7 +18,6 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<Exit> {
     })?;
     match &args.output {
         Some(path) => {
-            engine.set_cache(Some(Arc::new(Kept::default())));
             let module = engine::compile(&engine, input)?;
             let artifact = module.serialize()?;
             write(path, &artifact)?;
@@ -56,18 +55,4 @@ fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         let _ = std::fs::remove_file(temporary);
     }
     written.with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// Keeps the code of one module in memory, so that it need not be compiled again to be written.
-#[derive(Default)]
-struct Kept(Mutex<Option<CompiledCode>>);
-
-impl CodeCache for Kept {
-    fn get(&self, _: &Engine, _: &[u8]) -> Option<CompiledCode> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner()).take()
-    }
-
-    fn put(&self, _: &Engine, _: &[u8], code: &CompiledCode) {
-        *self.0.lock().unwrap_or_else(|e| e.into_inner()) = Some(code.clone());
-    }
 }

@@ -56,6 +56,7 @@ impl CompiledFunction {
 /// The code of a module's functions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CompiledCode {
+    origin: Origin,
     align: u32,
     text: Vec<u8>,
     /// Start and end of each function's code, in order.
@@ -65,6 +66,10 @@ pub struct CompiledCode {
     location_offsets: Vec<u32>,
     location_wasm: Vec<u32>,
 }
+
+/// Names what code was made from, and under which settings, so that it is not run for anything else. What
+/// is hashed, is up to who loads code.
+pub type Origin = [u8; 32];
 
 impl CompiledCode {
     /// Lays functions out one behind the other.
@@ -103,6 +108,23 @@ impl CompiledCode {
             }
         }
         Ok(code)
+    }
+
+    /// What it was made from; zeroes if nobody has said.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The same code, made from this.
+    #[must_use]
+    pub fn with_origin(self, origin: Origin) -> CompiledCode {
+        CompiledCode { origin, ..self }
+    }
+
+    /// The same code, with the text that was discarded.
+    #[must_use]
+    pub fn with_text(&self, text: Vec<u8>) -> CompiledCode {
+        CompiledCode { text, ..self.clone() }
     }
 
     /// Machine code of all functions.
@@ -199,9 +221,9 @@ impl CompiledCode {
 }
 
 /// Begins stored code; the last byte is the format's revision.
-const MAGIC: [u8; 8] = *b"wardjit\x01";
-/// Magic, alignment, lengths of text, functions, traps and locations.
-const HEADER: usize = 8 + 4 + 4 * 4;
+const MAGIC: [u8; 8] = *b"wardjit\x02";
+/// Magic, origin, alignment, lengths of text, functions, traps and locations.
+const HEADER: usize = 8 + 32 + 4 + 4 * 4;
 
 impl CompiledCode {
     /// Stores the code: a header, then the arrays as they are, little endian.
@@ -214,6 +236,7 @@ impl CompiledCode {
                 + 8 * self.location_offsets.len(),
         );
         out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&self.origin);
         for n in [
             self.align as usize,
             self.text.len(),
@@ -234,17 +257,24 @@ impl CompiledCode {
 
     /// Reads what [`CompiledCode::to_bytes`] wrote.
     ///
-    /// Whatever the bytes, this does not panic, nor do the look-ups in the result. It cannot tell
-    /// whether the text is what a compiler wrote: who loads code must trust where it comes from.
-    pub fn from_bytes(bytes: &[u8]) -> Result<CompiledCode, CodeFormatError> {
+    /// Whatever the bytes, this does not panic, nor do the look-ups in the result.
+    ///
+    /// # Safety
+    ///
+    /// The bytes were written by [`CompiledCode::to_bytes`], and have not been changed: they hold machine
+    /// code that will be run, and nothing in them can be checked that would make that safe.
+    #[allow(unsafe_code, reason = "the obligation is the caller's; nothing unsafe happens here")]
+    pub unsafe fn from_bytes(bytes: &[u8]) -> Result<CompiledCode, CodeFormatError> {
         let rest = bytes.strip_prefix(&MAGIC).ok_or(CodeFormatError("it begins otherwise"))?;
         let mut reader = Reader { rest };
+        let origin = reader.take(32)?.try_into().expect("as many were taken");
         let header = reader.words(5)?;
         let [align, text, functions, traps, locations] = header[..] else {
             return Err(CodeFormatError("it is too short"));
         };
         let functions = reader.words(functions as usize * 2)?;
         let code = CompiledCode {
+            origin,
             align,
             functions: functions.as_chunks::<2>().0.to_vec(),
             trap_offsets: reader.words(traps as usize)?,

@@ -25,7 +25,7 @@ mod settings;
 mod trampoline;
 mod translate;
 
-pub use code::{CompiledCode, CompiledFunction, Location, Trap};
+pub use code::{CompiledCode, CompiledFunction, Location, Origin, Trap};
 pub use compiler::{ABI_REVISION, Compiler, ModuleOptions};
 pub use error::{CodeFormatError, CompileError};
 pub use listen::CallerOf;

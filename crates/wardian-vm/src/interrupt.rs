@@ -4,15 +4,18 @@
 //! repeats until the store has noticed: a signal that arrives in a transition or in host code does
 //! nothing, but the transition back into the guest reads the word. See [`crate::signals`].
 
+use crate::contain::{discard, drop_contained};
 use crate::layout::{StoreCtx, instance};
 use crate::park::Waiter;
 use crate::samples::SampleRing;
 use crate::signals;
 use crate::thread::ThreadHandle;
 use rustix::fd::OwnedFd;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 /// Reasons in the interrupt word.
@@ -49,11 +52,13 @@ struct State {
     deadline: Option<Instant>,
     /// When the watchdog will look at it next, if it will. One entry in its queue is enough however
     /// often the deadline is set, as long as it is not set to an earlier time.
-    queued: Option<Instant>,
+    queued: Option<Key>,
     /// An event file that becomes readable, for those who wait in the system.
     event: Option<Arc<OwnedFd>>,
     /// A guest thread that waits on an address.
     waiter: Option<Arc<Waiter>>,
+    /// The task of a suspended guest.
+    waker: Option<Waker>,
 }
 
 impl Interrupter {
@@ -92,17 +97,23 @@ impl Interrupter {
     pub fn detach(&self) {
         let mut state = self.lock();
         state.deadline = None;
+        state.unqueue();
         self.store.store(std::ptr::null_mut(), Ordering::SeqCst);
+        let waker = state.waker.take();
+        drop(state);
+        drop_contained(waker);
     }
 
-    /// Tells the store's thread that there is an errand for it; returns at once.
+    /// Sets the bit for deferred work, for the store's thread, and wakes the task of a suspended guest;
+    /// returns at once.
     pub fn remind(&self) {
-        let _lock = self.lock();
+        let state = self.lock();
         let store = self.store.load(Ordering::SeqCst);
         if !store.is_null() {
             // SAFETY: as in `knock`; the lock is held.
             unsafe { (*store).interrupt.fetch_or(reason::ERRAND, Ordering::SeqCst) };
         }
+        wake(state);
     }
 
     /// Whether any of these contexts has an open entry. Whoever is entering one at this moment sees
@@ -139,9 +150,9 @@ impl Interrupter {
 
     /// The time has come at which the watchdog was to look: fires the deadline if it has passed,
     /// else waits for it.
-    fn look(self: &Arc<Self>, at: Instant) {
+    fn look(self: &Arc<Self>, key: Key) {
         let mut state = self.lock();
-        if state.queued == Some(at) {
+        if state.queued == Some(key) {
             state.queued = None;
         }
         match state.deadline {
@@ -157,9 +168,9 @@ impl Interrupter {
 
     /// Makes sure that the watchdog looks at the deadline when it comes, or before.
     fn queue(self: &Arc<Self>, state: &mut State, deadline: Instant) {
-        if state.queued.is_none_or(|queued| queued > deadline) {
-            state.queued = Some(deadline);
-            watchdog().push(deadline, Task::Look(Arc::downgrade(self), deadline));
+        if state.queued.is_none_or(|queued| queued.at > deadline) {
+            state.unqueue();
+            state.queued = Some(watchdog().push(deadline, Task::Look(Arc::downgrade(self))));
         }
     }
 
@@ -222,14 +233,16 @@ impl Interrupter {
             waiter.wake();
         }
         let signal = signals::interrupt_signal();
-        match running {
+        let repeat = match running {
             Some(thread) if signal != 0 => {
                 thread.signal(signal);
                 true
             }
             // Not running: the next entry reads the word. Or it polls.
             _ => false,
-        }
+        };
+        wake(state);
+        repeat
     }
 
     /// Reasons for which the store was asked to stop, and that have not been taken back.
@@ -315,9 +328,40 @@ impl Interrupter {
         state.event.clone()
     }
 
+    /// Has a task woken by an interrupt or deferred work, once; replaces the task before.
+    pub fn set_waker(&self, waker: Option<Waker>) {
+        let before = std::mem::replace(&mut self.lock().waker, waker);
+        // Not while the state is locked: it is the embedder's.
+        drop_contained(before);
+    }
+
     /// Makes `waiter` be woken by an interrupt, until the next call.
     pub(crate) fn set_waiter(&self, waiter: Option<Arc<Waiter>>) {
         self.lock().waiter = waiter;
+    }
+}
+
+impl State {
+    /// Takes the deadline's entry out of the watchdog's queue.
+    fn unqueue(&mut self) {
+        if let Some(key) = self.queued.take() {
+            watchdog().remove(key);
+        }
+    }
+}
+
+impl Drop for Interrupter {
+    fn drop(&mut self) {
+        self.lock().unqueue();
+    }
+}
+
+/// Wakes the task that is to be woken, which is the embedder's code.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let Some(waker) = state.waker.take() else { return };
+    drop(state);
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        discard(panic);
     }
 }
 
@@ -325,12 +369,27 @@ impl Interrupter {
 /// of the three, and asking late does no harm, so they need no thread of their own.
 #[derive(Default)]
 struct Watchdog {
-    queue: Mutex<BinaryHeap<Entry>>,
+    queue: Mutex<Queue>,
     changed: Condvar,
 }
 
+/// What is to be done, the earliest first. Entries can be taken out again, so that they go with whom
+/// they are for.
+#[derive(Default)]
+struct Queue {
+    tasks: BTreeMap<Key, Task>,
+    next: u64,
+}
+
+/// An entry of the queue: when, and a number that tells it from others of the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    at: Instant,
+    number: u64,
+}
+
 enum Task {
-    Look(Weak<Interrupter>, Instant),
+    Look(Weak<Interrupter>),
     Repeat(Arc<Interrupter>, u64),
     Tick(Tick),
 }
@@ -365,62 +424,92 @@ impl Tick {
     }
 }
 
-struct Entry {
-    at: Instant,
-    task: Task,
-}
+static WATCHDOG: AtomicPtr<Watchdog> = AtomicPtr::new(std::ptr::null_mut());
 
-impl PartialEq for Entry {
-    fn eq(&self, other: &Entry) -> bool {
-        self.at == other.at
-    }
-}
-impl Eq for Entry {}
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Entry) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Entry {
-    /// The earliest is the greatest: the heap gives the greatest first.
-    fn cmp(&self, other: &Entry) -> std::cmp::Ordering {
-        other.at.cmp(&self.at)
-    }
-}
-
+/// The watchdog of this process, started on first need. After a fork the child has none of its parent's
+/// threads: there a new one takes over what the parent's had to do.
 fn watchdog() -> &'static Watchdog {
-    static WATCHDOG: OnceLock<&'static Watchdog> = OnceLock::new();
-    WATCHDOG.get_or_init(|| {
-        let watchdog: &'static Watchdog = Box::leak(Box::default());
-        let run = move || watchdog.run();
-        // Without the thread a deadline would silently not fire: better to say so at once.
-        std::thread::Builder::new()
-            .name("wardian-watchdog".into())
-            .spawn(run)
-            .expect("the system gives a thread for deadlines");
-        watchdog
-    })
+    // SAFETY: it is null, or was leaked in `start_watchdog`.
+    match unsafe { WATCHDOG.load(Ordering::Acquire).as_ref() } {
+        Some(watchdog) => watchdog,
+        None => start_watchdog(),
+    }
+}
+
+#[cold]
+fn start_watchdog() -> &'static Watchdog {
+    static STARTING: Mutex<Option<&'static Watchdog>> = Mutex::new(None);
+    extern "C" fn in_child() {
+        WATCHDOG.store(std::ptr::null_mut(), Ordering::Release);
+    }
+    let mut latest = STARTING.lock().unwrap_or_else(|e| e.into_inner());
+    // SAFETY: as in `watchdog`.
+    if let Some(watchdog) = unsafe { WATCHDOG.load(Ordering::Acquire).as_ref() } {
+        return watchdog;
+    }
+    let mut queue = Queue::default();
+    match *latest {
+        // SAFETY: the handler does nothing but store to an atomic.
+        None => drop(unsafe { libc::pthread_atfork(None, None, Some(in_child)) }),
+        // This process is a child. If another thread of the parent held the queue when it forked, the
+        // child has the lock for ever, and what was queued is lost.
+        Some(parents) => {
+            if let Ok(mut parents) = parents.queue.try_lock() {
+                queue = std::mem::take(&mut parents);
+            }
+        }
+    }
+    let watchdog: &'static Watchdog =
+        Box::leak(Box::new(Watchdog { queue: Mutex::new(queue), changed: Condvar::new() }));
+    // Without the thread a deadline would silently not fire: better to say so at once.
+    std::thread::Builder::new()
+        .name("wardian-watchdog".into())
+        .spawn(move || watchdog.run())
+        .expect("the system gives a thread for deadlines");
+    *latest = Some(watchdog);
+    WATCHDOG.store(std::ptr::from_ref(watchdog).cast_mut(), Ordering::Release);
+    watchdog
 }
 
 impl Watchdog {
-    fn push(&self, at: Instant, task: Task) {
-        self.queue.lock().unwrap_or_else(|e| e.into_inner()).push(Entry { at, task });
-        self.changed.notify_one();
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn push(&self, at: Instant, task: Task) -> Key {
+        let mut queue = self.lock();
+        let key = Key { at, number: queue.next };
+        queue.next += 1;
+        queue.tasks.insert(key, task);
+        let first = queue.tasks.first_key_value().is_some_and(|(first, _)| *first == key);
+        drop(queue);
+        // Else it is going to wake up in time.
+        if first {
+            self.changed.notify_one();
+        }
+        key
+    }
+
+    /// Takes an entry out, if it is still there.
+    fn remove(&self, key: Key) {
+        // Not dropped while the queue is locked: what it holds may have an entry of its own.
+        let task = self.lock().tasks.remove(&key);
+        drop(task);
     }
 
     fn run(&self) {
         loop {
-            let Entry { at, task } = self.next();
+            let (key, task) = self.next();
             match task {
-                Task::Look(interrupter, at) => {
+                Task::Look(interrupter) => {
                     if let Some(interrupter) = interrupter.upgrade() {
-                        interrupter.look(at);
+                        interrupter.look(key);
                     }
                 }
                 Task::Repeat(interrupter, reason) => interrupter.repeat(reason),
                 Task::Tick(mut tick) if tick.run() => {
                     // What was missed is not made up for.
-                    let next = (at + tick.next()).max(Instant::now() + tick.interval / 2);
+                    let next = (key.at + tick.next()).max(Instant::now() + tick.interval / 2);
                     self.push(next, Task::Tick(tick));
                 }
                 Task::Tick(_) => {}
@@ -428,19 +517,68 @@ impl Watchdog {
         }
     }
 
-    fn next(&self) -> Entry {
-        let mut queue = self.queue.lock().unwrap_or_else(|e| e.into_inner());
+    fn next(&self) -> (Key, Task) {
+        let mut queue = self.lock();
         loop {
             let now = Instant::now();
-            let wait = match queue.peek() {
+            let wait = match queue.tasks.first_key_value() {
                 None => Duration::from_secs(3600),
-                Some(entry) if entry.at <= now => {
-                    return queue.pop().expect("it was just seen");
+                Some((key, _)) if key.at <= now => {
+                    return queue.tasks.pop_first().expect("it was just seen");
                 }
-                Some(entry) => entry.at - now,
+                Some((key, _)) => key.at - now,
             };
             let waited = self.changed.wait_timeout(queue, wait);
             queue = waited.unwrap_or_else(|e| e.into_inner()).0;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Entries for deadlines that are not before a day from now: those of this test alone.
+    fn far_entries() -> usize {
+        let day = Instant::now() + Duration::from_secs(86_400);
+        let queue = watchdog().lock();
+        queue.tasks.iter().filter(|(key, t)| key.at > day && matches!(t, Task::Look(_))).count()
+    }
+
+    #[test]
+    fn deadlines_leave_the_queue_with_their_owners() {
+        let far = || Some(Instant::now() + Duration::from_secs(100 * 86_400));
+        for _ in 0..1000 {
+            let interrupter = Interrupter::unattached();
+            interrupter.set_deadline(far());
+        }
+        assert_eq!(far_entries(), 0, "after being dropped");
+        let kept: Vec<_> = (0..10).map(|_| Interrupter::unattached()).collect();
+        kept.iter().for_each(|interrupter| interrupter.set_deadline(far()));
+        // An earlier one takes the place of the later one.
+        kept[0].set_deadline(Some(Instant::now() + Duration::from_secs(50 * 86_400)));
+        assert_eq!(far_entries(), 10);
+        kept.iter().for_each(|interrupter| interrupter.detach());
+        assert_eq!(far_entries(), 0, "after being detached");
+    }
+
+    #[test]
+    fn wakers_are_called_once_for_each_interrupt() {
+        struct Count(AtomicU64);
+        impl std::task::Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        let interrupter = Interrupter::unattached();
+        let count = Arc::new(Count(AtomicU64::new(0)));
+        interrupter.set_waker(Some(count.clone().into()));
+        interrupter.remind();
+        interrupter.remind();
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        interrupter.set_waker(Some(count.clone().into()));
+        interrupter.set_waker(None);
+        interrupter.remind();
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
     }
 }

@@ -204,8 +204,9 @@ pub struct VmFunc {
     /// What interpreted code finds: see [`crate::interpreted::target`].
     pub target: usize,
     /// The entry trampoline of its signature, by which the embedder calls `code`; zero if it is to be
-    /// called by way of the interpreter.
-    pub entry: usize,
+    /// called by way of the interpreter. Atomic because it is filled in through shared references, by
+    /// whichever thread first wants to call the function, all with the same value.
+    pub entry: AtomicUsize,
 }
 
 /// An imported function, as an instance calls it.

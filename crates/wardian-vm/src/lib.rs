@@ -20,6 +20,7 @@
 pub mod activation;
 mod arch;
 pub mod code_memory;
+pub mod contain;
 mod entries;
 pub mod frames;
 pub mod interpreted;
@@ -27,6 +28,7 @@ pub mod interrupt;
 pub mod layout;
 mod mapping;
 pub mod memory;
+pub mod object;
 pub mod park;
 pub mod samples;
 pub mod segment;

@@ -73,6 +73,7 @@ fn install_once(interrupt: i32) {
     });
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| {
+        survive_file_limits();
         let interrupt = interrupt_signal();
         for signal in TRAP_SIGNALS.iter().chain([&interrupt]) {
             // SAFETY: `handler` is a valid handler for SA_SIGINFO. SA_NODEFER lets a fault in a
@@ -88,6 +89,25 @@ fn install_once(interrupt: i32) {
             }
         }
     });
+}
+
+/// Lets writes beyond the process's limit of file sizes fail, if nobody has decided otherwise: by default
+/// the system sends SIGXFSZ, which ends the process, and a guest could do that by writing a file. A handler
+/// that does nothing is enough, and unlike an ignored signal it is not inherited by programs that the
+/// process starts.
+fn survive_file_limits() {
+    extern "C" fn nothing(_: libc::c_int) {}
+    // SAFETY: `nothing` is a valid handler; the current action is read into a place of its own.
+    unsafe {
+        let mut now: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGXFSZ, ptr::null(), &mut now);
+        if now.sa_sigaction == libc::SIG_DFL {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = nothing as *const () as usize;
+            action.sa_flags = libc::SA_RESTART;
+            libc::sigaction(libc::SIGXFSZ, &action, ptr::null_mut());
+        }
+    }
 }
 
 /// Makes every thread of the process pass a memory barrier, so that threads which enter guest code
@@ -107,6 +127,12 @@ pub(crate) fn barrier() {
         // An old kernel. What an entry in progress may miss now, it has published after a moment.
         std::thread::sleep(std::time::Duration::from_micros(50));
     }
+}
+
+/// The signals that the handlers are installed for; none if they are not installed.
+pub(crate) fn handled() -> impl Iterator<Item = libc::c_int> {
+    let interrupt = interrupt_signal();
+    TRAP_SIGNALS.into_iter().chain([interrupt]).filter(move |_| interrupt != 0)
 }
 
 /// The signal that interrupts; zero if no handlers are installed.
@@ -169,6 +195,23 @@ unsafe fn handle(
     }
 }
 
+/// Ends the process as it would have ended without our handler.
+///
+/// # Safety
+///
+/// Called by the handler of this signal.
+unsafe fn end_by_default(signal: libc::c_int, is_fault: bool) {
+    // SAFETY: a default action is valid; the instruction that faulted is run again, and faults again.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = libc::SIG_DFL;
+        libc::sigaction(signal, &action, ptr::null_mut());
+        if !is_fault {
+            libc::raise(signal);
+        }
+    }
+}
+
 unsafe fn note(store: *mut StoreCtx, registers: &Registers<'_>, address: usize) {
     // SAFETY: as in `handle`.
     unsafe {
@@ -184,15 +227,16 @@ unsafe fn chain(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut l
     let Some(previous) = PREVIOUS.get() else { return };
     let index = TRAP_SIGNALS.iter().position(|s| *s == signal).unwrap_or(4);
     let action = &previous.0[index];
-    // SAFETY: calling a handler as the system would; restoring the default lets the faulting
-    // instruction run again and the process end as it would have without us.
+    // SAFETY: the system gives a valid record; calling a handler as the system would.
     unsafe {
+        // By the system, because of the instruction; else another process or thread sent it.
+        let is_fault = (*info).si_code > 0;
         match action.sa_sigaction {
-            libc::SIG_IGN => {}
             libc::SIG_DFL if signal == interrupt_signal() => {}
-            libc::SIG_DFL => {
-                libc::sigaction(signal, action, ptr::null_mut());
-            }
+            // A fault cannot be ignored: the instruction would be tried again for ever. The system
+            // ends a process that tells it to.
+            libc::SIG_IGN if !is_fault => {}
+            libc::SIG_DFL | libc::SIG_IGN => end_by_default(signal, is_fault),
             handler if action.sa_flags & libc::SA_SIGINFO != 0 => {
                 let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =
                     std::mem::transmute(handler);

@@ -1,10 +1,12 @@
 //! What each thread that runs guests needs: an alternate signal stack, the bounds of its own stack,
 //! and a handle by which others can signal it.
 
+use crate::signals;
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 use std::cell::Cell;
+use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 /// Room on the alternate stack: the largest register frames (AVX-512, AMX) take about 12 KiB, and a
 /// handler that we chain to may want as much again.
@@ -19,7 +21,8 @@ thread_local! {
     static HANDLE: Cell<usize> = const { Cell::new(0) };
     /// Stack addresses below this are too close to the end.
     static LIMIT: Cell<usize> = const { Cell::new(0) };
-    static OWNED: std::cell::RefCell<Option<Owned>> = const { std::cell::RefCell::new(None) };
+    /// Dropped at the thread's end, when std has switched its signal stack off.
+    static ENDING: Ending = const { Ending };
 }
 
 /// A thread that may be signalled. Handles are never freed, only reused, so that a reference from
@@ -70,8 +73,29 @@ fn current_prepared() -> Option<usize> {
     (here >= LIMIT.get()).then(|| HANDLE.get())
 }
 
+/// Prepares this thread: also when it is ending and destructors of thread-local values run guests,
+/// then anew.
 #[cold]
 fn prepare() {
+    unblock_signals();
+    LIMIT.set(stack_limit());
+    // SAFETY: only this thread sets its value, to null or to what `Box::into_raw` gave.
+    let owned = unsafe { libc::pthread_getspecific(owned_key()) }.cast::<Owned>();
+    if owned.is_null() {
+        adopt();
+    } else {
+        // SAFETY: as above; it is freed by `release` alone, which cannot run meanwhile.
+        unsafe {
+            (*owned).stack.install();
+            HANDLE.set(ptr::from_ref((*owned).handle) as usize);
+        }
+    }
+    // Fails if it has been dropped already, and need not be then.
+    let _ = ENDING.try_with(|_| ());
+}
+
+/// Gives this thread a handle and a signal stack.
+fn adopt() {
     // SAFETY: `pthread_self` has no preconditions.
     let me = unsafe { libc::pthread_self() };
     let handle = FREE.lock().unwrap_or_else(|e| e.into_inner()).pop();
@@ -79,10 +103,38 @@ fn prepare() {
         handle.unwrap_or_else(|| Box::leak(Box::new(ThreadHandle { thread: Mutex::new(None) })));
     *handle.thread.lock().unwrap_or_else(|e| e.into_inner()) = Some(me);
     HANDLE.set(ptr::from_ref(handle) as usize);
-    LIMIT.set(stack_limit());
-    let owned = Owned { handle, stack: SignalStack::install() };
-    // In a thread that is ending this fails, and what was installed goes with it.
-    let _ = OWNED.try_with(|o| *o.borrow_mut() = Some(owned));
+    let mut stack = SignalStack::default();
+    stack.install();
+    let owned = Box::into_raw(Box::new(Owned { handle, stack }));
+    // SAFETY: the key is valid. If the system has no memory for the value the thread keeps what it owns
+    // for ever, which does no harm while it lives.
+    unsafe { libc::pthread_setspecific(owned_key(), owned.cast()) };
+}
+
+/// The key of what a thread owns: see [`Owned`].
+fn owned_key() -> libc::pthread_key_t {
+    static KEY: OnceLock<libc::pthread_key_t> = OnceLock::new();
+    *KEY.get_or_init(|| {
+        let mut key = 0;
+        // SAFETY: `key` is written, `release` fits what is stored under it.
+        let made = unsafe { libc::pthread_key_create(&mut key, Some(release)) };
+        assert_eq!(made, 0, "the process has used up all its keys for thread-local values");
+        key
+    })
+}
+
+/// Lets this thread receive the signals by which traps and requests to stop come. Daemons block all
+/// signals in most threads; but a fault whose signal is blocked ends the process.
+fn unblock_signals() {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: the set is initialised before it is used; only this thread's mask is changed.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in signals::handled() {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), ptr::null_mut());
+    }
 }
 
 /// Lowest address that an entry may stand at.
@@ -102,56 +154,95 @@ fn stack_limit() -> usize {
     low as usize + HOST_RESERVE.min(size / 4)
 }
 
+/// What a thread owns. It lies under a key of the thread library rather than in a thread-local variable,
+/// for those are dropped before the values of keys: so destructors of thread-local variables can run
+/// guests, and what is made anew for those that run guests last is freed as well.
 struct Owned {
     handle: &'static ThreadHandle,
-    #[expect(dead_code, reason = "held for its Drop")]
-    stack: Option<SignalStack>,
+    stack: SignalStack,
 }
 
-impl Drop for Owned {
+/// Frees what a thread owned. Called by the thread library when the thread ends.
+unsafe extern "C" fn release(owned: *mut libc::c_void) {
+    // SAFETY: `adopt` stored it, and the thread library gives it once.
+    let owned = unsafe { Box::from_raw(owned.cast::<Owned>()) };
+    *owned.handle.thread.lock().unwrap_or_else(|e| e.into_inner()) = None;
+    HANDLE.set(0);
+    FREE.lock().unwrap_or_else(|e| e.into_inner()).push(owned.handle);
+}
+
+struct Ending;
+
+impl Drop for Ending {
     fn drop(&mut self) {
-        *self.handle.thread.lock().unwrap_or_else(|e| e.into_inner()) = None;
+        // Who runs a guest after this prepares the thread again.
         HANDLE.set(0);
-        FREE.lock().unwrap_or_else(|e| e.into_inner()).push(self.handle);
     }
 }
 
-/// The alternate stack for signals on this thread.
-struct SignalStack {
-    base: *mut libc::c_void,
-    previous: libc::stack_t,
+/// The alternate stack for signals on this thread, once it has been installed; else null.
+struct SignalStack(*mut libc::c_void);
+
+impl Default for SignalStack {
+    fn default() -> Self {
+        SignalStack(ptr::null_mut())
+    }
 }
 
 impl SignalStack {
-    fn install() -> Option<SignalStack> {
-        let size = GUARD + SIGNAL_STACK;
-        // SAFETY: a fresh private mapping; the stack above its guard is given to the system until
-        // `drop` takes it back.
-        unsafe {
-            let base = mmap_anonymous(ptr::null_mut(), size, ProtFlags::empty(), MapFlags::PRIVATE)
-                .ok()?;
-            let stack = base.byte_add(GUARD);
-            if mprotect(stack, SIGNAL_STACK, MprotectFlags::READ | MprotectFlags::WRITE).is_err() {
-                let _ = munmap(base, size);
-                return None;
+    /// Makes it the thread's; without memory for it the thread keeps the one that it has.
+    fn install(&mut self) {
+        if self.0.is_null() {
+            self.0 = map_signal_stack().unwrap_or(ptr::null_mut());
+        }
+        if !self.0.is_null() {
+            // SAFETY: the stack above its guard is given to the system until `drop` takes it back.
+            unsafe {
+                let ss_sp = self.0.byte_add(GUARD);
+                let stack = libc::stack_t { ss_sp, ss_flags: 0, ss_size: SIGNAL_STACK };
+                libc::sigaltstack(&stack, ptr::null_mut());
             }
-            let new = libc::stack_t { ss_sp: stack, ss_flags: 0, ss_size: SIGNAL_STACK };
-            let mut previous = std::mem::zeroed();
-            if libc::sigaltstack(&new, &mut previous) != 0 {
-                let _ = munmap(base, size);
-                return None;
-            }
-            Some(SignalStack { base, previous })
         }
     }
 }
 
+/// A mapping for a signal stack, above its guard.
+fn map_signal_stack() -> Option<*mut libc::c_void> {
+    let size = GUARD + SIGNAL_STACK;
+    // SAFETY: a fresh private mapping.
+    unsafe {
+        let base =
+            mmap_anonymous(ptr::null_mut(), size, ProtFlags::empty(), MapFlags::PRIVATE).ok()?;
+        let stack = base.byte_add(GUARD);
+        if mprotect(stack, SIGNAL_STACK, MprotectFlags::READ | MprotectFlags::WRITE).is_err() {
+            let _ = munmap(base, size);
+            return None;
+        }
+        Some(base)
+    }
+}
+
 impl Drop for SignalStack {
+    /// Switches the thread's signal stack off. What stood there before it is not put back: std has
+    /// unmapped its own by now.
     fn drop(&mut self) {
-        // SAFETY: puts back what was there, then unmaps what nothing refers to any more.
+        if self.0.is_null() {
+            return;
+        }
+        // SAFETY: the thread ends, and runs on its ordinary stack; nothing refers to the mapping any
+        // more once the system does not.
         unsafe {
-            libc::sigaltstack(&self.previous, ptr::null_mut());
-            let _ = munmap(self.base, GUARD + SIGNAL_STACK);
+            let mut now = MaybeUninit::<libc::stack_t>::zeroed();
+            libc::sigaltstack(ptr::null(), now.as_mut_ptr());
+            if now.assume_init().ss_sp == self.0.byte_add(GUARD) {
+                let off = libc::stack_t {
+                    ss_sp: ptr::null_mut(),
+                    ss_flags: libc::SS_DISABLE,
+                    ss_size: 0,
+                };
+                libc::sigaltstack(&off, ptr::null_mut());
+            }
+            let _ = munmap(self.0, GUARD + SIGNAL_STACK);
         }
     }
 }

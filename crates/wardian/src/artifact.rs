@@ -34,7 +34,15 @@ pub(crate) fn write(engine: &Engine, module: &[u8], code: &CompiledCode) -> Vec<
 }
 
 /// Module and code of an artifact, after checking that it is whole and made for this engine.
-pub(crate) fn read<'a>(engine: &Engine, bytes: &'a [u8]) -> Result<(&'a [u8], CompiledCode)> {
+///
+/// # Safety
+///
+/// The bytes are an artifact: see [`CompiledCode::from_bytes`].
+#[allow(unsafe_code, reason = "the obligation is passed on")]
+pub(crate) unsafe fn read<'a>(
+    engine: &Engine,
+    bytes: &'a [u8],
+) -> Result<(&'a [u8], CompiledCode)> {
     let damaged = || Error::usage("the precompiled module is damaged: compile it again");
     if !bytes.starts_with(MAGIC) {
         return Err(Error::usage(
@@ -61,6 +69,7 @@ pub(crate) fn read<'a>(engine: &Engine, bytes: &'a [u8]) -> Result<(&'a [u8], Co
         ));
     }
     let module = part().ok_or_else(damaged)?;
-    let code = CompiledCode::from_bytes(part().ok_or_else(damaged)?).map_err(|_| damaged())?;
-    Ok((module, code))
+    // SAFETY: the caller's promise.
+    let code = unsafe { CompiledCode::from_bytes(part().ok_or_else(damaged)?) };
+    Ok((module, code.map_err(|_| damaged())?))
 }

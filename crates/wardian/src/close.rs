@@ -12,13 +12,15 @@ use crate::{AsContextMut, Instance, Store, StoreContext};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use wardian_vm::contain::{discard, drop_contained};
 use wardian_vm::interrupt::{Interrupter, reason};
 
 /// Told when an instance is closed: exactly once for each instance, before [`Instance::is_closed`]
 /// turns true and before calls that run in it are stopped, on the thread that closes.
 ///
-/// It has no way to the store. If it panics, the panic hook of the process is run, and everything
-/// goes on as if it had returned: other notifiers are told, and the instance is closed.
+/// It has no way to the store. If it panics, or panics when it is dropped, the panic hook of the process
+/// is run, and everything continues as if it had returned: other notifiers are called, and the instance
+/// is closed.
 ///
 /// ```
 /// use wardian::*;
@@ -103,6 +105,7 @@ impl InstanceCloser {
         let stops = state.shared.runs(state.index);
         state.shared.post(Errand::Close { instance: state.index, code });
         if stops || state.shared.runs(state.index) {
+            state.shared.post(Errand::Stop { code });
             state.shared.interrupter.interrupt(reason::CLOSED);
         }
         true
@@ -192,6 +195,9 @@ impl<T: 'static> Store<T> {
 pub(crate) enum Errand {
     /// An instance was closed.
     Close { instance: u32, code: u32 },
+    /// The call that is running is to end, because an instance that takes part in it was closed with
+    /// this code.
+    Stop { code: u32 },
     /// An attachment of listeners has ended.
     Sweep,
 }
@@ -303,9 +309,12 @@ impl CloseState {
         let notifiers =
             std::mem::take(&mut *self.notifiers.lock().unwrap_or_else(|e| e.into_inner()));
         for notifier in notifiers {
-            let tell = || notifier.close_notify(&self.identity, code);
-            // Said in the documentation of the trait: the hook has reported it.
-            let _ = catch_unwind(AssertUnwindSafe(tell));
+            // Said in the documentation of the trait: the panic hook has reported it.
+            let notify = || notifier.close_notify(&self.identity, code);
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(notify)) {
+                discard(panic);
+            }
+            drop_contained(notifier);
         }
         self.state.store(CLOSED | u64::from(code), Ordering::SeqCst);
         true

@@ -87,6 +87,11 @@ impl LoadedCode {
         (0u32..).zip(&self.entries).map(move |(i, address)| (defined(i), *address))
     }
 
+    /// All of the code as it was compiled.
+    pub(crate) fn whole(&self) -> CompiledCode {
+        self.tables.with_text(self.memory.bytes(self.range()).to_vec())
+    }
+
     /// The code of the function that begins at an address.
     pub(crate) fn function_bytes(&self, address: usize) -> Option<&[u8]> {
         let position = self.tables.find(self.offset(address)?)?;

@@ -2,10 +2,10 @@
 
 use crate::access::MemoryAccess;
 use crate::backtrace::Backtrace;
-use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 use wardian_types::TrapCode;
+use wardian_vm::contain::{Payload, discard};
 
 /// Result of most operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -87,15 +87,27 @@ pub struct LinkProblem {
 /// What a panicking host function threw.
 #[doc(hidden)]
 // The mutex makes it `Sync`; the payload is only ever moved out, by who resumes the panic.
-pub struct PanicPayload(std::sync::Mutex<Box<dyn Any + Send>>);
+pub struct PanicPayload(std::sync::Mutex<Option<Payload>>);
 
 impl PanicPayload {
-    pub(crate) fn new(payload: Box<dyn Any + Send>) -> PanicPayload {
-        PanicPayload(std::sync::Mutex::new(payload))
+    pub(crate) fn new(payload: Payload) -> PanicPayload {
+        PanicPayload(std::sync::Mutex::new(Some(payload)))
     }
 
-    pub(crate) fn into_inner(self) -> Box<dyn Any + Send> {
-        self.0.into_inner().unwrap_or_else(|e| e.into_inner())
+    pub(crate) fn into_inner(self) -> Payload {
+        self.take().unwrap_or_else(|| Box::new(()))
+    }
+
+    fn take(&self) -> Option<Payload> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).take()
+    }
+}
+
+impl Drop for PanicPayload {
+    fn drop(&mut self) {
+        if let Some(payload) = self.take() {
+            discard(payload);
+        }
     }
 }
 

@@ -272,10 +272,12 @@ fn with_options<T: 'static, R>(
 }
 
 impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
-    /// Calls it; while an asynchronous host function that it calls waits, so does the future, and
-    /// the guest's frames stay where they are. It may go on, on another thread.
+    /// Calls it. While an asynchronous host function that it calls waits, so does the future, and the
+    /// guest's frames stay where they are. It may be resumed on another thread.
     ///
-    /// Dropping the future ends the guest. A deadline is noticed when the guest goes on.
+    /// Dropping the future ends the guest. So do a deadline, a cancellation and closing an instance that
+    /// takes part in the call: they wake the task, and when the future is polled next, the host
+    /// function's future is dropped and the call ends as a running guest's does.
     ///
     /// # Errors
     ///

@@ -50,6 +50,7 @@ mod memory;
 mod module;
 mod near;
 mod options;
+mod origin;
 mod raw;
 mod resolver;
 mod sampler;
@@ -89,6 +90,7 @@ pub use listener::{
 pub use memory::{Memory, SharedMemory};
 pub use module::{CodeCache, Module, Progress};
 pub use options::{CallOptions, CompileOptions, InstantiateOptions};
+pub use origin::CodeKey;
 pub use raw::suspend::HostFuture;
 pub use resolver::{
     ImportAnswer, ImportLog, ImportRequest, ImportResolver, RecordedImport, RecordingResolver,

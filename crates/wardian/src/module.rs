@@ -7,7 +7,7 @@ use crate::jit::{CompiledCode, MemoryVariant, ModuleOptions};
 use crate::listener::{FunctionListener, FunctionListenerFactory};
 use crate::tier::Tier;
 use crate::wrappers::Wrappers;
-use crate::{CompileOptions, Engine, EngineKind, Error, ErrorKind, Result};
+use crate::{CodeKey, CompileOptions, Engine, EngineKind, Error, ErrorKind, Result};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
@@ -40,6 +40,8 @@ pub(crate) struct ModuleInner {
     pub(crate) wrappers: Wrappers,
     pub(crate) interpreted: Interpreted,
     pub(crate) tier: Tier,
+    /// Of the code of the usual variant, once it was needed.
+    key: OnceLock<CodeKey>,
 }
 
 /// Functions by their indices, with their listeners.
@@ -114,7 +116,10 @@ impl Module {
     ) -> Result<Module> {
         // An engine that compiles nothing wants nothing compiled.
         let cache = engine.cache().filter(|_| engine.kind() != EngineKind::Interpreted);
-        let cached = cache.as_ref().and_then(|c| c.get(engine, &binary));
+        let key = cache.as_ref().map(|_| CodeKey::new(engine, &binary, usual_variant(engine)));
+        let found = cache.as_ref().zip(key.as_ref()).and_then(|(cache, key)| cache.get(key));
+        // Code of another module is none: an implementation may have mixed them up.
+        let cached = found.filter(|code| key.is_some_and(|key| code.origin() == key.as_bytes()));
         let is_enough = |code: &CompiledCode| {
             // Of a tiered engine there may be what was hot.
             engine.kind() == EngineKind::Tiered || code.is_complete()
@@ -128,7 +133,7 @@ impl Module {
                 wardian_module::Module::decode(bytes, config.features, config.threads)?
             }
         };
-        let module = Module::from_decoded(engine, decoded)?;
+        let module = Module::from_decoded(engine, decoded, key)?;
         module.choose_listeners(&options.listeners);
         let usual = module.0.usual_variant();
         if let Some(reason) = options.stop_reason() {
@@ -144,8 +149,8 @@ impl Module {
                     Some(reason) => return Err(Error::new(ErrorKind::Stopped(reason))),
                     None => code?,
                 };
-                if let Some(cache) = cache {
-                    cache.put(engine, module.bytes(), &code);
+                if let Some((cache, key)) = cache.zip(key) {
+                    cache.put(&key, &code);
                 }
                 code
             }
@@ -202,7 +207,11 @@ impl Module {
         Ok(())
     }
 
-    fn from_decoded(engine: &Engine, decoded: wardian_module::Module) -> Result<Module> {
+    fn from_decoded(
+        engine: &Engine,
+        decoded: wardian_module::Module,
+        key: Option<CodeKey>,
+    ) -> Result<Module> {
         let info = decoded.info();
         let layout = InstanceLayout::new(info.counts());
         let signatures = info.types.iter().map(|t| engine.signature(t)).collect();
@@ -221,6 +230,7 @@ impl Module {
             wrappers: Wrappers::default(),
             interpreted: Interpreted::default(),
             tier: Tier::default(),
+            key: key.map_or_else(OnceLock::new, OnceLock::from),
             decoded,
         })))
     }
@@ -297,11 +307,12 @@ impl Module {
     /// The module with its compiled code, for [`Module::deserialize`] on the same machine and
     /// version of Wardian.
     pub fn serialize(&self) -> Result<Vec<u8>> {
-        let cached = self.0.engine.cache().and_then(|c| c.get(&self.0.engine, self.bytes()));
-        let code = match cached.filter(|code| code.is_complete()) {
-            Some(code) => code,
-            None => self.0.compile(self.0.usual_variant(), None)?,
+        let usual = self.0.usual_variant();
+        let code = match self.0.loaded(usual).map(|code| code.whole()) {
+            Some(code) if code.is_complete() => code,
+            _ => self.0.compile(usual, None)?,
         };
+        let code = code.with_origin(*self.0.key().as_bytes());
         Ok(crate::artifact::write(&self.0.engine, self.bytes(), &code))
     }
 
@@ -316,11 +327,18 @@ impl Module {
     ///
     /// The bytes are damaged, or were written by another version, for another machine, or under
     /// other settings.
-    #[allow(unsafe_code, reason = "the obligation is the embedder's; nothing unsafe happens here")]
+    #[allow(unsafe_code, reason = "the obligation is the embedder's")]
     pub unsafe fn deserialize(engine: &Engine, bytes: &[u8]) -> Result<Module> {
-        let (binary, code) = crate::artifact::read(engine, bytes)?;
+        // SAFETY: the caller's promise.
+        let (binary, code) = unsafe { crate::artifact::read(engine, bytes)? };
         let decoded = wardian_module::Module::decode_trusted(binary.to_vec())?;
-        let module = Module::from_decoded(engine, decoded)?;
+        let module = Module::from_decoded(engine, decoded, None)?;
+        if code.origin() != module.0.key().as_bytes() {
+            return Err(Error::usage(
+                "the precompiled module was made by another build of Wardian, or for memories with \
+                 other checks: compile it again",
+            ));
+        }
         module.choose_listeners(&[]);
         if engine.kind() == EngineKind::Interpreted {
             return Ok(module);
@@ -357,7 +375,13 @@ impl ModuleInner {
 
     /// The variant for memories that the engine makes itself.
     pub(crate) fn usual_variant(&self) -> MemoryVariant {
-        if self.engine.config().signals { MemoryVariant::Guarded } else { MemoryVariant::Checked }
+        usual_variant(&self.engine)
+    }
+
+    /// Names what the code of the usual variant is made from.
+    pub(crate) fn key(&self) -> &CodeKey {
+        let variant = self.usual_variant();
+        self.key.get_or_init(|| CodeKey::new(&self.engine, self.decoded.bytes(), variant))
     }
 
     fn compile(
@@ -380,6 +404,14 @@ impl ModuleInner {
             .compiler()?
             .compile_module(self.decoded.info(), self.decoded.bytes(), &options)
             .map_err(|e| Error::new(ErrorKind::Compile(e.to_string())))
+            .map(|code| self.bound(variant, code))
+    }
+
+    /// The same code, bound to this module. That of the unusual variant is never stored, nor are the hashes
+    /// of modules made for nothing.
+    pub(crate) fn bound(&self, variant: MemoryVariant, code: CompiledCode) -> CompiledCode {
+        let stored = variant == self.usual_variant() && self.key.get().is_some();
+        if stored { code.with_origin(*self.key().as_bytes()) } else { code }
     }
 
     fn slot(&self, variant: MemoryVariant) -> &OnceLock<Arc<LoadedCode>> {
@@ -487,10 +519,25 @@ impl std::fmt::Debug for Module {
     }
 }
 
+/// The variant of code for memories that an engine makes itself.
+fn usual_variant(engine: &Engine) -> MemoryVariant {
+    if engine.config().signals { MemoryVariant::Guarded } else { MemoryVariant::Checked }
+}
+
 /// Keeps compiled code between processes.
-pub trait CodeCache: Send + Sync {
-    /// The code for a module under this engine, if it is there and whole.
-    fn get(&self, engine: &Engine, module: &[u8]) -> Option<CompiledCode>;
+///
+/// # Safety
+///
+/// What [`CodeCache::get`] returns is machine code that will be run with all the rights of the process, and
+/// the module that it belongs to is not validated again. So `get` must only return what [`CodeCache::put`]
+/// was given under the same key, by this or another process, unchanged. An implementation keeps the bytes
+/// where nobody else can write them, or authenticates them.
+///
+/// Code under a wrong key is found out by its [origin](CompiledCode::origin), and not used.
+#[allow(unsafe_code, reason = "declares an obligation")]
+pub unsafe trait CodeCache: Send + Sync {
+    /// The code that was kept under this key, if it is there and whole.
+    fn get(&self, key: &CodeKey) -> Option<CompiledCode>;
     /// Keeps code. Failing is no error: then it is compiled again.
-    fn put(&self, engine: &Engine, module: &[u8], code: &CompiledCode);
+    fn put(&self, key: &CodeKey, code: &CompiledCode);
 }

@@ -16,12 +16,13 @@ impl<T: 'static> Store<T> {
 }
 
 impl<T: 'static> Caller<'_, T> {
-    /// What takes snapshots of the guest that calls; none if they are not enabled, or if the guest
-    /// was called with [`crate::TypedFunc::call_async`].
+    /// What takes snapshots of the guest that calls; none if they are not enabled, if the guest was
+    /// called with [`crate::TypedFunc::call_async`], or if it is not the innermost guest any more (in
+    /// the destructor of an asynchronous host function's future).
     pub fn get_snapshotter(&mut self) -> Option<Snapshotter<'_>> {
         let call = self.host_call();
         let store = self.inner_mut();
-        store.can_snapshot().then_some(Snapshotter { store, call })
+        store.can_snapshot(call).then_some(Snapshotter { store, call })
     }
 }
 

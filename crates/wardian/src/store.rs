@@ -1,7 +1,7 @@
 //! Stores: the world that instances live in.
 
 use crate::cancel::CancelToken;
-use crate::raw::host::HostCall;
+use crate::raw::host::{HostCall, Lent};
 use crate::raw::store::{StoreData, StoreInner};
 use crate::{Backtrace, Engine, Result};
 use std::time::{Duration, Instant};
@@ -93,10 +93,6 @@ impl<T: 'static> Store<T> {
 }
 
 impl<'a, T: 'static> StoreContextMut<'a, T> {
-    pub(crate) fn new(store: &'a mut StoreData<T>) -> StoreContextMut<'a, T> {
-        StoreContextMut(store)
-    }
-
     /// The engine.
     pub fn engine(&self) -> &Engine {
         self.0.inner.engine()
@@ -207,19 +203,20 @@ impl<C: AsContextMut> AsContextMut for &mut C {
 /// }
 /// ```
 pub struct Caller<'a, T: 'static> {
-    store: StoreContextMut<'a, T>,
+    store: Lent<'a, T>,
     vmctx: usize,
     call: HostCall,
 }
 
 impl<'a, T: 'static> Caller<'a, T> {
     #[inline]
-    pub(crate) fn new(
-        store: StoreContextMut<'a, T>,
-        vmctx: usize,
-        call: HostCall,
-    ) -> Caller<'a, T> {
+    pub(crate) fn new(store: Lent<'a, T>, vmctx: usize, call: HostCall) -> Caller<'a, T> {
         Caller { store, vmctx, call }
+    }
+
+    /// The same of an asynchronous host function, which is called in the entry with this number.
+    pub(crate) fn in_entry(self, serial: u64) -> Caller<'a, T> {
+        Caller { call: self.call.in_entry(serial), ..self }
     }
 
     pub(crate) fn host_call(&self) -> HostCall {
@@ -227,27 +224,27 @@ impl<'a, T: 'static> Caller<'a, T> {
     }
 
     pub(crate) fn inner_mut(&mut self) -> &mut StoreInner {
-        &mut self.store.0.inner
+        &mut self.store.get_mut().inner
     }
 
     #[inline]
     pub(crate) fn inner(&self) -> &StoreInner {
-        &self.store.0.inner
+        &self.store.get().inner
     }
 
     /// The engine.
     pub fn engine(&self) -> &Engine {
-        self.store.engine()
+        self.inner().engine()
     }
 
     /// The embedder's data.
     pub fn data(&self) -> &T {
-        self.store.data()
+        &self.store.get().data
     }
 
     /// The embedder's data, to be changed.
     pub fn data_mut(&mut self) -> &mut T {
-        self.store.data_mut()
+        &mut self.store.get_mut().data
     }
 
     /// The instance that calls; `None` if the host itself does.
@@ -258,7 +255,7 @@ impl<'a, T: 'static> Caller<'a, T> {
 
     /// An export of the instance that calls, say its memory.
     pub fn get_export(&mut self, name: &str) -> Option<crate::Extern> {
-        self.instance()?.get_export(&mut self.store, name)
+        self.instance()?.get_export(self.as_context_mut(), name)
     }
 
     /// The guest's calls, innermost first.
@@ -273,19 +270,19 @@ impl<'a, T: 'static> Caller<'a, T> {
 
     /// What a host function that blocks should watch: it tells when the guest is to stop.
     pub fn interrupt(&mut self) -> crate::Interrupt {
-        crate::Interrupt(self.store.0.inner.interrupter().clone())
+        crate::Interrupt(self.inner_mut().interrupter().clone())
     }
 }
 
 impl<T: 'static> AsContext for Caller<'_, T> {
     type Data = T;
     fn as_context(&self) -> StoreContext<'_, T> {
-        self.store.as_context()
+        StoreContext(self.store.get())
     }
 }
 impl<T: 'static> AsContextMut for Caller<'_, T> {
     fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
-        self.store.as_context_mut()
+        StoreContextMut(self.store.get_mut())
     }
 }
 
@@ -315,7 +312,7 @@ impl<'a, T: 'static> From<&'a mut Store<T>> for StoreContext<'a, T> {
 }
 impl<'a, T: 'static> From<&'a Caller<'_, T>> for StoreContext<'a, T> {
     fn from(caller: &'a Caller<'_, T>) -> Self {
-        StoreContext(caller.store.0)
+        StoreContext(caller.store.get())
     }
 }
 impl<'a, T: 'static> From<&'a StoreContextMut<'_, T>> for StoreContext<'a, T> {
@@ -335,7 +332,7 @@ impl<'a, T: 'static> From<&'a mut Store<T>> for StoreContextMut<'a, T> {
 }
 impl<'a, T: 'static> From<&'a mut Caller<'_, T>> for StoreContextMut<'a, T> {
     fn from(caller: &'a mut Caller<'_, T>) -> Self {
-        StoreContextMut(caller.store.0)
+        StoreContextMut(caller.store.get_mut())
     }
 }
 impl<'a, T: 'static> From<&'a mut StoreContextMut<'_, T>> for StoreContextMut<'a, T> {

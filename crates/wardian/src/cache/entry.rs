@@ -1,15 +1,15 @@
 //! What one file of the cache holds.
 
+use crate::CodeKey;
 use crate::jit::CompiledCode;
-use blake3::Hash;
 
 const MAGIC: &[u8; 8] = b"wardncc\x01";
 const HEADER: usize = MAGIC.len() + blake3::OUT_LEN;
 const SUFFIX: &str = ".code";
 
 /// The file name for a key.
-pub(super) fn name(key: &Hash) -> String {
-    format!("{}{SUFFIX}", key.to_hex())
+pub(super) fn name(key: &CodeKey) -> String {
+    format!("{key}{SUFFIX}")
 }
 
 /// Whether a file name is one that [`name`] makes: anything else in the folder is not touched.
@@ -27,7 +27,7 @@ fn is_key(text: &str) -> bool {
 }
 
 /// The file's contents.
-pub(super) fn encode(key: &Hash, code: &CompiledCode) -> Vec<u8> {
+pub(super) fn encode(key: &CodeKey, code: &CompiledCode) -> Vec<u8> {
     let code = code.to_bytes();
     let mut bytes = Vec::with_capacity(HEADER + code.len());
     bytes.extend_from_slice(MAGIC);
@@ -37,11 +37,17 @@ pub(super) fn encode(key: &Hash, code: &CompiledCode) -> Vec<u8> {
 }
 
 /// The code, if the file is whole and belongs to the key.
-pub(super) fn decode(key: &Hash, bytes: &[u8]) -> Option<CompiledCode> {
+///
+/// # Safety
+///
+/// The file was written by this program: see [`CompiledCode::from_bytes`].
+#[allow(unsafe_code, reason = "the obligation is passed on")]
+pub(super) unsafe fn decode(key: &CodeKey, bytes: &[u8]) -> Option<CompiledCode> {
     let rest = bytes.strip_prefix(MAGIC)?;
     let (hash, code) = rest.split_first_chunk::<{ blake3::OUT_LEN }>()?;
     if blake3::keyed_hash(key.as_bytes(), code) != *hash {
         return None;
     }
-    CompiledCode::from_bytes(code).ok()
+    // SAFETY: the caller's promise.
+    unsafe { CompiledCode::from_bytes(code) }.ok()
 }

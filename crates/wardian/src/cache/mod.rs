@@ -6,7 +6,7 @@
 //!     <key>.<unique>.tmp                   being written
 //! ```
 //!
-//! The key names everything that the code depends on. The hash is keyed by it too, so that an entry
+//! The key ([`CodeKey`]) names everything that the code depends on. The hash is keyed by it too, so that an entry
 //! under another's name is as damaged as one with a flipped bit.
 //!
 //! A hash finds accidents, not attackers: what is in an entry will run with all the rights of the
@@ -22,14 +22,10 @@ mod folder;
 mod tests;
 
 use crate::jit::CompiledCode;
-use crate::{CodeCache, Engine, Error, Result};
+use crate::{CodeCache, CodeKey, Error, Result};
 use folder::{Entry, Folder};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// A revision of what the files hold; part of the key.
-const FORMAT: &str = "wardian compilation cache 2";
+use std::time::{Duration, SystemTime};
 
 /// Bytes that a cache holds unless told otherwise.
 const DEFAULT_LIMIT: u64 = 1 << 30;
@@ -44,9 +40,9 @@ const STALE: Duration = Duration::from_secs(60 * 60);
 /// whole, and nobody waits for anybody. Nothing that goes wrong later than [`DiskCache::new`] is an
 /// error; the module is compiled again.
 ///
-/// Code is used again only by the very build of the program that compiled it: the size and time of
-/// the running executable are part of the key, for a cache must never mix up two builds that call
-/// themselves the same version.
+/// Code is used again only by the very build that compiled it. A build is told by the linker's build number
+/// of the program or shared library that Wardian is part of, or by that file's size and time, for a cache
+/// must never mix up two builds that call themselves the same version.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -160,59 +156,27 @@ impl DiskCache {
     }
 }
 
-impl CodeCache for DiskCache {
-    fn get(&self, engine: &Engine, module: &[u8]) -> Option<CompiledCode> {
-        let key = key(engine, module);
-        let name = entry::name(&key);
+// SAFETY: an entry is a file in a folder that belongs to the user and is closed to others, its name and its
+// hash are those of the key, and only `put` writes there. Who else can write there can do all that the
+// process can.
+#[allow(unsafe_code, reason = "the folder is checked to be the user's own")]
+unsafe impl CodeCache for DiskCache {
+    fn get(&self, key: &CodeKey) -> Option<CompiledCode> {
+        let name = entry::name(key);
         let bytes = self.folder.read(&name)?;
-        let code = entry::decode(&key, &bytes);
+        // SAFETY: as above.
+        let code = unsafe { entry::decode(key, &bytes) };
         if code.is_none() {
             self.folder.remove(&name);
         }
         code
     }
 
-    fn put(&self, engine: &Engine, module: &[u8], code: &CompiledCode) {
-        let key = key(engine, module);
-        let name = entry::name(&key);
-        let bytes = entry::encode(&key, code);
+    fn put(&self, key: &CodeKey, code: &CompiledCode) {
+        let name = entry::name(key);
+        let bytes = entry::encode(key, code);
         if bytes.len() as u64 <= self.limit && self.folder.write(&name, &bytes) {
             self.trim(&name);
         }
     }
-}
-
-/// Names all that the code depends on.
-fn key(engine: &Engine, module: &[u8]) -> blake3::Hash {
-    let mut hasher = blake3::Hasher::new();
-    let fingerprint = engine.fingerprint();
-    let parts: [&[u8]; 6] = [
-        FORMAT.as_bytes(),
-        env!("CARGO_PKG_VERSION").as_bytes(),
-        build().as_bytes(),
-        fingerprint.as_bytes(),
-        // Which of its variants the engine compiles first: see `ModuleInner::usual_variant`.
-        if engine.config().signals { b"guarded" } else { b"checked" },
-        module,
-    ];
-    for part in parts {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
-    hasher.finalize()
-}
-
-/// Tells builds of the running program apart that have the same version.
-fn build() -> &'static str {
-    static BUILD: OnceLock<String> = OnceLock::new();
-    BUILD.get_or_init(|| {
-        let exe = std::env::current_exe().and_then(std::fs::metadata);
-        exe.map_or_else(
-            |_| "unknown".to_owned(),
-            |meta| {
-                let time = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
-                format!("{} {:?}", meta.len(), time)
-            },
-        )
-    })
 }

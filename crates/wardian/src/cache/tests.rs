@@ -1,8 +1,9 @@
 //! The cache under everything that can happen to a folder.
+#![allow(unsafe_code, reason = "a test reads what it has just compiled")]
 
-use super::{DiskCache, entry, key};
-use crate::jit::CompiledCode;
-use crate::{CodeCache, Config, CoreFeatures, Engine, EngineKind, Module};
+use super::{DiskCache, entry};
+use crate::jit::{CompiledCode, MemoryVariant};
+use crate::{CodeCache, CodeKey, Config, CoreFeatures, Engine, EngineKind, Module};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -29,7 +30,7 @@ impl Fixture {
     /// Compiles module number `n` with the cache; its bytes and its code.
     fn put(&self, n: u32) -> (Vec<u8>, CompiledCode) {
         let (bytes, code) = compiled(&self.engine, n);
-        self.cache.put(&self.engine, &bytes, &code);
+        self.cache.put(&key(&self.engine, &bytes), &code);
         (bytes, code)
     }
 
@@ -42,11 +43,16 @@ impl Fixture {
     }
 }
 
+fn key(engine: &Engine, module: &[u8]) -> CodeKey {
+    CodeKey::new(engine, module, MemoryVariant::Guarded)
+}
+
 fn compiled(engine: &Engine, n: u32) -> (Vec<u8>, CompiledCode) {
     let text = format!("(module (func (export \"n\") (result i32) (i32.const {n})))");
     let module = Module::new(engine, text).unwrap();
     let artifact = module.serialize().unwrap();
-    let (bytes, code) = crate::artifact::read(engine, &artifact).unwrap();
+    // SAFETY: it was just made.
+    let (bytes, code) = unsafe { crate::artifact::read(engine, &artifact) }.unwrap();
     (bytes.to_vec(), code)
 }
 
@@ -54,13 +60,13 @@ fn compiled(engine: &Engine, n: u32) -> (Vec<u8>, CompiledCode) {
 fn what_is_put_comes_back() {
     let f = Fixture::new();
     let (bytes, code) = f.put(1);
-    assert_eq!(f.cache.get(&f.engine, &bytes), Some(code));
+    assert_eq!(f.cache.get(&key(&f.engine, &bytes)), Some(code));
     assert_eq!(f.files(), 1);
     assert_eq!(f.cache.size().unwrap(), f.file(&bytes).metadata().unwrap().len());
     assert_eq!(fs::metadata(f.cache.dir()).unwrap().permissions().mode() & 0o7777, 0o700);
     assert!(f.cache.clear().unwrap() > 0);
     assert_eq!((f.files(), f.cache.size().unwrap()), (0, 0));
-    assert_eq!(f.cache.get(&f.engine, &bytes), None);
+    assert_eq!(f.cache.get(&key(&f.engine, &bytes)), None);
 }
 
 #[test]
@@ -80,10 +86,10 @@ fn a_damaged_entry_is_removed() {
         let mut bytes = fs::read(f.file(&module)).unwrap();
         damage(&mut bytes);
         fs::write(f.file(&module), bytes).unwrap();
-        assert_eq!(f.cache.get(&f.engine, &module), None, "{what}");
+        assert_eq!(f.cache.get(&key(&f.engine, &module)), None, "{what}");
         assert_eq!(f.files(), 0, "{what}");
-        f.cache.put(&f.engine, &module, &code);
-        assert_eq!(f.cache.get(&f.engine, &module), Some(code), "{what}");
+        f.cache.put(&key(&f.engine, &module), &code);
+        assert_eq!(f.cache.get(&key(&f.engine, &module)), Some(code), "{what}");
     }
 }
 
@@ -93,8 +99,8 @@ fn an_entry_under_a_foreign_name_is_refused() {
     let (one, _) = f.put(1);
     let (two, _) = f.put(2);
     fs::copy(f.file(&one), f.file(&two)).unwrap();
-    assert_eq!(f.cache.get(&f.engine, &two), None);
-    assert!(f.cache.get(&f.engine, &one).is_some());
+    assert_eq!(f.cache.get(&key(&f.engine, &two)), None);
+    assert!(f.cache.get(&key(&f.engine, &one)).is_some());
 }
 
 #[test]
@@ -108,9 +114,9 @@ fn other_settings_are_other_entries() {
     config.engine(EngineKind::Compiled);
     let optimize = Engine::new(config.optimize(false)).unwrap();
     for engine in [features, optimize] {
-        assert_eq!(f.cache.get(&engine, &module), None);
+        assert_eq!(f.cache.get(&key(&engine, &module)), None);
     }
-    assert!(f.cache.get(&f.engine, &module).is_some());
+    assert!(f.cache.get(&key(&f.engine, &module)).is_some());
 }
 
 #[test]
@@ -123,8 +129,8 @@ fn many_writers() {
             scope.spawn(move || {
                 for round in 0..50 {
                     let (bytes, code) = &modules[(thread + round) % 4];
-                    f.cache.put(&f.engine, bytes, code);
-                    let found = f.cache.get(&f.engine, bytes);
+                    f.cache.put(&key(&f.engine, bytes), code);
+                    let found = f.cache.get(&key(&f.engine, bytes));
                     assert!(found.as_ref().is_none_or(|c| c == code));
                     if round % 10 == 0 {
                         f.cache.clear().unwrap();
@@ -134,8 +140,8 @@ fn many_writers() {
         }
     });
     for (bytes, code) in &modules {
-        f.cache.put(&f.engine, bytes, code);
-        assert_eq!(f.cache.get(&f.engine, bytes).as_ref(), Some(code));
+        f.cache.put(&key(&f.engine, bytes), code);
+        assert_eq!(f.cache.get(&key(&f.engine, bytes)).as_ref(), Some(code));
     }
     assert_eq!(f.files(), 4, "temporary files are left");
 }
@@ -150,17 +156,17 @@ fn the_least_recently_used_goes() {
         fs::File::open(f.file(module)).unwrap().set_modified(hours(age)).unwrap();
     }
     // The oldest is used, so the second oldest goes.
-    assert!(f.cache.get(&f.engine, &modules[1]).is_some());
+    assert!(f.cache.get(&key(&f.engine, &modules[1])).is_some());
     let small = f.cache.clone().with_limit(4 * size + size / 2);
     let (bytes, code) = compiled(&f.engine, 9);
-    small.put(&f.engine, &bytes, &code);
+    small.put(&key(&f.engine, &bytes), &code);
     let there: Vec<bool> = modules.iter().map(|m| f.file(m).exists()).collect();
     assert_eq!(there, [true, true, false, true]);
     assert!(f.file(&bytes).exists());
     // What does not fit at all is not written.
     let tiny = f.cache.clone().with_limit(10);
     let (bytes, code) = compiled(&f.engine, 10);
-    tiny.put(&f.engine, &bytes, &code);
+    tiny.put(&key(&f.engine, &bytes), &code);
     assert!(!f.file(&bytes).exists());
     assert_eq!(f.files(), 4);
 }
@@ -194,10 +200,10 @@ fn a_folder_that_others_reach_is_not_used() {
         let error = DiskCache::new(f.cache.dir()).unwrap_err().to_string();
         assert!(error.contains(&format!("{mode:04o}")), "{error}");
         // A cache that was opened before notices as well.
-        assert_eq!(f.cache.get(&f.engine, &module), None);
+        assert_eq!(f.cache.get(&key(&f.engine, &module)), None);
     }
     fs::remove_file(f.file(&module)).unwrap();
-    f.cache.put(&f.engine, &module, &code);
+    f.cache.put(&key(&f.engine, &module), &code);
     assert!(!f.file(&module).exists());
 }
 
@@ -226,7 +232,7 @@ fn a_foreign_folder_is_not_used() {
         let f = Fixture::new();
         let (module, _) = f.put(1);
         std::os::unix::fs::chown(f.file(&module), Some(12345), None).unwrap();
-        assert_eq!(f.cache.get(&f.engine, &module), None);
+        assert_eq!(f.cache.get(&key(&f.engine, &module)), None);
         std::os::unix::fs::chown(f.cache.dir(), Some(12345), None).unwrap();
         let error = DiskCache::new(f.cache.dir()).unwrap_err().to_string();
         assert!(error.contains("belongs to user 12345"), "{error}");
@@ -241,15 +247,15 @@ fn entries_that_are_no_regular_files_are_not_read() {
     let elsewhere = f.temp.path().join("elsewhere");
     fs::rename(&file, &elsewhere).unwrap();
     std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
-    assert_eq!(f.cache.get(&f.engine, &module), None, "a symbolic link");
+    assert_eq!(f.cache.get(&key(&f.engine, &module)), None, "a symbolic link");
     fs::remove_file(&file).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::RUSR).unwrap();
-    assert_eq!(f.cache.get(&f.engine, &module), None, "a pipe");
+    assert_eq!(f.cache.get(&key(&f.engine, &module)), None, "a pipe");
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
-    assert_eq!(f.cache.get(&f.engine, &module), None, "a folder");
+    assert_eq!(f.cache.get(&key(&f.engine, &module)), None, "a folder");
     f.put(1);
-    assert_eq!(f.cache.get(&f.engine, &module), None, "a folder that stays");
+    assert_eq!(f.cache.get(&key(&f.engine, &module)), None, "a folder that stays");
     assert_eq!(f.files(), 1, "the failed write left something");
 }
 
@@ -259,14 +265,14 @@ fn a_folder_that_is_read_only_or_gone_does_no_harm() {
     let (module, code) = f.put(1);
     fs::set_permissions(f.cache.dir(), Permissions::from_mode(0o500)).unwrap();
     let again = DiskCache::new(f.cache.dir()).unwrap();
-    assert_eq!(again.get(&f.engine, &module), Some(code.clone()));
+    assert_eq!(again.get(&key(&f.engine, &module)), Some(code.clone()));
     // The superuser writes all the same.
-    again.put(&f.engine, &module, &code);
+    again.put(&key(&f.engine, &module), &code);
     assert_eq!(f.files(), 1);
     fs::set_permissions(f.cache.dir(), Permissions::from_mode(0o700)).unwrap();
     fs::remove_dir_all(f.cache.dir()).unwrap();
-    f.cache.put(&f.engine, &module, &code);
-    assert_eq!(f.cache.get(&f.engine, &module), None);
+    f.cache.put(&key(&f.engine, &module), &code);
+    assert_eq!(f.cache.get(&key(&f.engine, &module)), None);
 }
 
 #[test]
@@ -277,5 +283,34 @@ fn an_engine_uses_it() {
         let module = Module::new(&f.engine, "(module (func (export \"f\")))").unwrap();
         assert_eq!(module.exports().len(), 1);
         assert_eq!(f.files(), 1);
+    }
+}
+
+/// A cache that gives the code of whatever was put there first.
+#[derive(Default)]
+struct Mixed(std::sync::Mutex<Option<CompiledCode>>);
+
+// SAFETY: it breaks the promise on purpose; what it gives must not be used.
+unsafe impl CodeCache for Mixed {
+    fn get(&self, _: &CodeKey) -> Option<CompiledCode> {
+        self.0.lock().unwrap().clone()
+    }
+
+    fn put(&self, _: &CodeKey, code: &CompiledCode) {
+        self.0.lock().unwrap().get_or_insert_with(|| code.clone());
+    }
+}
+
+#[test]
+fn code_of_another_module_is_not_used() {
+    let f = Fixture::new();
+    f.engine.set_cache(Some(Arc::new(Mixed::default())));
+    for n in [1, 2, 1, 3] {
+        let text = format!("(module (func (export \"n\") (result i32) (i32.const {n})))");
+        let module = Module::new(&f.engine, text).unwrap();
+        let mut store = crate::Store::new(&f.engine, ());
+        let instance = crate::Instance::new(&mut store, &module, &[]).unwrap();
+        let run = instance.typed_func::<(), i32>(&mut store, "n").unwrap();
+        assert_eq!(run.call(&mut store, ()).unwrap(), n);
     }
 }

@@ -160,6 +160,18 @@ impl Compiler {
     reason = "as in the crate that this stands for"
 )]
 impl CompiledCode {
+    pub fn origin(&self) -> &[u8; 32] {
+        match self.0 {}
+    }
+
+    pub fn with_origin(self, _: [u8; 32]) -> CompiledCode {
+        match self.0 {}
+    }
+
+    pub fn with_text(&self, _: Vec<u8>) -> CompiledCode {
+        match self.0 {}
+    }
+
     pub fn text(&self) -> &[u8] {
         match self.0 {}
     }
@@ -204,7 +216,11 @@ impl CompiledCode {
         match self.0 {}
     }
 
-    pub fn from_bytes(_: &[u8]) -> Result<CompiledCode, CompileError> {
+    /// # Safety
+    ///
+    /// As in the crate that this stands for.
+    #[allow(unsafe_code, reason = "as in the crate that this stands for")]
+    pub unsafe fn from_bytes(_: &[u8]) -> Result<CompiledCode, CompileError> {
         Err(CompileError)
     }
 }

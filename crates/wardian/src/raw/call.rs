@@ -7,6 +7,7 @@ use crate::{AbortReason, Error, ErrorKind, ExternRef, Func, Result, Val};
 use std::mem::MaybeUninit;
 use std::panic::resume_unwind;
 use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
 use wardian_types::ValType;
 use wardian_vm::activation::{self, Outcome, Suspended};
 use wardian_vm::layout::{StoreCtx, VmFunc};
@@ -36,8 +37,8 @@ impl StoreInner {
         let vm = self.funcs[func as usize].vm;
         if !self.interprets() {
             let entry = self.engine().trampoline(self.func_type(func))?.entry;
-            // SAFETY: records live as long as the store, and this thread has it.
-            unsafe { (*vm.as_ptr()).entry = entry };
+            // SAFETY: records live as long as the store.
+            unsafe { vm.as_ref() }.entry.store(entry, Ordering::Relaxed);
         }
         Ok(Callable { store: self.id(), vm })
     }
@@ -52,7 +53,7 @@ impl StoreInner {
 unsafe fn enter(ctx: *mut StoreCtx, vm: *mut VmFunc, args: *mut u64) -> Outcome {
     // SAFETY: the caller's promise; where there is a trampoline, it is that of the signature.
     unsafe {
-        match (*vm).entry {
+        match (*vm).entry.load(Ordering::Relaxed) {
             0 => enter_interpreted(ctx, vm, args),
             trampoline => activation::enter(ctx, (*vm).ctx, (*vm).code, args, trampoline),
         }
@@ -74,122 +75,115 @@ unsafe fn enter_interpreted(ctx: *mut StoreCtx, vm: *mut VmFunc, args: *mut u64)
 }
 
 impl<T> StoreData<T> {
-    /// Calls a function. `args` holds its arguments, as guests hold them, and takes its results.
+    /// Calls a function of the store `this`. `args` holds its arguments, as guests hold them, and takes
+    /// its results.
     ///
     /// # Safety
     ///
-    /// `args` fits the signature that the callable was made for, and its references are of this
-    /// store.
+    /// `this` is valid, and nobody else uses the store meanwhile but through what the guest is given:
+    /// the `Caller`s of host functions, which are made of `this`. `args` fits the signature that the
+    /// callable was made for, and its references are of this store.
     #[inline]
-    pub(crate) unsafe fn invoke(&mut self, callable: Callable, args: *mut u64) -> Result<()> {
-        assert_eq!(callable.store, self.inner.id(), "a function of another store");
-        self.inner.ensure_stack()?;
-        self.inner.has_run = true;
-        let open = self.inner.open.len();
-        if open != 0 && self.inner.is_idle() {
-            return self.invoke_after_forgotten(callable, args);
-        }
-        let ctx = self.inner.ctx();
-        // SAFETY: the record is of this store; trampoline and record belong to one signature. What
-        // a guest may reach of the store it reaches through `owner`, derived from `self`, which is
-        // not used again until the guest has returned.
-        let outcome = unsafe {
+    pub(crate) unsafe fn invoke(
+        this: *mut StoreData<T>,
+        callable: Callable,
+        args: *mut u64,
+    ) -> Result<()> {
+        // SAFETY: the caller's promise. The record is of this store; trampoline and record belong to
+        // one signature. What a guest may reach of the store it reaches through `owner`, and no
+        // reference to the store is held here while it runs.
+        unsafe {
+            let inner = &mut (*this).inner;
+            assert_eq!(callable.store, inner.id(), "a function of another store");
+            inner.ensure_stack()?;
+            inner.has_run = true;
+            let open = inner.open.len();
+            if open != 0 && inner.is_idle() {
+                inner.abort_forgotten();
+                return StoreData::invoke(this, callable, args);
+            }
+            let ctx = inner.ctx();
             let outer = (*ctx).owner;
-            (*ctx).owner = std::ptr::from_mut(self) as usize;
+            (*ctx).owner = this as usize;
             // Nobody has called through a table yet.
             (*ctx).indirect_caller = 0;
             let outcome = enter(ctx, callable.vm.as_ptr(), args);
             (*ctx).owner = outer;
-            outcome
-        };
-        if outcome == Outcome::Returned {
-            return Ok(());
+            if outcome == Outcome::Returned {
+                return Ok(());
+            }
+            StoreData::after_leaving(this, outcome, callable, args, open)
         }
-        // SAFETY: as above.
-        unsafe { self.go_on_after(outcome, callable, args, open) }
     }
 
-    /// [`Self::invoke`] in a store with calls of a guest that was suspended, and whose future was
-    /// forgotten: they end now.
-    #[cold]
-    fn invoke_after_forgotten(&mut self, callable: Callable, args: *mut u64) -> Result<()> {
-        if let Err(panic) = self.inner.abort_to(0, &AbortReason::Abandoned) {
-            resume_unwind(panic);
-        }
-        // SAFETY: the caller's promise is the same.
-        unsafe { self.invoke(callable, args) }
-    }
-
-    /// Goes on in a guest that was suspended in a host function, which has answered.
+    /// Resumes a guest that was suspended in a host function, which has answered.
     ///
     /// # Safety
     ///
-    /// The guest was suspended in this store by a call of `callable`, in the same nesting of entries,
-    /// and not resumed since; `args` fits its results.
+    /// As for [`Self::invoke`]. The guest was suspended in this store by a call of `callable`, in the
+    /// same nesting of entries, and not resumed since; `args` fits its results.
     pub(super) unsafe fn resume(
-        &mut self,
+        this: *mut StoreData<T>,
         guest: Suspended,
         callable: Callable,
         args: *mut u64,
         open: usize,
     ) -> Result<()> {
-        let ctx = self.inner.ctx();
-        loop {
-            // While it was suspended nobody who closed the instance saw it run.
-            // SAFETY: records live as long as the store.
-            let func = unsafe { callable.vm.as_ref().index };
-            if let Some(code) = self.inner.closed_instance_of(func) {
-                return self.fail(Error::new(ErrorKind::Closed(code)), open);
-            }
-            // SAFETY: by the promise above; one that was refused still stands where it stood.
-            unsafe {
+        // SAFETY: the caller's promise; a guest whose entry was refused still stands where it stood.
+        unsafe {
+            let ctx = (*this).inner.ctx();
+            loop {
+                // While it was suspended nobody who closed the instance saw it run.
+                let func = callable.vm.as_ref().index;
+                if let Some(code) = (*this).inner.closed_instance_of(func) {
+                    return (*this).inner.fail_call(Error::new(ErrorKind::Closed(code)), open);
+                }
                 let outer = (*ctx).owner;
-                (*ctx).owner = std::ptr::from_mut(self) as usize;
+                (*ctx).owner = this as usize;
                 let outcome = guest.resume(ctx, args);
                 (*ctx).owner = outer;
                 match outcome {
                     Outcome::Returned => return Ok(()),
-                    Outcome::Refused => match self.inner.after_entry(outcome, 0) {
-                        Next::Fail(error) => return self.fail(error, open),
+                    Outcome::Refused => match (*this).inner.after_entry(outcome, 0) {
+                        Next::Fail(error) => return (*this).inner.fail_call(error, open),
                         _ => continue,
                     },
-                    _ => return self.go_on_after(outcome, callable, args, open),
+                    _ => return StoreData::after_leaving(this, outcome, callable, args, open),
                 }
             }
         }
     }
 
-    /// Goes on with an entry that did not return, if there is a way.
+    /// Resumes an entry that did not return, if there is a way.
     ///
     /// # Safety
     ///
     /// As for [`Self::invoke`]; the callable was just entered.
     #[cold]
-    unsafe fn go_on_after(
-        &mut self,
+    unsafe fn after_leaving(
+        this: *mut StoreData<T>,
         mut outcome: Outcome,
         callable: Callable,
         args: *mut u64,
         open: usize,
     ) -> Result<()> {
-        let ctx = self.inner.ctx();
-        // Where the guest stands, once it has been gone on with: then that is what is tried again.
+        // Where the guest stands, once it has been resumed: then that is what is tried again.
         let mut standing: Option<Suspended> = None;
         while outcome != Outcome::Returned {
             // SAFETY: as in `invoke`. A guest that is resumed stands where it ended, and nothing ran
             // on its stack since; or a snapshot of it was put back.
             unsafe {
+                let ctx = (*this).inner.ctx();
                 let vm = callable.vm.as_ptr();
-                let vm_ctx = (*vm).ctx;
-                match self.inner.after_entry(outcome, vm_ctx) {
+                match (*this).inner.after_entry(outcome, (*vm).ctx) {
                     Next::Again => {}
                     Next::Resume(guest) => standing = Some(guest),
-                    Next::Fail(error) => return self.fail(error, open),
+                    Next::Fail(error) => return (*this).inner.fail_call(error, open),
                 }
                 let outer = (*ctx).owner;
-                (*ctx).owner = std::ptr::from_mut(self) as usize;
+                (*ctx).owner = this as usize;
                 outcome = match &standing {
-                    // An errand may have changed the code: the instance may be closed now.
+                    // Deferred work may have changed the code: the instance may be closed now.
                     None => enter(ctx, vm, args),
                     Some(guest) => guest.resume(ctx, args),
                 };
@@ -198,23 +192,35 @@ impl<T> StoreData<T> {
         }
         Ok(())
     }
+}
 
-    /// Ends a call that cannot go on; `open` calls of listeners were open when it began.
-    pub(super) fn fail(&mut self, error: Error, open: usize) -> Result<()> {
+impl StoreInner {
+    /// Aborts the calls of a guest that was suspended, and whose future was forgotten.
+    #[cold]
+    fn abort_forgotten(&mut self) {
+        if let Err(panic) = self.abort_to(0, &AbortReason::Abandoned) {
+            resume_unwind(panic);
+        }
+    }
+
+    /// Ends a call that cannot be resumed; `open` calls of listeners were open when it began.
+    pub(super) fn fail_call(&mut self, error: Error, open: usize) -> Result<()> {
         if matches!(error.kind(), ErrorKind::Suspended) {
             return Err(error);
         }
-        let error = self.inner.abort_for(open, error);
+        let error = self.abort_for(open, error);
         if !matches!(error.kind(), ErrorKind::Panic(_)) {
             return Err(error);
         }
         match error.into_kind() {
-            // The guest's frames are gone; the panic goes on where the guest was called.
+            // The guest's frames are gone; the panic is resumed where the guest was called.
             ErrorKind::Panic(payload) => resume_unwind(payload.into_inner()),
             kind => Err(Error::new(kind)),
         }
     }
+}
 
+impl<T> StoreData<T> {
     /// Calls a function with values whose types have been checked.
     pub(crate) fn call_values(
         &mut self,
@@ -233,7 +239,7 @@ impl<T> StoreData<T> {
             at += value.ty().slots();
         }
         // SAFETY: the buffer fits the signature, and `write_value` made references of this store.
-        unsafe { self.invoke(callable, buffer.as_mut_ptr())? };
+        unsafe { StoreData::invoke(self, callable, buffer.as_mut_ptr())? };
         let mut at = 0;
         for (ty, result) in result_types.iter().zip(results) {
             // SAFETY: the guest left a value of this type here.
@@ -371,7 +377,7 @@ impl<T> StoreData<T> {
             let used = if P::SLOTS > R::SLOTS { P::SLOTS } else { R::SLOTS };
             std::ptr::write_bytes(slots, 0, used);
             params.write_list(&mut self.inner, std::slice::from_raw_parts_mut(slots, P::SLOTS))?;
-            self.invoke(callable, slots)?;
+            StoreData::invoke(self, callable, slots)?;
             Ok(R::read_list(&self.inner, std::slice::from_raw_parts(slots, R::SLOTS)))
         }
     }

@@ -40,6 +40,7 @@ impl StoreInner {
         self.run_errands();
         if outcome == Outcome::Refused && self.is_idle() && self.word() & reason::CLOSED != 0 {
             // The call that it was meant for has ended meanwhile.
+            self.closing_code = None;
             self.interrupter().acknowledge(reason::CLOSED);
         }
         match outcome {
@@ -131,12 +132,13 @@ impl StoreInner {
     }
 
     /// Puts the interrupt word right after an entry that ended with this error.
-    fn settle(&mut self, error: &Error) {
+    pub(super) fn settle(&mut self, error: &Error) {
         // SAFETY: the entry is over; the context is ours.
         unsafe { (*self.ctx()).exit = 0 };
         if self.is_idle() {
             self.clear_word(EXITING | RESTORING | OUT_OF_FUEL);
             self.restoring = None;
+            self.closing_code = None;
             if self.word() & reason::CLOSED != 0 {
                 self.interrupter().acknowledge(reason::CLOSED);
             }
@@ -163,7 +165,7 @@ impl StoreInner {
             return Error::exit(self.exit_code);
         }
         let kind = if word & reason::CLOSED != 0 {
-            ErrorKind::Closed(self.closing_code)
+            ErrorKind::Closed(self.closing_code.unwrap_or_else(|| self.latest_closing()))
         } else if word & reason::CANCELLED != 0 {
             ErrorKind::Stopped(StopReason::Cancelled)
         } else if word & reason::DEADLINE != 0 {
@@ -176,6 +178,24 @@ impl StoreInner {
             ErrorKind::Internal("a guest ended without a reason".into())
         };
         Error::new(kind)
+    }
+
+    /// Why the innermost guest, which was suspended, cannot be resumed, if so. Since `closed` instances
+    /// had been closed it was not asked whether one that was takes part in its call.
+    pub(super) fn stop_while_suspended(&mut self, closed: usize) -> Option<Error> {
+        self.run_errands();
+        if self.closed != closed {
+            // Whoever closed it did not see it run.
+            self.renew_closing();
+        }
+        if !self.must_stop() {
+            return None;
+        }
+        let error = self.stop_error();
+        Some(match error.stop_reason() {
+            Some(_) => error.with_backtrace(self.backtrace()),
+            None => error,
+        })
     }
 
     /// The same for a guest that was stopped while it waited in a call.

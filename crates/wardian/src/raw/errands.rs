@@ -77,7 +77,7 @@ impl StoreInner {
         }
         self.mark_closed(instance, code);
         if self.takes_part(instance) {
-            self.closing_code = code;
+            self.closing_code.get_or_insert(code);
             self.interrupter().interrupt(reason::CLOSED);
         }
         true
@@ -89,10 +89,11 @@ impl StoreInner {
         // In this order: whoever closes another instance meanwhile sets the bit after the errand.
         self.interrupter().acknowledge(reason::CLOSED);
         self.run_errands();
+        self.closing_code = None;
         let closed = |i: &u32| self.instances[*i as usize].closed.is_some();
         let mut all = 0..self.instances.len() as u32;
         if let Some(instance) = all.find(|i| closed(i) && self.takes_part(*i)) {
-            self.closing_code = self.instances[instance as usize].closed.unwrap_or_default();
+            self.closing_code = self.instances[instance as usize].closed;
             self.interrupter().interrupt(reason::CLOSED);
         }
     }
@@ -131,6 +132,12 @@ impl StoreInner {
         })
     }
 
+    /// The code of the instance that was closed last, for a guest that is stopped for one of which it is
+    /// not known which: it was closed from another thread between two looks at the deferred work.
+    pub(super) fn latest_closing(&self) -> u32 {
+        self.instances.iter().rev().find_map(|i| i.closed).unwrap_or_default()
+    }
+
     /// Makes calls of a closed instance's functions lead to an error.
     fn mark_closed(&mut self, instance: u32, code: u32) {
         let data = &mut self.instances[instance as usize];
@@ -138,6 +145,8 @@ impl StoreInner {
             return;
         }
         data.closed = Some(code);
+        self.closed += 1;
+        let data = &self.instances[instance as usize];
         for defined in 0..data.module.decoded.info().bodies.len() as u32 {
             // What nobody has called yet finds out when somebody does.
             if self.instances[instance as usize].is_linked(defined) {
@@ -156,9 +165,9 @@ impl StoreInner {
         let mut sweep = false;
         for errand in shared.take() {
             match errand {
-                Errand::Close { instance, code } => {
-                    self.closing_code = code;
-                    self.mark_closed(instance, code);
+                Errand::Close { instance, code } => self.mark_closed(instance, code),
+                Errand::Stop { code } => {
+                    self.closing_code.get_or_insert(code);
                 }
                 Errand::Sweep => sweep = true,
             }

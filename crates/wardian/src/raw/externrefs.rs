@@ -1,6 +1,7 @@
 //! References to the embedder's values, as guests hold them: handles with a generation.
 
 use crate::ExternRef;
+use wardian_vm::contain::drop_contained;
 
 /// The values behind the handles of a store.
 ///
@@ -63,12 +64,24 @@ impl ExternRefs {
         }
     }
 
+    /// Drops all values: the store is being dropped.
+    pub(crate) fn clear(&mut self) {
+        self.free.clear();
+        for slot in self.slots.drain(..) {
+            drop_contained(slot.value);
+        }
+    }
+
     /// Frees all values that were not marked since the last time.
     pub(crate) fn sweep(&mut self) {
         for (position, slot) in self.slots.iter_mut().enumerate() {
-            if !std::mem::take(&mut slot.marked) && slot.value.take().is_some() {
+            if std::mem::take(&mut slot.marked) {
+                continue;
+            }
+            if let Some(value) = slot.value.take() {
                 slot.generation = slot.generation.wrapping_add(1).max(1);
                 self.free.push(position as u32);
+                drop_contained(value);
             }
         }
         self.threshold = 2 * (self.slots.len() - self.free.len());

@@ -9,21 +9,32 @@ use super::store::{FuncKind, StoreData, StoreInner};
 use crate::error::PanicPayload;
 use crate::value::sealed::List;
 use crate::value::{HostParams, HostResults};
-use crate::{Caller, Error, ErrorKind, Result, StoreContextMut, Val};
+use crate::{Caller, Error, ErrorKind, Result, Val};
 use std::any::Any;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_types::{FuncType, ValType};
+use wardian_vm::contain::drop_contained;
 use wardian_vm::layout::HostFunc;
 
 /// A host function, in no store.
 pub struct HostDef {
     pub(crate) ty: FuncType,
     dispatch: usize,
-    /// The closure; `dispatch` knows its type.
-    closure: Box<dyn Any + Send + Sync>,
+    /// The closure; `dispatch` knows its type. Only taken out when the definition is dropped.
+    closure: ManuallyDrop<Box<dyn Any + Send + Sync>>,
     /// The type of store data that the closure is made for, to be compared.
     pub(crate) data_type: std::any::TypeId,
+}
+
+impl Drop for HostDef {
+    fn drop(&mut self) {
+        // SAFETY: taken once, and not used afterwards.
+        drop_contained(unsafe { ManuallyDrop::take(&mut self.closure) });
+    }
 }
 
 /// A closure over raw slots, with its signature.
@@ -72,7 +83,12 @@ impl HostDef {
         dispatch: usize,
         closure: Box<dyn Any + Send + Sync>,
     ) -> HostDef {
-        HostDef { ty, dispatch, closure, data_type: std::any::TypeId::of::<T>() }
+        HostDef {
+            ty,
+            dispatch,
+            closure: ManuallyDrop::new(closure),
+            data_type: std::any::TypeId::of::<T>(),
+        }
     }
 
     /// A record by which a guest calls this function; `caller` is the importing instance's context,
@@ -84,7 +100,7 @@ impl HostDef {
             store: store.ctx(),
             caller,
             dispatch: self.dispatch,
-            data: &raw const *self.closure as *const () as usize,
+            data: &raw const **self.closure as *const () as usize,
             nested: 0.into(),
             stub: wardian_vm::host_stub(),
             definition: Arc::as_ptr(self) as usize,
@@ -113,32 +129,47 @@ pub(super) unsafe fn caller<'a, T: 'static>(host: *mut HostFunc, slots: *mut u64
     // holds, and that is not used until the guest returns.
     unsafe {
         let ctx = (*host).store;
-        let store = &mut *((*ctx).owner as *mut StoreData<T>);
+        let store = Lent::new((*ctx).owner as *mut StoreData<T>);
         let vmctx = match (*host).caller {
             0 => (*ctx).indirect_caller,
             caller => caller,
         };
-        Caller::new(StoreContextMut::new(store), vmctx, HostCall { host, slots })
+        let definition = (*host).definition as *const HostDef;
+        Caller::new(store, vmctx, HostCall { definition, slots, serial: 0 })
     }
 }
 
 /// The call that a host function is answering.
 #[derive(Clone, Copy)]
 pub(crate) struct HostCall {
-    host: *mut HostFunc,
+    definition: *const HostDef,
     /// Where its results go.
     slots: *mut u64,
+    /// The entry in which it was called, of an asynchronous function; zero for others, whose callers
+    /// cannot outlive the call.
+    serial: u64,
 }
 
 impl HostCall {
+    /// The same call, of a function that may answer later: its `Caller` may be used when another entry
+    /// is the innermost.
+    pub(crate) fn in_entry(self, serial: u64) -> HostCall {
+        HostCall { serial, ..self }
+    }
+
+    /// The entry of an asynchronous call; zero for others.
+    pub(super) fn serial(&self) -> u64 {
+        self.serial
+    }
+
     /// The function's definition, and the slots for its results.
     ///
     /// # Safety
     ///
-    /// The host function has not returned.
+    /// The host function has not returned, and its guest is the innermost.
     pub(super) unsafe fn parts<'a>(&self) -> (&'a HostDef, *mut u64) {
-        // SAFETY: by the promise the record is still there, and with it its definition.
-        unsafe { (&*((*self.host).definition as *const HostDef), self.slots) }
+        // SAFETY: definitions live as long as their store, whose guest is in the call.
+        unsafe { (&*self.definition, self.slots) }
     }
 }
 
@@ -146,6 +177,41 @@ impl HostCall {
 unsafe impl Send for HostCall {}
 // SAFETY: as above.
 unsafe impl Sync for HostCall {}
+
+/// A store lent to a host function. It is a pointer rather than a reference because whoever called the
+/// guest uses the store as well while an asynchronous host function waits, between two polls.
+pub(crate) struct Lent<'a, T: 'static> {
+    store: NonNull<StoreData<T>>,
+    lifetime: PhantomData<&'a mut StoreData<T>>,
+}
+
+// SAFETY: it stands for the reference that it is marked as.
+unsafe impl<T: Send> Send for Lent<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Lent<'_, T> {}
+
+impl<T: 'static> Lent<'_, T> {
+    /// # Safety
+    ///
+    /// The store is valid for the lifetime. While this is used nobody else uses the store.
+    #[inline]
+    unsafe fn new(store: *mut StoreData<T>) -> Self {
+        // SAFETY: the caller's promise.
+        Lent { store: unsafe { NonNull::new_unchecked(store) }, lifetime: PhantomData }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> &StoreData<T> {
+        // SAFETY: by the promise in `new`.
+        unsafe { self.store.as_ref() }
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self) -> &mut StoreData<T> {
+        // SAFETY: as above.
+        unsafe { self.store.as_mut() }
+    }
+}
 
 unsafe extern "C" fn dispatch_typed<T: 'static, P, R, F>(
     host: *mut HostFunc,
@@ -201,7 +267,7 @@ where
             let store = (*(*host).store).owner as *mut StoreData<T>;
             to_handles(&(*store).inner, raw.ty.params(), slots);
             (raw.closure)(caller, slots)?;
-            from_handles(&(*store).inner, raw.ty.results(), slots)
+            normalize(&(*store).inner, raw.ty.results(), slots)
         }));
         finish::<T>(host, done)
     }
@@ -265,12 +331,16 @@ pub(super) unsafe fn to_handles(store: &StoreInner, types: &[ValType], slots: &m
     }
 }
 
-/// Validates references in raw slots and makes them such as guests hold.
-pub(super) fn from_handles(store: &StoreInner, types: &[ValType], slots: &mut [u64]) -> Result<()> {
+/// Makes raw slots such as guests hold them: the one way in for all values that the embedder gives in
+/// raw slots. Guests rely on the upper half of an `i32` or `f32` being zero, so it is cleared;
+/// references are validated.
+pub(super) fn normalize(store: &StoreInner, types: &[ValType], slots: &mut [u64]) -> Result<()> {
     let mut at = 0;
     for ty in types {
-        if ty.is_ref() {
-            slots[at] = checked_reference(store, *ty, slots[at])?;
+        match ty {
+            ValType::I32 | ValType::F32 => slots[at] &= u64::from(u32::MAX),
+            ValType::I64 | ValType::F64 | ValType::V128 => {}
+            ValType::Ref(_) => slots[at] = checked_reference(store, *ty, slots[at])?,
         }
         at += ty.slots();
     }
@@ -312,6 +382,6 @@ impl StoreInner {
         let wants_backtrace =
             !suspends && error.backtrace().is_none() && error.exit_code().is_none();
         let error = if wants_backtrace { error.with_backtrace(self.backtrace()) } else { error };
-        self.pending = Some(error);
+        drop_contained(self.pending.replace(error));
     }
 }

@@ -84,7 +84,9 @@ impl<T> StoreData<T> {
             let func = inner.instance_func(instance, start);
             let callable = inner.callable(func)?;
             // SAFETY: a start function has neither parameters nor results.
-            unsafe { self.invoke(callable, std::ptr::NonNull::<u64>::dangling().as_ptr())? };
+            unsafe {
+                StoreData::invoke(self, callable, std::ptr::NonNull::<u64>::dangling().as_ptr())?
+            };
         }
         Ok(instance)
     }

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wardian_types::{FuncType, ValType};
 use wardian_vm::activation;
+use wardian_vm::contain::{discard, drop_contained};
 use wardian_vm::interrupt::reason;
 use wardian_vm::layout::{HostFunc, Listened, StoreCtx};
 
@@ -74,6 +75,12 @@ pub(super) struct HostTarget {
 /// The listeners of one function, in order.
 #[derive(Default)]
 pub(crate) struct Listeners(pub(super) Vec<Entry>);
+
+impl Drop for Listeners {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(drop_contained);
+    }
+}
 
 #[derive(Clone)]
 pub(super) struct Entry {
@@ -345,7 +352,9 @@ fn tell(
     };
     let first = some();
     if first.is_err() {
-        while some().is_err() {}
+        while let Err(panic) = some() {
+            discard(panic);
+        }
     }
     first
 }
@@ -510,6 +519,17 @@ pub(super) unsafe extern "C" fn dispatch(host: *mut HostFunc, slots: *mut u64) -
     }
 }
 
+/// The first of two panics; the second one is dropped.
+pub(super) fn keep_first(first: Result<(), Panic>, second: Result<(), Panic>) -> Result<(), Panic> {
+    match (first, second) {
+        (Err(first), Err(second)) => {
+            discard(second);
+            Err(first)
+        }
+        (first, second) => first.and(second),
+    }
+}
+
 /// # Safety
 ///
 /// `inner` is the store whose guest is calling.
@@ -560,8 +580,14 @@ impl StoreInner {
         };
         match self.abort_to(depth, &reason) {
             Ok(()) => error,
-            Err(_) if matches!(error.kind(), ErrorKind::Panic(_)) => error,
-            Err(panic) => Error::new(ErrorKind::Panic(PanicPayload::new(panic))),
+            Err(panic) if matches!(error.kind(), ErrorKind::Panic(_)) => {
+                discard(panic);
+                error
+            }
+            Err(panic) => {
+                drop_contained(error);
+                Error::new(ErrorKind::Panic(PanicPayload::new(panic)))
+            }
         }
     }
 
@@ -571,7 +597,7 @@ impl StoreInner {
         while self.open.len() > depth {
             let Some(call) = self.open.pop() else { break };
             self.open_hosts.pop_if(|host| host.id == call.id);
-            first = first.and(self.abort_call(&call, reason));
+            first = keep_first(first, self.abort_call(&call, reason));
         }
         first
     }

@@ -122,7 +122,7 @@ impl StoreInner {
         let known = self.instances[instance as usize].func_if_known(func);
         if let Some(known) = known {
             // SAFETY: records live as long as the store.
-            unsafe { (*self.funcs[known as usize].vm.as_ptr()).entry = entry };
+            unsafe { self.funcs[known as usize].vm.as_ref() }.entry.store(entry, Ordering::Relaxed);
         }
         if self.instances.len() > 1 {
             self.relink_importers(instance);

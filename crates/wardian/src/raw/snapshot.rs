@@ -55,15 +55,24 @@ impl SnapshotData {
 }
 
 impl StoreInner {
-    /// Whether the host function that runs now could take a snapshot.
-    pub(crate) fn can_snapshot(&self) -> bool {
-        // SAFETY: the context is valid. A guest that may be suspended is entered anew each time it
-        // is polled, so a snapshot of it would not find its entry again.
+    /// Whether the host function of this call could take a snapshot now.
+    pub(crate) fn can_snapshot(&mut self, call: HostCall) -> bool {
+        // A guest that may be suspended is entered anew each time it is polled, so a snapshot of it
+        // would not find its entry again.
+        // SAFETY: the context is valid.
         let depth = unsafe { activation::depth(self.ctx()) };
-        self.snapshots && depth != 0 && depth != self.async_depth
+        self.snapshots && depth != 0 && depth != self.async_depth && self.is_innermost(call)
     }
 
-    /// Copies the frames of the guest that is in this call.
+    /// Whether the guest that made this call is the innermost. The future of an asynchronous host
+    /// function can be dropped, with its `Caller`, while another guest is; the frames on top of the
+    /// stack, and the types of the results, are then not those of the call.
+    fn is_innermost(&mut self, call: HostCall) -> bool {
+        // SAFETY: the context is valid and the store ours; a guest is open.
+        call.serial() == 0 || call.serial() == unsafe { activation::serial(self.ctx()) }
+    }
+
+    /// Copies the frames of the guest that is in this call, of which [`Self::can_snapshot`] holds.
     pub(crate) fn take_snapshot(
         &mut self,
         call: HostCall,
@@ -176,7 +185,7 @@ impl StoreInner {
         }
     }
 
-    /// Checks references in raw slots for a restore, and makes them such as guests hold.
+    /// Makes raw slots for a restore such as guests hold them.
     pub(crate) fn results_for(
         &self,
         snapshot: &SnapshotData,
@@ -191,7 +200,7 @@ impl StoreInner {
                 "a snapshot is restored with results as for {ty}: {wanted} slots, not {given}"
             )));
         }
-        super::host::from_handles(self, types, &mut slots)?;
+        super::host::normalize(self, types, &mut slots)?;
         Ok(slots)
     }
 }

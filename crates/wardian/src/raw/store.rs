@@ -14,10 +14,12 @@ use crate::code::Located;
 use crate::limits::ResourceLimiter;
 use crate::{Engine, Error, Module, Result};
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use wardian_types::FuncType;
+use wardian_vm::contain::{discard, drop_contained};
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::interpreted::FrameLayout;
 use wardian_vm::interrupt::Interrupter;
@@ -67,8 +69,10 @@ pub struct StoreInner {
     pub(super) pending: Option<Error>,
     /// The code of the exit that is on its way.
     pub(super) exit_code: u32,
-    /// The code of the closing by which the running guest is to end.
-    pub(super) closing_code: u32,
+    /// The code of the closing by which the running guest is to end, if it is.
+    pub(super) closing_code: Option<u32>,
+    /// How many instances have been closed.
+    pub(super) closed: usize,
     /// Calls that listeners were told of and that have not ended, the outermost first.
     pub(super) open: Vec<OpenCall>,
     /// Of those the host functions, with what else is known of them.
@@ -153,7 +157,8 @@ impl<T> StoreData<T> {
                 funcs: Vec::new(),
                 pending: None,
                 exit_code: 0,
-                closing_code: 0,
+                closing_code: None,
+                closed: 0,
                 open: Vec::new(),
                 open_hosts: Vec::new(),
                 next_call: 1,
@@ -259,7 +264,15 @@ impl StoreInner {
         let index = self.funcs.len() as u32;
         // The store's number makes a handle of one store useless in another.
         let handle = (self.id << 32) | (u64::from(index) + 1);
-        let vm = self.vm_funcs.push(VmFunc { code, ctx, sig, index, handle, target: 0, entry: 0 });
+        let vm = self.vm_funcs.push(VmFunc {
+            code,
+            ctx,
+            sig,
+            index,
+            handle,
+            target: 0,
+            entry: 0.into(),
+        });
         self.funcs.push(FuncData { vm, kind });
         index
     }
@@ -320,6 +333,11 @@ impl StoreInner {
         })
     }
 
+    /// The stopping side, if anybody has needed it.
+    pub(crate) fn known_interrupter(&self) -> Option<&Arc<Interrupter>> {
+        self.interrupter.as_ref()
+    }
+
     /// Where the guest is that calls the host right now.
     pub(crate) fn backtrace(&self) -> Backtrace {
         // SAFETY: the context is valid; the frames are not used after this borrow.
@@ -372,15 +390,23 @@ fn locals(frame: &Frame, frames: &Frames<'_>) -> Option<Box<[u64]>> {
 
 impl Drop for StoreInner {
     fn drop(&mut self) {
-        self.notify_of_going();
-        // Calls of a guest that was suspended and then forgotten.
-        let _ = self.abort_to(0, &crate::AbortReason::Abandoned);
+        // First, so that no other thread reaches the store any more, whatever comes.
         if let Some(interrupter) = &self.interrupter {
             interrupter.detach();
         }
+        self.notify_of_going();
+        // Calls of a guest that was suspended and then forgotten.
+        if let Err(panic) = self.abort_to(0, &crate::AbortReason::Abandoned) {
+            discard(panic);
+        }
+        self.externrefs.clear();
+        drop_contained(self.pending.take());
+        drop_contained(self.waker.take());
         for mut memory in self.memories.drain(..) {
             memory.pristine &= !self.has_run;
-            memory.release(&self.engine);
+            // The embedder's memories are freed by the embedder's code.
+            let released = catch_unwind(AssertUnwindSafe(|| memory.release(&self.engine)));
+            released.map_err(discard).ok();
         }
         if let Some(stack) = self.stack.take() {
             self.engine.stacks().give_back(stack, self.deep);

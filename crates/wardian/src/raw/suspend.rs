@@ -1,4 +1,4 @@
-//! Host functions that cannot answer yet: their guest is suspended and goes on later, perhaps on
+//! Host functions that cannot answer yet: their guest is suspended and resumed later, perhaps on
 //! another thread.
 //!
 //! ```text
@@ -10,18 +10,27 @@
 //! **Invariant.** All that is known of a suspended guest is in the future that `call_async` returned,
 //! which borrows the store. While it lives nobody else can use the store; if it is dropped or
 //! forgotten the store knows of no guest, and the frames are free to be overwritten.
+//! `StoreInner::paused` is filled only between the end of the entry and the end of the same poll,
+//! however that ends.
+//!
+//! **Invariant.** A guest can be suspended only by a host function that it calls itself, in the entry
+//! that `call_async` made: `StoreInner::async_depth` is set while that entry is open, and at no other
+//! time. Destructors of futures run while it is not set.
 
 use super::host::HostDef;
+use super::listen::keep_first;
 use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
 use crate::value::sealed::List;
 use crate::value::{HostParams, HostResults, WasmParams, WasmResults};
 use crate::{AbortReason, Caller, Error, ErrorKind, Result};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use wardian_types::FuncType;
 use wardian_vm::activation::{self, Suspended};
+use wardian_vm::contain::{Payload, discard, drop_contained, try_drop};
 use wardian_vm::layout::HostFunc;
 
 use super::call::Callable;
@@ -71,7 +80,8 @@ where
         let owner = (*(*host).store).owner as *mut StoreData<T>;
         let started = catch_unwind(AssertUnwindSafe(|| {
             let closure = &*((*host).data as *const F);
-            let caller = super::host::caller::<T>(host, slots);
+            let entry = activation::serial((*host).store);
+            let caller = super::host::caller::<T>(host, slots).in_entry(entry);
             let count = super::host::slots_of::<P, R>();
             let params = P::read_list(caller.inner(), std::slice::from_raw_parts(slots, count));
             let future = closure(caller, params);
@@ -146,27 +156,44 @@ unsafe fn start<T: 'static>(owner: *mut StoreData<T>, mut answer: Answer) -> Res
 
 /// A guest's call that may be suspended.
 pub(crate) struct AsyncCall<'a, T: 'static> {
-    store: &'a mut StoreData<T>,
+    /// A pointer, for the suspended guest's host function has the store too, between polls.
+    store: *mut StoreData<T>,
+    lifetime: PhantomData<&'a mut StoreData<T>>,
     callable: Callable,
     slots: Vec<u64>,
     paused: Option<Paused>,
     started: bool,
     /// How many calls of listeners were open before.
     open: usize,
+    /// How many instances of the store had been closed when it was last asked whether one of them takes
+    /// part in the call.
+    closed: usize,
 }
+
+// SAFETY: it stands for the reference to the store that it is marked as; the future in it is `Send`.
+unsafe impl<T: Send> Send for AsyncCall<'_, T> {}
 
 impl<T: 'static> Drop for AsyncCall<'_, T> {
     fn drop(&mut self) {
+        let Some(paused) = self.paused.take() else { return };
+        self.inner().forget_waker();
         // The guest's frames are given up, and with them the calls that listeners know of. The
         // future goes first: it may hold guests of its own.
-        if self.paused.take().is_some() {
-            let done = self.store.inner.abort_to(self.open, &AbortReason::Abandoned);
-            if let Err(panic) = done
-                && !std::thread::panicking()
-            {
-                std::panic::resume_unwind(panic);
-            }
+        let dropped = try_drop(paused);
+        let open = self.open;
+        let aborted = self.inner().abort_to(open, &AbortReason::Abandoned);
+        if let Err(panic) = keep_first(dropped, aborted) {
+            raise(panic);
         }
+    }
+}
+
+/// Resumes a panic, unless another one is unwinding already.
+fn raise(panic: Payload) {
+    if std::thread::panicking() {
+        discard(panic);
+    } else {
+        resume_unwind(panic);
     }
 }
 
@@ -180,35 +207,62 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
         store.inner.collect_if_due();
         let mut slots = vec![0; P::SLOTS.max(R::SLOTS).max(1)];
         params.write_list(&mut store.inner, &mut slots)?;
-        let open = store.inner.open.len();
-        Ok(AsyncCall { store, callable, slots, paused: None, started: false, open })
+        let (open, closed) = (store.inner.open.len(), store.inner.closed);
+        let lifetime = PhantomData;
+        Ok(AsyncCall {
+            store,
+            lifetime,
+            callable,
+            slots,
+            paused: None,
+            started: false,
+            open,
+            closed,
+        })
+    }
+
+    fn inner(&mut self) -> &mut StoreInner {
+        // SAFETY: the store is borrowed for as long as this lives. The suspended guest's host function
+        // uses it only while it is polled or dropped, and no reference made here lives then.
+        unsafe { &mut (*self.store).inner }
     }
 
     /// Runs the guest until it returns or waits.
     pub(crate) fn poll(&mut self, context: &Context<'_>) -> Poll<Result<()>> {
-        let depth = self.store.inner.depth() + 1;
-        let before = (
-            std::mem::replace(&mut self.store.inner.async_depth, depth),
-            self.store.inner.waker.replace(context.waker().clone()),
-        );
         let done = catch_unwind(AssertUnwindSafe(|| self.step(context)));
-        // Also after a panic: else a plain call could be suspended, with nobody to go on with it.
-        (self.store.inner.async_depth, self.store.inner.waker) = before;
-        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        // Left there if the entry ended in another way after the guest had been suspended.
+        drop_contained(self.inner().paused.take());
+        match done {
+            Ok(Poll::Pending) => {
+                self.inner().wake_when_interrupted(context.waker());
+                Poll::Pending
+            }
+            Ok(ready) => {
+                self.inner().forget_waker();
+                ready
+            }
+            Err(panic) => {
+                let open = self.open;
+                let aborted = self.inner().abort_to(open, &AbortReason::Abandoned);
+                aborted.map_err(discard).ok();
+                resume_unwind(panic)
+            }
+        }
     }
 
     fn step(&mut self, context: &Context<'_>) -> Poll<Result<()>> {
+        let (store, callable) = (self.store, self.callable);
         let slots = self.slots.as_mut_ptr();
         let done = if !self.started {
             self.started = true;
-            // SAFETY: the slots fit the signature, by `new`.
-            unsafe { self.store.invoke(self.callable, slots) }
+            // SAFETY: the slots fit the signature, by `new`; the store as in `inner`.
+            unsafe { suspendable(store, context, || StoreData::invoke(store, callable, slots)) }
         } else {
             let Some(paused) = self.paused.take() else {
                 return Poll::Ready(Err(Error::usage("the call has ended already")));
             };
             // SAFETY: the guest was suspended by this call, in this nesting, and is resumed once.
-            match unsafe { self.store.go_on(paused, slots, context, self.callable, self.open) } {
+            match unsafe { self.poll_answer(paused, context) } {
                 Ok(done) => done,
                 Err(paused) => {
                     self.paused = Some(paused);
@@ -218,7 +272,8 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
         };
         match done {
             Err(error) if matches!(error.kind(), ErrorKind::Suspended) => {
-                self.paused = self.store.inner.paused.take();
+                self.closed = self.inner().closed;
+                self.paused = self.inner().paused.take();
                 Poll::Pending
             }
             done => Poll::Ready(done),
@@ -226,56 +281,109 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
     }
 
     /// The results, after the call has returned.
-    pub(crate) fn results<R: WasmResults>(&self) -> R {
-        R::read_list(&self.store.inner, &self.slots)
+    pub(crate) fn results<R: WasmResults>(&mut self) -> R {
+        let slots = std::mem::take(&mut self.slots);
+        R::read_list(self.inner(), &slots)
     }
-}
 
-impl<T: 'static> StoreData<T> {
-    /// Polls what a guest waits for and, if that is ready, goes on in the guest.
+    /// Polls what a guest waits for and, if that is ready, resumes the guest.
     ///
     /// # Safety
     ///
-    /// The guest was suspended in this store by a call of `callable`, in the same nesting of entries;
-    /// `slots` fits its results.
-    unsafe fn go_on(
+    /// The guest was suspended in this store by this call, in the same nesting of entries.
+    unsafe fn poll_answer(
         &mut self,
         paused: Paused,
-        slots: *mut u64,
         context: &Context<'_>,
-        callable: Callable,
-        open: usize,
     ) -> Result<Result<()>, Paused> {
         let Paused { guest, mut answer } = paused;
-        let ctx = self.inner.ctx();
-        // SAFETY: the promise above. What the future uses of the store it reaches through
-        // `owner`, derived from `self`, which is not used meanwhile.
+        let (store, callable, open) = (self.store, self.callable, self.open);
+        let (slots, closed) = (self.slots.as_mut_ptr(), self.closed);
+        // SAFETY: the promise above. What the future uses of the store it reaches through `store` too,
+        // and no reference to it is held meanwhile.
         let polled = unsafe {
+            let ctx = (*store).inner.ctx();
             let outer = (*ctx).owner;
-            (*ctx).owner = std::ptr::from_mut(self) as usize;
+            (*ctx).owner = store as usize;
             let mut waker = Context::from_waker(context.waker());
             let polled = catch_unwind(AssertUnwindSafe(|| {
-                guest.as_host(ctx, || answer.as_mut().poll(&mut waker))
+                suspendable(store, context, || {
+                    guest.as_host(ctx, || match (*store).inner.stop_while_suspended(closed) {
+                        Some(error) => Polled::Stopped(error),
+                        None => Polled::Answer(answer.as_mut().poll(&mut waker)),
+                    })
+                })
             }));
             (*ctx).owner = outer;
             polled
         };
+        self.closed = self.inner().closed;
         let answered = match polled {
-            Ok(Poll::Pending) => return Err(Paused { guest, answer }),
-            Ok(Poll::Ready(Ok(()))) => self.inner.end_waiting(Ok(())),
-            Ok(Poll::Ready(Err(error))) => {
-                let told = self.inner.end_waiting(Err(&error));
-                return Ok(self.fail(told.map_or_else(panicked, |()| error), open));
+            Ok(Polled::Answer(Poll::Pending)) => return Err(Paused { guest, answer }),
+            Ok(Polled::Answer(Poll::Ready(done))) => Ok(done),
+            Ok(Polled::Stopped(error)) => {
+                drop_contained(answer);
+                self.inner().settle(&error);
+                return Ok(self.inner().fail_call(error, open));
             }
             Err(panic) => Err(panic),
         };
         // It may hold the store; the guest comes next.
-        drop(answer);
-        if let Err(panic) = answered {
-            return Ok(self.fail(panicked(panic), open));
+        let answered = try_drop(answer).and(answered);
+        let told = match &answered {
+            Ok(Ok(())) => self.inner().end_waiting(Ok(())),
+            Ok(Err(error)) => self.inner().end_waiting(Err(error)),
+            Err(_) => Ok(()),
+        };
+        match (answered, told) {
+            (Err(panic), told) => {
+                told.map_err(discard).ok();
+                Ok(self.inner().fail_call(panicked(panic), open))
+            }
+            (Ok(answer), Err(panic)) => {
+                drop_contained(answer);
+                Ok(self.inner().fail_call(panicked(panic), open))
+            }
+            (Ok(Err(error)), Ok(())) => Ok(self.inner().fail_call(error, open)),
+            // SAFETY: as above; the future has written the results.
+            (Ok(Ok(())), Ok(())) => Ok(unsafe {
+                suspendable(store, context, || {
+                    StoreData::resume(store, guest, callable, slots, open)
+                })
+            }),
         }
-        // SAFETY: as above; the future has written the results.
-        Ok(unsafe { self.resume(guest, callable, slots, open) })
+    }
+}
+
+/// What came of polling a suspended guest's host function.
+enum Polled {
+    Answer(Poll<Result<()>>),
+    /// The guest is to end; its host function was not polled.
+    Stopped(Error),
+}
+
+/// Does work that begins an entry, which may be suspended by the host functions that its guest calls.
+///
+/// # Safety
+///
+/// The store is valid, and no reference to it is held by the caller.
+unsafe fn suspendable<T, R>(
+    store: *mut StoreData<T>,
+    context: &Context<'_>,
+    work: impl FnOnce() -> R,
+) -> R {
+    // First, for it is the embedder's and may panic.
+    let waker = context.waker().clone();
+    // SAFETY: the caller's promise; the references made here do not live while the work is done.
+    unsafe {
+        let depth = (*store).inner.depth() + 1;
+        let depth = std::mem::replace(&mut (*store).inner.async_depth, depth);
+        let waker = (*store).inner.waker.replace(waker);
+        let done = catch_unwind(AssertUnwindSafe(work));
+        // Also after a panic: else a plain call could be suspended, with nobody to resume it.
+        (*store).inner.async_depth = depth;
+        drop_contained(std::mem::replace(&mut (*store).inner.waker, waker));
+        done.unwrap_or_else(|panic| resume_unwind(panic))
     }
 }
 
@@ -288,5 +396,20 @@ impl StoreInner {
     fn depth(&self) -> u64 {
         // SAFETY: the context is valid and ours.
         unsafe { activation::depth(self.ctx()) }
+    }
+
+    /// Has a task woken when its suspended guest is to end, or deferred work comes up for its store.
+    fn wake_when_interrupted(&mut self, waker: &Waker) {
+        self.interrupter().set_waker(Some(waker.clone()));
+        // Whoever interrupted before that has woken nobody.
+        if self.word() != 0 {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn forget_waker(&mut self) {
+        if let Some(interrupter) = self.known_interrupter() {
+            interrupter.set_waker(None);
+        }
     }
 }

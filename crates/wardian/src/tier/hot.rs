@@ -230,7 +230,7 @@ impl ModuleInner {
         if let Ok(compiler) = self.engine.compiler()
             && let Ok(code) = compiler.assemble(functions.collect())
         {
-            cache.put(&self.engine, self.decoded.bytes(), &code);
+            cache.put(self.key(), &code.with_origin(*self.key().as_bytes()));
         }
     }
 }
