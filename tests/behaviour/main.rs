@@ -6,6 +6,7 @@ mod asynchronous;
 mod attaching;
 mod calls;
 mod closing;
+mod closing_codes;
 mod coverage;
 mod destructors;
 mod errors;
@@ -30,6 +31,8 @@ mod snapshot_contents;
 mod snapshots;
 mod state;
 mod stopping;
+mod suspended_endings;
+mod thread_state;
 mod threads;
 mod tiers;
 mod torture;
@@ -46,6 +49,7 @@ fn main() -> std::process::ExitCode {
         attaching::TABLE,
         calls::TABLE,
         closing::TABLE,
+        closing_codes::TABLE,
         coverage::TABLE,
         destructors::TABLE,
         errors::TABLE,
@@ -68,6 +72,8 @@ fn main() -> std::process::ExitCode {
         snapshots::TABLE,
         sampler::TABLE,
         stopping::TABLE,
+        suspended_endings::TABLE,
+        thread_state::TABLE,
         threads::TABLE,
         tiers::TABLE,
         traces::TABLE,

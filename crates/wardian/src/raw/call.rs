@@ -1,7 +1,7 @@
 //! Calls from the host into guests.
 
 use super::ending::Next;
-use super::store::{FuncKind, StoreData, StoreInner};
+use super::store::{StoreData, StoreInner};
 use crate::value::{WasmParams, WasmResults};
 use crate::{AbortReason, Error, ErrorKind, ExternRef, Func, Result, Val};
 use std::mem::MaybeUninit;
@@ -121,22 +121,22 @@ impl<T> StoreData<T> {
     /// # Safety
     ///
     /// As for [`Self::invoke`]. The guest was suspended in this store by a call of `callable`, in the
-    /// same nesting of entries, and not resumed since; `args` fits its results.
+    /// same nesting of entries, and not resumed since; `args` fits its results. `closed` instances had
+    /// been closed when it was last checked that none of them takes part in the call.
     pub(super) unsafe fn resume(
         this: *mut StoreData<T>,
         guest: Suspended,
         callable: Callable,
         args: *mut u64,
         open: usize,
+        mut closed: usize,
     ) -> Result<()> {
         // SAFETY: the caller's promise; a guest whose entry was refused still stands where it stood.
         unsafe {
             let ctx = (*this).inner.ctx();
             loop {
-                // While it was suspended nobody who closed the instance saw it run.
-                let func = callable.vm.as_ref().index;
-                if let Some(code) = (*this).inner.closed_instance_of(func) {
-                    return (*this).inner.fail_call(Error::new(ErrorKind::Closed(code)), open);
+                if let Some(error) = (*this).inner.closed_while_left(&guest, &mut closed) {
+                    return (*this).inner.fail_call(error, open);
                 }
                 let outer = (*ctx).owner;
                 (*ctx).owner = this as usize;
@@ -169,6 +169,8 @@ impl<T> StoreData<T> {
     ) -> Result<()> {
         // Where the guest stands, once it has been resumed: then that is what is tried again.
         let mut standing: Option<Suspended> = None;
+        // SAFETY: as in `invoke`.
+        let mut closed = unsafe { (*this).inner.closed };
         while outcome != Outcome::Returned {
             // SAFETY: as in `invoke`. A guest that is resumed stands where it ended, and nothing ran
             // on its stack since; or a snapshot of it was put back.
@@ -179,6 +181,11 @@ impl<T> StoreData<T> {
                     Next::Again => {}
                     Next::Resume(guest) => standing = Some(guest),
                     Next::Fail(error) => return (*this).inner.fail_call(error, open),
+                }
+                if let Some(guest) = &standing
+                    && let Some(error) = (*this).inner.closed_while_left(guest, &mut closed)
+                {
+                    return (*this).inner.fail_call(error, open);
                 }
                 let outer = (*ctx).owner;
                 (*ctx).owner = this as usize;
@@ -384,14 +391,6 @@ impl<T> StoreData<T> {
 }
 
 impl StoreInner {
-    /// The code that the instance of a function was closed with, if it was.
-    fn closed_instance_of(&self, func: u32) -> Option<u32> {
-        match self.funcs[func as usize].kind {
-            FuncKind::Wasm { instance, .. } => self.instances[instance as usize].exit_code(),
-            FuncKind::Host(_) => None,
-        }
-    }
-
     /// The instance behind the context that a host function was called with.
     pub(crate) fn calling_instance(&self, vmctx: usize) -> Option<u32> {
         self.instance_at(vmctx)

@@ -43,9 +43,11 @@ impl StoreInner {
             self.closing_code = None;
             self.interrupter().acknowledge(reason::CLOSED);
         }
+        // Work may have been deferred again since: it ends nothing either, and is done next time.
+        let nothing = !self.interrupted();
         match outcome {
-            Outcome::Refused if self.word() == 0 => return Next::Again,
-            Outcome::Ended if self.word() == 0 && self.pending.is_none() && !self.was_ended() => {
+            Outcome::Refused if nothing => return Next::Again,
+            Outcome::Ended if nothing && self.pending.is_none() && !self.was_ended() => {
                 // SAFETY: it has just ended so, by the stub of a host function or builtin: those of
                 // listeners do not leave for errands.
                 return Next::Resume(unsafe { Suspended::ended(self.ctx(), ctx) });
@@ -196,6 +198,33 @@ impl StoreInner {
             Some(_) => error.with_backtrace(self.backtrace()),
             None => error,
         })
+    }
+
+    /// The error of a guest that was left and is about to be resumed, if an instance that takes part in its
+    /// call was closed meanwhile: whoever closed it did not see it run. `closed` is how many instances had
+    /// been closed when that was last checked.
+    ///
+    /// # Safety
+    ///
+    /// The guest was left in this store, in the same nesting of entries, and not resumed since.
+    pub(super) unsafe fn closed_while_left(
+        &mut self,
+        guest: &Suspended,
+        closed: &mut usize,
+    ) -> Option<Error> {
+        if self.closed == *closed {
+            return None;
+        }
+        let ctx = self.ctx();
+        // SAFETY: the caller's promise.
+        let error = unsafe {
+            guest.as_host(ctx, || {
+                self.renew_closing();
+                self.must_stop().then(|| self.stop_error())
+            })
+        };
+        *closed = self.closed;
+        error.inspect(|error| self.settle(error))
     }
 
     /// The same for a guest that was stopped while it waited in a call.

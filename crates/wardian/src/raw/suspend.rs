@@ -298,7 +298,9 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
     ) -> Result<Result<()>, Paused> {
         let Paused { guest, mut answer } = paused;
         let (store, callable, open) = (self.store, self.callable, self.open);
-        let (slots, closed) = (self.slots.as_mut_ptr(), self.closed);
+        let slots = self.slots.as_mut_ptr();
+        let before = self.closed;
+        let mut closed = before;
         // SAFETY: the promise above. What the future uses of the store it reaches through `store` too,
         // and no reference to it is held meanwhile.
         let polled = unsafe {
@@ -308,16 +310,20 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
             let mut waker = Context::from_waker(context.waker());
             let polled = catch_unwind(AssertUnwindSafe(|| {
                 suspendable(store, context, || {
-                    guest.as_host(ctx, || match (*store).inner.stop_while_suspended(closed) {
-                        Some(error) => Polled::Stopped(error),
-                        None => Polled::Answer(answer.as_mut().poll(&mut waker)),
+                    guest.as_host(ctx, || {
+                        let stop = (*store).inner.stop_while_suspended(before);
+                        closed = (*store).inner.closed;
+                        match stop {
+                            Some(error) => Polled::Stopped(error),
+                            None => Polled::Answer(answer.as_mut().poll(&mut waker)),
+                        }
                     })
                 })
             }));
             (*ctx).owner = outer;
             polled
         };
-        self.closed = self.inner().closed;
+        self.closed = closed;
         let answered = match polled {
             Ok(Polled::Answer(Poll::Pending)) => return Err(Paused { guest, answer }),
             Ok(Polled::Answer(Poll::Ready(done))) => Ok(done),
@@ -348,7 +354,7 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
             // SAFETY: as above; the future has written the results.
             (Ok(Ok(())), Ok(())) => Ok(unsafe {
                 suspendable(store, context, || {
-                    StoreData::resume(store, guest, callable, slots, open)
+                    StoreData::resume(store, guest, callable, slots, open, closed)
                 })
             }),
         }
