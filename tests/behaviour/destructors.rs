@@ -41,7 +41,7 @@ impl CloseNotifier for Explosive {
 }
 
 /// Never ready; keeps what is to be dropped with the future.
-struct Never<G>(#[expect(dead_code, reason = "held for its Drop")] G);
+struct Never<G>(G);
 impl<G: Unpin> Future for Never<G> {
     type Output = ();
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
@@ -237,7 +237,7 @@ impl Drop for CallsLeaf<'_> {
 
 fn calls_in_destructors(engine: &Engine) {
     type Data = (u32, Option<Instance>);
-    struct Twice<G>(u32, #[expect(dead_code, reason = "held for its Drop")] G);
+    struct Twice<G>(u32, G);
     impl<G: Unpin> Future for Twice<G> {
         type Output = ();
         fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use wardian_module::{ItemIndex, SourceLocation};
 use wardian_types::{CoreFeatures, ExternType, FuncType, ValType};
+use wardian_vm::contain::drop_contained;
 use wardian_vm::layout::InstanceLayout;
 use wardian_vm::memory::MemoryImage;
 
@@ -492,6 +493,8 @@ impl ModuleInner {
 impl Drop for ModuleInner {
     fn drop(&mut self) {
         self.keep_hot();
+        // The last reference may be that of a thread that compiles.
+        drop_contained(self.listeners.take());
         for code in [&self.guarded, &self.checked].into_iter().filter_map(|c| c.get()) {
             self.engine.code().remove(&**code);
         }

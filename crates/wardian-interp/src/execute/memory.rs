@@ -18,8 +18,10 @@ impl State {
     #[inline(always)]
     pub(super) unsafe fn bytes(&self, address: u64, size: usize) -> Result<*mut u8, u64> {
         let address = kept(address);
-        let end = address.wrapping_add(size as u64);
-        if end > self.len as u64 {
+        // Whatever stands in a slot: where a sum of 32-bit addresses is too large for them, a translation or
+        // a host function is at fault, but the guest must stay in its memory all the same.
+        let (end, overflow) = address.overflowing_add(size as u64);
+        if overflow || end > self.len as u64 {
             return Err(kept(end).wrapping_sub(size as u64));
         }
         // SAFETY: inside the memory.

@@ -379,7 +379,7 @@ impl Instance {
                 index,
                 handle: 0,
                 target,
-                entry: 0,
+                entry: 0.into(),
             }));
         }
         for segment in &info.elements {

@@ -351,7 +351,9 @@ impl Drop for CustomMemory {
     fn drop(&mut self) {
         if let Some(memory) = self.memory.take() {
             // A store that goes has more to clean up than this.
-            let _ = catch_unwind(AssertUnwindSafe(|| memory.free()));
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| memory.free())) {
+                crate::contain::discard(panic);
+            }
         }
     }
 }

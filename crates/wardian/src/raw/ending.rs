@@ -12,6 +12,7 @@ use crate::{Backtrace, Error, ErrorKind, StopReason};
 use std::sync::atomic::Ordering;
 use wardian_types::TrapCode;
 use wardian_vm::activation::{Outcome, Suspended};
+use wardian_vm::contain::drop_contained;
 use wardian_vm::frames::Frames;
 use wardian_vm::interrupt::reason;
 
@@ -121,10 +122,14 @@ impl StoreInner {
                 Some(error) if matches!(error.kind(), ErrorKind::Suspended) => return error,
                 Some(error) if error.is_sticky() || !self.must_stop() => error,
                 // A host function that noticed may report it in whatever way it likes.
-                Some(error) => match error.backtrace() {
-                    Some(backtrace) => self.stop_error().with_backtrace(backtrace.clone()),
-                    None => self.stop_error(),
-                },
+                Some(error) => {
+                    let backtrace = error.backtrace().cloned();
+                    drop_contained(error);
+                    match backtrace {
+                        Some(backtrace) => self.stop_error().with_backtrace(backtrace),
+                        None => self.stop_error(),
+                    }
+                }
                 None if outcome == Outcome::Ended => self.stop_error_in_call(),
                 None => self.stop_error(),
             },

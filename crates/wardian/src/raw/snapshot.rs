@@ -22,6 +22,7 @@ use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 use wardian_types::{FuncType, ValType};
 use wardian_vm::activation::{self, Standing, Suspended};
+use wardian_vm::contain::drop_contained;
 
 /// What a snapshot holds.
 pub(crate) struct SnapshotData {
@@ -135,7 +136,7 @@ impl StoreInner {
         }
         let restoring = self.restoring.take_if(|r| r.snapshot.serial == ended.serial())?;
         let Restoring { snapshot, results } = restoring;
-        self.pending = None;
+        drop_contained(self.pending.take());
         self.clear_word(RESTORING);
         // SAFETY: as in `settle`.
         unsafe { (*self.ctx()).exit = 0 };

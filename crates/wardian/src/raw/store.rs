@@ -14,7 +14,6 @@ use crate::code::Located;
 use crate::limits::ResourceLimiter;
 use crate::{Engine, Error, Module, Result};
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -404,9 +403,7 @@ impl Drop for StoreInner {
         drop_contained(self.waker.take());
         for mut memory in self.memories.drain(..) {
             memory.pristine &= !self.has_run;
-            // The embedder's memories are freed by the embedder's code.
-            let released = catch_unwind(AssertUnwindSafe(|| memory.release(&self.engine)));
-            released.map_err(discard).ok();
+            memory.release(&self.engine);
         }
         if let Some(stack) = self.stack.take() {
             self.engine.stacks().give_back(stack, self.deep);

@@ -106,7 +106,10 @@ impl Shared {
                 state.running.push(key);
                 drop(state);
                 // A panic of the compiler must not end the thread with the count of threads wrong.
-                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job.run()));
+                let run = std::panic::AssertUnwindSafe(|| job.run());
+                if let Err(panic) = std::panic::catch_unwind(run) {
+                    wardian_vm::contain::discard(panic);
+                }
                 state = self.lock();
                 state.running.retain(|running| *running != key);
                 continue;
