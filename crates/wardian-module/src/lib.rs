@@ -20,7 +20,7 @@ mod text;
 
 pub use access::MemoryOperator;
 pub use callees::direct_callees;
-pub use dwarf::{Dwarf, SourceLocation};
+pub use dwarf::{DebugInfo, Dwarf, SourceLocation};
 pub use error::DecodeError;
 pub use fuel::FuelMeter;
 pub use info::{
