@@ -8,15 +8,16 @@ mod text;
 
 use crate::args::InspectArgs;
 use crate::input::Input;
+use crate::outfile::OutFile;
 use crate::output;
-use crate::report::{Exit, Failure, Result};
+use crate::report::{self, Exit, Failure, Result};
 use crate::section::{self, Producers};
-use anyhow::Context;
 use graph::{Format, Graph};
 use sizes::Sizes;
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::Path;
-use wardian::{CoreFeatures, ExternType, FuncType};
+use wardian::{CoreFeatures, DebugInfo, ExternType, FuncType};
 use wardian_module::{ItemIndex, Module};
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
@@ -27,6 +28,9 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
     }
     let mut summary = Summary::new(&input, &module);
     summary.sizes = args.sizes.then(|| Sizes::of(&module));
+    if args.sizes && module.debug_info() == DebugInfo::TooComplex {
+        report::note(&DebugInfo::TooComplex.to_string());
+    }
     let shown = if args.json { json::render(&summary)? } else { text::render(&summary) };
     output::write(shown.as_bytes())?;
     Ok(Exit::SUCCESS)
@@ -41,9 +45,9 @@ fn write_graph(path: &Path, args: &InspectArgs, module: &Module) -> Result<()> {
     };
     let most = usize::from(args.graph_limit);
     let graph = Graph::of(module, most, args.graph_from.as_deref()).map_err(Failure::usage)?;
-    std::fs::write(path, graph.render(format))
-        .with_context(|| format!("cannot write the graph to {}", path.display()))?;
-    Ok(())
+    let graph = graph.render(format);
+    Ok(OutFile::open(path.to_owned())?
+        .replace("graph", |writer| writer.write_all(graph.as_bytes()))?)
 }
 
 /// Validates a module without compiling it.

@@ -25,10 +25,11 @@ pub struct Dwarf {
 }
 
 /// Whether source lines of a module are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DebugInfo {
     /// The module has no debug information.
+    #[default]
     Absent,
     /// There is some, and what it says is used.
     Present,
