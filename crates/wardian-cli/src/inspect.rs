@@ -54,7 +54,19 @@ fn write_graph(path: &Path, args: &InspectArgs, module: &Module) -> Result<()> {
 pub(crate) fn decode(input: &Input, features: CoreFeatures) -> anyhow::Result<Module> {
     let binary = wardian_module::to_binary(&input.bytes).map_err(|e| input.invalid(e))?;
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    Module::decode(binary.into_owned(), features, threads).map_err(|e| input.invalid(e))
+    let error = match Module::decode(binary.into_owned(), features, threads) {
+        Err(error) if error.feature().is_none() => error,
+        decoded => return decoded.map_err(|e| input.invalid(e)),
+    };
+    // What a module needs that is not there says more than where validation found out.
+    let binary = wardian_module::to_binary(&input.bytes).map_err(|e| input.invalid(e))?;
+    let unsupported = wardian_module::unsupported_features(&binary).join(", ");
+    Err(match unsupported.is_empty() {
+        true => input.invalid(error),
+        false => input.invalid(format!(
+            "it needs features that wardian does not have: {unsupported}; {error}"
+        )),
+    })
 }
 
 /// What there is to know about a module.

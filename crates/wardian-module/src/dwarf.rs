@@ -12,6 +12,7 @@ mod tests;
 use addr2line::gimli::{self, AbbreviationsCacheStrategy, SectionId};
 use metered::Metered;
 use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -68,18 +69,25 @@ struct Reader {
     context: addr2line::Context<Metered>,
     /// Whether ranges of code can be asked for, once it is known.
     in_order: OnceCell<bool>,
+    names: FunctionNames,
     claims: shape::Claims,
 }
 
 /// What lookups may cost, and how much more for each byte of debug information. A unit is about two
 /// nanoseconds: one range of a unit that is looked at.
-const WORK: u64 = 1 << 28;
+const WORK: u64 = 1 << 30;
 const WORK_PER_BYTE: u64 = 64;
 /// What it costs to ask one unit.
 const ASKED: u64 = 32;
-/// What a place that is found costs, and each byte of its names.
+/// What a place that is found costs, and those that are inlined in each other deeper than programs are:
+/// callers keep places.
 const FOUND: u64 = 16;
-const NAME_BYTE: u64 = 8;
+const FOUND_DEEP: u64 = 256;
+const DEEP: usize = 16;
+/// So many bytes of names are copied for one unit, and a byte of a name costs so much when it is first
+/// demangled.
+const COPIED: usize = 16;
+const DEMANGLED: u64 = 32;
 
 impl Dwarf {
     /// Reads debug sections; `section` gives the contents of a custom section by name.
@@ -116,16 +124,15 @@ impl Dwarf {
             while let Ok(Some(frame)) = frames.next() {
                 let Some(location) = frame.location else { continue };
                 let Some(file) = location.file else { continue };
-                // A name may be asked for any number of times, so it counts as work.
-                let name = frame.function.as_ref().map(|function| function.name.rest());
-                let bytes = name.map_or(0, <[u8]>::len) + file.len();
-                *work = work.checked_sub(FOUND + NAME_BYTE * bytes as u64)?;
-                found.push(SourceLocation {
-                    function: name.map(|name| crate::demangle(&String::from_utf8_lossy(name))),
-                    file: file.to_owned(),
-                    line: location.line,
-                    column: location.column,
-                });
+                let function = match &frame.function {
+                    Some(function) => Some(reader.names.get(function.name.rest(), work)?),
+                    None => None,
+                };
+                let bytes = file.len() + function.as_ref().map_or(0, String::len);
+                let place = if found.len() < DEEP { FOUND } else { FOUND_DEEP };
+                *work = work.checked_sub(place + (bytes / COPIED) as u64)?;
+                let (line, column) = (location.line, location.column);
+                found.push(SourceLocation { function, file: file.to_owned(), line, column });
             }
             Some(found)
         })
@@ -148,7 +155,7 @@ impl Dwarf {
                 let bytes = next.saturating_sub(start.max(at));
                 at = at.max(next);
                 if let (Some(file), Ok(bytes @ 1..)) = (location.file, u32::try_from(bytes)) {
-                    *work = work.checked_sub(file.len() as u64)?;
+                    *work = work.checked_sub((file.len() / COPIED) as u64)?;
                     told(file, bytes);
                 }
             }
@@ -167,9 +174,9 @@ impl State {
     fn look_up<T: Default>(
         &mut self,
         range: Range<u32>,
-        question: impl FnOnce(&Reader, &mut u64) -> Option<T>,
+        question: impl FnOnce(&mut Reader, &mut u64) -> Option<T>,
     ) -> T {
-        let Some(reader) = &self.reader else { return T::default() };
+        let Some(reader) = &mut self.reader else { return T::default() };
         let (looked_at, asked) = reader.claims.searched(range.start.into(), range.end.into());
         let answer = self.work.checked_sub(1 + looked_at + ASKED * asked).and_then(|work| {
             self.work = work;
@@ -182,6 +189,24 @@ impl State {
                 T::default()
             }
         }
+    }
+}
+
+/// Names of functions that were demangled, by where their mangled forms lie and how long these are.
+#[derive(Default)]
+struct FunctionNames(HashMap<(usize, usize), String>);
+
+impl FunctionNames {
+    /// The readable form of a name in a section.
+    fn get(&mut self, name: &[u8], work: &mut u64) -> Option<String> {
+        let place = (name.as_ptr() as usize, name.len());
+        if let Some(known) = self.0.get(&place) {
+            return Some(known.clone());
+        }
+        let readable = crate::demangle(&String::from_utf8_lossy(name));
+        *work = work.checked_sub(DEMANGLED * readable.len() as u64)?;
+        self.0.insert(place, readable.clone());
+        Some(readable)
     }
 }
 
@@ -222,7 +247,13 @@ impl Reader {
         let context = addr2line::Context::from_arc_dwarf(dwarf.clone()).map_err(why)?;
         match exhausted.load(Relaxed) {
             true => Err(DebugInfo::TooComplex),
-            false => Ok(Reader { dwarf, context, in_order: OnceCell::new(), claims }),
+            false => Ok(Reader {
+                dwarf,
+                context,
+                in_order: OnceCell::new(),
+                names: FunctionNames::default(),
+                claims,
+            }),
         }
     }
 
