@@ -15,6 +15,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a file shows what the guest wrote, after its store", files),
     ("a maximum may be more than the machine has", overcommit),
     ("sixty-four-bit memories and pages of one byte have allocators, too", wide),
+    ("a memory of one-byte pages never has more pages than can be told", most_small_pages),
     ("an atomic access that is not aligned says so wherever it is", unaligned),
 ];
 
@@ -231,4 +232,27 @@ fn unaligned(engine: &Engine) {
         assert_eq!(load.call(&mut store, address).unwrap_err().trap(), Some(code), "{address:#x}");
     }
     assert_eq!(load.call(&mut store, 6).unwrap(), 0);
+}
+
+fn most_small_pages(engine: &Engine) {
+    let mut store = Store::new(engine, ());
+    let i = crate::matrix::instance(
+        &mut store,
+        r#"(module (memory (export "m") 0 (pagesize 1))
+          (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+          (func (export "size") (result i32) (memory.size)))"#,
+    );
+    let grow = i.typed_func::<i32, i32>(&mut store, "grow").unwrap();
+    let size = i.typed_func::<(), i32>(&mut store, "size").unwrap();
+    let memory = i.get_memory(&mut store, "m").unwrap();
+    assert_eq!(memory.ty(&store).max_pages(), u64::from(u32::MAX));
+    // Not every machine has so many addresses left.
+    if grow.call(&mut store, -2).unwrap() == 0 {
+        assert_eq!(grow.call(&mut store, 2).unwrap(), -1);
+        assert_eq!((size.call(&mut store, ()).unwrap(), memory.size(&store)), (-2, (1 << 32) - 2));
+        assert!(memory.grow(&mut store, 2).is_err());
+        assert_eq!(grow.call(&mut store, 1).unwrap(), -2);
+        assert_eq!((size.call(&mut store, ()).unwrap(), memory.size(&store)), (-1, (1 << 32) - 1));
+        assert_eq!(grow.call(&mut store, 1).unwrap(), -1);
+    }
 }

@@ -25,6 +25,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a store is sampled on whatever thread it runs", moving),
     ("several stores are sampled at once", several),
     ("a sampler outlives its store", outlives),
+    ("samples of a store that has gone have names", short),
     ("samples of code that is gone are unknown", gone),
     ("guests are stopped while they are sampled", stopped),
     ("samplers come and go while guests run", race),
@@ -408,6 +409,32 @@ fn outlives(engine: &Engine) {
         sampler.drain();
         assert!(sampler.drain().is_empty());
         sampler.stop();
+    }
+}
+
+fn short(engine: &Engine) {
+    if !is_possible(engine) {
+        return;
+    }
+    let start = Instant::now();
+    loop {
+        let mut store = Store::new(engine, ());
+        let sampler = Sampler::start(&mut store, options()).unwrap();
+        // Made after the sampler, and all gone before a sample is looked at.
+        let i = instance(&mut store, HOT);
+        i.typed_func::<(), ()>(&mut store, "run").unwrap().call(&mut store, ()).unwrap();
+        drop(store);
+        let samples = sampler.drain();
+        let resolved = samples.resolve(engine);
+        let frames = || resolved.iter().flat_map(|s| &s.frames);
+        if frames().any(|frame| frame.guest().is_some()) {
+            break;
+        }
+        assert!(
+            samples.is_empty() || frames().all(|f| matches!(f, SampledFrame::Host)),
+            "{resolved:?}"
+        );
+        assert!(start.elapsed() < PATIENCE);
     }
 }
 

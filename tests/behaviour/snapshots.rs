@@ -4,12 +4,14 @@ use crate::matrix::{Behaviour, linked};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use wardian::{
-    CallOptions, Caller, Engine, Error, ErrorKind, Func, Instance, InstantiateOptions, Linker,
-    MemoryAllocatorFunc, Snapshot, Store, TypedFunc, Val, VecMemory,
+    AbortReason, Call, CallOptions, Caller, Engine, Error, ErrorKind, Func, FunctionFilter,
+    FunctionListener, Instance, InstantiateOptions, Linker, MemoryAllocatorFunc, Snapshot,
+    StackIterator, Store, TypedFunc, Val, VecMemory,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("a snapshot is restored many times, and locals with it", many_times),
+    ("who listens to the function that takes a snapshot hears of its call once", heard_once),
     ("a snapshot is restored after its frames have returned", after_return),
     ("a snapshot is restored from nested guests, and host frames are unwound", nested),
     ("a restore cannot be swallowed by a host function", swallowed),
@@ -110,6 +112,42 @@ fn many_times(engine: &Engine) {
     // The store is as good as new.
     store.data_mut().marks.clear();
     assert_eq!(run(&mut store, i, 2).unwrap(), 1_001_004);
+}
+
+/// Counts what it is told.
+#[derive(Clone, Default)]
+struct Heard(Arc<[AtomicU32; 4]>);
+
+impl FunctionListener for Heard {
+    fn before(&self, _: &Call<'_>, _: &[u64], _: &mut StackIterator<'_>) {
+        self.0[0].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn after(&self, _: &Call<'_>, _: &[u64]) {
+        self.0[1].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn abort(&self, _: &Call<'_>, _: &AbortReason<'_>) {
+        self.0[2].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn resumed(&self, _: &Call<'_>) {
+        self.0[3].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn heard_once(engine: &Engine) {
+    let mut store = store(engine);
+    let i = linked(&mut store, &linker(engine), LOOP);
+    let (mark, jump) = (Heard::default(), Heard::default());
+    let mut attach = |name: &str, heard: &Heard| {
+        i.attach(&mut store, FunctionFilter::name(name).listen(heard.clone())).unwrap()
+    };
+    let _attachments = [attach("mark", &mark), attach("jump", &jump)];
+    assert_eq!(run(&mut store, i, 5).unwrap(), 1_000_006);
+    // It returned five times more, but was called once.
+    assert_eq!(mark.0.each_ref().map(|n| n.load(Ordering::Relaxed)), [1, 1, 0, 0]);
+    assert_eq!(jump.0.each_ref().map(|n| n.load(Ordering::Relaxed)), [5, 0, 5, 0]);
 }
 
 fn after_return(engine: &Engine) {

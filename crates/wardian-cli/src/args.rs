@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::parse::{self, Directory};
-use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
+use clap::builder::{OsStringValueParser, Styles, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -82,7 +82,8 @@ pub(crate) struct RunArgs {
     /// HOST is the directory, GUEST the name by which the guest knows it; without GUEST both are
     /// the same text. With `:ro` the guest cannot change anything in it. `HOST::GUEST` is accepted
     /// too, and needed where HOST contains a colon.
-    #[arg(long = "dir", value_name = "HOST[:GUEST][:ro]", value_parser = parse::directory)]
+    #[arg(long = "dir", value_name = "HOST[:GUEST][:ro]")]
+    #[arg(value_parser = OsStringValueParser::new().try_map(parse::directory))]
     pub(crate) dirs: Vec<Directory>,
 
     /// Set an environment variable of the guest; may be repeated
@@ -90,6 +91,8 @@ pub(crate) struct RunArgs {
     pub(crate) env: Vec<(String, String)>,
 
     /// Give the guest all environment variables of this process; --env goes before them
+    ///
+    /// Those that are not Unicode, as WASI requires, are left out; a warning names them.
     #[arg(long)]
     pub(crate) env_inherit: bool,
 
@@ -135,7 +138,7 @@ pub(crate) struct RunArgs {
     pub(crate) max_threads: usize,
 
     /// Size of the guest's stack, at least 64KiB
-    #[arg(long, value_name = "SIZE", value_parser = parse::size, default_value = "1MiB")]
+    #[arg(long, value_name = "SIZE", value_parser = parse::stack_size, default_value = "8MiB")]
     pub(crate) stack_size: usize,
 
     /// Call this exported function with ARGS, and print its results, one on each line
@@ -152,6 +155,12 @@ pub(crate) struct RunArgs {
     /// before the guest runs; what FILE held stays if there is no trap.
     #[arg(long, value_name = "FILE")]
     pub(crate) coredump: Option<PathBuf>,
+
+    /// Run a module although nothing defines some functions that it imports
+    ///
+    /// A call of one of them ends the guest. Other imports that are missing are errors all the same.
+    #[arg(long)]
+    pub(crate) stub_imports: bool,
 
     /// Neither use the cache of compiled code nor add to it
     #[arg(long)]
@@ -211,7 +220,7 @@ pub(crate) struct ProfileArgs {
     pub(crate) memory: bool,
 
     /// Take a sample so often, for instance each 500us or 10ms; 1ms unless set, 50us at least
-    #[arg(long, value_name = "TIME", value_parser = parse::time, help_heading = PROFILE)]
+    #[arg(long, value_name = "TIME", value_parser = parse::interval, help_heading = PROFILE)]
     #[arg(conflicts_with_all = ["exact", "memory", "frequency"])]
     pub(crate) interval: Option<Duration>,
 

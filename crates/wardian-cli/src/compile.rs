@@ -3,12 +3,12 @@
 use crate::args::CompileArgs;
 use crate::engine;
 use crate::input::Input;
+use crate::outfile::OutFile;
 use crate::output;
 use crate::report::{Exit, Result};
-use anyhow::Context;
-use std::path::Path;
+use std::io::Write;
 use std::sync::Arc;
-use wardian::{EngineKind, Module};
+use wardian::{Engine, EngineKind, Module};
 
 pub(crate) fn compile(args: &CompileArgs) -> Result<Exit> {
     let input = Input::read_module(&args.file)?;
@@ -18,9 +18,14 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<Exit> {
     })?;
     match &args.output {
         Some(path) => {
-            let module = engine::compile(&engine, input)?;
-            let artifact = module.serialize()?;
-            write(path, &artifact)?;
+            let file = OutFile::open(path.clone())?;
+            // What was there stays until there is something to replace it.
+            let made = artifact(&engine, input);
+            if made.is_err() {
+                file.discard();
+            }
+            let (module, artifact) = made?;
+            file.replace("artifact", |writer| writer.write_all(&artifact))?;
             let size = output::bytes(artifact.len() as u64);
             told(&name, &module, &format!("{size} written to {}", path.display()))?;
         }
@@ -34,6 +39,12 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<Exit> {
     Ok(Exit::SUCCESS)
 }
 
+fn artifact(engine: &Engine, input: Input) -> anyhow::Result<(Module, Vec<u8>)> {
+    let module = engine::compile(engine, input)?;
+    let artifact = module.serialize()?;
+    Ok((module, artifact))
+}
+
 fn told(name: &str, module: &Module, done: &str) -> anyhow::Result<()> {
     let functions = match module.info().bodies.len() {
         1 => "1 function".to_owned(),
@@ -42,17 +53,4 @@ fn told(name: &str, module: &Module, done: &str) -> anyhow::Result<()> {
     let code = output::bytes(module.code_size() as u64);
     let line = format!("{name}: {functions}, {code} of machine code; {done}\n");
     output::write(line.as_bytes())
-}
-
-/// Writes a file as a whole, so that a half-written artifact is never there under its name.
-fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    let temporary = Path::new(&temporary);
-    let written = std::fs::write(temporary, bytes).and_then(|()| std::fs::rename(temporary, path));
-    if written.is_err() {
-        // What is left of it is of no use; that it may not be there is fine.
-        let _ = std::fs::remove_file(temporary);
-    }
-    written.with_context(|| format!("cannot write {}", path.display()))
 }

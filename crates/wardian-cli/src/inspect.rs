@@ -8,15 +8,16 @@ mod text;
 
 use crate::args::InspectArgs;
 use crate::input::Input;
+use crate::outfile::OutFile;
 use crate::output;
-use crate::report::{Exit, Failure, Result};
+use crate::report::{self, Exit, Failure, Result};
 use crate::section::{self, Producers};
-use anyhow::Context;
 use graph::{Format, Graph};
 use sizes::Sizes;
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::Path;
-use wardian::{CoreFeatures, ExternType, FuncType};
+use wardian::{CoreFeatures, DebugInfo, ExternType, FuncType};
 use wardian_module::{ItemIndex, Module};
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
@@ -27,6 +28,9 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
     }
     let mut summary = Summary::new(&input, &module);
     summary.sizes = args.sizes.then(|| Sizes::of(&module));
+    if args.sizes && module.debug_info() == DebugInfo::TooComplex {
+        report::note(&DebugInfo::TooComplex.to_string());
+    }
     let shown = if args.json { json::render(&summary)? } else { text::render(&summary) };
     output::write(shown.as_bytes())?;
     Ok(Exit::SUCCESS)
@@ -41,16 +45,28 @@ fn write_graph(path: &Path, args: &InspectArgs, module: &Module) -> Result<()> {
     };
     let most = usize::from(args.graph_limit);
     let graph = Graph::of(module, most, args.graph_from.as_deref()).map_err(Failure::usage)?;
-    std::fs::write(path, graph.render(format))
-        .with_context(|| format!("cannot write the graph to {}", path.display()))?;
-    Ok(())
+    let graph = graph.render(format);
+    Ok(OutFile::open(path.to_owned())?
+        .replace("graph", |writer| writer.write_all(graph.as_bytes()))?)
 }
 
 /// Validates a module without compiling it.
 pub(crate) fn decode(input: &Input, features: CoreFeatures) -> anyhow::Result<Module> {
     let binary = wardian_module::to_binary(&input.bytes).map_err(|e| input.invalid(e))?;
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    Module::decode(binary.into_owned(), features, threads).map_err(|e| input.invalid(e))
+    let error = match Module::decode(binary.into_owned(), features, threads) {
+        Err(error) if error.feature().is_none() => error,
+        decoded => return decoded.map_err(|e| input.invalid(e)),
+    };
+    // What a module needs that is not there says more than where validation found out.
+    let binary = wardian_module::to_binary(&input.bytes).map_err(|e| input.invalid(e))?;
+    let unsupported = wardian_module::unsupported_features(&binary).join(", ");
+    Err(match unsupported.is_empty() {
+        true => input.invalid(error),
+        false => input.invalid(format!(
+            "it needs features that wardian does not have: {unsupported}; {error}"
+        )),
+    })
 }
 
 /// What there is to know about a module.

@@ -1,30 +1,48 @@
 //! Values of options.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::Duration;
 use wardian::CoreFeatures;
 
 /// A directory for the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Directory {
-    pub(crate) host: String,
+    pub(crate) host: PathBuf,
     pub(crate) guest: String,
     pub(crate) read_only: bool,
 }
 
 /// `HOST[:GUEST][:ro]` or `HOST::GUEST[:ro]`.
-pub(crate) fn directory(text: &str) -> Result<Directory, String> {
-    let (paths, read_only) = if let Some(rest) = text.strip_suffix(":ro") {
+///
+/// HOST may be any bytes, as names of files may; GUEST is Unicode, as WASI requires.
+pub(crate) fn directory(text: OsString) -> Result<Directory, String> {
+    let text = text.as_bytes();
+    let (paths, read_only) = if let Some(rest) = text.strip_suffix(b":ro") {
         (rest, true)
     } else {
-        (text.strip_suffix(":rw").unwrap_or(text), false)
+        (text.strip_suffix(b":rw").unwrap_or(text), false)
     };
     // The double colon goes first, so that HOST may then contain single ones.
     let (host, guest) =
-        paths.split_once("::").or_else(|| paths.split_once(':')).unwrap_or((paths, paths));
+        split_once(paths, b"::").or_else(|| split_once(paths, b":")).unwrap_or((paths, paths));
     if host.is_empty() || guest.is_empty() {
         return Err("it should be HOST, HOST:GUEST or HOST::GUEST, and may end with :ro".into());
     }
-    Ok(Directory { host: host.into(), guest: guest.into(), read_only })
+    let Ok(guest) = str::from_utf8(guest) else {
+        return Err(
+            "the name that the guest knows it by is not Unicode, as WASI requires; another \
+                    one can be given with HOST::GUEST"
+                .into(),
+        );
+    };
+    Ok(Directory { host: OsStr::from_bytes(host).into(), guest: guest.into(), read_only })
+}
+
+fn split_once<'a>(bytes: &'a [u8], at: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let found = bytes.windows(at.len()).position(|window| window == at)?;
+    Some((&bytes[..found], &bytes[found + at.len()..]))
 }
 
 /// `NAME=VALUE`.
@@ -55,6 +73,23 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
     size.ok_or_else(|| "it should be a number and a unit, such as 64KiB, 512MiB or 2GiB".into())
 }
 
+/// The size of a stack.
+pub(crate) fn stack_size(text: &str) -> Result<usize, String> {
+    match size(text)? {
+        0..0x1_0000 => Err("it should be at least 64KiB".into()),
+        size => Ok(size),
+    }
+}
+
+/// The time from one sample to the next.
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
+    let interval = time(text)?;
+    match (Duration::from_micros(50)..=Duration::from_secs(3600)).contains(&interval) {
+        true => Ok(interval),
+        false => Err("it should be from 50us to 1h".into()),
+    }
+}
+
 /// A feature, or one of the names for many.
 pub(crate) fn features(text: &str) -> Result<CoreFeatures, String> {
     match text {
@@ -70,6 +105,7 @@ pub(crate) fn features(text: &str) -> Result<CoreFeatures, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStringExt;
 
     #[test]
     fn directories() {
@@ -86,11 +122,15 @@ mod tests {
             ("/x y:/b c:rw", "/x y", "/b c", false),
         ] {
             let expected = Directory { host: host.into(), guest: guest.into(), read_only };
-            assert_eq!(directory(text), Ok(expected), "{text}");
+            assert_eq!(directory(text.into()), Ok(expected), "{text}");
         }
         for text in ["", ":", ":/b", "a:", "a::", "::b", ":ro"] {
-            assert!(directory(text).is_err(), "{text}");
+            assert!(directory(text.into()).is_err(), "{text}");
         }
+        let bytes = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+        let strange = directory(bytes(b"a\xff::/b:ro")).unwrap();
+        assert_eq!(strange.host.as_os_str().as_bytes(), b"a\xff");
+        assert!(directory(bytes(b"a\xff")).unwrap_err().contains("HOST::GUEST"));
     }
 
     #[test]
@@ -103,6 +143,10 @@ mod tests {
         assert_eq!(frequency("1000"), Ok(Duration::from_millis(1)));
         assert!(frequency("0").is_err() && frequency("nan").is_err() && frequency("1kHz").is_err());
         assert!(time("5").is_err() && time("-1s").is_err());
+        assert_eq!((stack_size("64KiB"), stack_size("8MiB")), (Ok(64 << 10), Ok(8 << 20)));
+        assert!(stack_size("1KiB").is_err() && stack_size("65535").is_err());
+        assert_eq!(interval("50us"), Ok(Duration::from_micros(50)));
+        assert!(interval("0ms").is_err() && interval("49us").is_err() && interval("2h").is_err());
     }
 
     #[test]

@@ -17,8 +17,9 @@ use anyhow::{Context, anyhow, bail};
 use nix::sys::signal::Signal;
 use std::sync::Arc;
 use wardian::{
-    Engine, ErrorKind, ExternType, FuncType, Instance, Linker, Module, StopReason, Store,
-    StoreLimits,
+    Engine, ErrorKind, ExternType, FuncType, ImportRequest, ImportResolver, Instance,
+    InstantiateOptions, Linker, Module, Resolution, StopReason, Store, StoreContextMut,
+    StoreLimits, TrapStubs,
 };
 use watch::Watch;
 
@@ -64,7 +65,7 @@ pub(crate) fn run(
     };
     let outcome = match threads {
         None => linker
-            .instantiate(&mut store, &module)
+            .instantiate_with(&mut store, &module, &options(args, &linker))
             .and_then(|instance| execute(&mut store, instance)),
         Some(threads) => threads.run_with(&mut store, execute),
     };
@@ -84,6 +85,33 @@ pub(crate) fn run(
             Some(report) => Err(Failure::new(Exit::TRAP, anyhow!(report))),
             None => ended(error, args, stopped),
         },
+    }
+}
+
+/// How instances are made.
+pub(crate) fn options(args: &RunArgs, linker: &Linker<Host>) -> InstantiateOptions<Host> {
+    let options = InstantiateOptions::new();
+    match args.stub_imports {
+        true => options.with_import_resolver(Stubs(linker.clone())),
+        false => options,
+    }
+}
+
+/// Functions that end the guest, for imports that nothing defines. What is defined is left to the linker.
+struct Stubs(Linker<Host>);
+
+impl ImportResolver<Host> for Stubs {
+    fn resolve(
+        &self,
+        store: StoreContextMut<'_, Host>,
+        request: &ImportRequest<'_>,
+    ) -> wardian::Result<Resolution> {
+        // That of programs for threads is defined later.
+        let is_spawn = (request.module(), request.name()) == ("wasi", "thread-spawn");
+        if is_spawn || self.0.is_defined(request.module(), request.name()) {
+            return Ok(Resolution::Unresolved);
+        }
+        TrapStubs::new().resolve(store, request)
     }
 }
 

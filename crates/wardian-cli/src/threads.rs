@@ -33,6 +33,7 @@ pub(crate) fn group(
     let host = host.clone();
     let builder = WasiThreads::builder(module, move |_| host.clone())
         .max_threads(args.max_threads)
+        .options(crate::run::options(args, linker))
         .on_failure(move |tid, _, _, error| deaths.add(format!("thread {tid}"), error))
         .configure(move |store| {
             limit(store);

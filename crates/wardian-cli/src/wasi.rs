@@ -84,15 +84,23 @@ pub(crate) fn link(linker: &mut Linker<Host>) -> wardian::Result<()> {
 pub(crate) fn context(args: &RunArgs) -> anyhow::Result<WasiCtx> {
     let file = args.file();
     let name = file.file_name().unwrap_or(file.as_os_str());
-    let mut builder = WasiCtx::builder().inherit_stdio()?;
-    for arg in std::iter::once(name).chain(args.args().iter().map(|a| a.as_os_str())) {
+    // A file may have any name; the guest is told it as well as it can be written.
+    let mut builder = WasiCtx::builder().inherit_stdio()?.arg(name.to_string_lossy())?;
+    for arg in args.args() {
         let text = arg.to_str().ok_or_else(|| {
             anyhow!("the guest's argument {arg:?} is not Unicode, as WASI requires")
         })?;
         builder = builder.arg(text)?;
     }
     if args.env_inherit {
-        builder = builder.inherit_env()?;
+        let (with_env, left_out) = builder.inherit_env();
+        builder = with_env;
+        for name in left_out {
+            report::warning(&format!(
+                "the environment variable {name:?} is not Unicode, as WASI requires; the guest does \
+                 not get it"
+            ));
+        }
     }
     for (name, value) in &args.env {
         builder = builder.env(name, value)?;

@@ -12,6 +12,7 @@ mod cli {
     mod cache;
     mod coredump;
     mod coverage;
+    mod hostile;
     mod inspect;
     mod invoke;
     mod limits;

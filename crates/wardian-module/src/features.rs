@@ -57,6 +57,17 @@ pub(crate) fn needed(valid: impl Fn(WasmFeatures) -> bool) -> CoreFeatures {
     needed
 }
 
+/// Names of the features that a module needs and that Wardian does not have; none if it is invalid under all
+/// that the parser knows.
+pub(crate) fn foreign(valid: impl Fn(WasmFeatures) -> bool) -> Vec<String> {
+    if !valid(WasmFeatures::all()) {
+        return Vec::new();
+    }
+    let others = WasmFeatures::all() - to_parser(CoreFeatures::all());
+    let needed = others.iter_names().filter(|(_, one)| !valid(WasmFeatures::all() - *one));
+    needed.map(|(name, _)| name.to_lowercase().replace('_', "-")).collect()
+}
+
 /// The feature that is off and with which validation gets past `offset`, if there is one: for
 /// errors in which the parser does not name it.
 pub(crate) fn missing(

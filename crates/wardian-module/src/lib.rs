@@ -20,7 +20,7 @@ mod text;
 
 pub use access::MemoryOperator;
 pub use callees::direct_callees;
-pub use dwarf::{Dwarf, SourceLocation};
+pub use dwarf::{DebugInfo, Dwarf, SourceLocation};
 pub use error::DecodeError;
 pub use fuel::FuelMeter;
 pub use info::{
@@ -31,3 +31,11 @@ pub use locals::local_types;
 pub use module::Module;
 pub use names::{Names, demangle};
 pub use text::to_binary;
+
+/// Names of the features that a binary module needs and that Wardian does not have. None if it is invalid
+/// also with all features that are known.
+///
+/// This validates the module several times: for tools, not for hot paths.
+pub fn unsupported_features(bytes: &[u8]) -> Vec<String> {
+    features::foreign(|set| decode::is_valid(bytes, set))
+}

@@ -1,6 +1,10 @@
 //! A decoded module: its bytes, what they declare, and what they say for people.
 
-use crate::{DecodeError, Dwarf, ItemIndex, ModuleInfo, Names, SourceLocation, decode, features};
+use crate::{
+    DebugInfo, DecodeError, Dwarf, Import, ItemIndex, ModuleInfo, Names, SourceLocation, decode,
+    features,
+};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::OnceLock;
 use wardian_types::CoreFeatures;
@@ -11,7 +15,30 @@ pub struct Module {
     bytes: Vec<u8>,
     info: ModuleInfo,
     names: OnceLock<Names>,
-    dwarf: OnceLock<Option<Dwarf>>,
+    dwarf: OnceLock<Dwarf>,
+    public: OnceLock<Public>,
+}
+
+/// Where functions stand among imports and exports. Modules may have a million of each.
+#[derive(Debug)]
+struct Public {
+    /// Of each imported function its import.
+    imports: Vec<usize>,
+    /// By function, its first export.
+    exports: HashMap<u32, usize>,
+}
+
+impl Public {
+    fn of(info: &ModuleInfo) -> Public {
+        let imports = info.imports.iter().enumerate();
+        let imports = imports.filter(|(_, i)| matches!(i.item, ItemIndex::Func(_)));
+        let exports = info.exports.iter().enumerate().rev();
+        let exports = exports.filter_map(|(at, export)| match export.item {
+            ItemIndex::Func(index) => Some((index, at)),
+            _ => None,
+        });
+        Public { imports: imports.map(|(at, _)| at).collect(), exports: exports.collect() }
+    }
 }
 
 impl Module {
@@ -41,7 +68,13 @@ impl Module {
     }
 
     fn from_parts(bytes: Vec<u8>, info: ModuleInfo) -> Module {
-        Module { bytes, info, names: OnceLock::new(), dwarf: OnceLock::new() }
+        Module {
+            bytes,
+            info,
+            names: OnceLock::new(),
+            dwarf: OnceLock::new(),
+            public: OnceLock::new(),
+        }
     }
 
     /// The binary module.
@@ -76,30 +109,39 @@ impl Module {
         if let Some(name) = self.names().functions.get(&index) {
             return Some(name);
         }
-        let item = ItemIndex::Func(index);
-        let export = self.info.exports.iter().find(|e| e.item == item).map(|e| e.name.as_str());
-        export.or_else(|| {
-            let mut imports = self.info.imports.iter();
-            imports.find(|i| i.item == item).map(|i| i.name.as_str())
-        })
+        let public = self.public();
+        let export = public.exports.get(&index).map(|at| &self.info.exports[*at]);
+        export.map(|e| e.name.as_str()).or_else(|| self.func_import(index).map(|i| i.name.as_str()))
+    }
+
+    /// What a function is imported by, if it is.
+    pub fn func_import(&self, index: u32) -> Option<&Import> {
+        self.public().imports.get(index as usize).map(|at| &self.info.imports[*at])
+    }
+
+    fn public(&self) -> &Public {
+        self.public.get_or_init(|| Public::of(&self.info))
     }
 
     /// Source lines of a code-section offset, the innermost inlined function first; empty without
     /// debug information.
     pub fn source_locations(&self, code_offset: u32) -> Vec<SourceLocation> {
-        self.dwarf().map(|d| d.locate(code_offset)).unwrap_or_default()
+        self.dwarf().locate(code_offset)
     }
 
     /// Tells which source files a range of code-section offsets comes from: see [`Dwarf::files`]. Nothing
     /// without debug information.
     pub fn source_files(&self, range: Range<u32>, told: &mut dyn FnMut(&str, u32)) {
-        if let Some(dwarf) = self.dwarf() {
-            dwarf.files(range, told);
-        }
+        self.dwarf().files(range, told);
     }
 
-    fn dwarf(&self) -> Option<&Dwarf> {
-        self.dwarf.get_or_init(|| Dwarf::read(|name| self.custom_section(name))).as_ref()
+    /// Whether source lines are known, and why not.
+    pub fn debug_info(&self) -> DebugInfo {
+        self.dwarf().info()
+    }
+
+    fn dwarf(&self) -> &Dwarf {
+        self.dwarf.get_or_init(|| Dwarf::read(|name| self.custom_section(name)))
     }
 
     /// The features without any one of which the module would be invalid.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use wardian::{Module, SourceLocation, demangle};
+use wardian::{DebugInfo, Module, SourceLocation, demangle};
 
 /// Where a guest, or its host, can be: small and without names, so that it can be counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,6 +87,15 @@ impl Symbols {
     /// Source lines of a place, the innermost inlined function first.
     pub(crate) fn lines(&self, module: ModuleId, offset: u32) -> Vec<SourceLocation> {
         self.get(module).source_locations(offset)
+    }
+
+    /// Why lines are missing, a sentence for each module whose debug information could not be used.
+    pub(crate) fn missing_lines(&self) -> impl Iterator<Item = String> {
+        let refused = self.modules.iter().filter(|m| m.debug_info() == DebugInfo::TooComplex);
+        refused.map(|module| match module.name() {
+            Some(name) => format!("{name}: {}", DebugInfo::TooComplex),
+            None => DebugInfo::TooComplex.to_string(),
+        })
     }
 
     /// The code offsets of a function.

@@ -81,6 +81,9 @@ impl fmt::Display for TrapReport<'_> {
         if more > 0 {
             write!(f, "\n  ... and {more} more")?;
         }
+        if let Some(why) = backtrace.unknown_lines() {
+            write!(f, "\n  {why}")?;
+        }
         if let (Some(instance), Some(frame)) = (self.instance, frames.first())
             && is_of(&instance, frame)
         {

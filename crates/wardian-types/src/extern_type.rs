@@ -58,6 +58,8 @@ impl MemoryType {
     /// The type's own upper bound in pages: its maximum, or what its addresses can reach.
     pub fn max_pages(&self) -> u64 {
         let reach = match (self.memory64, self.page_size_log2) {
+            // One more page of one byte would fit, but `memory.size` could not tell of it.
+            (false, 0) => u64::from(u32::MAX),
             (false, log2) => 1u64 << (32 - u32::from(log2)),
             (true, 0) => u64::MAX,
             (true, log2) => 1u64 << (64 - u32::from(log2)),

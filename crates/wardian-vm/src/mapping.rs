@@ -1,6 +1,7 @@
 //! Address space: reserved without rights, made accessible piece by piece, given back on drop.
 
 use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 use std::io;
 use std::ptr;
@@ -33,7 +34,8 @@ impl Mapping {
                 ProtFlags::empty(),
                 MapFlags::PRIVATE | MapFlags::NORESERVE,
             )
-        }?;
+        }
+        .map_err(explain)?;
         Ok(Mapping { base: base.cast(), size })
     }
 
@@ -68,9 +70,10 @@ impl Mapping {
                 self.base.add(start).cast(),
                 len,
                 MprotectFlags::READ | MprotectFlags::WRITE,
-            )?;
+            )
         }
-        Ok(())
+        .map(drop)
+        .map_err(explain)
     }
 
     /// Replaces `[start, start + len)` by fresh, inaccessible, empty pages.
@@ -94,9 +97,10 @@ impl Mapping {
                 len,
                 ProtFlags::empty(),
                 MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED,
-            )?;
+            )
         }
-        Ok(())
+        .map(drop)
+        .map_err(explain)
     }
 
     /// Drops what was written to `[start, start + len)`: private pages of a file show the file
@@ -115,10 +119,20 @@ impl Mapping {
             return Ok(());
         }
         // SAFETY: inside our reservation, and nobody relies on the contents.
-        unsafe {
-            rustix::mm::madvise(self.base.add(start).cast(), len, Advice::LinuxDontNeed)?;
+        unsafe { rustix::mm::madvise(self.base.add(start).cast(), len, Advice::LinuxDontNeed) }
+            .map_err(explain)
+    }
+
+    /// Asks the system not to use huge pages for `[start, start + len)`, if it has any.
+    pub(crate) fn refuse_huge_pages(&self, start: usize, len: usize) {
+        const HUGE: usize = 2 << 20;
+        if len < HUGE || self.check(start, len).is_err() {
+            return;
         }
-        Ok(())
+        // SAFETY: inside our reservation; the advice changes no contents.
+        let _ = unsafe {
+            rustix::mm::madvise(self.base.add(start).cast(), len, Advice::LinuxNoHugepage)
+        };
     }
 
     /// Shows `len` bytes of a file, copy-on-write, at `start`.
@@ -149,9 +163,10 @@ impl Mapping {
                 MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE,
                 file,
                 0,
-            )?;
+            )
         }
-        Ok(())
+        .map(drop)
+        .map_err(explain)
     }
 
     /// Shows the bytes `[start, start + len)` of a file at the same place, so that what is written
@@ -183,9 +198,10 @@ impl Mapping {
                 MapFlags::SHARED | MapFlags::FIXED,
                 file,
                 start as u64,
-            )?;
+            )
         }
-        Ok(())
+        .map(drop)
+        .map_err(explain)
     }
 }
 
@@ -201,6 +217,27 @@ impl Drop for Mapping {
 /// Rounds up to the system's pages.
 pub(crate) fn round_up(size: usize) -> Option<usize> {
     size.checked_next_multiple_of(rustix::param::page_size())
+}
+
+/// The error of a system call. The system says of mappings that are too many that there is no memory.
+fn explain(error: Errno) -> io::Error {
+    if error != Errno::NOMEM {
+        return error.into();
+    }
+    let most = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok();
+    let most = most.and_then(|text| text.trim().parse::<usize>().ok());
+    let maps = std::fs::read("/proc/self/maps").unwrap_or_default();
+    let maps = maps.iter().filter(|byte| **byte == b'\n').count();
+    match most {
+        // One call may need two more.
+        Some(most) if maps + 2 >= most => io::Error::new(
+            io::ErrorKind::OutOfMemory,
+            format!(
+                "the process has {maps} mappings, and the system allows {most} (vm.max_map_count)"
+            ),
+        ),
+        _ => error.into(),
+    }
 }
 
 fn too_large() -> io::Error {

@@ -47,6 +47,8 @@ impl WasmStack {
         let slots = round_up(slots).unwrap_or(most).min(most);
         let mapping = Mapping::reserve(size + slots + GUARD)?;
         mapping.make_accessible(GUARD, size + slots)?;
+        // The first frame is to take a page, not two megabytes.
+        mapping.refuse_huge_pages(GUARD, size + slots);
         Ok(WasmStack { mapping, slots })
     }
 

@@ -154,7 +154,7 @@ impl WasiCtxBuilder {
     /// # Errors
     /// [`BuildError::Nul`], [`BuildError::EnvName`].
     pub fn env(
-        mut self,
+        self,
         name: impl Into<String>,
         value: impl Into<String>,
     ) -> Result<Self, BuildError> {
@@ -163,9 +163,7 @@ impl WasiCtxBuilder {
         if name.is_empty() || name.contains('=') {
             return Err(BuildError::EnvName(name));
         }
-        self.envs.retain(|(other, _)| *other != name);
-        self.envs.push((name, value));
-        Ok(self)
+        Ok(self.with_env(name, value))
     }
 
     /// Sets environment variables.
@@ -179,19 +177,31 @@ impl WasiCtxBuilder {
         envs.into_iter().try_fold(self, |builder, (name, value)| builder.env(name, value))
     }
 
-    /// Sets the environment variables of this process.
-    ///
-    /// # Errors
-    /// [`BuildError::NotUnicode`].
-    pub fn inherit_env(self) -> Result<Self, BuildError> {
-        let what = "environment variable";
-        std::env::vars_os().try_fold(self, |builder, (name, value)| {
-            builder.env(unicode(what, name)?, unicode(what, value)?)
-        })
+    /// Sets the environment variables of this process. Those that are not Unicode, as WASI requires, are
+    /// left out: their names, as well as they can be shown, are the second of the pair.
+    pub fn inherit_env(self) -> (Self, Vec<String>) {
+        let mut left_out = Vec::new();
+        let builder = std::env::vars_os().fold(self, |builder, (name, value)| {
+            match (name.to_str(), value.to_str()) {
+                (Some(name), Some(value)) => builder.with_env(name.to_owned(), value.to_owned()),
+                _ => {
+                    left_out.push(name.to_string_lossy().into_owned());
+                    builder
+                }
+            }
+        });
+        (builder, left_out)
+    }
+
+    fn with_env(mut self, name: String, value: String) -> Self {
+        self.envs.retain(|(other, _)| *other != name);
+        self.envs.push((name, value));
+        self
     }
 
     /// Gives the guest this process's standard streams. They are unbuffered: a
-    /// guest's write is one write to the host's descriptor.
+    /// guest's write is one write to the host's descriptor. They are streams also
+    /// where the process's are files: the guest can read or write them, and no more.
     ///
     /// # Errors
     /// [`BuildError::Descriptor`] if one is closed.
@@ -226,7 +236,7 @@ impl WasiCtxBuilder {
         self.stderr_fd(fd)
     }
 
-    /// Makes a file, pipe or terminal the standard input.
+    /// Makes a file, pipe or terminal the standard input, a stream.
     ///
     /// # Errors
     /// [`BuildError::Descriptor`].
@@ -234,7 +244,8 @@ impl WasiCtxBuilder {
         self.host_stdio(0, "standard input", fd.into())
     }
 
-    /// Makes a file, pipe or terminal the standard output.
+    /// Makes a file, pipe or terminal the standard output, a stream: of a file the guest cannot change the
+    /// size, times or flags, see [`stdout_file`](Self::stdout_file).
     ///
     /// # Errors
     /// [`BuildError::Descriptor`].
@@ -242,12 +253,39 @@ impl WasiCtxBuilder {
         self.host_stdio(1, "standard output", fd.into())
     }
 
-    /// Makes a file, pipe or terminal the standard error.
+    /// Makes a file, pipe or terminal the standard error, a stream.
     ///
     /// # Errors
     /// [`BuildError::Descriptor`].
     pub fn stderr_fd(self, fd: impl Into<OwnedFd>) -> Result<Self, BuildError> {
         self.host_stdio(2, "standard error", fd.into())
+    }
+
+    /// Makes a regular file the standard input, as a file: the guest can also seek in it. With
+    /// [`stdin_fd`](Self::stdin_fd) it is a stream.
+    ///
+    /// # Errors
+    /// [`BuildError::Descriptor`], `inval` if it is no regular file.
+    pub fn stdin_file(self, file: impl Into<OwnedFd>) -> Result<Self, BuildError> {
+        self.file_stdio(0, "a file as standard input", file.into())
+    }
+
+    /// Makes a regular file the standard output, as a file: the guest can also seek in it, cut it off,
+    /// change its times, and whether writes go to its end. These belong to all who have the file open. With
+    /// [`stdout_fd`](Self::stdout_fd) it is a stream.
+    ///
+    /// # Errors
+    /// As [`stdin_file`](Self::stdin_file).
+    pub fn stdout_file(self, file: impl Into<OwnedFd>) -> Result<Self, BuildError> {
+        self.file_stdio(1, "a file as standard output", file.into())
+    }
+
+    /// Makes a regular file the standard error: see [`stdout_file`](Self::stdout_file).
+    ///
+    /// # Errors
+    /// As [`stdin_file`](Self::stdin_file).
+    pub fn stderr_file(self, file: impl Into<OwnedFd>) -> Result<Self, BuildError> {
+        self.file_stdio(2, "a file as standard error", file.into())
     }
 
     /// Makes bytes the standard input.
@@ -421,6 +459,17 @@ impl WasiCtxBuilder {
     fn stdio(mut self, number: usize, stream: Stream) -> Self {
         self.stdio[number] = Descriptor::from_stream(stream, number == 0, number != 0);
         self
+    }
+
+    fn file_stdio(
+        mut self,
+        number: usize,
+        what: &'static str,
+        fd: OwnedFd,
+    ) -> Result<Self, BuildError> {
+        self.stdio[number] = Descriptor::from_file(fd, number == 0, number != 0)
+            .map_err(|error| BuildError::Descriptor { what, error })?;
+        Ok(self)
     }
 
     fn host_stdio(

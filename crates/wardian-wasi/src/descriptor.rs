@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::FileType;
 
 use crate::abi::Answer;
+use crate::chunks;
 use crate::errno::Errno;
 use crate::file::File;
 use crate::socket::{Listener, Socket};
@@ -18,8 +19,13 @@ impl Descriptor {
     /// Reads at the descriptor's own offset.
     pub(crate) fn read(&self, waiter: Waiter<'_>, bufs: &mut [IoSliceMut<'_>]) -> Answer<usize> {
         match &self.kind {
-            Kind::File(file) => Ok(file.read(None, bufs)?),
-            Kind::Stream(stream) => stream.read(waiter, bufs),
+            Kind::File(file) => file.read(waiter, None, bufs),
+            Kind::Stream(stream) => match chunks::first_mut(bufs) {
+                Some(first) if !stream.is_file() => {
+                    stream.read(waiter, &mut [IoSliceMut::new(first)])
+                }
+                _ => stream.read(waiter, bufs),
+            },
             Kind::Socket(socket) => Ok(socket.recv(waiter, bufs, false)?.bytes),
             Kind::Dir(_) => Err(Errno::Isdir.into()),
             Kind::Listener(_) => Err(Errno::Notconn.into()),
@@ -29,8 +35,11 @@ impl Descriptor {
     /// Writes at the descriptor's own offset.
     pub(crate) fn write(&self, waiter: Waiter<'_>, bufs: &[IoSlice<'_>]) -> Answer<usize> {
         match &self.kind {
-            Kind::File(file) => Ok(file.write(None, bufs)?),
-            Kind::Stream(stream) => stream.write(waiter, bufs),
+            Kind::File(file) => file.write(waiter, None, bufs),
+            Kind::Stream(stream) => match chunks::first(bufs) {
+                Some(first) if !stream.is_file() => stream.write(waiter, &[IoSlice::new(first)]),
+                _ => stream.write(waiter, bufs),
+            },
             Kind::Socket(socket) => socket.send(waiter, bufs),
             Kind::Dir(_) => Err(Errno::Isdir.into()),
             Kind::Listener(_) => Err(Errno::Notconn.into()),
@@ -110,16 +119,27 @@ impl Descriptor {
         Ok(())
     }
 
-    /// A descriptor for something of the host's that a guest is given, and
-    /// that others may have open too.
+    /// A descriptor for a file that a guest is given as a file: to seek in, cut off, date and so on.
+    pub(crate) fn from_file(fd: OwnedFd, read: bool, write: bool) -> Result<Descriptor, Errno> {
+        if FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) != FileType::RegularFile {
+            return Err(Errno::Inval);
+        }
+        let base = rights::FILE & !access(read, write);
+        let stat = plain(Filetype::RegularFile, base);
+        Ok(Descriptor::new(Kind::File(File::new(fd, !write)), stat))
+    }
+
+    /// A stream for something of the host's that a guest is given, and that others may have open too. If it
+    /// is a file of the host's, the guest can read or write it all the same, but not change it otherwise.
     pub(crate) fn from_host(fd: OwnedFd, read: bool, write: bool) -> Result<Descriptor, Errno> {
         let stat = rustix::fs::fstat(&fd)?;
         let access = access(read, write);
         let type_ = FileType::from_raw_mode(stat.st_mode);
         Ok(match type_ {
             FileType::RegularFile => {
-                let base = rights::FILE & !access;
-                Descriptor::new(Kind::File(File::new(fd, !write)), plain(type_.into(), base))
+                // Not a regular file to the guest, which would expect to know its size.
+                let kind = Kind::Stream(Stream::Host(Host::file(fd)));
+                Descriptor::new(kind, plain(Filetype::Unknown, rights::STREAM & !access))
             }
             FileType::Directory => return Err(Errno::Isdir),
             FileType::Socket => {

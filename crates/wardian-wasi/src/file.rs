@@ -7,8 +7,11 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{Advice, FallocateFlags, OFlags, SeekFrom};
 
+use crate::abi::Answer;
+use crate::chunks;
 use crate::errno::Errno;
 use crate::types::{Filestat, NewTimes, Whence, fdflags};
+use crate::wait::Waiter;
 
 /// An open regular file.
 pub(crate) struct File {
@@ -26,23 +29,33 @@ impl File {
     /// Reads at `offset`, or at the descriptor's own.
     pub(crate) fn read(
         &self,
+        waiter: Waiter<'_>,
         offset: Option<u64>,
         bufs: &mut [IoSliceMut<'_>],
-    ) -> Result<usize, Errno> {
-        let read = match offset {
-            Some(offset) => rustix::io::preadv(&self.fd, bufs, checked(offset)?),
-            None => rustix::io::readv(&self.fd, bufs),
-        };
-        Ok(read?)
+    ) -> Answer<usize> {
+        chunks::read(waiter, bufs, |done, bufs| {
+            let read = match offset {
+                Some(offset) => rustix::io::preadv(&self.fd, bufs, checked(after(offset, done))?),
+                None => rustix::io::readv(&self.fd, bufs),
+            };
+            Ok(read?)
+        })
     }
 
     /// Writes at `offset`, or at the descriptor's own.
-    pub(crate) fn write(&self, offset: Option<u64>, bufs: &[IoSlice<'_>]) -> Result<usize, Errno> {
-        let written = match offset {
-            Some(offset) => rustix::io::pwritev(&self.fd, bufs, checked(offset)?),
-            None => rustix::io::writev(&self.fd, bufs),
-        };
-        Ok(written?)
+    pub(crate) fn write(
+        &self,
+        waiter: Waiter<'_>,
+        offset: Option<u64>,
+        bufs: &[IoSlice<'_>],
+    ) -> Answer<usize> {
+        chunks::write(waiter, bufs, |done, bufs| {
+            let written = match offset {
+                Some(offset) => rustix::io::pwritev(&self.fd, bufs, checked(after(offset, done))?),
+                None => rustix::io::writev(&self.fd, bufs),
+            };
+            Ok(written?)
+        })
     }
 
     pub(crate) fn seek(&self, offset: i64, whence: Whence) -> Result<u64, Errno> {
@@ -116,6 +129,11 @@ impl File {
     fn writable(&self) -> Result<(), Errno> {
         if self.read_only { Err(Errno::Perm) } else { Ok(()) }
     }
+}
+
+/// The offset after so many bytes more.
+fn after(offset: u64, done: usize) -> u64 {
+    offset.saturating_add(done as u64)
 }
 
 /// The host's offsets are signed.

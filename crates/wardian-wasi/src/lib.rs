@@ -109,6 +109,7 @@
 mod abi;
 mod builder;
 mod calls;
+mod chunks;
 mod clock;
 mod ctx;
 mod descriptor;

@@ -10,6 +10,7 @@ use rustix::event::PollFlags;
 use rustix::io::ReadWriteFlags;
 
 use crate::abi::Answer;
+use crate::chunks;
 use crate::clock::lock;
 use crate::errno::Errno;
 use crate::memory_stream::{MemoryInput, MemoryOutput};
@@ -60,6 +61,11 @@ pub(crate) enum Readiness<'a> {
 }
 
 impl Stream {
+    /// Whether it is a regular file of the host's.
+    pub(crate) fn is_file(&self) -> bool {
+        matches!(self, Stream::Host(host) if host.is_file)
+    }
+
     pub(crate) fn read(&self, waiter: Waiter<'_>, bufs: &mut [IoSliceMut<'_>]) -> Answer<usize> {
         match self {
             Stream::Null => Ok(0),
@@ -145,6 +151,8 @@ pub(crate) struct Host {
     nonblocking: bool,
     /// The host can be asked for each call not to block.
     nowait: AtomicBool,
+    /// A regular file, which never waits for others.
+    is_file: bool,
 }
 
 /// Not at any offset, for `preadv2` and `pwritev2`.
@@ -157,15 +165,25 @@ const PIPE_BUF: usize = 4096;
 impl Host {
     /// A descriptor that others may have too; it may block.
     pub(crate) fn shared(fd: OwnedFd) -> Host {
-        Host { fd, nonblocking: false, nowait: AtomicBool::new(true) }
+        Host { fd, nonblocking: false, nowait: AtomicBool::new(true), is_file: false }
+    }
+
+    /// A regular file that others may have open too.
+    pub(crate) fn file(fd: OwnedFd) -> Host {
+        Host { fd, nonblocking: false, nowait: AtomicBool::new(false), is_file: true }
     }
 
     /// A descriptor that was opened here, without blocking.
     pub(crate) fn nonblocking(fd: OwnedFd) -> Host {
-        Host { fd, nonblocking: true, nowait: AtomicBool::new(false) }
+        Host { fd, nonblocking: true, nowait: AtomicBool::new(false), is_file: false }
     }
 
     fn read(&self, waiter: Waiter<'_>, bufs: &mut [IoSliceMut<'_>]) -> Answer<usize> {
+        if self.is_file {
+            return chunks::read(waiter, bufs, |_, bufs| {
+                uninterrupted(|| rustix::io::readv(&self.fd, bufs))
+            });
+        }
         loop {
             waiter.check()?;
             if self.nowait.load(Ordering::Relaxed) {
@@ -192,6 +210,11 @@ impl Host {
     }
 
     fn write(&self, waiter: Waiter<'_>, bufs: &[IoSlice<'_>]) -> Answer<usize> {
+        if self.is_file {
+            return chunks::write(waiter, bufs, |_, bufs| {
+                uninterrupted(|| rustix::io::writev(&self.fd, bufs))
+            });
+        }
         loop {
             waiter.check()?;
             if self.nowait.load(Ordering::Relaxed) {
@@ -218,6 +241,16 @@ impl Host {
                 Err(rustix::io::Errno::INTR) => {}
                 other => return Ok(other?),
             }
+        }
+    }
+}
+
+/// Calls again while a signal came in between.
+fn uninterrupted(mut io: impl FnMut() -> rustix::io::Result<usize>) -> Answer<usize> {
+    loop {
+        match io() {
+            Err(rustix::io::Errno::INTR) => {}
+            other => return Ok(other?),
         }
     }
 }

@@ -117,7 +117,7 @@ impl<T: 'static> WasiThreads<T> {
         }
     }
 
-    /// The shared memories that were made for the group, in the order of the module's imports.
+    /// The shared memory that was made for the group, if one was.
     pub fn memories(&self) -> &[SharedMemory] {
         &self.memories
     }
@@ -294,13 +294,13 @@ impl<T: 'static> WasiThreadsBuilder<T> {
     }
 
     /// The group. The linker has what the module imports: host functions, and shared memories that
-    /// the embedder made; those that it lacks are made, with the imported types. Nothing in it may
-    /// belong to a store, for each thread has another.
+    /// the embedder made. If it lacks `env` `memory`, that is made, with the imported type. Nothing in it
+    /// may belong to a store, for each thread has another.
     ///
     /// # Errors
     ///
     /// The module is no program for threads: it imports no shared memory or has no
-    /// `wasi_thread_start`. Or the memory cannot be made, or the linker defines `wasi`
+    /// `wasi_thread_start`; or a shared memory of another name is not defined. Or the memory cannot be made, or the linker defines `wasi`
     /// `thread-spawn` already.
     pub fn build(self, linker: &Linker<T>) -> Result<WasiThreads<T>> {
         let WasiThreadsBuilder { mut origin, max_threads } = self;
@@ -352,7 +352,10 @@ fn is_shared(ty: &ExternType) -> bool {
     matches!(ty, ExternType::Memory(memory) if memory.shared)
 }
 
-/// Makes the shared memories that are imported and not defined.
+/// The memory of a program for threads, as toolchains name it.
+const MEMORY: (&str, &str) = ("env", "memory");
+
+/// Makes the shared memory if it is imported and not defined.
 fn make_memories<T>(origin: &mut Origin<T>) -> Result<Vec<SharedMemory>> {
     let mut made = Vec::new();
     let mut names = HashSet::new();
@@ -360,6 +363,13 @@ fn make_memories<T>(origin: &mut Origin<T>) -> Result<Vec<SharedMemory>> {
         let ExternType::Memory(ty) = ty else { continue };
         if !ty.shared || origin.linker.is_defined(module, name) || !names.insert((module, name)) {
             continue;
+        }
+        if (module, name) != MEMORY {
+            return Err(Error::host(format!(
+                "the program for threads imports a shared memory as `{module}` `{name}`; one is made \
+                 for `{}` `{}` only, others have to be defined",
+                MEMORY.0, MEMORY.1
+            )));
         }
         let memory = SharedMemory::new(origin.module.engine(), ty)?;
         origin.linker.define(module, name, memory.clone())?;

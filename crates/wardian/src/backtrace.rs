@@ -2,7 +2,7 @@
 
 use crate::{FunctionDefinition, Module};
 use std::fmt;
-use wardian_module::{SourceLocation, demangle};
+use wardian_module::{DebugInfo, SourceLocation, demangle};
 use wardian_types::ValType;
 
 /// The calls of a guest, innermost first.
@@ -35,6 +35,14 @@ impl Backtrace {
     /// ([`crate::Config::backtrace_frames`]).
     pub fn omitted(&self) -> usize {
         self.omitted
+    }
+}
+
+impl Backtrace {
+    /// Why source lines are missing that a module seems to have, after they were asked for.
+    pub fn unknown_lines(&self) -> Option<DebugInfo> {
+        let infos = self.frames.iter().map(|frame| frame.module.debug_info());
+        infos.into_iter().find(|info| *info == DebugInfo::TooComplex)
     }
 }
 
@@ -116,6 +124,9 @@ impl fmt::Display for Backtrace {
         if self.omitted > 0 {
             write!(f, "\n  ... and {} more", self.omitted)?;
         }
-        Ok(())
+        match self.unknown_lines() {
+            Some(why) => write!(f, "\n  {why}"),
+            None => Ok(()),
+        }
     }
 }

@@ -66,7 +66,7 @@ impl Config {
             hot_after: None,
             background: true,
             features: CoreFeatures::default(),
-            stack_size: 1 << 20,
+            stack_size: 8 << 20,
             signals: true,
             interrupt_signal: wardian_vm::signals::DEFAULT_INTERRUPT_SIGNAL,
             threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
@@ -115,7 +115,8 @@ impl Config {
     }
 
     /// Bytes of stack for the guests of a store, all nested calls together; at least 64 KiB. Where
-    /// there is interpreted code, as many again for its frames. Default: 1 MiB.
+    /// there is interpreted code, as many again for its frames. Only what is used takes memory. Default:
+    /// 8 MiB, as much as systems give the main thread of a program.
     pub fn stack_size(&mut self, bytes: usize) -> &mut Config {
         self.stack_size = bytes.max(64 << 10);
         self

@@ -135,12 +135,7 @@ impl<'a> FunctionDefinition<'a> {
     pub fn import(&self) -> Option<(&'a str, &'a str)> {
         match self.0 {
             Source::Module { module, func } => {
-                let info = module.decoded.info();
-                if func >= info.imported_functions {
-                    return None;
-                }
-                let item = ItemIndex::Func(func);
-                let import = info.imports.iter().find(|i| i.item == item)?;
+                let import = module.decoded.func_import(func)?;
                 Some((import.module.as_str(), import.name.as_str()))
             }
             Source::Host(_) => None,

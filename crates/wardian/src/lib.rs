@@ -104,7 +104,7 @@ pub use stack::{InternalFunction, ProgramCounter, StackFrame, StackIterator, new
 pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreContextMut};
 pub use table::Table;
 pub use value::{ExternRef, HostParams, HostResults, Val, WasmParams, WasmResults, WasmTy};
-pub use wardian_module::{DecodeError, ItemIndex, ModuleInfo, SourceLocation, demangle};
+pub use wardian_module::{DebugInfo, DecodeError, ItemIndex, ModuleInfo, SourceLocation, demangle};
 pub use wardian_types::{
     CoreFeatures, ExternKind, ExternType, FuncType, GlobalType, HeapType, MemoryType, RefType,
     TableType, TrapCode, ValType,

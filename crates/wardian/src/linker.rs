@@ -9,10 +9,14 @@ use crate::{
     AsContextMut, Caller, Engine, Error, Extern, Instance, InstantiateOptions, Module, Result, Val,
     near, resolver,
 };
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use wardian_types::FuncType;
+
+/// For how many missing imports of a module something is suggested.
+const SUGGESTIONS: u32 = 20;
 
 /// Definitions by module and name, from which imports are satisfied.
 ///
@@ -214,8 +218,14 @@ impl<T: 'static> Linker<T> {
         module: &Module,
         options: &InstantiateOptions<T>,
     ) -> Result<Instance> {
+        let suggestions = Cell::new(SUGGESTIONS);
         let otherwise = |_: usize, module: &str, name: &str| {
-            Lookup::new(self.find(module, name).cloned(), || self.nearest(module, name))
+            Lookup::new(self.find(module, name).cloned(), || {
+                // The error shows the first ones; a module may lack a million imports.
+                let left = suggestions.get().checked_sub(1)?;
+                suggestions.set(left);
+                self.nearest(module, name)
+            })
         };
         let found = resolver::look_up(store.as_context_mut(), module, options, otherwise)?;
         Instance::from_definitions(store.as_context_mut(), module, found, options)

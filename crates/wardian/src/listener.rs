@@ -42,7 +42,8 @@ pub trait FunctionListener: Send + Sync + 'static {
     fn abort(&self, _call: &Call<'_>, _reason: &AbortReason<'_>) {}
 
     /// A snapshot was restored in which this call is open, though it had ended already: it goes on,
-    /// and will get another ending. So `before` + `resumed` = `after` + `abort`.
+    /// and will get another ending. So `before` + `resumed` = `after` + `abort`. The call of the host
+    /// function that took the snapshot is not open in it: of its second return nothing is heard.
     fn resumed(&self, _call: &Call<'_>) {}
 }
 

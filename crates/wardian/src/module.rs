@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use wardian_module::{ItemIndex, SourceLocation};
+use wardian_module::{DebugInfo, ItemIndex, SourceLocation};
 use wardian_types::{CoreFeatures, ExternType, FuncType, ValType};
 use wardian_vm::contain::drop_contained;
 use wardian_vm::layout::InstanceLayout;
@@ -289,7 +289,14 @@ impl Module {
         info.functions.get(index as usize).map(|t| &info.types[*t as usize])
     }
 
-    /// Source lines of an offset in the code section, the innermost inlined function first.
+    /// Whether source lines are known, and why not. Debug information that would cost more than a module of
+    /// its size may is not used; lookups may find that out.
+    pub fn debug_info(&self) -> DebugInfo {
+        self.0.decoded.debug_info()
+    }
+
+    /// Source lines of an offset in the code section, the innermost inlined function first. None if debug
+    /// information is missing or [too complex](DebugInfo::TooComplex).
     pub fn source_locations(&self, code_offset: u32) -> Vec<SourceLocation> {
         self.0.decoded.source_locations(code_offset)
     }

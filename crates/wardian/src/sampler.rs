@@ -8,6 +8,7 @@
 //! What happens while the guest runs is in [`wardian_vm::samples`]; all that is slow happens here, on
 //! the thread of whoever reads.
 
+use crate::raw::sampling::SamplePlace;
 use crate::{AsContextMut, Engine, Error, Frame, Module, ProgramCounter, Result};
 use std::fmt;
 use std::sync::Arc;
@@ -73,6 +74,9 @@ impl SamplerOptions {
 /// there. Nobody is signalled while no guest runs. While a guest waits in a host function, it is the
 /// host that is seen at work.
 ///
+/// When the store goes, the sampler keeps the modules of its instances until it is dropped itself, so that
+/// samples can be resolved.
+///
 /// Code is not changed by it, and what stops a guest still does. Two things can be noticed: a
 /// system call of a host function is interrupted more often, so that some fail with `EINTR` which
 /// otherwise rarely do (those that the system does not restart, as `poll`); and while a host function
@@ -103,7 +107,7 @@ impl SamplerOptions {
 /// # Ok::<(), wardian::Error>(())
 /// ```
 pub struct Sampler {
-    ring: Arc<SampleRing>,
+    place: SamplePlace,
     interrupter: Arc<Interrupter>,
 }
 
@@ -123,28 +127,29 @@ impl Sampler {
         }
         let inner = &mut store.0.inner;
         let ring = SampleRing::new(options.capacity, options.max_frames);
-        inner.start_sampling(&ring)?;
+        let place = SamplePlace { ring, modules: Arc::default() };
+        inner.start_sampling(&place)?;
         let interrupter = inner.interrupter().clone();
-        interrupter.sample(&ring, options.interval);
-        Ok(Sampler { ring, interrupter })
+        interrupter.sample(&place.ring, options.interval);
+        Ok(Sampler { place, interrupter })
     }
 
     /// Takes out what has been sampled since it was last called, from any thread, also while sampling
     /// goes on and after it has ended.
     pub fn drain(&self) -> Samples {
-        let drained = self.ring.drain();
+        let drained = self.place.ring.drain();
         Samples { words: drained.words, dropped: drained.dropped, missed: drained.missed }
     }
 
     /// Ends it, from any thread: no sample is taken after this returns. What has not been drained
     /// stays. The store can then have another sampler.
     pub fn stop(&self) {
-        self.ring.stop();
+        self.place.ring.stop();
     }
 
     /// Whether samples are still taken: it was not stopped, and the store is there.
     pub fn is_active(&self) -> bool {
-        self.ring.is_active() && self.interrupter.is_attached()
+        self.place.ring.is_active() && self.interrupter.is_attached()
     }
 }
 
@@ -161,7 +166,8 @@ impl fmt::Debug for Sampler {
 }
 
 /// Samples as they were taken, the oldest first: times and program counters. Keep them as they are
-/// for as long as the guest runs if time matters, and resolve them later; but before the modules go.
+/// for as long as the guest runs if time matters, and resolve them later; but before the modules go, which
+/// the store and then the [`Sampler`] keep.
 #[derive(Clone, Default)]
 pub struct Samples {
     words: Vec<u64>,

@@ -6,6 +6,7 @@ use crate::report::{self, Failure, Result};
 use anyhow::anyhow;
 use std::io::Write;
 use std::path::Path;
+use wardian::DebugInfo;
 use wardian_observe::CoverageReport;
 
 /// Rows of the table.
@@ -38,6 +39,9 @@ impl Outputs {
         // Nobody may be there to read it, which is no problem of the guest's.
         let table = coverage.table(ROWS, columns());
         let _ = std::io::stderr().lock().write_all(table.as_bytes());
+        if coverage.debug_info == DebugInfo::TooComplex {
+            report::note(&DebugInfo::TooComplex.to_string());
+        }
         let mut problems = Vec::new();
         for (file, format) in std::mem::take(&mut self.files) {
             let written = file.replace("coverage", |writer| match format {

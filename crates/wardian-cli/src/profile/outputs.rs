@@ -4,6 +4,7 @@ use crate::args::ProfileArgs;
 use crate::outfile::{OutFile, columns};
 use crate::report::{self, Failure, Result};
 use anyhow::anyhow;
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::PathBuf;
 use wardian_observe::{Format, Profile};
@@ -103,8 +104,10 @@ impl OutputFile {
 fn named(args: &ProfileArgs, format: Format) -> PathBuf {
     let file = args.run.file();
     let stem = match file.as_os_str() == "-" {
-        true => "guest".into(),
-        false => file.file_stem().unwrap_or(file.as_os_str()).to_string_lossy(),
+        true => OsStr::new("guest"),
+        false => file.file_stem().unwrap_or(file.as_os_str()),
     };
-    format!("{stem}.profile.{}", format.extension()).into()
+    let mut name = stem.to_owned();
+    name.push(format!(".profile.{}", format.extension()));
+    name.into()
 }

@@ -104,3 +104,21 @@ fn names_of_guests_do_not_reach_terminals() {
         (&["run", "none.wat"], 1, &[], &["\n  g\u{fffd}[31mh"]),
     ]);
 }
+
+#[test]
+fn features_that_wardian_does_not_have() {
+    let place = Place::with(&[
+        (
+            "tag.wat",
+            r#"(module (tag (param i32)) (func (export "_start") (throw 0 (i32.const 1))))"#,
+        ),
+        ("gc.wat", "(module (type (struct (field i32))) (func (export \"_start\")))"),
+    ]);
+    for command in ["validate", "inspect"] {
+        let needs = "it needs features that wardian does not have: ";
+        place.check(&[
+            (&[command, "tag.wat"], 1, &[], &[needs, "exceptions", "at byte 0x"]),
+            (&[command, "gc.wat"], 1, &[], &[needs, "gc"]),
+        ]);
+    }
+}

@@ -98,3 +98,49 @@ fn artifacts() {
     place.write("exit.bin", bytes);
     place.check(&[(&["run", "--allow-precompiled", "exit.bin"], 1, &[], &["damaged"])]);
 }
+
+#[test]
+fn artifacts_are_written_into_what_is_there() {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+    let place =
+        Place::with(&[("exit.wat", &guests::exit(7)), ("old", "old"), ("bad.wat", "(module (")]);
+    let mode =
+        |name: &str| std::fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777;
+    std::fs::set_permissions(place.path("old"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    symlink("old", place.path("link")).unwrap();
+    // What is not written changes nothing.
+    place.check(&[(&["compile", "-o", "link", "bad.wat"], 1, &[], &["bad.wat"])]);
+    assert_eq!(std::fs::read(place.path("old")).unwrap(), b"old");
+    place.check(&[(&["compile", "-o", "new", "bad.wat"], 1, &[], &["bad.wat"])]);
+    assert!(!place.path("new").exists());
+    // A link stays a link, and the file keeps its mode.
+    place.check(&[(&["compile", "-o", "link", "exit.wat"], 0, &["written to link"], &[])]);
+    assert!(std::fs::symlink_metadata(place.path("link")).unwrap().is_symlink());
+    assert_eq!(mode("old"), 0o600);
+    place.check(&[(&["run", "--allow-precompiled", "old"], 7, &[], &[])]);
+    // A pipe is written to.
+    let made = std::process::Command::new("mkfifo").arg(place.path("pipe")).status().unwrap();
+    assert!(made.success());
+    let pipe = std::fs::File::options().read(true).write(true).open(place.path("pipe")).unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut seen = vec![0; 64 << 10];
+        std::io::Read::read(&mut &pipe, &mut seen).unwrap()
+    });
+    place.check(&[(&["compile", "-o", "pipe", "exit.wat"], 0, &["written to pipe"], &[])]);
+    assert!(reader.join().unwrap() > 0);
+    assert!(std::fs::metadata(place.path("pipe")).unwrap().file_type().is_fifo());
+    // A device as well, and what it says is told.
+    place.check(&[
+        (&["compile", "-o", "/dev/full", "exit.wat"], 1, &[], &["cannot write", "No space left"]),
+        (&["inspect", "--graph", "link.svg", "exit.wat"], 0, &[], &[]),
+    ]);
+    assert!(std::fs::metadata("/dev/full").unwrap().file_type().is_char_device());
+    // No other file is left behind.
+    let mut left: Vec<_> = std::fs::read_dir(place.path(""))
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "cache")
+        .collect();
+    left.sort();
+    assert_eq!(left, ["bad.wat", "exit.wat", "link", "link.svg", "old", "pipe"]);
+}

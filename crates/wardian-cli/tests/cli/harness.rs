@@ -1,9 +1,32 @@
 //! Running the binary in a folder of its own.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
+
+/// The command under test.
+pub(crate) const WARDIAN: &str = env!("CARGO_BIN_EXE_wardian");
+
+/// What runs a command with the default dispositions of signals. Who runs the tests may ignore some, as
+/// `nohup` does, and children inherit that.
+const ENV: &str = "/usr/bin/env";
+const DEFAULT_SIGNALS: &str = "--default-signal";
+
+/// Whether there is an `env` that does: that of the GNU coreutils, since 8.31.
+fn resets_signals() -> bool {
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        let tried =
+            Command::new(ENV).args([DEFAULT_SIGNALS, "true"]).stderr(Stdio::null()).status();
+        tried.is_ok_and(|status| status.success())
+    })
+}
+
+/// What has not ended after so long hangs.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A folder with guests, and a cache.
 pub(crate) struct Place {
@@ -57,7 +80,13 @@ impl Place {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wardian"));
+        let mut command = match resets_signals() {
+            true => Command::new(ENV),
+            false => Command::new(WARDIAN),
+        };
+        if resets_signals() {
+            command.args([DEFAULT_SIGNALS, WARDIAN]);
+        }
         command
             .args(args)
             .current_dir(self.temp.path())
@@ -104,15 +133,63 @@ pub(crate) fn run(command: &mut Command, input: &[u8]) -> Ended {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_vec());
     // The child may end without having read its input.
-    let _ = child.stdin.take().unwrap().write_all(input);
-    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    std::thread::spawn(move || stdin.write_all(&input));
+    let Output { status, stdout, stderr } = end(child);
     Ended {
         code: status.code(),
         out: String::from_utf8(stdout).unwrap(),
         err: String::from_utf8(stderr).unwrap(),
         took: start.elapsed(),
     }
+}
+
+/// The end of a child, and what it writes until then to the pipes that it was given. One that does not end
+/// is killed, and fails the test.
+pub(crate) fn end(mut child: Child) -> Output {
+    let stdout = child.stdout.take().map(|pipe| in_background(move || rest(pipe)));
+    let stderr = child.stderr.take().map(|pipe| in_background(move || rest(pipe)));
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if start.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            panic!("it does not end: {child:?}");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    let all = |pipe: Option<Receiver<_>>| {
+        pipe.map(|pipe| pipe.recv_timeout(PATIENCE).unwrap()).unwrap_or_default()
+    };
+    Output { status, stdout: all(stdout), stderr: all(stderr) }
+}
+
+/// What is read from a child that runs. One of which it cannot be read in time is killed, and fails the
+/// test.
+pub(crate) fn in_time<T: Send + 'static>(
+    child: &mut Child,
+    read: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    in_background(read).recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        let _ = child.kill();
+        panic!("nothing comes of it: {child:?}");
+    })
+}
+
+fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Receiver<T> {
+    let (done, result) = channel();
+    // Nobody may wait for it any more.
+    std::thread::spawn(move || drop(done.send(work())));
+    result
+}
+
+fn rest(mut pipe: impl Read) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    pipe.read_to_end(&mut bytes).unwrap();
+    bytes
 }
 
 /// How many files there are in a folder.

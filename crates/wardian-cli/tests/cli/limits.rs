@@ -1,7 +1,7 @@
 //! Time, fuel, memory and stack.
 
 use super::guests;
-use super::harness::Place;
+use super::harness::{self, Place};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -82,7 +82,7 @@ fn a_timeout_stops_waiting_for_input() {
             .unwrap();
         // The pipe stays open.
         let input = child.stdin.take();
-        assert_eq!(child.wait().unwrap().code(), Some(124), "{file}");
+        assert_eq!(harness::end(child).status.code(), Some(124), "{file}");
         assert!(start.elapsed() < GONE, "{file} {:?}", start.elapsed());
         drop(input);
     }
@@ -100,6 +100,8 @@ fn memory() {
         (&["run", "--max-memory", "1MiB", "large.wat"], 1, &[], &["memory"]),
         (&["run", "--max-memory", "4MiB", "large.wat"], 0, &[], &[]),
         (&["run", "--max-memory", "lots", "large.wat"], 2, &[], &["512MiB"]),
+        (&["run", "--stack-size", "1KiB", "large.wat"], 2, &[], &["at least 64KiB"]),
+        (&["profile", "--interval", "0ms", "large.wat"], 2, &[], &["from 50us to 1h"]),
     ]);
 }
 

@@ -41,6 +41,27 @@ const TABLE: &[&str] = &[
 ];
 
 #[test]
+fn programs_that_end_before_samples_are_read_have_names() {
+    const SPIN: &str = r#"(module (func $spin (local i32)
+        (loop $l (br_if $l (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1)))
+          (i32.const 2000000)))))
+      (func $main (export "_start") (call $spin)))"#;
+    let place = Place::with(&[("spin.wat", SPIN)]);
+    for engine in ["tiered", "jit", "interp"] {
+        // A machine that is busy may give no time to take a sample.
+        let seen = (0..20).any(|_| {
+            let options = ["profile", "--frequency", "20000", "-o", "x.folded", "--engine", engine];
+            let ended = place.run(&[&options[..], &["spin.wat"]].concat());
+            assert_eq!(ended.code, Some(0), "{ended:?}");
+            let folded = std::fs::read_to_string(place.path("x.folded")).unwrap();
+            assert!(!folded.contains("<unknown>"), "{engine}: {folded}");
+            folded.contains("main;spin ")
+        });
+        assert!(seen, "{engine}");
+    }
+}
+
+#[test]
 fn exact_counts_are_the_same_each_time() {
     let place = Place::with(&[("prog.wat", PROGRAM)]);
     for engine in ["tiered", "jit", "interp"] {

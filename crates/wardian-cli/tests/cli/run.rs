@@ -1,9 +1,11 @@
 //! `wardian run`: what the guest gets, and how it ends.
 
 use super::guests;
-use super::harness::{Place, run};
+use super::harness::{self, Place, in_time, run};
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
 
 #[test]
@@ -70,13 +72,17 @@ fn sockets() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    let stderr = child.stderr.take().unwrap();
+    let line = in_time(&mut child, move || {
+        let mut line = String::new();
+        BufReader::new(stderr).read_line(&mut line).unwrap();
+        line
+    });
     let address = line.trim().rsplit(' ').next().unwrap().to_owned();
     let mut answer = String::new();
     TcpStream::connect(&address).expect(&line).read_to_string(&mut answer).unwrap();
     assert_eq!(answer, "hello");
-    assert!(child.wait().unwrap().success());
+    assert!(harness::end(child).status.success());
     place.check(&[(
         &["run", "--listen", "nonsense", "serve.wat"],
         1,
@@ -118,15 +124,16 @@ fn streams() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdout.take().unwrap().read_exact(&mut [0; 10]).unwrap();
-    let ended = child.wait_with_output().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    in_time(&mut child, move || stdout.read_exact(&mut [0; 10]).unwrap());
+    let ended = harness::end(child);
     assert_eq!(ended.status.code(), Some(64), "{ended:?}");
     assert!(ended.stderr.is_empty());
     for args in [&["--help"][..], &["completions", "bash"], &["inspect", "cat.wat"]] {
         let mut command = place.command(args);
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let ended = command.stdout(writer).output().unwrap();
+        let ended = harness::end(command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap());
         assert!(ended.stderr.is_empty(), "{args:?} {ended:?}");
         assert_eq!(ended.status.code(), Some(0), "{args:?}");
     }
@@ -174,4 +181,83 @@ fn help_and_completions() {
         (&["completions", "zsh"], 0, &["#compdef wardian"], &[]),
         (&["completions", "fish"], 0, &["complete -c wardian"], &[]),
     ]);
+}
+
+#[test]
+fn names_that_are_not_unicode() {
+    let place = Place::with(&[("preopen.wat", guests::PREOPEN)]);
+    let strange = OsStr::from_bytes(b"str\xffnge.wat");
+    std::fs::write(place.path("").join(strange), guests::exit(7)).unwrap();
+    std::fs::create_dir(place.path("").join(OsStr::from_bytes(b"d\xff"))).unwrap();
+    for command in [&["run"][..], &["profile", "--format", "folded"], &["trace"], &["coverage"]] {
+        let ended = run(place.command(command).arg(strange), b"");
+        assert_eq!(ended.code, Some(7), "{command:?} {ended:?}");
+    }
+    let profile = OsStr::from_bytes(b"str\xffnge.profile.folded");
+    assert!(place.path("").join(profile).exists());
+    for command in ["validate", "inspect", "compile"] {
+        let ended = run(place.command(&[command]).arg(strange), b"");
+        assert_eq!(ended.code, Some(0), "{command} {ended:?}");
+    }
+    let dir = |text: &[u8]| {
+        run(place.command(&["run", "--dir"]).arg(OsStr::from_bytes(text)).arg("preopen.wat"), b"")
+    };
+    let ended = dir(b"d\xff::/data");
+    assert_eq!((ended.code, ended.out.contains("/data")), (Some(0), true), "{ended:?}");
+    let ended = dir(b"d\xff");
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.err.contains("not Unicode") && ended.err.contains("HOST::GUEST"), "{ended:?}");
+}
+
+#[test]
+fn variables_that_are_not_unicode_are_left_out() {
+    let place = Place::with(&[("env.wat", guests::SHOW)]);
+    let mut command = place.command(&["run", "--env-inherit", "env.wat"]);
+    let ended = run(command.env("STRANGE", OsStr::from_bytes(b"secret\xff")), b"");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.out.contains("INHERITED=yes"), "{ended:?}");
+    assert!(ended.err.contains("\"STRANGE\" is not Unicode"), "{ended:?}");
+    assert!(!ended.err.contains("secret"), "{ended:?}");
+}
+
+#[test]
+fn stubs_for_imports() {
+    let place = Place::with(&[
+        (
+            "stubs.wat",
+            r#"(module (import "env" "missing" (func $f (param i32) (result i64)))
+              (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+              (func (export "_start") (call $exit (i32.const 3)))
+              (func (export "call") (drop (call $f (i32.const 1)))))"#,
+        ),
+        (
+            "global.wat",
+            r#"(module (import "env" "f" (func)) (import "env" "g" (global i32))
+              (func (export "_start")))"#,
+        ),
+        (
+            "threads.wat",
+            r#"(module (import "env" "memory" (memory 1 1 shared)) (import "env" "missing" (func))
+              (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+              (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+              (func (export "wasi_thread_start") (param i32 i32))
+              (func (export "_start")
+                (if (i32.le_s (call $spawn (i32.const 0)) (i32.const 0)) (then unreachable))
+                (call $exit (i32.const 4))))"#,
+        ),
+    ]);
+    for engine in ["tiered", "jit", "interp"] {
+        place.check(&[
+            (&["run", "--engine", engine, "stubs.wat"], 1, &[], &["`env` `missing`"]),
+            (&["run", "--engine", engine, "--stub-imports", "stubs.wat"], 3, &[], &[]),
+            (
+                &["run", "--engine", engine, "--stub-imports", "--invoke", "call", "stubs.wat"],
+                134,
+                &[],
+                &["the guest called `env` `missing`, an import that is not defined"],
+            ),
+            (&["run", "--engine", engine, "--stub-imports", "global.wat"], 1, &[], &["`env` `g`"]),
+            (&["run", "--engine", engine, "--stub-imports", "threads.wat"], 4, &[], &[]),
+        ]);
+    }
 }

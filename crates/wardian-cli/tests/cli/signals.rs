@@ -1,11 +1,11 @@
 //! Ctrl-C while somebody looks on.
 
-use super::harness::Place;
+use super::harness::{self, Place, WARDIAN, in_time};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// Says that it runs, and then never ends; `read` waits for input that does not come.
@@ -29,8 +29,11 @@ const PROGRAM: &str = r#"(module $prog
 fn start(command: &mut Command) -> Child {
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    let mut ready = [0; 6];
-    child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    child.stdout = Some(in_time(&mut child, move || {
+        stdout.read_exact(&mut [0; 6]).unwrap();
+        stdout
+    }));
     std::thread::sleep(Duration::from_millis(200));
     child
 }
@@ -44,11 +47,9 @@ fn send(child: &Child, signal: Signal) {
 fn end(mut child: Child) -> (i32, String) {
     // Held until now: the guest's input goes on.
     let stdin = child.stdin.take();
-    let mut err = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
-    let status = child.wait().unwrap();
+    let Output { status, stderr, .. } = harness::end(child);
     drop(stdin);
-    (ended(status), err)
+    (ended(status), String::from_utf8(stderr).unwrap())
 }
 
 fn ended(status: ExitStatus) -> i32 {
@@ -157,10 +158,9 @@ fn plain_runs_end_at_once() {
 #[test]
 fn what_the_parent_ignores_is_ignored() {
     let place = Place::with(&[("prog.wat", PROGRAM)]);
-    let wardian = place.command(&[]);
     let mut shell = Command::new("/bin/sh");
     let script = r#"trap "" INT; exec "$0" profile -o out.folded prog.wat"#;
-    shell.arg("-c").arg(script).arg(wardian.get_program()).current_dir(place.path(""));
+    shell.arg("-c").arg(script).arg(WARDIAN).current_dir(place.path(""));
     shell.env_clear().env("WARDIAN_CACHE_DIR", place.cache());
     let mut child = start(&mut shell);
     send(&child, Signal::SIGINT);

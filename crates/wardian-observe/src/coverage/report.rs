@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::sync::Arc;
-use wardian::{Module, SourceLocation, demangle};
+use wardian::{DebugInfo, Module, SourceLocation, demangle};
 
 /// What a guest executed: see [`crate::CoverageMap::report`].
 #[derive(Clone, Debug, Default)]
@@ -16,6 +16,8 @@ pub struct CoverageReport {
     pub functions: Vec<FunctionCoverage>,
     /// All files that debug information names lines of, by their path; none without it.
     pub files: Vec<FileCoverage>,
+    /// Whether lines are known, and why not.
+    pub debug_info: DebugInfo,
 }
 
 /// A function, or one of several that a generic one was made into.
@@ -143,7 +145,8 @@ pub(super) fn build(
         first = all.end;
         functions.push(function(module, func, &blocks[all.clone()], &counts[all], &mut lines));
     }
-    CoverageReport { program: program.to_owned(), functions, files: lines.files() }
+    let debug_info = module.debug_info();
+    CoverageReport { program: program.to_owned(), functions, files: lines.files(), debug_info }
 }
 
 fn function(

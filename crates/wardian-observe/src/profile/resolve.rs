@@ -14,7 +14,7 @@ const LOOKED_AT: usize = 64;
 /// Makes a profile of stacks. Points of the time line refer to nodes of the table.
 pub(crate) fn resolve(
     kind: ProfileKind,
-    meta: Meta,
+    mut meta: Meta,
     symbols: &Symbols,
     table: &StackTable,
     mut timeline: Vec<TimelineSample>,
@@ -32,6 +32,7 @@ pub(crate) fn resolve(
         sample.stack = sample.stack.and_then(|node| of_node(node as u32));
     }
     let Resolver { modules, functions, locations, .. } = resolver;
+    meta.notes.extend(symbols.missing_lines());
     Profile { kind, meta, modules, functions, locations, stacks, timeline }
 }
 

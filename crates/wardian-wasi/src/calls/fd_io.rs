@@ -48,8 +48,9 @@ pub(crate) fn fd_pread(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     descriptor.need(rights::FD_SEEK)?;
     let buffers = Buffers::decode(call.memory, addr(iovs), addr(count))?;
     check(call.memory, addr(out), 4)?;
+    let waiter = call.ctx.waiter_for(&descriptor, call.interrupt);
     let read = buffers.fill(call.memory, true, |done, bufs| {
-        Ok(file.read(Some(offset.saturating_add(done)), bufs)?)
+        file.read(waiter, Some(offset.saturating_add(done)), bufs)
     })?;
     Ok(write_u32(call.memory, addr(out), read)?)
 }
@@ -61,8 +62,9 @@ pub(crate) fn fd_pwrite(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     descriptor.need(rights::FD_SEEK)?;
     let buffers = Buffers::decode(call.memory, addr(iovs), addr(count))?;
     check(call.memory, addr(out), 4)?;
+    let waiter = call.ctx.waiter_for(&descriptor, call.interrupt);
     let written = buffers.drain(call.memory, true, |done, bufs| {
-        Ok(file.write(Some(offset.saturating_add(done)), bufs)?)
+        file.write(waiter, Some(offset.saturating_add(done)), bufs)
     })?;
     Ok(write_u32(call.memory, addr(out), written)?)
 }

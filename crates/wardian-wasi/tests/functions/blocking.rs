@@ -168,3 +168,47 @@ fn the_state_can_be_shared_between_threads() {
     fn check<T: Send + Sync + Clone>() {}
     check::<wardian_wasi::WasiCtx>();
 }
+
+/// Tells a call to end when it has been asked so often.
+struct After(std::sync::atomic::AtomicU32);
+
+impl wardian_wasi::Interrupt for After {
+    fn is_set(&self) -> bool {
+        use std::sync::atomic::Ordering::SeqCst;
+        self.0.fetch_update(SeqCst, SeqCst, |left| Some(left.saturating_sub(1))) == Ok(0)
+    }
+
+    fn wake_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
+}
+
+#[test]
+fn long_calls_of_files_end_between_two_parts() {
+    const LONG: usize = 40 << 20;
+    for shared in [false, true] {
+        let mut world = World::new(Version::Preview1, shared, |b| b);
+        std::fs::File::create(world.host("root/sparse")).unwrap().set_len(1 << 40).unwrap();
+        let at = world.guest.memory.bytes.len() as u64;
+        world.guest.memory.bytes.resize(at as usize + LONG, 1);
+        let file = world.open("sparse", 0, READ | WRITE | 1 << 2 | 1 << 5).unwrap();
+        let (iovs, out) = (world.iovs(&[(at, LONG)]), world.alloc(4));
+        let calls: [(&str, &[u64]); 5] = [
+            ("fd_read", &[file, iovs, 1, out]),
+            ("fd_pread", &[file, iovs, 1, 7, out]),
+            ("fd_write", &[file, iovs, 1, out]),
+            ("fd_pwrite", &[file, iovs, 1, 7, out]),
+            ("random_get", &[at, LONG as u64]),
+        ];
+        for (name, args) in calls {
+            let interrupt = After(3.into());
+            let ended = world.guest.call_with(&interrupt, name, args);
+            assert_eq!(ended, Err(Stop::Interrupted), "{name}");
+            // Nobody tells it to end: it does all of it.
+            if name != "random_get" {
+                world.ok(name, args);
+                assert_eq!(world.u32(out) as usize, LONG, "{name}");
+            }
+        }
+    }
+}

@@ -100,7 +100,7 @@ fn files_and_devices() {
     std::fs::write(&path, "input").unwrap();
     let null = || std::fs::OpenOptions::new().write(true).open("/dev/null").unwrap();
     worlds_with(
-        |b| b.stdin_fd(std::fs::File::open(&path).unwrap()).unwrap().stdout_fd(null()).unwrap(),
+        |b| b.stdin_file(std::fs::File::open(&path).unwrap()).unwrap().stdout_fd(null()).unwrap(),
         |world| {
             assert_eq!((world.fdstat(0).0, world.fdstat(1).0), (4, 2));
             let [set, ..] = world.version.whence();
@@ -117,6 +117,80 @@ fn files_and_devices() {
             assert_eq!(world.fd_stat(0).unwrap().size, 5);
         },
     );
+}
+
+/// What a guest cannot do to the file behind a standard stream. It gets the addresses of a vector of one
+/// buffer, and of a result.
+type Denied = (&'static str, fn(u64, u64) -> Vec<u64>, Errno);
+
+const DENIED: &[Denied] = &[
+    ("fd_filestat_set_size", |_, _| vec![1, 0], Errno::Badf),
+    ("fd_filestat_set_times", |_, _| vec![1, 0, 0, 0xa], Errno::Badf),
+    ("fd_allocate", |_, _| vec![1, 0, 100], Errno::Spipe),
+    ("fd_advise", |_, _| vec![1, 0, 0, 4], Errno::Spipe),
+    ("fd_seek", |_, out| vec![1, 0, 0, out], Errno::Spipe),
+    ("fd_tell", |_, out| vec![1, out], Errno::Spipe),
+    ("fd_pwrite", |iovs, out| vec![1, iovs, 1, 0, out], Errno::Spipe),
+    ("fd_pread", |iovs, out| vec![0, iovs, 1, 0, out], Errno::Spipe),
+    ("fd_read", |iovs, out| vec![1, iovs, 1, out], Errno::Badf),
+    ("fd_write", |iovs, out| vec![0, iovs, 1, out], Errno::Badf),
+    ("fd_fdstat_set_flags", |_, _| vec![1, 0], Errno::Success),
+];
+
+#[test]
+fn a_file_behind_a_stream_is_only_read_or_written() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = tempfile::tempdir().unwrap();
+    let (input, output) = (dir.path().join("input"), dir.path().join("output"));
+    let append = || std::fs::OpenOptions::new().append(true).read(true).open(&output).unwrap();
+    for (name, args, expected) in DENIED {
+        std::fs::write(&input, "input").unwrap();
+        std::fs::write(&output, "0123456789").unwrap();
+        let host = append();
+        worlds_with(
+            |b| {
+                let stdin = std::fs::File::open(&input).unwrap();
+                b.stdin_fd(stdin).unwrap().stdout_fd(host.try_clone().unwrap()).unwrap()
+            },
+            |world| {
+                let before = std::fs::metadata(&output).unwrap();
+                let buf = world.put(b"evil");
+                let (iovs, out) = (world.iovs(&[(buf, 4)]), world.alloc(8));
+                assert_eq!(world.call(name, &args(iovs, out)), *expected, "{name}");
+                let after = std::fs::metadata(&output).unwrap();
+                assert_eq!(after.len(), 10, "{name}");
+                assert_eq!(before.modified().unwrap(), after.modified().unwrap(), "{name}");
+                assert_eq!((before.ctime(), before.ino()), (after.ctime(), after.ino()), "{name}");
+                // The flags belong to all who have the file open.
+                let flags = rustix::fs::fcntl_getfl(&host).unwrap();
+                assert!(flags.contains(rustix::fs::OFlags::APPEND), "{name}");
+                // Neither a terminal nor a file.
+                assert_eq!((world.fdstat(0).0, world.fdstat(1).0), (0, 0), "{name}");
+            },
+        );
+    }
+    let (from, to) = (std::fs::File::open(&input).unwrap(), append());
+    let mut world =
+        World::new(Version::Preview1, false, |b| b.stdin_fd(from).unwrap().stdout_fd(to).unwrap());
+    assert_eq!(world.read(0, 3).unwrap(), b"inp");
+    assert_eq!(world.read(0, 9).unwrap(), b"ut");
+    assert_eq!(world.read(0, 9).unwrap(), b"");
+    assert_eq!(world.write(1, &[b'x'; 100_000]), Ok(100_000));
+    assert_eq!(std::fs::metadata(&output).unwrap().len(), 100_010);
+}
+
+#[test]
+fn what_is_given_as_a_file_has_to_be_one() {
+    let (read, _write) = std::io::pipe().unwrap();
+    let error = wardian_wasi::WasiCtx::builder().stdin_file(read).unwrap_err();
+    assert!(error.to_string().contains("standard input"), "{error}");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out");
+    let file = std::fs::File::create(&path).unwrap();
+    let mut world = World::new(Version::Preview1, false, |b| b.stdout_file(file).unwrap());
+    assert_eq!(world.write(1, b"0123456789"), Ok(10));
+    world.ok("fd_filestat_set_size", &[1, 4]);
+    assert_eq!(std::fs::read(&path).unwrap(), b"0123");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::host::HostDef;
 use super::instance::InstanceData;
 use super::listen::{Hook, Listeners, OpenCall, OpenHost};
 use super::memory::MemoryData;
+use super::sampling::SamplePlace;
 use super::snapshot::{Restoring, SnapshotData};
 use super::table::TableData;
 use crate::backtrace::{Backtrace, Frame};
@@ -23,7 +24,6 @@ use wardian_vm::frames::{Frames, Step};
 use wardian_vm::interpreted::FrameLayout;
 use wardian_vm::interrupt::Interrupter;
 use wardian_vm::layout::{HostFunc, InterpretedFunc, Noted, StoreCtx, VmFunc};
-use wardian_vm::samples::SampleRing;
 use wardian_vm::stack::WasmStack;
 
 /// A store with the embedder's data.
@@ -102,7 +102,7 @@ pub struct StoreInner {
     pub(super) waker: Option<std::task::Waker>,
     interrupter: Option<Arc<Interrupter>>,
     /// Where samples of its guests go, or went: see [`super::sampling`].
-    pub(super) samples: Option<Arc<SampleRing>>,
+    pub(super) samples: Option<SamplePlace>,
     /// Gives the limiter of a `StoreData<T>` whose address is passed, for builtins.
     limiter: unsafe fn(usize) -> Option<NonNull<dyn ResourceLimiter>>,
     /// Asks a `StoreData<T>` whose address is passed for more fuel: see [`super::fuel`].
@@ -394,6 +394,7 @@ impl Drop for StoreInner {
             interrupter.detach();
         }
         self.notify_of_going();
+        self.keep_sampled();
         // Calls of a guest that was suspended and then forgotten.
         if let Err(panic) = self.abort_to(0, &crate::AbortReason::Abandoned) {
             discard(panic);
