@@ -12,6 +12,7 @@ mod fuel;
 mod hostile;
 mod inspection;
 mod instances;
+mod limits;
 mod listeners;
 mod log;
 mod matrix;
@@ -50,6 +51,7 @@ fn main() -> std::process::ExitCode {
         hostile::TABLE,
         inspection::TABLE,
         instances::TABLE,
+        limits::TABLE,
         listeners::TABLE,
         memories::TABLE,
         names::TABLE,

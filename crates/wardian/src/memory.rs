@@ -146,7 +146,7 @@ impl Memory {
         let store = store.as_context_mut();
         check_store(&store.0.inner, self.store)?;
         let (inner, limiter) = store.0.split();
-        let before = inner.memories[self.index as usize].grow(pages, limiter)?;
+        let before = inner.memories[self.index as usize].grow(pages, limiter, &|| false)?;
         before.ok_or_else(|| Error::limit(format!("the memory cannot grow by {pages} pages")))
     }
 }

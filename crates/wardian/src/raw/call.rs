@@ -181,12 +181,17 @@ impl<T> StoreData<T> {
             unsafe {
                 let vm = callable.vm.as_ptr();
                 let vm_ctx = (*vm).ctx;
-                match self.inner.after_entry(outcome, vm_ctx) {
+                let outer = (*ctx).owner;
+                let this = std::ptr::from_mut(self);
+                (*ctx).owner = this as usize;
+                // A restore asks the limiter, which it finds through `owner`.
+                let next = (*this).inner.after_entry(outcome, vm_ctx);
+                (*ctx).owner = outer;
+                match next {
                     Next::Again => {}
                     Next::Resume(guest) => standing = Some(guest),
                     Next::Fail(error) => return self.fail(error, open),
                 }
-                let outer = (*ctx).owner;
                 (*ctx).owner = std::ptr::from_mut(self) as usize;
                 outcome = match &standing {
                     // An errand may have changed the code: the instance may be closed now.
