@@ -10,7 +10,11 @@ use cranelift_codegen::ir::Signature;
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use wardian_module::Complexity;
 use wasmparser::{BinaryReader, FunctionBody};
+
+/// The longest that compiling one function may be expected to take.
+const MOST_SECONDS: u64 = 60;
 
 /// Buffers that are reused from function to function.
 pub(crate) struct Worker {
@@ -42,6 +46,7 @@ impl Worker {
             let index = info.imported_functions as usize + defined as usize;
             let ty = info.functions.get(index).and_then(|t| info.types.get(*t as usize));
             let ty = ty.ok_or("it has no type")?;
+            check_complexity(env, bytes, defined)?;
             worker.context.func.signature = match loop_entry {
                 None => guest_signature(ty),
                 Some(_) => loop_signature(ty),
@@ -120,6 +125,21 @@ impl Worker {
             locations,
         })
     }
+}
+
+/// Refuses what would take minutes: nothing can stop the compiler in the midst of a function.
+fn check_complexity(env: &Env<'_>, bytes: &[u8], defined: u32) -> Result<(), String> {
+    let found = Complexity::of(env.info, bytes, defined);
+    let seconds = found.micros() / 1_000_000;
+    if seconds <= MOST_SECONDS {
+        return Ok(());
+    }
+    let Complexity { bytes, loops, depth, blocks, locals, height, .. } = found;
+    Err(format!(
+        "it is too complex: compiling it may take {seconds} seconds, and {MOST_SECONDS} is the limit \
+         ({bytes} bytes, {loops} loops up to {depth} deep, {blocks} blocks, {locals} locals, up to \
+         {height} operands at once); an engine that interprets can run it"
+    ))
 }
 
 fn message(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -459,6 +459,7 @@ impl ModuleInner {
 
 impl Drop for ModuleInner {
     fn drop(&mut self) {
+        self.engine.queue().forget(self);
         self.keep_hot();
         for code in [&self.guarded, &self.checked].into_iter().filter_map(|c| c.get()) {
             self.engine.code().remove(&**code);
