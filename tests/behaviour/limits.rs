@@ -3,8 +3,8 @@
 use crate::matrix::{Behaviour, instance, module};
 use std::sync::{Arc, Mutex};
 use wardian::{
-    Caller, Engine, Error, Instance, Linker, ResourceLimiter, Snapshot, Store, StoreLimits, Table,
-    TableType, Val, ValType,
+    Caller, Engine, Error, Func, FuncType, Instance, Linker, Memory, MemoryType, ResourceLimiter,
+    SharedMemory, Snapshot, Store, StoreLimits, Table, TableType, Val, ValType,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -14,6 +14,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("instances that cannot be made give back what they had", failed),
     ("stores that go give back what they had", gone),
     ("tables are limited together, in bytes", tables),
+    ("sizes that an embedder asks for are refused if nothing can have them", sizes),
     ("large tables take memory only where they are written", lazy),
 ];
 
@@ -308,4 +309,60 @@ fn lazy(engine: &Engine) {
     // Other tests run at the same time: all tables together have 1.76 GB.
     let more = resident_bytes().saturating_sub(before);
     assert!(more < 800 << 20, "{more} bytes more");
+}
+
+/// Types with sizes that the embedder chose, which may come from anywhere.
+fn sizes(engine: &Engine) {
+    let mut store = Store::new(engine, ());
+    let ValType::Ref(element) = ValType::FUNCREF else { panic!("it is a reference") };
+    for count in [1000, 1001, 20_000] {
+        let types = || vec![ValType::V128; count];
+        for ty in [
+            FuncType::new(types(), []),
+            FuncType::new([], types()),
+            FuncType::new(types(), types()),
+        ] {
+            let mut linker: Linker<()> = Linker::new(engine);
+            let made = [
+                Func::try_new(&mut store, ty.clone(), |_, _, _| Ok(())).map(|_| ()),
+                Func::try_new_raw(&mut store, ty.clone(), |_, _| Ok(())).map(|_| ()),
+                linker.func_new("h", "a", ty.clone(), |_, _, _| Ok(())).map(|_| ()),
+                linker.func_raw("h", "b", ty.clone(), |_, _| Ok(())).map(|_| ()),
+            ];
+            for made in made {
+                match made {
+                    Ok(()) => assert_eq!(count, 1000),
+                    Err(error) => assert!(
+                        count > 1000 && error.to_string().contains("it may have 1000"),
+                        "{error}"
+                    ),
+                }
+            }
+            if count == 1000 {
+                let f = Func::new(&mut store, ty.clone(), |_, _, _| Ok(()));
+                let values = vec![Val::V128(7); ty.params().len()];
+                let mut results = vec![Val::V128(1); ty.results().len()];
+                f.call(&mut store, &values, &mut results).unwrap();
+                assert!(results.iter().all(|r| matches!(r, Val::V128(0))));
+            }
+        }
+    }
+    for (min, max) in [(u64::MAX, None), (5, Some(3)), (10_000_001, None), (1 << 61, Some(1 << 61))]
+    {
+        let ty = TableType { element, min, max, table64: true };
+        assert!(Table::new(&mut store, ty, Val::FuncRef(None)).is_err(), "{ty}");
+    }
+    let plain = MemoryType::new(1, Some(2));
+    for ty in [
+        MemoryType { min: 5, ..plain },
+        MemoryType { min: u64::MAX, max: None, memory64: true, ..plain },
+        MemoryType { min: 1 << 47, max: None, memory64: true, ..plain },
+        MemoryType { page_size_log2: 12, ..plain },
+        MemoryType { page_size_log2: 200, ..plain },
+        MemoryType { min: 65_537, max: None, ..plain },
+    ] {
+        assert!(Memory::new(&mut store, ty).is_err(), "{}", ty.min);
+        let shared = MemoryType { shared: true, max: ty.max.or(Some(u64::MAX)), ..ty };
+        assert!(SharedMemory::new(engine, shared).is_err(), "{}", ty.min);
+    }
 }

@@ -72,6 +72,9 @@ impl<T: 'static> Linker<T> {
     }
 
     fn insert(&mut self, module: &str, name: &str, definition: Definition) -> Result<&mut Self> {
+        if let Definition::Host(def) = &definition {
+            def.check()?;
+        }
         let names = self.modules.entry(module.to_owned()).or_default();
         if !self.shadowing && names.contains_key(name) {
             return Err(Error::usage(format!("`{module}` `{name}` is defined twice")));
@@ -134,7 +137,7 @@ impl<T: 'static> Linker<T> {
     ///
     /// # Errors
     ///
-    /// The name is taken.
+    /// The name is taken, or there are more than 1000 parameters or 1000 results.
     pub fn func_new(
         &mut self,
         module: &str,
@@ -150,7 +153,7 @@ impl<T: 'static> Linker<T> {
     ///
     /// # Errors
     ///
-    /// The name is taken.
+    /// The name is taken, or there are more than 1000 parameters or 1000 results.
     pub fn func_raw(
         &mut self,
         module: &str,

@@ -21,6 +21,9 @@ impl Table {
         let store = store.as_context_mut();
         let (inner, limiter) = store.0.split();
         let init = inner.element(&ty, &init)?;
+        if ty.max.is_some_and(|max| max < ty.min) {
+            return Err(Error::usage(format!("there can be no {ty}")));
+        }
         let index = inner.add_table(&ty, None, limiter)?;
         if init != 0 {
             inner.tables[index as usize].elements_mut().fill(init);
