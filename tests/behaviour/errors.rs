@@ -5,6 +5,7 @@ use wardian::{Config, CoreFeatures, Engine, ErrorKind, Instance, Linker, Module,
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("every trap has its code, function and offset", traps),
+    ("a trap's place is that of its operator, however code is optimised", places),
     ("backtraces tell what locals are, where the code is interpreted", locals),
     ("missing and wrong imports are told all at once, with near names", imports),
     ("malformed modules tell the byte and what was expected", malformed),
@@ -55,6 +56,76 @@ fn locals(engine: &Engine) {
             assert_eq!([low(slots, 0), low(slots, 1)], [40, 77]);
         }
     }
+}
+
+/// Operators that an optimiser likes to move or to merge: the trap is told where the name says.
+fn places(engine: &Engine) {
+    let text = r#"(module (memory 1)
+      (func (export "if") (param i32)
+        (if (i32.eq (local.get 0) (i32.const 3)) (then (nop) unreachable)))
+      (func (export "else") (param i32)
+        (if (i32.ne (local.get 0) (i32.const 3)) (then) (else unreachable)))
+      (func (export "br_if") (param i32)
+        (block $bad (br_if $bad (i32.eq (local.get 0) (i32.const 3))) return) unreachable)
+      (func (export "br_table") (param i32)
+        (block $bad (block $fine (br_table $fine $fine $fine $bad $fine (local.get 0))) return)
+        unreachable)
+      (func (export "overwritten") (param i32)
+        (local.set 0 (i32.mul (local.get 0) (i32.const 0x10000)))
+        (i32.store (local.get 0) (i32.const 1))
+        (i32.store (local.get 0) (i32.const 2)))
+      (func (export "operand") (param i32)
+        (drop (i32.add (i32.const 1)
+          (i32.load (i32.mul (local.get 0) (i32.const 0x10000)))))
+        (global.set $g (i32.add (global.get $g)
+          (i32.load offset=4 (i32.mul (local.get 0) (i32.const 0x10000))))))
+      (func (export "changed") (param i32)
+        (local.set 0 (i32.mul (local.get 0) (i32.const 0x10000)))
+        (i32.store (local.get 0) (i32.add (i32.load (local.get 0)) (i32.const 2))))
+      (func (export "twice") (param i32) (local i32)
+        (local.set 1 (i32.sub (local.get 0) (i32.const 3)))
+        (global.set $g (i32.div_u (i32.const 9) (local.get 1)))
+        (global.set $g (i32.div_u (i32.const 9) (local.get 1))))
+      (global $g (mut i32) (i32.const 0)))"#;
+    let bytes = wat::parse_str(text).unwrap();
+    let code = code_section(&bytes);
+    let mut store = Store::new(engine, ());
+    let instance = instance(&mut store, text);
+    // The operator's code and the byte before it; in the last function it is the first such operator.
+    for (name, before, opcode) in [
+        ("if", 0x01, 0x00),
+        ("else", 0x05, 0x00),
+        ("br_if", 0x0b, 0x00),
+        ("br_table", 0x0b, 0x00),
+        ("overwritten", 1, 0x36),
+        ("operand", 0x6c, 0x28),
+        ("changed", 0, 0x28),
+        ("twice", 1, 0x6e),
+    ] {
+        let f = instance.typed_func::<i32, ()>(&mut store, name).unwrap();
+        for round in 0..6 {
+            // Hot before it traps.
+            f.call(&mut store, 0).unwrap();
+            let error = f.call(&mut store, 3).unwrap_err();
+            let at = error.backtrace().unwrap().frames()[0].code_offset().unwrap() as usize;
+            let found = (code[at - 1], code[at]);
+            assert_eq!(found, (before, opcode), "{name}, round {round}, at {at:#x}: {error:#}");
+            if name == "twice" {
+                assert!(!code[..at].contains(&opcode), "the second of two equal divisions");
+            }
+        }
+    }
+}
+
+/// The contents of a module's code section.
+fn code_section(bytes: &[u8]) -> &[u8] {
+    let sections = wasmparser::Parser::new(0).parse_all(bytes);
+    let range = sections.filter_map(|section| match section.expect("it is valid") {
+        wasmparser::Payload::CodeSectionStart { unchecked_range, .. } => Some(unchecked_range),
+        _ => None,
+    });
+    let range = range.last().expect("there is code");
+    &bytes[range.start as usize..range.end as usize]
 }
 
 fn traps(engine: &Engine) {

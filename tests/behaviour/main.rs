@@ -14,6 +14,7 @@ mod fuel;
 mod hostile;
 mod inspection;
 mod instances;
+mod limits;
 mod listeners;
 mod log;
 mod matrix;
@@ -57,6 +58,7 @@ fn main() -> std::process::ExitCode {
         hostile::TABLE,
         inspection::TABLE,
         instances::TABLE,
+        limits::TABLE,
         listeners::TABLE,
         memories::TABLE,
         names::TABLE,

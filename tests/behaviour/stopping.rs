@@ -9,6 +9,7 @@ use wardian::{
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("a deadline ends loops, calls, bulk work and waits", deadlines),
+    ("a deadline ends bulk work on large tables and memories", large_bulk),
     ("a deadline ends a start function", start_function),
     ("a deadline that has passed refuses calls until it is set again", refused),
     ("a token cancels from another thread, again and again", cancelled),
@@ -42,6 +43,40 @@ const ENDLESS: &str = r#"(module
 
 fn stop_reason(error: Error) -> StopReason {
     error.stop_reason().unwrap_or_else(|| panic!("stopped, but said: {error}"))
+}
+
+/// Each would take far longer than the deadline, which comes in the middle of one operator.
+fn large_bulk(engine: &Engine) {
+    let m = module(
+        engine,
+        r#"(module (memory 1) (memory $wide i64 1) (func $f)
+          (table $t 10000000 funcref) (table $u 10000000 funcref) (table $g 0 funcref)
+          (elem $e func $f $f $f) (elem declare func $f)
+          (func (export "fill") (loop $l
+            (table.fill $t (i32.const 0) (ref.func $f) (i32.const 10000000)) (br $l)))
+          (func (export "copy") (loop $l
+            (table.copy $u $t (i32.const 0) (i32.const 0) (i32.const 10000000)) (br $l)))
+          (func (export "overlapping") (loop $l
+            (table.copy $t $t (i32.const 1) (i32.const 0) (i32.const 9999999)) (br $l)))
+          (func (export "grow") (drop (table.grow $g (ref.func $f) (i32.const 10000000)))
+            (loop $l (table.fill $g (i32.const 0) (ref.func $f) (table.size $g)) (br $l)))
+          (func (export "memory.grow") (loop $l
+            (drop (memory.grow $wide (i64.const 49152)))
+            (i64.store8 $wide (i64.sub (i64.mul (memory.size $wide) (i64.const 65536))
+              (i64.const 1)) (i64.const 1))
+            (br $l))))"#,
+    );
+    for name in ["fill", "copy", "overlapping", "grow", "memory.grow"] {
+        let mut store = Store::new(engine, ());
+        let i = Instance::new(&mut store, &m, &[]).unwrap();
+        let f = i.typed_func::<(), ()>(&mut store, name).unwrap();
+        let start = Instant::now();
+        store.set_timeout(Duration::from_millis(30));
+        let error = f.call(&mut store, ()).unwrap_err();
+        assert_eq!(stop_reason(error), StopReason::Deadline, "{name}");
+        let took = start.elapsed();
+        assert!(took >= Duration::from_millis(29) && took < SOON, "{name}: {took:?}");
+    }
 }
 
 fn deadlines(engine: &Engine) {

@@ -2,7 +2,7 @@
 
 use crate::matrix::{Behaviour, HAS_JIT, instance, linked, module};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use wardian::{
     CallOptions, Caller, Config, Engine, EngineKind, Error, Instance, Linker, Snapshot, StopReason,
     Store, TrapCode, Val,
@@ -18,6 +18,8 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("stores on many threads share what is compiled in the background", background),
     ("modules go while they are being compiled", dropped),
     ("what runs once is not compiled, what is hot is", what_is_compiled),
+    ("a function that takes a compiler minutes holds up nobody", too_complex),
+    ("a guest does not wait for a compiler past its deadline", not_past_the_deadline),
 ];
 
 /// Engines that move to compiled code after so many calls and rounds, with the settings of `engine`.
@@ -292,6 +294,72 @@ fn dropped(engine: &Engine) {
         run.call(&mut store, round * 50 + 1).unwrap();
         drop(store);
         drop(engine);
+    }
+}
+
+/// A function of loops in each other, that does little and takes Cranelift a time that grows with the
+/// cube of their number.
+fn nested(loops: usize) -> String {
+    let open: String = (0..loops)
+        .map(|i| format!("loop local.get 1 i32.const {} i32.add local.set 1 ", i % 7))
+        .collect();
+    let close = "local.get 1 i32.const 0 i32.eq br_if 0 end ".repeat(loops);
+    format!(
+        r#"(module (func (export "deep") (param i32) (result i32) (local i32)
+          i32.const 1 local.set 1 {open} {close} local.get 1))"#
+    )
+}
+
+fn too_complex(engine: &Engine) {
+    if !HAS_JIT {
+        return;
+    }
+    let hostile = nested(20_000);
+    let mut config = engine.config().clone();
+    config.engine(EngineKind::Tiered).hot_after(Some(20)).background_compilation(true);
+    let tiered = Engine::new(config.compile_threads(2)).unwrap();
+    {
+        let mut store = Store::new(&tiered, ());
+        let deep = instance(&mut store, &hostile).typed_func::<i32, i32>(&mut store, "deep");
+        let deep = deep.unwrap();
+        for _ in 0..50 {
+            assert_eq!(deep.call(&mut store, 1).unwrap(), 59_998);
+        }
+    }
+    let m = module(&tiered, WORK);
+    let mut store = Store::new(&tiered, ());
+    let i = Instance::new(&mut store, &m, &[]).unwrap();
+    let run = i.typed_func::<i32, i32>(&mut store, "run").unwrap();
+    let begin = Instant::now();
+    while i.internal(&store).machine_code(0).is_none() {
+        run.call(&mut store, 100).unwrap();
+        assert!(begin.elapsed() < Duration::from_secs(20), "it is still interpreted");
+    }
+    // An engine that compiles everything says so, before it begins.
+    config.engine(EngineKind::Compiled);
+    let begin = Instant::now();
+    let error = wardian::Module::new(&Engine::new(&config).unwrap(), &hostile).unwrap_err();
+    assert!(error.to_string().contains("too complex"), "{error}");
+    assert!(error.to_string().contains("20000 loops up to 20000 deep"), "{error}");
+    assert!(begin.elapsed() < Duration::from_secs(20));
+}
+
+fn not_past_the_deadline(engine: &Engine) {
+    // Some seconds of compilation, which is less than what is refused.
+    let text = nested(3000);
+    for engine in tiered(engine, &[20]) {
+        let mut store = Store::new(&engine, ());
+        let deep = instance(&mut store, &text).typed_func::<i32, i32>(&mut store, "deep").unwrap();
+        for _ in 0..3 {
+            // The first call may be hot, and is ended; or all are in time.
+            let begin = Instant::now();
+            store.set_timeout(Duration::from_millis(100));
+            let ended = deep.call(&mut store, 1);
+            assert!(begin.elapsed() < Duration::from_millis(1500), "{:?}", begin.elapsed());
+            if let Err(error) = ended {
+                assert_eq!(error.stop_reason(), Some(StopReason::Deadline));
+            }
+        }
     }
 }
 

@@ -1,9 +1,7 @@
 //! What is written down while a module runs, by host functions and by listeners.
 
 use std::sync::{Arc, Mutex};
-use wardian::{
-    AbortReason, Backtrace, Call, Error, FunctionListener, StackIterator, TrapCode, ValType,
-};
+use wardian::{AbortReason, Backtrace, Call, Error, FunctionListener, StackIterator, ValType};
 
 /// Lines in the order of what happened. Clones share them.
 #[derive(Clone, Default)]
@@ -82,17 +80,9 @@ pub(crate) fn kind(error: &Error) -> String {
     format!("{:?}", error.kind())
 }
 
-/// An error with its place. Where an access is beyond a memory is known to the function only: compiled
-/// code may do a load together with the operator that uses what was loaded, and then names that one.
+/// An error with its place.
 pub(crate) fn error(error: &Error) -> String {
-    let mut place = error.backtrace().map(backtrace).unwrap_or_default();
-    if error.trap() == Some(TrapCode::MemoryOutOfBounds)
-        && let Some((function, rest)) = place.split_once(':')
-    {
-        let outer = rest.find(' ').map_or("", |at| &rest[at..]);
-        place = format!("{function}{outer}");
-    }
-    kind(error) + &place
+    kind(error) + &error.backtrace().map(backtrace).unwrap_or_default()
 }
 
 /// Where a guest is.

@@ -1,5 +1,5 @@
-//! Generated modules do the same on all engines: results, traps, state, fuel, and what listeners and
-//! snapshots see of them.
+//! Generated modules do the same on all engines: results, traps with their places, state, fuel, and
+//! what listeners and snapshots see of them.
 //!
 //! Modules and everything that happens to them follow from a seed. `WARDIAN_FUZZ_SEEDS=FIRST..LAST`
 //! runs other seeds than the few that are always run, `WARDIAN_FUZZ_SECONDS=N` stops after that time,
@@ -9,6 +9,7 @@ mod calls;
 mod generate;
 mod heard;
 mod mutate;
+mod places;
 mod random;
 mod run;
 mod ways;
@@ -35,7 +36,10 @@ fn main() -> std::process::ExitCode {
     for first in seeds.clone().step_by(CHUNK as usize) {
         let chunk = first..(first + CHUNK).min(seeds.end);
         let same = chunk.clone();
-        let calls = chunk.clone();
+        let (calls, traps) = (chunk.clone(), chunk.clone());
+        trials.push(Trial::test(format!("places of traps {first}"), move || {
+            each(traps, places::compare)
+        }));
         trials.push(Trial::test(format!("modules of calls {first}"), move || {
             each(calls, |seed| run::compare(seed, &calls::module(seed)))
         }));

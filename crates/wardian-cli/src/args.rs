@@ -126,9 +126,16 @@ pub(crate) struct RunArgs {
     /// Refuse the guest more memory than this, for instance 512MiB
     ///
     /// All linear memories count together. Growing beyond it fails as if the machine were out of
-    /// memory; a module that begins with more is not run.
+    /// memory; a module that begins with more is not run. Tables, with eight bytes for each element,
+    /// may together have as much again.
     #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     pub(crate) max_memory: Option<usize>,
+
+    /// How many elements each table of the guest may have, at most 10000000
+    ///
+    /// Growing beyond it fails; a module that begins with more is not run.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) max_table_elements: Option<usize>,
 
     /// How many threads the guest may have at once, beside its main thread
     ///

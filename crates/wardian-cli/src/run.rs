@@ -152,6 +152,10 @@ fn store(args: &RunArgs, engine: &Engine) -> anyhow::Result<Store<Host>> {
     let mut limits = StoreLimits::default();
     if let Some(bytes) = args.max_memory {
         limits.memory_bytes = bytes;
+        limits.table_bytes = bytes;
+    }
+    if let Some(elements) = args.max_table_elements {
+        limits.table_elements = elements;
     }
     let host = Host {
         wasi: wasi::context(args)?,

@@ -73,6 +73,18 @@ impl ResourceLimiter for Limits {
     fn memory_grow_failed(&mut self, current: usize, desired: usize) {
         self.lock().memory_grow_failed(current, desired);
     }
+
+    fn memory_shrunk(&mut self, current: usize, left: usize) {
+        self.lock().memory_shrunk(current, left);
+    }
+
+    fn table_grow_failed(&mut self, current: usize, desired: usize) {
+        self.lock().table_grow_failed(current, desired);
+    }
+
+    fn table_shrunk(&mut self, current: usize, left: usize) {
+        self.lock().table_shrunk(current, left);
+    }
 }
 
 /// Defines the functions of WASI.

@@ -1,16 +1,20 @@
 //! Compiling one function: from a body, or from what a trampoline builds, to bytes and tables.
 
-use crate::code::{CompiledFunction, Location, Trap};
+use crate::code::CompiledFunction;
+use crate::places;
 use crate::settings::MAX_UNCHECKED_FRAME;
 use crate::translate::{Env, Fail, Translator, guest_signature, loop_signature};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::{self, Signature};
+use cranelift_codegen::ir::Signature;
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use wardian_types::TrapCode;
+use wardian_module::Complexity;
 use wasmparser::{BinaryReader, FunctionBody};
+
+/// The longest that compiling one function may be expected to take.
+const MOST_SECONDS: u64 = 60;
 
 /// Buffers that are reused from function to function.
 pub(crate) struct Worker {
@@ -42,6 +46,7 @@ impl Worker {
             let index = info.imported_functions as usize + defined as usize;
             let ty = info.functions.get(index).and_then(|t| info.types.get(*t as usize));
             let ty = ty.ok_or("it has no type")?;
+            check_complexity(env, bytes, defined)?;
             worker.context.func.signature = match loop_entry {
                 None => guest_signature(ty),
                 Some(_) => loop_signature(ty),
@@ -91,12 +96,13 @@ impl Worker {
         frame_limit: Option<u32>,
     ) -> Result<CompiledFunction, String> {
         let mut control = ControlPlane::default();
-        let code = self.context.compile(isa, &mut control).map_err(|e| match e.inner {
+        self.context.compile(isa, &mut control).map_err(|e| match e.inner {
             cranelift_codegen::CodegenError::Verifier(errors) => {
                 format!("the verifier says: {errors}")
             }
             inner => inner.to_string(),
         })?;
+        let code = self.context.compiled_code().ok_or("there is no code")?;
         let buffer = &code.buffer;
         if let Some(reloc) = buffer.relocs().first() {
             return Err(format!(
@@ -111,52 +117,29 @@ impl Worker {
             ));
         }
         let alignment = isa.function_alignment();
+        let (traps, locations) = places::tables(&self.context.func, buffer);
         Ok(CompiledFunction {
             text: code.code_buffer().to_vec(),
             align: alignment.minimum.max(alignment.preferred).max(16),
-            traps: traps(buffer),
-            locations: locations(buffer),
+            traps,
+            locations,
         })
     }
 }
 
-type Buffer = cranelift_codegen::MachBufferFinalized<cranelift_codegen::Final>;
-
-fn traps(buffer: &Buffer) -> Vec<Trap> {
-    let mut traps: Vec<Trap> = buffer
-        .traps()
-        .iter()
-        .map(|t| Trap { offset: t.offset, code: trap_number(t.code) })
-        .collect();
-    traps.sort_by_key(|t| t.offset);
-    traps
-}
-
-/// Where each operator's code begins. Code between operators (moves that the register allocator
-/// added) counts to the one before.
-fn locations(buffer: &Buffer) -> Vec<Location> {
-    let mut locations: Vec<Location> = Vec::new();
-    for range in buffer.get_srclocs_sorted() {
-        let wasm = range.loc.bits();
-        if range.start != range.end && locations.last().is_none_or(|l| l.wasm != wasm) {
-            locations.push(Location { offset: range.start, wasm });
-        }
+/// Refuses what would take minutes: nothing can stop the compiler in the midst of a function.
+fn check_complexity(env: &Env<'_>, bytes: &[u8], defined: u32) -> Result<(), String> {
+    let found = Complexity::of(env.info, bytes, defined);
+    let seconds = found.micros() / 1_000_000;
+    if seconds <= MOST_SECONDS {
+        return Ok(());
     }
-    locations.shrink_to_fit();
-    locations
-}
-
-/// Wardian's number for a trap of Cranelift's.
-fn trap_number(code: ir::TrapCode) -> u8 {
-    let code = match code {
-        ir::TrapCode::STACK_OVERFLOW => TrapCode::StackOverflow,
-        ir::TrapCode::INTEGER_OVERFLOW => TrapCode::IntegerOverflow,
-        ir::TrapCode::HEAP_OUT_OF_BOUNDS => TrapCode::MemoryOutOfBounds,
-        ir::TrapCode::INTEGER_DIVISION_BY_ZERO => TrapCode::IntegerDivisionByZero,
-        ir::TrapCode::BAD_CONVERSION_TO_INTEGER => TrapCode::BadConversionToInteger,
-        user => return user.as_raw().get(),
-    };
-    code as u8
+    let Complexity { bytes, loops, depth, blocks, locals, height, .. } = found;
+    Err(format!(
+        "it is too complex: compiling it may take {seconds} seconds, and {MOST_SECONDS} is the limit \
+         ({bytes} bytes, {loops} loops up to {depth} deep, {blocks} blocks, {locals} locals, up to \
+         {height} operands at once); an engine that interprets can run it"
+    ))
 }
 
 fn message(panic: &(dyn std::any::Any + Send)) -> &str {

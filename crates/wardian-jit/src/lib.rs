@@ -21,6 +21,7 @@ mod error;
 mod func;
 mod listen;
 mod parallel;
+mod places;
 mod settings;
 mod trampoline;
 mod translate;

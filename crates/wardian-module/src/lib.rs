@@ -6,6 +6,7 @@
 
 mod access;
 mod callees;
+mod complexity;
 mod convert;
 mod decode;
 mod dwarf;
@@ -20,6 +21,7 @@ mod text;
 
 pub use access::MemoryOperator;
 pub use callees::direct_callees;
+pub use complexity::Complexity;
 pub use dwarf::{DebugInfo, Dwarf, SourceLocation};
 pub use error::DecodeError;
 pub use fuel::FuelMeter;

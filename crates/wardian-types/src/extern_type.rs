@@ -50,9 +50,9 @@ impl MemoryType {
         MemoryType { min, max, memory64: false, shared: false, page_size_log2: 16 }
     }
 
-    /// Bytes in one page of this memory.
+    /// Bytes in one page of this memory; of a type that no memory has, a number for messages.
     pub const fn page_size(&self) -> u64 {
-        1 << self.page_size_log2
+        if self.page_size_log2 < 64 { 1 << self.page_size_log2 } else { u64::MAX }
     }
 
     /// The type's own upper bound in pages: its maximum, or what its addresses can reach.
@@ -60,9 +60,9 @@ impl MemoryType {
         let reach = match (self.memory64, self.page_size_log2) {
             // One more page of one byte would fit, but `memory.size` could not tell of it.
             (false, 0) => u64::from(u32::MAX),
-            (false, log2) => 1u64 << (32 - u32::from(log2)),
+            (false, log2) => 1u64 << 32u32.saturating_sub(log2.into()),
             (true, 0) => u64::MAX,
-            (true, log2) => 1u64 << (64 - u32::from(log2)),
+            (true, log2) => 1u64 << 64u32.saturating_sub(log2.into()),
         };
         self.max.map_or(reach, |m| m.min(reach))
     }

@@ -34,6 +34,7 @@ pub mod samples;
 pub mod segment;
 pub mod signals;
 pub mod stack;
+pub mod table;
 mod thread;
 mod zeroed;
 

@@ -43,8 +43,9 @@ pub const MEMORY_GUARD: usize = 32 << 20;
 const ADDRESSABLE: usize = 4 << 30;
 /// Address space that code without checks may touch.
 const GUARDED_SIZE: usize = ADDRESSABLE + MEMORY_GUARD;
-/// Reserved for a checked memory whose maximum is larger or unknown.
-const CHECKED_RESERVATION: usize = 64 << 20;
+/// Reserved for a checked memory whose maximum is larger or unknown, so that it hardly ever moves;
+/// where there is no such room, the smaller one. Only address space: it takes no memory.
+const CHECKED_RESERVATIONS: [usize; 2] = [8 << 30, 64 << 20];
 
 /// Initial contents of a memory, shared by all instances of a module.
 #[derive(Debug)]
@@ -126,11 +127,11 @@ impl Memory {
     ///
     /// # Errors
     ///
-    /// It cannot grow so far, or the embedder's memory broke its promises. Then the size has not
-    /// changed.
-    pub fn grow_to(&mut self, len: usize) -> Result<(), GrowError> {
+    /// It cannot grow so far, `stop` said that there is no time to move it, or the embedder's memory
+    /// broke its promises. Then the size has not changed.
+    pub fn grow_to(&mut self, len: usize, stop: &dyn Fn() -> bool) -> Result<(), GrowError> {
         match self {
-            Memory::Engine(memory) => Ok(memory.grow_to(len)?),
+            Memory::Engine(memory) => Ok(memory.grow_to(len, stop)?),
             Memory::Custom(memory) => memory.grow_to(len),
         }
     }
@@ -230,16 +231,18 @@ impl EngineMemory {
         len: usize,
     ) -> Result<EngineMemory, MemoryError> {
         debug_assert!(!guarded || (!ty.memory64 && ty.page_size_log2 == 16));
-        let size = if guarded {
-            GUARDED_SIZE
+        let mapping = if guarded {
+            Mapping::reserve(GUARDED_SIZE)?
         } else if ty.shared {
-            usize::try_from(maximum).map_err(|_| MemoryError::TooLarge(ty.min))?
+            let size = usize::try_from(maximum).map_err(|_| MemoryError::TooLarge(ty.min))?;
+            Mapping::reserve(size)?
         } else {
             let limit = usize::try_from(maximum).unwrap_or(usize::MAX);
-            limit.min(CHECKED_RESERVATION).max(len)
+            let [large, small] = CHECKED_RESERVATIONS.map(|size| limit.min(size).max(len));
+            Mapping::reserve(large).or_else(|_| Mapping::reserve(small))?
         };
         Ok(EngineMemory {
-            mapping: Mapping::reserve(size)?,
+            mapping,
             accessible: 0,
             len,
             maximum,
@@ -311,15 +314,16 @@ impl EngineMemory {
     ///
     /// # Errors
     ///
-    /// Beyond the maximum, or the system has no memory; then nothing has changed.
-    pub fn grow_to(&mut self, len: usize) -> io::Result<()> {
+    /// Beyond the maximum, the system has no memory, or `stop` said so, which is asked now and then if
+    /// the memory has to move; then nothing has changed.
+    pub fn grow_to(&mut self, len: usize, stop: &dyn Fn() -> bool) -> io::Result<()> {
         if len < self.len || len as u64 > self.maximum {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let want = round_up(len).ok_or(io::ErrorKind::OutOfMemory)?;
         if want > self.accessible {
             if want > self.mapping.size() {
-                return self.move_to(len, want);
+                return self.move_to(len, want, stop);
             }
             self.mapping.make_accessible(self.accessible, want - self.accessible)?;
             self.accessible = want;
@@ -328,8 +332,9 @@ impl EngineMemory {
         Ok(())
     }
 
-    /// Moves to a larger reservation, with room to grow again.
-    fn move_to(&mut self, len: usize, want: usize) -> io::Result<()> {
+    /// Moves to a larger reservation, with room to grow again. Pages full of zeroes, which a guest may
+    /// never have touched, are not written.
+    fn move_to(&mut self, len: usize, want: usize, stop: &dyn Fn() -> bool) -> io::Result<()> {
         if !self.movable {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
@@ -337,9 +342,16 @@ impl EngineMemory {
         let roomy = want.saturating_mul(2).min(limit).max(want);
         let mapping = Mapping::reserve(roomy).or_else(|_| Mapping::reserve(want))?;
         mapping.make_accessible(0, want)?;
-        // SAFETY: both mappings are at least `self.len` long, accessible and distinct.
-        unsafe {
-            std::ptr::copy_nonoverlapping(self.mapping.base(), mapping.base(), self.len);
+        let mut done = 0;
+        while done < self.len {
+            if stop() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let size = MOVED_AT_ONCE.min(self.len - done);
+            // SAFETY: both mappings are at least `self.len` long, accessible and distinct, and the new
+            // one is zero.
+            unsafe { copy_written(self.mapping.base().add(done), mapping.base().add(done), size) };
+            done += size;
         }
         self.mapping = mapping;
         self.image = None;
@@ -347,6 +359,27 @@ impl EngineMemory {
         self.accessible = want;
         self.len = len;
         Ok(())
+    }
+}
+
+/// Bytes that are moved between two looks at what stops guests: some milliseconds.
+const MOVED_AT_ONCE: usize = 32 << 20;
+
+/// Copies the pages that are not full of zeroes.
+///
+/// # Safety
+///
+/// Both ranges are accessible and distinct, and `to` is zero.
+unsafe fn copy_written(from: *const u8, to: *mut u8, len: usize) {
+    let page = rustix::param::page_size();
+    for at in (0..len).step_by(page) {
+        // SAFETY: inside both ranges.
+        unsafe {
+            let from = std::slice::from_raw_parts(from.add(at), page.min(len - at));
+            if !capture::is_zero(from) {
+                std::ptr::copy_nonoverlapping(from.as_ptr(), to.add(at), from.len());
+            }
+        }
     }
 }
 
@@ -493,7 +526,8 @@ impl SharedMemory {
         if !permit(memory.len(), len) {
             return Err(GrowError::Refused);
         }
-        memory.grow_to(len)?;
+        // It never moves.
+        memory.grow_to(len, &|| false)?;
         self.vm.len.store(len, Ordering::SeqCst);
         Ok(before)
     }

@@ -102,7 +102,8 @@ impl Config {
 
     /// Whether a tiered engine compiles on threads of its own, as many as [`Config::compile_threads`]
     /// but one, while guests run on. If not, a guest waits while what it needs is compiled: slower, but
-    /// what is compiled when does not depend on time. Default: on.
+    /// what is compiled when does not depend on time. A guest that is to stop meanwhile does not wait for
+    /// what takes long. Default: on.
     pub fn background_compilation(&mut self, on: bool) -> &mut Config {
         self.background = on;
         self

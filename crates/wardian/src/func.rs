@@ -37,7 +37,7 @@ impl Func {
         closure: impl IntoFunc<T, P, R>,
     ) -> Func {
         let def = Arc::new(closure.into_host_def());
-        Func::from_def(&mut store, def).expect("there is memory for a trampoline")
+        Func::from_def(&mut store, def).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// A host function of any signature, over values.
@@ -47,14 +47,15 @@ impl Func {
     ///
     /// # Panics
     ///
-    /// As for [`Func::wrap`].
+    /// There are more than 1000 parameters or more than 1000 results, or no memory is left for the code
+    /// that calls it: see [`Func::try_new`].
     pub fn new<T: 'static>(
         mut store: impl AsContextMut<Data = T>,
         ty: FuncType,
         closure: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Func {
         let def = Arc::new(HostDef::values(ty, closure));
-        Func::from_def(&mut store, def).expect("there is memory for a trampoline")
+        Func::from_def(&mut store, def).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// A host function of any signature, over raw slots: arguments come in the first ones, results
@@ -63,17 +64,45 @@ impl Func {
     ///
     /// # Panics
     ///
-    /// As for [`Func::wrap`].
+    /// As for [`Func::new`]: see [`Func::try_new_raw`].
     pub fn new_raw<T: 'static>(
         mut store: impl AsContextMut<Data = T>,
         ty: FuncType,
         closure: impl Fn(Caller<'_, T>, &mut [u64]) -> Result<()> + Send + Sync + 'static,
     ) -> Func {
         let def = Arc::new(HostDef::raw(ty, closure));
-        Func::from_def(&mut store, def).expect("there is memory for a trampoline")
+        Func::from_def(&mut store, def).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// [`Func::new`], for a signature that may be too large.
+    ///
+    /// # Errors
+    ///
+    /// There are more than 1000 parameters or more than 1000 results, or no memory is left for the code
+    /// that calls it.
+    pub fn try_new<T: 'static>(
+        mut store: impl AsContextMut<Data = T>,
+        ty: FuncType,
+        closure: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+    ) -> Result<Func> {
+        Func::from_def(&mut store, Arc::new(HostDef::values(ty, closure)))
+    }
+
+    /// [`Func::new_raw`], for a signature that may be too large.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Func::try_new`].
+    pub fn try_new_raw<T: 'static>(
+        mut store: impl AsContextMut<Data = T>,
+        ty: FuncType,
+        closure: impl Fn(Caller<'_, T>, &mut [u64]) -> Result<()> + Send + Sync + 'static,
+    ) -> Result<Func> {
+        Func::from_def(&mut store, Arc::new(HostDef::raw(ty, closure)))
     }
 
     pub(crate) fn from_def(store: &mut impl AsContextMut, def: Arc<HostDef>) -> Result<Func> {
+        def.check()?;
         let store = store.as_context_mut();
         let inner = &mut store.0.inner;
         let code = inner.engine().host_code(&def.ty)?;

@@ -201,7 +201,7 @@ impl<'a> InternalModule<'a> {
         let Source::Live { store, instance } = self.0 else { return None };
         let table = *store.instances[instance as usize].tables.get(index as usize)?;
         let table = &store.tables[table as usize];
-        Some(TableType { min: table.elements().len() as u64, ..table.ty })
+        Some(TableType { min: table.len() as u64, ..table.ty })
     }
 
     /// An element of a table; none beyond the end.

@@ -28,6 +28,21 @@ pub trait ResourceLimiter {
     /// or the memory's allocator refuses. For those who count.
     fn memory_grow_failed(&mut self, _current: usize, _desired: usize) {}
 
+    /// A memory of `current` bytes has only `left` now: a snapshot from before it grew was restored;
+    /// or it is gone, and `left` is zero, because an instantiation failed after it was made, or
+    /// because its store goes. For those who count.
+    ///
+    /// Of a shared memory only a failed instantiation is reported, since others may still use it
+    /// when the store goes.
+    fn memory_shrunk(&mut self, _current: usize, _left: usize) {}
+
+    /// A growth that [`Self::table_growing`] allowed did not happen.
+    fn table_grow_failed(&mut self, _current: usize, _desired: usize) {}
+
+    /// A table of `current` elements has only `left` now, for the reasons that
+    /// [`Self::memory_shrunk`] names.
+    fn table_shrunk(&mut self, _current: usize, _left: usize) {}
+
     /// How many instances the store may have.
     fn instances(&self) -> usize {
         10_000
@@ -43,6 +58,9 @@ pub trait ResourceLimiter {
         10_000
     }
 }
+
+/// Bytes of a table's element.
+const ELEMENT: usize = size_of::<u64>();
 
 /// Fixed limits.
 ///
@@ -62,14 +80,18 @@ pub struct StoreLimits {
     pub memory_bytes: usize,
     /// Elements of one table.
     pub table_elements: usize,
+    /// Bytes of all tables together; an element has eight.
+    pub table_bytes: usize,
     /// Instances in the store.
     pub instances: usize,
     /// Memories in the store.
     pub memories: usize,
     /// Tables in the store.
     pub tables: usize,
-    /// Bytes granted so far.
+    /// Bytes of memories granted so far, without those that were given back.
     pub used_bytes: usize,
+    /// The same of tables.
+    pub used_table_bytes: usize,
 }
 
 impl Default for StoreLimits {
@@ -77,10 +99,12 @@ impl Default for StoreLimits {
         StoreLimits {
             memory_bytes: usize::MAX,
             table_elements: usize::MAX,
+            table_bytes: usize::MAX,
             instances: 10_000,
             memories: 10_000,
             tables: 10_000,
             used_bytes: 0,
+            used_table_bytes: 0,
         }
     }
 }
@@ -97,11 +121,31 @@ impl ResourceLimiter for StoreLimits {
     }
 
     fn memory_grow_failed(&mut self, current: usize, desired: usize) {
-        self.used_bytes -= desired - current;
+        self.memory_shrunk(desired, current);
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> Result<bool> {
-        Ok(desired <= self.table_elements)
+    fn memory_shrunk(&mut self, current: usize, left: usize) {
+        self.used_bytes = self.used_bytes.saturating_sub(current.saturating_sub(left));
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> Result<bool> {
+        let more = desired.saturating_sub(current).checked_mul(ELEMENT);
+        let used = more.and_then(|more| self.used_table_bytes.checked_add(more));
+        let Some(used) = used.filter(|u| *u <= self.table_bytes) else { return Ok(false) };
+        if desired > self.table_elements {
+            return Ok(false);
+        }
+        self.used_table_bytes = used;
+        Ok(true)
+    }
+
+    fn table_grow_failed(&mut self, current: usize, desired: usize) {
+        self.table_shrunk(desired, current);
+    }
+
+    fn table_shrunk(&mut self, current: usize, left: usize) {
+        let less = current.saturating_sub(left).saturating_mul(ELEMENT);
+        self.used_table_bytes = self.used_table_bytes.saturating_sub(less);
     }
 
     fn instances(&self) -> usize {
@@ -114,5 +158,84 @@ impl ResourceLimiter for StoreLimits {
 
     fn tables(&self) -> usize {
         self.tables
+    }
+}
+
+/// A limiter that remembers what it granted to an instance that is being made, to tell that it is given
+/// back if that fails.
+pub(crate) struct Granted<'a> {
+    limiter: &'a mut dyn ResourceLimiter,
+    memories: Vec<usize>,
+    tables: Vec<usize>,
+}
+
+impl<'a> Granted<'a> {
+    pub(crate) fn new<'l: 'a>(limiter: &'a mut (dyn ResourceLimiter + 'l)) -> Granted<'a> {
+        Granted { limiter, memories: Vec::new(), tables: Vec::new() }
+    }
+
+    /// Nothing of it is left.
+    pub(crate) fn give_back(self) {
+        for bytes in self.memories {
+            self.limiter.memory_shrunk(bytes, 0);
+        }
+        for elements in self.tables {
+            self.limiter.table_shrunk(elements, 0);
+        }
+    }
+}
+
+impl ResourceLimiter for Granted<'_> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> Result<bool> {
+        let allowed = self.limiter.memory_growing(current, desired, maximum)?;
+        self.memories.extend(allowed.then_some(desired));
+        Ok(allowed)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> Result<bool> {
+        let allowed = self.limiter.table_growing(current, desired, maximum)?;
+        self.tables.extend(allowed.then_some(desired));
+        Ok(allowed)
+    }
+
+    fn memory_grow_failed(&mut self, current: usize, desired: usize) {
+        // It was the last one.
+        self.memories.pop();
+        self.limiter.memory_grow_failed(current, desired);
+    }
+
+    fn table_grow_failed(&mut self, current: usize, desired: usize) {
+        self.tables.pop();
+        self.limiter.table_grow_failed(current, desired);
+    }
+
+    fn memory_shrunk(&mut self, current: usize, left: usize) {
+        self.limiter.memory_shrunk(current, left);
+    }
+
+    fn table_shrunk(&mut self, current: usize, left: usize) {
+        self.limiter.table_shrunk(current, left);
+    }
+
+    fn instances(&self) -> usize {
+        self.limiter.instances()
+    }
+
+    fn memories(&self) -> usize {
+        self.limiter.memories()
+    }
+
+    fn tables(&self) -> usize {
+        self.limiter.tables()
     }
 }

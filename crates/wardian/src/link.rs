@@ -123,7 +123,7 @@ fn type_of(store: &StoreInner, definition: &Extern) -> ExternType {
         Extern::Func(func) => ExternType::Func(store.func_type(func.index).clone()),
         Extern::Table(table) => {
             let table = &store.tables[table.index as usize];
-            let min = table.elements().len() as u64;
+            let min = table.len() as u64;
             ExternType::Table(TableType { min, ..table.ty })
         }
         Extern::Memory(memory) => {

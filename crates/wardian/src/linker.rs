@@ -76,6 +76,9 @@ impl<T: 'static> Linker<T> {
     }
 
     fn insert(&mut self, module: &str, name: &str, definition: Definition) -> Result<&mut Self> {
+        if let Definition::Host(def) = &definition {
+            def.check()?;
+        }
         let names = self.modules.entry(module.to_owned()).or_default();
         if !self.shadowing && names.contains_key(name) {
             return Err(Error::usage(format!("`{module}` `{name}` is defined twice")));
@@ -138,7 +141,7 @@ impl<T: 'static> Linker<T> {
     ///
     /// # Errors
     ///
-    /// The name is taken.
+    /// The name is taken, or there are more than 1000 parameters or 1000 results.
     pub fn func_new(
         &mut self,
         module: &str,
@@ -154,7 +157,7 @@ impl<T: 'static> Linker<T> {
     ///
     /// # Errors
     ///
-    /// The name is taken.
+    /// The name is taken, or there are more than 1000 parameters or 1000 results.
     pub fn func_raw(
         &mut self,
         module: &str,

@@ -146,7 +146,7 @@ impl Memory {
         let store = store.as_context_mut();
         check_store(&store.0.inner, self.store)?;
         let (inner, limiter) = store.0.split();
-        let before = inner.memories[self.index as usize].grow(pages, limiter)?;
+        let before = inner.memories[self.index as usize].grow(pages, limiter, &|| false)?;
         before.ok_or_else(|| Error::limit(format!("the memory cannot grow by {pages} pages")))
     }
 }
@@ -160,7 +160,13 @@ pub(crate) fn checked(offset: usize, len: usize, size: usize) -> Result<std::ops
 }
 
 fn check_type(ty: &MemoryType) -> Result<()> {
-    if ty.min > ty.max_pages() || !matches!(ty.page_size_log2, 0 | 16) {
+    if !matches!(ty.page_size_log2, 0 | 16) {
+        return Err(Error::usage(format!(
+            "there can be no memory with pages of 2^{} bytes: they have 1 byte or 2^16",
+            ty.page_size_log2
+        )));
+    }
+    if ty.min > ty.max_pages() {
         return Err(Error::usage(format!("there can be no {ty}")));
     }
     Ok(())
@@ -291,7 +297,7 @@ impl SharedMemory {
             // As for a memory of one store.
             return Ok(Some(self.size()));
         }
-        let maximum = self.0.ty().max.and_then(|m| usize::try_from(m << 16).ok());
+        let maximum = self.0.ty().max.and_then(|max| size_in_bytes(self.0.ty(), max));
         let mut refused = None;
         let mut allowed = None;
         let permit = |current, desired| {

@@ -499,6 +499,7 @@ impl ModuleInner {
 
 impl Drop for ModuleInner {
     fn drop(&mut self) {
+        self.engine.queue().forget(self);
         self.keep_hot();
         // The last reference may be that of a thread that compiles.
         drop_contained(self.listeners.take());

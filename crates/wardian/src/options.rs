@@ -43,7 +43,7 @@ impl<'a> CompileOptions<'a> {
     }
 
     /// Gives up when this time comes, with [`crate::StopReason::Deadline`]. Looked at between
-    /// functions.
+    /// functions; one that might take more than a minute to compile is refused.
     pub fn with_deadline(mut self, deadline: Instant) -> Self {
         self.deadline = Some(deadline);
         self

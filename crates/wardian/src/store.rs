@@ -54,7 +54,7 @@ impl<T: 'static> Store<T> {
 
     /// Ends the store and gives back the embedder's data.
     pub fn into_data(self) -> T {
-        self.0.data
+        self.0.into_data()
     }
 
     /// Asks `limiter`, a part of the embedder's data, before memories and tables grow.

@@ -21,7 +21,13 @@ impl Table {
         let store = store.as_context_mut();
         let (inner, limiter) = store.0.split();
         let init = inner.element(&ty, &init)?;
-        let index = inner.add_table(&ty, init, None, limiter)?;
+        if ty.max.is_some_and(|max| max < ty.min) {
+            return Err(Error::usage(format!("there can be no {ty}")));
+        }
+        let index = inner.add_table(&ty, None, limiter)?;
+        if init != 0 {
+            inner.tables[index as usize].elements_mut().fill(init);
+        }
         Ok(Table { store: inner.id(), index })
     }
 
@@ -34,7 +40,7 @@ impl Table {
         let store = store.as_context();
         same_store(&store.0.inner, self.store);
         let table = &store.0.inner.tables[self.index as usize];
-        TableType { min: table.elements().len() as u64, ..table.ty }
+        TableType { min: table.len() as u64, ..table.ty }
     }
 
     /// How many elements it has.
@@ -80,8 +86,15 @@ impl Table {
         let (inner, limiter) = store.0.split();
         let ty = inner.tables[self.index as usize].ty;
         let init = inner.element(&ty, &init)?;
-        let before = inner.tables[self.index as usize].grow(delta, init, limiter)?;
-        before.ok_or_else(|| Error::limit(format!("the table cannot grow by {delta} elements")))
+        let table = &mut inner.tables[self.index as usize];
+        let new = table.grow(delta, limiter)?;
+        let new =
+            new.ok_or_else(|| Error::limit(format!("the table cannot grow by {delta} elements")))?;
+        let before = new.start as u64;
+        if init != 0 {
+            table.elements_mut()[new].fill(init);
+        }
+        Ok(before)
     }
 }
 

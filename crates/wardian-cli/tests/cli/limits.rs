@@ -93,8 +93,22 @@ fn memory() {
     let place = Place::with(&[
         ("bomb.wat", guests::MEMORY_BOMB),
         ("large.wat", r#"(module (memory 64) (func (export "_start")))"#),
+        (
+            "tables.wat",
+            &format!(
+                "(module {} (func (export \"_start\")))",
+                "(table 10000000 funcref)".repeat(100)
+            ),
+        ),
+        ("table.wat", r#"(module (table 1000 funcref) (func (export "_start")))"#),
     ]);
     place.check(&[
+        (&["run", "--max-memory", "1MiB", "tables.wat"], 1, &[], &["limits refuse a table"]),
+        (&["run", "--max-memory", "8GiB", "tables.wat"], 0, &[], &[]),
+        (&["run", "--max-memory", "8000", "table.wat"], 0, &[], &[]),
+        (&["run", "--max-memory", "7999", "table.wat"], 1, &[], &["limits refuse a table"]),
+        (&["run", "--max-table-elements", "1000", "table.wat"], 0, &[], &[]),
+        (&["run", "--max-table-elements", "999", "table.wat"], 1, &[], &["limits refuse a table"]),
         (&["run", "--max-memory", "8MiB", "bomb.wat"], 8, &[], &[]),
         (&["run", "--max-memory", "20 MiB", "bomb.wat"], 20, &[], &[]),
         (&["run", "--max-memory", "1MiB", "large.wat"], 1, &[], &["memory"]),

@@ -155,6 +155,7 @@ impl Translator<'_, '_> {
         for (offset, value) in loaded {
             self.b.ins().store(flags, value, to, offset);
         }
+        self.stores += 1;
         Ok(())
     }
 
@@ -174,6 +175,7 @@ impl Translator<'_, '_> {
             };
             self.b.ins().store(flags, value, to, offset);
         }
+        self.stores += 1;
         Ok(())
     }
 }

@@ -2,7 +2,8 @@
 
 use super::env::MemoryStyle;
 use super::refusal::Refusal;
-use super::state::{Fail, Outcome, Region, Translator, user};
+use super::state::{Fail, Outcome, Region, Translator};
+use crate::places::memory_code;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value, types};
 use types::{F32, F64, I8, I16, I32, I64};
@@ -84,6 +85,7 @@ impl Translator<'_, '_> {
             2 => i.istore16(flags, value, address, offset),
             _ => i.istore32(flags, value, address, offset),
         };
+        self.stores += 1;
         Ok(())
     }
 
@@ -141,9 +143,7 @@ impl Translator<'_, '_> {
         let flags =
             MemFlagsData::new().with_endianness(Endianness::Little).with_alias_region(Some(region));
         match self.env.memory_style(index) {
-            MemoryStyle::Guarded { .. } => {
-                flags.with_trap_code(Some(user(TrapCode::MemoryOutOfBounds)))
-            }
+            MemoryStyle::Guarded { .. } => flags.with_trap_code(Some(memory_code(self.stores))),
             MemoryStyle::Checked => flags.with_notrap(),
         }
     }

@@ -18,6 +18,7 @@ impl Translator<'_, '_> {
                 let value = self.pop()?;
                 let p = self.place(memarg, 16)?;
                 self.b.ins().store(p.flags, value, p.address, p.offset);
+                self.stores += 1;
             }
             O::V128Load8x8S { memarg } => self.load_widened(memarg, I16X8, true)?,
             O::V128Load8x8U { memarg } => self.load_widened(memarg, I16X8, false)?,
@@ -95,6 +96,7 @@ impl Translator<'_, '_> {
         let p = self.place(memarg, ty.lane_type().bytes())?;
         let value = self.b.ins().extractlane(vector, lane);
         self.b.ins().store(p.flags, value, p.address, p.offset);
+        self.stores += 1;
         Ok(())
     }
 }

@@ -91,6 +91,8 @@ pub(crate) struct Translator<'a, 'f> {
     pub(super) offset: u32,
     /// Where the code begins instead of at the beginning.
     pub(super) loop_entry: Option<LoopEntry>,
+    /// Stores to guest memory so far.
+    pub(super) stores: u32,
     /// Where results lie when listeners are told.
     pub(super) result_slots: Option<ir::StackSlot>,
     regions: [Option<AliasRegion>; Region::COUNT],
@@ -125,6 +127,7 @@ impl<'a, 'f> Translator<'a, 'f> {
             meter: FuelMeter::default(),
             offset: 0,
             loop_entry: None,
+            stores: 0,
             result_slots: None,
             regions: [None; Region::COUNT],
         }
@@ -319,6 +322,18 @@ impl<'a, 'f> Translator<'a, 'f> {
         block
     }
 
+    /// The current block is rarely run: it is placed away from the others, unless the function begins
+    /// with it.
+    pub(super) fn cool_block(&mut self) {
+        // Blocks are in the layout once they have an instruction.
+        let entry = self.b.func.layout.entry_block();
+        if let Some(block) = self.b.current_block()
+            && entry.is_some_and(|entry| entry != block)
+        {
+            self.b.set_cold_block(block);
+        }
+    }
+
     /// Continues in a block all of whose predecessors are known.
     pub(super) fn enter(&mut self, block: ir::Block) {
         self.b.seal_block(block);
@@ -337,6 +352,10 @@ impl<'a, 'f> Translator<'a, 'f> {
             let sig = self.raise_sig.unwrap_or_else(|| self.b.import_signature(sig));
             self.raise_sig = Some(sig);
             self.call_with(sig, code, &[number]);
+        } else {
+            // Without it branches to this block could become conditional traps, which have the
+            // branch's position.
+            self.b.ins().sequence_point();
         }
         self.b.ins().trap(user(code));
     }

@@ -127,6 +127,7 @@ impl Translator<'_, '_> {
             }
             Operator::Nop => {}
             Operator::Unreachable => {
+                self.cool_block();
                 self.trap(TrapCode::Unreachable);
                 self.reachable = false;
             }

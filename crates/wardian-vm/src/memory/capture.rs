@@ -68,7 +68,7 @@ impl MemoryImage {
 }
 
 /// Whether a page has only zeroes.
-fn is_zero(page: &[u8]) -> bool {
+pub(super) fn is_zero(page: &[u8]) -> bool {
     let words = page.chunks(64);
     // Whole lines at a time, which the compiler makes vectors of.
     words.clone().all(|line| line.iter().fold(0, |all, byte| all | byte) == 0)

@@ -45,7 +45,7 @@ fn captures_come_back_in_any_order() {
         bytes(&mut memory)[2 * PAGE - 1] = 2;
         let first = memory.capture().unwrap();
         bytes(&mut memory)[5] = 3;
-        memory.grow_to(7 * PAGE).unwrap();
+        memory.grow_to(7 * PAGE, &|| false).unwrap();
         bytes(&mut memory)[6 * PAGE] = 4;
         let second = memory.capture().unwrap();
         bytes(&mut memory).fill(9);
@@ -58,7 +58,7 @@ fn captures_come_back_in_any_order() {
             restore(&mut memory, &second);
             assert_eq!((memory.len(), bytes(&mut memory)[6 * PAGE]), (7 * PAGE, 4), "{kind}");
             restore(&mut memory, &first);
-            memory.grow_to(9 * PAGE).unwrap();
+            memory.grow_to(9 * PAGE, &|| false).unwrap();
             assert!(bytes(&mut memory)[2 * PAGE..].iter().all(|b| *b == 0), "{kind}: new is zero");
             bytes(&mut memory).fill(8);
             restore(&mut memory, &second);
@@ -96,22 +96,25 @@ fn empty_memories_and_moved_ones_are_captured() {
         let mut memory = engine(guarded, 0);
         let empty = memory.capture().unwrap();
         assert!(empty.is_empty());
-        memory.grow_to(PAGE).unwrap();
+        memory.grow_to(PAGE, &|| false).unwrap();
         bytes(&mut memory).fill(1);
         let one = memory.capture().unwrap();
         restore(&mut memory, &empty);
         assert_eq!(memory.len(), 0);
-        memory.grow_to(PAGE).unwrap();
+        memory.grow_to(PAGE, &|| false).unwrap();
         assert_eq!(bytes(&mut memory)[9], 0);
         restore(&mut memory, &one);
         assert_eq!(bytes(&mut memory)[9], 1);
     }
-    let ty = MemoryType::new(1, None);
+    let ty = MemoryType { memory64: true, ..MemoryType::new(1, None) };
     let mut memory = Memory::Engine(EngineMemory::new(&ty, false, None, None).unwrap());
     bytes(&mut memory)[3] = 3;
+    let refused = memory.grow_to(CHECKED_RESERVATIONS[0] + PAGE, &|| true);
+    assert!(refused.is_err(), "there was no time");
+    assert_eq!((memory.len(), bytes(&mut memory)[3]), (PAGE, 3));
     let before = memory.capture().unwrap();
     let base = memory.base();
-    memory.grow_to(CHECKED_RESERVATION + PAGE).unwrap();
+    memory.grow_to(CHECKED_RESERVATIONS[0] + PAGE, &|| false).unwrap();
     assert_ne!(memory.base(), base);
     bytes(&mut memory)[3] = 4;
     restore(&mut memory, &before);
@@ -248,8 +251,8 @@ fn slots_are_bounded_and_come_back_clean() {
         let mut a = custom(slots.take(PAGE, 100 * PAGE).unwrap(), 1);
         let b = slots.take(PAGE, 100 * PAGE).unwrap();
         assert!(matches!(slots.take(PAGE, PAGE), Err(SlotsError::Exhausted(2))));
-        assert!(a.grow_to(4 * PAGE).is_err(), "no slot is so large");
-        a.grow_to(3 * PAGE).unwrap();
+        assert!(a.grow_to(4 * PAGE, &|| false).is_err(), "no slot is so large");
+        a.grow_to(3 * PAGE, &|| false).unwrap();
         assert!(bytes(&mut a).iter().all(|b| *b == 0));
         bytes(&mut a).fill(0xee);
         drop(a);

@@ -3,7 +3,7 @@
 //! Each function here runs on the embedder's stack while its guest waits. It must not unwind into
 //! the guest, so everything goes through [`run`].
 
-use super::ending::is_access;
+use super::ending::{is_access, is_interrupted};
 use super::instance::MemoryRef;
 use super::listen;
 use super::store::{StoreData, StoreInner};
@@ -67,6 +67,8 @@ impl Table {
 
 /// Bytes that a bulk operation moves between two looks at the interrupt word: about a millisecond.
 const CHUNK: usize = 8 << 20;
+/// The same in elements of tables, of which each may be an expression to be evaluated.
+const ELEMENTS_CHUNK: usize = 1 << 16;
 
 /// Runs a builtin for the guest whose context is `vmctx`; an error or panic ends the guest.
 ///
@@ -180,7 +182,7 @@ builtins! {
     }
 
     fn memory_init(store, instance, memory, segment, to, from, len) {
-        store.init_memory(instance, memory as u32, segment as u32, to, from, len)?;
+        store.init_memory(instance, memory as u32, segment as u32, [to, from, len], false)?;
         Ok(0)
     }
 
@@ -193,36 +195,31 @@ builtins! {
         let table = store.instances[instance as usize].tables[table as usize] as usize;
         // SAFETY: a guest runs, and this is the only use of the limiter.
         let limiter = unsafe { store.running_limiter() };
-        let before = store.tables[table].grow(delta, init, limiter)?;
-        Ok(before.unwrap_or(u64::MAX))
+        let Some(new) = store.tables[table].grow(delta, limiter)? else { return Ok(u64::MAX) };
+        let before = new.start as u64;
+        store.fill_elements(table, new, init);
+        Ok(before)
     }
 
     fn table_copy(store, instance, to_table, from_table, to, from, len) {
         let tables = &store.instances[instance as usize].tables;
         let (to_table, from_table) = (tables[to_table as usize], tables[from_table as usize]);
-        let source = elements(store.tables[from_table as usize].elements().len(), from, len)?;
-        let target = elements(store.tables[to_table as usize].elements().len(), to, len)?;
-        if to_table == from_table {
-            let table = store.tables[to_table as usize].elements_mut();
-            table.copy_within(source, target.start);
-        } else {
-            // Through a copy, because both tables belong to the store.
-            let values = store.tables[from_table as usize].elements()[source].to_vec();
-            store.tables[to_table as usize].elements_mut()[target].copy_from_slice(&values);
-        }
-        Ok(0)
+        let source = elements(store.tables[from_table as usize].len(), from, len)?;
+        let target = elements(store.tables[to_table as usize].len(), to, len)?;
+        let from = store.element_range(from_table, source);
+        let to = store.element_range(to_table, target);
+        store.copy(to, from)
     }
 
     fn table_fill(store, instance, table, to, element, len) {
         let table = store.instances[instance as usize].tables[table as usize] as usize;
-        let table = store.tables[table].elements_mut();
-        let range = elements(table.len(), to, len)?;
-        table[range].fill(element);
+        let range = elements(store.tables[table].len(), to, len)?;
+        store.fill_elements(table, range, element);
         Ok(0)
     }
 
     fn table_init(store, instance, table, segment, to, from, len) {
-        store.init_table(instance, table as u32, segment as u32, to, from, len)?;
+        store.init_table(instance, table as u32, segment as u32, [to, from, len], false)?;
         Ok(0)
     }
 
@@ -314,10 +311,40 @@ impl StoreInner {
         // SAFETY: a guest runs, and this is the only use of the limiter.
         let limiter = unsafe { self.running_limiter() };
         let before = match &self.instances[instance as usize].memories[memory as usize] {
-            MemoryRef::Own(own) => self.memories[*own as usize].grow(pages, limiter)?,
+            MemoryRef::Own(own) => {
+                let ctx = self.ctx();
+                // SAFETY: the context is valid as long as the store.
+                let stop = || unsafe { is_interrupted(ctx) };
+                self.memories[*own as usize].grow(pages, limiter, &stop)?
+            }
             MemoryRef::Shared(shared) => shared.grow_limited(pages, limiter)?,
         };
         Ok(before.unwrap_or(u64::MAX))
+    }
+
+    /// Elements of a table as a range of bytes; they have been checked.
+    fn element_range(&mut self, table: u32, range: std::ops::Range<usize>) -> Range {
+        let elements = &mut self.tables[table as usize].elements_mut()[range];
+        Range { at: elements.as_mut_ptr().cast(), len: size_of_val(elements), shared: false }
+    }
+
+    /// Fills elements of a table, which have been checked.
+    fn fill_elements(&mut self, table: usize, range: std::ops::Range<usize>, element: u64) {
+        // Null elements that are null already need no memory.
+        let write = |chunk: &mut [u64]| {
+            if element != 0 || chunk.iter().any(|e| *e != 0) {
+                chunk.fill(element);
+            }
+        };
+        let mut at = range.start;
+        while at < range.end {
+            let end = range.end.min(at + ELEMENTS_CHUNK);
+            self.tables[table].elements_mut()[at..end].chunks_mut(512).for_each(write);
+            at = end;
+            if self.look_up().is_err() {
+                break;
+            }
+        }
     }
 
     /// Stops in the middle of bulk work if the guest is to end. What is done stays done.
@@ -358,15 +385,15 @@ impl StoreInner {
         Ok(0)
     }
 
-    /// Copies from a data segment.
+    /// Copies from a data segment: `[to, from, length]`. `whole` says that it is done whatever stops
+    /// guests: an instantiation is done or not, and its segments are no longer than the module.
     pub(super) fn init_memory(
         &mut self,
         instance: u32,
         memory: u32,
         segment: u32,
-        to: u64,
-        from: u64,
-        len: u64,
+        [to, from, len]: [u64; 3],
+        whole: bool,
     ) -> Result<()> {
         let data = &self.instances[instance as usize];
         let module = data.module.clone();
@@ -381,23 +408,27 @@ impl StoreInner {
         let end = from.checked_add(len).filter(|end| *end <= bytes.len() as u64).ok_or_else(out)?;
         let bytes = &bytes[from as usize..end as usize];
         let to = self.range(instance, memory, to, len)?;
-        // SAFETY: `to` is as long as `bytes`; a module's bytes lie in no guest's memory.
-        unsafe { copy_raw(to.at, bytes.as_ptr(), bytes.len(), to.shared) };
+        let from = Range { at: bytes.as_ptr().cast_mut(), len: bytes.len(), shared: false };
+        if whole {
+            // SAFETY: `to` is as long as `bytes`; a module's bytes lie in no guest's memory.
+            unsafe { copy_raw(to.at, from.at, from.len, to.shared) };
+        } else {
+            self.copy(to, from)?;
+        }
         if let MemoryRef::Own(own) = self.instances[instance as usize].memories[memory as usize] {
             self.memories[own as usize].pristine = false;
         }
         Ok(())
     }
 
-    /// Copies from an element segment.
+    /// Copies from an element segment, as [`Self::init_memory`].
     pub(super) fn init_table(
         &mut self,
         instance: u32,
         table: u32,
         segment: u32,
-        to: u64,
-        from: u64,
-        len: u64,
+        [to, from, len]: [u64; 3],
+        whole: bool,
     ) -> Result<()> {
         let data = &self.instances[instance as usize];
         let table = data.tables[table as usize] as usize;
@@ -406,8 +437,11 @@ impl StoreInner {
         let items = &info.elements[segment as usize].items;
         let count = if data.dropped_elements[segment as usize] { 0 } else { items.len() };
         let source = elements(count, from, len)?;
-        let target = elements(self.tables[table].elements().len(), to, len)?;
+        let target = elements(self.tables[table].len(), to, len)?;
         for (source, target) in source.zip(target) {
+            if !whole && target.is_multiple_of(ELEMENTS_CHUNK) && self.look_up().is_err() {
+                break;
+            }
             let value = match items {
                 ElementItems::Functions(functions) => {
                     let func = self.instance_func(instance, functions[source]);

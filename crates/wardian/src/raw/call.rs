@@ -177,7 +177,12 @@ impl<T> StoreData<T> {
             unsafe {
                 let ctx = (*this).inner.ctx();
                 let vm = callable.vm.as_ptr();
-                match (*this).inner.after_entry(outcome, (*vm).ctx) {
+                let outer = (*ctx).owner;
+                (*ctx).owner = this as usize;
+                // A restore asks the limiter, which it finds through `owner`.
+                let next = (*this).inner.after_entry(outcome, (*vm).ctx);
+                (*ctx).owner = outer;
+                match next {
                     Next::Again => {}
                     Next::Resume(guest) => standing = Some(guest),
                     Next::Fail(error) => return (*this).inner.fail_call(error, open),
@@ -187,7 +192,6 @@ impl<T> StoreData<T> {
                 {
                     return (*this).inner.fail_call(error, open);
                 }
-                let outer = (*ctx).owner;
                 (*ctx).owner = this as usize;
                 outcome = match &standing {
                     // Deferred work may have changed the code: the instance may be closed now.

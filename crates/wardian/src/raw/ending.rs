@@ -15,6 +15,7 @@ use wardian_vm::activation::{Outcome, Suspended};
 use wardian_vm::contain::drop_contained;
 use wardian_vm::frames::Frames;
 use wardian_vm::interrupt::reason;
+use wardian_vm::layout::StoreCtx;
 
 /// Bits of the interrupt word, beside the reasons: an exit is on its way to the outermost call.
 const EXITING: u64 = 1 << 16;
@@ -31,6 +32,16 @@ pub(super) enum Next {
     Resume(Suspended),
     /// It has ended.
     Fail(Error),
+}
+
+/// Whether the guest is to end, for whatever reason.
+///
+/// # Safety
+///
+/// The context is valid.
+pub(super) unsafe fn is_interrupted(ctx: *const StoreCtx) -> bool {
+    // SAFETY: the caller's promise; the field is atomic.
+    unsafe { (*ctx).interrupt.load(Ordering::Relaxed) & !reason::ERRAND != 0 }
 }
 
 impl StoreInner {
@@ -101,7 +112,8 @@ impl StoreInner {
 
     /// Whether the guest is to end, for whatever reason.
     pub(crate) fn interrupted(&self) -> bool {
-        self.word() & !reason::ERRAND != 0
+        // SAFETY: the context is valid.
+        unsafe { is_interrupted(self.ctx()) }
     }
 
     /// Whether what stops a guest lets a snapshot be restored.

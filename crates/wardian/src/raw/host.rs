@@ -45,6 +45,9 @@ struct Raw<F> {
 
 pub(super) type Dispatch = unsafe extern "C" fn(*mut HostFunc, *mut u64) -> u64;
 
+/// Parameters, and results, that a function has at most. For modules validation says the same.
+const MAX_VALUES: usize = 1000;
+
 impl HostDef {
     /// A host function with Rust parameter and result types.
     pub(crate) fn typed<T: 'static, P, R, F>(closure: F) -> HostDef
@@ -89,6 +92,20 @@ impl HostDef {
             closure: ManuallyDrop::new(closure),
             data_type: std::any::TypeId::of::<T>(),
         }
+    }
+
+    /// Refuses signatures that no function of a module can have.
+    pub(crate) fn check(&self) -> Result<()> {
+        for (what, count) in
+            [("parameters", self.ty.params().len()), ("results", self.ty.results().len())]
+        {
+            if count > MAX_VALUES {
+                return Err(Error::limit(format!(
+                    "a function of the host's has {count} {what}; it may have {MAX_VALUES}, as in a module"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// A record by which a guest calls this function; `caller` is the importing instance's context,

@@ -9,7 +9,7 @@ use super::store::{StoreData, StoreInner};
 use crate::allocator::Supplier;
 use crate::code::LoadedCode;
 use crate::jit::MemoryVariant;
-use crate::limits::ResourceLimiter;
+use crate::limits::{Granted, ResourceLimiter};
 use crate::memory::SharedMemory;
 use crate::module::ModuleInner;
 use crate::{CancelToken, EngineKind, ErrorKind};
@@ -102,15 +102,20 @@ impl StoreInner {
         limiter: &mut Option<&mut dyn ResourceLimiter>,
     ) -> Result<u32> {
         let before = (self.memories.len(), self.tables.len());
+        let mut granted = limiter.as_deref_mut().map(Granted::new);
+        let mut recorder = granted.as_mut().map(|granted| granted as &mut dyn ResourceLimiter);
         // Limiter and allocator are the embedder's, and may panic.
-        let done =
-            catch_unwind(AssertUnwindSafe(|| self.build(module, imports, supplier, limiter)));
+        let build = || self.build(module, imports, supplier, &mut recorder);
+        let done = catch_unwind(AssertUnwindSafe(build));
         if !matches!(done, Ok(Ok(_))) {
             // Their bounds lie in the instance that is not to be.
             self.tables.truncate(before.1);
             let memories: Vec<_> = self.memories.drain(before.0..).collect();
             for memory in memories {
                 memory.release(self.engine());
+            }
+            if let Some(granted) = granted {
+                granted.give_back();
             }
         }
         done.unwrap_or_else(|panic| resume_unwind(panic))
@@ -139,7 +144,7 @@ impl StoreInner {
             if limiter.as_ref().is_some_and(|l| self.tables.len() >= l.tables()) {
                 return Err(Error::limit("the store's limits allow no further table"));
             }
-            imports.tables.push(self.add_table(ty, 0, Some(at), reborrow(limiter))?);
+            imports.tables.push(self.add_table(ty, Some(at), reborrow(limiter))?);
         }
         for (index, table) in (0u32..).zip(&imports.tables) {
             vm.write(layout.table_ref(index), self.tables[*table as usize].vm());
@@ -363,7 +368,7 @@ impl StoreInner {
             if let SegmentMode::Active { index, offset } = &elements.mode {
                 let to = self.offset(instance, offset, info.tables[*index as usize].table64);
                 let len = elements.items.len() as u64;
-                self.init_table(instance, *index, segment, to, 0, len)?;
+                self.init_table(instance, *index, segment, [to, 0, len], true)?;
             }
             if elements.mode != SegmentMode::Passive {
                 self.instances[instance as usize].dropped_elements[segment as usize] = true;
@@ -382,7 +387,7 @@ impl StoreInner {
             if !written {
                 let to = self.offset(instance, offset, info.memories[*index as usize].memory64);
                 let len = data.range.len() as u64;
-                self.init_memory(instance, *index, segment, to, 0, len)?;
+                self.init_memory(instance, *index, segment, [to, 0, len], true)?;
             }
             self.instances[instance as usize].dropped_data[segment as usize] = true;
         }

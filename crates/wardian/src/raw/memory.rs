@@ -137,6 +137,11 @@ impl MemoryData {
         self.linear.len()
     }
 
+    /// The most bytes that its type allows.
+    pub(super) fn most(&self) -> Option<usize> {
+        limit_in_bytes(&self.ty)
+    }
+
     pub(super) fn base(&self) -> *mut u8 {
         self.linear.base()
     }
@@ -158,11 +163,12 @@ impl MemoryData {
     }
 
     /// Grows by `pages`; returns the pages before. `Ok(None)` if that is not allowed or possible. Growing by
-    /// nothing asks nobody: it is how a guest learns the size.
+    /// nothing asks nobody: it is how a guest learns the size. `stop` tells whether there is no time left to move the memory.
     pub(crate) fn grow(
         &mut self,
         pages: u64,
         limiter: Option<&mut dyn ResourceLimiter>,
+        stop: &dyn Fn() -> bool,
     ) -> Result<Option<u64>> {
         let before = self.pages();
         if pages == 0 {
@@ -180,7 +186,7 @@ impl MemoryData {
         {
             return Ok(None);
         }
-        match granted(limiter, (current, len), || self.linear.grow_to(len)) {
+        match granted(limiter, (current, len), || self.linear.grow_to(len, stop)) {
             Ok(()) => {
                 self.publish();
                 Ok(Some(before))

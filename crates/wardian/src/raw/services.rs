@@ -13,6 +13,7 @@
 //! Words and records belong to one instance, and so to the thread that has its store: what a background
 //! thread has compiled is put in place here, when a call next comes by.
 
+use super::ending::is_interrupted;
 use super::instance::ImportedFunc;
 use super::interpret::{Callee, host_target};
 use super::store::{FuncKind, StoreInner};
@@ -148,9 +149,12 @@ impl StoreInner {
         let (module, variant, defined) = (data.module.clone(), data.variant, function.defined);
         let wait = |count| function.countdown.store(count, Ordering::Relaxed);
         wait(crate::tier::ask_again(self.engine().config()));
+        let ctx = self.ctx();
+        // SAFETY: the context is valid as long as the store.
+        let stop = || unsafe { is_interrupted(ctx) };
         let heat = match u32::try_from(header).ok().and_then(|h| h.checked_sub(1)) {
-            None => module.want_function(variant, defined),
-            Some(header) => module.want_loop(variant, defined, header),
+            None => module.want_function(variant, defined, &stop),
+            Some(header) => module.want_loop(variant, defined, header, &stop),
         };
         let address = match heat {
             Heat::Wanted => return Ok(0),
@@ -169,7 +173,7 @@ impl StoreInner {
             }
         }
         if header != 0 {
-            module.loop_entered(variant, defined);
+            module.loop_entered(variant, defined, &stop);
             // Without executable memory for what it calls, it stays interpreted.
             if self.link_callees(instance, defined).is_err() {
                 wait(i32::MAX);

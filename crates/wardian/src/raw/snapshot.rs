@@ -140,10 +140,12 @@ impl StoreInner {
         self.clear_word(RESTORING);
         // SAFETY: as in `settle`.
         unsafe { (*self.ctx()).exit = 0 };
-        if let Some(state) = &snapshot.state
-            && let Err(error) = self.restore_state(state)
-        {
-            return Some(Next::Fail(error));
+        if let Some(state) = &snapshot.state {
+            // SAFETY: `after_entry` runs with `owner` set, and nobody else uses the limiter now.
+            let limiter = unsafe { self.running_limiter() };
+            if let Err(error) = self.restore_state(state, limiter) {
+                return Some(Next::Fail(error));
+            }
         }
         if let Err(panic) = self.restore_open(&snapshot.open) {
             return Some(Next::Fail(Error::new(ErrorKind::Panic(PanicPayload::new(panic)))));

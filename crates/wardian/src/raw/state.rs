@@ -3,6 +3,8 @@
 
 use super::instance::MemoryRef;
 use super::store::StoreInner;
+use super::table::TableCapture;
+use crate::limits::ResourceLimiter;
 use crate::{Error, Result};
 use std::ptr::NonNull;
 use wardian_vm::memory::MemoryCapture;
@@ -13,7 +15,7 @@ pub(crate) struct StateCapture {
     memories: Vec<MemoryCapture>,
     /// Two words for each mutable global, by address.
     globals: Vec<(NonNull<u64>, [u64; 2])>,
-    tables: Vec<Vec<u64>>,
+    tables: Vec<TableCapture>,
     /// For each instance which element and data segments were dropped.
     dropped: Vec<(Vec<bool>, Vec<bool>)>,
 }
@@ -27,7 +29,7 @@ impl StateCapture {
     /// All words that may be references.
     pub(super) fn words(&self) -> impl Iterator<Item = u64> {
         let globals = self.globals.iter().flat_map(|(_, words)| words);
-        globals.chain(self.tables.iter().flatten()).copied()
+        globals.copied().chain(self.tables.iter().flat_map(TableCapture::elements))
     }
 }
 
@@ -50,7 +52,7 @@ impl StoreInner {
         let globals = globals.collect();
         Ok(StateCapture {
             globals,
-            tables: self.tables.iter().map(|table| table.elements().to_vec()).collect(),
+            tables: self.tables.iter().map(|table| table.capture()).collect(),
             dropped: self
                 .instances
                 .iter()
@@ -77,10 +79,45 @@ impl StoreInner {
     }
 
     /// Brings the state back. If it cannot be, nothing is changed, unless the system fails half-way.
-    pub(super) fn restore_state(&mut self, state: &StateCapture) -> Result<()> {
+    ///
+    /// The limiter is told what becomes smaller, and asked about what becomes larger again.
+    pub(super) fn restore_state(
+        &mut self,
+        state: &StateCapture,
+        limiter: Option<&mut dyn ResourceLimiter>,
+    ) -> Result<()> {
         for (memory, capture) in self.memories.iter().zip(&state.memories) {
             memory.check_restore(capture)?;
         }
+        let Some(limiter) = limiter else { return self.put_back(state) };
+        let plan = self.changes(state);
+        announce(&plan, limiter)?;
+        let done = self.put_back(state);
+        if done.is_err() {
+            // What was announced may have happened to some, and not to others.
+            self.changes(state).iter().for_each(|change| change.take_back(limiter));
+        }
+        done
+    }
+
+    /// The memories and tables whose size is not what it was.
+    fn changes(&self, state: &StateCapture) -> Vec<Change> {
+        let memories = self.memories.iter().zip(&state.memories).map(|(memory, capture)| Change {
+            table: false,
+            now: memory.len(),
+            then: capture.len(),
+            most: memory.most(),
+        });
+        let tables = self.tables.iter().zip(&state.tables).map(|(table, capture)| Change {
+            table: true,
+            now: table.len(),
+            then: capture.len(),
+            most: table.most(),
+        });
+        memories.chain(tables).filter(|change| change.now != change.then).collect()
+    }
+
+    fn put_back(&mut self, state: &StateCapture) -> Result<()> {
         for (memory, capture) in self.memories.iter_mut().zip(&state.memories) {
             memory.restore(capture)?;
         }
@@ -93,7 +130,7 @@ impl StoreInner {
             }
         }
         for (table, elements) in self.tables.iter_mut().zip(&state.tables) {
-            table.restore(elements);
+            table.restore(elements)?;
         }
         for (instance, (elements, data)) in self.instances.iter_mut().zip(&state.dropped) {
             instance.dropped_elements.clone_from(elements);
@@ -101,4 +138,67 @@ impl StoreInner {
         }
         Ok(())
     }
+}
+
+/// A memory or table that a restore makes smaller or larger.
+struct Change {
+    table: bool,
+    /// Bytes or elements.
+    now: usize,
+    then: usize,
+    /// What the type allows.
+    most: Option<usize>,
+}
+
+impl Change {
+    fn shrunk(&self, limiter: &mut dyn ResourceLimiter) {
+        match self.table {
+            true => limiter.table_shrunk(self.now, self.then),
+            false => limiter.memory_shrunk(self.now, self.then),
+        }
+    }
+
+    /// Asks for a growth, from the size now or from that then.
+    fn grow(&self, limiter: &mut dyn ResourceLimiter) -> Result<bool> {
+        let (small, large) = (self.now.min(self.then), self.now.max(self.then));
+        match self.table {
+            true => limiter.table_growing(small, large, self.most),
+            false => limiter.memory_growing(small, large, self.most),
+        }
+    }
+
+    fn grow_failed(&self, limiter: &mut dyn ResourceLimiter) {
+        match self.table {
+            true => limiter.table_grow_failed(self.now, self.then),
+            false => limiter.memory_grow_failed(self.now, self.then),
+        }
+    }
+
+    fn take_back(&self, limiter: &mut dyn ResourceLimiter) {
+        if self.then < self.now {
+            // It had that much a moment ago.
+            let _ = self.grow(limiter);
+        } else {
+            self.grow_failed(limiter);
+        }
+    }
+}
+
+/// Tells the limiter all of it: first what becomes free, since the rest may need it. After a refusal
+/// it is as if nothing had been told.
+fn announce(plan: &[Change], limiter: &mut dyn ResourceLimiter) -> Result<()> {
+    let (smaller, larger): (Vec<&Change>, Vec<&Change>) = plan.iter().partition(|c| c.then < c.now);
+    smaller.iter().for_each(|change| change.shrunk(limiter));
+    for (i, change) in larger.iter().enumerate() {
+        let allowed = change.grow(limiter);
+        if matches!(allowed, Ok(true)) {
+            continue;
+        }
+        larger[..i].iter().chain(&smaller).for_each(|told| told.take_back(limiter));
+        allowed?;
+        return Err(Error::limit(
+            "the store's limits refuse a snapshot's state, in which a memory or a table is larger",
+        ));
+    }
+    Ok(())
 }

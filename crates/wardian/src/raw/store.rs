@@ -185,6 +185,34 @@ impl<T> StoreData<T> {
         })
     }
 
+    /// Ends the store and gives back the embedder's data.
+    pub(crate) fn into_data(self: Box<Self>) -> T {
+        let store = Box::into_raw(self);
+        // SAFETY: the box is ours, and each field is dropped or moved out once: afterwards it is
+        // freed as a box of uninitialised bytes. A panic of a destructor leaks the rest.
+        unsafe {
+            (*store).tell_of_going();
+            std::ptr::drop_in_place(&raw mut (*store).inner);
+            std::ptr::drop_in_place(&raw mut (*store).limiter);
+            std::ptr::drop_in_place(&raw mut (*store).refuel);
+            let data = std::ptr::read(&raw const (*store).data);
+            drop(Box::from_raw(store.cast::<std::mem::MaybeUninit<Self>>()));
+            data
+        }
+    }
+
+    /// Tells the limiter that nothing of the store is left: it may count for several stores.
+    fn tell_of_going(&mut self) {
+        let (inner, limiter) = self.split();
+        let Some(limiter) = limiter else { return };
+        for memory in &inner.memories {
+            limiter.memory_shrunk(memory.len(), 0);
+        }
+        for table in &inner.tables {
+            limiter.table_shrunk(table.len(), 0);
+        }
+    }
+
     /// The inside, and the limiter if there is one.
     pub(crate) fn split(&mut self) -> (&mut StoreInner, Option<&mut dyn ResourceLimiter>) {
         let limiter = self.limiter.as_mut().map(|l| l(&mut self.data));
@@ -201,6 +229,16 @@ unsafe fn limiter_of<T: 'static>(owner: usize) -> Option<NonNull<dyn ResourceLim
     unsafe {
         let limiter = (*store).limiter.as_mut()?;
         Some(NonNull::from(limiter(&mut (*store).data)))
+    }
+}
+
+impl<T> Drop for StoreData<T> {
+    fn drop(&mut self) {
+        // The limiter is the embedder's, and may panic.
+        let tell = std::panic::AssertUnwindSafe(|| self.tell_of_going());
+        if let Err(panic) = std::panic::catch_unwind(tell) {
+            std::mem::forget(panic);
+        }
     }
 }
 

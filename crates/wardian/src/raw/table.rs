@@ -3,9 +3,11 @@
 use super::store::StoreInner;
 use crate::limits::ResourceLimiter;
 use crate::{Error, Result, Val};
+use std::ops::Range;
 use std::ptr::NonNull;
 use wardian_types::{TableType, ValType};
 use wardian_vm::layout::VmTable;
+use wardian_vm::table::TableElements;
 
 /// Elements that a table may have at most, whatever its type says: 80 MB.
 pub(crate) const MAX_ELEMENTS: u64 = 10_000_000;
@@ -13,37 +15,51 @@ pub(crate) const MAX_ELEMENTS: u64 = 10_000_000;
 /// A table of a store. Its elements are references as guests hold them.
 pub(crate) struct TableData {
     pub(crate) ty: TableType,
-    elements: Vec<u64>,
+    elements: TableElements,
     vm: NonNull<VmTable>,
     own: bool,
 }
 
+/// The elements of a table at a moment.
+pub(crate) struct TableCapture {
+    len: usize,
+    /// Those parts that are not all null, by where they begin.
+    parts: Vec<(usize, Box<[u64]>)>,
+}
+
+/// Elements of a part of a capture: a page of them.
+const PART: usize = 512;
+
 impl StoreInner {
-    /// Adds a table full of `init`. `vm` is where its bounds are to be written; none for a table of
+    /// Adds a table full of nulls. `vm` is where its bounds are to be written; none for a table of
     /// the host's.
     pub(crate) fn add_table(
         &mut self,
         ty: &TableType,
-        init: u64,
         vm: Option<NonNull<VmTable>>,
-        limiter: Option<&mut dyn ResourceLimiter>,
+        mut limiter: Option<&mut dyn ResourceLimiter>,
     ) -> Result<u32> {
-        let refused = || Error::limit(format!("the store's limits refuse a {ty}"));
         if ty.min > MAX_ELEMENTS {
             return Err(Error::limit(format!(
                 "a {ty} is larger than the {MAX_ELEMENTS} elements that a table may have"
             )));
         }
         let len = ty.min as usize;
-        if let Some(limiter) = limiter {
-            let max = ty.max.map(|m| usize::try_from(m).unwrap_or(usize::MAX));
-            if !limiter.table_growing(0, len, max)? {
-                return Err(refused());
-            }
+        if let Some(limiter) = &mut limiter
+            && !limiter.table_growing(0, len, limit_in_elements(ty))?
+        {
+            return Err(Error::limit(format!("the store's limits refuse a {ty}")));
         }
-        let mut elements = Vec::new();
-        elements.try_reserve_exact(len).map_err(|_| refused())?;
-        elements.resize(len, init);
+        let most = ty.max.unwrap_or(u64::MAX).min(MAX_ELEMENTS) as usize;
+        let elements = match TableElements::new(len, most) {
+            Ok(elements) => elements,
+            Err(error) => {
+                if let Some(limiter) = limiter {
+                    limiter.table_grow_failed(0, len);
+                }
+                return Err(Error::limit(format!("the system has no memory for a {ty}: {error}")));
+            }
+        };
         let own = vm.is_none();
         let vm = vm.unwrap_or_else(|| {
             NonNull::from(Box::leak(Box::new(VmTable { base: std::ptr::null_mut(), len: 0 })))
@@ -55,12 +71,16 @@ impl StoreInner {
     }
 }
 
+fn limit_in_elements(ty: &TableType) -> Option<usize> {
+    ty.max.map(|max| usize::try_from(max).unwrap_or(usize::MAX))
+}
+
 impl TableData {
     fn publish(&mut self) {
         // SAFETY: `vm` lives as long as the store, and no guest reads it at this moment.
         unsafe {
             let vm = self.vm.as_ptr();
-            (*vm).base = self.elements.as_mut_ptr();
+            (*vm).base = self.elements.base();
             (*vm).len = self.elements.len() as u64;
         }
     }
@@ -69,10 +89,20 @@ impl TableData {
         self.vm
     }
 
+    /// How many elements there are.
+    pub(crate) fn len(&self) -> usize {
+        self.elements.len()
+    }
+
+    /// The most elements that its type allows.
+    pub(super) fn most(&self) -> Option<usize> {
+        limit_in_elements(&self.ty)
+    }
+
     /// The elements. Guests write them in place through the address in `vm`, so this borrows
     /// through it too.
     pub(crate) fn elements(&self) -> &[u64] {
-        // SAFETY: `publish` gave the vector's own address and length; guests do not run now.
+        // SAFETY: `publish` gave the elements' own address and length; guests do not run now.
         unsafe {
             let vm = self.vm.as_ptr();
             std::slice::from_raw_parts((*vm).base, (*vm).len as usize)
@@ -87,41 +117,67 @@ impl TableData {
         }
     }
 
-    /// Grows by `delta` elements of value `init`; returns the length before. `Ok(None)` if that is
-    /// not allowed or possible.
+    /// Grows by `delta` null elements; returns which ones are new. `Ok(None)` if that is not allowed or
+    /// possible.
     pub(crate) fn grow(
         &mut self,
         delta: u64,
-        init: u64,
-        limiter: Option<&mut dyn ResourceLimiter>,
-    ) -> Result<Option<u64>> {
-        let before = self.elements.len();
+        mut limiter: Option<&mut dyn ResourceLimiter>,
+    ) -> Result<Option<Range<usize>>> {
+        let before = self.len();
         let limit = self.ty.max.unwrap_or(u64::MAX).min(MAX_ELEMENTS);
         let wanted = (before as u64).checked_add(delta).filter(|w| *w <= limit);
         let Some(wanted) = wanted.map(|w| w as usize) else { return Ok(None) };
-        if let Some(limiter) = limiter {
-            let max = self.ty.max.map(|m| usize::try_from(m).unwrap_or(usize::MAX));
-            if !limiter.table_growing(before, wanted, max)? {
-                return Ok(None);
-            }
-        }
-        if self.elements.try_reserve(wanted - before).is_err() {
+        if let Some(limiter) = &mut limiter
+            && !limiter.table_growing(before, wanted, limit_in_elements(&self.ty))?
+        {
             return Ok(None);
         }
-        self.elements.resize(wanted, init);
+        if self.elements.grow(wanted).is_err() {
+            if let Some(limiter) = limiter {
+                limiter.table_grow_failed(before, wanted);
+            }
+            return Ok(None);
+        }
         self.publish();
-        Ok(Some(before as u64))
+        Ok(Some(before..wanted))
+    }
+
+    /// Notes the elements.
+    pub(super) fn capture(&self) -> TableCapture {
+        let parts = self.elements().chunks(PART).enumerate();
+        let parts = parts.filter(|(_, part)| part.iter().any(|element| *element != 0));
+        let parts = parts.map(|(i, part)| (i * PART, part.into())).collect();
+        TableCapture { len: self.len(), parts }
+    }
+
+    /// Makes the elements those of another moment, when they may have been fewer or more.
+    ///
+    /// # Errors
+    ///
+    /// The system has no memory; then elements may be lost.
+    pub(super) fn restore(&mut self, capture: &TableCapture) -> Result<()> {
+        // SAFETY: slices of the elements borrow the table, as this does.
+        let done = unsafe { self.elements.clear(capture.len.min(self.len())) }
+            .and_then(|()| self.elements.grow(capture.len));
+        self.publish();
+        done.map_err(|e| Error::limit(format!("cannot bring back the elements of a table: {e}")))?;
+        let elements = self.elements_mut();
+        for (at, part) in &capture.parts {
+            elements[*at..at + part.len()].copy_from_slice(part);
+        }
+        Ok(())
     }
 }
 
-impl TableData {
-    /// Makes the elements those of an earlier moment. The table does not move.
-    pub(super) fn restore(&mut self, elements: &[u64]) {
-        // Tables only grow, so there are at least as many now.
-        let len = elements.len().min(self.elements.len());
-        self.elements_mut()[..len].copy_from_slice(&elements[..len]);
-        self.elements.truncate(len);
-        self.publish();
+impl TableCapture {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// All elements that are not null, and some that are.
+    pub(super) fn elements(&self) -> impl Iterator<Item = u64> {
+        self.parts.iter().flat_map(|(_, part)| part.iter().copied())
     }
 }
 

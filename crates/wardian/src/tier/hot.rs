@@ -1,5 +1,6 @@
 //! What of a module was compiled because it was hot.
 
+use super::awaited::Awaited;
 use super::queue::{Job, Work};
 use crate::code::LoadedCode;
 use crate::jit::{CompiledFunction, MemoryVariant};
@@ -16,6 +17,10 @@ pub(crate) struct Tier {
     checked: HotCode,
     /// What functions call of which there is code.
     callees: Mutex<HashMap<u32, Arc<[u32]>>>,
+    /// How long compiling functions takes that became hot, in microseconds.
+    costs: Mutex<HashMap<u32, u64>>,
+    /// What is compiled for guests that wait for it.
+    pub(super) awaited: Awaited,
 }
 
 /// The same for one variant.
@@ -62,6 +67,16 @@ enum Answer {
 /// comes by next.
 const PATIENCE: u32 = 4;
 
+/// Code for other loops of a function that has code for so many is not made any more.
+const MOST_LOOPS: usize = 8;
+
+/// Microseconds of compilation beyond which a function stays interpreted.
+const MOST: u64 = 10_000_000;
+/// From here on compilation is long: it does not get all threads.
+const LONG: u64 = 300_000;
+/// Up to here a guest that waits for it waits on its own thread.
+const SHORT: u64 = 30_000;
+
 const COLD: usize = 0;
 const WANTED: usize = 1;
 const FAILED: usize = 2;
@@ -95,7 +110,15 @@ impl ModuleInner {
     }
 
     /// Has a function compiled that is hot, or hotter than it was.
-    pub(crate) fn want_function(self: &Arc<Self>, variant: MemoryVariant, defined: u32) -> Heat {
+    ///
+    /// `stop` says whether the guest that wants it is to end: where compilation is not in the background,
+    /// it waits no longer than that.
+    pub(crate) fn want_function(
+        self: &Arc<Self>,
+        variant: MemoryVariant,
+        defined: u32,
+        stop: &dyn Fn() -> bool,
+    ) -> Heat {
         let count = self.decoded.info().bodies.len();
         let functions = self
             .tier
@@ -107,8 +130,12 @@ impl ModuleInner {
         {
             return heat;
         }
+        if self.is_too_complex(defined) {
+            state.store(FAILED, Ordering::Relaxed);
+            return Heat::Failed;
+        }
         state.store(WANTED, Ordering::Relaxed);
-        self.want(Work::Function { variant, defined });
+        self.want(Work::Function { variant, defined }, stop);
         heat(state.load(Ordering::Acquire)).unwrap_or(Heat::Wanted)
     }
 
@@ -119,7 +146,11 @@ impl ModuleInner {
         variant: MemoryVariant,
         defined: u32,
         header: u32,
+        stop: &dyn Fn() -> bool,
     ) -> Heat {
+        if self.is_too_complex(defined) {
+            return Heat::Failed;
+        }
         let next = {
             let mut loops = self.tier.of(variant).loops();
             match loops.entry(defined).or_default().ask(header) {
@@ -128,20 +159,25 @@ impl ModuleInner {
                 Answer::Compile(next) => next,
             }
         };
-        self.want(Work::Loop { variant, defined, header: next });
+        self.want(Work::Loop { variant, defined, header: next }, stop);
         let loops = self.tier.of(variant).loops();
         loops.get(&defined).and_then(|l| l.state(header)?.heat()).unwrap_or(Heat::Wanted)
     }
 
     /// Notes that code which begins at a loop of a function is entered. Where that happens again, the
     /// function is better off compiled from its beginning; one that runs once is not compiled twice.
-    pub(crate) fn loop_entered(self: &Arc<Self>, variant: MemoryVariant, defined: u32) {
+    pub(crate) fn loop_entered(
+        self: &Arc<Self>,
+        variant: MemoryVariant,
+        defined: u32,
+        stop: &dyn Fn() -> bool,
+    ) {
         let mut loops = self.tier.of(variant).loops();
         let before =
             loops.get_mut(&defined).is_some_and(|l| std::mem::replace(&mut l.entered, true));
         drop(loops);
         if before {
-            self.want_function(variant, defined);
+            self.want_function(variant, defined, stop);
         }
     }
 
@@ -156,9 +192,27 @@ impl ModuleInner {
         known.entry(defined).or_insert_with(find).clone()
     }
 
-    fn want(self: &Arc<Self>, work: Work) {
+    /// Whether compiling a function would take a thread for so long that others suffer.
+    fn is_too_complex(&self, defined: u32) -> bool {
+        self.cost(defined) > MOST
+    }
+
+    /// Microseconds that compiling a function may take.
+    fn cost(&self, defined: u32) -> u64 {
+        let mut costs = self.tier.costs.lock().unwrap_or_else(|e| e.into_inner());
+        let find = || {
+            let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
+            wardian_module::Complexity::of(info, bytes, defined).micros()
+        };
+        *costs.entry(defined).or_insert_with(find)
+    }
+
+    fn want(self: &Arc<Self>, work: Work, stop: &dyn Fn() -> bool) {
+        let cost = self.cost(work.defined());
         if self.engine.config().background {
-            self.engine.queue().want(self, work);
+            self.engine.queue().want(self, work, cost > LONG);
+        } else if cost > SHORT {
+            self.tier.awaited.compile(self, work, stop);
         } else {
             self.compile_hot(work);
         }
@@ -252,8 +306,11 @@ impl Loops {
         if let Some((wanted, _)) = wanted {
             return Answer::Compile(*wanted);
         }
-        let has_code = self.known.iter().any(|(_, s)| matches!(s, LoopState::Compiled(_)));
+        let compiled = self.known.iter().filter(|(_, s)| matches!(s, LoopState::Compiled(_)));
+        let count = compiled.count();
+        let has_code = count > 0;
         match state {
+            _ if count >= MOST_LOOPS => Answer::Known(Heat::Failed),
             LoopState::Asked(times) if has_code && times + 1 < PATIENCE => {
                 self.set(header, LoopState::Asked(times + 1));
                 Answer::NotYet

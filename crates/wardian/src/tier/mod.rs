@@ -11,6 +11,7 @@
 //! asked: it has the function compiled, or, if the count ran out in a loop, that loop; and when that is
 //! done, goes on there. So what runs once, without a hot loop, is never compiled.
 
+mod awaited;
 mod hot;
 mod queue;
 

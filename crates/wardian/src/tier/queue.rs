@@ -1,4 +1,4 @@
-//! Compiling in the background: few threads, the hottest first.
+//! Compiling in the background: few threads, modules by turns, of each the hottest first.
 
 use crate::jit::MemoryVariant;
 use crate::module::ModuleInner;
@@ -15,6 +15,8 @@ pub(crate) struct CompileQueue {
 }
 
 struct Shared {
+    /// How many threads may do long work at once: if possible one is left for the rest.
+    most_long: usize,
     state: Mutex<State>,
     wake: Condvar,
 }
@@ -25,6 +27,11 @@ struct State {
     wanted: HashMap<Key, Wanted>,
     /// What threads are doing.
     running: Vec<Key>,
+    /// How much of that is long.
+    long: usize,
+    /// When work of a module was last begun, in turns.
+    served: HashMap<usize, u64>,
+    turn: u64,
     threads: usize,
     idle: usize,
     closed: bool,
@@ -35,6 +42,8 @@ type Key = (usize, Work);
 
 struct Wanted {
     heat: u32,
+    /// Whether it is expected to take long.
+    long: bool,
     module: Weak<ModuleInner>,
 }
 
@@ -58,18 +67,20 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 impl CompileQueue {
     pub(crate) fn new(threads: usize) -> CompileQueue {
-        let shared = Shared { state: Mutex::default(), wake: Condvar::new() };
-        CompileQueue { shared: Arc::new(shared), threads: threads.max(1) }
+        let threads = threads.max(1);
+        let most_long = threads.saturating_sub(1).max(1);
+        let shared = Shared { most_long, state: Mutex::default(), wake: Condvar::new() };
+        CompileQueue { shared: Arc::new(shared), threads }
     }
 
-    /// Adds work, or makes it more urgent.
-    pub(super) fn want(&self, module: &Arc<ModuleInner>, work: Work) {
+    /// Adds work, or makes it more urgent; `long` if it is expected to take long.
+    pub(super) fn want(&self, module: &Arc<ModuleInner>, work: Work, long: bool) {
         let mut state = self.shared.lock();
         let key = (Arc::as_ptr(module) as usize, work);
         if state.running.contains(&key) {
             return;
         }
-        let new = || Wanted { heat: 0, module: Arc::downgrade(module) };
+        let new = || Wanted { heat: 0, long, module: Arc::downgrade(module) };
         state.wanted.entry(key).or_insert_with(new).heat += 1;
         if state.idle > 0 {
             self.shared.wake.notify_one();
@@ -81,6 +92,15 @@ impl CompileQueue {
                 state.threads += 1;
             }
         }
+    }
+}
+
+impl CompileQueue {
+    /// Drops the work of a module that goes.
+    pub(crate) fn forget(&self, module: *const ModuleInner) {
+        let mut state = self.shared.lock();
+        state.wanted.retain(|(of, _), _| *of != module as usize);
+        state.served.remove(&(module as usize));
     }
 }
 
@@ -102,8 +122,9 @@ impl Shared {
     fn work(&self) {
         let mut state = self.lock();
         loop {
-            if let Some((key, job)) = state.hottest() {
+            if let Some((key, long, job)) = state.next(self.most_long) {
                 state.running.push(key);
+                state.long += usize::from(long);
                 drop(state);
                 // A panic of the compiler must not end the thread with the count of threads wrong.
                 let run = std::panic::AssertUnwindSafe(|| job.run());
@@ -112,6 +133,7 @@ impl Shared {
                 }
                 state = self.lock();
                 state.running.retain(|running| *running != key);
+                state.long -= usize::from(long);
                 continue;
             }
             if state.closed {
@@ -120,11 +142,13 @@ impl Shared {
             state.idle += 1;
             let (next, waited) = self
                 .wake
-                .wait_timeout_while(state, PATIENCE, |s| s.wanted.is_empty() && !s.closed)
+                .wait_timeout_while(state, PATIENCE, |s| {
+                    s.choose(self.most_long).is_none() && !s.closed
+                })
                 .unwrap_or_else(|e| e.into_inner());
             state = next;
             state.idle -= 1;
-            if waited.timed_out() && state.wanted.is_empty() {
+            if waited.timed_out() && state.choose(self.most_long).is_none() {
                 break;
             }
         }
@@ -133,10 +157,22 @@ impl Shared {
 }
 
 impl State {
-    fn hottest(&mut self) -> Option<(Key, Job)> {
-        let key = *self.wanted.iter().max_by_key(|(_, wanted)| wanted.heat)?.0;
+    /// What is done next: of the module that has waited longest for its turn the hottest.
+    fn choose(&self, most_long: usize) -> Option<Key> {
+        let possible = self.wanted.iter().filter(|(_, w)| !w.long || self.long < most_long);
+        let first = possible.min_by_key(|((module, _), wanted)| {
+            (self.served.get(module).copied().unwrap_or(0), std::cmp::Reverse(wanted.heat))
+        });
+        first.map(|(key, _)| *key)
+    }
+
+    /// Takes it.
+    fn next(&mut self, most_long: usize) -> Option<(Key, bool, Job)> {
+        let key = self.choose(most_long)?;
         let wanted = self.wanted.remove(&key)?;
-        Some((key, Job { module: wanted.module, work: key.1 }))
+        self.turn += 1;
+        self.served.insert(key.0, self.turn);
+        Some((key, wanted.long, Job { module: wanted.module, work: key.1 }))
     }
 }
 
@@ -151,5 +187,55 @@ impl Work {
         match self {
             Work::Function { defined, .. } | Work::Loop { defined, .. } => defined,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn work(defined: u32) -> Work {
+        Work::Function { variant: MemoryVariant::Guarded, defined }
+    }
+
+    fn state(wanted: &[(usize, u32, u32, bool)]) -> State {
+        let mut state = State::default();
+        for (module, defined, heat, long) in wanted.iter().copied() {
+            let wanted = Wanted { heat, long, module: Weak::new() };
+            state.wanted.insert((module, work(defined)), wanted);
+        }
+        state
+    }
+
+    #[test]
+    fn modules_take_turns_and_the_hottest_of_each_comes_first() {
+        let mut state = state(&[
+            (1, 0, 9, false),
+            (1, 1, 8, false),
+            (1, 2, 7, false),
+            (2, 0, 1, false),
+            (2, 1, 2, false),
+        ]);
+        let mut order = Vec::new();
+        while let Some(((module, work), _, _)) = state.next(1) {
+            order.push((module, work.defined()));
+        }
+        assert_eq!(order[..2].iter().filter(|(module, _)| *module == 2).count(), 1);
+        assert_eq!(order[2..4].iter().filter(|(module, _)| *module == 2).count(), 1);
+        let of = |module| order.iter().filter(move |(m, _)| *m == module).map(|(_, w)| *w);
+        assert_eq!(of(1).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(of(2).collect::<Vec<_>>(), [1, 0]);
+    }
+
+    #[test]
+    fn long_work_leaves_a_thread_for_the_rest() {
+        let mut state = state(&[(1, 0, 9, true), (1, 1, 8, true), (2, 0, 1, false)]);
+        // Two threads, of which one is at long work.
+        state.long = 1;
+        let chosen = state.next(1).map(|(key, ..)| key);
+        assert_eq!(chosen, Some((2, work(0))));
+        assert!(state.next(1).is_none());
+        state.long = 0;
+        assert_eq!(state.next(1).map(|(key, ..)| key), Some((1, work(0))));
     }
 }

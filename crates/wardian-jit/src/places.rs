@@ -1,0 +1,205 @@
+//! What can trap in machine code, and which operator each instruction belongs to.
+//!
+//! The place of a trap is the operator that traps, whatever the optimiser did. Instructions that can
+//! trap keep their order in Cranelift, and of two equal ones the first stays, so that most positions
+//! are right by themselves. Three transformations lose a position:
+//!
+//! - A branch to a block that only traps becomes a conditional trap with the position of the branch.
+//!   Such blocks begin with a sequence point, which prevents it (`Translator::trap`).
+//! - A store that the next one overwrites is removed, and the trap is then that of the later one.
+//!   Stores that follow each other have different codes ([`memory_code`]), which prevents it.
+//! - A load becomes the memory operand of the instruction that uses it, and gets its position.
+//!   That makes code faster, so it is found out afterwards here ([`sunk_loads`]).
+
+use crate::code::{Location, Trap};
+use cranelift_codegen::ir::{self, Function, Inst, Value};
+use wardian_types::TrapCode;
+
+type Buffer = cranelift_codegen::MachBufferFinalized<cranelift_codegen::Final>;
+
+/// The first of the codes that all mean an access out of bounds.
+const MEMORY_CODES: u8 = 128;
+/// How many of them there are.
+const MEMORY_CODE_COUNT: u32 = 64;
+
+/// The tables of compiled code: what can trap, and what comes from where. `func` is what was
+/// compiled, after it was optimised.
+pub(crate) fn tables(func: &Function, buffer: &Buffer) -> (Vec<Trap>, Vec<Location>) {
+    let mut traps: Vec<Trap> = buffer
+        .traps()
+        .iter()
+        .map(|t| Trap { offset: t.offset, code: trap_number(t.code) })
+        .collect();
+    traps.sort_by_key(|t| t.offset);
+    let locations = with_sunk_loads(&locations(buffer), &sunk_loads(func, buffer));
+    (traps, locations)
+}
+
+/// The code of accesses to guest memory after so many stores of the function.
+///
+/// A load and the store that follows it have the same one: else Cranelift could not make one
+/// instruction of both.
+pub(crate) fn memory_code(stores: u32) -> ir::TrapCode {
+    ir::TrapCode::unwrap_user(MEMORY_CODES + (stores % MEMORY_CODE_COUNT) as u8)
+}
+
+/// Wardian's number for a trap of Cranelift's.
+fn trap_number(code: ir::TrapCode) -> u8 {
+    let code = match code {
+        ir::TrapCode::STACK_OVERFLOW => TrapCode::StackOverflow,
+        ir::TrapCode::INTEGER_OVERFLOW => TrapCode::IntegerOverflow,
+        ir::TrapCode::HEAP_OUT_OF_BOUNDS => TrapCode::MemoryOutOfBounds,
+        ir::TrapCode::INTEGER_DIVISION_BY_ZERO => TrapCode::IntegerDivisionByZero,
+        ir::TrapCode::BAD_CONVERSION_TO_INTEGER => TrapCode::BadConversionToInteger,
+        user if user.as_raw().get() >= MEMORY_CODES => TrapCode::MemoryOutOfBounds,
+        user => return user.as_raw().get(),
+    };
+    code as u8
+}
+
+/// Where each operator's code begins. Code between operators (moves that the register allocator
+/// added) counts to the one before.
+fn locations(buffer: &Buffer) -> Vec<Location> {
+    let mut locations: Vec<Location> = Vec::new();
+    for range in buffer.get_srclocs_sorted() {
+        let wasm = range.loc.bits();
+        if range.start != range.end && locations.last().is_none_or(|l| l.wasm != wasm) {
+            locations.push(Location { offset: range.start, wasm });
+        }
+    }
+    locations.shrink_to_fit();
+    locations
+}
+
+/// An instruction that can trap: its operator, its code, and where it is.
+type Record = (u32, ir::TrapCode, u32);
+
+fn records(buffer: &Buffer) -> Vec<Record> {
+    let ranges = buffer.get_srclocs_sorted();
+    let mut records = Vec::with_capacity(buffer.traps().len());
+    for trap in buffer.traps() {
+        let range = ranges.partition_point(|r| r.start <= trap.offset).checked_sub(1);
+        if let Some(range) = range.map(|i| &ranges[i]).filter(|r| trap.offset < r.end) {
+            records.push((range.loc.bits(), trap.code, trap.offset));
+        }
+    }
+    records.sort_unstable_by_key(|r| (r.0, r.1.as_raw(), r.2));
+    records
+}
+
+fn find(records: &[Record], wasm: u32, code: ir::TrapCode) -> Option<usize> {
+    let key = (wasm, code.as_raw());
+    let at = records.partition_point(|r| (r.0, r.1.as_raw()) < key);
+    records.get(at).is_some_and(|r| (r.0, r.1.as_raw()) == key).then_some(at)
+}
+
+/// A value that a load without an instruction of its own gave, or that was computed from it.
+struct Tracked {
+    value: Value,
+    code: ir::TrapCode,
+    wasm: u32,
+}
+
+/// The loads that are memory operands of other operators' instructions: where those are, and the
+/// position of the load.
+///
+/// A load that can trap and has no instruction at its own position was merged into one of those that
+/// use its value, which are in the same block.
+fn sunk_loads(func: &Function, buffer: &Buffer) -> Vec<Location> {
+    let records = records(buffer);
+    let mut found = Vec::new();
+    let mut tracked: Vec<Tracked> = Vec::new();
+    for block in func.layout.blocks() {
+        tracked.clear();
+        for inst in func.layout.block_insts(block) {
+            if !tracked.is_empty() {
+                follow(func, inst, &records, &mut tracked, &mut found);
+            }
+            let Some(code) = load_code(func, inst) else { continue };
+            let wasm = func.srcloc(inst).bits();
+            if find(&records, wasm, code).is_none() {
+                tracked.push(Tracked { value: func.dfg.first_result(inst), code, wasm });
+            }
+        }
+    }
+    found.sort_by_key(|l| l.offset);
+    found
+}
+
+/// The code of a load that can trap and that Cranelift may move to where its value is used.
+fn load_code(func: &Function, inst: Inst) -> Option<ir::TrapCode> {
+    let data = &func.dfg.insts[inst];
+    let opcode = data.opcode();
+    if !opcode.can_load() || opcode.can_store() || func.dfg.inst_results(inst).len() != 1 {
+        return None;
+    }
+    func.dfg.mem_flags[data.memflags()?].trap_code()
+}
+
+/// Looks whether an instruction uses a tracked value, and has the load in its machine code.
+fn follow(
+    func: &Function,
+    inst: Inst,
+    records: &[Record],
+    tracked: &mut Vec<Tracked>,
+    found: &mut Vec<Location>,
+) {
+    for arg in func.dfg.inst_args(inst) {
+        let Some(at) = tracked.iter().position(|t| t.value == *arg) else { continue };
+        let Tracked { code, wasm, .. } = tracked.swap_remove(at);
+        if let Some(at) = find(records, func.srcloc(inst).bits(), code) {
+            found.push(Location { offset: records[at].2, wasm });
+        } else if let [value] = func.dfg.inst_results(inst) {
+            tracked.push(Tracked { value: *value, code, wasm });
+        }
+    }
+}
+
+/// Gives the instructions that begin at some offsets the positions that belong to them.
+fn with_sunk_loads(locations: &[Location], sunk: &[Location]) -> Vec<Location> {
+    let mut all = Vec::with_capacity(locations.len() + 2 * sunk.len());
+    let mut rest = locations.iter().copied().peekable();
+    let mut current = u32::MAX;
+    for load in sunk {
+        while let Some(next) = rest.next_if(|l| l.offset <= load.offset) {
+            current = next.wasm;
+            all.push(next);
+        }
+        if all.last().is_some_and(|l: &Location| l.offset == load.offset) {
+            all.pop();
+        }
+        all.push(*load);
+        // No other instruction begins there.
+        let after = load.offset + 1;
+        if rest.peek().is_none_or(|l| l.offset > after) {
+            all.push(Location { offset: after, wasm: current });
+        }
+    }
+    all.extend(rest);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sunk_loads_have_places_of_their_own() {
+        let at = |offset, wasm| Location { offset, wasm };
+        let all = [at(0, 1), at(8, 2), at(13, 3)];
+        let sunk = [at(4, 10), at(8, 11), at(12, 12), at(20, 13)];
+        let expected = [
+            at(0, 1),
+            at(4, 10),
+            at(5, 1),
+            at(8, 11),
+            at(9, 2),
+            at(12, 12),
+            at(13, 3),
+            at(20, 13),
+            at(21, 3),
+        ];
+        assert_eq!(with_sunk_loads(&all, &sunk), expected);
+        assert_eq!(with_sunk_loads(&all, &[]), all);
+    }
+}

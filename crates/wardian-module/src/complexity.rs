@@ -1,0 +1,259 @@
+//! How long a function would take to compile, before anybody begins.
+//!
+//! An optimising compiler takes time in proportion to the size of most functions, but not of all: loops
+//! nested by thousands, or thousands of values that live at once, take it minutes. The estimate adds
+//! what a few properties of a body cost, whatever they are in combination; its factors were measured
+//! with Cranelift on functions that have much of one property.
+
+use crate::ModuleInfo;
+use wasmparser::{BinaryReader, BlockType, FunctionBody, Operator};
+
+/// What makes a function slow to compile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Complexity {
+    /// Bytes of the body.
+    pub bytes: u64,
+    /// Operators.
+    pub operators: u64,
+    /// Loops.
+    pub loops: u64,
+    /// Loops around each other at most.
+    pub depth: u64,
+    /// Places where control flow divides or meets.
+    pub blocks: u64,
+    /// Locals that are used.
+    pub locals: u64,
+    /// Operands on the stack at once, about.
+    pub height: u64,
+}
+
+impl Complexity {
+    /// Of a function, by its position among those that the module defines. Its body is valid.
+    pub fn of(info: &ModuleInfo, bytes: &[u8], defined: u32) -> Complexity {
+        let range = info.bodies.get(defined as usize).cloned();
+        let Some(body) = range.and_then(|range| bytes.get(range)) else {
+            return Complexity::default();
+        };
+        let mut reading = Reading::new(info, body.len());
+        let body = FunctionBody::new(BinaryReader::new(body, 0));
+        if let Ok(operators) = body.get_operators_reader() {
+            operators.into_iter().map_while(Result::ok).for_each(|op| reading.operator(&op));
+        }
+        reading.found
+    }
+
+    /// Microseconds that compiling it takes, about and at most: mostly it takes less.
+    pub fn micros(&self) -> u64 {
+        let of = |factors: [u64; 3], unit: f64| {
+            factors.iter().map(|factor| *factor as f64).product::<f64>() * unit
+        };
+        let sum = of([self.bytes, 1, 1], 1.0)
+            + of([self.loops, self.loops, self.locals], 6e-3)
+            + of([self.depth, self.depth, self.loops], 2e-4)
+            + of([self.height, self.operators, 1], 1e-2)
+            + of([self.blocks, self.locals, 1], 0.2)
+            + of([self.blocks, self.blocks, 1], 1.5e-3);
+        sum as u64
+    }
+}
+
+struct Reading<'a> {
+    info: &'a ModuleInfo,
+    found: Complexity,
+    used: Vec<bool>,
+    /// For each open block whether it is a loop, and the operands when it ends.
+    open: Vec<(bool, u64)>,
+    depth: u64,
+    height: u64,
+}
+
+impl<'a> Reading<'a> {
+    fn new(info: &'a ModuleInfo, bytes: usize) -> Reading<'a> {
+        let found = Complexity { bytes: bytes as u64, ..Complexity::default() };
+        Reading { info, found, used: Vec::new(), open: Vec::new(), depth: 0, height: 0 }
+    }
+
+    fn operator(&mut self, op: &Operator<'_>) {
+        use Operator as O;
+        self.found.operators += 1;
+        match *op {
+            O::Block { blockty } => self.begin(false, blockty),
+            O::Loop { blockty } => self.begin(true, blockty),
+            O::If { blockty } => {
+                self.pop(1);
+                self.begin(false, blockty);
+            }
+            O::Else => self.found.blocks += 1,
+            O::End => self.end(),
+            O::Br { .. } | O::Return | O::Unreachable => {}
+            O::BrIf { .. } => {
+                self.found.blocks += 1;
+                self.pop(1);
+            }
+            O::BrTable { ref targets } => self.found.blocks += u64::from(targets.len()) / 8 + 1,
+            O::LocalGet { local_index } => {
+                self.local(local_index);
+                self.push(1);
+            }
+            O::LocalSet { local_index } => {
+                self.local(local_index);
+                self.pop(1);
+            }
+            O::LocalTee { local_index } => self.local(local_index),
+            O::Call { function_index } => {
+                let index = self.info.functions.get(function_index as usize).copied();
+                self.call(index, 0);
+            }
+            O::CallIndirect { type_index, .. } => self.call(Some(type_index), 1),
+            O::I32Const { .. }
+            | O::I64Const { .. }
+            | O::F32Const { .. }
+            | O::F64Const { .. }
+            | O::V128Const { .. }
+            | O::GlobalGet { .. }
+            | O::MemorySize { .. }
+            | O::TableSize { .. }
+            | O::RefNull { .. }
+            | O::RefFunc { .. } => self.push(1),
+            O::Drop | O::GlobalSet { .. } => self.pop(1),
+            O::Select | O::TypedSelect { .. } => self.pop(2),
+            ref other => self.pop(fewer(other)),
+        }
+    }
+
+    fn push(&mut self, count: u64) {
+        self.height += count;
+        self.found.height = self.found.height.max(self.height);
+    }
+
+    fn pop(&mut self, count: u64) {
+        self.height = self.height.saturating_sub(count);
+    }
+
+    fn local(&mut self, index: u32) {
+        let index = index as usize;
+        if self.used.len() <= index {
+            self.used.resize(index + 1, false);
+        }
+        if !std::mem::replace(&mut self.used[index], true) {
+            self.found.locals += 1;
+        }
+    }
+
+    fn call(&mut self, ty: Option<u32>, further: u64) {
+        let Some(ty) = ty.and_then(|ty| self.info.types.get(ty as usize)) else { return };
+        self.pop(ty.params().len() as u64 + further);
+        self.push(ty.results().len() as u64);
+    }
+
+    fn begin(&mut self, is_loop: bool, ty: BlockType) {
+        let (params, results) = match ty {
+            BlockType::Empty => (0, 0),
+            BlockType::Type(_) => (0, 1),
+            BlockType::FuncType(ty) => {
+                let ty = self.info.types.get(ty as usize);
+                ty.map_or((0, 0), |ty| (ty.params().len() as u64, ty.results().len() as u64))
+            }
+        };
+        self.open.push((is_loop, self.height.saturating_sub(params) + results));
+        self.found.blocks += 1;
+        if is_loop {
+            self.found.loops += 1;
+            self.depth += 1;
+            self.found.depth = self.found.depth.max(self.depth);
+        }
+    }
+
+    fn end(&mut self) {
+        let Some((is_loop, height)) = self.open.pop() else { return };
+        self.depth -= u64::from(is_loop);
+        self.height = 0;
+        self.push(height);
+    }
+}
+
+/// By how many operands an operator leaves fewer; of others than those that are frequent, it is said
+/// to be none, so that the estimate is rather too high.
+fn fewer(op: &Operator<'_>) -> u64 {
+    use Operator as O;
+    match op {
+        O::I32Store { .. }
+        | O::I64Store { .. }
+        | O::F32Store { .. }
+        | O::F64Store { .. }
+        | O::I32Store8 { .. }
+        | O::I32Store16 { .. }
+        | O::I64Store8 { .. }
+        | O::I64Store16 { .. }
+        | O::I64Store32 { .. }
+        | O::V128Store { .. } => 2,
+        O::MemoryCopy { .. } | O::MemoryFill { .. } | O::MemoryInit { .. } => 3,
+        O::I32Add | O::I32Sub | O::I32Mul | O::I32And | O::I32Or | O::I32Xor => 1,
+        O::I32Shl | O::I32ShrS | O::I32ShrU | O::I32Rotl | O::I32Rotr => 1,
+        O::I32Eq | O::I32Ne | O::I32LtS | O::I32LtU | O::I32GtS | O::I32GtU => 1,
+        O::I32LeS | O::I32LeU | O::I32GeS | O::I32GeU => 1,
+        O::I32DivS | O::I32DivU | O::I32RemS | O::I32RemU => 1,
+        O::I64Add | O::I64Sub | O::I64Mul | O::I64And | O::I64Or | O::I64Xor => 1,
+        O::I64Shl | O::I64ShrS | O::I64ShrU | O::I64Rotl | O::I64Rotr => 1,
+        O::I64Eq | O::I64Ne | O::I64LtS | O::I64LtU | O::I64GtS | O::I64GtU => 1,
+        O::I64LeS | O::I64LeU | O::I64GeS | O::I64GeU => 1,
+        O::I64DivS | O::I64DivU | O::I64RemS | O::I64RemU => 1,
+        O::F32Add | O::F32Sub | O::F32Mul | O::F32Div | O::F32Min | O::F32Max => 1,
+        O::F64Add | O::F64Sub | O::F64Mul | O::F64Div | O::F64Min | O::F64Max => 1,
+        O::F32Eq | O::F32Ne | O::F32Lt | O::F32Gt | O::F32Le | O::F32Ge => 1,
+        O::F64Eq | O::F64Ne | O::F64Lt | O::F64Gt | O::F64Le | O::F64Ge => 1,
+        O::F32Copysign | O::F64Copysign => 1,
+        O::V128And | O::V128Or | O::V128Xor | O::I8x16Shuffle { .. } => 1,
+        O::I8x16Add | O::I16x8Add | O::I32x4Add | O::I64x2Add => 1,
+        O::I8x16Sub | O::I16x8Sub | O::I32x4Sub | O::I64x2Sub => 1,
+        O::I16x8Mul | O::I32x4Mul | O::I64x2Mul => 1,
+        O::F32x4Add | O::F32x4Sub | O::F32x4Mul | O::F32x4Div => 1,
+        O::F64x2Add | O::F64x2Sub | O::F64x2Mul | O::F64x2Div => 1,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Module;
+    use wardian_types::CoreFeatures;
+
+    fn of(body: &str, locals: usize) -> Complexity {
+        let text = format!(
+            "(module (memory 1) (func (param i32) (result i32) (local{}) {body} local.get 0))",
+            " i32".repeat(locals)
+        );
+        let bytes = wat::parse_str(text).unwrap();
+        let module = Module::decode(bytes, CoreFeatures::all(), 1).unwrap();
+        Complexity::of(module.info(), module.bytes(), 0)
+    }
+
+    #[test]
+    fn properties_of_a_body_are_counted() {
+        let found = of(
+            "loop loop local.get 1 local.set 2 end block local.get 0 br_if 0 end end \
+             local.get 0 local.get 0 i32.load i32.const 1 i32.add i32.store",
+            5,
+        );
+        let Complexity { loops, depth, locals, height, .. } = found;
+        assert_eq!((loops, depth, locals, height), (2, 2, 3, 3), "{found:?}");
+        assert!(found.micros() < 1000);
+    }
+
+    #[test]
+    fn what_takes_a_compiler_long_is_known_before() {
+        let second = 1_000_000;
+        let nested =
+            format!("{}{}", "loop ".repeat(20_000), "local.get 0 br_if 0 end ".repeat(20_000));
+        assert!(of(&nested, 0).micros() > 60 * second);
+        let loops: String =
+            (0..4000).map(|i| format!("loop local.get {} br_if 0 end ", 1 + i % 250)).collect();
+        assert!(of(&loops, 250).micros() > 20 * second);
+        let high = format!("{}{}", "local.get 0 ".repeat(40_000), "i32.add ".repeat(39_999));
+        assert!(of(&format!("{high} drop"), 0).micros() > 20 * second);
+        // Long, but of the usual kind.
+        let long = "local.get 0 if local.get 1 i32.load local.set 2 end ".repeat(10_000);
+        assert!(of(&long, 3).micros() < 3 * second);
+    }
+}
