@@ -11,14 +11,16 @@
 //! it ended: the wrapper, the dispatch of a host function, or the entry that was left, which ends all
 //! that began in it. Nothing is ever inferred from program counters.
 
+mod ended;
 mod restored;
 
+pub(super) use ended::keep_first;
 pub(crate) use restored::OpenCalls;
 
 use super::host::{Dispatch, HostDef};
 use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
-use crate::listener::{AbortReason, Call, FunctionListener};
+use crate::listener::{Call, FunctionListener};
 use crate::module::ModuleInner;
 use crate::{Error, ErrorKind, FunctionDefinition, InternalModule, StackIterator};
 use std::any::Any;
@@ -519,17 +521,6 @@ pub(super) unsafe extern "C" fn dispatch(host: *mut HostFunc, slots: *mut u64) -
     }
 }
 
-/// The first of two panics; the second one is dropped.
-pub(super) fn keep_first(first: Result<(), Panic>, second: Result<(), Panic>) -> Result<(), Panic> {
-    match (first, second) {
-        (Err(first), Err(second)) => {
-            discard(second);
-            Err(first)
-        }
-        (first, second) => first.and(second),
-    }
-}
-
 /// # Safety
 ///
 /// `inner` is the store whose guest is calling.
@@ -557,67 +548,6 @@ impl StoreInner {
             stub: host.stub,
             definition: host.definition,
             trampoline: host.trampoline,
-        }
-    }
-
-    /// Ends all calls above `depth` for the reason for which the guest is being ended.
-    fn abort_pending(&mut self, depth: usize) {
-        let Some(error) = self.pending.take() else { return };
-        let error = self.abort_for(depth, error);
-        self.pending = Some(error);
-    }
-
-    /// Ends all calls above `depth`, the innermost first, because of an error. A panic of a listener
-    /// takes the error's place.
-    pub(super) fn abort_for(&mut self, depth: usize, error: Error) -> Error {
-        if self.open.len() <= depth {
-            return error;
-        }
-        let reason = match error.kind() {
-            ErrorKind::Panic(_) => AbortReason::Panic,
-            ErrorKind::Restored => AbortReason::Restored,
-            _ => AbortReason::Error(&error),
-        };
-        match self.abort_to(depth, &reason) {
-            Ok(()) => error,
-            Err(panic) if matches!(error.kind(), ErrorKind::Panic(_)) => {
-                discard(panic);
-                error
-            }
-            Err(panic) => {
-                drop_contained(error);
-                Error::new(ErrorKind::Panic(PanicPayload::new(panic)))
-            }
-        }
-    }
-
-    /// Ends all calls above `depth`, the innermost first.
-    pub(super) fn abort_to(&mut self, depth: usize, reason: &AbortReason<'_>) -> Result<(), Panic> {
-        let mut first = Ok(());
-        while self.open.len() > depth {
-            let Some(call) = self.open.pop() else { break };
-            self.open_hosts.pop_if(|host| host.id == call.id);
-            first = keep_first(first, self.abort_call(&call, reason));
-        }
-        first
-    }
-
-    fn abort_call(&self, call: &OpenCall, reason: &AbortReason<'_>) -> Result<(), Panic> {
-        tell(self, call, false, |listener, call| listener.abort(call, reason))
-    }
-
-    /// Ends the call of a host function that suspended its guest, and now has an answer.
-    pub(super) fn end_waiting(&mut self, outcome: Result<(), &Error>) -> Result<(), Panic> {
-        let Some(call) = self.open.last().copied() else { return Ok(()) };
-        let waits = |host: &mut OpenHost| host.id == call.id && !host.waits.is_null();
-        let Some(host) = self.open_hosts.pop_if(waits) else { return Ok(()) };
-        match outcome {
-            // SAFETY: the guest still waits in this host function, whose slots now hold its results.
-            Ok(()) => unsafe { returned(self, call.hook, host.waits) },
-            Err(error) => {
-                self.open.pop();
-                self.abort_call(&call, &AbortReason::Error(error))
-            }
         }
     }
 }

@@ -1,0 +1,89 @@
+//! Calls that end otherwise than by returning: their listeners are notified, innermost call first.
+
+use super::{OpenCall, OpenHost, Panic, returned, tell};
+use crate::error::PanicPayload;
+use crate::listener::AbortReason;
+use crate::raw::store::StoreInner;
+use crate::{Error, ErrorKind, Result};
+use wardian_vm::contain::{discard, drop_contained};
+
+impl StoreInner {
+    /// Ends all calls above `depth` for the reason for which the guest is being ended.
+    pub(super) fn abort_pending(&mut self, depth: usize) {
+        let Some(error) = self.pending.take() else { return };
+        let error = self.abort_for(depth, error);
+        self.pending = Some(error);
+    }
+
+    /// Ends all calls above `depth`, the innermost first, because of an error. A panic of a listener
+    /// takes the error's place.
+    pub(in crate::raw) fn abort_for(&mut self, depth: usize, error: Error) -> Error {
+        if self.open.len() <= depth {
+            return error;
+        }
+        let reason = match error.kind() {
+            ErrorKind::Panic(_) => AbortReason::Panic,
+            ErrorKind::Restored => AbortReason::Restored,
+            _ => AbortReason::Error(&error),
+        };
+        match self.abort_to(depth, &reason) {
+            Ok(()) => error,
+            Err(panic) if matches!(error.kind(), ErrorKind::Panic(_)) => {
+                discard(panic);
+                error
+            }
+            Err(panic) => {
+                drop_contained(error);
+                Error::new(ErrorKind::Panic(PanicPayload::new(panic)))
+            }
+        }
+    }
+
+    /// Ends all calls above `depth`, the innermost first.
+    pub(in crate::raw) fn abort_to(
+        &mut self,
+        depth: usize,
+        reason: &AbortReason<'_>,
+    ) -> Result<(), Panic> {
+        let mut first = Ok(());
+        while self.open.len() > depth {
+            let Some(call) = self.open.pop() else { break };
+            self.open_hosts.pop_if(|host| host.id == call.id);
+            first = keep_first(first, self.abort_call(&call, reason));
+        }
+        first
+    }
+
+    fn abort_call(&self, call: &OpenCall, reason: &AbortReason<'_>) -> Result<(), Panic> {
+        tell(self, call, false, |listener, call| listener.abort(call, reason))
+    }
+
+    /// Ends the call of a host function that suspended its guest, and now has an answer.
+    pub(in crate::raw) fn end_waiting(&mut self, outcome: Result<(), &Error>) -> Result<(), Panic> {
+        let Some(call) = self.open.last().copied() else { return Ok(()) };
+        let waits = |host: &mut OpenHost| host.id == call.id && !host.waits.is_null();
+        let Some(host) = self.open_hosts.pop_if(waits) else { return Ok(()) };
+        match outcome {
+            // SAFETY: the guest still waits in this host function, whose slots now hold its results.
+            Ok(()) => unsafe { returned(self, call.hook, host.waits) },
+            Err(error) => {
+                self.open.pop();
+                self.abort_call(&call, &AbortReason::Error(error))
+            }
+        }
+    }
+}
+
+/// The first of two panics; the second one is dropped.
+pub(in crate::raw) fn keep_first(
+    first: Result<(), Panic>,
+    second: Result<(), Panic>,
+) -> Result<(), Panic> {
+    match (first, second) {
+        (Err(first), Err(second)) => {
+            discard(second);
+            Err(first)
+        }
+        (first, second) => first.and(second),
+    }
+}
