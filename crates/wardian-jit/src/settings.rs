@@ -29,6 +29,9 @@ pub struct Tunables {
     pub canonical_nans: bool,
     /// Whether the code counts fuel.
     pub fuel: bool,
+    /// Whether an access behind a check of bounds cannot be executed speculatively with an index that is
+    /// out of bounds.
+    pub speculation_guards: bool,
 }
 
 impl Default for Tunables {
@@ -40,6 +43,7 @@ impl Default for Tunables {
             guard_size: 32 << 20,
             canonical_nans: false,
             fuel: false,
+            speculation_guards: true,
         }
     }
 }
@@ -82,8 +86,10 @@ pub(crate) fn isa(tunables: &Tunables) -> Result<OwnedTargetIsa, CompileError> {
         ("enable_multi_ret_implicit_sret", "true"),
         ("probestack_strategy", "inline"),
         ("probestack_size_log2", "16"),
+        // Accesses to memories and tables are translated here: see `Translator::guard_speculation`.
         ("enable_heap_access_spectre_mitigation", "false"),
-        ("enable_table_access_spectre_mitigation", "false"),
+        // What is left of this in the code generator is the index of `br_table`.
+        ("enable_table_access_spectre_mitigation", bool_str(tunables.speculation_guards)),
     ] {
         flags.set(name, value).map_err(|e| unsupported(&format!("{name}: {e}")))?;
     }

@@ -359,3 +359,66 @@ fn the_fingerprint_tells_compilers_apart() {
     assert_eq!(fingerprints.len(), 6);
     assert!(fingerprints.iter().all(|f| f.contains("cranelift 0.")));
 }
+
+/// How many conditional moves of 64 bits there are in code that has none but those of guards.
+#[cfg(target_arch = "x86_64")]
+fn conditional_moves(code: &CompiledCode) -> usize {
+    // A prefix with the bit for 64-bit operands, then two bytes of opcode.
+    let is_move = |w: &&[u8]| w[0] & 0xf8 == 0x48 && w[1] == 0x0f && w[2] & 0xf0 == 0x40;
+    code.text().windows(3).filter(is_move).count()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn speculation_is_guarded_where_bounds_are_checked() {
+    let case = |name, body| {
+        (
+            name,
+            format!(
+                "(module (table 10 funcref) (memory 1) (type $t (func))
+        (func (param i32) (result i32) {body}))"
+            ),
+        )
+    };
+    let cases = [
+        (case("table.get", "(ref.is_null (table.get (local.get 0)))"), true),
+        (case("table.set", "(table.set (local.get 0) (ref.null func)) (i32.const 1)"), true),
+        (case("call_indirect", "(call_indirect (type $t) (local.get 0)) (i32.const 1)"), true),
+        (case("load", "(i32.load (local.get 0))"), false),
+        (case("load8", "(i32.load8_s offset=7 (local.get 0))"), false),
+        (case("store", "(i64.store (local.get 0) (i64.const 1)) (i32.const 1)"), false),
+        (case("vector", "(v128.any_true (v128.load (local.get 0)))"), false),
+        (case("atomic", "(i32.atomic.load (local.get 0))"), false),
+        (case("update", "(i32.atomic.rmw.add (local.get 0) (i32.const 1))"), false),
+    ];
+    for ((name, text), in_guarded) in cases {
+        let module = module(&text);
+        for variant in VARIANTS {
+            for signals in [true, false] {
+                let count = |speculation_guards| {
+                    let tunables = Tunables { signals, speculation_guards, ..Tunables::default() };
+                    let options = ModuleOptions { variant, ..ModuleOptions::default() };
+                    let compiler = Compiler::new(tunables).expect("supported");
+                    let code = compiler.compile_module(module.info(), module.bytes(), &options);
+                    conditional_moves(&code.expect("it compiles"))
+                };
+                let has_guard_pages = signals && variant == MemoryVariant::Guarded;
+                let wanted = usize::from(in_guarded || !has_guard_pages);
+                let what = format!("{name}, {variant:?}, signals: {signals}");
+                assert_eq!((count(true), count(false)), (wanted, 0), "{what}");
+            }
+        }
+    }
+}
+
+/// The index of a `br_table` is brought within the table by a conditional move, here of 32 bits, whatever
+/// is asked for.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn indices_of_branch_tables_are_bounded_without_a_branch() {
+    let text = "(module (func (param i32) (result i32)
+        (block $a (block $b (block $c (br_table $a $b $c (local.get 0)))
+          (return (i32.const 1))) (return (i32.const 2))) (i32.const 3)))";
+    let code = compile(&module(text), true, MemoryVariant::Guarded);
+    assert!(code.text().windows(2).any(|w| w[0] == 0x0f && w[1] & 0xf0 == 0x40));
+}

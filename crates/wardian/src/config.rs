@@ -49,6 +49,7 @@ pub struct Config {
     pub(crate) verify: bool,
     pub(crate) canonical_nans: bool,
     pub(crate) fuel: bool,
+    pub(crate) speculation_guards: bool,
     pub(crate) listeners: MultiFunctionListenerFactory,
 }
 
@@ -76,6 +77,7 @@ impl Config {
             verify: cfg!(debug_assertions),
             canonical_nans: false,
             fuel: false,
+            speculation_guards: true,
             listeners: MultiFunctionListenerFactory::default(),
         }
     }
@@ -176,6 +178,16 @@ impl Config {
     /// Default: off.
     pub fn canonical_nans(&mut self, on: bool) -> &mut Config {
         self.canonical_nans = on;
+        self
+    }
+
+    /// Whether compiled code keeps the processor from reading elsewhere in the process when it executes an
+    /// access speculatively that a check of bounds is going to refuse (variant 1 of Spectre): elements of
+    /// tables, targets of indirect calls and of `br_table`, and memories with explicit checks. Memories with
+    /// guard pages need nothing: whatever their index, they reach nothing but their own reservation. See
+    /// `SECURITY.md` for what is not covered. Default: on.
+    pub fn speculation_guards(&mut self, on: bool) -> &mut Config {
+        self.speculation_guards = on;
         self
     }
 

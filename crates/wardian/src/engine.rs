@@ -67,6 +67,7 @@ impl Engine {
             guard_size: MEMORY_GUARD as u64,
             canonical_nans: config.canonical_nans,
             fuel: config.fuel,
+            speculation_guards: config.speculation_guards,
         };
         let compiler = match config.kind {
             EngineKind::Interpreted => None,

@@ -108,11 +108,11 @@ impl Translator<'_, '_> {
     fn atomic_place(&mut self, memarg: &MemArg, ty: Type) -> Outcome<Place> {
         let Aligned { memory, index, address } = self.aligned_address(memarg, ty)?;
         let size = ty.bytes();
-        if !self.is_guarded(memory, memarg.offset, size) {
-            self.check_bounds(memory, address, 0, size.into(), Refusal::Operand(index));
-        }
+        let beyond = (!self.is_guarded(memory, memarg.offset, size))
+            .then(|| self.check_bounds(memory, address, 0, size.into(), Refusal::Operand(index)));
         let base = self.memory_base(memory);
         let address = self.b.ins().iadd(base, address);
+        let address = self.guard_speculation(beyond.flatten(), address);
         Ok(Place { address, offset: 0, flags: self.memory_flags(memory).with_aligned() })
     }
 

@@ -158,17 +158,13 @@ impl Translator<'_, '_> {
             return Ok(place);
         }
         let index = self.extend(index);
-        if !self.is_guarded(memory, memarg.offset, size) {
-            self.check_bounds(
-                memory,
-                index,
-                memarg.offset,
-                u64::from(size),
-                Refusal::Operand(index),
-            );
-        }
+        let beyond = (!self.is_guarded(memory, memarg.offset, size)).then(|| {
+            let (size, refusal) = (u64::from(size), Refusal::Operand(index));
+            self.check_bounds(memory, index, memarg.offset, size, refusal)
+        });
         let base = self.memory_base(memory);
         let address = self.b.ins().iadd(base, index);
+        let address = self.guard_speculation(beyond.flatten(), address);
         Ok(self.with_offset(address, memarg.offset, flags))
     }
 
@@ -220,7 +216,21 @@ impl Translator<'_, '_> {
         Some(self.with_offset(base, at, flags))
     }
 
-    /// Traps unless `index + offset + size` (64-bit, exact) is within the memory's length.
+    /// The address of an access that was checked. Where the processor executes it before it knows that
+    /// `beyond` is false, and `beyond` is true, it is null: so what lies elsewhere in the process leaves no
+    /// traces in caches. The code generator does not optimise this away.
+    pub(super) fn guard_speculation(&mut self, beyond: Option<Value>, address: Value) -> Value {
+        match beyond {
+            Some(beyond) if self.env.tunables.speculation_guards => {
+                let null = self.iconst(I64, 0);
+                self.b.ins().select_spectre_guard(beyond, null, address)
+            }
+            _ => address,
+        }
+    }
+
+    /// Traps unless `index + offset + size` (64-bit, exact) is within the memory's length. Gives the
+    /// condition of the trap, for [`Translator::guard_speculation`]; none if it always traps.
     pub(super) fn check_bounds(
         &mut self,
         memory: u32,
@@ -228,12 +238,12 @@ impl Translator<'_, '_> {
         offset: u64,
         size: u64,
         refusal: Refusal,
-    ) {
+    ) -> Option<Value> {
         let code = TrapCode::MemoryOutOfBounds;
         let Some(extent) = offset.checked_add(size) else {
             let always = self.iconst(I8, 1);
             self.refuse_if(always, code, refusal);
-            return;
+            return None;
         };
         let len = self.memory_len(memory, false);
         let memory64 = self.env.info.memories[memory as usize].memory64;
@@ -256,6 +266,7 @@ impl Translator<'_, '_> {
             self.b.ins().bor(wrapped, beyond)
         };
         self.refuse_if(beyond, code, refusal);
+        Some(beyond)
     }
 
     /// The exact 64-bit address of an access within its memory, whose operand is 64-bit already; traps

@@ -96,6 +96,7 @@ impl Translator<'_, '_> {
             self.load_trusted(types::I64, Region::Bounds, bounds, offset + table::BASE)
         };
         let scaled = self.b.ins().ishl_imm_u(index, 3);
-        Ok(self.b.ins().iadd(base, scaled))
+        let address = self.b.ins().iadd(base, scaled);
+        Ok(self.guard_speculation(Some(beyond), address))
     }
 }

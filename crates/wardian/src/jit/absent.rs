@@ -72,6 +72,7 @@ pub struct Tunables {
     pub guard_size: u64,
     /// Whether NaNs are canonical.
     pub canonical_nans: bool,
+    pub speculation_guards: bool,
     /// Whether fuel is counted.
     pub fuel: bool,
 }
