@@ -393,6 +393,10 @@ fn no_programs(engine: &Engine) {
         (format!("(module (memory 1 1 shared) {entry})"), "imports no shared memory"),
         (r#"(module (import "env" "memory" (memory 1 1 shared)))"#.into(), "wasi_thread_start"),
         (
+            format!(r#"(module (import "evn" "memroy" (memory 1 1 shared)) {entry})"#),
+            "imports a shared memory as `evn` `memroy`; one is made for `env` `memory` only",
+        ),
+        (
             r#"(module (func (export "wasi_thread_start")))"#.into(),
             "not a function (i32, i32) -> ()",
         ),
