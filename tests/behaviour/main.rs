@@ -30,6 +30,7 @@ mod resolver;
 mod sampler;
 mod snapshot_contents;
 mod snapshots;
+mod soak;
 mod state;
 mod stopping;
 mod suspended_endings;
@@ -83,5 +84,6 @@ fn main() -> std::process::ExitCode {
     ] {
         matrix::cross(&mut trials, table);
     }
+    trials.extend(soak::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }
