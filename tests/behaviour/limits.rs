@@ -15,6 +15,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("stores that go give back what they had", gone),
     ("tables are limited together, in bytes", tables),
     ("sizes that an embedder asks for are refused if nothing can have them", sizes),
+    ("the code of an engine has a limit, and modules that go give theirs back", code),
     ("large tables take memory only where they are written", lazy),
 ];
 
@@ -309,6 +310,52 @@ fn lazy(engine: &Engine) {
     // Other tests run at the same time: all tables together have 1.76 GB.
     let more = resident_bytes().saturating_sub(before);
     assert!(more < 800 << 20, "{more} bytes more");
+}
+
+/// Twenty functions, each with code of some kilobytes.
+fn bulky() -> String {
+    let body = "(local.set 0 (i32.mul (i32.add (local.get 0) (i32.const 77)) (local.get 0)))";
+    let function = format!("(func $f (param i32) (result i32) {} (local.get 0))", body.repeat(200));
+    let functions: String =
+        (0..20).map(|i| function.replace("$f", &format!("(export \"f{i}\")"))).collect();
+    format!("(module {functions})")
+}
+
+fn code(engine: &Engine) {
+    let text = bulky();
+    let mut config = engine.config().clone();
+    let engine = Engine::new(config.code_limit(20_000)).unwrap();
+    for _ in 0..3 {
+        let module = match wardian::Module::new(&engine, &text) {
+            Ok(module) => module,
+            Err(error) => {
+                assert!(crate::matrix::is_compiled(&engine), "{error}");
+                assert!(error.to_string().contains("more than 20000 bytes"), "{error}");
+                continue;
+            }
+        };
+        let mut store = Store::new(&engine, ());
+        let instance = Instance::new(&mut store, &module, &[]).unwrap();
+        let mut called = 0;
+        let error = loop {
+            let f = instance.typed_func::<i32, i32>(&mut store, &format!("f{called}")).unwrap();
+            // Hot, where there are tiers.
+            match (0..4).try_for_each(|n| f.call(&mut store, n).map(|_| ())) {
+                Ok(()) => called += 1,
+                Err(error) => break error,
+            }
+        };
+        // What has code runs on.
+        assert!((1..19).contains(&called), "{called} were called");
+        assert!(error.to_string().contains("more than 20000 bytes"), "{error}");
+        let f = instance.typed_func::<i32, i32>(&mut store, "f0").unwrap();
+        f.call(&mut store, 1).unwrap();
+    }
+    let roomy = Engine::new(config.code_limit(10 << 20)).unwrap();
+    let mut store = Store::new(&roomy, ());
+    let all = instance(&mut store, &text);
+    let f = all.typed_func::<i32, i32>(&mut store, "f19").unwrap();
+    f.call(&mut store, 1).unwrap();
 }
 
 /// Types with sizes that the embedder chose, which may come from anywhere.

@@ -131,6 +131,13 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     pub(crate) max_memory: Option<usize>,
 
+    /// Refuse more machine code and code of the interpreter than this, for instance 64MiB
+    ///
+    /// A module that compiles to more is not run. With tiers, what is hot stays interpreted; a guest
+    /// ends that calls a function for which there is no room at all.
+    #[arg(long, value_name = "SIZE", value_parser = parse::size)]
+    pub(crate) max_code: Option<usize>,
+
     /// How many elements each table of the guest may have, at most 10000000
     ///
     /// Growing beyond it fails; a module that begins with more is not run.

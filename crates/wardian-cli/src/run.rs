@@ -38,6 +38,7 @@ pub(crate) fn run(
     let engine = engine::engine(args.features.set(), |config| {
         config.engine(args.engine.kind());
         config.stack_size(args.stack_size).fuel(args.fuel.is_some());
+        config.code_limit(args.max_code.unwrap_or(usize::MAX));
         postmortem::configure(config, args);
         observer.engine(config);
     })?;

@@ -71,26 +71,36 @@ fn locations(buffer: &Buffer) -> Vec<Location> {
     locations
 }
 
-/// An instruction that can trap: its operator, its code, and where it is.
-type Record = (u32, ir::TrapCode, u32);
+/// An instruction that can trap.
+struct Record {
+    /// Operator and code.
+    key: (u32, u8),
+    offset: u32,
+    /// Whether it was found out which load it has.
+    taken: bool,
+}
 
+/// All of them, by operator, code and offset.
 fn records(buffer: &Buffer) -> Vec<Record> {
     let ranges = buffer.get_srclocs_sorted();
     let mut records = Vec::with_capacity(buffer.traps().len());
     for trap in buffer.traps() {
         let range = ranges.partition_point(|r| r.start <= trap.offset).checked_sub(1);
         if let Some(range) = range.map(|i| &ranges[i]).filter(|r| trap.offset < r.end) {
-            records.push((range.loc.bits(), trap.code, trap.offset));
+            let key = (range.loc.bits(), trap.code.as_raw().get());
+            records.push(Record { key, offset: trap.offset, taken: false });
         }
     }
-    records.sort_unstable_by_key(|r| (r.0, r.1.as_raw(), r.2));
+    records.sort_unstable_by_key(|r| (r.key, r.offset));
+    // An instruction may have more than one reason to trap, but an offset one place.
+    records.dedup_by_key(|r| (r.key, r.offset));
     records
 }
 
-fn find(records: &[Record], wasm: u32, code: ir::TrapCode) -> Option<usize> {
-    let key = (wasm, code.as_raw());
-    let at = records.partition_point(|r| (r.0, r.1.as_raw()) < key);
-    records.get(at).is_some_and(|r| (r.0, r.1.as_raw()) == key).then_some(at)
+fn find(records: &mut [Record], wasm: u32, code: ir::TrapCode) -> Option<&mut Record> {
+    let key = (wasm, code.as_raw().get());
+    let at = records.partition_point(|r| r.key < key);
+    records[at..].iter_mut().take_while(|r| r.key == key).find(|r| !r.taken)
 }
 
 /// A value that a load without an instruction of its own gave, or that was computed from it.
@@ -106,23 +116,24 @@ struct Tracked {
 /// A load that can trap and has no instruction at its own position was merged into one of those that
 /// use its value, which are in the same block.
 fn sunk_loads(func: &Function, buffer: &Buffer) -> Vec<Location> {
-    let records = records(buffer);
+    let mut records = records(buffer);
     let mut found = Vec::new();
     let mut tracked: Vec<Tracked> = Vec::new();
     for block in func.layout.blocks() {
         tracked.clear();
         for inst in func.layout.block_insts(block) {
             if !tracked.is_empty() {
-                follow(func, inst, &records, &mut tracked, &mut found);
+                follow(func, inst, &mut records, &mut tracked, &mut found);
             }
             let Some(code) = load_code(func, inst) else { continue };
             let wasm = func.srcloc(inst).bits();
-            if find(&records, wasm, code).is_none() {
+            if find(&mut records, wasm, code).is_none() {
                 tracked.push(Tracked { value: func.dfg.first_result(inst), code, wasm });
             }
         }
     }
     found.sort_by_key(|l| l.offset);
+    found.dedup_by_key(|l| l.offset);
     found
 }
 
@@ -140,15 +151,16 @@ fn load_code(func: &Function, inst: Inst) -> Option<ir::TrapCode> {
 fn follow(
     func: &Function,
     inst: Inst,
-    records: &[Record],
+    records: &mut [Record],
     tracked: &mut Vec<Tracked>,
     found: &mut Vec<Location>,
 ) {
     for arg in func.dfg.inst_args(inst) {
         let Some(at) = tracked.iter().position(|t| t.value == *arg) else { continue };
         let Tracked { code, wasm, .. } = tracked.swap_remove(at);
-        if let Some(at) = find(records, func.srcloc(inst).bits(), code) {
-            found.push(Location { offset: records[at].2, wasm });
+        if let Some(record) = find(records, func.srcloc(inst).bits(), code) {
+            record.taken = true;
+            found.push(Location { offset: record.offset, wasm });
         } else if let [value] = func.dfg.inst_results(inst) {
             tracked.push(Tracked { value: *value, code, wasm });
         }
@@ -176,6 +188,7 @@ fn with_sunk_loads(locations: &[Location], sunk: &[Location]) -> Vec<Location> {
         }
     }
     all.extend(rest);
+    debug_assert!(all.is_sorted_by(|a, b| a.offset < b.offset), "places are in order");
     all
 }
 

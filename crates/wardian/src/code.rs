@@ -5,6 +5,7 @@ use crate::jit::{CompiledCode, CompiledFunction};
 use crate::module::ModuleInner;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock, Weak};
 use wardian_types::TrapCode;
 use wardian_vm::code_memory::CodeMemory;
@@ -175,6 +176,8 @@ pub(crate) struct CodePosition {
 pub(crate) struct CodeRegistry {
     /// By the last address.
     ranges: RwLock<BTreeMap<usize, Entry>>,
+    /// Bytes of all of it.
+    bytes: AtomicUsize,
 }
 
 struct Entry {
@@ -182,20 +185,33 @@ struct Entry {
     module: Weak<ModuleInner>,
     /// When it came, on the clock of samples: an address may have been that of other code before.
     since: u64,
+    bytes: usize,
 }
 
 impl CodeRegistry {
     pub(crate) fn insert<C: CodePiece + 'static>(&self, module: &Arc<ModuleInner>, code: &Arc<C>) {
-        let end = code.range().end;
+        let (end, bytes) = (code.range().end, code.range().len());
         let (code, module): (Weak<dyn CodePiece>, _) =
             (Arc::downgrade(code) as _, Arc::downgrade(module));
-        let entry = Entry { code, module, since: wardian_vm::samples::now() };
-        self.ranges.write().unwrap_or_else(|e| e.into_inner()).insert(end, entry);
+        let entry = Entry { code, module, since: wardian_vm::samples::now(), bytes };
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let before = self.ranges.write().unwrap_or_else(|e| e.into_inner()).insert(end, entry);
+        self.forget(before);
+    }
+
+    /// Bytes of all code, of all modules.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn forget(&self, entry: Option<Entry>) {
+        self.bytes.fetch_sub(entry.map_or(0, |entry| entry.bytes), Ordering::Relaxed);
     }
 
     pub(crate) fn remove(&self, code: &dyn CodePiece) {
         let end = code.range().end;
-        self.ranges.write().unwrap_or_else(|e| e.into_inner()).remove(&end);
+        let gone = self.ranges.write().unwrap_or_else(|e| e.into_inner()).remove(&end);
+        self.forget(gone);
     }
 
     /// The piece of code around an address.

@@ -40,6 +40,7 @@ pub struct Config {
     pub(crate) background: bool,
     pub(crate) features: CoreFeatures,
     pub(crate) stack_size: usize,
+    pub(crate) code_limit: usize,
     pub(crate) signals: bool,
     pub(crate) interrupt_signal: i32,
     pub(crate) threads: usize,
@@ -68,6 +69,7 @@ impl Config {
             background: true,
             features: CoreFeatures::default(),
             stack_size: 8 << 20,
+            code_limit: usize::MAX,
             signals: true,
             interrupt_signal: wardian_vm::signals::DEFAULT_INTERRUPT_SIGNAL,
             threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
@@ -122,6 +124,16 @@ impl Config {
     /// 8 MiB, as much as systems give the main thread of a program.
     pub fn stack_size(&mut self, bytes: usize) -> &mut Config {
         self.stack_size = bytes.max(64 << 10);
+        self
+    }
+
+    /// Bytes of machine code and of the interpreter's code that all modules of the engine may have
+    /// together, about: threads that produce code at the same time may pass it a little. A module
+    /// that compilation would take past it is refused; what is hot in a tiered engine stays
+    /// interpreted; and a guest ends that calls a function for whose interpretation there is no room.
+    /// The code of a module is given back when it goes. Default: no limit.
+    pub fn code_limit(&mut self, bytes: usize) -> &mut Config {
+        self.code_limit = bytes;
         self
     }
 

@@ -148,6 +148,18 @@ impl Engine {
         &self.0.code
     }
 
+    /// Refuses further code of so many bytes if that would be more than the engine may have.
+    pub(crate) fn check_code(&self, bytes: usize) -> Result<()> {
+        let limit = self.0.config.code_limit;
+        match self.code().bytes().checked_add(bytes) {
+            Some(all) if all <= limit => Ok(()),
+            _ => Err(Error::limit(format!(
+                "the code of the engine's modules would have more than {limit} bytes: see \
+                 Config::code_limit"
+            ))),
+        }
+    }
+
     /// What is to be compiled in the background.
     pub(crate) fn queue(&self) -> &CompileQueue {
         &self.0.queue

@@ -44,6 +44,7 @@ impl ModuleInner {
         let threshold = crate::tier::threshold(self.engine.config(), bytes);
         translation.function().countdown.store(threshold, Ordering::Relaxed);
         let code = InterpretedCode { translation, defined, locations: OnceLock::new() };
+        self.engine.check_code(code.range().len())?;
         let code = Arc::new(code);
         // Another thread may have been faster.
         if slot.set(code.clone()).is_ok() {

@@ -62,7 +62,7 @@ pub trait ResourceLimiter {
 /// Bytes of a table's element.
 const ELEMENT: usize = size_of::<u64>();
 
-/// Fixed limits.
+/// Fixed limits of a store. Code is of an engine and its modules: see [`crate::Config::code_limit`].
 ///
 /// ```
 /// use wardian::{Engine, Module, Store, StoreLimits, Instance};

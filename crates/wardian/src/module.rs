@@ -452,6 +452,7 @@ impl ModuleInner {
         if code.len() != functions {
             return Err(Error::usage("the compiled code is of another module"));
         }
+        self.engine.check_code(code.text().len())?;
         let code = Arc::new(LoadedCode::publish(code, functions)?);
         // Another thread may have been faster: then its code is used, and ours goes.
         if self.slot(variant).set(code.clone()).is_ok() {
