@@ -2,11 +2,10 @@
 
 use crate::code::CodeRegistry;
 use crate::jit::{Compiler, OptLevel, Tunables};
-use crate::raw::trampolines::{Trampoline, TrampolineCache};
+use crate::raw::signatures::{self, Signature, Signatures, Trampoline};
 use crate::tier::CompileQueue;
 use crate::{Config, EngineKind, Error, ErrorKind, Result};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex};
 use wardian_types::FuncType;
 use wardian_vm::memory::{MEMORY_GUARD, MemoryPool};
 use wardian_vm::signals;
@@ -21,18 +20,12 @@ struct Inner {
     config: Config,
     /// None in an engine that compiles nothing.
     compiler: Option<Compiler>,
-    signatures: RwLock<Signatures>,
-    trampolines: TrampolineCache,
+    signatures: Arc<Signatures>,
     stacks: StackPool,
     memories: MemoryPool,
     code: CodeRegistry,
     queue: CompileQueue,
     cache: Mutex<Option<Arc<dyn crate::CodeCache>>>,
-}
-
-#[derive(Default)]
-struct Signatures {
-    numbers: HashMap<FuncType, u32>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -87,8 +80,7 @@ impl Engine {
         Ok(Engine(Arc::new(Inner {
             config: config.clone(),
             compiler,
-            signatures: RwLock::default(),
-            trampolines: TrampolineCache::default(),
+            signatures: Arc::default(),
             stacks: StackPool::new(config.stack_size, slots, !config.signals),
             memories: MemoryPool::default(),
             code: CodeRegistry::default(),
@@ -165,26 +157,19 @@ impl Engine {
         &self.0.queue
     }
 
-    /// The engine's number for a signature: equal signatures have equal numbers.
-    pub(crate) fn signature(&self, ty: &FuncType) -> u32 {
-        let known = self.0.signatures.read().unwrap_or_else(|e| e.into_inner());
-        if let Some(number) = known.numbers.get(ty) {
-            return *number;
-        }
-        drop(known);
-        let mut all = self.0.signatures.write().unwrap_or_else(|e| e.into_inner());
-        let next = all.numbers.len() as u32;
-        *all.numbers.entry(ty.clone()).or_insert(next)
+    /// The signatures of its modules and host functions.
+    pub(crate) fn signatures(&self) -> &Arc<Signatures> {
+        &self.0.signatures
     }
 
     /// The trampolines of a signature, made on first need.
-    pub(crate) fn trampoline(&self, ty: &FuncType) -> Result<Trampoline> {
-        self.0.trampolines.get(self.compiler()?, ty)
+    pub(crate) fn trampoline(&self, signature: &Signature) -> Result<Trampoline> {
+        signature.trampoline(self.compiler()?)
     }
 
     /// Whether an address lies in code that is of no module's functions, but stands between them.
     pub(crate) fn is_glue(&self, pc: usize) -> bool {
-        self.0.trampolines.contains(pc) || self.0.code.is_wrapper(pc)
+        self.0.signatures.contains(pc) || self.0.code.is_wrapper(pc)
     }
 
     /// How guest code is run.
@@ -194,10 +179,10 @@ impl Engine {
 
     /// The code by which compiled code calls host functions of a signature; zero where there is no
     /// compiled code.
-    pub(crate) fn host_code(&self, ty: &FuncType) -> Result<usize> {
+    pub(crate) fn host_code(&self, ty: &FuncType, signature: &Signature) -> Result<usize> {
         match self.kind() {
             EngineKind::Interpreted => Ok(0),
-            EngineKind::Compiled => Ok(self.trampoline(ty)?.host),
+            EngineKind::Compiled => Ok(self.trampoline(signature)?.host),
             EngineKind::Tiered => {
                 Ok(wardian_vm::direct_host_stub(ty).unwrap_or_else(wardian_vm::host_entry))
             }
@@ -206,20 +191,20 @@ impl Engine {
 
     /// The code by which compiled code calls interpreted functions of a signature, once it has their
     /// record.
-    pub(crate) fn interpreted_trampoline(&self, ty: &FuncType) -> Result<usize> {
-        self.0.trampolines.interpreted(self.compiler()?, ty)
+    pub(crate) fn interpreted_trampoline(&self, signature: &Signature) -> Result<usize> {
+        signature.interpreted(self.compiler()?)
     }
 
     /// The noting trampoline of a signature, made on first need.
-    pub(crate) fn noting(&self, ty: &FuncType) -> Result<usize> {
-        self.0.trampolines.noting(self.compiler()?, ty)
+    pub(crate) fn noting(&self, signature: &Signature) -> Result<usize> {
+        signature.noting(self.compiler()?)
     }
 
     /// Makes the trampolines of all these signatures at once.
     pub(crate) fn prepare_trampolines<'a>(
         &self,
-        types: impl IntoIterator<Item = &'a FuncType>,
+        signatures: impl IntoIterator<Item = &'a Signature>,
     ) -> Result<()> {
-        self.0.trampolines.prepare(self.compiler()?, types)
+        signatures::prepare(self.compiler()?, signatures)
     }
 }

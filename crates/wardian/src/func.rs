@@ -105,9 +105,10 @@ impl Func {
         def.check()?;
         let store = store.as_context_mut();
         let inner = &mut store.0.inner;
-        let code = inner.engine().host_code(&def.ty)?;
-        let sig = inner.engine().signature(&def.ty);
-        let index = inner.add_host_func(def, code, sig);
+        let signature = inner.engine().signatures().get(&def.ty)?;
+        let code = inner.engine().host_code(&def.ty, &signature)?;
+        let index = inner.add_host_func(def, code, signature.number());
+        inner.keep_signature(signature);
         Ok(Func { store: inner.id(), index })
     }
 

@@ -5,6 +5,7 @@ use crate::code::LoadedCode;
 use crate::interpreted::Interpreted;
 use crate::jit::{CompiledCode, MemoryVariant, ModuleOptions};
 use crate::listener::{FunctionListener, FunctionListenerFactory};
+use crate::raw::signatures::Signature;
 use crate::tier::Tier;
 use crate::wrappers::Wrappers;
 use crate::{CodeKey, CompileOptions, Engine, EngineKind, Error, ErrorKind, Result};
@@ -12,7 +13,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use wardian_module::{DebugInfo, ItemIndex, SourceLocation};
 use wardian_types::{CoreFeatures, ExternType, FuncType, ValType};
 use wardian_vm::contain::drop_contained;
@@ -30,6 +31,9 @@ pub(crate) struct ModuleInner {
     pub(crate) layout: InstanceLayout,
     /// The engine's number of each of the module's signatures.
     pub(crate) signatures: Box<[u32]>,
+    kept_signatures: Box<[Signature]>,
+    /// Signatures that are needed besides, of code that is entered in another way.
+    further_signatures: Mutex<Vec<Signature>>,
     exports: HashMap<String, ItemIndex>,
     guarded: OnceLock<Arc<LoadedCode>>,
     checked: OnceLock<Arc<LoadedCode>>,
@@ -215,12 +219,16 @@ impl Module {
     ) -> Result<Module> {
         let info = decoded.info();
         let layout = InstanceLayout::new(info.counts());
-        let signatures = info.types.iter().map(|t| engine.signature(t)).collect();
+        let kept_signatures =
+            info.types.iter().map(|t| engine.signatures().get(t)).collect::<Result<Box<[_]>>>()?;
+        let signatures = kept_signatures.iter().map(Signature::number).collect();
         let exports = info.exports.iter().map(|e| (e.name.clone(), e.item)).collect();
         Ok(Module(Arc::new(ModuleInner {
             engine: engine.clone(),
             layout,
             signatures,
+            kept_signatures,
+            further_signatures: Mutex::default(),
             exports,
             guarded: OnceLock::new(),
             checked: OnceLock::new(),
@@ -461,6 +469,25 @@ impl ModuleInner {
         Ok(())
     }
 
+    /// The engine's signature of one of the module's types.
+    pub(crate) fn signature(&self, ty: u32) -> &Signature {
+        &self.kept_signatures[ty as usize]
+    }
+
+    /// The engine's signature of a function, by its position among those that the module defines.
+    pub(crate) fn signature_of(&self, defined: u32) -> &Signature {
+        let info = self.decoded.info();
+        self.signature(info.functions[(info.imported_functions + defined) as usize])
+    }
+
+    /// Keeps a signature, with its trampolines, as long as the module.
+    pub(crate) fn keep_signature(&self, signature: Signature) {
+        let mut kept = self.further_signatures.lock().unwrap_or_else(|e| e.into_inner());
+        if kept.iter().all(|known| known.number() != signature.number()) {
+            kept.push(signature);
+        }
+    }
+
     /// The trampoline by which a function is entered, by its position among those that the module
     /// defines.
     pub(crate) fn entry_trampoline(&self, defined: u32) -> Result<usize> {
@@ -473,7 +500,7 @@ impl ModuleInner {
         if known != 0 {
             return Ok(known);
         }
-        let made = self.engine.trampoline(&info.types[ty as usize])?.entry;
+        let made = self.engine.trampoline(self.signature(ty))?.entry;
         all[ty as usize].store(made, Ordering::Relaxed);
         Ok(made)
     }
@@ -484,11 +511,14 @@ impl ModuleInner {
             return Ok(known);
         }
         let info = self.decoded.info();
-        let imported = (0..info.imported_functions).map(|f| info.func_type(f));
+        let imported = &info.functions[..info.imported_functions as usize];
+        let imported = imported.iter().map(|ty| (&info.types[*ty as usize], self.signature(*ty)));
         if self.engine.kind() == EngineKind::Compiled {
-            self.engine.prepare_trampolines(imported.clone())?;
+            self.engine.prepare_trampolines(imported.clone().map(|(_, signature)| signature))?;
         }
-        let made = imported.map(|ty| self.engine.host_code(ty)).collect::<Result<_>>()?;
+        let made = imported
+            .map(|(ty, signature)| self.engine.host_code(ty, signature))
+            .collect::<Result<_>>()?;
         Ok(self.host_trampolines.get_or_init(|| made))
     }
 

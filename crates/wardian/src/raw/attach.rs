@@ -42,7 +42,7 @@ impl StoreInner {
         module.prepare_wrappers(&compiled, variant)?;
         if self.engine().kind() == EngineKind::Compiled {
             for (func, _) in chosen {
-                self.engine().noting(info.func_type(*func))?;
+                self.engine().noting(module.signature(info.functions[*func as usize]))?;
             }
         }
         for (func, listeners) in chosen {
@@ -243,9 +243,8 @@ impl StoreInner {
         if !noted {
             return Some(VmImport { code, ctx, target: 0 });
         }
-        let ty = self.func_type(func).clone();
         // In a compiled engine made when the listener was attached.
-        let noting = self.engine().noting(&ty).ok()?;
+        let noting = self.engine().noting(data.module.signature_of(defined)).ok()?;
         let record = match self.noted.get(&(caller, import)) {
             Some(record) => *record,
             None => {

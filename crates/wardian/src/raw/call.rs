@@ -36,7 +36,8 @@ impl StoreInner {
     pub(crate) fn callable(&self, func: u32) -> Result<Callable> {
         let vm = self.funcs[func as usize].vm;
         if !self.interprets() {
-            let entry = self.engine().trampoline(self.func_type(func))?.entry;
+            let signature = self.engine().signatures().get(self.func_type(func))?;
+            let entry = self.engine().trampoline(&signature)?.entry;
             // SAFETY: records live as long as the store.
             unsafe { vm.as_ref() }.entry.store(entry, Ordering::Relaxed);
         }

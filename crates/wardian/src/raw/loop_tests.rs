@@ -229,7 +229,8 @@ fn run(store: &mut Store<()>, case: &Case) -> Vec<u64> {
     put(layout.stack, slots(case.stack));
 
     let ty = FuncType::new([I64], types(case.results));
-    let trampoline = engine.trampoline(&ty).unwrap().entry;
+    let signature = engine.signatures().get(&ty).unwrap();
+    let trampoline = engine.trampoline(&signature).unwrap().entry;
     let mut args = vec![0; slots(case.results).len().max(1)];
     args[0] = frame[fp as usize..].as_ptr() as u64;
     inner.ensure_stack().unwrap();

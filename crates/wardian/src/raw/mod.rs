@@ -39,10 +39,11 @@ mod loop_tests;
 pub(crate) mod memory;
 pub(crate) mod sampling;
 pub(crate) mod services;
+pub(crate) mod signatures;
 pub(crate) mod snapshot;
 pub(crate) mod state;
 pub(crate) mod store;
 pub(crate) mod suspend;
 pub(crate) mod table;
-pub(crate) mod trampolines;
+
 pub(crate) mod walk;

@@ -207,8 +207,9 @@ impl StoreInner {
     pub(super) fn prepare(&mut self, instance: u32, position: u32) -> Result<()> {
         let (defined, noted) = (position / 2, u64::from(position % 2));
         let data = &self.instances[instance as usize];
-        let ty = data.module.decoded.info().defined_type(defined).clone();
-        let trampoline = self.engine().interpreted_trampoline(&ty)?;
+        let ty = data.module.decoded.info().defined_type(defined);
+        let signature = data.module.signature_of(defined);
+        let trampoline = self.engine().interpreted_trampoline(signature)?;
         let record = InterpretedFunc {
             store: self.ctx(),
             vmctx: data.vm.address(),
@@ -235,7 +236,9 @@ impl StoreInner {
         // SAFETY: the caller's promise; the definition lives as long as the record.
         unsafe {
             let ty = &(*((*host).definition as *const super::host::HostDef)).ty;
-            (*host).trampoline = self.engine().trampoline(ty)?.host;
+            // A module or the store has it: else the guest could not call the function.
+            let signature = self.engine().signatures().get(ty)?;
+            (*host).trampoline = self.engine().trampoline(&signature)?.host;
         }
         Ok(())
     }
@@ -248,7 +251,10 @@ impl StoreInner {
         let module = &self.instances[instance as usize].module;
         let results = module.decoded.info().defined_type(defined).results();
         let ty = FuncType::new([ValType::I64], results.to_vec());
-        Ok(self.engine().trampoline(&ty)?.entry)
+        let signature = self.engine().signatures().get(&ty)?;
+        let entry = self.engine().trampoline(&signature)?.entry;
+        module.keep_signature(signature);
+        Ok(entry)
     }
 
     /// The trampoline by which a function of the instance at `vmctx` is entered.

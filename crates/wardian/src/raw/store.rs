@@ -7,6 +7,7 @@ use super::instance::InstanceData;
 use super::listen::{Hook, Listeners, OpenCall, OpenHost};
 use super::memory::MemoryData;
 use super::sampling::SamplePlace;
+use super::signatures::Signature;
 use super::snapshot::{Restoring, SnapshotData};
 use super::table::TableData;
 use crate::backtrace::{Backtrace, Frame};
@@ -84,6 +85,8 @@ pub struct StoreInner {
     pub(super) retired: Vec<Arc<Listeners>>,
     pub(super) noted_arena: Arena<Noted>,
     pub(super) interpreted_funcs: Arena<InterpretedFunc>,
+    /// Of host functions that no module of the store needs to have.
+    signatures: Vec<Signature>,
     /// By importing instance and import.
     pub(super) noted: HashMap<(usize, u32), NonNull<Noted>>,
     /// Whether host functions may take snapshots.
@@ -166,6 +169,7 @@ impl<T> StoreData<T> {
                 retired: Vec::new(),
                 noted_arena: Arena::default(),
                 interpreted_funcs: Arena::default(),
+                signatures: Vec::new(),
                 noted: HashMap::new(),
                 snapshots: false,
                 restoring: None,
@@ -294,6 +298,13 @@ impl StoreInner {
         stack.attach(unsafe { self.ctx.as_mut() });
         self.stack = Some(stack);
         Ok(())
+    }
+
+    /// Keeps a signature, with its number and its trampolines, as long as the store.
+    pub(crate) fn keep_signature(&mut self, signature: Signature) {
+        if self.signatures.iter().all(|kept| kept.number() != signature.number()) {
+            self.signatures.push(signature);
+        }
     }
 
     /// A record that references to a function point to.
