@@ -151,7 +151,14 @@ impl Config {
         self
     }
 
-    /// Whether traps and interrupts come by signal handlers of the process (Unix). Without, code
+    /// Whether traps and interrupts come by signal handlers of the process (Unix).
+    ///
+    /// Before a thread runs its first guest, it unblocks these signals (SIGSEGV, SIGBUS, SIGILL, SIGFPE and
+    /// [`Config::interrupt_signal`]). A thread that blocks them afterwards must not run guests: a fault
+    /// whose signal is blocked ends the process. Writes beyond the process's limit of file sizes fail
+    /// instead of ending it, unless SIGXFSZ has been given another meaning before.
+    ///
+    /// Without, code
     /// checks memory bounds, the stack and a stop flag explicitly: larger and slower, but nothing
     /// of the process is touched. Default: on.
     pub fn signals(&mut self, on: bool) -> &mut Config {
