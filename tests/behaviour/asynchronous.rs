@@ -231,12 +231,12 @@ fn deadline(engine: &Engine) {
     let mut store = Store::new(engine, 0);
     let i = linked(&mut store, &linker, SUM);
     let sum = i.typed_func::<(i32, Option<ExternRef>), i64>(&mut store, "sum").unwrap();
-    store.set_timeout(Duration::from_millis(10));
+    store.set_timeout(Duration::from_millis(500));
     let value = Some(ExternRef::new(9u8));
     let mut call = Box::pin(sum.call_async(&mut store, (4, value)));
     let mut context = Context::from_waker(Waker::noop());
     assert!(call.as_mut().poll(&mut context).is_pending());
-    std::thread::sleep(Duration::from_millis(60));
+    std::thread::sleep(Duration::from_millis(550));
     let Poll::Ready(found) = call.as_mut().poll(&mut context) else { panic!("still waiting") };
     assert!(found.unwrap_err().stop_reason().is_some());
 }

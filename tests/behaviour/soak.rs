@@ -60,10 +60,10 @@ impl Held {
         }
     }
 
-    /// Panics if there is more than before, but for what allocators keep.
-    fn assert_no_more_than(self, before: Held) {
+    /// Panics if there is more than before, but for so many bytes, which pools and allocators keep or not.
+    fn assert_no_more_than(self, before: Held, tolerance: u64) {
         println!("before {before:?}\nafter  {self:?}");
-        assert!(self.resident <= before.resident + (8 << 20), "memory: {before:?}, then {self:?}");
+        assert!(self.resident <= before.resident + tolerance, "memory: {before:?}, then {self:?}");
         assert!(self.descriptors <= before.descriptors + 2, "descriptors: {before:?}, {self:?}");
         assert!(self.mappings <= before.mappings + 64, "mappings: {before:?}, {self:?}");
         assert!(self.threads <= before.threads + 1, "threads: {before:?}, {self:?}");
@@ -104,7 +104,7 @@ fn cycles(engine: &Engine) {
         assert_eq!(run.call(&mut store, cycle as i32).unwrap(), 5i32.wrapping_add(cycle as i32));
     }
     drop(kept);
-    Held::now().assert_no_more_than(before.expect("there are ten cycles or more"));
+    Held::now().assert_no_more_than(before.expect("there are ten cycles or more"), 8 << 20);
 }
 
 #[derive(Default)]
@@ -194,7 +194,7 @@ fn mixed(engine: &Engine) {
     for _ in 0..PARTS {
         work(until(seconds / PARTS + 1));
         seen.push(Held::now());
-        println!("{:?}", seen.last());
+        println!("{:?}", seen[seen.len() - 1]);
     }
     let count = |c: &AtomicU64| c.load(Ordering::Relaxed);
     assert_eq!(count(&counts.before), count(&counts.ended), "calls begun and ended");
@@ -206,7 +206,8 @@ fn mixed(engine: &Engine) {
         mappings: most(|h| h.mappings as u64) as usize,
         threads: most(|h| h.threads as u64) as usize,
     };
-    seen[seen.len() - 1].assert_no_more_than(before);
+    // Stacks of 8 MiB that have overflowed, memories that have grown: what pools hold changes all the time.
+    seen[seen.len() - 1].assert_no_more_than(before, 64 << 20);
 }
 
 fn next(random: &mut u64) -> u64 {
