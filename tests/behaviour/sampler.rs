@@ -2,7 +2,7 @@
 //!
 //! The machine may be busy, so shares of samples are compared, never times.
 
-use crate::matrix::{Behaviour, instance, linked, module};
+use crate::matrix::{Behaviour, instance, is_compiled, linked, module};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -26,6 +26,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("several stores are sampled at once", several),
     ("a sampler outlives its store", outlives),
     ("samples of a store that has gone have names", short),
+    ("samples taken while a callee is prepared have names", preparing),
     ("samples of code that is gone are unknown", gone),
     ("guests are stopped while they are sampled", stopped),
     ("samplers come and go while guests run", race),
@@ -434,6 +435,38 @@ fn short(engine: &Engine) {
             samples.is_empty() || frames().all(|f| matches!(f, SampledFrame::Host)),
             "{resolved:?}"
         );
+        assert!(start.elapsed() < PATIENCE);
+    }
+}
+
+/// The first call of a function from a compiled caller goes through code of the runtime, which has a
+/// frame while the function is translated.
+fn preparing(engine: &Engine) {
+    // A compiled engine prepares nothing on calls.
+    if !is_possible(engine) || is_compiled(engine) {
+        return;
+    }
+    let sum = "(local.set 0 (i32.add (local.get 0) (i32.const 1)))".repeat(30_000);
+    let text = format!(
+        r#"(module (func $big (param i32) {sum})
+          (func $run (export "run") (param i32)
+            (if (local.get 0) (then (call $big (i32.const 1))))))"#
+    );
+    let start = Instant::now();
+    loop {
+        let mut store = Store::new(engine, ());
+        let sampler = Sampler::start(&mut store, options()).unwrap();
+        let i = instance(&mut store, &text);
+        let run = i.typed_func::<i32, ()>(&mut store, "run").unwrap();
+        [0, 0, 0, 0, 1].iter().for_each(|n| run.call(&mut store, *n).unwrap());
+        let samples = sampler.drain().resolve(engine);
+        for sample in &samples {
+            let known = |f: &SampledFrame| !matches!(f, SampledFrame::Unknown(_));
+            assert!(sample.frames.iter().all(known), "{:?}", sample.frames);
+        }
+        if samples.iter().any(|s| s.frames.iter().any(|f| f.to_string() == "run")) {
+            break;
+        }
         assert!(start.elapsed() < PATIENCE);
     }
 }

@@ -11,6 +11,14 @@ pub(crate) fn module(seed: u64) -> Vec<u8> {
     if threads && waits(&bytes) { generated(seed, false) } else { bytes }
 }
 
+/// A module whose contents are chosen by bytes instead, as a fuzzer makes them. None if there are too few.
+#[allow(dead_code, reason = "the tests have seeds only; `fuzz` uses this")]
+pub(crate) fn from_bytes(seed: u64, choices: &[u8]) -> Option<Vec<u8>> {
+    let config = config(&mut Random::new(seed, "module"), seed.is_multiple_of(3));
+    let module = Module::new(config, &mut Unstructured::new(choices)).ok()?.to_bytes();
+    (!waits(&module)).then_some(module)
+}
+
 fn generated(seed: u64, threads: bool) -> Vec<u8> {
     let mut random = Random::new(seed, "module");
     // Few bytes, or what a configuration asks for in vain, give no module.

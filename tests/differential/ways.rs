@@ -17,19 +17,21 @@ pub(crate) struct Way {
 /// A build without the compiled engine has but two: what is compared then is that listeners change nothing.
 pub(crate) static WAYS: LazyLock<Vec<Way>> = LazyLock::new(|| {
     let way = |name, engine: &Engine, listened| Way { name, engine: engine.clone(), listened };
-    let interpreted = engine(EngineKind::Interpreted, 0);
+    let interpreted = engine(EngineKind::Interpreted, 0, true);
     let mut ways = vec![
         way("interpreted", &interpreted, false),
         way("interpreted, listened", &interpreted, true),
     ];
     if cfg!(feature = "jit") {
-        let compiled = engine(EngineKind::Compiled, 0);
-        let tiered = [0, 1, 3].map(|hot| engine(EngineKind::Tiered, hot));
+        let compiled = engine(EngineKind::Compiled, 0, true);
+        let tiered = [0, 1, 3].map(|hot| engine(EngineKind::Tiered, hot, true));
+        let checked = engine(EngineKind::Tiered, 2, false);
         ways.extend([
             way("compiled", &compiled, false),
             way("tiered, hot at once", &tiered[0], false),
             way("tiered, hot after 1", &tiered[1], false),
             way("tiered, hot after 3", &tiered[2], false),
+            way("tiered, hot after 2, checks", &checked, false),
             way("compiled, listened", &compiled, true),
             way("tiered, hot after 1, listened", &tiered[1], true),
             way("tiered, hot after 3, listened", &tiered[2], true),
@@ -40,9 +42,10 @@ pub(crate) static WAYS: LazyLock<Vec<Way>> = LazyLock::new(|| {
 
 /// Fuel ends what does not end. The stack is for as many frames as there is fuel for, since how deep a
 /// stack is when it overflows may differ.
-fn engine(kind: EngineKind, hot_after: u32) -> Engine {
+fn engine(kind: EngineKind, hot_after: u32, signals: bool) -> Engine {
     let mut config = Config::new();
     config.engine(kind).hot_after(Some(hot_after)).background_compilation(false);
+    config.signals(signals);
     config.compile_threads(1).canonical_nans(true).fuel(true).stack_size(64 << 20);
     Engine::new(&config).expect("the configuration works")
 }

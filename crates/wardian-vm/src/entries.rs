@@ -55,6 +55,13 @@ pub fn interpreted_entry(defined: u32, noted: bool) -> Option<usize> {
     Some(made.start() + arch::entry_offset(index))
 }
 
+/// Whether an address lies in code by which compiled code reaches a callee that is interpreted, or that
+/// has yet to be prepared. Such code is no function of a module.
+pub fn is_entry_glue(pc: usize) -> bool {
+    let made = || MADE.iter().flatten().filter_map(OnceLock::get);
+    arch::is_preparing(pc) || made().any(|code| pc.wrapping_sub(code.start()) < code.len())
+}
+
 /// In which piece the code for a function is, and its index there.
 fn place(defined: u32) -> (usize, u32) {
     ((defined / arch::ENTRIES) as usize, defined % arch::ENTRIES)

@@ -38,7 +38,9 @@ pub mod table;
 mod thread;
 mod zeroed;
 
-pub use entries::{interpreted_entry, make_interpreted_entries, make_interpreted_entry};
+pub use entries::{
+    interpreted_entry, is_entry_glue, make_interpreted_entries, make_interpreted_entry,
+};
 pub use zeroed::Zeroed;
 
 /// Address of the code by which a guest calls a host function: goes into every

@@ -169,7 +169,9 @@ impl Engine {
 
     /// Whether an address lies in code that is of no module's functions, but stands between them.
     pub(crate) fn is_glue(&self, pc: usize) -> bool {
-        self.0.signatures.contains(pc) || self.0.code.is_wrapper(pc)
+        wardian_vm::is_entry_glue(pc)
+            || self.0.signatures.contains(pc)
+            || self.0.code.is_wrapper(pc)
     }
 
     /// How guest code is run.

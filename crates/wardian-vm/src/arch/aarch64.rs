@@ -288,6 +288,16 @@ macro_rules! restore_arguments {
     };
 }
 
+/// Bytes of each function that has a frame while the runtime prepares the callee, as on x86-64.
+const GLUE: usize = 256;
+
+/// Whether an address lies in code that calls the runtime to prepare a callee.
+pub(crate) fn is_preparing(pc: usize) -> bool {
+    let glue =
+        [interpreted_entry_naked as *const () as usize, host_entry_naked as *const () as usize];
+    glue.iter().any(|start| pc.wrapping_sub(*start) < GLUE)
+}
+
 /// Guest calls an interpreted function: `x2` = instance (the Tail convention's first parameter), `w16` =
 /// position in its table of interpreted functions. As on x86-64.
 #[unsafe(naked)]
@@ -307,6 +317,8 @@ unsafe extern "C" fn interpreted_entry_naked() {
         "bl {prepare}",
         restore_arguments!(),
         "b 3b",
+        ".skip {glue} - (. - 3b), 0",
+        glue = const GLUE,
         interpreted = const crate::layout::instance::INTERPRETED,
         trampoline = const offset_of!(InterpretedFunc, trampoline),
         prepare = sym builtin_stub_naked::<{ Builtin::Prepare as usize }>,
@@ -327,6 +339,8 @@ unsafe extern "C" fn host_entry_naked() {
         "bl {prepare}",
         restore_arguments!(),
         "b 3b",
+        ".skip {glue} - (. - 3b), 0",
+        glue = const GLUE,
         trampoline = const offset_of!(HostFunc, trampoline),
         prepare = sym builtin_stub_naked::<{ Builtin::PrepareHost as usize }>,
     )

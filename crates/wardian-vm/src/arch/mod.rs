@@ -8,6 +8,7 @@
 //! | `resume` | switches back to a wasm stack that a host function left suspended |
 //! | `host_stub` | address of the code by which a guest calls a host function |
 //! | `host_entry` | the same, where the trampoline may be missing yet |
+//! | `is_preparing` | whether an address lies in `host_entry` or its like for interpreted functions |
 //! | `direct_stub` | the same without a trampoline, for a few integer parameters, where possible |
 //! | `builtin_stubs` | addresses of the code by which a guest calls the runtime |
 //! | `Registers` | reads and redirects the registers of an interrupted thread |

@@ -87,6 +87,7 @@ mod interpreted;
 
 pub(crate) use interpreted::{
     ENTRIES, enter_segment, entry_offset, host_entry, interpreted_entries, interpreted_stub,
+    is_preparing,
 };
 
 /// Calls `trampoline(ctx, code, args)` on the wasm stack at `sp`; returns a status.

@@ -128,6 +128,18 @@ macro_rules! restore_arguments {
     };
 }
 
+/// Bytes of each function that has a frame while the runtime prepares the callee: its code is padded to
+/// this size, so that [`is_preparing`] knows where it ends.
+const GLUE: usize = 256;
+
+/// Whether an address lies in code that calls the runtime to prepare a callee.
+#[inline(never)]
+pub(crate) fn is_preparing(pc: usize) -> bool {
+    let glue =
+        [interpreted_entry_naked as *const () as usize, host_entry_naked as *const () as usize];
+    glue.iter().any(|start| pc.wrapping_sub(*start) < GLUE)
+}
+
 /// Guest calls an interpreted function: `rdi` = instance, `eax` = position in its table of interpreted
 /// functions, and all that the Tail convention passes. Goes on to the trampoline of the function's
 /// signature, with its record in place of the instance; where there is no record yet, asks for it.
@@ -147,6 +159,8 @@ unsafe extern "C" fn interpreted_entry_naked() {
         "call {prepare}",
         restore_arguments!(),
         "jmp 3b",
+        ".skip {glue} - (. - 3b), 0xcc",
+        glue = const GLUE,
         interpreted = const crate::layout::instance::INTERPRETED,
         trampoline = const offset_of!(InterpretedFunc, trampoline),
         prepare = sym builtin_stub_naked::<{ Builtin::Prepare as usize }>,
@@ -167,6 +181,8 @@ unsafe extern "C" fn host_entry_naked() {
         "call {prepare}",
         restore_arguments!(),
         "jmp 3b",
+        ".skip {glue} - (. - 3b), 0xcc",
+        glue = const GLUE,
         trampoline = const offset_of!(HostFunc, trampoline),
         prepare = sym builtin_stub_naked::<{ Builtin::PrepareHost as usize }>,
     )

@@ -1,0 +1,4 @@
+//! The target `engines` for cargo-fuzz.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wardian_fuzz::run_one("engines", data));
