@@ -11,6 +11,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a host function calls back into the guest", reentrant),
     ("guest and host recurse into each other until the stack ends", mutual_recursion),
     ("guest recursion ends with a trap, again and again", overflow),
+    ("backtraces count what they leave out", omitted_frames),
     ("large frames do not jump over the guard", large_frames),
     ("a host error reaches the caller as it was", host_error),
     ("a panic crosses the guest and the store stays usable", panics),
@@ -155,6 +156,49 @@ fn overflow(engine: &Engine) {
         assert_eq!(backtrace.frames()[3].func_name(), Some("f"));
         assert!(backtrace.omitted() > 1000);
         assert_eq!(ok.call(&mut store, ()).unwrap(), 5);
+    }
+}
+
+/// Calls of two functions with frames of different sizes, in turns of uneven length, through the host at one
+/// depth; then a trap.
+fn omitted_frames(engine: &Engine) {
+    let mut linker: Linker<()> = Linker::new(engine);
+    linker
+        .func_wrap("h", "again", |mut caller: Caller<'_, ()>, n: i64| -> Result<i64, Error> {
+            let f = caller.get_export("f").and_then(|e| e.into_func()).expect("an export");
+            f.typed::<i64, i64>(&caller)?.call(&mut caller, n)
+        })
+        .unwrap();
+    let text = r#"(module (import "h" "again" (func $again (param i64) (result i64)))
+        (func $f (export "f") (param $n i64) (result i64) (local $next i64)
+          (if (i64.eqz (local.get $n)) (then unreachable))
+          (local.set $next (i64.sub (local.get $n) (i64.const 1)))
+          (if (i64.eq (local.get $n) (i64.const 300))
+            (then (return (i64.add (local.get $n) (call $again (local.get $next))))))
+          (if (i64.eqz (i64.rem_u (local.get $n) (i64.const 7)))
+            (then (return (i64.add (local.get $n) (call $wide (local.get $next))))))
+          (i64.add (local.get $n) (call $f (local.get $next))))
+        (func $wide (param $n i64) (result i64) (local $a i64) (local $b i64) (local $c i64)
+          (local.set $a (i64.mul (local.get $n) (local.get $n)))
+          (local.set $b (i64.mul (local.get $a) (local.get $n)))
+          (local.set $c (i64.mul (local.get $b) (local.get $a)))
+          (i64.add (call $f (local.get $n))
+            (i64.xor (i64.add (local.get $a) (local.get $b)) (local.get $c)))))"#;
+    let mut store = Store::new(engine, ());
+    let i = linked(&mut store, &linker, text);
+    let f = i.typed_func::<i64, i64>(&mut store, "f").unwrap();
+    // How many calls there are: `wide` takes none of the number away.
+    let frames = |n: i64| {
+        let through_wide = (1..=n).filter(|n| *n != 300 && n % 7 == 0).count();
+        n as usize + 1 + through_wide
+    };
+    for n in [10, 63, 64, 65, 200, 299, 300, 301, 1000] {
+        let error = f.call(&mut store, n).unwrap_err();
+        assert_eq!(error.trap(), Some(TrapCode::Unreachable));
+        let backtrace = error.backtrace().expect("a backtrace");
+        let all = backtrace.frames().len() + backtrace.omitted();
+        assert_eq!(all, frames(n), "{n}");
+        assert_eq!(backtrace.frames().len(), frames(n).min(64), "{n}");
     }
 }
 

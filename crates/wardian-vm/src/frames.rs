@@ -35,6 +35,7 @@ use crate::arch::{self, Registers};
 use crate::code_memory;
 use crate::interpreted::{Boundary, Function, flag, frame};
 use crate::layout::StoreCtx;
+use std::ops::Range;
 
 /// The frames of one store, innermost first, through all its entries.
 ///
@@ -78,6 +79,15 @@ enum Caller {
     Slot { slot: usize, fp: usize },
     /// The same, but the return address is known.
     Return { address: usize, fp: usize },
+}
+
+/// The number; how it was made is hidden from the compiler, which would replace it by an equal one.
+fn forget_origin(mut number: usize) -> usize {
+    // SAFETY: nothing is done.
+    unsafe {
+        std::arch::asm!("/* {0} */", inout(reg) number, options(pure, nomem, nostack, preserves_flags));
+    }
+    number
 }
 
 /// A step of the walk.
@@ -314,6 +324,38 @@ impl<'a> Frames<'a> {
 }
 
 impl Frames<'_> {
+    /// Skips the frames that come next, as long as they are compiled ones whose program counters lie in
+    /// `code`, and their callers are compiled as well; returns how many they were.
+    ///
+    /// A stack that has overflowed has tens of thousands of frames, mostly of one size. Where a frame ends
+    /// is guessed to be as far as the last time, so that the processor does not wait for each load before
+    /// it begins with the next one.
+    pub fn skip_in(&mut self, code: &Range<usize>) -> usize {
+        let Some(Position { mut pc, caller: Caller::Record(mut fp), slots: None }) = self.current
+        else {
+            return 0;
+        };
+        let (mut skipped, mut size) = (0, 0);
+        while code.contains(&pc) && self.on_stack(fp) {
+            // SAFETY: as in `record`.
+            let (next, address) = unsafe { (*(fp as *const usize), *((fp + 8) as *const usize)) };
+            // The end of a chain is for `record`.
+            if next <= fp || next >= self.store.stack_top {
+                break;
+            }
+            let guess = forget_origin(fp + size);
+            if next == guess {
+                fp = guess;
+            } else {
+                (size, fp) = (next - fp, next);
+            }
+            pc = address.wrapping_sub(1);
+            skipped += 1;
+        }
+        self.current = Some(Position::compiled(pc, Caller::Record(fp)));
+        skipped
+    }
+
     /// A slot of the frame that was given last, counted from where its header begins: see
     /// [`crate::interpreted::FrameLayout`]. None if compiled code runs the frame.
     pub fn slot(&self, index: i32) -> Option<u64> {

@@ -408,7 +408,9 @@ impl StoreInner {
                 if !code.as_ref().is_some_and(|code| code.contains(pc)) {
                     code = self.engine.code().locate(pc);
                 }
-                backtrace.omitted += usize::from(code.is_some());
+                if let Some(code) = &code {
+                    backtrace.omitted += 1 + frames.skip_in(&code.code.range());
+                }
                 continue;
             }
             // Trampolines are in no module.
