@@ -30,8 +30,11 @@ const TEXT: &str = r#"(module $m
   (func $mid (export "mid") (type $t)
     (if (result i32) (i32.le_s (local.get 0) (i32.const 0))
       (then (call $leaf (local.get 0)))
-      (else (i32.add (call $act (local.get 0)) (call_indirect (type $t)
-        (i32.sub (local.get 0) (i32.const 1)) (i32.const 1))))))
+      (else
+        (i32.add (call $act (local.get 0)) (call_indirect (type $t)
+          (i32.sub (local.get 0) (i32.const 1)) (i32.const 1)))
+        ;; Snapshots of calls that have ended are restored here.
+        (i32.add (i32.sub (call $act (i32.const 9)) (i32.const 9))))))
   (func $tail (export "tail") (type $t) (return_call $mid (local.get 0)))
   (func $loop (export "loop") (type $t) (local $sum i32)
     (loop $l
@@ -208,12 +211,7 @@ fn suspended(store: &mut Store<World>, instance: Instance) {
     }
 }
 
-fn ended_well(
-    store: &Store<World>,
-    name: &str,
-    n: i32,
-    ended: std::thread::Result<Result<i32>>,
-) {
+fn ended_well(store: &Store<World>, name: &str, n: i32, ended: std::thread::Result<Result<i32>>) {
     let world = store.data();
     match ended {
         Ok(Ok(result)) => {

@@ -113,8 +113,7 @@ pub(crate) fn run(data: &[u8]) {
     within("coverage");
 }
 
-const KINDS: [EngineKind; 3] =
-    [EngineKind::Interpreted, EngineKind::Tiered, EngineKind::Compiled];
+const KINDS: [EngineKind; 3] = [EngineKind::Interpreted, EngineKind::Tiered, EngineKind::Compiled];
 
 fn engine(kind: EngineKind) -> Engine {
     static ENGINES: LazyLock<[Engine; 3]> = LazyLock::new(|| {
@@ -206,7 +205,10 @@ fn ask(module: &Module) {
     note(format!("lines {:?}", lines.checked_ilog2()));
     for index in 0..info.functions.len().min(500) as u32 {
         if let Some(name) = module.func_name(index) {
-            assert!(wardian::demangle(name).len() < SHOWN, "the name of function {index} is endless");
+            assert!(
+                wardian::demangle(name).len() < SHOWN,
+                "the name of function {index} is endless"
+            );
         }
     }
     let _ = module.name();
@@ -214,8 +216,7 @@ fn ask(module: &Module) {
 
 /// Imports are stubs; a program that has no `run` is not run.
 fn instance(store: &mut Store<()>, module: &Module) -> Option<Instance> {
-    let options =
-        InstantiateOptions::new().with_import_resolver(TrapStubs::with_zeroes());
+    let options = InstantiateOptions::new().with_import_resolver(TrapStubs::with_zeroes());
     match Linker::new(store.engine()).instantiate_with(store, module, &options) {
         Ok(instance) => Some(instance),
         Err(error) => {

@@ -9,7 +9,7 @@ use std::panic::resume_unwind;
 use std::task::Poll;
 use std::time::Duration;
 use wardian::{
-    AsContext, AsContextMut, Attachment, CallOptions, CancelToken, Caller, Error, ErrorKind,
+    AsContext, AsContextMut, Attachment, CallOptions, Caller, CancelToken, Error, ErrorKind,
     FunctionFilter, Instance, Result, Snapshot, Val,
 };
 
