@@ -213,6 +213,13 @@ impl World {
                 self.write("drop", &[], Some(0..0), &[]);
                 self.model.dropped = true;
             }
+            action => self.outside(action, at, input),
+        }
+    }
+
+    /// Growth, and what the host does.
+    fn outside(&mut self, action: usize, at: u64, input: &mut Input<'_>) {
+        match action {
             8 => self.grow(input, false),
             9 => self.grow(input, true),
             10 => {
