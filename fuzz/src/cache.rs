@@ -15,8 +15,14 @@ use wardian::{Config, DiskCache, Engine, EngineKind, Instance, Module, Store};
 
 /// Each with what `f` returns for 5.
 const MODULES: [(&str, i32); 4] = [
-    (r#"(module (func (export "f") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1))))"#, 6),
-    (r#"(module (func (export "f") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3))))"#, 15),
+    (
+        r#"(module (func (export "f") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1))))"#,
+        6,
+    ),
+    (
+        r#"(module (func (export "f") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3))))"#,
+        15,
+    ),
     (
         r#"(module (memory 1) (func $g (param i32) (result i32) (i32.load (local.get 0)))
           (func (export "f") (param i32) (result i32)
@@ -102,7 +108,8 @@ pub(crate) fn run(data: &[u8]) {
     let (engine, cache) = engine(&path);
     let Some(cache) = cache else { return note("the folder is refused") };
     for (n, (name, bytes)) in fixture.entries.iter().enumerate() {
-        let whole = is_private_file(&path.join(name)) && fs::read(path.join(name)).is_ok_and(|b| b == *bytes);
+        let whole = is_private_file(&path.join(name))
+            && fs::read(path.join(name)).is_ok_and(|b| b == *bytes);
         let compiled = check(&engine, n);
         assert_eq!(compiled, !whole, "module {n}: entry whole {whole}, touched {}", touched[n]);
         note(format!("compiled {compiled}"));

@@ -59,6 +59,9 @@ pub(crate) fn run(target: Target, options: &Options) -> ExitCode {
         corpus.len() - seeds,
         kinds.len()
     );
+    if options.kinds {
+        kinds.iter().for_each(|kind| println!("  {kind}"));
+    }
     drop(std::fs::remove_file(path));
     ExitCode::SUCCESS
 }

@@ -35,7 +35,10 @@ pub(crate) fn run(data: &[u8]) {
         match Module::new(compiled, bytes) {
             Ok(compiled) => assert_eq!(compiled.info().exports.len(), module.info().exports.len()),
             Err(error) => {
-                assert!(!error.to_string().contains("verif"), "generated code is malformed: {error}");
+                assert!(
+                    !error.to_string().contains("verif"),
+                    "generated code is malformed: {error}"
+                );
                 note_error("not compiled", &error);
             }
         }
@@ -92,8 +95,8 @@ fn needs_what_it_says(module: &Module) {
 /// What is valid has bytecode, or is over a limit.
 fn translate(bytes: &[u8]) {
     let features = CoreFeatures::all();
-    let module = wardian_module::Module::decode(bytes.to_vec(), features, 1)
-        .expect("it was decoded before");
+    let module =
+        wardian_module::Module::decode(bytes.to_vec(), features, 1).expect("it was decoded before");
     let info = module.info();
     let mut translator = Translator::new();
     for (tiering, fuel) in [(false, false), (true, false), (false, true)] {

@@ -43,6 +43,9 @@ struct Options {
     /// Inputs to begin with beside those of the repository, in folders named like the targets.
     #[arg(long, default_value_os_t = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus"))]
     corpus: PathBuf,
+    /// Tells the kinds of outcomes that were seen, too.
+    #[arg(long)]
+    kinds: bool,
     /// Lists the targets.
     #[arg(long)]
     list: bool,
@@ -126,6 +129,9 @@ fn start(options: &Options, target: Target) -> std::io::Result<Child> {
         ("--rss", options.rss),
     ] {
         command.arg(name).arg(value.to_string());
+    }
+    if options.kinds {
+        command.arg("--kinds");
     }
     command.arg("--artifacts").arg(&options.artifacts).arg("--corpus").arg(&options.corpus);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()

@@ -52,7 +52,8 @@ static ENGINES: LazyLock<Vec<(Engine, [Module; 2])>> = LazyLock::new(|| {
         config.engine(kind).signals(signals).hot_after(Some(1)).compile_threads(1);
         config.background_compilation(false);
         let engine = Engine::new(&config).expect("the configuration works");
-        let modules = ["i32", "i64"].map(|a| Module::new(&engine, text(a)).expect("it is a module"));
+        let modules =
+            ["i32", "i64"].map(|a| Module::new(&engine, text(a)).expect("it is a module"));
         (engine, modules)
     };
     ways.into_iter().map(make).collect()
@@ -88,7 +89,8 @@ pub(crate) fn run(data: &[u8]) {
     let module = &modules[usize::from(wide)];
     let mut store = Store::new(engine, ());
     let (options, most) = allocator(&mut input);
-    let made = catch_unwind(AssertUnwindSafe(|| Instance::new_with(&mut store, module, &[], &options)));
+    let made =
+        catch_unwind(AssertUnwindSafe(|| Instance::new_with(&mut store, module, &[], &options)));
     let instance = match made {
         Ok(Ok(instance)) => instance,
         Ok(Err(error)) => {
@@ -97,7 +99,8 @@ pub(crate) fn run(data: &[u8]) {
         }
         Err(_) => return again(store, module),
     };
-    let memory = instance.get_export(&mut store, "m").and_then(|e| e.into_memory()).expect("exported");
+    let memory =
+        instance.get_export(&mut store, "m").and_then(|e| e.into_memory()).expect("exported");
     let model = Model { bytes: vec![0; PAGE], dropped: false, wide, most };
     let mut world = World { store, instance, memory, model };
     world.same();
@@ -168,7 +171,8 @@ impl World {
             }
             1 => {
                 let place = at.checked_add(7).and_then(|at| self.model.range(at, 1));
-                let expected = place.map(|r| format!("{:?}", Val::I32(self.model.bytes[r][0].into())));
+                let expected =
+                    place.map(|r| format!("{:?}", Val::I32(self.model.bytes[r][0].into())));
                 let got = self.call("byte", &[self.index(at)], Val::I32(0));
                 assert_eq!(got, expected, "byte {at:#x}");
             }
@@ -209,6 +213,13 @@ impl World {
                 self.write("drop", &[], Some(0..0), &[]);
                 self.model.dropped = true;
             }
+            action => self.outside(action, at, input),
+        }
+    }
+
+    /// Growth, and what the host does.
+    fn outside(&mut self, action: usize, at: u64, input: &mut Input<'_>) {
+        match action {
             8 => self.grow(input, false),
             9 => self.grow(input, true),
             10 => {
@@ -278,7 +289,13 @@ impl World {
     }
 
     /// Writes as the model does, or is out of bounds.
-    fn write(&mut self, name: &str, arguments: &[Val], place: Option<std::ops::Range<usize>>, bytes: &[u8]) {
+    fn write(
+        &mut self,
+        name: &str,
+        arguments: &[Val],
+        place: Option<std::ops::Range<usize>>,
+        bytes: &[u8],
+    ) {
         let done = self.call(name, arguments, Val::I32(0)).is_some();
         assert_eq!(done, place.is_some(), "{name} {arguments:?}");
         if let Some(place) = place {
@@ -296,14 +313,20 @@ impl World {
             self.memory.grow(&mut self.store, pages).ok()
         } else {
             let zero = self.index(0);
-            let text = self.call("grow", &[self.index(pages)], zero).expect("growing does not trap");
+            let text =
+                self.call("grow", &[self.index(pages)], zero).expect("growing does not trap");
             let refused = format!("{:?}", self.index(u64::MAX));
             let answer = format!("{:?}", self.index(old));
             assert!(text == refused || text == answer, "grow {pages}: {text}");
             (text == answer).then_some(old)
         };
         note(format!("grown by host {host}: {}", got.is_some()));
-        assert_eq!(got, new.map(|_| old), "grow from {old} by {pages} of at most {}", self.model.most);
+        assert_eq!(
+            got,
+            new.map(|_| old),
+            "grow from {old} by {pages} of at most {}",
+            self.model.most
+        );
         if let Some(new) = new {
             self.model.bytes.resize(new as usize * PAGE, 0);
         }

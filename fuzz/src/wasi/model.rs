@@ -84,7 +84,8 @@ impl Model {
         let fitting: Vec<u64> =
             self.open.iter().filter(|(_, open)| fits(open)).map(|(fd, _)| *fd).collect();
         if fitting.is_empty() || input.below(16) == 0 {
-            return ROOT + u64::from(input.byte() % 12);
+            // Not the directory that is not modelled.
+            return if input.flag() { ROOT } else { 5 + u64::from(input.byte() % 12) };
         }
         fitting[input.below(fitting.len())]
     }
@@ -204,7 +205,11 @@ impl Model {
         let fd = self.descriptor(input, directories);
         // The root is kept, and the directory that is not modelled.
         if fd > 4 {
-            assert_eq!(guest.call("fd_close", &[fd]), self.open.remove(&fd).is_some(), "close {fd}");
+            assert_eq!(
+                guest.call("fd_close", &[fd]),
+                self.open.remove(&fd).is_some(),
+                "close {fd}"
+            );
         }
     }
 
@@ -222,7 +227,10 @@ impl Model {
         let data = input.take(length).to_vec();
         let offset = input.flag().then(|| input.number() % LARGEST);
         let target = self.file(fd).filter(|(open, _)| open.write);
-        if target.as_ref().is_some_and(|(open, _)| open.append && offset.is_some() || open.at > LARGEST) {
+        if target
+            .as_ref()
+            .is_some_and(|(open, _)| open.append && offset.is_some() || open.at > LARGEST)
+        {
             // Linux appends then, whatever the offset says; and files stay small.
             return;
         }
@@ -232,9 +240,6 @@ impl Model {
             Some(offset) => guest.call("fd_pwrite", &[fd, iovs, 1, offset, out]),
             None => guest.call("fd_write", &[fd, iovs, 1, out]),
         };
-        if fd == 4 || fd < ROOT {
-            return;
-        }
         assert_eq!(done, target.is_some(), "write to {fd} at {offset:?}");
         let Some((open, bytes)) = target else { return };
         assert_eq!(guest.number::<4>(out), data.len() as u64, "written");
@@ -261,9 +266,6 @@ impl Model {
             Some(offset) => guest.call("fd_pread", &[fd, iovs, 1, offset, out]),
             None => guest.call("fd_read", &[fd, iovs, 1, out]),
         };
-        if fd == 4 || fd < ROOT {
-            return;
-        }
         let target = self.file(fd).filter(|(open, _)| open.read);
         assert_eq!(done, target.is_some(), "read from {fd} at {offset:?}");
         let Some((open, bytes)) = target else { return };
@@ -282,7 +284,8 @@ impl Model {
         let Some((open, bytes)) = self.file(fd) else { return };
         let whence = input.below(3) as u64;
         let from = [0, open.at, bytes.len() as u64][whence as usize] as i64;
-        let offset = (input.number() % LARGEST) as i64 - if input.flag() { LARGEST as i64 } else { 0 };
+        let offset =
+            (input.number() % LARGEST) as i64 - if input.flag() { LARGEST as i64 } else { 0 };
         let out = guest.alloc(8);
         let done = guest.call("fd_seek", &[fd, offset as u64, whence, out]);
         let to = from + offset;
@@ -370,7 +373,8 @@ impl Model {
     }
 
     fn can_rename(&self, fd: u64, from: &str, to_fd: u64, to: &str) -> bool {
-        let (Some(source), Some((parent, _))) = (self.find(fd, from), self.parent(to_fd, to)) else {
+        let (Some(source), Some((parent, _))) = (self.find(fd, from), self.parent(to_fd, to))
+        else {
             return false;
         };
         let below = self.is_dir(source) && self.contains(source, parent);
@@ -400,7 +404,11 @@ impl Model {
         let done = guest.call("path_link", &args);
         let source = self.find(fd, &from).filter(|node| !self.is_dir(*node));
         let place = self.parent(to_fd, &to).filter(|_| self.find(to_fd, &to).is_none());
-        assert_eq!(done, source.is_some() && place.is_some(), "link {from} in {fd} to {to} in {to_fd}");
+        assert_eq!(
+            done,
+            source.is_some() && place.is_some(),
+            "link {from} in {fd} to {to} in {to_fd}"
+        );
         if let (Some(source), Some((parent, name))) = (source, place) {
             self.entries_mut(parent).insert(name.to_owned(), source);
         }

@@ -14,9 +14,32 @@ pub(super) fn run(guest: &mut Guest, input: &mut Input<'_>, outside: &Path) {
     let outside = outside.to_string_lossy().into_owned();
     let canary = format!("{outside}/canary");
     let paths = [
-        "a", "b", "a/b", "l", "l/a", "l/b", "m", "m/canary", "..", "../outside", "../outside/canary",
-        "../outside/d", "a/../../outside/canary", "/", "", ".", "l/../../outside/canary", "d/b",
-        "./a/./b/../c", "/proc/self/root", "../fixed/a", "a/", "l/", "\u{fffd}x", &outside, &canary,
+        "a",
+        "b",
+        "a/b",
+        "l",
+        "l/a",
+        "l/b",
+        "m",
+        "m/canary",
+        "..",
+        "../outside",
+        "../outside/canary",
+        "../outside/d",
+        "a/../../outside/canary",
+        "/",
+        "",
+        ".",
+        "l/../../outside/canary",
+        "d/b",
+        "./a/./b/../c",
+        "/proc/self/root",
+        "../fixed/a",
+        "a/",
+        "l/",
+        "\u{fffd}x",
+        &outside,
+        &canary,
     ];
     for (number, path) in paths.iter().enumerate() {
         let at = (PATHS + EACH * number as u64) as usize;

@@ -1,0 +1,167 @@
+//! Generated modules on Wardian, wasmtime and wasmi: results, traps and their places, memories, globals and
+//! tables.
+//!
+//! Modules import nothing, end by a fuel of their own, and have canonical NaNs. What a peer refuses is not
+//! compared with it; how deep a stack is, is everybody's own.
+
+mod ours;
+mod wasmi;
+mod wasmtime;
+
+use crate::outcome::note;
+use crate::random::Random;
+use arbitrary::Unstructured;
+use wasm_smith::{Config, MemoryOffsetChoices, Module};
+
+/// Calls of each function.
+const ROUNDS: usize = 3;
+/// What a guest may burn: function entries and loop headers.
+const FUEL: u32 = 2_000;
+
+/// What a run did: a line for each call and each item of state at the end.
+type Lines = Vec<String>;
+
+/// A value of one of the number types, by its bits.
+#[derive(Clone, Copy, Debug)]
+enum Number {
+    I32(i32),
+    I64(i64),
+    F32(u32),
+    F64(u64),
+    V128(u128),
+}
+
+pub(crate) fn run(data: &[u8]) {
+    let (seed, rest) = data.split_at(data.len().min(8));
+    let seed = seed.iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
+    let Some(bytes) = module(seed, rest) else { return note("too few bytes") };
+    let ours = match ours::run(&bytes, seed) {
+        Ok(all) => all,
+        Err(error) => {
+            // Too large, for example: then there is nothing to compare.
+            return crate::outcome::note_error("not run", &error);
+        }
+    };
+    for (name, lines) in &ours[1..] {
+        same(("interpreted", &ours[0].1), (name, lines), true);
+    }
+    let peers = [("wasmtime", wasmtime::run(&bytes, seed)), ("wasmi", wasmi::run(&bytes, seed))];
+    for (name, lines) in &peers {
+        match lines {
+            // Only wasmtime tells places.
+            Ok(lines) => same(("wardian", &ours[0].1), (name, lines), *name == "wasmtime"),
+            Err(error) => crate::outcome::note_error(name, error),
+        }
+    }
+}
+
+/// The same lines; `places` if those of traps are to be the same too.
+fn same((one, a): (&str, &Lines), (other, b): (&str, &Lines), places: bool) {
+    let without = |line: &String| line.split(" @").next().unwrap_or_default().to_owned();
+    for (i, (x, y)) in a.iter().zip(b).enumerate() {
+        if x.contains("StackOverflow") || y.contains("StackOverflow") {
+            return note("overflowed");
+        }
+        let equal = if places { x == y } else { without(x) == without(y) };
+        assert!(equal, "line {i}\n{one}:\n  {x}\n{other}:\n  {y}");
+    }
+    assert_eq!(a.len(), b.len(), "lines of {one} and {other}");
+    note(format!("{other} agrees on {:?} lines", a.len().checked_ilog2()));
+}
+
+/// A module that imports nothing and ends.
+fn module(seed: u64, choices: &[u8]) -> Option<Vec<u8>> {
+    let mut random = Random::new(seed, "peers");
+    let more;
+    let choices = if choices.len() > 64 {
+        choices
+    } else {
+        let length = 1 << (9 + random.below(4));
+        more = random.bytes(length);
+        &more
+    };
+    let config = config(&mut random);
+    let mut module = Module::new(config, &mut Unstructured::new(choices)).ok()?;
+    module.ensure_termination(FUEL).ok()?;
+    Some(module.to_bytes())
+}
+
+fn config(random: &mut Random) -> Config {
+    Config {
+        disallow_traps: random.below(2) == 0,
+        export_everything: true,
+        max_imports: 0,
+        min_types: 1,
+        max_types: 6,
+        min_funcs: 1,
+        max_funcs: 1 + random.below(8),
+        max_globals: random.below(6),
+        max_data_segments: random.below(4),
+        max_element_segments: random.below(4),
+        max_elements: 12,
+        max_memories: random.below(3),
+        max_memory32_bytes: 1 << 18,
+        max_memory64_bytes: 1 << 18,
+        max_tables: random.below(3),
+        max_table_elements: 60,
+        max_tags: 0,
+        max_instructions: 20 + random.below(300),
+        memory_offset_choices: MemoryOffsetChoices(80, 19, 1),
+        memory_max_size_required: true,
+        table_max_size_required: true,
+        canonicalize_nans: true,
+        bulk_memory_enabled: true,
+        reference_types_enabled: true,
+        multi_value_enabled: true,
+        simd_enabled: true,
+        relaxed_simd_enabled: false,
+        tail_call_enabled: true,
+        memory64_enabled: true,
+        custom_page_sizes_enabled: random.below(4) == 0,
+        saturating_float_to_int_enabled: true,
+        sign_extension_ops_enabled: true,
+        extended_const_enabled: true,
+        threads_enabled: false,
+        gc_enabled: false,
+        exceptions_enabled: false,
+        wide_arithmetic_enabled: false,
+        compact_imports_enabled: false,
+        custom_descriptors_enabled: false,
+        shared_everything_threads_enabled: false,
+        acquire_release_atomics_enabled: false,
+        multibyte_array_access_enabled: false,
+        allow_start_export: false,
+        allow_invalid_funcs: false,
+        generate_custom_sections: false,
+        ..Config::default()
+    }
+}
+
+/// The arguments of a call: the same in all runtimes. References are null.
+struct Arguments(Random);
+
+impl Arguments {
+    fn new(seed: u64) -> Arguments {
+        Arguments(Random::new(seed, "arguments"))
+    }
+
+    fn next(&mut self, ty: wardian::ValType) -> Option<Number> {
+        use wardian::ValType;
+        let bits = self.0.bits(ty);
+        Some(match ty {
+            ValType::I32 => Number::I32(bits as i32),
+            ValType::I64 => Number::I64(bits as i64),
+            ValType::F32 => Number::F32(bits as u32),
+            ValType::F64 => Number::F64(bits as u64),
+            ValType::V128 => Number::V128(bits),
+            ValType::Ref(_) => return None,
+        })
+    }
+}
+
+/// Bytes as a number.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |hash: u64, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+    })
+}

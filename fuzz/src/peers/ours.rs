@@ -1,0 +1,104 @@
+//! The module in Wardian, on three engines.
+
+use super::{Arguments, Lines, Number, ROUNDS, hash};
+use std::sync::LazyLock;
+use wardian::{
+    Config, Engine, EngineKind, Error, Extern, Instance, Module, Result, Store, TrapCode, Val,
+};
+
+static ENGINES: LazyLock<Vec<(&str, Engine)>> = LazyLock::new(|| {
+    let ways = [
+        ("interpreted", EngineKind::Interpreted),
+        ("compiled", EngineKind::Compiled),
+        ("tiered", EngineKind::Tiered),
+    ];
+    let make = |(name, kind)| {
+        let mut config = Config::new();
+        config.engine(kind).hot_after(Some(1)).compile_threads(1).background_compilation(false);
+        (name, Engine::new(&config).expect("the configuration works"))
+    };
+    ways.into_iter().map(make).collect()
+});
+
+pub(super) fn run(bytes: &[u8], seed: u64) -> Result<Vec<(&'static str, Lines)>> {
+    ENGINES.iter().map(|(name, engine)| Ok((*name, one(engine, bytes, seed)?))).collect()
+}
+
+fn one(engine: &Engine, bytes: &[u8], seed: u64) -> Result<Lines> {
+    let module = Module::new(engine, bytes)?;
+    let mut store = Store::new(engine, ());
+    let mut lines = Lines::new();
+    let instance = match Instance::new(&mut store, &module, &[]) {
+        Ok(instance) => instance,
+        Err(error) => return Ok(vec![trap(&error)?]),
+    };
+    let mut arguments = Arguments::new(seed);
+    let exports = instance.exports(&mut store);
+    for _ in 0..ROUNDS {
+        for (name, export) in &exports {
+            let Extern::Func(f) = export else { continue };
+            let ty = f.ty(&store);
+            let params: Vec<_> = ty.params().iter().map(|ty| value(*ty, &mut arguments)).collect();
+            let mut results: Vec<_> = ty.results().iter().map(|ty| Val::zero(*ty)).collect();
+            let ended = match f.call(&mut store, &params, &mut results) {
+                Ok(()) => results.iter().map(show).collect::<Vec<_>>().join(", "),
+                Err(error) => trap(&error)?,
+            };
+            lines.push(format!("{name}: {ended}"));
+        }
+    }
+    for (name, export) in &exports {
+        match export {
+            Extern::Global(g) => lines.push(format!("{name} = {}", show(&g.get(&mut store)))),
+            Extern::Memory(m) => {
+                let data = m.data(&store);
+                lines.push(format!("{name} {} {:x}", data.len(), hash(data)));
+            }
+            Extern::Table(t) => {
+                let elements: Vec<_> = (0..t.size(&store))
+                    .filter_map(|i| t.get(&mut store, i))
+                    .map(|v| show(&v))
+                    .collect();
+                lines.push(format!("{name} {}", elements.join(" ")));
+            }
+            _ => {}
+        }
+    }
+    Ok(lines)
+}
+
+fn value(ty: wardian::ValType, arguments: &mut Arguments) -> Val {
+    match arguments.next(ty) {
+        Some(Number::I32(n)) => Val::I32(n),
+        Some(Number::I64(n)) => Val::I64(n),
+        Some(Number::F32(n)) => Val::F32(n),
+        Some(Number::F64(n)) => Val::F64(n),
+        Some(Number::V128(n)) => Val::V128(n),
+        None => Val::zero(ty),
+    }
+}
+
+fn show(value: &Val) -> String {
+    match value {
+        Val::I32(n) => format!("{n:x}"),
+        Val::I64(n) => format!("{n:x}"),
+        Val::F32(n) => format!("{n:x}"),
+        Val::F64(n) => format!("{n:x}"),
+        Val::V128(n) => format!("{n:x}"),
+        Val::FuncRef(f) => if f.is_some() { "func" } else { "null" }.to_owned(),
+        Val::ExternRef(e) => if e.is_some() { "extern" } else { "null" }.to_owned(),
+    }
+}
+
+/// A trap, with the offset in the code section; any other error is none to compare.
+fn trap(error: &Error) -> Result<String> {
+    let Some(code) = error.trap() else { return Err(Error::host(error.to_string())) };
+    let name = match code {
+        // The others tell the two of them apart elsewhere.
+        TrapCode::UndefinedElement => "TableOutOfBounds".to_owned(),
+        code => format!("{code:?}"),
+    };
+    let frame = error.backtrace().and_then(|b| b.frames().first());
+    let place = frame.map(|f| format!("{}:{:?}", f.func_index(), f.code_offset()));
+    Ok(format!("{name} @{}", place.unwrap_or_default()))
+}
