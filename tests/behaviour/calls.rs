@@ -20,6 +20,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("tail calls use no stack", tail_calls),
     ("wrong arguments are told with the signature", wrong_arguments),
     ("the caller is known, also through a table", caller_instance),
+    ("threads that share a store make handles of its functions", shared_handles),
 ];
 
 const MIXED: &str = r#"(module
@@ -377,4 +378,21 @@ fn caller_instance(engine: &Engine) {
         i32::from(caller.instance().is_some())
     });
     assert_eq!(alone.typed::<(), i32>(&store).unwrap().call(&mut store, ()).unwrap(), 0);
+}
+
+fn shared_handles(engine: &Engine) {
+    let text = r#"(module (func (export "f") (param i32 i64) (result i64)
+      (i64.add (i64.extend_i32_u (local.get 0)) (local.get 1))))"#;
+    for _ in 0..20 {
+        let mut store = Store::new(engine, ());
+        let func = instance(&mut store, text).get_func(&mut store, "f").unwrap();
+        let shared = &store;
+        let handles = std::thread::scope(|scope| {
+            let make = || func.typed::<(i32, i64), i64>(shared).unwrap();
+            [scope.spawn(make), scope.spawn(make)].map(|thread| thread.join().unwrap())
+        });
+        for handle in handles {
+            assert_eq!(handle.call(&mut store, (1, 2)).unwrap(), 3);
+        }
+    }
 }
