@@ -452,8 +452,8 @@ fn preparing(engine: &Engine) {
           (func $run (export "run") (param i32)
             (if (local.get 0) (then (call $big (i32.const 1))))))"#
     );
-    let start = Instant::now();
-    loop {
+    let (start, mut found) = (Instant::now(), 0);
+    while found < 20 {
         let mut store = Store::new(engine, ());
         let sampler = Sampler::start(&mut store, options()).unwrap();
         let i = instance(&mut store, &text);
@@ -464,9 +464,9 @@ fn preparing(engine: &Engine) {
             let known = |f: &SampledFrame| !matches!(f, SampledFrame::Unknown(_));
             assert!(sample.frames.iter().all(known), "{:?}", sample.frames);
         }
-        if samples.iter().any(|s| s.frames.iter().any(|f| f.to_string() == "run")) {
-            break;
-        }
+        // The host is at work for `run`: it translates.
+        let names = |s: &ResolvedSample| s.frames.iter().map(|f| f.to_string()).collect::<Vec<_>>();
+        found += samples.iter().filter(|s| names(s) == ["<host>", "run"]).count();
         assert!(start.elapsed() < PATIENCE);
     }
 }

@@ -23,9 +23,7 @@ pub(super) fn run(bytes: &[u8], seed: u64) -> Result<Lines, String> {
         Err(error) => return Ok(vec![trap(&error)?]),
     };
     let mut arguments = Arguments::new(seed);
-    // In the order of the module.
-    let names: Vec<String> = module.exports().map(|e| e.name().to_owned()).collect();
-    let exports: Vec<(String, Extern)> = names
+    let exports: Vec<(String, Extern)> = super::exports(bytes)
         .into_iter()
         .filter_map(|name| instance.get_export(&store, &name).map(|e| (name, e)))
         .collect();
@@ -34,7 +32,8 @@ pub(super) fn run(bytes: &[u8], seed: u64) -> Result<Lines, String> {
             let Extern::Func(f) = export else { continue };
             let ty = f.ty(&store);
             let params: Vec<_> = ty.params().iter().map(|ty| value(*ty, &mut arguments)).collect();
-            let mut results: Vec<_> = ty.results().iter().map(|ty| Val::default(*ty)).collect();
+            let mut results: Vec<_> =
+                ty.results().iter().map(|ty| Val::default_for_ty(*ty)).collect();
             let ended = match f.call(&mut store, &params, &mut results) {
                 Ok(()) => results.iter().map(show).collect::<Vec<_>>().join(", "),
                 Err(error) => trap(&error)?,
@@ -81,7 +80,7 @@ fn value(ty: ValType, arguments: &mut Arguments) -> Val {
         Some(Number::F32(n)) => Val::F32(wasmi::F32::from_bits(n)),
         Some(Number::F64(n)) => Val::F64(wasmi::F64::from_bits(n)),
         Some(Number::V128(n)) => Val::V128(n.into()),
-        None => Val::default(ty),
+        None => Val::default_for_ty(ty),
     }
 }
 
