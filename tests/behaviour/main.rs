@@ -10,6 +10,8 @@ mod closing_codes;
 mod coverage;
 mod destructors;
 mod errors;
+#[cfg(feature = "torture")]
+mod faults;
 mod fuel;
 mod hostile;
 mod inspection;
@@ -42,8 +44,7 @@ mod traces;
 mod wasi_threads;
 
 fn main() -> std::process::ExitCode {
-    let arguments = libtest_mimic::Arguments::from_args();
-    let mut trials = Vec::new();
+    let mut cases = Vec::new();
     for table in [
         accesses::TABLE,
         allocators::TABLE,
@@ -82,8 +83,16 @@ fn main() -> std::process::ExitCode {
         traces::TABLE,
         wasi_threads::TABLE,
     ] {
-        matrix::cross(&mut trials, table);
+        matrix::cross(&mut cases, table);
     }
+    #[cfg(feature = "torture")]
+    let mut trials = match faults::child(&cases) {
+        Some(code) => return code,
+        None => faults::trials(cases),
+    };
+    #[cfg(not(feature = "torture"))]
+    let mut trials: Vec<_> = cases.into_iter().map(matrix::Case::trial).collect();
     trials.extend(soak::trials());
+    let arguments = libtest_mimic::Arguments::from_args();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -1,6 +1,7 @@
 //! Crosses behaviours with engines.
 
 use crate::log::Watch;
+#[cfg(not(feature = "torture"))]
 use libtest_mimic::Trial;
 use wardian::{Config, Engine, EngineKind, FunctionFilter, Instance, Linker, Module, Store};
 
@@ -67,20 +68,42 @@ pub(crate) fn compiled_of(engine: &Engine) -> Engine {
     Engine::new(config.engine(EngineKind::Compiled)).expect("the configuration works")
 }
 
-/// Adds a trial for each behaviour and engine.
-pub(crate) fn cross(trials: &mut Vec<Trial>, table: &'static [Behaviour]) {
+/// A behaviour on an engine.
+#[derive(Clone)]
+pub(crate) struct Case {
+    pub(crate) name: String,
+    configure: Configure,
+    behaviour: fn(&Engine),
+}
+
+impl Case {
+    pub(crate) fn engine(&self) -> wardian::Result<Engine> {
+        let mut config = Config::new();
+        (self.configure)(config.compile_threads(1));
+        Engine::new(&config)
+    }
+
+    pub(crate) fn run(&self, engine: &Engine) {
+        (self.behaviour)(engine);
+    }
+
+    #[cfg(not(feature = "torture"))]
+    pub(crate) fn trial(self) -> Trial {
+        Trial::test(self.name.clone(), move || {
+            self.run(&self.engine().expect("the configuration works"));
+            Ok(())
+        })
+    }
+}
+
+/// Adds a case for each behaviour and engine.
+pub(crate) fn cross(cases: &mut Vec<Case>, table: &'static [Behaviour]) {
     for (name, behaviour) in table {
         for (kind, configure) in ENGINES {
-            if !HAS_JIT && !kind.starts_with("interpreted") {
-                continue;
+            if HAS_JIT || kind.starts_with("interpreted") {
+                let name = format!("{name} [{kind}]");
+                cases.push(Case { name, configure, behaviour: *behaviour });
             }
-            let run = move || {
-                let mut config = Config::new();
-                configure(config.compile_threads(1));
-                behaviour(&Engine::new(&config).expect("the configuration works"));
-                Ok(())
-            };
-            trials.push(Trial::test(format!("{name} [{kind}]"), run));
         }
     }
 }

@@ -85,7 +85,7 @@ fn every_module_of_the_official_tests_compiles() {
                     panic!("{name}, module {number}, {variant:?}: {e}");
                 });
                 assert_eq!(code.len(), module.info().bodies.len());
-                let stored = CompiledCode::from_bytes(&code.to_bytes());
+                let stored = read(&code.to_bytes());
                 assert_eq!(stored.as_ref(), Ok(&code), "{name}, module {number}");
                 compiled += 1;
             }

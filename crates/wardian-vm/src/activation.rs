@@ -13,7 +13,8 @@
 use crate::arch;
 pub use crate::arch::status;
 use crate::layout::{StoreCtx, instance};
-use crate::{signals, thread};
+use crate::signals;
+use crate::thread::{self, Unready};
 use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
@@ -31,6 +32,8 @@ pub enum Outcome {
     Interrupted,
     /// Too little of the embedder's stack is left to enter.
     HostStackExhausted,
+    /// Not entered: the system has no memory for the thread's signal stack.
+    NoSignalStack,
     /// Not entered: the interrupt word was set.
     Refused,
 }
@@ -439,7 +442,11 @@ unsafe fn run(
 ) -> Outcome {
     // SAFETY: the callers' promise; `activation` is taken off the list again before it goes.
     unsafe {
-        let Some(thread) = thread::current() else { return Outcome::HostStackExhausted };
+        let thread = match thread::current() {
+            Ok(thread) => thread,
+            Err(Unready::StackExhausted) => return Outcome::HostStackExhausted,
+            Err(Unready::NoSignalStack) => return Outcome::NoSignalStack,
+        };
         let activation = activation(store, outer_sp, root);
         let outer = activation.previous;
         set_activation(store, &activation);

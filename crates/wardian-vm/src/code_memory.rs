@@ -14,11 +14,12 @@
 //! One range for all code makes "is this address guest code?" two comparisons, which a signal
 //! handler may do.
 
+use crate::torture::{self, Point};
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
 use std::io;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, MutexGuard};
 
 /// Address space asked for; where it is limited, less is taken.
 const RESERVED: usize = 64 << 30;
@@ -36,42 +37,61 @@ pub fn contains(address: usize) -> bool {
     address >= BASE.load(Ordering::Relaxed) && address < END.load(Ordering::Relaxed)
 }
 
+static REGION: Mutex<Region> = Mutex::new(Region { free: Vec::new(), unclean: Vec::new() });
+
 struct Region {
     /// Free ranges, sorted, as (start, length).
     free: Vec<(usize, usize)>,
+    /// Ranges whose code is gone, but which the system refused to make inaccessible.
+    unclean: Vec<(usize, usize)>,
 }
 
-fn region() -> io::Result<&'static Mutex<Region>> {
-    static REGION: OnceLock<Option<Mutex<Region>>> = OnceLock::new();
-    let region = REGION.get_or_init(|| {
-        let mut size = RESERVED;
-        while size >= LEAST {
-            // SAFETY: a new private reservation, which nothing else knows.
-            let base = unsafe {
-                mmap_anonymous(
-                    ptr::null_mut(),
-                    size,
-                    ProtFlags::empty(),
-                    MapFlags::PRIVATE | MapFlags::NORESERVE,
-                )
-            };
-            if let Ok(base) = base {
-                let base = base as usize;
-                END.store(base + size, Ordering::Relaxed);
-                BASE.store(base, Ordering::Relaxed);
-                return Some(Mutex::new(Region { free: vec![(base, size)] }));
-            }
-            size /= 4;
+fn region() -> MutexGuard<'static, Region> {
+    REGION.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// Reserves the range for all code, unless that was done before.
+fn reserve(region: &mut Region) -> io::Result<()> {
+    if END.load(Ordering::Relaxed) != 0 {
+        return Ok(());
+    }
+    let mut size = RESERVED;
+    while size >= LEAST {
+        // SAFETY: a new private reservation, which nothing else knows.
+        let base = torture::check(Point::Map).and_then(|()| unsafe {
+            let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+            Ok(mmap_anonymous(ptr::null_mut(), size, ProtFlags::empty(), flags)?)
+        });
+        if let Ok(base) = base {
+            let base = base as usize;
+            region.free.push((base, size));
+            BASE.store(base, Ordering::Relaxed);
+            END.store(base + size, Ordering::Relaxed);
+            return Ok(());
         }
-        None
-    });
-    region.as_ref().ok_or_else(|| {
-        io::Error::new(io::ErrorKind::OutOfMemory, "no address space left for compiled code")
-    })
+        size /= 4;
+    }
+    // Not remembered: there may be room later.
+    Err(io::Error::new(io::ErrorKind::OutOfMemory, "no address space left for compiled code"))
+}
+
+/// Drops the pages and the rights of a range.
+///
+/// # Safety
+///
+/// The range was taken from the region, and nothing uses it any more.
+unsafe fn make_inaccessible(start: usize, size: usize) -> io::Result<()> {
+    torture::check(Point::Map)?;
+    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
+    // SAFETY: the range is ours by the caller's promise.
+    unsafe { mmap_anonymous(start as *mut _, size, ProtFlags::empty(), flags)? };
+    Ok(())
 }
 
 impl Region {
+    /// Takes a range without rights.
     fn take(&mut self, size: usize) -> Option<usize> {
+        self.clean();
         let index = self.free.iter().position(|(_, length)| *length >= size)?;
         let (start, length) = self.free[index];
         if length == size {
@@ -80,6 +100,18 @@ impl Region {
             self.free[index] = (start + size, length - size);
         }
         Some(start)
+    }
+
+    /// Tries again what the system refused before.
+    fn clean(&mut self) {
+        while let Some((start, size)) = self.unclean.pop() {
+            // SAFETY: it was taken, and its owner is gone.
+            if unsafe { make_inaccessible(start, size) }.is_err() {
+                self.unclean.push((start, size));
+                return;
+            }
+            self.give_back(start, size);
+        }
     }
 
     fn give_back(&mut self, start: usize, size: usize) {
@@ -117,19 +149,24 @@ impl CodeMemory {
     pub fn publish(text: &[u8]) -> io::Result<CodeMemory> {
         let page = rustix::param::page_size();
         let size = text.len().max(1).next_multiple_of(page);
-        let region = region()?;
-        let pages = region.lock().unwrap_or_else(|e| e.into_inner()).take(size);
+        let pages = {
+            let mut region = region();
+            reserve(&mut region)?;
+            region.take(size)
+        };
         let pages = pages.ok_or_else(|| {
             io::Error::new(io::ErrorKind::OutOfMemory, "no room left for compiled code")
         })?;
         let start = pages + next_offset(size - text.len());
         let memory = CodeMemory { pages, size, start, len: text.len() };
         let at = pages as *mut u8;
+        torture::check(Point::Protect)?;
         // SAFETY: the range was just taken, so nobody else uses it, and the text fits behind `start`; it
         // is writable before it is executable, never both.
         unsafe {
             mprotect(at.cast(), size, MprotectFlags::READ | MprotectFlags::WRITE)?;
             ptr::copy_nonoverlapping(text.as_ptr(), start as *mut u8, text.len());
+            torture::check(Point::Protect)?;
             mprotect(at.cast(), size, MprotectFlags::READ | MprotectFlags::EXEC)?;
         }
         flush_instruction_cache(start, text.len());
@@ -163,20 +200,12 @@ impl CodeMemory {
 
 impl Drop for CodeMemory {
     fn drop(&mut self) {
-        // SAFETY: the range is ours; mapping anew over it drops its pages and its rights.
-        let done = unsafe {
-            rustix::mm::mmap_anonymous(
-                self.pages as *mut _,
-                self.size,
-                ProtFlags::empty(),
-                MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED,
-            )
-        };
-        if done.is_ok()
-            && let Ok(region) = region()
-        {
-            let mut region = region.lock().unwrap_or_else(|e| e.into_inner());
-            region.give_back(self.pages, self.size);
+        // SAFETY: the range is ours, and nothing runs the code after its owner.
+        let done = unsafe { make_inaccessible(self.pages, self.size) };
+        let mut region = region();
+        match done {
+            Ok(()) => region.give_back(self.pages, self.size),
+            Err(_) => region.unclean.push((self.pages, self.size)),
         }
     }
 }
@@ -202,7 +231,7 @@ mod tests {
 
     #[test]
     fn free_ranges_join() {
-        let mut region = Region { free: vec![(0x1000, 0x9000)] };
+        let mut region = Region { free: vec![(0x1000, 0x9000)], unclean: Vec::new() };
         let a = region.take(0x1000).unwrap();
         let b = region.take(0x2000).unwrap();
         let c = region.take(0x1000).unwrap();

@@ -4,19 +4,22 @@
 //! repeats until the store has noticed: a signal that arrives in a transition or in host code does
 //! nothing, but the transition back into the guest reads the word. See [`crate::signals`].
 
+mod watchdog;
+
 use crate::contain::{discard, drop_contained};
 use crate::layout::{StoreCtx, instance};
 use crate::park::Waiter;
 use crate::samples::SampleRing;
 use crate::signals;
 use crate::thread::ThreadHandle;
+use crate::torture::{self, Point};
 use rustix::fd::OwnedFd;
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::{Duration, Instant};
+use watchdog::{Key, Task, Tick, watchdog};
 
 /// Reasons in the interrupt word.
 pub mod reason {
@@ -33,6 +36,8 @@ pub mod reason {
 
 /// How long after a signal that was not noticed the next one is sent.
 const REPEAT: Duration = Duration::from_millis(1);
+/// How often a thread repeats a signal of its own if there is no watchdog.
+const REPEATS: usize = 100;
 /// How long to look whether a signal is noticed at once.
 const NOTICE: Duration = Duration::from_micros(30);
 
@@ -50,6 +55,8 @@ pub struct Interrupter {
 struct State {
     /// The deadline in force.
     deadline: Option<Instant>,
+    /// The system gives no thread that could watch the deadline.
+    unwatched: bool,
     /// When the watchdog will look at it next, if it will. One entry in its queue is enough however
     /// often the deadline is set, as long as it is not set to an earlier time.
     queued: Option<Key>,
@@ -181,6 +188,17 @@ impl Interrupter {
     /// Signals now, and again later if that may not have been enough.
     fn repeat(self: &Arc<Self>, reason: u64) {
         if self.knock(reason) && !self.is_noticed() {
+            // Without a watchdog this thread repeats, but not for ever: it must not wait for a host
+            // function. The rest is done once there is a watchdog.
+            for _ in 0..REPEATS {
+                if watchdog().start() {
+                    break;
+                }
+                std::thread::sleep(REPEAT);
+                if !self.knock(reason) || self.is_noticed() {
+                    return;
+                }
+            }
             watchdog().push(Instant::now() + REPEAT, Task::Repeat(self.clone(), reason));
         }
     }
@@ -271,12 +289,17 @@ impl Interrupter {
 
     /// Stops the guest at `deadline`, with [`reason::DEADLINE`]; replaces the deadline before, and
     /// forgets that it has passed.
+    ///
+    /// If the system gives no thread to watch the deadline, the guest is stopped at once: a limit on its
+    /// time must not be lost. [`Self::is_unwatched`] tells that.
     pub fn set_deadline(self: &Arc<Self>, deadline: Option<Instant>) {
         let mut state = self.lock();
         state.deadline = deadline;
         self.clear(&state, reason::DEADLINE);
+        let ahead = deadline.is_some_and(|deadline| deadline > Instant::now());
+        state.unwatched = ahead && !watchdog().start();
         match deadline {
-            Some(deadline) if deadline <= Instant::now() => {
+            Some(_) if !ahead || state.unwatched => {
                 self.set(&state, reason::DEADLINE);
                 drop(state);
                 self.repeat(reason::DEADLINE);
@@ -286,13 +309,22 @@ impl Interrupter {
         }
     }
 
+    /// Whether the guest was stopped before its deadline, since nothing could watch it.
+    pub fn is_unwatched(&self) -> bool {
+        self.lock().unwatched
+    }
+
     /// Has a sample taken every `interval`, on average, while the store runs a guest, until the ring is
-    /// stopped or the store goes.
-    pub fn sample(self: &Arc<Self>, ring: &Arc<SampleRing>, interval: Duration) {
+    /// stopped or the store goes. Returns whether that is possible: the system may refuse the thread.
+    pub fn sample(self: &Arc<Self>, ring: &Arc<SampleRing>, interval: Duration) -> bool {
+        if !watchdog().start() {
+            return false;
+        }
         let (interrupter, ring) = (Arc::downgrade(self), Arc::downgrade(ring));
         let random = crate::samples::now() | 1;
         let mut tick = Tick { interrupter, ring, interval, random };
         watchdog().push(Instant::now() + tick.next(), Task::Tick(tick));
+        true
     }
 
     /// Asks for one sample. Returns whether the store is still there.
@@ -321,6 +353,7 @@ impl Interrupter {
         use rustix::event::{EventfdFlags, eventfd};
         let mut state = self.lock();
         if state.event.is_none() {
+            torture::check(Point::Event).ok()?;
             let set = u32::from(self.reasons() != 0);
             let file = eventfd(set, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok()?;
             state.event = Some(Arc::new(file));
@@ -362,175 +395,6 @@ fn wake(mut state: MutexGuard<'_, State>) {
     drop(state);
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
         discard(panic);
-    }
-}
-
-/// One thread that fires deadlines, repeats signals and asks for samples. The last are the least work
-/// of the three, and asking late does no harm, so they need no thread of their own.
-#[derive(Default)]
-struct Watchdog {
-    queue: Mutex<Queue>,
-    changed: Condvar,
-}
-
-/// What is to be done, the earliest first. Entries can be taken out again, so that they go with whom
-/// they are for.
-#[derive(Default)]
-struct Queue {
-    tasks: BTreeMap<Key, Task>,
-    next: u64,
-}
-
-/// An entry of the queue: when, and a number that tells it from others of the same time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    at: Instant,
-    number: u64,
-}
-
-enum Task {
-    Look(Weak<Interrupter>),
-    Repeat(Arc<Interrupter>, u64),
-    Tick(Tick),
-}
-
-/// Samples to be taken.
-struct Tick {
-    interrupter: Weak<Interrupter>,
-    ring: Weak<SampleRing>,
-    interval: Duration,
-    /// State of the random numbers (xorshift), never zero.
-    random: u64,
-}
-
-impl Tick {
-    /// Time to the next: the interval, give or take a quarter, so that a guest that does the same again
-    /// and again is not always seen at the same point.
-    fn next(&mut self) -> Duration {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.interval * 3 / 4
-            + (self.interval / 2).mul_f64((self.random >> 32) as f64 / 2f64.powi(32))
-    }
-
-    /// Asks for one. Returns whether to go on.
-    fn run(&self) -> bool {
-        let (Some(interrupter), Some(ring)) = (self.interrupter.upgrade(), self.ring.upgrade())
-        else {
-            return false;
-        };
-        ring.is_active() && interrupter.tick(&ring)
-    }
-}
-
-static WATCHDOG: AtomicPtr<Watchdog> = AtomicPtr::new(std::ptr::null_mut());
-
-/// The watchdog of this process, started on first need. After a fork the child has none of its parent's
-/// threads: there a new one takes over what the parent's had to do.
-fn watchdog() -> &'static Watchdog {
-    // SAFETY: it is null, or was leaked in `start_watchdog`.
-    match unsafe { WATCHDOG.load(Ordering::Acquire).as_ref() } {
-        Some(watchdog) => watchdog,
-        None => start_watchdog(),
-    }
-}
-
-#[cold]
-fn start_watchdog() -> &'static Watchdog {
-    static STARTING: Mutex<Option<&'static Watchdog>> = Mutex::new(None);
-    extern "C" fn in_child() {
-        WATCHDOG.store(std::ptr::null_mut(), Ordering::Release);
-    }
-    let mut latest = STARTING.lock().unwrap_or_else(|e| e.into_inner());
-    // SAFETY: as in `watchdog`.
-    if let Some(watchdog) = unsafe { WATCHDOG.load(Ordering::Acquire).as_ref() } {
-        return watchdog;
-    }
-    let mut queue = Queue::default();
-    match *latest {
-        // SAFETY: the handler does nothing but store to an atomic.
-        None => drop(unsafe { libc::pthread_atfork(None, None, Some(in_child)) }),
-        // This process is a child. If another thread of the parent held the queue when it forked, the
-        // child has the lock for ever, and what was queued is lost.
-        Some(parents) => {
-            if let Ok(mut parents) = parents.queue.try_lock() {
-                queue = std::mem::take(&mut parents);
-            }
-        }
-    }
-    let watchdog: &'static Watchdog =
-        Box::leak(Box::new(Watchdog { queue: Mutex::new(queue), changed: Condvar::new() }));
-    // Without the thread a deadline would silently not fire: better to say so at once.
-    std::thread::Builder::new()
-        .name("wardian-watchdog".into())
-        .spawn(move || watchdog.run())
-        .expect("the system gives a thread for deadlines");
-    *latest = Some(watchdog);
-    WATCHDOG.store(std::ptr::from_ref(watchdog).cast_mut(), Ordering::Release);
-    watchdog
-}
-
-impl Watchdog {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
-    fn push(&self, at: Instant, task: Task) -> Key {
-        let mut queue = self.lock();
-        let key = Key { at, number: queue.next };
-        queue.next += 1;
-        queue.tasks.insert(key, task);
-        let first = queue.tasks.first_key_value().is_some_and(|(first, _)| *first == key);
-        drop(queue);
-        // Else it is going to wake up in time.
-        if first {
-            self.changed.notify_one();
-        }
-        key
-    }
-
-    /// Takes an entry out, if it is still there.
-    fn remove(&self, key: Key) {
-        // Not dropped while the queue is locked: what it holds may have an entry of its own.
-        let task = self.lock().tasks.remove(&key);
-        drop(task);
-    }
-
-    fn run(&self) {
-        loop {
-            let (key, task) = self.next();
-            match task {
-                Task::Look(interrupter) => {
-                    if let Some(interrupter) = interrupter.upgrade() {
-                        interrupter.look(key);
-                    }
-                }
-                Task::Repeat(interrupter, reason) => interrupter.repeat(reason),
-                Task::Tick(mut tick) if tick.run() => {
-                    // What was missed is not made up for.
-                    let next = (key.at + tick.next()).max(Instant::now() + tick.interval / 2);
-                    self.push(next, Task::Tick(tick));
-                }
-                Task::Tick(_) => {}
-            }
-        }
-    }
-
-    fn next(&self) -> (Key, Task) {
-        let mut queue = self.lock();
-        loop {
-            let now = Instant::now();
-            let wait = match queue.tasks.first_key_value() {
-                None => Duration::from_secs(3600),
-                Some((key, _)) if key.at <= now => {
-                    return queue.tasks.pop_first().expect("it was just seen");
-                }
-                Some((key, _)) => key.at - now,
-            };
-            let waited = self.changed.wait_timeout(queue, wait);
-            queue = waited.unwrap_or_else(|e| e.into_inner()).0;
-        }
     }
 }
 

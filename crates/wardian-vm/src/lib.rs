@@ -13,6 +13,7 @@
 //! | [`signals`] | traps that the processor finds |
 //! | [`samples`] | samples of a running guest |
 //! | [`park`] | waiting on an address |
+//! | [`torture`] | faults on purpose, for tests |
 //!
 //! Nothing here knows modules or the embedding API; what is unsafe to call says what it needs.
 #![allow(unsafe_code, reason = "this crate is one of the places where unsafe code lives")]
@@ -36,6 +37,7 @@ pub mod signals;
 pub mod stack;
 pub mod table;
 mod thread;
+pub mod torture;
 mod zeroed;
 
 pub use entries::{

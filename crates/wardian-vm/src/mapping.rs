@@ -1,5 +1,6 @@
 //! Address space: reserved without rights, made accessible piece by piece, given back on drop.
 
+use crate::torture::{self, Point};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
@@ -26,6 +27,7 @@ impl Mapping {
     /// The system has no such range of address space left.
     pub(crate) fn reserve(size: usize) -> io::Result<Mapping> {
         let size = round_up(size.max(1)).ok_or_else(too_large)?;
+        torture::check(Point::Map)?;
         // SAFETY: a new private mapping at an address of the system's choice.
         let base = unsafe {
             rustix::mm::mmap_anonymous(
@@ -64,6 +66,7 @@ impl Mapping {
         if len == 0 {
             return Ok(());
         }
+        torture::check(Point::Protect)?;
         // SAFETY: inside our reservation; giving rights breaks nobody's assumptions.
         unsafe {
             rustix::mm::mprotect(
@@ -90,6 +93,7 @@ impl Mapping {
         if len == 0 {
             return Ok(());
         }
+        torture::check(Point::Map)?;
         // SAFETY: inside our reservation, and unused by the caller's promise.
         unsafe {
             rustix::mm::mmap_anonymous(
@@ -118,6 +122,7 @@ impl Mapping {
         if len == 0 {
             return Ok(());
         }
+        torture::check(Point::Discard)?;
         // SAFETY: inside our reservation, and nobody relies on the contents.
         unsafe { rustix::mm::madvise(self.base.add(start).cast(), len, Advice::LinuxDontNeed) }
             .map_err(explain)
@@ -154,6 +159,7 @@ impl Mapping {
         if len == 0 {
             return Ok(());
         }
+        torture::check(Point::Map)?;
         // SAFETY: inside our reservation, and unused by the caller's promise.
         unsafe {
             rustix::mm::mmap(
@@ -189,6 +195,7 @@ impl Mapping {
         if len == 0 {
             return Ok(());
         }
+        torture::check(Point::Map)?;
         // SAFETY: inside our reservation, and unused by the caller's promise.
         unsafe {
             rustix::mm::mmap(

@@ -32,6 +32,7 @@ pub use shipped::{FixedMemory, GuardedMemory, VecMemory};
 
 use crate::layout::VmMemory;
 use crate::mapping::{Mapping, round_up};
+use crate::torture::{self, Point};
 use std::io;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -62,8 +63,10 @@ impl MemoryImage {
     /// The system gives no memory file.
     pub fn new(contents: &[u8]) -> io::Result<MemoryImage> {
         use rustix::fs::MemfdFlags;
+        torture::check(Point::MemoryFile)?;
         let file = rustix::fs::memfd_create("wardian-image", MemfdFlags::CLOEXEC)?;
         let len = round_up(contents.len()).ok_or(io::ErrorKind::OutOfMemory)?;
+        torture::check(Point::MemoryFile)?;
         rustix::fs::ftruncate(&file, len as u64)?;
         let mut done = 0;
         while done < contents.len() {
@@ -322,7 +325,7 @@ impl EngineMemory {
         }
         let want = round_up(len).ok_or(io::ErrorKind::OutOfMemory)?;
         if want > self.accessible {
-            if want > self.mapping.size() {
+            if want > self.mapping.size() || self.movable && torture::moves() {
                 return self.move_to(len, want, stop);
             }
             self.mapping.make_accessible(self.accessible, want - self.accessible)?;

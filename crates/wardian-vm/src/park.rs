@@ -1,6 +1,7 @@
 //! Waiting on an address of a shared memory (threads proposal, `memory.atomic.wait` and `notify`).
 
 use crate::interrupt::Interrupter;
+use crate::torture;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -57,6 +58,10 @@ pub fn wait(
     timeout: Option<Duration>,
     interrupter: &Interrupter,
 ) -> WaitResult {
+    let timeout = match torture::longest_wait() {
+        Some(most) => Some(timeout.map_or(most, |timeout| timeout.min(most))),
+        None => timeout,
+    };
     let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
     let waiter = Arc::new(Waiter::default());
     {

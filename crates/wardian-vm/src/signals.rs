@@ -76,14 +76,15 @@ fn install_once(interrupt: i32) {
         survive_file_limits();
         let interrupt = interrupt_signal();
         for signal in TRAP_SIGNALS.iter().chain([&interrupt]) {
-            // SAFETY: `handler` is a valid handler for SA_SIGINFO. SA_NODEFER lets a fault in a
-            // host function's own handler be seen; SA_RESTART keeps system calls of host functions
-            // whole.
+            // SA_NODEFER lets a fault in a host function's own handler be seen. Requests to stop may come
+            // faster than they are handled, and must not use up the signal stack.
+            let nested = if *signal == interrupt { 0 } else { libc::SA_NODEFER };
+            // SAFETY: `handler` is a valid handler for SA_SIGINFO. SA_RESTART keeps system calls of host
+            // functions whole.
             unsafe {
                 let mut action: libc::sigaction = std::mem::zeroed();
                 action.sa_sigaction = handler as *const () as usize;
-                action.sa_flags =
-                    libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER | libc::SA_RESTART;
+                action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | nested | libc::SA_RESTART;
                 libc::sigemptyset(&mut action.sa_mask);
                 libc::sigaction(*signal, &action, ptr::null_mut());
             }

@@ -43,6 +43,7 @@ impl WasmStack {
     /// No memory or address space is left.
     pub fn new(size: usize, slots: usize) -> io::Result<WasmStack> {
         let most = usize::MAX / 4;
+        let size = if crate::torture::tiny_stacks() { LEAST } else { size };
         let size = round_up(size.max(LEAST)).unwrap_or(most).min(most);
         let slots = round_up(slots).unwrap_or(most).min(most);
         let mapping = Mapping::reserve(size + slots + GUARD)?;

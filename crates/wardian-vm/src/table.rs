@@ -11,6 +11,7 @@
 //! written. A large table never moves.
 
 use crate::mapping::{Mapping, round_up};
+use crate::torture::{self, Point};
 use std::io;
 
 /// The elements of one table, each a reference as guests hold it; zero is null.
@@ -77,6 +78,7 @@ impl TableElements {
         }
         match &mut self.storage {
             Storage::Allocated(elements) if len <= LARGE => {
+                torture::check(Point::Allocate)?;
                 elements.try_reserve(len - self.len).map_err(|_| io::ErrorKind::OutOfMemory)?;
                 elements.resize(len, 0);
             }

@@ -2,6 +2,7 @@
 //! and a handle by which others can signal it.
 
 use crate::signals;
+use crate::torture::{self, Point};
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 use std::cell::Cell;
 use std::mem::MaybeUninit;
@@ -35,6 +36,10 @@ pub(crate) struct ThreadHandle {
 static FREE: Mutex<Vec<&'static ThreadHandle>> = Mutex::new(Vec::new());
 
 impl ThreadHandle {
+    fn set(&self, thread: Option<libc::pthread_t>) {
+        *self.thread.lock().unwrap_or_else(|e| e.into_inner()) = thread;
+    }
+
     /// Sends `signal` to the thread if it still lives.
     pub(crate) fn signal(&self, signal: libc::c_int) {
         let thread = self.thread.lock().unwrap_or_else(|e| e.into_inner());
@@ -55,60 +60,63 @@ impl ThreadHandle {
     }
 }
 
-/// This thread's handle, prepared on first use; `None` if too little of its stack is left.
-#[inline]
-pub(crate) fn current() -> Option<usize> {
-    let handle = HANDLE.get();
-    if handle == 0 {
-        prepare();
-        return current_prepared();
-    }
-    current_prepared()
+/// Why a thread cannot run a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unready {
+    /// Too little of its stack is left.
+    StackExhausted,
+    /// The system has no memory for its signal stack.
+    NoSignalStack,
 }
 
+/// This thread's handle, prepared on first use.
 #[inline]
-fn current_prepared() -> Option<usize> {
+pub(crate) fn current() -> Result<usize, Unready> {
+    if HANDLE.get() == 0 && !prepare() {
+        return Err(Unready::NoSignalStack);
+    }
     let marker = 0u8;
     let here = ptr::from_ref(&marker) as usize;
-    (here >= LIMIT.get()).then(|| HANDLE.get())
+    if here >= LIMIT.get() { Ok(HANDLE.get()) } else { Err(Unready::StackExhausted) }
 }
 
 /// Prepares this thread: also when it is ending and destructors of thread-local values run guests,
-/// then anew.
+/// then anew. Returns whether it is ready. Without a signal stack an overflow of the guest's stack would
+/// end the process.
 #[cold]
-fn prepare() {
+fn prepare() -> bool {
     unblock_signals();
     LIMIT.set(stack_limit());
     // SAFETY: only this thread sets its value, to null or to what `Box::into_raw` gave.
     let owned = unsafe { libc::pthread_getspecific(owned_key()) }.cast::<Owned>();
-    if owned.is_null() {
-        adopt();
-    } else {
-        // SAFETY: as above; it is freed by `release` alone, which cannot run meanwhile.
-        unsafe {
-            (*owned).stack.install();
-            HANDLE.set(ptr::from_ref((*owned).handle) as usize);
+    let owned = if owned.is_null() { adopt() } else { owned };
+    // SAFETY: as above; it is freed by `release` alone, which cannot run meanwhile.
+    unsafe {
+        if !(*owned).stack.install() {
+            return false;
         }
+        // Signals may come only now: the signal stack that std made is too small for two at once.
+        (*owned).handle.set(Some(libc::pthread_self()));
+        HANDLE.set(ptr::from_ref((*owned).handle) as usize);
     }
     // Fails if it has been dropped already, and need not be then.
     let _ = ENDING.try_with(|_| ());
+    true
 }
 
-/// Gives this thread a handle and a signal stack.
-fn adopt() {
-    // SAFETY: `pthread_self` has no preconditions.
-    let me = unsafe { libc::pthread_self() };
+/// Gives this thread a handle, and room to note its signal stack.
+fn adopt() -> *mut Owned {
     let handle = FREE.lock().unwrap_or_else(|e| e.into_inner()).pop();
-    let handle =
-        handle.unwrap_or_else(|| Box::leak(Box::new(ThreadHandle { thread: Mutex::new(None) })));
-    *handle.thread.lock().unwrap_or_else(|e| e.into_inner()) = Some(me);
-    HANDLE.set(ptr::from_ref(handle) as usize);
-    let mut stack = SignalStack::default();
-    stack.install();
-    let owned = Box::into_raw(Box::new(Owned { handle, stack }));
+    let handle = handle.unwrap_or_else(|| {
+        let new: &_ = Box::leak(Box::new(ThreadHandle { thread: Mutex::new(None) }));
+        torture::register(new);
+        new
+    });
+    let owned = Box::into_raw(Box::new(Owned { handle, stack: SignalStack::default() }));
     // SAFETY: the key is valid. If the system has no memory for the value the thread keeps what it owns
     // for ever, which does no harm while it lives.
     unsafe { libc::pthread_setspecific(owned_key(), owned.cast()) };
+    owned
 }
 
 /// The key of what a thread owns: see [`Owned`].
@@ -166,7 +174,7 @@ struct Owned {
 unsafe extern "C" fn release(owned: *mut libc::c_void) {
     // SAFETY: `adopt` stored it, and the thread library gives it once.
     let owned = unsafe { Box::from_raw(owned.cast::<Owned>()) };
-    *owned.handle.thread.lock().unwrap_or_else(|e| e.into_inner()) = None;
+    owned.handle.set(None);
     HANDLE.set(0);
     FREE.lock().unwrap_or_else(|e| e.into_inner()).push(owned.handle);
 }
@@ -190,18 +198,17 @@ impl Default for SignalStack {
 }
 
 impl SignalStack {
-    /// Makes it the thread's; without memory for it the thread keeps the one that it has.
-    fn install(&mut self) {
+    /// Makes it the thread's. Returns whether it is: there may be no memory for it.
+    fn install(&mut self) -> bool {
         if self.0.is_null() {
-            self.0 = map_signal_stack().unwrap_or(ptr::null_mut());
+            let Some(mapped) = map_signal_stack() else { return false };
+            self.0 = mapped;
         }
-        if !self.0.is_null() {
-            // SAFETY: the stack above its guard is given to the system until `drop` takes it back.
-            unsafe {
-                let ss_sp = self.0.byte_add(GUARD);
-                let stack = libc::stack_t { ss_sp, ss_flags: 0, ss_size: SIGNAL_STACK };
-                libc::sigaltstack(&stack, ptr::null_mut());
-            }
+        // SAFETY: the stack above its guard is given to the system until `drop` takes it back.
+        unsafe {
+            let ss_sp = self.0.byte_add(GUARD);
+            let stack = libc::stack_t { ss_sp, ss_flags: 0, ss_size: SIGNAL_STACK };
+            libc::sigaltstack(&stack, ptr::null_mut()) == 0
         }
     }
 }
@@ -209,12 +216,14 @@ impl SignalStack {
 /// A mapping for a signal stack, above its guard.
 fn map_signal_stack() -> Option<*mut libc::c_void> {
     let size = GUARD + SIGNAL_STACK;
+    torture::check(Point::Map).ok()?;
     // SAFETY: a fresh private mapping.
     unsafe {
         let base =
             mmap_anonymous(ptr::null_mut(), size, ProtFlags::empty(), MapFlags::PRIVATE).ok()?;
         let stack = base.byte_add(GUARD);
-        if mprotect(stack, SIGNAL_STACK, MprotectFlags::READ | MprotectFlags::WRITE).is_err() {
+        let rights = MprotectFlags::READ | MprotectFlags::WRITE;
+        if torture::fails(Point::Protect) || mprotect(stack, SIGNAL_STACK, rights).is_err() {
             let _ = munmap(base, size);
             return None;
         }

@@ -112,3 +112,6 @@ pub use wardian_types::{
 pub use wardian_vm::memory::{
     FileMemory, FixedMemory, GuardedMemory, LinearMemory, Reservation, VecMemory,
 };
+#[cfg(feature = "torture")]
+#[doc(hidden)]
+pub use wardian_vm::torture;

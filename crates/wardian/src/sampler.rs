@@ -117,7 +117,7 @@ impl Sampler {
     /// # Errors
     ///
     /// The store has a sampler that has not been stopped; or its engine was made without signals
-    /// ([`crate::Config::signals`]).
+    /// ([`crate::Config::signals`]); or the system refuses a thread.
     pub fn start(mut store: impl AsContextMut, options: SamplerOptions) -> Result<Sampler> {
         let store = store.as_context_mut();
         if !store.engine().config().signals {
@@ -130,7 +130,10 @@ impl Sampler {
         let place = SamplePlace { ring, modules: Arc::default() };
         inner.start_sampling(&place)?;
         let interrupter = inner.interrupter().clone();
-        interrupter.sample(&place.ring, options.interval);
+        if !interrupter.sample(&place.ring, options.interval) {
+            place.ring.stop();
+            return Err(Error::limit("the system gives no thread that could ask for samples"));
+        }
         Ok(Sampler { place, interrupter })
     }
 

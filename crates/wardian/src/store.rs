@@ -70,7 +70,8 @@ impl<T: 'static> Store<T> {
     /// WASI do). The calls end with [`crate::StopReason::Deadline`].
     ///
     /// It holds, and refuses further calls once passed, until it is set again; `None` takes it
-    /// back.
+    /// back. If the system refuses the thread that watches deadlines, calls end at once with
+    /// [`crate::ErrorKind::Limit`].
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.0.inner.interrupter().set_deadline(deadline);
     }

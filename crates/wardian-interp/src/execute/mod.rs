@@ -23,6 +23,8 @@ mod builtins;
 mod calls;
 mod control;
 mod fetch;
+#[cfg(test)]
+mod jump_tests;
 mod latches;
 mod memory;
 mod moves;

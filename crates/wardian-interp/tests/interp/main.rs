@@ -4,6 +4,7 @@ mod ask;
 mod calls;
 mod control;
 mod fused;
+mod jumps;
 mod memory;
 mod registers;
 mod shape;

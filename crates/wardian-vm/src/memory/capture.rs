@@ -13,6 +13,7 @@
 
 use super::{CustomMemory, EngineMemory, MemoryImage};
 use crate::mapping::round_up;
+use crate::torture::{self, Point};
 use rustix::fd::AsFd;
 use std::io;
 use std::sync::Arc;
@@ -48,6 +49,7 @@ impl MemoryImage {
     /// An image of `contents`, whole pages; those full of zeroes take no room.
     fn sparse(contents: &[u8]) -> io::Result<MemoryImage> {
         let image = MemoryImage::new(&[])?;
+        torture::check(Point::MemoryFile)?;
         rustix::fs::ftruncate(&image.file, contents.len() as u64)?;
         let page = rustix::param::page_size();
         let mut at = 0;
@@ -139,6 +141,7 @@ impl CustomMemory {
     /// As [`super::Memory::capture`]: a plain copy.
     pub(super) fn capture(&mut self) -> io::Result<MemoryCapture> {
         let mut bytes = Vec::new();
+        torture::check(Point::Allocate)?;
         bytes.try_reserve_exact(self.len()).map_err(|_| io::ErrorKind::OutOfMemory)?;
         bytes.extend_from_slice(self.bytes());
         Ok(MemoryCapture { len: self.len(), contents: Contents::Bytes(bytes) })

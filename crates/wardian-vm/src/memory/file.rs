@@ -2,6 +2,7 @@
 
 use super::custom::LinearMemory;
 use crate::mapping::{Mapping, round_up};
+use crate::torture::{self, Point};
 use rustix::fd::AsFd;
 use rustix::fs::FallocateFlags;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -48,6 +49,7 @@ impl FileMemory {
         minimum: usize,
         maximum: usize,
     ) -> io::Result<Box<dyn LinearMemory>> {
+        torture::check(Point::File)?;
         // An own description of the file, so that its lock is nobody else's.
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
@@ -77,17 +79,19 @@ impl FileMemory {
         let more = want - self.accessible;
         let length = self.file.metadata()?.len();
         if length < want as u64 {
+            torture::check(Point::File)?;
             self.file.set_len(want as u64)?;
         }
         // Room on the disk now: without it a write would be a fault some day.
-        let room = rustix::fs::fallocate(
-            &self.file,
-            FallocateFlags::empty(),
-            self.accessible as u64,
-            more as u64,
-        );
+        let room = torture::check(Point::File).and_then(|()| {
+            let (flags, start) = (FallocateFlags::empty(), self.accessible as u64);
+            match rustix::fs::fallocate(&self.file, flags, start, more as u64) {
+                Err(error) if error != rustix::io::Errno::OPNOTSUPP => Err(error.into()),
+                _ => Ok(()),
+            }
+        });
         let shown = match room {
-            Err(error) if error != rustix::io::Errno::OPNOTSUPP => Err(error.into()),
+            Err(error) => Err(error),
             // SAFETY: nothing is there yet, and the file, which is locked, is long enough.
             _ => unsafe { self.mapping.map_shared(self.accessible, more, self.file.as_fd()) },
         };

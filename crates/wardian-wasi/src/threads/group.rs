@@ -130,6 +130,10 @@ impl<T: 'static> Group<T> {
         }
         // The new thread waits for the lock before it looks for itself in the list.
         let group = self.clone();
+        #[cfg(feature = "torture")]
+        if wardian::torture::fails(wardian::torture::Point::Thread) {
+            return REFUSED;
+        }
         match builder.spawn(move || group.thread(tid, arg)) {
             Ok(handle) => {
                 state.threads.insert(tid, Member { token: None, handle: Some(handle) });

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use wardian_vm::torture::{self, Point};
 
 /// How long a use of an entry need not be noted again.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(10 * 60);
@@ -56,6 +57,7 @@ impl Folder {
 
     /// The files of the cache. What else lies in the folder is left out.
     pub(super) fn list(&self) -> io::Result<Vec<Entry>> {
+        torture::check(Point::File)?;
         let mut entries = Vec::new();
         for file in fs::Dir::read_from(&*self.fd)? {
             let file = file?;
@@ -78,13 +80,14 @@ impl Folder {
 
     /// Removes a file; whether it did.
     pub(super) fn remove(&self, name: &str) -> bool {
-        fs::unlinkat(&*self.fd, name, AtFlags::empty()).is_ok()
+        !torture::fails(Point::File) && fs::unlinkat(&*self.fd, name, AtFlags::empty()).is_ok()
     }
 
     /// Reads a file and notes that it was used. `None` if it is not there, or is not a regular
     /// file that only the user can change.
     pub(super) fn read(&self, name: &str) -> Option<Vec<u8>> {
         check_folder(&fs::fstat(&*self.fd).ok()?).ok()?;
+        torture::check(Point::File).ok()?;
         // Opening a FIFO that somebody left here must not wait for its writer.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let fd = fs::openat(&*self.fd, name, flags, Mode::empty()).ok()?;
@@ -98,7 +101,9 @@ impl Folder {
             touch(&fd);
         }
         let mut bytes = Vec::new();
+        torture::check(Point::Allocate).ok()?;
         bytes.try_reserve_exact(usize::try_from(stat.st_size).ok()?).ok()?;
+        torture::check(Point::File).ok()?;
         File::from(fd).read_to_end(&mut bytes).ok()?;
         Some(bytes)
     }
@@ -109,13 +114,18 @@ impl Folder {
         if check_folder(&stat).is_err() {
             return false;
         }
+        if torture::fails(Point::File) {
+            return false;
+        }
         let temporary = temporary_name(name);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let Ok(fd) = fs::openat(&*self.fd, &temporary, flags, Mode::RUSR | Mode::WUSR) else {
             return false;
         };
         // Not synchronised with the disk: what a power cut leaves is found by its hash.
-        let written = File::from(fd).write_all(bytes).is_ok()
+        let written = torture::check(Point::File).is_ok()
+            && File::from(fd).write_all(bytes).is_ok()
+            && torture::check(Point::File).is_ok()
             && fs::renameat(&*self.fd, &temporary, &*self.fd, name).is_ok();
         if !written {
             self.remove(&temporary);
@@ -126,6 +136,7 @@ impl Folder {
 
 /// Opens the folder, making it if it is not there, and checks the folder that was opened.
 fn open_checked(path: &Path) -> Result<OwnedFd, String> {
+    torture::check(Point::File).map_err(|e| format!("it cannot be looked at: {e}"))?;
     let mut made = std::fs::DirBuilder::new();
     if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
         std::fs::create_dir_all(parent).map_err(|e| format!("its parent cannot be made: {e}"))?;

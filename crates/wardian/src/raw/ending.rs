@@ -124,6 +124,9 @@ impl StoreInner {
     /// The error of an entry that did not return.
     fn outcome_error(&mut self, outcome: Outcome) -> Error {
         let error = match outcome {
+            Outcome::NoSignalStack => {
+                Error::limit("the system has no memory for the signal stack of the calling thread")
+            }
             Outcome::HostStackExhausted => Error::new(ErrorKind::HostStackExhausted),
             Outcome::Trapped => self.trap_error(),
             Outcome::Interrupted => {
@@ -187,6 +190,8 @@ impl StoreInner {
             ErrorKind::Closed(self.closing_code.unwrap_or_else(|| self.latest_closing()))
         } else if word & reason::CANCELLED != 0 {
             ErrorKind::Stopped(StopReason::Cancelled)
+        } else if word & reason::DEADLINE != 0 && self.is_unwatched() {
+            ErrorKind::Limit("the system gives no thread to watch the call's deadline".into())
         } else if word & reason::DEADLINE != 0 {
             ErrorKind::Stopped(StopReason::Deadline)
         } else if word & OUT_OF_FUEL != 0 {

@@ -381,6 +381,11 @@ impl StoreInner {
         })
     }
 
+    /// Whether guests were stopped since nothing could watch their deadline.
+    pub(super) fn is_unwatched(&self) -> bool {
+        self.interrupter.as_ref().is_some_and(|interrupter| interrupter.is_unwatched())
+    }
+
     /// The stopping side, if anybody has needed it.
     pub(crate) fn known_interrupter(&self) -> Option<&Arc<Interrupter>> {
         self.interrupter.as_ref()

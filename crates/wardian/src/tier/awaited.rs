@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
+use wardian_vm::torture::{self, Point};
 
 /// What of a module is being compiled for guests that wait.
 #[derive(Default)]
@@ -45,6 +46,7 @@ impl Awaited {
         let done = Arc::new(Done::default());
         let (module, told) = (module.clone(), done.clone());
         let compile = move || {
+            torture::delay();
             // A panic of the compiler must not leave anybody waiting.
             let _ = catch_unwind(AssertUnwindSafe(|| module.compile_hot(work)));
             module.tier.awaited.under_way().remove(&work);
@@ -52,7 +54,7 @@ impl Awaited {
             told.wake.notify_all();
         };
         let builder = std::thread::Builder::new().name("wardian compiler".into());
-        builder.spawn(compile).ok()?;
+        torture::check(Point::Thread).and_then(|()| builder.spawn(compile)).ok()?;
         under_way.insert(work, done.clone());
         Some(done)
     }

@@ -9,6 +9,7 @@ use crate::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use wardian_vm::torture::{self, Point};
 
 /// Compiled code of a module's functions and loops, for both variants of its memories.
 #[derive(Default)]
@@ -247,6 +248,9 @@ impl ModuleInner {
                 compiler.compile_loop(info, bytes, defined, header, variant).map_err(fail)?
             }
         };
+        if torture::fails(Point::Compile) {
+            return Err(Error::new(ErrorKind::Compile("on purpose".into())));
+        }
         let kept = self.is_kept(work).then(|| function.clone());
         let code = compiler.assemble(vec![function]).map_err(fail)?;
         self.engine.check_code(code.text().len())?;

@@ -5,6 +5,7 @@ use crate::module::ModuleInner;
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::Duration;
+use wardian_vm::torture::{self, Point};
 
 /// What an engine is to compile. Its threads are started when there is something, and end some time
 /// after there was; a job whose module is gone is dropped.
@@ -88,7 +89,9 @@ impl CompileQueue {
             let shared = self.shared.clone();
             let builder = std::thread::Builder::new().name("wardian compiler".into());
             // Without a thread the module stays interpreted until one can be had.
-            if builder.spawn(move || shared.work()).is_ok() {
+            let started =
+                torture::check(Point::Thread).and_then(|()| builder.spawn(move || shared.work()));
+            if started.is_ok() {
                 state.threads += 1;
             }
         }
@@ -127,6 +130,7 @@ impl Shared {
                 state.long += usize::from(long);
                 drop(state);
                 // A panic of the compiler must not end the thread with the count of threads wrong.
+                torture::delay();
                 let run = std::panic::AssertUnwindSafe(|| job.run());
                 if let Err(panic) = std::panic::catch_unwind(run) {
                     wardian_vm::contain::discard(panic);
@@ -160,6 +164,9 @@ impl State {
     /// What is done next: of the module that has waited longest for its turn the hottest.
     fn choose(&self, most_long: usize) -> Option<Key> {
         let possible = self.wanted.iter().filter(|(_, w)| !w.long || self.long < most_long);
+        if let Some(any) = torture::choose(possible.clone().count()) {
+            return possible.map(|(key, _)| *key).nth(any);
+        }
         let first = possible.min_by_key(|((module, _), wanted)| {
             (self.served.get(module).copied().unwrap_or(0), std::cmp::Reverse(wanted.heat))
         });
