@@ -10,8 +10,6 @@ static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     let mut config = Config::new();
     config.wasm_memory64(true).wasm_custom_page_sizes(true).wasm_multi_memory(true);
     config.wasm_tail_call(true).wasm_relaxed_simd(false);
-    // Optimised code tells of a trap where the branch to it is.
-    config.cranelift_opt_level(wasmtime::OptLevel::None);
     Engine::new(&config).expect("the configuration works")
 });
 
