@@ -16,6 +16,7 @@ mod fuel;
 mod hostile;
 mod inspection;
 mod instances;
+mod isolation;
 mod limits;
 mod listeners;
 mod log;
@@ -60,6 +61,7 @@ fn main() -> std::process::ExitCode {
         hostile::TABLE,
         inspection::TABLE,
         instances::TABLE,
+        isolation::TABLE,
         limits::TABLE,
         listeners::TABLE,
         memories::TABLE,

@@ -24,6 +24,8 @@ pub mod code_memory;
 pub mod contain;
 mod entries;
 pub mod frames;
+#[cfg(test)]
+mod guard_tests;
 pub mod interpreted;
 pub mod interrupt;
 pub mod layout;
