@@ -233,7 +233,7 @@ fn trap(engine: &Engine, module: &Module) {
     for argument in [4, 4, 0, 0x20000] {
         if let Err(error) = run.call(&mut store, argument) {
             let shown = error.to_string() + &TrapReport::new(&error).to_string();
-            assert!(shown.len() < SHOWN, "the trap is told in {} bytes", shown.len());
+            assert!(shown.len() < SHOWN, "the report of the trap has {} bytes", shown.len());
             let trace = error.backtrace().expect("a trap has one");
             assert_eq!(trace.frames().len(), 3, "{shown}");
             for frame in trace.frames() {

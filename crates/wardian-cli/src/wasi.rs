@@ -96,7 +96,7 @@ pub(crate) fn link(linker: &mut Linker<Host>) -> wardian::Result<()> {
 pub(crate) fn context(args: &RunArgs) -> anyhow::Result<WasiCtx> {
     let file = args.file();
     let name = file.file_name().unwrap_or(file.as_os_str());
-    // A file may have any name; the guest is told it as well as it can be written.
+    // A file may have any name; the guest gets the name with what is not Unicode replaced.
     let mut builder = WasiCtx::builder().inherit_stdio()?.arg(name.to_string_lossy())?;
     for arg in args.args() {
         let text = arg.to_str().ok_or_else(|| {

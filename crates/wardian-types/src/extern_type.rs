@@ -58,7 +58,7 @@ impl MemoryType {
     /// The type's own upper bound in pages: its maximum, or what its addresses can reach.
     pub fn max_pages(&self) -> u64 {
         let reach = match (self.memory64, self.page_size_log2) {
-            // One more page of one byte would fit, but `memory.size` could not tell of it.
+            // One more page of one byte would fit, but `memory.size` could not return that size.
             (false, 0) => u64::from(u32::MAX),
             (false, log2) => 1u64 << 32u32.saturating_sub(log2.into()),
             (true, 0) => u64::MAX,

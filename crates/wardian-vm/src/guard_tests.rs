@@ -99,7 +99,7 @@ fn a_memory_shrinks_with_its_rights() {
     assert!(bytes.iter().all(|byte| *byte == 0));
 }
 
-/// A growth that needs another place, and is told to stop on the way, changes nothing.
+/// A growth that needs another place, and is stopped on the way, changes nothing.
 #[test]
 fn a_growth_that_is_cancelled_leaves_the_memory_as_it_was() {
     let mut ty = MemoryType::new(1, None);

@@ -1,4 +1,4 @@
-//! What is told when the system allows no more mappings. In a process of its own, for nobody else gets any
+//! The error when the system allows no more mappings. In a process of its own, for nobody else gets any
 //! either.
 
 use wardian_vm::stack::WasmStack;

@@ -129,7 +129,7 @@ fn artifacts_are_written_into_what_is_there() {
     place.check(&[(&["compile", "-o", "pipe", "exit.wat"], 0, &["written to pipe"], &[])]);
     assert!(reader.join().unwrap() > 0);
     assert!(std::fs::metadata(place.path("pipe")).unwrap().file_type().is_fifo());
-    // A device as well, and what it says is told.
+    // A device as well; its error is reported.
     place.check(&[
         (&["compile", "-o", "/dev/full", "exit.wat"], 1, &[], &["cannot write", "No space left"]),
         (&["inspect", "--graph", "link.svg", "exit.wat"], 0, &[], &[]),

@@ -40,7 +40,7 @@ const STALE: Duration = Duration::from_secs(60 * 60);
 /// whole, and nobody waits for anybody. Nothing that goes wrong later than [`DiskCache::new`] is an
 /// error; the module is compiled again.
 ///
-/// Code is used again only by the very build that compiled it. A build is told by the linker's build number
+/// Code is used again only by the very build that compiled it. A build is identified by the linker's build number
 /// of the program or shared library that Wardian is part of, or by that file's size and time, for a cache
 /// must never mix up two builds that call themselves the same version.
 ///

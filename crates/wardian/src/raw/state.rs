@@ -80,7 +80,7 @@ impl StoreInner {
 
     /// Brings the state back. If it cannot be, nothing is changed, unless the system fails half-way.
     ///
-    /// The limiter is told what becomes smaller, and asked about what becomes larger again.
+    /// The limiter is notified of what becomes smaller, and asked about what becomes larger again.
     pub(super) fn restore_state(
         &mut self,
         state: &StateCapture,
