@@ -2,11 +2,21 @@
 
 use crate::matrix::{Behaviour, instance, linked};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use wardian::{Caller, Engine, Error, Func, FuncType, Linker, Store, TrapCode, Val, ValType};
+use wardian::{
+    Caller, Engine, Error, ErrorKind, Func, FuncType, Linker, Store, TrapCode, Val, ValType,
+};
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("typed calls carry every number type", numbers),
     ("many parameters and results", many),
+    (
+        "functions with more results than registers are called by compiled and interpreted code",
+        results,
+    ),
+    (
+        "functions of a closed instance with more results than registers say that it is closed",
+        closed,
+    ),
     ("values and raw slots agree with typed calls", untyped),
     ("a host function calls back into the guest", reentrant),
     ("guest and host recurse into each other until the stack ends", mutual_recursion),
@@ -52,6 +62,108 @@ fn many(engine: &Engine) {
     f.call(&mut store, &arguments, &mut out).unwrap();
     let out: Vec<i64> = out.iter().filter_map(Val::i64).collect();
     assert_eq!(out, (0..16).rev().collect::<Vec<_>>());
+}
+
+/// Results that do not fit into registers are returned in memory, and whoever is called gets its address.
+/// A tiered engine interprets what is called for the first time: by code that is compiled, in all ways in
+/// which that calls, and host functions likewise.
+fn results(engine: &Engine) {
+    for (integers, floats) in [(8, 8), (9, 0), (0, 9), (8, 9), (9, 8), (16, 16), (7, 1), (1, 12)] {
+        let types = "i64 ".repeat(integers) + &"f64 ".repeat(floats);
+        let values = |first: usize| -> String {
+            let number = |i: usize| first + 3 * i;
+            let integer = |i| format!("(i64.const {}) ", number(i));
+            let float = |i| format!("(f64.const {}) ", number(integers + i));
+            (0..integers).map(integer).chain((0..floats).map(float)).collect()
+        };
+        let drops = "(drop) ".repeat(integers + floats - 1);
+        let keep = if floats > 0 { "(i64.trunc_f64_s)" } else { "" };
+        let last = format!("{keep} (local.set $last) {drops} (local.get $last)");
+        let text = format!(
+            r#"(module
+            (type $t (func (param i32 i64) (result {types})))
+            (import "h" "many" (func $host (type $t)))
+            (table funcref (elem $second $host $third))
+            (func $first (type $t) {first})
+            (func $second (type $t) {second})
+            (func $third (type $t) (return_call $first (local.get 0) (local.get 1)))
+            (func $fourth (type $t)
+              (return_call_indirect (type $t) (local.get 0) (local.get 1) (i32.const 0)))
+            (func (export "run") (param $which i32) (result i64) (local $last i64)
+              (if (result i64) (i32.eqz (local.get $which)) (then (i64.const -1)) (else
+              (if (result i64) (i32.eq (local.get $which) (i32.const 1))
+                (then (call $first (i32.const 7) (i64.const 8)) {last}) (else
+              (if (result i64) (i32.eq (local.get $which) (i32.const 2))
+                (then (call $third (i32.const 7) (i64.const 8)) {last}) (else
+              (if (result i64) (i32.eq (local.get $which) (i32.const 3))
+                (then (call $fourth (i32.const 7) (i64.const 8)) {last}) (else
+              (if (result i64) (i32.eq (local.get $which) (i32.const 4))
+                (then (call $host (i32.const 7) (i64.const 8)) {last}) (else
+              (call_indirect (type $t) (i32.const 7) (i64.const 8)
+                (i32.sub (local.get $which) (i32.const 5))) {last}))))))))))))"#,
+            first = values(1000),
+            second = values(2000),
+        );
+        let mut linker: Linker<()> = Linker::new(engine);
+        let ty = FuncType::new(
+            [ValType::I32, ValType::I64],
+            std::iter::repeat_n(ValType::I64, integers)
+                .chain(std::iter::repeat_n(ValType::F64, floats)),
+        );
+        linker
+            .func_new("h", "many", ty, move |_, params: &[Val], out: &mut [Val]| {
+                assert_eq!((params[0].i32(), params[1].i64()), (Some(7), Some(8)));
+                for (i, out) in out.iter_mut().enumerate() {
+                    let number = 3000 + 3 * i as i64;
+                    *out = if i < integers { number.into() } else { (number as f64).into() };
+                }
+                Ok(())
+            })
+            .unwrap();
+        let end = 3 * (integers + floats - 1) as i64;
+        let expected = [1000, 1000, 2000, 3000, 2000, 3000, 1000].map(|first| first + end);
+        for which in 1..=7 {
+            let mut store = Store::new(engine, ());
+            let i = linked(&mut store, &linker, &text);
+            let run = i.typed_func::<i32, i64>(&mut store, "run").unwrap();
+            // Until it is compiled, without having called anything.
+            (0..4).for_each(|_| assert_eq!(run.call(&mut store, 0).unwrap(), -1));
+            for _ in 0..5 {
+                let found = run.call(&mut store, which).unwrap();
+                assert_eq!(found, expected[which as usize - 1], "{which}: {integers} and {floats}");
+            }
+        }
+    }
+}
+
+fn closed(engine: &Engine) {
+    for count in [1, 8, 9, 20] {
+        let types = "i64 ".repeat(count);
+        let mut store = Store::new(engine, ());
+        let values = "(i64.const 5) ".repeat(count);
+        let far = instance(
+            &mut store,
+            &format!(r#"(module (func (export "f") (param i32) (result {types}) {values}))"#),
+        );
+        let mut linker: Linker<()> = Linker::new(engine);
+        linker.instance(&mut store, "far", far).unwrap();
+        let drops = "(drop) ".repeat(count);
+        let near = linked(
+            &mut store,
+            &linker,
+            &format!(
+                r#"(module (import "far" "f" (func $f (param i32) (result {types})))
+                (func (export "run") (call $f (i32.const 3)) {drops}))"#
+            ),
+        );
+        let run = near.typed_func::<(), ()>(&mut store, "run").unwrap();
+        (0..5).for_each(|_| run.call(&mut store, ()).unwrap());
+        far.close_with_exit_code(&mut store, 7);
+        for _ in 0..3 {
+            let error = run.call(&mut store, ()).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Closed(7)), "{count}: {error:?}");
+        }
+    }
 }
 
 fn untyped(engine: &Engine) {

@@ -6,20 +6,26 @@ use crate::random::Random;
 use std::fmt::Write as _;
 
 /// The signatures of functions, which differ in the slots that parameters and results take.
-const TYPES: [&str; 3] = [
+const TYPES: [&str; 4] = [
     "(param $d i32) (param $x i64) (result i64)",
     "(param $d i32) (param $x i64) (result i64 f64 v128)",
     "(param $d i32) (param $x i64) (param v128) (param f32) (result i64)",
+    // More than there are registers for.
+    "(param $d i32) (param $x i64) (result i64 i64 i64 i64 i64 i64 i64 i64 i64 f64)",
 ];
 /// What makes one value of the results, on the stack after a call.
-const RESULTS: [&str; 3] =
-    ["", "i64x2.extract_lane 1 local.set $a i64.trunc_sat_f64_s i64.xor local.get $a i64.add", ""];
+const RESULTS: [&str; 4] = [
+    "",
+    "i64x2.extract_lane 1 local.set $a i64.trunc_sat_f64_s i64.xor local.get $a i64.add",
+    "",
+    "i64.trunc_sat_f64_s i64.xor i64.add i64.sub i64.add i64.xor i64.sub i64.add i64.sub i64.xor",
+];
 
 /// A module in which everything is called from everywhere, at most so deep as an argument says.
 pub(crate) fn module(seed: u64) -> Vec<u8> {
     let mut random = Random::new(seed, "calls");
     let functions = 3 + random.below(8);
-    let types: Vec<usize> = (0..functions + HOSTS).map(|_| random.below(3)).collect();
+    let types: Vec<usize> = (0..functions + HOSTS).map(|_| random.below(TYPES.len())).collect();
     let mut text = String::from("(module\n");
     for (i, ty) in TYPES.iter().enumerate() {
         let _ = writeln!(text, "(type $t{i} (func {ty}))");
@@ -144,8 +150,10 @@ impl Body<'_> {
 
     /// The results, or a tail call that gives them.
     fn end(&mut self) {
-        let fitting: Vec<usize> =
-            (0..self.types.len()).filter(|i| (self.types[*i] == 1) == (self.own == 1)).collect();
+        // The first and the third have the same results.
+        let results = |ty: usize| if ty == 2 { 0 } else { ty };
+        let fits = |i: &usize| results(self.types[*i]) == results(self.own);
+        let fitting: Vec<usize> = (0..self.types.len()).filter(fits).collect();
         if !fitting.is_empty() && self.random.below(2) == 0 {
             let callee = fitting[self.random.below(fitting.len())];
             let ty = self.types[callee];
@@ -158,6 +166,12 @@ impl Body<'_> {
         self.text += "(i64.add (local.get $x) (local.get $a))\n";
         if self.own == 1 {
             self.text += "(f64.convert_i64_s (local.get $a)) (local.get $v)\n";
+        }
+        if self.own == 3 {
+            for i in 0..8 {
+                let _ = writeln!(self.text, "(i64.mul (local.get $a) (i64.const {i}))");
+            }
+            self.text += "(f64.convert_i64_s (local.get $x))\n";
         }
     }
 }

@@ -13,27 +13,29 @@ use std::sync::OnceLock;
 const FUNCTIONS: usize = 1_000_000;
 const PIECES: usize = FUNCTIONS.div_ceil(arch::ENTRIES as usize);
 
-/// For calls of the instance itself, and for others.
-static MADE: [[OnceLock<CodeMemory>; PIECES]; 2] =
-    [const { [const { OnceLock::new() }; PIECES] }; 2];
+/// For calls of the instance itself, and for others; and both again for functions that return in memory.
+static MADE: [[OnceLock<CodeMemory>; PIECES]; 4] =
+    [const { [const { OnceLock::new() }; PIECES] }; 4];
 
 /// Makes sure of the code by which compiled code calls the interpreted function `defined` of an
-/// instance; `noted` is for callers that are not its own instance. Returns its address.
+/// instance; `noted` is for callers that are not its own instance, `in_memory` for functions of which
+/// [`crate::returns_in_memory`] says so. Returns its address.
 ///
 /// # Errors
 ///
 /// There is no executable memory, or no module has so many functions.
-pub fn make_interpreted_entry(defined: u32, noted: bool) -> io::Result<usize> {
-    if let Some(entry) = interpreted_entry(defined, noted) {
+pub fn make_interpreted_entry(defined: u32, noted: bool, in_memory: bool) -> io::Result<usize> {
+    if let Some(entry) = interpreted_entry(defined, noted, in_memory) {
         return Ok(entry);
     }
     let (piece, _) = place(defined);
-    let slot = MADE[usize::from(noted)].get(piece);
+    let slot = MADE[kind(noted, in_memory)].get(piece);
     let slot = slot.ok_or_else(|| io::Error::other("no module has so many functions"))?;
     let first = 2 * piece as u32 * arch::ENTRIES + u32::from(noted);
     // If another thread was faster, this piece is dropped.
-    let _ = slot.set(CodeMemory::publish(&arch::interpreted_entries(first))?);
-    interpreted_entry(defined, noted).ok_or_else(|| io::Error::other("no entry was made"))
+    let _ = slot.set(CodeMemory::publish(&arch::interpreted_entries(first, in_memory))?);
+    interpreted_entry(defined, noted, in_memory)
+        .ok_or_else(|| io::Error::other("no entry was made"))
 }
 
 /// Makes sure of that code for the first `functions` of an instance.
@@ -41,17 +43,17 @@ pub fn make_interpreted_entry(defined: u32, noted: bool) -> io::Result<usize> {
 /// # Errors
 ///
 /// As [`make_interpreted_entry`].
-pub fn make_interpreted_entries(functions: u32, noted: bool) -> io::Result<()> {
+pub fn make_interpreted_entries(functions: u32, noted: bool, in_memory: bool) -> io::Result<()> {
     (0..functions)
         .step_by(arch::ENTRIES as usize)
-        .try_for_each(|defined| make_interpreted_entry(defined, noted).map(drop))
+        .try_for_each(|defined| make_interpreted_entry(defined, noted, in_memory).map(drop))
 }
 
 /// The same code, if it was made before.
 #[inline]
-pub fn interpreted_entry(defined: u32, noted: bool) -> Option<usize> {
+pub fn interpreted_entry(defined: u32, noted: bool, in_memory: bool) -> Option<usize> {
     let (piece, index) = place(defined);
-    let made = MADE[usize::from(noted)].get(piece)?.get()?;
+    let made = MADE[kind(noted, in_memory)].get(piece)?.get()?;
     Some(made.start() + arch::entry_offset(index))
 }
 
@@ -60,6 +62,10 @@ pub fn interpreted_entry(defined: u32, noted: bool) -> Option<usize> {
 pub fn is_entry_glue(pc: usize) -> bool {
     let made = || MADE.iter().flatten().filter_map(OnceLock::get);
     arch::is_preparing(pc) || made().any(|code| pc.wrapping_sub(code.start()) < code.len())
+}
+
+fn kind(noted: bool, in_memory: bool) -> usize {
+    usize::from(noted) + 2 * usize::from(in_memory)
 }
 
 /// In which piece the code for a function is, and its index there.

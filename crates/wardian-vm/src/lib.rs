@@ -53,9 +53,21 @@ pub fn host_stub() -> usize {
     arch::host_stub()
 }
 
-/// Address of code by which a guest calls host functions that may have no trampoline yet.
-pub fn host_entry() -> usize {
-    arch::host_entry()
+/// Address of code by which a guest calls host functions of this signature, which may have no trampoline
+/// yet.
+pub fn host_entry(ty: &wardian_types::FuncType) -> usize {
+    arch::host_entry(returns_in_memory(ty))
+}
+
+/// Whether compiled functions of this signature get an address for their results before all parameters, so
+/// that code that stands for a function has to look for its context elsewhere.
+pub fn returns_in_memory(ty: &wardian_types::FuncType) -> bool {
+    arch::returns_in_memory(ty.results())
+}
+
+/// Address of the code by which a guest calls functions of this signature in closed instances.
+pub fn closed_stub(ty: &wardian_types::FuncType) -> usize {
+    arch::closed_stub(returns_in_memory(ty))
 }
 
 /// Address of code by which a guest calls host functions of this signature without a trampoline, if

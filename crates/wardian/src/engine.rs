@@ -186,7 +186,7 @@ impl Engine {
             EngineKind::Interpreted => Ok(0),
             EngineKind::Compiled => Ok(self.trampoline(signature)?.host),
             EngineKind::Tiered => {
-                Ok(wardian_vm::direct_host_stub(ty).unwrap_or_else(wardian_vm::host_entry))
+                Ok(wardian_vm::direct_host_stub(ty).unwrap_or_else(|| wardian_vm::host_entry(ty)))
             }
         }
     }

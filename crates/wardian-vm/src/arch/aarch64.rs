@@ -17,6 +17,7 @@ use super::status;
 use crate::layout::{Builtin, HostFunc, InterpretedFunc, StoreCtx};
 use std::arch::naked_asm;
 use std::mem::offset_of;
+use wardian_types::ValType;
 
 /// Calls `trampoline(ctx, code, args)` on the wasm stack at `sp`; returns a status.
 ///
@@ -255,7 +256,8 @@ unsafe extern "C" fn interpreted_stub_naked() {
     )
 }
 
-/// Keeps all that the Tail convention passes in registers, and `x16`, on the wasm stack.
+/// Keeps all that the Tail convention passes in registers, `x8`, which is the address for results that do
+/// not fit into registers, and `x16`, on the wasm stack.
 macro_rules! keep_arguments {
     () => {
         "stp x29, x30, [sp, #-224]!
@@ -264,7 +266,7 @@ macro_rules! keep_arguments {
          stp x2, x3, [sp, #32]
          stp x4, x5, [sp, #48]
          stp x6, x7, [sp, #64]
-         str x16, [sp, #80]
+         stp x16, x8, [sp, #80]
          stp q0, q1, [sp, #96]
          stp q2, q3, [sp, #128]
          stp q4, q5, [sp, #160]
@@ -279,7 +281,7 @@ macro_rules! restore_arguments {
          ldp x2, x3, [sp, #32]
          ldp x4, x5, [sp, #48]
          ldp x6, x7, [sp, #64]
-         ldr x16, [sp, #80]
+         ldp x16, x8, [sp, #80]
          ldp q0, q1, [sp, #96]
          ldp q2, q3, [sp, #128]
          ldp q4, q5, [sp, #160]
@@ -347,8 +349,29 @@ unsafe extern "C" fn host_entry_naked() {
 }
 
 /// Address of the code by which a guest calls host functions whose signature may have no trampoline yet.
-pub(crate) fn host_entry() -> usize {
+pub(crate) fn host_entry(_in_memory: bool) -> usize {
     host_entry_naked as *const () as usize
+}
+
+/// Guest calls a function of a closed instance: `x2` = instance.
+#[unsafe(naked)]
+unsafe extern "C" fn closed_naked() {
+    naked_asm!(
+        "mov x0, x2",
+        "b {closed}",
+        closed = sym builtin_stub_naked::<{ Builtin::Closed as usize }>,
+    )
+}
+
+/// Address of the code by which a guest calls functions of closed instances.
+pub(crate) fn closed_stub(_in_memory: bool) -> usize {
+    closed_naked as *const () as usize
+}
+
+/// Here the address for results that do not fit into registers has a register of its own, and parameters
+/// are where they always are.
+pub(crate) fn returns_in_memory(_results: &[ValType]) -> bool {
+    false
 }
 
 /// How many entries [`interpreted_entries`] makes: with the address behind them they fill pages.
@@ -361,7 +384,7 @@ pub(crate) fn entry_offset(index: u32) -> usize {
 
 /// Code by which compiled code calls interpreted functions of any instance: for every other position
 /// from the first one, sets the position and goes on to what is common to all.
-pub(crate) fn interpreted_entries(first: u32) -> Vec<u8> {
+pub(crate) fn interpreted_entries(first: u32, _in_memory: bool) -> Vec<u8> {
     let mut code = Vec::with_capacity(entry_offset(ENTRIES) + 8);
     for i in 0..ENTRIES {
         let position = first + 2 * i;

@@ -9,6 +9,8 @@
 //! | `host_stub` | address of the code by which a guest calls a host function |
 //! | `host_entry` | the same, where the trampoline may be missing yet |
 //! | `is_preparing` | whether an address lies in `host_entry` or its like for interpreted functions |
+//! | `closed_stub` | guest calls a function of a closed instance |
+//! | `returns_in_memory` | whether an address for results comes before the parameters |
 //! | `direct_stub` | the same without a trampoline, for a few integer parameters, where possible |
 //! | `builtin_stubs` | addresses of the code by which a guest calls the runtime |
 //! | `Registers` | reads and redirects the registers of an interrupted thread |

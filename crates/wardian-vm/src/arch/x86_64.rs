@@ -86,8 +86,8 @@ macro_rules! to_guest {
 mod interpreted;
 
 pub(crate) use interpreted::{
-    ENTRIES, enter_segment, entry_offset, host_entry, interpreted_entries, interpreted_stub,
-    is_preparing,
+    ENTRIES, closed_stub, enter_segment, entry_offset, host_entry, interpreted_entries,
+    interpreted_stub, is_preparing, returns_in_memory,
 };
 
 /// Calls `trampoline(ctx, code, args)` on the wasm stack at `sp`; returns a status.

@@ -20,7 +20,7 @@ use crate::module::ModuleInner;
 use crate::{EngineKind, Result};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use wardian_vm::layout::{Builtin, HostFunc, Noted, VmImport, instance};
+use wardian_vm::layout::{HostFunc, Noted, VmImport, instance};
 
 /// Functions of a module, each with the listeners that are to be told.
 pub(crate) type Chosen = [(u32, Vec<Arc<dyn FunctionListener>>)];
@@ -164,7 +164,7 @@ impl StoreInner {
     pub(super) fn code_of(&self, instance: u32, defined: u32) -> (usize, usize, bool) {
         let data = &self.instances[instance as usize];
         if data.closed.is_some() {
-            let stub = wardian_vm::builtin_stubs()[Builtin::Closed as usize];
+            let stub = wardian_vm::closed_stub(data.module.decoded.info().defined_type(defined));
             return (stub, stub, false);
         }
         let is_listened = self.active_hook(instance, defined).is_some();
@@ -173,8 +173,10 @@ impl StoreInner {
                 return (0, 0, false);
             }
             // As long as no compiled code calls it from its own instance, there may be none.
-            let own = wardian_vm::interpreted_entry(defined, false).unwrap_or(0);
-            let other = wardian_vm::interpreted_entry(defined, true);
+            let ty = data.module.decoded.info().defined_type(defined);
+            let in_memory = wardian_vm::returns_in_memory(ty);
+            let own = wardian_vm::interpreted_entry(defined, false, in_memory).unwrap_or(0);
+            let other = wardian_vm::interpreted_entry(defined, true, in_memory);
             let other = other.expect("all of them were made when the instance was");
             return (own, other, is_listened);
         };

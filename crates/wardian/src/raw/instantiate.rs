@@ -202,8 +202,12 @@ impl StoreInner {
                 Ok(None)
             }
             EngineKind::Tiered => {
-                wardian_vm::make_interpreted_entries(count as u32, true)
-                    .map_err(super::services::no_code_memory)?;
+                let types = &module.decoded.info().types;
+                let in_memory = types.iter().any(wardian_vm::returns_in_memory);
+                for in_memory in [Some(false), in_memory.then_some(true)].into_iter().flatten() {
+                    wardian_vm::make_interpreted_entries(count as u32, true, in_memory)
+                        .map_err(super::services::no_code_memory)?;
+                }
                 let table = Block::new(2 * count * size_of::<usize>());
                 vm.write(instance::INTERPRETED as u32, table.address());
                 Ok(Some(table))

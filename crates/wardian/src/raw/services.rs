@@ -195,7 +195,10 @@ impl StoreInner {
         for callee in module.callees(defined).iter().copied() {
             let at = module.layout.entry(callee);
             if self.instances[instance as usize].vm.read::<usize>(at) == 0 {
-                wardian_vm::make_interpreted_entry(callee, false).map_err(no_code_memory)?;
+                let in_memory =
+                    wardian_vm::returns_in_memory(module.decoded.info().defined_type(callee));
+                wardian_vm::make_interpreted_entry(callee, false, in_memory)
+                    .map_err(no_code_memory)?;
                 let (own, _, _) = self.code_of(instance, callee);
                 self.instances[instance as usize].vm.write(at, own);
             }

@@ -12,6 +12,7 @@ use crate::arch::status;
 use crate::layout::{Builtin, HostFunc, InterpretedFunc, StoreCtx};
 use std::arch::naked_asm;
 use std::mem::offset_of;
+use wardian_types::ValType;
 
 /// Calls `trampoline(ctx, code, args)` as `enter` does, for the interpreted frame at the store's
 /// `interp_fp`: the frame pointer leads there, and when the function returns the status is that
@@ -135,63 +136,123 @@ const GLUE: usize = 256;
 /// Whether an address lies in code that calls the runtime to prepare a callee.
 #[inline(never)]
 pub(crate) fn is_preparing(pc: usize) -> bool {
-    let glue =
-        [interpreted_entry_naked as *const () as usize, host_entry_naked as *const () as usize];
+    let glue = [
+        interpreted_entry_naked as *const () as usize,
+        interpreted_entry_in_memory_naked as *const () as usize,
+        host_entry_naked as *const () as usize,
+        host_entry_in_memory_naked as *const () as usize,
+    ];
     glue.iter().any(|start| pc.wrapping_sub(*start) < GLUE)
 }
 
-/// Guest calls an interpreted function: `rdi` = instance, `eax` = position in its table of interpreted
-/// functions, and all that the Tail convention passes. Goes on to the trampoline of the function's
-/// signature, with its record in place of the instance; where there is no record yet, asks for it.
-#[unsafe(naked)]
-unsafe extern "C" fn interpreted_entry_naked() {
-    naked_asm!(
-        "3:",
-        "mov r11, [rdi + {interpreted}]",
-        "mov r11, [r11 + 8 * rax]",
-        "test r11, r11",
-        "jz 2f",
-        "mov rdi, r11",
-        "jmp [r11 + {trampoline}]",
-        "2:",
-        keep_arguments!(),
-        "mov esi, eax",
-        "call {prepare}",
-        restore_arguments!(),
-        "jmp 3b",
-        ".skip {glue} - (. - 3b), 0xcc",
-        glue = const GLUE,
-        interpreted = const crate::layout::instance::INTERPRETED,
-        trampoline = const offset_of!(InterpretedFunc, trampoline),
-        prepare = sym builtin_stub_naked::<{ Builtin::Prepare as usize }>,
-    )
+/// Whether results of these types do not fit into the registers that the Tail convention has for them. The
+/// caller then passes an address for them in `rdi`, before all parameters, so that the first of these, the
+/// instance or the record, is in `rsi`.
+pub(crate) fn returns_in_memory(results: &[ValType]) -> bool {
+    const REGISTERS: usize = 8;
+    let in_vectors = |t: &&ValType| matches!(t, ValType::F32 | ValType::F64 | ValType::V128);
+    results.len() > REGISTERS && {
+        let vectors = results.iter().filter(in_vectors).count();
+        vectors > REGISTERS || results.len() - vectors > REGISTERS
+    }
 }
 
-/// Guest calls a host function whose signature may have no trampoline yet: `rdi` = [`HostFunc`].
-#[unsafe(naked)]
-unsafe extern "C" fn host_entry_naked() {
-    naked_asm!(
-        "3:",
-        "mov r11, [rdi + {trampoline}]",
-        "test r11, r11",
-        "jz 2f",
-        "jmp r11",
-        "2:",
-        keep_arguments!(),
-        "call {prepare}",
-        restore_arguments!(),
-        "jmp 3b",
-        ".skip {glue} - (. - 3b), 0xcc",
-        glue = const GLUE,
-        trampoline = const offset_of!(HostFunc, trampoline),
-        prepare = sym builtin_stub_naked::<{ Builtin::PrepareHost as usize }>,
-    )
+/// Code by which compiled code calls an interpreted function, with the instance in `$ctx`.
+macro_rules! interpreted_entry {
+    ($name:ident, $ctx:literal) => {
+        /// Guest calls an interpreted function: the instance, in `eax` the position in its table of
+        /// interpreted functions, and all that the Tail convention passes. Goes on to the trampoline of the
+        /// function's signature, with its record in place of the instance; where there is no record yet,
+        /// asks for it.
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            naked_asm!(
+                "3:",
+                concat!("mov r11, [", $ctx, " + {interpreted}]"),
+                "mov r11, [r11 + 8 * rax]",
+                "test r11, r11",
+                "jz 2f",
+                concat!("mov ", $ctx, ", r11"),
+                "jmp [r11 + {trampoline}]",
+                "2:",
+                keep_arguments!(),
+                concat!("mov rdi, ", $ctx),
+                "mov esi, eax",
+                "call {prepare}",
+                restore_arguments!(),
+                "jmp 3b",
+                ".skip {glue} - (. - 3b), 0xcc",
+                glue = const GLUE,
+                interpreted = const crate::layout::instance::INTERPRETED,
+                trampoline = const offset_of!(InterpretedFunc, trampoline),
+                prepare = sym builtin_stub_naked::<{ Builtin::Prepare as usize }>,
+            )
+        }
+    };
 }
+
+interpreted_entry!(interpreted_entry_naked, "rdi");
+interpreted_entry!(interpreted_entry_in_memory_naked, "rsi");
+
+/// Code by which a guest calls a host function, with the record in `$ctx`.
+macro_rules! host_entry {
+    ($name:ident, $ctx:literal) => {
+        /// Guest calls a host function whose signature may have no trampoline yet: the [`HostFunc`], and
+        /// all that the Tail convention passes.
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            naked_asm!(
+                "3:",
+                concat!("mov r11, [", $ctx, " + {trampoline}]"),
+                "test r11, r11",
+                "jz 2f",
+                "jmp r11",
+                "2:",
+                keep_arguments!(),
+                concat!("mov rdi, ", $ctx),
+                "call {prepare}",
+                restore_arguments!(),
+                "jmp 3b",
+                ".skip {glue} - (. - 3b), 0xcc",
+                glue = const GLUE,
+                trampoline = const offset_of!(HostFunc, trampoline),
+                prepare = sym builtin_stub_naked::<{ Builtin::PrepareHost as usize }>,
+            )
+        }
+    };
+}
+
+host_entry!(host_entry_naked, "rdi");
+host_entry!(host_entry_in_memory_naked, "rsi");
 
 /// Address of the code by which a guest calls host functions whose signature may have no trampoline yet.
 #[inline(never)]
-pub(crate) fn host_entry() -> usize {
-    host_entry_naked as *const () as usize
+pub(crate) fn host_entry(in_memory: bool) -> usize {
+    if in_memory {
+        host_entry_in_memory_naked as *const () as usize
+    } else {
+        host_entry_naked as *const () as usize
+    }
+}
+
+/// Guest calls a function of a closed instance that returns in memory: `rsi` = instance.
+#[unsafe(naked)]
+unsafe extern "C" fn closed_in_memory_naked() {
+    naked_asm!(
+        "mov rdi, rsi",
+        "jmp {closed}",
+        closed = sym builtin_stub_naked::<{ Builtin::Closed as usize }>,
+    )
+}
+
+/// Address of the code by which a guest calls functions of closed instances.
+#[inline(never)]
+pub(crate) fn closed_stub(in_memory: bool) -> usize {
+    if in_memory {
+        closed_in_memory_naked as *const () as usize
+    } else {
+        builtin_stub_naked::<{ Builtin::Closed as usize }> as *const () as usize
+    }
 }
 
 /// How many entries [`interpreted_entries`] makes: with the address behind them they fill eight pages.
@@ -208,7 +269,7 @@ pub(crate) fn entry_offset(index: u32) -> usize {
 /// Code by which compiled code calls interpreted functions of any instance: for every other position
 /// from the first one, sets the position and goes on to what is common to all.
 #[inline(never)]
-pub(crate) fn interpreted_entries(first: u32) -> Vec<u8> {
+pub(crate) fn interpreted_entries(first: u32, in_memory: bool) -> Vec<u8> {
     let end = entry_offset(ENTRIES);
     let mut code = Vec::with_capacity(end + 8);
     for i in 0..ENTRIES {
@@ -225,7 +286,12 @@ pub(crate) fn interpreted_entries(first: u32) -> Vec<u8> {
             code.extend_from_slice(&[0xcc; 2]);
         }
     }
-    code.extend_from_slice(&(interpreted_entry_naked as *const () as u64).to_le_bytes());
+    let common = if in_memory {
+        interpreted_entry_in_memory_naked as *const () as u64
+    } else {
+        interpreted_entry_naked as *const () as u64
+    };
+    code.extend_from_slice(&common.to_le_bytes());
     code
 }
 
