@@ -132,10 +132,10 @@ impl ModuleInner {
             return heat;
         }
         if self.is_too_complex(defined) {
-            state.store(FAILED, Ordering::Relaxed);
+            settle(state, None);
             return Heat::Failed;
         }
-        state.store(WANTED, Ordering::Relaxed);
+        mark_wanted(state);
         self.want(Work::Function { variant, defined }, stop);
         heat(state.load(Ordering::Acquire)).unwrap_or(Heat::Wanted)
     }
@@ -226,7 +226,7 @@ impl ModuleInner {
         match work {
             Work::Function { defined, .. } => {
                 if let Some(functions) = tier.functions.get() {
-                    functions[defined as usize].store(address.unwrap_or(FAILED), Ordering::Release);
+                    settle(&functions[defined as usize], address);
                 }
             }
             Work::Loop { defined, header, .. } => {
@@ -333,6 +333,8 @@ impl Loops {
 
     fn set(&mut self, header: u32, state: LoopState) {
         match self.known.iter_mut().find(|(known, _)| *known == header) {
+            // Code that is there stays.
+            Some((_, LoopState::Compiled(_))) => {}
             Some(known) => known.1 = state,
             None => self.known.push((header, state)),
         }
@@ -365,6 +367,21 @@ impl Tier {
     }
 }
 
+/// Notes that somebody wants a function. Its code may be published at any moment, and stays.
+fn mark_wanted(state: &AtomicUsize) {
+    let _ = state.compare_exchange(COLD, WANTED, Ordering::Relaxed, Ordering::Relaxed);
+}
+
+/// Notes what came of compiling a function. The first code stays: instances that run it rely on that there is
+/// some.
+fn settle(state: &AtomicUsize, address: Option<usize>) {
+    let change = |state| match heat(state) {
+        Some(Heat::Compiled(_)) => None,
+        _ => Some(address.unwrap_or(FAILED)),
+    };
+    let _ = state.fetch_update(Ordering::Release, Ordering::Relaxed, change);
+}
+
 fn heat(state: usize) -> Option<Heat> {
     match state {
         COLD => None,
@@ -380,5 +397,33 @@ impl Job {
         if let Some(module) = self.module.upgrade() {
             module.compile_hot(self.work);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thread that found a function without code may say so only after another has published some.
+    #[test]
+    fn code_that_was_published_stays() {
+        let state = AtomicUsize::new(COLD);
+        mark_wanted(&state);
+        assert_eq!(heat(state.load(Ordering::Acquire)), Some(Heat::Wanted));
+        settle(&state, Some(0x1000));
+        for _ in 0..2 {
+            mark_wanted(&state);
+            settle(&state, None);
+            settle(&state, Some(0x2000));
+            assert_eq!(heat(state.load(Ordering::Acquire)), Some(Heat::Compiled(0x1000)));
+        }
+        let failed = AtomicUsize::new(WANTED);
+        settle(&failed, None);
+        mark_wanted(&failed);
+        assert_eq!(heat(failed.load(Ordering::Acquire)), Some(Heat::Failed));
+        let mut loops = Loops::default();
+        loops.set(7, LoopState::Compiled(0x1000));
+        loops.set(7, LoopState::Failed);
+        assert_eq!(loops.state(7).and_then(LoopState::heat), Some(Heat::Compiled(0x1000)));
     }
 }
