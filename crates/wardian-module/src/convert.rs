@@ -53,7 +53,8 @@ pub(crate) fn global_type(ty: &wasmparser::GlobalType) -> Result<GlobalType, Dec
 }
 
 pub(crate) fn const_expr(expr: &wasmparser::ConstExpr<'_>) -> Result<ConstExpr, DecodeError> {
-    let mut ops = Vec::new();
+    // Nearly all have one operator, and there are modules with 100,000 segments.
+    let mut ops = Vec::with_capacity(1);
     let mut reader = expr.get_operators_reader();
     loop {
         let offset = reader.original_position();

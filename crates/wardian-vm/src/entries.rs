@@ -7,15 +7,25 @@
 use crate::arch;
 use crate::code_memory::CodeMemory;
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// Functions that a module may have: what validation allows.
 const FUNCTIONS: usize = 1_000_000;
 const PIECES: usize = FUNCTIONS.div_ceil(arch::ENTRIES as usize);
 
 /// For calls of the instance itself, and for others; and both again for functions that return in memory.
-static MADE: [[OnceLock<CodeMemory>; PIECES]; 4] =
-    [const { [const { OnceLock::new() }; PIECES] }; 4];
+static MADE: [[OnceLock<Piece>; PIECES]; 4] = [const { [const { OnceLock::new() }; PIECES] }; 4];
+
+/// What pieces are aligned to in their mapping, like all code.
+const ALIGNMENT: usize = 64;
+
+/// Code for [`arch::ENTRIES`] positions, which may lie in one mapping with others.
+struct Piece {
+    start: usize,
+    len: usize,
+    /// Keeps it mapped.
+    _code: Arc<CodeMemory>,
+}
 
 /// Makes sure of the code by which compiled code calls the interpreted function `defined` of an
 /// instance; `noted` is for callers that are not its own instance, `in_memory` for functions of which
@@ -29,11 +39,7 @@ pub fn make_interpreted_entry(defined: u32, noted: bool, in_memory: bool) -> io:
         return Ok(entry);
     }
     let (piece, _) = place(defined);
-    let slot = MADE[kind(noted, in_memory)].get(piece);
-    let slot = slot.ok_or_else(|| io::Error::other("no module has so many functions"))?;
-    let first = 2 * piece as u32 * arch::ENTRIES + u32::from(noted);
-    // If another thread was faster, this piece is dropped.
-    let _ = slot.set(CodeMemory::publish(&arch::interpreted_entries(first, in_memory))?);
+    make_pieces(&[piece], noted, in_memory)?;
     interpreted_entry(defined, noted, in_memory)
         .ok_or_else(|| io::Error::other("no entry was made"))
 }
@@ -44,9 +50,33 @@ pub fn make_interpreted_entry(defined: u32, noted: bool, in_memory: bool) -> io:
 ///
 /// As [`make_interpreted_entry`].
 pub fn make_interpreted_entries(functions: u32, noted: bool, in_memory: bool) -> io::Result<()> {
-    (0..functions)
-        .step_by(arch::ENTRIES as usize)
-        .try_for_each(|defined| make_interpreted_entry(defined, noted, in_memory).map(drop))
+    let pieces = (functions as usize).div_ceil(arch::ENTRIES as usize);
+    let made = &MADE[kind(noted, in_memory)];
+    let is_missing = |piece: &usize| made.get(*piece).is_none_or(|slot| slot.get().is_none());
+    let missing: Vec<usize> = (0..pieces).filter(is_missing).collect();
+    if missing.is_empty() { Ok(()) } else { make_pieces(&missing, noted, in_memory) }
+}
+
+/// Makes pieces in one mapping: changing its protection costs more than filling it.
+fn make_pieces(pieces: &[usize], noted: bool, in_memory: bool) -> io::Result<()> {
+    let mut text = Vec::new();
+    let mut ranges = Vec::new();
+    for &piece in pieces {
+        let first = 2 * piece as u32 * arch::ENTRIES + u32::from(noted);
+        text.resize(text.len().next_multiple_of(ALIGNMENT), 0);
+        let start = text.len();
+        text.extend(arch::interpreted_entries(first, in_memory));
+        ranges.push(start..text.len());
+    }
+    let code = Arc::new(CodeMemory::publish(&text)?);
+    for (piece, range) in pieces.iter().zip(ranges) {
+        let slot = MADE[kind(noted, in_memory)].get(*piece);
+        let slot = slot.ok_or_else(|| io::Error::other("no module has so many functions"))?;
+        let start = code.start() + range.start;
+        // If another thread was faster, its piece stays.
+        let _ = slot.set(Piece { start, len: range.len(), _code: code.clone() });
+    }
+    Ok(())
 }
 
 /// The same code, if it was made before.
@@ -54,14 +84,14 @@ pub fn make_interpreted_entries(functions: u32, noted: bool, in_memory: bool) ->
 pub fn interpreted_entry(defined: u32, noted: bool, in_memory: bool) -> Option<usize> {
     let (piece, index) = place(defined);
     let made = MADE[kind(noted, in_memory)].get(piece)?.get()?;
-    Some(made.start() + arch::entry_offset(index))
+    Some(made.start + arch::entry_offset(index))
 }
 
 /// Whether an address lies in code by which compiled code reaches a callee that is interpreted, or that
 /// has yet to be prepared. Such code is no function of a module.
 pub fn is_entry_glue(pc: usize) -> bool {
     let made = || MADE.iter().flatten().filter_map(OnceLock::get);
-    arch::is_preparing(pc) || made().any(|code| pc.wrapping_sub(code.start()) < code.len())
+    arch::is_preparing(pc) || made().any(|piece| pc.wrapping_sub(piece.start) < piece.len)
 }
 
 fn kind(noted: bool, in_memory: bool) -> usize {
