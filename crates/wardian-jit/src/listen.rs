@@ -112,7 +112,12 @@ pub(crate) fn makes_tail_calls(body: &[u8]) -> bool {
         return false;
     };
     reader.into_iter().any(|op| {
-        matches!(op, Ok(Operator::ReturnCall { .. } | Operator::ReturnCallIndirect { .. }))
+        matches!(
+            op,
+            Ok(Operator::ReturnCall { .. }
+                | Operator::ReturnCallIndirect { .. }
+                | Operator::ReturnCallRef { .. })
+        )
     })
 }
 

@@ -104,7 +104,15 @@ impl<'a> Reading<'a> {
                 let index = self.info.functions.get(function_index as usize).copied();
                 self.call(index, 0);
             }
-            O::CallIndirect { type_index, .. } => self.call(Some(type_index), 1),
+            O::CallIndirect { type_index, .. } | O::CallRef { type_index } => {
+                self.call(Some(type_index), 1);
+            }
+            // As high as it gets, on the way on: one operand less where there is a branch.
+            O::BrOnNull { .. } => self.found.blocks += 1,
+            O::BrOnNonNull { .. } => {
+                self.found.blocks += 1;
+                self.pop(1);
+            }
             O::I32Const { .. }
             | O::I64Const { .. }
             | O::F32Const { .. }

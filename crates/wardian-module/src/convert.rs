@@ -1,10 +1,15 @@
 //! The parser's types as ours.
 
 use crate::{ConstExpr, ConstOp, DecodeError};
-use wardian_types::{GlobalType, HeapType, MemoryType, RefType, TableType, ValType};
-use wasmparser::{AbstractHeapType, Operator};
+use wardian_types::{GlobalType, HeapType, MemoryType, RefType, TableType, TypeIndex, ValType};
+use wasmparser::{AbstractHeapType, Operator, UnpackedIndex};
 
-pub(crate) fn val_type(ty: wasmparser::ValType) -> Result<ValType, DecodeError> {
+/// A value type of the parser as ours. Types that it names are those of the module's type section.
+///
+/// # Errors
+///
+/// It is of a kind that Wardian does not have.
+pub fn val_type(ty: wasmparser::ValType) -> Result<ValType, DecodeError> {
     Ok(match ty {
         wasmparser::ValType::I32 => ValType::I32,
         wasmparser::ValType::I64 => ValType::I64,
@@ -23,7 +28,16 @@ pub(crate) fn ref_type(ty: wasmparser::RefType) -> Result<RefType, DecodeError> 
         wasmparser::HeapType::Abstract { shared: false, ty: AbstractHeapType::Extern } => {
             HeapType::Extern
         }
-        _ => return Err(DecodeError::new(format!("type {ty} is not supported"), None)),
+        wasmparser::HeapType::Abstract { shared: false, ty: AbstractHeapType::NoFunc } => {
+            HeapType::NoFunc
+        }
+        wasmparser::HeapType::Abstract { shared: false, ty: AbstractHeapType::NoExtern } => {
+            HeapType::NoExtern
+        }
+        wasmparser::HeapType::Concrete(UnpackedIndex::Module(index)) => {
+            HeapType::Concrete(TypeIndex::Module(index))
+        }
+        _ => return Err(DecodeError::unsupported(format!("type {ty} is not supported"), None)),
     };
     Ok(RefType { nullable: ty.is_nullable(), heap })
 }
@@ -76,7 +90,7 @@ pub(crate) fn const_expr(expr: &wasmparser::ConstExpr<'_>) -> Result<ConstExpr, 
             Operator::End => return Ok(ConstExpr { ops }),
             other => {
                 let message = format!("{other:?} in a constant expression is not supported");
-                return Err(DecodeError::new(message, Some(offset)));
+                return Err(DecodeError::unsupported(message, Some(offset)));
             }
         };
         ops.push(op);

@@ -1,5 +1,7 @@
 //! Reading and validating a module's bytes.
 
+mod recursive;
+
 use crate::convert::{const_expr, global_type, memory_type, ref_type, table_type, val_type};
 use crate::{
     CustomSection, DataSegment, DecodeError, ElementItems, ElementSegment, Export, Import,
@@ -10,8 +12,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wardian_types::{CoreFeatures, FuncType};
 use wasmparser::{
-    BinaryReader, DataKind, ElementKind, FuncToValidate, FunctionBody, Parser, Payload, TypeRef,
-    ValidPayload, Validator, ValidatorResources,
+    BinaryReader, CompositeInnerType, DataKind, ElementKind, FuncToValidate, FunctionBody, Parser,
+    Payload, TableInit, TypeRef, ValidPayload, Validator, ValidatorResources,
 };
 
 /// Reads `bytes`, validating everything; function bodies on up to `threads` threads.
@@ -21,7 +23,16 @@ pub(crate) fn decode(
     threads: usize,
 ) -> Result<ModuleInfo, DecodeError> {
     check_header(bytes)?;
-    read_and_validate(bytes, features, threads).map_err(|error| {
+    let mut found = read_and_validate(bytes, features::to_parser(features), threads);
+    if found.is_err() && features.contains(CoreFeatures::FUNCTION_REFERENCES) {
+        // What the parser has under garbage collection only: groups of types, and constants that read
+        // globals of the module.
+        match recursive::decode(bytes, features, threads) {
+            Err(error) if !error.is_unsupported() => {}
+            better => found = better,
+        }
+    }
+    found.map_err(|error| {
         let Some(offset) = error.offset().filter(|_| error.feature().is_none()) else {
             return error;
         };
@@ -34,10 +45,10 @@ pub(crate) fn decode(
 
 fn read_and_validate(
     bytes: &[u8],
-    features: CoreFeatures,
+    features: wasmparser::WasmFeatures,
     threads: usize,
 ) -> Result<ModuleInfo, DecodeError> {
-    let mut validator = Validator::new_with_features(features::to_parser(features));
+    let mut validator = Validator::new_with_features(features);
     let mut info = ModuleInfo::default();
     // What all bodies have in common: a large module has half a million of them.
     let mut common = None;
@@ -189,12 +200,8 @@ fn read_payload(info: &mut ModuleInfo, payload: Payload<'_>) -> Result<(), Decod
     }
     match payload {
         Payload::TypeSection(types) => {
-            for ty in types.into_iter_err_on_gc_types() {
-                let ty = ty.map_err(DecodeError::parser)?;
-                let list = |types: &[wasmparser::ValType]| {
-                    types.iter().map(|t| val_type(*t)).collect::<Result<Vec<_>, _>>()
-                };
-                info.types.push(FuncType::new(list(ty.params())?, list(ty.results())?));
+            for group in types {
+                read_types(info, group.map_err(DecodeError::parser)?)?;
             }
         }
         Payload::ImportSection(imports) => {
@@ -209,7 +216,12 @@ fn read_payload(info: &mut ModuleInfo, payload: Payload<'_>) -> Result<(), Decod
         }
         Payload::TableSection(tables) => {
             for table in tables {
-                info.tables.push(table_type(&table.map_err(DecodeError::parser)?.ty)?);
+                let table = table.map_err(DecodeError::parser)?;
+                info.tables.push(table_type(&table.ty)?);
+                info.table_inits.push(match table.init {
+                    TableInit::RefNull => None,
+                    TableInit::Expr(init) => Some(const_expr(&init)?),
+                });
             }
         }
         Payload::MemorySection(memories) => {
@@ -254,6 +266,27 @@ fn read_payload(info: &mut ModuleInfo, payload: Payload<'_>) -> Result<(), Decod
         }
         _ => {}
     }
+    Ok(())
+}
+
+fn read_types(info: &mut ModuleInfo, group: wasmparser::RecGroup) -> Result<(), DecodeError> {
+    let first = info.types.len() as u32;
+    for (offset, ty) in group.into_types_and_offsets() {
+        let unsupported = |what: &str| {
+            Err(DecodeError::unsupported(format!("{what} are not supported yet"), Some(offset)))
+        };
+        if !ty.is_final || !ty.supertype_idxs.is_empty() {
+            return unsupported("types with subtypes");
+        }
+        let CompositeInnerType::Func(ty) = ty.composite_type.inner else {
+            return unsupported("types of garbage collection (structs and arrays)");
+        };
+        let list = |types: &[wasmparser::ValType]| {
+            types.iter().map(|t| val_type(*t)).collect::<Result<Vec<_>, _>>()
+        };
+        info.types.push(FuncType::new(list(ty.params())?, list(ty.results())?));
+    }
+    info.type_groups.push(first..info.types.len() as u32);
     Ok(())
 }
 

@@ -9,16 +9,26 @@ pub struct DecodeError {
     message: String,
     offset: Option<u64>,
     feature: Option<CoreFeatures>,
+    is_unsupported: bool,
 }
 
 impl DecodeError {
     pub(crate) fn new(message: impl Into<String>, offset: Option<u64>) -> DecodeError {
-        DecodeError { message: message.into(), offset, feature: None }
+        DecodeError { message: message.into(), offset, feature: None, is_unsupported: false }
+    }
+
+    /// Of a module that is valid, but for what Wardian does not have.
+    pub(crate) fn unsupported(message: impl Into<String>, offset: Option<u64>) -> DecodeError {
+        DecodeError { is_unsupported: true, ..DecodeError::new(message, offset) }
+    }
+
+    pub(crate) fn is_unsupported(&self) -> bool {
+        self.is_unsupported
     }
 
     pub(crate) fn parser(error: wasmparser::Error) -> DecodeError {
         let feature = error.missing_wasm_feature().and_then(crate::features::from_parser);
-        DecodeError { message: error.message().to_owned(), offset: Some(error.offset()), feature }
+        DecodeError { feature, ..DecodeError::new(error.message(), Some(error.offset())) }
     }
 
     pub(crate) fn with_feature(mut self, feature: Option<CoreFeatures>) -> DecodeError {

@@ -24,12 +24,16 @@ impl FuelMeter {
             | Operator::Br { .. }
             | Operator::BrIf { .. }
             | Operator::BrTable { .. }
+            | Operator::BrOnNull { .. }
+            | Operator::BrOnNonNull { .. }
             | Operator::Return
             | Operator::Unreachable
             | Operator::Call { .. }
             | Operator::CallIndirect { .. }
+            | Operator::CallRef { .. }
             | Operator::ReturnCall { .. }
-            | Operator::ReturnCallIndirect { .. } => (1, true),
+            | Operator::ReturnCallIndirect { .. }
+            | Operator::ReturnCallRef { .. } => (1, true),
             _ => (1, false),
         };
         self.pending = self.pending.saturating_add(cost);

@@ -1,7 +1,9 @@
 //! What a module declares: everything but the code of its functions.
 
 use std::ops::Range;
-use wardian_types::{Counts, ExternType, FuncType, GlobalType, MemoryType, RefType, TableType};
+use wardian_types::{
+    Counts, ExternType, FuncType, GlobalType, MemoryType, RefType, TableType, TypeIndex,
+};
 
 /// The declarations of a module, in its index spaces (core specification, "Modules").
 ///
@@ -10,6 +12,9 @@ use wardian_types::{Counts, ExternType, FuncType, GlobalType, MemoryType, RefTyp
 pub struct ModuleInfo {
     /// Function signatures.
     pub types: Vec<FuncType>,
+    /// The types that are declared together and may name each other, as ranges of `types`: all of them, in
+    /// order. Most groups have one type.
+    pub type_groups: Vec<Range<u32>>,
     /// Imports in the order of the module.
     pub imports: Vec<Import>,
     /// For each function, imported ones first, the index of its signature in `types`.
@@ -20,6 +25,8 @@ pub struct ModuleInfo {
     pub memories: Vec<MemoryType>,
     /// Globals, imported ones first.
     pub globals: Vec<GlobalType>,
+    /// Initial values of the elements of tables that the module defines, as far as they are not null.
+    pub table_inits: Vec<Option<ConstExpr>>,
     /// Initial values of the globals that the module defines.
     pub global_inits: Vec<ConstExpr>,
     /// How many of `functions` are imported.
@@ -200,6 +207,50 @@ pub enum SegmentMode {
 }
 
 impl ModuleInfo {
+    /// Names types by the numbers of an engine where they are named by their indices.
+    ///
+    /// `number` gives the number of the first type of a group, of which the others have the numbers that
+    /// follow. In what it gets, types that come before have their numbers already, and
+    /// [`TypeIndex::Group`] stands for types of the group: two groups are equal if this is.
+    ///
+    /// # Errors
+    ///
+    /// Those of `number`.
+    pub fn number_types<E>(
+        &mut self,
+        mut number: impl FnMut(&[FuncType]) -> Result<u32, E>,
+    ) -> Result<(), E> {
+        let mut numbers: Vec<u32> = Vec::with_capacity(self.types.len());
+        for group in &self.type_groups {
+            let types = &mut self.types[group.start as usize..group.end as usize];
+            let key = types.iter().map(|ty| {
+                ty.try_map(|index| match index {
+                    TypeIndex::Module(index) if group.contains(&index) => {
+                        Ok(TypeIndex::Group(index - group.start))
+                    }
+                    other => Ok(numbered(&numbers, other)),
+                })
+            });
+            let key = key.collect::<Result<Vec<FuncType>, E>>()?;
+            let first = number(&key)?;
+            numbers.extend((first..).take(key.len()));
+            for (ty, key) in types.iter_mut().zip(&key) {
+                *ty = key.in_group(first);
+            }
+        }
+        let mut rename = |index| Ok(numbered(&numbers, index));
+        for table in &mut self.tables {
+            table.element = table.element.try_map(&mut rename)?;
+        }
+        for global in &mut self.globals {
+            global.content = global.content.try_map(&mut rename)?;
+        }
+        for segment in &mut self.elements {
+            segment.element = segment.element.try_map(&mut rename)?;
+        }
+        Ok(())
+    }
+
     /// The signature of a function by its index, imports included.
     pub fn func_type(&self, index: u32) -> &FuncType {
         &self.types[self.functions[index as usize] as usize]
@@ -244,4 +295,12 @@ impl ModuleInfo {
     pub fn owns_memory(&self, index: u32) -> bool {
         index >= self.imported_memories && !self.memories[index as usize].shared
     }
+}
+
+fn numbered(numbers: &[u32], index: TypeIndex) -> TypeIndex {
+    let number = match index {
+        TypeIndex::Module(index) => numbers.get(index as usize).copied(),
+        _ => None,
+    };
+    number.map_or(index, TypeIndex::Engine)
 }

@@ -7,7 +7,7 @@ use crate::{
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::OnceLock;
-use wardian_types::CoreFeatures;
+use wardian_types::{CoreFeatures, FuncType};
 
 /// A valid module with its bytes. Names and debug information are read when first asked for.
 #[derive(Debug)]
@@ -80,6 +80,18 @@ impl Module {
     /// The binary module.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Names types by the numbers of an engine: see [`ModuleInfo::number_types`].
+    ///
+    /// # Errors
+    ///
+    /// Those of `number`.
+    pub fn number_types<E>(
+        &mut self,
+        number: impl FnMut(&[FuncType]) -> Result<u32, E>,
+    ) -> Result<(), E> {
+        self.info.number_types(number)
     }
 
     /// What it declares.

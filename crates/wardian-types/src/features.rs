@@ -42,6 +42,9 @@ bitflags::bitflags! {
         const CUSTOM_PAGE_SIZES = 1 << 12;
         /// Shared memories and atomic instructions.
         const THREADS = 1 << 13;
+        /// References to functions of one type, which may exclude null: `call_ref`, `br_on_null` and
+        /// their kin, tables with an initial value.
+        const FUNCTION_REFERENCES = 1 << 14;
 
         /// WebAssembly 1.0, as finished in 2019 (with mutable globals).
         const V1 = Self::MUTABLE_GLOBAL.bits();
@@ -53,6 +56,14 @@ bitflags::bitflags! {
             | Self::BULK_MEMORY.bits()
             | Self::REFERENCE_TYPES.bits()
             | Self::SIMD.bits();
+        /// WebAssembly 3.0, as far as Wardian has it: without exceptions and garbage collection.
+        const V3 = Self::V2.bits()
+            | Self::EXTENDED_CONST.bits()
+            | Self::TAIL_CALL.bits()
+            | Self::RELAXED_SIMD.bits()
+            | Self::MULTI_MEMORY.bits()
+            | Self::MEMORY64.bits()
+            | Self::FUNCTION_REFERENCES.bits();
     }
 }
 
@@ -66,7 +77,7 @@ impl Default for CoreFeatures {
 impl CoreFeatures {
     /// The names of the features in the set, in kebab case as the command line takes them.
     pub fn names(self) -> impl Iterator<Item = String> {
-        const SINGLE: u32 = 14;
+        const SINGLE: u32 = 15;
         (0..SINGLE)
             .filter_map(move |bit| self.iter_names().find(|(_, f)| f.bits() == 1 << bit))
             .map(|(name, _)| name.to_ascii_lowercase().replace('_', "-"))
@@ -101,6 +112,6 @@ mod tests {
                 "simd"
             ]
         );
-        assert_eq!(CoreFeatures::all().names().count(), 14);
+        assert_eq!(CoreFeatures::all().names().count(), 15);
     }
 }

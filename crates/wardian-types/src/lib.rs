@@ -14,7 +14,7 @@ pub use counts::Counts;
 pub use extern_type::{ExternKind, ExternType, GlobalType, MemoryType, TableType};
 pub use features::CoreFeatures;
 pub use trap::TrapCode;
-pub use value::{FuncType, HeapType, RefType, ValType};
+pub use value::{FuncType, HeapType, RefType, TypeIndex, ValType};
 
 /// Bytes in a WebAssembly page unless a memory says otherwise (custom page sizes).
 pub const WASM_PAGE_SIZE: u64 = 65_536;

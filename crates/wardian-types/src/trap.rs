@@ -33,11 +33,13 @@ pub enum TrapCode {
     AtomicWaitNonShared = 12,
     /// A null reference where one to something is needed.
     NullReference = 13,
+    /// A call through a null reference.
+    NullFunctionReference = 14,
 }
 
 impl TrapCode {
     /// Every code, in the order of their numbers.
-    pub const ALL: [TrapCode; 13] = [
+    pub const ALL: [TrapCode; 14] = [
         TrapCode::Unreachable,
         TrapCode::MemoryOutOfBounds,
         TrapCode::TableOutOfBounds,
@@ -51,6 +53,7 @@ impl TrapCode {
         TrapCode::UnalignedAtomic,
         TrapCode::AtomicWaitNonShared,
         TrapCode::NullReference,
+        TrapCode::NullFunctionReference,
     ];
 
     /// The code with this number, as stored in the tables of compiled code.
@@ -74,6 +77,7 @@ impl TrapCode {
             TrapCode::UnalignedAtomic => "unaligned atomic",
             TrapCode::AtomicWaitNonShared => "expected shared memory",
             TrapCode::NullReference => "null reference",
+            TrapCode::NullFunctionReference => "null function reference",
         }
     }
 }

@@ -29,15 +29,32 @@ pub struct RefType {
     pub heap: HeapType,
 }
 
-/// The target of a reference. Typed function references and garbage-collected types will add
-/// variants here.
+/// The target of a reference (core specification, "Heap Types").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum HeapType {
     /// Any function.
     Func,
+    /// Functions of one type.
+    Concrete(TypeIndex),
+    /// No function: only null.
+    NoFunc,
     /// Any value of the embedder's.
     Extern,
+    /// No value of the embedder's: only null.
+    NoExtern,
+}
+
+/// Which type a [`HeapType::Concrete`] names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TypeIndex {
+    /// An index into the module's type section. So types are as they are read, before an engine has them.
+    Module(u32),
+    /// The number that an engine gave the type. Equal types of one engine have equal numbers.
+    Engine(u32),
+    /// A position in the group of types, declared together, in which the reference occurs. Only found
+    /// where types are compared.
+    Group(u32),
 }
 
 impl RefType {
@@ -45,6 +62,38 @@ impl RefType {
     pub const FUNC: RefType = RefType { nullable: true, heap: HeapType::Func };
     /// `externref`
     pub const EXTERN: RefType = RefType { nullable: true, heap: HeapType::Extern };
+
+    /// Whether each value of this type is one of `other` (core specification, "Matching").
+    pub fn matches(self, other: RefType) -> bool {
+        let heap = match (self.heap, other.heap) {
+            (HeapType::Concrete(_) | HeapType::NoFunc, HeapType::Func) => true,
+            (HeapType::NoFunc, HeapType::Concrete(_)) => true,
+            (HeapType::NoExtern, HeapType::Extern) => true,
+            (own, other) => own == other,
+        };
+        heap && (other.nullable || !self.nullable)
+    }
+
+    /// Whether these are references to functions.
+    pub const fn is_func(self) -> bool {
+        matches!(self.heap, HeapType::Func | HeapType::Concrete(_) | HeapType::NoFunc)
+    }
+
+    /// The same type with another name for the type that it names, if it names one.
+    ///
+    /// # Errors
+    ///
+    /// Those of `rename`.
+    pub fn try_map<E>(
+        self,
+        rename: &mut impl FnMut(TypeIndex) -> Result<TypeIndex, E>,
+    ) -> Result<RefType, E> {
+        let heap = match self.heap {
+            HeapType::Concrete(index) => HeapType::Concrete(rename(index)?),
+            other => other,
+        };
+        Ok(RefType { heap, ..self })
+    }
 }
 
 impl ValType {
@@ -65,15 +114,65 @@ impl ValType {
     pub const fn is_ref(self) -> bool {
         matches!(self, ValType::Ref(_))
     }
+
+    /// Whether values are references to functions.
+    pub const fn is_func_ref(self) -> bool {
+        matches!(self, ValType::Ref(r) if r.is_func())
+    }
+
+    /// Whether values are references to values of the embedder's.
+    pub const fn is_extern_ref(self) -> bool {
+        matches!(self, ValType::Ref(r) if !r.is_func())
+    }
+
+    /// Whether each value of this type is one of `other` (core specification, "Matching").
+    pub fn matches(self, other: ValType) -> bool {
+        match (self, other) {
+            (ValType::Ref(own), ValType::Ref(other)) => own.matches(other),
+            (own, other) => own == other,
+        }
+    }
+
+    /// The same type with another name for the type that it names, if it names one.
+    ///
+    /// # Errors
+    ///
+    /// Those of `rename`.
+    pub fn try_map<E>(
+        self,
+        rename: &mut impl FnMut(TypeIndex) -> Result<TypeIndex, E>,
+    ) -> Result<ValType, E> {
+        match self {
+            ValType::Ref(r) => r.try_map(rename).map(ValType::Ref),
+            other => Ok(other),
+        }
+    }
 }
 
 impl fmt::Display for RefType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let heap = match self.heap {
-            HeapType::Func => "func",
-            HeapType::Extern => "extern",
-        };
-        if self.nullable { write!(f, "{heap}ref") } else { write!(f, "(ref {heap})") }
+        match (self.nullable, self.heap) {
+            (true, HeapType::Func) => f.write_str("funcref"),
+            (true, HeapType::Extern) => f.write_str("externref"),
+            (true, HeapType::NoFunc) => f.write_str("nullfuncref"),
+            (true, HeapType::NoExtern) => f.write_str("nullexternref"),
+            (true, heap) => write!(f, "(ref null {heap})"),
+            (false, heap) => write!(f, "(ref {heap})"),
+        }
+    }
+}
+
+impl fmt::Display for HeapType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HeapType::Func => f.write_str("func"),
+            HeapType::NoFunc => f.write_str("nofunc"),
+            HeapType::Extern => f.write_str("extern"),
+            HeapType::NoExtern => f.write_str("noextern"),
+            HeapType::Concrete(TypeIndex::Module(index)) => write!(f, "{index}"),
+            HeapType::Concrete(TypeIndex::Engine(number)) => write!(f, "type #{number}"),
+            HeapType::Concrete(TypeIndex::Group(at)) => write!(f, "type {at} of its group"),
+        }
     }
 }
 
@@ -107,6 +206,43 @@ impl FuncType {
         let params = u32::try_from(types.len()).expect("fewer than 2^32 parameters");
         types.extend(results);
         FuncType { types: types.into(), params }
+    }
+
+    /// The types that parameters and results name, as often as they do.
+    pub fn named(&self) -> impl Iterator<Item = TypeIndex> + '_ {
+        self.types.iter().filter_map(|ty| match ty {
+            ValType::Ref(RefType { heap: HeapType::Concrete(index), .. }) => Some(*index),
+            _ => None,
+        })
+    }
+
+    /// The same signature with other names for the types that it names.
+    ///
+    /// # Errors
+    ///
+    /// Those of `rename`.
+    pub fn try_map<E>(
+        &self,
+        mut rename: impl FnMut(TypeIndex) -> Result<TypeIndex, E>,
+    ) -> Result<FuncType, E> {
+        if self.named().next().is_none() {
+            return Ok(self.clone());
+        }
+        let types: Result<Arc<[ValType]>, E> =
+            self.types.iter().map(|ty| ty.try_map(&mut rename)).collect();
+        Ok(FuncType { types: types?, params: self.params })
+    }
+
+    /// The same signature with the numbers of an engine for the types of its group, of which `first` is
+    /// that of the first.
+    pub fn in_group(&self, first: u32) -> FuncType {
+        let renamed = self.try_map(|index| match index {
+            TypeIndex::Group(at) => {
+                Ok::<_, std::convert::Infallible>(TypeIndex::Engine(first + at))
+            }
+            other => Ok(other),
+        });
+        renamed.unwrap_or_else(|never| match never {})
     }
 
     /// The parameter types, in order.

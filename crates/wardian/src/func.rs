@@ -2,6 +2,7 @@
 
 use crate::raw::call::Callable;
 use crate::raw::host::HostDef;
+use crate::raw::store::StoreInner;
 use crate::raw::suspend::AsyncCall;
 use crate::store::{check_store, same_store};
 use crate::value::{HostResults, WasmParams, WasmResults, WasmTy};
@@ -143,7 +144,7 @@ impl Func {
         let store = store.as_context_mut();
         check_store(&store.0.inner, self.store)?;
         let ty = store.0.inner.func_type(self.index).clone();
-        check_arguments(&ty, params, results.len())?;
+        check_arguments(&store.0.inner, &ty, params, results.len())?;
         let callable = store.0.inner.callable(self.index)?;
         store.0.call_values(callable, (ty.params(), ty.results()), params, results)
     }
@@ -182,10 +183,14 @@ impl Func {
         let inner = &store.0.inner;
         check_store(inner, self.store)?;
         let ty = inner.func_type(self.index);
-        if ty.params() != P::types() || ty.results() != R::types() {
+        let (params, results) = (P::types(), R::types());
+        let fits = ty.params() == params
+            && ty.results().len() == results.len()
+            && ty.results().iter().zip(&results).all(|(found, wanted)| found.matches(*wanted));
+        if !fits {
             return Err(Error::usage(format!(
                 "the function is {ty}, not {}",
-                FuncType::new(P::types(), R::types())
+                FuncType::new(params, results)
             )));
         }
         let callable = inner.callable(self.index)?;
@@ -193,12 +198,28 @@ impl Func {
     }
 }
 
-fn check_arguments(ty: &FuncType, params: &[Val], results: usize) -> Result<()> {
-    let given: Vec<ValType> = params.iter().map(Val::ty).collect();
-    if given != ty.params() {
+fn check_arguments(
+    store: &StoreInner,
+    ty: &FuncType,
+    params: &[Val],
+    results: usize,
+) -> Result<()> {
+    let wanted = ty.params();
+    let fits = |(value, ty): (&Val, &ValType)| store.check_value(value, *ty).is_ok();
+    if params.len() != wanted.len() || !params.iter().zip(wanted).all(fits) {
+        let given = FuncType::new(params.iter().map(Val::ty), []);
+        let pairs = params.iter().zip(wanted);
+        let mut wrong = pairs
+            .enumerate()
+            .filter_map(|(at, (value, ty))| Some((at, ty, store.check_value(value, *ty).err()?)));
+        let why = match wrong.next().filter(|_| params.len() == wanted.len()) {
+            Some((at, ty, found)) if ty.is_ref() => {
+                format!(": argument {at} is {found}, which is no {ty}")
+            }
+            _ => String::new(),
+        };
         return Err(Error::usage(format!(
-            "the function is {ty}, but was called with {}",
-            FuncType::new(given, [])
+            "the function is {ty}, but was called with {given}{why}"
         )));
     }
     if results != ty.results().len() {

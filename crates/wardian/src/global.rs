@@ -1,5 +1,6 @@
 //! Global variables.
 
+use crate::raw::store::StoreInner;
 use crate::store::{check_store, same_store};
 use crate::{AsContext, AsContextMut, Error, Result, Val};
 use wardian_types::GlobalType;
@@ -20,8 +21,8 @@ impl Global {
     /// The value is not of the type, or a function of another store.
     pub fn new(mut store: impl AsContextMut, ty: GlobalType, value: Val) -> Result<Global> {
         let store = store.as_context_mut();
-        check_type(&ty, &value)?;
         let inner = &mut store.0.inner;
+        check_value(inner, &ty, &value)?;
         let at = inner.add_global(&ty, &value)?;
         Ok(Global { store: inner.id(), at, ty })
     }
@@ -53,14 +54,13 @@ impl Global {
         if !self.ty.mutable {
             return Err(Error::usage("the global is immutable"));
         }
-        check_type(&self.ty, &value)?;
+        check_value(&store.0.inner, &self.ty, &value)?;
         store.0.inner.global_set(self, &value)
     }
 }
 
-fn check_type(ty: &GlobalType, value: &Val) -> Result<()> {
-    if value.ty() == ty.content {
-        return Ok(());
-    }
-    Err(Error::usage(format!("a {} is no value of a {ty}", value.ty())))
+pub(crate) fn check_value(store: &StoreInner, ty: &GlobalType, value: &Val) -> Result<()> {
+    store
+        .check_value(value, ty.content)
+        .map_err(|found| Error::usage(format!("a {found} is no value of a {ty}")))
 }

@@ -380,9 +380,7 @@ impl InternalModuleMut<'_> {
     pub fn set_global(&mut self, index: u32, value: &Val) -> Result<()> {
         let ty = self.as_internal().global_type(index);
         let ty = ty.ok_or_else(|| Error::usage(format!("there is no global {index}")))?;
-        if value.ty() != ty.content {
-            return Err(Error::usage(format!("a {} is no value of a {ty}", value.ty())));
-        }
+        crate::global::check_value(self.store, &ty, value)?;
         let global = self.store.instance_global(self.instance, index);
         self.store.global_set(&global, value)
     }

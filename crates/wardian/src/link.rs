@@ -136,7 +136,11 @@ fn type_of(store: &StoreInner, definition: &Extern) -> ExternType {
 }
 
 fn global_fits(wanted: &GlobalType, found: &GlobalType) -> bool {
-    wanted == found
+    let content = match wanted.mutable {
+        true => wanted.content == found.content,
+        false => found.content.matches(wanted.content),
+    };
+    content && wanted.mutable == found.mutable
 }
 
 fn table_fits(wanted: &TableType, found: &TableType) -> bool {

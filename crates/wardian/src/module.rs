@@ -214,20 +214,25 @@ impl Module {
 
     fn from_decoded(
         engine: &Engine,
-        decoded: wardian_module::Module,
+        mut decoded: wardian_module::Module,
         key: Option<CodeKey>,
     ) -> Result<Module> {
+        let mut kept_signatures = Vec::with_capacity(decoded.info().types.len());
+        decoded.number_types(|group| {
+            let group = engine.signatures().of_group(group)?;
+            let first = group.first().map_or(0, Signature::number);
+            kept_signatures.extend(group);
+            Ok::<_, Error>(first)
+        })?;
         let info = decoded.info();
         let layout = InstanceLayout::new(info.counts());
-        let kept_signatures =
-            info.types.iter().map(|t| engine.signatures().get(t)).collect::<Result<Box<[_]>>>()?;
         let signatures = kept_signatures.iter().map(Signature::number).collect();
         let exports = info.exports.iter().map(|e| (e.name.clone(), e.item)).collect();
         Ok(Module(Arc::new(ModuleInner {
             engine: engine.clone(),
             layout,
             signatures,
-            kept_signatures,
+            kept_signatures: kept_signatures.into(),
             further_signatures: Mutex::default(),
             exports,
             guarded: OnceLock::new(),

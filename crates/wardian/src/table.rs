@@ -115,9 +115,8 @@ impl crate::raw::store::StoreInner {
 
     /// A value as an element of a table.
     fn element(&mut self, ty: &TableType, value: &Val) -> Result<u64> {
-        if value.ty() != ValType::Ref(ty.element) {
-            return Err(Error::usage(format!("a {} is no element of a {ty}", value.ty())));
-        }
+        self.check_value(value, ValType::Ref(ty.element))
+            .map_err(|found| Error::usage(format!("a {found} is no element of a {ty}")))?;
         let mut slots = [0; 2];
         self.write_value(value, &mut slots)?;
         Ok(slots[0])

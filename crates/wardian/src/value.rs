@@ -67,7 +67,7 @@ impl Val {
         }
     }
 
-    /// The zero or null of a type.
+    /// The zero or null of a type; also of one that excludes null, of which it is no value.
     pub fn zero(ty: ValType) -> Val {
         match ty {
             ValType::I32 => Val::I32(0),
@@ -75,7 +75,7 @@ impl Val {
             ValType::F32 => Val::F32(0),
             ValType::F64 => Val::F64(0),
             ValType::V128 => Val::V128(0),
-            ValType::FUNCREF => Val::FuncRef(None),
+            ValType::Ref(r) if r.is_func() => Val::FuncRef(None),
             ValType::Ref(_) => Val::ExternRef(None),
         }
     }
@@ -241,7 +241,7 @@ impl<V: WasmTy> WasmParams for V {}
 impl<V: WasmTy> WasmResults for V {}
 impl<V: WasmTy> sealed::List for V {
     const SLOTS: usize = V::TYPE.slots();
-    const HAS_EXTERNS: bool = is_extern(V::TYPE);
+    const HAS_EXTERNS: bool = V::TYPE.is_extern_ref();
     fn types() -> Vec<ValType> {
         vec![V::TYPE]
     }
@@ -253,10 +253,6 @@ impl<V: WasmTy> sealed::List for V {
     fn read_list(store: &StoreInner, slots: &[u64]) -> Self {
         V::from_slots(store, slots)
     }
-}
-
-const fn is_extern(ty: ValType) -> bool {
-    matches!(ty, ValType::Ref(r) if !matches!(r.heap, wardian_types::HeapType::Func))
 }
 
 macro_rules! tuples {
@@ -273,7 +269,7 @@ macro_rules! tuples {
         )]
         impl<$($name: WasmTy),*> sealed::List for ($($name,)*) {
             const SLOTS: usize = 0 $(+ $name::TYPE.slots())*;
-            const HAS_EXTERNS: bool = false $(|| is_extern($name::TYPE))*;
+            const HAS_EXTERNS: bool = false $(|| $name::TYPE.is_extern_ref())*;
             fn types() -> Vec<ValType> {
                 vec![$($name::TYPE),*]
             }

@@ -34,7 +34,17 @@ impl Format {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Node {
     Function(u32),
+    /// Calls through a table, by its index and that of the type.
     Table(u32, u32),
+    /// Calls through references of a type.
+    Reference(u32),
+}
+
+impl Node {
+    /// Whether it stands for functions that are known at run time only.
+    fn is_indirect(self) -> bool {
+        !matches!(self, Node::Function(_))
+    }
 }
 
 /// How many places call, by caller and callee.
@@ -82,6 +92,11 @@ impl<'a> Graph<'a> {
         }
     }
 
+    fn type_name(&self, index: u32) -> String {
+        let ty = self.module.info().types.get(index as usize);
+        ty.map(ToString::to_string).unwrap_or_default()
+    }
+
     fn label(&self, node: Node) -> String {
         match node {
             Node::Function(index) => {
@@ -91,10 +106,8 @@ impl<'a> Graph<'a> {
                     |name| shorten(&printable(&name), COLUMNS),
                 )
             }
-            Node::Table(table, ty) => {
-                let ty = self.module.info().types.get(ty as usize);
-                format!("table {table}: {}", ty.map(ToString::to_string).unwrap_or_default())
-            }
+            Node::Table(table, ty) => format!("table {table}: {}", self.type_name(ty)),
+            Node::Reference(ty) => format!("references: {}", self.type_name(ty)),
         }
     }
 }
@@ -164,6 +177,9 @@ fn calls(module: &Module) -> Calls {
                 Operator::CallIndirect { type_index, table_index }
                 | Operator::ReturnCallIndirect { type_index, table_index } => {
                     Node::Table(table_index, type_index)
+                }
+                Operator::CallRef { type_index } | Operator::ReturnCallRef { type_index } => {
+                    Node::Reference(type_index)
                 }
                 _ => continue,
             };

@@ -245,6 +245,16 @@ impl State {
     }
 }
 
+impl State {
+    /// The function that a reference points to. Validation has seen to its type.
+    #[inline(always)]
+    pub(super) unsafe fn reference(&self, func: Far) -> Result<*mut VmFunc, TrapCode> {
+        // SAFETY: a slot of the frame, which holds a reference to a function.
+        let func = unsafe { *self.far(func) } as *mut VmFunc;
+        if func.is_null() { Err(TrapCode::NullFunctionReference) } else { Ok(func) }
+    }
+}
+
 /// A call that is left to the runtime.
 pub(super) fn pending(callee: Callee, slots: *mut u64, args: u32, tail: u64) -> PendingCall {
     PendingCall {
@@ -295,6 +305,31 @@ handlers! {
         (*s.store()).indirect_caller = s.vmctx;
         *s.fp.offset(frame::IP) = s.ip as u64;
         s.enter(function, fp, s.fp as usize)
+    }
+
+    fn call_ref(s, op::call_ref { func, end, .. }) {
+        let func = match s.reference(func) {
+            Ok(func) => func,
+            Err(code) => return s.trap(code),
+        };
+        let Some(function) = interpreted(word(&raw mut (*func).target)) else {
+            return s.instead(call_referred);
+        };
+        let fp = s.far(end);
+        if (*func).ctx != s.vmctx || !s.may_enter(function, fp) {
+            return s.instead(call_referred);
+        }
+        (*s.store()).indirect_caller = s.vmctx;
+        *s.fp.offset(frame::IP) = s.ip as u64;
+        s.enter(function, fp, s.fp as usize)
+    }
+
+    #[cold]
+    fn call_referred: call_ref(s, op::call_ref { func, end, args }) {
+        match s.reference(func) {
+            Ok(func) => s.call(s.referred(func), end, args),
+            Err(code) => s.trap(code),
+        }
     }
 
     #[cold]

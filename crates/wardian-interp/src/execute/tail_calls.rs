@@ -82,4 +82,11 @@ handlers! {
             Err(code) => s.trap(code),
         }
     }
+
+    fn return_call_ref(s, op::return_call_ref { func, own, first, args }) {
+        match s.reference(func) {
+            Ok(func) => s.tail_call(s.referred(func), own, first, args),
+            Err(code) => s.trap(code),
+        }
+    }
 }

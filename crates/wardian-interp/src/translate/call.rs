@@ -20,6 +20,13 @@ impl<'a> Body<'a> {
                 self.append(op::call_indirect { index, table, ty: U32(type_index), end, args });
                 self.push_types(ty.results());
             }
+            Operator::CallRef { type_index } => {
+                let func = self.pop_far()?;
+                let ty = self.signature(type_index)?;
+                let (end, args) = self.args(ty)?;
+                self.append(op::call_ref { func, end, args });
+                self.push_types(ty.results());
+            }
             Operator::ReturnCall { function_index } => self.tail_call(function_index)?,
             Operator::ReturnCallIndirect { type_index, table_index } => {
                 self.table(table_index)?;
@@ -29,6 +36,14 @@ impl<'a> Body<'a> {
                 let (table, own) = (self.table_at(table_index), U32(self.params as u32));
                 let ty = U32(type_index);
                 self.append(op::return_call_indirect { index, table, ty, own, first, args });
+                self.reachable = false;
+            }
+            Operator::ReturnCallRef { type_index } => {
+                let func = self.pop_far()?;
+                let ty = self.signature(type_index)?;
+                let (first, args) = (Far(self.take_args(ty)?), slots(ty));
+                let own = U32(self.params as u32);
+                self.append(op::return_call_ref { func, own, first, args });
                 self.reachable = false;
             }
             _ => return Ok(false),

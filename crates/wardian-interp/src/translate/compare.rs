@@ -117,7 +117,8 @@ impl Body<'_> {
         self.branch_on_slot(slot, negate);
     }
 
-    fn branch_on_slot(&mut self, slot: i32, negate: bool) {
+    /// The same for what lies in a slot, of which all 64 bits count.
+    pub(super) fn branch_on_slot(&mut self, slot: i32, negate: bool) {
         let target = Branch(0);
         match (self.is_far(), negate) {
             (false, false) => self.append(op::br_if { cond: S(slot), target }),

@@ -113,6 +113,9 @@ impl<'a> Body<'a> {
             }
             Operator::BrIf { relative_depth } => self.br_if(relative_depth)?,
             Operator::BrTable { ref targets } => self.br_table(targets)?,
+            Operator::BrOnNull { relative_depth } => self.br_on_null(relative_depth)?,
+            Operator::BrOnNonNull { relative_depth } => self.br_on_non_null(relative_depth)?,
+            Operator::RefAsNonNull => self.as_non_null()?,
             Operator::Return => {
                 self.branch(0)?;
                 self.reachable = false;
@@ -341,6 +344,59 @@ impl<'a> Body<'a> {
         self.branch_on(&condition, true);
         self.link(&mut skip);
         self.branch(frame)?;
+        self.bind(skip);
+        Ok(())
+    }
+
+    /// The slot of the topmost operand, a reference, which stays where it is.
+    fn reference(&mut self) -> Outcome<i32> {
+        let top = self.below(1)?;
+        self.flush_from(top);
+        Ok(self.slot_at(top))
+    }
+
+    /// Takes the reference along neither to where the branch goes nor away from the operands.
+    fn br_on_null(&mut self, depth: u32) -> Outcome {
+        let frame = self.frame(depth)?;
+        let slot = self.reference()?;
+        self.pop()?;
+        if self.in_place(frame)? {
+            self.branch_on_slot(slot, true);
+            self.link_frame(frame);
+        } else {
+            let mut skip = Chain::default();
+            self.branch_on_slot(slot, false);
+            self.link(&mut skip);
+            self.branch(frame)?;
+            self.bind(skip);
+        }
+        self.push_temp();
+        Ok(())
+    }
+
+    fn br_on_non_null(&mut self, depth: u32) -> Outcome {
+        let frame = self.frame(depth)?;
+        let slot = self.reference()?;
+        if self.in_place(frame)? {
+            self.branch_on_slot(slot, false);
+            self.link_frame(frame);
+        } else {
+            let mut skip = Chain::default();
+            self.branch_on_slot(slot, true);
+            self.link(&mut skip);
+            self.branch(frame)?;
+            self.bind(skip);
+        }
+        self.pop()?;
+        Ok(())
+    }
+
+    fn as_non_null(&mut self) -> Outcome {
+        let slot = self.reference()?;
+        let mut skip = Chain::default();
+        self.branch_on_slot(slot, false);
+        self.link(&mut skip);
+        self.append(op::trap { code: U16(TrapCode::NullReference as u16) });
         self.bind(skip);
         Ok(())
     }

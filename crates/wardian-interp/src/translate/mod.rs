@@ -29,7 +29,7 @@ use control::Frame;
 use stack::{Entry, Local};
 use std::sync::atomic::AtomicI32;
 use wardian_module::FuelMeter;
-use wardian_types::{FuncType, HeapType, RefType, ValType};
+use wardian_types::{FuncType, ValType};
 use wardian_vm::interpreted::{Function, frame};
 use wasmparser::{BinaryReader, FunctionBody, OperatorsReader};
 
@@ -224,17 +224,5 @@ impl<'a> Body<'a> {
 }
 
 fn value_type(ty: wasmparser::ValType) -> Outcome<ValType> {
-    Ok(match ty {
-        wasmparser::ValType::I32 => ValType::I32,
-        wasmparser::ValType::I64 => ValType::I64,
-        wasmparser::ValType::F32 => ValType::F32,
-        wasmparser::ValType::F64 => ValType::F64,
-        wasmparser::ValType::V128 => ValType::V128,
-        wasmparser::ValType::Ref(r) if r.is_func_ref() => {
-            ValType::Ref(RefType { nullable: r.is_nullable(), heap: HeapType::Func })
-        }
-        wasmparser::ValType::Ref(r) => {
-            ValType::Ref(RefType { nullable: r.is_nullable(), heap: HeapType::Extern })
-        }
-    })
+    wardian_module::val_type(ty).map_err(|e| TranslateError::new(e.to_string()))
 }

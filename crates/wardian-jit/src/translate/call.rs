@@ -28,6 +28,10 @@ impl<'a> Translator<'a, '_> {
                 let callee = self.table_element(type_index, table_index)?;
                 self.call(type_index, &callee)?;
             }
+            Operator::CallRef { type_index } => {
+                let callee = self.reference(type_index)?;
+                self.call(type_index, &callee)?;
+            }
             Operator::ReturnCall { function_index } => {
                 let type_index = self.function_type(function_index)?;
                 let callee = self.function(function_index);
@@ -35,6 +39,10 @@ impl<'a> Translator<'a, '_> {
             }
             Operator::ReturnCallIndirect { type_index, table_index } => {
                 let callee = self.table_element(type_index, table_index)?;
+                self.tail_call(type_index, &callee)?;
+            }
+            Operator::ReturnCallRef { type_index } => {
+                let callee = self.reference(type_index)?;
                 self.tail_call(type_index, &callee)?;
             }
             _ => return Ok(false),
@@ -89,12 +97,36 @@ impl<'a> Translator<'a, '_> {
         let wanted = self.load_fixed(types::I32, ids, offset);
         let differs = self.b.ins().icmp(IntCC::NotEqual, found, wanted);
         self.trap_if(differs, TrapCode::BadSignature);
-        let store = self.store_ctx();
-        let caller: MemFlagsData = self.trusted(Region::Store);
-        self.b.ins().store(caller, self.vmctx, store, store_ctx::INDIRECT_CALLER);
+        self.note_caller();
         let code = self.load_trusted(types::I64, Region::Code, element, func::CODE);
         let ctx = self.load_trusted(types::I64, Region::Code, element, func::CTX);
         Ok(Callee { code, ctx })
+    }
+
+    /// What the topmost operand refers to, which validation has seen to be of this type.
+    fn reference(&mut self, type_index: u32) -> Outcome<Callee> {
+        self.signature(type_index)?;
+        let reference = self.pop()?;
+        let null = TrapCode::NullFunctionReference;
+        let flags = self.trusted(Region::Code);
+        let code = if self.env.tunables.signals {
+            // A null reference faults here: the first page is never mapped.
+            let flags = flags.with_trap_code(Some(user(null)));
+            self.b.ins().load(types::I64, flags, reference, func::CODE)
+        } else {
+            self.trap_if_zero(reference, null);
+            self.b.ins().load(types::I64, flags, reference, func::CODE)
+        };
+        let ctx = self.load_trusted(types::I64, Region::Code, reference, func::CTX);
+        self.note_caller();
+        Ok(Callee { code, ctx })
+    }
+
+    /// Notes which instance calls through a reference, for listeners of the callee.
+    fn note_caller(&mut self) {
+        let store = self.store_ctx();
+        let flags: MemFlagsData = self.trusted(Region::Store);
+        self.b.ins().store(flags, self.vmctx, store, store_ctx::INDIRECT_CALLER);
     }
 
     fn type_sig(&mut self, index: u32) -> Outcome<(SigRef, &'a FuncType)> {

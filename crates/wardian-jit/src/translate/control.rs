@@ -11,7 +11,7 @@ use cranelift_codegen::ir::{Value, types};
 use cranelift_frontend::FunctionBuilder;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use wardian_types::{FuncType, HeapType, RefType, ValType};
+use wardian_types::{FuncType, TrapCode, ValType};
 use wasmparser::{BlockType, BrTable, FunctionBody, Operator};
 
 /// What a block takes and gives.
@@ -202,6 +202,13 @@ impl<'a, 'f> Translator<'a, 'f> {
             Operator::Br { relative_depth } => self.br(*relative_depth)?,
             Operator::BrIf { relative_depth } => self.br_if(*relative_depth)?,
             Operator::BrTable { targets } => self.br_table(targets)?,
+            Operator::BrOnNull { relative_depth } => self.br_on_null(*relative_depth)?,
+            Operator::BrOnNonNull { relative_depth } => self.br_on_non_null(*relative_depth)?,
+            Operator::RefAsNonNull => {
+                let reference = self.pop()?;
+                self.trap_if_zero(reference, TrapCode::NullReference);
+                self.push(reference);
+            }
             Operator::Return => {
                 let depth = self.frames.len() as u32 - 1;
                 self.br(depth)?;
@@ -415,6 +422,28 @@ impl<'a, 'f> Translator<'a, 'f> {
         Ok(())
     }
 
+    fn br_on_null(&mut self, depth: u32) -> Outcome {
+        let reference = self.pop()?;
+        let (block, count) = self.target(depth)?;
+        let args = self.branch_args(count)?;
+        let next = self.b.create_block();
+        self.b.ins().brif(reference, next, &[], block, &args);
+        self.enter(next);
+        self.push(reference);
+        Ok(())
+    }
+
+    /// The reference is the last operand that the branch takes along.
+    fn br_on_non_null(&mut self, depth: u32) -> Outcome {
+        let (block, count) = self.target(depth)?;
+        let args = self.branch_args(count)?;
+        let reference = self.pop()?;
+        let next = self.b.create_block();
+        self.b.ins().brif(reference, block, &args, next, &[]);
+        self.enter(next);
+        Ok(())
+    }
+
     fn br_table(&mut self, table: &BrTable<'_>) -> Outcome {
         let index = self.pop()?;
         if self.b.func.dfg.value_type(index) != types::I32 {
@@ -461,21 +490,5 @@ impl<'a, 'f> Translator<'a, 'f> {
 
 /// The type of a local or of a block's result.
 pub(super) fn local_type(ty: wasmparser::ValType) -> Outcome<ValType> {
-    Ok(match ty {
-        wasmparser::ValType::I32 => ValType::I32,
-        wasmparser::ValType::I64 => ValType::I64,
-        wasmparser::ValType::F32 => ValType::F32,
-        wasmparser::ValType::F64 => ValType::F64,
-        wasmparser::ValType::V128 => ValType::V128,
-        wasmparser::ValType::Ref(r) => {
-            let heap = if r.is_func_ref() {
-                HeapType::Func
-            } else if r.is_extern_ref() {
-                HeapType::Extern
-            } else {
-                return Err(Fail(format!("{r} is not supported")));
-            };
-            ValType::Ref(RefType { nullable: r.is_nullable(), heap })
-        }
-    })
+    wardian_module::val_type(ty).map_err(|e| Fail(e.to_string()))
 }

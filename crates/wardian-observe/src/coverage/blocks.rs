@@ -121,7 +121,9 @@ impl<'b> Finder<'b> {
                 self.branch(*relative_depth);
                 self.last(offset, next, At::Dead);
             }
-            Operator::BrIf { relative_depth } => {
+            Operator::BrIf { relative_depth }
+            | Operator::BrOnNull { relative_depth }
+            | Operator::BrOnNonNull { relative_depth } => {
                 self.branch(*relative_depth);
                 self.last(offset, next, At::Before);
             }

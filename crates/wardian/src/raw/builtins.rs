@@ -329,7 +329,12 @@ impl StoreInner {
     }
 
     /// Fills elements of a table, which have been checked.
-    fn fill_elements(&mut self, table: usize, range: std::ops::Range<usize>, element: u64) {
+    pub(super) fn fill_elements(
+        &mut self,
+        table: usize,
+        range: std::ops::Range<usize>,
+        element: u64,
+    ) {
         // Null elements that are null already need no memory.
         let write = |chunk: &mut [u64]| {
             if element != 0 || chunk.iter().any(|e| *e != 0) {

@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use std::panic::resume_unwind;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
-use wardian_types::ValType;
+use wardian_types::{HeapType, RefType, TypeIndex, ValType};
 use wardian_vm::activation::{self, Outcome, Suspended};
 use wardian_vm::layout::{StoreCtx, VmFunc};
 
@@ -263,6 +263,39 @@ impl<T> StoreData<T> {
 }
 
 impl StoreInner {
+    /// Checks that a value is one of a type.
+    ///
+    /// # Errors
+    ///
+    /// It is not; the error says what it is.
+    pub(crate) fn check_value(&self, value: &Val, ty: ValType) -> Result<(), String> {
+        let fits = match (value, ty) {
+            (Val::FuncRef(None), ValType::Ref(r)) => r.nullable && r.is_func(),
+            (Val::ExternRef(None), ValType::Ref(r)) => r.nullable && !r.is_func(),
+            (
+                Val::FuncRef(Some(func)),
+                ValType::Ref(RefType { heap: HeapType::Concrete(of), .. }),
+            ) => {
+                // Of a function of another store the caller says so.
+                func.store != self.id() || of == TypeIndex::Engine(self.vm_func(func.index).sig)
+            }
+            (value, ty) => match (value.ty(), ty) {
+                (ValType::Ref(found), ValType::Ref(wanted)) => found.heap == wanted.heap,
+                (found, wanted) => found == wanted,
+            },
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(match value {
+            Val::FuncRef(None) | Val::ExternRef(None) if ty.is_ref() => "null".into(),
+            Val::FuncRef(Some(func)) if func.store == self.id() && ty.is_func_ref() => {
+                format!("function {}", self.func_type(func.index))
+            }
+            other => other.ty().to_string(),
+        })
+    }
+
     /// Writes a value as guests hold it.
     pub(crate) fn write_value(&mut self, value: &Val, slots: &mut [u64]) -> Result<()> {
         slots[0] = match value {
@@ -305,8 +338,10 @@ impl StoreInner {
             ValType::F32 => Val::F32(slots[0] as u32),
             ValType::F64 => Val::F64(slots[0]),
             ValType::V128 => Val::V128(u128::from(slots[1]) << 64 | u128::from(slots[0])),
-            // SAFETY: the caller's promise.
-            ValType::FUNCREF => Val::FuncRef(unsafe { self.func_from_reference(slots[0]) }),
+            ValType::Ref(r) if r.is_func() => {
+                // SAFETY: the caller's promise.
+                Val::FuncRef(unsafe { self.func_from_reference(slots[0]) })
+            }
             ValType::Ref(_) => Val::ExternRef(self.externrefs.get(slots[0]).cloned()),
         }
     }
@@ -332,7 +367,7 @@ impl StoreInner {
 
     #[cold]
     fn collect(&mut self) {
-        for table in self.tables.iter().filter(|t| ValType::Ref(t.ty.element) != ValType::FUNCREF) {
+        for table in self.tables.iter().filter(|t| !t.ty.element.is_func()) {
             for element in table.elements() {
                 self.externrefs.mark(*element);
             }
@@ -340,7 +375,7 @@ impl StoreInner {
         for instance in &self.instances {
             let count = instance.module.decoded.info().globals.len() as u32;
             for (at, ty) in (0..count).map(|i| instance.global(i)) {
-                if ty.content.is_ref() {
+                if ty.content.is_extern_ref() {
                     // SAFETY: globals live as long as the store.
                     self.externrefs.mark(unsafe { at.read() });
                 }

@@ -16,7 +16,7 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use wardian_types::{FuncType, ValType};
+use wardian_types::{FuncType, HeapType, RefType, TypeIndex, ValType};
 use wardian_vm::contain::drop_contained;
 use wardian_vm::layout::HostFunc;
 
@@ -324,8 +324,7 @@ fn write_results(
     store.collect_if_due();
     let mut at = 0;
     for (ty, value) in ty.results().iter().zip(results) {
-        if value.ty() != *ty {
-            let found = value.ty();
+        if let Err(found) = store.check_value(value, *ty) {
             return Err(Error::usage(format!("a host function gave a {found} for a {ty}")));
         }
         store.write_value(value, &mut slots[at..])?;
@@ -340,7 +339,7 @@ fn write_results(
 pub(super) unsafe fn to_handles(store: &StoreInner, types: &[ValType], slots: &mut [u64]) {
     let mut at = 0;
     for ty in types {
-        if *ty == ValType::FUNCREF {
+        if ty.is_func_ref() {
             // SAFETY: by the promise above it is a reference of the store's.
             slots[at] = unsafe { store.func_handle(slots[at]) };
         }
@@ -357,18 +356,24 @@ pub(super) fn normalize(store: &StoreInner, types: &[ValType], slots: &mut [u64]
         match ty {
             ValType::I32 | ValType::F32 => slots[at] &= u64::from(u32::MAX),
             ValType::I64 | ValType::F64 | ValType::V128 => {}
-            ValType::Ref(_) => slots[at] = checked_reference(store, *ty, slots[at])?,
+            ValType::Ref(r) => slots[at] = checked_reference(store, *r, slots[at])?,
         }
         at += ty.slots();
     }
     Ok(())
 }
 
-fn checked_reference(store: &StoreInner, ty: ValType, slot: u64) -> Result<u64> {
-    let known = if ty == ValType::FUNCREF {
-        store.reference_of_handle(slot)
-    } else {
-        (slot == 0 || store.externrefs.get(slot).is_some()).then_some(slot)
+fn checked_reference(store: &StoreInner, ty: RefType, slot: u64) -> Result<u64> {
+    let known = match ty.heap {
+        _ if slot == 0 => ty.nullable.then_some(0),
+        HeapType::Func => store.reference_of_handle(slot),
+        HeapType::Concrete(of) => store.reference_of_handle(slot).filter(|reference| {
+            // SAFETY: it is a reference of the store's.
+            let func = unsafe { store.func_of_reference(*reference) };
+            func.is_some_and(|func| of == TypeIndex::Engine(store.vm_func(func).sig))
+        }),
+        HeapType::Extern => store.externrefs.get(slot).is_some().then_some(slot),
+        _ => None,
     };
     known.ok_or_else(|| {
         Error::usage(format!("a raw slot holds {slot:#x}, which is no {ty} of this store"))

@@ -363,8 +363,22 @@ impl StoreInner {
                 }
             }
         }
+        self.fill_tables(instance, info);
         self.initialize_tables(instance, info)?;
         self.initialize_memories(instance, &module)
+    }
+
+    /// Gives the elements of new tables the values that their types ask for.
+    fn fill_tables(&mut self, instance: u32, info: &ModuleInfo) {
+        for (index, init) in (info.imported_tables..).zip(&info.table_inits) {
+            let Some(init) = init else { continue };
+            let value = self.evaluate(instance, init)[0];
+            let table = self.instances[instance as usize].tables[index as usize];
+            if value != 0 {
+                let all = 0..self.tables[table as usize].len();
+                self.fill_elements(table as usize, all, value);
+            }
+        }
     }
 
     fn initialize_tables(&mut self, instance: u32, info: &ModuleInfo) -> Result<()> {

@@ -136,14 +136,13 @@ impl Hook {
     pub(super) fn new(store: *mut StoreCtx, target: Target) -> Hook {
         let ty = target.ty();
         let slots = |types: &[ValType]| types.iter().map(|t| t.slots()).sum();
-        let is_funcref = |t: &ValType| *t == ValType::FUNCREF;
         Hook {
             vm: Listened { store, body: 0 },
             listeners: Arc::default(),
             only: None,
             params: slots(ty.params()),
             results: slots(ty.results()),
-            has_funcrefs: ty.params().iter().chain(ty.results()).any(is_funcref),
+            has_funcrefs: ty.params().iter().chain(ty.results()).any(|t| t.is_func_ref()),
             target,
         }
     }

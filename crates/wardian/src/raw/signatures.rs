@@ -17,19 +17,34 @@
 
 use crate::jit::{CompiledFunction, Compiler};
 use crate::{Error, ErrorKind, Result};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, Weak};
-use wardian_types::FuncType;
+use wardian_types::{FuncType, TypeIndex};
 use wardian_vm::code_memory::CodeMemory;
 
-/// A signature of an engine.
+/// A signature of an engine: a type at a position of its group.
 #[derive(Clone)]
-pub(crate) struct Signature(Arc<Inner>);
+pub(crate) struct Signature {
+    group: Arc<Group>,
+    at: u32,
+}
 
-struct Inner {
-    ty: FuncType,
-    number: u32,
+/// Types that were declared together and may name each other. So they come and go together.
+struct Group {
+    /// What tells it from others: the types, with [`TypeIndex::Group`] where they name each other.
+    key: Arc<[FuncType]>,
+    /// The number of its first type; those of the others follow.
+    first: u32,
+    types: Box<[Inner]>,
+    #[expect(dead_code, reason = "keeps the types that are named")]
+    named: Vec<Signature>,
     all: Weak<Signatures>,
+}
+
+/// What is known of a type.
+struct Inner {
+    /// The types that it names have their numbers.
+    ty: FuncType,
     both: OnceLock<Both>,
     /// What notes the caller: only for signatures of functions that are listened to.
     noting: OnceLock<Single>,
@@ -68,35 +83,41 @@ pub(crate) struct Signatures {
 
 #[derive(Default)]
 struct Known {
-    by_type: HashMap<FuncType, Weak<Inner>>,
+    by_key: HashMap<Arc<[FuncType]>, Weak<Group>>,
+    /// By the number of their first type.
+    by_number: BTreeMap<u32, Weak<Group>>,
     /// The number of the next new signature.
     next: u32,
 }
 
 impl Signature {
     pub(crate) fn number(&self) -> u32 {
-        self.0.number
+        self.group.first + self.at
+    }
+
+    fn inner(&self) -> &Inner {
+        &self.group.types[self.at as usize]
     }
 
     /// The trampolines between the host and guests.
     pub(crate) fn trampoline(&self, compiler: &Compiler) -> Result<Trampoline> {
-        if let Some(both) = self.0.both.get() {
+        if let Some(both) = self.inner().both.get() {
             return Ok(both.trampoline);
         }
         prepare(compiler, [self])?;
-        self.0.both.get().map(|both| both.trampoline).ok_or_else(|| {
+        self.inner().both.get().map(|both| both.trampoline).ok_or_else(|| {
             Error::new(ErrorKind::Internal("a trampoline just made is missing".into()))
         })
     }
 
     /// What stands between importers and a function that wants to know who calls.
     pub(crate) fn noting(&self, compiler: &Compiler) -> Result<usize> {
-        self.single(&self.0.noting, || compiler.noting_trampoline(&self.0.ty))
+        self.single(&self.inner().noting, || compiler.noting_trampoline(&self.inner().ty))
     }
 
     /// What stands between compiled code and an interpreted function.
     pub(crate) fn interpreted(&self, compiler: &Compiler) -> Result<usize> {
-        self.single(&self.0.interpreted, || compiler.host_trampoline(&self.0.ty))
+        self.single(&self.inner().interpreted, || compiler.host_trampoline(&self.inner().ty))
     }
 
     /// A trampoline of a kind that is made one by one.
@@ -119,7 +140,7 @@ impl Signature {
         let code = CodeMemory::publish(text)
             .map_err(|e| Error::limit(format!("no executable memory for trampolines: {e}")))?;
         let code = Arc::new(code);
-        if let Some(all) = self.0.all.upgrade() {
+        if let Some(all) = self.group.all.upgrade() {
             let mut known = all.code();
             known.retain(|code| code.strong_count() > 0);
             known.push(Arc::downgrade(&code));
@@ -128,57 +149,131 @@ impl Signature {
     }
 
     fn not_compiled(&self, error: &crate::jit::CompileError) -> Error {
-        Error::new(ErrorKind::Compile(format!("trampoline for {}: {error}", self.0.ty)))
+        Error::new(ErrorKind::Compile(format!("trampoline for {}: {error}", self.inner().ty)))
     }
 }
 
-impl Drop for Inner {
+impl Inner {
+    fn new(ty: FuncType) -> Inner {
+        let (both, noting, interpreted) = Default::default();
+        Inner { ty, both, noting, interpreted }
+    }
+}
+
+impl Drop for Group {
     fn drop(&mut self) {
         let Some(all) = self.all.upgrade() else { return };
         let mut known = all.known.write().unwrap_or_else(|e| e.into_inner());
+        known.by_number.remove(&self.first);
         // Somebody may have made it anew meanwhile.
-        if known.by_type.get(&self.ty).is_some_and(|inner| inner.strong_count() == 0) {
-            known.by_type.remove(&self.ty);
+        if known.by_key.get(&self.key).is_some_and(|group| group.strong_count() == 0) {
+            known.by_key.remove(&self.key);
         }
     }
 }
 
 impl Signatures {
-    /// The signature of a type.
+    /// The signature of a type in which all types have their numbers.
     ///
     /// # Errors
     ///
-    /// All numbers are used up.
+    /// It names a type that the engine does not have, or all numbers are used up.
     pub(crate) fn get(self: &Arc<Self>, ty: &FuncType) -> Result<Signature> {
-        if let Some(found) = self.find(ty) {
-            return Ok(found);
-        }
-        let mut known = self.known.write().unwrap_or_else(|e| e.into_inner());
-        if let Some(found) = known.by_type.get(ty).and_then(Weak::upgrade) {
-            return Ok(Signature(found));
-        }
-        let number = known.next;
-        known.next = number.checked_add(1).ok_or_else(|| {
-            Error::limit("the engine has seen 2^32 signatures come and go: make a new engine")
-        })?;
-        let inner = Arc::new(Inner {
-            ty: ty.clone(),
-            number,
-            all: Arc::downgrade(self),
-            both: OnceLock::new(),
-            noting: OnceLock::new(),
-            interpreted: OnceLock::new(),
+        // One that names a type of its own group looks like one that names it from outside.
+        let mut seen = HashSet::new();
+        let own = ty.named().find_map(|index| match index {
+            TypeIndex::Engine(number) => {
+                let group = self.by_number(number)?.group;
+                // Hostile groups are large, and named a thousand times.
+                let new = seen.insert(group.first);
+                let at = group.types.iter().position(|inner| new && inner.ty == *ty)?;
+                Some(Signature { group, at: at as u32 })
+            }
+            _ => None,
         });
-        known.by_type.insert(ty.clone(), Arc::downgrade(&inner));
-        Ok(Signature(inner))
+        if let Some(own) = own {
+            return Ok(own);
+        }
+        let group = self.group(std::slice::from_ref(ty))?;
+        Ok(Signature { group, at: 0 })
     }
 
-    fn find(&self, ty: &FuncType) -> Option<Signature> {
+    /// The signatures of types that are declared together, in which [`TypeIndex::Group`] stands for these.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Signatures::get`].
+    pub(crate) fn of_group(self: &Arc<Self>, key: &[FuncType]) -> Result<Vec<Signature>> {
+        if key.is_empty() {
+            return Ok(Vec::new());
+        }
+        let group = self.group(key)?;
+        Ok((0..key.len() as u32).map(|at| Signature { group: group.clone(), at }).collect())
+    }
+
+    fn group(self: &Arc<Self>, key: &[FuncType]) -> Result<Arc<Group>> {
+        if let Some(found) = self.find(key) {
+            return Ok(found);
+        }
+        let named = self.named(key)?;
+        let mut known = self.known.write().unwrap_or_else(|e| e.into_inner());
+        if let Some(found) = known.by_key.get(key).and_then(Weak::upgrade) {
+            // Those that are named must not be dropped while the lock is held.
+            drop(known);
+            return Ok(found);
+        }
+        let first = known.next;
+        known.next = first.checked_add(key.len() as u32).ok_or_else(|| {
+            Error::limit("the engine has seen 2^32 signatures come and go: make a new engine")
+        })?;
+        let key: Arc<[FuncType]> = key.into();
+        let group = Arc::new(Group {
+            first,
+            types: key.iter().map(|ty| Inner::new(ty.in_group(first))).collect(),
+            key: key.clone(),
+            named,
+            all: Arc::downgrade(self),
+        });
+        known.by_key.insert(key, Arc::downgrade(&group));
+        known.by_number.insert(first, Arc::downgrade(&group));
+        Ok(group)
+    }
+
+    /// The types that a group names, but its own.
+    fn named(&self, key: &[FuncType]) -> Result<Vec<Signature>> {
+        let mut named: Vec<Signature> = Vec::new();
+        let mut seen = HashSet::new();
+        for (ty, index) in key.iter().flat_map(|ty| ty.named().map(move |index| (ty, index))) {
+            let number = match index {
+                TypeIndex::Group(at) if (at as usize) < key.len() => continue,
+                TypeIndex::Engine(number) => Some(number),
+                _ => None,
+            };
+            if !seen.insert(number) {
+                continue;
+            }
+            named.push(number.and_then(|number| self.by_number(number)).ok_or_else(|| {
+                Error::usage(format!("{ty} names a type that no module of the engine has"))
+            })?);
+        }
+        Ok(named)
+    }
+
+    fn by_number(&self, number: u32) -> Option<Signature> {
         let known = self.known.read().unwrap_or_else(|e| e.into_inner());
-        let found = known.by_type.get(ty).and_then(Weak::upgrade);
-        // Its last reference must not be dropped while the lock is held.
+        let found = known.by_number.range(..=number).next_back();
+        let found = found.and_then(|(first, group)| Some((*first, group.upgrade()?)));
+        // As below.
         drop(known);
-        found.map(Signature)
+        let (first, group) = found?;
+        let at = number - first;
+        ((at as usize) < group.types.len()).then_some(Signature { group, at })
+    }
+
+    fn find(&self, key: &[FuncType]) -> Option<Arc<Group>> {
+        let known = self.known.read().unwrap_or_else(|e| e.into_inner());
+        // Its last reference must not be dropped while the lock is held.
+        known.by_key.get(key).and_then(Weak::upgrade)
     }
 
     fn code(&self) -> MutexGuard<'_, Vec<Weak<CodeMemory>>> {
@@ -194,7 +289,7 @@ impl Signatures {
     /// How many signatures there are.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.known.read().unwrap_or_else(|e| e.into_inner()).by_type.len()
+        self.known.read().unwrap_or_else(|e| e.into_inner()).by_key.len()
     }
 }
 
@@ -207,11 +302,11 @@ pub(crate) fn prepare<'a>(
     let mut made: Vec<(&Signature, usize, Host)> = Vec::new();
     for signature in signatures {
         let is_made =
-            |(other, _, _): &(&Signature, usize, Host)| other.0.number == signature.0.number;
-        if signature.0.both.get().is_some() || made.iter().any(is_made) {
+            |(other, _, _): &(&Signature, usize, Host)| other.number() == signature.number();
+        if signature.inner().both.get().is_some() || made.iter().any(is_made) {
             continue;
         }
-        let ty = &signature.0.ty;
+        let ty = &signature.inner().ty;
         let fail = |e: crate::jit::CompileError| signature.not_compiled(&e);
         let entry = append(&mut text, compiler.entry_trampoline(ty).map_err(fail)?);
         let host = match wardian_vm::direct_host_stub(ty) {
@@ -230,7 +325,7 @@ pub(crate) fn prepare<'a>(
         };
         // Two threads may make the same ones; either's will do.
         let trampoline = Trampoline { entry, host };
-        signature.0.both.get_or_init(|| Both { trampoline, code: code.clone() });
+        signature.inner().both.get_or_init(|| Both { trampoline, code: code.clone() });
     }
     Ok(())
 }
@@ -264,6 +359,30 @@ mod tests {
             params.join(" ")
         );
         Module::new(engine, text).unwrap()
+    }
+
+    #[test]
+    fn types_that_name_each_other_come_and_go_together() {
+        let engine = Engine::default();
+        let count = || engine.signatures().len();
+        let before = count();
+        let text = "(module (type $a (func (result f64)))
+          (rec (type $b (func (param (ref null $c)))) (type $c (func (param (ref $b) (ref $a)))))
+          (func (export \"f\") (param (ref null $c))))";
+        let module = Module::new(&engine, text).unwrap();
+        let numbers = &module.0.signatures;
+        assert_eq!(numbers[2], numbers[1] + 1);
+        let ty = module.func_type(0).unwrap().clone();
+        let again = Module::new(&engine, text).unwrap();
+        assert_eq!(*again.0.signatures, **numbers);
+        assert_eq!(again.func_type(0), Some(&ty));
+        drop((module, again));
+        assert_eq!(count(), before);
+        // What names them names nothing any more.
+        let mut store = Store::new(&engine, ());
+        let told = Func::try_new(&mut store, ty.clone(), |_, _, _| Ok(())).unwrap_err();
+        assert!(told.to_string().contains("no module of the engine"), "{told}");
+        assert_ne!(Module::new(&engine, text).unwrap().func_type(0), Some(&ty));
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub(super) fn render(graph: &Graph<'_>) -> String {
         let _ = writeln!(out, "  label=\"{}\";", escape(left_out));
     }
     for node in &graph.nodes {
-        let shape = if matches!(node, Node::Table(..)) { ", shape=hexagon" } else { "" };
+        let shape = if node.is_indirect() { ", shape=hexagon" } else { "" };
         let label = escape(&graph.label(*node));
         let _ = writeln!(out, "  {} [label=\"{label}\"{shape}];", id(*node));
     }
@@ -25,6 +25,7 @@ fn id(node: Node) -> String {
     match node {
         Node::Function(index) => format!("f{index}"),
         Node::Table(table, ty) => format!("t{table}_{ty}"),
+        Node::Reference(ty) => format!("r{ty}"),
     }
 }
 

@@ -79,7 +79,7 @@ impl Box {
         let label = graph.label(node);
         let own = if graph.calls.contains_key(&(node, node)) { " \u{21bb}" } else { "" };
         let text = shorten(&label, COLUMNS) + own;
-        let is_table = matches!(node, Node::Table(..));
+        let is_table = node.is_indirect();
         Box { label, text, is_table, place: (Point::zero(), Point::zero()) }
     }
 
@@ -125,7 +125,7 @@ impl Drawing {
         let _ = writeln!(
             out,
             "<text x=\"10\" y=\"18\">Who calls whom: {caption}</text>\n<text x=\"10\" y=\"34\">wide arrows: \
-             many calls; dashed boxes: calls through tables; \u{21bb}: calls itself</text>"
+             many calls; dashed boxes: calls through tables and references; \u{21bb}: calls itself</text>"
         );
         // Boxes above arrows.
         let boxes: String = self.boxes.iter().map(Box::draw).collect();
