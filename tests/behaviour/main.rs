@@ -2,6 +2,7 @@
 
 mod accesses;
 mod allocators;
+mod alone;
 mod asynchronous;
 mod attaching;
 mod calls;
@@ -37,6 +38,7 @@ mod soak;
 mod state;
 mod stopping;
 mod suspended_endings;
+mod tenants;
 mod thread_state;
 mod threads;
 mod tiers;
@@ -79,6 +81,7 @@ fn main() -> std::process::ExitCode {
         sampler::TABLE,
         stopping::TABLE,
         suspended_endings::TABLE,
+        tenants::TABLE,
         thread_state::TABLE,
         threads::TABLE,
         tiers::TABLE,
@@ -86,6 +89,9 @@ fn main() -> std::process::ExitCode {
         wasi_threads::TABLE,
     ] {
         matrix::cross(&mut cases, table);
+    }
+    if let Some(code) = alone::child(&cases) {
+        return code;
     }
     #[cfg(feature = "torture")]
     let mut trials = match faults::child(&cases) {
