@@ -7,6 +7,8 @@ use wardian::{
     CallOptions, Config, Engine, EngineKind, ErrorKind, Instance, Module, Sampler, SamplerOptions,
     StopReason, Store, TrapCode,
 };
+#[cfg(feature = "jit")]
+use wardian::{Func, FuncType};
 
 const MODULE: &str = r#"(module (func (export "one") (result i32) (i32.const 1))
   (func (export "spin") (loop $l (br $l)))
@@ -31,7 +33,10 @@ fn refusals_are_errors_and_pass() {
     no_watchdog(&engine, &module);
     no_signal_stack(&engine, &module);
     #[cfg(feature = "jit")]
-    no_code_memory();
+    {
+        no_code_memory();
+        no_trampoline();
+    }
 }
 
 /// No thread can watch a deadline: the guest must not run without its limit, nor is it a panic.
@@ -105,4 +110,23 @@ fn no_code_memory() {
         drop((store, module));
         torture::end();
     }
+}
+
+/// A host function needs code by which guests call it. Without memory for it there is an error, and a panic
+/// where the documentation says so; the store is as before.
+#[cfg(feature = "jit")]
+fn no_trampoline() {
+    let engine = Engine::new(Config::new().engine(EngineKind::Compiled)).unwrap();
+    let mut store = Store::new(&engine, ());
+    refuse_all();
+    let error = Func::try_wrap(&mut store, |a: i32, b: i64| i64::from(a) + b).unwrap_err();
+    let ty = FuncType::new([], []);
+    let other = Func::try_new(&mut store, ty, |_, _, _| Ok(())).unwrap_err();
+    torture::end();
+    for error in [error, other] {
+        assert!(matches!(error.kind(), ErrorKind::Limit(_)), "{error}");
+    }
+    let sum = Func::try_wrap(&mut store, |a: i32, b: i64| i64::from(a) + b).unwrap();
+    let sum = sum.typed::<(i32, i64), i64>(&store).unwrap();
+    assert_eq!(sum.call(&mut store, (2, 3)).unwrap(), 5);
 }
