@@ -31,6 +31,7 @@ mod raw_slots;
 mod references;
 mod refused_restores;
 mod resolver;
+mod reuse;
 mod sampler;
 mod snapshot_contents;
 mod snapshots;
@@ -75,6 +76,7 @@ fn main() -> std::process::ExitCode {
         references::TABLE,
         refused_restores::TABLE,
         resolver::TABLE,
+        reuse::TABLE,
         state::TABLE,
         snapshot_contents::TABLE,
         snapshots::TABLE,
