@@ -25,16 +25,23 @@ const HANG: Duration = Duration::from_secs(120);
 
 /// Behaviours that must pass while memories move, background work is slow and signals come, but need not,
 /// with the reason.
-const SENSITIVE: [(&str, &str); 0] = [];
+const SENSITIVE: [(&str, &str); 1] =
+    [("an exact profile has the time of the functions that take it", "signals take time too")];
 
 /// Behaviours that are not run with requests that fail, with the reason.
-const FRAGILE: [(&str, &str); 2] = [
+const FRAGILE: [(&str, &str); 3] = [
+    ("beyond the limit of threads a spawn is refused", "its guest spawns until it may"),
     ("destructors of thread-local values run guests", "a check fails in a destructor of a thread"),
     (
         "a guest does not wait for a compiler past its deadline",
         "it leaves threads behind that compile for minutes",
     ),
 ];
+
+/// Panics that the documentation names, by file and a part of their text. There are functions that return
+/// errors in their place.
+const DOCUMENTED: [(&str, &str); 1] =
+    [("crates/wardian/src/func.rs", "no executable memory for trampolines")];
 
 /// A trial for each case.
 pub(crate) fn trials(cases: Vec<Case>) -> Vec<Trial> {
@@ -95,17 +102,20 @@ fn watch() {
 fn torment(case: &Case) -> Vec<String> {
     let mut problems = Vec::new();
     let steady = Plan { moves: true, delays: true, signals: true, ..Plan::default() };
-    let quiet = run(case, Plan::default(), &mut problems);
+    let quiet = run(case, Plan::default(), &[], &mut Vec::new());
     if quiet.failed {
         problems.push(format!("it fails without any fault: {:?}", quiet.panics));
         return problems;
     }
+    // It caught these itself: panics that are documented.
+    let known = &quiet.panics;
+    let run = |plan, problems: &mut Vec<String>| run(case, plan, known, problems);
     let sensitive = SENSITIVE.iter().any(|(name, _)| case.name.starts_with(name));
-    let moved = run(case, steady, &mut problems);
+    let moved = run(steady, &mut problems);
     if moved.failed && !sensitive {
         problems.push(format!("it fails with {steady:?}: {:?}", moved.panics));
     }
-    run(case, Plan { tiny_stacks: true, ..steady }, &mut problems);
+    run(Plan { tiny_stacks: true, ..steady }, &mut problems);
     if FRAGILE.iter().any(|(name, _)| case.name.starts_with(name)) {
         return problems;
     }
@@ -116,7 +126,7 @@ fn torment(case: &Case) -> Vec<String> {
             break;
         }
         for lasting in [false, true] {
-            run(case, Plan { nth, lasting, ..Plan::default() }, &mut problems);
+            run(Plan { nth, lasting, ..Plan::default() }, &mut problems);
         }
         if problems.len() > 10 {
             break;
@@ -145,8 +155,9 @@ struct Run {
     report: Report,
 }
 
-/// One run under a plan, and a look at what is left. Adds what must never happen.
-fn run(case: &Case, plan: Plan, problems: &mut Vec<String>) -> Run {
+/// One run under a plan, and a look at what is left. Adds what must never happen, among it panics of the
+/// runtime but `known` ones.
+fn run(case: &Case, plan: Plan, known: &[String], problems: &mut Vec<String>) -> Run {
     PANICS.lock().unwrap_or_else(|e| e.into_inner()).clear();
     if std::env::var_os("WARDIAN_TORTURE_VERBOSE").is_some() {
         println!("{plan:?}");
@@ -161,8 +172,12 @@ fn run(case: &Case, plan: Plan, problems: &mut Vec<String>) -> Run {
     let panics = std::mem::take(&mut *PANICS.lock().unwrap_or_else(|e| e.into_inner()));
     let told = format!("{plan:?}, failed {:?}", report.failed);
     for panic in &panics {
-        let expected =
-            panic.starts_with("tests/behaviour/") || panic.contains(torture::WAITS_FOR_EVER);
+        let expected = panic.starts_with("tests/behaviour/")
+            || panic.contains(torture::WAITS_FOR_EVER)
+            || DOCUMENTED
+                .iter()
+                .any(|(place, text)| panic.starts_with(place) && panic.contains(text))
+            || known.contains(panic);
         if !expected || panic.contains("Internal(") {
             problems.push(format!("{told}: {panic}"));
         }

@@ -2,6 +2,7 @@
 
 mod accesses;
 mod allocators;
+mod alone;
 mod asynchronous;
 mod attaching;
 mod calls;
@@ -31,6 +32,7 @@ mod raw_slots;
 mod references;
 mod refused_restores;
 mod resolver;
+mod reuse;
 mod sampler;
 mod snapshot_contents;
 mod snapshots;
@@ -38,6 +40,7 @@ mod soak;
 mod state;
 mod stopping;
 mod suspended_endings;
+mod tenants;
 mod thread_state;
 mod threads;
 mod tiers;
@@ -75,12 +78,14 @@ fn main() -> std::process::ExitCode {
         references::TABLE,
         refused_restores::TABLE,
         resolver::TABLE,
+        reuse::TABLE,
         state::TABLE,
         snapshot_contents::TABLE,
         snapshots::TABLE,
         sampler::TABLE,
         stopping::TABLE,
         suspended_endings::TABLE,
+        tenants::TABLE,
         thread_state::TABLE,
         threads::TABLE,
         tiers::TABLE,
@@ -88,6 +93,9 @@ fn main() -> std::process::ExitCode {
         wasi_threads::TABLE,
     ] {
         matrix::cross(&mut cases, table);
+    }
+    if let Some(code) = alone::child(&cases) {
+        return code;
     }
     #[cfg(feature = "torture")]
     let mut trials = match faults::child(&cases) {

@@ -3,6 +3,7 @@
 use crate::log::Watch;
 #[cfg(not(feature = "torture"))]
 use libtest_mimic::Trial;
+use std::cell::RefCell;
 use wardian::{Config, Engine, EngineKind, FunctionFilter, Instance, Linker, Module, Store};
 
 /// A behaviour: its name, and what checks it by panicking if it does not hold.
@@ -68,6 +69,10 @@ pub(crate) fn compiled_of(engine: &Engine) -> Engine {
     Engine::new(config.engine(EngineKind::Compiled)).expect("the configuration works")
 }
 
+thread_local! {
+    static RUNNING: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
 /// A behaviour on an engine.
 #[derive(Clone)]
 pub(crate) struct Case {
@@ -84,7 +89,13 @@ impl Case {
     }
 
     pub(crate) fn run(&self, engine: &Engine) {
+        RUNNING.replace(self.name.clone());
         (self.behaviour)(engine);
+    }
+
+    /// The name of the case that this thread runs.
+    pub(crate) fn running() -> String {
+        RUNNING.with_borrow(Clone::clone)
     }
 
     #[cfg(not(feature = "torture"))]

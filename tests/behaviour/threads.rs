@@ -74,6 +74,7 @@ fn wait_and_notify(engine: &Engine) {
             i.typed_func::<(), i32>(&mut *store, name).unwrap().call(store, ()).unwrap()
         };
         while call(&mut store, "notify") == 0 {
+            assert!(!waiting.is_finished(), "it did not wait");
             std::thread::sleep(Duration::from_millis(1));
         }
         assert_eq!(waiting.join().unwrap(), 0);

@@ -279,7 +279,7 @@ fn ended_from_outside(engine: &Engine) {
     let threads = p.builder.build(&p.linker).unwrap();
     let handle = threads.handle();
     let ender = std::thread::spawn(move || {
-        while handle.live() < 8 {
+        while handle.live() < 8 && !handle.has_ended() {
             std::thread::sleep(Duration::from_millis(1));
         }
         handle.clone().end(Error::exit(21));

@@ -34,7 +34,8 @@ static END: AtomicUsize = AtomicUsize::new(0);
 /// Whether an address lies where compiled code is. Safe to ask in a signal handler.
 #[inline]
 pub fn contains(address: usize) -> bool {
-    address >= BASE.load(Ordering::Relaxed) && address < END.load(Ordering::Relaxed)
+    // Whoever sees the end sees the beginning.
+    address < END.load(Ordering::Acquire) && address >= BASE.load(Ordering::Relaxed)
 }
 
 static REGION: Mutex<Region> = Mutex::new(Region { free: Vec::new(), unclean: Vec::new() });
@@ -66,7 +67,7 @@ fn reserve(region: &mut Region) -> io::Result<()> {
             let base = base as usize;
             region.free.push((base, size));
             BASE.store(base, Ordering::Relaxed);
-            END.store(base + size, Ordering::Relaxed);
+            END.store(base + size, Ordering::Release);
             return Ok(());
         }
         size /= 4;

@@ -99,6 +99,31 @@ fn a_memory_shrinks_with_its_rights() {
     assert!(bytes.iter().all(|byte| *byte == 0));
 }
 
+/// Of the last page only a part belongs to a memory of one-byte pages; the rest of it is zero when the memory
+/// grows again.
+#[test]
+fn a_memory_that_shrinks_inside_a_page_is_zero_when_it_grows_again() {
+    let mut ty = MemoryType::new(100, Some(10_000));
+    ty.page_size_log2 = 0;
+    let mut one = Memory::Engine(memory(false, &ty, None));
+    let capture = one.capture().unwrap();
+    for len in [200, 5000] {
+        one.grow_to(len, &|| false).unwrap();
+        // SAFETY: accessible, and nobody else has the memory.
+        unsafe { one.base().write_bytes(7, len) };
+        // SAFETY: no code uses the memory.
+        unsafe { one.restore(&capture).unwrap() };
+        assert_eq!(one.len(), 100);
+        is_guard(one.base() as usize + 4096..one.base() as usize + 8192);
+        one.grow_to(len, &|| false).unwrap();
+        // SAFETY: as above.
+        let bytes = unsafe { std::slice::from_raw_parts(one.base(), len) };
+        assert!(bytes.iter().all(|byte| *byte == 0));
+        // SAFETY: no code uses the memory.
+        unsafe { one.restore(&capture).unwrap() };
+    }
+}
+
 /// A growth that needs another place, and is stopped on the way, changes nothing.
 #[test]
 fn a_growth_that_is_cancelled_leaves_the_memory_as_it_was() {
@@ -172,5 +197,10 @@ fn a_stack_has_a_guard_below_it_also_when_it_is_used_again() {
     // What a deep recursion wrote is gone; what lies nearest to the top, a guest writes before it reads.
     // SAFETY: accessible, and nobody uses the stack.
     let bytes = unsafe { std::slice::from_raw_parts(low as *const u8, 512 << 10) };
+    assert!(bytes.iter().all(|byte| *byte == 0));
+    // The same of interpreted frames, of which the last are the deepest.
+    let end = high - (512 << 10);
+    // SAFETY: as above.
+    let bytes = unsafe { std::slice::from_raw_parts(end as *const u8, 512 << 10) };
     assert!(bytes.iter().all(|byte| *byte == 0));
 }

@@ -4,7 +4,7 @@ use crate::torture::{self, Point};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
-use std::io;
+use std::io::{self, Read};
 use std::ptr;
 
 /// A reservation of address space.
@@ -233,8 +233,7 @@ fn explain(error: Errno) -> io::Error {
     }
     let most = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok();
     let most = most.and_then(|text| text.trim().parse::<usize>().ok());
-    let maps = std::fs::read("/proc/self/maps").unwrap_or_default();
-    let maps = maps.iter().filter(|byte| **byte == b'\n').count();
+    let maps = count_mappings().unwrap_or_default();
     match most {
         // One call may need two more.
         Some(most) if maps + 2 >= most => io::Error::new(
@@ -244,6 +243,20 @@ fn explain(error: Errno) -> io::Error {
             ),
         ),
         _ => error.into(),
+    }
+}
+
+/// How many mappings the process has. The list takes megabytes where it is long, for which the allocator
+/// would need one more mapping: so it is read in small pieces.
+fn count_mappings() -> io::Result<usize> {
+    let mut list = std::fs::File::open("/proc/self/maps")?;
+    let mut piece = [0; 4096];
+    let mut count = 0;
+    loop {
+        match list.read(&mut piece)? {
+            0 => return Ok(count),
+            len => count += piece[..len].iter().filter(|byte| **byte == b'\n').count(),
+        }
     }
 }
 

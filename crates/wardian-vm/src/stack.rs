@@ -43,7 +43,6 @@ impl WasmStack {
     /// No memory or address space is left.
     pub fn new(size: usize, slots: usize) -> io::Result<WasmStack> {
         let most = usize::MAX / 4;
-        let size = if crate::torture::tiny_stacks() { LEAST } else { size };
         let size = round_up(size.max(LEAST)).unwrap_or(most).min(most);
         let slots = round_up(slots).unwrap_or(most).min(most);
         let mapping = Mapping::reserve(size + slots + GUARD)?;
@@ -88,6 +87,8 @@ impl WasmStack {
 #[derive(Debug)]
 pub struct StackPool {
     size: usize,
+    /// The part of the size that is below the limit of checked code.
+    red_zone: usize,
     slots: usize,
     free: Mutex<Vec<WasmStack>>,
 }
@@ -101,8 +102,9 @@ impl StackPool {
     /// `checked` tells that compiled code compares with the stack's limit, because there are no
     /// signals.
     pub fn new(size: usize, slots: usize, checked: bool) -> StackPool {
-        let size = if checked { size.saturating_add(RED_ZONE) } else { size };
-        StackPool { size, slots, free: Mutex::new(Vec::new()) }
+        let red_zone = if checked { RED_ZONE } else { 0 };
+        let size = size.saturating_add(red_zone);
+        StackPool { size, red_zone, slots, free: Mutex::new(Vec::new()) }
     }
 
     /// A stack, used before or new.
@@ -111,6 +113,9 @@ impl StackPool {
     ///
     /// No memory or address space is left.
     pub fn take(&self) -> io::Result<WasmStack> {
+        if crate::torture::tiny_stacks() {
+            return WasmStack::new(LEAST + self.red_zone, self.slots);
+        }
         let kept = self.free.lock().unwrap_or_else(|e| e.into_inner()).pop();
         kept.map_or_else(|| WasmStack::new(self.size, self.slots), Ok)
     }

@@ -32,13 +32,24 @@ impl Func {
     ///
     /// # Panics
     ///
-    /// No memory is left for the code that calls it.
+    /// No memory is left for the code that calls it: see [`Func::try_wrap`].
     pub fn wrap<T: 'static, P, R>(
-        mut store: impl AsContextMut<Data = T>,
+        store: impl AsContextMut<Data = T>,
         closure: impl IntoFunc<T, P, R>,
     ) -> Func {
-        let def = Arc::new(closure.into_host_def());
-        Func::from_def(&mut store, def).unwrap_or_else(|error| panic!("{error}"))
+        Func::try_wrap(store, closure).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// [`Func::wrap`] without its panic.
+    ///
+    /// # Errors
+    ///
+    /// No memory is left for the code that calls it.
+    pub fn try_wrap<T: 'static, P, R>(
+        mut store: impl AsContextMut<Data = T>,
+        closure: impl IntoFunc<T, P, R>,
+    ) -> Result<Func> {
+        Func::from_def(&mut store, Arc::new(closure.into_host_def()))
     }
 
     /// A host function of any signature, over values.

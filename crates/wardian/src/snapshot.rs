@@ -22,7 +22,7 @@ impl<T: 'static> Caller<'_, T> {
     pub fn get_snapshotter(&mut self) -> Option<Snapshotter<'_>> {
         let call = self.host_call();
         let store = self.inner_mut();
-        store.can_snapshot(call).then_some(Snapshotter { store, call })
+        store.can_snapshot(call.serial()).then_some(Snapshotter { store, call })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use wardian_wasi::Errno;
 
@@ -156,4 +157,157 @@ fn a_race_with_renames_is_lost() {
         });
         assert_eq!(std::fs::read_dir(world.host("outside")).unwrap().count(), 1);
     });
+}
+
+/// What the process does that races: it swaps directories, links and files in a folder.
+#[test]
+#[ignore = "a part of the tests below, which run it in a process of its own"]
+fn racing_process() {
+    let Some(root) = std::env::var_os("WARDIAN_RACE").map(std::path::PathBuf::from) else { return };
+    let parent = std::env::var("WARDIAN_RACE_PARENT").unwrap();
+    let lives = || parent == parent_of_self();
+    let at = |name: &str| root.join(name);
+    while lives() {
+        for _ in 0..50 {
+            for kind in ["real", "link", "absolute"] {
+                let _ = std::fs::rename(at(kind), at("swap"));
+                let _ = std::fs::rename(at("swap"), at(kind));
+            }
+            // The name of a file is in turns a link to the outside and a hard link inside.
+            let _ = symlink("../outside/secret", at("file.new"));
+            let _ = std::fs::rename(at("file.new"), at("file"));
+            let _ = std::fs::hard_link(at("own"), at("file.new"));
+            let _ = std::fs::rename(at("file.new"), at("file"));
+            let _ = std::fs::remove_file(at("file.new"));
+            // A directory that the guest has open moves up and down.
+            let _ = std::fs::rename(at("deep/a"), at("a"));
+            let _ = std::fs::rename(at("a"), at("deep/a"));
+        }
+    }
+}
+
+fn parent_of_self() -> String {
+    rustix::process::getppid().map_or(String::new(), |parent| parent.as_raw_pid().to_string())
+}
+
+/// A process that races. It ends with this value, and by itself if this process dies.
+struct Racer(std::process::Child);
+
+impl Racer {
+    fn start(root: &std::path::Path) -> Racer {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["sandbox::racing_process", "--exact", "--ignored", "--test-threads", "1"]);
+        command
+            .env("WARDIAN_RACE", root)
+            .env("WARDIAN_RACE_PARENT", std::process::id().to_string());
+        command.stdout(std::process::Stdio::null()).stdin(std::process::Stdio::null());
+        Racer(command.spawn().unwrap())
+    }
+}
+
+impl Drop for Racer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What a path led to.
+#[derive(Default)]
+struct Seen {
+    /// A file inside.
+    inside: usize,
+    /// The outside, which was refused.
+    outside: usize,
+}
+
+/// One attempt of each kind on paths that another process changes all the time.
+fn attempts(world: &mut World, deep: u64, seen: &mut Seen) {
+    for path in ["swap/secret", "file", "real/secret", "real/../file", "./swap/../swap/secret"] {
+        for (follow, oflags, rights) in [(FOLLOW, 0, READ), (0, 0, READ), (FOLLOW, CREAT, READ)] {
+            match world.open_at(ROOT, follow, path, oflags, rights, 0) {
+                Ok(fd) => {
+                    let contents = world.read(fd, 8).unwrap();
+                    assert!(contents != b"contents", "{path} was read");
+                    seen.inside += 1;
+                    world.close(fd);
+                }
+                Err(Errno::Perm) => seen.outside += 1,
+                Err(_) => {}
+            }
+        }
+        for follow in [0, FOLLOW] {
+            if let Ok(stat) = world.stat(ROOT, follow, path) {
+                assert_ne!(stat.size, 8, "the size of {path} was read");
+            }
+        }
+        world.reset();
+    }
+    let _ = world.open_at(ROOT, FOLLOW, "swap/new", CREAT, WRITE, 0).map(|fd| world.close(fd));
+    let _ = world.open_at(ROOT, FOLLOW, "file", TRUNC, WRITE, 0).map(|fd| world.close(fd));
+    let _ = world.on_path("path_create_directory", ROOT, "swap/made");
+    let _ = world.on_paths("path_rename", (ROOT, "swap/made"), (ROOT, "swap/moved"));
+    let _ = world.on_paths("path_rename", (ROOT, "swap/secret"), (ROOT, "taken"));
+    let _ = world.on_paths("path_rename", (ROOT, "taken"), (ROOT, "real/secret"));
+    let _ = world.on_paths("path_link", (ROOT, "swap/secret"), (ROOT, "linked"));
+    let _ = world.symlink("nowhere", ROOT, "swap/symbolic");
+    for name in ["path_unlink_file", "path_remove_directory"] {
+        for path in ["swap/moved", "swap/symbolic", "swap/new", "linked"] {
+            let _ = world.on_path(name, ROOT, path);
+        }
+    }
+    world.reset();
+    // From a directory that moves up and down below the root.
+    for path in ["../../outside/secret", "../../../outside/secret", "../secret"] {
+        assert!(world.open_at(deep, FOLLOW, path, 0, READ, 0).is_err(), "{path}");
+    }
+    let (at, out) = (world.put(b"swap/link"), world.alloc(64));
+    let _ = world.call("path_readlink", &[ROOT, at, 9, out, 64, out]);
+    world.reset();
+}
+
+/// How long to wait for the other process on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn race(seconds: f64) {
+    worlds(|world| {
+        let root = world.host("root");
+        std::fs::create_dir_all(root.join("deep/a")).unwrap();
+        std::fs::create_dir(root.join("real")).unwrap();
+        std::fs::write(root.join("real/secret"), "ins").unwrap();
+        std::fs::write(root.join("own"), "own").unwrap();
+        symlink("../outside", root.join("link")).unwrap();
+        symlink(world.host("outside"), root.join("absolute")).unwrap();
+        let deep = world.open_at(ROOT, 0, "deep/a", DIRECTORY, READ, 0).unwrap();
+        let racer = Racer::start(&root);
+        let (start, least) = (Instant::now(), Duration::from_secs_f64(seconds / 4.0));
+        let mut seen = Seen::default();
+        let is_tested = |seen: &Seen| seen.inside > 100 && seen.outside > 100;
+        while start.elapsed() < least || !is_tested(&seen) && start.elapsed() < PATIENCE {
+            attempts(world, deep, &mut seen);
+            // What was moved away is put back, so that paths lead inside again.
+            if !root.join("real/secret").exists() {
+                let _ = std::fs::write(root.join("real/secret"), "ins");
+            }
+        }
+        drop(racer);
+        let Seen { inside, outside } = seen;
+        println!("{inside} paths led inside, {outside} outside");
+        assert!(is_tested(&seen), "{inside} paths led inside, {outside} outside: too few");
+        let left: Vec<_> = std::fs::read_dir(world.host("outside")).unwrap().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+        assert_eq!(std::fs::read(world.host("outside/secret")).unwrap(), b"contents");
+    });
+}
+
+#[test]
+fn a_race_with_another_process_is_lost() {
+    race(5.0);
+}
+
+/// `cargo test -p wardian-wasi --test functions long_race -- --ignored`
+#[test]
+#[ignore = "it takes ten minutes"]
+fn a_long_race_with_another_process_is_lost() {
+    race(600.0);
 }

@@ -175,7 +175,8 @@ impl HostCall {
     }
 
     /// The entry of an asynchronous call; zero for others.
-    pub(super) fn serial(&self) -> u64 {
+    #[inline]
+    pub(crate) fn serial(&self) -> u64 {
         self.serial
     }
 

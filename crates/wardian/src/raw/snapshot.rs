@@ -19,6 +19,7 @@ use super::state::StateCapture;
 use super::store::StoreInner;
 use crate::error::PanicPayload;
 use crate::{Error, ErrorKind, Result};
+use std::ops::Range;
 use std::sync::Arc;
 use wardian_types::{FuncType, ValType};
 use wardian_vm::activation::{self, Standing, Suspended};
@@ -38,7 +39,8 @@ pub(crate) struct SnapshotData {
     /// The signature of that function.
     ty: FuncType,
     open: OpenCalls,
-    state: Option<StateCapture>,
+    /// Boxed, since most snapshots have none and would be made and moved with room for it.
+    state: Option<Box<StateCapture>>,
 }
 
 /// A snapshot on its way back.
@@ -55,22 +57,35 @@ impl SnapshotData {
     }
 }
 
+/// Where the frames lie, and what they are.
+///
+/// # Safety
+///
+/// The range is readable, and its bounds are aligned for words.
+#[inline]
+unsafe fn copy_frames(range: Range<usize>) -> (usize, Box<[u64]>) {
+    // SAFETY: the caller's promise.
+    let words = unsafe { std::slice::from_raw_parts(range.start as *const u64, range.len() / 8) };
+    (range.start, Box::from(words))
+}
+
 impl StoreInner {
-    /// Whether the host function of this call could take a snapshot now.
-    pub(crate) fn can_snapshot(&mut self, call: HostCall) -> bool {
+    /// Whether the host function of a call could take a snapshot now. `serial` is [`HostCall::serial`]
+    /// of the call, which is not passed whole: it would have to be in memory.
+    pub(crate) fn can_snapshot(&mut self, serial: u64) -> bool {
         // A guest that may be suspended is entered anew each time it is polled, so a snapshot of it
         // would not find its entry again.
         // SAFETY: the context is valid.
         let depth = unsafe { activation::depth(self.ctx()) };
-        self.snapshots && depth != 0 && depth != self.async_depth && self.is_innermost(call)
+        self.snapshots && depth != 0 && depth != self.async_depth && self.is_innermost(serial)
     }
 
-    /// Whether the guest that made this call is the innermost. The future of an asynchronous host
+    /// Whether the guest that made the call with this serial is the innermost. The future of an asynchronous host
     /// function can be dropped, with its `Caller`, while another guest is; the frames on top of the
     /// stack, and the types of the results, are then not those of the call.
-    fn is_innermost(&mut self, call: HostCall) -> bool {
+    fn is_innermost(&mut self, serial: u64) -> bool {
         // SAFETY: the context is valid and the store ours; a guest is open.
-        call.serial() == 0 || call.serial() == unsafe { activation::serial(self.ctx()) }
+        serial == 0 || serial == unsafe { activation::serial(self.ctx()) }
     }
 
     /// Copies the frames of the guest that is in this call, of which [`Self::can_snapshot`] holds.
@@ -79,15 +94,14 @@ impl StoreInner {
         call: HostCall,
         with_state: bool,
     ) -> Result<Arc<SnapshotData>> {
-        let state = if with_state { Some(self.capture_state()?) } else { None };
+        let state = if with_state { Some(Box::new(self.capture_state()?)) } else { None };
         // SAFETY: the call is open: its `Caller` is borrowed by the snapshotter. In these two ranges lie
         // the guest's frames; their bounds are aligned.
         let (guest, frames, def, slots) = unsafe {
             let guest = Suspended::new(self.ctx());
-            let frames = guest.frames().map(|range| {
-                let words = range.start as *const u64;
-                (range.start, Box::from(std::slice::from_raw_parts(words, range.len() / 8)))
-            });
+            // Not by `map`, which the compiler does not inline here.
+            let [compiled, interpreted] = guest.frames();
+            let frames = [copy_frames(compiled), copy_frames(interpreted)];
             let (def, slots) = call.parts();
             (guest, frames, def, slots as usize)
         };

@@ -1,0 +1,47 @@
+//! The watchdog's queue, and wakers.
+
+use super::*;
+
+/// Entries for deadlines that are not before a day from now: those of this test alone.
+fn far_entries() -> usize {
+    let day = Instant::now() + Duration::from_secs(86_400);
+    let queue = watchdog().lock();
+    queue.tasks.iter().filter(|(key, t)| key.at > day && matches!(t, Task::Look(_))).count()
+}
+
+#[test]
+fn deadlines_leave_the_queue_with_their_owners() {
+    let far = || Some(Instant::now() + Duration::from_secs(100 * 86_400));
+    for _ in 0..1000 {
+        let interrupter = Interrupter::unattached();
+        interrupter.set_deadline(far());
+    }
+    assert_eq!(far_entries(), 0, "after being dropped");
+    let kept: Vec<_> = (0..10).map(|_| Interrupter::unattached()).collect();
+    kept.iter().for_each(|interrupter| interrupter.set_deadline(far()));
+    // An earlier one takes the place of the later one.
+    kept[0].set_deadline(Some(Instant::now() + Duration::from_secs(50 * 86_400)));
+    assert_eq!(far_entries(), 10);
+    kept.iter().for_each(|interrupter| interrupter.detach());
+    assert_eq!(far_entries(), 0, "after being detached");
+}
+
+#[test]
+fn wakers_are_called_once_for_each_interrupt() {
+    struct Count(AtomicU64);
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let interrupter = Interrupter::unattached();
+    let count = Arc::new(Count(AtomicU64::new(0)));
+    interrupter.set_waker(Some(count.clone().into()));
+    interrupter.remind();
+    interrupter.remind();
+    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    interrupter.set_waker(Some(count.clone().into()));
+    interrupter.set_waker(None);
+    interrupter.remind();
+    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+}

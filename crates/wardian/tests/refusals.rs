@@ -1,0 +1,132 @@
+//! Calls get an error when the system refuses what they need. The requests fail on purpose: see
+//! CONTRIBUTING.md.
+
+use std::time::Duration;
+use wardian::torture::{self, Plan};
+use wardian::{
+    CallOptions, Config, Engine, EngineKind, ErrorKind, Instance, Module, Sampler, SamplerOptions,
+    StopReason, Store, TrapCode,
+};
+#[cfg(feature = "jit")]
+use wardian::{Func, FuncType};
+
+const MODULE: &str = r#"(module (func (export "one") (result i32) (i32.const 1))
+  (func (export "spin") (loop $l (br $l)))
+  (func $deep (export "deep") (call $deep)))"#;
+
+fn interpreted() -> (Engine, Module) {
+    let engine = Engine::new(Config::new().engine(EngineKind::Interpreted)).unwrap();
+    let module = Module::new(&engine, MODULE).unwrap();
+    (engine, module)
+}
+
+/// Lets all requests fail from now on.
+fn refuse_all() {
+    torture::begin(Plan { nth: 1, lasting: true, ..Plan::default() });
+}
+
+/// A plan is for the whole process, and a watchdog or a signal stack that is there is not asked for again: so
+/// all of it is one test.
+#[test]
+fn refusals_are_errors_and_pass() {
+    let (engine, module) = interpreted();
+    no_watchdog(&engine, &module);
+    no_signal_stack(&engine, &module);
+    #[cfg(feature = "jit")]
+    {
+        no_code_memory();
+        no_trampoline();
+    }
+}
+
+/// No thread can watch a deadline: the guest must not run without its limit, nor is it a panic.
+fn no_watchdog(engine: &Engine, module: &Module) {
+    let mut store = Store::new(engine, ());
+    let i = Instance::new(&mut store, module, &[]).unwrap();
+    let one = i.typed_func::<(), i32>(&mut store, "one").unwrap();
+    assert_eq!(one.call(&mut store, ()).unwrap(), 1);
+    let mut other = Store::new(engine, ());
+    let j = Instance::new(&mut other, module, &[]).unwrap();
+    j.typed_func::<(), i32>(&mut other, "one").unwrap().call(&mut other, ()).unwrap();
+    let spin = j.typed_func::<(), ()>(&mut other, "spin").unwrap();
+    refuse_all();
+    let options = CallOptions::new().with_timeout(Duration::from_secs(3600));
+    let error = one.call_with(&mut store, &options, ()).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Limit(_)), "{error}");
+    assert!(error.to_string().contains("no thread to watch"), "{error}");
+    assert_eq!(one.call(&mut store, ()).unwrap(), 1, "without a deadline it runs");
+    store.set_timeout(Duration::from_secs(3600));
+    assert!(matches!(one.call(&mut store, ()).unwrap_err().kind(), ErrorKind::Limit(_)));
+    let sampler = Sampler::start(&mut store, SamplerOptions::new());
+    assert!(sampler.is_err_and(|e| matches!(e.kind(), ErrorKind::Limit(_))));
+    // A stop from outside does without.
+    let token = other.cancel_token();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            token.cancel();
+        });
+        let error = spin.call(&mut other, ()).unwrap_err();
+        assert_eq!(error.stop_reason(), Some(StopReason::Cancelled), "{error}");
+    });
+    torture::end();
+    store.set_timeout(Duration::from_secs(3600));
+    assert_eq!(one.call(&mut store, ()).unwrap(), 1, "the thread was to be had later");
+    drop(Sampler::start(&mut store, SamplerOptions::new()).unwrap());
+}
+
+/// A thread without memory for its signal stack: an overflow of the guest's stack would end the process.
+fn no_signal_stack(engine: &Engine, module: &Module) {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let mut store = Store::new(engine, ());
+            let i = Instance::new(&mut store, module, &[]).unwrap();
+            let deep = i.typed_func::<(), ()>(&mut store, "deep").unwrap();
+            refuse_all();
+            let error = deep.call(&mut store, ()).unwrap_err();
+            torture::end();
+            assert!(matches!(error.kind(), ErrorKind::Limit(_)), "{error}");
+            let error = deep.call(&mut store, ()).unwrap_err();
+            assert_eq!(error.trap(), Some(TrapCode::StackOverflow));
+        });
+        thread.join().unwrap();
+    });
+}
+
+/// Code memory that was refused once is asked for again, and code that could not be unmapped at once is later.
+#[cfg(feature = "jit")]
+fn no_code_memory() {
+    let engine = Engine::new(Config::new().engine(EngineKind::Compiled)).unwrap();
+    refuse_all();
+    assert!(Module::new(&engine, MODULE).is_err());
+    torture::end();
+    for _ in 0..3 {
+        let module = Module::new(&engine, MODULE).unwrap();
+        let mut store = Store::new(&engine, ());
+        let i = Instance::new(&mut store, &module, &[]).unwrap();
+        let one = i.typed_func::<(), i32>(&mut store, "one").unwrap();
+        assert_eq!(one.call(&mut store, ()).unwrap(), 1);
+        refuse_all();
+        drop((store, module));
+        torture::end();
+    }
+}
+
+/// A host function needs code by which guests call it. Without memory for it there is an error, and a panic
+/// where the documentation says so; the store is as before.
+#[cfg(feature = "jit")]
+fn no_trampoline() {
+    let engine = Engine::new(Config::new().engine(EngineKind::Compiled)).unwrap();
+    let mut store = Store::new(&engine, ());
+    refuse_all();
+    let error = Func::try_wrap(&mut store, |a: i32, b: i64| i64::from(a) + b).unwrap_err();
+    let ty = FuncType::new([], []);
+    let other = Func::try_new(&mut store, ty, |_, _, _| Ok(())).unwrap_err();
+    torture::end();
+    for error in [error, other] {
+        assert!(matches!(error.kind(), ErrorKind::Limit(_)), "{error}");
+    }
+    let sum = Func::try_wrap(&mut store, |a: i32, b: i64| i64::from(a) + b).unwrap();
+    let sum = sum.typed::<(i32, i64), i64>(&store).unwrap();
+    assert_eq!(sum.call(&mut store, (2, 3)).unwrap(), 5);
+}
