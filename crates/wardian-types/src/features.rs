@@ -45,6 +45,8 @@ bitflags::bitflags! {
         /// References to functions of one type, which may exclude null: `call_ref`, `br_on_null` and
         /// their kin, tables with an initial value.
         const FUNCTION_REFERENCES = 1 << 14;
+        /// `i64.add128`, `i64.sub128`, `i64.mul_wide_s` and `i64.mul_wide_u`.
+        const WIDE_ARITHMETIC = 1 << 15;
 
         /// WebAssembly 1.0, as finished in 2019 (with mutable globals).
         const V1 = Self::MUTABLE_GLOBAL.bits();
@@ -77,7 +79,7 @@ impl Default for CoreFeatures {
 impl CoreFeatures {
     /// The names of the features in the set, in kebab case as the command line takes them.
     pub fn names(self) -> impl Iterator<Item = String> {
-        const SINGLE: u32 = 15;
+        const SINGLE: u32 = 16;
         (0..SINGLE)
             .filter_map(move |bit| self.iter_names().find(|(_, f)| f.bits() == 1 << bit))
             .map(|(name, _)| name.to_ascii_lowercase().replace('_', "-"))
@@ -112,6 +114,6 @@ mod tests {
                 "simd"
             ]
         );
-        assert_eq!(CoreFeatures::all().names().count(), 15);
+        assert_eq!(CoreFeatures::all().names().count(), 16);
     }
 }

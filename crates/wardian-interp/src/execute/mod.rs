@@ -36,6 +36,7 @@ mod sse;
 mod state;
 mod tail_calls;
 mod vectors;
+mod wide;
 
 #[cfg(all(tail_dispatch, not(debug_assertions)))]
 use crate::op::HEAD;
@@ -63,6 +64,7 @@ mod handlers {
     pub(super) use super::sse::*;
     pub(super) use super::tail_calls::*;
     pub(super) use super::vectors::*;
+    pub(super) use super::wide::*;
 }
 
 macro_rules! table {

@@ -3,6 +3,7 @@
 use super::numeric::Right;
 use super::{Body, Outcome};
 use crate::op;
+use crate::operand::Far;
 use crate::translation::TranslateError;
 use wasmparser::Operator as O;
 
@@ -64,10 +65,34 @@ impl Body<'_> {
         }
     }
 
+    fn add128<I: op::Instruction>(
+        &mut self,
+        make: impl FnOnce(Far, Far, Far, Far, Far) -> I,
+    ) -> Outcome {
+        let (e, c) = (self.pop_far()?, self.pop_far()?);
+        let (b, a) = (self.pop_far()?, self.pop_far()?);
+        let d = Far(self.push_temp());
+        self.push_temp();
+        self.append(make(d, a, b, c, e));
+        Ok(())
+    }
+
+    fn mul_wide<I: op::Instruction>(&mut self, make: impl FnOnce(Far, Far, Far) -> I) -> Outcome {
+        let (b, a) = (self.pop_far()?, self.pop_far()?);
+        let d = Far(self.push_temp());
+        self.push_temp();
+        self.append(make(d, a, b));
+        Ok(())
+    }
+
     fn integer_operator(&mut self, operator: &O<'_>) -> Outcome<bool> {
         match operator {
             O::I32Add => self.add32()?,
             O::I64Add => self.add64()?,
+            O::I64Add128 => self.add128(|d, a, b, c, e| op::i64_add128 { d, a, b, c, e })?,
+            O::I64Sub128 => self.add128(|d, a, b, c, e| op::i64_sub128 { d, a, b, c, e })?,
+            O::I64MulWideS => self.mul_wide(|d, a, b| op::i64_mul_wide_s { d, a, b })?,
+            O::I64MulWideU => self.mul_wide(|d, a, b| op::i64_mul_wide_u { d, a, b })?,
             O::I32Sub => integer!(self, i32_sub, i32_add_imm, Negated, false),
             O::I32Mul => integer!(self, i32_mul, i32_mul_imm, Commutes, false),
             O::I32DivS => integer!(self, i32_div_s, i32_div_s_imm, SignedDivisor, false),

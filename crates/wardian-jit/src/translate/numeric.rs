@@ -80,6 +80,10 @@ impl<'f> Translator<'_, 'f> {
     pub(super) fn integer_operator(&mut self, op: &O<'_>) -> Outcome<bool> {
         match op {
             O::I32Add | O::I64Add => self.binary(|i, x, y| i.iadd(x, y))?,
+            O::I64Add128 => self.wide_binary(|i, x, y| i.iadd(x, y))?,
+            O::I64Sub128 => self.wide_binary(|i, x, y| i.isub(x, y))?,
+            O::I64MulWideS => self.mul_wide(|i, x, y| i.smulhi(x, y))?,
+            O::I64MulWideU => self.mul_wide(|i, x, y| i.umulhi(x, y))?,
             O::I32Sub | O::I64Sub => self.binary(|i, x, y| i.isub(x, y))?,
             O::I32Mul | O::I64Mul => self.binary(|i, x, y| i.imul(x, y))?,
             O::I32And | O::I64And => self.binary(|i, x, y| i.band(x, y))?,
@@ -101,6 +105,35 @@ impl<'f> Translator<'_, 'f> {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Of two values of 128 bits, each in two operands, the low half first.
+    fn wide_binary(
+        &mut self,
+        make: impl FnOnce(FuncInstBuilder<'_, 'f>, Value, Value) -> Value,
+    ) -> Outcome {
+        let (low, high) = self.pop2()?;
+        let y = self.b.ins().iconcat(low, high);
+        let (low, high) = self.pop2()?;
+        let x = self.b.ins().iconcat(low, high);
+        let value = make(self.b.ins(), x, y);
+        let (low, high) = self.b.ins().isplit(value);
+        self.push(low);
+        self.push(high);
+        Ok(())
+    }
+
+    /// `high` makes the upper half of a product.
+    fn mul_wide(
+        &mut self,
+        high: impl FnOnce(FuncInstBuilder<'_, 'f>, Value, Value) -> Value,
+    ) -> Outcome {
+        let (x, y) = self.pop2()?;
+        let low = self.b.ins().imul(x, y);
+        let high = high(self.b.ins(), x, y);
+        self.push(low);
+        self.push(high);
+        Ok(())
     }
 
     fn divide(&mut self, division: Division) -> Outcome {
