@@ -33,7 +33,7 @@ const DEFAULT_LIMIT: u64 = 1 << 30;
 /// How old a temporary file must be before its writer counts as dead.
 const STALE: Duration = Duration::from_secs(60 * 60);
 
-/// Keeps compiled code in a folder, for [`Engine::set_cache`]: all of a module's in a compiled engine,
+/// Keeps compiled code in a folder, for [`crate::Engine::set_cache`]: all of a module's in a compiled engine,
 /// what was hot when the module goes in a tiered one.
 ///
 /// Any number of threads and processes may use the same folder: entries appear and vanish as a
