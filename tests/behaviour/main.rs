@@ -17,6 +17,7 @@ mod fuel;
 mod function_references;
 mod hostile;
 mod inspection;
+mod instance_pre;
 mod instances;
 mod isolation;
 mod limits;
@@ -65,6 +66,7 @@ fn main() -> std::process::ExitCode {
         function_references::TABLE,
         hostile::TABLE,
         inspection::TABLE,
+        instance_pre::TABLE,
         instances::TABLE,
         isolation::TABLE,
         limits::TABLE,

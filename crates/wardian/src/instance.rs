@@ -2,6 +2,7 @@
 
 use crate::link::{self, Definition, Lookup};
 use crate::raw::instance::MemoryRef;
+use crate::raw::instantiate::Imports;
 use crate::store::{check_store, same_store};
 use crate::value::{WasmParams, WasmResults};
 use crate::{
@@ -67,6 +68,15 @@ impl Instance {
         options: &InstantiateOptions<T>,
     ) -> Result<Instance> {
         let imports = link::check::<T>(&store.0.inner, module, definitions)?;
+        Instance::from_imports(store, module, imports, options)
+    }
+
+    pub(crate) fn from_imports<T: 'static>(
+        store: StoreContextMut<'_, T>,
+        module: &Module,
+        imports: Imports,
+        options: &InstantiateOptions<T>,
+    ) -> Result<Instance> {
         let index = store.0.instantiate(&module.0, imports, options)?;
         Ok(Instance { store: store.0.inner.id(), index })
     }

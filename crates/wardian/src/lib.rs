@@ -40,6 +40,7 @@ mod global;
 mod images;
 mod inspect;
 mod instance;
+mod instance_pre;
 mod interpreted;
 mod jit;
 mod limits;
@@ -80,6 +81,7 @@ pub use func::{Func, IntoFunc, TypedFunc};
 pub use global::Global;
 pub use inspect::{InternalModule, InternalModuleMut, MemoryView};
 pub use instance::Instance;
+pub use instance_pre::InstancePre;
 pub use jit::CompiledCode;
 pub use limits::{ResourceLimiter, StoreLimits};
 pub use linker::Linker;
@@ -107,7 +109,7 @@ pub use value::{ExternRef, HostParams, HostResults, Val, WasmParams, WasmResults
 pub use wardian_module::{DebugInfo, DecodeError, ItemIndex, ModuleInfo, SourceLocation, demangle};
 pub use wardian_types::{
     CoreFeatures, ExternKind, ExternType, FuncType, GlobalType, HeapType, MemoryType, RefType,
-    TableType, TrapCode, ValType,
+    TableType, TrapCode, TypeIndex, ValType,
 };
 pub use wardian_vm::memory::{
     FileMemory, FixedMemory, GuardedMemory, LinearMemory, Reservation, VecMemory,

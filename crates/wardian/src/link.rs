@@ -54,47 +54,89 @@ pub(crate) fn check<T: 'static>(
 ) -> Result<Imports> {
     check_engine(store, module)?;
     let mut imports = Imports::default();
-    let mut problems = Vec::new();
-    for ((module, name, wanted), definition) in module.imports().zip(definitions) {
-        let mut problem = |message: String| {
-            problems.push(LinkProblem { module: module.into(), name: name.into(), message });
-        };
-        let definition = match definition {
-            Lookup::Found(definition) => definition,
-            Lookup::Missing { why, near } => {
-                let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-                problem(format!("{why}; a {wanted} is needed{hint}"));
-                continue;
-            }
-        };
-        match item::<T>(store, &wanted, definition) {
-            Ok(item) => imports.push(item),
-            Err(message) => problem(message),
-        }
-    }
-    if problems.is_empty() { Ok(imports) } else { Err(Error::new(ErrorKind::Link(problems))) }
+    each(module, definitions, |wanted, definition| {
+        imports.push(match definition {
+            Definition::Host(def) => host::<T>(wanted, def)?,
+            Definition::Extern(found) => item(store, wanted, found)?,
+        });
+        Ok(())
+    })?;
+    Ok(imports)
 }
 
-fn item<T: 'static>(
-    store: &StoreInner,
-    wanted: &ExternType,
-    definition: Definition,
-) -> Result<ImportItem, String> {
-    let mismatch = |found: ExternType| {
-        Err(format!("incompatible import type: a {wanted} is needed, a {found} is defined"))
-    };
-    let definition = match definition {
-        Definition::Host(def) => {
-            if def.data_type != std::any::TypeId::of::<T>() {
-                return Err("the host function is made for stores with other data".into());
-            }
-            return match wanted {
-                ExternType::Func(ty) if *ty == def.ty => Ok(ImportItem::Host(def)),
-                _ => mismatch(ExternType::Func(def.ty.clone())),
-            };
+/// What is known of the imports of a module without a store: host functions are checked, what belongs to a
+/// store is left for [`resolved`].
+pub(crate) fn definitions<T: 'static>(
+    module: &Module,
+    definitions: Vec<Lookup>,
+) -> Result<Vec<Definition>> {
+    let mut found = Vec::with_capacity(definitions.len());
+    each(module, definitions, |wanted, definition| {
+        if let Definition::Host(def) = &definition {
+            host::<T>(wanted, def.clone())?;
         }
-        Definition::Extern(found) => found,
-    };
+        found.push(definition);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// The imports of a module from what [`definitions`] gave.
+pub(crate) fn resolved<T: 'static>(
+    store: &StoreInner,
+    module: &Module,
+    definitions: &[Definition],
+) -> Result<Imports> {
+    check_engine(store, module)?;
+    let mut imports = Imports::default();
+    if definitions.iter().all(|definition| matches!(definition, Definition::Host(_))) {
+        for definition in definitions {
+            if let Definition::Host(def) = definition {
+                imports.push(ImportItem::Host(def.clone()));
+            }
+        }
+        return Ok(imports);
+    }
+    check::<T>(store, module, definitions.iter().cloned().map(Lookup::Found).collect())
+}
+
+/// Calls `accept` with each import's type and definition; all problems are reported together.
+fn each(
+    module: &Module,
+    definitions: Vec<Lookup>,
+    mut accept: impl FnMut(&ExternType, Definition) -> Result<(), String>,
+) -> Result<()> {
+    let mut problems = Vec::new();
+    for ((module, name, wanted), definition) in module.imports().zip(definitions) {
+        let accepted = match definition {
+            Lookup::Found(definition) => accept(&wanted, definition),
+            Lookup::Missing { why, near } => {
+                let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                Err(format!("{why}; a {wanted} is needed{hint}"))
+            }
+        };
+        if let Err(message) = accepted {
+            problems.push(LinkProblem { module: module.into(), name: name.into(), message });
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Error::new(ErrorKind::Link(problems))) }
+}
+
+fn mismatch<V>(wanted: &ExternType, found: &ExternType) -> Result<V, String> {
+    Err(format!("incompatible import type: a {wanted} is needed, a {found} is defined"))
+}
+
+fn host<T: 'static>(wanted: &ExternType, def: Arc<HostDef>) -> Result<ImportItem, String> {
+    if def.data_type != std::any::TypeId::of::<T>() {
+        return Err("the host function is made for stores with other data".into());
+    }
+    match wanted {
+        ExternType::Func(ty) if *ty == def.ty => Ok(ImportItem::Host(def)),
+        _ => mismatch(wanted, &ExternType::Func(def.ty.clone())),
+    }
+}
+
+fn item(store: &StoreInner, wanted: &ExternType, definition: Extern) -> Result<ImportItem, String> {
     if definition.store().is_some_and(|id| id != store.id()) {
         return Err("what is defined belongs to another store".into());
     }
@@ -107,7 +149,7 @@ fn item<T: 'static>(
         _ => false,
     };
     if !fits {
-        return mismatch(found);
+        return mismatch(wanted, &found);
     }
     Ok(match definition {
         Extern::Func(func) => ImportItem::Func(func.index),

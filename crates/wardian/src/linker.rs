@@ -1,13 +1,13 @@
 //! Imports by name.
 
 use crate::func::IntoFunc;
-use crate::link::{Definition, Lookup};
+use crate::link::{self, Definition, Lookup};
 use crate::raw::host::HostDef;
 use crate::raw::suspend::HostFuture;
 use crate::value::{HostResults, WasmParams};
 use crate::{
-    AsContextMut, Caller, Engine, Error, Extern, Instance, InstantiateOptions, Module, Result, Val,
-    near, resolver,
+    AsContextMut, Caller, Engine, Error, Extern, Instance, InstancePre, InstantiateOptions, Module,
+    Result, Val, near, resolver,
 };
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -222,16 +222,38 @@ impl<T: 'static> Linker<T> {
         options: &InstantiateOptions<T>,
     ) -> Result<Instance> {
         let suggestions = Cell::new(SUGGESTIONS);
-        let otherwise = |_: usize, module: &str, name: &str| {
-            Lookup::new(self.find(module, name).cloned(), || {
-                // The error shows the first ones; a module may lack a million imports.
-                let left = suggestions.get().checked_sub(1)?;
-                suggestions.set(left);
-                self.nearest(module, name)
-            })
-        };
+        let otherwise =
+            |_: usize, module: &str, name: &str| self.look_up(module, name, &suggestions);
         let found = resolver::look_up(store.as_context_mut(), module, options, otherwise)?;
         Instance::from_definitions(store.as_context_mut(), module, found, options)
+    }
+
+    /// Looks up the imports of a module, for many instances: see [`InstancePre`].
+    ///
+    /// # Errors
+    ///
+    /// Imports are missing, or host functions among them are not of the type that the module needs: all are
+    /// reported. What belongs to a store is checked when an instance is made; or the module was compiled by
+    /// another engine than the linker's.
+    pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>> {
+        if !Engine::same(&self.engine, module.engine()) {
+            return Err(Error::usage(
+                "the module was compiled by another engine than the linker's",
+            ));
+        }
+        let suggestions = Cell::new(SUGGESTIONS);
+        let imports = module.info().imports.iter();
+        let found = imports.map(|i| self.look_up(&i.module, &i.name, &suggestions)).collect();
+        Ok(InstancePre::new(module, link::definitions::<T>(module, found)?))
+    }
+
+    /// The definition of a name, or what may have been meant, for so many names more: the error shows the
+    /// first ones, and a module may lack a million imports.
+    fn look_up(&self, module: &str, name: &str, suggestions: &Cell<u32>) -> Lookup {
+        Lookup::new(self.find(module, name).cloned(), || {
+            suggestions.set(suggestions.get().checked_sub(1)?);
+            self.nearest(module, name)
+        })
     }
 
     /// The defined name that is nearest, for people.
