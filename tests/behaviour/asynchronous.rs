@@ -1,13 +1,13 @@
 //! Host functions that wait, and guests that are suspended meanwhile.
 
-use crate::matrix::{Behaviour, linked};
+use crate::matrix::{Behaviour, linked, module};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use wardian::{Caller, Engine, Error, ExternRef, Linker, Store, TrapCode};
+use wardian::{Caller, Engine, Error, ExternRef, InstantiateOptions, Linker, Store, TrapCode, Val};
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("a suspended guest goes on with its locals", goes_on),
@@ -17,6 +17,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("waiting in a plain call is an error", plain_call),
     ("errors, exits, traps and panics after a suspension", endings),
     ("a deadline that passed meanwhile ends the guest", deadline),
+    ("calls with values and start functions wait", values_and_starts),
 ];
 
 /// Is ready when it has been polled `times` times.
@@ -239,4 +240,55 @@ fn deadline(engine: &Engine) {
     std::thread::sleep(Duration::from_millis(550));
     let Poll::Ready(found) = call.as_mut().poll(&mut context) else { panic!("still waiting") };
     assert!(found.unwrap_err().stop_reason().is_some());
+}
+
+/// Calls with values, and start functions that wait.
+fn values_and_starts(engine: &Engine) {
+    let linker = waiting(engine);
+    let mut store = Store::new(engine, 0);
+    let i = linked(&mut store, &linker, SUM);
+    let sum = i.get_func(&mut store, "sum").unwrap();
+    let args = [Val::I32(5), Val::ExternRef(Some(ExternRef::new(9u8)))];
+    let mut results = [Val::I32(0)];
+    let (done, polls) = block_on(sum.call_async(&mut store, &args, &mut results));
+    done.unwrap();
+    assert_eq!(results[0].i64(), Some(15 + 5 * 1001));
+    assert!(polls > 1);
+    let (wrong, _) = block_on(sum.call_async(&mut store, &args[..1], &mut results));
+    assert!(wrong.is_err());
+    let text = r#"(module
+      (import "h" "wait" (func $wait (param i32 i64 f64 externref) (result i64)))
+      (import "h" "nine" (func $nine (result externref)))
+      (global $sum (export "sum") (mut i64) (i64.const 0))
+      (func $start (global.set $sum
+        (call $wait (i32.const 2) (i64.const 40) (f64.const 0) (call $nine))))
+      (start $start))"#;
+    let mut linker = waiting(engine);
+    linker.func_wrap("h", "nine", || Some(ExternRef::new(9u8))).unwrap();
+    let module = module(engine, text);
+    let pre = linker.instantiate_pre(&module).unwrap();
+    let options = InstantiateOptions::new().with_name("late");
+    for with_pre in [false, true] {
+        let mut store = Store::new(engine, 0);
+        let (made, polls) = match with_pre {
+            true => block_on(pre.instantiate_async(&mut store)),
+            false => block_on(linker.instantiate_async(&mut store, &module, &options)),
+        };
+        let made = made.unwrap();
+        assert!(polls > 1);
+        let global = made.get_global(&mut store, "sum").unwrap();
+        assert_eq!(global.get(&store).i64(), Some(42));
+        assert_eq!(*store.data(), 1);
+    }
+    // A plain instantiation cannot wait, and one that is dropped leaves the store usable.
+    let mut store = Store::new(engine, 0);
+    assert!(linker.instantiate(&mut store, &module).is_err());
+    {
+        let mut dropped = pin!(pre.instantiate_async(&mut store));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(dropped.as_mut().poll(&mut context).is_pending());
+    }
+    let i = linked(&mut store, &linker, SUM);
+    let seven = i.typed_func::<(), i32>(&mut store, "seven").unwrap();
+    assert_eq!(seven.call(&mut store, ()).unwrap(), 7);
 }

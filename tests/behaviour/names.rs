@@ -171,11 +171,11 @@ fn calls(engine: &Engine) {
     let filter = FunctionFilter::name("spin").and(FunctionFilter::exported());
     let attachment: Attachment =
         guest.attach(&mut store, filter.listen(Listener(late.clone()))).unwrap();
-    store.set_timeout(Duration::from_millis(5));
+    store.set_timeout(Duration::from_millis(200));
     let spin = guest.get_func(&mut store, "spin").unwrap();
     spin.call(&mut store, &[], &mut []).unwrap_err();
     attachment.detach(&mut store);
-    store.set_timeout(Duration::from_millis(5));
+    store.set_timeout(Duration::from_millis(200));
     spin.call(&mut store, &[], &mut []).unwrap_err();
     let told = late.0.lock().unwrap();
     assert_eq!(*told, ["spin of guest []: ", "abort: the guest was stopped: its deadline passed"],);
@@ -368,7 +368,12 @@ fn closing(engine: &Engine) {
 }
 
 fn surroundings(engine: &Engine) {
-    let all = [CoreFeatures::THREADS, CoreFeatures::TAIL_CALL, CoreFeatures::EXTENDED_CONST];
+    let all = [
+        CoreFeatures::THREADS,
+        CoreFeatures::TAIL_CALL,
+        CoreFeatures::EXTENDED_CONST,
+        CoreFeatures::FUNCTION_REFERENCES,
+    ];
     let texts = [
         "(module (memory 1 1 shared))",
         "(module (func $f (return_call $f)))",

@@ -181,6 +181,33 @@ impl Func {
         with_options(&mut store, options, |store| self.call(store, params, results))
     }
 
+    /// [`Func::call`] of a guest that may wait in asynchronous host functions: see
+    /// [`TypedFunc::call_async`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Func::call`].
+    ///
+    /// # Panics
+    ///
+    /// As for [`Func::call`].
+    pub async fn call_async<T: Send + 'static>(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<()> {
+        let store = store.as_context_mut();
+        check_store(&store.0.inner, self.store)?;
+        let ty = store.0.inner.func_type(self.index).clone();
+        check_arguments(&store.0.inner, &ty, params, results.len())?;
+        let callable = store.0.inner.callable(self.index)?;
+        let mut call = AsyncCall::of_values(store.0, callable, &ty, params)?;
+        std::future::poll_fn(|context| call.poll(context)).await?;
+        call.values(ty.results(), results);
+        Ok(())
+    }
+
     /// The function with Rust types, checked once.
     ///
     /// # Errors

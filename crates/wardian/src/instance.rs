@@ -3,6 +3,7 @@
 use crate::link::{self, Definition, Lookup};
 use crate::raw::instance::MemoryRef;
 use crate::raw::instantiate::Imports;
+use crate::raw::suspend::AsyncCall;
 use crate::store::{check_store, same_store};
 use crate::value::{WasmParams, WasmResults};
 use crate::{
@@ -79,6 +80,21 @@ impl Instance {
     ) -> Result<Instance> {
         let index = store.0.instantiate(&module.0, imports, options)?;
         Ok(Instance { store: store.0.inner.id(), index })
+    }
+
+    pub(crate) async fn from_imports_async<T: Send + 'static>(
+        store: StoreContextMut<'_, T>,
+        module: &Module,
+        imports: Imports,
+        options: &InstantiateOptions<T>,
+    ) -> Result<Instance> {
+        let (index, start) = store.0.prepare_instance(&module.0, imports, options)?;
+        let id = store.0.inner.id();
+        if let Some(start) = start {
+            let mut call = AsyncCall::of_start(store.0, start);
+            std::future::poll_fn(|context| call.poll(context)).await?;
+        }
+        Ok(Instance { store: id, index })
     }
 
     /// The module that it was made from.

@@ -95,4 +95,23 @@ impl<T: 'static> InstancePre<T> {
         let imports = link::resolved::<T>(&store.0.inner, &self.module, &self.imports)?;
         Instance::from_imports(store, &self.module, imports, options)
     }
+
+    /// [`InstancePre::instantiate`] for a module whose start function may wait in asynchronous host functions:
+    /// see [`crate::Linker::instantiate_async`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`InstancePre::instantiate`].
+    pub async fn instantiate_async(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+    ) -> Result<Instance>
+    where
+        T: Send,
+    {
+        let store = store.as_context_mut();
+        let imports = link::resolved::<T>(&store.0.inner, &self.module, &self.imports)?;
+        let options = InstantiateOptions::new();
+        Instance::from_imports_async(store, &self.module, imports, &options).await
+    }
 }

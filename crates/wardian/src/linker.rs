@@ -7,7 +7,7 @@ use crate::raw::suspend::HostFuture;
 use crate::value::{HostResults, WasmParams};
 use crate::{
     AsContextMut, Caller, Engine, Error, Extern, Instance, InstancePre, InstantiateOptions, Module,
-    Result, Val, near, resolver,
+    Result, StoreContextMut, Val, near, resolver,
 };
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -221,11 +221,30 @@ impl<T: 'static> Linker<T> {
         module: &Module,
         options: &InstantiateOptions<T>,
     ) -> Result<Instance> {
-        let suggestions = Cell::new(SUGGESTIONS);
-        let otherwise =
-            |_: usize, module: &str, name: &str| self.look_up(module, name, &suggestions);
-        let found = resolver::look_up(store.as_context_mut(), module, options, otherwise)?;
+        let found = self.look_up_all(store.as_context_mut(), module, options)?;
         Instance::from_definitions(store.as_context_mut(), module, found, options)
+    }
+
+    /// [`Linker::instantiate_with`] for a module whose start function may wait in asynchronous host functions:
+    /// see [`crate::TypedFunc::call_async`]. If the future is dropped, the start function has run in part, and
+    /// nothing leads to the instance but what that may have done with it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Linker::instantiate_with`].
+    pub async fn instantiate_async(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+        module: &Module,
+        options: &InstantiateOptions<T>,
+    ) -> Result<Instance>
+    where
+        T: Send,
+    {
+        let found = self.look_up_all(store.as_context_mut(), module, options)?;
+        let store = store.as_context_mut();
+        let imports = link::check::<T>(&store.0.inner, module, found)?;
+        Instance::from_imports_async(store, module, imports, options).await
     }
 
     /// Looks up the imports of a module, for many instances: see [`InstancePre`].
@@ -245,6 +264,19 @@ impl<T: 'static> Linker<T> {
         let imports = module.info().imports.iter();
         let found = imports.map(|i| self.look_up(&i.module, &i.name, &suggestions)).collect();
         Ok(InstancePre::new(module, link::definitions::<T>(module, found)?))
+    }
+
+    /// The definitions of a module's imports.
+    fn look_up_all(
+        &self,
+        store: StoreContextMut<'_, T>,
+        module: &Module,
+        options: &InstantiateOptions<T>,
+    ) -> Result<Vec<Lookup>> {
+        let suggestions = Cell::new(SUGGESTIONS);
+        let otherwise =
+            |_: usize, module: &str, name: &str| self.look_up(module, name, &suggestions);
+        resolver::look_up(store, module, options, otherwise)
     }
 
     /// The definition of a name, or what may have been meant, for so many names more: the error shows the

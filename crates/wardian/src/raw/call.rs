@@ -245,19 +245,11 @@ impl<T> StoreData<T> {
         let slots = |types: &[ValType]| types.iter().map(|t| t.slots()).sum::<usize>();
         self.inner.collect_if_due();
         let mut buffer = vec![0u64; slots(param_types).max(slots(result_types))];
-        let mut at = 0;
-        for value in params {
-            self.inner.write_value(value, &mut buffer[at..])?;
-            at += value.ty().slots();
-        }
+        self.inner.write_values(params, &mut buffer)?;
         // SAFETY: the buffer fits the signature, and `write_value` made references of this store.
         unsafe { StoreData::invoke(self, callable, buffer.as_mut_ptr())? };
-        let mut at = 0;
-        for (ty, result) in result_types.iter().zip(results) {
-            // SAFETY: the guest left a value of this type here.
-            *result = unsafe { self.inner.read_value(*ty, &buffer[at..]) };
-            at += ty.slots();
-        }
+        // SAFETY: the guest left values of these types there.
+        unsafe { self.inner.read_values(result_types, &buffer, results) };
         Ok(())
     }
 }
@@ -311,6 +303,30 @@ impl StoreInner {
             Val::ExternRef(value) => self.extern_to_handle(value.as_ref()),
         };
         Ok(())
+    }
+
+    /// Writes values one after the other.
+    pub(crate) fn write_values(&mut self, values: &[Val], slots: &mut [u64]) -> Result<()> {
+        let mut at = 0;
+        for value in values {
+            self.write_value(value, &mut slots[at..])?;
+            at += value.ty().slots();
+        }
+        Ok(())
+    }
+
+    /// Reads values that lie one after the other.
+    ///
+    /// # Safety
+    ///
+    /// As for [`StoreInner::read_value`], for each.
+    pub(crate) unsafe fn read_values(&self, types: &[ValType], slots: &[u64], values: &mut [Val]) {
+        let mut at = 0;
+        for (ty, value) in types.iter().zip(values) {
+            // SAFETY: the caller's promise.
+            *value = unsafe { self.read_value(*ty, &slots[at..]) };
+            at += ty.slots();
+        }
     }
 
     pub(crate) fn func_to_reference(&self, func: Option<&Func>) -> Result<u64> {

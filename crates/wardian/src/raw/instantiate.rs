@@ -1,6 +1,7 @@
 //! From a module and its imports to an instance (core specification, "Instantiation").
 
 use super::block::Block;
+use super::call::Callable;
 use super::host::HostDef;
 use super::instance::{ImportedFunc, InstanceData, MemoryRef};
 use super::listen::AttachmentState;
@@ -61,6 +62,23 @@ impl<T> StoreData<T> {
         imports: Imports,
         options: &InstantiateOptions<T>,
     ) -> Result<u32> {
+        let (instance, start) = self.prepare_instance(module, imports, options)?;
+        if let Some(callable) = start {
+            // SAFETY: a start function has neither parameters nor results.
+            unsafe {
+                StoreData::invoke(self, callable, std::ptr::NonNull::<u64>::dangling().as_ptr())?
+            };
+        }
+        Ok(instance)
+    }
+
+    /// [`StoreData::instantiate`] up to the start function, which is still to be called if there is one.
+    pub(crate) fn prepare_instance(
+        &mut self,
+        module: &Arc<ModuleInner>,
+        imports: Imports,
+        options: &InstantiateOptions<T>,
+    ) -> Result<(u32, Option<Callable>)> {
         let (inner, mut limiter) = self.split();
         if let Some(limiter) = &limiter
             && inner.instances.len() >= limiter.instances()
@@ -80,15 +98,11 @@ impl<T> StoreData<T> {
             inner.attach(instance, module.listeners(), &AttachmentState::lasting())?;
         }
         inner.initialize(instance)?;
-        if let Some(start) = module.decoded.info().start {
+        let start = module.decoded.info().start.map(|start| {
             let func = inner.instance_func(instance, start);
-            let callable = inner.callable(func)?;
-            // SAFETY: a start function has neither parameters nor results.
-            unsafe {
-                StoreData::invoke(self, callable, std::ptr::NonNull::<u64>::dangling().as_ptr())?
-            };
-        }
-        Ok(instance)
+            inner.callable(func)
+        });
+        Ok((instance, start.transpose()?))
     }
 }
 

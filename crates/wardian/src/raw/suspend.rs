@@ -23,12 +23,12 @@ use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
 use crate::value::sealed::List;
 use crate::value::{HostParams, HostResults, WasmParams, WasmResults};
-use crate::{AbortReason, Caller, Error, ErrorKind, Result};
+use crate::{AbortReason, Caller, Error, ErrorKind, Result, Val};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use wardian_types::FuncType;
+use wardian_types::{FuncType, ValType};
 use wardian_vm::activation::{self, Suspended};
 use wardian_vm::contain::{Payload, discard, drop_contained, try_drop};
 use wardian_vm::layout::HostFunc;
@@ -207,18 +207,36 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
         store.inner.collect_if_due();
         let mut slots = vec![0; P::SLOTS.max(R::SLOTS).max(1)];
         params.write_list(&mut store.inner, &mut slots)?;
+        Ok(AsyncCall::of_slots(store, callable, slots))
+    }
+
+    /// The call of a function with values whose types have been checked against this type of its.
+    pub(crate) fn of_values(
+        store: &'a mut StoreData<T>,
+        callable: Callable,
+        ty: &FuncType,
+        params: &[Val],
+    ) -> Result<AsyncCall<'a, T>> {
+        store.inner.collect_if_due();
+        let mut slots = vec![0; ty.buffer_slots().max(1)];
+        store.inner.write_values(params, &mut slots)?;
+        Ok(AsyncCall::of_slots(store, callable, slots))
+    }
+
+    /// The call of a start function, which has neither parameters nor results.
+    pub(crate) fn of_start(store: &'a mut StoreData<T>, callable: Callable) -> AsyncCall<'a, T> {
+        AsyncCall::of_slots(store, callable, vec![0])
+    }
+
+    /// `slots` have room for what the function takes and gives, and hold the arguments.
+    fn of_slots(
+        store: &'a mut StoreData<T>,
+        callable: Callable,
+        slots: Vec<u64>,
+    ) -> AsyncCall<'a, T> {
         let (open, closed) = (store.inner.open.len(), store.inner.closed);
         let lifetime = PhantomData;
-        Ok(AsyncCall {
-            store,
-            lifetime,
-            callable,
-            slots,
-            paused: None,
-            started: false,
-            open,
-            closed,
-        })
+        AsyncCall { store, lifetime, callable, slots, paused: None, started: false, open, closed }
     }
 
     fn inner(&mut self) -> &mut StoreInner {
@@ -255,7 +273,7 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
         let slots = self.slots.as_mut_ptr();
         let done = if !self.started {
             self.started = true;
-            // SAFETY: the slots fit the signature, by `new`; the store as in `inner`.
+            // SAFETY: the slots fit the signature, by `of_slots`; the store as in `inner`.
             unsafe { suspendable(store, context, || StoreData::invoke(store, callable, slots)) }
         } else {
             let Some(paused) = self.paused.take() else {
@@ -284,6 +302,13 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
     pub(crate) fn results<R: WasmResults>(&mut self) -> R {
         let slots = std::mem::take(&mut self.slots);
         R::read_list(self.inner(), &slots)
+    }
+
+    /// The same as values of these types, which are those of the function's results.
+    pub(crate) fn values(&mut self, types: &[ValType], results: &mut [Val]) {
+        let slots = std::mem::take(&mut self.slots);
+        // SAFETY: the guest left values of these types there.
+        unsafe { self.inner().read_values(types, &slots, results) }
     }
 
     /// Polls what a guest waits for and, if that is ready, resumes the guest.
