@@ -36,10 +36,7 @@ pub(crate) fn decode(
         let Some(offset) = error.offset().filter(|_| error.feature().is_none()) else {
             return error;
         };
-        error.with_feature(features::missing(features, offset, |set| {
-            let found = Validator::new_with_features(set).validate_all(bytes);
-            found.err().map(|e| e.offset())
-        }))
+        error.with_feature(features::missing(features, offset, |set| first_error(bytes, set)))
     })
 }
 
@@ -82,6 +79,19 @@ pub(crate) fn decode_trusted(bytes: &[u8]) -> Result<ModuleInfo, DecodeError> {
 /// Whether `bytes` are valid under a set of the parser's features.
 pub(crate) fn is_valid(bytes: &[u8], features: wasmparser::WasmFeatures) -> bool {
     Validator::new_with_features(features).validate_all(bytes).is_ok()
+}
+
+/// The offset of the first error under a set of the parser's features, for bytes that have nothing of what
+/// [`recursive`] refuses.
+pub(crate) fn first_error(bytes: &[u8], features: wasmparser::WasmFeatures) -> Option<u64> {
+    let validate = |set| Validator::new_with_features(set).validate_all(bytes).err();
+    let error = validate(features)?;
+    if features.contains(wasmparser::WasmFeatures::FUNCTION_REFERENCES)
+        && validate(features | wasmparser::WasmFeatures::GC).is_none()
+    {
+        return None;
+    }
+    Some(error.offset())
 }
 
 fn check_header(bytes: &[u8]) -> Result<(), DecodeError> {

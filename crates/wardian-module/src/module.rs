@@ -160,6 +160,6 @@ impl Module {
     ///
     /// This validates the module several times: for tools, not for hot paths.
     pub fn features_needed(&self) -> CoreFeatures {
-        features::needed(|set| decode::is_valid(&self.bytes, set))
+        features::needed(|set| decode::first_error(&self.bytes, set).is_none())
     }
 }

@@ -58,3 +58,63 @@ macro_rules! define_is_of_heap {
 }
 
 wasmparser::for_each_operator!(define_is_of_heap);
+
+#[cfg(test)]
+mod tests {
+    use crate::Module;
+    use wardian_types::CoreFeatures;
+
+    fn decode(text: &str, features: CoreFeatures) -> Result<Module, String> {
+        let bytes = crate::to_binary(text.as_bytes()).unwrap().into_owned();
+        Module::decode(bytes, features, 1).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn groups_of_types_and_constants_need_function_references() {
+        for text in [
+            "(module (type $t (func (param (ref null $t)))))",
+            "(module (rec (type $a (func (param (ref $b)))) (type $b (func (result (ref null $a))))))",
+            "(module (rec) (type (func)))",
+            "(module (global $a i32 (i32.const 1)) (global i32 (global.get $a)))",
+            "(module (global $a i32 (i32.const 1)) (memory 1) (data (global.get $a) \"x\"))",
+            "(module (func (param nullfuncref) (result funcref) (local.get 0)))",
+        ] {
+            let module = decode(text, CoreFeatures::all()).expect(text);
+            let needed = module.features_needed();
+            assert!(needed.contains(CoreFeatures::FUNCTION_REFERENCES), "{text}: {needed}");
+            assert!(
+                !needed.contains(CoreFeatures::SIMD | CoreFeatures::THREADS),
+                "{text}: {needed}"
+            );
+            decode(text, needed).expect(text);
+            let less = CoreFeatures::all() - CoreFeatures::FUNCTION_REFERENCES;
+            let told = decode(text, less).expect_err(text);
+            assert!(told.contains("`function-references`, which is off"), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn what_needs_a_heap_is_refused_by_name() {
+        for (text, why) in [
+            ("(module (type (struct)))", "types of garbage collection"),
+            ("(module (type (array i32)))", "types of garbage collection"),
+            ("(module (type (sub (func))))", "types with subtypes"),
+            ("(module (func (local anyref)))", "type anyref is not supported"),
+            ("(module (func (param eqref)))", "type eqref is not supported"),
+            ("(module (global i31ref (ref.null i31)))", "type i31ref is not supported"),
+            ("(module (table 1 anyref))", "type anyref is not supported"),
+            ("(module (func (drop (block (result anyref) unreachable))))", "type anyref"),
+            ("(module (func (drop (ref.i31 (i32.const 1)))))", "RefI31"),
+            (
+                "(module (type $t (func)) (func (param funcref) (drop (ref.cast (ref $t) (local.get 0)))))",
+                "RefCastNonNull",
+            ),
+        ] {
+            let told = decode(text, CoreFeatures::all()).expect_err(text);
+            assert!(told.contains(why) && told.contains("not supported"), "{text}: {told}");
+        }
+        // What is invalid anyway is told as ever.
+        let told = decode("(module (func (result i32) (i64.const 1)))", CoreFeatures::all());
+        assert!(told.unwrap_err().contains("type mismatch"));
+    }
+}
