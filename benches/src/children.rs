@@ -1,8 +1,8 @@
 //! Figures that need a fresh process: peak memory, and memory of many instances.
 
-use crate::engines::{self, POOLING, WARDIAN, WASMI, WASMTIME};
+use crate::engines::{self, INTERPRETED, POOLING, WARDIAN, WASMI, WASMTIME};
 use crate::instantiate::SMALL;
-use crate::measure::{Figure, Row, median_and_min};
+use crate::measure::{Figure, Row};
 use crate::options::{Options, Result};
 use std::process::Command;
 use std::time::Instant;
@@ -59,7 +59,7 @@ pub(crate) fn idle(options: &Options) -> Result<Vec<Row>> {
 }
 
 /// Runs a child for each engine and round; each prints as many numbers as there are names.
-fn rows(
+pub(crate) fn rows(
     options: &Options,
     engines: &[&'static str],
     rounds: usize,
@@ -88,20 +88,26 @@ fn rows(
         }
     }
     let row = |(name, values): (&String, Vec<Vec<f64>>)| {
-        let figures = engines.iter().zip(values).map(|(engine, values)| {
-            let (median, min) = median_and_min(values);
-            Figure { engine, median, min }
-        });
-        Row { name: name.clone(), figures: figures.collect() }
+        let figures = engines.iter().zip(values).map(|(engine, values)| Figure::of(engine, values));
+        Row::new(name, figures.collect())
     };
     Ok(names.iter().zip(values).map(row).collect())
 }
 
-/// The child's side: `ENGINE compile FILE` or `ENGINE idle`.
+/// The child's side: `ENGINE compile FILE`, `ENGINE idle` or `ENGINE instances COUNT`.
 pub(crate) fn child(args: &[String]) -> Result<()> {
     match args {
         [engine, task, file] if task == "compile" => compile_here(engine, file),
-        [engine, task] if task == "idle" => idle_here(engine),
+        [engine, task] if task == "idle" => {
+            let each = instances_here(engine, INSTANCES)?;
+            println!("{} {}", each.resident, each.mapped);
+            Ok(())
+        }
+        [engine, task, count] if task == "instances" => {
+            let each = instances_here(engine, count.parse()?)?;
+            println!("{} {}", each.nanoseconds, each.resident);
+            Ok(())
+        }
         _ => Err("a child is started by its parent only".into()),
     }
 }
@@ -121,12 +127,22 @@ fn compile_here(engine: &str, file: &str) -> Result<()> {
     Ok(())
 }
 
-fn idle_here(engine: &str) -> Result<()> {
+/// What each instance took.
+struct Each {
+    nanoseconds: u64,
+    resident: u64,
+    mapped: u64,
+}
+
+fn instances_here(engine: &str, count: usize) -> Result<Each> {
     match engine {
-        WARDIAN => {
-            let engine = engines::wardian()?;
+        WARDIAN | INTERPRETED => {
+            let engine = match engine {
+                WARDIAN => engines::wardian()?,
+                _ => engines::wardian_of(wardian::EngineKind::Interpreted)?,
+            };
             let module = wardian::Module::new(&engine, SMALL)?;
-            many(|| {
+            many(count, || {
                 let mut store = wardian::Store::new(&engine, ());
                 let instance = wardian::Instance::new(&mut store, &module, &[])?;
                 instance.typed_func::<i32, i64>(&mut store, "fill")?.call(&mut store, 2048)?;
@@ -135,9 +151,12 @@ fn idle_here(engine: &str) -> Result<()> {
         }
         POOLING | WASMTIME => {
             let pooling = engine == POOLING;
-            let engine = if pooling { engines::wasmtime_pooling()? } else { engines::wasmtime()? };
+            let room = u32::try_from(count)?.max(1000) + 1000;
+            let engine =
+                if pooling { engines::wasmtime_pooling_of(room)? } else { engines::wasmtime()? };
+
             let module = wasmtime::Module::new(&engine, SMALL)?;
-            many(|| {
+            many(count, || {
                 let mut store = wasmtime::Store::new(&engine, ());
                 let instance = wasmtime::Instance::new(&mut store, &module, &[])?;
                 instance.get_typed_func::<i32, i64>(&mut store, "fill")?.call(&mut store, 2048)?;
@@ -148,7 +167,7 @@ fn idle_here(engine: &str) -> Result<()> {
             let engine = engines::wasmi();
             let module = wasmi::Module::new(&engine, SMALL)?;
             let linker = wasmi::Linker::<()>::new(&engine);
-            many(|| {
+            many(count, || {
                 let mut store = wasmi::Store::new(&engine, ());
                 let instance = linker.instantiate_and_start(&mut store, &module)?;
                 instance.get_typed_func::<i32, i64>(&store, "fill")?.call(&mut store, 2048)?;
@@ -159,18 +178,20 @@ fn idle_here(engine: &str) -> Result<()> {
     }
 }
 
-fn many<S>(mut one: impl FnMut() -> Result<S>) -> Result<()> {
+fn many<S>(count: usize, mut one: impl FnMut() -> Result<S>) -> Result<Each> {
     // What the first few cost is the engine's.
     let mut stores = vec![one()?, one()?];
     let (before, virtual_before) = (status("VmRSS")?, status("VmSize")?);
-    for _ in 0..INSTANCES {
+    let start = Instant::now();
+    for _ in 0..count {
         stores.push(one()?);
     }
-    let each = |now: u64, before: u64| now.saturating_sub(before) / INSTANCES as u64;
+    let took = start.elapsed();
+    let each = |now: u64, before: u64| now.saturating_sub(before) / count as u64;
     let resident = each(status("VmRSS")?, before);
-    println!("{resident} {}", each(status("VmSize")?, virtual_before));
+    let mapped = each(status("VmSize")?, virtual_before);
     std::mem::forget(stores);
-    Ok(())
+    Ok(Each { nanoseconds: took.as_nanos() as u64 / count as u64, resident, mapped })
 }
 
 /// A field of `/proc/self/status`, in bytes.

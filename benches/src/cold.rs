@@ -1,6 +1,8 @@
 //! Whole programs by the command lines of the engines, each run in a process of its own, without caches.
 
-use crate::measure::{Figure, Row, median_and_min};
+use crate::commands;
+use crate::drivers::{V8, WAMR, WASM3};
+use crate::measure::{Figure, Row};
 use crate::options::{Options, Result};
 use std::fs::File;
 use std::path::PathBuf;
@@ -16,14 +18,15 @@ struct Engine {
     /// The variable that tells where it is otherwise.
     variable: &'static str,
     before: &'static [&'static str],
-    /// What gives a directory as the guest's root, `DIR` standing for its path.
+    /// What gives a directory as the guest's root, `DIR` standing for its path. Where that does not occur,
+    /// the command cannot give a directory another name, and is started in it.
     directory: &'static [&'static str],
 }
 
 const WARDIAN: (&str, &str) = ("wardian", "WARDIAN_BENCH_WARDIAN");
 const WARDIAN_DIRECTORY: &[&str] = &["--dir", "DIR:/"];
 
-const ENGINES: [Engine; 8] = [
+const ENGINES: [Engine; 11] = [
     Engine {
         name: crate::engines::TIERED,
         command: WARDIAN.0,
@@ -57,14 +60,14 @@ const ENGINES: [Engine; 8] = [
         command: "wasmi",
         variable: "WARDIAN_BENCH_WASMI",
         before: &[],
-        directory: &["--dir", "DIR::/"],
+        directory: &["--dir", "."],
     },
     Engine {
         name: "wasmi lazy",
         command: "wasmi",
         variable: "WARDIAN_BENCH_WASMI",
         before: &["--compilation-mode", "lazy"],
-        directory: &["--dir", "DIR::/"],
+        directory: &["--dir", "."],
     },
     Engine {
         name: "wazero",
@@ -80,7 +83,34 @@ const ENGINES: [Engine; 8] = [
         before: &["run", "-interpreter"],
         directory: &["-mount", "DIR:/"],
     },
+    Engine {
+        name: V8,
+        command: "node",
+        variable: "WARDIAN_BENCH_NODE",
+        before: &["--no-warnings", NODE_SCRIPT],
+        directory: &["--dir", "DIR"],
+    },
+    Engine {
+        name: WASM3,
+        command: "wasm3",
+        variable: "WARDIAN_BENCH_WASM3",
+        before: &["--stack-size", "1048576"],
+        directory: &["--dir", "DIR"],
+    },
+    Engine {
+        name: WAMR,
+        command: "iwasm",
+        variable: "WARDIAN_BENCH_IWASM",
+        before: &["--stack-size=1048576"],
+        directory: &["--map-dir=/::DIR"],
+    },
 ];
+
+/// Rounds at most: programs take seconds.
+const ROUNDS: usize = 5;
+
+/// A WASI program in node.
+const NODE_SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/drivers/wasi.mjs");
 
 /// A line of the list: `NAME [dir=DIRECTORY] FILE [ARGUMENT]… [< INPUT]`, words in double quotes may have
 /// spaces. The directory is the guest's root.
@@ -118,16 +148,13 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
             peaks.push(peak);
         }
     }
-    // Tables of one kind, so that the means are of times.
-    println!(
-        "{}",
-        crate::report::table(&crate::report::Group {
-            name: "peak memory",
-            rows: peaks,
-            targets: &[],
-        })
-    );
+    times.extend(peaks);
     Ok(times)
+}
+
+/// The commands that there are, and what they say of their versions.
+pub(crate) fn versions() -> Vec<(&'static str, String)> {
+    ENGINES.iter().filter_map(Engine::version).collect()
 }
 
 impl Program {
@@ -164,7 +191,7 @@ impl Program {
                 Err(error) => eprintln!("{}: {}: {error}", self.name, engine.name),
             }
         }
-        for round in 0..options.rounds {
+        for round in 0..options.rounds.min(ROUNDS) {
             let mut order: Vec<usize> = (0..engines.len()).collect();
             if round % 2 == 1 {
                 order.reverse();
@@ -175,15 +202,13 @@ impl Program {
                 engines[i].3.push(run.peak_bytes);
             }
         }
-        let figure = |engine: &Engine, values: Vec<f64>| {
-            let (median, min) = median_and_min(values);
-            Figure { engine: engine.name, median, min }
-        };
-        let mut time = Row { name: self.name.clone(), figures: Vec::new() };
-        let mut peak = Row { name: format!("memory: {}", self.name), figures: Vec::new() };
+        let mut time = Row::new(&self.name, Vec::new());
+        let mut peak = Row::new(format!("memory: {}", self.name), Vec::new());
+        // A table of its own, so that the means are of one kind.
+        peak.part = "peak memory".to_owned();
         for (engine, _, times, peaks) in engines {
-            time.figures.push(figure(engine, times));
-            peak.figures.push(figure(engine, peaks));
+            time.figures.push(Figure::of(engine.name, times));
+            peak.figures.push(Figure::of(engine.name, peaks));
         }
         Ok((time, peak))
     }
@@ -199,10 +224,16 @@ impl Program {
         let directory = self.directory.iter().flat_map(|directory| {
             engine.directory.iter().map(|word| word.replace("DIR", directory))
         });
-        let child = Command::new(path)
+        let mut command = Command::new(path);
+        if let Some(inside) = &self.directory
+            && !engine.directory.iter().any(|word| word.contains("DIR"))
+        {
+            command.current_dir(inside);
+        }
+        let child = command
             .args(engine.before)
             .args(directory)
-            .arg(&self.file)
+            .arg(std::path::absolute(&self.file)?)
             .args(&self.args)
             .stdin(input)
             .stdout(File::create(&kept)?)
@@ -220,12 +251,16 @@ impl Program {
 }
 
 impl Engine {
+    /// The first line that the command says of its version, for each engine that is there.
+    fn version(&self) -> Option<(&'static str, String)> {
+        let output = Command::new(self.find()?).arg("--version").output().ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let line = text.lines().find(|l| !l.trim().is_empty())?;
+        Some((self.name, line.trim().to_owned()))
+    }
+
     fn find(&self) -> Option<PathBuf> {
-        if let Some(path) = std::env::var_os(self.variable) {
-            return Some(path.into());
-        }
-        let path = std::env::var_os("PATH")?;
-        std::env::split_paths(&path).map(|dir| dir.join(self.command)).find(|p| p.is_file())
+        commands::find(self.variable, self.command)
     }
 }
 

@@ -1,8 +1,10 @@
 //! Execution time of CPU-bound guests, one instance of each engine for all of them.
 
+use crate::drivers::Drivers;
 use crate::engines::{self, INTERPRETED, TIERED, WARDIAN, WASMI, WASMTIME};
 use crate::measure::{Contender, Row, measure};
 use crate::options::{Options, Result};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use wardian::EngineKind;
 
@@ -20,7 +22,9 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
     }
     // A module of one's own, whose exports are as those of the guests.
     if let Some(path) = std::env::var_os("WARDIAN_BENCH_GUEST") {
-        rows.extend(module(options, &wat::parse_file(path)?)?);
+        let part = Path::new(&path).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let theirs = module(options, &wat::parse_file(&path)?)?;
+        rows.extend(theirs.into_iter().map(|row| Row { part: part.clone(), ..row }));
     }
     Ok(rows)
 }
@@ -41,6 +45,7 @@ fn module(options: &Options, wasm: &[u8]) -> Result<Vec<Row>> {
     let c_instance =
         wasmi::Linker::<()>::new(&engine).instantiate_and_start(&mut c, &wasmi_module)?;
 
+    let drivers = Drivers::start(options, wasm)?;
     let mut rows = Vec::new();
     let names: Vec<String> = module
         .exports()
@@ -51,6 +56,7 @@ fn module(options: &Options, wasm: &[u8]) -> Result<Vec<Row>> {
         let f = a_instance.typed_func::<i32, i64>(&mut a, &name)?;
         let g = b_instance.get_typed_func::<i32, i64>(&mut b, &name)?;
         let h = c_instance.get_typed_func::<i32, i64>(&c, &name)?;
+        let expected = f.call(&mut a, 1)?;
         let mut contenders = vec![
             Contender::new(WARDIAN, |n| Ok(f.call(&mut a, i32::try_from(n)?)?)),
             Contender::new(WASMTIME, |n| Ok(g.call(&mut b, i32::try_from(n)?)?)),
@@ -71,6 +77,7 @@ fn module(options: &Options, wasm: &[u8]) -> Result<Vec<Row>> {
         if !options.no_interpreter {
             contenders.push(Contender::new(WASMI, |n| Ok(h.call(&mut c, i32::try_from(n)?)?)));
         }
+        contenders.extend(drivers.contenders(&name, expected));
         rows.push(measure(options, &name, contenders)?);
     }
     Ok(rows)
@@ -85,7 +92,7 @@ fn own(kind: EngineKind, wasm: &[u8]) -> Result<(wardian::Store<()>, wardian::In
 }
 
 /// Until what is hot has surely been compiled, in the background.
-const WARM_UP: Duration = Duration::from_millis(400);
+pub(crate) const WARM_UP: Duration = Duration::from_millis(400);
 
 fn warm_up(mut unit: impl FnMut() -> Result<i64>) -> Result<()> {
     let began = Instant::now();

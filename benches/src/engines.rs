@@ -48,9 +48,14 @@ pub(crate) fn wasmtime() -> Result<wasmtime::Engine> {
 /// Wasmtime's engine with the pooling allocator, large enough for the idle figure; everything else
 /// by default.
 pub(crate) fn wasmtime_pooling() -> Result<wasmtime::Engine> {
+    wasmtime_pooling_of(2000)
+}
+
+/// The same for so many instances. Address space for all of them is taken at once.
+pub(crate) fn wasmtime_pooling_of(instances: u32) -> Result<wasmtime::Engine> {
     let mut config = wasmtime_config();
     let mut pool = wasmtime::PoolingAllocationConfig::default();
-    pool.total_core_instances(2000).total_memories(2000);
+    pool.total_core_instances(instances).total_memories(instances);
     config.allocation_strategy(wasmtime::InstanceAllocationStrategy::Pooling(pool));
     Ok(wasmtime::Engine::new(&config)?)
 }

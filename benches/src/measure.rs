@@ -3,18 +3,33 @@
 use crate::options::{Clock, Options, Result};
 use std::time::{Duration, Instant};
 
+/// Does so many units of work, and gives a checksum and the time that it took.
+type Run<'a> = dyn FnMut(u64, Clock) -> Result<(i64, Duration)> + 'a;
+
 /// One engine doing the same work as the others.
 pub(crate) struct Contender<'a> {
     /// Its name, a column of the table.
     pub(crate) engine: &'static str,
-    run: Box<dyn FnMut(u64) -> Result<i64> + 'a>,
+    run: Box<Run<'a>>,
 }
 
 impl<'a> Contender<'a> {
     /// `run` does its argument's number of units of work, and returns a checksum of the results.
     pub(crate) fn new(
         engine: &'static str,
-        run: impl FnMut(u64) -> Result<i64> + 'a,
+        mut run: impl FnMut(u64) -> Result<i64> + 'a,
+    ) -> Contender<'a> {
+        Contender::timed(engine, move |units, clock| {
+            let start = now(clock);
+            let sum = run(units)?;
+            Ok((sum, now(clock) - start))
+        })
+    }
+
+    /// The same for work that is done elsewhere, so that `run` says itself how long it took.
+    pub(crate) fn timed(
+        engine: &'static str,
+        run: impl FnMut(u64, Clock) -> Result<(i64, Duration)> + 'a,
     ) -> Contender<'a> {
         Contender { engine, run: Box::new(run) }
     }
@@ -28,16 +43,40 @@ pub(crate) struct Figure {
     pub(crate) median: f64,
     /// The least that was seen.
     pub(crate) min: f64,
+    /// All that was seen, in the order of the rounds.
+    pub(crate) samples: Vec<f64>,
+}
+
+impl Figure {
+    /// The figure of these measurements, of which there is at least one.
+    pub(crate) fn of(engine: &'static str, samples: Vec<f64>) -> Figure {
+        let (median, min) = median_and_min(samples.clone());
+        Figure { engine, median, min, samples }
+    }
 }
 
 /// One line of a table: one kind of work.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Row {
     pub(crate) name: String,
+    /// The table in which it stands, of a group that has several. Empty for the first.
+    pub(crate) part: String,
+    /// Where it lies on the horizontal axis, if the part is a curve.
+    pub(crate) x: Option<f64>,
     pub(crate) figures: Vec<Figure>,
 }
 
 impl Row {
+    /// A row of a group's first table.
+    pub(crate) fn new(name: impl Into<String>, figures: Vec<Figure>) -> Row {
+        Row { name: name.into(), figures, ..Row::default() }
+    }
+
+    /// The same row as a point of a curve.
+    pub(crate) fn at(self, curve: &str, x: f64) -> Row {
+        Row { part: curve.to_owned(), x: Some(x), ..self }
+    }
+
     /// The figure of an engine.
     pub(crate) fn of(&self, engine: &str) -> Option<&Figure> {
         self.figures.iter().find(|f| f.engine == engine)
@@ -56,9 +95,18 @@ impl Row {
         Some(self.of(one)?.median / self.of(other)?.median)
     }
 
+    /// The lower and the upper quartile of that ratio over the rounds. `None` if there were fewer than
+    /// three in which both took part.
+    pub(crate) fn spread(&self, one: &str, other: &str) -> Option<(f64, f64)> {
+        let (one, other) = (&self.of(one)?.samples, &self.of(other)?.samples);
+        let mut ratios: Vec<f64> = one.iter().zip(other).map(|(a, b)| a / b).collect();
+        ratios.sort_by(f64::total_cmp);
+        (ratios.len() >= 3).then(|| (quantile(&ratios, 0.25), quantile(&ratios, 0.75)))
+    }
+
     /// Adds a figure that was not measured here.
     pub(crate) fn add(&mut self, engine: &'static str, value: f64) {
-        self.figures.push(Figure { engine, median: value, min: value });
+        self.figures.push(Figure::of(engine, vec![value]));
     }
 }
 
@@ -67,14 +115,24 @@ pub(crate) const ABSOLUTE: &str = "absolute";
 
 /// What Wardian's figure has beyond a peer's, alone.
 pub(crate) fn difference(row: Row, peer: &str) -> Row {
-    let less = row.of(peer).map_or((0.0, 0.0), |f| (f.median, f.min));
+    let peer = row.of(peer).cloned();
+    let less = peer.as_ref().map_or((0.0, 0.0), |f| (f.median, f.min));
+    let theirs = peer.map(|f| f.samples).unwrap_or_default();
     let wardian = row.figures.iter().filter(|f| f.engine == crate::engines::WARDIAN);
     let figures = wardian.map(|f| Figure {
         engine: f.engine,
         median: f.median - less.0,
         min: f.min - less.1,
+        samples: f.samples.iter().zip(&theirs).map(|(one, other)| one - other).collect(),
     });
-    Row { figures: figures.collect(), name: row.name }
+    Row { figures: figures.collect(), ..row }
+}
+
+/// The value below which this part of sorted values lies, interpolated.
+fn quantile(sorted: &[f64], part: f64) -> f64 {
+    let at = part * (sorted.len() - 1) as f64;
+    let below = sorted[at.floor() as usize];
+    below + (sorted[at.ceil() as usize] - below) * at.fract()
 }
 
 /// The middle value, and the least.
@@ -119,24 +177,13 @@ pub(crate) fn measure(
 ) -> Result<Row> {
     let at_least = Duration::from_millis(options.sample_ms);
     let peer = 1.min(contenders.len() - 1);
-    let mut units = 1;
-    loop {
-        let start = now(options.clock);
-        (contenders[peer].run)(units)?;
-        let took = now(options.clock) - start;
-        if took >= at_least || units >= MOST {
-            break;
-        }
-        // A little beyond, so that it is not doubled for a trifle.
-        let factor = at_least.as_secs_f64() / took.as_secs_f64().max(1e-6) * 1.05;
-        units = (units as f64 * factor.clamp(1.2, 10.0)).ceil() as u64;
-    }
+    let units = units_for(at_least, &mut contenders[peer], options.clock)?;
 
     let mut slow = Vec::new();
     let mut sums = Vec::new();
     for contender in &mut contenders {
         let start = Instant::now();
-        sums.push((contender.run)(units)?);
+        sums.push((contender.run)(units, options.clock)?.0);
         slow.push(start.elapsed() > at_least * 4);
     }
     if let Some(other) = sums.iter().position(|s| *s != sums[0]) {
@@ -154,21 +201,32 @@ pub(crate) fn measure(
             if slow[i] && i > peer && round >= ROUNDS_OF_SLOW {
                 continue;
             }
-            let start = now(options.clock);
-            (contenders[i].run)(units)?;
-            times[i].push((now(options.clock) - start).as_secs_f64() * 1e9 / units as f64);
+            let (_, took) = (contenders[i].run)(units, options.clock)?;
+            times[i].push(took.as_secs_f64() * 1e9 / units as f64);
         }
     }
-    let figures = contenders.iter().zip(times).map(|(contender, times)| {
-        let (median, min) = median_and_min(times);
-        Figure { engine: contender.engine, median, min }
-    });
-    Ok(Row { name: name.to_owned(), figures: figures.collect() })
+    let figures = contenders.iter().zip(times).map(|(c, times)| Figure::of(c.engine, times));
+    Ok(Row::new(name, figures.collect()))
+}
+
+/// So many units of work that a measurement takes long enough.
+fn units_for(at_least: Duration, contender: &mut Contender<'_>, clock: Clock) -> Result<u64> {
+    let mut units = 1;
+    loop {
+        let (_, took) = (contender.run)(units, clock)?;
+        if took >= at_least || units >= MOST {
+            return Ok(units);
+        }
+        // A little beyond, so that it is not doubled for a trifle.
+        let factor = at_least.as_secs_f64() / took.as_secs_f64().max(1e-6) * 1.05;
+        units = (units as f64 * factor.clamp(1.2, 10.0)).ceil() as u64;
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{geometric_mean, median_and_min};
+    use super::{Figure, Row, difference, geometric_mean, median_and_min};
+    use crate::engines::{WARDIAN, WASMTIME};
 
     #[test]
     fn statistics() {
@@ -177,5 +235,15 @@ mod tests {
         let mean = geometric_mean([2.0, 8.0].into_iter()).unwrap_or_default();
         assert!((mean - 4.0).abs() < 1e-9, "{mean}");
         assert_eq!(geometric_mean(std::iter::empty()), None);
+    }
+    /// Ratios are of the same round, so that a slow moment of the machine is in both.
+    #[test]
+    fn spread_of_ratios() {
+        let wardian = Figure::of(WARDIAN, vec![1.0, 20.0, 3.0, 4.0, 5.0]);
+        let wasmtime = Figure::of(WASMTIME, vec![1.0, 10.0, 1.0, 1.0, 1.0]);
+        let row = Row::new("row", vec![wardian, wasmtime]);
+        assert_eq!(row.ratio(WASMTIME), Some(4.0));
+        assert_eq!(row.spread(WARDIAN, WASMTIME), Some((2.0, 4.0)));
+        assert_eq!(difference(row, WASMTIME).figures[0].samples, [0.0, 10.0, 2.0, 3.0, 4.0]);
     }
 }

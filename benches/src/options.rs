@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::error::Error;
+use std::path::PathBuf;
 
 /// What goes wrong in a benchmark is reported and ends it.
 pub(crate) type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -32,14 +33,20 @@ pub(crate) struct Options {
     pub(crate) no_interpreters: bool,
     /// Also prints everything as JSON.
     pub(crate) json: bool,
+    /// Also engines in other processes.
+    pub(crate) peers: bool,
+    /// Where a report is to be written.
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// The text of `--help`.
 pub(crate) const HELP: &str = "\
 wardian-benches [GROUP]… [OPTIONS]
+wardian-benches report --out FILE.md [GROUP]… [OPTIONS]: also write a report, with charts in a folder
+beside it that has its name
 
 Groups: cpu translate cold entry host instantiate trap compile idle listener stack snapshot stop checked
-sampler all (default: all)
+observe sampler curves all (default: all)
 
   --filter TEXT      only rows whose name contains TEXT
   --rounds N         interleaved rounds, medians count (default 15, or WARDIAN_BENCH_ROUNDS)
@@ -47,6 +54,8 @@ sampler all (default: all)
   --clock cpu|wall   processor time of the thread (default), or wall clock
   --no-wasmi         leave wasmi out
   --compiled         leave all interpreters out (they take most of the time), and tiers
+  --peers            also engines in other processes, in `cpu`: node, if it is on the path; the guests as
+                     native code, if cargo can build them; drivers named by variables
   --json             print the results as JSON after the tables
 
 wardian-benches dump FILE DIR: write the machine code of every function of both compilers
@@ -54,7 +63,8 @@ wardian-benches dump FILE DIR: write the machine code of every function of both 
 WARDIAN_BENCH_GUEST=FILE: one more module of `(i32) -> i64` exports for `cpu`.
 WARDIAN_BENCH_MODULE=FILE.wasm: the module for `compile` and `translate` instead of a generated one.
 WARDIAN_BENCH_PROGRAMS=FILE: what `cold` runs, see README.md. WARDIAN_BENCH_WARDIAN, _WASMTIME, _WASMI and
-_WAZERO=FILE: commands that are not on the path.
+_WAZERO, _NODE, _WASM3, _IWASM=FILE: commands that are not on the path.
+WARDIAN_BENCH_WASM3_DRIVER, _WAMR_DRIVER, _NATIVE=FILE: drivers for `--peers`, see README.md.
 ";
 
 impl Options {
@@ -70,6 +80,8 @@ impl Options {
             no_interpreter: false,
             no_interpreters: false,
             json: false,
+            peers: false,
+            out: None,
         };
         let mut args = args;
         while let Some(arg) = args.next() {
@@ -91,10 +103,12 @@ impl Options {
                     options.no_interpreters = true;
                 }
                 "--json" => options.json = true,
+                "--peers" => options.peers = true,
+                "--out" => options.out = Some(value()?.into()),
                 // `cargo bench` passes it.
                 "--bench" => {}
                 "all" => options.groups.clear(),
-                group if crate::GROUPS.iter().any(|g| g.0 == group) => {
+                group if crate::groups::GROUPS.iter().any(|g| g.name == group) => {
                     options.groups.push(group.to_owned());
                 }
                 other => return Err(format!("`{other}` is unknown; see --help").into()),

@@ -1,5 +1,6 @@
 //! Tables for people, JSON for programs.
 
+use crate::drivers::{WAMR, WASM3};
 use crate::engines::{INTERPRETED, TIERED, WARDIAN, WASMI};
 use crate::measure::{ABSOLUTE, Row, geometric_mean};
 use std::fmt::Write as _;
@@ -24,9 +25,24 @@ pub(crate) struct Group {
     pub(crate) targets: &'static [Target],
 }
 
-fn engines(rows: &[Row]) -> Vec<&'static str> {
+impl Group {
+    /// The names of its tables, and their rows.
+    pub(crate) fn parts(&self) -> Vec<(&str, Vec<&Row>)> {
+        let mut parts: Vec<(&str, Vec<&Row>)> = Vec::new();
+        for row in &self.rows {
+            match parts.iter_mut().find(|(part, _)| *part == row.part) {
+                Some((_, rows)) => rows.push(row),
+                None => parts.push((&row.part, vec![row])),
+            }
+        }
+        parts
+    }
+}
+
+/// The engines that have figures in these rows, in the order in which they come.
+pub(crate) fn engines(rows: &[&Row]) -> Vec<&'static str> {
     let mut engines = Vec::new();
-    for figure in rows.iter().flat_map(|r| &r.figures) {
+    for figure in rows.iter().flat_map(|r| r.figures.iter()) {
         if !engines.contains(&figure.engine) {
             engines.push(figure.engine);
         }
@@ -35,15 +51,19 @@ fn engines(rows: &[Row]) -> Vec<&'static str> {
 }
 
 /// Whose figures are divided by whose: Wardian's by each peer's, and its other ways by what is like them.
-fn pairs(engines: &[&'static str]) -> Vec<(&'static str, &'static str)> {
-    let peers = engines.iter().filter(|e| ![WARDIAN, TIERED, INTERPRETED].contains(e));
+pub(crate) fn pairs(engines: &[&'static str]) -> Vec<(&'static str, &'static str)> {
+    let interpreters = [TIERED, INTERPRETED, WASM3, WAMR];
+    let peers = engines.iter().filter(|e| **e != WARDIAN && !interpreters.contains(e));
     let has = |pair: &(&str, &str)| engines.contains(&pair.0) && engines.contains(&pair.1);
-    let others = [(TIERED, WARDIAN), (INTERPRETED, WASMI)];
-    peers.map(|peer| (WARDIAN, *peer)).chain(others).filter(has).collect()
+    let others =
+        [(TIERED, WARDIAN), (INTERPRETED, WASMI), (INTERPRETED, WASM3), (INTERPRETED, WAMR)];
+    // Whole programs, whose tables begin with it: what is compiled before it runs is no match there.
+    let base = if engines.first() == Some(&TIERED) { TIERED } else { WARDIAN };
+    peers.map(|peer| (base, *peer)).chain(others).filter(has).collect()
 }
 
 /// A figure in a unit that suits it: bytes if the row's name says so, otherwise nanoseconds.
-fn shown(row: &str, value: f64) -> String {
+pub(crate) fn shown(row: &str, value: f64) -> String {
     if row.contains("MB/s") {
         return format!("{value:.1}");
     }
@@ -55,13 +75,32 @@ fn shown(row: &str, value: f64) -> String {
     format!("{:.2} {}", value / unit.0, unit.1)
 }
 
-/// A table with its means and verdicts.
+/// The tables of a group, with means and verdicts.
 pub(crate) fn table(group: &Group) -> String {
-    let engines = engines(&group.rows);
-    let pairs = pairs(&engines);
-    let width = group.rows.iter().map(|r| r.name.chars().count()).max().unwrap_or(0).max(16);
     let mut out = String::new();
-    let mut header = format!("{:width$}", group.name);
+    for (part, rows) in group.parts() {
+        let title = if part.is_empty() { group.name } else { part };
+        out.push_str(&part_table(title, &rows, has_mean(group, &rows)));
+    }
+    for target in group.targets {
+        out.push_str(&verdict(group, target));
+    }
+    out
+}
+
+/// Whether a mean over these rows says something: they are of one kind.
+pub(crate) fn has_mean(group: &Group, rows: &[&Row]) -> bool {
+    rows.len() > 1
+        && rows.iter().all(|r| r.x.is_none())
+        && group.targets.iter().all(|t| t.rows.is_empty())
+}
+
+fn part_table(title: &str, rows: &[&Row], mean: bool) -> String {
+    let engines = engines(rows);
+    let pairs = pairs(&engines);
+    let width = rows.iter().map(|r| r.name.chars().count()).max().unwrap_or(0).max(16);
+    let mut out = String::new();
+    let mut header = format!("{title:width$}");
     for engine in &engines {
         let _ = write!(header, " {engine:>16}");
     }
@@ -70,7 +109,7 @@ pub(crate) fn table(group: &Group) -> String {
         let _ = write!(header, " {:>18}", format!("{one}/{other}"));
     }
     let _ = writeln!(out, "{header}");
-    for row in &group.rows {
+    for row in rows {
         let _ = write!(out, "{:width$}", row.name);
         for engine in &engines {
             let text = row.of(engine).map_or("-".into(), |f| shown(&row.name, f.median));
@@ -82,24 +121,22 @@ pub(crate) fn table(group: &Group) -> String {
         }
         out.push('\n');
     }
-    if group.rows.len() > 1 && group.targets.iter().all(|t| t.rows.is_empty()) {
+    if mean {
         let _ = write!(out, "{:width$}", "geometric mean");
         let _ = write!(out, "{:1$}", "", 17 * engines.len());
         for (one, other) in &pairs {
-            let mean = geometric_mean(group.rows.iter().filter_map(|r| r.between(one, other)));
+            let mean = geometric_mean(rows.iter().filter_map(|r| r.between(one, other)));
             let text = mean.map_or("-".into(), |r| format!("{r:.3}"));
             let _ = write!(out, " {text:>18}");
         }
         out.push('\n');
     }
-    for target in group.targets {
-        out.push_str(&verdict(group, target));
-    }
     out
 }
 
 fn verdict(group: &Group, target: &Target) -> String {
-    let rows = || group.rows.iter().filter(|r| r.name.starts_with(target.rows));
+    let rows =
+        || group.rows.iter().filter(|r| r.part.is_empty() && r.name.starts_with(target.rows));
     let ratios = || rows().filter_map(|r| r.ratio(target.peer));
     let Some(mean) = geometric_mean(ratios()) else { return String::new() };
     let mut out = String::new();

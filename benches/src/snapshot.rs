@@ -4,7 +4,7 @@ use crate::engines::{self, WARDIAN};
 use crate::hooks::WITHOUT;
 use crate::measure::{Contender, Row, difference, measure};
 use crate::options::{Options, Result};
-use wardian::{Caller, Engine, Instance, Linker, Module, Snapshot, Store, Val};
+use wardian::{Caller, Engine, EngineKind, Instance, Linker, Module, Snapshot, Store, Val};
 
 /// What wazero takes, measured elsewhere, in nanoseconds, for snapshots at a small depth, 8 KiB, 64 KiB
 /// and 512 KiB of used stack. With restore at 0, 170 and 2,730 calls: 20, 25 and 94 µs.
@@ -76,11 +76,30 @@ fn contender<'a>(
     }))
 }
 
+/// What a snapshot adds at a depth of so many calls, and its restore if both are wanted.
+pub(crate) fn added(
+    options: &Options,
+    kind: EngineKind,
+    name: &str,
+    depth: i32,
+    both: bool,
+) -> Result<Row> {
+    let engine = engines::wardian_of(kind)?;
+    let module = Module::new(&engine, GUEST)?;
+    let mut with = guest(&engine, &module, true)?;
+    let mut without = guest(&engine, &module, false)?;
+    // The second sets how much is done in a measurement, and the first takes no time beside it.
+    let contenders = vec![
+        contender(&mut without, WITHOUT, depth, both)?,
+        contender(&mut with, WARDIAN, depth, both)?,
+    ];
+    Ok(difference(measure(options, name, contenders)?, WITHOUT))
+}
+
 /// What a snapshot adds to the host call that takes it, and a restore to that which asks for it.
 pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
     let engine = engines::wardian()?;
     let module = Module::new(&engine, GUEST)?;
-    let mut with = guest(&engine, &module, true)?;
     let mut without = guest(&engine, &module, false)?;
     // Some room for the host calls at the end.
     let stack = engines::STACK - (16 << 10);
@@ -95,12 +114,7 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
                 continue;
             }
             let depth = i32::try_from(in_all * bytes / engines::STACK)?;
-            // The second sets how much is done in a measurement, and the first takes no time beside it.
-            let contenders = vec![
-                contender(&mut without, WITHOUT, depth, both)?,
-                contender(&mut with, WARDIAN, depth, both)?,
-            ];
-            let mut row = difference(measure(options, &name, contenders)?, WITHOUT);
+            let mut row = added(options, EngineKind::Compiled, &name, depth, both)?;
             if !both {
                 row.add(WAZERO.0, wazero);
             }

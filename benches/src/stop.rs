@@ -45,10 +45,11 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
         engine,
         median: times[at].as_nanos() as f64,
         min: times[0].as_nanos() as f64,
+        samples: vec![times[at].as_nanos() as f64],
     };
-    let row = |(name, at): (&str, usize)| Row {
-        name: format!("cancel, {name}"),
-        figures: peers.iter().zip(&times).map(|(p, t)| figure(p, t, at)).collect(),
+    let row = |(name, at): (&str, usize)| {
+        let figures = peers.iter().zip(&times).map(|(p, t)| figure(p, t, at));
+        Row::new(format!("cancel, {name}"), figures.collect())
     };
     let mut rows: Vec<Row> = rows.into_iter().map(row).collect();
     let mut above = difference(rows[1].clone(), WAKING);

@@ -36,9 +36,9 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
     for (what, contenders) in [("translate", vec![alone]), ("validate, translate", both)] {
         let row = measure(&options, &format!("{what} {size:.1} MB"), contenders)?;
         let speed = |ns: f64| size / (ns / 1e9);
-        let rate = |f: &Figure| Figure { median: speed(f.median), min: speed(f.min), ..f.clone() };
+        let rate = |f: &Figure| Figure::of(f.engine, f.samples.iter().map(|s| speed(*s)).collect());
         let figures = row.figures.iter().map(rate).collect();
-        let rates = Row { name: format!("{what}, MB/s"), figures };
+        let rates = Row::new(format!("{what}, MB/s"), figures);
         rows.extend([row, rates]);
     }
     Ok(rows)

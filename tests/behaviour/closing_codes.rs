@@ -1,13 +1,15 @@
 //! Which instance's exit code a call ends with when several are closed.
 
-use crate::matrix::{Behaviour, linked};
-use std::sync::{Arc, Mutex};
+use crate::matrix::{Behaviour, linked, module};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
-use wardian::{Caller, Engine, ErrorKind, InstanceCloser, Linker, Store};
+use wardian::{Caller, Engine, ErrorKind, Instance, InstanceCloser, Linker, Store};
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("a call that is closed ends with its own instance's code", own_code),
     ("a loop that is closed ends with its own instance's code", spinning),
+    ("a call that is closed while it begins ends with its own instance's code", beginning),
+    ("a call of one instance continues while another of the same module is closed", kin),
     ("calls around a closed one end with codes of their own", nested),
     ("calls continue while instances are closed that take no part", unrelated),
 ];
@@ -70,6 +72,73 @@ fn spinning(engine: &Engine) {
         let error = spin.call(&mut store, ()).unwrap_err();
         closing.join().unwrap();
         assert!(matches!(error.kind(), ErrorKind::Closed(5)), "{error}; own first: {own_first}");
+    }
+}
+
+/// `user` calls `lib`, which calls the host; there another instance of the module of `lib` is closed.
+fn kin(engine: &Engine) {
+    for other_thread in [false, true] {
+        let mut linker: Linker<Option<(Instance, InstanceCloser)>> = Linker::new(engine);
+        linker
+            .func_wrap(
+                "h",
+                "close",
+                move |mut caller: Caller<'_, Option<(Instance, InstanceCloser)>>| {
+                    let (instance, closer) = caller.data().clone().unwrap();
+                    if other_thread {
+                        std::thread::spawn(move || closer.close_with_exit_code(9)).join().unwrap();
+                    } else {
+                        instance.close_with_exit_code(&mut caller, 9);
+                    }
+                },
+            )
+            .unwrap();
+        let mut store = Store::new(engine, None);
+        let [lib, stranger] = [0; 2].map(|_| linked(&mut store, &linker, TEXT));
+        linker.instance(&mut store, "lib", lib).unwrap();
+        let user = r#"(module (import "lib" "run" (func $run (result i32)))
+          (func (export "run") (result i32) (i32.add (call $run) (call $run))))"#;
+        let user = linked(&mut store, &linker, user);
+        let closer = stranger.closer(&mut store);
+        *store.data_mut() = Some((stranger, closer));
+        let run = user.typed_func::<(), i32>(&mut store, "run").unwrap();
+        assert_eq!(run.call(&mut store, ()).unwrap(), 2, "other thread: {other_thread}");
+        assert_eq!(stranger.exit_code(&store), Some(9));
+        let closer = lib.closer(&mut store);
+        *store.data_mut() = Some((lib, closer));
+        let error = run.call(&mut store, ()).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Closed(9)), "{error}");
+    }
+}
+
+/// A call begins while two instances are closed, one of which has nothing to do with it.
+fn beginning(engine: &Engine) {
+    let lib = module(engine, r#"(module (func (export "spin") (loop $l (br $l))))"#);
+    let user_text =
+        r#"(module (import "lib" "spin" (func $spin)) (func (export "run") (call $spin)))"#;
+    let user = module(engine, user_text);
+    for round in 0..1500 {
+        let mut store = Store::new(engine, ());
+        let callee = Instance::new(&mut store, &lib, &[]).unwrap();
+        let mut linker = Linker::new(engine);
+        linker.instance(&mut store, "lib", callee).unwrap();
+        let caller = linker.instantiate(&mut store, &user).unwrap();
+        let stranger = Instance::new(&mut store, &lib, &[]).unwrap().closer(&mut store);
+        let closer = [callee, caller][round % 2].closer(&mut store);
+        let run = caller.typed_func::<(), ()>(&mut store, "run").unwrap();
+        let ready = Barrier::new(2);
+        let error = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                ready.wait();
+                assert!(stranger.close_with_exit_code(1));
+                (0..round % 50 * 20).for_each(|_| std::hint::spin_loop());
+                assert!(closer.close_with_exit_code(2));
+            });
+            ready.wait();
+            (0..round % 7 * 40).for_each(|_| std::hint::spin_loop());
+            run.call(&mut store, ()).unwrap_err()
+        });
+        assert!(matches!(error.kind(), ErrorKind::Closed(2)), "round {round}: {error}");
     }
 }
 

@@ -6,6 +6,8 @@ mod hash;
 mod machine;
 mod math;
 mod memory;
+// In the operators of WebAssembly.
+#[cfg(target_feature = "simd128")]
 mod simd;
 mod text;
 

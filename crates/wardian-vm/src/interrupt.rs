@@ -68,6 +68,8 @@ struct State {
     waiter: Option<Arc<Waiter>>,
     /// The task of a suspended guest.
     waker: Option<Waker>,
+    /// The exit code that belongs to [`reason::CLOSED`], while that is among the reasons.
+    closing_code: u32,
 }
 
 impl Interrupter {
@@ -157,6 +159,25 @@ impl Interrupter {
         self.repeat(reason);
     }
 
+    /// [`Self::interrupt`] for [`reason::CLOSED`], with the exit code of the instance that was closed. The
+    /// code of a closing that was not acknowledged yet stays. The code and the reason come and go together:
+    /// a guest that sees the reason finds its code.
+    pub fn close(self: &Arc<Self>, code: u32) {
+        let mut state = self.lock();
+        if self.reasons() & reason::CLOSED == 0 {
+            state.closing_code = code;
+        }
+        self.set(&state, reason::CLOSED);
+        drop(state);
+        self.repeat(reason::CLOSED);
+    }
+
+    /// The code of a closing that was not acknowledged yet.
+    pub fn closing_code(&self) -> Option<u32> {
+        let state = self.lock();
+        (self.reasons() & reason::CLOSED != 0).then_some(state.closing_code)
+    }
+
     /// The time has come at which the watchdog was to look: fires the deadline if it has passed,
     /// else waits for it.
     fn look(self: &Arc<Self>, key: Key) {
@@ -183,8 +204,14 @@ impl Interrupter {
         }
     }
 
+    /// Adds a reason here and in the store's word, at once: so the store acknowledges either both or none.
     fn set(&self, _: &State, reason: u64) {
         self.reasons.fetch_or(reason, Ordering::SeqCst);
+        let store = self.store.load(Ordering::SeqCst);
+        if !store.is_null() {
+            // SAFETY: as in `knock`; the lock is held.
+            unsafe { (*store).interrupt.fetch_or(reason, Ordering::SeqCst) };
+        }
     }
 
     /// Signals now, and again later if that may not have been enough.

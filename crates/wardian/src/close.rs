@@ -105,8 +105,7 @@ impl InstanceCloser {
         let stops = state.shared.runs(state.index);
         state.shared.post(Errand::Close { instance: state.index, code });
         if stops || state.shared.runs(state.index) {
-            state.shared.post(Errand::Stop { code });
-            state.shared.interrupter.interrupt(reason::CLOSED);
+            state.shared.interrupter.close(code);
         }
         true
     }
@@ -149,7 +148,7 @@ impl Instance {
     /// now end with [`crate::ErrorKind::Closed`]. If a guest is running, which called a host function
     /// that does this, its call ends so as well when the host function returns, provided that the
     /// instance takes part in it: it was entered through it, or functions of its module are on the
-    /// stack.
+    /// stack that are not known to be those of another instance of the module.
     ///
     /// Memories and globals stay readable. Returns whether it was this call that closed it.
     pub fn close_with_exit_code(&self, mut store: impl AsContextMut, code: u32) -> bool {
@@ -195,9 +194,6 @@ impl<T: 'static> Store<T> {
 pub(crate) enum Errand {
     /// An instance was closed.
     Close { instance: u32, code: u32 },
-    /// The call that is running is to end, because an instance that takes part in it was closed with
-    /// this code.
-    Stop { code: u32 },
     /// An attachment of listeners has ended.
     Sweep,
 }

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 use wardian::torture::{self, Plan};
+#[cfg(feature = "jit")]
+use wardian::{Call, Func, FuncType, FunctionFilter, FunctionListenerFunc, Linker, StackIterator};
 use wardian::{
     CallOptions, Config, Engine, EngineKind, ErrorKind, Instance, Module, Sampler, SamplerOptions,
     StopReason, Store, TrapCode,
 };
-#[cfg(feature = "jit")]
-use wardian::{Func, FuncType};
 
 const MODULE: &str = r#"(module (func (export "one") (result i32) (i32.const 1))
   (func (export "spin") (loop $l (br $l)))
@@ -36,6 +36,7 @@ fn refusals_are_errors_and_pass() {
     {
         no_code_memory();
         no_trampoline();
+        no_noting_code();
     }
 }
 
@@ -129,4 +130,52 @@ fn no_trampoline() {
     let sum = Func::try_wrap(&mut store, |a: i32, b: i64| i64::from(a) + b).unwrap();
     let sum = sum.typed::<(i32, i64), i64>(&store).unwrap();
     assert_eq!(sum.call(&mut store, (2, 3)).unwrap(), 5);
+}
+
+/// An import of a function to which somebody listens is called by way of code that notes the caller. Without
+/// memory for that there is no instance, rather than one whose import leads nowhere.
+#[cfg(feature = "jit")]
+fn no_noting_code() {
+    let listener = FunctionListenerFunc(|_: &Call<'_>, _: &[u64], _: &mut StackIterator<'_>| {});
+    let mut config = Config::new();
+    config.function_listener_factory(FunctionFilter::all().listen(listener));
+    config.engine(EngineKind::Tiered).hot_after(Some(2)).background_compilation(false);
+    let far = r#"(module (func (export "f") (param i32) (result i32) (local.get 0)))"#;
+    let near = r#"(module (import "far" "f" (func $f (param i32) (result i32)))
+      (func (export "run") (result i32) (call $f (i32.const 3))))"#;
+    let mut refused = 0;
+    for nth in 1..20 {
+        // What an engine has made once it does not ask for again.
+        let engine = Engine::new(&config).unwrap();
+        let [far, near] = [far, near].map(|text| Module::new(&engine, text).unwrap());
+        let mut store = Store::new(&engine, ());
+        let callee = Instance::new(&mut store, &far, &[]).unwrap();
+        let mut linker = Linker::new(&engine);
+        linker.instance(&mut store, "far", callee).unwrap();
+        for plan in [Plan { nth, ..Plan::default() }, Plan::default()] {
+            torture::begin(plan);
+            let made = linker.instantiate(&mut store, &near);
+            let i = match made {
+                Ok(i) => i,
+                Err(error) => {
+                    torture::end();
+                    assert!(
+                        plan.nth != 0 && matches!(error.kind(), ErrorKind::Limit(_)),
+                        "{error}"
+                    );
+                    refused += 1;
+                    continue;
+                }
+            };
+            let run = i.typed_func::<(), i32>(&mut store, "run").unwrap();
+            for _ in 0..5 {
+                match run.call(&mut store, ()) {
+                    Ok(result) => assert_eq!(result, 3),
+                    Err(error) => assert!(plan.nth != 0, "{error}"),
+                }
+            }
+            torture::end();
+        }
+    }
+    assert!(refused > 0, "no request failed in an instantiation");
 }

@@ -45,3 +45,23 @@ fn wakers_are_called_once_for_each_interrupt() {
     interrupter.remind();
     assert_eq!(count.0.load(Ordering::SeqCst), 1);
 }
+
+#[test]
+fn a_closing_has_its_code_until_it_is_acknowledged() {
+    let mut store = StoreCtx::default();
+    let word = |store: &StoreCtx| store.interrupt.load(Ordering::SeqCst);
+    // SAFETY: the store outlives the interrupter's use of it, and does not move.
+    let interrupter = unsafe { Interrupter::new(&mut store) };
+    assert_eq!(interrupter.closing_code(), None);
+    interrupter.close(5);
+    interrupter.close(9);
+    assert_eq!((interrupter.closing_code(), word(&store)), (Some(5), reason::CLOSED));
+    interrupter.acknowledge(reason::CLOSED);
+    assert_eq!((interrupter.closing_code(), word(&store)), (None, 0));
+    interrupter.close(9);
+    assert_eq!(interrupter.closing_code(), Some(9));
+    interrupter.detach();
+    interrupter.acknowledge(reason::CLOSED);
+    interrupter.close(7);
+    assert_eq!((interrupter.closing_code(), word(&store)), (Some(7), reason::CLOSED));
+}

@@ -40,7 +40,14 @@ impl StoreInner {
         let defined = chosen.iter().filter_map(|(func, _)| info.defined_function(*func));
         let compiled: Vec<u32> = defined.filter(|d| data.plain(*d).is_some()).collect();
         module.prepare_wrappers(&compiled, variant)?;
-        if self.engine().kind() == EngineKind::Compiled {
+        // What notes the callers is there before there is a listener: who imports the function must find
+        // code to call in any case. In a tiered engine it is made with the first importer.
+        let needs_noting = match self.engine().kind() {
+            EngineKind::Compiled => true,
+            EngineKind::Tiered => self.instances.len() > 1,
+            EngineKind::Interpreted => false,
+        };
+        if needs_noting {
             for (func, _) in chosen {
                 self.engine().noting(module.signature(info.functions[*func as usize]))?;
             }
@@ -220,7 +227,7 @@ impl StoreInner {
             }
             for (import, func) in changed {
                 let caller = self.instances[importer as usize].vm.address();
-                let Some(entry) = self.import_of_guest(caller, import, func) else { continue };
+                let Ok(Some(entry)) = self.import_of_guest(caller, import, func) else { continue };
                 let data = &mut self.instances[importer as usize];
                 let at = data.module.layout.import(import);
                 data.vm.write(at, entry);
@@ -228,25 +235,31 @@ impl StoreInner {
         }
     }
 
-    /// How the instance at `caller` is to call a function that it imports from an instance.
+    /// How the instance at `caller` is to call a function that it imports from an instance; none if it is
+    /// not a function that an instance defines.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for the code that notes the caller. That can only be the case the first time that
+    /// somebody imports a function of this signature to which somebody listens.
     pub(super) fn import_of_guest(
         &mut self,
         caller: usize,
         import: u32,
         func: u32,
-    ) -> Option<VmImport> {
+    ) -> Result<Option<VmImport>> {
         let FuncKind::Wasm { instance, func: in_exporter } = self.funcs[func as usize].kind else {
-            return None;
+            return Ok(None);
         };
         let data = &self.instances[instance as usize];
         let info = data.module.decoded.info();
-        let (defined, ctx) = (info.defined_function(in_exporter)?, data.vm.address());
+        let Some(defined) = info.defined_function(in_exporter) else { return Ok(None) };
+        let ctx = data.vm.address();
         let (_, code, noted) = self.code_of(instance, defined);
         if !noted {
-            return Some(VmImport { code, ctx, target: 0 });
+            return Ok(Some(VmImport { code, ctx, target: 0 }));
         }
-        // In a compiled engine made when the listener was attached.
-        let noting = self.engine().noting(data.module.signature_of(defined)).ok()?;
+        let noting = self.engine().noting(data.module.signature_of(defined))?;
         let record = match self.noted.get(&(caller, import)) {
             Some(record) => *record,
             None => {
@@ -257,7 +270,7 @@ impl StoreInner {
         };
         // SAFETY: in the store's arena; guests read it when they call.
         unsafe { *record.as_ptr() = Noted { caller, code, ctx } };
-        Some(VmImport { code: noting, ctx: record.as_ptr() as usize, target: 0 })
+        Ok(Some(VmImport { code: noting, ctx: record.as_ptr() as usize, target: 0 }))
     }
 
     /// Adds listeners to a host function that an instance imports: to calls through the import, and

@@ -52,7 +52,6 @@ impl StoreInner {
         self.run_errands();
         if outcome == Outcome::Refused && self.is_idle() && self.word() & reason::CLOSED != 0 {
             // The call that it was meant for has ended meanwhile.
-            self.closing_code = None;
             self.interrupter().acknowledge(reason::CLOSED);
         }
         // Work may have been deferred again since: it ends nothing either, and is done next time.
@@ -160,7 +159,6 @@ impl StoreInner {
         if self.is_idle() {
             self.clear_word(EXITING | RESTORING | OUT_OF_FUEL);
             self.restoring = None;
-            self.closing_code = None;
             if self.word() & reason::CLOSED != 0 {
                 self.interrupter().acknowledge(reason::CLOSED);
             }
@@ -187,7 +185,9 @@ impl StoreInner {
             return Error::exit(self.exit_code);
         }
         let kind = if word & reason::CLOSED != 0 {
-            ErrorKind::Closed(self.closing_code.unwrap_or_else(|| self.latest_closing()))
+            // It comes and goes with the bit, which this thread alone clears.
+            let code = self.known_interrupter().and_then(|i| i.closing_code());
+            ErrorKind::Closed(code.unwrap_or_default())
         } else if word & reason::CANCELLED != 0 {
             ErrorKind::Stopped(StopReason::Cancelled)
         } else if word & reason::DEADLINE != 0 && self.is_unwatched() {

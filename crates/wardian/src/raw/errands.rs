@@ -77,8 +77,7 @@ impl StoreInner {
         }
         self.mark_closed(instance, code);
         if self.takes_part(instance) {
-            self.closing_code.get_or_insert(code);
-            self.interrupter().interrupt(reason::CLOSED);
+            self.interrupter().close(code);
         }
         true
     }
@@ -86,15 +85,12 @@ impl StoreInner {
     /// After a call that was ended by closing: the calls around it go on, unless an instance that
     /// was closed takes part in them too.
     pub(super) fn renew_closing(&mut self) {
-        // In this order: whoever closes another instance meanwhile sets the bit after the errand.
+        // In this order: whoever closes another instance meanwhile sets the bit after the deferred work.
         self.interrupter().acknowledge(reason::CLOSED);
         self.run_errands();
-        self.closing_code = None;
-        let closed = |i: &u32| self.instances[*i as usize].closed.is_some();
-        let mut all = 0..self.instances.len() as u32;
-        if let Some(instance) = all.find(|i| closed(i) && self.takes_part(*i)) {
-            self.closing_code = self.instances[instance as usize].closed;
-            self.interrupter().interrupt(reason::CLOSED);
+        let code = |i: u32| self.instances[i as usize].closed.filter(|_| self.takes_part(i));
+        if let Some(code) = (0..self.instances.len() as u32).find_map(code) {
+            self.interrupter().close(code);
         }
     }
 
@@ -108,15 +104,17 @@ impl StoreInner {
         if entered.clone().any(|context| context == data.vm.address()) {
             return true;
         }
-        // Frames of the module in a call of another instance of it are that one's, unless it may
-        // call this one.
-        let reaching = self.shared.as_ref().map(|s| s.reaching(instance)).unwrap_or_default();
-        let can_be_here = |context: usize| {
-            // None if the embedder called a host function.
-            let other = self.instances.iter().find(|i| i.vm.address() == context);
-            let kin = other.is_some_and(|i| Arc::ptr_eq(&i.module, &data.module));
-            reaching.contains(&context) || !kin
-        };
+        // Frames of the module in a call through another instance are of this one if that may call it. Else
+        // they are of one that it may call, or is itself. If there is none, a reference led there, maybe to
+        // this one.
+        let reaching = |of: u32| self.shared.as_ref().map(|s| s.reaching(of)).unwrap_or_default();
+        let reaching_this = reaching(instance);
+        let kin = (0u32..).zip(&self.instances);
+        let kin =
+            kin.filter(|(i, other)| *i != instance && Arc::ptr_eq(&other.module, &data.module));
+        let reaching_kin: Vec<usize> = kin.flat_map(|(i, _)| reaching(i)).collect();
+        let can_be_here =
+            |context: usize| reaching_this.contains(&context) || !reaching_kin.contains(&context);
         let mut outer = entered.skip(1);
         // SAFETY: a host function runs, so its guest waits; nothing runs on its stack meanwhile.
         let mut frames = unsafe { Frames::at_host_call(&*self.ctx()) };
@@ -130,12 +128,6 @@ impl StoreInner {
                 false
             }
         })
-    }
-
-    /// The code of the instance that was closed last, for a guest that is stopped for one of which it is
-    /// not known which: it was closed from another thread between two looks at the deferred work.
-    pub(super) fn latest_closing(&self) -> u32 {
-        self.instances.iter().rev().find_map(|i| i.closed).unwrap_or_default()
     }
 
     /// Makes calls of a closed instance's functions lead to an error.
@@ -166,9 +158,6 @@ impl StoreInner {
         for errand in shared.take() {
             match errand {
                 Errand::Close { instance, code } => self.mark_closed(instance, code),
-                Errand::Stop { code } => {
-                    self.closing_code.get_or_insert(code);
-                }
                 Errand::Sweep => sweep = true,
             }
         }

@@ -268,7 +268,7 @@ impl StoreInner {
                 VmImport { code: trampolines[index as usize], ctx, target: 0 }
             } else {
                 let ImportedFunc::Func(func) = import else { continue };
-                match self.import_of_guest(caller, index, *func) {
+                match self.import_of_guest(caller, index, *func)? {
                     Some(entry) => entry,
                     None => continue,
                 }

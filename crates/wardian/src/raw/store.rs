@@ -69,8 +69,6 @@ pub struct StoreInner {
     pub(super) pending: Option<Error>,
     /// The code of the exit that is on its way.
     pub(super) exit_code: u32,
-    /// The code of the closing by which the running guest is to end, if it is.
-    pub(super) closing_code: Option<u32>,
     /// How many instances have been closed.
     pub(super) closed: usize,
     /// Calls that listeners were told of and that have not ended, the outermost first.
@@ -159,7 +157,6 @@ impl<T> StoreData<T> {
                 funcs: Vec::new(),
                 pending: None,
                 exit_code: 0,
-                closing_code: None,
                 closed: 0,
                 open: Vec::new(),
                 open_hosts: Vec::new(),
