@@ -383,8 +383,8 @@ impl EngineArg {
 pub(crate) struct FeatureArgs {
     /// Features of WebAssembly that modules may use, and no others: names separated by commas
     ///
-    /// The names are those that `wardian inspect` shows; v1 and v2 stand for the features of
-    /// WebAssembly 1.0 and 2.0, all for everything that wardian implements.
+    /// The names are those that `wardian inspect` shows; v1, v2 and v3 stand for the features of
+    /// WebAssembly 1.0, 2.0 and 3.0 (as far as wardian implements it), all for everything that it implements.
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse::features)]
     #[arg(default_value = "all")]
     pub(crate) features: Vec<CoreFeatures>,

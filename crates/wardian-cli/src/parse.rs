@@ -96,10 +96,11 @@ pub(crate) fn features(text: &str) -> Result<CoreFeatures, String> {
         "all" => return Ok(CoreFeatures::all()),
         "v1" => return Ok(CoreFeatures::V1),
         "v2" => return Ok(CoreFeatures::V2),
+        "v3" => return Ok(CoreFeatures::V3),
         _ => {}
     }
     let one = CoreFeatures::all().iter().find(|one| one.names().any(|name| name == text));
-    one.ok_or_else(|| format!("the features are all, v1, v2, {}", CoreFeatures::all()))
+    one.ok_or_else(|| format!("the features are all, v1, v2, v3, {}", CoreFeatures::all()))
 }
 
 #[cfg(test)]
