@@ -12,12 +12,22 @@ pub(crate) const LISTENER: char = '~';
 
 impl Log {
     pub(crate) fn write(&self, line: String) {
-        self.0.lock().unwrap_or_else(|e| e.into_inner()).push(line);
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).push(unnumbered(line));
     }
 
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(|e| e.into_inner()))
     }
+}
+
+/// A line without the numbers of types, which differ from engine to engine.
+fn unnumbered(line: String) -> String {
+    if !line.contains("type #") {
+        return line;
+    }
+    let mut parts = line.split("type #");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + "type" + part.trim_start_matches(char::is_numeric))
 }
 
 /// Writes events down.

@@ -94,7 +94,8 @@ pub(crate) fn value(mut store: impl AsContextMut<Data = World>, ty: ValType) -> 
         ValType::F32 => Val::F32(bits as u32),
         ValType::F64 => Val::F64(bits as u64),
         ValType::V128 => Val::V128(bits),
-        ValType::FUNCREF => {
+        // Of typed references many are of the wrong type, which is an error on all engines.
+        ValType::Ref(r) if r.is_func() => {
             let instance = store.data().instance.filter(|_| bits & 1 == 0);
             Val::FuncRef(instance.and_then(|i| function(&mut store, i)).map(|(_, f)| f))
         }
