@@ -171,7 +171,8 @@ fn calls(engine: &Engine) {
     let filter = FunctionFilter::name("spin").and(FunctionFilter::exported());
     let attachment: Attachment =
         guest.attach(&mut store, filter.listen(Listener(late.clone()))).unwrap();
-    store.set_timeout(Duration::from_millis(5));
+    // It must not pass before the call begins.
+    store.set_timeout(Duration::from_millis(200));
     let spin = guest.get_func(&mut store, "spin").unwrap();
     spin.call(&mut store, &[], &mut []).unwrap_err();
     attachment.detach(&mut store);
