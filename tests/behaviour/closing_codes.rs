@@ -117,7 +117,7 @@ fn beginning(engine: &Engine) {
     let user_text =
         r#"(module (import "lib" "spin" (func $spin)) (func (export "run") (call $spin)))"#;
     let user = module(engine, user_text);
-    for round in 0..1500 {
+    for round in 0..600 {
         let mut store = Store::new(engine, ());
         let callee = Instance::new(&mut store, &lib, &[]).unwrap();
         let mut linker = Linker::new(engine);

@@ -21,7 +21,7 @@ const CHILD: &str = "--tortured-case";
 /// How long a case may be run with faults; a case is always run with some.
 const SECONDS: f64 = 0.5;
 /// Longer than any run of a behaviour takes.
-const HANG: Duration = Duration::from_secs(120);
+const HANG: Duration = Duration::from_secs(400);
 
 /// Behaviours that must pass while memories move, background work is slow and signals come, but need not,
 /// with the reason.

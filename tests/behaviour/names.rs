@@ -171,11 +171,12 @@ fn calls(engine: &Engine) {
     let filter = FunctionFilter::name("spin").and(FunctionFilter::exported());
     let attachment: Attachment =
         guest.attach(&mut store, filter.listen(Listener(late.clone()))).unwrap();
+    // It must not pass before the call begins.
     store.set_timeout(Duration::from_millis(200));
     let spin = guest.get_func(&mut store, "spin").unwrap();
     spin.call(&mut store, &[], &mut []).unwrap_err();
     attachment.detach(&mut store);
-    store.set_timeout(Duration::from_millis(200));
+    store.set_timeout(Duration::from_millis(5));
     spin.call(&mut store, &[], &mut []).unwrap_err();
     let told = late.0.lock().unwrap();
     assert_eq!(*told, ["spin of guest []: ", "abort: the guest was stopped: its deadline passed"],);
@@ -378,6 +379,7 @@ fn surroundings(engine: &Engine) {
         "(module (memory 1 1 shared))",
         "(module (func $f (return_call $f)))",
         "(module (global i32 (i32.add (i32.const 1) (i32.const 2))))",
+        "(module (type $t (func)) (func (param (ref $t)) (call_ref $t (local.get 0))))",
     ];
     for (feature, text) in all.into_iter().zip(texts) {
         module(engine, text);

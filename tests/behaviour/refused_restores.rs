@@ -158,7 +158,8 @@ fn overruled(engine: &Engine) {
             let i = linked(&mut store, &linker, text);
             store.data_mut().told.push(how.into());
             if how == "deadline" {
-                store.set_timeout(Duration::from_millis(10));
+                // It must not pass before the guest is there.
+                store.set_timeout(Duration::from_millis(200));
             }
             let done = catch_unwind(AssertUnwindSafe(|| run(&mut store, i, argument)));
             match (how, done) {
