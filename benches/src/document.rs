@@ -88,6 +88,12 @@ impl Report {
         for (engine, version) in versions {
             writeln!(self.text, "| {engine} | {version} |")?;
         }
+        if machine::was_busy(machine) {
+            self.text.push_str(
+                "\n**Other programs ran meanwhile**: the load before the run is theirs. Times on the wall \
+                 are longer than they need be, those of several threads most of all, and ratios spread more.\n",
+            );
+        }
         let clock = if options.clock == Clock::Wall { ", on the wall clock" } else { "" };
         let args: Vec<String> = std::env::args().skip(1).collect();
         writeln!(self.text, "\nCommand{clock}: `cargo run --release -- {}`\n", args.join(" "))?;
