@@ -1,5 +1,6 @@
 //! Figures that need a fresh process: peak memory, and memory of many instances.
 
+use crate::cold;
 use crate::engines::{self, INTERPRETED, POOLING, WARDIAN, WASMI, WASMTIME};
 use crate::instantiate::SMALL;
 use crate::measure::{Figure, Row};
@@ -97,6 +98,9 @@ pub(crate) fn rows(
 /// The child's side: `ENGINE compile FILE`, `ENGINE idle` or `ENGINE instances COUNT`.
 pub(crate) fn child(args: &[String]) -> Result<()> {
     match args {
+        [task, figures, program, args @ ..] if task == cold::ALONE => {
+            cold::alone(figures, program, args)
+        }
         [engine, task, file] if task == "compile" => compile_here(engine, file),
         [engine, task] if task == "idle" => {
             let each = instances_here(engine, INSTANCES)?;

@@ -1,9 +1,9 @@
 //! Whole programs by the command lines of the engines, each run in a process of its own, without caches.
 
-use crate::commands;
 use crate::drivers::{V8, WAMR, WASM3};
 use crate::measure::{Figure, Row};
 use crate::options::{Options, Result};
+use crate::{children, commands};
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -219,35 +219,53 @@ impl Program {
             None => Stdio::null(),
         };
         // A file rather than a pipe, so that nobody has to empty it meanwhile.
-        let kept = std::env::temp_dir().join(format!("wardian-cold-{}", std::process::id()));
-        let began = Instant::now();
+        let kept = tempfile::NamedTempFile::new()?;
+        let figures = tempfile::NamedTempFile::new()?;
         let directory = self.directory.iter().flat_map(|directory| {
             engine.directory.iter().map(|word| word.replace("DIR", directory))
         });
-        let mut command = Command::new(path);
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args([children::CHILD, ALONE]).arg(figures.path()).arg(path);
         if let Some(inside) = &self.directory
             && !engine.directory.iter().any(|word| word.contains("DIR"))
         {
             command.current_dir(inside);
         }
-        let child = command
+        let status = command
             .args(engine.before)
             .args(directory)
             .arg(std::path::absolute(&self.file)?)
             .args(&self.args)
             .stdin(input)
-            .stdout(File::create(&kept)?)
-            .stderr(Stdio::null())
-            .spawn()?;
-        let ended = child.wait4()?;
-        let nanoseconds = began.elapsed().as_nanos() as f64;
-        let output = std::fs::read(&kept)?;
-        std::fs::remove_file(&kept)?;
-        if !ended.status.success() {
-            return Err(format!("ended with {}", ended.status).into());
+            .stdout(kept.reopen()?)
+            .status()?;
+        if !status.success() {
+            return Err(format!("it was not started: {status}").into());
         }
-        Ok(Run { nanoseconds, peak_bytes: ended.rusage.maxrss as f64, output })
+        let text = std::fs::read_to_string(figures.path())?;
+        let mut words = text.splitn(3, ' ');
+        let mut number = || words.next().unwrap_or_default().parse::<f64>();
+        let (nanoseconds, peak_bytes) = (number()?, number()?);
+        match words.next() {
+            Some("") | None => {}
+            Some(failure) => return Err(format!("ended with {failure}").into()),
+        }
+        Ok(Run { nanoseconds, peak_bytes, output: std::fs::read(kept.path())? })
     }
+}
+
+/// The task of a child that runs a program and writes what it took to a file.
+pub(crate) const ALONE: &str = "cold";
+
+/// The child's side: time, peak memory and, if it failed, how. A process begins with the peak of the one that
+/// started it, so that one has to be small: this, and not the one that has run all other groups.
+pub(crate) fn alone(figures: &str, program: &str, args: &[String]) -> Result<()> {
+    let began = Instant::now();
+    let child = Command::new(program).args(args).stderr(Stdio::null()).spawn()?;
+    let ended = child.wait4()?;
+    let took = began.elapsed().as_nanos();
+    let failure = if ended.status.success() { String::new() } else { ended.status.to_string() };
+    Ok(std::fs::write(figures, format!("{took} {} {failure}", ended.rusage.maxrss))?)
 }
 
 impl Engine {

@@ -50,9 +50,9 @@ measures in detail, and what is to be shown.
 
 - Wardian, wasmtime and wasmi are libraries in one process. Other engines of `cpu` run in processes of their own,
   which do what they are asked and say how long it took. All of them take turns: A B C, C B A, and so on.
-- Each measurement takes at least some milliseconds; a figure is the median of all rounds. Behind a ratio stand
-  the quartiles of the ratios of single rounds: where they lie far apart, the ratio says little. Below 1 Wardian
-  is faster or smaller.
+- Each measurement takes at least some milliseconds; a figure is the median of all rounds. A ratio is that of
+  the medians; behind it stand the quartiles of the ratios of single rounds, outside of which it may lie. Where
+  they lie far apart, the ratio says little. Below 1 Wardian is faster or smaller.
 - The times are processor time of the measuring thread unless said otherwise, since other processes disturb
   that less than the wall clock. Compilation, on two threads, and whole programs are timed on the wall.
 - Checksums are compared between engines. An engine that cannot run a row, or gives something else, has no
@@ -87,6 +87,12 @@ impl Report {
         )?;
         for (engine, version) in versions {
             writeln!(self.text, "| {engine} | {version} |")?;
+        }
+        if machine::was_busy(machine) {
+            self.text.push_str(
+                "\n**Other programs ran meanwhile**: the load before the run is theirs. Times on the wall \
+                 are longer than they need be, those of several threads most of all, and ratios spread more.\n",
+            );
         }
         let clock = if options.clock == Clock::Wall { ", on the wall clock" } else { "" };
         let args: Vec<String> = std::env::args().skip(1).collect();

@@ -23,6 +23,8 @@ pub(crate) const NATIVE: &str = "native";
 /// A driver that runs.
 pub(crate) struct Driver {
     engine: &'static str,
+    /// How it is started.
+    command: Command,
     /// What it says that it is.
     pub(crate) version: String,
     child: Child,
@@ -76,7 +78,7 @@ impl Drivers {
         for cell in &self.drivers {
             let mut driver = cell.borrow_mut();
             let engine = driver.engine;
-            match driver.warm_up(name) {
+            match driver.revive().and_then(|()| driver.warm_up(name)) {
                 Ok(sum) if sum == expected => {
                     contenders.push(Contender::timed(engine, move |units, _| {
                         cell.borrow_mut().call(name, units)
@@ -96,14 +98,27 @@ impl Driver {
             Clock::Cpu => "cpu",
             Clock::Wall => "wall",
         });
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let to = child.stdin.take();
-        let from = BufReader::new(child.stdout.take().ok_or("no pipe")?);
-        let mut driver = Driver { engine, version: String::new(), child, to, from };
-        let line = driver.answer()?;
-        let version = line.strip_prefix("ready ").ok_or_else(|| format!("said `{line}`"))?;
-        driver.version = version.to_owned();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let (child, to, from) = spawned(&mut command)?;
+        let mut driver = Driver { engine, command, version: String::new(), child, to, from };
+        driver.greeted()?;
         Ok(driver)
+    }
+
+    /// Starts it again if it has ended: what it could not run may have ended it.
+    fn revive(&mut self) -> Result<()> {
+        if self.child.try_wait()?.is_some() {
+            (self.child, self.to, self.from) = spawned(&mut self.command)?;
+            self.greeted()?;
+        }
+        Ok(())
+    }
+
+    fn greeted(&mut self) -> Result<()> {
+        let line = self.answer()?;
+        let version = line.strip_prefix("ready ").ok_or_else(|| format!("said `{line}`"))?;
+        self.version = version.to_owned();
+        Ok(())
     }
 
     /// A line; what went wrong if it says so.
@@ -150,6 +165,14 @@ impl Drop for Driver {
     }
 }
 
+/// A process, and both ends of what is said.
+fn spawned(command: &mut Command) -> Result<(Child, Option<ChildStdin>, BufReader<ChildStdout>)> {
+    let mut child = command.spawn()?;
+    let to = child.stdin.take();
+    let from = BufReader::new(child.stdout.take().ok_or("no pipe")?);
+    Ok((child, to, from))
+}
+
 fn file(suffix: &str, content: &[u8]) -> Result<NamedTempFile> {
     let mut file = tempfile::Builder::new().suffix(suffix).tempfile()?;
     file.write_all(content)?;
@@ -179,5 +202,53 @@ fn native() -> Option<PathBuf> {
             eprintln!("the native guests were not built: {error}");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers seven, has no `missing`, and is ended by `deadly`.
+    const SCRIPT: &str = r#"
+        echo "ready a shell for $2, $1"
+        while read name number; do
+            case $name in
+            missing) echo "error there is none" ;;
+            deadly) exit 3 ;;
+            *) echo "7 $number" ;;
+            esac
+        done"#;
+
+    fn drivers() -> Result<Drivers> {
+        let mut command = Command::new("sh");
+        command.args(["-c", SCRIPT, "sh", "module"]);
+        let driver = Driver::start(WASM3, command, Clock::Wall)?;
+        assert_eq!(driver.version, "a shell for wall, module");
+        Ok(Drivers { drivers: vec![RefCell::new(driver)], _files: Vec::new() })
+    }
+
+    /// What a driver cannot do, or gives otherwise, leaves it out of that row only.
+    #[test]
+    fn left_out_of_single_rows() -> Result<()> {
+        let drivers = drivers()?;
+        for (name, expected, count) in
+            [("one", 7, 1), ("missing", 7, 0), ("deadly", 7, 0), ("other", 8, 0), ("two", 7, 1)]
+        {
+            assert_eq!(drivers.contenders(name, expected).len(), count, "{name}");
+        }
+        let mut driver = drivers.drivers[0].borrow_mut();
+        assert_eq!(driver.call("one", 250)?, (7, Duration::from_nanos(250)));
+        Ok(())
+    }
+
+    /// An engine that ends says how.
+    #[test]
+    fn an_end_is_an_error() -> Result<()> {
+        let drivers = drivers()?;
+        let mut driver = drivers.drivers[0].borrow_mut();
+        let error = driver.call("deadly", 1).err().ok_or("it ended")?.to_string();
+        assert_eq!(error, "ended with exit status: 3");
+        Ok(())
     }
 }

@@ -13,7 +13,7 @@ pub(super) fn run(options: &Options) -> Result<Vec<Row>> {
         ("time of each instance by their number", "memory of each instance by their number");
     let mut rows = Vec::new();
     for count in COUNTS {
-        let names = [format!("{time}: {count}"), format!("resident memory: {count} instances")];
+        let names = [format!("{time}: {count} alive"), format!("resident memory: {count} alive")];
         if !names.iter().any(|name| options.wants(name)) {
             continue;
         }

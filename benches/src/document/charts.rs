@@ -48,7 +48,7 @@ fn colour(engine: &str) -> RGBColor {
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 fn text<'a>(size: i32, align: HPos) -> TextStyle<'a> {
-    // The colour is overruled by the style sheet where there is one.
+    // Where style sheets count, that of the file has a stronger colour for each background.
     let style = TextStyle::from(("sans-serif", size).into_font()).color(&GREY);
     style.pos(Pos::new(align, VPos::Center))
 }
@@ -61,8 +61,8 @@ fn drawn(path: &Path, height: u32, draw: impl FnOnce(&Area<'_>) -> Result<()>) -
         draw(&area)?;
         area.present()?;
     }
-    let style =
-        "\n<style>text{fill:#1f2328}@media(prefers-color-scheme:dark){text{fill:#e6edf3}}</style>";
+    let style = "\n<style>@media(prefers-color-scheme:light){text{fill:#1f2328}}\
+                 @media(prefers-color-scheme:dark){text{fill:#e6edf3}}</style>";
     let start = svg.find('>').ok_or("plotters wrote no SVG")? + 1;
     svg.insert_str(start, style);
     Ok(std::fs::write(path, svg)?)

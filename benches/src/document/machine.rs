@@ -36,6 +36,12 @@ pub(crate) fn load() -> String {
     text.split(' ').take(3).collect::<Vec<_>>().join(", ")
 }
 
+/// Whether other programs kept processors busy, by the load before the run.
+pub(crate) fn was_busy(machine: &[(&str, String)]) -> bool {
+    let load = machine.iter().find(|m| m.0 == "load before").map_or("", |m| m.1.as_str());
+    load.split(',').next().and_then(|l| l.parse::<f64>().ok()).is_some_and(|load| load > 0.5)
+}
+
 /// The engines that took part, and their versions.
 pub(crate) fn versions(options: &Options) -> Result<Vec<(String, String)>> {
     let lock = include_str!("../../Cargo.lock");
