@@ -144,6 +144,8 @@ impl Bodies<'_> {
     /// that the message does not depend on the threads.
     fn validate(&self, threads: usize) -> Result<(), wasmparser::Error> {
         const CHUNK: usize = 64;
+        /// Bytes of code whose validation takes about half a millisecond.
+        const THREAD_BYTES: usize = 128 << 10;
         let total = self.info.bodies.len();
         let next = AtomicUsize::new(0);
         let first: Mutex<Option<wasmparser::Error>> = Mutex::new(None);
@@ -165,7 +167,10 @@ impl Bodies<'_> {
                 }
             }
         };
-        let threads = threads.clamp(1, total.div_ceil(CHUNK).max(1));
+        // What a thread does must take longer than to start it.
+        let bytes = self.info.bodies.iter().map(|body| body.len()).sum::<usize>();
+        let worthwhile = total.div_ceil(CHUNK).min(1 + bytes / THREAD_BYTES).max(1);
+        let threads = threads.clamp(1, worthwhile);
         std::thread::scope(|scope| {
             for _ in 1..threads {
                 scope.spawn(work);
