@@ -355,7 +355,8 @@ fn once(engine: &Engine) {
 }
 
 fn moving(engine: &Engine) {
-    if !is_possible(engine) {
+    // Listeners take much of the time, as `listened` checks.
+    if !is_possible(engine) || engine.config().has_function_listeners() {
         return;
     }
     let mut store = Store::new(engine, ());
@@ -376,7 +377,8 @@ fn moving(engine: &Engine) {
 }
 
 fn several(engine: &Engine) {
-    if !is_possible(engine) {
+    // Listeners take much of the time, as `listened` checks.
+    if !is_possible(engine) || engine.config().has_function_listeners() {
         return;
     }
     std::thread::scope(|scope| {
