@@ -91,7 +91,7 @@ pub(crate) fn table(group: &Group) -> String {
 /// Whether a mean over these rows says something: they are of one kind.
 pub(crate) fn has_mean(group: &Group, rows: &[&Row]) -> bool {
     rows.len() > 1
-        && rows.iter().all(|r| r.x.is_none())
+        && rows.iter().all(|r| r.x.is_none() && !r.name.starts_with("virtual"))
         && group.targets.iter().all(|t| t.rows.is_empty())
 }
 
