@@ -47,7 +47,7 @@ pub(crate) const GROUPS: &[Kind] = &[
         // Nothing is to be met; a mean of times and rates would say nothing.
         targets: &[at_most(WASMI, "validate", ANY, ANY)],
         about: "How long the interpreter takes to translate all functions of a module on one thread, alone and \
-            with validation; wasmi is told to do the same.",
+            with validation; wasmi with the same settings.",
     },
     Kind {
         name: "cold",

@@ -271,7 +271,7 @@ fn values_and_starts(engine: &Engine) {
     for with_pre in [false, true] {
         let mut store = Store::new(engine, 0);
         let (made, polls) = match with_pre {
-            true => block_on(pre.instantiate_async(&mut store)),
+            true => block_on(pre.instantiate_async(&mut store, &options)),
             false => block_on(linker.instantiate_async(&mut store, &module, &options)),
         };
         let made = made.unwrap();
@@ -284,7 +284,7 @@ fn values_and_starts(engine: &Engine) {
     let mut store = Store::new(engine, 0);
     assert!(linker.instantiate(&mut store, &module).is_err());
     {
-        let mut dropped = pin!(pre.instantiate_async(&mut store));
+        let mut dropped = pin!(pre.instantiate_async(&mut store, &options));
         let mut context = Context::from_waker(Waker::noop());
         assert!(dropped.as_mut().poll(&mut context).is_pending());
     }

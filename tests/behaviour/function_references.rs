@@ -5,8 +5,8 @@ use crate::matrix::{Behaviour, instance, linked, module};
 use crate::snapshots::{Host, linker as snapshots};
 use wardian::{
     CallOptions, Engine, Error, ErrorKind, ExternType, Func, FuncType, Global, GlobalType,
-    HeapType, Instance, Linker, Module, RefType, Snapshot, Store, Table, TableType, TrapCode, Val,
-    ValType,
+    HeapType, Instance, Linker, Module, RefType, Snapshot, StopReason, Store, Table, TableType,
+    TrapCode, Val, ValType,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -15,10 +15,12 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("raw slots and restores cannot forge a typed reference", forged),
     ("tables and globals hold what their types say", holders),
     ("types are equal across modules if their definitions are", equal_types),
+    ("a type that names itself is not one that names that type", own_types),
     ("loops over references get hot", hot),
     ("who listens hears of calls through references", heard),
     ("a snapshot is restored below calls through references", restored),
     ("branches on null carry their operands", branches),
+    ("a deadline ends the filling of a table", filling),
 ];
 
 /// `call` calls a reference that may be null, `call_sure` one that may not; `own` gives one.
@@ -298,6 +300,31 @@ fn equal_types(engine: &Engine) {
     );
 }
 
+/// Two types that look equal once types have numbers: one that names itself, and one that names that type.
+fn own_types(engine: &Engine) {
+    let own = "(type $a (func (param (ref null $a)))) (type $u (func (param (ref null $a))))";
+    for (exported, imported, fits) in
+        [("$a", "$a", true), ("$u", "$u", true), ("$a", "$u", false), ("$u", "$a", false)]
+    {
+        let mut store = Store::new(engine, ());
+        let mut linker = Linker::new(engine);
+        let one = instance(
+            &mut store,
+            &format!(r#"(module {own} (func (export "f") (type {exported})))"#),
+        );
+        linker.instance(&mut store, "m", one).unwrap();
+        let module =
+            module(engine, &format!(r#"(module {own} (import "m" "f" (func (type {imported}))))"#));
+        let found = linker.instantiate(&mut store, &module);
+        assert_eq!(found.is_ok(), fits, "{exported} {imported}");
+        // A function of the embedder's has the type that it was given, which looks like both.
+        let ty = import_type(&module, "f");
+        let host = Func::new(&mut store, ty, |_, _, _| Ok(()));
+        linker.allow_shadowing(true).define("m", "f", host).unwrap();
+        linker.instantiate(&mut store, &module).unwrap();
+    }
+}
+
 fn hot(engine: &Engine) {
     let mut store = Store::new(engine, ());
     let i = instance(
@@ -418,4 +445,29 @@ fn branches(engine: &Engine) {
             assert_eq!(func.call(&mut store, some).unwrap(), wanted, "{name} {some}");
         }
     }
+}
+
+fn filling(engine: &Engine) {
+    let text = r#"(module (type $f (func)) (table (export "t") 300000 (ref $f) (ref.func $one))
+      (func $one (export "one")))"#;
+    let module = module(engine, text);
+    let mut store = Store::new(engine, ());
+    let i = Instance::new(&mut store, &module, &[]).unwrap();
+    let one = i.get_func(&mut store, "one").unwrap();
+    let table = i.get_table(&mut store, "t").unwrap();
+    for index in [0, 65_535, 65_536, 299_999] {
+        let Some(Val::FuncRef(found)) = table.get(&store, index) else { panic!("{index}") };
+        assert_eq!(found, Some(one));
+    }
+    store.set_deadline(Some(std::time::Instant::now()));
+    let error = loop {
+        match Instance::new(&mut store, &module, &[]) {
+            // The deadline is noticed by another thread.
+            Ok(_) => std::thread::yield_now(),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.stop_reason(), Some(StopReason::Deadline));
+    store.set_deadline(None);
+    Instance::new(&mut store, &module, &[]).unwrap();
 }

@@ -185,11 +185,13 @@ macro_rules! instructions {
         { d: D, a: S, expected: S, value: S, offset: U32 } =>
             rmw8_cmpxchg rmw16_cmpxchg rmw32_cmpxchg rmw64_cmpxchg;
 
-        // Numbers. `add_mul` gives a + b * c, `sub_mul` a - b * c, `mul_sub` b * c - a, rounded twice. `add_shl`
-        // and its kind shift their second operand; `bits` masks what it has shifted.
-        // Of 128 bits in two slots, the low half first; results go to `d` and the slot behind it.
+        // Wide arithmetic. A number of 128 bits takes two operands, the low half first; the result goes to `d`
+        // and the slot behind it.
         { d: Far, a: Far, b: Far, c: Far, e: Far } => i64_add128 i64_sub128;
         { d: Far, a: Far, b: Far } => i64_mul_wide_s i64_mul_wide_u;
+
+        // Numbers. `add_mul` gives a + b * c, `sub_mul` a - b * c, `mul_sub` b * c - a, rounded twice. `add_shl`
+        // and its kind shift their second operand; `bits` masks what it has shifted.
         { d: D, a: S, b: S } =>
             i32_add i32_sub i32_mul i32_div_s i32_div_u i32_rem_s i32_rem_u i32_and i32_or i32_xor
             i32_shl i32_shr_s i32_shr_u i32_rotl i32_rotr

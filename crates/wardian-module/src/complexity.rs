@@ -107,7 +107,7 @@ impl<'a> Reading<'a> {
             O::CallIndirect { type_index, .. } | O::CallRef { type_index } => {
                 self.call(Some(type_index), 1);
             }
-            // As high as it gets, on the way on: one operand less where there is a branch.
+            // The reference stays on the operand stack where there is no branch.
             O::BrOnNull { .. } => self.found.blocks += 1,
             O::BrOnNonNull { .. } => {
                 self.found.blocks += 1;

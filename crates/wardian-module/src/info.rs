@@ -12,7 +12,7 @@ use wardian_types::{
 pub struct ModuleInfo {
     /// Function signatures.
     pub types: Vec<FuncType>,
-    /// The types that are declared together and may name each other, as ranges of `types`: all of them, in
+    /// The recursive groups (core specification, "Recursive Types"), as ranges of `types`: all of them, in
     /// order. Most groups have one type.
     pub type_groups: Vec<Range<u32>>,
     /// Imports in the order of the module.
@@ -209,9 +209,9 @@ pub enum SegmentMode {
 impl ModuleInfo {
     /// Names types by the numbers of an engine where they are named by their indices.
     ///
-    /// `number` gives the number of the first type of a group, of which the others have the numbers that
-    /// follow. In what it gets, types that come before have their numbers already, and
-    /// [`TypeIndex::Group`] stands for types of the group: two groups are equal if this is.
+    /// `number` is called for each recursive group and returns the number of its first type; the other types
+    /// have the numbers that follow. In its argument, earlier types are named by their numbers, and types of
+    /// the same group by [`TypeIndex::Group`]. Two groups are equal if these arguments are.
     ///
     /// # Errors
     ///
@@ -224,29 +224,29 @@ impl ModuleInfo {
         for group in &self.type_groups {
             let types = &mut self.types[group.start as usize..group.end as usize];
             let key = types.iter().map(|ty| {
-                ty.try_map(|index| match index {
+                ty.renamed(|index| match index {
                     TypeIndex::Module(index) if group.contains(&index) => {
-                        Ok(TypeIndex::Group(index - group.start))
+                        TypeIndex::Group(index - group.start)
                     }
-                    other => Ok(numbered(&numbers, other)),
+                    other => numbered(&numbers, other),
                 })
             });
-            let key = key.collect::<Result<Vec<FuncType>, E>>()?;
+            let key: Vec<FuncType> = key.collect();
             let first = number(&key)?;
             numbers.extend((first..).take(key.len()));
             for (ty, key) in types.iter_mut().zip(&key) {
                 *ty = key.in_group(first);
             }
         }
-        let mut rename = |index| Ok(numbered(&numbers, index));
+        let mut rename = |index| numbered(&numbers, index);
         for table in &mut self.tables {
-            table.element = table.element.try_map(&mut rename)?;
+            table.element = table.element.renamed(&mut rename);
         }
         for global in &mut self.globals {
-            global.content = global.content.try_map(&mut rename)?;
+            global.content = global.content.renamed(&mut rename);
         }
         for segment in &mut self.elements {
-            segment.element = segment.element.try_map(&mut rename)?;
+            segment.element = segment.element.renamed(&mut rename);
         }
         Ok(())
     }

@@ -48,12 +48,11 @@ pub enum HeapType {
 /// Which type a [`HeapType::Concrete`] names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TypeIndex {
-    /// An index into the module's type section. So types are as they are read, before an engine has them.
+    /// An index into the module's type section. Types are named so until an engine has numbered them.
     Module(u32),
     /// The number that an engine gave the type. Equal types of one engine have equal numbers.
     Engine(u32),
-    /// A position in the group of types, declared together, in which the reference occurs. Only found
-    /// where types are compared.
+    /// A position in the recursive group that contains the reference. Only used to compare groups.
     Group(u32),
 }
 
@@ -80,19 +79,13 @@ impl RefType {
     }
 
     /// The same type with another name for the type that it names, if it names one.
-    ///
-    /// # Errors
-    ///
-    /// Those of `rename`.
-    pub fn try_map<E>(
-        self,
-        rename: &mut impl FnMut(TypeIndex) -> Result<TypeIndex, E>,
-    ) -> Result<RefType, E> {
-        let heap = match self.heap {
-            HeapType::Concrete(index) => HeapType::Concrete(rename(index)?),
-            other => other,
-        };
-        Ok(RefType { heap, ..self })
+    pub fn renamed(self, rename: &mut impl FnMut(TypeIndex) -> TypeIndex) -> RefType {
+        match self.heap {
+            HeapType::Concrete(index) => {
+                RefType { heap: HeapType::Concrete(rename(index)), ..self }
+            }
+            _ => self,
+        }
     }
 }
 
@@ -134,17 +127,10 @@ impl ValType {
     }
 
     /// The same type with another name for the type that it names, if it names one.
-    ///
-    /// # Errors
-    ///
-    /// Those of `rename`.
-    pub fn try_map<E>(
-        self,
-        rename: &mut impl FnMut(TypeIndex) -> Result<TypeIndex, E>,
-    ) -> Result<ValType, E> {
+    pub fn renamed(self, rename: &mut impl FnMut(TypeIndex) -> TypeIndex) -> ValType {
         match self {
-            ValType::Ref(r) => r.try_map(rename).map(ValType::Ref),
-            other => Ok(other),
+            ValType::Ref(r) => ValType::Ref(r.renamed(rename)),
+            other => other,
         }
     }
 }
@@ -217,32 +203,21 @@ impl FuncType {
     }
 
     /// The same signature with other names for the types that it names.
-    ///
-    /// # Errors
-    ///
-    /// Those of `rename`.
-    pub fn try_map<E>(
-        &self,
-        mut rename: impl FnMut(TypeIndex) -> Result<TypeIndex, E>,
-    ) -> Result<FuncType, E> {
+    pub fn renamed(&self, mut rename: impl FnMut(TypeIndex) -> TypeIndex) -> FuncType {
         if self.named().next().is_none() {
-            return Ok(self.clone());
+            return self.clone();
         }
-        let types: Result<Arc<[ValType]>, E> =
-            self.types.iter().map(|ty| ty.try_map(&mut rename)).collect();
-        Ok(FuncType { types: types?, params: self.params })
+        let types = self.types.iter().map(|ty| ty.renamed(&mut rename)).collect();
+        FuncType { types, params: self.params }
     }
 
-    /// The same signature with the numbers of an engine for the types of its group, of which `first` is
-    /// that of the first.
+    /// The same signature with the numbers of an engine for the types of its group. `first` is the number of
+    /// the first type of the group.
     pub fn in_group(&self, first: u32) -> FuncType {
-        let renamed = self.try_map(|index| match index {
-            TypeIndex::Group(at) => {
-                Ok::<_, std::convert::Infallible>(TypeIndex::Engine(first + at))
-            }
-            other => Ok(other),
-        });
-        renamed.unwrap_or_else(|never| match never {})
+        self.renamed(|index| match index {
+            TypeIndex::Group(at) => TypeIndex::Engine(first + at),
+            other => other,
+        })
     }
 
     /// The parameter types, in order.

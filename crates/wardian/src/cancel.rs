@@ -32,10 +32,11 @@ impl CancelToken {
 
     /// Why somebody who has this token is to stop, if so.
     pub(crate) fn stop_reason(&self) -> Option<StopReason> {
+        // Closing an instance ends calls that it takes part in, but nothing else.
         match self.0.reasons() {
-            0 => None,
             reasons if reasons & reason::CANCELLED != 0 => Some(StopReason::Cancelled),
-            _ => Some(StopReason::Deadline),
+            reasons if reasons & reason::DEADLINE != 0 => Some(StopReason::Deadline),
+            _ => None,
         }
     }
 
@@ -70,5 +71,21 @@ pub struct WakeFd(Arc<OwnedFd>);
 impl AsFd for WakeFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_an_instance_stops_no_compilation() {
+        let token = CancelToken::new();
+        token.0.close(3);
+        assert_eq!(token.stop_reason(), None);
+        token.0.interrupt(reason::DEADLINE);
+        assert_eq!(token.stop_reason(), Some(StopReason::Deadline));
+        token.cancel();
+        assert_eq!(token.stop_reason(), Some(StopReason::Cancelled));
     }
 }

@@ -10,7 +10,7 @@ use crate::{AsContext, AsContextMut, CallOptions, Caller, Error, Result, StoreCo
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use wardian_types::{FuncType, ValType};
+use wardian_types::FuncType;
 
 /// A function of a store: a guest's or the host's. A cheap handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -153,10 +153,7 @@ impl Func {
         results: &mut [Val],
     ) -> Result<()> {
         let store = store.as_context_mut();
-        check_store(&store.0.inner, self.store)?;
-        let ty = store.0.inner.func_type(self.index).clone();
-        check_arguments(&store.0.inner, &ty, params, results.len())?;
-        let callable = store.0.inner.callable(self.index)?;
+        let (ty, callable) = self.checked(&store.0.inner, params, results.len())?;
         store.0.call_values(callable, (ty.params(), ty.results()), params, results)
     }
 
@@ -198,14 +195,24 @@ impl Func {
         results: &mut [Val],
     ) -> Result<()> {
         let store = store.as_context_mut();
-        check_store(&store.0.inner, self.store)?;
-        let ty = store.0.inner.func_type(self.index).clone();
-        check_arguments(&store.0.inner, &ty, params, results.len())?;
-        let callable = store.0.inner.callable(self.index)?;
+        let (ty, callable) = self.checked(&store.0.inner, params, results.len())?;
         let mut call = AsyncCall::of_values(store.0, callable, &ty, params)?;
         std::future::poll_fn(|context| call.poll(context)).await?;
         call.values(ty.results(), results);
         Ok(())
+    }
+
+    /// The type, and what is needed for a call with these arguments, which are checked.
+    fn checked(
+        &self,
+        store: &StoreInner,
+        params: &[Val],
+        results: usize,
+    ) -> Result<(FuncType, Callable)> {
+        check_store(store, self.store)?;
+        let ty = store.func_type(self.index).clone();
+        check_arguments(store, &ty, params, results)?;
+        Ok((ty, store.callable(self.index)?))
     }
 
     /// The function with Rust types, checked once.
@@ -242,20 +249,14 @@ fn check_arguments(
     params: &[Val],
     results: usize,
 ) -> Result<()> {
-    let wanted = ty.params();
-    let fits = |(value, ty): (&Val, &ValType)| store.check_value(value, *ty).is_ok();
-    if params.len() != wanted.len() || !params.iter().zip(wanted).all(fits) {
+    let wrong = params.iter().zip(ty.params()).enumerate().find_map(|(at, (value, ty))| {
+        let found = store.check_value(value, *ty).err()?;
+        Some(format!(": argument {at} is {found}, which is no {ty}"))
+    });
+    let same_number = params.len() == ty.params().len();
+    if !same_number || wrong.is_some() {
         let given = FuncType::new(params.iter().map(Val::ty), []);
-        let pairs = params.iter().zip(wanted);
-        let mut wrong = pairs
-            .enumerate()
-            .filter_map(|(at, (value, ty))| Some((at, ty, store.check_value(value, *ty).err()?)));
-        let why = match wrong.next().filter(|_| params.len() == wanted.len()) {
-            Some((at, ty, found)) if ty.is_ref() => {
-                format!(": argument {at} is {found}, which is no {ty}")
-            }
-            _ => String::new(),
-        };
+        let why = wrong.filter(|_| same_number).unwrap_or_default();
         return Err(Error::usage(format!(
             "the function is {ty}, but was called with {given}{why}"
         )));

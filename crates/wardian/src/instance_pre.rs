@@ -1,6 +1,8 @@
 //! Instances whose imports were looked up before.
 
 use crate::link::{self, Definition};
+use crate::raw::instantiate::Imports;
+use crate::raw::store::StoreInner;
 use crate::{AsContextMut, Error, Instance, InstantiateOptions, Module, Result};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -85,33 +87,36 @@ impl<T: 'static> InstancePre<T> {
         mut store: impl AsContextMut<Data = T>,
         options: &InstantiateOptions<T>,
     ) -> Result<Instance> {
-        if options.resolver.is_some() {
-            return Err(Error::usage(
-                "the imports of an InstancePre are found already: use Linker::instantiate_with for an \
-                 import resolver",
-            ));
-        }
         let store = store.as_context_mut();
-        let imports = link::resolved::<T>(&store.0.inner, &self.module, &self.imports)?;
+        let imports = self.imports(&store.0.inner, options)?;
         Instance::from_imports(store, &self.module, imports, options)
     }
 
-    /// [`InstancePre::instantiate`] for a module whose start function may wait in asynchronous host functions:
+    /// [`InstancePre::instantiate_with`] for a module whose start function may wait in asynchronous host functions:
     /// see [`crate::Linker::instantiate_async`].
     ///
     /// # Errors
     ///
-    /// As for [`InstancePre::instantiate`].
+    /// As for [`InstancePre::instantiate_with`].
     pub async fn instantiate_async(
         &self,
         mut store: impl AsContextMut<Data = T>,
+        options: &InstantiateOptions<T>,
     ) -> Result<Instance>
     where
         T: Send,
     {
         let store = store.as_context_mut();
-        let imports = link::resolved::<T>(&store.0.inner, &self.module, &self.imports)?;
-        let options = InstantiateOptions::new();
-        Instance::from_imports_async(store, &self.module, imports, &options).await
+        let imports = self.imports(&store.0.inner, options)?;
+        Instance::from_imports_async(store, &self.module, imports, options).await
+    }
+
+    fn imports(&self, store: &StoreInner, options: &InstantiateOptions<T>) -> Result<Imports> {
+        if options.resolver.is_some() {
+            return Err(Error::usage(
+                "an InstancePre has its imports already: use Linker::instantiate_with for an import resolver",
+            ));
+        }
+        link::resolved(store, &self.module, &self.imports)
     }
 }

@@ -3,10 +3,11 @@
 use crate::error::LinkProblem;
 use crate::raw::host::HostDef;
 use crate::raw::instantiate::{ImportItem, Imports};
-use crate::raw::store::StoreInner;
+use crate::raw::store::{FuncKind, StoreInner};
 use crate::{Engine, Error, ErrorKind, Extern, Module, Result};
 use std::borrow::Cow;
 use std::sync::Arc;
+use wardian_module::ItemIndex;
 use wardian_types::{ExternType, GlobalType, MemoryType, TableType};
 
 /// What an import is satisfied with.
@@ -54,7 +55,7 @@ pub(crate) fn check<T: 'static>(
 ) -> Result<Imports> {
     check_engine(store, module)?;
     let mut imports = Imports::default();
-    each(module, definitions, |wanted, definition| {
+    check_each(module, definitions, |wanted, definition| {
         imports.push(match definition {
             Definition::Host(def) => host::<T>(wanted, def)?,
             Definition::Extern(found) => item(store, wanted, found)?,
@@ -64,14 +65,22 @@ pub(crate) fn check<T: 'static>(
     Ok(imports)
 }
 
-/// What is known of the imports of a module without a store: host functions are checked, what belongs to a
-/// store is left for [`resolved`].
+/// What an import needs.
+struct Wanted {
+    ty: ExternType,
+    /// The number of a function's signature. Two types can look equal and be different: one that names itself,
+    /// and one that names that type.
+    signature: Option<u32>,
+}
+
+/// Checks what can be checked of a module's imports without a store: that they are defined, and the types of
+/// host functions. [`resolved`] does the rest.
 pub(crate) fn definitions<T: 'static>(
     module: &Module,
     definitions: Vec<Lookup>,
 ) -> Result<Vec<Definition>> {
     let mut found = Vec::with_capacity(definitions.len());
-    each(module, definitions, |wanted, definition| {
+    check_each(module, definitions, |wanted, definition| {
         if let Definition::Host(def) = &definition {
             host::<T>(wanted, def.clone())?;
         }
@@ -81,68 +90,80 @@ pub(crate) fn definitions<T: 'static>(
     Ok(found)
 }
 
-/// The imports of a module from what [`definitions`] gave.
-pub(crate) fn resolved<T: 'static>(
+/// The imports of a module from what [`definitions`] returned, for the same data type.
+pub(crate) fn resolved(
     store: &StoreInner,
     module: &Module,
     definitions: &[Definition],
 ) -> Result<Imports> {
     check_engine(store, module)?;
     let mut imports = Imports::default();
-    if definitions.iter().all(|definition| matches!(definition, Definition::Host(_))) {
-        for definition in definitions {
-            if let Definition::Host(def) = definition {
-                imports.push(ImportItem::Host(def.clone()));
-            }
-        }
-        return Ok(imports);
-    }
-    check::<T>(store, module, definitions.iter().cloned().map(Lookup::Found).collect())
+    let found = definitions.iter().cloned().map(Lookup::Found).collect();
+    check_each(module, found, |wanted, definition| {
+        imports.push(match definition {
+            Definition::Host(def) => ImportItem::Host(def),
+            Definition::Extern(found) => item(store, wanted, found)?,
+        });
+        Ok(())
+    })?;
+    Ok(imports)
 }
 
-/// Calls `accept` with each import's type and definition; all problems are reported together.
-fn each(
+/// Calls `accept` with what each import needs and its definition; all problems are reported together.
+fn check_each(
     module: &Module,
     definitions: Vec<Lookup>,
-    mut accept: impl FnMut(&ExternType, Definition) -> Result<(), String>,
+    mut accept: impl FnMut(&Wanted, Definition) -> Result<(), String>,
 ) -> Result<()> {
+    let info = module.info();
     let mut problems = Vec::new();
-    for ((module, name, wanted), definition) in module.imports().zip(definitions) {
+    for (import, definition) in info.imports.iter().zip(definitions) {
+        let signature = match import.item {
+            ItemIndex::Func(func) => {
+                Some(module.0.signatures[info.functions[func as usize] as usize])
+            }
+            _ => None,
+        };
+        let wanted = Wanted { ty: info.item_type(import.item), signature };
         let accepted = match definition {
             Lookup::Found(definition) => accept(&wanted, definition),
             Lookup::Missing { why, near } => {
                 let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-                Err(format!("{why}; a {wanted} is needed{hint}"))
+                Err(format!("{why}; a {} is needed{hint}", wanted.ty))
             }
         };
         if let Err(message) = accepted {
-            problems.push(LinkProblem { module: module.into(), name: name.into(), message });
+            let (module, name) = (import.module.clone(), import.name.clone());
+            problems.push(LinkProblem { module, name, message });
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(Error::new(ErrorKind::Link(problems))) }
 }
 
-fn mismatch<V>(wanted: &ExternType, found: &ExternType) -> Result<V, String> {
+fn mismatch<V>(wanted: &Wanted, found: &ExternType) -> Result<V, String> {
+    let wanted = &wanted.ty;
     Err(format!("incompatible import type: a {wanted} is needed, a {found} is defined"))
 }
 
-fn host<T: 'static>(wanted: &ExternType, def: Arc<HostDef>) -> Result<ImportItem, String> {
+fn host<T: 'static>(wanted: &Wanted, def: Arc<HostDef>) -> Result<ImportItem, String> {
     if def.data_type != std::any::TypeId::of::<T>() {
         return Err("the host function is made for stores with other data".into());
     }
-    match wanted {
+    match &wanted.ty {
         ExternType::Func(ty) if *ty == def.ty => Ok(ImportItem::Host(def)),
         _ => mismatch(wanted, &ExternType::Func(def.ty.clone())),
     }
 }
 
-fn item(store: &StoreInner, wanted: &ExternType, definition: Extern) -> Result<ImportItem, String> {
+fn item(store: &StoreInner, wanted: &Wanted, definition: Extern) -> Result<ImportItem, String> {
     if definition.store().is_some_and(|id| id != store.id()) {
         return Err("what is defined belongs to another store".into());
     }
     let found = type_of(store, &definition);
-    let fits = match (wanted, &found) {
-        (ExternType::Func(w), ExternType::Func(f)) => w == f,
+    let fits = match (&wanted.ty, &found) {
+        (ExternType::Func(w), ExternType::Func(f)) => {
+            w == f && has_signature(store, &definition, wanted.signature)
+        }
         (ExternType::Global(w), ExternType::Global(f)) => global_fits(w, f),
         (ExternType::Table(w), ExternType::Table(f)) => table_fits(w, f),
         (ExternType::Memory(w), ExternType::Memory(f)) => memory_fits(w, f),
@@ -158,6 +179,16 @@ fn item(store: &StoreInner, wanted: &ExternType, definition: Extern) -> Result<I
         Extern::SharedMemory(shared) => ImportItem::Shared(shared),
         Extern::Global(global) => ImportItem::Global(global),
     })
+}
+
+/// Whether a function that an instance defines has the signature of this number. The embedder cannot say of
+/// two types that look equal which one it means, so a host function has both.
+fn has_signature(store: &StoreInner, definition: &Extern, signature: Option<u32>) -> bool {
+    let Extern::Func(func) = definition else { return false };
+    match store.funcs[func.index as usize].kind {
+        FuncKind::Host(_) => true,
+        FuncKind::Wasm { .. } => Some(store.vm_func(func.index).sig) == signature,
+    }
 }
 
 fn type_of(store: &StoreInner, definition: &Extern) -> ExternType {

@@ -67,7 +67,7 @@ impl Val {
         }
     }
 
-    /// The zero or null of a type; also of one that excludes null, of which it is no value.
+    /// The zero or null of a type. For a type that excludes null it is null, which is not a value of the type.
     pub fn zero(ty: ValType) -> Val {
         match ty {
             ValType::I32 => Val::I32(0),

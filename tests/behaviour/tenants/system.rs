@@ -1,5 +1,5 @@
-//! What the whole process can have of the system is used up by one guest. The others go on with what they
-//! have, and all is as before when it has gone.
+//! One guest uses up a limit of the whole process. Other guests continue with what they have, and nothing is
+//! left over when that guest is gone.
 
 use super::wasi::{Guests, MFILE, call};
 use super::{NEIGHBOUR, neighbour};

@@ -142,6 +142,7 @@ fn what_it_can_do_and_what_it_consists_of() {
 fn sizes_add_up() {
     // Of what is called for one function alone: a 10 bytes, b of a, c of both.
     let guest = r#"(module (memory 1) (data (i32.const 7) "1234567") (data "89")
+      (type $t (func)) (table 1 (ref $t) (ref.func $filled)) (func $filled nop)
       (func $a (export "a") (call $b) (call $c) (call $only))
       (func $b (export "b") (call $c) nop nop nop)
       (func $c (call $leaf)) (func $leaf nop nop nop nop nop) (func $only nop nop)
@@ -170,6 +171,8 @@ fn sizes_add_up() {
         let [a, b, c, leaf, only] = ["a", "b", "c", "leaf", "only"].map(retained);
         assert_eq!((a.1, b.1, c.1), (a.0 + only.0, b.0, c.0 + leaf.0), "{sizes}");
         assert_eq!((leaf.1, only.1, retained("never").1), (leaf.0, only.0, 0), "{sizes}");
+        // The initial value of a table is a reference from outside of all functions.
+        assert_eq!(retained("filled").1, retained("filled").0);
         assert_eq!(sizes["data"][0], json!({ "name": "segment 0 at 0x7 of memory 0", "bytes": 7 }));
         assert_eq!(sizes["data"][1]["name"], json!("segment 1, used on demand"));
     }

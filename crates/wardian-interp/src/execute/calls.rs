@@ -243,10 +243,8 @@ impl State {
             Ok(func)
         }
     }
-}
 
-impl State {
-    /// The function that a reference points to. Validation has seen to its type.
+    /// The function that a reference points to, which validation has proved to be of the right type.
     #[inline(always)]
     pub(super) unsafe fn reference(&self, func: Far) -> Result<*mut VmFunc, TrapCode> {
         // SAFETY: a slot of the frame, which holds a reference to a function.

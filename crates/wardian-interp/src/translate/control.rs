@@ -355,38 +355,37 @@ impl<'a> Body<'a> {
         Ok(self.slot_at(top))
     }
 
-    /// Takes the reference along neither to where the branch goes nor away from the operands.
+    /// Branches to a frame if a slot is not zero, or with `negate` if it is, with the operands that the branch
+    /// takes.
+    fn branch_if(&mut self, frame: usize, slot: i32, negate: bool) -> Outcome {
+        if self.in_place(frame)? {
+            self.branch_on_slot(slot, negate);
+            self.link_frame(frame);
+            return Ok(());
+        }
+        let mut skip = Chain::default();
+        self.branch_on_slot(slot, !negate);
+        self.link(&mut skip);
+        self.branch(frame)?;
+        self.bind(skip);
+        Ok(())
+    }
+
+    /// The branch does not take the reference; without the branch it stays on the operand stack.
     fn br_on_null(&mut self, depth: u32) -> Outcome {
         let frame = self.frame(depth)?;
         let slot = self.reference()?;
         self.pop()?;
-        if self.in_place(frame)? {
-            self.branch_on_slot(slot, true);
-            self.link_frame(frame);
-        } else {
-            let mut skip = Chain::default();
-            self.branch_on_slot(slot, false);
-            self.link(&mut skip);
-            self.branch(frame)?;
-            self.bind(skip);
-        }
+        self.branch_if(frame, slot, true)?;
         self.push_temp();
         Ok(())
     }
 
+    /// The branch takes the reference; without the branch it is dropped.
     fn br_on_non_null(&mut self, depth: u32) -> Outcome {
         let frame = self.frame(depth)?;
         let slot = self.reference()?;
-        if self.in_place(frame)? {
-            self.branch_on_slot(slot, false);
-            self.link_frame(frame);
-        } else {
-            let mut skip = Chain::default();
-            self.branch_on_slot(slot, true);
-            self.link(&mut skip);
-            self.branch(frame)?;
-            self.bind(skip);
-        }
+        self.branch_if(frame, slot, false)?;
         self.pop()?;
         Ok(())
     }

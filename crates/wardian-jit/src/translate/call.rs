@@ -103,20 +103,19 @@ impl<'a> Translator<'a, '_> {
         Ok(Callee { code, ctx })
     }
 
-    /// What the topmost operand refers to, which validation has seen to be of this type.
+    /// The function that the topmost operand refers to, which validation has proved to be of this type.
     fn reference(&mut self, type_index: u32) -> Outcome<Callee> {
         self.signature(type_index)?;
         let reference = self.pop()?;
         let null = TrapCode::NullFunctionReference;
-        let flags = self.trusted(Region::Code);
-        let code = if self.env.tunables.signals {
-            // A null reference faults here: the first page is never mapped.
-            let flags = flags.with_trap_code(Some(user(null)));
-            self.b.ins().load(types::I64, flags, reference, func::CODE)
+        let mut flags = self.trusted(Region::Code);
+        if self.env.tunables.signals {
+            // A null reference faults at this load: the first page is never mapped.
+            flags = flags.with_trap_code(Some(user(null)));
         } else {
             self.trap_if_zero(reference, null);
-            self.b.ins().load(types::I64, flags, reference, func::CODE)
-        };
+        }
+        let code = self.b.ins().load(types::I64, flags, reference, func::CODE);
         let ctx = self.load_trusted(types::I64, Region::Code, reference, func::CTX);
         self.note_caller();
         Ok(Callee { code, ctx })

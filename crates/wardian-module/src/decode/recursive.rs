@@ -1,8 +1,9 @@
-//! Modules with what WebAssembly has together with garbage collection, but which needs no heap: groups of
-//! types that name each other, and constants that read globals of the module itself.
+//! Modules with recursive groups of function types, or with constant expressions that read globals of the
+//! module itself. The specification added both with garbage collection, but neither needs a heap.
 //!
-//! The parser has one switch for all of it. So such a module, which few are, is validated with that switch
-//! on, and what has to do with the heap is refused afterwards.
+//! The parser has one feature flag for all of garbage collection. A module that is invalid without the flag is
+//! validated again with it; then types and operators that need a heap are refused. Few modules take this
+//! path, so others are not slowed down.
 
 use super::{DecodeError, ModuleInfo, features, read_and_validate, val_type};
 use wardian_types::CoreFeatures;
@@ -113,7 +114,7 @@ mod tests {
             let told = decode(text, CoreFeatures::all()).expect_err(text);
             assert!(told.contains(why) && told.contains("not supported"), "{text}: {told}");
         }
-        // What is invalid anyway is told as ever.
+        // The error of an invalid module does not change.
         let told = decode("(module (func (result i32) (i64.const 1)))", CoreFeatures::all());
         assert!(told.unwrap_err().contains("type mismatch"));
     }

@@ -68,7 +68,7 @@ impl Table {
 /// Bytes that a bulk operation moves between two looks at the interrupt word: about a millisecond.
 const CHUNK: usize = 8 << 20;
 /// The same in elements of tables, of which each may be an expression to be evaluated.
-const ELEMENTS_CHUNK: usize = 1 << 16;
+pub(super) const ELEMENTS_CHUNK: usize = 1 << 16;
 
 /// Runs a builtin for the guest whose context is `vmctx`; an error or panic ends the guest.
 ///
@@ -329,12 +329,7 @@ impl StoreInner {
     }
 
     /// Fills elements of a table, which have been checked.
-    pub(super) fn fill_elements(
-        &mut self,
-        table: usize,
-        range: std::ops::Range<usize>,
-        element: u64,
-    ) {
+    fn fill_elements(&mut self, table: usize, range: std::ops::Range<usize>, element: u64) {
         // Null elements that are null already need no memory.
         let write = |chunk: &mut [u64]| {
             if element != 0 || chunk.iter().any(|e| *e != 0) {

@@ -4,7 +4,8 @@ use super::instance::ImportedFunc;
 use super::store::{FuncKind, StoreInner};
 use crate::Instance;
 use crate::close::{CloseNotifier, CloseState, Errand, Shared};
-use std::collections::BTreeSet;
+use std::cell::LazyCell;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use wardian_vm::activation;
 use wardian_vm::frames::{Frames, Step};
@@ -104,15 +105,17 @@ impl StoreInner {
         if entered.clone().any(|context| context == data.vm.address()) {
             return true;
         }
-        // Frames of the module in a call through another instance are of this one if that may call it. Else
-        // they are of one that it may call, or is itself. If there is none, a reference led there, maybe to
-        // this one.
+        // Frames of the module, in a call that entered another instance, belong to this instance if the entered
+        // one can reach it through imports. Otherwise they belong to an instance of the module that it can
+        // reach. If it can reach none, a reference led there, perhaps to this instance.
         let reaching = |of: u32| self.shared.as_ref().map(|s| s.reaching(of)).unwrap_or_default();
         let reaching_this = reaching(instance);
         let kin = (0u32..).zip(&self.instances);
         let kin =
             kin.filter(|(i, other)| *i != instance && Arc::ptr_eq(&other.module, &data.module));
-        let reaching_kin: Vec<usize> = kin.flat_map(|(i, _)| reaching(i)).collect();
+        // Only needed if there are frames of the module, and long to find if it has many instances.
+        let reaching_kin =
+            LazyCell::new(|| kin.flat_map(|(i, _)| reaching(i)).collect::<HashSet<_>>());
         let can_be_here =
             |context: usize| reaching_this.contains(&context) || !reaching_kin.contains(&context);
         let mut outer = entered.skip(1);

@@ -172,7 +172,7 @@ impl StoreInner {
     }
 
     /// The record of a function.
-    pub(super) fn vm_func(&self, func: u32) -> &VmFunc {
+    pub(crate) fn vm_func(&self, func: u32) -> &VmFunc {
         // SAFETY: records live as long as the store and are only read while guests run.
         unsafe { self.funcs[func as usize].vm.as_ref() }
     }

@@ -1,6 +1,7 @@
 //! From a module and its imports to an instance (core specification, "Instantiation").
 
 use super::block::Block;
+use super::builtins::ELEMENTS_CHUNK;
 use super::call::Callable;
 use super::host::HostDef;
 use super::instance::{ImportedFunc, InstanceData, MemoryRef};
@@ -377,22 +378,30 @@ impl StoreInner {
                 }
             }
         }
-        self.fill_tables(instance, info);
+        self.fill_tables(instance, info)?;
         self.initialize_tables(instance, info)?;
         self.initialize_memories(instance, &module)
     }
 
-    /// Gives the elements of new tables the values that their types ask for.
-    fn fill_tables(&mut self, instance: u32, info: &ModuleInfo) {
+    /// Fills the tables that the module defines with their initial values. A table may be large: the store's
+    /// deadline and its cancellation end that.
+    fn fill_tables(&mut self, instance: u32, info: &ModuleInfo) -> Result<()> {
         for (index, init) in (info.imported_tables..).zip(&info.table_inits) {
             let Some(init) = init else { continue };
             let value = self.evaluate(instance, init)[0];
+            if value == 0 {
+                continue;
+            }
+            let token = CancelToken(self.interrupter().clone());
             let table = self.instances[instance as usize].tables[index as usize];
-            if value != 0 {
-                let all = 0..self.tables[table as usize].len();
-                self.fill_elements(table as usize, all, value);
+            for chunk in self.tables[table as usize].elements_mut().chunks_mut(ELEMENTS_CHUNK) {
+                if let Some(reason) = token.stop_reason() {
+                    return Err(Error::new(ErrorKind::Stopped(reason)));
+                }
+                chunk.fill(value);
             }
         }
+        Ok(())
     }
 
     fn initialize_tables(&mut self, instance: u32, info: &ModuleInfo) -> Result<()> {

@@ -69,7 +69,7 @@ pub(super) fn render(graph: &Graph<'_>) -> String {
 struct Box {
     label: String,
     text: String,
-    is_table: bool,
+    is_indirect: bool,
     /// Its corner and its size.
     place: (Point, Point),
 }
@@ -79,8 +79,8 @@ impl Box {
         let label = graph.label(node);
         let own = if graph.calls.contains_key(&(node, node)) { " \u{21bb}" } else { "" };
         let text = shorten(&label, COLUMNS) + own;
-        let is_table = node.is_indirect();
-        Box { label, text, is_table, place: (Point::zero(), Point::zero()) }
+        let is_indirect = node.is_indirect();
+        Box { label, text, is_indirect, place: (Point::zero(), Point::zero()) }
     }
 
     fn element(&self, index: usize) -> Element {
@@ -176,7 +176,8 @@ impl Drawing {
 
 impl Box {
     fn draw(&self) -> String {
-        let ((at, size), class) = (self.place, if self.is_table { " class=\"table\"" } else { "" });
+        let ((at, size), class) =
+            (self.place, if self.is_indirect { " class=\"table\"" } else { "" });
         let (x, y) = (at.x + size.x / 2., at.y + size.y / 2.);
         let (label, text) = (escape_html(&self.label), escape_html(&self.text));
         format!(

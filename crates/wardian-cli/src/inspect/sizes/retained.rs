@@ -89,6 +89,7 @@ fn roots(module: &Module) -> Vec<u32> {
         references.collect::<Vec<u32>>()
     };
     roots.extend(info.global_inits.iter().flat_map(references));
+    roots.extend(info.table_inits.iter().flatten().flat_map(references));
     for segment in &info.elements {
         match &segment.items {
             ElementItems::Functions(functions) => roots.extend(functions),
