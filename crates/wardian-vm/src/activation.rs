@@ -582,6 +582,8 @@ impl Default for StoreCtx {
             interpret: None,
             fuel: 0,
             refused: Default::default(),
+            heap: Default::default(),
+            displays: 0,
         }
     }
 }

@@ -113,6 +113,10 @@ pub struct StoreCtx {
     pub fuel: i64,
     /// The access that code of a guest refused.
     pub refused: Refused,
+    /// Where objects of the guest's are allocated.
+    pub heap: crate::heap::HeapWords,
+    /// The rows of the engine's [`crate::heap::Displays`].
+    pub displays: usize,
 }
 
 /// An access to memory that code found out to be impossible, noted on its way to the trap. What
@@ -281,6 +285,14 @@ pub mod store_ctx {
     pub const INDIRECT_CALLER: i32 = offset_of!(StoreCtx, indirect_caller) as i32;
     /// [`StoreCtx::fuel`]
     pub const FUEL: i32 = offset_of!(StoreCtx, fuel) as i32;
+    /// [`crate::heap::HeapWords::base`]
+    pub const HEAP_BASE: i32 = offset_of!(StoreCtx, heap.base) as i32;
+    /// [`crate::heap::HeapWords::next`]
+    pub const HEAP_NEXT: i32 = offset_of!(StoreCtx, heap.next) as i32;
+    /// [`crate::heap::HeapWords::limit`]
+    pub const HEAP_LIMIT: i32 = offset_of!(StoreCtx, heap.limit) as i32;
+    /// [`StoreCtx::displays`]
+    pub const DISPLAYS: i32 = offset_of!(StoreCtx, displays) as i32;
     /// [`super::Refused::ctx`]
     pub const REFUSED_CTX: i32 = offset_of!(StoreCtx, refused.ctx) as i32;
     /// [`super::Refused::start`]
