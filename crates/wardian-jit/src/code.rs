@@ -3,6 +3,8 @@
 //! All tables are sorted arrays with offsets from the start of the text, searched by bisection.
 
 use crate::error::{CodeFormatError, CompileError};
+use crate::maps::StackMaps;
+pub use crate::maps::{References, StackMap};
 use std::ops::Range;
 use wardian_types::TrapCode;
 
@@ -36,6 +38,8 @@ pub struct CompiledFunction {
     pub traps: Vec<Trap>,
     /// What comes from where, by offset in the text.
     pub locations: Vec<Location>,
+    /// Where references to objects lie during calls, by offset in the text. A call without one has none.
+    pub maps: Vec<StackMap>,
 }
 
 impl CompiledFunction {
@@ -65,6 +69,7 @@ pub struct CompiledCode {
     trap_codes: Vec<u8>,
     location_offsets: Vec<u32>,
     location_wasm: Vec<u32>,
+    maps: StackMaps,
 }
 
 /// Names what code was made from, and under which settings, so that it is not run for anything else. What
@@ -106,6 +111,7 @@ impl CompiledCode {
                 code.location_offsets.push(start + location.offset);
                 code.location_wasm.push(location.wasm);
             }
+            f.maps.iter().for_each(|map| code.maps.push(map, start));
         }
         Ok(code)
     }
@@ -183,7 +189,14 @@ impl CompiledCode {
             align: self.align,
             traps: traps.collect(),
             locations: locations.collect(),
+            maps: self.maps.extract(range),
         })
+    }
+
+    /// Where a function has references to objects while it waits in the call that returns to this offset in
+    /// the text; none if it has none.
+    pub fn references_at(&self, offset: u32) -> Option<References<'_>> {
+        self.maps.at(offset)
     }
 
     /// The function whose code is at this offset in the text.
@@ -221,9 +234,10 @@ impl CompiledCode {
 }
 
 /// Begins stored code; the last byte is the format's revision.
-const MAGIC: [u8; 8] = *b"wardjit\x02";
-/// Magic, origin, alignment, lengths of text, functions, traps and locations.
-const HEADER: usize = 8 + 32 + 4 + 4 * 4;
+const MAGIC: [u8; 8] = *b"wardjit\x03";
+/// Magic, origin, alignment, lengths of text, functions, traps, locations, maps and their
+/// slots.
+const HEADER: usize = 8 + 32 + 4 + 6 * 4;
 
 impl CompiledCode {
     /// Stores the code: a header, then the arrays as they are, little endian.
@@ -233,7 +247,8 @@ impl CompiledCode {
                 + self.text.len()
                 + 8 * self.functions.len()
                 + 5 * self.trap_offsets.len()
-                + 8 * self.location_offsets.len(),
+                + 8 * self.location_offsets.len()
+                + self.maps.stored_len(),
         );
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&self.origin);
@@ -243,6 +258,8 @@ impl CompiledCode {
             self.functions.len(),
             self.trap_offsets.len(),
             self.location_offsets.len(),
+            self.maps.len(),
+            self.maps.slots().len(),
         ] {
             out.extend_from_slice(&(n as u32).to_le_bytes());
         }
@@ -250,6 +267,7 @@ impl CompiledCode {
         put(&mut out, &self.trap_offsets);
         put(&mut out, &self.location_offsets);
         put(&mut out, &self.location_wasm);
+        self.maps.columns().into_iter().for_each(|column| put(&mut out, column));
         out.extend_from_slice(&self.trap_codes);
         out.extend_from_slice(&self.text);
         out
@@ -268,8 +286,8 @@ impl CompiledCode {
         let rest = bytes.strip_prefix(&MAGIC).ok_or(CodeFormatError("it begins otherwise"))?;
         let mut reader = Reader { rest };
         let origin = reader.take(32)?.try_into().expect("as many were taken");
-        let header = reader.words(5)?;
-        let [align, text, functions, traps, locations] = header[..] else {
+        let header = reader.words(7)?;
+        let [align, text, functions, traps, locations, maps, slots] = header[..] else {
             return Err(CodeFormatError("it is too short"));
         };
         let functions = reader.words(functions as usize * 2)?;
@@ -280,6 +298,12 @@ impl CompiledCode {
             trap_offsets: reader.words(traps as usize)?,
             location_offsets: reader.words(locations as usize)?,
             location_wasm: reader.words(locations as usize)?,
+            maps: StackMaps::from_columns([
+                reader.words(maps as usize)?,
+                reader.words(maps as usize)?,
+                reader.words(maps as usize)?,
+                reader.words(slots as usize)?,
+            ]),
             trap_codes: reader.take(traps as usize)?.to_vec(),
             text: reader.take(text as usize)?.to_vec(),
         };
@@ -309,6 +333,9 @@ impl CompiledCode {
             if !offsets.is_sorted() {
                 return Err(CodeFormatError("a table is not in order"));
             }
+        }
+        if !self.maps.is_sound() {
+            return Err(CodeFormatError("its stack maps are not in order"));
         }
         Ok(())
     }

@@ -20,13 +20,14 @@ mod compiler;
 mod error;
 mod func;
 mod listen;
+mod maps;
 mod parallel;
 mod places;
 mod settings;
 mod trampoline;
 mod translate;
 
-pub use code::{CompiledCode, CompiledFunction, Location, Origin, Trap};
+pub use code::{CompiledCode, CompiledFunction, Location, Origin, References, StackMap, Trap};
 pub use compiler::{ABI_REVISION, Compiler, ModuleOptions};
 pub use error::{CodeFormatError, CompileError};
 pub use listen::CallerOf;

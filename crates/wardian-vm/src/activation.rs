@@ -584,6 +584,8 @@ impl Default for StoreCtx {
             refused: Default::default(),
             heap: Default::default(),
             displays: 0,
+            func_records: ptr::null(),
+            func_record_count: 0,
         }
     }
 }
