@@ -45,7 +45,7 @@ impl Worker {
             let body = bytes.get(range).ok_or("its body is not in the module")?;
             let body = FunctionBody::new(BinaryReader::new(body, start as u64));
             let index = info.imported_functions as usize + defined as usize;
-            let ty = info.functions.get(index).and_then(|t| info.types.get(*t as usize));
+            let ty = info.functions.get(index).and_then(|t| info.signature(*t));
             let ty = ty.ok_or("it has no type")?;
             check_complexity(env, bytes, defined)?;
             worker.context.func.signature = match loop_entry {

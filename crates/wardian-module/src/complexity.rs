@@ -149,7 +149,7 @@ impl<'a> Reading<'a> {
     }
 
     fn call(&mut self, ty: Option<u32>, further: u64) {
-        let Some(ty) = ty.and_then(|ty| self.info.types.get(ty as usize)) else { return };
+        let Some(ty) = ty.and_then(|ty| self.info.signature(ty)) else { return };
         self.pop(ty.params().len() as u64 + further);
         self.push(ty.results().len() as u64);
     }
@@ -159,7 +159,7 @@ impl<'a> Reading<'a> {
             BlockType::Empty => (0, 0),
             BlockType::Type(_) => (0, 1),
             BlockType::FuncType(ty) => {
-                let ty = self.info.types.get(ty as usize);
+                let ty = self.info.signature(ty);
                 ty.map_or((0, 0), |ty| (ty.params().len() as u64, ty.results().len() as u64))
             }
         };

@@ -35,11 +35,21 @@ pub enum TrapCode {
     NullReference = 13,
     /// A call through a null reference.
     NullFunctionReference = 14,
+    /// An access to a struct through a null reference.
+    NullStructReference = 15,
+    /// An access to an array through a null reference.
+    NullArrayReference = 16,
+    /// `i31.get_s` or `i31.get_u` of a null reference.
+    NullI31Reference = 17,
+    /// An access outside of an array.
+    ArrayOutOfBounds = 18,
+    /// `ref.cast` of a reference that is not of the type.
+    CastFailure = 19,
 }
 
 impl TrapCode {
     /// Every code, in the order of their numbers.
-    pub const ALL: [TrapCode; 14] = [
+    pub const ALL: [TrapCode; 19] = [
         TrapCode::Unreachable,
         TrapCode::MemoryOutOfBounds,
         TrapCode::TableOutOfBounds,
@@ -54,6 +64,11 @@ impl TrapCode {
         TrapCode::AtomicWaitNonShared,
         TrapCode::NullReference,
         TrapCode::NullFunctionReference,
+        TrapCode::NullStructReference,
+        TrapCode::NullArrayReference,
+        TrapCode::NullI31Reference,
+        TrapCode::ArrayOutOfBounds,
+        TrapCode::CastFailure,
     ];
 
     /// The code with this number, as stored in the tables of compiled code.
@@ -78,6 +93,11 @@ impl TrapCode {
             TrapCode::AtomicWaitNonShared => "expected shared memory",
             TrapCode::NullReference => "null reference",
             TrapCode::NullFunctionReference => "null function reference",
+            TrapCode::NullStructReference => "null structure reference",
+            TrapCode::NullArrayReference => "null array reference",
+            TrapCode::NullI31Reference => "null i31 reference",
+            TrapCode::ArrayOutOfBounds => "out of bounds array access",
+            TrapCode::CastFailure => "cast failure",
         }
     }
 }

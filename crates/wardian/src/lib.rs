@@ -105,11 +105,12 @@ pub use snapshot::{Snapshot, Snapshotter};
 pub use stack::{InternalFunction, ProgramCounter, StackFrame, StackIterator, new_stack_iterator};
 pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreContextMut};
 pub use table::Table;
-pub use value::{ExternRef, HostParams, HostResults, Val, WasmParams, WasmResults, WasmTy};
+pub use value::{AnyRef, ExternRef, HostParams, HostResults, Val, WasmParams, WasmResults, WasmTy};
 pub use wardian_module::{DebugInfo, DecodeError, ItemIndex, ModuleInfo, SourceLocation, demangle};
 pub use wardian_types::{
-    CoreFeatures, ExternKind, ExternType, FuncType, GlobalType, HeapType, MemoryType, RefType,
-    TableType, TrapCode, TypeIndex, ValType,
+    ArrayType, CompositeType, CoreFeatures, ExternKind, ExternType, FieldType, FuncType,
+    GlobalType, HeapType, Hierarchy, MemoryType, RefType, StorageType, StructType, SubType,
+    TableType, TrapCode, TypeIndex, TypeKind, ValType,
 };
 pub use wardian_vm::memory::{
     FileMemory, FixedMemory, GuardedMemory, LinearMemory, Reservation, VecMemory,

@@ -24,6 +24,19 @@ pub enum Val {
     FuncRef(Option<Func>),
     /// A reference to a value of the embedder's, or null.
     ExternRef(Option<ExternRef>),
+    /// A reference to a value of garbage collection, or null.
+    AnyRef(Option<AnyRef>),
+}
+
+/// A value of garbage collection. The embedder cannot hold one yet: there is only null.
+#[derive(Clone, Debug)]
+pub struct AnyRef(std::convert::Infallible);
+
+impl AnyRef {
+    /// The word by which guests hold it.
+    pub(crate) fn word(&self) -> u64 {
+        match self.0 {}
+    }
 }
 
 /// A value of the embedder's that guests can hold but not look into. Cheap to clone.
@@ -64,6 +77,7 @@ impl Val {
             Val::V128(_) => ValType::V128,
             Val::FuncRef(_) => ValType::FUNCREF,
             Val::ExternRef(_) => ValType::EXTERNREF,
+            Val::AnyRef(_) => ValType::ANYREF,
         }
     }
 
@@ -76,6 +90,7 @@ impl Val {
             ValType::F64 => Val::F64(0),
             ValType::V128 => Val::V128(0),
             ValType::Ref(r) if r.is_func() => Val::FuncRef(None),
+            ValType::Ref(r) if r.is_any() => Val::AnyRef(None),
             ValType::Ref(_) => Val::ExternRef(None),
         }
     }

@@ -52,7 +52,7 @@ impl<'a> Body<'a> {
     }
 
     pub(super) fn signature(&self, index: u32) -> Outcome<&'a FuncType> {
-        let ty = self.env.info.types.get(index as usize);
+        let ty = self.env.info.signature(index);
         ty.ok_or_else(|| TranslateError::new("there is no such type"))
     }
 

@@ -2,7 +2,7 @@
 
 use super::emit::Chain;
 use super::stack::{Entry, Value};
-use super::{Body, Outcome, value_type};
+use super::{Body, Outcome};
 use crate::op::{self, Opcode};
 use crate::operand::{Branch, D, Far, I32, S, U16, U32, U64};
 use crate::translation::TranslateError;
@@ -144,8 +144,8 @@ impl<'a> Body<'a> {
             Shape::Empty => f(self, &[]),
             Shape::Result(ty) => f(self, &[ty]),
             Shape::Type(index) => {
-                let info = self.env.info;
-                f(self, info.types[index as usize].results())
+                let ty = self.env.info.signature(index);
+                f(self, ty.map_or(&[], |ty| ty.results()))
             }
             Shape::Function => {
                 let ty = self.ty;
@@ -166,7 +166,7 @@ impl<'a> Body<'a> {
     fn begin(&mut self, kind: Kind, ty: BlockType) -> Outcome {
         let shape = match ty {
             BlockType::Empty => Shape::Empty,
-            BlockType::Type(ty) => Shape::Result(value_type(ty)?),
+            BlockType::Type(ty) => Shape::Result(self.value_type(ty)?),
             BlockType::FuncType(index) => Shape::Type(index),
         };
         let base = self.below(self.params(shape)?.len())?;

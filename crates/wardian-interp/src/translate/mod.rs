@@ -122,7 +122,7 @@ impl Translator {
         let start = range.start as u64;
         let bytes = env.bytes.get(range).ok_or_else(missing)?;
         let index = info.imported_functions as usize + defined as usize;
-        let ty = info.functions.get(index).and_then(|t| info.types.get(*t as usize));
+        let ty = info.functions.get(index).and_then(|t| info.signature(*t));
         let ty = ty.ok_or_else(missing)?;
         let mut body = Body::new(env, ty, std::mem::take(&mut self.buffers), locating);
         body.translate(&FunctionBody::new(BinaryReader::new(bytes, start)))?;
@@ -168,7 +168,7 @@ impl<'a> Body<'a> {
         slot = frame::HEADER as i32;
         for _ in 0..reader.get_count() {
             let (count, ty) = reader.read()?;
-            slot = self.add_locals(count, value_type(ty)?, slot)?;
+            slot = self.add_locals(count, self.value_type(ty)?, slot)?;
         }
         self.height = slot;
         self.max_height = slot;
@@ -206,6 +206,10 @@ impl<'a> Body<'a> {
         Ok(slot)
     }
 
+    fn value_type(&self, ty: wasmparser::ValType) -> Outcome<ValType> {
+        self.env.info.val_type(ty).map_err(|e| TranslateError::new(e.to_string()))
+    }
+
     fn function(&self, defined: u32) -> Outcome<Function> {
         let slots = self.max_height + emit::SCRATCH;
         Ok(Function {
@@ -221,8 +225,4 @@ impl<'a> Body<'a> {
             defined,
         })
     }
-}
-
-fn value_type(ty: wasmparser::ValType) -> Outcome<ValType> {
-    wardian_module::val_type(ty).map_err(|e| TranslateError::new(e.to_string()))
 }

@@ -276,7 +276,7 @@ impl World {
     }
 }
 
-fn signature(ty: &wardian_types::FuncType) -> u32 {
+fn signature(ty: &wardian_types::SubType) -> u32 {
     let mut hash = 7_u32;
     for byte in ty.to_string().bytes() {
         hash = hash.wrapping_mul(31).wrapping_add(byte.into());

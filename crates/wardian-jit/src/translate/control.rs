@@ -100,7 +100,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         }
         for _ in 0..runs {
             let (count, ty) = reader.read()?;
-            t.locals.add(count, local_type(ty)?)?;
+            t.locals.add(count, t.value_type(ty)?)?;
         }
         match loop_entry {
             None => t.zero_locals()?,
@@ -221,13 +221,18 @@ impl<'a, 'f> Translator<'a, 'f> {
     fn shape(&self, ty: BlockType) -> Outcome<Shape> {
         Ok(match ty {
             BlockType::Empty => Shape::Empty,
-            BlockType::Type(ty) => Shape::Result(local_type(ty)?),
+            BlockType::Type(ty) => Shape::Result(self.value_type(ty)?),
             BlockType::FuncType(index) => Shape::Type(self.signature(index)?.clone()),
         })
     }
 
+    /// The type of a local or of a block's result.
+    pub(super) fn value_type(&self, ty: wasmparser::ValType) -> Outcome<ValType> {
+        self.env.info.val_type(ty).map_err(|e| Fail(e.to_string()))
+    }
+
     pub(super) fn signature(&self, index: u32) -> Outcome<&'a FuncType> {
-        let ty = self.env.info.types.get(index as usize);
+        let ty = self.env.info.signature(index);
         ty.ok_or_else(|| Fail(format!("there is no type {index}")))
     }
 
@@ -486,9 +491,4 @@ impl<'a, 'f> Translator<'a, 'f> {
         self.reachable = false;
         Ok(())
     }
-}
-
-/// The type of a local or of a block's result.
-pub(super) fn local_type(ty: wasmparser::ValType) -> Outcome<ValType> {
-    wardian_module::val_type(ty).map_err(|e| Fail(e.to_string()))
 }

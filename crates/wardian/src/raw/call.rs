@@ -3,7 +3,7 @@
 use super::ending::Next;
 use super::store::{StoreData, StoreInner};
 use crate::value::{WasmParams, WasmResults};
-use crate::{AbortReason, Error, ErrorKind, ExternRef, Func, Result, Val};
+use crate::{AbortReason, AnyRef, Error, ErrorKind, ExternRef, Func, Result, Val};
 use std::mem::MaybeUninit;
 use std::panic::resume_unwind;
 use std::ptr::NonNull;
@@ -263,13 +263,14 @@ impl StoreInner {
     pub(crate) fn check_value(&self, value: &Val, ty: ValType) -> Result<(), String> {
         let fits = match (value, ty) {
             (Val::FuncRef(None), ValType::Ref(r)) => r.nullable && r.is_func(),
-            (Val::ExternRef(None), ValType::Ref(r)) => r.nullable && !r.is_func(),
+            (Val::ExternRef(None), ValType::Ref(r)) => r.nullable && r.is_extern(),
+            (Val::AnyRef(None), ValType::Ref(r)) => r.nullable && r.is_any(),
             (
                 Val::FuncRef(Some(func)),
                 ValType::Ref(RefType { heap: HeapType::Concrete(of), .. }),
             ) => {
                 // Of a function of another store the caller says so.
-                func.store != self.id() || of == TypeIndex::Engine(self.vm_func(func.index).sig)
+                func.store != self.id() || self.is_of_type(func.index, of)
             }
             (value, ty) => match (value.ty(), ty) {
                 (ValType::Ref(found), ValType::Ref(wanted)) => found.heap == wanted.heap,
@@ -280,12 +281,20 @@ impl StoreInner {
             return Ok(());
         }
         Err(match value {
-            Val::FuncRef(None) | Val::ExternRef(None) if ty.is_ref() => "null".into(),
+            Val::FuncRef(None) | Val::ExternRef(None) | Val::AnyRef(None) if ty.is_ref() => {
+                "null".into()
+            }
             Val::FuncRef(Some(func)) if func.store == self.id() && ty.is_func_ref() => {
                 format!("function {}", self.func_type(func.index))
             }
             other => other.ty().to_string(),
         })
+    }
+
+    /// Whether a function of the store is of a declared type.
+    pub(super) fn is_of_type(&self, func: u32, of: TypeIndex) -> bool {
+        let TypeIndex::Engine(of) = of else { return false };
+        self.engine().signatures().is_subtype(self.vm_func(func).sig, of)
     }
 
     /// Writes a value as guests hold it.
@@ -301,6 +310,7 @@ impl StoreInner {
             }
             Val::FuncRef(func) => self.func_to_reference(func.as_ref())?,
             Val::ExternRef(value) => self.extern_to_handle(value.as_ref()),
+            Val::AnyRef(value) => value.as_ref().map_or(0, AnyRef::word),
         };
         Ok(())
     }
@@ -358,6 +368,7 @@ impl StoreInner {
                 // SAFETY: the caller's promise.
                 Val::FuncRef(unsafe { self.func_from_reference(slots[0]) })
             }
+            ValType::Ref(r) if r.is_any() => Val::AnyRef(None),
             ValType::Ref(_) => Val::ExternRef(self.externrefs.get(slots[0]).cloned()),
         }
     }
@@ -383,7 +394,7 @@ impl StoreInner {
 
     #[cold]
     fn collect(&mut self) {
-        for table in self.tables.iter().filter(|t| !t.ty.element.is_func()) {
+        for table in self.tables.iter().filter(|t| t.ty.element.is_extern()) {
             for element in table.elements() {
                 self.externrefs.mark(*element);
             }

@@ -218,7 +218,8 @@ impl StoreInner {
             }
             EngineKind::Tiered => {
                 let types = &module.decoded.info().types;
-                let in_memory = types.iter().any(wardian_vm::returns_in_memory);
+                let mut funcs = types.iter().filter_map(|ty| ty.func());
+                let in_memory = funcs.any(wardian_vm::returns_in_memory);
                 for in_memory in [Some(false), in_memory.then_some(true)].into_iter().flatten() {
                     wardian_vm::make_interpreted_entries(count as u32, true, in_memory)
                         .map_err(super::services::no_code_memory)?;
