@@ -110,7 +110,10 @@ mod tests {
         assert_eq!(maps.extract(32..40), [map(4, &[16])]);
         assert!(maps.is_sound());
         let [mut offsets, frames, ends, slots] = maps.columns().map(<[u32]>::to_vec);
-        assert!(!StackMaps::from_columns([offsets.clone(), frames.clone(), ends.clone(), vec![]]).is_sound());
+        assert!(
+            !StackMaps::from_columns([offsets.clone(), frames.clone(), ends.clone(), vec![]])
+                .is_sound()
+        );
         offsets.reverse();
         assert!(!StackMaps::from_columns([offsets, frames, ends, slots]).is_sound());
     }

@@ -10,7 +10,7 @@ use crate::{
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use wardian_types::CoreFeatures;
+use wardian_types::{CoreFeatures, TypeIndex};
 use wasmparser::{
     BinaryReader, DataKind, ElementKind, FuncToValidate, FunctionBody, Parser, Payload, TableInit,
     TypeRef, ValidPayload, Validator, ValidatorResources,
@@ -285,6 +285,14 @@ fn read_types(info: &mut ModuleInfo, group: wasmparser::RecGroup) -> Result<(), 
     info.kinds.extend(group.types().map(type_kind));
     for (offset, ty) in group.into_types_and_offsets() {
         let ty = info.sub_type(&ty).map_err(|error| error.or_at(offset))?;
+        // Validation: it is declared before, and at most 63 deep.
+        let depth = match ty.supertype {
+            Some(TypeIndex::Module(of)) => {
+                info.depths.get(of as usize).map_or(0, |depth| depth.saturating_add(1))
+            }
+            _ => 0,
+        };
+        info.depths.push(depth);
         info.types.push(ty);
     }
     info.type_groups.push(first..info.types.len() as u32);

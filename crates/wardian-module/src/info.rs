@@ -15,6 +15,8 @@ pub struct ModuleInfo {
     pub types: Vec<SubType>,
     /// Their kinds, which are known before the types of a group are.
     pub(crate) kinds: Vec<TypeKind>,
+    /// How many supertypes each has.
+    pub depths: Vec<u8>,
     /// The recursive groups (core specification, "Recursive Types"), as ranges of `types`: all of them, in
     /// order. Most groups have one type.
     pub type_groups: Vec<Range<u32>>,

@@ -166,9 +166,7 @@ impl Heap {
         let start = object as usize;
         if number == EXTERN_BOX_TYPE && length == EXTERN_BOX {
             self.cover(start, EXTERN_BOX_SIZE);
-            if let Some(handle) = self.word(object, u64::from(HEADER)) {
-                (reader.handle)(handle);
-            }
+            self.report(object, u64::from(HEADER), reader);
             return;
         }
         let shape = reader.shape(number);
@@ -186,7 +184,7 @@ impl Heap {
                     self.follow(object, u64::from(*offset));
                 }
                 for offset in handles {
-                    self.word(object, u64::from(*offset)).into_iter().for_each(&mut reader.handle);
+                    self.report(object, u64::from(*offset), reader);
                 }
             }
             Shape::Array { holds: Holds::Data, .. } => {}
@@ -200,7 +198,7 @@ impl Heap {
                 for offset in offsets {
                     match holds {
                         Holds::References => self.follow(object, offset),
-                        _ => self.word(object, offset).into_iter().for_each(&mut reader.handle),
+                        _ => self.report(object, offset, reader),
                     }
                 }
             }
@@ -221,10 +219,19 @@ impl Heap {
         }
     }
 
-    #[inline]
-    fn word(&self, object: u32, offset: u64) -> Option<u64> {
+    /// Reports a handle in an object. If its upper half is zero, it is a reference instead.
+    fn report<S, H: FnMut(u64), P>(
+        &mut self,
+        object: u32,
+        offset: u64,
+        reader: &mut Reader<'_, S, H, P>,
+    ) {
+        let Some(at) = self.bytes(object, offset, 8) else { return };
         // SAFETY: eight accessible bytes.
-        self.bytes(object, offset, 8).map(|at| unsafe { at.cast::<u64>().read_unaligned() })
+        match unsafe { at.cast::<u64>().read_unaligned() } {
+            word if word >> 32 == 0 => self.root(word),
+            handle => (reader.handle)(handle),
+        }
     }
 
     /// Ends a collection that was traced to its end: what is not marked is free.

@@ -388,42 +388,8 @@ impl StoreInner {
     #[inline]
     pub(crate) fn collect_if_due(&mut self) {
         if self.externrefs.is_full() {
-            self.collect();
+            self.collect_garbage(true);
         }
-    }
-
-    #[cold]
-    fn collect(&mut self) {
-        for table in self.tables.iter().filter(|t| t.ty.element.is_extern()) {
-            for element in table.elements() {
-                self.externrefs.mark(*element);
-            }
-        }
-        for instance in &self.instances {
-            let count = instance.module.decoded.info().globals.len() as u32;
-            for (at, ty) in (0..count).map(|i| instance.global(i)) {
-                if ty.content.is_extern_ref() {
-                    // SAFETY: globals live as long as the store.
-                    self.externrefs.mark(unsafe { at.read() });
-                }
-            }
-        }
-        for at in &self.host_global_refs {
-            // SAFETY: as above.
-            self.externrefs.mark(unsafe { at.read() });
-        }
-        self.mark_snapshots();
-        // SAFETY: the words between the guest's stack pointer and the end of its interpreted frames
-        // are its frames; at a call into the host all that the guest holds lies there.
-        unsafe {
-            let ctx = &*self.ctx();
-            let mut at = ctx.wasm_sp & !activation::INTERPRETED;
-            while at != 0 && at < ctx.interp_sp {
-                self.externrefs.mark(*(at as *const u64));
-                at += 8;
-            }
-        }
-        self.externrefs.sweep();
     }
 }
 

@@ -173,6 +173,7 @@ impl StoreInner {
             vm.write(layout.global_ref(info.imported_globals + defined), at);
         }
 
+        self.add_object_types(module)?;
         let variant = self.variant(module, &imports.memories);
         let interpreted = self.prepare_code(module, variant, &mut vm)?;
         self.instances.push(InstanceData {
@@ -193,6 +194,17 @@ impl StoreInner {
             dropped_data: vec![false; info.data.len()],
         });
         Ok(position as u32)
+    }
+
+    /// Makes sure that guests of the instance can allocate objects, if its module has types of them.
+    fn add_object_types(&mut self, module: &ModuleInner) -> Result<()> {
+        for (ty, declared) in (0u32..).zip(&module.decoded.info().types) {
+            if declared.func().is_none() {
+                self.add_object_type(module.signature(ty))?;
+            }
+        }
+        self.publish_displays();
+        Ok(())
     }
 
     /// Makes sure that the instance's functions can be called: by their code, or by what stands for

@@ -28,6 +28,7 @@ pub(crate) mod ending;
 pub(crate) mod errands;
 pub(crate) mod externrefs;
 pub(crate) mod fuel;
+pub(crate) mod gc;
 pub(crate) mod global;
 pub(crate) mod host;
 pub(crate) mod instance;

@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, Weak};
 use wardian_types::{FuncType, SubType, TypeIndex};
 use wardian_vm::code_memory::CodeMemory;
+use wardian_vm::heap::Displays;
 
 /// A signature of an engine: a type at a position of its group.
 #[derive(Clone)]
@@ -81,6 +82,8 @@ struct Single {
 #[derive(Default)]
 pub(crate) struct Signatures {
     known: RwLock<Known>,
+    /// Supertypes by number, for code; made when a type has some, or may be one.
+    displays: OnceLock<Displays>,
     /// The code of trampolines, to tell whether an address lies in it.
     code: Mutex<Vec<Weak<CodeMemory>>>,
 }
@@ -253,12 +256,47 @@ impl Signatures {
             Error::limit("the engine has seen 2^32 signatures come and go: make a new engine")
         })?;
         let types = inners(key, &named, first);
+        if let Err(error) = self.publish(&types, first) {
+            drop(known);
+            return Err(error);
+        }
         let key: Arc<[SubType]> = key.into();
         let group =
             Arc::new(Group { first, types, key: key.clone(), named, all: Arc::downgrade(self) });
         known.by_key.insert(key, Arc::downgrade(&group));
         known.by_number.insert(first, Arc::downgrade(&group));
         Ok(group)
+    }
+
+    /// The table of supertypes, if a type of the engine ever had some or could be one.
+    pub(crate) fn displays(&self) -> Option<&Displays> {
+        self.displays.get()
+    }
+
+    /// Writes the rows of new types: those that casts to types with subtypes may find.
+    fn publish(&self, types: &[Inner], first: u32) -> Result<()> {
+        for (inner, number) in types.iter().zip(first..) {
+            if inner.ty.is_final && inner.ty.supertype.is_none() {
+                continue;
+            }
+            let displays = match self.displays.get() {
+                Some(displays) => displays,
+                None => {
+                    let made = Displays::new().map_err(|error| {
+                        Error::limit(format!("no memory for a table of supertypes: {error}"))
+                    })?;
+                    self.displays.get_or_init(|| made)
+                }
+            };
+            if !displays.set(number, &inner.display) {
+                return Err(Error::limit(format!(
+                    "the engine has seen {} types come and go, and has no room for one with subtypes: make a new \
+                     engine",
+                    Displays::TYPES
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// The types that a group names, but its own.

@@ -115,7 +115,7 @@ impl StoreInner {
             open: self.copy_open(guest.serial()),
             state,
         });
-        if !self.externrefs.is_empty() {
+        if !self.externrefs.is_empty() || self.heap().is_some() {
             self.snapshots_with_references.retain(|s| s.strong_count() > 0);
             self.snapshots_with_references.push(Arc::downgrade(&snapshot));
         }
@@ -190,14 +190,18 @@ impl StoreInner {
 
     /// Notes the references that live snapshots hold, and the one that is being restored.
     pub(super) fn mark_snapshots(&mut self) {
-        for slot in self.restoring.iter().flat_map(|r| &r.results) {
-            self.externrefs.mark(*slot);
-        }
-        for snapshot in self.snapshots_with_references.iter().filter_map(|s| s.upgrade()) {
-            let state = snapshot.state.iter().flat_map(|state| state.words());
+        let results = self.restoring.as_ref().map(|r| r.results.clone()).unwrap_or_default();
+        results.into_iter().for_each(|word| self.mark_word(word));
+        let snapshots: Vec<_> =
+            self.snapshots_with_references.iter().filter_map(|s| s.upgrade()).collect();
+        for snapshot in snapshots {
             let frames = snapshot.frames.iter().flat_map(|(_, words)| words.iter().copied());
-            for word in frames.chain(state) {
-                self.externrefs.mark(word);
+            match &snapshot.state {
+                // Its references are those of its own image of the heap.
+                Some(state) => {
+                    frames.chain(state.words()).for_each(|word| self.externrefs.mark(word));
+                }
+                None => frames.for_each(|word| self.mark_held(word)),
             }
         }
     }

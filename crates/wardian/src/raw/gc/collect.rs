@@ -1,0 +1,156 @@
+//! Collections: what is held, and what becomes of the rest.
+//!
+//! | who holds | where it is found |
+//! |---|---|
+//! | guests that wait | their frames: see [`StoreInner::mark_stack`] |
+//! | globals and tables | of all instances, and the host's |
+//! | the embedder | its [`super::Roots`] |
+//! | snapshots | their frames; one with state has a heap of its own |
+//! | objects | the heap itself |
+//!
+//! Values of the embedder's ([`crate::raw::externrefs`]) are marked in the same pass. They are only freed in
+//! passes that look for them, since a handle may be on its way through the runtime when an object is allocated.
+
+use super::super::store::StoreInner;
+use super::{Gc, Known};
+use std::time::Instant;
+use wardian_vm::activation;
+use wardian_vm::heap::Traced;
+
+impl StoreInner {
+    /// Frees the objects that nobody holds, and the embedder's values as well if `values` says so. Returns false if it
+    /// was stopped; then nothing was freed.
+    #[cold]
+    pub(crate) fn collect_garbage(&mut self, values: bool) -> bool {
+        if self.gc.collecting {
+            return true;
+        }
+        self.gc.collecting = true;
+        let (begin, ctx) = (Instant::now(), self.ctx());
+        if let Some(heap) = self.gc.heap.as_mut() {
+            // SAFETY: the context lives as long as the store, and no guest runs.
+            heap.begin(unsafe { &mut (*ctx).heap });
+        }
+        self.gc.roots.prune();
+        self.mark_roots();
+        let done = self.trace(values);
+        if done {
+            if values {
+                self.externrefs.sweep();
+            }
+            if let Some(heap) = &mut self.gc.heap {
+                heap.finish();
+                heap.note_pause(begin.elapsed());
+            }
+        }
+        self.gc.collecting = false;
+        if done {
+            self.tell_of_collection();
+        }
+        done
+    }
+
+    fn tell_of_collection(&mut self) {
+        let stats = self.heap_stats();
+        // The observer is the embedder's, and may panic.
+        if self.gc.heap.is_some()
+            && let Some(mut observer) = self.gc.observer.take()
+        {
+            let told = std::panic::AssertUnwindSafe(|| observer(&stats));
+            if let Err(panic) = std::panic::catch_unwind(told) {
+                wardian_vm::contain::discard(panic);
+            }
+            self.gc.observer = Some(observer);
+        }
+    }
+
+    /// Follows what is marked. Returns false if it was stopped.
+    fn trace(&mut self, values: bool) -> bool {
+        let Some(mut heap) = self.gc.heap.take() else { return true };
+        let ctx = self.ctx();
+        // Values are few; who wants them freed does not stop half-way.
+        // SAFETY: the context is valid as long as the store.
+        let stop = || !values && unsafe { super::super::ending::must_end(ctx) };
+        let externrefs = &mut self.externrefs;
+        // Exceptions in objects would be marked here, and what they hold pushed as roots before another trace.
+        let traced =
+            heap.trace(&Known(&self.gc.types), &mut |handle| externrefs.mark(handle), &stop);
+        self.gc.heap = Some(heap);
+        traced == Traced::Done
+    }
+
+    /// Notes that a word is held, whatever it is.
+    #[inline]
+    pub(crate) fn mark_word(&mut self, word: u64) {
+        Self::mark_in(&mut self.gc, &mut self.externrefs, word);
+    }
+
+    /// Notes that a word of a guest's frame is held: compiled frames have references in half words.
+    pub(crate) fn mark_held(&mut self, word: u64) {
+        self.mark_word(word);
+        if word >> 32 != 0 {
+            self.mark_word(word >> 32);
+            self.mark_word(word & u64::from(u32::MAX));
+        }
+    }
+
+    #[inline]
+    fn mark_in(gc: &mut Gc, externrefs: &mut super::super::externrefs::ExternRefs, word: u64) {
+        if word >> 32 != 0 {
+            externrefs.mark(word);
+        } else if word != 0
+            && let Some(heap) = &mut gc.heap
+        {
+            heap.root(word);
+        }
+    }
+
+    fn mark_roots(&mut self) {
+        let (gc, externrefs) = (&mut self.gc, &mut self.externrefs);
+        for table in self.tables.iter().filter(|table| !table.ty.element.is_func()) {
+            for element in table.elements() {
+                Self::mark_in(gc, externrefs, *element);
+            }
+        }
+        for instance in &self.instances {
+            let count = instance.module.decoded.info().globals.len() as u32;
+            for (at, ty) in (0..count).map(|i| instance.global(i)) {
+                if ty.content.is_ref() && !ty.content.is_func_ref() {
+                    // SAFETY: globals live as long as the store.
+                    Self::mark_in(gc, externrefs, unsafe { at.read() });
+                }
+            }
+        }
+        for at in &self.host_global_refs {
+            // SAFETY: as above.
+            Self::mark_in(gc, externrefs, unsafe { at.read() });
+        }
+        if let Some(heap) = &mut gc.heap {
+            gc.roots.each(|word| heap.root(u64::from(word)));
+        }
+        self.mark_snapshots();
+        self.mark_stack();
+    }
+
+    /// Marks what guests hold that wait in calls into the host.
+    fn mark_stack(&mut self) {
+        // SAFETY: the words between the guest's stack pointer and the end of its interpreted frames
+        // are its frames; at a call into the host all that the guest holds lies there.
+        unsafe {
+            let (start, middle, end) = {
+                let ctx = &*self.ctx();
+                (ctx.wasm_sp & !activation::INTERPRETED, ctx.stack_top, ctx.interp_sp)
+            };
+            let mut at = start;
+            while at != 0 && at < end {
+                let word = *(at as *const u64);
+                if at < middle {
+                    self.mark_held(word)
+                } else {
+                    self.mark_word(word)
+                }
+                at += 8;
+            }
+        }
+    }
+}
