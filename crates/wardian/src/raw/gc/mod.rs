@@ -32,6 +32,7 @@ use crate::limits::ResourceLimiter;
 use crate::raw::signatures::Signature;
 use crate::{CancelToken, Error, ErrorKind, Result};
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use wardian_types::{CompositeType, FieldType, StorageType, StructLayout, ValType};
 use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, STRUCT, array_size};
@@ -46,7 +47,7 @@ const SMALL: usize = 4 << 20;
 #[derive(Default)]
 pub(crate) struct Gc {
     heap: Option<Heap>,
-    types: HashMap<u32, ObjectType>,
+    types: Types,
     pub(crate) roots: Roots,
     /// The size from which on a full heap is collected before it grows.
     collect_at: usize,
@@ -54,6 +55,27 @@ pub(crate) struct Gc {
     pub(crate) observer: Option<Box<dyn FnMut(&HeapStats) + Send + Sync>>,
     /// Whether a collection runs.
     collecting: bool,
+}
+
+/// By the engine's number.
+type Types = HashMap<u32, ObjectType, BuildHasherDefault<NumberHasher>>;
+
+/// Numbers are looked up for each operator on whole arrays, and nobody can choose them.
+#[derive(Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    }
 }
 
 /// A type of structs or arrays that objects of the store can have.
@@ -78,7 +100,7 @@ impl Shapes for Gc {
 }
 
 /// Types only, so that a heap can be traced while it is borrowed.
-struct Known<'a>(&'a HashMap<u32, ObjectType>);
+struct Known<'a>(&'a Types);
 
 impl Shapes for Known<'_> {
     fn shape(&self, number: u32) -> Option<&Shape> {
@@ -162,6 +184,9 @@ impl StoreInner {
             return Ok(());
         }
         if let Some(ty) = ObjectType::new(signature) {
+            if !Displays::has_row(number) {
+                return Err(super::signatures::too_many_types());
+            }
             self.ensure_heap()?;
             self.gc.types.insert(number, ty);
         }
