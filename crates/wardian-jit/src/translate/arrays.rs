@@ -48,7 +48,7 @@ impl Translator<'_, '_> {
             Operator::ArraySet { array_type_index } => {
                 let (array, index, value) = self.pop3()?;
                 let storage = self.element(array_type_index)?;
-                let value = self.to_field(storage, value);
+                let value = self.stored_value(storage, value);
                 let address = self.element_at(storage, array, index);
                 let flags = self.heap_flags(Region::Heap);
                 self.store_field(storage, flags, value, address, first_element(storage.size()));
@@ -99,7 +99,7 @@ impl Translator<'_, '_> {
         let mut offset = first_element(storage.size());
         for value in values {
             if self.as_const(value) != Some(0) {
-                let value = self.to_field(storage, value);
+                let value = self.stored_value(storage, value);
                 let address = *address.get_or_insert_with(|| self.object(array));
                 let flags = self.heap_flags(Region::Heap);
                 self.store_field(storage, flags, value, address, offset);
@@ -179,7 +179,7 @@ impl Translator<'_, '_> {
         value: Value,
         length: Value,
     ) {
-        let value = self.to_field(storage, value);
+        let value = self.stored_value(storage, value);
         let size = storage.size();
         let (few, many) = (self.b.create_block(), self.b.create_block());
         let (round, done) = (self.b.create_block(), self.b.create_block());

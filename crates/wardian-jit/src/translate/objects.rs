@@ -47,7 +47,7 @@ impl Translator<'_, '_> {
                 let (offset, field) = self.field(struct_type_index, field_index)?;
                 let null = TrapCode::NullStructReference;
                 // The function's record is read before the object is accessed, and never traps.
-                let value = self.to_field(field.storage, value);
+                let value = self.stored_value(field.storage, value);
                 let (address, flags) = self.first_access(reference, offset, null);
                 self.store_field(field.storage, flags, value, address, offset);
             }
@@ -195,7 +195,7 @@ impl Translator<'_, '_> {
             if self.as_const(value) == Some(0) {
                 continue;
             }
-            let value = self.to_field(field.storage, value);
+            let value = self.stored_value(field.storage, value);
             let address = *address.get_or_insert_with(|| self.object(object));
             let flags = self.heap_flags(Region::Heap);
             self.store_field(field.storage, flags, value, address, offset);
@@ -271,14 +271,14 @@ impl Translator<'_, '_> {
     }
 
     /// A value as it is stored in a field.
-    pub(super) fn to_field(&mut self, storage: StorageType, value: Value) -> Value {
+    pub(super) fn stored_value(&mut self, storage: StorageType, value: Value) -> Value {
         match storage {
             StorageType::Val(ValType::Ref(r)) if r.is_func() => self.handle_of_func(value),
             _ => value,
         }
     }
 
-    /// Stores what [`Self::to_field`] gave.
+    /// Stores what [`Self::stored_value`] gave.
     pub(super) fn store_field(
         &mut self,
         storage: StorageType,

@@ -3,7 +3,7 @@
 use super::ending::Next;
 use super::store::{StoreData, StoreInner};
 use crate::value::{WasmParams, WasmResults};
-use crate::{AbortReason, AnyRef, Error, ErrorKind, ExternRef, Func, Result, Val};
+use crate::{AbortReason, Error, ErrorKind, ExternRef, Func, Result, Val};
 use std::mem::MaybeUninit;
 use std::panic::resume_unwind;
 use std::ptr::NonNull;
@@ -272,6 +272,10 @@ impl StoreInner {
                 // Of a function of another store the caller says so.
                 func.store != self.id() || self.is_of_type(func.index, of)
             }
+            (Val::AnyRef(Some(any)), ValType::Ref(r)) => {
+                // As above.
+                r.is_any() && (any.store != self.id() || self.is_any_of(any, r.heap))
+            }
             (value, ty) => match (value.ty(), ty) {
                 (ValType::Ref(found), ValType::Ref(wanted)) => found.heap == wanted.heap,
                 (found, wanted) => found == wanted,
@@ -309,8 +313,9 @@ impl StoreInner {
                 *v as u64
             }
             Val::FuncRef(func) => self.func_to_reference(func.as_ref())?,
-            Val::ExternRef(value) => self.extern_to_handle(value.as_ref()),
-            Val::AnyRef(value) => value.as_ref().map_or(0, AnyRef::word),
+            Val::ExternRef(value) => self.extern_to_handle(value.as_ref())?,
+            Val::AnyRef(None) => 0,
+            Val::AnyRef(Some(value)) => u64::from(self.reference_of(value)?),
         };
         Ok(())
     }
@@ -347,8 +352,8 @@ impl StoreInner {
         Ok(self.reference_to(func.index))
     }
 
-    pub(crate) fn extern_to_handle(&mut self, value: Option<&ExternRef>) -> u64 {
-        value.map_or(0, |v| self.externrefs.insert(v.clone()))
+    pub(crate) fn extern_to_handle(&mut self, value: Option<&ExternRef>) -> Result<u64> {
+        value.map_or(Ok(0), |value| self.extern_to_word(value))
     }
 
     /// Reads a value as guests hold it.
@@ -368,8 +373,8 @@ impl StoreInner {
                 // SAFETY: the caller's promise.
                 Val::FuncRef(unsafe { self.func_from_reference(slots[0]) })
             }
-            ValType::Ref(r) if r.is_any() => Val::AnyRef(None),
-            ValType::Ref(_) => Val::ExternRef(self.externrefs.get(slots[0]).cloned()),
+            ValType::Ref(r) if r.is_any() => Val::AnyRef(self.hold(slots[0])),
+            ValType::Ref(_) => Val::ExternRef(self.extern_of_word(slots[0])),
         }
     }
 
