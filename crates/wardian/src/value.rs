@@ -1,5 +1,6 @@
 //! Values, and the Rust types that stand for them in signatures.
 
+use crate::raw::gc::Root;
 use crate::raw::store::StoreInner;
 use crate::{Error, Func, Result};
 use std::any::Any;
@@ -28,18 +29,18 @@ pub enum Val {
     AnyRef(Option<AnyRef>),
 }
 
-/// A value of garbage collection. The embedder cannot hold one yet: there is only null.
+/// A value of garbage collection: a struct, an array, an integer of 31 bits, or an external value that a guest
+/// has converted. An object lives as long as the embedder holds a reference to it, and as its store. Cheap to
+/// clone.
 #[derive(Clone, Debug)]
-pub struct AnyRef(std::convert::Infallible);
-
-impl AnyRef {
-    /// The word by which guests hold it.
-    pub(crate) fn word(&self) -> u64 {
-        match self.0 {}
-    }
+pub struct AnyRef {
+    pub(crate) store: u64,
+    pub(crate) root: Arc<Root>,
 }
 
 /// A value of the embedder's that guests can hold but not look into. Cheap to clone.
+///
+/// A guest may also convert a reference to one of its objects to an `externref`: then the value is an [`AnyRef`].
 #[derive(Clone)]
 pub struct ExternRef(Arc<dyn Any + Send + Sync>);
 
@@ -240,7 +241,7 @@ impl sealed::Ty for Option<ExternRef> {
         Ok(())
     }
     fn from_slots(store: &StoreInner, slots: &[u64]) -> Self {
-        store.externrefs.get(slots[0]).cloned()
+        store.extern_from_word(slots[0])
     }
 }
 

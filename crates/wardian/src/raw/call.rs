@@ -272,6 +272,11 @@ impl StoreInner {
                 // Of a function of another store the caller says so.
                 func.store != self.id() || self.is_of_type(func.index, of)
             }
+            (Val::AnyRef(Some(value)), ValType::Ref(r)) if r.is_any() => {
+                // As above.
+                value.store != self.id()
+                    || value.root.word().is_none_or(|word| self.is_of_heap_type(word, r.heap))
+            }
             (value, ty) => match (value.ty(), ty) {
                 (ValType::Ref(found), ValType::Ref(wanted)) => found.heap == wanted.heap,
                 (found, wanted) => found == wanted,
@@ -310,7 +315,8 @@ impl StoreInner {
             }
             Val::FuncRef(func) => self.func_to_reference(func.as_ref())?,
             Val::ExternRef(value) => self.extern_to_handle(value.as_ref()),
-            Val::AnyRef(value) => value.as_ref().map_or(0, AnyRef::word),
+            Val::AnyRef(None) => 0,
+            Val::AnyRef(Some(value)) => self.any_to_word(value)?,
         };
         Ok(())
     }
@@ -348,7 +354,22 @@ impl StoreInner {
     }
 
     pub(crate) fn extern_to_handle(&mut self, value: Option<&ExternRef>) -> u64 {
-        value.map_or(0, |v| self.externrefs.insert(v.clone()))
+        let Some(value) = value else { return 0 };
+        // What a guest has converted becomes again what the guest had.
+        let converted = value.data().downcast_ref::<AnyRef>();
+        match converted.and_then(|value| self.any_to_word(value).ok()) {
+            Some(word) => word,
+            None => self.externrefs.insert(value.clone()),
+        }
+    }
+
+    /// The embedder's value for a reference that a guest holds. What a guest has converted from a reference to
+    /// an object is an [`AnyRef`] as a value of the embedder's.
+    pub(crate) fn extern_from_word(&self, word: u64) -> Option<ExternRef> {
+        match word >> 32 {
+            0 => self.any_from_word(word).map(ExternRef::new),
+            _ => self.externrefs.get(word).cloned(),
+        }
     }
 
     /// Reads a value as guests hold it.
@@ -368,8 +389,8 @@ impl StoreInner {
                 // SAFETY: the caller's promise.
                 Val::FuncRef(unsafe { self.func_from_reference(slots[0]) })
             }
-            ValType::Ref(r) if r.is_any() => Val::AnyRef(None),
-            ValType::Ref(_) => Val::ExternRef(self.externrefs.get(slots[0]).cloned()),
+            ValType::Ref(r) if r.is_any() => Val::AnyRef(self.any_from_word(slots[0])),
+            ValType::Ref(_) => Val::ExternRef(self.extern_from_word(slots[0])),
         }
     }
 

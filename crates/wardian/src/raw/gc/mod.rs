@@ -54,6 +54,8 @@ pub(crate) struct Gc {
     pub(crate) observer: Option<Box<dyn FnMut(&HeapStats) + Send + Sync>>,
     /// Whether a collection runs.
     collecting: bool,
+    /// Values of constant expressions that are being evaluated.
+    pub(crate) constants: Vec<[u64; 2]>,
 }
 
 /// A type of structs or arrays that objects of the store can have.
