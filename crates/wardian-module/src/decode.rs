@@ -10,7 +10,7 @@ use crate::{
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use wardian_types::{CoreFeatures, TypeIndex};
+use wardian_types::{CoreFeatures, StructType, TypeIndex};
 use wasmparser::{
     BinaryReader, DataKind, ElementKind, FuncToValidate, FunctionBody, Parser, Payload, TableInit,
     TypeRef, ValidPayload, Validator, ValidatorResources,
@@ -293,6 +293,7 @@ fn read_types(info: &mut ModuleInfo, group: wasmparser::RecGroup) -> Result<(), 
             _ => 0,
         };
         info.depths.push(depth);
+        info.layouts.push(ty.structure().map(StructType::layout));
         info.types.push(ty);
     }
     info.type_groups.push(first..info.types.len() as u32);

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 use wardian_types::{
-    Counts, ExternType, FuncType, GlobalType, MemoryType, RefType, SubType, TableType, TypeIndex,
-    TypeKind,
+    Counts, ExternType, FuncType, GlobalType, MemoryType, RefType, StructLayout, SubType,
+    TableType, TypeIndex, TypeKind,
 };
 
 /// The declarations of a module, in its index spaces (core specification, "Modules").
@@ -17,6 +17,8 @@ pub struct ModuleInfo {
     pub(crate) kinds: Vec<TypeKind>,
     /// How many supertypes each has.
     pub depths: Vec<u8>,
+    /// Where structs have their fields.
+    pub(crate) layouts: Vec<Option<StructLayout>>,
     /// The recursive groups (core specification, "Recursive Types"), as ranges of `types`: all of them, in
     /// order. Most groups have one type.
     pub type_groups: Vec<Range<u32>>,
@@ -280,6 +282,16 @@ impl ModuleInfo {
     /// A declared function type.
     pub fn signature(&self, ty: u32) -> Option<&FuncType> {
         self.types.get(ty as usize)?.func()
+    }
+
+    /// How many supertypes a declared type has.
+    pub fn type_depth(&self, ty: u32) -> Option<u32> {
+        self.depths.get(ty as usize).map(|depth| u32::from(*depth))
+    }
+
+    /// Where a declared struct type has its fields.
+    pub fn struct_layout(&self, ty: u32) -> Option<&StructLayout> {
+        self.layouts.get(ty as usize)?.as_ref()
     }
 
     /// The signature of a function by its index, imports included.

@@ -29,6 +29,8 @@ pub enum Val {
 }
 
 /// A value of the embedder's that guests can hold but not look into. Cheap to clone.
+///
+/// A guest may also convert a reference to one of its objects to an `externref`: then the value is an [`AnyRef`].
 #[derive(Clone)]
 pub struct ExternRef(Arc<dyn Any + Send + Sync>);
 

@@ -18,14 +18,14 @@ impl<'a> Body<'a> {
                 let (end, args) = self.args(ty)?;
                 let table = self.table_at(table_index);
                 self.append(op::call_indirect { index, table, ty: U32(type_index), end, args });
-                self.push_types(ty.results());
+                self.returned(ty);
             }
             Operator::CallRef { type_index } => {
                 let func = self.pop_far()?;
                 let ty = self.signature(type_index)?;
                 let (end, args) = self.args(ty)?;
                 self.append(op::call_ref { func, end, args });
-                self.push_types(ty.results());
+                self.returned(ty);
             }
             Operator::ReturnCall { function_index } => self.tail_call(function_index)?,
             Operator::ReturnCallIndirect { type_index, table_index } => {
@@ -61,6 +61,12 @@ impl<'a> Body<'a> {
         self.signature(ty.ok_or_else(|| TranslateError::new("there is no such function"))?)
     }
 
+    /// The call just appended leaves its results.
+    fn returned(&mut self, ty: &FuncType) {
+        self.push_types(ty.results());
+        self.safepoint();
+    }
+
     /// Takes the arguments; tells where they end and how many slots they take.
     fn args(&mut self, ty: &FuncType) -> Outcome<(Far, U32)> {
         let first = self.take_args(ty)?;
@@ -80,7 +86,7 @@ impl<'a> Body<'a> {
                 self.append(op::call_import { import, end, index: U32(function), args });
             }
         }
-        self.push_types(ty.results());
+        self.returned(ty);
         Ok(())
     }
 

@@ -63,6 +63,7 @@ impl<'a> Body<'a> {
     fn check_fuel(&mut self) {
         if self.env.options.fuel {
             self.append(op::check_fuel { top: Far(self.height) });
+            self.safepoint();
         }
     }
 
@@ -177,6 +178,7 @@ impl<'a> Body<'a> {
     fn begin_loop(&mut self, ty: BlockType) -> Outcome {
         self.flush();
         self.last = None;
+        self.safepoint();
         let header = U32(self.position.wrapping_add(1));
         self.begin(Kind::Loop(self.b.code.len() as u32), ty)?;
         if self.env.options.tiering {
@@ -262,7 +264,7 @@ impl<'a> Body<'a> {
     }
 
     /// Position of the frame to which a branch goes.
-    fn frame(&self, depth: u32) -> Outcome<usize> {
+    pub(super) fn frame(&self, depth: u32) -> Outcome<usize> {
         let position = self.b.frames.len().checked_sub(1 + depth as usize);
         position.ok_or_else(|| TranslateError::new("a branch goes nowhere"))
     }
@@ -349,7 +351,7 @@ impl<'a> Body<'a> {
     }
 
     /// The slot of the topmost operand, a reference, which stays where it is.
-    fn reference(&mut self) -> Outcome<i32> {
+    pub(super) fn reference(&mut self) -> Outcome<i32> {
         let top = self.below(1)?;
         self.flush_from(top);
         Ok(self.slot_at(top))
@@ -357,7 +359,7 @@ impl<'a> Body<'a> {
 
     /// Branches to a frame if a slot is not zero, or with `negate` if it is, with the operands that the branch
     /// takes.
-    fn branch_if(&mut self, frame: usize, slot: i32, negate: bool) -> Outcome {
+    pub(super) fn branch_if(&mut self, frame: usize, slot: i32, negate: bool) -> Outcome {
         if self.in_place(frame)? {
             self.branch_on_slot(slot, negate);
             self.link_frame(frame);
@@ -375,9 +377,12 @@ impl<'a> Body<'a> {
     fn br_on_null(&mut self, depth: u32) -> Outcome {
         let frame = self.frame(depth)?;
         let slot = self.reference()?;
-        self.pop()?;
+        let traced = self.pop()?.traced;
         self.branch_if(frame, slot, true)?;
         self.push_temp();
+        if traced {
+            self.mark_reference();
+        }
         Ok(())
     }
 
@@ -495,6 +500,9 @@ impl<'a> Body<'a> {
         } else {
             let d = D(self.push_temp());
             self.emit(op::select { d, a: S(a_slot), b: S(b_slot), cond: condition });
+            if a.traced || b.traced {
+                self.mark_reference();
+            }
         }
         Ok(())
     }

@@ -16,7 +16,9 @@ mod emit;
 mod latch;
 mod memory;
 mod numeric;
+mod objects;
 mod operators;
+mod safepoints;
 mod shifted;
 mod stack;
 mod variable;
@@ -42,6 +44,14 @@ const MAX_LOCALS: usize = 50_000;
 #[derive(Debug, Default)]
 pub struct Translator {
     buffers: Buffers,
+}
+
+/// Why a function is translated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose<'a> {
+    Code,
+    Locations,
+    References(&'a [u32]),
 }
 
 /// What is allocated once.
@@ -89,6 +99,9 @@ struct Body<'a> {
     /// Code offset of the operator.
     position: u32,
     locating: bool,
+    /// Positions of which somebody wants to know where references are: see [`safepoints`].
+    wanted: &'a [u32],
+    references: Vec<(u32, Box<[i32]>)>,
 }
 
 impl Translator {
@@ -99,7 +112,7 @@ impl Translator {
 
     /// Translates a function that the module defines.
     pub fn translate(&mut self, env: &Env<'_>, defined: u32) -> Outcome<Translation> {
-        let body = self.run(env, defined, false)?;
+        let body = self.run(env, defined, Purpose::Code)?;
         let function = body.function(defined)?;
         let translation = Translation::new(&body.b.code, function);
         self.buffers = body.b;
@@ -109,13 +122,32 @@ impl Translator {
     /// For each instruction of a function, by its position in units, the offset of its operator in the
     /// code section. The function is translated again, which gives the same code.
     pub fn locations(&mut self, env: &Env<'_>, defined: u32) -> Outcome<Vec<(u32, u32)>> {
-        let body = self.run(env, defined, true)?;
+        let body = self.run(env, defined, Purpose::Locations)?;
         let locations = body.b.locations.clone();
         self.buffers = body.b;
         Ok(locations)
     }
 
-    fn run<'a>(&mut self, env: &'a Env<'a>, defined: u32, locating: bool) -> Outcome<Body<'a>> {
+    /// Where references that the collector has to know are in the frames of a function: for each of these
+    /// positions in units, in ascending order, the slots that hold them. A frame is at a position if its ip is
+    /// there while it waits for a call or is to go on. Others are left out. The function is translated again.
+    pub fn references(
+        &mut self,
+        env: &Env<'_>,
+        defined: u32,
+        at: &[u32],
+    ) -> Outcome<Vec<(u32, Box<[i32]>)>> {
+        let body = self.run(env, defined, Purpose::References(at))?;
+        self.buffers = body.b;
+        Ok(body.references)
+    }
+
+    fn run<'a>(
+        &mut self,
+        env: &'a Env<'a>,
+        defined: u32,
+        purpose: Purpose<'a>,
+    ) -> Outcome<Body<'a>> {
         let info = env.info;
         let missing = || TranslateError::new(format!("there is no function {defined}"));
         let range = info.bodies.get(defined as usize).ok_or_else(missing)?.clone();
@@ -124,14 +156,14 @@ impl Translator {
         let index = info.imported_functions as usize + defined as usize;
         let ty = info.functions.get(index).and_then(|t| info.signature(*t));
         let ty = ty.ok_or_else(missing)?;
-        let mut body = Body::new(env, ty, std::mem::take(&mut self.buffers), locating);
+        let mut body = Body::new(env, ty, std::mem::take(&mut self.buffers), purpose);
         body.translate(&FunctionBody::new(BinaryReader::new(bytes, start)))?;
         Ok(body)
     }
 }
 
 impl<'a> Body<'a> {
-    fn new(env: &'a Env<'a>, ty: &'a FuncType, mut b: Buffers, locating: bool) -> Body<'a> {
+    fn new(env: &'a Env<'a>, ty: &'a FuncType, mut b: Buffers, purpose: Purpose<'a>) -> Body<'a> {
         b.code.clear();
         b.stack.clear();
         b.locals.clear();
@@ -154,7 +186,12 @@ impl<'a> Body<'a> {
             dead_depth: 0,
             meter: FuelMeter::default(),
             position: 0,
-            locating,
+            locating: purpose == Purpose::Locations,
+            wanted: match purpose {
+                Purpose::References(wanted) => wanted,
+                _ => &[],
+            },
+            references: Vec::new(),
         }
     }
 
@@ -200,7 +237,7 @@ impl<'a> Body<'a> {
         }
         let wide = ty == ValType::V128;
         for _ in 0..count {
-            self.b.locals.push(Local::new(slot, wide));
+            self.b.locals.push(Local::new(slot, ty));
             slot += 1 + i32::from(wide);
         }
         Ok(slot)

@@ -12,7 +12,7 @@ use crate::{Error, ErrorKind, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
-use wardian_module::{ElementItems, ModuleInfo};
+use wardian_module::ModuleInfo;
 use wardian_types::TrapCode;
 use wardian_vm::interpreted::SERVICES;
 use wardian_vm::layout::{Builtin, HostFunc, StoreCtx, instance};
@@ -501,15 +501,7 @@ impl StoreInner {
             if !whole && target.is_multiple_of(ELEMENTS_CHUNK) && self.look_up().is_err() {
                 break;
             }
-            let value = match items {
-                ElementItems::Functions(functions) => {
-                    let func = self.instance_func(instance, functions[source]);
-                    self.reference_to(func)
-                }
-                ElementItems::Expressions(expressions) => {
-                    self.evaluate(instance, &expressions[source])[0]
-                }
-            };
+            let value = self.segment_element(instance, info, segment, source)?;
             self.tables[table].elements_mut()[target] = value;
         }
         Ok(())

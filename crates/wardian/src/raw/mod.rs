@@ -24,6 +24,7 @@ pub(crate) mod attach;
 pub(crate) mod block;
 pub(crate) mod builtins;
 pub(crate) mod call;
+mod constants;
 pub(crate) mod ending;
 pub(crate) mod errands;
 pub(crate) mod externrefs;

@@ -3,7 +3,6 @@
 use super::super::store::StoreInner;
 use super::Layout;
 use crate::{Error, Result};
-use wardian_module::ElementItems;
 use wardian_types::{StorageType, TrapCode};
 use wardian_vm::heap::shape::first_element;
 
@@ -176,11 +175,13 @@ impl StoreInner {
         of.check(index, length)?;
         self.check_segment(instance, segment, from, length)?;
         let storage = self.storage(of.array).ok_or_else(|| super::unknown_type(0))?;
+        let module = self.instances[instance as usize].module.clone();
+        let info = module.decoded.info();
         for i in 0..length {
             if i.is_multiple_of(1 << 14) && self.interrupted() {
                 break;
             }
-            let value = self.segment_element(instance, segment, (from + i) as usize)?;
+            let value = self.segment_element(instance, info, segment, (from + i) as usize)?;
             self.store_field(of.array, of.offset((index + i) as u32), storage, [value, 0]);
         }
         Ok(())
@@ -197,10 +198,7 @@ impl StoreInner {
     ) -> Result<u64> {
         self.check_segment(instance, segment, from, length)?;
         let array = self.new_array(instance, ty, length as u32)?;
-        // Elements may be expressions that allocate.
-        let root = self.gc.roots.add(array);
         self.array_init_elem(instance, u64::from(array), segment, [0, from, length])?;
-        drop(root);
         Ok(u64::from(array))
     }
 
@@ -212,17 +210,5 @@ impl StoreInner {
             return Err(TrapCode::TableOutOfBounds.into());
         }
         Ok(())
-    }
-
-    /// An element of a segment, as guests hold it; it has not been dropped.
-    fn segment_element(&mut self, instance: u32, segment: u32, at: usize) -> Result<u64> {
-        let module = self.instances[instance as usize].module.clone();
-        Ok(match &module.decoded.info().elements[segment as usize].items {
-            ElementItems::Functions(functions) => {
-                let func = self.instance_func(instance, functions[at]);
-                self.reference_to(func)
-            }
-            ElementItems::Expressions(expressions) => self.evaluate(instance, &expressions[at])[0],
-        })
     }
 }

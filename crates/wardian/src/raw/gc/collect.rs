@@ -3,7 +3,7 @@
 //! | who holds | where it is found |
 //! |---|---|
 //! | guests that wait | their frames: see [`StoreInner::mark_stack`] |
-//! | globals and tables | of all instances, and the host's |
+//! | globals, tables and element segments | of all instances, and the host's |
 //! | the embedder | its [`super::Roots`] |
 //! | snapshots | their frames; one with state has a heap of its own |
 //! | objects | the heap itself |
@@ -124,6 +124,13 @@ impl StoreInner {
                 }
             }
         }
+        for instance in &self.instances {
+            let elements = instance.elements.iter().flatten().flat_map(|all| all.iter());
+            elements.for_each(|word| Self::mark_in(gc, externrefs, *word));
+        }
+        let constants = std::mem::take(&mut gc.constants);
+        constants.iter().for_each(|[word, _]| Self::mark_in(gc, externrefs, *word));
+        gc.constants = constants;
         for at in &self.host_global_refs {
             // SAFETY: as above.
             Self::mark_in(gc, externrefs, unsafe { at.read() });

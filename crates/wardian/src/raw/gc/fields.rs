@@ -8,6 +8,7 @@
 //! | numbers | the bytes, little endian |
 
 use super::super::store::StoreInner;
+use crate::limits::ResourceLimiter;
 use crate::{Error, Result};
 use wardian_types::{StorageType, TrapCode, ValType};
 use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE};
@@ -29,7 +30,13 @@ impl StoreInner {
     }
 
     /// Writes a value, as guests hold it, to a field.
-    pub(super) fn store_field(&self, object: u32, offset: u64, ty: StorageType, slots: [u64; 2]) {
+    pub(in crate::raw) fn store_field(
+        &self,
+        object: u32,
+        offset: u64,
+        ty: StorageType,
+        slots: [u64; 2],
+    ) {
         match (ty, slots[0]) {
             (StorageType::I8, word) => self.write_field(object, offset, word as u8),
             (StorageType::I16, word) => self.write_field(object, offset, word as u16),
@@ -76,13 +83,22 @@ impl StoreInner {
 
     /// `any.convert_extern`
     pub(in crate::raw) fn any_from_extern(&mut self, handle: u64) -> Result<u64> {
+        // SAFETY: a guest runs, and this is the only use of the limiter.
+        let limiter = unsafe { self.running_limiter() };
+        self.any_from_extern_limited(handle, limiter)
+    }
+
+    /// As [`Self::any_from_extern`], also where no guest runs.
+    pub(in crate::raw) fn any_from_extern_limited(
+        &mut self,
+        handle: u64,
+        limiter: Option<&mut dyn ResourceLimiter>,
+    ) -> Result<u64> {
         if handle >> 32 == 0 {
             return Ok(handle);
         }
         // The handle is in no place where a collection of values would look for it. None is due here: those are
         // made where handles enter the store.
-        // SAFETY: a guest runs, and this is the only use of the limiter.
-        let limiter = unsafe { self.running_limiter() };
         self.allocate_box(handle, limiter).map(u64::from)
     }
 

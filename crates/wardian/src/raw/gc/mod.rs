@@ -63,6 +63,8 @@ pub(crate) struct Gc {
     pub(super) timeline: Timeline,
     /// Whether a collection runs.
     collecting: bool,
+    /// Values of constant expressions that are being evaluated.
+    pub(crate) constants: Vec<[u64; 2]>,
 }
 
 /// By the engine's number.
