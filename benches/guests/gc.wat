@@ -102,7 +102,7 @@
               (local.set $sum (i64.add (local.get $sum)
                 (i64.extend_i32_u (struct.get $square 1 (ref.cast (ref $square) (local.get $x))))))))
             (br $next))
-          (local.set $sum (i64.add (local.get $sum) (struct.get $circle 1))))
+          (local.set $sum (i64.add (struct.get $circle 1) (local.get $sum))))
         (br_if $more (local.tee $i (i32.sub (local.get $i) (i32.const 1)))))
       (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
     (local.get $sum))

@@ -373,9 +373,10 @@ impl Frames<'_> {
         self.fp
     }
 
-    /// Whether the frame that was given last is interpreted.
-    pub fn is_interpreted(&self) -> bool {
-        self.slots.is_some()
+    /// The frame that was given last, if it is interpreted: its address, and its ip as it stands there.
+    pub fn interpreted_frame(&self) -> Option<(usize, usize)> {
+        let fp = self.slots?;
+        Some((fp, self.slot(frame::IP as i32)? as usize))
     }
 
     /// A reference in a frame that was given, at an address on the wasm stack; none elsewhere.

@@ -31,6 +31,10 @@ pub(crate) trait CodePiece: Send + Sync {
     fn references_at(&self, _pc: usize) -> Option<(u32, &[u32])> {
         None
     }
+    /// Where an interpreted frame with this ip has references to objects: slots from where its header begins.
+    fn reference_slots(&self, _module: &ModuleInner, _ip: usize) -> Option<Arc<[i32]>> {
+        None
+    }
 }
 
 /// Compiled code of functions of a module.

@@ -4,6 +4,7 @@
 use crate::code::CodePiece;
 use crate::module::ModuleInner;
 use crate::{EngineKind, Error, ErrorKind, Result};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -17,6 +18,8 @@ pub(crate) struct InterpretedCode {
     defined: u32,
     /// For each instruction its operator, once somebody asked.
     locations: OnceLock<Box<[(u32, u32)]>>,
+    /// By position, the slots with references to objects, once a collector has asked.
+    references: Mutex<HashMap<u32, Arc<[i32]>>>,
 }
 
 /// The bytecode of a module.
@@ -43,7 +46,12 @@ impl ModuleInner {
         let bytes = self.decoded.info().bodies[defined as usize].len();
         let threshold = crate::tier::threshold(self.engine.config(), bytes);
         translation.function().countdown.store(threshold, Ordering::Relaxed);
-        let code = InterpretedCode { translation, defined, locations: OnceLock::new() };
+        let code = InterpretedCode {
+            translation,
+            defined,
+            locations: OnceLock::new(),
+            references: Mutex::default(),
+        };
         self.engine.check_code(code.range().len())?;
         let code = Arc::new(code);
         // Another thread may have been faster.
@@ -109,6 +117,18 @@ impl CodePiece for InterpretedCode {
         let locations = self.locations(module);
         let i = locations.partition_point(|(at, _)| *at as usize <= unit).checked_sub(1)?;
         Some(locations[i].1)
+    }
+
+    fn reference_slots(&self, module: &ModuleInner, ip: usize) -> Option<Arc<[i32]>> {
+        let unit = u32::try_from(ip.checked_sub(self.range().start)? / size_of::<u16>()).ok()?;
+        let mut known = self.references.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(slots) = known.get(&unit) {
+            return Some(slots.clone());
+        }
+        let env = module.interpreter_env();
+        let found = Translator::default().references(&env, self.defined, &[unit]).ok()?;
+        let (_, slots) = found.into_iter().find(|(at, _)| *at == unit)?;
+        Some(known.entry(unit).or_insert(slots.into()).clone())
     }
 
     fn start_of(&self, _: usize) -> Option<usize> {

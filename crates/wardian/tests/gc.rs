@@ -1,19 +1,30 @@
-//! Objects of guests in compiled code, with collections at every allocation.
-#![cfg(feature = "jit")]
+//! Objects of guests in each kind of engine, with collections at every allocation.
 
 use wardian::{Config, Engine, EngineKind, Instance, Module, Store};
 
+const KINDS: [(EngineKind, bool); 4] = [
+    (EngineKind::Interpreted, true),
+    (EngineKind::Compiled, true),
+    (EngineKind::Compiled, false),
+    (EngineKind::Tiered, true),
+];
+
 fn engines() -> Vec<(String, Engine)> {
     let mut all = Vec::new();
-    for signals in [true, false] {
+    for (kind, signals) in KINDS {
         for stress in [false, true] {
             let mut config = Config::new();
             config
-                .engine(EngineKind::Compiled)
+                .engine(kind)
+                .hot_after(Some(3))
+                .background_compilation(false)
                 .gc_stress(stress)
                 .signals(signals)
                 .verify_code(true);
-            all.push((format!("signals {signals} stress {stress}"), Engine::new(&config).unwrap()));
+            all.push((
+                format!("{kind:?} signals {signals} stress {stress}"),
+                Engine::new(&config).unwrap(),
+            ));
         }
     }
     all
@@ -33,7 +44,7 @@ fn run(text: &str, n: i32) -> Vec<Result<i32, String>> {
 
 #[track_caller]
 fn gives(text: &str, n: i32, expected: i32) {
-    assert_eq!(run(text, n), vec![Ok(expected); 4]);
+    assert_eq!(run(text, n), vec![Ok(expected); 2 * KINDS.len()]);
 }
 
 #[track_caller]
@@ -648,7 +659,8 @@ mod runtime {
 
     #[test]
     fn stored_code_has_its_stack_maps() {
-        for (name, engine) in engines() {
+        for (name, engine) in engines().into_iter().filter(|(name, _)| name.starts_with("Compiled"))
+        {
             let bytes = Module::new(&engine, LIST).unwrap().serialize().unwrap();
             // SAFETY: it was just made.
             #[allow(unsafe_code, reason = "of `deserialize`")]
