@@ -123,11 +123,7 @@ fn main() -> std::process::ExitCode {
         add("3.0", file.name(), file.raw(), &v3);
     }
     for (kind, features) in PROPOSALS {
-        let mut engines = engines(CoreFeatures::V2 | features);
-        if kind == Proposal::GC {
-            // Compiled code does not have it yet.
-            engines.retain(|(kind, _)| kind.starts_with("interpreted"));
-        }
+        let engines = engines(CoreFeatures::V2 | features);
         for file in proposal(kind) {
             add(&kind.to_string(), file.name(), file.raw(), &engines);
         }

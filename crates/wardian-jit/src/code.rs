@@ -3,8 +3,8 @@
 //! All tables are sorted arrays with offsets from the start of the text, searched by bisection.
 
 use crate::error::{CodeFormatError, CompileError};
+pub use crate::maps::StackMap;
 use crate::maps::StackMaps;
-pub use crate::maps::{References, StackMap};
 use std::ops::Range;
 use wardian_types::TrapCode;
 
@@ -194,9 +194,10 @@ impl CompiledCode {
     }
 
     /// Where a function has references to objects while it waits in the call that returns to this offset in
-    /// the text; none if it has none.
-    pub fn references_at(&self, offset: u32) -> Option<References<'_>> {
-        self.maps.at(offset)
+    /// the text; none if it has none. Bytes from the stack pointer at the call to the frame pointer, then the
+    /// references, counted from the stack pointer; four bytes each.
+    pub fn references_at(&self, offset: u32) -> Option<(u32, &[u32])> {
+        self.maps.at(offset).map(|found| (found.frame, found.slots))
     }
 
     /// The function whose code is at this offset in the text.

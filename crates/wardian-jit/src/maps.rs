@@ -15,11 +15,11 @@ pub struct StackMap {
 
 /// The references of a frame that waits in a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct References<'a> {
+pub(crate) struct References<'a> {
     /// Bytes from the stack pointer at the call to the frame pointer.
-    pub frame: u32,
+    pub(crate) frame: u32,
     /// Where the references are, counted from the stack pointer; four bytes each.
-    pub slots: &'a [u32],
+    pub(crate) slots: &'a [u32],
 }
 
 /// The stack maps of a module's functions, as arrays sorted by offset.

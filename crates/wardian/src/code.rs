@@ -26,6 +26,11 @@ pub(crate) trait CodePiece: Send + Sync {
     fn start_of(&self, pc: usize) -> Option<usize>;
     /// The reason of a trap of the instruction at an address, where that alone tells.
     fn trap_at(&self, pc: usize) -> Option<TrapCode>;
+    /// Where a compiled frame has references to objects that waits in the call which returns to this address:
+    /// bytes from its stack pointer to its frame pointer, and the slots from its stack pointer.
+    fn references_at(&self, _pc: usize) -> Option<(u32, &[u32])> {
+        None
+    }
 }
 
 /// Compiled code of functions of a module.
@@ -130,6 +135,10 @@ impl CodePiece for LoadedCode {
 
     fn trap_at(&self, pc: usize) -> Option<TrapCode> {
         self.tables.trap_at(self.offset(pc)?)
+    }
+
+    fn references_at(&self, pc: usize) -> Option<(u32, &[u32])> {
+        self.tables.references_at(self.offset(pc)?)
     }
 }
 

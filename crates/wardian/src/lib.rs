@@ -36,6 +36,7 @@ mod error;
 mod externs;
 mod fuel;
 mod func;
+mod gc;
 mod global;
 mod images;
 mod inspect;
@@ -78,6 +79,7 @@ pub use engine::Engine;
 pub use error::{Error, ErrorKind, LinkProblem, Result, StopReason};
 pub use externs::Extern;
 pub use func::{Func, IntoFunc, TypedFunc};
+pub use gc::{AnyRef, ArrayRef, ArrayRefPre, EqRef, GcStats, I31, StructRef, StructRefPre};
 pub use global::Global;
 pub use inspect::{InternalModule, InternalModuleMut, MemoryView};
 pub use instance::Instance;
@@ -105,7 +107,7 @@ pub use snapshot::{Snapshot, Snapshotter};
 pub use stack::{InternalFunction, ProgramCounter, StackFrame, StackIterator, new_stack_iterator};
 pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreContextMut};
 pub use table::Table;
-pub use value::{AnyRef, ExternRef, HostParams, HostResults, Val, WasmParams, WasmResults, WasmTy};
+pub use value::{ExternRef, HostParams, HostResults, Val, WasmParams, WasmResults, WasmTy};
 pub use wardian_module::{DebugInfo, DecodeError, ItemIndex, ModuleInfo, SourceLocation, demangle};
 pub use wardian_types::{
     ArrayType, CompositeType, CoreFeatures, ExternKind, ExternType, FieldType, FuncType,

@@ -1,8 +1,7 @@
 //! Values, and the Rust types that stand for them in signatures.
 
-use crate::raw::gc::Root;
 use crate::raw::store::StoreInner;
-use crate::{Error, Func, Result};
+use crate::{AnyRef, Error, Func, Result};
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
@@ -29,15 +28,6 @@ pub enum Val {
     AnyRef(Option<AnyRef>),
 }
 
-/// A value of garbage collection: a struct, an array, an integer of 31 bits, or an external value that a guest
-/// has converted. An object lives as long as the embedder holds a reference to it, and as its store. Cheap to
-/// clone.
-#[derive(Clone, Debug)]
-pub struct AnyRef {
-    pub(crate) store: u64,
-    pub(crate) root: Arc<Root>,
-}
-
 /// A value of the embedder's that guests can hold but not look into. Cheap to clone.
 ///
 /// A guest may also convert a reference to one of its objects to an `externref`: then the value is an [`AnyRef`].
@@ -57,7 +47,10 @@ impl ExternRef {
 
     /// Whether both refer to the same value.
     pub fn same(a: &ExternRef, b: &ExternRef) -> bool {
-        Arc::ptr_eq(&a.0, &b.0)
+        match (a.0.downcast_ref::<AnyRef>(), b.0.downcast_ref::<AnyRef>()) {
+            (Some(a), Some(b)) => AnyRef::ref_eq(a, b),
+            _ => Arc::ptr_eq(&a.0, &b.0),
+        }
     }
 }
 
@@ -147,6 +140,11 @@ impl From<Option<Func>> for Val {
         Val::FuncRef(v)
     }
 }
+impl From<Option<AnyRef>> for Val {
+    fn from(v: Option<AnyRef>) -> Val {
+        Val::AnyRef(v)
+    }
+}
 impl From<Option<ExternRef>> for Val {
     fn from(v: Option<ExternRef>) -> Val {
         Val::ExternRef(v)
@@ -154,7 +152,8 @@ impl From<Option<ExternRef>> for Val {
 }
 
 /// A Rust type that stands for a WebAssembly value type in typed functions: `i32`, `u32`, `i64`,
-/// `u64`, `f32`, `f64`, `u128` (for `v128`), `Option<Func>`, `Option<ExternRef>`.
+/// `u64`, `f32`, `f64`, `u128` (for `v128`), `Option<Func>`, `Option<ExternRef>`; and of garbage collection
+/// [`AnyRef`], [`crate::EqRef`], [`crate::StructRef`], [`crate::ArrayRef`], [`crate::I31`], and `Option` of these.
 ///
 /// Sealed: nobody else can implement it.
 pub trait WasmTy: sealed::Ty {}
@@ -237,11 +236,11 @@ impl WasmTy for Option<ExternRef> {}
 impl sealed::Ty for Option<ExternRef> {
     const TYPE: ValType = ValType::EXTERNREF;
     fn to_slots(self, store: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
-        slots[0] = store.extern_to_handle(self.as_ref());
+        slots[0] = store.extern_to_handle(self.as_ref())?;
         Ok(())
     }
     fn from_slots(store: &StoreInner, slots: &[u64]) -> Self {
-        store.extern_from_word(slots[0])
+        store.extern_of_word(slots[0])
     }
 }
 

@@ -96,7 +96,7 @@ impl<'a> Translator<'a, '_> {
             i32::try_from(u64::from(type_index) * 4).map_err(|_| Fail("too many types".into()))?;
         let wanted = self.load_fixed(types::I32, ids, offset);
         let differs = self.b.ins().icmp(IntCC::NotEqual, found, wanted);
-        self.trap_if(differs, TrapCode::BadSignature);
+        self.check_signature(element, type_index, differs)?;
         self.note_caller();
         let code = self.load_trusted(types::I64, Region::Code, element, func::CODE);
         let ctx = self.load_trusted(types::I64, Region::Code, element, func::CTX);
@@ -148,7 +148,11 @@ impl<'a> Translator<'a, '_> {
         let (sig, ty) = self.type_sig(type_index)?;
         let args = self.call_args(ty, callee.ctx)?;
         let call = self.b.ins().call_indirect(sig, callee.code, &args);
+        let results = self.stack.len();
         self.stack.extend_from_slice(self.b.inst_results(call));
+        for (at, ty) in (results..).zip(ty.results()) {
+            self.note_type(*ty, self.stack[at]);
+        }
         Ok(())
     }
 

@@ -165,6 +165,9 @@ impl<'a, 'f> Translator<'a, 'f> {
             || self.float_operator(op)?
             || self.bulk_operator(op)?
             || self.table_operator(op)?
+            || self.object_operator(op)?
+            || self.array_operator(op)?
+            || self.cast_operator(op)?
             || self.simd_operator(op)?
             || self.atomic_operator(op)?;
         if done { Ok(()) } else { Err(Fail(format!("{op:?} is not supported"))) }
@@ -239,14 +242,15 @@ impl<'a, 'f> Translator<'a, 'f> {
     fn open(&mut self, kind: Kind, shape: Shape, height: usize) {
         let exit = self.b.create_block();
         for ty in shape.results() {
-            self.b.append_block_param(exit, clif_type(*ty));
+            let value = self.b.append_block_param(exit, clif_type(*ty));
+            self.note_type(*ty, value);
         }
         let encloses_entry = self.encloses_loop_entry();
         self.frames.push(Frame { kind, shape, exit, exit_used: false, encloses_entry, height });
     }
 
     /// The topmost operands as arguments of a branch.
-    fn branch_args(&self, count: usize) -> Outcome<Vec<BlockArg>> {
+    pub(super) fn branch_args(&self, count: usize) -> Outcome<Vec<BlockArg>> {
         let start = self.height_below(count)?;
         Ok(self.stack[start..].iter().map(|v| BlockArg::Value(*v)).collect())
     }
@@ -257,7 +261,8 @@ impl<'a, 'f> Translator<'a, 'f> {
         let height = self.stack.len() - args.len();
         let header = self.b.create_block();
         for ty in shape.params() {
-            self.b.append_block_param(header, clif_type(*ty));
+            let value = self.b.append_block_param(header, clif_type(*ty));
+            self.note_type(*ty, value);
         }
         self.pin(height)?;
         self.b.ins().jump(header, &args);
@@ -393,7 +398,7 @@ impl<'a, 'f> Translator<'a, 'f> {
     }
 
     /// The block that a branch of this depth goes to, and how many operands it takes.
-    fn target(&mut self, depth: u32) -> Outcome<(Block, usize)> {
+    pub(super) fn target(&mut self, depth: u32) -> Outcome<(Block, usize)> {
         let frame = self.frame_at(depth)?;
         let block = match frame.kind {
             Kind::Loop { header } => header,

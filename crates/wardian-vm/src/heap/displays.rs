@@ -46,13 +46,19 @@ impl Displays {
     /// Writes the row of a type: the numbers of its supertypes, the outermost first, and last its own. Returns
     /// false if the table has no row for that number.
     pub fn set(&self, number: u32, display: &[u32]) -> bool {
-        if number >= Self::TYPES {
+        if !Self::has_row(number) {
             return false;
         }
         for (depth, ancestor) in display.iter().take(Self::DEPTH).enumerate() {
             self.entry(number, depth).store(ancestor.wrapping_add(1), Ordering::Relaxed);
         }
         true
+    }
+
+    /// Whether there is a row for a type. Code looks at the rows of all types of objects, and at the last one, which
+    /// is no type's.
+    pub const fn has_row(number: u32) -> bool {
+        number < Self::TYPES - 1
     }
 
     fn entry(&self, number: u32, depth: usize) -> &AtomicU32 {
@@ -80,9 +86,10 @@ mod tests {
         let displays = Displays::new().unwrap();
         assert!(displays.set(0, &[0]));
         assert!(displays.set(7, &[0, 7]));
-        assert!(displays.set(Displays::TYPES - 1, &[0, 7, Displays::TYPES - 1]));
+        assert!(displays.set(Displays::TYPES - 2, &[0, 7, Displays::TYPES - 2]));
         assert!(displays.has(7, 0, 0) && displays.has(7, 1, 7) && !displays.has(7, 2, 7));
-        assert!(displays.has(Displays::TYPES - 1, 1, 7));
+        assert!(displays.has(Displays::TYPES - 2, 1, 7));
+        assert!(!displays.set(Displays::TYPES - 1, &[0]));
         assert!(!displays.has(3, 0, 0));
         assert!(!displays.set(Displays::TYPES, &[0]));
         assert!(!displays.has(Displays::TYPES, 0, 0));

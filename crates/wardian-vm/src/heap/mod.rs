@@ -68,6 +68,7 @@ impl Default for HeapWords {
 
 /// What is known of a heap and its collections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HeapStats {
     /// Bytes that the heap has now, used or not.
     pub capacity: usize,

@@ -11,8 +11,8 @@ pub const LENGTH: u32 = 4;
 pub const STRUCT: u32 = u32::MAX;
 /// Second word of the header of an object that holds a handle to a value of the embedder's.
 pub const EXTERN_BOX: u32 = u32::MAX - 1;
-/// Type number of such objects.
-pub const EXTERN_BOX_TYPE: u32 = u32::MAX;
+/// Type number of such objects, which no type has.
+pub const EXTERN_BOX_TYPE: u32 = super::Displays::TYPES - 1;
 /// Second words from this one upwards are no lengths of arrays.
 pub const FIRST_KIND: u32 = u32::MAX - 7;
 /// Objects begin at multiples of this.

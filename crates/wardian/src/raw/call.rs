@@ -3,7 +3,7 @@
 use super::ending::Next;
 use super::store::{StoreData, StoreInner};
 use crate::value::{WasmParams, WasmResults};
-use crate::{AbortReason, AnyRef, Error, ErrorKind, ExternRef, Func, Result, Val};
+use crate::{AbortReason, Error, ErrorKind, ExternRef, Func, Result, Val};
 use std::mem::MaybeUninit;
 use std::panic::resume_unwind;
 use std::ptr::NonNull;
@@ -36,7 +36,11 @@ impl StoreInner {
     pub(crate) fn callable(&self, func: u32) -> Result<Callable> {
         let vm = self.funcs[func as usize].vm;
         if !self.interprets() {
-            let signature = self.engine().signatures().get(self.func_type(func))?;
+            // SAFETY: records live as long as the store.
+            let number = unsafe { vm.as_ref() }.sig;
+            let signature = self.engine().signatures().by_number(number).ok_or_else(|| {
+                Error::new(ErrorKind::Internal(format!("function of unknown type #{number}")))
+            })?;
             let entry = self.engine().trampoline(&signature)?.entry;
             // SAFETY: records live as long as the store.
             unsafe { vm.as_ref() }.entry.store(entry, Ordering::Relaxed);
@@ -272,10 +276,9 @@ impl StoreInner {
                 // Of a function of another store the caller says so.
                 func.store != self.id() || self.is_of_type(func.index, of)
             }
-            (Val::AnyRef(Some(value)), ValType::Ref(r)) if r.is_any() => {
+            (Val::AnyRef(Some(any)), ValType::Ref(r)) => {
                 // As above.
-                value.store != self.id()
-                    || value.root.word().is_none_or(|word| self.is_of_heap_type(word, r.heap))
+                r.is_any() && (any.store != self.id() || self.is_any_of(any, r.heap))
             }
             (value, ty) => match (value.ty(), ty) {
                 (ValType::Ref(found), ValType::Ref(wanted)) => found.heap == wanted.heap,
@@ -314,9 +317,9 @@ impl StoreInner {
                 *v as u64
             }
             Val::FuncRef(func) => self.func_to_reference(func.as_ref())?,
-            Val::ExternRef(value) => self.extern_to_handle(value.as_ref()),
+            Val::ExternRef(value) => self.extern_to_handle(value.as_ref())?,
             Val::AnyRef(None) => 0,
-            Val::AnyRef(Some(value)) => self.any_to_word(value)?,
+            Val::AnyRef(Some(value)) => u64::from(self.reference_of(value)?),
         };
         Ok(())
     }
@@ -353,23 +356,8 @@ impl StoreInner {
         Ok(self.reference_to(func.index))
     }
 
-    pub(crate) fn extern_to_handle(&mut self, value: Option<&ExternRef>) -> u64 {
-        let Some(value) = value else { return 0 };
-        // What a guest has converted becomes again what the guest had.
-        let converted = value.data().downcast_ref::<AnyRef>();
-        match converted.and_then(|value| self.any_to_word(value).ok()) {
-            Some(word) => word,
-            None => self.externrefs.insert(value.clone()),
-        }
-    }
-
-    /// The embedder's value for a reference that a guest holds. What a guest has converted from a reference to
-    /// an object is an [`AnyRef`] as a value of the embedder's.
-    pub(crate) fn extern_from_word(&self, word: u64) -> Option<ExternRef> {
-        match word >> 32 {
-            0 => self.any_from_word(word).map(ExternRef::new),
-            _ => self.externrefs.get(word).cloned(),
-        }
+    pub(crate) fn extern_to_handle(&mut self, value: Option<&ExternRef>) -> Result<u64> {
+        value.map_or(Ok(0), |value| self.extern_to_word(value))
     }
 
     /// Reads a value as guests hold it.
@@ -389,8 +377,8 @@ impl StoreInner {
                 // SAFETY: the caller's promise.
                 Val::FuncRef(unsafe { self.func_from_reference(slots[0]) })
             }
-            ValType::Ref(r) if r.is_any() => Val::AnyRef(self.any_from_word(slots[0])),
-            ValType::Ref(_) => Val::ExternRef(self.extern_from_word(slots[0])),
+            ValType::Ref(r) if r.is_any() => Val::AnyRef(self.hold(slots[0])),
+            ValType::Ref(_) => Val::ExternRef(self.extern_of_word(slots[0])),
         }
     }
 

@@ -289,11 +289,7 @@ impl Signatures {
                 }
             };
             if !displays.set(number, &inner.display) {
-                return Err(Error::limit(format!(
-                    "the engine has seen {} types come and go, and has no room for one with subtypes: make a new \
-                     engine",
-                    Displays::TYPES
-                )));
+                return Err(too_many_types());
             }
         }
         Ok(())
@@ -333,7 +329,8 @@ impl Signatures {
         }
     }
 
-    fn by_number(&self, number: u32) -> Option<Signature> {
+    /// The type with this number.
+    pub(crate) fn by_number(&self, number: u32) -> Option<Signature> {
         let known = self.known.read().unwrap_or_else(|e| e.into_inner());
         let found = known.by_number.range(..=number).next_back();
         let found = found.and_then(|(first, group)| Some((*first, group.upgrade()?)));
@@ -365,6 +362,14 @@ impl Signatures {
     pub(crate) fn len(&self) -> usize {
         self.known.read().unwrap_or_else(|e| e.into_inner()).by_key.len()
     }
+}
+
+pub(super) fn too_many_types() -> Error {
+    Error::limit(format!(
+        "the engine has seen {} types come and go, and has no numbers left for structs, arrays and types with \
+         subtypes: make a new engine",
+        Displays::TYPES
+    ))
 }
 
 /// What is known of the types of a group. `named` are the types of other groups that it names.

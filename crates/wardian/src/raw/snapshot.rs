@@ -39,6 +39,8 @@ pub(crate) struct SnapshotData {
     /// The signature of that function.
     ty: FuncType,
     open: OpenCalls,
+    /// When it was taken: see [`super::gc::Timeline`].
+    time: u64,
     /// Boxed, since most snapshots have none and would be made and moved with room for it.
     state: Option<Box<StateCapture>>,
 }
@@ -113,6 +115,7 @@ impl StoreInner {
             slots,
             ty: def.ty.clone(),
             open: self.copy_open(guest.serial()),
+            time: self.snapshot_time(),
             state,
         });
         if !self.externrefs.is_empty() || self.heap().is_some() {
@@ -134,7 +137,10 @@ impl StoreInner {
                  in, or from another one",
             ));
         }
-        Ok(())
+        match &snapshot.state {
+            Some(_) => Ok(()),
+            None => self.check_time(snapshot.time),
+        }
     }
 
     /// Asks for a snapshot, which was checked, to be put back when the host function returns.
@@ -197,7 +203,7 @@ impl StoreInner {
         for snapshot in snapshots {
             let frames = snapshot.frames.iter().flat_map(|(_, words)| words.iter().copied());
             match &snapshot.state {
-                // Its references are those of its own image of the heap.
+                // Its references are to objects of its own image of the heap.
                 Some(state) => {
                     frames.chain(state.words()).for_each(|word| self.externrefs.mark(word));
                 }

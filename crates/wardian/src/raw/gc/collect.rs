@@ -13,9 +13,12 @@
 
 use super::super::store::StoreInner;
 use super::{Gc, Known};
+use crate::code::Located;
 use std::time::Instant;
 use wardian_vm::activation;
-use wardian_vm::heap::Traced;
+use wardian_vm::frames::{Frames, Step};
+use wardian_vm::heap::{Heap, Traced};
+use wardian_vm::layout::StoreCtx;
 
 impl StoreInner {
     /// Frees the objects that nobody holds, and the embedder's values as well if `values` says so. Returns false if it
@@ -32,7 +35,7 @@ impl StoreInner {
             heap.begin(unsafe { &mut (*ctx).heap });
         }
         self.gc.roots.prune();
-        self.mark_roots();
+        self.mark_roots(values);
         let done = self.trace(values);
         if done {
             if values {
@@ -105,7 +108,7 @@ impl StoreInner {
         }
     }
 
-    fn mark_roots(&mut self) {
+    fn mark_roots(&mut self, values: bool) {
         let (gc, externrefs) = (&mut self.gc, &mut self.externrefs);
         for table in self.tables.iter().filter(|table| !table.ty.element.is_func()) {
             for element in table.elements() {
@@ -136,26 +139,64 @@ impl StoreInner {
             gc.roots.each(|word| heap.root(u64::from(word)));
         }
         self.mark_snapshots();
-        self.mark_stack();
+        self.mark_stack(values);
     }
 
     /// Marks what guests hold that wait in calls into the host.
-    fn mark_stack(&mut self) {
+    fn mark_stack(&mut self, values: bool) {
+        if values {
+            self.mark_values_on_stack();
+        }
+        let Some(mut heap) = self.gc.heap.take() else { return };
+        // SAFETY: a call into the host waits for this, if any guest does; nothing runs on its stack.
+        let ctx = unsafe { &*self.ctx() };
+        if !ctx.activation.is_null() {
+            self.mark_compiled(&mut heap, ctx);
+        }
+        // Interpreted frames: all slots, of which those of other types only look like references.
+        let mut at = ctx.stack_top;
+        while at != 0 && at < ctx.interp_sp {
+            // SAFETY: slots between the beginning of the interpreted frames and their end.
+            heap.root(unsafe { *(at as *const u64) });
+            at += 8;
+        }
+        self.gc.heap = Some(heap);
+    }
+
+    /// Marks the references in compiled frames. They are exactly those that stack maps name: what is between these
+    /// frames, as trampolines of host functions, holds nothing that is read after a collection.
+    fn mark_compiled(&self, heap: &mut Heap, ctx: &StoreCtx) {
+        // SAFETY: as in `mark_stack`.
+        let mut frames = unsafe { Frames::at_host_call(ctx) };
+        let mut code: Option<Located> = None;
+        while let Some(step) = frames.next() {
+            let (Step::Frame(pc), Some(fp)) = (step, frames.frame_pointer()) else { continue };
+            if !code.as_ref().is_some_and(|code| code.contains(pc)) {
+                code = self.engine().code().locate(pc);
+            }
+            // The program counter is inside of the call.
+            let Some((frame, slots)) = code.as_ref().and_then(|c| c.code.references_at(pc + 1))
+            else {
+                continue;
+            };
+            let sp = fp.wrapping_sub(frame as usize);
+            for slot in slots {
+                if let Some(word) = frames.reference_at(sp.wrapping_add(*slot as usize)) {
+                    heap.root(u64::from(word));
+                }
+            }
+        }
+    }
+
+    /// Marks the embedder's values that guests hold.
+    fn mark_values_on_stack(&mut self) {
         // SAFETY: the words between the guest's stack pointer and the end of its interpreted frames
         // are its frames; at a call into the host all that the guest holds lies there.
         unsafe {
-            let (start, middle, end) = {
-                let ctx = &*self.ctx();
-                (ctx.wasm_sp & !activation::INTERPRETED, ctx.stack_top, ctx.interp_sp)
-            };
-            let mut at = start;
-            while at != 0 && at < end {
-                let word = *(at as *const u64);
-                if at < middle {
-                    self.mark_held(word)
-                } else {
-                    self.mark_word(word)
-                }
+            let ctx = &*self.ctx();
+            let mut at = ctx.wasm_sp & !activation::INTERPRETED;
+            while at != 0 && at < ctx.interp_sp {
+                self.externrefs.mark(*(at as *const u64));
                 at += 8;
             }
         }

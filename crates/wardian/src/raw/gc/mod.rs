@@ -16,14 +16,18 @@
 //! | `roots.rs` | objects that the embedder holds |
 //! | `fields.rs` | fields as values, functions and external values in objects |
 //! | `arrays.rs` | operators on whole arrays |
+//! | `image.rs` | the heap in snapshots with state |
 //! | `access.rs` | what the embedder's API does with objects |
 
 mod access;
 mod arrays;
 mod collect;
 mod fields;
+mod image;
 mod roots;
 
+pub(crate) use access::{Initial, Referent};
+pub(crate) use image::{HeapCapture, Timeline};
 pub(crate) use roots::Root;
 pub(crate) use roots::Roots;
 
@@ -32,6 +36,7 @@ use crate::limits::ResourceLimiter;
 use crate::raw::signatures::Signature;
 use crate::{CancelToken, Error, ErrorKind, Result};
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use wardian_types::{CompositeType, FieldType, StorageType, StructLayout, ValType};
 use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, STRUCT, array_size};
@@ -42,20 +47,45 @@ const FIRST: usize = 256 << 10;
 /// Below this size a heap grows rather than collect.
 const SMALL: usize = 4 << 20;
 
+/// Told of each collection.
+pub(crate) type Observer = Box<dyn FnMut(&HeapStats) + Send + Sync>;
+
 /// What a store knows of objects.
 #[derive(Default)]
 pub(crate) struct Gc {
     heap: Option<Heap>,
-    types: HashMap<u32, ObjectType>,
+    types: Types,
     pub(crate) roots: Roots,
     /// The size from which on a full heap is collected before it grows.
     collect_at: usize,
     /// Told of each collection.
-    pub(crate) observer: Option<Box<dyn FnMut(&HeapStats) + Send + Sync>>,
+    pub(super) observer: Option<Observer>,
+    pub(super) timeline: Timeline,
     /// Whether a collection runs.
     collecting: bool,
     /// Values of constant expressions that are being evaluated.
     pub(crate) constants: Vec<[u64; 2]>,
+}
+
+/// By the engine's number.
+type Types = HashMap<u32, ObjectType, BuildHasherDefault<NumberHasher>>;
+
+/// Numbers are looked up for each operator on whole arrays, and nobody can choose them.
+#[derive(Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    }
 }
 
 /// A type of structs or arrays that objects of the store can have.
@@ -80,7 +110,7 @@ impl Shapes for Gc {
 }
 
 /// Types only, so that a heap can be traced while it is borrowed.
-struct Known<'a>(&'a HashMap<u32, ObjectType>);
+struct Known<'a>(&'a Types);
 
 impl Shapes for Known<'_> {
     fn shape(&self, number: u32) -> Option<&Shape> {
@@ -143,18 +173,13 @@ impl ObjectType {
             CompositeType::Func(_) => &[],
         }
     }
-
-    fn is_array(&self) -> bool {
-        matches!(self.layout, Layout::Array(_))
-    }
 }
 
 impl StoreInner {
     /// The words by which guests allocate.
-    fn heap_words(&self) -> &mut HeapWords {
-        // SAFETY: the context lives as long as the store; code that uses these words does not run now, and no
-        // other reference to them lives on: each use of this function is one call of the heap.
-        unsafe { &mut (*self.ctx()).heap }
+    fn heap_words(&self) -> *mut HeapWords {
+        // SAFETY: the context lives as long as the store.
+        unsafe { &raw mut (*self.ctx()).heap }
     }
 
     /// Makes sure that objects of a type can be allocated, and so that there is a heap.
@@ -164,6 +189,9 @@ impl StoreInner {
             return Ok(());
         }
         if let Some(ty) = ObjectType::new(signature) {
+            if !Displays::has_row(number) {
+                return Err(super::signatures::too_many_types());
+            }
             self.ensure_heap()?;
             self.gc.types.insert(number, ty);
         }
@@ -176,7 +204,9 @@ impl StoreInner {
         if self.gc.heap.is_some() {
             return Ok(());
         }
-        let mut heap = Heap::new(self.heap_words()).map_err(|error| {
+        // SAFETY: the context lives as long as the store; code that uses these words does not run now.
+        let words = unsafe { &mut *self.heap_words() };
+        let mut heap = Heap::new(words).map_err(|error| {
             Error::limit(format!("no address space for a heap of 4 GiB: {error}"))
         })?;
         heap.set_poison(self.engine().config().gc_stress);
@@ -194,6 +224,12 @@ impl StoreInner {
 
     pub(crate) fn heap(&self) -> Option<&Heap> {
         self.gc.heap.as_ref()
+    }
+
+    /// Who is told of collections.
+    pub(crate) fn observe_collections(&mut self, observer: Option<Observer>) {
+        let before = std::mem::replace(&mut self.gc.observer, observer);
+        wardian_vm::contain::drop_contained(before);
     }
 
     /// Statistics of the heap.
@@ -300,10 +336,9 @@ impl StoreInner {
             collected = true;
         }
         loop {
-            let words: *mut HeapWords = self.heap_words();
+            // SAFETY: as in `ensure_heap`.
+            let words = unsafe { &mut *self.heap_words() };
             let heap = self.gc.heap.as_mut().ok_or_else(|| unknown_type(0))?;
-            // SAFETY: as in `heap_words`.
-            let words = unsafe { &mut *words };
             let taken = match stress {
                 true => heap.take_alone(words, size),
                 false => heap.take(words, size),
