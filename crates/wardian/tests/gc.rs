@@ -520,3 +520,257 @@ mod host {
         assert!(f.typed::<Option<AnyRef>, Option<AnyRef>>(&store).is_ok());
     }
 }
+
+#[test]
+fn deep_types() {
+    // Supertypes beyond what a row of the table of supertypes holds.
+    let mut text = "(module (type $t0 (sub (struct)))".to_owned();
+    for i in 1..20 {
+        text += &format!("(type $t{i} (sub $t{} (struct)))", i - 1);
+    }
+    text += "(func $is (param $x anyref) (result i32) (i32.const 0)";
+    for i in 0..20 {
+        text +=
+            &format!("(i32.or (i32.shl (ref.test (ref $t{i}) (local.get $x)) (i32.const {i})))");
+    }
+    text += ") (func (export \"run\") (param $n i32) (result i32)";
+    for i in 0..20 {
+        let expected = (1_u32 << (i + 1)) - 1;
+        text += &format!(
+            "(if (i32.ne (call $is (struct.new $t{i})) (i32.const {expected})) (then (return (i32.const {i}))))"
+        );
+    }
+    text += "(i32.const 99)))";
+    gives(&text, 0, 99);
+}
+
+#[test]
+fn calls_through_tables_accept_subtypes() {
+    gives(
+        r#"(module
+          (type $a (sub (func (param i32) (result anyref))))
+          (type $b (sub $a (func (param i32) (result i31ref))))
+          (func $f (type $b) (ref.i31 (i32.add (local.get 0) (i32.const 1))))
+          (table $t funcref (elem $f))
+          (func (export "run") (param $n i32) (result i32)
+            (i31.get_s (ref.cast i31ref (call_indirect (type $a) (local.get $n) (i32.const 0))))
+            (i31.get_s (call_indirect (type $b) (local.get $n) (i32.const 0)))
+            (i32.mul)
+            (i32.add (i32.mul (i32.const 1000) (ref.test (ref $a) (table.get $t (i32.const 0)))))))"#,
+        5,
+        1036,
+    );
+    traps(
+        r#"(module
+          (type $a (sub (func (param i32) (result anyref))))
+          (type $b (sub $a (func (param i32) (result i31ref))))
+          (type $c (sub $a (func (param i32) (result i31ref))))
+          (rec (type $d (sub $a (func (param i32) (result i31ref)))) (type $other (func)))
+          (func $f (type $d) (ref.i31 (i32.add (local.get 0) (i32.const 1))))
+          (table $t funcref (elem $f))
+          (func (export "run") (param $n i32) (result i32)
+            (i31.get_s (call_indirect (type $b) (local.get $n) (i32.const 0)))))"#,
+        5,
+        "indirect call type mismatch",
+    );
+}
+
+#[test]
+fn references_cross_blocks_branches_and_tail_calls() {
+    gives(
+        r#"(module
+          (type $s (struct (field (mut i32))))
+          (type $l (array (mut (ref null $s))))
+          (table $t 4 (ref null $s))
+          (func $pair (param $n i32) (result (ref $s) anyref (ref null $s))
+            (struct.new $s (local.get $n))
+            (ref.i31 (local.get $n))
+            (struct.new $s (i32.add (local.get $n) (i32.const 1))))
+          (func $sum (param $n i32) (param $l (ref $l)) (param $acc (ref $s)) (result i32)
+            (if (i32.eqz (local.get $n)) (then (return (struct.get $s 0 (local.get $acc)))))
+            (return_call $sum (i32.sub (local.get $n) (i32.const 1)) (local.get $l)
+              (struct.new $s (i32.add (struct.get $s 0 (local.get $acc))
+                (struct.get $s 0 (array.get $l (local.get $l) (i32.sub (local.get $n) (i32.const 1))))))))
+          (func (export "run") (param $n i32) (result i32)
+            (local $a (ref null $s)) (local $b anyref) (local $c (ref null $s)) (local $l (ref null $l)) (local $i i32)
+            (call $pair (local.get $n)) (local.set $c) (local.set $b) (local.set $a)
+            (struct.set $s 0 (local.get $a)
+              (block $o (result i32) (block $p (result (ref null $s)) (block $q (result (ref null $s))
+                (br_table $p $q (struct.new $s (i32.const 7)) (i32.const 1)))
+                (drop (struct.new $s (i32.const 0))) (br $o (struct.get $s 0)))
+                (struct.get $s 0)))
+            (local.set $c (select (result (ref null $s)) (local.get $a) (local.get $c) (local.get $n)))
+            (table.set $t (i32.const 0) (local.get $c))
+            (drop (table.grow $t (struct.new $s (i32.const 11)) (i32.const 5)))
+            (table.fill $t (i32.const 1) (struct.new $s (i32.const 13)) (i32.const 2))
+            (table.copy $t $t (i32.const 3) (i32.const 0) (i32.const 2))
+            (local.set $l (array.new_fixed $l 4
+              (table.get $t (i32.const 3)) (table.get $t (i32.const 4)) (table.get $t (i32.const 8)) (struct.new $s (i32.const 17))))
+            ;; 7 + 13 + 11 + 17 + the loop's
+            (loop $again (result (ref null $s))
+              (local.set $i (i32.add (local.get $i) (i32.const 1)))
+              (drop (struct.new $s (i32.const 1)))
+              (br_if $again (i32.lt_s (local.get $i) (i32.const 10)))
+              (struct.new $s (local.get $i)))
+            (struct.get $s 0)
+            (i32.add (call $sum (i32.const 4) (ref.as_non_null (local.get $l)) (struct.new $s (i32.const 100))))))"#,
+        5,
+        7 + 13 + 11 + 17 + 100 + 10,
+    );
+}
+
+mod runtime {
+    //! Artifacts, limits, deadlines, listeners, asynchronous functions.
+
+    use super::engines;
+    use std::time::Duration;
+    use wardian::{
+        AnyRef, CallOptions, Caller, Config, Engine, EngineKind, ErrorKind, Instance, Linker,
+        Module, Store, StoreLimits,
+    };
+
+    const LIST: &str = r#"(module
+      (rec (type $l (struct (field i32) (field (ref null $l)))))
+      (global $kept (mut (ref null $l)) (ref.null $l))
+      (func (export "grow") (param $n i32) (result i32)
+        (loop $more
+          (global.set $kept (struct.new $l (local.get $n) (global.get $kept)))
+          (br_if $more (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+        (struct.get $l 0 (global.get $kept)))
+      (func (export "forever")
+        (loop $more (global.set $kept (struct.new $l (i32.const 1) (global.get $kept))) (br $more)))
+      (func $tree (export "run") (param $d i32) (result i32) (local $a (ref null $l))
+        (local.set $a (struct.new $l (local.get $d) (ref.null $l)))
+        (if (local.get $d) (then
+          (drop (call $tree (i32.sub (local.get $d) (i32.const 1))))
+          (drop (call $tree (i32.sub (local.get $d) (i32.const 1))))))
+        (i32.add (i32.const 1) (struct.get $l 0 (local.get $a)))))"#;
+
+    #[test]
+    fn stored_code_has_its_stack_maps() {
+        for (name, engine) in engines() {
+            let bytes = Module::new(&engine, LIST).unwrap().serialize().unwrap();
+            // SAFETY: it was just made.
+            #[allow(unsafe_code, reason = "of `deserialize`")]
+            let module = unsafe { Module::deserialize(&engine, &bytes) }.unwrap();
+            let mut store = Store::new(&engine, ());
+            let instance = Instance::new(&mut store, &module, &[]).unwrap();
+            let run = instance.typed_func::<i32, i32>(&mut store, "run").unwrap();
+            assert_eq!(run.call(&mut store, 8).unwrap(), 9, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_limiter_ends_what_allocates_too_much() {
+        for (name, engine) in
+            engines().into_iter().filter(|(name, _)| name.contains("stress false"))
+        {
+            let module = Module::new(&engine, LIST).unwrap();
+            let limits = StoreLimits { memory_bytes: 4 << 20, ..StoreLimits::default() };
+            let mut store = Store::new(&engine, limits);
+            store.limiter(|limits| limits);
+            let instance = Instance::new(&mut store, &module, &[]).unwrap();
+            let forever = instance.typed_func::<(), ()>(&mut store, "forever").unwrap();
+            let error = forever.call(&mut store, ()).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Limit(_)), "{name} {error}");
+            assert!(error.to_string().contains("no room for an object of 16 bytes"), "{error}");
+            assert!(store.data().used_bytes <= 4 << 20);
+            assert!(store.gc_stats().live_bytes > 3 << 20);
+            // The heap still works.
+            let run = instance.typed_func::<i32, i32>(&mut store, "grow").unwrap();
+            assert!(run.call(&mut store, 1).is_err());
+            store.gc();
+        }
+    }
+
+    #[test]
+    fn deadlines_end_guests_that_only_collect() {
+        for (name, engine) in engines() {
+            let module = Module::new(&engine, LIST).unwrap();
+            let mut store = Store::new(
+                &engine,
+                StoreLimits { memory_bytes: 64 << 20, ..StoreLimits::default() },
+            );
+            store.limiter(|limits| limits);
+            let instance = Instance::new(&mut store, &module, &[]).unwrap();
+            let grow = instance.typed_func::<i32, i32>(&mut store, "grow").unwrap();
+            if name.contains("stress true") {
+                grow.call(&mut store, 2000).unwrap();
+            }
+            store.set_timeout(Duration::from_millis(30));
+            let forever = instance.typed_func::<(), ()>(&mut store, "forever").unwrap();
+            let error = forever.call(&mut store, ()).unwrap_err();
+            let fits = matches!(error.kind(), ErrorKind::Stopped(_) | ErrorKind::Limit(_));
+            assert!(fits, "{name} {error}");
+            store.set_deadline(None);
+            store.gc();
+            assert!(name.contains("false") || store.gc_stats().live_objects >= 2000);
+        }
+    }
+
+    #[test]
+    fn guests_that_wait_for_asynchronous_functions_keep_their_objects() {
+        for (name, engine) in engines() {
+            let text = r#"(module
+              (type $s (struct (field i32)))
+              (import "h" "wait" (func $wait (param anyref) (result anyref)))
+              (func (export "run") (param $n i32) (result i32) (local $a (ref null $s))
+                (local.set $a (struct.new $s (local.get $n)))
+                (i32.add
+                  (struct.get $s 0 (ref.cast (ref $s) (call $wait (struct.new $s (i32.const 5)))))
+                  (struct.get $s 0 (local.get $a)))))"#;
+            let module = Module::new(&engine, text).unwrap();
+            let mut store = Store::new(&engine, ());
+            let mut linker = Linker::new(&engine);
+            linker
+                .func_wrap_async(
+                    "h",
+                    "wait",
+                    |mut caller: Caller<'_, ()>, (x,): (Option<AnyRef>,)| {
+                        Box::pin(async move {
+                            use wardian::AsContextMut;
+                            for _ in 0..3 {
+                                let mut waited = false;
+                                std::future::poll_fn(|context| {
+                                    if std::mem::replace(&mut waited, true) {
+                                        return std::task::Poll::Ready(());
+                                    }
+                                    context.waker().wake_by_ref();
+                                    std::task::Poll::Pending
+                                })
+                                .await;
+                                caller.as_context_mut().gc();
+                            }
+                            x
+                        })
+                    },
+                )
+                .unwrap();
+            let instance = linker.instantiate(&mut store, &module).unwrap();
+            let run = instance.typed_func::<i32, i32>(&mut store, "run").unwrap();
+            let mut call = std::pin::pin!(run.call_async(&mut store, 37));
+            let waker = std::task::Waker::noop();
+            let mut context = std::task::Context::from_waker(waker);
+            let done = loop {
+                if let std::task::Poll::Ready(done) = call.as_mut().poll(&mut context) {
+                    break done;
+                }
+            };
+            assert_eq!(done.unwrap(), 42, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_heap_goes_with_its_store() {
+        let mut config = Config::new();
+        config.engine(EngineKind::Compiled);
+        let engine = Engine::new(&config).unwrap();
+        let module = Module::new(&engine, LIST).unwrap();
+        for _ in 0..200 {
+            let mut store = Store::new(&engine, ());
+            let instance = Instance::new(&mut store, &module, &[]).unwrap();
+            let grow = instance.typed_func::<i32, i32>(&mut store, "grow").unwrap();
+            grow.call_with(&mut store, &CallOptions::default(), 10_000).unwrap();
+        }
+    }
+}

@@ -54,7 +54,10 @@ impl StoreInner {
 
     /// What a reference refers to.
     pub(crate) fn referent(&self, value: &AnyRef) -> Result<Referent> {
-        let word = self.reference_of(value)?;
+        self.referent_of(self.reference_of(value)?)
+    }
+
+    fn referent_of(&self, word: u32) -> Result<Referent> {
         if word & 1 == 1 {
             return Ok(Referent::Integer(word >> 1));
         }
@@ -73,7 +76,12 @@ impl StoreInner {
 
     /// Whether a value is one of a type.
     pub(crate) fn is_any_of(&self, value: &AnyRef, heap: HeapType) -> bool {
-        let Ok(referent) = self.referent(value) else { return false };
+        self.reference_of(value).is_ok_and(|word| self.is_of_heap_type(word, heap))
+    }
+
+    /// Whether a reference that is not null is of a type.
+    pub(in crate::raw) fn is_of_heap_type(&self, word: u32, heap: HeapType) -> bool {
+        let Ok(referent) = self.referent_of(word) else { return false };
         match heap {
             HeapType::Any => true,
             HeapType::Eq => referent != Referent::Extern,
@@ -81,9 +89,7 @@ impl StoreInner {
             HeapType::Struct => matches!(referent, Referent::Struct { .. }),
             HeapType::Array => matches!(referent, Referent::Array { .. }),
             HeapType::ConcreteStruct(TypeIndex::Engine(of))
-            | HeapType::ConcreteArray(TypeIndex::Engine(of)) => {
-                self.reference_of(value).is_ok_and(|word| self.is_object_of(word, of))
-            }
+            | HeapType::ConcreteArray(TypeIndex::Engine(of)) => self.is_object_of(word, of),
             _ => false,
         }
     }
