@@ -36,7 +36,11 @@ impl StoreInner {
     pub(crate) fn callable(&self, func: u32) -> Result<Callable> {
         let vm = self.funcs[func as usize].vm;
         if !self.interprets() {
-            let signature = self.engine().signatures().get(self.func_type(func))?;
+            // SAFETY: records live as long as the store.
+            let number = unsafe { vm.as_ref() }.sig;
+            let signature = self.engine().signatures().by_number(number).ok_or_else(|| {
+                Error::new(ErrorKind::Internal(format!("function of unknown type #{number}")))
+            })?;
             let entry = self.engine().trampoline(&signature)?.entry;
             // SAFETY: records live as long as the store.
             unsafe { vm.as_ref() }.entry.store(entry, Ordering::Relaxed);

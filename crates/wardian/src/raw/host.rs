@@ -374,9 +374,9 @@ fn checked_reference(store: &StoreInner, ty: RefType, slot: u64) -> Result<u64> 
             func.is_some_and(|func| store.is_of_type(func, of))
         }),
         // Objects have no handles in raw slots.
-        _ if ty.is_any() => (slot & 1 != 0 && slot >> 32 == 0)
-            .then_some(slot)
-            .filter(|word| store.is_of_heap_type(*word as u32, ty.heap)),
+        HeapType::Any | HeapType::Eq | HeapType::I31 => {
+            (slot & 1 != 0 && slot >> 32 == 0).then_some(slot)
+        }
         HeapType::Extern if slot >> 32 == 0 => (slot & 1 != 0).then_some(slot),
         HeapType::Extern => store.externrefs.get(slot).is_some().then_some(slot),
         _ => None,

@@ -329,7 +329,8 @@ impl Signatures {
         }
     }
 
-    fn by_number(&self, number: u32) -> Option<Signature> {
+    /// The type with this number.
+    pub(crate) fn by_number(&self, number: u32) -> Option<Signature> {
         let known = self.known.read().unwrap_or_else(|e| e.into_inner());
         let found = known.by_number.range(..=number).next_back();
         let found = found.and_then(|(first, group)| Some((*first, group.upgrade()?)));
