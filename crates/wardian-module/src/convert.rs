@@ -34,6 +34,12 @@ pub(crate) fn ref_type(ty: wasmparser::RefType) -> Result<RefType, DecodeError> 
         wasmparser::HeapType::Abstract { shared: false, ty: AbstractHeapType::NoExtern } => {
             HeapType::NoExtern
         }
+        wasmparser::HeapType::Abstract { shared: false, ty: AbstractHeapType::Exn } => {
+            HeapType::Exn
+        }
+        wasmparser::HeapType::Abstract { shared: false, ty: AbstractHeapType::NoExn } => {
+            HeapType::NoExn
+        }
         wasmparser::HeapType::Concrete(UnpackedIndex::Module(index)) => {
             HeapType::Concrete(TypeIndex::Module(index))
         }

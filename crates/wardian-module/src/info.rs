@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use wardian_types::{
-    Counts, ExternType, FuncType, GlobalType, MemoryType, RefType, TableType, TypeIndex,
+    Counts, ExternType, FuncType, GlobalType, MemoryType, RefType, TableType, TagType, TypeIndex,
 };
 
 /// The declarations of a module, in its index spaces (core specification, "Modules").
@@ -25,6 +25,8 @@ pub struct ModuleInfo {
     pub memories: Vec<MemoryType>,
     /// Globals, imported ones first.
     pub globals: Vec<GlobalType>,
+    /// For each tag, imported ones first, the index of its signature in `types`.
+    pub tags: Vec<u32>,
     /// Initial values of the elements of tables that the module defines, as far as they are not null.
     pub table_inits: Vec<Option<ConstExpr>>,
     /// Initial values of the globals that the module defines.
@@ -37,6 +39,8 @@ pub struct ModuleInfo {
     pub imported_memories: u32,
     /// How many of `globals` are imported.
     pub imported_globals: u32,
+    /// How many of `tags` are imported.
+    pub imported_tags: u32,
     /// Exports in the order of the module.
     pub exports: Vec<Export>,
     /// The start function.
@@ -104,6 +108,8 @@ pub enum ItemIndex {
     Memory(u32),
     /// A global.
     Global(u32),
+    /// A tag.
+    Tag(u32),
 }
 
 /// A constant expression, in postfix order.
@@ -256,6 +262,11 @@ impl ModuleInfo {
         &self.types[self.functions[index as usize] as usize]
     }
 
+    /// The signature of a tag by its index: its parameters are the values that exceptions carry.
+    pub fn tag_type(&self, index: u32) -> &FuncType {
+        &self.types[self.tags[index as usize] as usize]
+    }
+
     /// The signature of a function by its position among those that the module defines.
     pub fn defined_type(&self, defined: u32) -> &FuncType {
         self.func_type(self.imported_functions + defined)
@@ -288,6 +299,7 @@ impl ModuleInfo {
             ItemIndex::Table(i) => ExternType::Table(self.tables[i as usize]),
             ItemIndex::Memory(i) => ExternType::Memory(self.memories[i as usize]),
             ItemIndex::Global(i) => ExternType::Global(self.globals[i as usize]),
+            ItemIndex::Tag(i) => ExternType::Tag(TagType { ty: self.tag_type(i).clone() }),
         }
     }
 

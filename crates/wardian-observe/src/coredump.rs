@@ -207,6 +207,8 @@ fn global(value: &Val) -> (wasm_encoder::GlobalType, ConstExpr) {
         value if value.ty() == ValType::Ref(wardian::RefType::EXTERN) => {
             (RefType::EXTERNREF.into(), ConstExpr::ref_null(HeapType::EXTERN))
         }
+        // The format's tools know no references to exceptions.
+        Val::ExnRef(_) => (RefType::EXTERNREF.into(), ConstExpr::ref_null(HeapType::EXTERN)),
         _ => (RefType::FUNCREF.into(), ConstExpr::ref_null(HeapType::FUNC)),
     };
     (wasm_encoder::GlobalType { val_type, mutable: false, shared: false }, init)

@@ -11,7 +11,7 @@ mod trap;
 mod value;
 
 pub use counts::Counts;
-pub use extern_type::{ExternKind, ExternType, GlobalType, MemoryType, TableType};
+pub use extern_type::{ExternKind, ExternType, GlobalType, MemoryType, TableType, TagType};
 pub use features::CoreFeatures;
 pub use trap::TrapCode;
 pub use value::{FuncType, HeapType, RefType, TypeIndex, ValType};

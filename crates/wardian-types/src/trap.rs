@@ -35,11 +35,13 @@ pub enum TrapCode {
     NullReference = 13,
     /// A call through a null reference.
     NullFunctionReference = 14,
+    /// `throw_ref` of a null reference.
+    NullExceptionReference = 15,
 }
 
 impl TrapCode {
     /// Every code, in the order of their numbers.
-    pub const ALL: [TrapCode; 14] = [
+    pub const ALL: [TrapCode; 15] = [
         TrapCode::Unreachable,
         TrapCode::MemoryOutOfBounds,
         TrapCode::TableOutOfBounds,
@@ -54,6 +56,7 @@ impl TrapCode {
         TrapCode::AtomicWaitNonShared,
         TrapCode::NullReference,
         TrapCode::NullFunctionReference,
+        TrapCode::NullExceptionReference,
     ];
 
     /// The code with this number, as stored in the tables of compiled code.
@@ -78,6 +81,7 @@ impl TrapCode {
             TrapCode::AtomicWaitNonShared => "expected shared memory",
             TrapCode::NullReference => "null reference",
             TrapCode::NullFunctionReference => "null function reference",
+            TrapCode::NullExceptionReference => "null exception reference",
         }
     }
 }

@@ -43,6 +43,10 @@ pub enum HeapType {
     Extern,
     /// No value of the embedder's: only null.
     NoExtern,
+    /// Any exception.
+    Exn,
+    /// No exception: only null.
+    NoExn,
 }
 
 /// Which type a [`HeapType::Concrete`] names.
@@ -61,6 +65,8 @@ impl RefType {
     pub const FUNC: RefType = RefType { nullable: true, heap: HeapType::Func };
     /// `externref`
     pub const EXTERN: RefType = RefType { nullable: true, heap: HeapType::Extern };
+    /// `exnref`
+    pub const EXN: RefType = RefType { nullable: true, heap: HeapType::Exn };
 
     /// Whether each value of this type is one of `other` (core specification, "Matching").
     pub fn matches(self, other: RefType) -> bool {
@@ -68,6 +74,7 @@ impl RefType {
             (HeapType::Concrete(_) | HeapType::NoFunc, HeapType::Func) => true,
             (HeapType::NoFunc, HeapType::Concrete(_)) => true,
             (HeapType::NoExtern, HeapType::Extern) => true,
+            (HeapType::NoExn, HeapType::Exn) => true,
             (own, other) => own == other,
         };
         heap && (other.nullable || !self.nullable)
@@ -76,6 +83,16 @@ impl RefType {
     /// Whether these are references to functions.
     pub const fn is_func(self) -> bool {
         matches!(self.heap, HeapType::Func | HeapType::Concrete(_) | HeapType::NoFunc)
+    }
+
+    /// Whether these are references to values of the embedder's.
+    pub const fn is_extern(self) -> bool {
+        matches!(self.heap, HeapType::Extern | HeapType::NoExtern)
+    }
+
+    /// Whether these are references to exceptions.
+    pub const fn is_exn(self) -> bool {
+        matches!(self.heap, HeapType::Exn | HeapType::NoExn)
     }
 
     /// The same type with another name for the type that it names, if it names one.
@@ -94,6 +111,8 @@ impl ValType {
     pub const FUNCREF: ValType = ValType::Ref(RefType::FUNC);
     /// `externref` as a value type.
     pub const EXTERNREF: ValType = ValType::Ref(RefType::EXTERN);
+    /// `exnref` as a value type.
+    pub const EXNREF: ValType = ValType::Ref(RefType::EXN);
 
     /// How many raw 64-bit slots a value of this type takes: two for `v128`, else one.
     pub const fn slots(self) -> usize {
@@ -115,7 +134,7 @@ impl ValType {
 
     /// Whether values are references to values of the embedder's.
     pub const fn is_extern_ref(self) -> bool {
-        matches!(self, ValType::Ref(r) if !r.is_func())
+        matches!(self, ValType::Ref(r) if r.is_extern())
     }
 
     /// Whether each value of this type is one of `other` (core specification, "Matching").
@@ -142,6 +161,8 @@ impl fmt::Display for RefType {
             (true, HeapType::Extern) => f.write_str("externref"),
             (true, HeapType::NoFunc) => f.write_str("nullfuncref"),
             (true, HeapType::NoExtern) => f.write_str("nullexternref"),
+            (true, HeapType::Exn) => f.write_str("exnref"),
+            (true, HeapType::NoExn) => f.write_str("nullexnref"),
             (true, heap) => write!(f, "(ref null {heap})"),
             (false, heap) => write!(f, "(ref {heap})"),
         }
@@ -155,6 +176,8 @@ impl fmt::Display for HeapType {
             HeapType::NoFunc => f.write_str("nofunc"),
             HeapType::Extern => f.write_str("extern"),
             HeapType::NoExtern => f.write_str("noextern"),
+            HeapType::Exn => f.write_str("exn"),
+            HeapType::NoExn => f.write_str("noexn"),
             HeapType::Concrete(TypeIndex::Module(index)) => write!(f, "{index}"),
             HeapType::Concrete(TypeIndex::Engine(number)) => write!(f, "type #{number}"),
             HeapType::Concrete(TypeIndex::Group(at)) => write!(f, "type {at} of its group"),

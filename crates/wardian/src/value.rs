@@ -1,7 +1,7 @@
 //! Values, and the Rust types that stand for them in signatures.
 
 use crate::raw::store::StoreInner;
-use crate::{Error, Func, Result};
+use crate::{Error, Exception, Func, Result};
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub enum Val {
     FuncRef(Option<Func>),
     /// A reference to a value of the embedder's, or null.
     ExternRef(Option<ExternRef>),
+    /// A reference to an exception, or null.
+    ExnRef(Option<Exception>),
 }
 
 /// A value of the embedder's that guests can hold but not look into. Cheap to clone.
@@ -64,6 +66,7 @@ impl Val {
             Val::V128(_) => ValType::V128,
             Val::FuncRef(_) => ValType::FUNCREF,
             Val::ExternRef(_) => ValType::EXTERNREF,
+            Val::ExnRef(_) => ValType::EXNREF,
         }
     }
 
@@ -76,6 +79,7 @@ impl Val {
             ValType::F64 => Val::F64(0),
             ValType::V128 => Val::V128(0),
             ValType::Ref(r) if r.is_func() => Val::FuncRef(None),
+            ValType::Ref(r) if r.is_exn() => Val::ExnRef(None),
             ValType::Ref(_) => Val::ExternRef(None),
         }
     }
@@ -131,6 +135,11 @@ impl From<Option<Func>> for Val {
         Val::FuncRef(v)
     }
 }
+impl From<Option<Exception>> for Val {
+    fn from(v: Option<Exception>) -> Val {
+        Val::ExnRef(v)
+    }
+}
 impl From<Option<ExternRef>> for Val {
     fn from(v: Option<ExternRef>) -> Val {
         Val::ExternRef(v)
@@ -138,7 +147,8 @@ impl From<Option<ExternRef>> for Val {
 }
 
 /// A Rust type that stands for a WebAssembly value type in typed functions: `i32`, `u32`, `i64`,
-/// `u64`, `f32`, `f64`, `u128` (for `v128`), `Option<Func>`, `Option<ExternRef>`.
+/// `u64`, `f32`, `f64`, `u128` (for `v128`), `Option<Func>`, `Option<ExternRef>`,
+/// `Option<Exception>`.
 ///
 /// Sealed: nobody else can implement it.
 pub trait WasmTy: sealed::Ty {}
@@ -226,6 +236,18 @@ impl sealed::Ty for Option<ExternRef> {
     }
     fn from_slots(store: &StoreInner, slots: &[u64]) -> Self {
         store.externrefs.get(slots[0]).cloned()
+    }
+}
+
+impl WasmTy for Option<Exception> {}
+impl sealed::Ty for Option<Exception> {
+    const TYPE: ValType = ValType::EXNREF;
+    fn to_slots(self, store: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
+        slots[0] = self.map_or(Ok(0), |exception| store.exception_to_handle(&exception))?;
+        Ok(())
+    }
+    fn from_slots(store: &StoreInner, slots: &[u64]) -> Self {
+        store.exception_of(slots[0])
     }
 }
 

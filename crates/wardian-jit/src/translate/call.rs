@@ -147,8 +147,8 @@ impl<'a> Translator<'a, '_> {
     fn call(&mut self, type_index: u32, callee: &Callee) -> Outcome {
         let (sig, ty) = self.type_sig(type_index)?;
         let args = self.call_args(ty, callee.ctx)?;
-        let call = self.b.ins().call_indirect(sig, callee.code, &args);
-        self.stack.extend_from_slice(self.b.inst_results(call));
+        let results = self.call_guest(sig, callee.code, &args)?;
+        self.stack.extend(results);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ mod call;
 mod control;
 mod convert;
 mod env;
+mod exceptions;
 mod fuel;
 mod loop_entry;
 mod memory;

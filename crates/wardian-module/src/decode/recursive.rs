@@ -35,7 +35,13 @@ fn check_body(body: &FunctionBody<'_>) -> Result<(), DecodeError> {
             Operator::Block { blockty: BlockType::Type(ty) }
             | Operator::Loop { blockty: BlockType::Type(ty) }
             | Operator::If { blockty: BlockType::Type(ty) }
+            | Operator::Try { blockty: BlockType::Type(ty) }
             | Operator::TypedSelect { ty } => val_type(ty).map(drop)?,
+            Operator::TryTable { ref try_table } => {
+                if let BlockType::Type(ty) = try_table.ty {
+                    val_type(ty)?;
+                }
+            }
             ref other if is_of_heap(other) => {
                 let message = format!("garbage collection is not supported yet: {other:?}");
                 return Err(DecodeError::unsupported(message, Some(offset)));

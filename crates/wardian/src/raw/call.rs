@@ -155,6 +155,34 @@ impl<T> StoreData<T> {
         }
     }
 
+    /// Throws the exception of an error in a guest that was suspended in a host function.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::resume`]; the host function has no results.
+    pub(super) unsafe fn throw_in(
+        this: *mut StoreData<T>,
+        guest: Suspended,
+        callable: Callable,
+        args: *mut u64,
+        open: usize,
+        error: Error,
+    ) -> Result<()> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let ctx = (*this).inner.ctx();
+            let outer = (*ctx).owner;
+            (*ctx).owner = this as usize;
+            guest.as_host(ctx, || (*this).inner.fail(error));
+            let outcome = guest.throw(ctx, args);
+            (*ctx).owner = outer;
+            if outcome == Outcome::Returned {
+                return Ok(());
+            }
+            StoreData::after_leaving(this, outcome, callable, args, open)
+        }
+    }
+
     /// Resumes an entry that did not return, if there is a way.
     ///
     /// # Safety
@@ -263,7 +291,8 @@ impl StoreInner {
     pub(crate) fn check_value(&self, value: &Val, ty: ValType) -> Result<(), String> {
         let fits = match (value, ty) {
             (Val::FuncRef(None), ValType::Ref(r)) => r.nullable && r.is_func(),
-            (Val::ExternRef(None), ValType::Ref(r)) => r.nullable && !r.is_func(),
+            (Val::ExternRef(None), ValType::Ref(r)) => r.nullable && r.is_extern(),
+            (Val::ExnRef(None), ValType::Ref(r)) => r.nullable && r.is_exn(),
             (
                 Val::FuncRef(Some(func)),
                 ValType::Ref(RefType { heap: HeapType::Concrete(of), .. }),
@@ -280,7 +309,9 @@ impl StoreInner {
             return Ok(());
         }
         Err(match value {
-            Val::FuncRef(None) | Val::ExternRef(None) if ty.is_ref() => "null".into(),
+            Val::FuncRef(None) | Val::ExternRef(None) | Val::ExnRef(None) if ty.is_ref() => {
+                "null".into()
+            }
             Val::FuncRef(Some(func)) if func.store == self.id() && ty.is_func_ref() => {
                 format!("function {}", self.func_type(func.index))
             }
@@ -301,6 +332,8 @@ impl StoreInner {
             }
             Val::FuncRef(func) => self.func_to_reference(func.as_ref())?,
             Val::ExternRef(value) => self.extern_to_handle(value.as_ref()),
+            Val::ExnRef(None) => 0,
+            Val::ExnRef(Some(exception)) => self.exception_to_handle(exception)?,
         };
         Ok(())
     }
@@ -358,6 +391,7 @@ impl StoreInner {
                 // SAFETY: the caller's promise.
                 Val::FuncRef(unsafe { self.func_from_reference(slots[0]) })
             }
+            ValType::Ref(r) if r.is_exn() => Val::ExnRef(self.exception_of(slots[0])),
             ValType::Ref(_) => Val::ExternRef(self.externrefs.get(slots[0]).cloned()),
         }
     }
@@ -376,43 +410,55 @@ impl StoreInner {
     /// Only to be called when every handle lies in a table, a global, or on the wasm stack.
     #[inline]
     pub(crate) fn collect_if_due(&mut self) {
-        if self.externrefs.is_full() {
+        if self.externrefs.is_full() || self.exceptions.is_full() {
             self.collect();
         }
     }
 
     #[cold]
-    fn collect(&mut self) {
-        for table in self.tables.iter().filter(|t| !t.ty.element.is_func()) {
-            for element in table.elements() {
-                self.externrefs.mark(*element);
-            }
+    pub(super) fn collect(&mut self) {
+        let tables = std::mem::take(&mut self.tables);
+        for table in tables.iter().filter(|t| !t.ty.element.is_func()) {
+            table.elements().iter().for_each(|element| self.mark_word(*element));
         }
-        for instance in &self.instances {
-            let count = instance.module.decoded.info().globals.len() as u32;
-            for (at, ty) in (0..count).map(|i| instance.global(i)) {
-                if ty.content.is_extern_ref() {
+        self.tables = tables;
+        for instance in 0..self.instances.len() {
+            let count = self.instances[instance].module.decoded.info().globals.len() as u32;
+            for index in 0..count {
+                let (at, ty) = self.instances[instance].global(index);
+                if ty.content.is_ref() && !ty.content.is_func_ref() {
                     // SAFETY: globals live as long as the store.
-                    self.externrefs.mark(unsafe { at.read() });
+                    self.mark_word(unsafe { at.read() });
                 }
             }
         }
-        for at in &self.host_global_refs {
+        for index in 0..self.host_global_refs.len() {
             // SAFETY: as above.
-            self.externrefs.mark(unsafe { at.read() });
+            self.mark_word(unsafe { self.host_global_refs[index].read() });
         }
         self.mark_snapshots();
+        self.mark_word(self.thrown());
         // SAFETY: the words between the guest's stack pointer and the end of its interpreted frames
         // are its frames; at a call into the host all that the guest holds lies there.
         unsafe {
             let ctx = &*self.ctx();
             let mut at = ctx.wasm_sp & !activation::INTERPRETED;
             while at != 0 && at < ctx.interp_sp {
-                self.externrefs.mark(*(at as *const u64));
+                self.mark_word(*(at as *const u64));
                 at += 8;
             }
         }
+        while let Some(values) = self.exceptions.next_marked() {
+            values.into_iter().for_each(|word| self.mark_word(word));
+        }
         self.externrefs.sweep();
+        self.exceptions.sweep();
+    }
+
+    /// Notes that a word is held somewhere; words that are no handles do not matter.
+    pub(super) fn mark_word(&mut self, word: u64) {
+        self.externrefs.mark(word);
+        self.exceptions.mark(word);
     }
 }
 

@@ -31,6 +31,7 @@ pub(crate) enum ImportItem {
     Memory(u32),
     Shared(SharedMemory),
     Global(crate::Global),
+    Tag(u32),
 }
 
 /// The imports, each kind in the order of its index space.
@@ -40,6 +41,7 @@ pub(crate) struct Imports {
     tables: Vec<u32>,
     memories: Vec<MemoryRef>,
     globals: Vec<usize>,
+    tags: Vec<u32>,
 }
 
 impl Imports {
@@ -51,6 +53,7 @@ impl Imports {
             ImportItem::Memory(memory) => self.memories.push(MemoryRef::Own(memory)),
             ImportItem::Shared(shared) => self.memories.push(MemoryRef::Shared(shared)),
             ImportItem::Global(global) => self.globals.push(global.address()),
+            ImportItem::Tag(tag) => self.tags.push(tag),
         }
     }
 }
@@ -173,6 +176,12 @@ impl StoreInner {
             vm.write(layout.global_ref(info.imported_globals + defined), at);
         }
 
+        for (index, ty) in (0u32..).zip(&info.tags).skip(info.imported_tags as usize) {
+            let (ty, sig) = (&info.types[*ty as usize], module.signatures[*ty as usize]);
+            let origin = Some((position as u32, index));
+            imports.tags.push(self.add_tag(ty.clone(), sig, origin));
+        }
+
         let variant = self.variant(module, &imports.memories);
         let interpreted = self.prepare_code(module, variant, &mut vm)?;
         self.instances.push(InstanceData {
@@ -187,6 +196,7 @@ impl StoreInner {
             state: None,
             memories: imports.memories.into(),
             tables: imports.tables.into(),
+            tags: imports.tags.into(),
             imports: imports.funcs.into(),
             funcs: Vec::new(),
             dropped_elements: vec![false; info.elements.len()],

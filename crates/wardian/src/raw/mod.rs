@@ -26,6 +26,7 @@ pub(crate) mod builtins;
 pub(crate) mod call;
 pub(crate) mod ending;
 pub(crate) mod errands;
+mod exceptions;
 pub(crate) mod externrefs;
 pub(crate) mod fuel;
 pub(crate) mod global;
@@ -46,4 +47,5 @@ pub(crate) mod store;
 pub(crate) mod suspend;
 pub(crate) mod table;
 
+mod unwind;
 pub(crate) mod walk;

@@ -115,7 +115,7 @@ impl StoreInner {
             open: self.copy_open(guest.serial()),
             state,
         });
-        if !self.externrefs.is_empty() {
+        if !self.externrefs.is_empty() || !self.exceptions.is_empty() {
             self.snapshots_with_references.retain(|s| s.strong_count() > 0);
             self.snapshots_with_references.push(Arc::downgrade(&snapshot));
         }
@@ -190,16 +190,17 @@ impl StoreInner {
 
     /// Notes the references that live snapshots hold, and the one that is being restored.
     pub(super) fn mark_snapshots(&mut self) {
-        for slot in self.restoring.iter().flat_map(|r| &r.results) {
-            self.externrefs.mark(*slot);
-        }
-        for snapshot in self.snapshots_with_references.iter().filter_map(|s| s.upgrade()) {
+        let results: Vec<u64> = self.restoring.iter().flat_map(|r| &r.results).copied().collect();
+        results.into_iter().for_each(|word| self.mark_word(word));
+        let snapshots = std::mem::take(&mut self.snapshots_with_references);
+        for snapshot in snapshots.iter().filter_map(|s| s.upgrade()) {
             let state = snapshot.state.iter().flat_map(|state| state.words());
             let frames = snapshot.frames.iter().flat_map(|(_, words)| words.iter().copied());
             for word in frames.chain(state) {
-                self.externrefs.mark(word);
+                self.mark_word(word);
             }
         }
+        self.snapshots_with_references = snapshots;
     }
 
     /// Makes raw slots for a restore such as guests hold them.

@@ -1,6 +1,7 @@
 //! The inside of a store.
 
 use super::arena::Arena;
+use super::exceptions::{Exceptions, TagData};
 use super::externrefs::ExternRefs;
 use super::host::HostDef;
 use super::instance::InstanceData;
@@ -59,6 +60,8 @@ pub struct StoreInner {
     pub(crate) memories: Vec<MemoryData>,
     pub(crate) tables: Vec<TableData>,
     pub(crate) externrefs: ExternRefs,
+    pub(super) exceptions: Exceptions,
+    pub(super) tags: Vec<TagData>,
     pub(super) host_globals: Arena<[u64; 2]>,
     pub(super) host_global_refs: Vec<NonNull<u64>>,
     vm_funcs: Arena<VmFunc>,
@@ -136,6 +139,7 @@ impl<T> StoreData<T> {
         let ctx = Box::new(StoreCtx {
             builtins: super::builtins::TABLE.as_ptr().cast(),
             interpret: Some(super::interpret::interpret),
+            unwind: Some(super::unwind::unwind),
             ..StoreCtx::default()
         });
         Box::new(StoreData {
@@ -150,6 +154,8 @@ impl<T> StoreData<T> {
                 memories: Vec::new(),
                 tables: Vec::new(),
                 externrefs: ExternRefs::default(),
+                exceptions: Exceptions::default(),
+                tags: Vec::new(),
                 host_globals: Arena::default(),
                 host_global_refs: Vec::new(),
                 vm_funcs: Arena::default(),
