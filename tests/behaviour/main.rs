@@ -11,6 +11,7 @@ mod closing_codes;
 mod coverage;
 mod destructors;
 mod errors;
+mod exceptions;
 #[cfg(feature = "torture")]
 mod faults;
 mod fuel;
@@ -62,6 +63,7 @@ fn main() -> std::process::ExitCode {
         coverage::TABLE,
         destructors::TABLE,
         errors::TABLE,
+        exceptions::TABLE,
         fuel::TABLE,
         function_references::TABLE,
         hostile::TABLE,
