@@ -21,6 +21,7 @@ mod inspection;
 mod instance_pre;
 mod instances;
 mod isolation;
+mod legacy_exceptions;
 mod limits;
 mod listeners;
 mod log;
@@ -71,6 +72,7 @@ fn main() -> std::process::ExitCode {
         instance_pre::TABLE,
         instances::TABLE,
         isolation::TABLE,
+        legacy_exceptions::TABLE,
         limits::TABLE,
         listeners::TABLE,
         memories::TABLE,

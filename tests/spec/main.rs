@@ -2,6 +2,8 @@
 //! that Wardian implements, crossed with the ways in which code is compiled.
 //!
 //! What is left out is in `skip.rs`, with the reasons. The line of a failed assertion is told.
+//!
+//! Scripts from elsewhere are run too, with all features: `WARDIAN_WAST=FILE:FILE...`.
 
 mod runner;
 mod skip;
@@ -129,6 +131,12 @@ fn main() -> std::process::ExitCode {
         for file in proposal(kind) {
             add(&kind.to_string(), file.name(), file.raw(), &engines);
         }
+    }
+    let others = std::env::var_os("WARDIAN_WAST").unwrap_or_default();
+    let all = engines(CoreFeatures::all());
+    for path in std::env::split_paths(&others) {
+        let text = std::fs::read_to_string(&path).expect("the script can be read");
+        add("elsewhere", &path.display().to_string(), &text, &all);
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
