@@ -6,8 +6,8 @@ use crate::measure::{ABSOLUTE, Row};
 use crate::options::{Options, Result};
 use crate::report::Target;
 use crate::{
-    calls, children, cold, cpu, curves, instantiate, observe, snapshot, stop, translate, trap,
-    variants,
+    calls, children, cold, cpu, curves, exceptions, instantiate, observe, snapshot, stop,
+    translate, trap, variants,
 };
 
 /// A group of figures.
@@ -40,6 +40,17 @@ pub(crate) const GROUPS: &[Kind] = &[
             `benches/guests`; rows that begin with `wat_` are written by hand. `tiered` is measured once what is \
             hot has been compiled, and so is V8. `native` is the same Rust source compiled for any processor of \
             this kind. wasm3 has no SIMD: a second table, if there is one, has the guests built without it.",
+    },
+    Kind {
+        name: "exceptions",
+        run: exceptions::run,
+        targets: &[
+            at_most(WASMTIME, "throw", ANY, 0.5),
+            at_most(WASMTIME, "no throw", ANY, 1.0),
+            at_most(WITHOUT, "no throw", ANY, 1.1),
+        ],
+        about: "An exception that is thrown and caught so many frames further out; caught by reference and thrown \
+            again; and calls inside of a block with a handler that throw nothing, beside the same calls without.",
     },
     Kind {
         name: "translate",

@@ -10,6 +10,7 @@ mod document;
 mod drivers;
 mod dump;
 mod engines;
+mod exceptions;
 mod generate;
 mod groups;
 mod hooks;

@@ -324,7 +324,7 @@ fn references(engine: &Engine) {
 }
 
 fn collected(engine: &Engine) {
-    struct Counted(std::sync::Arc<()>);
+    struct Counted(#[expect(dead_code, reason = "it is counted")] std::sync::Arc<()>);
     let mut store = Store::new(engine, ());
     let text = r#"(module
       (tag $t (param externref exnref))
