@@ -6,8 +6,8 @@ use crate::measure::{ABSOLUTE, Row};
 use crate::options::{Options, Result};
 use crate::report::Target;
 use crate::{
-    calls, children, cold, cpu, curves, gc, instantiate, observe, snapshot, stop, translate, trap,
-    variants,
+    calls, children, cold, cpu, curves, exceptions, gc, instantiate, observe, snapshot, stop,
+    translate, trap, variants,
 };
 
 /// A group of figures.
@@ -47,6 +47,17 @@ pub(crate) const GROUPS: &[Kind] = &[
         targets: &[at_most(WASMTIME_COPYING, "", 0.8, 1.1)],
         about: "Objects of guests: allocation of structs, lists and trees with the collections that they need, \
             fields, casts, arrays. The source is `benches/guests/gc.wat`.",
+    },
+    Kind {
+        name: "exceptions",
+        run: exceptions::run,
+        targets: &[
+            at_most(WASMTIME, "throw", ANY, 0.5),
+            at_most(WASMTIME, "no throw", ANY, 1.0),
+            at_most(WITHOUT, "no throw", ANY, 1.1),
+        ],
+        about: "An exception that is thrown and caught so many frames further out; caught by reference and thrown \
+            again; and calls inside of a block with a handler that throw nothing, beside the same calls without.",
     },
     Kind {
         name: "translate",

@@ -10,6 +10,7 @@ mod document;
 mod drivers;
 mod dump;
 mod engines;
+mod exceptions;
 mod gc;
 mod generate;
 mod groups;

@@ -56,7 +56,7 @@ pub(crate) fn run(data: &[u8]) {
             Err(error)
         }
     };
-    match wasmi::run(&bytes, seed) {
+    match on_large_stack(|| wasmi::run(&bytes, seed)) {
         // It tells no places. Where two runtimes agree against it, it is taken to be wrong.
         Ok(lines) => match (same(first, ("wasmi", &lines), Place::Nothing), compared) {
             (Err(_), Ok(())) => note("wasmi alone differs"),
@@ -65,6 +65,16 @@ pub(crate) fn run(data: &[u8]) {
         },
         Err(error) => crate::outcome::note_error("wasmi", &error),
     }
+}
+
+/// Does something on a stack of a gigabyte: wasmi's handlers call each other where the compiler makes no jump
+/// of that, which depends on how it is built.
+fn on_large_stack<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(1 << 30).spawn_scoped(scope, work);
+        let done = thread.expect("a thread can be started").join();
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 fn must(bytes: &[u8], done: Result<(), String>) {
@@ -132,6 +142,7 @@ fn module(seed: u64, choices: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn config(random: &mut Random) -> Config {
+    let exceptions = random.below(2) == 0;
     Config {
         disallow_traps: random.below(2) == 0,
         export_everything: true,
@@ -149,7 +160,7 @@ fn config(random: &mut Random) -> Config {
         max_memory64_bytes: 1 << 18,
         max_tables: random.below(3),
         max_table_elements: 60,
-        max_tags: 0,
+        max_tags: if exceptions { 3 } else { 0 },
         max_instructions: 20 + random.below(300),
         memory_offset_choices: MemoryOffsetChoices(80, 19, 1),
         memory_max_size_required: true,
@@ -168,7 +179,7 @@ fn config(random: &mut Random) -> Config {
         extended_const_enabled: true,
         threads_enabled: false,
         gc_enabled: false,
-        exceptions_enabled: false,
+        exceptions_enabled: exceptions,
         wide_arithmetic_enabled: false,
         compact_imports_enabled: false,
         custom_descriptors_enabled: false,

@@ -21,7 +21,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
 ];
 
 /// Is ready when it has been polled `times` times.
-async fn later(times: usize) {
+pub(crate) async fn later(times: usize) {
     let mut left = times;
     poll_fn(|context| {
         if left == 0 {
@@ -35,7 +35,7 @@ async fn later(times: usize) {
 }
 
 /// Runs a future by polling it again and again.
-fn block_on<R>(future: impl Future<Output = R>) -> (R, usize) {
+pub(crate) fn block_on<R>(future: impl Future<Output = R>) -> (R, usize) {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
     for polls in 1.. {

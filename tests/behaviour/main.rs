@@ -11,6 +11,7 @@ mod closing_codes;
 mod coverage;
 mod destructors;
 mod errors;
+mod exceptions;
 #[cfg(feature = "torture")]
 mod faults;
 mod fuel;
@@ -20,6 +21,7 @@ mod inspection;
 mod instance_pre;
 mod instances;
 mod isolation;
+mod legacy_exceptions;
 mod limits;
 mod listeners;
 mod log;
@@ -62,6 +64,7 @@ fn main() -> std::process::ExitCode {
         coverage::TABLE,
         destructors::TABLE,
         errors::TABLE,
+        exceptions::TABLE,
         fuel::TABLE,
         function_references::TABLE,
         hostile::TABLE,
@@ -69,6 +72,7 @@ fn main() -> std::process::ExitCode {
         instance_pre::TABLE,
         instances::TABLE,
         isolation::TABLE,
+        legacy_exceptions::TABLE,
         limits::TABLE,
         listeners::TABLE,
         memories::TABLE,

@@ -76,6 +76,7 @@ fn import(store: &mut Store<World>, index: usize, ty: ExternType) -> Result<Exte
             Extern::SharedMemory(SharedMemory::new(store.engine(), ty)?)
         }
         ExternType::Memory(ty) => Extern::Memory(Memory::new(store, ty)?),
+        ExternType::Tag(ty) => Extern::Tag(wardian::Tag::new(store, &ty)?),
         ExternType::Global(ty) => {
             let value = value(&mut *store, ty.content);
             Extern::Global(Global::new(store, ty, value)?)

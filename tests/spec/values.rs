@@ -87,6 +87,9 @@ pub(crate) fn argument(
         WastArgCore::RefNull(HeapType::Abstract { ty: AbstractHeapType::Extern, .. }) => {
             Val::ExternRef(None)
         }
+        WastArgCore::RefNull(HeapType::Abstract { ty: AbstractHeapType::Exn, .. }) => {
+            Val::ExnRef(None)
+        }
         WastArgCore::RefNull(_) => Val::AnyRef(None),
         WastArgCore::RefHost(n) => {
             let value = Val::ExternRef(Some(ExternRef::new(*n)));
@@ -121,7 +124,7 @@ fn core_matches(expected: &WastRetCore<'_>, found: &Val) -> bool {
         (WastRetCore::V128(e), Val::V128(f)) => v128_matches(e, *f),
         (
             WastRetCore::RefNull(_),
-            Val::FuncRef(None) | Val::ExternRef(None) | Val::AnyRef(None),
+            Val::FuncRef(None) | Val::ExternRef(None) | Val::AnyRef(None) | Val::ExnRef(None),
         ) => true,
         (WastRetCore::RefExtern(None), Val::ExternRef(Some(_))) => true,
         (WastRetCore::RefExtern(Some(e)), Val::ExternRef(Some(f))) => {

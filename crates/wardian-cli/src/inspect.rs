@@ -91,7 +91,7 @@ struct Section<'a> {
     size: usize,
 }
 
-/// A memory, table or global.
+/// A memory, table, global or tag.
 struct Item {
     imported: bool,
     /// The first name under which it is exported.
@@ -140,6 +140,11 @@ impl<'a> Summary<'a> {
     fn globals(&self) -> Vec<Item> {
         let info = self.module.info();
         self.items(info.globals.len(), info.imported_globals, ItemIndex::Global)
+    }
+
+    fn tags(&self) -> Vec<Item> {
+        let info = self.module.info();
+        self.items(info.tags.len(), info.imported_tags, ItemIndex::Tag)
     }
 
     fn items(&self, count: usize, imported: u32, index: fn(u32) -> ItemIndex) -> Vec<Item> {

@@ -27,8 +27,8 @@ pub(crate) const FUNC: u16 = 8;
 /// What `what` is for a type; `is_final` says whether the type that it names has no subtypes.
 pub(crate) fn what(ty: RefType, is_final: bool) -> u16 {
     let test = match ty.heap {
-        HeapType::Any | HeapType::Func | HeapType::Extern => ALL,
-        HeapType::None | HeapType::NoFunc | HeapType::NoExtern => NONE,
+        HeapType::Any | HeapType::Func | HeapType::Extern | HeapType::Exn => ALL,
+        HeapType::None | HeapType::NoFunc | HeapType::NoExtern | HeapType::NoExn => NONE,
         HeapType::I31 => I31,
         HeapType::Eq => EQ,
         HeapType::Struct => STRUCT,

@@ -98,6 +98,8 @@ macro_rules! instructions {
         // Builtins of so many immediates and slots. `top` is the first slot that is free; a result is cut
         // to 32 bits where `narrow` says so.
         { which: U16, narrow: U16, top: Far, d: Far, i: U32 } => builtin_i;
+        { tag: U32, top: Far, first: Far } => throw;
+        { top: Far, exception: Far } => throw_ref;
         { which: U16, narrow: U16, top: Far, d: Far, i: U32, a: Far, b: Far } => builtin_irr;
         { which: U16, narrow: U16, top: Far, d: Far, i: U32, a: Far, b: Far, c: Far } => builtin_irrr;
         { which: U16, narrow: U16, top: Far, d: Far, i: U32, j: U32, a: Far, b: Far, c: Far } =>

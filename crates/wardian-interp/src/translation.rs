@@ -1,6 +1,7 @@
 //! What the translator takes and gives.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::AtomicI32;
 use wardian_module::ModuleInfo;
 use wardian_vm::interpreted::Function;
@@ -48,25 +49,85 @@ impl From<wasmparser::BinaryReaderError> for TranslateError {
     }
 }
 
+/// Stands for every tag in [`Handler::tag`].
+pub const ANY_TAG: u32 = u32::MAX;
+
+/// A handler of exceptions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handler {
+    /// Where it is, in units of code.
+    pub target: u32,
+    /// The tag that it catches, as its index in the module, or [`ANY_TAG`].
+    pub tag: u32,
+    /// The slot from which on it wants the values.
+    pub values: i32,
+    /// The slot in which it wants a reference to the exception.
+    pub reference: Option<i32>,
+}
+
+/// An entry in the table of handlers.
+#[derive(Clone, Debug)]
+pub(crate) struct HandlerEntry {
+    /// The code in which exceptions are caught.
+    body: Range<u32>,
+    /// How many blocks are around the block that catches.
+    depth: u32,
+    action: Action,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Action {
+    Catch(Handler),
+    /// The search goes on with blocks that have at most this many blocks around them.
+    Delegate(u32),
+}
+
+impl HandlerEntry {
+    pub(crate) fn catch(body: Range<u32>, depth: u32, handler: Handler) -> HandlerEntry {
+        HandlerEntry { body, depth, action: Action::Catch(handler) }
+    }
+
+    pub(crate) fn delegate(body: Range<u32>, depth: u32, to: u32) -> HandlerEntry {
+        HandlerEntry { body, depth, action: Action::Delegate(to) }
+    }
+}
+
 /// A translated function: its code, and the record by which it is called. Neither moves as long as
 /// this lives.
 #[derive(Debug)]
 pub struct Translation {
     code: Box<[u16]>,
     function: Box<Function>,
+    /// Innermost first.
+    handlers: Box<[HandlerEntry]>,
 }
 
 impl Translation {
-    pub(crate) fn new(code: &[u16], function: Function) -> Translation {
+    pub(crate) fn new(code: &[u16], function: Function, handlers: &[HandlerEntry]) -> Translation {
         let mut code: Box<[u16]> = code.into();
         crate::execute::link(&mut code);
         let function = Box::new(Function { entry: code.as_ptr(), ..function });
-        Translation { code, function }
+        Translation { code, function, handlers: handlers.into() }
     }
 
     /// The record by which it is called.
     pub fn function(&self) -> &Function {
         &self.function
+    }
+
+    /// The handlers for exceptions of the instruction at a unit of code, innermost first.
+    pub fn handlers_at(&self, unit: u32) -> impl Iterator<Item = &Handler> {
+        let mut limit = u32::MAX;
+        self.handlers.iter().filter(move |entry| entry.body.contains(&unit)).filter_map(
+            move |entry| match &entry.action {
+                _ if entry.depth > limit => None,
+                Action::Catch(handler) => Some(handler),
+                Action::Delegate(to) => {
+                    limit = limit.min(*to);
+                    None
+                }
+            },
+        )
     }
 
     /// Its code, in units.

@@ -27,6 +27,61 @@ pub struct Location {
     pub wasm: u32,
 }
 
+/// A call with handlers of exceptions around it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Call {
+    /// Where it returns to.
+    pub offset: u32,
+    /// How far the stack pointer is below the frame pointer at the call.
+    pub frame_size: u32,
+    /// Where the frame has the address of its instance, counted from the stack pointer.
+    pub instance: u32,
+    /// The handlers, innermost first: what they catch, see [`handler_word`], and where they are.
+    pub handlers: Vec<[u32; 2]>,
+}
+
+/// The tag of a handler that catches all.
+pub(crate) const ANY_TAG: u32 = u32::MAX >> 1 & !1;
+
+/// What a handler catches as a word: the tag as its index in the module, and whether it takes a reference to
+/// the exception.
+pub(crate) fn handler_word(tag: u32, by_reference: bool) -> u32 {
+    tag << 1 | u32::from(by_reference)
+}
+
+/// A handler of exceptions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handler {
+    /// The tag that it catches, as its index in the module; none for all tags.
+    pub tag: Option<u32>,
+    /// Whether it takes a reference to the exception.
+    pub by_reference: bool,
+    /// Where it is.
+    pub offset: u32,
+}
+
+/// The handlers around a call.
+#[derive(Clone, Copy, Debug)]
+pub struct CallHandlers<'a> {
+    /// As [`Call::frame_size`].
+    pub frame_size: u32,
+    /// As [`Call::instance`].
+    pub instance: u32,
+    start: u32,
+    handlers: &'a [[u32; 2]],
+}
+
+impl CallHandlers<'_> {
+    /// The handlers, innermost first; offsets count from the start of the text.
+    pub fn handlers(&self) -> impl Iterator<Item = Handler> {
+        self.handlers.iter().map(|[word, offset]| Handler {
+            tag: Some(word >> 1).filter(|tag| *tag != ANY_TAG),
+            by_reference: word & 1 != 0,
+            offset: self.start.wrapping_add(*offset),
+        })
+    }
+}
+
 /// The code of one function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CompiledFunction {
@@ -40,6 +95,8 @@ pub struct CompiledFunction {
     pub locations: Vec<Location>,
     /// Where references to objects lie during calls, by offset in the text. A call without one has none.
     pub maps: Vec<StackMap>,
+    /// Calls with handlers of exceptions around them, by offset in the text.
+    pub calls: Vec<Call>,
 }
 
 impl CompiledFunction {
@@ -70,6 +127,12 @@ pub struct CompiledCode {
     location_offsets: Vec<u32>,
     location_wasm: Vec<u32>,
     maps: StackMaps,
+    /// Calls that have handlers: where they return to.
+    call_offsets: Vec<u32>,
+    /// For each of them frame size, place of the instance, start of the function, and where its handlers begin
+    /// in the list of all.
+    call_frames: Vec<[u32; 4]>,
+    handlers: Vec<[u32; 2]>,
 }
 
 /// Names what code was made from, and under which settings, so that it is not run for anything else. What
@@ -112,6 +175,12 @@ impl CompiledCode {
                 code.location_wasm.push(location.wasm);
             }
             f.maps.iter().for_each(|map| code.maps.push(map, start));
+            for call in &f.calls {
+                let first = code.handlers.len() as u32;
+                code.call_offsets.push(start + call.offset);
+                code.call_frames.push([call.frame_size, call.instance, start, first]);
+                code.handlers.extend_from_slice(&call.handlers);
+            }
         }
         Ok(code)
     }
@@ -184,7 +253,13 @@ impl CompiledCode {
             offset: self.location_offsets[i] - range.start,
             wasm: self.location_wasm[i],
         });
+        let calls = within(&self.call_offsets).map(|i| {
+            let [frame_size, instance, _, _] = self.call_frames[i];
+            let handlers = self.handlers_of(i).to_vec();
+            Call { offset: self.call_offsets[i] - range.start, frame_size, instance, handlers }
+        });
         Some(CompiledFunction {
+            calls: calls.collect(),
             text: code.to_vec(),
             align: self.align,
             traps: traps.collect(),
@@ -212,6 +287,20 @@ impl CompiledCode {
         TrapCode::from_u8(self.trap_codes[i])
     }
 
+    /// The handlers around the call that returns to this offset in the text; none if it has none.
+    pub fn handlers_at(&self, offset: u32) -> Option<CallHandlers<'_>> {
+        let i = self.call_offsets.binary_search(&offset).ok()?;
+        let [frame_size, instance, start, _] = self.call_frames[i];
+        Some(CallHandlers { frame_size, instance, start, handlers: self.handlers_of(i) })
+    }
+
+    /// The handlers of a call, by its position in the list of calls.
+    fn handlers_of(&self, call: usize) -> &[[u32; 2]] {
+        let first = |call: usize| self.call_frames.get(call).map(|frame| frame[3] as usize);
+        let end = first(call + 1).unwrap_or(self.handlers.len());
+        self.handlers.get(first(call).unwrap_or(end)..end).unwrap_or_default()
+    }
+
     /// The operator, as offset in the code section, whose code is at this offset in the text. For
     /// a return address ask for the byte before it. None in prologues.
     pub fn location(&self, offset: u32) -> Option<u32> {
@@ -236,9 +325,9 @@ impl CompiledCode {
 
 /// Begins stored code; the last byte is the format's revision.
 const MAGIC: [u8; 8] = *b"wardjit\x03";
-/// Magic, origin, alignment, lengths of text, functions, traps, locations, maps and their
+/// Magic, origin, alignment, lengths of text, functions, traps, locations, calls and handlers, maps and their
 /// slots.
-const HEADER: usize = 8 + 32 + 4 + 6 * 4;
+const HEADER: usize = 8 + 32 + 4 + 4 * 8;
 
 impl CompiledCode {
     /// Stores the code: a header, then the arrays as they are, little endian.
@@ -249,6 +338,8 @@ impl CompiledCode {
                 + 8 * self.functions.len()
                 + 5 * self.trap_offsets.len()
                 + 8 * self.location_offsets.len()
+                + 20 * self.call_offsets.len()
+                + 8 * self.handlers.len()
                 + self.maps.stored_len(),
         );
         out.extend_from_slice(&MAGIC);
@@ -259,6 +350,8 @@ impl CompiledCode {
             self.functions.len(),
             self.trap_offsets.len(),
             self.location_offsets.len(),
+            self.call_offsets.len(),
+            self.handlers.len(),
             self.maps.len(),
             self.maps.slots().len(),
         ] {
@@ -268,6 +361,9 @@ impl CompiledCode {
         put(&mut out, &self.trap_offsets);
         put(&mut out, &self.location_offsets);
         put(&mut out, &self.location_wasm);
+        put(&mut out, &self.call_offsets);
+        put(&mut out, self.call_frames.as_flattened());
+        put(&mut out, self.handlers.as_flattened());
         self.maps.columns().into_iter().for_each(|column| put(&mut out, column));
         out.extend_from_slice(&self.trap_codes);
         out.extend_from_slice(&self.text);
@@ -287,8 +383,9 @@ impl CompiledCode {
         let rest = bytes.strip_prefix(&MAGIC).ok_or(CodeFormatError("it begins otherwise"))?;
         let mut reader = Reader { rest };
         let origin = reader.take(32)?.try_into().expect("as many were taken");
-        let header = reader.words(7)?;
-        let [align, text, functions, traps, locations, maps, slots] = header[..] else {
+        let header = reader.words(9)?;
+        let [align, text, functions, traps, locations, calls, handlers, maps, slots] = header[..]
+        else {
             return Err(CodeFormatError("it is too short"));
         };
         let functions = reader.words(functions as usize * 2)?;
@@ -299,6 +396,9 @@ impl CompiledCode {
             trap_offsets: reader.words(traps as usize)?,
             location_offsets: reader.words(locations as usize)?,
             location_wasm: reader.words(locations as usize)?,
+            call_offsets: reader.words(calls as usize)?,
+            call_frames: reader.words(calls as usize * 4)?.as_chunks::<4>().0.to_vec(),
+            handlers: reader.words(handlers as usize * 2)?.as_chunks::<2>().0.to_vec(),
             maps: StackMaps::from_columns([
                 reader.words(maps as usize)?,
                 reader.words(maps as usize)?,
@@ -330,7 +430,7 @@ impl CompiledCode {
             }
             last = *end;
         }
-        for offsets in [&self.trap_offsets, &self.location_offsets] {
+        for offsets in [&self.trap_offsets, &self.location_offsets, &self.call_offsets] {
             if !offsets.is_sorted() {
                 return Err(CodeFormatError("a table is not in order"));
             }

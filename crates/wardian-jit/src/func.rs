@@ -119,12 +119,14 @@ impl Worker {
         }
         let alignment = isa.function_alignment();
         let (traps, locations) = places::tables(&self.context.func, buffer);
+        let calls = places::calls(buffer)?;
         Ok(CompiledFunction {
             text: code.code_buffer().to_vec(),
             align: alignment.minimum.max(alignment.preferred).max(16),
             traps,
             locations,
             maps: stack_maps(buffer),
+            calls,
         })
     }
 }

@@ -27,7 +27,9 @@ mod settings;
 mod trampoline;
 mod translate;
 
-pub use code::{CompiledCode, CompiledFunction, Location, Origin, StackMap, Trap};
+pub use code::{
+    Call, CallHandlers, CompiledCode, CompiledFunction, Handler, Location, Origin, StackMap, Trap,
+};
 pub use compiler::{ABI_REVISION, Compiler, ModuleOptions};
 pub use error::{CodeFormatError, CompileError};
 pub use listen::CallerOf;

@@ -11,8 +11,9 @@
 //! - A load becomes the memory operand of the instruction that uses it, and gets its position.
 //!   That makes code faster, so it is found out afterwards here ([`sunk_loads`]).
 
-use crate::code::{Location, Trap};
+use crate::code::{Call, Location, Trap};
 use cranelift_codegen::ir::{self, Function, Inst, Value};
+use cranelift_codegen::{ExceptionContextLoc, FinalizedMachExceptionHandler};
 use wardian_types::TrapCode;
 
 type Buffer = cranelift_codegen::MachBufferFinalized<cranelift_codegen::Final>;
@@ -33,6 +34,33 @@ pub(crate) fn tables(func: &Function, buffer: &Buffer) -> (Vec<Trap>, Vec<Locati
     traps.sort_by_key(|t| t.offset);
     let locations = with_sunk_loads(&locations(buffer), &sunk_loads(func, buffer));
     (traps, locations)
+}
+
+/// The calls that have handlers of exceptions, in order.
+///
+/// # Errors
+///
+/// The compiler has put something where it cannot be found.
+pub(crate) fn calls(buffer: &Buffer) -> Result<Vec<Call>, String> {
+    let mut calls = Vec::new();
+    for site in buffer.call_sites().filter(|site| !site.exception_handlers.is_empty()) {
+        let frame_size = site.frame_offset.ok_or("a call with handlers has no frame")?;
+        let mut call = Call { offset: site.ret_addr, frame_size, ..Call::default() };
+        for handler in site.exception_handlers {
+            match handler {
+                FinalizedMachExceptionHandler::Tag(tag, offset) => {
+                    call.handlers.push([tag.as_u32(), *offset]);
+                }
+                FinalizedMachExceptionHandler::Context(ExceptionContextLoc::SPOffset(offset)) => {
+                    call.instance = *offset;
+                }
+                other => return Err(format!("a handler is not understood: {other:?}")),
+            }
+        }
+        calls.push(call);
+    }
+    calls.sort_by_key(|call| call.offset);
+    Ok(calls)
 }
 
 /// The code of accesses to guest memory after so many stores of the function.

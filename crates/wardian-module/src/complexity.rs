@@ -19,7 +19,7 @@ pub struct Complexity {
     pub loops: u64,
     /// Loops around each other at most.
     pub depth: u64,
-    /// Places where control flow divides or meets.
+    /// Places where control flow divides or meets. Each call may go on at each handler around it.
     pub blocks: u64,
     /// Locals that are used.
     pub locals: u64,
@@ -61,27 +61,47 @@ struct Reading<'a> {
     info: &'a ModuleInfo,
     found: Complexity,
     used: Vec<bool>,
-    /// For each open block whether it is a loop, and the operands when it ends.
-    open: Vec<(bool, u64)>,
+    /// The blocks that are open.
+    open: Vec<Open>,
     depth: u64,
+    /// Handlers around the operator.
+    handlers: u64,
     height: u64,
+}
+
+struct Open {
+    is_loop: bool,
+    /// Operands when it ends.
+    height: u64,
+    /// Handlers that it has for what is inside of it.
+    handlers: u64,
 }
 
 impl<'a> Reading<'a> {
     fn new(info: &'a ModuleInfo, bytes: usize) -> Reading<'a> {
         let found = Complexity { bytes: bytes as u64, ..Complexity::default() };
-        Reading { info, found, used: Vec::new(), open: Vec::new(), depth: 0, height: 0 }
+        let (used, open) = (Vec::new(), Vec::new());
+        Reading { info, found, used, open, depth: 0, handlers: 0, height: 0 }
     }
 
     fn operator(&mut self, op: &Operator<'_>) {
         use Operator as O;
         self.found.operators += 1;
         match *op {
-            O::Block { blockty } => self.begin(false, blockty),
-            O::Loop { blockty } => self.begin(true, blockty),
+            O::Block { blockty } => self.begin(false, blockty, 0),
+            O::Loop { blockty } => self.begin(true, blockty, 0),
+            O::TryTable { ref try_table } => {
+                self.begin(false, try_table.ty, try_table.catches.len() as u64);
+            }
+            // How many there will be is not known here; mostly it is one.
+            O::Try { blockty } => self.begin(false, blockty, 1),
+            O::Catch { tag_index } => self.begin_catch(Some(tag_index)),
+            O::CatchAll => self.begin_catch(None),
+            O::Delegate { .. } => self.end(),
+            O::Throw { .. } | O::ThrowRef | O::Rethrow { .. } => self.found.blocks += self.handlers,
             O::If { blockty } => {
                 self.pop(1);
-                self.begin(false, blockty);
+                self.begin(false, blockty, 0);
             }
             O::Else => self.found.blocks += 1,
             O::End => self.end(),
@@ -167,9 +187,18 @@ impl<'a> Reading<'a> {
         let Some(ty) = ty.and_then(|ty| self.info.signature(ty)) else { return };
         self.pop(ty.params().len() as u64 + further);
         self.push(ty.results().len() as u64);
+        self.found.blocks += self.handlers;
     }
 
-    fn begin(&mut self, is_loop: bool, ty: BlockType) {
+    fn begin_catch(&mut self, tag: Option<u32>) {
+        self.found.blocks += 1;
+        if let Some(tag) = tag.and_then(|tag| self.info.tags.get(tag as usize)) {
+            let ty = self.info.signature(*tag);
+            self.push(ty.map_or(0, |ty| ty.params().len() as u64));
+        }
+    }
+
+    fn begin(&mut self, is_loop: bool, ty: BlockType, handlers: u64) {
         let (params, results) = match ty {
             BlockType::Empty => (0, 0),
             BlockType::Type(_) => (0, 1),
@@ -178,7 +207,9 @@ impl<'a> Reading<'a> {
                 ty.map_or((0, 0), |ty| (ty.params().len() as u64, ty.results().len() as u64))
             }
         };
-        self.open.push((is_loop, self.height.saturating_sub(params) + results));
+        let height = self.height.saturating_sub(params) + results;
+        self.open.push(Open { is_loop, height, handlers });
+        self.handlers += handlers;
         self.found.blocks += 1;
         if is_loop {
             self.found.loops += 1;
@@ -188,8 +219,9 @@ impl<'a> Reading<'a> {
     }
 
     fn end(&mut self) {
-        let Some((is_loop, height)) = self.open.pop() else { return };
+        let Some(Open { is_loop, height, handlers }) = self.open.pop() else { return };
         self.depth -= u64::from(is_loop);
+        self.handlers -= handlers;
         self.height = 0;
         self.push(height);
     }

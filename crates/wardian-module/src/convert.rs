@@ -46,6 +46,8 @@ impl ModuleInfo {
             H::Abstract { shared: false, ty: AbstractHeapType::NoFunc } => HeapType::NoFunc,
             H::Abstract { shared: false, ty: AbstractHeapType::Extern } => HeapType::Extern,
             H::Abstract { shared: false, ty: AbstractHeapType::NoExtern } => HeapType::NoExtern,
+            H::Abstract { shared: false, ty: AbstractHeapType::Exn } => HeapType::Exn,
+            H::Abstract { shared: false, ty: AbstractHeapType::NoExn } => HeapType::NoExn,
             H::Abstract { shared: false, ty: AbstractHeapType::Any } => HeapType::Any,
             H::Abstract { shared: false, ty: AbstractHeapType::Eq } => HeapType::Eq,
             H::Abstract { shared: false, ty: AbstractHeapType::I31 } => HeapType::I31,

@@ -239,6 +239,11 @@ fn read_payload(info: &mut ModuleInfo, payload: Payload<'_>) -> Result<(), Decod
                 info.memories.push(memory_type(&memory.map_err(DecodeError::parser)?));
             }
         }
+        Payload::TagSection(tags) => {
+            for tag in tags {
+                info.tags.push(tag.map_err(DecodeError::parser)?.func_type_idx);
+            }
+        }
         Payload::GlobalSection(globals) => {
             for global in globals {
                 let global = global.map_err(DecodeError::parser)?;
@@ -322,7 +327,12 @@ fn read_import(info: &mut ModuleInfo, import: wasmparser::Import<'_>) -> Result<
             info.imported_globals += 1;
             ItemIndex::Global(info.imported_globals - 1)
         }
-        TypeRef::Tag(_) | TypeRef::FuncExact(_) => {
+        TypeRef::Tag(ty) => {
+            info.tags.push(ty.func_type_idx);
+            info.imported_tags += 1;
+            ItemIndex::Tag(info.imported_tags - 1)
+        }
+        TypeRef::FuncExact(_) => {
             return Err(DecodeError::new(
                 format!(
                     "import `{}` `{}` is of a kind that is not supported",
@@ -347,7 +357,8 @@ fn export_item(kind: wasmparser::ExternalKind, index: u32) -> Result<ItemIndex, 
         ExternalKind::Table => Ok(ItemIndex::Table(index)),
         ExternalKind::Memory => Ok(ItemIndex::Memory(index)),
         ExternalKind::Global => Ok(ItemIndex::Global(index)),
-        ExternalKind::Tag | ExternalKind::FuncExact => {
+        ExternalKind::Tag => Ok(ItemIndex::Tag(index)),
+        ExternalKind::FuncExact => {
             Err(DecodeError::new("an export of a kind that is not supported", None))
         }
     }

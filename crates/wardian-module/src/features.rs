@@ -3,7 +3,7 @@
 use wardian_types::CoreFeatures;
 use wasmparser::WasmFeatures;
 
-const PAIRS: [(CoreFeatures, WasmFeatures); 17] = [
+const PAIRS: [(CoreFeatures, WasmFeatures); 19] = [
     (CoreFeatures::MUTABLE_GLOBAL, WasmFeatures::MUTABLE_GLOBAL),
     (CoreFeatures::SIGN_EXTENSION_OPS, WasmFeatures::SIGN_EXTENSION),
     (CoreFeatures::NON_TRAPPING_FLOAT_TO_INT, WasmFeatures::SATURATING_FLOAT_TO_INT),
@@ -21,6 +21,8 @@ const PAIRS: [(CoreFeatures, WasmFeatures); 17] = [
     (CoreFeatures::WIDE_ARITHMETIC, WasmFeatures::WIDE_ARITHMETIC),
     (CoreFeatures::FUNCTION_REFERENCES, WasmFeatures::FUNCTION_REFERENCES),
     (CoreFeatures::GC, WasmFeatures::GC),
+    (CoreFeatures::EXCEPTIONS, WasmFeatures::EXCEPTIONS),
+    (CoreFeatures::LEGACY_EXCEPTIONS, WasmFeatures::LEGACY_EXCEPTIONS),
 ];
 
 /// What the parser must accept for these features.

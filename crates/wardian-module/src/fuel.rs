@@ -18,8 +18,17 @@ impl FuelMeter {
     /// to subtract before the operator runs; zero for none.
     pub fn step(&mut self, operator: &Operator<'_>) -> u32 {
         let (cost, flushes) = match operator {
-            Operator::Nop | Operator::Drop | Operator::Block { .. } => (0, false),
-            Operator::Loop { .. } | Operator::Else | Operator::End => (0, true),
+            Operator::Nop
+            | Operator::Drop
+            | Operator::Block { .. }
+            | Operator::TryTable { .. }
+            | Operator::Try { .. } => (0, false),
+            Operator::Loop { .. }
+            | Operator::Else
+            | Operator::End
+            | Operator::Catch { .. }
+            | Operator::CatchAll
+            | Operator::Delegate { .. } => (0, true),
             Operator::If { .. }
             | Operator::Br { .. }
             | Operator::BrIf { .. }
@@ -30,6 +39,9 @@ impl FuelMeter {
             | Operator::BrOnCastFail { .. }
             | Operator::Return
             | Operator::Unreachable
+            | Operator::Throw { .. }
+            | Operator::ThrowRef
+            | Operator::Rethrow { .. }
             | Operator::Call { .. }
             | Operator::CallIndirect { .. }
             | Operator::CallRef { .. }

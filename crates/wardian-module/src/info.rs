@@ -3,7 +3,7 @@
 use std::ops::Range;
 use wardian_types::{
     Counts, ExternType, FuncType, GlobalType, MemoryType, RefType, StructLayout, SubType,
-    TableType, TypeIndex, TypeKind,
+    TableType, TagType, TypeIndex, TypeKind,
 };
 
 /// The declarations of a module, in its index spaces (core specification, "Modules").
@@ -32,6 +32,8 @@ pub struct ModuleInfo {
     pub memories: Vec<MemoryType>,
     /// Globals, imported ones first.
     pub globals: Vec<GlobalType>,
+    /// For each tag, imported ones first, the index of its signature in `types`.
+    pub tags: Vec<u32>,
     /// Initial values of the elements of tables that the module defines, as far as they are not null.
     pub table_inits: Vec<Option<ConstExpr>>,
     /// Initial values of the globals that the module defines.
@@ -44,6 +46,8 @@ pub struct ModuleInfo {
     pub imported_memories: u32,
     /// How many of `globals` are imported.
     pub imported_globals: u32,
+    /// How many of `tags` are imported.
+    pub imported_tags: u32,
     /// Exports in the order of the module.
     pub exports: Vec<Export>,
     /// The start function.
@@ -111,6 +115,8 @@ pub enum ItemIndex {
     Memory(u32),
     /// A global.
     Global(u32),
+    /// A tag.
+    Tag(u32),
 }
 
 /// A constant expression, in postfix order.
@@ -304,6 +310,12 @@ impl ModuleInfo {
         self.signature(ty).expect("validated: a function has a function type")
     }
 
+    /// The signature of a tag by its index: its parameters are the values that exceptions carry.
+    pub fn tag_type(&self, index: u32) -> &FuncType {
+        let ty = self.tags[index as usize];
+        self.signature(ty).expect("validated: a tag has a function type")
+    }
+
     /// The signature of a function by its position among those that the module defines.
     pub fn defined_type(&self, defined: u32) -> &FuncType {
         self.func_type(self.imported_functions + defined)
@@ -336,6 +348,7 @@ impl ModuleInfo {
             ItemIndex::Table(i) => ExternType::Table(self.tables[i as usize]),
             ItemIndex::Memory(i) => ExternType::Memory(self.memories[i as usize]),
             ItemIndex::Global(i) => ExternType::Global(self.globals[i as usize]),
+            ItemIndex::Tag(i) => ExternType::Tag(TagType { ty: self.tag_type(i).clone() }),
         }
     }
 

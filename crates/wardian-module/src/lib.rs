@@ -14,6 +14,7 @@ mod error;
 mod features;
 mod fuel;
 mod info;
+mod legacy;
 mod locals;
 mod module;
 mod names;
@@ -29,6 +30,7 @@ pub use info::{
     ConstExpr, ConstOp, CustomSection, DataSegment, ElementItems, ElementSegment, Export, Import,
     ItemIndex, ModuleInfo, Section, SegmentMode,
 };
+pub use legacy::{LegacyCatch, LegacyTry, legacy_tries};
 pub use locals::local_types;
 pub use module::Module;
 pub use names::{Names, demangle};

@@ -22,6 +22,8 @@ pub struct Names {
     pub tables: HashMap<u32, String>,
     /// Memory names by index.
     pub memories: HashMap<u32, String>,
+    /// Tag names by index.
+    pub tags: HashMap<u32, String>,
 }
 
 impl Names {
@@ -35,6 +37,7 @@ impl Names {
                 Ok(Name::Global(map)) => names.globals = read_map(map),
                 Ok(Name::Table(map)) => names.tables = read_map(map),
                 Ok(Name::Memory(map)) => names.memories = read_map(map),
+                Ok(Name::Tag(map)) => names.tags = read_map(map),
                 Ok(Name::Local(functions)) => {
                     for function in functions.into_iter().flatten() {
                         names.locals.insert(function.index, read_map(function.names));

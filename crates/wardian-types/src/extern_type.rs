@@ -14,6 +14,8 @@ pub enum ExternType {
     Memory(MemoryType),
     /// A global variable.
     Global(GlobalType),
+    /// A tag of exceptions.
+    Tag(TagType),
 }
 
 /// The kind of an import or export, without its type.
@@ -27,6 +29,8 @@ pub enum ExternKind {
     Memory,
     /// A global variable.
     Global,
+    /// A tag of exceptions.
+    Tag,
 }
 
 /// The type of a linear memory.
@@ -90,6 +94,25 @@ pub struct GlobalType {
     pub mutable: bool,
 }
 
+/// The type of a tag: of the values that exceptions with this tag carry.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TagType {
+    /// A signature whose parameters are the values; it has no results.
+    pub ty: FuncType,
+}
+
+impl TagType {
+    /// The type of tags whose exceptions carry these values.
+    pub fn new(values: impl IntoIterator<Item = ValType>) -> TagType {
+        TagType { ty: FuncType::new(values, []) }
+    }
+
+    /// The types of the values that exceptions carry, in order.
+    pub fn values(&self) -> &[ValType] {
+        self.ty.params()
+    }
+}
+
 impl ExternType {
     /// The kind of this type.
     pub fn kind(&self) -> ExternKind {
@@ -98,6 +121,7 @@ impl ExternType {
             ExternType::Table(_) => ExternKind::Table,
             ExternType::Memory(_) => ExternKind::Memory,
             ExternType::Global(_) => ExternKind::Global,
+            ExternType::Tag(_) => ExternKind::Tag,
         }
     }
 }
@@ -109,6 +133,7 @@ impl fmt::Display for ExternKind {
             ExternKind::Table => "table",
             ExternKind::Memory => "memory",
             ExternKind::Global => "global",
+            ExternKind::Tag => "tag",
         })
     }
 }
@@ -153,6 +178,16 @@ impl fmt::Display for GlobalType {
     }
 }
 
+impl fmt::Display for TagType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("tag (")?;
+        for (i, ty) in self.values().iter().enumerate() {
+            write!(f, "{}{ty}", if i == 0 { "" } else { ", " })?;
+        }
+        f.write_str(")")
+    }
+}
+
 impl fmt::Display for ExternType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -160,6 +195,7 @@ impl fmt::Display for ExternType {
             ExternType::Table(t) => t.fmt(f),
             ExternType::Memory(t) => t.fmt(f),
             ExternType::Global(t) => t.fmt(f),
+            ExternType::Tag(t) => t.fmt(f),
         }
     }
 }

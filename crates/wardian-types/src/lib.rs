@@ -16,7 +16,7 @@ pub use composite::{
     ArrayType, CompositeType, FieldType, StorageType, StructLayout, StructType, SubType, TypeKind,
 };
 pub use counts::Counts;
-pub use extern_type::{ExternKind, ExternType, GlobalType, MemoryType, TableType};
+pub use extern_type::{ExternKind, ExternType, GlobalType, MemoryType, TableType, TagType};
 pub use features::CoreFeatures;
 pub use function::FuncType;
 pub use trap::TrapCode;

@@ -35,21 +35,23 @@ pub enum TrapCode {
     NullReference = 13,
     /// A call through a null reference.
     NullFunctionReference = 14,
+    /// `throw_ref` of a null reference.
+    NullExceptionReference = 15,
     /// An access to a struct through a null reference.
-    NullStructReference = 15,
+    NullStructReference = 16,
     /// An access to an array through a null reference.
-    NullArrayReference = 16,
+    NullArrayReference = 17,
     /// `i31.get_s` or `i31.get_u` of a null reference.
-    NullI31Reference = 17,
+    NullI31Reference = 18,
     /// An access outside of an array.
-    ArrayOutOfBounds = 18,
+    ArrayOutOfBounds = 19,
     /// `ref.cast` of a reference that is not of the type.
-    CastFailure = 19,
+    CastFailure = 20,
 }
 
 impl TrapCode {
     /// Every code, in the order of their numbers.
-    pub const ALL: [TrapCode; 19] = [
+    pub const ALL: [TrapCode; 20] = [
         TrapCode::Unreachable,
         TrapCode::MemoryOutOfBounds,
         TrapCode::TableOutOfBounds,
@@ -64,6 +66,7 @@ impl TrapCode {
         TrapCode::AtomicWaitNonShared,
         TrapCode::NullReference,
         TrapCode::NullFunctionReference,
+        TrapCode::NullExceptionReference,
         TrapCode::NullStructReference,
         TrapCode::NullArrayReference,
         TrapCode::NullI31Reference,
@@ -93,6 +96,7 @@ impl TrapCode {
             TrapCode::AtomicWaitNonShared => "expected shared memory",
             TrapCode::NullReference => "null reference",
             TrapCode::NullFunctionReference => "null function reference",
+            TrapCode::NullExceptionReference => "null exception reference",
             TrapCode::NullStructReference => "null structure reference",
             TrapCode::NullArrayReference => "null array reference",
             TrapCode::NullI31Reference => "null i31 reference",

@@ -58,9 +58,13 @@ pub enum HeapType {
     ConcreteStruct(TypeIndex),
     /// Arrays of one type and of its subtypes.
     ConcreteArray(TypeIndex),
+    /// Any exception.
+    Exn,
+    /// No exception: only null.
+    NoExn,
 }
 
-/// The three kinds of references, which have no value in common. A reference's representation depends on it.
+/// The four kinds of references, which have no value in common. A reference's representation depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Hierarchy {
@@ -70,6 +74,8 @@ pub enum Hierarchy {
     Extern,
     /// References to values of garbage collection.
     Any,
+    /// References to exceptions.
+    Exn,
 }
 
 /// Which type a concrete [`HeapType`] names.
@@ -88,6 +94,8 @@ impl RefType {
     pub const FUNC: RefType = RefType { nullable: true, heap: HeapType::Func };
     /// `externref`
     pub const EXTERN: RefType = RefType { nullable: true, heap: HeapType::Extern };
+    /// `exnref`
+    pub const EXN: RefType = RefType { nullable: true, heap: HeapType::Exn };
 
     /// `anyref`
     pub const ANY: RefType = RefType { nullable: true, heap: HeapType::Any };
@@ -117,6 +125,11 @@ impl RefType {
         matches!(self.heap.hierarchy(), Hierarchy::Any)
     }
 
+    /// Whether these are references to exceptions.
+    pub const fn is_exn(self) -> bool {
+        matches!(self.heap.hierarchy(), Hierarchy::Exn)
+    }
+
     /// The same type with another name for the type that it names, if it names one.
     pub fn renamed(self, rename: &mut impl FnMut(TypeIndex) -> TypeIndex) -> RefType {
         RefType { heap: self.heap.renamed(rename), ..self }
@@ -129,6 +142,7 @@ impl HeapType {
         match self {
             HeapType::Func | HeapType::Concrete(_) | HeapType::NoFunc => Hierarchy::Func,
             HeapType::Extern | HeapType::NoExtern => Hierarchy::Extern,
+            HeapType::Exn | HeapType::NoExn => Hierarchy::Exn,
             HeapType::Any
             | HeapType::Eq
             | HeapType::I31
@@ -162,7 +176,7 @@ impl HeapType {
         }
         match (self, other) {
             (H::Concrete(_) | H::NoFunc, H::Func) | (H::NoFunc, H::Concrete(_)) => true,
-            (H::NoExtern, H::Extern) => true,
+            (H::NoExtern, H::Extern) | (H::NoExn, H::Exn) => true,
             (H::None, _) => matches!(other.hierarchy(), Hierarchy::Any),
             (_, H::Any) => matches!(self.hierarchy(), Hierarchy::Any),
             (H::I31 | H::Struct | H::Array | H::ConcreteStruct(_) | H::ConcreteArray(_), H::Eq) => {
@@ -191,6 +205,8 @@ impl ValType {
     pub const EXTERNREF: ValType = ValType::Ref(RefType::EXTERN);
     /// `anyref` as a value type.
     pub const ANYREF: ValType = ValType::Ref(RefType::ANY);
+    /// `exnref` as a value type.
+    pub const EXNREF: ValType = ValType::Ref(RefType::EXN);
 
     /// How many raw 64-bit slots a value of this type takes: two for `v128`, else one.
     pub const fn slots(self) -> usize {
@@ -270,6 +286,8 @@ impl fmt::Display for RefType {
                 | HeapType::Struct
                 | HeapType::Array),
             ) => write!(f, "{heap}ref"),
+            (true, HeapType::Exn) => f.write_str("exnref"),
+            (true, HeapType::NoExn) => f.write_str("nullexnref"),
             (true, heap) => write!(f, "(ref null {heap})"),
             (false, heap) => write!(f, "(ref {heap})"),
         }
@@ -283,6 +301,8 @@ impl fmt::Display for HeapType {
             HeapType::NoFunc => f.write_str("nofunc"),
             HeapType::Extern => f.write_str("extern"),
             HeapType::NoExtern => f.write_str("noextern"),
+            HeapType::Exn => f.write_str("exn"),
+            HeapType::NoExn => f.write_str("noexn"),
             HeapType::Any => f.write_str("any"),
             HeapType::Eq => f.write_str("eq"),
             HeapType::I31 => f.write_str("i31"),

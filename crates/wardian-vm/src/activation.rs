@@ -283,6 +283,32 @@ impl Suspended {
         }
     }
 
+    /// Throws the store's exception in the guest, by the call of its host function.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::resume`], but that the host function has no results.
+    pub unsafe fn throw(&self, store: *mut StoreCtx, args: *mut u64) -> Outcome {
+        // SAFETY: as there.
+        unsafe {
+            let outer_args = (*store).args;
+            let outer_entry = (*store).entry_sp;
+            (*store).args = args as usize;
+            (*store).entry_sp = self.entry_sp;
+            let outcome = run(store, self.outer_sp, self.root, |store| {
+                (*store).wasm_sp = self.wasm_sp;
+                if self.slots.0 == self.slots.1 {
+                    return status::ENDED;
+                }
+                self.stand(store);
+                status::THROW
+            });
+            (*store).args = outer_args;
+            (*store).entry_sp = outer_entry;
+            outcome
+        }
+    }
+
     /// Makes its interpreted frames those of the store.
     ///
     /// # Safety
@@ -352,6 +378,17 @@ pub unsafe fn serial(store: *mut StoreCtx) -> u64 {
         }
         serial.get()
     }
+}
+
+/// The frame pointer of the compiled function that calls the runtime by a stub.
+///
+/// # Safety
+///
+/// The store is valid and used by no other thread, and its guest has called so.
+#[inline]
+pub unsafe fn calling_frame(store: *const StoreCtx) -> usize {
+    // SAFETY: the frame record of the stub, which leads to that of the function.
+    unsafe { *(((*store).wasm_sp + arch::RECORD) as *const usize) }
 }
 
 /// Whether the entry with this number is still on the store's list.
@@ -464,6 +501,9 @@ unsafe fn run(
         let outcome = if (*store).interrupt.load(Ordering::Relaxed) == 0 {
             let previous = signals::set_current(store);
             let mut status = switch(store);
+            if status == status::ENDED && (*store).thrown != 0 {
+                status = catch(store);
+            }
             if status > status::INTERRUPTED {
                 status = interpret(store, &activation, status);
             } else if status != status::RETURNED {
@@ -487,6 +527,27 @@ unsafe fn run(
         (*store).wasm_sp = outer_sp;
         set_activation(store, outer);
         outcome
+    }
+}
+
+/// Resumes a guest that has thrown an exception where that is caught, as long as it throws any. All of its
+/// frames are compiled.
+///
+/// # Safety
+///
+/// As for [`run`].
+#[cold]
+unsafe fn catch(store: *mut StoreCtx) -> u64 {
+    // SAFETY: the caller's promise. A guest that was made to stand somewhere can be resumed there.
+    unsafe {
+        let mut status = status::ENDED;
+        while status == status::ENDED
+            && (*store).thrown != 0
+            && (*store).unwind.is_some_and(|unwind| unwind(store))
+        {
+            status = arch::resume(store);
+        }
+        status
     }
 }
 
@@ -580,6 +641,9 @@ impl Default for StoreCtx {
             callee_slots: 0,
             call: Default::default(),
             interpret: None,
+            thrown: 0,
+            caught: 0,
+            unwind: None,
             fuel: 0,
             refused: Default::default(),
             heap: Default::default(),

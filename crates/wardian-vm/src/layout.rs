@@ -112,6 +112,12 @@ pub struct StoreCtx {
     pub call: crate::interpreted::PendingCall,
     /// How interpreted code is run; none where everything is compiled.
     pub interpret: Option<crate::interpreted::Interpret>,
+    /// The exception that is being thrown, as guests hold it; zero for none.
+    pub thrown: u64,
+    /// The exception that was caught last, as guests hold it: handlers in compiled code read it first.
+    pub caught: u64,
+    /// Makes a guest that threw an exception stand where it is caught; none if exceptions are never caught.
+    pub unwind: Option<Unwind>,
     /// Fuel that is left, where it is counted; below zero the guest is to stop.
     pub fuel: i64,
     /// The access that code of a guest refused.
@@ -251,6 +257,10 @@ pub struct InterpretedFunc {
     pub trampoline: usize,
 }
 
+/// Makes the guest of the innermost entry, which has thrown an exception, stand where that is caught. Returns
+/// whether it is caught in this entry.
+pub type Unwind = unsafe extern "C" fn(*mut StoreCtx) -> bool;
+
 /// Offsets in [`StoreCtx`] that compiled code uses.
 pub mod store_ctx {
     use super::{StoreCtx, offset_of};
@@ -262,6 +272,8 @@ pub mod store_ctx {
     pub const ARGS: i32 = offset_of!(StoreCtx, args) as i32;
     /// [`StoreCtx::indirect_caller`]
     pub const INDIRECT_CALLER: i32 = offset_of!(StoreCtx, indirect_caller) as i32;
+    /// [`StoreCtx::caught`]
+    pub const CAUGHT: i32 = offset_of!(StoreCtx, caught) as i32;
     /// [`StoreCtx::fuel`]
     pub const FUEL: i32 = offset_of!(StoreCtx, fuel) as i32;
     /// [`crate::heap::HeapWords::base`]
@@ -544,6 +556,10 @@ pub enum Builtin {
     Prepare,
     /// `()`: makes the trampoline of a host function, whose record is given in place of the instance.
     PrepareHost,
+    /// `(tag, slots of the values)`: throws an exception. Never returns.
+    Throw,
+    /// `(exception)`: throws an exception again. Never returns.
+    ThrowRef,
     /// `(type) -> object`: a struct of a type of the module, with its header, otherwise zero. The slow way of
     /// an allocation: see [`crate::heap`].
     StructNew,
@@ -574,7 +590,7 @@ pub enum Builtin {
 
 impl Builtin {
     /// How many builtins there are.
-    pub const COUNT: usize = 36;
+    pub const COUNT: usize = 38;
 
     /// Offset of its address in the table of builtins.
     pub const fn offset(self) -> i32 {

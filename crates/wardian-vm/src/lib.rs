@@ -6,6 +6,7 @@
 //! | [`layout`] | where compiled code finds things |
 //! | [`activation`] | entering guest code and leaving it |
 //! | [`frames`] | walking a guest's frames |
+//! | [`unwind`] | unwinding a guest to where an exception is caught |
 //! | [`stack`] | stacks for guests |
 //! | [`memory`] | linear memories: guarded, checked, shared; images; reuse |
 //! | [`heap`] | objects of guests, and their collection |
@@ -42,6 +43,7 @@ pub mod stack;
 pub mod table;
 mod thread;
 pub mod torture;
+pub mod unwind;
 mod zeroed;
 
 pub use entries::{

@@ -1,7 +1,7 @@
 //! Code in memory, compiled or interpreted, and finding it again by address.
 
 use crate::Error;
-use crate::jit::{CompiledCode, CompiledFunction};
+use crate::jit::{CallHandlers, CompiledCode, CompiledFunction};
 use crate::module::ModuleInner;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -34,6 +34,44 @@ pub(crate) trait CodePiece: Send + Sync {
     /// Where an interpreted frame with this ip has references to objects: slots from where its header begins.
     fn reference_slots(&self, _module: &ModuleInner, _ip: usize) -> Option<Arc<[i32]>> {
         None
+    }
+    /// The handlers of exceptions of the call in compiled code that returns to an address.
+    fn handlers_at(&self, pc: usize) -> Option<Handlers<'_>> {
+        let _ = pc;
+        None
+    }
+}
+
+/// The handlers of exceptions around a call in compiled code.
+pub(crate) struct Handlers<'a> {
+    /// Address of the text that the handlers' offsets count from.
+    text: usize,
+    call: CallHandlers<'a>,
+    /// How far the stack pointer is below the frame pointer at the call.
+    pub(crate) frame_size: u32,
+    /// Where the frame has the address of its instance, counted from the stack pointer.
+    pub(crate) instance: u32,
+}
+
+/// A handler in compiled code.
+#[derive(Clone, Copy)]
+pub(crate) struct Handler {
+    pub(crate) pc: usize,
+    pub(crate) frame_size: u32,
+    /// Whether it takes a reference to the exception.
+    pub(crate) by_reference: bool,
+}
+
+impl Handlers<'_> {
+    /// The innermost handler that catches; `is_tag` tells whether a tag of the module, by its index, is that
+    /// of the exception.
+    pub(crate) fn find(&self, is_tag: impl Fn(u32) -> bool) -> Option<Handler> {
+        let found = self.call.handlers().find(|handler| handler.tag.is_none_or(&is_tag))?;
+        Some(Handler {
+            pc: self.text + found.offset as usize,
+            frame_size: self.frame_size,
+            by_reference: found.by_reference,
+        })
     }
 }
 
@@ -143,6 +181,12 @@ impl CodePiece for LoadedCode {
 
     fn references_at(&self, pc: usize) -> Option<(u32, &[u32])> {
         self.tables.references_at(self.offset(pc)?)
+    }
+
+    fn handlers_at(&self, pc: usize) -> Option<Handlers<'_>> {
+        let call = self.tables.handlers_at(self.offset(pc)?)?;
+        let (frame_size, instance) = (call.frame_size, call.instance);
+        Some(Handlers { text: self.memory.start(), call, frame_size, instance })
     }
 }
 

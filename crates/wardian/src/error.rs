@@ -39,6 +39,8 @@ pub enum ErrorKind {
     Closed(u32),
     /// The guest was stopped from outside.
     Stopped(StopReason),
+    /// The guest, or a host function, threw an exception that no guest caught.
+    Exception(crate::Exception),
     /// A host function failed.
     Host(Box<dyn StdError + Send + Sync>),
     /// A limit of the store or of the system was reached.
@@ -157,6 +159,22 @@ impl Error {
         Error::new(ErrorKind::Exit(code))
     }
 
+    /// An exception with a tag and values. Returned by a host function, it is thrown in the guest that called
+    /// the function. That the values are of the tag's types is checked then.
+    ///
+    /// See [`crate::Exception`] for an example.
+    pub fn exception_with(tag: crate::Tag, values: impl IntoIterator<Item = crate::Val>) -> Error {
+        crate::Exception::new(tag, values).into()
+    }
+
+    /// The exception, if the guest or a host function threw one and no guest caught it.
+    pub fn exception(&self) -> Option<&crate::Exception> {
+        match &self.0.kind {
+            ErrorKind::Exception(exception) => Some(exception),
+            _ => None,
+        }
+    }
+
     /// What kind of error this is.
     pub fn kind(&self) -> &ErrorKind {
         &self.0.kind
@@ -243,6 +261,7 @@ impl fmt::Display for ErrorKind {
             ErrorKind::Stopped(StopReason::Fuel) => {
                 f.write_str("the guest was stopped: its fuel is used up")
             }
+            ErrorKind::Exception(exception) => exception.fmt(f),
             ErrorKind::Host(error) => error.fmt(f),
             ErrorKind::Limit(message) | ErrorKind::Usage(message) => f.write_str(message),
             ErrorKind::HostStackExhausted => f.write_str(
@@ -300,6 +319,12 @@ impl StdError for Error {
 impl From<TrapCode> for Error {
     fn from(code: TrapCode) -> Error {
         Error::new(ErrorKind::Trap(code))
+    }
+}
+
+impl From<crate::Exception> for Error {
+    fn from(exception: crate::Exception) -> Error {
+        Error::new(ErrorKind::Exception(exception))
     }
 }
 

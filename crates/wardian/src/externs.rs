@@ -1,6 +1,6 @@
 //! Things that can be imported and exported.
 
-use crate::{AsContext, Func, Global, Memory, SharedMemory, Table};
+use crate::{AsContext, Func, Global, Memory, SharedMemory, Table, Tag};
 use wardian_types::{ExternKind, ExternType};
 
 /// Something that can be imported or exported.
@@ -17,6 +17,8 @@ pub enum Extern {
     SharedMemory(SharedMemory),
     /// A global.
     Global(Global),
+    /// A tag of exceptions.
+    Tag(Tag),
 }
 
 impl Extern {
@@ -32,6 +34,7 @@ impl Extern {
             Extern::Memory(m) => ExternType::Memory(m.ty(store)),
             Extern::SharedMemory(m) => ExternType::Memory(m.ty()),
             Extern::Global(g) => ExternType::Global(g.ty()),
+            Extern::Tag(t) => ExternType::Tag(t.ty(store)),
         }
     }
 
@@ -42,6 +45,7 @@ impl Extern {
             Extern::Table(_) => ExternKind::Table,
             Extern::Memory(_) | Extern::SharedMemory(_) => ExternKind::Memory,
             Extern::Global(_) => ExternKind::Global,
+            Extern::Tag(_) => ExternKind::Tag,
         }
     }
 
@@ -70,6 +74,11 @@ impl Extern {
         if let Extern::Global(g) = self { Some(g) } else { None }
     }
 
+    /// The tag, if it is one.
+    pub fn into_tag(self) -> Option<Tag> {
+        if let Extern::Tag(t) = self { Some(t) } else { None }
+    }
+
     /// The store that it belongs to; none for a shared memory.
     pub(crate) fn store(&self) -> Option<u64> {
         match self {
@@ -77,6 +86,7 @@ impl Extern {
             Extern::Table(t) => Some(t.store),
             Extern::Memory(m) => Some(m.store),
             Extern::Global(g) => Some(g.store),
+            Extern::Tag(t) => Some(t.store),
             Extern::SharedMemory(_) => None,
         }
     }
@@ -105,5 +115,10 @@ impl From<SharedMemory> for Extern {
 impl From<Global> for Extern {
     fn from(g: Global) -> Extern {
         Extern::Global(g)
+    }
+}
+impl From<Tag> for Extern {
+    fn from(t: Tag) -> Extern {
+        Extern::Tag(t)
     }
 }

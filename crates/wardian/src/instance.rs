@@ -8,7 +8,7 @@ use crate::store::{check_store, same_store};
 use crate::value::{WasmParams, WasmResults};
 use crate::{
     AsContext, AsContextMut, Error, Extern, Func, Global, InstantiateOptions, Memory, Module,
-    Result, SharedMemory, StoreContextMut, Table, TypedFunc,
+    Result, SharedMemory, StoreContextMut, Table, Tag, TypedFunc,
 };
 use wardian_module::ItemIndex;
 
@@ -195,6 +195,9 @@ impl Instance {
                 Extern::Table(Table { store: id, index })
             }
             ItemIndex::Global(global) => Extern::Global(inner.instance_global(self.index, global)),
+            ItemIndex::Tag(tag) => {
+                Extern::Tag(Tag { store: id, index: inner.instance_tag(self.index, tag) })
+            }
             ItemIndex::Memory(memory) => {
                 match &inner.instances[self.index as usize].memories[memory as usize] {
                     MemoryRef::Own(index) => Extern::Memory(Memory { store: id, index: *index }),

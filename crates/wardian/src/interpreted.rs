@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
-use wardian_interp::{Env, Options, Translation, Translator};
+use wardian_interp::{Env, Handler, Options, Translation, Translator};
 use wardian_types::TrapCode;
 use wardian_vm::interpreted::Function;
 
@@ -92,6 +92,17 @@ impl InterpretedCode {
     /// The record by which the executor runs it.
     pub(crate) fn function(&self) -> &Function {
         self.translation.function()
+    }
+
+    /// Address of the first instruction.
+    pub(crate) fn start(&self) -> usize {
+        self.translation.code().as_ptr() as usize
+    }
+
+    /// The handlers of exceptions around the instruction at an address, innermost first.
+    pub(crate) fn handlers_at(&self, pc: usize) -> impl Iterator<Item = &Handler> {
+        let unit = ((pc - self.start()) / size_of::<u16>()) as u32;
+        self.translation.handlers_at(unit)
     }
 
     fn locations(&self, module: &ModuleInner) -> &[(u32, u32)] {

@@ -33,6 +33,7 @@ mod definition;
 mod doubles;
 mod engine;
 mod error;
+mod exception;
 mod externs;
 mod fuel;
 mod func;
@@ -60,6 +61,7 @@ mod snapshot;
 mod stack;
 mod store;
 mod table;
+mod tag;
 mod tier;
 mod value;
 mod wrappers;
@@ -77,6 +79,7 @@ pub use definition::FunctionDefinition;
 pub use doubles::{TestFunction, TestModule};
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, LinkProblem, Result, StopReason};
+pub use exception::Exception;
 pub use externs::Extern;
 pub use func::{Func, IntoFunc, TypedFunc};
 pub use gc::{AnyRef, ArrayRef, ArrayRefPre, EqRef, GcStats, I31, StructRef, StructRefPre};
@@ -107,12 +110,13 @@ pub use snapshot::{Snapshot, Snapshotter};
 pub use stack::{InternalFunction, ProgramCounter, StackFrame, StackIterator, new_stack_iterator};
 pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreContextMut};
 pub use table::Table;
+pub use tag::Tag;
 pub use value::{ExternRef, HostParams, HostResults, Val, WasmParams, WasmResults, WasmTy};
 pub use wardian_module::{DebugInfo, DecodeError, ItemIndex, ModuleInfo, SourceLocation, demangle};
 pub use wardian_types::{
     ArrayType, CompositeType, CoreFeatures, ExternKind, ExternType, FieldType, FuncType,
     GlobalType, HeapType, Hierarchy, MemoryType, RefType, StorageType, StructType, SubType,
-    TableType, TrapCode, TypeIndex, TypeKind, ValType,
+    TableType, TagType, TrapCode, TypeIndex, TypeKind, ValType,
 };
 pub use wardian_vm::memory::{
     FileMemory, FixedMemory, GuardedMemory, LinearMemory, Reservation, VecMemory,

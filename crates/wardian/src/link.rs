@@ -8,7 +8,7 @@ use crate::{Engine, Error, ErrorKind, Extern, Module, Result};
 use std::borrow::Cow;
 use std::sync::Arc;
 use wardian_module::ItemIndex;
-use wardian_types::{ExternType, GlobalType, MemoryType, TableType};
+use wardian_types::{ExternType, GlobalType, MemoryType, TableType, TagType};
 
 /// What an import is satisfied with.
 #[derive(Clone)]
@@ -68,7 +68,7 @@ pub(crate) fn check<T: 'static>(
 /// What an import needs.
 struct Wanted {
     ty: ExternType,
-    /// The number of a function's signature. Two types can look equal and be different: one that names itself,
+    /// The number of a function's or tag's signature. Two types can look equal and be different: one that names itself,
     /// and one that names that type.
     signature: Option<u32>,
 }
@@ -122,6 +122,7 @@ fn check_each(
             ItemIndex::Func(func) => {
                 Some(module.0.signatures[info.functions[func as usize] as usize])
             }
+            ItemIndex::Tag(tag) => Some(module.0.signatures[info.tags[tag as usize] as usize]),
             _ => None,
         };
         let wanted = Wanted { ty: info.item_type(import.item), signature };
@@ -167,6 +168,10 @@ fn item(store: &StoreInner, wanted: &Wanted, definition: Extern) -> Result<Impor
         (ExternType::Global(w), ExternType::Global(f)) => global_fits(store, w, f),
         (ExternType::Table(w), ExternType::Table(f)) => table_fits(w, f),
         (ExternType::Memory(w), ExternType::Memory(f)) => memory_fits(w, f),
+        (ExternType::Tag(_), ExternType::Tag(_)) => match definition {
+            Extern::Tag(tag) => Some(store.tag_signature(tag.index)) == wanted.signature,
+            _ => false,
+        },
         _ => false,
     };
     if !fits {
@@ -178,6 +183,7 @@ fn item(store: &StoreInner, wanted: &Wanted, definition: Extern) -> Result<Impor
         Extern::Memory(memory) => ImportItem::Memory(memory.index),
         Extern::SharedMemory(shared) => ImportItem::Shared(shared),
         Extern::Global(global) => ImportItem::Global(global),
+        Extern::Tag(tag) => ImportItem::Tag(tag.index),
     })
 }
 
@@ -213,6 +219,7 @@ fn type_of(store: &StoreInner, definition: &Extern) -> ExternType {
         }
         Extern::SharedMemory(shared) => ExternType::Memory(shared.ty()),
         Extern::Global(global) => ExternType::Global(global.ty),
+        Extern::Tag(tag) => ExternType::Tag(TagType { ty: store.tag_type(tag.index).clone() }),
     }
 }
 

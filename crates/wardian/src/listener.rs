@@ -6,7 +6,7 @@
 
 use crate::doubles::{TestFunction, TestModule};
 use crate::raw::listen::LiveCall;
-use crate::{Error, FunctionDefinition, InternalModule, StackFrame, StackIterator};
+use crate::{Error, Exception, FunctionDefinition, InternalModule, StackFrame, StackIterator};
 use std::fmt;
 use std::sync::Arc;
 
@@ -68,6 +68,8 @@ impl<L: FunctionListener + ?Sized> FunctionListener for Arc<L> {
 pub enum AbortReason<'a> {
     /// With this error: a trap, an exit, a stop, a host function's failure.
     Error(&'a Error),
+    /// It was unwound by this exception, which is caught further out, or by nobody.
+    Exception(&'a Exception),
     /// A host function or a listener panicked.
     Panic,
     /// A snapshot was restored in which the call is not open.
@@ -87,6 +89,7 @@ impl fmt::Display for AbortReason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             AbortReason::Error(error) => error.fmt(f),
+            AbortReason::Exception(exception) => exception.fmt(f),
             AbortReason::Panic => f.write_str("a host function or listener panicked"),
             AbortReason::Restored => f.write_str("a snapshot was restored"),
             AbortReason::Abandoned => f.write_str("the call was abandoned"),

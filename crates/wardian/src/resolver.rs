@@ -10,7 +10,7 @@ use crate::link::{self, Definition, Lookup};
 use crate::store::check_store;
 use crate::{
     AsContext, AsContextMut, Error, Extern, Func, Global, Instance, InstantiateOptions, Memory,
-    Module, Result, SharedMemory, StoreContextMut, Table,
+    Module, Result, SharedMemory, StoreContextMut, Table, Tag,
 };
 use std::cell::Cell;
 use std::sync::Arc;
@@ -200,7 +200,7 @@ macro_rules! from_items {
     )*};
 }
 
-from_items!(Func, Table, Memory, SharedMemory, Global);
+from_items!(Func, Table, Memory, SharedMemory, Global, Tag);
 
 impl<A: Into<Resolution>> From<Option<A>> for Resolution {
     fn from(answer: Option<A>) -> Resolution {

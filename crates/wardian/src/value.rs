@@ -1,7 +1,7 @@
 //! Values, and the Rust types that stand for them in signatures.
 
 use crate::raw::store::StoreInner;
-use crate::{AnyRef, Error, Func, Result};
+use crate::{AnyRef, Error, Exception, Func, Result};
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
@@ -26,6 +26,8 @@ pub enum Val {
     ExternRef(Option<ExternRef>),
     /// A reference to a value of garbage collection, or null.
     AnyRef(Option<AnyRef>),
+    /// A reference to an exception, or null.
+    ExnRef(Option<Exception>),
 }
 
 /// A value of the embedder's that guests can hold but not look into. Cheap to clone.
@@ -72,6 +74,7 @@ impl Val {
             Val::FuncRef(_) => ValType::FUNCREF,
             Val::ExternRef(_) => ValType::EXTERNREF,
             Val::AnyRef(_) => ValType::ANYREF,
+            Val::ExnRef(_) => ValType::EXNREF,
         }
     }
 
@@ -85,6 +88,7 @@ impl Val {
             ValType::V128 => Val::V128(0),
             ValType::Ref(r) if r.is_func() => Val::FuncRef(None),
             ValType::Ref(r) if r.is_any() => Val::AnyRef(None),
+            ValType::Ref(r) if r.is_exn() => Val::ExnRef(None),
             ValType::Ref(_) => Val::ExternRef(None),
         }
     }
@@ -145,6 +149,11 @@ impl From<Option<AnyRef>> for Val {
         Val::AnyRef(v)
     }
 }
+impl From<Option<Exception>> for Val {
+    fn from(v: Option<Exception>) -> Val {
+        Val::ExnRef(v)
+    }
+}
 impl From<Option<ExternRef>> for Val {
     fn from(v: Option<ExternRef>) -> Val {
         Val::ExternRef(v)
@@ -152,8 +161,9 @@ impl From<Option<ExternRef>> for Val {
 }
 
 /// A Rust type that stands for a WebAssembly value type in typed functions: `i32`, `u32`, `i64`,
-/// `u64`, `f32`, `f64`, `u128` (for `v128`), `Option<Func>`, `Option<ExternRef>`; and of garbage collection
-/// [`AnyRef`], [`crate::EqRef`], [`crate::StructRef`], [`crate::ArrayRef`], [`crate::I31`], and `Option` of these.
+/// `u64`, `f32`, `f64`, `u128` (for `v128`), `Option<Func>`, `Option<ExternRef>`, `Option<Exception>`; and of garbage
+/// collection [`AnyRef`], [`crate::EqRef`], [`crate::StructRef`], [`crate::ArrayRef`], [`crate::I31`], and `Option` of
+/// these.
 ///
 /// Sealed: nobody else can implement it.
 pub trait WasmTy: sealed::Ty {}
@@ -241,6 +251,18 @@ impl sealed::Ty for Option<ExternRef> {
     }
     fn from_slots(store: &StoreInner, slots: &[u64]) -> Self {
         store.extern_of_word(slots[0])
+    }
+}
+
+impl WasmTy for Option<Exception> {}
+impl sealed::Ty for Option<Exception> {
+    const TYPE: ValType = ValType::EXNREF;
+    fn to_slots(self, store: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
+        slots[0] = self.map_or(Ok(0), |exception| store.exception_to_handle(&exception))?;
+        Ok(())
+    }
+    fn from_slots(store: &StoreInner, slots: &[u64]) -> Self {
+        store.exception_of(slots[0])
     }
 }
 

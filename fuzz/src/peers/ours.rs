@@ -87,15 +87,21 @@ fn show(value: &Val) -> String {
         Val::V128(n) => format!("{n:x}"),
         Val::FuncRef(f) => if f.is_some() { "func" } else { "null" }.to_owned(),
         Val::ExternRef(e) => if e.is_some() { "extern" } else { "null" }.to_owned(),
+        Val::ExnRef(e) => if e.is_some() { "extern" } else { "null" }.to_owned(),
     }
 }
 
 /// A trap, with the offset in the code section; any other error is none to compare.
 fn trap(error: &Error) -> Result<String> {
+    if let Some(exception) = error.exception() {
+        let values: Vec<_> = exception.values().iter().map(show).collect();
+        return Ok(format!("exception {}", values.join(", ")));
+    }
     let Some(code) = error.trap() else { return Err(Error::host(error.to_string())) };
     let name = match code {
         // The others tell the two of them apart elsewhere.
         TrapCode::UndefinedElement => "TableOutOfBounds".to_owned(),
+        TrapCode::NullExceptionReference => "NullReference".to_owned(),
         code => format!("{code:?}"),
     };
     let frame = error.backtrace().and_then(|b| b.frames().first());

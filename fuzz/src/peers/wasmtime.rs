@@ -3,13 +3,15 @@
 use super::{Arguments, Lines, Number, ROUNDS, hash};
 use std::sync::LazyLock;
 use wasmtime::{
-    Config, Engine, Error, Extern, Instance, Module, Ref, Store, Trap, Val, ValType, WasmBacktrace,
+    Config, Engine, Error, Extern, Instance, Module, Ref, Store, ThrownException, Trap, Val,
+    ValType, WasmBacktrace,
 };
 
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     let mut config = Config::new();
     config.wasm_memory64(true).wasm_custom_page_sizes(true).wasm_multi_memory(true);
     config.wasm_tail_call(true).wasm_relaxed_simd(false);
+    config.wasm_exceptions(true).wasm_function_references(true);
     Engine::new(&config).expect("the configuration works")
 });
 
@@ -21,7 +23,7 @@ pub(super) fn run(bytes: &[u8], seed: u64) -> Result<Lines, String> {
     let mut lines = Lines::new();
     let instance = match Instance::new(&mut store, &module, &[]) {
         Ok(instance) => instance,
-        Err(error) => return Ok(vec![trap(&error, code)?]),
+        Err(error) => return Ok(vec![ended(&mut store, &error, code)?]),
     };
     let mut arguments = Arguments::new(seed);
     let exports: Vec<(String, Extern)> =
@@ -34,7 +36,7 @@ pub(super) fn run(bytes: &[u8], seed: u64) -> Result<Lines, String> {
             let mut results = vec![Val::I32(0); ty.results().len()];
             let ended = match f.call(&mut store, &params, &mut results) {
                 Ok(()) => results.iter().map(show).collect::<Vec<_>>().join(", "),
-                Err(error) => trap(&error, code)?,
+                Err(error) => ended(&mut store, &error, code)?,
             };
             lines.push(format!("{name}: {ended}"));
         }
@@ -104,6 +106,17 @@ fn show_ref(reference: &Ref) -> &'static str {
         Ref::Func(_) => "func",
         _ => "extern",
     }
+}
+
+/// How a call ended that did not return.
+fn ended(store: &mut Store<()>, error: &Error, code: usize) -> Result<String, String> {
+    if error.downcast_ref::<ThrownException>().is_none() {
+        return trap(error, code);
+    }
+    let exception = store.take_pending_exception().ok_or("no exception is pending")?;
+    let fields = exception.fields(&mut *store).map_err(|error| format!("{error:?}"))?;
+    let values: Vec<_> = fields.map(|value| show(&value)).collect();
+    Ok(format!("exception {}", values.join(", ")))
 }
 
 fn trap(error: &Error, code: usize) -> Result<String, String> {

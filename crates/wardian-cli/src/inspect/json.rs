@@ -47,6 +47,7 @@ pub(super) fn render(summary: &Summary<'_>) -> serde_json::Result<String> {
         "memories": items(summary.memories()),
         "tables": items(summary.tables()),
         "globals": items(summary.globals()),
+        "tags": items(summary.tags()),
         "sections": sections.collect::<Vec<_>>(),
         "producers": producers,
         "target_features": summary.target_features,
@@ -105,6 +106,7 @@ fn extern_type(ty: &ExternType) -> Map<String, Value> {
             "content": ty.content.to_string(),
             "mutable": ty.mutable,
         }),
+        ExternType::Tag(ty) => json!({ "values": names(ty.values()) }),
     };
     if let Value::Object(more) = more {
         map.extend(more);
@@ -112,8 +114,10 @@ fn extern_type(ty: &ExternType) -> Map<String, Value> {
     map
 }
 
+fn names(types: &[wardian::ValType]) -> Vec<String> {
+    types.iter().map(|ty| ty.to_string()).collect()
+}
+
 fn signature(ty: &FuncType) -> Value {
-    let names =
-        |types: &[wardian::ValType]| types.iter().map(|t| t.to_string()).collect::<Vec<_>>();
     json!({ "params": names(ty.params()), "results": names(ty.results()) })
 }

@@ -21,6 +21,7 @@ pub(super) fn render(summary: &Summary<'_>) -> String {
         ("memories", summary.memories()),
         ("tables", summary.tables()),
         ("globals", summary.globals()),
+        ("tags", summary.tags()),
     ] {
         let _ = items(&mut out, title, &list);
     }

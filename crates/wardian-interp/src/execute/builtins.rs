@@ -162,6 +162,24 @@ handlers! {
         s.answer(d, narrow, result)
     }
 
+    fn throw(s, op::throw { tag, top, first }) {
+        let values = s.far(first) as u64;
+        s.ask(Builtin::Throw as u16, top, |f| {
+            let f: Fn2 = std::mem::transmute(f);
+            f(s.vmctx, tag.0.into(), values)
+        });
+        exit::ENDED
+    }
+
+    fn throw_ref(s, op::throw_ref { top, exception }) {
+        let exception = *s.far(exception);
+        s.ask(Builtin::ThrowRef as u16, top, |f| {
+            let f: Fn1 = std::mem::transmute(f);
+            f(s.vmctx, exception)
+        });
+        exit::ENDED
+    }
+
     fn builtin_irr(s, op::builtin_irr { which: U16(which), narrow, top, d, i, a, b }) {
         let (a, b) = (*s.far(a), *s.far(b));
         let result = s.ask(which, top, |f| {

@@ -186,7 +186,7 @@ fn run(opcode: Opcode, first: u64, asks: bool) {
         countdown: AtomicI32::new(if asks { 0 } else { i32::MAX }),
         defined: 0,
     };
-    let translation = Translation::new(&looped(opcode), function);
+    let translation = Translation::new(&looped(opcode), function, &[]);
     let mut slots = vec![8_u64; SLOTS];
     slots[frame::PREVIOUS as usize] = flag::BOUNDARY as u64;
     slots[frame::IP as usize] = translation.function().entry as u64;

@@ -12,7 +12,7 @@ use wasmparser::{BlockType, BrTable, Operator};
 
 /// What a block takes and gives.
 #[derive(Clone, Copy, Debug)]
-enum Shape {
+pub(super) enum Shape {
     Empty,
     Result(ValType),
     Type(u32),
@@ -21,7 +21,7 @@ enum Shape {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+pub(super) enum Kind {
     Function,
     Block,
     /// Where its header stands.
@@ -29,17 +29,22 @@ enum Kind {
     /// The part before an `else`, and who jumps to the other part.
     If(Chain),
     Else,
+    TryTable,
+    /// The body of a `try`.
+    Try,
+    /// What comes after a `catch` of it.
+    Catch,
 }
 
 /// A block that is open.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
-    kind: Kind,
-    shape: Shape,
+    pub(super) kind: Kind,
+    pub(super) shape: Shape,
     /// How many operands lie below the block's parameters.
-    base: usize,
+    pub(super) base: usize,
     /// Who jumps to its end.
-    exits: Chain,
+    pub(super) exits: Chain,
     /// Who jumps to the stub of the table of branches that is being made.
     stub: Chain,
 }
@@ -86,9 +91,19 @@ impl<'a> Body<'a> {
     /// An operator that is never executed: only where blocks begin and end matters.
     fn dead_operator(&mut self, operator: &Operator<'_>) -> Outcome {
         match operator {
-            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
+            Operator::Block { .. }
+            | Operator::Loop { .. }
+            | Operator::If { .. }
+            | Operator::TryTable { .. }
+            | Operator::Try { .. } => {
                 self.dead_depth += 1;
             }
+            Operator::Catch { .. } | Operator::CatchAll | Operator::Delegate { .. }
+                if self.dead_depth == 0 =>
+            {
+                self.exception_operator(operator)?;
+            }
+            Operator::Delegate { .. } => self.dead_depth -= 1,
             Operator::Else if self.dead_depth == 0 => self.begin_else()?,
             Operator::End if self.dead_depth == 0 => self.end()?,
             Operator::End => self.dead_depth -= 1,
@@ -164,7 +179,7 @@ impl<'a> Body<'a> {
         self.b.frames.push(Frame { kind, shape, base, exits, stub });
     }
 
-    fn begin(&mut self, kind: Kind, ty: BlockType) -> Outcome {
+    pub(super) fn begin(&mut self, kind: Kind, ty: BlockType) -> Outcome {
         let shape = match ty {
             BlockType::Empty => Shape::Empty,
             BlockType::Type(ty) => Shape::Result(self.value_type(ty)?),
@@ -207,12 +222,12 @@ impl<'a> Body<'a> {
         self.begin(Kind::If(otherwise), ty)
     }
 
-    fn top(&mut self) -> Outcome<&mut Frame> {
+    pub(super) fn top(&mut self) -> Outcome<&mut Frame> {
         self.b.frames.last_mut().ok_or_else(|| TranslateError::new("no block is open"))
     }
 
     /// Brings the results of the innermost block to where all who leave it have them.
-    fn settle(&mut self, shape: Shape) -> Outcome {
+    pub(super) fn settle(&mut self, shape: Shape) -> Outcome {
         let count = self.result_count(shape);
         let start = self.below(count)?;
         self.flush_from(start);
@@ -239,7 +254,8 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    fn end(&mut self) -> Outcome {
+    pub(super) fn end(&mut self) -> Outcome {
+        self.end_try()?;
         let Frame { kind, shape, base, exits, .. } = *self.top()?;
         let without_else = matches!(kind, Kind::If(_));
         if without_else || !exits.is_empty() {
@@ -279,7 +295,7 @@ impl<'a> Body<'a> {
     }
 
     /// Whether the operands of a branch already lie where it takes them.
-    fn in_place(&mut self, frame: usize) -> Outcome<bool> {
+    pub(super) fn in_place(&mut self, frame: usize) -> Outcome<bool> {
         let Frame { kind, base, .. } = self.b.frames[frame];
         if matches!(kind, Kind::Function) {
             return Ok(false);
@@ -303,7 +319,7 @@ impl<'a> Body<'a> {
     }
 
     /// Goes to a frame, with the operands it takes. Those stay noted as they were.
-    fn branch(&mut self, frame: usize) -> Outcome {
+    pub(super) fn branch(&mut self, frame: usize) -> Outcome {
         if matches!(self.b.frames[frame].kind, Kind::Function) {
             return self.return_values();
         }
@@ -317,7 +333,7 @@ impl<'a> Body<'a> {
 
     /// The targets lie below the sources, or are these: going upwards, nothing is overwritten that is
     /// still needed.
-    fn move_operands(&mut self, frame: usize) -> Outcome {
+    pub(super) fn move_operands(&mut self, frame: usize) -> Outcome {
         let count = self.arity(frame)?;
         let start = self.below(count)?;
         let mut to = self.slot_at(self.b.frames[frame].base);

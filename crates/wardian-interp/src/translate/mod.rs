@@ -13,6 +13,7 @@ mod call;
 mod compare;
 mod control;
 mod emit;
+mod exceptions;
 mod latch;
 mod memory;
 mod numeric;
@@ -26,7 +27,7 @@ mod vector;
 
 use crate::op::Opcode;
 use crate::operand::Register;
-use crate::translation::{Env, TranslateError, Translation};
+use crate::translation::{Env, HandlerEntry, TranslateError, Translation};
 use control::Frame;
 use stack::{Entry, Local};
 use std::sync::atomic::AtomicI32;
@@ -65,6 +66,10 @@ struct Buffers {
     locations: Vec<(u32, u32)>,
     /// Stubs of a table of branches.
     stubs: Vec<control::Stub>,
+    /// Open blocks that have handlers.
+    tries: Vec<exceptions::Try>,
+    /// Handlers, innermost first.
+    handlers: Vec<HandlerEntry>,
 }
 
 /// A function while it is translated.
@@ -114,7 +119,7 @@ impl Translator {
     pub fn translate(&mut self, env: &Env<'_>, defined: u32) -> Outcome<Translation> {
         let body = self.run(env, defined, Purpose::Code)?;
         let function = body.function(defined)?;
-        let translation = Translation::new(&body.b.code, function);
+        let translation = Translation::new(&body.b.code, function, &body.b.handlers);
         self.buffers = body.b;
         Ok(translation)
     }
@@ -169,6 +174,8 @@ impl<'a> Body<'a> {
         b.locals.clear();
         b.frames.clear();
         b.locations.clear();
+        b.tries.clear();
+        b.handlers.clear();
         Body {
             env,
             ty,

@@ -52,6 +52,7 @@ impl Body<'_> {
             || self.control_operator(operator)?
             || self.comparison_operator(operator)?
             || self.call_operator(operator)?
+            || self.exception_operator(operator)?
             || self.global_operator(operator)?
             || self.float_operator(operator)?
             || self.conversion_operator(operator)?

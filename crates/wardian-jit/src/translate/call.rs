@@ -147,12 +147,11 @@ impl<'a> Translator<'a, '_> {
     fn call(&mut self, type_index: u32, callee: &Callee) -> Outcome {
         let (sig, ty) = self.type_sig(type_index)?;
         let args = self.call_args(ty, callee.ctx)?;
-        let call = self.b.ins().call_indirect(sig, callee.code, &args);
-        let results = self.stack.len();
-        self.stack.extend_from_slice(self.b.inst_results(call));
-        for (at, ty) in (results..).zip(ty.results()) {
-            self.note_type(*ty, self.stack[at]);
+        let results = self.call_guest(sig, callee.code, &args)?;
+        for (value, ty) in results.iter().zip(ty.results()) {
+            self.note_type(*ty, *value);
         }
+        self.stack.extend(results);
         Ok(())
     }
 

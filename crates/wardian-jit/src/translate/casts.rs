@@ -89,8 +89,12 @@ impl Translator<'_, '_> {
         self.b.ins().brif(reference, some, &[], null, &[]);
         self.enter(some);
         match ty.heap {
-            HeapType::Func | HeapType::Extern | HeapType::Any => self.b.ins().jump(yes, &[]),
-            HeapType::NoFunc | HeapType::NoExtern | HeapType::None => self.b.ins().jump(no, &[]),
+            HeapType::Func | HeapType::Extern | HeapType::Exn | HeapType::Any => {
+                self.b.ins().jump(yes, &[])
+            }
+            HeapType::NoFunc | HeapType::NoExtern | HeapType::NoExn | HeapType::None => {
+                self.b.ins().jump(no, &[])
+            }
             HeapType::I31 => {
                 let odd = self.b.ins().band_imm_u(reference, 1);
                 self.b.ins().brif(odd, yes, &[], no, &[])

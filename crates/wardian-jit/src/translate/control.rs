@@ -5,6 +5,7 @@
 //! are defined above and stay valid. Code that cannot be reached is skipped, counting its blocks.
 
 use super::env::{Env, clif_type};
+use super::exceptions::{Branches, Legacy};
 use super::state::{Fail, Outcome, Translator};
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, SourceLoc};
 use cranelift_codegen::ir::{Value, types};
@@ -16,14 +17,14 @@ use wasmparser::{BlockType, BrTable, FunctionBody, Operator};
 
 /// What a block takes and gives.
 #[derive(Clone)]
-enum Shape {
+pub(super) enum Shape {
     Empty,
     Result(ValType),
     Type(FuncType),
 }
 
 impl Shape {
-    fn params(&self) -> &[ValType] {
+    pub(super) fn params(&self) -> &[ValType] {
         match self {
             Shape::Type(ty) => ty.params(),
             _ => &[],
@@ -39,7 +40,7 @@ impl Shape {
     }
 }
 
-enum Kind {
+pub(super) enum Kind {
     /// The body itself; its results are the function's.
     Function,
     Block,
@@ -54,17 +55,22 @@ enum Kind {
     },
     /// The part after the `else`.
     Else,
+    TryTable(Branches),
+    /// The body of a `try`.
+    Try,
+    /// What comes after a `catch` of it.
+    Catch(Legacy),
 }
 
 /// A block that is open.
 pub(super) struct Frame {
-    kind: Kind,
+    pub(super) kind: Kind,
     shape: Shape,
     /// Where the block ends; results are its parameters.
     exit: Block,
     exit_used: bool,
     /// Whether the loop that code begins at is in this block, or is it.
-    encloses_entry: bool,
+    pub(super) encloses_entry: bool,
     /// Operands below the block's parameters.
     pub(super) height: usize,
 }
@@ -114,6 +120,7 @@ impl<'a, 'f> Translator<'a, 'f> {
             let position = reader.original_position();
             let op = reader.read()?;
             t.locate(position);
+            t.look_ahead(&op, body)?;
             t.operator(&op)?;
         }
         if !t.frames.is_empty() {
@@ -125,6 +132,7 @@ impl<'a, 'f> Translator<'a, 'f> {
 
     fn locate(&mut self, position: u64) {
         let offset = position.saturating_sub(self.env.info.code_section as u64);
+        self.position = position;
         self.offset = u32::try_from(offset).unwrap_or(u32::MAX);
         self.b.set_srcloc(SourceLoc::new(self.offset));
     }
@@ -161,6 +169,7 @@ impl<'a, 'f> Translator<'a, 'f> {
             || self.control_operator(op)?
             || self.comparison_operator(op)?
             || self.call_operator(op)?
+            || self.exception_operator(op)?
             || self.conversion_operator(op)?
             || self.float_operator(op)?
             || self.bulk_operator(op)?
@@ -176,13 +185,21 @@ impl<'a, 'f> Translator<'a, 'f> {
     /// An operator that is never executed: only where blocks begin and end matters.
     fn dead_operator(&mut self, op: &Operator<'_>) -> Outcome {
         match op {
-            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
+            Operator::Block { .. }
+            | Operator::Loop { .. }
+            | Operator::If { .. }
+            | Operator::TryTable { .. }
+            | Operator::Try { .. } => {
                 self.dead_depth += 1;
                 Ok(())
             }
             Operator::Else if self.dead_depth == 0 => self.begin_else(),
-            Operator::End if self.dead_depth == 0 => self.end(),
-            Operator::End => {
+            Operator::Catch { tag_index } if self.dead_depth == 0 => {
+                self.begin_catch(Some(*tag_index))
+            }
+            Operator::CatchAll if self.dead_depth == 0 => self.begin_catch(None),
+            Operator::End | Operator::Delegate { .. } if self.dead_depth == 0 => self.end(),
+            Operator::End | Operator::Delegate { .. } => {
                 self.dead_depth -= 1;
                 Ok(())
             }
@@ -221,7 +238,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         Ok(true)
     }
 
-    fn shape(&self, ty: BlockType) -> Outcome<Shape> {
+    pub(super) fn shape(&self, ty: BlockType) -> Outcome<Shape> {
         Ok(match ty {
             BlockType::Empty => Shape::Empty,
             BlockType::Type(ty) => Shape::Result(self.value_type(ty)?),
@@ -239,7 +256,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         ty.ok_or_else(|| Fail(format!("there is no type {index}")))
     }
 
-    fn open(&mut self, kind: Kind, shape: Shape, height: usize) {
+    pub(super) fn open(&mut self, kind: Kind, shape: Shape, height: usize) {
         let exit = self.b.create_block();
         for ty in shape.results() {
             let value = self.b.append_block_param(exit, clif_type(*ty));
@@ -292,12 +309,12 @@ impl<'a, 'f> Translator<'a, 'f> {
         Ok(())
     }
 
-    fn top(&mut self) -> Outcome<&mut Frame> {
+    pub(super) fn top(&mut self) -> Outcome<&mut Frame> {
         self.frames.last_mut().ok_or_else(|| Fail("no block is open".into()))
     }
 
     /// Leaves the innermost block with its results, if this point is reached.
-    fn fall_out(&mut self) -> Outcome {
+    pub(super) fn fall_out(&mut self) -> Outcome {
         if self.reachable {
             let frame = self.top()?;
             frame.exit_used = true;
@@ -335,33 +352,45 @@ impl<'a, 'f> Translator<'a, 'f> {
         }
     }
 
-    fn end(&mut self) -> Outcome {
-        let frame = self.top()?;
-        if let Kind::If { .. } = frame.kind {
+    pub(super) fn end(&mut self) -> Outcome {
+        match self.top()?.kind {
             // Without an else the parameters are the results.
-            self.begin_else()?;
+            Kind::If { .. } => self.begin_else()?,
+            Kind::TryTable(_) => return self.end_try_table(),
+            Kind::Try => self.end_scope(),
+            // Below its results lies what it has caught.
+            Kind::Catch(_) => self.fall_out()?,
+            _ => {}
         }
         let last = self.frames.len() == 1;
         let frame = self.top()?;
-        if !frame.exit_used && self.reachable {
+        let is_catch = matches!(frame.kind, Kind::Catch(_));
+        if !frame.exit_used && self.reachable && !is_catch {
             return self.run_on(last);
         }
-        self.fall_out()?;
+        if !is_catch {
+            self.fall_out()?;
+        }
         let Some(frame) = self.frames.pop() else { return Ok(()) };
         if let Kind::Loop { header } = frame.kind {
             self.b.seal_block(header);
         }
+        self.close(&frame);
+        if last && frame.exit_used {
+            self.return_values()?;
+        }
+        Ok(())
+    }
+
+    /// Goes on behind a block that was just taken off, where branches to its end meet.
+    pub(super) fn close(&mut self, frame: &Frame) {
         self.stack.truncate(frame.height);
         self.reachable = frame.exit_used;
         if frame.exit_used {
             self.enter(frame.exit);
             self.restack(frame.height, frame.exit, frame.encloses_entry);
-            if last {
-                self.return_values()?;
-            }
         }
         self.unpin(frame.encloses_entry);
-        Ok(())
     }
 
     /// Ends a block that no branch leaves: the code goes on where it is.
@@ -391,7 +420,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         Ok(())
     }
 
-    fn frame_at(&mut self, depth: u32) -> Outcome<&mut Frame> {
+    pub(super) fn frame_at(&mut self, depth: u32) -> Outcome<&mut Frame> {
         let index = (self.frames.len() - 1).checked_sub(depth as usize);
         let index = index.ok_or_else(|| Fail("a branch leads out of the function".into()))?;
         Ok(&mut self.frames[index])
@@ -410,7 +439,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         Ok((block, frame.branch_arity()))
     }
 
-    fn br(&mut self, depth: u32) -> Outcome {
+    pub(super) fn br(&mut self, depth: u32) -> Outcome {
         if matches!(self.frame_at(depth)?.kind, Kind::Function) {
             return self.return_values();
         }

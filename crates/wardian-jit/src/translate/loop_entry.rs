@@ -176,14 +176,17 @@ impl Surroundings {
             let position = reader.original_position().saturating_sub(code_section as u64);
             let offset = u32::try_from(position).unwrap_or(u32::MAX);
             match reader.read()? {
-                Operator::Block { .. } | Operator::If { .. } => open.push(offset),
+                Operator::Block { .. }
+                | Operator::If { .. }
+                | Operator::TryTable { .. }
+                | Operator::Try { .. } => open.push(offset),
                 Operator::Loop { .. } => {
                     open.push(offset);
                     if offset == target {
                         enclosing = Some(open.clone());
                     }
                 }
-                Operator::End => drop(open.pop()),
+                Operator::End | Operator::Delegate { .. } => drop(open.pop()),
                 Operator::LocalGet { local_index } => {
                     let read = read.get_mut(local_index as usize);
                     *read.ok_or_else(|| Fail(format!("there is no local {local_index}")))? = true;

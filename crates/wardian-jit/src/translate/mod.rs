@@ -15,6 +15,7 @@ mod casts;
 mod control;
 mod convert;
 mod env;
+mod exceptions;
 mod fuel;
 mod loop_entry;
 mod memory;

@@ -3,6 +3,7 @@
 
 use super::control::Frame;
 use super::env::{Env, stub_convention};
+use super::exceptions::Scope;
 use super::loop_entry::LoopEntry;
 use super::variable::Locals;
 use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
@@ -14,7 +15,7 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::FunctionBuilder;
 use std::collections::{HashMap, HashSet};
-use wardian_module::FuelMeter;
+use wardian_module::{FuelMeter, LegacyTry};
 use wardian_types::{FuncType, StructLayout, TrapCode};
 use wardian_vm::layout::{Builtin, instance, store_ctx};
 
@@ -98,6 +99,12 @@ pub(crate) struct Translator<'a, 'f> {
     pub(super) meter: FuelMeter,
     /// Code offset of the current operator.
     pub(super) offset: u32,
+    /// Its position in the module.
+    pub(super) position: u64,
+    /// The handlers around it, innermost last.
+    pub(super) scopes: Vec<Scope>,
+    /// What is known ahead of `try` blocks, once one has come.
+    pub(super) tries: HashMap<u64, LegacyTry>,
     /// Where the code begins instead of at the beginning.
     pub(super) loop_entry: Option<LoopEntry>,
     /// Stores to guest memory so far.
@@ -138,6 +145,9 @@ impl<'a, 'f> Translator<'a, 'f> {
             raise_sig: None,
             meter: FuelMeter::default(),
             offset: 0,
+            position: 0,
+            scopes: Vec::new(),
+            tries: HashMap::new(),
             loop_entry: None,
             stores: 0,
             result_slots: None,
@@ -407,7 +417,7 @@ impl<'a, 'f> Translator<'a, 'f> {
 
     /// These loads are not marked as movable: the calls are rare, and it does not pay to keep their
     /// targets in registers or to hoist them out of loops.
-    fn builtin_code(&mut self, builtin: Builtin) -> Value {
+    pub(super) fn builtin_code(&mut self, builtin: Builtin) -> Value {
         let table = self.load_trusted(types::I64, Region::Code, self.vmctx, instance::BUILTINS);
         self.load_trusted(types::I64, Region::Code, table, builtin.offset())
     }

@@ -103,7 +103,13 @@ fn check_body(info: &ModuleInfo, body: &FunctionBody<'_>) -> Result<(), DecodeEr
             Operator::Block { blockty: BlockType::Type(ty) }
             | Operator::Loop { blockty: BlockType::Type(ty) }
             | Operator::If { blockty: BlockType::Type(ty) }
+            | Operator::Try { blockty: BlockType::Type(ty) }
             | Operator::TypedSelect { ty } => check_value(info.val_type(ty)?)?,
+            Operator::TryTable { ref try_table } => {
+                if let BlockType::Type(ty) = try_table.ty {
+                    check_value(info.val_type(ty)?)?;
+                }
+            }
             Operator::RefNull { hty } => {
                 let heap = info.heap_type(hty)?;
                 check_ref(RefType { nullable: true, heap })?;

@@ -5,7 +5,7 @@
 //! a `br`, up to the next `end` or `else`) is in no block.
 
 use wardian::Module;
-use wasmparser::{BinaryReader, FunctionBody, Operator};
+use wasmparser::{BinaryReader, Catch, FunctionBody, Operator};
 
 /// A basic block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,14 +59,14 @@ enum At {
     Dead,
 }
 
-/// A `block`, `loop` or `if` that is open, or the function.
+/// A block of any kind that is open, or the function.
 struct Frame {
     kind: Kind,
     /// It can be reached.
     live: bool,
     /// Some branch leads to its end.
     targeted: bool,
-    /// The end of what is before `else` can be reached.
+    /// The end of what is before `else` or `catch` can be reached.
     then_ends: bool,
 }
 
@@ -77,6 +77,18 @@ enum Kind {
     Loop,
     If,
     Else,
+    Try,
+    Catch,
+}
+
+/// The label that a handler branches to.
+fn label(catch: &Catch) -> u32 {
+    match catch {
+        Catch::One { label, .. }
+        | Catch::OneRef { label, .. }
+        | Catch::All { label }
+        | Catch::AllRef { label } => *label,
+    }
 }
 
 struct Finder<'b> {
@@ -115,8 +127,16 @@ impl<'b> Finder<'b> {
                 self.leave(next, At::Before);
                 self.open(Kind::If);
             }
-            Operator::Else => self.otherwise(offset),
-            Operator::End => self.end(offset, next),
+            // A handler enters the block that its label leads to.
+            Operator::TryTable { try_table } => {
+                let catches = try_table.catches.iter();
+                catches.for_each(|catch| self.branch(label(catch)));
+                self.open(Kind::Block);
+            }
+            Operator::Try { .. } => self.open(Kind::Try),
+            Operator::Catch { .. } | Operator::CatchAll => self.otherwise(offset, Kind::Catch),
+            Operator::Else => self.otherwise(offset, Kind::Else),
+            Operator::End | Operator::Delegate { .. } => self.end(offset, next),
             Operator::Br { relative_depth } => {
                 self.branch(*relative_depth);
                 self.last(offset, next, At::Dead);
@@ -134,6 +154,9 @@ impl<'b> Finder<'b> {
             }
             Operator::Return
             | Operator::Unreachable
+            | Operator::Throw { .. }
+            | Operator::ThrowRef
+            | Operator::Rethrow { .. }
             | Operator::ReturnCall { .. }
             | Operator::ReturnCallIndirect { .. }
             | Operator::ReturnCallRef { .. } => self.last(offset, next, At::Dead),
@@ -149,24 +172,24 @@ impl<'b> Finder<'b> {
         self.frames.push(Frame { kind, live, targeted: false, then_ends: false });
     }
 
-    fn otherwise(&mut self, offset: u32) {
+    fn otherwise(&mut self, offset: u32, kind: Kind) {
         let then_ends = self.at != At::Dead;
         let live = self.frames.last().is_some_and(|frame| frame.live);
         self.leave(offset, At::Before);
         self.at = if live { At::Before } else { At::Dead };
         if let Some(frame) = self.frames.last_mut() {
-            frame.kind = Kind::Else;
-            frame.then_ends = then_ends;
+            frame.kind = kind;
+            frame.then_ends |= then_ends;
         }
     }
 
     fn end(&mut self, offset: u32, next: u32) {
         let Some(frame) = self.frames.pop() else { return };
         let joined = match frame.kind {
-            Kind::Function | Kind::Block => frame.targeted,
+            Kind::Function | Kind::Block | Kind::Try => frame.targeted,
             Kind::Loop => false,
             Kind::If => frame.live,
-            Kind::Else => frame.then_ends || frame.targeted || self.at != At::Dead,
+            Kind::Else | Kind::Catch => frame.then_ends || frame.targeted || self.at != At::Dead,
         };
         if joined && frame.live {
             self.leave(offset, At::Before);

@@ -117,6 +117,33 @@ unsafe extern "C" fn resume_naked(_store: *mut StoreCtx) -> u64 {
     )
 }
 
+/// Size of the frame that a stub makes.
+const STUB: usize = 160;
+
+/// Writes the frame of a stub right below `sp`: [`resume`] leaves it to `pc`, with this stack pointer, the
+/// frame pointer `fp`, and `payload` in `x0`. Returns where the guest stands then.
+///
+/// # Safety
+///
+/// As on x86-64; the store is valid.
+pub(crate) unsafe fn write_landing(
+    store: *mut StoreCtx,
+    sp: usize,
+    fp: usize,
+    pc: usize,
+    payload: u64,
+) -> usize {
+    let start = sp - STUB;
+    let mut frame = [0; STUB / size_of::<usize>()];
+    (frame[0], frame[1]) = (fp, pc);
+    // SAFETY: the caller's promise.
+    unsafe {
+        (start as *mut [usize; STUB / size_of::<usize>()]).write(frame);
+        (*store).result = payload;
+    }
+    start
+}
+
 /// Calls `trampoline(ctx, code, args)` for the interpreted frame at the store's `interp_fp`.
 ///
 /// # Safety
@@ -503,7 +530,7 @@ pub(crate) fn builtin_stubs() -> [usize; Builtin::COUNT] {
         ($($n:literal)*) => { [$(builtin_stub_naked::<$n> as *const () as usize),*] };
     }
     let mut stubs = stubs!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24
-        25 26 27 28 29 30 31 32 33 34 35);
+        25 26 27 28 29 30 31 32 33 34 35 36 37);
     stubs[BEFORE] = listen_stub_naked::<BEFORE> as *const () as usize;
     stubs[AFTER] = listen_stub_naked::<AFTER> as *const () as usize;
     stubs[TAIL] = listen_stub_naked::<TAIL> as *const () as usize;

@@ -6,6 +6,7 @@
 //! | `enter_segment` | the same, called by an interpreted frame, which the frames then lead to |
 //! | `interpreted_entries`, `entry_offset`, `ENTRIES` | code by which compiled code calls interpreted functions |
 //! | `resume` | switches back to a wasm stack that a host function left suspended |
+//! | `write_landing` | writes a frame by which `resume` goes on at any place of a function |
 //! | `host_stub` | address of the code by which a guest calls a host function |
 //! | `host_entry` | the same, where the trampoline may be missing yet |
 //! | `is_preparing` | whether an address lies in `host_entry` or its like for interpreted functions |
@@ -43,6 +44,8 @@ pub mod status {
     pub const START: u64 = 5;
     /// An entry is to be gone on with, which has interpreted frames.
     pub const RESUME: u64 = 6;
+    /// An exception is to be thrown where the entry, which was left, stands: it has interpreted frames.
+    pub const THROW: u64 = 7;
     /// This and above: compiled code that an interpreted frame had called has returned; the status is
     /// that frame's address.
     pub const FRAMES: u64 = 4096;

@@ -47,6 +47,8 @@ pub(crate) static TABLE: Table = Table([
     out_of_fuel as Address,
     prepare as Address,
     prepare_host as Address,
+    throw as Address,
+    throw_ref as Address,
     struct_new as Address,
     array_new as Address,
     array_repeat as Address,
@@ -165,6 +167,20 @@ builtins! {
     fn hot(store, instance, fp, header) {
         // SAFETY: the executor passes the frame that it runs.
         unsafe { store.hot(instance, fp, header) }
+    }
+
+    fn throw(store, instance, tag, slots) {
+        let module = &store.instances[instance as usize].module;
+        let len = module.decoded.info().tag_type(tag as u32).param_slots();
+        // SAFETY: guests pass as many slots as the tag says.
+        let values = unsafe { std::slice::from_raw_parts(slots as *const u64, len) };
+        store.throw(instance, tag as u32, values)?;
+        Ok(0)
+    }
+
+    fn throw_ref(store, _instance, exception) {
+        store.throw_reference(exception)?;
+        Ok(0)
     }
 
     fn memory_grow(store, instance, memory, pages) {

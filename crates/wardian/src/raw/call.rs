@@ -159,6 +159,34 @@ impl<T> StoreData<T> {
         }
     }
 
+    /// Throws the exception of an error in a guest that was suspended in a host function.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::resume`]; the host function has no results.
+    pub(super) unsafe fn throw_in(
+        this: *mut StoreData<T>,
+        guest: Suspended,
+        callable: Callable,
+        args: *mut u64,
+        open: usize,
+        error: Error,
+    ) -> Result<()> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let ctx = (*this).inner.ctx();
+            let outer = (*ctx).owner;
+            (*ctx).owner = this as usize;
+            guest.as_host(ctx, || (*this).inner.fail(error));
+            let outcome = guest.throw(ctx, args);
+            (*ctx).owner = outer;
+            if outcome == Outcome::Returned {
+                return Ok(());
+            }
+            StoreData::after_leaving(this, outcome, callable, args, open)
+        }
+    }
+
     /// Resumes an entry that did not return, if there is a way.
     ///
     /// # Safety
@@ -269,6 +297,7 @@ impl StoreInner {
             (Val::FuncRef(None), ValType::Ref(r)) => r.nullable && r.is_func(),
             (Val::ExternRef(None), ValType::Ref(r)) => r.nullable && r.is_extern(),
             (Val::AnyRef(None), ValType::Ref(r)) => r.nullable && r.is_any(),
+            (Val::ExnRef(None), ValType::Ref(r)) => r.nullable && r.is_exn(),
             (
                 Val::FuncRef(Some(func)),
                 ValType::Ref(RefType { heap: HeapType::Concrete(of), .. }),
@@ -289,7 +318,9 @@ impl StoreInner {
             return Ok(());
         }
         Err(match value {
-            Val::FuncRef(None) | Val::ExternRef(None) | Val::AnyRef(None) if ty.is_ref() => {
+            Val::FuncRef(None) | Val::ExternRef(None) | Val::AnyRef(None) | Val::ExnRef(None)
+                if ty.is_ref() =>
+            {
                 "null".into()
             }
             Val::FuncRef(Some(func)) if func.store == self.id() && ty.is_func_ref() => {
@@ -318,8 +349,9 @@ impl StoreInner {
             }
             Val::FuncRef(func) => self.func_to_reference(func.as_ref())?,
             Val::ExternRef(value) => self.extern_to_handle(value.as_ref())?,
-            Val::AnyRef(None) => 0,
+            Val::AnyRef(None) | Val::ExnRef(None) => 0,
             Val::AnyRef(Some(value)) => u64::from(self.reference_of(value)?),
+            Val::ExnRef(Some(exception)) => self.exception_to_handle(exception)?,
         };
         Ok(())
     }
@@ -378,6 +410,7 @@ impl StoreInner {
                 Val::FuncRef(unsafe { self.func_from_reference(slots[0]) })
             }
             ValType::Ref(r) if r.is_any() => Val::AnyRef(self.hold(slots[0])),
+            ValType::Ref(r) if r.is_exn() => Val::ExnRef(self.exception_of(slots[0])),
             ValType::Ref(_) => Val::ExternRef(self.extern_of_word(slots[0])),
         }
     }
@@ -396,7 +429,7 @@ impl StoreInner {
     /// Only to be called when every handle lies in a table, a global, or on the wasm stack.
     #[inline]
     pub(crate) fn collect_if_due(&mut self) {
-        if self.externrefs.is_full() {
+        if self.externrefs.is_full() || self.exceptions.is_full() {
             self.collect_garbage(true);
         }
     }

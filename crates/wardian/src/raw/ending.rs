@@ -146,7 +146,7 @@ impl StoreInner {
             }
             _ => match self.pending.take() {
                 Some(error) if matches!(error.kind(), ErrorKind::Suspended) => return error,
-                Some(error) if error.is_sticky() || !self.must_stop() => error,
+                Some(error) if error.is_sticky() || !self.must_stop() => self.uncaught(error),
                 // A host function that noticed may report it in whatever way it likes.
                 Some(error) => {
                     let backtrace = error.backtrace().cloned();
@@ -156,7 +156,10 @@ impl StoreInner {
                         None => self.stop_error(),
                     }
                 }
-                None if outcome == Outcome::Ended => self.stop_error_in_call(),
+                None if outcome == Outcome::Ended => match self.thrown_error() {
+                    Some(error) if !self.must_stop() => self.uncaught(error),
+                    _ => self.stop_error_in_call(),
+                },
                 None => self.stop_error(),
             },
         };
@@ -164,8 +167,19 @@ impl StoreInner {
         error
     }
 
+    /// An error with which an entry has just ended; an exception gets the backtrace of where it was thrown.
+    fn uncaught(&self, error: Error) -> Error {
+        if error.exception().is_none() || error.backtrace().is_some() {
+            return error;
+        }
+        // SAFETY: called right after an entry ended so, before another begins.
+        let frames = unsafe { Frames::at_end(&*self.ctx()) };
+        error.with_backtrace(self.symbolize(frames))
+    }
+
     /// Puts the interrupt word right after an entry that ended with this error.
     pub(super) fn settle(&mut self, error: &Error) {
+        self.end_throw();
         // SAFETY: the entry is over; the context is ours.
         unsafe { (*self.ctx()).exit = 0 };
         if self.is_idle() {

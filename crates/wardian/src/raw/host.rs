@@ -377,8 +377,8 @@ fn checked_reference(store: &StoreInner, ty: RefType, slot: u64) -> Result<u64> 
         HeapType::Any | HeapType::Eq | HeapType::I31 => {
             (slot & 1 != 0 && slot >> 32 == 0).then_some(slot)
         }
-        HeapType::Extern if slot >> 32 == 0 => (slot & 1 != 0).then_some(slot),
         HeapType::Extern => store.externrefs.get(slot).is_some().then_some(slot),
+        HeapType::Exn => store.exceptions.get(slot).is_some().then_some(slot),
         _ => None,
     };
     known.ok_or_else(|| {
@@ -406,9 +406,14 @@ impl StoreInner {
     /// Notes why the guest is to end, with where it is.
     #[cold]
     pub(super) fn fail(&mut self, error: Error) {
-        let suspends = matches!(error.kind(), ErrorKind::Suspended | ErrorKind::Restored);
+        let error = self.throw_error(error);
+        // Of exceptions it is taken where nobody has caught them.
+        let wants_none = matches!(
+            error.kind(),
+            ErrorKind::Suspended | ErrorKind::Restored | ErrorKind::Exception(_)
+        );
         let wants_backtrace =
-            !suspends && error.backtrace().is_none() && error.exit_code().is_none();
+            !wants_none && error.backtrace().is_none() && error.exit_code().is_none();
         let error = if wants_backtrace { error.with_backtrace(self.backtrace()) } else { error };
         drop_contained(self.pending.replace(error));
     }

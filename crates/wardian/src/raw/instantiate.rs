@@ -31,6 +31,7 @@ pub(crate) enum ImportItem {
     Memory(u32),
     Shared(SharedMemory),
     Global(crate::Global),
+    Tag(u32),
 }
 
 /// The imports, each kind in the order of its index space.
@@ -40,6 +41,7 @@ pub(crate) struct Imports {
     tables: Vec<u32>,
     memories: Vec<MemoryRef>,
     globals: Vec<usize>,
+    tags: Vec<u32>,
 }
 
 impl Imports {
@@ -51,6 +53,7 @@ impl Imports {
             ImportItem::Memory(memory) => self.memories.push(MemoryRef::Own(memory)),
             ImportItem::Shared(shared) => self.memories.push(MemoryRef::Shared(shared)),
             ImportItem::Global(global) => self.globals.push(global.address()),
+            ImportItem::Tag(tag) => self.tags.push(tag),
         }
     }
 }
@@ -174,6 +177,13 @@ impl StoreInner {
         }
 
         self.add_object_types(module)?;
+        for (index, ty) in (0u32..).zip(&info.tags).skip(info.imported_tags as usize) {
+            let sig = module.signatures[*ty as usize];
+            let ty = info.signature(*ty).expect("validated: a tag has a function type");
+            let origin = Some((position as u32, index));
+            imports.tags.push(self.add_tag(ty.clone(), sig, origin));
+        }
+
         let variant = self.variant(module, &imports.memories);
         let interpreted = self.prepare_code(module, variant, &mut vm)?;
         self.instances.push(InstanceData {
@@ -188,6 +198,7 @@ impl StoreInner {
             state: None,
             memories: imports.memories.into(),
             tables: imports.tables.into(),
+            tags: imports.tags.into(),
             imports: imports.funcs.into(),
             funcs: Vec::new(),
             dropped_elements: vec![false; info.elements.len()],

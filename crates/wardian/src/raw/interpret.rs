@@ -25,6 +25,7 @@ use super::host::Dispatch;
 use super::listen;
 use super::services::WHOLE_FUNCTION;
 use super::store::FuncKind;
+use super::unwind::unwind;
 use crate::{Error, ErrorKind};
 use wardian_types::TrapCode;
 use wardian_vm::activation::{INTERPRETED, status};
@@ -74,6 +75,7 @@ pub(super) unsafe extern "C" fn interpret(ctx: *mut StoreCtx, why: u64) -> u64 {
         let mut next = match why {
             status::START => run.start(),
             status::RESUME => run.go_on(),
+            status::THROW => Next::End(status::ENDED),
             other => Next::Compiled(other),
         };
         loop {
@@ -81,6 +83,9 @@ pub(super) unsafe extern "C" fn interpret(ctx: *mut StoreCtx, why: u64) -> u64 {
                 Next::Execute => run.execute(),
                 Next::Compiled(status::INTERPRET) => run.called_by_compiled(),
                 Next::Compiled(fp) if fp >= status::FRAMES => run.compiled_returned(fp as usize),
+                Next::Compiled(status::ENDED) | Next::End(status::ENDED) if run.catch() => {
+                    run.go_on()
+                }
                 Next::Compiled(status) | Next::End(status) => return status,
             }
         }
@@ -123,6 +128,12 @@ struct Run {
 }
 
 impl Run {
+    /// Makes the guest stand where the exception is caught that it has thrown, if it has thrown one.
+    unsafe fn catch(self) -> bool {
+        // SAFETY: see [`Run`]: the entry was just left.
+        unsafe { (*self.ctx).thrown != 0 && unwind(self.ctx) }
+    }
+
     /// Runs interpreted code until it wants something.
     unsafe fn execute(self) -> Next {
         // SAFETY: see [`Run`].
@@ -240,7 +251,8 @@ impl Run {
                 if (*hook).vm.body == 0 {
                     (*hook).vm.body = (*function).entry as usize;
                 }
-                if listen::before(hook, call.slots, call.caller) != 0 {
+                let fp = call.slots.add((*function).param_slots as usize) as usize;
+                if listen::before_interpreted(hook, call.slots, call.caller, fp) != 0 {
                     return Next::End(status::ENDED);
                 }
                 previous |= flag::LISTENED;

@@ -119,6 +119,8 @@ pub(crate) struct OpenCall {
     listeners: *const Listeners,
     caller: usize,
     id: u64,
+    /// The frame pointer of the call's frame, or its address if it is interpreted; zero of a host function.
+    frame: usize,
     /// Which of the listeners have been told that it began, as far as there are 64.
     told: u64,
 }
@@ -130,6 +132,13 @@ pub(crate) struct OpenHost {
     serial: u64,
     /// Its slots, if it suspended its guest.
     waits: *mut u64,
+}
+
+impl OpenCall {
+    /// The frame of the call; none of a host function.
+    pub(super) fn frame(&self) -> Option<usize> {
+        (self.frame != 0).then_some(self.frame)
+    }
 }
 
 impl Hook {
@@ -243,13 +252,14 @@ fn was_told(told: u64, position: usize) -> bool {
 /// # Safety
 ///
 /// `inner` is the store of the hook, whose guest is calling; the slots hold the function's
-/// parameters.
+/// parameters. `frame` is as in [`OpenCall`].
 #[inline(always)]
 unsafe fn begin(
     inner: *mut StoreInner,
     hook: *const Hook,
     slots: *const u64,
     caller: usize,
+    frame: usize,
 ) -> Result<(), Panic> {
     // SAFETY: the caller's promise. `open` is not touched while listeners run: they get the store
     // read-only, and cannot enter guests.
@@ -257,7 +267,7 @@ unsafe fn begin(
         let id = (*inner).next_call;
         (*inner).next_call = id + 1;
         let listeners = Arc::as_ptr(&(*hook).listeners);
-        (*inner).open.push(OpenCall { hook, listeners, caller, id, told: ALL });
+        (*inner).open.push(OpenCall { hook, listeners, caller, id, frame, told: ALL });
         // One listener is what there mostly is, and worth a shorter way.
         let only = match (*hook).only {
             Some(only) if only.active.as_ref().load(Ordering::Relaxed) => only.listener.as_ref(),
@@ -452,7 +462,28 @@ pub(super) unsafe extern "C" fn before(hook: *const Hook, slots: *const u64, cal
     // SAFETY: called by wrappers only, with the hook of their function and its parameters.
     unsafe {
         let (ctx, inner) = store_of(hook);
-        let done = begin(inner, hook, slots, caller);
+        // The stub has noted where it stands, right below the frame of the wrapper.
+        let frame = activation::calling_frame(ctx);
+        let done = begin(inner, hook, slots, caller, frame);
+        answer(ctx, inner, done)
+    }
+}
+
+/// [`before`] for a function that is about to be interpreted, in the frame at `frame`.
+///
+/// # Safety
+///
+/// As there.
+pub(super) unsafe fn before_interpreted(
+    hook: *const Hook,
+    slots: *const u64,
+    caller: usize,
+    frame: usize,
+) -> u64 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (ctx, inner) = store_of(hook);
+        let done = begin(inner, hook, slots, caller, frame);
         answer(ctx, inner, done)
     }
 }
@@ -490,7 +521,7 @@ pub(super) unsafe extern "C" fn dispatch(host: *mut HostFunc, slots: *mut u64) -
             caller => caller,
         };
         let depth = (*inner).open.len();
-        if begin(inner, hook, slots, caller).map_err(|panic| fail(inner, panic)).is_err() {
+        if begin(inner, hook, slots, caller, 0).map_err(|panic| fail(inner, panic)).is_err() {
             return 1;
         }
         let (id, serial) = ((&(*inner).open)[depth].id, activation::serial(ctx));

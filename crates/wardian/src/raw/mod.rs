@@ -27,6 +27,7 @@ pub(crate) mod call;
 mod constants;
 pub(crate) mod ending;
 pub(crate) mod errands;
+mod exceptions;
 pub(crate) mod externrefs;
 pub(crate) mod fuel;
 pub(crate) mod gc;
@@ -48,4 +49,5 @@ pub(crate) mod store;
 pub(crate) mod suspend;
 pub(crate) mod table;
 
+mod unwind;
 pub(crate) mod walk;

@@ -118,7 +118,7 @@ impl StoreInner {
             time: self.snapshot_time(),
             state,
         });
-        if !self.externrefs.is_empty() || self.heap().is_some() {
+        if !self.externrefs.is_empty() || !self.exceptions.is_empty() || self.heap().is_some() {
             self.snapshots_with_references.retain(|s| s.strong_count() > 0);
             self.snapshots_with_references.push(Arc::downgrade(&snapshot));
         }
@@ -204,9 +204,7 @@ impl StoreInner {
             let frames = snapshot.frames.iter().flat_map(|(_, words)| words.iter().copied());
             match &snapshot.state {
                 // Its references are to objects of its own image of the heap.
-                Some(state) => {
-                    frames.chain(state.words()).for_each(|word| self.externrefs.mark(word));
-                }
+                Some(state) => frames.chain(state.words()).for_each(|word| self.mark_handle(word)),
                 None => frames.for_each(|word| self.mark_held(word)),
             }
         }

@@ -1,6 +1,7 @@
 //! The inside of a store.
 
 use super::arena::Arena;
+use super::exceptions::{Exceptions, TagData};
 use super::externrefs::ExternRefs;
 use super::gc::Gc;
 use super::host::HostDef;
@@ -62,6 +63,8 @@ pub struct StoreInner {
     pub(crate) externrefs: ExternRefs,
     /// Objects of guests.
     pub(super) gc: Gc,
+    pub(super) exceptions: Exceptions,
+    pub(super) tags: Vec<TagData>,
     pub(super) host_globals: Arena<[u64; 2]>,
     pub(super) host_global_refs: Vec<NonNull<u64>>,
     vm_funcs: Arena<VmFunc>,
@@ -141,6 +144,7 @@ impl<T> StoreData<T> {
         let ctx = Box::new(StoreCtx {
             builtins: super::builtins::TABLE.as_ptr().cast(),
             interpret: Some(super::interpret::interpret),
+            unwind: Some(super::unwind::unwind),
             ..StoreCtx::default()
         });
         Box::new(StoreData {
@@ -156,6 +160,8 @@ impl<T> StoreData<T> {
                 tables: Vec::new(),
                 externrefs: ExternRefs::default(),
                 gc: Gc::default(),
+                exceptions: Exceptions::default(),
+                tags: Vec::new(),
                 host_globals: Arena::default(),
                 host_global_refs: Vec::new(),
                 vm_funcs: Arena::default(),

@@ -375,6 +375,12 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
                 drop_contained(answer);
                 Ok(self.inner().fail_call(panicked(panic), open))
             }
+            (Ok(Err(error)), Ok(())) if error.exception().is_some() => Ok(unsafe {
+                // SAFETY: as below, but that there are no results.
+                suspendable(store, context, || {
+                    StoreData::throw_in(store, guest, callable, slots, open, error)
+                })
+            }),
             (Ok(Err(error)), Ok(())) => Ok(self.inner().fail_call(error, open)),
             // SAFETY: as above; the future has written the results.
             (Ok(Ok(())), Ok(())) => Ok(unsafe {

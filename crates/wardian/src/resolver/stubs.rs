@@ -2,7 +2,8 @@
 
 use super::{ImportRequest, ImportResolver, Resolution};
 use crate::{
-    AsContextMut, Error, Func, Global, Memory, Result, SharedMemory, StoreContextMut, Table, Val,
+    AsContextMut, Error, Func, Global, Memory, Result, SharedMemory, StoreContextMut, Table, Tag,
+    Val,
 };
 use wardian_types::{ExternType, MemoryType, ValType};
 
@@ -80,6 +81,7 @@ impl<T: 'static> ImportResolver<T> for TrapStubs {
                 Table::new(store, *ty, Val::zero(ValType::Ref(ty.element)))?.into()
             }
             ExternType::Global(ty) => Global::new(store, *ty, Val::zero(ty.content))?.into(),
+            ExternType::Tag(ty) => Tag::new(store, ty)?.into(),
         })
     }
 }

@@ -360,3 +360,53 @@ fn references_cross_blocks_branches_and_tail_calls() {
         7 + 13 + 11 + 17 + 100 + 10,
     );
 }
+
+#[test]
+fn exceptions_carry_objects() {
+    gives(
+        r#"(module
+          (type $s (struct (field (mut i32)) (field (mut exnref))))
+          (tag $t (param i32 (ref $s) anyref))
+          (func $throw (param $n i32)
+            (if (i32.eqz (local.get $n)) (then
+              (throw $t (i32.const 1) (struct.new $s (i32.const 20) (ref.null exn)) (struct.new $s (i32.const 300) (ref.null exn)))))
+            (drop (struct.new $s (i32.const 0) (ref.null exn)))
+            (call $throw (i32.sub (local.get $n) (i32.const 1))))
+          (func $catch (param $n i32) (result i32) (local $x anyref) (local $y (ref null $s)) (local $kept (ref null $s))
+            (local.set $kept (struct.new $s (i32.const 4000) (ref.null exn)))
+            (block $all (result i32 (ref $s) anyref)
+              (try_table (catch $t $all) (call $throw (local.get $n)))
+              unreachable)
+            (drop (struct.new $s (i32.const 0) (ref.null exn)))
+            (local.set $x) (local.set $y)
+            (i32.add (struct.get $s 0 (local.get $y)))
+            (i32.add (struct.get $s 0 (ref.cast (ref $s) (local.get $x))))
+            (i32.add (struct.get $s 0 (local.get $kept))))
+          (func $hold (param $n i32) (result i32) (local $h (ref $s)) (local $e exnref)
+            (local.set $h (struct.new $s (i32.const 0) (ref.null exn)))
+            (block $ref (result i32 (ref $s) anyref exnref)
+              (try_table (catch_ref $t $ref) (call $throw (local.get $n)))
+              unreachable)
+            (local.set $e) (drop) (drop) (drop)
+            ;; Only an object holds the exception, which holds objects.
+            (struct.set $s 1 (local.get $h) (local.get $e))
+            (local.set $e (ref.null exn))
+            (local.set $n (i32.const 50))
+            (loop $more
+              (drop (struct.new $s (i32.const 9) (ref.null exn)))
+              (br_if $more (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+            (block $again (result i32 (ref $s) anyref)
+              (try_table (catch $t $again) (throw_ref (struct.get $s 1 (local.get $h))))
+              unreachable)
+            (drop)
+            (struct.get $s 0)
+            (i32.add))
+          (func (export "run") (param $n i32) (result i32) (local $sum i32)
+            (loop $more
+              (local.set $sum (i32.add (local.get $sum) (call $hold (local.get $n))))
+              (br_if $more (i32.lt_s (local.get $sum) (i32.const 60))))
+            (i32.add (local.get $sum) (call $catch (local.get $n)))))"#,
+        5,
+        63 + 4321,
+    );
+}

@@ -6,13 +6,15 @@
 //! | globals, tables and element segments | of all instances, and the host's |
 //! | the embedder | its [`super::Roots`] |
 //! | snapshots | their frames; one with state has a heap of its own |
+//! | exceptions | their values: see [`crate::raw::exceptions`] |
 //! | objects | the heap itself |
 //!
-//! Values of the embedder's ([`crate::raw::externrefs`]) are marked in the same pass. They are only freed in
-//! passes that look for them, since a handle may be on its way through the runtime when an object is allocated.
+//! Exceptions and values of the embedder's ([`crate::raw::externrefs`]) are marked in the same pass. They are only
+//! freed in passes that look for them, since a handle may be on its way through the runtime when an object is
+//! allocated.
 
 use super::super::store::StoreInner;
-use super::{Gc, Known};
+use super::Known;
 use crate::code::Located;
 use std::time::Instant;
 use wardian_vm::activation;
@@ -28,7 +30,7 @@ impl StoreInner {
         if self.gc.collecting {
             return true;
         }
-        self.gc.collecting = true;
+        (self.gc.collecting, self.gc.values) = (true, values);
         let (begin, ctx) = (Instant::now(), self.ctx());
         if let Some(heap) = self.gc.heap.as_mut() {
             // SAFETY: the context lives as long as the store, and no guest runs.
@@ -40,6 +42,7 @@ impl StoreInner {
         if done {
             if values {
                 self.externrefs.sweep();
+                self.exceptions.sweep();
             }
             if let Some(heap) = &mut self.gc.heap {
                 heap.finish();
@@ -69,15 +72,30 @@ impl StoreInner {
 
     /// Follows what is marked. Returns false if it was stopped.
     fn trace(&mut self, values: bool) -> bool {
+        loop {
+            if !self.trace_heap(values) {
+                return false;
+            }
+            // What is only held by exceptions. Without a look for those all of them are roots.
+            let Some(words) = self.exceptions.next_marked() else { return true };
+            words.into_iter().for_each(|word| self.mark_word(word));
+        }
+    }
+
+    fn trace_heap(&mut self, values: bool) -> bool {
         let Some(mut heap) = self.gc.heap.take() else { return true };
         let ctx = self.ctx();
         // Values are few; who wants them freed does not stop half-way.
         // SAFETY: the context is valid as long as the store.
         let stop = || !values && unsafe { super::super::ending::must_end(ctx) };
-        let externrefs = &mut self.externrefs;
-        // Exceptions in objects would be marked here, and what they hold pushed as roots before another trace.
-        let traced =
-            heap.trace(&Known(&self.gc.types), &mut |handle| externrefs.mark(handle), &stop);
+        let (externrefs, exceptions) = (&mut self.externrefs, &mut self.exceptions);
+        let mut handle = |handle| {
+            if values {
+                externrefs.mark(handle);
+                exceptions.mark(handle);
+            }
+        };
+        let traced = heap.trace(&Known(&self.gc.types), &mut handle, &stop);
         self.gc.heap = Some(heap);
         traced == Traced::Done
     }
@@ -85,7 +103,22 @@ impl StoreInner {
     /// Notes that a word is held, whatever it is.
     #[inline]
     pub(crate) fn mark_word(&mut self, word: u64) {
-        Self::mark_in(&mut self.gc, &mut self.externrefs, word);
+        if word >> 32 != 0 {
+            self.mark_handle(word);
+        } else if word != 0
+            && let Some(heap) = &mut self.gc.heap
+        {
+            heap.root(word);
+        }
+    }
+
+    /// Notes that a handle is held, of an exception or of a value of the embedder's.
+    #[inline]
+    pub(crate) fn mark_handle(&mut self, word: u64) {
+        if self.gc.values {
+            self.externrefs.mark(word);
+            self.exceptions.mark(word);
+        }
     }
 
     /// Notes that a word of a guest's frame is held: compiled frames have references in half words.
@@ -97,47 +130,39 @@ impl StoreInner {
         }
     }
 
-    #[inline]
-    fn mark_in(gc: &mut Gc, externrefs: &mut super::super::externrefs::ExternRefs, word: u64) {
-        if word >> 32 != 0 {
-            externrefs.mark(word);
-        } else if word != 0
-            && let Some(heap) = &mut gc.heap
-        {
-            heap.root(word);
-        }
-    }
-
     fn mark_roots(&mut self, values: bool) {
-        let (gc, externrefs) = (&mut self.gc, &mut self.externrefs);
-        for table in self.tables.iter().filter(|table| !table.ty.element.is_func()) {
-            for element in table.elements() {
-                Self::mark_in(gc, externrefs, *element);
-            }
+        let tables = std::mem::take(&mut self.tables);
+        for table in tables.iter().filter(|table| !table.ty.element.is_func()) {
+            table.elements().iter().for_each(|element| self.mark_word(*element));
         }
-        for instance in &self.instances {
+        self.tables = tables;
+        let instances = std::mem::take(&mut self.instances);
+        for instance in &instances {
             let count = instance.module.decoded.info().globals.len() as u32;
             for (at, ty) in (0..count).map(|i| instance.global(i)) {
                 if ty.content.is_ref() && !ty.content.is_func_ref() {
                     // SAFETY: globals live as long as the store.
-                    Self::mark_in(gc, externrefs, unsafe { at.read() });
+                    self.mark_word(unsafe { at.read() });
                 }
             }
-        }
-        for instance in &self.instances {
             let elements = instance.elements.iter().flatten().flat_map(|all| all.iter());
-            elements.for_each(|word| Self::mark_in(gc, externrefs, *word));
+            elements.for_each(|word| self.mark_word(*word));
         }
-        let constants = std::mem::take(&mut gc.constants);
-        constants.iter().for_each(|[word, _]| Self::mark_in(gc, externrefs, *word));
-        gc.constants = constants;
-        for at in &self.host_global_refs {
+        self.instances = instances;
+        let constants = std::mem::take(&mut self.gc.constants);
+        constants.iter().for_each(|[word, _]| self.mark_word(*word));
+        self.gc.constants = constants;
+        for index in 0..self.host_global_refs.len() {
             // SAFETY: as above.
-            Self::mark_in(gc, externrefs, unsafe { at.read() });
+            self.mark_word(unsafe { self.host_global_refs[index].read() });
         }
-        if let Some(heap) = &mut gc.heap {
-            gc.roots.each(|word| heap.root(u64::from(word)));
+        if let Some(heap) = &mut self.gc.heap {
+            self.gc.roots.each(|word| heap.root(u64::from(word)));
+            if !values {
+                self.exceptions.each_word(|word| heap.root(word));
+            }
         }
+        self.mark_word(self.thrown());
         self.mark_snapshots();
         self.mark_stack(values);
     }
@@ -194,7 +219,7 @@ impl StoreInner {
             let ctx = &*self.ctx();
             let mut at = ctx.wasm_sp & !activation::INTERPRETED;
             while at != 0 && at < ctx.interp_sp {
-                self.externrefs.mark(*(at as *const u64));
+                self.mark_handle(*(at as *const u64));
                 at += 8;
             }
         }

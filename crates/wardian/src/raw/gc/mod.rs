@@ -63,6 +63,8 @@ pub(crate) struct Gc {
     pub(super) timeline: Timeline,
     /// Whether a collection runs.
     collecting: bool,
+    /// Whether it looks for exceptions and for values of the embedder's as well.
+    values: bool,
     /// Values of constant expressions that are being evaluated.
     pub(crate) constants: Vec<[u64; 2]>,
 }

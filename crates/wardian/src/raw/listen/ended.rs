@@ -21,12 +21,7 @@ impl StoreInner {
         if self.open.len() <= depth {
             return error;
         }
-        let reason = match error.kind() {
-            ErrorKind::Panic(_) => AbortReason::Panic,
-            ErrorKind::Restored => AbortReason::Restored,
-            _ => AbortReason::Error(&error),
-        };
-        match self.abort_to(depth, &reason) {
+        match self.abort_to(depth, &reason(&error)) {
             Ok(()) => error,
             Err(panic) if matches!(error.kind(), ErrorKind::Panic(_)) => {
                 discard(panic);
@@ -68,9 +63,19 @@ impl StoreInner {
             Ok(()) => unsafe { returned(self, call.hook, host.waits) },
             Err(error) => {
                 self.open.pop();
-                self.abort_call(&call, &AbortReason::Error(error))
+                self.abort_call(&call, &reason(error))
             }
         }
+    }
+}
+
+/// Why calls are aborted that end with an error.
+fn reason(error: &Error) -> AbortReason<'_> {
+    match error.kind() {
+        ErrorKind::Panic(_) => AbortReason::Panic,
+        ErrorKind::Restored => AbortReason::Restored,
+        ErrorKind::Exception(exception) => AbortReason::Exception(exception),
+        _ => AbortReason::Error(error),
     }
 }
 

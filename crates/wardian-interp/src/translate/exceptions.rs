@@ -1,0 +1,227 @@
+//! Exceptions: throwing them, and the blocks that catch them.
+//!
+//! ```text
+//!   try_table ... end          body
+//!                              br ──────────────────> behind the block
+//!                   landing 1: values, exnref in slots; moves; br ──> label of the first clause
+//!                   landing 2: ...
+//! ```
+//!
+//! A handler is an entry in a table beside the code: of which instructions it catches exceptions, where it
+//! is, and into which slots the runtime writes what was caught. Entering a block costs nothing.
+//!
+//! A `catch` of the older `try` blocks begins at its landing. What it has caught lies on the operand stack,
+//! below the values, for `rethrow`; compiled code has it there too.
+
+use super::control::{Frame, Kind};
+use super::{Body, Outcome};
+use crate::op;
+use crate::operand::{Far, U32};
+use crate::translation::{ANY_TAG, Handler, HandlerEntry, TranslateError};
+use wardian_types::ValType;
+use wasmparser::{BlockType, Catch, Operator, TryTable};
+
+/// A block whose body is inside of handlers.
+#[derive(Debug)]
+pub(super) struct Try {
+    /// Where its body begins, and ends once it has.
+    start: u32,
+    end: u32,
+    /// What a `try_table` catches, and the labels.
+    clauses: Vec<Clause>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Clause {
+    tag: Option<u32>,
+    by_reference: bool,
+    label: u32,
+}
+
+impl Body<'_> {
+    pub(super) fn exception_operator(&mut self, operator: &Operator<'_>) -> Outcome<bool> {
+        match operator {
+            Operator::TryTable { try_table } => self.begin_try_table(try_table)?,
+            Operator::Try { blockty } => self.begin_try(*blockty, Vec::new(), Kind::Try)?,
+            Operator::Catch { tag_index } => self.begin_catch(Some(*tag_index))?,
+            Operator::CatchAll => self.begin_catch(None)?,
+            Operator::Delegate { relative_depth } => self.end_delegate(*relative_depth)?,
+            Operator::Throw { tag_index } => self.throw(*tag_index)?,
+            Operator::ThrowRef => {
+                let exception = self.pop_far()?;
+                self.throw_ref(exception);
+            }
+            Operator::Rethrow { relative_depth } => {
+                let frame = self.frame(*relative_depth)?;
+                let base = self.b.frames[frame].base;
+                let exception = Far(self.slot_at(base));
+                self.throw_ref(exception);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn tag_types(&self, tag: Option<u32>) -> Outcome<&[ValType]> {
+        let Some(tag) = tag else { return Ok(&[]) };
+        let ty = self.env.info.tags.get(tag as usize).copied();
+        let ty = ty.ok_or_else(|| TranslateError::new("there is no such tag"))?;
+        Ok(self.signature(ty)?.params())
+    }
+
+    fn begin_try_table(&mut self, table: &TryTable) -> Outcome {
+        let clauses = table.catches.iter().map(|catch| {
+            let (tag, by_reference, label) = match *catch {
+                Catch::One { tag, label } => (Some(tag), false, label),
+                Catch::OneRef { tag, label } => (Some(tag), true, label),
+                Catch::All { label } => (None, false, label),
+                Catch::AllRef { label } => (None, true, label),
+            };
+            Clause { tag, by_reference, label }
+        });
+        self.begin_try(table.ty, clauses.collect(), Kind::TryTable)
+    }
+
+    fn begin_try(&mut self, ty: BlockType, clauses: Vec<Clause>, kind: Kind) -> Outcome {
+        self.flush();
+        // Nothing before the block becomes one instruction with what is inside of it.
+        self.last = None;
+        let start = self.b.code.len() as u32;
+        self.b.tries.push(Try { start, end: start, clauses });
+        self.begin(kind, ty)
+    }
+
+    /// What `end` does first for a block of these kinds.
+    pub(super) fn end_try(&mut self) -> Outcome {
+        let Frame { kind, shape, base, mut exits, .. } = *self.top()?;
+        match kind {
+            Kind::TryTable => {
+                let Some(Try { start, clauses, .. }) = self.b.tries.pop() else { return Ok(()) };
+                if clauses.is_empty() {
+                    return Ok(());
+                }
+                if self.reachable {
+                    self.settle(shape)?;
+                    self.jump(&mut exits);
+                    self.top()?.exits = exits;
+                }
+                let body = start..self.b.code.len() as u32;
+                for clause in clauses {
+                    self.land(body.clone(), base, clause)?;
+                    let label = self.frame(1 + clause.label)?;
+                    self.branch(label)?;
+                }
+                self.reachable = false;
+                Ok(())
+            }
+            Kind::Try => {
+                self.b.tries.pop();
+                Ok(())
+            }
+            Kind::Catch => {
+                self.b.tries.pop();
+                self.leave_catch()
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Begins the code of a handler of a `try_table`: its values, and the reference, are operands.
+    fn land(&mut self, body: std::ops::Range<u32>, base: usize, clause: Clause) -> Outcome {
+        self.truncate(base);
+        self.last = None;
+        let values = self.height;
+        let types = self.tag_types(clause.tag)?.to_vec();
+        self.push_types(&types);
+        let reference = clause.by_reference.then(|| self.push_temp());
+        self.handler(body, clause.tag, values, reference);
+        self.reachable = true;
+        Ok(())
+    }
+
+    fn handler(
+        &mut self,
+        body: std::ops::Range<u32>,
+        tag: Option<u32>,
+        values: i32,
+        reference: Option<i32>,
+    ) {
+        let target = self.b.code.len() as u32;
+        let depth = self.b.frames.len() as u32 - 1;
+        let tag = tag.unwrap_or(ANY_TAG);
+        let handler = Handler { target, tag, values, reference };
+        self.b.handlers.push(HandlerEntry::catch(body, depth, handler));
+    }
+
+    fn begin_catch(&mut self, tag: Option<u32>) -> Outcome {
+        let Frame { kind, shape, base, mut exits, .. } = *self.top()?;
+        match kind {
+            Kind::Try => {
+                if self.reachable {
+                    self.settle(shape)?;
+                    self.jump(&mut exits);
+                    self.top()?.exits = exits;
+                }
+                let end = self.b.code.len() as u32;
+                if let Some(block) = self.b.tries.last_mut() {
+                    block.end = end;
+                }
+                self.top()?.kind = Kind::Catch;
+            }
+            Kind::Catch => self.leave_catch()?,
+            _ => return Err(TranslateError::new("catch without try")),
+        }
+        let body = self.b.tries.last().map(|block| block.start..block.end).unwrap_or_default();
+        self.truncate(base);
+        self.last = None;
+        let caught = self.push_temp();
+        let values = self.height;
+        let types = self.tag_types(tag)?.to_vec();
+        self.push_types(&types);
+        self.handler(body, tag, values, Some(caught));
+        self.reachable = true;
+        Ok(())
+    }
+
+    /// Leaves a handler with the block's results, if this point is reached. They go below what was caught.
+    fn leave_catch(&mut self) -> Outcome {
+        if self.reachable {
+            let frame = self.b.frames.len() - 1;
+            if !self.in_place(frame)? {
+                self.move_operands(frame)?;
+            }
+            let mut exits = self.top()?.exits;
+            self.jump(&mut exits);
+            self.top()?.exits = exits;
+            self.reachable = false;
+        }
+        Ok(())
+    }
+
+    /// Ends a `try` that leaves what is thrown in it to another block.
+    fn end_delegate(&mut self, label: u32) -> Outcome {
+        let depth = self.b.frames.len() as u32 - 1;
+        if let Some(block) = self.b.tries.last() {
+            let body = block.start..self.b.code.len() as u32;
+            let to = depth.saturating_sub(1 + label);
+            self.b.handlers.push(HandlerEntry::delegate(body, depth, to));
+        }
+        self.end()
+    }
+
+    fn throw(&mut self, tag: u32) -> Outcome {
+        let count = self.tag_types(Some(tag))?.len();
+        let start = self.below(count)?;
+        self.flush_from(start);
+        let (first, top) = (Far(self.slot_at(start)), self.free());
+        self.append(op::throw { tag: U32(tag), top, first });
+        self.reachable = false;
+        Ok(())
+    }
+
+    fn throw_ref(&mut self, exception: Far) {
+        let top = self.free();
+        self.append(op::throw_ref { top, exception });
+        self.reachable = false;
+    }
+}

@@ -1,0 +1,337 @@
+//! Exceptions: throwing them, and the blocks that catch them.
+//!
+//! ```text
+//!   try_table (catch $t $l)        a call inside of it      normal return ──> next block
+//!     ...                             │ exception: payload = address of the values
+//!   end                               v
+//!                                  landing (one for each clause) ── values, exnref ──> label $l
+//! ```
+//!
+//! A call inside of such a block lists all landings that it can reach, innermost first, with the tag of
+//! each as its index in the module, and the instance in which that index counts. The runtime searches the
+//! lists (see `crate::code::CallHandlers`); code that throws nothing runs no instruction for them.
+//!
+//! A `catch` of the older `try` blocks begins at its landing. What it has caught lies on the operand stack,
+//! below the values, for `rethrow`: interpreted code has it there too.
+
+use super::control::Kind;
+use super::env::clif_type;
+use super::state::{Fail, Outcome, Region, Translator, user};
+use crate::code::{ANY_TAG, handler_word};
+use cranelift_codegen::ir::{
+    AbiParam, Block, BlockArg, BlockCall, Endianness, ExceptionTableData, ExceptionTableItem,
+    ExceptionTag, InstBuilder, MemFlagsData, SigRef, Signature, StackSlotData, StackSlotKind,
+    Value, types,
+};
+use cranelift_codegen::isa::CallConv;
+use wardian_module::{LegacyTry, legacy_tries};
+use wardian_types::{FuncType, TrapCode, ValType};
+use wardian_vm::layout::{Builtin, store_ctx};
+use wasmparser::{BlockType, Catch, FunctionBody, Operator, TryTable};
+
+/// Handlers that one call may list. What has more is left to the interpreter.
+const MOST_HANDLERS: usize = 4096;
+
+/// A block whose body is inside of handlers.
+pub(super) struct Scope {
+    /// How many blocks were open around it.
+    depth: usize,
+    clauses: Vec<Clause>,
+    /// Where the search goes on if nothing here catches: with the scopes of the block that has this many
+    /// around it, and further out.
+    delegate: Option<usize>,
+}
+
+/// A handler.
+#[derive(Clone, Copy)]
+struct Clause {
+    tag: Option<u32>,
+    by_reference: bool,
+    landing: Block,
+    /// Whether a call lists it.
+    used: bool,
+}
+
+/// What a `try_table` still has to do at its end.
+pub(super) struct Branches(Vec<u32>);
+
+/// A `try` block of the older kind.
+pub(super) struct Legacy {
+    /// Its clauses, from when its body has ended.
+    clauses: Vec<Clause>,
+    /// How many of them have begun.
+    begun: usize,
+}
+
+impl<'a> Translator<'a, '_> {
+    pub(super) fn exception_operator(&mut self, op: &Operator<'_>) -> Outcome<bool> {
+        match op {
+            Operator::TryTable { try_table } => self.begin_try_table(try_table)?,
+            Operator::Try { blockty } => self.begin_try(*blockty)?,
+            Operator::Catch { tag_index } => self.begin_catch(Some(*tag_index))?,
+            Operator::CatchAll => self.begin_catch(None)?,
+            Operator::Delegate { .. } => self.end()?,
+            Operator::Throw { tag_index } => self.throw(*tag_index)?,
+            Operator::ThrowRef => {
+                let exception = self.pop()?;
+                self.throw_by(Builtin::ThrowRef, &[exception])?;
+            }
+            Operator::Rethrow { relative_depth } => {
+                let height = self.frame_at(*relative_depth)?.height;
+                let caught = self.stack.get(height).copied();
+                let caught = caught.ok_or_else(|| Fail("nothing was caught there".into()))?;
+                self.throw_by(Builtin::ThrowRef, &[caught])?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn tag_type(&self, tag: u32) -> Outcome<&'a FuncType> {
+        let index = self.env.info.tags.get(tag as usize);
+        self.signature(*index.ok_or_else(|| Fail(format!("there is no tag {tag}")))?)
+    }
+
+    /// Reads what must be known of `try` blocks before their bodies, when the first one comes.
+    pub(super) fn look_ahead(&mut self, op: &Operator<'_>, body: &FunctionBody<'_>) -> Outcome {
+        if let Operator::Try { .. } = op
+            && self.tries.is_empty()
+        {
+            self.tries = legacy_tries(body)?;
+        }
+        Ok(())
+    }
+
+    // Blocks.
+
+    fn begin_try_table(&mut self, table: &TryTable) -> Outcome {
+        let shape = self.shape(table.ty)?;
+        let height = self.height_below(shape.params().len())?;
+        self.pin(height)?;
+        let mut branches = Vec::with_capacity(table.catches.len());
+        let mut clauses = Vec::with_capacity(table.catches.len());
+        for catch in &table.catches {
+            let (tag, by_reference, label) = match *catch {
+                Catch::One { tag, label } => (Some(tag), false, label),
+                Catch::OneRef { tag, label } => (Some(tag), true, label),
+                Catch::All { label } => (None, false, label),
+                Catch::AllRef { label } => (None, true, label),
+            };
+            clauses.push(self.clause(tag, by_reference));
+            branches.push(label);
+        }
+        self.scopes.push(Scope { depth: self.frames.len(), clauses, delegate: None });
+        self.open(Kind::TryTable(Branches(branches)), shape, height);
+        Ok(())
+    }
+
+    fn clause(&mut self, tag: Option<u32>, by_reference: bool) -> Clause {
+        let landing = self.cold_block();
+        self.b.append_block_param(landing, types::I64);
+        Clause { tag, by_reference, landing, used: false }
+    }
+
+    /// Ends a `try_table`: its landings branch to their labels.
+    pub(super) fn end_try_table(&mut self) -> Outcome {
+        self.fall_out()?;
+        let (Some(frame), Some(scope)) = (self.frames.pop(), self.scopes.pop()) else {
+            return Ok(());
+        };
+        let Kind::TryTable(Branches(labels)) = &frame.kind else { return Ok(()) };
+        for (clause, label) in scope.clauses.iter().zip(labels) {
+            if clause.used {
+                self.land(clause, frame.height, frame.encloses_entry);
+                let caught = self.caught();
+                self.push_values(clause)?;
+                if clause.by_reference {
+                    self.push(caught);
+                }
+                self.br(*label)?;
+            }
+        }
+        self.close(&frame);
+        Ok(())
+    }
+
+    fn begin_try(&mut self, ty: BlockType) -> Outcome {
+        let shape = self.shape(ty)?;
+        let height = self.height_below(shape.params().len())?;
+        self.pin(height)?;
+        let known = self.tries.get(&self.position).cloned();
+        let LegacyTry { catches, delegate } =
+            known.ok_or_else(|| Fail("a try block was not found".into()))?;
+        let clauses: Vec<Clause> = catches.iter().map(|c| self.clause(c.tag, c.rethrown)).collect();
+        let depth = self.frames.len();
+        let delegate = delegate.map(|label| depth.saturating_sub(1 + label as usize));
+        self.scopes.push(Scope { depth, clauses, delegate });
+        self.open(Kind::Try, shape, height);
+        Ok(())
+    }
+
+    /// Ends the body of a `try`, or the handler before, and begins the next one.
+    pub(super) fn begin_catch(&mut self, tag: Option<u32>) -> Outcome {
+        self.fall_out()?;
+        let depth = self.frames.len() - 1;
+        if matches!(self.top()?.kind, Kind::Try) {
+            let clauses = match self.scopes.pop_if(|scope| scope.depth == depth) {
+                Some(scope) => scope.clauses,
+                None => Vec::new(),
+            };
+            self.top()?.kind = Kind::Catch(Legacy { clauses, begun: 0 });
+        }
+        let Kind::Catch(legacy) = &mut self.top()?.kind else {
+            return Err(Fail("catch without try".into()));
+        };
+        let clause = legacy.clauses.get(legacy.begun).copied();
+        legacy.begun += 1;
+        let clause = clause.filter(|clause| clause.tag == tag);
+        let clause = clause.ok_or_else(|| Fail("a catch was not found".into()))?;
+        let height = self.top()?.height;
+        self.stack.truncate(height);
+        self.reachable = clause.used;
+        if clause.used {
+            let encloses_entry = self.top()?.encloses_entry;
+            self.land(&clause, height, encloses_entry);
+            let caught = self.caught();
+            self.push(caught);
+            self.push_values(&clause)?;
+        }
+        Ok(())
+    }
+
+    /// Goes on where a handler is entered, with the operands below the block.
+    fn land(&mut self, clause: &Clause, height: usize, encloses_entry: bool) {
+        self.stack.truncate(height);
+        self.enter(clause.landing);
+        if encloses_entry {
+            self.renew_pinned(height);
+        }
+        self.reachable = true;
+    }
+
+    /// The exception that was caught just now.
+    fn caught(&mut self) -> Value {
+        let store = self.store_ctx();
+        self.load_trusted(types::I64, Region::Store, store, store_ctx::CAUGHT)
+    }
+
+    /// Pushes the values of the exception that was caught just now.
+    fn push_values(&mut self, clause: &Clause) -> Outcome {
+        let payload = self.b.block_params(clause.landing)[0];
+        let Some(tag) = clause.tag else { return Ok(()) };
+        let types = self.tag_type(tag)?.params();
+        let flags = MemFlagsData::new().with_notrap().with_endianness(Endianness::Little);
+        let mut offset = 0;
+        for ty in types {
+            let value = self.b.ins().load(clif_type(*ty), flags, payload, offset);
+            self.note_type(*ty, value);
+            self.push(value);
+            offset += 8 * ty.slots() as i32;
+        }
+        Ok(())
+    }
+
+    /// Forgets the scope of a `try` that ends without handlers.
+    pub(super) fn end_scope(&mut self) {
+        let depth = self.frames.len().saturating_sub(1);
+        self.scopes.pop_if(|scope| scope.depth == depth);
+    }
+
+    // Calls.
+
+    /// The handlers that a call lists here, innermost first; empty outside of all.
+    fn handlers(&mut self) -> Outcome<Vec<(u32, Block)>> {
+        let mut found = Vec::new();
+        let mut limit = usize::MAX;
+        'scopes: for scope in self.scopes.iter_mut().rev() {
+            if scope.depth > limit {
+                continue;
+            }
+            for clause in &mut scope.clauses {
+                clause.used = true;
+                let tag = clause.tag.unwrap_or(ANY_TAG);
+                found.push((handler_word(tag, clause.by_reference), clause.landing));
+                if clause.tag.is_none() {
+                    break 'scopes;
+                }
+            }
+            limit = scope.delegate.map_or(limit, |outer| outer.min(limit));
+        }
+        if found.len() > MOST_HANDLERS {
+            return Err(Fail(format!("more than {MOST_HANDLERS} handlers around a call")));
+        }
+        Ok(found)
+    }
+
+    /// Calls guest code, with the handlers around it. Returns its results.
+    pub(super) fn call_guest(
+        &mut self,
+        sig: SigRef,
+        code: Value,
+        args: &[Value],
+    ) -> Outcome<Vec<Value>> {
+        let handlers = match self.scopes.is_empty() {
+            true => Vec::new(),
+            false => self.handlers()?,
+        };
+        if handlers.is_empty() {
+            let call = self.b.ins().call_indirect(sig, code, args);
+            return Ok(self.b.inst_results(call).to_vec());
+        }
+        let results: Vec<_> =
+            self.b.func.dfg.signatures[sig].returns.iter().map(|r| r.value_type).collect();
+        let next = self.b.create_block();
+        for ty in &results {
+            self.b.append_block_param(next, *ty);
+        }
+        let pool = &mut self.b.func.dfg.value_lists;
+        let returned = (0..results.len() as u32).map(BlockArg::TryCallRet);
+        let normal = BlockCall::new(next, returned, pool);
+        let mut items = vec![ExceptionTableItem::Context(self.vmctx)];
+        for (word, landing) in handlers {
+            let landing = BlockCall::new(landing, [BlockArg::TryCallExn(0)], pool);
+            items.push(ExceptionTableItem::Tag(ExceptionTag::from_u32(word), landing));
+        }
+        let table = ExceptionTableData::new(sig, normal, items);
+        let table = self.b.func.dfg.exception_tables.push(table);
+        self.b.ins().try_call_indirect(code, args, table);
+        self.enter(next);
+        Ok(self.b.block_params(next).to_vec())
+    }
+
+    // Throwing.
+
+    fn throw(&mut self, tag: u32) -> Outcome {
+        let ty = self.tag_type(tag)?;
+        let start = self.height_below(ty.params().len())?;
+        let values = self.stack.split_off(start);
+        let slots = self.exception_slots(ty.params(), &values);
+        let tag = self.iconst(types::I64, i64::from(tag));
+        self.throw_by(Builtin::Throw, &[tag, slots])
+    }
+
+    /// Writes values to slots on the stack.
+    fn exception_slots(&mut self, types: &[ValType], values: &[Value]) -> Value {
+        let slots = types.iter().map(|t| t.slots()).sum::<usize>().max(1);
+        let size = StackSlotData::new(StackSlotKind::ExplicitSlot, slots as u32 * 8, 4);
+        let slot = self.b.create_sized_stack_slot(size);
+        let address = self.b.ins().stack_addr(types::I64, slot, 0);
+        crate::trampoline::store_slots(&mut self.b, types, address, values);
+        address
+    }
+
+    /// Calls a builtin that throws. It is called as guest code is, since it can lead to a handler.
+    fn throw_by(&mut self, builtin: Builtin, args: &[Value]) -> Outcome {
+        let code = self.builtin_code(builtin);
+        let mut signature = Signature::new(CallConv::Tail);
+        signature.params = vec![AbiParam::new(types::I64); args.len() + 1];
+        signature.returns = vec![AbiParam::new(types::I64)];
+        let sig = self.b.import_signature(signature);
+        let mut all = vec![self.vmctx];
+        all.extend_from_slice(args);
+        self.call_guest(sig, code, &all)?;
+        self.b.ins().trap(user(TrapCode::Unreachable));
+        self.reachable = false;
+        Ok(())
+    }
+}

@@ -1,0 +1,239 @@
+//! Unwinding the innermost entry of a store to the frame in which an exception is caught.
+//!
+//! ```text
+//!   wasm stack, compiled frames                  slots, interpreted frames
+//!   ┌──────────────────────────┐ stack_top       ┌──────────────────────────┐
+//!   │ trampoline of the entry  │                 │ boundary, wasm_sp = 0    │
+//!   │ frame that catches       │ <- fp           │ frame that catches       │ <- fp
+//!   │ ........................ │ <- fp - size    │ frames that are left     │
+//!   │ landing: pc, fp, payload │                 └──────────────────────────┘
+//!   │ frames that are left     │
+//!   └──────────────────────────┘ <- wasm_sp
+//! ```
+//!
+//! A walk looks at one frame after the other, the innermost first, and changes nothing. Once a frame is
+//! found the guest is made to stand in it, as if it had called the host there: an interpreted frame gets
+//! the address of its handler as ip; for a compiled one, the frame of a stub is written below it, which
+//! [`crate::segment::resume`] leaves to the handler. So whoever runs the entry resumes it as ever.
+//!
+//! Compiled code assumes that no register is preserved where an exception is caught, but for the stack and
+//! frame pointers, which follow from the frame.
+
+use crate::activation::INTERPRETED;
+use crate::arch;
+use crate::interpreted::{Boundary, Function, flag, frame};
+use crate::layout::StoreCtx;
+use crate::segment::LINK;
+
+/// A frame of the walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A compiled frame, of a function or of a trampoline.
+    Compiled {
+        /// The return address of the call that it waits in.
+        pc: usize,
+        /// Its frame pointer.
+        fp: usize,
+    },
+    /// An interpreted frame.
+    Interpreted {
+        /// Its address.
+        fp: usize,
+    },
+}
+
+/// A walk through the frames of the innermost entry, from the innermost frame outwards.
+#[derive(Clone, Copy, Debug)]
+pub struct Unwinding {
+    at: At,
+    /// The slots that the compiled code at hand was entered with.
+    args: usize,
+    /// The slots that the entry was entered with.
+    entry_args: usize,
+    /// Where the slots of interpreted frames end that are further out than the compiled code at hand.
+    slots_end: usize,
+    stack_top: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum At {
+    /// The compiled frame that the frame record at this address leads to.
+    Compiled { record: usize },
+    /// An interpreted frame; below `sp` the wasm stack is free when it is the innermost.
+    Interpreted { fp: usize, sp: usize },
+    /// The entry ends here.
+    End,
+}
+
+impl Unwinding {
+    /// Begins with the frame that waits in a call of the host.
+    ///
+    /// # Safety
+    ///
+    /// The store is valid and used by no other thread. A guest of it waits in a call of a host function or
+    /// of the runtime, and stays there while this is used.
+    pub unsafe fn begin(store: *const StoreCtx) -> Unwinding {
+        // SAFETY: the caller's promise; the activation is that of the guest.
+        unsafe {
+            let ctx = &*store;
+            let at = match ctx.wasm_sp & INTERPRETED {
+                0 => At::Compiled { record: ctx.wasm_sp + arch::RECORD },
+                _ => At::Interpreted { fp: ctx.interp_fp, sp: ctx.wasm_sp & !15 },
+            };
+            let mut walk = Unwinding {
+                at,
+                args: ctx.args,
+                entry_args: (*ctx.activation).args.get(),
+                slots_end: ctx.interp_sp,
+                stack_top: ctx.stack_top,
+            };
+            walk.settle();
+            walk
+        }
+    }
+
+    /// The frame at hand; none where the entry ends.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Unwinding::begin`].
+    pub unsafe fn place(&self) -> Option<Place> {
+        match self.at {
+            At::Compiled { record } => {
+                // SAFETY: a frame record on the wasm stack.
+                let [fp, pc] = unsafe { *(record as *const [usize; 2]) };
+                Some(Place::Compiled { pc, fp })
+            }
+            At::Interpreted { fp, .. } => Some(Place::Interpreted { fp }),
+            At::End => None,
+        }
+    }
+
+    /// Goes on to the caller of the frame at hand.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Unwinding::begin`].
+    pub unsafe fn outward(&mut self) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.at {
+                At::Compiled { record } => {
+                    self.at = At::Compiled { record: *(record as *const usize) };
+                }
+                At::Interpreted { fp, sp } => self.leave_interpreted(fp, sp),
+                At::End => {}
+            }
+            self.settle();
+        }
+    }
+
+    /// Goes on to the caller of the interpreted frame at `fp`.
+    unsafe fn leave_interpreted(&mut self, fp: usize, sp: usize) {
+        // SAFETY: the caller's promise: it is a frame, and what it leads to is a frame or a boundary.
+        unsafe {
+            let previous = *(fp as *const usize).offset(frame::PREVIOUS);
+            let outer = previous & !flag::MASK;
+            if previous & flag::BOUNDARY == 0 {
+                self.at = At::Interpreted { fp: outer, sp };
+                return;
+            }
+            let Boundary { wasm_sp, args, .. } = *(outer as *const Boundary);
+            if wasm_sp == 0 {
+                self.at = At::End;
+                return;
+            }
+            self.args = if args == 0 { self.entry_args } else { args };
+            self.slots_end = outer;
+            self.at = At::Compiled { record: wasm_sp + arch::RECORD };
+        }
+    }
+
+    /// Skips what is no frame in which a function waits: the ends of segments, and interpreted frames whose
+    /// work compiled code does.
+    unsafe fn settle(&mut self) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            loop {
+                match self.at {
+                    At::Compiled { record } => match *(record as *const usize) {
+                        0 => self.at = At::End,
+                        // The record of the trampoline of a segment: an interpreted frame has entered it.
+                        fp if fp >= self.stack_top => {
+                            let sp = record + 2 * size_of::<usize>() + LINK;
+                            self.at = At::Interpreted { fp, sp };
+                        }
+                        _ => return,
+                    },
+                    At::Interpreted { fp: 0, .. } => self.at = At::End,
+                    At::Interpreted { fp, sp } => {
+                        if *(fp as *const usize).offset(frame::IP) != 0 {
+                            return;
+                        }
+                        self.leave_interpreted(fp, sp);
+                    }
+                    At::End => return,
+                }
+            }
+        }
+    }
+
+    /// Whether a frame is one of those that are left when the guest goes on in the frame at hand. It is given
+    /// by its frame pointer, or its address if it is interpreted, and belongs to the entry or to one around
+    /// it.
+    pub fn leaves(&self, frame: usize) -> bool {
+        let is_interpreted = frame >= self.stack_top;
+        match self.at {
+            At::Compiled { .. } if is_interpreted => frame >= self.slots_end,
+            At::Compiled { record } => {
+                // SAFETY: the record of the frame at hand, as in `place`.
+                let fp = unsafe { *(record as *const usize) };
+                frame < fp
+            }
+            At::Interpreted { fp, sp } => match is_interpreted {
+                true => frame > fp,
+                false => frame < sp,
+            },
+            At::End => true,
+        }
+    }
+
+    /// Makes the guest stand in the frame at hand, which is compiled: when it is resumed it goes on at `pc`,
+    /// with `payload` in the first register for payloads. `size` is how far the stack pointer is below the
+    /// frame pointer there.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Unwinding::begin`]; `pc` is the handler of the call that the frame waits in. Nothing of the
+    /// frames that are left is used again.
+    pub unsafe fn land_compiled(self, store: *mut StoreCtx, size: u32, pc: usize, payload: u64) {
+        let At::Compiled { record } = self.at else { return };
+        // SAFETY: the caller's promise. There is room for the frame of a stub below the frame at hand: it has
+        // called something that called the host by a stub.
+        unsafe {
+            let fp = *(record as *const usize);
+            let sp = fp - size as usize;
+            (*store).wasm_sp = arch::write_landing(store, sp, fp, pc, payload);
+            (*store).interp_sp = self.slots_end;
+            (*store).args = self.args;
+        }
+    }
+
+    /// Makes the guest stand in the frame at hand, which is interpreted: it goes on at `ip`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Unwinding::land_compiled`]; `ip` is an instruction of the frame's function.
+    pub unsafe fn land_interpreted(self, store: *mut StoreCtx, ip: usize) {
+        let At::Interpreted { fp, sp } = self.at else { return };
+        // SAFETY: the caller's promise.
+        unsafe {
+            let words = fp as *mut usize;
+            *words.offset(frame::IP) = ip;
+            let function = *words.offset(frame::FUNCTION) as *const Function;
+            (*store).interp_fp = fp;
+            (*store).interp_sp = words.add((*function).frame_slots as usize) as usize;
+            (*store).wasm_sp = sp | INTERPRETED;
+        }
+    }
+}

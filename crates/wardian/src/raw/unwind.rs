@@ -1,0 +1,210 @@
+//! Finding the handler of an exception, and resuming its guest there.
+//!
+//! ```text
+//!   throw (builtin), or a host function's error ──> the entry is left ──> whoever runs it asks here
+//!        1. search: frame by frame, handlers by program counter, tags by the frame's instance
+//!        2. calls that are unwound are aborted, innermost first
+//!        3. the guest stands at the handler, with the values
+//! ```
+//!
+//! The search changes nothing. So an exception that no frame of the entry catches leaves the frames as they
+//! are, for a backtrace, and becomes an error where the host called the guest.
+
+use super::listen::keep_first;
+use super::store::{StoreData, StoreInner};
+use crate::code::{Handler, Located};
+use crate::error::PanicPayload;
+use crate::{AbortReason, Error, ErrorKind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use wardian_interp::{ANY_TAG, Handler as InterpretedHandler};
+use wardian_vm::contain::{Payload, drop_contained};
+use wardian_vm::interpreted::{Function, frame};
+use wardian_vm::layout::StoreCtx;
+use wardian_vm::unwind::{Place, Unwinding};
+
+/// Makes the guest of the innermost entry stand where the exception that it has thrown is caught: see
+/// [`wardian_vm::layout::Unwind`].
+pub(super) unsafe extern "C" fn unwind(ctx: *mut StoreCtx) -> bool {
+    // SAFETY: called for the innermost entry of a store, which was left by a call of the host; `owner` is set
+    // as for every entry, and no reference to the store is held by who runs the entry.
+    unsafe {
+        let inner = &mut (*((*ctx).owner as *mut StoreData<()>)).inner;
+        let done = catch_unwind(AssertUnwindSafe(|| inner.catch()));
+        done.unwrap_or_else(|panic| {
+            inner.end_throw();
+            inner.fail(panicked(panic));
+            false
+        })
+    }
+}
+
+fn panicked(panic: Payload) -> Error {
+    Error::new(ErrorKind::Panic(PanicPayload::new(panic)))
+}
+
+/// Where an exception is caught.
+struct Found {
+    walk: Unwinding,
+    landing: Landing,
+}
+
+enum Landing {
+    Compiled { handler: Handler },
+    Interpreted { handler: InterpretedHandler, ip: usize },
+}
+
+impl StoreInner {
+    /// See [`unwind`].
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    unsafe fn catch(&mut self) -> bool {
+        // A stop, an exit or a restore is on its way: those cannot be caught.
+        if self.interrupted() {
+            return false;
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            let Some(found) = self.find_handler() else { return false };
+            if let Err(panic) = self.abort_unwound(&found.walk) {
+                self.end_throw();
+                drop_contained(self.pending.take());
+                self.fail(panicked(panic));
+                return false;
+            }
+            self.land(&found);
+        }
+        drop_contained(self.pending.take());
+        true
+    }
+
+    /// The innermost frame that catches the exception.
+    ///
+    /// # Safety
+    ///
+    /// As for [`unwind`].
+    unsafe fn find_handler(&self) -> Option<Found> {
+        let (tag, _) = self.exceptions.get(self.thrown())?;
+        let mut located: Option<Located> = None;
+        // SAFETY: the caller's promise: frames are such as a guest left them.
+        unsafe {
+            let mut walk = Unwinding::begin(self.ctx());
+            loop {
+                let landing = match walk.place()? {
+                    Place::Compiled { pc, fp } => self.compiled_handler(&mut located, pc, fp, tag),
+                    Place::Interpreted { fp } => self.interpreted_handler(fp, tag),
+                };
+                if let Some(landing) = landing {
+                    return Some(Found { walk, landing });
+                }
+                walk.outward();
+            }
+        }
+    }
+
+    /// The handler for a tag of the compiled frame at `fp`, which waits in the call that returns to `pc`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`unwind`].
+    unsafe fn compiled_handler(
+        &self,
+        located: &mut Option<Located>,
+        pc: usize,
+        fp: usize,
+        tag: u32,
+    ) -> Option<Landing> {
+        let call = pc - 1;
+        if !located.as_ref().is_some_and(|l| l.contains(call)) {
+            // Trampolines and wrappers are no code of a module, and catch nothing.
+            *located = Some(self.engine().code().locate(call)?);
+        }
+        let handlers = located.as_ref()?.code.handlers_at(pc)?;
+        let sp = fp - handlers.frame_size as usize;
+        // SAFETY: the compiler has put the instance there, in the frame of this very call.
+        let vmctx = unsafe { *((sp + handlers.instance as usize) as *const usize) };
+        let tags = &self.instances[self.instance_at(vmctx)? as usize].tags;
+        let handler = handlers.find(|index| tags.get(index as usize) == Some(&tag))?;
+        Some(Landing::Compiled { handler })
+    }
+
+    /// The handler for a tag of the interpreted frame at `fp`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`unwind`].
+    unsafe fn interpreted_handler(&self, fp: usize, tag: u32) -> Option<Landing> {
+        // SAFETY: a frame that is not moved has a function and an instance.
+        let (ip, function, vmctx) = unsafe {
+            let words = fp as *const usize;
+            let function = &*(*words.offset(frame::FUNCTION) as *const Function);
+            (*words.offset(frame::IP), function, *words.offset(frame::VMCTX))
+        };
+        let data = &self.instances[self.instance_at(vmctx)? as usize];
+        let code = data.module.interpreted(function.defined).ok()?;
+        // Behind the call, but for a frame that has not begun.
+        let call = if ip == code.start() { ip } else { ip - 1 };
+        let handler = code.handlers_at(call).find(|handler| {
+            handler.tag == ANY_TAG || data.tags.get(handler.tag as usize) == Some(&tag)
+        })?;
+        let ip = code.start() + handler.target as usize * size_of::<u16>();
+        Some(Landing::Interpreted { handler: *handler, ip })
+    }
+
+    /// Aborts the calls that are unwound, innermost first.
+    fn abort_unwound(&mut self, walk: &Unwinding) -> Result<(), Payload> {
+        let is_unwound = |frame: Option<usize>| frame.is_some_and(|frame| walk.leaves(frame));
+        if !self.open.last().is_some_and(|call| is_unwound(call.frame())) {
+            return Ok(());
+        }
+        let Some(exception) = self.exception_of(self.thrown()) else { return Ok(()) };
+        let reason = AbortReason::Exception(&exception);
+        let mut first = Ok(());
+        while let Some(depth) = self.open.len().checked_sub(1)
+            && is_unwound(self.open[depth].frame())
+        {
+            first = keep_first(first, self.abort_to(depth, &reason));
+        }
+        first
+    }
+
+    /// Makes the guest stand at a handler.
+    ///
+    /// # Safety
+    ///
+    /// As for [`unwind`]; the handler was found for the exception that is thrown.
+    unsafe fn land(&mut self, found: &Found) {
+        let handle = self.end_throw();
+        let ctx = self.ctx();
+        let Some((_, values)) = self.exceptions.get(handle) else { return };
+        // SAFETY: the caller's promise. The slots of an interpreted handler are within its frame. The values
+        // stay where they are until the next exception is made, which is after compiled code has read them.
+        let by_reference = unsafe {
+            (*ctx).exit = 0;
+            (*ctx).caught = handle;
+            match &found.landing {
+                Landing::Compiled { handler } => {
+                    let payload = values.as_ptr() as u64;
+                    found.walk.land_compiled(ctx, handler.frame_size, handler.pc, payload);
+                    handler.by_reference
+                }
+                Landing::Interpreted { handler, ip } => {
+                    if let Some(Place::Interpreted { fp }) = found.walk.place() {
+                        let slots = fp as *mut u64;
+                        if handler.tag != ANY_TAG {
+                            let at = slots.offset(handler.values as isize);
+                            std::ptr::copy_nonoverlapping(values.as_ptr(), at, values.len());
+                        }
+                        if let Some(slot) = handler.reference {
+                            *slots.offset(slot as isize) = handle;
+                        }
+                    }
+                    found.walk.land_interpreted(ctx, *ip);
+                    handler.reference.is_some()
+                }
+            }
+        };
+        self.exceptions.caught(handle, by_reference);
+    }
+}
