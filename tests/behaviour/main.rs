@@ -15,6 +15,9 @@ mod errors;
 mod faults;
 mod fuel;
 mod function_references;
+mod gc;
+mod gc_store;
+mod gc_types;
 mod hostile;
 mod inspection;
 mod instance_pre;
@@ -64,6 +67,9 @@ fn main() -> std::process::ExitCode {
         errors::TABLE,
         fuel::TABLE,
         function_references::TABLE,
+        gc::TABLE,
+        gc_store::TABLE,
+        gc_types::TABLE,
         hostile::TABLE,
         inspection::TABLE,
         instance_pre::TABLE,

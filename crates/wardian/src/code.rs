@@ -31,6 +31,11 @@ pub(crate) trait CodePiece: Send + Sync {
     fn references_at(&self, _pc: usize) -> Option<(u32, &[u32])> {
         None
     }
+    /// In which slots an interpreted frame has references to objects that goes on at this address; none if that is
+    /// not known.
+    fn references_in_slots(&self, _module: &ModuleInner, _ip: usize) -> Option<Vec<i32>> {
+        None
+    }
 }
 
 /// Compiled code of functions of a module.

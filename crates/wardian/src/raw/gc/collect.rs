@@ -151,29 +151,26 @@ impl StoreInner {
         // SAFETY: a call into the host waits for this, if any guest does; nothing runs on its stack.
         let ctx = unsafe { &*self.ctx() };
         if !ctx.activation.is_null() {
-            self.mark_compiled(&mut heap, ctx);
-        }
-        // Interpreted frames: all slots, of which those of other types only look like references.
-        let mut at = ctx.stack_top;
-        while at != 0 && at < ctx.interp_sp {
-            // SAFETY: slots between the beginning of the interpreted frames and their end.
-            heap.root(unsafe { *(at as *const u64) });
-            at += 8;
+            self.mark_frames(&mut heap, ctx);
         }
         self.gc.heap = Some(heap);
     }
 
-    /// Marks the references in compiled frames. They are exactly those that stack maps name: what is between these
+    /// Marks the references in frames. They are exactly those that stack maps name: what is between these
     /// frames, as trampolines of host functions, holds nothing that is read after a collection.
-    fn mark_compiled(&self, heap: &mut Heap, ctx: &StoreCtx) {
+    fn mark_frames(&self, heap: &mut Heap, ctx: &StoreCtx) {
         // SAFETY: as in `mark_stack`.
         let mut frames = unsafe { Frames::at_host_call(ctx) };
         let mut code: Option<Located> = None;
         while let Some(step) = frames.next() {
-            let (Step::Frame(pc), Some(fp)) = (step, frames.frame_pointer()) else { continue };
+            let Step::Frame(pc) = step else { continue };
             if !code.as_ref().is_some_and(|code| code.contains(pc)) {
                 code = self.engine().code().locate(pc);
             }
+            let Some(fp) = frames.frame_pointer() else {
+                mark_interpreted(heap, &frames, code.as_ref(), pc);
+                continue;
+            };
             // The program counter is inside of the call.
             let Some((frame, slots)) = code.as_ref().and_then(|c| c.code.references_at(pc + 1))
             else {
@@ -200,5 +197,19 @@ impl StoreInner {
                 at += 8;
             }
         }
+    }
+}
+
+/// Marks the references in an interpreted frame: those that the translator knows. Where it knows nothing, all slots,
+/// of which those of other types only look like references.
+fn mark_interpreted(heap: &mut Heap, frames: &Frames<'_>, code: Option<&Located>, pc: usize) {
+    // The program counter is inside of the call, or where the frame begins.
+    match code.and_then(|code| code.code.references_in_slots(&code.module, pc + 1)) {
+        Some(slots) => slots.into_iter().filter_map(|slot| frames.slot(slot)).for_each(|word| {
+            heap.root(word);
+        }),
+        None => frames.slots().filter_map(|slot| frames.slot(slot)).for_each(|word| {
+            heap.root(word);
+        }),
     }
 }
