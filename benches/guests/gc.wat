@@ -13,7 +13,7 @@
   (type $shapes (array (mut (ref null $shape))))
 
   ;; Ten thousand structs that nobody keeps but the last.
-  (func (export "small structs") (param $n i32) (result i64)
+  (func (export "small_structs") (param $n i32) (result i64)
     (local $p (ref null $point)) (local $sum i64) (local $i i32)
     (loop $again
       (local.set $i (i32.const 10000))
@@ -25,7 +25,7 @@
     (local.get $sum))
 
   ;; A list of ten thousand nodes, which is then summed.
-  (func (export "linked list") (param $n i32) (result i64)
+  (func (export "linked_list") (param $n i32) (result i64)
     (local $list (ref null $node)) (local $sum i64) (local $i i32)
     (loop $again
       (local.set $i (i32.const 10000))
@@ -57,7 +57,7 @@
         (call $count (ref.as_non_null (struct.get $tree $right (local.get $t)))))))))
 
   ;; A tree of 8191 nodes that stays, and four that go.
-  (func (export "binary trees") (param $n i32) (result i64)
+  (func (export "binary_trees") (param $n i32) (result i64)
     (local $kept (ref null $tree)) (local $sum i64) (local $i i32)
     (local.set $kept (call $make (i32.const 12)))
     (loop $again
@@ -71,7 +71,7 @@
     (local.get $sum))
 
   ;; Fields of one object, read and written.
-  (func (export "field access") (param $n i32) (result i64)
+  (func (export "field_access") (param $n i32) (result i64)
     (local $p (ref $point)) (local $i i32)
     (local.set $p (struct.new $point (i64.const 1) (i64.const 2) (i32.const 3) (f64.const 4)))
     (loop $again
@@ -102,13 +102,13 @@
               (local.set $sum (i64.add (local.get $sum)
                 (i64.extend_i32_u (struct.get $square 1 (ref.cast (ref $square) (local.get $x))))))))
             (br $next))
-          (local.set $sum (i64.add (local.get $sum) (struct.get $circle 1))))
+          (local.set $sum (i64.add (struct.get $circle 1) (local.get $sum))))
         (br_if $more (local.tee $i (i32.sub (local.get $i) (i32.const 1)))))
       (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
     (local.get $sum))
 
   ;; Elements of an array by index.
-  (func (export "array elements") (param $n i32) (result i64)
+  (func (export "array_elements") (param $n i32) (result i64)
     (local $a (ref $i32s)) (local $sum i64) (local $i i32)
     (local.set $a (array.new $i32s (i32.const 3) (i32.const 4096)))
     (loop $again
@@ -122,7 +122,7 @@
     (local.get $sum))
 
   ;; array.new and array.fill of 4 to 4096 elements.
-  (func (export "array fill") (param $n i32) (result i64)
+  (func (export "array_fill") (param $n i32) (result i64)
     (local $a (ref null $i32s)) (local $b (ref null $bytes)) (local $sum i64) (local $len i32)
     (loop $again
       (local.set $len (i32.const 4))
@@ -138,7 +138,7 @@
     (local.get $sum))
 
   ;; array.copy of 4 to 4096 elements: numbers, bytes, references.
-  (func (export "array copy") (param $n i32) (result i64)
+  (func (export "array_copy") (param $n i32) (result i64)
     (local $a (ref $i32s)) (local $b (ref $bytes)) (local $r (ref $refs)) (local $sum i64) (local $len i32)
     (local.set $a (array.new $i32s (i32.const 5) (i32.const 8200)))
     (local.set $b (array.new $bytes (i32.const 6) (i32.const 8200)))

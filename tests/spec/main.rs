@@ -75,6 +75,22 @@ fn engines(features: CoreFeatures) -> Engines {
     engines
 }
 
+/// The same with a collection at each allocation.
+fn stressed(features: CoreFeatures) -> Engines {
+    let make = |kind: EngineKind, signals: bool| {
+        let mut config = Config::new();
+        config.engine(kind).hot_after(Some(1)).background_compilation(false).gc_stress(true);
+        config.features(features).signals(signals).compile_threads(1).stack_size(512 << 10);
+        Engine::new(&config).expect("the configuration works")
+    };
+    let mut engines = vec![("interpreted, stressed", make(EngineKind::Interpreted, true))];
+    if cfg!(feature = "jit") {
+        engines.push(("compiled, stressed", make(EngineKind::Compiled, false)));
+        engines.push(("tiered, stressed", make(EngineKind::Tiered, true)));
+    }
+    engines
+}
+
 type Engines = Vec<(&'static str, Engine)>;
 
 /// Sees every call, and that it has as many values as its signature says.
@@ -123,7 +139,10 @@ fn main() -> std::process::ExitCode {
         add("3.0", file.name(), file.raw(), &v3);
     }
     for (kind, features) in PROPOSALS {
-        let engines = engines(CoreFeatures::V2 | features);
+        let mut engines = engines(CoreFeatures::V2 | features);
+        if kind == Proposal::GC {
+            engines.extend(stressed(CoreFeatures::V2 | features));
+        }
         for file in proposal(kind) {
             add(&kind.to_string(), file.name(), file.raw(), &engines);
         }

@@ -384,11 +384,6 @@ impl Frames<'_> {
         self.fp
     }
 
-    /// Whether the frame that was given last is interpreted.
-    pub fn is_interpreted(&self) -> bool {
-        self.slots.is_some()
-    }
-
     /// A reference in a frame that was given, at an address on the wasm stack; none elsewhere.
     pub fn reference_at(&self, address: usize) -> Option<u32> {
         let inside = address.is_multiple_of(4)

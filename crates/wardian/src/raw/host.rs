@@ -377,7 +377,6 @@ fn checked_reference(store: &StoreInner, ty: RefType, slot: u64) -> Result<u64> 
         HeapType::Any | HeapType::Eq | HeapType::I31 => {
             (slot & 1 != 0 && slot >> 32 == 0).then_some(slot)
         }
-        HeapType::Extern if slot >> 32 == 0 => (slot & 1 != 0).then_some(slot),
         HeapType::Extern => store.externrefs.get(slot).is_some().then_some(slot),
         _ => None,
     };
