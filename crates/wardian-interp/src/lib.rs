@@ -26,4 +26,4 @@ mod translation;
 pub use display::disassemble;
 pub use execute::execute;
 pub use translate::Translator;
-pub use translation::{ANY_TAG, Env, Handler, Options, TranslateError, Translation};
+pub use translation::{ANY_TAG, Env, Handler, Options, References, TranslateError, Translation};

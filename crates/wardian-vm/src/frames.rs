@@ -368,15 +368,20 @@ impl Frames<'_> {
         inside.contains(&address).then(|| unsafe { *(address as *const u64) })
     }
 
+    /// The slots of the frame that was given last, parameters included; none if it is not interpreted.
+    pub fn slots(&self) -> Range<i32> {
+        let Some(fp) = self.slots else { return 0..0 };
+        // SAFETY: an interpreted frame has a function, which outlives it.
+        let function = unsafe {
+            let function = *(fp as *const usize).offset(frame::FUNCTION);
+            &*(function as *const Function)
+        };
+        -(function.param_slots as i32)..function.frame_slots as i32
+    }
+
     /// Where the record of the frame lies that was given last, if it is compiled.
     pub fn frame_pointer(&self) -> Option<usize> {
         self.fp
-    }
-
-    /// The frame that was given last, if it is interpreted: its address, and its ip as it stands there.
-    pub fn interpreted_frame(&self) -> Option<(usize, usize)> {
-        let fp = self.slots?;
-        Some((fp, self.slot(frame::IP as i32)? as usize))
     }
 
     /// A reference in a frame that was given, at an address on the wasm stack; none elsewhere.

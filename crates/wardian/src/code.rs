@@ -31,8 +31,9 @@ pub(crate) trait CodePiece: Send + Sync {
     fn references_at(&self, _pc: usize) -> Option<(u32, &[u32])> {
         None
     }
-    /// Where an interpreted frame with this ip has references to objects: slots from where its header begins.
-    fn reference_slots(&self, _module: &ModuleInner, _ip: usize) -> Option<Arc<[i32]>> {
+    /// In which slots an interpreted frame has references to objects that goes on at this address; none if that is
+    /// not known.
+    fn references_in_slots(&self, _module: &ModuleInner, _ip: usize) -> Option<Vec<i32>> {
         None
     }
     /// The handlers of exceptions of the call in compiled code that returns to an address.

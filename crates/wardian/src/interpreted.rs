@@ -4,11 +4,10 @@
 use crate::code::CodePiece;
 use crate::module::ModuleInner;
 use crate::{EngineKind, Error, ErrorKind, Result};
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
-use wardian_interp::{Env, Handler, Options, Translation, Translator};
+use wardian_interp::{Env, Handler, Options, References, Translation, Translator};
 use wardian_types::TrapCode;
 use wardian_vm::interpreted::Function;
 
@@ -18,8 +17,8 @@ pub(crate) struct InterpretedCode {
     defined: u32,
     /// For each instruction its operator, once somebody asked.
     locations: OnceLock<Box<[(u32, u32)]>>,
-    /// By position, the slots with references to objects, once a collector has asked.
-    references: Mutex<HashMap<u32, Arc<[i32]>>>,
+    /// Where its frames have references, once a collection found one.
+    references: OnceLock<References>,
 }
 
 /// The bytecode of a module.
@@ -50,7 +49,7 @@ impl ModuleInner {
             translation,
             defined,
             locations: OnceLock::new(),
-            references: Mutex::default(),
+            references: OnceLock::new(),
         };
         self.engine.check_code(code.range().len())?;
         let code = Arc::new(code);
@@ -130,16 +129,13 @@ impl CodePiece for InterpretedCode {
         Some(locations[i].1)
     }
 
-    fn reference_slots(&self, module: &ModuleInner, ip: usize) -> Option<Arc<[i32]>> {
-        let unit = u32::try_from(ip.checked_sub(self.range().start)? / size_of::<u16>()).ok()?;
-        let mut known = self.references.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some(slots) = known.get(&unit) {
-            return Some(slots.clone());
-        }
-        let env = module.interpreter_env();
-        let found = Translator::default().references(&env, self.defined, &[unit]).ok()?;
-        let (_, slots) = found.into_iter().find(|(at, _)| *at == unit)?;
-        Some(known.entry(unit).or_insert(slots.into()).clone())
+    fn references_in_slots(&self, module: &ModuleInner, ip: usize) -> Option<Vec<i32>> {
+        let unit = (ip - self.range().start) / size_of::<u16>();
+        let references = self.references.get_or_init(|| {
+            let found = Translator::default().references(&module.interpreter_env(), self.defined);
+            found.unwrap_or_default()
+        });
+        references.at(unit as u32).map(Iterator::collect)
     }
 
     fn start_of(&self, _: usize) -> Option<usize> {

@@ -27,7 +27,7 @@ mod vector;
 
 use crate::op::Opcode;
 use crate::operand::Register;
-use crate::translation::{Env, HandlerEntry, TranslateError, Translation};
+use crate::translation::{Env, HandlerEntry, References, TranslateError, Translation};
 use control::Frame;
 use stack::{Entry, Local};
 use std::sync::atomic::AtomicI32;
@@ -49,10 +49,10 @@ pub struct Translator {
 
 /// Why a function is translated.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose<'a> {
+enum Purpose {
     Code,
     Locations,
-    References(&'a [u32]),
+    References,
 }
 
 /// What is allocated once.
@@ -104,9 +104,8 @@ struct Body<'a> {
     /// Code offset of the operator.
     position: u32,
     locating: bool,
-    /// Positions of which somebody wants to know where references are: see [`safepoints`].
-    wanted: &'a [u32],
-    references: Vec<(u32, Box<[i32]>)>,
+    /// Where references are, if somebody asks: see [`safepoints`].
+    references: Option<References>,
 }
 
 impl Translator {
@@ -133,26 +132,15 @@ impl Translator {
         Ok(locations)
     }
 
-    /// Where references that the collector has to know are in the frames of a function: for each of these
-    /// positions in units, in ascending order, the slots that hold them. A frame is at a position if its ip is
-    /// there while it waits for a call or is to go on. Others are left out. The function is translated again.
-    pub fn references(
-        &mut self,
-        env: &Env<'_>,
-        defined: u32,
-        at: &[u32],
-    ) -> Outcome<Vec<(u32, Box<[i32]>)>> {
-        let body = self.run(env, defined, Purpose::References(at))?;
+    /// Where references that the collector has to know are in the frames of a function. The function is
+    /// translated again.
+    pub fn references(&mut self, env: &Env<'_>, defined: u32) -> Outcome<References> {
+        let body = self.run(env, defined, Purpose::References)?;
         self.buffers = body.b;
-        Ok(body.references)
+        Ok(body.references.unwrap_or_default())
     }
 
-    fn run<'a>(
-        &mut self,
-        env: &'a Env<'a>,
-        defined: u32,
-        purpose: Purpose<'a>,
-    ) -> Outcome<Body<'a>> {
+    fn run<'a>(&mut self, env: &'a Env<'a>, defined: u32, purpose: Purpose) -> Outcome<Body<'a>> {
         let info = env.info;
         let missing = || TranslateError::new(format!("there is no function {defined}"));
         let range = info.bodies.get(defined as usize).ok_or_else(missing)?.clone();
@@ -168,7 +156,7 @@ impl Translator {
 }
 
 impl<'a> Body<'a> {
-    fn new(env: &'a Env<'a>, ty: &'a FuncType, mut b: Buffers, purpose: Purpose<'a>) -> Body<'a> {
+    fn new(env: &'a Env<'a>, ty: &'a FuncType, mut b: Buffers, purpose: Purpose) -> Body<'a> {
         b.code.clear();
         b.stack.clear();
         b.locals.clear();
@@ -194,11 +182,7 @@ impl<'a> Body<'a> {
             meter: FuelMeter::default(),
             position: 0,
             locating: purpose == Purpose::Locations,
-            wanted: match purpose {
-                Purpose::References(wanted) => wanted,
-                _ => &[],
-            },
-            references: Vec::new(),
+            references: (purpose == Purpose::References).then(References::default),
         }
     }
 
@@ -214,6 +198,7 @@ impl<'a> Body<'a> {
             let (count, ty) = reader.read()?;
             slot = self.add_locals(count, self.value_type(ty)?, slot)?;
         }
+        self.note_locals();
         self.height = slot;
         self.max_height = slot;
         self.prologue(slot - frame::HEADER as i32);

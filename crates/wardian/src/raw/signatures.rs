@@ -39,7 +39,7 @@ struct Group {
     /// The number of its first type; those of the others follow.
     first: u32,
     types: Box<[Inner]>,
-    #[expect(dead_code, reason = "keeps the types that are named")]
+    /// Keeps the types that are named.
     named: Vec<Signature>,
     all: Weak<Signatures>,
 }
@@ -190,6 +190,13 @@ impl Inner {
 
 impl Drop for Group {
     fn drop(&mut self) {
+        // Each of 100,000 groups may name the one before: dropping them must not nest.
+        let mut named = std::mem::take(&mut self.named);
+        while let Some(signature) = named.pop() {
+            if let Some(mut group) = Arc::into_inner(signature.group) {
+                named.append(&mut group.named);
+            }
+        }
         let Some(all) = self.all.upgrade() else { return };
         let mut known = all.known.write().unwrap_or_else(|e| e.into_inner());
         known.by_number.remove(&self.first);

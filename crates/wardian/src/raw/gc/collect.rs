@@ -181,32 +181,31 @@ impl StoreInner {
         self.gc.heap = Some(heap);
     }
 
-    /// Marks the references in frames: exactly those that stack maps name, and the translator for interpreted
-    /// frames. What is between frames, as trampolines of host functions, holds nothing that is read after a
-    /// collection.
+    /// Marks the references in frames. They are exactly those that stack maps name: what is between these
+    /// frames, as trampolines of host functions, holds nothing that is read after a collection.
     fn mark_frames(&self, heap: &mut Heap, ctx: &StoreCtx) {
         // SAFETY: as in `mark_stack`.
         let mut frames = unsafe { Frames::at_host_call(ctx) };
         let mut code: Option<Located> = None;
-        // Where the interpreted frame inside of the current one begins, or the free slots.
-        let mut end = ctx.interp_sp;
         while let Some(step) = frames.next() {
             let Step::Frame(pc) = step else { continue };
             if !code.as_ref().is_some_and(|code| code.contains(pc)) {
                 code = self.engine().code().locate(pc);
             }
-            if let Some((fp, ip)) = frames.interpreted_frame() {
-                let slots = code.as_ref().and_then(|c| c.code.reference_slots(&c.module, ip));
-                mark_interpreted(heap, &frames, slots.as_deref(), (end.saturating_sub(fp)) / 8);
-                end = fp;
-            } else if let Some(fp) = frames.frame_pointer() {
-                // The program counter is inside of the call.
-                let found = code.as_ref().and_then(|c| c.code.references_at(pc + 1));
-                let Some((frame, slots)) = found else { continue };
-                let sp = fp.wrapping_sub(frame as usize);
-                let words =
-                    slots.iter().map(|slot| frames.reference_at(sp.wrapping_add(*slot as usize)));
-                words.flatten().for_each(|word| heap.root(u64::from(word)));
+            let Some(fp) = frames.frame_pointer() else {
+                mark_interpreted(heap, &frames, code.as_ref(), pc);
+                continue;
+            };
+            // The program counter is inside of the call.
+            let Some((frame, slots)) = code.as_ref().and_then(|c| c.code.references_at(pc + 1))
+            else {
+                continue;
+            };
+            let sp = fp.wrapping_sub(frame as usize);
+            for slot in slots {
+                if let Some(word) = frames.reference_at(sp.wrapping_add(*slot as usize)) {
+                    heap.root(u64::from(word));
+                }
             }
         }
     }
@@ -226,16 +225,16 @@ impl StoreInner {
     }
 }
 
-/// Marks the references in an interpreted frame: in these slots, or, where that is not known, in any of its slots that
-/// looks like one.
-fn mark_interpreted(heap: &mut Heap, frames: &Frames<'_>, slots: Option<&[i32]>, most: usize) {
-    let mark = |slot: i32| frames.slot(slot).into_iter().for_each(|word| heap.root(word));
-    match slots {
-        Some(slots) => slots.iter().copied().for_each(mark),
-        None => {
-            // Parameters lie before the header.
-            let first = -i32::try_from(most.min(2000)).unwrap_or_default();
-            (first..i32::try_from(most).unwrap_or(i32::MAX)).for_each(mark);
-        }
+/// Marks the references in an interpreted frame: those that the translator knows. Where it knows nothing, all slots,
+/// of which those of other types only look like references.
+fn mark_interpreted(heap: &mut Heap, frames: &Frames<'_>, code: Option<&Located>, pc: usize) {
+    // The program counter is inside of the call, or where the frame begins.
+    match code.and_then(|code| code.code.references_in_slots(&code.module, pc + 1)) {
+        Some(slots) => slots.into_iter().filter_map(|slot| frames.slot(slot)).for_each(|word| {
+            heap.root(word);
+        }),
+        None => frames.slots().filter_map(|slot| frames.slot(slot)).for_each(|word| {
+            heap.root(word);
+        }),
     }
 }
