@@ -27,7 +27,7 @@ mod trampoline;
 mod translate;
 
 pub use code::{
-    Call, CallHandlers, CompiledCode, CompiledFunction, Handler, Location, Origin, Trap,
+    Call, CallHandlers, CompiledCode, CompiledFunction, Handler, Location, Origin, Scope, Trap,
 };
 pub use compiler::{ABI_REVISION, Compiler, ModuleOptions};
 pub use error::{CodeFormatError, CompileError};
