@@ -28,7 +28,7 @@ pub struct Location {
 }
 
 /// A call with handlers of exceptions around it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Call {
     /// Where it returns to.
     pub offset: u32,
@@ -36,12 +36,25 @@ pub struct Call {
     pub frame_size: u32,
     /// Where the frame has the address of its instance, counted from the stack pointer.
     pub instance: u32,
-    /// The handlers, innermost first: what they catch, see [`handler_word`], and where they are.
-    pub handlers: Vec<[u32; 2]>,
+    /// The block that it is in: a position among the function's [`Scope`]s.
+    pub scope: u32,
+    /// Where an exception enters.
+    pub entry: u32,
+}
+
+/// A block with handlers of exceptions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// The block around it that has handlers, if there is one.
+    pub parent: Option<u32>,
+    /// The number of its first handler in the function; the others follow.
+    pub first: u32,
+    /// What its handlers catch: see [`handler_word`].
+    pub handlers: Vec<u32>,
 }
 
 /// The tag of a handler that catches all.
-pub(crate) const ANY_TAG: u32 = u32::MAX >> 1 & !1;
+pub(crate) const ANY_TAG: u32 = u32::MAX >> 1;
 
 /// What a handler catches as a word: the tag as its index in the module, and whether it takes a reference to
 /// the exception.
@@ -56,8 +69,8 @@ pub struct Handler {
     pub tag: Option<u32>,
     /// Whether it takes a reference to the exception.
     pub by_reference: bool,
-    /// Where it is.
-    pub offset: u32,
+    /// Its number in the function.
+    pub number: u32,
 }
 
 /// The handlers around a call.
@@ -67,17 +80,23 @@ pub struct CallHandlers<'a> {
     pub frame_size: u32,
     /// As [`Call::instance`].
     pub instance: u32,
-    start: u32,
-    handlers: &'a [[u32; 2]],
+    /// As [`Call::entry`], from the start of the text.
+    pub entry: u32,
+    scope: u32,
+    code: &'a CompiledCode,
 }
 
 impl CallHandlers<'_> {
-    /// The handlers, innermost first; offsets count from the start of the text.
+    /// The handlers, innermost first.
     pub fn handlers(&self) -> impl Iterator<Item = Handler> {
-        self.handlers.iter().map(|[word, offset]| Handler {
-            tag: Some(word >> 1).filter(|tag| *tag != ANY_TAG),
-            by_reference: word & 1 != 0,
-            offset: self.start.wrapping_add(*offset),
+        let next = |scope: &u32| self.code.parent(*scope);
+        std::iter::successors(Some(self.scope), next).flat_map(|scope| {
+            let (first, words) = self.code.scope(scope);
+            (first..).zip(words).map(|(number, word)| Handler {
+                tag: Some(word >> 1).filter(|tag| *tag != ANY_TAG),
+                by_reference: word & 1 != 0,
+                number,
+            })
         })
     }
 }
@@ -97,6 +116,8 @@ pub struct CompiledFunction {
     pub maps: Vec<StackMap>,
     /// Calls with handlers of exceptions around them, by offset in the text.
     pub calls: Vec<Call>,
+    /// The blocks that these are in.
+    pub scopes: Vec<Scope>,
 }
 
 impl CompiledFunction {
@@ -129,10 +150,12 @@ pub struct CompiledCode {
     maps: StackMaps,
     /// Calls that have handlers: where they return to.
     call_offsets: Vec<u32>,
-    /// For each of them frame size, place of the instance, start of the function, and where its handlers begin
-    /// in the list of all.
-    call_frames: Vec<[u32; 4]>,
-    handlers: Vec<[u32; 2]>,
+    /// For each of them frame size, place of the instance, entry, scope, and the function's first scope.
+    call_frames: Vec<[u32; 5]>,
+    /// Blocks with handlers: the position of the one around it plus one, or zero; the number of its first
+    /// handler; and where its handlers begin in the list of all.
+    scopes: Vec<[u32; 3]>,
+    handlers: Vec<u32>,
 }
 
 /// Names what code was made from, and under which settings, so that it is not run for anything else. What
@@ -175,11 +198,16 @@ impl CompiledCode {
                 code.location_wasm.push(location.wasm);
             }
             f.maps.iter().for_each(|map| code.maps.push(map, start));
+            let base = code.scopes.len() as u32;
             for call in &f.calls {
-                let first = code.handlers.len() as u32;
                 code.call_offsets.push(start + call.offset);
-                code.call_frames.push([call.frame_size, call.instance, start, first]);
-                code.handlers.extend_from_slice(&call.handlers);
+                let (entry, scope) = (start + call.entry, base + call.scope);
+                code.call_frames.push([call.frame_size, call.instance, entry, scope, base]);
+            }
+            for scope in f.scopes.iter().filter(|_| !f.calls.is_empty()) {
+                let parent = scope.parent.map_or(0, |parent| base + parent + 1);
+                code.scopes.push([parent, scope.first, code.handlers.len() as u32]);
+                code.handlers.extend_from_slice(&scope.handlers);
             }
         }
         Ok(code)
@@ -254,12 +282,18 @@ impl CompiledCode {
             wasm: self.location_wasm[i],
         });
         let calls = within(&self.call_offsets).map(|i| {
-            let [frame_size, instance, _, _] = self.call_frames[i];
-            let handlers = self.handlers_of(i).to_vec();
-            Call { offset: self.call_offsets[i] - range.start, frame_size, instance, handlers }
+            let [frame_size, instance, entry, scope, base] = self.call_frames[i];
+            Call {
+                offset: self.call_offsets[i] - range.start,
+                frame_size,
+                instance,
+                scope: scope - base,
+                entry: entry - range.start,
+            }
         });
         Some(CompiledFunction {
             calls: calls.collect(),
+            scopes: self.scopes_of(within(&self.call_offsets)),
             text: code.to_vec(),
             align: self.align,
             traps: traps.collect(),
@@ -290,15 +324,38 @@ impl CompiledCode {
     /// The handlers around the call that returns to this offset in the text; none if it has none.
     pub fn handlers_at(&self, offset: u32) -> Option<CallHandlers<'_>> {
         let i = self.call_offsets.binary_search(&offset).ok()?;
-        let [frame_size, instance, start, _] = self.call_frames[i];
-        Some(CallHandlers { frame_size, instance, start, handlers: self.handlers_of(i) })
+        let [frame_size, instance, entry, scope, _] = self.call_frames[i];
+        Some(CallHandlers { frame_size, instance, entry, scope, code: self })
     }
 
-    /// The handlers of a call, by its position in the list of calls.
-    fn handlers_of(&self, call: usize) -> &[[u32; 2]] {
-        let first = |call: usize| self.call_frames.get(call).map(|frame| frame[3] as usize);
-        let end = first(call + 1).unwrap_or(self.handlers.len());
-        self.handlers.get(first(call).unwrap_or(end)..end).unwrap_or_default()
+    /// The scopes of a function whose calls with handlers are these.
+    fn scopes_of(&self, calls: Range<usize>) -> Vec<Scope> {
+        let Some(base) = self.call_frames.get(calls.start).map(|call| call[4]) else {
+            return Vec::new();
+        };
+        let end = self.call_frames.get(calls.end).map_or(self.scopes.len() as u32, |call| call[4]);
+        let scope = |scope: u32| {
+            let (first, handlers) = self.scope(scope);
+            let parent = self.parent(scope).map(|parent| parent - base);
+            Scope { parent, first, handlers: handlers.to_vec() }
+        };
+        if calls.is_empty() { Vec::new() } else { (base..end).map(scope).collect() }
+    }
+
+    /// The scope around a scope.
+    fn parent(&self, scope: u32) -> Option<u32> {
+        // It lies before, so that the chain ends whatever the tables say.
+        let parent = self.scopes.get(scope as usize)?[0].checked_sub(1)?;
+        (parent < scope).then_some(parent)
+    }
+
+    /// The number of a scope's first handler, and the handlers.
+    fn scope(&self, scope: u32) -> (u32, &[u32]) {
+        let at = |scope: usize| self.scopes.get(scope).map(|scope| scope[2] as usize);
+        let start = at(scope as usize).unwrap_or(self.handlers.len());
+        let end = at(scope as usize + 1).unwrap_or(self.handlers.len());
+        let first = self.scopes.get(scope as usize).map_or(0, |scope| scope[1]);
+        (first, self.handlers.get(start..end).unwrap_or_default())
     }
 
     /// The operator, as offset in the code section, whose code is at this offset in the text. For
@@ -325,9 +382,9 @@ impl CompiledCode {
 
 /// Begins stored code; the last byte is the format's revision.
 const MAGIC: [u8; 8] = *b"wardjit\x03";
-/// Magic, origin, alignment, lengths of text, functions, traps, locations, calls and handlers, maps and their
+/// Magic, origin, alignment, lengths of text, functions, traps, locations, calls, scopes, handlers, maps and their
 /// slots.
-const HEADER: usize = 8 + 32 + 4 + 4 * 8;
+const HEADER: usize = 8 + 32 + 4 + 4 * 9;
 
 impl CompiledCode {
     /// Stores the code: a header, then the arrays as they are, little endian.
@@ -338,8 +395,9 @@ impl CompiledCode {
                 + 8 * self.functions.len()
                 + 5 * self.trap_offsets.len()
                 + 8 * self.location_offsets.len()
-                + 20 * self.call_offsets.len()
-                + 8 * self.handlers.len()
+                + 24 * self.call_offsets.len()
+                + 12 * self.scopes.len()
+                + 4 * self.handlers.len()
                 + self.maps.stored_len(),
         );
         out.extend_from_slice(&MAGIC);
@@ -351,6 +409,7 @@ impl CompiledCode {
             self.trap_offsets.len(),
             self.location_offsets.len(),
             self.call_offsets.len(),
+            self.scopes.len(),
             self.handlers.len(),
             self.maps.len(),
             self.maps.slots().len(),
@@ -363,7 +422,8 @@ impl CompiledCode {
         put(&mut out, &self.location_wasm);
         put(&mut out, &self.call_offsets);
         put(&mut out, self.call_frames.as_flattened());
-        put(&mut out, self.handlers.as_flattened());
+        put(&mut out, self.scopes.as_flattened());
+        put(&mut out, &self.handlers);
         self.maps.columns().into_iter().for_each(|column| put(&mut out, column));
         out.extend_from_slice(&self.trap_codes);
         out.extend_from_slice(&self.text);
@@ -383,8 +443,9 @@ impl CompiledCode {
         let rest = bytes.strip_prefix(&MAGIC).ok_or(CodeFormatError("it begins otherwise"))?;
         let mut reader = Reader { rest };
         let origin = reader.take(32)?.try_into().expect("as many were taken");
-        let header = reader.words(9)?;
-        let [align, text, functions, traps, locations, calls, handlers, maps, slots] = header[..]
+        let header = reader.words(10)?;
+        let [align, text, functions, traps, locations, calls, scopes, handlers, maps, slots] =
+            header[..]
         else {
             return Err(CodeFormatError("it is too short"));
         };
@@ -397,8 +458,9 @@ impl CompiledCode {
             location_offsets: reader.words(locations as usize)?,
             location_wasm: reader.words(locations as usize)?,
             call_offsets: reader.words(calls as usize)?,
-            call_frames: reader.words(calls as usize * 4)?.as_chunks::<4>().0.to_vec(),
-            handlers: reader.words(handlers as usize * 2)?.as_chunks::<2>().0.to_vec(),
+            call_frames: reader.words(calls as usize * 5)?.as_chunks::<5>().0.to_vec(),
+            scopes: reader.words(scopes as usize * 3)?.as_chunks::<3>().0.to_vec(),
+            handlers: reader.words(handlers as usize)?,
             maps: StackMaps::from_columns([
                 reader.words(maps as usize)?,
                 reader.words(maps as usize)?,

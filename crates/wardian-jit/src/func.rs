@@ -53,11 +53,12 @@ impl Worker {
                 Some(_) => loop_signature(ty),
             };
             let builder = FunctionBuilder::new(&mut worker.context.func, &mut worker.builder);
-            let builder = Translator::translate(env, builder, ty, defined, &body, loop_entry)
-                .map_err(|Fail(reason)| reason)?;
+            let (builder, scopes) =
+                Translator::translate(env, builder, ty, defined, &body, loop_entry)
+                    .map_err(|Fail(reason)| reason)?;
             builder.finalize(isa.frontend_config());
             let frame_limit = (!env.tunables.signals).then_some(MAX_UNCHECKED_FRAME);
-            worker.finish(isa, frame_limit)
+            Ok(CompiledFunction { scopes, ..worker.finish(isa, frame_limit)? })
         })
     }
 
@@ -127,6 +128,7 @@ impl Worker {
             locations,
             maps: stack_maps(buffer),
             calls,
+            scopes: Vec::new(),
         })
     }
 }

@@ -28,7 +28,8 @@ mod trampoline;
 mod translate;
 
 pub use code::{
-    Call, CallHandlers, CompiledCode, CompiledFunction, Handler, Location, Origin, StackMap, Trap,
+    Call, CallHandlers, CompiledCode, CompiledFunction, Handler, Location, Origin, Scope, StackMap,
+    Trap,
 };
 pub use compiler::{ABI_REVISION, Compiler, ModuleOptions};
 pub use error::{CodeFormatError, CompileError};

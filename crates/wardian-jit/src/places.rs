@@ -49,7 +49,7 @@ pub(crate) fn calls(buffer: &Buffer) -> Result<Vec<Call>, String> {
         for handler in site.exception_handlers {
             match handler {
                 FinalizedMachExceptionHandler::Tag(tag, offset) => {
-                    call.handlers.push([tag.as_u32(), *offset]);
+                    (call.scope, call.entry) = (tag.as_u32(), *offset);
                 }
                 FinalizedMachExceptionHandler::Context(ExceptionContextLoc::SPOffset(offset)) => {
                     call.instance = *offset;

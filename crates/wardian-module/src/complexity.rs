@@ -19,7 +19,7 @@ pub struct Complexity {
     pub loops: u64,
     /// Loops around each other at most.
     pub depth: u64,
-    /// Places where control flow divides or meets. Each call may go on at each handler around it.
+    /// Places where control flow divides or meets. A call inside of handlers is one.
     pub blocks: u64,
     /// Locals that are used.
     pub locals: u64,
@@ -91,14 +91,18 @@ impl<'a> Reading<'a> {
             O::Block { blockty } => self.begin(false, blockty, 0),
             O::Loop { blockty } => self.begin(true, blockty, 0),
             O::TryTable { ref try_table } => {
-                self.begin(false, try_table.ty, try_table.catches.len() as u64);
+                let handlers = try_table.catches.len() as u64;
+                self.found.blocks += handlers;
+                self.begin(false, try_table.ty, handlers);
             }
             // How many there will be is not known here; mostly it is one.
             O::Try { blockty } => self.begin(false, blockty, 1),
             O::Catch { tag_index } => self.begin_catch(Some(tag_index)),
             O::CatchAll => self.begin_catch(None),
             O::Delegate { .. } => self.end(),
-            O::Throw { .. } | O::ThrowRef | O::Rethrow { .. } => self.found.blocks += self.handlers,
+            O::Throw { .. } | O::ThrowRef | O::Rethrow { .. } => {
+                self.found.blocks += self.handlers.min(1);
+            }
             O::If { blockty } => {
                 self.pop(1);
                 self.begin(false, blockty, 0);
@@ -187,7 +191,7 @@ impl<'a> Reading<'a> {
         let Some(ty) = ty.and_then(|ty| self.info.signature(ty)) else { return };
         self.pop(ty.params().len() as u64 + further);
         self.push(ty.results().len() as u64);
-        self.found.blocks += self.handlers;
+        self.found.blocks += self.handlers.min(1);
     }
 
     fn begin_catch(&mut self, tag: Option<u32>) {

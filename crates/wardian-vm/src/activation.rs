@@ -643,6 +643,7 @@ impl Default for StoreCtx {
             interpret: None,
             thrown: 0,
             caught: 0,
+            caught_by: 0,
             unwind: None,
             fuel: 0,
             refused: Default::default(),

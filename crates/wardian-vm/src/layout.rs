@@ -116,6 +116,9 @@ pub struct StoreCtx {
     pub thrown: u64,
     /// The exception that was caught last, as guests hold it: handlers in compiled code read it first.
     pub caught: u64,
+    /// The number of the handler that caught it, in its function: handlers in compiled code that share an entry
+    /// read it.
+    pub caught_by: u64,
     /// Makes a guest that threw an exception stand where it is caught; none if exceptions are never caught.
     pub unwind: Option<Unwind>,
     /// Fuel that is left, where it is counted; below zero the guest is to stop.
@@ -274,6 +277,8 @@ pub mod store_ctx {
     pub const INDIRECT_CALLER: i32 = offset_of!(StoreCtx, indirect_caller) as i32;
     /// [`StoreCtx::caught`]
     pub const CAUGHT: i32 = offset_of!(StoreCtx, caught) as i32;
+    /// [`StoreCtx::caught_by`]
+    pub const CAUGHT_BY: i32 = offset_of!(StoreCtx, caught_by) as i32;
     /// [`StoreCtx::fuel`]
     pub const FUEL: i32 = offset_of!(StoreCtx, fuel) as i32;
     /// [`crate::heap::HeapWords::base`]

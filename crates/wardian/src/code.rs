@@ -45,8 +45,8 @@ pub(crate) trait CodePiece: Send + Sync {
 
 /// The handlers of exceptions around a call in compiled code.
 pub(crate) struct Handlers<'a> {
-    /// Address of the text that the handlers' offsets count from.
-    text: usize,
+    /// Where exceptions enter.
+    entry: usize,
     call: CallHandlers<'a>,
     /// How far the stack pointer is below the frame pointer at the call.
     pub(crate) frame_size: u32,
@@ -57,7 +57,10 @@ pub(crate) struct Handlers<'a> {
 /// A handler in compiled code.
 #[derive(Clone, Copy)]
 pub(crate) struct Handler {
+    /// Where exceptions enter.
     pub(crate) pc: usize,
+    /// Its number in the function.
+    pub(crate) number: u32,
     pub(crate) frame_size: u32,
     /// Whether it takes a reference to the exception.
     pub(crate) by_reference: bool,
@@ -69,7 +72,8 @@ impl Handlers<'_> {
     pub(crate) fn find(&self, is_tag: impl Fn(u32) -> bool) -> Option<Handler> {
         let found = self.call.handlers().find(|handler| handler.tag.is_none_or(&is_tag))?;
         Some(Handler {
-            pc: self.text + found.offset as usize,
+            pc: self.entry,
+            number: found.number,
             frame_size: self.frame_size,
             by_reference: found.by_reference,
         })
@@ -187,7 +191,8 @@ impl CodePiece for LoadedCode {
     fn handlers_at(&self, pc: usize) -> Option<Handlers<'_>> {
         let call = self.tables.handlers_at(self.offset(pc)?)?;
         let (frame_size, instance) = (call.frame_size, call.instance);
-        Some(Handlers { text: self.memory.start(), call, frame_size, instance })
+        let entry = self.memory.start() + call.entry as usize;
+        Some(Handlers { entry, call, frame_size, instance })
     }
 }
 

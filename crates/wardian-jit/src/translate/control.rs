@@ -7,6 +7,7 @@
 use super::env::{Env, clif_type};
 use super::exceptions::{Branches, Legacy};
 use super::state::{Fail, Outcome, Translator};
+use crate::code::Scope;
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, SourceLoc};
 use cranelift_codegen::ir::{Value, types};
 use cranelift_frontend::FunctionBuilder;
@@ -94,7 +95,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         defined: u32,
         body: &FunctionBody<'_>,
         loop_entry: Option<u32>,
-    ) -> Outcome<FunctionBuilder<'f>> {
+    ) -> Outcome<(FunctionBuilder<'f>, Vec<Scope>)> {
         let mut t = Translator::start(env, builder, ty, defined);
         let mut reader = body.get_locals_reader()?;
         let runs = reader.get_count();
@@ -127,7 +128,8 @@ impl<'a, 'f> Translator<'a, 'f> {
             return Err(Fail("the body does not end".into()));
         }
         t.check_loop_entered()?;
-        Ok(t.b)
+        let scopes = t.entries.into_iter().map(|entry| entry.table).collect();
+        Ok((t.b, scopes))
     }
 
     fn locate(&mut self, position: u64) {
@@ -357,7 +359,7 @@ impl<'a, 'f> Translator<'a, 'f> {
             // Without an else the parameters are the results.
             Kind::If { .. } => self.begin_else()?,
             Kind::TryTable(_) => return self.end_try_table(),
-            Kind::Try => self.end_scope(),
+            Kind::Try => drop(self.scopes.pop()),
             // Below its results lies what it has caught.
             Kind::Catch(_) => self.fall_out()?,
             _ => {}

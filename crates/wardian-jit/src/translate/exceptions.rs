@@ -4,12 +4,16 @@
 //!   try_table (catch $t $l)        a call inside of it      normal return ──> next block
 //!     ...                             │ exception: payload = address of the values
 //!   end                               v
-//!                                  landing (one for each clause) ── values, exnref ──> label $l
+//!                                  entry of the block ── which handler? ──> entry of the block around it
+//!                                     │
+//!                                     v
+//!                                  landing of a clause ── values, exnref ──> label $l
 //! ```
 //!
-//! A call inside of such a block lists all landings that it can reach, innermost first, with the tag of
-//! each as its index in the module, and the instance in which that index counts. The runtime searches the
-//! lists (see `crate::code::CallHandlers`); code that throws nothing runs no instruction for them.
+//! A call inside of such a block names the block, and the instance in which its tags count. The runtime
+//! searches the block's handlers and those of the blocks around it (see `crate::code::CallHandlers`), and
+//! tells the number of what it found. So a call has one further edge, however many handlers are around it, and
+//! code that throws nothing runs no instruction for them.
 //!
 //! A `catch` of the older `try` blocks begins at its landing. What it has caught lies on the operand stack,
 //! below the values, for `rethrow`: interpreted code has it there too.
@@ -17,7 +21,8 @@
 use super::control::Kind;
 use super::env::clif_type;
 use super::state::{Fail, Outcome, Region, Translator, user};
-use crate::code::{ANY_TAG, handler_word};
+use crate::code::{self, ANY_TAG, handler_word};
+use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     AbiParam, Block, BlockArg, BlockCall, Endianness, ExceptionTableData, ExceptionTableItem,
     ExceptionTag, InstBuilder, MemFlagsData, SigRef, Signature, StackSlotData, StackSlotKind,
@@ -29,17 +34,22 @@ use wardian_types::{FuncType, TrapCode, ValType};
 use wardian_vm::layout::{Builtin, store_ctx};
 use wasmparser::{BlockType, Catch, FunctionBody, Operator, TryTable};
 
-/// Handlers that one call may list. What has more is left to the interpreter.
-const MOST_HANDLERS: usize = 4096;
-
 /// A block whose body is inside of handlers.
 pub(super) struct Scope {
     /// How many blocks were open around it.
     depth: usize,
     clauses: Vec<Clause>,
-    /// Where the search goes on if nothing here catches: with the scopes of the block that has this many
-    /// around it, and further out.
-    delegate: Option<usize>,
+    /// Where a call inside of it enters, by its number; none if nothing here catches and nothing further out.
+    entry: Option<u32>,
+}
+
+/// Where exceptions enter the code of a function.
+pub(super) struct Entry {
+    /// Takes the payload, and finds out which handler is meant.
+    block: Block,
+    /// Whether anything leads there.
+    used: bool,
+    pub(super) table: code::Scope,
 }
 
 /// A handler.
@@ -48,7 +58,9 @@ struct Clause {
     tag: Option<u32>,
     by_reference: bool,
     landing: Block,
-    /// Whether a call lists it.
+    /// Its number in the function.
+    number: u32,
+    /// Whether it can be reached.
     used: bool,
 }
 
@@ -120,25 +132,98 @@ impl<'a> Translator<'a, '_> {
             clauses.push(self.clause(tag, by_reference));
             branches.push(label);
         }
-        self.scopes.push(Scope { depth: self.frames.len(), clauses, delegate: None });
+        self.begin_scope(clauses, None);
         self.open(Kind::TryTable(Branches(branches)), shape, height);
         Ok(())
     }
 
     fn clause(&mut self, tag: Option<u32>, by_reference: bool) -> Clause {
-        let landing = self.cold_block();
-        self.b.append_block_param(landing, types::I64);
-        Clause { tag, by_reference, landing, used: false }
+        let landing = self.payload_block();
+        let number = self.clauses;
+        self.clauses += 1;
+        Clause { tag, by_reference, landing, number, used: false }
+    }
+
+    fn payload_block(&mut self) -> Block {
+        let block = self.cold_block();
+        self.b.append_block_param(block, types::I64);
+        block
+    }
+
+    /// Begins a block with handlers. Without any, or if it delegates to a block that is open around it, calls
+    /// inside of it enter where those around it do.
+    fn begin_scope(&mut self, clauses: Vec<Clause>, delegate: Option<usize>) {
+        let depth = self.frames.len();
+        let around =
+            self.scopes.iter().rev().find(|scope| delegate.is_none_or(|to| scope.depth <= to));
+        let around = around.and_then(|scope| scope.entry);
+        let entry = match clauses.first() {
+            None => around,
+            Some(first) => {
+                let words = clauses.iter();
+                let words = words.map(|c| handler_word(c.tag.unwrap_or(ANY_TAG), c.by_reference));
+                let table =
+                    code::Scope { parent: around, first: first.number, handlers: words.collect() };
+                let block = self.payload_block();
+                self.entries.push(Entry { block, used: false, table });
+                Some(self.entries.len() as u32 - 1)
+            }
+        };
+        self.scopes.push(Scope { depth, clauses, entry });
+    }
+
+    /// Ends a block with handlers: its entry leads to the handler that is meant, or to the entry of the block
+    /// around it. Nothing more is inside of it.
+    fn end_scope(&mut self) -> Vec<Clause> {
+        let Some(Scope { mut clauses, entry, .. }) = self.scopes.pop() else { return Vec::new() };
+        let (Some(entry), Some(last)) = (entry, clauses.last().copied()) else { return clauses };
+        let Entry { block, used, ref table } = self.entries[entry as usize];
+        let parent = table.parent;
+        if !used {
+            return clauses;
+        }
+        self.enter(block);
+        let payload = [BlockArg::Value(self.b.block_params(block)[0])];
+        // One that catches all leaves nothing to those around it.
+        let parent = parent.filter(|_| last.tag.is_some());
+        let (mut number, count) = (None, clauses.len());
+        for (i, clause) in clauses.iter_mut().enumerate() {
+            clause.used = true;
+            if parent.is_none() && i + 1 == count {
+                self.b.ins().jump(clause.landing, &payload);
+                return clauses;
+            }
+            let found = match number {
+                Some(found) => found,
+                None => *number.insert(self.caught_by()),
+            };
+            let is_meant = self.b.ins().icmp_imm_s(IntCC::Equal, found, i64::from(clause.number));
+            let next = self.cold_block();
+            self.b.ins().brif(is_meant, clause.landing, &payload, next, &[]);
+            self.enter(next);
+        }
+        if let Some(parent) = parent {
+            let around = &mut self.entries[parent as usize];
+            around.used = true;
+            let block = around.block;
+            self.b.ins().jump(block, &payload);
+        }
+        clauses
+    }
+
+    /// The number of the handler that was found for the exception.
+    fn caught_by(&mut self) -> Value {
+        let store = self.store_ctx();
+        self.load_trusted(types::I64, Region::Store, store, store_ctx::CAUGHT_BY)
     }
 
     /// Ends a `try_table`: its landings branch to their labels.
     pub(super) fn end_try_table(&mut self) -> Outcome {
         self.fall_out()?;
-        let (Some(frame), Some(scope)) = (self.frames.pop(), self.scopes.pop()) else {
-            return Ok(());
-        };
+        let clauses = self.end_scope();
+        let Some(frame) = self.frames.pop() else { return Ok(()) };
         let Kind::TryTable(Branches(labels)) = &frame.kind else { return Ok(()) };
-        for (clause, label) in scope.clauses.iter().zip(labels) {
+        for (clause, label) in clauses.iter().zip(labels) {
             if clause.used {
                 self.land(clause, frame.height, frame.encloses_entry);
                 let caught = self.caught();
@@ -163,7 +248,7 @@ impl<'a> Translator<'a, '_> {
         let clauses: Vec<Clause> = catches.iter().map(|c| self.clause(c.tag, c.rethrown)).collect();
         let depth = self.frames.len();
         let delegate = delegate.map(|label| depth.saturating_sub(1 + label as usize));
-        self.scopes.push(Scope { depth, clauses, delegate });
+        self.begin_scope(clauses, delegate);
         self.open(Kind::Try, shape, height);
         Ok(())
     }
@@ -171,12 +256,8 @@ impl<'a> Translator<'a, '_> {
     /// Ends the body of a `try`, or the handler before, and begins the next one.
     pub(super) fn begin_catch(&mut self, tag: Option<u32>) -> Outcome {
         self.fall_out()?;
-        let depth = self.frames.len() - 1;
         if matches!(self.top()?.kind, Kind::Try) {
-            let clauses = match self.scopes.pop_if(|scope| scope.depth == depth) {
-                Some(scope) => scope.clauses,
-                None => Vec::new(),
-            };
+            let clauses = self.end_scope();
             self.top()?.kind = Kind::Catch(Legacy { clauses, begun: 0 });
         }
         let Kind::Catch(legacy) = &mut self.top()?.kind else {
@@ -231,37 +312,7 @@ impl<'a> Translator<'a, '_> {
         Ok(())
     }
 
-    /// Forgets the scope of a `try` that ends without handlers.
-    pub(super) fn end_scope(&mut self) {
-        let depth = self.frames.len().saturating_sub(1);
-        self.scopes.pop_if(|scope| scope.depth == depth);
-    }
-
     // Calls.
-
-    /// The handlers that a call lists here, innermost first; empty outside of all.
-    fn handlers(&mut self) -> Outcome<Vec<(u32, Block)>> {
-        let mut found = Vec::new();
-        let mut limit = usize::MAX;
-        'scopes: for scope in self.scopes.iter_mut().rev() {
-            if scope.depth > limit {
-                continue;
-            }
-            for clause in &mut scope.clauses {
-                clause.used = true;
-                let tag = clause.tag.unwrap_or(ANY_TAG);
-                found.push((handler_word(tag, clause.by_reference), clause.landing));
-                if clause.tag.is_none() {
-                    break 'scopes;
-                }
-            }
-            limit = scope.delegate.map_or(limit, |outer| outer.min(limit));
-        }
-        if found.len() > MOST_HANDLERS {
-            return Err(Fail(format!("more than {MOST_HANDLERS} handlers around a call")));
-        }
-        Ok(found)
-    }
 
     /// Calls guest code, with the handlers around it. Returns its results.
     pub(super) fn call_guest(
@@ -270,14 +321,12 @@ impl<'a> Translator<'a, '_> {
         code: Value,
         args: &[Value],
     ) -> Outcome<Vec<Value>> {
-        let handlers = match self.scopes.is_empty() {
-            true => Vec::new(),
-            false => self.handlers()?,
-        };
-        if handlers.is_empty() {
+        let Some(entry) = self.scopes.last().and_then(|scope| scope.entry) else {
             let call = self.b.ins().call_indirect(sig, code, args);
             return Ok(self.b.inst_results(call).to_vec());
-        }
+        };
+        let landing = self.entries[entry as usize].block;
+        self.entries[entry as usize].used = true;
         let results: Vec<_> =
             self.b.func.dfg.signatures[sig].returns.iter().map(|r| r.value_type).collect();
         let next = self.b.create_block();
@@ -287,11 +336,11 @@ impl<'a> Translator<'a, '_> {
         let pool = &mut self.b.func.dfg.value_lists;
         let returned = (0..results.len() as u32).map(BlockArg::TryCallRet);
         let normal = BlockCall::new(next, returned, pool);
-        let mut items = vec![ExceptionTableItem::Context(self.vmctx)];
-        for (word, landing) in handlers {
-            let landing = BlockCall::new(landing, [BlockArg::TryCallExn(0)], pool);
-            items.push(ExceptionTableItem::Tag(ExceptionTag::from_u32(word), landing));
-        }
+        let landing = BlockCall::new(landing, [BlockArg::TryCallExn(0)], pool);
+        let items = [
+            ExceptionTableItem::Context(self.vmctx),
+            ExceptionTableItem::Tag(ExceptionTag::from_u32(entry), landing),
+        ];
         let table = ExceptionTableData::new(sig, normal, items);
         let table = self.b.func.dfg.exception_tables.push(table);
         self.b.ins().try_call_indirect(code, args, table);

@@ -3,7 +3,7 @@
 
 use super::control::Frame;
 use super::env::{Env, stub_convention};
-use super::exceptions::Scope;
+use super::exceptions::{Entry, Scope};
 use super::loop_entry::LoopEntry;
 use super::variable::Locals;
 use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
@@ -103,6 +103,10 @@ pub(crate) struct Translator<'a, 'f> {
     pub(super) position: u64,
     /// The handlers around it, innermost last.
     pub(super) scopes: Vec<Scope>,
+    /// Where exceptions enter, of all blocks with handlers so far.
+    pub(super) entries: Vec<Entry>,
+    /// How many handlers there are so far.
+    pub(super) clauses: u32,
     /// What is known ahead of `try` blocks, once one has come.
     pub(super) tries: HashMap<u64, LegacyTry>,
     /// Where the code begins instead of at the beginning.
@@ -147,6 +151,8 @@ impl<'a, 'f> Translator<'a, 'f> {
             offset: 0,
             position: 0,
             scopes: Vec::new(),
+            entries: Vec::new(),
+            clauses: 0,
             tries: HashMap::new(),
             loop_entry: None,
             stores: 0,

@@ -23,6 +23,36 @@ pub struct CompiledFunction {
     pub align: u32,
 }
 
+/// The handlers around a call.
+#[derive(Clone, Copy, Debug)]
+pub struct CallHandlers<'a> {
+    /// Bytes of the frame.
+    pub frame_size: u32,
+    /// Where the frame has its instance.
+    pub instance: u32,
+    /// Where exceptions enter.
+    pub entry: u32,
+    code: &'a CompiledCode,
+}
+
+impl CallHandlers<'_> {
+    /// The handlers, innermost first.
+    pub fn handlers(&self) -> impl Iterator<Item = Handler> {
+        std::iter::from_fn(|| match self.code.0 {})
+    }
+}
+
+/// A handler.
+#[derive(Clone, Copy, Debug)]
+pub struct Handler {
+    /// The tag that it catches.
+    pub tag: Option<u32>,
+    /// Whether it takes a reference to the exception.
+    pub by_reference: bool,
+    /// Its number in the function.
+    pub number: u32,
+}
+
 /// Nothing can be compiled.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("this build of Wardian has no compiled engine")]
@@ -190,6 +220,10 @@ impl CompiledCode {
     }
 
     pub fn find(&self, _: u32) -> Option<u32> {
+        match self.0 {}
+    }
+
+    pub fn handlers_at(&self, _: u32) -> Option<CallHandlers<'_>> {
         match self.0 {}
     }
 

@@ -186,6 +186,7 @@ impl StoreInner {
             match &found.landing {
                 Landing::Compiled { handler } => {
                     let payload = values.as_ptr() as u64;
+                    (*ctx).caught_by = handler.number.into();
                     found.walk.land_compiled(ctx, handler.frame_size, handler.pc, payload);
                     handler.by_reference
                 }
