@@ -118,7 +118,13 @@ fn features_that_wardian_does_not_have() {
         let needs = "it needs features that wardian does not have: ";
         place.check(&[
             (&[command, "tag.wat"], 1, &[], &[needs, "exceptions", "at byte 0x"]),
-            (&[command, "gc.wat"], 1, &[], &[needs, "gc"]),
+            (&[command, "gc.wat"], 0, &["gc"], &[]),
         ]);
     }
+    place.check(&[(
+        &["validate", "--disable-features", "gc", "gc.wat"],
+        1,
+        &[],
+        &["struct", "the feature `gc`, which is off"],
+    )]);
 }
