@@ -12,6 +12,8 @@ pub(crate) const TIERED: &str = "tiered";
 pub(crate) const WASMTIME: &str = "wasmtime";
 /// The compiled peer with its pooling allocator.
 pub(crate) const POOLING: &str = "wasmtime-pooling";
+/// The compiled peer with its fastest collector, which is also what it chooses by default.
+pub(crate) const WASMTIME_COPYING: &str = "wasmtime-copying";
 /// The interpreting peer.
 pub(crate) const WASMI: &str = "wasmi";
 
@@ -43,6 +45,13 @@ fn wasmtime_config() -> wasmtime::Config {
 /// processors, or as `RAYON_NUM_THREADS` says.
 pub(crate) fn wasmtime() -> Result<wasmtime::Engine> {
     Ok(wasmtime::Engine::new(&wasmtime_config())?)
+}
+
+/// Wasmtime's engine with garbage collection, everything else by default.
+pub(crate) fn wasmtime_copying() -> Result<wasmtime::Engine> {
+    let mut config = wasmtime_config();
+    config.wasm_function_references(true).wasm_gc(true).collector(wasmtime::Collector::Copying);
+    Ok(wasmtime::Engine::new(&config)?)
 }
 
 /// Wasmtime's engine with the pooling allocator, large enough for the idle figure; everything else

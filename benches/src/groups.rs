@@ -1,12 +1,12 @@
 //! The groups of figures, what is to be shown, and what is said of them in a report.
 
-use crate::engines::{POOLING, WASMI, WASMTIME};
+use crate::engines::{POOLING, WASMI, WASMTIME, WASMTIME_COPYING};
 use crate::hooks::{self, WITHOUT};
 use crate::measure::{ABSOLUTE, Row};
 use crate::options::{Options, Result};
 use crate::report::Target;
 use crate::{
-    calls, children, cold, cpu, curves, exceptions, instantiate, observe, snapshot, stop,
+    calls, children, cold, cpu, curves, exceptions, gc, instantiate, observe, snapshot, stop,
     translate, trap, variants,
 };
 
@@ -40,6 +40,13 @@ pub(crate) const GROUPS: &[Kind] = &[
             `benches/guests`; rows that begin with `wat_` are written by hand. `tiered` is measured once what is \
             hot has been compiled, and so is V8. `native` is the same Rust source compiled for any processor of \
             this kind. wasm3 has no SIMD: a second table, if there is one, has the guests built without it.",
+    },
+    Kind {
+        name: "gc",
+        run: gc::run,
+        targets: &[at_most(WASMTIME_COPYING, "", 0.8, 1.1)],
+        about: "Objects of guests: allocation of structs, lists and trees with the collections that they need, \
+            fields, casts, arrays. The source is `benches/guests/gc.wat`.",
     },
     Kind {
         name: "exceptions",

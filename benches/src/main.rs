@@ -11,6 +11,7 @@ mod drivers;
 mod dump;
 mod engines;
 mod exceptions;
+mod gc;
 mod generate;
 mod groups;
 mod hooks;

@@ -16,6 +16,9 @@ mod exceptions;
 mod faults;
 mod fuel;
 mod function_references;
+mod gc;
+mod gc_store;
+mod gc_types;
 mod hostile;
 mod inspection;
 mod instance_pre;
@@ -67,6 +70,9 @@ fn main() -> std::process::ExitCode {
         exceptions::TABLE,
         fuel::TABLE,
         function_references::TABLE,
+        gc::TABLE,
+        gc_store::TABLE,
+        gc_types::TABLE,
         hostile::TABLE,
         inspection::TABLE,
         instance_pre::TABLE,

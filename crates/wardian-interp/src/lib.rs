@@ -4,6 +4,7 @@
 //! compiled code and with the runtime (frames, targets of calls, exits) is in
 //! [`wardian_vm::interpreted`].
 
+mod cast;
 mod display;
 #[allow(unsafe_code, reason = "it follows the addresses that the runtime hands it")]
 mod execute;
@@ -25,4 +26,4 @@ mod translation;
 pub use display::disassemble;
 pub use execute::execute;
 pub use translate::Translator;
-pub use translation::{ANY_TAG, Env, Handler, Options, TranslateError, Translation};
+pub use translation::{ANY_TAG, Env, Handler, Options, References, TranslateError, Translation};

@@ -104,6 +104,14 @@ macro_rules! instructions {
         { which: U16, narrow: U16, top: Far, d: Far, i: U32, a: Far, b: Far, c: Far } => builtin_irrr;
         { which: U16, narrow: U16, top: Far, d: Far, i: U32, j: U32, a: Far, b: Far, c: Far } =>
             builtin_iirrr;
+        { which: U16, narrow: U16, top: Far, d: Far, i: U32, a: Far } => builtin_ir;
+        { which: U16, narrow: U16, top: Far, d: Far, i: U32, j: U32, a: Far, b: Far } => builtin_iirr;
+        { which: U16, narrow: U16, top: Far, d: Far, a: Far } => builtin_r;
+        { which: U16, narrow: U16, top: Far, d: Far, a: Far, b: Far, c: Far } => builtin_rrr;
+        { which: U16, narrow: U16, top: Far, d: Far, a: Far, b: Far, i: U32, c: Far, e: Far } =>
+            builtin_rrirr;
+        { which: U16, narrow: U16, top: Far, d: Far, a: Far, b: Far, c: Far, e: Far, f: Far } =>
+            builtin_rrrrr;
         { top: Far, to: Far, from: Far, len: Far } => memory_copy_near;
         { top: Far, d: Far, pages: Far, index: U32, memory: U32, shift: U16, narrow: U16 } => memory_grow;
         { top: Far, to: Far, byte: Far, len: Far } => memory_fill_near;
@@ -129,6 +137,28 @@ macro_rules! instructions {
         { d: D, index: S, table: U32 } => table_get;
         { index: S, value: S, table: U32 } => table_set;
         { d: D, table: U32, narrow: U16 } => table_size;
+
+        // Objects. `what` says with which of the tests of [`crate::cast`] a reference is compared, and `depth`
+        // how many supertypes the type has.
+        { top: Far, d: Far, ty: U32, size: U32 } => struct_new;
+        { d: D, object: S, offset: U32 } =>
+            field_get8_s field_get8_u field_get16_s field_get16_u field_get32 field_get64 field_get_func;
+        { d: DW, object: S, offset: U32 } => field_get128;
+        { object: S, value: S, offset: U32 } =>
+            field_set8 field_set16 field_set32 field_set64 field_set_func;
+        { object: S, value: SW, offset: U32 } => field_set128;
+        { d: D, array: S, index: S } =>
+            element_get8_s element_get8_u element_get16_s element_get16_u element_get32 element_get64
+            element_get_func;
+        { d: DW, array: S, index: S } => element_get128;
+        { array: S, index: S, value: S } =>
+            element_set8 element_set16 element_set32 element_set64 element_set_func;
+        { array: S, index: S, value: SW } => element_set128;
+        { d: D, a: S } => array_len ref_i31 i31_get_s i31_get_u;
+        { array: S, index: S, len: S } => array_range;
+        { a: Far, code: U16 } => trap_if_null;
+        { top: Far, d: Far, a: Far, ty: U32, depth: U16, what: U16 } => ref_test;
+        { top: Far, a: Far, ty: U32, depth: U16, what: U16 } => ref_cast;
 
         // Memories. Addresses are a slot; the sum of two slots, of a slot and a number (`plus`), or of a
         // slot and another one that is shifted (`index`), with 32 bits. The offset is added with more.

@@ -146,3 +146,53 @@ impl fmt::Display for Translation {
         crate::display::write(self.code(), f)
     }
 }
+
+/// Where the frames of a function have references that the collector has to know, by the frame's ip while it
+/// waits for a call or is to go on.
+#[derive(Clone, Debug, Default)]
+pub struct References {
+    locals: Box<[i32]>,
+    /// Positions in units, in ascending order, and where the operands of each end.
+    ends: Vec<(u32, u32)>,
+    operands: Vec<i32>,
+    /// Whether there would be so many that they are not kept.
+    too_many: bool,
+}
+
+impl References {
+    /// Operands that are kept for each unit of code, and in any case: more than real functions have.
+    const PER_UNIT: usize = 4;
+    const LEAST: usize = 1 << 12;
+
+    pub(crate) fn set_locals(&mut self, locals: impl Iterator<Item = i32>) {
+        self.locals = locals.collect();
+    }
+
+    /// Forgets what was noted of this position, the last one, if something was.
+    pub(crate) fn forget(&mut self, at: u32) {
+        if self.ends.last().is_some_and(|last| last.0 == at) {
+            self.ends.pop();
+            self.operands.truncate(self.ends.last().map_or(0, |last| last.1 as usize));
+        }
+    }
+
+    pub(crate) fn push(&mut self, at: u32, operands: impl Iterator<Item = i32>) {
+        let room = Self::LEAST.max(Self::PER_UNIT * at as usize);
+        if self.too_many || self.operands.len() > room {
+            self.too_many = true;
+            return;
+        }
+        // One position alone has no more than a frame has slots.
+        self.operands.extend(operands);
+        self.ends.push((at, self.operands.len() as u32));
+    }
+
+    /// The slots that hold references where a frame's ip is at this unit of the code; none if nothing is known of
+    /// it, so that each slot may hold one.
+    pub fn at(&self, unit: u32) -> Option<impl Iterator<Item = i32> + '_> {
+        let i = self.ends.binary_search_by_key(&unit, |end| end.0).ok()?;
+        let start = i.checked_sub(1).map_or(0, |before| self.ends[before].1);
+        let operands = &self.operands[start as usize..self.ends[i].1 as usize];
+        Some(self.locals.iter().chain(operands).copied())
+    }
+}

@@ -3,6 +3,8 @@
 //! All tables are sorted arrays with offsets from the start of the text, searched by bisection.
 
 use crate::error::{CodeFormatError, CompileError};
+pub use crate::maps::StackMap;
+use crate::maps::StackMaps;
 use std::ops::Range;
 use wardian_types::TrapCode;
 
@@ -110,6 +112,8 @@ pub struct CompiledFunction {
     pub traps: Vec<Trap>,
     /// What comes from where, by offset in the text.
     pub locations: Vec<Location>,
+    /// Where references to objects lie during calls, by offset in the text. A call without one has none.
+    pub maps: Vec<StackMap>,
     /// Calls with handlers of exceptions around them, by offset in the text.
     pub calls: Vec<Call>,
     /// The blocks that these are in.
@@ -143,6 +147,7 @@ pub struct CompiledCode {
     trap_codes: Vec<u8>,
     location_offsets: Vec<u32>,
     location_wasm: Vec<u32>,
+    maps: StackMaps,
     /// Calls that have handlers: where they return to.
     call_offsets: Vec<u32>,
     /// For each of them frame size, place of the instance, entry, scope, and the function's first scope.
@@ -192,6 +197,7 @@ impl CompiledCode {
                 code.location_offsets.push(start + location.offset);
                 code.location_wasm.push(location.wasm);
             }
+            f.maps.iter().for_each(|map| code.maps.push(map, start));
             let base = code.scopes.len() as u32;
             for call in &f.calls {
                 code.call_offsets.push(start + call.offset);
@@ -292,7 +298,15 @@ impl CompiledCode {
             align: self.align,
             traps: traps.collect(),
             locations: locations.collect(),
+            maps: self.maps.extract(range),
         })
+    }
+
+    /// Where a function has references to objects while it waits in the call that returns to this offset in
+    /// the text; none if it has none. Bytes from the stack pointer at the call to the frame pointer, then the
+    /// references, counted from the stack pointer; four bytes each.
+    pub fn references_at(&self, offset: u32) -> Option<(u32, &[u32])> {
+        self.maps.at(offset).map(|found| (found.frame, found.slots))
     }
 
     /// The function whose code is at this offset in the text.
@@ -368,8 +382,9 @@ impl CompiledCode {
 
 /// Begins stored code; the last byte is the format's revision.
 const MAGIC: [u8; 8] = *b"wardjit\x03";
-/// Magic, origin, alignment, lengths of text, functions, traps, locations, calls, scopes and handlers.
-const HEADER: usize = 8 + 32 + 4 + 4 * 7;
+/// Magic, origin, alignment, lengths of text, functions, traps, locations, calls, scopes, handlers, maps and
+/// their slots.
+const HEADER: usize = 8 + 32 + 4 + 4 * 9;
 
 impl CompiledCode {
     /// Stores the code: a header, then the arrays as they are, little endian.
@@ -382,7 +397,8 @@ impl CompiledCode {
                 + 8 * self.location_offsets.len()
                 + 24 * self.call_offsets.len()
                 + 12 * self.scopes.len()
-                + 4 * self.handlers.len(),
+                + 4 * self.handlers.len()
+                + self.maps.stored_len(),
         );
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&self.origin);
@@ -395,6 +411,8 @@ impl CompiledCode {
             self.call_offsets.len(),
             self.scopes.len(),
             self.handlers.len(),
+            self.maps.len(),
+            self.maps.slots().len(),
         ] {
             out.extend_from_slice(&(n as u32).to_le_bytes());
         }
@@ -406,6 +424,7 @@ impl CompiledCode {
         put(&mut out, self.call_frames.as_flattened());
         put(&mut out, self.scopes.as_flattened());
         put(&mut out, &self.handlers);
+        self.maps.columns().into_iter().for_each(|column| put(&mut out, column));
         out.extend_from_slice(&self.trap_codes);
         out.extend_from_slice(&self.text);
         out
@@ -424,8 +443,10 @@ impl CompiledCode {
         let rest = bytes.strip_prefix(&MAGIC).ok_or(CodeFormatError("it begins otherwise"))?;
         let mut reader = Reader { rest };
         let origin = reader.take(32)?.try_into().expect("as many were taken");
-        let header = reader.words(8)?;
-        let [align, text, functions, traps, locations, calls, scopes, handlers] = header[..] else {
+        let header = reader.words(10)?;
+        let [align, text, functions, traps, locations, calls, scopes, handlers, maps, slots] =
+            header[..]
+        else {
             return Err(CodeFormatError("it is too short"));
         };
         let functions = reader.words(functions as usize * 2)?;
@@ -440,6 +461,12 @@ impl CompiledCode {
             call_frames: reader.words(calls as usize * 5)?.as_chunks::<5>().0.to_vec(),
             scopes: reader.words(scopes as usize * 3)?.as_chunks::<3>().0.to_vec(),
             handlers: reader.words(handlers as usize)?,
+            maps: StackMaps::from_columns([
+                reader.words(maps as usize)?,
+                reader.words(maps as usize)?,
+                reader.words(maps as usize)?,
+                reader.words(slots as usize)?,
+            ]),
             trap_codes: reader.take(traps as usize)?.to_vec(),
             text: reader.take(text as usize)?.to_vec(),
         };
@@ -469,6 +496,9 @@ impl CompiledCode {
             if !offsets.is_sorted() {
                 return Err(CodeFormatError("a table is not in order"));
             }
+        }
+        if !self.maps.is_sound() {
+            return Err(CodeFormatError("its stack maps are not in order"));
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Compiling one function: from a body, or from what a trampoline builds, to bytes and tables.
 
-use crate::code::CompiledFunction;
+use crate::code::{CompiledFunction, StackMap};
 use crate::places;
 use crate::settings::MAX_UNCHECKED_FRAME;
 use crate::translate::{Env, Fail, Translator, guest_signature, loop_signature};
@@ -8,6 +8,7 @@ use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Signature;
 use cranelift_codegen::isa::TargetIsa;
+use cranelift_codegen::{Final, MachBufferFinalized};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wardian_module::Complexity;
@@ -44,7 +45,7 @@ impl Worker {
             let body = bytes.get(range).ok_or("its body is not in the module")?;
             let body = FunctionBody::new(BinaryReader::new(body, start as u64));
             let index = info.imported_functions as usize + defined as usize;
-            let ty = info.functions.get(index).and_then(|t| info.types.get(*t as usize));
+            let ty = info.functions.get(index).and_then(|t| info.signature(*t));
             let ty = ty.ok_or("it has no type")?;
             check_complexity(env, bytes, defined)?;
             worker.context.func.signature = match loop_entry {
@@ -125,10 +126,22 @@ impl Worker {
             align: alignment.minimum.max(alignment.preferred).max(16),
             traps,
             locations,
+            maps: stack_maps(buffer),
             calls,
             scopes: Vec::new(),
         })
     }
+}
+
+/// Where references to objects lie during calls.
+fn stack_maps(buffer: &MachBufferFinalized<Final>) -> Vec<StackMap> {
+    let maps = buffer.user_stack_maps().iter();
+    maps.map(|(offset, frame, map)| StackMap {
+        offset: *offset,
+        frame: *frame,
+        slots: map.entries().map(|(_, slot)| slot).collect(),
+    })
+    .collect()
 }
 
 /// Refuses what would take minutes: nothing can stop the compiler in the midst of a function.

@@ -20,6 +20,7 @@ mod compiler;
 mod error;
 mod func;
 mod listen;
+mod maps;
 mod parallel;
 mod places;
 mod settings;
@@ -27,7 +28,8 @@ mod trampoline;
 mod translate;
 
 pub use code::{
-    Call, CallHandlers, CompiledCode, CompiledFunction, Handler, Location, Origin, Scope, Trap,
+    Call, CallHandlers, CompiledCode, CompiledFunction, Handler, Location, Origin, Scope, StackMap,
+    Trap,
 };
 pub use compiler::{ABI_REVISION, Compiler, ModuleOptions};
 pub use error::{CodeFormatError, CompileError};

@@ -132,7 +132,22 @@ impl<'a> Reading<'a> {
                 self.call(Some(type_index), 1);
             }
             // The reference stays on the operand stack where there is no branch.
-            O::BrOnNull { .. } => self.found.blocks += 1,
+            O::BrOnNull { .. }
+            | O::BrOnCast { .. }
+            | O::BrOnCastFail { .. }
+            | O::RefCastNullable { .. }
+            | O::RefCastNonNull { .. } => self.found.blocks += 1,
+            O::StructNew { struct_type_index } => {
+                let ty = self.info.types.get(struct_type_index as usize);
+                let fields = ty.and_then(|ty| ty.structure()).map_or(0, |ty| ty.fields().len());
+                self.pop(fields as u64);
+                self.push(1);
+            }
+            O::StructNewDefault { .. } => self.push(1),
+            O::ArrayNewFixed { array_size, .. } => {
+                self.pop(array_size.into());
+                self.push(1);
+            }
             O::BrOnNonNull { .. } => {
                 self.found.blocks += 1;
                 self.pop(1);
@@ -173,7 +188,7 @@ impl<'a> Reading<'a> {
     }
 
     fn call(&mut self, ty: Option<u32>, further: u64) {
-        let Some(ty) = ty.and_then(|ty| self.info.types.get(ty as usize)) else { return };
+        let Some(ty) = ty.and_then(|ty| self.info.signature(ty)) else { return };
         self.pop(ty.params().len() as u64 + further);
         self.push(ty.results().len() as u64);
         self.found.blocks += self.handlers.min(1);
@@ -182,7 +197,7 @@ impl<'a> Reading<'a> {
     fn begin_catch(&mut self, tag: Option<u32>) {
         self.found.blocks += 1;
         if let Some(tag) = tag.and_then(|tag| self.info.tags.get(tag as usize)) {
-            let ty = self.info.types.get(*tag as usize);
+            let ty = self.info.signature(*tag);
             self.push(ty.map_or(0, |ty| ty.params().len() as u64));
         }
     }
@@ -192,7 +207,7 @@ impl<'a> Reading<'a> {
             BlockType::Empty => (0, 0),
             BlockType::Type(_) => (0, 1),
             BlockType::FuncType(ty) => {
-                let ty = self.info.types.get(ty as usize);
+                let ty = self.info.signature(ty);
                 ty.map_or((0, 0), |ty| (ty.params().len() as u64, ty.results().len() as u64))
             }
         };
@@ -232,7 +247,13 @@ fn fewer(op: &Operator<'_>) -> u64 {
         | O::I64Store32 { .. }
         | O::V128Store { .. }
         | O::I64Add128
-        | O::I64Sub128 => 2,
+        | O::I64Sub128
+        | O::StructSet { .. } => 2,
+        O::ArraySet { .. } => 3,
+        O::ArrayFill { .. } | O::ArrayInitData { .. } | O::ArrayInitElem { .. } => 4,
+        O::ArrayCopy { .. } => 5,
+        O::ArrayNew { .. } | O::ArrayNewData { .. } | O::ArrayNewElem { .. } | O::RefEq => 1,
+        O::ArrayGet { .. } | O::ArrayGetS { .. } | O::ArrayGetU { .. } => 1,
         O::MemoryCopy { .. } | O::MemoryFill { .. } | O::MemoryInit { .. } => 3,
         O::I32Add | O::I32Sub | O::I32Mul | O::I32And | O::I32Or | O::I32Xor => 1,
         O::I32Shl | O::I32ShrS | O::I32ShrU | O::I32Rotl | O::I32Rotr => 1,

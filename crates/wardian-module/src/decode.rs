@@ -2,7 +2,7 @@
 
 mod recursive;
 
-use crate::convert::{const_expr, global_type, memory_type, ref_type, table_type, val_type};
+use crate::convert::{const_expr, global_type, memory_type, table_type, type_kind};
 use crate::{
     CustomSection, DataSegment, DecodeError, ElementItems, ElementSegment, Export, Import,
     ItemIndex, ModuleInfo, Section, SegmentMode, features,
@@ -10,10 +10,10 @@ use crate::{
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use wardian_types::{CoreFeatures, FuncType};
+use wardian_types::{CoreFeatures, StructType, TypeIndex};
 use wasmparser::{
-    BinaryReader, CompositeInnerType, DataKind, ElementKind, FuncToValidate, FunctionBody, Parser,
-    Payload, TableInit, TypeRef, ValidPayload, Validator, ValidatorResources,
+    BinaryReader, DataKind, ElementKind, FuncToValidate, FunctionBody, Parser, Payload, TableInit,
+    TypeRef, ValidPayload, Validator, ValidatorResources,
 };
 
 /// Reads `bytes`, validating everything; function bodies on up to `threads` threads.
@@ -24,16 +24,16 @@ pub(crate) fn decode(
 ) -> Result<ModuleInfo, DecodeError> {
     check_header(bytes)?;
     let mut found = read_and_validate(bytes, features::to_parser(features), threads);
-    if found.is_err() && features.contains(CoreFeatures::FUNCTION_REFERENCES) {
-        // What the parser has under garbage collection only: groups of types, and constants that read
-        // globals of the module.
+    if found.is_err() && recursive::applies(features) {
         match recursive::decode(bytes, features, threads) {
-            Err(error) if !error.is_unsupported() => {}
+            Err(error) if error.feature().is_none() => {}
             better => found = better,
         }
     }
     found.map_err(|error| {
-        let Some(offset) = error.offset().filter(|_| error.feature().is_none()) else {
+        // The parser names garbage collection also for what needs less, or more.
+        let named = error.feature().is_some_and(|feature| feature != CoreFeatures::GC);
+        let Some(offset) = error.offset().filter(|_| !named) else {
             return error;
         };
         error.with_feature(features::missing(features, offset, |set| first_error(bytes, set)))
@@ -81,17 +81,12 @@ pub(crate) fn is_valid(bytes: &[u8], features: wasmparser::WasmFeatures) -> bool
     Validator::new_with_features(features).validate_all(bytes).is_ok()
 }
 
-/// The offset of the first error under a set of the parser's features, for bytes that have nothing of what
-/// [`recursive`] refuses.
-pub(crate) fn first_error(bytes: &[u8], features: wasmparser::WasmFeatures) -> Option<u64> {
-    let validate = |set| Validator::new_with_features(set).validate_all(bytes).err();
-    let error = validate(features)?;
-    if features.contains(wasmparser::WasmFeatures::FUNCTION_REFERENCES)
-        && validate(features | wasmparser::WasmFeatures::GC).is_none()
-    {
-        return None;
-    }
-    Some(error.offset())
+/// The offset of the first error under a set of features.
+pub(crate) fn first_error(bytes: &[u8], features: CoreFeatures) -> Option<u64> {
+    let mut validator = Validator::new_with_features(features::to_parser(features));
+    let error = validator.validate_all(bytes).err()?;
+    let valid = recursive::applies(features) && recursive::decode(bytes, features, 1).is_ok();
+    (!valid).then(|| error.offset())
 }
 
 fn check_header(bytes: &[u8]) -> Result<(), DecodeError> {
@@ -232,7 +227,7 @@ fn read_payload(info: &mut ModuleInfo, payload: Payload<'_>) -> Result<(), Decod
         Payload::TableSection(tables) => {
             for table in tables {
                 let table = table.map_err(DecodeError::parser)?;
-                info.tables.push(table_type(&table.ty)?);
+                info.tables.push(table_type(info, &table.ty)?);
                 info.table_inits.push(match table.init {
                     TableInit::RefNull => None,
                     TableInit::Expr(init) => Some(const_expr(&init)?),
@@ -252,7 +247,7 @@ fn read_payload(info: &mut ModuleInfo, payload: Payload<'_>) -> Result<(), Decod
         Payload::GlobalSection(globals) => {
             for global in globals {
                 let global = global.map_err(DecodeError::parser)?;
-                info.globals.push(global_type(&global.ty)?);
+                info.globals.push(global_type(info, &global.ty)?);
                 info.global_inits.push(const_expr(&global.init_expr)?);
             }
         }
@@ -291,20 +286,20 @@ fn read_payload(info: &mut ModuleInfo, payload: Payload<'_>) -> Result<(), Decod
 
 fn read_types(info: &mut ModuleInfo, group: wasmparser::RecGroup) -> Result<(), DecodeError> {
     let first = info.types.len() as u32;
+    // Types of a group may name later ones.
+    info.kinds.extend(group.types().map(type_kind));
     for (offset, ty) in group.into_types_and_offsets() {
-        let unsupported = |what: &str| {
-            Err(DecodeError::unsupported(format!("{what} are not supported yet"), Some(offset)))
+        let ty = info.sub_type(&ty).map_err(|error| error.or_at(offset))?;
+        // Validation: it is declared before, and at most 63 deep.
+        let depth = match ty.supertype {
+            Some(TypeIndex::Module(of)) => {
+                info.depths.get(of as usize).map_or(0, |depth| depth.saturating_add(1))
+            }
+            _ => 0,
         };
-        if !ty.is_final || !ty.supertype_idxs.is_empty() {
-            return unsupported("types with subtypes");
-        }
-        let CompositeInnerType::Func(ty) = ty.composite_type.inner else {
-            return unsupported("types of garbage collection (structs and arrays)");
-        };
-        let list = |types: &[wasmparser::ValType]| {
-            types.iter().map(|t| val_type(*t)).collect::<Result<Vec<_>, _>>()
-        };
-        info.types.push(FuncType::new(list(ty.params())?, list(ty.results())?));
+        info.depths.push(depth);
+        info.layouts.push(ty.structure().map(StructType::layout));
+        info.types.push(ty);
     }
     info.type_groups.push(first..info.types.len() as u32);
     Ok(())
@@ -318,7 +313,7 @@ fn read_import(info: &mut ModuleInfo, import: wasmparser::Import<'_>) -> Result<
             ItemIndex::Func(info.imported_functions - 1)
         }
         TypeRef::Table(ty) => {
-            info.tables.push(table_type(&ty)?);
+            info.tables.push(table_type(info, &ty)?);
             info.imported_tables += 1;
             ItemIndex::Table(info.imported_tables - 1)
         }
@@ -328,7 +323,7 @@ fn read_import(info: &mut ModuleInfo, import: wasmparser::Import<'_>) -> Result<
             ItemIndex::Memory(info.imported_memories - 1)
         }
         TypeRef::Global(ty) => {
-            info.globals.push(global_type(&ty)?);
+            info.globals.push(global_type(info, &ty)?);
             info.imported_globals += 1;
             ItemIndex::Global(info.imported_globals - 1)
         }
@@ -392,7 +387,7 @@ fn read_element(
                 .into_iter()
                 .map(|e| const_expr(&e.map_err(DecodeError::parser)?))
                 .collect::<Result<Vec<_>, _>>()?;
-            (ref_type(ty)?, ElementItems::Expressions(expressions))
+            (info.ref_type(ty)?, ElementItems::Expressions(expressions))
         }
     };
     info.elements.push(ElementSegment { element: ty, mode, items });

@@ -9,21 +9,16 @@ pub struct DecodeError {
     message: String,
     offset: Option<u64>,
     feature: Option<CoreFeatures>,
-    is_unsupported: bool,
 }
 
 impl DecodeError {
     pub(crate) fn new(message: impl Into<String>, offset: Option<u64>) -> DecodeError {
-        DecodeError { message: message.into(), offset, feature: None, is_unsupported: false }
+        DecodeError { message: message.into(), offset, feature: None }
     }
 
-    /// Of a module that is valid, but for what Wardian does not have.
-    pub(crate) fn unsupported(message: impl Into<String>, offset: Option<u64>) -> DecodeError {
-        DecodeError { is_unsupported: true, ..DecodeError::new(message, offset) }
-    }
-
-    pub(crate) fn is_unsupported(&self) -> bool {
-        self.is_unsupported
+    /// The same error, at this offset unless it has one.
+    pub(crate) fn or_at(self, offset: u64) -> DecodeError {
+        DecodeError { offset: self.offset.or(Some(offset)), ..self }
     }
 
     pub(crate) fn parser(error: wasmparser::Error) -> DecodeError {
@@ -32,7 +27,7 @@ impl DecodeError {
     }
 
     pub(crate) fn with_feature(mut self, feature: Option<CoreFeatures>) -> DecodeError {
-        self.feature = self.feature.or(feature);
+        self.feature = feature.or(self.feature);
         self
     }
 

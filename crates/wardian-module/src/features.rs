@@ -3,7 +3,7 @@
 use wardian_types::CoreFeatures;
 use wasmparser::WasmFeatures;
 
-const PAIRS: [(CoreFeatures, WasmFeatures); 18] = [
+const PAIRS: [(CoreFeatures, WasmFeatures); 19] = [
     (CoreFeatures::MUTABLE_GLOBAL, WasmFeatures::MUTABLE_GLOBAL),
     (CoreFeatures::SIGN_EXTENSION_OPS, WasmFeatures::SIGN_EXTENSION),
     (CoreFeatures::NON_TRAPPING_FLOAT_TO_INT, WasmFeatures::SATURATING_FLOAT_TO_INT),
@@ -20,6 +20,7 @@ const PAIRS: [(CoreFeatures, WasmFeatures); 18] = [
     (CoreFeatures::THREADS, WasmFeatures::THREADS),
     (CoreFeatures::WIDE_ARITHMETIC, WasmFeatures::WIDE_ARITHMETIC),
     (CoreFeatures::FUNCTION_REFERENCES, WasmFeatures::FUNCTION_REFERENCES),
+    (CoreFeatures::GC, WasmFeatures::GC),
     (CoreFeatures::EXCEPTIONS, WasmFeatures::EXCEPTIONS),
     (CoreFeatures::LEGACY_EXCEPTIONS, WasmFeatures::LEGACY_EXCEPTIONS),
 ];
@@ -30,8 +31,16 @@ pub(crate) fn to_parser(features: CoreFeatures) -> WasmFeatures {
     let base = WasmFeatures::FLOATS | WasmFeatures::GC_TYPES;
     PAIRS
         .iter()
-        .filter(|(ours, _)| features.contains(*ours))
+        .filter(|(ours, _)| features.contains(*ours | needs(*ours)))
         .fold(base, |set, (_, theirs)| set | *theirs)
+}
+
+/// The features without which a feature means nothing.
+fn needs(feature: CoreFeatures) -> CoreFeatures {
+    match feature {
+        CoreFeatures::GC => CoreFeatures::FUNCTION_REFERENCES,
+        _ => CoreFeatures::empty(),
+    }
 }
 
 /// Our name for a feature that the parser missed, if it is one that Wardian has.
@@ -42,7 +51,7 @@ pub(crate) fn from_parser(feature: WasmFeatures) -> Option<CoreFeatures> {
 /// The features that a module needs: those without which it is invalid.
 ///
 /// `valid` tells whether the module is valid under a set of features.
-pub(crate) fn needed(valid: impl Fn(WasmFeatures) -> bool) -> CoreFeatures {
+pub(crate) fn needed(valid: impl Fn(CoreFeatures) -> bool) -> CoreFeatures {
     let all: Vec<CoreFeatures> = CoreFeatures::all().iter().collect();
     let mut needed = CoreFeatures::empty();
     let mut groups = vec![&all[..]];
@@ -50,7 +59,7 @@ pub(crate) fn needed(valid: impl Fn(WasmFeatures) -> bool) -> CoreFeatures {
         // A module that does without several features does without each. Most do without most, and what
         // they need is missed early in them, so that few looks at all of a module are enough.
         let without = CoreFeatures::all() - group.iter().copied().collect();
-        if valid(to_parser(without)) {
+        if valid(without) {
             continue;
         }
         match group {
@@ -72,14 +81,14 @@ pub(crate) fn foreign(valid: impl Fn(WasmFeatures) -> bool) -> Vec<String> {
     needed.map(|(name, _)| name.to_lowercase().replace('_', "-")).collect()
 }
 
-/// The feature that is off and with which validation gets past `offset`, if there is one: for
+/// The feature that is off, with those that it needs, and with which validation gets past `offset`, if there is one: for
 /// errors in which the parser does not name it.
 pub(crate) fn missing(
     features: CoreFeatures,
     offset: u64,
-    first_error: impl Fn(WasmFeatures) -> Option<u64>,
+    first_error: impl Fn(CoreFeatures) -> Option<u64>,
 ) -> Option<CoreFeatures> {
-    let off = (CoreFeatures::all() - features).iter();
+    let off = (CoreFeatures::all() - features).iter().map(|one| one | (needs(one) - features));
     off.into_iter()
-        .find(|one| first_error(to_parser(features | *one)).is_none_or(|further| further > offset))
+        .find(|missing| first_error(features | *missing).is_none_or(|further| further > offset))
 }

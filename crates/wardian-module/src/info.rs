@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 use wardian_types::{
-    Counts, ExternType, FuncType, GlobalType, MemoryType, RefType, TableType, TagType, TypeIndex,
+    Counts, ExternType, FuncType, GlobalType, MemoryType, RefType, StructLayout, SubType,
+    TableType, TagType, TypeIndex, TypeKind,
 };
 
 /// The declarations of a module, in its index spaces (core specification, "Modules").
@@ -10,8 +11,14 @@ use wardian_types::{
 /// In each index space the imports come first.
 #[derive(Clone, Debug, Default)]
 pub struct ModuleInfo {
-    /// Function signatures.
-    pub types: Vec<FuncType>,
+    /// Declared types: functions, structs and arrays.
+    pub types: Vec<SubType>,
+    /// Their kinds, which are known before the types of a group are.
+    pub(crate) kinds: Vec<TypeKind>,
+    /// How many supertypes each has.
+    pub depths: Vec<u8>,
+    /// Where structs have their fields.
+    pub(crate) layouts: Vec<Option<StructLayout>>,
     /// The recursive groups (core specification, "Recursive Types"), as ranges of `types`: all of them, in
     /// order. Most groups have one type.
     pub type_groups: Vec<Range<u32>>,
@@ -150,6 +157,27 @@ pub enum ConstOp {
     I64Sub,
     /// `i64.mul`
     I64Mul,
+    /// `struct.new`, of a declared type
+    StructNew(u32),
+    /// `struct.new_default`
+    StructNewDefault(u32),
+    /// `array.new`
+    ArrayNew(u32),
+    /// `array.new_default`
+    ArrayNewDefault(u32),
+    /// `array.new_fixed`
+    ArrayNewFixed {
+        /// The declared type.
+        ty: u32,
+        /// How many elements are on the stack.
+        len: u32,
+    },
+    /// `ref.i31`
+    RefI31,
+    /// `any.convert_extern`
+    AnyConvertExtern,
+    /// `extern.convert_any`
+    ExternConvertAny,
 }
 
 /// Elements with which a table can be filled.
@@ -224,7 +252,7 @@ impl ModuleInfo {
     /// Those of `number`.
     pub fn number_types<E>(
         &mut self,
-        mut number: impl FnMut(&[FuncType]) -> Result<u32, E>,
+        mut number: impl FnMut(&[SubType]) -> Result<u32, E>,
     ) -> Result<(), E> {
         let mut numbers: Vec<u32> = Vec::with_capacity(self.types.len());
         for group in &self.type_groups {
@@ -237,7 +265,7 @@ impl ModuleInfo {
                     other => numbered(&numbers, other),
                 })
             });
-            let key: Vec<FuncType> = key.collect();
+            let key: Vec<SubType> = key.collect();
             let first = number(&key)?;
             numbers.extend((first..).take(key.len()));
             for (ty, key) in types.iter_mut().zip(&key) {
@@ -257,14 +285,35 @@ impl ModuleInfo {
         Ok(())
     }
 
+    /// A declared function type.
+    pub fn signature(&self, ty: u32) -> Option<&FuncType> {
+        self.types.get(ty as usize)?.func()
+    }
+
+    /// How many supertypes a declared type has.
+    pub fn type_depth(&self, ty: u32) -> Option<u32> {
+        self.depths.get(ty as usize).map(|depth| u32::from(*depth))
+    }
+
+    /// Where a declared struct type has its fields.
+    pub fn struct_layout(&self, ty: u32) -> Option<&StructLayout> {
+        self.layouts.get(ty as usize)?.as_ref()
+    }
+
     /// The signature of a function by its index, imports included.
+    ///
+    /// # Panics
+    ///
+    /// There is no such function.
     pub fn func_type(&self, index: u32) -> &FuncType {
-        &self.types[self.functions[index as usize] as usize]
+        let ty = self.functions[index as usize];
+        self.signature(ty).expect("validated: a function has a function type")
     }
 
     /// The signature of a tag by its index: its parameters are the values that exceptions carry.
     pub fn tag_type(&self, index: u32) -> &FuncType {
-        &self.types[self.tags[index as usize] as usize]
+        let ty = self.tags[index as usize];
+        self.signature(ty).expect("validated: a tag has a function type")
     }
 
     /// The signature of a function by its position among those that the module defines.

@@ -23,7 +23,6 @@ mod text;
 pub use access::MemoryOperator;
 pub use callees::direct_callees;
 pub use complexity::Complexity;
-pub use convert::val_type;
 pub use dwarf::{DebugInfo, Dwarf, SourceLocation};
 pub use error::DecodeError;
 pub use fuel::FuelMeter;

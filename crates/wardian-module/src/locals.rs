@@ -1,7 +1,6 @@
 //! The locals of a function.
 
 use crate::ModuleInfo;
-use crate::convert::val_type;
 use wardian_types::ValType;
 use wasmparser::{BinaryReader, FunctionBody};
 
@@ -15,7 +14,7 @@ pub fn local_types(info: &ModuleInfo, bytes: &[u8], defined: u32, most: usize) -
     // The body is valid, so that reading it does not fail.
     if let Ok(groups) = FunctionBody::new(BinaryReader::new(body, 0)).get_locals_reader() {
         for (count, ty) in groups.into_iter().map_while(Result::ok) {
-            let Ok(ty) = val_type(ty) else { break };
+            let Ok(ty) = info.val_type(ty) else { break };
             let count = (count as usize).min(most - types.len());
             types.extend(std::iter::repeat_n(ty, count));
         }

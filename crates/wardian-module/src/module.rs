@@ -7,7 +7,7 @@ use crate::{
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::OnceLock;
-use wardian_types::{CoreFeatures, FuncType};
+use wardian_types::{CoreFeatures, SubType};
 
 /// A valid module with its bytes. Names and debug information are read when first asked for.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl Module {
     /// Those of `number`.
     pub fn number_types<E>(
         &mut self,
-        number: impl FnMut(&[FuncType]) -> Result<u32, E>,
+        number: impl FnMut(&[SubType]) -> Result<u32, E>,
     ) -> Result<(), E> {
         self.info.number_types(number)
     }

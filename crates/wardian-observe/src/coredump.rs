@@ -207,6 +207,7 @@ fn global(value: &Val) -> (wasm_encoder::GlobalType, ConstExpr) {
         value if value.ty() == ValType::Ref(wardian::RefType::EXTERN) => {
             (RefType::EXTERNREF.into(), ConstExpr::ref_null(HeapType::EXTERN))
         }
+        Val::AnyRef(_) => (RefType::ANYREF.into(), ConstExpr::ref_null(HeapType::ANY)),
         // The format's tools know no references to exceptions.
         Val::ExnRef(_) => (RefType::EXTERNREF.into(), ConstExpr::ref_null(HeapType::EXTERN)),
         _ => (RefType::FUNCREF.into(), ConstExpr::ref_null(HeapType::FUNC)),

@@ -52,6 +52,9 @@ bitflags::bitflags! {
         /// The instructions that exceptions had before WebAssembly 3.0, which many compilers emit: `try`,
         /// `catch`, `catch_all`, `delegate` and `rethrow`.
         const LEGACY_EXCEPTIONS = 1 << 17;
+        /// Structs, arrays and `i31ref`, which a collector frees, and types with subtypes. Needs
+        /// [`CoreFeatures::FUNCTION_REFERENCES`].
+        const GC = 1 << 18;
 
         /// WebAssembly 1.0, as finished in 2019 (with mutable globals).
         const V1 = Self::MUTABLE_GLOBAL.bits();
@@ -63,7 +66,7 @@ bitflags::bitflags! {
             | Self::BULK_MEMORY.bits()
             | Self::REFERENCE_TYPES.bits()
             | Self::SIMD.bits();
-        /// WebAssembly 3.0, as far as Wardian has it: without garbage collection.
+        /// WebAssembly 3.0.
         const V3 = Self::V2.bits()
             | Self::EXTENDED_CONST.bits()
             | Self::TAIL_CALL.bits()
@@ -71,7 +74,8 @@ bitflags::bitflags! {
             | Self::MULTI_MEMORY.bits()
             | Self::MEMORY64.bits()
             | Self::FUNCTION_REFERENCES.bits()
-            | Self::EXCEPTIONS.bits();
+            | Self::EXCEPTIONS.bits()
+            | Self::GC.bits();
     }
 }
 
@@ -85,7 +89,7 @@ impl Default for CoreFeatures {
 impl CoreFeatures {
     /// The names of the features in the set, in kebab case as the command line takes them.
     pub fn names(self) -> impl Iterator<Item = String> {
-        const SINGLE: u32 = 18;
+        const SINGLE: u32 = 19;
         (0..SINGLE)
             .filter_map(move |bit| self.iter_names().find(|(_, f)| f.bits() == 1 << bit))
             .map(|(name, _)| name.to_ascii_lowercase().replace('_', "-"))
@@ -120,6 +124,6 @@ mod tests {
                 "simd"
             ]
         );
-        assert_eq!(CoreFeatures::all().names().count(), 18);
+        assert_eq!(CoreFeatures::all().names().count(), 19);
     }
 }

@@ -4,17 +4,23 @@
 //! This crate is a leaf: it has no unsafe code and depends on no other crate of the project.
 //! Names follow the WebAssembly core specification, chapter "Structure: Types".
 
+mod composite;
 mod counts;
 mod extern_type;
 mod features;
+mod function;
 mod trap;
 mod value;
 
+pub use composite::{
+    ArrayType, CompositeType, FieldType, StorageType, StructLayout, StructType, SubType, TypeKind,
+};
 pub use counts::Counts;
 pub use extern_type::{ExternKind, ExternType, GlobalType, MemoryType, TableType, TagType};
 pub use features::CoreFeatures;
+pub use function::FuncType;
 pub use trap::TrapCode;
-pub use value::{FuncType, HeapType, RefType, TypeIndex, ValType};
+pub use value::{HeapType, Hierarchy, RefType, TypeIndex, ValType};
 
 /// Bytes in a WebAssembly page unless a memory says otherwise (custom page sizes).
 pub const WASM_PAGE_SIZE: u64 = 65_536;

@@ -37,11 +37,21 @@ pub enum TrapCode {
     NullFunctionReference = 14,
     /// `throw_ref` of a null reference.
     NullExceptionReference = 15,
+    /// An access to a struct through a null reference.
+    NullStructReference = 16,
+    /// An access to an array through a null reference.
+    NullArrayReference = 17,
+    /// `i31.get_s` or `i31.get_u` of a null reference.
+    NullI31Reference = 18,
+    /// An access outside of an array.
+    ArrayOutOfBounds = 19,
+    /// `ref.cast` of a reference that is not of the type.
+    CastFailure = 20,
 }
 
 impl TrapCode {
     /// Every code, in the order of their numbers.
-    pub const ALL: [TrapCode; 15] = [
+    pub const ALL: [TrapCode; 20] = [
         TrapCode::Unreachable,
         TrapCode::MemoryOutOfBounds,
         TrapCode::TableOutOfBounds,
@@ -57,6 +67,11 @@ impl TrapCode {
         TrapCode::NullReference,
         TrapCode::NullFunctionReference,
         TrapCode::NullExceptionReference,
+        TrapCode::NullStructReference,
+        TrapCode::NullArrayReference,
+        TrapCode::NullI31Reference,
+        TrapCode::ArrayOutOfBounds,
+        TrapCode::CastFailure,
     ];
 
     /// The code with this number, as stored in the tables of compiled code.
@@ -82,6 +97,11 @@ impl TrapCode {
             TrapCode::NullReference => "null reference",
             TrapCode::NullFunctionReference => "null function reference",
             TrapCode::NullExceptionReference => "null exception reference",
+            TrapCode::NullStructReference => "null structure reference",
+            TrapCode::NullArrayReference => "null array reference",
+            TrapCode::NullI31Reference => "null i31 reference",
+            TrapCode::ArrayOutOfBounds => "out of bounds array access",
+            TrapCode::CastFailure => "cast failure",
         }
     }
 }

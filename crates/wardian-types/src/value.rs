@@ -1,7 +1,6 @@
-//! Value types and function signatures.
+//! Value types.
 
 use std::fmt;
-use std::sync::Arc;
 
 /// The type of a WebAssembly value (core specification, "Value Types").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,13 +42,43 @@ pub enum HeapType {
     Extern,
     /// No value of the embedder's: only null.
     NoExtern,
+    /// Any value of garbage collection: integers of 31 bits, structs, arrays, converted external values.
+    Any,
+    /// Those of them that can be compared: integers of 31 bits, structs, arrays.
+    Eq,
+    /// Integers of 31 bits.
+    I31,
+    /// Any struct.
+    Struct,
+    /// Any array.
+    Array,
+    /// No value of garbage collection: only null.
+    None,
+    /// Structs of one type and of its subtypes.
+    ConcreteStruct(TypeIndex),
+    /// Arrays of one type and of its subtypes.
+    ConcreteArray(TypeIndex),
     /// Any exception.
     Exn,
     /// No exception: only null.
     NoExn,
 }
 
-/// Which type a [`HeapType::Concrete`] names.
+/// The four kinds of references, which have no value in common. A reference's representation depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Hierarchy {
+    /// References to functions.
+    Func,
+    /// References to values of the embedder's.
+    Extern,
+    /// References to values of garbage collection.
+    Any,
+    /// References to exceptions.
+    Exn,
+}
+
+/// Which type a concrete [`HeapType`] names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TypeIndex {
     /// An index into the module's type section. Types are named so until an engine has numbered them.
@@ -68,40 +97,103 @@ impl RefType {
     /// `exnref`
     pub const EXN: RefType = RefType { nullable: true, heap: HeapType::Exn };
 
-    /// Whether each value of this type is one of `other` (core specification, "Matching").
-    pub fn matches(self, other: RefType) -> bool {
-        let heap = match (self.heap, other.heap) {
-            (HeapType::Concrete(_) | HeapType::NoFunc, HeapType::Func) => true,
-            (HeapType::NoFunc, HeapType::Concrete(_)) => true,
-            (HeapType::NoExtern, HeapType::Extern) => true,
-            (HeapType::NoExn, HeapType::Exn) => true,
-            (own, other) => own == other,
-        };
-        heap && (other.nullable || !self.nullable)
+    /// `anyref`
+    pub const ANY: RefType = RefType { nullable: true, heap: HeapType::Any };
+
+    /// Whether each value of this type is one of `other` (core specification, "Matching"). Of two types that
+    /// modules declare, `is_subtype` tells whether the first is the second or a subtype of it.
+    pub fn matches(
+        self,
+        other: RefType,
+        is_subtype: &impl Fn(TypeIndex, TypeIndex) -> bool,
+    ) -> bool {
+        self.heap.matches(other.heap, is_subtype) && (other.nullable || !self.nullable)
     }
 
     /// Whether these are references to functions.
     pub const fn is_func(self) -> bool {
-        matches!(self.heap, HeapType::Func | HeapType::Concrete(_) | HeapType::NoFunc)
+        matches!(self.heap.hierarchy(), Hierarchy::Func)
     }
 
     /// Whether these are references to values of the embedder's.
     pub const fn is_extern(self) -> bool {
-        matches!(self.heap, HeapType::Extern | HeapType::NoExtern)
+        matches!(self.heap.hierarchy(), Hierarchy::Extern)
+    }
+
+    /// Whether these are references to values of garbage collection.
+    pub const fn is_any(self) -> bool {
+        matches!(self.heap.hierarchy(), Hierarchy::Any)
     }
 
     /// Whether these are references to exceptions.
     pub const fn is_exn(self) -> bool {
-        matches!(self.heap, HeapType::Exn | HeapType::NoExn)
+        matches!(self.heap.hierarchy(), Hierarchy::Exn)
     }
 
     /// The same type with another name for the type that it names, if it names one.
     pub fn renamed(self, rename: &mut impl FnMut(TypeIndex) -> TypeIndex) -> RefType {
-        match self.heap {
-            HeapType::Concrete(index) => {
-                RefType { heap: HeapType::Concrete(rename(index)), ..self }
+        RefType { heap: self.heap.renamed(rename), ..self }
+    }
+}
+
+impl HeapType {
+    /// The kind of references to it.
+    pub const fn hierarchy(self) -> Hierarchy {
+        match self {
+            HeapType::Func | HeapType::Concrete(_) | HeapType::NoFunc => Hierarchy::Func,
+            HeapType::Extern | HeapType::NoExtern => Hierarchy::Extern,
+            HeapType::Exn | HeapType::NoExn => Hierarchy::Exn,
+            HeapType::Any
+            | HeapType::Eq
+            | HeapType::I31
+            | HeapType::Struct
+            | HeapType::Array
+            | HeapType::None
+            | HeapType::ConcreteStruct(_)
+            | HeapType::ConcreteArray(_) => Hierarchy::Any,
+        }
+    }
+
+    /// The declared type that it names, if it names one.
+    pub const fn named(self) -> Option<TypeIndex> {
+        match self {
+            HeapType::Concrete(index)
+            | HeapType::ConcreteStruct(index)
+            | HeapType::ConcreteArray(index) => Some(index),
+            _ => None,
+        }
+    }
+
+    /// Whether everything of this type is of type `other`: see [`RefType::matches`].
+    pub fn matches(
+        self,
+        other: HeapType,
+        is_subtype: &impl Fn(TypeIndex, TypeIndex) -> bool,
+    ) -> bool {
+        use HeapType as H;
+        if let (Some(own), Some(other)) = (self.named(), other.named()) {
+            return own == other || is_subtype(own, other);
+        }
+        match (self, other) {
+            (H::Concrete(_) | H::NoFunc, H::Func) | (H::NoFunc, H::Concrete(_)) => true,
+            (H::NoExtern, H::Extern) | (H::NoExn, H::Exn) => true,
+            (H::None, _) => matches!(other.hierarchy(), Hierarchy::Any),
+            (_, H::Any) => matches!(self.hierarchy(), Hierarchy::Any),
+            (H::I31 | H::Struct | H::Array | H::ConcreteStruct(_) | H::ConcreteArray(_), H::Eq) => {
+                true
             }
-            _ => self,
+            (H::ConcreteStruct(_), H::Struct) | (H::ConcreteArray(_), H::Array) => true,
+            (own, other) => own == other,
+        }
+    }
+
+    /// The same type with another name for the type that it names, if it names one.
+    pub fn renamed(self, rename: &mut impl FnMut(TypeIndex) -> TypeIndex) -> HeapType {
+        match self {
+            HeapType::Concrete(index) => HeapType::Concrete(rename(index)),
+            HeapType::ConcreteStruct(index) => HeapType::ConcreteStruct(rename(index)),
+            HeapType::ConcreteArray(index) => HeapType::ConcreteArray(rename(index)),
+            other => other,
         }
     }
 }
@@ -111,6 +203,8 @@ impl ValType {
     pub const FUNCREF: ValType = ValType::Ref(RefType::FUNC);
     /// `externref` as a value type.
     pub const EXTERNREF: ValType = ValType::Ref(RefType::EXTERN);
+    /// `anyref` as a value type.
+    pub const ANYREF: ValType = ValType::Ref(RefType::ANY);
     /// `exnref` as a value type.
     pub const EXNREF: ValType = ValType::Ref(RefType::EXN);
 
@@ -137,10 +231,32 @@ impl ValType {
         matches!(self, ValType::Ref(r) if r.is_extern())
     }
 
-    /// Whether each value of this type is one of `other` (core specification, "Matching").
-    pub fn matches(self, other: ValType) -> bool {
+    /// Whether values are references to values of garbage collection.
+    pub const fn is_any_ref(self) -> bool {
+        matches!(self, ValType::Ref(r) if r.is_any())
+    }
+
+    /// Whether a local of this type has a value before one is given to it.
+    pub const fn is_defaultable(self) -> bool {
+        !matches!(self, ValType::Ref(RefType { nullable: false, .. }))
+    }
+
+    /// The declared type that it names, if it names one.
+    pub const fn named(self) -> Option<TypeIndex> {
+        match self {
+            ValType::Ref(r) => r.heap.named(),
+            _ => None,
+        }
+    }
+
+    /// Whether each value of this type is one of `other`: see [`RefType::matches`].
+    pub fn matches(
+        self,
+        other: ValType,
+        is_subtype: &impl Fn(TypeIndex, TypeIndex) -> bool,
+    ) -> bool {
         match (self, other) {
-            (ValType::Ref(own), ValType::Ref(other)) => own.matches(other),
+            (ValType::Ref(own), ValType::Ref(other)) => own.matches(other, is_subtype),
             (own, other) => own == other,
         }
     }
@@ -161,6 +277,15 @@ impl fmt::Display for RefType {
             (true, HeapType::Extern) => f.write_str("externref"),
             (true, HeapType::NoFunc) => f.write_str("nullfuncref"),
             (true, HeapType::NoExtern) => f.write_str("nullexternref"),
+            (true, HeapType::None) => f.write_str("nullref"),
+            (
+                true,
+                heap @ (HeapType::Any
+                | HeapType::Eq
+                | HeapType::I31
+                | HeapType::Struct
+                | HeapType::Array),
+            ) => write!(f, "{heap}ref"),
             (true, HeapType::Exn) => f.write_str("exnref"),
             (true, HeapType::NoExn) => f.write_str("nullexnref"),
             (true, heap) => write!(f, "(ref null {heap})"),
@@ -178,9 +303,25 @@ impl fmt::Display for HeapType {
             HeapType::NoExtern => f.write_str("noextern"),
             HeapType::Exn => f.write_str("exn"),
             HeapType::NoExn => f.write_str("noexn"),
-            HeapType::Concrete(TypeIndex::Module(index)) => write!(f, "{index}"),
-            HeapType::Concrete(TypeIndex::Engine(number)) => write!(f, "type #{number}"),
-            HeapType::Concrete(TypeIndex::Group(at)) => write!(f, "type {at} of its group"),
+            HeapType::Any => f.write_str("any"),
+            HeapType::Eq => f.write_str("eq"),
+            HeapType::I31 => f.write_str("i31"),
+            HeapType::Struct => f.write_str("struct"),
+            HeapType::Array => f.write_str("array"),
+            HeapType::None => f.write_str("none"),
+            HeapType::Concrete(index)
+            | HeapType::ConcreteStruct(index)
+            | HeapType::ConcreteArray(index) => index.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for TypeIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TypeIndex::Module(index) => write!(f, "{index}"),
+            TypeIndex::Engine(number) => write!(f, "type #{number}"),
+            TypeIndex::Group(at) => write!(f, "type {at} of its group"),
         }
     }
 }
@@ -198,94 +339,48 @@ impl fmt::Display for ValType {
     }
 }
 
-/// A function signature: parameter types to result types. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct FuncType {
-    types: Arc<[ValType]>,
-    params: u32,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl FuncType {
-    /// The signature with these parameters and results.
-    pub fn new(
-        params: impl IntoIterator<Item = ValType>,
-        results: impl IntoIterator<Item = ValType>,
-    ) -> FuncType {
-        let mut types: Vec<ValType> = params.into_iter().collect();
-        let params = u32::try_from(types.len()).expect("fewer than 2^32 parameters");
-        types.extend(results);
-        FuncType { types: types.into(), params }
-    }
-
-    /// The types that parameters and results name, as often as they do.
-    pub fn named(&self) -> impl Iterator<Item = TypeIndex> + '_ {
-        self.types.iter().filter_map(|ty| match ty {
-            ValType::Ref(RefType { heap: HeapType::Concrete(index), .. }) => Some(*index),
-            _ => None,
-        })
-    }
-
-    /// The same signature with other names for the types that it names.
-    pub fn renamed(&self, mut rename: impl FnMut(TypeIndex) -> TypeIndex) -> FuncType {
-        if self.named().next().is_none() {
-            return self.clone();
-        }
-        let types = self.types.iter().map(|ty| ty.renamed(&mut rename)).collect();
-        FuncType { types, params: self.params }
-    }
-
-    /// The same signature with the numbers of an engine for the types of its group. `first` is the number of
-    /// the first type of the group.
-    pub fn in_group(&self, first: u32) -> FuncType {
-        self.renamed(|index| match index {
-            TypeIndex::Group(at) => TypeIndex::Engine(first + at),
-            other => other,
-        })
-    }
-
-    /// The parameter types, in order.
-    pub fn params(&self) -> &[ValType] {
-        &self.types[..self.params as usize]
-    }
-
-    /// The result types, in order.
-    pub fn results(&self) -> &[ValType] {
-        &self.types[self.params as usize..]
-    }
-
-    /// How many 64-bit slots the parameters take.
-    pub fn param_slots(&self) -> usize {
-        self.params().iter().map(|t| t.slots()).sum()
-    }
-
-    /// How many 64-bit slots the results take.
-    pub fn result_slots(&self) -> usize {
-        self.results().iter().map(|t| t.slots()).sum()
-    }
-
-    /// Length in slots of the buffer that carries arguments in and results out of a call.
-    pub fn buffer_slots(&self) -> usize {
-        self.param_slots().max(self.result_slots())
-    }
-}
-
-impl fmt::Display for FuncType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |f: &mut fmt::Formatter<'_>, types: &[ValType]| {
-            f.write_str("(")?;
-            for (i, t) in types.iter().enumerate() {
-                write!(f, "{}{t}", if i == 0 { "" } else { ", " })?;
+    #[test]
+    fn hierarchies_have_a_top_and_a_bottom() {
+        use HeapType as H;
+        let (one, other) = (TypeIndex::Engine(1), TypeIndex::Engine(2));
+        let is_subtype = |a, b| (a, b) == (one, other);
+        let all = [
+            H::Func,
+            H::Concrete(one),
+            H::NoFunc,
+            H::Extern,
+            H::NoExtern,
+            H::Any,
+            H::Eq,
+            H::I31,
+            H::Struct,
+            H::Array,
+            H::None,
+            H::ConcreteStruct(one),
+            H::ConcreteStruct(other),
+            H::ConcreteArray(one),
+        ];
+        let (tops, bottoms) = ([H::Func, H::Extern, H::Any], [H::NoFunc, H::NoExtern, H::None]);
+        for a in all {
+            assert!(a.matches(a, &is_subtype));
+            for (top, bottom) in tops.into_iter().zip(bottoms) {
+                let same = a.hierarchy() == top.hierarchy();
+                assert_eq!(a.matches(top, &is_subtype), same, "{a} {top}");
+                assert_eq!(bottom.matches(a, &is_subtype), same, "{bottom} {a}");
+                assert_eq!(top.matches(a, &is_subtype), a == top, "{top} {a}");
+                assert_eq!(a.matches(bottom, &is_subtype), a == bottom, "{a} {bottom}");
             }
-            f.write_str(")")
-        };
-        list(f, self.params())?;
-        f.write_str(" -> ")?;
-        list(f, self.results())
-    }
-}
-
-impl fmt::Debug for FuncType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+            let compared = matches!(a, H::Eq | H::I31 | H::Struct | H::Array | H::None)
+                || matches!(a, H::ConcreteStruct(_) | H::ConcreteArray(_));
+            assert_eq!(a.matches(H::Eq, &is_subtype), compared, "{a}");
+        }
+        assert!(H::ConcreteStruct(one).matches(H::ConcreteStruct(other), &is_subtype));
+        assert!(!H::ConcreteStruct(other).matches(H::ConcreteStruct(one), &is_subtype));
+        assert!(!H::ConcreteStruct(one).matches(H::Array, &is_subtype));
+        assert!(!H::I31.matches(H::Struct, &is_subtype));
     }
 }

@@ -647,6 +647,10 @@ impl Default for StoreCtx {
             unwind: None,
             fuel: 0,
             refused: Default::default(),
+            heap: Default::default(),
+            displays: 0,
+            func_records: ptr::null(),
+            func_record_count: 0,
         }
     }
 }

@@ -48,6 +48,8 @@ pub struct Frames<'a> {
     current: Option<Position>,
     /// The slots of the frame that was given last, if it is interpreted.
     slots: Option<usize>,
+    /// Its frame pointer, if it is compiled and has its record.
+    fp: Option<usize>,
     /// The entry around the current one: its activation, and where its stack stood.
     outer: *const Activation,
     outer_sp: usize,
@@ -159,7 +161,7 @@ impl<'a> Frames<'a> {
     /// The walk that begins with what is around an entry that has ended.
     fn after(store: &'a StoreCtx) -> Frames<'a> {
         let (outer, outer_sp, outer_fp) = (store.activation, store.wasm_sp, store.interp_fp);
-        Frames { store, current: None, slots: None, outer, outer_sp, outer_fp }
+        Frames { store, current: None, slots: None, fp: None, outer, outer_sp, outer_fp }
     }
 
     /// The walk that begins with the entry around an activation.
@@ -173,7 +175,7 @@ impl<'a> Frames<'a> {
             Some(a) => (a.previous, a.outer_sp, a.outer_fp),
             None => (std::ptr::null(), 0, 0),
         };
-        Frames { store, current: None, slots: None, outer, outer_sp, outer_fp }
+        Frames { store, current: None, slots: None, fp: None, outer, outer_sp, outer_fp }
     }
 
     /// The frames of a guest whose thread a signal interrupted, wherever that was; none if it is in
@@ -366,6 +368,32 @@ impl Frames<'_> {
         inside.contains(&address).then(|| unsafe { *(address as *const u64) })
     }
 
+    /// The slots of the frame that was given last, parameters included; none if it is not interpreted.
+    pub fn slots(&self) -> Range<i32> {
+        let Some(fp) = self.slots else { return 0..0 };
+        // SAFETY: an interpreted frame has a function, which outlives it.
+        let function = unsafe {
+            let function = *(fp as *const usize).offset(frame::FUNCTION);
+            &*(function as *const Function)
+        };
+        -(function.param_slots as i32)..function.frame_slots as i32
+    }
+
+    /// Where the record of the frame lies that was given last, if it is compiled.
+    pub fn frame_pointer(&self) -> Option<usize> {
+        self.fp
+    }
+
+    /// A reference in a frame that was given, at an address on the wasm stack; none elsewhere.
+    pub fn reference_at(&self, address: usize) -> Option<u32> {
+        let inside = address.is_multiple_of(4)
+            && address >= self.store.guard_end
+            && address < self.store.stack_top;
+        // SAFETY: four bytes of the accessible part of the wasm stack, where frames lie as the constructors
+        // promise; what they hold is any word.
+        inside.then(|| unsafe { *(address as *const u32) })
+    }
+
     fn outward(&self, caller: Caller) -> Option<Position> {
         match caller {
             Caller::Frame(fp) => self.interpreted(fp, false),
@@ -387,10 +415,13 @@ impl Iterator for Frames<'_> {
     type Item = Step;
 
     fn next(&mut self) -> Option<Step> {
-        self.slots = None;
+        (self.slots, self.fp) = (None, None);
         if let Some(Position { pc, caller, slots }) = self.current {
             self.current = self.outward(caller);
             self.slots = slots;
+            if let (Caller::Record(fp), None) = (caller, slots) {
+                self.fp = Some(fp);
+            }
             return Some(Step::Frame(pc));
         }
         if self.outer_sp == 0 {

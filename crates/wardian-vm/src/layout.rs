@@ -23,6 +23,9 @@
 //! The structs here are `repr(C)`; compiled code reads them at the offsets given by the constants,
 //! which are checked against the structs at compile time.
 
+mod refused_access;
+
+pub use refused_access::{Refused, refused};
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 pub use wardian_types::Counts;
@@ -122,34 +125,14 @@ pub struct StoreCtx {
     pub fuel: i64,
     /// The access that code of a guest refused.
     pub refused: Refused,
-}
-
-/// An access to memory that code found out to be impossible, noted on its way to the trap. What
-/// guard pages refuse is not noted.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Refused {
-    /// The instance's context, and in the lowest bits what the other fields say: see [`refused`]. Zero
-    /// for nothing.
-    pub ctx: usize,
-    /// Where the access begins.
-    pub start: u64,
-    /// How many bytes it has.
-    pub size: u64,
-    /// Index of the memory in its instance.
-    pub memory: u64,
-}
-
-/// What is known of a [`Refused`] access, in the lowest bits of its context.
-pub mod refused {
-    /// `start` is the operator's operand, without the constant offset; the operator tells the rest.
-    pub const OPERAND: usize = 0;
-    /// `start` is the address; the operator tells the rest.
-    pub const ADDRESS: usize = 1;
-    /// All of it.
-    pub const RANGE: usize = 2;
-    /// Bits that are not the context's.
-    pub const MASK: usize = 7;
+    /// Where objects of the guest's are allocated.
+    pub heap: crate::heap::HeapWords,
+    /// The rows of the engine's [`crate::heap::Displays`].
+    pub displays: usize,
+    /// Records of the store's functions by the handles that objects hold; the first is null.
+    pub func_records: *const usize,
+    /// How many there are.
+    pub func_record_count: u64,
 }
 
 /// A function whose calls are observed: what its wrapper reads. The Rust side extends it.
@@ -298,6 +281,18 @@ pub mod store_ctx {
     pub const CAUGHT_BY: i32 = offset_of!(StoreCtx, caught_by) as i32;
     /// [`StoreCtx::fuel`]
     pub const FUEL: i32 = offset_of!(StoreCtx, fuel) as i32;
+    /// [`crate::heap::HeapWords::base`]
+    pub const HEAP_BASE: i32 = offset_of!(StoreCtx, heap.base) as i32;
+    /// [`crate::heap::HeapWords::next`]
+    pub const HEAP_NEXT: i32 = offset_of!(StoreCtx, heap.next) as i32;
+    /// [`crate::heap::HeapWords::limit`]
+    pub const HEAP_LIMIT: i32 = offset_of!(StoreCtx, heap.limit) as i32;
+    /// [`StoreCtx::displays`]
+    pub const DISPLAYS: i32 = offset_of!(StoreCtx, displays) as i32;
+    /// [`StoreCtx::func_records`]
+    pub const FUNC_RECORDS: i32 = offset_of!(StoreCtx, func_records) as i32;
+    /// [`StoreCtx::func_record_count`]
+    pub const FUNC_RECORD_COUNT: i32 = offset_of!(StoreCtx, func_record_count) as i32;
     /// [`super::Refused::ctx`]
     pub const REFUSED_CTX: i32 = offset_of!(StoreCtx, refused.ctx) as i32;
     /// [`super::Refused::start`]
@@ -355,6 +350,8 @@ pub mod func {
     pub const CTX: i32 = 8;
     /// [`super::VmFunc::sig`]
     pub const SIG: i32 = 16;
+    /// [`super::VmFunc::index`]: one less than the handle that objects hold.
+    pub const INDEX: i32 = 20;
     /// [`super::VmFunc::handle`]
     pub const HANDLE: i32 = 24;
 }
@@ -387,6 +384,7 @@ const _: () = {
     assert!(offset_of!(VmTable, base) == 0 && offset_of!(VmTable, len) == 8);
     assert!(offset_of!(VmFunc, code) == 0 && offset_of!(VmFunc, ctx) == 8);
     assert!(offset_of!(VmImport, code) == 0 && offset_of!(VmImport, ctx) == 8);
+    assert!(offset_of!(VmFunc, index) == 20);
     assert!(offset_of!(VmFunc, sig) == 16 && offset_of!(VmFunc, handle) == 24);
     assert!(offset_of!(HostFunc, store) == 0 && offset_of!(HostFunc, stub) == 40);
     assert!(offset_of!(HostFunc, nested) == instance::NESTED as usize);
@@ -567,11 +565,37 @@ pub enum Builtin {
     Throw,
     /// `(exception)`: throws an exception again. Never returns.
     ThrowRef,
+    /// `(type) -> object`: a struct of a type of the module, with its header, otherwise zero. The slow way of
+    /// an allocation: see [`crate::heap`].
+    StructNew,
+    /// `(type, length) -> object`: an array of a type of the module, with its header, otherwise zero.
+    ArrayNew,
+    /// `(array, index, length)`: copies the element at the index over the ones behind it, so that `length` are
+    /// equal. They are inside of the array.
+    ArrayRepeat,
+    /// `(array to, index, array from, index, length)`: copies elements, of equal size. Traps where the arrays
+    /// are too short; neither is null.
+    ArrayCopy,
+    /// `(type, segment, from, length) -> object`: an array of bytes of a data segment.
+    ArrayNewData,
+    /// `(type, segment, from, length) -> object`: an array of references of an element segment.
+    ArrayNewElem,
+    /// `(array, index, segment, from, length)`: as [`Builtin::ArrayNewData`], into an array that is not null.
+    ArrayInitData,
+    /// `(array, index, segment, from, length)`: as [`Builtin::ArrayNewElem`], into an array that is not null.
+    ArrayInitElem,
+    /// `(reference, type) -> 0 or 1`: whether a reference that is not null is to an object of a type of the
+    /// module; for function types whether the function, as the address of its record, is.
+    RefTest,
+    /// `(externref) -> reference`: `any.convert_extern`
+    AnyFromExtern,
+    /// `(reference) -> externref`: `extern.convert_any`
+    ExternFromAny,
 }
 
 impl Builtin {
     /// How many builtins there are.
-    pub const COUNT: usize = 27;
+    pub const COUNT: usize = 38;
 
     /// Offset of its address in the table of builtins.
     pub const fn offset(self) -> i32 {

@@ -9,6 +9,7 @@
 //! | [`unwind`] | unwinding a guest to where an exception is caught |
 //! | [`stack`] | stacks for guests |
 //! | [`memory`] | linear memories: guarded, checked, shared; images; reuse |
+//! | [`heap`] | objects of guests, and their collection |
 //! | [`code_memory`] | memory for compiled code |
 //! | [`interrupt`] | stopping a guest from outside |
 //! | [`signals`] | traps that the processor finds |
@@ -27,6 +28,7 @@ mod entries;
 pub mod frames;
 #[cfg(test)]
 mod guard_tests;
+pub mod heap;
 pub mod interpreted;
 pub mod interrupt;
 pub mod layout;

@@ -26,6 +26,16 @@ pub(crate) trait CodePiece: Send + Sync {
     fn start_of(&self, pc: usize) -> Option<usize>;
     /// The reason of a trap of the instruction at an address, where that alone tells.
     fn trap_at(&self, pc: usize) -> Option<TrapCode>;
+    /// Where a compiled frame has references to objects that waits in the call which returns to this address:
+    /// bytes from its stack pointer to its frame pointer, and the slots from its stack pointer.
+    fn references_at(&self, _pc: usize) -> Option<(u32, &[u32])> {
+        None
+    }
+    /// In which slots an interpreted frame has references to objects that goes on at this address; none if that is
+    /// not known.
+    fn references_in_slots(&self, _module: &ModuleInner, _ip: usize) -> Option<Vec<i32>> {
+        None
+    }
     /// The handlers of exceptions of the call in compiled code that returns to an address.
     fn handlers_at(&self, pc: usize) -> Option<Handlers<'_>> {
         let _ = pc;
@@ -172,6 +182,10 @@ impl CodePiece for LoadedCode {
 
     fn trap_at(&self, pc: usize) -> Option<TrapCode> {
         self.tables.trap_at(self.offset(pc)?)
+    }
+
+    fn references_at(&self, pc: usize) -> Option<(u32, &[u32])> {
+        self.tables.references_at(self.offset(pc)?)
     }
 
     fn handlers_at(&self, pc: usize) -> Option<Handlers<'_>> {

@@ -51,6 +51,7 @@ pub struct Config {
     pub(crate) canonical_nans: bool,
     pub(crate) fuel: bool,
     pub(crate) speculation_guards: bool,
+    pub(crate) gc_stress: bool,
     pub(crate) listeners: MultiFunctionListenerFactory,
 }
 
@@ -80,6 +81,7 @@ impl Config {
             canonical_nans: false,
             fuel: false,
             speculation_guards: true,
+            gc_stress: false,
             listeners: MultiFunctionListenerFactory::default(),
         }
     }
@@ -216,6 +218,14 @@ impl Config {
     /// `end`, `nop`, `drop`) burn none. Guests become slower. Default: off.
     pub fn fuel(&mut self, on: bool) -> &mut Config {
         self.fuel = on;
+        self
+    }
+
+    /// Whether each allocation of a guest's object collects first, and collections overwrite what they free: for
+    /// tests, in which a reference that was forgotten is then noticed at once. Guests become very slow. Default:
+    /// off.
+    pub fn gc_stress(&mut self, on: bool) -> &mut Config {
+        self.gc_stress = on;
         self
     }
 

@@ -231,7 +231,11 @@ impl Func {
         let (params, results) = (P::types(), R::types());
         let fits = ty.params() == params
             && ty.results().len() == results.len()
-            && ty.results().iter().zip(&results).all(|(found, wanted)| found.matches(*wanted));
+            && ty
+                .results()
+                .iter()
+                .zip(&results)
+                .all(|(found, wanted)| found.matches(*wanted, &|a, b| a == b));
         if !fits {
             return Err(Error::usage(format!(
                 "the function is {ty}, not {}",

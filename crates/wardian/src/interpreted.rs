@@ -7,7 +7,7 @@ use crate::{EngineKind, Error, ErrorKind, Result};
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
-use wardian_interp::{Env, Handler, Options, Translation, Translator};
+use wardian_interp::{Env, Handler, Options, References, Translation, Translator};
 use wardian_types::TrapCode;
 use wardian_vm::interpreted::Function;
 
@@ -17,6 +17,8 @@ pub(crate) struct InterpretedCode {
     defined: u32,
     /// For each instruction its operator, once somebody asked.
     locations: OnceLock<Box<[(u32, u32)]>>,
+    /// Where its frames have references, once a collection found one.
+    references: OnceLock<References>,
 }
 
 /// The bytecode of a module.
@@ -43,7 +45,12 @@ impl ModuleInner {
         let bytes = self.decoded.info().bodies[defined as usize].len();
         let threshold = crate::tier::threshold(self.engine.config(), bytes);
         translation.function().countdown.store(threshold, Ordering::Relaxed);
-        let code = InterpretedCode { translation, defined, locations: OnceLock::new() };
+        let code = InterpretedCode {
+            translation,
+            defined,
+            locations: OnceLock::new(),
+            references: OnceLock::new(),
+        };
         self.engine.check_code(code.range().len())?;
         let code = Arc::new(code);
         // Another thread may have been faster.
@@ -120,6 +127,15 @@ impl CodePiece for InterpretedCode {
         let locations = self.locations(module);
         let i = locations.partition_point(|(at, _)| *at as usize <= unit).checked_sub(1)?;
         Some(locations[i].1)
+    }
+
+    fn references_in_slots(&self, module: &ModuleInner, ip: usize) -> Option<Vec<i32>> {
+        let unit = (ip - self.range().start) / size_of::<u16>();
+        let references = self.references.get_or_init(|| {
+            let found = Translator::default().references(&module.interpreter_env(), self.defined);
+            found.unwrap_or_default()
+        });
+        references.at(unit as u32).map(Iterator::collect)
     }
 
     fn start_of(&self, _: usize) -> Option<usize> {

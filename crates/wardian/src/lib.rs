@@ -37,6 +37,7 @@ mod exception;
 mod externs;
 mod fuel;
 mod func;
+mod gc;
 mod global;
 mod images;
 mod inspect;
@@ -81,6 +82,7 @@ pub use error::{Error, ErrorKind, LinkProblem, Result, StopReason};
 pub use exception::Exception;
 pub use externs::Extern;
 pub use func::{Func, IntoFunc, TypedFunc};
+pub use gc::{AnyRef, ArrayRef, ArrayRefPre, EqRef, GcStats, I31, StructRef, StructRefPre};
 pub use global::Global;
 pub use inspect::{InternalModule, InternalModuleMut, MemoryView};
 pub use instance::Instance;
@@ -112,8 +114,9 @@ pub use tag::Tag;
 pub use value::{ExternRef, HostParams, HostResults, Val, WasmParams, WasmResults, WasmTy};
 pub use wardian_module::{DebugInfo, DecodeError, ItemIndex, ModuleInfo, SourceLocation, demangle};
 pub use wardian_types::{
-    CoreFeatures, ExternKind, ExternType, FuncType, GlobalType, HeapType, MemoryType, RefType,
-    TableType, TagType, TrapCode, TypeIndex, ValType,
+    ArrayType, CompositeType, CoreFeatures, ExternKind, ExternType, FieldType, FuncType,
+    GlobalType, HeapType, Hierarchy, MemoryType, RefType, StorageType, StructType, SubType,
+    TableType, TagType, TrapCode, TypeIndex, TypeKind, ValType,
 };
 pub use wardian_vm::memory::{
     FileMemory, FixedMemory, GuardedMemory, LinearMemory, Reservation, VecMemory,

@@ -163,9 +163,9 @@ fn item(store: &StoreInner, wanted: &Wanted, definition: Extern) -> Result<Impor
     let found = type_of(store, &definition);
     let fits = match (&wanted.ty, &found) {
         (ExternType::Func(w), ExternType::Func(f)) => {
-            w == f && has_signature(store, &definition, wanted.signature)
+            has_signature(store, &definition, wanted.signature, w == f)
         }
-        (ExternType::Global(w), ExternType::Global(f)) => global_fits(w, f),
+        (ExternType::Global(w), ExternType::Global(f)) => global_fits(store, w, f),
         (ExternType::Table(w), ExternType::Table(f)) => table_fits(w, f),
         (ExternType::Memory(w), ExternType::Memory(f)) => memory_fits(w, f),
         (ExternType::Tag(_), ExternType::Tag(_)) => match definition {
@@ -187,13 +187,21 @@ fn item(store: &StoreInner, wanted: &Wanted, definition: Extern) -> Result<Impor
     })
 }
 
-/// Whether a function that an instance defines has the signature of this number. The embedder cannot say of
-/// two types that look equal which one it means, so a host function has both.
-fn has_signature(store: &StoreInner, definition: &Extern, signature: Option<u32>) -> bool {
-    let Extern::Func(func) = definition else { return false };
+/// Whether a function is of the type of this number. The embedder cannot say of two types that look equal which
+/// one it means, so a host function is of both.
+fn has_signature(
+    store: &StoreInner,
+    definition: &Extern,
+    signature: Option<u32>,
+    looks_equal: bool,
+) -> bool {
+    let (Extern::Func(func), Some(signature)) = (definition, signature) else { return false };
     match store.funcs[func.index as usize].kind {
-        FuncKind::Host(_) => true,
-        FuncKind::Wasm { .. } => Some(store.vm_func(func.index).sig) == signature,
+        FuncKind::Host(_) => looks_equal,
+        FuncKind::Wasm { .. } => {
+            let found = store.vm_func(func.index).sig;
+            store.engine().signatures().is_subtype(found, signature)
+        }
     }
 }
 
@@ -215,10 +223,10 @@ fn type_of(store: &StoreInner, definition: &Extern) -> ExternType {
     }
 }
 
-fn global_fits(wanted: &GlobalType, found: &GlobalType) -> bool {
+fn global_fits(store: &StoreInner, wanted: &GlobalType, found: &GlobalType) -> bool {
     let content = match wanted.mutable {
         true => wanted.content == found.content,
-        false => found.content.matches(wanted.content),
+        false => found.content.matches(wanted.content, &store.engine().signatures().relation()),
     };
     content && wanted.mutable == found.mutable
 }

@@ -299,7 +299,7 @@ impl Module {
     /// The signature of a function by its index, imports included.
     pub fn func_type(&self, index: u32) -> Option<&FuncType> {
         let info = self.info();
-        info.functions.get(index as usize).map(|t| &info.types[*t as usize])
+        info.functions.get(index as usize).and_then(|t| info.signature(*t))
     }
 
     /// Whether source lines are known, and why not. Debug information that would cost more than a module of
@@ -517,7 +517,8 @@ impl ModuleInner {
         }
         let info = self.decoded.info();
         let imported = &info.functions[..info.imported_functions as usize];
-        let imported = imported.iter().map(|ty| (&info.types[*ty as usize], self.signature(*ty)));
+        let imported = (0u32..).zip(imported);
+        let imported = imported.map(|(at, ty)| (info.func_type(at), self.signature(*ty)));
         if self.engine.kind() == EngineKind::Compiled {
             self.engine.prepare_trampolines(imported.clone().map(|(_, signature)| signature))?;
         }

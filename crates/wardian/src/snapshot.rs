@@ -44,7 +44,7 @@ impl Snapshotter<'_> {
     }
 
     /// A snapshot of the guest's stack together with the memories, globals and tables of all
-    /// instances of the store. Memories are captured copy-on-write: what the guest does not write
+    /// instances of the store, and its heap of objects, which is copied. Memories are captured copy-on-write: what the guest does not write
     /// afterwards is not copied again when it is restored. A restore may shrink memories and tables.
     ///
     /// # Errors

@@ -111,6 +111,10 @@ impl<'a, T: 'static> StoreContextMut<'a, T> {
 }
 
 impl<'a, T: 'static> StoreContext<'a, T> {
+    pub(crate) fn reborrow(&self) -> StoreContext<'_, T> {
+        StoreContext(self.0)
+    }
+
     /// The engine.
     pub fn engine(&self) -> &Engine {
         self.0.inner.engine()

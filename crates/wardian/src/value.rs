@@ -1,7 +1,7 @@
 //! Values, and the Rust types that stand for them in signatures.
 
 use crate::raw::store::StoreInner;
-use crate::{Error, Exception, Func, Result};
+use crate::{AnyRef, Error, Exception, Func, Result};
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
@@ -24,11 +24,15 @@ pub enum Val {
     FuncRef(Option<Func>),
     /// A reference to a value of the embedder's, or null.
     ExternRef(Option<ExternRef>),
+    /// A reference to a value of garbage collection, or null.
+    AnyRef(Option<AnyRef>),
     /// A reference to an exception, or null.
     ExnRef(Option<Exception>),
 }
 
 /// A value of the embedder's that guests can hold but not look into. Cheap to clone.
+///
+/// A guest may also convert a reference to one of its objects to an `externref`: then the value is an [`AnyRef`].
 #[derive(Clone)]
 pub struct ExternRef(Arc<dyn Any + Send + Sync>);
 
@@ -45,7 +49,10 @@ impl ExternRef {
 
     /// Whether both refer to the same value.
     pub fn same(a: &ExternRef, b: &ExternRef) -> bool {
-        Arc::ptr_eq(&a.0, &b.0)
+        match (a.0.downcast_ref::<AnyRef>(), b.0.downcast_ref::<AnyRef>()) {
+            (Some(a), Some(b)) => AnyRef::ref_eq(a, b),
+            _ => Arc::ptr_eq(&a.0, &b.0),
+        }
     }
 }
 
@@ -66,6 +73,7 @@ impl Val {
             Val::V128(_) => ValType::V128,
             Val::FuncRef(_) => ValType::FUNCREF,
             Val::ExternRef(_) => ValType::EXTERNREF,
+            Val::AnyRef(_) => ValType::ANYREF,
             Val::ExnRef(_) => ValType::EXNREF,
         }
     }
@@ -79,6 +87,7 @@ impl Val {
             ValType::F64 => Val::F64(0),
             ValType::V128 => Val::V128(0),
             ValType::Ref(r) if r.is_func() => Val::FuncRef(None),
+            ValType::Ref(r) if r.is_any() => Val::AnyRef(None),
             ValType::Ref(r) if r.is_exn() => Val::ExnRef(None),
             ValType::Ref(_) => Val::ExternRef(None),
         }
@@ -135,6 +144,11 @@ impl From<Option<Func>> for Val {
         Val::FuncRef(v)
     }
 }
+impl From<Option<AnyRef>> for Val {
+    fn from(v: Option<AnyRef>) -> Val {
+        Val::AnyRef(v)
+    }
+}
 impl From<Option<Exception>> for Val {
     fn from(v: Option<Exception>) -> Val {
         Val::ExnRef(v)
@@ -147,8 +161,9 @@ impl From<Option<ExternRef>> for Val {
 }
 
 /// A Rust type that stands for a WebAssembly value type in typed functions: `i32`, `u32`, `i64`,
-/// `u64`, `f32`, `f64`, `u128` (for `v128`), `Option<Func>`, `Option<ExternRef>`,
-/// `Option<Exception>`.
+/// `u64`, `f32`, `f64`, `u128` (for `v128`), `Option<Func>`, `Option<ExternRef>`, `Option<Exception>`; and of garbage
+/// collection [`AnyRef`], [`crate::EqRef`], [`crate::StructRef`], [`crate::ArrayRef`], [`crate::I31`], and `Option` of
+/// these.
 ///
 /// Sealed: nobody else can implement it.
 pub trait WasmTy: sealed::Ty {}
@@ -231,11 +246,11 @@ impl WasmTy for Option<ExternRef> {}
 impl sealed::Ty for Option<ExternRef> {
     const TYPE: ValType = ValType::EXTERNREF;
     fn to_slots(self, store: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
-        slots[0] = store.extern_to_handle(self.as_ref());
+        slots[0] = store.extern_to_handle(self.as_ref())?;
         Ok(())
     }
     fn from_slots(store: &StoreInner, slots: &[u64]) -> Self {
-        store.externrefs.get(slots[0]).cloned()
+        store.extern_of_word(slots[0])
     }
 }
 

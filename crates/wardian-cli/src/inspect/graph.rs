@@ -93,7 +93,7 @@ impl<'a> Graph<'a> {
     }
 
     fn type_name(&self, index: u32) -> String {
-        let ty = self.module.info().types.get(index as usize);
+        let ty = self.module.info().signature(index);
         ty.map(ToString::to_string).unwrap_or_default()
     }
 

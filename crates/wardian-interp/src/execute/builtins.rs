@@ -8,8 +8,8 @@ use wardian_types::TrapCode;
 use wardian_vm::interpreted::{exit, frame};
 use wardian_vm::layout::{Builtin, Refused, VmMemory, refused};
 
-type Fn1 = unsafe extern "C" fn(usize, u64) -> u64;
-type Fn2 = unsafe extern "C" fn(usize, u64, u64) -> u64;
+pub(super) type Fn1 = unsafe extern "C" fn(usize, u64) -> u64;
+pub(super) type Fn2 = unsafe extern "C" fn(usize, u64, u64) -> u64;
 type Fn3 = unsafe extern "C" fn(usize, u64, u64, u64) -> u64;
 type Fn4 = unsafe extern "C" fn(usize, u64, u64, u64, u64) -> u64;
 type Fn5 = unsafe extern "C" fn(usize, u64, u64, u64, u64, u64) -> u64;
@@ -20,7 +20,7 @@ const SHORT: u64 = 64 << 10;
 impl State {
     /// Calls a builtin, whose address it gives to `f`; the frame can be seen while it runs.
     #[inline(always)]
-    unsafe fn ask(self, which: u16, top: Far, f: impl FnOnce(usize) -> u64) -> u64 {
+    pub(super) unsafe fn ask(self, which: u16, top: Far, f: impl FnOnce(usize) -> u64) -> u64 {
         // SAFETY: the builtins of the store.
         unsafe {
             let store = self.store();
@@ -43,7 +43,7 @@ impl State {
     }
 
     #[inline(always)]
-    unsafe fn answer(self, d: Far, narrow: U16, result: u64) -> u64 {
+    pub(super) unsafe fn answer(self, d: Far, narrow: U16, result: u64) -> u64 {
         // SAFETY: a slot of the frame.
         unsafe {
             *self.far(d) = if narrow.0 != 0 { u64::from(result as u32) } else { result };
@@ -104,6 +104,60 @@ handlers! {
         let result = s.ask(which, top, |f| {
             let f: Fn1 = std::mem::transmute(f);
             f(s.vmctx, i.0.into())
+        });
+        s.answer(d, narrow, result)
+    }
+
+    fn builtin_ir(s, op::builtin_ir { which: U16(which), narrow, top, d, i, a }) {
+        let a = *s.far(a);
+        let result = s.ask(which, top, |f| {
+            let f: Fn2 = std::mem::transmute(f);
+            f(s.vmctx, i.0.into(), a)
+        });
+        s.answer(d, narrow, result)
+    }
+
+    fn builtin_iirr(s, op::builtin_iirr { which: U16(which), narrow, top, d, i, j, a, b }) {
+        let (a, b) = (*s.far(a), *s.far(b));
+        let result = s.ask(which, top, |f| {
+            let f: Fn4 = std::mem::transmute(f);
+            f(s.vmctx, i.0.into(), j.0.into(), a, b)
+        });
+        s.answer(d, narrow, result)
+    }
+
+    fn builtin_r(s, op::builtin_r { which: U16(which), narrow, top, d, a }) {
+        let a = *s.far(a);
+        let result = s.ask(which, top, |f| {
+            let f: Fn1 = std::mem::transmute(f);
+            f(s.vmctx, a)
+        });
+        s.answer(d, narrow, result)
+    }
+
+    fn builtin_rrr(s, op::builtin_rrr { which: U16(which), narrow, top, d, a, b, c }) {
+        let (a, b, c) = (*s.far(a), *s.far(b), *s.far(c));
+        let result = s.ask(which, top, |f| {
+            let f: Fn3 = std::mem::transmute(f);
+            f(s.vmctx, a, b, c)
+        });
+        s.answer(d, narrow, result)
+    }
+
+    fn builtin_rrirr(s, op::builtin_rrirr { which: U16(which), narrow, top, d, a, b, i, c, e }) {
+        let (a, b, c, e) = (*s.far(a), *s.far(b), *s.far(c), *s.far(e));
+        let result = s.ask(which, top, |f| {
+            let f: Fn5 = std::mem::transmute(f);
+            f(s.vmctx, a, b, i.0.into(), c, e)
+        });
+        s.answer(d, narrow, result)
+    }
+
+    fn builtin_rrrrr(s, op::builtin_rrrrr { which: U16(which), narrow, top, d, a, b, c, e, f }) {
+        let (a, b, c, e, f) = (*s.far(a), *s.far(b), *s.far(c), *s.far(e), *s.far(f));
+        let result = s.ask(which, top, |address| {
+            let builtin: Fn5 = std::mem::transmute(address);
+            builtin(s.vmctx, a, b, c, e, f)
         });
         s.answer(d, narrow, result)
     }

@@ -244,6 +244,29 @@ impl State {
         }
     }
 
+    /// As [`Self::element`], and with functions of subtypes. `top` is the first slot that is free.
+    #[inline(always)]
+    pub(super) unsafe fn element_of_subtype(
+        &self,
+        index: Far,
+        table: U32,
+        ty: U32,
+        top: Far,
+    ) -> Result<*mut VmFunc, TrapCode> {
+        // SAFETY: as there; where the signature is another there is such an element, and it is not null.
+        unsafe {
+            match self.element(index, table, ty) {
+                Err(TrapCode::BadSignature) => {
+                    let table: *const VmTable = *self.instance(table.0);
+                    let func = *(*table).base.add(*self.far(index) as usize);
+                    let fits = self.ask_whether(func, top, ty);
+                    if fits { Ok(func as *mut VmFunc) } else { Err(TrapCode::BadSignature) }
+                }
+                known => known,
+            }
+        }
+    }
+
     /// The function that a reference points to, which validation has proved to be of the right type.
     #[inline(always)]
     pub(super) unsafe fn reference(&self, func: Far) -> Result<*mut VmFunc, TrapCode> {
@@ -291,6 +314,8 @@ handlers! {
     fn call_indirect(s, op::call_indirect { index, table, ty, end, .. }) {
         let func = match s.element(index, table, ty) {
             Ok(func) => func,
+            // It may be of a subtype.
+            Err(TrapCode::BadSignature) => return s.instead(call_element),
             Err(code) => return s.trap(code),
         };
         let Some(function) = interpreted(word(&raw mut (*func).target)) else {
@@ -332,7 +357,7 @@ handlers! {
 
     #[cold]
     fn call_element: call_indirect(s, op::call_indirect { index, table, ty, end, args }) {
-        match s.element(index, table, ty) {
+        match s.element_of_subtype(index, table, ty, end) {
             Ok(func) => s.call(s.referred(func), end, args),
             Err(code) => s.trap(code),
         }

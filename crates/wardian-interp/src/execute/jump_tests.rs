@@ -11,6 +11,7 @@ use crate::operand::{Branch, D, D32, D64, DW, Far, I32, S, SW, U16, U32, U64, V1
 use crate::table::instructions;
 use std::ptr;
 use std::sync::atomic::AtomicI32;
+use wardian_vm::heap::HeapWords;
 use wardian_vm::interpreted::{Function, SERVICES, exit, flag, frame};
 use wardian_vm::layout::{Builtin, StoreCtx, VmMemory, VmTable, instance};
 
@@ -98,7 +99,7 @@ impl Made for U32 {
             "at" if instruction.starts_with("imported") => IMPORTED,
             "at" => GLOBAL,
             "count" => 2,
-            "offset" | "header" | "index" | "i" | "j" => 0,
+            "offset" | "header" | "index" | "i" | "j" | "ty" | "size" => 0,
             "fuel" => 1,
             _ => panic!("{instruction}: what is the operand `{field}`?"),
         })
@@ -165,7 +166,13 @@ fn run(opcode: Opcode, first: u64, asks: bool) {
     let mut store: StoreCtx = unsafe { std::mem::zeroed() };
     store.fuel = if asks { -1 } else { i64::MAX };
     store.builtins = builtins.as_ptr();
+    // Whatever is read there is a header of an array of 1000 elements.
+    let mut heap = vec![1000_u64 << 32; 1024];
+    let limit = if asks { 0 } else { 64 };
+    store.heap = HeapWords { base: heap.as_mut_ptr().cast(), next: 64, limit };
+    let signatures = [0_u32; 1];
     let mut block = vec![0_u64; 512];
+    block[instance::SIGNATURES as usize / 8] = signatures.as_ptr() as u64;
     block[instance::STORE as usize / 8] = &raw mut store as u64;
     block[MEMORY as usize / 8] = &raw const memory as u64;
     block[TABLE as usize / 8] = &raw const table as u64;
@@ -187,6 +194,9 @@ fn run(opcode: Opcode, first: u64, asks: bool) {
     slots[frame::VMCTX as usize] = block.as_ptr() as u64;
     slots[COUNTER as usize] = 0;
     slots[FIRST as usize] = first;
+    if format!("{opcode:?}").ends_with("set_func") {
+        slots[OTHER as usize] = 0;
+    }
     store.interp_fp = slots.as_mut_ptr() as usize;
     store.interp_limit = slots.as_ptr_range().end as usize;
     // SAFETY: the frame is that of code whose operands are slots of it and places of the instance, which
@@ -195,6 +205,13 @@ fn run(opcode: Opcode, first: u64, asks: bool) {
     let status = unsafe { execute(&raw mut store) };
     assert_eq!(status, exit::RETURN, "{opcode:?} with {first}, trap {}", store.trap_code);
     assert_eq!(slots[COUNTER as usize], ROUNDS as u64, "{opcode:?} with {first}");
+}
+
+/// Whether zero, as first operand, is null where there must be an object.
+fn traps_on_zero(opcode: Opcode) -> bool {
+    let name = format!("{opcode:?}");
+    let kinds = ["field_", "element_", "array_", "i31_get"];
+    kinds.iter().any(|kind| name.starts_with(kind))
 }
 
 #[test]
@@ -210,7 +227,8 @@ fn no_handler_uses_up_the_stack() {
         let thread = std::thread::Builder::new().name(name.clone()).stack_size(STACK);
         // What a branch depends on is true, another number, and false.
         let work = move || {
-            [8, 16, 0].into_iter().for_each(|first| run(opcode, first, false));
+            let firsts = if traps_on_zero(opcode) { &[8, 16][..] } else { &[8, 16, 0] };
+            firsts.iter().for_each(|first| run(opcode, *first, false));
             run(opcode, 8, true);
         };
         thread.spawn(work).unwrap().join().unwrap_or_else(|_| panic!("{name}"));

@@ -29,6 +29,7 @@ mod latches;
 mod memory;
 mod moves;
 mod numeric;
+mod objects;
 mod returns;
 mod shifted;
 #[cfg(target_arch = "x86_64")]
@@ -58,6 +59,7 @@ mod handlers {
     pub(super) use super::latches::*;
     pub(super) use super::memory::*;
     pub(super) use super::moves::*;
+    pub(super) use super::objects::*;
     pub(super) use super::returns::*;
     pub(super) use super::shifted::*;
     #[cfg(target_arch = "x86_64")]

@@ -29,11 +29,13 @@ impl Body<'_> {
                     shift: U16(u16::from(ty.page_size_log2)),
                     narrow: U16(u16::from(!ty.memory64)),
                 });
+                self.safepoint();
             }
             Operator::MemoryCopy { dst_mem: 0, src_mem: 0 } if !self.memory(0)?.shared => {
                 let (to, from, len) = self.pop3_far()?;
                 let top = self.free();
                 self.append(op::memory_copy_near { top, to, from, len });
+                self.safepoint();
             }
             Operator::MemoryCopy { dst_mem, src_mem } => {
                 self.builtin_iirrr(Builtin::MemoryCopy, dst_mem, src_mem)?;
@@ -42,6 +44,7 @@ impl Body<'_> {
                 let (to, byte, len) = self.pop3_far()?;
                 let top = self.free();
                 self.append(op::memory_fill_near { top, to, byte, len });
+                self.safepoint();
             }
             Operator::MemoryFill { mem } => self.builtin_irrr(Builtin::MemoryFill, mem)?,
             Operator::MemoryInit { data_index, mem } => {
@@ -91,6 +94,7 @@ impl Body<'_> {
     pub(super) fn builtin_i(&mut self, builtin: Builtin, narrow: bool, d: i32, i: u32) {
         let (which, narrow, top) = self.builtin(builtin, narrow);
         self.append(op::builtin_i { which, narrow, top, d: Far(d), i: U32(i) });
+        self.safepoint();
     }
 
     pub(super) fn builtin_irr(
@@ -104,12 +108,14 @@ impl Body<'_> {
     ) {
         let (which, narrow, top) = self.builtin(builtin, narrow);
         self.append(op::builtin_irr { which, narrow, top, d: Far(d), i: U32(i), a, b });
+        self.safepoint();
     }
 
     fn builtin_irrr(&mut self, builtin: Builtin, i: u32) -> Outcome {
         let (a, b, c) = self.pop3_far()?;
         let (which, narrow, top) = self.builtin(builtin, false);
         self.append(op::builtin_irrr { which, narrow, top, d: top, i: U32(i), a, b, c });
+        self.safepoint();
         Ok(())
     }
 
@@ -119,6 +125,7 @@ impl Body<'_> {
         let (which, narrow, top) = self.builtin(builtin, true);
         let [a, b, c] = args;
         self.append(op::builtin_irrr { which, narrow, top, d, i: U32(i), a, b, c });
+        self.safepoint();
     }
 
     fn builtin_iirrr(&mut self, builtin: Builtin, i: u32, j: u32) -> Outcome {
@@ -135,10 +142,11 @@ impl Body<'_> {
             b,
             c,
         });
+        self.safepoint();
         Ok(())
     }
 
-    fn builtin(&mut self, builtin: Builtin, narrow: bool) -> (U16, U16, Far) {
+    pub(super) fn builtin(&mut self, builtin: Builtin, narrow: bool) -> (U16, U16, Far) {
         (U16(builtin as u16), U16(u16::from(narrow)), self.free())
     }
 }

@@ -18,14 +18,14 @@ impl<'a> Body<'a> {
                 let (end, args) = self.args(ty)?;
                 let table = self.table_at(table_index);
                 self.append(op::call_indirect { index, table, ty: U32(type_index), end, args });
-                self.push_types(ty.results());
+                self.returned(ty);
             }
             Operator::CallRef { type_index } => {
                 let func = self.pop_far()?;
                 let ty = self.signature(type_index)?;
                 let (end, args) = self.args(ty)?;
                 self.append(op::call_ref { func, end, args });
-                self.push_types(ty.results());
+                self.returned(ty);
             }
             Operator::ReturnCall { function_index } => self.tail_call(function_index)?,
             Operator::ReturnCallIndirect { type_index, table_index } => {
@@ -52,13 +52,19 @@ impl<'a> Body<'a> {
     }
 
     pub(super) fn signature(&self, index: u32) -> Outcome<&'a FuncType> {
-        let ty = self.env.info.types.get(index as usize);
+        let ty = self.env.info.signature(index);
         ty.ok_or_else(|| TranslateError::new("there is no such type"))
     }
 
     fn function_type(&self, index: u32) -> Outcome<&'a FuncType> {
         let ty = self.env.info.functions.get(index as usize).copied();
         self.signature(ty.ok_or_else(|| TranslateError::new("there is no such function"))?)
+    }
+
+    /// The call just appended leaves its results.
+    fn returned(&mut self, ty: &FuncType) {
+        self.push_types(ty.results());
+        self.safepoint();
     }
 
     /// Takes the arguments; tells where they end and how many slots they take.
@@ -80,7 +86,7 @@ impl<'a> Body<'a> {
                 self.append(op::call_import { import, end, index: U32(function), args });
             }
         }
-        self.push_types(ty.results());
+        self.returned(ty);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use super::emit::Chain;
 use super::stack::{Entry, Value};
-use super::{Body, Outcome, value_type};
+use super::{Body, Outcome};
 use crate::op::{self, Opcode};
 use crate::operand::{Branch, D, Far, I32, S, U16, U32, U64};
 use crate::translation::TranslateError;
@@ -68,6 +68,7 @@ impl<'a> Body<'a> {
     fn check_fuel(&mut self) {
         if self.env.options.fuel {
             self.append(op::check_fuel { top: Far(self.height) });
+            self.safepoint();
         }
     }
 
@@ -159,8 +160,8 @@ impl<'a> Body<'a> {
             Shape::Empty => f(self, &[]),
             Shape::Result(ty) => f(self, &[ty]),
             Shape::Type(index) => {
-                let info = self.env.info;
-                f(self, info.types[index as usize].results())
+                let ty = self.env.info.signature(index);
+                f(self, ty.map_or(&[], |ty| ty.results()))
             }
             Shape::Function => {
                 let ty = self.ty;
@@ -181,7 +182,7 @@ impl<'a> Body<'a> {
     pub(super) fn begin(&mut self, kind: Kind, ty: BlockType) -> Outcome {
         let shape = match ty {
             BlockType::Empty => Shape::Empty,
-            BlockType::Type(ty) => Shape::Result(value_type(ty)?),
+            BlockType::Type(ty) => Shape::Result(self.value_type(ty)?),
             BlockType::FuncType(index) => Shape::Type(index),
         };
         let base = self.below(self.params(shape)?.len())?;
@@ -192,6 +193,7 @@ impl<'a> Body<'a> {
     fn begin_loop(&mut self, ty: BlockType) -> Outcome {
         self.flush();
         self.last = None;
+        self.safepoint();
         let header = U32(self.position.wrapping_add(1));
         self.begin(Kind::Loop(self.b.code.len() as u32), ty)?;
         if self.env.options.tiering {
@@ -365,7 +367,7 @@ impl<'a> Body<'a> {
     }
 
     /// The slot of the topmost operand, a reference, which stays where it is.
-    fn reference(&mut self) -> Outcome<i32> {
+    pub(super) fn reference(&mut self) -> Outcome<i32> {
         let top = self.below(1)?;
         self.flush_from(top);
         Ok(self.slot_at(top))
@@ -373,7 +375,7 @@ impl<'a> Body<'a> {
 
     /// Branches to a frame if a slot is not zero, or with `negate` if it is, with the operands that the branch
     /// takes.
-    fn branch_if(&mut self, frame: usize, slot: i32, negate: bool) -> Outcome {
+    pub(super) fn branch_if(&mut self, frame: usize, slot: i32, negate: bool) -> Outcome {
         if self.in_place(frame)? {
             self.branch_on_slot(slot, negate);
             self.link_frame(frame);
@@ -391,9 +393,12 @@ impl<'a> Body<'a> {
     fn br_on_null(&mut self, depth: u32) -> Outcome {
         let frame = self.frame(depth)?;
         let slot = self.reference()?;
-        self.pop()?;
+        let traced = self.pop()?.traced;
         self.branch_if(frame, slot, true)?;
         self.push_temp();
+        if traced {
+            self.mark_reference();
+        }
         Ok(())
     }
 
@@ -511,6 +516,9 @@ impl<'a> Body<'a> {
         } else {
             let d = D(self.push_temp());
             self.emit(op::select { d, a: S(a_slot), b: S(b_slot), cond: condition });
+            if a.traced || b.traced {
+                self.mark_reference();
+            }
         }
         Ok(())
     }

@@ -17,7 +17,9 @@ mod exceptions;
 mod latch;
 mod memory;
 mod numeric;
+mod objects;
 mod operators;
+mod safepoints;
 mod shifted;
 mod stack;
 mod variable;
@@ -25,7 +27,7 @@ mod vector;
 
 use crate::op::Opcode;
 use crate::operand::Register;
-use crate::translation::{Env, HandlerEntry, TranslateError, Translation};
+use crate::translation::{Env, HandlerEntry, References, TranslateError, Translation};
 use control::Frame;
 use stack::{Entry, Local};
 use std::sync::atomic::AtomicI32;
@@ -43,6 +45,14 @@ const MAX_LOCALS: usize = 50_000;
 #[derive(Debug, Default)]
 pub struct Translator {
     buffers: Buffers,
+}
+
+/// Why a function is translated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Code,
+    Locations,
+    References,
 }
 
 /// What is allocated once.
@@ -94,6 +104,8 @@ struct Body<'a> {
     /// Code offset of the operator.
     position: u32,
     locating: bool,
+    /// Where references are, if somebody asks: see [`safepoints`].
+    references: Option<References>,
 }
 
 impl Translator {
@@ -104,7 +116,7 @@ impl Translator {
 
     /// Translates a function that the module defines.
     pub fn translate(&mut self, env: &Env<'_>, defined: u32) -> Outcome<Translation> {
-        let body = self.run(env, defined, false)?;
+        let body = self.run(env, defined, Purpose::Code)?;
         let function = body.function(defined)?;
         let translation = Translation::new(&body.b.code, function, &body.b.handlers);
         self.buffers = body.b;
@@ -114,29 +126,37 @@ impl Translator {
     /// For each instruction of a function, by its position in units, the offset of its operator in the
     /// code section. The function is translated again, which gives the same code.
     pub fn locations(&mut self, env: &Env<'_>, defined: u32) -> Outcome<Vec<(u32, u32)>> {
-        let body = self.run(env, defined, true)?;
+        let body = self.run(env, defined, Purpose::Locations)?;
         let locations = body.b.locations.clone();
         self.buffers = body.b;
         Ok(locations)
     }
 
-    fn run<'a>(&mut self, env: &'a Env<'a>, defined: u32, locating: bool) -> Outcome<Body<'a>> {
+    /// Where references that the collector has to know are in the frames of a function. The function is
+    /// translated again.
+    pub fn references(&mut self, env: &Env<'_>, defined: u32) -> Outcome<References> {
+        let body = self.run(env, defined, Purpose::References)?;
+        self.buffers = body.b;
+        Ok(body.references.unwrap_or_default())
+    }
+
+    fn run<'a>(&mut self, env: &'a Env<'a>, defined: u32, purpose: Purpose) -> Outcome<Body<'a>> {
         let info = env.info;
         let missing = || TranslateError::new(format!("there is no function {defined}"));
         let range = info.bodies.get(defined as usize).ok_or_else(missing)?.clone();
         let start = range.start as u64;
         let bytes = env.bytes.get(range).ok_or_else(missing)?;
         let index = info.imported_functions as usize + defined as usize;
-        let ty = info.functions.get(index).and_then(|t| info.types.get(*t as usize));
+        let ty = info.functions.get(index).and_then(|t| info.signature(*t));
         let ty = ty.ok_or_else(missing)?;
-        let mut body = Body::new(env, ty, std::mem::take(&mut self.buffers), locating);
+        let mut body = Body::new(env, ty, std::mem::take(&mut self.buffers), purpose);
         body.translate(&FunctionBody::new(BinaryReader::new(bytes, start)))?;
         Ok(body)
     }
 }
 
 impl<'a> Body<'a> {
-    fn new(env: &'a Env<'a>, ty: &'a FuncType, mut b: Buffers, locating: bool) -> Body<'a> {
+    fn new(env: &'a Env<'a>, ty: &'a FuncType, mut b: Buffers, purpose: Purpose) -> Body<'a> {
         b.code.clear();
         b.stack.clear();
         b.locals.clear();
@@ -161,7 +181,8 @@ impl<'a> Body<'a> {
             dead_depth: 0,
             meter: FuelMeter::default(),
             position: 0,
-            locating,
+            locating: purpose == Purpose::Locations,
+            references: (purpose == Purpose::References).then(References::default),
         }
     }
 
@@ -175,8 +196,9 @@ impl<'a> Body<'a> {
         slot = frame::HEADER as i32;
         for _ in 0..reader.get_count() {
             let (count, ty) = reader.read()?;
-            slot = self.add_locals(count, value_type(ty)?, slot)?;
+            slot = self.add_locals(count, self.value_type(ty)?, slot)?;
         }
+        self.note_locals();
         self.height = slot;
         self.max_height = slot;
         self.prologue(slot - frame::HEADER as i32);
@@ -207,10 +229,14 @@ impl<'a> Body<'a> {
         }
         let wide = ty == ValType::V128;
         for _ in 0..count {
-            self.b.locals.push(Local::new(slot, wide));
+            self.b.locals.push(Local::new(slot, ty));
             slot += 1 + i32::from(wide);
         }
         Ok(slot)
+    }
+
+    fn value_type(&self, ty: wasmparser::ValType) -> Outcome<ValType> {
+        self.env.info.val_type(ty).map_err(|e| TranslateError::new(e.to_string()))
     }
 
     fn function(&self, defined: u32) -> Outcome<Function> {
@@ -228,8 +254,4 @@ impl<'a> Body<'a> {
             defined,
         })
     }
-}
-
-fn value_type(ty: wasmparser::ValType) -> Outcome<ValType> {
-    wardian_module::val_type(ty).map_err(|e| TranslateError::new(e.to_string()))
 }

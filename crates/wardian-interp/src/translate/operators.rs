@@ -57,6 +57,7 @@ impl Body<'_> {
             || self.float_operator(operator)?
             || self.conversion_operator(operator)?
             || self.bulk_operator(operator)?
+            || self.object_operator(operator)?
             || self.vector_operator(operator)?
             || self.atomic_operator(operator)?;
         if done {

@@ -29,6 +29,8 @@ pub(super) struct Entry {
     pub(super) slot: i32,
     /// Whether it takes two slots.
     pub(super) wide: bool,
+    /// Whether it is a reference that the collector has to know.
+    pub(super) traced: bool,
 }
 
 /// A local.
@@ -36,13 +38,15 @@ pub(super) struct Entry {
 pub(super) struct Local {
     pub(super) slot: i32,
     pub(super) wide: bool,
+    /// As of an [`Entry`].
+    pub(super) traced: bool,
     /// The uppermost operand that stands for it.
     uses: u32,
 }
 
 impl Local {
-    pub(super) fn new(slot: i32, wide: bool) -> Local {
-        Local { slot, wide, uses: NONE }
+    pub(super) fn new(slot: i32, ty: ValType) -> Local {
+        Local { slot, wide: ty == ValType::V128, traced: ty.is_any_ref(), uses: NONE }
     }
 }
 
@@ -50,7 +54,7 @@ impl Body<'_> {
     #[inline]
     fn push(&mut self, value: Value, wide: bool) -> i32 {
         let slot = self.height;
-        self.b.stack.push(Entry { value, slot, wide });
+        self.b.stack.push(Entry { value, slot, wide, traced: false });
         self.height += 1 + i32::from(wide);
         self.max_height = self.max_height.max(self.height);
         slot
@@ -74,7 +78,28 @@ impl Body<'_> {
     /// Pushes results that lie in their own slots.
     pub(super) fn push_types(&mut self, types: &[ValType]) {
         for ty in types {
-            self.push(Value::Temp, *ty == ValType::V128);
+            self.push_value(*ty);
+        }
+    }
+
+    /// Pushes a result of a type that lies in its own slot.
+    pub(super) fn push_value(&mut self, ty: ValType) -> i32 {
+        let slot = self.push(Value::Temp, ty == ValType::V128);
+        if ty.is_any_ref() {
+            self.mark_reference();
+        }
+        slot
+    }
+
+    /// Pushes a reference that the next instruction leaves in this slot and that the collector has to know.
+    pub(super) fn push_reference(&mut self) -> i32 {
+        self.push_value(ValType::ANYREF)
+    }
+
+    /// The topmost operand is a reference that the collector has to know.
+    pub(super) fn mark_reference(&mut self) {
+        if let Some(top) = self.b.stack.last_mut() {
+            top.traced = true;
         }
     }
 
@@ -82,9 +107,12 @@ impl Body<'_> {
     pub(super) fn push_local(&mut self, index: u32) -> Outcome {
         let position = self.b.stack.len() as u32;
         let local = self.local(index)?;
-        let (below, wide) = (local.uses, local.wide);
+        let (below, wide, traced) = (local.uses, local.wide, local.traced);
         local.uses = position;
         self.push(Value::Local(index, below), wide);
+        if traced {
+            self.mark_reference();
+        }
         Ok(())
     }
 
@@ -218,7 +246,7 @@ impl Body<'_> {
 
     /// Saves the value of a local that is about to be written for the operands that stand for it.
     pub(super) fn save(&mut self, local: u32) {
-        let Local { slot, wide, uses } = self.b.locals[local as usize];
+        let Local { slot, wide, uses, .. } = self.b.locals[local as usize];
         let mut at = uses;
         while at != NONE {
             let entry = &mut self.b.stack[at as usize];
@@ -251,6 +279,8 @@ impl Body<'_> {
     pub(super) fn take_args(&mut self, ty: &FuncType) -> Outcome<i32> {
         let start = self.below(ty.params().len())?;
         self.flush_from(start);
+        // The call may have to wait with its arguments.
+        self.safepoint();
         let first = self.slot_at(start);
         self.truncate(start);
         self.reserve(ty.buffer_slots() as i32 + SCRATCH);

@@ -47,9 +47,9 @@ impl Body<'_> {
                 self.builtin_i(Builtin::RefFunc, false, d, function_index);
             }
             Operator::TableGet { table } => {
-                self.table(table)?;
+                let element = self.table(table)?.element;
                 let index = self.pop_slot()?;
-                let d = D(self.push_temp());
+                let d = D(self.push_value(ValType::Ref(element)));
                 self.emit(op::table_get { d, index, table: self.table_at(table) });
             }
             Operator::TableSet { table } => {
@@ -125,7 +125,7 @@ impl Body<'_> {
             }
             return Ok(());
         }
-        let d = D(self.push_temp());
+        let d = D(self.push_value(ty));
         match (ty, own) {
             (ValType::I32 | ValType::F32, true) => self.emit(op::global_get32 { d, at }),
             (ValType::I32 | ValType::F32, false) => self.emit(op::imported_get32 { d, at }),

@@ -84,6 +84,7 @@ impl World {
         b[Builtin::MemoryGrow as usize] = memory_grow as *const () as usize;
         b[Builtin::MemoryCopy as usize] = memory_copy as *const () as usize;
         b[Builtin::MemoryFill as usize] = memory_fill as *const () as usize;
+        b[Builtin::RefTest as usize] = ref_test as *const () as usize;
         b[Builtin::RefFunc as usize] = ref_func as *const () as usize;
         b[Builtin::OutOfFuel as usize] = out_of_fuel as *const () as usize;
         b[Builtin::TableGrow as usize] = log3 as *const () as usize;
@@ -276,7 +277,7 @@ impl World {
     }
 }
 
-fn signature(ty: &wardian_types::FuncType) -> u32 {
+fn signature(ty: &wardian_types::SubType) -> u32 {
     let mut hash = 7_u32;
     for byte in ty.to_string().bytes() {
         hash = hash.wrapping_mul(31).wrapping_add(byte.into());
@@ -450,7 +451,8 @@ unsafe extern "C" fn unexpected(_: usize) -> u64 {
 }
 
 macro_rules! builtins {
-    ($($name:ident($world:ident, $which:ident $(, $arg:ident)*) $body:block)*) => { $(
+    ($($(#[$doc:meta])* $name:ident($world:ident, $which:ident $(, $arg:ident)*) $body:block)*) => { $(
+        $(#[$doc])*
         unsafe extern "C" fn $name(vmctx: usize $(, $arg: u64)*) -> u64 {
             // SAFETY: the executor gives its instance.
             let ($world, $which) = unsafe { world(vmctx) };
@@ -460,6 +462,11 @@ macro_rules! builtins {
 }
 
 builtins! {
+    /// The test's modules have no subtypes.
+    ref_test(_world, _which, _reference, _ty) {
+        0
+    }
+
     memory_grow(world, which, memory, pages) {
         let ty = world.instances[which].module.info().memories[memory as usize];
         let old = world.instances[which].memory(memory as usize).len() as u64 / ty.page_size();

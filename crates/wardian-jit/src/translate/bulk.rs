@@ -60,7 +60,7 @@ impl Translator<'_, '_> {
             Operator::TableGrow { table } => {
                 let is64 = self.table_type(table)?.table64;
                 let delta = self.pop_extended()?;
-                let element = self.pop()?;
+                let element = self.pop_extended()?;
                 let table = self.index(table);
                 let previous = self.builtin(Builtin::TableGrow, &[table, delta, element]);
                 self.push_address(previous, is64);

@@ -96,7 +96,7 @@ impl<'a> Translator<'a, '_> {
             i32::try_from(u64::from(type_index) * 4).map_err(|_| Fail("too many types".into()))?;
         let wanted = self.load_fixed(types::I32, ids, offset);
         let differs = self.b.ins().icmp(IntCC::NotEqual, found, wanted);
-        self.trap_if(differs, TrapCode::BadSignature);
+        self.check_signature(element, type_index, differs)?;
         self.note_caller();
         let code = self.load_trusted(types::I64, Region::Code, element, func::CODE);
         let ctx = self.load_trusted(types::I64, Region::Code, element, func::CTX);
@@ -148,6 +148,9 @@ impl<'a> Translator<'a, '_> {
         let (sig, ty) = self.type_sig(type_index)?;
         let args = self.call_args(ty, callee.ctx)?;
         let results = self.call_guest(sig, callee.code, &args)?;
+        for (value, ty) in results.iter().zip(ty.results()) {
+            self.note_type(*ty, *value);
+        }
         self.stack.extend(results);
         Ok(())
     }

@@ -107,7 +107,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         }
         for _ in 0..runs {
             let (count, ty) = reader.read()?;
-            t.locals.add(count, local_type(ty)?)?;
+            t.locals.add(count, t.value_type(ty)?)?;
         }
         match loop_entry {
             None => t.zero_locals()?,
@@ -176,6 +176,9 @@ impl<'a, 'f> Translator<'a, 'f> {
             || self.float_operator(op)?
             || self.bulk_operator(op)?
             || self.table_operator(op)?
+            || self.object_operator(op)?
+            || self.array_operator(op)?
+            || self.cast_operator(op)?
             || self.simd_operator(op)?
             || self.atomic_operator(op)?;
         if done { Ok(()) } else { Err(Fail(format!("{op:?} is not supported"))) }
@@ -240,27 +243,33 @@ impl<'a, 'f> Translator<'a, 'f> {
     pub(super) fn shape(&self, ty: BlockType) -> Outcome<Shape> {
         Ok(match ty {
             BlockType::Empty => Shape::Empty,
-            BlockType::Type(ty) => Shape::Result(local_type(ty)?),
+            BlockType::Type(ty) => Shape::Result(self.value_type(ty)?),
             BlockType::FuncType(index) => Shape::Type(self.signature(index)?.clone()),
         })
     }
 
+    /// The type of a local or of a block's result.
+    pub(super) fn value_type(&self, ty: wasmparser::ValType) -> Outcome<ValType> {
+        self.env.info.val_type(ty).map_err(|e| Fail(e.to_string()))
+    }
+
     pub(super) fn signature(&self, index: u32) -> Outcome<&'a FuncType> {
-        let ty = self.env.info.types.get(index as usize);
+        let ty = self.env.info.signature(index);
         ty.ok_or_else(|| Fail(format!("there is no type {index}")))
     }
 
     pub(super) fn open(&mut self, kind: Kind, shape: Shape, height: usize) {
         let exit = self.b.create_block();
         for ty in shape.results() {
-            self.b.append_block_param(exit, clif_type(*ty));
+            let value = self.b.append_block_param(exit, clif_type(*ty));
+            self.note_type(*ty, value);
         }
         let encloses_entry = self.encloses_loop_entry();
         self.frames.push(Frame { kind, shape, exit, exit_used: false, encloses_entry, height });
     }
 
     /// The topmost operands as arguments of a branch.
-    fn branch_args(&self, count: usize) -> Outcome<Vec<BlockArg>> {
+    pub(super) fn branch_args(&self, count: usize) -> Outcome<Vec<BlockArg>> {
         let start = self.height_below(count)?;
         Ok(self.stack[start..].iter().map(|v| BlockArg::Value(*v)).collect())
     }
@@ -271,7 +280,8 @@ impl<'a, 'f> Translator<'a, 'f> {
         let height = self.stack.len() - args.len();
         let header = self.b.create_block();
         for ty in shape.params() {
-            self.b.append_block_param(header, clif_type(*ty));
+            let value = self.b.append_block_param(header, clif_type(*ty));
+            self.note_type(*ty, value);
         }
         self.pin(height)?;
         self.b.ins().jump(header, &args);
@@ -419,7 +429,7 @@ impl<'a, 'f> Translator<'a, 'f> {
     }
 
     /// The block that a branch of this depth goes to, and how many operands it takes.
-    fn target(&mut self, depth: u32) -> Outcome<(Block, usize)> {
+    pub(super) fn target(&mut self, depth: u32) -> Outcome<(Block, usize)> {
         let frame = self.frame_at(depth)?;
         let block = match frame.kind {
             Kind::Loop { header } => header,
@@ -517,9 +527,4 @@ impl<'a, 'f> Translator<'a, 'f> {
         self.reachable = false;
         Ok(())
     }
-}
-
-/// The type of a local or of a block's result.
-pub(super) fn local_type(ty: wasmparser::ValType) -> Outcome<ValType> {
-    wardian_module::val_type(ty).map_err(|e| Fail(e.to_string()))
 }

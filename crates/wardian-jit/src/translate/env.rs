@@ -48,6 +48,8 @@ impl Env<'_> {
 pub(crate) fn clif_type(ty: ValType) -> Type {
     match ty {
         ValType::I32 => types::I32,
+        // A reference to an object is an offset in the heap.
+        ValType::Ref(r) if r.is_any() => types::I32,
         ValType::I64 | ValType::Ref(_) => types::I64,
         ValType::F32 => types::F32,
         ValType::F64 => types::F64,

@@ -305,6 +305,7 @@ impl<'a> Translator<'a, '_> {
         let mut offset = 0;
         for ty in types {
             let value = self.b.ins().load(clif_type(*ty), flags, payload, offset);
+            self.note_type(*ty, value);
             self.push(value);
             offset += 8 * ty.slots() as i32;
         }

@@ -86,6 +86,9 @@ impl Translator<'_, '_> {
         let Some(entry) = &mut self.loop_entry else { return Ok(()) };
         for value in self.stack.get(entry.pinned.len()..height).unwrap_or_default() {
             let variable = self.b.declare_var(self.b.func.dfg.value_type(*value));
+            if self.references.contains(value) {
+                self.b.declare_var_needs_stack_map(variable);
+            }
             self.b.def_var(variable, *value);
             entry.pinned.push(variable);
         }
@@ -100,7 +103,11 @@ impl Translator<'_, '_> {
     pub(super) fn renew_pinned(&mut self, height: usize) {
         let Some(entry) = &self.loop_entry else { return };
         for (value, variable) in self.stack.iter_mut().zip(&entry.pinned[..height]) {
-            *value = self.b.use_var(*variable);
+            let renewed = self.b.use_var(*variable);
+            if self.references.contains(value) {
+                self.references.insert(renewed);
+            }
+            *value = renewed;
         }
     }
 
@@ -126,6 +133,9 @@ impl Translator<'_, '_> {
         for i in 0..self.stack.len() {
             let ty = self.b.func.dfg.value_type(self.stack[i]);
             let value = self.load_slot(ty, frame, offset);
+            if self.references.contains(&self.stack[i]) {
+                self.note_reference(value);
+            }
             offset += if ty == types::I8X16 { 16 } else { 8 };
             match pinned.get(i).filter(|_| i < height) {
                 Some(variable) => self.b.def_var(*variable, value),

@@ -7,9 +7,11 @@
 //! **Invariant:** bodies were validated; what a wrong body can still cause here is an error or a
 //! panic that the driver catches, never wrong memory accesses of the compiler itself.
 
+mod arrays;
 mod atomic;
 mod bulk;
 mod call;
+mod casts;
 mod control;
 mod convert;
 mod env;
@@ -18,6 +20,7 @@ mod fuel;
 mod loop_entry;
 mod memory;
 mod numeric;
+mod objects;
 mod refusal;
 mod simd;
 mod simd_arith;

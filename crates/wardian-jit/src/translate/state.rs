@@ -14,9 +14,9 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::FunctionBuilder;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use wardian_module::{FuelMeter, LegacyTry};
-use wardian_types::{FuncType, TrapCode};
+use wardian_types::{FuncType, StructLayout, TrapCode};
 use wardian_vm::layout::{Builtin, instance, store_ctx};
 
 /// Why a body could not be translated.
@@ -50,10 +50,16 @@ pub(super) enum Region {
     OwnMemory(u32),
     /// Bytes of all imported and shared memories: some of these may be the same memory.
     OtherMemories,
+    /// Fields and elements of objects.
+    Heap,
+    /// Headers of objects.
+    Headers,
+    /// Where objects are allocated.
+    HeapWords,
 }
 
 impl Region {
-    const COUNT: usize = 25;
+    const COUNT: usize = 28;
 
     fn number(self) -> u32 {
         match self {
@@ -65,6 +71,9 @@ impl Region {
             Region::OtherMemories => 5,
             Region::OwnMemory(i) => 6 + i.min(3),
             Region::Global(i) => 10 + i.min(14),
+            Region::Heap => 25,
+            Region::Headers => 26,
+            Region::HeapWords => 27,
         }
     }
 }
@@ -107,6 +116,9 @@ pub(crate) struct Translator<'a, 'f> {
     /// Where results lie when listeners are told.
     pub(super) result_slots: Option<ir::StackSlot>,
     regions: [Option<AliasRegion>; Region::COUNT],
+    /// Values that are references to objects.
+    pub(super) references: HashSet<Value>,
+    pub(super) layouts: HashMap<u32, StructLayout>,
 }
 
 impl<'a, 'f> Translator<'a, 'f> {
@@ -146,6 +158,8 @@ impl<'a, 'f> Translator<'a, 'f> {
             stores: 0,
             result_slots: None,
             regions: [None; Region::COUNT],
+            references: HashSet::new(),
+            layouts: HashMap::new(),
         }
     }
 

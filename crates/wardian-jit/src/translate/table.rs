@@ -1,17 +1,20 @@
 //! Tables and references.
 
+use super::env::clif_type;
 use super::state::{Fail, Outcome, Region, Translator};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
-use wardian_types::{TableType, TrapCode};
+use wardian_types::{RefType, TableType, TrapCode, ValType};
 use wardian_vm::layout::{Builtin, table};
 use wasmparser::Operator;
 
 impl Translator<'_, '_> {
     pub(super) fn table_operator(&mut self, op: &Operator<'_>) -> Outcome<bool> {
         match *op {
-            Operator::RefNull { .. } => {
-                let null = self.iconst(types::I64, 0);
+            Operator::RefNull { hty } => {
+                let heap = self.env.info.heap_type(hty).map_err(|e| Fail(e.to_string()))?;
+                let ty = clif_type(ValType::Ref(RefType { nullable: true, heap }));
+                let null = self.iconst(ty, 0);
                 self.push(null);
             }
             Operator::RefIsNull => {
@@ -29,10 +32,14 @@ impl Translator<'_, '_> {
                 let index = self.pop_extended()?;
                 let address = self.element_address(table, index, TrapCode::TableOutOfBounds)?;
                 let value = self.load_trusted(types::I64, Region::Elements, address, 0);
-                self.push(value);
+                if self.table_type(table)?.element.is_any() {
+                    self.push_reference(value);
+                } else {
+                    self.push(value);
+                }
             }
             Operator::TableSet { table } => {
-                let value = self.pop()?;
+                let value = self.pop_extended()?;
                 let index = self.pop_extended()?;
                 let address = self.element_address(table, index, TrapCode::TableOutOfBounds)?;
                 let flags = self.trusted(Region::Elements);

@@ -1,6 +1,7 @@
 //! Locals, globals and constants.
 
 use super::env::clif_type;
+use super::objects::is_object_ref;
 use super::state::{Fail, Outcome, Region, Translator};
 use cranelift_codegen::ir::{ConstantData, InstBuilder, MemFlagsData, Value, types};
 use cranelift_frontend::Variable;
@@ -57,7 +58,11 @@ impl Translator<'_, '_> {
         match self.locals.variables.get(index as usize) {
             Some(Some(variable)) => Ok(*variable),
             Some(None) => {
-                let variable = self.b.declare_var(clif_type(self.locals.ty(index)));
+                let ty = self.locals.ty(index);
+                let variable = self.b.declare_var(clif_type(ty));
+                if is_object_ref(ty) {
+                    self.b.declare_var_needs_stack_map(variable);
+                }
                 self.locals.variables[index as usize] = Some(variable);
                 Ok(variable)
             }
@@ -92,6 +97,7 @@ impl Translator<'_, '_> {
             Operator::LocalGet { local_index } => {
                 let variable = self.local(local_index)?;
                 let value = self.b.use_var(variable);
+                self.note_type(self.locals.ty(local_index), value);
                 self.push(value);
             }
             Operator::LocalSet { local_index } => {
@@ -123,6 +129,9 @@ impl Translator<'_, '_> {
                 let (x, y, condition) = self.pop3()?;
                 let condition = self.condition(condition);
                 let value = self.b.ins().select(condition, x, y);
+                if self.references.contains(&x) || self.references.contains(&y) {
+                    self.note_reference(value);
+                }
                 self.push(value);
             }
             Operator::Nop => {}
@@ -214,6 +223,7 @@ impl Translator<'_, '_> {
         }
         let (base, offset, flags, ty) = self.global(index)?;
         let value = self.b.ins().load(clif_type(ty), flags, base, offset);
+        self.note_type(ty, value);
         self.push(value);
         Ok(())
     }

@@ -1,14 +1,22 @@
 //! Modules with recursive groups of function types, or with constant expressions that read globals of the
-//! module itself. The specification added both with garbage collection, but neither needs a heap.
+//! module itself, where garbage collection is off. The specification added both with garbage collection, but
+//! neither needs a heap, so that [`CoreFeatures::FUNCTION_REFERENCES`] includes them.
 //!
 //! The parser has one feature flag for all of garbage collection. A module that is invalid without the flag is
-//! validated again with it; then types and operators that need a heap are refused. Few modules take this
-//! path, so others are not slowed down.
+//! validated again with it; then everything that needs a heap is refused.
 
-use super::{DecodeError, ModuleInfo, features, read_and_validate, val_type};
-use wardian_types::CoreFeatures;
+use super::{DecodeError, ModuleInfo, features, read_and_validate};
+use crate::{ConstExpr, ConstOp, ElementItems, SegmentMode};
+use wardian_types::{CoreFeatures, RefType, SubType, ValType};
 use wasmparser::{BinaryReader, BlockType, FunctionBody, Operator, WasmFeatures};
 
+/// Whether a module that is invalid under these features may be valid all the same.
+pub(super) fn applies(features: CoreFeatures) -> bool {
+    features.contains(CoreFeatures::FUNCTION_REFERENCES) && !features.contains(CoreFeatures::GC)
+}
+
+/// Decodes a module that has groups of types, or constants that read its own globals. What needs a heap is
+/// an error that names [`CoreFeatures::GC`].
 pub(super) fn decode(
     bytes: &[u8],
     features: CoreFeatures,
@@ -16,17 +24,77 @@ pub(super) fn decode(
 ) -> Result<ModuleInfo, DecodeError> {
     let features = features::to_parser(features) | WasmFeatures::GC;
     let info = read_and_validate(bytes, features, threads)?;
+    check_declarations(&info)?;
     for body in &info.bodies {
         let reader = BinaryReader::new(&bytes[body.clone()], body.start as u64);
-        check_body(&FunctionBody::new(reader))?;
+        check_body(&info, &FunctionBody::new(reader))?;
     }
     Ok(info)
 }
 
+fn refuse(what: impl std::fmt::Display, offset: Option<u64>) -> DecodeError {
+    let message = format!("{what}: this needs garbage collection");
+    DecodeError::new(message, offset).with_feature(Some(CoreFeatures::GC))
+}
+
+fn check_declarations(info: &ModuleInfo) -> Result<(), DecodeError> {
+    info.types.iter().try_for_each(check_type)?;
+    info.tables.iter().try_for_each(|table| check_ref(table.element))?;
+    info.globals.iter().try_for_each(|global| check_value(global.content))?;
+    for segment in &info.elements {
+        check_ref(segment.element)?;
+        if let SegmentMode::Active { offset, .. } = &segment.mode {
+            check_constant(offset)?;
+        }
+        if let ElementItems::Expressions(expressions) = &segment.items {
+            expressions.iter().try_for_each(check_constant)?;
+        }
+    }
+    info.table_inits.iter().flatten().chain(&info.global_inits).try_for_each(check_constant)
+}
+
+fn check_type(ty: &SubType) -> Result<(), DecodeError> {
+    if !ty.is_final || ty.supertype.is_some() {
+        return Err(refuse(format_args!("{ty} has subtypes or a supertype"), None));
+    }
+    match ty.func() {
+        Some(ty) => ty.params().iter().chain(ty.results()).copied().try_for_each(check_value),
+        None => Err(refuse(ty, None)),
+    }
+}
+
+fn check_value(ty: ValType) -> Result<(), DecodeError> {
+    if let ValType::Ref(r) = ty { check_ref(r) } else { Ok(()) }
+}
+
+fn check_ref(ty: RefType) -> Result<(), DecodeError> {
+    if ty.is_any() { Err(refuse(format_args!("type {ty}"), None)) } else { Ok(()) }
+}
+
+fn check_constant(expr: &ConstExpr) -> Result<(), DecodeError> {
+    let of_heap = |op: &&ConstOp| {
+        matches!(
+            op,
+            ConstOp::StructNew(_)
+                | ConstOp::StructNewDefault(_)
+                | ConstOp::ArrayNew(_)
+                | ConstOp::ArrayNewDefault(_)
+                | ConstOp::ArrayNewFixed { .. }
+                | ConstOp::RefI31
+                | ConstOp::AnyConvertExtern
+                | ConstOp::ExternConvertAny
+        )
+    };
+    match expr.ops.iter().find(of_heap) {
+        Some(op) => Err(refuse(format_args!("{op:?}"), None)),
+        None => Ok(()),
+    }
+}
+
 /// Refuses operators and types of values that live on the heap.
-fn check_body(body: &FunctionBody<'_>) -> Result<(), DecodeError> {
+fn check_body(info: &ModuleInfo, body: &FunctionBody<'_>) -> Result<(), DecodeError> {
     for local in body.get_locals_reader().map_err(DecodeError::parser)? {
-        val_type(local.map_err(DecodeError::parser)?.1)?;
+        check_value(info.val_type(local.map_err(DecodeError::parser)?.1)?)?;
     }
     let operators = body.get_operators_reader().map_err(DecodeError::parser)?;
     for operator in operators.into_iter_with_offsets() {
@@ -36,15 +104,18 @@ fn check_body(body: &FunctionBody<'_>) -> Result<(), DecodeError> {
             | Operator::Loop { blockty: BlockType::Type(ty) }
             | Operator::If { blockty: BlockType::Type(ty) }
             | Operator::Try { blockty: BlockType::Type(ty) }
-            | Operator::TypedSelect { ty } => val_type(ty).map(drop)?,
+            | Operator::TypedSelect { ty } => check_value(info.val_type(ty)?)?,
             Operator::TryTable { ref try_table } => {
                 if let BlockType::Type(ty) = try_table.ty {
-                    val_type(ty)?;
+                    check_value(info.val_type(ty)?)?;
                 }
             }
+            Operator::RefNull { hty } => {
+                let heap = info.heap_type(hty)?;
+                check_ref(RefType { nullable: true, heap })?;
+            }
             ref other if is_of_heap(other) => {
-                let message = format!("garbage collection is not supported yet: {other:?}");
-                return Err(DecodeError::unsupported(message, Some(offset)));
+                return Err(refuse(format_args!("{other:?}"), Some(offset)));
             }
             _ => {}
         }
@@ -97,28 +168,41 @@ mod tests {
             let less = CoreFeatures::all() - CoreFeatures::FUNCTION_REFERENCES;
             let told = decode(text, less).expect_err(text);
             assert!(told.contains("`function-references`, which is off"), "{text}: {told}");
+            assert!(!needed.contains(CoreFeatures::GC), "{text}: {needed}");
         }
     }
 
     #[test]
-    fn what_needs_a_heap_is_refused_by_name() {
+    fn what_needs_a_heap_needs_garbage_collection() {
         for (text, why) in [
-            ("(module (type (struct)))", "types of garbage collection"),
-            ("(module (type (array i32)))", "types of garbage collection"),
-            ("(module (type (sub (func))))", "types with subtypes"),
-            ("(module (func (local anyref)))", "type anyref is not supported"),
-            ("(module (func (param eqref)))", "type eqref is not supported"),
-            ("(module (global i31ref (ref.null i31)))", "type i31ref is not supported"),
-            ("(module (table 1 anyref))", "type anyref is not supported"),
+            ("(module (type (struct)))", "struct ()"),
+            ("(module (type (array i32)))", "array of i32"),
+            ("(module (type (sub (func))))", "function () -> () has subtypes or a supertype"),
+            ("(module (func (local anyref)))", "type anyref"),
+            ("(module (func (param eqref)))", "type eqref"),
+            ("(module (global i31ref (ref.null i31)))", "type i31ref"),
+            ("(module (table 1 anyref))", "type anyref"),
+            ("(module (elem structref))", "type structref"),
             ("(module (func (drop (block (result anyref) unreachable))))", "type anyref"),
+            ("(module (func (drop (ref.null none))))", "type nullref"),
             ("(module (func (drop (ref.i31 (i32.const 1)))))", "RefI31"),
+            ("(module (global externref (extern.convert_any (ref.i31 (i32.const 1)))))", "RefI31"),
             (
                 "(module (type $t (func)) (func (param funcref) (drop (ref.cast (ref $t) (local.get 0)))))",
                 "RefCastNonNull",
             ),
         ] {
-            let told = decode(text, CoreFeatures::all()).expect_err(text);
-            assert!(told.contains(why) && told.contains("not supported"), "{text}: {told}");
+            let gc = CoreFeatures::GC | CoreFeatures::FUNCTION_REFERENCES;
+            let module = decode(text, CoreFeatures::all()).expect(text);
+            let needed = module.features_needed();
+            assert!(needed.contains(gc), "{text}: {needed}");
+            decode(text, needed).expect(text);
+            let told = decode(text, CoreFeatures::all() - CoreFeatures::GC).expect_err(text);
+            assert!(told.contains(why), "{text}: {told}");
+            assert!(told.contains("`gc`, which is off"), "{text}: {told}");
+            decode(text, CoreFeatures::all() - CoreFeatures::FUNCTION_REFERENCES).expect_err(text);
+            let told = decode(text, CoreFeatures::all() - gc).expect_err(text);
+            assert!(told.contains("`function-references, gc`, which is off"), "{text}: {told}");
         }
         // The error of an invalid module does not change.
         let told = decode("(module (func (result i32) (i64.const 1)))", CoreFeatures::all());

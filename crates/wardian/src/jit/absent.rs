@@ -193,6 +193,10 @@ impl CompiledCode {
         match self.0 {}
     }
 
+    pub fn references_at(&self, _: u32) -> Option<(u32, &[u32])> {
+        match self.0 {}
+    }
+
     pub fn trap_at(&self, _: u32) -> Option<TrapCode> {
         match self.0 {}
     }

@@ -12,7 +12,7 @@ use crate::{Error, ErrorKind, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
-use wardian_module::{ElementItems, ModuleInfo};
+use wardian_module::ModuleInfo;
 use wardian_types::TrapCode;
 use wardian_vm::interpreted::SERVICES;
 use wardian_vm::layout::{Builtin, HostFunc, StoreCtx, instance};
@@ -49,6 +49,17 @@ pub(crate) static TABLE: Table = Table([
     prepare_host as Address,
     throw as Address,
     throw_ref as Address,
+    struct_new as Address,
+    array_new as Address,
+    array_repeat as Address,
+    array_copy as Address,
+    array_new_data as Address,
+    array_new_elem as Address,
+    array_init_data as Address,
+    array_init_elem as Address,
+    ref_test as Address,
+    any_from_extern as Address,
+    extern_from_any as Address,
     resolve as Address,
     resolve_import as Address,
     resolve_reference as Address,
@@ -159,8 +170,8 @@ builtins! {
     }
 
     fn throw(store, instance, tag, slots) {
-        let id = store.instances[instance as usize].module.decoded.info().tags[tag as usize];
-        let len = store.instances[instance as usize].module.decoded.info().types[id as usize].param_slots();
+        let module = &store.instances[instance as usize].module;
+        let len = module.decoded.info().tag_type(tag as u32).param_slots();
         // SAFETY: guests pass as many slots as the tag says.
         let values = unsafe { std::slice::from_raw_parts(slots as *const u64, len) };
         store.throw(instance, tag as u32, values)?;
@@ -247,6 +258,54 @@ builtins! {
     fn ref_func(store, instance, func) {
         let func = store.instance_func(instance, func as u32);
         Ok(store.reference_to(func))
+    }
+
+    fn struct_new(store, instance, ty) {
+        store.new_struct(instance, ty as u32).map(u64::from)
+    }
+
+    fn array_new(store, instance, ty, length) {
+        store.new_array(instance, ty as u32, length as u32).map(u64::from)
+    }
+
+    fn array_repeat(store, _instance, array, index, length) {
+        store.array_repeat(array, index, length)?;
+        Ok(0)
+    }
+
+    fn array_copy(store, _instance, to, to_index, from, from_index, length) {
+        store.array_copy([to, to_index, from, from_index, length])?;
+        Ok(0)
+    }
+
+    fn array_new_data(store, instance, ty, segment, from, length) {
+        store.array_new_data(instance, ty as u32, segment as u32, from, length)
+    }
+
+    fn array_new_elem(store, instance, ty, segment, from, length) {
+        store.array_new_elem(instance, ty as u32, segment as u32, from, length)
+    }
+
+    fn array_init_data(store, instance, array, index, segment, from, length) {
+        store.array_init_data(instance, array, segment as u32, [index, from, length])?;
+        Ok(0)
+    }
+
+    fn array_init_elem(store, instance, array, index, segment, from, length) {
+        store.array_init_elem(instance, array, segment as u32, [index, from, length])?;
+        Ok(0)
+    }
+
+    fn ref_test(store, instance, reference, ty) {
+        store.is_of_module_type(instance, reference, ty as u32).map(u64::from)
+    }
+
+    fn any_from_extern(store, _instance, handle) {
+        store.any_from_extern(handle)
+    }
+
+    fn extern_from_any(store, _instance, word) {
+        Ok(store.extern_from_any(word))
     }
 
     fn atomic_wait32(store, instance, memory, address, expected, timeout) {
@@ -458,15 +517,7 @@ impl StoreInner {
             if !whole && target.is_multiple_of(ELEMENTS_CHUNK) && self.look_up().is_err() {
                 break;
             }
-            let value = match items {
-                ElementItems::Functions(functions) => {
-                    let func = self.instance_func(instance, functions[source]);
-                    self.reference_to(func)
-                }
-                ElementItems::Expressions(expressions) => {
-                    self.evaluate(instance, &expressions[source])[0]
-                }
-            };
+            let value = self.segment_element(instance, info, segment, source)?;
             self.tables[table].elements_mut()[target] = value;
         }
         Ok(())

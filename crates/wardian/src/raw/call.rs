@@ -36,7 +36,11 @@ impl StoreInner {
     pub(crate) fn callable(&self, func: u32) -> Result<Callable> {
         let vm = self.funcs[func as usize].vm;
         if !self.interprets() {
-            let signature = self.engine().signatures().get(self.func_type(func))?;
+            // SAFETY: records live as long as the store.
+            let number = unsafe { vm.as_ref() }.sig;
+            let signature = self.engine().signatures().by_number(number).ok_or_else(|| {
+                Error::new(ErrorKind::Internal(format!("function of unknown type #{number}")))
+            })?;
             let entry = self.engine().trampoline(&signature)?.entry;
             // SAFETY: records live as long as the store.
             unsafe { vm.as_ref() }.entry.store(entry, Ordering::Relaxed);
@@ -292,13 +296,18 @@ impl StoreInner {
         let fits = match (value, ty) {
             (Val::FuncRef(None), ValType::Ref(r)) => r.nullable && r.is_func(),
             (Val::ExternRef(None), ValType::Ref(r)) => r.nullable && r.is_extern(),
+            (Val::AnyRef(None), ValType::Ref(r)) => r.nullable && r.is_any(),
             (Val::ExnRef(None), ValType::Ref(r)) => r.nullable && r.is_exn(),
             (
                 Val::FuncRef(Some(func)),
                 ValType::Ref(RefType { heap: HeapType::Concrete(of), .. }),
             ) => {
                 // Of a function of another store the caller says so.
-                func.store != self.id() || of == TypeIndex::Engine(self.vm_func(func.index).sig)
+                func.store != self.id() || self.is_of_type(func.index, of)
+            }
+            (Val::AnyRef(Some(any)), ValType::Ref(r)) => {
+                // As above.
+                r.is_any() && (any.store != self.id() || self.is_any_of(any, r.heap))
             }
             (value, ty) => match (value.ty(), ty) {
                 (ValType::Ref(found), ValType::Ref(wanted)) => found.heap == wanted.heap,
@@ -309,7 +318,9 @@ impl StoreInner {
             return Ok(());
         }
         Err(match value {
-            Val::FuncRef(None) | Val::ExternRef(None) | Val::ExnRef(None) if ty.is_ref() => {
+            Val::FuncRef(None) | Val::ExternRef(None) | Val::AnyRef(None) | Val::ExnRef(None)
+                if ty.is_ref() =>
+            {
                 "null".into()
             }
             Val::FuncRef(Some(func)) if func.store == self.id() && ty.is_func_ref() => {
@@ -317,6 +328,12 @@ impl StoreInner {
             }
             other => other.ty().to_string(),
         })
+    }
+
+    /// Whether a function of the store is of a declared type.
+    pub(super) fn is_of_type(&self, func: u32, of: TypeIndex) -> bool {
+        let TypeIndex::Engine(of) = of else { return false };
+        self.engine().signatures().is_subtype(self.vm_func(func).sig, of)
     }
 
     /// Writes a value as guests hold it.
@@ -331,8 +348,9 @@ impl StoreInner {
                 *v as u64
             }
             Val::FuncRef(func) => self.func_to_reference(func.as_ref())?,
-            Val::ExternRef(value) => self.extern_to_handle(value.as_ref()),
-            Val::ExnRef(None) => 0,
+            Val::ExternRef(value) => self.extern_to_handle(value.as_ref())?,
+            Val::AnyRef(None) | Val::ExnRef(None) => 0,
+            Val::AnyRef(Some(value)) => u64::from(self.reference_of(value)?),
             Val::ExnRef(Some(exception)) => self.exception_to_handle(exception)?,
         };
         Ok(())
@@ -370,8 +388,8 @@ impl StoreInner {
         Ok(self.reference_to(func.index))
     }
 
-    pub(crate) fn extern_to_handle(&mut self, value: Option<&ExternRef>) -> u64 {
-        value.map_or(0, |v| self.externrefs.insert(v.clone()))
+    pub(crate) fn extern_to_handle(&mut self, value: Option<&ExternRef>) -> Result<u64> {
+        value.map_or(Ok(0), |value| self.extern_to_word(value))
     }
 
     /// Reads a value as guests hold it.
@@ -391,8 +409,9 @@ impl StoreInner {
                 // SAFETY: the caller's promise.
                 Val::FuncRef(unsafe { self.func_from_reference(slots[0]) })
             }
+            ValType::Ref(r) if r.is_any() => Val::AnyRef(self.hold(slots[0])),
             ValType::Ref(r) if r.is_exn() => Val::ExnRef(self.exception_of(slots[0])),
-            ValType::Ref(_) => Val::ExternRef(self.externrefs.get(slots[0]).cloned()),
+            ValType::Ref(_) => Val::ExternRef(self.extern_of_word(slots[0])),
         }
     }
 
@@ -411,54 +430,8 @@ impl StoreInner {
     #[inline]
     pub(crate) fn collect_if_due(&mut self) {
         if self.externrefs.is_full() || self.exceptions.is_full() {
-            self.collect();
+            self.collect_garbage(true);
         }
-    }
-
-    #[cold]
-    pub(super) fn collect(&mut self) {
-        let tables = std::mem::take(&mut self.tables);
-        for table in tables.iter().filter(|t| !t.ty.element.is_func()) {
-            table.elements().iter().for_each(|element| self.mark_word(*element));
-        }
-        self.tables = tables;
-        for instance in 0..self.instances.len() {
-            let count = self.instances[instance].module.decoded.info().globals.len() as u32;
-            for index in 0..count {
-                let (at, ty) = self.instances[instance].global(index);
-                if ty.content.is_ref() && !ty.content.is_func_ref() {
-                    // SAFETY: globals live as long as the store.
-                    self.mark_word(unsafe { at.read() });
-                }
-            }
-        }
-        for index in 0..self.host_global_refs.len() {
-            // SAFETY: as above.
-            self.mark_word(unsafe { self.host_global_refs[index].read() });
-        }
-        self.mark_snapshots();
-        self.mark_word(self.thrown());
-        // SAFETY: the words between the guest's stack pointer and the end of its interpreted frames
-        // are its frames; at a call into the host all that the guest holds lies there.
-        unsafe {
-            let ctx = &*self.ctx();
-            let mut at = ctx.wasm_sp & !activation::INTERPRETED;
-            while at != 0 && at < ctx.interp_sp {
-                self.mark_word(*(at as *const u64));
-                at += 8;
-            }
-        }
-        while let Some(values) = self.exceptions.next_marked() {
-            values.into_iter().for_each(|word| self.mark_word(word));
-        }
-        self.externrefs.sweep();
-        self.exceptions.sweep();
-    }
-
-    /// Notes that a word is held somewhere; words that are no handles do not matter.
-    pub(super) fn mark_word(&mut self, word: u64) {
-        self.externrefs.mark(word);
-        self.exceptions.mark(word);
     }
 }
 

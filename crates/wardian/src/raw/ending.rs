@@ -44,6 +44,18 @@ pub(super) unsafe fn is_interrupted(ctx: *const StoreCtx) -> bool {
     unsafe { (*ctx).interrupt.load(Ordering::Relaxed) & !reason::ERRAND != 0 }
 }
 
+/// Whether the guest is to end because somebody outside of it says so.
+///
+/// # Safety
+///
+/// As for [`is_interrupted`].
+pub(super) unsafe fn must_end(ctx: *const StoreCtx) -> bool {
+    // SAFETY: as there.
+    unsafe {
+        (*ctx).interrupt.load(Ordering::Relaxed) & (reason::DEADLINE | reason::CANCELLED) != 0
+    }
+}
+
 impl StoreInner {
     /// What to do about an entry through the context `ctx`.
     #[cold]

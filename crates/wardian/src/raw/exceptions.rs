@@ -151,6 +151,12 @@ impl Exceptions {
         Some(self.slots[position as usize].values.clone())
     }
 
+    /// Passes all words that exceptions carry to `f`.
+    pub(super) fn each_word(&self, mut f: impl FnMut(u64)) {
+        let live = self.slots.iter().filter(|slot| slot.live);
+        live.flat_map(|slot| &slot.values).for_each(|word| f(*word));
+    }
+
     /// Frees all exceptions that were not marked since the last time.
     pub(super) fn sweep(&mut self) {
         (self.fresh, self.done) = (None, None);
@@ -217,8 +223,11 @@ impl StoreInner {
     /// A handle for a new exception. All handles that guests hold lie where a collection finds them.
     fn make_exception(&mut self, tag: u32, values: &[u64]) -> Result<u64> {
         if self.exceptions.is_full() {
-            // The values are the guest's still, so that what they refer to is kept.
-            self.collect();
+            // The values are the guest's still, but its frame may not need them any more.
+            let base = self.gc.constants.len();
+            self.gc.constants.extend(values.iter().map(|word| [*word, 0]));
+            self.collect_garbage(true);
+            self.gc.constants.truncate(base);
             if self.exceptions.words > MOST_WORDS || self.exceptions.live() > MOST {
                 return Err(Error::limit(format!(
                     "the guest holds {} exceptions with {} KiB of values; {MOST} and {} KiB are the limit",

@@ -16,7 +16,7 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use wardian_types::{FuncType, HeapType, RefType, TypeIndex, ValType};
+use wardian_types::{FuncType, HeapType, RefType, ValType};
 use wardian_vm::contain::drop_contained;
 use wardian_vm::layout::HostFunc;
 
@@ -371,8 +371,12 @@ fn checked_reference(store: &StoreInner, ty: RefType, slot: u64) -> Result<u64> 
         HeapType::Concrete(of) => store.reference_of_handle(slot).filter(|reference| {
             // SAFETY: it is a reference of the store's.
             let func = unsafe { store.func_of_reference(*reference) };
-            func.is_some_and(|func| of == TypeIndex::Engine(store.vm_func(func).sig))
+            func.is_some_and(|func| store.is_of_type(func, of))
         }),
+        // Objects have no handles in raw slots.
+        HeapType::Any | HeapType::Eq | HeapType::I31 => {
+            (slot & 1 != 0 && slot >> 32 == 0).then_some(slot)
+        }
         HeapType::Extern => store.externrefs.get(slot).is_some().then_some(slot),
         HeapType::Exn => store.exceptions.get(slot).is_some().then_some(slot),
         _ => None,

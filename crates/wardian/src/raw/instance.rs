@@ -46,6 +46,8 @@ pub(crate) struct InstanceData {
     pub(super) funcs: Vec<u32>,
     /// Whether each element segment has been dropped.
     pub(super) dropped_elements: Vec<bool>,
+    /// The elements of segments whose expressions make objects. The others are evaluated when they are used.
+    pub(super) elements: Vec<Option<Arc<[u64]>>>,
     /// Whether each data segment has been dropped.
     pub(super) dropped_data: Vec<bool>,
 }

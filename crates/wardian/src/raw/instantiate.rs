@@ -19,7 +19,7 @@ use crate::{Error, InstantiateOptions, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use wardian_module::{ConstExpr, ConstOp, ModuleInfo, SegmentMode};
+use wardian_module::{ConstExpr, ModuleInfo, SegmentMode};
 use wardian_types::{MemoryType, ValType};
 use wardian_vm::layout::{VmImport, VmMemory, instance};
 
@@ -101,7 +101,7 @@ impl<T> StoreData<T> {
         if !module.listeners().is_empty() {
             inner.attach(instance, module.listeners(), &AttachmentState::lasting())?;
         }
-        inner.initialize(instance)?;
+        inner.initialize(instance, &mut limiter)?;
         let start = module.decoded.info().start.map(|start| {
             let func = inner.instance_func(instance, start);
             inner.callable(func)
@@ -176,8 +176,10 @@ impl StoreInner {
             vm.write(layout.global_ref(info.imported_globals + defined), at);
         }
 
+        self.add_object_types(module)?;
         for (index, ty) in (0u32..).zip(&info.tags).skip(info.imported_tags as usize) {
-            let (ty, sig) = (&info.types[*ty as usize], module.signatures[*ty as usize]);
+            let sig = module.signatures[*ty as usize];
+            let ty = info.signature(*ty).expect("validated: a tag has a function type");
             let origin = Some((position as u32, index));
             imports.tags.push(self.add_tag(ty.clone(), sig, origin));
         }
@@ -200,9 +202,21 @@ impl StoreInner {
             imports: imports.funcs.into(),
             funcs: Vec::new(),
             dropped_elements: vec![false; info.elements.len()],
+            elements: vec![None; info.elements.len()],
             dropped_data: vec![false; info.data.len()],
         });
         Ok(position as u32)
+    }
+
+    /// Makes sure that guests of the instance can allocate objects, if its module has types of them.
+    fn add_object_types(&mut self, module: &ModuleInner) -> Result<()> {
+        for (ty, declared) in (0u32..).zip(&module.decoded.info().types) {
+            if declared.func().is_none() {
+                self.add_object_type(module.signature(ty))?;
+            }
+        }
+        self.publish_displays();
+        Ok(())
     }
 
     /// Makes sure that the instance's functions can be called: by their code, or by what stands for
@@ -228,7 +242,8 @@ impl StoreInner {
             }
             EngineKind::Tiered => {
                 let types = &module.decoded.info().types;
-                let in_memory = types.iter().any(wardian_vm::returns_in_memory);
+                let mut funcs = types.iter().filter_map(|ty| ty.func());
+                let in_memory = funcs.any(wardian_vm::returns_in_memory);
                 for in_memory in [Some(false), in_memory.then_some(true)].into_iter().flatten() {
                     wardian_vm::make_interpreted_entries(count as u32, true, in_memory)
                         .map_err(super::services::no_code_memory)?;
@@ -374,11 +389,15 @@ impl StoreInner {
     }
 
     /// Globals and segments.
-    fn initialize(&mut self, instance: u32) -> Result<()> {
+    fn initialize(
+        &mut self,
+        instance: u32,
+        limiter: &mut Option<&mut dyn ResourceLimiter>,
+    ) -> Result<()> {
         let module = self.instances[instance as usize].module.clone();
         let info = module.decoded.info();
         for (index, init) in (info.imported_globals..).zip(&info.global_inits) {
-            let value = self.evaluate(instance, init);
+            let value = self.evaluate(instance, init, limiter)?;
             let (at, ty) = self.instances[instance as usize].global(index);
             // SAFETY: a global has 16 bytes; no guest runs in the new instance yet.
             unsafe {
@@ -388,17 +407,23 @@ impl StoreInner {
                 }
             }
         }
-        self.fill_tables(instance, info)?;
+        self.fill_tables(instance, info, limiter)?;
+        self.evaluate_segments(instance, info, limiter)?;
         self.initialize_tables(instance, info)?;
         self.initialize_memories(instance, &module)
     }
 
     /// Fills the tables that the module defines with their initial values. A table may be large: the store's
     /// deadline and its cancellation end that.
-    fn fill_tables(&mut self, instance: u32, info: &ModuleInfo) -> Result<()> {
+    fn fill_tables(
+        &mut self,
+        instance: u32,
+        info: &ModuleInfo,
+        limiter: &mut Option<&mut dyn ResourceLimiter>,
+    ) -> Result<()> {
         for (index, init) in (info.imported_tables..).zip(&info.table_inits) {
             let Some(init) = init else { continue };
-            let value = self.evaluate(instance, init)[0];
+            let value = self.evaluate(instance, init, limiter)?[0];
             if value == 0 {
                 continue;
             }
@@ -417,7 +442,7 @@ impl StoreInner {
     fn initialize_tables(&mut self, instance: u32, info: &ModuleInfo) -> Result<()> {
         for (segment, elements) in (0u32..).zip(&info.elements) {
             if let SegmentMode::Active { index, offset } = &elements.mode {
-                let to = self.offset(instance, offset, info.tables[*index as usize].table64);
+                let to = self.offset(instance, offset, info.tables[*index as usize].table64)?;
                 let len = elements.items.len() as u64;
                 self.init_table(instance, *index, segment, [to, 0, len], true)?;
             }
@@ -436,7 +461,7 @@ impl StoreInner {
             // Images are only for memories of the engine's own.
             let written = in_image && !self.has_custom_memory(instance, *index);
             if !written {
-                let to = self.offset(instance, offset, info.memories[*index as usize].memory64);
+                let to = self.offset(instance, offset, info.memories[*index as usize].memory64)?;
                 let len = data.range.len() as u64;
                 self.init_memory(instance, *index, segment, [to, 0, len], true)?;
             }
@@ -452,67 +477,14 @@ impl StoreInner {
         }
     }
 
-    fn offset(&mut self, instance: u32, offset: &ConstExpr, is_64: bool) -> u64 {
-        let value = self.evaluate(instance, offset)[0];
-        if is_64 { value } else { u64::from(value as u32) }
-    }
-
-    /// The value of a constant expression, as guests hold it.
-    pub(super) fn evaluate(&mut self, instance: u32, expr: &ConstExpr) -> [u64; 2] {
-        let mut stack: Vec<[u64; 2]> = Vec::with_capacity(2);
-        for op in &expr.ops {
-            let value = match *op {
-                ConstOp::I32(v) => [u64::from(v as u32), 0],
-                ConstOp::I64(v) => [v as u64, 0],
-                ConstOp::F32(bits) => [u64::from(bits), 0],
-                ConstOp::F64(bits) => [bits, 0],
-                ConstOp::V128(v) => [v as u64, (v >> 64) as u64],
-                ConstOp::RefNull => [0, 0],
-                ConstOp::RefFunc(func) => {
-                    let func = self.instance_func(instance, func);
-                    [self.reference_to(func), 0]
-                }
-                ConstOp::GlobalGet(index) => self.read_global(instance, index),
-                op => {
-                    let (b, a) = (stack.pop().unwrap_or_default(), stack.pop().unwrap_or_default());
-                    [arithmetic(op, a[0], b[0]), 0]
-                }
-            };
-            stack.push(value);
-        }
-        stack.pop().unwrap_or_default()
-    }
-
-    fn read_global(&self, instance: u32, index: u32) -> [u64; 2] {
-        let (at, ty) = self.instances[instance as usize].global(index);
-        // SAFETY: globals live as long as the store, and have 16 bytes.
-        unsafe {
-            let high = if ty.content == ValType::V128 { at.add(1).read() } else { 0 };
-            let low = at.read();
-            match ty.content {
-                ValType::I32 | ValType::F32 => [low & u64::from(u32::MAX), 0],
-                _ => [low, high],
-            }
-        }
-    }
-}
-
-fn arithmetic(op: ConstOp, a: u64, b: u64) -> u64 {
-    let narrow = |v: u32| u64::from(v);
-    let (a32, b32) = (a as u32, b as u32);
-    match op {
-        ConstOp::I32Add => narrow(a32.wrapping_add(b32)),
-        ConstOp::I32Sub => narrow(a32.wrapping_sub(b32)),
-        ConstOp::I32Mul => narrow(a32.wrapping_mul(b32)),
-        ConstOp::I64Add => a.wrapping_add(b),
-        ConstOp::I64Sub => a.wrapping_sub(b),
-        ConstOp::I64Mul => a.wrapping_mul(b),
-        _ => unreachable!("the caller handles what is no arithmetic"),
+    fn offset(&mut self, instance: u32, offset: &ConstExpr, is_64: bool) -> Result<u64> {
+        let value = self.evaluate(instance, offset, &mut None)?[0];
+        Ok(if is_64 { value } else { u64::from(value as u32) })
     }
 }
 
 /// A limiter for one of several uses.
-fn reborrow<'a>(
+pub(super) fn reborrow<'a>(
     limiter: &'a mut Option<&mut dyn ResourceLimiter>,
 ) -> Option<&'a mut dyn ResourceLimiter> {
     match limiter {

@@ -239,9 +239,10 @@ impl StoreInner {
         // SAFETY: the caller's promise; the definition lives as long as the record.
         unsafe {
             let ty = &(*((*host).definition as *const super::host::HostDef)).ty;
-            // A module or the store has it: else the guest could not call the function.
             let signature = self.engine().signatures().get(ty)?;
             (*host).trampoline = self.engine().trampoline(&signature)?.host;
+            // The guest may have it as a type with subtypes only.
+            self.keep_signature(signature);
         }
         Ok(())
     }

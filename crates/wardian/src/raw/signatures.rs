@@ -1,10 +1,12 @@
-//! Signatures of an engine: their numbers, and their trampolines.
+//! Declared types of an engine: their numbers and supertypes, and the trampolines of those of functions.
 //!
 //! ```text
 //!   module, host function of a store ── Signature (counted) ──> number
 //!                                            │                  trampolines ──> code memory (counted)
 //!   engine ── by type, not counted ──────────┘
 //! ```
+//!
+//! Most types are of functions, so a type is called a signature here also where it may be a struct or an array.
 //!
 //! A trampoline is the code by which the host enters guest functions of a signature, by which guests call
 //! host functions of it, or which stands between two kinds of code. Trampolines are made on first need.
@@ -19,8 +21,9 @@ use crate::jit::{CompiledFunction, Compiler};
 use crate::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, Weak};
-use wardian_types::{FuncType, TypeIndex};
+use wardian_types::{FuncType, SubType, TypeIndex};
 use wardian_vm::code_memory::CodeMemory;
+use wardian_vm::heap::Displays;
 
 /// A signature of an engine: a type at a position of its group.
 #[derive(Clone)]
@@ -32,11 +35,11 @@ pub(crate) struct Signature {
 /// Types that were declared together and may name each other. So they come and go together.
 struct Group {
     /// What tells it from others: the types, with [`TypeIndex::Group`] where they name each other.
-    key: Arc<[FuncType]>,
+    key: Arc<[SubType]>,
     /// The number of its first type; those of the others follow.
     first: u32,
     types: Box<[Inner]>,
-    #[expect(dead_code, reason = "keeps the types that are named")]
+    /// Keeps the types that are named.
     named: Vec<Signature>,
     all: Weak<Signatures>,
 }
@@ -44,7 +47,9 @@ struct Group {
 /// What is known of a type.
 struct Inner {
     /// The types that it names have their numbers.
-    ty: FuncType,
+    ty: SubType,
+    /// The numbers of its supertypes, the outermost first, and last its own.
+    display: Box<[u32]>,
     both: OnceLock<Both>,
     /// What notes the caller: only for signatures of functions that are listened to.
     noting: OnceLock<Single>,
@@ -77,13 +82,15 @@ struct Single {
 #[derive(Default)]
 pub(crate) struct Signatures {
     known: RwLock<Known>,
+    /// Supertypes by number, for code; made when a type has some, or may be one.
+    displays: OnceLock<Displays>,
     /// The code of trampolines, to tell whether an address lies in it.
     code: Mutex<Vec<Weak<CodeMemory>>>,
 }
 
 #[derive(Default)]
 struct Known {
-    by_key: HashMap<Arc<[FuncType]>, Weak<Group>>,
+    by_key: HashMap<Arc<[SubType]>, Weak<Group>>,
     /// By the number of their first type.
     by_number: BTreeMap<u32, Weak<Group>>,
     /// The number of the next new signature.
@@ -93,6 +100,25 @@ struct Known {
 impl Signature {
     pub(crate) fn number(&self) -> u32 {
         self.group.first + self.at
+    }
+
+    /// The type; those that it names have their numbers.
+    pub(crate) fn ty(&self) -> &SubType {
+        &self.inner().ty
+    }
+
+    /// The numbers of its supertypes, the outermost first, and last its own. So a type is a subtype of
+    /// another one if it has that one's number where that one has it.
+    pub(crate) fn display(&self) -> &[u32] {
+        &self.inner().display
+    }
+
+    /// The type of functions of which it is the signature.
+    fn func(&self) -> Result<&FuncType> {
+        self.ty().func().ok_or_else(|| {
+            let message = format!("a trampoline for what is no function: {}", self.ty());
+            Error::new(ErrorKind::Internal(message))
+        })
     }
 
     fn inner(&self) -> &Inner {
@@ -112,12 +138,14 @@ impl Signature {
 
     /// What stands between importers and a function that wants to know who calls.
     pub(crate) fn noting(&self, compiler: &Compiler) -> Result<usize> {
-        self.single(&self.inner().noting, || compiler.noting_trampoline(&self.inner().ty))
+        let ty = self.func()?;
+        self.single(&self.inner().noting, || compiler.noting_trampoline(ty))
     }
 
     /// What stands between compiled code and an interpreted function.
     pub(crate) fn interpreted(&self, compiler: &Compiler) -> Result<usize> {
-        self.single(&self.inner().interpreted, || compiler.host_trampoline(&self.inner().ty))
+        let ty = self.func()?;
+        self.single(&self.inner().interpreted, || compiler.host_trampoline(ty))
     }
 
     /// A trampoline of a kind that is made one by one.
@@ -154,14 +182,21 @@ impl Signature {
 }
 
 impl Inner {
-    fn new(ty: FuncType) -> Inner {
+    fn new(ty: SubType, display: Box<[u32]>) -> Inner {
         let (both, noting, interpreted) = Default::default();
-        Inner { ty, both, noting, interpreted }
+        Inner { ty, display, both, noting, interpreted }
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
+        // Each of 100,000 groups may name the one before: dropping them must not nest.
+        let mut named = std::mem::take(&mut self.named);
+        while let Some(signature) = named.pop() {
+            if let Some(mut group) = Arc::into_inner(signature.group) {
+                named.append(&mut group.named);
+            }
+        }
         let Some(all) = self.all.upgrade() else { return };
         let mut known = all.known.write().unwrap_or_else(|e| e.into_inner());
         known.by_number.remove(&self.first);
@@ -179,6 +214,7 @@ impl Signatures {
     ///
     /// It names a type that the engine does not have, or all numbers are used up.
     pub(crate) fn get(self: &Arc<Self>, ty: &FuncType) -> Result<Signature> {
+        let ty = &SubType::from(ty.clone());
         // One that names a type of its own group looks like one that names it from outside.
         let mut seen = HashSet::new();
         let own = ty.named().find_map(|index| match index {
@@ -203,7 +239,7 @@ impl Signatures {
     /// # Errors
     ///
     /// As for [`Signatures::get`].
-    pub(crate) fn of_group(self: &Arc<Self>, key: &[FuncType]) -> Result<Vec<Signature>> {
+    pub(crate) fn of_group(self: &Arc<Self>, key: &[SubType]) -> Result<Vec<Signature>> {
         if key.is_empty() {
             return Ok(Vec::new());
         }
@@ -211,7 +247,7 @@ impl Signatures {
         Ok((0..key.len() as u32).map(|at| Signature { group: group.clone(), at }).collect())
     }
 
-    fn group(self: &Arc<Self>, key: &[FuncType]) -> Result<Arc<Group>> {
+    fn group(self: &Arc<Self>, key: &[SubType]) -> Result<Arc<Group>> {
         if let Some(found) = self.find(key) {
             return Ok(found);
         }
@@ -226,21 +262,48 @@ impl Signatures {
         known.next = first.checked_add(key.len() as u32).ok_or_else(|| {
             Error::limit("the engine has seen 2^32 signatures come and go: make a new engine")
         })?;
-        let key: Arc<[FuncType]> = key.into();
-        let group = Arc::new(Group {
-            first,
-            types: key.iter().map(|ty| Inner::new(ty.in_group(first))).collect(),
-            key: key.clone(),
-            named,
-            all: Arc::downgrade(self),
-        });
+        let types = inners(key, &named, first);
+        if let Err(error) = self.publish(&types, first) {
+            drop(known);
+            return Err(error);
+        }
+        let key: Arc<[SubType]> = key.into();
+        let group =
+            Arc::new(Group { first, types, key: key.clone(), named, all: Arc::downgrade(self) });
         known.by_key.insert(key, Arc::downgrade(&group));
         known.by_number.insert(first, Arc::downgrade(&group));
         Ok(group)
     }
 
+    /// The table of supertypes, if a type of the engine ever had some or could be one.
+    pub(crate) fn displays(&self) -> Option<&Displays> {
+        self.displays.get()
+    }
+
+    /// Writes the rows of new types: those that casts to types with subtypes may find.
+    fn publish(&self, types: &[Inner], first: u32) -> Result<()> {
+        for (inner, number) in types.iter().zip(first..) {
+            if inner.ty.is_final && inner.ty.supertype.is_none() {
+                continue;
+            }
+            let displays = match self.displays.get() {
+                Some(displays) => displays,
+                None => {
+                    let made = Displays::new().map_err(|error| {
+                        Error::limit(format!("no memory for a table of supertypes: {error}"))
+                    })?;
+                    self.displays.get_or_init(|| made)
+                }
+            };
+            if !displays.set(number, &inner.display) {
+                return Err(too_many_types());
+            }
+        }
+        Ok(())
+    }
+
     /// The types that a group names, but its own.
-    fn named(&self, key: &[FuncType]) -> Result<Vec<Signature>> {
+    fn named(&self, key: &[SubType]) -> Result<Vec<Signature>> {
         let mut named: Vec<Signature> = Vec::new();
         let mut seen = HashSet::new();
         for (ty, index) in key.iter().flat_map(|ty| ty.named().map(move |index| (ty, index))) {
@@ -259,7 +322,22 @@ impl Signatures {
         Ok(named)
     }
 
-    fn by_number(&self, number: u32) -> Option<Signature> {
+    /// Whether a type is another one or a subtype of it, by their numbers.
+    pub(crate) fn is_subtype(&self, sub: u32, of: u32) -> bool {
+        let supertypes = || self.by_number(sub).is_some_and(|sub| sub.display().contains(&of));
+        sub == of || supertypes()
+    }
+
+    /// As [`Signatures::is_subtype`], for types as they stand in others.
+    pub(crate) fn relation(&self) -> impl Fn(TypeIndex, TypeIndex) -> bool {
+        |sub, of| match (sub, of) {
+            (TypeIndex::Engine(sub), TypeIndex::Engine(of)) => self.is_subtype(sub, of),
+            _ => sub == of,
+        }
+    }
+
+    /// The type with this number.
+    pub(crate) fn by_number(&self, number: u32) -> Option<Signature> {
         let known = self.known.read().unwrap_or_else(|e| e.into_inner());
         let found = known.by_number.range(..=number).next_back();
         let found = found.and_then(|(first, group)| Some((*first, group.upgrade()?)));
@@ -270,7 +348,7 @@ impl Signatures {
         ((at as usize) < group.types.len()).then_some(Signature { group, at })
     }
 
-    fn find(&self, key: &[FuncType]) -> Option<Arc<Group>> {
+    fn find(&self, key: &[SubType]) -> Option<Arc<Group>> {
         let known = self.known.read().unwrap_or_else(|e| e.into_inner());
         // Its last reference must not be dropped while the lock is held.
         known.by_key.get(key).and_then(Weak::upgrade)
@@ -293,6 +371,32 @@ impl Signatures {
     }
 }
 
+pub(super) fn too_many_types() -> Error {
+    Error::limit(format!(
+        "the engine has seen {} types come and go, and has no numbers left for structs, arrays and types with \
+         subtypes: make a new engine",
+        Displays::TYPES
+    ))
+}
+
+/// What is known of the types of a group. `named` are the types of other groups that it names.
+fn inners(key: &[SubType], named: &[Signature], first: u32) -> Box<[Inner]> {
+    let mut inners: Vec<Inner> = Vec::with_capacity(key.len());
+    // By number, where a group names many.
+    let known: HashMap<u32, &Signature> = named.iter().map(|ty| (ty.number(), ty)).collect();
+    for (ty, number) in key.iter().zip(first..) {
+        let supertypes = match ty.supertype {
+            // Validation: a supertype is declared before its subtypes.
+            Some(TypeIndex::Group(at)) => inners.get(at as usize).map(|inner| &*inner.display),
+            Some(TypeIndex::Engine(number)) => known.get(&number).map(|ty| ty.display()),
+            _ => None,
+        };
+        let display = supertypes.unwrap_or_default().iter().copied().chain([number]).collect();
+        inners.push(Inner::new(ty.in_group(first), display));
+    }
+    inners.into()
+}
+
 /// Makes the trampolines that are missing, all in one piece of code memory.
 pub(crate) fn prepare<'a>(
     compiler: &Compiler,
@@ -306,7 +410,7 @@ pub(crate) fn prepare<'a>(
         if signature.inner().both.get().is_some() || made.iter().any(is_made) {
             continue;
         }
-        let ty = &signature.inner().ty;
+        let ty = signature.func()?;
         let fail = |e: crate::jit::CompileError| signature.not_compiled(&e);
         let entry = append(&mut text, compiler.entry_trampoline(ty).map_err(fail)?);
         let host = match wardian_vm::direct_host_stub(ty) {

@@ -39,6 +39,8 @@ pub(crate) struct SnapshotData {
     /// The signature of that function.
     ty: FuncType,
     open: OpenCalls,
+    /// When it was taken: see [`super::gc::Timeline`].
+    time: u64,
     /// Boxed, since most snapshots have none and would be made and moved with room for it.
     state: Option<Box<StateCapture>>,
 }
@@ -113,9 +115,10 @@ impl StoreInner {
             slots,
             ty: def.ty.clone(),
             open: self.copy_open(guest.serial()),
+            time: self.snapshot_time(),
             state,
         });
-        if !self.externrefs.is_empty() || !self.exceptions.is_empty() {
+        if !self.externrefs.is_empty() || !self.exceptions.is_empty() || self.heap().is_some() {
             self.snapshots_with_references.retain(|s| s.strong_count() > 0);
             self.snapshots_with_references.push(Arc::downgrade(&snapshot));
         }
@@ -134,7 +137,10 @@ impl StoreInner {
                  in, or from another one",
             ));
         }
-        Ok(())
+        match &snapshot.state {
+            Some(_) => Ok(()),
+            None => self.check_time(snapshot.time),
+        }
     }
 
     /// Asks for a snapshot, which was checked, to be put back when the host function returns.
@@ -190,17 +196,18 @@ impl StoreInner {
 
     /// Notes the references that live snapshots hold, and the one that is being restored.
     pub(super) fn mark_snapshots(&mut self) {
-        let results: Vec<u64> = self.restoring.iter().flat_map(|r| &r.results).copied().collect();
+        let results = self.restoring.as_ref().map(|r| r.results.clone()).unwrap_or_default();
         results.into_iter().for_each(|word| self.mark_word(word));
-        let snapshots = std::mem::take(&mut self.snapshots_with_references);
-        for snapshot in snapshots.iter().filter_map(|s| s.upgrade()) {
-            let state = snapshot.state.iter().flat_map(|state| state.words());
+        let snapshots: Vec<_> =
+            self.snapshots_with_references.iter().filter_map(|s| s.upgrade()).collect();
+        for snapshot in snapshots {
             let frames = snapshot.frames.iter().flat_map(|(_, words)| words.iter().copied());
-            for word in frames.chain(state) {
-                self.mark_word(word);
+            match &snapshot.state {
+                // Its references are to objects of its own image of the heap.
+                Some(state) => frames.chain(state.words()).for_each(|word| self.mark_handle(word)),
+                None => frames.for_each(|word| self.mark_held(word)),
             }
         }
-        self.snapshots_with_references = snapshots;
     }
 
     /// Makes raw slots for a restore such as guests hold them.

@@ -1,6 +1,7 @@
 //! The state of all instances of a store, as a snapshot may keep it: memories, globals, tables, and
 //! which segments were dropped.
 
+use super::gc::HeapCapture;
 use super::instance::MemoryRef;
 use super::store::StoreInner;
 use super::table::TableCapture;
@@ -16,6 +17,7 @@ pub(crate) struct StateCapture {
     /// Two words for each mutable global, by address.
     globals: Vec<(NonNull<u64>, [u64; 2])>,
     tables: Vec<TableCapture>,
+    heap: Option<HeapCapture>,
     /// For each instance which element and data segments were dropped.
     dropped: Vec<(Vec<bool>, Vec<bool>)>,
 }
@@ -29,7 +31,9 @@ impl StateCapture {
     /// All words that may be references.
     pub(super) fn words(&self) -> impl Iterator<Item = u64> {
         let globals = self.globals.iter().flat_map(|(_, words)| words);
-        globals.copied().chain(self.tables.iter().flat_map(TableCapture::elements))
+        let tables = self.tables.iter().flat_map(TableCapture::elements);
+        let heap = self.heap.iter().flat_map(HeapCapture::words);
+        globals.copied().chain(tables).chain(heap)
     }
 }
 
@@ -53,6 +57,7 @@ impl StoreInner {
         Ok(StateCapture {
             globals,
             tables: self.tables.iter().map(|table| table.capture()).collect(),
+            heap: self.capture_heap(),
             dropped: self
                 .instances
                 .iter()
@@ -89,6 +94,7 @@ impl StoreInner {
         for (memory, capture) in self.memories.iter().zip(&state.memories) {
             memory.check_restore(capture)?;
         }
+        self.check_heap(state.heap.as_ref())?;
         let Some(limiter) = limiter else { return self.put_back(state) };
         let plan = self.changes(state);
         announce(&plan, limiter)?;
@@ -118,6 +124,7 @@ impl StoreInner {
     }
 
     fn put_back(&mut self, state: &StateCapture) -> Result<()> {
+        self.restore_heap(state.heap.as_ref())?;
         for (memory, capture) in self.memories.iter_mut().zip(&state.memories) {
             memory.restore(capture)?;
         }

@@ -3,6 +3,7 @@
 use super::arena::Arena;
 use super::exceptions::{Exceptions, TagData};
 use super::externrefs::ExternRefs;
+use super::gc::Gc;
 use super::host::HostDef;
 use super::instance::InstanceData;
 use super::listen::{Hook, Listeners, OpenCall, OpenHost};
@@ -60,6 +61,8 @@ pub struct StoreInner {
     pub(crate) memories: Vec<MemoryData>,
     pub(crate) tables: Vec<TableData>,
     pub(crate) externrefs: ExternRefs,
+    /// Objects of guests.
+    pub(super) gc: Gc,
     pub(super) exceptions: Exceptions,
     pub(super) tags: Vec<TagData>,
     pub(super) host_globals: Arena<[u64; 2]>,
@@ -68,6 +71,8 @@ pub struct StoreInner {
     pub(super) host_funcs: Arena<HostFunc>,
     /// By [`VmFunc::index`].
     pub(crate) funcs: Vec<FuncData>,
+    /// Their records by what objects hold: one more than the index.
+    func_records: Vec<usize>,
     /// Why the guest is being ended.
     pub(super) pending: Option<Error>,
     /// The code of the exit that is on its way.
@@ -154,6 +159,7 @@ impl<T> StoreData<T> {
                 memories: Vec::new(),
                 tables: Vec::new(),
                 externrefs: ExternRefs::default(),
+                gc: Gc::default(),
                 exceptions: Exceptions::default(),
                 tags: Vec::new(),
                 host_globals: Arena::default(),
@@ -161,6 +167,7 @@ impl<T> StoreData<T> {
                 vm_funcs: Arena::default(),
                 host_funcs: Arena::default(),
                 funcs: Vec::new(),
+                func_records: vec![0],
                 pending: None,
                 exit_code: 0,
                 closed: 0,
@@ -217,6 +224,10 @@ impl<T> StoreData<T> {
         }
         for table in &inner.tables {
             limiter.table_shrunk(table.len(), 0);
+        }
+        let heap = inner.heap_stats().capacity;
+        if heap != 0 {
+            limiter.memory_shrunk(heap, 0);
         }
     }
 
@@ -325,6 +336,14 @@ impl StoreInner {
             entry: 0.into(),
         });
         self.funcs.push(FuncData { vm, kind });
+        self.func_records.push(vm.as_ptr() as usize);
+        // SAFETY: the context lives as long as the store; code reads these words anew each time, and none runs
+        // now.
+        unsafe {
+            let ctx = self.ctx();
+            (*ctx).func_records = self.func_records.as_ptr();
+            (*ctx).func_record_count = self.func_records.len() as u64;
+        }
         index
     }
 
@@ -459,6 +478,7 @@ impl Drop for StoreInner {
             discard(panic);
         }
         self.externrefs.clear();
+        drop_contained(self.gc.observer.take());
         drop_contained(self.pending.take());
         drop_contained(self.waker.take());
         for mut memory in self.memories.drain(..) {

@@ -1,0 +1,38 @@
+//! Where the collector finds references in interpreted frames.
+//!
+//! While a frame waits in a call, or when it was interrupted, its ip is behind an instruction that calls
+//! something, or at one that calls a function or begins a loop. For those positions the translator knows which
+//! locals and operands are references. It tells so only when asked, since most functions never stand on a stack
+//! during a collection.
+
+use super::Body;
+use super::stack::Value;
+
+impl Body<'_> {
+    /// The ip of a frame may be where the next instruction begins.
+    #[inline]
+    pub(super) fn safepoint(&mut self) {
+        if self.references.is_some() {
+            self.note_references();
+        }
+    }
+
+    #[cold]
+    fn note_references(&mut self) {
+        let Some(references) = &mut self.references else { return };
+        let at = self.b.code.len() as u32;
+        // What was noted before is what waits there; what is noted now also goes on from there.
+        references.forget(at);
+        // Other operands are in a local, or are no objects.
+        let is_here = |entry: &&super::stack::Entry| entry.traced && entry.value == Value::Temp;
+        references.push(at, self.b.stack.iter().filter(is_here).map(|entry| entry.slot));
+    }
+
+    /// The locals that are references: they are so everywhere.
+    pub(super) fn note_locals(&mut self) {
+        if let Some(references) = &mut self.references {
+            let locals = self.b.locals.iter().filter(|local| local.traced);
+            references.set_locals(locals.map(|local| local.slot));
+        }
+    }
+}

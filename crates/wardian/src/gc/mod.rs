@@ -1,0 +1,318 @@
+//! Values of garbage collection: structs, arrays, integers of 31 bits.
+
+mod array;
+mod stats;
+mod structure;
+
+pub use array::{ArrayRef, ArrayRefPre};
+pub use stats::GcStats;
+pub use structure::{StructRef, StructRefPre};
+
+use crate::raw::gc::{Referent, Root};
+use crate::raw::store::StoreInner;
+use crate::value::{WasmTy, sealed};
+use crate::{AsContext, AsContextMut, Error, ExternRef, Result};
+use std::sync::Arc;
+use wardian_types::{HeapType, RefType, ValType};
+
+/// A value of garbage collection: a struct, an array, an integer of 31 bits, or a value of the embedder's that a
+/// guest converted (`anyref` without null).
+///
+/// The object that it refers to stays alive as long as this or a clone of it does: it is a root of the store's
+/// collections. Objects of one store mean nothing in another one, which refuses them. Cheap to clone.
+///
+/// ```
+/// use wardian::{Engine, FieldType, StorageType, Store, StructRef, StructRefPre, StructType, Val, ValType};
+/// let mut store = Store::new(&Engine::default(), ());
+/// let field = FieldType { mutable: true, storage: StorageType::Val(ValType::I32) };
+/// let ty = StructRefPre::new(&mut store, StructType::new([field, field]))?;
+/// let point = StructRef::new(&mut store, &ty, &[Val::I32(3), Val::I32(4)])?;
+/// point.set_field(&mut store, 1, Val::I32(5))?;
+/// assert_eq!(point.field(&store, 1)?.i32(), Some(5));
+/// # Ok::<(), wardian::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct AnyRef {
+    pub(crate) store: u64,
+    pub(crate) root: Arc<Root>,
+}
+
+/// A value that guests can compare with `ref.eq`: a struct, an array or an integer of 31 bits (`eqref` without
+/// null).
+#[derive(Clone, Debug)]
+pub struct EqRef(AnyRef);
+
+/// An integer of 31 bits, as guests hold it in place of a reference (`i31`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct I31(u32);
+
+impl I31 {
+    /// The number, if it has 31 bits.
+    pub fn new_u32(value: u32) -> Option<I31> {
+        (value >> 31 == 0).then_some(I31(value))
+    }
+
+    /// The number, if it has 31 bits with its sign.
+    pub fn new_i32(value: i32) -> Option<I31> {
+        (value << 1 >> 1 == value).then_some(I31::wrapping_i32(value))
+    }
+
+    /// The number without its highest bit.
+    pub fn wrapping_u32(value: u32) -> I31 {
+        I31(value << 1 >> 1)
+    }
+
+    /// The same of a signed number.
+    pub fn wrapping_i32(value: i32) -> I31 {
+        I31::wrapping_u32(value as u32)
+    }
+
+    /// The number without a sign, as `i31.get_u` gives it.
+    pub fn get_u32(self) -> u32 {
+        self.0
+    }
+
+    /// The number with its sign, as `i31.get_s` gives it.
+    pub fn get_i32(self) -> i32 {
+        (self.0 << 1) as i32 >> 1
+    }
+}
+
+impl std::fmt::Debug for AnyRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.root.word() {
+            Some(word) if word & 1 == 1 => write!(f, "AnyRef(i31 {})", word >> 1),
+            Some(word) => write!(f, "AnyRef({word:#x})"),
+            None => f.write_str("AnyRef(gone)"),
+        }
+    }
+}
+
+impl AnyRef {
+    /// An integer of 31 bits.
+    pub fn from_i31(store: impl AsContext, value: I31) -> AnyRef {
+        let store = store.as_context();
+        let word = u64::from(value.0) << 1 | 1;
+        store.0.inner.hold(word).expect("an integer is not null")
+    }
+
+    /// Makes a value of the embedder's one that guests hold as `anyref`, as `any.convert_extern` does.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for the object that holds it.
+    pub fn convert_extern(mut store: impl AsContextMut, value: &ExternRef) -> Result<AnyRef> {
+        store.as_context_mut().0.make_box(value)
+    }
+
+    /// The value as guests hold it in an `externref`, as `extern.convert_any` makes it: of a value of the embedder's
+    /// itself, of others one whose data is this reference.
+    ///
+    /// # Errors
+    ///
+    /// It is of another store.
+    pub fn convert_any(&self, store: impl AsContext) -> Result<ExternRef> {
+        let unboxed = store.as_context().0.inner.unboxed(self)?;
+        Ok(unboxed.unwrap_or_else(|| ExternRef::new(self.clone())))
+    }
+
+    /// The integer, if it is one.
+    pub fn as_i31(&self) -> Option<I31> {
+        self.root.word().filter(|word| word & 1 == 1).map(|word| I31(word >> 1))
+    }
+
+    /// The value, if it can be compared.
+    ///
+    /// # Errors
+    ///
+    /// It is of another store, or gone: a snapshot that is older than the object was restored.
+    pub fn as_eq(&self, store: impl AsContext) -> Result<Option<EqRef>> {
+        let referent = store.as_context().0.inner.referent(self)?;
+        Ok((referent != Referent::Extern).then(|| EqRef(self.clone())))
+    }
+
+    /// The struct, if it is one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`AnyRef::as_eq`].
+    pub fn as_struct(&self, store: impl AsContext) -> Result<Option<StructRef>> {
+        let referent = store.as_context().0.inner.referent(self)?;
+        let is_struct = matches!(referent, Referent::Struct { .. });
+        Ok(is_struct.then(|| StructRef(self.clone())))
+    }
+
+    /// The array, if it is one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`AnyRef::as_eq`].
+    pub fn as_array(&self, store: impl AsContext) -> Result<Option<ArrayRef>> {
+        let referent = store.as_context().0.inner.referent(self)?;
+        let is_array = matches!(referent, Referent::Array { .. });
+        Ok(is_array.then(|| ArrayRef(self.clone())))
+    }
+
+    /// The most precise type of the value.
+    ///
+    /// # Errors
+    ///
+    /// As for [`AnyRef::as_eq`].
+    pub fn ty(&self, store: impl AsContext) -> Result<HeapType> {
+        store.as_context().0.inner.heap_type_of(self)
+    }
+
+    /// Whether both are the same integer, or refer to the same object.
+    pub fn ref_eq(a: &AnyRef, b: &AnyRef) -> bool {
+        let (word, other) = (a.root.word(), b.root.word());
+        let is_integer = word.is_some_and(|word| word & 1 == 1);
+        word.is_some() && word == other && (is_integer || a.store == b.store)
+    }
+}
+
+impl EqRef {
+    /// The same value as a reference to anything.
+    pub fn to_anyref(&self) -> AnyRef {
+        self.0.clone()
+    }
+}
+
+impl From<EqRef> for AnyRef {
+    fn from(value: EqRef) -> AnyRef {
+        value.0
+    }
+}
+
+impl From<StructRef> for AnyRef {
+    fn from(value: StructRef) -> AnyRef {
+        value.0
+    }
+}
+
+impl From<ArrayRef> for AnyRef {
+    fn from(value: ArrayRef) -> AnyRef {
+        value.0
+    }
+}
+
+impl From<StructRef> for EqRef {
+    fn from(value: StructRef) -> EqRef {
+        EqRef(value.0)
+    }
+}
+
+impl From<ArrayRef> for EqRef {
+    fn from(value: ArrayRef) -> EqRef {
+        EqRef(value.0)
+    }
+}
+
+/// What stands in a slot for a root.
+fn word_of(store: &StoreInner, value: &AnyRef) -> Result<u64> {
+    store.reference_of(value).map(u64::from)
+}
+
+/// The value in a slot that a guest of the store filled, whose type excludes null.
+fn held(store: &StoreInner, slots: &[u64]) -> AnyRef {
+    store.hold(slots[0]).expect("a guest gave null for a type without it")
+}
+
+/// Implements [`WasmTy`] for a reference and for one that may be null.
+macro_rules! reference {
+    ($($rust:ty, $heap:ident, |$value:ident| $any:expr, |$held:ident| $from:expr;)*) => {$(
+        impl WasmTy for $rust {}
+        impl sealed::Ty for $rust {
+            const TYPE: ValType = ValType::Ref(RefType { nullable: false, heap: HeapType::$heap });
+            fn to_slots(self, store: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
+                let $value = &self;
+                slots[0] = word_of(store, $any)?;
+                Ok(())
+            }
+            fn from_slots(store: &StoreInner, slots: &[u64]) -> Self {
+                let $held = held(store, slots);
+                $from
+            }
+        }
+        impl WasmTy for Option<$rust> {}
+        impl sealed::Ty for Option<$rust> {
+            const TYPE: ValType = ValType::Ref(RefType { nullable: true, heap: HeapType::$heap });
+            fn to_slots(self, store: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
+                slots[0] = match &self {
+                    Some($value) => word_of(store, $any)?,
+                    None => 0,
+                };
+                Ok(())
+            }
+            fn from_slots(store: &StoreInner, slots: &[u64]) -> Self {
+                store.hold(slots[0]).map(|$held| $from)
+            }
+        }
+    )*};
+}
+
+reference! {
+    AnyRef, Any, |value| value, |held| held;
+    EqRef, Eq, |value| &value.0, |held| EqRef(held);
+    StructRef, Struct, |value| &value.0, |held| StructRef(held);
+    ArrayRef, Array, |value| &value.0, |held| ArrayRef(held);
+}
+
+impl WasmTy for I31 {}
+impl sealed::Ty for I31 {
+    const TYPE: ValType = ValType::Ref(RefType { nullable: false, heap: HeapType::I31 });
+    fn to_slots(self, _: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
+        slots[0] = u64::from(self.0) << 1 | 1;
+        Ok(())
+    }
+    fn from_slots(_: &StoreInner, slots: &[u64]) -> Self {
+        I31(slots[0] as u32 >> 1)
+    }
+}
+
+impl WasmTy for Option<I31> {}
+impl sealed::Ty for Option<I31> {
+    const TYPE: ValType = ValType::Ref(RefType { nullable: true, heap: HeapType::I31 });
+    fn to_slots(self, _: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
+        slots[0] = self.map_or(0, |value| u64::from(value.0) << 1 | 1);
+        Ok(())
+    }
+    fn from_slots(_: &StoreInner, slots: &[u64]) -> Self {
+        (slots[0] != 0).then_some(I31(slots[0] as u32 >> 1))
+    }
+}
+
+/// The type with this index of a module, as one of a store's.
+fn of_module(
+    store: &mut impl AsContextMut,
+    module: &crate::Module,
+    index: u32,
+    is_right: impl Fn(&wardian_types::SubType) -> bool,
+    what: &str,
+) -> Result<(u64, u32)> {
+    let store = store.as_context_mut();
+    let found = module.0.decoded.info().types.get(index as usize);
+    if !found.is_some_and(is_right) {
+        let found = found.map_or("there is none".to_owned(), ToString::to_string);
+        return Err(Error::usage(format!("type {index} of the module is no {what}: {found}")));
+    }
+    if !crate::Engine::same(store.engine(), &module.0.engine) {
+        return Err(Error::usage("the module is of another engine than the store"));
+    }
+    let signature = module.0.signature(index).clone();
+    store.0.inner.keep_signature(signature.clone());
+    Ok((store.0.inner.id(), store.0.add_type(&signature)?))
+}
+
+/// A type of the embedder's, as one of a store's.
+fn of_type(
+    store: &mut impl AsContextMut,
+    composite: wardian_types::CompositeType,
+) -> Result<(u64, u32)> {
+    let store = store.as_context_mut();
+    let ty = wardian_types::SubType::plain(composite);
+    let group = store.engine().signatures().of_group(&[ty])?;
+    let missing = || Error::usage("the type is none");
+    let signature = group.first().ok_or_else(missing)?.clone();
+    store.0.inner.keep_signature(signature.clone());
+    Ok((store.0.inner.id(), store.0.add_type(&signature)?))
+}

@@ -1,0 +1,118 @@
+//! Objects that the embedder holds.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// An object that the embedder holds. It is alive as long as somebody besides the store has this.
+#[derive(Debug)]
+pub(crate) struct Root {
+    /// The reference: not null.
+    word: u32,
+    /// Set when a snapshot from before the object was made is restored.
+    gone: AtomicBool,
+}
+
+impl Root {
+    /// The reference; none if the object is gone.
+    pub(crate) fn word(&self) -> Option<u32> {
+        (!self.gone.load(Ordering::Relaxed)).then_some(self.word)
+    }
+}
+
+/// The roots of a store. Reading a value makes one, and only borrows the store.
+#[derive(Default)]
+pub(crate) struct Roots(Mutex<Held>);
+
+/// Roots in the order in which they were made.
+#[derive(Default)]
+struct Held {
+    held: Vec<(u64, Arc<Root>)>,
+    /// The number of the next one.
+    next: u64,
+    /// How many there may be before those are looked for that nobody has.
+    threshold: usize,
+}
+
+/// Fewer roots than this are not worth a look.
+const LEAST: usize = 256;
+
+impl Held {
+    fn prune(&mut self) {
+        self.held.retain(|(_, root)| Arc::strong_count(root) > 1);
+    }
+}
+
+impl Roots {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Makes a root of a reference that is not null.
+    pub(crate) fn add(&self, word: u32) -> Arc<Root> {
+        let root = Arc::new(Root { word, gone: AtomicBool::new(false) });
+        // An integer needs nobody to keep it.
+        if word & 1 == 0 {
+            let mut held = self.held();
+            if held.held.len() >= held.threshold.max(LEAST) {
+                held.prune();
+                held.threshold = 2 * held.held.len();
+            }
+            let number = held.next;
+            held.next += 1;
+            held.held.push((number, root.clone()));
+        }
+        root
+    }
+
+    /// Forgets what the embedder has dropped.
+    pub(super) fn prune(&self) {
+        self.held().prune();
+    }
+
+    /// Passes each reference to `f`.
+    pub(super) fn each(&self, mut f: impl FnMut(u32)) {
+        self.held().held.iter().for_each(|(_, root)| f(root.word));
+    }
+
+    /// Tells those that are made later from those made so far.
+    pub(crate) fn moment(&self) -> u64 {
+        self.held().next
+    }
+
+    /// Objects made since a moment are gone.
+    pub(crate) fn drop_since(&self, moment: u64) {
+        self.held().held.retain(|(number, root)| {
+            let stays = *number < moment;
+            root.gone.fetch_or(!stays, Ordering::Relaxed);
+            stays
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Roots;
+
+    #[test]
+    fn what_nobody_holds_goes() {
+        let roots = Roots::default();
+        let count = || {
+            let mut count = 0;
+            roots.each(|_| count += 1);
+            count
+        };
+        let kept = roots.add(8);
+        for i in 0..10_000 {
+            roots.add(16 + 8 * i);
+        }
+        assert!(count() < 1000);
+        let moment = roots.moment();
+        let newer = roots.add(24);
+        roots.drop_since(moment);
+        assert_eq!((kept.word(), newer.word()), (Some(8), None));
+        roots.prune();
+        assert_eq!(count(), 1);
+        assert_eq!(roots.add(7).word(), Some(7));
+        assert_eq!(count(), 1);
+    }
+}
