@@ -106,7 +106,10 @@ fn trap(error: &Error) -> Result<String> {
     let name = match code {
         // The others tell the two of them apart elsewhere.
         TrapCode::UndefinedElement => "TableOutOfBounds".to_owned(),
-        TrapCode::NullExceptionReference => "NullReference".to_owned(),
+        TrapCode::NullExceptionReference
+        | TrapCode::NullArrayReference
+        | TrapCode::NullStructReference
+        | TrapCode::NullI31Reference => "NullReference".to_owned(),
         code => format!("{code:?}"),
     };
     let frame = error.backtrace().and_then(|b| b.frames().first());
