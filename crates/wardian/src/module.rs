@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use wardian_module::{DebugInfo, ItemIndex, SourceLocation};
-use wardian_types::{CoreFeatures, ExternType, FuncType, HeapType, TypeIndex, ValType};
+use wardian_types::{CoreFeatures, ExternType, FuncType, ValType};
 use wardian_vm::contain::drop_contained;
 use wardian_vm::layout::InstanceLayout;
 use wardian_vm::memory::MemoryImage;
@@ -294,28 +294,6 @@ impl Module {
     /// The name of a function by its index: from the name section, else its export or import name.
     pub fn func_name(&self, index: u32) -> Option<&str> {
         self.0.decoded.func_name(index)
-    }
-
-    /// The name that the module has for a type that it declares, as values of this module's engine have it.
-    pub fn type_name(&self, ty: HeapType) -> Option<&str> {
-        let names = &self.0.decoded.names().types;
-        self.declared(ty).find_map(|index| names.get(&index)).map(String::as_str)
-    }
-
-    /// The name that the module has for a field of a struct type: see [`Module::type_name`].
-    pub fn field_name(&self, ty: HeapType, field: u32) -> Option<&str> {
-        let names = &self.0.decoded.names().fields;
-        self.declared(ty).find_map(|index| names.get(&index)?.get(&field)).map(String::as_str)
-    }
-
-    /// Where the module declares a type. It may do so several times.
-    fn declared(&self, ty: HeapType) -> impl Iterator<Item = u32> + '_ {
-        let number = match ty.named() {
-            Some(TypeIndex::Engine(number)) => Some(number),
-            _ => None,
-        };
-        let all = (0_u32..).zip(&self.0.signatures);
-        all.filter(move |(_, known)| Some(**known) == number).map(|(index, _)| index)
     }
 
     /// The signature of a function by its index, imports included.
