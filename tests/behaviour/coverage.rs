@@ -8,6 +8,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("coverage counts calls and blocks exactly", shapes),
     ("coverage of objects counts branches on casts", objects),
     ("coverage ends where a call did not return", trapped),
+    ("coverage counts handlers of exceptions exactly", handlers),
     ("coverage has lines, through inlined calls too", lines),
     ("coverage changes no memory, and no name", memories),
     ("coverage of threads is one", threads),
@@ -133,6 +134,58 @@ fn trapped(engine: &Engine) {
     assert_eq!(report.functions[2].blocks, Share { hit: 1, all: 3 }, "{report:?}");
     // Its bytes: the call and what is before it, of all.
     assert_eq!(report.functions[2].bytes, Share { hit: 4, all: 7 }, "{report:?}");
+}
+
+/// As [`SHAPES`], of both kinds of handlers.
+const HANDLERS: &str = r#"(module
+  (tag $a) (tag $b)
+  (func $fine) (func $caught_a) (func $caught) (func $old_a) (func $old) (func $after) (func $cleaned)
+  (func $throw (param i32)
+    (if (i32.eq (local.get 0) (i32.const 1)) (then (throw $a)))
+    (if (i32.eq (local.get 0) (i32.const 2)) (then (throw $b))))
+  (func $new (param i32)
+    (block $out
+      (block $all
+        (block $h
+          (try_table (catch $a $h) (catch_all $all) (call $throw (local.get 0)) (call $fine))
+          (br $out))
+        (call $caught_a)
+        (return))
+      (call $caught))
+    (call $after))
+  (func $older (param i32)
+    try
+      try local.get 0 call $throw call $fine catch_all call $cleaned rethrow 0 end
+      call $fine
+    catch $a
+      call $old_a
+    catch_all
+      try call $old call $throw_never delegate 0
+    end
+    call $after)
+  (func $throw_never (call $throw (i32.const 0)))
+  (func $run (export "run") (param i32) (result i32)
+    (call $new (local.get 0)) (call $older (local.get 0)) (local.get 0)))"#;
+
+fn handlers(engine: &Engine) {
+    let module = module(engine, HANDLERS);
+    let (report, results) = run(engine, &module, &[0, 1, 1, 2, 2, 2, 0]);
+    assert_eq!(results, [0, 1, 1, 2, 2, 2, 0]);
+    let wanted = [
+        ("fine", 6),
+        ("caught_a", 2),
+        ("caught", 3),
+        ("old_a", 2),
+        ("old", 3),
+        ("after", 12),
+        ("cleaned", 5),
+        ("throw", 17),
+        ("new", 7),
+        ("older", 7),
+        ("throw_never", 3),
+        ("run", 7),
+    ];
+    assert_eq!(calls(&report), wanted);
 }
 
 fn lines(engine: &Engine) {

@@ -382,8 +382,8 @@ impl CompiledCode {
 
 /// Begins stored code; the last byte is the format's revision.
 const MAGIC: [u8; 8] = *b"wardjit\x03";
-/// Magic, origin, alignment, lengths of text, functions, traps, locations, calls, scopes, handlers, maps and their
-/// slots.
+/// Magic, origin, alignment, lengths of text, functions, traps, locations, calls, scopes, handlers, maps and
+/// their slots.
 const HEADER: usize = 8 + 32 + 4 + 4 * 9;
 
 impl CompiledCode {

@@ -565,16 +565,13 @@ pub enum Builtin {
     Throw,
     /// `(exception)`: throws an exception again. Never returns.
     ThrowRef,
-    /// `(type) -> object`: a struct of a type of the module, with its header, otherwise zero. The slow way of
-    /// an allocation: see [`crate::heap`].
+    /// `(type) -> object`: a struct, all zero but for its header; for when [`crate::heap`]'s window is full.
     StructNew,
     /// `(type, length) -> object`: an array of a type of the module, with its header, otherwise zero.
     ArrayNew,
-    /// `(array, index, length)`: copies the element at the index over the ones behind it, so that `length` are
-    /// equal. They are inside of the array.
+    /// `(array, index, length)`: makes so many elements equal to the one at the index, which they begin with.
     ArrayRepeat,
-    /// `(array to, index, array from, index, length)`: copies elements, of equal size. Traps where the arrays
-    /// are too short; neither is null.
+    /// `(array to, index, array from, index, length)`: copies elements, of equal size. No array is null.
     ArrayCopy,
     /// `(type, segment, from, length) -> object`: an array of bytes of a data segment.
     ArrayNewData,
@@ -584,8 +581,7 @@ pub enum Builtin {
     ArrayInitData,
     /// `(array, index, segment, from, length)`: as [`Builtin::ArrayNewElem`], into an array that is not null.
     ArrayInitElem,
-    /// `(reference, type) -> 0 or 1`: whether a reference that is not null is to an object of a type of the
-    /// module; for function types whether the function, as the address of its record, is.
+    /// `(reference, type) -> 0 or 1`: whether an object, or a function by its record, is of a type.
     RefTest,
     /// `(externref) -> reference`: `any.convert_extern`
     AnyFromExtern,
