@@ -6,6 +6,7 @@ use wardian_observe::{CoverageMap, CoverageReport, Share};
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("coverage counts calls and blocks exactly", shapes),
+    ("coverage of objects counts branches on casts", objects),
     ("coverage ends where a call did not return", trapped),
     ("coverage counts handlers of exceptions exactly", handlers),
     ("coverage has lines, through inlined calls too", lines),
@@ -83,6 +84,41 @@ fn shapes(engine: &Engine) {
     assert_eq!(missed, ["else", "one", "rest", "table", "choice", "run"]);
     let (report, _) = run(engine, &module(engine, SHAPES), &[]);
     assert_eq!(report.blocks_hit().hit, 0);
+}
+
+/// What follows a block is reached by a branch on a cast only, or by one on a cast that fails.
+const OBJECTS: &str = r#"(module
+  (type $a (sub (struct (field (mut i32))))) (type $b (sub $a (struct (field (mut i32)) (field i64))))
+  (type $list (array (mut (ref null $a))))
+  (global $first (ref $a) (struct.new $a (i32.const 1)))
+  (elem $e (ref $a) (item (struct.new $b (i32.const 2) (i64.const 3))) (item (global.get $first)))
+  (func $is) (func $other)
+  (func $cast (param (ref $a))
+    (block $l (result (ref $b))
+      (br_on_cast $l (ref $a) (ref $b) (local.get 0))
+      (drop) (call $other) (return))
+    (drop) (call $is))
+  (func $fails (param (ref $a))
+    (block $l (result (ref $a))
+      (br_on_cast_fail $l (ref $a) (ref $b) (local.get 0))
+      (drop) (call $is) (return))
+    (drop) (call $other))
+  (func $run (export "run") (param i32) (result i32) (local $a (ref $a))
+    (local.set $a (ref.as_non_null (array.get $list
+      (array.new_elem $list $e (i32.const 0) (i32.const 2)) (local.get 0))))
+    (call $cast (local.get $a)) (call $fails (local.get $a))
+    (struct.get $a 0 (local.get $a))))"#;
+
+fn objects(engine: &Engine) {
+    let (report, results) = run(engine, &module(engine, OBJECTS), &[0, 1, 0]);
+    assert_eq!(results, [2, 1, 2]);
+    let expected = [("is", 4), ("other", 2), ("cast", 3), ("fails", 3), ("run", 3)];
+    assert_eq!(calls(&report), expected);
+    assert_eq!(report.blocks_hit().percent(), 100.0, "{report:?}");
+    let (report, _) = run(engine, &module(engine, OBJECTS), &[0]);
+    let missed = |f: &&wardian_observe::FunctionCoverage| f.blocks.hit < f.blocks.all;
+    let missed: Vec<_> = report.functions.iter().filter(missed).map(|f| &*f.name).collect();
+    assert_eq!(missed, ["other", "cast", "fails"]);
 }
 
 fn trapped(engine: &Engine) {

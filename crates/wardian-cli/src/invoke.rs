@@ -1,7 +1,7 @@
 //! Calling an exported function with arguments from the command line.
 
 use crate::report::{Failure, Result};
-use crate::value;
+use crate::{objects, value};
 use std::ffi::OsString;
 use wardian::{Error, ExternType, FuncType, Instance, Module, Store, Val};
 
@@ -59,7 +59,8 @@ impl<'a> Invocation<'a> {
         let func = func.ok_or_else(|| Error::host("the function has vanished"))?;
         let mut results: Vec<Val> = self.ty.results().iter().map(|t| Val::zero(*t)).collect();
         func.call(&mut *store, &self.args, &mut results)?;
-        Ok(results.iter().map(|v| value::show(v) + "\n").collect())
+        let module = instance.module(&*store);
+        Ok(results.iter().map(|v| objects::show(&*store, &module, v) + "\n").collect())
     }
 }
 

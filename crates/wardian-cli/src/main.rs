@@ -10,6 +10,7 @@ mod engine;
 mod input;
 mod inspect;
 mod invoke;
+mod objects;
 mod observe;
 mod outfile;
 mod output;

@@ -90,19 +90,6 @@ impl<'a> Reading<'a> {
         match *op {
             O::Block { blockty } => self.begin(false, blockty, 0),
             O::Loop { blockty } => self.begin(true, blockty, 0),
-            O::TryTable { ref try_table } => {
-                let handlers = try_table.catches.len() as u64;
-                self.found.blocks += handlers;
-                self.begin(false, try_table.ty, handlers);
-            }
-            // How many there will be is not known here; mostly it is one.
-            O::Try { blockty } => self.begin(false, blockty, 1),
-            O::Catch { tag_index } => self.begin_catch(Some(tag_index)),
-            O::CatchAll => self.begin_catch(None),
-            O::Delegate { .. } => self.end(),
-            O::Throw { .. } | O::ThrowRef | O::Rethrow { .. } => {
-                self.found.blocks += self.handlers.min(1);
-            }
             O::If { blockty } => {
                 self.pop(1);
                 self.begin(false, blockty, 0);
@@ -137,17 +124,6 @@ impl<'a> Reading<'a> {
             | O::BrOnCastFail { .. }
             | O::RefCastNullable { .. }
             | O::RefCastNonNull { .. } => self.found.blocks += 1,
-            O::StructNew { struct_type_index } => {
-                let ty = self.info.types.get(struct_type_index as usize);
-                let fields = ty.and_then(|ty| ty.structure()).map_or(0, |ty| ty.fields().len());
-                self.pop(fields as u64);
-                self.push(1);
-            }
-            O::StructNewDefault { .. } => self.push(1),
-            O::ArrayNewFixed { array_size, .. } => {
-                self.pop(array_size.into());
-                self.push(1);
-            }
             O::BrOnNonNull { .. } => {
                 self.found.blocks += 1;
                 self.pop(1);
@@ -164,6 +140,38 @@ impl<'a> Reading<'a> {
             | O::RefFunc { .. } => self.push(1),
             O::Drop | O::GlobalSet { .. } => self.pop(1),
             O::Select | O::TypedSelect { .. } => self.pop(2),
+            ref other => self.later_operator(other),
+        }
+    }
+
+    /// Operators of exceptions and of garbage collection that need more than a number.
+    fn later_operator(&mut self, op: &Operator<'_>) {
+        use Operator as O;
+        match *op {
+            O::TryTable { ref try_table } => {
+                let handlers = try_table.catches.len() as u64;
+                self.found.blocks += handlers;
+                self.begin(false, try_table.ty, handlers);
+            }
+            // How many there will be is not known here; mostly it is one.
+            O::Try { blockty } => self.begin(false, blockty, 1),
+            O::Catch { tag_index } => self.begin_catch(Some(tag_index)),
+            O::CatchAll => self.begin_catch(None),
+            O::Delegate { .. } => self.end(),
+            O::Throw { .. } | O::ThrowRef | O::Rethrow { .. } => {
+                self.found.blocks += self.handlers.min(1);
+            }
+            O::StructNew { struct_type_index } => {
+                let ty = self.info.types.get(struct_type_index as usize);
+                let fields = ty.and_then(|ty| ty.structure()).map_or(0, |ty| ty.fields().len());
+                self.pop(fields as u64);
+                self.push(1);
+            }
+            O::StructNewDefault { .. } => self.push(1),
+            O::ArrayNewFixed { array_size, .. } => {
+                self.pop(array_size.into());
+                self.push(1);
+            }
             ref other => self.pop(fewer(other)),
         }
     }

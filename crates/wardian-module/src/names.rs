@@ -24,6 +24,10 @@ pub struct Names {
     pub memories: HashMap<u32, String>,
     /// Tag names by index.
     pub tags: HashMap<u32, String>,
+    /// Names of declared types by index.
+    pub types: HashMap<u32, String>,
+    /// Names of fields, by declared type and position.
+    pub fields: HashMap<u32, HashMap<u32, String>>,
 }
 
 impl Names {
@@ -38,6 +42,12 @@ impl Names {
                 Ok(Name::Table(map)) => names.tables = read_map(map),
                 Ok(Name::Memory(map)) => names.memories = read_map(map),
                 Ok(Name::Tag(map)) => names.tags = read_map(map),
+                Ok(Name::Type(map)) => names.types = read_map(map),
+                Ok(Name::Field(types)) => {
+                    for ty in types.into_iter().flatten() {
+                        names.fields.insert(ty.index, read_map(ty.names));
+                    }
+                }
                 Ok(Name::Local(functions)) => {
                     for function in functions.into_iter().flatten() {
                         names.locals.insert(function.index, read_map(function.names));

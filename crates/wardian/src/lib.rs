@@ -63,6 +63,7 @@ mod store;
 mod table;
 mod tag;
 mod tier;
+mod type_names;
 mod value;
 mod wrappers;
 

@@ -31,6 +31,46 @@ fn arguments_by_type() {
 }
 
 #[test]
+fn objects_with_their_names() {
+    let place = Place::with(&[(
+        "objects.wat",
+        r#"(module
+          (type $list (struct (field $head i32) (field $tail (ref null $list))))
+          (type $bytes (array i8))
+          (type (struct (field f64) (field externref)))
+          (func $list (export "list") (param i32) (result (ref null $list))
+            (if (i32.eqz (local.get 0)) (then (return (ref.null $list))))
+            (struct.new $list (local.get 0)
+              (call $list (i32.sub (local.get 0) (i32.const 1)))))
+          (func (export "bytes") (param i32) (result (ref $bytes))
+            (array.new $bytes (i32.const 7) (local.get 0)))
+          (func (export "nameless") (result anyref) (struct.new 2 (f64.const 2.5) (ref.null extern)))
+          (func (export "int") (param i32) (result externref)
+            (extern.convert_any (ref.i31 (local.get 0))))
+          (func (export "null") (param (ref null $list)) (result i32) (ref.is_null (local.get 0))))"#,
+    )]);
+    let dots = format!("array bytes of 20 [{}…]", "7, ".repeat(16));
+    place.check(&[
+        (
+            &["run", "--invoke", "list", "objects.wat", "2"],
+            0,
+            &["struct list {head: 2, tail: struct list {head: 1, tail: null}}"],
+            &[],
+        ),
+        (
+            &["run", "--invoke", "list", "objects.wat", "9"],
+            0,
+            &["struct list {head: 9, tail: struct list {head: 8, tail: struct list {…}}}"],
+            &[],
+        ),
+        (&["run", "--invoke", "bytes", "objects.wat", "20"], 0, &[&dots], &[]),
+        (&["run", "--invoke", "nameless", "objects.wat"], 0, &["struct {0: 2.5, 1: null}"], &[]),
+        (&["run", "--invoke", "int", "objects.wat", "-5"], 0, &["i31 -5"], &[]),
+        (&["run", "--invoke", "null", "objects.wat", "null"], 0, &["1"], &[]),
+    ]);
+}
+
+#[test]
 fn what_does_not_fit() {
     let place = Place::with(&[
         ("f.wat", guests::FUNCTIONS),

@@ -143,7 +143,9 @@ impl<'b> Finder<'b> {
             }
             Operator::BrIf { relative_depth }
             | Operator::BrOnNull { relative_depth }
-            | Operator::BrOnNonNull { relative_depth } => {
+            | Operator::BrOnNonNull { relative_depth }
+            | Operator::BrOnCast { relative_depth, .. }
+            | Operator::BrOnCastFail { relative_depth, .. } => {
                 self.branch(*relative_depth);
                 self.last(offset, next, At::Before);
             }
