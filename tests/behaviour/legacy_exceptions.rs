@@ -185,11 +185,7 @@ fn delegated(engine: &Engine) {
     }
 }
 
-fn hot(engine: &Engine) {
-    let mut store = Store::new(engine, ());
-    let i = with_throw(
-        &mut store,
-        r#"(func (export "run") (param $n i32) (result i32) (local $s i32) (local $k i32)
+const HOT: &str = r#"(func (export "run") (param $n i32) (result i32) (local $s i32) (local $k i32)
              i32.const 1
              try (result i32)
                loop $l
@@ -220,8 +216,11 @@ fn hot(engine: &Engine) {
              catch $a
                local.get $s i32.add
              end
-             i32.add)"#,
-    );
+             i32.add)"#;
+
+fn hot(engine: &Engine) {
+    let mut store = Store::new(engine, ());
+    let i = with_throw(&mut store, HOT);
     /// The same in Rust.
     fn model(mut n: i32) -> i32 {
         let (mut s, mut k) = (0i32, 0);

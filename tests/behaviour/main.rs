@@ -19,6 +19,7 @@ mod function_references;
 mod gc;
 mod gc_store;
 mod gc_types;
+mod host_exceptions;
 mod hostile;
 mod inspection;
 mod instance_pre;
@@ -73,6 +74,7 @@ fn main() -> std::process::ExitCode {
         gc::TABLE,
         gc_store::TABLE,
         gc_types::TABLE,
+        host_exceptions::TABLE,
         hostile::TABLE,
         inspection::TABLE,
         instance_pre::TABLE,

@@ -47,6 +47,10 @@ const MODULE: &str = r#"(module
       (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
     (local.get $s))
   (func (export "tails") (param i32) (result i32) (call $loop_of_tails (local.get 0) (i32.const 0)))
+  ;; What throws leaves the executor as a trap does.
+  (tag $t)
+  (func (export "throw") (throw $t))
+  (func (export "throw_ref") (param exnref) (throw_ref (local.get 0)))
   (func (export "trap") unreachable))"#;
 
 #[test]

@@ -19,6 +19,10 @@ use std::arch::naked_asm;
 use std::mem::offset_of;
 use wardian_types::ValType;
 
+mod landing;
+
+pub(crate) use landing::write_landing;
+
 /// Calls `trampoline(ctx, code, args)` on the wasm stack at `sp`; returns a status.
 ///
 /// # Safety
@@ -115,33 +119,6 @@ unsafe extern "C" fn resume_naked(_store: *mut StoreCtx) -> u64 {
         wasm_sp = const offset_of!(StoreCtx, wasm_sp),
         result = const offset_of!(StoreCtx, result),
     )
-}
-
-/// Size of the frame that a stub makes.
-const STUB: usize = 160;
-
-/// Writes the frame of a stub right below `sp`: [`resume`] leaves it to `pc`, with this stack pointer, the
-/// frame pointer `fp`, and `payload` in `x0`. Returns where the guest stands then.
-///
-/// # Safety
-///
-/// As on x86-64; the store is valid.
-pub(crate) unsafe fn write_landing(
-    store: *mut StoreCtx,
-    sp: usize,
-    fp: usize,
-    pc: usize,
-    payload: u64,
-) -> usize {
-    let start = sp - STUB;
-    let mut frame = [0; STUB / size_of::<usize>()];
-    (frame[0], frame[1]) = (fp, pc);
-    // SAFETY: the caller's promise.
-    unsafe {
-        (start as *mut [usize; STUB / size_of::<usize>()]).write(frame);
-        (*store).result = payload;
-    }
-    start
 }
 
 /// Calls `trampoline(ctx, code, args)` for the interpreted frame at the store's `interp_fp`.

@@ -322,8 +322,7 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
         context: &Context<'_>,
     ) -> Result<Result<()>, Paused> {
         let Paused { guest, mut answer } = paused;
-        let (store, callable, open) = (self.store, self.callable, self.open);
-        let slots = self.slots.as_mut_ptr();
+        let (store, open) = (self.store, self.open);
         let before = self.closed;
         let mut closed = before;
         // SAFETY: the promise above. What the future uses of the store it reaches through `store` too,
@@ -361,6 +360,23 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
         };
         // It may hold the store; the guest comes next.
         let answered = try_drop(answer).and(answered);
+        // SAFETY: the caller's promise; the guest is where it was suspended.
+        Ok(unsafe { self.go_on(guest, answered, context) })
+    }
+
+    /// Goes on with a guest whose host function has an answer, or has panicked.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::poll_answer`]; after an answer without an error the results are in their slots.
+    unsafe fn go_on(
+        &mut self,
+        guest: Suspended,
+        answered: Result<Result<()>, Payload>,
+        context: &Context<'_>,
+    ) -> Result<()> {
+        let (store, callable, open) = (self.store, self.callable, self.open);
+        let (slots, closed) = (self.slots.as_mut_ptr(), self.closed);
         let told = match &answered {
             Ok(Ok(())) => self.inner().end_waiting(Ok(())),
             Ok(Err(error)) => self.inner().end_waiting(Err(error)),
@@ -369,25 +385,25 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
         match (answered, told) {
             (Err(panic), told) => {
                 told.map_err(discard).ok();
-                Ok(self.inner().fail_call(panicked(panic), open))
+                self.inner().fail_call(panicked(panic), open)
             }
             (Ok(answer), Err(panic)) => {
                 drop_contained(answer);
-                Ok(self.inner().fail_call(panicked(panic), open))
+                self.inner().fail_call(panicked(panic), open)
             }
-            (Ok(Err(error)), Ok(())) if error.exception().is_some() => Ok(unsafe {
-                // SAFETY: as below, but that there are no results.
+            // SAFETY: the caller's promise.
+            (Ok(Err(error)), Ok(())) if error.exception().is_some() => unsafe {
                 suspendable(store, context, || {
                     StoreData::throw_in(store, guest, callable, slots, open, error)
                 })
-            }),
-            (Ok(Err(error)), Ok(())) => Ok(self.inner().fail_call(error, open)),
-            // SAFETY: as above; the future has written the results.
-            (Ok(Ok(())), Ok(())) => Ok(unsafe {
+            },
+            (Ok(Err(error)), Ok(())) => self.inner().fail_call(error, open),
+            // SAFETY: the caller's promise.
+            (Ok(Ok(())), Ok(())) => unsafe {
                 suspendable(store, context, || {
                     StoreData::resume(store, guest, callable, slots, open, closed)
                 })
-            }),
+            },
         }
     }
 }

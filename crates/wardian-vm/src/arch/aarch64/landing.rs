@@ -1,0 +1,38 @@
+//! Where a guest goes on that has thrown an exception, on 64-bit ARM.
+//!
+//! ```text
+//!   ┌──────────────────────────┐
+//!   │ frame that catches       │ <- sp
+//!   │ 144 bytes, never read     │
+//!   │ fp, pc of the handler    │ <- where the guest stands
+//!   └──────────────────────────┘
+//! ```
+
+use crate::layout::StoreCtx;
+
+/// Size of the frame that a stub makes.
+const STUB: usize = 160;
+
+/// Writes the frame of a stub right below `sp`: [`super::resume`] leaves it to `pc`, with this stack pointer, the
+/// frame pointer `fp`, and `payload` in `x0`. Returns where the guest stands then.
+///
+/// # Safety
+///
+/// As on x86-64; the store is valid.
+pub(crate) unsafe fn write_landing(
+    store: *mut StoreCtx,
+    sp: usize,
+    fp: usize,
+    pc: usize,
+    payload: u64,
+) -> usize {
+    let start = sp - STUB;
+    let mut frame = [0; STUB / size_of::<usize>()];
+    (frame[0], frame[1]) = (fp, pc);
+    // SAFETY: the caller's promise.
+    unsafe {
+        (start as *mut [usize; STUB / size_of::<usize>()]).write(frame);
+        (*store).result = payload;
+    }
+    start
+}

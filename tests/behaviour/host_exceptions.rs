@@ -1,0 +1,145 @@
+//! Exceptions of host functions.
+
+use crate::exceptions::typed;
+use crate::matrix::{Behaviour, linked};
+use wardian::{
+    Caller, Engine, Error, ErrorKind, Exception, Linker, Store, Tag, TagType, Val, ValType,
+};
+
+pub(crate) const TABLE: &[Behaviour] = &[
+    ("host functions throw, catch and pass exceptions on", hosts),
+    ("what a host function throws has the values of its tag", wrong_values),
+    ("an asynchronous host function throws into a guest that waited", asynchronous),
+];
+
+/// `run` calls `inner` by way of the host and catches; `direct` catches what the host throws.
+const THROUGH_HOST: &str = r#"(module
+  (import "h" "t" (tag $t (param i32)))
+  (import "h" "pass" (func $pass (param i32) (result i32)))
+  (import "h" "fail" (func $fail (param i32)))
+  (func $inner (export "inner") (param i32) (result i32)
+    (if (i32.gt_s (local.get 0) (i32.const 10)) (then (throw $t (local.get 0))))
+    (local.get 0))
+  (func (export "run") (param i32) (result i32)
+    (block $l (result i32)
+      (try_table (result i32) (catch $t $l) (call $pass (local.get 0)))
+      (return (i32.add (i32.const 1000)))))
+  (func (export "direct") (param i32) (result i32)
+    (block $l (result i32)
+      (try_table (catch $t $l) (call $fail (local.get 0)))
+      (i32.const -1))))"#;
+
+fn hosts(engine: &Engine) {
+    let mut store = Store::new(engine, ());
+    let tag = Tag::new(&mut store, &TagType::new([ValType::I32])).unwrap();
+    let mut linker: Linker<()> = Linker::new(engine);
+    linker.define("h", "t", tag).unwrap();
+    linker
+        .func_wrap("h", "pass", |mut caller: Caller<'_, ()>, n: i32| -> Result<i32, Error> {
+            let inner = caller.get_export("inner").and_then(|e| e.into_func()).unwrap();
+            match inner.typed::<i32, i32>(&caller)?.call(&mut caller, n) {
+                // One is handled here, the others are passed on.
+                Err(error) if error.exception().is_some() && n == 12 => Ok(-12),
+                other => other,
+            }
+        })
+        .unwrap();
+    linker
+        .func_wrap("h", "fail", move |n: i32| match n {
+            0 => Ok(()),
+            n => Err(Error::exception_with(tag, [Val::I32(2 * n)])),
+        })
+        .unwrap();
+    let i = linked(&mut store, &linker, THROUGH_HOST);
+    for _ in 0..4 {
+        for (n, wanted) in [(3, 1003), (11, 11), (12, 988), (13, 13)] {
+            assert_eq!(typed(&mut store, i, "run", n).unwrap(), wanted, "{n}");
+        }
+        for (n, wanted) in [(0, -1), (21, 42)] {
+            assert_eq!(typed(&mut store, i, "direct", n).unwrap(), wanted, "{n}");
+        }
+    }
+    // The embedder calls the host function itself.
+    let fail = wardian::Func::wrap(&mut store, move || -> Result<(), Error> {
+        Err(Exception::new(tag, [Val::I32(1)]).into())
+    });
+    let error = fail.typed::<(), ()>(&store).unwrap().call(&mut store, ()).unwrap_err();
+    assert!(error.exception().is_some_and(|e| e.tag() == tag));
+}
+
+fn wrong_values(engine: &Engine) {
+    let mut store = Store::new(engine, ());
+    let tag = Tag::new(&mut store, &TagType::new([ValType::I32])).unwrap();
+    let foreign = Tag::new(&mut Store::new(engine, ()), &TagType::new([ValType::I32])).unwrap();
+    for (tag, values, told) in [
+        (tag, vec![], "0 values; its tag says 1"),
+        (tag, vec![Val::I64(1)], "a i64 for a i32"),
+        (tag, vec![Val::I32(1), Val::I32(2)], "2 values; its tag says 1"),
+        (foreign, vec![Val::I32(1)], "a tag of another store"),
+    ] {
+        let mut linker: Linker<()> = Linker::new(engine);
+        let given = values.clone();
+        linker
+            .func_wrap("h", "fail", move || -> Result<(), Error> {
+                Err(Error::exception_with(tag, given.clone()))
+            })
+            .unwrap();
+        let i = linked(
+            &mut store,
+            &linker,
+            r#"(module (import "h" "fail" (func $fail))
+              (func (export "run") (param i32) (result i32)
+                (block $l (try_table (catch_all $l) (call $fail))) (i32.const 1)))"#,
+        );
+        let error = typed(&mut store, i, "run", 0).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Usage(_)), "{error}");
+        assert!(error.to_string().contains(told), "{error}");
+        assert!(error.backtrace().is_some());
+    }
+}
+
+fn asynchronous(engine: &Engine) {
+    let mut store = Store::new(engine, ());
+    let tag = Tag::new(&mut store, &TagType::new([ValType::I32])).unwrap();
+    let mut linker: Linker<()> = Linker::new(engine);
+    linker.define("h", "t", tag).unwrap();
+    linker
+        .func_wrap_async("h", "wait", move |_: Caller<'_, ()>, n: i32| {
+            Box::pin(async move {
+                crate::asynchronous::later(2).await;
+                match n {
+                    0 => Ok(5),
+                    n => Err(Error::exception_with(tag, [Val::I32(n)])),
+                }
+            })
+        })
+        .unwrap();
+    let i = linked(
+        &mut store,
+        &linker,
+        r#"(module
+          (import "h" "t" (tag $t (param i32)))
+          (import "h" "wait" (func $wait (param i32) (result i32)))
+          (func $calls (param i32) (result i32)
+            (i32.add (i32.const 100) (call $wait (local.get 0))))
+          (func (export "run") (param i32) (result i32)
+            (block $l (result i32)
+              (try_table (result i32) (catch $t $l) (call $calls (local.get 0)))
+              (return))
+            (i32.add (call $calls (i32.const 0))))
+          (func (export "not") (param i32) (result i32) (call $calls (local.get 0))))"#,
+    );
+    let run = i.typed_func::<i32, i32>(&mut store, "run").unwrap();
+    let not = i.typed_func::<i32, i32>(&mut store, "not").unwrap();
+    for _ in 0..4 {
+        for (n, wanted) in [(0, 105), (3, 108)] {
+            let (found, _) = crate::asynchronous::block_on(run.call_async(&mut store, n));
+            assert_eq!(found.unwrap(), wanted);
+        }
+        let (found, _) = crate::asynchronous::block_on(not.call_async(&mut store, 9));
+        let error = found.unwrap_err();
+        assert!(matches!(error.exception().unwrap().values(), [Val::I32(9)]));
+        let names = error.backtrace().unwrap().frames().len();
+        assert!(names >= 2, "{error:#}");
+    }
+}
