@@ -11,6 +11,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("fields hold each type of value", fields),
     ("arrays are filled, copied and made of segments", arrays),
     ("constant expressions make objects once", constants),
+    ("a module without types of objects converts and casts references", converted),
 ];
 
 pub(crate) fn call(
@@ -29,6 +30,34 @@ pub(crate) fn number(store: &mut Store<()>, i: Instance, name: &str, args: &[i32
     let args: Vec<Val> = args.iter().map(|arg| Val::I32(*arg)).collect();
     let found = call(store, i, name, &args).unwrap_or_else(|error| panic!("{name}: {error:#}"));
     found.i32().expect("it is an i32")
+}
+
+/// The store has no heap until the guest is in the midst of a loop.
+fn converted(engine: &Engine) {
+    for round in 0..3 {
+        let mut store = Store::new(engine, ());
+        let i = instance(
+            &mut store,
+            r#"(module
+              (func (export "run") (param externref i32) (result i32)
+                (local $any anyref) (local $e externref) (local $n i32)
+                (local.set $e (local.get 0))
+                (loop $l
+                  (local.set $any (any.convert_extern (local.get $e)))
+                  (local.set $e (extern.convert_any (local.get $any)))
+                  (local.set $n (i32.add (local.get $n)
+                    (i32.eqz (ref.test (ref struct) (local.get $any)))))
+                  (local.set $n (i32.add (local.get $n)
+                    (i32.eqz (ref.test (ref eq) (local.get $any)))))
+                  (br_if $l (local.tee 1 (i32.sub (local.get 1) (i32.const 1)))))
+                (i32.add (local.get $n) (i32.shl (ref.is_null (local.get $e)) (i32.const 20)))))"#,
+        );
+        let given = Val::ExternRef(Some(ExternRef::new(7u8)));
+        for count in [3, 100] {
+            let found = call(&mut store, i, "run", &[given.clone(), Val::I32(count)]);
+            assert_eq!(found.unwrap().i32(), Some(2 * count), "round {round}");
+        }
+    }
 }
 
 /// The same engine, in which each allocation collects.

@@ -49,7 +49,7 @@ pub struct Scope {
     pub parent: Option<u32>,
     /// The number of its first handler in the function; the others follow.
     pub first: u32,
-    /// What its handlers catch: see [`handler_word`].
+    /// What its handlers catch: twice the index of a tag, or of none for all tags, and one if by reference.
     pub handlers: Vec<u32>,
 }
 

@@ -242,6 +242,7 @@ impl Compiler {
             layout: InstanceLayout::new(info.counts()),
             tunables: &self.shared.tunables,
             variant,
+            has_objects: info.types.iter().any(|ty| ty.func().is_none()),
             has_fma: self.shared.has_fma,
             tells: false,
         }

@@ -13,6 +13,8 @@ pub(crate) struct Env<'a> {
     pub(crate) layout: InstanceLayout,
     pub(crate) tunables: &'a Tunables,
     pub(crate) variant: MemoryVariant,
+    /// Whether the module has types of structs or arrays: then the store has a heap before its code runs.
+    pub(crate) has_objects: bool,
     /// Whether fused multiplication and addition is an instruction.
     pub(crate) has_fma: bool,
     /// Whether functions tell listeners when they end.

@@ -102,10 +102,19 @@ impl Translator<'_, '_> {
 
     /// The address of an object, for accesses that are known not to be through null.
     pub(super) fn object(&mut self, reference: Value) -> Value {
-        let store = self.store_ctx();
-        let base = self.load_fixed(types::I64, store, store_ctx::HEAP_BASE);
+        let base = self.heap_base();
         let offset = self.b.ins().uextend(types::I64, reference);
         self.b.ins().iadd(base, offset)
+    }
+
+    /// Where the heap begins. In a module without types of objects that is not known before there is an object,
+    /// which can be made in the midst of a function, by the host or by a conversion.
+    fn heap_base(&mut self) -> Value {
+        let store = self.store_ctx();
+        match self.env.has_objects {
+            true => self.load_fixed(types::I64, store, store_ctx::HEAP_BASE),
+            false => self.load_trusted(types::I64, Region::Code, store, store_ctx::HEAP_BASE),
+        }
     }
 
     /// The address of an object, and the flags of the first access to it, which traps if the reference is null.
@@ -159,7 +168,7 @@ impl Translator<'_, '_> {
         self.enter(fits);
         let flags = self.trusted(Region::HeapWords);
         self.b.ins().store(flags, end, store, store_ctx::HEAP_NEXT);
-        let base = self.load_fixed(types::I64, store, store_ctx::HEAP_BASE);
+        let base = self.heap_base();
         let address = self.b.ins().iadd(base, next);
         let flags = self.heap_flags(Region::Headers);
         self.b.ins().store(flags, number, address, shape::TYPE as i32);
