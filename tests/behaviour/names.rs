@@ -374,12 +374,16 @@ fn surroundings(engine: &Engine) {
         CoreFeatures::TAIL_CALL,
         CoreFeatures::EXTENDED_CONST,
         CoreFeatures::FUNCTION_REFERENCES,
+        CoreFeatures::EXCEPTIONS,
+        CoreFeatures::LEGACY_EXCEPTIONS,
     ];
     let texts = [
         "(module (memory 1 1 shared))",
         "(module (func $f (return_call $f)))",
         "(module (global i32 (i32.add (i32.const 1) (i32.const 2))))",
         "(module (type $t (func)) (func (param (ref $t)) (call_ref $t (local.get 0))))",
+        "(module (tag $t) (func (throw $t)))",
+        "(module (func try catch_all end))",
     ];
     for (feature, text) in all.into_iter().zip(texts) {
         module(engine, text);

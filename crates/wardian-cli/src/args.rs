@@ -23,7 +23,8 @@ Exit codes:
          missing, a limit does not hold it ...
   2      the command line is wrong, or what --invoke names does not fit
   124    the timeout passed
-  134    the guest trapped, or a host function that it called failed
+  134    the guest trapped or threw an exception that nothing caught, or a host
+         function that it called failed
   152    the fuel was used up
   A command that a signal stops is killed by it, after what was seen is
   written: shells show 130 for Ctrl-C, 143 for kill, 129 for a closed terminal.

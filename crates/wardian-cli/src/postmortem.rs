@@ -73,8 +73,8 @@ pub(crate) fn configure(config: &mut Config, args: &RunArgs) {
     }
 }
 
-/// The report of a trap; none of errors of other kinds. Writes the core dump, if one is wanted. There is no
-/// instance if its start function trapped.
+/// The report of a trap, or of an exception that nobody caught; none of errors of other kinds. Writes the core
+/// dump, if one is wanted. There is no instance if its start function ended so.
 pub(crate) fn of(
     error: &Error,
     store: &Store<Host>,
@@ -83,7 +83,7 @@ pub(crate) fn of(
     args: &RunArgs,
     core: Option<&CoreFile>,
 ) -> Option<String> {
-    if !matches!(error.kind(), ErrorKind::Trap(_)) {
+    if !matches!(error.kind(), ErrorKind::Trap(_) | ErrorKind::Exception(_)) {
         return None;
     }
     let mut report = TrapReport::new(error);
@@ -101,7 +101,9 @@ pub(crate) fn of(
             Ok(()) => {
                 text.push_str(&format!("\nthe core dump is in {}", core.path.display()));
                 if !is_whole {
-                    text.push_str(", without memories and globals: the start function trapped");
+                    text.push_str(
+                        ", without memories and globals: it happened in the start function",
+                    );
                 }
             }
             // The trap is what counts.

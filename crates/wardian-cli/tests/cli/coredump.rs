@@ -60,6 +60,25 @@ fn the_core_dump_has_stack_memory_and_globals() {
     }
 }
 
+#[test]
+fn an_exception_that_nothing_catches_is_told_and_dumped_like_a_trap() {
+    let throws = GUEST.replace("(memory 2)", "(tag $oops (param i32 i64)) (memory 2)").replace(
+        "(i32.load (i32.mul",
+        "(throw $oops (local.get $at) (i64.const 3)) (i32.load (i32.mul",
+    );
+    let place = Place::with(&[("app.wat", &throws)]);
+    for engine in ["interp", "tiered", "jit"] {
+        let ended = place.run(&["run", "--engine", engine, "--coredump", "core", "app.wat"]);
+        assert_eq!(ended.code, Some(134), "{ended:?}");
+        for part in
+            ["exception `oops` (70002, 3)\n", "0: read(at: ", "2: _start (", "dump is in core"]
+        {
+            assert!(ended.err.contains(part), "{engine}: {part:?} is not in\n{}", ended.err);
+        }
+        check(&std::fs::read(place.path("core")).unwrap(), engine != "jit");
+    }
+}
+
 /// Reads a dump with the parser, which knows the format.
 fn check(dump: &[u8], has_values: bool) {
     wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::all())
