@@ -45,8 +45,8 @@ wardian-benches [GROUP]… [OPTIONS]
 wardian-benches report --out FILE.md [GROUP]… [OPTIONS]: also write a report, with charts in a folder
 beside it that has its name
 
-Groups: cpu translate cold entry host instantiate trap compile idle listener stack snapshot stop checked
-observe sampler curves all (default: all)
+Groups: cpu gc exceptions translate cold entry host instantiate trap compile idle listener stack snapshot
+stop checked observe sampler curves all (default: all)
 
   --filter TEXT      only rows whose name contains TEXT
   --rounds N         interleaved rounds, medians count (default 15, or WARDIAN_BENCH_ROUNDS)

@@ -61,8 +61,8 @@ pub struct StoreInner {
     pub(crate) memories: Vec<MemoryData>,
     pub(crate) tables: Vec<TableData>,
     pub(crate) externrefs: ExternRefs,
-    /// Objects of guests.
-    pub(super) gc: Gc,
+    /// Objects of guests. Apart, so that a store is small enough to be allocated quickly.
+    pub(super) gc: Box<Gc>,
     pub(super) exceptions: Exceptions,
     pub(super) tags: Vec<TagData>,
     pub(super) host_globals: Arena<[u64; 2]>,
@@ -159,7 +159,7 @@ impl<T> StoreData<T> {
                 memories: Vec::new(),
                 tables: Vec::new(),
                 externrefs: ExternRefs::default(),
-                gc: Gc::default(),
+                gc: Box::default(),
                 exceptions: Exceptions::default(),
                 tags: Vec::new(),
                 host_globals: Arena::default(),
@@ -167,7 +167,7 @@ impl<T> StoreData<T> {
                 vm_funcs: Arena::default(),
                 host_funcs: Arena::default(),
                 funcs: Vec::new(),
-                func_records: vec![0],
+                func_records: Vec::new(),
                 pending: None,
                 exit_code: 0,
                 closed: 0,
@@ -336,6 +336,10 @@ impl StoreInner {
             entry: 0.into(),
         });
         self.funcs.push(FuncData { vm, kind });
+        if self.func_records.is_empty() {
+            // For null.
+            self.func_records.push(0);
+        }
         self.func_records.push(vm.as_ptr() as usize);
         // SAFETY: the context lives as long as the store; code reads these words anew each time, and none runs
         // now.
