@@ -78,7 +78,7 @@ pub(crate) struct HandlerEntry {
 #[derive(Clone, Copy, Debug)]
 enum Action {
     Catch(Handler),
-    /// The search goes on with blocks that have at most this many blocks around them.
+    /// The search continues with blocks that have at most this many blocks around them.
     Delegate(u32),
 }
 

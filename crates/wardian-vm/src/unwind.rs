@@ -109,7 +109,7 @@ impl Unwinding {
         }
     }
 
-    /// Goes on to the caller of the frame at hand.
+    /// Continues with the caller of the frame at hand.
     ///
     /// # Safety
     ///
@@ -128,7 +128,7 @@ impl Unwinding {
         }
     }
 
-    /// Goes on to the caller of the interpreted frame at `fp`.
+    /// Continues with the caller of the interpreted frame at `fp`.
     unsafe fn leave_interpreted(&mut self, fp: usize, sp: usize) {
         // SAFETY: the caller's promise: it is a frame, and what it leads to is a frame or a boundary.
         unsafe {
@@ -178,7 +178,7 @@ impl Unwinding {
         }
     }
 
-    /// Whether a frame is one of those that are left when the guest goes on in the frame at hand. It is given
+    /// Whether a frame is one of those that are left when the guest is resumed in the frame at hand. It is given
     /// by its frame pointer, or its address if it is interpreted, and belongs to the entry or to one around
     /// it.
     pub fn leaves(&self, frame: usize) -> bool {
@@ -198,7 +198,7 @@ impl Unwinding {
         }
     }
 
-    /// Makes the guest stand in the frame at hand, which is compiled: when it is resumed it goes on at `pc`,
+    /// Makes the guest stand in the frame at hand, which is compiled: when it is resumed it continues at `pc`,
     /// with `payload` in the first register for payloads. `size` is how far the stack pointer is below the
     /// frame pointer there.
     ///
@@ -219,7 +219,7 @@ impl Unwinding {
         }
     }
 
-    /// Makes the guest stand in the frame at hand, which is interpreted: it goes on at `ip`.
+    /// Makes the guest stand in the frame at hand, which is interpreted: it continues at `ip`.
     ///
     /// # Safety
     ///

@@ -129,7 +129,7 @@ impl Translator<'_, '_> {
         Ok(())
     }
 
-    /// Leaves to `integer` if the reference is an integer of 31 bits; else goes on with the second word of the
+    /// Leaves to `integer` if the reference is an integer of 31 bits; else continues with the second word of the
     /// object's header.
     fn kind_unless_integer(&mut self, reference: Value, integer: Block) -> Value {
         self.leave_integers(reference, integer);

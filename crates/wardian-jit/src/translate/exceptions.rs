@@ -280,7 +280,7 @@ impl<'a> Translator<'a, '_> {
         Ok(())
     }
 
-    /// Goes on where a handler is entered, with the operands below the block.
+    /// Continues where a handler is entered, with the operands below the block.
     fn land(&mut self, clause: &Clause, height: usize, encloses_entry: bool) {
         self.stack.truncate(height);
         self.enter(clause.landing);

@@ -74,7 +74,7 @@ impl Pending {
 pub enum Traced {
     /// All that can be reached from the roots so far is marked.
     Done,
-    /// It was told to stop.
+    /// It was stopped on request.
     Stopped,
 }
 

@@ -361,15 +361,15 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
         // It may hold the store; the guest comes next.
         let answered = try_drop(answer).and(answered);
         // SAFETY: the caller's promise; the guest is where it was suspended.
-        Ok(unsafe { self.go_on(guest, answered, context) })
+        Ok(unsafe { self.proceed(guest, answered, context) })
     }
 
-    /// Goes on with a guest whose host function has an answer, or has panicked.
+    /// Resumes or ends a guest whose host function has an answer, or has panicked.
     ///
     /// # Safety
     ///
     /// As for [`Self::poll_answer`]; after an answer without an error the results are in their slots.
-    unsafe fn go_on(
+    unsafe fn proceed(
         &mut self,
         guest: Suspended,
         answered: Result<Result<()>, Payload>,

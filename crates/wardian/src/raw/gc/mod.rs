@@ -47,7 +47,7 @@ const FIRST: usize = 256 << 10;
 /// Below this size a heap grows rather than collect.
 const SMALL: usize = 4 << 20;
 
-/// Told of each collection.
+/// Notified of each collection.
 pub(crate) type Observer = Box<dyn FnMut(&HeapStats) + Send + Sync>;
 
 /// What a store knows of objects.
@@ -58,7 +58,7 @@ pub(crate) struct Gc {
     pub(crate) roots: Roots,
     /// The size from which on a full heap is collected before it grows.
     collect_at: usize,
-    /// Told of each collection.
+    /// Notified of each collection.
     pub(super) observer: Option<Observer>,
     pub(super) timeline: Timeline,
     /// Whether a collection runs.
@@ -228,7 +228,7 @@ impl StoreInner {
         self.gc.heap.as_ref()
     }
 
-    /// Who is told of collections.
+    /// Sets the observer of collections.
     pub(crate) fn observe_collections(&mut self, observer: Option<Observer>) {
         let before = std::mem::replace(&mut self.gc.observer, observer);
         wardian_vm::contain::drop_contained(before);
