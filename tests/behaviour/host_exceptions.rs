@@ -1,15 +1,19 @@
 //! Exceptions of host functions.
 
 use crate::exceptions::typed;
-use crate::matrix::{Behaviour, linked};
+use crate::matrix::{Behaviour, instance, linked};
 use wardian::{
-    Caller, Engine, Error, ErrorKind, Exception, Linker, Store, Tag, TagType, Val, ValType,
+    Caller, Engine, Error, ErrorKind, Exception, ExternRef, Linker, ResourceLimiter, Store, Tag,
+    TagType, Val, ValType,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("host functions throw, catch and pass exceptions on", hosts),
     ("what a host function throws has the values of its tag", wrong_values),
     ("an asynchronous host function throws into a guest that waited", asynchronous),
+    ("an exception that a limiter returns is thrown nowhere", limiter),
+    ("arguments of a call stay while exceptions among them are handed over", arguments),
+    ("a guest holds exceptions up to a limit, whoever throws them", limit),
 ];
 
 /// `run` calls `inner` by way of the host and catches; `direct` catches what the host throws.
@@ -141,5 +145,102 @@ fn asynchronous(engine: &Engine) {
         assert!(matches!(error.exception().unwrap().values(), [Val::I32(9)]));
         let names = error.backtrace().unwrap().frames().len();
         assert!(names >= 2, "{error:#}");
+    }
+}
+
+/// Refuses growth with an exception.
+struct Refuses(Exception);
+
+impl ResourceLimiter for Refuses {
+    fn memory_growing(&mut self, now: usize, _: usize, _: Option<usize>) -> wardian::Result<bool> {
+        if now == 0 { Ok(true) } else { Err(self.0.clone().into()) }
+    }
+
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wardian::Result<bool> {
+        Ok(true)
+    }
+}
+
+fn limiter(engine: &Engine) {
+    let mut store = Store::new(engine, None);
+    let tag = Tag::new(&mut store, &TagType::new([])).unwrap();
+    *store.data_mut() = Some(Refuses(Exception::new(tag, [])));
+    store.limiter(|refuses| refuses.as_mut().expect("it was put there"));
+    let i = instance(
+        &mut store,
+        r#"(module (memory 1 9)
+          (func $grow (result i32) (memory.grow (i32.const 1)))
+          (func (export "run") (param i32) (result i32)
+            (block $l
+              (try_table (catch_all $l)
+                (if (local.get 0) (then (drop (call $grow))))
+                (drop (memory.grow (i32.const 1))))
+              (return (i32.const 0)))
+            (i32.const 1)))"#,
+    );
+    let run = i.typed_func::<i32, i32>(&mut store, "run").unwrap();
+    for n in [0, 1, 0, 1] {
+        let error = run.call(&mut store, n).unwrap_err();
+        assert!(error.exception().is_some_and(|e| e.tag() == tag), "{error}");
+    }
+}
+
+fn arguments(engine: &Engine) {
+    let mut store = Store::new(engine, ());
+    let tag = Tag::new(&mut store, &TagType::new([])).unwrap();
+    let i = instance(
+        &mut store,
+        r#"(module (func (export "first") (param externref exnref exnref) (result externref)
+          (local.get 0)))"#,
+    );
+    // Two of them, so that the store has many for the first time between two arguments.
+    type Params = (Option<ExternRef>, Option<Exception>, Option<Exception>);
+    let first = i.typed_func::<Params, Option<ExternRef>>(&mut store, "first").unwrap();
+    for n in 0..3000u32 {
+        let given = ExternRef::new(n);
+        let exception = Exception::new(tag, []);
+        let args = (Some(given.clone()), Some(exception.clone()), Some(exception));
+        let found = first.call(&mut store, args).unwrap();
+        assert!(found.is_some_and(|found| ExternRef::same(&found, &given)), "{n}");
+    }
+}
+
+fn limit(engine: &Engine) {
+    let many = "i64 ".repeat(1000);
+    let values = "(i64.const 7)".repeat(1000);
+    let text = format!(
+        r#"(module
+          (import "h" "t" (tag $t (param {many})))
+          (import "h" "throw" (func $of_host))
+          (table $kept 20000 exnref)
+          (func $of_guest (throw $t {values}))
+          ;; Each one is kept in a place of its own, or all in one place.
+          (func (export "run") (param $host i32) (param $apart i32) (param $n i32) (result i32)
+            (local $i i32)
+            (loop $l
+              (table.set $kept (i32.mul (local.get $i) (local.get $apart))
+                (block $r (result exnref)
+                  (try_table (catch_all_ref $r)
+                    (if (local.get $host) (then (call $of_host)) (else (call $of_guest))))
+                  unreachable))
+              (local.set $i (i32.add (local.get $i) (i32.const 1)))
+              (br_if $l (i32.lt_u (local.get $i) (local.get $n))))
+            (local.get $i)))"#
+    );
+    for host in [0, 1] {
+        let mut store = Store::new(engine, ());
+        let tag = Tag::new(&mut store, &TagType::new([ValType::I64; 1000])).unwrap();
+        let thrown = Exception::new(tag, vec![Val::I64(1); 1000]);
+        let mut linker: Linker<()> = Linker::new(engine);
+        linker.define("h", "t", tag).unwrap();
+        linker
+            .func_wrap("h", "throw", move || -> Result<(), Error> { Err(thrown.clone().into()) })
+            .unwrap();
+        let i = linked(&mut store, &linker, &text);
+        let run = i.typed_func::<(i32, i32, i32), i32>(&mut store, "run").unwrap();
+        assert_eq!(run.call(&mut store, (host, 0, 20_000)).unwrap(), 20_000, "one at a time");
+        let error = run.call(&mut store, (host, 1, 20_000)).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Limit(_)), "{error}");
+        assert!(error.to_string().contains("the guest holds"), "{error}");
     }
 }

@@ -181,12 +181,16 @@ impl Unwinding {
     /// Whether a frame is one of those that are left when the guest is resumed in the frame at hand. It is given
     /// by its frame pointer, or its address if it is interpreted, and belongs to the entry or to one around
     /// it.
-    pub fn leaves(&self, frame: usize) -> bool {
+    ///
+    /// # Safety
+    ///
+    /// As for [`Unwinding::begin`].
+    pub unsafe fn leaves(&self, frame: usize) -> bool {
         let is_interpreted = frame >= self.stack_top;
         match self.at {
             At::Compiled { .. } if is_interpreted => frame >= self.slots_end,
             At::Compiled { record } => {
-                // SAFETY: the record of the frame at hand, as in `place`.
+                // SAFETY: the caller's promise: it is the record of the frame at hand.
                 let fp = unsafe { *(record as *const usize) };
                 frame < fp
             }

@@ -47,11 +47,7 @@ pub(crate) trait CodePiece: Send + Sync {
 pub(crate) struct Handlers<'a> {
     /// Where exceptions enter.
     entry: usize,
-    call: CallHandlers<'a>,
-    /// How far the stack pointer is below the frame pointer at the call.
-    pub(crate) frame_size: u32,
-    /// Where the frame has the address of its instance, counted from the stack pointer.
-    pub(crate) instance: u32,
+    pub(crate) call: CallHandlers<'a>,
 }
 
 /// A handler in compiled code.
@@ -74,7 +70,7 @@ impl Handlers<'_> {
         Some(Handler {
             pc: self.entry,
             number: found.number,
-            frame_size: self.frame_size,
+            frame_size: self.call.frame_size,
             by_reference: found.by_reference,
         })
     }
@@ -190,9 +186,8 @@ impl CodePiece for LoadedCode {
 
     fn handlers_at(&self, pc: usize) -> Option<Handlers<'_>> {
         let call = self.tables.handlers_at(self.offset(pc)?)?;
-        let (frame_size, instance) = (call.frame_size, call.instance);
         let entry = self.memory.start() + call.entry as usize;
-        Some(Handlers { entry, call, frame_size, instance })
+        Some(Handlers { entry, call })
     }
 }
 

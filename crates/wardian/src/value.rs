@@ -180,7 +180,7 @@ pub(crate) mod sealed {
 
     pub trait List: Sized {
         const SLOTS: usize;
-        /// Whether handles to values of the embedder's are among them.
+        /// Whether handles to values of the embedder's or to exceptions are among them.
         const HAS_EXTERNS: bool;
         fn types() -> Vec<ValType>;
         fn write_list(self, store: &mut StoreInner, slots: &mut [u64]) -> Result<()>;
@@ -274,11 +274,16 @@ pub trait WasmResults: sealed::List + Send {}
 pub trait HostParams: WasmParams {}
 impl<P: WasmParams> HostParams for P {}
 
+/// Whether guests hold values of a type as handles, which are collected.
+const fn is_handle(ty: ValType) -> bool {
+    matches!(ty, ValType::Ref(r) if r.is_extern() || r.is_exn())
+}
+
 impl<V: WasmTy> WasmParams for V {}
 impl<V: WasmTy> WasmResults for V {}
 impl<V: WasmTy> sealed::List for V {
     const SLOTS: usize = V::TYPE.slots();
-    const HAS_EXTERNS: bool = V::TYPE.is_extern_ref();
+    const HAS_EXTERNS: bool = is_handle(V::TYPE);
     fn types() -> Vec<ValType> {
         vec![V::TYPE]
     }
@@ -306,7 +311,7 @@ macro_rules! tuples {
         )]
         impl<$($name: WasmTy),*> sealed::List for ($($name,)*) {
             const SLOTS: usize = 0 $(+ $name::TYPE.slots())*;
-            const HAS_EXTERNS: bool = false $(|| $name::TYPE.is_extern_ref())*;
+            const HAS_EXTERNS: bool = false $(|| is_handle($name::TYPE))*;
             fn types() -> Vec<ValType> {
                 vec![$($name::TYPE),*]
             }

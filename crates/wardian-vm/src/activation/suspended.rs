@@ -143,23 +143,7 @@ impl Suspended {
     /// results of the guest.
     pub unsafe fn resume(&self, store: *mut StoreCtx, args: *mut u64) -> Outcome {
         // SAFETY: by the promise above the frames at `wasm_sp` are as they were left.
-        unsafe {
-            let outer_args = (*store).args;
-            let outer_entry = (*store).entry_sp;
-            (*store).args = args as usize;
-            (*store).entry_sp = self.entry_sp;
-            let outcome = run(store, self.outer_sp, self.root, |store| {
-                (*store).wasm_sp = self.wasm_sp;
-                if self.slots.0 == self.slots.1 {
-                    return arch::resume(store);
-                }
-                self.stand(store);
-                status::RESUME
-            });
-            (*store).args = outer_args;
-            (*store).entry_sp = outer_entry;
-            outcome
-        }
+        unsafe { self.run_again(store, args, |store| arch::resume(store), status::RESUME) }
     }
 
     /// Throws the store's exception in the guest, by the call of its host function.
@@ -168,7 +152,24 @@ impl Suspended {
     ///
     /// As for [`Self::resume`], but that the host function has no results.
     pub unsafe fn throw(&self, store: *mut StoreCtx, args: *mut u64) -> Outcome {
-        // SAFETY: as there.
+        // SAFETY: the caller's promise. An entry that ends with an exception is searched for a handler.
+        unsafe { self.run_again(store, args, |_| status::ENDED, status::THROW) }
+    }
+
+    /// Runs the entry again from where the guest stands: by `compiled` if all of its frames are compiled, otherwise by
+    /// the interpreter, which is told `why`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::resume`].
+    unsafe fn run_again(
+        &self,
+        store: *mut StoreCtx,
+        args: *mut u64,
+        compiled: impl FnOnce(*mut StoreCtx) -> u64,
+        why: u64,
+    ) -> Outcome {
+        // SAFETY: the caller's promise.
         unsafe {
             let outer_args = (*store).args;
             let outer_entry = (*store).entry_sp;
@@ -177,10 +178,10 @@ impl Suspended {
             let outcome = run(store, self.outer_sp, self.root, |store| {
                 (*store).wasm_sp = self.wasm_sp;
                 if self.slots.0 == self.slots.1 {
-                    return status::ENDED;
+                    return compiled(store);
                 }
                 self.stand(store);
-                status::THROW
+                why
             });
             (*store).args = outer_args;
             (*store).entry_sp = outer_entry;

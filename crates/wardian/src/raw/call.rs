@@ -177,7 +177,7 @@ impl<T> StoreData<T> {
             let ctx = (*this).inner.ctx();
             let outer = (*ctx).owner;
             (*ctx).owner = this as usize;
-            guest.as_host(ctx, || (*this).inner.fail(error));
+            guest.as_host(ctx, || (*this).inner.fail_in_host(error));
             let outcome = guest.throw(ctx, args);
             (*ctx).owner = outer;
             if outcome == Outcome::Returned {

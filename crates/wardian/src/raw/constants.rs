@@ -3,7 +3,7 @@
 use super::instantiate::reborrow;
 use super::store::StoreInner;
 use crate::limits::ResourceLimiter;
-use crate::{CancelToken, Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 use wardian_module::{ConstExpr, ConstOp, ElementItems, ModuleInfo};
 use wardian_types::{FieldType, ValType};
@@ -135,11 +135,7 @@ impl StoreInner {
         if len > 0 {
             let first = first_element(element.storage.size());
             self.store_field(array, first.into(), element.storage, value);
-            self.array_repeat(array.into(), 0, len.into())?;
-            // Large arrays are filled until somebody stops that.
-            if let Some(reason) = CancelToken(self.interrupter().clone()).stop_reason() {
-                return Err(Error::new(ErrorKind::Stopped(reason)));
-            }
+            self.fill_new_array(array, len)?;
         }
         Ok([array.into(), 0])
     }

@@ -205,7 +205,8 @@ impl StoreInner {
     /// Begins to throw a new exception with a tag of an instance.
     pub(super) fn throw(&mut self, instance: u32, tag: u32, values: &[u64]) -> Result<()> {
         let tag = self.instances[instance as usize].tags[tag as usize];
-        let handle = self.make_exception(tag, values)?;
+        self.make_room(values)?;
+        let handle = self.exceptions.insert(tag, values);
         self.begin_throw(handle);
         Ok(())
     }
@@ -220,8 +221,9 @@ impl StoreInner {
         Ok(())
     }
 
-    /// A handle for a new exception. All handles that guests hold lie where a collection finds them.
-    fn make_exception(&mut self, tag: u32, values: &[u64]) -> Result<u64> {
+    /// Makes room for an exception with these values. All other handles that guests hold lie where a collection
+    /// finds them.
+    fn make_room(&mut self, values: &[u64]) -> Result<()> {
         if self.exceptions.is_full() {
             // The values are the guest's still, but its frame may not need them any more.
             let base = self.gc.constants.len();
@@ -237,7 +239,7 @@ impl StoreInner {
                 )));
             }
         }
-        Ok(self.exceptions.insert(tag, values))
+        Ok(())
     }
 
     fn begin_throw(&mut self, handle: u64) {
@@ -274,7 +276,7 @@ impl StoreInner {
         let (tag, slots) = self.exceptions.get(handle)?;
         let types = self.tags[tag as usize].ty.params();
         let mut values = vec![Val::I32(0); types.len()];
-        // SAFETY: they were given for this tag, by a guest or by `exception_to_handle`.
+        // SAFETY: they are values of these types, of a guest or from `exception_to_handle`.
         unsafe { self.read_values(types, slots, &mut values) };
         let name = self.tag_name(tag).map(str::to_owned);
         Some(Exception::named(Tag { store: self.id(), index: tag }, values, name))
@@ -291,7 +293,8 @@ impl StoreInner {
         module.names().tags.get(&index).map(String::as_str).or_else(exported)
     }
 
-    /// An exception of the embedder's as guests hold it.
+    /// An exception of the embedder's as guests hold it. It collects nothing: other values of the embedder's may be
+    /// on their way to a guest.
     pub(crate) fn exception_to_handle(&mut self, exception: &Exception) -> Result<u64> {
         let tag = exception.tag();
         if tag.store != self.id() {
@@ -311,20 +314,25 @@ impl StoreInner {
         }
         let mut slots = vec![0; ty.param_slots()];
         self.write_values(exception.values(), &mut slots)?;
-        self.make_exception(tag.index, &slots)
+        Ok(self.exceptions.insert(tag.index, &slots))
     }
 
-    /// Begins to throw the exception of a host function's error, if it is one. An exception that cannot be
-    /// thrown becomes another error.
-    pub(super) fn throw_error(&mut self, error: Error) -> Error {
-        let ErrorKind::Exception(exception) = error.kind() else { return error };
-        let exception = exception.clone();
-        match self.exception_to_handle(&exception) {
-            Ok(handle) => {
+    /// Notes the error of a host function: an exception is thrown in its guest, other errors end it. An exception
+    /// that cannot be thrown becomes an error of another kind.
+    #[cold]
+    pub(super) fn fail_in_host(&mut self, error: Error) {
+        let exception = error.exception().cloned();
+        let thrown = exception.map(|exception| {
+            self.make_room(&[])?;
+            self.exception_to_handle(&exception)
+        });
+        match thrown {
+            None => self.fail(error),
+            Some(Err(other)) => self.fail(other),
+            Some(Ok(handle)) => {
                 self.begin_throw(handle);
-                error
+                self.fail(error);
             }
-            Err(other) => other,
         }
     }
 }

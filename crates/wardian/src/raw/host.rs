@@ -397,7 +397,7 @@ unsafe fn finish<T: 'static>(host: *mut HostFunc, done: std::thread::Result<Resu
     // SAFETY: as in `dispatch_typed`; the closure and its `Caller` are gone.
     unsafe {
         let owner = (*(*host).store).owner as *mut StoreData<T>;
-        (*owner).inner.fail(error);
+        (*owner).inner.fail_in_host(error);
     }
     1
 }
@@ -406,7 +406,6 @@ impl StoreInner {
     /// Notes why the guest is to end, with where it is.
     #[cold]
     pub(super) fn fail(&mut self, error: Error) {
-        let error = self.throw_error(error);
         // Of exceptions it is taken where nobody has caught them.
         let wants_none = matches!(
             error.kind(),

@@ -103,7 +103,7 @@ where
             Ok(Err(error)) => error,
             Err(panic) => Error::new(ErrorKind::Panic(PanicPayload::new(panic))),
         };
-        (*owner).inner.fail(error);
+        (*owner).inner.fail_in_host(error);
         1
     }
 }

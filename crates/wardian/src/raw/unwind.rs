@@ -121,9 +121,9 @@ impl StoreInner {
             *located = Some(self.engine().code().locate(call)?);
         }
         let handlers = located.as_ref()?.code.handlers_at(pc)?;
-        let sp = fp - handlers.frame_size as usize;
+        let sp = fp - handlers.call.frame_size as usize;
         // SAFETY: the compiler has put the instance there, in the frame of this very call.
-        let vmctx = unsafe { *((sp + handlers.instance as usize) as *const usize) };
+        let vmctx = unsafe { *((sp + handlers.call.instance as usize) as *const usize) };
         let tags = &self.instances[self.instance_at(vmctx)? as usize].tags;
         let handler = handlers.find(|index| tags.get(index as usize) == Some(&tag))?;
         Some(Landing::Compiled { handler })
@@ -153,8 +153,14 @@ impl StoreInner {
     }
 
     /// Aborts the calls that are unwound, innermost first.
-    fn abort_unwound(&mut self, walk: &Unwinding) -> Result<(), Payload> {
-        let is_unwound = |frame: Option<usize>| frame.is_some_and(|frame| walk.leaves(frame));
+    ///
+    /// # Safety
+    ///
+    /// As for [`unwind`].
+    unsafe fn abort_unwound(&mut self, walk: &Unwinding) -> Result<(), Payload> {
+        // SAFETY: the caller's promise.
+        let is_unwound =
+            |frame: Option<usize>| frame.is_some_and(|frame| unsafe { walk.leaves(frame) });
         if !self.open.last().is_some_and(|call| is_unwound(call.frame())) {
             return Ok(());
         }

@@ -276,3 +276,17 @@ fn observers_see_collections_and_stats() {
     let f = Func::wrap(&mut store, |x: Option<AnyRef>| x);
     assert!(f.typed::<Option<AnyRef>, Option<AnyRef>>(&store).is_ok());
 }
+
+#[test]
+fn filling_an_array_ends_at_a_cancellation() {
+    for (name, engine) in engines() {
+        let mut store = Store::new(&engine, ());
+        let bytes = ArrayType(FieldType { mutable: true, storage: StorageType::I8 });
+        let bytes = ArrayRefPre::new(&mut store, bytes).unwrap();
+        let make = |store: &mut Store<()>| ArrayRef::new(store, &bytes, &Val::I32(1), 20 << 20);
+        assert!(make(&mut store).is_ok(), "{name}");
+        store.cancel_token().cancel();
+        let error = make(&mut store).unwrap_err();
+        assert_eq!(error.stop_reason(), Some(wardian::StopReason::Cancelled), "{name}: {error}");
+    }
+}

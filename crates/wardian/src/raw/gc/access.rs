@@ -248,7 +248,7 @@ impl<T> StoreData<T> {
             inner.put_field(object, offset, field, value)?;
         }
         if matches!(elements, Initial::All(..)) && length > 1 {
-            inner.array_repeat(u64::from(object), 0, u64::from(length))?;
+            inner.fill_new_array(object, length)?;
         }
         Ok(held)
     }

@@ -2,7 +2,7 @@
 
 use super::super::store::StoreInner;
 use super::Layout;
-use crate::{Error, Result};
+use crate::{CancelToken, Error, ErrorKind, Result, StopReason};
 use wardian_types::{StorageType, TrapCode};
 use wardian_vm::heap::shape::first_element;
 
@@ -50,13 +50,30 @@ impl StoreInner {
         at.ok_or_else(|| Error::from(TrapCode::ArrayOutOfBounds))
     }
 
-    /// Copies an element over those behind it.
+    /// Copies an element over those behind it, for a guest: one that is to stop does so before it goes on.
     pub(in crate::raw) fn array_repeat(
         &mut self,
         array: u64,
         index: u64,
         length: u64,
     ) -> Result<()> {
+        self.repeat(array, index, length, || self.interrupted()).map(drop)
+    }
+
+    /// Copies the first element of a new array over the others. The store's deadline and its cancellation end
+    /// that.
+    pub(in crate::raw) fn fill_new_array(&mut self, array: u32, length: u32) -> Result<()> {
+        let token = CancelToken(self.interrupter().clone());
+        let stop = || token.stop_reason().is_some();
+        if self.repeat(array.into(), 0, length.into(), stop)? {
+            return Ok(());
+        }
+        let reason = token.stop_reason().unwrap_or(StopReason::Cancelled);
+        Err(Error::new(ErrorKind::Stopped(reason)))
+    }
+
+    /// Copies an element over those behind it. Returns false if it was stopped before all were written.
+    fn repeat(&self, array: u64, index: u64, length: u64, stop: impl Fn() -> bool) -> Result<bool> {
         let of = self.elements(array)?;
         of.check(index, length)?;
         let (size, total) = (u64::from(of.size), length * u64::from(of.size));
@@ -69,11 +86,11 @@ impl StoreInner {
             // SAFETY: both ranges lie inside of `total` bytes and do not overlap, since `more` is at most `done`.
             unsafe { std::ptr::copy_nonoverlapping(at, at.add(done as usize), more as usize) };
             done += more;
-            if self.interrupted() {
-                break;
+            if done < total && stop() {
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// `array.copy`

@@ -31,6 +31,7 @@ pub(crate) use image::{HeapCapture, Timeline};
 pub(crate) use roots::Root;
 pub(crate) use roots::Roots;
 
+use super::instantiate::reborrow;
 use super::store::StoreInner;
 use crate::limits::ResourceLimiter;
 use crate::raw::signatures::Signature;
@@ -439,14 +440,4 @@ impl StoreInner {
 fn unknown_type(number: u32) -> Error {
     let message = format!("an object of type #{number}, which the store does not have");
     Error::new(ErrorKind::Internal(message))
-}
-
-/// A limiter for one of several uses.
-fn reborrow<'a>(
-    limiter: &'a mut Option<&mut dyn ResourceLimiter>,
-) -> Option<&'a mut dyn ResourceLimiter> {
-    match limiter {
-        Some(limiter) => Some(&mut **limiter),
-        None => None,
-    }
 }
