@@ -347,7 +347,7 @@ unsafe fn run(
 /// As for [`run`].
 #[cold]
 unsafe fn catch(store: *mut StoreCtx) -> u64 {
-    // SAFETY: the caller's promise. A guest that was made to stand somewhere can be resumed there.
+    // SAFETY: the caller's promise. A guest for which a handler was found is prepared to be resumed.
     unsafe {
         let mut status = status::ENDED;
         while status == status::ENDED

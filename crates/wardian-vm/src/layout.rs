@@ -119,7 +119,7 @@ pub struct StoreCtx {
     /// The number of the handler that caught it, in its function: handlers in compiled code that share an entry
     /// read it.
     pub caught_by: u64,
-    /// Makes a guest that threw an exception stand where it is caught; none if exceptions are never caught.
+    /// Prepares a guest that threw an exception to be resumed at its handler; none if exceptions are never caught.
     pub unwind: Option<Unwind>,
     /// Fuel that is left, where it is counted; below zero the guest is to stop.
     pub fuel: i64,
@@ -260,8 +260,8 @@ pub struct InterpretedFunc {
     pub trampoline: usize,
 }
 
-/// Makes the guest of the innermost entry, which has thrown an exception, stand where that is caught. Returns
-/// whether it is caught in this entry.
+/// Prepares the guest of the innermost entry, which has thrown an exception, to be resumed at its handler. Returns
+/// whether it has one in this entry.
 pub type Unwind = unsafe extern "C" fn(*mut StoreCtx) -> bool;
 
 /// Offsets in [`StoreCtx`] that compiled code uses.

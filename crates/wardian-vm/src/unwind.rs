@@ -12,7 +12,7 @@
 //! ```
 //!
 //! A walk looks at one frame after the other, the innermost first, and changes nothing. Once a frame is
-//! found the guest is made to stand in it, as if it had called the host there: an interpreted frame gets
+//! found the guest is prepared to be resumed in it, as if it had called the host there: an interpreted frame gets
 //! the address of its handler as ip; for a compiled one, the frame of a stub is written below it, which
 //! [`crate::segment::resume`] leaves to the handler. So whoever runs the entry resumes it as ever.
 //!
@@ -202,7 +202,7 @@ impl Unwinding {
         }
     }
 
-    /// Makes the guest stand in the frame at hand, which is compiled: when it is resumed it continues at `pc`,
+    /// Prepares the guest to be resumed in the frame at hand, which is compiled: it will continue at `pc`,
     /// with `payload` in the first register for payloads. `size` is how far the stack pointer is below the
     /// frame pointer there.
     ///
@@ -223,7 +223,7 @@ impl Unwinding {
         }
     }
 
-    /// Makes the guest stand in the frame at hand, which is interpreted: it continues at `ip`.
+    /// Prepares the guest to be resumed in the frame at hand, which is interpreted: it will continue at `ip`.
     ///
     /// # Safety
     ///

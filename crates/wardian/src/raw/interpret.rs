@@ -128,7 +128,8 @@ struct Run {
 }
 
 impl Run {
-    /// Makes the guest stand where the exception is caught that it has thrown, if it has thrown one.
+    /// Prepares the guest to be resumed at the handler of the exception that it has thrown, if it has thrown one
+    /// and there is a handler.
     unsafe fn catch(self) -> bool {
         // SAFETY: see [`Run`]: the entry was just left.
         unsafe { (*self.ctx).thrown != 0 && unwind(self.ctx) }

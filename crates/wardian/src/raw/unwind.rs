@@ -4,7 +4,7 @@
 //!   throw (builtin), or a host function's error ──> the entry is left ──> whoever runs it asks here
 //!        1. search: frame by frame, handlers by program counter, tags by the frame's instance
 //!        2. calls that are unwound are aborted, innermost first
-//!        3. the guest stands at the handler, with the values
+//!        3. the guest is prepared to be resumed at the handler, with the values
 //! ```
 //!
 //! The search changes nothing. So an exception that no frame of the entry catches leaves the frames as they
@@ -22,7 +22,7 @@ use wardian_vm::interpreted::{Function, frame};
 use wardian_vm::layout::StoreCtx;
 use wardian_vm::unwind::{Place, Unwinding};
 
-/// Makes the guest of the innermost entry stand where the exception that it has thrown is caught: see
+/// Prepares the guest of the innermost entry to be resumed where the exception that it has thrown is caught: see
 /// [`wardian_vm::layout::Unwind`].
 pub(super) unsafe extern "C" fn unwind(ctx: *mut StoreCtx) -> bool {
     // SAFETY: called for the innermost entry of a store, which was left by a call of the host; `owner` is set
@@ -175,7 +175,7 @@ impl StoreInner {
         first
     }
 
-    /// Makes the guest stand at a handler.
+    /// Prepares the guest to be resumed at a handler.
     ///
     /// # Safety
     ///
