@@ -120,6 +120,14 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NUMBER")]
     pub(crate) fuel: Option<u64>,
 
+    /// Compute the same on every engine and every processor
+    ///
+    /// Float operators give one NaN and relaxed vector operators one result: those of the deterministic
+    /// profile of WebAssembly. Float operators become slower, and FILE cannot be an artifact. What
+    /// the system answers (time, random numbers, files) is not changed.
+    #[arg(long)]
+    pub(crate) deterministic: bool,
+
     /// How the guest's code is run
     #[arg(long, value_name = "ENGINE", value_enum, default_value = DEFAULT_ENGINE)]
     pub(crate) engine: EngineArg,

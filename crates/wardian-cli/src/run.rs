@@ -37,7 +37,10 @@ pub(crate) fn run(
     let core = args.coredump.as_deref().map(CoreFile::prepare).transpose()?;
     let engine = engine::engine(args.features.set(), |config| {
         config.engine(args.engine.kind());
-        config.stack_size(args.stack_size).fuel(args.fuel.is_some());
+        config
+            .stack_size(args.stack_size)
+            .fuel(args.fuel.is_some())
+            .deterministic(args.deterministic);
         config.code_limit(args.max_code.unwrap_or(usize::MAX));
         postmortem::configure(config, args);
         observer.engine(config);

@@ -347,7 +347,8 @@ macro_rules! instructions {
         { d: DW, a: SW, b: SW, c: SW } =>
             v128_bitselect i8x16_relaxed_laneselect i16x8_relaxed_laneselect
             i32x4_relaxed_laneselect i64x2_relaxed_laneselect i32x4_relaxed_dot_i8x16_i7x16_add_s
-            f32x4_relaxed_madd f32x4_relaxed_nmadd f64x2_relaxed_madd f64x2_relaxed_nmadd;
+            f32x4_relaxed_madd f32x4_relaxed_nmadd f64x2_relaxed_madd f64x2_relaxed_nmadd
+            f32x4_unfused_madd f32x4_unfused_nmadd f64x2_unfused_madd f64x2_unfused_nmadd;
         { d: DW, a: SW, b: SW, lanes: V128 } =>
             i8x16_shuffle;
         { d: DW, a: SW, b: S } =>

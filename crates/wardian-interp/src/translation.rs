@@ -16,6 +16,8 @@ pub struct Options {
     pub fuel: bool,
     /// Whether every NaN that arithmetic makes has the same bits.
     pub canonical_nans: bool,
+    /// Whether vectors are multiplied and added with two roundings, whatever the machine can do.
+    pub deterministic_simd: bool,
 }
 
 /// The module to which a function belongs.

@@ -26,7 +26,7 @@ pub struct Compiler {
 struct Shared {
     isa: OwnedTargetIsa,
     tunables: Tunables,
-    has_fma: bool,
+    fuses: bool,
 }
 
 /// How to compile a module.
@@ -72,8 +72,8 @@ impl Compiler {
     /// A compiler for this machine.
     pub fn new(tunables: Tunables) -> Result<Compiler, CompileError> {
         let isa = settings::isa(&tunables)?;
-        let has_fma = settings::has_fma(&isa);
-        Ok(Compiler { shared: Arc::new(Shared { isa, tunables, has_fma }) })
+        let fuses = !tunables.deterministic_simd && settings::has_fma(&isa);
+        Ok(Compiler { shared: Arc::new(Shared { isa, tunables, fuses }) })
     }
 
     /// What it was made with.
@@ -243,7 +243,7 @@ impl Compiler {
             tunables: &self.shared.tunables,
             variant,
             has_objects: info.types.iter().any(|ty| ty.func().is_none()),
-            has_fma: self.shared.has_fma,
+            fuses: self.shared.fuses,
             tells: false,
         }
     }

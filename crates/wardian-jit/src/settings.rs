@@ -27,6 +27,8 @@ pub struct Tunables {
     pub guard_size: u64,
     /// Whether operators whose NaNs may be any give the canonical one.
     pub canonical_nans: bool,
+    /// Whether vectors are multiplied and added with two roundings, whatever the machine can do.
+    pub deterministic_simd: bool,
     /// Whether the code counts fuel.
     pub fuel: bool,
     /// Whether an access behind a check of bounds cannot be executed speculatively with an index that is
@@ -42,6 +44,7 @@ impl Default for Tunables {
             opt_level: OptLevel::Speed,
             guard_size: 32 << 20,
             canonical_nans: false,
+            deterministic_simd: false,
             fuel: false,
             speculation_guards: true,
         }

@@ -49,6 +49,7 @@ pub struct Config {
     pub(crate) optimize: bool,
     pub(crate) verify: bool,
     pub(crate) canonical_nans: bool,
+    pub(crate) deterministic_simd: bool,
     pub(crate) fuel: bool,
     pub(crate) speculation_guards: bool,
     pub(crate) gc_stress: bool,
@@ -79,6 +80,7 @@ impl Config {
             optimize: true,
             verify: cfg!(debug_assertions),
             canonical_nans: false,
+            deterministic_simd: false,
             fuel: false,
             speculation_guards: true,
             gc_stress: false,
@@ -200,6 +202,23 @@ impl Config {
     pub fn canonical_nans(&mut self, on: bool) -> &mut Config {
         self.canonical_nans = on;
         self
+    }
+
+    /// Whether relaxed vector operators give the same results on every processor: those of the specification's
+    /// deterministic profile. Of what it leaves open, Wardian makes one choice that depends on the processor: whether
+    /// `relaxed_madd` and `relaxed_nmadd` round once, where there is an instruction for that, or twice. Set, they
+    /// round twice. Default: off.
+    pub fn relaxed_simd_deterministic(&mut self, on: bool) -> &mut Config {
+        self.deterministic_simd = on;
+        self
+    }
+
+    /// Whether operators behave as in the deterministic profile of the specification (appendix "Profiles"): sets
+    /// [`Config::canonical_nans`] and [`Config::relaxed_simd_deterministic`]. What a guest computes is then the same
+    /// on every engine and every processor, as long as its imports answer the same, its memories, tables and objects
+    /// can grow, and its stack suffices: those depend on limits and on the machine. Default: off.
+    pub fn deterministic(&mut self, on: bool) -> &mut Config {
+        self.canonical_nans(on).relaxed_simd_deterministic(on)
     }
 
     /// Whether compiled code keeps the processor from reading elsewhere in the process when it executes an

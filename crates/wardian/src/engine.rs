@@ -59,6 +59,7 @@ impl Engine {
             opt_level: if config.optimize { OptLevel::Speed } else { OptLevel::None },
             guard_size: MEMORY_GUARD as u64,
             canonical_nans: config.canonical_nans,
+            deterministic_simd: config.deterministic_simd,
             fuel: config.fuel,
             speculation_guards: config.speculation_guards,
         };
@@ -112,8 +113,9 @@ impl Engine {
     /// All that compiled code depends on besides the module: code made under another fingerprint
     /// must not be used.
     pub fn fingerprint(&self) -> String {
-        let Config { fuel, canonical_nans, .. } = self.0.config;
-        let interpreted = || format!("interpreted fuel={fuel} nans={canonical_nans}");
+        let Config { fuel, canonical_nans, deterministic_simd, .. } = self.0.config;
+        let interpreted =
+            || format!("interpreted fuel={fuel} nans={canonical_nans} simd={deterministic_simd}");
         let compiler = self.0.compiler.as_ref().map_or_else(interpreted, Compiler::fingerprint);
         format!("{compiler}; features {}", self.0.config.features)
     }

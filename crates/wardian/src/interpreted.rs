@@ -70,6 +70,7 @@ impl ModuleInner {
                 tiering: config.kind == EngineKind::Tiered,
                 fuel: config.fuel,
                 canonical_nans: config.canonical_nans,
+                deterministic_simd: config.deterministic_simd,
             },
         }
     }

@@ -178,7 +178,7 @@ binary! {
 
 ternary! {
     i32x4_relaxed_dot_i8x16_i7x16_add_s f32x4_relaxed_madd f32x4_relaxed_nmadd f64x2_relaxed_madd
-    f64x2_relaxed_nmadd
+    f64x2_relaxed_nmadd f32x4_unfused_madd f32x4_unfused_nmadd f64x2_unfused_madd f64x2_unfused_nmadd
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -17,13 +17,14 @@ pub(crate) use super::float::f64x2_max as f64x2_relaxed_max;
 pub(crate) use super::float::f64x2_min as f64x2_relaxed_min;
 pub(crate) use super::integer::i16x8_q15mulr_sat_s as i16x8_relaxed_q15mulr_s;
 
-/// `a * b + c`, rounded once where the machine has an instruction for it, as compiled code does.
+/// `a * b + c`: rounded once where the machine has an instruction for it, as compiled code does; or always twice,
+/// as the specification's deterministic profile says.
 macro_rules! multiply_add {
-    ($($name:ident: $float:ty, $bits:ty, $count:literal, $sign:expr;)*) => {$(
+    ($($name:ident: $float:ty, $bits:ty, $count:literal, $sign:expr, $fused:expr;)*) => {$(
         #[inline]
         pub(crate) fn $name(a: u128, b: u128, c: u128) -> u128 {
             let all = [a, b, c].map(<[$bits; $count]>::of);
-            let fused = fuses();
+            let fused = $fused;
             build::<$bits, $count>(|i| {
                 let a = <$float>::from_bits(all[0][i] ^ $sign);
                 let [b, c] = [all[1][i], all[2][i]].map(<$float>::from_bits);
@@ -34,10 +35,14 @@ macro_rules! multiply_add {
 }
 
 multiply_add! {
-    f32x4_relaxed_madd: f32, u32, 4, 0;
-    f32x4_relaxed_nmadd: f32, u32, 4, 1 << 31;
-    f64x2_relaxed_madd: f64, u64, 2, 0;
-    f64x2_relaxed_nmadd: f64, u64, 2, 1 << 63;
+    f32x4_relaxed_madd: f32, u32, 4, 0, fuses();
+    f32x4_relaxed_nmadd: f32, u32, 4, 1 << 31, fuses();
+    f64x2_relaxed_madd: f64, u64, 2, 0, fuses();
+    f64x2_relaxed_nmadd: f64, u64, 2, 1 << 63, fuses();
+    f32x4_unfused_madd: f32, u32, 4, 0, false;
+    f32x4_unfused_nmadd: f32, u32, 4, 1 << 31, false;
+    f64x2_unfused_madd: f64, u64, 2, 0, false;
+    f64x2_unfused_nmadd: f64, u64, 2, 1 << 63, false;
 }
 
 /// Whether multiplication and addition is one instruction of this machine.
@@ -53,15 +58,15 @@ fn fuses() -> bool {
     }
 }
 
-/// Sums of neighbouring products, both with signs. They wrap.
+/// Sums of neighbouring products, both with signs. They saturate.
 #[inline]
 pub(crate) fn i16x8_relaxed_dot_i8x16_i7x16_s(a: u128, b: u128) -> u128 {
     let (a, b) = (<[i8; 16]>::of(a), <[i8; 16]>::of(b));
     let product = |i: usize| i16::from(a[i]) * i16::from(b[i]);
-    build::<i16, 8>(|i| product(2 * i).wrapping_add(product(2 * i + 1)))
+    build::<i16, 8>(|i| product(2 * i).saturating_add(product(2 * i + 1)))
 }
 
-/// Sums of four products, the inner two of which wrap, added to `c`.
+/// Sums of four products, added to `c`. Sums of two saturate, all others wrap.
 #[inline]
 pub(crate) fn i32x4_relaxed_dot_i8x16_i7x16_add_s(a: u128, b: u128, c: u128) -> u128 {
     let sums = super::widen::i32x4_extadd_pairwise_i16x8_s(i16x8_relaxed_dot_i8x16_i7x16_s(a, b));

@@ -294,6 +294,18 @@ impl Body<'_> {
             O::I32x4RelaxedDotI8x16I7x16AddS => {
                 self.wide_ternary(op::i32x4_relaxed_dot_i8x16_i7x16_add_s::new)?
             }
+            O::F32x4RelaxedMadd if self.env.options.deterministic_simd => {
+                self.wide_float_ternary(op::f32x4_unfused_madd::new, false)?
+            }
+            O::F32x4RelaxedNmadd if self.env.options.deterministic_simd => {
+                self.wide_float_ternary(op::f32x4_unfused_nmadd::new, false)?
+            }
+            O::F64x2RelaxedMadd if self.env.options.deterministic_simd => {
+                self.wide_float_ternary(op::f64x2_unfused_madd::new, true)?
+            }
+            O::F64x2RelaxedNmadd if self.env.options.deterministic_simd => {
+                self.wide_float_ternary(op::f64x2_unfused_nmadd::new, true)?
+            }
             O::F32x4RelaxedMadd => self.wide_float_ternary(op::f32x4_relaxed_madd::new, false)?,
             O::F32x4RelaxedNmadd => self.wide_float_ternary(op::f32x4_relaxed_nmadd::new, false)?,
             O::F64x2RelaxedMadd => self.wide_float_ternary(op::f64x2_relaxed_madd::new, true)?,

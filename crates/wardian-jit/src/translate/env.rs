@@ -16,7 +16,7 @@ pub(crate) struct Env<'a> {
     /// Whether the module has types of structs or arrays: then the store has a heap before its code runs.
     pub(crate) has_objects: bool,
     /// Whether fused multiplication and addition is an instruction.
-    pub(crate) has_fma: bool,
+    pub(crate) fuses: bool,
     /// Whether functions tell listeners when they end.
     pub(crate) tells: bool,
 }

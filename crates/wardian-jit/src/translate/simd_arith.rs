@@ -1,7 +1,7 @@
 //! Vectors: arithmetic on integer and float lanes, widening, narrowing, conversions.
 
 use super::state::{Outcome, Translator};
-use cranelift_codegen::ir::condcodes::FloatCC;
+use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
 use types::{F32X4, F64X2, I8X16, I16X8, I32X4, I64X2};
 use wasmparser::Operator as O;
@@ -206,10 +206,10 @@ impl Translator<'_, '_> {
             O::F32x4RelaxedNmadd => self.multiply_add(F32X4, true)?,
             O::F64x2RelaxedMadd => self.multiply_add(F64X2, false)?,
             O::F64x2RelaxedNmadd => self.multiply_add(F64X2, true)?,
-            O::I16x8RelaxedDotI8x16I7x16S => self.dot(I8X16)?,
+            O::I16x8RelaxedDotI8x16I7x16S => self.relaxed_dot()?,
             O::I32x4RelaxedDotI8x16I7x16AddS => {
                 let addend = self.pop_vector(I32X4)?;
-                self.dot(I8X16)?;
+                self.relaxed_dot()?;
                 self.add_pairs(I16X8, true)?;
                 self.vector_unary(I32X4, |i, x| i.iadd(x, addend))?;
             }
@@ -218,7 +218,7 @@ impl Translator<'_, '_> {
         Ok(true)
     }
 
-    /// `x * y + z`, or `z - x * y`, rounded once where the machine can.
+    /// `x * y + z`, or `z - x * y`, rounded once where the machine can and the choice is free.
     fn multiply_add(&mut self, ty: Type, negate: bool) -> Outcome {
         let z = self.pop_vector(ty)?;
         let y = self.pop_vector(ty)?;
@@ -226,7 +226,7 @@ impl Translator<'_, '_> {
         if negate {
             x = self.b.ins().fneg(x);
         }
-        let value = if self.env.has_fma {
+        let value = if self.env.fuses {
             self.b.ins().fma(x, y, z)
         } else {
             let product = self.b.ins().fmul(x, y);
@@ -296,6 +296,19 @@ impl Translator<'_, '_> {
         let low = self.product(x, y, Low, true);
         let high = self.product(x, y, High, true);
         let value = self.b.ins().iadd_pairwise(low, high);
+        self.push_vector(value);
+        Ok(())
+    }
+
+    /// Sums of neighbouring products of bytes. They saturate: the least number is only reached by a sum that is too
+    /// large, whose bits inverted are the greatest.
+    fn relaxed_dot(&mut self) -> Outcome {
+        self.dot(I8X16)?;
+        let sum = self.pop_vector(I16X8)?;
+        let least = self.b.func.dfg.constants.insert([0, 0x80].repeat(8).into());
+        let least = self.b.ins().vconst(I16X8, least);
+        let overflowed = self.b.ins().icmp(IntCC::Equal, sum, least);
+        let value = self.b.ins().bxor(sum, overflowed);
         self.push_vector(value);
         Ok(())
     }

@@ -102,6 +102,8 @@ pub struct Tunables {
     pub guard_size: u64,
     /// Whether NaNs are canonical.
     pub canonical_nans: bool,
+    /// Whether vectors are multiplied and added with two roundings.
+    pub deterministic_simd: bool,
     pub speculation_guards: bool,
     /// Whether fuel is counted.
     pub fuel: bool,

@@ -291,12 +291,16 @@ fn multiply_and_add_rounds_as_the_machine_does() {
     let rounded = if fused { f32::EPSILON * f32::EPSILON } else { 0.0 };
     let (a, c) = (four(x, x), four(-(x * x), -(x * x)));
     assert_eq!(s::f32x4_relaxed_madd(a, a, c), four(rounded, rounded));
+    assert_eq!(s::f32x4_unfused_madd(a, a, c), four(0.0, 0.0));
     let (c, rounded) = (s::f32x4_neg(c), if fused { -rounded } else { 0.0 });
     assert_eq!(s::f32x4_relaxed_nmadd(a, a, c), four(rounded, rounded));
+    assert_eq!(s::f32x4_unfused_nmadd(a, a, c), four(0.0, 0.0));
     let x = 1.0 + f64::EPSILON;
     let rounded = if fused { f64::EPSILON * f64::EPSILON } else { 0.0 };
     let (a, c) = (two(x, 2.0), two(-(x * x), 1.0));
     assert_eq!(s::f64x2_relaxed_madd(a, a, c), two(rounded, 5.0));
+    assert_eq!(s::f64x2_unfused_madd(a, a, c), two(0.0, 5.0));
     let (c, rounded) = (s::f64x2_neg(c), if fused { -rounded } else { 0.0 });
     assert_eq!(s::f64x2_relaxed_nmadd(a, a, c), two(rounded, -5.0));
+    assert_eq!(s::f64x2_unfused_nmadd(a, a, c), two(0.0, -5.0));
 }

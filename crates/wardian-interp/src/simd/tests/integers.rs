@@ -239,7 +239,10 @@ fn dot_products() {
     };
     for (a, b) in pairs() {
         assert_eq!(s::i32x4_dot_i16x8_s(a, b), sums(a, b, 16), "{a:032x} {b:032x}");
-        let narrow = sums(a, b, 8);
+        let products: Vec<_> =
+            lanes(a, 8, true).iter().zip(lanes(b, 8, true)).map(|(x, y)| x * y).collect();
+        let saturated = |pair: &[i128]| (pair[0] + pair[1]).min(i16::MAX.into());
+        let narrow = vector(products.chunks(2).map(saturated), 16);
         assert_eq!(s::i16x8_relaxed_dot_i8x16_i7x16_s(a, b), narrow, "{a:032x} {b:032x}");
         let narrow = lanes(narrow, 16, true);
         let wide = narrow.chunks(2).zip(lanes(!a, 32, true)).map(|(p, c)| p[0] + p[1] + c);
