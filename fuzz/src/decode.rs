@@ -100,7 +100,7 @@ fn translate(bytes: &[u8]) {
     let info = module.info();
     let mut translator = Translator::new();
     for (tiering, fuel) in [(false, false), (true, false), (false, true)] {
-        let options = Options { tiering, fuel, canonical_nans: fuel };
+        let options = Options { tiering, fuel, canonical_nans: fuel, deterministic_simd: tiering };
         let layout = InstanceLayout::new(info.counts());
         let env = Env { info, bytes: module.bytes(), layout, options };
         for defined in 0..info.bodies.len() as u32 {

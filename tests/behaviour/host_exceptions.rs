@@ -3,8 +3,8 @@
 use crate::exceptions::typed;
 use crate::matrix::{Behaviour, instance, linked};
 use wardian::{
-    Caller, Engine, Error, ErrorKind, Exception, ExternRef, Linker, ResourceLimiter, Store, Tag,
-    TagType, Val, ValType,
+    Caller, Engine, Error, ErrorKind, Exception, ExternRef, Linker, ResourceLimiter, Store,
+    StoreLimits, Tag, TagType, Val, ValType,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -14,6 +14,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("an exception that a limiter returns is thrown nowhere", limiter),
     ("arguments of a call stay while exceptions among them are handed over", arguments),
     ("a guest holds exceptions up to a limit, whoever throws them", limit),
+    ("exceptions that a guest holds count as memory of its store", counted),
 ];
 
 /// `run` calls `inner` by way of the host and catches; `direct` catches what the host throws.
@@ -242,5 +243,40 @@ fn limit(engine: &Engine) {
         let error = run.call(&mut store, (host, 1, 20_000)).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Limit(_)), "{error}");
         assert!(error.to_string().contains("the guest holds"), "{error}");
+    }
+}
+
+fn counted(engine: &Engine) {
+    let text = r#"(module
+      (tag $t (param i64 i64))
+      (table $kept 20000 exnref)
+      (func (export "clear") (table.fill $kept (i32.const 0) (ref.null exn) (i32.const 20000)))
+      (func (export "run") (param $apart i32) (param $n i32) (result i32) (local $i i32)
+        (loop $l
+          (table.set $kept (i32.mul (local.get $i) (local.get $apart))
+            (block $r (result exnref)
+              (try_table (catch_all_ref $r) (throw $t (i64.const 1) (i64.const 2)))
+              unreachable))
+          (local.set $i (i32.add (local.get $i) (i32.const 1)))
+          (br_if $l (i32.lt_u (local.get $i) (local.get $n))))
+        (local.get $i)))"#;
+    for (memory, held) in [(Some(512 << 10), 4000), (Some(64 << 20), 20_000), (None, 20_000)] {
+        let limits = StoreLimits::default();
+        let mut store = Store::new(engine, limits);
+        if let Some(bytes) = memory {
+            store.data_mut().memory_bytes = bytes;
+            store.limiter(|limits| limits);
+        }
+        let i = instance(&mut store, text);
+        let run = i.typed_func::<(i32, i32), i32>(&mut store, "run").unwrap();
+        assert_eq!(run.call(&mut store, (0, 20_000)).unwrap(), 20_000, "one at a time");
+        assert_eq!(run.call(&mut store, (1, held)).unwrap(), held, "{memory:?}");
+        if held < 20_000 {
+            let error = run.call(&mut store, (1, 20_000)).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Limit(_)), "{error}");
+            assert!(error.to_string().contains("the store's limits"), "{error}");
+        }
+        i.typed_func::<(), ()>(&mut store, "clear").unwrap().call(&mut store, ()).unwrap();
+        assert_eq!(run.call(&mut store, (0, 20_000)).unwrap(), 20_000, "and the store can be used");
     }
 }

@@ -13,9 +13,9 @@ use wardian::{
     ImportRequest, ImportResolver, Instance, InstanceCloser, InstantiateOptions, InternalFunction,
     InternalModule, InternalModuleMut, LinearMemory, Linker, Memory, MemoryAllocator,
     MemoryAllocatorFunc, MemoryRequest, MemoryType, Module, MultiFunctionListenerFactory,
-    ProgramCounter, Resolution, Result, Snapshot, Snapshotter, StackFrame, StackIterator,
-    StopReason, Store, StoreContextMut, Table, TestFunction, TestModule, TypedFunc, Val, ValType,
-    VecMemory, benchmark_function_listener, new_stack_iterator,
+    ObjectView, ProgramCounter, Resolution, Result, Snapshot, Snapshotter, StackFrame,
+    StackIterator, StopReason, Store, StoreContextMut, Table, TestFunction, TestModule, TypedFunc,
+    Val, ValType, VecMemory, benchmark_function_listener, new_stack_iterator,
 };
 use wardian_observe::{LogListener, TraceBuffer, TraceListener, TraceOptions};
 use wardian_wasi::{DirPerms, WasiCtxBuilder};
@@ -215,6 +215,46 @@ fn inspection(engine: &Engine) {
     inside.set_global(0, &Val::I64(41)).unwrap();
     inside.memory_mut(0).unwrap()[4] = b'D';
     assert!(matches!(guest.internal(&store).global(0), Some(Val::I64(41))));
+    assert_eq!(guest.internal(&store).value_at("global[0]").unwrap().i64(), Some(41));
+    objects(&mut store);
+}
+
+fn objects(store: &mut Store<()>) {
+    let text = r#"(module (type $leaf (struct (field $size i32)))
+      (func $grow (param (ref $leaf)) (result (ref $leaf)) (local.get 0))
+      (func (export "go") (drop (call $grow (struct.new $leaf (i32.const 7))))))"#;
+    let module = module(store.engine(), text);
+    let guest = Instance::new(&mut *store, &module, &[]).unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let attached =
+        guest.attach(&mut *store, FunctionFilter::name("grow").listen(Looks(seen.clone())));
+    guest.typed_func::<(), ()>(&mut *store, "go").unwrap().call(&mut *store, ()).unwrap();
+    attached.unwrap().detach(&mut *store);
+    assert_eq!(*seen.lock().unwrap(), ["leaf 7", "leaf 7"]);
+}
+
+/// Notes the object that a call is given and returns.
+struct Looks(Arc<Mutex<Vec<String>>>);
+
+impl Looks {
+    fn note(&self, call: &Call<'_>, value: Option<Val>) {
+        let Some(Val::AnyRef(Some(any))) = value else { panic!("an object: {value:?}") };
+        let module = call.module().unwrap();
+        let object: ObjectView<'_> = module.object(&any).unwrap();
+        let size = object.get(0).unwrap().i32().unwrap();
+        self.0.lock().unwrap().push(format!("{} {size}", object.type_name().unwrap()));
+    }
+}
+
+impl FunctionListener for Looks {
+    fn before(&self, call: &Call<'_>, _: &[u64], _: &mut StackIterator<'_>) {
+        assert!(call.result(0).is_none());
+        self.note(call, call.param(0));
+    }
+    fn after(&self, call: &Call<'_>, _: &[u64]) {
+        assert!(call.param(0).is_none());
+        self.note(call, call.result(0));
+    }
 }
 
 #[derive(Default)]

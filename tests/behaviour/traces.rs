@@ -13,6 +13,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a trace reads the parameters of every function of WASI", wasi),
     ("a trace that is finished shows calls that are not", unfinished),
     ("a summary tells functions of one name apart", namesakes),
+    ("a trace shows what references refer to", references),
 ];
 
 /// The text without its times.
@@ -209,4 +210,71 @@ fn unfinished(engine: &Engine) {
     assert_eq!(run.call(&mut store, ()).unwrap(), 1);
     run.call(&mut store, ()).unwrap();
     assert_eq!(text(&buffer), "run() {\n  h.end() = ? unfinished\n} = ? unfinished run\n");
+}
+
+fn references(engine: &Engine) {
+    let guest = r#"(module $m
+      (type $point (struct (field $x i32) (field $y f64)))
+      (type $text (array i16))
+      (type $bytes (array i8))
+      (type $list (struct (field $value i8) (field $next (ref null $list)) (field funcref) (field eqref)))
+      (rec (type $ring (struct (field $self (mut (ref null $ring))))))
+      (tag $oops (param i32))
+      (global $ring (ref $ring) (struct.new $ring (ref.null $ring)))
+      (func $point (param $p (ref $point)) (result (ref null $point)) (local.get $p))
+      (func $null (param (ref null $point)) (result anyref) (ref.i31 (i32.const -5)))
+      (func $text (param (ref $text) (ref $bytes)))
+      (func $list (param (ref $list)))
+      (func $ring_of (param (ref $ring)) (result funcref) (ref.func $text))
+      (func $host (param externref anyref exnref))
+      (elem declare func $text $point)
+      (func (export "run") (param externref)
+        (struct.set $ring $self (global.get $ring) (global.get $ring))
+        (drop (call $point (struct.new $point (i32.const 3) (f64.const 0.5))))
+        (drop (call $null (ref.null $point)))
+        (call $text (array.new_fixed $text 3 (i32.const 72) (i32.const 105) (i32.const 33))
+          (array.new $bytes (i32.const 200) (i32.const 20)))
+        (call $list (struct.new $list (i32.const 255)
+          (struct.new $list (i32.const 1) (ref.null $list) (ref.null func) (ref.i31 (i32.const 9)))
+          (ref.func $point) (ref.null eq)))
+        (drop (call $ring_of (global.get $ring)))
+        (call $host (local.get 0) (any.convert_extern (local.get 0))
+          (block $caught (result exnref)
+            (try_table (result exnref) (catch_all_ref $caught) (throw $oops (i32.const 7)))))))"#;
+    let mut store = Store::new(engine, ());
+    let i = instance(&mut store, guest);
+    let traced = |store: &mut Store<()>, options: TraceOptions| {
+        let (trace, buffer) = trace(options);
+        let attachment = i.attach(&mut *store, trace.clone()).unwrap();
+        let run = i.typed_func::<Option<wardian::ExternRef>, ()>(&mut *store, "run").unwrap();
+        run.call(&mut *store, Some(wardian::ExternRef::new(1))).unwrap();
+        attachment.detach(&mut *store);
+        trace.finish().unwrap();
+        buffer
+    };
+    let buffer = traced(&mut store, TraceOptions::new());
+    let bytes = ["-56"; 16].join(", ");
+    let expected = [
+        "run(externref) {".to_owned(),
+        "  point(p=point{x=3, y=0.5}) = point{x=3, y=0.5}".to_owned(),
+        "  null(null) = -5".to_owned(),
+        format!("  text(\"Hi!\", [{bytes}, … 4 more])"),
+        "  list(list{value=-1, next=list{value=1, next=null, null, 9}, func point, null})"
+            .to_owned(),
+        "  ring_of(ring{self=ring{self=ring{self=ring}}}) = func text".to_owned(),
+        "  host(externref, anyref, exception `oops` (7))".to_owned(),
+        "} run".to_owned(),
+    ];
+    assert_eq!(text(&buffer).lines().collect::<Vec<_>>(), expected);
+    let buffer = traced(&mut store, TraceOptions::new().with_format(TraceFormat::Json));
+    let json = String::from_utf8(buffer.contents()).unwrap();
+    let lines: Vec<serde_json::Value> =
+        json.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let of = |name: &str| lines.iter().find(|line| line["name"] == name).unwrap();
+    let point = serde_json::json!({"$type": "point", "x": 3, "y": 0.5});
+    assert_eq!((&of("point")["args"]["p"], &of("point")["results"][0]), (&point, &point));
+    assert_eq!(of("text")["args"]["0"], serde_json::json!([72, 105, 33]));
+    let next = serde_json::json!({"$type": "list", "value": 1, "next": null, "2": null, "3": 9});
+    assert_eq!(of("list")["args"]["0"]["next"], next);
+    assert_eq!(of("ring_of")["results"][0], "func text");
 }

@@ -11,6 +11,7 @@ pub(crate) mod listener;
 pub(crate) mod log;
 pub(crate) mod options;
 mod output;
+mod references;
 mod state;
 pub(crate) mod summary;
 mod value;

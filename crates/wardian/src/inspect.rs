@@ -1,8 +1,13 @@
 //! Looking into an instance: everything by index and name, exported or not.
 
+mod objects;
+mod types;
+
+pub use objects::ObjectView;
+
 use crate::doubles::TestModule;
 use crate::raw::instance::MemoryRef;
-use crate::raw::store::StoreInner;
+use crate::raw::store::{FuncKind, StoreInner};
 use crate::store::check_store;
 use crate::{
     Error, FunctionDefinition, Instance, Module, Result, SharedMemory, StoreContext,
@@ -242,6 +247,21 @@ impl<'a> InternalModule<'a> {
         })
     }
 
+    /// The definition of a function that a reference refers to, of whatever instance or of the host. None of another
+    /// store's, and of a double.
+    pub fn definition_of(&self, func: &crate::Func) -> Option<FunctionDefinition<'a>> {
+        let Source::Live { store, .. } = self.0 else { return None };
+        if func.store != store.id() {
+            return None;
+        }
+        Some(match &store.funcs.get(func.index as usize)?.kind {
+            FuncKind::Wasm { instance, func } => {
+                FunctionDefinition::of_module(&store.instances[*instance as usize].module, *func)
+            }
+            FuncKind::Host(def) => FunctionDefinition::of_host(def),
+        })
+    }
+
     /// Index of a function by the name that it is exported by, or has in the name section.
     pub fn function_index(&self, name: &str) -> Option<u32> {
         if let Source::Double(double) = self.0 {
@@ -277,6 +297,7 @@ impl<'a> InternalModule<'a> {
             .or_else(|| of(&names.globals, ItemIndex::Global))
             .or_else(|| of(&names.memories, ItemIndex::Memory))
             .or_else(|| of(&names.tables, ItemIndex::Table))
+            .or_else(|| of(&names.tags, ItemIndex::Tag))
     }
 }
 

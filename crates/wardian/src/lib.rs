@@ -85,7 +85,7 @@ pub use externs::Extern;
 pub use func::{Func, IntoFunc, TypedFunc};
 pub use gc::{AnyRef, ArrayRef, ArrayRefPre, EqRef, GcStats, I31, StructRef, StructRefPre};
 pub use global::Global;
-pub use inspect::{InternalModule, InternalModuleMut, MemoryView};
+pub use inspect::{InternalModule, InternalModuleMut, MemoryView, ObjectView};
 pub use instance::Instance;
 pub use instance_pre::InstancePre;
 pub use jit::CompiledCode;

@@ -6,7 +6,7 @@
 
 use crate::doubles::{TestFunction, TestModule};
 use crate::raw::listen::LiveCall;
-use crate::{Error, Exception, FunctionDefinition, InternalModule, StackFrame, StackIterator};
+use crate::{Error, Exception, FunctionDefinition, InternalModule, StackFrame, StackIterator, Val};
 use std::fmt;
 use std::sync::Arc;
 
@@ -98,10 +98,7 @@ impl fmt::Display for AbortReason<'_> {
 }
 
 /// A call as listeners see it.
-pub struct Call<'a> {
-    source: Source<'a>,
-    tail: bool,
-}
+pub struct Call<'a>(Source<'a>);
 
 enum Source<'a> {
     Live(LiveCall<'a>),
@@ -109,18 +106,18 @@ enum Source<'a> {
 }
 
 impl<'a> Call<'a> {
-    pub(crate) fn live(call: LiveCall<'a>, tail: bool) -> Call<'a> {
-        Call { source: Source::Live(call), tail }
+    pub(crate) fn live(call: LiveCall<'a>) -> Call<'a> {
+        Call(Source::Live(call))
     }
 
     /// A call on paper, for tests of listeners.
     pub fn of_test(function: &'a TestFunction, module: &'a TestModule) -> Call<'a> {
-        Call { source: Source::Double { function, module }, tail: false }
+        Call(Source::Double { function, module })
     }
 
     /// The function that is called.
     pub fn definition(&self) -> FunctionDefinition<'_> {
-        match &self.source {
+        match &self.0 {
             Source::Live(call) => call.definition(),
             Source::Double { function, .. } => function.definition(),
         }
@@ -128,7 +125,7 @@ impl<'a> Call<'a> {
 
     /// The instance that the function belongs to; none for host functions.
     pub fn module(&self) -> Option<InternalModule<'_>> {
-        match &self.source {
+        match &self.0 {
             Source::Live(call) => call.callee(),
             Source::Double { module, .. } => Some(module.internal()),
         }
@@ -136,7 +133,7 @@ impl<'a> Call<'a> {
 
     /// The instance whose code makes the call; none if the embedder does.
     pub fn caller(&self) -> Option<InternalModule<'_>> {
-        match &self.source {
+        match &self.0 {
             Source::Live(call) => call.caller(),
             Source::Double { .. } => None,
         }
@@ -144,7 +141,7 @@ impl<'a> Call<'a> {
 
     /// A number that no other call of the store has: pairs `before` with `after` or `abort`.
     pub fn id(&self) -> u64 {
-        match &self.source {
+        match &self.0 {
             Source::Live(call) => call.id(),
             Source::Double { .. } => 0,
         }
@@ -154,15 +151,56 @@ impl<'a> Call<'a> {
     /// [`crate::StoreContext::id`]. 0 for a double, which no store has.
     #[inline]
     pub fn store_id(&self) -> u64 {
-        match &self.source {
+        match &self.0 {
             Source::Live(call) => call.store_id(),
             Source::Double { .. } => 0,
         }
     }
 
+    /// In `before`: the parameter with this index as a value, so that references can be looked at: see
+    /// [`InternalModule::object`]. None elsewhere, and of a double. Raw slots are cheaper for numbers.
+    ///
+    /// ```
+    /// use wardian::*;
+    /// let engine = Engine::default();
+    /// let module = Module::new(&engine, br#"(module
+    ///     (type $point (struct (field $x i32) (field $y i32)))
+    ///     (func $draw (param (ref $point)))
+    ///     (func (export "go") (call $draw (struct.new $point (i32.const 3) (i32.const 4)))))"#)?;
+    /// let mut store = Store::new(&engine, ());
+    /// let instance = Instance::new(&mut store, &module, &[])?;
+    /// let listener = FunctionListenerFunc(|call: &Call<'_>, _: &[u64], _: &mut StackIterator<'_>| {
+    ///     let Some(Val::AnyRef(Some(point))) = call.param(0) else { panic!("it is a struct") };
+    ///     let module = call.module().unwrap();
+    ///     let point = module.object(&point).unwrap();
+    ///     assert_eq!(point.type_name(), Some("point"));
+    ///     assert_eq!(point.get(point.field_index("y").unwrap()).unwrap().i32(), Some(4));
+    /// });
+    /// let _attached = instance.attach(&mut store, FunctionFilter::name("draw").listen(listener))?;
+    /// instance.typed_func::<(), ()>(&mut store, "go")?.call(&mut store, ())?;
+    /// # Ok::<(), wardian::Error>(())
+    /// ```
+    pub fn param(&self, index: usize) -> Option<Val> {
+        match &self.0 {
+            Source::Live(call) => call.param(index),
+            Source::Double { .. } => None,
+        }
+    }
+
+    /// In `after`, if the call returned: the result with this index as a value. See [`Call::param`].
+    pub fn result(&self, index: usize) -> Option<Val> {
+        match &self.0 {
+            Source::Live(call) => call.result(index),
+            Source::Double { .. } => None,
+        }
+    }
+
     /// In `after`: whether the call ends by a tail call. Its successor begins next.
     pub fn is_tail_call(&self) -> bool {
-        self.tail
+        match &self.0 {
+            Source::Live(call) => call.is_tail_call(),
+            Source::Double { .. } => false,
+        }
     }
 }
 

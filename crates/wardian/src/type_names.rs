@@ -1,18 +1,31 @@
 //! Names that modules have for the types that they declare.
 
 use crate::Module;
+use crate::module::ModuleInner;
 use wardian_types::{HeapType, TypeIndex};
 
 impl Module {
     /// The name that the module has for a type that it declares, as values of this module's engine have it.
     pub fn type_name(&self, ty: HeapType) -> Option<&str> {
-        let names = &self.0.decoded.names().types;
-        self.declared(ty).find_map(|index| names.get(&index)).map(String::as_str)
+        self.0.type_name(ty)
     }
 
     /// The name that the module has for a field of a struct type: see [`Module::type_name`].
     pub fn field_name(&self, ty: HeapType, field: u32) -> Option<&str> {
-        let names = &self.0.decoded.names().fields;
+        self.0.field_name(ty, field)
+    }
+}
+
+impl ModuleInner {
+    /// [`Module::type_name`]
+    pub(crate) fn type_name(&self, ty: HeapType) -> Option<&str> {
+        let names = &self.decoded.names().types;
+        self.declared(ty).find_map(|index| names.get(&index)).map(String::as_str)
+    }
+
+    /// [`Module::field_name`]
+    pub(crate) fn field_name(&self, ty: HeapType, field: u32) -> Option<&str> {
+        let names = &self.decoded.names().fields;
         self.declared(ty).find_map(|index| names.get(&index)?.get(&field)).map(String::as_str)
     }
 
@@ -22,7 +35,7 @@ impl Module {
             Some(TypeIndex::Engine(number)) => Some(number),
             _ => None,
         };
-        let all = (0_u32..).zip(&self.0.signatures);
+        let all = (0_u32..).zip(&self.signatures);
         all.filter(move |(_, known)| Some(**known) == number).map(|(index, _)| index)
     }
 }

@@ -179,7 +179,10 @@ fn the_native_stack_does_not_grow() {
     let run = move || {
         let mut world = World::new();
         world.add(other, Options::default());
-        world.add(main, Options { tiering: true, fuel: true, canonical_nans: true });
+        world.add(
+            main,
+            Options { tiering: true, fuel: true, canonical_nans: true, ..Options::default() },
+        );
         world.call(1, "f", &[200_000])
     };
     let thread = std::thread::Builder::new().stack_size(128 << 10).spawn(run).unwrap();

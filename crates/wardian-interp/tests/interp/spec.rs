@@ -238,5 +238,5 @@ fn official_tests() {
 #[test]
 fn official_tests_with_everything_on() {
     // The countdown starts so high that the runtime is not asked.
-    suite(Options { tiering: true, fuel: true, canonical_nans: true });
+    suite(Options { tiering: true, fuel: true, canonical_nans: true, deterministic_simd: true });
 }

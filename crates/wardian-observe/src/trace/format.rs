@@ -6,9 +6,10 @@ pub(super) mod log;
 pub(super) mod text;
 
 use super::function::Function;
+use super::references::reference;
 use super::value::{Fields, Style, escape_json, escape_text, value};
 use super::wasi::Reader;
-use wardian::ValType;
+use wardian::{Call, Val, ValType};
 
 /// A call that begins, or goes on.
 pub(super) struct Beginning<'a> {
@@ -16,6 +17,7 @@ pub(super) struct Beginning<'a> {
     /// None if the call goes on: its parameters may have changed since it began.
     pub(super) params: Option<&'a [u64]>,
     pub(super) reader: Option<Reader<'a>>,
+    pub(super) call: &'a Call<'a>,
     pub(super) place: Place,
 }
 
@@ -43,6 +45,8 @@ pub(super) struct Ending<'a> {
     /// Its parameters, if they tell where its answers are.
     pub(super) slots: &'a [u64],
     pub(super) reader: Option<Reader<'a>>,
+    /// The call; none if only the trace ends.
+    pub(super) call: Option<&'a Call<'a>>,
 }
 
 /// How a call ends.
@@ -70,21 +74,36 @@ pub(super) fn arguments(out: &mut Vec<u8>, call: &Beginning<'_>, style: Style) {
         return reader.arguments(system, params, &mut Fields::new(out, style));
     }
     let mut slots = params;
-    for param in &call.function.params {
+    for (i, param) in call.function.params.iter().enumerate() {
         out.extend_from_slice(&param.head);
-        value(out, param.ty, slots, style == Style::Json);
+        match shown_reference(param.ty, slots, || call.call.param(i)) {
+            Some(value) => reference(out, call.call, &value, style == Style::Json),
+            None => value(out, param.ty, slots, style == Style::Json),
+        }
         slots = slots.get(param.ty.slots()..).unwrap_or_default();
     }
 }
 
-/// Writes results, separated by `separator`.
-fn results(out: &mut Vec<u8>, types: &[ValType], slots: &[u64], separator: &[u8], json: bool) {
+/// The value of a reference that is not null, so that what it refers to can be shown.
+#[inline]
+fn shown_reference(ty: ValType, slots: &[u64], get: impl FnOnce() -> Option<Val>) -> Option<Val> {
+    let is_reference =
+        matches!(ty, ValType::Ref(_)) && slots.first().is_some_and(|slot| *slot != 0);
+    if is_reference { get() } else { None }
+}
+
+/// Writes results.
+fn results(out: &mut Vec<u8>, ending: &Ending<'_>, slots: &[u64], json: bool) {
     let mut slots = slots;
-    for (i, ty) in types.iter().enumerate() {
+    for (i, ty) in ending.function.results.iter().enumerate() {
         if i > 0 {
-            out.extend_from_slice(separator);
+            out.extend_from_slice(if json { b"," } else { b", " });
         }
-        value(out, *ty, slots, json);
+        let shown = shown_reference(*ty, slots, || ending.call?.result(i));
+        match (shown, ending.call) {
+            (Some(value), Some(call)) => reference(out, call, &value, json),
+            _ => value(out, *ty, slots, json),
+        }
         slots = slots.get(ty.slots()..).unwrap_or_default();
     }
 }
@@ -118,7 +137,7 @@ fn outcome(out: &mut Vec<u8>, ending: &Ending<'_>, before: &[u8], style: Style) 
                 }
             }
         },
-        _ => results(out, types, slots, b", ", false),
+        _ => results(out, ending, slots, false),
     }
 }
 
@@ -127,7 +146,7 @@ fn outcome_json(out: &mut Vec<u8>, ending: &Ending<'_>) {
     match &ending.end {
         End::Returned(slots) => {
             out.extend_from_slice(b",\"results\":[");
-            results(out, &ending.function.results, slots, b",", true);
+            results(out, ending, slots, true);
             out.push(b']');
             answers_json(out, ending, slots);
         }

@@ -90,7 +90,8 @@ impl Function {
     }
 }
 
-fn escaped(text: &str, escape: fn(&mut Vec<u8>, &[u8], bool)) -> String {
+/// A name with its unusual characters escaped, cut if it is long.
+pub(super) fn escaped(text: &str, escape: fn(&mut Vec<u8>, &[u8], bool)) -> String {
     let mut out = Vec::new();
     let cut = text.len() > NAME;
     escape(&mut out, &text.as_bytes()[..text.len().min(NAME)], cut);

@@ -172,7 +172,7 @@ impl State {
         if function.system.is_some() {
             lane.slots.extend_from_slice(params.unwrap_or_default());
         }
-        let beginning = Beginning { function, params, reader, place };
+        let beginning = Beginning { function, params, reader, call, place };
         let out = &mut self.output.buffer;
         match self.format {
             TraceFormat::Text => self.text.begin(out, &beginning),
@@ -203,7 +203,7 @@ impl State {
         }
         let Some(frame) = self.lanes[at].frames.pop() else { return };
         let reader = function.system.map(|_| Reader::new(call.caller(), self.max_string));
-        self.end_frame(at, function, &frame, now, end, reader);
+        self.end_frame(at, function, &frame, now, end, Some((call, reader)));
     }
 
     #[inline]
@@ -214,7 +214,7 @@ impl State {
         frame: &Frame,
         now: u64,
         end: End<'_>,
-        reader: Option<Reader<'_>>,
+        call: Option<(&Call<'_>, Option<Reader<'_>>)>,
     ) {
         let took = now.saturating_sub(frame.start);
         let lane = &mut self.lanes[at];
@@ -229,6 +229,7 @@ impl State {
             return;
         }
         let start = self.clock.delta_as_nanos(self.origin, frame.start);
+        let (call, reader) = call.map_or((None, None), |(call, reader)| (Some(call), reader));
         let ending = Ending {
             function,
             place: Place { lane: lane.number, several: self.next_lane > 2, depth },
@@ -240,6 +241,7 @@ impl State {
             arguments: &lane.arguments[frame.arguments..],
             slots: &lane.slots[frame.slots..],
             reader,
+            call,
         };
         let out = &mut self.output.buffer;
         match self.format {

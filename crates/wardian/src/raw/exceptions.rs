@@ -10,6 +10,7 @@
 //! same collection as for the embedder's values finds that out.
 
 use super::store::StoreInner;
+use crate::limits::ResourceLimiter;
 use crate::{Error, ErrorKind, Exception, Result, Tag, Val};
 use wardian_module::ItemIndex;
 use wardian_types::{FuncType, TrapCode};
@@ -38,6 +39,10 @@ pub(crate) struct Exceptions {
     words: usize,
     /// The same for [`Self::words`].
     word_threshold: usize,
+    /// Bytes that the store's limiter has granted.
+    granted: usize,
+    /// Bytes up to which no limiter is asked.
+    room: usize,
     /// The exception that was made last, as long as nobody can refer to it.
     fresh: Option<u32>,
     /// An exception that nobody refers to, once its handler has read the values.
@@ -63,6 +68,15 @@ const MOST_WORDS: usize = 8 << 20;
 
 /// Exceptions that a guest may hold.
 const MOST: usize = 4 << 20;
+
+/// Bytes that an exception takes besides its values, about.
+const OVERHEAD: usize = 64;
+
+/// Bytes of exceptions that no limiter is asked for.
+const FREE: usize = LEAST * (OVERHEAD + 64);
+
+/// Bytes of the exceptions that a guest may hold.
+const MOST_BYTES: usize = MOST * OVERHEAD + MOST_WORDS * 8;
 
 impl Exceptions {
     fn insert(&mut self, tag: u32, values: &[u64]) -> u64 {
@@ -131,9 +145,40 @@ impl Exceptions {
         self.live() == 0
     }
 
+    /// Bytes that the store's limiter has granted.
+    pub(super) fn granted(&self) -> usize {
+        self.granted
+    }
+
+    fn bytes(&self) -> usize {
+        self.live() * OVERHEAD + self.words * 8
+    }
+
     /// Whether a collection is due.
     pub(super) fn is_full(&self) -> bool {
-        self.live() > self.threshold.max(LEAST) || self.words > self.word_threshold.max(8 * LEAST)
+        self.live() > self.threshold.max(LEAST)
+            || self.words > self.word_threshold.max(8 * LEAST)
+            || self.bytes() > self.room.max(FREE)
+    }
+
+    /// Asks the limiter for as many bytes again as there are, or for a few if that is too much. It may refuse as long
+    /// as there is room for what there is.
+    fn ask(&mut self, limiter: Option<&mut dyn ResourceLimiter>) -> Result<bool> {
+        let (bytes, room) = (self.bytes(), self.room.max(FREE));
+        if bytes <= room / 4 * 3 {
+            return Ok(true);
+        }
+        let Some(limiter) = limiter else {
+            self.room = bytes * 2;
+            return Ok(true);
+        };
+        for wanted in [bytes * 2, bytes + (64 << 10)].map(|wanted| wanted.min(MOST_BYTES)) {
+            if wanted > room && limiter.memory_growing(self.granted, wanted, Some(MOST_BYTES))? {
+                (self.granted, self.room) = (wanted, wanted);
+                return Ok(true);
+            }
+        }
+        Ok(bytes <= room)
     }
 
     /// Notes that a word is held somewhere; words that are no handles do not matter.
@@ -230,6 +275,15 @@ impl StoreInner {
             self.gc.constants.extend(values.iter().map(|word| [*word, 0]));
             self.collect_garbage(true);
             self.gc.constants.truncate(base);
+            // SAFETY: a guest runs, and this is the only use of the limiter.
+            let limiter = unsafe { self.running_limiter() };
+            if !self.exceptions.ask(limiter)? {
+                return Err(Error::limit(format!(
+                    "the guest holds {} exceptions with {} KiB of values; the store's limits give no memory for more",
+                    self.exceptions.live(),
+                    self.exceptions.words >> 7,
+                )));
+            }
             if self.exceptions.words > MOST_WORDS || self.exceptions.live() > MOST {
                 return Err(Error::limit(format!(
                     "the guest holds {} exceptions with {} KiB of values; {MOST} and {} KiB are the limit",

@@ -39,7 +39,7 @@ pub(crate) struct InstanceData {
     /// For each table, its position in the store.
     pub(crate) tables: Box<[u32]>,
     /// For each tag, imported ones first, its position in the store.
-    pub(super) tags: Box<[u32]>,
+    pub(crate) tags: Box<[u32]>,
     /// For each imported function what it is.
     pub(super) imports: Box<[ImportedFunc]>,
     /// For each function its position in the store's functions, if it has one yet.

@@ -12,9 +12,12 @@
 //! that began in it. Nothing is ever inferred from program counters.
 
 mod ended;
+mod live;
 mod restored;
 
 pub(super) use ended::keep_first;
+use live::Event;
+pub(crate) use live::LiveCall;
 pub(crate) use restored::OpenCalls;
 
 use super::host::{Dispatch, HostDef};
@@ -22,7 +25,7 @@ use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
 use crate::listener::{Call, FunctionListener};
 use crate::module::ModuleInner;
-use crate::{Error, ErrorKind, FunctionDefinition, InternalModule, StackIterator};
+use crate::{Error, ErrorKind, FunctionDefinition, StackIterator};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -194,45 +197,6 @@ impl Target {
     }
 }
 
-/// A call of a running guest, as listeners see it.
-pub(crate) struct LiveCall<'a> {
-    store: &'a StoreInner,
-    // Not a copy: what was just written would be read back in wider pieces, which stalls.
-    call: &'a OpenCall,
-}
-
-impl<'a> LiveCall<'a> {
-    pub(crate) fn definition(&self) -> FunctionDefinition<'a> {
-        self.hook().definition()
-    }
-
-    fn hook(&self) -> &'a Hook {
-        // SAFETY: hooks live as long as the store.
-        unsafe { &*self.call.hook }
-    }
-
-    pub(crate) fn callee(&self) -> Option<InternalModule<'a>> {
-        match self.hook().target {
-            Target::Wasm { instance, .. } => Some(InternalModule::live(self.store, instance)),
-            Target::Host(_) => None,
-        }
-    }
-
-    pub(crate) fn caller(&self) -> Option<InternalModule<'a>> {
-        let instance = self.store.instance_at(self.call.caller)?;
-        Some(InternalModule::live(self.store, instance))
-    }
-
-    pub(crate) fn id(&self) -> u64 {
-        self.call.id
-    }
-
-    #[inline]
-    pub(crate) fn store_id(&self) -> u64 {
-        self.store.id()
-    }
-}
-
 /// The top of a stack that a listener walks: function and program counter.
 pub(crate) fn top_of(hook: &Hook) -> (FunctionDefinition<'_>, usize) {
     (hook.definition(), if let Target::Wasm { .. } = hook.target { hook.vm.body } else { 0 })
@@ -275,7 +239,8 @@ unsafe fn begin(
         };
         let store = &*inner;
         let open = store.open.as_ptr().add(store.open.len() - 1);
-        let call = Call::live(LiveCall { store, call: &*open }, false);
+        let call = LiveCall { store, call: &*open, event: Event::Begins(slots) };
+        let call = Call::live(call);
         let params = std::slice::from_raw_parts(slots, (*hook).params);
         let mut stack = StackIterator::of_listener(store, &*hook);
         let done = catch_unwind(AssertUnwindSafe(|| only.before(&call, params, &mut stack)));
@@ -301,7 +266,8 @@ unsafe fn begin_many(
     unsafe {
         let (store, hook) = (&*inner, &*hook);
         let open = store.open.as_ptr().add(store.open.len() - 1);
-        let call = Call::live(LiveCall { store, call: &*open }, false);
+        let call = LiveCall { store, call: &*open, event: Event::Begins(slots) };
+        let call = Call::live(call);
         let converted;
         let mut params = std::slice::from_raw_parts(slots, hook.params);
         if hook.has_funcrefs {
@@ -344,12 +310,12 @@ unsafe fn handles(store: &StoreInner, types: &[ValType], slots: &[u64]) -> Vec<u
 fn tell(
     store: &StoreInner,
     call: &OpenCall,
-    is_tail: bool,
+    event: Event,
     tell: impl Fn(&dyn FunctionListener, &Call<'_>),
 ) -> Result<(), Panic> {
     // SAFETY: listeners live as long as calls are open.
     let entries = unsafe { &(*call.listeners).0 };
-    let seen = Call::live(LiveCall { store, call }, is_tail);
+    let seen = Call::live(LiveCall { store, call, event });
     let mut position = 0;
     let mut some = || {
         catch_unwind(AssertUnwindSafe(|| {
@@ -389,7 +355,8 @@ unsafe fn returned(
         let same = std::ptr::eq(open.listeners, Arc::as_ptr(&(*hook).listeners));
         let done = match (*hook).only {
             Some(only) if same && open.told == ALL => {
-                let call = Call::live(LiveCall { store, call: open }, false);
+                let call = LiveCall { store, call: open, event: Event::Returns(slots) };
+                let call = Call::live(call);
                 let results = std::slice::from_raw_parts(slots, (*hook).results);
                 let only = only.listener.as_ref();
                 catch_unwind(AssertUnwindSafe(|| only.after(&call, results)))
@@ -422,7 +389,7 @@ unsafe fn returned_many(
             converted = handles(store, hook.target.ty().results(), results);
             results = &converted;
         }
-        tell(store, open, false, |listener, call| listener.after(call, results))
+        tell(store, open, Event::Returns(slots), |listener, call| listener.after(call, results))
     }
 }
 
@@ -502,7 +469,9 @@ pub(super) unsafe extern "C" fn tail(hook: *const Hook) -> u64 {
     unsafe {
         let (ctx, inner) = store_of(hook);
         let done = match (*inner).open.pop() {
-            Some(call) => tell(&*inner, &call, true, |listener, call| listener.after(call, &[])),
+            Some(call) => {
+                tell(&*inner, &call, Event::TailCalls, |listener, call| listener.after(call, &[]))
+            }
             None => Ok(()),
         };
         answer(ctx, inner, done)

@@ -225,9 +225,10 @@ impl<T> StoreData<T> {
         for table in &inner.tables {
             limiter.table_shrunk(table.len(), 0);
         }
-        let heap = inner.heap_stats().capacity;
-        if heap != 0 {
-            limiter.memory_shrunk(heap, 0);
+        for bytes in [inner.heap_stats().capacity, inner.exceptions.granted()] {
+            if bytes != 0 {
+                limiter.memory_shrunk(bytes, 0);
+            }
         }
     }
 

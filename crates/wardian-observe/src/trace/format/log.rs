@@ -19,7 +19,7 @@ pub(in crate::trace) fn end(out: &mut Vec<u8>, call: &Ending<'_>) {
     match &call.end {
         End::Returned(results) if call.function.system.is_none() => {
             out.push(b'(');
-            super::results(out, &call.function.results, results, b", ", false);
+            super::results(out, call, results, false);
             out.push(b')');
         }
         _ => outcome(out, call, b"", Style::Named),

@@ -1,0 +1,59 @@
+//! Types and tags of an instance, by index and name.
+
+use super::{InternalModule, Source};
+use crate::Tag;
+use wardian_module::ItemIndex;
+use wardian_types::{SubType, TagType};
+
+impl<'a> InternalModule<'a> {
+    /// How many types the module declares.
+    pub fn num_types(&self) -> usize {
+        self.info().map_or(0, |info| info.types.len())
+    }
+
+    /// A type that the module declares, by its index. Types that it names are those of the module.
+    pub fn type_at(&self, index: u32) -> Option<&'a SubType> {
+        self.info()?.types.get(index as usize)
+    }
+
+    /// Index of a type by its name in the name section.
+    pub fn type_index(&self, name: &str) -> Option<u32> {
+        let Source::Live { store, instance } = self.0 else { return None };
+        let names = &store.instances[instance as usize].module.decoded.names().types;
+        names.iter().filter(|(_, n)| *n == name).map(|(index, _)| *index).min()
+    }
+
+    /// How many tags it has, imported ones included.
+    pub fn num_tags(&self) -> usize {
+        match self.0 {
+            Source::Live { store, instance } => store.instances[instance as usize].tags.len(),
+            Source::Double(_) => 0,
+        }
+    }
+
+    /// A tag by its index.
+    pub fn tag(&self, index: u32) -> Option<Tag> {
+        let Source::Live { store, instance } = self.0 else { return None };
+        let tag = *store.instances[instance as usize].tags.get(index as usize)?;
+        Some(Tag { store: store.id(), index: tag })
+    }
+
+    /// The type of a tag by its index: what its exceptions carry.
+    pub fn tag_type(&self, index: u32) -> Option<TagType> {
+        let Source::Live { store, .. } = self.0 else { return None };
+        Some(TagType { ty: store.tag_type(self.tag(index)?.index).clone() })
+    }
+
+    /// Index of a tag by the name that it is exported by, or has in the name section.
+    pub fn tag_index(&self, name: &str) -> Option<u32> {
+        self.index_of(name, |item| match item {
+            ItemIndex::Tag(index) => Some(index),
+            _ => None,
+        })
+    }
+
+    fn info(&self) -> Option<&'a wardian_module::ModuleInfo> {
+        let Source::Live { store, instance } = self.0 else { return None };
+        Some(store.instances[instance as usize].module.decoded.info())
+    }
+}

@@ -1,0 +1,90 @@
+//! A call of which listeners are notified, as they see it.
+
+use super::{Hook, OpenCall, Target};
+use crate::raw::store::StoreInner;
+use crate::{FunctionDefinition, InternalModule, Val};
+use wardian_types::ValType;
+
+/// A call of a running guest, as listeners see it.
+pub(crate) struct LiveCall<'a> {
+    pub(super) store: &'a StoreInner,
+    // Not a copy: what was just written would be read back in wider pieces, which stalls.
+    pub(super) call: &'a OpenCall,
+    pub(super) event: Event,
+}
+
+/// What listeners are notified of. Values are as guests hold them.
+#[derive(Clone, Copy)]
+pub(super) enum Event {
+    /// The call begins with these parameters.
+    Begins(*const u64),
+    /// It returns these results.
+    Returns(*const u64),
+    /// It ends by a tail call.
+    TailCalls,
+    /// It is aborted or resumed.
+    Other,
+}
+
+impl<'a> LiveCall<'a> {
+    pub(crate) fn definition(&self) -> FunctionDefinition<'a> {
+        self.hook().definition()
+    }
+
+    fn hook(&self) -> &'a Hook {
+        // SAFETY: hooks live as long as the store.
+        unsafe { &*self.call.hook }
+    }
+
+    pub(crate) fn callee(&self) -> Option<InternalModule<'a>> {
+        match self.hook().target {
+            Target::Wasm { instance, .. } => Some(InternalModule::live(self.store, instance)),
+            Target::Host(_) => None,
+        }
+    }
+
+    pub(crate) fn caller(&self) -> Option<InternalModule<'a>> {
+        let instance = self.store.instance_at(self.call.caller)?;
+        Some(InternalModule::live(self.store, instance))
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.call.id
+    }
+
+    pub(crate) fn is_tail_call(&self) -> bool {
+        matches!(self.event, Event::TailCalls)
+    }
+
+    /// The parameter with this index, if the call begins.
+    pub(crate) fn param(&self, index: usize) -> Option<Val> {
+        let Event::Begins(slots) = self.event else { return None };
+        // SAFETY: they are the parameters as the guest gives them, which wait until listeners are done.
+        unsafe { self.value(self.hook().target.ty().params(), slots, index) }
+    }
+
+    /// The result with this index, if the call returns.
+    pub(crate) fn result(&self, index: usize) -> Option<Val> {
+        let Event::Returns(slots) = self.event else { return None };
+        // SAFETY: as for parameters.
+        unsafe { self.value(self.hook().target.ty().results(), slots, index) }
+    }
+
+    /// # Safety
+    ///
+    /// The slots hold values of these types from a guest of the store.
+    unsafe fn value(&self, types: &[ValType], slots: *const u64, index: usize) -> Option<Val> {
+        let ty = *types.get(index)?;
+        let before: usize = types[..index].iter().map(|ty| ty.slots()).sum();
+        // SAFETY: the caller's promise.
+        unsafe {
+            let slots = std::slice::from_raw_parts(slots.add(before), ty.slots());
+            Some(self.store.read_value(ty, slots))
+        }
+    }
+
+    #[inline]
+    pub(crate) fn store_id(&self) -> u64 {
+        self.store.id()
+    }
+}
