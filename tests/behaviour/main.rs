@@ -5,6 +5,7 @@ mod allocators;
 mod alone;
 mod asynchronous;
 mod attaching;
+mod call_options;
 mod calls;
 mod closing;
 mod closing_codes;
@@ -20,6 +21,7 @@ mod gc;
 mod gc_store;
 mod gc_types;
 mod host_exceptions;
+mod host_values;
 mod hostile;
 mod inspection;
 mod instance_pre;
@@ -62,6 +64,7 @@ fn main() -> std::process::ExitCode {
         allocators::TABLE,
         asynchronous::TABLE,
         attaching::TABLE,
+        call_options::TABLE,
         calls::TABLE,
         closing::TABLE,
         closing_codes::TABLE,
@@ -75,6 +78,7 @@ fn main() -> std::process::ExitCode {
         gc_store::TABLE,
         gc_types::TABLE,
         host_exceptions::TABLE,
+        host_values::TABLE,
         hostile::TABLE,
         inspection::TABLE,
         instance_pre::TABLE,

@@ -30,7 +30,7 @@ impl Wake for Unpark {
 }
 
 /// Runs a future on this thread, polling it only when it is woken; `Err` if that takes too long.
-fn block_on<F: Future>(future: F) -> Result<F::Output, &'static str> {
+pub(crate) fn block_on<F: Future>(future: F) -> Result<F::Output, &'static str> {
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let until = std::time::Instant::now() + Duration::from_secs(60);

@@ -18,7 +18,7 @@ use crate::torture::{self, Point};
 use rustix::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 use watchdog::{Key, Task, Tick, watchdog};
@@ -34,6 +34,8 @@ pub mod reason {
     /// Something is to be done by the thread that has the store, when a guest next calls the host
     /// or is entered. It stops nobody.
     pub const ERRAND: u64 = 8;
+    /// Somebody asked one call to stop.
+    pub const CALL: u64 = 1 << 4;
 }
 
 /// How long after a signal that was not noticed the next one is sent.
@@ -70,6 +72,8 @@ struct State {
     waker: Option<Waker>,
     /// The exit code that belongs to [`reason::CLOSED`], while that is among the reasons.
     closing_code: u32,
+    /// Calls that are stopped when this one is cancelled.
+    calls: Vec<Arc<LinkedCall>>,
 }
 
 impl Interrupter {
@@ -155,8 +159,31 @@ impl Interrupter {
 
     /// Asks the store's guest to stop, for `reason`; returns at once.
     pub fn interrupt(self: &Arc<Self>, reason: u64) {
-        self.set(&self.lock(), reason);
+        let state = self.lock();
+        self.set(&state, reason);
+        let calls = if reason == reason::CANCELLED { state.calls.clone() } else { Vec::new() };
+        drop(state);
         self.repeat(reason);
+        calls.iter().for_each(|call| call.stop());
+    }
+
+    /// Has a call of another store, or of this one, stopped for [`reason::CALL`] when this one is cancelled; at once if
+    /// it was already. Until [`Self::unlink`].
+    pub fn link(&self, store: &Arc<Interrupter>) -> Arc<LinkedCall> {
+        let call = Arc::new(LinkedCall { store: Mutex::new(Some(Arc::downgrade(store))) });
+        let mut state = self.lock();
+        state.calls.push(call.clone());
+        drop(state);
+        if self.reasons() & reason::CANCELLED != 0 {
+            call.stop();
+        }
+        call
+    }
+
+    /// The call has ended: nothing stops it any more.
+    pub fn unlink(&self, call: &Arc<LinkedCall>) {
+        self.lock().calls.retain(|other| !Arc::ptr_eq(other, call));
+        *call.lock() = None;
     }
 
     /// [`Self::interrupt`] for [`reason::CLOSED`], with the exit code of the instance that was closed. The
@@ -400,6 +427,29 @@ impl Interrupter {
     /// Makes `waiter` be woken by an interrupt, until the next call.
     pub(crate) fn set_waiter(&self, waiter: Option<Arc<Waiter>>) {
         self.lock().waiter = waiter;
+    }
+}
+
+/// A call that a token stops: see [`Interrupter::link`].
+#[derive(Debug)]
+pub struct LinkedCall {
+    /// The store whose call it is; none once it has ended. Locked before the store's interrupter, and never while any
+    /// interrupter is: two stores may stop calls of each other.
+    store: Mutex<Option<Weak<Interrupter>>>,
+}
+
+impl LinkedCall {
+    fn lock(&self) -> MutexGuard<'_, Option<Weak<Interrupter>>> {
+        self.store.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn stop(&self) {
+        let store = self.lock();
+        let Some(interrupter) = store.as_ref().and_then(Weak::upgrade) else { return };
+        // Set while the call is linked, so that who has unlinked it can take the reason back.
+        interrupter.set(&interrupter.lock(), reason::CALL);
+        drop(store);
+        interrupter.repeat(reason::CALL);
     }
 }
 

@@ -29,8 +29,8 @@ use wardian_vm::interrupt::{Interrupter, reason};
 /// let module = Module::new(&engine, "(module)")?;
 /// let told = Arc::new(AtomicU32::new(0));
 /// let seen = told.clone();
-/// let options = InstantiateOptions::new().with_close_notifier(CloseNotifyFunc(
-///     move |_: &ClosingInstance, exit_code: u32| seen.store(exit_code, Ordering::Relaxed),
+/// let options = InstantiateOptions::new().with_close_notifier(CloseNotifyFunc::new(
+///     move |_, exit_code| seen.store(exit_code, Ordering::Relaxed),
 /// ));
 /// let mut store = Store::new(&engine, ());
 /// let instance = Instance::new_with(&mut store, &module, &[], &options)?;
@@ -53,6 +53,13 @@ impl<N: CloseNotifier + ?Sized> CloseNotifier for Arc<N> {
 /// A closure as [`CloseNotifier`].
 #[derive(Clone, Copy, Debug)]
 pub struct CloseNotifyFunc<F>(pub F);
+
+impl<F: Fn(&ClosingInstance, u32) + Send + Sync + 'static> CloseNotifyFunc<F> {
+    /// The same as naming the field, but the types of the closure's parameters need not be written.
+    pub fn new(closure: F) -> Self {
+        CloseNotifyFunc(closure)
+    }
+}
 
 impl<F: Fn(&ClosingInstance, u32) + Send + Sync + 'static> CloseNotifier for CloseNotifyFunc<F> {
     fn close_notify(&self, instance: &ClosingInstance, exit_code: u32) {

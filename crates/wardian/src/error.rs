@@ -10,6 +10,9 @@ use wardian_vm::contain::{Payload, discard};
 /// Result of most operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// An error of any type.
+pub(crate) type BoxedError = Box<dyn StdError + Send + Sync>;
+
 /// Why an operation failed: see [`ErrorKind`].
 ///
 /// It is one pointer wide, so that a `Result` stays small.
@@ -142,15 +145,28 @@ impl Error {
         self
     }
 
-    /// An error of a host function's own.
+    /// An error of a host function's own, of the kind [`ErrorKind::Host`]. One that is an [`Error`] already stays what it
+    /// is, a [`TrapCode`] becomes a trap, a [`crate::Exception`] is thrown.
     ///
     /// ```
     /// # use wardian::Error;
     /// let error = Error::host("the shelf is empty");
     /// assert_eq!(error.to_string(), "the shelf is empty");
+    /// assert_eq!(Error::host(Error::exit(3)).exit_code(), Some(3));
     /// ```
     pub fn host(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
-        Error::new(ErrorKind::Host(error.into()))
+        let error = match error.into().downcast::<Error>() {
+            Ok(error) => return *error,
+            Err(error) => error,
+        };
+        let error = match error.downcast::<TrapCode>() {
+            Ok(code) => return (*code).into(),
+            Err(error) => error,
+        };
+        match error.downcast::<crate::Exception>() {
+            Ok(exception) => (*exception).into(),
+            Err(error) => Error::new(ErrorKind::Host(error)),
+        }
     }
 
     /// Ends the guest with an exit code, as `proc_exit` does. Returned by a host function, it ends
@@ -223,6 +239,27 @@ impl Error {
         match &self.0.kind {
             ErrorKind::Host(error) => error.downcast_ref(),
             _ => None,
+        }
+    }
+
+    /// The host function's own error by value, if it is an `E`; else this error unchanged.
+    ///
+    /// # Errors
+    ///
+    /// It is no `E`.
+    pub fn downcast<E: StdError + Send + Sync + 'static>(mut self) -> Result<E, Error> {
+        match self.0.kind {
+            ErrorKind::Host(error) => match error.downcast::<E>() {
+                Ok(error) => Ok(*error),
+                Err(error) => {
+                    self.0.kind = ErrorKind::Host(error);
+                    Err(self)
+                }
+            },
+            kind => {
+                self.0.kind = kind;
+                Err(self)
+            }
         }
     }
 
@@ -316,6 +353,23 @@ impl StdError for Error {
     }
 }
 
+macro_rules! from_std {
+    ($($error:ty)*) => {$(
+        /// As [`Error::host`] makes it, so that `?` works where the error is an [`Error`].
+        impl From<$error> for Error {
+            fn from(error: $error) -> Error {
+                Error::host(error)
+            }
+        }
+    )*};
+}
+
+from_std! {
+    std::io::Error std::str::Utf8Error std::string::FromUtf8Error std::num::TryFromIntError
+    std::num::ParseIntError std::num::ParseFloatError std::fmt::Error std::time::SystemTimeError
+    BoxedError
+}
+
 impl From<TrapCode> for Error {
     fn from(code: TrapCode) -> Error {
         Error::new(ErrorKind::Trap(code))
@@ -331,18 +385,6 @@ impl From<crate::Exception> for Error {
 impl From<wardian_module::DecodeError> for Error {
     fn from(error: wardian_module::DecodeError) -> Error {
         Error::new(ErrorKind::Decode(error))
-    }
-}
-
-impl From<std::io::Error> for Error {
-    fn from(error: std::io::Error) -> Error {
-        Error::host(error)
-    }
-}
-
-impl From<Box<dyn StdError + Send + Sync>> for Error {
-    fn from(error: Box<dyn StdError + Send + Sync>) -> Error {
-        Error::host(error)
     }
 }
 

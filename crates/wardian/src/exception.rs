@@ -82,6 +82,8 @@ impl Exception {
     }
 }
 
+impl std::error::Error for Exception {}
+
 impl fmt::Debug for Exception {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Exception")

@@ -194,9 +194,29 @@ impl Func {
         params: &[Val],
         results: &mut [Val],
     ) -> Result<()> {
+        self.call_async_with(store.as_context_mut(), &CallOptions::new(), params, results).await
+    }
+
+    /// [`Func::call_async`] with options. They are in force until the call has ended, also while the guest is
+    /// suspended; a timeout counts from when the future is polled first.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Func::call`].
+    ///
+    /// # Panics
+    ///
+    /// As for [`Func::call`].
+    pub async fn call_async_with<T: Send + 'static>(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+        options: &CallOptions,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<()> {
         let store = store.as_context_mut();
         let (ty, callable) = self.checked(&store.0.inner, params, results.len())?;
-        let mut call = AsyncCall::of_values(store.0, callable, &ty, params)?;
+        let mut call = AsyncCall::of_values(store.0, callable, &ty, params)?.under(options);
         std::future::poll_fn(|context| call.poll(context)).await?;
         call.values(ty.results(), results);
         Ok(())
@@ -343,25 +363,9 @@ fn with_options<T: 'static, R>(
     options: &CallOptions,
     call: impl FnOnce(&mut StoreContextMut<'_, T>) -> R,
 ) -> R {
-    let inner = &mut store.0.inner;
-    let snapshots = inner.snapshots;
-    inner.snapshots |= options.snapshots;
-    let deadline = options.ends().map(|ends| {
-        let interrupter = inner.interrupter().clone();
-        let outer = interrupter.deadline();
-        // One that the store has passed already stays in force, with what it has stopped.
-        if outer.is_none_or(|outer| ends < outer) {
-            interrupter.set_deadline(Some(ends));
-        }
-        (interrupter, outer)
-    });
+    let applied = store.0.inner.apply(options);
     let done = catch_unwind(AssertUnwindSafe(|| call(&mut *store)));
-    store.0.inner.snapshots = snapshots;
-    if let Some((interrupter, outer)) = deadline
-        && interrupter.deadline() != outer
-    {
-        interrupter.set_deadline(outer);
-    }
+    store.0.inner.withdraw(applied);
     done.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
@@ -385,9 +389,35 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         mut store: impl AsContextMut<Data = T>,
         params: P,
     ) -> Result<R> {
+        self.call_async_with(store.as_context_mut(), &CallOptions::new(), params).await
+    }
+
+    /// [`TypedFunc::call_async`] with options. They are in force until the call has ended, also while the guest is
+    /// suspended; a timeout counts from when the future is polled first.
+    ///
+    /// ```
+    /// # async fn work(store: &mut wardian::Store<()>, run: wardian::TypedFunc<u32, u32>) -> wardian::Result<u32> {
+    /// let options = wardian::CallOptions::new().with_timeout(std::time::Duration::from_secs(1));
+    /// run.call_async_with(store, &options, 7).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`TypedFunc::call`].
+    ///
+    /// # Panics
+    ///
+    /// As for [`TypedFunc::call`].
+    pub async fn call_async_with<T: Send + 'static>(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+        options: &CallOptions,
+        params: P,
+    ) -> Result<R> {
         let store = store.as_context_mut();
         same_store(&store.0.inner, self.callable.store());
-        let mut call = AsyncCall::new::<P, R>(store.0, self.callable, params)?;
+        let mut call = AsyncCall::new::<P, R>(store.0, self.callable, params)?.under(options);
         std::future::poll_fn(|context| call.poll(context)).await?;
         Ok(call.results::<R>())
     }

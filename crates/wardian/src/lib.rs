@@ -21,6 +21,7 @@
 
 mod access;
 mod allocator;
+mod applied;
 mod artifact;
 mod attach;
 mod backtrace;

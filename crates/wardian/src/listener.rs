@@ -254,6 +254,16 @@ impl<F: FunctionListenerFactory + ?Sized> FunctionListenerFactory for Arc<F> {
 #[derive(Clone, Copy, Debug)]
 pub struct FunctionListenerFactoryFunc<F>(pub F);
 
+impl<F> FunctionListenerFactoryFunc<F>
+where
+    F: Fn(&FunctionDefinition<'_>) -> Option<Arc<dyn FunctionListener>> + Send + Sync + 'static,
+{
+    /// The same as naming the field, but the types of the closure's parameters need not be written.
+    pub fn new(closure: F) -> Self {
+        FunctionListenerFactoryFunc(closure)
+    }
+}
+
 impl<F> FunctionListenerFactory for FunctionListenerFactoryFunc<F>
 where
     F: Fn(&FunctionDefinition<'_>) -> Option<Arc<dyn FunctionListener>> + Send + Sync + 'static,
@@ -267,8 +277,32 @@ where
 }
 
 /// A closure as [`FunctionListener`] that only cares how calls begin.
+///
+/// ```
+/// use wardian::{Engine, FunctionFilter, FunctionListenerFunc, Instance, Module, Store};
+/// let engine = Engine::default();
+/// let module = Module::new(&engine, r#"(module (func (export "f") (param i32)))"#)?;
+/// let mut store = Store::new(&engine, ());
+/// let instance = Instance::new(&mut store, &module, &[])?;
+/// let listener = FunctionListenerFunc::new(|call, params, _stack| {
+///     println!("{} {}", call.definition().debug_name(), params[0] as u32);
+/// });
+/// let _attached = instance.attach(&mut store, FunctionFilter::all().listen(listener))?;
+/// instance.typed_func::<i32, ()>(&mut store, "f")?.call(&mut store, 3)?;
+/// # Ok::<(), wardian::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct FunctionListenerFunc<F>(pub F);
+
+impl<F> FunctionListenerFunc<F>
+where
+    F: Fn(&Call<'_>, &[u64], &mut StackIterator<'_>) + Send + Sync + 'static,
+{
+    /// The same as naming the field, but the types of the closure's parameters need not be written.
+    pub fn new(closure: F) -> Self {
+        FunctionListenerFunc(closure)
+    }
+}
 
 impl<F> FunctionListener for FunctionListenerFunc<F>
 where

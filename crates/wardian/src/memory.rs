@@ -1,5 +1,7 @@
 //! Linear memories.
 
+mod plain;
+
 use crate::allocator::{Supplier, unusable};
 use crate::limits::ResourceLimiter;
 use crate::raw::memory::{Source, can_be_guarded, fault, granted};

@@ -194,10 +194,30 @@ impl Module {
     ///
     /// The file cannot be read, or as for [`Module::new`].
     pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Module> {
+        Module::from_file_with(engine, path, &CompileOptions::new())
+    }
+
+    /// [`Module::from_file`] with options.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or as for [`Module::new_with`].
+    pub fn from_file_with(
+        engine: &Engine,
+        path: impl AsRef<Path>,
+        options: &CompileOptions<'_>,
+    ) -> Result<Module> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path)
-            .map_err(|e| Error::host(format!("cannot read {}: {e}", path.display())))?;
-        Module::from_vec(engine, bytes, &CompileOptions::new())
+        let bytes = std::fs::read(path).map_err(|error| {
+            let message = format!("cannot read {}: {error}", path.display());
+            Error::host(std::io::Error::new(error.kind(), message))
+        })?;
+        Module::from_vec(engine, bytes, options)
+    }
+
+    /// Whether both are the same module: clones of one, and not only of the same bytes.
+    pub fn same(a: &Module, b: &Module) -> bool {
+        Arc::ptr_eq(&a.0, &b.0)
     }
 
     /// Checks that bytes are a valid module under the engine's features, without compiling them.

@@ -89,6 +89,7 @@ pub struct CallOptions {
     pub(crate) snapshots: bool,
     pub(crate) deadline: Option<Instant>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) token: Option<CancelToken>,
 }
 
 impl CallOptions {
@@ -113,6 +114,31 @@ impl CallOptions {
     /// Stops the call after this time, counted from when it is made.
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Stops the call when this token is used, or refuses it if it was already. Any token will do: one of
+    /// [`CancelToken::new`] for this call alone or for several, or that of another store. The store can be used
+    /// afterwards, other than after [`crate::Store::cancel_token`].
+    ///
+    /// ```
+    /// use wardian::{CallOptions, CancelToken, Engine, Instance, Module, StopReason, Store};
+    /// let engine = Engine::default();
+    /// let module = Module::new(&engine, r#"(module (func (export "spin") (loop (br 0))) (func (export "ok")))"#)?;
+    /// let mut store = Store::new(&engine, ());
+    /// let instance = Instance::new(&mut store, &module, &[])?;
+    /// let token = CancelToken::new();
+    /// let options = CallOptions::new().with_cancel_token(token.clone());
+    /// let cancels = std::thread::spawn(move || token.cancel());
+    /// let spin = instance.typed_func::<(), ()>(&mut store, "spin")?;
+    /// let error = spin.call_with(&mut store, &options, ()).unwrap_err();
+    /// assert_eq!(error.stop_reason(), Some(StopReason::Cancelled));
+    /// instance.typed_func::<(), ()>(&mut store, "ok")?.call(&mut store, ())?;
+    /// # cancels.join().unwrap();
+    /// # Ok::<(), wardian::Error>(())
+    /// ```
+    pub fn with_cancel_token(mut self, token: CancelToken) -> Self {
+        self.token = Some(token);
         self
     }
 

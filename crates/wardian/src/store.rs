@@ -52,6 +52,11 @@ impl<T: 'static> Store<T> {
         &mut self.0.data
     }
 
+    /// A number that no other store of the process has: see [`StoreContext::id`].
+    pub fn id(&self) -> u64 {
+        self.0.inner.id()
+    }
+
     /// Ends the store and gives back the embedder's data.
     pub fn into_data(self) -> T {
         self.0.into_data()
@@ -97,6 +102,11 @@ impl<'a, T: 'static> StoreContextMut<'a, T> {
     /// The engine.
     pub fn engine(&self) -> &Engine {
         self.0.inner.engine()
+    }
+
+    /// A number that no other store of the process has: see [`StoreContext::id`].
+    pub fn id(&self) -> u64 {
+        self.0.inner.id()
     }
 
     /// The embedder's data.

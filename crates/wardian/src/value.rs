@@ -1,5 +1,6 @@
 //! Values, and the Rust types that stand for them in signatures.
 
+use crate::error::BoxedError;
 use crate::raw::store::StoreInner;
 use crate::{AnyRef, Error, Exception, Func, Result};
 use std::any::Any;
@@ -29,6 +30,33 @@ pub enum Val {
     /// A reference to an exception, or null.
     ExnRef(Option<Exception>),
 }
+
+/// Values are equal if they are of one type and have the same bits, so that a NaN equals itself and `-0.0` is not `0.0`;
+/// references if they refer to the same, as [`ExternRef::same`], [`AnyRef::ref_eq`] and [`Exception::same`] say.
+impl PartialEq for Val {
+    fn eq(&self, other: &Val) -> bool {
+        fn same<R>(a: &Option<R>, b: &Option<R>, same: fn(&R, &R) -> bool) -> bool {
+            match (a, b) {
+                (Some(a), Some(b)) => same(a, b),
+                (a, b) => a.is_none() && b.is_none(),
+            }
+        }
+        match (self, other) {
+            (Val::I32(a), Val::I32(b)) => a == b,
+            (Val::I64(a), Val::I64(b)) => a == b,
+            (Val::F32(a), Val::F32(b)) => a == b,
+            (Val::F64(a), Val::F64(b)) => a == b,
+            (Val::V128(a), Val::V128(b)) => a == b,
+            (Val::FuncRef(a), Val::FuncRef(b)) => a == b,
+            (Val::ExternRef(a), Val::ExternRef(b)) => same(a, b, ExternRef::same),
+            (Val::AnyRef(a), Val::AnyRef(b)) => same(a, b, AnyRef::ref_eq),
+            (Val::ExnRef(a), Val::ExnRef(b)) => same(a, b, Exception::same),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Val {}
 
 /// A value of the embedder's that guests can hold but not look into. Cheap to clone.
 ///
@@ -358,8 +386,18 @@ tuples! {
     (A B C D E F G H I J K L M N O P)
 }
 
-/// What a host function may return: results, or a `Result` of them with an error that becomes an
-/// [`Error`].
+/// What a host function may return: results, or a `Result` of them with any error that can be boxed, so that `?` works
+/// in it: [`Error`], [`std::io::Error`], `anyhow::Error`, `Box<dyn Error + Send + Sync>`, a `String`. What it becomes
+/// says [`Error::host`].
+///
+/// ```
+/// use wardian::{Caller, Engine, Linker};
+/// let mut linker: Linker<String> = Linker::new(&Engine::default());
+/// linker.func_wrap("host", "size", |caller: Caller<'_, String>| -> Result<i64, std::io::Error> {
+///     Ok(std::fs::metadata(caller.data())?.len() as i64)
+/// })?;
+/// # Ok::<(), wardian::Error>(())
+/// ```
 pub trait HostResults {
     #[doc(hidden)]
     type Values: WasmResults;
@@ -375,10 +413,10 @@ impl<V: WasmResults> HostResults for V {
     }
 }
 
-impl<V: WasmResults, E: Into<Error>> HostResults for Result<V, E> {
+impl<V: WasmResults, E: Into<BoxedError>> HostResults for Result<V, E> {
     type Values = V;
     #[inline]
     fn into_result(self) -> Result<V> {
-        self.map_err(Into::into)
+        self.map_err(Error::host)
     }
 }

@@ -52,7 +52,9 @@ pub(super) unsafe fn is_interrupted(ctx: *const StoreCtx) -> bool {
 pub(super) unsafe fn must_end(ctx: *const StoreCtx) -> bool {
     // SAFETY: as there.
     unsafe {
-        (*ctx).interrupt.load(Ordering::Relaxed) & (reason::DEADLINE | reason::CANCELLED) != 0
+        (*ctx).interrupt.load(Ordering::Relaxed)
+            & (reason::DEADLINE | reason::CANCELLED | reason::CALL)
+            != 0
     }
 }
 
@@ -117,7 +119,7 @@ impl StoreInner {
 
     /// Whether the guest is to stop, or an exit is on its way.
     fn must_stop(&self) -> bool {
-        const REASONS: u64 = reason::DEADLINE | reason::CANCELLED | reason::CLOSED;
+        const REASONS: u64 = reason::DEADLINE | reason::CANCELLED | reason::CLOSED | reason::CALL;
         self.word() & (REASONS | EXITING | OUT_OF_FUEL) != 0
     }
 
@@ -214,7 +216,7 @@ impl StoreInner {
             // It comes and goes with the bit, which this thread alone clears.
             let code = self.known_interrupter().and_then(|i| i.closing_code());
             ErrorKind::Closed(code.unwrap_or_default())
-        } else if word & reason::CANCELLED != 0 {
+        } else if word & (reason::CANCELLED | reason::CALL) != 0 {
             ErrorKind::Stopped(StopReason::Cancelled)
         } else if word & reason::DEADLINE != 0 && self.is_unwatched() {
             ErrorKind::Limit("the system gives no thread to watch the call's deadline".into())

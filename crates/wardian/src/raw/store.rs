@@ -12,6 +12,7 @@ use super::sampling::SamplePlace;
 use super::signatures::Signature;
 use super::snapshot::{Restoring, SnapshotData};
 use super::table::TableData;
+use crate::applied::Tokens;
 use crate::backtrace::{Backtrace, Frame};
 use crate::close::Shared;
 use crate::code::Located;
@@ -95,6 +96,8 @@ pub struct StoreInner {
     signatures: Vec<Signature>,
     /// By importing instance and import.
     pub(super) noted: HashMap<(usize, u32), NonNull<Noted>>,
+    /// Tokens that stop single calls.
+    pub(crate) call_tokens: Tokens,
     /// Whether host functions may take snapshots.
     pub(crate) snapshots: bool,
     /// The snapshot that is to be restored.
@@ -181,6 +184,7 @@ impl<T> StoreData<T> {
                 interpreted_funcs: Arena::default(),
                 signatures: Vec::new(),
                 noted: HashMap::new(),
+                call_tokens: Tokens::new(),
                 snapshots: false,
                 restoring: None,
                 snapshots_with_references: Vec::new(),

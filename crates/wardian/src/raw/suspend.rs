@@ -20,10 +20,11 @@
 use super::host::HostDef;
 use super::listen::keep_first;
 use super::store::{StoreData, StoreInner};
+use crate::applied::Applied;
 use crate::error::PanicPayload;
 use crate::value::sealed::List;
 use crate::value::{HostParams, HostResults, WasmParams, WasmResults};
-use crate::{AbortReason, Caller, Error, ErrorKind, Result, Val};
+use crate::{AbortReason, CallOptions, Caller, Error, ErrorKind, Result, Val};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -168,6 +169,8 @@ pub(crate) struct AsyncCall<'a, T: 'static> {
     /// How many instances of the store had been closed when it was last asked whether one of them takes
     /// part in the call.
     closed: usize,
+    /// What was in force before the options of the call.
+    before: Option<Applied>,
 }
 
 // SAFETY: it stands for the reference to the store that it is marked as; the future in it is `Send`.
@@ -175,14 +178,21 @@ unsafe impl<T: Send> Send for AsyncCall<'_, T> {}
 
 impl<T: 'static> Drop for AsyncCall<'_, T> {
     fn drop(&mut self) {
-        let Some(paused) = self.paused.take() else { return };
-        self.inner().forget_waker();
-        // The guest's frames are given up, and with them the calls that listeners know of. The
-        // future goes first: it may hold guests of its own.
-        let dropped = try_drop(paused);
-        let open = self.open;
-        let aborted = self.inner().abort_to(open, &AbortReason::Abandoned);
-        if let Err(panic) = keep_first(dropped, aborted) {
+        let mut done = Ok(());
+        if let Some(paused) = self.paused.take() {
+            self.inner().forget_waker();
+            // The guest's frames are given up, and with them the calls that listeners know of. The
+            // future goes first: it may hold guests of its own.
+            let dropped = try_drop(paused);
+            let open = self.open;
+            let aborted = self.inner().abort_to(open, &AbortReason::Abandoned);
+            done = keep_first(dropped, aborted);
+        }
+        // After those of calls that the future held.
+        if let Some(before) = self.before.take() {
+            self.inner().withdraw(before);
+        }
+        if let Err(panic) = done {
             raise(panic);
         }
     }
@@ -236,7 +246,15 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
     ) -> AsyncCall<'a, T> {
         let (open, closed) = (store.inner.open.len(), store.inner.closed);
         let lifetime = PhantomData;
-        AsyncCall { store, lifetime, callable, slots, paused: None, started: false, open, closed }
+        let (paused, before) = (None, None);
+        AsyncCall { store, lifetime, callable, slots, paused, started: false, open, closed, before }
+    }
+
+    /// The call under options, from now on.
+    pub(crate) fn under(mut self, options: &CallOptions) -> Self {
+        debug_assert!(self.before.is_none(), "options are given once");
+        self.before = Some(self.inner().apply(options));
+        self
     }
 
     fn inner(&mut self) -> &mut StoreInner {
