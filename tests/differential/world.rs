@@ -81,6 +81,7 @@ fn import(store: &mut Store<World>, index: usize, ty: ExternType) -> Result<Exte
             let value = value(&mut *store, ty.content);
             Extern::Global(Global::new(store, ty, value)?)
         }
+        other => return Err(Error::host(format!("no import of type {other}"))),
     })
 }
 

@@ -34,9 +34,9 @@ fn kind(args: &ProfileArgs) -> ProfileKind {
 
 fn options(args: &ProfileArgs) -> ProfilerOptions {
     let options = match kind(args) {
-        ProfileKind::Sampling => ProfilerOptions::sampling(),
         ProfileKind::Exact => ProfilerOptions::exact().with_every_call_timed(args.every_call),
         ProfileKind::Memory => ProfilerOptions::memory(),
+        _ => ProfilerOptions::sampling(),
     };
     let file = args.run.file();
     let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();

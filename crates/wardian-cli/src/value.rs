@@ -50,6 +50,7 @@ pub(crate) fn show(value: &Val) -> String {
         Val::ExternRef(Some(_)) => "externref".to_owned(),
         Val::AnyRef(Some(_)) => "anyref".to_owned(),
         Val::ExnRef(Some(_)) => "exnref".to_owned(),
+        other => other.ty().to_string(),
     }
 }
 

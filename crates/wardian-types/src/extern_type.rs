@@ -5,6 +5,7 @@ use std::fmt;
 
 /// The type of an import or export (core specification, "External Types").
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ExternType {
     /// A function.
     Func(FuncType),
@@ -20,6 +21,7 @@ pub enum ExternType {
 
 /// The kind of an import or export, without its type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ExternKind {
     /// A function.
     Func,

@@ -26,6 +26,7 @@ pub const DEFAULT_MAX_DESCRIPTORS: usize = 4096;
 
 /// What is wrong with the description of a program.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BuildError {
     /// An argument or environment variable contains a NUL, which ends it.
     #[error("{what} {text:?} contains a NUL character; WASI ends strings with it")]
@@ -68,6 +69,7 @@ pub enum BuildError {
 
 /// What a guest may do with a preopened directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DirPerms {
     /// Look and read. Anything that would change something is `perm`.
     ReadOnly,

@@ -5,6 +5,7 @@
 /// The numbers are those of `typenames.witx`; preview 1 and snapshot 0 agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u16)]
+#[non_exhaustive]
 pub enum Errno {
     /// No error.
     Success = 0,

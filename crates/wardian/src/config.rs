@@ -6,6 +6,7 @@ use wardian_types::CoreFeatures;
 
 /// How guest code is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum EngineKind {
     /// Code runs at once in the interpreter; functions and loops that turn out to be hot are compiled
     /// in the background and go on in compiled code. A module is ready as soon as it is validated.

@@ -290,6 +290,7 @@ impl<'a> Sample<'a> {
 
 /// A frame of a [`Sample`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum RawFrame {
     /// A guest's function: where it is, or where it called from.
     Guest(ProgramCounter),
@@ -311,6 +312,7 @@ pub struct ResolvedSample {
 
 /// A frame of a sample, looked up.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum SampledFrame {
     /// A guest's function, and where it is.
     Guest(Frame),

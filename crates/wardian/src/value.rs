@@ -10,6 +10,7 @@ use wardian_types::ValType;
 
 /// A WebAssembly value. Floats are bits, so that NaNs keep their payload.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Val {
     /// A 32-bit integer.
     I32(i32),

@@ -107,6 +107,7 @@ fn extern_type(ty: &ExternType) -> Map<String, Value> {
             "mutable": ty.mutable,
         }),
         ExternType::Tag(ty) => json!({ "values": names(ty.values()) }),
+        other => json!({ "type": other.to_string() }),
     };
     if let Value::Object(more) = more {
         map.extend(more);

@@ -19,6 +19,7 @@ use std::str::FromStr;
 
 /// A format that profiles can be written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Format {
     /// pprof's protocol buffers, compressed: for `go tool pprof` and everything that reads its files.
     Pprof,

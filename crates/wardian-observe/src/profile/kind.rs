@@ -4,6 +4,7 @@ use std::fmt;
 
 /// How a profile is made, and so what it measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ProfileKind {
     /// Looks at regular times where guests are.
     Sampling,
@@ -24,6 +25,7 @@ pub struct ValueType {
 
 /// What a quantity counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Unit {
     /// Things.
     Count,

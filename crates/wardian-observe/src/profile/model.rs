@@ -68,6 +68,7 @@ pub struct Function {
 
 /// Whose function something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum FunctionKind {
     /// A guest's.
     Guest,

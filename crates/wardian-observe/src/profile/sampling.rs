@@ -231,7 +231,7 @@ impl State {
             let place = match &frame {
                 SampledFrame::Guest(frame) => self.code(frame),
                 SampledFrame::Host => Place::Host,
-                SampledFrame::Unknown(_) => Place::Unknown,
+                _ => Place::Unknown,
             };
             // Who is at work for a guest is told by what the guest calls.
             if let Some(at) = host.take() {

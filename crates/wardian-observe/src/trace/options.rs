@@ -6,6 +6,7 @@ use wardian::FunctionFilter;
 
 /// The formats of a trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum TraceFormat {
     /// An indented tree for people.
     #[default]

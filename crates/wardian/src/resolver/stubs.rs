@@ -82,6 +82,7 @@ impl<T: 'static> ImportResolver<T> for TrapStubs {
             }
             ExternType::Global(ty) => Global::new(store, *ty, Val::zero(ty.content))?.into(),
             ExternType::Tag(ty) => Tag::new(store, ty)?.into(),
+            _ => Resolution::Unresolved,
         })
     }
 }
