@@ -6,6 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[non_exhaustive]
+#[doc(alias = "Trap")]
 pub enum TrapCode {
     /// `unreachable` was executed.
     Unreachable = 1,

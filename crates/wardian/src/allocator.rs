@@ -18,6 +18,7 @@ use wardian_vm::memory::{CustomMemory, LinearMemory, MemoryError, MemorySlots, s
 /// A memory without a reservation of its own (see [`LinearMemory::reservation`]) has slower code, in
 /// which every access is compared with the size. That code is compiled when the first instance needs
 /// it. Instances without such memories are not affected.
+#[doc(alias = "MemoryCreator")]
 pub trait MemoryAllocator: Send + Sync + 'static {
     /// The memory for a request: of [`MemoryRequest::minimum`] bytes, all zero. An error is the
     /// instantiation's error.
@@ -156,6 +157,7 @@ impl<F> fmt::Debug for MemoryAllocatorFunc<F> {
 /// # Ok::<(), wardian::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[doc(alias = "PoolingAllocationConfig", alias = "InstanceAllocationStrategy")]
 pub struct PoolingAllocator(Arc<MemorySlots>);
 
 impl PoolingAllocator {

@@ -9,6 +9,7 @@ use wardian_types::ValType;
 ///
 /// Only positions are recorded; names and source lines are looked up when it is shown.
 #[derive(Clone, Debug, Default)]
+#[doc(alias = "WasmBacktrace")]
 pub struct Backtrace {
     pub(crate) frames: Vec<Frame>,
     /// How many more frames there were than are kept.
@@ -17,6 +18,7 @@ pub struct Backtrace {
 
 /// A call of a guest.
 #[derive(Clone, Debug)]
+#[doc(alias = "FrameInfo")]
 pub struct Frame {
     pub(crate) module: Module,
     pub(crate) func: u32,

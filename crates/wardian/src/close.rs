@@ -158,6 +158,7 @@ impl Instance {
     /// stack that are not known to be those of another instance of the module.
     ///
     /// Memories and globals stay readable. Returns whether it was this call that closed it.
+    #[doc(alias = "CloseWithExitCode")]
     pub fn close_with_exit_code(&self, mut store: impl AsContextMut, code: u32) -> bool {
         let store = store.as_context_mut();
         same_store(&store.0.inner, self.store);

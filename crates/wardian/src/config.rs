@@ -35,6 +35,7 @@ impl Default for EngineKind {
 /// # Ok::<(), wardian::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[doc(alias = "RuntimeConfig")]
 pub struct Config {
     pub(crate) kind: EngineKind,
     pub(crate) hot_after: Option<u32>,
@@ -91,6 +92,11 @@ impl Config {
 
     /// How guest code is run. Results, traps, hooks and limits are the same whatever is chosen.
     /// Default: [`EngineKind::default`].
+    #[doc(
+        alias = "strategy",
+        alias = "NewRuntimeConfigInterpreter",
+        alias = "NewRuntimeConfigCompiler"
+    )]
     pub fn engine(&mut self, kind: EngineKind) -> &mut Config {
         self.kind = kind;
         self
@@ -119,6 +125,7 @@ impl Config {
     }
 
     /// What modules may use. Default: everything that Wardian implements.
+    #[doc(alias = "WithCoreFeatures", alias = "wasm_features")]
     pub fn features(&mut self, features: CoreFeatures) -> &mut Config {
         self.features = features;
         self
@@ -127,6 +134,7 @@ impl Config {
     /// Bytes of stack for the guests of a store, all nested calls together; at least 64 KiB. Where
     /// there is interpreted code, as many again for its frames. Only what is used takes memory. Default:
     /// 8 MiB, as much as systems give the main thread of a program.
+    #[doc(alias = "max_wasm_stack")]
     pub fn stack_size(&mut self, bytes: usize) -> &mut Config {
         self.stack_size = bytes.max(64 << 10);
         self
@@ -151,6 +159,7 @@ impl Config {
 
     /// How many calls backtraces have at most: the innermost ones. [`crate::Backtrace::omitted`] tells how
     /// many more there were. Each takes about 40 bytes, and its locals if they are wanted. Default: 64.
+    #[doc(alias = "wasm_backtrace_max_frames")]
     pub fn backtrace_frames(&mut self, most: usize) -> &mut Config {
         self.backtrace_frames = most;
         self
@@ -166,6 +175,7 @@ impl Config {
     /// Without, code
     /// checks memory bounds, the stack and a stop flag explicitly: larger and slower, but nothing
     /// of the process is touched. Default: on.
+    #[doc(alias = "signals_based_traps")]
     pub fn signals(&mut self, on: bool) -> &mut Config {
         self.signals = on;
         self
@@ -185,12 +195,14 @@ impl Config {
     }
 
     /// Whether compiled code is optimised. Default: on.
+    #[doc(alias = "cranelift_opt_level")]
     pub fn optimize(&mut self, on: bool) -> &mut Config {
         self.optimize = on;
         self
     }
 
     /// Whether the code generator checks its own intermediate code. Default: only in debug builds.
+    #[doc(alias = "cranelift_debug_verifier")]
     pub fn verify_code(&mut self, on: bool) -> &mut Config {
         self.verify = on;
         self
@@ -200,6 +212,7 @@ impl Config {
     /// WebAssembly leaves sign and payload open, so that guests may see a difference between
     /// processors. What only moves floats keeps their bits either way. Float operators become slower.
     /// Default: off.
+    #[doc(alias = "cranelift_nan_canonicalization")]
     pub fn canonical_nans(&mut self, on: bool) -> &mut Config {
         self.canonical_nans = on;
         self
@@ -236,6 +249,7 @@ impl Config {
     /// does not depend on time. The same work burns the same fuel, wherever and however it is
     /// compiled: an operator burns one, but those that only give structure (`block`, `loop`, `else`,
     /// `end`, `nop`, `drop`) burn none. Guests become slower. Default: off.
+    #[doc(alias = "consume_fuel")]
     pub fn fuel(&mut self, on: bool) -> &mut Config {
         self.fuel = on;
         self
@@ -251,6 +265,7 @@ impl Config {
 
     /// Asks a factory for the listeners of each function of every module, before those that a module
     /// is compiled with: see [`crate::CompileOptions::with_function_listener_factory`].
+    #[doc(alias = "WithFunctionListenerFactory")]
     pub fn function_listener_factory(
         &mut self,
         factory: impl FunctionListenerFactory,

@@ -14,6 +14,7 @@ use wardian_vm::stack::StackPool;
 /// An engine: compiler, signatures, and pools of stacks and memories. Cheap to clone; clones are
 /// the same engine. `Send` and `Sync`.
 #[derive(Clone)]
+#[doc(alias = "Runtime", alias = "NewRuntime")]
 pub struct Engine(Arc<Inner>);
 
 struct Inner {
@@ -92,6 +93,7 @@ impl Engine {
     }
 
     /// Keeps compiled code in `cache` and takes it from there; `None` for no cache.
+    #[doc(alias = "WithCompilationCache", alias = "cache_config_load")]
     pub fn set_cache(&self, cache: Option<Arc<dyn crate::CodeCache>>) {
         *self.0.cache.lock().unwrap_or_else(|e| e.into_inner()) = cache;
     }
@@ -112,6 +114,7 @@ impl Engine {
 
     /// All that compiled code depends on besides the module: code made under another fingerprint
     /// must not be used.
+    #[doc(alias = "precompile_compatibility_hash")]
     pub fn fingerprint(&self) -> String {
         let Config { fuel, canonical_nans, deterministic_simd, .. } = self.0.config;
         let interpreted =

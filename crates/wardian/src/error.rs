@@ -219,6 +219,7 @@ impl Error {
     }
 
     /// The exit code, if the guest ended itself or was closed; [`Error::kind`] tells which.
+    #[doc(alias = "ExitError", alias = "I32Exit")]
     pub fn exit_code(&self) -> Option<u32> {
         match self.0.kind {
             ErrorKind::Exit(code) | ErrorKind::Closed(code) => Some(code),

@@ -45,6 +45,7 @@ impl<T: 'static> Store<T> {
     /// # Errors
     ///
     /// The engine does not count fuel.
+    #[doc(alias = "get_fuel")]
     pub fn fuel(&self) -> Result<u64> {
         StoreContext::from(self).fuel()
     }
@@ -56,6 +57,7 @@ impl<T: 'static> Store<T> {
     /// # Errors
     ///
     /// The engine does not count fuel.
+    #[doc(alias = "fuel_async_yield_interval")]
     pub fn refuel_with(
         &mut self,
         hook: impl (FnMut(&mut T) -> Option<u64>) + Send + Sync + 'static,

@@ -77,6 +77,7 @@ impl Func {
     /// # Panics
     ///
     /// As for [`Func::new`]: see [`Func::try_new_raw`].
+    #[doc(alias = "new_unchecked")]
     pub fn new_raw<T: 'static>(
         mut store: impl AsContextMut<Data = T>,
         ty: FuncType,

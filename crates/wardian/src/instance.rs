@@ -138,6 +138,7 @@ impl Instance {
     }
 
     /// An exported function.
+    #[doc(alias = "ExportedFunction")]
     pub fn get_func(&self, store: impl AsContextMut, name: &str) -> Option<Func> {
         self.get_export(store, name)?.into_func()
     }
@@ -147,6 +148,7 @@ impl Instance {
     /// # Errors
     ///
     /// There is no such function, or its signature is another.
+    #[doc(alias = "get_typed_func")]
     pub fn typed_func<P: WasmParams, R: WasmResults>(
         &self,
         mut store: impl AsContextMut,
@@ -160,6 +162,7 @@ impl Instance {
     }
 
     /// An exported memory that is not shared.
+    #[doc(alias = "ExportedMemory")]
     pub fn get_memory(&self, store: impl AsContextMut, name: &str) -> Option<Memory> {
         self.get_export(store, name)?.into_memory()
     }
@@ -175,6 +178,7 @@ impl Instance {
     }
 
     /// An exported global.
+    #[doc(alias = "ExportedGlobal")]
     pub fn get_global(&self, store: impl AsContextMut, name: &str) -> Option<Global> {
         self.get_export(store, name)?.into_global()
     }

@@ -75,6 +75,7 @@ const ELEMENT: usize = size_of::<u64>();
 /// # Ok::<(), wardian::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[doc(alias = "StoreLimitsBuilder", alias = "WithMemoryLimitPages")]
 pub struct StoreLimits {
     /// Bytes of all memories together.
     pub memory_bytes: usize,

@@ -35,6 +35,7 @@ const SUGGESTIONS: u32 = 20;
 /// assert_eq!(instance.typed_func::<(), i32>(&mut store, "run")?.call(&mut store, ())?, 42);
 /// # Ok::<(), wardian::Error>(())
 /// ```
+#[doc(alias = "HostModuleBuilder", alias = "NewHostModuleBuilder", alias = "imports")]
 pub struct Linker<T> {
     engine: Engine,
     modules: HashMap<String, HashMap<String, Definition>>,
@@ -106,6 +107,7 @@ impl<T: 'static> Linker<T> {
     /// # Errors
     ///
     /// The name is taken.
+    #[doc(alias = "WithFunc")]
     pub fn func_wrap<P, R>(
         &mut self,
         module: &str,
@@ -158,6 +160,7 @@ impl<T: 'static> Linker<T> {
     /// # Errors
     ///
     /// The name is taken, or there are more than 1000 parameters or 1000 results.
+    #[doc(alias = "func_new_unchecked", alias = "WithGoModuleFunction")]
     pub fn func_raw(
         &mut self,
         module: &str,
@@ -174,6 +177,7 @@ impl<T: 'static> Linker<T> {
     /// # Errors
     ///
     /// A name is taken.
+    #[doc(alias = "module")]
     pub fn instance(
         &mut self,
         store: impl AsContextMut<Data = T>,
@@ -187,6 +191,7 @@ impl<T: 'static> Linker<T> {
     }
 
     /// Whether a name is defined.
+    #[doc(alias = "get")]
     pub fn is_defined(&self, module: &str, name: &str) -> bool {
         self.find(module, name).is_some()
     }
@@ -201,6 +206,7 @@ impl<T: 'static> Linker<T> {
     ///
     /// Imports are missing or of the wrong type: all are reported, with names that are near. Or as
     /// for [`Instance::new`].
+    #[doc(alias = "InstantiateModule")]
     pub fn instantiate(
         &self,
         store: impl AsContextMut<Data = T>,

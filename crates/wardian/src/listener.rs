@@ -30,6 +30,7 @@ use std::sync::Arc;
 ///     }
 /// }
 /// ```
+#[doc(alias = "CallHook", alias = "call_hook")]
 pub trait FunctionListener: Send + Sync + 'static {
     /// A call begins. `params` are its arguments; `stack` begins at the called function.
     fn before(&self, call: &Call<'_>, params: &[u64], stack: &mut StackIterator<'_>);

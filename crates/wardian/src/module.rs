@@ -23,6 +23,7 @@ use wardian_vm::memory::MemoryImage;
 /// A module, validated and compiled. Cheap to clone; `Send` and `Sync`; it can be instantiated any
 /// number of times, on any thread, in stores of its engine.
 #[derive(Clone)]
+#[doc(alias = "CompiledModule")]
 pub struct Module(pub(crate) Arc<ModuleInner>);
 
 pub(crate) struct ModuleInner {
@@ -65,6 +66,7 @@ impl Module {
     ///
     /// The bytes are no valid module (with the byte offset and the reason), or the code generator
     /// gives up on it.
+    #[doc(alias = "from_binary", alias = "CompileModule")]
     pub fn new(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Module> {
         Module::new_with(engine, bytes, &CompileOptions::new())
     }
@@ -302,11 +304,13 @@ impl Module {
     }
 
     /// The type of an export.
+    #[doc(alias = "get_export")]
     pub fn export(&self, name: &str) -> Option<ExternType> {
         self.0.export(name).map(|item| self.info().item_type(item))
     }
 
     /// Contents of a custom section, the first with this name.
+    #[doc(alias = "CustomSections")]
     pub fn custom_section(&self, name: &str) -> Option<&[u8]> {
         self.0.decoded.custom_section(name)
     }
@@ -347,6 +351,7 @@ impl Module {
 
     /// The module with its compiled code, for [`Module::deserialize`] on the same machine and
     /// version of Wardian.
+    #[doc(alias = "precompile_module")]
     pub fn serialize(&self) -> Result<Vec<u8>> {
         let usual = self.0.usual_variant();
         let code = match self.0.loaded(usual).map(|code| code.whole()) {

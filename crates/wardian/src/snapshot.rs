@@ -10,6 +10,7 @@ use std::sync::Arc;
 impl<T: 'static> Store<T> {
     /// Lets host functions of all calls take snapshots; without it only of calls with
     /// [`crate::CallOptions::with_snapshotter`]. Costs nothing as long as none is taken.
+    #[doc(alias = "WithSnapshotter")]
     pub fn enable_snapshots(&mut self, on: bool) {
         self.as_context_mut().0.inner.snapshots = on;
     }

@@ -77,6 +77,11 @@ impl<T: 'static> Store<T> {
     /// It holds, and refuses further calls once passed, until it is set again; `None` takes it
     /// back. If the system refuses the thread that watches deadlines, calls end at once with
     /// [`crate::ErrorKind::Limit`].
+    #[doc(
+        alias = "set_epoch_deadline",
+        alias = "epoch_interruption",
+        alias = "WithCloseOnContextDone"
+    )]
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.0.inner.interrupter().set_deadline(deadline);
     }
@@ -88,6 +93,7 @@ impl<T: 'static> Store<T> {
     }
 
     /// A token by which any thread can stop the store's guests.
+    #[doc(alias = "interrupt_handle", alias = "increment_epoch")]
     pub fn cancel_token(&mut self) -> CancelToken {
         CancelToken(self.0.inner.interrupter().clone())
     }

@@ -60,6 +60,7 @@ const STALE: Duration = Duration::from_secs(60 * 60);
 /// # Ok::<(), wardian::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[doc(alias = "CompilationCache", alias = "NewCompilationCacheWithDir")]
 pub struct DiskCache {
     folder: Folder,
     limit: u64,

@@ -32,6 +32,7 @@ use wardian_types::{HeapType, RefType, ValType};
 /// # Ok::<(), wardian::Error>(())
 /// ```
 #[derive(Clone)]
+#[doc(alias = "Rooted", alias = "OwnedRooted", alias = "ManuallyRooted")]
 pub struct AnyRef {
     pub(crate) store: u64,
     pub(crate) root: Arc<Root>,

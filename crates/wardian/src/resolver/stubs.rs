@@ -29,6 +29,10 @@ use wardian_types::{ExternType, MemoryType, ValType};
 /// # Ok::<(), wardian::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
+#[doc(
+    alias = "define_unknown_imports_as_traps",
+    alias = "define_unknown_imports_as_default_values"
+)]
 pub struct TrapStubs {
     zeroes: bool,
 }
