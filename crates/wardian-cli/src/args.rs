@@ -99,8 +99,8 @@ pub(crate) struct RunArgs {
 
     /// Give the guest a TCP socket that listens here; may be repeated
     ///
-    /// Sockets are the descriptors after those of the directories, in the order given. With port 0
-    /// the system chooses one, which is told on standard error.
+    /// Sockets are the descriptors after those of the directories, in the order given. With port 0 the system
+    /// chooses one, which is printed on standard error.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Vec<String>,
 
@@ -134,9 +134,9 @@ pub(crate) struct RunArgs {
 
     /// Refuse the guest more memory than this, for instance 512MiB
     ///
-    /// All linear memories count together. Growing beyond it fails as if the machine were out of
-    /// memory; a module that begins with more is not run. Tables, with eight bytes for each element,
-    /// may together have as much again.
+    /// All linear memories count together. Growing past it fails as if the machine were out of memory; a
+    /// module that begins with more is not run. Tables, with eight bytes for each element, may together have
+    /// as much again.
     #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     pub(crate) max_memory: Option<usize>,
 
@@ -149,14 +149,14 @@ pub(crate) struct RunArgs {
 
     /// How many elements each table of the guest may have, at most 10000000
     ///
-    /// Growing beyond it fails; a module that begins with more is not run.
+    /// Growing past it fails; a module that begins with more is not run.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) max_table_elements: Option<usize>,
 
     /// How many threads the guest may have at once, beside its main thread
     ///
-    /// For programs that make threads with `wasi` `thread-spawn`. Beyond it making a thread fails,
-    /// as if the machine had none left.
+    /// For programs that make threads with `wasi` `thread-spawn`. If there are as many, making a thread
+    /// fails, as if the machine had none left.
     #[arg(long, value_name = "NUMBER", default_value_t = wardian_wasi::DEFAULT_MAX_THREADS)]
     pub(crate) max_threads: usize,
 
@@ -254,8 +254,8 @@ pub(crate) struct ProfileArgs {
 
     /// Write the profile to this file; may be repeated
     ///
-    /// Its ending tells the format: .pb.gz or .pprof, .json (Firefox Profiler), .folded or .txt, .svg,
-    /// .html, .table.
+    /// Its extension determines the format: .pb.gz or .pprof, .json (Firefox Profiler), .folded or .txt,
+    /// .svg, .html, .table.
     #[arg(short, long = "output", value_name = "FILE", help_heading = PROFILE)]
     pub(crate) outputs: Vec<PathBuf>,
 
@@ -291,7 +291,7 @@ const PROFILE: &str = "Options of the profile";
 #[command(after_help = EXIT_CODES)]
 #[command(override_usage = "wardian trace [OPTIONS] <FILE> [ARGS]...")]
 pub(crate) struct TraceArgs {
-    /// Only functions whose name fits; may be repeated. `*` stands for any characters, `?` for one
+    /// Only functions whose name matches; may be repeated. `*` matches any characters, `?` one
     #[arg(long, value_name = "PATTERN", help_heading = TRACE)]
     pub(crate) only: Vec<String>,
 
@@ -324,7 +324,7 @@ pub(crate) struct TraceArgs {
 
     /// How much is written, for instance 100MiB; in a file 1GiB unless set
     ///
-    /// Calls that begin later are counted, and the end of the trace tells how many they were.
+    /// Calls that begin later are counted, and the end of the trace says how many they were.
     #[arg(long, value_name = "SIZE", value_parser = parse::size, help_heading = TRACE)]
     pub(crate) limit: Option<usize>,
 
@@ -351,7 +351,7 @@ const TRACE: &str = "Options of the trace";
 pub(crate) struct CoverageArgs {
     /// Write the coverage to this file; may be repeated
     ///
-    /// Its ending tells the format: .info or .lcov (for genhtml, editors and services), .html.
+    /// Its extension determines the format: .info or .lcov (for genhtml, editors and services), .html.
     #[arg(short, long = "output", value_name = "FILE", help_heading = COVERAGE)]
     pub(crate) outputs: Vec<PathBuf>,
 
@@ -392,8 +392,8 @@ impl EngineArg {
 pub(crate) struct FeatureArgs {
     /// Features of WebAssembly that modules may use, and no others: names separated by commas
     ///
-    /// The names are those that `wardian inspect` shows; v1, v2 and v3 stand for the features of
-    /// WebAssembly 1.0, 2.0 and 3.0 (as far as wardian implements it), all for everything that it implements.
+    /// The names are those that `wardian inspect` shows; v1, v2 and v3 are the features of WebAssembly 1.0,
+    /// 2.0 and 3.0 (as far as wardian implements it), all everything that it implements.
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse::features)]
     #[arg(default_value = "all")]
     pub(crate) features: Vec<CoreFeatures>,

@@ -64,7 +64,7 @@ impl Conclusion {
         !self.0.swap(true, Ordering::AcqRel)
     }
 
-    /// For the main thread: it goes on if it is the first, and otherwise waits for the end.
+    /// For the main thread: it continues if it is the first, and otherwise waits for the end.
     pub(crate) fn claim_or_wait(&self) {
         while !self.claim() {
             std::thread::park();

@@ -82,7 +82,7 @@ struct Summary<'a> {
     sizes: Option<Sizes>,
 }
 
-/// A section as it lies in the file.
+/// A section of the file.
 struct Section<'a> {
     kind: &'static str,
     /// Of a custom section.

@@ -4,7 +4,7 @@ use crate::input::Input;
 use crate::wasi::Host;
 use wardian::{Config, Instance, Linker, Store};
 
-/// Looks on, and is told of each stage of a run.
+/// Observes a run: notified of each of its stages.
 pub(crate) trait Observer: Send + Sync + 'static {
     /// The engine is being configured.
     fn engine(&self, _config: &mut Config) {}

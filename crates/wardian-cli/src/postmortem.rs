@@ -1,4 +1,4 @@
-//! What is told, and kept, of a guest that trapped.
+//! What is reported, and kept, of a guest that trapped.
 
 use crate::args::RunArgs;
 use crate::outfile::OutFile;
@@ -65,7 +65,7 @@ impl CoreFile {
     }
 }
 
-/// Makes the engine keep of traps what can be told.
+/// Makes the engine keep what can be reported of traps.
 pub(crate) fn configure(config: &mut Config, args: &RunArgs) {
     config.backtrace_locals(true);
     if args.coredump.is_some() {

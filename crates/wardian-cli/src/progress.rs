@@ -37,7 +37,7 @@ impl Bar {
     }
 }
 
-/// Makes room for a message where a bar may be, whoever has it.
+/// Makes room for a message where a bar may be, whatever thread has it.
 pub(crate) fn erase() {
     let mut err = std::io::stderr();
     if err.is_terminal() {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// What a command gives back.
+/// What a command returns.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// An exit code.
@@ -69,9 +69,8 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
-/// How a run ends for which something was to be written beside. How the guest ended is told last, and what
-/// follows from it is the command's code; only if the guest is content what could not be written is worth
-/// one.
+/// How a run ends for which something was to be written beside. How the guest ended is reported last, and
+/// determines the command's exit code; what could not be written determines it only if the guest ended well.
 pub(crate) fn conclude(outcome: Result<Exit>, written: anyhow::Result<()>) -> Result<Exit> {
     match (outcome, written) {
         (outcome, Ok(())) => outcome,
@@ -107,7 +106,7 @@ fn message(kind: &str, color: AnsiColor, text: &str) {
     // Names of guests are among it, and terminals obey more than letters.
     let lines: Vec<String> = text.split('\n').map(wardian_observe::printable).collect();
     let text = lines.join("\n");
-    // If even this cannot be written there is nobody left to tell.
+    // If even this cannot be written it cannot be reported.
     let _ = writeln!(anstream::stderr(), "{style}{kind}:{style:#} {text}");
 }
 

@@ -18,8 +18,8 @@ pub(crate) fn producers(section: &[u8]) -> Producers {
     fields.into_iter().map_while(Result::ok).map(read).collect()
 }
 
-/// Reads the `target_features` section: the features that the compiler was told to use, with a
-/// sign: `+` used, `-` not to be linked with, `=` required.
+/// Reads the `target_features` section: the features that the compiler was asked to use, with a sign: `+`
+/// used, `-` not to be linked with, `=` required.
 pub(crate) fn target_features(section: &[u8]) -> Vec<String> {
     let mut reader = BinaryReader::new(section, 0);
     let count = reader.read_var_u32().unwrap_or(0);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use wardian::Config;
 use wardian_observe::{TraceEnd, TraceFormat, TraceListener, TraceOptions};
 
-/// What a file may hold unless told otherwise.
+/// The default limit of a file.
 const FILE_LIMIT: u64 = 1 << 30;
 /// How long a reader may read nothing when the process is to end.
 const PATIENCE: Duration = Duration::from_secs(1);

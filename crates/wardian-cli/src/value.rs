@@ -2,7 +2,7 @@
 
 use wardian::{Val, ValType};
 
-/// The value that `text` stands for, or what it should look like.
+/// The value that `text` is, or what it should look like.
 pub(crate) fn parse(ty: ValType, text: &str) -> Result<Val, &'static str> {
     const INTEGER: &str = "it should be a decimal number, or a hexadecimal one with 0x, in range";
     const FLOAT: &str = "it should be a number, inf, nan or nan:0x and the payload";

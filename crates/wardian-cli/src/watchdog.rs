@@ -1,8 +1,7 @@
 //! Ends the process when its time is up and nothing else has done so.
 //!
-//! The runtime stops guests itself, with an error that tells where they were. What it cannot stop
-//! is left to the watchdog: reading a module from a pipe, compiling it, and host calls that the
-//! system does not let go.
+//! The runtime stops guests itself, with an error that says where they were. The watchdog ends what it cannot
+//! stop: reading a module from a pipe, compiling it, and host calls that block in the system.
 
 use crate::ending::{Conclusion, Ending};
 use crate::report::Exit;

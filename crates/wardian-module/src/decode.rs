@@ -135,7 +135,7 @@ struct Bodies<'a> {
 }
 
 impl Bodies<'_> {
-    /// Validates them in parallel. Of several errors the one that lies first in the module is told, so
+    /// Validates them in parallel. Of several errors the one that comes first in the module is returned, so
     /// that the message does not depend on the threads.
     fn validate(&self, threads: usize) -> Result<(), wasmparser::Error> {
         const CHUNK: usize = 64;

@@ -138,9 +138,9 @@ impl Dwarf {
         })
     }
 
-    /// Tells which source files a range of code-section offsets comes from, and how many of its bytes each
-    /// time; of inlined code the file of the innermost function. Bytes of which nothing is known are not
-    /// told of.
+    /// Reports which source files a range of code-section offsets comes from, and how many of its bytes each
+    /// time; of inlined code the file of the innermost function. Bytes without debug information are left
+    /// out.
     pub fn files(&self, range: Range<u32>, told: &mut dyn FnMut(&str, u32)) {
         let (mut at, end) = (u64::from(range.start), u64::from(range.end));
         self.state().look_up(range, |reader, work| {
@@ -257,7 +257,7 @@ impl Reader {
         }
     }
 
-    /// Whether addresses of lines ascend in each sequence. Who asks for lines of a range relies on that.
+    /// Whether addresses of lines ascend in each sequence. Looking up the lines of a range relies on that.
     fn in_order(&self) -> bool {
         *self.in_order.get_or_init(|| shape::lines_ascend(&self.dwarf))
     }

@@ -50,7 +50,7 @@ pub(crate) fn from_parser(feature: WasmFeatures) -> Option<CoreFeatures> {
 
 /// The features that a module needs: those without which it is invalid.
 ///
-/// `valid` tells whether the module is valid under a set of features.
+/// `valid` says whether the module is valid under a set of features.
 pub(crate) fn needed(valid: impl Fn(CoreFeatures) -> bool) -> CoreFeatures {
     let all: Vec<CoreFeatures> = CoreFeatures::all().iter().collect();
     let mut needed = CoreFeatures::empty();

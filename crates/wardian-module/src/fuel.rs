@@ -4,10 +4,10 @@ use wasmparser::Operator;
 
 /// Adds up the fuel of operators as they are translated, in order, dead code left out.
 ///
-/// Every operator costs one, but those that only give structure cost nothing. Engines subtract what
-/// [`FuelMeter::step`] says before the operator runs that it was said of, and compare the fuel with zero
-/// at the beginning of functions and at each beginning of a loop's body. So the count is the same
-/// whoever runs the code, also after a trap.
+/// Every operator costs one, but those that only give structure cost nothing. Engines subtract the result of
+/// [`FuelMeter::step`] before they run the operator that it was computed for, and compare the fuel with zero
+/// at the beginning of functions and at each beginning of a loop's body. So the count is the same on all
+/// engines, also after a trap.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FuelMeter {
     pending: u32,

@@ -56,7 +56,7 @@ pub struct ModuleInfo {
     pub elements: Vec<ElementSegment>,
     /// Data segments.
     pub data: Vec<DataSegment>,
-    /// For each function that the module defines, where its body lies in the module's bytes.
+    /// For each function that the module defines, the range of its body in the module's bytes.
     pub bodies: Vec<Range<usize>>,
     /// Where the contents of the code section begin: code offsets count from here.
     pub code_section: usize,
@@ -66,12 +66,12 @@ pub struct ModuleInfo {
     pub sections: Vec<Section>,
 }
 
-/// A section of a module as it lies in the file.
+/// A section of a module's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
     /// The section's number (core specification, "Sections"); 0 is a custom section.
     pub id: u8,
-    /// Where its contents lie in the module's bytes.
+    /// The range of its contents in the module's bytes.
     pub range: Range<usize>,
 }
 
@@ -80,7 +80,7 @@ pub struct Section {
 pub struct CustomSection {
     /// Its name.
     pub name: String,
-    /// Where its contents, after the name, lie in the module's bytes.
+    /// The range of its contents, after the name, in the module's bytes.
     pub range: Range<usize>,
 }
 
@@ -220,7 +220,7 @@ impl ElementItems {
 pub struct DataSegment {
     /// When they are used.
     pub mode: SegmentMode,
-    /// Where they lie in the module's bytes.
+    /// Their range in the module's bytes.
     pub range: Range<usize>,
 }
 
@@ -352,7 +352,7 @@ impl ModuleInfo {
         }
     }
 
-    /// Whether a memory is the module's own and not shared, so that its bounds lie in the instance.
+    /// Whether a memory is the module's own and not shared, so that its bounds are in the instance.
     pub fn owns_memory(&self, index: u32) -> bool {
         index >= self.imported_memories && !self.memories[index as usize].shared
     }

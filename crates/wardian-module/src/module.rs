@@ -46,8 +46,8 @@ impl Module {
     ///
     /// # Errors
     ///
-    /// The module is malformed, invalid, or uses a feature not in `features`. The error tells the
-    /// byte offset, what is wrong there, and which feature would allow it.
+    /// The module is malformed, invalid, or uses a feature not in `features`. The error has the byte offset,
+    /// what is wrong there, and which feature would allow it.
     pub fn decode(
         bytes: Vec<u8>,
         features: CoreFeatures,
@@ -141,7 +141,7 @@ impl Module {
         self.dwarf().locate(code_offset)
     }
 
-    /// Tells which source files a range of code-section offsets comes from: see [`Dwarf::files`]. Nothing
+    /// Reports which source files a range of code-section offsets comes from: see [`Dwarf::files`]. Nothing
     /// without debug information.
     pub fn source_files(&self, range: Range<u32>, told: &mut dyn FnMut(&str, u32)) {
         self.dwarf().files(range, told);

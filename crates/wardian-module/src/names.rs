@@ -102,8 +102,8 @@ fn cpp(name: &str, room: usize) -> Option<String> {
     Some(text.text)
 }
 
-/// Text of a limited length. Whoever writes more stops: a part that refers twice to another one is no
-/// longer than its mangled form, but doubles the text and the time.
+/// Text of a limited length. Writing more fails: a part that refers twice to another one is no longer than
+/// its mangled form, but doubles the text and the time.
 struct Text {
     text: String,
     room: usize,

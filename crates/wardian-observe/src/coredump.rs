@@ -110,7 +110,7 @@ struct Parts<'a> {
     globals: Vec<Val>,
     modules: CoreDumpModulesSection,
     instances: CoreDumpInstancesSection,
-    /// Where the module of each instance has its bytes, which tells modules apart.
+    /// Where the bytes of each instance's module are, which identifies the module.
     known: Vec<*const u8>,
 }
 
@@ -178,7 +178,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// A value for each local; vectors and references cannot be told.
+/// A value for each local; vectors and references are not known.
 fn locals(frame: &Frame) -> Vec<CoreDumpValue> {
     let values = crate::values::locals(frame);
     values

@@ -1,5 +1,4 @@
-//! Observers of guests, made from Wardian's public hooks alone: whoever misses one can write it the
-//! same way.
+//! Observers of guests, made from Wardian's public hooks alone: anyone can write others in the same way.
 //!
 //! - [`TraceListener`] writes every call with its arguments, results and time, [`LogListener`] in the
 //!   simplest way.

@@ -1,8 +1,8 @@
 //! Source lines for reports.
 //!
-//! Which files are read is said by a guest's debug information, and guests are not trusted: it could
-//! name any file of whoever makes the report, who may then send it to others. So only regular files whose
-//! names have the ending of a programming language are read.
+//! A guest's debug information says which files are read, and guests are not trusted: it could name any file
+//! of the user who makes the report, who may then send it to others. So only regular files whose names have
+//! the extension of a programming language are read.
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,7 +15,7 @@ const ENDINGS: [&str; 34] = [
     "wat", "mbt", "grain", "odin",
 ];
 const MAX_BYTES: u64 = 4 << 20;
-/// Bytes of all files together, and how many there are: beyond it files are as if they were not there.
+/// Bytes of all files together, and how many there are: further files are treated as missing.
 const MAX_TOTAL: u64 = 64 << 20;
 const MAX_FILES: usize = 4096;
 /// Bytes of a line that are shown.

@@ -13,7 +13,7 @@ pub(crate) enum Place {
     Import { module: ModuleId, func: u32 },
     /// In the runtime, for an instruction that is not done by the guest's own code.
     Runtime(&'static str),
-    /// In the host, which function cannot be told.
+    /// In the host; which function is not known.
     Host,
     /// In code that is gone.
     Unknown,

@@ -1,6 +1,6 @@
 //! Traces: every call with its arguments, results and time, as it happens.
 //!
-//! [`listener`] tells [`state`] what begins and ends; one of the [`format`]s makes it text, with what
+//! [`listener`] notifies [`state`] of what begins and ends; one of the [`format`]s makes it text, with what
 //! [`wasi`] knows of calls of the system; [`output`] writes it, and keeps to its limit.
 
 pub(crate) mod background;

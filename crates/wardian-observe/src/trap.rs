@@ -1,4 +1,4 @@
-//! How a guest came to trap, told to people.
+//! How a guest came to trap, for people.
 
 mod hexdump;
 
@@ -14,9 +14,9 @@ const COLUMNS: usize = 300;
 /// Arguments of a call that are shown.
 const ARGUMENTS: usize = 16;
 
-/// An error with the access to memory that failed, if one did, the calls that led to it, the values of
-/// their arguments as far as they can be known, and the memory near that access and where the innermost
-/// arguments point to.
+/// An error with the access to memory that failed, if one did, the calls that led to it, the values of their
+/// arguments as far as they can be known, and the memory around that access and where the innermost arguments
+/// point to.
 ///
 /// Of deep stacks the innermost calls are shown. Values are those of
 /// [`wardian::Config::backtrace_locals`]: what the parameters hold at the time, which the function may

@@ -2,7 +2,7 @@
 
 use wardian::{Frame, Val, ValType};
 
-/// A value for each local of a frame, parameters first; none where it cannot be told: the function ran
+/// A value for each local of a frame, parameters first; none where it is not known: the function ran
 /// compiled, or it is a reference.
 pub(crate) fn locals(frame: &Frame) -> Vec<Option<Val>> {
     let types = frame.local_types();

@@ -40,7 +40,7 @@ pub enum ExternKind {
 pub struct MemoryType {
     /// Initial size in pages.
     pub min: u64,
-    /// Size in pages beyond which the memory never grows.
+    /// Size in pages that the memory never exceeds.
     pub max: Option<u64>,
     /// Whether addresses are 64-bit (memory64).
     pub memory64: bool,
@@ -81,7 +81,7 @@ pub struct TableType {
     pub element: RefType,
     /// Initial number of elements.
     pub min: u64,
-    /// Number of elements beyond which the table never grows.
+    /// Number of elements that the table never exceeds.
     pub max: Option<u64>,
     /// Whether indices are 64-bit (memory64).
     pub table64: bool,

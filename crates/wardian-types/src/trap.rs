@@ -10,13 +10,13 @@ use std::fmt;
 pub enum TrapCode {
     /// `unreachable` was executed.
     Unreachable = 1,
-    /// An access beyond the end of a linear memory.
+    /// An access out of bounds of a linear memory.
     MemoryOutOfBounds = 2,
-    /// An access beyond the end of a table, or of an element segment.
+    /// An access out of bounds of a table, or of an element segment.
     TableOutOfBounds = 3,
     /// A call through a table element that is null.
     IndirectCallToNull = 4,
-    /// A call through a table whose index is beyond its end.
+    /// A call through a table with an index out of bounds.
     UndefinedElement = 5,
     /// A call through a table to a function of another signature.
     BadSignature = 6,

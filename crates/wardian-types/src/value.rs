@@ -101,7 +101,7 @@ impl RefType {
     pub const ANY: RefType = RefType { nullable: true, heap: HeapType::Any };
 
     /// Whether each value of this type is one of `other` (core specification, "Matching"). Of two types that
-    /// modules declare, `is_subtype` tells whether the first is the second or a subtype of it.
+    /// modules declare, `is_subtype` says whether the first is the second or a subtype of it.
     pub fn matches(
         self,
         other: RefType,

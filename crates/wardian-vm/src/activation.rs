@@ -5,10 +5,10 @@
 //!                           outer_sp: where the outer guest's stack stood when it called the host
 //! ```
 //!
-//! All entries of a store share one wasm stack: an inner entry begins where the outer guest stopped
-//! to call the host, so the whole of a store's guests is `[wasm_sp, stack_top)` for compiled frames
-//! and `[stack_top, interp_sp)` for interpreted ones. The lowest bit of `wasm_sp` tells that the
-//! innermost frame of all is an interpreted one.
+//! All entries of a store share one wasm stack: an inner entry begins where the outer guest stopped to call
+//! the host, so the whole state of a store's guests is `[wasm_sp, stack_top)` for compiled frames and
+//! `[stack_top, interp_sp)` for interpreted ones. The lowest bit of `wasm_sp` is set if the innermost frame
+//! of all is an interpreted one.
 
 mod fresh;
 mod suspended;
@@ -78,8 +78,8 @@ pub unsafe fn enter(
     args: *mut u64,
     trampoline: usize,
 ) -> Outcome {
-    // SAFETY: by the promise above the store is ours for the whole call. `outer_sp` is where its
-    // guest called the host, so that what lies below is free; a fresh store begins at the top.
+    // SAFETY: by the promise above the store is ours for the whole call. `outer_sp` is where its guest called
+    // the host, so that everything below is free; a fresh store begins at the top.
     unsafe {
         let outer_sp = (*store).wasm_sp;
         let sp = entry_sp(store, outer_sp);
@@ -131,7 +131,7 @@ unsafe fn entry_sp(store: *const StoreCtx, outer_sp: usize) -> usize {
     if outer_sp == 0 { unsafe { (*store).stack_top } } else { outer_sp & !15 }
 }
 
-/// What stays the same when an entry is left and gone on with.
+/// What stays the same when an entry is left and resumed.
 #[derive(Clone, Copy, Debug)]
 struct Root {
     ctx: usize,
@@ -296,11 +296,11 @@ unsafe fn run(
         let activation = activation(store, outer_sp, root);
         let outer = activation.previous;
         set_activation(store, &activation);
-        // Whoever interrupts sets the word, makes every processor pass a barrier, and reads the
-        // thread: so either it sees this thread, or this thread sees the word. The fence costs
-        // nothing here; it only keeps the compiler from swapping the two.
+        // The thread that interrupts sets the word, makes every processor pass a barrier, and reads the
+        // thread: so either it sees this thread, or this thread sees the word. The fence costs nothing here;
+        // it only keeps the compiler from swapping the two.
         (*store).thread.store(thread, Ordering::Relaxed);
-        // Likewise for whoever closes the instance.
+        // Likewise for a thread that closes the instance.
         if outer.is_null() {
             (*store).root.store(root.ctx, Ordering::Relaxed);
         } else {
@@ -367,7 +367,7 @@ unsafe fn catch(store: *mut StoreCtx) -> u64 {
 /// As for [`run`]; the activation is the innermost.
 #[cold]
 unsafe fn interpret(store: *mut StoreCtx, activation: &Activation, why: u64) -> u64 {
-    // SAFETY: the caller's promise; whoever makes such a status possible has set `interpret`.
+    // SAFETY: the caller's promise; the code that makes such a status possible has set `interpret`.
     unsafe {
         if activation.args.get() == 0 {
             activation.args.set((*store).args);
@@ -384,7 +384,7 @@ unsafe fn interpret(store: *mut StoreCtx, activation: &Activation, why: u64) -> 
     }
 }
 
-/// Counts nested entries through a context, for whoever closes the instance.
+/// Counts nested entries through a context, for threads that close the instance.
 ///
 /// # Safety
 ///

@@ -34,7 +34,7 @@ static END: AtomicUsize = AtomicUsize::new(0);
 /// Whether an address lies where compiled code is. Safe to ask in a signal handler.
 #[inline]
 pub fn contains(address: usize) -> bool {
-    // Whoever sees the end sees the beginning.
+    // A thread that sees the end sees the beginning.
     address < END.load(Ordering::Acquire) && address >= BASE.load(Ordering::Relaxed)
 }
 
@@ -179,7 +179,7 @@ impl CodeMemory {
         self.start
     }
 
-    /// The code between two addresses, as far as they lie in it.
+    /// The part of the code between two addresses that is here.
     pub fn bytes(&self, range: std::ops::Range<usize>) -> &[u8] {
         let end = self.start + self.len;
         let (start, end) = (range.start.clamp(self.start, end), range.end.clamp(self.start, end));

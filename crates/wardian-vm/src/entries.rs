@@ -1,8 +1,8 @@
 //! The code addresses of interpreted functions, for compiled callers.
 //!
-//! Such an address has to tell which function is called, since a caller passes only the instance. What
-//! it tells is a position in the instance's table of interpreted functions: so the code for a position
-//! serves all instances of all modules, and a process has it once, made in pieces when it is needed.
+//! Such an address has to identify the called function, since a caller passes only the instance. It stands
+//! for a position in the instance's table of interpreted functions: so the code for a position serves all
+//! instances of all modules, and a process has it once, made in pieces when it is needed.
 
 use crate::arch;
 use crate::code_memory::CodeMemory;
@@ -19,7 +19,7 @@ static MADE: [[OnceLock<Piece>; PIECES]; 4] = [const { [const { OnceLock::new() 
 /// What pieces are aligned to in their mapping, like all code.
 const ALIGNMENT: usize = 64;
 
-/// Code for [`arch::ENTRIES`] positions, which may lie in one mapping with others.
+/// Code for [`arch::ENTRIES`] positions, which may share a mapping with others.
 struct Piece {
     start: usize,
     len: usize,
@@ -87,8 +87,8 @@ pub fn interpreted_entry(defined: u32, noted: bool, in_memory: bool) -> Option<u
     Some(made.start + arch::entry_offset(index))
 }
 
-/// Whether an address lies in code by which compiled code reaches a callee that is interpreted, or that
-/// has yet to be prepared. Such code is no function of a module.
+/// Whether an address is in code by which compiled code reaches a callee that is interpreted, or that has yet
+/// to be prepared. Such code is no function of a module.
 pub fn is_entry_glue(pc: usize) -> bool {
     let made = || MADE.iter().flatten().filter_map(OnceLock::get);
     arch::is_preparing(pc) || made().any(|piece| pc.wrapping_sub(piece.start) < piece.len)

@@ -9,10 +9,10 @@
 //!
 //! Every function keeps a frame pointer, so the walk reads two words a frame and allocates nothing.
 //!
-//! Interpreted frames have their own chain, above the wasm stack: see [`crate::interpreted`]. The two
-//! lead to each other: where an interpreted frame called compiled code, the trampoline's frame pointer is
-//! the interpreted frame; where compiled code called an interpreted function, that one's boundary tells
-//! where the caller stands. The program counters of interpreted frames are addresses in their bytecode.
+//! Interpreted frames have their own chain, above the wasm stack: see [`crate::interpreted`]. The two chains
+//! are linked: where an interpreted frame called compiled code, the trampoline's frame pointer is the
+//! interpreted frame; where compiled code called an interpreted function, that function's boundary has the
+//! position of the caller. The program counters of interpreted frames are addresses in their bytecode.
 //!
 //! Where a signal handler finds the thread, and what of the innermost entry it can walk:
 //!
@@ -26,8 +26,8 @@
 //!     otherwise the entry has not begun or has ended: host; the entry around it, from its outer_sp
 //! ```
 //!
-//! `enter` puts `host_sp` right below the frame that holds the activation, in the instruction before
-//! it leaves the embedder's stack, and takes it back right after it has returned there: so it tells
+//! `enter` sets `host_sp` to the address right below the frame that holds the activation, in the instruction
+//! before it leaves the embedder's stack, and resets it right after it has returned there: so it shows
 //! exactly whether the innermost entry is open, where the list alone is early or late.
 
 use crate::activation::{Activation, INTERPRETED};
@@ -178,8 +178,8 @@ impl<'a> Frames<'a> {
         Frames { store, current: None, slots: None, fp: None, outer, outer_sp, outer_fp }
     }
 
-    /// The frames of a guest whose thread a signal interrupted, wherever that was; none if it is in
-    /// no guest. The flag tells whether the host was at work, for the innermost guest.
+    /// The frames of a guest whose thread a signal interrupted, wherever that was; none if it is in no guest.
+    /// The flag says whether the host was at work, for the innermost guest.
     ///
     /// For a few instructions, in which a function has not yet made its frame or a stub has not yet
     /// noted where the guest stands, the innermost frame or its caller is left out: at a tail call, in
@@ -187,9 +187,9 @@ impl<'a> Frames<'a> {
     ///
     /// # Safety
     ///
-    /// To be called by a signal handler, on the thread that runs guests of `store`, with the registers
-    /// of the interrupted thread, which was not on its stack for signals. `in_code` tells whether the
-    /// program counter lies in compiled code.
+    /// To be called by a signal handler, on the thread that runs guests of `store`, with the registers of the
+    /// interrupted thread, which was not on its stack for signals. `in_code` says whether the program counter
+    /// is in compiled code.
     pub(crate) unsafe fn at_signal(
         store: &'a StoreCtx,
         registers: &Registers<'_>,
@@ -203,8 +203,8 @@ impl<'a> Frames<'a> {
         let mut frames = unsafe { Frames::around(store, entry) };
         if (store.guard_start..=store.stack_top).contains(&sp) {
             let address = if frames.on_stack(sp) {
-                // SAFETY: only compiled code and stubs run on the wasm stack; the word at `sp` and the
-                // one above it lie on it.
+                // SAFETY: only compiled code and stubs run on the wasm stack; the word at `sp` and the one
+                // above are on it.
                 unsafe { registers.unframed() }
             } else {
                 None
@@ -260,11 +260,11 @@ impl<'a> Frames<'a> {
     }
 
     /// The interpreted frame at `fp`, or the next one outwards that is not being run by compiled code.
-    /// `exact` tells that its ip is an instruction's address, not that of the one behind a call.
+    /// `exact` says that its ip is an instruction's address, not that of the instruction behind a call.
     fn interpreted(&self, mut fp: usize, mut exact: bool) -> Option<Position> {
         while self.in_slots(fp) {
-            // SAFETY: a frame's header lies in the part of the mapping for interpreted frames. Whatever
-            // it holds, only addresses there and on the wasm stack are followed.
+            // SAFETY: a frame's header is in the part of the mapping for interpreted frames. Whatever it
+            // holds, only addresses there and on the wasm stack are followed.
             let (previous, ip, function) = unsafe {
                 let words = fp as *const usize;
                 let word = |at| *words.offset(at);
@@ -307,7 +307,7 @@ impl<'a> Frames<'a> {
             && address + 16 <= self.store.stack_top
     }
 
-    /// The caller whose frame record lies at `fp`; none where the chain ends.
+    /// The caller whose frame record is at `fp`; none where the chain ends.
     fn record(&self, fp: usize) -> Option<Position> {
         if !self.on_stack(fp) {
             return None;
@@ -326,8 +326,8 @@ impl<'a> Frames<'a> {
 }
 
 impl Frames<'_> {
-    /// Skips the frames that come next, as long as they are compiled ones whose program counters lie in
-    /// `code`, and their callers are compiled as well; returns how many they were.
+    /// Skips the next frames as long as they are compiled ones whose program counters are in `code`, and
+    /// their callers are compiled as well; returns how many they were.
     ///
     /// A stack that has overflowed has tens of thousands of frames, mostly of one size. Where a frame ends
     /// is guessed to be as far as the last time, so that the processor does not wait for each load before
@@ -399,7 +399,7 @@ impl Frames<'_> {
             Caller::Frame(fp) => self.interpreted(fp, false),
             Caller::Record(fp) => self.record(fp),
             Caller::Slot { slot, fp } if self.on_stack(slot) => {
-                // SAFETY: the slot lies on the wasm stack.
+                // SAFETY: the slot is on the wasm stack.
                 let pc = unsafe { *(slot as *const usize) };
                 Some(Position::compiled(pc.wrapping_sub(1), Caller::Record(fp)))
             }

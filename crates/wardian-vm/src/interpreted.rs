@@ -23,9 +23,9 @@
 //! also how host functions and trampolines have their slots, so a range of the operand stack serves
 //! as those.
 //!
-//! `previous` is the caller's fp; its low bits are flags for whoever returns: see [`flag`]. `ip` is
-//! where the frame goes on, written whenever somebody else may look at the frame or run: before calls,
-//! at loop headers, at traps. Nothing in a frame points to the embedder's stack.
+//! `previous` is the caller's fp; its low bits are flags for the code that returns: see [`flag`]. `ip` is
+//! where the frame is resumed, written whenever other code may look at the frame or run: before calls, at
+//! loop headers, at traps. Nothing in a frame points to the embedder's stack.
 
 use crate::layout::StoreCtx;
 use std::sync::atomic::AtomicI32;
@@ -35,7 +35,7 @@ use wardian_types::ValType;
 pub mod frame {
     /// The caller's fp, with flags in the low bits.
     pub const PREVIOUS: isize = 0;
-    /// Where the frame goes on: address of an instruction.
+    /// Where the frame is resumed: address of an instruction.
     pub const IP: isize = 1;
     /// The [`super::Function`].
     pub const FUNCTION: isize = 2;
@@ -51,16 +51,16 @@ pub mod flag {
     pub const MASK: usize = 7;
     /// Who called is no interpreted frame: the word is the address of a [`super::Boundary`].
     pub const BOUNDARY: usize = 1;
-    /// Listeners are to be told when the frame ends.
+    /// Listeners are to be notified when the frame ends.
     pub const LISTENED: usize = 2;
     /// The caller's instance is another one, or may be.
     pub const OTHER_INSTANCE: usize = 4;
 }
 
-/// What a call finds: a word whose low bits tell what the rest points to. Zero: nobody has called yet,
-/// so ask [`Service::Resolve`] and its kin.
+/// What a call finds: a word whose low bits say what the rest points to. Zero: nobody has called yet, so ask
+/// [`Service::Resolve`] and its kin.
 pub mod target {
-    /// The bits that tell the kind.
+    /// The bits of the kind.
     pub const KIND: usize = 7;
     /// A [`super::Function`] to interpret.
     pub const INTERPRETED: usize = 1;
@@ -112,12 +112,12 @@ pub mod exit {
     /// where its first parameter lay, and may have overwritten its header: of the store's `call`, `target`
     /// is the word `previous`, `code` the function, `ctx` the instance, `slots` where the results are.
     pub const RETURN: u64 = 1;
-    /// A call for the runtime: [`super::StoreCtx::call`] tells what; the frame's ip is behind the call.
+    /// A call of the runtime: [`super::StoreCtx::call`] says which; the frame's ip is behind the call.
     pub const CALL: u64 = 2;
-    /// A trap: `trap_code` tells which, the frame's ip is that of the instruction.
+    /// A trap: `trap_code` says which, the frame's ip is that of the instruction.
     pub const TRAP: u64 = 3;
-    /// A host function or builtin ended the guest, or the interrupt word is set: the frame's ip is where
-    /// it can be gone on with.
+    /// A host function or builtin ended the guest, or the interrupt word is set: the frame's ip is where it
+    /// can be resumed.
     pub const ENDED: u64 = 4;
     /// A loop is to go on in compiled code: [`super::StoreCtx::call`]'s `code` is what the runtime answered
     /// to [`super::Service::Hot`]; the frame's ip is at the loop's header.
@@ -163,7 +163,7 @@ pub enum Service {
 /// How many services there are.
 pub const SERVICES: usize = 4;
 
-/// Where values lie in the frames of a function.
+/// Where values are in the frames of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrameLayout {
     /// First slot of each local, parameters first.

@@ -1,8 +1,8 @@
 //! Stopping a guest from outside.
 //!
-//! Whoever stops a guest sets the store's interrupt word, signals the thread that runs it, and
-//! repeats until the store has noticed: a signal that arrives in a transition or in host code does
-//! nothing, but the transition back into the guest reads the word. See [`crate::signals`].
+//! The thread that stops a guest sets the store's interrupt word, signals the thread that runs it, and
+//! repeats until the store has noticed: a signal that arrives in a transition or in host code does nothing,
+//! but the transition back into the guest reads the word. See [`crate::signals`].
 
 #[cfg(test)]
 mod tests;
@@ -33,7 +33,7 @@ pub mod reason {
     pub const CLOSED: u64 = 4;
     /// Something is to be done by the thread that has the store, when a guest next calls the host
     /// or is entered. It stops nobody.
-    pub const ERRAND: u64 = 8;
+    pub const DEFERRED: u64 = 8;
     /// Somebody asked one call to stop.
     pub const CALL: u64 = 1 << 4;
 }
@@ -126,12 +126,12 @@ impl Interrupter {
         let store = self.store.load(Ordering::SeqCst);
         if !store.is_null() {
             // SAFETY: as in `knock`; the lock is held.
-            unsafe { (*store).interrupt.fetch_or(reason::ERRAND, Ordering::SeqCst) };
+            unsafe { (*store).interrupt.fetch_or(reason::DEFERRED, Ordering::SeqCst) };
         }
         wake(state);
     }
 
-    /// Whether any of these contexts has an open entry. Whoever is entering one at this moment sees
+    /// Whether any of these contexts has an open entry. A thread that is entering one at this moment sees
     /// what was written to the interrupt word before. No if the store is gone.
     ///
     /// # Safety
@@ -259,9 +259,9 @@ impl Interrupter {
         }
     }
 
-    /// Whether a guest that was signalled has ended already, after its thread had a chance to run. Who
-    /// asks the watchdog to look again wakes it, and that may take the processor from the very guest
-    /// that is to stop; as does whoever stops it, if processors are few.
+    /// Whether a guest that was signalled has ended already, after its thread had a chance to run. To ask the
+    /// watchdog to look again wakes it, and that may take the processor from the very guest that is to stop;
+    /// so does the thread that stops it, if there are few processors.
     fn is_noticed(&self) -> bool {
         let until = Instant::now() + NOTICE;
         loop {
@@ -346,8 +346,8 @@ impl Interrupter {
     /// Stops the guest at `deadline`, with [`reason::DEADLINE`]; replaces the deadline before, and
     /// forgets that it has passed.
     ///
-    /// If the system gives no thread to watch the deadline, the guest is stopped at once: a limit on its
-    /// time must not be lost. [`Self::is_unwatched`] tells that.
+    /// If the system gives no thread to watch the deadline, the guest is stopped at once: a limit on its time
+    /// must not be lost. [`Self::is_unwatched`] is true then.
     pub fn set_deadline(self: &Arc<Self>, deadline: Option<Instant>) {
         let mut state = self.lock();
         state.deadline = deadline;
@@ -446,7 +446,7 @@ impl LinkedCall {
     fn stop(&self) {
         let store = self.lock();
         let Some(interrupter) = store.as_ref().and_then(Weak::upgrade) else { return };
-        // Set while the call is linked, so that who has unlinked it can take the reason back.
+        // Set while the call is linked, so that the thread that unlinks it can clear the reason afterwards.
         interrupter.set(&interrupter.lock(), reason::CALL);
         drop(store);
         interrupter.repeat(reason::CALL);

@@ -141,12 +141,12 @@ pub struct StoreCtx {
 pub struct Listened {
     /// The store.
     pub store: *mut StoreCtx,
-    /// The code that the wrapper calls: the function as it is without listeners, or, if it makes
-    /// tail calls, a variant that tells when it ends.
+    /// The code that the wrapper calls: the function as it is without listeners, or, if it makes tail calls,
+    /// a variant that notifies listeners at its end.
     pub body: usize,
 }
 
-/// What stands in a [`VmImport`] as context when the exporter wants to know who calls.
+/// The context in a [`VmImport`] when the exporter wants to know who calls.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Noted {
@@ -191,7 +191,7 @@ pub struct VmFunc {
     pub sig: u32,
     /// Position in the store's list of functions.
     pub index: u32,
-    /// What stands for this reference in raw slots.
+    /// The word for this reference in raw slots.
     pub handle: u64,
     /// What interpreted code finds: see [`crate::interpreted::target`].
     pub target: usize,
@@ -219,8 +219,8 @@ pub struct VmImport {
 pub struct HostFunc {
     /// The store.
     pub store: *mut StoreCtx,
-    /// The instance that imports it; null when it is called through a table, then
-    /// [`StoreCtx::indirect_caller`] tells.
+    /// The instance that imports it; null when it is called through a table: then it is
+    /// [`StoreCtx::indirect_caller`].
     pub caller: usize,
     /// Rust function to run on the embedder's stack: `extern "C" fn(*mut HostFunc, *mut u64) -> u64`,
     /// zero for success.

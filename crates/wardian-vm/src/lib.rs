@@ -64,7 +64,7 @@ pub fn host_entry(ty: &wardian_types::FuncType) -> usize {
 }
 
 /// Whether compiled functions of this signature get an address for their results before all parameters, so
-/// that code that stands for a function has to look for its context elsewhere.
+/// that code that is called in place of a function has to look for its context elsewhere.
 pub fn returns_in_memory(ty: &wardian_types::FuncType) -> bool {
     arch::returns_in_memory(ty.results())
 }

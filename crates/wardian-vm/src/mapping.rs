@@ -1,4 +1,4 @@
-//! Address space: reserved without rights, made accessible piece by piece, given back on drop.
+//! Address space: reserved without rights, made accessible piece by piece, released on drop.
 
 use crate::torture::{self, Point};
 use rustix::fd::BorrowedFd;

@@ -11,24 +11,23 @@
 //!             └─────────────┴──────────────┘
 //! ```
 //!
-//! Any 32-bit address plus an offset below the guard's size lies in the first kind of reservation,
-//! so code needs no checks. The second kind is for all others, and its code compares with `len`.
-//! Memories that the embedder supplies ([`LinearMemory`]) are of the second kind, unless they promise
-//! what the first needs.
+//! Any 32-bit address plus an offset below the guard's size is in the first kind of reservation, so code
+//! needs no checks. The second kind is for all others, and its code compares with `len`. Memories that the
+//! embedder supplies ([`LinearMemory`]) are of the second kind, unless they promise what the first needs.
 
+mod built_in;
 mod capture;
 mod custom;
 mod file;
 mod pooled;
-mod shipped;
 #[cfg(test)]
 mod tests;
 
+pub use built_in::{FixedMemory, GuardedMemory, VecMemory};
 pub use capture::MemoryCapture;
 pub use custom::{Breach, CustomMemory, GrowError, LinearMemory, Reservation};
 pub use file::FileMemory;
 pub use pooled::{MemorySlots, SlotsError};
-pub use shipped::{FixedMemory, GuardedMemory, VecMemory};
 
 use crate::layout::VmMemory;
 use crate::mapping::{Mapping, round_up};
@@ -317,8 +316,8 @@ impl EngineMemory {
     ///
     /// # Errors
     ///
-    /// Beyond the maximum, the system has no memory, or `stop` said so, which is asked now and then if
-    /// the memory has to move; then nothing has changed.
+    /// The size would exceed the maximum, the system has no memory, or `stop` returned true, which is called
+    /// now and then if the memory has to move; then nothing has changed.
     pub fn grow_to(&mut self, len: usize, stop: &dyn Fn() -> bool) -> io::Result<()> {
         if len < self.len || len as u64 > self.maximum {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -422,8 +421,8 @@ impl MemoryPool {
         }
     }
 
-    /// Keeps a memory for later, after making sure that nothing of what was written to it is left.
-    /// `pristine` tells that nobody can have written to it.
+    /// Keeps a memory for later, after making sure that nothing of what was written to it is left. `pristine`
+    /// says that nothing can have written to it.
     pub fn give_back(&self, mut memory: EngineMemory, pristine: bool) {
         if !memory.guarded {
             return;
@@ -458,8 +457,8 @@ pub struct SharedMemory {
     memory: Mutex<Memory>,
 }
 
-// SAFETY: the base never changes after creation, the length is atomic, and growth takes the lock.
-// Whoever touches the bytes does so with atomic or racy-by-design accesses of guest code.
+// SAFETY: the base never changes after creation, the length is atomic, and growth takes the lock. All
+// accesses to the bytes are atomic or the racy-by-design accesses of guest code.
 unsafe impl Send for SharedMemory {}
 // SAFETY: as above.
 unsafe impl Sync for SharedMemory {}

@@ -9,8 +9,8 @@
 //!                      read                                          written     (mod its length)
 //! ```
 //!
-//! A word 0 among the program counters stands for the host: at the beginning if it was at work, in
-//! between where a guest was called by a host function.
+//! A word 0 among the program counters means the host: at the beginning if it was at work, in between where a
+//! host function called a guest.
 //!
 //! **One producer.** Only a handler writes that finds the ring through the store its thread runs; a
 //! store is run by one thread at a time, and what moves it to another thread orders what the two do. A
@@ -19,10 +19,10 @@
 //! reads (acquire) before it uses the room again. Readers take turns by a lock, which handlers never
 //! touch.
 //!
-//! **The end.** Whoever stops clears `active`, then waits until `busy` is clear; a handler sets `busy`,
-//! then looks at `active`. All four are sequentially consistent, so either the handler sees that it is
-//! over, or whoever stops waits for it. The memory outlives both: the store keeps the ring until its
-//! own thread replaces it or drops the store, and no handler runs on a thread that does that.
+//! **The end.** The thread that stops clears `active`, then waits until `busy` is clear; a handler sets
+//! `busy`, then looks at `active`. All four are sequentially consistent, so either the handler sees that
+//! sampling is over, or the thread that stops waits for it. The memory outlives both: the store keeps the
+//! ring until its own thread replaces it or drops the store, and no handler runs on a thread that does that.
 //!
 //! The handler allocates nothing, takes no lock, and calls nothing but `clock_gettime`.
 
@@ -36,7 +36,7 @@ use std::sync::{Arc, Mutex};
 pub const HEADER: usize = 3;
 /// Flag beside the length: there were more frames.
 const TRUNCATED: u64 = 1 << 32;
-/// Stands for the host among program counters.
+/// Means the host among program counters.
 pub const HOST: u64 = 0;
 
 /// Where samples wait to be read.
@@ -202,8 +202,8 @@ fn clock(clock: libc::clockid_t) -> u64 {
 ///
 /// # Safety
 ///
-/// To be called by a signal handler, on the thread that runs the guest, with the registers of the
-/// interrupted thread. `in_code` tells whether the program counter lies in compiled code.
+/// To be called by a signal handler, on the thread that runs the guest, with the registers of the interrupted
+/// thread. `in_code` says whether the program counter is in compiled code.
 pub(crate) unsafe fn take(store: *mut StoreCtx, registers: &Registers<'_>, in_code: bool) -> bool {
     // SAFETY: the store is valid while its guest runs, and so is its ring: see above.
     unsafe {
@@ -212,7 +212,7 @@ pub(crate) unsafe fn take(store: *mut StoreCtx, registers: &Registers<'_>, in_co
         if !ring.wanted.load(Ordering::Acquire) {
             return false;
         }
-        // In another handler: where the guest stands cannot be told.
+        // In another handler: the position of the guest is not known.
         if registers.on_signal_stack() || ring.busy.swap(true, Ordering::SeqCst) {
             return true;
         }

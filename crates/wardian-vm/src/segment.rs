@@ -11,7 +11,7 @@
 //!   └───────────────┘
 //! ```
 //!
-//! Whoever runs the entry calls these from one loop, so they never nest, however deeply the frames do.
+//! The code that runs the entry calls these from one loop, so they never nest, however deeply the frames do.
 
 use crate::arch;
 use crate::layout::StoreCtx;
@@ -44,8 +44,8 @@ pub unsafe fn enter(
     unsafe { arch::enter_segment(store, ctx, code, args, trampoline, sp) }
 }
 
-/// Goes on in the compiled code that stands at the store's `wasm_sp`, behind its call of an interpreted
-/// function or of the host.
+/// Resumes the compiled code at the store's `wasm_sp`, behind its call of an interpreted function or of the
+/// host.
 ///
 /// # Safety
 ///

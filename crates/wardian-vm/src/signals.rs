@@ -1,9 +1,9 @@
 //! Signals: traps that the processor finds, requests to stop, and requests for samples.
 //!
-//! A handler acts only if the current thread runs a guest and the interrupted instruction lies in
-//! compiled code (or the fault hit the wasm stack's guard). It notes where, and makes the thread
-//! leave guest code as if a builtin had ended it. What it means is looked up afterwards, in ordinary
-//! code. Anything else goes to the handler that was there before.
+//! A handler acts only if the current thread runs a guest and the interrupted instruction is in compiled code
+//! (or the fault hit the wasm stack's guard). It notes where, and makes the thread leave guest code as if a
+//! builtin had ended it. What it means is looked up afterwards, in ordinary code. Everything else is passed
+//! to the handler that was there before.
 
 use crate::arch::{Registers, status};
 use crate::code_memory;
@@ -92,10 +92,10 @@ fn install_once(interrupt: i32) {
     });
 }
 
-/// Lets writes beyond the process's limit of file sizes fail, if nobody has decided otherwise: by default
-/// the system sends SIGXFSZ, which ends the process, and a guest could do that by writing a file. A handler
-/// that does nothing is enough, and unlike an ignored signal it is not inherited by programs that the
-/// process starts.
+/// Lets writes past the process's limit of file sizes fail, if nobody has decided otherwise: by default the
+/// system sends SIGXFSZ, which ends the process, and a guest could do that by writing a file. A handler that
+/// does nothing is enough, and unlike an ignored signal it is not inherited by programs that the process
+/// starts.
 fn survive_file_limits() {
     extern "C" fn nothing(_: libc::c_int) {}
     // SAFETY: `nothing` is a valid handler; the current action is read into a place of its own.
@@ -171,8 +171,8 @@ unsafe fn handle(
             // First, for a stop changes the registers.
             let sampled = samples::take(store, registers, in_code);
             let word = (*store).interrupt.load(Ordering::Relaxed);
-            // An errand can wait until the guest next calls the host.
-            if in_code && word & !reason::ERRAND != 0 {
+            // Deferred work can wait until the guest next calls the host.
+            if in_code && word & !reason::DEFERRED != 0 {
                 note(store, registers, 0);
                 registers.leave(store, status::INTERRUPTED);
                 return true;
@@ -223,7 +223,7 @@ unsafe fn note(store: *mut StoreCtx, registers: &Registers<'_>, address: usize) 
     }
 }
 
-/// Gives the signal to whoever had it before.
+/// Passes the signal to the handler that was there before.
 unsafe fn chain(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let Some(previous) = PREVIOUS.get() else { return };
     let index = TRAP_SIGNALS.iter().position(|s| *s == signal).unwrap_or(4);
@@ -234,8 +234,8 @@ unsafe fn chain(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut l
         let is_fault = (*info).si_code > 0;
         match action.sa_sigaction {
             libc::SIG_DFL if signal == interrupt_signal() => {}
-            // A fault cannot be ignored: the instruction would be tried again for ever. The system
-            // ends a process that tells it to.
+            // A fault cannot be ignored: the instruction would be tried again for ever. The system ends a
+            // process that asks for that.
             libc::SIG_IGN if !is_fault => {}
             libc::SIG_DFL | libc::SIG_IGN => end_by_default(signal, is_fault),
             handler if action.sa_flags & libc::SA_SIGINFO != 0 => {

@@ -70,8 +70,8 @@ impl WasmStack {
         store.interp_limit = store.stack_top + self.slots;
     }
 
-    /// Gives back the pages beyond the first `keep` bytes in either direction, so that one deep
-    /// recursion does not hold memory for ever.
+    /// Releases the pages past the first `keep` bytes in either direction, so that one deep recursion does
+    /// not hold memory for ever.
     fn trim(&self, keep: usize) {
         let used = self.size().saturating_sub(keep);
         // SAFETY: the stack is in no store, so nothing lives on it.
@@ -98,9 +98,8 @@ const KEPT: usize = 64;
 const KEPT_BYTES: usize = 64 << 10;
 
 impl StackPool {
-    /// A pool of stacks of `size` bytes, and as many as `slots` says for interpreted frames.
-    /// `checked` tells that compiled code compares with the stack's limit, because there are no
-    /// signals.
+    /// A pool of stacks of `size` bytes, and `slots` for interpreted frames. `checked` says that compiled
+    /// code compares with the stack's limit, because there are no signals.
     pub fn new(size: usize, slots: usize, checked: bool) -> StackPool {
         let red_zone = if checked { RED_ZONE } else { 0 };
         let size = size.saturating_add(red_zone);
@@ -120,7 +119,7 @@ impl StackPool {
         kept.map_or_else(|| WasmStack::new(self.size, self.slots), Ok)
     }
 
-    /// Keeps a stack for later. `deep` tells that more than a little of it may have been used.
+    /// Keeps a stack for later. `deep` says that more than a little of it may have been used.
     pub fn give_back(&self, stack: WasmStack, deep: bool) {
         if stack.size() < self.size {
             return;

@@ -28,7 +28,7 @@ enum Storage {
     Allocated(Vec<u64>),
     Pages {
         mapping: Mapping,
-        /// Bytes with rights, whole pages. Those beyond the elements are zero.
+        /// Bytes with rights, whole pages. Those past the elements are zero.
         accessible: usize,
     },
 }
@@ -105,8 +105,8 @@ impl TableElements {
         Ok(())
     }
 
-    /// Makes all elements null and their number `len`, which is not more than it is. The memory of a large
-    /// table is given back. The base does not change.
+    /// Makes all elements null and their number `len`, which is at most the present one. The memory of a
+    /// large table is released. The base does not change.
     ///
     /// # Errors
     ///
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     fn read(elements: &mut TableElements) -> Vec<u64> {
-        // SAFETY: so many elements lie there, and nobody writes them now.
+        // SAFETY: so many elements are there, and nothing writes them now.
         unsafe { std::slice::from_raw_parts(elements.base(), elements.len()) }.to_vec()
     }
 

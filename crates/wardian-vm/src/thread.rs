@@ -145,7 +145,7 @@ fn unblock_signals() {
     }
 }
 
-/// Lowest address that an entry may stand at.
+/// Lowest address of an entry's frame.
 fn stack_limit() -> usize {
     let mut low = ptr::null_mut();
     let mut size = 0;

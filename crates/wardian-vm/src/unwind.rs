@@ -11,10 +11,11 @@
 //!   └──────────────────────────┘ <- wasm_sp
 //! ```
 //!
-//! A walk looks at one frame after the other, the innermost first, and changes nothing. Once a frame is
-//! found the guest is prepared to be resumed in it, as if it had called the host there: an interpreted frame gets
+//! A walk looks at one frame after the other, the innermost first, and changes nothing. Once a frame is found
+//! the guest is prepared to be resumed in it, as if it had called the host there: an interpreted frame gets
 //! the address of its handler as ip; for a compiled one, the frame of a stub is written below it, which
-//! [`crate::segment::resume`] leaves to the handler. So whoever runs the entry resumes it as ever.
+//! [`crate::segment::resume`] leaves to the handler. So the code that runs the entry resumes it as it does
+//! otherwise.
 //!
 //! Compiled code assumes that no register is preserved where an exception is caught, but for the stack and
 //! frame pointers, which follow from the frame.

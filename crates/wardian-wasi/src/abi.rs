@@ -1,9 +1,8 @@
 //! The boundary to the runtime: what a WASI function looks like from outside,
 //! and what it needs of the guest that calls it.
 //!
-//! Nothing here knows how a guest is executed. The runtime's glue turns a
-//! [`Function`] into a host function, lends it the guest's memory as
-//! [`GuestMemory`], and tells it through [`Interrupt`] when to give up waiting.
+//! Nothing here knows how a guest is executed. The runtime's glue turns a [`Function`] into a host function,
+//! lends it the guest's memory as [`GuestMemory`], and shows it through [`Interrupt`] when to stop waiting.
 
 use std::os::fd::BorrowedFd;
 

@@ -67,7 +67,7 @@ impl Descriptor {
             Kind::Socket(socket) => of(socket.fd()),
             Kind::Listener(listener) => of(listener.fd()),
         };
-        // The host does not tell kinds of sockets apart here.
+        // The host does not distinguish kinds of sockets here.
         Ok(Filestat { filetype: self.filetype, ..stat? })
     }
 

@@ -165,8 +165,7 @@ impl Dir {
         Ok(rustix::fs::symlinkat(contents, &place.parent, place.name)?)
     }
 
-    /// `path_readlink`. A link to an absolute path tells of the host, and is
-    /// `perm`.
+    /// `path_readlink`. A link to an absolute path would reveal something of the host, and is `perm`.
     pub(crate) fn readlink(&self, path: &str) -> Result<Vec<u8>, Errno> {
         let target = locate(&self.host, path)?;
         let place = target.named(Errno::Inval, Errno::Inval)?;

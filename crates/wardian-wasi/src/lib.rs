@@ -25,12 +25,11 @@
 //!
 //! # The sandbox
 //!
-//! A guest reaches the files below its preopened directories and nothing else.
-//! Paths are resolved by cap-std, beneath the directory they are relative to;
-//! what comes last is one name, and is never followed by the operations that
-//! take it. A path that leads outside, by `..`, by a link or by being absolute,
-//! is `perm`. A link to an absolute path can neither be made, followed nor
-//! read (`perm`): it would tell of the host.
+//! A guest reaches the files below its preopened directories and nothing else. Paths are resolved by cap-std,
+//! beneath the directory they are relative to; the last component is one name, and is never followed by the
+//! operations that take it. A path that leads outside, by `..`, by a link or by being absolute, is `perm`. A
+//! link to an absolute path can neither be made, followed nor read (`perm`): it would reveal something of the
+//! host.
 //!
 //! In a [`DirPerms::ReadOnly`] directory everything that would change
 //! something is `perm`, also by `path_link` and `path_rename` from or to it, and

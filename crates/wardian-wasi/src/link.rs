@@ -10,10 +10,10 @@ use wardian::{Caller, Error, Extern, FuncType, Linker, Result, SharedMemory, Val
 /// Defines `wasi_snapshot_preview1` and `wasi_unstable` in a linker. `get` finds the state of the
 /// program in the store's data.
 ///
-/// The functions work on the memory that the calling instance exports as `memory`; without one,
-/// every pointer is out of range. They end early when the store's deadline passes or it is
-/// cancelled, or the instance is closed. `proc_exit` closes the instance that calls it with the exit
-/// code, and ends the guest with an error that tells it, see [`wardian::Error::exit_code`].
+/// The functions work on the memory that the calling instance exports as `memory`; without one, every pointer
+/// is out of bounds. They end early when the store's deadline passes or it is cancelled, or the instance is
+/// closed. `proc_exit` closes the instance that calls it with the exit code, and ends the guest with an error
+/// that has the code, see [`wardian::Error::exit_code`].
 ///
 /// ```
 /// use wardian::{Engine, Linker, Module, Store};

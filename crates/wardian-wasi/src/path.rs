@@ -1,4 +1,4 @@
-//! Paths: which directory the last component lies in, and what it is called.
+//! Paths: the directory of the last component, and its name.
 //!
 //! Whatever comes before the last component is resolved by cap-std (on Linux
 //! by `openat2` with `RESOLVE_BENEATH`), beneath the descriptor's directory.

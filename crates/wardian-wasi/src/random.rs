@@ -34,8 +34,7 @@ impl RandomSource for SystemRandom {
     }
 }
 
-/// A repeatable sequence, for tests and for replaying a run. **Not random**:
-/// whoever knows the seed knows every byte.
+/// A repeatable sequence, for tests and for replaying a run. **Not random**: the seed determines every byte.
 #[derive(Debug)]
 pub struct SeededRandom {
     state: Mutex<u64>,

@@ -146,8 +146,8 @@ impl<T: 'static> WasiThreads<T> {
     ///
     /// # Errors
     ///
-    /// What ended the group, if it was not the return of `_start`; of an end by `proc_exit`, also
-    /// with 0, [`Error::exit_code`] tells the code. Or the module has no `_start`.
+    /// What ended the group, if it was not the return of `_start`; for an end by `proc_exit`, also with 0,
+    /// [`Error::exit_code`] is the code. Or the module has no `_start`.
     ///
     /// # Panics
     ///
@@ -251,8 +251,8 @@ impl<T: 'static> std::fmt::Debug for WasiThreadsHandle<T> {
 }
 
 impl<T: 'static> WasiThreadsBuilder<T> {
-    /// How many threads may live at once, beside the main thread. Beyond that `thread-spawn`
-    /// fails, as it does if the system gives no thread; `pthread_create` makes `EAGAIN` of it.
+    /// How many threads may live at once, beside the main thread. If there are as many, `thread-spawn` fails,
+    /// as it does if the system gives no thread; `pthread_create` makes `EAGAIN` of it.
     pub fn max_threads(mut self, threads: usize) -> Self {
         self.max_threads = threads;
         self
@@ -279,12 +279,12 @@ impl<T: 'static> WasiThreadsBuilder<T> {
         self
     }
 
-    /// What to do when a new thread has failed, whether it ends the group or is ended with it: it is given
-    /// the thread's identifier, its store and instance as they are then, and the error, whose backtrace
-    /// tells where the thread was. It runs on that thread, of several threads at once. If it panics, so
-    /// does the group.
+    /// What to do when a new thread has failed, whether it ends the group or is ended with it: the callback
+    /// gets the thread's identifier, its store and instance as they are then, and the error, whose backtrace
+    /// says where the thread was. It runs on that thread, on several threads at once if several fail. If it
+    /// panics, so does the group.
     ///
-    /// Not told are threads that fail before they call `wasi_thread_start`.
+    /// It is not called for threads that fail before they call `wasi_thread_start`.
     pub fn on_failure(
         mut self,
         failed: impl Fn(u32, &Store<T>, Instance, &Error) + Send + Sync + 'static,

@@ -1,7 +1,7 @@
 //! Records and constants of the specification, as typed values.
 //!
-//! How a record lies in guest memory is the business of
-//! [`version`](crate::version); constants that both versions share are here.
+//! The layout of records in guest memory is in [`version`](crate::version); constants that both versions
+//! share are here.
 
 use rustix::fs::{FileType as HostType, Stat};
 
@@ -146,8 +146,8 @@ pub mod rights {
     /// Everything that can be reached through a directory.
     pub const INHERITING: u64 = FILE | DIRECTORY;
 
-    /// Everything a pipe, a terminal or an in-memory stream can be used for.
-    /// No seeking: that is how a guest's libc tells a terminal from a file.
+    /// Everything a pipe, a terminal or an in-memory stream can be used for. No seeking: that is how a
+    /// guest's libc distinguishes a terminal from a file.
     pub const STREAM: u64 = FD_DATASYNC
         | FD_READ
         | FD_FDSTAT_SET_FLAGS

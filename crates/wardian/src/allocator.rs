@@ -79,8 +79,8 @@ impl MemoryRequest<'_> {
 
 /// A closure as a [`MemoryAllocator`].
 ///
-/// Together with the memories that Wardian ships, no unsafe code is needed. Here every memory
-/// reserves at most 1 MiB, on the heap, and modules by the name "big" get none:
+/// Together with the built-in memories, no unsafe code is needed. Here every memory reserves at most 1 MiB,
+/// on the heap, and modules by the name "big" are refused:
 ///
 /// ```
 /// use wardian::{Engine, Error, Instance, InstantiateOptions, MemoryAllocatorFunc, Module, Store};
@@ -138,10 +138,10 @@ impl<F> fmt::Debug for MemoryAllocatorFunc<F> {
 
 /// A bounded number of memories of a bounded size, used again and again. Clones are the same pool.
 ///
-/// Each slot is a reservation of a bit more than 4 GiB of addresses, made on first use and then kept,
-/// so code for its memories needs no checks and nothing is reserved again. A memory that comes back is
-/// emptied before anybody else gets it: its pages go back to the system, and new ones are zero. If all
-/// slots are in use, or a minimum does not fit, the request is refused; growth beyond a slot is, too.
+/// Each slot is a reservation of a bit more than 4 GiB of addresses. It is made on first use and then kept,
+/// so code for its memories needs no bounds checks and nothing is reserved again. A slot is emptied before it
+/// is used again: its pages go back to the system, and new pages are zero. If all slots are in use, or a
+/// minimum does not fit, the request is refused. So is growth past the end of a slot.
 ///
 /// ```
 /// use wardian::{MemoryAllocator, MemoryRequest, MemoryType, PoolingAllocator};

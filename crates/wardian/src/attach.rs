@@ -1,6 +1,6 @@
 //! Attaching listeners to a running program, and choosing functions.
 
-use crate::close::{Errand, Shared};
+use crate::close::{Deferred, Shared};
 use crate::listener::{FunctionListener, FunctionListenerFactory};
 use crate::module::ModuleInner;
 use crate::raw::listen::AttachmentState;
@@ -11,15 +11,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl Instance {
-    /// Attaches listeners to functions of the instance, while it may be running: `factory` is asked
-    /// for each of them. Calls that begin from now on are told.
+    /// Attaches listeners to functions of the instance, also while it runs: `factory` is asked for each of
+    /// them. Listeners are notified of calls that begin from now on.
     ///
-    /// The functions' own code is not changed: what tells the listeners is put in front of it, and
-    /// made when it is first needed. Functions that nobody listens to are not touched.
+    /// The code of the functions does not change. A wrapper that notifies the listeners is compiled when it
+    /// is first needed, and called instead. Functions that nobody listens to are not touched.
     ///
-    /// Several attachments are told in the order in which they were made. An attachment ends with
-    /// [`Attachment::detach`] or when it is dropped; endings of calls that it was told of are still
-    /// delivered.
+    /// Several attachments are notified in the order in which they were made. An attachment ends with
+    /// [`Attachment::detach`] or when it is dropped; its listeners are still notified of the end of calls
+    /// whose beginning they were notified of.
     ///
     /// ```
     /// use wardian::*;
@@ -50,7 +50,7 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// The code that tells the listeners cannot be made. Then nothing is changed.
+    /// The wrapper that notifies the listeners cannot be made. Then nothing is changed.
     pub fn attach(
         &self,
         mut store: impl AsContextMut,
@@ -89,8 +89,8 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// Ends the attachment: calls run the functions' own code again at once. Dropping does the same
-    /// without a store: listeners are told of no further call, and the code is put right when the
+    /// Ends the attachment: calls run the functions' own code again at once. Dropping it does the same
+    /// without a store: listeners are notified of no further call, and the wrappers are removed when the
     /// store is next used.
     ///
     /// # Panics
@@ -104,7 +104,7 @@ impl Attachment {
         store.0.inner.sweep_attachments();
     }
 
-    /// Whether there can be calls to tell of: false once the store is gone. For those who keep
+    /// Whether there can be calls to be notified of: false once the store is gone. For embedders that keep
     /// attachments of many stores.
     pub fn is_active(&self) -> bool {
         self.shared.as_ref().is_some_and(|shared| shared.is_attached())
@@ -120,7 +120,7 @@ impl Drop for Attachment {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.take() {
             self.state.active.store(false, Ordering::Release);
-            shared.post(Errand::Sweep);
+            shared.post(Deferred::Sweep);
         }
     }
 }
@@ -158,8 +158,8 @@ impl FunctionFilter {
         FunctionFilter::new(|_| true)
     }
 
-    /// Functions one of whose names matches a pattern, in which `*` stands for any characters and
-    /// `?` for one: the name in the module, that name demangled, import and export names.
+    /// Functions one of whose names matches a pattern, in which `*` matches any characters and `?` one: the
+    /// name in the module, that name demangled, import and export names.
     pub fn name(pattern: impl Into<String>) -> FunctionFilter {
         let pattern: Vec<char> = pattern.into().chars().collect();
         FunctionFilter::new(move |definition| {

@@ -30,7 +30,7 @@ impl CancelToken {
         self.0.interrupt(reason::CANCELLED);
     }
 
-    /// Why somebody who has this token is to stop, if so.
+    /// Why work that has this token is to stop, if so.
     pub(crate) fn stop_reason(&self) -> Option<StopReason> {
         // Closing an instance ends calls that it takes part in, but nothing else.
         match self.0.reasons() {
@@ -46,7 +46,7 @@ impl CancelToken {
     }
 }
 
-/// Tells a host function that blocks when its guest is to stop. See [`crate::Caller::interrupt`].
+/// Shows a host function that blocks whether its guest is to stop. See [`crate::Caller::interrupt`].
 #[derive(Clone, Debug)]
 pub struct Interrupt(pub(crate) Arc<Interrupter>);
 

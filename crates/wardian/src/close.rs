@@ -1,7 +1,7 @@
-//! Closing instances, and being told of it.
+//! Closing instances, and notification of it.
 //!
 //! ```text
-//!   any thread: close ── notifiers ── is_closed ──> errand for the store ── its calls end
+//!   any thread: close ── notifiers ── is_closed ──> deferred work for the store ── its calls end
 //!                                                   the store's thread: calls of its functions
 //!                                                   now lead to an error
 //! ```
@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex};
 use wardian_vm::contain::{discard, drop_contained};
 use wardian_vm::interrupt::{Interrupter, reason};
 
-/// Told when an instance is closed: exactly once for each instance, before [`Instance::is_closed`]
-/// turns true and before calls that run in it are stopped, on the thread that closes.
+/// Notified when an instance is closed: exactly once for each instance, before [`Instance::is_closed`] turns
+/// true and before calls that run in it are stopped, on the thread that closes.
 ///
 /// It has no way to the store. If it panics, or panics when it is dropped, the panic hook of the process
 /// is run, and everything continues as if it had returned: other notifiers are called, and the instance
@@ -86,7 +86,7 @@ impl ClosingInstance {
     }
 }
 
-/// Closes an instance from any thread, whoever has its store. Clones close the same instance.
+/// Closes an instance from any thread, whichever thread has its store. Clones close the same instance.
 #[derive(Clone)]
 pub struct InstanceCloser(Arc<CloseState>);
 
@@ -96,9 +96,9 @@ impl InstanceCloser {
         self.close_with_exit_code(0)
     }
 
-    /// Closes with this code: notifiers are told, then the instance is closed, then calls that run
-    /// in it are stopped; they end with [`crate::ErrorKind::Closed`]. Returns at once after that,
-    /// without waiting for them to end.
+    /// Closes with this code: notifiers are notified, then the instance is closed, then calls that run in it
+    /// are stopped; they end with [`crate::ErrorKind::Closed`]. Returns at once after that, without waiting
+    /// for them to end.
     ///
     /// A call runs in the instance if it was made through it, or through one that it is linked with
     /// (by functions or tables): code of the instance may be running there. To close an instance
@@ -110,7 +110,7 @@ impl InstanceCloser {
             return false;
         }
         let stops = state.shared.runs(state.index);
-        state.shared.post(Errand::Close { instance: state.index, code });
+        state.shared.post(Deferred::Close { instance: state.index, code });
         if stops || state.shared.runs(state.index) {
             state.shared.interrupter.close(code);
         }
@@ -151,11 +151,11 @@ impl Instance {
         self.close_with_exit_code(store, 0)
     }
 
-    /// Closes with this code. Notifiers are told, then the instance is closed; calls of its functions
-    /// now end with [`crate::ErrorKind::Closed`]. If a guest is running, which called a host function
-    /// that does this, its call ends so as well when the host function returns, provided that the
-    /// instance takes part in it: it was entered through it, or functions of its module are on the
-    /// stack that are not known to be those of another instance of the module.
+    /// Closes with this code. Notifiers are notified, then the instance is closed; calls of its functions now
+    /// end with [`crate::ErrorKind::Closed`]. If a host function does this, the call of the guest that called
+    /// it ends in this way too when the host function returns, provided that the instance takes part in the
+    /// call: the call was entered through it, or functions of its module are on the stack that are not known
+    /// to be those of another instance of the module.
     ///
     /// Memories and globals stay readable. Returns whether it was this call that closed it.
     #[doc(alias = "CloseWithExitCode")]
@@ -175,7 +175,7 @@ impl Instance {
         self.internal(store).exit_code()
     }
 
-    /// Adds somebody who is told when the instance is closed; if it is closed already, nobody will be.
+    /// Adds a notifier of the instance; if it is closed already, the notifier is never called.
     pub fn notify_close(&self, mut store: impl AsContextMut, notifier: impl CloseNotifier) {
         let store = store.as_context_mut();
         same_store(&store.0.inner, self.store);
@@ -199,7 +199,7 @@ impl<T: 'static> Store<T> {
 
 /// Work for the thread that has the store.
 #[derive(Debug)]
-pub(crate) enum Errand {
+pub(crate) enum Deferred {
     /// An instance was closed.
     Close { instance: u32, code: u32 },
     /// An attachment of listeners has ended.
@@ -209,7 +209,7 @@ pub(crate) enum Errand {
 /// What a store shares with those who close its instances or end attachments.
 pub(crate) struct Shared {
     interrupter: Arc<Interrupter>,
-    errands: Mutex<Vec<Errand>>,
+    deferred: Mutex<Vec<Deferred>>,
     links: Mutex<Links>,
 }
 
@@ -224,7 +224,7 @@ struct Links {
 
 impl Shared {
     pub(crate) fn new(interrupter: Arc<Interrupter>) -> Shared {
-        Shared { interrupter, errands: Mutex::default(), links: Mutex::default() }
+        Shared { interrupter, deferred: Mutex::default(), links: Mutex::default() }
     }
 
     /// Whether the store is there.
@@ -233,16 +233,16 @@ impl Shared {
     }
 
     /// Leaves work for the store.
-    pub(crate) fn post(&self, errand: Errand) {
-        self.errands.lock().unwrap_or_else(|e| e.into_inner()).push(errand);
+    pub(crate) fn post(&self, work: Deferred) {
+        self.deferred.lock().unwrap_or_else(|e| e.into_inner()).push(work);
         self.interrupter.remind();
     }
 
     /// Takes the work that was left.
-    pub(crate) fn take(&self) -> Vec<Errand> {
-        let mut errands = self.errands.lock().unwrap_or_else(|e| e.into_inner());
-        self.interrupter.acknowledge(reason::ERRAND);
-        std::mem::take(&mut errands)
+    pub(crate) fn take(&self) -> Vec<Deferred> {
+        let mut deferred = self.deferred.lock().unwrap_or_else(|e| e.into_inner());
+        self.interrupter.acknowledge(reason::DEFERRED);
+        std::mem::take(&mut deferred)
     }
 
     /// Adds an instance; `may_call` are those that it may call, `may_be_called_by` the reverse.
@@ -258,7 +258,7 @@ impl Shared {
 
     /// Whether a call is running in which code of the instance may be open.
     fn runs(&self, instance: u32) -> bool {
-        crate::raw::errands::any_entered(&self.interrupter, &self.reaching(instance))
+        crate::raw::deferred::any_entered(&self.interrupter, &self.reaching(instance))
     }
 
     /// The contexts of an instance and of all that may call it, through others too.
@@ -303,7 +303,7 @@ impl CloseState {
         }
     }
 
-    /// Tells all notifiers and makes the instance closed. False if somebody else did or does.
+    /// Notifies all notifiers and marks the instance closed. False if another thread did or does.
     pub(crate) fn begin(&self, code: u32) -> bool {
         let first =
             self.state.compare_exchange(OPEN, CLOSING, Ordering::SeqCst, Ordering::SeqCst).is_ok();
@@ -345,7 +345,7 @@ impl StoreInner {
         }
     }
 
-    /// Tells those who want to know that the store goes, and with it its instances.
+    /// Notifies those that asked to know when the store is dropped, and with it its instances.
     pub(crate) fn notify_of_going(&self) {
         for state in self.instances.iter().filter_map(|i| i.state.as_ref()) {
             state.begin(0);

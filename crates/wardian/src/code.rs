@@ -10,7 +10,7 @@ use std::sync::{Arc, RwLock, Weak};
 use wardian_types::TrapCode;
 use wardian_vm::code_memory::CodeMemory;
 
-/// Code that a program counter can lie in: compiled, or bytecode.
+/// Code that a program counter can be in: compiled, or bytecode.
 pub(crate) trait CodePiece: Send + Sync {
     /// Where it lies.
     fn range(&self) -> Range<usize>;
@@ -24,15 +24,15 @@ pub(crate) trait CodePiece: Send + Sync {
     }
     /// Where the code of the function around an address begins.
     fn start_of(&self, pc: usize) -> Option<usize>;
-    /// The reason of a trap of the instruction at an address, where that alone tells.
+    /// The reason of a trap of the instruction at an address, where the address alone determines it.
     fn trap_at(&self, pc: usize) -> Option<TrapCode>;
     /// Where a compiled frame has references to objects that waits in the call which returns to this address:
     /// bytes from its stack pointer to its frame pointer, and the slots from its stack pointer.
     fn references_at(&self, _pc: usize) -> Option<(u32, &[u32])> {
         None
     }
-    /// In which slots an interpreted frame has references to objects that goes on at this address; none if that is
-    /// not known.
+    /// The slots of an interpreted frame that hold references to objects when it is resumed at this address;
+    /// none if that is not known.
     fn references_in_slots(&self, _module: &ModuleInner, _ip: usize) -> Option<Vec<i32>> {
         None
     }
@@ -63,7 +63,7 @@ pub(crate) struct Handler {
 }
 
 impl Handlers<'_> {
-    /// The innermost handler that catches; `is_tag` tells whether a tag of the module, by its index, is that
+    /// The innermost handler that catches; `is_tag` says whether a tag of the module, by its index, is that
     /// of the exception.
     pub(crate) fn find(&self, is_tag: impl Fn(u32) -> bool) -> Option<Handler> {
         let found = self.call.handlers().find(|handler| handler.tag.is_none_or(&is_tag))?;
@@ -205,7 +205,7 @@ impl Located {
         Located { code, module, range: (range.start, range.len()) }
     }
 
-    /// Whether an address lies in this piece.
+    /// Whether an address is in this piece.
     #[inline]
     pub(crate) fn contains(&self, pc: usize) -> bool {
         pc.wrapping_sub(self.range.0) < self.range.1
@@ -313,7 +313,7 @@ impl CodeRegistry {
         Some(position)
     }
 
-    /// Whether an address lies in code that stands between functions and their listeners.
+    /// Whether an address is in code between functions and their listeners.
     pub(crate) fn is_wrapper(&self, pc: usize) -> bool {
         let ranges = self.ranges.read().unwrap_or_else(|e| e.into_inner());
         let modules: Vec<_> = ranges.values().filter_map(|e| e.module.upgrade()).collect();

@@ -140,25 +140,25 @@ impl Config {
         self
     }
 
-    /// Bytes of machine code and of the interpreter's code that all modules of the engine may have
-    /// together, about: threads that produce code at the same time may pass it a little. A module
-    /// that compilation would take past it is refused; what is hot in a tiered engine stays
-    /// interpreted; and a guest ends that calls a function for whose interpretation there is no room.
-    /// The code of a module is given back when it goes. Default: no limit.
+    /// Bytes of machine code and of the interpreter's code that all modules of the engine may have together,
+    /// approximately: threads that produce code at the same time may exceed it a little. A module whose
+    /// compilation would exceed it is refused; hot functions of a tiered engine stay interpreted; and a guest
+    /// ends if it calls a function whose bytecode would exceed it. The code of a module no longer counts once
+    /// the module is dropped. Default: no limit.
     pub fn code_limit(&mut self, bytes: usize) -> &mut Config {
         self.code_limit = bytes;
         self
     }
 
-    /// Whether backtraces tell the values of locals, where they can be known: see [`crate::Frame::locals`].
-    /// Taking them makes a trap slower. Default: off.
+    /// Whether backtraces have the values of locals, where they can be known: see [`crate::Frame::locals`].
+    /// Capturing them makes a trap slower. Default: off.
     pub fn backtrace_locals(&mut self, on: bool) -> &mut Config {
         self.backtrace_locals = on;
         self
     }
 
-    /// How many calls backtraces have at most: the innermost ones. [`crate::Backtrace::omitted`] tells how
-    /// many more there were. Each takes about 40 bytes, and its locals if they are wanted. Default: 64.
+    /// The maximum number of calls in a backtrace: the innermost ones. [`crate::Backtrace::omitted`] is the
+    /// number of the others. Each takes about 40 bytes, and its locals if they are wanted. Default: 64.
     #[doc(alias = "wasm_backtrace_max_frames")]
     pub fn backtrace_frames(&mut self, most: usize) -> &mut Config {
         self.backtrace_frames = most;
@@ -168,9 +168,9 @@ impl Config {
     /// Whether traps and interrupts come by signal handlers of the process (Unix).
     ///
     /// Before a thread runs its first guest, it unblocks these signals (SIGSEGV, SIGBUS, SIGILL, SIGFPE and
-    /// [`Config::interrupt_signal`]). A thread that blocks them afterwards must not run guests: a fault
-    /// whose signal is blocked ends the process. Writes beyond the process's limit of file sizes fail
-    /// instead of ending it, unless SIGXFSZ has been given another meaning before.
+    /// [`Config::interrupt_signal`]). A thread that blocks them afterwards must not run guests: a fault whose
+    /// signal is blocked ends the process. Writes past the process's limit of file sizes fail instead of
+    /// ending it, unless SIGXFSZ has been given another meaning before.
     ///
     /// Without, code
     /// checks memory bounds, the stack and a stop flag explicitly: larger and slower, but nothing
@@ -274,7 +274,7 @@ impl Config {
         self
     }
 
-    /// Whether there is such a factory: then all code is called through what tells the listeners.
+    /// Whether there is such a factory: then all code is called through wrappers that notify the listeners.
     pub fn has_function_listeners(&self) -> bool {
         !self.listeners.is_empty()
     }

@@ -39,7 +39,7 @@ impl<'a> FunctionDefinition<'a> {
         FunctionDefinition(Source::Double(double))
     }
 
-    /// The module that the function stands in: the one that defines it, or that imports it.
+    /// The module of the function: the one that defines it, or that imports it.
     pub fn module(&self) -> Option<Module> {
         match self.0 {
             Source::Module { module, .. } => Some(Module(module.clone())),

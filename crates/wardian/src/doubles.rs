@@ -3,7 +3,7 @@
 use crate::{FunctionDefinition, GlobalType, InternalModule, Val};
 use wardian_types::FuncType;
 
-/// A function that exists only on paper.
+/// A function for tests, without any code.
 ///
 /// ```
 /// use wardian::{FuncType, TestFunction, ValType};
@@ -88,7 +88,7 @@ impl TestFunction {
     }
 }
 
-/// A module that exists only on paper: functions, globals and a memory to look at.
+/// A module for tests, without any code: functions, globals and a memory to look at.
 ///
 /// ```
 /// use wardian::{TestModule, Val};

@@ -172,7 +172,7 @@ impl Engine {
         signature.trampoline(self.compiler()?)
     }
 
-    /// Whether an address lies in code that is of no module's functions, but stands between them.
+    /// Whether an address is in code that belongs to no function of a module, such as a trampoline.
     pub(crate) fn is_glue(&self, pc: usize) -> bool {
         wardian_vm::is_entry_glue(pc)
             || self.0.signatures.contains(pc)

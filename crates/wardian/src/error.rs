@@ -211,14 +211,14 @@ impl Error {
     /// Which access to memory was refused, of the traps [`TrapCode::MemoryOutOfBounds`] and
     /// [`TrapCode::UnalignedAtomic`].
     ///
-    /// None of all other errors, and where it cannot be told: if the address is 2^63 or more, which only
-    /// 64-bit memories can be asked for; and if a data segment was too short, for then it is no access to
-    /// memory that failed.
+    /// None of all other errors, and where it is not known: if the address is 2^63 or more, which is only
+    /// possible with 64-bit memories; and if a data segment was too short, since then no access to memory
+    /// failed.
     pub fn memory_access(&self) -> Option<MemoryAccess> {
         self.0.access
     }
 
-    /// The exit code, if the guest ended itself or was closed; [`Error::kind`] tells which.
+    /// The exit code, if the guest ended itself or was closed; [`Error::kind`] says which.
     #[doc(alias = "ExitError", alias = "I32Exit")]
     pub fn exit_code(&self) -> Option<u32> {
         match self.0.kind {

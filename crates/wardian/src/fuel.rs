@@ -50,9 +50,9 @@ impl<T: 'static> Store<T> {
         StoreContext::from(self).fuel()
     }
 
-    /// Asks `hook` when fuel runs out, with the embedder's data, on the thread that has the store,
-    /// while the guest waits. `Some` adds fuel, and the guest goes on; if it had overdrawn by more,
-    /// the hook is asked again. `None`, or no more than zero, ends the guest.
+    /// Calls `hook` when fuel runs out, with the embedder's data, on the thread that has the store, while the
+    /// guest waits. `Some` adds fuel, and the guest is resumed; if it had overdrawn by more, the hook is
+    /// called again. `None`, or no more than zero, ends the guest.
     ///
     /// # Errors
     ///

@@ -209,7 +209,7 @@ impl<'a> InternalModule<'a> {
         Some(TableType { min: table.len() as u64, ..table.ty })
     }
 
-    /// An element of a table; none beyond the end.
+    /// An element of a table; none if the index is out of bounds.
     pub fn table_element(&self, table: u32, element: u64) -> Option<Val> {
         let Source::Live { store, instance } = self.0 else { return None };
         let table = *store.instances[instance as usize].tables.get(table as usize)?;
@@ -274,8 +274,8 @@ impl<'a> InternalModule<'a> {
         })
     }
 
-    /// The machine code that calls of a function run now: the function's own, or, while somebody
-    /// listens to it, what tells the listeners. None for imports and for what is interpreted.
+    /// The machine code that calls of a function run now: the function's own, or, while it has listeners, the
+    /// wrapper that notifies them. None for imports and for what is interpreted.
     pub fn machine_code(&self, function: u32) -> Option<Vec<u8>> {
         let Source::Live { store, instance } = self.0 else { return None };
         store.machine_code(instance, function)

@@ -37,8 +37,8 @@ impl Instance {
         Instance::new_with(store.as_context_mut(), module, imports, &options)
     }
 
-    /// [`Instance::new`] with options. An import resolver among them is asked first for each import;
-    /// what stands in `imports` at its place is used if the resolver has no answer.
+    /// [`Instance::new`] with options. An import resolver among them is asked first for each import; the item
+    /// in `imports` at its position is used if the resolver leaves it unresolved.
     ///
     /// # Errors
     ///

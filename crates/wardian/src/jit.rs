@@ -1,4 +1,4 @@
-//! The compiled engine, or what stands for it in a build without.
+//! The compiled engine, or its substitute in a build without.
 
 #[cfg(not(feature = "jit"))]
 mod absent;

@@ -89,7 +89,7 @@ pub struct StoreLimits {
     pub memories: usize,
     /// Tables in the store.
     pub tables: usize,
-    /// Bytes of memories granted so far, without those that were given back.
+    /// Bytes of memories granted so far, without those that were released.
     pub used_bytes: usize,
     /// The same of tables.
     pub used_table_bytes: usize,
@@ -162,8 +162,7 @@ impl ResourceLimiter for StoreLimits {
     }
 }
 
-/// A limiter that remembers what it granted to an instance that is being made, to tell that it is given
-/// back if that fails.
+/// A limiter that remembers what it granted to an instance that is being made, to release it if that fails.
 pub(crate) struct Granted<'a> {
     limiter: &'a mut dyn ResourceLimiter,
     memories: Vec<usize>,

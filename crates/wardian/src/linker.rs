@@ -7,7 +7,7 @@ use crate::raw::suspend::HostFuture;
 use crate::value::{HostResults, WasmParams};
 use crate::{
     AsContextMut, Caller, Engine, Error, Extern, Instance, InstancePre, InstantiateOptions, Module,
-    Result, StoreContextMut, Val, near, resolver,
+    Result, StoreContextMut, Val, resolver, suggestions,
 };
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -204,7 +204,7 @@ impl<T: 'static> Linker<T> {
     ///
     /// # Errors
     ///
-    /// Imports are missing or of the wrong type: all are reported, with names that are near. Or as
+    /// Imports are missing or of the wrong type: all are reported, with suggestions of similar names. Or as
     /// for [`Instance::new`].
     #[doc(alias = "InstantiateModule")]
     pub fn instantiate(
@@ -297,6 +297,6 @@ impl<T: 'static> Linker<T> {
     /// The defined name that is nearest, for people.
     fn nearest(&self, module: &str, name: &str) -> Option<String> {
         let all = self.modules.iter().flat_map(|(m, names)| names.keys().map(|n| [&**m, &**n]));
-        near::nearest([module, name], all).map(|[m, n]| format!("`{m}` `{n}`"))
+        suggestions::nearest([module, name], all).map(|[m, n]| format!("`{m}` `{n}`"))
     }
 }

@@ -1,8 +1,8 @@
-//! Listeners: told before and after every call that they care about.
+//! Listeners: notified before and after every call that they were chosen for.
 //!
 //! **Contract.** For each `before` there is exactly one `after` or `abort`, the innermost call first,
-//! whatever ends the call. A listener is told on the thread that runs the guest, while the guest
-//! waits. It sees instances read-only and has no way to run a guest.
+//! whatever ends the call. A listener is notified on the thread that runs the guest, while the guest waits.
+//! It sees instances read-only and has no way to run a guest.
 
 use crate::doubles::{TestFunction, TestModule};
 use crate::raw::listen::LiveCall;
@@ -15,9 +15,9 @@ use std::sync::Arc;
 /// Values come as raw slots: a `v128` takes two, everything else one; `i32` and `f32` are in the low
 /// 32 bits. References are handles that only mean something to [`crate::Func::new_raw`].
 ///
-/// A listener that panics ends the guest: all other listeners get what they are owed, and the panic
-/// goes on where the guest was called, as that of a host function does. A listener whose `before`
-/// panics is told nothing more of that call.
+/// A listener that panics ends the guest: all other listeners are notified of what ends, and the panic is
+/// resumed where the guest was called, as that of a host function is. A listener whose `before` panics is
+/// notified of nothing more of that call.
 ///
 /// It cannot reach a store, so it cannot call the guest:
 ///
@@ -35,16 +35,16 @@ pub trait FunctionListener: Send + Sync + 'static {
     /// A call begins. `params` are its arguments; `stack` begins at the called function.
     fn before(&self, call: &Call<'_>, params: &[u64], stack: &mut StackIterator<'_>);
 
-    /// A call has returned `results`; or it ends with a tail call, which [`Call::is_tail_call`]
-    /// tells, and has none.
+    /// A call has returned `results`; or it ends with a tail call, for which [`Call::is_tail_call`] is true,
+    /// and has none.
     fn after(&self, _call: &Call<'_>, _results: &[u64]) {}
 
     /// A call ended without returning.
     fn abort(&self, _call: &Call<'_>, _reason: &AbortReason<'_>) {}
 
-    /// A snapshot was restored in which this call is open, though it had ended already: it goes on,
-    /// and will get another ending. So `before` + `resumed` = `after` + `abort`. The call of the host
-    /// function that took the snapshot is not open in it: of its second return nothing is heard.
+    /// A snapshot was restored in which this call is open, though it had ended already: it runs again, and
+    /// will have another ending. So `before` + `resumed` = `after` + `abort`. The call of the host function
+    /// that took the snapshot is not open in it: its second return is not notified.
     fn resumed(&self, _call: &Call<'_>) {}
 }
 
@@ -111,7 +111,7 @@ impl<'a> Call<'a> {
         Call(Source::Live(call))
     }
 
-    /// A call on paper, for tests of listeners.
+    /// A call of a double, for tests of listeners.
     pub fn of_test(function: &'a TestFunction, module: &'a TestModule) -> Call<'a> {
         Call(Source::Double { function, module })
     }
@@ -148,7 +148,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A number that tells stores apart, for listeners that serve several: that of
+    /// A number that identifies the store, for listeners that serve several: that of
     /// [`crate::StoreContext::id`]. 0 for a double, which no store has.
     #[inline]
     pub fn store_id(&self) -> u64 {
@@ -217,16 +217,16 @@ impl fmt::Debug for Call<'_> {
 /// Chooses a listener for each function: see
 /// [`crate::CompileOptions::with_function_listener_factory`] and [`crate::Instance::attach`].
 pub trait FunctionListenerFactory: Send + Sync + 'static {
-    /// The listener of a function; none to leave it alone. It is asked once for each function of a
-    /// module, imports included. A listener of an import is told of calls only if a host function
-    /// is behind it: functions of other instances are listened to where they are defined.
+    /// The listener of a function; none to leave it alone. It is asked once for each function of a module,
+    /// imports included. A listener of an import is notified of calls only if a host function is behind it:
+    /// functions of other instances are listened to where they are defined.
     fn function_listener(
         &self,
         definition: &FunctionDefinition<'_>,
     ) -> Option<Arc<dyn FunctionListener>>;
 
-    /// The listeners of a function, in the order in which they are to be told. This is what the
-    /// runtime asks; a factory of several gives them one by one, so that each stands for itself.
+    /// The listeners of a function, in the order in which they are notified. This is the method that the
+    /// runtime calls; a factory of several returns them one by one, so that each is notified on its own.
     fn function_listeners(
         &self,
         definition: &FunctionDefinition<'_>,
@@ -314,8 +314,8 @@ where
     }
 }
 
-/// Several factories as one: a function gets the listeners that any of them chooses, which are told
-/// in the order of the factories, each with a stack iterator that begins at the top.
+/// Several factories as one: a function gets the listeners that any of them chooses. They are notified in the
+/// order of the factories, each with a stack iterator that begins at the top.
 #[derive(Clone, Default)]
 pub struct MultiFunctionListenerFactory(Vec<Arc<dyn FunctionListenerFactory>>);
 
@@ -361,7 +361,7 @@ impl FunctionListenerFactory for MultiFunctionListenerFactory {
     }
 }
 
-/// Several listeners as one, for who asks a [`MultiFunctionListenerFactory`] for one.
+/// Several listeners as one, for callers that ask a [`MultiFunctionListenerFactory`] for one.
 struct Several(Vec<Arc<dyn FunctionListener>>);
 
 impl FunctionListener for Several {
@@ -381,8 +381,8 @@ impl FunctionListener for Several {
     }
 }
 
-/// Calls a listener with a stack on paper, as if its top frame were called `n` times and returned:
-/// to measure or test the listener alone. The top frame comes first.
+/// Calls a listener with the frames of a stack of doubles, as if its top frame were called `n` times and
+/// returned: to measure or test the listener alone. The top frame comes first.
 ///
 /// # Panics
 ///

@@ -142,8 +142,8 @@ impl Memory {
     ///
     /// # Errors
     ///
-    /// Beyond the type's maximum, the store's limits, or what the system or the memory's allocator
-    /// has; or the allocator's memory broke its promises.
+    /// The size would exceed the type's maximum, the store's limits, or what the system or the memory's
+    /// allocator has; or the allocator's memory broke its promises.
     pub fn grow(&self, mut store: impl AsContextMut, pages: u64) -> Result<u64> {
         let store = store.as_context_mut();
         check_store(&store.0.inner, self.store)?;
@@ -284,7 +284,7 @@ impl SharedMemory {
     ///
     /// # Errors
     ///
-    /// Beyond the type's maximum, or what the system has.
+    /// The size would exceed the type's maximum, or what the system has.
     pub fn grow(&self, pages: u64) -> Result<u64> {
         self.grow_limited(pages, None)?
             .ok_or_else(|| Error::limit(format!("the memory cannot grow by {pages} pages")))

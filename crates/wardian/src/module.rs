@@ -56,7 +56,7 @@ type Listened = Vec<(u32, Vec<Arc<dyn FunctionListener>>)>;
 /// For each memory that the module owns its initial contents, if there are any.
 pub(crate) type Images = Vec<Option<Arc<MemoryImage>>>;
 
-/// Called while a long compilation goes on, with the number of functions done and the total.
+/// Called during a long compilation, with the number of functions done and the total.
 pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 impl Module {
@@ -71,7 +71,7 @@ impl Module {
         Module::new_with(engine, bytes, &CompileOptions::new())
     }
 
-    /// As [`Module::new`], telling how far it is.
+    /// As [`Module::new`], with a callback for progress.
     ///
     /// # Errors
     ///

@@ -34,9 +34,9 @@ impl<'a> CompileOptions<'a> {
         CompileOptions::default()
     }
 
-    /// Asks a factory for the listeners of each function, imports included. All instances of the
-    /// module have them from the start, before their start functions run. Several factories are
-    /// asked in order, and their listeners told in that order.
+    /// Asks a factory for the listeners of each function, imports included. All instances of the module have
+    /// them from the start, before their start functions run. Several factories are asked in order, and their
+    /// listeners notified in that order.
     pub fn with_function_listener_factory(mut self, factory: impl FunctionListenerFactory) -> Self {
         self.listeners.push(Arc::new(factory));
         self
@@ -73,14 +73,14 @@ impl<'a> CompileOptions<'a> {
         passed.then_some(StopReason::Deadline)
     }
 
-    /// Tells how far it is.
+    /// Calls this during compilation.
     pub fn with_progress(mut self, progress: Progress<'a>) -> Self {
         self.progress = Some(progress);
         self
     }
 }
 
-/// How a guest is called, beyond its arguments: see [`crate::TypedFunc::call_with`] and
+/// How a guest is called, besides its arguments: see [`crate::TypedFunc::call_with`] and
 /// [`crate::Func::call_with`].
 ///
 /// What is set here also holds for guests that host functions call meanwhile.
@@ -149,8 +149,8 @@ impl CallOptions {
     }
 }
 
-/// How an instance is made, beyond its module and its imports: see
-/// [`crate::Linker::instantiate_with`] and [`crate::Instance::new_with`].
+/// How an instance is made, besides its module and its imports: see [`crate::Linker::instantiate_with`] and
+/// [`crate::Instance::new_with`].
 ///
 /// It belongs to no store, and can be used again and again.
 pub struct InstantiateOptions<T: 'static> {
@@ -207,7 +207,7 @@ impl<T> InstantiateOptions<T> {
         self
     }
 
-    /// Tells a notifier when the instance is closed. Several are told in order.
+    /// Adds a notifier, called when the instance is closed. Several are called in order.
     pub fn with_close_notifier(mut self, notifier: impl CloseNotifier) -> Self {
         self.close_notifiers.push(Arc::new(notifier));
         self

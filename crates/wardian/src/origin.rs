@@ -50,8 +50,8 @@ impl std::fmt::Display for CodeKey {
     }
 }
 
-/// Tells builds apart that have the same version: by the linker's build number of the object that this
-/// code was linked into (the program, or a shared library), else by size and time of its file.
+/// Distinguishes builds of the same version: by the linker's build number of the object that this code was
+/// linked into (the program, or a shared library), else by size and time of its file.
 fn build() -> &'static str {
     static BUILD: OnceLock<String> = OnceLock::new();
     BUILD.get_or_init(|| {

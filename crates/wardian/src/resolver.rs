@@ -22,8 +22,8 @@ const MAX_DEPTH: u32 = 64;
 /// Says where the imports of a module come from, one by one, while it is being instantiated. See
 /// [`InstantiateOptions::with_import_resolver`].
 ///
-/// A resolver is asked for every import of every kind, before the linker (or before the list given
-/// to [`Instance::new_with`]). It may answer with
+/// A resolver is asked for every import of every kind, before the linker (or before the list passed to
+/// [`Instance::new_with`]). It may return
 ///
 /// - something that can be imported: of the store, or made on the fly, for instance by
 ///   [`Func::wrap`];
@@ -31,9 +31,9 @@ const MAX_DEPTH: u32 = 64;
 ///   is an error, and neither other resolvers nor the linker are asked;
 /// - [`Resolution::Unresolved`]: then the next in the chain is asked, at last the linker.
 ///
-/// What it answers with is checked against the type that is needed; all imports that are missing or
-/// do not fit are reported together. An `Err` is something else: it ends the instantiation at once
-/// with that very error. So does a panic, which leaves the store as it was.
+/// What it returns is checked against the type that is needed; all imports that are missing or do not fit are
+/// reported together. An `Err` is something else: it ends the instantiation at once with that very error. So
+/// does a panic, which leaves the store as it was.
 ///
 /// A resolver gets the store, so it can also instantiate further modules, with options that have
 /// resolvers again. Modules that need each other in a circle would do so for ever; after 64 levels
@@ -106,8 +106,8 @@ impl<T: 'static, R: ImportResolver<T> + ?Sized> ImportResolver<T> for Arc<R> {
     }
 }
 
-/// A linker as a resolver: it answers with what is defined in it. So it can have a place in the
-/// middle of a chain, say before [`TrapStubs`].
+/// A linker as a resolver: it returns what is defined in it. So it can have a place in the middle of a chain,
+/// for example before [`TrapStubs`].
 impl<T: 'static> ImportResolver<T> for crate::Linker<T> {
     fn resolve(
         &self,
@@ -165,8 +165,8 @@ impl<'a> ImportRequest<'a> {
     }
 }
 
-/// What a resolver answers with. Everything that can be imported becomes one by `into()`, and so
-/// does an [`Instance`], or an `Option` of one of these.
+/// What a resolver returns. Everything that can be imported becomes one by `into()`, and so does an
+/// [`Instance`], or an `Option` of one of these.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Resolution {
@@ -332,7 +332,7 @@ fn field<T: 'static>(mut store: StoreContextMut<'_, T>, instance: Instance, name
         None => "an instance".to_owned(),
     };
     let module = instance.module(store.as_context());
-    let near = crate::near::nearest([name], module.exports().map(|(name, _)| [name]));
+    let near = crate::suggestions::nearest([name], module.exports().map(|(name, _)| [name]));
     Lookup::Missing {
         why: format!("the resolver answered with {which}, which has no export of this name").into(),
         near: near.map(|[name]| format!("`{name}`")),

@@ -5,8 +5,8 @@
 //!   Sampler::drain ── Samples: time and program counters ── resolve ──> functions, offsets
 //! ```
 //!
-//! What happens while the guest runs is in [`wardian_vm::samples`]; all that is slow happens here, on
-//! the thread of whoever reads.
+//! What happens while the guest runs is in [`wardian_vm::samples`]; all that is slow happens here, on the
+//! thread that reads.
 
 use crate::raw::sampling::SamplePlace;
 use crate::{AsContextMut, Engine, Error, Frame, Module, ProgramCounter, Result};
@@ -57,8 +57,8 @@ impl SamplerOptions {
         self
     }
 
-    /// Frames of a sample at most, the innermost; of those that are deeper the rest is left out, which
-    /// [`Sample::is_truncated`] tells. At least 1. Default: 128.
+    /// The maximum number of frames of a sample, the innermost; if there were more, [`Sample::is_truncated`]
+    /// is true. At least 1. Default: 128.
     pub fn with_max_frames(mut self, frames: usize) -> Self {
         self.max_frames = frames;
         self
@@ -137,8 +137,8 @@ impl Sampler {
         Ok(Sampler { place, interrupter })
     }
 
-    /// Takes out what has been sampled since it was last called, from any thread, also while sampling
-    /// goes on and after it has ended.
+    /// Takes out what has been sampled since it was last called, from any thread, also during sampling and
+    /// after it has ended.
     pub fn drain(&self) -> Samples {
         let drained = self.place.ring.drain();
         Samples { words: drained.words, dropped: drained.dropped, missed: drained.missed }
@@ -238,9 +238,9 @@ impl<'a> Sample<'a> {
         Duration::from_nanos(self.0.time)
     }
 
-    /// How much processor time the thread that ran the guest had used up by then
-    /// (`CLOCK_THREAD_CPUTIME_ID`). What it grew by since the sample before tells a thread that worked
-    /// from one that waited, as long as the store stayed on its thread.
+    /// How much processor time the thread that ran the guest had used up by then (`CLOCK_THREAD_CPUTIME_ID`).
+    /// Its increase since the sample before distinguishes a thread that worked from one that waited, as long
+    /// as the store stayed on its thread.
     pub fn cpu_time(&self) -> Duration {
         Duration::from_nanos(self.0.cpu_time)
     }

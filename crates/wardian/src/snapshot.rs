@@ -1,4 +1,4 @@
-//! Snapshots: a guest goes on from where it was before.
+//! Snapshots: a guest is resumed from an earlier state.
 
 use crate::raw::host::HostCall;
 use crate::raw::snapshot::SnapshotData;
@@ -34,8 +34,8 @@ pub struct Snapshotter<'a> {
 }
 
 impl Snapshotter<'_> {
-    /// A snapshot of the guest's stack. When it is restored, the guest goes on as if the host
-    /// function that took it returned again.
+    /// A snapshot of the guest's stack. When it is restored, the guest is resumed as if the host function
+    /// that took it returned again.
     ///
     /// Memories, globals and tables are not part of it: they stay as they are when it is restored.
     /// See [`Snapshotter::snapshot_with_state`].

@@ -6,7 +6,7 @@ use crate::raw::store::StoreInner;
 use crate::raw::walk::Walk;
 use crate::{FunctionDefinition, Module, SourceLocation};
 
-/// A position in compiled code. What it means is told by [`InternalFunction`] of the same step.
+/// A position in compiled code. [`InternalFunction`] of the same step says what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProgramCounter(pub u64);
 
@@ -14,8 +14,8 @@ pub struct ProgramCounter(pub u64);
 /// happens before the first [`StackIterator::next`].
 ///
 /// A listener gets one that begins at the function that was called; a host function by
-/// [`crate::Caller::stack`], beginning at the function that called it. It goes on through all
-/// nested calls of the store: see [`StackIterator::crossed_host`].
+/// [`crate::Caller::stack`], beginning at the function that called it. It walks all nested calls of the
+/// store: see [`StackIterator::crossed_host`].
 ///
 /// ```
 /// use wardian::{new_stack_iterator, FuncType, StackFrame, TestFunction};
@@ -93,7 +93,7 @@ impl<'a> StackIterator<'a> {
         }
     }
 
-    /// Where the current frame is: at a call, or, in the frame that a listener is told of, at the
+    /// Where the current frame is: at a call, or, in the frame that a listener is notified of, at the
     /// beginning.
     pub fn program_counter(&self) -> ProgramCounter {
         match &self.0 {
@@ -145,13 +145,13 @@ impl<'a> InternalFunction<'a> {
         }
     }
 
-    /// The module that it stands in; none for a double, and for host functions that are no imports.
+    /// The module of the function; none for a double, and for host functions that are no imports.
     pub fn module(&self) -> Option<Module> {
         self.definition().module()
     }
 
-    /// The offset in the module's code section that a program counter of this function stands for.
-    /// None if it is of another function.
+    /// The offset in the module's code section of a program counter of this function. None if it is of
+    /// another function.
     pub fn source_offset_for_pc(&self, pc: ProgramCounter) -> Option<u32> {
         match self.0 {
             Kind::Live(walk) => walk.source_offset(pc),
@@ -174,7 +174,7 @@ impl std::fmt::Debug for InternalFunction<'_> {
     }
 }
 
-/// A frame on paper, for tests of listeners: see [`new_stack_iterator`].
+/// A frame of a double, for tests of listeners: see [`new_stack_iterator`].
 #[derive(Clone, Debug)]
 pub struct StackFrame {
     /// The function.
@@ -185,7 +185,7 @@ pub struct StackFrame {
     pub results: Vec<u64>,
     /// The program counter.
     pub pc: u64,
-    /// What the program counter stands for in the code section.
+    /// The offset of the program counter in the code section.
     pub source_offset: u32,
 }
 
@@ -221,7 +221,7 @@ impl StackFrame {
     }
 }
 
-/// An iterator over frames on paper, the top frame first.
+/// An iterator over frames of doubles, the top frame first.
 pub fn new_stack_iterator(frames: &[StackFrame]) -> StackIterator<'_> {
     StackIterator(Source::Frames { frames, next: 0 })
 }

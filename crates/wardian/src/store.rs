@@ -57,7 +57,7 @@ impl<T: 'static> Store<T> {
         self.0.inner.id()
     }
 
-    /// Ends the store and gives back the embedder's data.
+    /// Ends the store and returns the embedder's data.
     pub fn into_data(self) -> T {
         self.0.into_data()
     }
@@ -88,7 +88,7 @@ impl<T: 'static> Store<T> {
 
     /// [`Store::set_deadline`] from now on.
     pub fn set_timeout(&mut self, timeout: Duration) {
-        // A timeout beyond the clock's end is none.
+        // A timeout past the end of the clock's range is none.
         self.set_deadline(Instant::now().checked_add(timeout));
     }
 
@@ -289,7 +289,7 @@ impl<'a, T: 'static> Caller<'a, T> {
         crate::StackIterator::live(crate::raw::walk::Walk::from_host(self.inner()))
     }
 
-    /// What a host function that blocks should watch: it tells when the guest is to stop.
+    /// For a host function that blocks: says when the guest is to stop.
     pub fn interrupt(&mut self) -> crate::Interrupt {
         crate::Interrupt(self.inner_mut().interrupter().clone())
     }

@@ -52,7 +52,7 @@ impl Table {
         self.ty(store).min
     }
 
-    /// An element; `None` beyond the end.
+    /// An element; `None` if the index is out of bounds.
     ///
     /// # Panics
     ///
@@ -67,7 +67,7 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// Beyond the end, or the value is not of the element type.
+    /// The index is out of bounds, or the value is not of the element type.
     pub fn set(&self, mut store: impl AsContextMut, index: u64, value: Val) -> Result<()> {
         let store = store.as_context_mut();
         let inner = &mut store.0.inner;
@@ -79,7 +79,7 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// Beyond the type's maximum or the store's limits, or `init` is not of the element type.
+    /// The size would exceed the type's maximum or the store's limits, or `init` is not of the element type.
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64, init: Val) -> Result<u64> {
         let store = store.as_context_mut();
         check_store(&store.0.inner, self.store)?;

@@ -4,8 +4,8 @@ use crate::store::same_store;
 use crate::{AsContext, AsContextMut, Result};
 use wardian_types::TagType;
 
-/// A tag of a store: it tells exceptions apart, and says which values they carry (core specification,
-/// "Tags"). A cheap handle.
+/// A tag of a store: it identifies exceptions, and says which values they carry (core specification, "Tags").
+/// A cheap handle.
 ///
 /// Two handles are equal if they are of the same tag. Tags of the same type are different tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

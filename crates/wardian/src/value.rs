@@ -1,4 +1,4 @@
-//! Values, and the Rust types that stand for them in signatures.
+//! Values, and the Rust types for them in signatures.
 
 use crate::error::BoxedError;
 use crate::raw::store::StoreInner;
@@ -189,9 +189,9 @@ impl From<Option<ExternRef>> for Val {
     }
 }
 
-/// A Rust type that stands for a WebAssembly value type in typed functions: `i32`, `u32`, `i64`,
-/// `u64`, `f32`, `f64`, `u128` (for `v128`), `Option<Func>`, `Option<ExternRef>`, `Option<Exception>`; and of garbage
-/// collection [`AnyRef`], [`crate::EqRef`], [`crate::StructRef`], [`crate::ArrayRef`], [`crate::I31`], and `Option` of
+/// A Rust type for a WebAssembly value type in typed functions: `i32`, `u32`, `i64`, `u64`, `f32`, `f64`,
+/// `u128` (for `v128`), `Option<Func>`, `Option<ExternRef>`, `Option<Exception>`; and of garbage collection
+/// [`AnyRef`], [`crate::EqRef`], [`crate::StructRef`], [`crate::ArrayRef`], [`crate::I31`], and `Option` of
 /// these.
 ///
 /// Sealed: nobody else can implement it.

@@ -16,7 +16,7 @@ pub(crate) struct Wrapper {
     pub(crate) own: usize,
     /// For calls from elsewhere.
     pub(crate) noted: usize,
-    /// Whether it needs a body that tells when it ends.
+    /// Whether it needs a body that notifies listeners at its end.
     tail_calls: bool,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct Wrappers(Mutex<Made>);
 #[derive(Default)]
 struct Made {
     wrappers: HashMap<u32, Wrapper>,
-    /// Bodies that tell when they end.
+    /// Bodies that notify listeners at their end.
     bodies: HashMap<(u32, MemoryVariant), usize>,
     code: Vec<CodeMemory>,
     loaded: Vec<Arc<LoadedCode>>,
@@ -151,7 +151,7 @@ impl Wrappers {
         self.0.lock().unwrap_or_else(|e| e.into_inner()).loaded.clone()
     }
 
-    /// Whether an address lies in a wrapper.
+    /// Whether an address is in a wrapper.
     pub(crate) fn contains(&self, pc: usize) -> bool {
         let made = self.0.lock().unwrap_or_else(|e| e.into_inner());
         made.code.iter().any(|c| pc.wrapping_sub(c.start()) < c.len())

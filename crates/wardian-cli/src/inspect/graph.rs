@@ -41,7 +41,7 @@ enum Node {
 }
 
 impl Node {
-    /// Whether it stands for functions that are known at run time only.
+    /// Whether its functions are known at run time only.
     fn is_indirect(self) -> bool {
         !matches!(self, Node::Function(_))
     }

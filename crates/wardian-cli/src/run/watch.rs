@@ -21,8 +21,8 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Signals that are blocked stop the guest. If it does not stop, the observer is told before the process
-    /// ends.
+    /// Signals that are blocked stop the guest. If it does not stop, the observer is notified before the
+    /// process ends.
     pub(super) fn new(
         args: &RunArgs,
         observer: &Arc<dyn Observer>,
@@ -34,7 +34,7 @@ impl Watch {
             move || observer.cut_off()
         };
         let signals = blocked.map(|b| b.watch(conclusion.clone(), last())).transpose()?;
-        // A timeout that reaches beyond the clock's end is none.
+        // A timeout past the end of the clock's range is none.
         let deadline = args.timeout.and_then(|t| Some((t, Instant::now().checked_add(t)?)));
         let watchdog = deadline.map(|(t, at)| Watchdog::new(t, at, conclusion.clone(), last()));
         let watchdog = watchdog.transpose().context("cannot watch the time")?;

@@ -59,7 +59,7 @@ impl Destination {
     ) -> io::Result<T> {
         let (done, result) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name("last writes".into());
-        // If nobody waits any more nobody needs to be told.
+        // If nobody waits any more nobody is notified.
         thread.spawn(move || drop(done.send(write())))?;
         let mut seen = self.progress.load(Ordering::Relaxed);
         loop {
@@ -84,9 +84,9 @@ impl Destination {
         self.began
     }
 
-    /// Tells how it went.
+    /// Reports how it went.
     pub(super) fn finish(self, end: io::Result<TraceEnd>) -> anyhow::Result<()> {
-        // Of standard error nobody can be told.
+        // An error of standard error cannot be reported.
         let Some(file) = &self.file else { return Ok(()) };
         let path = file.path().display();
         // An empty trace replaces the old one as well.

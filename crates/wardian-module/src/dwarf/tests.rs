@@ -18,7 +18,7 @@ fn read(sections: &Sections) -> Dwarf {
     Dwarf::read(|name| sections.get(name).map(Vec::as_slice))
 }
 
-/// Asks for everything, and tells what is known after that.
+/// Asks for everything, and returns what is known after that.
 fn ask(dwarf: &Dwarf) -> DebugInfo {
     let mut bytes = 0;
     for offset in (0..4096).chain([u32::MAX]) {

@@ -100,7 +100,7 @@ fn write_lines(
     writeln!(writer, "</table>")
 }
 
-/// The lines of a file that is not there: nothing can be read beside their numbers, so these are told
+/// The lines of a file that is not there: no text can be shown beside their numbers, so they are shown
 /// together.
 fn write_ranges(file: &FileCoverage, writer: &mut impl Write) -> io::Result<()> {
     // Lines without code between others of their kind separate nothing.

@@ -11,7 +11,7 @@ type Functions = BTreeMap<String, (u32, u64)>;
 pub(super) fn write(report: &CoverageReport, writer: &mut impl Write) -> io::Result<()> {
     let mut functions: BTreeMap<&str, Functions> = BTreeMap::new();
     for function in &report.functions {
-        // Without debug information a function's index stands for its line.
+        // Without debug information a function's index takes the place of its line.
         let (path, line) = match &function.place {
             Some((path, line)) => (&**path, *line),
             None => (&*report.program, function.index + 1),

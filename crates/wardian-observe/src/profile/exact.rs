@@ -1,8 +1,8 @@
 //! Exact profiles: a listener of every call.
 //!
-//! A listener is told millions of times a second, so it does as little as can be: it finds its place in
-//! its store's [`Tree`] without locks, and reads a clock only where that is worth it ([`time`]). All else
-//! is left to the end.
+//! A listener is notified millions of times a second, so it does as little as possible: it finds its place in
+//! its store's [`Tree`] without locks, and reads a clock only where that is worth it ([`time`]). Everything
+//! else is left to the end.
 
 mod ticks;
 mod time;
@@ -69,14 +69,14 @@ impl Calls {
         }
     }
 
-    /// Ends these, whoever still listens: what they counted is that of others that begin now.
+    /// Ends these, whatever listeners are still attached: calls that begin now are counted in other trees.
     pub(crate) fn renew(&self) -> Calls {
         let next = Calls::new(self.limits, self.timing.times_every_call());
         next.stores().retired = self.end();
         next
     }
 
-    /// Nothing more is recorded, whoever still listens. Gives what was counted.
+    /// Nothing more is recorded, whatever listeners are still attached. Returns what was counted.
     pub(crate) fn end(&self) -> Merged {
         let now = self.timing.clock.raw();
         let stores = &mut *self.stores();
@@ -173,7 +173,7 @@ impl Merged {
         self.table.overflow += tree.overflow();
         let mut to = vec![ROOT];
         for node in tree.nodes(now) {
-            // Numbers of functions stand in for places until the end.
+            // Until the end, places are the numbers of functions.
             let place = Place::numbered(node.func);
             let at = self.table.child(to[node.parent], place);
             self.table.add(at, 0, node.calls);
@@ -270,7 +270,7 @@ impl CallListener {
         CallListener { calls: calls.clone(), func, hint: AtomicU32::new(0), home: OnceLock::new() }
     }
 
-    /// Visits the tree of a store, and another one if the visit tells that this one was emptied. None is
+    /// Visits the tree of a store, and another one if the visit returns that this one was emptied. None is
     /// visited if nothing more is recorded.
     #[inline(always)]
     fn with_tree(&self, store: u64, visit: impl Fn(&Tree) -> bool) {

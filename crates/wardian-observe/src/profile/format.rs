@@ -35,7 +35,7 @@ pub enum Format {
     Table,
 }
 
-/// A name, or the ending of a file, that stands for no format.
+/// A name, or the extension of a file, that is no format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownFormat(String);
 
@@ -53,12 +53,12 @@ impl Format {
     pub const ALL: [Format; 6] =
         [Format::Pprof, Format::Firefox, Format::Folded, Format::Svg, Format::Html, Format::Table];
 
-    /// The format that a file's ending stands for: `.pb.gz` and `.pprof`, `.json`, `.folded` and `.txt`,
+    /// The format of a file with this extension: `.pb.gz` and `.pprof`, `.json`, `.folded` and `.txt`,
     /// `.svg`, `.html`, `.table`.
     ///
     /// # Errors
     ///
-    /// It stands for none.
+    /// There is none.
     pub fn of_path(path: impl AsRef<Path>) -> Result<Format, UnknownFormat> {
         let path = path.as_ref();
         let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase());

@@ -1,8 +1,8 @@
 //! Profiles of memory: listeners of allocators, and of functions that make memories grow.
 //!
-//! Allocators call each other: of nested calls only the outermost counts. A function that can grow a
-//! memory is told by its code; what the memory grew by during its call, less what it grew by in such
-//! functions that it called, is its own.
+//! Allocators call each other: of nested calls only the outermost counts. A function that can grow a memory
+//! is recognised by its code; what the memory grew by during its call, less what it grew by in such functions
+//! that it called, is its own.
 
 mod allocators;
 mod grows;

@@ -45,7 +45,7 @@ pub struct Meta {
     /// Calls, samples or allocations that are shown as `<other>`, since there were too many stacks, or too deep
     /// ones.
     pub overflow: u64,
-    /// What else whoever reads the profile should know, a sentence each.
+    /// What else a reader of the profile should know, a sentence each.
     pub notes: Vec<String>,
 }
 

@@ -101,9 +101,9 @@ impl ProfilerOptions {
         self
     }
 
-    /// How many stacks are told apart. What comes when they are used up is counted as `<other>` below
-    /// the last caller that is known, and [`Meta::overflow`] tells how much. A stack takes about 100
-    /// bytes. Default: 2<sup>18</sup>.
+    /// How many stacks are distinguished. What comes when they are used up is counted as `<other>` below the
+    /// last caller that is known, and [`Meta::overflow`] is how much. A stack takes about 100 bytes. Default:
+    /// 2<sup>18</sup>.
     pub fn with_max_stacks(mut self, stacks: usize) -> Self {
         self.max_stacks = stacks.clamp(1, 1 << 28);
         self
@@ -127,10 +127,9 @@ impl ProfilerOptions {
 /// Profiles guests: of one instance, or of any number of stores on any threads, in bounded memory.
 /// Clones are the same profiler.
 ///
-/// It sees what runs in stores and instances that it was told to [`watch`](Profiler::watch), and, unless
-/// it only samples, in modules that were compiled with its
-/// [listeners](Profiler::listener_factory). It holds on to modules that it has seen; nothing holds on
-/// to it, and when it is dropped nothing more is recorded.
+/// It sees what runs in stores and instances that it [`watch`](Profiler::watch)es, and, unless it only
+/// samples, in modules that were compiled with its [listeners](Profiler::listener_factory). It keeps modules
+/// that it has seen alive; nothing keeps it alive, and when it is dropped nothing more is recorded.
 ///
 /// ```
 /// use wardian::*;

@@ -17,7 +17,7 @@ use wardian::{
 const DRAIN_EVERY: Duration = Duration::from_millis(50);
 /// Room for samples until then, and for the time that a busy machine may keep the reader from it.
 const RING_BYTES: usize = 2 << 20;
-/// How much longer than an interval is still one: beyond that no guest was running in between.
+/// The factor by which an interval may be exceeded: after a longer time no guest was running in between.
 const GAP: u32 = 4;
 
 /// The samples of all stores.
@@ -233,7 +233,7 @@ impl State {
                 SampledFrame::Host => Place::Host,
                 _ => Place::Unknown,
             };
-            // Who is at work for a guest is told by what the guest calls.
+            // The call that the guest makes says who is at work for it.
             if let Some(at) = host.take() {
                 places[at] = self.host(place);
             }

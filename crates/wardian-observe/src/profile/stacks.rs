@@ -85,7 +85,7 @@ mod tests {
         let ab = table.stack([Place::Host, Place::Unknown]);
         assert_eq!(table.stack([Place::Host]), a);
         assert_eq!(table.get(ab).parent, a);
-        // Beyond the limit there is one `<other>` for each node, and nothing below it.
+        // Above the limit there is one `<other>` for each node, and nothing below it.
         let other = table.stack([Place::Runtime("x"), Place::Host, Place::Unknown]);
         assert_eq!((table.get(other).place, table.get(other).parent), (Place::Other, ROOT));
         assert_eq!(table.stack([Place::Runtime("y")]), other);

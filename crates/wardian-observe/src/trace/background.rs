@@ -12,8 +12,8 @@ const WAITING: usize = 16;
 /// that keeps up. Each [`write`](Write::write) hands over a buffer, so it is to be given large ones, as
 /// [`crate::TraceListener`] does; at most 16 of them are on their way at once.
 ///
-/// After an error nothing more is written; later calls tell of it. [`flush`](Write::flush) waits until all
-/// is written. When it is dropped the rest is written, too.
+/// After an error nothing more is written; later calls return it. [`flush`](Write::flush) waits until all is
+/// written. When it is dropped the rest is written, too.
 ///
 /// ```
 /// use std::io::Write;
@@ -72,7 +72,7 @@ impl BackgroundWriter {
     fn failure(&mut self) -> io::Error {
         // It is ending, and has said why by then.
         if let Some(thread) = self.thread.take() {
-            // A panic is told of below.
+            // A panic is reported below.
             let _ = thread.join();
         }
         match self.error.get() {
@@ -124,7 +124,7 @@ impl Drop for BackgroundWriter {
     fn drop(&mut self) {
         drop(self.jobs.take());
         if let Some(thread) = self.thread.take() {
-            // A panic was told of already.
+            // A panic was reported already.
             let _ = thread.join();
         }
     }

@@ -11,10 +11,10 @@ use super::value::{Fields, Style, escape_json, escape_text, value};
 use super::wasi::Reader;
 use wardian::{Call, Val, ValType};
 
-/// A call that begins, or goes on.
+/// A call that begins, or is resumed.
 pub(super) struct Beginning<'a> {
     pub(super) function: &'a Function,
-    /// None if the call goes on: its parameters may have changed since it began.
+    /// None if the call is resumed: its parameters may have changed since it began.
     pub(super) params: Option<&'a [u64]>,
     pub(super) reader: Option<Reader<'a>>,
     pub(super) call: &'a Call<'a>,
@@ -42,7 +42,7 @@ pub(super) struct Ending<'a> {
     pub(super) end: End<'a>,
     /// Its arguments, as [`arguments`] wrote them when it began, for formats that want them at the end.
     pub(super) arguments: &'a [u8],
-    /// Its parameters, if they tell where its answers are.
+    /// Its parameters, if they say where its answers are.
     pub(super) slots: &'a [u64],
     pub(super) reader: Option<Reader<'a>>,
     /// The call; none if only the trace ends.

@@ -1,4 +1,4 @@
-//! What embedders use, and what the runtime tells.
+//! What embedders use, and what the runtime notifies.
 
 use super::format::End;
 use super::function::Function;

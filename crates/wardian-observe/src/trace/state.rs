@@ -1,4 +1,4 @@
-//! What a trace knows while it goes on: for each store the calls that have begun.
+//! The state of a trace while it is written: for each store the calls that have begun.
 //!
 //! One lock is taken for each event, so that what is written is in the order in which it happened, and
 //! no line is broken up by another store's.
@@ -114,7 +114,7 @@ impl State {
         function
     }
 
-    /// A call begins; without parameters it goes on.
+    /// A call begins; without parameters it is resumed.
     #[inline]
     pub(super) fn begin(
         &mut self,
@@ -197,7 +197,7 @@ impl State {
         }
         let at = self.lane(call.store_id());
         let id = call.id();
-        // Every call that begins is told to end, so this is the last one, unless it began before.
+        // The end of every call that begins is notified, so this is the last one, unless it began before.
         if self.lanes[at].frames.last().is_none_or(|frame| frame.id != id) {
             return;
         }

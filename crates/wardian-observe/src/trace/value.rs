@@ -277,8 +277,8 @@ fn for_each_char(bytes: &[u8], cut: bool, mut each: impl FnMut(Result<char, u8>)
     }
 }
 
-/// Control characters beyond ASCII, and those that are not seen or change the direction of others.
-/// None needs more than four hexadecimal digits.
+/// Control characters outside ASCII, and those that are not seen or change the direction of others. None
+/// needs more than four hexadecimal digits.
 fn is_deceptive(c: char) -> bool {
     matches!(c, '\u{80}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
         | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')

@@ -12,7 +12,7 @@ pub(super) use read::Reader;
 use names::ERRNO;
 use wardian::{FuncType, ValType};
 
-/// How a parameter is read. Unless told otherwise it takes one slot.
+/// How a parameter is read. By default it takes one slot.
 #[derive(Clone, Copy, Debug)]
 enum Read {
     /// A descriptor, a count, a length: decimal.
@@ -63,7 +63,7 @@ enum Out {
 enum Fill {
     /// A buffer, all of it.
     Whole,
-    /// A buffer, as far as the number behind the pointer in this slot tells.
+    /// A buffer, as long as the number behind the pointer in this slot says.
     Upto(usize),
     /// As before, vectors.
     Vectors(usize),
@@ -119,7 +119,7 @@ pub(super) fn find(module: &str, name: &str, ty: &FuncType) -> Option<System> {
 }
 
 impl System {
-    /// The name of the error that a result stands for, or its number in hexadecimal if it has none.
+    /// The name of the error with this number, or the number in hexadecimal if it has none.
     pub(super) fn error(self, results: &[u64]) -> Option<&'static str> {
         let result = results.first().map(|slot| *slot as u32)?;
         match self.row.answer {

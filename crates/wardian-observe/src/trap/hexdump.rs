@@ -6,14 +6,14 @@ use wardian::{InternalModule, MemoryAccess, MemoryView};
 const LINE: usize = 16;
 /// Lines before and after that of the address.
 const AROUND: usize = 1;
-/// Numbers that are this far beyond the end are no addresses.
+/// Numbers that are this far past the end are no addresses.
 const BEYOND: u64 = 64 << 10;
 /// Numbers below are more often counts than addresses.
 const LEAST: u64 = 256;
 /// Addresses that are shown.
 const MOST: usize = 3;
 
-/// Shows the memory near those numbers that look like addresses in memory 0.
+/// Shows the memory around those numbers that look like addresses in memory 0.
 pub(super) fn write_near(
     f: &mut fmt::Formatter<'_>,
     instance: &InternalModule<'_>,
@@ -28,7 +28,7 @@ pub(super) fn write_near(
     Ok(())
 }
 
-/// Shows the memory near an access that failed: its last bytes, if the access was beyond them.
+/// Shows the memory around an access that failed: its last bytes, if the access was out of bounds.
 pub(super) fn write_access(
     f: &mut fmt::Formatter<'_>,
     instance: &InternalModule<'_>,
@@ -63,7 +63,7 @@ fn place(memory: &MemoryView<'_>, index: u32, address: u64) -> String {
 }
 
 fn write_lines(f: &mut fmt::Formatter<'_>, memory: &MemoryView<'_>, address: u64) -> fmt::Result {
-    // An address beyond the end shows the end.
+    // For an address that is out of bounds, the end is shown.
     let at = usize::try_from(address).unwrap_or(usize::MAX).min(memory.len().saturating_sub(1));
     let first = (at / LINE).saturating_sub(AROUND) * LINE;
     for start in (first..memory.len()).step_by(LINE).take(2 * AROUND + 1) {

@@ -14,11 +14,11 @@ use super::{
 use crate::arch::{self, status};
 use crate::layout::StoreCtx;
 
-/// A guest that was left while it was calling a host function or builtin. Its frames are still on
-/// the wasm stack, at and above `wasm_sp`, and in `slots`; what lies beyond is free.
+/// A guest that was left while it was calling a host function or builtin. Its frames are still on the wasm
+/// stack, at and above `wasm_sp`, and in `slots`; everything past them is free.
 #[derive(Clone, Copy, Debug)]
 pub struct Suspended {
-    /// With the bit that tells that the innermost frame is interpreted.
+    /// With the bit that is set if the innermost frame is interpreted.
     wasm_sp: usize,
     outer_sp: usize,
     entry_sp: usize,
@@ -134,7 +134,7 @@ impl Suspended {
         }
     }
 
-    /// Goes on in the guest, after the call of its host function.
+    /// Resumes the guest after the call of its host function.
     ///
     /// # Safety
     ///
@@ -156,8 +156,8 @@ impl Suspended {
         unsafe { self.run_again(store, args, |_| status::ENDED, status::THROW) }
     }
 
-    /// Runs the entry again from where the guest stands: by `compiled` if all of its frames are compiled, otherwise by
-    /// the interpreter, which is told `why`.
+    /// Resumes the entry: by `compiled` if all of its frames are compiled, otherwise by the interpreter,
+    /// which gets `why`.
     ///
     /// # Safety
     ///

@@ -297,7 +297,7 @@ macro_rules! restore_arguments {
 /// Bytes of each function that has a frame while the runtime prepares the callee, as on x86-64.
 const GLUE: usize = 256;
 
-/// Whether an address lies in code that calls the runtime to prepare a callee.
+/// Whether an address is in code that calls the runtime to prepare a callee.
 pub(crate) fn is_preparing(pc: usize) -> bool {
     let glue =
         [interpreted_entry_naked as *const () as usize, host_entry_naked as *const () as usize];
@@ -386,13 +386,13 @@ pub(crate) fn entry_offset(index: u32) -> usize {
     index as usize * 16
 }
 
-/// Code by which compiled code calls interpreted functions of any instance: for every other position
-/// from the first one, sets the position and goes on to what is common to all.
+/// Code by which compiled code calls interpreted functions of any instance: for every second position from
+/// the first one, sets the position and jumps to the common part.
 pub(crate) fn interpreted_entries(first: u32, _in_memory: bool) -> Vec<u8> {
     let mut code = Vec::with_capacity(entry_offset(ENTRIES) + 8);
     for i in 0..ENTRIES {
         let position = first + 2 * i;
-        // The address lies behind the last, counted in words from the load.
+        // The address follows the last one, counted in words from the load.
         let distance = ((ENTRIES - i) * 16 - 8) / 4;
         let words = [
             0x5280_0010 | ((position & 0xffff) << 5), // movz w16, position
@@ -462,7 +462,7 @@ unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
     )
 }
 
-/// Guest tells listeners, by builtin `N`: `x0` = [`crate::layout::Listened`]. As on x86-64.
+/// The guest notifies listeners, by builtin `N`: `x0` = [`crate::layout::Listened`]. As on x86-64.
 #[unsafe(naked)]
 unsafe extern "C" fn listen_stub_naked<const N: usize>() {
     naked_asm!(
@@ -544,7 +544,7 @@ impl<'a> Registers<'a> {
         self.sp().wrapping_sub(stack.ss_sp as usize) < stack.ss_size
     }
 
-    /// As on x86-64, told by `stp x29, x30, [sp, #-16]!; mov x29, sp` and `ret`.
+    /// As on x86-64, recognised by `stp x29, x30, [sp, #-16]!; mov x29, sp` and `ret`.
     ///
     /// # Safety
     ///

@@ -42,7 +42,7 @@ pub mod status {
     pub const INTERPRET: u64 = 4;
     /// An entry is to begin in the interpreter.
     pub const START: u64 = 5;
-    /// An entry is to be gone on with, which has interpreted frames.
+    /// An entry that has interpreted frames is to be resumed.
     pub const RESUME: u64 = 6;
     /// An exception is to be thrown where the entry, which was left, stands: it has interpreted frames.
     pub const THROW: u64 = 7;

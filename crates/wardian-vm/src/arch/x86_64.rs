@@ -14,11 +14,11 @@
 //!  └──────────────────────────┘              └──────────────────────────┘ <- wasm_sp
 //! ```
 //!
-//! Guest code keeps the registers that C keeps, so a stub, by which a guest calls the host, puts
-//! them on the wasm stack: all of a guest's state at a call then lies in
-//! `[wasm_sp, sp given to enter)`. On the way back they need not be read again, because Rust kept
-//! them too, but for `rbx`, which the stub itself uses; only `resume` reads them all. Even the stack
-//! pointer comes back from `rbp`: to read it from memory, just written, would cost a nanosecond.
+//! Guest code keeps the registers that C keeps, so a stub, by which a guest calls the host, saves them on the
+//! wasm stack: all of a guest's state at a call is then in `[wasm_sp, sp given to enter)`. On the way back
+//! they need not be read again, because Rust kept them too, except for `rbx`, which the stub itself uses;
+//! only `resume` reads them all. Even the stack pointer is restored from `rbp`: to read it from memory, just
+//! written, would cost a nanosecond.
 //!
 //! Most host functions have a few integer parameters and at most one result: those are called
 //! through a `direct` stub, which does the work of the trampoline too. It saves a call and its return.
@@ -308,10 +308,9 @@ unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
     )
 }
 
-/// Guest tells listeners, by builtin `N`: `rdi` = [`crate::layout::Listened`]. Listeners neither enter
-/// guests nor suspend this one, so what C keeps stays in its registers; `wasm_sp` is such that the
-/// frame record is where other stubs have theirs. The builtin returns zero, or the store if the
-/// guest is to end.
+/// The guest notifies listeners, by builtin `N`: `rdi` = [`crate::layout::Listened`]. Listeners neither enter
+/// guests nor suspend this one, so what C keeps stays in its registers; `wasm_sp` is such that the frame
+/// record is where other stubs have theirs. The builtin returns zero, or the store if the guest is to end.
 #[unsafe(naked)]
 unsafe extern "C" fn listen_stub_naked<const N: usize>() {
     naked_asm!(
@@ -501,9 +500,9 @@ impl<'a> Registers<'a> {
         self.sp().wrapping_sub(stack.ss_sp as usize) < stack.ss_size
     }
 
-    /// The return address of the function that was interrupted, if the frame pointer is its caller's
-    /// because its frame is not yet made or gone already. That is told by the instructions
-    /// `push rbp; mov rbp, rsp` and `ret`.
+    /// The return address of the function that was interrupted, if the frame pointer is its caller's because
+    /// its own frame is not yet made or already gone. The instructions `push rbp; mov rbp, rsp` and `ret`
+    /// show that.
     ///
     /// # Safety
     ///
@@ -511,8 +510,8 @@ impl<'a> Registers<'a> {
     /// read.
     pub(crate) unsafe fn unframed(&self) -> Option<usize> {
         let (pc, sp) = (self.pc(), self.sp());
-        // SAFETY: instructions that are about to run can be read; a byte is only looked at after
-        // those before it have told that the instruction, or its neighbour, is as long.
+        // SAFETY: instructions that are about to run can be read; a byte is only looked at after those before
+        // it have shown that the instruction, or its neighbour, is that long.
         unsafe {
             let is = |at: usize, bytes: &[u8]| {
                 (at..).zip(bytes).all(|(at, byte)| *(at as *const u8) == *byte)

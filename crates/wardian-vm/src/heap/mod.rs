@@ -270,7 +270,7 @@ impl Heap {
         let page = rustix::param::page_size();
         let (first, last) = (start.next_multiple_of(page), end / page * page);
         if end - start >= DISCARD && first < last {
-            // SAFETY: no live object lies in a free run.
+            // SAFETY: no live object is in a free run.
             if unsafe { self.mapping.discard(first, last - first) }.is_ok() {
                 self.fill(start, first, 0);
                 self.fill(last, end, 0);

@@ -26,7 +26,7 @@ pub(super) struct Queue {
     next: u64,
 }
 
-/// An entry of the queue: when, and a number that tells it from others of the same time.
+/// An entry of the queue: when, and a number that distinguishes it from others of the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     pub(super) at: Instant,

@@ -18,9 +18,9 @@ pub struct Refused {
 
 /// What is known of a [`Refused`] access, in the lowest bits of its context.
 pub mod refused {
-    /// `start` is the operator's operand, without the constant offset; the operator tells the rest.
+    /// `start` is the operator's operand, without the constant offset; the operator determines the rest.
     pub const OPERAND: usize = 0;
-    /// `start` is the address; the operator tells the rest.
+    /// `start` is the address; the operator determines the rest.
     pub const ADDRESS: usize = 1;
     /// All of it.
     pub const RANGE: usize = 2;

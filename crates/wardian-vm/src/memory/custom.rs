@@ -80,10 +80,9 @@ pub unsafe trait LinearMemory: Send + Sync + 'static {
     fn free(self: Box<Self>);
 }
 
-/// The promise that [`LinearMemory::reservation`] makes: `bytes` of address space, from the base on,
-/// belong to the memory. The base never changes, it is at the start of a page, and everything in there
-/// beyond the size (not only beyond the capacity, which then must be the size) is inaccessible, so
-/// that touching it is a fault.
+/// The promise that [`LinearMemory::reservation`] makes: `bytes` of address space, from the base on, belong
+/// to the memory. The base never changes, it is at the start of a page, and everything in there past the size
+/// (not only past the capacity, which then must be the size) is inaccessible, so that an access is a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reservation {
     /// Address space from the base on.
@@ -315,8 +314,8 @@ impl CustomMemory {
 
     /// The bytes, of a memory that is not shared.
     pub(super) fn bytes(&mut self) -> &[u8] {
-        // SAFETY: so many bytes can be read, by the implementor's promise, and whoever has the
-        // memory exclusively runs no guest that could write to them.
+        // SAFETY: so many bytes can be read, by the implementor's promise, and code that has the memory
+        // exclusively runs no guest that could write to them.
         unsafe { std::slice::from_raw_parts(self.base, self.len) }
     }
 

@@ -12,9 +12,9 @@ use std::path::Path;
 /// A memory that shows a file: what the guest writes is in the file, and survives the process, even if
 /// that is killed. It never moves, and its code has checks.
 ///
-/// The minimum shows what the file has there, zeroes where it ends. To see again all of a memory that
-/// grew, ask for a memory with the file's length as its minimum. What a file has beyond the size is
-/// overwritten by zeroes when the memory grows over it.
+/// The minimum shows what the file has there, zeroes past its end. To see again all of a memory that grew,
+/// ask for a memory with the file's length as its minimum. What a file has past the size is overwritten by
+/// zeroes when the memory grows over it.
 ///
 /// The file is locked as long as the memory lives, so that no second memory shows the same bytes. That
 /// lock binds only those who ask for it: as with every file that is mapped, programs that change the

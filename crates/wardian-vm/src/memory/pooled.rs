@@ -1,7 +1,7 @@
 //! A bounded number of memories that are used again and again.
 
+use super::built_in::GuardedMemory;
 use super::custom::{LinearMemory, Reservation};
-use super::shipped::GuardedMemory;
 use super::{ADDRESSABLE, GUARDED_SIZE};
 use crate::mapping::Mapping;
 use std::io;
@@ -79,7 +79,7 @@ impl MemorySlots {
             state.used += 1;
             state.free.pop()
         };
-        // From here on the slot is given back by `Drop`.
+        // From here on `Drop` releases the slot.
         let mut pooled = Pooled { slots: self.clone(), memory: None };
         let mapping = mapping.map_or_else(|| Mapping::reserve(GUARDED_SIZE), Ok)?;
         let maximum = maximum.min(self.slot_bytes);

@@ -157,8 +157,8 @@ pub(crate) fn fd_readdir(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     Ok(write_u32(call.memory, out, used as u32)?)
 }
 
-/// Fills memory that cannot be borrowed, in steps. A step goes on where the
-/// whole entries of the one before end.
+/// Fills memory that cannot be borrowed, in steps. A step continues where the whole entries of the one before
+/// end.
 fn copy_entries(call: &mut Call<'_>, dir: &Dir, cookie: u64, buf: u64, len: u64) -> Answer<u64> {
     let mut bounce = vec![0; len.min(BOUNCE as u64) as usize];
     let (mut done, mut cookie) = (0, cookie);

@@ -1,8 +1,8 @@
 //! Which threads there are, and how they end together.
 //!
-//! One lock guards the list of threads. A thread is in the list from before it exists until its
-//! store is gone, so whoever ends the group reaches all, and whoever joins it waits for all. The
-//! lock is never held while a guest runs.
+//! One lock guards the list of threads. A thread is in the list from before it exists until its store is
+//! gone, so ending the group reaches all threads, and joining it waits for all. The lock is never held while
+//! a guest runs.
 
 use crate::errno::Errno;
 use std::any::Any;

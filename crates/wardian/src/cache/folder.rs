@@ -55,7 +55,7 @@ impl Folder {
         &self.path
     }
 
-    /// The files of the cache. What else lies in the folder is left out.
+    /// The files of the cache. Other files in the folder are left out.
     pub(super) fn list(&self) -> io::Result<Vec<Entry>> {
         torture::check(Point::File)?;
         let mut entries = Vec::new();
@@ -195,8 +195,8 @@ fn touch(fd: &OwnedFd) {
     let _ = fs::futimens(fd, &times);
 }
 
-/// A name that no other writer uses. Process numbers alone do not tell writers in containers
-/// apart that share the folder, so the time goes in as well; a clash that is left fails the write.
+/// A name that no other writer uses. Process numbers alone do not distinguish writers in containers that
+/// share the folder, so the time is part of the name. If names clash all the same, the write fails.
 fn temporary_name(name: &str) -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let key = name.split('.').next().unwrap_or(name);

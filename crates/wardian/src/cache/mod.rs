@@ -27,7 +27,7 @@ use folder::{Entry, Folder};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// Bytes that a cache holds unless told otherwise.
+/// Bytes that a cache holds by default.
 const DEFAULT_LIMIT: u64 = 1 << 30;
 
 /// How old a temporary file must be before its writer counts as dead.
@@ -99,8 +99,8 @@ impl DiskCache {
         Ok(dirs.cache_dir().to_owned())
     }
 
-    /// With at most so many bytes in it; 1 GiB unless told. When more is put there, what has not
-    /// been used for longest goes.
+    /// With at most this many bytes in it; 1 GiB by default. When more is put there, what has not been used
+    /// for longest is removed.
     #[must_use]
     pub fn with_limit(mut self, bytes: u64) -> DiskCache {
         self.limit = bytes;

@@ -208,7 +208,7 @@ impl From<ArrayRef> for EqRef {
     }
 }
 
-/// What stands in a slot for a root.
+/// The word in a slot for a root.
 fn word_of(store: &StoreInner, value: &AnyRef) -> Result<u64> {
     store.reference_of(value).map(u64::from)
 }

@@ -76,7 +76,7 @@ pub enum MemoryVariant {
 pub enum CallerOf {
     /// Its own instance.
     Own,
-    /// Whoever the store has noted.
+    /// The listeners that the store has noted.
     Noted,
 }
 
@@ -259,7 +259,7 @@ impl CompiledCode {
 
     /// # Safety
     ///
-    /// As in the crate that this stands for.
+    /// As in `wardian-jit`.
     #[allow(unsafe_code, reason = "as in the crate that this stands for")]
     pub unsafe fn from_bytes(_: &[u8]) -> Result<CompiledCode, CompileError> {
         Err(CompileError)

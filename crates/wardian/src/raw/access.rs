@@ -13,7 +13,7 @@ use crate::{Frame, MemoryAccess};
 use wardian_module::MemoryOperator;
 use wardian_vm::layout::{Refused, refused};
 
-/// Addresses from here on are not told: the interpreter does not keep them.
+/// Addresses from here on are not reported: the interpreter does not keep them.
 const TOO_HIGH: u64 = 1 << 63;
 
 impl StoreInner {

@@ -22,7 +22,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_vm::layout::{HostFunc, Noted, VmImport, instance};
 
-/// Functions of a module, each with the listeners that are to be told.
+/// Functions of a module, each with the listeners that are to be notified.
 pub(crate) type Chosen = [(u32, Vec<Arc<dyn FunctionListener>>)];
 
 impl StoreInner {
@@ -36,7 +36,7 @@ impl StoreInner {
         let data = &self.instances[instance as usize];
         let (module, variant) = (data.module.clone(), data.variant);
         let info = module.decoded.info();
-        // Of functions that are interpreted the interpreter tells the listeners.
+        // The interpreter notifies the listeners of functions that it interprets.
         let defined = chosen.iter().filter_map(|(func, _)| info.defined_function(*func));
         let compiled: Vec<u32> = defined.filter(|d| data.plain(*d).is_some()).collect();
         module.prepare_wrappers(&compiled, variant)?;

@@ -3,7 +3,7 @@
 //! Each function here runs on the embedder's stack while its guest waits. It must not unwind into
 //! the guest, so everything goes through [`run`].
 
-use super::ending::{is_access, is_interrupted};
+use super::exit::{is_access, is_interrupted};
 use super::instance::MemoryRef;
 use super::listen;
 use super::store::{StoreData, StoreInner};
@@ -485,7 +485,7 @@ impl StoreInner {
         let to = self.range(instance, memory, to, len)?;
         let from = Range { at: bytes.as_ptr().cast_mut(), len: bytes.len(), shared: false };
         if whole {
-            // SAFETY: `to` is as long as `bytes`; a module's bytes lie in no guest's memory.
+            // SAFETY: `to` is as long as `bytes`; a module's bytes are in no guest's memory.
             unsafe { copy_raw(to.at, from.at, from.len, to.shared) };
         } else {
             self.copy(to, from)?;

@@ -1,6 +1,6 @@
 //! Calls from the host into guests.
 
-use super::ending::Next;
+use super::exit::Next;
 use super::store::{StoreData, StoreInner};
 use crate::value::{WasmParams, WasmResults};
 use crate::{AbortReason, Error, ErrorKind, ExternRef, Func, Result, Val};
@@ -426,7 +426,7 @@ impl StoreInner {
 
     /// Frees the embedder's values that no guest holds any more, if there are many.
     ///
-    /// Only to be called when every handle lies in a table, a global, or on the wasm stack.
+    /// Only to be called when every handle is in a table, in a global, or on the wasm stack.
     #[inline]
     pub(crate) fn collect_if_due(&mut self) {
         if self.externrefs.is_full() || self.exceptions.is_full() {

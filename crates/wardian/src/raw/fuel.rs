@@ -1,6 +1,6 @@
 //! The fuel of a store: a word that compiled code counts down, and what happens when it is used up.
 
-use super::ending::OUT_OF_FUEL;
+use super::exit::OUT_OF_FUEL;
 use super::store::{StoreData, StoreInner};
 use crate::{Error, ErrorKind, Result, StopReason};
 

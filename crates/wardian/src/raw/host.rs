@@ -191,19 +191,19 @@ impl HostCall {
     }
 }
 
-// SAFETY: only used by who has the store, in whose guest the call is open.
+// SAFETY: only used by code that has the store, in whose guest the call is open.
 unsafe impl Send for HostCall {}
 // SAFETY: as above.
 unsafe impl Sync for HostCall {}
 
-/// A store lent to a host function. It is a pointer rather than a reference because whoever called the
-/// guest uses the store as well while an asynchronous host function waits, between two polls.
+/// A store lent to a host function. It is a pointer rather than a reference because the caller of the guest
+/// uses the store as well while an asynchronous host function waits, between two polls.
 pub(crate) struct Lent<'a, T: 'static> {
     store: NonNull<StoreData<T>>,
     lifetime: PhantomData<&'a mut StoreData<T>>,
 }
 
-// SAFETY: it stands for the reference that it is marked as.
+// SAFETY: it takes the place of the reference that it is marked as.
 unsafe impl<T: Send> Send for Lent<'_, T> {}
 // SAFETY: as above.
 unsafe impl<T: Sync> Sync for Lent<'_, T> {}

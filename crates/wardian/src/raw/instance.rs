@@ -69,7 +69,7 @@ pub(crate) enum ImportedFunc {
     Host(Arc<HostDef>),
 }
 
-/// Stands for "none yet" in [`InstanceData::funcs`].
+/// Means "none yet" in [`InstanceData::funcs`].
 const NONE: u32 = u32::MAX;
 
 impl InstanceData {

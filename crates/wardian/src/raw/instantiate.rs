@@ -126,7 +126,7 @@ impl StoreInner {
         let build = || self.build(module, imports, supplier, &mut recorder);
         let done = catch_unwind(AssertUnwindSafe(build));
         if !matches!(done, Ok(Ok(_))) {
-            // Their bounds lie in the instance that is not to be.
+            // Their bounds are in the instance that is given up.
             self.tables.truncate(before.1);
             let memories: Vec<_> = self.memories.drain(before.0..).collect();
             for memory in memories {
@@ -219,8 +219,8 @@ impl StoreInner {
         Ok(())
     }
 
-    /// Makes sure that the instance's functions can be called: by their code, or by what stands for
-    /// them while they are interpreted. Returns the table of interpreted functions.
+    /// Makes sure that the instance's functions can be called: by their code, or by the stub that leads to
+    /// the interpreter. Returns the table of interpreted functions.
     fn prepare_code(
         &mut self,
         module: &Arc<ModuleInner>,
@@ -246,7 +246,7 @@ impl StoreInner {
                 let in_memory = funcs.any(wardian_vm::returns_in_memory);
                 for in_memory in [Some(false), in_memory.then_some(true)].into_iter().flatten() {
                     wardian_vm::make_interpreted_entries(count as u32, true, in_memory)
-                        .map_err(super::services::no_code_memory)?;
+                        .map_err(super::runtime_calls::no_code_memory)?;
                 }
                 let table = Block::new(2 * count * size_of::<usize>());
                 vm.write(instance::INTERPRETED as u32, table.address());

@@ -11,19 +11,19 @@
 //!   └──────────┴───────────┴──────────────┴───────        └───────────┴─────────────────┴─────────
 //! ```
 //!
-//! Neither the executor nor compiled code ever calls the other: each returns here with what it wants,
-//! and finds, when it is gone on with, the results where it left room for them. All that is to be
-//! remembered meanwhile is in the frames: so an entry can be left at any call, copied, and put back.
+//! Neither the executor nor compiled code ever calls the other: each returns here with what it wants, and
+//! when it is resumed it finds the results where it left room for them. All state between is in the frames:
+//! so an entry can be left at any call, copied, and put back.
 //!
 //! A frame with an ip of zero is *moved*: compiled code above it does its work, and its results are the
-//! frame's. That is so for loops that went on in compiled code, and for frames that stand for a call
-//! which has no interpreted frame of its own.
+//! frame's. That is so for loops that continue in compiled code, and for frames of calls that have no
+//! interpreted frame of their own.
 
 mod frames;
 
 use super::host::Dispatch;
 use super::listen;
-use super::services::WHOLE_FUNCTION;
+use super::runtime_calls::WHOLE_FUNCTION;
 use super::store::FuncKind;
 use super::unwind::unwind;
 use crate::{Error, ErrorKind};
@@ -215,7 +215,8 @@ impl Run {
             self.stand_in_caller(previous);
             match target & target::KIND {
                 target::HOST => return self.call_host(ctx as *mut HostFunc, start, previous),
-                // The executor would have made the call, if nobody had been to be told of the tail call.
+                // The executor would have made the call itself, if no listener had to be notified of the tail
+                // call.
                 target::INTERPRETED => {
                     let function = (target - target::INTERPRETED) as *const Function;
                     return self.push(function, ctx, previous, start);
@@ -273,7 +274,7 @@ impl Run {
         }
     }
 
-    /// Makes the frame of an interpreted function whose arguments lie at `slots`.
+    /// Makes the frame of an interpreted function whose arguments are at `slots`.
     unsafe fn push(
         self,
         function: *const Function,
@@ -395,7 +396,7 @@ impl Run {
         }
     }
 
-    /// A loop, or a function from its beginning, goes on in compiled code.
+    /// A loop, or a function from its beginning, continues in compiled code.
     unsafe fn enter_loop(self, fp: *mut usize) -> Next {
         // SAFETY: see [`Run`]. The code was compiled for this very loop, and reads the frame.
         unsafe {
@@ -452,7 +453,7 @@ impl Run {
 
     /// Compiled code has called a function that is interpreted.
     unsafe fn called_by_compiled(self) -> Next {
-        // SAFETY: see [`Run`]. The stub has noted the record and the slots, and stands at `wasm_sp`.
+        // SAFETY: see [`Run`]. The stub has noted the record and the slots, and its frame is at `wasm_sp`.
         unsafe {
             let ctx = self.ctx;
             let record = &*((*ctx).callee as *const InterpretedFunc);
@@ -464,7 +465,7 @@ impl Run {
             if !self.has_room(slots.add(params) as usize) {
                 return self.failed(TrapCode::StackOverflow.into());
             }
-            // Not for an errand, after which it would be gone on with behind the call.
+            // Not for deferred work, after which it would be resumed behind the call.
             if (*self.inner()).interrupted() {
                 return Next::End(status::ENDED);
             }
@@ -560,7 +561,7 @@ impl Run {
         }
     }
 
-    /// Goes on with an entry that was left.
+    /// Resumes an entry that was left.
     unsafe fn go_on(self) -> Next {
         // SAFETY: see [`Run`]. It stands where it stood, or where a snapshot of it stood.
         unsafe {

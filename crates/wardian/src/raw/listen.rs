@@ -1,4 +1,4 @@
-//! Telling listeners.
+//! Notifying listeners.
 //!
 //! ```text
 //!   guest ── wrapper ── stub, which switches stacks ── before / after / tail (here) ── listeners
@@ -124,7 +124,7 @@ pub(crate) struct OpenCall {
     id: u64,
     /// The frame pointer of the call's frame, or its address if it is interpreted; zero of a host function.
     frame: usize,
-    /// Which of the listeners have been told that it began, as far as there are 64.
+    /// Which of the listeners have been notified that it began, as far as there are 64.
     told: u64,
 }
 
@@ -204,14 +204,14 @@ pub(crate) fn top_of(hook: &Hook) -> (FunctionDefinition<'_>, usize) {
 
 type Panic = Box<dyn Any + Send>;
 
-/// Which listeners of a call have been told that it began: of those beyond the 64th all.
+/// Which listeners of a call have been notified that it began: of those after the 64th all.
 const ALL: u64 = u64::MAX;
 
 fn was_told(told: u64, position: usize) -> bool {
     position >= 64 || told & (1 << position) != 0
 }
 
-/// Notes that a call begins, and tells listeners.
+/// Notes that a call begins, and notifies listeners.
 ///
 /// # Safety
 ///
@@ -304,8 +304,8 @@ unsafe fn handles(store: &StoreInner, types: &[ValType], slots: &[u64]) -> Vec<u
     slots
 }
 
-/// Tells all listeners that were told of a call's beginning something more of it. All are told, even
-/// if one panics; the first panic is returned.
+/// Notifies all listeners that were notified of a call's beginning. All are notified, even if one panics; the
+/// first panic is returned.
 #[inline]
 fn tell(
     store: &StoreInner,
@@ -369,7 +369,7 @@ unsafe fn returned(
     }
 }
 
-/// Tells any number of listeners that a call returns.
+/// Notifies any number of listeners that a call returns.
 ///
 /// # Safety
 ///
@@ -406,9 +406,9 @@ unsafe fn answer(ctx: *mut StoreCtx, inner: *mut StoreInner, done: Result<(), Pa
             (*inner).fail(Error::new(ErrorKind::Panic(PanicPayload::new(panic))));
             return ctx as u64;
         }
-        // Errands are for transitions that can be gone on from.
+        // Deferred work is done at transitions from which the guest can be resumed.
         let word = (*ctx).interrupt.load(Ordering::Relaxed);
-        if word & !reason::ERRAND == 0 { 0 } else { ctx as u64 }
+        if word & !reason::DEFERRED == 0 { 0 } else { ctx as u64 }
     }
 }
 
@@ -478,7 +478,7 @@ pub(super) unsafe extern "C" fn tail(hook: *const Hook) -> u64 {
     }
 }
 
-/// Stands in the record of a host function that is listened to.
+/// Replaces the dispatch in the record of a host function that is listened to.
 pub(super) unsafe extern "C" fn dispatch(host: *mut HostFunc, slots: *mut u64) -> u64 {
     // SAFETY: `attach` put a hook into the record, together with this function.
     unsafe {
@@ -529,7 +529,7 @@ unsafe fn fail(inner: *mut StoreInner, panic: Panic) {
 }
 
 impl StoreInner {
-    /// Notes which listeners were told of the beginning of the innermost call.
+    /// Notes which listeners were notified of the beginning of the innermost call.
     #[cold]
     fn told(&mut self, told: u64) {
         if let Some(call) = self.open.last_mut() {

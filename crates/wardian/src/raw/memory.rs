@@ -42,8 +42,8 @@ pub(crate) fn fault(error: &GrowError) -> Error {
     Error::usage(error.to_string())
 }
 
-/// Does what a limiter allowed, and tells it if that failed. The embedder's allocator, which may be
-/// part of it, may panic.
+/// Does what a limiter allowed, and notifies it if that failed. The embedder's allocator, which may be part
+/// of it, may panic.
 pub(crate) fn granted<V, E>(
     limiter: Option<&mut dyn ResourceLimiter>,
     (current, desired): (usize, usize),
@@ -163,7 +163,8 @@ impl MemoryData {
     }
 
     /// Grows by `pages`; returns the pages before. `Ok(None)` if that is not allowed or possible. Growing by
-    /// nothing asks nobody: it is how a guest learns the size. `stop` tells whether there is no time left to move the memory.
+    /// zero asks no limiter: it is how a guest reads the size. `stop` says whether moving the memory is to be
+    /// interrupted.
     pub(crate) fn grow(
         &mut self,
         pages: u64,

@@ -28,7 +28,7 @@ impl StoreInner {
         Ok(())
     }
 
-    /// Gives the modules of all instances to whoever has samples of them.
+    /// Passes the modules of all instances to those who have samples of them.
     pub(super) fn keep_sampled(&self) {
         let Some(place) = &self.samples else { return };
         let mut modules: Vec<_> = self.instances.iter().map(|i| i.module.clone()).collect();

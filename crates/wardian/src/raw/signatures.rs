@@ -34,7 +34,7 @@ pub(crate) struct Signature {
 
 /// Types that were declared together and may name each other. So they come and go together.
 struct Group {
-    /// What tells it from others: the types, with [`TypeIndex::Group`] where they name each other.
+    /// Identifies it: the types, with [`TypeIndex::Group`] where they name each other.
     key: Arc<[SubType]>,
     /// The number of its first type; those of the others follow.
     first: u32,
@@ -84,7 +84,7 @@ pub(crate) struct Signatures {
     known: RwLock<Known>,
     /// Supertypes by number, for code; made when a type has some, or may be one.
     displays: OnceLock<Displays>,
-    /// The code of trampolines, to tell whether an address lies in it.
+    /// The code of trampolines, to find out whether an address is in it.
     code: Mutex<Vec<Weak<CodeMemory>>>,
 }
 
@@ -234,7 +234,7 @@ impl Signatures {
         Ok(Signature { group, at: 0 })
     }
 
-    /// The signatures of types that are declared together, in which [`TypeIndex::Group`] stands for these.
+    /// The signatures of types that are declared together, in which [`TypeIndex::Group`] means these.
     ///
     /// # Errors
     ///
@@ -328,7 +328,7 @@ impl Signatures {
         sub == of || supertypes()
     }
 
-    /// As [`Signatures::is_subtype`], for types as they stand in others.
+    /// As [`Signatures::is_subtype`], for types as they are written in others.
     pub(crate) fn relation(&self) -> impl Fn(TypeIndex, TypeIndex) -> bool {
         |sub, of| match (sub, of) {
             (TypeIndex::Engine(sub), TypeIndex::Engine(of)) => self.is_subtype(sub, of),
@@ -358,7 +358,7 @@ impl Signatures {
         self.code.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Whether an address lies in a trampoline.
+    /// Whether an address is in a trampoline.
     pub(crate) fn contains(&self, pc: usize) -> bool {
         let code: Vec<_> = self.code().iter().filter_map(Weak::upgrade).collect();
         code.iter().any(|c| pc.wrapping_sub(c.start()) < c.len())

@@ -12,7 +12,7 @@
 //! the embedder's stack. It is only ever put back into the entry that it was taken in, while that is
 //! open, by the code that entered it, after all frames of the embedder's above have returned.
 
-use super::ending::{Next, RESTORING};
+use super::exit::{Next, RESTORING};
 use super::host::HostCall;
 use super::listen::OpenCalls;
 use super::state::StateCapture;
@@ -171,9 +171,9 @@ impl StoreInner {
             return Some(Next::Fail(Error::new(ErrorKind::Panic(PanicPayload::new(panic)))));
         }
         let guest = ended.moved_to(snapshot.standing);
-        // SAFETY: the entry is the one in which the bytes were copied from these addresses, so its
-        // part of the stack is as large and belongs to nobody else now: all entries that began
-        // above it have ended. The slots lie in those bytes; the number of results was checked.
+        // SAFETY: the entry is the one in which the bytes were copied from these addresses, so its part of
+        // the stack is as large and belongs to nothing else now: all entries that began above it have ended.
+        // The slots are in those bytes; the number of results was checked.
         unsafe {
             for (at, words) in &snapshot.frames {
                 std::ptr::copy_nonoverlapping(words.as_ptr(), *at as *mut u64, words.len());

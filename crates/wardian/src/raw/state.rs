@@ -191,8 +191,8 @@ impl Change {
     }
 }
 
-/// Tells the limiter all of it: first what becomes free, since the rest may need it. After a refusal
-/// it is as if nothing had been told.
+/// Notifies the limiter of all of it: first of what is released, since the rest may need it. After a refusal
+/// the limiter is as before.
 fn announce(plan: &[Change], limiter: &mut dyn ResourceLimiter) -> Result<()> {
     let (smaller, larger): (Vec<&Change>, Vec<&Change>) = plan.iter().partition(|c| c.then < c.now);
     smaller.iter().for_each(|change| change.shrunk(limiter));

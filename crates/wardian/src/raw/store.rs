@@ -80,7 +80,7 @@ pub struct StoreInner {
     pub(super) exit_code: u32,
     /// How many instances have been closed.
     pub(super) closed: usize,
-    /// Calls that listeners were told of and that have not ended, the outermost first.
+    /// Calls whose beginning listeners were notified of and that have not ended, the outermost first.
     pub(super) open: Vec<OpenCall>,
     /// Of those the host functions, with what else is known of them.
     pub(super) open_hosts: Vec<OpenHost>,
@@ -110,7 +110,7 @@ pub struct StoreInner {
     pub(super) paused: Option<super::suspend::Paused>,
     /// The nesting at which a guest may be suspended; zero for none.
     pub(super) async_depth: u64,
-    /// Who wants to know when a suspended guest can go on.
+    /// Woken when a suspended guest can be resumed.
     pub(super) waker: Option<std::task::Waker>,
     interrupter: Option<Arc<Interrupter>>,
     /// Where samples of its guests go, or went: see [`super::sampling`].
@@ -203,7 +203,7 @@ impl<T> StoreData<T> {
         })
     }
 
-    /// Ends the store and gives back the embedder's data.
+    /// Ends the store and returns the embedder's data.
     pub(crate) fn into_data(self: Box<Self>) -> T {
         let store = Box::into_raw(self);
         // SAFETY: the box is ours, and each field is dropped or moved out once: afterwards it is
@@ -219,7 +219,7 @@ impl<T> StoreData<T> {
         }
     }
 
-    /// Tells the limiter that nothing of the store is left: it may count for several stores.
+    /// Notifies the limiter that nothing of the store is left: it may count for several stores.
     fn tell_of_going(&mut self) {
         let (inner, limiter) = self.split();
         let Some(limiter) = limiter else { return };
@@ -372,7 +372,7 @@ impl StoreInner {
         self.funcs[func as usize].vm.as_ptr() as u64
     }
 
-    /// What stands in raw slots for a reference.
+    /// The word in raw slots for a reference.
     ///
     /// # Safety
     ///

@@ -65,7 +65,7 @@ impl HostDef {
 
 /// A pointer that a future may carry to another thread, together with the store it belongs to.
 struct Carried<V>(*mut V);
-// SAFETY: it points into a store, or to its wasm stack, and is used only by who has that store.
+// SAFETY: it points into a store, or to its wasm stack, and is used only by code that has that store.
 unsafe impl<V> Send for Carried<V> {}
 
 unsafe extern "C" fn dispatch<T, P, R, F>(host: *mut HostFunc, slots: *mut u64) -> u64
@@ -173,7 +173,7 @@ pub(crate) struct AsyncCall<'a, T: 'static> {
     before: Option<Applied>,
 }
 
-// SAFETY: it stands for the reference to the store that it is marked as; the future in it is `Send`.
+// SAFETY: it takes the place of the reference to the store that it is marked as; the future in it is `Send`.
 unsafe impl<T: Send> Send for AsyncCall<'_, T> {}
 
 impl<T: 'static> Drop for AsyncCall<'_, T> {
@@ -472,7 +472,7 @@ impl StoreInner {
     /// Has a task woken when its suspended guest is to end, or deferred work comes up for its store.
     fn wake_when_interrupted(&mut self, waker: &Waker) {
         self.interrupter().set_waker(Some(waker.clone()));
-        // Whoever interrupted before that has woken nobody.
+        // Interrupts before that have woken nobody.
         if self.word() != 0 {
             waker.wake_by_ref();
         }

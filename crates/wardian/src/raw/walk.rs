@@ -10,7 +10,7 @@ use wardian_vm::frames::{Frames, Step};
 /// A walk through the guests of a store whose innermost waits in a call into the host.
 pub(crate) struct Walk<'a> {
     store: &'a StoreInner,
-    /// The function that a listener is told of; it has no frame yet.
+    /// The function that a listener is notified of; it has no frame yet.
     top: Option<&'a Hook>,
     state: State,
     frames: Option<Frames<'a>>,

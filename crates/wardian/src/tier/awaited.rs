@@ -22,8 +22,8 @@ struct Done {
 const LOOK: Duration = Duration::from_millis(2);
 
 impl Awaited {
-    /// Compiles it on a thread of its own, and waits until that is done or `stop` says so. Then the
-    /// thread goes on: nothing can stop the compiler, and the next guest may want the same. Without a
+    /// Compiles it on a thread of its own, and waits until that is done or `stop` is true. In that case the
+    /// thread continues: nothing can stop the compiler, and the next guest may want the same. Without a
     /// thread nothing is compiled.
     pub(super) fn compile(&self, module: &Arc<ModuleInner>, work: Work, stop: &dyn Fn() -> bool) {
         let Some(done) = self.begin(module, work) else { return };

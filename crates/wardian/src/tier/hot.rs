@@ -57,7 +57,7 @@ enum LoopState {
 
 /// What becomes of the wish for code that begins at a loop.
 enum Answer {
-    Known(Heat),
+    Known(TierState),
     /// It is no time for it.
     NotYet,
     /// This loop is to be compiled, or made more urgent.
@@ -71,7 +71,7 @@ const PATIENCE: u32 = 4;
 /// Code for other loops of a function that has code for so many is not made any more.
 const MOST_LOOPS: usize = 8;
 
-/// Microseconds of compilation beyond which a function stays interpreted.
+/// Microseconds of compilation above which a function stays interpreted.
 const MOST: u64 = 10_000_000;
 /// From here on compilation is long: it does not get all threads.
 const LONG: u64 = 300_000;
@@ -84,7 +84,7 @@ const FAILED: usize = 2;
 
 /// How far the compilation of something hot is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heat {
+pub(crate) enum TierState {
     /// Somebody is to compile it, or does.
     Wanted,
     /// It cannot be compiled.
@@ -105,7 +105,7 @@ impl ModuleInner {
         }
         let functions = self.tier.of(variant).functions.get()?;
         match heat(functions[defined as usize].load(Ordering::Acquire)) {
-            Some(Heat::Compiled(address)) => Some(address),
+            Some(TierState::Compiled(address)) => Some(address),
             _ => None,
         }
     }
@@ -119,7 +119,7 @@ impl ModuleInner {
         variant: MemoryVariant,
         defined: u32,
         stop: &dyn Fn() -> bool,
-    ) -> Heat {
+    ) -> TierState {
         let count = self.decoded.info().bodies.len();
         let functions = self
             .tier
@@ -127,17 +127,18 @@ impl ModuleInner {
             .functions
             .get_or_init(|| (0..count).map(|_| AtomicUsize::new(COLD)).collect::<Box<[_]>>());
         let state = &functions[defined as usize];
-        if let Some(heat @ (Heat::Failed | Heat::Compiled(_))) = heat(state.load(Ordering::Acquire))
+        if let Some(heat @ (TierState::Failed | TierState::Compiled(_))) =
+            heat(state.load(Ordering::Acquire))
         {
             return heat;
         }
         if self.is_too_complex(defined) {
             settle(state, None);
-            return Heat::Failed;
+            return TierState::Failed;
         }
         mark_wanted(state);
         self.want(Work::Function { variant, defined }, stop);
-        heat(state.load(Ordering::Acquire)).unwrap_or(Heat::Wanted)
+        heat(state.load(Ordering::Acquire)).unwrap_or(TierState::Wanted)
     }
 
     /// Has a loop compiled that is hot, or hotter than it was; but not while another loop of the
@@ -148,21 +149,21 @@ impl ModuleInner {
         defined: u32,
         header: u32,
         stop: &dyn Fn() -> bool,
-    ) -> Heat {
+    ) -> TierState {
         if self.is_too_complex(defined) {
-            return Heat::Failed;
+            return TierState::Failed;
         }
         let next = {
             let mut loops = self.tier.of(variant).loops();
             match loops.entry(defined).or_default().ask(header) {
                 Answer::Known(heat) => return heat,
-                Answer::NotYet => return Heat::Wanted,
+                Answer::NotYet => return TierState::Wanted,
                 Answer::Compile(next) => next,
             }
         };
         self.want(Work::Loop { variant, defined, header: next }, stop);
         let loops = self.tier.of(variant).loops();
-        loops.get(&defined).and_then(|l| l.state(header)?.heat()).unwrap_or(Heat::Wanted)
+        loops.get(&defined).and_then(|l| l.state(header)?.heat()).unwrap_or(TierState::Wanted)
     }
 
     /// Notes that code which begins at a loop of a function is entered. Where that happens again, the
@@ -304,7 +305,7 @@ impl Loops {
     /// Somebody would go on in compiled code at a loop.
     fn ask(&mut self, header: u32) -> Answer {
         let state = self.state(header).unwrap_or(LoopState::Asked(0));
-        if let Some(heat @ (Heat::Failed | Heat::Compiled(_))) = state.heat() {
+        if let Some(heat @ (TierState::Failed | TierState::Compiled(_))) = state.heat() {
             return Answer::Known(heat);
         }
         let wanted = self.known.iter().find(|(_, state)| *state == LoopState::Wanted);
@@ -315,7 +316,7 @@ impl Loops {
         let count = compiled.count();
         let has_code = count > 0;
         match state {
-            _ if count >= MOST_LOOPS => Answer::Known(Heat::Failed),
+            _ if count >= MOST_LOOPS => Answer::Known(TierState::Failed),
             LoopState::Asked(times) if has_code && times + 1 < PATIENCE => {
                 self.set(header, LoopState::Asked(times + 1));
                 Answer::NotYet
@@ -342,12 +343,12 @@ impl Loops {
 }
 
 impl LoopState {
-    fn heat(self) -> Option<Heat> {
+    fn heat(self) -> Option<TierState> {
         match self {
             LoopState::Asked(_) => None,
-            LoopState::Wanted => Some(Heat::Wanted),
-            LoopState::Failed => Some(Heat::Failed),
-            LoopState::Compiled(address) => Some(Heat::Compiled(address)),
+            LoopState::Wanted => Some(TierState::Wanted),
+            LoopState::Failed => Some(TierState::Failed),
+            LoopState::Compiled(address) => Some(TierState::Compiled(address)),
         }
     }
 }
@@ -376,18 +377,18 @@ fn mark_wanted(state: &AtomicUsize) {
 /// some.
 fn settle(state: &AtomicUsize, address: Option<usize>) {
     let change = |state| match heat(state) {
-        Some(Heat::Compiled(_)) => None,
+        Some(TierState::Compiled(_)) => None,
         _ => Some(address.unwrap_or(FAILED)),
     };
     let _ = state.fetch_update(Ordering::Release, Ordering::Relaxed, change);
 }
 
-fn heat(state: usize) -> Option<Heat> {
+fn heat(state: usize) -> Option<TierState> {
     match state {
         COLD => None,
-        WANTED => Some(Heat::Wanted),
-        FAILED => Some(Heat::Failed),
-        address => Some(Heat::Compiled(address)),
+        WANTED => Some(TierState::Wanted),
+        FAILED => Some(TierState::Failed),
+        address => Some(TierState::Compiled(address)),
     }
 }
 
@@ -409,21 +410,21 @@ mod tests {
     fn code_that_was_published_stays() {
         let state = AtomicUsize::new(COLD);
         mark_wanted(&state);
-        assert_eq!(heat(state.load(Ordering::Acquire)), Some(Heat::Wanted));
+        assert_eq!(heat(state.load(Ordering::Acquire)), Some(TierState::Wanted));
         settle(&state, Some(0x1000));
         for _ in 0..2 {
             mark_wanted(&state);
             settle(&state, None);
             settle(&state, Some(0x2000));
-            assert_eq!(heat(state.load(Ordering::Acquire)), Some(Heat::Compiled(0x1000)));
+            assert_eq!(heat(state.load(Ordering::Acquire)), Some(TierState::Compiled(0x1000)));
         }
         let failed = AtomicUsize::new(WANTED);
         settle(&failed, None);
         mark_wanted(&failed);
-        assert_eq!(heat(failed.load(Ordering::Acquire)), Some(Heat::Failed));
+        assert_eq!(heat(failed.load(Ordering::Acquire)), Some(TierState::Failed));
         let mut loops = Loops::default();
         loops.set(7, LoopState::Compiled(0x1000));
         loops.set(7, LoopState::Failed);
-        assert_eq!(loops.state(7).and_then(LoopState::heat), Some(Heat::Compiled(0x1000)));
+        assert_eq!(loops.state(7).and_then(LoopState::heat), Some(TierState::Compiled(0x1000)));
     }
 }

@@ -7,15 +7,16 @@
 //!                                         └──> the call, or the loop, goes on in compiled code
 //! ```
 //!
-//! Each call of a function and each round of a loop counts its function down. Below zero the runtime is
-//! asked: it has the function compiled, or, if the count ran out in a loop, that loop; and when that is
-//! done, goes on there. So what runs once, without a hot loop, is never compiled.
+//! Each call of a function and each iteration of a loop decrements the function's counter. Below zero the
+//! interpreter calls the runtime, which has the function compiled, or, if the counter ran out in a loop, that
+//! loop; when that is done, execution continues there. So what runs once, without a hot loop, is never
+//! compiled.
 
 mod awaited;
 mod hot;
 mod queue;
 
-pub(crate) use hot::{Heat, Tier};
+pub(crate) use hot::{Tier, TierState};
 pub(crate) use queue::CompileQueue;
 
 use crate::Config;

@@ -1,7 +1,7 @@
 //! When calls are timed, and what is known of the time of those that are not.
 //!
-//! Reading the clock twice takes longer than many a call does. So once a path's calls have proved short,
-//! only some of them, chosen at random, are timed, and stand for those since the one before. This does
+//! Reading the clock twice takes longer than many a call does. So once a path's calls have proved short, only
+//! some of them, chosen at random, are timed, and their times count for those since the one before. This does
 //! not miss the rare call that takes long: each event looks at [`Ticks`], which costs nothing. A call that
 //! begins as the first event after a tick is timed, and one that saw it move reads the clock at its end.
 //!
@@ -35,8 +35,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, O
 
 /// When calls are on average shorter than this, in nanoseconds, they are no longer all timed,
 const SHORT: u64 = 1000;
-/// and all again when they are so many times as long. Between is room: to change with each long call
-/// would make those near it count for too much.
+/// and all again when they are so many times as long. The two limits differ: to change with each long call
+/// would make calls of about that length count for too much.
 const LONG: u64 = 4;
 /// So many calls of a path are timed before it is judged,
 const JUDGED: u16 = 256;
@@ -147,7 +147,7 @@ pub(super) struct CallTime {
     timed: AtomicU8,
     /// Calls not to time, from the next one on.
     wait: AtomicU32,
-    /// Ended calls that the next one to be chosen stands for.
+    /// Ended calls for which the next chosen one counts.
     waiting: AtomicU32,
     /// Whether not all are timed.
     sampled: AtomicBool,
@@ -159,9 +159,9 @@ pub(super) struct CallTime {
 }
 
 const NOT: u8 = 0;
-/// It stands for those that wait too.
+/// It counts for those that wait too.
 const CHOSEN: u8 = 1;
-/// It began after a tick, and only stands for itself.
+/// It began after a tick, and only counts for itself.
 const ALONE: u8 = 2;
 
 fn add(cell: &AtomicU64, more: u64) {

@@ -14,13 +14,13 @@
 //! and get numbers that may be a call behind. Node numbers are published by nothing, so a reader takes
 //! only those below `end` (release and acquire).
 //!
-//! **Nodes** lie in chunks, of which each has twice as many as the one before: stores are many, and most
-//! have few paths. A node's number is that of its chunk in the upper bits and its place there in the lower
-//! ones, so that no more is computed to find it than if all chunks were alike.
+//! **Nodes** are in chunks, of which each has twice as many as the one before: stores are many, and most have
+//! few paths. A node's number is that of its chunk in the upper bits and its place there in the lower ones,
+//! so that no more is computed to find it than if all chunks were alike.
 //!
-//! **Retirement.** `state` tells whether a call is open. The outermost call takes it from idle to open,
-//! whoever retires the tree from idle to retired; who comes second sees it and goes elsewhere. A tree that
-//! is not to be used any more while a call is open is retired by the next outermost call.
+//! **Retirement.** `state` says whether a call is open. The outermost call takes it from idle to open, the
+//! thread that retires the tree from idle to retired; the second of them sees that and takes another tree. A
+//! tree that is not to be used any more while a call is open is retired by the next outermost call.
 
 use super::time::{CallTime, Timing, Watch};
 use std::collections::HashSet;
@@ -30,7 +30,7 @@ use std::sync::{Arc, OnceLock};
 /// No node: the root is nobody's child.
 const NONE: u32 = 0;
 const ROOT: u32 = 0;
-/// Stands for functions that there was no node for.
+/// Takes the place of functions for which there was no node.
 pub(super) const OTHER: u32 = u32::MAX;
 /// The root's function: no function has this number.
 const NO_FUNCTION: u32 = u32::MAX - 1;
@@ -173,7 +173,7 @@ impl Tree {
         &chunk.expect("made before its nodes")[place_of(node)]
     }
 
-    /// A call begins, or goes on, which `count` tells. False if the tree is retired.
+    /// A call begins, if `count` is true, or is resumed. False if the tree is retired.
     ///
     /// Not inlined, so that finding the tree is.
     #[inline(never)]
@@ -353,7 +353,7 @@ impl Tree {
         self.state.load(Ordering::Relaxed) == RETIRED
     }
 
-    /// Gives back its share of the nodes, once it is retired.
+    /// Returns its share of the nodes, once it is retired.
     pub(super) fn release(&self) {
         let counts = |node: &u32| get(&self.node(*node).func) != OTHER;
         let counted = numbers(get(&self.end)).filter(counts).count();

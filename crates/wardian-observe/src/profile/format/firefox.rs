@@ -40,7 +40,7 @@ struct File {
 const GUEST: u8 = 1;
 const HOST: u8 = 2;
 const CATEGORIES: [Category; 3] = [
-    // The format wants a grey one, which stands for what has no other.
+    // The format wants a grey one, for everything that has no other.
     Category::new("Other", "grey"),
     Category::new("Guest", "blue"),
     Category::new("Host", "orange"),
@@ -107,8 +107,8 @@ impl<'a> Stacks<'a> {
         }
     }
 
-    /// Adds the frames of each place, from the outermost function to the inlined ones, and tells the
-    /// first of each.
+    /// Adds the frames of each place, from the outermost function to the inlined ones, and returns the first
+    /// of each.
     fn frames(&mut self) -> Vec<u32> {
         let mut first = Vec::with_capacity(self.profile.locations().len());
         for location in self.profile.locations() {
@@ -131,8 +131,8 @@ impl<'a> Stacks<'a> {
         first
     }
 
-    /// The line of a frame. The format knows the file by the function alone, so a line in another file
-    /// cannot be told.
+    /// The line of a frame. The format knows the file by the function alone, so a line in another file cannot
+    /// be given.
     fn line(&self, line: &Line) -> Option<u32> {
         let function = &self.profile.functions()[line.function];
         line.line.filter(|_| line.file == function.file)

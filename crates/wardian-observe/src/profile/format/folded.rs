@@ -47,7 +47,7 @@ pub(super) fn each_line(
     Ok(())
 }
 
-/// The functions' names as they stand in lines.
+/// The functions' names as they are written in lines.
 pub(super) fn names(profile: &Profile) -> Vec<String> {
     profile.functions().iter().map(|f| clean(&f.name)).collect()
 }

@@ -1,8 +1,8 @@
 //! pprof's format: a gzipped protocol buffer.
 //!
-//! The messages follow the field numbers of `profile.proto`; fields that are never written are left out.
-//! Each module is a mapping, at an address of its own, so that a location's address tells module and
-//! code offset.
+//! The messages follow the field numbers of `profile.proto`; fields that are never written are left out. Each
+//! module is a mapping, at an address of its own, so that a location's address determines module and code
+//! offset.
 
 use crate::{Function, Location, Profile, ValueType};
 use flate2::Compression;

@@ -57,8 +57,7 @@ impl Role {
         })
     }
 
-    /// The bytes that a call asks for, and the address that it frees. None if the size is beyond
-    /// counting.
+    /// The bytes that a call asks for, and the address that it frees. None if the size overflows.
     pub(super) fn request(self, params: &[u64]) -> Option<(Option<u64>, Option<u64>)> {
         let param = |at: usize| {
             let value = *params.get(at)?;

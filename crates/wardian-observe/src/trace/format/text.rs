@@ -3,7 +3,7 @@
 use super::{Beginning, End, Ending, Place, arguments, outcome};
 use crate::trace::value::{Style, duration, integer};
 
-/// Calls inside of each other that are indented; how much deeper others are is told by a number.
+/// Nested calls that are indented; how much deeper others are is shown by a number.
 const INDENTED: usize = 60;
 
 /// Text for people, of which the last line may be open.

@@ -1,7 +1,7 @@
 //! Reading arguments and answers as the table says.
 //!
-//! Nothing that a guest passes is believed: what does not lie in its memory is shown as the numbers that
-//! were passed, and of what is long only the beginning is read.
+//! Nothing that a guest passes is trusted: what is not in its memory is shown as the numbers that were
+//! passed, and of what is long only the beginning is read.
 
 use super::names::{CLOCK, CLOCK_FLAGS, ERRNO, EVENT, FDFLAGS, FILETYPE, RIGHTS};
 use super::names::{UNSTABLE_WHENCE, WHENCE};
@@ -333,8 +333,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Strings with a NUL at their ends, one after the other, each of which a pointer points to. That
-    /// the next pointer points behind the string before tells that there is another.
+    /// Strings with a NUL at their ends, one after the other, each of which a pointer points to. If the next
+    /// pointer points behind the string before, there is another.
     fn strings(&self, fields: &mut Fields<'_>, pointers: u32, buffer: u32) {
         let mut strings = Vec::new();
         let mut expected = Some(buffer);
@@ -405,7 +405,7 @@ fn raw_pointer(fields: &mut Fields<'_>, at: u32) {
     fields.word(format_args!("{at:#x}"));
 }
 
-/// That a list goes on.
+/// That a list continues.
 fn more(fields: &mut Fields<'_>, count: u32, known: u32) {
     if count > known && fields.style != Style::Json {
         fields.out.extend_from_slice(b"...");

@@ -1,4 +1,4 @@
-//! Where a guest goes on that has thrown an exception, on 64-bit ARM.
+//! Where a guest that has thrown an exception is resumed, on 64-bit ARM.
 //!
 //! ```text
 //!   ┌──────────────────────────┐

@@ -5,7 +5,7 @@
 //!   entries          compiled caller ── position ── record ── trampoline ── stub, which leaves
 //! ```
 //!
-//! The stub leaves as a host function does that ends its guest, so that `resume` goes on behind it.
+//! The stub leaves as a host function does that ends its guest, so that `resume` continues behind it.
 
 use super::{builtin_stub_naked, exit};
 use crate::arch::status;
@@ -63,8 +63,8 @@ unsafe extern "C" fn enter_segment_naked(
     )
 }
 
-/// Guest calls an interpreted function: `rdi` = [`InterpretedFunc`], `rsi` = slots. Leaves; `resume`
-/// goes on behind it.
+/// The guest calls an interpreted function: `rdi` = [`InterpretedFunc`], `rsi` = slots. Leaves; `resume`
+/// continues behind it.
 #[unsafe(naked)]
 unsafe extern "C" fn interpreted_stub_naked() {
     naked_asm!(
@@ -133,7 +133,7 @@ macro_rules! restore_arguments {
 /// this size, so that [`is_preparing`] knows where it ends.
 const GLUE: usize = 256;
 
-/// Whether an address lies in code that calls the runtime to prepare a callee.
+/// Whether an address is in code that calls the runtime to prepare a callee.
 #[inline(never)]
 pub(crate) fn is_preparing(pc: usize) -> bool {
     let glue = [
@@ -160,9 +160,9 @@ pub(crate) fn returns_in_memory(results: &[ValType]) -> bool {
 /// Code by which compiled code calls an interpreted function, with the instance in `$ctx`.
 macro_rules! interpreted_entry {
     ($name:ident, $ctx:literal) => {
-        /// Guest calls an interpreted function: the instance, in `eax` the position in its table of
-        /// interpreted functions, and all that the Tail convention passes. Goes on to the trampoline of the
-        /// function's signature, with its record in place of the instance; where there is no record yet,
+        /// The guest calls an interpreted function: the instance, in `eax` the position in its table of
+        /// interpreted functions, and everything that the Tail convention passes. Jumps to the trampoline of
+        /// the function's signature, with its record in place of the instance; where there is no record yet,
         /// asks for it.
         #[unsafe(naked)]
         unsafe extern "C" fn $name() {
@@ -266,8 +266,8 @@ pub(crate) fn entry_offset(index: u32) -> usize {
     ((index / GROUP * (GROUP + 1) + index % GROUP) * 8) as usize
 }
 
-/// Code by which compiled code calls interpreted functions of any instance: for every other position
-/// from the first one, sets the position and goes on to what is common to all.
+/// Code by which compiled code calls interpreted functions of any instance: for every second position from
+/// the first one, sets the position and jumps to the common part.
 #[inline(never)]
 pub(crate) fn interpreted_entries(first: u32, in_memory: bool) -> Vec<u8> {
     let end = entry_offset(ENTRIES);

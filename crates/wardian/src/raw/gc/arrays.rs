@@ -50,7 +50,7 @@ impl StoreInner {
         at.ok_or_else(|| Error::from(TrapCode::ArrayOutOfBounds))
     }
 
-    /// Copies an element over those behind it, for a guest: one that is to stop does so before it goes on.
+    /// Copies an element over those behind it, for a guest: a guest that is to stop does so between chunks.
     pub(in crate::raw) fn array_repeat(
         &mut self,
         array: u64,
@@ -113,7 +113,7 @@ impl StoreInner {
         while done < total {
             let more = CHUNK.min(total - done);
             let at = if backwards { total - done - more } else { done } as usize;
-            // SAFETY: inside of both ranges, which lie in the heap.
+            // SAFETY: inside of both ranges, which are in the heap.
             unsafe { std::ptr::copy(source.add(at), target.add(at), more as usize) };
             done += more;
             if self.interrupted() {

@@ -85,9 +85,9 @@ impl StoreInner {
     fn trace_heap(&mut self, values: bool) -> bool {
         let Some(mut heap) = self.gc.heap.take() else { return true };
         let ctx = self.ctx();
-        // Values are few; who wants them freed does not stop half-way.
+        // There are few values, so freeing them is not interrupted.
         // SAFETY: the context is valid as long as the store.
-        let stop = || !values && unsafe { super::super::ending::must_end(ctx) };
+        let stop = || !values && unsafe { super::super::exit::must_end(ctx) };
         let (externrefs, exceptions) = (&mut self.externrefs, &mut self.exceptions);
         let mut handle = |handle| {
             if values {
@@ -212,8 +212,8 @@ impl StoreInner {
 
     /// Marks the embedder's values that guests hold.
     fn mark_values_on_stack(&mut self) {
-        // SAFETY: the words between the guest's stack pointer and the end of its interpreted frames
-        // are its frames; at a call into the host all that the guest holds lies there.
+        // SAFETY: the words between the guest's stack pointer and the end of its interpreted frames are its
+        // frames; at a call into the host everything that the guest holds is there.
         unsafe {
             let ctx = &*self.ctx();
             let mut at = ctx.wasm_sp & !activation::INTERPRETED;

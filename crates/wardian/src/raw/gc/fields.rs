@@ -14,7 +14,7 @@ use wardian_types::{StorageType, TrapCode, ValType};
 use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE};
 
 impl StoreInner {
-    /// Writes the low bytes of a word to a field that is known to lie in the object.
+    /// Writes the low bytes of a word to a field that is known to be inside the object.
     pub(super) fn write_field<V: Copy>(&self, object: u32, offset: u64, value: V) {
         let at = self.heap().and_then(|heap| heap.bytes(object, offset, size_of::<V>() as u64));
         if let Some(at) = at {
@@ -69,7 +69,7 @@ impl StoreInner {
         [word, 0]
     }
 
-    /// What stands in objects for a reference to a function.
+    /// The word in an object for a reference to a function.
     fn func_in_object(&self, reference: u64) -> u32 {
         // SAFETY: a reference as guests hold it, from a guest of this store or from `write_value`.
         let func = unsafe { self.func_of_reference(reference) };

@@ -74,7 +74,7 @@ impl Roots {
         self.held().held.iter().for_each(|(_, root)| f(root.word));
     }
 
-    /// Tells those that are made later from those made so far.
+    /// Separates the roots made so far from those that are made later.
     pub(crate) fn moment(&self) -> u64 {
         self.held().next
     }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 /// square; whatever guests are like, it is to be a few seconds.
 const RANKS: usize = 600;
 
-/// An arrow, and how many calls it stands for.
+/// An arrow, and the number of its calls.
 type Call = ((Node, Node), usize);
 
 /// The arrows of most calls, as many as there can be, and how many more there are. None leads from a box to

@@ -3,7 +3,7 @@
 use super::instance::ImportedFunc;
 use super::store::{FuncKind, StoreInner};
 use crate::Instance;
-use crate::close::{CloseNotifier, CloseState, Errand, Shared};
+use crate::close::{CloseNotifier, CloseState, Deferred, Shared};
 use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -86,9 +86,10 @@ impl StoreInner {
     /// After a call that was ended by closing: the calls around it go on, unless an instance that
     /// was closed takes part in them too.
     pub(super) fn renew_closing(&mut self) {
-        // In this order: whoever closes another instance meanwhile sets the bit after the deferred work.
+        // In this order: another thread that closes an instance meanwhile sets the bit after it has queued
+        // the deferred work.
         self.interrupter().acknowledge(reason::CLOSED);
-        self.run_errands();
+        self.run_deferred();
         let code = |i: u32| self.instances[i as usize].closed.filter(|_| self.takes_part(i));
         if let Some(code) = (0..self.instances.len() as u32).find_map(code) {
             self.interrupter().close(code);
@@ -152,16 +153,16 @@ impl StoreInner {
     }
 
     /// Does what others have left to do.
-    pub(super) fn run_errands(&mut self) {
-        if self.word() & (reason::ERRAND | reason::CLOSED) == 0 {
+    pub(super) fn run_deferred(&mut self) {
+        if self.word() & (reason::DEFERRED | reason::CLOSED) == 0 {
             return;
         }
         let Some(shared) = self.shared.clone() else { return };
         let mut sweep = false;
-        for errand in shared.take() {
-            match errand {
-                Errand::Close { instance, code } => self.mark_closed(instance, code),
-                Errand::Sweep => sweep = true,
+        for work in shared.take() {
+            match work {
+                Deferred::Close { instance, code } => self.mark_closed(instance, code),
+                Deferred::Sweep => sweep = true,
             }
         }
         if sweep {

@@ -6,9 +6,8 @@ use crate::mapping::{Mapping, round_up};
 use std::alloc::Layout;
 use std::io;
 
-/// A memory on the heap. It moves when it grows beyond its room, so it cannot be a shared memory, and
-/// its code has checks. It takes no more address space than it has bytes, up to twice as
-/// much.
+/// A memory on the heap. It moves when it grows past its capacity, so it cannot be a shared memory, and its
+/// code has checks. It takes no more address space than it has bytes, up to twice as much.
 #[derive(Debug)]
 pub struct VecMemory {
     base: *mut u8,
@@ -188,8 +187,8 @@ impl GuardedMemory {
     }
 }
 
-// SAFETY: 1 to 4: as for `FixedMemory`. 5: the reservation has that size and never moves, and what is
-// beyond `accessible`, which is the capacity, has no rights.
+// SAFETY: 1 to 4: as for `FixedMemory`. 5: the reservation has that size and never moves, and everything past
+// `accessible`, which is the capacity, has no rights.
 unsafe impl LinearMemory for GuardedMemory {
     fn base(&self) -> *mut u8 {
         self.mapping.base()
@@ -223,7 +222,7 @@ unsafe impl LinearMemory for GuardedMemory {
         let Some(want) = round_up(size).filter(|want| *want <= self.accessible) else {
             return false;
         };
-        // SAFETY: who uses the memory gives up what is beyond its new size.
+        // SAFETY: the user of the memory gives up what is past its new size.
         let done = unsafe { self.mapping.clear(want, self.accessible - want) };
         if done.is_ok() {
             self.accessible = want;

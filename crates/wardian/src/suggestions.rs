@@ -1,4 +1,4 @@
-//! Names that are near to one that is missing.
+//! Suggestions: names that are similar to one that is missing.
 
 /// Names that are longer are not compared: nobody mistypes them.
 const LONGEST: usize = 128;
@@ -6,9 +6,8 @@ const LONGEST: usize = 128;
 /// How many candidates of a fitting length are compared; modules may have a million.
 const MOST: usize = 2000;
 
-/// The candidate with the fewest differences from what was wanted, if it is near at all: names of which at
-/// least half is the same. Names of several parts are compared part by part, and the last part decides how
-/// near is near.
+/// The candidate with the fewest differences from the wanted name, if at least half of the name is the same.
+/// Names of several parts are compared part by part, and the last part decides which is the most similar.
 pub(crate) fn nearest<'a, const N: usize>(
     wanted: [&str; N],
     candidates: impl Iterator<Item = [&'a str; N]>,

@@ -1,4 +1,4 @@
-//! What comes after an entry that did not return: going on with it, or the error it ended with.
+//! What comes after an entry that did not return: resuming it, or the error that it ended with.
 //!
 //! ```text
 //!   Refused ── only errands ──> do them, enter again
@@ -41,7 +41,7 @@ pub(super) enum Next {
 /// The context is valid.
 pub(super) unsafe fn is_interrupted(ctx: *const StoreCtx) -> bool {
     // SAFETY: the caller's promise; the field is atomic.
-    unsafe { (*ctx).interrupt.load(Ordering::Relaxed) & !reason::ERRAND != 0 }
+    unsafe { (*ctx).interrupt.load(Ordering::Relaxed) & !reason::DEFERRED != 0 }
 }
 
 /// Whether the guest is to end because somebody outside of it says so.
@@ -63,7 +63,7 @@ impl StoreInner {
     #[cold]
     pub(super) fn after_entry(&mut self, outcome: Outcome, ctx: usize) -> Next {
         self.deep = true;
-        self.run_errands();
+        self.run_deferred();
         if outcome == Outcome::Refused && self.is_idle() && self.word() & reason::CLOSED != 0 {
             // The call that it was meant for has ended meanwhile.
             self.interrupter().acknowledge(reason::CLOSED);
@@ -73,8 +73,8 @@ impl StoreInner {
         match outcome {
             Outcome::Refused if nothing => return Next::Again,
             Outcome::Ended if nothing && self.pending.is_none() && !self.was_ended() => {
-                // SAFETY: it has just ended so, by the stub of a host function or builtin: those of
-                // listeners do not leave for errands.
+                // SAFETY: it has just ended so, by the stub of a host function or builtin: those of listeners
+                // do not leave for deferred work.
                 return Next::Resume(unsafe { Suspended::ended(self.ctx(), ctx) });
             }
             Outcome::Ended if self.restoring.is_some() => {
@@ -235,9 +235,9 @@ impl StoreInner {
     /// Why the innermost guest, which was suspended, cannot be resumed, if so. Since `closed` instances
     /// had been closed it was not asked whether one that was takes part in its call.
     pub(super) fn stop_while_suspended(&mut self, closed: usize) -> Option<Error> {
-        self.run_errands();
+        self.run_deferred();
         if self.closed != closed {
-            // Whoever closed it did not see it run.
+            // The thread that closed it did not see it run.
             self.renew_closing();
         }
         if !self.must_stop() {
@@ -251,8 +251,8 @@ impl StoreInner {
     }
 
     /// The error of a guest that was left and is about to be resumed, if an instance that takes part in its
-    /// call was closed meanwhile: whoever closed it did not see it run. `closed` is how many instances had
-    /// been closed when that was last checked.
+    /// call was closed meanwhile: the thread that closed it did not see it run. `closed` is how many
+    /// instances had been closed when that was last checked.
     ///
     /// # Safety
     ///

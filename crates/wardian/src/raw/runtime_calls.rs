@@ -13,12 +13,12 @@
 //! Words and records belong to one instance, and so to the thread that has its store: what a background
 //! thread has compiled is put in place here, when a call next comes by.
 
-use super::ending::is_interrupted;
+use super::exit::is_interrupted;
 use super::instance::ImportedFunc;
 use super::interpret::{Callee, host_target};
 use super::store::{FuncKind, StoreInner};
 use crate::jit::Compiler;
-use crate::tier::Heat;
+use crate::tier::TierState;
 use crate::{EngineKind, Error, Result};
 use std::sync::atomic::Ordering;
 use wardian_types::{FuncType, ValType};
@@ -157,15 +157,15 @@ impl StoreInner {
             Some(header) => module.want_loop(variant, defined, header, &stop),
         };
         let address = match heat {
-            Heat::Wanted => return Ok(0),
-            Heat::Failed => {
+            TierState::Wanted => return Ok(0),
+            TierState::Failed => {
                 wait(i32::MAX);
                 return Ok(0);
             }
-            Heat::Compiled(address) => address,
+            TierState::Compiled(address) => address,
         };
-        // Listeners are told by the interpreter when the frame returns; but not of tail calls that
-        // compiled code makes.
+        // The interpreter notifies listeners when the frame returns; but not of tail calls that compiled code
+        // makes.
         if previous & flag::LISTENED != 0 {
             let info = module.decoded.info();
             if Compiler::makes_tail_calls(info, module.decoded.bytes(), defined) {
