@@ -43,8 +43,8 @@ impl Instance {
     /// assert_eq!(run.call(&mut store, ())?, 81);
     /// attachment.detach(&mut store);
     /// assert_eq!(run.call(&mut store, ())?, 81);
-    /// let told = [("run".to_owned(), vec![]), ("square".to_owned(), vec![9])];
-    /// assert_eq!(*seen.lock().unwrap(), told);
+    /// let notified = [("run".to_owned(), vec![]), ("square".to_owned(), vec![9])];
+    /// assert_eq!(*seen.lock().unwrap(), notified);
     /// # Ok::<(), wardian::Error>(())
     /// ```
     ///

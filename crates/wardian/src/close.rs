@@ -27,15 +27,15 @@ use wardian_vm::interrupt::{Interrupter, reason};
 /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
 /// let engine = Engine::default();
 /// let module = Module::new(&engine, "(module)")?;
-/// let told = Arc::new(AtomicU32::new(0));
-/// let seen = told.clone();
+/// let notified = Arc::new(AtomicU32::new(0));
+/// let seen = notified.clone();
 /// let options = InstantiateOptions::new().with_close_notifier(CloseNotifyFunc::new(
 ///     move |_, exit_code| seen.store(exit_code, Ordering::Relaxed),
 /// ));
 /// let mut store = Store::new(&engine, ());
 /// let instance = Instance::new_with(&mut store, &module, &[], &options)?;
 /// instance.close_with_exit_code(&mut store, 7);
-/// assert_eq!(told.load(Ordering::Relaxed), 7);
+/// assert_eq!(notified.load(Ordering::Relaxed), 7);
 /// assert!(instance.is_closed(&store));
 /// # Ok::<(), wardian::Error>(())
 /// ```

@@ -227,8 +227,8 @@ impl<A: Into<Resolution>> From<Option<A>> for Resolution {
 /// let instance = linker.instantiate_with(&mut store, &module, &options)?;
 /// assert_eq!(instance.typed_func::<(), i32>(&mut store, "run")?.call(&mut store, ())?, 42);
 /// let fail = instance.typed_func::<(), ()>(&mut store, "fail")?;
-/// let told = fail.call(&mut store, ()).unwrap_err().to_string();
-/// assert!(told.contains("`env` `unknown`"));
+/// let error = fail.call(&mut store, ()).unwrap_err().to_string();
+/// assert!(error.contains("`env` `unknown`"));
 /// # Ok::<(), wardian::Error>(())
 /// ```
 pub struct ResolverChain<T: 'static> {

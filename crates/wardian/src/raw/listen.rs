@@ -125,7 +125,7 @@ pub(crate) struct OpenCall {
     /// The frame pointer of the call's frame, or its address if it is interpreted; zero of a host function.
     frame: usize,
     /// Which of the listeners have been notified that it began, as far as there are 64.
-    told: u64,
+    notified: u64,
 }
 
 /// What is known besides of an open call of a host function.
@@ -207,8 +207,8 @@ type Panic = Box<dyn Any + Send>;
 /// Which listeners of a call have been notified that it began: of those after the 64th all.
 const ALL: u64 = u64::MAX;
 
-fn was_told(told: u64, position: usize) -> bool {
-    position >= 64 || told & (1 << position) != 0
+fn was_notified(notified: u64, position: usize) -> bool {
+    position >= 64 || notified & (1 << position) != 0
 }
 
 /// Notes that a call begins, and notifies listeners.
@@ -231,7 +231,7 @@ unsafe fn begin(
         let id = (*inner).next_call;
         (*inner).next_call = id + 1;
         let listeners = Arc::as_ptr(&(*hook).listeners);
-        (*inner).open.push(OpenCall { hook, listeners, caller, id, frame, told: ALL });
+        (*inner).open.push(OpenCall { hook, listeners, caller, id, frame, notified: ALL });
         // One listener is what there mostly is, and worth a shorter way.
         let only = match (*hook).only {
             Some(only) if only.active.as_ref().load(Ordering::Relaxed) => only.listener.as_ref(),
@@ -245,7 +245,7 @@ unsafe fn begin(
         let mut stack = StackIterator::of_listener(store, &*hook);
         let done = catch_unwind(AssertUnwindSafe(|| only.before(&call, params, &mut stack)));
         if done.is_err() {
-            (*inner).told(0);
+            (*inner).set_notified(0);
         }
         done
     }
@@ -274,19 +274,19 @@ unsafe fn begin_many(
             converted = handles(store, hook.target.ty().params(), params);
             params = &converted;
         }
-        let mut told = 0;
+        let mut notified = 0;
         let done = catch_unwind(AssertUnwindSafe(|| {
             let mut bit = 1u64;
             for entry in &(*(*open).listeners).0 {
                 if entry.is_active() {
                     let mut stack = StackIterator::of_listener(store, hook);
                     entry.listener.before(&call, params, &mut stack);
-                    told |= bit;
+                    notified |= bit;
                 }
                 bit <<= 1;
             }
         }));
-        (*inner).told(told);
+        (*inner).set_notified(notified);
         done
     }
 }
@@ -307,11 +307,11 @@ unsafe fn handles(store: &StoreInner, types: &[ValType], slots: &[u64]) -> Vec<u
 /// Notifies all listeners that were notified of a call's beginning. All are notified, even if one panics; the
 /// first panic is returned.
 #[inline]
-fn tell(
+fn notify(
     store: &StoreInner,
     call: &OpenCall,
     event: Event,
-    tell: impl Fn(&dyn FunctionListener, &Call<'_>),
+    notify: impl Fn(&dyn FunctionListener, &Call<'_>),
 ) -> Result<(), Panic> {
     // SAFETY: listeners live as long as calls are open.
     let entries = unsafe { &(*call.listeners).0 };
@@ -321,8 +321,8 @@ fn tell(
         catch_unwind(AssertUnwindSafe(|| {
             while let Some(entry) = entries.get(position) {
                 position += 1;
-                if was_told(call.told, position - 1) {
-                    tell(&*entry.listener, &seen);
+                if was_notified(call.notified, position - 1) {
+                    notify(&*entry.listener, &seen);
                 }
             }
         }))
@@ -354,7 +354,7 @@ unsafe fn returned(
         debug_assert!(std::ptr::eq(open.hook, hook), "calls end in order");
         let same = std::ptr::eq(open.listeners, Arc::as_ptr(&(*hook).listeners));
         let done = match (*hook).only {
-            Some(only) if same && open.told == ALL => {
+            Some(only) if same && open.notified == ALL => {
                 let call = LiveCall { store, call: open, event: Event::Returns(slots) };
                 let call = Call::live(call);
                 let results = std::slice::from_raw_parts(slots, (*hook).results);
@@ -389,7 +389,7 @@ unsafe fn returned_many(
             converted = handles(store, hook.target.ty().results(), results);
             results = &converted;
         }
-        tell(store, open, Event::Returns(slots), |listener, call| listener.after(call, results))
+        notify(store, open, Event::Returns(slots), |listener, call| listener.after(call, results))
     }
 }
 
@@ -470,7 +470,7 @@ pub(super) unsafe extern "C" fn tail(hook: *const Hook) -> u64 {
         let (ctx, inner) = store_of(hook);
         let done = match (*inner).open.pop() {
             Some(call) => {
-                tell(&*inner, &call, Event::TailCalls, |listener, call| listener.after(call, &[]))
+                notify(&*inner, &call, Event::TailCalls, |listener, call| listener.after(call, &[]))
             }
             None => Ok(()),
         };
@@ -531,9 +531,9 @@ unsafe fn fail(inner: *mut StoreInner, panic: Panic) {
 impl StoreInner {
     /// Notes which listeners were notified of the beginning of the innermost call.
     #[cold]
-    fn told(&mut self, told: u64) {
+    fn set_notified(&mut self, notified: u64) {
         if let Some(call) = self.open.last_mut() {
-            call.told = told;
+            call.notified = notified;
         }
     }
 

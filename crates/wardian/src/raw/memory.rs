@@ -333,8 +333,8 @@ mod tests {
             let capture = data(&mut store, memory).capture().unwrap();
             memory.grow(&mut store, 2).unwrap();
             Instance::new(&mut store, &module, &[memory.into()]).unwrap();
-            let told = data(&mut store, memory).restore(&capture);
-            assert!(told.unwrap_err().to_string().contains("needs 196608"));
+            let error = data(&mut store, memory).restore(&capture);
+            assert!(error.unwrap_err().to_string().contains("needs 196608"));
             assert_eq!(memory.size(&store), 3);
         }
     }

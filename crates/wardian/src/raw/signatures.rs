@@ -484,8 +484,8 @@ mod tests {
         assert_eq!(count(), before);
         // What names them names nothing any more.
         let mut store = Store::new(&engine, ());
-        let told = Func::try_new(&mut store, ty.clone(), |_, _, _| Ok(())).unwrap_err();
-        assert!(told.to_string().contains("no module of the engine"), "{told}");
+        let error = Func::try_new(&mut store, ty.clone(), |_, _, _| Ok(())).unwrap_err();
+        assert!(error.to_string().contains("no module of the engine"), "{error}");
         assert_ne!(Module::new(&engine, text).unwrap().func_type(0), Some(&ty));
     }
 

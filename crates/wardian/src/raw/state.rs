@@ -201,7 +201,7 @@ fn announce(plan: &[Change], limiter: &mut dyn ResourceLimiter) -> Result<()> {
         if matches!(allowed, Ok(true)) {
             continue;
         }
-        larger[..i].iter().chain(&smaller).for_each(|told| told.take_back(limiter));
+        larger[..i].iter().chain(&smaller).for_each(|granted| granted.take_back(limiter));
         allowed?;
         return Err(Error::limit(
             "the store's limits refuse a snapshot's state, in which a memory or a table is larger",

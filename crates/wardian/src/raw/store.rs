@@ -209,7 +209,7 @@ impl<T> StoreData<T> {
         // SAFETY: the box is ours, and each field is dropped or moved out once: afterwards it is
         // freed as a box of uninitialised bytes. A panic of a destructor leaks the rest.
         unsafe {
-            (*store).tell_of_going();
+            (*store).notify_dropped();
             std::ptr::drop_in_place(&raw mut (*store).inner);
             std::ptr::drop_in_place(&raw mut (*store).limiter);
             std::ptr::drop_in_place(&raw mut (*store).refuel);
@@ -220,7 +220,7 @@ impl<T> StoreData<T> {
     }
 
     /// Notifies the limiter that nothing of the store is left: it may count for several stores.
-    fn tell_of_going(&mut self) {
+    fn notify_dropped(&mut self) {
         let (inner, limiter) = self.split();
         let Some(limiter) = limiter else { return };
         for memory in &inner.memories {
@@ -258,8 +258,8 @@ unsafe fn limiter_of<T: 'static>(owner: usize) -> Option<NonNull<dyn ResourceLim
 impl<T> Drop for StoreData<T> {
     fn drop(&mut self) {
         // The limiter is the embedder's, and may panic.
-        let tell = std::panic::AssertUnwindSafe(|| self.tell_of_going());
-        if let Err(panic) = std::panic::catch_unwind(tell) {
+        let notify = std::panic::AssertUnwindSafe(|| self.notify_dropped());
+        if let Err(panic) = std::panic::catch_unwind(notify) {
             std::mem::forget(panic);
         }
     }

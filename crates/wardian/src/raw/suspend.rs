@@ -395,14 +395,14 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
     ) -> Result<()> {
         let (store, callable, open) = (self.store, self.callable, self.open);
         let (slots, closed) = (self.slots.as_mut_ptr(), self.closed);
-        let told = match &answered {
+        let notified = match &answered {
             Ok(Ok(())) => self.inner().end_waiting(Ok(())),
             Ok(Err(error)) => self.inner().end_waiting(Err(error)),
             Err(_) => Ok(()),
         };
-        match (answered, told) {
-            (Err(panic), told) => {
-                told.map_err(discard).ok();
+        match (answered, notified) {
+            (Err(panic), notified) => {
+                notified.map_err(discard).ok();
                 self.inner().fail_call(panicked(panic), open)
             }
             (Ok(answer), Err(panic)) => {

@@ -44,14 +44,14 @@ impl Awaited {
             return Some(done.clone());
         }
         let done = Arc::new(Done::default());
-        let (module, told) = (module.clone(), done.clone());
+        let (module, notified) = (module.clone(), done.clone());
         let compile = move || {
             torture::delay();
             // A panic of the compiler must not leave anybody waiting.
             let _ = catch_unwind(AssertUnwindSafe(|| module.compile_hot(work)));
             module.tier.awaited.under_way().remove(&work);
-            *told.lock() = true;
-            told.wake.notify_all();
+            *notified.lock() = true;
+            notified.wake.notify_all();
         };
         let builder = std::thread::Builder::new().name("wardian compiler".into());
         torture::check(Point::Thread).and_then(|()| builder.spawn(compile)).ok()?;

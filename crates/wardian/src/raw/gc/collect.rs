@@ -51,19 +51,19 @@ impl StoreInner {
         }
         self.gc.collecting = false;
         if done {
-            self.tell_of_collection();
+            self.notify_collection();
         }
         done
     }
 
-    fn tell_of_collection(&mut self) {
+    fn notify_collection(&mut self) {
         let stats = self.heap_stats();
         // The observer is the embedder's, and may panic.
         if self.gc.heap.is_some()
             && let Some(mut observer) = self.gc.observer.take()
         {
-            let told = std::panic::AssertUnwindSafe(|| observer(&stats));
-            if let Err(panic) = std::panic::catch_unwind(told) {
+            let notified = std::panic::AssertUnwindSafe(|| observer(&stats));
+            if let Err(panic) = std::panic::catch_unwind(notified) {
                 wardian_vm::contain::discard(panic);
             }
             self.gc.observer = Some(observer);

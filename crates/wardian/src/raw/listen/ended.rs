@@ -1,6 +1,6 @@
 //! Calls that end otherwise than by returning: their listeners are notified, innermost call first.
 
-use super::{Event, OpenCall, OpenHost, Panic, returned, tell};
+use super::{Event, OpenCall, OpenHost, Panic, notify, returned};
 use crate::error::PanicPayload;
 use crate::listener::AbortReason;
 use crate::raw::store::StoreInner;
@@ -50,7 +50,7 @@ impl StoreInner {
     }
 
     fn abort_call(&self, call: &OpenCall, reason: &AbortReason<'_>) -> Result<(), Panic> {
-        tell(self, call, Event::Other, |listener, call| listener.abort(call, reason))
+        notify(self, call, Event::Other, |listener, call| listener.abort(call, reason))
     }
 
     /// Ends the call of a host function that suspended its guest, and now has an answer.

@@ -1,6 +1,6 @@
 //! Open calls in snapshots.
 
-use super::{Event, Listeners, OpenCall, Panic, keep_first, tell};
+use super::{Event, Listeners, OpenCall, Panic, keep_first, notify};
 use crate::listener::AbortReason;
 use crate::raw::store::StoreInner;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl StoreInner {
         for (call, listeners) in &calls.0[same..] {
             self.retired.push(listeners.clone());
             self.open.push(*call);
-            let resumed = tell(self, call, Event::Other, |listener, call| listener.resumed(call));
+            let resumed = notify(self, call, Event::Other, |listener, call| listener.resumed(call));
             first = keep_first(first, resumed);
         }
         first
