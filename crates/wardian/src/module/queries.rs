@@ -1,0 +1,86 @@
+//! What is known of a module: its declarations, names and debug information.
+
+use super::Module;
+use crate::Engine;
+use wardian_module::{DebugInfo, SourceLocation};
+use wardian_types::{CoreFeatures, ExternType, FuncType};
+
+impl Module {
+    /// The engine it was compiled by.
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// The module in the binary format.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.decoded.bytes()
+    }
+
+    /// The module's own name, from its name section.
+    pub fn name(&self) -> Option<&str> {
+        self.0.decoded.name()
+    }
+
+    /// What it declares, in its index spaces.
+    pub fn info(&self) -> &wardian_module::ModuleInfo {
+        self.0.decoded.info()
+    }
+
+    /// Imports in order, as (module, name, type).
+    pub fn imports(&self) -> impl ExactSizeIterator<Item = (&str, &str, ExternType)> {
+        let info = self.info();
+        info.imports.iter().map(|i| (i.module.as_str(), i.name.as_str(), info.item_type(i.item)))
+    }
+
+    /// Exports in order, as (name, type).
+    pub fn exports(&self) -> impl ExactSizeIterator<Item = (&str, ExternType)> {
+        let info = self.info();
+        info.exports.iter().map(|e| (e.name.as_str(), info.item_type(e.item)))
+    }
+
+    /// The type of an export.
+    #[doc(alias = "get_export")]
+    pub fn export(&self, name: &str) -> Option<ExternType> {
+        self.0.export(name).map(|item| self.info().item_type(item))
+    }
+
+    /// Contents of a custom section, the first with this name.
+    #[doc(alias = "CustomSections")]
+    pub fn custom_section(&self, name: &str) -> Option<&[u8]> {
+        self.0.decoded.custom_section(name)
+    }
+
+    /// The name of a function by its index: from the name section, else its export or import name.
+    pub fn func_name(&self, index: u32) -> Option<&str> {
+        self.0.decoded.func_name(index)
+    }
+
+    /// The signature of a function by its index, imports included.
+    pub fn func_type(&self, index: u32) -> Option<&FuncType> {
+        let info = self.info();
+        info.functions.get(index as usize).and_then(|t| info.signature(*t))
+    }
+
+    /// Whether source lines are known, and why not. Debug information that would cost more than a module of
+    /// its size may is not used; lookups may find that out.
+    pub fn debug_info(&self) -> DebugInfo {
+        self.0.decoded.debug_info()
+    }
+
+    /// Source lines of an offset in the code section, the innermost inlined function first. None if debug
+    /// information is missing or [too complex](DebugInfo::TooComplex).
+    pub fn source_locations(&self, code_offset: u32) -> Vec<SourceLocation> {
+        self.0.decoded.source_locations(code_offset)
+    }
+
+    /// The features without which the module would be invalid. Slow: for tools.
+    pub fn features_needed(&self) -> CoreFeatures {
+        self.0.decoded.features_needed()
+    }
+
+    /// Bytes of machine code compiled so far.
+    pub fn code_size(&self) -> usize {
+        let whole = [&self.0.guarded, &self.0.checked].into_iter().filter_map(|c| c.get().cloned());
+        whole.chain(self.0.tier.loaded()).map(|code| code.memory.len()).sum()
+    }
+}
