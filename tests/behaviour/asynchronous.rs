@@ -10,7 +10,7 @@ use std::time::Duration;
 use wardian::{Caller, Engine, Error, ExternRef, InstantiateOptions, Linker, Store, TrapCode, Val};
 
 pub(crate) const TABLE: &[Behaviour] = &[
-    ("a suspended guest goes on with its locals", goes_on),
+    ("a suspended guest is resumed with its locals", goes_on),
     ("a suspended guest goes on, on other threads", other_threads),
     ("a nested guest is suspended together with the outer one", nested),
     ("a call that is dropped leaves the store usable", dropped),

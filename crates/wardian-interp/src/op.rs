@@ -53,7 +53,7 @@ macro_rules! define {
 
         $($(define_one! { $name $shape })+)*
 
-        /// Writes the instruction at `at` as text, and tells its length.
+        /// Writes the instruction at `at` as text, and returns its length.
         pub(crate) fn show(
             opcode: Opcode,
             code: &[u16],

@@ -51,7 +51,7 @@ impl From<wasmparser::BinaryReaderError> for TranslateError {
     }
 }
 
-/// Stands for every tag in [`Handler::tag`].
+/// Means every tag in [`Handler::tag`].
 pub const ANY_TAG: u32 = u32::MAX;
 
 /// A handler of exceptions.

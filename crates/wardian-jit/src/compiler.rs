@@ -38,7 +38,7 @@ pub struct ModuleOptions<'a> {
     pub threads: usize,
     /// Asked before each function; compilation ends when it answers yes.
     pub cancelled: Option<&'a (dyn Fn() -> bool + Sync)>,
-    /// Told now and then, from any thread, how many functions are done and how many there are.
+    /// Called now and then, from any thread, with how many functions are done and how many there are.
     pub progress: Option<&'a (dyn Fn(usize, usize) + Sync)>,
 }
 
@@ -193,16 +193,16 @@ impl Compiler {
             .map_err(|reason| CompileError::Function { index, reason })
     }
 
-    /// Whether a function makes tail calls. Then its wrapper needs a body that tells when it ends:
-    /// see [`Compiler::compile_telling`].
+    /// Whether a function makes tail calls. Then its wrapper needs a body that notifies listeners at its end:
+    /// see [`Compiler::compile_notifying`].
     pub fn makes_tail_calls(info: &ModuleInfo, bytes: &[u8], defined: u32) -> bool {
         let range = info.bodies.get(defined as usize).cloned();
         let body = range.and_then(|range| bytes.get(range));
         body.is_some_and(listen::makes_tail_calls)
     }
 
-    /// [`Compiler::compile_function`] for a function that tells listeners when it ends.
-    pub fn compile_telling(
+    /// [`Compiler::compile_function`] for a function that notifies listeners at its end.
+    pub fn compile_notifying(
         &self,
         info: &ModuleInfo,
         bytes: &[u8],

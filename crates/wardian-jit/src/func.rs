@@ -144,7 +144,7 @@ fn stack_maps(buffer: &MachBufferFinalized<Final>) -> Vec<StackMap> {
     .collect()
 }
 
-/// Refuses what would take minutes: nothing can stop the compiler in the midst of a function.
+/// Refuses what would take minutes: nothing can stop the compiler in the middle of a function.
 fn check_complexity(env: &Env<'_>, bytes: &[u8], defined: u32) -> Result<(), String> {
     let found = Complexity::of(env.info, bytes, defined);
     let seconds = found.micros() / 1_000_000;

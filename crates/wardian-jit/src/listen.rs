@@ -31,16 +31,16 @@ use wasmparser::{BinaryReader, FunctionBody, Operator};
 pub enum CallerOf {
     /// The function's own instance: the wrapper is for its entry table.
     Own,
-    /// Whoever the store has noted: the wrapper is for references, imports, and the embedder.
+    /// The caller that the store has noted: the wrapper is for references, imports, and the embedder.
     Noted,
 }
 
 /// What a wrapper does with the function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wrapping {
-    /// Calls it, and tells when it returns.
+    /// Calls it, and notifies when it returns.
     Around,
-    /// Jumps to it; it tells by itself.
+    /// Jumps to it; it notifies by itself.
     Ahead,
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn wrapper(
                 b.ins().load(I64, trusted(), store, store_ctx::INDIRECT_CALLER)
             }
         };
-        tell(b, vmctx, Builtin::ListenBefore, &[hook, slots, caller]);
+        notify(b, vmctx, Builtin::ListenBefore, &[hook, slots, caller]);
         let body = b.ins().load(I64, trusted(), hook, listened::BODY);
         let sig = b.import_signature(guest_signature(ty));
         if wrapping == Wrapping::Ahead {
@@ -80,13 +80,13 @@ pub(crate) fn wrapper(
         let call = b.ins().call_indirect(sig, body, &args);
         let results = b.inst_results(call).to_vec();
         store_slots(b, ty.results(), slots, &results);
-        tell(b, vmctx, Builtin::ListenAfter, &[hook, slots]);
+        notify(b, vmctx, Builtin::ListenAfter, &[hook, slots]);
         b.ins().return_(&results);
     })
 }
 
-/// What stands between an importer and a function that wants to know who calls: notes the caller and
-/// goes on to the function.
+/// Code between an importer and a function that wants to know its caller: notes the caller and jumps to the
+/// function.
 pub(crate) fn noting(
     worker: &mut Worker,
     isa: &dyn TargetIsa,
@@ -141,7 +141,7 @@ pub(crate) fn slots(b: &mut FunctionBuilder<'_>, ty: &FuncType) -> StackSlot {
 }
 
 /// Calls one of the builtins for listeners; the first argument is the function's record.
-pub(crate) fn tell(b: &mut FunctionBuilder<'_>, vmctx: Value, builtin: Builtin, args: &[Value]) {
+pub(crate) fn notify(b: &mut FunctionBuilder<'_>, vmctx: Value, builtin: Builtin, args: &[Value]) {
     let table = b.ins().load(I64, trusted(), vmctx, instance::BUILTINS);
     let code = b.ins().load(I64, trusted(), table, builtin.offset());
     let sig = signature(b, args.len());

@@ -121,11 +121,11 @@ impl Interrupter {
 
     /// Sets the bit for deferred work, for the store's thread, and wakes the task of a suspended guest;
     /// returns at once.
-    pub fn remind(&self) {
+    pub fn request_deferred(&self) {
         let state = self.lock();
         let store = self.store.load(Ordering::SeqCst);
         if !store.is_null() {
-            // SAFETY: as in `knock`; the lock is held.
+            // SAFETY: as in `signal`; the lock is held.
             unsafe { (*store).interrupt.fetch_or(reason::DEFERRED, Ordering::SeqCst) };
         }
         wake(state);
@@ -236,14 +236,14 @@ impl Interrupter {
         self.reasons.fetch_or(reason, Ordering::SeqCst);
         let store = self.store.load(Ordering::SeqCst);
         if !store.is_null() {
-            // SAFETY: as in `knock`; the lock is held.
+            // SAFETY: as in `signal`; the lock is held.
             unsafe { (*store).interrupt.fetch_or(reason, Ordering::SeqCst) };
         }
     }
 
     /// Signals now, and again later if that may not have been enough.
     fn repeat(self: &Arc<Self>, reason: u64) {
-        if self.knock(reason) && !self.is_noticed() {
+        if self.signal(reason) && !self.is_noticed() {
             // Without a watchdog this thread repeats, but not for ever: it must not wait for a host
             // function. The rest is done once there is a watchdog.
             for _ in 0..REPEATS {
@@ -251,7 +251,7 @@ impl Interrupter {
                     break;
                 }
                 std::thread::sleep(REPEAT);
-                if !self.knock(reason) || self.is_noticed() {
+                if !self.signal(reason) || self.is_noticed() {
                     return;
                 }
             }
@@ -269,7 +269,7 @@ impl Interrupter {
             {
                 let _lock = self.lock();
                 let store = self.store.load(Ordering::SeqCst);
-                // SAFETY: as in `knock`.
+                // SAFETY: as in `signal`.
                 if store.is_null() || unsafe { (*store).thread.load(Ordering::SeqCst) } == 0 {
                     return true;
                 }
@@ -281,7 +281,7 @@ impl Interrupter {
     }
 
     /// Sets the word and signals once. Returns whether it must be repeated.
-    fn knock(&self, reason: u64) -> bool {
+    fn signal(&self, reason: u64) -> bool {
         let state = self.lock();
         let store = self.store.load(Ordering::SeqCst);
         // Somebody may have taken the reason back meanwhile, under the lock.
@@ -333,7 +333,7 @@ impl Interrupter {
         let left = self.reasons.fetch_and(!reasons, Ordering::SeqCst) & !reasons;
         let store = self.store.load(Ordering::SeqCst);
         if !store.is_null() {
-            // SAFETY: as in `knock`; the lock is held. Only these bits, for the store uses others.
+            // SAFETY: as in `signal`; the lock is held. Only these bits, for the store uses others.
             unsafe { (*store).interrupt.fetch_and(!reasons, Ordering::SeqCst) };
         }
         if left == 0
@@ -390,7 +390,7 @@ impl Interrupter {
         if store.is_null() {
             return false;
         }
-        // SAFETY: as in `knock`; the lock is held.
+        // SAFETY: as in `signal`; the lock is held.
         let running = unsafe { ThreadHandle::from_address((*store).thread.load(Ordering::SeqCst)) };
         if let Some(thread) = running {
             ring.want();

@@ -235,7 +235,7 @@ impl Shared {
     /// Leaves work for the store.
     pub(crate) fn post(&self, work: Deferred) {
         self.deferred.lock().unwrap_or_else(|e| e.into_inner()).push(work);
-        self.interrupter.remind();
+        self.interrupter.request_deferred();
     }
 
     /// Takes the work that was left.

@@ -89,7 +89,7 @@ impl ModuleInner {
         let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
         let compiler = self.engine.compiler()?;
         let compiled = self.compile_each(&functions, |defined| {
-            compiler.compile_telling(info, bytes, defined, variant)
+            compiler.compile_notifying(info, bytes, defined, variant)
         })?;
         let code = compiler.assemble(compiled).map_err(compile_error)?;
         let code = Arc::new(LoadedCode::publish_some(code, functions)?);

@@ -30,7 +30,7 @@ impl State {
         }
     }
 
-    /// Goes on, unless the builtin ended the guest.
+    /// Continues, unless the builtin ended the guest.
     #[inline(always)]
     unsafe fn after(self) -> u64 {
         // SAFETY: the store of the instance.

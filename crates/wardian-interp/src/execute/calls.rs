@@ -39,7 +39,7 @@ pub(super) unsafe fn word(at: *mut usize) -> usize {
     unsafe { AtomicUsize::from_ptr(at).load(Ordering::Acquire) }
 }
 
-/// The function to interpret that a target word tells.
+/// The function to interpret of a target word.
 #[inline(always)]
 pub(super) fn interpreted(word: usize) -> Option<*const Function> {
     let function = word.wrapping_sub(target::INTERPRETED);
@@ -50,7 +50,7 @@ impl State {
     /// Whether there is room for a frame, and nobody wants the guest to stop.
     #[inline(always)]
     pub(super) unsafe fn may_enter(&self, function: *const Function, fp: *mut u64) -> bool {
-        // SAFETY: a function that the target word told.
+        // SAFETY: a function of the target word.
         unsafe {
             let store = self.store();
             let end = (fp as usize).wrapping_add((*function).frame_slots as usize * 8);

@@ -132,7 +132,7 @@ fn looped(opcode: Opcode) -> Vec<u16> {
     for _ in 0..COPIES {
         op::copy { d: D(WRITTEN), a: S(FIRST) }.put(&mut code);
         put(opcode, &mut code);
-        // A branch back does on the way what the header does, and goes on behind it.
+        // A branch back does on the way what the header does, and continues behind it.
         match &name {
             name if name.ends_with("back_hot") => {
                 op::loop_header_hot { header: U32(0) }.put(&mut code);

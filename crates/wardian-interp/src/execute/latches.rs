@@ -33,7 +33,7 @@ impl State {
         }
     }
 
-    /// Goes on behind the header, where ip is.
+    /// Continues behind the header, at ip.
     #[inline(always)]
     unsafe fn turn<const HOT: bool>(mut self) -> u64 {
         // SAFETY: the header of a loop, of which the frame knows.

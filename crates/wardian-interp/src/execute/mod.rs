@@ -99,7 +99,7 @@ pub(crate) fn opcode(code: &[u16]) -> Opcode {
     use std::sync::LazyLock;
     static OPCODES: LazyLock<HashMap<u64, Opcode>> = LazyLock::new(|| {
         let addresses = HANDLERS.iter().map(|handler| handler.0 as usize as u64);
-        // The compiler may make one of handlers that do the same: the first name stands for all.
+        // The compiler may merge handlers that do the same: then the first name is used for all.
         addresses.zip(Opcode::ALL.iter().copied()).rev().collect()
     });
     let units = code[..HEAD].iter().rev();

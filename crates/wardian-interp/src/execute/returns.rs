@@ -1,4 +1,4 @@
-//! Returns: results go to where the first parameter lay, and the caller goes on.
+//! Returns: results go to where the first parameter was, and the caller is resumed.
 //!
 //! ```text
 //!   | parameters | previous | ip | function | vmctx | … results |
@@ -11,7 +11,7 @@ use crate::operand::{Far, U32};
 use wardian_vm::interpreted::{exit, flag, frame};
 
 impl State {
-    /// Goes on in the caller, whose instance is the same.
+    /// Resumes the caller, whose instance is the same.
     #[inline(always)]
     unsafe fn leave(mut self, previous: usize) -> u64 {
         // SAFETY: without flags, the word is the caller's frame.
@@ -23,7 +23,7 @@ impl State {
         }
     }
 
-    /// Goes on where the flags say, after `put` put the results in place.
+    /// Resumes where the flags say, after `put` put the results in place.
     #[inline(always)]
     unsafe fn leave_flagged(mut self, to: Far, put: impl FnOnce(*mut u64)) -> u64 {
         // SAFETY: the frame's header is whole until the results are put.
@@ -51,7 +51,7 @@ impl State {
     }
 }
 
-/// Copies results upwards: they lie above where they go.
+/// Copies results upwards: they are above their destination.
 #[inline(always)]
 unsafe fn put_many(to: *mut u64, from: *mut u64, count: u32) {
     for slot in 0..count as usize {

@@ -83,7 +83,7 @@ impl Body<'_> {
         Far(self.height)
     }
 
-    /// Pops three operands of an instruction that can be told by far slots.
+    /// Pops three operands of an instruction that can have far slots.
     fn pop3_far(&mut self) -> Outcome<(Far, Far, Far)> {
         let c = self.pop_far()?;
         let b = self.pop_far()?;

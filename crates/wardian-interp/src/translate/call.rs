@@ -67,7 +67,7 @@ impl<'a> Body<'a> {
         self.safepoint();
     }
 
-    /// Takes the arguments; tells where they end and how many slots they take.
+    /// Takes the arguments; returns where they end and how many slots they take.
     fn args(&mut self, ty: &FuncType) -> Outcome<(Far, U32)> {
         let first = self.take_args(ty)?;
         Ok((Far(first + ty.param_slots() as i32), slots(ty)))

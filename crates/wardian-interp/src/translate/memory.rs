@@ -305,7 +305,7 @@ impl Body<'_> {
         Ok(())
     }
 
-    /// Pops an address and computes it; it is aligned and within its memory. Tells its slot.
+    /// Pops an address and computes it; it is aligned and within its memory. Returns its slot.
     fn atomic_address(&mut self, memarg: &MemArg, align: u16) -> Outcome<(u32, Far)> {
         let place = self.place(memarg, false)?;
         self.reserve(1);

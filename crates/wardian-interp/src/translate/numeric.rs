@@ -109,7 +109,7 @@ impl Body<'_> {
         Ok(())
     }
 
-    /// If one of the two topmost operands was made by such an instruction just now: pops both, and tells
+    /// If one of the two topmost operands was made by such an instruction just now: pops both, and returns
     /// where that begins, the slot of the other operand, and whether the one was on the right.
     pub(super) fn either(
         &mut self,

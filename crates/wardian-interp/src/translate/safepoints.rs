@@ -1,9 +1,9 @@
 //! Where the collector finds references in interpreted frames.
 //!
 //! While a frame waits in a call, or when it was interrupted, its ip is behind an instruction that calls
-//! something, or at one that calls a function or begins a loop. For those positions the translator knows which
-//! locals and operands are references. It tells so only when asked, since most functions never stand on a stack
-//! during a collection.
+//! something, or at one that calls a function or begins a loop. For those positions the translator knows
+//! which locals and operands are references. It computes that only when asked, since most functions are never
+//! on a stack during a collection.
 
 use super::Body;
 use super::stack::Value;
@@ -21,7 +21,8 @@ impl Body<'_> {
     fn note_references(&mut self) {
         let Some(references) = &mut self.references else { return };
         let at = self.b.code.len() as u32;
-        // What was noted before is what waits there; what is noted now also goes on from there.
+        // What was noted before is what waits there; what is noted now is also the state in which it
+        // continues.
         references.forget(at);
         // Other operands are in a local, or are no objects.
         let is_here = |entry: &&super::stack::Entry| entry.traced && entry.value == Value::Temp;

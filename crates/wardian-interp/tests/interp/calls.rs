@@ -108,7 +108,7 @@ fn host_functions_are_called_directly() {
     assert_eq!(world.call(0, "f", &[30]), End::Returned(vec![1035]));
     assert_eq!(world.call(0, "g", &[]), End::Returned(vec![3]));
     assert_eq!(world.call(0, "e", &[]), End::Ended);
-    // Gone on with, it is behind the call, whose result is what the slot says.
+    // Resumed, it is behind the call, whose result is what the slot says.
     world.store.exit = 0;
     assert!(matches!(world.go_on(), End::Returned(_)));
 }

@@ -160,20 +160,20 @@ impl<'a> Translator<'a, '_> {
         let args = self.call_args(ty, callee.ctx)?;
         if self.env.tells {
             let hook = listen::hook(&mut self.b, self.vmctx, self.defined);
-            listen::tell(&mut self.b, self.vmctx, Builtin::ListenTail, &[hook]);
+            listen::notify(&mut self.b, self.vmctx, Builtin::ListenTail, &[hook]);
         }
         self.b.ins().return_call_indirect(sig, callee.code, &args);
         self.reachable = false;
         Ok(())
     }
 
-    /// Tells listeners that the function returns the operands from `start` on.
-    pub(super) fn tell_return(&mut self, start: usize) {
+    /// Notifies listeners that the function returns the operands from `start` on.
+    pub(super) fn notify_return(&mut self, start: usize) {
         let b = &mut self.b;
         let hook = listen::hook(b, self.vmctx, self.defined);
         let slots = *self.result_slots.get_or_insert_with(|| listen::slots(b, self.ty));
         let slots = b.ins().stack_addr(types::I64, slots, 0);
         store_slots(b, self.ty.results(), slots, &self.stack[start..]);
-        listen::tell(b, self.vmctx, Builtin::ListenAfter, &[hook, slots]);
+        listen::notify(b, self.vmctx, Builtin::ListenAfter, &[hook, slots]);
     }
 }

@@ -384,7 +384,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         Ok(())
     }
 
-    /// Goes on behind a block that was just taken off, where branches to its end meet.
+    /// Continues behind a block that was just taken off, where branches to its end meet.
     pub(super) fn close(&mut self, frame: &Frame) {
         self.stack.truncate(frame.height);
         self.reachable = frame.exit_used;
@@ -395,7 +395,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         self.unpin(frame.encloses_entry);
     }
 
-    /// Ends a block that no branch leaves: the code goes on where it is.
+    /// Ends a block that no branch leaves: the code continues where it is.
     fn run_on(&mut self, last: bool) -> Outcome {
         let Some(frame) = self.frames.pop() else { return Ok(()) };
         if let Kind::Loop { header } = frame.kind {
@@ -415,7 +415,7 @@ impl<'a, 'f> Translator<'a, 'f> {
     fn return_values(&mut self) -> Outcome {
         let start = self.height_below(self.ty.results().len())?;
         if self.env.tells {
-            self.tell_return(start);
+            self.notify_return(start);
         }
         self.b.ins().return_(&self.stack[start..]);
         self.reachable = false;

@@ -102,7 +102,7 @@ fn range(from: Type, to: Type, signed: bool) -> (f64, FloatCC, f64) {
     }
     let high = 2f64.powi(bits - 1);
     if from == F64 && bits == 32 {
-        // -2147483648.5 still truncates into range: a double can tell it from the next integer.
+        // -2147483648.5 still truncates into range: a double can represent it beside the next integer.
         (-high - 1.0, FloatCC::LessThanOrEqual, high)
     } else {
         (-high, FloatCC::LessThan, high)

@@ -17,7 +17,7 @@ pub(crate) struct Env<'a> {
     pub(crate) has_objects: bool,
     /// Whether fused multiplication and addition is an instruction.
     pub(crate) fuses: bool,
-    /// Whether functions tell listeners when they end.
+    /// Whether functions notify listeners at their end.
     pub(crate) tells: bool,
 }
 
@@ -79,9 +79,9 @@ pub(crate) fn loop_signature(ty: &FuncType) -> Signature {
 /// The convention in which compiled code calls the runtime's stubs, for host functions and
 /// builtins: at most six integer arguments and one integer result, in registers.
 ///
-/// It is C's on the systems supported so far. Like Tail it keeps some registers across a call; the
-/// stubs put those on the wasm stack, so that all of a guest's state at a call lies there, and
-/// leave it to Rust to preserve them.
+/// It is C's on the systems supported so far. Like Tail it keeps some registers across a call; the stubs save
+/// those on the wasm stack, so that all of a guest's state at a call is there, and leave it to Rust to
+/// preserve them.
 pub(crate) fn stub_convention() -> CallConv {
     CallConv::SystemV
 }

@@ -12,10 +12,10 @@
 //!
 //! A call inside of such a block names the block, and the instance in which its tags count. The runtime
 //! searches the block's handlers and those of the blocks around it (see `crate::code::CallHandlers`), and
-//! tells the number of what it found. So a call has one further edge, however many handlers are around it, and
-//! code that throws nothing runs no instruction for them.
+//! returns the number of what it found. So a call has one further edge, however many handlers are around it,
+//! and code that throws nothing runs no instruction for them.
 //!
-//! A `catch` of the older `try` blocks begins at its landing. What it has caught lies on the operand stack,
+//! A `catch` of the older `try` blocks begins at its landing. What it has caught is on the operand stack,
 //! below the values, for `rethrow`: interpreted code has it there too.
 
 use super::control::Kind;

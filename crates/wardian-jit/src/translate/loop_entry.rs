@@ -1,4 +1,4 @@
-//! Code that begins at a loop: with the state of an interpreted frame that stands at the loop's header.
+//! Code that begins at a loop, with the state of an interpreted frame at the loop's header.
 //!
 //! ```text
 //!   entry: locals of the frame            the function as ever, from its beginning, which nothing
@@ -7,8 +7,8 @@
 //!   operands of the frame ──> loop header <─┘
 //! ```
 //!
-//! Operands that lie on the stack when the loop begins have then two origins, and blocks around the
-//! loop are reached with either. In the blocks that enclose the loop they are variables, like locals:
+//! Operands that are on the stack when the loop begins have then two origins, and blocks around the loop are
+//! reached with either. In the blocks that enclose the loop they are variables, like locals:
 //! [`Translator::pin`] makes one of an operand when a block above it opens, and where paths meet
 //! [`Translator::renew_pinned`] reads them. Everything else is defined on each path that leads to it.
 
@@ -46,7 +46,7 @@ struct Surroundings {
 }
 
 impl Translator<'_, '_> {
-    /// Begins the code: loads locals, and goes on with the dead beginning of the function.
+    /// Begins the code: loads locals, and continues with the dead beginning of the function.
     pub(super) fn begin_at_loop(&mut self, body: &FunctionBody<'_>, target: u32) -> Outcome {
         let params = self.ty.params();
         let locals: Vec<ValType> = self.locals.types().collect();

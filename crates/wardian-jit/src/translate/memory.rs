@@ -168,7 +168,7 @@ impl Translator<'_, '_> {
         Ok(self.with_offset(address, memarg.offset, flags))
     }
 
-    /// Whether pages without access catch what lies beyond the memory.
+    /// Whether inaccessible pages catch what is past the end of the memory.
     pub(super) fn is_guarded(&self, memory: u32, offset: u64, size: u32) -> bool {
         match self.env.memory_style(memory) {
             MemoryStyle::Guarded { guard_size } => {
@@ -216,9 +216,9 @@ impl Translator<'_, '_> {
         Some(self.with_offset(base, at, flags))
     }
 
-    /// The address of an access that was checked. Where the processor executes it before it knows that
-    /// `beyond` is false, and `beyond` is true, it is null: so what lies elsewhere in the process leaves no
-    /// traces in caches. The code generator does not optimise this away.
+    /// The address of an access that was checked. If the processor executes it speculatively while `beyond`
+    /// is true, the address is null: so data elsewhere in the process leaves no traces in caches. The code
+    /// generator does not optimise this away.
     pub(super) fn guard_speculation(&mut self, beyond: Option<Value>, address: Value) -> Value {
         match beyond {
             Some(beyond) if self.env.tunables.speculation_guards => {

@@ -6,8 +6,8 @@
 //!                next = end; header                                                fields or elements
 //! ```
 //!
-//! A reference is an `i32`. It is declared to Cranelift as one, so that it lies on the stack during calls and the
-//! collector finds it there. Addresses of objects are computed anew for each access.
+//! A reference is an `i32`. It is declared to Cranelift as one, so that it is on the stack during calls and
+//! the collector finds it there. Addresses of objects are computed anew for each access.
 //!
 //! Null has no object, and the beginning of a heap is not accessible: the first access traps.
 
@@ -107,8 +107,8 @@ impl Translator<'_, '_> {
         self.b.ins().iadd(base, offset)
     }
 
-    /// Where the heap begins. In a module without types of objects that is not known before there is an object,
-    /// which can be made in the midst of a function, by the host or by a conversion.
+    /// Where the heap begins. In a module without types of objects that is not known before there is an
+    /// object, which can be made in the middle of a function, by the host or by a conversion.
     fn heap_base(&mut self) -> Value {
         let store = self.store_ctx();
         match self.env.has_objects {

@@ -15,8 +15,8 @@ pub(super) enum Refusal {
 }
 
 impl Translator<'_, '_> {
-    /// Traps if the condition is not zero, and notes the access first. Who does not trap executes what
-    /// he would without the note.
+    /// Traps if the condition is not zero, and notes the access first. Code that does not trap executes the
+    /// same instructions as without the note.
     pub(super) fn refuse_if(&mut self, condition: Value, code: TrapCode, refusal: Refusal) {
         let (refuse, go_on) = (self.cold_block(), self.b.create_block());
         self.b.ins().brif(condition, refuse, &[], go_on, &[]);

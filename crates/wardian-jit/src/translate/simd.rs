@@ -101,7 +101,7 @@ impl<'f> Translator<'_, 'f> {
         }
     }
 
-    /// A scalar as wide as a lane: an `i32` stands for the narrow integers.
+    /// A scalar as wide as a lane; for narrow integers an `i32`.
     fn pop_lane(&mut self, ty: Type) -> Outcome<Value> {
         let value = self.pop()?;
         Ok(match ty.lane_type() {

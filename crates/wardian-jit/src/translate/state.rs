@@ -44,9 +44,9 @@ pub(super) enum Region {
     Elements,
     /// Values of imported globals.
     ImportedGlobals,
-    /// Value of one of the module's own globals; those beyond the first few share.
+    /// Value of one of the module's own globals; all after the first few share one.
     Global(u32),
-    /// Bytes of one of the module's own memories; those beyond the first few share.
+    /// Bytes of one of the module's own memories; all after the first few share one.
     OwnMemory(u32),
     /// Bytes of all imported and shared memories: some of these may be the same memory.
     OtherMemories,
@@ -113,7 +113,7 @@ pub(crate) struct Translator<'a, 'f> {
     pub(super) loop_entry: Option<LoopEntry>,
     /// Stores to guest memory so far.
     pub(super) stores: u32,
-    /// Where results lie when listeners are told.
+    /// Where results are when listeners are notified.
     pub(super) result_slots: Option<ir::StackSlot>,
     regions: [Option<AliasRegion>; Region::COUNT],
     /// Values that are references to objects.

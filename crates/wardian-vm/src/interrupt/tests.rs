@@ -37,12 +37,12 @@ fn wakers_are_called_once_for_each_interrupt() {
     let interrupter = Interrupter::unattached();
     let count = Arc::new(Count(AtomicU64::new(0)));
     interrupter.set_waker(Some(count.clone().into()));
-    interrupter.remind();
-    interrupter.remind();
+    interrupter.request_deferred();
+    interrupter.request_deferred();
     assert_eq!(count.0.load(Ordering::SeqCst), 1);
     interrupter.set_waker(Some(count.clone().into()));
     interrupter.set_waker(None);
-    interrupter.remind();
+    interrupter.request_deferred();
     assert_eq!(count.0.load(Ordering::SeqCst), 1);
 }
 

@@ -147,7 +147,13 @@ impl Compiler {
         match self.0 {}
     }
 
-    pub fn compile_telling(&self, _: &ModuleInfo, _: &[u8], _: u32, _: MemoryVariant) -> Compiled {
+    pub fn compile_notifying(
+        &self,
+        _: &ModuleInfo,
+        _: &[u8],
+        _: u32,
+        _: MemoryVariant,
+    ) -> Compiled {
         match self.0 {}
     }
 

@@ -1,8 +1,8 @@
 //! What comes after an entry that did not return: resuming it, or the error that it ended with.
 //!
 //! ```text
-//!   Refused ── only errands ──> do them, enter again
-//!   Ended ──── only errands ──> do them, go on where the guest stands
+//!   Refused ── only deferred work ──> do it, enter again
+//!   Ended ──── only deferred work ──> do it, resume the guest
 //!      └────── a snapshot of this entry is to be restored ──> put it back, go on
 //!   anything else ──> the error; calls that were open in it are aborted
 //! ```
