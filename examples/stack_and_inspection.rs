@@ -94,7 +94,7 @@ fn in_a_guest() -> Result<()> {
     Ok(())
 }
 
-/// No engine, no guest: a module and a stack on paper.
+/// No engine, no guest: a module and a stack of doubles.
 fn on_paper() {
     let ty = FuncType::new([ValType::I32, ValType::I32], []);
     let charge =

@@ -51,8 +51,8 @@ measures in detail, and what is to be shown.
 - Wardian, wasmtime and wasmi are libraries in one process. Other engines of `cpu` run in processes of their own,
   which do what they are asked and say how long it took. All of them take turns: A B C, C B A, and so on.
 - Each measurement takes at least some milliseconds; a figure is the median of all rounds. A ratio is that of
-  the medians; behind it stand the quartiles of the ratios of single rounds, outside of which it may lie. Where
-  they lie far apart, the ratio says little. Below 1 Wardian is faster or smaller.
+  the medians, followed by the quartiles of the ratios of single rounds, outside of which it may lie. Where
+  they are far apart, the ratio says little. Below 1 Wardian is faster or smaller.
 - The times are processor time of the measuring thread unless said otherwise, since other processes disturb
   that less than the wall clock. Compilation, on two threads, and whole programs are timed on the wall.
 - Checksums are compared between engines. An engine that cannot run a row, or gives something else, has no

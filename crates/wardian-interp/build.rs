@@ -1,4 +1,4 @@
-//! Tells the executor whether its handlers' last calls become jumps: only an optimising build makes
+//! Sets a cfg for the executor that says whether its handlers' last calls become jumps: only an optimising build makes
 //! them so, any other would pile up a native frame for each instruction. Nor does one with a sanitizer,
 //! which has something to do when a handler returns.
 

@@ -50,7 +50,7 @@ fn attach_and_detach(engine: &Engine) {
                 "before leaf []",
                 "after leaf []",
                 "before toggle []",
-                // Detached: endings are owed, but no call that begins is told of.
+                // Detached: endings are owed, but no call that begins is notified of.
                 "after toggle []",
                 "after middle []",
             ]

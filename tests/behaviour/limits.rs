@@ -1,4 +1,4 @@
-//! What a store may use: limiters are told of all that is taken and of all that is given back.
+//! What a store may use: limiters are notified of all that is taken and of all that is given back.
 
 use crate::matrix::{Behaviour, instance, module};
 use std::sync::{Arc, Mutex};

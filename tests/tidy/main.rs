@@ -1,4 +1,4 @@
-//! Style as a test: what keeps the house easy to live in.
+//! Style as a test: what keeps the source tree easy to work in.
 //!
 //! Limits are ratchets: places that exceed one stand in a list here, and the list may only shrink.
 
@@ -40,6 +40,22 @@ const LONG_FUNCTIONS: [(&str, &str); 3] = [
     ("crates/wardian-interp/src/translate/", "one arm for each operator"),
     ("crates/wardian-jit/src/translate/", "one arm for each operator"),
     ("crates/wardian-module/src/decode.rs", "one arm for each section"),
+];
+
+/// Words that the project does not use, with those that it does: see `docs/glossary.md`.
+const WORDS: [(&str, &str); 12] = [
+    ("errand", "deferred work"),
+    ("on paper", "double, for tests"),
+    ("goes on with", "resumes, continues with"),
+    ("go on with", "resume, continue with"),
+    ("gone on with", "resumed, continued"),
+    ("is told of", "is notified of"),
+    ("are told of", "are notified of"),
+    ("is told by", "is shown by, is determined by"),
+    ("tells listeners", "notifies listeners"),
+    ("telling listeners", "notifying listeners"),
+    ("stands for itself", "say what it does"),
+    ("what they are owed", "say what they get"),
 ];
 
 /// The crates, each with those of the project that it may depend on.
@@ -159,6 +175,27 @@ fn unsafe_code_stays_in_its_places() {
             let code = line.split("//").next().unwrap_or_default();
             if code.contains("unsafe {") || code.contains("allow(unsafe_code") {
                 problems.push(format!("{path}:{}: unsafe code", number + 1));
+            }
+        }
+    }
+    report(problems);
+}
+
+#[test]
+fn words_are_those_of_the_field() {
+    let mut problems = Vec::new();
+    let documents = files("", "md").into_iter().map(|path| {
+        let text = fs::read_to_string(root().join(&path)).expect("a document is text");
+        (path, text)
+    });
+    for (path, text) in sources().into_iter().chain(documents) {
+        if path == "tests/tidy/main.rs" {
+            continue;
+        }
+        for (number, line) in text.lines().enumerate() {
+            let line = line.to_lowercase();
+            for (word, instead) in WORDS.iter().filter(|(word, _)| line.contains(word)) {
+                problems.push(format!("{path}:{}: {word}: {instead}", number + 1));
             }
         }
     }

@@ -60,7 +60,7 @@ fn compared(groups: &[Group]) -> Vec<Compared<'_>> {
 pub(crate) fn all(groups: &[Group]) -> String {
     let mut out = String::from(
         "## In short\n\nRatios, below 1 if Wardian needs less. A mean over rows of several kinds says little: \
-         the least and the greatest stand beside it.\n\n\
+         the least and the greatest are beside it.\n\n\
          | group | of | to | rows | geometric mean | least | greatest |\n|---|---|---|---:|---:|---:|---:|\n",
     );
     for Compared { title, one, other, rows } in compared(groups) {

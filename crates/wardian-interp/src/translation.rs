@@ -150,7 +150,7 @@ impl fmt::Display for Translation {
 }
 
 /// Where the frames of a function have references that the collector has to know, by the frame's ip while it
-/// waits for a call or is to go on.
+/// waits for a call or is to be resumed.
 #[derive(Clone, Debug, Default)]
 pub struct References {
     locals: Box<[i32]>,

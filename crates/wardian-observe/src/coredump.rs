@@ -28,7 +28,7 @@ use wasm_encoder::{
 /// use wardian::{Config, Engine, Instance, Module, Store};
 /// use wardian_observe::CoreDump;
 ///
-/// // Locals can be told of code that is interpreted.
+/// // Locals are known of interpreted code.
 /// let engine = Engine::new(Config::new().backtrace_locals(true))?;
 /// let module = Module::new(&engine, r#"(module (memory 1) (data (i32.const 8) "state")
 ///   (func $fail (param i32) unreachable)

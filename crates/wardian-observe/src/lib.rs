@@ -6,8 +6,8 @@
 //!   `tracing`, `GuestMetrics` counts for the crate `metrics`.
 //! - [`Profiler`] finds out where guests spend their time or memory, and gives a [`Profile`], which
 //!   can be written in the formats of several tools.
-//! - [`CoverageMap`] counts what a guest executes, and tells it by functions and source lines.
-//! - [`TrapReport`] tells how a guest came to trap, and [`CoreDump`] keeps what it had in memory.
+//! - [`CoverageMap`] counts what a guest executes, by functions and source lines.
+//! - [`TrapReport`] says how a guest came to trap, and [`CoreDump`] keeps what it had in memory.
 //!
 //! ```
 //! use wardian::{Engine, Instance, Module, Store};

@@ -18,7 +18,7 @@ use wardian::{
 /// it does not there is no listener, and calls cost nothing.
 ///
 /// A span is entered on the thread that runs the guest, until the call ends. Guests that are suspended by
-/// asynchronous host functions may go on on other threads: see [`SpanListener::with_entered_spans`].
+/// asynchronous host functions may continue on other threads: see [`SpanListener::with_entered_spans`].
 #[derive(Clone)]
 pub struct SpanListener {
     filter: FunctionFilter,

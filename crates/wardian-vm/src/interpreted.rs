@@ -92,7 +92,7 @@ pub struct Function {
     pub defined: u32,
 }
 
-/// How to go on after an interpreted frame that no interpreted frame called.
+/// What follows the return of an interpreted frame that no interpreted frame called.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Boundary {
@@ -119,7 +119,7 @@ pub mod exit {
     /// A host function or builtin ended the guest, or the interrupt word is set: the frame's ip is where it
     /// can be resumed.
     pub const ENDED: u64 = 4;
-    /// A loop is to go on in compiled code: [`super::StoreCtx::call`]'s `code` is what the runtime answered
+    /// A loop is to continue in compiled code: [`super::StoreCtx::call`]'s `code` is what the runtime answered
     /// to [`super::Service::Hot`]; the frame's ip is at the loop's header.
     pub const ENTER_LOOP: u64 = 5;
 }
@@ -156,7 +156,7 @@ pub enum Service {
     /// `(*VmFunc) -> target`, and writes it there.
     ResolveRef,
     /// `(fp, header)`: a countdown is below zero. At a loop's header, `header` is its offset in the code section, plus one; at
-    /// the beginning of a function it is zero. Returns zero to go on interpreting, and has set the countdown anew.
+    /// the beginning of a function it is zero. Returns zero to continue interpreting, and has set the countdown anew.
     Hot,
 }
 

@@ -39,7 +39,7 @@ const ENTRY: &str = "wasi_thread_start";
 /// - the main thread returns from its entry point, as if it had called `proc_exit` with 0;
 /// - any thread calls `proc_exit`;
 /// - any thread traps, or a host function that it called fails;
-/// - a host function panics: the panic goes on in the thread that joins;
+/// - a host function panics: the panic is resumed in the thread that joins;
 /// - a thread cannot be made for lack of memory or by a limit of its store, after `thread-spawn`
 ///   had already succeeded;
 /// - the main thread's store reaches its deadline or is cancelled;

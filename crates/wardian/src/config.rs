@@ -9,7 +9,7 @@ use wardian_types::CoreFeatures;
 #[non_exhaustive]
 pub enum EngineKind {
     /// Code runs at once in the interpreter; functions and loops that turn out to be hot are compiled
-    /// in the background and go on in compiled code. A module is ready as soon as it is validated.
+    /// in the background and continue in compiled code. A module is ready as soon as it is validated.
     Tiered,
     /// All functions are compiled before a module is ready.
     Compiled,

@@ -5,7 +5,7 @@ use crate::{Caller, Error, Result, Store, StoreContext, StoreContextMut};
 
 impl<T: 'static> Store<T> {
     /// Sets the fuel that is left, whatever was left before; at most [`i64::MAX`]. A store begins with
-    /// none. After a guest ended for lack of it, this lets the store go on.
+    /// none. After a guest ended for lack of it, this lets the store be used again.
     ///
     /// With [`Config::fuel`](crate::Config::fuel) guests burn fuel as they run: an operator burns one, those that
     /// only give structure none; host functions burn what they take by [`Caller::set_fuel`]. It is

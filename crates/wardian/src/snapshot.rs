@@ -101,7 +101,7 @@ impl fmt::Debug for Snapshotter<'_> {
 pub struct Snapshot(Arc<SnapshotData>);
 
 impl Snapshot {
-    /// Lets the guest go on from the snapshot, as soon as the running host function returns: return
+    /// Resumes the guest from the snapshot, as soon as the running host function returns: return
     /// the error that this gives. The host function that took the snapshot then returns `results`.
     ///
     /// The frames of the embedder's between here and there are unwound: calls of guests return

@@ -162,7 +162,7 @@ impl Target<f32> for D32 {
 
 /// All of these are promised the state of a frame, and operands of its instruction.
 impl State {
-    /// Goes on with the next instruction.
+    /// Continues with the next instruction.
     #[cfg(all(tail_dispatch, not(debug_assertions)))]
     #[inline(always)]
     pub(super) unsafe fn go(self) -> u64 {
@@ -174,7 +174,7 @@ impl State {
         }
     }
 
-    /// Goes on with the next instruction: the loop does it.
+    /// Continues with the next instruction: the loop does it.
     #[cfg(not(all(tail_dispatch, not(debug_assertions))))]
     #[inline(always)]
     pub(super) unsafe fn go(self) -> u64 {

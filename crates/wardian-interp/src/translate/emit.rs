@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The current frame is known from the store while fp is moved, so a trap in between is reported
-//! well. Only instructions that always go on to the next one, or trap, are run in a window.
+//! well. Only instructions that always continue with the next one, or trap, are run in a window.
 
 use super::Body;
 use crate::op::{self, HEAD, Instruction, Opcode};

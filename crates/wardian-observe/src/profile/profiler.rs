@@ -296,7 +296,7 @@ impl Profiler {
         self.profile()
     }
 
-    /// What was seen so far. Guests may be running, and go on being watched.
+    /// What was seen so far. Guests may be running, and continue to be watched.
     pub fn profile(&self) -> Profile {
         let shared = &*self.0;
         let functions = self.functions();

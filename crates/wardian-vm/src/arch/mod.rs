@@ -6,7 +6,7 @@
 //! | `enter_segment` | the same, called by an interpreted frame, which the frames then lead to |
 //! | `interpreted_entries`, `entry_offset`, `ENTRIES` | code by which compiled code calls interpreted functions |
 //! | `resume` | switches back to a wasm stack that a host function left suspended |
-//! | `write_landing` | writes a frame by which `resume` goes on at any place of a function |
+//! | `write_landing` | writes a frame by which `resume` continues at any place of a function |
 //! | `host_stub` | address of the code by which a guest calls a host function |
 //! | `host_entry` | the same, where the trampoline may be missing yet |
 //! | `is_preparing` | whether an address lies in `host_entry` or its like for interpreted functions |

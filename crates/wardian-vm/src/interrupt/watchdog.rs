@@ -59,7 +59,7 @@ impl Tick {
             + (self.interval / 2).mul_f64((self.random >> 32) as f64 / 2f64.powi(32))
     }
 
-    /// Asks for one. Returns whether to go on.
+    /// Asks for one. Returns whether to continue.
     fn run(&self) -> bool {
         let (Some(interrupter), Some(ring)) = (self.interrupter.upgrade(), self.ring.upgrade())
         else {

@@ -83,7 +83,7 @@ impl StoreInner {
         true
     }
 
-    /// After a call that was ended by closing: the calls around it go on, unless an instance that
+    /// After a call that was ended by closing: the calls around it continue, unless an instance that
     /// was closed takes part in them too.
     pub(super) fn renew_closing(&mut self) {
         // In this order: another thread that closes an instance meanwhile sets the bit after it has queued

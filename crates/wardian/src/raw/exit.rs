@@ -3,7 +3,7 @@
 //! ```text
 //!   Refused ── only deferred work ──> do it, enter again
 //!   Ended ──── only deferred work ──> do it, resume the guest
-//!      └────── a snapshot of this entry is to be restored ──> put it back, go on
+//!      └────── a snapshot of this entry is to be restored ──> put it back, resume
 //!   anything else ──> the error; calls that were open in it are aborted
 //! ```
 

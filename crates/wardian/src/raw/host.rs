@@ -386,7 +386,7 @@ fn checked_reference(store: &StoreInner, ty: RefType, slot: u64) -> Result<u64> 
     })
 }
 
-/// Reports the end of a host function to the stub: zero to go on in the guest.
+/// Reports the end of a host function to the stub: zero to continue in the guest.
 #[inline]
 unsafe fn finish<T: 'static>(host: *mut HostFunc, done: std::thread::Result<Result<()>>) -> u64 {
     let error = match done {

@@ -393,7 +393,7 @@ unsafe fn returned_many(
     }
 }
 
-/// The answer to a wrapper's stub: zero to go on, or the store to leave the guest.
+/// The answer to a wrapper's stub: zero to continue, or the store to leave the guest.
 ///
 /// # Safety
 ///

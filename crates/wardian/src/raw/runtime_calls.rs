@@ -131,7 +131,7 @@ impl StoreInner {
         Ok(())
     }
 
-    /// What to do where a countdown has run out, in the frame at `fp`: zero to go on interpreting, or
+    /// What to do where a countdown has run out, in the frame at `fp`: zero to continue interpreting, or
     /// what the interpreter is to leave with.
     ///
     /// # Safety

@@ -1,7 +1,7 @@
 //! Finding the handler of an exception, and resuming its guest there.
 //!
 //! ```text
-//!   throw (builtin), or a host function's error ──> the entry is left ──> whoever runs it asks here
+//!   throw (builtin), or a host function's error ──> the entry is left ──> the code that runs it asks here
 //!        1. search: frame by frame, handlers by program counter, tags by the frame's instance
 //!        2. calls that are unwound are aborted, innermost first
 //!        3. the guest is prepared to be resumed at the handler, with the values

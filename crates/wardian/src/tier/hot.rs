@@ -302,7 +302,7 @@ impl HotCode {
 }
 
 impl Loops {
-    /// Somebody would go on in compiled code at a loop.
+    /// A frame would continue in compiled code at a loop.
     fn ask(&mut self, header: u32) -> Answer {
         let state = self.state(header).unwrap_or(LoopState::Asked(0));
         if let Some(heat @ (TierState::Failed | TierState::Compiled(_))) = state.heat() {

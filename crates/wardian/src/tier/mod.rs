@@ -4,7 +4,7 @@
 //!   bytecode ── countdown below zero ──> hot ── not compiled ──> queue ── worker ──┐
 //!      ^                                  │                                        │
 //!      └───────── count on ───────────────┤ compiled <──── HotCode <───────────────┘
-//!                                         └──> the call, or the loop, goes on in compiled code
+//!                                         └──> the call, or the loop, continues in compiled code
 //! ```
 //!
 //! Each call of a function and each iteration of a loop decrements the function's counter. Below zero the
