@@ -14,7 +14,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("no other error tells of an access", others),
 ];
 
-/// What is reported a call that traps, again and again as tiers change.
+/// What is reported of a call that traps, again and again as tiers change.
 fn told(store: &mut Store<()>, instance: Instance, name: &str, at: u64) -> Vec<Error> {
     let f = instance.get_func(&mut *store, name).unwrap_or_else(|| panic!("no {name}"));
     let wide = f.ty(&*store).params() == [wardian::ValType::I64];
