@@ -354,7 +354,7 @@ fn unrelated(engine: &Engine) {
             // Close another, of the same module, from here or as another thread would.
             0 => assert!(closed.close_with_exit_code(&mut caller, 8)),
             1 => assert!(caller.data().closers[1].close_with_exit_code(8)),
-            // Call it, have it closed meanwhile, and resumeout it.
+            // Call it, have it closed meanwhile, and continue without it.
             _ => {
                 let f = closed.typed_func::<i32, i32>(&mut caller, "run").unwrap();
                 let error = f.call(&mut caller, how - 2).unwrap_err();
