@@ -36,6 +36,7 @@ fn config(random: &mut Random, threads: bool) -> Config {
     let choices = random.bytes(256);
     let chosen = Config::arbitrary(&mut Unstructured::new(&choices)).expect("enough bytes");
     let all_instructions = random.below(2) == 0;
+    let (objects, exceptions) = (random.below(2) == 0, random.below(2) == 0);
     let instructions = Config::default().allowed_instructions;
     Config {
         allowed_instructions: if all_instructions {
@@ -69,7 +70,7 @@ fn config(random: &mut Random, threads: bool) -> Config {
         max_tables: random.below(4),
         max_table_elements: 200,
         min_tags: 0,
-        max_tags: 0,
+        max_tags: if exceptions { 4 } else { 0 },
         max_instructions: 20 + random.below(400),
         memory_offset_choices: MemoryOffsetChoices(80, 19, 1),
         bulk_memory_enabled: true,
@@ -84,8 +85,8 @@ fn config(random: &mut Random, threads: bool) -> Config {
         sign_extension_ops_enabled: true,
         extended_const_enabled: true,
         threads_enabled: threads,
-        gc_enabled: false,
-        exceptions_enabled: false,
+        gc_enabled: objects,
+        exceptions_enabled: exceptions,
         wide_arithmetic_enabled: true,
         compact_imports_enabled: false,
         custom_descriptors_enabled: false,

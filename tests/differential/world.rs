@@ -9,6 +9,8 @@ use wardian::{
     ValType,
 };
 
+/// References that host functions keep.
+const HELD: usize = 8;
 /// Host calls in one call from outside; then they fail.
 const HOST_CALLS: usize = 60;
 /// How deep guests and host functions call each other.
@@ -24,6 +26,8 @@ pub(crate) struct World {
     depth: usize,
     /// With the types of what is to be returned.
     snapshots: Vec<(Snapshot, Vec<ValType>)>,
+    /// References to objects and exceptions that the guest gave.
+    held: Vec<Val>,
 }
 
 impl World {
@@ -40,6 +44,7 @@ impl World {
             instance: None,
             depth: 0,
             snapshots: Vec::new(),
+            held: Vec::new(),
         }
     }
 
@@ -101,9 +106,33 @@ pub(crate) fn value(mut store: impl AsContextMut<Data = World>, ty: ValType) -> 
             let instance = store.data().instance.filter(|_| bits & 1 == 0);
             Val::FuncRef(instance.and_then(|i| function(&mut store, i)).map(|(_, f)| f))
         }
+        ValType::Ref(r) if r.is_any() || r.is_exn() => object(store.data_mut(), ty, bits),
         ValType::Ref(_) => {
             let number = (bits & 1 == 0).then(|| ExternRef::new((bits >> 1) as u16));
             Val::ExternRef(number)
+        }
+    }
+}
+
+/// Null, a small integer, or a reference that the guest gave before: of the wrong type as often as not, which is an
+/// error on all engines.
+fn object(world: &mut World, ty: ValType, bits: u128) -> Val {
+    let fits = |value: &&Val| matches!((value.ty(), ty), (ValType::Ref(a), ValType::Ref(b)) if a.is_any() == b.is_any());
+    let known: Vec<_> = world.held.iter().filter(fits).cloned().collect();
+    match known.get(bits as usize % (known.len() + 1)) {
+        Some(value) => value.clone(),
+        None => Val::zero(ty),
+    }
+}
+
+/// Notes references that a guest gives, for later.
+fn hold(world: &mut World, values: &[Val]) {
+    for value in values {
+        if matches!(value, Val::AnyRef(Some(_)) | Val::ExnRef(Some(_))) {
+            if world.held.len() >= HELD {
+                world.held.remove(0);
+            }
+            world.held.push(value.clone());
         }
     }
 }
@@ -130,6 +159,41 @@ pub(crate) fn show(store: impl wardian::AsContext, value: &Val) -> String {
         Val::ExternRef(Some(e)) => format!("extern {:?}", e.data().downcast_ref::<u16>()),
         Val::F32(bits) => format!("f32 {bits:#x}"),
         Val::F64(bits) => format!("f64 {bits:#x}"),
+        Val::AnyRef(Some(any)) => show_object(store, any),
+        Val::ExnRef(Some(exception)) => format!("exception of {} values", exception.values().len()),
+        other => format!("{other:?}"),
+    }
+}
+
+/// An object with its fields, but without those of the objects that it refers to.
+fn show_object(store: impl wardian::AsContext, any: &wardian::AnyRef) -> String {
+    let store = store.as_context();
+    let brief = |value: &Val| match value {
+        Val::AnyRef(any) => any.as_ref().map_or("null", |_| "object").to_owned(),
+        Val::FuncRef(f) => f.as_ref().map_or("null", |_| "func").to_owned(),
+        Val::ExternRef(Some(e)) if e.data().is::<wardian::AnyRef>() => "object".to_owned(),
+        other => show_plain(other),
+    };
+    if let Some(integer) = any.as_i31() {
+        return format!("i31 {}", integer.get_i32());
+    }
+    let fields = match (any.as_struct(&store), any.as_array(&store)) {
+        (Ok(Some(object)), _) => object.fields(&store),
+        (_, Ok(Some(array))) => {
+            let length = array.len(&store).unwrap_or_default().min(20);
+            (0..length).map(|index| array.get(&store, index)).collect()
+        }
+        (Err(error), _) => return error.to_string(),
+        _ => return "extern as any".to_owned(),
+    };
+    let fields: Vec<_> = fields.iter().flatten().map(brief).collect();
+    format!("object of {}", fields.join(" "))
+}
+
+fn show_plain(value: &Val) -> String {
+    match value {
+        Val::ExternRef(Some(e)) => format!("extern {:?}", e.data().downcast_ref::<u16>()),
+        Val::ExnRef(Some(_)) => "exception".to_owned(),
         other => format!("{other:?}"),
     }
 }
@@ -162,6 +226,7 @@ fn call_host(
     types: &[ValType],
     out: &mut [Val],
 ) -> Result<()> {
+    hold(caller.data_mut(), params);
     let params: Vec<_> = params.iter().map(|v| show(&caller, v)).collect();
     let (fuel, place) = (caller.fuel()?, heard::backtrace(&caller.backtrace()));
     let line = format!("host {index} {}; {fuel} fuel, at{place}", params.join(", "));
@@ -179,6 +244,7 @@ fn call_host(
         8..=11 => restore(&mut caller)?,
         12 => caller.set_fuel(fuel.saturating_sub(100))?,
         13 => meddle(&mut caller)?,
+        14 => caller.as_context_mut().gc(),
         _ => {}
     }
     for (ty, out) in types.iter().zip(out) {
