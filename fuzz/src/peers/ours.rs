@@ -1,4 +1,4 @@
-//! The module in Wardian, on three engines.
+//! The module in Wardian, on three engines, and with a collection at every allocation.
 
 use super::{Arguments, Lines, Number, ROUNDS, hash};
 use std::sync::LazyLock;
@@ -7,13 +7,17 @@ use wardian::{
 };
 
 static ENGINES: LazyLock<Vec<(&str, Engine)>> = LazyLock::new(|| {
+    // With stress each allocation collects, and overwrites what it frees.
     let ways = [
-        ("interpreted", EngineKind::Interpreted),
-        ("compiled", EngineKind::Compiled),
-        ("tiered", EngineKind::Tiered),
+        ("interpreted", EngineKind::Interpreted, false),
+        ("compiled", EngineKind::Compiled, false),
+        ("tiered", EngineKind::Tiered, false),
+        ("interpreted, stress", EngineKind::Interpreted, true),
+        ("compiled, stress", EngineKind::Compiled, true),
     ];
-    let make = |(name, kind)| {
+    let make = |(name, kind, stress)| {
         let mut config = Config::new();
+        config.gc_stress(stress);
         config.engine(kind).hot_after(Some(1)).compile_threads(1).background_compilation(false);
         (name, Engine::new(&config).expect("the configuration works"))
     };
@@ -93,6 +97,7 @@ fn show(value: &Val) -> String {
         Val::ExternRef(e) => if e.is_some() { "extern" } else { "null" }.to_owned(),
         Val::ExnRef(e) => if e.is_some() { "extern" } else { "null" }.to_owned(),
         Val::AnyRef(r) => if r.is_some() { "extern" } else { "null" }.to_owned(),
+        other => format!("{other:?}"),
     }
 }
 
