@@ -9,6 +9,7 @@
 //!    +24 stack_limit             +32 nested
 //!    ...                         +40 listened ---> [*Listened; defined functions]
 //!                                +48 interpreted ---> [*InterpretedFunc; 2 * defined functions]
+//!                                +56 heap base
 //!                                +64 globals        16 bytes each, the module's own
 //!                                    memories       VmMemory, one for each memory it owns
 //!                                    tables         VmTable, one for each table it owns
@@ -322,6 +323,9 @@ pub mod instance {
     /// Pointer to two `*InterpretedFunc` for each function that the module defines, null until they
     /// are needed: for calls from the instance itself, and for others.
     pub const INTERPRETED: i32 = 48;
+    /// First byte of the heap, as in [`crate::heap::HeapWords::base`]. Null if there was no heap when the instance was
+    /// made, which is so only if its module has no types of objects.
+    pub const HEAP: i32 = 56;
     /// Where the arrays begin.
     pub const ARRAYS: u32 = 64;
 }
