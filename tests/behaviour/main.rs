@@ -17,6 +17,7 @@ mod faults;
 mod fuel;
 mod function_references;
 mod gc;
+mod gc_accesses;
 mod gc_store;
 mod gc_types;
 mod host_exceptions;
@@ -72,6 +73,7 @@ fn main() -> std::process::ExitCode {
         fuel::TABLE,
         function_references::TABLE,
         gc::TABLE,
+        gc_accesses::TABLE,
         gc_store::TABLE,
         gc_types::TABLE,
         host_exceptions::TABLE,

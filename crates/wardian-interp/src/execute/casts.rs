@@ -78,12 +78,14 @@ impl State {
         if word == 0 {
             return what & cast::NULLABLE != 0;
         }
+        let is_func = what >> 1 == cast::FUNC;
         // SAFETY: a reference to a function, where the type is one of functions.
         unsafe {
-            if what >> 1 == cast::FUNC && (*(word as *const VmFunc)).sig == self.type_number(ty) {
+            if is_func && (*(word as *const VmFunc)).sig == self.type_number(ty) {
                 return true;
             }
-            self.ask_whether(word, top, ty)
+            // An integer is of no such type.
+            (is_func || word & 1 == 0) && self.ask_whether(word, top, ty)
         }
     }
 

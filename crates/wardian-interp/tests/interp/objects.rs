@@ -345,10 +345,8 @@ fn several_in_one() {
     }
 }
 
-/// What is one instruction traps where the first operator would have.
-#[test]
-fn traps_are_where_they_would_be() {
-    for (body, code, operator, which) in [
+/// A body, its trap, and which of the operators of this name traps.
+const TRAPS: &[(&str, TrapCode, &str, usize)] = &[
         (
             "(struct.set $s $w (local.get $n) (i32.add (struct.get $s $w (local.get $n)) (local.get $b)))",
             TrapCode::NullStructReference,
@@ -412,11 +410,16 @@ fn traps_are_where_they_would_be() {
         ),
         ("(drop (ref.cast (ref $t) (local.get $any)))", TrapCode::CastFailure, "RefCastNonNull", 0),
         ("(drop (ref.as_non_null (local.get $n)))", TrapCode::NullReference, "RefAsNonNull", 0),
-    ] {
+];
+
+/// What is one instruction traps where the first operator would have.
+#[test]
+fn traps_are_where_they_would_be() {
+    for (body, code, operator, which) in TRAPS {
         let mut world = World::new();
         world.add(&module(&format!("{body} (i32.const 0)")), Options::default());
-        let at = positions(&world, 0, 0, operator)[which];
-        assert_eq!(world.call(0, "f", &[8, 0]), End::Trapped(code, at), "{body}");
+        let at = positions(&world, 0, 0, operator)[*which];
+        assert_eq!(world.call(0, "f", &[8, 0]), End::Trapped(*code, at), "{body}");
     }
 }
 

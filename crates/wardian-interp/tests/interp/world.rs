@@ -58,7 +58,6 @@ pub struct World {
 
 /// Bytes of the heap, which is never collected.
 const HEAP: usize = 1 << 20;
-
 /// Bytes by which a memory can grow.
 const ROOM: usize = 64 << 20;
 
@@ -106,9 +105,7 @@ impl World {
         b[Service::ResolveRef as usize] = resolve_ref as *const () as usize;
         b[Service::Hot as usize] = hot as *const () as usize;
         world.store.builtins = world.builtins.as_ptr();
-        // More than a test allocates.
-        let heap = vec![0_u64; HEAP / 8].leak();
-        let base = heap.as_mut_ptr().cast();
+        let base = vec![0_u64; HEAP / 8].leak().as_mut_ptr().cast();
         world.store.heap = HeapWords { base, next: 64, limit: HEAP as u64 };
         world.store.interp_limit = world.slots.as_ptr_range().end as usize;
         world.store.owner = &raw mut *world as usize;
