@@ -18,6 +18,7 @@ mod faults;
 mod fuel;
 mod function_references;
 mod gc;
+mod gc_accesses;
 mod gc_store;
 mod gc_types;
 mod host_exceptions;
@@ -75,6 +76,7 @@ fn main() -> std::process::ExitCode {
         fuel::TABLE,
         function_references::TABLE,
         gc::TABLE,
+        gc_accesses::TABLE,
         gc_store::TABLE,
         gc_types::TABLE,
         host_exceptions::TABLE,

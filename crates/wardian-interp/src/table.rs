@@ -138,27 +138,90 @@ macro_rules! instructions {
         { index: S, value: S, table: U32 } => table_set;
         { d: D, table: U32, narrow: U16 } => table_size;
 
-        // Objects. `what` says with which of the tests of [`crate::cast`] a reference is compared, and `depth`
-        // how many supertypes the type has.
+        // Objects. `tee` leaves what it has written in a slot, as a read of it would; `init` leaves the object there;
+        // `add` and its kind write what they make of a field or an element to it, and leave that. `plus` adds a
+        // number to an index.
         { top: Far, d: Far, ty: U32, size: U32 } => struct_new;
+        { top: Far, d: Far, ty: U32, len: Far, log2: U16 } => array_new;
         { d: D, object: S, offset: U32 } =>
-            field_get8_s field_get8_u field_get16_s field_get16_u field_get32 field_get64 field_get_func;
+            field_get8_s field_get8_u field_get16_s field_get16_u field_get32 field_get64 field_get_func
+            field_get8_s_acc field_get8_u_acc field_get16_s_acc field_get16_u_acc field_get32_acc
+            field_get64_acc field_get_func_acc;
+        { d: D32, object: S, offset: U32 } => field_get_f32 field_get_f32_acc;
+        { d: D64, object: S, offset: U32 } => field_get_f64 field_get_f64_acc;
         { d: DW, object: S, offset: U32 } => field_get128;
         { object: S, value: S, offset: U32 } =>
-            field_set8 field_set16 field_set32 field_set64 field_set_func;
+            field_set8 field_set16 field_set32 field_set64 field_set_func
+            field_set8_acc field_set16_acc field_set32_acc field_set64_acc field_set32_single
+            field_set64_double;
+        { object: S, value: I32, offset: U32 } =>
+            field_set8_imm field_set16_imm field_set32_imm field_set64_imm;
         { object: S, value: SW, offset: U32 } => field_set128;
+        { d: D, object: S, value: S, offset: U32 } =>
+            field_tee8_s field_tee8_u field_tee16_s field_tee16_u field_tee32 field_tee64
+            field_tee8_s_acc field_tee8_u_acc field_tee16_s_acc field_tee16_u_acc field_tee32_acc
+            field_tee64_acc field_init8 field_init16 field_init32 field_init64;
+        { d: D, object: S, value: I32, offset: U32 } =>
+            field_init8_imm field_init16_imm field_init32_imm field_init64_imm;
+        { d: D, object: S, by: S, offset: U32 } =>
+            field_add32 field_sub32 field_and32 field_or32 field_xor32
+            field_add64 field_sub64 field_and64 field_or64 field_xor64
+            field_add32_acc field_sub32_acc field_and32_acc field_or32_acc field_xor32_acc
+            field_add64_acc field_sub64_acc field_and64_acc field_or64_acc field_xor64_acc;
+        { d: D, object: S, by: I32, offset: U32 } =>
+            field_add32_imm field_and32_imm field_or32_imm field_xor32_imm
+            field_add64_imm field_and64_imm field_or64_imm field_xor64_imm;
         { d: D, array: S, index: S } =>
             element_get8_s element_get8_u element_get16_s element_get16_u element_get32 element_get64
-            element_get_func;
+            element_get_func
+            element_get8_s_acc element_get8_u_acc element_get16_s_acc element_get16_u_acc
+            element_get32_acc element_get64_acc element_get_func_acc
+            element_get8_s_accb element_get8_u_accb element_get16_s_accb element_get16_u_accb
+            element_get32_accb element_get64_accb element_get_func_accb;
+        { d: D32, array: S, index: S } => element_get_f32 element_get_f32_acc element_get_f32_accb;
+        { d: D64, array: S, index: S } => element_get_f64 element_get_f64_acc element_get_f64_accb;
         { d: DW, array: S, index: S } => element_get128;
+        { d: D, array: S, index: S, by: I32 } =>
+            element_get8_s_plus element_get8_u_plus element_get16_s_plus element_get16_u_plus
+            element_get32_plus element_get64_plus element_get_func_plus;
+        { d: D32, array: S, index: S, by: I32 } => element_get_f32_plus;
+        { d: D64, array: S, index: S, by: I32 } => element_get_f64_plus;
         { array: S, index: S, value: S } =>
-            element_set8 element_set16 element_set32 element_set64 element_set_func;
+            element_set8 element_set16 element_set32 element_set64 element_set_func
+            element_set8_acc element_set16_acc element_set32_acc element_set64_acc element_set32_single
+            element_set64_double;
+        { array: S, index: S, value: I32 } =>
+            element_set8_imm element_set16_imm element_set32_imm element_set64_imm;
         { array: S, index: S, value: SW } => element_set128;
+        { d: D, array: S, index: S, value: S } =>
+            element_tee8_s element_tee8_u element_tee16_s element_tee16_u element_tee32 element_tee64
+            element_tee8_s_acc element_tee8_u_acc element_tee16_s_acc element_tee16_u_acc
+            element_tee32_acc element_tee64_acc;
+        { d: D, array: S, index: S, by: S } =>
+            element_add32 element_sub32 element_and32 element_or32 element_xor32
+            element_add64 element_sub64 element_and64 element_or64 element_xor64
+            element_add32_acc element_sub32_acc element_and32_acc element_or32_acc element_xor32_acc
+            element_add64_acc element_sub64_acc element_and64_acc element_or64_acc element_xor64_acc;
+        { d: D, array: S, index: S, by: I32 } =>
+            element_add32_imm element_and32_imm element_or32_imm element_xor32_imm
+            element_add64_imm element_and64_imm element_or64_imm element_xor64_imm;
         { d: D, a: S } => array_len ref_i31 i31_get_s i31_get_u;
         { array: S, index: S, len: S } => array_range;
         { a: Far, code: U16 } => trap_if_null;
-        { top: Far, d: Far, a: Far, ty: U32, depth: U16, what: U16 } => ref_test;
-        { top: Far, a: Far, ty: U32, depth: U16, what: U16 } => ref_cast;
+
+        // Tests of references. `what` is one of the numbers in [`crate::cast`], `depth` how many supertypes the
+        // type has. The last two kinds are for types that are final, and for others. `br_on` copies the reference
+        // first.
+        { d: D, a: S, what: U16 } => ref_test_kind;
+        { a: S, what: U16 } => ref_cast_kind;
+        { top: Far, d: Far, a: Far, ty: U32, what: U16 } => ref_test_asking;
+        { top: Far, a: Far, ty: U32, what: U16 } => ref_cast_asking;
+        { d: D, a: S, ty: U32, depth: U16, what: U16 } => ref_test_final ref_test_open;
+        { a: S, ty: U32, depth: U16, what: U16 } => ref_cast_final ref_cast_open;
+        { a: S, ty: U32, depth: U16, what: U16, target: Branch } =>
+            br_if_final br_unless_final br_if_open br_unless_open;
+        { d: W, a: S, ty: U32, depth: U16, what: U16, target: Branch } =>
+            br_on_final br_on_not_final br_on_open br_on_not_open;
 
         // Memories. Addresses are a slot; the sum of two slots, of a slot and a number (`plus`), or of a
         // slot and another one that is shifted (`index`), with 32 bits. The offset is added with more.

@@ -9,6 +9,7 @@
 //!    +24 stack_limit             +32 nested
 //!    ...                         +40 listened ---> [*Listened; defined functions]
 //!                                +48 interpreted ---> [*InterpretedFunc; 2 * defined functions]
+//!                                +56 heap base
 //!                                +64 globals        16 bytes each, the module's own
 //!                                    memories       VmMemory, one for each memory it owns
 //!                                    tables         VmTable, one for each table it owns
@@ -23,8 +24,10 @@
 //! The structs here are `repr(C)`; compiled code reads them at the offsets given by the constants,
 //! which are checked against the structs at compile time.
 
+mod offsets;
 mod refused_access;
 
+pub use offsets::{host_func, listened, memory, noted, table};
 pub use refused_access::{Refused, refused};
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
@@ -322,24 +325,11 @@ pub mod instance {
     /// Pointer to two `*InterpretedFunc` for each function that the module defines, null until they
     /// are needed: for calls from the instance itself, and for others.
     pub const INTERPRETED: i32 = 48;
+    /// First byte of the heap, as in [`crate::heap::HeapWords::base`]. Null if there was no heap when the instance was
+    /// made, which is so only if its module has no types of objects.
+    pub const HEAP: i32 = 56;
     /// Where the arrays begin.
     pub const ARRAYS: u32 = 64;
-}
-
-/// Offsets in [`VmMemory`].
-pub mod memory {
-    /// [`super::VmMemory::base`]
-    pub const BASE: i32 = 0;
-    /// [`super::VmMemory::len`]
-    pub const LEN: i32 = 8;
-}
-
-/// Offsets in [`VmTable`].
-pub mod table {
-    /// [`super::VmTable::base`]
-    pub const BASE: i32 = 0;
-    /// [`super::VmTable::len`]
-    pub const LEN: i32 = 8;
 }
 
 /// Offsets in [`VmFunc`] and [`VmImport`]; both begin with code and context.
@@ -354,28 +344,6 @@ pub mod func {
     pub const INDEX: i32 = 20;
     /// [`super::VmFunc::handle`]
     pub const HANDLE: i32 = 24;
-}
-
-/// Offsets in [`Listened`].
-pub mod listened {
-    /// [`super::Listened::body`]
-    pub const BODY: i32 = 8;
-}
-
-/// Offsets in [`Noted`].
-pub mod noted {
-    /// [`super::Noted::caller`]
-    pub const CALLER: i32 = 0;
-    /// [`super::Noted::code`]
-    pub const CODE: i32 = 8;
-    /// [`super::Noted::ctx`]
-    pub const CTX: i32 = 16;
-}
-
-/// Offsets in [`HostFunc`].
-pub mod host_func {
-    /// [`super::HostFunc::stub`]
-    pub const STUB: i32 = 40;
 }
 
 const _: () = {

@@ -148,15 +148,21 @@ fn looped(opcode: Opcode) -> Vec<u16> {
     code
 }
 
-/// All builtins and services: they answer zero, whatever they are asked.
+/// All builtins and services but one: they answer zero, whatever they are asked.
 extern "C" fn zero() -> u64 {
     0
+}
+
+/// Whether a reference is of a type.
+extern "C" fn one() -> u64 {
+    1
 }
 
 /// Runs it in a store and an instance that are made by hand, with this first operand. If `asks`, the
 /// runtime is asked wherever code has run long enough for that.
 fn run(opcode: Opcode, first: u64, asks: bool) {
-    let builtins = [zero as *const () as usize; Builtin::COUNT + SERVICES];
+    let mut builtins = [zero as *const () as usize; Builtin::COUNT + SERVICES];
+    builtins[Builtin::RefTest as usize] = one as *const () as usize;
     let mut bytes = vec![0_u64; 8192];
     let memory = VmMemory { base: bytes.as_mut_ptr().cast(), len: (8 * bytes.len()).into() };
     let mut elements = [0_u64; 64];
@@ -166,14 +172,18 @@ fn run(opcode: Opcode, first: u64, asks: bool) {
     let mut store: StoreCtx = unsafe { std::mem::zeroed() };
     store.fuel = if asks { -1 } else { i64::MAX };
     store.builtins = builtins.as_ptr();
-    // Whatever is read there is a header of an array of 1000 elements.
-    let mut heap = vec![1000_u64 << 32; 1024];
-    let limit = if asks { 0 } else { 64 };
+    // Whatever is read there is a header of an array of 1000 elements. What is allocated takes room; a struct of size
+    // zero takes none.
+    let allocated =
+        if opcode == Opcode::array_new && !asks { COPIES * ROUNDS as usize * 2 } else { 0 };
+    let mut heap = vec![1000_u64 << 32; 1024 + allocated];
+    let limit = if asks { 0 } else { 64 + 8 * allocated as u64 };
     store.heap = HeapWords { base: heap.as_mut_ptr().cast(), next: 64, limit };
     let signatures = [0_u32; 1];
     let mut block = vec![0_u64; 512];
     block[instance::SIGNATURES as usize / 8] = signatures.as_ptr() as u64;
     block[instance::STORE as usize / 8] = &raw mut store as u64;
+    block[instance::HEAP as usize / 8] = store.heap.base as u64;
     block[MEMORY as usize / 8] = &raw const memory as u64;
     block[TABLE as usize / 8] = &raw const table as u64;
     block[IMPORTED as usize / 8] = global.as_mut_ptr() as u64;
@@ -210,7 +220,7 @@ fn run(opcode: Opcode, first: u64, asks: bool) {
 /// Whether zero, as first operand, is null where there must be an object.
 fn traps_on_zero(opcode: Opcode) -> bool {
     let name = format!("{opcode:?}");
-    let kinds = ["field_", "element_", "array_", "i31_get"];
+    let kinds = ["field_", "element_", "array_", "i31_get", "ref_cast", "trap_if_null"];
     kinds.iter().any(|kind| name.starts_with(kind))
 }
 

@@ -146,7 +146,7 @@ unsafe extern "C" fn beyond(
 /// Lets the compiler forget how a number was made, so that it does not make it, and what depends on it,
 /// by a sum of its own each.
 #[inline(always)]
-fn kept(number: u64) -> u64 {
+pub(super) fn kept(number: u64) -> u64 {
     let mut number = number;
     // SAFETY: nothing is done.
     unsafe {

@@ -21,8 +21,10 @@ mod arithmetic;
 mod atomic;
 mod builtins;
 mod calls;
+mod casts;
 mod control;
 mod fetch;
+mod fields;
 #[cfg(test)]
 mod jump_tests;
 mod latches;
@@ -55,7 +57,9 @@ mod handlers {
     pub(super) use super::atomic::*;
     pub(super) use super::builtins::*;
     pub(super) use super::calls::*;
+    pub(super) use super::casts::*;
     pub(super) use super::control::*;
+    pub(super) use super::fields::*;
     pub(super) use super::latches::*;
     pub(super) use super::memory::*;
     pub(super) use super::moves::*;

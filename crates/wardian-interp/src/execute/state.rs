@@ -1,6 +1,6 @@
 //! What handlers have in hand, and how they are written.
 
-use crate::operand::{Branch, D, D32, D64, DW, Far, S, SW};
+use crate::operand::{Branch, D, D32, D64, DW, Far, S, SW, W};
 use wardian_types::TrapCode;
 use wardian_vm::interpreted::{Function, Service, exit, frame};
 use wardian_vm::layout::{Builtin, StoreCtx, VmMemory, instance};
@@ -234,6 +234,13 @@ impl State {
     pub(super) unsafe fn set<T>(&mut self, target: impl Target<T>, value: T) {
         // SAFETY: a slot of the frame.
         unsafe { target.write(self, value) }
+    }
+
+    /// Writes to a slot, and leaves the registers as they are.
+    #[inline(always)]
+    pub(super) unsafe fn put(&self, slot: W, word: u64) {
+        // SAFETY: a slot of the frame.
+        unsafe { *self.fp.offset(slot.0 as isize) = word };
     }
 
     #[inline(always)]

@@ -10,13 +10,14 @@ use crate::operand::Register;
 
 /// `name register: variant for a`, where that operand only can be taken; where operands may be exchanged;
 /// where there is a variant for b; for the operand that is named; branches whose operands may be exchanged;
-/// and where b may be exchanged for c.
+/// accesses to elements, by the array or the index; and where b may be exchanged for c.
 macro_rules! variants {
     ($($name:ident $register:ident: $a:ident;)*
         [commutes] $($c_name:ident $c_register:ident: $c_a:ident;)*
         [both] $($b_name:ident $b_register:ident: $b_a:ident $b_b:ident;)*
         [named] $($n_name:ident $n_register:ident: $n_field:ident $n_a:ident;)*
         [branch] $($e_name:ident $e_register:ident: $e_a:ident;)*
+        [element] $($i_name:ident $i_register:ident: $i_a:ident $i_b:ident;)*
         [product] $($p_name:ident $p_register:ident: $p_a:ident $p_b:ident;)*) => {
         impl Body<'_> {
             /// Notes the variant of the instruction that begins here, if it reads that slot.
@@ -58,6 +59,14 @@ macro_rules! variants {
                         }
                         (a.0 == slot || b.0 == slot).then_some(Opcode::$e_a)
                     })*
+                    $(Opcode::$i_name if register == Register::$i_register => {
+                        let op::$i_name { array, index, .. } = self.read(start);
+                        if array.0 == slot {
+                            Some(Opcode::$i_a)
+                        } else {
+                            (index.0 == slot).then_some(Opcode::$i_b)
+                        }
+                    })*
                     $(Opcode::$p_name if register == Register::$p_register => {
                         let op::$p_name { a, b, c, .. } = self.read(start);
                         if a.0 == slot {
@@ -82,6 +91,8 @@ macro_rules! variants {
             $(assert!(op::$b_name::UNITS == op::$b_b::UNITS);)*
             $(assert!(op::$n_name::UNITS == op::$n_a::UNITS);)*
             $(assert!(op::$e_name::UNITS == op::$e_a::UNITS);)*
+            $(assert!(op::$i_name::UNITS == op::$i_a::UNITS);)*
+            $(assert!(op::$i_name::UNITS == op::$i_b::UNITS);)*
             $(assert!(op::$p_name::UNITS == op::$p_a::UNITS);)*
             $(assert!(op::$p_name::UNITS == op::$p_b::UNITS);)*
         };
@@ -288,11 +299,74 @@ variants! {
     br_i64_le_u_imm Word: a br_i64_le_u_imm_acc;
     br_i64_ge_s_imm Word: a br_i64_ge_s_imm_acc;
     br_i64_ge_u_imm Word: a br_i64_ge_u_imm_acc;
+    field_get8_s Word: object field_get8_s_acc;
+    field_get8_u Word: object field_get8_u_acc;
+    field_get16_s Word: object field_get16_s_acc;
+    field_get16_u Word: object field_get16_u_acc;
+    field_get32 Word: object field_get32_acc;
+    field_get64 Word: object field_get64_acc;
+    field_get_func Word: object field_get_func_acc;
+    field_get_f32 Word: object field_get_f32_acc;
+    field_get_f64 Word: object field_get_f64_acc;
+    field_set8 Word: value field_set8_acc;
+    field_set16 Word: value field_set16_acc;
+    field_set32 Word: value field_set32_acc;
+    field_set64 Word: value field_set64_acc;
+    field_set32 Single: value field_set32_single;
+    field_set64 Double: value field_set64_double;
+    field_tee8_s Word: value field_tee8_s_acc;
+    field_tee8_u Word: value field_tee8_u_acc;
+    field_tee16_s Word: value field_tee16_s_acc;
+    field_tee16_u Word: value field_tee16_u_acc;
+    field_tee32 Word: value field_tee32_acc;
+    field_tee64 Word: value field_tee64_acc;
+    field_add32 Word: by field_add32_acc;
+    field_add64 Word: by field_add64_acc;
+    field_sub32 Word: by field_sub32_acc;
+    field_sub64 Word: by field_sub64_acc;
+    field_and32 Word: by field_and32_acc;
+    field_and64 Word: by field_and64_acc;
+    field_or32 Word: by field_or32_acc;
+    field_or64 Word: by field_or64_acc;
+    field_xor32 Word: by field_xor32_acc;
+    field_xor64 Word: by field_xor64_acc;
+    element_set8 Word: value element_set8_acc;
+    element_set16 Word: value element_set16_acc;
+    element_set32 Word: value element_set32_acc;
+    element_set64 Word: value element_set64_acc;
+    element_set32 Single: value element_set32_single;
+    element_set64 Double: value element_set64_double;
+    element_tee8_s Word: value element_tee8_s_acc;
+    element_tee8_u Word: value element_tee8_u_acc;
+    element_tee16_s Word: value element_tee16_s_acc;
+    element_tee16_u Word: value element_tee16_u_acc;
+    element_tee32 Word: value element_tee32_acc;
+    element_tee64 Word: value element_tee64_acc;
+    element_add32 Word: by element_add32_acc;
+    element_add64 Word: by element_add64_acc;
+    element_sub32 Word: by element_sub32_acc;
+    element_sub64 Word: by element_sub64_acc;
+    element_and32 Word: by element_and32_acc;
+    element_and64 Word: by element_and64_acc;
+    element_or32 Word: by element_or32_acc;
+    element_or64 Word: by element_or64_acc;
+    element_xor32 Word: by element_xor32_acc;
+    element_xor64 Word: by element_xor64_acc;
     [branch]
     br_i32_eq Word: br_i32_eq_acc;
     br_i32_ne Word: br_i32_ne_acc;
     br_i64_eq Word: br_i64_eq_acc;
     br_i64_ne Word: br_i64_ne_acc;
+    [element]
+    element_get8_s Word: element_get8_s_acc element_get8_s_accb;
+    element_get8_u Word: element_get8_u_acc element_get8_u_accb;
+    element_get16_s Word: element_get16_s_acc element_get16_s_accb;
+    element_get16_u Word: element_get16_u_acc element_get16_u_accb;
+    element_get32 Word: element_get32_acc element_get32_accb;
+    element_get64 Word: element_get64_acc element_get64_accb;
+    element_get_func Word: element_get_func_acc element_get_func_accb;
+    element_get_f32 Word: element_get_f32_acc element_get_f32_accb;
+    element_get_f64 Word: element_get_f64_acc element_get_f64_accb;
     [product]
     f32_add_mul Single: f32_add_mul_acc f32_add_mul_accb;
     f32_sub_mul Single: f32_sub_mul_acc f32_sub_mul_accb;

@@ -150,6 +150,26 @@ impl Body<'_> {
                 let op::i64_eq_imm { a, b, .. } = self.read(start);
                 self.fuse_with_zero(start, opcode, a, b.0, negate)
             }
+            Opcode::ref_test_final => {
+                let op::ref_test_final { a, ty, depth, what, .. } = self.read(start);
+                self.retract(start);
+                let target = Branch(0);
+                match negate {
+                    false => self.append(op::br_if_final { a, ty, depth, what, target }),
+                    true => self.append(op::br_unless_final { a, ty, depth, what, target }),
+                }
+                true
+            }
+            Opcode::ref_test_open => {
+                let op::ref_test_open { a, ty, depth, what, .. } = self.read(start);
+                self.retract(start);
+                let target = Branch(0);
+                match negate {
+                    false => self.append(op::br_if_open { a, ty, depth, what, target }),
+                    true => self.append(op::br_unless_open { a, ty, depth, what, target }),
+                }
+                true
+            }
             _ => self.fuse(start, opcode, negate),
         }
     }

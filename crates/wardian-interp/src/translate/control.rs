@@ -192,7 +192,7 @@ impl<'a> Body<'a> {
 
     fn begin_loop(&mut self, ty: BlockType) -> Outcome {
         self.flush();
-        self.last = None;
+        self.separate();
         self.safepoint();
         let header = U32(self.position.wrapping_add(1));
         self.begin(Kind::Loop(self.b.code.len() as u32), ty)?;
@@ -307,7 +307,7 @@ impl<'a> Body<'a> {
     }
 
     /// The branch just appended goes to a frame.
-    fn link_frame(&mut self, frame: usize) {
+    pub(super) fn link_frame(&mut self, frame: usize) {
         match self.b.frames[frame].kind {
             Kind::Loop(header) => self.link_back(header),
             _ => {
@@ -392,14 +392,10 @@ impl<'a> Body<'a> {
     /// The branch does not take the reference; without the branch it stays on the operand stack.
     fn br_on_null(&mut self, depth: u32) -> Outcome {
         let frame = self.frame(depth)?;
-        let slot = self.reference()?;
-        let traced = self.pop()?.traced;
+        let reference = self.pop()?;
+        let slot = self.slot_of(&reference);
         self.branch_if(frame, slot, true)?;
-        self.push_temp();
-        if traced {
-            self.mark_reference();
-        }
-        Ok(())
+        self.push_again(&reference)
     }
 
     /// The branch takes the reference; without the branch it is dropped.
@@ -412,12 +408,8 @@ impl<'a> Body<'a> {
     }
 
     fn as_non_null(&mut self) -> Outcome {
-        let slot = self.reference()?;
-        let mut skip = Chain::default();
-        self.branch_on_slot(slot, false);
-        self.link(&mut skip);
-        self.append(op::trap { code: U16(TrapCode::NullReference as u16) });
-        self.bind(skip);
+        let a = Far(self.top_slot()?);
+        self.append(op::trap_if_null { a, code: U16(TrapCode::NullReference as u16) });
         Ok(())
     }
 
@@ -452,7 +444,7 @@ impl<'a> Body<'a> {
 
     /// Takes back the addition of a constant that made this operand just now, and tells what it added to
     /// what.
-    fn last_sum(&mut self, entry: &Entry) -> Option<(S, I32)> {
+    pub(super) fn last_sum(&mut self, entry: &Entry) -> Option<(S, I32)> {
         if entry.value != Value::Temp || self.is_far() {
             return None;
         }

@@ -51,7 +51,9 @@ impl Body<'_> {
         self.accept();
         let left = self.left_in_register(start);
         self.begin = start;
-        self.before = self.last.filter(|last| last.1 == start).map(|last| (last.0, self.left));
+        let before = self.last.filter(|last| last.1 == start).map(|last| (last.0, self.left));
+        self.before_that = before.and(self.before);
+        self.before = before;
         instruction.put(&mut self.b.code);
         self.last = I::DEFINES.then_some((start, self.b.code.len()));
         self.left = I::REGISTER;
@@ -153,7 +155,46 @@ impl Body<'_> {
         {
             self.last = Some((before, start));
             self.left = left;
+            self.begin = before;
+            self.before = self.before_that.take();
         }
+    }
+
+    /// Something may jump here: what comes does not become one instruction with what was before.
+    pub(super) fn separate(&mut self) {
+        self.last = None;
+        self.written = None;
+    }
+
+    /// Where the instruction that begins here comes from, if somebody asks.
+    pub(super) fn position_of(&self, start: usize) -> u32 {
+        let found = self.b.locations.iter().rev().find(|location| location.0 as usize == start);
+        found.map_or(self.position, |location| location.1)
+    }
+
+    /// Appends what comes from an earlier operator.
+    pub(super) fn at_position(&mut self, position: u32, f: impl FnOnce(&mut Self)) {
+        let now = std::mem::replace(&mut self.position, position);
+        f(self);
+        self.position = now;
+    }
+
+    pub(super) fn append_at<I: Instruction>(&mut self, position: u32, instruction: I) {
+        self.at_position(position, |body| body.append(instruction));
+    }
+
+    /// Appends an instruction that was taken back, which defines its first operand.
+    pub(super) fn put_back(&mut self, units: &[u16], left: Option<Register>) {
+        let start = self.b.code.len();
+        if self.locating {
+            self.b.locations.push((start as u32, self.position));
+        }
+        self.accept();
+        self.b.code.extend_from_slice(units);
+        self.begin = start;
+        self.before = None;
+        self.last = Some((start, self.b.code.len()));
+        self.left = left;
     }
 
     /// Appends other instructions before the last one, which defines this slot.
@@ -161,21 +202,13 @@ impl Body<'_> {
         let mut units = [0; 16 + HEAD];
         let len = self.b.code.len() - start;
         units[..len].copy_from_slice(&self.b.code[start..]);
-        let position = self.b.locations.last().map(|l| l.1);
+        let position = self.position_of(start);
         let left = self.left;
         self.retract(start);
         self.last = None;
         f(self);
         let start = self.b.code.len();
-        if let (true, Some(position)) = (self.locating, position) {
-            self.b.locations.push((start as u32, position));
-        }
-        self.accept();
-        self.b.code.extend_from_slice(&units[..len]);
-        self.begin = start;
-        self.before = None;
-        self.last = Some((start, self.b.code.len()));
-        self.left = left;
+        self.at_position(position, |body| body.put_back(&units[..len], left));
         start
     }
 
@@ -208,7 +241,7 @@ impl Body<'_> {
             let next = u32::from(units[0]) | u32::from(units[1]) << 16;
             self.set_offset(at, offset);
             at = next as usize;
-            self.last = None;
+            self.separate();
         }
     }
 

@@ -85,7 +85,7 @@ impl Body<'_> {
     fn begin_try(&mut self, ty: BlockType, clauses: Vec<Clause>, kind: Kind) -> Outcome {
         self.flush();
         // Nothing before the block becomes one instruction with what is inside of it.
-        self.last = None;
+        self.separate();
         let start = self.b.code.len() as u32;
         self.b.tries.push(Try { start, end: start, clauses });
         self.begin(kind, ty)
@@ -129,7 +129,7 @@ impl Body<'_> {
     /// Begins the code of a handler of a `try_table`: its values, and the reference, are operands.
     fn land(&mut self, body: std::ops::Range<u32>, base: usize, clause: Clause) -> Outcome {
         self.truncate(base);
-        self.last = None;
+        self.separate();
         let values = self.height;
         let types = self.tag_types(clause.tag)?.to_vec();
         self.push_types(&types);
@@ -173,7 +173,7 @@ impl Body<'_> {
         }
         let body = self.b.tries.last().map(|block| block.start..block.end).unwrap_or_default();
         self.truncate(base);
-        self.last = None;
+        self.separate();
         let caught = self.push_temp();
         let values = self.height;
         let types = self.tag_types(tag)?.to_vec();

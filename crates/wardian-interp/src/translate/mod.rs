@@ -10,10 +10,12 @@
 mod accumulate;
 mod bulk;
 mod call;
+mod casts;
 mod compare;
 mod control;
 mod emit;
 mod exceptions;
+mod fields;
 mod latch;
 mod memory;
 mod numeric;
@@ -22,6 +24,7 @@ mod operators;
 mod safepoints;
 mod shifted;
 mod stack;
+mod updates;
 mod variable;
 mod vector;
 
@@ -89,6 +92,10 @@ struct Body<'a> {
     /// Where the one before it begins, and where that leaves what it defines; if it does, and nothing
     /// jumps between them.
     before: Option<(usize, Option<Register>)>,
+    /// The same of the one before that.
+    before_that: Option<(usize, Option<Register>)>,
+    /// Where the last instruction begins and ends that writes to an object, if nothing jumps behind it.
+    written: Option<(usize, usize)>,
     /// Where the last instruction begins, and what it becomes when the next one is appended.
     variant: Option<(usize, Opcode)>,
     /// The first slot that is free.
@@ -173,6 +180,8 @@ impl<'a> Body<'a> {
             left: None,
             begin: 0,
             before: None,
+            before_that: None,
+            written: None,
             variant: None,
             height: 0,
             max_height: 0,

@@ -155,6 +155,36 @@ impl Body<'_> {
         }
     }
 
+    /// The same, unless it is a constant, which has none yet.
+    pub(super) fn slot_if_any(&self, entry: &Entry) -> Option<i32> {
+        match entry.value {
+            Value::Temp => Some(entry.slot),
+            Value::Local(index, _) => Some(self.b.locals[index as usize].slot),
+            Value::Const(_) => None,
+        }
+    }
+
+    /// Pushes an operand that was popped just now, and whose value still is where [`Self::slot_of`] has found it.
+    pub(super) fn push_again(&mut self, entry: &Entry) -> Outcome {
+        match entry.value {
+            Value::Local(index, _) => return self.push_local(index),
+            _ if entry.wide => self.push_wide(),
+            _ => self.push_temp(),
+        };
+        if entry.traced {
+            self.mark_reference();
+        }
+        Ok(())
+    }
+
+    /// A slot where the value of the topmost operand can be read.
+    pub(super) fn top_slot(&mut self) -> Outcome<i32> {
+        let entry = self.pop()?;
+        let slot = self.slot_of(&entry);
+        self.push_again(&entry)?;
+        Ok(slot)
+    }
+
     #[inline]
     pub(super) fn pop_slot(&mut self) -> Outcome<S> {
         let entry = self.pop()?;

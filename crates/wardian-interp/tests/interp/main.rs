@@ -6,6 +6,7 @@ mod control;
 mod fused;
 mod jumps;
 mod memory;
+mod objects;
 mod registers;
 mod shape;
 mod spec;

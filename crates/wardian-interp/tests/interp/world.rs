@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use wardian_interp::{Env, Options, Translation, Translator, execute};
 use wardian_module::{ConstOp, ElementItems, Module, SegmentMode};
 use wardian_types::{CoreFeatures, TrapCode};
+use wardian_vm::heap::HeapWords;
 use wardian_vm::interpreted::{Boundary, SERVICES, Service, exit, flag, frame, target};
 use wardian_vm::layout::{
     Builtin, HostFunc, InstanceLayout, StoreCtx, VmFunc, VmImport, VmMemory, VmTable, instance,
@@ -55,6 +56,8 @@ pub struct World {
     start: usize,
 }
 
+/// Bytes of the heap, which is never collected.
+const HEAP: usize = 1 << 20;
 /// Bytes by which a memory can grow.
 const ROOM: usize = 64 << 20;
 
@@ -102,6 +105,8 @@ impl World {
         b[Service::ResolveRef as usize] = resolve_ref as *const () as usize;
         b[Service::Hot as usize] = hot as *const () as usize;
         world.store.builtins = world.builtins.as_ptr();
+        let base = vec![0_u64; HEAP / 8].leak().as_mut_ptr().cast();
+        world.store.heap = HeapWords { base, next: 64, limit: HEAP as u64 };
         world.store.interp_limit = world.slots.as_ptr_range().end as usize;
         world.store.owner = &raw mut *world as usize;
         world
@@ -336,6 +341,7 @@ impl Instance {
         let layout = self.layout;
         self.set(instance::STORE as u32, &raw mut *store);
         self.set(instance::SIGNATURES as u32, self.signatures.as_ptr());
+        self.set(instance::HEAP as u32, store.heap.base);
         for i in 0..self.memories.len() {
             self.set(layout.memory_ref(i as u32), &raw const *self.memories[i]);
         }

@@ -31,7 +31,7 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::CallConv;
 use wardian_module::{LegacyTry, legacy_tries};
 use wardian_types::{FuncType, TrapCode, ValType};
-use wardian_vm::layout::{Builtin, store_ctx};
+use wardian_vm::layout::{Builtin, instance, store_ctx};
 use wasmparser::{BlockType, Catch, FunctionBody, Operator, TryTable};
 
 /// A block whose body is inside of handlers.
@@ -213,7 +213,7 @@ impl<'a> Translator<'a, '_> {
 
     /// The number of the handler that was found for the exception.
     fn caught_by(&mut self) -> Value {
-        let store = self.store_ctx();
+        let store = self.store_of_handler();
         self.load_trusted(types::I64, Region::Store, store, store_ctx::CAUGHT_BY)
     }
 
@@ -226,9 +226,9 @@ impl<'a> Translator<'a, '_> {
         for (clause, label) in clauses.iter().zip(labels) {
             if clause.used {
                 self.land(clause, frame.height, frame.encloses_entry);
-                let caught = self.caught();
                 self.push_values(clause)?;
                 if clause.by_reference {
+                    let caught = self.caught();
                     self.push(caught);
                 }
                 self.br(*label)?;
@@ -273,7 +273,11 @@ impl<'a> Translator<'a, '_> {
         if clause.used {
             let encloses_entry = self.top()?.encloses_entry;
             self.land(&clause, height, encloses_entry);
-            let caught = self.caught();
+            // Only `rethrow` looks at it.
+            let caught = match clause.by_reference {
+                true => self.caught(),
+                false => self.iconst(types::I64, 0),
+            };
             self.push(caught);
             self.push_values(&clause)?;
         }
@@ -290,9 +294,14 @@ impl<'a> Translator<'a, '_> {
         self.reachable = true;
     }
 
+    /// The store context, loaded anew: code that throws nothing should not have to keep it for handlers.
+    fn store_of_handler(&mut self) -> Value {
+        self.load_trusted(types::I64, Region::Code, self.vmctx, instance::STORE)
+    }
+
     /// The exception that was caught just now.
     fn caught(&mut self) -> Value {
-        let store = self.store_ctx();
+        let store = self.store_of_handler();
         self.load_trusted(types::I64, Region::Store, store, store_ctx::CAUGHT)
     }
 

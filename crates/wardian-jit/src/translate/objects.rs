@@ -110,11 +110,11 @@ impl Translator<'_, '_> {
     /// Where the heap begins. In a module without types of objects that is not known before there is an
     /// object, which can be made in the middle of a function, by the host or by a conversion.
     fn heap_base(&mut self) -> Value {
-        let store = self.store_ctx();
-        match self.env.has_objects {
-            true => self.load_fixed(types::I64, store, store_ctx::HEAP_BASE),
-            false => self.load_trusted(types::I64, Region::Code, store, store_ctx::HEAP_BASE),
+        if self.env.has_objects {
+            return self.load_fixed(types::I64, self.vmctx, instance::HEAP);
         }
+        let store = self.store_ctx();
+        self.load_trusted(types::I64, Region::Code, store, store_ctx::HEAP_BASE)
     }
 
     /// The address of an object, and the flags of the first access to it, which traps if the reference is null.

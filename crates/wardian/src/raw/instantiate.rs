@@ -177,6 +177,7 @@ impl StoreInner {
         }
 
         self.add_object_types(module)?;
+        vm.write(instance::HEAP as u32, self.heap_base());
         for (index, ty) in (0u32..).zip(&info.tags).skip(info.imported_tags as usize) {
             let sig = module.signatures[*ty as usize];
             let ty = info.signature(*ty).expect("validated: a tag has a function type");

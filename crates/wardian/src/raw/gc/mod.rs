@@ -218,6 +218,12 @@ impl StoreInner {
         Ok(())
     }
 
+    /// Where the heap begins, for the lifetime of the store; null if there is none yet.
+    pub(crate) fn heap_base(&self) -> *mut u8 {
+        // SAFETY: the context lives as long as the store, and no guest runs.
+        unsafe { (*self.heap_words()).base }
+    }
+
     /// Gives code the table of supertypes, once the engine has one.
     pub(crate) fn publish_displays(&mut self) {
         let displays = self.engine().signatures().displays().map_or(0, Displays::address);
