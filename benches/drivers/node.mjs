@@ -2,7 +2,14 @@
 import { readFileSync, readSync, writeSync } from "node:fs";
 
 const [path, clock] = process.argv.slice(2);
-const { instance } = await WebAssembly.instantiate(readFileSync(path), {});
+let instance;
+try {
+    ({ instance } = await WebAssembly.instantiate(readFileSync(path), {}));
+} catch (error) {
+    // An older V8 does not know all instructions, for example.
+    writeSync(1, `error V8 ${process.versions.v8} (node ${process.versions.node}): ${error.message}\n`);
+    process.exit(1);
+}
 
 // Nanoseconds. Node has no clock of one thread: the threads that compile count too, if they are busy.
 const now = () => {
@@ -12,7 +19,9 @@ const now = () => {
 };
 
 function answer(line) {
-    const [name, number] = line.split(" ");
+    // Names may have spaces.
+    const space = line.lastIndexOf(" ");
+    const [name, number] = [line.slice(0, space), line.slice(space + 1)];
     const call = instance.exports[name];
     if (typeof call !== "function") return "error there is no such function";
     try {

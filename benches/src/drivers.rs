@@ -45,25 +45,51 @@ impl Drivers {
         if !options.peers {
             return Ok(all);
         }
+        all.add_v8(options, wasm)?;
         let module = file(".wasm", wasm)?;
-        let script = file(".mjs", include_bytes!("../drivers/node.mjs"))?;
         let commands = [
-            (V8, commands::find("WARDIAN_BENCH_NODE", "node"), Some(script.path())),
-            (NATIVE, native(), None),
-            (WASM3, std::env::var_os("WARDIAN_BENCH_WASM3_DRIVER").map(PathBuf::from), None),
-            (WAMR, std::env::var_os("WARDIAN_BENCH_WAMR_DRIVER").map(PathBuf::from), None),
+            (NATIVE, native()),
+            (WASM3, std::env::var_os("WARDIAN_BENCH_WASM3_DRIVER").map(PathBuf::from)),
+            (WAMR, std::env::var_os("WARDIAN_BENCH_WAMR_DRIVER").map(PathBuf::from)),
         ];
-        for (engine, command, script) in commands {
+        for (engine, command) in commands {
             let Some(path) = command else { continue };
             let mut command = Command::new(&path);
-            command.args(script).arg(module.path());
-            match Driver::start(engine, command, options.clock) {
-                Ok(driver) => all.drivers.push(RefCell::new(driver)),
-                Err(error) => eprintln!("{engine} ({}): {error}", path.display()),
-            }
+            command.arg(module.path());
+            all.add(options, engine, &path, command);
         }
-        all._files = vec![module, script];
+        all._files.push(module);
         Ok(all)
+    }
+
+    /// V8 alone, for modules that the others have no form of, or cannot run.
+    pub(crate) fn v8(options: &Options, wasm: &[u8]) -> Result<Drivers> {
+        let mut all = Drivers { drivers: Vec::new(), _files: Vec::new() };
+        if options.peers {
+            all.add_v8(options, wasm)?;
+        }
+        Ok(all)
+    }
+
+    fn add_v8(&mut self, options: &Options, wasm: &[u8]) -> Result<()> {
+        let Some(node) = commands::find("WARDIAN_BENCH_NODE", "node") else {
+            eprintln!("{V8}: no `node` on the path, and WARDIAN_BENCH_NODE is not set; left out");
+            return Ok(());
+        };
+        let module = file(".wasm", wasm)?;
+        let script = file(".mjs", include_bytes!("../drivers/node.mjs"))?;
+        let mut command = Command::new(&node);
+        command.args([script.path(), module.path()]);
+        self.add(options, V8, &node, command);
+        self._files.extend([module, script]);
+        Ok(())
+    }
+
+    fn add(&mut self, options: &Options, engine: &'static str, path: &Path, command: Command) {
+        match Driver::start(engine, command, options.clock) {
+            Ok(driver) => self.drivers.push(RefCell::new(driver)),
+            Err(error) => eprintln!("{engine} ({}): {error}; left out", path.display()),
+        }
     }
 
     /// What the drivers say that they are, with the columns in which their figures stand.

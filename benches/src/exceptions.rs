@@ -1,5 +1,6 @@
 //! Exceptions: what is thrown and caught, and what blocks with handlers cost that catch nothing.
 
+use crate::drivers::Drivers;
 use crate::engines::{self, INTERPRETED, WARDIAN, WASMTIME};
 use crate::hooks::WITHOUT;
 use crate::measure::{Contender, Row, measure};
@@ -12,35 +13,35 @@ const TEXT: &str = r#"(module
   (func $throw (param i32 i32)
     (if (i32.eqz (local.get 0)) (then (throw $t (local.get 1))))
     (call $throw (i32.sub (local.get 0) (i32.const 1)) (local.get 1)))
-  (func $through (param $depth i32) (param $n i64) (result i64) (local $sum i64) (local $v i32)
+  (func $through (param $depth i32) (param $n i32) (result i64) (local $sum i64) (local $v i32)
     (loop $l
       (block $h (result i32)
         (try_table (catch $t $h)
-          (call $throw (local.get $depth) (i32.wrap_i64 (local.get $n))))
+          (call $throw (local.get $depth) (local.get $n)))
         (i32.const 0))
       (local.set $v)
       (local.set $sum (i64.add (local.get $sum) (i64.extend_i32_u (local.get $v))))
-      (local.set $n (i64.sub (local.get $n) (i64.const 1)))
-      (br_if $l (i64.ne (local.get $n) (i64.const 0))))
+      (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+      (br_if $l (local.get $n)))
     (local.get $sum))
-  (func (export "throw, 1 frame") (param i64) (result i64)
+  (func (export "throw, 1 frame") (param i32) (result i64)
     (call $through (i32.const 0) (local.get 0)))
-  (func (export "throw, 10 frames") (param i64) (result i64)
+  (func (export "throw, 10 frames") (param i32) (result i64)
     (call $through (i32.const 9) (local.get 0)))
-  (func (export "throw, by reference") (param $n i64) (result i64) (local $sum i64) (local $v i32)
+  (func (export "throw, by reference") (param $n i32) (result i64) (local $sum i64) (local $v i32)
     (loop $l
       (block $h (result i32)
         (try_table (catch $t $h)
           (block $r (result exnref)
             (try_table (catch_all_ref $r)
-              (call $throw (i32.const 0) (i32.wrap_i64 (local.get $n))))
+              (call $throw (i32.const 0) (local.get $n)))
             (unreachable))
           (throw_ref))
         (i32.const 0))
       (local.set $v)
       (local.set $sum (i64.add (local.get $sum) (i64.extend_i32_u (local.get $v))))
-      (local.set $n (i64.sub (local.get $n) (i64.const 1)))
-      (br_if $l (i64.ne (local.get $n) (i64.const 0))))
+      (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+      (br_if $l (local.get $n)))
     (local.get $sum))
 
   ;; A function that does a little work, of which some calls can throw.
@@ -53,30 +54,30 @@ const TEXT: &str = r#"(module
         (i32.load (i32.shl (i32.and (i32.add (local.get 0) (local.get $k)) (i32.const 1023)) (i32.const 2)))))
       (br_if $l (local.tee $k (i32.sub (local.get $k) (i32.const 1)))))
     (i32.add (local.get $sum) (local.get 0)))
-  (func (export "no throw") (param $n i64) (result i64) (local $a i64) (local $b i64) (local $c i32)
+  (func (export "no throw") (param $n i32) (result i64) (local $a i64) (local $b i64) (local $c i32)
     (loop $l
       (block $h (result i32)
-        (try_table (result i32) (catch $t $h) (call $work (i32.wrap_i64 (local.get $n)))))
+        (try_table (result i32) (catch $t $h) (call $work (local.get $n))))
       (local.set $c)
       (local.set $a (i64.add (local.get $a) (i64.extend_i32_u (local.get $c))))
       (local.set $b (i64.xor (local.get $b) (i64.shl (local.get $a) (i64.const 3))))
-      (local.set $n (i64.sub (local.get $n) (i64.const 1)))
-      (br_if $l (i64.ne (local.get $n) (i64.const 0))))
+      (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+      (br_if $l (local.get $n)))
     (i64.add (i64.add (local.get $a) (local.get $b)) (i64.extend_i32_u (local.get $c))))
-  (func (export "plain no throw") (param $n i64) (result i64) (local $a i64) (local $b i64) (local $c i32)
+  (func (export "plain no throw") (param $n i32) (result i64) (local $a i64) (local $b i64) (local $c i32)
     (loop $l
-      (local.set $c (call $work (i32.wrap_i64 (local.get $n))))
+      (local.set $c (call $work (local.get $n)))
       (local.set $a (i64.add (local.get $a) (i64.extend_i32_u (local.get $c))))
       (local.set $b (i64.xor (local.get $b) (i64.shl (local.get $a) (i64.const 3))))
-      (local.set $n (i64.sub (local.get $n) (i64.const 1)))
-      (br_if $l (i64.ne (local.get $n) (i64.const 0))))
+      (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+      (br_if $l (local.get $n)))
     (i64.add (i64.add (local.get $a) (local.get $b)) (i64.extend_i32_u (local.get $c))))
 
   ;; The same with a callee that does nearly nothing, in a function with many values at once.
   (func $inc (param i32) (result i32)
     (if (i32.eq (local.get 0) (i32.const -1)) (then (throw $t (i32.const 1))))
     (i32.add (local.get 0) (i32.const 1)))
-  (func (export "no throw, calls") (param $n i64) (result i64)
+  (func (export "no throw, calls") (param $n i32) (result i64)
     (local $a i32) (local $b i32) (local $c i32) (local $d i32)
     (loop $l
       (block $h (result i32)
@@ -87,18 +88,18 @@ const TEXT: &str = r#"(module
           (local.set $d (i32.and (call $inc (local.get $a)) (i32.const 0xffffff))))
         (i32.const 0))
       (drop)
-      (local.set $n (i64.sub (local.get $n) (i64.const 1)))
-      (br_if $l (i64.ne (local.get $n) (i64.const 0))))
+      (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+      (br_if $l (local.get $n)))
     (i64.extend_i32_u (i32.add (i32.add (local.get $a) (local.get $b)) (i32.add (local.get $c) (local.get $d)))))
-  (func (export "plain no throw, calls") (param $n i64) (result i64)
+  (func (export "plain no throw, calls") (param $n i32) (result i64)
     (local $a i32) (local $b i32) (local $c i32) (local $d i32)
     (loop $l
       (local.set $a (call $inc (local.get $b)))
       (local.set $b (i32.xor (call $inc (local.get $c)) (local.get $a)))
       (local.set $c (i32.and (call $inc (local.get $d)) (i32.const 0xffff)))
       (local.set $d (i32.and (call $inc (local.get $a)) (i32.const 0xffffff)))
-      (local.set $n (i64.sub (local.get $n) (i64.const 1)))
-      (br_if $l (i64.ne (local.get $n) (i64.const 0))))
+      (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+      (br_if $l (local.get $n)))
     (i64.extend_i32_u (i32.add (i32.add (local.get $a) (local.get $b)) (i32.add (local.get $c) (local.get $d)))))
 )"#;
 
@@ -124,9 +125,9 @@ impl Wardian {
     }
 
     fn contender<'a>(&'a mut self, column: &'static str, name: &str) -> Result<Contender<'a>> {
-        let f = self.instance.typed_func::<i64, i64>(&mut self.store, name)?;
+        let f = self.instance.typed_func::<i32, i64>(&mut self.store, name)?;
         let store = &mut self.store;
-        Ok(Contender::new(column, move |n| Ok(f.call(&mut *store, n as i64)?)))
+        Ok(Contender::new(column, move |n| Ok(f.call(&mut *store, i32::try_from(n)?)?)))
     }
 }
 
@@ -139,6 +140,7 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
     let module = wasmtime::Module::new(&engine, TEXT)?;
     let mut store = wasmtime::Store::new(&engine, ());
     let instance = wasmtime::Instance::new(&mut store, &module, &[])?;
+    let drivers = Drivers::v8(options, &wat::parse_str(TEXT)?)?;
 
     let mut rows = Vec::new();
     for name in
@@ -147,10 +149,11 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
         if !options.wants(name) {
             continue;
         }
-        let g = instance.get_typed_func::<i64, i64>(&mut store, name)?;
+        let g = instance.get_typed_func::<i32, i64>(&mut store, name)?;
+        let expected = g.call(&mut store, 1)?;
         let mut contenders = vec![
             compiled.contender(WARDIAN, name)?,
-            Contender::new(WASMTIME, |n| Ok(g.call(&mut store, n as i64)?)),
+            Contender::new(WASMTIME, |n| Ok(g.call(&mut store, i32::try_from(n)?)?)),
         ];
         if name.starts_with("no") {
             contenders.push(plain.contender(WITHOUT, &format!("plain {name}"))?);
@@ -158,6 +161,7 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
         if !options.no_interpreter {
             contenders.push(interpreted.contender(INTERPRETED, name)?);
         }
+        contenders.extend(drivers.contenders(name, expected));
         rows.push(measure(options, name, contenders)?);
     }
     Ok(rows)

@@ -19,7 +19,7 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
     let mut t = wasmtime::Store::new(&engine, ());
     let t_instance = wasmtime::Instance::new(&mut t, &module, &[])?;
 
-    let drivers = Drivers::start(options, &wasm)?;
+    let drivers = Drivers::v8(options, &wasm)?;
     let mut rows = Vec::new();
     let names: Vec<String> = module.exports().map(|e| e.name().to_owned()).collect();
     for name in names.into_iter().filter(|name| options.wants(name)) {

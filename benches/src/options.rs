@@ -54,8 +54,8 @@ stop checked observe sampler curves all (default: all)
   --clock cpu|wall   processor time of the thread (default), or wall clock
   --no-wasmi         leave wasmi out
   --compiled         leave all interpreters out (they take most of the time), and tiers
-  --peers            also engines in other processes, in `cpu`: node, if it is on the path; the guests as
-                     native code, if cargo can build them; drivers named by variables
+  --peers            also engines in other processes: node, if it is on the path, in `cpu`, `gc` and
+                     `exceptions`; in `cpu` the guests as native code, if cargo can build them; drivers named by variables
   --json             print the results as JSON after the tables
 
 wardian-benches dump FILE DIR: write the machine code of every function of both compilers

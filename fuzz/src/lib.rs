@@ -31,6 +31,12 @@ mod places;
 mod random;
 #[path = "../../tests/differential/run.rs"]
 mod run;
+#[path = "../../tests/differential/tries.rs"]
+mod tries;
+#[path = "../../tests/differential/tries_run.rs"]
+mod tries_run;
+#[path = "../../tests/differential/tries_text.rs"]
+mod tries_text;
 #[path = "../../tests/differential/ways.rs"]
 mod ways;
 #[path = "../../tests/differential/world.rs"]

@@ -96,9 +96,10 @@ pub(crate) fn kind(error: &Error) -> String {
     format!("{:?}", error.kind())
 }
 
-/// An error with its place.
+/// An error with its place, and with what an exception carries.
 pub(crate) fn error(error: &Error) -> String {
-    kind(error) + &error.backtrace().map(backtrace).unwrap_or_default()
+    let values = error.exception().map(|e| format!(" {:x?}", e.values())).unwrap_or_default();
+    kind(error) + &values + &error.backtrace().map(backtrace).unwrap_or_default()
 }
 
 /// Where a guest is.

@@ -3,7 +3,7 @@
 //!
 //! Modules and everything that happens to them follow from a seed. `WARDIAN_FUZZ_SEEDS=FIRST..LAST`
 //! runs other seeds than the few that are always run, `WARDIAN_FUZZ_SECONDS=N` stops after that time,
-//! and `WARDIAN_FUZZ_TRACE=1` names each seed before it runs, for those that end the process.
+//! `WARDIAN_FUZZ_DUMP=DIR` keeps the modules that throw, with what they did, and `WARDIAN_FUZZ_TRACE=1` names each seed before it runs, for those that end the process.
 
 mod calls;
 mod generate;
@@ -12,6 +12,9 @@ mod mutate;
 mod places;
 mod random;
 mod run;
+mod tries;
+mod tries_run;
+mod tries_text;
 mod ways;
 mod world;
 
@@ -32,11 +35,16 @@ pub(crate) static RAN: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
     let seeds = seeds();
+    // They take longer than the others.
+    let step = if seeds == USUAL { 4 } else { 1 };
     let mut trials = Vec::new();
     for first in seeds.clone().step_by(CHUNK as usize) {
         let chunk = first..(first + CHUNK).min(seeds.end);
         let same = chunk.clone();
-        let (calls, traps) = (chunk.clone(), chunk.clone());
+        let (calls, traps, tries) = (chunk.clone(), chunk.clone(), chunk.clone());
+        trials.push(Trial::test(format!("tries in both forms {first}"), move || {
+            each(tries.step_by(step), tries_run::compare)
+        }));
         trials.push(Trial::test(format!("places of traps {first}"), move || {
             each(traps, places::compare)
         }));
@@ -64,7 +72,10 @@ fn seeds() -> Range<u64> {
 }
 
 /// Runs seeds until the time is over, and says which one failed.
-fn each(seeds: Range<u64>, one: impl Fn(u64) -> Result<(), Failed>) -> Result<(), Failed> {
+fn each(
+    seeds: impl Iterator<Item = u64>,
+    one: impl Fn(u64) -> Result<(), Failed>,
+) -> Result<(), Failed> {
     static BEGAN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
     let seconds = std::env::var("WARDIAN_FUZZ_SECONDS").ok().and_then(|s| s.parse().ok());
     let limit = Duration::from_secs(seconds.unwrap_or(u64::MAX));

@@ -5,7 +5,7 @@ use crate::heard::{self, Log};
 use crate::random::Random;
 use wardian::{
     AsContextMut, Caller, Error, ErrorKind, Extern, ExternRef, ExternType, Func, FuncType, Global,
-    Instance, Memory, Module, Result, SharedMemory, Snapshot, Store, StoreLimits, Table, Val,
+    Instance, Memory, Module, Result, SharedMemory, Snapshot, Store, StoreLimits, Table, Tag, Val,
     ValType,
 };
 
@@ -24,6 +24,8 @@ pub(crate) struct World {
     pub(crate) calls: usize,
     pub(crate) instance: Option<Instance>,
     depth: usize,
+    /// Those that were imported.
+    tags: Vec<Tag>,
     /// With the types of what is to be returned.
     snapshots: Vec<(Snapshot, Vec<ValType>)>,
     /// References to objects and exceptions that the guest gave.
@@ -43,6 +45,7 @@ impl World {
             calls: 0,
             instance: None,
             depth: 0,
+            tags: Vec::new(),
             snapshots: Vec::new(),
             held: Vec::new(),
         }
@@ -81,7 +84,11 @@ fn import(store: &mut Store<World>, index: usize, ty: ExternType) -> Result<Exte
             Extern::SharedMemory(SharedMemory::new(store.engine(), ty)?)
         }
         ExternType::Memory(ty) => Extern::Memory(Memory::new(store, ty)?),
-        ExternType::Tag(ty) => Extern::Tag(wardian::Tag::new(store, &ty)?),
+        ExternType::Tag(ty) => {
+            let tag = Tag::new(&mut *store, &ty)?;
+            store.data_mut().tags.push(tag);
+            Extern::Tag(tag)
+        }
         ExternType::Global(ty) => {
             let value = value(&mut *store, ty.content);
             Extern::Global(Global::new(store, ty, value)?)
@@ -244,7 +251,8 @@ fn call_host(
         8..=11 => restore(&mut caller)?,
         12 => caller.set_fuel(fuel.saturating_sub(100))?,
         13 => meddle(&mut caller)?,
-        14 => caller.as_context_mut().gc(),
+        14 => throw(&mut caller)?,
+        15 => caller.as_context_mut().gc(),
         _ => {}
     }
     for (ty, out) in types.iter().zip(out) {
@@ -294,6 +302,14 @@ fn restore(caller: &mut Caller<'_, World>) -> Result<()> {
     caller.data_mut().log.write(format!("restore at depth {depth}: {}", heard::kind(&error)));
     // It is said only while the calls are open in which it was taken.
     if matches!(error.kind(), ErrorKind::Restored) { Err(error) } else { Ok(()) }
+}
+
+/// An exception with a tag that the module imports.
+fn throw(caller: &mut Caller<'_, World>) -> Result<()> {
+    let Some(tag) = caller.data().tags.first().copied() else { return Ok(()) };
+    let types = tag.ty(&*caller).ty.params().to_vec();
+    let values: Vec<_> = types.iter().map(|ty| value(&mut *caller, *ty)).collect();
+    Err(Error::exception_with(tag, values))
 }
 
 /// Changes what the guest exports.

@@ -1,14 +1,15 @@
 //! All ratios in short, and those in which Wardian is behind.
 
 use crate::drivers::{NATIVE, V8, WAMR, WASM3};
-use crate::engines::{POOLING, WASMI, WASMTIME};
+use crate::engines::{POOLING, WASMI, WASMTIME, WASMTIME_COPYING};
 use crate::measure::{Row, geometric_mean};
 use crate::report::{Group, engines, pairs};
 use std::fmt::Write as _;
 
 /// Other engines; the rest of the columns is Wardian in other ways.
-const OTHERS: [&str; 10] = [
+const OTHERS: [&str; 11] = [
     WASMTIME,
+    WASMTIME_COPYING,
     POOLING,
     WASMI,
     V8,
