@@ -3,7 +3,8 @@
 use super::{Arguments, Lines, Number, ROUNDS, hash};
 use std::sync::LazyLock;
 use wardian::{
-    Config, Engine, EngineKind, Error, Extern, Instance, Module, Result, Store, TrapCode, Val,
+    Config, Engine, EngineKind, Error, Extern, Instance, Module, Result, Store, StoreLimits,
+    TrapCode, Val,
 };
 
 static ENGINES: LazyLock<Vec<(&str, Engine)>> = LazyLock::new(|| {
@@ -30,7 +31,10 @@ pub(super) fn run(bytes: &[u8], seed: u64) -> Result<Vec<(&'static str, Lines)>>
 
 fn one(engine: &Engine, bytes: &[u8], seed: u64) -> Result<Lines> {
     let module = Module::new(engine, bytes)?;
-    let mut store = Store::new(engine, ());
+    // Objects may fill 4 GiB in each of several stores; what needs so much is not compared.
+    let limits = StoreLimits { memory_bytes: 512 << 20, ..StoreLimits::default() };
+    let mut store = Store::new(engine, limits);
+    store.limiter(|limits| limits);
     let mut lines = Lines::new();
     let instance = match Instance::new(&mut store, &module, &[]) {
         Ok(instance) => instance,
