@@ -1,7 +1,7 @@
 //! What is written down while a module runs, by host functions and by listeners.
 
 use std::sync::{Arc, Mutex};
-use wardian::{AbortReason, Backtrace, Call, Error, FunctionListener, StackIterator, ValType};
+use wardian::{AbortReason, Backtrace, Call, Error, FunctionListener, StackIterator, Val, ValType};
 
 /// Lines in the order of what happened. Clones share them.
 #[derive(Clone, Default)]
@@ -93,13 +93,33 @@ impl FunctionListener for Ear {
 
 /// An error without its place.
 pub(crate) fn kind(error: &Error) -> String {
-    format!("{:?}", error.kind())
+    match error.exception() {
+        Some(exception) => {
+            // With the tag, but without the values, of which references name their store.
+            let text = format!("{exception:?}");
+            text.split(", values").next().unwrap_or_default().to_owned()
+        }
+        None => format!("{:?}", error.kind()),
+    }
 }
 
 /// An error with its place, and with what an exception carries.
 pub(crate) fn error(error: &Error) -> String {
-    let values = error.exception().map(|e| format!(" {:x?}", e.values())).unwrap_or_default();
-    kind(error) + &values + &error.backtrace().map(backtrace).unwrap_or_default()
+    let values = error.exception().map(|e| e.values().iter().map(carried).collect::<String>());
+    let place = error.backtrace().map(backtrace).unwrap_or_default();
+    kind(error) + &values.unwrap_or_default() + &place
+}
+
+/// A value of an exception; of a reference only whether it is null, which is the same everywhere.
+fn carried(value: &Val) -> String {
+    let is_null = match value {
+        Val::FuncRef(func) => func.is_none(),
+        Val::ExternRef(value) => value.is_none(),
+        Val::AnyRef(any) => any.is_none(),
+        Val::ExnRef(exception) => exception.is_none(),
+        number => return format!(" {number:x?}"),
+    };
+    if is_null { " null".to_owned() } else { " ref".to_owned() }
 }
 
 /// Where a guest is.
