@@ -40,7 +40,9 @@ impl Width {
     }
 }
 
-const OPERATIONS: [(&str, fn(i64, i64) -> i64); 5] = [
+type Binary = fn(i64, i64) -> i64;
+
+const OPERATIONS: [(&str, Binary); 5] = [
     ("add", i64::wrapping_add),
     ("sub", i64::wrapping_sub),
     ("and", |a, b| a & b),
@@ -49,7 +51,7 @@ const OPERATIONS: [(&str, fn(i64, i64) -> i64); 5] = [
 ];
 
 /// What the other operand is: text, and its value for the second argument and what the other field holds.
-const OPERANDS: [(&str, fn(i64, i64) -> i64); 4] = [
+const OPERANDS: [(&str, Binary); 4] = [
     ("(local.get $b)", |b, _| b),
     ("({ty}.const -77)", |_, _| -77),
     ("{other}", |_, other| other),
