@@ -28,7 +28,7 @@ use bytemuck::{AnyBitPattern, NoUninit};
 ///     let line = format!("{text} at {x}, {y}");
 ///     memory.write_value(&mut caller, at as usize, &Point { x: 0.0, y })?;
 ///     caller.data_mut().push(line);
-///     wardian::Result::Ok(())
+///     Ok::<(), wardian::Error>(())
 /// })?;
 /// let module = Module::new(&engine, r#"(module
 ///     (import "host" "label" (func $label (param i32 i32 i32)))
