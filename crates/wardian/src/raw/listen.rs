@@ -239,7 +239,7 @@ unsafe fn begin(
         };
         let store = &*inner;
         let open = store.open.as_ptr().add(store.open.len() - 1);
-        let call = LiveCall { store, call: &*open, event: Event::Begins(slots) };
+        let call = LiveCall { store, call: &*open, event: Event::begins(slots) };
         let call = Call::live(call);
         let params = std::slice::from_raw_parts(slots, (*hook).params);
         let mut stack = StackIterator::of_listener(store, &*hook);
@@ -266,7 +266,7 @@ unsafe fn begin_many(
     unsafe {
         let (store, hook) = (&*inner, &*hook);
         let open = store.open.as_ptr().add(store.open.len() - 1);
-        let call = LiveCall { store, call: &*open, event: Event::Begins(slots) };
+        let call = LiveCall { store, call: &*open, event: Event::begins(slots) };
         let call = Call::live(call);
         let converted;
         let mut params = std::slice::from_raw_parts(slots, hook.params);
@@ -355,7 +355,7 @@ unsafe fn returned(
         let same = std::ptr::eq(open.listeners, Arc::as_ptr(&(*hook).listeners));
         let done = match (*hook).only {
             Some(only) if same && open.notified == ALL => {
-                let call = LiveCall { store, call: open, event: Event::Returns(slots) };
+                let call = LiveCall { store, call: open, event: Event::returns(slots) };
                 let call = Call::live(call);
                 let results = std::slice::from_raw_parts(slots, (*hook).results);
                 let only = only.listener.as_ref();
@@ -389,7 +389,7 @@ unsafe fn returned_many(
             converted = handles(store, hook.target.ty().results(), results);
             results = &converted;
         }
-        notify(store, open, Event::Returns(slots), |listener, call| listener.after(call, results))
+        notify(store, open, Event::returns(slots), |listener, call| listener.after(call, results))
     }
 }
 
@@ -469,9 +469,9 @@ pub(super) unsafe extern "C" fn tail(hook: *const Hook) -> u64 {
     unsafe {
         let (ctx, inner) = store_of(hook);
         let done = match (*inner).open.pop() {
-            Some(call) => {
-                notify(&*inner, &call, Event::TailCalls, |listener, call| listener.after(call, &[]))
-            }
+            Some(call) => notify(&*inner, &call, Event::TAIL_CALLS, |listener, call| {
+                listener.after(call, &[])
+            }),
             None => Ok(()),
         };
         answer(ctx, inner, done)

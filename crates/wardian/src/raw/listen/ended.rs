@@ -50,7 +50,7 @@ impl StoreInner {
     }
 
     fn abort_call(&self, call: &OpenCall, reason: &AbortReason<'_>) -> Result<(), Panic> {
-        notify(self, call, Event::Other, |listener, call| listener.abort(call, reason))
+        notify(self, call, Event::OTHER, |listener, call| listener.abort(call, reason))
     }
 
     /// Ends the call of a host function that suspended its guest, and now has an answer.

@@ -13,17 +13,40 @@ pub(crate) struct LiveCall<'a> {
     pub(super) event: Event,
 }
 
-/// What listeners are notified of. Values are as guests hold them.
+/// What listeners are notified of: in one word, since it is written for each event. The lowest bits of the address of
+/// the call's slots, which are aligned to eight bytes, say which.
 #[derive(Clone, Copy)]
-pub(super) enum Event {
-    /// The call begins with these parameters.
-    Begins(*const u64),
-    /// It returns these results.
-    Returns(*const u64),
+pub(super) struct Event(*const u64);
+
+impl Event {
+    /// The call is aborted or resumed.
+    pub(super) const OTHER: Event = Event(std::ptr::null());
     /// It ends by a tail call.
-    TailCalls,
-    /// It is aborted or resumed.
-    Other,
+    pub(super) const TAIL_CALLS: Event = Event(std::ptr::without_provenance(2));
+
+    /// It begins with these parameters, as guests hold them.
+    #[inline]
+    pub(super) fn begins(params: *const u64) -> Event {
+        Event(params)
+    }
+
+    /// It returns these results, as guests hold them.
+    #[inline]
+    pub(super) fn returns(results: *const u64) -> Event {
+        Event(results.wrapping_byte_add(1))
+    }
+
+    fn params(self) -> Option<*const u64> {
+        (!self.0.is_null() && self.0.addr() & 7 == 0).then_some(self.0)
+    }
+
+    fn results(self) -> Option<*const u64> {
+        (self.0.addr() & 7 == 1).then(|| self.0.wrapping_byte_sub(1))
+    }
+
+    fn is_tail_call(self) -> bool {
+        self.0.addr() & 7 == 2
+    }
 }
 
 impl<'a> LiveCall<'a> {
@@ -53,19 +76,19 @@ impl<'a> LiveCall<'a> {
     }
 
     pub(crate) fn is_tail_call(&self) -> bool {
-        matches!(self.event, Event::TailCalls)
+        self.event.is_tail_call()
     }
 
     /// The parameter with this index, if the call begins.
     pub(crate) fn param(&self, index: usize) -> Option<Val> {
-        let Event::Begins(slots) = self.event else { return None };
+        let slots = self.event.params()?;
         // SAFETY: they are the parameters as the guest gives them, which wait until listeners are done.
         unsafe { self.value(self.hook().target.ty().params(), slots, index) }
     }
 
     /// The result with this index, if the call returns.
     pub(crate) fn result(&self, index: usize) -> Option<Val> {
-        let Event::Returns(slots) = self.event else { return None };
+        let slots = self.event.results()?;
         // SAFETY: as for parameters.
         unsafe { self.value(self.hook().target.ty().results(), slots, index) }
     }

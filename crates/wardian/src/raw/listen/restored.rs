@@ -33,7 +33,7 @@ impl StoreInner {
         for (call, listeners) in &calls.0[same..] {
             self.retired.push(listeners.clone());
             self.open.push(*call);
-            let resumed = notify(self, call, Event::Other, |listener, call| listener.resumed(call));
+            let resumed = notify(self, call, Event::OTHER, |listener, call| listener.resumed(call));
             first = keep_first(first, resumed);
         }
         first
