@@ -3,10 +3,11 @@
 use crate::matrix::{Behaviour, instance, linked};
 use crate::suspended_endings::block_on;
 use std::future::pending;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wardian::{
-    AsContextMut, CallOptions, Caller, CancelToken, Engine, Error, Func, Linker, StopReason, Store,
-    Val,
+    ArrayRef, ArrayRefPre, ArrayType, AsContextMut, CallOptions, Caller, CancelToken, Engine,
+    Error, FieldType, Func, Instance, Linker, StopReason, StorageType, Store, Val,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -15,6 +16,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a token ends all calls that it was given to", several),
     ("the token of a nested call ends that call alone", nested_inner),
     ("the token of an outer call ends the nested one too", nested_outer),
+    ("a token ends what a host function makes in the call", makes),
     ("two stores may stop calls of each other", each_other),
     ("a token ends a suspended guest, and options end with its call", suspended),
 ];
@@ -98,7 +100,7 @@ fn several(engine: &Engine) {
 }
 
 /// A guest whose `outer` calls the host, which calls `spin` with the inner token, if there is one.
-fn nesting(engine: &Engine, inner: Option<CancelToken>) -> (Store<Vec<bool>>, wardian::Instance) {
+fn nesting(engine: &Engine, inner: Option<CancelToken>) -> (Store<Vec<bool>>, Instance) {
     let mut linker: Linker<Vec<bool>> = Linker::new(engine);
     let call = move |mut caller: Caller<'_, Vec<bool>>| -> Result<(), Error> {
         let spin = caller.get_export("spin").and_then(|item| item.into_func()).unwrap();
@@ -196,4 +198,39 @@ fn suspended(engine: &Engine) {
     let mut results = [Val::I32(7)];
     probe.call(store.as_context_mut(), &[], &mut results).unwrap();
     assert_eq!(results, [Val::I32(0)]);
+}
+
+/// Arrays and tables are filled in steps, between which a call may be stopped.
+fn makes(engine: &Engine) {
+    let filled = crate::matrix::module(
+        engine,
+        "(module (table 1000000 funcref (ref.func $f)) (func $f) (elem declare func $f))",
+    );
+    let made = move |caller: &mut Caller<'_, CancelToken>, is_array: bool| -> Result<(), Error> {
+        caller.data().cancel();
+        if !is_array {
+            return Instance::new(&mut *caller, &filled, &[]).map(drop);
+        }
+        let element = FieldType { mutable: true, storage: StorageType::I8 };
+        let ty = ArrayRefPre::new(&mut *caller, ArrayType(element))?;
+        ArrayRef::new(&mut *caller, &ty, &Val::I32(1), 64 << 20).map(drop)
+    };
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    let mut linker: Linker<CancelToken> = Linker::new(engine);
+    linker
+        .func_wrap("h", "make", move |mut caller: Caller<'_, CancelToken>, is_array: i32| {
+            log.lock().unwrap().push(is_cancelled(made(&mut caller, is_array != 0)));
+        })
+        .unwrap();
+    for is_array in [0, 1] {
+        let token = CancelToken::new();
+        let mut store = Store::new(engine, token.clone());
+        let text = r#"(module (import "h" "make" (func $make (param i32)))
+          (func (export "run") (param i32) (call $make (local.get 0))))"#;
+        let i = linked(&mut store, &linker, text);
+        let run = i.typed_func::<i32, ()>(&mut store, "run").unwrap();
+        assert!(is_cancelled(run.call_with(&mut store, &with(&token), is_array)));
+    }
+    assert_eq!(*seen.lock().unwrap(), [true, true]);
 }

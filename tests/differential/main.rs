@@ -3,7 +3,8 @@
 //!
 //! Modules and everything that happens to them follow from a seed. `WARDIAN_FUZZ_SEEDS=FIRST..LAST`
 //! runs other seeds than the few that are always run, `WARDIAN_FUZZ_SECONDS=N` stops after that time,
-//! `WARDIAN_FUZZ_DUMP=DIR` keeps the modules that throw, with what they did, and `WARDIAN_FUZZ_TRACE=1` names each seed before it runs, for those that end the process.
+//! `WARDIAN_FUZZ_DUMP=DIR` keeps the modules that throw, with what they did, and `WARDIAN_FUZZ_TRACE=1` names each seed
+//! before it runs, for those that end the process.
 
 mod calls;
 mod generate;

@@ -1,6 +1,7 @@
 //! Stopping guests from other threads.
 
 use crate::StopReason;
+use crate::raw::store::StoreInner;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use wardian_vm::interrupt::{Interrupter, reason};
@@ -32,12 +33,8 @@ impl CancelToken {
 
     /// Why work that has this token is to stop, if so.
     pub(crate) fn stop_reason(&self) -> Option<StopReason> {
-        // Closing an instance ends calls that it takes part in, but nothing else.
-        match self.0.reasons() {
-            reasons if reasons & reason::CANCELLED != 0 => Some(StopReason::Cancelled),
-            reasons if reasons & reason::DEADLINE != 0 => Some(StopReason::Deadline),
-            _ => None,
-        }
+        // Closing an instance and the token of a call end calls, but nothing else.
+        stop_reason(self.0.reasons(), reason::CANCELLED)
     }
 
     /// Whether the store has been asked to stop and not let go again.
@@ -71,6 +68,26 @@ pub struct WakeFd(Arc<OwnedFd>);
 impl AsFd for WakeFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+impl StoreInner {
+    /// Says why work for the store is to stop, if so: also because of the token of a call that runs. It does not borrow
+    /// the store, so that the work may change it.
+    pub(crate) fn stop_check(&self) -> impl Fn() -> Option<StopReason> + use<> {
+        // Without one nobody has a token.
+        let interrupter = self.known_interrupter().cloned();
+        move || stop_reason(interrupter.as_ref()?.reasons(), reason::CANCELLED | reason::CALL)
+    }
+}
+
+fn stop_reason(reasons: u64, cancelled: u64) -> Option<StopReason> {
+    if reasons & cancelled != 0 {
+        Some(StopReason::Cancelled)
+    } else if reasons & reason::DEADLINE != 0 {
+        Some(StopReason::Deadline)
+    } else {
+        None
     }
 }
 

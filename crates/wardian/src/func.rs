@@ -198,8 +198,9 @@ impl Func {
         self.call_async_with(store.as_context_mut(), &CallOptions::new(), params, results).await
     }
 
-    /// [`Func::call_async`] with options. They are in force until the call has ended, also while the guest is
-    /// suspended; a timeout counts from when the future is polled first.
+    /// [`Func::call_async`] with options. They are in force until the call has ended or its future is dropped, also
+    /// while the guest is suspended; a timeout counts from when the future is polled first. A future that is leaked
+    /// ([`std::mem::forget`]) leaves them in force.
     ///
     /// # Errors
     ///
@@ -393,8 +394,9 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         self.call_async_with(store.as_context_mut(), &CallOptions::new(), params).await
     }
 
-    /// [`TypedFunc::call_async`] with options. They are in force until the call has ended, also while the guest is
-    /// suspended; a timeout counts from when the future is polled first.
+    /// [`TypedFunc::call_async`] with options. They are in force until the call has ended or its future is dropped, also
+    /// while the guest is suspended; a timeout counts from when the future is polled first. A future that is leaked
+    /// ([`std::mem::forget`]) leaves them in force.
     ///
     /// ```
     /// # async fn work(store: &mut wardian::Store<()>, run: wardian::TypedFunc<u32, u32>) -> wardian::Result<u32> {

@@ -116,7 +116,7 @@ impl State {
 ///
 /// # Safety
 ///
-/// `fp` is the frame that the instance at `vmctx` is executing, it goes on at `ip`, and from `top` on its slots
+/// `fp` is the frame that the instance at `vmctx` is executing, it is resumed at `ip`, and from `top` on its slots
 /// are free. The reference is not null, and is one that casts to the type may be given.
 #[cold]
 #[inline(never)]

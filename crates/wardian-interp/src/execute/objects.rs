@@ -113,9 +113,7 @@ handlers! {
 
     fn array_new(s, op::array_new { d, ty, len, log2, .. }) {
         let len = *s.far(len) as u32;
-        let bytes = u64::from(len) << (log2.0 & 7);
-        let size = shape::round_up(u64::from(shape::HEADER) + bytes);
-        let end = (*s.heap()).next.wrapping_add(size);
+        let end = (*s.heap()).next.wrapping_add(shape::array_size(1 << (log2.0 & 7), len));
         if end > (*s.heap()).limit {
             return s.instead(array_new_slow);
         }

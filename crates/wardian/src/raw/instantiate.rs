@@ -14,7 +14,7 @@ use crate::jit::MemoryVariant;
 use crate::limits::{Granted, ResourceLimiter};
 use crate::memory::SharedMemory;
 use crate::module::ModuleInner;
-use crate::{CancelToken, EngineKind, ErrorKind};
+use crate::{EngineKind, ErrorKind};
 use crate::{Error, InstantiateOptions, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
@@ -262,12 +262,10 @@ impl StoreInner {
         module: &'m Arc<ModuleInner>,
         variant: MemoryVariant,
     ) -> Result<&'m Arc<LoadedCode>> {
-        let token = CancelToken(self.interrupter().clone());
-        module.code(variant, &|| token.stop_reason().is_some()).map_err(|error| {
-            match token.stop_reason() {
-                Some(reason) => Error::new(ErrorKind::Stopped(reason)),
-                None => error,
-            }
+        let stop = self.stop_check();
+        module.code(variant, &|| stop().is_some()).map_err(|error| match stop() {
+            Some(reason) => Error::new(ErrorKind::Stopped(reason)),
+            None => error,
         })
     }
 
@@ -428,10 +426,10 @@ impl StoreInner {
             if value == 0 {
                 continue;
             }
-            let token = CancelToken(self.interrupter().clone());
+            let stop = self.stop_check();
             let table = self.instances[instance as usize].tables[index as usize];
             for chunk in self.tables[table as usize].elements_mut().chunks_mut(ELEMENTS_CHUNK) {
-                if let Some(reason) = token.stop_reason() {
+                if let Some(reason) = stop() {
                     return Err(Error::new(ErrorKind::Stopped(reason)));
                 }
                 chunk.fill(value);

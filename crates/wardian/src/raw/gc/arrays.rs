@@ -2,7 +2,7 @@
 
 use super::super::store::StoreInner;
 use super::Layout;
-use crate::{CancelToken, Error, ErrorKind, Result, StopReason};
+use crate::{Error, ErrorKind, Result, StopReason};
 use wardian_types::{StorageType, TrapCode};
 use wardian_vm::heap::shape::first_element;
 
@@ -63,12 +63,11 @@ impl StoreInner {
     /// Copies the first element of a new array over the others. The store's deadline and its cancellation end
     /// that.
     pub(in crate::raw) fn fill_new_array(&mut self, array: u32, length: u32) -> Result<()> {
-        let token = CancelToken(self.interrupter().clone());
-        let stop = || token.stop_reason().is_some();
-        if self.repeat(array.into(), 0, length.into(), stop)? {
+        let stop = self.stop_check();
+        if self.repeat(array.into(), 0, length.into(), || stop().is_some())? {
             return Ok(());
         }
-        let reason = token.stop_reason().unwrap_or(StopReason::Cancelled);
+        let reason = stop().unwrap_or(StopReason::Cancelled);
         Err(Error::new(ErrorKind::Stopped(reason)))
     }
 

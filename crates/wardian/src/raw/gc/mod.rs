@@ -35,7 +35,7 @@ use super::instantiate::reborrow;
 use super::store::StoreInner;
 use crate::limits::ResourceLimiter;
 use crate::raw::signatures::Signature;
-use crate::{CancelToken, Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -378,7 +378,7 @@ impl StoreInner {
         if self.collect_garbage(false) {
             return Ok(());
         }
-        match CancelToken(self.interrupter().clone()).stop_reason() {
+        match self.stop_check()() {
             Some(reason) => Err(Error::new(ErrorKind::Stopped(reason))),
             // It was taken back meanwhile: the heap may grow instead.
             None => Ok(()),
