@@ -21,7 +21,6 @@
 
 mod access;
 mod allocator;
-mod applied;
 mod artifact;
 mod attach;
 mod backtrace;

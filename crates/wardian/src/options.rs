@@ -1,6 +1,10 @@
 //! Options of compiling, instantiating and calling. Each capability's own file says more of what its
 //! option does.
 
+mod applied;
+
+pub(crate) use applied::{Applied, Tokens};
+
 use crate::cancel::CancelToken;
 use crate::close::CloseNotifier;
 use crate::listener::FunctionListenerFactory;

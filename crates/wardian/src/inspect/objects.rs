@@ -38,8 +38,8 @@ impl<'a> InternalModule<'a> {
     /// The value at a path, for tools and people: a global or an element of a table, and from there through fields of
     /// structs and elements of arrays.
     ///
-    /// A path begins with `global` or `table`. A step is `.name`, or `[number]`; a name with other characters than
-    /// letters, digits, `_`, `$` and `-` is written `."name"`, without escapes. Globals, tables and fields have the names of the
+    /// A path begins with `global` or `table`. A step is `.name` or `[number]`; a name with other characters than letters,
+    /// digits, `_`, `$` and `-` is written `."name"`, without escapes. Globals, tables and fields have the names of the
     /// module's name section, globals and tables also those that they are exported by.
     ///
     /// ```
@@ -59,7 +59,7 @@ impl<'a> InternalModule<'a> {
     ///
     /// # Errors
     ///
-    /// The path is none, or leads to nothing: the error says how far it leads.
+    /// The path is malformed, or leads to no value: the error says how far it can be followed.
     pub fn value_at(&self, path: &str) -> Result<Val> {
         let mut steps = Steps { path, at: 0 };
         let root = steps.word();
@@ -78,18 +78,17 @@ impl<'a> InternalModule<'a> {
             }
             _ => return Err(steps.malformed("`global` or `table`")),
         };
-        while let before = steps.at
-            && let Some(step) = steps.next()?
-        {
+        loop {
+            let before = steps.at;
+            let Some(step) = steps.next()? else { return Ok(value) };
             value = self.step(&value, step).map_err(|why| {
-                let (way, rest) = path.split_at(before);
-                Error::usage(format!("`{rest}` leads to nothing: `{way}` is {why}"))
+                let (found, rest) = path.split_at(before);
+                Error::usage(format!("`{rest}` leads to nothing: `{found}` is {why}"))
             })?;
         }
-        Ok(value)
     }
 
-    /// What a step leads to, or what the value is instead.
+    /// The value that a step leads to; or, if it leads to none, what the value before it is.
     fn step(&self, value: &Val, step: Step<'_>) -> Result<Val, String> {
         let Val::AnyRef(reference) = value else { return Err(format!("an {}", value.ty())) };
         let reference = reference.as_ref().ok_or("null")?;

@@ -20,8 +20,8 @@
 use super::host::HostDef;
 use super::listen::keep_first;
 use super::store::{StoreData, StoreInner};
-use crate::applied::Applied;
 use crate::error::PanicPayload;
+use crate::options::Applied;
 use crate::value::sealed::List;
 use crate::value::{HostParams, HostResults, WasmParams, WasmResults};
 use crate::{AbortReason, CallOptions, Caller, Error, ErrorKind, Result, Val};
