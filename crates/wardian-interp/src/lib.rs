@@ -8,6 +8,7 @@ mod cast;
 mod display;
 #[allow(unsafe_code, reason = "it follows the addresses that the runtime hands it")]
 mod execute;
+mod frame_map;
 mod op;
 mod operand;
 #[cfg_attr(
@@ -25,5 +26,6 @@ mod translation;
 
 pub use display::disassemble;
 pub use execute::execute;
+pub use frame_map::{FrameMap, Operand, Place, Point, Wanted};
 pub use translate::Translator;
 pub use translation::{ANY_TAG, Env, Handler, Options, References, TranslateError, Translation};

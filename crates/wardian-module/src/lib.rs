@@ -18,6 +18,7 @@ mod legacy;
 mod locals;
 mod module;
 mod names;
+mod operands;
 mod text;
 
 pub use access::MemoryOperator;
@@ -34,6 +35,7 @@ pub use legacy::{LegacyCatch, LegacyTry, legacy_tries};
 pub use locals::local_types;
 pub use module::Module;
 pub use names::{Names, demangle};
+pub use operands::{Operands, OperatorTypes, engine_type};
 pub use text::to_binary;
 
 /// Names of the features that a binary module needs and that Wardian does not have. None if it is invalid

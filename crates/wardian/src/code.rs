@@ -22,6 +22,10 @@ pub(crate) trait CodePiece: Send + Sync {
     fn location_near(&self, module: &ModuleInner, pc: usize) -> Option<u32> {
         self.location(module, pc)
     }
+    /// Whether it is bytecode.
+    fn is_interpreted(&self) -> bool {
+        false
+    }
     /// Where the code of the function around an address begins.
     fn start_of(&self, pc: usize) -> Option<usize>;
     /// The reason of a trap of the instruction at an address, where the address alone determines it.

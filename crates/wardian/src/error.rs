@@ -48,6 +48,8 @@ pub enum ErrorKind {
     Host(Box<dyn StdError + Send + Sync>),
     /// A limit of the store or of the system was reached.
     Limit(String),
+    /// A checkpoint cannot be taken, read or resumed; the text says why.
+    Checkpoint(String),
     /// The API was used in a way that makes no sense: wrong types, an unknown name, a closed
     /// instance, another store's object.
     Usage(String),
@@ -301,7 +303,9 @@ impl fmt::Display for ErrorKind {
             }
             ErrorKind::Exception(exception) => exception.fmt(f),
             ErrorKind::Host(error) => error.fmt(f),
-            ErrorKind::Limit(message) | ErrorKind::Usage(message) => f.write_str(message),
+            ErrorKind::Limit(message)
+            | ErrorKind::Usage(message)
+            | ErrorKind::Checkpoint(message) => f.write_str(message),
             ErrorKind::HostStackExhausted => f.write_str(
                 "guest and host called each other until the thread's own stack was nearly used \
                  up; a thread with a larger stack goes deeper",

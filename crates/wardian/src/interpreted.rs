@@ -7,9 +7,11 @@ use crate::{EngineKind, Error, ErrorKind, Result};
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
-use wardian_interp::{Env, Handler, Options, References, Translation, Translator};
-use wardian_types::TrapCode;
-use wardian_vm::interpreted::Function;
+use wardian_interp::{
+    Env, FrameMap, Handler, Options, References, Translation, Translator, Wanted,
+};
+use wardian_types::{TrapCode, ValType};
+use wardian_vm::interpreted::{FrameLayout, Function};
 
 /// Bytecode of one function.
 pub(crate) struct InterpretedCode {
@@ -58,6 +60,26 @@ impl ModuleInner {
             self.engine.code().insert(self, &code);
         }
         Ok(slot.get().expect("it was just set"))
+    }
+
+    /// Where frames of a function have their values.
+    pub(crate) fn frame_maps(&self, defined: u32, wanted: Wanted<'_>) -> Result<Vec<FrameMap>> {
+        let maps = Translator::default().frame_maps(&self.interpreter_env(), defined, wanted);
+        maps.map_err(|error| Error::new(ErrorKind::Compile(error.to_string())))
+    }
+
+    /// The types of all locals of a function, parameters first, by the numbers of the engine.
+    pub(crate) fn all_local_types(&self, defined: u32) -> Vec<ValType> {
+        let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
+        let types = wardian_module::local_types(info, bytes, defined, usize::MAX);
+        types.into_iter().map(|ty| wardian_module::engine_type(ty, &self.signatures)).collect()
+    }
+
+    /// Where frames of a function have its locals, of these types.
+    pub(crate) fn frame_layout(&self, defined: u32, locals: &[ValType]) -> FrameLayout {
+        let params = self.decoded.info().defined_type(defined).params().len();
+        let (params, further) = locals.split_at(params.min(locals.len()));
+        FrameLayout::new(params, further.iter().copied())
     }
 
     fn interpreter_env(&self) -> Env<'_> {
@@ -137,6 +159,10 @@ impl CodePiece for InterpretedCode {
             found.unwrap_or_default()
         });
         references.at(unit as u32).map(Iterator::collect)
+    }
+
+    fn is_interpreted(&self) -> bool {
+        true
     }
 
     fn start_of(&self, _: usize) -> Option<usize> {

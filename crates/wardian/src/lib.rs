@@ -26,6 +26,7 @@ mod attach;
 mod backtrace;
 mod cache;
 mod cancel;
+mod checkpoint;
 mod close;
 mod code;
 mod config;
@@ -74,6 +75,10 @@ pub use attach::{Attachment, FunctionFilter};
 pub use backtrace::{Backtrace, Frame};
 pub use cache::DiskCache;
 pub use cancel::{CancelToken, Interrupt, WakeFd};
+pub use checkpoint::{
+    Checkpoint, CheckpointFrame, CheckpointModule, CheckpointOptions, PendingCall, ResumeOptions,
+    Resumed,
+};
 pub use close::{CloseNotifier, CloseNotifyFunc, ClosingInstance, InstanceCloser};
 pub use config::{Config, EngineKind};
 pub use definition::FunctionDefinition;

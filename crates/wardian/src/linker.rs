@@ -285,6 +285,11 @@ impl<T: 'static> Linker<T> {
         resolver::look_up(store, module, options, otherwise)
     }
 
+    /// The definition of a name, or what may have been meant.
+    pub(crate) fn look_up_one(&self, module: &str, name: &str) -> Lookup {
+        self.look_up(module, name, &Cell::new(1))
+    }
+
     /// The definition of a name, or what may have been meant, for so many names more: the error shows the
     /// first ones, and a module may lack a million imports.
     fn look_up(&self, module: &str, name: &str, suggestions: &Cell<u32>) -> Lookup {

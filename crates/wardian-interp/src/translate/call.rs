@@ -15,7 +15,7 @@ impl<'a> Body<'a> {
                 self.table(table_index)?;
                 let index = self.pop_far()?;
                 let ty = self.signature(type_index)?;
-                let (end, args) = self.args(ty)?;
+                let (end, args) = self.args(ty, Some(index.0))?;
                 let table = self.table_at(table_index);
                 self.append(op::call_indirect { index, table, ty: U32(type_index), end, args });
                 self.returned(ty);
@@ -23,7 +23,7 @@ impl<'a> Body<'a> {
             Operator::CallRef { type_index } => {
                 let func = self.pop_far()?;
                 let ty = self.signature(type_index)?;
-                let (end, args) = self.args(ty)?;
+                let (end, args) = self.args(ty, Some(func.0))?;
                 self.append(op::call_ref { func, end, args });
                 self.returned(ty);
             }
@@ -32,7 +32,7 @@ impl<'a> Body<'a> {
                 self.table(table_index)?;
                 let index = self.pop_far()?;
                 let ty = self.signature(type_index)?;
-                let (first, args) = (Far(self.take_args(ty)?), slots(ty));
+                let (first, args) = (Far(self.take_args(ty, Some(index.0))?), slots(ty));
                 let (table, own) = (self.table_at(table_index), U32(self.params as u32));
                 let ty = U32(type_index);
                 self.append(op::return_call_indirect { index, table, ty, own, first, args });
@@ -41,7 +41,7 @@ impl<'a> Body<'a> {
             Operator::ReturnCallRef { type_index } => {
                 let func = self.pop_far()?;
                 let ty = self.signature(type_index)?;
-                let (first, args) = (Far(self.take_args(ty)?), slots(ty));
+                let (first, args) = (Far(self.take_args(ty, Some(func.0))?), slots(ty));
                 let own = U32(self.params as u32);
                 self.append(op::return_call_ref { func, own, first, args });
                 self.reachable = false;
@@ -65,17 +65,18 @@ impl<'a> Body<'a> {
     fn returned(&mut self, ty: &FuncType) {
         self.push_types(ty.results());
         self.safepoint();
+        self.point(true, None);
     }
 
     /// Takes the arguments; returns where they end and how many slots they take.
-    fn args(&mut self, ty: &FuncType) -> Outcome<(Far, U32)> {
-        let first = self.take_args(ty)?;
+    fn args(&mut self, ty: &FuncType, callee: Option<i32>) -> Outcome<(Far, U32)> {
+        let first = self.take_args(ty, callee)?;
         Ok((Far(first + ty.param_slots() as i32), slots(ty)))
     }
 
     fn call(&mut self, function: u32) -> Outcome {
         let ty = self.function_type(function)?;
-        let (end, args) = self.args(ty)?;
+        let (end, args) = self.args(ty, None)?;
         match self.env.info.defined_function(function) {
             Some(defined) => {
                 let target = U32(self.env.layout.target(defined));
@@ -92,7 +93,7 @@ impl<'a> Body<'a> {
 
     fn tail_call(&mut self, function: u32) -> Outcome {
         let ty = self.function_type(function)?;
-        let (first, args) = (Far(self.take_args(ty)?), slots(ty));
+        let (first, args) = (Far(self.take_args(ty, None)?), slots(ty));
         let own = U32(self.params as u32);
         match self.env.info.defined_function(function) {
             Some(defined) => {

@@ -194,6 +194,7 @@ impl<'a> Body<'a> {
         self.flush();
         self.separate();
         self.safepoint();
+        self.point(false, None);
         let header = U32(self.position.wrapping_add(1));
         self.begin(Kind::Loop(self.b.code.len() as u32), ty)?;
         if self.env.options.tiering {

@@ -28,6 +28,7 @@ mod updates;
 mod variable;
 mod vector;
 
+use crate::frame_map::{FrameMap, FrameMaps, Wanted};
 use crate::op::Opcode;
 use crate::operand::Register;
 use crate::translation::{Env, HandlerEntry, References, TranslateError, Translation};
@@ -51,11 +52,12 @@ pub struct Translator {
 }
 
 /// Why a function is translated.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
+#[derive(Clone, Copy)]
+enum Purpose<'a> {
     Code,
     Locations,
     References,
+    Frames(Wanted<'a>),
 }
 
 /// What is allocated once.
@@ -113,6 +115,8 @@ struct Body<'a> {
     locating: bool,
     /// Where references are, if somebody asks: see [`safepoints`].
     references: Option<References>,
+    /// Where frames have their values, if somebody asks.
+    frame_maps: Option<FrameMaps<'a>>,
 }
 
 impl Translator {
@@ -147,7 +151,24 @@ impl Translator {
         Ok(body.references.unwrap_or_default())
     }
 
-    fn run<'a>(&mut self, env: &'a Env<'a>, defined: u32, purpose: Purpose) -> Outcome<Body<'a>> {
+    /// Where frames of a function have their values. The function is translated again.
+    pub fn frame_maps(
+        &mut self,
+        env: &Env<'_>,
+        defined: u32,
+        wanted: Wanted<'_>,
+    ) -> Outcome<Vec<FrameMap>> {
+        let body = self.run(env, defined, Purpose::Frames(wanted))?;
+        self.buffers = body.b;
+        Ok(body.frame_maps.map(|maps| maps.found).unwrap_or_default())
+    }
+
+    fn run<'a>(
+        &mut self,
+        env: &'a Env<'a>,
+        defined: u32,
+        purpose: Purpose<'a>,
+    ) -> Outcome<Body<'a>> {
         let info = env.info;
         let missing = || TranslateError::new(format!("there is no function {defined}"));
         let range = info.bodies.get(defined as usize).ok_or_else(missing)?.clone();
@@ -163,7 +184,7 @@ impl Translator {
 }
 
 impl<'a> Body<'a> {
-    fn new(env: &'a Env<'a>, ty: &'a FuncType, mut b: Buffers, purpose: Purpose) -> Body<'a> {
+    fn new(env: &'a Env<'a>, ty: &'a FuncType, mut b: Buffers, purpose: Purpose<'a>) -> Body<'a> {
         b.code.clear();
         b.stack.clear();
         b.locals.clear();
@@ -190,8 +211,12 @@ impl<'a> Body<'a> {
             dead_depth: 0,
             meter: FuelMeter::default(),
             position: 0,
-            locating: purpose == Purpose::Locations,
-            references: (purpose == Purpose::References).then(References::default),
+            locating: matches!(purpose, Purpose::Locations),
+            references: matches!(purpose, Purpose::References).then(References::default),
+            frame_maps: match purpose {
+                Purpose::Frames(wanted) => Some(FrameMaps::new(wanted)),
+                _ => None,
+            },
         }
     }
 
@@ -212,6 +237,8 @@ impl<'a> Body<'a> {
         self.max_height = slot;
         self.prologue(slot - frame::HEADER as i32);
         let mut reader = OperatorsReader::new(reader.get_binary_reader());
+        self.locate(reader.original_position());
+        self.point(false, None);
         while !reader.eof() {
             let position = reader.original_position();
             let operator = reader.read()?;

@@ -1,4 +1,4 @@
-//! Where the collector finds references in interpreted frames.
+//! Where the collector finds references in interpreted frames, and where frames have their values.
 //!
 //! While a frame waits in a call, or when it was interrupted, its ip is behind an instruction that calls
 //! something, or at one that calls a function or begins a loop. For those positions the translator knows
@@ -6,7 +6,8 @@
 //! on a stack during a collection.
 
 use super::Body;
-use super::stack::Value;
+use super::stack::{Entry, Value};
+use crate::frame_map::{Operand, Place, Point};
 
 impl Body<'_> {
     /// The ip of a frame may be where the next instruction begins.
@@ -27,6 +28,33 @@ impl Body<'_> {
         // Other operands are in a local, or are no objects.
         let is_here = |entry: &&super::stack::Entry| entry.traced && entry.value == Value::Temp;
         references.push(at, self.b.stack.iter().filter(is_here).map(|entry| entry.slot));
+    }
+
+    /// A frame may be at the operator that is being translated, or behind it, when it is asked where its values
+    /// are: the next instruction is its first, or comes after it. `callee` is the slot of an operand on top that
+    /// was popped already.
+    #[inline]
+    pub(super) fn point(&mut self, after: bool, callee: Option<i32>) {
+        if self.frame_maps.is_some() {
+            self.note_point(after, callee);
+        }
+    }
+
+    #[cold]
+    fn note_point(&mut self, after: bool, callee: Option<i32>) {
+        let Some(maps) = &mut self.frame_maps else { return };
+        let (at, point) = (self.b.code.len() as u32, Point { offset: self.position, after });
+        let locals = &self.b.locals;
+        let operand = |entry: &Entry| {
+            let place = match entry.value {
+                Value::Temp => Place::Slot(entry.slot),
+                Value::Local(local, _) => Place::Slot(locals[local as usize].slot),
+                Value::Const(bits) => Place::Const(bits),
+            };
+            Operand { place, wide: entry.wide }
+        };
+        let callee = callee.map(|slot| Operand { place: Place::Slot(slot), wide: false });
+        maps.note(at, point, self.height, self.b.stack.iter().map(operand).chain(callee));
     }
 
     /// The locals that are references: they are so everywhere.

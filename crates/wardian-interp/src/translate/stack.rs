@@ -305,12 +305,14 @@ impl Body<'_> {
         self.max_height = self.max_height.max(self.height + slots);
     }
 
-    /// Brings the arguments of a call into their own slots and pops them. Tells the first slot.
-    pub(super) fn take_args(&mut self, ty: &FuncType) -> Outcome<i32> {
+    /// Brings the arguments of a call into their own slots and pops them. Tells the first slot. `callee` is the
+    /// slot of the operand that says what is called.
+    pub(super) fn take_args(&mut self, ty: &FuncType, callee: Option<i32>) -> Outcome<i32> {
         let start = self.below(ty.params().len())?;
         self.flush_from(start);
         // The call may have to wait with its arguments.
         self.safepoint();
+        self.point(false, callee);
         let first = self.slot_at(start);
         self.truncate(start);
         self.reserve(ty.buffer_slots() as i32 + SCRATCH);

@@ -85,6 +85,37 @@ impl Suspended {
         }
     }
 
+    /// A guest that did not come to be by an entry: its frames, all of them interpreted, were put into `slots`, the
+    /// innermost at `fp`. It is resumed as if it had been left there.
+    ///
+    /// # Safety
+    ///
+    /// The store is valid, has a stack and no guest; the slots begin at its `interp_sp`, and `ctx` is the instance of
+    /// the outermost frame.
+    pub unsafe fn placed(
+        store: *const StoreCtx,
+        ctx: usize,
+        fp: usize,
+        slots: std::ops::Range<usize>,
+    ) -> Suspended {
+        // SAFETY: the caller's promise.
+        let entry_sp = unsafe { entry_sp(store, (*store).wasm_sp) };
+        Suspended {
+            wasm_sp: entry_sp | INTERPRETED,
+            outer_sp: 0,
+            entry_sp,
+            fp,
+            slots: (slots.start, slots.end),
+            args: 0,
+            root: Root { ctx, serial: 0 },
+        }
+    }
+
+    /// The innermost interpreted frame, if that is the innermost of all; else zero.
+    pub fn innermost(&self) -> usize {
+        if self.wasm_sp & INTERPRETED == 0 { 0 } else { self.fp }
+    }
+
     /// The number of the entry.
     #[inline]
     pub fn serial(&self) -> u64 {

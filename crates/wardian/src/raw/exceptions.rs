@@ -95,6 +95,20 @@ impl Exceptions {
         u64::from(slot.generation) << 32 | (u64::from(position) + 1)
     }
 
+    /// An exception of a checkpoint, to which something will refer; its values are set afterwards.
+    pub(super) fn restore(&mut self, tag: u32, slots: usize) -> u64 {
+        let handle = self.insert(tag, &vec![0; slots]);
+        self.fresh = None;
+        handle
+    }
+
+    /// Sets the values of an exception that was made with as many.
+    pub(super) fn set_values(&mut self, handle: u64, values: &[u64]) {
+        if let Some(position) = self.position(handle) {
+            self.slots[position as usize].values.copy_from_slice(values);
+        }
+    }
+
     fn position(&self, handle: u64) -> Option<u32> {
         let position = (handle as u32).checked_sub(1)?;
         let slot = self.slots.get(position as usize)?;
@@ -163,7 +177,7 @@ impl Exceptions {
 
     /// Asks the limiter for as many bytes again as there are, or for a few if that is too much. It may refuse as long
     /// as there is room for what there is.
-    fn ask(&mut self, limiter: Option<&mut dyn ResourceLimiter>) -> Result<bool> {
+    pub(super) fn ask(&mut self, limiter: Option<&mut dyn ResourceLimiter>) -> Result<bool> {
         let (bytes, room) = (self.bytes(), self.room.max(FREE));
         if bytes <= room / 4 * 3 {
             return Ok(true);

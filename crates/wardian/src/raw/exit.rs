@@ -95,6 +95,11 @@ impl StoreInner {
         unsafe { (*self.ctx()).exit != 0 }
     }
 
+    /// The error of a host function that has just failed.
+    pub(super) fn take_pending(&mut self) -> Option<Error> {
+        self.pending.take()
+    }
+
     /// The interrupt word.
     pub(super) fn word(&self) -> u64 {
         // SAFETY: the context is valid, the field atomic.

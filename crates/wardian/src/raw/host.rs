@@ -28,6 +28,8 @@ pub struct HostDef {
     closure: ManuallyDrop<Box<dyn Any + Send + Sync>>,
     /// The type of store data that the closure is made for, to be compared.
     pub(crate) data_type: std::any::TypeId,
+    /// Whether the closure works on the slots themselves, and may have changed the arguments.
+    pub(super) over_slots: bool,
 }
 
 impl Drop for HostDef {
@@ -68,7 +70,9 @@ impl HostDef {
     {
         let dispatch: Dispatch = dispatch_raw::<T, F>;
         let raw = Raw { ty: ty.clone(), closure };
-        HostDef::new::<T>(ty, dispatch as usize, Box::new(raw))
+        let mut def = HostDef::new::<T>(ty, dispatch as usize, Box::new(raw));
+        def.over_slots = true;
+        def
     }
 
     /// A host function of any signature, over values.
@@ -91,6 +95,7 @@ impl HostDef {
             dispatch,
             closure: ManuallyDrop::new(closure),
             data_type: std::any::TypeId::of::<T>(),
+            over_slots: false,
         }
     }
 

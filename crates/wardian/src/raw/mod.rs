@@ -24,6 +24,7 @@ pub(crate) mod attach;
 pub(crate) mod block;
 pub(crate) mod builtins;
 pub(crate) mod call;
+pub(crate) mod checkpoint;
 mod constants;
 pub(crate) mod deferred;
 mod exceptions;

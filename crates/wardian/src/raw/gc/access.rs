@@ -2,10 +2,11 @@
 
 use super::super::store::{StoreData, StoreInner};
 use super::{Layout, ObjectType, Root};
+use crate::limits::ResourceLimiter;
 use crate::raw::signatures::Signature;
 use crate::{AnyRef, Error, ExternRef, Result, Val};
 use std::sync::Arc;
-use wardian_types::{FieldType, HeapType, TypeIndex};
+use wardian_types::{FieldType, HeapType, TypeIndex, ValType};
 use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, first_element};
 
 /// What a reference refers to.
@@ -173,6 +174,61 @@ impl StoreInner {
         }
         self.check_field(value, field, index)?;
         self.put_field(object, offset, field, value)
+    }
+
+    /// The fields of a struct or the elements of an array, with their types, as guests hold them.
+    pub(in crate::raw) fn fields_of(&self, object: &AnyRef) -> Result<Vec<(ValType, [u64; 2])>> {
+        let word = self.reference_of(object)?;
+        let count = match self.referent(object)? {
+            Referent::Array { length, .. } => length as usize,
+            _ => self.object_type(word).map_or(0, |ty| ty.fields().len()),
+        };
+        let field = |index| {
+            let (offset, field) = self.field_at(word, index)?;
+            Ok((field.storage.unpacked(), self.load_field(word, offset, field.storage)))
+        };
+        (0..count).map(field).collect()
+    }
+
+    /// An object of a type with so many fields or elements, all zero. The caller fills it before a guest sees it.
+    pub(in crate::raw) fn allocate_of(
+        &mut self,
+        number: u32,
+        count: usize,
+        limiter: Option<&mut dyn ResourceLimiter>,
+    ) -> Result<AnyRef> {
+        let ty = self.known(number)?;
+        let object = match ty.layout {
+            Layout::Struct(_) if ty.fields().len() != count => {
+                return Err(Error::usage("a struct with another number of fields than its type"));
+            }
+            Layout::Struct(_) => self.allocate_struct(number, limiter)?,
+            Layout::Array(_) => {
+                let count = u32::try_from(count);
+                let count = count.map_err(|_| Error::limit("an array of too many elements"))?;
+                self.allocate_array(number, count, limiter)?
+            }
+        };
+        self.held(object)
+    }
+
+    /// The type of a field or of an element.
+    pub(in crate::raw) fn field_type(&self, object: &AnyRef, index: usize) -> Result<ValType> {
+        let object = self.reference_of(object)?;
+        Ok(self.field_at(object, index)?.1.storage.unpacked())
+    }
+
+    /// Sets a field or an element of a new object to a value of its type as guests hold it.
+    pub(in crate::raw) fn fill_field(
+        &mut self,
+        object: &AnyRef,
+        index: usize,
+        slots: [u64; 2],
+    ) -> Result<()> {
+        let object = self.reference_of(object)?;
+        let (offset, field) = self.field_at(object, index)?;
+        self.store_field(object, offset, field.storage, slots);
+        Ok(())
     }
 
     fn check_field(&self, value: &Val, field: FieldType, index: usize) -> Result<()> {

@@ -152,6 +152,9 @@ impl StoreInner {
         let constants = std::mem::take(&mut self.gc.constants);
         constants.iter().for_each(|[word, _]| self.mark_word(*word));
         self.gc.constants = constants;
+        for index in 0..self.gc.restored.len() {
+            self.mark_word(self.gc.restored[index]);
+        }
         for index in 0..self.host_global_refs.len() {
             // SAFETY: as above.
             self.mark_word(unsafe { self.host_global_refs[index].read() });

@@ -68,6 +68,8 @@ pub(crate) struct Gc {
     values: bool,
     /// Values of constant expressions that are being evaluated.
     pub(crate) constants: Vec<[u64; 2]>,
+    /// What the frames of a checkpoint refer to, until they are placed.
+    pub(in crate::raw) restored: Vec<u64>,
 }
 
 /// By the engine's number.

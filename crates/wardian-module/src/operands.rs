@@ -1,0 +1,320 @@
+//! What validation says of the locals and operands of a function at some of its operators.
+//!
+//! ```text
+//!   i32.const 1   call $f   drop
+//!                 ├ before: i32 …        operands that the operator finds
+//!                 └ after:  i64          operands that it leaves
+//! ```
+//!
+//! A function is validated again, up to the last operator that is asked for, so the cost is bounded by the
+//! function and the number of operands in the answers.
+
+use crate::{DecodeError, Module, features};
+use std::collections::HashMap;
+use wardian_types::{CoreFeatures, TypeIndex, ValType};
+use wasmparser::{
+    BinaryReader, BinaryReaderError, FuncToValidate, FuncValidator, FuncValidatorAllocations,
+    FunctionBody, Operator, OperatorsReader, Parser, UnpackedIndex, ValidPayload, Validator,
+    ValidatorResources, WasmModuleResources,
+};
+
+/// The types around an operator.
+#[derive(Clone, Debug)]
+pub struct OperatorTypes {
+    /// The offset of the operator in the code section.
+    pub offset: u32,
+    /// The operands before it, from the bottom; its own are on top.
+    pub before: Vec<ValType>,
+    /// The operands after it.
+    pub after: Vec<ValType>,
+    /// The index of the type that it calls, if it is a call. Tail calls are none: their frame is gone.
+    pub called: Option<u32>,
+    /// Whether it is the header of a loop or the first operator of the body.
+    pub is_target: bool,
+    /// The locals that have no default value and are not set before it.
+    pub unset: Vec<u32>,
+}
+
+/// The functions of one module, for questions about their operands.
+pub struct Operands<'a> {
+    module: &'a Module,
+    common: Option<(ValidatorResources, wasmparser::WasmFeatures)>,
+    /// The module's index of a type by the validator's.
+    types: HashMap<wasmparser::types::CoreTypeId, u32>,
+}
+
+impl std::fmt::Debug for Operands<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Operands").finish_non_exhaustive()
+    }
+}
+
+impl<'a> Operands<'a> {
+    /// Reads the declarations of a module that is valid under these features.
+    ///
+    /// # Errors
+    ///
+    /// It is not.
+    pub fn new(module: &'a Module, features: CoreFeatures) -> Result<Operands<'a>, DecodeError> {
+        let features = features::to_parser(features) | wasmparser::WasmFeatures::GC;
+        let mut validator = Validator::new_with_features(features);
+        let mut common = None;
+        for payload in Parser::new(0).parse_all(module.bytes()) {
+            let payload = payload.map_err(DecodeError::parser)?;
+            if let wasmparser::Payload::CodeSectionEntry(_) = payload
+                && common.is_some()
+            {
+                // Bodies have nothing new.
+                break;
+            }
+            let valid = validator.payload(&payload).map_err(DecodeError::parser)?;
+            if let ValidPayload::Func(func, _) = valid {
+                common = Some((func.resources, func.features));
+            }
+        }
+        let mut types = HashMap::new();
+        if let Some((resources, _)) = &common {
+            // Of equal types the first.
+            for index in (0..module.info().types.len() as u32).rev() {
+                let mut heap = wasmparser::HeapType::Concrete(UnpackedIndex::Module(index));
+                resources.check_heap_type(&mut heap, 0).map_err(DecodeError::parser)?;
+                if let wasmparser::HeapType::Concrete(UnpackedIndex::Id(id)) = heap {
+                    types.insert(id, index);
+                }
+            }
+        }
+        Ok(Operands { module, common, types })
+    }
+
+    /// The types around the operators of a function that begin at these offsets in the code section, which are in
+    /// ascending order. Offsets at which no reachable operator begins are not in the answer.
+    ///
+    /// # Errors
+    ///
+    /// The function does not exist, or is not valid.
+    pub fn at(&self, defined: u32, offsets: &[u32]) -> Result<Vec<OperatorTypes>, DecodeError> {
+        let info = self.module.info();
+        let missing = || DecodeError::new(format!("there is no function body {defined}"), None);
+        let range = info.bodies.get(defined as usize).ok_or_else(missing)?.clone();
+        let (resources, features) = self.common.as_ref().ok_or_else(missing)?;
+        let index = info.imported_functions + defined;
+        let ty = info.functions[index as usize];
+        let func = FuncToValidate { resources, index, ty, features: *features };
+        let start = range.start as u64;
+        let body = FunctionBody::new(BinaryReader::new(&self.module.bytes()[range], start));
+        let mut pass = Pass {
+            operands: self,
+            validator: func.into_validator(FuncValidatorAllocations::default()),
+            unset: Unset::default(),
+            found: Vec::new(),
+        };
+        pass.run(&body, offsets).map_err(DecodeError::parser)?;
+        pass.found.into_iter().collect()
+    }
+
+    fn val_type(&self, ty: wasmparser::ValType) -> Result<ValType, DecodeError> {
+        let wasmparser::ValType::Ref(r) = ty else { return self.module.info().val_type(ty) };
+        let wasmparser::HeapType::Concrete(UnpackedIndex::Id(id)) = r.heap_type() else {
+            return Ok(ValType::Ref(self.module.info().ref_type(r)?));
+        };
+        let unknown = || DecodeError::new("an operand is of a type that the module lacks", None);
+        let index = *self.types.get(&id).ok_or_else(unknown)?;
+        let heap = wasmparser::HeapType::Concrete(UnpackedIndex::Module(index));
+        let r = wasmparser::RefType::new(r.is_nullable(), heap).ok_or_else(unknown)?;
+        Ok(ValType::Ref(self.module.info().ref_type(r)?))
+    }
+}
+
+/// A validation of one body.
+struct Pass<'a> {
+    operands: &'a Operands<'a>,
+    validator: FuncValidator<&'a ValidatorResources>,
+    unset: Unset,
+    found: Vec<Result<OperatorTypes, DecodeError>>,
+}
+
+impl Pass<'_> {
+    fn run(&mut self, body: &FunctionBody<'_>, offsets: &[u32]) -> Result<(), BinaryReaderError> {
+        let base = self.operands.module.info().code_section as u64;
+        let mut reader = body.get_binary_reader();
+        self.validator.read_locals(&mut reader)?;
+        let parameters = self.operands.module.info().functions[self.validator.index() as usize];
+        let parameters = self.operands.module.info().signature(parameters);
+        self.unset.declare(&self.validator, parameters.map_or(0, |ty| ty.params().len()));
+        let mut wanted = offsets.iter().copied().peekable();
+        let mut reader = OperatorsReader::new(reader);
+        let mut first = true;
+        while !reader.eof() && wanted.peek().is_some() {
+            let position = reader.original_position();
+            let operator = reader.read()?;
+            let offset = u32::try_from(position - base).unwrap_or(u32::MAX);
+            while wanted.peek().is_some_and(|w| *w < offset) {
+                wanted.next();
+            }
+            let is_wanted = wanted.next_if_eq(&offset).is_some();
+            let before = is_wanted.then(|| (self.stack(), self.unset.list()));
+            let called = called_type(&operator, &self.operands.module.info().functions);
+            self.validator.op(position, &operator)?;
+            self.unset.step(&operator);
+            let is_target = first || matches!(operator, Operator::Loop { .. });
+            first = false;
+            let Some((Some(before), unset)) = before else { continue };
+            let answer = before.and_then(|before| {
+                let after = self.stack().transpose()?.unwrap_or_default();
+                Ok(OperatorTypes { offset, before, after, called, is_target, unset })
+            });
+            self.found.push(answer);
+        }
+        Ok(())
+    }
+
+    /// The types of the operand stack; none in code that is never executed.
+    fn stack(&self) -> Option<Result<Vec<ValType>, DecodeError>> {
+        if self.validator.get_control_frame(0).is_some_and(|frame| frame.unreachable) {
+            return None;
+        }
+        let height = self.validator.operand_stack_height() as usize;
+        (0..height)
+            .rev()
+            .map(|depth| {
+                let ty = self.validator.get_operand_type(depth).flatten()?;
+                Some(self.operands.val_type(ty))
+            })
+            .collect()
+    }
+}
+
+/// The type that a call has, if the operator is one that comes back to its frame.
+fn called_type(operator: &Operator<'_>, functions: &[u32]) -> Option<u32> {
+    match operator {
+        Operator::Call { function_index } => functions.get(*function_index as usize).copied(),
+        Operator::CallIndirect { type_index, .. } | Operator::CallRef { type_index } => {
+            Some(*type_index)
+        }
+        _ => None,
+    }
+}
+
+/// The locals that are not set yet (core specification, "Local Types"): what a block sets, it sets for itself.
+#[derive(Debug, Default)]
+struct Unset {
+    /// By local whether it is unset. Empty for most functions, in which all locals have a default.
+    locals: HashMap<u32, bool>,
+    /// What was set, in order, and where the open blocks began in that list.
+    set: Vec<u32>,
+    blocks: Vec<usize>,
+}
+
+impl Unset {
+    fn declare(&mut self, validator: &FuncValidator<&ValidatorResources>, parameters: usize) {
+        for local in parameters as u32..validator.len_locals() {
+            if let Some(wasmparser::ValType::Ref(r)) = validator.get_local_type(local)
+                && !r.is_nullable()
+            {
+                self.locals.insert(local, true);
+            }
+        }
+    }
+
+    fn list(&self) -> Vec<u32> {
+        let mut list: Vec<u32> =
+            self.locals.iter().filter_map(|(l, unset)| unset.then_some(*l)).collect();
+        list.sort_unstable();
+        list
+    }
+
+    fn step(&mut self, operator: &Operator<'_>) {
+        if self.locals.is_empty() {
+            return;
+        }
+        match operator {
+            Operator::LocalSet { local_index } | Operator::LocalTee { local_index } => {
+                if let Some(unset @ true) = self.locals.get_mut(local_index) {
+                    *unset = false;
+                    self.set.push(*local_index);
+                }
+            }
+            Operator::Block { .. }
+            | Operator::Loop { .. }
+            | Operator::If { .. }
+            | Operator::Try { .. }
+            | Operator::TryTable { .. } => self.blocks.push(self.set.len()),
+            Operator::Else | Operator::Catch { .. } | Operator::CatchAll => {
+                self.take_back(self.blocks.last().copied().unwrap_or_default());
+            }
+            Operator::End | Operator::Delegate { .. } => {
+                let start = self.blocks.pop().unwrap_or_default();
+                self.take_back(start);
+            }
+            _ => {}
+        }
+    }
+
+    fn take_back(&mut self, start: usize) {
+        for local in self.set.drain(start..) {
+            self.locals.insert(local, true);
+        }
+    }
+}
+
+/// A type of a module's function by the numbers of an engine.
+pub fn engine_type(ty: ValType, numbers: &[u32]) -> ValType {
+    let mut rename = |index| match index {
+        TypeIndex::Module(index) => TypeIndex::Engine(numbers[index as usize]),
+        other => other,
+    };
+    match ty {
+        ValType::Ref(r) => ValType::Ref(r.renamed(&mut rename)),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Operands, OperatorTypes};
+    use crate::{Module, to_binary};
+    use wardian_types::{CoreFeatures, ValType};
+
+    /// The types at all operators of the first function.
+    fn all(text: &str) -> Vec<OperatorTypes> {
+        let bytes = to_binary(text.as_bytes()).unwrap().into_owned();
+        let module = Module::decode(bytes, CoreFeatures::default(), 1).unwrap();
+        let operands = Operands::new(&module, CoreFeatures::default()).unwrap();
+        let end = module.bytes().len() as u32;
+        operands.at(0, &(0..end).collect::<Vec<_>>()).unwrap()
+    }
+
+    #[test]
+    fn operands_have_the_types_of_validation() {
+        let found = all("(module (func (param i64) (result i32)
+               (i32.const 1) (f64.const 2) (local.get 0) (call 1) (drop) (drop) (drop))
+             (func (param i64) (result f32 v128) (unreachable)))");
+        use ValType::{F32, F64, I32, I64, V128};
+        let call = found.iter().find(|o| o.called.is_some()).unwrap();
+        assert_eq!(call.before, [I32, F64, I64]);
+        assert_eq!(call.after, [I32, F64, F32, V128]);
+    }
+
+    #[test]
+    fn unreachable_operators_have_none() {
+        let found = all("(module (func (loop (br 0) (nop) (drop)) ))");
+        let offsets: Vec<_> = found.iter().map(|o| (o.is_target, o.before.len())).collect();
+        assert_eq!(
+            offsets,
+            [(true, 0), (false, 0), (false, 0)],
+            "loop, br, and the end of the body"
+        );
+    }
+
+    #[test]
+    fn locals_without_default_are_unset_outside_of_the_block_that_sets_them() {
+        let found = all("(module (type $f (func)) (func $g (local (ref $f)) (local i32)
+             (nop)
+             (block (local.set 0 (ref.func $g)) (nop) )
+             (nop)
+             (local.set 0 (ref.func $g))
+             (nop)) (elem declare func $g))");
+        let unset: Vec<usize> = found.iter().map(|o| o.unset.len()).collect();
+        assert_eq!(unset, [1, 1, 1, 1, 0, 0, 1, 1, 1, 0, 0], "{found:?}");
+    }
+}

@@ -1,0 +1,175 @@
+//! Resuming a guest from a checkpoint.
+
+use super::Checkpoint;
+use crate::raw::checkpoint::Restored;
+use crate::store::check_store;
+use crate::{AsContextMut, Engine, Error, ErrorKind, Instance, Linker, Module, Result, Store, Val};
+use wardian_types::FuncType;
+
+/// How a checkpoint is resumed.
+#[derive(Clone, Debug, Default)]
+pub struct ResumeOptions {
+    modules: Vec<Module>,
+}
+
+impl ResumeOptions {
+    /// With the modules that are in the checkpoint.
+    pub fn new() -> ResumeOptions {
+        ResumeOptions::default()
+    }
+
+    /// Gives a module, which is used where the checkpoint has one of the same bytes: one that was compiled before,
+    /// or whose bytes are not part of the checkpoint.
+    pub fn with_module(mut self, module: &Module) -> Self {
+        self.modules.push(module.clone());
+        self
+    }
+}
+
+impl Checkpoint {
+    /// Makes the state of a new store that of the checkpoint. No guest runs yet: see [`Resumed::run`].
+    ///
+    /// Imports that were the embedder's are looked up in the linker, by the names under which the modules import
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// The store has instances already; a module is missing or not valid in this engine; an import is missing or of
+    /// another type; a limit of the store is reached; or the checkpoint was forged. After an error the store is of no
+    /// use.
+    pub fn resume<T: 'static>(
+        &self,
+        store: &mut Store<T>,
+        linker: &Linker<T>,
+        options: &ResumeOptions,
+    ) -> Result<Resumed> {
+        let modules = self.find_modules(store.engine(), options)?;
+        let call = store.0.restore(self, &modules, linker)?;
+        let id = store.0.inner.id();
+        let pending = call.as_ref().and_then(|call| call.pending.as_ref());
+        let pending = pending.map(|pending| PendingCall {
+            module: pending.module.clone(),
+            name: pending.name.clone(),
+            ty: pending.ty.clone(),
+            arguments: pending.arguments.clone(),
+        });
+        let count = self.state.instances.len() as u32;
+        let instances = (0..count).map(|index| Instance { store: id, index }).collect();
+        Ok(Resumed { store: id, instances, pending, call })
+    }
+
+    fn find_modules(&self, engine: &Engine, options: &ResumeOptions) -> Result<Vec<Module>> {
+        let given: Vec<_> = options
+            .modules
+            .iter()
+            .filter(|module| Engine::same(module.engine(), engine))
+            .map(|module| (*blake3::hash(module.bytes()).as_bytes(), module))
+            .collect();
+        let mut modules = Vec::with_capacity(self.modules.len());
+        for (position, state) in self.state.modules.iter().enumerate() {
+            let known = given.iter().find(|(hash, _)| *hash == state.hash);
+            let module = match known {
+                Some((_, module)) => (*module).clone(),
+                None => self.module(engine, position)?.ok_or_else(|| missing(state))?,
+            };
+            modules.push(module);
+        }
+        Ok(modules)
+    }
+}
+
+fn missing(state: &super::state::ModuleState) -> Error {
+    let hash: String = state.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = state.name.as_deref().unwrap_or("without a name");
+    Error::new(ErrorKind::Checkpoint(format!(
+        "a module ({name}, BLAKE3 {hash}) is not part of the checkpoint: give it with ResumeOptions::with_module, \
+         of the store's engine"
+    )))
+}
+
+/// A store that has the state of a checkpoint, with a guest that can be resumed if one was running.
+///
+/// Until then the store can be used like any other.
+#[derive(Debug)]
+pub struct Resumed {
+    store: u64,
+    instances: Vec<Instance>,
+    pending: Option<PendingCall>,
+    call: Option<Restored>,
+}
+
+/// The call of a host function in which a checkpoint was taken.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PendingCall {
+    /// The names of the function's import.
+    pub module: String,
+    /// See [`PendingCall::module`].
+    pub name: String,
+    /// Its type.
+    pub ty: FuncType,
+    /// Its arguments.
+    pub arguments: Vec<Val>,
+}
+
+impl Resumed {
+    /// The instances, in the order in which they were made.
+    pub fn instances(&self) -> &[Instance] {
+        &self.instances
+    }
+
+    /// Whether a guest was running, which is now to be resumed.
+    pub fn is_running(&self) -> bool {
+        self.call.is_some()
+    }
+
+    /// The host function that the guest had called.
+    pub fn pending(&self) -> Option<&PendingCall> {
+        self.pending.as_ref()
+    }
+
+    /// Resumes the guest until the call that was running returns, and gives its results. The host function that the
+    /// guest had called is called again, with the same arguments.
+    ///
+    /// # Errors
+    ///
+    /// No guest was running; or as for [`crate::Func::call`].
+    ///
+    /// # Panics
+    ///
+    /// As for [`crate::Func::call`].
+    pub fn run<T: 'static>(self, store: impl AsContextMut<Data = T>) -> Result<Vec<Val>> {
+        self.resume(store, None)
+    }
+
+    /// As [`Resumed::run`], but that the host function that the guest had called returns these results instead of
+    /// being called.
+    ///
+    /// # Errors
+    ///
+    /// As there; or the guest had called none, or it gives other results.
+    ///
+    /// # Panics
+    ///
+    /// As for [`crate::Func::call`].
+    pub fn run_with<T: 'static>(
+        self,
+        store: impl AsContextMut<Data = T>,
+        results: &[Val],
+    ) -> Result<Vec<Val>> {
+        self.resume(store, Some(results))
+    }
+
+    fn resume<T: 'static>(
+        self,
+        mut store: impl AsContextMut<Data = T>,
+        results: Option<&[Val]>,
+    ) -> Result<Vec<Val>> {
+        let store = store.as_context_mut();
+        check_store(&store.0.inner, self.store)?;
+        let call = self.call.ok_or_else(|| {
+            Error::new(ErrorKind::Checkpoint("no guest was running when it was taken".into()))
+        })?;
+        store.0.resume_restored(call, results)
+    }
+}

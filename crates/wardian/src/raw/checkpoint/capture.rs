@@ -1,0 +1,168 @@
+//! Writing a store down.
+
+use super::super::store::StoreInner;
+use super::graph::Graph;
+use super::values::{ObjectTypes, ValueWriter};
+use super::{Standing, refused};
+use crate::checkpoint::state::{
+    GlobalState, InstanceState, Item, MemoryState, ModuleState, State, TableState, Value,
+};
+use crate::checkpoint::{Checkpoint, ModuleBytes, pages};
+use crate::module::ModuleInner;
+use crate::{Module, Result};
+use std::sync::Arc;
+use wardian_types::ValType;
+
+impl StoreInner {
+    /// Writes down the store with its guest. `embed` says whether the modules' bytes become part of it.
+    pub(crate) fn checkpoint(
+        &mut self,
+        standing: Standing,
+        embed: bool,
+        host: Vec<(String, Vec<u8>)>,
+    ) -> Result<Checkpoint> {
+        if matches!(standing, Standing::Idle) && !self.is_idle() {
+            return Err(refused("a guest is running: use Caller::checkpoint in its host function"));
+        }
+        let graph = Graph::new(self)?;
+        let modules = self.modules();
+        let mut writer = ValueWriter::new(&graph);
+        let call = self.capture_call(standing, &mut writer)?;
+        let instances = self.capture_instances(&modules, &mut writer)?;
+        let tables = self.capture_tables(&mut writer)?;
+        let globals = self.capture_globals(&mut writer)?;
+        let types = ObjectTypes::new(modules.iter().map(|module| &*module.signatures));
+        let (objects, exceptions) = writer.finish(self, &types)?;
+        let (memories, contents) = self.capture_memories(&graph);
+        let state = State {
+            modules: modules.iter().map(|module| module_state(module)).collect(),
+            instances,
+            memories,
+            tables,
+            globals,
+            objects,
+            exceptions,
+            call,
+            fuel: self.engine().config().fuel.then(|| self.fuel()),
+            host,
+        };
+        let bytes = |module: &Arc<ModuleInner>| ModuleBytes {
+            bytes: embed.then(|| Arc::from(module.decoded.bytes())),
+        };
+        Ok(Checkpoint { state, modules: modules.iter().map(bytes).collect(), memories: contents })
+    }
+
+    /// The modules of the instances, each once.
+    fn modules(&self) -> Vec<Arc<ModuleInner>> {
+        let mut modules: Vec<Arc<ModuleInner>> = Vec::new();
+        for instance in &self.instances {
+            if !modules.iter().any(|module| Arc::ptr_eq(module, &instance.module)) {
+                modules.push(instance.module.clone());
+            }
+        }
+        modules
+    }
+
+    fn capture_instances(
+        &self,
+        modules: &[Arc<ModuleInner>],
+        writer: &mut ValueWriter<'_>,
+    ) -> Result<Vec<InstanceState>> {
+        let mut instances = Vec::with_capacity(self.instances.len());
+        for (instance, data) in self.instances.iter().enumerate() {
+            let module = modules.iter().position(|module| Arc::ptr_eq(module, &data.module));
+            let mut elements = Vec::new();
+            for (segment, words) in (0..).zip(&data.elements) {
+                let Some(words) = words else { continue };
+                let info = data.module.decoded.info();
+                let ty = ValType::Ref(info.elements[segment as usize].element);
+                // SAFETY: they were evaluated as elements of this type, and are held as such.
+                let values = unsafe { self.values(writer, ty, words)? };
+                elements.push((segment, values));
+            }
+            instances.push(InstanceState {
+                module: module.expect("it is among them") as u32,
+                name: data.name.clone(),
+                imports: writer.graph.imports[instance].clone(),
+                dropped_elements: set_positions(&data.dropped_elements),
+                dropped_data: set_positions(&data.dropped_data),
+                elements,
+                closed: data.exit_code().or(data.closed),
+            });
+        }
+        Ok(instances)
+    }
+
+    /// # Safety
+    ///
+    /// The words are references of this type as guests hold them.
+    unsafe fn values(
+        &self,
+        writer: &mut ValueWriter<'_>,
+        ty: ValType,
+        words: &[u64],
+    ) -> Result<Vec<Value>> {
+        // SAFETY: the caller's promise.
+        words.iter().map(|word| unsafe { writer.value(self, ty, &[*word]) }).collect()
+    }
+
+    fn capture_tables(&self, writer: &mut ValueWriter<'_>) -> Result<Vec<TableState>> {
+        let mut tables = Vec::new();
+        for (table, item) in self.tables.iter().zip(writer.graph.tables.clone()) {
+            let Some(item) = item else { continue };
+            let ty = ValType::Ref(table.ty.element);
+            let elements = table.elements();
+            let mut runs = Vec::new();
+            let mut at = 0;
+            while let Some(skip) = elements[at..].iter().position(|element| *element != 0) {
+                at += skip;
+                let run = elements[at..].split(|element| *element == 0).next().unwrap_or_default();
+                // SAFETY: a table has references of its type.
+                runs.push((at as u64, unsafe { self.values(writer, ty, run)? }));
+                at += run.len();
+            }
+            tables.push(TableState { item, len: elements.len() as u64, runs });
+        }
+        Ok(tables)
+    }
+
+    fn capture_globals(&self, writer: &mut ValueWriter<'_>) -> Result<Vec<GlobalState>> {
+        let mut globals = Vec::new();
+        for (item, is_defined) in writer.graph.global_list.clone() {
+            let Item { instance, index } = item;
+            let (at, ty) = self.instances[instance as usize].global(index);
+            // Others are what their initializers say.
+            if !ty.mutable && is_defined && !ty.content.is_any_ref() {
+                continue;
+            }
+            // SAFETY: globals live as long as the store, have 16 bytes and a value of their type.
+            let value = unsafe { writer.value(self, ty.content, &[at.read(), at.add(1).read()])? };
+            globals.push(GlobalState { item, value });
+        }
+        Ok(globals)
+    }
+
+    fn capture_memories(&self, graph: &Graph) -> (Vec<MemoryState>, Vec<Vec<pages::Chunk>>) {
+        let threads = self.engine().config().threads;
+        let named = self.memories.iter().zip(&graph.memories);
+        let named = named.filter_map(|(memory, item)| Some((memory, (*item)?)));
+        named
+            .map(|(memory, item)| {
+                let state = MemoryState { item, len: memory.len() as u64 };
+                (state, pages::pack(memory.bytes(), threads))
+            })
+            .unzip()
+    }
+}
+
+fn set_positions(flags: &[bool]) -> Vec<u32> {
+    (0..).zip(flags).filter_map(|(at, set)| set.then_some(at)).collect()
+}
+
+fn module_state(module: &Arc<ModuleInner>) -> ModuleState {
+    let module = Module(module.clone());
+    ModuleState {
+        hash: *blake3::hash(module.bytes()).as_bytes(),
+        name: module.name().map(str::to_owned),
+    }
+}

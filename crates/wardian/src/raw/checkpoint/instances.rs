@@ -1,0 +1,260 @@
+//! Making the instances of a checkpoint, with their memories, tables and globals.
+
+use super::super::instance::MemoryRef;
+use super::super::store::StoreData;
+use super::unusable;
+use super::values::ValueReader;
+use crate::checkpoint::state::{
+    ExceptionState, GlobalState, ImportState, InstanceState, Item, ObjectState, State, TableState,
+};
+use crate::checkpoint::{Checkpoint, pages};
+use crate::link::{self, Definition, Lookup};
+use crate::{Instance, InstantiateOptions, Linker, Module, Result, StoreContextMut};
+use wardian_module::ItemIndex;
+use wardian_types::ValType;
+
+impl<T: 'static> StoreData<T> {
+    /// Makes an instance, without running its start function.
+    pub(super) fn restore_instance(
+        &mut self,
+        state: &InstanceState,
+        module: &Module,
+        linker: &Linker<T>,
+    ) -> Result<()> {
+        let imports = &module.info().imports;
+        if imports.len() != state.imports.len() {
+            return Err(unusable("an instance has another number of imports than its module"));
+        }
+        let mut definitions = Vec::with_capacity(imports.len());
+        for (import, what) in imports.iter().zip(&state.imports) {
+            definitions.push(match what {
+                ImportState::Host => linker.look_up_one(&import.module, &import.name),
+                ImportState::Item(item) => {
+                    Lookup::Found(Definition::Extern(self.item(*item, import.item)?))
+                }
+            });
+        }
+        let imports = link::check::<T>(&self.inner, module, definitions)?;
+        let options = match &state.name {
+            Some(name) => InstantiateOptions::new().with_name(name.clone()),
+            None => InstantiateOptions::new(),
+        };
+        self.prepare_instance(&module.0, imports, &options)?;
+        Ok(())
+    }
+
+    /// What an instance has, of the same kind as `like`.
+    fn item(&mut self, item: Item, like: ItemIndex) -> Result<crate::Extern> {
+        let Item { instance, index } = item;
+        let data = self.inner.instances.get(instance as usize);
+        let data = data.ok_or_else(|| unusable(format!("there is no instance {instance}")))?;
+        let info = data.module.decoded.info();
+        let (index, count) = match like {
+            ItemIndex::Func(_) => (ItemIndex::Func(index), info.functions.len()),
+            ItemIndex::Table(_) => (ItemIndex::Table(index), info.tables.len()),
+            ItemIndex::Memory(_) => (ItemIndex::Memory(index), info.memories.len()),
+            ItemIndex::Global(_) => (ItemIndex::Global(index), info.globals.len()),
+            ItemIndex::Tag(_) => (ItemIndex::Tag(index), info.tags.len()),
+        };
+        if item.index as usize >= count {
+            return Err(unusable(format!("there is no {index:?} in instance {instance}")));
+        }
+        let store = self.inner.id();
+        Ok(Instance { store, index: instance }.item(StoreContextMut(self), index))
+    }
+
+    /// Brings the memories to their size and contents.
+    pub(super) fn restore_memories(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let (inner, mut limiter) = self.split();
+        for (state, chunks) in checkpoint.state.memories.iter().zip(&checkpoint.memories) {
+            let Item { instance, index } = state.item;
+            let data = inner.instances.get(instance as usize);
+            let memory = match data.and_then(|data| data.memories.get(index as usize)) {
+                Some(MemoryRef::Own(own)) => *own,
+                _ => return Err(unusable(format!("there is no memory {:?}", state.item))),
+            };
+            let memory = &mut inner.memories[memory as usize];
+            let ty = memory.ty;
+            let page = 1u64 << ty.page_size_log2;
+            let more = state.len.checked_sub(memory.len() as u64);
+            let more = more.filter(|more| more % page == 0).ok_or_else(|| {
+                unusable(format!(
+                    "a memory has {} bytes; it is to have {}",
+                    memory.len(),
+                    state.len
+                ))
+            })?;
+            let limiter = super::super::instantiate::reborrow(&mut limiter);
+            if memory.grow(more / page, limiter, &|| false)?.is_none() {
+                return Err(crate::Error::limit(format!(
+                    "a memory of {} bytes is refused: the limits of the store, of the type ({ty}) or of the \
+                     system allow no such size",
+                    state.len
+                )));
+            }
+            pages::unpack(chunks, memory.bytes_mut())?;
+        }
+        Ok(())
+    }
+
+    /// Makes the objects and the exceptions.
+    pub(super) fn restore_objects(
+        &mut self,
+        state: &State,
+        modules: &[Module],
+    ) -> Result<ValueReader> {
+        let mut values = ValueReader::default();
+        for ObjectState { module, ty, values: fields } in &state.objects {
+            let module = modules.get(*module as usize);
+            let number = module.and_then(|module| module.0.signatures.get(*ty as usize));
+            let number = *number.ok_or_else(|| unusable("an object is of an unknown type"))?;
+            let (inner, limiter) = self.split();
+            let object = inner.allocate_of(number, fields.len(), limiter)?;
+            values.objects.push(object);
+        }
+        // From here on nothing is allocated, so that nothing is collected.
+        for ExceptionState { tag, values: carried } in &state.exceptions {
+            let data = self.inner.instances.get(tag.instance as usize);
+            let tag = data.and_then(|data| data.tags.get(tag.index as usize).copied());
+            let tag = tag.ok_or_else(|| unusable("an exception has an unknown tag"))?;
+            let slots = self.inner.tag_type(tag).param_slots();
+            values.exceptions.push(self.inner.exceptions.restore(tag, slots));
+            let count = self.inner.tag_type(tag).params().len();
+            if carried.len() != count {
+                return Err(unusable("an exception has another number of values than its tag"));
+            }
+        }
+        for (state, handle) in state.exceptions.iter().zip(values.exceptions.clone()) {
+            let (tag, _) = self.inner.exceptions.get(handle).expect("it was made just now");
+            let types = self.inner.tag_type(tag).params().to_vec();
+            let mut slots = Vec::new();
+            for (ty, value) in types.iter().zip(&state.values) {
+                let words = values.slots(&mut self.inner, *ty, *value, false)?;
+                slots.extend_from_slice(&words[..ty.slots()]);
+            }
+            self.inner.exceptions.set_values(handle, &slots);
+        }
+        for (state, object) in state.objects.iter().zip(values.objects.clone()) {
+            for (index, value) in state.values.iter().enumerate() {
+                let ty = self.inner.field_type(&object, index)?;
+                let words = values.slots(&mut self.inner, ty, *value, false)?;
+                self.inner.fill_field(&object, index, words)?;
+            }
+        }
+        Ok(values)
+    }
+
+    /// Brings the tables to their size and elements.
+    pub(super) fn restore_tables(
+        &mut self,
+        tables: &[TableState],
+        values: &ValueReader,
+    ) -> Result<()> {
+        for TableState { item, len, runs } in tables {
+            let (inner, limiter) = self.split();
+            let data = inner.instances.get(item.instance as usize);
+            let table = data.and_then(|data| data.tables.get(item.index as usize).copied());
+            let table = table.ok_or_else(|| unusable(format!("there is no table {item:?}")))?;
+            let data = &mut inner.tables[table as usize];
+            let ty = ValType::Ref(data.ty.element);
+            let more = len.checked_sub(data.len() as u64).ok_or_else(|| {
+                unusable(format!("a table has {} elements; it is to have {len}", data.len()))
+            })?;
+            if more > 0 && data.grow(more, limiter)?.is_none() {
+                return Err(crate::Error::limit(format!("a table of {len} elements is refused")));
+            }
+            data.elements_mut().fill(0);
+            for (start, run) in runs {
+                for (at, value) in (*start..).zip(run) {
+                    let [word, _] = values.slots(inner, ty, *value, false)?;
+                    let elements = inner.tables[table as usize].elements_mut();
+                    let at = usize::try_from(at).ok().and_then(|at| elements.get_mut(at));
+                    *at.ok_or_else(|| unusable("an element is outside of its table"))? = word;
+                }
+            }
+            let elements = inner.tables[table as usize].elements();
+            let nullable = matches!(ty, ValType::Ref(r) if r.nullable);
+            if !nullable && elements.contains(&0) {
+                return Err(unusable("a table whose elements cannot be null has null"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the globals.
+    pub(super) fn restore_globals(
+        &mut self,
+        globals: &[GlobalState],
+        values: &ValueReader,
+    ) -> Result<()> {
+        for GlobalState { item, value } in globals {
+            let inner = &mut self.inner;
+            let data = inner.instances.get(item.instance as usize);
+            let data = data
+                .filter(|data| (item.index as usize) < data.module.decoded.info().globals.len());
+            let data = data.ok_or_else(|| unusable(format!("there is no global {item:?}")))?;
+            let (at, ty) = data.global(item.index);
+            let imported = data.module.decoded.info().imported_globals;
+            let words = values.slots(inner, ty.content, *value, false)?;
+            let wide = ty.content == ValType::V128;
+            // SAFETY: globals live as long as their store and have 16 bytes; no guest runs. The value is one of the
+            // global's type.
+            unsafe {
+                let same = at.read() == words[0] && (!wide || at.add(1).read() == words[1]);
+                if !ty.mutable && item.index < imported {
+                    if !same && !ty.content.is_ref() {
+                        return Err(unusable(
+                            "a global that the embedder gives has another value than before, and cannot be set",
+                        ));
+                    }
+                    continue;
+                }
+                at.write(words[0]);
+                if wide {
+                    at.add(1).write(words[1]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets which segments were dropped, and the elements of those that have objects.
+    pub(super) fn restore_segments(
+        &mut self,
+        instances: &[InstanceState],
+        values: &ValueReader,
+    ) -> Result<()> {
+        for (instance, state) in instances.iter().enumerate() {
+            let data = &mut self.inner.instances[instance];
+            set_flags(&mut data.dropped_elements, &state.dropped_elements)?;
+            set_flags(&mut data.dropped_data, &state.dropped_data)?;
+            for (segment, elements) in &state.elements {
+                let info = self.inner.instances[instance].module.clone();
+                let segment = *segment as usize;
+                let missing = || unusable("there is no such segment with objects");
+                let known = info.decoded.info().elements.get(segment).ok_or_else(missing)?;
+                if known.items.len() != elements.len() {
+                    return Err(missing());
+                }
+                let ty = ValType::Ref(known.element);
+                let mut words = Vec::with_capacity(elements.len());
+                for value in elements {
+                    words.push(values.slots(&mut self.inner, ty, *value, false)?[0]);
+                }
+                let own = self.inner.instances[instance].elements.get_mut(segment);
+                let own = own.filter(|own| own.is_some()).ok_or_else(missing)?;
+                *own = Some(words.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn set_flags(flags: &mut [bool], set: &[u32]) -> Result<()> {
+    flags.fill(false);
+    for at in set {
+        let flag = flags.get_mut(*at as usize);
+        *flag.ok_or_else(|| unusable(format!("there is no segment {at}")))? = true;
+    }
+    Ok(())
+}

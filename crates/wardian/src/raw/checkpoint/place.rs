@@ -1,0 +1,246 @@
+//! Making frames of those in a checkpoint.
+//!
+//! ```text
+//!   frame in the checkpoint        image                        placed
+//!   function, operator      ──>    words: parameters, header,   addresses: of the caller, of the
+//!   locals, operands               locals, operands             instruction, of function and instance
+//! ```
+//!
+//! Images are made, and checked, when the checkpoint is restored; they are placed when the guest is to run, since
+//! another guest may have used the stack until then.
+
+use super::super::store::StoreInner;
+use super::unusable;
+use super::values::ValueReader;
+use crate::Result;
+use crate::checkpoint::state::{At, CallState, FrameState};
+use crate::module::ModuleInner;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use wardian_interp::{FrameMap, Place, Point, Wanted};
+use wardian_module::{Operands, OperatorTypes, engine_type};
+use wardian_types::{FuncType, TrapCode, ValType};
+use wardian_vm::activation::Suspended;
+use wardian_vm::interpreted::{Boundary, Function, flag, frame};
+
+/// The frames of a guest, ready to be placed.
+pub(crate) struct Images {
+    /// The outermost first.
+    frames: Vec<Image>,
+    /// Slots of the results of the outermost.
+    result_slots: usize,
+}
+
+/// A frame as words.
+struct Image {
+    /// Its module, which keeps the function's code.
+    module: Arc<ModuleInner>,
+    instance: u32,
+    defined: u32,
+    /// Its position in the code.
+    unit: u32,
+    /// From its first parameter on. The header is zero.
+    words: Vec<u64>,
+    /// Slots from fp where the parameters of the frame that it calls begin, and its results go.
+    callee: i32,
+}
+
+/// A guest that was placed.
+pub(super) struct Placed {
+    pub(super) guest: Suspended,
+    /// Where the results of the host function go that it called.
+    pub(super) results: *mut u64,
+}
+
+/// What is known of a function at the points where frames are.
+struct Known {
+    maps: HashMap<Point, FrameMap>,
+    types: HashMap<u32, OperatorTypes>,
+    locals: Vec<ValType>,
+}
+
+/// The results of a call, as the caller's module has them.
+type Results = Vec<ValType>;
+
+impl StoreInner {
+    /// Makes images of frames. `pending` is the type of the host function that the innermost has called.
+    ///
+    /// # Errors
+    ///
+    /// A frame cannot be: see [`super`].
+    pub(super) fn images(
+        &mut self,
+        call: &CallState,
+        pending: Option<&FuncType>,
+        values: &ValueReader,
+    ) -> Result<Images> {
+        let known = self.look_up_points(&call.frames)?;
+        // What the frame calls gives: of the innermost a host function.
+        let mut callee: Option<Results> = pending.map(|ty| ty.results().to_vec());
+        let mut frames = Vec::with_capacity(call.frames.len());
+        for state in &call.frames {
+            let known = &known[&(state.func.instance, state.func.index)];
+            if (state.at == At::InCall) != callee.is_some() {
+                return Err(unusable("a frame does not fit the one that it calls"));
+            }
+            let (image, results) = self.image(state, known, callee.as_deref(), values)?;
+            frames.push(image);
+            callee = Some(results);
+        }
+        frames.reverse();
+        let results = callee.filter(|_| !frames.is_empty());
+        let results = results.ok_or_else(|| unusable("its call has no frames"))?;
+        let result_slots = results.iter().map(|ty| ty.slots()).sum();
+        Ok(Images { frames, result_slots })
+    }
+
+    /// Finds what is known of the functions at their frames' points; each function once.
+    fn look_up_points(&self, frames: &[FrameState]) -> Result<HashMap<(u32, u32), Known>> {
+        let mut points: BTreeMap<(u32, u32), Vec<Point>> = BTreeMap::new();
+        for state in frames {
+            let point = Point { offset: state.offset, after: state.at != At::Before };
+            points.entry((state.func.instance, state.func.index)).or_default().push(point);
+        }
+        let mut all = HashMap::new();
+        for ((instance, func), mut points) in points {
+            let data = self.instances.get(instance as usize);
+            let data = data.ok_or_else(|| unusable(format!("there is no instance {instance}")))?;
+            let info = data.module.decoded.info();
+            let defined = info
+                .defined_function(func)
+                .filter(|defined| (*defined as usize) < info.bodies.len())
+                .ok_or_else(|| unusable(format!("function {func} has no body")))?;
+            points.sort_unstable();
+            points.dedup();
+            let maps = data.module.frame_maps(defined, Wanted::Points(&points))?;
+            let mut offsets: Vec<u32> = points.iter().map(|point| point.offset).collect();
+            offsets.dedup();
+            let operands = Operands::new(&data.module.decoded, self.engine().config().features)?;
+            let known = Known {
+                maps: maps.into_iter().map(|map| (map.point, map)).collect(),
+                types: operands.at(defined, &offsets)?.into_iter().map(|t| (t.offset, t)).collect(),
+                locals: data.module.all_local_types(defined),
+            };
+            all.insert((instance, func), known);
+        }
+        Ok(all)
+    }
+
+    /// An image of a frame, and the types of its function's results. `callee` are those of what it has called.
+    fn image(
+        &mut self,
+        state: &FrameState,
+        known: &Known,
+        callee: Option<&[ValType]>,
+        values: &ValueReader,
+    ) -> Result<(Image, Results)> {
+        let module = self.instances[state.func.instance as usize].module.clone();
+        let info = module.decoded.info();
+        let point = Point { offset: state.offset, after: state.at != At::Before };
+        let no_point = || {
+            let (func, offset) = (state.func.index, state.offset);
+            unusable(format!("function {func} cannot be resumed at offset {offset:#x}"))
+        };
+        let map = known.maps.get(&point).ok_or_else(no_point)?;
+        let types = known.types.get(&state.offset).ok_or_else(no_point)?;
+        let stack = if point.after { &types.after } else { &types.before };
+        if point.after && types.called.is_none() || map.operands.len() != stack.len() {
+            return Err(no_point());
+        }
+        let mut height = map.height;
+        let mut count = stack.len();
+        if let Some(given) = callee {
+            let called = types.called.and_then(|ty| info.signature(ty)).ok_or_else(no_point)?;
+            self.check_results(called.results(), given)?;
+            height -= called.result_slots() as i32;
+            count -= called.results().len();
+        }
+        if state.locals.len() != known.locals.len() || state.operands.len() != count {
+            return Err(unusable("a frame has another number of values than its function"));
+        }
+        let defined = state.func.index - info.imported_functions;
+        let function = module.interpreted(defined)?.function();
+        let params = function.param_slots as i32;
+        let mut words = vec![0; function.param_slots as usize + function.frame_slots as usize];
+        let mut put = |slot: i32, ty: ValType, value: [u64; 2]| {
+            let at = (slot + params) as usize;
+            words[at..at + ty.slots()].copy_from_slice(&value[..ty.slots()]);
+        };
+        let layout = module.frame_layout(defined, &known.locals);
+        for (i, ((ty, slot), value)) in
+            known.locals.iter().zip(&layout.locals).zip(&state.locals).enumerate()
+        {
+            let unset = types.unset.binary_search(&(i as u32)).is_ok();
+            put(*slot, *ty, values.slots(self, *ty, *value, unset)?);
+        }
+        for ((ty, operand), value) in stack.iter().zip(&map.operands).zip(&state.operands) {
+            let ty = engine_type(*ty, &module.signatures);
+            let value = values.slots(self, ty, *value, false)?;
+            if let Place::Slot(slot) = operand.place {
+                put(slot, ty, value);
+            }
+        }
+        let results = info.defined_type(defined).results().to_vec();
+        let (instance, unit) = (state.func.instance, map.unit);
+        Ok((Image { module, instance, defined, unit, words, callee: height }, results))
+    }
+
+    /// Checks that what a call gives is what the caller expects.
+    fn check_results(&self, wanted: &[ValType], given: &[ValType]) -> Result<()> {
+        let relation = self.engine().signatures().relation();
+        let fit = wanted.len() == given.len()
+            && wanted.iter().zip(given).all(|(wanted, given)| given.matches(*wanted, &relation));
+        if fit { Ok(()) } else { Err(unusable("a frame calls a function of another type")) }
+    }
+
+    /// Puts the frames on the store's stack, on which no guest stands.
+    ///
+    /// # Errors
+    ///
+    /// They do not fit.
+    ///
+    /// # Safety
+    ///
+    /// The images were made for this store.
+    pub(super) unsafe fn place(&mut self, images: &Images) -> Result<Placed> {
+        self.ensure_stack()?;
+        let ctx = self.ctx();
+        // SAFETY: the store is idle and has a stack, so the slots from `interp_sp` to the limit are free. Each
+        // frame is written only where there is room.
+        unsafe {
+            let (base, limit) = ((*ctx).interp_sp, (*ctx).interp_limit);
+            let boundary = base as *mut Boundary;
+            let mut slots = boundary.add(1).cast::<u64>();
+            let mut previous = base | flag::BOUNDARY;
+            let mut innermost = (std::ptr::null_mut::<u64>(), 0);
+            for image in &images.frames {
+                let function: *const Function = image.module.interpreted(image.defined)?.function();
+                let end = slots as usize + image.words.len() * 8;
+                if end > limit {
+                    return Err(TrapCode::StackOverflow.into());
+                }
+                let fp = slots.add((*function).param_slots as usize);
+                std::ptr::copy_nonoverlapping(image.words.as_ptr(), slots, image.words.len());
+                let vmctx = self.instances[image.instance as usize].vm.address();
+                *fp.offset(frame::PREVIOUS) = previous as u64;
+                *fp.offset(frame::IP) = (*function).entry.add(image.unit as usize) as u64;
+                *fp.offset(frame::FUNCTION) = function as u64;
+                *fp.offset(frame::VMCTX) = vmctx as u64;
+                innermost = (fp, end);
+                previous = fp as usize | flag::OTHER_INSTANCE;
+                slots = fp.offset(image.callee as isize);
+            }
+            boundary.write(Boundary {
+                wasm_sp: 0,
+                slots: 0,
+                args: 0,
+                result_slots: images.result_slots,
+            });
+            let root = &images.frames[0];
+            let root = self.instances[root.instance as usize].vm.address();
+            let (fp, end) = innermost;
+            let guest = Suspended::placed(ctx, root, fp as usize, base..end);
+            Ok(Placed { guest, results: slots })
+        }
+    }
+}

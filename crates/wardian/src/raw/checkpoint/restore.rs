@@ -1,0 +1,273 @@
+//! Making a store of a checkpoint, and running the guest in it.
+
+use super::super::call::Callable;
+use super::super::host::Dispatch;
+use super::super::store::{FuncKind, StoreData, StoreInner};
+use super::place::{Images, Placed};
+use super::unusable;
+use super::values::{ValueReader, func_of};
+use crate::checkpoint::Checkpoint;
+use crate::checkpoint::state::PendingState;
+use crate::{Error, ErrorKind, Linker, Module, Result, Val};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use wardian_types::{FuncType, ValType};
+use wardian_vm::layout::HostFunc;
+
+/// A call that was restored and is to be resumed.
+pub(crate) struct Restored {
+    images: Images,
+    /// The outermost function.
+    root: Callable,
+    /// The types of its results.
+    results: Vec<ValType>,
+    pub(crate) pending: Option<RestoredPending>,
+    /// Keeps what the images refer to.
+    values: ValueReader,
+}
+
+/// The host function that the guest had called.
+pub(crate) struct RestoredPending {
+    /// The import by which it is called.
+    pub(crate) module: String,
+    pub(crate) name: String,
+    pub(crate) ty: FuncType,
+    pub(crate) arguments: Vec<Val>,
+    host: *mut HostFunc,
+    vmctx: usize,
+}
+
+impl std::fmt::Debug for Restored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Restored").finish_non_exhaustive()
+    }
+}
+
+// SAFETY: the addresses are used only with the store that they belong to.
+unsafe impl Send for Restored {}
+// SAFETY: as above.
+unsafe impl Sync for Restored {}
+
+impl<T: 'static> StoreData<T> {
+    /// Makes the state of this store, which is empty, that of a checkpoint. After an error it is of no use.
+    pub(crate) fn restore(
+        &mut self,
+        checkpoint: &Checkpoint,
+        modules: &[Module],
+        linker: &Linker<T>,
+    ) -> Result<Option<Restored>> {
+        let state = &checkpoint.state;
+        if !self.inner.instances.is_empty() {
+            return Err(unusable("the store has instances already: use a new one"));
+        }
+        for instance in &state.instances {
+            let module = modules.get(instance.module as usize);
+            let module = module.ok_or_else(|| unusable("an instance has an unknown module"))?;
+            self.restore_instance(instance, module, linker)?;
+        }
+        self.inner.has_run = true;
+        self.restore_memories(checkpoint)?;
+        let values = self.restore_objects(state, modules)?;
+        self.restore_tables(&state.tables, &values)?;
+        self.restore_globals(&state.globals, &values)?;
+        self.restore_segments(&state.instances, &values)?;
+        if let Some(fuel) = state.fuel.filter(|_| self.inner.engine().config().fuel) {
+            self.inner.set_fuel(fuel);
+        }
+        let call = match &state.call {
+            Some(call) => {
+                let pending = call.pending.as_ref();
+                let pending =
+                    pending.map(|p| self.inner.restore_pending(p, &values)).transpose()?;
+                let ty = pending.as_ref().map(|pending| &pending.ty);
+                let images = self.inner.images(call, ty, &values)?;
+                let root = func_of(&mut self.inner, call.frames[call.frames.len() - 1].func)?;
+                let results = self.inner.func_type(root).results().to_vec();
+                let root = self.inner.callable(root)?;
+                self.inner.gc.restored.clone_from(&values.exceptions);
+                Some(Restored { images, root, results, pending, values })
+            }
+            None => None,
+        };
+        for (index, instance) in (0..).zip(&state.instances) {
+            if let Some(code) = instance.closed {
+                self.inner.close_instance(index, code);
+            }
+        }
+        Ok(call)
+    }
+
+    /// Resumes the guest: its host function returns these results or, without any, is called again.
+    pub(crate) fn resume_restored(
+        &mut self,
+        call: Restored,
+        given: Option<&[Val]>,
+    ) -> Result<Vec<Val>> {
+        if !self.inner.is_idle() {
+            return Err(unusable("a guest is running in the store"));
+        }
+        let this: *mut StoreData<T> = self;
+        let count: usize = call.results.iter().map(|ty| ty.slots()).sum();
+        let mut slots = vec![0; count.max(1)];
+        // SAFETY: the store is idle and ours. The images were made for it, and hold what its guests could have left
+        // there; the callable is the outermost function, and the slots fit its results.
+        unsafe {
+            let placed = (*this).inner.place(&call.images)?;
+            (*this).inner.gc.restored.clear();
+            let open = (*this).inner.open.len();
+            match StoreData::answer(this, &placed, call.pending.as_ref(), given) {
+                Ok(()) => {
+                    let closed = (*this).inner.closed;
+                    let (guest, root) = (placed.guest, call.root);
+                    StoreData::resume(this, guest, root, slots.as_mut_ptr(), open, closed)?;
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::Exception(_)) => {
+                    let (guest, root) = (placed.guest, call.root);
+                    StoreData::throw_in(this, guest, root, slots.as_mut_ptr(), open, error)?;
+                }
+                Err(error) => {
+                    (*this).inner.settle(&error);
+                    (*this).inner.fail_call(error, open)?;
+                }
+            }
+            drop(call.values);
+            let mut results: Vec<Val> = call.results.iter().map(|ty| Val::zero(*ty)).collect();
+            self.inner.read_values(&call.results, &slots, &mut results);
+            Ok(results)
+        }
+    }
+
+    /// Puts the results of the host function in place that the guest waits for.
+    ///
+    /// # Safety
+    ///
+    /// `this` is valid and idle; the guest was placed in it just now, and the pending call is its own.
+    unsafe fn answer(
+        this: *mut StoreData<T>,
+        placed: &Placed,
+        pending: Option<&RestoredPending>,
+        given: Option<&[Val]>,
+    ) -> Result<()> {
+        let Some(pending) = pending else {
+            return match given {
+                Some(_) => Err(unusable("the guest waits for no results")),
+                None => Ok(()),
+            };
+        };
+        let ty = &pending.ty;
+        let mut slots = vec![0; ty.buffer_slots().max(1)];
+        // SAFETY: the caller's promise. The record is that of an import of an instance, so it takes slots for this
+        // type; nothing collects between its return and the copy.
+        unsafe {
+            match given {
+                Some(results) => {
+                    let inner = &mut (*this).inner;
+                    inner.check_values(ty.results(), results)?;
+                    inner.write_values(results, &mut slots)?;
+                }
+                None => {
+                    (*this).inner.write_values(&pending.arguments, &mut slots)?;
+                    StoreData::call_again(this, placed, pending, slots.as_mut_ptr())?;
+                }
+            }
+            let count = ty.result_slots();
+            std::ptr::copy_nonoverlapping(slots.as_ptr(), placed.results, count);
+        }
+        Ok(())
+    }
+
+    /// Calls a host function for a guest that waits for it.
+    ///
+    /// # Safety
+    ///
+    /// As for [`StoreData::answer`]; the slots have the arguments, and room for the results.
+    unsafe fn call_again(
+        this: *mut StoreData<T>,
+        placed: &Placed,
+        pending: &RestoredPending,
+        slots: *mut u64,
+    ) -> Result<()> {
+        // SAFETY: the caller's promise; the guest has its frames on the stack, and calls the host.
+        unsafe {
+            let ctx = (*this).inner.ctx();
+            let outer = (*ctx).owner;
+            (*ctx).owner = this as usize;
+            (*ctx).indirect_caller = pending.vmctx;
+            let dispatch: Dispatch = std::mem::transmute((*pending.host).dispatch);
+            let work = || dispatch(pending.host, slots);
+            let done = catch_unwind(AssertUnwindSafe(|| placed.guest.as_host(ctx, work)));
+            (*ctx).owner = outer;
+            match done {
+                Ok(0) => Ok(()),
+                Ok(_) => {
+                    let inner = &mut (*this).inner;
+                    let thrown = inner.thrown_error();
+                    let error = thrown.or_else(|| inner.take_pending());
+                    Err(error.unwrap_or_else(|| {
+                        Error::new(ErrorKind::Internal(
+                            "a host function failed without a reason".into(),
+                        ))
+                    }))
+                }
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+    }
+}
+
+impl StoreInner {
+    /// Checks that values are of these types.
+    fn check_values(&self, types: &[ValType], values: &[Val]) -> Result<()> {
+        if types.len() != values.len() {
+            let (wanted, given) = (types.len(), values.len());
+            return Err(Error::usage(format!(
+                "the host function has {wanted} results, not {given}"
+            )));
+        }
+        for (value, ty) in values.iter().zip(types) {
+            self.check_value(value, *ty).map_err(|found| {
+                Error::usage(format!("a result of type {ty} cannot be {found}"))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The host function of a pending call.
+    fn restore_pending(
+        &mut self,
+        state: &PendingState,
+        values: &ValueReader,
+    ) -> Result<RestoredPending> {
+        let missing = || unusable(format!("there is no host function {:?}", state.func));
+        let data = self.instances.get(state.func.instance as usize).ok_or_else(missing)?;
+        let module = data.module.clone();
+        let import = module.decoded.func_import(state.func.index).ok_or_else(missing)?;
+        let record = data.import(state.func.index);
+        let vmctx = data.vm.address();
+        let func = self.instance_func(state.func.instance, state.func.index);
+        if !matches!(self.funcs[func as usize].kind, FuncKind::Host(_)) {
+            return Err(unusable(format!(
+                "the guest waits for `{}` `{}`, which is a function of the host in the checkpoint and a guest's \
+                 function here",
+                import.module, import.name
+            )));
+        }
+        let ty = self.func_type(func).clone();
+        if ty.params().len() != state.arguments.len() {
+            return Err(unusable("a host function has another number of arguments"));
+        }
+        let mut arguments = Vec::with_capacity(state.arguments.len());
+        for (ty, value) in ty.params().iter().zip(&state.arguments) {
+            let slots = values.slots(self, *ty, *value, false)?;
+            // SAFETY: the slots are a value of the type, as guests hold it.
+            arguments.push(unsafe { self.read_value(*ty, &slots) });
+        }
+        Ok(RestoredPending {
+            module: import.module.clone(),
+            name: import.name.clone(),
+            ty,
+            arguments,
+            host: record.ctx as *mut HostFunc,
+            vmctx,
+        })
+    }
+}
