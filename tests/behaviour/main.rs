@@ -7,6 +7,7 @@ mod asynchronous;
 mod attaching;
 mod call_options;
 mod calls;
+mod checkpoints;
 mod closing;
 mod closing_codes;
 mod coverage;
@@ -67,6 +68,7 @@ fn main() -> std::process::ExitCode {
         attaching::TABLE,
         call_options::TABLE,
         calls::TABLE,
+        checkpoints::TABLE,
         closing::TABLE,
         closing_codes::TABLE,
         coverage::TABLE,

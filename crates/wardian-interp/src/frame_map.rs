@@ -28,6 +28,9 @@ pub struct FrameMap {
     pub unit: u32,
     /// From the bottom.
     pub operands: Vec<Operand>,
+    /// The exceptions that the open `catch` blocks have caught, the outermost first. They are no operands, but
+    /// `rethrow` needs them.
+    pub caught: Vec<Operand>,
     /// The first slot behind the operands, whether they take room or not.
     pub height: i32,
 }
@@ -85,10 +88,14 @@ impl<'a> FrameMaps<'a> {
         unit: u32,
         point: Point,
         height: i32,
-        operands: impl Iterator<Item = Operand>,
+        stack: impl Iterator<Item = (Operand, bool)>,
     ) {
         if self.wanted.includes(unit, point) {
-            self.found.push(FrameMap { point, unit, operands: operands.collect(), height });
+            let (mut operands, mut caught) = (Vec::new(), Vec::new());
+            for (operand, is_caught) in stack {
+                if is_caught { caught.push(operand) } else { operands.push(operand) }
+            }
+            self.found.push(FrameMap { point, unit, operands, caught, height });
         }
     }
 }

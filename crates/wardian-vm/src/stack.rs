@@ -119,9 +119,19 @@ impl StackPool {
         kept.map_or_else(|| WasmStack::new(self.size, self.slots), Ok)
     }
 
+    /// A new stack of the same size with at least `slots` bytes for interpreted frames.
+    ///
+    /// # Errors
+    ///
+    /// No memory or address space is left.
+    pub fn take_with_slots(&self, slots: usize) -> io::Result<WasmStack> {
+        WasmStack::new(self.size, self.slots.max(slots))
+    }
+
     /// Keeps a stack for later. `deep` says that more than a little of it may have been used.
     pub fn give_back(&self, stack: WasmStack, deep: bool) {
-        if stack.size() < self.size {
+        // Those that were made for one store are larger, or smaller.
+        if stack.size() < self.size || stack.slots > round_up(self.slots).unwrap_or(self.slots) {
             return;
         }
         if deep {

@@ -6,6 +6,7 @@
 //! on a stack during a collection.
 
 use super::Body;
+use super::control::Kind;
 use super::stack::{Entry, Value};
 use crate::frame_map::{Operand, Place, Point};
 
@@ -53,8 +54,18 @@ impl Body<'_> {
             };
             Operand { place, wide: entry.wide }
         };
-        let callee = callee.map(|slot| Operand { place: Place::Slot(slot), wide: false });
-        maps.note(at, point, self.height, self.b.stack.iter().map(operand).chain(callee));
+        // The exception that a `catch` has caught is the first thing on the operand stack of its block.
+        let mut catches = self.b.frames.iter().filter(|frame| matches!(frame.kind, Kind::Catch));
+        let mut next = catches.next();
+        let stack = self.b.stack.iter().enumerate().map(|(position, entry)| {
+            let is_caught = next.is_some_and(|frame| frame.base == position);
+            if is_caught {
+                next = catches.next();
+            }
+            (operand(entry), is_caught)
+        });
+        let callee = callee.map(|slot| (Operand { place: Place::Slot(slot), wide: false }, false));
+        maps.note(at, point, self.height, stack.chain(callee));
     }
 
     /// The locals that are references: they are so everywhere.

@@ -151,6 +151,8 @@ pub(crate) struct FrameState {
     pub(crate) locals: Vec<Value>,
     /// From the bottom. Of a frame that waits in a call without the operands of that call and its results.
     pub(crate) operands: Vec<Value>,
+    /// The exceptions that its open `catch` blocks have caught, the outermost first.
+    pub(crate) caught: Vec<Value>,
 }
 
 /// Where a frame stands with respect to the operator at its offset.

@@ -319,6 +319,27 @@ impl StoreInner {
         Ok(())
     }
 
+    /// Makes sure that there is a stack with room for interpreted frames, which a compiling engine's stacks do not
+    /// have. No guest runs.
+    pub(super) fn ensure_slots(&mut self) -> Result<()> {
+        self.ensure_stack()?;
+        // SAFETY: the context is valid.
+        let has_slots = unsafe { (*self.ctx()).interp_limit > (*self.ctx()).stack_top };
+        if has_slots {
+            return Ok(());
+        }
+        let slots = self.engine.config().stack_size;
+        let stack = self.engine.stacks().take_with_slots(slots);
+        let stack =
+            stack.map_err(|e| Error::limit(format!("no memory for a guest's stack: {e}")))?;
+        // SAFETY: no guest runs, so nobody else uses the context, and nothing is on the stack that goes.
+        stack.attach(unsafe { self.ctx.as_mut() });
+        if let Some(before) = self.stack.replace(stack) {
+            self.engine.stacks().give_back(before, self.deep);
+        }
+        Ok(())
+    }
+
     /// Keeps a signature, with its number and its trampolines, as long as the store.
     pub(crate) fn keep_signature(&mut self, signature: Signature) {
         if self.signatures.iter().all(|kept| kept.number() != signature.number()) {

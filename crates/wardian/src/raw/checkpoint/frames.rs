@@ -224,9 +224,15 @@ impl StoreInner {
                 Place::Const(bits) => unsafe { writer.value(self, ty, &[bits, 0])? },
             });
         }
+        let mut caught = Vec::with_capacity(map.caught.len());
+        for operand in &map.caught {
+            let Place::Slot(slot) = operand.place else { return Err(unknown()) };
+            // SAFETY: as above; it is a reference to an exception.
+            caught.push(unsafe { self.value_at(at.fp, slot, ValType::EXNREF, writer)? });
+        }
         let func = Item { instance: at.instance, index: info.imported_functions + at.defined };
         let offset = map.point.offset;
-        Ok(FrameState { func, offset, at: kind, locals: values, operands })
+        Ok(FrameState { func, offset, at: kind, locals: values, operands, caught })
     }
 
     /// # Safety

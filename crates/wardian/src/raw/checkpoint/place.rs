@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use wardian_interp::{FrameMap, Place, Point, Wanted};
 use wardian_module::{Operands, OperatorTypes, engine_type};
-use wardian_types::{FuncType, TrapCode, ValType};
+use wardian_types::{FuncType, RefType, TrapCode, ValType};
 use wardian_vm::activation::Suspended;
 use wardian_vm::interpreted::{Boundary, Function, flag, frame};
 
@@ -180,6 +180,16 @@ impl StoreInner {
                 put(slot, ty, value);
             }
         }
+        if state.caught.len() != map.caught.len() {
+            return Err(unusable("a frame has caught another number of exceptions"));
+        }
+        let ty = ValType::Ref(RefType { nullable: false, ..RefType::EXN });
+        for (operand, value) in map.caught.iter().zip(&state.caught) {
+            let value = values.slots(self, ty, *value, false)?;
+            if let Place::Slot(slot) = operand.place {
+                put(slot, ty, value);
+            }
+        }
         let results = info.defined_type(defined).results().to_vec();
         let (instance, unit) = (state.func.instance, map.unit);
         Ok((Image { module, instance, defined, unit, words, callee: height }, results))
@@ -203,7 +213,7 @@ impl StoreInner {
     ///
     /// The images were made for this store.
     pub(super) unsafe fn place(&mut self, images: &Images) -> Result<Placed> {
-        self.ensure_stack()?;
+        self.ensure_slots()?;
         let ctx = self.ctx();
         // SAFETY: the store is idle and has a stack, so the slots from `interp_sp` to the limit are free. Each
         // frame is written only where there is room.

@@ -1,0 +1,666 @@
+//! Checkpoints: a guest is written down, and continues in another store as if nothing had happened.
+
+use crate::matrix::{Behaviour, module};
+use wardian::{
+    Caller, Checkpoint, CheckpointOptions, Engine, EngineKind, Error, Linker, Module, Result,
+    ResumeOptions, Store, StoreLimits, Val,
+};
+
+pub(crate) const TABLE: &[Behaviour] = &[
+    ("a guest continues in a new store, whatever its frames hold", frames),
+    ("a guest continues after every one of its host calls", every_call),
+    ("memories, tables, globals and segments are carried", state),
+    ("instances that share what they have are carried", linked_instances),
+    ("what the embedder gives is found again by name", host_items),
+    ("frames are carried through tables, references and tail calls", indirect),
+    ("two thousand frames are carried", deep),
+    ("an exception is caught by a frame that was carried", thrown_after),
+    ("a caught exception is carried", held_exceptions),
+    ("objects keep their identity", objects),
+    ("locals without a default are carried before they are set", unset_locals),
+    ("an idle store is carried", idle),
+    ("fuel that is left is carried", fuel),
+    ("modules can be given instead of embedded", given_modules),
+    ("state of the embedder's is carried by name", host_state),
+    ("a closed instance stays closed", closed),
+    ("limits of the new store hold", limits),
+    ("frames that do not fit the stack are an overflow", small_stack),
+];
+
+/// An engine with the same settings that interprets.
+fn interpreter(engine: &Engine) -> Engine {
+    let mut config = engine.config().clone();
+    Engine::new(config.engine(EngineKind::Interpreted)).expect("the configuration works")
+}
+
+/// What host functions keep: arguments in order, and a checkpoint of the call at which one is wanted.
+#[derive(Default)]
+struct Host {
+    told: Vec<i64>,
+    calls: usize,
+    /// The call at which a checkpoint is taken.
+    at: Option<usize>,
+    taken: Option<Vec<u8>>,
+    /// Whether the next call throws.
+    limits: StoreLimits,
+}
+
+/// `h.tell` notes its argument and returns its double; `h.note` notes it and returns nothing.
+fn linker(engine: &Engine) -> Linker<Host> {
+    let mut linker: Linker<Host> = Linker::new(engine);
+    linker.func_wrap("h", "tell", |caller: Caller<'_, Host>, x: i64| tell(caller, x)).unwrap();
+    linker
+        .func_wrap("h", "note", |caller: Caller<'_, Host>, x: i64| tell(caller, x).map(drop))
+        .unwrap();
+    linker
+}
+
+fn tell(mut caller: Caller<'_, Host>, x: i64) -> Result<i64> {
+    if caller.data().at == Some(caller.data().calls) {
+        let bytes = caller.checkpoint(&CheckpointOptions::new())?.to_bytes()?;
+        caller.data_mut().taken = Some(bytes);
+        return Err(Error::host("carried"));
+    }
+    let host = caller.data_mut();
+    host.calls += 1;
+    host.told.push(x);
+    Ok(x.wrapping_mul(2))
+}
+
+/// Instantiates and calls `run`; a checkpoint is taken at the host call of this number. Returns what was told before,
+/// and the checkpoint.
+fn until(engine: &Engine, module: &Module, at: usize) -> Option<(Vec<i64>, Checkpoint)> {
+    let mut store = Store::new(engine, Host { at: Some(at), ..Host::default() });
+    let instance = linker(engine).instantiate(&mut store, module).unwrap();
+    let run = instance.get_func(&mut store, "run").unwrap();
+    let mut results = vec![Val::I32(0); run.ty(&store).results().len()];
+    let done = run.call(&mut store, &[], &mut results);
+    let host = store.into_data();
+    let taken = host.taken?;
+    assert_eq!(done.unwrap_err().to_string(), "carried");
+    Some((host.told, Checkpoint::from_bytes(&taken).unwrap()))
+}
+
+/// What the guest tells and returns without being carried.
+fn whole(engine: &Engine, module: &Module) -> (Vec<i64>, Result<Vec<Val>>) {
+    let mut store = Store::new(engine, Host::default());
+    let instance = linker(engine).instantiate(&mut store, module).unwrap();
+    let run = instance.get_func(&mut store, "run").unwrap();
+    let mut results = vec![Val::I32(0); run.ty(&store).results().len()];
+    let done = run.call(&mut store, &[], &mut results).map(|()| results);
+    (store.into_data().told, done)
+}
+
+/// Resumes a guest, and returns what it tells afterwards and returns.
+fn rest(engine: &Engine, checkpoint: &Checkpoint) -> (Vec<i64>, Result<Vec<Val>>) {
+    let mut store = Store::new(engine, Host::default());
+    let options = ResumeOptions::new();
+    let resumed = checkpoint.resume(&mut store, &linker(engine), &options).unwrap();
+    let done = resumed.run(&mut store);
+    (store.into_data().told, done)
+}
+
+/// Checks that the guest `run` of a module does the same if it is carried at each of its host calls, to this engine.
+fn carried(engine: &Engine, text: &str) {
+    let from = interpreter(engine);
+    let here = module(&from, text);
+    let expected = whole(&from, &here);
+    let mut calls = 0;
+    while let Some((before, checkpoint)) = until(&from, &here, calls) {
+        let (after, done) = rest(engine, &checkpoint);
+        let told: Vec<i64> = before.into_iter().chain(after).collect();
+        assert_eq!(told, expected.0, "carried at call {calls}");
+        match (&done, &expected.1) {
+            (Ok(a), Ok(b)) => assert_eq!(a, b, "carried at call {calls}"),
+            (Err(a), Err(b)) => assert_eq!(a.trap(), b.trap(), "carried at call {calls}: {a}"),
+            (a, b) => panic!("carried at call {calls}: {a:?}, not {b:?}"),
+        }
+        calls += 1;
+    }
+    assert!(calls > 0, "the guest calls the host");
+}
+
+fn frames(engine: &Engine) {
+    carried(
+        engine,
+        r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
+          (func $inner (param $v v128) (param $x i64) (result i64 v128)
+            (local $k i32) (local $d f64) (local $w v128)
+            (local.set $k (i32.const -3))
+            (local.set $d (f64.const nan:0x4000000000001))
+            (local.set $w (i8x16.add (local.get $v) (i8x16.splat (i32.const 7))))
+            ;; Operands: a local, a constant, a vector, a value of its own.
+            (local.get $x)
+            (i64.const 1000)
+            (i64.extend_i32_s (local.get $k))
+            (i64.add)
+            (local.get $w)
+            (call $tell (i64.reinterpret_f64 (local.get $d)))
+            (i64x2.splat)
+            (i64x2.add)
+            (local.set $w)
+            (i64.mul)
+            (local.get $w))
+          (func (export "run") (result i64 i64 f32)
+            (local $i i32) (local $sum i64) (local $v v128) (local $f f32)
+            (local.set $f (f32.const 1.5))
+            (loop $l
+              (call $inner (local.get $v) (i64.add (local.get $sum) (i64.const 5)))
+              (local.set $v)
+              (local.set $sum (i64.xor (local.get $sum)))
+              (local.set $f (f32.mul (local.get $f) (f32.const 1.25)))
+              (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 4))))
+            (local.get $sum) (i64x2.extract_lane 1 (local.get $v)) (local.get $f)))"#,
+    );
+}
+
+fn every_call(engine: &Engine) {
+    carried(
+        engine,
+        r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
+          (import "h" "note" (func $note (param i64)))
+          (memory 1 3)
+          (func $fib (param i64) (result i64)
+            (if (result i64) (i64.lt_u (local.get 0) (i64.const 2))
+              (then (call $tell (local.get 0)))
+              (else (i64.add (call $fib (i64.sub (local.get 0) (i64.const 1)))
+                             (call $fib (i64.sub (local.get 0) (i64.const 2)))))))
+          (func (export "run") (result i64)
+            (i64.store (i32.const 8) (call $fib (i64.const 6)))
+            (call $note (i64.load (i32.const 8)))
+            (drop (memory.grow (i32.const 1)))
+            (call $note (i64.extend_i32_u (memory.size)))
+            (i64.store (i32.const 100000) (i64.const -1))
+            (block (call $note (i64.load (i32.const 100000))))
+            (call $tell (i64.div_u (i64.const 7) (i64.load (i32.const 16))))))"#,
+    );
+}
+
+fn state(engine: &Engine) {
+    carried(
+        engine,
+        r#"(module (import "h" "note" (func $note (param i64)))
+          (memory $m 1) (memory $n i64 2)
+          (global $g (mut i64) (i64.const 1)) (global $w (mut v128) (v128.const i64x2 1 2))
+          (global $r (mut funcref) (ref.null func)) (global $c i64 (i64.const 11))
+          (table $t 3 20 funcref) (table $u 2 externref)
+          (data $d "abcdefgh") (data $k "12345678") (elem $e func $one $two)
+          (func $one (result i64) (i64.const 1)) (func $two (result i64) (i64.const 2))
+          (elem declare func $one $two)
+          (type $f (func (result i64)))
+          (func $show
+            (call $note (global.get $g))
+            (call $note (i64x2.extract_lane 1 (global.get $w)))
+            (call $note (i64.extend_i32_u (table.size $t)))
+            (call $note (call_indirect $t (type $f) (i32.const 1)))
+            (call $note (i64.extend_i32_u (ref.is_null (table.get $t (i32.const 2)))))
+            (call $note (i64.load $m (i32.const 16)))
+            (call $note (i64.load $n (i64.const 131000)))
+            (call $note (global.get $c)))
+          (func (export "run")
+            (global.set $g (i64.const 77))
+            (global.set $w (v128.const i64x2 3 4))
+            (table.init $t $e (i32.const 0) (i32.const 0) (i32.const 2))
+            (drop (table.grow $t (ref.func $one) (i32.const 4)))
+            (memory.init $m $d (i32.const 16) (i32.const 0) (i32.const 8))
+            (memory.copy $n $m (i64.const 131000) (i32.const 16) (i32.const 8))
+            (data.drop $d)
+            (call $show)
+            (memory.init $m $k (i32.const 16) (i32.const 0) (i32.const 8))
+            (table.set $t (i32.const 1) (ref.func $one))
+            (call $show)
+            (elem.drop $e)
+            (call $note (i64.const 0))
+            (memory.init $m $d (i32.const 0) (i32.const 0) (i32.const 1))))"#,
+    );
+}
+
+fn linked_instances(engine: &Engine) {
+    let from = interpreter(engine);
+    let provider = r#"(module $provider (import "h" "tell" (func $tell (param i64) (result i64)))
+      (memory (export "m") 1) (table (export "t") 4 funcref) (global (export "g") (mut i64) (i64.const 5))
+      (func (export "bump") (param i64) (result i64)
+        (global.set 0 (i64.add (global.get 0) (call $tell (local.get 0))))
+        (i64.store (i32.const 0) (global.get 0))
+        (global.get 0)))"#;
+    let user = r#"(module $user (import "p" "m" (memory 1)) (import "p" "t" (table 4 funcref))
+      (import "p" "g" (global $g (mut i64))) (import "p" "bump" (func $bump (param i64) (result i64)))
+      (type $f (func (param i64) (result i64)))
+      (elem (i32.const 2) $bump)
+      (func (export "run") (result i64) (local $n i64)
+        (loop $l
+          (drop (call_indirect (type $f) (local.get $n) (i32.const 2)))
+          (drop (call $bump (i64.load (i32.const 0))))
+          (br_if $l (i64.lt_u (local.tee $n (i64.add (local.get $n) (i64.const 1))) (i64.const 3))))
+        (global.get $g)))"#;
+    let run = |at: Option<usize>| {
+        let mut linker = linker(&from);
+        let mut store = Store::new(&from, Host { at, ..Host::default() });
+        let first = linker.instantiate(&mut store, &module(&from, provider)).unwrap();
+        linker.instance(&mut store, "p", first).unwrap();
+        let second = linker.instantiate(&mut store, &module(&from, user)).unwrap();
+        let run = second.typed_func::<(), i64>(&mut store, "run").unwrap();
+        let done = run.call(&mut store, ());
+        (store.into_data(), done)
+    };
+    let (host, expected) = run(None);
+    let expected = expected.unwrap();
+    for at in 0..host.told.len() {
+        let (before, _) = run(Some(at));
+        let checkpoint = Checkpoint::from_bytes(&before.taken.unwrap()).unwrap();
+        assert_eq!(
+            checkpoint.modules().map(|m| m.name.unwrap()).collect::<Vec<_>>(),
+            ["provider", "user"]
+        );
+        let (after, done) = rest(engine, &checkpoint);
+        assert_eq!(done.unwrap(), [Val::I64(expected)]);
+        assert_eq!([before.told, after].concat(), host.told);
+    }
+}
+
+fn host_items(engine: &Engine) {
+    use wardian::{
+        Global, GlobalType, Memory, MemoryType, RefType, Table, TableType, Tag, TagType, ValType,
+    };
+    let from = interpreter(engine);
+    let text = r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
+      (import "h" "m" (memory 1)) (import "h" "t" (table 2 funcref))
+      (import "h" "g" (global $g (mut i64))) (import "h" "c" (global $c i32)) (import "h" "e" (tag $e (param i64)))
+      (elem declare func $run)
+      (func $run (export "run") (result i64)
+        (global.set $g (i64.const 9))
+        (table.set (i32.const 1) (ref.func $run))
+        (i64.store (i32.const 40) (i64.const 30))
+        (block $h (result i64)
+          (try_table (result i64) (catch $e $h)
+            (i64.store (i32.const 48) (call $tell (i64.const 3)))
+            (throw $e (i64.add (i64.load (i32.const 40)) (i64.load (i32.const 48)))))
+          (unreachable))
+        (i64.add (global.get $g))
+        (i64.add (i64.extend_i32_u (i32.add (global.get $c) (ref.is_null (table.get (i32.const 1))))))))"#;
+    let give = |store: &mut Store<Host>, constant: i32| {
+        let mut linker = linker(&store.engine().clone());
+        let memory = Memory::new(&mut *store, MemoryType::new(1, Some(4))).unwrap();
+        let ty = TableType { element: RefType::FUNC, min: 2, max: None, table64: false };
+        let table = Table::new(&mut *store, ty, Val::FuncRef(None)).unwrap();
+        let ty = GlobalType { content: ValType::I64, mutable: true };
+        let global = Global::new(&mut *store, ty, Val::I64(1)).unwrap();
+        let ty = GlobalType { content: ValType::I32, mutable: false };
+        let fixed = Global::new(&mut *store, ty, Val::I32(constant)).unwrap();
+        let tag = TagType { ty: wardian::FuncType::new([ValType::I64], []) };
+        let tag = Tag::new(&mut *store, &tag).unwrap();
+        linker.define("h", "m", memory).unwrap();
+        linker.define("h", "t", table).unwrap();
+        linker.define("h", "g", global).unwrap();
+        linker.define("h", "c", fixed).unwrap();
+        linker.define("h", "e", tag).unwrap();
+        linker
+    };
+    let mut store = Store::new(&from, Host { at: Some(0), ..Host::default() });
+    let linker = give(&mut store, 100);
+    let instance = linker.instantiate(&mut store, &module(&from, text)).unwrap();
+    let run = instance.typed_func::<(), i64>(&mut store, "run").unwrap();
+    run.call(&mut store, ()).unwrap_err();
+    let checkpoint = Checkpoint::from_bytes(&store.into_data().taken.unwrap()).unwrap();
+    let mut store = Store::new(engine, Host::default());
+    let linker = give(&mut store, 100);
+    let resumed = checkpoint.resume(&mut store, &linker, &ResumeOptions::new()).unwrap();
+    let pending = resumed.pending().unwrap();
+    assert_eq!((&*pending.module, &*pending.name), ("h", "tell"));
+    assert_eq!(pending.arguments, [Val::I64(3)]);
+    assert_eq!(resumed.run(&mut store).unwrap(), [Val::I64(30 + 6 + 9 + 100)]);
+    // What cannot be set is compared.
+    let mut store = Store::new(engine, Host::default());
+    let linker = give(&mut store, 101);
+    let error = checkpoint.resume(&mut store, &linker, &ResumeOptions::new()).unwrap_err();
+    assert!(error.to_string().contains("has another value than before"), "{error}");
+}
+
+fn indirect(engine: &Engine) {
+    carried(
+        engine,
+        r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
+          (type $f (func (param i64) (result i64)))
+          (table 3 funcref) (elem (i32.const 0) $tell $add $tail)
+          (elem declare func $add $tell)
+          (func $add (param i64) (result i64)
+            (i64.add (i64.const 3) (call_ref $f (local.get 0) (ref.func $tell))))
+          (func $tail (param $x i64) (result i64)
+            (return_call_indirect (type $f) (i64.add (local.get $x) (i64.const 1)) (i32.const 0)))
+          (func $other (param $a i64) (param $b i64) (param $c i64) (result i64)
+            (return_call $tail (i64.add (local.get $a) (i64.add (local.get $b) (local.get $c)))))
+          (func $wide (param $a i64) (result i64)
+            (local $r (ref null $f))
+            (local.set $r (ref.func $add))
+            (i64.mul (local.get $a)
+              (call_ref $f (call $other (local.get $a) (i64.const 10) (i64.const 20)) (local.get $r))))
+          (func (export "run") (result i64)
+            (call_indirect (type $f) (call $wide (i64.const 4)) (i32.const 2))
+            (i64.add (call_indirect (type $f) (i64.const 2) (i32.const 1)))))"#,
+    );
+}
+
+fn deep(engine: &Engine) {
+    let text = r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
+      (func $down (param i64) (result i64) (local $keep i64)
+        (local.set $keep (i64.mul (local.get 0) (i64.const 3)))
+        (if (result i64) (i64.eqz (local.get 0))
+          (then (call $tell (i64.const 1)))
+          (else (i64.add (local.get $keep) (call $down (i64.sub (local.get 0) (i64.const 1)))))))
+      (func (export "run") (result i64) (call $down (i64.const 2000))))"#;
+    carried(engine, text);
+    let from = interpreter(engine);
+    let (_, checkpoint) = until(&from, &module(&from, text), 0).unwrap();
+    assert_eq!(checkpoint.frames().len(), 2002);
+    assert!(checkpoint.frames().all(|frame| frame.called));
+}
+
+fn thrown_after(engine: &Engine) {
+    let from = interpreter(engine);
+    let text = r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
+      (tag $e (export "e") (param i64))
+      (func $middle (param i64) (result i64) (i64.add (i64.const 1) (call $tell (local.get 0))))
+      (func (export "run") (result i64)
+        (block $h (result i64)
+          (try_table (result i64) (catch $e $h) (call $middle (i64.const 5)))
+          (return))
+        (i64.add (i64.const 1000))))"#;
+    let (_, checkpoint) = until(&from, &module(&from, text), 0).unwrap();
+    let mut store = Store::new(engine, Host::default());
+    let mut linker: Linker<Host> = Linker::new(engine);
+    linker
+        .func_wrap("h", "tell", |mut caller: Caller<'_, Host>, x: i64| -> Result<i64> {
+            let tag = caller.get_export("e").and_then(|e| e.into_tag()).expect("it is exported");
+            Err(Error::exception_with(tag, [Val::I64(x + 2)]))
+        })
+        .unwrap();
+    let resumed = checkpoint.resume(&mut store, &linker, &ResumeOptions::new()).unwrap();
+    assert_eq!(resumed.run(&mut store).unwrap(), [Val::I64(1007)]);
+    // An error that nobody catches has a backtrace through the frames that were carried.
+    let mut store = Store::new(engine, Host::default());
+    let mut linker: Linker<Host> = Linker::new(engine);
+    linker.func_wrap("h", "tell", |_: i64| -> Result<i64> { Err(Error::host("no")) }).unwrap();
+    let resumed = checkpoint.resume(&mut store, &linker, &ResumeOptions::new()).unwrap();
+    let error = resumed.run(&mut store).unwrap_err();
+    assert_eq!(error.to_string(), "no");
+    assert_eq!(error.backtrace().unwrap().frames().len(), 2);
+    // The store is as usable as after any call that failed.
+    let mut store = Store::new(engine, Host::default());
+    let resumed =
+        checkpoint.resume(&mut store, &self::linker(engine), &ResumeOptions::new()).unwrap();
+    let instance = resumed.instances()[0];
+    let run = instance.typed_func::<(), i64>(&mut store, "run").unwrap();
+    assert_eq!(run.call(&mut store, ()).unwrap(), 11, "before the guest is resumed");
+    assert_eq!(resumed.run_with(&mut store, &[Val::I64(20)]).unwrap(), [Val::I64(21)]);
+    assert_eq!(run.call(&mut store, ()).unwrap(), 11, "and afterwards");
+}
+
+fn held_exceptions(engine: &Engine) {
+    carried(
+        engine,
+        r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
+          (tag $e (param i64 externref))
+          (global $kept (mut exnref) (ref.null exn))
+          (func $catch (param i64) (result exnref)
+            (block $h (result i64 externref exnref)
+              (try_table (catch_ref $e $h) (throw $e (local.get 0) (ref.null extern)))
+              (unreachable))
+            (global.set $kept)
+            (drop) (drop)
+            (global.get $kept))
+          (func (export "run") (result i64) (local $x exnref)
+            (local.set $x (call $catch (i64.const 8)))
+            (drop (call $tell (i64.const 1)))
+            (block $h (result i64 externref)
+              (try_table (catch $e $h) (throw_ref (local.get $x)))
+              (unreachable))
+            (drop)
+            (drop (call $tell (i64.const 2)))
+            (block $g (result i64 externref)
+              (try_table (catch $e $g) (throw_ref (global.get $kept)))
+              (unreachable))
+            (drop)
+            (i64.add)))"#,
+    );
+    carried(
+        engine,
+        r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
+          (tag $e (param i64))
+          (func (export "run") (result i64)
+            try (result i64)
+              try (result i64)
+                i64.const 4
+                throw $e
+              catch $e
+                i64.const 9
+                call $tell
+                i64.add
+                i64.const 1
+                i64.eq
+                if
+                  unreachable
+                end
+                rethrow 0
+              end
+            catch $e
+              i64.const 1
+              call $tell
+              i64.add
+            end))"#,
+    );
+}
+
+fn objects(engine: &Engine) {
+    carried(
+        engine,
+        r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
+          (rec (type $node (sub (struct (field $value (mut i64)) (field $next (mut (ref null $node)))
+                 (field $tag (mut i8)) (field $run (ref null $f)))))
+            (type $f (func (result i64))))
+          (type $bytes (array (mut i16))) (type $all (array (mut anyref))) (type $leaf (sub $node (struct
+            (field (mut i64)) (field (mut (ref null $node))) (field (mut i8)) (field (ref null $f)) (field v128))))
+          (elem declare func $seven)
+          (elem $shared (ref null $node) (item (struct.new $node (i64.const 50) (ref.null $node) (i32.const 1) (ref.null $f))))
+          (global $fixed (ref $bytes) (array.new $bytes (i32.const 3) (i32.const 4)))
+          (global $other (mut (ref null $bytes)) (ref.null none))
+          (table $t 2 anyref)
+          (func $seven (type $f) (i64.const 7))
+          (func (export "run") (result i64) (local $a (ref null $node)) (local $b (ref null $node)) (local $all (ref null $all))
+            (local $x externref)
+            (local.set $a (struct.new $node (i64.const 1) (ref.null $node) (i32.const -1) (ref.func $seven)))
+            (local.set $b (struct.new $leaf (i64.const 2) (local.get $a) (i32.const 3) (ref.null $f) (v128.const i64x2 5 6)))
+            ;; A cycle.
+            (struct.set $node $next (local.get $a) (local.get $b))
+            (local.set $all (array.new $all (ref.i31 (i32.const 12)) (i32.const 5)))
+            (array.set $all (local.get $all) (i32.const 1) (local.get $a))
+            (array.set $all (local.get $all) (i32.const 2) (local.get $all))
+            (table.set $t (i32.const 1) (local.get $b))
+            (global.set $other (global.get $fixed))
+            (local.set $x (extern.convert_any (local.get $b)))
+            (array.set $bytes (global.get $fixed) (i32.const 2) (i32.const 0xfffe))
+            (drop (call $tell (i64.const 0)))
+            (drop (call $tell (i64.extend_i32_u (ref.eq (local.get $a)
+              (struct.get $node $next (struct.get $node $next (local.get $a)))))))
+            (drop (call $tell (i64.extend_i32_u (ref.eq (ref.cast eqref (any.convert_extern (local.get $x)))
+              (ref.cast eqref (table.get $t (i32.const 1)))))))
+            (drop (call $tell (i64.extend_i32_u (ref.test (ref $leaf) (table.get $t (i32.const 1))))))
+            (drop (call $tell (i64.extend_i32_u (ref.test (ref $leaf) (array.get $all (local.get $all) (i32.const 1))))))
+            (drop (call $tell (i64.extend_i32_u (ref.eq (global.get $other) (global.get $fixed)))))
+            (drop (call $tell (i64.extend_i32_s (array.get_s $bytes (global.get $other) (i32.const 2)))))
+            (drop (call $tell (i64.extend_i32_s (struct.get_s $node $tag (local.get $a)))))
+            (drop (call $tell (i64.extend_i32_u (i31.get_u (ref.cast i31ref (array.get $all (local.get $all) (i32.const 4)))))))
+            (drop (call $tell (i64x2.extract_lane 1 (struct.get $leaf 4 (ref.cast (ref $leaf) (local.get $b))))))
+            (i64.add (struct.get $node $value (struct.get $node $next (local.get $b)))
+              (call_ref $f (struct.get $node $run (local.get $a))))))"#,
+    );
+}
+
+fn unset_locals(engine: &Engine) {
+    carried(
+        engine,
+        r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
+          (type $f (func (result i64)))
+          (func $one (result i64) (i64.const 1)) (elem declare func $one)
+          (func (export "run") (result i64) (local $r (ref $f)) (local $n i32)
+            (drop (call $tell (i64.const 5)))
+            (local.set $r (ref.func $one))
+            (drop (call $tell (i64.const 6)))
+            (call_ref $f (local.get $r))))"#,
+    );
+}
+
+fn idle(engine: &Engine) {
+    let text = r#"(module (memory 1) (global $n (mut i64) (i64.const 0))
+      (func (export "next") (result i64)
+        (i64.store (i32.const 0) (i64.add (i64.load (i32.const 0)) (i64.const 2)))
+        (global.set $n (i64.add (global.get $n) (i64.const 1)))
+        (i64.mul (i64.load (i32.const 0)) (global.get $n)))
+      (start $begin) (func $begin (i64.store (i32.const 0) (i64.const 100))))"#;
+    // Any engine can be written down while no guest runs.
+    let mut store = Store::new(engine, ());
+    let linker: Linker<()> = Linker::new(engine);
+    let instance = linker.instantiate(&mut store, &module(engine, text)).unwrap();
+    let next = instance.typed_func::<(), i64>(&mut store, "next").unwrap();
+    for expected in [102, 208, 318] {
+        assert_eq!(next.call(&mut store, ()).unwrap(), expected);
+    }
+    let checkpoint = store.checkpoint(&CheckpointOptions::new()).unwrap();
+    assert_eq!(next.call(&mut store, ()).unwrap(), 432, "it goes on undisturbed");
+    for _ in 0..2 {
+        let mut store = Store::new(engine, ());
+        let resumed = checkpoint.resume(&mut store, &linker, &ResumeOptions::new()).unwrap();
+        assert!(!resumed.is_running() && resumed.pending().is_none());
+        let next = resumed.instances()[0].typed_func::<(), i64>(&mut store, "next").unwrap();
+        assert_eq!(next.call(&mut store, ()).unwrap(), 432);
+        let error = resumed.run(&mut store).unwrap_err();
+        assert!(error.to_string().contains("no guest was running"), "{error}");
+        let again = checkpoint.resume(&mut store, &linker, &ResumeOptions::new());
+        assert!(again.unwrap_err().to_string().contains("use a new one"));
+    }
+}
+
+fn fuel(engine: &Engine) {
+    let mut config = engine.config().clone();
+    let engine = &Engine::new(config.fuel(true)).expect("the configuration works");
+    let from = interpreter(engine);
+    let text = r#"(module (import "h" "note" (func $note (param i64)))
+      (func (export "run") (result i64) (local $n i64)
+        (loop $l
+          (if (i64.eq (local.get $n) (i64.const 50)) (then (call $note (i64.const 1))))
+          (br_if $l (i64.lt_u (local.tee $n (i64.add (local.get $n) (i64.const 1))) (i64.const 100))))
+        (local.get $n)))"#;
+    let left = |at: Option<usize>| {
+        let mut store = Store::new(&from, Host { at, ..Host::default() });
+        store.set_fuel(100_000).unwrap();
+        let instance = linker(&from).instantiate(&mut store, &module(&from, text)).unwrap();
+        let run = instance.typed_func::<(), i64>(&mut store, "run").unwrap();
+        let _ = run.call(&mut store, ());
+        (store.fuel().unwrap(), store.into_data().taken)
+    };
+    let (expected, _) = left(None);
+    let checkpoint = Checkpoint::from_bytes(&left(Some(0)).1.unwrap()).unwrap();
+    let mut store = Store::new(engine, Host::default());
+    let resumed = checkpoint.resume(&mut store, &linker(engine), &ResumeOptions::new()).unwrap();
+    assert!(store.fuel().unwrap() > expected);
+    resumed.run(&mut store).unwrap();
+    assert_eq!(store.fuel().unwrap(), expected);
+}
+
+const SIMPLE: &str = r#"(module $simple (import "h" "tell" (func $tell (param i64) (result i64)))
+  (func (export "run") (result i64) (i64.add (i64.const 1) (call $tell (i64.const 20)))))"#;
+
+fn given_modules(engine: &Engine) {
+    let from = interpreter(engine);
+    let mut linker: Linker<Option<Checkpoint>> = Linker::new(&from);
+    let save = |mut caller: Caller<'_, Option<Checkpoint>>, _: i64| -> Result<i64> {
+        let options = CheckpointOptions::new().embed_modules(false);
+        let checkpoint = caller.checkpoint(&options)?;
+        *caller.data_mut() = Some(checkpoint);
+        Ok(0)
+    };
+    linker.func_wrap("h", "tell", save).unwrap();
+    let mut store = Store::new(&from, None);
+    let instance = linker.instantiate(&mut store, &module(&from, SIMPLE)).unwrap();
+    let run = instance.typed_func::<(), i64>(&mut store, "run").unwrap();
+    assert_eq!(run.call(&mut store, ()).unwrap(), 1);
+    let bytes = store.into_data().unwrap().to_bytes().unwrap();
+    let checkpoint = Checkpoint::from_bytes(&bytes).unwrap();
+    let resume = |options: &ResumeOptions| {
+        let mut store = Store::new(engine, Host::default());
+        let resumed = checkpoint.resume(&mut store, &self::linker(engine), options)?;
+        resumed.run(&mut store)
+    };
+    let same = module(engine, SIMPLE);
+    let given = ResumeOptions::new().with_module(&module(engine, "(module)")).with_module(&same);
+    assert_eq!(resume(&given).unwrap(), [Val::I64(41)]);
+    for options in [ResumeOptions::new(), ResumeOptions::new().with_module(&module(&from, SIMPLE))]
+    {
+        let error = resume(&options).unwrap_err().to_string();
+        assert!(error.contains("simple") && error.contains("with_module"), "{error}");
+    }
+}
+
+fn host_state(engine: &Engine) {
+    let mut store = Store::new(engine, ());
+    let options =
+        CheckpointOptions::new().with_host_state("journal", [1, 2, 3]).with_host_state("files", []);
+    let bytes = store.checkpoint(&options).unwrap().to_bytes().unwrap();
+    let checkpoint = Checkpoint::from_bytes(&bytes).unwrap();
+    assert_eq!(checkpoint.host_state("journal"), Some(&[1, 2, 3][..]));
+    assert_eq!(checkpoint.host_state("files"), Some(&[][..]));
+    assert_eq!(checkpoint.host_state("other"), None);
+}
+
+fn closed(engine: &Engine) {
+    let text = r#"(module (func (export "f")))"#;
+    let mut store = Store::new(engine, ());
+    let linker: Linker<()> = Linker::new(engine);
+    let module = module(engine, text);
+    let first = linker.instantiate(&mut store, &module).unwrap();
+    linker.instantiate(&mut store, &module).unwrap();
+    first.close_with_exit_code(&mut store, 7);
+    let checkpoint = store.checkpoint(&CheckpointOptions::new()).unwrap();
+    let mut store = Store::new(engine, ());
+    let resumed = checkpoint.resume(&mut store, &linker, &ResumeOptions::new()).unwrap();
+    let call = |store: &mut Store<()>, at: usize| {
+        let f = resumed.instances()[at].typed_func::<(), ()>(&mut *store, "f").unwrap();
+        f.call(store, ())
+    };
+    assert!(call(&mut store, 1).is_ok());
+    let error = call(&mut store, 0).unwrap_err();
+    assert!(matches!(error.kind(), wardian::ErrorKind::Closed(7)), "{error}");
+}
+
+fn limits(engine: &Engine) {
+    let from = interpreter(engine);
+    let text = r#"(module (import "h" "note" (func $note (param i64))) (memory 1)
+      (func (export "run") (drop (memory.grow (i32.const 9))) (call $note (i64.const 1))))"#;
+    let (_, checkpoint) = until(&from, &module(&from, text), 0).unwrap();
+    assert_eq!(checkpoint.memories().map(|m| m.0).collect::<Vec<_>>(), [10 << 16]);
+    let resume = |bytes: usize| {
+        let limits = StoreLimits { memory_bytes: bytes, ..StoreLimits::default() };
+        let mut store = Store::new(engine, Host { limits, ..Host::default() });
+        store.limiter(|host| &mut host.limits);
+        checkpoint.resume(&mut store, &linker(engine), &ResumeOptions::new()).map(drop)
+    };
+    assert!(resume(10 << 16).is_ok());
+    let error = resume(9 << 16).unwrap_err();
+    assert!(matches!(error.kind(), wardian::ErrorKind::Limit(_)), "{error}");
+}
+
+fn small_stack(engine: &Engine) {
+    let text = r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
+      (func $down (param i64) (result i64)
+        (if (result i64) (i64.eqz (local.get 0))
+          (then (call $tell (i64.const 1)))
+          (else (i64.add (i64.const 1) (call $down (i64.sub (local.get 0) (i64.const 1)))))))
+      (func (export "run") (result i64) (call $down (i64.const 9000))))"#;
+    let from = interpreter(engine);
+    let (_, checkpoint) = until(&from, &module(&from, text), 0).unwrap();
+    let mut config = engine.config().clone();
+    let small = Engine::new(config.stack_size(64 << 10)).unwrap();
+    let (told, done) = rest(&small, &checkpoint);
+    assert_eq!((told.len(), done.unwrap_err().trap()), (0, Some(wardian::TrapCode::StackOverflow)));
+    let (_, done) = rest(engine, &checkpoint);
+    assert_eq!(done.unwrap(), [Val::I64(9002)]);
+}
