@@ -7,6 +7,7 @@
 //! before it runs, for those that end the process.
 
 mod calls;
+mod carried;
 mod generate;
 mod heard;
 mod mutate;
@@ -43,8 +44,12 @@ fn main() -> std::process::ExitCode {
         let chunk = first..(first + CHUNK).min(seeds.end);
         let same = chunk.clone();
         let (calls, traps, tries) = (chunk.clone(), chunk.clone(), chunk.clone());
+        let moved = chunk.clone();
         trials.push(Trial::test(format!("tries in both forms {first}"), move || {
             each(tries.step_by(step), tries_run::compare)
+        }));
+        trials.push(Trial::test(format!("carried modules {first}"), move || {
+            each(moved, carried::compare)
         }));
         trials.push(Trial::test(format!("places of traps {first}"), move || {
             each(traps, places::compare)

@@ -5,9 +5,7 @@ use crate::ways::{WAYS, Way};
 use crate::world::{self, World};
 use libtest_mimic::Failed;
 use std::sync::atomic::Ordering;
-use wardian::{
-    AsContext, CallOptions, CompileOptions, Extern, FunctionFilter, Instance, Module, Store,
-};
+use wardian::{CallOptions, CompileOptions, Extern, FunctionFilter, Instance, Module, Store};
 
 /// What each call from outside may burn.
 const FUEL: u64 = 3_000;
@@ -105,7 +103,7 @@ fn run(way: &Way, seed: u64, bytes: &[u8]) -> Vec<String> {
         }
     };
     store.data_mut().instance = Some(instance);
-    state(&store, instance);
+    log.write(state(&store, instance));
     let exports = instance.exports(&mut store).into_iter();
     let functions: Vec<_> = exports
         .filter_map(|(name, e)| if let Extern::Func(f) = e { Some((name, f)) } else { None })
@@ -127,7 +125,7 @@ fn run(way: &Way, seed: u64, bytes: &[u8]) -> Vec<String> {
         drop(world::call(&mut store, name, *f, |store, params, results| {
             f.call_with(store, &options, params, results)
         }));
-        state(&store, instance);
+        log.write(state(&store, instance));
     }
     drop(store);
     log.take()
@@ -139,8 +137,8 @@ fn instantiate(store: &mut Store<World>, module: &Module) -> wardian::Result<Ins
     Instance::new(store, module, &imports)
 }
 
-/// Writes down the whole state of an instance.
-fn state(store: &Store<World>, instance: Instance) {
+/// The whole state of an instance.
+pub(crate) fn state<T: 'static>(store: &Store<T>, instance: Instance) -> String {
     let inside = instance.internal(store);
     let mut text = String::from("state:");
     for i in 0..inside.num_globals() {
@@ -163,7 +161,7 @@ fn state(store: &Store<World>, instance: Instance) {
             }
         }
     }
-    store.as_context().data().log.write(text);
+    text
 }
 
 fn hash(bytes: &[u8]) -> u64 {

@@ -27,8 +27,8 @@ pub(crate) struct State {
     pub(crate) exceptions: Vec<ExceptionState>,
     /// Where the guest is; none of an idle store.
     pub(crate) call: Option<CallState>,
-    /// Fuel that is left, where the engine counts it.
-    pub(crate) fuel: Option<u64>,
+    /// Fuel that is left, where the engine counts it. A guest may have overdrawn until its next check.
+    pub(crate) fuel: Option<i64>,
     /// State of the embedder's, by name.
     pub(crate) host: Vec<(String, Vec<u8>)>,
 }

@@ -11,6 +11,18 @@ impl StoreInner {
         u64::try_from(unsafe { (*self.ctx()).fuel }).unwrap_or(0)
     }
 
+    /// Fuel that is left, or less than zero by how much the guest has overdrawn.
+    pub(super) fn fuel_word(&self) -> i64 {
+        // SAFETY: as above.
+        unsafe { (*self.ctx()).fuel }
+    }
+
+    /// Sets what [`StoreInner::fuel_word`] gives.
+    pub(super) fn set_fuel_word(&mut self, fuel: i64) {
+        // SAFETY: as above.
+        unsafe { (*self.ctx()).fuel = fuel };
+    }
+
     /// Sets the fuel that is left. What ended for lack of it is forgiven.
     pub(crate) fn set_fuel(&mut self, fuel: u64) {
         // SAFETY: as above.

@@ -43,7 +43,7 @@ impl StoreInner {
             objects,
             exceptions,
             call,
-            fuel: self.engine().config().fuel.then(|| self.fuel()),
+            fuel: self.engine().config().fuel.then(|| self.fuel_word()),
             host,
         };
         let bytes = |module: &Arc<ModuleInner>| ModuleBytes {

@@ -86,8 +86,11 @@ impl StoreInner {
     fn find_frames(&self, guest: &Suspended, in_call: bool) -> Result<Vec<Found>> {
         let [compiled, _] = guest.frames();
         let mut fp = guest.innermost() as *const usize;
-        if !compiled.is_empty() || fp.is_null() {
+        if !compiled.is_empty() {
             return Err(self.compiled_frame());
+        }
+        if fp.is_null() {
+            return Err(refused("the host function was called by no guest"));
         }
         let mut found = Vec::new();
         let mut waits = in_call;
@@ -121,7 +124,13 @@ impl StoreInner {
             }
             // SAFETY: as above.
             let boundary = unsafe { &*((previous & !flag::MASK) as *const Boundary) };
-            return if boundary.wasm_sp == 0 { Ok(found) } else { Err(self.compiled_frame()) };
+            return match boundary.wasm_sp {
+                0 if found.is_empty() => Err(refused(
+                    "the host function was called by no guest, or its caller has ended with the call",
+                )),
+                0 => Ok(found),
+                _ => Err(self.compiled_frame()),
+            };
         }
     }
 

@@ -71,7 +71,7 @@ impl<T: 'static> StoreData<T> {
         self.restore_globals(&state.globals, &values)?;
         self.restore_segments(&state.instances, &values)?;
         if let Some(fuel) = state.fuel.filter(|_| self.inner.engine().config().fuel) {
-            self.inner.set_fuel(fuel);
+            self.inner.set_fuel_word(fuel);
         }
         let call = match &state.call {
             Some(call) => {
