@@ -7,6 +7,7 @@ mod asynchronous;
 mod attaching;
 mod call_options;
 mod calls;
+mod checkpoint_requests;
 mod checkpoints;
 mod closing;
 mod closing_codes;
@@ -68,6 +69,7 @@ fn main() -> std::process::ExitCode {
         attaching::TABLE,
         call_options::TABLE,
         calls::TABLE,
+        checkpoint_requests::TABLE,
         checkpoints::TABLE,
         closing::TABLE,
         closing_codes::TABLE,

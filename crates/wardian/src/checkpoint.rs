@@ -2,12 +2,15 @@
 
 mod format;
 pub(crate) mod pages;
+mod request;
 mod resume;
 pub(crate) mod state;
 
 use crate::raw::checkpoint::Standing;
-use crate::raw::store::StoreInner;
-use crate::{Caller, Module, Result, Store};
+use crate::raw::store::StoreData;
+use crate::{AsContextMut, Caller, Module, Result, Store};
+pub(crate) use request::Requests;
+pub use request::{AfterCheckpoint, CheckpointRequest};
 pub use resume::{PendingCall, ResumeOptions, Resumed};
 use state::{At, State};
 use std::fmt;
@@ -122,7 +125,16 @@ impl<T: 'static> Store<T> {
     ///
     /// Something in the store cannot be written down: see [`Checkpoint`].
     pub fn checkpoint(&mut self, options: &CheckpointOptions) -> Result<Checkpoint> {
-        take(&mut self.0.inner, Standing::Idle, options)
+        self.0.take_checkpoint(Standing::Idle, options)
+    }
+
+    /// Adds state of the embedder's to every checkpoint of this store, from the store's data: names with bytes, to be
+    /// read with [`Checkpoint::host_state`]. An error ends the checkpoint.
+    pub fn host_state_with(
+        &mut self,
+        state: impl FnMut(&mut T) -> Result<Vec<(String, Vec<u8>)>> + Send + Sync + 'static,
+    ) {
+        self.0.host_state = Some(Box::new(state));
     }
 }
 
@@ -136,16 +148,22 @@ impl<T: 'static> Caller<'_, T> {
     /// Something in the store cannot be written down: see [`Checkpoint`].
     pub fn checkpoint(&mut self, options: &CheckpointOptions) -> Result<Checkpoint> {
         let call = self.host_call();
-        take(self.inner_mut(), Standing::HostCall(call), options)
+        self.as_context_mut().0.take_checkpoint(Standing::HostCall(call), options)
     }
 }
 
-fn take(
-    store: &mut StoreInner,
-    standing: Standing,
-    options: &CheckpointOptions,
-) -> Result<Checkpoint> {
-    store.checkpoint(standing, options.embed, options.state.clone())
+impl<T> StoreData<T> {
+    fn take_checkpoint(
+        &mut self,
+        standing: Standing,
+        options: &CheckpointOptions,
+    ) -> Result<Checkpoint> {
+        let mut state = options.state.clone();
+        if let Some(host) = &mut self.host_state {
+            state.extend(host(&mut self.data)?);
+        }
+        self.inner.checkpoint(standing, options.embed, state)
+    }
 }
 
 impl Checkpoint {

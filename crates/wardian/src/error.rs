@@ -78,6 +78,9 @@ pub enum StopReason {
     Cancelled,
     /// The store's fuel was used up: see [`crate::Store::set_fuel`].
     Fuel,
+    /// A checkpoint was taken, and whoever had asked for it wanted the guest to end: see
+    /// [`crate::AfterCheckpoint::End`].
+    Checkpoint,
 }
 
 /// An import that could not be satisfied.
@@ -300,6 +303,9 @@ impl fmt::Display for ErrorKind {
             }
             ErrorKind::Stopped(StopReason::Fuel) => {
                 f.write_str("the guest was stopped: its fuel is used up")
+            }
+            ErrorKind::Stopped(StopReason::Checkpoint) => {
+                f.write_str("the guest was stopped: a checkpoint was taken of it")
             }
             ErrorKind::Exception(exception) => exception.fmt(f),
             ErrorKind::Host(error) => error.fmt(f),

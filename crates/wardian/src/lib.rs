@@ -76,8 +76,8 @@ pub use backtrace::{Backtrace, Frame};
 pub use cache::DiskCache;
 pub use cancel::{CancelToken, Interrupt, WakeFd};
 pub use checkpoint::{
-    Checkpoint, CheckpointFrame, CheckpointModule, CheckpointOptions, PendingCall, ResumeOptions,
-    Resumed,
+    AfterCheckpoint, Checkpoint, CheckpointFrame, CheckpointModule, CheckpointOptions,
+    CheckpointRequest, PendingCall, ResumeOptions, Resumed,
 };
 pub use close::{CloseNotifier, CloseNotifyFunc, ClosingInstance, InstanceCloser};
 pub use config::{Config, EngineKind};

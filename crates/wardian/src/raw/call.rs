@@ -1,5 +1,6 @@
 //! Calls from the host into guests.
 
+use super::checkpoint::Standing;
 use super::exit::Next;
 use super::store::{StoreData, StoreInner};
 use crate::value::{WasmParams, WasmResults};
@@ -149,10 +150,14 @@ impl<T> StoreData<T> {
                 (*ctx).owner = outer;
                 match outcome {
                     Outcome::Returned => return Ok(()),
-                    Outcome::Refused => match (*this).inner.after_entry(outcome, 0) {
-                        Next::Fail(error) => return (*this).inner.fail_call(error, open),
-                        _ => continue,
-                    },
+                    Outcome::Refused => {
+                        let next = (*this).inner.after_entry(outcome, 0);
+                        let standing = Standing::Left(guest);
+                        match StoreData::with_checkpoints(this, next, standing) {
+                            Next::Fail(error) => return (*this).inner.fail_call(error, open),
+                            _ => continue,
+                        }
+                    }
                     _ => return StoreData::after_leaving(this, outcome, callable, args, open),
                 }
             }
@@ -187,6 +192,27 @@ impl<T> StoreData<T> {
         }
     }
 
+    /// Takes the checkpoints that somebody waits for before a guest is entered or resumed. One of them may be the end
+    /// of it.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::invoke`]; no guest runs in the innermost entry, and the guest is where `standing` says.
+    unsafe fn with_checkpoints(this: *mut StoreData<T>, next: Next, standing: Standing) -> Next {
+        // SAFETY: the caller's promise.
+        let this = unsafe { &mut *this };
+        if matches!(next, Next::Fail(_)) || !this.inner.has_checkpoint_requests() {
+            return next;
+        }
+        match this.serve_checkpoints(standing) {
+            Ok(()) => next,
+            Err(error) => {
+                this.inner.settle(&error);
+                Next::Fail(error)
+            }
+        }
+    }
+
     /// Resumes an entry that did not return, if there is a way.
     ///
     /// # Safety
@@ -215,7 +241,11 @@ impl<T> StoreData<T> {
                 // A restore asks the limiter, which it finds through `owner`.
                 let next = (*this).inner.after_entry(outcome, (*vm).ctx);
                 (*ctx).owner = outer;
-                match next {
+                let stood = match (&next, &standing) {
+                    (Next::Resume(guest), _) | (_, Some(guest)) => Standing::Left(*guest),
+                    _ => Standing::Idle,
+                };
+                match StoreData::with_checkpoints(this, next, stood) {
                     Next::Again => {}
                     Next::Resume(guest) => standing = Some(guest),
                     Next::Fail(error) => return (*this).inner.fail_call(error, open),

@@ -157,7 +157,11 @@ impl StoreInner {
         if self.word() & (reason::DEFERRED | reason::CLOSED) == 0 {
             return;
         }
-        let Some(shared) = self.shared.clone() else { return };
+        let Some(shared) = self.shared.clone() else {
+            // Checkpoints are taken where the guest is resumed.
+            self.interrupter().acknowledge(reason::DEFERRED);
+            return;
+        };
         let mut sweep = false;
         for work in shared.take() {
             match work {

@@ -13,6 +13,7 @@ use super::signatures::Signature;
 use super::snapshot::{Restoring, SnapshotData};
 use super::table::TableData;
 use crate::backtrace::{Backtrace, Frame};
+use crate::checkpoint::Requests;
 use crate::close::Shared;
 use crate::code::Located;
 use crate::limits::ResourceLimiter;
@@ -37,12 +38,17 @@ pub(crate) struct StoreData<T: 'static> {
     pub(crate) inner: StoreInner,
     pub(crate) limiter: Option<LimiterOf<T>>,
     pub(crate) refuel: Option<RefuelOf<T>>,
+    pub(crate) host_state: Option<HostStateOf<T>>,
     pub(crate) data: T,
 }
 
 /// Gives the limiter in the embedder's data.
 pub(crate) type LimiterOf<T> =
     Box<dyn (FnMut(&mut T) -> &mut dyn ResourceLimiter) + Send + Sync + 'static>;
+
+/// Gives the state of the embedder's that checkpoints have, by name.
+pub(crate) type HostStateOf<T> =
+    Box<dyn (FnMut(&mut T) -> Result<Vec<(String, Vec<u8>)>>) + Send + Sync + 'static>;
 
 /// Asked when fuel runs out.
 pub(crate) type RefuelOf<T> = Box<dyn (FnMut(&mut T) -> Option<u64>) + Send + Sync + 'static>;
@@ -113,6 +119,8 @@ pub struct StoreInner {
     /// Woken when a suspended guest can be resumed.
     pub(super) waker: Option<std::task::Waker>,
     interrupter: Option<Arc<Interrupter>>,
+    /// Checkpoints that other threads wait for, once one has asked.
+    pub(crate) checkpoint_requests: Option<Arc<Requests>>,
     /// Where samples of its guests go, or went: see [`super::sampling`].
     pub(super) samples: Option<SamplePlace>,
     /// Gives the limiter of a `StoreData<T>` whose address is passed, for builtins.
@@ -193,12 +201,14 @@ impl<T> StoreData<T> {
                 async_depth: 0,
                 waker: None,
                 interrupter: None,
+                checkpoint_requests: None,
                 samples: None,
                 limiter: limiter_of::<T>,
                 refuel: super::fuel::refuel::<T>,
             },
             limiter: None,
             refuel: None,
+            host_state: None,
             data,
         })
     }
@@ -213,6 +223,7 @@ impl<T> StoreData<T> {
             std::ptr::drop_in_place(&raw mut (*store).inner);
             std::ptr::drop_in_place(&raw mut (*store).limiter);
             std::ptr::drop_in_place(&raw mut (*store).refuel);
+            std::ptr::drop_in_place(&raw mut (*store).host_state);
             let data = std::ptr::read(&raw const (*store).data);
             drop(Box::from_raw(store.cast::<std::mem::MaybeUninit<Self>>()));
             data

@@ -82,6 +82,32 @@ impl StoreInner {
         Ok(Some(CallState { frames, pending }))
     }
 
+    /// Whether a checkpoint can be tried of a guest where it stands. It cannot where the guest was left in the middle
+    /// of an operator, or behind one that is no call: there it has to continue to its next safepoint.
+    pub(crate) fn stands_at_point(&self, standing: Standing) -> bool {
+        let Standing::Left(guest) = standing else { return true };
+        let fp = guest.innermost() as *const usize;
+        if fp.is_null() || !guest.frames()[0].is_empty() {
+            // It is compiled code, which is refused.
+            return true;
+        }
+        // SAFETY: the guest waits, and the frame is as `wardian_vm::interpreted` describes.
+        let (ip, function, vmctx) = unsafe {
+            let word = |at: isize| *fp.offset(at);
+            (word(frame::IP), word(frame::FUNCTION), word(frame::VMCTX))
+        };
+        if ip == 0 {
+            return false;
+        }
+        let Some(instance) = self.instance_at(vmctx) else { return false };
+        let module = &self.instances[instance as usize].module;
+        // SAFETY: a frame with an ip has the record of its function.
+        let defined = unsafe { (*(function as *const Function)).defined };
+        let Ok(code) = module.interpreted(defined) else { return true };
+        let unit = ((ip - code.start()) / size_of::<u16>()) as u32;
+        module.frame_maps(defined, Wanted::Units(&[unit])).is_ok_and(|maps| !maps.is_empty())
+    }
+
     /// The frames of an entry, the innermost first.
     fn find_frames(&self, guest: &Suspended, in_call: bool) -> Result<Vec<Found>> {
         let [compiled, _] = guest.frames();

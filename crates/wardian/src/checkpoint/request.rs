@@ -1,0 +1,147 @@
+//! Asking for checkpoints from other threads.
+
+use super::{Checkpoint, CheckpointOptions};
+use crate::raw::checkpoint::Standing;
+use crate::raw::store::{StoreData, StoreInner};
+use crate::{Error, ErrorKind, Result, StopReason, Store};
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use wardian_vm::contain::discard;
+use wardian_vm::interrupt::Interrupter;
+
+/// What becomes of a guest of which a checkpoint was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterCheckpoint {
+    /// It continues.
+    Resume,
+    /// Its call ends with [`StopReason::Checkpoint`].
+    End,
+}
+
+type Done = Box<dyn FnOnce(Result<Checkpoint>) -> AfterCheckpoint + Send>;
+
+/// A checkpoint that somebody waits for.
+struct Wanted {
+    options: CheckpointOptions,
+    done: Done,
+}
+
+/// The checkpoints of a store that somebody waits for.
+#[derive(Default)]
+pub(crate) struct Requests(Mutex<VecDeque<Wanted>>);
+
+impl Requests {
+    fn first(&self) -> Option<Wanted> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).pop_front()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).is_empty()
+    }
+}
+
+/// Asks for checkpoints of a store, from any thread. Clones ask the same store.
+///
+/// ```
+/// use std::sync::mpsc;
+/// use std::time::Duration;
+/// use wardian::*;
+/// let engine = Engine::new(Config::new().engine(EngineKind::Interpreted))?;
+/// let module = Module::new(&engine, r#"(module (func (export "run") (loop $l (br $l))))"#)?;
+/// let mut store = Store::new(&engine, ());
+/// let instance = Instance::new(&mut store, &module, &[])?;
+/// let run = instance.typed_func::<(), ()>(&mut store, "run")?;
+///
+/// let request = store.checkpoint_request();
+/// let (sender, receiver) = mpsc::channel();
+/// std::thread::spawn(move || {
+///     std::thread::sleep(Duration::from_millis(20));
+///     request.request(CheckpointOptions::new(), move |checkpoint| {
+///         sender.send(checkpoint).expect("somebody waits");
+///         AfterCheckpoint::End
+///     });
+/// });
+/// let error = run.call(&mut store, ()).unwrap_err();
+/// assert_eq!(error.stop_reason(), Some(StopReason::Checkpoint));
+/// let checkpoint = receiver.recv().expect("it was sent")?;
+/// assert_eq!(checkpoint.frames().len(), 1);
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone)]
+pub struct CheckpointRequest {
+    requests: Arc<Requests>,
+    interrupter: Arc<Interrupter>,
+}
+
+impl fmt::Debug for CheckpointRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CheckpointRequest").finish_non_exhaustive()
+    }
+}
+
+impl CheckpointRequest {
+    /// Asks for a checkpoint, and returns at once. The guest's thread takes it at the guest's next safepoint: a call
+    /// or the beginning of a loop's body. It then calls `done`, which says whether the guest is to continue. Until then
+    /// the guest stands still.
+    ///
+    /// A host function that the guest is calling, and an operation on much memory, are finished before. If no guest
+    /// runs, the checkpoint is of the idle store, and is taken when a guest is next called, before that begins. If
+    /// the store is gone, `done` is dropped.
+    ///
+    /// `done` gets an error if the guest cannot be written down where it is: see [`Checkpoint`]. A panic of `done`
+    /// ends there, and the guest continues.
+    pub fn request(
+        &self,
+        options: CheckpointOptions,
+        done: impl FnOnce(Result<Checkpoint>) -> AfterCheckpoint + Send + 'static,
+    ) {
+        let wanted = Wanted { options, done: Box::new(done) };
+        self.requests.0.lock().unwrap_or_else(|e| e.into_inner()).push_back(wanted);
+        self.interrupter.request_deferred();
+    }
+}
+
+impl<T: 'static> Store<T> {
+    /// What asks for checkpoints of this store from other threads.
+    pub fn checkpoint_request(&mut self) -> CheckpointRequest {
+        let inner = &mut self.0.inner;
+        let interrupter = inner.interrupter().clone();
+        let requests = inner.checkpoint_requests.get_or_insert_default().clone();
+        CheckpointRequest { requests, interrupter }
+    }
+}
+
+impl StoreInner {
+    /// Whether somebody waits for a checkpoint.
+    pub(crate) fn has_checkpoint_requests(&self) -> bool {
+        self.checkpoint_requests.as_ref().is_some_and(|requests| !requests.is_empty())
+    }
+}
+
+impl<T> StoreData<T> {
+    /// Takes the checkpoints that somebody waits for. An error ends the guest.
+    #[cold]
+    pub(crate) fn serve_checkpoints(&mut self, standing: Standing) -> Result<()> {
+        if !self.inner.stands_at_point(standing) {
+            // At the next safepoint.
+            self.inner.interrupter().request_deferred();
+            return Ok(());
+        }
+        let requests = self.inner.checkpoint_requests.clone();
+        let mut after = AfterCheckpoint::Resume;
+        while let Some(Wanted { options, done }) = requests.as_ref().and_then(|r| r.first()) {
+            let checkpoint = self.take_checkpoint(standing, &options);
+            match catch_unwind(AssertUnwindSafe(|| done(checkpoint))) {
+                Ok(AfterCheckpoint::End) => after = AfterCheckpoint::End,
+                Ok(AfterCheckpoint::Resume) => {}
+                Err(panic) => discard(panic),
+            }
+        }
+        match after {
+            AfterCheckpoint::Resume => Ok(()),
+            AfterCheckpoint::End => Err(Error::new(ErrorKind::Stopped(StopReason::Checkpoint))),
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Checkpoints that other threads ask for.
+
+use crate::matrix::{Behaviour, instance, is_compiled, module};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+use wardian::{
+    AfterCheckpoint, Caller, Checkpoint, CheckpointOptions, CheckpointRequest, Engine, EngineKind,
+    Error, Linker, Result, ResumeOptions, StopReason, Store, Val,
+};
+
+pub(crate) const TABLE: &[Behaviour] = &[
+    ("a guest that only computes is written down on request, again and again", computing),
+    ("a guest that calls is written down on request", calling),
+    ("a request is served while no guest runs, when one is called", idle),
+    ("a request in a compiled guest is an error that names the function", compiled),
+    ("a panic of who asked, and a store that is gone", careless),
+    ("a guest that waits in an asynchronous host function is written down", waiting),
+    ("state of the store's data is part of every checkpoint", store_state),
+];
+
+fn interpreter(engine: &Engine) -> Engine {
+    let mut config = engine.config().clone();
+    Engine::new(config.engine(EngineKind::Interpreted)).expect("the configuration works")
+}
+
+/// Asks, and returns where the answer comes.
+fn ask(request: &CheckpointRequest, after: AfterCheckpoint) -> Receiver<Result<Checkpoint>> {
+    let (sender, receiver) = channel();
+    request.request(CheckpointOptions::new(), move |checkpoint| {
+        let _ = sender.send(checkpoint);
+        after
+    });
+    receiver
+}
+
+/// Counts by a loop in a loop; memory is written, and operands lie on the stack of the block.
+const COUNT: &str = r#"(module (memory 1)
+  (func (export "run") (param $n i32) (result i64) (local $i i32) (local $sum i64)
+    (i64.const 5)
+    (loop $outer (param i64) (result i64)
+      (local.set $i (i32.const 100))
+      (loop $inner (param i64) (result i64)
+        (i64.store (i32.const 8) (i64.add (i64.load (i32.const 8)) (i64.extend_i32_u (local.get $i))))
+        (i64.add (i64.load (i32.const 8)))
+        (br_if $inner (local.tee $i (i32.sub (local.get $i) (i32.const 1)))))
+      (br_if $outer (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"#;
+
+fn computing(engine: &Engine) {
+    const TURNS: i32 = 40_000;
+    let from = interpreter(engine);
+    let expected = {
+        let mut store = Store::new(&from, ());
+        let run = instance(&mut store, COUNT).typed_func::<i32, i64>(&mut store, "run").unwrap();
+        run.call(&mut store, TURNS).unwrap()
+    };
+    let mut store = Store::new(&from, ());
+    let run = instance(&mut store, COUNT).typed_func::<i32, i64>(&mut store, "run").unwrap();
+    // It is carried from store to store until it returns.
+    let asked = |store: &mut Store<()>| {
+        let request = store.checkpoint_request();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(3));
+            ask(&request, AfterCheckpoint::End)
+        })
+    };
+    let first = asked(&mut store);
+    let mut done = run.call(&mut store, TURNS).map(|result| vec![Val::I64(result)]);
+    let mut receiver = first.join().unwrap();
+    let mut carried = 0;
+    while let Err(error) = &done {
+        assert_eq!(error.stop_reason(), Some(StopReason::Checkpoint), "{error}");
+        carried += 1;
+        let checkpoint = receiver.recv().unwrap().unwrap();
+        let bytes = checkpoint.to_bytes().unwrap();
+        let checkpoint = Checkpoint::from_bytes(&bytes).unwrap();
+        let last = carried > 6;
+        let mut next = Store::new(if last { engine } else { &from }, ());
+        let linker = Linker::new(next.engine());
+        let resumed = checkpoint.resume(&mut next, &linker, &ResumeOptions::new()).unwrap();
+        assert!(resumed.is_running() && resumed.pending().is_none());
+        if last {
+            done = resumed.run(&mut next);
+            break;
+        }
+        let thread = asked(&mut next);
+        done = resumed.run(&mut next);
+        receiver = thread.join().unwrap();
+    }
+    assert_eq!(done.unwrap(), [Val::I64(expected)]);
+    assert!(carried > 0);
+}
+
+fn calling(engine: &Engine) {
+    let from = interpreter(engine);
+    let text = r#"(module (import "h" "count" (func $count (param i64) (result i64)))
+      (func $step (param i64) (result i64) (i64.add (i64.const 1) (call $count (local.get 0))))
+      (func (export "run") (result i64) (local $n i64) (local $sum i64)
+        (loop $l
+          (local.set $sum (i64.add (local.get $sum) (call $step (local.get $n))))
+          (br_if $l (i64.lt_u (local.tee $n (i64.add (local.get $n) (i64.const 1))) (i64.const 3000))))
+        (local.get $sum)))"#;
+    let linker = |engine: &Engine| {
+        let mut linker: Linker<Option<CheckpointRequest>> = Linker::new(engine);
+        // Asks in a call of the host, so that the guest is left when it returns.
+        let count = |caller: Caller<'_, Option<CheckpointRequest>>, n: i64| -> i64 {
+            if n % 700 == 350
+                && let Some(request) = caller.data()
+            {
+                ask(request, AfterCheckpoint::Resume);
+            }
+            2 * n
+        };
+        linker.func_wrap("h", "count", count).unwrap();
+        linker
+    };
+    let expected = 3000 * 2999 + 3000;
+    let taken = Arc::new(AtomicU32::new(0));
+    let mut store = Store::new(&from, None);
+    *store.data_mut() = Some(store.checkpoint_request());
+    let kept = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (counted, list) = (taken.clone(), kept.clone());
+    let request = store.checkpoint_request();
+    let stop = Arc::new(AtomicU32::new(0));
+    let (stopped, thread) = (
+        stop.clone(),
+        std::thread::spawn({
+            let stop = stop.clone();
+            move || {
+                while stop.load(Ordering::Relaxed) == 0 {
+                    let (counted, list) = (counted.clone(), list.clone());
+                    request.request(CheckpointOptions::new(), move |checkpoint| {
+                        let checkpoint = checkpoint.expect("every safepoint can be written down");
+                        counted.fetch_add(1, Ordering::Relaxed);
+                        let mut list = list.lock().unwrap();
+                        if list.len() < 12 {
+                            list.push(checkpoint);
+                        }
+                        AfterCheckpoint::Resume
+                    });
+                    std::thread::sleep(Duration::from_micros(200));
+                }
+            }
+        }),
+    );
+    let instance = linker(&from).instantiate(&mut store, &module(&from, text)).unwrap();
+    let run = instance.typed_func::<(), i64>(&mut store, "run").unwrap();
+    let begin = Instant::now();
+    while taken.load(Ordering::Relaxed) < 12 && begin.elapsed() < Duration::from_secs(60) {
+        assert_eq!(run.call(&mut store, ()).unwrap(), expected);
+    }
+    stopped.store(1, Ordering::Relaxed);
+    thread.join().unwrap();
+    let kept = std::mem::take(&mut *kept.lock().unwrap());
+    assert!(kept.len() >= 12);
+    for checkpoint in kept {
+        let mut store = Store::new(engine, None);
+        let resumed =
+            checkpoint.resume(&mut store, &linker(engine), &ResumeOptions::new()).unwrap();
+        if resumed.is_running() {
+            assert_eq!(resumed.run(&mut store).unwrap(), [Val::I64(expected)]);
+        }
+    }
+}
+
+fn idle(engine: &Engine) {
+    let mut store = Store::new(engine, ());
+    let run = instance(&mut store, COUNT).typed_func::<i32, i64>(&mut store, "run").unwrap();
+    let request = store.checkpoint_request();
+    let resumed = ask(&request, AfterCheckpoint::Resume);
+    assert!(resumed.try_recv().is_err());
+    let first = run.call(&mut store, 2).unwrap();
+    assert_eq!(resumed.recv().unwrap().unwrap().frames().len(), 0, "before the call");
+    let ended = ask(&request, AfterCheckpoint::End);
+    let error = run.call(&mut store, 2).unwrap_err();
+    assert_eq!(error.stop_reason(), Some(StopReason::Checkpoint));
+    let checkpoint = ended.recv().unwrap().unwrap();
+    let second = run.call(&mut store, 2).unwrap();
+    assert_ne!(first, second);
+    let mut store = Store::new(engine, ());
+    let resumed =
+        checkpoint.resume(&mut store, &Linker::new(engine), &ResumeOptions::new()).unwrap();
+    let run = resumed.instances()[0].typed_func::<i32, i64>(&mut store, "run").unwrap();
+    assert_eq!(run.call(&mut store, 2).unwrap(), second);
+}
+
+fn compiled(engine: &Engine) {
+    if !is_compiled(engine) {
+        return;
+    }
+    let text = r#"(module $m (import "h" "ask" (func $ask)) (import "h" "after" (func $after))
+      (func $middle (call $ask) (call $after)) (func (export "run") (call $middle)))"#;
+    let mut store = Store::new(engine, Vec::new());
+    let request = store.checkpoint_request();
+    let mut linker: Linker<Vec<Receiver<Result<Checkpoint>>>> = Linker::new(engine);
+    linker
+        .func_wrap("h", "ask", move |mut caller: Caller<'_, Vec<Receiver<Result<Checkpoint>>>>| {
+            let answer = ask(&request, AfterCheckpoint::Resume);
+            caller.data_mut().push(answer);
+        })
+        .unwrap();
+    linker.func_wrap("h", "after", || {}).unwrap();
+    let instance = linker.instantiate(&mut store, &module(engine, text)).unwrap();
+    let run = instance.typed_func::<(), ()>(&mut store, "run").unwrap();
+    run.call(&mut store, ()).unwrap();
+    let error = store.into_data().remove(0).recv().unwrap().unwrap_err();
+    assert!(error.to_string().contains("m.middle is being run by compiled code"), "{error}");
+}
+
+fn careless(engine: &Engine) {
+    let from = interpreter(engine);
+    let mut store = Store::new(&from, ());
+    let run = instance(&mut store, COUNT).typed_func::<i32, i64>(&mut store, "run").unwrap();
+    let request = store.checkpoint_request();
+    request.request(CheckpointOptions::new(), |_| panic!("on purpose"));
+    run.call(&mut store, 1).unwrap();
+    drop(store);
+    let never = ask(&request, AfterCheckpoint::Resume);
+    drop(request);
+    assert!(never.recv().is_err(), "it is dropped");
+}
+
+fn waiting(engine: &Engine) {
+    use std::future::{Future, poll_fn};
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+    let from = interpreter(engine);
+    let text = r#"(module (import "h" "wait" (func $wait (param i32) (result i32)))
+      (func (export "run") (result i32) (i32.mul (i32.const 3) (call $wait (i32.const 7)))))"#;
+    // The future takes the checkpoint itself, while its guest is suspended in it.
+    type Data = Option<Checkpoint>;
+    let linker = |engine: &Engine| {
+        let mut linker: Linker<Data> = Linker::new(engine);
+        linker
+            .func_wrap_async("h", "wait", |mut caller: Caller<'_, Data>, (n,): (i32,)| {
+                Box::pin(async move {
+                    let mut polls = 0;
+                    poll_fn(|_| {
+                        polls += 1;
+                        if polls < 3 { Poll::Pending } else { Poll::Ready(()) }
+                    })
+                    .await;
+                    if caller.data().is_none() {
+                        let checkpoint = caller.checkpoint(&CheckpointOptions::new())?;
+                        *caller.data_mut() = Some(checkpoint);
+                    }
+                    Ok::<i32, Error>(n + 1)
+                })
+            })
+            .unwrap();
+        linker
+    };
+    let mut store = Store::new(&from, None);
+    let instance = linker(&from).instantiate(&mut store, &module(&from, text)).unwrap();
+    let run = instance.typed_func::<(), i32>(&mut store, "run").unwrap();
+    let result = {
+        let mut call = pin!(run.call_async(&mut store, ()));
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            if let Poll::Ready(result) = call.as_mut().poll(&mut context) {
+                break result.unwrap();
+            }
+        }
+    };
+    assert_eq!(result, 24);
+    let checkpoint = store.into_data().unwrap();
+    let mut store = Store::new(engine, None);
+    let resumed = checkpoint.resume(&mut store, &linker(engine), &ResumeOptions::new()).unwrap();
+    assert_eq!(resumed.pending().unwrap().arguments, [Val::I32(7)]);
+    assert_eq!(resumed.run_with(&mut store, &[Val::I32(100)]).unwrap(), [Val::I32(300)]);
+}
+
+fn store_state(engine: &Engine) {
+    let mut store = Store::new(engine, 5u8);
+    store.host_state_with(|data| {
+        *data += 1;
+        if *data > 6 { Err(Error::host("too often")) } else { Ok(vec![("n".into(), vec![*data])]) }
+    });
+    let options = CheckpointOptions::new().with_host_state("other", [9]);
+    let checkpoint = store.checkpoint(&options).unwrap();
+    assert_eq!(checkpoint.host_state("n"), Some(&[6][..]));
+    assert_eq!(checkpoint.host_state("other"), Some(&[9][..]));
+    assert_eq!(store.checkpoint(&options).unwrap_err().to_string(), "too often");
+}
