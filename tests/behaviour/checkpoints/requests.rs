@@ -1,13 +1,14 @@
 //! Checkpoints that other threads ask for.
 
+use super::interpreter;
 use crate::matrix::{Behaviour, instance, is_compiled, module};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use wardian::{
-    AfterCheckpoint, Caller, Checkpoint, CheckpointOptions, CheckpointRequest, Engine, EngineKind,
-    Error, Linker, Result, ResumeOptions, StopReason, Store, Val,
+    AfterCheckpoint, Caller, Checkpoint, CheckpointOptions, CheckpointRequest, Engine, Error,
+    Linker, Result, ResumeOptions, StopReason, Store, Val,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -19,11 +20,6 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a guest that waits in an asynchronous host function is written down", waiting),
     ("state of the store's data is part of every checkpoint", store_state),
 ];
-
-fn interpreter(engine: &Engine) -> Engine {
-    let mut config = engine.config().clone();
-    Engine::new(config.engine(EngineKind::Interpreted)).expect("the configuration works")
-}
 
 /// Asks, and returns where the answer comes.
 fn ask(request: &CheckpointRequest, after: AfterCheckpoint) -> Receiver<Result<Checkpoint>> {

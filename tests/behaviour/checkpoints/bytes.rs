@@ -1,0 +1,189 @@
+//! What cannot be carried, and bytes that are no checkpoint or a forged one.
+
+use super::{Host, carried, interpreter, linker, until};
+use crate::matrix::{Behaviour, module};
+use wardian::{Caller, Checkpoint, CheckpointOptions, Engine, Result, ResumeOptions, Store, Val};
+
+pub(crate) const TABLE: &[Behaviour] = &[
+    ("what cannot be carried is refused by name", refusals),
+    ("bytes that are no checkpoint are refused", damaged),
+    ("forged checkpoints break nothing", forged),
+];
+
+fn refusals(engine: &Engine) {
+    let from = interpreter(engine);
+    let refused = |engine: &Engine, text: &str, expected: &str| {
+        let mut store = Store::new(engine, Host { at: Some(0), ..Host::default() });
+        let mut linker = linker(engine);
+        let call = |mut caller: Caller<'_, Host>| -> Result<()> {
+            let inner = caller.get_export("inner").and_then(|e| e.into_func()).expect("it exists");
+            inner.call(&mut caller, &[], &mut [])
+        };
+        linker.func_wrap("h", "call", call).unwrap();
+        linker.func_wrap("h", "extern", || Some(wardian::ExternRef::new(5u8))).unwrap();
+        let instance = linker.instantiate(&mut store, &module(engine, text)).unwrap();
+        let run = instance.get_func(&mut store, "run").unwrap();
+        let error = run.call(&mut store, &[], &mut []).unwrap_err();
+        assert!(matches!(error.kind(), wardian::ErrorKind::Checkpoint(_)), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+    };
+    let tell = r#"(import "h" "tell" (func $tell (param i64) (result i64)))"#;
+    refused(
+        &from,
+        &format!(
+            r#"(module {tell} (import "h" "extern" (func $x (result externref))) (table 1 externref)
+               (func (export "run") (table.set (i32.const 0) (call $x)) (drop (call $tell (i64.const 1)))))"#
+        ),
+        "externref",
+    );
+    refused(
+        &from,
+        &format!(
+            r#"(module {tell} (import "h" "call" (func $call)) (func (export "run") (call $call))
+               (func (export "inner") (drop (call $tell (i64.const 1)))))"#
+        ),
+        "by a host function that another guest called",
+    );
+    refused(
+        &from,
+        &format!(
+            r#"(module {tell} (memory 1 1 shared) (func (export "run") (drop (call $tell (i64.const 1)))))"#
+        ),
+        "shared memory",
+    );
+    refused(
+        &from,
+        r#"(module (import "h" "note" (func $note (param i64)))
+          (func (export "run") (return_call $note (i64.const 3))))"#,
+        "its caller has ended with the call",
+    );
+    if crate::matrix::is_compiled(engine) {
+        refused(
+            engine,
+            &format!(
+                r#"(module $m {tell} (func $middle (drop (call $tell (i64.const 1)))) (func $run (export "run") (call $middle)))"#
+            ),
+            "m.middle is being run by compiled code",
+        );
+    }
+    // An idle store with a function that no instance imports.
+    let mut store = Store::new(engine, ());
+    let ty =
+        wardian::TableType { element: wardian::RefType::FUNC, min: 1, max: None, table64: false };
+    let func = wardian::Func::wrap(&mut store, || {});
+    let table = wardian::Table::new(&mut store, ty, Val::FuncRef(Some(func))).unwrap();
+    let importer = module(engine, r#"(module (import "" "" (table 1 funcref)))"#);
+    wardian::Instance::new(&mut store, &importer, &[table.into()]).unwrap();
+    let error = store.checkpoint(&CheckpointOptions::new()).unwrap_err();
+    assert!(error.to_string().contains("that no instance imports"), "{error}");
+}
+
+/// A module whose checkpoint has something of everything.
+const RICH: &str = r#"(module $rich (import "h" "tell" (func $tell (param i64) (result i64)))
+  (type $f (func (param i64) (result i64)))
+  (type $node (struct (field (mut i64)) (field (mut (ref null $node))) (field (ref $f))))
+  (type $list (array (mut (ref null $node))))
+  (memory $m 1 3) (table $t 4 9 funcref) (table $o 2 anyref) (tag $e (param i64))
+  (global $g (mut i64) (i64.const 3)) (global $r (mut (ref $f)) (ref.func $twice)) (global $v (mut v128) (v128.const i64x2 1 2))
+  (data $d "some data") (elem $s func $twice $run) (elem declare func $twice $tell)
+  (func $twice (type $f) (i64.add (local.get 0) (local.get 0)))
+  (func $inner (param $a (ref $node)) (param $n i32) (result i64) (local $x exnref) (local $keep (ref $list))
+    (local $unset (ref $f))
+    (local.set $keep (array.new $list (local.get $a) (i32.const 3)))
+    (block $h (result exnref)
+      (try_table (catch_all_ref $h) (throw $e (i64.const 6)))
+      (unreachable))
+    (local.set $x)
+    (local.get $a)
+    (i64.const 100)
+    (call_indirect $t (type $f) (i64.extend_i32_u (local.get $n)) (i32.const 1))
+    (i64.add)
+    (global.get $r)
+    (drop)
+    (drop (ref.as_non_null (local.get $x)))
+    (struct.set $node 0)
+    (local.set $unset (global.get $r))
+    (call_ref $f (struct.get $node 0 (ref.as_non_null (array.get $list (local.get $keep) (i32.const 2)))) (local.get $unset)))
+  (func $run (export "run") (result i64) (local $i i32) (local $a (ref null $node)) (local $w v128) (local $d f64)
+    (local.set $w (v128.const i64x2 7 8))
+    (local.set $d (f64.const 2.5))
+    (table.set $t (i32.const 1) (ref.func $tell))
+    (local.set $a (struct.new $node (i64.const 5) (ref.null $node) (ref.func $twice)))
+    (struct.set $node 1 (local.get $a) (local.get $a))
+    (table.set $o (i32.const 1) (local.get $a))
+    (memory.init $m $d (i32.const 3) (i32.const 0) (i32.const 4))
+    (i64.trunc_sat_f64_s (local.get $d))
+    (loop $l (result i64)
+      (call $inner (ref.as_non_null (local.get $a)) (local.get $i))
+      (global.set $g)
+      (global.get $g)
+      (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 3))))
+    (i64.add)))"#;
+
+/// The bytes of a checkpoint in the middle of [`RICH`].
+fn rich(engine: &Engine) -> (Vec<u8>, Engine) {
+    let from = interpreter(engine);
+    let (_, checkpoint) = until(&from, &module(&from, RICH), 1).unwrap();
+    (checkpoint.to_bytes().unwrap(), from)
+}
+
+fn damaged(engine: &Engine) {
+    carried(engine, RICH);
+    let (bytes, _) = rich(engine);
+    let refused = |bytes: &[u8], expected: &str| {
+        let error = Checkpoint::from_bytes(bytes).unwrap_err();
+        assert!(matches!(error.kind(), wardian::ErrorKind::Checkpoint(_)), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+    };
+    refused(b"", "no checkpoint");
+    refused(b"\0asm\x01\0\0\0 and more", "no checkpoint");
+    for len in (12..bytes.len()).step_by(7) {
+        refused(&bytes[..len], "ends too early");
+    }
+    refused(&[&*bytes, b"x"].concat(), "follow it");
+    let mut other = bytes.clone();
+    other[8] = 77;
+    refused(&other, "version 77");
+    for at in (12..bytes.len()).step_by(5) {
+        let mut other = bytes.clone();
+        other[at] ^= 0x20;
+        assert!(Checkpoint::from_bytes(&other).is_err(), "byte {at}");
+    }
+    // Lengths that are not there take no memory.
+    let mut other = bytes.clone();
+    other[13..21].copy_from_slice(&(u64::MAX / 2).to_le_bytes());
+    refused(&other, "ends too early");
+}
+
+fn forged(engine: &Engine) {
+    let mut config = engine.config().clone();
+    let engine = &Engine::new(config.fuel(true)).expect("the configuration works");
+    let (bytes, _) = rich(engine);
+    let ready = module(engine, RICH);
+    let len = u64::from_le_bytes(bytes[13..21].try_into().unwrap()) as usize;
+    let (mut read, mut ran, mut refused) = (0, 0, 0);
+    for at in 21..21 + len {
+        for change in [1, 2, 3, 4, 5, 8, 0x10, 0x20, 0x40, 0x80, 0xff] {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= change;
+            let end = bytes.len() - 32;
+            let hash = blake3::hash(&bytes[..end]);
+            bytes[end..].copy_from_slice(hash.as_bytes());
+            let Ok(checkpoint) = Checkpoint::from_bytes(&bytes) else { continue };
+            read += 1;
+            let mut store = Store::new(engine, Host::default());
+            store.set_fuel(1000).unwrap();
+            let options = ResumeOptions::new().with_module(&ready);
+            let Ok(resumed) = checkpoint.resume(&mut store, &linker(engine), &options) else {
+                refused += 1;
+                continue;
+            };
+            store.set_fuel(3000).unwrap();
+            // However it ends, the store is in order.
+            let _ = resumed.run(&mut store);
+            store.gc();
+            ran += 1;
+        }
+    }
+    assert!(read > 500 && ran > 100 && refused > 100, "{read} {ran} {refused}");
+}
