@@ -119,11 +119,14 @@ mod functions;
 mod guest;
 mod link;
 mod memory_stream;
+mod origin;
 mod path;
+mod pending;
 mod poll;
 mod random;
 mod readdir;
 mod socket;
+mod state;
 mod stream;
 mod table;
 mod threads;
@@ -140,6 +143,10 @@ pub use functions::{preview1, unstable};
 pub use link::add_to_linker;
 pub use memory_stream::{MemoryInput, MemoryOutput};
 pub use random::{RandomSource, SeededRandom, SystemRandom};
+pub use state::{
+    Changed, DescriptorKind, RestoreError, RestoreOptions, SaveError, SaveOptions, SavedDescriptor,
+    StateError, WasiState,
+};
 pub use stream::{PollableInput, PollableOutput};
 pub use threads::{
     DEFAULT_MAX_THREADS, WasiThreads, WasiThreadsBuilder, WasiThreadsHandle, needs_threads,
