@@ -237,7 +237,9 @@ impl Restoring<'_> {
         let done = match (&found.kind, position) {
             (Kind::File(file), position) => {
                 let seek = |to| rustix::fs::seek(file.fd(), SeekFrom::Start(to)).map(drop);
-                let append = if role == 0 { Ok(()) } else { file.set_append(flags) };
+                // Whether the embedder's file is one to append to is left as it is, if the guest never asked.
+                let append = flags & fdflags::APPEND != 0 && role != 0;
+                let append = if append { file.set_append(flags) } else { Ok(()) };
                 append.and_then(|()| Ok(position.map_or(Ok(()), seek)?))
             }
             (Kind::Stream(stream), Some(position)) => stream.set_position(position),
