@@ -75,7 +75,8 @@ fn an_interrupted_sleep_waits_for_the_rest() {
     let never = Button::new(true);
     for absolute in [false, true] {
         let mut world = World::new(Version::Preview1, false, |b| b);
-        let mut nanos = 1500 * MS;
+        let whole = Duration::from_millis(3000);
+        let mut nanos = whole.as_nanos() as u64;
         if absolute {
             let out = world.alloc(8);
             world.ok("clock_time_get", &[1, 0, out]);
@@ -84,21 +85,17 @@ fn an_interrupted_sleep_waits_for_the_rest() {
         let (ended, _) = sleep(&mut world, &pressed_after(1000), nanos, absolute);
         assert_eq!(ended, Err(Stop::Interrupted));
         let state = saved(&world.ctx);
-        assert!(state.pending_poll().unwrap() >= Duration::from_millis(1000));
+        let waited = state.pending_poll().unwrap();
+        assert!(waited >= Duration::from_millis(600), "{waited:?}");
         // Time that passes while nothing runs does not count.
-        std::thread::sleep(Duration::from_millis(700));
-        let mut took = Vec::new();
-        for _ in 0..2 {
-            world.guest.ctx = restore(&world, &state).unwrap();
-            let (ended, rest) = sleep(&mut world, &never, nanos, absolute);
-            assert_eq!(ended, Ok(Errno::Success));
-            took.push(rest);
-        }
-        let rest = *took.iter().min().unwrap();
-        assert!(
-            (Duration::from_millis(1)..Duration::from_millis(1000)).contains(&rest),
-            "{rest:?}"
-        );
+        std::thread::sleep(Duration::from_millis(500));
+        world.guest.ctx = restore(&world, &state).unwrap();
+        let (ended, rest) = sleep(&mut world, &never, nanos, absolute);
+        assert_eq!(ended, Ok(Errno::Success));
+        assert!(rest < Duration::from_millis(2900), "{rest:?}");
+        // Moments pass between what is measured.
+        let all = waited + rest + Duration::from_millis(500);
+        assert!(all >= whole, "{waited:?} and {rest:?}");
     }
 }
 
@@ -107,30 +104,30 @@ fn only_a_call_that_is_made_again_waits_for_the_rest() {
     let never = Button::new(true);
     let mut world = World::new(Version::Preview1, false, |b| b);
     let interrupted = |world: &mut World| {
-        let (ended, _) = sleep(world, &pressed_after(600), 1000 * MS, false);
+        let (ended, _) = sleep(world, &pressed_after(600), 1500 * MS, false);
         assert_eq!(ended, Err(Stop::Interrupted));
     };
-    let rest = |world: &mut World| sleep(world, &never, 1000 * MS, false).1.as_millis();
+    let rest = |world: &mut World| sleep(world, &never, 1500 * MS, false).1.as_millis();
     // In place: the runtime says that it is made again, and time has passed meanwhile.
     interrupted(&mut world);
     std::thread::sleep(Duration::from_millis(300));
     assert!(world.ctx.repeat_interrupted());
     let waited = rest(&mut world);
-    assert!(waited < 950, "{waited}");
+    assert!(waited < 1450, "{waited}");
     // It is over.
     assert!(!world.ctx.repeat_interrupted());
-    assert!(rest(&mut world) >= 1000);
+    assert!(rest(&mut world) >= 1500);
     // The embedder gave the call up.
     interrupted(&mut world);
-    assert!(rest(&mut world) >= 1000);
+    assert!(rest(&mut world) >= 1500);
     // Another call came in between, or another poll.
     interrupted(&mut world);
     assert!(world.ctx.repeat_interrupted());
     world.ok("sched_yield", &[]);
-    assert!(rest(&mut world) >= 1000);
+    assert!(rest(&mut world) >= 1500);
     interrupted(&mut world);
     assert!(world.ctx.repeat_interrupted());
-    assert!(sleep(&mut world, &never, 1001 * MS, false).1.as_millis() >= 1001);
+    assert!(sleep(&mut world, &never, 1501 * MS, false).1.as_millis() >= 1501);
     // A state that was saved elsewhere has no pending call.
     interrupted(&mut world);
     world.ok("sched_yield", &[]);
