@@ -12,10 +12,10 @@ mod carry;
 mod carry_forged;
 #[path = "functions/carry_model.rs"]
 mod carry_model;
+#[path = "functions/carry_stores.rs"]
+mod carry_stores;
 #[path = "functions/carry_streams.rs"]
 mod carry_streams;
-#[path = "functions/carry_threads.rs"]
-mod carry_threads;
 #[path = "functions/carry_time.rs"]
 mod carry_time;
 #[path = "functions/descriptors.rs"]
