@@ -1,6 +1,8 @@
-//! Sequences of WASI calls. Half of the inputs are compared with a model of the file system; the other half
-//! are calls with any arguments, of which only is asked that they answer, and change nothing outside.
+//! Sequences of WASI calls. Half of the inputs are compared with a model of the file system, and carried to
+//! another state now and then; the others are calls with any arguments, half of them of programs whose saved
+//! states were changed, of which only is asked that they answer, and change nothing outside.
 
+mod forged;
 mod guest;
 mod model;
 mod wild;
@@ -9,19 +11,21 @@ use crate::input::Input;
 use guest::Guest;
 use std::fs;
 use std::path::Path;
-use wardian_wasi::{DirPerms, MemoryInput, MemoryOutput, WasiCtx};
+use wardian_wasi::{DirPerms, MemoryInput, MemoryOutput, WasiCtx, WasiCtxBuilder};
 
 pub(crate) fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let folder = tempfile::TempDir::new().expect("a folder of its own");
     prepare(folder.path());
     let before = [snapshot(&folder.path().join("outside")), snapshot(&folder.path().join("fixed"))];
-    let mut guest = Guest::new(context(folder.path()));
-    if input.flag() {
-        wild::run(&mut guest, &mut input, &folder.path().join("outside"));
-    } else {
-        let model = model::run(&mut guest, &mut input);
-        model.compare(&folder.path().join("root"));
+    let mut guest = Guest::new(builder(folder.path()).build());
+    match input.below(4) {
+        0 => wild::run(&mut guest, &mut input, &folder.path().join("outside")),
+        1 => forged::run(&mut guest, &mut input, folder.path()),
+        _ => {
+            let model = model::run(&mut guest, &mut input, folder.path());
+            model.compare(&folder.path().join("root"));
+        }
     }
     drop(guest);
     let after = [snapshot(&folder.path().join("outside")), snapshot(&folder.path().join("fixed"))];
@@ -47,7 +51,7 @@ fn prepare(folder: &Path) {
     }
 }
 
-fn context(folder: &Path) -> WasiCtx {
+fn builder(folder: &Path) -> WasiCtxBuilder {
     WasiCtx::builder()
         .stdin_memory(MemoryInput::new("some input"))
         .stdout_memory(MemoryOutput::new(1 << 16))
@@ -56,7 +60,6 @@ fn context(folder: &Path) -> WasiCtx {
         .preopen_dir(folder.join("root"), "/", DirPerms::ReadWrite)
         .and_then(|b| b.preopen_dir(folder.join("fixed"), "/fixed", DirPerms::ReadOnly))
         .expect("both are there")
-        .build()
 }
 
 /// Everything below a folder: names, kinds, contents, times of change.

@@ -15,6 +15,8 @@ use crate::ctx::{Inner, WasiCtx};
 use crate::dir::Dir;
 use crate::errno::Errno;
 use crate::memory_stream::{MemoryInput, MemoryOutput};
+use crate::origin::Origin;
+use crate::pending::Pending;
 use crate::random::{RandomSource, SystemRandom};
 use crate::socket::{Listener, Socket};
 use crate::stream::{PollableInput, PollableOutput, Stream};
@@ -83,15 +85,15 @@ pub enum DirPerms {
 /// standard streams, no directories, the host's clocks and randomness, and may
 /// block.
 pub struct WasiCtxBuilder {
-    args: Vec<String>,
-    envs: Vec<(String, String)>,
-    stdio: [Descriptor; 3],
-    preopens: Vec<Descriptor>,
-    sockets: Vec<Descriptor>,
-    clocks: Box<dyn Clocks>,
-    random: Box<dyn RandomSource>,
-    blocking: bool,
-    max_descriptors: usize,
+    pub(crate) args: Vec<String>,
+    pub(crate) envs: Vec<(String, String)>,
+    pub(crate) stdio: [Descriptor; 3],
+    pub(crate) preopens: Vec<Descriptor>,
+    pub(crate) sockets: Vec<Descriptor>,
+    pub(crate) clocks: Box<dyn Clocks>,
+    pub(crate) random: Box<dyn RandomSource>,
+    pub(crate) blocking: bool,
+    pub(crate) max_descriptors: usize,
 }
 
 impl Default for WasiCtxBuilder {
@@ -109,11 +111,11 @@ impl std::fmt::Debug for WasiCtxBuilder {
 impl WasiCtxBuilder {
     /// A program that has nothing.
     pub fn new() -> WasiCtxBuilder {
-        let null = |read| Descriptor::from_stream(Stream::Null, read, !read);
+        let null = |role| Descriptor::from_stream(Stream::Null, role);
         WasiCtxBuilder {
             args: Vec::new(),
             envs: Vec::new(),
-            stdio: [null(true), null(false), null(false)],
+            stdio: [null(0), null(1), null(2)],
             preopens: Vec::new(),
             sockets: Vec::new(),
             clocks: Box::new(SystemClocks),
@@ -368,7 +370,9 @@ impl WasiCtxBuilder {
         perms: DirPerms,
     ) -> Result<Self, BuildError> {
         let guest = without_nul("directory name", guest.into())?;
-        let dir = Dir::preopened(dir, guest, perms == DirPerms::ReadOnly)
+        let same = |d: &&Descriptor| matches!(&d.origin, Origin::Preopen(h) if h.name == guest);
+        let ordinal = self.preopens.iter().filter(same).count() as u32;
+        let dir = Dir::preopened(dir, guest, ordinal, perms == DirPerms::ReadOnly)
             .map_err(|error| BuildError::Descriptor { what: "a directory", error })?;
         let stat = Fdstat {
             filetype: Filetype::Directory,
@@ -376,7 +380,8 @@ impl WasiCtxBuilder {
             base: rights::DIRECTORY,
             inheriting: rights::INHERITING,
         };
-        self.preopens.push(Descriptor::new(Kind::Dir(dir), stat));
+        let origin = Origin::Preopen(dir.home.clone());
+        self.preopens.push(Descriptor::new(Kind::Dir(dir), stat, origin));
         Ok(self)
     }
 
@@ -406,7 +411,8 @@ impl WasiCtxBuilder {
     pub fn socket(mut self, socket: impl Into<OwnedFd>) -> Result<Self, BuildError> {
         let socket = Socket::new(socket.into())
             .map_err(|error| BuildError::Descriptor { what: "a socket", error })?;
-        self.sockets.push(Descriptor::from_socket(socket, 0));
+        let origin = Origin::Socket(self.sockets.len() as u32);
+        self.sockets.push(Descriptor::from_socket(socket, 0, origin));
         Ok(self)
     }
 
@@ -439,48 +445,58 @@ impl WasiCtxBuilder {
 
     /// Makes the state.
     pub fn build(self) -> WasiCtx {
+        let envs = self.env_strings();
         let table = Table::new(self.max_descriptors);
         table.fill(self.stdio.into_iter().chain(self.preopens).chain(self.sockets));
         WasiCtx::new(Inner {
+            envs,
             args: self.args,
-            envs: self.envs.into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
             table,
             clocks: self.clocks,
             random: self.random,
             blocking: self.blocking,
+            pending: Pending::default(),
+            threads: Default::default(),
         })
+    }
+
+    /// `NAME=value`.
+    pub(crate) fn env_strings(&self) -> Vec<String> {
+        self.envs.iter().map(|(name, value)| format!("{name}={value}")).collect()
     }
 
     fn listen(mut self, fd: OwnedFd) -> Result<Self, BuildError> {
         let listener = Listener::new(fd)
             .map_err(|error| BuildError::Descriptor { what: "a listening socket", error })?;
-        self.sockets.push(Descriptor::from_listener(listener));
+        let listens = |d: &&Descriptor| matches!(d.kind, Kind::Listener(_));
+        let origin = Origin::Socket(self.sockets.iter().filter(listens).count() as u32);
+        self.sockets.push(Descriptor::from_listener(listener, origin));
         Ok(self)
     }
 
-    fn stdio(mut self, number: usize, stream: Stream) -> Self {
-        self.stdio[number] = Descriptor::from_stream(stream, number == 0, number != 0);
+    fn stdio(mut self, number: u8, stream: Stream) -> Self {
+        self.stdio[usize::from(number)] = Descriptor::from_stream(stream, number);
         self
     }
 
     fn file_stdio(
         mut self,
-        number: usize,
+        number: u8,
         what: &'static str,
         fd: OwnedFd,
     ) -> Result<Self, BuildError> {
-        self.stdio[number] = Descriptor::from_file(fd, number == 0, number != 0)
+        self.stdio[usize::from(number)] = Descriptor::from_file(fd, number)
             .map_err(|error| BuildError::Descriptor { what, error })?;
         Ok(self)
     }
 
     fn host_stdio(
         mut self,
-        number: usize,
+        number: u8,
         what: &'static str,
         fd: OwnedFd,
     ) -> Result<Self, BuildError> {
-        self.stdio[number] = Descriptor::from_host(fd, number == 0, number != 0)
+        self.stdio[usize::from(number)] = Descriptor::from_host(fd, number)
             .map_err(|error| BuildError::Descriptor { what, error })?;
         Ok(self)
     }

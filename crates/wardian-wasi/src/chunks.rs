@@ -3,14 +3,14 @@
 
 use std::io::{IoSlice, IoSliceMut};
 
-use crate::abi::{Answer, Fail};
+use crate::abi::Answer;
 use crate::wait::Waiter;
 
 /// Bytes of a part: some milliseconds of copying.
 pub(crate) const CHUNK: usize = 8 << 20;
 
-/// Fills the buffers from `read`, which gets how many bytes came before, until it comes up short. The call
-/// ends between two parts if it is interrupted.
+/// Fills the buffers from `read`, which gets how many bytes came before, until it comes up short. If the
+/// call is interrupted it is short too: it ends between two parts.
 pub(crate) fn read(
     waiter: Waiter<'_>,
     bufs: &mut [IoSliceMut<'_>],
@@ -22,7 +22,9 @@ pub(crate) fn read(
     }
     let mut done = 0;
     for part in bufs.iter_mut().flat_map(|buf| buf.chunks_mut(CHUNK)) {
-        waiter.check()?;
+        if done > 0 && waiter.check().is_err() {
+            break;
+        }
         let len = part.len();
         let got = so_far(done, read(done, &mut [IoSliceMut::new(part)]))?;
         done += got;
@@ -45,7 +47,9 @@ pub(crate) fn write(
     }
     let mut done = 0;
     for part in bufs.iter().flat_map(|buf| buf.chunks(CHUNK)) {
-        waiter.check()?;
+        if done > 0 && waiter.check().is_err() {
+            break;
+        }
         let put = so_far(done, write(done, &[IoSlice::new(part)]))?;
         done += put;
         if put < part.len() {
@@ -71,10 +75,11 @@ pub(crate) fn first<'a>(bufs: &'a [IoSlice<'_>]) -> Option<&'a [u8]> {
     Some(&first[..first.len().min(CHUNK)])
 }
 
-/// What was done before an error must be reported: then the part has done nothing.
+/// What was done before an error or an interruption must be reported, or a call that is made again would do it
+/// twice: then the part has done nothing.
 fn so_far(done: usize, part: Answer<usize>) -> Answer<usize> {
     match part {
-        Err(Fail::Errno(_)) if done > 0 => Ok(0),
+        Err(_) if done > 0 => Ok(0),
         other => other,
     }
 }

@@ -18,6 +18,15 @@ pub trait Clocks: Send + Sync {
     /// `notsup` for a clock that does not exist here; `overflow`.
     fn now(&self, id: ClockId) -> Result<u64, Errno>;
 
+    /// The present time of a clock, for the runtime's own use: what [`now`](Self::now) would answer, but a
+    /// clock that moves when it is read does not.
+    ///
+    /// # Errors
+    /// As [`now`](Self::now).
+    fn peek(&self, id: ClockId) -> Result<u64, Errno> {
+        self.now(id)
+    }
+
     /// The resolution of a clock, for `clock_res_get`. Not zero.
     ///
     /// # Errors
@@ -88,15 +97,25 @@ impl VirtualClocks {
     }
 }
 
+impl VirtualClocks {
+    fn at(&self, id: ClockId, elapsed: u64) -> u64 {
+        match id {
+            ClockId::Realtime => self.realtime.saturating_add(elapsed),
+            _ => elapsed,
+        }
+    }
+}
+
 impl Clocks for VirtualClocks {
     fn now(&self, id: ClockId) -> Result<u64, Errno> {
         let mut elapsed = lock(&self.elapsed);
         let now = *elapsed;
         *elapsed = now.saturating_add(self.step);
-        Ok(match id {
-            ClockId::Realtime => self.realtime.saturating_add(now),
-            _ => now,
-        })
+        Ok(self.at(id, now))
+    }
+
+    fn peek(&self, id: ClockId) -> Result<u64, Errno> {
+        Ok(self.at(id, *lock(&self.elapsed)))
     }
 
     fn resolution(&self, _: ClockId) -> Result<u64, Errno> {
@@ -110,6 +129,63 @@ impl Clocks for VirtualClocks {
     fn slept(&self, nanos: u64) {
         let mut elapsed = lock(&self.elapsed);
         *elapsed = elapsed.saturating_add(nanos);
+    }
+}
+
+/// The clocks of a program that was restored: what measures time since a start continues from where the saved
+/// program was, and is never below that. The time of day is the host's.
+pub(crate) struct CarriedClocks {
+    inner: Box<dyn Clocks>,
+    /// What they were, and by how much that is ahead of the host's.
+    saved: [(u64, i128); 3],
+}
+
+/// Monotonic time, CPU time of the process, CPU time of the thread.
+pub(crate) type Elapsed = [u64; 3];
+
+/// All of them now.
+pub(crate) fn since_start(clocks: &dyn Clocks) -> Elapsed {
+    [ClockId::Monotonic, ClockId::ProcessCputime, ClockId::ThreadCputime]
+        .map(|id| clocks.peek(id).unwrap_or(0))
+}
+
+impl CarriedClocks {
+    pub(crate) fn new(inner: Box<dyn Clocks>, saved: Elapsed) -> CarriedClocks {
+        let now = since_start(&*inner);
+        let saved = [0, 1, 2].map(|i| (saved[i], i128::from(saved[i]) - i128::from(now[i])));
+        CarriedClocks { inner, saved }
+    }
+
+    fn carry(&self, id: ClockId, now: u64) -> u64 {
+        let (saved, ahead) = match id {
+            ClockId::Realtime => return now,
+            ClockId::Monotonic => self.saved[0],
+            ClockId::ProcessCputime => self.saved[1],
+            ClockId::ThreadCputime => self.saved[2],
+        };
+        (i128::from(now) + ahead).clamp(saved.into(), u64::MAX.into()) as u64
+    }
+}
+
+impl Clocks for CarriedClocks {
+    fn now(&self, id: ClockId) -> Result<u64, Errno> {
+        Ok(self.carry(id, self.inner.now(id)?))
+    }
+
+    fn peek(&self, id: ClockId) -> Result<u64, Errno> {
+        Ok(self.carry(id, self.inner.peek(id)?))
+    }
+
+    fn resolution(&self, id: ClockId) -> Result<u64, Errno> {
+        self.inner.resolution(id)
+    }
+
+    fn host_wait(&self, nanos: u64) -> Duration {
+        self.inner.host_wait(nanos)
+    }
+
+    fn slept(&self, nanos: u64) {
+        self.inner.slept(nanos);
     }
 }
 

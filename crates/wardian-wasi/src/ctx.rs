@@ -1,11 +1,12 @@
 //! The state of a program.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 
-use crate::clock::Clocks;
+use crate::clock::{Clocks, lock};
+use crate::pending::Pending;
 use crate::random::RandomSource;
 use crate::table::{Descriptor, Table};
-use crate::types::fdflags;
+use crate::types::{ClockId, fdflags};
 use crate::wait::Waiter;
 
 /// The state of a program: arguments, environment, descriptors, clocks.
@@ -26,6 +27,9 @@ pub(crate) struct Inner {
     pub(crate) clocks: Box<dyn Clocks>,
     pub(crate) random: Box<dyn RandomSource>,
     pub(crate) blocking: bool,
+    pub(crate) pending: Pending,
+    /// Threads of the program beside its main thread that have made calls.
+    pub(crate) threads: Mutex<Vec<Weak<()>>>,
 }
 
 impl WasiCtx {
@@ -54,6 +58,34 @@ impl WasiCtx {
 
     pub(crate) fn clocks(&self) -> &dyn Clocks {
         &*self.inner.clocks
+    }
+
+    /// The guest's monotonic time, without the guest's noticing that it was read.
+    pub(crate) fn monotonic(&self) -> u64 {
+        self.clocks().peek(ClockId::Monotonic).unwrap_or(0)
+    }
+
+    /// Tells this state from others.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.inner).addr()
+    }
+
+    /// A call comes from a thread of the program that is not its main thread.
+    pub(crate) fn called_by(&self, thread: &Arc<()>) {
+        let mut threads = lock(&self.inner.threads);
+        if !threads.iter().any(|known| known.as_ptr() == Arc::as_ptr(thread)) {
+            threads.retain(|known| known.strong_count() > 0);
+            threads.push(Arc::downgrade(thread));
+        }
+    }
+
+    /// How many threads beside the main thread have made calls and still run.
+    pub(crate) fn threads(&self) -> usize {
+        lock(&self.inner.threads).iter().filter(|known| known.strong_count() > 0).count()
+    }
+
+    pub(crate) fn pending(&self) -> &Pending {
+        &self.inner.pending
     }
 
     pub(crate) fn random(&self) -> &dyn RandomSource {

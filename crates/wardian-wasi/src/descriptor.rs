@@ -9,6 +9,7 @@ use crate::abi::Answer;
 use crate::chunks;
 use crate::errno::Errno;
 use crate::file::File;
+use crate::origin::Origin;
 use crate::socket::{Listener, Socket};
 use crate::stream::{Host, Stream};
 use crate::table::{Descriptor, Kind};
@@ -120,56 +121,61 @@ impl Descriptor {
     }
 
     /// A descriptor for a file that a guest is given as a file: to seek in, cut off, date and so on.
-    pub(crate) fn from_file(fd: OwnedFd, read: bool, write: bool) -> Result<Descriptor, Errno> {
+    pub(crate) fn from_file(fd: OwnedFd, role: u8) -> Result<Descriptor, Errno> {
+        let (read, write) = directions(role);
         if FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) != FileType::RegularFile {
             return Err(Errno::Inval);
         }
-        let base = rights::FILE & !access(read, write);
+        let base = rights::FILE & !lacking(read, write);
         let stat = plain(Filetype::RegularFile, base);
-        Ok(Descriptor::new(Kind::File(File::new(fd, !write)), stat))
+        Ok(Descriptor::new(Kind::File(File::new(fd, !write)), stat, Origin::Stdio(role)))
     }
 
     /// A stream for something of the host's that a guest is given, and that others may have open too. If it
     /// is a file of the host's, the guest can read or write it all the same, but not change it otherwise.
-    pub(crate) fn from_host(fd: OwnedFd, read: bool, write: bool) -> Result<Descriptor, Errno> {
+    pub(crate) fn from_host(fd: OwnedFd, role: u8) -> Result<Descriptor, Errno> {
+        let (read, write) = directions(role);
+        let origin = Origin::Stdio(role);
         let stat = rustix::fs::fstat(&fd)?;
-        let access = access(read, write);
+        let access = lacking(read, write);
         let type_ = FileType::from_raw_mode(stat.st_mode);
         Ok(match type_ {
             FileType::RegularFile => {
                 // Not a regular file to the guest, which would expect to know its size.
                 let kind = Kind::Stream(Stream::Host(Host::file(fd)));
-                Descriptor::new(kind, plain(Filetype::Unknown, rights::STREAM & !access))
+                Descriptor::new(kind, plain(Filetype::Unknown, rights::STREAM & !access), origin)
             }
             FileType::Directory => return Err(Errno::Isdir),
             FileType::Socket => {
                 let kind = Kind::Stream(Stream::Host(Host::shared(fd)));
                 let base = rights::STREAM & !access;
-                Descriptor::new(kind, plain(Filetype::SocketStream, base))
+                Descriptor::new(kind, plain(Filetype::SocketStream, base), origin)
             }
             _ => {
                 let base = stream_rights(&fd, type_) & !access;
                 let kind = Kind::Stream(Stream::Host(Host::shared(fd)));
-                Descriptor::new(kind, plain(type_.into(), base))
+                Descriptor::new(kind, plain(type_.into(), base), origin)
             }
         })
     }
 
     /// A descriptor for a stream that is not the host's.
-    pub(crate) fn from_stream(stream: Stream, read: bool, write: bool) -> Descriptor {
-        let base = rights::STREAM & !access(read, write);
-        Descriptor::new(Kind::Stream(stream), plain(Filetype::Unknown, base))
+    pub(crate) fn from_stream(stream: Stream, role: u8) -> Descriptor {
+        let (read, write) = directions(role);
+        let base = rights::STREAM & !lacking(read, write);
+        Descriptor::new(Kind::Stream(stream), plain(Filetype::Unknown, base), Origin::Stdio(role))
     }
 
     /// A descriptor for a connected socket.
-    pub(crate) fn from_socket(socket: Socket, flags: u16) -> Descriptor {
+    pub(crate) fn from_socket(socket: Socket, flags: u16, origin: Origin) -> Descriptor {
         let stat = Fdstat { flags, ..plain(socket.filetype(), rights::SOCKET) };
-        Descriptor::new(Kind::Socket(socket), stat)
+        Descriptor::new(Kind::Socket(socket), stat, origin)
     }
 
     /// A descriptor for a listening socket.
-    pub(crate) fn from_listener(listener: Listener) -> Descriptor {
-        Descriptor::new(Kind::Listener(listener), plain(Filetype::SocketStream, rights::LISTENER))
+    pub(crate) fn from_listener(listener: Listener, origin: Origin) -> Descriptor {
+        let stat = plain(Filetype::SocketStream, rights::LISTENER);
+        Descriptor::new(Kind::Listener(listener), stat, origin)
     }
 }
 
@@ -184,8 +190,13 @@ pub(crate) fn stream_rights(fd: &OwnedFd, filetype: FileType) -> u64 {
     }
 }
 
+/// Whether the guest reads a standard stream, and whether it writes it.
+fn directions(role: u8) -> (bool, bool) {
+    (role == 0, role != 0)
+}
+
 /// The rights that a descriptor for only reading or only writing lacks.
-fn access(read: bool, write: bool) -> u64 {
+pub(crate) fn lacking(read: bool, write: bool) -> u64 {
     let mut lacks = 0;
     if !read {
         lacks |= rights::FD_READ;

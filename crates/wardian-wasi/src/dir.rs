@@ -3,7 +3,7 @@
 //! A read-only directory answers whatever would change something with `perm`.
 
 use std::os::fd::OwnedFd;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use cap_fs_ext::{DirExt, FollowSymlinks, MetadataExt, OpenOptionsFollowExt, SystemTimeSpec};
 use cap_std::fs::{Dir as HostDir, Metadata, OpenOptions, OpenOptionsExt};
@@ -11,20 +11,24 @@ use cap_std::time::{Duration, SystemTime};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
 use crate::errno::Errno;
+use crate::origin::Home;
 use crate::path::{Place, Target, is, locate, relative};
-use crate::readdir::Reader;
+use crate::readdir::{Position, Reader};
 use crate::types::{Filestat, Filetype, NewTime, NewTimes, fdflags, oflags};
 
 /// An open directory.
 pub(crate) struct Dir {
-    pub(crate) host: HostDir,
+    pub(crate) host: Arc<HostDir>,
     /// The guest's name for it, if it was there from the start.
     pub(crate) preopen: Option<String>,
     pub(crate) read_only: bool,
-    /// Device and serial number of the preopened directory it was reached by,
-    /// whose `..` is itself.
-    root: (u64, u64),
+    /// The preopened directory it was reached by.
+    pub(crate) home: Arc<Home>,
+    /// It was removed, on another machine: it is empty and has no `..` of its own.
+    removed: bool,
     pub(crate) reader: Mutex<Option<Reader>>,
+    /// A listing that was begun before the program was saved.
+    pub(crate) carried: Mutex<Option<Arc<[Position]>>>,
 }
 
 /// How `path_open` opens.
@@ -39,22 +43,40 @@ pub(crate) struct Open {
 
 impl Dir {
     /// A directory that is there from the start.
-    pub(crate) fn preopened(host: HostDir, name: String, read_only: bool) -> Result<Dir, Errno> {
+    pub(crate) fn preopened(
+        host: HostDir,
+        name: String,
+        ordinal: u32,
+        read_only: bool,
+    ) -> Result<Dir, Errno> {
         let stat = rustix::fs::fstat(&host)?;
         let root = (stat.st_dev, stat.st_ino);
-        Ok(Dir { host, preopen: Some(name), read_only, root, reader: Mutex::new(None) })
+        let preopen = Some(name.clone());
+        let home = Arc::new(Home { name, ordinal, host: Arc::new(host), read_only, root });
+        Ok(Dir { preopen, ..Dir::of(home) })
+    }
+
+    /// A preopened directory, not as one.
+    pub(crate) fn of(home: Arc<Home>) -> Dir {
+        Dir {
+            host: Arc::clone(&home.host),
+            preopen: None,
+            read_only: home.read_only,
+            home,
+            removed: false,
+            reader: Mutex::new(None),
+            carried: Mutex::new(None),
+        }
+    }
+
+    /// A directory that is removed already, and was reached by `home`.
+    pub(crate) fn removed(home: Arc<Home>, fd: OwnedFd) -> Dir {
+        Dir { host: Arc::new(HostDir::from(fd)), removed: true, ..Dir::of(home) }
     }
 
     /// A directory opened through this one.
     pub(crate) fn child(&self, fd: OwnedFd) -> Dir {
-        let host = HostDir::from(fd);
-        Dir {
-            host,
-            preopen: None,
-            read_only: self.read_only,
-            root: self.root,
-            reader: Mutex::new(None),
-        }
+        Dir { host: Arc::new(HostDir::from(fd)), ..Dir::of(Arc::clone(&self.home)) }
     }
 
     /// `path_open`: what is there, whatever it is. The host descriptor does
@@ -204,7 +226,7 @@ impl Dir {
                 let link = is(&place.stat()?, FileType::Symlink);
                 if link && (follow || place.slash) {
                     let (atim, mtim) = (time_spec(times.atim), time_spec(times.mtim));
-                    return Ok(DirExt::set_times(&self.host, path, atim, mtim)?);
+                    return Ok(DirExt::set_times(&*self.host, path, atim, mtim)?);
                 }
                 set_name_times(&place, times)
             }
@@ -235,7 +257,7 @@ impl Dir {
 
     /// The serial number to show for `..`: at the top of the sandbox, its own.
     pub(crate) fn parent_ino(&self, own: &Filestat) -> Result<u64, Errno> {
-        if (own.dev, own.ino) == self.root {
+        if self.removed || (own.dev, own.ino) == self.home.root {
             return Ok(own.ino);
         }
         Ok(rustix::fs::statat(&self.host, "..", AtFlags::empty())?.st_ino)

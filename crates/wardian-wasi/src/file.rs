@@ -3,7 +3,7 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::num::NonZeroU64;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Advice, FallocateFlags, OFlags, SeekFrom};
 
@@ -24,6 +24,10 @@ pub(crate) struct File {
 impl File {
     pub(crate) fn new(fd: OwnedFd, read_only: bool) -> File {
         File { fd, read_only }
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 
     /// Reads at `offset`, or at the descriptor's own.

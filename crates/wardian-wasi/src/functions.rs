@@ -25,7 +25,10 @@ macro_rules! function {
             name: stringify!($name),
             params: &[$(function!(@ $param)),*],
             results: &[$($result)?],
-            call: |call, args| finish($body(call, args)),
+            call: |call, args| {
+                call.ctx.pending().call_begins();
+                finish($body(call, args))
+            },
         }
     };
     (@ I) => { Slot::I32 };

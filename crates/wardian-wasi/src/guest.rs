@@ -6,7 +6,7 @@
 
 use std::io::{IoSlice, IoSliceMut};
 
-use crate::abi::{Answer, Fail, GuestMemory};
+use crate::abi::{Answer, GuestMemory};
 use crate::errno::Errno;
 
 /// The longest path a guest may pass, in bytes.
@@ -127,8 +127,8 @@ impl Buffers {
             let want = (self.total - done).min(BOUNCE as u64) as usize;
             let got = match read(done, &mut [IoSliceMut::new(&mut bounce[..want])]) {
                 Ok(got) => got,
-                // What was read already must be reported.
-                Err(Fail::Errno(_)) if done > 0 => break,
+                // What was read already must be reported, also if the call is interrupted and made again.
+                Err(_) if done > 0 => break,
                 Err(fail) => return Err(fail),
             };
             self.scatter(memory, done, &bounce[..got])?;
@@ -166,7 +166,7 @@ impl Buffers {
             self.gather(memory, done, &mut bounce[..want])?;
             let put = match write(done, &[IoSlice::new(&bounce[..want])]) {
                 Ok(put) => put,
-                Err(Fail::Errno(_)) if done > 0 => break,
+                Err(_) if done > 0 => break,
                 Err(fail) => return Err(fail),
             };
             done += put as u64;

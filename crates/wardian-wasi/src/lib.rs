@@ -94,6 +94,50 @@
 //! [`WasiThreads`] runs programs of the wasi-threads proposal. Clones of a [`WasiCtx`] share their
 //! descriptors, so every thread gets one.
 //!
+//! # Saving and restoring
+//!
+//! [`WasiCtx::save`] describes a program's state as a [`WasiState`]: plain data, which becomes bytes that are the
+//! same on every machine. [`WasiCtxBuilder::restore`] makes a state for a program from it, in the same process or
+//! on another machine. The builder supplies what belongs to a machine: streams, directories, listening sockets,
+//! clocks, randomness, limits. A state names things by the guest's names alone, and holds no path of the host.
+//!
+//! | what | how it is carried |
+//! |---|---|
+//! | arguments, environment | as they are; [`RestoreOptions`] can take the builder's instead |
+//! | numbers, rights and flags of descriptors | as they are; rights are cut to what the builder's directories and streams have |
+//! | a preopened directory | by its guest name; the builder must be given one of that name |
+//! | a file, a directory | by the path beneath its preopened directory that leads to it now, whatever the guest renamed since; opened without creating or truncating anything. A file must be the same or a copy of equal size and time of modification: [`Changed`] |
+//! | a listing | by the names of the directory: a cookie that the guest holds means the same. Entries that are gone are skipped, new ones are seen when the guest lists from the start again |
+//! | a file that was removed | its contents, up to [`SaveOptions::unlinked_limit`] in all; descriptors of the same file share it |
+//! | a directory that was removed | as one; it is made and removed among the host's temporary files |
+//! | a standard stream | by its role: the builder's stream takes its place. What was read of a [`MemoryInput`] or of a file is skipped, see [`RestoreOptions::stdin_as_given`]. Output is written where the builder's stream is: what was written before is the embedder's |
+//! | a character device | by its path |
+//! | a connected socket | reading is `connreset`, then the end; writing is `pipe` |
+//! | a listening socket | the builder's in its place; without one, `sock_accept` is `inval` |
+//! | monotonic time, CPU time | continue from what they were, and never run backwards; nothing passes meanwhile |
+//! | the time of day, randomness | the builder's |
+//! | an interrupted `poll_oneoff` | with the time that is left, if the same call is the next |
+//!
+//! **Calls that are made again.** A call that ends with [`Stop::Interrupted`] has done nothing that the same call
+//! would do twice: what was read or written already is reported as a short read or write instead. So a runtime
+//! that interrupts a guest to save it makes the call again afterwards. A relative timeout then counts from the
+//! first call: in a restored program without more ado, in the same one after
+//! [`WasiCtx::repeat_interrupted`].
+//!
+//! **Forged states.** [`WasiState::from_bytes`] takes bytes of anybody. What a state names is opened as a guest
+//! would open it, so that the worst that it can be is another program in the same directories. It does not
+//! notice that bytes were changed; who needs that stores a hash beside them.
+//!
+//! **What is refused.** [`SaveError`] names the descriptor and its path: a FIFO or block device that the guest
+//! opened, for the data in it is not the guest's; a file that is open but was moved out of its directory; removed
+//! files above the limit; a program with threads (one that has made no WASI call yet goes unnoticed: the runtime
+//! has to refuse it by the shared memory).
+//!
+//! **What is not carried.** Locks and other things that hosts attach to open files; what others wrote to a file
+//! that the guest has open, if the file is copied before or after; the serial numbers of files, which may differ
+//! on another machine; metadata of removed files other than the time of modification. To find what a file or
+//! directory was renamed to takes `/proc`, and so does restoring a removed file.
+//!
 //! # Limits
 //!
 //! | what | how much | beyond |
@@ -119,11 +163,14 @@ mod functions;
 mod guest;
 mod link;
 mod memory_stream;
+mod origin;
 mod path;
+mod pending;
 mod poll;
 mod random;
 mod readdir;
 mod socket;
+mod state;
 mod stream;
 mod table;
 mod threads;
@@ -140,6 +187,10 @@ pub use functions::{preview1, unstable};
 pub use link::add_to_linker;
 pub use memory_stream::{MemoryInput, MemoryOutput};
 pub use random::{RandomSource, SeededRandom, SystemRandom};
+pub use state::{
+    Changed, DescriptorKind, RestoreError, RestoreOptions, SaveError, SaveOptions, SavedDescriptor,
+    StateError, WasiState,
+};
 pub use stream::{PollableInput, PollableOutput};
 pub use threads::{
     DEFAULT_MAX_THREADS, WasiThreads, WasiThreadsBuilder, WasiThreadsHandle, needs_threads,

@@ -74,6 +74,7 @@ fn call<T: 'static>(
 ) -> Result<()> {
     let interrupt = Interruption { inner: caller.interrupt(), fd: OnceLock::new() };
     let ctx = get(caller.data_mut()).clone();
+    crate::threads::current::calls(&ctx);
     let args = slots[..function.params.len()].to_vec();
     let answer = match caller.get_export("memory") {
         Some(Extern::Memory(memory)) => {

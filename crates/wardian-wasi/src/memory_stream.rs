@@ -24,6 +24,17 @@ impl MemoryInput {
         (state.0.len() - state.1) as u64
     }
 
+    /// How many bytes have been read.
+    pub(crate) fn position(&self) -> u64 {
+        lock(&self.state).1 as u64
+    }
+
+    /// Makes so many bytes read, or all if there are fewer.
+    pub(crate) fn set_position(&self, position: u64) {
+        let mut state = lock(&self.state);
+        state.1 = usize::try_from(position).unwrap_or(usize::MAX).min(state.0.len());
+    }
+
     pub(crate) fn read(&self, bufs: &mut [IoSliceMut<'_>]) -> usize {
         let (bytes, at) = &mut *lock(&self.state);
         let start = *at;

@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags};
 
-use crate::abi::Answer;
+use crate::abi::{Answer, Fail};
 use crate::clock::Clocks;
 use crate::ctx::WasiCtx;
 use crate::errno::Errno;
+use crate::pending::PendingPoll;
 use crate::stream::Readiness;
 use crate::table::{Descriptor, Kind};
 use crate::types::{Await, ClockId, Event, Subscription, rights};
@@ -46,10 +47,12 @@ pub(crate) fn poll_oneoff(
     subscriptions: &[Subscription],
 ) -> Answer<Vec<Event>> {
     let held: Vec<_> = subscriptions.iter().map(|s| hold(ctx, &s.event)).collect();
+    let began = ctx.pending().began(subscriptions);
+    let waited = began.map_or(0, |began| ctx.monotonic().saturating_sub(began));
     let mut fds = Vec::new();
     let mut states = Vec::with_capacity(subscriptions.len());
     for (subscription, held) in subscriptions.iter().zip(&held) {
-        states.push(state(ctx.clocks(), subscription, held, &mut fds));
+        states.push(state(ctx.clocks(), waited, subscription, held, &mut fds));
     }
     let timer = states.iter().filter_map(|s| if let State::Timer(n) = s { Some(*n) } else { None });
     let timer = timer.min();
@@ -67,7 +70,14 @@ pub(crate) fn poll_oneoff(
             return Err(Errno::Again.into());
         }
     } else {
-        waiter.any(&mut fds, deadline)?;
+        let outcome = waiter.any(&mut fds, deadline);
+        if let Err(Fail::Stop(_)) = outcome {
+            let waited = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            let began = began.unwrap_or_else(|| ctx.monotonic().saturating_sub(waited));
+            let subscriptions = subscriptions.to_vec();
+            ctx.pending().interrupted(PendingPoll { began, subscriptions });
+        }
+        outcome?;
     }
 
     let ready = fds.iter().any(|fd| !fd.revents().is_empty());
@@ -105,6 +115,7 @@ fn hold(ctx: &WasiCtx, event: &Await) -> Result<Option<Arc<Descriptor>>, Errno> 
 
 fn state<'f>(
     clocks: &dyn Clocks,
+    waited: u64,
     subscription: &Subscription,
     held: &'f Result<Option<Arc<Descriptor>>, Errno>,
     fds: &mut Vec<PollFd<'f>>,
@@ -112,7 +123,9 @@ fn state<'f>(
     let (kind, write) = match subscription.event {
         Await::Clock { id, timeout, absolute } => {
             return match remaining(clocks, id, timeout, absolute) {
-                Ok(nanos) => State::Timer(nanos),
+                Ok(nanos) if absolute => State::Timer(nanos),
+                // The call is one made again.
+                Ok(nanos) => State::Timer(nanos.saturating_sub(waited)),
                 Err(errno) => State::Done(event(subscription, CLOCK, errno)),
             };
         }

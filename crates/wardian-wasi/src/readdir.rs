@@ -5,16 +5,17 @@
 //! [`FIRST`]. Those stay valid while entries come and go, and keep nothing in
 //! host memory but one block of entries, however large the directory.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, RawDir, SeekFrom};
 
 use crate::clock::lock;
 use crate::dir::Dir;
 use crate::errno::Errno;
-use crate::types::Filetype;
+use crate::types::{Filestat, Filetype};
 use crate::version::dirent;
 
 /// The cookie of the first entry that is neither `.` nor `..`.
@@ -37,6 +38,15 @@ struct Entry {
     ino: u64,
     filetype: Filetype,
     name: Vec<u8>,
+}
+
+/// A position in a listing that was begun before the program was saved: after an entry of this name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// Its cookie.
+    pub(crate) next: u64,
+    /// The entry's name. If it is empty, only the cookie is known, and the entry is gone.
+    pub(crate) name: Vec<u8>,
 }
 
 /// A buffer that is being filled with entries.
@@ -85,6 +95,10 @@ impl Dir {
         if filling.is_full() {
             return Ok(filling);
         }
+        if let Some(carried) = self.carried(cookie) {
+            self.fill_carried(&carried, &mut filling)?;
+            return Ok(filling);
+        }
         let mut slot = lock(&self.reader);
         let reader = match &mut *slot {
             Some(reader) => reader,
@@ -100,6 +114,86 @@ impl Dir {
         reader.seek(filling.cookie)?;
         reader.read(&mut filling)?;
         Ok(filling)
+    }
+
+    /// The listing that was begun before the program was saved, if it is to be continued. From the start
+    /// means what is there now.
+    fn carried(&self, cookie: u64) -> Option<Arc<[Position]>> {
+        let mut carried = lock(&self.carried);
+        if cookie < FIRST {
+            *carried = None;
+        }
+        carried.clone()
+    }
+
+    /// Continues a listing with those of its entries that still exist.
+    fn fill_carried(&self, carried: &[Position], filling: &mut Filling<'_>) -> Result<(), Errno> {
+        let after = match filling.cookie {
+            FIRST => 0,
+            cookie => 1 + carried.iter().position(|p| p.next == cookie).ok_or(Errno::Inval)?,
+        };
+        for Position { next, name } in carried[after..].iter().filter(|p| !p.name.is_empty()) {
+            let stat = match rustix::fs::statat(&self.host, &name[..], AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => Filestat::from(&stat),
+                Err(rustix::io::Errno::NOENT) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let (ino, filetype, name) = (stat.ino, stat.filetype, name.clone());
+            filling.push(&Entry { next: *next, ino, filetype, name });
+            if filling.is_full() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The positions of a listing that has been begun, for a saved state: all that the guest can have seen
+    /// the cookies of, in the host's order.
+    pub(crate) fn positions(&self) -> Result<Option<Vec<Position>>, Errno> {
+        if let Some(carried) = &*lock(&self.carried) {
+            return Ok(Some(carried.to_vec()));
+        }
+        let slot = lock(&self.reader);
+        let Some(reader) = &*slot else { return Ok(None) };
+        let ahead = self.scan(reader.cookie)?;
+        let mut ahead_names: HashSet<Vec<u8>> = ahead.iter().map(|p| p.name.clone()).collect();
+        let mut positions = self.scan(FIRST)?;
+        positions.retain(|p| !ahead_names.contains(&p.name));
+        // Entries that the guest knows the cookies of may be gone.
+        if reader.cookie != FIRST && positions.last().is_none_or(|p| p.next != reader.cookie) {
+            positions.push(Position { next: reader.cookie, name: Vec::new() });
+        }
+        let mut ahead = ahead.into_iter();
+        for entry in &reader.entries {
+            if ahead_names.contains(&entry.name) {
+                for position in ahead.by_ref() {
+                    ahead_names.remove(&position.name);
+                    let found = position.name == entry.name;
+                    positions.push(position);
+                    if found {
+                        break;
+                    }
+                }
+            } else {
+                positions.push(Position { next: entry.next, name: entry.name.clone() });
+            }
+        }
+        positions.extend(ahead);
+        Ok(Some(positions))
+    }
+
+    /// What is there from this cookie on.
+    fn scan(&self, cookie: u64) -> Result<Vec<Position>, Errno> {
+        let mut reader = Reader { fd: self.reopen()?, cookie: FIRST, entries: VecDeque::new() };
+        reader.seek(cookie)?;
+        let mut found = Vec::new();
+        loop {
+            let block = reader.block()?;
+            if block.is_empty() {
+                return Ok(found);
+            }
+            found.extend(block.into_iter().map(|e| Position { next: e.next, name: e.name }));
+        }
     }
 
     /// The entries that every directory has.

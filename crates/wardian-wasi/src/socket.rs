@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::PollFlags;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags, Shutdown,
-    SocketFlags, SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags,
+    Shutdown, SocketFlags, SocketType,
 };
 
 use crate::abi::Answer;
@@ -30,6 +30,17 @@ impl Socket {
     pub(crate) fn new(fd: OwnedFd) -> Result<Socket, Errno> {
         rustix::io::ioctl_fionbio(&fd, true)?;
         Ok(Socket { fd })
+    }
+
+    /// A socket whose peer is gone, before it had read everything: reading is `connreset`, then the end, and
+    /// writing is `pipe`.
+    pub(crate) fn lost() -> Result<Socket, Errno> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (ours, peer) =
+            rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        rustix::net::send(&ours, b"\n", SendFlags::NOSIGNAL)?;
+        drop(peer);
+        Ok(Socket { fd: ours })
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -102,6 +113,13 @@ pub(crate) struct Listener {
 impl Listener {
     pub(crate) fn new(fd: OwnedFd) -> Result<Listener, Errno> {
         rustix::io::ioctl_fionbio(&fd, true)?;
+        Ok(Listener { fd })
+    }
+
+    /// A socket that listens no longer: `sock_accept` is `inval`.
+    pub(crate) fn lost() -> Result<Listener, Errno> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         Ok(Listener { fd })
     }
 

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::PollFlags;
+use rustix::fs::SeekFrom;
 use rustix::io::ReadWriteFlags;
 
 use crate::abi::Answer;
@@ -64,6 +65,27 @@ impl Stream {
     /// Whether it is a regular file of the host's.
     pub(crate) fn is_file(&self) -> bool {
         matches!(self, Stream::Host(host) if host.is_file)
+    }
+
+    /// How much of an input has been read, if that can be known.
+    pub(crate) fn position(&self) -> Option<u64> {
+        match self {
+            Stream::Input(input) => Some(input.position()),
+            Stream::Host(host) if host.is_file => rustix::fs::tell(&host.fd).ok(),
+            _ => None,
+        }
+    }
+
+    /// Makes so much of an input read, if it can be.
+    pub(crate) fn set_position(&self, position: u64) -> Result<(), Errno> {
+        match self {
+            Stream::Input(input) => input.set_position(position),
+            Stream::Host(host) if host.is_file => {
+                rustix::fs::seek(&host.fd, SeekFrom::Start(position))?;
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     pub(crate) fn read(&self, waiter: Waiter<'_>, bufs: &mut [IoSliceMut<'_>]) -> Answer<usize> {
@@ -176,6 +198,10 @@ impl Host {
     /// A descriptor that was opened here, without blocking.
     pub(crate) fn nonblocking(fd: OwnedFd) -> Host {
         Host { fd, nonblocking: true, nowait: AtomicBool::new(false), is_file: false }
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 
     fn read(&self, waiter: Waiter<'_>, bufs: &mut [IoSliceMut<'_>]) -> Answer<usize> {

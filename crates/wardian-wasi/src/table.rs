@@ -11,6 +11,7 @@ use crate::clock::lock;
 use crate::dir::Dir;
 use crate::errno::Errno;
 use crate::file::File;
+use crate::origin::Origin;
 use crate::socket::{Listener, Socket};
 use crate::stream::Stream;
 use crate::types::{Fdstat, Filetype, rights};
@@ -29,16 +30,18 @@ pub(crate) struct Descriptor {
     pub(crate) kind: Kind,
     /// Found out once: no call asks the host again what it is.
     pub(crate) filetype: Filetype,
+    pub(crate) origin: Origin,
     flags: AtomicU16,
     base: AtomicU64,
     inheriting: AtomicU64,
 }
 
 impl Descriptor {
-    pub(crate) fn new(kind: Kind, stat: Fdstat) -> Descriptor {
+    pub(crate) fn new(kind: Kind, stat: Fdstat, origin: Origin) -> Descriptor {
         Descriptor {
             kind,
             filetype: stat.filetype,
+            origin,
             flags: AtomicU16::new(stat.flags),
             base: AtomicU64::new(stat.base),
             inheriting: AtomicU64::new(stat.inheriting),
@@ -91,9 +94,14 @@ impl Descriptor {
             return Err(Errno::Notcapable);
         }
         // `and`, not `store`: what another thread gives up meanwhile stays given up.
+        self.keep_rights(base, inheriting);
+        Ok(())
+    }
+
+    /// Keeps only these rights.
+    pub(crate) fn keep_rights(&self, base: u64, inheriting: u64) {
         self.base.fetch_and(base, Ordering::AcqRel);
         self.inheriting.fetch_and(inheriting, Ordering::AcqRel);
-        Ok(())
     }
 
     /// The directory, for a `path_*` function that needs `right`.
@@ -126,6 +134,23 @@ impl Table {
     /// Adds what is there from the start, whatever the limit.
     pub(crate) fn fill(&self, descriptors: impl Iterator<Item = Descriptor>) {
         lock(&self.slots).extend(descriptors.map(|descriptor| Some(Arc::new(descriptor))));
+    }
+
+    /// A table of these descriptors, at these numbers.
+    pub(crate) fn restored(limit: usize, descriptors: Vec<(u32, Descriptor)>) -> Table {
+        let len = descriptors.iter().map(|(fd, _)| *fd as usize + 1).max().unwrap_or(0);
+        let mut slots = Vec::new();
+        slots.resize_with(len, || None);
+        for (fd, descriptor) in descriptors {
+            slots[fd as usize] = Some(Arc::new(descriptor));
+        }
+        Table { slots: Mutex::new(slots), limit }
+    }
+
+    /// All that is open at this moment, by number.
+    pub(crate) fn open(&self) -> Vec<(u32, Arc<Descriptor>)> {
+        let slots = lock(&self.slots);
+        (0..).zip(&*slots).filter_map(|(fd, slot)| Some((fd, slot.clone()?))).collect()
     }
 
     pub(crate) fn get(&self, fd: u32) -> Result<Arc<Descriptor>, Errno> {

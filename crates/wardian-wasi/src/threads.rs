@@ -1,5 +1,6 @@
 //! Threads of guests: `wasi` `thread-spawn`, of the wasi-threads proposal.
 
+pub(crate) mod current;
 mod group;
 
 use group::{Ending, Group, MAIN, Origin};

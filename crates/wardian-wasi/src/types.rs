@@ -29,6 +29,23 @@ pub(crate) enum Filetype {
     SymbolicLink = 7,
 }
 
+impl Filetype {
+    pub(crate) fn decode(raw: u8) -> Option<Filetype> {
+        use Filetype::*;
+        let all = [
+            Unknown,
+            BlockDevice,
+            CharacterDevice,
+            Directory,
+            RegularFile,
+            SocketDgram,
+            SocketStream,
+            SymbolicLink,
+        ];
+        all.get(usize::from(raw)).copied()
+    }
+}
+
 impl From<HostType> for Filetype {
     fn from(host: HostType) -> Filetype {
         match host {

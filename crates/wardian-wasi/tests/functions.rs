@@ -6,6 +6,18 @@ mod support;
 
 #[path = "functions/blocking.rs"]
 mod blocking;
+#[path = "functions/carry.rs"]
+mod carry;
+#[path = "functions/carry_forged.rs"]
+mod carry_forged;
+#[path = "functions/carry_model.rs"]
+mod carry_model;
+#[path = "functions/carry_stores.rs"]
+mod carry_stores;
+#[path = "functions/carry_streams.rs"]
+mod carry_streams;
+#[path = "functions/carry_time.rs"]
+mod carry_time;
 #[path = "functions/descriptors.rs"]
 mod descriptors;
 #[path = "functions/directories.rs"]

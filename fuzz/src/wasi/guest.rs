@@ -6,7 +6,7 @@ use wardian_wasi::{Call, Errno, GuestMemory, NeverInterrupt, Stop, WasiCtx, prev
 const MEMORY: usize = 1 << 17;
 
 pub(super) struct Guest {
-    ctx: WasiCtx,
+    pub(super) ctx: WasiCtx,
     pub(super) memory: Bytes,
     next: usize,
 }

@@ -12,6 +12,7 @@ use crate::dir::{Dir, Open};
 use crate::errno::Errno;
 use crate::file::File;
 use crate::guest::{check, read_path, write_u32};
+use crate::origin::Origin;
 use crate::socket::Socket;
 use crate::stream::{Host, Stream};
 use crate::table::{Descriptor, Kind};
@@ -134,7 +135,8 @@ pub(crate) fn path_open(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
         blocking: call.ctx.waiter(call.interrupt).blocking && how.fdflags & fdflags::NONBLOCK == 0,
     };
     let opened = open(dir, &path, how, waiter)?;
-    let descriptor = descriptor(dir, opened, how, parent.inheriting())?;
+    let origin = parent.origin.open(&path);
+    let descriptor = descriptor(dir, opened, how, parent.inheriting(), origin)?;
     let fd = call.ctx.table().insert(descriptor)?;
     Ok(write_u32(call.memory, addr(out), fd)?)
 }
@@ -173,7 +175,13 @@ fn open(dir: &Dir, path: &str, how: Open, waiter: Waiter<'_>) -> Answer<OwnedFd>
 }
 
 /// The descriptor for what has been opened.
-fn descriptor(dir: &Dir, fd: OwnedFd, how: Open, inherited: u64) -> Result<Descriptor, Errno> {
+fn descriptor(
+    dir: &Dir,
+    fd: OwnedFd,
+    how: Open,
+    inherited: u64,
+    origin: Origin,
+) -> Result<Descriptor, Errno> {
     let filetype = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
     let asked = |all: u64| {
         let read = if how.read { 0 } else { rights::FD_READ };
@@ -190,5 +198,5 @@ fn descriptor(dir: &Dir, fd: OwnedFd, how: Open, inherited: u64) -> Result<Descr
         }
     };
     let stat = Fdstat { filetype: filetype.into(), flags: how.fdflags, base, inheriting };
-    Ok(Descriptor::new(kind, stat))
+    Ok(Descriptor::new(kind, stat, origin))
 }

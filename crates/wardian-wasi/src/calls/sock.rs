@@ -4,6 +4,7 @@ use super::{addr, int, short};
 use crate::abi::{Answer, Call, slots};
 use crate::errno::Errno;
 use crate::guest::{Buffers, check, write_u32};
+use crate::origin::Origin;
 use crate::socket::Socket;
 use crate::table::{Descriptor, Kind};
 use crate::types::{fdflags, rights};
@@ -33,7 +34,7 @@ pub(crate) fn sock_accept(call: &mut Call<'_>, args: &[u64]) -> Answer<()> {
     check(call.memory, addr(out), 4)?;
     call.ctx.table().room()?;
     let socket = listener.accept(call.ctx.waiter_for(&descriptor, call.interrupt))?;
-    let fd = call.ctx.table().insert(Descriptor::from_socket(socket, flags))?;
+    let fd = call.ctx.table().insert(Descriptor::from_socket(socket, flags, Origin::Accepted))?;
     Ok(write_u32(call.memory, addr(out), fd)?)
 }
 

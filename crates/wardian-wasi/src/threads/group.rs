@@ -4,6 +4,7 @@
 //! gone, so ending the group reaches all threads, and joining it waits for all. The lock is never held while
 //! a guest runs.
 
+use super::current::Mark;
 use crate::errno::Errno;
 use std::any::Any;
 use std::collections::HashMap;
@@ -145,6 +146,7 @@ impl<T: 'static> Group<T> {
 
     /// All of a thread's life.
     fn thread(&self, tid: u32, arg: i32) {
+        let mark = Mark::new();
         let ending = match catch_unwind(AssertUnwindSafe(|| self.guest(tid, arg))) {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(Ending::Failed(error)),
@@ -153,6 +155,7 @@ impl<T: 'static> Group<T> {
         if let Some(ending) = ending {
             self.end(ending, Some(tid));
         }
+        drop(mark);
         let mut state = self.lock();
         let member = state.threads.remove(&tid);
         state.leaving.extend(member.and_then(|member| member.handle));
