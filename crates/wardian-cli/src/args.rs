@@ -25,6 +25,7 @@ Exit codes:
   124    the timeout passed
   134    the guest trapped or threw an exception that nothing caught, or a host
          function that it called failed
+  75     the program was written to a checkpoint and ended
   152    the fuel was used up
   A command that a signal stops is killed by it, after what was seen is
   written: shells show 130 for Ctrl-C, 143 for kill, 129 for a closed terminal.
@@ -53,6 +54,7 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     Run(Box<RunArgs>),
+    Resume(Box<ResumeArgs>),
     Profile(Box<ProfileArgs>),
     Coverage(Box<CoverageArgs>),
     Trace(Box<TraceArgs>),
@@ -129,8 +131,10 @@ pub(crate) struct RunArgs {
     pub(crate) deterministic: bool,
 
     /// How the guest's code is run
-    #[arg(long, value_name = "ENGINE", value_enum, default_value = DEFAULT_ENGINE)]
-    pub(crate) engine: EngineArg,
+    ///
+    /// By default tiered; where programs are to be written to checkpoints, interp.
+    #[arg(long, value_name = "ENGINE", value_enum)]
+    engine: Option<EngineArg>,
 
     /// Refuse the guest more memory than this, for instance 512MiB
     ///
@@ -197,6 +201,9 @@ pub(crate) struct RunArgs {
     pub(crate) allow_precompiled: bool,
 
     #[command(flatten)]
+    pub(crate) checkpoint: CheckpointArgs,
+
+    #[command(flatten)]
     pub(crate) features: FeatureArgs,
 
     /// The module, binary or text, or `-` for standard input; then the arguments of the guest, or of
@@ -210,6 +217,16 @@ impl RunArgs {
     /// The module.
     pub(crate) fn file(&self) -> &Path {
         Path::new(self.command.first().map_or(OsStr::new(""), |file| file))
+    }
+
+    /// The engine that runs it.
+    pub(crate) fn engine(&self) -> EngineKind {
+        let default = match self.checkpoint.file {
+            Some(_) => EngineArg::Interp,
+            None if cfg!(feature = "jit") => EngineArg::Tiered,
+            None => EngineArg::Interp,
+        };
+        self.engine.unwrap_or(default).kind()
     }
 
     /// What comes after it.
@@ -363,7 +380,64 @@ pub(crate) struct CoverageArgs {
 const COVERAGE: &str = "Options of the coverage";
 
 /// That of the library: a build without the compiled engine interprets.
-const DEFAULT_ENGINE: &str = if cfg!(feature = "jit") { "tiered" } else { "interp" };
+/// Whether and when the program is written to a file, to be resumed by `wardian resume`.
+#[derive(Args)]
+pub(crate) struct CheckpointArgs {
+    /// Write the whole state of the program to this file when SIGTERM comes, and end with exit code 75
+    ///
+    /// `wardian resume` continues from there, on any machine. The file is replaced as a whole and is readable for
+    /// this user alone. The program is interpreted. A call that waits, for instance for time to pass or for
+    /// input, is finished first; a second signal ends the process.
+    #[arg(long = "checkpoint", value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Write the file again and again, for instance every 30s, and continue
+    #[arg(long = "checkpoint-every", value_name = "TIME", value_parser = parse::time, requires = "file")]
+    pub(crate) every: Option<Duration>,
+
+    /// Other signals that ask for the file; may be repeated
+    #[arg(long = "checkpoint-on", value_name = "SIGNAL", value_enum, requires = "file")]
+    on: Vec<CheckpointSignal>,
+}
+
+impl CheckpointArgs {
+    /// The signals that ask for a checkpoint.
+    pub(crate) fn signals(&self) -> Vec<CheckpointSignal> {
+        match self.on.is_empty() {
+            true => vec![CheckpointSignal::Term],
+            false => self.on.clone(),
+        }
+    }
+}
+
+/// A signal that can ask for a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckpointSignal {
+    /// SIGTERM
+    Term,
+    /// SIGINT, which Ctrl-C sends
+    Int,
+    /// SIGHUP
+    Hup,
+    /// SIGUSR1
+    Usr1,
+    /// SIGUSR2
+    Usr2,
+}
+
+/// Continue a program from a checkpoint
+///
+/// FILE was written by `wardian run --checkpoint`, perhaps on another machine. The program gets its arguments,
+/// environment and open files back; its directories are given again with --dir, under the names by which it knows
+/// them. Files that it had open are opened again in those directories, and must not have been exchanged. Limits, the
+/// timeout and the engine are those of this command line.
+#[derive(Args)]
+#[command(after_help = EXIT_CODES)]
+#[command(override_usage = "wardian resume [OPTIONS] <FILE>")]
+pub(crate) struct ResumeArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
 
 /// How code is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -440,7 +514,7 @@ pub(crate) struct ValidateArgs {
     pub(crate) file: PathBuf,
 }
 
-/// Show what a module needs, offers and consists of
+/// Show what a module needs, offers and consists of; or where the program of a checkpoint stands
 #[derive(Args)]
 pub(crate) struct InspectArgs {
     /// Also write who calls whom to this file: a picture, or for Graphviz
@@ -469,7 +543,7 @@ pub(crate) struct InspectArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// The module, binary or text; `-` for standard input
+    /// The module, binary or text, or a checkpoint; `-` for standard input
     pub(crate) file: PathBuf,
 }
 

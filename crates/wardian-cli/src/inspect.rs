@@ -1,6 +1,7 @@
 //! `wardian inspect`: what is shown; [`text`] and [`json`] say how.
 
 mod abilities;
+mod checkpoint;
 mod graph;
 mod json;
 mod sizes;
@@ -22,6 +23,10 @@ use wardian_module::{ItemIndex, Module};
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
     let input = Input::read_module(&args.file)?;
+    if wardian::is_checkpoint(&input.bytes) {
+        output::write(checkpoint::show(&input, args.json)?.as_bytes())?;
+        return Ok(Exit::SUCCESS);
+    }
     let module = decode(&input, CoreFeatures::all())?;
     if let Some(path) = &args.graph {
         write_graph(path, args, &module)?;

@@ -3,6 +3,7 @@
 mod args;
 mod cache;
 mod check;
+mod checkpoint;
 mod compile;
 mod coverage;
 mod ending;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     };
     let outcome = match &cli.command {
         Command::Run(args) => run::run(args, cli.verbose, Arc::new(()), None),
+        Command::Resume(args) => run::resume(&args.run),
         Command::Coverage(args) => coverage::coverage(args, cli.verbose),
         Command::Profile(args) => profile::profile(args, cli.verbose),
         Command::Trace(args) => trace::trace(args, cli.verbose),

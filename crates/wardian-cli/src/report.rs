@@ -19,6 +19,8 @@ impl Exit {
     pub(crate) const ERROR: Exit = Exit(1);
     /// The command line is wrong.
     pub(crate) const USAGE: Exit = Exit(2);
+    /// The guest was written to a checkpoint and ended; what sysexits.h has for what is to be tried again later.
+    pub(crate) const CHECKPOINT: Exit = Exit(75);
     /// The timeout passed; the code that `timeout` of the coreutils uses.
     pub(crate) const TIMEOUT: Exit = Exit(124);
     /// The guest trapped; what a shell shows for a program that aborts.

@@ -3,8 +3,8 @@
 mod watch;
 
 use crate::args::RunArgs;
+use crate::checkpoint::{self, Checkpointer};
 use crate::ending::Ending;
-use crate::engine;
 use crate::input::Input;
 use crate::invoke::Invocation;
 use crate::observe::Observer;
@@ -21,6 +21,7 @@ use wardian::{
     InstantiateOptions, Linker, Module, Resolution, StopReason, Store, StoreContextMut,
     StoreLimits, TrapStubs,
 };
+use wardian_wasi::{RestoreOptions, WasiCtx};
 use watch::Watch;
 
 const START: &str = "_start";
@@ -33,29 +34,22 @@ pub(crate) fn run(
     observer: Arc<dyn Observer>,
     signals: Option<Blocked>,
 ) -> Result<Exit> {
+    let checkpoints = Checkpointer::new(args)?;
     let watch = Watch::new(args, &observer, signals)?;
     let core = args.coredump.as_deref().map(CoreFile::prepare).transpose()?;
-    let engine = engine::engine(args.features.set(), |config| {
-        config.engine(args.engine.kind());
-        config
-            .stack_size(args.stack_size)
-            .fuel(args.fuel.is_some())
-            .deterministic(args.deterministic);
-        config.code_limit(args.max_code.unwrap_or(usize::MAX));
-        postmortem::configure(config, args);
-        observer.engine(config);
-    })?;
+    let engine = engine(args, &*observer)?;
     let module = load(args, &engine, verbose, &*observer)?;
     let plan = Plan::new(args, &module)?;
     let mut linker = Linker::new(&engine);
     wasi::link(&mut linker)?;
     observer.linker(&mut linker)?;
-    let mut store = store(args, &engine)?;
+    let mut store = store(args, &engine, wasi::context(args)?.build())?;
     observer.store(&mut store)?;
     let deaths = Arc::new(Deaths::default());
     let threads =
         threads::group(args, &module, &linker, store.data(), observer.clone(), deaths.clone())?;
     watch.guest_begins(&mut store);
+    checkpoints.iter().try_for_each(|checkpoints| checkpoints.guest_begins(&mut store))?;
     observer.begins();
     let mut main = None;
     let mut execute = |store: &mut Store<Host>, instance| {
@@ -90,6 +84,20 @@ pub(crate) fn run(
             None => ended(error, args, stopped),
         },
     }
+}
+
+/// The engine that the command line asks for.
+fn engine(args: &RunArgs, observer: &dyn Observer) -> wardian::Result<Engine> {
+    crate::engine::engine(args.features.set(), |config| {
+        config.engine(args.engine());
+        config
+            .stack_size(args.stack_size)
+            .fuel(args.fuel.is_some())
+            .deterministic(args.deterministic);
+        config.code_limit(args.max_code.unwrap_or(usize::MAX));
+        postmortem::configure(config, args);
+        observer.engine(config);
+    })
 }
 
 /// How instances are made.
@@ -139,9 +147,9 @@ fn load(
         return precompiled(engine, &input);
     }
     if cached && !args.no_cache {
-        engine::use_cache(engine, verbose);
+        crate::engine::use_cache(engine, verbose);
     }
-    engine::compile(engine, input)
+    crate::engine::compile(engine, input)
 }
 
 #[allow(unsafe_code, reason = "the user vouches for the artifact; there is no other way to know")]
@@ -152,7 +160,37 @@ fn precompiled(engine: &Engine, input: &Input) -> anyhow::Result<Module> {
     module.with_context(|| format!("cannot run {}", input.name))
 }
 
-fn store(args: &RunArgs, engine: &Engine) -> anyhow::Result<Store<Host>> {
+/// `wardian resume`: continues a program from a checkpoint.
+pub(crate) fn resume(args: &RunArgs) -> Result<Exit> {
+    if !args.args().is_empty() || args.invoke.is_some() {
+        return Err(Failure::usage("the program has its arguments from the checkpoint"));
+    }
+    let observer: Arc<dyn Observer> = Arc::new(());
+    let checkpoints = Checkpointer::new(args)?;
+    let watch = Watch::new(args, &observer, None)?;
+    let engine = engine(args, &*observer)?;
+    let checkpoint = checkpoint::read(args.file())?;
+    let wasi = checkpoint::wasi_state(&checkpoint)?;
+    let wasi = wasi::context(args)?.restore(&wasi, &RestoreOptions::new());
+    let wasi = wasi.context("the program's files cannot be opened again")?;
+    let module = checkpoint::program(&checkpoint, &engine)?;
+    let mut linker = Linker::new(&engine);
+    wasi::link(&mut linker)?;
+    let mut store = store(args, &engine, wasi)?;
+    watch.guest_begins(&mut store);
+    checkpoints.iter().try_for_each(|checkpoints| checkpoints.guest_begins(&mut store))?;
+    let outcome = checkpoint::resume(&checkpoint, &module, &mut store, &linker);
+    let stopped = watch.guest_ended();
+    match outcome {
+        Ok(lines) => {
+            crate::output::write(lines.as_bytes())?;
+            Ok(Exit::SUCCESS)
+        }
+        Err(error) => ended(error, args, stopped),
+    }
+}
+
+fn store(args: &RunArgs, engine: &Engine, wasi: WasiCtx) -> anyhow::Result<Store<Host>> {
     let mut limits = StoreLimits::default();
     if let Some(bytes) = args.max_memory {
         limits.memory_bytes = bytes;
@@ -161,11 +199,7 @@ fn store(args: &RunArgs, engine: &Engine) -> anyhow::Result<Store<Host>> {
     if let Some(elements) = args.max_table_elements {
         limits.table_elements = elements;
     }
-    let host = Host {
-        wasi: wasi::context(args)?,
-        limits: Limits::new(limits),
-        fuel: args.fuel.map(Fuel::new),
-    };
+    let host = Host { wasi, limits: Limits::new(limits), fuel: args.fuel.map(Fuel::new) };
     let mut store = Store::new(engine, host);
     threads::limit(&mut store);
     Ok(store)
@@ -249,6 +283,7 @@ fn ended(error: wardian::Error, args: &RunArgs, stopped: Option<Signal>) -> Resu
         ErrorKind::Stopped(StopReason::Cancelled) if let Some(signal) = stopped => {
             return stop(Ending::Signal(signal), format!("the guest was stopped by {signal}"));
         }
+        ErrorKind::Stopped(StopReason::Checkpoint) => return Ok(Exit::CHECKPOINT),
         ErrorKind::Stopped(StopReason::Fuel) => {
             let fuel = args.fuel.unwrap_or_default();
             return stop(Ending::Exit(Exit::FUEL), format!("the fuel of {fuel} is used up"));

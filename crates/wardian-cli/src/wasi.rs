@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use wardian::{Linker, ResourceLimiter, StoreLimits};
-use wardian_wasi::{DirPerms, WasiCtx};
+use wardian_wasi::{DirPerms, WasiCtx, WasiCtxBuilder};
 
 /// The data of the guest's store; clones are for the stores of its other threads.
 #[derive(Clone)]
@@ -93,7 +93,7 @@ pub(crate) fn link(linker: &mut Linker<Host>) -> wardian::Result<()> {
 }
 
 /// Arguments, environment, streams, directories and sockets as the command line has them.
-pub(crate) fn context(args: &RunArgs) -> anyhow::Result<WasiCtx> {
+pub(crate) fn context(args: &RunArgs) -> anyhow::Result<WasiCtxBuilder> {
     let file = args.file();
     let name = file.file_name().unwrap_or(file.as_os_str());
     // A file may have any name; the guest gets the name with what is not Unicode replaced.
@@ -130,5 +130,5 @@ pub(crate) fn context(args: &RunArgs) -> anyhow::Result<WasiCtx> {
         }
         builder = builder.listen_tcp(listener)?;
     }
-    Ok(builder.build())
+    Ok(builder)
 }

@@ -10,6 +10,7 @@ mod cli {
 
     mod bad_input;
     mod cache;
+    mod checkpoint;
     mod coredump;
     mod coverage;
     mod hostile;

@@ -23,7 +23,9 @@ pub use show::{DescriptorKind, SavedDescriptor};
 use crate::clock::Elapsed;
 use crate::pending::PendingPoll;
 use crate::readdir::Position;
-use crate::types::Filetype;
+use crate::types::{Filestat, Filetype};
+use rustix::fs::{AtFlags, StatxFlags};
+use std::os::fd::AsFd;
 
 /// The state of a program as data: what [`WasiCtx::save`](crate::WasiCtx::save) finds, and
 /// [`WasiCtxBuilder::restore`](crate::WasiCtxBuilder::restore) makes a program's state from, in any process on
@@ -121,6 +123,34 @@ pub(crate) struct Identity {
     pub(crate) ino: u64,
     pub(crate) size: u64,
     pub(crate) mtim: u64,
+    /// When it was made, in nanoseconds since 1970; zero if the file system does not know. A new file may have the
+    /// number of one that was removed.
+    pub(crate) born: u64,
+}
+
+impl Identity {
+    /// That of an open file.
+    pub(crate) fn of(file: impl AsFd) -> rustix::io::Result<Identity> {
+        let stat = rustix::fs::fstat(&file)?;
+        let Filestat { dev, ino, size, mtim, .. } = Filestat::from(&stat);
+        Ok(Identity { dev, ino, size, mtim, born: born(file) })
+    }
+
+    /// Whether it is the same file, whatever was written to it.
+    pub(crate) fn is_same_file(&self, other: &Identity) -> bool {
+        (self.dev, self.ino, self.born) == (other.dev, other.ino, other.born)
+    }
+}
+
+/// When a file was made; zero if nobody knows.
+fn born(file: impl AsFd) -> u64 {
+    let flags = StatxFlags::BTIME;
+    let Ok(stat) = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, flags) else { return 0 };
+    if !StatxFlags::from_bits_retain(stat.stx_mask).contains(flags) {
+        return 0;
+    }
+    let seconds = u64::try_from(stat.stx_btime.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(stat.stx_btime.tv_nsec.into())
 }
 
 impl SavedKind {

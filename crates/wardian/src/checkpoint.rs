@@ -9,6 +9,7 @@ pub(crate) mod state;
 use crate::raw::checkpoint::Standing;
 use crate::raw::store::StoreData;
 use crate::{AsContextMut, Caller, Module, Result, Store};
+pub use format::is_checkpoint;
 pub(crate) use request::Requests;
 pub use request::{AfterCheckpoint, CheckpointRequest};
 pub use resume::{PendingCall, ResumeOptions, Resumed};
@@ -238,6 +239,27 @@ impl Checkpoint {
             offset: frame.offset,
             called: frame.at != At::Before,
         })
+    }
+
+    /// The frames of the guest with the names of their functions, and source lines where the modules have debug
+    /// information; empty if no guest was running.
+    ///
+    /// # Errors
+    ///
+    /// A module is not part of the checkpoint, or is not valid in this engine; or a frame names none.
+    pub fn backtrace(&self, engine: &crate::Engine) -> Result<crate::Backtrace> {
+        let mut modules = Vec::with_capacity(self.modules.len());
+        for position in 0..self.modules.len() {
+            modules.push(self.module(engine, position)?);
+        }
+        let mut backtrace = crate::Backtrace::default();
+        for frame in self.frames() {
+            let module = modules.get(frame.module as usize).and_then(Option::as_ref);
+            let known = module.filter(|m| (frame.function as usize) < m.info().functions.len());
+            let module = known.ok_or_else(|| format::damaged("a frame has no module"))?;
+            backtrace.frames.push(module.frame(frame.function, Some(frame.offset)));
+        }
+        Ok(backtrace)
     }
 
     /// Sizes of the memories in bytes, and how many bytes their contents take in the checkpoint.

@@ -77,7 +77,7 @@ pub use cache::DiskCache;
 pub use cancel::{CancelToken, Interrupt, WakeFd};
 pub use checkpoint::{
     AfterCheckpoint, Checkpoint, CheckpointFrame, CheckpointModule, CheckpointOptions,
-    CheckpointRequest, PendingCall, ResumeOptions, Resumed,
+    CheckpointRequest, PendingCall, ResumeOptions, Resumed, is_checkpoint,
 };
 pub use close::{CloseNotifier, CloseNotifyFunc, ClosingInstance, InstanceCloser};
 pub use config::{Config, EngineKind};

@@ -165,8 +165,8 @@ impl Writer {
                 self.place(tag::FILE, *preopen, path);
                 self.access(*access);
                 self.u64(*offset);
-                let Identity { dev, ino, size, mtim } = *identity;
-                [dev, ino, size, mtim].into_iter().for_each(|number| self.u64(number));
+                let Identity { dev, ino, size, mtim, born } = *identity;
+                [dev, ino, size, mtim, born].into_iter().for_each(|number| self.u64(number));
             }
             SavedKind::Directory { preopen, path, listing } => {
                 self.place(tag::DIRECTORY, *preopen, path);
@@ -380,8 +380,9 @@ impl<'b> Reader<'b> {
             tag::FILE => {
                 let (preopen, path) = path(self)?;
                 let (access, offset) = (self.access()?, self.offset()?);
-                let [dev, ino, size, mtim] = [self.u64()?, self.u64()?, self.u64()?, self.u64()?];
-                let identity = Identity { dev, ino, size, mtim };
+                let [dev, ino, size, mtim, born] =
+                    [self.u64()?, self.u64()?, self.u64()?, self.u64()?, self.u64()?];
+                let identity = Identity { dev, ino, size, mtim, born };
                 SavedKind::File { preopen, path, access, offset, identity }
             }
             tag::DIRECTORY => {

@@ -23,7 +23,7 @@ use crate::random::{RandomSource, SystemRandom};
 use crate::socket::{Listener, Socket};
 use crate::stream::{Host, Stream};
 use crate::table::{Descriptor, Kind, Table};
-use crate::types::{Fdstat, Filestat, NewTime, NewTimes, fdflags, oflags, rights};
+use crate::types::{Fdstat, NewTime, NewTimes, fdflags, oflags, rights};
 
 /// What to do about files that are not as they were when the state was saved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -296,10 +296,8 @@ impl Restoring<'_> {
         if self.options.changed == Changed::Accept {
             return Ok(());
         }
-        let stat = rustix::fs::fstat(fd).map_err(|error| self.failed(saved, error.into()))?;
-        let new = Filestat::from(&stat);
-        let same = (new.dev, new.ino) == (old.dev, old.ino);
-        if same || (new.size, new.mtim) == (old.size, old.mtim) {
+        let new = Identity::of(fd).map_err(|error| self.failed(saved, error.into()))?;
+        if new.is_same_file(&old) || (new.size, new.mtim) == (old.size, old.mtim) {
             return Ok(());
         }
         let (fd, path) = (saved.fd, self.path(saved));

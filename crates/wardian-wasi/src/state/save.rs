@@ -197,8 +197,7 @@ impl Saving {
         let preopen = self.preopen(&opened.home);
         match (&open.kind, path) {
             (Kind::File(file), Some(path)) => {
-                let Filestat { dev, ino, size, mtim, .. } = Filestat::from(&stat);
-                let identity = Identity { dev, ino, size, mtim };
+                let identity = Identity::of(host).map_err(ask)?;
                 let (access, offset) = position(file).map_err(ask)?;
                 Ok(SavedKind::File { preopen, path, access, offset, identity })
             }

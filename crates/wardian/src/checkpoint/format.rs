@@ -19,6 +19,11 @@ pub(crate) const VERSION: u32 = 1;
 
 const MAGIC: &[u8; 8] = b"\0wardchk";
 
+/// Whether bytes begin as a checkpoint does.
+pub fn is_checkpoint(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
+}
+
 /// What a section is.
 mod id {
     pub(super) const END: u8 = 0;

@@ -87,8 +87,8 @@ impl CheckpointRequest {
     /// the guest stands still.
     ///
     /// A host function that the guest is calling, and an operation on much memory, are finished before. If no guest
-    /// runs, the checkpoint is of the idle store, and is taken when a guest is next called, before that begins. If
-    /// the store is gone, `done` is dropped.
+    /// runs, the request waits for the next call of one: [`Store::checkpoint`] is for idle stores. If the store is gone,
+    /// `done` is dropped.
     ///
     /// `done` gets an error if the guest cannot be written down where it is: see [`Checkpoint`]. A panic of `done`
     /// ends there, and the guest continues.
@@ -114,6 +114,14 @@ impl<T: 'static> Store<T> {
 }
 
 impl StoreInner {
+    /// Has a guest that begins leave at its first safepoint if somebody waits for a checkpoint.
+    #[inline]
+    pub(crate) fn renew_checkpoint_requests(&mut self) {
+        if self.checkpoint_requests.is_some() && self.has_checkpoint_requests() {
+            self.interrupter().request_deferred();
+        }
+    }
+
     /// Whether somebody waits for a checkpoint.
     pub(crate) fn has_checkpoint_requests(&self) -> bool {
         self.checkpoint_requests.as_ref().is_some_and(|requests| !requests.is_empty())

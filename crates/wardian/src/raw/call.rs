@@ -152,7 +152,7 @@ impl<T> StoreData<T> {
                     Outcome::Returned => return Ok(()),
                     Outcome::Refused => {
                         let next = (*this).inner.after_entry(outcome, 0);
-                        let standing = Standing::Left(guest);
+                        let standing = Some(Standing::Left(guest));
                         match StoreData::with_checkpoints(this, next, standing) {
                             Next::Fail(error) => return (*this).inner.fail_call(error, open),
                             _ => continue,
@@ -197,11 +197,19 @@ impl<T> StoreData<T> {
     ///
     /// # Safety
     ///
-    /// As for [`Self::invoke`]; no guest runs in the innermost entry, and the guest is where `standing` says.
-    unsafe fn with_checkpoints(this: *mut StoreData<T>, next: Next, standing: Standing) -> Next {
+    /// As for [`Self::invoke`]; no guest runs in the innermost entry, and the guest is where `standing` says; none if it
+    /// has not begun.
+    unsafe fn with_checkpoints(
+        this: *mut StoreData<T>,
+        next: Next,
+        standing: Option<Standing>,
+    ) -> Next {
         // SAFETY: the caller's promise.
         let this = unsafe { &mut *this };
-        if matches!(next, Next::Fail(_)) || !this.inner.has_checkpoint_requests() {
+        let Some(standing) = standing.filter(|_| this.inner.has_checkpoint_requests()) else {
+            return next;
+        };
+        if matches!(next, Next::Fail(_)) {
             return next;
         }
         match this.serve_checkpoints(standing) {
@@ -242,8 +250,10 @@ impl<T> StoreData<T> {
                 let next = (*this).inner.after_entry(outcome, (*vm).ctx);
                 (*ctx).owner = outer;
                 let stood = match (&next, &standing) {
-                    (Next::Resume(guest), _) | (_, Some(guest)) => Standing::Left(*guest),
-                    _ => Standing::Idle,
+                    (Next::Resume(guest), _) | (_, Some(guest)) => Some(Standing::Left(*guest)),
+                    // The interpreter asks for it again once it has begun.
+                    _ if (*vm).entry.load(Ordering::Relaxed) == 0 => None,
+                    _ => Some(Standing::Compiled),
                 };
                 match StoreData::with_checkpoints(this, next, stood) {
                     Next::Again => {}

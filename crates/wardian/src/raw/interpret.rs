@@ -531,6 +531,7 @@ impl Run {
             let ctx = self.ctx;
             let func = (*ctx).call.target as *const VmFunc;
             let inner = self.inner();
+            (*inner).renew_checkpoint_requests();
             let data = &(&(*inner).funcs)[(*func).index as usize];
             let kind = data.kind.clone();
             let ty = (*inner).func_type((*func).index).clone();

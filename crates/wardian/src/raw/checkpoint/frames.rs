@@ -54,6 +54,7 @@ impl StoreInner {
     ) -> Result<Option<CallState>> {
         let (guest, call) = match standing {
             Standing::Idle => return Ok(None),
+            Standing::Compiled => return Err(self.compiled_frame()),
             Standing::Left(guest) => (guest, None),
             Standing::HostCall(call) => {
                 if !self.is_innermost(call.serial()) {

@@ -36,6 +36,8 @@ pub(crate) enum Standing {
     HostCall(HostCall),
     /// At a safepoint, where it was left.
     Left(Suspended),
+    /// About to enter compiled code.
+    Compiled,
 }
 
 /// The error of a checkpoint that cannot be taken, or not be used.

@@ -1,0 +1,101 @@
+//! What a checkpoint consists of: the program, where it stands, its memories, what it has open.
+
+use crate::checkpoint;
+use crate::input::Input;
+use crate::output::bytes;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use wardian::{Checkpoint, Config, CoreFeatures, Engine, EngineKind, Frame};
+use wardian_observe::printable;
+use wardian_wasi::WasiState;
+
+/// Frames that are shown; deep recursion has many.
+const FRAMES: usize = 50;
+
+/// The checkpoint as text, or as JSON.
+pub(super) fn show(input: &Input, as_json: bool) -> anyhow::Result<String> {
+    let checkpoint = Checkpoint::from_bytes(&input.bytes).map_err(|error| input.unusable(error))?;
+    let wasi = checkpoint::wasi_state(&checkpoint).ok();
+    let mut config = Config::new();
+    config.engine(EngineKind::Interpreted).features(CoreFeatures::all());
+    let engine = Engine::new(&config)?;
+    // Without the modules there are no names.
+    let backtrace = checkpoint.backtrace(&engine).ok();
+    let frames = backtrace.as_ref().map_or(&[][..], |backtrace| backtrace.frames());
+    if as_json {
+        let value = to_json(&checkpoint, wasi.as_ref(), frames);
+        return Ok(serde_json::to_string_pretty(&value)? + "\n");
+    }
+    let mut out = String::new();
+    // Writing to a string does not fail.
+    let _ = text(&mut out, input, &checkpoint, wasi.as_ref(), frames);
+    Ok(out)
+}
+
+fn text(
+    out: &mut String,
+    input: &Input,
+    checkpoint: &Checkpoint,
+    wasi: Option<&WasiState>,
+    frames: &[Frame],
+) -> std::fmt::Result {
+    writeln!(out, "file       {}", printable(&input.name))?;
+    writeln!(out, "kind       checkpoint")?;
+    writeln!(out, "size       {}", bytes(input.bytes.len() as u64))?;
+    for module in checkpoint.modules() {
+        let name = printable(module.name.unwrap_or("(no name)"));
+        let embedded = module.bytes.map_or("not embedded".into(), |b| bytes(b.len() as u64));
+        writeln!(out, "module     {name}, {embedded}, {}", hex(module.hash))?;
+    }
+    for (at, (len, packed)) in checkpoint.memories().enumerate() {
+        writeln!(out, "memory {at}   {}, {} here", bytes(len), bytes(packed))?;
+    }
+    let total = checkpoint.frames().len();
+    if total > 0 {
+        writeln!(out, "\nframes, the innermost first")?;
+    }
+    for frame in frames.iter().take(FRAMES) {
+        writeln!(out, "  {}", printable(&frame.to_string()))?;
+    }
+    if total > frames.len().min(FRAMES) {
+        writeln!(out, "  and {} more", total - frames.len().min(FRAMES))?;
+    }
+    let Some(wasi) = wasi else { return Ok(()) };
+    writeln!(out, "\narguments")?;
+    wasi.args().iter().try_for_each(|arg| writeln!(out, "  {}", printable(arg)))?;
+    writeln!(out, "\nopen")?;
+    wasi.descriptors().try_for_each(|open| writeln!(out, "  {}", printable(&open.to_string())))
+}
+
+fn to_json(checkpoint: &Checkpoint, wasi: Option<&WasiState>, frames: &[Frame]) -> Value {
+    let modules = checkpoint.modules().map(|module| {
+        json!({
+            "name": module.name,
+            "blake3": hex(module.hash),
+            "bytes": module.bytes.map(<[u8]>::len),
+        })
+    });
+    let memories =
+        checkpoint.memories().map(|(len, packed)| json!({ "bytes": len, "stored": packed }));
+    let all = checkpoint.frames().enumerate().map(|(at, frame)| {
+        json!({
+            "module": frame.module,
+            "function": frame.function,
+            "offset": frame.offset,
+            "called": frame.called,
+            "name": frames.get(at).map(|frame| frame.definition().debug_name()),
+        })
+    });
+    json!({
+        "kind": "checkpoint",
+        "modules": modules.collect::<Vec<_>>(),
+        "memories": memories.collect::<Vec<_>>(),
+        "frames": all.collect::<Vec<_>>(),
+        "arguments": wasi.map(|wasi| wasi.args().to_vec()),
+        "open": wasi.map(|wasi| wasi.descriptors().map(|d| d.to_string()).collect::<Vec<_>>()),
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

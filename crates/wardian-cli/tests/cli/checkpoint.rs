@@ -1,0 +1,194 @@
+//! Programs that are written to checkpoints and resumed.
+
+use super::harness::{Place, WARDIAN, in_time};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Writes the letters from `a` on to a file that it opens once, with much to do between them, and then `done` and a
+/// new line to standard output.
+const LETTERS: &str = r#"(module $letters
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_open"
+    (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\10\00\00\00\01\00\00\00")
+  (data (i32.const 32) "letters") (data (i32.const 64) "\48\00\00\00\05\00\00\00done\n")
+  (func $pause (local $k i32)
+    (local.set $k (i32.const 3000000))
+    (loop $w (br_if $w (local.tee $k (i32.sub (local.get $k) (i32.const 1))))))
+  (func (export "_start") (local $n i32) (local $fd i32)
+    (if (call $open (i32.const 3) (i32.const 0) (i32.const 32) (i32.const 7) (i32.const 9)
+          (i64.const 64) (i64.const 64) (i32.const 0) (i32.const 40)) (then (unreachable)))
+    (local.set $fd (i32.load (i32.const 40)))
+    (loop $l
+      (i32.store8 (i32.const 16) (i32.add (i32.const 97) (local.get $n)))
+      (if (call $write (local.get $fd) (i32.const 0) (i32.const 1) (i32.const 24)) (then (unreachable)))
+      (call $pause)
+      (br_if $l (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 26))))
+    (drop (call $write (i32.const 1) (i32.const 64) (i32.const 1) (i32.const 24)))))"#;
+
+const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyz";
+
+fn place() -> Place {
+    let place = Place::with(&[("letters.wat", LETTERS)]);
+    std::fs::create_dir(place.path("out")).unwrap();
+    place
+}
+
+/// Starts a command whose guest has the folder `out`.
+fn start(place: &Place, args: &[&str]) -> Child {
+    let mut command = Command::new(WARDIAN);
+    let mut all = vec![args[0], "--dir", "out:/"];
+    all.extend(&args[1..]);
+    command.args(all).current_dir(place.path(""));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// Waits until the guest has written so many letters.
+fn wait_for(place: &Place, child: &mut Child, letters: usize) {
+    let begin = Instant::now();
+    while std::fs::read(place.path("out/letters")).map_or(0, |bytes| bytes.len()) < letters {
+        if child.try_wait().unwrap().is_some() || begin.elapsed() > Duration::from_secs(100) {
+            let mut text = String::new();
+            child.kill().unwrap();
+            child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+            panic!("the guest writes no {letters} letters: {text}");
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The exit code, standard output and standard error.
+fn end(mut child: Child) -> (Option<i32>, String, String) {
+    let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let (out, err) = in_time(&mut child, move || {
+        let (mut text, mut errors) = (String::new(), String::new());
+        out.read_to_string(&mut text).unwrap();
+        err.read_to_string(&mut errors).unwrap();
+        (text, errors)
+    });
+    (child.wait().unwrap().code(), out, err)
+}
+
+fn send(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+}
+
+#[test]
+fn a_program_continues_where_a_signal_ended_it() {
+    let place = place();
+    let mut child = start(&place, &["run", "--checkpoint", "a.chk", "letters.wat"]);
+    wait_for(&place, &mut child, 3);
+    send(&child, Signal::SIGTERM);
+    assert_eq!(end(child), (Some(75), String::new(), String::new()));
+    let before = std::fs::read_to_string(place.path("out/letters")).unwrap();
+    assert!(ALPHABET.starts_with(&before) && before.len() < 26, "{before}");
+    is_private(&place.path("a.chk"));
+    let shown = place.run(&["inspect", "a.chk"]);
+    for part in ["checkpoint", "letters", "pause (code offset", "file \"/letters\"", "memory 0"] {
+        assert!(shown.out.contains(part), "{part}:\n{}", shown.out);
+    }
+    // The same file continues on two engines; the second time what it writes is there already.
+    for engine in ["interp", if cfg!(feature = "jit") { "jit" } else { "interp" }] {
+        let child = start(&place, &["resume", "--engine", engine, "a.chk"]);
+        assert_eq!(end(child), (Some(0), "done\n".into(), String::new()), "{engine}");
+        let whole = std::fs::read_to_string(place.path("out/letters")).unwrap();
+        assert_eq!(whole, ALPHABET);
+    }
+}
+
+#[test]
+fn a_program_that_is_killed_again_and_again_comes_to_its_end() {
+    let place = place();
+    let every = ["--checkpoint", "a.chk", "--checkpoint-every", "10ms"];
+    let mut child = start(&place, &[&["run"], &every[..], &["letters.wat"]].concat());
+    for letters in [2, 6, 11, 15, 21] {
+        wait_for(&place, &mut child, letters);
+        // Also in the middle of writing the next checkpoint.
+        while !place.path("a.chk").exists() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        child = start(&place, &[&["resume"], &every[..], &["a.chk"]].concat());
+    }
+    assert_eq!(end(child), (Some(0), "done\n".into(), String::new()));
+    assert_eq!(std::fs::read_to_string(place.path("out/letters")).unwrap(), ALPHABET);
+}
+
+#[test]
+fn other_signals_ask_for_a_checkpoint() {
+    let place = place();
+    let options = ["--checkpoint", "a.chk", "--checkpoint-on", "usr1", "--checkpoint-on", "int"];
+    let mut child = start(&place, &[&["run"], &options[..], &["letters.wat"]].concat());
+    wait_for(&place, &mut child, 2);
+    send(&child, Signal::SIGUSR1);
+    assert_eq!(end(child).0, Some(75));
+    assert_eq!(end(start(&place, &["resume", "a.chk"])).0, Some(0));
+    assert_eq!(std::fs::read_to_string(place.path("out/letters")).unwrap(), ALPHABET);
+}
+
+#[test]
+fn what_cannot_be_written_or_resumed_is_said() {
+    let place = place();
+    let child = start(&place, &["run", "--checkpoint", "no/such/a.chk", "letters.wat"]);
+    let (code, _, err) = end(child);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("cannot write to no/such"), "{err}");
+    if cfg!(feature = "jit") {
+        // Compiled code cannot be written down: the guest continues.
+        let options = ["--engine", "jit", "--checkpoint", "a.chk", "letters.wat"];
+        let mut child = start(&place, &[&["run"], &options[..]].concat());
+        wait_for(&place, &mut child, 1);
+        send(&child, Signal::SIGTERM);
+        let (code, out, err) = end(child);
+        assert_eq!((code, &*out), (Some(0), "done\n"));
+        assert!(
+            err.contains("is being run by compiled code") && err.contains("continues"),
+            "{err}"
+        );
+    }
+    std::fs::write(place.path("bad.chk"), b"\0wardchk and no more").unwrap();
+    std::fs::write(place.path("text.chk"), b"something else").unwrap();
+    for (file, expected) in [
+        ("bad.chk", "version"),
+        ("text.chk", "no checkpoint"),
+        ("none.chk", "No such file"),
+        ("letters.wat", "no checkpoint"),
+    ] {
+        let (code, _, err) = end(start(&place, &["resume", file]));
+        assert_eq!(code, Some(1), "{file}");
+        assert!(err.contains(expected), "{file}: {err}");
+    }
+    let _ = std::fs::remove_file(place.path("out/letters"));
+    let mut child = start(&place, &["run", "--checkpoint", "b.chk", "letters.wat"]);
+    wait_for(&place, &mut child, 2);
+    send(&child, Signal::SIGTERM);
+    assert_eq!(end(child).0, Some(75));
+    let (code, _, err) = end(start(&place, &["resume", "b.chk", "argument"]));
+    assert_eq!(code, Some(2), "{err}");
+    // A directory that it had is missing.
+    let ended = place.run(&["resume", "b.chk"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.err.contains('/') && ended.err.contains("cannot be opened again"),
+        "{}",
+        ended.err
+    );
+    // Another file has taken the place of one that was open.
+    std::fs::remove_file(place.path("out/letters")).unwrap();
+    std::fs::write(place.path("out/letters"), "other").unwrap();
+    let (code, _, err) = end(start(&place, &["resume", "b.chk"]));
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("letters"), "{err}");
+}
+
+fn is_private(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+}
