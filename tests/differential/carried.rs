@@ -91,9 +91,9 @@ fn compare_module(seed: u64, bytes: &[u8]) -> Result<(), Failed> {
 /// A line without what may differ: numbers of types, which an engine gives in the order in which it meets them, and
 /// how much of a heap is in use, since garbage is not carried.
 fn without_numbers(line: &str) -> String {
-    let mut words = line.split(' ').map(|word| word.split('#').next().unwrap_or_default());
+    let words = line.split(' ').map(|word| word.split('#').next().unwrap_or_default());
     let mut kept: Vec<&str> = Vec::new();
-    while let Some(word) = words.next() {
+    for word in words {
         if word == "of" && line.contains("of them in use") {
             kept.pop();
         }

@@ -2,9 +2,9 @@
 
 use super::interpreter;
 use crate::matrix::{Behaviour, instance, is_compiled, module};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use wardian::{
     AfterCheckpoint, Caller, Checkpoint, CheckpointOptions, CheckpointRequest, Engine, Error,
@@ -88,6 +88,43 @@ fn computing(engine: &Engine) {
     assert!(carried > 0);
 }
 
+/// What host functions have: what asks for checkpoints.
+type Asking = Option<CheckpointRequest>;
+
+/// `h.count` doubles, and asks now and then for a checkpoint, so that its guest is left when it returns.
+fn counting(engine: &Engine) -> Linker<Asking> {
+    let mut linker: Linker<Asking> = Linker::new(engine);
+    let count = |caller: Caller<'_, Asking>, n: i64| -> i64 {
+        if n % 700 == 350
+            && let Some(request) = caller.data()
+        {
+            ask(request, AfterCheckpoint::Resume);
+        }
+        2 * n
+    };
+    linker.func_wrap("h", "count", count).unwrap();
+    linker
+}
+
+/// Asks for a checkpoint again and again until it is told to stop, and keeps some.
+fn keep_asking(request: CheckpointRequest, stop: &AtomicBool, kept: &Arc<Mutex<Vec<Checkpoint>>>) {
+    while !stop.load(Ordering::Relaxed) {
+        let kept = kept.clone();
+        request.request(CheckpointOptions::new(), move |checkpoint| {
+            let checkpoint = checkpoint.expect("every safepoint can be written down");
+            let mut kept = kept.lock().unwrap();
+            if kept.len() < KEPT {
+                kept.push(checkpoint);
+            }
+            AfterCheckpoint::Resume
+        });
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// Checkpoints that are tried.
+const KEPT: usize = 12;
+
 fn calling(engine: &Engine) {
     let from = interpreter(engine);
     let text = r#"(module (import "h" "count" (func $count (param i64) (result i64)))
@@ -97,66 +134,28 @@ fn calling(engine: &Engine) {
           (local.set $sum (i64.add (local.get $sum) (call $step (local.get $n))))
           (br_if $l (i64.lt_u (local.tee $n (i64.add (local.get $n) (i64.const 1))) (i64.const 3000))))
         (local.get $sum)))"#;
-    let linker = |engine: &Engine| {
-        let mut linker: Linker<Option<CheckpointRequest>> = Linker::new(engine);
-        // Asks in a call of the host, so that the guest is left when it returns.
-        let count = |caller: Caller<'_, Option<CheckpointRequest>>, n: i64| -> i64 {
-            if n % 700 == 350
-                && let Some(request) = caller.data()
-            {
-                ask(request, AfterCheckpoint::Resume);
-            }
-            2 * n
-        };
-        linker.func_wrap("h", "count", count).unwrap();
-        linker
-    };
     let expected = 3000 * 2999 + 3000;
-    let taken = Arc::new(AtomicU32::new(0));
     let mut store = Store::new(&from, None);
     *store.data_mut() = Some(store.checkpoint_request());
-    let kept = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let (counted, list) = (taken.clone(), kept.clone());
     let request = store.checkpoint_request();
-    let stop = Arc::new(AtomicU32::new(0));
-    let (stopped, thread) = (
-        stop.clone(),
-        std::thread::spawn({
-            let stop = stop.clone();
-            move || {
-                while stop.load(Ordering::Relaxed) == 0 {
-                    let (counted, list) = (counted.clone(), list.clone());
-                    request.request(CheckpointOptions::new(), move |checkpoint| {
-                        let checkpoint = checkpoint.expect("every safepoint can be written down");
-                        counted.fetch_add(1, Ordering::Relaxed);
-                        let mut list = list.lock().unwrap();
-                        if list.len() < 12 {
-                            list.push(checkpoint);
-                        }
-                        AfterCheckpoint::Resume
-                    });
-                    std::thread::sleep(Duration::from_micros(200));
-                }
-            }
-        }),
-    );
-    let instance = linker(&from).instantiate(&mut store, &module(&from, text)).unwrap();
+    let instance = counting(&from).instantiate(&mut store, &module(&from, text)).unwrap();
     let run = instance.typed_func::<(), i64>(&mut store, "run").unwrap();
-    let begin = Instant::now();
-    while taken.load(Ordering::Relaxed) < 12 && begin.elapsed() < Duration::from_secs(60) {
-        assert_eq!(run.call(&mut store, ()).unwrap(), expected);
-    }
-    stopped.store(1, Ordering::Relaxed);
-    thread.join().unwrap();
+    let (stop, kept) = (AtomicBool::new(false), Arc::new(Mutex::new(Vec::new())));
+    std::thread::scope(|scope| {
+        scope.spawn(|| keep_asking(request, &stop, &kept));
+        let begin = Instant::now();
+        while kept.lock().unwrap().len() < KEPT && begin.elapsed() < Duration::from_secs(60) {
+            assert_eq!(run.call(&mut store, ()).unwrap(), expected);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
     let kept = std::mem::take(&mut *kept.lock().unwrap());
-    assert!(kept.len() >= 12);
+    assert_eq!(kept.len(), KEPT);
     for checkpoint in kept {
         let mut store = Store::new(engine, None);
         let resumed =
-            checkpoint.resume(&mut store, &linker(engine), &ResumeOptions::new()).unwrap();
-        if resumed.is_running() {
-            assert_eq!(resumed.run(&mut store).unwrap(), [Val::I64(expected)]);
-        }
+            checkpoint.resume(&mut store, &counting(engine), &ResumeOptions::new()).unwrap();
+        assert_eq!(resumed.run(&mut store).unwrap(), [Val::I64(expected)]);
     }
 }
 
@@ -204,6 +203,15 @@ fn compiled(engine: &Engine) {
     assert!(error.to_string().contains("m.middle is being run by compiled code"), "{error}");
 }
 
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("on purpose");
+    }
+}
+
 fn careless(engine: &Engine) {
     let from = interpreter(engine);
     let mut store = Store::new(&from, ());
@@ -213,7 +221,17 @@ fn careless(engine: &Engine) {
     run.call(&mut store, 1).unwrap();
     drop(store);
     let never = ask(&request, AfterCheckpoint::Resume);
-    drop(request);
+    assert!(never.recv().is_err(), "it is dropped");
+    // Of a store that goes with requests.
+    let mut store = Store::new(&from, ());
+    let request = store.checkpoint_request();
+    let never = ask(&request, AfterCheckpoint::Resume);
+    let bomb = Bomb;
+    request.request(CheckpointOptions::new(), move |_| {
+        let _bomb = bomb;
+        AfterCheckpoint::Resume
+    });
+    drop(store);
     assert!(never.recv().is_err(), "it is dropped");
 }
 

@@ -7,8 +7,8 @@ use crate::{Error, ErrorKind, Result, StopReason, Store};
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
-use wardian_vm::contain::discard;
+use std::sync::{Arc, Mutex, MutexGuard};
+use wardian_vm::contain::{discard, drop_contained};
 use wardian_vm::interrupt::Interrupter;
 
 /// What becomes of a guest of which a checkpoint was asked for.
@@ -28,17 +28,42 @@ struct Wanted {
     done: Done,
 }
 
-/// The checkpoints of a store that somebody waits for.
-#[derive(Default)]
-pub(crate) struct Requests(Mutex<VecDeque<Wanted>>);
+/// The checkpoints of a store that somebody waits for; none once the store is gone.
+pub(crate) struct Requests(Mutex<Option<VecDeque<Wanted>>>);
+
+impl Default for Requests {
+    fn default() -> Self {
+        Requests(Mutex::new(Some(VecDeque::new())))
+    }
+}
 
 impl Requests {
+    fn lock(&self) -> MutexGuard<'_, Option<VecDeque<Wanted>>> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
     fn first(&self) -> Option<Wanted> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner()).pop_front()
+        self.lock().as_mut()?.pop_front()
     }
 
     fn is_empty(&self) -> bool {
-        self.0.lock().unwrap_or_else(|e| e.into_inner()).is_empty()
+        self.lock().as_ref().is_none_or(VecDeque::is_empty)
+    }
+
+    /// Gives it back if the store is gone.
+    fn add(&self, wanted: Wanted) -> Result<(), Wanted> {
+        match self.lock().as_mut() {
+            Some(queue) => queue.push_back(wanted),
+            None => return Err(wanted),
+        }
+        Ok(())
+    }
+
+    /// The store goes.
+    pub(crate) fn close(&self) {
+        let left = self.lock().take();
+        // They are the embedder's, and may panic when they are dropped.
+        left.into_iter().flatten().for_each(drop_contained);
     }
 }
 
@@ -98,8 +123,9 @@ impl CheckpointRequest {
         done: impl FnOnce(Result<Checkpoint>) -> AfterCheckpoint + Send + 'static,
     ) {
         let wanted = Wanted { options, done: Box::new(done) };
-        self.requests.0.lock().unwrap_or_else(|e| e.into_inner()).push_back(wanted);
-        self.interrupter.request_deferred();
+        if self.requests.add(wanted).is_ok() {
+            self.interrupter.request_deferred();
+        }
     }
 }
 

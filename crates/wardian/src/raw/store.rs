@@ -513,6 +513,9 @@ impl Drop for StoreInner {
             interrupter.detach();
         }
         self.notify_of_going();
+        if let Some(requests) = self.checkpoint_requests.take() {
+            requests.close();
+        }
         self.keep_sampled();
         // Calls of a guest that was suspended and then forgotten.
         if let Err(panic) = self.abort_to(0, &crate::AbortReason::Abandoned) {

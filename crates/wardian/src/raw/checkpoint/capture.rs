@@ -35,7 +35,7 @@ impl StoreInner {
         let (objects, exceptions) = writer.finish(self, &types)?;
         let (memories, contents) = self.capture_memories(&graph);
         let state = State {
-            modules: modules.iter().map(|module| module_state(module)).collect(),
+            modules: modules.iter().map(module_state).collect(),
             instances,
             memories,
             tables,
