@@ -386,8 +386,7 @@ pub(crate) struct CheckpointArgs {
     /// Write the whole state of the program to this file when SIGTERM comes, and end with exit code 75
     ///
     /// `wardian resume` continues from there, on any machine. The file is replaced as a whole and is readable for
-    /// this user alone. The program is interpreted. A call that waits, for instance for time to pass or for
-    /// input, is finished first; a second signal ends the process.
+    /// this user alone. The program is interpreted. A second signal ends the process.
     #[arg(long = "checkpoint", value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
 

@@ -36,6 +36,9 @@ pub mod reason {
     pub const DEFERRED: u64 = 8;
     /// Somebody asked one call to stop.
     pub const CALL: u64 = 1 << 4;
+    /// Somebody wants a checkpoint, and the host function that waits can be called again. It ends no guest, and is
+    /// set only while such a function waits.
+    pub const CHECKPOINT: u64 = 1 << 5;
 }
 
 /// How long after a signal that was not noticed the next one is sent.
@@ -72,6 +75,10 @@ struct State {
     waker: Option<Waker>,
     /// The exit code that belongs to [`reason::CLOSED`], while that is among the reasons.
     closing_code: u32,
+    /// Somebody wants a checkpoint.
+    checkpoint_wanted: bool,
+    /// A host function waits that can be called again.
+    repeatable: bool,
     /// Calls that are stopped when this one is cancelled.
     calls: Vec<Arc<LinkedCall>>,
 }
@@ -129,6 +136,43 @@ impl Interrupter {
             unsafe { (*store).interrupt.fetch_or(reason::DEFERRED, Ordering::SeqCst) };
         }
         wake(state);
+    }
+
+    /// As [`Self::request_deferred`], for a checkpoint: a host function that waits and can be called again is also
+    /// woken.
+    pub fn request_checkpoint(&self) {
+        let mut state = self.lock();
+        state.checkpoint_wanted = true;
+        if state.repeatable {
+            self.wake_repeatable(&state);
+        }
+        drop(state);
+        self.request_deferred();
+    }
+
+    /// The checkpoints that somebody wanted are being taken.
+    pub fn forget_checkpoint(&self) {
+        self.lock().checkpoint_wanted = false;
+    }
+
+    /// Says whether a host function waits that can be called again. It has to be none again before the guest
+    /// continues.
+    pub fn set_repeatable(&self, on: bool) {
+        let mut state = self.lock();
+        state.repeatable = on;
+        match on {
+            true if state.checkpoint_wanted => self.wake_repeatable(&state),
+            true => {}
+            false => self.clear(&state, reason::CHECKPOINT),
+        }
+    }
+
+    fn wake_repeatable(&self, state: &State) {
+        self.set(state, reason::CHECKPOINT);
+        if let Some(event) = &state.event {
+            // It is readable already if this fails.
+            let _ = rustix::io::write(event, &1u64.to_ne_bytes());
+        }
     }
 
     /// Whether any of these contexts has an open entry. A thread that is entering one at this moment sees

@@ -72,20 +72,15 @@ fn call<T: 'static>(
     slots: &mut [u64],
     get: impl Fn(&mut T) -> &WasiCtx,
 ) -> Result<()> {
-    let interrupt = Interruption { inner: caller.interrupt(), fd: OnceLock::new() };
     let ctx = get(caller.data_mut()).clone();
     crate::threads::current::calls(&ctx);
     let args = slots[..function.params.len()].to_vec();
-    let answer = match caller.get_export("memory") {
-        Some(Extern::Memory(memory)) => {
-            let mut memory = Owned(memory.data_mut(&mut caller));
-            run(function, &ctx, &mut memory, &interrupt, &args)
-        }
-        Some(Extern::SharedMemory(memory)) => {
-            run(function, &ctx, &mut Shared(memory), &interrupt, &args)
-        }
-        _ => run(function, &ctx, &mut Owned(&mut []), &interrupt, &args),
-    };
+    let mut answer = once(function, &mut caller, &ctx, &args);
+    // It was interrupted for a checkpoint: it waits again, for the rest of its time.
+    while matches!(answer, Err(Stop::Interrupted)) && caller.take_requested_checkpoints()? {
+        ctx.repeat_interrupted();
+        answer = once(function, &mut caller, &ctx, &args);
+    }
     match answer {
         Ok(errno) => {
             if let Some(slot) = slots.first_mut().filter(|_| !function.results.is_empty()) {
@@ -103,6 +98,26 @@ fn call<T: 'static>(
     }
 }
 
+/// Calls it, until it is done or is to stop.
+fn once<T: 'static>(
+    function: &Function,
+    caller: &mut Caller<'_, T>,
+    ctx: &WasiCtx,
+    args: &[u64],
+) -> Result<Errno, Stop> {
+    let interrupt = Interruption { inner: caller.repeatable_interrupt(), fd: OnceLock::new() };
+    match caller.get_export("memory") {
+        Some(Extern::Memory(memory)) => {
+            let mut memory = Owned(memory.data_mut(&mut *caller));
+            run(function, ctx, &mut memory, &interrupt, args)
+        }
+        Some(Extern::SharedMemory(memory)) => {
+            run(function, ctx, &mut Shared(memory), &interrupt, args)
+        }
+        _ => run(function, ctx, &mut Owned(&mut []), &interrupt, args),
+    }
+}
+
 fn run(
     function: &Function,
     ctx: &WasiCtx,
@@ -116,7 +131,7 @@ fn run(
 /// The runtime's wish to stop. Most calls never wait, so the descriptor is made when it is asked
 /// for.
 struct Interruption {
-    inner: wardian::Interrupt,
+    inner: wardian::RepeatableInterrupt,
     fd: OnceLock<Option<wardian::WakeFd>>,
 }
 

@@ -4,6 +4,7 @@ use crate::StopReason;
 use crate::raw::store::StoreInner;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use wardian_vm::interrupt::{Interrupter, reason};
 
 /// Stops the guests of a store, from any thread. Clones stop the same store.
@@ -58,6 +59,44 @@ impl Interrupt {
     /// system has no file descriptor left.
     pub fn wake_fd(&self) -> Option<WakeFd> {
         self.0.event().map(WakeFd)
+    }
+}
+
+/// Shows a host function that blocks, and that can be called again, whether it is to end: because its guest is to
+/// stop, or because somebody wants a checkpoint of it. See [`crate::Caller::repeatable_interrupt`].
+#[derive(Debug)]
+pub struct RepeatableInterrupt {
+    interrupter: Arc<Interrupter>,
+    /// Whether requests for checkpoints are heard.
+    heard: AtomicBool,
+}
+
+impl RepeatableInterrupt {
+    pub(crate) fn new(interrupter: Arc<Interrupter>) -> RepeatableInterrupt {
+        RepeatableInterrupt { interrupter, heard: AtomicBool::new(false) }
+    }
+
+    /// Whether the host function is to end. Requests for checkpoints count from the first
+    /// [`RepeatableInterrupt::wake_fd`] on.
+    pub fn is_set(&self) -> bool {
+        self.interrupter.reasons() != 0
+    }
+
+    /// As [`Interrupt::wake_fd`]; also becomes readable if somebody wants a checkpoint.
+    pub fn wake_fd(&self) -> Option<WakeFd> {
+        let event = self.interrupter.event();
+        if !self.heard.swap(true, Ordering::Relaxed) {
+            self.interrupter.set_repeatable(true);
+        }
+        event.map(WakeFd)
+    }
+}
+
+impl Drop for RepeatableInterrupt {
+    fn drop(&mut self) {
+        if *self.heard.get_mut() {
+            self.interrupter.set_repeatable(false);
+        }
     }
 }
 

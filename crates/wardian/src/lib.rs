@@ -74,7 +74,7 @@ pub use artifact::is_artifact;
 pub use attach::{Attachment, FunctionFilter};
 pub use backtrace::{Backtrace, Frame};
 pub use cache::DiskCache;
-pub use cancel::{CancelToken, Interrupt, WakeFd};
+pub use cancel::{CancelToken, Interrupt, RepeatableInterrupt, WakeFd};
 pub use checkpoint::{
     AfterCheckpoint, Checkpoint, CheckpointFrame, CheckpointModule, CheckpointOptions,
     CheckpointRequest, PendingCall, ResumeOptions, Resumed, is_checkpoint,

@@ -293,6 +293,13 @@ impl<'a, T: 'static> Caller<'a, T> {
     pub fn interrupt(&mut self) -> crate::Interrupt {
         crate::Interrupt(self.inner_mut().interrupter().clone())
     }
+
+    /// As [`Caller::interrupt`], for a host function that can be called again with the same arguments: it also says
+    /// when somebody wants a checkpoint ([`crate::CheckpointRequest`]). When it is set, drop it and ask
+    /// [`Caller::take_requested_checkpoints`].
+    pub fn repeatable_interrupt(&mut self) -> crate::RepeatableInterrupt {
+        crate::RepeatableInterrupt::new(self.inner_mut().interrupter().clone())
+    }
 }
 
 impl<T: 'static> AsContext for Caller<'_, T> {

@@ -192,3 +192,55 @@ fn is_private(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
 }
+
+/// Waits two seconds, then for a byte of standard input, which it writes to standard output.
+const WAITS: &str = r#"(module
+  (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "\01\00\00\00")
+  (data (i32.const 128) "\90\00\00\00\01\00\00\00")
+  (func (export "_start")
+    (i64.store (i32.const 24) (i64.const 2000000000))
+    (if (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 120)) (then (unreachable)))
+    (if (call $write (i32.const 1) (i32.const 128) (i32.const 0) (i32.const 136)) (then (unreachable)))
+    (if (call $read (i32.const 0) (i32.const 128) (i32.const 1) (i32.const 136)) (then (unreachable)))
+    (if (call $write (i32.const 1) (i32.const 128) (i32.const 1) (i32.const 136)) (then (unreachable)))))"#;
+
+#[test]
+fn a_program_that_waits_is_written_at_once_and_waits_for_the_rest() {
+    let place = place();
+    place.write("waits.wat", WAITS);
+    let begin = Instant::now();
+    let child = start(&place, &["run", "--checkpoint", "a.chk", "waits.wat"]);
+    std::thread::sleep(Duration::from_millis(1000));
+    send(&child, Signal::SIGTERM);
+    let (code, _, err) = end(child);
+    assert_eq!(code, Some(75), "{err}");
+    // It has the rest of the time to wait, and then reads what the new command has.
+    place.write("input", "x");
+    let waited = Instant::now();
+    let mut command = Command::new(WARDIAN);
+    command.args(["resume", "--dir", "out:/", "a.chk"]).current_dir(place.path(""));
+    command.stdin(std::fs::File::open(place.path("input")).unwrap());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (code, out, err) = end(command.spawn().unwrap());
+    assert_eq!((code, &*out), (Some(0), "x"), "{err}");
+    assert!(waited.elapsed() > Duration::from_millis(500), "{:?}", waited.elapsed());
+    assert!(begin.elapsed() > Duration::from_millis(1900));
+    // In the middle of waiting for input.
+    let mut command = Command::new(WARDIAN);
+    command.args(["resume", "--dir", "out:/", "--checkpoint", "b.chk", "a.chk"]);
+    command.current_dir(place.path("")).stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let input = child.stdin.take();
+    std::thread::sleep(Duration::from_millis(3500));
+    send(&child, Signal::SIGTERM);
+    let (code, out, err) = end(child);
+    assert_eq!((code, &*out), (Some(75), ""), "{err}");
+    drop(input);
+    let shown = place.run(&["inspect", "b.chk"]);
+    assert!(shown.out.contains("standard input"), "{}", shown.out);
+}

@@ -3,7 +3,7 @@
 use super::{Checkpoint, CheckpointOptions};
 use crate::raw::checkpoint::Standing;
 use crate::raw::store::{StoreData, StoreInner};
-use crate::{Error, ErrorKind, Result, StopReason, Store};
+use crate::{AsContextMut, Caller, Error, ErrorKind, Result, StopReason, Store};
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -111,7 +111,8 @@ impl CheckpointRequest {
     /// or the beginning of a loop's body. It then calls `done`, which says whether the guest is to continue. Until then
     /// the guest stands still.
     ///
-    /// A host function that the guest is calling, and an operation on much memory, are finished before. If no guest
+    /// A host function that the guest is calling, and an operation on much memory, are finished before; but one that
+    /// waits with a [`crate::RepeatableInterrupt`], as those of WASI do, is called again afterwards. If no guest
     /// runs, the request waits for the next call of one: [`Store::checkpoint`] is for idle stores. If the store is gone,
     /// `done` is dropped.
     ///
@@ -124,7 +125,7 @@ impl CheckpointRequest {
     ) {
         let wanted = Wanted { options, done: Box::new(done) };
         if self.requests.add(wanted).is_ok() {
-            self.interrupter.request_deferred();
+            self.interrupter.request_checkpoint();
         }
     }
 }
@@ -136,6 +137,24 @@ impl<T: 'static> Store<T> {
         let interrupter = inner.interrupter().clone();
         let requests = inner.checkpoint_requests.get_or_insert_default().clone();
         CheckpointRequest { requests, interrupter }
+    }
+}
+
+impl<T: 'static> Caller<'_, T> {
+    /// Takes the checkpoints that other threads wait for, in this call of a host function that waits and can be called
+    /// again: whoever resumes one of them calls it with the same arguments. The function must not have changed
+    /// anything yet. Returns whether there was one, after which the function is to wait again.
+    ///
+    /// # Errors
+    ///
+    /// The guest is to end: return the error.
+    pub fn take_requested_checkpoints(&mut self) -> Result<bool> {
+        let call = self.host_call();
+        if !self.inner().has_checkpoint_requests() {
+            return Ok(false);
+        }
+        self.as_context_mut().0.serve_checkpoints(Standing::HostCall(call))?;
+        Ok(true)
     }
 }
 
@@ -164,6 +183,7 @@ impl<T> StoreData<T> {
             return Ok(());
         }
         let requests = self.inner.checkpoint_requests.clone();
+        self.inner.interrupter().forget_checkpoint();
         let mut after = AfterCheckpoint::Resume;
         while let Some(Wanted { options, done }) = requests.as_ref().and_then(|r| r.first()) {
             let checkpoint = self.take_checkpoint(standing, &options);
