@@ -1,7 +1,11 @@
 //! Runs every example.
 
+#[path = "branches.rs"]
+mod branches;
 #[path = "closing.rs"]
 mod closing;
+#[path = "durable.rs"]
+mod durable;
 #[path = "embed.rs"]
 mod embed;
 #[path = "file_memory.rs"]
@@ -34,6 +38,16 @@ mod stack_and_inspection;
 mod traces;
 #[path = "wasi_streams.rs"]
 mod wasi_streams;
+
+#[test]
+fn branches() {
+    branches::main().unwrap();
+}
+
+#[test]
+fn durable() {
+    durable::main().unwrap();
+}
 
 #[test]
 fn embed() {
