@@ -1,12 +1,11 @@
 //! The contents of memories at a moment, to come back to: see [`super::pages`] for where they are kept.
 
 use super::pages::{Pages, Version};
-use super::written::written;
+use super::written::{Written, written};
 use super::{CustomMemory, EngineMemory};
 use crate::mapping::round_up;
 use crate::torture::{self, Point};
 use std::io;
-use std::ops::Range;
 
 /// The contents of a memory at a moment. It takes memory for the pages in which it differs from the latest capture
 /// of the same memory, and nothing once the memory is gone.
@@ -70,9 +69,6 @@ pub(super) fn is_zero(page: &[u8]) -> bool {
     words.clone().all(|line| line.iter().fold(0, |all, byte| all | byte) == 0)
 }
 
-/// Runs of written pages up to which each is discarded by itself, and not the memory as a whole.
-const FEW_RUNS: usize = 8;
-
 impl EngineMemory {
     /// As [`super::Memory::capture`]. The memory becomes a view of what was captured.
     pub(super) fn capture(&mut self) -> io::Result<MemoryCapture> {
@@ -99,7 +95,8 @@ impl EngineMemory {
             captured.moved();
         }
         let own = written(self.base(), self.accessible);
-        let runs = match (own, captured.in_step) {
+        let read = own.as_ref().map_or(0, |own| own.read);
+        let runs = match (own.map(|own| own.runs), captured.in_step) {
             (Some(own), true) => own,
             // What a module brought along is in no page of the memory's own; the rest of it was zero.
             (Some(own), false) if captured.pages.range().end() == 0 => {
@@ -115,7 +112,7 @@ impl EngineMemory {
         // SAFETY: the range has the contents of the memory, so nothing changes by showing it.
         unsafe {
             self.show_range(captured, foreign, self.accessible)?;
-            self.drop_own(&runs)?;
+            self.drop_own(&Written { runs, read })?;
         }
         self.image = None;
         Ok(())
@@ -146,19 +143,23 @@ impl EngineMemory {
         Ok(())
     }
 
-    /// Drops pages of the memory's own, as far as they are in the runs, and maybe others.
+    /// Drops pages of the memory's own, as far as they are among the written ones, and maybe others.
     ///
     /// # Safety
     ///
     /// Nobody relies on what they hold.
-    unsafe fn drop_own(&self, runs: &[Range<usize>]) -> io::Result<()> {
+    unsafe fn drop_own(&self, written: &Written) -> io::Result<()> {
+        let runs = &written.runs;
         let Some((first, last)) = runs.first().zip(runs.last()) else { return Ok(()) };
+        // A call takes as long as the system needs to drop some pages of a file that were read, of which it keeps
+        // what it knows when it drops others.
+        let in_one = written.read / PAGES_READ <= runs.len();
         // SAFETY: the caller's promise.
         unsafe {
-            if runs.len() <= FEW_RUNS {
-                return runs.iter().try_for_each(|run| self.mapping.discard(run.start, run.len()));
+            if in_one && runs.len() > 1 {
+                return self.mapping.discard(first.start, last.end - first.start);
             }
-            self.mapping.discard(first.start, last.end - first.start)
+            runs.iter().try_for_each(|run| self.mapping.discard(run.start, run.len()))
         }
     }
 
@@ -227,16 +228,19 @@ impl EngineMemory {
     /// Nobody relies on what they hold.
     unsafe fn discard_all(&self, len: usize) -> io::Result<()> {
         // A look at which were written takes longer than dropping all of a small memory.
-        let runs = if len > SMALL { written(self.base(), len) } else { None };
+        let written = if len > SMALL { written(self.base(), len) } else { None };
         // SAFETY: the caller's promise.
         unsafe {
-            match runs {
-                Some(runs) => self.drop_own(&runs),
+            match written {
+                Some(written) => self.drop_own(&written),
                 None => self.mapping.discard(0, len),
             }
         }
     }
 }
+
+/// Bytes of pages that are dropped in the time of a call: measured, 8 pages.
+const PAGES_READ: usize = 8 * 4096;
 
 /// Bytes of a memory of which all pages are dropped, whether written or not.
 const SMALL: usize = 4 << 20;

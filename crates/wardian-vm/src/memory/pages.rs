@@ -229,13 +229,22 @@ impl Pages {
             renewed = self.renew(0)?;
             history.now += 1;
             let newest = history.newest();
+            let changed: Vec<(usize, usize)> = changed.into_iter().collect();
             let size = rustix::param::page_size();
-            let (mut before, zeroes) = (vec![0; size], vec![0; size]);
-            for (page, at) in changed {
-                self.range.read(page * size, &mut before)?;
-                history.change(page, newest, &before)?;
-                let bytes = history.kept[at].bytes.as_deref().unwrap_or(&zeroes);
-                self.range.write(page * size, bytes)?;
+            // Pages next to each other at once.
+            let runs = changed.chunk_by(|one, next| one.0 + 1 == next.0);
+            for run in runs.flat_map(|run| run.chunks(CHUNK / size)) {
+                let start = run[0].0 * size;
+                let mut bytes = vec![0; run.len() * size];
+                self.range.read(start, &mut bytes)?;
+                for ((page, at), bytes) in run.iter().zip(bytes.chunks_mut(size)) {
+                    history.change(*page, newest, bytes)?;
+                    match &history.kept[*at].bytes {
+                        Some(then) => bytes.copy_from_slice(then),
+                        None => bytes.fill(0),
+                    }
+                }
+                self.range.write(start, &bytes)?;
             }
             let now = history.now;
             history.versions.insert(version.number, now);

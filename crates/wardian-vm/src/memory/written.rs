@@ -9,13 +9,22 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, RwLock};
 
-/// The runs of pages in `[base, base + len)` that were written since the range was mapped or last discarded, by
-/// their offsets in bytes. Some may be among them whose bytes have not changed. `None` if the system does not say.
-pub(super) fn written(base: *const u8, len: usize) -> Option<Vec<Range<usize>>> {
+/// Which pages of a view were written.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// Runs of pages, by their offsets in bytes. Some may be among them whose bytes have not changed.
+    pub(super) runs: Vec<Range<usize>>,
+    /// Bytes of other pages that were read since they were mapped, so that dropping all takes time for them.
+    pub(super) read: usize,
+}
+
+/// What was written in `[base, base + len)` since the range was mapped or last discarded. `None` if the system does not
+/// say.
+pub(super) fn written(base: *const u8, len: usize) -> Option<Written> {
     let (has_scan, has_words) = ways();
     let pagemap = pagemap().ok()?;
-    if has_scan && let Ok(runs) = scan(&pagemap.1, base as u64, len) {
-        return Some(runs);
+    if has_scan && let Ok(found) = scan(&pagemap.1, base as u64, len) {
+        return Some(found);
     }
     // Before Linux 6.7.
     if has_words { read_words(&pagemap.1, base as u64, len).ok() } else { None }
@@ -110,11 +119,11 @@ unsafe impl Ioctl for Scan<'_> {
     }
 }
 
-/// Pages that are not of a file, not the system's page of zeroes, and somewhere.
-fn scan(pagemap: &OwnedFd, base: u64, len: usize) -> io::Result<Vec<Range<usize>>> {
+/// Written pages are not of a file, not the system's page of zeroes, and somewhere.
+fn scan(pagemap: &OwnedFd, base: u64, len: usize) -> io::Result<Written> {
     let mut regions = [Region::default(); 64];
     let end = base + len as u64;
-    let (mut at, mut runs) = (base, Vec::new());
+    let (mut at, mut found) = (base, Written::default());
     while at < end {
         let mut arg = ScanArg {
             size: size_of::<ScanArg>() as u64,
@@ -122,32 +131,32 @@ fn scan(pagemap: &OwnedFd, base: u64, len: usize) -> io::Result<Vec<Range<usize>
             end,
             vec: regions.as_mut_ptr() as u64,
             vec_len: regions.len() as u64,
-            category_inverted: IS_FILE | IS_ZERO,
-            category_mask: IS_FILE | IS_ZERO,
             category_anyof_mask: IS_PRESENT | IS_SWAPPED,
+            return_mask: IS_FILE | IS_ZERO,
             ..ScanArg::default()
         };
         // SAFETY: the call only writes to `arg` and to `vec_len` regions, which are ours.
-        let found = unsafe { rustix::ioctl::ioctl(pagemap, Scan(&mut arg))? };
-        for region in regions.iter().take(found) {
-            add(&mut runs, (region.start - base) as usize..(region.end - base) as usize);
+        let count = unsafe { rustix::ioctl::ioctl(pagemap, Scan(&mut arg))? };
+        for region in regions.iter().take(count) {
+            let run = (region.start - base) as usize..(region.end - base) as usize;
+            found.add(run, region.categories != 0);
         }
         if arg.walk_end <= at {
             return Err(io::ErrorKind::Unsupported.into());
         }
         at = arg.walk_end;
     }
-    Ok(runs)
+    Ok(found)
 }
 
 const WORD_PRESENT: u64 = 1 << 63;
 const WORD_SWAPPED: u64 = 1 << 62;
 const WORD_FILE: u64 = 1 << 61;
 
-fn read_words(pagemap: &OwnedFd, base: u64, len: usize) -> io::Result<Vec<Range<usize>>> {
+fn read_words(pagemap: &OwnedFd, base: u64, len: usize) -> io::Result<Written> {
     let page = rustix::param::page_size();
     let mut words = [0; 8 << 10];
-    let (mut at, mut runs) = (0, Vec::new());
+    let (mut at, mut found) = (0, Written::default());
     while at < len {
         let want = words.len().min((len - at) / page * 8);
         let offset = (base + at as u64) / page as u64 * 8;
@@ -157,19 +166,22 @@ fn read_words(pagemap: &OwnedFd, base: u64, len: usize) -> io::Result<Vec<Range<
         }
         for word in words[..read].chunks_exact(8) {
             let word = u64::from_ne_bytes(word.try_into().expect("eight bytes"));
-            if word & WORD_FILE == 0 && word & (WORD_PRESENT | WORD_SWAPPED) != 0 {
-                add(&mut runs, at..at + page);
+            if word & (WORD_PRESENT | WORD_SWAPPED) != 0 {
+                found.add(at..at + page, word & WORD_FILE != 0);
             }
             at += page;
         }
     }
-    Ok(runs)
+    Ok(found)
 }
 
-/// Adds a run, which may continue the last one.
-fn add(runs: &mut Vec<Range<usize>>, run: Range<usize>) {
-    match runs.last_mut() {
-        Some(last) if last.end == run.start => last.end = run.end,
-        _ => runs.push(run),
+impl Written {
+    /// Adds a run of pages, which may continue the last one.
+    fn add(&mut self, run: Range<usize>, only_read: bool) {
+        match self.runs.last_mut() {
+            _ if only_read => self.read += run.len(),
+            Some(last) if last.end == run.start => last.end = run.end,
+            _ => self.runs.push(run),
+        }
     }
 }
