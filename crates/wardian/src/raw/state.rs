@@ -214,7 +214,7 @@ fn announce(plan: &[Change], limiter: &mut dyn ResourceLimiter) -> Result<()> {
         larger[..i].iter().chain(&smaller).for_each(|granted| granted.take_back(limiter));
         allowed?;
         return Err(Error::limit(
-            "the store's limits refuse an earlier state, in which a memory or a table is larger",
+            "the store's limits refuse the state of a snapshot or image, in which a memory or a table is larger",
         ));
     }
     Ok(())
