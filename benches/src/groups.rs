@@ -6,8 +6,8 @@ use crate::measure::{ABSOLUTE, Row};
 use crate::options::{Options, Result};
 use crate::report::Target;
 use crate::{
-    calls, children, cold, cpu, curves, exceptions, gc, image, instantiate, observe, snapshot, stop,
-    translate, trap, variants,
+    calls, children, cold, cpu, curves, exceptions, gc, image, instantiate, observe, snapshot,
+    stop, translate, trap, variants,
 };
 
 /// A group of figures.

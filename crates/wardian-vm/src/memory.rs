@@ -347,7 +347,8 @@ impl EngineMemory {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         let limit = usize::try_from(self.maximum).unwrap_or(usize::MAX);
-        let roomy = want.saturating_mul(2).min(limit).max(want);
+        // Never less than before: an earlier state, to come back to, may have been larger.
+        let roomy = want.saturating_mul(2).min(limit).max(want).max(self.mapping.size());
         let mapping = Mapping::reserve(roomy).or_else(|_| Mapping::reserve(want))?;
         mapping.make_accessible(0, want)?;
         let mut done = 0;

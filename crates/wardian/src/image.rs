@@ -74,7 +74,7 @@ impl<T: 'static> Store<T> {
     /// - The image is of another store.
     /// - An instance was made since that relies on a memory as large as it is now; or, if the image has a heap, an
     ///   instance, table or global that can hold objects. The limiter refuses. Then the store is as before.
-    /// - The system has no memory; then the error says that the store is partly reset: reset it again, or drop it.
+    /// - The system has no memory; then the error says that the store is partly reset: drop it.
     pub fn reset_to(&mut self, image: &Image) -> Result<()> {
         StoreContextMut(&mut self.0).reset_to(image)
     }

@@ -44,16 +44,26 @@ pub(super) struct Captured {
     view: usize,
     /// Whether the pages that nobody has written since are what the range is.
     in_step: bool,
+    /// Bytes from the base on that are a view of another file: what a module brought along, or a former range.
+    foreign: usize,
+    /// Whether a restore failed half-way: then nobody knows what the memory is.
+    torn: bool,
 }
 
 impl Captured {
-    fn new(size: usize) -> io::Result<Captured> {
-        Ok(Captured { pages: Pages::new(size)?, view: 0, in_step: false })
+    fn new(size: usize, foreign: usize) -> io::Result<Captured> {
+        let pages = Pages::new(size)?;
+        Ok(Captured { pages, view: 0, in_step: false, foreign, torn: false })
     }
 
     /// The memory has moved, and shows no file any more.
     pub(super) fn moved(&mut self) {
-        (self.view, self.in_step) = (0, false);
+        (self.view, self.foreign, self.in_step) = (0, 0, false);
+    }
+
+    /// The range is another one now, which the memory does not show yet.
+    fn renewed(&mut self) {
+        (self.foreign, self.view, self.in_step) = (self.view.max(self.foreign), 0, false);
     }
 
     #[cfg(test)]
@@ -77,7 +87,7 @@ impl EngineMemory {
         let most = round_up(most).unwrap_or(self.accessible).max(self.accessible);
         let mut captured = match self.captured.take() {
             Some(captured) => captured,
-            None => Captured::new(most)?,
+            None => Captured::new(most, self.image.as_ref().map_or(0, |image| image.len()))?,
         };
         let done = self.write_back(&mut captured, most);
         let version = done.map(|()| captured.pages.version());
@@ -88,11 +98,11 @@ impl EngineMemory {
     /// Makes the range what the memory is, and the memory a view of it. If that fails, the contents of the memory are
     /// as before.
     fn write_back(&mut self, captured: &mut Captured, most: usize) -> io::Result<()> {
-        // What shows another file, which must not show again.
-        let mut foreign = self.image.as_ref().map_or(0, |image| image.len());
+        if captured.torn {
+            return Err(torn());
+        }
         if captured.pages.renew(most)? {
-            foreign = captured.view;
-            captured.moved();
+            captured.renewed();
         }
         let own = written(self.base(), self.accessible);
         let read = own.as_ref().map_or(0, |own| own.read);
@@ -100,7 +110,7 @@ impl EngineMemory {
             (Some(own), true) => own,
             // What a module brought along is in no page of the memory's own; the rest of it was zero.
             (Some(own), false) if captured.pages.range().end() == 0 => {
-                let brought = foreign.min(self.accessible);
+                let brought = captured.foreign.min(self.accessible);
                 let rest = own.iter().map(|run| run.start.max(brought)..run.end);
                 std::iter::once(0..brought).chain(rest).filter(|run| !run.is_empty()).collect()
             }
@@ -111,7 +121,7 @@ impl EngineMemory {
         captured.pages.update(bytes, &runs)?;
         // SAFETY: the range has the contents of the memory, so nothing changes by showing it.
         unsafe {
-            self.show_range(captured, foreign, self.accessible)?;
+            self.show_range(captured, self.accessible)?;
             self.drop_own(&Written { runs, read })?;
         }
         self.image = None;
@@ -119,19 +129,14 @@ impl EngineMemory {
     }
 
     /// Makes the first bytes, of `len`, a view of the range: at least those outside of which the range is zero, and
-    /// the `foreign` ones.
+    /// those that are a view of another file.
     ///
     /// # Safety
     ///
     /// Nobody relies on the contents of bytes that the memory does not show yet.
-    unsafe fn show_range(
-        &self,
-        captured: &mut Captured,
-        foreign: usize,
-        len: usize,
-    ) -> io::Result<()> {
+    unsafe fn show_range(&self, captured: &mut Captured, len: usize) -> io::Result<()> {
         let range = captured.pages.range();
-        let end = range.end().max(foreign).min(len);
+        let end = range.end().max(captured.foreign).min(len);
         if end > captured.view {
             let start = captured.view;
             // SAFETY: the caller's promise. The file does not shrink, and only this memory shows the range; it is
@@ -139,7 +144,7 @@ impl EngineMemory {
             unsafe { self.mapping.map_file(start, end - start, range.place(start))? };
             captured.view = end;
         }
-        captured.in_step = true;
+        (captured.in_step, captured.foreign) = (true, 0);
         Ok(())
     }
 
@@ -176,6 +181,12 @@ impl EngineMemory {
         // SAFETY: the caller's promise.
         let done = unsafe { self.return_to(&mut captured, version, capture.len) };
         self.captured = Some(captured);
+        let size = round_up(self.len).unwrap_or(self.accessible);
+        if done.is_err() && self.accessible > size {
+            // SAFETY: past the size of the memory.
+            unsafe { self.mapping.clear(size, self.accessible - size)? };
+            self.accessible = size;
+        }
         done
     }
 
@@ -192,22 +203,24 @@ impl EngineMemory {
         if want > self.mapping.size() {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
+        if captured.torn {
+            return Err(torn());
+        }
         if want > self.accessible {
             self.mapping.make_accessible(self.accessible, want - self.accessible)?;
             self.accessible = want;
         }
-        let mut foreign = 0;
+        captured.torn = true;
         if captured.pages.return_to(version)? {
-            foreign = captured.view;
-            captured.moved();
+            captured.renewed();
         }
         // SAFETY: nobody relies on the contents, nor on a larger size, by the caller's promise.
         unsafe {
-            if captured.view > 0 || captured.in_step {
+            if captured.in_step {
                 self.discard_all(want)?;
             } else {
                 // From the end of what is shown on the memory has pages of its own only.
-                let shown = captured.pages.range().end().max(foreign).min(want);
+                let shown = captured.pages.range().end().max(captured.foreign).min(want);
                 self.mapping.discard(shown, want - shown)?;
             }
             if self.accessible > want {
@@ -215,8 +228,9 @@ impl EngineMemory {
                 captured.view = captured.view.min(want);
                 (self.accessible, self.len) = (want, len);
             }
-            self.show_range(captured, foreign, want)?;
+            self.show_range(captured, want)?;
         }
+        captured.torn = false;
         self.len = len;
         Ok(())
     }
@@ -265,6 +279,10 @@ impl CustomMemory {
         // SAFETY: the caller's promise.
         unsafe { self.put_back(bytes) }
     }
+}
+
+fn torn() -> io::Error {
+    io::Error::other("an earlier state of it was brought back in part only")
 }
 
 fn other_memory() -> io::Error {

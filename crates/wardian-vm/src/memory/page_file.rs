@@ -154,7 +154,7 @@ const LOOK_EVERY: usize = 8 << 20;
 const RESERVE: u64 = 64 << 20;
 
 /// An error before the system has no memory for `bytes` more: it would end the process rather than refuse.
-fn check_room(bytes: usize) -> io::Result<()> {
+pub(super) fn check_room(bytes: usize) -> io::Result<()> {
     static UNSEEN: AtomicUsize = AtomicUsize::new(0);
     if UNSEEN.fetch_add(bytes, Ordering::Relaxed) + bytes < LOOK_EVERY {
         return Ok(());

@@ -21,7 +21,7 @@
 //! it differs from the range. The range has a time, which counts its changes; a capture is a time, and a kept page
 //! has the times during which it was in the range. It is dropped when no capture has one of these.
 
-use super::page_file::PageRange;
+use super::page_file::{PageRange, check_room};
 use crate::torture::{self, Point};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -87,6 +87,7 @@ impl History {
         torture::check(Point::Allocate)?;
         self.kept.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
         if self.is_needed(page, newest) {
+            check_room(bytes.len())?;
             let bytes = if super::capture::is_zero(bytes) { None } else { Some(copy(bytes)?) };
             self.kept.push(Kept { page, times: since..now, bytes });
         }

@@ -152,8 +152,7 @@ impl StoreInner {
 /// The error of a restore that failed half-way.
 fn in_between(error: Error) -> Error {
     Error::limit(format!(
-        "{error}; the store is partly in the state of now and partly in the earlier one: do not use it before it was \
-         brought back completely"
+        "{error}; the store is partly in the state of now and partly in the earlier one: drop it"
     ))
 }
 
