@@ -20,6 +20,8 @@ mod import_resolver;
 mod linked_modules;
 #[path = "listeners.rs"]
 mod listeners;
+#[path = "pool.rs"]
+mod pool;
 #[path = "pooling_allocator.rs"]
 mod pooling_allocator;
 #[path = "profiler.rs"]
@@ -82,6 +84,11 @@ fn sampler() {
 #[test]
 fn wasi_streams() {
     wasi_streams::main().unwrap();
+}
+
+#[test]
+fn pool() {
+    pool::main().unwrap();
 }
 
 #[test]

@@ -6,8 +6,8 @@ use crate::measure::{ABSOLUTE, Row};
 use crate::options::{Options, Result};
 use crate::report::Target;
 use crate::{
-    calls, children, cold, cpu, curves, exceptions, gc, instantiate, observe, snapshot, stop,
-    translate, trap, variants,
+    calls, children, cold, cpu, curves, exceptions, gc, image, instantiate, observe, snapshot,
+    stop, translate, trap, variants,
 };
 
 /// A group of figures.
@@ -132,6 +132,18 @@ pub(crate) const GROUPS: &[Kind] = &[
         targets: &[within("snapshot, small", 50.0), within("snapshot+restore, small", 150.0)],
         about: "What a snapshot of the guest's stack, and its drop, adds to the host call that takes it; and with \
             its restore; with so much stack in use. The figures of wazero were measured on another machine.",
+    },
+    Kind {
+        name: "image",
+        run: image::run,
+        targets: &[
+            within("reset, 100 MiB", 250_000.0),
+            at_most(image::ANEW, "reset, small", 1.0, ANY),
+            within("image, 150 MiB, one page", 100_000.0),
+        ],
+        about: "Images of idle stores: an image, a reset after the guest has written, and what the guest takes for its \
+            writes afterwards, which make copies of pages. Beside a reset of a small store, which includes a call: \
+            a store that is made anew for each call.",
     },
     Kind {
         name: "stop",

@@ -15,6 +15,7 @@ mod gc;
 mod generate;
 mod groups;
 mod hooks;
+mod image;
 mod instantiate;
 mod measure;
 mod observe;

@@ -25,6 +25,7 @@ mod gc_types;
 mod host_exceptions;
 mod host_values;
 mod hostile;
+mod image;
 mod inspection;
 mod instance_pre;
 mod instances;
@@ -86,6 +87,7 @@ const TABLES: &[&[matrix::Behaviour]] = &[
     host_exceptions::TABLE,
     host_values::TABLE,
     hostile::TABLE,
+    image::TABLE,
     inspection::TABLE,
     instance_pre::TABLE,
     instances::TABLE,

@@ -10,12 +10,13 @@ use wardian::{
     CloseNotifyFunc, ClosingInstance, CompileOptions, Config, CoreFeatures, DiskCache, Engine,
     Error, ErrorKind, Func, FuncType, FunctionDefinition, FunctionFilter, FunctionListener,
     FunctionListenerFactory, FunctionListenerFactoryFunc, FunctionListenerFunc, GuardedMemory,
-    ImportRequest, ImportResolver, Instance, InstanceCloser, InstantiateOptions, InternalFunction,
-    InternalModule, InternalModuleMut, LinearMemory, Linker, Memory, MemoryAllocator,
-    MemoryAllocatorFunc, MemoryRequest, MemoryType, Module, MultiFunctionListenerFactory,
-    ObjectView, ProgramCounter, Resolution, Result, Snapshot, Snapshotter, StackFrame,
-    StackIterator, StopReason, Store, StoreContextMut, Table, TestFunction, TestModule, TypedFunc,
-    Val, ValType, VecMemory, benchmark_function_listener, new_stack_iterator,
+    Image, ImportRequest, ImportResolver, Instance, InstanceCloser, InstantiateOptions,
+    InternalFunction, InternalModule, InternalModuleMut, LinearMemory, Linker, Memory,
+    MemoryAllocator, MemoryAllocatorFunc, MemoryRequest, MemoryType, Module,
+    MultiFunctionListenerFactory, ObjectView, ProgramCounter, Resolution, Result, Snapshot,
+    Snapshotter, StackFrame, StackIterator, StopReason, Store, StoreContextMut, Table,
+    TestFunction, TestModule, TypedFunc, Val, ValType, VecMemory, benchmark_function_listener,
+    new_stack_iterator,
 };
 use wardian_observe::{LogListener, TraceBuffer, TraceListener, TraceOptions};
 use wardian_wasi::{DirPerms, WasiCtxBuilder};
@@ -308,7 +309,9 @@ fn snapshots(engine: &Engine) {
     untyped.call_with(&mut store, &options, &[], &mut results).unwrap();
     assert!(matches!(results, [Val::I32(6)]));
     store.enable_snapshots(true);
+    let image: Image = store.image().unwrap();
     assert_eq!(run.call(&mut store, ()).unwrap(), 6);
+    Store::reset_to(&mut store, &image).unwrap();
 }
 
 /// Counts requests, and gives memories on the heap.

@@ -140,7 +140,7 @@ impl Mapping {
         };
     }
 
-    /// Shows `len` bytes of a file, copy-on-write, at `start`.
+    /// Shows `len` bytes of a file from `offset` on, copy-on-write, at `start`.
     ///
     /// # Safety
     ///
@@ -153,7 +153,7 @@ impl Mapping {
         &self,
         start: usize,
         len: usize,
-        file: BorrowedFd<'_>,
+        (file, offset): (BorrowedFd<'_>, u64),
     ) -> io::Result<()> {
         self.check(start, len)?;
         if len == 0 {
@@ -168,7 +168,7 @@ impl Mapping {
                 ProtFlags::READ | ProtFlags::WRITE,
                 MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE,
                 file,
-                0,
+                offset,
             )
         }
         .map(drop)

@@ -19,9 +19,12 @@ mod built_in;
 mod capture;
 mod custom;
 mod file;
+mod page_file;
+mod pages;
 mod pooled;
 #[cfg(test)]
 mod tests;
+mod written;
 
 pub use built_in::{FixedMemory, GuardedMemory, VecMemory};
 pub use capture::MemoryCapture;
@@ -32,6 +35,8 @@ pub use pooled::{MemorySlots, SlotsError};
 use crate::layout::VmMemory;
 use crate::mapping::{Mapping, round_up};
 use crate::torture::{self, Point};
+use capture::Captured;
+use rustix::fd::AsFd;
 use std::io;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -182,9 +187,10 @@ pub struct EngineMemory {
     maximum: u64,
     guarded: bool,
     movable: bool,
+    /// What a module brings along, as long as the memory was never captured.
     image: Option<Arc<MemoryImage>>,
-    /// Whether the image is a capture of this memory's or another's contents, not a module's.
-    captured: bool,
+    /// What was captured, once anything was. It goes after the mapping.
+    captured: Option<Captured>,
 }
 
 /// Why a memory cannot be made.
@@ -251,7 +257,7 @@ impl EngineMemory {
             guarded,
             movable: !guarded && !ty.shared,
             image: None,
-            captured: false,
+            captured: None,
         })
     }
 
@@ -272,7 +278,7 @@ impl EngineMemory {
         if let (None, Some(image)) = (&self.image, image) {
             let len = image.len.min(want);
             // SAFETY: the range is unused, and nobody else has the file to shrink it.
-            unsafe { self.mapping.map_file(0, len, rustix::fd::AsFd::as_fd(&image.file))? };
+            unsafe { self.mapping.map_file(0, len, (image.file.as_fd(), 0))? };
             self.accessible = len;
             self.image = Some(image);
         }
@@ -341,7 +347,8 @@ impl EngineMemory {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         let limit = usize::try_from(self.maximum).unwrap_or(usize::MAX);
-        let roomy = want.saturating_mul(2).min(limit).max(want);
+        // Never less than before: an earlier state, to come back to, may have been larger.
+        let roomy = want.saturating_mul(2).min(limit).max(want).max(self.mapping.size());
         let mapping = Mapping::reserve(roomy).or_else(|_| Mapping::reserve(want))?;
         mapping.make_accessible(0, want)?;
         let mut done = 0;
@@ -357,7 +364,9 @@ impl EngineMemory {
         }
         self.mapping = mapping;
         self.image = None;
-        self.captured = false;
+        if let Some(captured) = &mut self.captured {
+            captured.moved();
+        }
         self.accessible = want;
         self.len = len;
         Ok(())
@@ -427,14 +436,14 @@ impl MemoryPool {
         if !memory.guarded {
             return;
         }
-        if memory.captured {
+        if memory.captured.is_some() {
             // SAFETY: its owner gave it up, so nothing refers to its contents.
             if unsafe { memory.mapping.clear(0, memory.accessible) }.is_err() {
                 return;
             }
             memory.accessible = 0;
             memory.image = None;
-            memory.captured = false;
+            memory.captured = None;
         } else if !pristine {
             // SAFETY: its owner gave it up, so nothing refers to its contents.
             let cleared = unsafe { memory.mapping.discard(0, memory.accessible) };

@@ -329,6 +329,17 @@ impl CloseState {
         (state & CLOSED != 0).then_some(state as u32)
     }
 
+    /// Whether nobody has begun to close the instance.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == OPEN
+    }
+
+    /// Whom its closing notifies; none if that has begun.
+    pub(crate) fn notifiers(&self) -> Option<Vec<Arc<dyn CloseNotifier>>> {
+        let all = self.notifiers.lock().unwrap_or_else(|e| e.into_inner());
+        self.is_open().then(|| all.clone())
+    }
+
     pub(crate) fn add(&self, notifiers: &[Arc<dyn CloseNotifier>]) {
         let mut all = self.notifiers.lock().unwrap_or_else(|e| e.into_inner());
         if self.state.load(Ordering::SeqCst) == OPEN {

@@ -32,11 +32,88 @@ fn refusals_are_errors_and_pass() {
     let (engine, module) = interpreted();
     no_watchdog(&engine, &module);
     no_signal_stack(&engine, &module);
+    no_pages();
     #[cfg(feature = "jit")]
     {
         no_code_memory();
         no_trampoline();
         no_noting_code();
+    }
+}
+
+/// A store with a memory that was written in three places, of which images were taken at one and at four pages.
+struct Imaged {
+    store: Store<()>,
+    memory: wardian::Memory,
+    images: Vec<wardian::Image>,
+}
+
+impl Imaged {
+    fn new() -> Imaged {
+        let (engine, _) = interpreted();
+        let text = r#"(module (memory (export "m") 1) (data (i32.const 9000) "from the start"))"#;
+        let module = Module::new(&engine, text).unwrap();
+        let mut store = Store::new(&engine, ());
+        let instance = Instance::new(&mut store, &module, &[]).unwrap();
+        let memory = instance.get_memory(&mut store, "m").unwrap();
+        Imaged { store, memory, images: Vec::new() }
+    }
+
+    /// One more image, after some more writes.
+    fn image(&mut self) {
+        self.images.push(self.store.image().unwrap());
+        self.memory.grow(&mut self.store, 3).unwrap();
+        let value = self.images.len() as u8;
+        for at in [5, 9001, 50_000, 150_000] {
+            self.memory.write(&mut self.store, at, &[value]).unwrap();
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.memory.data(&self.store).to_vec()
+    }
+}
+
+/// Each request of an image and of a reset is refused, in turn. An image that fails changes nothing; a reset that fails
+/// changes nothing or says that the store is lost.
+fn no_pages() {
+    for images in 0..3 {
+        for reset in (0..images).map(Some).chain([None]) {
+            for (nth, lasting) in (1..).flat_map(|nth| [(nth, false), (nth, true)]) {
+                let mut imaged = Imaged::new();
+                (0..images).for_each(|_| imaged.image());
+                let before = imaged.bytes();
+                torture::begin(Plan { nth, lasting, ..Plan::default() });
+                let done = match reset {
+                    None => imaged.store.image().map(|image| imaged.images.push(image)),
+                    Some(which) => imaged.store.reset_to(&imaged.images[which]),
+                };
+                let failed = torture::end().failed;
+                if let Err(error) = &done {
+                    assert!(matches!(error.kind(), ErrorKind::Limit(_)), "{error}");
+                    let lost = error.to_string().contains("drop it");
+                    assert!(!lost || reset.is_some(), "{error}");
+                    if lost {
+                        continue;
+                    }
+                }
+                if reset.is_none() || done.is_err() {
+                    assert_eq!(imaged.bytes(), before, "{failed:?}");
+                }
+                // It works as if nothing had been.
+                imaged.image();
+                imaged.image();
+                for image in imaged.images.clone() {
+                    imaged.store.reset_to(&image).unwrap();
+                    assert_eq!(&imaged.bytes()[9002..9014], b"om the start");
+                }
+                imaged.store.reset_to(&imaged.images[0]).unwrap();
+                assert_eq!((imaged.bytes().len(), imaged.bytes()[5]), (65536, 0));
+                if failed.is_empty() {
+                    break;
+                }
+            }
+        }
     }
 }
 

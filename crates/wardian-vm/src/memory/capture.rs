@@ -1,24 +1,14 @@
-//! The contents of memories at a moment, to come back to.
-//!
-//! ```text
-//!   capture:  a file of the pages that are not zero;  the memory becomes a private view of it
-//!             ┌───────┬───────────┬───────┐
-//!             │ file  │ own pages │ file  │    what is written later goes to pages of its own
-//!             └───────┴───────────┴───────┘
-//!   restore:  own pages are dropped, and the file shows again
-//! ```
-//!
-//! A capture is a file that nobody writes to any more, so that it can be shown at any time, by any
-//! memory, as often as one likes.
+//! The contents of memories at a moment, to come back to: see [`super::pages`] for where they are kept.
 
-use super::{CustomMemory, EngineMemory, MemoryImage};
+use super::pages::{Pages, Version};
+use super::written::{Written, written};
+use super::{CustomMemory, EngineMemory};
 use crate::mapping::round_up;
 use crate::torture::{self, Point};
-use rustix::fd::AsFd;
 use std::io;
-use std::sync::Arc;
 
-/// The contents of a memory at a moment.
+/// The contents of a memory at a moment. It takes memory for the pages in which it differs from the latest capture
+/// of the same memory, and nothing once the memory is gone.
 #[derive(Debug)]
 pub struct MemoryCapture {
     len: usize,
@@ -27,8 +17,8 @@ pub struct MemoryCapture {
 
 #[derive(Debug)]
 enum Contents {
-    /// Pages of a memory of the engine's; none if it had no bytes.
-    Pages(Option<Arc<MemoryImage>>),
+    /// Of a memory of the engine's.
+    Pages(Version),
     /// A copy, of a memory of the embedder's.
     Bytes(Vec<u8>),
 }
@@ -45,27 +35,40 @@ impl MemoryCapture {
     }
 }
 
-impl MemoryImage {
-    /// An image of `contents`, whole pages; those full of zeroes take no room.
-    fn sparse(contents: &[u8]) -> io::Result<MemoryImage> {
-        let image = MemoryImage::new(&[])?;
-        torture::check(Point::MemoryFile)?;
-        rustix::fs::ftruncate(&image.file, contents.len() as u64)?;
-        let page = rustix::param::page_size();
-        let mut at = 0;
-        while at < contents.len() {
-            let rest = contents[at..].chunks(page);
-            let zeroes = page * rest.clone().take_while(|p| is_zero(p)).count();
-            let start = at + zeroes;
-            let written = rest.skip(zeroes / page).take_while(|p| !is_zero(p));
-            let end = start + written.map(<[u8]>::len).sum::<usize>();
-            let mut done = start;
-            while done < end {
-                done += rustix::io::pwrite(&image.file, &contents[done..end], done as u64)?;
-            }
-            at = end.max(start);
-        }
-        Ok(MemoryImage { len: contents.len(), ..image })
+/// What a memory that was captured has for it.
+#[derive(Debug)]
+pub(super) struct Captured {
+    pages: Pages,
+    /// Bytes from the base on that are a private view of the range; beyond them the range is zero, and the memory
+    /// has pages that were zero when it was captured.
+    view: usize,
+    /// Whether the pages that nobody has written since are what the range is.
+    in_step: bool,
+    /// Bytes from the base on that are a view of another file: what a module brought along, or a former range.
+    foreign: usize,
+    /// Whether a restore failed half-way: then nobody knows what the memory is.
+    torn: bool,
+}
+
+impl Captured {
+    fn new(size: usize, foreign: usize) -> io::Result<Captured> {
+        let pages = Pages::new(size)?;
+        Ok(Captured { pages, view: 0, in_step: false, foreign, torn: false })
+    }
+
+    /// The memory has moved, and shows no file any more.
+    pub(super) fn moved(&mut self) {
+        (self.view, self.foreign, self.in_step) = (0, 0, false);
+    }
+
+    /// The range is another one now, which the memory does not show yet.
+    fn renewed(&mut self) {
+        (self.foreign, self.view, self.in_step) = (self.view.max(self.foreign), 0, false);
+    }
+
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.pages.kept()
     }
 }
 
@@ -77,21 +80,92 @@ pub(super) fn is_zero(page: &[u8]) -> bool {
 }
 
 impl EngineMemory {
-    /// As [`super::Memory::capture`]. The memory becomes a view of the capture.
+    /// As [`super::Memory::capture`]. The memory becomes a view of what was captured.
     pub(super) fn capture(&mut self) -> io::Result<MemoryCapture> {
-        let len = self.len;
-        debug_assert_eq!(round_up(len), Some(self.accessible));
-        if self.accessible == 0 {
-            return Ok(MemoryCapture { len, contents: Contents::Pages(None) });
+        debug_assert_eq!(round_up(self.len), Some(self.accessible));
+        let most = usize::try_from(self.maximum).unwrap_or(usize::MAX).min(self.mapping.size());
+        let most = round_up(most).unwrap_or(self.accessible).max(self.accessible);
+        let mut captured = match self.captured.take() {
+            Some(captured) => captured,
+            None => Captured::new(most, self.image.as_ref().map_or(0, |image| image.len()))?,
+        };
+        let done = self.write_back(&mut captured, most);
+        let version = done.map(|()| captured.pages.version());
+        self.captured = Some(captured);
+        Ok(MemoryCapture { len: self.len, contents: Contents::Pages(version?) })
+    }
+
+    /// Makes the range what the memory is, and the memory a view of it. If that fails, the contents of the memory are
+    /// as before.
+    fn write_back(&mut self, captured: &mut Captured, most: usize) -> io::Result<()> {
+        if captured.torn {
+            return Err(torn());
         }
+        if captured.pages.renew(most)? {
+            captured.renewed();
+        }
+        let own = written(self.base(), self.accessible);
+        let read = own.as_ref().map_or(0, |own| own.read);
+        let runs = match (own.map(|own| own.runs), captured.in_step) {
+            (Some(own), true) => own,
+            // What a module brought along is in no page of the memory's own; the rest of it was zero.
+            (Some(own), false) if captured.pages.range().end() == 0 => {
+                let brought = captured.foreign.min(self.accessible);
+                let rest = own.iter().map(|run| run.start.max(brought)..run.end);
+                std::iter::once(0..brought).chain(rest).filter(|run| !run.is_empty()).collect()
+            }
+            _ => std::iter::once(0..self.accessible).collect(),
+        };
         // SAFETY: the accessible bytes can be read, and the borrow is exclusive.
         let bytes = unsafe { std::slice::from_raw_parts(self.base(), self.accessible) };
-        let image = Arc::new(MemoryImage::sparse(bytes)?);
-        // SAFETY: `bytes` is used no more, and the file, which only the image has, shows the same.
-        unsafe { self.mapping.map_file(0, image.len, image.file.as_fd())? };
-        self.image = Some(image.clone());
-        self.captured = true;
-        Ok(MemoryCapture { len, contents: Contents::Pages(Some(image)) })
+        captured.pages.update(bytes, &runs)?;
+        // SAFETY: the range has the contents of the memory, so nothing changes by showing it.
+        unsafe {
+            self.show_range(captured, self.accessible)?;
+            self.drop_own(&Written { runs, read })?;
+        }
+        self.image = None;
+        Ok(())
+    }
+
+    /// Makes the first bytes, of `len`, a view of the range: at least those outside of which the range is zero, and
+    /// those that are a view of another file.
+    ///
+    /// # Safety
+    ///
+    /// Nobody relies on the contents of bytes that the memory does not show yet.
+    unsafe fn show_range(&self, captured: &mut Captured, len: usize) -> io::Result<()> {
+        let range = captured.pages.range();
+        let end = range.end().max(captured.foreign).min(len);
+        if end > captured.view {
+            let start = captured.view;
+            // SAFETY: the caller's promise. The file does not shrink, and only this memory shows the range; it is
+            // changed while no guest runs and nobody refers to the contents.
+            unsafe { self.mapping.map_file(start, end - start, range.place(start))? };
+            captured.view = end;
+        }
+        (captured.in_step, captured.foreign) = (true, 0);
+        Ok(())
+    }
+
+    /// Drops pages of the memory's own, as far as they are among the written ones, and maybe others.
+    ///
+    /// # Safety
+    ///
+    /// Nobody relies on what they hold.
+    unsafe fn drop_own(&self, written: &Written) -> io::Result<()> {
+        let runs = &written.runs;
+        let Some((first, last)) = runs.first().zip(runs.last()) else { return Ok(()) };
+        // A call takes as long as the system needs to drop some pages of a file that were read, of which it keeps
+        // what it knows when it drops others.
+        let in_one = written.read / PAGES_READ <= runs.len();
+        // SAFETY: the caller's promise.
+        unsafe {
+            if in_one && runs.len() > 1 {
+                return self.mapping.discard(first.start, last.end - first.start);
+            }
+            runs.iter().try_for_each(|run| self.mapping.discard(run.start, run.len()))
+        }
     }
 
     /// As [`super::Memory::restore`].
@@ -100,42 +174,90 @@ impl EngineMemory {
     ///
     /// As there.
     pub(super) unsafe fn restore(&mut self, capture: &MemoryCapture) -> io::Result<()> {
-        let Contents::Pages(image) = &capture.contents else { return Err(other_kind()) };
-        let want = image.as_ref().map_or(0, |i| i.len);
-        if want > self.mapping.size() || capture.len as u64 > self.maximum {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the captured memory is larger than this one can be",
-            ));
+        let Contents::Pages(version) = &capture.contents else { return Err(other_memory()) };
+        let Some(mut captured) = self.captured.take_if(|c| c.pages.has(version)) else {
+            return Err(other_memory());
+        };
+        // SAFETY: the caller's promise.
+        let done = unsafe { self.return_to(&mut captured, version, capture.len) };
+        self.captured = Some(captured);
+        let size = round_up(self.len).unwrap_or(self.accessible);
+        if done.is_err() && self.accessible > size {
+            // SAFETY: past the size of the memory.
+            unsafe { self.mapping.clear(size, self.accessible - size)? };
+            self.accessible = size;
         }
-        if let Some(image) = image {
-            let same = self.image.as_ref().is_some_and(|i| Arc::ptr_eq(i, image));
-            // SAFETY: nobody relies on the contents, by the caller's promise; the file is never
-            // written again.
-            unsafe {
-                if same {
-                    self.mapping.discard(0, want)?;
-                } else {
-                    self.mapping.map_file(0, want, image.file.as_fd())?;
-                }
+        done
+    }
+
+    /// # Safety
+    ///
+    /// As for [`super::Memory::restore`].
+    unsafe fn return_to(
+        &mut self,
+        captured: &mut Captured,
+        version: &Version,
+        len: usize,
+    ) -> io::Result<()> {
+        let want = round_up(len).ok_or(io::ErrorKind::OutOfMemory)?;
+        if want > self.mapping.size() {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        if captured.torn {
+            return Err(torn());
+        }
+        if want > self.accessible {
+            self.mapping.make_accessible(self.accessible, want - self.accessible)?;
+            self.accessible = want;
+        }
+        captured.torn = true;
+        if captured.pages.return_to(version)? {
+            captured.renewed();
+        }
+        // SAFETY: nobody relies on the contents, nor on a larger size, by the caller's promise.
+        unsafe {
+            if captured.in_step {
+                self.discard_all(want)?;
+            } else {
+                // From the end of what is shown on the memory has pages of its own only.
+                let shown = captured.pages.range().end().max(captured.foreign).min(want);
+                self.mapping.discard(shown, want - shown)?;
             }
-            self.image = Some(image.clone());
-            self.captured = true;
-            self.accessible = self.accessible.max(want);
+            if self.accessible > want {
+                self.mapping.clear(want, self.accessible - want)?;
+                captured.view = captured.view.min(want);
+                (self.accessible, self.len) = (want, len);
+            }
+            self.show_range(captured, want)?;
         }
-        if self.accessible > want {
-            // SAFETY: nobody relies on a larger size, by the caller's promise.
-            unsafe { self.mapping.clear(want, self.accessible - want)? };
-        }
-        if want == 0 {
-            self.image = None;
-            self.captured = false;
-        }
-        self.accessible = want;
-        self.len = capture.len;
+        captured.torn = false;
+        self.len = len;
         Ok(())
     }
+
+    /// Drops all pages of the memory's own in the first `len` bytes.
+    ///
+    /// # Safety
+    ///
+    /// Nobody relies on what they hold.
+    unsafe fn discard_all(&self, len: usize) -> io::Result<()> {
+        // A look at which were written takes longer than dropping all of a small memory.
+        let written = if len > SMALL { written(self.base(), len) } else { None };
+        // SAFETY: the caller's promise.
+        unsafe {
+            match written {
+                Some(written) => self.drop_own(&written),
+                None => self.mapping.discard(0, len),
+            }
+        }
+    }
 }
+
+/// Bytes of pages that are dropped in the time of a call: measured, 8 pages.
+const PAGES_READ: usize = 8 * 4096;
+
+/// Bytes of a memory of which all pages are dropped, whether written or not.
+const SMALL: usize = 4 << 20;
 
 impl CustomMemory {
     /// As [`super::Memory::capture`]: a plain copy.
@@ -153,15 +275,16 @@ impl CustomMemory {
     ///
     /// As there.
     pub(super) unsafe fn restore(&mut self, capture: &MemoryCapture) -> io::Result<()> {
-        let Contents::Bytes(bytes) = &capture.contents else { return Err(other_kind()) };
+        let Contents::Bytes(bytes) = &capture.contents else { return Err(other_memory()) };
         // SAFETY: the caller's promise.
         unsafe { self.put_back(bytes) }
     }
 }
 
-fn other_kind() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidInput,
-        "the capture is of another kind of memory than this one",
-    )
+fn torn() -> io::Error {
+    io::Error::other("an earlier state of it was brought back in part only")
+}
+
+fn other_memory() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the capture is one of another memory")
 }

@@ -121,15 +121,156 @@ fn empty_memories_and_moved_ones_are_captured() {
     assert_eq!((memory.len(), bytes(&mut memory)[3]), (PAGE, 3));
 }
 
+/// Pages that the range of a memory has room for, whatever else is in its file.
+fn pages_kept(memory: &Memory) -> usize {
+    let Memory::Engine(engine) = memory else { unreachable!() };
+    engine.captured.as_ref().unwrap().kept()
+}
+
+/// Lines of a list of the process.
+fn count(list: &str) -> usize {
+    match std::fs::read_dir(list) {
+        Ok(folder) => folder.count(),
+        Err(_) => std::fs::read_to_string(list).unwrap().lines().count(),
+    }
+}
+
+#[test]
+fn captures_are_right_however_written_pages_are_found() {
+    for ways in [(true, true), (false, true), (false, false)] {
+        super::written::WAYS.set(ways);
+        captures_come_back_in_any_order();
+        a_capture_is_not_changed_by_who_goes_on();
+        empty_memories_and_moved_ones_are_captured();
+        random_writes_come_back();
+    }
+}
+
+/// Captures, restores, growths and drops in a random order, beside copies.
+#[test]
+fn random_writes_come_back() {
+    let mut state = 88172645463325252u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as usize % below
+    };
+    for guarded in [true, false] {
+        let image = Arc::new(MemoryImage::new(&vec![3; 3 * 4096]).unwrap());
+        let ty = MemoryType::new(1, Some(100));
+        let memory = EngineMemory::new(&ty, guarded, Some(image), None).unwrap();
+        let mut memory = Memory::Engine(memory);
+        let mut kept: Vec<(MemoryCapture, Vec<u8>)> = Vec::new();
+        for _ in 0..600 {
+            let len = memory.len();
+            match random(8) {
+                0 if len < 40 * PAGE => memory.grow_to(len + PAGE, &|| false).unwrap(),
+                1 | 2 if kept.len() < 9 => {
+                    let capture = memory.capture().unwrap();
+                    kept.push((capture, bytes(&mut memory).to_vec()));
+                }
+                3 | 4 if !kept.is_empty() => {
+                    let (capture, copy) = &kept[random(kept.len())];
+                    restore(&mut memory, capture);
+                    assert!(bytes(&mut memory) == &copy[..]);
+                }
+                5 if !kept.is_empty() => drop(kept.swap_remove(random(kept.len()))),
+                _ => {
+                    for _ in 0..random(40) {
+                        let value = random(3) as u8;
+                        bytes(&mut memory)[random(len)] = value;
+                    }
+                }
+            }
+        }
+        kept.clear();
+        assert_eq!(pages_kept(&memory), 0, "nothing is kept for nobody");
+    }
+}
+
+#[test]
+fn a_capture_costs_what_differs_and_no_descriptors_or_mappings() {
+    let mut memory = engine(true, 100);
+    bytes(&mut memory).fill(1);
+    let first = memory.capture().unwrap();
+    let mut later = vec![memory.capture().unwrap()];
+    assert_eq!(pages_kept(&memory), 0);
+    let before = (count("/proc/self/fd"), count("/proc/self/maps"));
+    for i in 0..1000 {
+        // Far apart, so that each would be a mapping of its own if pages were mapped one by one.
+        bytes(&mut memory)[i % 100 * PAGE] += 1;
+        later.push(memory.capture().unwrap());
+    }
+    assert_eq!(pages_kept(&memory), 1000);
+    let after = (count("/proc/self/fd"), count("/proc/self/maps"));
+    // Other tests run at the same time.
+    assert!(after.0 < before.0 + 100 && after.1 < before.1 + 300, "{before:?}, {after:?}");
+    restore(&mut memory, &later[500]);
+    assert_eq!((bytes(&mut memory)[99 * PAGE], bytes(&mut memory)[0]), (6, 6));
+    drop(later);
+    restore(&mut memory, &first);
+    assert_eq!((bytes(&mut memory)[99 * PAGE], bytes(&mut memory)[0]), (1, 1));
+    assert!(pages_kept(&memory) <= 200, "few that nobody needs");
+    drop(first);
+    assert_eq!(pages_kept(&memory), 0);
+}
+
 #[test]
 fn zero_pages_take_no_room_in_a_capture() {
-    let mut memory = engine(true, 100);
-    bytes(&mut memory)[50 * PAGE] = 1;
-    bytes(&mut memory)[100 * PAGE - 1] = 1;
-    memory.capture().unwrap();
-    let Memory::Engine(engine) = &memory else { unreachable!() };
-    let file = rustix::fs::fstat(&engine.image.as_ref().unwrap().file).unwrap();
-    assert!(file.st_blocks * 512 <= 16 * 4096, "{} blocks", file.st_blocks);
+    let before = {
+        let mut memory = engine(true, 100);
+        bytes(&mut memory)[50 * PAGE] = 1;
+        bytes(&mut memory)[100 * PAGE - 1] = 1;
+        memory.capture().unwrap();
+        let mut list = vec![0; 100 * PAGE / 4096];
+        let len = 100 * PAGE;
+        // SAFETY: the list has a byte for each page of the memory.
+        assert_eq!(unsafe { libc::mincore(memory.base().cast(), len, list.as_mut_ptr()) }, 0);
+        list.iter().filter(|byte| **byte & 1 != 0).count()
+    };
+    assert!(before <= 16, "{before} pages of the file");
+}
+
+/// The page map is one of the process that opened it, and the pages of a file may be in use by the other process.
+#[test]
+fn processes_that_fork_do_not_see_each_others_captures() {
+    let mut memory = engine(true, 4);
+    bytes(&mut memory).fill(1);
+    let first = memory.capture().unwrap();
+    bytes(&mut memory)[5] = 2;
+    let second = memory.capture().unwrap();
+    let go = |memory: &mut Memory, value: u8| {
+        bytes(memory)[PAGE] = value;
+        let third = memory.capture().unwrap();
+        let mut good = true;
+        for _ in 0..20 {
+            restore(memory, &first);
+            good &= (bytes(memory)[5], bytes(memory)[PAGE], bytes(memory)[3 * PAGE]) == (1, 1, 1);
+            restore(memory, &third);
+            good &=
+                (bytes(memory)[5], bytes(memory)[PAGE], bytes(memory)[3 * PAGE]) == (2, value, 1);
+            restore(memory, &second);
+            good &= (bytes(memory)[5], bytes(memory)[PAGE], bytes(memory)[3 * PAGE]) == (2, 1, 1);
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        good
+    };
+    // SAFETY: the child only uses the memory and leaves without running destructors.
+    match unsafe { libc::fork() } {
+        0 => {
+            let good = go(&mut memory, 7);
+            // SAFETY: ends this process.
+            unsafe { libc::_exit(if good { 0 } else { 1 }) }
+        }
+        child => {
+            assert!(go(&mut memory, 9));
+            let mut status = -1;
+            // SAFETY: the child is ours.
+            assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+            assert_eq!(status, 0);
+        }
+    }
 }
 
 #[test]

@@ -31,6 +31,15 @@ impl<V> Arena<V> {
         unsafe { NonNull::new_unchecked(chunk.as_mut_ptr().add(chunk.len() - 1)) }
     }
 
+    /// The addresses of all values.
+    pub(crate) fn addresses(&mut self) -> impl Iterator<Item = NonNull<V>> {
+        self.chunks.iter_mut().flat_map(|chunk| {
+            let (first, len) = (chunk.as_mut_ptr(), chunk.len());
+            // SAFETY: values of the chunk, inside its buffer.
+            (0..len).map(move |i| unsafe { NonNull::new_unchecked(first.add(i)) })
+        })
+    }
+
     /// Adds values next to each other; returns the address of the first.
     pub(crate) fn extend(&mut self, values: Vec<V>) -> NonNull<V> {
         let mut values = values.into_boxed_slice().into_vec();

@@ -152,6 +152,22 @@ impl StoreInner {
         self.relink_importers(instance);
     }
 
+    /// Makes calls of an instance's functions, which was closed, possible again.
+    pub(super) fn mark_open(&mut self, instance: u32) {
+        let data = &mut self.instances[instance as usize];
+        if data.closed.take().is_none() {
+            return;
+        }
+        self.closed -= 1;
+        let data = &self.instances[instance as usize];
+        for defined in 0..data.module.decoded.info().bodies.len() as u32 {
+            if self.instances[instance as usize].is_linked(defined) {
+                self.relink(instance, defined);
+            }
+        }
+        self.relink_importers(instance);
+    }
+
     /// Does what others have left to do.
     pub(super) fn run_deferred(&mut self) {
         if self.word() & (reason::DEFERRED | reason::CLOSED) == 0 {
@@ -165,7 +181,12 @@ impl StoreInner {
         let mut sweep = false;
         for work in shared.take() {
             match work {
-                Deferred::Close { instance, code } => self.mark_closed(instance, code),
+                // Else it was brought back, open, by an image since.
+                Deferred::Close { instance, code } => {
+                    if self.instances[instance as usize].exit_code().is_some() {
+                        self.mark_closed(instance, code);
+                    }
+                }
                 Deferred::Sweep => sweep = true,
             }
         }

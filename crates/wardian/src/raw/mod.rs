@@ -34,6 +34,7 @@ pub(crate) mod fuel;
 pub(crate) mod gc;
 pub(crate) mod global;
 pub(crate) mod host;
+pub(crate) mod image;
 pub(crate) mod instance;
 pub(crate) mod instantiate;
 pub(crate) mod interpret;

@@ -1,4 +1,4 @@
-//! The state of all instances of a store, as a snapshot may keep it: memories, globals, tables, and
+//! The state of all instances of a store, as snapshots and images keep it: memories, globals, tables, objects, and
 //! which segments were dropped.
 
 use super::gc::HeapCapture;
@@ -45,7 +45,7 @@ impl StoreInner {
         });
         if shared {
             return Err(Error::usage(
-                "a snapshot cannot keep the contents of a shared memory: other threads change it \
+                "neither a snapshot nor an image can keep the contents of a shared memory: other threads change it \
                  at any time",
             ));
         }
@@ -67,8 +67,10 @@ impl StoreInner {
         })
     }
 
-    fn mutable_globals(&self) -> Vec<NonNull<u64>> {
-        let mut found = Vec::new();
+    /// Those that instances define, and all of the host's.
+    fn mutable_globals(&mut self) -> Vec<NonNull<u64>> {
+        let mut found: Vec<NonNull<u64>> =
+            self.host_globals.addresses().map(NonNull::cast).collect();
         for instance in &self.instances {
             let count = instance.module.decoded.info().globals.len() as u32;
             for (at, ty) in (0..count).map(|i| instance.global(i)) {
@@ -78,7 +80,7 @@ impl StoreInner {
             }
         }
         // Imported ones were found more than once.
-        found.sort();
+        found.sort_unstable();
         found.dedup();
         found
     }
@@ -95,7 +97,7 @@ impl StoreInner {
             memory.check_restore(capture)?;
         }
         self.check_heap(state.heap.as_ref())?;
-        let Some(limiter) = limiter else { return self.put_back(state) };
+        let Some(limiter) = limiter else { return self.put_back(state).map_err(in_between) };
         let plan = self.changes(state);
         announce(&plan, limiter)?;
         let done = self.put_back(state);
@@ -103,7 +105,7 @@ impl StoreInner {
             // What was announced may have happened to some, and not to others.
             self.changes(state).iter().for_each(|change| change.take_back(limiter));
         }
-        done
+        done.map_err(in_between)
     }
 
     /// The memories and tables whose size is not what it was.
@@ -145,6 +147,13 @@ impl StoreInner {
         }
         Ok(())
     }
+}
+
+/// The error of a restore that failed half-way.
+fn in_between(error: Error) -> Error {
+    Error::limit(format!(
+        "{error}; the store is partly in the state of now and partly in the earlier one: drop it"
+    ))
 }
 
 /// A memory or table that a restore makes smaller or larger.
@@ -204,7 +213,7 @@ fn announce(plan: &[Change], limiter: &mut dyn ResourceLimiter) -> Result<()> {
         larger[..i].iter().chain(&smaller).for_each(|granted| granted.take_back(limiter));
         allowed?;
         return Err(Error::limit(
-            "the store's limits refuse a snapshot's state, in which a memory or a table is larger",
+            "the store's limits refuse the state of a snapshot or image, in which a memory or a table is larger",
         ));
     }
     Ok(())

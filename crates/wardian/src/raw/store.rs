@@ -5,6 +5,7 @@ use super::exceptions::{Exceptions, TagData};
 use super::externrefs::ExternRefs;
 use super::gc::Gc;
 use super::host::HostDef;
+use super::image::ImageData;
 use super::instance::InstanceData;
 use super::listen::{Hook, Listeners, OpenCall, OpenHost};
 use super::memory::MemoryData;
@@ -110,6 +111,8 @@ pub struct StoreInner {
     pub(super) restoring: Option<Restoring>,
     /// Snapshots whose bytes may hold references to values of the embedder's.
     pub(super) snapshots_with_references: Vec<Weak<SnapshotData>>,
+    /// Images of the store that somebody may have.
+    pub(super) images: Vec<Weak<ImageData>>,
     /// What the store shares with those who close instances, once there are any.
     pub(crate) shared: Option<Arc<Shared>>,
     /// A guest just suspended, on its way to the call that waits for it.
@@ -196,6 +199,7 @@ impl<T> StoreData<T> {
                 snapshots: false,
                 restoring: None,
                 snapshots_with_references: Vec::new(),
+                images: Vec::new(),
                 shared: None,
                 paused: None,
                 async_depth: 0,

@@ -6,6 +6,7 @@
 //! | globals, tables and element segments | of all instances, and the host's |
 //! | the embedder | its [`super::Roots`] |
 //! | snapshots | their frames; one with state has a heap of its own |
+//! | images | a heap of their own |
 //! | exceptions | their values: see [`crate::raw::exceptions`] |
 //! | objects | the heap itself |
 //!
@@ -167,6 +168,7 @@ impl StoreInner {
         }
         self.mark_word(self.thrown());
         self.mark_snapshots();
+        self.mark_images();
         self.mark_stack(values);
     }
 

@@ -1,4 +1,4 @@
-//! The heap as part of snapshots with state.
+//! The heap as part of snapshots with state and of images.
 //!
 //! ```text
 //!   time ──>   snapshot A, with state    snapshot B    A is restored    B?
@@ -90,8 +90,8 @@ impl StoreInner {
     pub(in crate::raw) fn check_heap(&self, capture: Option<&HeapCapture>) -> Result<()> {
         match capture {
             Some(capture) if capture.places != self.places() => Err(Error::usage(
-                "a snapshot with state cannot be restored: an instance, a table or a global that can hold objects was \
-                 made after it was taken, and its heap does not have them",
+                "an earlier state cannot be brought back: an instance, a table or a global that can hold objects was \
+                 made since, and the heap of that state does not have them",
             )),
             _ => Ok(()),
         }

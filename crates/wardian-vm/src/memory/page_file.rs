@@ -1,0 +1,201 @@
+//! Room for pages of captures: ranges of files in memory.
+//!
+//! ```text
+//!   file:  │ range of memory A │ range of memory B │ range of memory C │ ...     few files for many memories
+//! ```
+//!
+//! A range takes memory only for the pages that are written to it. A range that is given up is emptied, and its
+//! place in the file is not used again; a file goes with its last range.
+//!
+//! Ranges are written while memories show them. So after the process has forked nobody writes to a file from
+//! before: the other process may show it. [`PageRange::is_ours`] says whether that has happened.
+
+use crate::torture::{self, Point};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{FallocateFlags, MemfdFlags};
+use rustix::process::Resource;
+use std::io;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Once, Weak};
+
+/// A part of a file that one memory uses.
+#[derive(Debug)]
+pub(super) struct PageRange {
+    file: Arc<PageFile>,
+    start: u64,
+    size: usize,
+    /// Bytes from the start of the range on outside of which nothing was written.
+    end: usize,
+}
+
+#[derive(Debug)]
+struct PageFile {
+    file: OwnedFd,
+    /// How often the process had forked when the file was made.
+    forks: u64,
+}
+
+/// The file that ranges are taken from, and where its last range ends.
+static CURRENT: Mutex<(Weak<PageFile>, u64)> = Mutex::new((Weak::new(), 0));
+
+/// Where a file is full: 4096 ranges for memories of 4 GiB.
+const FULL: u64 = 1 << 44;
+
+impl PageRange {
+    /// A range of `size` zero bytes, whole pages.
+    pub(super) fn new(size: usize) -> io::Result<PageRange> {
+        let mut current = CURRENT.lock().unwrap_or_else(|e| e.into_inner());
+        let file = current.0.upgrade();
+        let file = file.filter(|f| f.forks == forks() && current.1 + size as u64 <= FULL);
+        let (file, start) = match file {
+            Some(file) => (file, current.1),
+            None => {
+                torture::check(Point::MemoryFile)?;
+                let file = rustix::fs::memfd_create("wardian-pages", MemfdFlags::CLOEXEC)?;
+                (Arc::new(PageFile { file, forks: forks() }), 0)
+            }
+        };
+        let end = start + size as u64;
+        // Past the limit the system would send a signal.
+        let most = rustix::process::getrlimit(Resource::Fsize).current;
+        if most.is_some_and(|most| end > most) {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("the limit for sizes of files (RLIMIT_FSIZE) is below {end} bytes"),
+            ));
+        }
+        torture::check(Point::MemoryFile)?;
+        rustix::fs::ftruncate(&file.file, end)?;
+        *current = (Arc::downgrade(&file), end);
+        Ok(PageRange { file, start, size, end: 0 })
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Bytes from the start of the range on outside of which all bytes are zero.
+    pub(super) fn end(&self) -> usize {
+        self.end
+    }
+
+    /// The file, and where in it a place of the range is.
+    pub(super) fn place(&self, at: usize) -> (BorrowedFd<'_>, u64) {
+        (self.file.file.as_fd(), self.start + at as u64)
+    }
+
+    /// Whether no other process can show the range, so that it may be written.
+    pub(super) fn is_ours(&self) -> bool {
+        self.file.forks == forks()
+    }
+
+    /// Reads bytes of the range.
+    pub(super) fn read(&self, at: usize, bytes: &mut [u8]) -> io::Result<()> {
+        debug_assert!(at + bytes.len() <= self.size);
+        let there = self.end.saturating_sub(at).min(bytes.len());
+        bytes[there..].fill(0);
+        let mut done = 0;
+        while done < there {
+            let offset = self.start + (at + done) as u64;
+            match rustix::io::pread(&self.file.file, &mut bytes[done..there], offset)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                more => done += more,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes bytes to the range, whole pages. If that fails, some may have been written.
+    ///
+    /// The caller has looked whether it is ours. If the process forks between, the other process has a memory that
+    /// a thread was at work with which it does not have, and cannot use it.
+    pub(super) fn write(&mut self, at: usize, bytes: &[u8]) -> io::Result<()> {
+        debug_assert!(at + bytes.len() <= self.size);
+        torture::check(Point::MemoryFile)?;
+        check_room(bytes.len())?;
+        self.end = self.end.max(at + bytes.len());
+        let mut done = 0;
+        while done < bytes.len() {
+            let offset = self.start + (at + done) as u64;
+            done += rustix::io::pwrite(&self.file.file, &bytes[done..], offset)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for PageRange {
+    fn drop(&mut self) {
+        // Another process may show it, or the file goes anyway.
+        if self.end == 0 || !self.is_ours() || Arc::strong_count(&self.file) == 1 {
+            return;
+        }
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let _ = rustix::fs::fallocate(&self.file.file, flags, self.start, self.end as u64);
+    }
+}
+
+/// How often the process, or one that it was forked from, has forked since this was first asked.
+pub(super) fn forks() -> u64 {
+    static FORKS: AtomicU64 = AtomicU64::new(0);
+    static COUNTED: Once = Once::new();
+    extern "C" fn count() {
+        FORKS.fetch_add(1, Ordering::SeqCst);
+    }
+    COUNTED.call_once(|| {
+        // SAFETY: the function is there as long as the process, and only changes an atomic number.
+        let _ = unsafe { libc::pthread_atfork(Some(count), None, None) };
+    });
+    FORKS.load(Ordering::SeqCst)
+}
+
+/// Bytes of captures between two looks at how much memory the system has.
+const LOOK_EVERY: usize = 8 << 20;
+/// Memory that captures leave to others.
+const RESERVE: u64 = 64 << 20;
+
+/// An error before the system has no memory for `bytes` more: it would end the process rather than refuse.
+pub(super) fn check_room(bytes: usize) -> io::Result<()> {
+    static UNSEEN: AtomicUsize = AtomicUsize::new(0);
+    if UNSEEN.fetch_add(bytes, Ordering::Relaxed) + bytes < LOOK_EVERY {
+        return Ok(());
+    }
+    UNSEEN.store(0, Ordering::Relaxed);
+    match available() {
+        Some(there) if there < bytes as u64 + RESERVE => {
+            // The next one looks again.
+            UNSEEN.store(LOOK_EVERY, Ordering::Relaxed);
+            Err(io::Error::new(
+                io::ErrorKind::OutOfMemory,
+                format!(
+                    "the system has {} MiB of memory left, too little to keep more",
+                    there >> 20
+                ),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Bytes that the system and the process's control group have left, if they say so.
+fn available() -> Option<u64> {
+    let memory = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = memory.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let there = line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? << 10;
+    Some(in_group().map_or(there, |group| there.min(group)))
+}
+
+/// What the limit of the control group leaves; none if there is no limit.
+fn in_group() -> Option<u64> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let read = |name| std::fs::read_to_string(format!("/sys/fs/cgroup{path}/{name}")).ok();
+    let most = read("memory.max")?.trim().parse::<u64>().ok()?;
+    let used = read("memory.current")?.trim().parse::<u64>().ok()?;
+    let stat = read("memory.stat")?;
+    let count = |name| {
+        let value = stat.lines().find_map(|line| line.strip_prefix(name));
+        value.and_then(|v| v.trim().parse::<u64>().ok()).unwrap_or(0)
+    };
+    // Files on disks can be read again.
+    Some((most + count("inactive_file ") + count("active_file ")).saturating_sub(used))
+}
