@@ -8,6 +8,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("what cannot be carried is refused by name", refusals),
     ("bytes that are no checkpoint are refused", damaged),
     ("forged checkpoints break nothing", forged),
+    ("a store may be reset or closed before its guest is resumed", reset),
 ];
 
 fn refusals(engine: &Engine) {
@@ -186,4 +187,28 @@ fn forged(engine: &Engine) {
         }
     }
     assert!(read > 500 && ran > 100 && refused > 100, "{read} {ran} {refused}");
+}
+
+fn reset(engine: &Engine) {
+    let (bytes, _) = rich(engine);
+    let checkpoint = Checkpoint::from_bytes(&bytes).unwrap();
+    let resume = |store: &mut Store<Host>| {
+        checkpoint.resume(store, &linker(engine), &ResumeOptions::new()).unwrap()
+    };
+    // The store may be used, collected and reset before its guest is resumed.
+    let mut store = Store::new(engine, Host::default());
+    let resumed = resume(&mut store);
+    let image = store.image().unwrap();
+    store.gc();
+    store.reset_to(&image).unwrap();
+    let first = resumed.run(&mut store);
+    let mut other = Store::new(engine, Host::default());
+    let second = resume(&mut other).run(&mut other);
+    assert_eq!(first.unwrap(), second.unwrap());
+    // Frames of an instance that was closed are not run.
+    let mut store = Store::new(engine, Host::default());
+    let resumed = resume(&mut store);
+    resumed.instances()[0].close_with_exit_code(&mut store, 9);
+    let error = resumed.run(&mut store).unwrap_err();
+    assert!(matches!(error.kind(), wardian::ErrorKind::Closed(9)), "{error}");
 }

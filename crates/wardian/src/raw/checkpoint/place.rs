@@ -31,6 +31,13 @@ pub(crate) struct Images {
     result_slots: usize,
 }
 
+impl Images {
+    /// The instances that have frames.
+    pub(super) fn instances(&self) -> impl Iterator<Item = u32> {
+        self.frames.iter().map(|image| image.instance)
+    }
+}
+
 /// A frame as words.
 struct Image {
     /// Its module, which keeps the function's code.

@@ -105,6 +105,7 @@ impl<T: 'static> StoreData<T> {
         if !self.inner.is_idle() {
             return Err(unusable("a guest is running in the store"));
         }
+        self.inner.check_images(&call)?;
         let this: *mut StoreData<T> = self;
         let count: usize = call.results.iter().map(|ty| ty.slots()).sum();
         let mut slots = vec![0; count.max(1)];
@@ -229,6 +230,19 @@ impl StoreInner {
             })?;
         }
         Ok(())
+    }
+
+    /// Whether what the frames refer to is still there: the store may have been used since, closed instances, or
+    /// returned to an earlier state.
+    fn check_images(&self, call: &Restored) -> Result<()> {
+        for object in &call.values.objects {
+            self.reference_of(object)?;
+        }
+        if call.values.exceptions.iter().any(|handle| self.exceptions.get(*handle).is_none()) {
+            return Err(unusable("an exception that the guest holds is gone: the store was reset"));
+        }
+        let closed = call.images.instances().find_map(|i| self.instances[i as usize].closed);
+        closed.map_or(Ok(()), |code| Err(Error::new(ErrorKind::Closed(code))))
     }
 
     /// The host function of a pending call.
