@@ -186,7 +186,8 @@ fn guests(
                 time += start.elapsed();
             }
             // What is in memory is not the same in both.
-            Ok((sum * 0, time))
+            std::hint::black_box(sum);
+            Ok((0, time))
         }));
     }
     Ok(contenders)
