@@ -15,6 +15,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a guest continues after every one of its host calls", every_call),
     ("memories, tables, globals and segments are carried", state),
     ("instances that share what they have are carried", linked_instances),
+    ("types have other indices in other modules", other_indices),
     ("what the embedder gives is found again by name", host_items),
     ("frames are carried through tables, references and tail calls", indirect),
     ("two thousand frames are carried", deep),
@@ -255,6 +256,38 @@ fn linked_instances(engine: &Engine) {
         assert_eq!(done.unwrap(), [Val::I64(expected)]);
         assert_eq!([before.told, after].concat(), host.told);
     }
+}
+
+fn other_indices(engine: &Engine) {
+    // Elements of a segment that are objects of a declared type.
+    carried(
+        engine,
+        r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
+          (type $node (struct (field i64)))
+          (elem $s (ref $node) (item (struct.new $node (i64.const 7))))
+          (table $t 2 (ref null $node))
+          (func (export "run") (result i64)
+            (drop (call $tell (i64.const 1)))
+            (table.init $t $s (i32.const 0) (i32.const 0) (i32.const 1))
+            (struct.get $node 0 (table.get $t (i32.const 0)))))"#,
+    );
+    let from = interpreter(engine);
+    // The result's type is one of the same shape, at another index.
+    let provider = r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
+      (type $other (struct (field f32))) (type $node (struct (field i64)))
+      (func (export "make") (result (ref $node)) (struct.new $node (call $tell (i64.const 4)))))"#;
+    let user = r#"(module (type $node (struct (field i64))) (import "p" "make" (func $make (result (ref $node))))
+      (func (export "run") (result i64) (struct.get $node 0 (call $make))))"#;
+    let mut linker = linker(&from);
+    let mut store = Store::new(&from, Host { at: Some(0), ..Host::default() });
+    let first = linker.instantiate(&mut store, &module(&from, provider)).unwrap();
+    linker.instance(&mut store, "p", first).unwrap();
+    let second = linker.instantiate(&mut store, &module(&from, user)).unwrap();
+    let run = second.typed_func::<(), i64>(&mut store, "run").unwrap();
+    run.call(&mut store, ()).unwrap_err();
+    let taken = store.into_data().taken.unwrap();
+    let (_, done) = rest(engine, &Checkpoint::from_bytes(&taken).unwrap());
+    assert_eq!(done.unwrap(), [Val::I64(8)]);
 }
 
 fn host_items(engine: &Engine) {

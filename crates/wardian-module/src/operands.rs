@@ -87,12 +87,18 @@ impl<'a> Operands<'a> {
     }
 
     /// The types around the operators of a function that begin at these offsets in the code section, which are in
-    /// ascending order. Offsets at which no reachable operator begins are not in the answer.
+    /// ascending order. Beside each offset is how many operands there may be, without those that a call takes.
+    /// Offsets at which no reachable operator begins, or at which there are more, are not in the answer: so that is no
+    /// larger than who asks expects.
     ///
     /// # Errors
     ///
     /// The function does not exist, or is not valid.
-    pub fn at(&self, defined: u32, offsets: &[u32]) -> Result<Vec<OperatorTypes>, DecodeError> {
+    pub fn at(
+        &self,
+        defined: u32,
+        offsets: &[(u32, usize)],
+    ) -> Result<Vec<OperatorTypes>, DecodeError> {
         let info = self.module.info();
         let missing = || DecodeError::new(format!("there is no function body {defined}"), None);
         let range = info.bodies.get(defined as usize).ok_or_else(missing)?.clone();
@@ -134,7 +140,11 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn run(&mut self, body: &FunctionBody<'_>, offsets: &[u32]) -> Result<(), BinaryReaderError> {
+    fn run(
+        &mut self,
+        body: &FunctionBody<'_>,
+        offsets: &[(u32, usize)],
+    ) -> Result<(), BinaryReaderError> {
         let base = self.operands.module.info().code_section as u64;
         let mut reader = body.get_binary_reader();
         self.validator.read_locals(&mut reader)?;
@@ -148,12 +158,18 @@ impl Pass<'_> {
             let position = reader.original_position();
             let operator = reader.read()?;
             let offset = u32::try_from(position - base).unwrap_or(u32::MAX);
-            while wanted.peek().is_some_and(|w| *w < offset) {
+            while wanted.peek().is_some_and(|w| w.0 < offset) {
                 wanted.next();
             }
-            let is_wanted = wanted.next_if_eq(&offset).is_some();
+            let most = wanted.next_if(|w| w.0 == offset).map(|w| w.1);
+            let info = self.operands.module.info();
+            let called = called_type(&operator, &info.functions);
+            let taken = called.and_then(|ty| info.signature(ty)).map_or(0, |ty| ty.params().len());
+            // And the operand that says what is called.
+            let most = most.map(|most| most.saturating_add(taken + 1));
+            let height = self.validator.operand_stack_height() as usize;
+            let is_wanted = most.is_some_and(|most| height <= most);
             let before = is_wanted.then(|| (self.stack(), self.unset.list()));
-            let called = called_type(&operator, &self.operands.module.info().functions);
             self.validator.op(position, &operator)?;
             self.unset.step(&operator);
             let is_target = first || matches!(operator, Operator::Loop { .. });
@@ -281,7 +297,7 @@ mod tests {
         let module = Module::decode(bytes, CoreFeatures::default(), 1).unwrap();
         let operands = Operands::new(&module, CoreFeatures::default()).unwrap();
         let end = module.bytes().len() as u32;
-        operands.at(0, &(0..end).collect::<Vec<_>>()).unwrap()
+        operands.at(0, &(0..end).map(|at| (at, usize::MAX)).collect::<Vec<_>>()).unwrap()
     }
 
     #[test]
@@ -293,6 +309,24 @@ mod tests {
         let call = found.iter().find(|o| o.called.is_some()).unwrap();
         assert_eq!(call.before, [I32, F64, I64]);
         assert_eq!(call.after, [I32, F64, F32, V128]);
+    }
+
+    #[test]
+    fn there_is_no_answer_where_there_are_more_operands() {
+        let text = "(module (func (i32.const 1) (i32.const 2) (i32.const 3) (call 1) (drop) (drop)) (func (param i32)))";
+        let bytes = to_binary(text.as_bytes()).unwrap().into_owned();
+        let module = Module::decode(bytes, CoreFeatures::default(), 1).unwrap();
+        let operands = Operands::new(&module, CoreFeatures::default()).unwrap();
+        let end = module.bytes().len() as u32;
+        let found = |most| {
+            let offsets: Vec<_> = (0..end).map(|at| (at, most)).collect();
+            let found = operands.at(0, &offsets).unwrap();
+            (found.len(), found.iter().any(|operator| operator.called.is_some()))
+        };
+        // Of a call that which it takes is not counted; one more may say what is called.
+        assert_eq!(found(usize::MAX), (7, true));
+        assert_eq!(found(1), (7, true));
+        assert_eq!(found(0), (4, false));
     }
 
     #[test]

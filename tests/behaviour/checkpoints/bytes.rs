@@ -9,6 +9,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("bytes that are no checkpoint are refused", damaged),
     ("forged checkpoints break nothing", forged),
     ("a store may be reset or closed before its guest is resumed", reset),
+    ("a forged operand does not change the local that it is", forged_operand),
 ];
 
 fn refusals(engine: &Engine) {
@@ -211,4 +212,72 @@ fn reset(engine: &Engine) {
     resumed.instances()[0].close_with_exit_code(&mut store, 9);
     let error = resumed.run(&mut store).unwrap_err();
     assert!(matches!(error.kind(), wardian::ErrorKind::Closed(9)), "{error}");
+}
+
+/// An operand that is a local can have a wider type than the local.
+const WIDENED: &str = r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
+  (type $a (struct (field i64) (field i64))) (type $b (struct (field f32)))
+  (global $any (mut anyref) (ref.null any))
+  (func (export "run") (result i32) (local $x (ref $a)) (local $n i32)
+    (local.set $x (struct.new $a (i64.const 5) (i64.const 6)))
+    (local.get $x)
+    (block $l (param anyref) (result anyref)
+      (drop (call $tell (i64.const 1))))
+    (drop)
+    (block $m (result anyref)
+      (br_if $m (local.get $x) (local.get $n))
+      (drop (call $tell (i64.const 2))))
+    (drop)
+    (block $k (result i32 anyref)
+      (local.get $n)
+      (local.get $x)
+      (br_on_cast $k anyref (ref $b))
+      (drop (call $tell (i64.const 3))))
+    (drop)
+    (drop)
+    (global.set $any (local.get $x))
+    (ref.test (ref $a) (global.get $any))))"#;
+
+fn forged_operand(engine: &Engine) {
+    carried(engine, WIDENED);
+    let from = interpreter(engine);
+    let ready = module(engine, WIDENED);
+    let mut refused = 0;
+    let mut call = 0;
+    while let Some((_, checkpoint)) = until(&from, &module(&from, WIDENED), call) {
+        refused += forge_all(engine, &ready, &checkpoint);
+        call += 1;
+    }
+    assert!(call == 3 && refused > 0, "the operand is refused");
+}
+
+/// Resumes every change of a byte, and counts how often an operand is refused since it is a local.
+fn forge_all(engine: &Engine, ready: &wardian::Module, checkpoint: &Checkpoint) -> usize {
+    let bytes = checkpoint.to_bytes().unwrap();
+    let len = u64::from_le_bytes(bytes[13..21].try_into().unwrap()) as usize;
+    let mut refused = 0;
+    for at in 21..21 + len {
+        for change in 1..8 {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= change;
+            let end = bytes.len() - 32;
+            let hash = blake3::hash(&bytes[..end]);
+            bytes[end..].copy_from_slice(hash.as_bytes());
+            let Ok(checkpoint) = Checkpoint::from_bytes(&bytes) else { continue };
+            let mut store = Store::new(engine, Host::default());
+            let options = ResumeOptions::new().with_module(ready);
+            match checkpoint.resume(&mut store, &linker(engine), &options) {
+                Ok(resumed) if resumed.is_running() => {
+                    if let Ok(results) = resumed.run_with(&mut store, &[Val::I64(2)]) {
+                        assert_eq!(results, [Val::I32(1)], "byte {at}, change {change}");
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    refused += usize::from(error.to_string().contains("has another value"))
+                }
+            }
+        }
+    }
+    refused
 }

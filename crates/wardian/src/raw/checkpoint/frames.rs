@@ -201,7 +201,8 @@ impl StoreInner {
             units.dedup();
             let module = &self.instances[instance as usize].module;
             let maps = module.frame_maps(defined, Wanted::Units(&units))?;
-            let mut offsets: Vec<u32> = maps.iter().map(|map| map.point.offset).collect();
+            let at = |map: &FrameMap| (map.point.offset, usize::MAX);
+            let mut offsets: Vec<(u32, usize)> = maps.iter().map(at).collect();
             offsets.sort_unstable();
             offsets.dedup();
             let operands = Operands::new(&module.decoded, self.engine().config().features)?;

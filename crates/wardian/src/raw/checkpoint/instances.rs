@@ -6,11 +6,12 @@ use super::unusable;
 use super::values::ValueReader;
 use crate::checkpoint::state::{
     ExceptionState, GlobalState, ImportState, InstanceState, Item, ObjectState, State, TableState,
+    Value,
 };
 use crate::checkpoint::{Checkpoint, pages};
 use crate::link::{self, Definition, Lookup};
 use crate::{Instance, InstantiateOptions, Linker, Module, Result, StoreContextMut};
-use wardian_module::ItemIndex;
+use wardian_module::{ItemIndex, engine_type};
 use wardian_types::ValType;
 
 impl<T: 'static> StoreData<T> {
@@ -160,22 +161,30 @@ impl<T: 'static> StoreData<T> {
             let more = len.checked_sub(data.len() as u64).ok_or_else(|| {
                 unusable(format!("a table has {} elements; it is to have {len}", data.len()))
             })?;
+            let nullable = data.ty.element.nullable;
+            // The embedder may have the table, also after an error: null is never in one that cannot have it.
+            if !nullable && !covers(runs, *len) {
+                return Err(unusable("a table whose elements cannot be null has null"));
+            }
+            let mut words = Vec::new();
+            for (start, run) in runs {
+                for (at, value) in (*start..).zip(run) {
+                    if at >= *len {
+                        return Err(unusable("an element is outside of its table"));
+                    }
+                    words.push((at, values.slots(inner, ty, *value, false)?[0]));
+                }
+            }
+            let data = &mut inner.tables[table as usize];
             if more > 0 && data.grow(more, limiter)?.is_none() {
                 return Err(crate::Error::limit(format!("a table of {len} elements is refused")));
             }
-            data.elements_mut().fill(0);
-            for (start, run) in runs {
-                for (at, value) in (*start..).zip(run) {
-                    let [word, _] = values.slots(inner, ty, *value, false)?;
-                    let elements = inner.tables[table as usize].elements_mut();
-                    let at = usize::try_from(at).ok().and_then(|at| elements.get_mut(at));
-                    *at.ok_or_else(|| unusable("an element is outside of its table"))? = word;
-                }
+            let elements = data.elements_mut();
+            if nullable {
+                elements.fill(0);
             }
-            let elements = inner.tables[table as usize].elements();
-            let nullable = matches!(ty, ValType::Ref(r) if r.nullable);
-            if !nullable && elements.contains(&0) {
-                return Err(unusable("a table whose elements cannot be null has null"));
+            for (at, word) in words {
+                elements[at as usize] = word;
             }
         }
         Ok(())
@@ -236,7 +245,7 @@ impl<T: 'static> StoreData<T> {
                 if known.items.len() != elements.len() {
                     return Err(missing());
                 }
-                let ty = ValType::Ref(known.element);
+                let ty = engine_type(ValType::Ref(known.element), &info.signatures);
                 let mut words = Vec::with_capacity(elements.len());
                 for value in elements {
                     words.push(values.slots(&mut self.inner, ty, *value, false)?[0]);
@@ -248,6 +257,18 @@ impl<T: 'static> StoreData<T> {
         }
         Ok(())
     }
+}
+
+/// Whether runs of elements that follow each other are a table of this length.
+fn covers(runs: &[(u64, Vec<Value>)], len: u64) -> bool {
+    let mut end = 0;
+    for (start, run) in runs {
+        if *start != end {
+            return false;
+        }
+        end += run.len() as u64;
+    }
+    end == len
 }
 
 fn set_flags(flags: &mut [bool], set: &[u32]) -> Result<()> {

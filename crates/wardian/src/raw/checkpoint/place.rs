@@ -46,8 +46,11 @@ struct Image {
     defined: u32,
     /// Its position in the code.
     unit: u32,
-    /// From its first parameter on. The header is zero.
+    /// From its first parameter on. The header is zero. Of a frame that waits only what its callee's frame does not
+    /// lie on.
     words: Vec<u64>,
+    /// The slots that it needs when it runs again.
+    slots: usize,
     /// Slots from fp where the parameters of the frame that it calls begin, and its results go.
     callee: i32,
 }
@@ -66,7 +69,7 @@ struct Known {
     locals: Vec<ValType>,
 }
 
-/// The results of a call, as the caller's module has them.
+/// The types of the results of a call, by the engine's numbers.
 type Results = Vec<ValType>;
 
 impl StoreInner {
@@ -103,13 +106,18 @@ impl StoreInner {
 
     /// Finds what is known of the functions at their frames' points; each function once.
     fn look_up_points(&self, frames: &[FrameState]) -> Result<HashMap<(u32, u32), Known>> {
-        let mut points: BTreeMap<(u32, u32), Vec<Point>> = BTreeMap::new();
+        // With how many operands the frames there have: what is known of a point is no larger than that.
+        let mut points: BTreeMap<(u32, u32), BTreeMap<Point, usize>> = BTreeMap::new();
         for state in frames {
             let point = Point { offset: state.offset, after: state.at != At::Before };
-            points.entry((state.func.instance, state.func.index)).or_default().push(point);
+            let known = points.entry((state.func.instance, state.func.index)).or_default();
+            let most = known.entry(point).or_default();
+            *most = state.operands.len().max(*most);
         }
         let mut all = HashMap::new();
-        for ((instance, func), mut points) in points {
+        // Its making takes as long as the module is large: it is made once for each instance.
+        let mut last: Option<(u32, Operands<'_>)> = None;
+        for ((instance, func), points) in points {
             let data = self.instances.get(instance as usize);
             let data = data.ok_or_else(|| unusable(format!("there is no instance {instance}")))?;
             let info = data.module.decoded.info();
@@ -117,18 +125,28 @@ impl StoreInner {
                 .defined_function(func)
                 .filter(|defined| (*defined as usize) < info.bodies.len())
                 .ok_or_else(|| unusable(format!("function {func} has no body")))?;
-            points.sort_unstable();
-            points.dedup();
+            let mut offsets: BTreeMap<u32, usize> = BTreeMap::new();
+            for (point, operands) in &points {
+                let most = offsets.entry(point.offset).or_default();
+                *most = (*operands).max(*most);
+            }
+            let offsets: Vec<(u32, usize)> = offsets.into_iter().collect();
+            let operands = match last.take() {
+                Some((of, operands)) if of == instance => operands,
+                _ => Operands::new(&data.module.decoded, self.engine().config().features)?,
+            };
+            let types: HashMap<u32, OperatorTypes> =
+                operands.at(defined, &offsets)?.into_iter().map(|t| (t.offset, t)).collect();
+            let points: Vec<Point> =
+                points.into_keys().filter(|point| types.contains_key(&point.offset)).collect();
             let maps = data.module.frame_maps(defined, Wanted::Points(&points))?;
-            let mut offsets: Vec<u32> = points.iter().map(|point| point.offset).collect();
-            offsets.dedup();
-            let operands = Operands::new(&data.module.decoded, self.engine().config().features)?;
             let known = Known {
                 maps: maps.into_iter().map(|map| (map.point, map)).collect(),
-                types: operands.at(defined, &offsets)?.into_iter().map(|t| (t.offset, t)).collect(),
+                types,
                 locals: data.module.all_local_types(defined),
             };
             all.insert((instance, func), known);
+            last = Some((instance, operands));
         }
         Ok(all)
     }
@@ -158,7 +176,9 @@ impl StoreInner {
         let mut count = stack.len();
         if let Some(given) = callee {
             let called = types.called.and_then(|ty| info.signature(ty)).ok_or_else(no_point)?;
-            self.check_results(called.results(), given)?;
+            let wanted: Results =
+                called.results().iter().map(|ty| engine_type(*ty, &module.signatures)).collect();
+            self.check_results(&wanted, given)?;
             height -= called.result_slots() as i32;
             count -= called.results().len();
         }
@@ -168,23 +188,36 @@ impl StoreInner {
         let defined = state.func.index - info.imported_functions;
         let function = module.interpreted(defined)?.function();
         let params = function.param_slots as i32;
-        let mut words = vec![0; function.param_slots as usize + function.frame_slots as usize];
-        let mut put = |slot: i32, ty: ValType, value: [u64; 2]| {
+        let slots = function.param_slots as usize + function.frame_slots as usize;
+        // A few bytes of a checkpoint stand for a frame: it gets no more than what it has values for.
+        let used = if callee.is_some() { (height + params) as usize } else { slots };
+        let mut words = vec![0; used];
+        let range = |slot: i32, ty: ValType| {
             let at = (slot + params) as usize;
-            words[at..at + ty.slots()].copy_from_slice(&value[..ty.slots()]);
+            at..at + ty.slots()
+        };
+        let put = |words: &mut [u64], slot: i32, ty: ValType, value: [u64; 2]| {
+            words[range(slot, ty)].copy_from_slice(&value[..ty.slots()]);
         };
         let layout = module.frame_layout(defined, &known.locals);
         for (i, ((ty, slot), value)) in
             known.locals.iter().zip(&layout.locals).zip(&state.locals).enumerate()
         {
             let unset = types.unset.binary_search(&(i as u32)).is_ok();
-            put(*slot, *ty, values.slots(self, *ty, *value, unset)?);
+            put(&mut words, *slot, *ty, values.slots(self, *ty, *value, unset)?);
         }
         for ((ty, operand), value) in stack.iter().zip(&map.operands).zip(&state.operands) {
             let ty = engine_type(*ty, &module.signatures);
             let value = values.slots(self, ty, *value, false)?;
-            if let Place::Slot(slot) = operand.place {
-                put(slot, ty, value);
+            match operand.place {
+                // The operand is what the local is. Its type can be a wider one, so the local keeps its own value.
+                Place::Slot(slot) if slot < layout.stack => {
+                    if words[range(slot, ty)] != value[..ty.slots()] {
+                        return Err(unusable("an operand that is a local has another value"));
+                    }
+                }
+                Place::Slot(slot) => put(&mut words, slot, ty, value),
+                Place::Const(_) => {}
             }
         }
         if state.caught.len() != map.caught.len() {
@@ -194,12 +227,13 @@ impl StoreInner {
         for (operand, value) in map.caught.iter().zip(&state.caught) {
             let value = values.slots(self, ty, *value, false)?;
             if let Place::Slot(slot) = operand.place {
-                put(slot, ty, value);
+                put(&mut words, slot, ty, value);
             }
         }
-        let results = info.defined_type(defined).results().to_vec();
+        let results = info.defined_type(defined).results().iter();
+        let results = results.map(|ty| engine_type(*ty, &module.signatures)).collect();
         let (instance, unit) = (state.func.instance, map.unit);
-        Ok((Image { module, instance, defined, unit, words, callee: height }, results))
+        Ok((Image { module, instance, defined, unit, words, slots, callee: height }, results))
     }
 
     /// Checks that what a call gives is what the caller expects.
@@ -232,7 +266,7 @@ impl StoreInner {
             let mut innermost = (std::ptr::null_mut::<u64>(), 0);
             for image in &images.frames {
                 let function: *const Function = image.module.interpreted(image.defined)?.function();
-                let end = slots as usize + image.words.len() * 8;
+                let end = slots as usize + image.slots * 8;
                 if end > limit {
                     return Err(TrapCode::StackOverflow.into());
                 }
