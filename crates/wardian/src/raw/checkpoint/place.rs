@@ -55,6 +55,45 @@ struct Image {
     callee: i32,
 }
 
+/// The words of an image while it is made.
+struct Words {
+    words: Vec<u64>,
+    /// Slots before fp.
+    params: i32,
+}
+
+impl Words {
+    fn at(&mut self, slot: i32, ty: ValType) -> &mut [u64] {
+        let at = (slot + self.params) as usize;
+        &mut self.words[at..at + ty.slots()]
+    }
+
+    fn put(&mut self, slot: i32, ty: ValType, value: [u64; 2]) {
+        self.at(slot, ty).copy_from_slice(&value[..ty.slots()]);
+    }
+
+    /// Puts an operand in its place; the operands begin at the slot `stack`.
+    fn put_operand(
+        &mut self,
+        place: Place,
+        ty: ValType,
+        value: [u64; 2],
+        stack: i32,
+    ) -> Result<()> {
+        match place {
+            // The operand is what the local is. Its type can be a wider one, so the local keeps its own value.
+            Place::Slot(slot) if slot < stack => {
+                if *self.at(slot, ty) != value[..ty.slots()] {
+                    return Err(unusable("an operand that is a local has another value"));
+                }
+            }
+            Place::Slot(slot) => self.put(slot, ty, value),
+            Place::Const(_) => {}
+        }
+        Ok(())
+    }
+}
+
 /// A guest that was placed.
 pub(super) struct Placed {
     pub(super) guest: Suspended,
@@ -191,35 +230,35 @@ impl StoreInner {
         let slots = function.param_slots as usize + function.frame_slots as usize;
         // A few bytes of a checkpoint stand for a frame: it gets no more than what it has values for.
         let used = if callee.is_some() { (height + params) as usize } else { slots };
-        let mut words = vec![0; used];
-        let range = |slot: i32, ty: ValType| {
-            let at = (slot + params) as usize;
-            at..at + ty.slots()
-        };
-        let put = |words: &mut [u64], slot: i32, ty: ValType, value: [u64; 2]| {
-            words[range(slot, ty)].copy_from_slice(&value[..ty.slots()]);
-        };
+        let mut words = Words { words: vec![0; used], params };
         let layout = module.frame_layout(defined, &known.locals);
         for (i, ((ty, slot), value)) in
             known.locals.iter().zip(&layout.locals).zip(&state.locals).enumerate()
         {
             let unset = types.unset.binary_search(&(i as u32)).is_ok();
-            put(&mut words, *slot, *ty, values.slots(self, *ty, *value, unset)?);
+            words.put(*slot, *ty, values.slots(self, *ty, *value, unset)?);
         }
         for ((ty, operand), value) in stack.iter().zip(&map.operands).zip(&state.operands) {
             let ty = engine_type(*ty, &module.signatures);
             let value = values.slots(self, ty, *value, false)?;
-            match operand.place {
-                // The operand is what the local is. Its type can be a wider one, so the local keeps its own value.
-                Place::Slot(slot) if slot < layout.stack => {
-                    if words[range(slot, ty)] != value[..ty.slots()] {
-                        return Err(unusable("an operand that is a local has another value"));
-                    }
-                }
-                Place::Slot(slot) => put(&mut words, slot, ty, value),
-                Place::Const(_) => {}
-            }
+            words.put_operand(operand.place, ty, value, layout.stack)?;
         }
+        self.put_caught(state, map, values, &mut words)?;
+        let results = info.defined_type(defined).results().iter();
+        let results = results.map(|ty| engine_type(*ty, &module.signatures)).collect();
+        let (instance, unit) = (state.func.instance, map.unit);
+        let words = words.words;
+        Ok((Image { module, instance, defined, unit, words, slots, callee: height }, results))
+    }
+
+    /// Puts the exceptions in place that the frame's `catch` blocks have caught.
+    fn put_caught(
+        &mut self,
+        state: &FrameState,
+        map: &FrameMap,
+        values: &ValueReader,
+        words: &mut Words,
+    ) -> Result<()> {
         if state.caught.len() != map.caught.len() {
             return Err(unusable("a frame has caught another number of exceptions"));
         }
@@ -227,13 +266,10 @@ impl StoreInner {
         for (operand, value) in map.caught.iter().zip(&state.caught) {
             let value = values.slots(self, ty, *value, false)?;
             if let Place::Slot(slot) = operand.place {
-                put(&mut words, slot, ty, value);
+                words.put(slot, ty, value);
             }
         }
-        let results = info.defined_type(defined).results().iter();
-        let results = results.map(|ty| engine_type(*ty, &module.signatures)).collect();
-        let (instance, unit) = (state.func.instance, map.unit);
-        Ok((Image { module, instance, defined, unit, words, slots, callee: height }, results))
+        Ok(())
     }
 
     /// Checks that what a call gives is what the caller expects.
