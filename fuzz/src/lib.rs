@@ -4,6 +4,7 @@
 //! bytes. `fuzz_targets` gives bodies to cargo-fuzz, and `main.rs` runs them on stable Rust.
 
 mod cache;
+mod checkpoints;
 mod decode;
 mod engines;
 mod hooks;
@@ -69,6 +70,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "wasi", run: wasi::run, seeds: seeds::few, longest: 2 << 10 },
     Target { name: "hooks", run: hooks::run, seeds: seeds::few, longest: 1 << 10 },
     Target { name: "cache", run: cache::run, seeds: seeds::few, longest: 256 },
+    Target { name: "checkpoints", run: checkpoints::run, seeds: seeds::few, longest: 64 },
     Target { name: "memories", run: memories::run, seeds: seeds::few, longest: 1 << 10 },
 ];
 
