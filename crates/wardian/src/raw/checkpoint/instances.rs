@@ -110,6 +110,9 @@ impl<T: 'static> StoreData<T> {
             let number = module.and_then(|module| module.0.signatures.get(*ty as usize));
             let number = *number.ok_or_else(|| unusable("an object is of an unknown type"))?;
             let (inner, limiter) = self.split();
+            if inner.known_object_type(number).is_none() {
+                return Err(unusable("an object is of a type that is no type of objects"));
+            }
             let object = inner.allocate_of(number, fields.len(), limiter)?;
             values.objects.push(object);
         }
