@@ -13,6 +13,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("modules can be given instead of embedded", given_modules),
     ("state of the embedder's is carried by name", host_state),
     ("a closed instance stays closed", closed),
+    ("a host function that is called again takes no snapshots, the next one does", snapshots),
     ("limits of the new store hold", limits),
     ("frames that do not fit the stack are an overflow", small_stack),
 ];
@@ -117,6 +118,33 @@ fn host_state(engine: &Engine) {
     assert_eq!(checkpoint.host_state("journal"), Some(&[1, 2, 3][..]));
     assert_eq!(checkpoint.host_state("files"), Some(&[][..]));
     assert_eq!(checkpoint.host_state("other"), None);
+}
+
+fn snapshots(engine: &Engine) {
+    let from = interpreter(engine);
+    let text = r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
+      (func (export "run") (result i64) (local $n i64)
+        (local.set $n (call $tell (i64.const 1)))
+        (i64.add (local.get $n) (call $tell (i64.const 2)))))"#;
+    let (_, checkpoint) = until(&from, &module(&from, text), 0).unwrap();
+    let mut linker: Linker<Option<wardian::Snapshot>> = Linker::new(engine);
+    linker
+        .func_wrap("h", "tell", |mut caller: Caller<'_, Option<wardian::Snapshot>>, x: i64| {
+            let taken = caller.get_snapshotter().map(|mut snapshotter| snapshotter.snapshot());
+            assert_eq!(taken.is_some(), x == 2);
+            match taken {
+                Some(taken) if caller.data().is_none() => {
+                    *caller.data_mut() = Some(taken.clone());
+                    Err(taken.restore(&mut caller, &[Val::I64(50)]))
+                }
+                _ => Ok(x),
+            }
+        })
+        .unwrap();
+    let mut store = Store::new(engine, None);
+    store.enable_snapshots(true);
+    let resumed = checkpoint.resume(&mut store, &linker, &ResumeOptions::new()).unwrap();
+    assert_eq!(resumed.run(&mut store).unwrap(), [Val::I64(51)]);
 }
 
 fn closed(engine: &Engine) {

@@ -193,10 +193,13 @@ impl<T: 'static> StoreData<T> {
             let outer = (*ctx).owner;
             (*ctx).owner = this as usize;
             (*ctx).indirect_caller = pending.vmctx;
+            // A snapshot would be one of the guest as it stands here, which is not its entry.
+            let snapshots = std::mem::replace(&mut (*this).inner.snapshots, false);
             let dispatch: Dispatch = std::mem::transmute((*pending.host).dispatch);
             let work = || dispatch(pending.host, slots);
             let done = catch_unwind(AssertUnwindSafe(|| placed.guest.as_host(ctx, work)));
             (*ctx).owner = outer;
+            (*this).inner.snapshots = snapshots;
             match done {
                 Ok(0) => Ok(()),
                 Ok(_) => {
