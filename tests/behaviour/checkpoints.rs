@@ -65,7 +65,7 @@ fn tell(mut caller: Caller<'_, Host>, x: i64) -> Result<i64> {
     Ok(x.wrapping_mul(2))
 }
 
-/// Instantiates and calls `run`; a checkpoint is taken at the host call of this number. Returns what was told before,
+/// Instantiates and calls `run`; a checkpoint is taken at the host call of this number. Returns the arguments of the calls before,
 /// and the checkpoint.
 fn until(engine: &Engine, module: &Module, at: usize) -> Option<(Vec<i64>, Checkpoint)> {
     let mut store = Store::new(engine, Host { at: Some(at), ..Host::default() });

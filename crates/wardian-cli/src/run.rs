@@ -160,10 +160,27 @@ fn precompiled(engine: &Engine, input: &Input) -> anyhow::Result<Module> {
     module.with_context(|| format!("cannot run {}", input.name))
 }
 
+/// Defines functions that end the guest, for imports of a module that nothing defines.
+fn stub_imports(linker: &mut Linker<Host>, module: &Module) -> wardian::Result<()> {
+    for (from, name, ty) in module.imports() {
+        if let ExternType::Func(ty) = ty
+            && !linker.is_defined(from, name)
+        {
+            let message = format!("`{from}` `{name}` is not defined");
+            linker
+                .func_raw(from, name, ty, move |_, _| Err(wardian::Error::host(message.clone())))?;
+        }
+    }
+    Ok(())
+}
+
 /// `wardian resume`: continues a program from a checkpoint.
 pub(crate) fn resume(args: &RunArgs) -> Result<Exit> {
     if !args.args().is_empty() || args.invoke.is_some() {
         return Err(Failure::usage("the program has its arguments from the checkpoint"));
+    }
+    if args.coredump.is_some() {
+        return Err(Failure::usage("core dumps are not written of resumed programs"));
     }
     let observer: Arc<dyn Observer> = Arc::new(());
     let checkpoints = Checkpointer::new(args)?;
@@ -176,6 +193,9 @@ pub(crate) fn resume(args: &RunArgs) -> Result<Exit> {
     let module = checkpoint::program(&checkpoint, &engine)?;
     let mut linker = Linker::new(&engine);
     wasi::link(&mut linker)?;
+    if args.stub_imports {
+        stub_imports(&mut linker, &module)?;
+    }
     let mut store = store(args, &engine, wasi)?;
     watch.guest_begins(&mut store);
     checkpoints.iter().try_for_each(|checkpoints| checkpoints.guest_begins(&mut store))?;

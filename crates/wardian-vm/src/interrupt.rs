@@ -36,8 +36,8 @@ pub mod reason {
     pub const DEFERRED: u64 = 8;
     /// Somebody asked one call to stop.
     pub const CALL: u64 = 1 << 4;
-    /// Somebody wants a checkpoint, and the host function that waits can be called again. It ends no guest, and is
-    /// set only while such a function waits.
+    /// Somebody wants a checkpoint, and the host function that waits can be called again. It is set only while such a
+    /// function waits, and never in a store's word: it ends no guest.
     pub const CHECKPOINT: u64 = 1 << 5;
 }
 
@@ -155,8 +155,7 @@ impl Interrupter {
         self.lock().checkpoint_wanted = false;
     }
 
-    /// Says whether a host function waits that can be called again. It has to be none again before the guest
-    /// continues.
+    /// Says whether a host function waits that can be called again.
     pub fn set_repeatable(&self, on: bool) {
         let mut state = self.lock();
         state.repeatable = on;
@@ -168,7 +167,7 @@ impl Interrupter {
     }
 
     fn wake_repeatable(&self, state: &State) {
-        self.set(state, reason::CHECKPOINT);
+        self.reasons.fetch_or(reason::CHECKPOINT, Ordering::SeqCst);
         if let Some(event) = &state.event {
             // It is readable already if this fails.
             let _ = rustix::io::write(event, &1u64.to_ne_bytes());

@@ -130,12 +130,12 @@ fn run(
 
 /// The runtime's wish to stop. Most calls never wait, so the descriptor is made when it is asked
 /// for.
-struct Interruption {
-    inner: wardian::RepeatableInterrupt,
+struct Interruption<'a> {
+    inner: wardian::RepeatableInterrupt<'a>,
     fd: OnceLock<Option<wardian::WakeFd>>,
 }
 
-impl Interrupt for Interruption {
+impl Interrupt for Interruption<'_> {
     fn is_set(&self) -> bool {
         self.inner.is_set()
     }

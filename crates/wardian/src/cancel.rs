@@ -2,6 +2,7 @@
 
 use crate::StopReason;
 use crate::raw::store::StoreInner;
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,15 +66,17 @@ impl Interrupt {
 /// Shows a host function that blocks, and that can be called again, whether it is to end: because its guest is to
 /// stop, or because somebody wants a checkpoint of it. See [`crate::Caller::repeatable_interrupt`].
 #[derive(Debug)]
-pub struct RepeatableInterrupt {
+pub struct RepeatableInterrupt<'a> {
     interrupter: Arc<Interrupter>,
     /// Whether requests for checkpoints are heard.
     heard: AtomicBool,
+    /// It is of use in the call of the host function only.
+    call: PhantomData<&'a ()>,
 }
 
-impl RepeatableInterrupt {
-    pub(crate) fn new(interrupter: Arc<Interrupter>) -> RepeatableInterrupt {
-        RepeatableInterrupt { interrupter, heard: AtomicBool::new(false) }
+impl RepeatableInterrupt<'_> {
+    pub(crate) fn new(interrupter: Arc<Interrupter>) -> Self {
+        RepeatableInterrupt { interrupter, heard: AtomicBool::new(false), call: PhantomData }
     }
 
     /// Whether the host function is to end. Requests for checkpoints count from the first
@@ -92,7 +95,7 @@ impl RepeatableInterrupt {
     }
 }
 
-impl Drop for RepeatableInterrupt {
+impl Drop for RepeatableInterrupt<'_> {
     fn drop(&mut self) {
         if *self.heard.get_mut() {
             self.interrupter.set_repeatable(false);

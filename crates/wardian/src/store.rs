@@ -297,7 +297,7 @@ impl<'a, T: 'static> Caller<'a, T> {
     /// As [`Caller::interrupt`], for a host function that can be called again with the same arguments: it also says
     /// when somebody wants a checkpoint ([`crate::CheckpointRequest`]). When it is set, drop it and ask
     /// [`Caller::take_requested_checkpoints`].
-    pub fn repeatable_interrupt(&mut self) -> crate::RepeatableInterrupt {
+    pub fn repeatable_interrupt(&mut self) -> crate::RepeatableInterrupt<'a> {
         crate::RepeatableInterrupt::new(self.inner_mut().interrupter().clone())
     }
 }

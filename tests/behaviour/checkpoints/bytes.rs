@@ -81,46 +81,7 @@ fn refusals(engine: &Engine) {
 }
 
 /// A module whose checkpoint has something of everything.
-const RICH: &str = r#"(module $rich (import "h" "tell" (func $tell (param i64) (result i64)))
-  (type $f (func (param i64) (result i64)))
-  (type $node (struct (field (mut i64)) (field (mut (ref null $node))) (field (ref $f))))
-  (type $list (array (mut (ref null $node))))
-  (memory $m 1 3) (table $t 4 9 funcref) (table $o 2 anyref) (tag $e (param i64))
-  (global $g (mut i64) (i64.const 3)) (global $r (mut (ref $f)) (ref.func $twice)) (global $v (mut v128) (v128.const i64x2 1 2))
-  (data $d "some data") (elem $s func $twice $run) (elem declare func $twice $tell)
-  (func $twice (type $f) (i64.add (local.get 0) (local.get 0)))
-  (func $inner (param $a (ref $node)) (param $n i32) (result i64) (local $x exnref) (local $keep (ref $list))
-    (local $unset (ref $f))
-    (local.set $keep (array.new $list (local.get $a) (i32.const 3)))
-    (block $h (result exnref)
-      (try_table (catch_all_ref $h) (throw $e (i64.const 6)))
-      (unreachable))
-    (local.set $x)
-    (local.get $a)
-    (i64.const 100)
-    (call_indirect $t (type $f) (i64.extend_i32_u (local.get $n)) (i32.const 1))
-    (i64.add)
-    (global.get $r)
-    (drop)
-    (drop (ref.as_non_null (local.get $x)))
-    (struct.set $node 0)
-    (local.set $unset (global.get $r))
-    (call_ref $f (struct.get $node 0 (ref.as_non_null (array.get $list (local.get $keep) (i32.const 2)))) (local.get $unset)))
-  (func $run (export "run") (result i64) (local $i i32) (local $a (ref null $node)) (local $w v128) (local $d f64)
-    (local.set $w (v128.const i64x2 7 8))
-    (local.set $d (f64.const 2.5))
-    (table.set $t (i32.const 1) (ref.func $tell))
-    (local.set $a (struct.new $node (i64.const 5) (ref.null $node) (ref.func $twice)))
-    (struct.set $node 1 (local.get $a) (local.get $a))
-    (table.set $o (i32.const 1) (local.get $a))
-    (memory.init $m $d (i32.const 3) (i32.const 0) (i32.const 4))
-    (i64.trunc_sat_f64_s (local.get $d))
-    (loop $l (result i64)
-      (call $inner (ref.as_non_null (local.get $a)) (local.get $i))
-      (global.set $g)
-      (global.get $g)
-      (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 3))))
-    (i64.add)))"#;
+const RICH: &str = include_str!("rich.wat");
 
 /// The bytes of a checkpoint in the middle of [`RICH`].
 fn rich(engine: &Engine) -> (Vec<u8>, Engine) {
@@ -223,28 +184,7 @@ fn reset(engine: &Engine) {
 }
 
 /// An operand that is a local can have a wider type than the local.
-const WIDENED: &str = r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
-  (type $a (struct (field i64) (field i64))) (type $b (struct (field f32)))
-  (global $any (mut anyref) (ref.null any))
-  (func (export "run") (result i32) (local $x (ref $a)) (local $n i32)
-    (local.set $x (struct.new $a (i64.const 5) (i64.const 6)))
-    (local.get $x)
-    (block $l (param anyref) (result anyref)
-      (drop (call $tell (i64.const 1))))
-    (drop)
-    (block $m (result anyref)
-      (br_if $m (local.get $x) (local.get $n))
-      (drop (call $tell (i64.const 2))))
-    (drop)
-    (block $k (result i32 anyref)
-      (local.get $n)
-      (local.get $x)
-      (br_on_cast $k anyref (ref $b))
-      (drop (call $tell (i64.const 3))))
-    (drop)
-    (drop)
-    (global.set $any (local.get $x))
-    (ref.test (ref $a) (global.get $any))))"#;
+const WIDENED: &str = include_str!("widened.wat");
 
 fn forged_operand(engine: &Engine) {
     carried(engine, WIDENED);

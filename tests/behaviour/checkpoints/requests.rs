@@ -111,7 +111,7 @@ fn counting(engine: &Engine) -> Linker<Asking> {
     linker
 }
 
-/// Asks for a checkpoint again and again until it is told to stop, and keeps some.
+/// Asks for a checkpoint again and again until `stop` is set, and keeps some.
 fn keep_asking(request: CheckpointRequest, stop: &AtomicBool, kept: &Arc<Mutex<Vec<Checkpoint>>>) {
     while !stop.load(Ordering::Relaxed) {
         let kept = kept.clone();

@@ -193,6 +193,24 @@ fn is_private(path: &Path) {
     assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
+#[test]
+fn a_program_with_stubs_is_resumed_with_stubs() {
+    let place = place();
+    let import = "(import \"env\" \"nothing\" (func))\n  (memory (export";
+    place.write("stubs.wat", LETTERS.replacen("(memory (export", import, 1));
+    let options = ["--stub-imports", "--checkpoint", "a.chk", "stubs.wat"];
+    let mut child = start(&place, &[&["run"], &options[..]].concat());
+    wait_for(&place, &mut child, 2);
+    send(&child, Signal::SIGTERM);
+    assert_eq!(end(child).0, Some(75));
+    let (code, _, err) = end(start(&place, &["resume", "a.chk"]));
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("nothing"), "{err}");
+    let child = start(&place, &["resume", "--stub-imports", "a.chk"]);
+    assert_eq!(end(child), (Some(0), "done\n".into(), String::new()));
+    assert_eq!(end(start(&place, &["resume", "--coredump", "x", "a.chk"])).0, Some(2));
+}
+
 /// Waits two seconds, then for a byte of standard input, which it writes to standard output.
 const WAITS: &str = r#"(module
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))

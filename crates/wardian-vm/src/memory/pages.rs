@@ -145,7 +145,8 @@ impl Pages {
     }
 
     /// Makes sure that the range is at least so large, and that no other process shows it. Returns whether it is
-    /// another one now.
+    /// another one now. A range that is too small is emptied when it goes: the memory shows nothing of it, because it
+    /// has moved to become larger. One that another process shows keeps its contents.
     pub(super) fn renew(&mut self, size: usize) -> io::Result<bool> {
         if size <= self.range.size() && self.range.is_ours() {
             return Ok(false);

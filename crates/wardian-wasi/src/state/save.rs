@@ -57,7 +57,7 @@ impl WasiCtx {
     ///
     /// No call may be under way meanwhile; one that was interrupted is no longer. If that was a `poll_oneoff`,
     /// it is part of the state how long it has waited: see [`repeat_interrupted`](Self::repeat_interrupted).
-    /// What is carried, and how, is told [at the head of the crate](crate#saving-and-restoring).
+    /// See [the documentation of the crate](crate#saving-and-restoring) for what is carried and how.
     ///
     /// ```
     /// use wardian_wasi::{MemoryInput, RestoreOptions, WasiCtx, WasiState};
