@@ -29,8 +29,8 @@ use crate::types::{Fdstat, NewTime, NewTimes, fdflags, oflags, rights};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Changed {
-    /// An error. A file is taken for the same if it is the same one of the host (device and serial number), or
-    /// a copy of the same size and time of modification.
+    /// An error. A file is taken for the same if it is the same one of the host (device, serial number, and time of
+    /// creation if the file system has it), or a copy of the same size and time of modification.
     #[default]
     Error,
     /// Open what is there.
