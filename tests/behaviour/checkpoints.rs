@@ -6,8 +6,8 @@ pub(crate) mod store;
 
 use crate::matrix::{Behaviour, module};
 use wardian::{
-    Caller, Checkpoint, CheckpointOptions, Engine, EngineKind, Error, Linker, Module, Result,
-    ResumeOptions, Store, StoreLimits, Val,
+    Caller, Checkpoint, CheckpointOptions, Checkpoints, Engine, EngineKind, Error, Linker, Module,
+    Result, ResumeOptions, Store, StoreLimits, Val,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -29,6 +29,17 @@ pub(crate) const TABLE: &[Behaviour] = &[
 fn interpreter(engine: &Engine) -> Engine {
     let mut config = engine.config().clone();
     Engine::new(config.engine(EngineKind::Interpreted)).expect("the configuration works")
+}
+
+/// The engine, if what it compiles can be captured.
+fn capturing(engine: &Engine, checkpoints: Checkpoints) -> Engine {
+    let mut config = engine.config().clone();
+    Engine::new(config.checkpoints(checkpoints)).expect("the configuration works")
+}
+
+/// Engines whose guests can be written down everywhere.
+fn sources(engine: &Engine) -> [Engine; 2] {
+    [interpreter(engine), capturing(engine, Checkpoints::CallsAndLoops)]
 }
 
 /// What host functions keep: arguments in order, and a checkpoint of the call at which one is wanted.
@@ -102,11 +113,15 @@ fn rest(engine: &Engine, checkpoint: &Checkpoint) -> (Vec<i64>, Result<Vec<Val>>
 
 /// Checks that the guest `run` of a module does the same if it is carried at each of its host calls, to this engine.
 fn carried(engine: &Engine, text: &str) {
-    let from = interpreter(engine);
-    let here = module(&from, text);
-    let expected = whole(&from, &here);
+    sources(engine).iter().for_each(|from| carried_from(from, engine, text));
+    carried_from(&capturing(engine, Checkpoints::Calls), engine, text);
+}
+
+fn carried_from(from: &Engine, engine: &Engine, text: &str) {
+    let here = module(from, text);
+    let expected = whole(from, &here);
     let mut calls = 0;
-    while let Some((before, checkpoint)) = until(&from, &here, calls) {
+    while let Some((before, checkpoint)) = until(from, &here, calls) {
         let (after, done) = rest(engine, &checkpoint);
         let told: Vec<i64> = before.into_iter().chain(after).collect();
         assert_eq!(told, expected.0, "carried at call {calls}");

@@ -3,6 +3,7 @@
 //! All tables are sorted arrays with offsets from the start of the text, searched by bisection.
 
 use crate::error::{CodeFormatError, CompileError};
+use crate::frames::{CapturedFrame, FrameTable, FrameTables};
 pub use crate::maps::StackMap;
 use crate::maps::StackMaps;
 use std::ops::Range;
@@ -118,6 +119,8 @@ pub struct CompiledFunction {
     pub calls: Vec<Call>,
     /// The blocks that these are in.
     pub scopes: Vec<Scope>,
+    /// Where its frames can be captured.
+    pub frames: FrameTable,
 }
 
 impl CompiledFunction {
@@ -156,6 +159,7 @@ pub struct CompiledCode {
     /// handler; and where its handlers begin in the list of all.
     scopes: Vec<[u32; 3]>,
     handlers: Vec<u32>,
+    frames: FrameTables,
 }
 
 /// Names what code was made from, and under which settings, so that it is not run for anything else. What
@@ -177,7 +181,7 @@ impl CompiledCode {
         code.location_offsets.reserve_exact(functions.iter().map(|f| f.locations.len()).sum());
         code.location_wasm.reserve_exact(functions.iter().map(|f| f.locations.len()).sum());
         // Each function is dropped when it was copied.
-        for f in functions {
+        for (position, f) in functions.into_iter().enumerate() {
             let start = code.text.len().next_multiple_of(f.align.max(align) as usize);
             code.text.resize(start, 0);
             code.text.extend_from_slice(&f.text);
@@ -198,6 +202,7 @@ impl CompiledCode {
                 code.location_wasm.push(location.wasm);
             }
             f.maps.iter().for_each(|map| code.maps.push(map, start));
+            code.frames.push(&f.frames, position);
             let base = code.scopes.len() as u32;
             for call in &f.calls {
                 code.call_offsets.push(start + call.offset);
@@ -299,6 +304,7 @@ impl CompiledCode {
             traps: traps.collect(),
             locations: locations.collect(),
             maps: self.maps.extract(range),
+            frames: FrameTable::from_words(self.frames.of(defined)),
         })
     }
 
@@ -307,6 +313,14 @@ impl CompiledCode {
     /// references, counted from the stack pointer; four bytes each.
     pub fn references_at(&self, offset: u32) -> Option<(u32, &[u32])> {
         self.maps.at(offset).map(|found| (found.frame, found.slots))
+    }
+
+    /// What a frame has that waits in the call which returns to this offset in the text; or, if `before`, that asks
+    /// whether a checkpoint is wanted. None if it cannot be captured there.
+    pub fn captured_at(&self, offset: u32, before: bool) -> Option<CapturedFrame<'_>> {
+        let call = offset.checked_sub(1)?;
+        let words = self.frames.of(self.find(call)?);
+        CapturedFrame::find(words, self.location(call)?, before)
     }
 
     /// The function whose code is at this offset in the text.
@@ -381,10 +395,10 @@ impl CompiledCode {
 }
 
 /// Begins stored code; the last byte is the format's revision.
-const MAGIC: [u8; 8] = *b"wardjit\x03";
+const MAGIC: [u8; 8] = *b"wardjit\x04";
 /// Magic, origin, alignment, lengths of text, functions, traps, locations, calls, scopes, handlers, maps and
-/// their slots.
-const HEADER: usize = 8 + 32 + 4 + 4 * 9;
+/// their slots, ends and words of the tables of frames.
+const HEADER: usize = 8 + 32 + 4 + 4 * 11;
 
 impl CompiledCode {
     /// Stores the code: a header, then the arrays as they are, little endian.
@@ -398,7 +412,8 @@ impl CompiledCode {
                 + 24 * self.call_offsets.len()
                 + 12 * self.scopes.len()
                 + 4 * self.handlers.len()
-                + self.maps.stored_len(),
+                + self.maps.stored_len()
+                + 4 * (self.frames.ends.len() + self.frames.words.len()),
         );
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&self.origin);
@@ -413,6 +428,8 @@ impl CompiledCode {
             self.handlers.len(),
             self.maps.len(),
             self.maps.slots().len(),
+            self.frames.ends.len(),
+            self.frames.words.len(),
         ] {
             out.extend_from_slice(&(n as u32).to_le_bytes());
         }
@@ -425,6 +442,8 @@ impl CompiledCode {
         put(&mut out, self.scopes.as_flattened());
         put(&mut out, &self.handlers);
         self.maps.columns().into_iter().for_each(|column| put(&mut out, column));
+        put(&mut out, &self.frames.ends);
+        put(&mut out, &self.frames.words);
         out.extend_from_slice(&self.trap_codes);
         out.extend_from_slice(&self.text);
         out
@@ -443,9 +462,21 @@ impl CompiledCode {
         let rest = bytes.strip_prefix(&MAGIC).ok_or(CodeFormatError("it begins otherwise"))?;
         let mut reader = Reader { rest };
         let origin = reader.take(32)?.try_into().expect("as many were taken");
-        let header = reader.words(10)?;
-        let [align, text, functions, traps, locations, calls, scopes, handlers, maps, slots] =
-            header[..]
+        let header = reader.words(12)?;
+        let [
+            align,
+            text,
+            functions,
+            traps,
+            locations,
+            calls,
+            scopes,
+            handlers,
+            maps,
+            slots,
+            frame_ends,
+            frame_words,
+        ] = header[..]
         else {
             return Err(CodeFormatError("it is too short"));
         };
@@ -467,6 +498,10 @@ impl CompiledCode {
                 reader.words(maps as usize)?,
                 reader.words(slots as usize)?,
             ]),
+            frames: FrameTables {
+                ends: reader.words(frame_ends as usize)?,
+                words: reader.words(frame_words as usize)?,
+            },
             trap_codes: reader.take(traps as usize)?.to_vec(),
             text: reader.take(text as usize)?.to_vec(),
         };

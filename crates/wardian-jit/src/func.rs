@@ -1,6 +1,7 @@
 //! Compiling one function: from a body, or from what a trampoline builds, to bytes and tables.
 
 use crate::code::{CompiledFunction, StackMap};
+use crate::frames::FrameTable;
 use crate::places;
 use crate::settings::MAX_UNCHECKED_FRAME;
 use crate::translate::{Env, Fail, Translator, guest_signature, loop_signature};
@@ -53,12 +54,16 @@ impl Worker {
                 Some(_) => loop_signature(ty),
             };
             let builder = FunctionBuilder::new(&mut worker.context.func, &mut worker.builder);
-            let (builder, scopes) =
+            let (builder, scopes, points) =
                 Translator::translate(env, builder, ty, defined, &body, loop_entry)
                     .map_err(|Fail(reason)| reason)?;
             builder.finalize(isa.frontend_config());
             let frame_limit = (!env.tunables.signals).then_some(MAX_UNCHECKED_FRAME);
-            Ok(CompiledFunction { scopes, ..worker.finish(isa, frame_limit)? })
+            let compiled = worker.finish(isa, frame_limit)?;
+            let buffer = worker.context.compiled_code().map(|code| &code.buffer);
+            let layout = buffer.and_then(|buffer| buffer.frame_layout());
+            let frames = points.map(|points| points.table(layout)).transpose()?;
+            Ok(CompiledFunction { scopes, frames: frames.unwrap_or_default(), ..compiled })
         })
     }
 
@@ -129,6 +134,7 @@ impl Worker {
             maps: stack_maps(buffer),
             calls,
             scopes: Vec::new(),
+            frames: FrameTable::default(),
         })
     }
 }

@@ -18,6 +18,7 @@
 mod code;
 mod compiler;
 mod error;
+mod frames;
 mod func;
 mod listen;
 mod maps;
@@ -33,5 +34,6 @@ pub use code::{
 };
 pub use compiler::{ABI_REVISION, Compiler, ModuleOptions};
 pub use error::{CodeFormatError, CompileError};
+pub use frames::{CapturedFrame, FramePoint, FrameTable};
 pub use listen::CallerOf;
-pub use settings::{MAX_UNCHECKED_FRAME, MemoryVariant, OptLevel, Tunables};
+pub use settings::{Capture, MAX_UNCHECKED_FRAME, MemoryVariant, OptLevel, Tunables};

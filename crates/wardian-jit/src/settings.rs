@@ -34,6 +34,20 @@ pub struct Tunables {
     /// Whether an access behind a check of bounds cannot be executed speculatively with an index that is
     /// out of bounds.
     pub speculation_guards: bool,
+    /// Where a function's frame can be captured.
+    pub capture: Capture,
+}
+
+/// Where the frame of a compiled function can be written down in WebAssembly's own terms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Capture {
+    /// Nowhere.
+    #[default]
+    Off,
+    /// In calls, and where it begins.
+    Calls,
+    /// Also at the headers of loops.
+    CallsAndLoops,
 }
 
 impl Default for Tunables {
@@ -47,6 +61,7 @@ impl Default for Tunables {
             deterministic_simd: false,
             fuel: false,
             speculation_guards: true,
+            capture: Capture::Off,
         }
     }
 }

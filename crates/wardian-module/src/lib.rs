@@ -15,6 +15,7 @@ mod features;
 mod fuel;
 mod info;
 mod legacy;
+mod liveness;
 mod locals;
 mod module;
 mod names;
@@ -32,6 +33,7 @@ pub use info::{
     ItemIndex, ModuleInfo, Section, SegmentMode,
 };
 pub use legacy::{LegacyCatch, LegacyTry, legacy_tries};
+pub use liveness::Liveness;
 pub use locals::local_types;
 pub use module::Module;
 pub use names::{Names, demangle};

@@ -384,6 +384,20 @@ impl Frames<'_> {
         self.fp
     }
 
+    /// The interpreted frame that was given last; none if it is compiled.
+    pub fn interpreted_frame(&self) -> Option<*const usize> {
+        self.slots.map(|fp| fp as *const usize)
+    }
+
+    /// A word in a frame that was given, at an address on the wasm stack; none elsewhere.
+    pub fn word_at(&self, address: usize) -> Option<u64> {
+        let inside = address.is_multiple_of(8)
+            && address >= self.store.guard_end
+            && address < self.store.stack_top;
+        // SAFETY: eight bytes of the accessible part of the wasm stack, as in `reference_at`.
+        inside.then(|| unsafe { *(address as *const u64) })
+    }
+
     /// A reference in a frame that was given, at an address on the wasm stack; none elsewhere.
     pub fn reference_at(&self, address: usize) -> Option<u32> {
         let inside = address.is_multiple_of(4)

@@ -142,7 +142,7 @@ impl Interrupter {
     /// woken.
     pub fn request_checkpoint(&self) {
         let mut state = self.lock();
-        state.checkpoint_wanted = true;
+        self.set_capture(&mut state, true);
         if state.repeatable {
             self.wake_repeatable(&state);
         }
@@ -152,7 +152,17 @@ impl Interrupter {
 
     /// The checkpoints that somebody wanted are being taken.
     pub fn forget_checkpoint(&self) {
-        self.lock().checkpoint_wanted = false;
+        self.set_capture(&mut self.lock(), false);
+    }
+
+    /// Notes whether somebody wants a checkpoint, also where compiled code sees it.
+    fn set_capture(&self, state: &mut State, wanted: bool) {
+        state.checkpoint_wanted = wanted;
+        let store = self.store.load(Ordering::SeqCst);
+        if !store.is_null() {
+            // SAFETY: as in `signal`; the lock is held.
+            unsafe { (*store).capture.store(wanted.into(), Ordering::SeqCst) };
+        }
     }
 
     /// Says whether a host function waits that can be called again.

@@ -6,7 +6,7 @@
 //!    +0  host_sp                 +8  owner (Rust side)                +8  ...
 //!    +8  wasm_sp                 +16 builtins  ---> [code; Builtin::COUNT]
 //!    +16 interrupt               +24 signature ids ---> [u32; types]
-//!    +24 stack_limit             +32 nested
+//!    +24 capture                 +32 nested
 //!    ...                         +40 listened ---> [*Listened; defined functions]
 //!                                +48 interpreted ---> [*InterpretedFunc; 2 * defined functions]
 //!                                +56 heap base
@@ -44,6 +44,8 @@ pub struct StoreCtx {
     /// Non-zero when the guest must stop: a bit set of [`crate::interrupt`] reasons. Read at every
     /// return from the host, and by polls where code has them.
     pub interrupt: AtomicU64,
+    /// Non-zero when a checkpoint of the guest is wanted: compiled code that can be captured asks for it.
+    pub capture: AtomicU64,
     /// Lowest stack address that a function may use; below it lies the guard. Read by compiled
     /// code only where there are no signals.
     pub stack_limit: usize,
@@ -272,6 +274,8 @@ pub mod store_ctx {
     use super::{StoreCtx, offset_of};
     /// [`StoreCtx::interrupt`]
     pub const INTERRUPT: i32 = offset_of!(StoreCtx, interrupt) as i32;
+    /// [`StoreCtx::capture`]
+    pub const CAPTURE: i32 = offset_of!(StoreCtx, capture) as i32;
     /// [`StoreCtx::stack_limit`]
     pub const STACK_LIMIT: i32 = offset_of!(StoreCtx, stack_limit) as i32;
     /// [`StoreCtx::args`]
@@ -555,11 +559,13 @@ pub enum Builtin {
     AnyFromExtern,
     /// `(reference) -> externref`: `extern.convert_any`
     ExternFromAny,
+    /// `()`: called where the frame can be captured, when a checkpoint is wanted.
+    Checkpoint,
 }
 
 impl Builtin {
     /// How many builtins there are.
-    pub const COUNT: usize = 38;
+    pub const COUNT: usize = 39;
 
     /// Offset of its address in the table of builtins.
     pub const fn offset(self) -> i32 {

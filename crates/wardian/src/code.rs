@@ -1,7 +1,7 @@
 //! Code in memory, compiled or interpreted, and finding it again by address.
 
 use crate::Error;
-use crate::jit::{CallHandlers, CompiledCode, CompiledFunction};
+use crate::jit::{CallHandlers, CapturedFrame, CompiledCode, CompiledFunction};
 use crate::module::ModuleInner;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -33,6 +33,11 @@ pub(crate) trait CodePiece: Send + Sync {
     /// Where a compiled frame has references to objects that waits in the call which returns to this address:
     /// bytes from its stack pointer to its frame pointer, and the slots from its stack pointer.
     fn references_at(&self, _pc: usize) -> Option<(u32, &[u32])> {
+        None
+    }
+    /// Where a compiled frame has its values that waits in the call which returns to this address; or, if `before`,
+    /// that asks there whether a checkpoint is wanted. None if it cannot be captured.
+    fn captured_at(&self, _pc: usize, _before: bool) -> Option<CapturedFrame<'_>> {
         None
     }
     /// The slots of an interpreted frame that hold references to objects when it is resumed at this address;
@@ -186,6 +191,10 @@ impl CodePiece for LoadedCode {
 
     fn references_at(&self, pc: usize) -> Option<(u32, &[u32])> {
         self.tables.references_at(self.offset(pc)?)
+    }
+
+    fn captured_at(&self, pc: usize, before: bool) -> Option<CapturedFrame<'_>> {
+        self.tables.captured_at(self.offset(pc)?, before)
     }
 
     fn handlers_at(&self, pc: usize) -> Option<Handlers<'_>> {

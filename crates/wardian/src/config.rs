@@ -25,6 +25,20 @@ impl Default for EngineKind {
     }
 }
 
+/// Where guests that are run by compiled code can be written down: see [`Config::checkpoints`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Checkpoints {
+    /// Nowhere; only guests that are interpreted can be.
+    #[default]
+    Off,
+    /// Where they call functions, of the guest's or of the host's, and where functions begin. A loop that calls nothing
+    /// has no such point.
+    Calls,
+    /// Also at the headers of loops.
+    CallsAndLoops,
+}
+
 /// Settings of an [`crate::Engine`].
 ///
 /// ```
@@ -55,6 +69,7 @@ pub struct Config {
     pub(crate) fuel: bool,
     pub(crate) speculation_guards: bool,
     pub(crate) gc_stress: bool,
+    pub(crate) checkpoints: Checkpoints,
     pub(crate) listeners: MultiFunctionListenerFactory,
 }
 
@@ -86,6 +101,7 @@ impl Config {
             fuel: false,
             speculation_guards: true,
             gc_stress: false,
+            checkpoints: Checkpoints::Off,
             listeners: MultiFunctionListenerFactory::default(),
         }
     }
@@ -252,6 +268,14 @@ impl Config {
     #[doc(alias = "consume_fuel")]
     pub fn fuel(&mut self, on: bool) -> &mut Config {
         self.fuel = on;
+        self
+    }
+
+    /// Where a guest that is run by compiled code can be written down, as part of a [`crate::Checkpoint`]: there the code
+    /// stores what a frame needs. It then takes more time, on the average of the benchmarks what
+    /// `docs/checkpoints.md` says. Interpreted code can be written down in any case. Default: nowhere.
+    pub fn checkpoints(&mut self, checkpoints: Checkpoints) -> &mut Config {
+        self.checkpoints = checkpoints;
         self
     }
 

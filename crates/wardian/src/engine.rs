@@ -1,7 +1,8 @@
 //! What all modules and stores of an embedder share.
 
+use crate::Checkpoints;
 use crate::code::CodeRegistry;
-use crate::jit::{Compiler, OptLevel, Tunables};
+use crate::jit::{Capture, Compiler, OptLevel, Tunables};
 use crate::raw::signatures::{self, Signature, Signatures, Trampoline};
 use crate::tier::CompileQueue;
 use crate::{Config, EngineKind, Error, ErrorKind, Result};
@@ -63,6 +64,11 @@ impl Engine {
             deterministic_simd: config.deterministic_simd,
             fuel: config.fuel,
             speculation_guards: config.speculation_guards,
+            capture: match config.checkpoints {
+                Checkpoints::Off => Capture::Off,
+                Checkpoints::Calls => Capture::Calls,
+                Checkpoints::CallsAndLoops => Capture::CallsAndLoops,
+            },
         };
         let compiler = match config.kind {
             EngineKind::Interpreted => None,

@@ -81,7 +81,7 @@ pub use checkpoint::{
     CheckpointRequest, PendingCall, ResumeOptions, Resumed, is_checkpoint,
 };
 pub use close::{CloseNotifier, CloseNotifyFunc, ClosingInstance, InstanceCloser};
-pub use config::{Config, EngineKind};
+pub use config::{Checkpoints, Config, EngineKind};
 pub use definition::FunctionDefinition;
 pub use doubles::{TestFunction, TestModule};
 pub use engine::Engine;

@@ -1,6 +1,6 @@
 //! Checkpoints that other threads ask for.
 
-use super::interpreter;
+use super::{interpreter, sources};
 use crate::matrix::{Behaviour, instance, is_compiled, module};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -44,14 +44,17 @@ const COUNT: &str = r#"(module (memory 1)
       (br_if $outer (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"#;
 
 fn computing(engine: &Engine) {
+    sources(engine).iter().for_each(|from| computing_on(from, engine));
+}
+
+fn computing_on(from: &Engine, engine: &Engine) {
     const TURNS: i32 = 40_000;
-    let from = interpreter(engine);
     let expected = {
-        let mut store = Store::new(&from, ());
+        let mut store = Store::new(from, ());
         let run = instance(&mut store, COUNT).typed_func::<i32, i64>(&mut store, "run").unwrap();
         run.call(&mut store, TURNS).unwrap()
     };
-    let mut store = Store::new(&from, ());
+    let mut store = Store::new(from, ());
     let run = instance(&mut store, COUNT).typed_func::<i32, i64>(&mut store, "run").unwrap();
     // It is carried from store to store until it returns.
     // The first request waits for it; on a busy machine later ones may come too late.
@@ -77,7 +80,7 @@ fn computing(engine: &Engine) {
         let bytes = checkpoint.to_bytes().unwrap();
         let checkpoint = Checkpoint::from_bytes(&bytes).unwrap();
         let last = carried > 6;
-        let mut next = Store::new(if last { engine } else { &from }, ());
+        let mut next = Store::new(if last { engine } else { from }, ());
         let linker = Linker::new(next.engine());
         let resumed = checkpoint.resume(&mut next, &linker, &ResumeOptions::new()).unwrap();
         assert!(resumed.is_running() && resumed.pending().is_none());
@@ -131,7 +134,10 @@ fn keep_asking(request: CheckpointRequest, stop: &AtomicBool, kept: &Arc<Mutex<V
 const KEPT: usize = 12;
 
 fn calling(engine: &Engine) {
-    let from = interpreter(engine);
+    sources(engine).iter().for_each(|from| calling_on(from, engine));
+}
+
+fn calling_on(from: &Engine, engine: &Engine) {
     let text = r#"(module (import "h" "count" (func $count (param i64) (result i64)))
       (func $step (param i64) (result i64) (i64.add (i64.const 1) (call $count (local.get 0))))
       (func (export "run") (result i64) (local $n i64) (local $sum i64)
@@ -140,10 +146,10 @@ fn calling(engine: &Engine) {
           (br_if $l (i64.lt_u (local.tee $n (i64.add (local.get $n) (i64.const 1))) (i64.const 3000))))
         (local.get $sum)))"#;
     let expected = 3000 * 2999 + 3000;
-    let mut store = Store::new(&from, None);
+    let mut store = Store::new(from, None);
     *store.data_mut() = Some(store.checkpoint_request());
     let request = store.checkpoint_request();
-    let instance = counting(&from).instantiate(&mut store, &module(&from, text)).unwrap();
+    let instance = counting(from).instantiate(&mut store, &module(from, text)).unwrap();
     let run = instance.typed_func::<(), i64>(&mut store, "run").unwrap();
     let (stop, kept) = (AtomicBool::new(false), Arc::new(Mutex::new(Vec::new())));
     std::thread::scope(|scope| {
@@ -165,8 +171,11 @@ fn calling(engine: &Engine) {
 }
 
 fn idle(engine: &Engine) {
-    let from = interpreter(engine);
-    let mut store = Store::new(&from, ());
+    sources(engine).iter().for_each(|from| idle_on(from, engine));
+}
+
+fn idle_on(from: &Engine, engine: &Engine) {
+    let mut store = Store::new(from, ());
     let run = instance(&mut store, COUNT).typed_func::<i32, i64>(&mut store, "run").unwrap();
     let request = store.checkpoint_request();
     let resumed = ask(&request, AfterCheckpoint::Resume);

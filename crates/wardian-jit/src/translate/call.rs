@@ -147,7 +147,8 @@ impl<'a> Translator<'a, '_> {
     fn call(&mut self, type_index: u32, callee: &Callee) -> Outcome {
         let (sig, ty) = self.type_sig(type_index)?;
         let args = self.call_args(ty, callee.ctx)?;
-        let results = self.call_guest(sig, callee.code, &args)?;
+        let stored = self.store_for_call()?;
+        let results = self.call_guest(sig, callee.code, &args, stored)?;
         for (value, ty) in results.iter().zip(ty.results()) {
             self.note_type(*ty, *value);
         }

@@ -4,6 +4,7 @@
 //! parameters of its header. What else is on the operand stack needs no parameters: those values
 //! are defined above and stay valid. Code that cannot be reached is skipped, counting its blocks.
 
+use super::capture::{Homes, Points};
 use super::env::{Env, clif_type};
 use super::exceptions::{Branches, Legacy};
 use super::state::{Fail, Outcome, Translator};
@@ -74,6 +75,9 @@ pub(super) struct Frame {
     pub(super) encloses_entry: bool,
     /// Operands below the block's parameters.
     pub(super) height: usize,
+    /// The cells that are up to date where the block begins, and on all paths to its end so far.
+    homes_at_start: Homes,
+    pub(super) homes_at_end: Option<Homes>,
 }
 
 impl Frame {
@@ -95,7 +99,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         defined: u32,
         body: &FunctionBody<'_>,
         loop_entry: Option<u32>,
-    ) -> Outcome<(FunctionBuilder<'f>, Vec<Scope>)> {
+    ) -> Outcome<(FunctionBuilder<'f>, Vec<Scope>, Option<Points>)> {
         let mut t = Translator::start(env, builder, ty, defined);
         let mut reader = body.get_locals_reader()?;
         let runs = reader.get_count();
@@ -109,14 +113,19 @@ impl<'a, 'f> Translator<'a, 'f> {
             let (count, ty) = reader.read()?;
             t.locals.add(count, t.value_type(ty)?)?;
         }
+        let mut reader = wasmparser::OperatorsReader::new(reader.get_binary_reader());
+        t.begin_capture(body)?;
         match loop_entry {
-            None => t.zero_locals()?,
+            None => {
+                t.zero_locals()?;
+                t.locate(reader.original_position());
+                t.poll_at_start(reader.clone().read().ok().as_ref())?;
+            }
             Some(offset) => {
                 t.begin_at_loop(body, offset)?;
                 t.open(Kind::Function, Shape::Type(ty.clone()), 0);
             }
         }
-        let mut reader = wasmparser::OperatorsReader::new(reader.get_binary_reader());
         while !reader.eof() {
             let position = reader.original_position();
             let op = reader.read()?;
@@ -128,8 +137,9 @@ impl<'a, 'f> Translator<'a, 'f> {
             return Err(Fail("the body does not end".into()));
         }
         t.check_loop_entered()?;
+        let points = t.end_capture();
         let scopes = t.entries.into_iter().map(|entry| entry.table).collect();
-        Ok((t.b, scopes))
+        Ok((t.b, scopes, points))
     }
 
     fn locate(&mut self, position: u64) {
@@ -265,7 +275,17 @@ impl<'a, 'f> Translator<'a, 'f> {
             self.note_type(*ty, value);
         }
         let encloses_entry = self.encloses_loop_entry();
-        self.frames.push(Frame { kind, shape, exit, exit_used: false, encloses_entry, height });
+        let (homes_at_start, homes_at_end) = (self.homes(), None);
+        self.frames.push(Frame {
+            kind,
+            shape,
+            exit,
+            exit_used: false,
+            encloses_entry,
+            height,
+            homes_at_start,
+            homes_at_end,
+        });
     }
 
     /// The topmost operands as arguments of a branch.
@@ -288,6 +308,8 @@ impl<'a, 'f> Translator<'a, 'f> {
         self.enter_at_loop(header, height);
         self.b.switch_to_block(header);
         self.restack(height, header, self.encloses_loop_entry());
+        self.begin_loop_homes(height, self.encloses_loop_entry());
+        self.poll_at_loop()?;
         if !self.env.tunables.signals {
             self.poll();
         }
@@ -318,6 +340,7 @@ impl<'a, 'f> Translator<'a, 'f> {
     /// Leaves the innermost block with its results, if this point is reached.
     pub(super) fn fall_out(&mut self) -> Outcome {
         if self.reachable {
+            self.merge_homes(self.frames.len() - 1);
             let frame = self.top()?;
             frame.exit_used = true;
             let (exit, count) = (frame.exit, frame.shape.results().len());
@@ -334,6 +357,8 @@ impl<'a, 'f> Translator<'a, 'f> {
             return Err(Fail("else without if".into()));
         };
         let (height, encloses_entry) = (frame.height, frame.encloses_entry);
+        let homes = frame.homes_at_start;
+        self.set_homes(homes);
         self.stack.truncate(height);
         self.b.switch_to_block(otherwise);
         if encloses_entry {
@@ -391,6 +416,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         if frame.exit_used {
             self.enter(frame.exit);
             self.restack(frame.height, frame.exit, frame.encloses_entry);
+            self.join_homes(frame.homes_at_end, frame.height);
         }
         self.unpin(frame.encloses_entry);
     }
@@ -430,6 +456,10 @@ impl<'a, 'f> Translator<'a, 'f> {
 
     /// The block that a branch of this depth goes to, and how many operands it takes.
     pub(super) fn target(&mut self, depth: u32) -> Outcome<(Block, usize)> {
+        let at = (self.frames.len() - 1).checked_sub(depth as usize);
+        if let Some(at) = at {
+            self.merge_homes(at);
+        }
         let frame = self.frame_at(depth)?;
         let block = match frame.kind {
             Kind::Loop { header } => header,

@@ -18,6 +18,7 @@
 //! A `catch` of the older `try` blocks begins at its landing. What it has caught is on the operand stack,
 //! below the values, for `rethrow`: interpreted code has it there too.
 
+use super::capture::{Homes, Stored};
 use super::control::Kind;
 use super::env::clif_type;
 use super::state::{Fail, Outcome, Region, Translator, user};
@@ -245,7 +246,10 @@ impl<'a> Translator<'a, '_> {
         let known = self.tries.get(&self.position).cloned();
         let LegacyTry { catches, delegate } =
             known.ok_or_else(|| Fail("a try block was not found".into()))?;
-        let clauses: Vec<Clause> = catches.iter().map(|c| self.clause(c.tag, c.rethrown)).collect();
+        // Interpreted code holds what it has caught, and a frame that was captured becomes an interpreted one.
+        let holds = self.captured.is_some();
+        let clauses: Vec<Clause> =
+            catches.iter().map(|c| self.clause(c.tag, c.rethrown || holds)).collect();
         let depth = self.frames.len();
         let delegate = delegate.map(|label| depth.saturating_sub(1 + label as usize));
         self.begin_scope(clauses, delegate);
@@ -288,6 +292,8 @@ impl<'a> Translator<'a, '_> {
     fn land(&mut self, clause: &Clause, height: usize, encloses_entry: bool) {
         self.stack.truncate(height);
         self.enter(clause.landing);
+        // It is reached from many calls.
+        self.set_homes(Homes::default());
         if encloses_entry {
             self.renew_pinned(height);
         }
@@ -323,15 +329,17 @@ impl<'a> Translator<'a, '_> {
 
     // Calls.
 
-    /// Calls guest code, with the handlers around it. Returns its results.
+    /// Calls guest code, with the handlers around it. Returns its results. `stored` is what was stored for it.
     pub(super) fn call_guest(
         &mut self,
         sig: SigRef,
         code: Value,
         args: &[Value],
+        stored: Stored,
     ) -> Outcome<Vec<Value>> {
         let Some(entry) = self.scopes.last().and_then(|scope| scope.entry) else {
             let call = self.b.ins().call_indirect(sig, code, args);
+            self.note_stored(call, stored);
             return Ok(self.b.inst_results(call).to_vec());
         };
         let landing = self.entries[entry as usize].block;
@@ -352,7 +360,8 @@ impl<'a> Translator<'a, '_> {
         ];
         let table = ExceptionTableData::new(sig, normal, items);
         let table = self.b.func.dfg.exception_tables.push(table);
-        self.b.ins().try_call_indirect(code, args, table);
+        let call = self.b.ins().try_call_indirect(code, args, table);
+        self.note_stored(call, stored);
         self.enter(next);
         Ok(self.b.block_params(next).to_vec())
     }
@@ -387,7 +396,7 @@ impl<'a> Translator<'a, '_> {
         let sig = self.b.import_signature(signature);
         let mut all = vec![self.vmctx];
         all.extend_from_slice(args);
-        self.call_guest(sig, code, &all)?;
+        self.call_guest(sig, code, &all, Stored::new())?;
         self.b.ins().trap(user(TrapCode::Unreachable));
         self.reachable = false;
         Ok(())

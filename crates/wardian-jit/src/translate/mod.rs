@@ -11,6 +11,7 @@ mod arrays;
 mod atomic;
 mod bulk;
 mod call;
+mod capture;
 mod casts;
 mod control;
 mod convert;

@@ -1,6 +1,7 @@
 //! The state of a translation and the small steps that all operators are made of: operand stack,
 //! memory flags, constants, traps, builtin calls.
 
+use super::capture::Captured;
 use super::control::Frame;
 use super::env::{Env, stub_convention};
 use super::exceptions::{Entry, Scope};
@@ -9,8 +10,8 @@ use super::variable::Locals;
 use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
 use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, Value, types};
 use cranelift_codegen::ir::{
-    AbiParam, AliasRegion, AliasRegionData, Endianness, InstructionData, Opcode, SigRef, Signature,
-    Type, ValueDef,
+    AbiParam, AliasRegion, AliasRegionData, Endianness, Inst, InstructionData, Opcode, SigRef,
+    Signature, Type, ValueDef,
 };
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::FunctionBuilder;
@@ -56,10 +57,12 @@ pub(super) enum Region {
     Headers,
     /// Where objects are allocated.
     HeapWords,
+    /// Cells of the frame, for captures.
+    Frame,
 }
 
 impl Region {
-    const COUNT: usize = 28;
+    const COUNT: usize = 29;
 
     fn number(self) -> u32 {
         match self {
@@ -74,6 +77,7 @@ impl Region {
             Region::Heap => 25,
             Region::Headers => 26,
             Region::HeapWords => 27,
+            Region::Frame => 28,
         }
     }
 }
@@ -119,6 +123,8 @@ pub(crate) struct Translator<'a, 'f> {
     /// Values that are references to objects.
     pub(super) references: HashSet<Value>,
     pub(super) layouts: HashMap<u32, StructLayout>,
+    /// If the function can be captured.
+    pub(super) captured: Option<Captured>,
 }
 
 impl<'a, 'f> Translator<'a, 'f> {
@@ -160,6 +166,7 @@ impl<'a, 'f> Translator<'a, 'f> {
             regions: [None; Region::COUNT],
             references: HashSet::new(),
             layouts: HashMap::new(),
+            captured: None,
         }
     }
 
@@ -428,18 +435,29 @@ impl<'a, 'f> Translator<'a, 'f> {
         self.load_trusted(types::I64, Region::Code, table, builtin.offset())
     }
 
-    fn call_builtin(&mut self, code: Value, args: &[Value]) -> Value {
-        let b = &mut self.b;
-        let sig = *self.builtin_sigs[args.len()]
-            .get_or_insert_with(|| b.import_signature(builtin_signature(args, stub_convention())));
+    /// [`Translator::builtin`], of which the call itself is wanted.
+    pub(super) fn builtin_call(&mut self, builtin: Builtin, args: &[Value]) -> Inst {
+        let code = self.builtin_code(builtin);
+        let sig = self.builtin_sig(args);
         self.call_with(sig, code, args)
     }
 
-    fn call_with(&mut self, sig: SigRef, code: Value, args: &[Value]) -> Value {
+    fn call_builtin(&mut self, code: Value, args: &[Value]) -> Value {
+        let sig = self.builtin_sig(args);
+        let call = self.call_with(sig, code, args);
+        self.b.inst_results(call)[0]
+    }
+
+    fn builtin_sig(&mut self, args: &[Value]) -> SigRef {
+        let b = &mut self.b;
+        *self.builtin_sigs[args.len()]
+            .get_or_insert_with(|| b.import_signature(builtin_signature(args, stub_convention())))
+    }
+
+    fn call_with(&mut self, sig: SigRef, code: Value, args: &[Value]) -> Inst {
         let mut all = [self.vmctx; 7];
         all[1..=args.len()].copy_from_slice(args);
-        let call = self.b.ins().call_indirect(sig, code, &all[..=args.len()]);
-        self.b.inst_results(call)[0]
+        self.b.ins().call_indirect(sig, code, &all[..=args.len()])
     }
 
     // Where there are no signals.

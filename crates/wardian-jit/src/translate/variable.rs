@@ -147,6 +147,7 @@ impl Translator<'_, '_> {
 
     fn set_local(&mut self, index: u32, value: Value) -> Outcome {
         let variable = self.local(index)?;
+        self.local_written(index);
         self.b.try_def_var(variable, value).map_err(|_| Fail("a local has another type".into()))
     }
 

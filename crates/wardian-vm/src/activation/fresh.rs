@@ -9,6 +9,7 @@ impl Default for StoreCtx {
             host_sp: 0,
             wasm_sp: 0,
             interrupt: 0.into(),
+            capture: 0.into(),
             stack_limit: 0,
             args: 0,
             indirect_caller: 0,

@@ -507,7 +507,7 @@ pub(crate) fn builtin_stubs() -> [usize; Builtin::COUNT] {
         ($($n:literal)*) => { [$(builtin_stub_naked::<$n> as *const () as usize),*] };
     }
     let mut stubs = stubs!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24
-        25 26 27 28 29 30 31 32 33 34 35 36 37);
+        25 26 27 28 29 30 31 32 33 34 35 36 37 38);
     stubs[BEFORE] = listen_stub_naked::<BEFORE> as *const () as usize;
     stubs[AFTER] = listen_stub_naked::<AFTER> as *const () as usize;
     stubs[TAIL] = listen_stub_naked::<TAIL> as *const () as usize;

@@ -159,14 +159,6 @@ impl<T: 'static> Caller<'_, T> {
 }
 
 impl StoreInner {
-    /// Has a guest that begins leave at its first safepoint if somebody waits for a checkpoint.
-    #[inline]
-    pub(crate) fn renew_checkpoint_requests(&mut self) {
-        if self.checkpoint_requests.is_some() && self.has_checkpoint_requests() {
-            self.interrupter().request_deferred();
-        }
-    }
-
     /// Whether somebody waits for a checkpoint.
     pub(crate) fn has_checkpoint_requests(&self) -> bool {
         self.checkpoint_requests.as_ref().is_some_and(|requests| !requests.is_empty())
@@ -178,8 +170,7 @@ impl<T> StoreData<T> {
     #[cold]
     pub(crate) fn serve_checkpoints(&mut self, standing: Standing) -> Result<()> {
         if !self.inner.stands_at_point(standing) {
-            // At the next safepoint.
-            self.inner.interrupter().request_deferred();
+            // At its next safepoint the guest sees that a checkpoint is still wanted.
             return Ok(());
         }
         let requests = self.inner.checkpoint_requests.clone();

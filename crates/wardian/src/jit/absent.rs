@@ -42,6 +42,35 @@ impl CallHandlers<'_> {
     }
 }
 
+/// Where a compiled frame has its values.
+#[derive(Clone, Copy, Debug)]
+pub struct CapturedFrame<'a> {
+    /// The offset of the operator.
+    pub offset: u32,
+    /// On which side of it the frame is.
+    pub before: bool,
+    /// Which operands are exceptions.
+    pub caught: &'a [u32],
+    code: &'a CompiledCode,
+}
+
+impl CapturedFrame<'_> {
+    /// Where its instance is.
+    pub fn instance(&self) -> i32 {
+        match self.code.0 {}
+    }
+
+    /// Where its locals are.
+    pub fn locals(self) -> impl Iterator<Item = (u32, i32)> {
+        std::iter::from_fn(move || match self.code.0 {})
+    }
+
+    /// Where its operands are.
+    pub fn operands(&self) -> i32 {
+        match self.code.0 {}
+    }
+}
+
 /// A handler.
 #[derive(Clone, Copy, Debug)]
 pub struct Handler {
@@ -107,6 +136,19 @@ pub struct Tunables {
     pub speculation_guards: bool,
     /// Whether fuel is counted.
     pub fuel: bool,
+    /// Where frames can be captured.
+    pub capture: Capture,
+}
+
+/// Where the frame of a compiled function can be written down.
+#[derive(Clone, Copy, Debug)]
+pub enum Capture {
+    /// Nowhere.
+    Off,
+    /// In calls.
+    Calls,
+    /// Also at loops.
+    CallsAndLoops,
 }
 
 /// How a module is compiled.
@@ -232,6 +274,10 @@ impl CompiledCode {
     }
 
     pub fn handlers_at(&self, _: u32) -> Option<CallHandlers<'_>> {
+        match self.0 {}
+    }
+
+    pub fn captured_at(&self, _: u32, _: bool) -> Option<CapturedFrame<'_>> {
         match self.0 {}
     }
 

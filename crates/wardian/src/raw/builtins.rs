@@ -15,6 +15,7 @@ use std::time::Duration;
 use wardian_module::ModuleInfo;
 use wardian_types::TrapCode;
 use wardian_vm::interpreted::SERVICES;
+use wardian_vm::interrupt::reason;
 use wardian_vm::layout::{Builtin, HostFunc, StoreCtx, instance};
 use wardian_vm::park::{self, WaitResult};
 
@@ -60,6 +61,7 @@ pub(crate) static TABLE: Table = Table([
     ref_test as Address,
     any_from_extern as Address,
     extern_from_any as Address,
+    checkpoint as Address,
     resolve as Address,
     resolve_import as Address,
     resolve_reference as Address,
@@ -139,6 +141,13 @@ builtins! {
 
     /// The stub looks at the interrupt word by itself.
     fn interrupt(_store, _instance) {
+        Ok(0)
+    }
+
+    /// The stub leaves the guest for deferred work, and where that is done the checkpoint is taken.
+    fn checkpoint(store, _instance) {
+        store.polled = true;
+        store.set_word(reason::DEFERRED);
         Ok(0)
     }
 

@@ -247,12 +247,15 @@ impl<T> StoreData<T> {
                 let outer = (*ctx).owner;
                 (*ctx).owner = this as usize;
                 // A restore asks the limiter, which it finds through `owner`.
+                let polled = std::mem::take(&mut (*this).inner.polled);
                 let next = (*this).inner.after_entry(outcome, (*vm).ctx);
                 (*ctx).owner = outer;
                 let stood = match (&next, &standing) {
+                    (Next::Resume(guest), _) if polled => Some(Standing::Polled(*guest)),
                     (Next::Resume(guest), _) | (_, Some(guest)) => Some(Standing::Left(*guest)),
-                    // The interpreter asks for it again once it has begun.
+                    // The interpreter asks for it again once it has begun, and so does code that can be captured.
                     _ if (*vm).entry.load(Ordering::Relaxed) == 0 => None,
+                    _ if (*this).inner.captures_compiled() => None,
                     _ => Some(Standing::Compiled),
                 };
                 match StoreData::with_checkpoints(this, next, stood) {

@@ -27,9 +27,11 @@ use super::runtime_calls::WHOLE_FUNCTION;
 use super::store::FuncKind;
 use super::unwind::unwind;
 use crate::{Error, ErrorKind};
+use std::sync::atomic::Ordering;
 use wardian_types::TrapCode;
 use wardian_vm::activation::{INTERPRETED, status};
 use wardian_vm::interpreted::{Boundary, Function, PendingCall, exit, flag, frame, target};
+use wardian_vm::interrupt::reason;
 use wardian_vm::layout::{HostFunc, InterpretedFunc, StoreCtx, VmFunc};
 use wardian_vm::segment;
 
@@ -139,6 +141,10 @@ impl Run {
     unsafe fn execute(self) -> Next {
         // SAFETY: see [`Run`].
         unsafe {
+            if (*self.ctx).capture.load(Ordering::Relaxed) != 0 {
+                // Interpreted code looks at this word at its safepoints.
+                (*self.ctx).interrupt.fetch_or(reason::DEFERRED, Ordering::Relaxed);
+            }
             (*self.ctx).interp_sp = 0;
             let exit = wardian_interp::execute(self.ctx);
             if exit == exit::RETURN {
@@ -531,7 +537,6 @@ impl Run {
             let ctx = self.ctx;
             let func = (*ctx).call.target as *const VmFunc;
             let inner = self.inner();
-            (*inner).renew_checkpoint_requests();
             let data = &(&(*inner).funcs)[(*func).index as usize];
             let kind = data.kind.clone();
             let ty = (*inner).func_type((*func).index).clone();

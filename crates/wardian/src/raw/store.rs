@@ -124,6 +124,8 @@ pub struct StoreInner {
     interrupter: Option<Arc<Interrupter>>,
     /// Checkpoints that other threads wait for, once one has asked.
     pub(crate) checkpoint_requests: Option<Arc<Requests>>,
+    /// Compiled code has just asked whether a checkpoint is wanted, and the guest is being left for it.
+    pub(crate) polled: bool,
     /// Where samples of its guests go, or went: see [`super::sampling`].
     pub(super) samples: Option<SamplePlace>,
     /// Gives the limiter of a `StoreData<T>` whose address is passed, for builtins.
@@ -206,6 +208,7 @@ impl<T> StoreData<T> {
                 waker: None,
                 interrupter: None,
                 checkpoint_requests: None,
+                polled: false,
                 samples: None,
                 limiter: limiter_of::<T>,
                 refuel: super::fuel::refuel::<T>,

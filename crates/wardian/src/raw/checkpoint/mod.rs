@@ -34,8 +34,10 @@ pub(crate) enum Standing {
     Idle,
     /// In a call of a host function.
     HostCall(HostCall),
-    /// At a safepoint, where it was left.
+    /// Where it was left.
     Left(Suspended),
+    /// Where compiled code has asked whether a checkpoint is wanted.
+    Polled(Suspended),
     /// About to enter compiled code.
     Compiled,
 }

@@ -71,27 +71,6 @@ impl Words {
     fn put(&mut self, slot: i32, ty: ValType, value: [u64; 2]) {
         self.at(slot, ty).copy_from_slice(&value[..ty.slots()]);
     }
-
-    /// Puts an operand in its place; the operands begin at the slot `stack`.
-    fn put_operand(
-        &mut self,
-        place: Place,
-        ty: ValType,
-        value: [u64; 2],
-        stack: i32,
-    ) -> Result<()> {
-        match place {
-            // The operand is what the local is. Its type can be a wider one, so the local keeps its own value.
-            Place::Slot(slot) if slot < stack => {
-                if *self.at(slot, ty) != value[..ty.slots()] {
-                    return Err(unusable("an operand that is a local has another value"));
-                }
-            }
-            Place::Slot(slot) => self.put(slot, ty, value),
-            Place::Const(_) => {}
-        }
-        Ok(())
-    }
 }
 
 /// A guest that was placed.
@@ -239,9 +218,15 @@ impl StoreInner {
             words.put(*slot, *ty, values.slots(self, *ty, *value, unset)?);
         }
         for ((ty, operand), value) in stack.iter().zip(&map.operands).zip(&state.operands) {
-            let ty = engine_type(*ty, &module.signatures);
-            let value = values.slots(self, ty, *value, false)?;
-            words.put_operand(operand.place, ty, value, layout.stack)?;
+            let Place::Slot(slot) = operand.place else { continue };
+            // An operand may be what a local is. The local's type can be a narrower one, and counts.
+            let local = Some(slot).filter(|slot| *slot < layout.stack);
+            let local = local.and_then(|slot| layout.locals.binary_search(&slot).ok());
+            let ty = match local {
+                Some(local) => known.locals[local],
+                None => engine_type(*ty, &module.signatures),
+            };
+            words.put(slot, ty, values.slots(self, ty, *value, false)?);
         }
         self.put_caught(state, map, values, &mut words)?;
         let results = info.defined_type(defined).results().iter();

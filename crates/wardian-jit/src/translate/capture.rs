@@ -1,0 +1,394 @@
+//! Functions whose frames can be captured: values are stored in the frame where a checkpoint may be taken.
+//!
+//! ```text
+//!   local.get 0 … call $f        cells of the locals that are read later, and of the operands below the
+//!                                arguments: stored before the call, unless they have these values already
+//!   loop                         poll: is a checkpoint wanted? ── rarely ──> cells are stored, the runtime called
+//! ```
+//!
+//! A local has one cell in the frame, an operand one for its height. Which cells have the present values is known
+//! where a block begins as far as all paths to it agree, so that calls behind each other store what has changed.
+//! See [`crate::frames`] for the tables.
+
+use super::control::{Frame, Kind};
+use super::objects::is_object_ref;
+use super::state::{Outcome, Region, Translator};
+use crate::frames::{FramePoint, FrameTable};
+use crate::settings::Capture;
+use cranelift_codegen::MachBufferFrameLayout;
+use cranelift_codegen::ir::{
+    Endianness, Inst, InstBuilder, MemFlagsData, StackSlot, StackSlotData, StackSlotKind,
+    UserStackMapEntry, Value, types,
+};
+use cranelift_frontend::FunctionBuilder;
+use std::collections::HashMap;
+use wardian_module::Liveness;
+use wardian_vm::layout::{Builtin, store_ctx};
+use wasmparser::{FunctionBody, Operator};
+
+/// Locals, by their positions among those that are read, of which it is known whether their cells are up to date.
+const TRACKED: usize = 256;
+/// Slots of operands of which that is known.
+const TRACKED_SLOTS: usize = 16;
+
+/// What the translation of a function that can be captured knows.
+pub(super) struct Captured {
+    live: Liveness,
+    /// Locals that have no default value, by their positions among those that are read: a frame is made again with
+    /// them, whether they are read later or not.
+    undefaultable: Vec<usize>,
+    /// The cell of the instance, then those of locals.
+    locals: StackSlot,
+    operands: StackSlot,
+    /// The number of each local's cell.
+    numbers: HashMap<u32, u32>,
+    cells: Vec<(u32, u32)>,
+    locals_size: u32,
+    operands_size: u32,
+    homes: Homes,
+    points: Vec<FramePoint>,
+    loops: bool,
+}
+
+/// The cells that have the present values.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Homes {
+    instance: bool,
+    locals: [u64; TRACKED / 64],
+    /// The values that begin in the slots of operands.
+    operands: [Option<Value>; TRACKED_SLOTS],
+}
+
+impl Homes {
+    fn has(&self, local: usize) -> bool {
+        self.locals.get(local / 64).is_some_and(|word| word & 1 << (local % 64) != 0)
+    }
+
+    fn set(&mut self, local: usize, on: bool) {
+        if let Some(word) = self.locals.get_mut(local / 64) {
+            *word &= !(1 << (local % 64));
+            *word |= u64::from(on) << (local % 64);
+        }
+    }
+
+    /// What two paths agree on.
+    pub(super) fn and(mut self, other: &Homes) -> Homes {
+        self.instance &= other.instance;
+        self.locals.iter_mut().zip(other.locals).for_each(|(word, other)| *word &= other);
+        for (operand, other) in self.operands.iter_mut().zip(other.operands) {
+            *operand = operand.filter(|value| other == Some(*value));
+        }
+        self
+    }
+
+    /// Nothing is known of the slots from here on.
+    fn truncate(&mut self, slots: usize) {
+        self.operands.iter_mut().skip(slots).for_each(|operand| *operand = None);
+    }
+
+    /// A value of so many slots gets its place. Returns whether it is there already.
+    fn place(&mut self, slot: usize, slots: usize, value: Value) -> bool {
+        let is_there = self.operands.get(slot).is_some_and(|operand| *operand == Some(value));
+        if !is_there {
+            // One before it may reach into it.
+            let before = slot.saturating_sub(1);
+            let (len, after) = (self.operands.len(), slot + slots);
+            self.operands[before.min(len)..after.min(len)].fill(None);
+            if let Some(operand) = self.operands.get_mut(slot) {
+                *operand = Some(value);
+            }
+        }
+        is_there
+    }
+}
+
+/// What is stored for a point, and where references to objects are then.
+pub(super) type Stored = Vec<UserStackMapEntry>;
+
+impl Captured {
+    fn new(b: &mut FunctionBuilder<'_>, live: Liveness, loops: bool) -> Captured {
+        // Their sizes are known at the end.
+        let mut slot =
+            || b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 8, 3));
+        Captured {
+            live,
+            undefaultable: Vec::new(),
+            locals: slot(),
+            operands: slot(),
+            numbers: HashMap::new(),
+            cells: Vec::new(),
+            locals_size: 8,
+            operands_size: 8,
+            homes: Homes::default(),
+            points: Vec::new(),
+            loops,
+        }
+    }
+
+    /// The cell of a local: its number, and its offset.
+    fn cell(&mut self, local: u32, size: u32) -> (u32, u32) {
+        let next = self.cells.len() as u32;
+        let number = *self.numbers.entry(local).or_insert(next);
+        if number == next {
+            self.cells.push((local, self.locals_size));
+            self.locals_size += size;
+        }
+        (number, self.cells[number as usize].1)
+    }
+}
+
+impl Translator<'_, '_> {
+    /// Prepares the function to be captured, if that is wanted.
+    pub(super) fn begin_capture(&mut self, body: &FunctionBody<'_>) -> Outcome {
+        let loops = match self.env.tunables.capture {
+            Capture::Off => return Ok(()),
+            Capture::Calls => false,
+            Capture::CallsAndLoops => true,
+        };
+        let live = Liveness::of(body)?;
+        let mut captured = Captured::new(&mut self.b, live, loops);
+        let reads = captured.live.read().iter().enumerate();
+        let types = |local: u32| self.locals.ty(local);
+        captured.undefaultable =
+            reads.filter(|(_, local)| !types(**local).is_defaultable()).map(|(at, _)| at).collect();
+        self.captured = Some(captured);
+        Ok(())
+    }
+
+    /// Asks whether a checkpoint is wanted, before the first operator. If loops ask, that is not necessary in functions
+    /// that call none, and not where a loop begins at once, which would be the same point.
+    pub(super) fn poll_at_start(&mut self, first: Option<&Operator<'_>>) -> Outcome {
+        let Some(captured) = &self.captured else { return Ok(()) };
+        let asks_soon = matches!(first, Some(Operator::Loop { .. }));
+        if captured.loops && (asks_soon || !captured.live.makes_calls()) {
+            return Ok(());
+        }
+        let params = self.ty.params().len();
+        let read = captured.live.read();
+        let mut live = captured.live.live_at_start();
+        // Others have their default values.
+        live.retain(|at| (read[*at] as usize) < params);
+        self.poll_for_checkpoint(live)
+    }
+
+    /// The same at the header of a loop.
+    pub(super) fn poll_at_loop(&mut self) -> Outcome {
+        let Some(captured) = self.captured.as_ref().filter(|captured| captured.loops) else {
+            return Ok(());
+        };
+        let live = captured.live.live_at(self.position);
+        self.poll_for_checkpoint(live)
+    }
+
+    fn poll_for_checkpoint(&mut self, live: Vec<usize>) -> Outcome {
+        let store = self.store_ctx();
+        // Another thread writes the word: an atomic load is never merged with an earlier one.
+        let address = self.b.ins().iadd_imm_s(store, i64::from(store_ctx::CAPTURE));
+        let word = self.b.ins().atomic_load(types::I64, MemFlagsData::trusted(), address);
+        let (capture, next) = (self.cold_block(), self.b.create_block());
+        self.b.ins().brif(word, capture, &[], next, &[]);
+        self.enter(capture);
+        // What is stored here is not stored on the other path.
+        let homes = self.homes();
+        let stored = self.store_point(live, true)?;
+        let call = self.builtin_call(Builtin::Checkpoint, &[]);
+        self.note_stored(call, stored);
+        self.set_homes(homes);
+        self.b.ins().jump(next, &[]);
+        self.enter(next);
+        Ok(())
+    }
+
+    /// Stores what a frame needs that waits in the call whose arguments were just taken off the operand stack.
+    pub(super) fn store_for_call(&mut self) -> Outcome<Stored> {
+        let Some(captured) = &self.captured else { return Ok(Stored::new()) };
+        let live = captured.live.live_at(self.position);
+        self.store_point(live, false)
+    }
+
+    /// The references that were stored for a call are found by the collector.
+    pub(super) fn note_stored(&mut self, call: Inst, stored: Stored) {
+        for entry in stored {
+            self.b.func.dfg.append_user_stack_map_entry(call, entry);
+        }
+    }
+
+    /// Stores the instance, the operands, and the locals that are live.
+    fn store_point(&mut self, live: Vec<usize>, before: bool) -> Outcome<Stored> {
+        // Taken out, so that it can be changed while the translation goes on.
+        let Some(mut captured) = self.captured.take() else { return Ok(Stored::new()) };
+        let mut stored = Stored::new();
+        let done = self.store_locals(&mut captured, live, &mut stored).map(|mut live| {
+            self.store_operands(&mut captured, &mut stored);
+            live.sort_unstable();
+            live.dedup();
+            let catches = self.frames.iter().filter(|frame| matches!(frame.kind, Kind::Catch(_)));
+            let caught = catches.map(|frame| frame.height as u32).collect();
+            captured.points.push(FramePoint { offset: self.offset, before, live, caught });
+        });
+        self.captured = Some(captured);
+        done.map(|()| stored)
+    }
+
+    fn store_locals(
+        &mut self,
+        captured: &mut Captured,
+        live: Vec<usize>,
+        stored: &mut Stored,
+    ) -> Outcome<Vec<u32>> {
+        if !captured.homes.instance {
+            self.store_in_frame(captured.locals, 0, self.vmctx);
+            captured.homes.instance = true;
+        }
+        let mut numbers = Vec::with_capacity(live.len());
+        let undefaultable = captured.undefaultable.clone();
+        for at in live.into_iter().chain(undefaultable) {
+            let local = captured.live.read()[at];
+            let ty = self.locals.ty(local);
+            let (number, offset) = captured.cell(local, 8 * ty.slots() as u32);
+            numbers.push(number);
+            if !captured.homes.has(at) {
+                let variable = self.local(local)?;
+                let value = self.b.use_var(variable);
+                self.store_in_frame(captured.locals, offset, value);
+                captured.homes.set(at, true);
+            }
+            if is_object_ref(ty) {
+                stored.push(reference(captured.locals, offset));
+            }
+        }
+        Ok(numbers)
+    }
+
+    fn store_operands(&mut self, captured: &mut Captured, stored: &mut Stored) {
+        let mut slot = 0;
+        for height in 0..self.stack.len() {
+            let (value, offset) = (self.stack[height], slot as u32 * 8);
+            let slots = self.slots_of(value);
+            if !captured.homes.place(slot, slots, value) {
+                self.store_in_frame(captured.operands, offset, value);
+            }
+            if self.references.contains(&value) {
+                stored.push(reference(captured.operands, offset));
+            }
+            slot += slots;
+        }
+        captured.operands_size = captured.operands_size.max(slot as u32 * 8);
+    }
+
+    fn slots_of(&self, value: Value) -> usize {
+        self.b.func.dfg.value_type(value).bytes().div_ceil(8) as usize
+    }
+
+    fn store_in_frame(&mut self, slot: StackSlot, offset: u32, value: Value) {
+        let region = self.region(Region::Frame);
+        // Vectors are aligned to eight bytes only.
+        let flags = MemFlagsData::new().with_notrap().with_endianness(Endianness::Little);
+        let flags = flags.with_alias_region(Some(region));
+        let address = self.b.ins().stack_addr(types::I64, slot, 0);
+        self.b.ins().store(flags, value, address, offset as i32);
+    }
+
+    // Which cells are up to date.
+
+    /// What is known here.
+    pub(super) fn homes(&self) -> Homes {
+        self.captured.as_ref().map_or_else(Homes::default, |captured| captured.homes)
+    }
+
+    pub(super) fn set_homes(&mut self, homes: Homes) {
+        if let Some(captured) = &mut self.captured {
+            captured.homes = homes;
+        }
+    }
+
+    /// A branch leads from here to the end of an open block.
+    pub(super) fn merge_homes(&mut self, frame: usize) {
+        let Some(captured) = &self.captured else { return };
+        let frame: &mut Frame = &mut self.frames[frame];
+        let known = frame.homes_at_end.as_ref();
+        frame.homes_at_end = Some(known.map_or(captured.homes, |known| captured.homes.and(known)));
+    }
+
+    /// Paths meet at the end of a block, of which this is known; the operands below it are on the stack.
+    pub(super) fn join_homes(&mut self, homes: Option<Homes>, height: usize) {
+        if self.captured.is_some() {
+            let slots = self.stack.iter().take(height).map(|value| self.slots_of(*value)).sum();
+            let mut homes = homes.unwrap_or_default();
+            homes.truncate(slots);
+            self.set_homes(homes);
+        }
+    }
+
+    /// A loop begins: later rounds come with other values of the locals that are written in it. Where the code
+    /// begins at a loop, nothing was stored before.
+    pub(super) fn begin_loop_homes(&mut self, height: usize, encloses_entry: bool) {
+        if encloses_entry {
+            return self.set_homes(Homes::default());
+        }
+        self.join_homes(Some(self.homes()), height);
+        let position = self.position;
+        let Some(captured) = &mut self.captured else { return };
+        for local in captured.live.written_in(position) {
+            captured.homes.set(local, false);
+        }
+    }
+
+    /// A local gets a value.
+    pub(super) fn local_written(&mut self, local: u32) {
+        if let Some(captured) = &mut self.captured
+            && let Some(at) = captured.live.rank(local)
+        {
+            captured.homes.set(at, false);
+        }
+    }
+
+    /// Sets the sizes of the cells. Returns what the tables are made of.
+    pub(super) fn end_capture(&mut self) -> Option<Points> {
+        let captured = self.captured.take()?;
+        let used = !captured.points.is_empty();
+        for (slot, size) in
+            [(captured.locals, captured.locals_size), (captured.operands, captured.operands_size)]
+        {
+            self.b.func.sized_stack_slots[slot].size = if used { size } else { 0 };
+        }
+        let Captured { locals, operands, cells, mut points, .. } = captured;
+        points.sort_unstable();
+        debug_assert!(points.is_sorted_by(|a, b| (a.offset, a.before) < (b.offset, b.before)));
+        Some(Points { locals, operands, cells, points })
+    }
+}
+
+fn reference(slot: StackSlot, offset: u32) -> UserStackMapEntry {
+    UserStackMapEntry { ty: types::I32, slot, offset }
+}
+
+/// The points of a function that was translated.
+pub(crate) struct Points {
+    locals: StackSlot,
+    operands: StackSlot,
+    cells: Vec<(u32, u32)>,
+    points: Vec<FramePoint>,
+}
+
+impl Points {
+    /// The table, now that it is known where the cells are.
+    ///
+    /// # Errors
+    ///
+    /// A function has cells and no frame.
+    pub(crate) fn table(
+        self,
+        layout: Option<&MachBufferFrameLayout>,
+    ) -> Result<FrameTable, String> {
+        if self.points.is_empty() {
+            return Ok(FrameTable::default());
+        }
+        let layout = layout.ok_or("a function that can be captured has no frame")?;
+        let place = |slot: StackSlot| {
+            layout.stackslots[slot].offset as i32 - layout.frame_to_fp_offset as i32
+        };
+        let Points { locals, operands, cells, points } = self;
+        Ok(FrameTable { instance: place(locals), operands: place(operands), cells, points })
+    }
+}

@@ -1,0 +1,566 @@
+//! Which locals of a function are read again behind an operator.
+//!
+//! ```text
+//!   local.get 0   call $f   local.get 1   local.set 0   call $g   local.get 1   end
+//!                 └ live: 1                             └ live: 1
+//! ```
+//!
+//! The events of a body (reads, writes, branches, calls) are walked backwards, again and again until what is live at
+//! the headers of loops does not change any more. The work is bounded: of a function for which it would be too much,
+//! every local that is read anywhere counts as live everywhere, which is true if imprecise.
+
+use std::collections::HashMap;
+use wasmparser::{BinaryReaderError, Catch, FunctionBody, Operator};
+
+/// How many words of sets the analysis may go through, and how many the answer may have.
+const MOST_WORK: usize = 1 << 24;
+const MOST_WORDS: usize = 1 << 20;
+/// How often a body is walked.
+const MOST_WALKS: usize = 12;
+
+/// The locals that are live at calls, at the headers of loops, and where the function begins.
+#[derive(Debug, Default)]
+pub struct Liveness {
+    /// The locals that are read anywhere, in ascending order. Sets are of positions in this list.
+    read: Vec<u32>,
+    points: HashMap<u64, Set>,
+    /// By the position of a loop, the locals that are written inside of it.
+    written: HashMap<u64, Set>,
+    at_start: Set,
+    /// Nothing is known but what is read.
+    coarse: bool,
+    makes_calls: bool,
+}
+
+type Set = Box<[u64]>;
+
+impl Liveness {
+    /// Analyses a valid body.
+    ///
+    /// # Errors
+    ///
+    /// The body is malformed.
+    pub fn of(body: &FunctionBody<'_>) -> Result<Liveness, BinaryReaderError> {
+        let events = Events::read(body)?;
+        let mut liveness = Liveness {
+            read: events.read.clone(),
+            makes_calls: events.makes_calls,
+            ..Liveness::default()
+        };
+        liveness.coarse = events.is_too_large() || !liveness.solve(&events);
+        Ok(liveness)
+    }
+
+    /// The locals that are read anywhere, in ascending order.
+    pub fn read(&self) -> &[u32] {
+        &self.read
+    }
+
+    /// The position of a local in [`Liveness::read`].
+    pub fn rank(&self, local: u32) -> Option<usize> {
+        self.read.binary_search(&local).ok()
+    }
+
+    /// Whether the function calls any.
+    pub fn makes_calls(&self) -> bool {
+        self.makes_calls
+    }
+
+    /// The locals that are read behind the call, or inside of or behind the loop, at this position in the module; as
+    /// positions in [`Liveness::read`], in ascending order.
+    pub fn live_at(&self, position: u64) -> Vec<usize> {
+        match self.points.get(&position) {
+            Some(set) if !self.coarse => members(set).collect(),
+            _ => (0..self.read.len()).collect(),
+        }
+    }
+
+    /// The same where the function begins.
+    pub fn live_at_start(&self) -> Vec<usize> {
+        if self.coarse { (0..self.read.len()).collect() } else { members(&self.at_start).collect() }
+    }
+
+    /// Those that are written inside of the loop at this position.
+    pub fn written_in(&self, position: u64) -> Vec<usize> {
+        match self.written.get(&position) {
+            Some(set) if !self.coarse => members(set).collect(),
+            _ => (0..self.read.len()).collect(),
+        }
+    }
+
+    /// Returns whether an end was found.
+    fn solve(&mut self, events: &Events) -> bool {
+        let mut headers = vec![events.empty(); events.loops.len()];
+        for _ in 0..MOST_WALKS {
+            let mut walk = Walk::new(events, &mut headers);
+            walk.backwards();
+            if walk.changed {
+                continue;
+            }
+            self.at_start = walk.live.clone();
+            self.points = walk.points;
+            for (position, header) in events.loops.iter().zip(headers) {
+                self.points.insert(*position, header);
+            }
+            self.written = events.written();
+            return true;
+        }
+        false
+    }
+}
+
+fn members(set: &[u64]) -> impl Iterator<Item = usize> + '_ {
+    set.iter().enumerate().flat_map(|(word, bits)| {
+        (0..64).filter(move |bit| bits & 1 << bit != 0).map(move |bit| word * 64 + bit)
+    })
+}
+
+fn add(to: &mut Set, from: &Set) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to |= from;
+    }
+}
+
+/// What a body does with locals.
+enum Event {
+    Get(usize),
+    Set(usize),
+    /// A call, by its position.
+    Call(u64),
+    Block,
+    /// A loop, by its number.
+    Loop(usize),
+    If,
+    Else,
+    /// A block with handlers at these labels, counted from outside of it.
+    TryTable(Vec<u32>),
+    Catch,
+    End,
+    Branch(Vec<u32>),
+    /// Branches, or continues.
+    BranchIf(u32),
+    Leave,
+    Throw,
+}
+
+/// The events of a body.
+struct Events {
+    all: Vec<Event>,
+    /// The locals that are read.
+    read: Vec<u32>,
+    /// Positions of the loops.
+    loops: Vec<u64>,
+    makes_calls: bool,
+    calls: usize,
+    /// How many sets a walk goes through.
+    sets: usize,
+    has_handlers: bool,
+}
+
+impl Events {
+    fn read(body: &FunctionBody<'_>) -> Result<Events, BinaryReaderError> {
+        let mut events = Events {
+            all: Vec::new(),
+            read: locals_read(body)?,
+            loops: Vec::new(),
+            makes_calls: false,
+            calls: 0,
+            sets: 0,
+            has_handlers: false,
+        };
+        let mut reader = body.get_operators_reader()?;
+        while !reader.eof() {
+            let position = reader.original_position();
+            let op = reader.read()?;
+            events.add(&op, position)?;
+        }
+        Ok(events)
+    }
+
+    fn add(&mut self, op: &Operator<'_>, position: u64) -> Result<(), BinaryReaderError> {
+        use Operator as O;
+        let rank = |local: u32| self.read.binary_search(&local).ok();
+        let event = match *op {
+            O::LocalGet { local_index } => rank(local_index).map(Event::Get),
+            O::LocalSet { local_index } | O::LocalTee { local_index } => {
+                rank(local_index).map(Event::Set)
+            }
+            O::Call { .. } | O::CallIndirect { .. } | O::CallRef { .. } => {
+                (self.makes_calls, self.calls) = (true, self.calls + 1);
+                Some(Event::Call(position))
+            }
+            O::ReturnCall { .. } | O::ReturnCallIndirect { .. } | O::ReturnCallRef { .. } => {
+                self.makes_calls = true;
+                Some(Event::Leave)
+            }
+            O::Return | O::Unreachable => Some(Event::Leave),
+            O::Block { .. } | O::Try { .. } => Some(Event::Block),
+            O::Loop { .. } => {
+                self.loops.push(position);
+                Some(Event::Loop(self.loops.len() - 1))
+            }
+            O::If { .. } => Some(Event::If),
+            O::Else => Some(Event::Else),
+            O::TryTable { ref try_table } => {
+                let labels = try_table.catches.iter().map(|catch| match *catch {
+                    Catch::One { label, .. }
+                    | Catch::OneRef { label, .. }
+                    | Catch::All { label }
+                    | Catch::AllRef { label } => label,
+                });
+                Some(Event::TryTable(labels.collect()))
+            }
+            O::Catch { .. } | O::CatchAll => Some(Event::Catch),
+            O::End | O::Delegate { .. } => Some(Event::End),
+            O::Br { relative_depth } => Some(Event::Branch(vec![relative_depth])),
+            O::BrIf { relative_depth }
+            | O::BrOnNull { relative_depth }
+            | O::BrOnNonNull { relative_depth }
+            | O::BrOnCast { relative_depth, .. }
+            | O::BrOnCastFail { relative_depth, .. } => Some(Event::BranchIf(relative_depth)),
+            O::BrTable { ref targets } => {
+                let labels = targets.targets().chain([Ok(targets.default())]);
+                let mut labels: Vec<u32> = labels.collect::<Result<_, _>>()?;
+                labels.sort_unstable();
+                labels.dedup();
+                Some(Event::Branch(labels))
+            }
+            O::Throw { .. } | O::ThrowRef | O::Rethrow { .. } => Some(Event::Throw),
+            _ => None,
+        };
+        let Some(event) = event else { return Ok(()) };
+        self.has_handlers |= matches!(event, Event::TryTable(_) | Event::Catch);
+        self.sets += match &event {
+            Event::Get(_) | Event::Set(_) => 0,
+            Event::Branch(labels) | Event::TryTable(labels) => labels.len(),
+            _ => 1,
+        };
+        self.all.push(event);
+        Ok(())
+    }
+
+    fn words(&self) -> usize {
+        self.read.len().div_ceil(64)
+    }
+
+    fn empty(&self) -> Set {
+        vec![0; self.words()].into()
+    }
+
+    fn is_too_large(&self) -> bool {
+        let loops = 2 * self.loops.len();
+        self.sets.saturating_mul(self.words()) > MOST_WORK
+            || (self.calls + loops).saturating_mul(self.words()) > MOST_WORDS
+    }
+
+    /// The locals that are written inside of each loop.
+    fn written(&self) -> HashMap<u64, Set> {
+        let mut found = HashMap::new();
+        // The open blocks: of a loop its number, and what is written in it.
+        let mut open: Vec<(Option<usize>, Set)> = vec![(None, self.empty())];
+        for event in &self.all {
+            match event {
+                Event::Set(local) => {
+                    if let Some((_, set)) = open.last_mut() {
+                        set[local / 64] |= 1 << (local % 64);
+                    }
+                }
+                Event::Loop(number) => open.push((Some(*number), self.empty())),
+                Event::Block | Event::If | Event::TryTable(_) => open.push((None, self.empty())),
+                Event::End => {
+                    let Some((number, set)) = open.pop() else { break };
+                    if let Some((_, around)) = open.last_mut() {
+                        add(around, &set);
+                    }
+                    if let Some(number) = number {
+                        found.insert(self.loops[number], set);
+                    }
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+fn locals_read(body: &FunctionBody<'_>) -> Result<Vec<u32>, BinaryReaderError> {
+    let mut read = Vec::new();
+    let mut reader = body.get_operators_reader()?;
+    while !reader.eof() {
+        if let Operator::LocalGet { local_index } = reader.read()? {
+            let index = local_index as usize;
+            if read.len() <= index {
+                read.resize(index + 1, false);
+            }
+            read[index] = true;
+        }
+    }
+    Ok((0..).zip(read).filter_map(|(local, is_read)| is_read.then_some(local)).collect())
+}
+
+/// A walk through the events, last to first.
+struct Walk<'a> {
+    events: &'a Events,
+    /// What is live at the header of each loop, as far as is known.
+    headers: &'a mut [Set],
+    changed: bool,
+    live: Set,
+    open: Vec<Open>,
+    points: HashMap<u64, Set>,
+    /// For the event that opens each block that was met: which it is.
+    openers: Vec<usize>,
+}
+
+/// A block that the walk is in.
+struct Open {
+    /// The number of a loop.
+    header: Option<usize>,
+    /// What is live at its end.
+    at_end: Set,
+    /// What is live where its `else` begins.
+    otherwise: Option<Set>,
+    /// What is live where an exception that is thrown inside of it may continue.
+    handlers: Option<Set>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(events: &'a Events, headers: &'a mut [Set]) -> Walk<'a> {
+        let (live, openers) = (events.empty(), openers(&events.all));
+        Walk {
+            events,
+            headers,
+            changed: false,
+            live,
+            open: Vec::new(),
+            points: HashMap::new(),
+            openers,
+        }
+    }
+
+    fn backwards(&mut self) {
+        for (at, event) in self.events.all.iter().enumerate().rev() {
+            self.step(at, event);
+        }
+    }
+
+    fn step(&mut self, at: usize, event: &Event) {
+        match event {
+            Event::Get(local) => self.live[local / 64] |= 1 << (local % 64),
+            Event::Set(local) => self.live[local / 64] &= !(1 << (local % 64)),
+            Event::Call(position) => {
+                if let Some(handlers) = self.handlers() {
+                    add(&mut self.live, &handlers);
+                }
+                self.points.insert(*position, self.live.clone());
+            }
+            Event::End => self.begin_block(at),
+            Event::Else => {
+                if let Some(top) = self.open.last_mut() {
+                    let at_end = top.at_end.clone();
+                    top.otherwise = Some(std::mem::replace(&mut self.live, at_end));
+                }
+            }
+            Event::Catch => self.begin_catch(),
+            Event::If => {
+                if let Some(top) = self.open.pop() {
+                    add(&mut self.live, &top.otherwise.unwrap_or(top.at_end));
+                }
+            }
+            Event::Loop(number) => {
+                self.open.pop();
+                let header = &mut self.headers[*number];
+                if *header != self.live {
+                    add(header, &self.live);
+                    self.live.clone_from(header);
+                    self.changed = true;
+                }
+            }
+            Event::Block | Event::TryTable(_) => drop(self.open.pop()),
+            Event::Branch(labels) => self.live = self.targets(labels),
+            Event::BranchIf(label) => {
+                let target = self.targets(&[*label]);
+                add(&mut self.live, &target);
+            }
+            Event::Leave => self.live = self.events.empty(),
+            Event::Throw => self.live = self.handlers().unwrap_or_else(|| self.events.empty()),
+        }
+    }
+
+    /// The end of a block, at which the walk enters it.
+    fn begin_block(&mut self, at: usize) {
+        let opener = self.events.all.get(self.openers[at]);
+        let header = match opener {
+            Some(Event::Loop(number)) => Some(*number),
+            _ => None,
+        };
+        let handlers = match opener {
+            Some(Event::TryTable(labels)) => {
+                let mut handlers = self.targets(labels);
+                if let Some(around) = self.handlers() {
+                    add(&mut handlers, &around);
+                }
+                Some(handlers)
+            }
+            _ => None,
+        };
+        let at_end = self.live.clone();
+        self.open.push(Open { header, at_end, otherwise: None, handlers });
+    }
+
+    /// The beginning of a `catch`, at which the walk leaves it for what is before it.
+    fn begin_catch(&mut self) {
+        let around = self.handlers();
+        let Some(top) = self.open.last_mut() else { return };
+        let mut handlers = std::mem::replace(&mut self.live, top.at_end.clone());
+        if let Some(around) = around {
+            add(&mut handlers, &around);
+        }
+        top.handlers = Some(handlers);
+    }
+
+    /// What is live at some labels.
+    fn targets(&self, labels: &[u32]) -> Set {
+        let mut live = self.events.empty();
+        for label in labels {
+            let at = self.open.len().checked_sub(1 + *label as usize);
+            match at.map(|at| &self.open[at]) {
+                Some(Open { header: Some(number), .. }) => add(&mut live, &self.headers[*number]),
+                Some(Open { at_end, .. }) => add(&mut live, at_end),
+                None => {}
+            }
+        }
+        live
+    }
+
+    /// What is live where an exception that is thrown here may continue in the function.
+    fn handlers(&self) -> Option<Set> {
+        if !self.events.has_handlers {
+            return None;
+        }
+        self.open.iter().rev().find_map(|open| open.handlers.clone())
+    }
+}
+
+/// For each event that ends a block, the event that begins it; the body itself begins with none.
+fn openers(events: &[Event]) -> Vec<usize> {
+    let mut open = vec![usize::MAX];
+    let mut found = vec![usize::MAX; events.len()];
+    for (at, event) in events.iter().enumerate() {
+        match event {
+            Event::Block | Event::Loop(_) | Event::If | Event::TryTable(_) => open.push(at),
+            Event::End => found[at] = open.pop().unwrap_or(usize::MAX),
+            _ => {}
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Liveness;
+    use crate::Module;
+    use wasmparser::{BinaryReader, FunctionBody, Operator};
+
+    /// What is live at the calls of the last function of a module, then at its loops, then at its beginning.
+    fn live(body: &str) -> Vec<Vec<u32>> {
+        let text = format!(
+            "(module (tag $t) (func $f) (func (param i32 i32 i32) (local i32 i32) {body}))"
+        );
+        let bytes = wat::parse_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+        let module = Module::decode(bytes, wardian_types::CoreFeatures::all(), 1).expect("valid");
+        let range = module.info().bodies.last().expect("it has two").clone();
+        let start = range.start as u64;
+        let body = FunctionBody::new(BinaryReader::new(&module.bytes()[range], start));
+        let liveness = Liveness::of(&body).expect("well-formed");
+        let names = |set: Vec<usize>| set.into_iter().map(|at| liveness.read()[at]).collect();
+        let mut found: Vec<Vec<u32>> = Vec::new();
+        for wanted in [false, true] {
+            let mut reader = body.get_operators_reader().expect("well-formed");
+            while !reader.eof() {
+                let position = reader.original_position();
+                match reader.read().expect("well-formed") {
+                    Operator::Call { .. } if !wanted => {
+                        found.push(names(liveness.live_at(position)))
+                    }
+                    Operator::Loop { .. } if wanted => {
+                        found.push(names(liveness.live_at(position)))
+                    }
+                    _ => {}
+                }
+            }
+        }
+        found.push(names(liveness.live_at_start()));
+        found
+    }
+
+    #[test]
+    fn what_is_read_later_is_live() {
+        let table: &[(&str, &[&[u32]])] = &[
+            ("call $f", &[&[], &[]]),
+            ("call $f (drop (local.get 1))", &[&[1], &[1]]),
+            // What is written first is not.
+            ("call $f (local.set 1 (i32.const 0)) (drop (local.get 1))", &[&[], &[]]),
+            ("(local.set 1 (local.get 0)) call $f (drop (local.get 1))", &[&[1], &[0]]),
+            // Of either branch.
+            (
+                "(if (local.get 0) (then call $f (drop (local.get 1))) (else (drop (local.get 2))))",
+                &[&[1], &[0, 1, 2]],
+            ),
+            (
+                "(if (local.get 0) (then (local.set 1 (i32.const 1)))) call $f (drop (local.get 1))",
+                &[&[1], &[0, 1]],
+            ),
+            (
+                "(block (br_if 0 (local.get 0)) call $f return) (drop (local.get 2))",
+                &[&[], &[0, 2]],
+            ),
+            // Around a loop: what an earlier operator of the next round reads.
+            (
+                "(loop $l (drop (local.get 1)) (local.set 3 (i32.const 1)) call $f                     (br_if $l (local.get 3)))",
+                &[&[1, 3], &[1], &[1]],
+            ),
+            (
+                "(loop $a (loop $b (drop (local.get 2)) call $f (br_if $b (local.get 0)))                     (local.set 2 (local.get 1)) (br $a))",
+                &[&[0, 1, 2], &[0, 1, 2], &[0, 1, 2], &[0, 1, 2]],
+            ),
+            // Where an exception continues.
+            (
+                "(block $h (try_table (catch_all $h) call $f) return) (drop (local.get 1))",
+                &[&[1], &[1]],
+            ),
+            (
+                "try call $f catch $t (drop (local.get 1)) catch_all (drop (local.get 2)) end",
+                &[&[1, 2], &[1, 2]],
+            ),
+            ("try try call $f delegate 0 catch $t (drop (local.get 1)) end", &[&[1], &[1]]),
+            (
+                "(block (block (br_table 0 1 (local.get 0))) call $f (drop (local.get 1)))                 (drop (local.get 2))",
+                &[&[1, 2], &[0, 1, 2]],
+            ),
+            ("(return_call $f)", &[&[]]),
+            // Code that is never reached reads nothing.
+            ("call $f unreachable (drop (local.get 1))", &[&[], &[]]),
+        ];
+        for (body, expected) in table {
+            assert_eq!(live(body), *expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn of_a_function_that_is_too_large_all_is_live() {
+        let mut body = String::new();
+        for _ in 0..70_000 {
+            body.push_str("call $f ");
+        }
+        for local in 0..3_000 {
+            body.push_str(&format!("(drop (local.get {local})) "));
+        }
+        let text = format!("(module (func $f) (func (local {}) {body}))", "i32 ".repeat(3_000));
+        let bytes = wat::parse_str(&text).expect("well-formed");
+        let module = Module::decode(bytes, wardian_types::CoreFeatures::all(), 1).expect("valid");
+        let range = module.info().bodies[1].clone();
+        let body = FunctionBody::new(BinaryReader::new(&module.bytes()[range], 0));
+        let liveness = Liveness::of(&body).expect("well-formed");
+        assert!(liveness.coarse && liveness.live_at(0).len() == 3_000);
+    }
+}
