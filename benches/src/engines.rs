@@ -30,8 +30,16 @@ pub(crate) fn wardian() -> Result<wardian::Engine> {
 
 /// Wardian's engine of this kind.
 pub(crate) fn wardian_of(kind: wardian::EngineKind) -> Result<wardian::Engine> {
+    wardian_with(|config| {
+        config.engine(kind);
+    })
+}
+
+/// Wardian's engine that compiles, with other settings.
+pub(crate) fn wardian_with(set: impl FnOnce(&mut wardian::Config)) -> Result<wardian::Engine> {
     let mut config = wardian::Config::new();
-    config.engine(kind).stack_size(STACK).compile_threads(THREADS);
+    config.engine(wardian::EngineKind::Compiled).stack_size(STACK).compile_threads(THREADS);
+    set(&mut config);
     Ok(wardian::Engine::new(&config)?)
 }
 

@@ -160,6 +160,15 @@ pub(crate) const GROUPS: &[Kind] = &[
             memories with guard pages.",
     },
     Kind {
+        name: "capture",
+        run: variants::capture,
+        targets: &[
+            at_most(WITHOUT, "calls: ", 1.08, 1.25),
+            at_most(WITHOUT, "calls and loops: ", 1.2, 1.45),
+        ],
+        about: "The guests of `cpu` in engines whose compiled code can be captured for checkpoints, beside themselves.",
+    },
+    Kind {
         name: "observe",
         run: observe::run,
         targets: &[

@@ -7,6 +7,7 @@ use crate::measure::{Contender, Row, measure};
 use crate::options::{Options, Result};
 use std::time::Duration;
 use wardian::{
+    Checkpoints, Engine,
     ExternType, Instance, InstantiateOptions, MemoryAllocatorFunc, Module, Sampler, SamplerOptions,
     Store, VecMemory,
 };
@@ -38,17 +39,46 @@ pub(crate) fn sampler(options: &Options) -> Result<Vec<Row>> {
     beside(options, WITHOUT, with)
 }
 
+/// In engines whose compiled code can be captured: at calls, and also at loops.
+pub(crate) fn capture(options: &Options) -> Result<Vec<Row>> {
+    let with =
+        |store: &mut Store<()>, module: &Module| Ok((Instance::new(store, module, &[])?, None));
+    let mut rows = Vec::new();
+    for (name, checkpoints) in
+        [("calls", Checkpoints::Calls), ("calls and loops", Checkpoints::CallsAndLoops)]
+    {
+        let engine = engines::wardian_with(|config| {
+            config.checkpoints(checkpoints);
+        })?;
+        for mut row in beside_in(options, WITHOUT, &engine, with)? {
+            row.name = format!("{name}: {}", row.name);
+            rows.push(row);
+        }
+    }
+    Ok(rows)
+}
+
 fn beside(
     options: &Options,
     peer: &'static str,
+    with: impl Fn(&mut Store<()>, &Module) -> Result<(Instance, Option<Sampler>)>,
+) -> Result<Vec<Row>> {
+    beside_in(options, peer, &engines::wardian()?, with)
+}
+
+/// The same in an engine of its own.
+fn beside_in(
+    options: &Options,
+    peer: &'static str,
+    own: &Engine,
     with: impl Fn(&mut Store<()>, &Module) -> Result<(Instance, Option<Sampler>)>,
 ) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for wasm in [GUESTS, &wat::parse_str(KERNELS)?] {
         let engine = engines::wardian()?;
         let module = Module::new(&engine, wasm)?;
-        let mut a = Store::new(&engine, ());
-        let (a_instance, sampler) = with(&mut a, &module)?;
+        let mut a = Store::new(own, ());
+        let (a_instance, sampler) = with(&mut a, &Module::new(own, wasm)?)?;
         let mut b = Store::new(&engine, ());
         let b_instance = Instance::new(&mut b, &module, &[])?;
         let names = module.exports().filter(|(_, ty)| matches!(ty, ExternType::Func(_)));

@@ -7,7 +7,7 @@
 //! ```
 
 use crate::random::Random;
-use crate::ways::WAYS;
+use crate::ways::{CAPTURING, WAYS};
 use crate::{calls, generate, heard, run, world};
 use libtest_mimic::Failed;
 use std::collections::HashSet;
@@ -46,7 +46,9 @@ struct Plan {
     /// Host calls between two checkpoints; none for no checkpoint.
     every: Option<usize>,
     /// The engine on which it continues after the first; on others than interpreters it stays.
-    next: usize,
+    next: &'static Engine,
+    /// The engine on which it begins.
+    first: &'static Engine,
 }
 
 /// Fails with the first difference.
@@ -56,15 +58,25 @@ pub(crate) fn compare(seed: u64) -> Result<(), Failed> {
 }
 
 fn compare_module(seed: u64, bytes: &[u8]) -> Result<(), Failed> {
-    let compiled =
-        WAYS.iter().position(|way| way.engine.config().engine_kind() == EngineKind::Compiled);
-    let tiered =
-        WAYS.iter().position(|way| way.engine.config().engine_kind() == EngineKind::Tiered);
-    let plan = |name, every, next| Plan { name, every, next };
-    let mut plans = vec![plan("at every host call", Some(0), 0), plan("now and then", Some(3), 0)];
+    let of_kind = |kind| {
+        let mut engines = WAYS.iter().map(|way| &way.engine);
+        engines.find(|engine| engine.config().engine_kind() == kind)
+    };
+    let interpreted = &WAYS[0].engine;
+    let plan = |name, every, next| Plan { name, every, next, first: interpreted };
+    let mut plans = vec![
+        plan("at every host call", Some(0), interpreted),
+        plan("now and then", Some(3), interpreted),
+    ];
+    let compiled = of_kind(EngineKind::Compiled);
     plans.extend(compiled.map(|next| plan("once, to a compiling engine", Some(2), next)));
+    let tiered = of_kind(EngineKind::Tiered);
     plans.extend(tiered.map(|next| plan("once, to a tiered engine", Some(1), next)));
-    let whole = run_all(seed, bytes, plan("not", None, 0))?;
+    plans.extend(CAPTURING.iter().flat_map(|(name, engine)| {
+        let every = [Some(0), Some(2)].into_iter();
+        every.map(|every| Plan { name, every, next: engine, first: engine })
+    }));
+    let whole = run_all(seed, bytes, plan("not", None, interpreted))?;
     for plan in plans {
         let carried = run_all(seed, bytes, plan)?;
         for i in 0..whole.len().max(carried.len()) {
@@ -111,7 +123,7 @@ struct Guest {
 }
 
 fn run_all(seed: u64, bytes: &[u8], plan: Plan) -> Result<Vec<String>, Failed> {
-    let engine = &WAYS[0].engine;
+    let engine = plan.first;
     let Ok(module) = Module::new(engine, bytes) else { return Ok(Vec::new()) };
     let host = Host {
         lines: Vec::new(),
@@ -197,8 +209,8 @@ impl Guest {
     fn resume(&mut self, bytes: &[u8]) -> Result<wardian::Resumed, Failed> {
         let checkpoint = Checkpoint::from_bytes(bytes)?;
         let mut host = self.store.data().clone();
-        let engine = &WAYS[self.plan.next].engine;
-        let stays = engine.config().engine_kind() != EngineKind::Interpreted;
+        let engine = self.plan.next;
+        let stays = !std::ptr::eq(engine, self.plan.first);
         // The call in which it was written down passes.
         host.carry_after = self.plan.every.filter(|_| !stays).map(|every| every + 1);
         host.limits = limits();
