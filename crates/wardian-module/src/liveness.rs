@@ -24,8 +24,8 @@ pub struct Liveness {
     /// The locals that are read anywhere, in ascending order. Sets are of positions in this list.
     read: Vec<u32>,
     points: HashMap<u64, Set>,
-    /// By the position of a loop, the locals that are written inside of it.
-    written: HashMap<u64, Set>,
+    /// By the position of a loop.
+    loops: HashMap<u64, Inside>,
     at_start: Set,
     /// Nothing is known but what is read.
     coarse: bool,
@@ -33,6 +33,17 @@ pub struct Liveness {
 }
 
 type Set = Box<[u64]>;
+
+/// What is inside of a loop.
+#[derive(Clone, Debug)]
+struct Inside {
+    /// The locals that are written.
+    written: Set,
+    /// Those that are live at calls.
+    at_calls: Set,
+    /// Whether there is a call behind which the function continues.
+    has_calls: bool,
+}
 
 impl Liveness {
     /// Analyses a valid body.
@@ -82,10 +93,19 @@ impl Liveness {
 
     /// Those that are written inside of the loop at this position.
     pub fn written_in(&self, position: u64) -> Vec<usize> {
-        match self.written.get(&position) {
-            Some(set) if !self.coarse => members(set).collect(),
+        match self.loops.get(&position) {
+            Some(inside) if !self.coarse => members(&inside.written).collect(),
             _ => (0..self.read.len()).collect(),
         }
+    }
+
+    /// Those that are live at calls inside of the loop at this position, and not written there; none if it has no call
+    /// behind which the function continues.
+    pub fn kept_for_calls(&self, position: u64) -> Option<Vec<usize>> {
+        let inside = self.loops.get(&position).filter(|inside| inside.has_calls && !self.coarse)?;
+        let kept: Set =
+            inside.at_calls.iter().zip(&inside.written).map(|(live, set)| live & !set).collect();
+        Some(members(&kept).collect())
     }
 
     /// Returns whether an end was found.
@@ -102,7 +122,7 @@ impl Liveness {
             for (position, header) in events.loops.iter().zip(headers) {
                 self.points.insert(*position, header);
             }
-            self.written = events.written();
+            self.loops = events.loops(&self.points);
             return true;
         }
         false
@@ -253,27 +273,40 @@ impl Events {
             || (self.calls + loops).saturating_mul(self.words()) > MOST_WORDS
     }
 
-    /// The locals that are written inside of each loop.
-    fn written(&self) -> HashMap<u64, Set> {
+    /// What is inside of each loop, given what is live at calls.
+    fn loops(&self, points: &HashMap<u64, Set>) -> HashMap<u64, Inside> {
         let mut found = HashMap::new();
-        // The open blocks: of a loop its number, and what is written in it.
-        let mut open: Vec<(Option<usize>, Set)> = vec![(None, self.empty())];
-        for event in &self.all {
+        let none = || Inside { written: self.empty(), at_calls: self.empty(), has_calls: false };
+        // The open blocks: of a loop its number, and what is in it.
+        let mut open: Vec<(Option<usize>, Inside)> = vec![(None, none())];
+        for (at, event) in self.all.iter().enumerate() {
             match event {
                 Event::Set(local) => {
-                    if let Some((_, set)) = open.last_mut() {
-                        set[local / 64] |= 1 << (local % 64);
+                    if let Some((_, inside)) = open.last_mut() {
+                        inside.written[local / 64] |= 1 << (local % 64);
                     }
                 }
-                Event::Loop(number) => open.push((Some(*number), self.empty())),
-                Event::Block | Event::If | Event::TryTable(_) => open.push((None, self.empty())),
+                Event::Call(position) => {
+                    // Behind one that only panics, as compilers say it, nothing is done.
+                    let returns = !matches!(self.all.get(at + 1), Some(Event::Leave));
+                    if let (true, Some(live), Some((_, inside))) =
+                        (returns, points.get(position), open.last_mut())
+                    {
+                        inside.has_calls = true;
+                        add(&mut inside.at_calls, live);
+                    }
+                }
+                Event::Loop(number) => open.push((Some(*number), none())),
+                Event::Block | Event::If | Event::TryTable(_) => open.push((None, none())),
                 Event::End => {
-                    let Some((number, set)) = open.pop() else { break };
+                    let Some((number, inside)) = open.pop() else { break };
                     if let Some((_, around)) = open.last_mut() {
-                        add(around, &set);
+                        add(&mut around.written, &inside.written);
+                        add(&mut around.at_calls, &inside.at_calls);
+                        around.has_calls |= inside.has_calls;
                     }
                     if let Some(number) = number {
-                        found.insert(self.loops[number], set);
+                        found.insert(self.loops[number], inside);
                     }
                 }
                 _ => {}

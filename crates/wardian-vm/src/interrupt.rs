@@ -161,7 +161,10 @@ impl Interrupter {
         let store = self.store.load(Ordering::SeqCst);
         if !store.is_null() {
             // SAFETY: as in `signal`; the lock is held.
-            unsafe { (*store).capture.store(wanted.into(), Ordering::SeqCst) };
+            let words = unsafe { &(*store).capture };
+            // Any byte says it.
+            let word = if wanted { u64::MAX } else { 0 };
+            words.iter().for_each(|at| at.store(word, Ordering::SeqCst));
         }
     }
 

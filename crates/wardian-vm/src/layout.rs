@@ -6,7 +6,7 @@
 //!    +0  host_sp                 +8  owner (Rust side)                +8  ...
 //!    +8  wasm_sp                 +16 builtins  ---> [code; Builtin::COUNT]
 //!    +16 interrupt               +24 signature ids ---> [u32; types]
-//!    +24 capture                 +32 nested
+//!    +24 stack_limit             +32 nested
 //!    ...                         +40 listened ---> [*Listened; defined functions]
 //!                                +48 interpreted ---> [*InterpretedFunc; 2 * defined functions]
 //!                                +56 heap base
@@ -33,6 +33,9 @@ use std::mem::offset_of;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 pub use wardian_types::Counts;
 
+/// Words of [`StoreCtx::capture`].
+pub const CAPTURE_WORDS: usize = 16;
+
 /// What compiled code shares with the runtime, one for each store.
 #[repr(C)]
 #[derive(Debug)]
@@ -44,8 +47,6 @@ pub struct StoreCtx {
     /// Non-zero when the guest must stop: a bit set of [`crate::interrupt`] reasons. Read at every
     /// return from the host, and by polls where code has them.
     pub interrupt: AtomicU64,
-    /// Non-zero when a checkpoint of the guest is wanted: compiled code that can be captured asks for it.
-    pub capture: AtomicU64,
     /// Lowest stack address that a function may use; below it lies the guard. Read by compiled
     /// code only where there are no signals.
     pub stack_limit: usize,
@@ -138,6 +139,10 @@ pub struct StoreCtx {
     pub func_records: *const usize,
     /// How many there are.
     pub func_record_count: u64,
+    /// Not zero when a checkpoint of the guest is wanted: compiled code that can be captured asks for it. All words are
+    /// the same: each place that asks in a function reads other bytes, so that the compiler does not take one for the
+    /// other.
+    pub capture: [AtomicU64; CAPTURE_WORDS],
 }
 
 /// A function whose calls are observed: what its wrapper reads. The Rust side extends it.

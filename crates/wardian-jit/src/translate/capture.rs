@@ -17,13 +17,14 @@ use crate::frames::{FramePoint, FrameTable};
 use crate::settings::Capture;
 use cranelift_codegen::MachBufferFrameLayout;
 use cranelift_codegen::ir::{
-    Endianness, Inst, InstBuilder, MemFlagsData, StackSlot, StackSlotData, StackSlotKind,
-    UserStackMapEntry, Value, types,
+    AbiParam, Endianness, Inst, InstBuilder, MemFlagsData, Signature, StackSlot, StackSlotData,
+    StackSlotKind, UserStackMapEntry, Value, types,
 };
+use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::FunctionBuilder;
 use std::collections::HashMap;
 use wardian_module::Liveness;
-use wardian_vm::layout::{Builtin, store_ctx};
+use wardian_vm::layout::{Builtin, CAPTURE_WORDS, store_ctx};
 use wasmparser::{FunctionBody, Operator};
 
 /// Locals, by their positions among those that are read, of which it is known whether their cells are up to date.
@@ -48,6 +49,8 @@ pub(super) struct Captured {
     homes: Homes,
     points: Vec<FramePoint>,
     loops: bool,
+    /// How many polls there are so far.
+    polls: u32,
 }
 
 /// The cells that have the present values.
@@ -122,6 +125,7 @@ impl Captured {
             homes: Homes::default(),
             points: Vec::new(),
             loops,
+            polls: 0,
         }
     }
 
@@ -181,22 +185,51 @@ impl Translator<'_, '_> {
     }
 
     fn poll_for_checkpoint(&mut self, live: Vec<usize>) -> Outcome {
-        let store = self.store_ctx();
-        // Another thread writes the word: an atomic load is never merged with an earlier one.
-        let address = self.b.ins().iadd_imm_s(store, i64::from(store_ctx::CAPTURE));
-        let word = self.b.ins().atomic_load(types::I64, MemFlagsData::trusted(), address);
+        let word = self.load_wanted();
         let (capture, next) = (self.cold_block(), self.b.create_block());
         self.b.ins().brif(word, capture, &[], next, &[]);
         self.enter(capture);
         // What is stored here is not stored on the other path.
         let homes = self.homes();
         let stored = self.store_point(live, true)?;
-        let call = self.builtin_call(Builtin::Checkpoint, &[]);
+        // This one keeps all registers: what is in them need not be elsewhere because of a call that is rare.
+        let code = self.builtin_code(Builtin::Checkpoint);
+        let mut signature = Signature::new(CallConv::PreserveAll);
+        signature.params.push(AbiParam::new(types::I64));
+        let sig = self.b.import_signature(signature);
+        let call = self.b.ins().call_indirect(sig, code, &[self.vmctx]);
         self.note_stored(call, stored);
         self.set_homes(homes);
         self.b.ins().jump(next, &[]);
         self.enter(next);
         Ok(())
+    }
+
+    /// Loads whether a checkpoint is wanted.
+    ///
+    /// Another thread writes it. The compiler would merge a plain load with an earlier one of the same place, and must
+    /// not: so each poll of a function loads from other bytes, which say the same. An atomic load, which is never
+    /// merged, keeps all others from being merged across it, and makes loops much slower; it is what polls do for which
+    /// no bytes are left.
+    fn load_wanted(&mut self) -> Value {
+        const BYTES: u32 = 8 * CAPTURE_WORDS as u32;
+        let store = self.store_ctx();
+        let number = self.captured.as_mut().map_or(0, |captured| {
+            captured.polls += 1;
+            captured.polls - 1
+        });
+        // Two bytes that begin at the last but one are the last two.
+        let place = match number.checked_sub(BYTES) {
+            None => Some((types::I8, number)),
+            Some(offset) if offset + 1 < BYTES => Some((types::I16, offset)),
+            Some(_) => None,
+        };
+        if let Some((ty, offset)) = place {
+            let flags = MemFlagsData::new().with_notrap();
+            return self.b.ins().load(ty, flags, store, store_ctx::CAPTURE + offset as i32);
+        }
+        let address = self.b.ins().iadd_imm_s(store, i64::from(store_ctx::CAPTURE));
+        self.b.ins().atomic_load(types::I64, MemFlagsData::trusted(), address)
     }
 
     /// Stores what a frame needs that waits in the call whose arguments were just taken off the operand stack.
@@ -228,6 +261,21 @@ impl Translator<'_, '_> {
         });
         self.captured = Some(captured);
         done.map(|()| stored)
+    }
+
+    /// A loop is about to begin: stores what calls in it need that does not change there, once instead of in each round.
+    pub(super) fn store_ahead_of_loop(&mut self) -> Outcome {
+        // Where the code begins at a loop, nothing before it is executed.
+        if self.encloses_loop_entry() {
+            return Ok(());
+        }
+        let Some(mut captured) = self.captured.take() else { return Ok(()) };
+        let kept = captured.live.kept_for_calls(self.position);
+        let stored = kept.map_or(Ok(Vec::new()), |kept| {
+            self.store_locals(&mut captured, kept, &mut Stored::new())
+        });
+        self.captured = Some(captured);
+        stored.map(drop)
     }
 
     fn store_locals(

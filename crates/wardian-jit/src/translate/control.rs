@@ -304,6 +304,7 @@ impl<'a, 'f> Translator<'a, 'f> {
             self.note_type(*ty, value);
         }
         self.pin(height)?;
+        self.store_ahead_of_loop()?;
         self.b.ins().jump(header, &args);
         self.enter_at_loop(header, height);
         self.b.switch_to_block(header);

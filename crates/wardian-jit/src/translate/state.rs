@@ -10,8 +10,8 @@ use super::variable::Locals;
 use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
 use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, Value, types};
 use cranelift_codegen::ir::{
-    AbiParam, AliasRegion, AliasRegionData, Endianness, Inst, InstructionData, Opcode, SigRef,
-    Signature, Type, ValueDef,
+    AbiParam, AliasRegion, AliasRegionData, Endianness, InstructionData, Opcode, SigRef, Signature,
+    Type, ValueDef,
 };
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::FunctionBuilder;
@@ -435,29 +435,18 @@ impl<'a, 'f> Translator<'a, 'f> {
         self.load_trusted(types::I64, Region::Code, table, builtin.offset())
     }
 
-    /// [`Translator::builtin`], of which the call itself is wanted.
-    pub(super) fn builtin_call(&mut self, builtin: Builtin, args: &[Value]) -> Inst {
-        let code = self.builtin_code(builtin);
-        let sig = self.builtin_sig(args);
+    fn call_builtin(&mut self, code: Value, args: &[Value]) -> Value {
+        let b = &mut self.b;
+        let sig = *self.builtin_sigs[args.len()]
+            .get_or_insert_with(|| b.import_signature(builtin_signature(args, stub_convention())));
         self.call_with(sig, code, args)
     }
 
-    fn call_builtin(&mut self, code: Value, args: &[Value]) -> Value {
-        let sig = self.builtin_sig(args);
-        let call = self.call_with(sig, code, args);
-        self.b.inst_results(call)[0]
-    }
-
-    fn builtin_sig(&mut self, args: &[Value]) -> SigRef {
-        let b = &mut self.b;
-        *self.builtin_sigs[args.len()]
-            .get_or_insert_with(|| b.import_signature(builtin_signature(args, stub_convention())))
-    }
-
-    fn call_with(&mut self, sig: SigRef, code: Value, args: &[Value]) -> Inst {
+    fn call_with(&mut self, sig: SigRef, code: Value, args: &[Value]) -> Value {
         let mut all = [self.vmctx; 7];
         all[1..=args.len()].copy_from_slice(args);
-        self.b.ins().call_indirect(sig, code, &all[..=args.len()])
+        let call = self.b.ins().call_indirect(sig, code, &all[..=args.len()]);
+        self.b.inst_results(call)[0]
     }
 
     // Where there are no signals.

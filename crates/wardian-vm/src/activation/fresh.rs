@@ -1,7 +1,8 @@
 //! The context of a store that no guest has entered.
 
-use crate::layout::StoreCtx;
+use crate::layout::{CAPTURE_WORDS, StoreCtx};
 use std::ptr;
+use std::sync::atomic::AtomicU64;
 
 impl Default for StoreCtx {
     fn default() -> Self {
@@ -9,7 +10,7 @@ impl Default for StoreCtx {
             host_sp: 0,
             wasm_sp: 0,
             interrupt: 0.into(),
-            capture: 0.into(),
+            capture: [const { AtomicU64::new(0) }; CAPTURE_WORDS],
             stack_limit: 0,
             args: 0,
             indirect_caller: 0,

@@ -141,7 +141,7 @@ impl Run {
     unsafe fn execute(self) -> Next {
         // SAFETY: see [`Run`].
         unsafe {
-            if (*self.ctx).capture.load(Ordering::Relaxed) != 0 {
+            if (*self.ctx).capture[0].load(Ordering::Relaxed) != 0 {
                 // Interpreted code looks at this word at its safepoints.
                 (*self.ctx).interrupt.fetch_or(reason::DEFERRED, Ordering::Relaxed);
             }
