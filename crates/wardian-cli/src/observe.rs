@@ -2,7 +2,7 @@
 
 use crate::input::Input;
 use crate::wasi::Host;
-use wardian::{Config, Instance, Linker, Store};
+use wardian::{Config, Instance, Linker, Module, Store};
 
 /// Observes a run: notified of each of its stages.
 pub(crate) trait Observer: Send + Sync + 'static {
@@ -14,6 +14,9 @@ pub(crate) trait Observer: Send + Sync + 'static {
     fn module(&self, _input: &mut Input) -> anyhow::Result<bool> {
         Ok(true)
     }
+
+    /// The module that is going to run.
+    fn loaded(&self, _module: &Module) {}
 
     /// What the module can import is being put together.
     fn linker(&self, _linker: &mut Linker<Host>) -> wardian::Result<()> {

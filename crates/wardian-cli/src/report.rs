@@ -103,6 +103,14 @@ pub(crate) fn note(text: &str) {
     message("note", AnsiColor::Cyan, text);
 }
 
+/// The end of a message about a name that fits no function: those that are similar.
+pub(crate) fn similar(name: &str, names: impl IntoIterator<Item = String>) -> String {
+    match wardian_observe::near_names(name, names, 5) {
+        near if near.is_empty() => String::new(),
+        near => format!("; similar names: {}", near.join(", ")),
+    }
+}
+
 fn message(kind: &str, color: AnsiColor, text: &str) {
     let style = Style::new().fg_color(Some(color.into())).bold();
     // Names of guests are among it, and terminals obey more than letters.

@@ -39,6 +39,7 @@ pub(crate) fn run(
     let core = args.coredump.as_deref().map(CoreFile::prepare).transpose()?;
     let engine = engine(args, &*observer)?;
     let module = load(args, &engine, verbose, &*observer)?;
+    observer.loaded(&module);
     let plan = Plan::new(args, &module)?;
     let mut linker = Linker::new(&engine);
     wasi::link(&mut linker)?;

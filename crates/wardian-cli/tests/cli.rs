@@ -17,6 +17,7 @@ mod cli {
     mod inspect;
     mod invoke;
     mod limits;
+    mod names;
     mod profile;
     mod run;
     mod signals;

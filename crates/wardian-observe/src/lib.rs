@@ -36,6 +36,7 @@ mod coredump;
 mod coverage;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod near;
 mod printable;
 mod profile;
 mod sources;
@@ -51,6 +52,7 @@ pub use coverage::report::{CoverageReport, FileCoverage, FunctionCoverage, Share
 pub use coverage::{Counts, CoverageMap};
 #[cfg(feature = "metrics")]
 pub use metrics::{GuestMetrics, InstanceMetrics};
+pub use near::near_names;
 pub use printable::{escape_html, printable, shorten};
 pub use profile::format::{Format, UnknownFormat};
 pub use profile::kind::{ProfileKind, Unit, ValueType};

@@ -66,7 +66,7 @@ impl Symbols {
     pub(crate) fn function_name(&self, module: ModuleId, func: u32) -> (String, String) {
         match self.get(module).func_name(func) {
             Some(raw) => (demangle(raw), raw.to_owned()),
-            None => (format!("<function {func}>"), format!("function[{func}]")),
+            None => (self.get(module).display_name(func), self.get(module).display_name(func)),
         }
     }
 
@@ -89,12 +89,20 @@ impl Symbols {
         self.get(module).source_locations(offset)
     }
 
-    /// Why lines are missing, a sentence for each module whose debug information could not be used.
+    /// Where a function begins, if its module says so.
+    pub(crate) fn start(&self, module: ModuleId, func: u32) -> Option<SourceLocation> {
+        self.get(module).func_start(func)
+    }
+
+    /// Why lines are missing or not exact, a sentence for each module that this is true of.
     pub(crate) fn missing_lines(&self) -> impl Iterator<Item = String> {
-        let refused = self.modules.iter().filter(|m| m.debug_info() == DebugInfo::TooComplex);
-        refused.map(|module| match module.name() {
-            Some(name) => format!("{name}: {}", DebugInfo::TooComplex),
-            None => DebugInfo::TooComplex.to_string(),
+        let notable = |info: &DebugInfo| matches!(info, DebugInfo::TooComplex | DebugInfo::AtCalls);
+        self.modules.iter().filter_map(move |module| {
+            let info = Some(module.debug_info()).filter(notable)?;
+            Some(match module.name() {
+                Some(name) => format!("{name}: {info}"),
+                None => info.to_string(),
+            })
         })
     }
 

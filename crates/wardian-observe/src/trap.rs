@@ -107,18 +107,18 @@ fn is_of(instance: &InternalModule<'_>, frame: &Frame) -> bool {
 /// The function with its arguments, and where in it.
 fn write_frame(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
     let definition = frame.definition();
-    match definition.demangled_name() {
-        Some(name) => f.write_str(&shown(&name))?,
-        None => write!(f, "<function {}>", frame.func_index())?,
-    }
+    f.write_str(&shown(&definition.display_name()))?;
     write_arguments(f, frame)?;
-    if let Some(offset) = frame.code_offset() {
-        write!(f, " (code offset {offset:#x})")?;
+    if let Some(offset) = frame.file_offset() {
+        write!(f, " (offset {offset:#x})")?;
     }
     for place in frame.source_locations() {
         write!(f, "\n        at {}", shown(&place.file))?;
         if let Some(line) = place.line {
             write!(f, ":{line}")?;
+        }
+        if place.approximate {
+            f.write_str(" (approximate)")?;
         }
         if let Some(function) = place.function {
             write!(f, " in {}", shown(&function))?;

@@ -39,8 +39,13 @@ impl Outputs {
         // Nobody may be there to read it, which is no problem of the guest's.
         let table = coverage.table(ROWS, columns());
         let _ = std::io::stderr().lock().write_all(table.as_bytes());
-        if coverage.debug_info == DebugInfo::TooComplex {
-            report::note(&DebugInfo::TooComplex.to_string());
+        match coverage.debug_info {
+            DebugInfo::TooComplex => report::note(&DebugInfo::TooComplex.to_string()),
+            DebugInfo::AtCalls => report::note(
+                "no coverage of lines: modules of Go say which line a call is on, not which lines other code \
+                 is of; coverage is by function",
+            ),
+            _ => {}
         }
         let mut problems = Vec::new();
         for (file, format) in std::mem::take(&mut self.files) {

@@ -105,7 +105,7 @@ fn exit_codes() {
             &["run", "trap.wat"],
             134,
             &[],
-            &["error: trap: unreachable", "0: inner (code offset 0x", "1: app::outer", "2: main"],
+            &["error: trap: unreachable", "0: inner (offset 0x", "1: app::outer", "2: main"],
         ),
         (&["run", "reactor.wat"], 0, &[], &[]),
     ]);

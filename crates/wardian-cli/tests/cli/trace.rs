@@ -211,7 +211,7 @@ fn what_is_chosen() {
         (&["--host", "--only", "args_sizes*"], "args_sizes_get() = 1, 9 <T>\n"),
         (&["--exports"], "main() <T>\n"),
         (&["--depth", "1"], "main() <T>\n"),
-        (&["--only", "none"], ""),
+        (&["--only", "none"], "warning: no function fits --only `none`\n"),
         (&["--only", "fd_read", "--strings", "2"], "fd_read(0, 64) = 5, \"in\"... <T>\n"),
     ] {
         let ended = run(&place, &[&["trace"], args, &["prog.wat"]].concat());

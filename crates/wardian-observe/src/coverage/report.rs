@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::sync::Arc;
-use wardian::{DebugInfo, Module, SourceLocation, demangle};
+use wardian::{DebugInfo, Module, SourceLocation};
 
 /// What a guest executed: see [`crate::CoverageMap::report`].
 #[derive(Clone, Debug, Default)]
@@ -159,7 +159,7 @@ fn function(
     let index = module.info().imported_functions + func as u32;
     let mut covered = FunctionCoverage {
         index,
-        name: module.func_name(index).map_or_else(|| format!("<function {index}>"), demangle),
+        name: module.display_name(index),
         place: None,
         calls: counts.first().copied().unwrap_or_default(),
         blocks: Share::default(),

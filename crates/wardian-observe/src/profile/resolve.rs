@@ -149,6 +149,9 @@ impl<'a> Resolver<'a> {
 
     /// Where a function begins in its source: what belongs to the first of its code that has a line.
     fn start(&self, module: ModuleId, func: u32) -> Option<SourceLocation> {
+        if let Some(start) = self.symbols.start(module, func) {
+            return Some(start);
+        }
         let mut offsets = self.symbols.range(module, func)?.take(LOOKED_AT);
         offsets.find_map(|offset| {
             self.symbols.lines(module, offset).pop().filter(|place| place.line.is_some())
