@@ -183,6 +183,14 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) coredump: Option<PathBuf>,
 
+    /// Names and debug information of the module are in this file
+    ///
+    /// A module with the same code, from before it was stripped or with its debug information alone, or a
+    /// source map. Without it `profile`, `trace`, `coverage` and `inspect` look for the file that the
+    /// module names in a section `external_debug_info` or `sourceMappingURL`, in the module's folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) symbols: Option<PathBuf>,
+
     /// Run a module although nothing defines some functions that it imports
     ///
     /// A call of one of them ends the guest. Other imports that are missing are errors all the same.
@@ -537,6 +545,14 @@ pub(crate) struct InspectArgs {
     /// information
     #[arg(long)]
     pub(crate) sizes: bool,
+
+    /// Names and debug information of the module are in this file
+    ///
+    /// A module with the same code, from before it was stripped or with its debug information alone, or a
+    /// source map. Without it `profile`, `trace`, `coverage` and `inspect` look for the file that the
+    /// module names in a section `external_debug_info` or `sourceMappingURL`, in the module's folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) symbols: Option<PathBuf>,
 
     /// Write JSON
     #[arg(long)]

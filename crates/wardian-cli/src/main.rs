@@ -23,6 +23,7 @@ mod report;
 mod run;
 mod section;
 mod signals;
+mod symbols;
 mod threads;
 mod trace;
 mod value;

@@ -9,6 +9,11 @@ pub(crate) trait Observer: Send + Sync + 'static {
     /// The engine is being configured.
     fn engine(&self, _config: &mut Config) {}
 
+    /// Whether it shows names of functions, so that debug information is worth reading.
+    fn shows_names(&self) -> bool {
+        true
+    }
+
     /// The module was read; what is run is what it is now. Says whether its code may come from the cache
     /// and be kept there.
     fn module(&self, _input: &mut Input) -> anyhow::Result<bool> {
@@ -42,4 +47,8 @@ pub(crate) trait Observer: Send + Sync + 'static {
 }
 
 /// Nobody.
-impl Observer for () {}
+impl Observer for () {
+    fn shows_names(&self) -> bool {
+        false
+    }
+}

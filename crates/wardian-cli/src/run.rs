@@ -135,6 +135,11 @@ fn load(
     observer: &dyn Observer,
 ) -> anyhow::Result<Module> {
     let mut input = Input::read(args.file())?;
+    match &args.symbols {
+        Some(file) => crate::symbols::add(&mut input, file)?,
+        None if observer.shows_names() => crate::symbols::follow(&mut input, args.file()),
+        None => {}
+    }
     let cached = observer.module(&mut input)?;
     if wardian::is_artifact(&input.bytes) {
         if !args.allow_precompiled {

@@ -34,6 +34,7 @@
 
 mod coredump;
 mod coverage;
+mod debug_file;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod near;
@@ -50,6 +51,7 @@ mod values;
 pub use coredump::CoreDump;
 pub use coverage::report::{CoverageReport, FileCoverage, FunctionCoverage, Share};
 pub use coverage::{Counts, CoverageMap};
+pub use debug_file::{DebugFileError, DebugFileReference, with_debug_file};
 #[cfg(feature = "metrics")]
 pub use metrics::{GuestMetrics, InstanceMetrics};
 pub use near::near_names;

@@ -50,3 +50,32 @@ fn a_name_that_fits_no_function_is_answered_with_those_that_are_similar() {
     let fits = place.run(&["trace", "--only", "parse_*", "p.wat"]);
     assert!(!fits.err.contains("warning"), "{fits:?}");
 }
+
+#[test]
+fn names_and_lines_come_from_a_file_beside() {
+    let named = PROGRAM.replace("(func (drop (i32.div", "(func $divide (drop (i32.div");
+    let other = named.replace("i32.const 2", "i32.const 3");
+    let split =
+        PROGRAM.replace("(module", "(module (@custom \"external_debug_info\" \"\\05n.wat\")");
+    let lost = split.replace("n.wat", "m.wat");
+    let files = [
+        ("p.wat", PROGRAM),
+        ("n.wat", &*named),
+        ("o.wat", &*other),
+        ("s.wat", &*split),
+        ("l.wat", &*lost),
+    ];
+    let place = Place::with(&files);
+    let fails = "error: cannot use --symbols o.wat for p.wat: it is not of this module: the code is another";
+    place.check(&[
+        (&["run", "--symbols", "n.wat", "p.wat", "x"], 134, &[], &["0: divide (offset"]),
+        (&["trace", "--symbols", "n.wat", "--only", "divide", "p.wat"], 0, &[], &["divide()"]),
+        (&["inspect", "--sizes", "--symbols", "n.wat", "p.wat"], 0, &[" divide\n"], &[]),
+        (&["run", "--symbols", "o.wat", "p.wat"], 1, &[], &[fails]),
+        (&["run", "--symbols", "none", "p.wat"], 1, &[], &["cannot read --symbols none"]),
+        (&["trace", "--only", "divide", "s.wat"], 0, &[], &["divide()"]),
+        (&["trace", "l.wat"], 0, &[], &["warning: no debug information from m.wat", "func:1()"]),
+        (&["run", "l.wat"], 0, &[], &[]),
+    ]);
+    assert_eq!(place.run(&["run", "l.wat"]).err, "");
+}
