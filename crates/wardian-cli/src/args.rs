@@ -25,6 +25,7 @@ Exit codes:
   124    the timeout passed
   134    the guest trapped or threw an exception that nothing caught, or a host
          function that it called failed
+  141    the guest trapped, and nobody reads standard output any more
   75     the program was written to a checkpoint and ended
   152    the fuel was used up
   A command that a signal stops is killed by it, after what was seen is
@@ -90,7 +91,9 @@ pub(crate) struct RunArgs {
     pub(crate) dirs: Vec<Directory>,
 
     /// Set an environment variable of the guest; may be repeated
-    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = parse::variable)]
+    ///
+    /// Without a value the guest gets the one that the variable has here.
+    #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = parse::variable)]
     pub(crate) env: Vec<(String, String)>,
 
     /// Give the guest all environment variables of this process; --env goes before them
@@ -106,7 +109,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Vec<String>,
 
-    /// Stop the guest after this time, for instance 500ms, 5s or 2m
+    /// Stop the guest after this time, for instance 500ms, 5s or 2m; seconds if it has no unit
     ///
     /// It counts from the start of the command, so compilation is included, start functions and
     /// blocking calls as well. A call that cannot be interrupted, such as reading a file of a
@@ -174,6 +177,13 @@ pub(crate) struct RunArgs {
     /// a v128 is hexadecimal with 0x, lane 0 last; of references only null can be given.
     #[arg(long, value_name = "NAME")]
     pub(crate) invoke: Option<String>,
+
+    /// How much is shown of a guest that traps
+    ///
+    /// `short`: where in its own code it happened, and the eight innermost calls. `full`: 64 calls with the values
+    /// of their arguments, and the memory near the access that failed.
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = BacktraceArg::Short)]
+    pub(crate) backtrace: BacktraceArg,
 
     /// If the guest traps, write what it had in memory and on its stack to this file
     ///
@@ -444,6 +454,15 @@ pub(crate) enum CheckpointSignal {
 pub(crate) struct ResumeArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
+}
+
+/// How much is shown of a guest that traps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BacktraceArg {
+    /// Where in its own code it happened, and the innermost calls
+    Short,
+    /// All calls, values and memory
+    Full,
 }
 
 /// How code is run.

@@ -2,6 +2,7 @@
 
 use crate::input::Input;
 use crate::wasi::Host;
+use std::time::Duration;
 use wardian::{Config, Instance, Linker, Module, Store};
 
 /// Observes a run: notified of each of its stages.
@@ -20,8 +21,8 @@ pub(crate) trait Observer: Send + Sync + 'static {
         Ok(true)
     }
 
-    /// The module that is going to run.
-    fn loaded(&self, _module: &Module) {}
+    /// The module that is going to run, and how long it took to read, check and compile it.
+    fn loaded(&self, _module: &Module, _took: Duration) {}
 
     /// What the module can import is being put together.
     fn linker(&self, _linker: &mut Linker<Host>) -> wardian::Result<()> {

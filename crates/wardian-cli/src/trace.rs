@@ -105,7 +105,7 @@ impl Observer for TraceObserver {
         config.function_listener_factory(self.trace.clone());
     }
 
-    fn loaded(&self, module: &Module) {
+    fn loaded(&self, module: &Module, _: Duration) {
         let functions = || (0..).map_while(|index| module.function(index));
         for pattern in &self.only {
             let filter = FunctionFilter::name(pattern);

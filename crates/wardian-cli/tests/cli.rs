@@ -23,4 +23,5 @@ mod cli {
     mod signals;
     mod threads;
     mod trace;
+    mod traps;
 }

@@ -126,7 +126,16 @@ impl Symbols {
             (Ok(0x12), Ok(func)) if func < info.imported_functions => {
                 Place::Import { module, func }
             }
+            // The first call of a function: what it leads to is looked up, and the interpreter translates it.
+            (Ok(0x10 | 0x12), Ok(_)) => Place::Runtime("translate"),
+            // It may also be a host function that a table or a reference leads to.
+            (Ok(0x11 | 0x13 | 0x14 | 0x15), _) => Place::Runtime("indirect call"),
+            // Loops count their rounds, and ask to be compiled when they are hot.
+            (Ok(0x03), _) => Place::Runtime("compile"),
+            (Ok(0x08 | 0x0a), _) => Place::Runtime("throw"),
             (Ok(0x40), _) => Place::Runtime("memory.grow"),
+            // Operators of structs and arrays that the runtime does are those that allocate, or touch many.
+            (Ok(0xfb), _) => Place::Runtime("collect"),
             (Ok(0xfc), Ok(8)) => Place::Runtime("memory.init"),
             (Ok(0xfc), Ok(10)) => Place::Runtime("memory.copy"),
             (Ok(0xfc), Ok(11)) => Place::Runtime("memory.fill"),

@@ -1,6 +1,8 @@
 //! How a guest came to trap, for people.
 
 mod hexdump;
+mod library;
+mod short;
 
 use crate::printable::{printable, shorten};
 use crate::values;
@@ -47,12 +49,22 @@ const ARGUMENTS: usize = 16;
 pub struct TrapReport<'a> {
     error: &'a Error,
     instance: Option<InternalModule<'a>>,
+    /// None for the full form.
+    short: Option<&'a str>,
 }
 
 impl<'a> TrapReport<'a> {
     /// A report of an error; of one without a backtrace it is the error's message.
     pub fn new(error: &'a Error) -> TrapReport<'a> {
-        TrapReport { error, instance: None }
+        TrapReport { error, instance: None, short: None }
+    }
+
+    /// The short form: where in the guest's own code it happened, with the text of the line if the source is
+    /// there, and the eight innermost calls, of which those of the language's own library are one line. There are
+    /// neither values nor memory. The hint, which may be empty, says how to see more.
+    pub fn short(mut self, hint: &'a str) -> Self {
+        self.short = Some(hint);
+        self
     }
 
     /// Shows memory of this instance too, where the access was and where arguments point to; nothing if
@@ -71,6 +83,9 @@ impl fmt::Display for TrapReport<'_> {
             write!(f, ": {access}")?;
         }
         let Some(backtrace) = self.error.backtrace() else { return Ok(()) };
+        if let Some(hint) = self.short {
+            return short::write(f, backtrace, Some(hint).filter(|hint| !hint.is_empty()));
+        }
         f.write_str("\nguest backtrace, innermost call first:")?;
         let frames = backtrace.frames();
         for (i, frame) in frames.iter().enumerate().take(SHOWN) {

@@ -30,7 +30,7 @@ fn a_trap_is_told_with_arguments_and_memory() {
             "1: middle(at: i32 = <optimised out>)",
         ),
     ] {
-        let ended = place.run(&["run", "--engine", engine, "app.wat"]);
+        let ended = place.run(&["run", "--backtrace", "full", "--engine", engine, "app.wat"]);
         assert_eq!(ended.code, Some(134), "{ended:?}");
         for part in [trapped, near, read, middle, "2: _start (offset"] {
             assert!(ended.err.contains(part), "{engine}: {part:?} is not in\n{}", ended.err);
@@ -60,7 +60,8 @@ fn an_exception_that_nothing_catches_is_told_and_dumped_like_a_trap() {
     );
     let place = Place::with(&[("app.wat", &throws)]);
     for engine in ["interp", "tiered", "jit"] {
-        let ended = place.run(&["run", "--engine", engine, "--coredump", "core", "app.wat"]);
+        let options = ["--backtrace", "full", "--coredump", "core"];
+        let ended = place.run(&[&["run", "--engine", engine], &options[..], &["app.wat"]].concat());
         assert_eq!(ended.code, Some(134), "{ended:?}");
         for part in
             ["exception `oops` (70002, 3)\n", "0: read(at: ", "2: _start (", "dump is in core"]
@@ -160,7 +161,8 @@ fn deep_stacks_are_dumped_and_reported_in_part() {
                 "... and 149938 more",
             ),
         ] {
-            let args = [&["run", "--engine", engine, "--coredump", "core"], &stack[..], &[file]];
+            let options = ["--backtrace", "full", "--coredump", "core"];
+            let args = [&["run", "--engine", engine], &options[..], &stack[..], &[file]];
             let ended = place.run(&args.concat());
             assert_eq!(ended.code, Some(134), "{ended:?}");
             assert!(ended.err.contains(more), "{engine}: {}", ended.err);

@@ -19,7 +19,8 @@ pub(crate) fn resolve(
     table: &StackTable,
     mut timeline: Vec<TimelineSample>,
 ) -> Profile {
-    let mut resolver = Resolver::new(symbols);
+    let program = meta.program.clone();
+    let mut resolver = Resolver::new(symbols, &program);
     // The root is no stack of the profile, so all others move up by one.
     let of_node = |node: u32| (node != ROOT).then(|| node as usize - 1);
     let stacks = table.nodes[1..].iter().map(|node| Stack {
@@ -38,6 +39,8 @@ pub(crate) fn resolve(
 
 struct Resolver<'a> {
     symbols: &'a Symbols,
+    /// What modules without a name are called.
+    program: &'a str,
     modules: Vec<Arc<str>>,
     functions: Vec<Function>,
     locations: Vec<Location>,
@@ -57,9 +60,10 @@ enum FunctionKey {
 }
 
 impl<'a> Resolver<'a> {
-    fn new(symbols: &'a Symbols) -> Resolver<'a> {
+    fn new(symbols: &'a Symbols, program: &'a str) -> Resolver<'a> {
         Resolver {
             symbols,
+            program,
             modules: Vec::new(),
             functions: Vec::new(),
             locations: Vec::new(),
@@ -201,9 +205,9 @@ impl<'a> Resolver<'a> {
     }
 
     fn module(&mut self, module: ModuleId) -> usize {
-        let (modules, symbols) = (&mut self.modules, self.symbols);
+        let (modules, symbols, program) = (&mut self.modules, self.symbols, self.program);
         *self.known_modules.entry(module).or_insert_with(|| {
-            modules.push(symbols.module_name(module).unwrap_or("<module>").into());
+            modules.push(symbols.module_name(module).unwrap_or(program).into());
             modules.len() - 1
         })
     }
