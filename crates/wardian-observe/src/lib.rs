@@ -35,6 +35,7 @@
 mod coredump;
 mod coverage;
 mod debug_file;
+mod library;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod near;

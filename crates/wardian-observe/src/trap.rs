@@ -1,7 +1,6 @@
 //! How a guest came to trap, for people.
 
 mod hexdump;
-mod library;
 mod short;
 
 use crate::printable::{printable, shorten};

@@ -56,12 +56,14 @@ pub(super) fn read(bytes: &[u8], folder: Option<&Path>) -> Result<SourceMap, Deb
     }
     let root = file.source_root.filter(|root| !root.is_empty());
     let source = |name: Option<String>| {
-        let name = name.unwrap_or_else(|| "<unknown>".into());
+        let plain = name.unwrap_or_else(|| "<unknown>".into());
         let name = match &root {
-            Some(root) => format!("{}/{name}", root.trim_end_matches('/')),
-            None => name,
+            Some(root) => format!("{}/{plain}", root.trim_end_matches('/')),
+            None => plain.clone(),
         };
-        let beside = folder.map(|folder| folder.join(&name)).filter(|path| path.is_file());
+        // Some compilers name a root that is there for browsers only.
+        let beside = folder.into_iter().flat_map(|f| [f.join(&name), f.join(&plain)]);
+        let beside = beside.into_iter().find(|path| path.is_file());
         let name = beside.map_or(name, |path| path.to_string_lossy().into_owned());
         // In DWARF a zero ends a name, and none is empty.
         let name = name.replace('\0', "");

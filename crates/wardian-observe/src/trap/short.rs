@@ -1,7 +1,7 @@
 //! The short form of a report: what the guest's own code was doing.
 
-use super::library::is_library;
 use super::shown;
+use crate::library::is_library;
 use crate::sources::Sources;
 use std::fmt;
 use wardian::{Backtrace, Frame, SourceLocation};

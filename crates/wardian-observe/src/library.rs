@@ -69,6 +69,10 @@ const FILES: &[&str] = &[
     "/c++/v1/",
 ];
 
+/// Those of packages that others wrote.
+const PACKAGES: &[&str] =
+    &["/.cargo/registry/", "/.cargo/git/", "/node_modules/", "wasisdk://", "/emsdk/"];
+
 /// The standard library of Go, by the first parts of its packages' paths.
 const GO: &[&str] = &[
     "archive",
@@ -123,7 +127,7 @@ const GO: &[&str] = &[
 ];
 
 /// Whether a function is a language's own, by its name and the place of its code.
-pub(super) fn is_library(module: &Module, name: &str, place: Option<&SourceLocation>) -> bool {
+pub(crate) fn is_library(module: &Module, name: &str, place: Option<&SourceLocation>) -> bool {
     if module.debug_info() == DebugInfo::AtCalls {
         return is_of_go(name);
     }
@@ -132,6 +136,11 @@ pub(super) fn is_library(module: &Module, name: &str, place: Option<&SourceLocat
     };
     NAMES.iter().any(|start| begins(&start))
         || place.is_some_and(|place| FILES.iter().any(|part| place.file.contains(part)))
+}
+
+/// Whether a source file is a language's own, a toolchain's, or one of a package that was downloaded.
+pub(crate) fn is_library_file(path: &str) -> bool {
+    FILES.iter().chain(PACKAGES).any(|part| path.contains(part))
 }
 
 fn is_of_go(name: &str) -> bool {
