@@ -119,6 +119,15 @@ pub(crate) fn of(
     Some(text)
 }
 
+/// The report of a guest that was stopped, and where.
+pub(crate) fn stopped(error: &Error, message: &str, args: &RunArgs) -> String {
+    let report = TrapReport::new(error).with_message(message);
+    match args.backtrace {
+        BacktraceArg::Short => report.short(MORE).to_string(),
+        BacktraceArg::Full => report.to_string(),
+    }
+}
+
 fn dump(
     threads: &[(String, Backtrace)],
     store: &Store<Host>,

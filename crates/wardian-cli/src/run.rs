@@ -315,13 +315,8 @@ fn ended(error: wardian::Error, args: &RunArgs, stopped: Option<Signal>) -> Resu
         return Ok(Exit((code % 256) as u8));
     }
     let stop = |ending, message: String| {
-        Err(Failure::ending_with(
-            ending,
-            match error.backtrace() {
-                Some(backtrace) => anyhow!("{message}\n{backtrace}"),
-                None => anyhow!(message),
-            },
-        ))
+        let report = postmortem::stopped(&error, &message, args);
+        Err(Failure::ending_with(ending, anyhow!(report)))
     };
     let exit = match error.kind() {
         ErrorKind::Stopped(StopReason::Deadline) => {

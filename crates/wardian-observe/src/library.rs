@@ -26,6 +26,7 @@ const NAMES: &[&str] = &[
     "__main_",
     "__wasm_call_ctors",
     "_start",
+    "_start.",
     "_exit",
     "_Exit",
     "abort",

@@ -50,12 +50,14 @@ pub struct TrapReport<'a> {
     instance: Option<InternalModule<'a>>,
     /// None for the full form.
     short: Option<&'a str>,
+    /// In the place of the error's own.
+    message: Option<&'a str>,
 }
 
 impl<'a> TrapReport<'a> {
     /// A report of an error; of one without a backtrace it is the error's message.
     pub fn new(error: &'a Error) -> TrapReport<'a> {
-        TrapReport { error, instance: None, short: None }
+        TrapReport { error, instance: None, short: None, message: None }
     }
 
     /// The short form: where in the guest's own code it happened, with the text of the line if the source is
@@ -63,6 +65,12 @@ impl<'a> TrapReport<'a> {
     /// neither values nor memory. The hint, which may be empty, says how to see more.
     pub fn short(mut self, hint: &'a str) -> Self {
         self.short = Some(hint);
+        self
+    }
+
+    /// Says this in the place of the error's own message.
+    pub fn with_message(mut self, message: &'a str) -> Self {
+        self.message = Some(message);
         self
     }
 
@@ -76,7 +84,10 @@ impl<'a> TrapReport<'a> {
 
 impl fmt::Display for TrapReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.error)?;
+        match self.message {
+            Some(message) => f.write_str(message)?,
+            None => write!(f, "{}", self.error)?,
+        }
         let access = self.error.memory_access();
         if let Some(access) = &access {
             write!(f, ": {access}")?;

@@ -113,3 +113,29 @@ fn references_name_files_of_the_same_folder() {
     let reference = DebugFileReference::of(&binary(text));
     assert_eq!(reference, Some(DebugFileReference::Module("x.d".into())));
 }
+
+#[test]
+fn damaged_files_are_no_reason_to_fail() {
+    let (plain, named) = (binary(PLAIN), binary(NAMED));
+    let map =
+        r#"{"version":3,"sources":["a.ts","b.ts"],"mappings":"gBAAA,CAECD,C,ECFA,ADAA,gBCCC"}"#;
+    let damage = |whole: &[u8], ask: &dyn Fn(&[u8])| {
+        for at in 0..whole.len() {
+            for byte in [0, 1, b'A', b'g', b',', 0x7f, 0x80, 0xff] {
+                let mut damaged = whole.to_vec();
+                damaged[at] = byte;
+                ask(&damaged);
+            }
+            ask(&whole[..at]);
+        }
+    };
+    let engine = Engine::default();
+    let load = |bytes: Vec<u8>| {
+        let module = Module::new(&engine, bytes).expect("the code is that of a valid module");
+        (0..100).for_each(|offset| _ = module.source_locations(offset));
+    };
+    damage(map.as_bytes(), &|map| _ = with_debug_file(&plain, map, None).map(load));
+    damage(&named, &|file| _ = with_debug_file(&plain, file, None).map(load));
+    damage(&plain, &|module| _ = with_debug_file(module, &named, None));
+    damage(&plain, &|module| _ = DebugFileReference::of(module));
+}

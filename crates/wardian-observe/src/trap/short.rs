@@ -92,10 +92,13 @@ fn write_call(f: &mut fmt::Formatter<'_>, number: usize, call: &Call) -> fmt::Re
     if let Some(offset) = call.offset {
         write!(f, " (offset {offset:#x})")?;
     }
-    match &call.place {
-        Some(place) => write_at(f, place),
-        None => Ok(()),
+    let Some(place) = &call.place else { return Ok(()) };
+    match &place.function {
+        // Of code that was inlined.
+        Some(function) if *function != call.name => write!(f, " in {}", shown(function))?,
+        _ => {}
     }
+    write_at(f, place)
 }
 
 fn write_at(f: &mut fmt::Formatter<'_>, place: &SourceLocation) -> fmt::Result {
