@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use wardian::{DebugInfo, Module, SourceLocation, demangle};
+use wasmparser::{Operator, OperatorsReader};
 
 /// Where a guest, or its host, can be: small and without names, so that it can be counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -114,39 +115,74 @@ impl Symbols {
         Some(offset(body.start)?..offset(body.end)?)
     }
 
-    /// Who is at work for a guest that is at this offset: what the instruction there calls.
+    /// Who is at work for a guest that is at this offset: what the instruction there calls. The interpreter does
+    /// several operators at once, so it may be one of the next.
     pub(crate) fn host_at(&self, module: ModuleId, offset: u32) -> Place {
         let info = self.get(module).info();
         let bytes = self.get(module).bytes().get(info.code_section + offset as usize..);
-        let mut reader = wasmparser::BinaryReader::new(bytes.unwrap_or_default(), 0);
-        match (reader.read_u8(), reader.read_var_u32()) {
-            (Ok(0x10), Ok(func)) if func < info.imported_functions => {
-                Place::Import { module, func }
+        let reader = wasmparser::BinaryReader::new(bytes.unwrap_or_default(), 0);
+        let mut operators = OperatorsReader::new(reader);
+        for _ in 0..AT_ONCE {
+            let Ok(operator) = operators.read() else { break };
+            match operator {
+                Operator::Call { function_index: func }
+                | Operator::ReturnCall { function_index: func }
+                    if func < info.imported_functions =>
+                {
+                    return Place::Import { module, func };
+                }
+                operator => {
+                    if let Some(work) = runtime_work(&operator) {
+                        return Place::Runtime(work);
+                    }
+                }
             }
-            (Ok(0x12), Ok(func)) if func < info.imported_functions => {
-                Place::Import { module, func }
-            }
-            // The first call of a function: what it leads to is looked up, and the interpreter translates it.
-            (Ok(0x10 | 0x12), Ok(_)) => Place::Runtime("translate"),
-            // It may also be a host function that a table or a reference leads to.
-            (Ok(0x11 | 0x13 | 0x14 | 0x15), _) => Place::Runtime("indirect call"),
-            // Loops count their rounds, and ask to be compiled when they are hot.
-            (Ok(0x03), _) => Place::Runtime("compile"),
-            (Ok(0x08 | 0x0a), _) => Place::Runtime("throw"),
-            (Ok(0x40), _) => Place::Runtime("memory.grow"),
-            // Operators of structs and arrays that the runtime does are those that allocate, or touch many.
-            (Ok(0xfb), _) => Place::Runtime("collect"),
-            (Ok(0xfc), Ok(8)) => Place::Runtime("memory.init"),
-            (Ok(0xfc), Ok(10)) => Place::Runtime("memory.copy"),
-            (Ok(0xfc), Ok(11)) => Place::Runtime("memory.fill"),
-            (Ok(0xfc), Ok(12)) => Place::Runtime("table.init"),
-            (Ok(0xfc), Ok(14)) => Place::Runtime("table.copy"),
-            (Ok(0xfc), Ok(15)) => Place::Runtime("table.grow"),
-            (Ok(0xfc), Ok(17)) => Place::Runtime("table.fill"),
-            (Ok(0xfe), Ok(0)) => Place::Runtime("memory.atomic.notify"),
-            (Ok(0xfe), Ok(1)) => Place::Runtime("memory.atomic.wait32"),
-            (Ok(0xfe), Ok(2)) => Place::Runtime("memory.atomic.wait64"),
-            _ => Place::Host,
         }
+        Place::Host
     }
+}
+
+/// Operators that the interpreter does at once, at most.
+const AT_ONCE: usize = 4;
+
+/// What the runtime does for an operator, if it does something.
+fn runtime_work(operator: &Operator<'_>) -> Option<&'static str> {
+    Some(match operator {
+        // The first call of a function: what it leads to is looked up, and the interpreter translates it.
+        Operator::Call { .. } | Operator::ReturnCall { .. } => "translate",
+        // It may also be a host function that a table or a reference leads to.
+        Operator::CallIndirect { .. }
+        | Operator::ReturnCallIndirect { .. }
+        | Operator::CallRef { .. }
+        | Operator::ReturnCallRef { .. } => "indirect call",
+        // Loops count their rounds, and ask to be compiled when they are hot.
+        Operator::Loop { .. }
+        | Operator::Br { .. }
+        | Operator::BrIf { .. }
+        | Operator::BrTable { .. } => "compile",
+        Operator::Throw { .. } | Operator::ThrowRef => "throw",
+        Operator::MemoryGrow { .. } => "memory.grow",
+        Operator::MemoryInit { .. } => "memory.init",
+        Operator::MemoryCopy { .. } => "memory.copy",
+        Operator::MemoryFill { .. } => "memory.fill",
+        Operator::TableInit { .. } => "table.init",
+        Operator::TableCopy { .. } => "table.copy",
+        Operator::TableGrow { .. } => "table.grow",
+        Operator::TableFill { .. } => "table.fill",
+        Operator::MemoryAtomicNotify { .. } => "memory.atomic.notify",
+        Operator::MemoryAtomicWait32 { .. } => "memory.atomic.wait32",
+        Operator::MemoryAtomicWait64 { .. } => "memory.atomic.wait64",
+        // Operators of structs and arrays that the runtime does are those that allocate, or touch many.
+        Operator::StructNew { .. }
+        | Operator::StructNewDefault { .. }
+        | Operator::ArrayNew { .. }
+        | Operator::ArrayNewDefault { .. }
+        | Operator::ArrayNewFixed { .. }
+        | Operator::ArrayNewData { .. }
+        | Operator::ArrayNewElem { .. } => "collect",
+        Operator::ArrayFill { .. } => "array.fill",
+        Operator::ArrayCopy { .. } => "array.copy",
+        Operator::ArrayInitData { .. } | Operator::ArrayInitElem { .. } => "array.init",
+        _ => return None,
+    })
 }
