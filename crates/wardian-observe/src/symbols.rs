@@ -186,3 +186,38 @@ fn runtime_work(operator: &Operator<'_>) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Place, Symbols};
+    use wardian::{Engine, Module};
+
+    #[test]
+    fn who_is_at_work_is_what_the_next_operators_call() {
+        let text = r#"(module (import "h" "f" (func $f)) (memory 1) (table 1 funcref) (tag $t)
+          (func (loop (br 0)))
+          (func (call 1))
+          (func (call $f))
+          (func (i32.const 0) (i32.load offset=8) (call_indirect))
+          (func (drop (memory.grow (i32.const 1))))
+          (func (throw $t))
+          (func (nop) (nop) (nop) (nop) (nop) (call $f))
+          (func (drop (i32.const 7))))"#;
+        let module = Module::new(&Engine::default(), text).expect("it is valid");
+        let mut symbols = Symbols::default();
+        let id = symbols.module(&module);
+        let work = ["compile", "translate", "", "indirect call", "memory.grow", "throw"];
+        for (at, body) in module.info().bodies.iter().enumerate() {
+            // Behind the number of locals.
+            let offset = (body.start - module.info().code_section) as u32 + 1;
+            let expected = match at {
+                2 => Place::Import { module: id, func: 0 },
+                0..6 => Place::Runtime(work[at]),
+                _ => Place::Host,
+            };
+            assert_eq!(symbols.host_at(id, offset), expected, "{at}");
+        }
+        // There may be anything at an offset that is none of the code.
+        assert_eq!(symbols.host_at(id, u32::MAX), Place::Host);
+    }
+}

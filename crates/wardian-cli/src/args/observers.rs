@@ -3,9 +3,10 @@
 use super::{EXIT_CODES, RunArgs};
 use crate::parse;
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::path::PathBuf;
 use std::time::Duration;
-use wardian_observe::{Format, TraceFormat};
+use wardian_observe::{Format, ProfileKind, TraceFormat};
 
 /// Run a program, and show where it spends its time or memory
 ///
@@ -52,14 +53,14 @@ pub(crate) struct ProfileArgs {
     ///
     /// Of all files of -o, whatever their endings. Without -o the file is named after FILE and put into
     /// the current folder, as in `fern.profile.svg`; a table is written to standard error.
-    #[arg(long, value_name = "FORMAT", help_heading = PROFILE)]
+    #[arg(long, value_name = "FORMAT", value_parser = profile_format(), help_heading = PROFILE)]
     pub(crate) format: Option<Format>,
 
     /// Which quantity tables, folded stacks and flame graphs show
     ///
     /// samples, wall or cpu; with --exact calls or time; with --memory alloc_objects, alloc_space,
     /// inuse_objects, inuse_space or grown_space.
-    #[arg(long, value_name = "NAME", help_heading = PROFILE)]
+    #[arg(long, value_name = "NAME", value_parser = value_name(), help_heading = PROFILE)]
     pub(crate) value: Option<String>,
 
     #[command(flatten)]
@@ -97,7 +98,7 @@ pub(crate) struct TraceArgs {
     pub(crate) depth: Option<usize>,
 
     /// The format: text, json (an object on each line), chrome (for ui.perfetto.dev) or log
-    #[arg(long, value_name = "FORMAT", help_heading = TRACE)]
+    #[arg(long, value_name = "FORMAT", value_parser = trace_format(), help_heading = TRACE)]
     pub(crate) format: Option<TraceFormat>,
 
     /// Write the trace to this file
@@ -158,3 +159,21 @@ pub(crate) struct CoverageArgs {
 
 /// The heading of the options that `run` does not have.
 const COVERAGE: &str = "Options of the coverage";
+
+// Shells complete what is listed.
+
+fn profile_format() -> impl TypedValueParser<Value = Format> {
+    let names = PossibleValuesParser::new(Format::ALL.map(Format::name));
+    names.try_map(|name| name.parse::<Format>())
+}
+
+fn trace_format() -> impl TypedValueParser<Value = TraceFormat> {
+    let names = PossibleValuesParser::new(["text", "json", "chrome", "log"]);
+    names.try_map(|name| name.parse::<TraceFormat>())
+}
+
+fn value_name() -> PossibleValuesParser {
+    let kinds = [ProfileKind::Sampling, ProfileKind::Exact, ProfileKind::Memory];
+    let names: Vec<&str> = kinds.iter().flat_map(|k| k.value_types()).map(|ty| ty.name).collect();
+    PossibleValuesParser::new(names)
+}

@@ -181,7 +181,12 @@ fn files() {
             &["none/x.svg", "No such file"],
         ),
         (&["profile", "--value", "calls", "sub/prog.wat"], 2, &[""], &["samples, wall, cpu"]),
-        (&["profile", "--format", "gif", "sub/prog.wat"], 2, &[""], &["names no format"]),
+        (
+            &["profile", "--format", "gif", "sub/prog.wat"],
+            2,
+            &[""],
+            &["[possible values: pprof, firefox, folded, svg, html, table]"],
+        ),
         (&["profile", "--exact", "--memory", "sub/prog.wat"], 2, &[""], &["cannot be used with"]),
         (
             &["profile", "--exact", "--interval", "1ms", "sub/prog.wat"],

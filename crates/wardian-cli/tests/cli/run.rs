@@ -178,7 +178,7 @@ fn help_and_completions() {
         (&[], 2, &[], &["Usage"]),
         (&["none.wat"], 2, &[], &["unrecognized subcommand"]),
         (&["run", "--no-such-option", "exit.wat"], 2, &[], &["--no-such-option"]),
-        (&["completions", "bash"], 0, &["complete -F _wardian"], &[]),
+        (&["completions", "bash"], 0, &["complete -F _wardian", "pprof firefox folded"], &[]),
         (&["completions", "zsh"], 0, &["#compdef wardian"], &[]),
         (&["completions", "fish"], 0, &["complete -c wardian"], &[]),
     ]);

@@ -277,7 +277,7 @@ fn files_that_cannot_be_written() {
         (&["trace", "-o", "-", "prog.wat"], 2, &[""], &["which is the guest's"]),
         (&["trace", "-o", "none/x", "prog.wat"], 1, &[""], &["none/x", "No such file"]),
         (&["trace", "-o", "/dev/full", "prog.wat"], 1, &["h"], &["/dev/full", "No space left"]),
-        (&["trace", "--format", "xml", "prog.wat"], 2, &[""], &["text, json, chrome and log"]),
+        (&["trace", "--format", "xml", "prog.wat"], 2, &[""], &["text, json, chrome, log"]),
         (&["trace", "-o", "old", "bad.wat"], 1, &[""], &["bad.wat"]),
         (&["trace", "-o", "new", "bad.wat"], 1, &[""], &["bad.wat"]),
     ]);
