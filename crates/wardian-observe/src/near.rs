@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(near("mian.main"), ["main.main"]);
         assert_eq!(near("*Malloc*"), ["runtime.mallocgc"]);
         assert_eq!(near("xyz*"), Vec::<String>::new());
-        assert_eq!(near("T).hot"), ["main.(*T).Hot"]);
+        assert_eq!(near("T).hot"), ["main.(*T).Hot", "hot"]);
         assert_eq!(near("main.Hott"), ["main.(*T).Hot", "hot"]);
         assert_eq!(near("*"), Vec::<String>::new());
         assert_eq!(near(&"x".repeat(10_000)), Vec::<String>::new());
