@@ -278,7 +278,7 @@ fn cover(engine: &Engine, module: &Module) {
     }
     let counts = map.counts(&instance.internal(&store)).expect("it is an instance of that module");
     let report = map.report(&counts, "fuzz");
-    report.write_lcov(&mut std::io::sink()).expect("a sink takes all");
+    report.write_lcov(&mut std::io::sink(), "listing").expect("a sink takes all");
     report.write_html(&mut std::io::sink()).expect("a sink takes all");
 }
 

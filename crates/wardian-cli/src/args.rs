@@ -1,5 +1,7 @@
 //! The command line.
 
+mod observers;
+
 use crate::parse::{self, Directory};
 use clap::builder::styling::AnsiColor;
 use clap::builder::{OsStringValueParser, Styles, TypedValueParser};
@@ -8,7 +10,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use wardian::{CoreFeatures, EngineKind};
-use wardian_observe::{Format, TraceFormat};
+
+pub(crate) use observers::{CoverageArgs, ProfileArgs, TraceArgs};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -25,6 +28,7 @@ Exit codes:
   124    the timeout passed
   134    the guest trapped or threw an exception that nothing caught, or a host
          function that it called failed
+  141    the guest trapped, and nobody reads standard output any more
   75     the program was written to a checkpoint and ended
   152    the fuel was used up
   A command that a signal stops is killed by it, after what was seen is
@@ -90,7 +94,9 @@ pub(crate) struct RunArgs {
     pub(crate) dirs: Vec<Directory>,
 
     /// Set an environment variable of the guest; may be repeated
-    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = parse::variable)]
+    ///
+    /// Without a value the guest gets the one that the variable has here.
+    #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = parse::variable)]
     pub(crate) env: Vec<(String, String)>,
 
     /// Give the guest all environment variables of this process; --env goes before them
@@ -106,7 +112,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Vec<String>,
 
-    /// Stop the guest after this time, for instance 500ms, 5s or 2m
+    /// Stop the guest after this time, for instance 500ms, 5s or 2m; seconds if it has no unit
     ///
     /// It counts from the start of the command, so compilation is included, start functions and
     /// blocking calls as well. A call that cannot be interrupted, such as reading a file of a
@@ -175,6 +181,13 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) invoke: Option<String>,
 
+    /// How much is shown of a guest that traps
+    ///
+    /// `short`: where in its own code it happened, and the eight innermost calls. `full`: 64 calls with the values
+    /// of their arguments, and the memory near the access that failed.
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = BacktraceArg::Short)]
+    pub(crate) backtrace: BacktraceArg,
+
     /// If the guest traps, write what it had in memory and on its stack to this file
     ///
     /// A core dump in the format of the WebAssembly tool conventions. Values of locals are those of
@@ -182,6 +195,14 @@ pub(crate) struct RunArgs {
     /// before the guest runs; what FILE held stays if there is no trap.
     #[arg(long, value_name = "FILE")]
     pub(crate) coredump: Option<PathBuf>,
+
+    /// Names and debug information of the module are in this file
+    ///
+    /// A module with the same code, from before it was stripped or with its debug information alone, or a
+    /// source map. Without it `profile`, `trace`, `coverage` and `inspect` look for the file that the
+    /// module names in a section `external_debug_info` or `sourceMappingURL`, in the module's folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) symbols: Option<PathBuf>,
 
     /// Run a module although nothing defines some functions that it imports
     ///
@@ -234,150 +255,6 @@ impl RunArgs {
         self.command.get(1..).unwrap_or_default()
     }
 }
-
-/// Run a program, and show where it spends its time or memory
-///
-/// The guest runs as with `wardian run`, whose options are all there. Without -o and --format a table is
-/// written to standard error when the guest has ended, however it did. Standard output is the guest's.
-///
-/// Options of wardian come before FILE; all that comes after it belongs to the guest.
-#[derive(Args)]
-#[command(after_help = EXIT_CODES)]
-#[command(override_usage = "wardian profile [OPTIONS] <FILE> [ARGS]...")]
-pub(crate) struct ProfileArgs {
-    /// See every call rather than samples: exact counts, and times by the path of calls
-    #[arg(long, help_heading = PROFILE, conflicts_with = "memory")]
-    pub(crate) exact: bool,
-
-    /// Time each call, however short it is; without it, some of those below a microsecond
-    ///
-    /// That costs two readings of the clock for each call, which is mostly more than such a call takes.
-    #[arg(long, help_heading = PROFILE, requires = "exact")]
-    pub(crate) every_call: bool,
-
-    /// See who allocates, what is in use at the end, and who makes memories grow
-    #[arg(long, help_heading = PROFILE)]
-    pub(crate) memory: bool,
-
-    /// Take a sample so often, for instance each 500us or 10ms; 1ms unless set, 50us at least
-    #[arg(long, value_name = "TIME", value_parser = parse::interval, help_heading = PROFILE)]
-    #[arg(conflicts_with_all = ["exact", "memory", "frequency"])]
-    pub(crate) interval: Option<Duration>,
-
-    /// Take so many samples a second
-    #[arg(long, value_name = "HZ", value_parser = parse::frequency, help_heading = PROFILE)]
-    #[arg(conflicts_with_all = ["exact", "memory"])]
-    pub(crate) frequency: Option<Duration>,
-
-    /// Write the profile to this file; may be repeated
-    ///
-    /// Its extension determines the format: .pb.gz or .pprof, .json (Firefox Profiler), .folded or .txt,
-    /// .svg, .html, .table.
-    #[arg(short, long = "output", value_name = "FILE", help_heading = PROFILE)]
-    pub(crate) outputs: Vec<PathBuf>,
-
-    /// The format: pprof, firefox, folded, svg, html or table
-    ///
-    /// Of all files of -o, whatever their endings. Without -o the file is named after FILE and put into
-    /// the current folder, as in `fern.profile.svg`; a table is written to standard error.
-    #[arg(long, value_name = "FORMAT", help_heading = PROFILE)]
-    pub(crate) format: Option<Format>,
-
-    /// Which quantity tables, folded stacks and flame graphs show
-    ///
-    /// samples, wall or cpu; with --exact calls or time; with --memory alloc_objects, alloc_space,
-    /// inuse_objects, inuse_space or grown_space.
-    #[arg(long, value_name = "NAME", help_heading = PROFILE)]
-    pub(crate) value: Option<String>,
-
-    #[command(flatten)]
-    pub(crate) run: RunArgs,
-}
-
-/// The heading of the options that `run` does not have.
-const PROFILE: &str = "Options of the profile";
-
-/// Run a program, and show its calls as they happen
-///
-/// The guest runs as with `wardian run`, whose options are all there. Each call is shown with its
-/// arguments, its results and the time it took, calls of WASI in words. The trace is written to standard
-/// error, or to the file of -o. Standard output is the guest's.
-///
-/// Options of wardian come before FILE; all that comes after it belongs to the guest.
-#[derive(Args)]
-#[command(after_help = EXIT_CODES)]
-#[command(override_usage = "wardian trace [OPTIONS] <FILE> [ARGS]...")]
-pub(crate) struct TraceArgs {
-    /// Only functions whose name matches; may be repeated. `*` matches any characters, `?` one
-    #[arg(long, value_name = "PATTERN", help_heading = TRACE)]
-    pub(crate) only: Vec<String>,
-
-    /// Only functions that the guest imports, such as those of WASI
-    #[arg(long, help_heading = TRACE)]
-    pub(crate) host: bool,
-
-    /// Only functions that the guest exports; with --host those too
-    #[arg(long, help_heading = TRACE)]
-    pub(crate) exports: bool,
-
-    /// Only so many calls inside of each other; functions that are left out do not count
-    #[arg(long, value_name = "NUMBER", help_heading = TRACE)]
-    pub(crate) depth: Option<usize>,
-
-    /// The format: text, json (an object on each line), chrome (for ui.perfetto.dev) or log
-    #[arg(long, value_name = "FORMAT", help_heading = TRACE)]
-    pub(crate) format: Option<TraceFormat>,
-
-    /// Write the trace to this file
-    #[arg(short, long, value_name = "FILE", help_heading = TRACE)]
-    pub(crate) output: Option<PathBuf>,
-
-    /// Show how often each function was called, how often it failed, and how long it took
-    ///
-    /// The table is written to standard error when the guest has ended. Calls are then only traced if
-    /// there is -o or --format.
-    #[arg(long, help_heading = TRACE)]
-    pub(crate) summary: bool,
-
-    /// How much is written, for instance 100MiB; in a file 1GiB unless set
-    ///
-    /// Calls that begin later are counted, and the end of the trace says how many they were.
-    #[arg(long, value_name = "SIZE", value_parser = parse::size, help_heading = TRACE)]
-    pub(crate) limit: Option<usize>,
-
-    /// How many bytes of a string are shown
-    #[arg(long, value_name = "BYTES", default_value_t = 32, help_heading = TRACE)]
-    pub(crate) strings: usize,
-
-    #[command(flatten)]
-    pub(crate) run: RunArgs,
-}
-
-/// The heading of the options that `run` does not have.
-const TRACE: &str = "Options of the trace";
-
-/// Run a program, and show which functions and source lines were executed
-///
-/// The guest runs as with `wardian run`, whose options are all there. A summary is written to standard
-/// error when the guest has ended, however it did. Lines are known if the module has debug information.
-///
-/// Options of wardian come before FILE; all that comes after it belongs to the guest.
-#[derive(Args)]
-#[command(after_help = EXIT_CODES)]
-#[command(override_usage = "wardian coverage [OPTIONS] <FILE> [ARGS]...")]
-pub(crate) struct CoverageArgs {
-    /// Write the coverage to this file; may be repeated
-    ///
-    /// Its extension determines the format: .info or .lcov (for genhtml, editors and services), .html.
-    #[arg(short, long = "output", value_name = "FILE", help_heading = COVERAGE)]
-    pub(crate) outputs: Vec<PathBuf>,
-
-    #[command(flatten)]
-    pub(crate) run: RunArgs,
-}
-
-/// The heading of the options that `run` does not have.
-const COVERAGE: &str = "Options of the coverage";
 
 /// That of the library: a build without the compiled engine interprets.
 /// Whether and when the program is written to a file, to be resumed by `wardian resume`.
@@ -436,6 +313,15 @@ pub(crate) enum CheckpointSignal {
 pub(crate) struct ResumeArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
+}
+
+/// How much is shown of a guest that traps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BacktraceArg {
+    /// Where in its own code it happened, and the innermost calls
+    Short,
+    /// All calls, values and memory
+    Full,
 }
 
 /// How code is run.
@@ -537,6 +423,14 @@ pub(crate) struct InspectArgs {
     /// information
     #[arg(long)]
     pub(crate) sizes: bool,
+
+    /// Names and debug information of the module are in this file
+    ///
+    /// A module with the same code, from before it was stripped or with its debug information alone, or a
+    /// source map. Without it `profile`, `trace`, `coverage` and `inspect` look for the file that the
+    /// module names in a section `external_debug_info` or `sourceMappingURL`, in the module's folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) symbols: Option<PathBuf>,
 
     /// Write JSON
     #[arg(long)]

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use wardian::{
     CompileOptions, Config, CoreFeatures, EngineKind, Instance, Linker, Module, SharedMemory, Store,
 };
-use wardian_observe::{Counts, CoverageMap};
+use wardian_observe::{Counts, CoverageMap, CoverageReport};
 
 pub(crate) fn coverage(args: &CoverageArgs, verbose: bool) -> Result<Exit> {
     // Before there are threads.
@@ -25,6 +25,8 @@ pub(crate) fn coverage(args: &CoverageArgs, verbose: bool) -> Result<Exit> {
     let seen = Seen { outputs: Some(outputs), map: None, counts: None, shared: None };
     let observer = Arc::new(CoverageObserver {
         program: name.into_owned(),
+        include: args.include.clone(),
+        exclude: args.exclude.clone(),
         features: args.run.features.set(),
         seen: Mutex::new(seen),
     });
@@ -34,6 +36,9 @@ pub(crate) fn coverage(args: &CoverageArgs, verbose: bool) -> Result<Exit> {
 
 struct CoverageObserver {
     program: String,
+    /// Which source files are shown.
+    include: Vec<String>,
+    exclude: Vec<String>,
     /// What the original module may use.
     features: CoreFeatures,
     seen: Mutex<Seen>,
@@ -65,10 +70,41 @@ impl CoverageObserver {
             None => seen.counts.clone(),
         };
         match counts {
-            Some(counts) => outputs.write(&map.report(&counts, &self.program)),
+            Some(counts) => {
+                let mut report = map.report(&counts, &self.program);
+                self.choose(&mut report);
+                outputs.write(&report)
+            }
             None => Ok(()),
         }
     }
+
+    /// Leaves out the files that are not asked for.
+    fn choose(&self, report: &mut CoverageReport) {
+        let fits = |patterns: &[String], path: &str| patterns.iter().any(|p| matches(p, path));
+        for pattern in self.include.iter().chain(&self.exclude) {
+            if !report.files.iter().any(|file| matches(pattern, &file.path)) {
+                report::warning(&format!("no source file's path fits `{pattern}`"));
+            }
+        }
+        report.retain_files(|path| {
+            (self.include.is_empty() || fits(&self.include, path)) && !fits(&self.exclude, path)
+        });
+    }
+}
+
+/// Whether a whole path fits a pattern, in which `*` stands for any characters.
+fn matches(pattern: &str, path: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| path.strip_prefix(first)) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
 }
 
 impl Observer for CoverageObserver {
@@ -111,6 +147,27 @@ impl Observer for CoverageObserver {
     fn cut_off(&self) {
         if let Err(problem) = self.write() {
             report::failure(&Failure::new(Exit::TIMEOUT, problem));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn patterns_of_paths() {
+        for (pattern, path, fits) in [
+            ("src/a.rs", "src/a.rs", true),
+            ("src/a.rs", "src/a.rs.old", false),
+            ("*/a.rs", "src/b/a.rs", true),
+            ("src/*", "src/b/a.rs", true),
+            ("*b*", "src/b/a.rs", true),
+            ("src/*.rs", "src/.rsx", false),
+            ("ab*ba", "aba", false),
+            ("*", "", true),
+        ] {
+            assert_eq!(matches(pattern, path), fits, "{pattern} {path}");
         }
     }
 }

@@ -22,10 +22,18 @@ use wardian::{CoreFeatures, DebugInfo, ExternType, FuncType};
 use wardian_module::{ItemIndex, Module};
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
-    let input = Input::read_module(&args.file)?;
+    let mut input = Input::read_module(&args.file)?;
     if wardian::is_checkpoint(&input.bytes) {
         output::write(checkpoint::show(&input, args.json)?.as_bytes())?;
         return Ok(Exit::SUCCESS);
+    }
+    match &args.symbols {
+        Some(file) => crate::symbols::add(&mut input, file)?,
+        // A summary shows the file as it is.
+        None if args.sizes || args.graph.is_some() => {
+            crate::symbols::follow(&mut input, &args.file)
+        }
+        None => {}
     }
     let module = decode(&input, CoreFeatures::all())?;
     if let Some(path) = &args.graph {

@@ -8,6 +8,7 @@ mod compile;
 mod coverage;
 mod ending;
 mod engine;
+mod habits;
 mod input;
 mod inspect;
 mod invoke;
@@ -23,6 +24,7 @@ mod report;
 mod run;
 mod section;
 mod signals;
+mod symbols;
 mod threads;
 mod trace;
 mod value;
@@ -37,7 +39,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let args = habits::with_run(std::env::args_os().collect());
+    let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => return report::command_line(error),
     };

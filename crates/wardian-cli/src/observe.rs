@@ -2,18 +2,27 @@
 
 use crate::input::Input;
 use crate::wasi::Host;
-use wardian::{Config, Instance, Linker, Store};
+use std::time::Duration;
+use wardian::{Config, Instance, Linker, Module, Store};
 
 /// Observes a run: notified of each of its stages.
 pub(crate) trait Observer: Send + Sync + 'static {
     /// The engine is being configured.
     fn engine(&self, _config: &mut Config) {}
 
+    /// Whether it shows names of functions, so that debug information is worth reading.
+    fn shows_names(&self) -> bool {
+        true
+    }
+
     /// The module was read; what is run is what it is now. Says whether its code may come from the cache
     /// and be kept there.
     fn module(&self, _input: &mut Input) -> anyhow::Result<bool> {
         Ok(true)
     }
+
+    /// The module that is going to run, and how long it took to read, check and compile it.
+    fn loaded(&self, _module: &Module, _took: Duration) {}
 
     /// What the module can import is being put together.
     fn linker(&self, _linker: &mut Linker<Host>) -> wardian::Result<()> {
@@ -39,4 +48,8 @@ pub(crate) trait Observer: Send + Sync + 'static {
 }
 
 /// Nobody.
-impl Observer for () {}
+impl Observer for () {
+    fn shows_names(&self) -> bool {
+        false
+    }
+}

@@ -45,16 +45,34 @@ fn split_once<'a>(bytes: &'a [u8], at: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     Some((&bytes[..found], &bytes[found + at.len()..]))
 }
 
-/// `NAME=VALUE`.
+/// `NAME=VALUE`, or the name of a variable of this process.
 pub(crate) fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
-        _ => Err("it should be NAME=VALUE".into()),
+        None if !text.is_empty() => match std::env::var(text) {
+            Ok(value) => Ok((text.into(), value)),
+            Err(std::env::VarError::NotPresent) => {
+                Err(format!("there is no such variable here; {text}=VALUE gives the guest one"))
+            }
+            Err(_) => Err("its value here is not Unicode, as WASI requires".into()),
+        },
+        _ => Err("it should be NAME=VALUE, or NAME for the value that it has here".into()),
     }
 }
 
-/// A span of time with its unit.
+/// A span of time; a number without a unit is one of seconds.
 pub(crate) fn time(text: &str) -> Result<Duration, String> {
+    let is_number = text.starts_with(|c: char| c.is_ascii_digit());
+    if let Some(seconds) = text.parse().ok().filter(|_| is_number)
+        && let Ok(time) = Duration::try_from_secs_f64(seconds)
+    {
+        return Ok(time);
+    }
+    time_with_unit(text)
+}
+
+/// A span of time with its unit.
+fn time_with_unit(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|_| "it should be a number and a unit, such as 500ms, 5s, 2m or 1m30s".into())
 }
@@ -83,7 +101,7 @@ pub(crate) fn stack_size(text: &str) -> Result<usize, String> {
 
 /// The time from one sample to the next.
 pub(crate) fn interval(text: &str) -> Result<Duration, String> {
-    let interval = time(text)?;
+    let interval = time_with_unit(text)?;
     match (Duration::from_micros(50)..=Duration::from_secs(3600)).contains(&interval) {
         true => Ok(interval),
         false => Err("it should be from 50us to 1h".into()),
@@ -143,7 +161,10 @@ mod tests {
         assert_eq!(time("1m30s"), Ok(Duration::from_secs(90)));
         assert_eq!(frequency("1000"), Ok(Duration::from_millis(1)));
         assert!(frequency("0").is_err() && frequency("nan").is_err() && frequency("1kHz").is_err());
-        assert!(time("5").is_err() && time("-1s").is_err());
+        assert_eq!(time("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(time("0.5"), Ok(Duration::from_millis(500)));
+        assert!(time("-1s").is_err() && time("-1").is_err() && time("inf").is_err());
+        assert!(time("1e300").is_err() && interval("1").is_err());
         assert_eq!((stack_size("64KiB"), stack_size("8MiB")), (Ok(64 << 10), Ok(8 << 20)));
         assert!(stack_size("1KiB").is_err() && stack_size("65535").is_err());
         assert_eq!(interval("50us"), Ok(Duration::from_micros(50)));

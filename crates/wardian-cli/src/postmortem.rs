@@ -1,6 +1,6 @@
 //! What is reported, and kept, of a guest that trapped.
 
-use crate::args::RunArgs;
+use crate::args::{BacktraceArg, RunArgs};
 use crate::outfile::OutFile;
 use crate::report::{self, Failure, Result};
 use crate::wasi::Host;
@@ -11,6 +11,9 @@ use wardian_observe::{CoreDump, TrapReport};
 
 /// Calls of each thread that a core dump has at most.
 const MOST_CALLS: usize = 100_000;
+
+/// How to see more than the short form of a report has.
+const MORE: &str = "--backtrace full shows all calls, values of arguments and memory";
 
 /// Where the threads of a guest were when they failed; the first is the one that made the others fail.
 #[derive(Debug, Default)]
@@ -90,6 +93,9 @@ pub(crate) fn of(
     if let Some(instance) = instance {
         report = report.with_memory_of(instance.internal(store));
     }
+    if args.backtrace == BacktraceArg::Short {
+        report = report.short(MORE);
+    }
     let mut text = report.to_string();
     if let Some(core) = core {
         let mut threads = deaths.take();
@@ -111,6 +117,15 @@ pub(crate) fn of(
         }
     }
     Some(text)
+}
+
+/// The report of a guest that was stopped, and where.
+pub(crate) fn stopped(error: &Error, message: &str, args: &RunArgs) -> String {
+    let report = TrapReport::new(error).with_message(message);
+    match args.backtrace {
+        BacktraceArg::Short => report.short(MORE).to_string(),
+        BacktraceArg::Full => report.to_string(),
+    }
 }
 
 fn dump(

@@ -9,7 +9,8 @@ use crate::signals::Blocked;
 use crate::wasi::Host;
 use outputs::Outputs;
 use std::sync::{Arc, Mutex, MutexGuard};
-use wardian::{Config, Store};
+use std::time::Duration;
+use wardian::{Config, Module, Store};
 use wardian_observe::{Profile, ProfileKind, Profiler, ProfilerOptions};
 
 pub(crate) fn profile(args: &ProfileArgs, verbose: bool) -> Result<Exit> {
@@ -83,6 +84,10 @@ impl ProfileObserver {
 impl Observer for ProfileObserver {
     fn engine(&self, config: &mut Config) {
         config.function_listener_factory(self.profiler.listener_factory());
+    }
+
+    fn loaded(&self, _: &Module, took: Duration) {
+        self.profiler.add_runtime_time("compile", took);
     }
 
     fn store(&self, store: &mut Store<Host>) -> wardian::Result<()> {

@@ -25,6 +25,8 @@ impl Exit {
     pub(crate) const TIMEOUT: Exit = Exit(124);
     /// The guest trapped; what a shell shows for a program that aborts.
     pub(crate) const TRAP: Exit = Exit(128 + 6);
+    /// Nobody reads standard output any more; what a shell shows for a program that SIGPIPE ends.
+    pub(crate) const PIPE: Exit = Exit(128 + 13);
     /// The fuel was used up; what a shell shows for a program that has had its time of the processor.
     pub(crate) const FUEL: Exit = Exit(128 + 24);
 }
@@ -103,6 +105,14 @@ pub(crate) fn note(text: &str) {
     message("note", AnsiColor::Cyan, text);
 }
 
+/// The end of a message about a name that fits no function: those that are similar.
+pub(crate) fn similar(name: &str, names: impl IntoIterator<Item = String>) -> String {
+    match wardian_observe::near_names(name, names, 5) {
+        near if near.is_empty() => String::new(),
+        near => format!("; similar names: {}", near.join(", ")),
+    }
+}
+
 fn message(kind: &str, color: AnsiColor, text: &str) {
     let style = Style::new().fg_color(Some(color.into())).bold();
     // Names of guests are among it, and terminals obey more than letters.
@@ -144,12 +154,8 @@ fn without_number(text: &str) -> &str {
 pub(crate) fn command_line(error: clap::Error) -> ExitCode {
     // A pipe that nobody reads any more is no reason to complain.
     let _ = error.print();
-    let forgotten_run = error.kind() == clap::error::ErrorKind::InvalidSubcommand;
-    if forgotten_run
-        && let Some(file) = std::env::args_os().nth(1)
-        && std::path::Path::new(&file).is_file()
-    {
-        note(&format!("to run a file: wardian run {}", file.to_string_lossy()));
+    if let Some(here) = crate::habits::here(&error) {
+        note(&format!("here {here}"));
     }
     if error.use_stderr() { Exit::USAGE.into() } else { Exit::SUCCESS.into() }
 }

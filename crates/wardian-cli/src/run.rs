@@ -9,13 +9,15 @@ use crate::input::Input;
 use crate::invoke::Invocation;
 use crate::observe::Observer;
 use crate::postmortem::{self, CoreFile, Deaths};
-use crate::report::{Exit, Failure, Result};
+use crate::report::{self, Exit, Failure, Result};
 use crate::signals::Blocked;
 use crate::threads;
 use crate::wasi::{self, Fuel, Host, Limits};
 use anyhow::{Context, anyhow, bail};
 use nix::sys::signal::Signal;
+use std::io::IsTerminal;
 use std::sync::Arc;
+use std::time::Instant;
 use wardian::{
     Engine, ErrorKind, ExternType, FuncType, ImportRequest, ImportResolver, Instance,
     InstantiateOptions, Linker, Module, Resolution, StopReason, Store, StoreContextMut,
@@ -34,11 +36,14 @@ pub(crate) fn run(
     observer: Arc<dyn Observer>,
     signals: Option<Blocked>,
 ) -> Result<Exit> {
+    warn_of_misplaced(args);
     let checkpoints = Checkpointer::new(args)?;
     let watch = Watch::new(args, &observer, signals)?;
     let core = args.coredump.as_deref().map(CoreFile::prepare).transpose()?;
     let engine = engine(args, &*observer)?;
+    let began = Instant::now();
     let module = load(args, &engine, verbose, &*observer)?;
+    observer.loaded(&module, began.elapsed());
     let plan = Plan::new(args, &module)?;
     let mut linker = Linker::new(&engine);
     wasi::link(&mut linker)?;
@@ -80,9 +85,27 @@ pub(crate) fn run(
             Ok(Exit::SUCCESS)
         }
         Err(error) => match postmortem::of(&error, &store, main, &deaths, args, core.as_ref()) {
+            // That it could not write is why it failed, mostly, and what its author cannot mend.
+            Some(_) if crate::output::reader_is_gone() => {
+                let message = format!("nobody reads standard output any more: {error}");
+                Err(Failure::new(Exit::PIPE, anyhow!(message)))
+            }
             Some(report) => Err(Failure::new(Exit::TRAP, anyhow!(report))),
             None => ended(error, args, stopped),
         },
+    }
+}
+
+/// Options behind the file are the guest's, which people who type them may not know.
+fn warn_of_misplaced(args: &RunArgs) {
+    if std::io::stderr().is_terminal()
+        && args.invoke.is_none()
+        && let Some(option) = crate::habits::misplaced(args.args())
+    {
+        report::note(&format!(
+            "{option} is given to the guest; options of wardian come before the file, and after `--` there is no \
+             such note"
+        ));
     }
 }
 
@@ -134,6 +157,11 @@ fn load(
     observer: &dyn Observer,
 ) -> anyhow::Result<Module> {
     let mut input = Input::read(args.file())?;
+    match &args.symbols {
+        Some(file) => crate::symbols::add(&mut input, file)?,
+        None if observer.shows_names() => crate::symbols::follow(&mut input, args.file()),
+        None => {}
+    }
     let cached = observer.module(&mut input)?;
     if wardian::is_artifact(&input.bytes) {
         if !args.allow_precompiled {
@@ -287,13 +315,8 @@ fn ended(error: wardian::Error, args: &RunArgs, stopped: Option<Signal>) -> Resu
         return Ok(Exit((code % 256) as u8));
     }
     let stop = |ending, message: String| {
-        Err(Failure::ending_with(
-            ending,
-            match error.backtrace() {
-                Some(backtrace) => anyhow!("{message}\n{backtrace}"),
-                None => anyhow!(message),
-            },
-        ))
+        let report = postmortem::stopped(&error, &message, args);
+        Err(Failure::ending_with(ending, anyhow!(report)))
     };
     let exit = match error.kind() {
         ErrorKind::Stopped(StopReason::Deadline) => {
@@ -308,10 +331,29 @@ fn ended(error: wardian::Error, args: &RunArgs, stopped: Option<Signal>) -> Resu
             let fuel = args.fuel.unwrap_or_default();
             return stop(Ending::Exit(Exit::FUEL), format!("the fuel of {fuel} is used up"));
         }
+        ErrorKind::Limit(_) => {
+            return Err(Failure::new(Exit::ERROR, anyhow!("{error}{}", limits(args))));
+        }
         _ if is_refusal(&error) => Exit::ERROR,
         _ => Exit::TRAP,
     };
     Err(Failure::new(exit, error))
+}
+
+/// The limits of the command line, for messages about what did not fit.
+fn limits(args: &RunArgs) -> String {
+    let size = |bytes: usize| crate::output::bytes(bytes as u64);
+    let limits = [
+        args.max_memory.map(|bytes| format!("--max-memory {}", size(bytes))),
+        args.max_table_elements.map(|elements| format!("--max-table-elements {elements}")),
+        args.max_code.map(|bytes| format!("--max-code {}", size(bytes))),
+    ];
+    let limits: Vec<String> = limits.into_iter().flatten().collect();
+    if limits.is_empty() {
+        String::new()
+    } else {
+        format!(" (the limits are {})", limits.join(", "))
+    }
 }
 
 /// Whether the error is one that guests have before they run.

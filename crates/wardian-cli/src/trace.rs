@@ -10,7 +10,7 @@ use destination::Destination;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use wardian::Config;
+use wardian::{Config, FunctionFilter, Module};
 use wardian_observe::{TraceEnd, TraceFormat, TraceListener, TraceOptions};
 
 /// The default limit of a file.
@@ -26,6 +26,7 @@ pub(crate) fn trace(args: &TraceArgs, verbose: bool) -> Result<Exit> {
     let writer = destination.writer()?;
     let observer = Arc::new(TraceObserver {
         trace: TraceListener::new(writer, options(args)),
+        only: args.only.clone(),
         summary: args.summary,
         destination: Mutex::new(Some(destination)),
     });
@@ -57,6 +58,8 @@ fn options(args: &TraceArgs) -> TraceOptions {
 
 struct TraceObserver {
     trace: TraceListener,
+    /// Patterns, of which each should fit a function.
+    only: Vec<String>,
     summary: bool,
     /// Until the trace is finished.
     destination: Mutex<Option<Destination>>,
@@ -100,6 +103,18 @@ fn write_end(trace: &TraceListener, summary: bool) -> io::Result<TraceEnd> {
 impl Observer for TraceObserver {
     fn engine(&self, config: &mut Config) {
         config.function_listener_factory(self.trace.clone());
+    }
+
+    fn loaded(&self, module: &Module, _: Duration) {
+        let functions = || (0..).map_while(|index| module.function(index));
+        for pattern in &self.only {
+            let filter = FunctionFilter::name(pattern);
+            if !functions().any(|function| filter.matches(&function)) {
+                let names = functions().map(|function| function.display_name());
+                let similar = report::similar(pattern, names);
+                report::warning(&format!("no function fits --only `{pattern}`{similar}"));
+            }
+        }
     }
 
     fn begins(&self) {

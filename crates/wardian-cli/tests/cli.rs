@@ -17,9 +17,11 @@ mod cli {
     mod inspect;
     mod invoke;
     mod limits;
+    mod names;
     mod profile;
     mod run;
     mod signals;
     mod threads;
     mod trace;
+    mod traps;
 }

@@ -34,6 +34,9 @@ pub enum DebugInfo {
     Absent,
     /// There is some, and what it says is used.
     Present,
+    /// The module is one of Go, whose lines are known where it calls. Elsewhere they are those of the nearest
+    /// call: [`SourceLocation::approximate`].
+    AtCalls,
     /// There is some, but it is broken.
     Unreadable,
     /// There is some, but reading it takes more time, memory or stack than a module of this size may cost.
@@ -52,6 +55,8 @@ pub struct SourceLocation {
     pub line: Option<u32>,
     /// Column, from 1.
     pub column: Option<u32>,
+    /// Whether the place is that of something nearby: [`DebugInfo::AtCalls`].
+    pub approximate: bool,
 }
 
 struct State {
@@ -132,7 +137,8 @@ impl Dwarf {
                 let place = if found.len() < DEEP { FOUND } else { FOUND_DEEP };
                 *work = work.checked_sub(place + (bytes / COPIED) as u64)?;
                 let (line, column) = (location.line, location.column);
-                found.push(SourceLocation { function, file: file.to_owned(), line, column });
+                let file = file.to_owned();
+                found.push(SourceLocation { function, file, line, column, approximate: false });
             }
             Some(found)
         })
@@ -283,6 +289,7 @@ impl fmt::Display for DebugInfo {
         f.write_str(match self {
             DebugInfo::Absent => "no debug information",
             DebugInfo::Present => "debug information",
+            DebugInfo::AtCalls => "lines of Go code are exact at calls, approximate elsewhere",
             DebugInfo::Unreadable => "no debug information: unreadable",
             DebugInfo::TooComplex => "no debug information: too complex",
         })

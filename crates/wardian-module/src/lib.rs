@@ -13,6 +13,7 @@ mod dwarf;
 mod error;
 mod features;
 mod fuel;
+mod go;
 mod info;
 mod legacy;
 mod liveness;
@@ -36,7 +37,7 @@ pub use legacy::{LegacyCatch, LegacyTry, legacy_tries};
 pub use liveness::Liveness;
 pub use locals::local_types;
 pub use module::Module;
-pub use names::{Names, demangle};
+pub use names::{Names, demangle, unnamed};
 pub use operands::{Operands, OperatorTypes, engine_type};
 pub use text::to_binary;
 

@@ -1,5 +1,6 @@
 //! A decoded module: its bytes, what they declare, and what they say for people.
 
+use crate::go::Go;
 use crate::{
     DebugInfo, DecodeError, Dwarf, Import, ItemIndex, ModuleInfo, Names, SourceLocation, decode,
     features,
@@ -16,6 +17,8 @@ pub struct Module {
     info: ModuleInfo,
     names: OnceLock<Names>,
     dwarf: OnceLock<Dwarf>,
+    /// None of a module that is not one of Go.
+    go: OnceLock<Option<Go>>,
     public: OnceLock<Public>,
 }
 
@@ -73,6 +76,7 @@ impl Module {
             info,
             names: OnceLock::new(),
             dwarf: OnceLock::new(),
+            go: OnceLock::new(),
             public: OnceLock::new(),
         }
     }
@@ -115,15 +119,27 @@ impl Module {
         self.names().module.as_deref()
     }
 
-    /// A function's name as the module has it: from the name section, else the export or import
-    /// name; mangled if the module has it so.
+    /// A function's name as the module has it: from the tables of Go's runtime, else the name section, else
+    /// the export or import name; mangled if the module has it so.
     pub fn func_name(&self, index: u32) -> Option<&str> {
+        // The name sections of Go's linker replace what is not a letter, so they come second.
+        let is_named = !self.names().functions.is_empty();
+        if (!is_named || self.custom_section("go:buildid").is_some())
+            && let Some(name) = self.go().and_then(|go| go.func_name(&self.bytes, index))
+        {
+            return Some(name);
+        }
         if let Some(name) = self.names().functions.get(&index) {
             return Some(name);
         }
         let public = self.public();
         let export = public.exports.get(&index).map(|at| &self.info.exports[*at]);
         export.map(|e| e.name.as_str()).or_else(|| self.func_import(index).map(|i| i.name.as_str()))
+    }
+
+    /// A function's name for people: demangled, or, if it has none, [`crate::unnamed`].
+    pub fn display_name(&self, index: u32) -> String {
+        self.func_name(index).map_or_else(|| crate::unnamed(index), crate::demangle)
     }
 
     /// What a function is imported by, if it is.
@@ -138,18 +154,49 @@ impl Module {
     /// Source lines of a code-section offset, the innermost inlined function first; empty without
     /// debug information.
     pub fn source_locations(&self, code_offset: u32) -> Vec<SourceLocation> {
-        self.dwarf().locate(code_offset)
+        match self.lines_of_go() {
+            Some(go) => go.locate(&self.bytes, &self.info, code_offset),
+            None => self.dwarf().locate(code_offset),
+        }
+    }
+
+    /// Where a function begins in its source, if the module says that of functions rather than of code.
+    pub fn func_start(&self, index: u32) -> Option<SourceLocation> {
+        self.lines_of_go()?.start(&self.bytes, index)
     }
 
     /// Reports which source files a range of code-section offsets comes from: see [`Dwarf::files`]. Nothing
     /// without debug information.
     pub fn source_files(&self, range: Range<u32>, told: &mut dyn FnMut(&str, u32)) {
-        self.dwarf().files(range, told);
+        let Some(go) = self.lines_of_go() else { return self.dwarf().files(range, told) };
+        let offset = |at: usize| (at - self.info.code_section) as u32;
+        let first = self.info.bodies.partition_point(|body| offset(body.end) <= range.start);
+        for (func, body) in (self.info.imported_functions..).zip(&self.info.bodies).skip(first) {
+            let (start, end) = (offset(body.start), offset(body.end));
+            if start >= range.end {
+                break;
+            }
+            if let Some(place) = go.start(&self.bytes, func) {
+                told(&place.file, end.min(range.end) - start.max(range.start));
+            }
+        }
     }
 
     /// Whether source lines are known, and why not.
     pub fn debug_info(&self) -> DebugInfo {
-        self.dwarf().info()
+        match self.lines_of_go() {
+            Some(_) => DebugInfo::AtCalls,
+            None => self.dwarf().info(),
+        }
+    }
+
+    /// What is known of a module of Go that has no debug information.
+    fn lines_of_go(&self) -> Option<&Go> {
+        if self.dwarf().info() == DebugInfo::Absent { self.go() } else { None }
+    }
+
+    fn go(&self) -> Option<&Go> {
+        self.go.get_or_init(|| Go::find(&self.bytes, &self.info)).as_ref()
     }
 
     fn dwarf(&self) -> &Dwarf {

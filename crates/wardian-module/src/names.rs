@@ -81,6 +81,16 @@ pub fn demangle(name: &str) -> String {
     rust(name, room).or_else(|| cpp(name, room)).unwrap_or_else(|| name.to_owned())
 }
 
+/// The name of a function that has none: short, the same everywhere, and understood where functions are chosen
+/// by name.
+///
+/// ```
+/// assert_eq!(wardian_module::unnamed(12), "func:12");
+/// ```
+pub fn unnamed(index: u32) -> String {
+    format!("func:{index}")
+}
+
 fn rust(name: &str, room: usize) -> Option<String> {
     let symbol = rustc_demangle::try_demangle(name).ok()?;
     let mut text = Text { text: String::new(), room };

@@ -34,8 +34,11 @@
 
 mod coredump;
 mod coverage;
+mod debug_file;
+mod library;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod near;
 mod printable;
 mod profile;
 mod sources;
@@ -49,8 +52,10 @@ mod values;
 pub use coredump::CoreDump;
 pub use coverage::report::{CoverageReport, FileCoverage, FunctionCoverage, Share};
 pub use coverage::{Counts, CoverageMap};
+pub use debug_file::{DebugFileError, DebugFileReference, with_debug_file};
 #[cfg(feature = "metrics")]
 pub use metrics::{GuestMetrics, InstanceMetrics};
+pub use near::near_names;
 pub use printable::{escape_html, printable, shorten};
 pub use profile::format::{Format, UnknownFormat};
 pub use profile::kind::{ProfileKind, Unit, ValueType};

@@ -117,8 +117,7 @@ impl FunctionListenerFactory for GuestMetrics {
         }
         let import = definition.import();
         let name = import.map(|(_, name)| name.to_owned());
-        let name = name.or_else(|| definition.demangled_name());
-        let name = name.unwrap_or_else(|| definition.debug_name());
+        let name = name.unwrap_or_else(|| definition.display_name());
         let module = import.map(|(module, _)| module).or(definition.module_name());
         let module = module.unwrap_or_default().to_owned();
         let label = |name: &str| shorten(&printable(name), COLUMNS);

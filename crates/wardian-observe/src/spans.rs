@@ -63,11 +63,11 @@ impl FunctionListenerFactory for SpanListener {
         }
         let import = definition.import();
         let name = import.map(|(_, name)| name.to_owned());
-        let name = name.or_else(|| definition.demangled_name());
+        let name = name.unwrap_or_else(|| definition.display_name());
         let module = import.map(|(module, _)| module).or(definition.module_name());
         Some(Arc::new(Spanned {
             open: self.open.clone(),
-            name: name.unwrap_or_else(|| definition.debug_name()),
+            name,
             module: module.unwrap_or_default().to_owned(),
             host: import.is_some(),
             entered: self.entered,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use wardian::{DebugInfo, Module, SourceLocation, demangle};
+use wasmparser::{Operator, OperatorsReader};
 
 /// Where a guest, or its host, can be: small and without names, so that it can be counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,7 +67,7 @@ impl Symbols {
     pub(crate) fn function_name(&self, module: ModuleId, func: u32) -> (String, String) {
         match self.get(module).func_name(func) {
             Some(raw) => (demangle(raw), raw.to_owned()),
-            None => (format!("<function {func}>"), format!("function[{func}]")),
+            None => (self.get(module).display_name(func), self.get(module).display_name(func)),
         }
     }
 
@@ -89,12 +90,20 @@ impl Symbols {
         self.get(module).source_locations(offset)
     }
 
-    /// Why lines are missing, a sentence for each module whose debug information could not be used.
+    /// Where a function begins, if its module says so.
+    pub(crate) fn start(&self, module: ModuleId, func: u32) -> Option<SourceLocation> {
+        self.get(module).func_start(func)
+    }
+
+    /// Why lines are missing or not exact, a sentence for each module that this is true of.
     pub(crate) fn missing_lines(&self) -> impl Iterator<Item = String> {
-        let refused = self.modules.iter().filter(|m| m.debug_info() == DebugInfo::TooComplex);
-        refused.map(|module| match module.name() {
-            Some(name) => format!("{name}: {}", DebugInfo::TooComplex),
-            None => DebugInfo::TooComplex.to_string(),
+        let notable = |info: &DebugInfo| matches!(info, DebugInfo::TooComplex | DebugInfo::AtCalls);
+        self.modules.iter().filter_map(move |module| {
+            let info = Some(module.debug_info()).filter(notable)?;
+            Some(match module.name() {
+                Some(name) => format!("{name}: {info}"),
+                None => info.to_string(),
+            })
         })
     }
 
@@ -106,30 +115,109 @@ impl Symbols {
         Some(offset(body.start)?..offset(body.end)?)
     }
 
-    /// Who is at work for a guest that is at this offset: what the instruction there calls.
+    /// Who is at work for a guest that is at this offset: what the instruction there calls. The interpreter does
+    /// several operators at once, so it may be one of the next.
     pub(crate) fn host_at(&self, module: ModuleId, offset: u32) -> Place {
         let info = self.get(module).info();
         let bytes = self.get(module).bytes().get(info.code_section + offset as usize..);
-        let mut reader = wasmparser::BinaryReader::new(bytes.unwrap_or_default(), 0);
-        match (reader.read_u8(), reader.read_var_u32()) {
-            (Ok(0x10), Ok(func)) if func < info.imported_functions => {
-                Place::Import { module, func }
+        let reader = wasmparser::BinaryReader::new(bytes.unwrap_or_default(), 0);
+        let mut operators = OperatorsReader::new(reader);
+        for _ in 0..AT_ONCE {
+            let Ok(operator) = operators.read() else { break };
+            match operator {
+                Operator::Call { function_index: func }
+                | Operator::ReturnCall { function_index: func }
+                    if func < info.imported_functions =>
+                {
+                    return Place::Import { module, func };
+                }
+                operator => {
+                    if let Some(work) = runtime_work(&operator) {
+                        return Place::Runtime(work);
+                    }
+                }
             }
-            (Ok(0x12), Ok(func)) if func < info.imported_functions => {
-                Place::Import { module, func }
-            }
-            (Ok(0x40), _) => Place::Runtime("memory.grow"),
-            (Ok(0xfc), Ok(8)) => Place::Runtime("memory.init"),
-            (Ok(0xfc), Ok(10)) => Place::Runtime("memory.copy"),
-            (Ok(0xfc), Ok(11)) => Place::Runtime("memory.fill"),
-            (Ok(0xfc), Ok(12)) => Place::Runtime("table.init"),
-            (Ok(0xfc), Ok(14)) => Place::Runtime("table.copy"),
-            (Ok(0xfc), Ok(15)) => Place::Runtime("table.grow"),
-            (Ok(0xfc), Ok(17)) => Place::Runtime("table.fill"),
-            (Ok(0xfe), Ok(0)) => Place::Runtime("memory.atomic.notify"),
-            (Ok(0xfe), Ok(1)) => Place::Runtime("memory.atomic.wait32"),
-            (Ok(0xfe), Ok(2)) => Place::Runtime("memory.atomic.wait64"),
-            _ => Place::Host,
         }
+        Place::Host
+    }
+}
+
+/// Operators that the interpreter does at once, at most.
+const AT_ONCE: usize = 4;
+
+/// What the runtime does for an operator, if it does something.
+fn runtime_work(operator: &Operator<'_>) -> Option<&'static str> {
+    Some(match operator {
+        // The first call of a function: what it leads to is looked up, and the interpreter translates it.
+        Operator::Call { .. } | Operator::ReturnCall { .. } => "translate",
+        // It may also be a host function that a table or a reference leads to.
+        Operator::CallIndirect { .. }
+        | Operator::ReturnCallIndirect { .. }
+        | Operator::CallRef { .. }
+        | Operator::ReturnCallRef { .. } => "indirect call",
+        // Loops count their rounds, and ask to be compiled when they are hot.
+        Operator::Loop { .. }
+        | Operator::Br { .. }
+        | Operator::BrIf { .. }
+        | Operator::BrTable { .. } => "compile",
+        Operator::Throw { .. } | Operator::ThrowRef => "throw",
+        Operator::MemoryGrow { .. } => "memory.grow",
+        Operator::MemoryInit { .. } => "memory.init",
+        Operator::MemoryCopy { .. } => "memory.copy",
+        Operator::MemoryFill { .. } => "memory.fill",
+        Operator::TableInit { .. } => "table.init",
+        Operator::TableCopy { .. } => "table.copy",
+        Operator::TableGrow { .. } => "table.grow",
+        Operator::TableFill { .. } => "table.fill",
+        Operator::MemoryAtomicNotify { .. } => "memory.atomic.notify",
+        Operator::MemoryAtomicWait32 { .. } => "memory.atomic.wait32",
+        Operator::MemoryAtomicWait64 { .. } => "memory.atomic.wait64",
+        // Operators of structs and arrays that the runtime does are those that allocate, or touch many.
+        Operator::StructNew { .. }
+        | Operator::StructNewDefault { .. }
+        | Operator::ArrayNew { .. }
+        | Operator::ArrayNewDefault { .. }
+        | Operator::ArrayNewFixed { .. }
+        | Operator::ArrayNewData { .. }
+        | Operator::ArrayNewElem { .. } => "collect",
+        Operator::ArrayFill { .. } => "array.fill",
+        Operator::ArrayCopy { .. } => "array.copy",
+        Operator::ArrayInitData { .. } | Operator::ArrayInitElem { .. } => "array.init",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Place, Symbols};
+    use wardian::{Engine, Module};
+
+    #[test]
+    fn who_is_at_work_is_what_the_next_operators_call() {
+        let text = r#"(module (import "h" "f" (func $f)) (memory 1) (table 1 funcref) (tag $t)
+          (func (loop (br 0)))
+          (func (call 1))
+          (func (call $f))
+          (func (i32.const 0) (i32.load offset=8) (call_indirect))
+          (func (drop (memory.grow (i32.const 1))))
+          (func (throw $t))
+          (func (nop) (nop) (nop) (nop) (nop) (call $f))
+          (func (drop (i32.const 7))))"#;
+        let module = Module::new(&Engine::default(), text).expect("it is valid");
+        let mut symbols = Symbols::default();
+        let id = symbols.module(&module);
+        let work = ["compile", "translate", "", "indirect call", "memory.grow", "throw"];
+        for (at, body) in module.info().bodies.iter().enumerate() {
+            // Behind the number of locals.
+            let offset = (body.start - module.info().code_section) as u32 + 1;
+            let expected = match at {
+                2 => Place::Import { module: id, func: 0 },
+                0..6 => Place::Runtime(work[at]),
+                _ => Place::Host,
+            };
+            assert_eq!(symbols.host_at(id, offset), expected, "{at}");
+        }
+        // There may be anything at an offset that is none of the code.
+        assert_eq!(symbols.host_at(id, u32::MAX), Place::Host);
     }
 }

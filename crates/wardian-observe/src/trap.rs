@@ -1,6 +1,7 @@
 //! How a guest came to trap, for people.
 
 mod hexdump;
+mod short;
 
 use crate::printable::{printable, shorten};
 use crate::values;
@@ -47,12 +48,30 @@ const ARGUMENTS: usize = 16;
 pub struct TrapReport<'a> {
     error: &'a Error,
     instance: Option<InternalModule<'a>>,
+    /// None for the full form.
+    short: Option<&'a str>,
+    /// In the place of the error's own.
+    message: Option<&'a str>,
 }
 
 impl<'a> TrapReport<'a> {
     /// A report of an error; of one without a backtrace it is the error's message.
     pub fn new(error: &'a Error) -> TrapReport<'a> {
-        TrapReport { error, instance: None }
+        TrapReport { error, instance: None, short: None, message: None }
+    }
+
+    /// The short form: where in the guest's own code it happened, with the text of the line if the source is
+    /// there, and the eight innermost calls, of which those of the language's own library are one line. There are
+    /// neither values nor memory. The hint, which may be empty, says how to see more.
+    pub fn short(mut self, hint: &'a str) -> Self {
+        self.short = Some(hint);
+        self
+    }
+
+    /// Says this in the place of the error's own message.
+    pub fn with_message(mut self, message: &'a str) -> Self {
+        self.message = Some(message);
+        self
     }
 
     /// Shows memory of this instance too, where the access was and where arguments point to; nothing if
@@ -65,12 +84,18 @@ impl<'a> TrapReport<'a> {
 
 impl fmt::Display for TrapReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.error)?;
+        match self.message {
+            Some(message) => f.write_str(message)?,
+            None => write!(f, "{}", self.error)?,
+        }
         let access = self.error.memory_access();
         if let Some(access) = &access {
             write!(f, ": {access}")?;
         }
         let Some(backtrace) = self.error.backtrace() else { return Ok(()) };
+        if let Some(hint) = self.short {
+            return short::write(f, backtrace, Some(hint).filter(|hint| !hint.is_empty()));
+        }
         f.write_str("\nguest backtrace, innermost call first:")?;
         let frames = backtrace.frames();
         for (i, frame) in frames.iter().enumerate().take(SHOWN) {
@@ -107,18 +132,18 @@ fn is_of(instance: &InternalModule<'_>, frame: &Frame) -> bool {
 /// The function with its arguments, and where in it.
 fn write_frame(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
     let definition = frame.definition();
-    match definition.demangled_name() {
-        Some(name) => f.write_str(&shown(&name))?,
-        None => write!(f, "<function {}>", frame.func_index())?,
-    }
+    f.write_str(&shown(&definition.display_name()))?;
     write_arguments(f, frame)?;
-    if let Some(offset) = frame.code_offset() {
-        write!(f, " (code offset {offset:#x})")?;
+    if let Some(offset) = frame.file_offset() {
+        write!(f, " (offset {offset:#x})")?;
     }
     for place in frame.source_locations() {
         write!(f, "\n        at {}", shown(&place.file))?;
         if let Some(line) = place.line {
             write!(f, ":{line}")?;
+        }
+        if place.approximate {
+            f.write_str(" (approximate)")?;
         }
         if let Some(function) = place.function {
             write!(f, " in {}", shown(&function))?;

@@ -159,7 +159,8 @@ impl FunctionFilter {
     }
 
     /// Functions one of whose names matches a pattern, in which `*` matches any characters and `?` one: the
-    /// name in the module, that name demangled, import and export names.
+    /// name in the module, that name demangled, import and export names, and `func:` with the function's
+    /// index: see [`FunctionDefinition::display_name`].
     pub fn name(pattern: impl Into<String>) -> FunctionFilter {
         let pattern: Vec<char> = pattern.into().chars().collect();
         FunctionFilter::new(move |definition| {
@@ -168,6 +169,7 @@ impl FunctionFilter {
                 || definition.demangled_name().is_some_and(|n| matches(&n))
                 || definition.import().is_some_and(|(_, name)| matches(name))
                 || definition.export_names().any(matches)
+                || definition.index().is_some_and(|index| matches(&wardian_module::unnamed(index)))
         })
     }
 

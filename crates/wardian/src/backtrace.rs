@@ -2,7 +2,7 @@
 
 use crate::{FunctionDefinition, Module};
 use std::fmt;
-use wardian_module::{DebugInfo, SourceLocation, demangle};
+use wardian_module::{DebugInfo, SourceLocation};
 use wardian_types::ValType;
 
 /// The calls of a guest, innermost first.
@@ -74,6 +74,12 @@ impl Frame {
         self.offset
     }
 
+    /// Offset of the instruction in the module's bytes, if it is known: what tools that disassemble modules
+    /// print.
+    pub fn file_offset(&self) -> Option<usize> {
+        self.offset.map(|offset| self.module.info().code_section + offset as usize)
+    }
+
     /// The values of the function's locals, parameters first, as they were then; as raw slots, of which a
     /// `v128` takes two and everything else one, and references are handles that mean something to the
     /// store alone. There are as many as [`Frame::local_types`] says.
@@ -97,17 +103,17 @@ impl Frame {
 
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.func_name() {
-            Some(name) => f.write_str(&demangle(name))?,
-            None => write!(f, "<function {}>", self.func)?,
-        }
-        if let Some(offset) = self.offset {
-            write!(f, " (code offset {offset:#x})")?;
+        f.write_str(&self.module.display_name(self.func))?;
+        if let Some(offset) = self.file_offset() {
+            write!(f, " (offset {offset:#x})")?;
         }
         for place in self.source_locations() {
             write!(f, "\n        at {}", place.file)?;
             if let Some(line) = place.line {
                 write!(f, ":{line}")?;
+            }
+            if place.approximate {
+                f.write_str(" (approximate)")?;
             }
             if let Some(function) = place.function {
                 write!(f, " in {function}")?;

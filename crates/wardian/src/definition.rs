@@ -11,7 +11,7 @@ use wardian_types::{FuncType, ValType};
 
 /// The definition of a function: a view into its module, which costs nothing to make and to copy.
 ///
-/// Nothing here allocates but [`FunctionDefinition::demangled_name`] and
+/// Nothing here allocates but [`FunctionDefinition::demangled_name`], [`FunctionDefinition::display_name`] and
 /// [`FunctionDefinition::debug_name`].
 #[derive(Clone, Copy)]
 pub struct FunctionDefinition<'a>(Source<'a>);
@@ -66,7 +66,7 @@ impl<'a> FunctionDefinition<'a> {
         }
     }
 
-    /// Its name: from the name section, else an export or import name.
+    /// Its name: from the tables of Go's runtime, else the name section, else an export or import name.
     pub fn name(&self) -> Option<&'a str> {
         match self.0 {
             Source::Module { module, func } => module.decoded.func_name(func),
@@ -80,14 +80,20 @@ impl<'a> FunctionDefinition<'a> {
         self.name().map(demangle)
     }
 
-    /// A name for people that always exists: `module.name`, or `module.$index`.
+    /// A name for people that always exists: demangled, or `func:` and its index. The same name is shown
+    /// everywhere, and [`crate::FunctionFilter::name`] understands it.
+    pub fn display_name(&self) -> String {
+        match (self.demangled_name(), self.index()) {
+            (Some(name), _) => name,
+            (None, Some(index)) => wardian_module::unnamed(index),
+            (None, None) => "<host function>".to_owned(),
+        }
+    }
+
+    /// That name after the one of its module, or of the module that it is imported from: `module.name`.
     pub fn debug_name(&self) -> String {
         let module = self.import().map(|i| i.0).or(self.module_name()).unwrap_or_default();
-        match (self.demangled_name(), self.index()) {
-            (Some(name), _) => format!("{module}.{name}"),
-            (None, Some(index)) => format!("{module}.${index}"),
-            (None, None) => format!("{module}.<host function>"),
-        }
+        format!("{module}.{}", self.display_name())
     }
 
     /// Its signature.

@@ -333,10 +333,7 @@ impl fmt::Display for SampledFrame {
     /// The function's name, without where in it: what samples are counted by.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SampledFrame::Guest(frame) => match frame.definition().demangled_name() {
-                Some(name) => f.write_str(&name),
-                None => write!(f, "<function {}>", frame.func_index()),
-            },
+            SampledFrame::Guest(frame) => f.write_str(&frame.definition().display_name()),
             SampledFrame::Host => f.write_str("<host>"),
             SampledFrame::Unknown(pc) => write!(f, "<unknown {:#x}>", pc.0),
         }

@@ -99,13 +99,7 @@ impl<'a> Graph<'a> {
 
     fn label(&self, node: Node) -> String {
         match node {
-            Node::Function(index) => {
-                let name = self.module.func_name(index).map(wardian_module::demangle);
-                name.map_or_else(
-                    || format!("<function {index}>"),
-                    |name| shorten(&printable(&name), COLUMNS),
-                )
-            }
+            Node::Function(index) => shorten(&printable(&self.module.display_name(index)), COLUMNS),
             Node::Table(table, ty) => format!("table {table}: {}", self.type_name(ty)),
             Node::Reference(ty) => format!("references: {}", self.type_name(ty)),
         }
@@ -122,15 +116,26 @@ fn beginning(module: &Module, name: &str) -> Result<Vec<Node>, String> {
     });
     let mut found: Vec<Node> = exported.collect();
     if found.is_empty() {
-        let named = module.names().functions.iter();
-        let own = named.filter(|(_, own)| **own == *name || wardian_module::demangle(own) == name);
-        found.extend(own.map(|(index, _)| Node::Function(*index)));
+        let is_meant = |index: &u32| {
+            module.func_name(*index) == Some(name)
+                || module.display_name(*index) == name
+                || wardian_module::unnamed(*index) == name
+        };
+        found.extend(functions(module).filter(is_meant).map(Node::Function));
     }
     match found.is_empty() {
         true if name == "*" => Err("the module exports no function".into()),
-        true => Err(format!("there is no function {}", printable(name))),
+        true => {
+            let names = functions(module).map(|index| module.display_name(index));
+            Err(format!("there is no function `{name}`{}", crate::report::similar(name, names)))
+        }
         false => Ok(found),
     }
+}
+
+/// All functions by their indices.
+fn functions(module: &Module) -> std::ops::Range<u32> {
+    0..u32::try_from(module.info().functions.len()).unwrap_or(u32::MAX)
 }
 
 /// Those in most calls, as callers or as callees.

@@ -4,7 +4,7 @@ mod retained;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use wardian_module::{ConstOp, ItemIndex, Module, SegmentMode};
+use wardian_module::{ConstOp, Module, SegmentMode};
 
 /// A part of the file.
 pub(super) struct Part {
@@ -58,30 +58,14 @@ fn sections(module: &Module) -> Vec<Part> {
 
 fn functions(module: &Module) -> Vec<Part> {
     let info = module.info();
-    let names = exported(module);
     let retained = retained::sizes(module);
     let bodies = (info.imported_functions..).zip(&info.bodies).zip(retained);
-    let function = |((index, body), retained): ((u32, &std::ops::Range<usize>), usize)| {
-        let name = module.names().functions.get(&index).map(|name| &**name);
-        let name = name.or_else(|| names.get(&index).copied());
-        let name = name.map(wardian_module::demangle);
-        Part {
-            name: name.unwrap_or_else(|| format!("<function {index}>")),
-            bytes: body.len(),
-            retained: Some(retained),
-        }
+    let function = |((index, body), retained): ((u32, &std::ops::Range<usize>), usize)| Part {
+        name: module.display_name(index),
+        bytes: body.len(),
+        retained: Some(retained),
     };
     bodies.map(function).collect()
-}
-
-/// The names by which functions are exported. A table, as modules may have a million of both.
-fn exported(module: &Module) -> HashMap<u32, &str> {
-    let exports = module.info().exports.iter().rev();
-    let named = exports.filter_map(|e| match e.item {
-        ItemIndex::Func(index) => Some((index, e.name.as_str())),
-        _ => None,
-    });
-    named.collect()
 }
 
 fn files(module: &Module) -> Vec<Part> {

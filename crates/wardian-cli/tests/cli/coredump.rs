@@ -22,25 +22,17 @@ fn a_trap_is_told_with_arguments_and_memory() {
         "trap: out of bounds memory access: address 0x222e4, 4 bytes, memory 0 has 0x20000 bytes\n";
     let near = "\naddress 0x222e4 is 8932 bytes beyond the end of memory 0 (0x20000 bytes)\n  0x0001ffe0  00";
     for (engine, read, middle) in [
-        (
-            "interp",
-            "0: read(at: i32 = 70002, scale: f64 = 0.5) (code offset 0x",
-            "(at: i32 = 70001)",
-        ),
-        (
-            "tiered",
-            "0: read(at: i32 = 70002, scale: f64 = 0.5) (code offset 0x",
-            "(at: i32 = 70001)",
-        ),
+        ("interp", "0: read(at: i32 = 70002, scale: f64 = 0.5) (offset 0x", "(at: i32 = 70001)"),
+        ("tiered", "0: read(at: i32 = 70002, scale: f64 = 0.5) (offset 0x", "(at: i32 = 70001)"),
         (
             "jit",
-            "0: read(at: i32 = <optimised out>, scale: f64 = <optimised out>) (code offset 0x",
+            "0: read(at: i32 = <optimised out>, scale: f64 = <optimised out>) (offset 0x",
             "1: middle(at: i32 = <optimised out>)",
         ),
     ] {
-        let ended = place.run(&["run", "--engine", engine, "app.wat"]);
+        let ended = place.run(&["run", "--backtrace", "full", "--engine", engine, "app.wat"]);
         assert_eq!(ended.code, Some(134), "{ended:?}");
-        for part in [trapped, near, read, middle, "2: _start (code offset"] {
+        for part in [trapped, near, read, middle, "2: _start (offset"] {
             assert!(ended.err.contains(part), "{engine}: {part:?} is not in\n{}", ended.err);
         }
         // Values that are known lead to memory.
@@ -68,7 +60,8 @@ fn an_exception_that_nothing_catches_is_told_and_dumped_like_a_trap() {
     );
     let place = Place::with(&[("app.wat", &throws)]);
     for engine in ["interp", "tiered", "jit"] {
-        let ended = place.run(&["run", "--engine", engine, "--coredump", "core", "app.wat"]);
+        let options = ["--backtrace", "full", "--coredump", "core"];
+        let ended = place.run(&[&["run", "--engine", engine], &options[..], &["app.wat"]].concat());
         assert_eq!(ended.code, Some(134), "{ended:?}");
         for part in
             ["exception `oops` (70002, 3)\n", "0: read(at: ", "2: _start (", "dump is in core"]
@@ -168,7 +161,8 @@ fn deep_stacks_are_dumped_and_reported_in_part() {
                 "... and 149938 more",
             ),
         ] {
-            let args = [&["run", "--engine", engine, "--coredump", "core"], &stack[..], &[file]];
+            let options = ["--backtrace", "full", "--coredump", "core"];
+            let args = [&["run", "--engine", engine], &options[..], &stack[..], &[file]];
             let ended = place.run(&args.concat());
             assert_eq!(ended.code, Some(134), "{ended:?}");
             assert!(ended.err.contains(more), "{engine}: {}", ended.err);
@@ -237,7 +231,7 @@ fn dumps_that_cannot_be_written_and_traps_before_the_program() {
         place.write("core", "old");
         let ended = place.run(&["run", "--engine", engine, "--coredump", "core", "start.wat"]);
         assert_eq!(ended.code, Some(134), "{ended:?}");
-        for part in ["0: begin (code offset", "is in core, without memories and globals"] {
+        for part in ["0: begin (offset", "is in core, without memories and globals"] {
             assert!(ended.err.contains(part), "{}", ended.err);
         }
         let found = threads(&std::fs::read(place.path("core")).unwrap());

@@ -24,15 +24,13 @@ const PROGRAM: &str = r#"(module $prog
     (if (i32.gt_u (i32.load (i32.const 32)) (i32.const 1)) (then (call $exit (i32.const 7))))
     (call $last)))"#;
 
-/// Without debug information functions alone; two of one name are one.
+/// Without debug information functions, each of which is a line of a listing; two of one name are one.
 const LCOV: &str = "\
-TN:prog_wat
-SF:prog.wat
-FN:4,fern::leaf
-FN:8,last
-FN:9,main
-FN:7,never
-FN:6,twig
+FN:1,fern::leaf
+FN:5,last
+FN:6,main
+FN:4,never
+FN:3,twig
 FNDA:11,fern::leaf
 FNDA:1,last
 FNDA:1,main
@@ -40,7 +38,24 @@ FNDA:0,never
 FNDA:1,twig
 FNF:5
 FNH:4
+DA:1,10
+DA:2,1
+DA:3,1
+DA:4,0
+DA:5,1
+DA:6,1
+LF:6
+LH:5
 end_of_record
+";
+
+/// The listing.
+const LISTING: &str = "          10 calls  fern::leaf
+           1 calls  fern::leaf
+           1 calls  twig
+           0 calls  never
+           1 calls  last
+           1 calls  main
 ";
 
 /// What is behind a call that trapped is not executed.
@@ -69,7 +84,11 @@ fn counts_are_exact() {
     for engine in ["tiered", "jit", "interp"] {
         let ended = place.run(&["coverage", "--engine", engine, "-o", "x.info", "prog.wat"]);
         assert_eq!((ended.code, &*ended.out), (Some(0), "hi\n"), "{ended:?}");
-        assert_eq!(read("x.info"), LCOV);
+        let listing = place.path("x.info.functions.txt");
+        let head =
+            format!("TN:prog_wat\nSF:{}\n", std::fs::canonicalize(&listing).unwrap().display());
+        assert_eq!(read("x.info"), head + LCOV);
+        assert_eq!(std::fs::read_to_string(listing).unwrap(), LISTING);
         assert!(
             ended.err.contains("coverage of prog.wat: 5 of 6 functions (83.3%), "),
             "{ended:?}"
@@ -79,17 +98,19 @@ fn counts_are_exact() {
         let ended = place.run(&args);
         assert_eq!((ended.code, &*ended.out), (Some(7), "hi\n"), "{ended:?}");
         assert!(read("x.lcov").contains("FNDA:10,fern::leaf\nFNDA:0,last\n"), "{ended:?}");
+        std::fs::create_dir_all(place.path("programs")).unwrap();
+        place.write("programs/lines.rs", include_bytes!("../../../../tests/programs/lines.rs"));
         let args = ["coverage", "--engine", engine, "-o", "l.info", "--invoke", "entry"];
         let ended = place.run(&[&args[..], &["lines.wasm", "7"]].concat());
         assert_eq!(ended.code, Some(134), "{ended:?}");
         assert!(read("l.info").ends_with(LINES), "{}", read("l.info"));
         assert!(ended.err.contains("3/4   75.0%  programs/lines.rs"), "{ended:?}");
         let args = ["coverage", "--engine", engine, "-o", "l.html", "--invoke", "entry"];
-        place.write("programs/lines.rs", include_bytes!("../../../../tests/programs/lines.rs"));
         place.run(&[&args[..], &["lines.wasm", "7"]].concat());
         let page = read("l.html");
         let (before, rest) = page.split_once("<style>").unwrap();
-        golden("coverage.html", &(before.to_owned() + rest.split_once("</style>").unwrap().1));
+        let (body, _) = rest.split_once("</style>").unwrap().1.split_once("<script>").unwrap();
+        golden("coverage.html", &(before.to_owned() + body));
         std::fs::remove_file(place.path("programs/lines.rs")).unwrap();
     }
     assert_eq!(super::harness::files(&place.cache()), 0, "nothing of it is kept");
@@ -193,4 +214,44 @@ fn all_threads_of_a_program() {
         let lcov = std::fs::read_to_string(place.path("x.info")).unwrap();
         assert!(lcov.contains("FNDA:2,wasi_thread_start\nFNDA:100000,work\n"), "{lcov}");
     }
+}
+
+/// What lcov's own reader makes of the files, where it is installed.
+#[test]
+fn genhtml_takes_every_file() {
+    let place = Place::with(&[("prog.wat", PROGRAM)]);
+    place.write("lines.wasm", include_bytes!("../../../../tests/programs/lines.wasm"));
+    std::fs::create_dir_all(place.path("programs")).unwrap();
+    place.write("programs/lines.rs", include_bytes!("../../../../tests/programs/lines.rs"));
+    let lines = ["--invoke", "entry", "lines.wasm", "7"];
+    for (name, args) in
+        [("functions", vec!["prog.wat"]), ("lines", lines.to_vec()), ("missing", lines.to_vec())]
+    {
+        if name == "missing" {
+            std::fs::remove_file(place.path("programs/lines.rs")).unwrap();
+        }
+        let out = format!("{name}.info");
+        let ended = place.run(&[&["coverage", "-o", &out], &args[..]].concat());
+        assert!(ended.err.contains("coverage written to"), "{ended:?}");
+        let mut genhtml = std::process::Command::new("genhtml");
+        let genhtml = genhtml.current_dir(place.path("")).args(["-o", name, &out]).output();
+        match genhtml {
+            Ok(ended) => assert!(ended.status.success(), "{name}: {ended:?}"),
+            // It is no part of what the tests need.
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}"),
+        }
+    }
+}
+
+#[test]
+fn files_are_chosen_by_their_paths() {
+    let place = Place::new();
+    place.write("lines.wasm", include_bytes!("../../../../tests/programs/lines.wasm"));
+    let run = |options: &[&str]| {
+        place.run(&[&["coverage", "--invoke", "entry"], options, &["lines.wasm", "7"]].concat()).err
+    };
+    assert!(run(&[]).contains(" programs/lines.rs\n"));
+    assert!(run(&["--include", "*lines*"]).contains(" programs/lines.rs\n"));
+    assert!(!run(&["--exclude", "programs/*"]).contains(" programs/lines.rs\n"));
+    assert!(run(&["--include", "src/*"]).contains("warning: no source file's path fits `src/*`\n"));
 }

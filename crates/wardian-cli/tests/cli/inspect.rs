@@ -235,7 +235,7 @@ fn graphs() {
             &["inspect", "--graph", "n.dot", "--graph-from", "no", "g.wat"],
             2,
             &[],
-            &["no function no"],
+            &["no function `no`"],
         ),
         (
             &["inspect", "--graph", "n.dot", "--graph-limit", "0", "g.wat"],

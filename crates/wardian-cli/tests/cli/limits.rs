@@ -35,7 +35,7 @@ fn timeouts() {
         (&["run", "--timeout", "1h", "done.wat"], 0, &[], &[]),
         (&["run", "--timeout", "100000000000y", "done.wat"], 0, &[], &[]),
         (&["run", "--timeout", "0s", "done.wat"], 124, &[], &["timeout of 0s"]),
-        (&["run", "--timeout", "5", "done.wat"], 2, &[], &["500ms, 5s"]),
+        (&["run", "--timeout", "5x", "done.wat"], 2, &[], &["500ms, 5s"]),
         (&["run", "--timeout", TIMEOUT, "loop.wat"], 124, &[], &["0: forever", "1: main"]),
     ]);
 }

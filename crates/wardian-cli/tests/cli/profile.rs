@@ -54,7 +54,10 @@ fn programs_that_end_before_samples_are_read_have_names() {
             let ended = place.run(&[&options[..], &["spin.wat"]].concat());
             assert_eq!(ended.code, Some(0), "{ended:?}");
             let folded = std::fs::read_to_string(place.path("x.folded")).unwrap();
-            assert!(!folded.contains("<unknown>"), "{engine}: {folded}");
+            // Time without samples is a line of its own, with nothing above or below it.
+            let is_gone =
+                |line: &str| line.contains("<unknown>") && !line.starts_with("<unknown> ");
+            assert!(!folded.lines().any(is_gone), "{engine}: {folded}");
             folded.contains("main;spin ")
         });
         assert!(seen, "{engine}");
@@ -120,7 +123,7 @@ fn however_the_guest_ends() {
             &["profile", "--timeout", "300ms", "--frequency", "2000", "loop.wat"],
             124,
             &[],
-            &["forever", "100.0%", "error: the timeout of 300ms passed"],
+            &["forever", "[runtime] compile", "error: the timeout of 300ms passed"],
         ),
         (
             &["profile", "--timeout", "300ms", "--interval", "500us", "sleep.wat"],
@@ -178,7 +181,12 @@ fn files() {
             &["none/x.svg", "No such file"],
         ),
         (&["profile", "--value", "calls", "sub/prog.wat"], 2, &[""], &["samples, wall, cpu"]),
-        (&["profile", "--format", "gif", "sub/prog.wat"], 2, &[""], &["names no format"]),
+        (
+            &["profile", "--format", "gif", "sub/prog.wat"],
+            2,
+            &[""],
+            &["[possible values: pprof, firefox, folded, svg, html, table]"],
+        ),
         (&["profile", "--exact", "--memory", "sub/prog.wat"], 2, &[""], &["cannot be used with"]),
         (
             &["profile", "--exact", "--interval", "1ms", "sub/prog.wat"],
@@ -234,4 +242,39 @@ fn all_threads_of_a_program() {
     let folded = std::fs::read_to_string(place.path("x.folded")).unwrap();
     assert!(folded.contains("wasi_thread_start;work 2\n"), "{folded}");
     place.check(&[(&["profile", "prog.wat"], 0, &[], &["sampling profile of prog.wat"])]);
+}
+
+/// Calls a host function through a table, a function for the first time, and `poll_oneoff` for 30 ms.
+const WORK: &str = r#"(module
+  (import "wasi_snapshot_preview1" "poll_oneoff"
+    (func $poll (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "\01")
+  (data (i32.const 24) "\80\c3\c9\01")
+  (func (export "_start")
+    (drop (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128)))))"#;
+
+#[test]
+fn time_of_the_host_and_of_the_runtime_has_names_in_all_formats() {
+    let place = Place::with(&[("work.wat", WORK)]);
+    for engine in ["tiered", "jit", "interp"] {
+        let files = ["-o", "x.folded", "-o", "x.html", "-o", "x.json", "-o", "x.table"];
+        let options = ["--engine", engine, "--no-cache"];
+        let ended = place.run(&[&["profile"], &files[..], &options, &["work.wat"]].concat());
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        for file in ["x.folded", "x.html", "x.json", "x.table"] {
+            let text = std::fs::read_to_string(place.path(file)).unwrap();
+            for name in ["[host] wasi:poll_oneoff", "[runtime] compile"] {
+                assert!(text.contains(name), "{engine} {file} {name}: {text}");
+            }
+        }
+        let folded = std::fs::read_to_string(place.path("x.folded")).unwrap();
+        let value = |start: &str| -> u64 {
+            let lines = folded.lines().filter_map(|line| line.strip_prefix(start));
+            lines.map(|value| value.trim().parse::<u64>().unwrap()).sum()
+        };
+        // It waits for 30 ms: what is not in samples is unknown time.
+        let waited = value("_start;[host] wasi:poll_oneoff ") + value("<unknown> ");
+        assert!(waited > 20_000_000, "{engine}: {folded}");
+    }
 }

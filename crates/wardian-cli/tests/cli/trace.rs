@@ -211,7 +211,7 @@ fn what_is_chosen() {
         (&["--host", "--only", "args_sizes*"], "args_sizes_get() = 1, 9 <T>\n"),
         (&["--exports"], "main() <T>\n"),
         (&["--depth", "1"], "main() <T>\n"),
-        (&["--only", "none"], ""),
+        (&["--only", "none"], "warning: no function fits --only `none`\n"),
         (&["--only", "fd_read", "--strings", "2"], "fd_read(0, 64) = 5, \"in\"... <T>\n"),
     ] {
         let ended = run(&place, &[&["trace"], args, &["prog.wat"]].concat());
@@ -277,7 +277,7 @@ fn files_that_cannot_be_written() {
         (&["trace", "-o", "-", "prog.wat"], 2, &[""], &["which is the guest's"]),
         (&["trace", "-o", "none/x", "prog.wat"], 1, &[""], &["none/x", "No such file"]),
         (&["trace", "-o", "/dev/full", "prog.wat"], 1, &["h"], &["/dev/full", "No space left"]),
-        (&["trace", "--format", "xml", "prog.wat"], 2, &[""], &["text, json, chrome and log"]),
+        (&["trace", "--format", "xml", "prog.wat"], 2, &[""], &["text, json, chrome, log"]),
         (&["trace", "-o", "old", "bad.wat"], 1, &[""], &["bad.wat"]),
         (&["trace", "-o", "new", "bad.wat"], 1, &[""], &["bad.wat"]),
     ]);

@@ -1,6 +1,6 @@
 //! A page for browsers: functions, and the lines of each file.
 //!
-//! There is no script in it, and all that comes from the guest is escaped.
+//! Its script, which searches and sorts, is our own; all that comes from the guest is escaped.
 
 use super::report::{CoverageReport, FileCoverage, FunctionCoverage, Share};
 use crate::printable::{escape_html, printable};
@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::io::{self, Write};
 
 const STYLE: &str = include_str!("html/report.css");
+const SCRIPT: &str = include_str!("html/report.js");
 
 /// Lines shown around those that there is code for.
 const AROUND: u32 = 3;
@@ -19,7 +20,7 @@ pub(super) fn write(report: &CoverageReport, writer: &mut impl Write) -> io::Res
     writeln!(
         writer,
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src \
-         'unsafe-inline'\">\n<meta name=\"viewport\" content=\"width=device-width, \
+         'unsafe-inline'; script-src 'unsafe-inline'\">\n<meta name=\"viewport\" content=\"width=device-width, \
          initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>{title} – coverage</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
          <h1>{title}</h1>"
@@ -35,9 +36,15 @@ pub(super) fn write(report: &CoverageReport, writer: &mut impl Write) -> io::Res
         }
     }
     writeln!(writer, "</ul>")?;
+    writeln!(
+        writer,
+        "<p class=\"tools\"><input id=\"search\" type=\"search\" placeholder=\"Search files and functions\" \
+         aria-label=\"Search\"> <label><input id=\"missed\" type=\"checkbox\"> only what was not executed \
+         completely</label></p>"
+    )?;
     write_files(report, writer)?;
     write_functions(report, writer)?;
-    writeln!(writer, "</body>\n</html>")
+    writeln!(writer, "<script>\n{SCRIPT}</script>\n</body>\n</html>")
 }
 
 fn write_files(report: &CoverageReport, writer: &mut impl Write) -> io::Result<()> {
@@ -49,21 +56,39 @@ fn write_files(report: &CoverageReport, writer: &mut impl Write) -> io::Result<(
     }
     writeln!(writer, "<h2>Files</h2>")?;
     let mut sources = Sources::default();
-    for file in &report.files {
+    let (own, libraries): (Vec<_>, Vec<_>) = report.files.iter().partition(|f| !f.is_library());
+    own.iter().try_for_each(|file| write_file(file, &mut sources, writer))?;
+    if !libraries.is_empty() {
+        let sum = libraries.iter().fold(Share::default(), |sum, f| sum.plus(f.lines_hit()));
+        let count = libraries.len();
         writeln!(
             writer,
-            "<details><summary>{} <code>{}</code></summary>",
-            bar(file.lines_hit()),
-            escape(&file.path)
+            "<details class=\"libraries\"><summary>{} {count} of libraries</summary>",
+            bar(sum)
         )?;
-        let has_text = file.lines.keys().any(|line| sources.line(&file.path, *line).is_some());
-        match has_text {
-            true => write_lines(file, &mut sources, writer)?,
-            false => write_ranges(file, writer)?,
-        }
+        libraries.iter().try_for_each(|file| write_file(file, &mut sources, writer))?;
         writeln!(writer, "</details>")?;
     }
     Ok(())
+}
+
+fn write_file(
+    file: &FileCoverage,
+    sources: &mut Sources,
+    writer: &mut impl Write,
+) -> io::Result<()> {
+    writeln!(
+        writer,
+        "<details class=\"file\"><summary>{} <code>{}</code></summary>",
+        bar(file.lines_hit()),
+        escape(&file.path)
+    )?;
+    let has_text = file.lines.keys().any(|line| sources.line(&file.path, *line).is_some());
+    match has_text {
+        true => write_lines(file, sources, writer)?,
+        false => write_ranges(file, writer)?,
+    }
+    writeln!(writer, "</details>")
 }
 
 fn write_lines(

@@ -2,36 +2,79 @@
 
 use super::report::{CoverageReport, FileCoverage, FunctionCoverage};
 use crate::printable::printable;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write};
+use std::path::Path;
 
 /// Functions by name: the line, and how often they were called.
 type Functions = BTreeMap<String, (u32, u64)>;
 
-pub(super) fn write(report: &CoverageReport, writer: &mut impl Write) -> io::Result<()> {
-    let mut functions: BTreeMap<&str, Functions> = BTreeMap::new();
-    for function in &report.functions {
-        // Without debug information a function's index takes the place of its line.
-        let (path, line) = match &function.place {
-            Some((path, line)) => (&**path, *line),
-            None => (&*report.program, function.index + 1),
-        };
-        add(functions.entry(path).or_default(), function, line);
+/// Gives how many source files are left out.
+pub(super) fn write(
+    report: &CoverageReport,
+    writer: &mut impl Write,
+    listing: &str,
+) -> io::Result<usize> {
+    if report.files.is_empty() && report.functions.is_empty() {
+        // Readers take a file without records to be broken.
+        let problem = "no file and no function is left to be written";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
     }
     let test: String = report.program.chars().map(test_char).collect();
-    let lines = |path: &str| report.files.iter().find(|file| *file.path == *path);
-    let mut paths: Vec<&str> = report.files.iter().map(|file| &*file.path).collect();
-    paths.extend(functions.keys().filter(|path| lines(path).is_none()));
-    for path in paths {
-        writeln!(writer, "TN:{test}")?;
-        writeln!(writer, "SF:{}", printable(path))?;
-        write_functions(functions.get(path).unwrap_or(&Functions::new()), writer)?;
-        if let Some(file) = lines(path) {
-            write_lines(file, writer)?;
+    let there = there(report);
+    if there.is_empty() {
+        write_listing(report, &test, listing, writer)?;
+        return Ok(report.files.len());
+    }
+    let mut functions: BTreeMap<&str, Functions> = BTreeMap::new();
+    for function in &report.functions {
+        if let Some((path, line)) = &function.place {
+            add(functions.entry(path).or_default(), function, *line);
         }
+    }
+    let files = report.files.iter().filter(|file| there.contains(&*file.path));
+    for file in files {
+        writeln!(writer, "TN:{test}")?;
+        writeln!(writer, "SF:{}", printable(&file.path))?;
+        write_functions(functions.get(&*file.path).unwrap_or(&Functions::new()), writer)?;
+        write_lines(file, writer)?;
         writeln!(writer, "end_of_record")?;
     }
-    Ok(())
+    Ok(report.files.len() - there.len())
+}
+
+/// Paths of the source files that can be read.
+fn there(report: &CoverageReport) -> HashSet<&str> {
+    let paths = report.files.iter().map(|file| &*file.path);
+    paths.filter(|path| Path::new(path).is_file()).collect()
+}
+
+pub(super) fn listing(report: &CoverageReport) -> Option<String> {
+    let line = |function: &FunctionCoverage| {
+        format!("{:>12} calls  {}\n", function.calls, printable(&function.name))
+    };
+    there(report).is_empty().then(|| report.functions.iter().map(line).collect())
+}
+
+/// All functions as lines of the listing, so that a report has something to show. A line is its function's.
+fn write_listing(
+    report: &CoverageReport,
+    test: &str,
+    listing: &str,
+    writer: &mut impl Write,
+) -> io::Result<()> {
+    writeln!(writer, "TN:{test}\nSF:{}", printable(listing))?;
+    let mut functions = Functions::new();
+    for (line, function) in (1..).zip(&report.functions) {
+        add(&mut functions, function, line);
+    }
+    write_functions(&functions, writer)?;
+    let mut hit = 0;
+    for (line, function) in (1u32..).zip(&report.functions) {
+        hit += usize::from(function.calls > 0);
+        writeln!(writer, "DA:{line},{}", function.calls)?;
+    }
+    writeln!(writer, "LF:{}\nLH:{hit}\nend_of_record", report.functions.len())
 }
 
 /// Functions of one name, as generic ones have, are one.

@@ -1,11 +1,12 @@
 //! What was executed, in terms of functions, files and lines.
 
 use super::blocks::{self, Block};
+use crate::library::is_library_file;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::sync::Arc;
-use wardian::{DebugInfo, Module, SourceLocation, demangle};
+use wardian::{DebugInfo, Module, SourceLocation};
 
 /// What a guest executed: see [`crate::CoverageMap::report`].
 #[derive(Clone, Debug, Default)]
@@ -73,13 +74,26 @@ impl CoverageReport {
         self.files.iter().fold(Share::default(), |sum, file| sum.plus(file.lines_hit()))
     }
 
-    /// Writes it as lcov does: for `genhtml`, editors, and services that show coverage.
+    /// Leaves out source files, with the functions that begin in them, whose paths this does not choose.
+    pub fn retain_files(&mut self, choose: impl Fn(&str) -> bool) {
+        self.files.retain(|file| choose(&file.path));
+        self.functions.retain(|f| f.place.as_ref().is_none_or(|(path, _)| choose(path)));
+    }
+
+    /// Writes it as lcov does: for `genhtml`, editors, and services that show coverage. Only source files that are
+    /// there are in it, since `genhtml` wants to read them all; gives how many are left out. If none is there, the
+    /// functions are lines of [`CoverageReport::listing`], which is to be in a file of this path.
     ///
     /// # Errors
     ///
-    /// Those of `writer`.
-    pub fn write_lcov(&self, writer: &mut impl Write) -> io::Result<()> {
-        super::lcov::write(self, writer)
+    /// Those of `writer`; or there is neither a function nor a file.
+    pub fn write_lcov(&self, writer: &mut impl Write, listing: &str) -> io::Result<usize> {
+        super::lcov::write(self, writer, listing)
+    }
+
+    /// The functions as text, one on each line. None if there are source files to show instead.
+    pub fn listing(&self) -> Option<String> {
+        super::lcov::listing(self)
     }
 
     /// Writes a page for browsers, in one file that fetches nothing. It has the text of the lines, if the
@@ -100,6 +114,12 @@ impl CoverageReport {
 }
 
 impl FileCoverage {
+    /// Whether it is a file of a language's library, of a toolchain, or of a package that was downloaded, by its
+    /// path.
+    pub fn is_library(&self) -> bool {
+        is_library_file(&self.path)
+    }
+
     /// Lines that were executed.
     pub fn lines_hit(&self) -> Share {
         Share::count(self.lines.values().copied())
@@ -124,7 +144,7 @@ impl Share {
         self.hit += if count > 0 { amount } else { 0 };
     }
 
-    fn plus(self, other: Share) -> Share {
+    pub(super) fn plus(self, other: Share) -> Share {
         Share { hit: self.hit + other.hit, all: self.all + other.all }
     }
 }
@@ -159,7 +179,7 @@ fn function(
     let index = module.info().imported_functions + func as u32;
     let mut covered = FunctionCoverage {
         index,
-        name: module.func_name(index).map_or_else(|| format!("<function {index}>"), demangle),
+        name: module.display_name(index),
         place: None,
         calls: counts.first().copied().unwrap_or_default(),
         blocks: Share::default(),

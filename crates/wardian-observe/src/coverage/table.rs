@@ -19,8 +19,10 @@ pub(super) fn table(report: &CoverageReport, top: usize, width: usize) -> String
     text.push('\n');
     let (head, mut rows): (_, Vec<Row<'_>>) = match report.files.is_empty() {
         false => {
-            let rows = report.files.iter().map(|f| (f.lines_hit(), 0, &*f.path));
-            (("lines", "file"), rows.collect())
+            // Whoever asks wants to know of files that they wrote.
+            let own = report.files.iter().filter(|f| !f.is_library());
+            let rows: Vec<Row<'_>> = own.map(|f| (f.lines_hit(), 0, &*f.path)).collect();
+            (("lines", "file"), rows)
         }
         true => {
             let rows = report.functions.iter().map(|f| (f.blocks, f.calls, &*f.name));
@@ -36,6 +38,13 @@ pub(super) fn table(report: &CoverageReport, top: usize, width: usize) -> String
     }
     if rows.len() > top {
         let _ = writeln!(text, "... and {} more", rows.len() - top);
+    }
+    let libraries = report.files.iter().filter(|f| f.is_library());
+    let (count, sum) = libraries
+        .fold((0, Share::default()), |(count, sum), file| (count + 1, sum.plus(file.lines_hit())));
+    if count > 0 {
+        let (s, part) = (if count == 1 { "" } else { "s" }, format!("{}/{}", sum.hit, sum.all));
+        let _ = writeln!(text, "{part:>13} {:>6.1}%  {count} file{s} of libraries", sum.percent());
     }
     text
 }

@@ -125,6 +125,21 @@ pub struct TimelineSample {
 }
 
 impl Profile {
+    /// Adds what was measured of something that is not in any stack that was seen.
+    pub(crate) fn add_alone(&mut self, name: &str, kind: FunctionKind, values: [u64; MAX_VALUES]) {
+        let known = self.functions.iter().position(|f| f.name == name && f.module.is_none());
+        let function = known.unwrap_or_else(|| {
+            let (name, system_name) = (name.to_owned(), name.to_owned());
+            let (module, file, line) = (None, None, None);
+            self.functions.push(Function { name, system_name, module, file, line, kind });
+            self.functions.len() - 1
+        });
+        let lines = vec![Line { function, file: None, line: None }];
+        self.locations.push(Location { module: None, offset: None, lines });
+        let location = self.locations.len() - 1;
+        self.stacks.push(Stack { parent: None, location, values });
+    }
+
     /// How it was made.
     pub fn kind(&self) -> ProfileKind {
         self.kind

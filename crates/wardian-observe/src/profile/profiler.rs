@@ -1,9 +1,9 @@
 //! What embedders use: options, and a profiler for any number of stores.
 
 use super::exact::{CallListener, Calls, Limits};
-use super::kind::ProfileKind;
+use super::kind::{MAX_VALUES, ProfileKind};
 use super::memory::Memories;
-use super::model::{Meta, Profile};
+use super::model::{FunctionKind, Meta, Profile};
 use super::resolve::resolve;
 use super::sampling::Sampling;
 use crate::symbols::{ModuleId, Place, Symbols};
@@ -159,6 +159,8 @@ struct Shared {
     functions: Mutex<Functions>,
     attached: Mutex<Attached>,
     engine: Mutex<Option<EngineKind>>,
+    /// What the runtime did while no guest ran.
+    runtime: Mutex<Vec<(&'static str, Duration)>>,
     start: SystemTime,
     began: Instant,
     work: Work,
@@ -186,6 +188,23 @@ enum Work {
     Sampling(Sampling),
     Exact(Mutex<Arc<Calls>>),
     Memory(Arc<Memories>),
+}
+
+/// Adds time of which there are no samples: those that were lost, as unknown time, and work of the runtime.
+fn add_unsampled(profile: &mut Profile, lost: Duration, runtime: &[(&'static str, Duration)]) {
+    let wall = |time: u64| {
+        let mut values = [0; MAX_VALUES];
+        values[1] = time;
+        values
+    };
+    let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    if !lost.is_zero() {
+        profile.add_alone("<unknown>", FunctionKind::Other, wall(nanoseconds(lost)));
+    }
+    for (work, time) in runtime {
+        let name = format!("[runtime] {work}");
+        profile.add_alone(&name, FunctionKind::Host, wall(nanoseconds(*time)));
+    }
 }
 
 /// Numbers for functions of all modules.
@@ -224,6 +243,7 @@ impl Profiler {
             functions: Mutex::default(),
             attached: Mutex::default(),
             engine: Mutex::new(None),
+            runtime: Mutex::default(),
             start: SystemTime::now(),
             began: Instant::now(),
             work,
@@ -318,7 +338,11 @@ impl Profiler {
                     ));
                 }
                 let timeline = state.timeline.clone();
-                resolve(shared.options.kind, meta, &state.symbols, &state.table, timeline)
+                let kind = shared.options.kind;
+                let mut profile = resolve(kind, meta, &state.symbols, &state.table, timeline);
+                let lost = state.counts.lost(shared.options.interval);
+                add_unsampled(&mut profile, lost, &self.runtime_times());
+                profile
             }
             Work::Exact(calls) => {
                 let table = lock(calls).table(&functions);
@@ -333,6 +357,20 @@ impl Profiler {
                 resolve(shared.options.kind, meta, &state.symbols, &state.table, Vec::new())
             }
         }
+    }
+
+    /// Adds time in which the runtime worked for a guest and no sample could be taken, since none of its code ran:
+    /// in profiles of samples it is a row `[runtime] compile`, or whatever it is called. Others ignore it.
+    pub fn add_runtime_time(&self, work: &'static str, time: Duration) {
+        let mut times = lock(&self.0.runtime);
+        match times.iter_mut().find(|(known, _)| *known == work) {
+            Some((_, sum)) => *sum = sum.saturating_add(time),
+            None => times.push((work, time)),
+        }
+    }
+
+    fn runtime_times(&self) -> Vec<(&'static str, Duration)> {
+        lock(&self.0.runtime).clone()
     }
 
     fn functions(&self) -> MutexGuard<'_, Functions> {

@@ -19,7 +19,8 @@ pub(crate) fn resolve(
     table: &StackTable,
     mut timeline: Vec<TimelineSample>,
 ) -> Profile {
-    let mut resolver = Resolver::new(symbols);
+    let program = meta.program.clone();
+    let mut resolver = Resolver::new(symbols, &program);
     // The root is no stack of the profile, so all others move up by one.
     let of_node = |node: u32| (node != ROOT).then(|| node as usize - 1);
     let stacks = table.nodes[1..].iter().map(|node| Stack {
@@ -38,6 +39,8 @@ pub(crate) fn resolve(
 
 struct Resolver<'a> {
     symbols: &'a Symbols,
+    /// What modules without a name are called.
+    program: &'a str,
     modules: Vec<Arc<str>>,
     functions: Vec<Function>,
     locations: Vec<Location>,
@@ -57,9 +60,10 @@ enum FunctionKey {
 }
 
 impl<'a> Resolver<'a> {
-    fn new(symbols: &'a Symbols) -> Resolver<'a> {
+    fn new(symbols: &'a Symbols, program: &'a str) -> Resolver<'a> {
         Resolver {
             symbols,
+            program,
             modules: Vec::new(),
             functions: Vec::new(),
             locations: Vec::new(),
@@ -149,6 +153,9 @@ impl<'a> Resolver<'a> {
 
     /// Where a function begins in its source: what belongs to the first of its code that has a line.
     fn start(&self, module: ModuleId, func: u32) -> Option<SourceLocation> {
+        if let Some(start) = self.symbols.start(module, func) {
+            return Some(start);
+        }
         let mut offsets = self.symbols.range(module, func)?.take(LOOKED_AT);
         offsets.find_map(|offset| {
             self.symbols.lines(module, offset).pop().filter(|place| place.line.is_some())
@@ -198,9 +205,9 @@ impl<'a> Resolver<'a> {
     }
 
     fn module(&mut self, module: ModuleId) -> usize {
-        let (modules, symbols) = (&mut self.modules, self.symbols);
+        let (modules, symbols, program) = (&mut self.modules, self.symbols, self.program);
         *self.known_modules.entry(module).or_insert_with(|| {
-            modules.push(symbols.module_name(module).unwrap_or("<module>").into());
+            modules.push(symbols.module_name(module).unwrap_or(program).into());
             modules.len() - 1
         })
     }

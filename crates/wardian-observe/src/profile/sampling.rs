@@ -56,6 +56,17 @@ pub(crate) struct Counts {
     pub(crate) dropped: u64,
     pub(crate) missed: u64,
     pub(crate) truncated: u64,
+    /// By how much samples came later than one interval after the one before, while the guest ran.
+    pub(crate) late: Duration,
+}
+
+impl Counts {
+    /// Time of guests that no sample stands for.
+    pub(crate) fn lost(&self, interval: Duration) -> Duration {
+        let ticks = |count: u64| interval.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
+        // A tick that was missed makes the next sample late, so it would count twice.
+        ticks(self.dropped).saturating_add(ticks(self.missed).max(self.late))
+    }
 }
 
 /// A store that is sampled.
@@ -214,13 +225,17 @@ impl State {
     }
 
     /// The processor time that goes with a sample: what was used since the one before.
-    fn cpu(&self, watched: &mut Watched, sample: &Sample<'_>) -> Duration {
+    fn cpu(&mut self, watched: &mut Watched, sample: &Sample<'_>) -> Duration {
         let now = (sample.time(), sample.cpu_time());
         let Some(last) = watched.last.replace(now) else { return self.interval };
         let wall = now.0.saturating_sub(last.0);
         // Backwards if the store has moved to another thread.
         let cpu = now.1.checked_sub(last.1).unwrap_or(self.interval);
-        if wall > self.interval * GAP { cpu.min(self.interval) } else { cpu.min(wall) }
+        if wall > self.interval * GAP {
+            return cpu.min(self.interval);
+        }
+        self.counts.late += wall.saturating_sub(self.interval);
+        cpu.min(wall)
     }
 
     /// The places of a sample, the innermost first.

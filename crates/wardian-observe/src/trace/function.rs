@@ -44,7 +44,7 @@ impl Function {
                 name.to_owned()
             }
             (Some((module, name)), _) => format!("{module}.{name}"),
-            (None, _) => definition.demangled_name().unwrap_or_else(|| definition.debug_name()),
+            (None, _) => definition.display_name(),
         };
         let mut function = Function {
             number: 0,

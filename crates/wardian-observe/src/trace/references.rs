@@ -45,7 +45,7 @@ impl Writer<'_> {
             Val::AnyRef(Some(any)) => return self.any(any, depth),
             Val::FuncRef(Some(func)) => {
                 let definition = self.module.and_then(|module| module.definition_of(func));
-                let name = definition.map(|d| d.demangled_name().unwrap_or_else(|| d.debug_name()));
+                let name = definition.map(|d| d.display_name());
                 return self.text(&name.map_or("funcref".into(), |name| format!("func {name}")));
             }
             Val::ExternRef(Some(_)) => return self.text("externref"),

@@ -1,7 +1,7 @@
 //! What is known of a module: its declarations, names and debug information.
 
 use super::Module;
-use crate::Engine;
+use crate::{Engine, FunctionDefinition};
 use wardian_module::{DebugInfo, SourceLocation};
 use wardian_types::{CoreFeatures, ExternType, FuncType};
 
@@ -50,9 +50,22 @@ impl Module {
         self.0.decoded.custom_section(name)
     }
 
-    /// The name of a function by its index: from the name section, else its export or import name.
+    /// The name of a function by its index: from the tables of Go's runtime, else the name section, else its
+    /// export or import name.
     pub fn func_name(&self, index: u32) -> Option<&str> {
         self.0.decoded.func_name(index)
+    }
+
+    /// The definition of a function by its index, imports included.
+    pub fn function(&self, index: u32) -> Option<FunctionDefinition<'_>> {
+        let is_there = (index as usize) < self.info().functions.len();
+        is_there.then(|| FunctionDefinition::of_module(&self.0, index))
+    }
+
+    /// The name of a function for people: demangled, or, if it has none, `func:` and its index, which
+    /// [`crate::FunctionFilter::name`] understands too.
+    pub fn display_name(&self, index: u32) -> String {
+        self.0.decoded.display_name(index)
     }
 
     /// The signature of a function by its index, imports included.
@@ -71,6 +84,12 @@ impl Module {
     /// information is missing or [too complex](DebugInfo::TooComplex).
     pub fn source_locations(&self, code_offset: u32) -> Vec<SourceLocation> {
         self.0.decoded.source_locations(code_offset)
+    }
+
+    /// Where a function begins in its source. None unless the module has tables of that, as those of Go have:
+    /// debug information says it of code, [`Module::source_locations`].
+    pub fn func_start(&self, index: u32) -> Option<SourceLocation> {
+        self.0.decoded.func_start(index)
     }
 
     /// The features without which the module would be invalid. Slow: for tools.
