@@ -75,7 +75,7 @@ fn compare_module(seed: u64, bytes: &[u8]) -> Result<(), Failed> {
     // They take long: each module has its turn with one of them.
     if let Some(turn) = (seed as usize).checked_rem(CAPTURING.len()) {
         let (name, engine) = &CAPTURING[turn];
-        let every = Some(if seed % 2 == 0 { 0 } else { 2 });
+        let every = Some(if seed.is_multiple_of(2) { 0 } else { 2 });
         plans.push(Plan { name, every, next: engine, first: engine });
     }
     let whole = run_all(seed, bytes, plan("not", None, interpreted))?;
