@@ -1,7 +1,8 @@
 //! `wardian run --checkpoint` and `wardian resume`: a program is written to a file, and continues from it.
-//!
-//! A file is replaced as a whole: it is written beside the old one, and takes its name when it is on the disk. So
-//! whatever ends the process, there is a whole checkpoint.
+
+mod file;
+
+pub(crate) use file::write;
 
 use crate::args::{CheckpointSignal, RunArgs};
 use crate::ending::Ending;
@@ -11,7 +12,6 @@ use crate::wasi::Host;
 use anyhow::{Context, anyhow};
 use nix::sys::signal::{SigSet, Signal};
 use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
@@ -26,12 +26,10 @@ use wardian_wasi::WasiState;
 /// The name of WASI's state in a checkpoint.
 const WASI: &str = "wasi";
 
-/// The names of files that a checkpoint is written to before it takes its name.
-const TEMPORARY: &str = ".wardian-checkpoint-";
-
 /// What writes checkpoints while a guest runs.
 pub(crate) struct Checkpointer {
     path: PathBuf,
+    keep: u16,
     every: Option<Duration>,
     signals: SigSet,
     /// What asks for one, while the guest runs.
@@ -47,40 +45,34 @@ impl Checkpointer {
         signals.thread_block().context("cannot block signals")?;
         let checkpointer = Checkpointer {
             path: path.clone(),
+            keep: args.checkpoint.keep,
             every: args.checkpoint.every,
             signals,
             request: Arc::default(),
         };
-        checkpointer.try_folder()?;
+        file::try_folder(path)?;
         checkpointer.watch_signals()?;
         Ok(Some(checkpointer))
     }
 
-    /// That a checkpoint can be written is found out before the guest runs.
-    fn try_folder(&self) -> anyhow::Result<()> {
-        let folder = folder(&self.path);
-        let tried = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder);
-        tried.map(drop).with_context(|| format!("cannot write to {}", folder.display()))
-    }
-
     /// From now on checkpoints are taken.
     pub(crate) fn guest_begins(&self, store: &mut Store<Host>) -> anyhow::Result<()> {
-        store.host_state_with(|host| {
-            let state = host.wasi.save().map_err(Error::host)?;
-            Ok(vec![(WASI.to_owned(), state.to_bytes())])
-        });
+        carry_wasi(store);
         let request = store.checkpoint_request();
         *self.request.lock().unwrap_or_else(|e| e.into_inner()) = Some(request.clone());
         let Some(every) = self.every else { return Ok(()) };
-        let path = self.path.clone();
+        let (path, keep) = (self.path.clone(), self.keep);
         let thread = std::thread::Builder::new().name("checkpoints".into());
-        thread.spawn(move || take_every(every, &request, &path)).context("cannot make a thread")?;
+        thread
+            .spawn(move || take_every(every, &request, &path, keep))
+            .context("cannot make a thread")?;
         Ok(())
     }
 
     /// The first signal asks for a checkpoint, after which the guest ends; the second one ends the process.
     fn watch_signals(&self) -> anyhow::Result<()> {
         let (signals, path, request) = (self.signals, self.path.clone(), self.request.clone());
+        let keep = self.keep;
         let asked = Arc::new(AtomicBool::new(false));
         let watch = move || {
             while let Ok(signal) = signals.wait() {
@@ -89,7 +81,7 @@ impl Checkpointer {
                 let Some(guest) = guest.filter(|_| !again) else { Ending::Signal(signal).end() };
                 let (path, asked) = (path.clone(), asked.clone());
                 guest.request(CheckpointOptions::new(), move |checkpoint| {
-                    match checkpoint.map_err(Into::into).and_then(|c| write(&c, &path)) {
+                    match checkpoint.map_err(Into::into).and_then(|c| write(&c, &path, keep)) {
                         Ok(()) => AfterCheckpoint::End,
                         Err(error) => {
                             report::warning(&format!("{error:#}; the guest continues"));
@@ -106,15 +98,23 @@ impl Checkpointer {
     }
 }
 
+/// From now on checkpoints of the store have the state of WASI.
+pub(crate) fn carry_wasi(store: &mut Store<Host>) {
+    store.host_state_with(|host| {
+        let state = host.wasi.save().map_err(Error::host)?;
+        Ok(vec![(WASI.to_owned(), state.to_bytes())])
+    });
+}
+
 /// Writes a checkpoint each time so much time has passed, until the guest's store is gone.
-fn take_every(every: Duration, request: &CheckpointRequest, path: &Path) {
+fn take_every(every: Duration, request: &CheckpointRequest, path: &Path, keep: u16) {
     let mut warned = false;
     loop {
         let begin = Instant::now();
         let (done, written) = channel();
         let path = path.to_owned();
         request.request(CheckpointOptions::new(), move |checkpoint| {
-            let _ = done.send(checkpoint.map_err(Into::into).and_then(|c| write(&c, &path)));
+            let _ = done.send(checkpoint.map_err(Into::into).and_then(|c| write(&c, &path, keep)));
             AfterCheckpoint::Resume
         });
         match written.recv() {
@@ -139,26 +139,6 @@ fn signal(signal: CheckpointSignal) -> Signal {
         CheckpointSignal::Usr1 => Signal::SIGUSR1,
         CheckpointSignal::Usr2 => Signal::SIGUSR2,
     }
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Replaces the file, readable for this user alone. What was there stays until the new one is on the disk.
-fn write(checkpoint: &Checkpoint, path: &Path) -> anyhow::Result<()> {
-    let context = || format!("cannot write the checkpoint {}", path.display());
-    let folder = folder(path);
-    let file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder);
-    let mut file = file.with_context(context)?;
-    let mut writer = BufWriter::new(file.as_file_mut());
-    checkpoint.write(&mut writer).with_context(context)?;
-    writer.flush().with_context(context)?;
-    drop(writer);
-    file.as_file().sync_all().with_context(context)?;
-    file.persist(path).with_context(context)?;
-    // The name is on the disk when the folder is.
-    File::open(folder).and_then(|folder| folder.sync_all()).with_context(context)
 }
 
 /// Reads a checkpoint.

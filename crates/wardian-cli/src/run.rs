@@ -4,6 +4,7 @@ mod watch;
 
 use crate::args::RunArgs;
 use crate::checkpoint::{self, Checkpointer};
+use crate::control::Control;
 use crate::ending::Ending;
 use crate::input::Input;
 use crate::invoke::Invocation;
@@ -50,6 +51,7 @@ pub(crate) fn run(
         threads::group(args, &module, &linker, store.data(), observer.clone(), deaths.clone())?;
     watch.guest_begins(&mut store);
     checkpoints.iter().try_for_each(|checkpoints| checkpoints.guest_begins(&mut store))?;
+    let _control = Control::open(args, &mut store)?;
     observer.begins();
     let mut main = None;
     let mut execute = |store: &mut Store<Host>, instance| {
@@ -199,6 +201,7 @@ pub(crate) fn resume(args: &RunArgs) -> Result<Exit> {
     let mut store = store(args, &engine, wasi)?;
     watch.guest_begins(&mut store);
     checkpoints.iter().try_for_each(|checkpoints| checkpoints.guest_begins(&mut store))?;
+    let _control = Control::open(args, &mut store)?;
     let outcome = checkpoint::resume(&checkpoint, &module, &mut store, &linker);
     let stopped = watch.guest_ended();
     match outcome {

@@ -11,6 +11,7 @@ mod cli {
     mod bad_input;
     mod cache;
     mod checkpoint;
+    mod control;
     mod coredump;
     mod coverage;
     mod hostile;

@@ -1,0 +1,161 @@
+//! Files with checkpoints, of which there is a whole one whatever ends the process.
+//!
+//! A file is replaced as a whole: the new one is written beside it, and takes its name when it is on the disk. Those that
+//! were there before are kept under numbers, if that is asked for:
+//!
+//! ```text
+//!   1. a.chk.2 -> a.chk.3, a.chk.1 -> a.chk.2      renamed, up to the first number that is free
+//!   2. a.chk = a.chk.1                             a second name for the same file
+//!   3. the new file -> a.chk                       renamed
+//! ```
+
+use anyhow::Context;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+use wardian::Checkpoint;
+
+/// The names of files that a checkpoint is written to before it takes its name.
+const TEMPORARY: &str = ".wardian-checkpoint-";
+
+/// Replaces the file, readable for this user alone, and keeps so many that were there before. What was there stays
+/// until the new one is on the disk.
+pub(crate) fn write(checkpoint: &Checkpoint, path: &Path, keep: u16) -> anyhow::Result<()> {
+    let context = || format!("cannot write the checkpoint {}", path.display());
+    let folder = folder(path);
+    let mut file = temporary(folder).with_context(context)?;
+    let mut writer = BufWriter::new(file.as_file_mut());
+    checkpoint.write(&mut writer).with_context(context)?;
+    writer.flush().with_context(context)?;
+    drop(writer);
+    file.as_file().sync_all().with_context(context)?;
+    if keep > 0 {
+        let kept = keep_old(path, keep);
+        kept.with_context(|| format!("cannot keep the checkpoint before {}", path.display()))?;
+    }
+    file.persist(path).with_context(context)?;
+    // The names are on the disk when the folder is.
+    File::open(folder).and_then(|folder| folder.sync_all()).with_context(context)
+}
+
+/// Whether a checkpoint can be written.
+pub(super) fn try_folder(path: &Path) -> anyhow::Result<()> {
+    let folder = folder(path);
+    let tried = temporary(folder);
+    tried.map(drop).with_context(|| format!("cannot write to {}", folder.display()))
+}
+
+fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The name of a file that was there before.
+fn numbered(path: &Path, number: u16) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    name.into()
+}
+
+/// Gives the file its first number as a second name; those that have numbers get the next ones.
+fn keep_old(path: &Path, keep: u16) -> io::Result<()> {
+    let identity = |path: &Path| fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    let first = numbered(path, 1);
+    let current = match identity(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        current => current?,
+    };
+    if identity(&first).is_ok_and(|first| first == current) {
+        // The process was killed after the second step.
+        return Ok(());
+    }
+    let is_free = |number: &u16| identity(&numbered(path, *number)).is_err();
+    let end = (1..keep).find(is_free).unwrap_or(keep);
+    for number in (1..end).rev() {
+        fs::rename(numbered(path, number), numbered(path, number + 1))?;
+    }
+    // Of one kept file the number is not free yet.
+    if let Err(error) = fs::remove_file(&first)
+        && error.kind() != ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    match fs::hard_link(path, &first) {
+        // The file system has no second names.
+        Err(error) if error.kind() != ErrorKind::NotFound => copy(path, &first),
+        linked => linked,
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut file = temporary(folder(to))?;
+    io::copy(&mut File::open(from)?, file.as_file_mut())?;
+    file.as_file().sync_all()?;
+    file.persist(to)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{keep_old, numbered};
+    use std::fs;
+    use std::path::Path;
+
+    /// What each file has, from the newest one.
+    fn contents(path: &Path) -> Vec<Option<String>> {
+        let names = std::iter::once(path.to_owned()).chain((1..5).map(|n| numbered(path, n)));
+        names.map(|name| fs::read_to_string(name).ok()).collect()
+    }
+
+    fn replace(path: &Path, text: &str) {
+        let new = path.with_extension("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, path).unwrap();
+    }
+
+    #[test]
+    fn old_files_are_kept_by_their_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.chk");
+        for (keep, expected) in [
+            (3, ["0", "-", "-", "-", "-"]),
+            (3, ["1", "0", "-", "-", "-"]),
+            (3, ["2", "1", "0", "-", "-"]),
+            (3, ["3", "2", "1", "0", "-"]),
+            (3, ["4", "3", "2", "1", "-"]),
+            (1, ["5", "4", "2", "1", "-"]),
+            (1, ["6", "5", "2", "1", "-"]),
+        ] {
+            keep_old(&path, keep).unwrap();
+            replace(&path, expected[0]);
+            let expected = expected.map(|text| (text != "-").then(|| text.to_owned()));
+            assert_eq!(contents(&path), expected);
+        }
+    }
+
+    #[test]
+    fn an_end_between_the_steps_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.chk");
+        for text in ["0", "1", "2"] {
+            keep_old(&path, 2).unwrap();
+            replace(&path, text);
+        }
+        // After the second step: both names are of the same file.
+        keep_old(&path, 2).unwrap();
+        assert_eq!(contents(&path)[..3], ["2", "2", "1"].map(|t| Some(t.to_owned())));
+        keep_old(&path, 2).unwrap();
+        replace(&path, "3");
+        assert_eq!(contents(&path)[..3], ["3", "2", "1"].map(|t| Some(t.to_owned())));
+        // In the first step: a number is free.
+        fs::rename(numbered(&path, 1), numbered(&path, 2)).unwrap();
+        keep_old(&path, 2).unwrap();
+        replace(&path, "4");
+        assert_eq!(contents(&path)[..3], ["4", "3", "2"].map(|t| Some(t.to_owned())));
+    }
+}
