@@ -17,6 +17,7 @@ mod cli {
     mod hostile;
     mod inspect;
     mod invoke;
+    mod kills;
     mod limits;
     mod profile;
     mod run;

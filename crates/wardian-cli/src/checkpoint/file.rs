@@ -1,7 +1,8 @@
 //! Files with checkpoints, of which there is a whole one whatever ends the process.
 //!
-//! A file is replaced as a whole: the new one is written beside it, and takes its name when it is on the disk. Those that
-//! were there before are kept under numbers, if that is asked for:
+//! A file is replaced as a whole: the new one is written without a name, where the file system has that, so that it is
+//! gone with a process that is killed, and takes its name when it is on the disk. Those that were there before are kept
+//! under numbers, if that is asked for:
 //!
 //! ```text
 //!   1. a.chk.2 -> a.chk.3, a.chk.1 -> a.chk.2      renamed, up to the first number that is free
@@ -10,9 +11,11 @@
 //! ```
 
 use anyhow::Context;
-use std::fs::{self, File};
+use rustix::fs::{AtFlags, CWD, OFlags, linkat};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 use wardian::Checkpoint;
@@ -25,17 +28,17 @@ const TEMPORARY: &str = ".wardian-checkpoint-";
 pub(crate) fn write(checkpoint: &Checkpoint, path: &Path, keep: u16) -> anyhow::Result<()> {
     let context = || format!("cannot write the checkpoint {}", path.display());
     let folder = folder(path);
-    let mut file = temporary(folder).with_context(context)?;
-    let mut writer = BufWriter::new(file.as_file_mut());
+    let new = NewFile::in_folder(folder).with_context(context)?;
+    let mut writer = BufWriter::new(new.file());
     checkpoint.write(&mut writer).with_context(context)?;
     writer.flush().with_context(context)?;
     drop(writer);
-    file.as_file().sync_all().with_context(context)?;
+    new.file().sync_all().with_context(context)?;
     if keep > 0 {
         let kept = keep_old(path, keep);
         kept.with_context(|| format!("cannot keep the checkpoint before {}", path.display()))?;
     }
-    file.persist(path).with_context(context)?;
+    new.replace(path).with_context(context)?;
     // The names are on the disk when the folder is.
     File::open(folder).and_then(|folder| folder.sync_all()).with_context(context)
 }
@@ -43,12 +46,56 @@ pub(crate) fn write(checkpoint: &Checkpoint, path: &Path, keep: u16) -> anyhow::
 /// Whether a checkpoint can be written.
 pub(super) fn try_folder(path: &Path) -> anyhow::Result<()> {
     let folder = folder(path);
-    let tried = temporary(folder);
+    let tried = NewFile::in_folder(folder);
     tried.map(drop).with_context(|| format!("cannot write to {}", folder.display()))
 }
 
-fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)
+/// A file that is to take the place of another.
+enum NewFile {
+    Unnamed(File),
+    Named(NamedTempFile),
+}
+
+impl NewFile {
+    fn in_folder(folder: &Path) -> io::Result<NewFile> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(0o600).custom_flags(OFlags::TMPFILE.bits() as i32);
+        // It gets its name by way of this folder.
+        match options.open(folder) {
+            Ok(file) if Path::new(DESCRIPTORS).exists() => Ok(NewFile::Unnamed(file)),
+            _ => builder().tempfile_in(folder).map(NewFile::Named),
+        }
+    }
+
+    fn file(&self) -> &File {
+        match self {
+            NewFile::Unnamed(file) => file,
+            NewFile::Named(file) => file.as_file(),
+        }
+    }
+
+    fn replace(self, path: &Path) -> io::Result<()> {
+        match self {
+            NewFile::Unnamed(file) => {
+                let unnamed = format!("{DESCRIPTORS}/{}", file.as_raw_fd());
+                // What gives names replaces nothing, what renames does.
+                let link =
+                    |name: &Path| Ok(linkat(CWD, &unnamed, CWD, name, AtFlags::SYMLINK_FOLLOW)?);
+                builder().make_in(folder(path), link)?.persist(path)?;
+            }
+            NewFile::Named(file) => drop(file.persist(path)?),
+        }
+        Ok(())
+    }
+}
+
+/// What is open, as files.
+const DESCRIPTORS: &str = "/proc/self/fd";
+
+fn builder() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY);
+    builder
 }
 
 fn folder(path: &Path) -> &Path {
@@ -93,11 +140,10 @@ fn keep_old(path: &Path, keep: u16) -> io::Result<()> {
 }
 
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    let mut file = temporary(folder(to))?;
-    io::copy(&mut File::open(from)?, file.as_file_mut())?;
-    file.as_file().sync_all()?;
-    file.persist(to)?;
-    Ok(())
+    let new = NewFile::in_folder(folder(to))?;
+    io::copy(&mut File::open(from)?, &mut new.file())?;
+    new.file().sync_all()?;
+    new.replace(to)
 }
 
 #[cfg(test)]
