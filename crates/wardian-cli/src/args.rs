@@ -526,6 +526,10 @@ pub(crate) struct InspectArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
+    /// Show in what another checkpoint, usually a later one, differs from FILE
+    #[arg(long, value_name = "OTHER", conflicts_with_all = ["graph", "sizes"])]
+    pub(crate) diff: Option<PathBuf>,
+
     /// The module, binary or text, or a checkpoint; `-` for standard input
     pub(crate) file: PathBuf,
 }

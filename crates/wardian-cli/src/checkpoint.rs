@@ -2,7 +2,7 @@
 
 mod file;
 
-pub(crate) use file::write;
+pub(crate) use file::{Problem, request};
 
 use crate::args::{CheckpointSignal, RunArgs};
 use crate::ending::Ending;
@@ -18,8 +18,8 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use wardian::{
-    AfterCheckpoint, Checkpoint, CheckpointOptions, CheckpointRequest, Engine, Error, Linker,
-    Module, ResumeOptions, Store,
+    AfterCheckpoint, Checkpoint, CheckpointReader, CheckpointRequest, Engine, Error, Linker,
+    Module, ReadOptions, ResumeOptions, Store,
 };
 use wardian_wasi::WasiState;
 
@@ -79,15 +79,16 @@ impl Checkpointer {
                 let guest = request.lock().unwrap_or_else(|e| e.into_inner()).clone();
                 let again = asked.swap(true, Ordering::Relaxed);
                 let Some(guest) = guest.filter(|_| !again) else { Ending::Signal(signal).end() };
-                let (path, asked) = (path.clone(), asked.clone());
-                guest.request(CheckpointOptions::new(), move |checkpoint| {
-                    match checkpoint.map_err(Into::into).and_then(|c| write(&c, &path, keep)) {
-                        Ok(()) => AfterCheckpoint::End,
-                        Err(error) => {
-                            report::warning(&format!("{error:#}; the guest continues"));
-                            asked.store(false, Ordering::Relaxed);
-                            AfterCheckpoint::Resume
-                        }
+                let asked = asked.clone();
+                file::request(&guest, &path, keep, move |written| match written {
+                    Ok(_) => AfterCheckpoint::End,
+                    Err(problem) => {
+                        report::warning(&format!(
+                            "{:#}; the guest continues",
+                            problem.into_error()
+                        ));
+                        asked.store(false, Ordering::Relaxed);
+                        AfterCheckpoint::Resume
                     }
                 });
             }
@@ -112,13 +113,12 @@ fn take_every(every: Duration, request: &CheckpointRequest, path: &Path, keep: u
     loop {
         let begin = Instant::now();
         let (done, written) = channel();
-        let path = path.to_owned();
-        request.request(CheckpointOptions::new(), move |checkpoint| {
-            let _ = done.send(checkpoint.map_err(Into::into).and_then(|c| write(&c, &path, keep)));
+        file::request(request, path, keep, move |written| {
+            let _ = done.send(written.map_err(Problem::into_error));
             AfterCheckpoint::Resume
         });
         match written.recv() {
-            Ok(Ok(())) => {}
+            Ok(Ok(_)) => {}
             Ok(Err(error)) if !warned => {
                 warned = true;
                 report::warning(&format!("{error:#}; this is tried again"));
@@ -141,30 +141,47 @@ fn signal(signal: CheckpointSignal) -> Signal {
     }
 }
 
-/// Reads a checkpoint.
-pub(crate) fn read(path: &Path) -> anyhow::Result<Checkpoint> {
+/// Begins to read a checkpoint.
+pub(crate) fn read(path: &Path) -> anyhow::Result<CheckpointReader<'static>> {
     let context = || format!("cannot resume {}", path.display());
     let file = File::open(path).with_context(context)?;
-    Checkpoint::read(std::io::BufReader::new(file)).with_context(context)
+    // What a file has is large; what is read in small parts is read from the buffer.
+    let file = std::io::BufReader::with_capacity(BUFFER, file);
+    CheckpointReader::new(file, &ReadOptions::new()).with_context(context)
 }
+
+/// Bytes that are read at once.
+const BUFFER: usize = 16 << 10;
 
 /// The state of the program's descriptors and clocks.
 pub(crate) fn wasi_state(checkpoint: &Checkpoint) -> anyhow::Result<WasiState> {
-    let bytes = checkpoint.host_state(WASI).ok_or_else(|| {
+    parse_wasi(checkpoint.host_state(WASI))
+}
+
+/// As [`wasi_state`], of one that is being read.
+pub(crate) fn read_wasi_state(checkpoint: &CheckpointReader<'_>) -> anyhow::Result<WasiState> {
+    parse_wasi(checkpoint.host_state(WASI))
+}
+
+fn parse_wasi(bytes: Option<&[u8]>) -> anyhow::Result<WasiState> {
+    let bytes = bytes.ok_or_else(|| {
         anyhow!("it has no state of WASI: it was not made by `wardian run --checkpoint`")
     })?;
     WasiState::from_bytes(bytes).context("its state of WASI is damaged")
 }
 
 /// The module of the first instance, which is the program.
-pub(crate) fn program(checkpoint: &Checkpoint, engine: &Engine) -> anyhow::Result<Module> {
+pub(crate) fn program(
+    checkpoint: &CheckpointReader<'_>,
+    engine: &Engine,
+) -> anyhow::Result<Module> {
     let module = checkpoint.module(engine, 0)?;
     module.ok_or_else(|| anyhow!("the checkpoint has no module"))
 }
 
 /// Continues the program in a new store, and gives what is to be printed.
 pub(crate) fn resume(
-    checkpoint: &Checkpoint,
+    checkpoint: CheckpointReader<'_>,
     module: &Module,
     store: &mut Store<Host>,
     linker: &Linker<Host>,

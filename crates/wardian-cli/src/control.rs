@@ -18,14 +18,14 @@ mod server;
 pub(crate) use client::checkpoint;
 
 use crate::args::{EngineArg, RunArgs};
-use crate::checkpoint;
+use crate::checkpoint::{self, Problem};
 use crate::wasi::Host;
 use anyhow::Context;
 use folder::Socket;
 use protocol::{Answer, Code, Command};
 use server::{Pending, Server};
-use std::path::{Path, PathBuf};
-use wardian::{AfterCheckpoint, CheckpointOptions, CheckpointRequest, Store};
+use std::path::PathBuf;
+use wardian::{AfterCheckpoint, CheckpointRequest, Store};
 
 /// The control socket of this process, which is removed when this is dropped.
 pub(crate) struct Control {
@@ -71,30 +71,17 @@ impl Guest {
             return pending.send(Answer::error(Code::Malformed, message));
         }
         // Without an answer, because the store is gone, the one who waits hears that the guest has ended.
-        self.checkpoints.request(CheckpointOptions::new(), move |checkpoint| {
-            let checkpoint = match checkpoint {
-                Ok(checkpoint) => checkpoint,
-                Err(error) => {
-                    pending.send(Answer::error(Code::CannotCapture, error));
-                    return AfterCheckpoint::Resume;
-                }
-            };
-            match write(&checkpoint, &file) {
+        checkpoint::request(&self.checkpoints, &file, 0, move |written| {
+            let (code, error) = match written {
                 Ok(bytes) => {
                     pending.send_and_wait(Answer::written(bytes, stop));
-                    if stop { AfterCheckpoint::End } else { AfterCheckpoint::Resume }
+                    return if stop { AfterCheckpoint::End } else { AfterCheckpoint::Resume };
                 }
-                Err(error) => {
-                    pending.send(Answer::error(Code::CannotWrite, format!("{error:#}")));
-                    AfterCheckpoint::Resume
-                }
-            }
+                Err(Problem::CannotCapture(error)) => (Code::CannotCapture, error),
+                Err(Problem::CannotWrite(error)) => (Code::CannotWrite, error),
+            };
+            pending.send(Answer::error(code, format!("{error:#}")));
+            AfterCheckpoint::Resume
         });
     }
-}
-
-/// Writes the checkpoint, and gives its size.
-fn write(checkpoint: &wardian::Checkpoint, file: &Path) -> anyhow::Result<u64> {
-    checkpoint::write(checkpoint, file, 0)?;
-    Ok(std::fs::metadata(file)?.len())
 }

@@ -2,6 +2,7 @@
 
 mod abilities;
 mod checkpoint;
+mod diff;
 mod graph;
 mod json;
 mod sizes;
@@ -23,6 +24,11 @@ use wardian_module::{ItemIndex, Module};
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
     let input = Input::read_module(&args.file)?;
+    if let Some(other) = &args.diff {
+        let other = Input::read(other)?;
+        output::write(diff::show(&input, &other, args.json)?.as_bytes())?;
+        return Ok(Exit::SUCCESS);
+    }
     if wardian::is_checkpoint(&input.bytes) {
         output::write(checkpoint::show(&input, args.json)?.as_bytes())?;
         return Ok(Exit::SUCCESS);

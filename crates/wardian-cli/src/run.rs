@@ -189,7 +189,7 @@ pub(crate) fn resume(args: &RunArgs) -> Result<Exit> {
     let watch = Watch::new(args, &observer, None)?;
     let engine = engine(args, &*observer)?;
     let checkpoint = checkpoint::read(args.file())?;
-    let wasi = checkpoint::wasi_state(&checkpoint)?;
+    let wasi = checkpoint::read_wasi_state(&checkpoint)?;
     let wasi = wasi::context(args)?.restore(&wasi, &RestoreOptions::new());
     let wasi = wasi.context("the program's files cannot be opened again")?;
     let module = checkpoint::program(&checkpoint, &engine)?;
@@ -202,7 +202,7 @@ pub(crate) fn resume(args: &RunArgs) -> Result<Exit> {
     watch.guest_begins(&mut store);
     checkpoints.iter().try_for_each(|checkpoints| checkpoints.guest_begins(&mut store))?;
     let _control = Control::open(args, &mut store)?;
-    let outcome = checkpoint::resume(&checkpoint, &module, &mut store, &linker);
+    let outcome = checkpoint::resume(checkpoint, &module, &mut store, &linker);
     let stopped = watch.guest_ended();
     match outcome {
         Ok(lines) => {
@@ -319,6 +319,6 @@ fn ended(error: wardian::Error, args: &RunArgs, stopped: Option<Signal>) -> Resu
 
 /// Whether the error is one that guests have before they run.
 fn is_refusal(error: &wardian::Error) -> bool {
-    use ErrorKind::{Compile, Limit, Link, Usage};
-    matches!(error.kind(), Link(_) | Limit(_) | Usage(_) | Compile(_))
+    use ErrorKind::{Checkpoint, Compile, Limit, Link, Usage};
+    matches!(error.kind(), Link(_) | Limit(_) | Usage(_) | Compile(_) | Checkpoint(_))
 }

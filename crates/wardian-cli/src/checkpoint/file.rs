@@ -17,30 +17,91 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::NamedTempFile;
-use wardian::Checkpoint;
+use wardian::{AfterCheckpoint, CheckpointOptions, CheckpointRequest};
 
 /// The names of files that a checkpoint is written to before it takes its name.
 const TEMPORARY: &str = ".wardian-checkpoint-";
 
-/// Replaces the file, readable for this user alone, and keeps so many that were there before. What was there stays
-/// until the new one is on the disk.
-pub(crate) fn write(checkpoint: &Checkpoint, path: &Path, keep: u16) -> anyhow::Result<()> {
+/// Asks for a checkpoint, which the guest's thread writes: it replaces the file, readable for this user alone, and so
+/// many that were there before are kept. What was there stays until the new one is on the disk. `done` gets the size of
+/// the file; it is dropped if the guest has ended.
+pub(crate) fn request(
+    guest: &CheckpointRequest,
+    path: &Path,
+    keep: u16,
+    done: impl FnOnce(Result<u64, Problem>) -> AfterCheckpoint + Send + 'static,
+) {
     let context = || format!("cannot write the checkpoint {}", path.display());
-    let folder = folder(path);
-    let new = NewFile::in_folder(folder).with_context(context)?;
-    let mut writer = BufWriter::new(new.file());
-    checkpoint.write(&mut writer).with_context(context)?;
-    writer.flush().with_context(context)?;
-    drop(writer);
+    let new = NewFile::in_folder(folder(path)).and_then(|new| Ok((new.file().try_clone()?, new)));
+    let (writer, new) = match new.with_context(context) {
+        Ok(new) => new,
+        Err(error) => {
+            // The guest is not asked.
+            done(Err(Problem::CannotWrite(error)));
+            return;
+        }
+    };
+    let path = path.to_owned();
+    let failed = Arc::new(AtomicBool::new(false));
+    let writer = Noting { to: BufWriter::new(writer), failed: failed.clone() };
+    guest.request_to(CheckpointOptions::new(), writer, move |taken| {
+        done(match taken {
+            Ok(_) => finish(new, &path, keep).map_err(Problem::CannotWrite),
+            Err(error) if failed.load(Ordering::Relaxed) => {
+                let context = format!("cannot write the checkpoint {}", path.display());
+                Err(Problem::CannotWrite(anyhow::Error::new(error).context(context)))
+            }
+            Err(error) => Err(Problem::CannotCapture(error.into())),
+        })
+    });
+}
+
+/// Why there is no checkpoint.
+pub(crate) enum Problem {
+    CannotCapture(anyhow::Error),
+    CannotWrite(anyhow::Error),
+}
+
+impl Problem {
+    pub(crate) fn into_error(self) -> anyhow::Error {
+        match self {
+            Problem::CannotCapture(error) | Problem::CannotWrite(error) => error,
+        }
+    }
+}
+
+/// A writer that notes whether it has failed.
+struct Noting<W> {
+    to: W,
+    failed: Arc<AtomicBool>,
+}
+
+impl<W: Write> Write for Noting<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.to.write(bytes).inspect_err(|_| self.failed.store(true, Ordering::Relaxed))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush().inspect_err(|_| self.failed.store(true, Ordering::Relaxed))
+    }
+}
+
+/// Gives a file that was written its name, and returns its size.
+fn finish(new: NewFile, path: &Path, keep: u16) -> anyhow::Result<u64> {
+    let context = || format!("cannot write the checkpoint {}", path.display());
     new.file().sync_all().with_context(context)?;
+    let size = new.file().metadata().with_context(context)?.len();
     if keep > 0 {
         let kept = keep_old(path, keep);
         kept.with_context(|| format!("cannot keep the checkpoint before {}", path.display()))?;
     }
     new.replace(path).with_context(context)?;
     // The names are on the disk when the folder is.
-    File::open(folder).and_then(|folder| folder.sync_all()).with_context(context)
+    File::open(folder(path)).and_then(|folder| folder.sync_all()).with_context(context)?;
+    Ok(size)
 }
 
 /// Whether a checkpoint can be written.

@@ -16,9 +16,7 @@ const FRAMES: usize = 50;
 pub(super) fn show(input: &Input, as_json: bool) -> anyhow::Result<String> {
     let checkpoint = Checkpoint::from_bytes(&input.bytes).map_err(|error| input.unusable(error))?;
     let wasi = checkpoint::wasi_state(&checkpoint).ok();
-    let mut config = Config::new();
-    config.engine(EngineKind::Interpreted).features(CoreFeatures::all());
-    let engine = Engine::new(&config)?;
+    let engine = engine()?;
     // Without the modules there are no names.
     let backtrace = checkpoint.backtrace(&engine).ok();
     let frames = backtrace.as_ref().map_or(&[][..], |backtrace| backtrace.frames());
@@ -30,6 +28,13 @@ pub(super) fn show(input: &Input, as_json: bool) -> anyhow::Result<String> {
     // Writing to a string does not fail.
     let _ = text(&mut out, input, &checkpoint, wasi.as_ref(), frames);
     Ok(out)
+}
+
+/// An engine for the modules of checkpoints, which are not run.
+pub(super) fn engine() -> anyhow::Result<Engine> {
+    let mut config = Config::new();
+    config.engine(EngineKind::Interpreted).features(CoreFeatures::all());
+    Ok(Engine::new(&config)?)
 }
 
 fn text(
@@ -46,6 +51,9 @@ fn text(
         let name = printable(module.name.unwrap_or("(no name)"));
         let embedded = module.bytes.map_or("not embedded".into(), |b| bytes(b.len() as u64));
         writeln!(out, "module     {name}, {embedded}, {}", hex(module.hash))?;
+    }
+    if let Some(parent) = checkpoint.parent() {
+        writeln!(out, "parent     {}", hex(parent))?;
     }
     for (at, (len, packed)) in checkpoint.memories().enumerate() {
         writeln!(out, "memory {at}   {}, {} here", bytes(len), bytes(packed))?;
@@ -88,6 +96,7 @@ fn to_json(checkpoint: &Checkpoint, wasi: Option<&WasiState>, frames: &[Frame]) 
     });
     json!({
         "kind": "checkpoint",
+        "parent": checkpoint.parent().map(|parent| hex(parent)),
         "modules": modules.collect::<Vec<_>>(),
         "memories": memories.collect::<Vec<_>>(),
         "frames": all.collect::<Vec<_>>(),

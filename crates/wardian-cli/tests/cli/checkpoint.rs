@@ -170,6 +170,20 @@ fn what_cannot_be_written_or_resumed_is_said() {
     wait_for(&place, &mut child, 2);
     send(&child, Signal::SIGTERM);
     assert_eq!(end(child).0, Some(75));
+    // Damaged, or cut off, after what is read first: no guest runs.
+    let whole = std::fs::read(place.path("b.chk")).unwrap();
+    let mut damaged = whole.clone();
+    let at = whole.len() - 40;
+    damaged[at] ^= 1;
+    place.write("damaged.chk", &damaged);
+    place.write("short.chk", &whole[..at]);
+    let before = std::fs::read(place.path("out/letters")).unwrap();
+    for (file, expected) in [("damaged.chk", "damaged"), ("short.chk", "ends too early")] {
+        let (code, _, err) = end(start(&place, &["resume", file]));
+        assert_eq!(code, Some(1), "{err}");
+        assert!(err.contains(expected), "{err}");
+        assert_eq!(std::fs::read(place.path("out/letters")).unwrap(), before);
+    }
     let (code, _, err) = end(start(&place, &["resume", "b.chk", "argument"]));
     assert_eq!(code, Some(2), "{err}");
     // A directory that it had is missing.
@@ -261,4 +275,47 @@ fn a_program_that_waits_is_written_at_once_and_waits_for_the_rest() {
     drop(input);
     let shown = place.run(&["inspect", "b.chk"]);
     assert!(shown.out.contains("standard input"), "{}", shown.out);
+}
+
+#[test]
+fn two_checkpoints_are_compared() {
+    let place = place();
+    let mut taken = Vec::new();
+    for (letters, file) in [(2, "one.chk"), (9, "two.chk")] {
+        let _ = std::fs::remove_file(place.path("out/letters"));
+        let mut child = start(&place, &["run", "--checkpoint", file, "letters.wat"]);
+        wait_for(&place, &mut child, letters);
+        send(&child, Signal::SIGTERM);
+        assert_eq!(end(child).0, Some(75));
+        taken.push(file);
+    }
+    let shown = place.run(&["inspect", "one.chk", "--diff", "two.chk"]);
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    for part in [
+        "frames, the innermost first",
+        "pause",
+        "memory 0   64.0 KiB;",
+        "in 1 pages",
+        "0x0..0x1000, 4.0 KiB",
+        "open\n  - ",
+    ] {
+        assert!(shown.out.contains(part), "{part:?} is not in\n{}", shown.out);
+    }
+    let shown = place.run(&["inspect", "--json", "one.chk", "--diff", "two.chk"]);
+    let value: serde_json::Value = serde_json::from_str(&shown.out).unwrap();
+    assert_eq!(value["kind"], "difference");
+    assert_eq!(value["memories"][0]["ranges"], serde_json::json!([[0, 4096]]));
+    assert_eq!(value["instances"], false);
+    assert_eq!(value["open"]["after"].as_array().unwrap().len(), 1);
+    let shown = place.run(&["inspect", "one.chk", "--diff", "one.chk"]);
+    assert_eq!(shown.out, "no difference\n");
+    for (files, expected) in [
+        (["one.chk", "letters.wat"], "no checkpoint"),
+        (["letters.wat", "one.chk"], "no checkpoint"),
+        (["one.chk", "none.chk"], "No such file"),
+    ] {
+        let shown = place.run(&["inspect", files[0], "--diff", files[1]]);
+        assert_eq!(shown.code, Some(1), "{files:?}");
+        assert!(shown.err.contains(expected), "{shown:?}");
+    }
 }

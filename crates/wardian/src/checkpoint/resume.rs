@@ -1,6 +1,8 @@
 //! Resuming a guest from a checkpoint.
 
-use super::Checkpoint;
+use super::chain::incremental;
+use super::state::State;
+use super::{Checkpoint, ModuleBytes};
 use crate::raw::checkpoint::Restored;
 use crate::store::check_store;
 use crate::{AsContextMut, Engine, Error, ErrorKind, Instance, Linker, Module, Result, Store, Val};
@@ -43,8 +45,24 @@ impl Checkpoint {
         linker: &Linker<T>,
         options: &ResumeOptions,
     ) -> Result<Resumed> {
-        let modules = self.find_modules(store.engine(), options)?;
-        let call = store.0.restore(self, &modules, linker)?;
+        if self.state.parent.is_some() {
+            return Err(incremental());
+        }
+        let modules = find_modules(&self.state, &self.modules, store.engine(), options)?;
+        let restored = store.0.restore(&self.state, &modules, linker, options, |targets| {
+            for (mut target, chunks) in targets.into_iter().zip(&self.memories) {
+                target.restore_base();
+                chunks.iter().try_for_each(|chunk| chunk.unpack(target.bytes))?;
+            }
+            Ok(())
+        })?;
+        Ok(Resumed::new(store, &self.state, restored))
+    }
+}
+
+impl Resumed {
+    /// What a store has become.
+    pub(super) fn new<T>(store: &Store<T>, state: &State, call: Option<Restored>) -> Resumed {
         let id = store.0.inner.id();
         let pending = call.as_ref().and_then(|call| call.pending.as_ref());
         let pending = pending.map(|pending| PendingCall {
@@ -53,29 +71,35 @@ impl Checkpoint {
             ty: pending.ty.clone(),
             arguments: pending.arguments.clone(),
         });
-        let count = self.state.instances.len() as u32;
+        let count = state.instances.len() as u32;
         let instances = (0..count).map(|index| Instance { store: id, index }).collect();
-        Ok(Resumed { store: id, instances, pending, call })
+        Resumed { store: id, instances, pending, call }
     }
+}
 
-    fn find_modules(&self, engine: &Engine, options: &ResumeOptions) -> Result<Vec<Module>> {
-        let given: Vec<_> = options
-            .modules
-            .iter()
-            .filter(|module| Engine::same(module.engine(), engine))
-            .map(|module| (*blake3::hash(module.bytes()).as_bytes(), module))
-            .collect();
-        let mut modules = Vec::with_capacity(self.modules.len());
-        for (position, state) in self.state.modules.iter().enumerate() {
-            let known = given.iter().find(|(hash, _)| *hash == state.hash);
-            let module = match known {
-                Some((_, module)) => (*module).clone(),
-                None => self.module(engine, position)?.ok_or_else(|| missing(state))?,
-            };
-            modules.push(module);
-        }
-        Ok(modules)
+/// The modules of a checkpoint: given ones, or of its bytes.
+pub(super) fn find_modules(
+    state: &State,
+    bytes: &[ModuleBytes],
+    engine: &Engine,
+    options: &ResumeOptions,
+) -> Result<Vec<Module>> {
+    let given: Vec<_> = options
+        .modules
+        .iter()
+        .filter(|module| Engine::same(module.engine(), engine))
+        .map(|module| (*blake3::hash(module.bytes()).as_bytes(), module))
+        .collect();
+    let mut modules = Vec::with_capacity(bytes.len());
+    for (position, state) in state.modules.iter().enumerate() {
+        let known = given.iter().find(|(hash, _)| *hash == state.hash);
+        let module = match known {
+            Some((_, module)) => (*module).clone(),
+            None => super::module(bytes, engine, position)?.ok_or_else(|| missing(state))?,
+        };
+        modules.push(module);
     }
+    Ok(modules)
 }
 
 fn missing(state: &super::state::ModuleState) -> Error {
