@@ -12,7 +12,7 @@ use super::options::Key;
 use super::pages::{CHUNK, Chunk, Hash, Packing, decompress, wrong_size, zero};
 use super::state::State;
 use crate::{Error, ErrorKind, Result};
-use std::io::{Read, Write};
+use std::io::{IoSlice, Read, Write};
 use std::sync::Arc;
 
 /// The version that is written, and the only one that is read.
@@ -91,8 +91,11 @@ impl<W: Write> Writer<W> {
         chunks: &[Chunk<B>],
     ) -> Result<()> {
         let len: usize = chunks.iter().map(|c| CHUNK_HEADER + c.packed.as_ref().len()).sum();
-        self.header(id::CHUNKS, CHUNKS_HEADER + len)?;
-        self.put(&memory.to_le_bytes())?;
+        let mut section = vec![id::CHUNKS];
+        section.extend(((CHUNKS_HEADER + len) as u64).to_le_bytes());
+        section.extend(memory.to_le_bytes());
+        self.hasher.update(&section);
+        let mut headers = Vec::with_capacity(chunks.len());
         for chunk in chunks {
             let packed = chunk.packed.as_ref();
             let mut header = [0; CHUNK_HEADER];
@@ -100,10 +103,32 @@ impl<W: Write> Writer<W> {
             header[8] = chunk.packing as u8;
             header[9..13].copy_from_slice(&(packed.len() as u32).to_le_bytes());
             header[13..].copy_from_slice(&chunk.hash);
-            self.put(&header)?;
-            match chunk.packing {
-                Packing::Plain => self.put_unhashed(packed)?,
-                Packing::Zero | Packing::Lz4 => self.put(packed)?,
+            self.hasher.update(&header);
+            if chunk.packing != Packing::Plain {
+                self.hasher.update(packed);
+            }
+            headers.push(header);
+        }
+        // All at once, since each call of the system costs.
+        let mut parts = vec![IoSlice::new(&section)];
+        for (header, chunk) in headers.iter().zip(chunks) {
+            parts.push(IoSlice::new(header));
+            parts.push(IoSlice::new(chunk.packed.as_ref()));
+        }
+        self.put_parts(&mut parts)
+    }
+
+    fn put_parts(&mut self, mut parts: &mut [IoSlice<'_>]) -> Result<()> {
+        // Empty ones are passed over.
+        IoSlice::advance_slices(&mut parts, 0);
+        while !parts.is_empty() {
+            match self.to.write_vectored(parts) {
+                Ok(0) => {
+                    return Err(Error::host(std::io::Error::from(std::io::ErrorKind::WriteZero)));
+                }
+                Ok(written) => IoSlice::advance_slices(&mut parts, written),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::host(error)),
             }
         }
         Ok(())

@@ -3,12 +3,12 @@
 //! ```text
 //!   memory   │ batch 0 │ batch 1 │ batch 2 │ batch 3 │ …      so many chunks each
 //!                 │         │         │
-//!              thread    thread    thread                      look for zeroes, hash, compress
+//!              thread    thread    caller                      look for zeroes, hash, compress
 //!                 └─────────┴────┬────┘
 //!                             caller                           takes the batches in their order
 //! ```
 //!
-//! No more than a few batches are packed and not yet taken, so a memory is never copied as a whole.
+//! The caller packs, too, while the batch that it is to take is not ready. No more than a few batches are packed and not yet taken, so a memory is never copied as a whole.
 
 use super::pages::{CHUNK, Chunk, Contents};
 use crate::Result;
@@ -37,23 +37,16 @@ pub(super) fn pack<'a>(
         let first = number as u64 * BATCH;
         (first..chunks.min(first + BATCH)).filter_map(|index| contents.chunk(index)).collect()
     };
-    let line = Line::default();
+    let line = Line { batches, ahead: threads * AHEAD, ..Line::default() };
     std::thread::scope(|scope| {
-        let mut workers = 0;
-        if threads > 1 {
-            for _ in 0..threads.min(batches / 2) {
-                let work = || line.work(batches, threads * AHEAD, &batch);
-                workers +=
-                    usize::from(std::thread::Builder::new().spawn_scoped(scope, work).is_ok());
-            }
+        for _ in 1..threads.min(batches) {
+            // Without a further thread this one does the work.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, || line.work(&batch));
         }
         // Whatever happens here, the others end.
         let _end = End(&line);
         for number in 0..batches {
-            let packed = match workers {
-                0 => batch(number),
-                _ => line.next(number),
-            };
+            let packed = line.next(number, &batch);
             if !packed.is_empty() {
                 take(packed)?;
             }
@@ -65,6 +58,9 @@ pub(super) fn pack<'a>(
 /// What the threads have packed.
 #[derive(Default)]
 struct Line<'a> {
+    batches: usize,
+    /// How many may be packed and not yet taken.
+    ahead: usize,
     state: Mutex<State<'a>>,
     changed: Condvar,
 }
@@ -89,28 +85,37 @@ impl<'a> Line<'a> {
     }
 
     /// Packs batches until there are no more.
-    fn work(&self, batches: usize, ahead: usize, pack: &impl Fn(usize) -> Batch<'a>) {
-        loop {
-            let mut state = self.lock();
-            while !state.ended && state.next < batches && state.next >= state.wanted + ahead {
-                state = self.wait(state);
-            }
-            if state.ended || state.next >= batches {
-                return;
-            }
-            let number = state.next;
-            state.next += 1;
-            drop(state);
-            let on_panic = End(self);
-            let batch = pack(number);
-            std::mem::forget(on_panic);
-            self.lock().packed.insert(number, batch);
-            self.changed.notify_all();
+    fn work(&self, pack: &impl Fn(usize) -> Batch<'a>) {
+        let mut state = self.lock();
+        while !state.ended && state.next < self.batches {
+            state = match state.next < state.wanted + self.ahead {
+                true => self.pack_next(state, pack),
+                false => self.wait(state),
+            };
         }
     }
 
-    /// Waits for a batch. If a thread has panicked there is none; the scope passes the panic on.
-    fn next(&self, number: usize) -> Batch<'a> {
+    /// Packs the next batch that nobody has begun.
+    fn pack_next<'g>(
+        &'g self,
+        mut state: MutexGuard<'g, State<'a>>,
+        pack: &impl Fn(usize) -> Batch<'a>,
+    ) -> MutexGuard<'g, State<'a>> {
+        let number = state.next;
+        state.next += 1;
+        drop(state);
+        let on_panic = End(self);
+        let batch = pack(number);
+        std::mem::forget(on_panic);
+        let mut state = self.lock();
+        state.packed.insert(number, batch);
+        self.changed.notify_all();
+        state
+    }
+
+    /// Takes a batch, and packs others until it is ready. If a thread has panicked there is none; the scope passes the
+    /// panic on.
+    fn next(&self, number: usize, pack: &impl Fn(usize) -> Batch<'a>) -> Batch<'a> {
         let mut state = self.lock();
         loop {
             if let Some(batch) = state.packed.remove(&number) {
@@ -121,7 +126,10 @@ impl<'a> Line<'a> {
             if state.ended {
                 return Batch::new();
             }
-            state = self.wait(state);
+            state = match state.next < self.batches.min(state.wanted + self.ahead) {
+                true => self.pack_next(state, pack),
+                false => self.wait(state),
+            };
         }
     }
 }
