@@ -19,7 +19,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use wardian::{
     Caller, Checkpoint, CheckpointOptions, Config, Engine, EngineKind, Error, Linker, Module,
     Result, ResumeOptions, Store, Val,
@@ -113,21 +113,27 @@ pub(crate) fn kill_again_and_again(kills: u32, command: impl Fn(&Path) -> Comman
     let random = RandomState::new();
     let base = std::env::temp_dir().join(format!("wardian-durable-{}-{kills}", std::process::id()));
     let (mut killed, mut workflows) = (0, 0);
+    // About as long as a process runs that is not killed.
+    let mut span = Duration::from_millis(50);
     while killed < kills || workflows == 0 {
         let folder = base.join(workflows.to_string());
         fs::create_dir_all(&folder)?;
         let mut child = command(&folder).stdout(Stdio::null()).spawn()?;
-        if killed < kills {
-            let moment = random.hash_one(killed) % 50_000;
-            std::thread::sleep(Duration::from_micros(moment));
-            // One that has ended cannot be killed, which is no error.
-            child.kill()?;
+        let begin = Instant::now();
+        let moment = span.mul_f64((random.hash_one(killed + workflows) % 1000) as f64 / 1000.0);
+        let mut status = child.try_wait()?;
+        while status.is_none() && (killed == kills || begin.elapsed() < moment) {
+            std::thread::sleep(Duration::from_micros(100));
+            status = child.try_wait()?;
         }
-        let status = child.wait()?;
-        if status.code().is_none() {
+        let Some(status) = status else {
+            child.kill()?;
+            // It may just have ended by itself, which the next process finds out.
+            child.wait()?;
             killed += 1;
             continue;
-        }
+        };
+        span = begin.elapsed();
         assert!(status.success(), "{status}");
         assert_eq!(process(&folder)?, check(&folder)?);
         workflows += 1;

@@ -26,6 +26,8 @@ mod pool;
 mod pooling_allocator;
 #[path = "profiler.rs"]
 mod profiler;
+#[path = "rollback.rs"]
+mod rollback;
 #[path = "sampler.rs"]
 mod sampler;
 #[path = "setjmp.rs"]
@@ -73,6 +75,11 @@ fn durable_process() {
     if let Some(folder) = std::env::var_os(DURABLE) {
         durable::run_in(folder.as_ref()).unwrap();
     }
+}
+
+#[test]
+fn rollback() {
+    rollback::main().unwrap();
 }
 
 #[test]

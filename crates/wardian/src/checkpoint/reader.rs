@@ -118,7 +118,7 @@ impl<'r> CheckpointReader<'r> {
         mut self,
         store: &mut Store<T>,
         linker: &Linker<T>,
-        options: &ResumeOptions,
+        options: &ResumeOptions<T>,
     ) -> Result<Resumed> {
         if self.parent().is_some() {
             return Err(incremental());

@@ -5,19 +5,53 @@ use super::state::State;
 use super::{Checkpoint, ModuleBytes};
 use crate::raw::checkpoint::Restored;
 use crate::store::check_store;
-use crate::{AsContextMut, Engine, Error, ErrorKind, Instance, Linker, Module, Result, Store, Val};
+use crate::{
+    AsContextMut, Engine, Error, ErrorKind, ImportResolver, Instance, Linker, Module, Result,
+    Store, Val,
+};
+use std::fmt;
+use std::sync::Arc;
 use wardian_types::FuncType;
 
-/// How a checkpoint is resumed.
-#[derive(Clone, Debug, Default)]
-pub struct ResumeOptions {
+/// How a checkpoint is resumed in a store with data of the type `T`.
+pub struct ResumeOptions<T: 'static> {
     modules: Vec<Module>,
+    pub(crate) resolver: Option<Arc<dyn ImportResolver<T>>>,
 }
 
-impl ResumeOptions {
+impl<T> Default for ResumeOptions<T> {
+    fn default() -> Self {
+        ResumeOptions::new()
+    }
+}
+
+impl<T> Clone for ResumeOptions<T> {
+    fn clone(&self) -> Self {
+        ResumeOptions { modules: self.modules.clone(), resolver: self.resolver.clone() }
+    }
+}
+
+impl<T> fmt::Debug for ResumeOptions<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResumeOptions")
+            .field("modules", &self.modules.len())
+            .field("resolver", &self.resolver.is_some())
+            .finish()
+    }
+}
+
+impl<T> ResumeOptions<T> {
     /// With the modules that are in the checkpoint.
-    pub fn new() -> ResumeOptions {
-        ResumeOptions::default()
+    pub fn new() -> ResumeOptions<T> {
+        ResumeOptions { modules: Vec::new(), resolver: None }
+    }
+
+    /// Asks a resolver for imports that were the embedder's, before the linker: see [`ImportResolver`]. It is not asked for
+    /// what other instances of the checkpoint have. It must not make instances, which would have no place in the
+    /// checkpoint. A second one takes the place of the first.
+    pub fn with_import_resolver(mut self, resolver: impl ImportResolver<T>) -> Self {
+        self.resolver = Some(Arc::new(resolver));
+        self
     }
 
     /// Gives a module, which is used where the checkpoint has one of the same bytes: one that was compiled before,
@@ -32,7 +66,7 @@ impl Checkpoint {
     /// Makes the state of a new store that of the checkpoint. No guest runs yet: see [`Resumed::run`].
     ///
     /// Imports that were the embedder's are looked up in the linker, by the names under which the modules import
-    /// them.
+    /// them; with [`ResumeOptions::with_import_resolver`] a resolver is asked before.
     ///
     /// # Errors
     ///
@@ -43,7 +77,7 @@ impl Checkpoint {
         &self,
         store: &mut Store<T>,
         linker: &Linker<T>,
-        options: &ResumeOptions,
+        options: &ResumeOptions<T>,
     ) -> Result<Resumed> {
         if self.state.parent.is_some() {
             return Err(incremental());
@@ -78,11 +112,11 @@ impl Resumed {
 }
 
 /// The modules of a checkpoint: given ones, or of its bytes.
-pub(super) fn find_modules(
+pub(super) fn find_modules<T>(
     state: &State,
     bytes: &[ModuleBytes],
     engine: &Engine,
-    options: &ResumeOptions,
+    options: &ResumeOptions<T>,
 ) -> Result<Vec<Module>> {
     let given: Vec<_> = options
         .modules

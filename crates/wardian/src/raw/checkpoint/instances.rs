@@ -10,7 +10,9 @@ use crate::checkpoint::state::{
     TableState, Value,
 };
 use crate::link::{self, Definition, Lookup};
-use crate::{Instance, InstantiateOptions, Linker, Module, Result, StoreContextMut};
+use crate::{
+    Instance, InstantiateOptions, Linker, Module, Result, ResumeOptions, StoreContextMut, resolver,
+};
 use wardian_module::{ItemIndex, engine_type};
 use wardian_types::ValType;
 
@@ -36,25 +38,31 @@ impl<T: 'static> StoreData<T> {
         state: &InstanceState,
         module: &Module,
         linker: &Linker<T>,
+        resume: &ResumeOptions<T>,
     ) -> Result<()> {
         let imports = &module.info().imports;
         if imports.len() != state.imports.len() {
             return Err(unusable("an instance has another number of imports than its module"));
         }
-        let mut definitions = Vec::with_capacity(imports.len());
-        for (import, what) in imports.iter().zip(&state.imports) {
-            definitions.push(match what {
-                ImportState::Host => linker.look_up_one(&import.module, &import.name),
-                ImportState::Item(item) => {
-                    Lookup::Found(Definition::Extern(self.item(*item, import.item)?))
-                }
-            });
+        let mut options = InstantiateOptions::new();
+        options.name.clone_from(&state.name);
+        options.resolver.clone_from(&resume.resolver);
+        let is_host = |at: usize| state.imports[at] == ImportState::Host;
+        let given = |_: usize, module: &str, name: &str| linker.look_up_one(module, name);
+        let before = self.inner.instances.len();
+        let mut definitions =
+            resolver::look_up(StoreContextMut(self), module, &options, is_host, given)?;
+        if self.inner.instances.len() != before {
+            return Err(unusable(
+                "an import resolver has made an instance, which has no place in the checkpoint",
+            ));
+        }
+        for ((import, what), found) in imports.iter().zip(&state.imports).zip(&mut definitions) {
+            if let ImportState::Item(item) = what {
+                *found = Lookup::Found(Definition::Extern(self.item(*item, import.item)?));
+            }
         }
         let imports = link::check::<T>(&self.inner, module, definitions)?;
-        let options = match &state.name {
-            Some(name) => InstantiateOptions::new().with_name(name.clone()),
-            None => InstantiateOptions::new(),
-        };
         self.prepare_instance(&module.0, imports, &options)?;
         Ok(())
     }

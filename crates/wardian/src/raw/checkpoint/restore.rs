@@ -55,7 +55,7 @@ impl<T: 'static> StoreData<T> {
         state: &State,
         modules: &[Module],
         linker: &Linker<T>,
-        _options: &ResumeOptions,
+        options: &ResumeOptions<T>,
         contents: impl FnOnce(Vec<Target<'_>>) -> Result<()>,
     ) -> Result<Option<Restored>> {
         if !self.inner.instances.is_empty() {
@@ -64,7 +64,7 @@ impl<T: 'static> StoreData<T> {
         for instance in &state.instances {
             let module = modules.get(instance.module as usize);
             let module = module.ok_or_else(|| unusable("an instance has an unknown module"))?;
-            self.restore_instance(instance, module, linker)?;
+            self.restore_instance(instance, module, linker, options)?;
         }
         self.inner.has_run = true;
         contents(self.restore_memories(state)?)?;
