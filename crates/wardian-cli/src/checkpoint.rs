@@ -1,7 +1,9 @@
 //! `wardian run --checkpoint` and `wardian resume`: a program is written to a file, and continues from it.
 
+mod chain;
 mod file;
 
+pub(crate) use chain::whole;
 pub(crate) use file::{Problem, request};
 
 use crate::args::{CheckpointSignal, RunArgs};
@@ -10,8 +12,8 @@ use crate::objects;
 use crate::report;
 use crate::wasi::Host;
 use anyhow::{Context, anyhow};
+use chain::Chain;
 use nix::sys::signal::{SigSet, Signal};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
@@ -19,7 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use wardian::{
     AfterCheckpoint, Checkpoint, CheckpointReader, CheckpointRequest, Engine, Error, Linker,
-    Module, ReadOptions, ResumeOptions, Store,
+    Module, ResumeOptions, Store,
 };
 use wardian_wasi::WasiState;
 
@@ -80,7 +82,7 @@ impl Checkpointer {
                 let again = asked.swap(true, Ordering::Relaxed);
                 let Some(guest) = guest.filter(|_| !again) else { Ending::Signal(signal).end() };
                 let asked = asked.clone();
-                file::request(&guest, &path, keep, move |written| match written {
+                file::request(&guest, &path, keep, None, move |written| match written {
                     Ok(_) => AfterCheckpoint::End,
                     Err(problem) => {
                         report::warning(&format!(
@@ -110,20 +112,25 @@ pub(crate) fn carry_wasi(store: &mut Store<Host>) {
 /// Writes a checkpoint each time so much time has passed, until the guest's store is gone.
 fn take_every(every: Duration, request: &CheckpointRequest, path: &Path, keep: u16) {
     let mut warned = false;
+    let mut chain = Chain::default();
     loop {
         let begin = Instant::now();
         let (done, written) = channel();
-        file::request(request, path, keep, move |written| {
-            let _ = done.send(written.map_err(Problem::into_error));
+        let parent = chain.parent(path);
+        let has_parent = parent.is_some();
+        file::request(request, path, keep, parent, move |written| {
+            let _ = done.send(written);
             AfterCheckpoint::Resume
         });
         match written.recv() {
-            Ok(Ok(_)) => {}
+            Ok(Ok(written)) => chain.written(path, written, has_parent),
+            Ok(Err(Problem::Replaced)) => chain = Chain::default(),
             Ok(Err(error)) if !warned => {
                 warned = true;
-                report::warning(&format!("{error:#}; this is tried again"));
+                chain = Chain::default();
+                report::warning(&format!("{:#}; this is tried again", error.into_error()));
             }
-            Ok(Err(_)) => {}
+            Ok(Err(_)) => chain = Chain::default(),
             // The store is gone.
             Err(_) => return,
         }
@@ -141,17 +148,10 @@ fn signal(signal: CheckpointSignal) -> Signal {
     }
 }
 
-/// Begins to read a checkpoint.
+/// Begins to read a checkpoint, with its parents.
 pub(crate) fn read(path: &Path) -> anyhow::Result<CheckpointReader<'static>> {
-    let context = || format!("cannot resume {}", path.display());
-    let file = File::open(path).with_context(context)?;
-    // What a file has is large; what is read in small parts is read from the buffer.
-    let file = std::io::BufReader::with_capacity(BUFFER, file);
-    CheckpointReader::new(file, &ReadOptions::new()).with_context(context)
+    chain::open(path).with_context(|| format!("cannot resume {}", path.display()))
 }
-
-/// Bytes that are read at once.
-const BUFFER: usize = 16 << 10;
 
 /// The state of the program's descriptors and clocks.
 pub(crate) fn wasi_state(checkpoint: &Checkpoint) -> anyhow::Result<WasiState> {

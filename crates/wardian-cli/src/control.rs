@@ -71,14 +71,14 @@ impl Guest {
             return pending.send(Answer::error(Code::Malformed, message));
         }
         // Without an answer, because the store is gone, the one who waits hears that the guest has ended.
-        checkpoint::request(&self.checkpoints, &file, 0, move |written| {
+        checkpoint::request(&self.checkpoints, &file, 0, None, move |written| {
             let (code, error) = match written {
-                Ok(bytes) => {
-                    pending.send_and_wait(Answer::written(bytes, stop));
+                Ok(written) => {
+                    pending.send_and_wait(Answer::written(written.bytes, stop));
                     return if stop { AfterCheckpoint::End } else { AfterCheckpoint::Resume };
                 }
                 Err(Problem::CannotCapture(error)) => (Code::CannotCapture, error),
-                Err(Problem::CannotWrite(error)) => (Code::CannotWrite, error),
+                Err(problem) => (Code::CannotWrite, problem.into_error()),
             };
             pending.send(Answer::error(code, format!("{error:#}")));
             AfterCheckpoint::Resume

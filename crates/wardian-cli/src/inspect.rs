@@ -24,13 +24,15 @@ use wardian_module::{ItemIndex, Module};
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
     let input = Input::read_module(&args.file)?;
-    if let Some(other) = &args.diff {
-        let other = Input::read(other)?;
-        output::write(diff::show(&input, &other, args.json)?.as_bytes())?;
+    if let Some(other_path) = &args.diff {
+        let other = Input::read(other_path)?;
+        output::write(
+            diff::show((&input, &args.file), (&other, other_path), args.json)?.as_bytes(),
+        )?;
         return Ok(Exit::SUCCESS);
     }
     if wardian::is_checkpoint(&input.bytes) {
-        output::write(checkpoint::show(&input, args.json)?.as_bytes())?;
+        output::write(checkpoint::show(&input, &args.file, args.json)?.as_bytes())?;
         return Ok(Exit::SUCCESS);
     }
     let module = decode(&input, CoreFeatures::all())?;

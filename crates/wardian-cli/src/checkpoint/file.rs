@@ -10,7 +10,8 @@
 //!   3. the new file -> a.chk                       renamed
 //! ```
 
-use anyhow::Context;
+use super::chain::{self, Parent, Written};
+use anyhow::{Context, anyhow};
 use rustix::fs::{AtFlags, CWD, OFlags, linkat};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, IoSlice, Write};
@@ -26,13 +27,14 @@ use wardian::{AfterCheckpoint, CheckpointOptions, CheckpointRequest};
 const TEMPORARY: &str = ".wardian-checkpoint-";
 
 /// Asks for a checkpoint, which the guest's thread writes: it replaces the file, readable for this user alone, and so
-/// many that were there before are kept. What was there stays until the new one is on the disk. `done` gets the size of
-/// the file; it is dropped if the guest has ended.
+/// many that were there before are kept. With a parent, which is the file that is replaced, it has what has changed since.
+/// What was there stays until the new one is on the disk. `done` is dropped if the guest has ended.
 pub(crate) fn request(
     guest: &CheckpointRequest,
     path: &Path,
     keep: u16,
-    done: impl FnOnce(Result<u64, Problem>) -> AfterCheckpoint + Send + 'static,
+    parent: Option<Parent>,
+    done: impl FnOnce(Result<Written, Problem>) -> AfterCheckpoint + Send + 'static,
 ) {
     let context = || format!("cannot write the checkpoint {}", path.display());
     let new = NewFile::in_folder(folder(path)).and_then(|new| Ok((new.file().try_clone()?, new)));
@@ -44,31 +46,74 @@ pub(crate) fn request(
             return;
         }
     };
-    let path = path.to_owned();
     let failed = Arc::new(AtomicBool::new(false));
     let writer = Noting { to: BufWriter::new(writer), failed: failed.clone() };
-    guest.request_to(CheckpointOptions::new(), writer, move |taken| {
+    let options = parent.as_ref().map_or_else(CheckpointOptions::new, Parent::options);
+    let replacing = Replacing { path: path.to_owned(), keep, parent };
+    guest.request_to(options, writer, move |taken| {
+        let context = || format!("cannot write the checkpoint {}", replacing.path.display());
         done(match taken {
-            Ok(_) => finish(new, &path, keep).map_err(Problem::CannotWrite),
+            Ok(_) if replacing.is_late() => Err(Problem::Replaced),
+            Ok(index) => replacing
+                .finish(new)
+                .with_context(context)
+                .map(|bytes| Written { bytes, index })
+                .map_err(Problem::CannotWrite),
             Err(error) if failed.load(Ordering::Relaxed) => {
-                let context = format!("cannot write the checkpoint {}", path.display());
-                Err(Problem::CannotWrite(anyhow::Error::new(error).context(context)))
+                Err(Problem::CannotWrite(anyhow::Error::new(error).context(context())))
             }
             Err(error) => Err(Problem::CannotCapture(error.into())),
         })
     });
 }
 
+/// A file that is to be replaced.
+struct Replacing {
+    path: PathBuf,
+    keep: u16,
+    /// The file that is replaced, if the new one needs it.
+    parent: Option<Parent>,
+}
+
+impl Replacing {
+    /// Whether another request has replaced the file, so that the new one would not find its parent.
+    fn is_late(&self) -> bool {
+        self.parent.as_ref().is_some_and(|parent| !parent.is(&self.path))
+    }
+
+    /// Gives a file that was written its name, and returns its size.
+    fn finish(&self, new: NewFile) -> anyhow::Result<u64> {
+        new.file().sync_all()?;
+        let size = new.file().metadata()?.len();
+        if let Some(parent) = &self.parent {
+            parent.keep(&self.path).context("cannot keep its parent")?;
+        }
+        if self.keep > 0 {
+            keep_old(&self.path, self.keep).context("cannot keep the one before")?;
+        }
+        new.replace(&self.path)?;
+        // The names are on the disk when the folder is.
+        File::open(folder(&self.path)).and_then(|folder| folder.sync_all())?;
+        if self.parent.is_none() {
+            chain::remove_parents(&self.path, self.keep);
+        }
+        Ok(size)
+    }
+}
+
 /// Why there is no checkpoint.
 pub(crate) enum Problem {
     CannotCapture(anyhow::Error),
     CannotWrite(anyhow::Error),
+    /// Meanwhile there is another one, on which this one is not based.
+    Replaced,
 }
 
 impl Problem {
     pub(crate) fn into_error(self) -> anyhow::Error {
         match self {
             Problem::CannotCapture(error) | Problem::CannotWrite(error) => error,
+            Problem::Replaced => anyhow!("meanwhile another checkpoint was written"),
         }
     }
 }
@@ -91,21 +136,6 @@ impl<W: Write> Write for Noting<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.to.flush().inspect_err(|_| self.failed.store(true, Ordering::Relaxed))
     }
-}
-
-/// Gives a file that was written its name, and returns its size.
-fn finish(new: NewFile, path: &Path, keep: u16) -> anyhow::Result<u64> {
-    let context = || format!("cannot write the checkpoint {}", path.display());
-    new.file().sync_all().with_context(context)?;
-    let size = new.file().metadata().with_context(context)?.len();
-    if keep > 0 {
-        let kept = keep_old(path, keep);
-        kept.with_context(|| format!("cannot keep the checkpoint before {}", path.display()))?;
-    }
-    new.replace(path).with_context(context)?;
-    // The names are on the disk when the folder is.
-    File::open(folder(path)).and_then(|folder| folder.sync_all()).with_context(context)?;
-    Ok(size)
 }
 
 /// Whether a checkpoint can be written.
@@ -168,7 +198,7 @@ fn folder(path: &Path) -> &Path {
 }
 
 /// The name of a file that was there before.
-fn numbered(path: &Path, number: u16) -> PathBuf {
+pub(super) fn numbered(path: &Path, number: u16) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{number}"));
     name.into()

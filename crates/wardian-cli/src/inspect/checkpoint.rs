@@ -5,6 +5,7 @@ use crate::input::Input;
 use crate::output::bytes;
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::path::Path;
 use wardian::{Checkpoint, Config, CoreFeatures, Engine, EngineKind, Frame};
 use wardian_observe::printable;
 use wardian_wasi::WasiState;
@@ -13,12 +14,13 @@ use wardian_wasi::WasiState;
 const FRAMES: usize = 50;
 
 /// The checkpoint as text, or as JSON.
-pub(super) fn show(input: &Input, as_json: bool) -> anyhow::Result<String> {
+pub(super) fn show(input: &Input, path: &Path, as_json: bool) -> anyhow::Result<String> {
     let checkpoint = Checkpoint::from_bytes(&input.bytes).map_err(|error| input.unusable(error))?;
     let wasi = checkpoint::wasi_state(&checkpoint).ok();
     let engine = engine()?;
-    // Without the modules there are no names.
-    let backtrace = checkpoint.backtrace(&engine).ok();
+    // Without the modules there are no names. A parent may have them.
+    let whole = checkpoint::whole(checkpoint.clone(), path).ok();
+    let backtrace = whole.as_ref().unwrap_or(&checkpoint).backtrace(&engine).ok();
     let frames = backtrace.as_ref().map_or(&[][..], |backtrace| backtrace.frames());
     if as_json {
         let value = to_json(&checkpoint, wasi.as_ref(), frames);

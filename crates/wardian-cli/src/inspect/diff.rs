@@ -4,9 +4,11 @@ use super::checkpoint::engine;
 use crate::checkpoint;
 use crate::input::Input;
 use crate::output::bytes;
+use anyhow::Context;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
 use wardian::{Checkpoint, CheckpointDiff, CheckpointFrame, CheckpointItem, Engine, Frame};
 use wardian_observe::printable;
 
@@ -22,10 +24,16 @@ struct Side {
 }
 
 /// The differences as text, or as JSON.
-pub(super) fn show(input: &Input, other: &Input, as_json: bool) -> anyhow::Result<String> {
-    let read =
-        |input: &Input| Checkpoint::from_bytes(&input.bytes).map_err(|error| input.unusable(error));
-    let (old, new) = (read(input)?, read(other)?);
+pub(super) fn show(
+    one: (&Input, &Path),
+    other: (&Input, &Path),
+    as_json: bool,
+) -> anyhow::Result<String> {
+    let read = |(input, path): (&Input, &Path)| {
+        let read = Checkpoint::from_bytes(&input.bytes).map_err(|error| input.unusable(error))?;
+        checkpoint::whole(read, path).with_context(|| format!("{} cannot be used", input.name))
+    };
+    let (old, new) = (read(one)?, read(other)?);
     let engine = engine()?;
     let diff = old.diff(&new, &engine)?;
     let sides = (Side::new(&old, &engine), Side::new(&new, &engine));
