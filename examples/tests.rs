@@ -26,6 +26,8 @@ mod pool;
 mod pooling_allocator;
 #[path = "profiler.rs"]
 mod profiler;
+#[path = "rollback.rs"]
+mod rollback;
 #[path = "sampler.rs"]
 mod sampler;
 #[path = "setjmp.rs"]
@@ -48,7 +50,36 @@ fn branches() {
 
 #[test]
 fn durable() {
-    durable::main().unwrap();
+    durable::kill_again_and_again(20, durable_command).unwrap();
+}
+
+#[test]
+#[ignore = "takes longer"]
+fn durable_with_many_ends() {
+    durable::kill_again_and_again(200, durable_command).unwrap();
+}
+
+/// Where a process of the workflow finds its folder.
+const DURABLE: &str = "WARDIAN_EXAMPLE_DURABLE";
+
+/// This program, as a process that runs the workflow.
+fn durable_command(folder: &std::path::Path) -> std::process::Command {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "durable_process", "--ignored"]).env(DURABLE, folder);
+    command
+}
+
+#[test]
+#[ignore = "a process of another test"]
+fn durable_process() {
+    if let Some(folder) = std::env::var_os(DURABLE) {
+        durable::run_in(folder.as_ref()).unwrap();
+    }
+}
+
+#[test]
+fn rollback() {
+    rollback::main().unwrap();
 }
 
 #[test]

@@ -6,8 +6,8 @@ use crate::measure::{ABSOLUTE, Row};
 use crate::options::{Options, Result};
 use crate::report::Target;
 use crate::{
-    calls, children, cold, cpu, curves, exceptions, gc, image, instantiate, observe, snapshot,
-    stop, translate, trap, variants,
+    calls, checkpoint, children, cold, cpu, curves, exceptions, gc, image, instantiate, observe,
+    snapshot, stop, translate, trap, variants,
 };
 
 /// A group of figures.
@@ -144,6 +144,18 @@ pub(crate) const GROUPS: &[Kind] = &[
         about: "Images of idle stores: an image, a reset after the guest has written, and what the guest takes for its \
             writes afterwards, which make copies of pages. Beside a reset of a small store, which includes a call: \
             a store that is made anew for each call.",
+    },
+    Kind {
+        name: "checkpoint",
+        run: checkpoint::run,
+        targets: &[
+            at_most(checkpoint::WRITE, "write, 100 MiB, plain", 1.5, ANY),
+            at_most(checkpoint::ZSTD, "compressed", 1.2, ANY),
+            at_most(checkpoint::READ, "resume, 100 MiB, plain", 1.5, ANY),
+        ],
+        about: "A store with 100 MiB that were written, to and from files in the page cache, hashes included, without \
+            `fsync`; wall time, on two threads. Beside `write` of the same bytes; zstd -1, whose stream is compressed on one thread \
+            (checkpoints have LZ4); and a file that is read into memory and hashed.",
     },
     Kind {
         name: "stop",

@@ -1,6 +1,7 @@
 //! Wardian beside wasmtime and wasmi, in one process, in turns. See `README.md`.
 
 mod calls;
+mod checkpoint;
 mod children;
 mod cold;
 mod commands;

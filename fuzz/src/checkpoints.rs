@@ -65,11 +65,50 @@ fn change(bytes: &mut Vec<u8>, input: &mut Input<'_>) {
     whole.extend((state.len() as u64).to_le_bytes());
     whole.extend(state);
     whole.extend(rest);
-    let hash = blake3::hash(&whole);
-    whole.extend(hash.as_bytes());
+    whole.extend([0; HASH]);
+    if let Some(hash) = root(&whole) {
+        let end = whole.len() - HASH;
+        whole[end..].copy_from_slice(&hash);
+    }
     // Without a state there is nothing to change further.
     if whole.len() > START + HASH + 16 && whole[13..START] != [0; 8] {
         *bytes = whole;
+    }
+}
+
+/// The root hash of a checkpoint: of all but the bytes of modules, of plain chunks, and of the hash itself. None if its
+/// lengths do not lead to its end.
+fn root(bytes: &[u8]) -> Option<[u8; 32]> {
+    let mut hasher = blake3::Hasher::new();
+    let mut rest = bytes;
+    let mut take = |len: u64, hashed: bool| -> Option<&[u8]> {
+        let (part, more) = rest.split_at_checked(usize::try_from(len).ok()?)?;
+        rest = more;
+        if hashed {
+            hasher.update(part);
+        }
+        Some(part)
+    };
+    let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte));
+    take(12, true)?;
+    loop {
+        let header = take(9, true)?;
+        let (id, mut len) = (header[0], number(&header[1..]));
+        match id {
+            0 => return Some(*hasher.finalize().as_bytes()),
+            2 => drop(take(len, false)?),
+            3 => {
+                take(4, true)?;
+                len = len.checked_sub(4)?;
+                while len > 0 {
+                    let header = take(45, true)?;
+                    let (packing, packed) = (header[8], number(&header[9..13]));
+                    take(packed, packing != 1)?;
+                    len = len.checked_sub(45 + packed)?;
+                }
+            }
+            _ => drop(take(len, true)?),
+        }
     }
 }
 
@@ -83,6 +122,7 @@ fn resume(fixture: &Fixture, engine: usize, bytes: &[u8], given: bool) -> Option
         }
     };
     let module = &fixture.modules[engine];
+    read_at_once(module, bytes);
     let mut store = store(module.engine(), Host { at: Some(1), ..Host::default() });
     let options = ResumeOptions::new().with_module(module);
     let resumed = match checkpoint.resume(&mut store, &linker(module), &options) {
@@ -119,6 +159,18 @@ fn resume(fixture: &Fixture, engine: usize, bytes: &[u8], given: bool) -> Option
     store.gc();
     let taken = store.data_mut().taken.take();
     taken.or_else(|| store.checkpoint(&CheckpointOptions::new()).ok()?.to_bytes().ok())
+}
+
+/// Reads it into a store, which is of the same use as the checkpoint.
+fn read_at_once(module: &wardian::Module, bytes: &[u8]) {
+    let options = ResumeOptions::new().with_module(module);
+    let mut store = store(module.engine(), Host::default());
+    let reader = wardian::CheckpointReader::new(bytes, &wardian::ReadOptions::new());
+    let resumed = reader.and_then(|reader| reader.resume(&mut store, &linker(module), &options));
+    if let Err(error) = resumed {
+        note_error("read at once", &error);
+    }
+    store.gc();
 }
 
 fn call(store: &mut wardian::Store<Host>, func: wardian::Func) {

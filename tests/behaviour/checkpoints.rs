@@ -3,6 +3,7 @@
 pub(crate) mod bytes;
 pub(crate) mod requests;
 pub(crate) mod store;
+pub(crate) mod stored;
 
 use crate::matrix::{Behaviour, module};
 use wardian::{

@@ -72,6 +72,7 @@ const TABLES: &[&[matrix::Behaviour]] = &[
     checkpoints::bytes::TABLE,
     checkpoints::requests::TABLE,
     checkpoints::store::TABLE,
+    checkpoints::stored::TABLE,
     closing::TABLE,
     closing_codes::TABLE,
     coverage::TABLE,

@@ -1,6 +1,9 @@
 //! The command line.
 
+mod checkpoint;
 mod observers;
+
+pub(crate) use checkpoint::{CheckpointArgs, CheckpointCommandArgs, CheckpointSignal};
 
 use crate::parse::{self, Directory};
 use clap::builder::styling::AnsiColor;
@@ -59,6 +62,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Run(Box<RunArgs>),
     Resume(Box<ResumeArgs>),
+    Checkpoint(CheckpointCommandArgs),
     Profile(Box<ProfileArgs>),
     Coverage(Box<CoverageArgs>),
     Trace(Box<TraceArgs>),
@@ -224,6 +228,12 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) checkpoint: CheckpointArgs,
 
+    /// Open a control socket, by which `wardian checkpoint` asks this process
+    ///
+    /// It is in a folder that only this user can enter, below XDG_RUNTIME_DIR or the folder for temporary files.
+    #[arg(long)]
+    pub(crate) control: bool,
+
     #[command(flatten)]
     pub(crate) features: FeatureArgs,
 
@@ -254,51 +264,6 @@ impl RunArgs {
     pub(crate) fn args(&self) -> &[OsString] {
         self.command.get(1..).unwrap_or_default()
     }
-}
-
-/// That of the library: a build without the compiled engine interprets.
-/// Whether and when the program is written to a file, to be resumed by `wardian resume`.
-#[derive(Args)]
-pub(crate) struct CheckpointArgs {
-    /// Write the whole state of the program to this file when SIGTERM comes, and end with exit code 75
-    ///
-    /// `wardian resume` continues from there, on any machine. The file is replaced as a whole and is readable for
-    /// this user alone. The program is interpreted. A second signal ends the process.
-    #[arg(long = "checkpoint", value_name = "FILE")]
-    pub(crate) file: Option<PathBuf>,
-
-    /// Write the file again and again, for instance every 30s, and continue
-    #[arg(long = "checkpoint-every", value_name = "TIME", value_parser = parse::time, requires = "file")]
-    pub(crate) every: Option<Duration>,
-
-    /// Other signals that ask for the file; may be repeated
-    #[arg(long = "checkpoint-on", value_name = "SIGNAL", value_enum, requires = "file")]
-    on: Vec<CheckpointSignal>,
-}
-
-impl CheckpointArgs {
-    /// The signals that ask for a checkpoint.
-    pub(crate) fn signals(&self) -> Vec<CheckpointSignal> {
-        match self.on.is_empty() {
-            true => vec![CheckpointSignal::Term],
-            false => self.on.clone(),
-        }
-    }
-}
-
-/// A signal that can ask for a checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum CheckpointSignal {
-    /// SIGTERM
-    Term,
-    /// SIGINT, which Ctrl-C sends
-    Int,
-    /// SIGHUP
-    Hup,
-    /// SIGUSR1
-    Usr1,
-    /// SIGUSR2
-    Usr2,
 }
 
 /// Continue a program from a checkpoint
@@ -336,6 +301,24 @@ pub(crate) enum EngineArg {
 }
 
 impl EngineArg {
+    /// The argument that names an engine.
+    pub(crate) fn of(kind: EngineKind) -> EngineArg {
+        match kind {
+            EngineKind::Compiled => EngineArg::Jit,
+            EngineKind::Interpreted => EngineArg::Interp,
+            _ => EngineArg::Tiered,
+        }
+    }
+
+    /// As it is on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            EngineArg::Tiered => "tiered",
+            EngineArg::Jit => "jit",
+            EngineArg::Interp => "interp",
+        }
+    }
+
     /// The engine that it names.
     pub(crate) fn kind(self) -> EngineKind {
         match self {
@@ -435,6 +418,10 @@ pub(crate) struct InspectArgs {
     /// Write JSON
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Show in what another checkpoint, usually a later one, differs from FILE
+    #[arg(long, value_name = "OTHER", conflicts_with_all = ["graph", "sizes"])]
+    pub(crate) diff: Option<PathBuf>,
 
     /// The module, binary or text, or a checkpoint; `-` for standard input
     pub(crate) file: PathBuf,

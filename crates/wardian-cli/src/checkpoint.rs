@@ -1,7 +1,10 @@
 //! `wardian run --checkpoint` and `wardian resume`: a program is written to a file, and continues from it.
-//!
-//! A file is replaced as a whole: it is written beside the old one, and takes its name when it is on the disk. So
-//! whatever ends the process, there is a whole checkpoint.
+
+mod chain;
+mod file;
+
+pub(crate) use chain::whole;
+pub(crate) use file::{Problem, request};
 
 use crate::args::{CheckpointSignal, RunArgs};
 use crate::ending::Ending;
@@ -9,16 +12,15 @@ use crate::objects;
 use crate::report;
 use crate::wasi::Host;
 use anyhow::{Context, anyhow};
+use chain::Chain;
 use nix::sys::signal::{SigSet, Signal};
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use wardian::{
-    AfterCheckpoint, Checkpoint, CheckpointOptions, CheckpointRequest, Engine, Error, Linker,
+    AfterCheckpoint, Checkpoint, CheckpointReader, CheckpointRequest, Engine, Error, Linker,
     Module, ResumeOptions, Store,
 };
 use wardian_wasi::WasiState;
@@ -26,12 +28,10 @@ use wardian_wasi::WasiState;
 /// The name of WASI's state in a checkpoint.
 const WASI: &str = "wasi";
 
-/// The names of files that a checkpoint is written to before it takes its name.
-const TEMPORARY: &str = ".wardian-checkpoint-";
-
 /// What writes checkpoints while a guest runs.
 pub(crate) struct Checkpointer {
     path: PathBuf,
+    keep: u16,
     every: Option<Duration>,
     signals: SigSet,
     /// What asks for one, while the guest runs.
@@ -47,55 +47,50 @@ impl Checkpointer {
         signals.thread_block().context("cannot block signals")?;
         let checkpointer = Checkpointer {
             path: path.clone(),
+            keep: args.checkpoint.keep,
             every: args.checkpoint.every,
             signals,
             request: Arc::default(),
         };
-        checkpointer.try_folder()?;
+        file::try_folder(path)?;
         checkpointer.watch_signals()?;
         Ok(Some(checkpointer))
     }
 
-    /// That a checkpoint can be written is found out before the guest runs.
-    fn try_folder(&self) -> anyhow::Result<()> {
-        let folder = folder(&self.path);
-        let tried = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder);
-        tried.map(drop).with_context(|| format!("cannot write to {}", folder.display()))
-    }
-
     /// From now on checkpoints are taken.
     pub(crate) fn guest_begins(&self, store: &mut Store<Host>) -> anyhow::Result<()> {
-        store.host_state_with(|host| {
-            let state = host.wasi.save().map_err(Error::host)?;
-            Ok(vec![(WASI.to_owned(), state.to_bytes())])
-        });
+        carry_wasi(store);
         let request = store.checkpoint_request();
         *self.request.lock().unwrap_or_else(|e| e.into_inner()) = Some(request.clone());
         let Some(every) = self.every else { return Ok(()) };
-        let path = self.path.clone();
+        let (path, keep) = (self.path.clone(), self.keep);
         let thread = std::thread::Builder::new().name("checkpoints".into());
-        thread.spawn(move || take_every(every, &request, &path)).context("cannot make a thread")?;
+        thread
+            .spawn(move || take_every(every, &request, &path, keep))
+            .context("cannot make a thread")?;
         Ok(())
     }
 
     /// The first signal asks for a checkpoint, after which the guest ends; the second one ends the process.
     fn watch_signals(&self) -> anyhow::Result<()> {
         let (signals, path, request) = (self.signals, self.path.clone(), self.request.clone());
+        let keep = self.keep;
         let asked = Arc::new(AtomicBool::new(false));
         let watch = move || {
             while let Ok(signal) = signals.wait() {
                 let guest = request.lock().unwrap_or_else(|e| e.into_inner()).clone();
                 let again = asked.swap(true, Ordering::Relaxed);
                 let Some(guest) = guest.filter(|_| !again) else { Ending::Signal(signal).end() };
-                let (path, asked) = (path.clone(), asked.clone());
-                guest.request(CheckpointOptions::new(), move |checkpoint| {
-                    match checkpoint.map_err(Into::into).and_then(|c| write(&c, &path)) {
-                        Ok(()) => AfterCheckpoint::End,
-                        Err(error) => {
-                            report::warning(&format!("{error:#}; the guest continues"));
-                            asked.store(false, Ordering::Relaxed);
-                            AfterCheckpoint::Resume
-                        }
+                let asked = asked.clone();
+                file::request(&guest, &path, keep, None, move |written| match written {
+                    Ok(_) => AfterCheckpoint::End,
+                    Err(problem) => {
+                        report::warning(&format!(
+                            "{:#}; the guest continues",
+                            problem.into_error()
+                        ));
+                        asked.store(false, Ordering::Relaxed);
+                        AfterCheckpoint::Resume
                     }
                 });
             }
@@ -106,24 +101,36 @@ impl Checkpointer {
     }
 }
 
+/// From now on checkpoints of the store have the state of WASI.
+pub(crate) fn carry_wasi(store: &mut Store<Host>) {
+    store.host_state_with(|host| {
+        let state = host.wasi.save().map_err(Error::host)?;
+        Ok(vec![(WASI.to_owned(), state.to_bytes())])
+    });
+}
+
 /// Writes a checkpoint each time so much time has passed, until the guest's store is gone.
-fn take_every(every: Duration, request: &CheckpointRequest, path: &Path) {
+fn take_every(every: Duration, request: &CheckpointRequest, path: &Path, keep: u16) {
     let mut warned = false;
+    let mut chain = Chain::default();
     loop {
         let begin = Instant::now();
         let (done, written) = channel();
-        let path = path.to_owned();
-        request.request(CheckpointOptions::new(), move |checkpoint| {
-            let _ = done.send(checkpoint.map_err(Into::into).and_then(|c| write(&c, &path)));
+        let parent = chain.parent(path);
+        let has_parent = parent.is_some();
+        file::request(request, path, keep, parent, move |written| {
+            let _ = done.send(written);
             AfterCheckpoint::Resume
         });
         match written.recv() {
-            Ok(Ok(())) => {}
+            Ok(Ok(written)) => chain.written(path, written, has_parent),
+            Ok(Err(Problem::Replaced)) => chain = Chain::default(),
             Ok(Err(error)) if !warned => {
                 warned = true;
-                report::warning(&format!("{error:#}; this is tried again"));
+                chain = Chain::default();
+                report::warning(&format!("{:#}; this is tried again", error.into_error()));
             }
-            Ok(Err(_)) => {}
+            Ok(Err(_)) => chain = Chain::default(),
             // The store is gone.
             Err(_) => return,
         }
@@ -141,50 +148,40 @@ fn signal(signal: CheckpointSignal) -> Signal {
     }
 }
 
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Replaces the file, readable for this user alone. What was there stays until the new one is on the disk.
-fn write(checkpoint: &Checkpoint, path: &Path) -> anyhow::Result<()> {
-    let context = || format!("cannot write the checkpoint {}", path.display());
-    let folder = folder(path);
-    let file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder);
-    let mut file = file.with_context(context)?;
-    let mut writer = BufWriter::new(file.as_file_mut());
-    checkpoint.write(&mut writer).with_context(context)?;
-    writer.flush().with_context(context)?;
-    drop(writer);
-    file.as_file().sync_all().with_context(context)?;
-    file.persist(path).with_context(context)?;
-    // The name is on the disk when the folder is.
-    File::open(folder).and_then(|folder| folder.sync_all()).with_context(context)
-}
-
-/// Reads a checkpoint.
-pub(crate) fn read(path: &Path) -> anyhow::Result<Checkpoint> {
-    let context = || format!("cannot resume {}", path.display());
-    let file = File::open(path).with_context(context)?;
-    Checkpoint::read(std::io::BufReader::new(file)).with_context(context)
+/// Begins to read a checkpoint, with its parents.
+pub(crate) fn read(path: &Path) -> anyhow::Result<CheckpointReader<'static>> {
+    chain::open(path).with_context(|| format!("cannot resume {}", path.display()))
 }
 
 /// The state of the program's descriptors and clocks.
 pub(crate) fn wasi_state(checkpoint: &Checkpoint) -> anyhow::Result<WasiState> {
-    let bytes = checkpoint.host_state(WASI).ok_or_else(|| {
+    parse_wasi(checkpoint.host_state(WASI))
+}
+
+/// As [`wasi_state`], of one that is being read.
+pub(crate) fn read_wasi_state(checkpoint: &CheckpointReader<'_>) -> anyhow::Result<WasiState> {
+    parse_wasi(checkpoint.host_state(WASI))
+}
+
+fn parse_wasi(bytes: Option<&[u8]>) -> anyhow::Result<WasiState> {
+    let bytes = bytes.ok_or_else(|| {
         anyhow!("it has no state of WASI: it was not made by `wardian run --checkpoint`")
     })?;
     WasiState::from_bytes(bytes).context("its state of WASI is damaged")
 }
 
 /// The module of the first instance, which is the program.
-pub(crate) fn program(checkpoint: &Checkpoint, engine: &Engine) -> anyhow::Result<Module> {
+pub(crate) fn program(
+    checkpoint: &CheckpointReader<'_>,
+    engine: &Engine,
+) -> anyhow::Result<Module> {
     let module = checkpoint.module(engine, 0)?;
     module.ok_or_else(|| anyhow!("the checkpoint has no module"))
 }
 
 /// Continues the program in a new store, and gives what is to be printed.
 pub(crate) fn resume(
-    checkpoint: &Checkpoint,
+    checkpoint: CheckpointReader<'_>,
     module: &Module,
     store: &mut Store<Host>,
     linker: &Linker<Host>,

@@ -2,6 +2,7 @@
 
 mod abilities;
 mod checkpoint;
+mod diff;
 mod graph;
 mod json;
 mod sizes;
@@ -23,8 +24,15 @@ use wardian_module::{ItemIndex, Module};
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
     let mut input = Input::read_module(&args.file)?;
+    if let Some(other_path) = &args.diff {
+        let other = Input::read(other_path)?;
+        output::write(
+            diff::show((&input, &args.file), (&other, other_path), args.json)?.as_bytes(),
+        )?;
+        return Ok(Exit::SUCCESS);
+    }
     if wardian::is_checkpoint(&input.bytes) {
-        output::write(checkpoint::show(&input, args.json)?.as_bytes())?;
+        output::write(checkpoint::show(&input, &args.file, args.json)?.as_bytes())?;
         return Ok(Exit::SUCCESS);
     }
     match &args.symbols {

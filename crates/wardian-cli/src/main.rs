@@ -5,6 +5,7 @@ mod cache;
 mod check;
 mod checkpoint;
 mod compile;
+mod control;
 mod coverage;
 mod ending;
 mod engine;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     let outcome = match &cli.command {
         Command::Run(args) => run::run(args, cli.verbose, Arc::new(()), None),
         Command::Resume(args) => run::resume(&args.run),
+        Command::Checkpoint(args) => control::checkpoint(args),
         Command::Coverage(args) => coverage::coverage(args, cli.verbose),
         Command::Profile(args) => profile::profile(args, cli.verbose),
         Command::Trace(args) => trace::trace(args, cli.verbose),

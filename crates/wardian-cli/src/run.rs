@@ -4,6 +4,7 @@ mod watch;
 
 use crate::args::RunArgs;
 use crate::checkpoint::{self, Checkpointer};
+use crate::control::Control;
 use crate::ending::Ending;
 use crate::input::Input;
 use crate::invoke::Invocation;
@@ -55,6 +56,7 @@ pub(crate) fn run(
         threads::group(args, &module, &linker, store.data(), observer.clone(), deaths.clone())?;
     watch.guest_begins(&mut store);
     checkpoints.iter().try_for_each(|checkpoints| checkpoints.guest_begins(&mut store))?;
+    let _control = Control::open(args, &mut store)?;
     observer.begins();
     let mut main = None;
     let mut execute = |store: &mut Store<Host>, instance| {
@@ -215,7 +217,7 @@ pub(crate) fn resume(args: &RunArgs) -> Result<Exit> {
     let watch = Watch::new(args, &observer, None)?;
     let engine = engine(args, &*observer)?;
     let checkpoint = checkpoint::read(args.file())?;
-    let wasi = checkpoint::wasi_state(&checkpoint)?;
+    let wasi = checkpoint::read_wasi_state(&checkpoint)?;
     let wasi = wasi::context(args)?.restore(&wasi, &RestoreOptions::new());
     let wasi = wasi.context("the program's files cannot be opened again")?;
     let module = checkpoint::program(&checkpoint, &engine)?;
@@ -227,7 +229,8 @@ pub(crate) fn resume(args: &RunArgs) -> Result<Exit> {
     let mut store = store(args, &engine, wasi)?;
     watch.guest_begins(&mut store);
     checkpoints.iter().try_for_each(|checkpoints| checkpoints.guest_begins(&mut store))?;
-    let outcome = checkpoint::resume(&checkpoint, &module, &mut store, &linker);
+    let _control = Control::open(args, &mut store)?;
+    let outcome = checkpoint::resume(checkpoint, &module, &mut store, &linker);
     let stopped = watch.guest_ended();
     match outcome {
         Ok(lines) => {
@@ -358,6 +361,6 @@ fn limits(args: &RunArgs) -> String {
 
 /// Whether the error is one that guests have before they run.
 fn is_refusal(error: &wardian::Error) -> bool {
-    use ErrorKind::{Compile, Limit, Link, Usage};
-    matches!(error.kind(), Link(_) | Limit(_) | Usage(_) | Compile(_))
+    use ErrorKind::{Checkpoint, Compile, Limit, Link, Usage};
+    matches!(error.kind(), Link(_) | Limit(_) | Usage(_) | Compile(_) | Checkpoint(_))
 }

@@ -11,11 +11,13 @@ mod cli {
     mod bad_input;
     mod cache;
     mod checkpoint;
+    mod control;
     mod coredump;
     mod coverage;
     mod hostile;
     mod inspect;
     mod invoke;
+    mod kills;
     mod limits;
     mod names;
     mod profile;

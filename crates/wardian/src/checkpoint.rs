@@ -1,15 +1,30 @@
 //! Checkpoints: a store with its guest as bytes, from which it is resumed elsewhere.
 
+mod chain;
+mod diff;
 mod format;
+mod index;
+mod options;
+mod packing;
 pub(crate) mod pages;
+mod reader;
 mod request;
 mod resume;
 pub(crate) mod state;
+mod take;
 
-use crate::raw::checkpoint::Standing;
-use crate::raw::store::StoreData;
-use crate::{AsContextMut, Caller, Module, Result, Store};
+use crate::{Module, Result};
+pub use diff::{
+    CheckpointDiff, CheckpointItem, CheckpointValue, FramesDiff, GlobalDiff, MemoryDiff, TableDiff,
+};
 pub use format::is_checkpoint;
+pub use index::CheckpointIndex;
+use index::Index;
+use options::Key;
+pub use options::{CheckpointOptions, ReadOptions};
+use packing::BATCH;
+use pages::{ChunkHashes, Hash};
+pub use reader::CheckpointReader;
 pub(crate) use request::Requests;
 pub use request::{AfterCheckpoint, CheckpointRequest};
 pub use resume::{PendingCall, ResumeOptions, Resumed};
@@ -71,13 +86,28 @@ use std::sync::Arc;
 /// A checkpoint may come from anybody. Frames are checked against the modules: each is at a position at which a
 /// guest can be resumed, its locals and operands are of the types that validation gives them there, and it fits the
 /// frame that it calls. So a forged checkpoint can start a guest in a state that it would not have come to by itself,
-/// but it cannot break out of the sandbox. The hash in the format finds accidents, not attackers.
+/// but it cannot break out of the sandbox. The hash in the format finds accidents; with a key
+/// ([`CheckpointOptions::with_key`]) it finds attackers.
+///
+/// # Without a copy in memory
+///
+/// [`Store::checkpoint_to`] and its siblings write a checkpoint while it is taken, and [`CheckpointReader`] reads one
+/// into the memories of the store that it is resumed in. Neither has the memories a second time.
+///
+/// [`Store::checkpoint_to`]: crate::Store::checkpoint_to
+/// [`Caller::checkpoint`]: crate::Caller::checkpoint
+/// [`Store::checkpoint`]: crate::Store::checkpoint
 #[derive(Clone)]
 pub struct Checkpoint {
-    pub(crate) state: State,
+    state: State,
     /// By position in the state.
-    pub(crate) modules: Vec<ModuleBytes>,
-    pub(crate) memories: Vec<Vec<pages::Chunk>>,
+    modules: Vec<ModuleBytes>,
+    memories: Vec<Vec<pages::Chunk>>,
+    key: Option<Key>,
+    /// The root hash, if it is known.
+    root: Option<Hash>,
+    /// Of one that has a parent, if that is known.
+    index: Option<CheckpointIndex>,
 }
 
 /// A module's bytes, if they are part of the checkpoint.
@@ -86,85 +116,30 @@ pub(crate) struct ModuleBytes {
     pub(crate) bytes: Option<Arc<[u8]>>,
 }
 
-/// What a checkpoint is to have.
-#[derive(Clone, Debug)]
-pub struct CheckpointOptions {
-    embed: bool,
-    state: Vec<(String, Vec<u8>)>,
+fn modules<'a>(
+    state: &'a State,
+    modules: &'a [ModuleBytes],
+) -> impl ExactSizeIterator<Item = CheckpointModule<'a>> {
+    state.modules.iter().zip(modules).map(|(state, bytes)| CheckpointModule {
+        name: state.name.as_deref(),
+        hash: &state.hash,
+        bytes: bytes.bytes.as_deref(),
+    })
 }
 
-impl Default for CheckpointOptions {
-    fn default() -> Self {
-        CheckpointOptions::new()
-    }
+fn module(
+    modules: &[ModuleBytes],
+    engine: &crate::Engine,
+    position: usize,
+) -> Result<Option<Module>> {
+    let bytes = modules.get(position).and_then(|module| module.bytes.as_deref());
+    bytes.map(|bytes| Module::new(engine, bytes)).transpose()
 }
 
-impl CheckpointOptions {
-    /// The modules, and no state of the embedder's.
-    pub fn new() -> CheckpointOptions {
-        CheckpointOptions { embed: true, state: Vec::new() }
-    }
-
-    /// Whether the modules' bytes become part of the checkpoint (the default). Without them it has their hashes, and
-    /// whoever resumes it gives the modules: [`ResumeOptions::with_module`].
-    pub fn embed_modules(mut self, embed: bool) -> Self {
-        self.embed = embed;
-        self
-    }
-
-    /// Adds state of the embedder's, to be read with [`Checkpoint::host_state`].
-    pub fn with_host_state(mut self, name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
-        self.state.push((name.into(), bytes.into()));
-        self
-    }
-}
-
-impl<T: 'static> Store<T> {
-    /// Takes a checkpoint of the store, in which no guest runs.
-    ///
-    /// # Errors
-    ///
-    /// Something in the store cannot be written down: see [`Checkpoint`].
-    pub fn checkpoint(&mut self, options: &CheckpointOptions) -> Result<Checkpoint> {
-        self.0.take_checkpoint(Standing::Idle, options)
-    }
-
-    /// Adds state of the embedder's to every checkpoint of this store, from the store's data: names with bytes, to be
-    /// read with [`Checkpoint::host_state`]. An error ends the checkpoint.
-    pub fn host_state_with(
-        &mut self,
-        state: impl FnMut(&mut T) -> Result<Vec<(String, Vec<u8>)>> + Send + Sync + 'static,
-    ) {
-        self.0.host_state = Some(Box::new(state));
-    }
-}
-
-impl<T: 'static> Caller<'_, T> {
-    /// Takes a checkpoint of the store and of the guest that calls this host function. When it is resumed, the host
-    /// function is called again with the same arguments, or returns results that are given instead: see
-    /// [`Resumed`].
-    ///
-    /// # Errors
-    ///
-    /// Something in the store cannot be written down: see [`Checkpoint`].
-    pub fn checkpoint(&mut self, options: &CheckpointOptions) -> Result<Checkpoint> {
-        let call = self.host_call();
-        self.as_context_mut().0.take_checkpoint(Standing::HostCall(call), options)
-    }
-}
-
-impl<T> StoreData<T> {
-    fn take_checkpoint(
-        &mut self,
-        standing: Standing,
-        options: &CheckpointOptions,
-    ) -> Result<Checkpoint> {
-        let mut state = options.state.clone();
-        if let Some(host) = &mut self.host_state {
-            state.extend(host(&mut self.data)?);
-        }
-        self.inner.checkpoint(standing, options.embed, state)
-    }
+/// The hashes of the modules that are part of a checkpoint.
+fn embedded(state: &State, modules: &[ModuleBytes]) -> Vec<Hash> {
+    let embedded = state.modules.iter().zip(modules).filter(|(_, module)| module.bytes.is_some());
+    embedded.map(|(state, _)| state.hash).collect()
 }
 
 impl Checkpoint {
@@ -174,7 +149,60 @@ impl Checkpoint {
     ///
     /// Those of the writer.
     pub fn write(&self, to: impl Write) -> Result<()> {
-        format::write(self, to)
+        self.write_hashed(to).map(drop)
+    }
+
+    fn write_hashed(&self, to: impl Write) -> Result<Hash> {
+        let mut writer = format::Writer::begin(to, self.key.as_ref(), &self.state, &self.modules)?;
+        for (memory, chunks) in (0..).zip(&self.memories) {
+            for batch in chunks.chunk_by(|one, next| one.index / BATCH == next.index / BATCH) {
+                writer.chunks(memory, batch)?;
+            }
+        }
+        writer.end()
+    }
+
+    /// The root hash: BLAKE3 of all that the checkpoint says. A checkpoint that stores what has changed since this one
+    /// names it by that.
+    ///
+    /// # Errors
+    ///
+    /// None that are known.
+    pub fn hash(&self) -> Result<[u8; 32]> {
+        match self.root {
+            Some(root) => Ok(root),
+            None => self.write_hashed(std::io::sink()),
+        }
+    }
+
+    /// The root hash of the checkpoint that is needed to resume this one, which has only what has changed since:
+    /// [`Checkpoint::compact`] joins them.
+    pub fn parent(&self) -> Option<&[u8; 32]> {
+        self.state.parent.as_ref()
+    }
+
+    /// What a later checkpoint of the same store is compared with, so that it stores only what has changed since:
+    /// [`CheckpointOptions::since`].
+    ///
+    /// # Errors
+    ///
+    /// The checkpoint has a parent and was read: it has to be joined with that first.
+    pub fn index(&self) -> Result<CheckpointIndex> {
+        if let Some(index) = &self.index {
+            return Ok(index.clone());
+        }
+        if self.state.parent.is_some() {
+            return Err(chain::incremental());
+        }
+        let stored = self.memories.iter();
+        let stored = stored.map(|chunks| chunks.iter().map(|c| (c.index, c.hash)).collect());
+        let stored: Vec<ChunkHashes> = stored.collect();
+        let index = Index::after(None, &self.state, self.embedded(), stored, self.hash()?);
+        Ok(CheckpointIndex(Arc::new(index)))
+    }
+
+    fn embedded(&self) -> Vec<Hash> {
+        embedded(&self.state, &self.modules)
     }
 
     /// The checkpoint as bytes.
@@ -192,9 +220,29 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// Those of the reader; or it reads no checkpoint, a damaged one, or one of another version of the format.
+    /// Those of the reader; or it reads no checkpoint, a damaged one, one that was made with a key, or one of another
+    /// version of the format.
     pub fn read(from: impl Read) -> Result<Checkpoint> {
-        format::read(from)
+        Checkpoint::read_with(from, &ReadOptions::new())
+    }
+
+    /// As [`Checkpoint::read`], with a key for instance.
+    ///
+    /// # Errors
+    ///
+    /// As there; or it was made with another key, or with none and there is one.
+    pub fn read_with(from: impl Read, options: &ReadOptions) -> Result<Checkpoint> {
+        let mut reader = format::Reader::begin(from, options.key.as_ref())?;
+        let mut memories = vec![Vec::new(); reader.state.memories.len()];
+        let root = reader.chunks(|stored, source| {
+            let (index, packing, hash) = (stored.index, stored.packing, stored.hash);
+            let packed = source.packed(stored)?.into();
+            memories[stored.memory].push(pages::Chunk { index, packing, hash, packed });
+            Ok(())
+        })?;
+        let format::Reader { state, modules, .. } = reader;
+        let (key, root) = (options.key.clone(), Some(root));
+        Ok(Checkpoint { state, modules, memories, key, root, index: None })
     }
 
     /// As [`Checkpoint::read`], of bytes.
@@ -203,7 +251,7 @@ impl Checkpoint {
     ///
     /// As there; or something follows the checkpoint.
     pub fn from_bytes(mut bytes: &[u8]) -> Result<Checkpoint> {
-        let checkpoint = format::read(&mut bytes)?;
+        let checkpoint = Checkpoint::read(&mut bytes)?;
         match bytes.len() {
             0 => Ok(checkpoint),
             more => Err(format::damaged(format!("{more} bytes follow it"))),
@@ -212,17 +260,12 @@ impl Checkpoint {
 
     /// State of the embedder's: the first that was given under this name.
     pub fn host_state(&self, name: &str) -> Option<&[u8]> {
-        let found = self.state.host.iter().find(|(n, _)| n == name);
-        found.map(|(_, bytes)| bytes.as_slice())
+        self.state.host_state(name)
     }
 
     /// The modules of the instances.
     pub fn modules(&self) -> impl ExactSizeIterator<Item = CheckpointModule<'_>> {
-        self.state.modules.iter().zip(&self.modules).map(|(state, bytes)| CheckpointModule {
-            name: state.name.as_deref(),
-            hash: &state.hash,
-            bytes: bytes.bytes.as_deref(),
-        })
+        modules(&self.state, &self.modules)
     }
 
     /// The frames of the guest, the innermost first; none if no guest was running.
@@ -276,8 +319,7 @@ impl Checkpoint {
     ///
     /// As for [`Module::new`].
     pub fn module(&self, engine: &crate::Engine, position: usize) -> Result<Option<Module>> {
-        let bytes = self.modules.get(position).and_then(|module| module.bytes.as_deref());
-        bytes.map(|bytes| Module::new(engine, bytes)).transpose()
+        module(&self.modules, engine, position)
     }
 }
 

@@ -77,8 +77,10 @@ pub use backtrace::{Backtrace, Frame};
 pub use cache::DiskCache;
 pub use cancel::{CancelToken, Interrupt, RepeatableInterrupt, WakeFd};
 pub use checkpoint::{
-    AfterCheckpoint, Checkpoint, CheckpointFrame, CheckpointModule, CheckpointOptions,
-    CheckpointRequest, PendingCall, ResumeOptions, Resumed, is_checkpoint,
+    AfterCheckpoint, Checkpoint, CheckpointDiff, CheckpointFrame, CheckpointIndex, CheckpointItem,
+    CheckpointModule, CheckpointOptions, CheckpointReader, CheckpointRequest, CheckpointValue,
+    FramesDiff, GlobalDiff, MemoryDiff, PendingCall, ReadOptions, ResumeOptions, Resumed,
+    TableDiff, is_checkpoint,
 };
 pub use close::{CloseNotifier, CloseNotifyFunc, ClosingInstance, InstanceCloser};
 pub use config::{Checkpoints, Config, EngineKind};

@@ -282,7 +282,7 @@ impl<T: 'static> Linker<T> {
         let suggestions = Cell::new(SUGGESTIONS);
         let otherwise =
             |_: usize, module: &str, name: &str| self.look_up(module, name, &suggestions);
-        resolver::look_up(store, module, options, otherwise)
+        resolver::look_up(store, module, options, |_| true, otherwise)
     }
 
     /// The definition of a name, or what may have been meant.

@@ -283,12 +283,13 @@ impl<T: 'static> ImportResolver<T> for ResolverChain<T> {
     }
 }
 
-/// Looks up all imports: with the resolver of the options if there is one, and `otherwise`, which
-/// gets the import's position too.
+/// Looks up all imports: with the resolver of the options if there is one and it is to be asked for the import at this
+/// position, and `otherwise`, which gets the import's position too.
 pub(crate) fn look_up<T: 'static>(
     mut store: StoreContextMut<'_, T>,
     module: &Module,
     options: &InstantiateOptions<T>,
+    is_asked: impl Fn(usize) -> bool,
     otherwise: impl Fn(usize, &str, &str) -> Lookup,
 ) -> Result<Vec<Lookup>> {
     let imports = &module.info().imports;
@@ -300,6 +301,10 @@ pub(crate) fn look_up<T: 'static>(
     let _level = Level::enter()?;
     let mut found = Vec::with_capacity(imports.len());
     for (at, (asked, name, ty)) in module.imports().enumerate() {
+        if !is_asked(at) {
+            found.push(otherwise(at, asked, name));
+            continue;
+        }
         let importer_name = options.name.as_deref().or_else(|| module.name());
         let request = ImportRequest { importer: module, importer_name, module: asked, name, ty };
         found.push(match resolver.resolve(store.as_context_mut(), &request)? {

@@ -14,6 +14,7 @@ use wardian::{
 pub(crate) const TABLE: &[Behaviour] = &[
     ("a guest that only computes is written down on request, again and again", computing),
     ("a guest that calls is written down on request", calling),
+    ("a guest is written at once on request, and what has changed since then", written_at_once),
     ("a request waits for a guest", idle),
     ("a request in a compiled guest is an error that names the function", compiled),
     ("a panic of who asked, and a store that is gone", careless),
@@ -94,6 +95,61 @@ fn computing_on(from: &Engine, engine: &Engine) {
     }
     assert_eq!(done.unwrap(), [Val::I64(expected)]);
     assert!(carried > 0);
+}
+
+/// Where a request writes to.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn written_at_once(engine: &Engine) {
+    const TURNS: i32 = 5_000;
+    let from = interpreter(engine);
+    let mut store = Store::new(&from, ());
+    let run = instance(&mut store, COUNT).typed_func::<i32, i64>(&mut store, "run").unwrap();
+    let request = store.checkpoint_request();
+    let (first, second) = (Shared::default(), Shared::default());
+    let (sender, receiver) = channel();
+    let (again, child) = (request.clone(), second.clone());
+    request.request_to(CheckpointOptions::new(), first.clone(), move |parent| {
+        let options = CheckpointOptions::new().since(&parent.unwrap());
+        again.request_to(options, child, move |child| {
+            let _ = sender.send(child.map(|index| *index.hash()));
+            AfterCheckpoint::End
+        });
+        AfterCheckpoint::Resume
+    });
+    // A writer that fails is an error, and the guest continues.
+    let broken = std::fs::File::open("/dev/null").unwrap();
+    request.request_to(CheckpointOptions::new(), broken, |index| {
+        assert!(index.is_err());
+        AfterCheckpoint::Resume
+    });
+    let error = run.call(&mut store, TURNS).unwrap_err();
+    assert_eq!(error.stop_reason(), Some(StopReason::Checkpoint), "{error}");
+    let hash = receiver.recv().unwrap().unwrap();
+    let (first, second) = (first.0.lock().unwrap(), second.0.lock().unwrap());
+    let child = Checkpoint::from_bytes(&second).unwrap();
+    assert_eq!(child.hash().unwrap(), hash);
+    let whole = child.compact(|_| Checkpoint::from_bytes(&first)).unwrap();
+    let mut next = Store::new(engine, ());
+    let linker = Linker::new(engine);
+    let resumed = whole.resume(&mut next, &linker, &ResumeOptions::new()).unwrap();
+    assert!(resumed.is_running());
+    let mut plain = Store::new(engine, ());
+    let run = instance(&mut plain, COUNT).typed_func::<i32, i64>(&mut plain, "run").unwrap();
+    let expected = run.call(&mut plain, TURNS).unwrap();
+    assert_eq!(resumed.run(&mut next).unwrap(), [Val::I64(expected)]);
 }
 
 /// What host functions have: what asks for checkpoints.

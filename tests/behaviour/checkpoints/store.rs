@@ -3,8 +3,8 @@
 use super::{Host, interpreter, linker, rest, until};
 use crate::matrix::{Behaviour, module};
 use wardian::{
-    Caller, Checkpoint, CheckpointOptions, Engine, Linker, Result, ResumeOptions, Store,
-    StoreLimits, Val,
+    Caller, Checkpoint, CheckpointOptions, Engine, Error, Func, ImportRequest, InstantiateOptions,
+    Linker, Resolution, Result, ResumeOptions, Store, StoreContextMut, StoreLimits, Val,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -15,6 +15,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a closed instance stays closed", closed),
     ("a host function that is called again takes no snapshots, the next one does", snapshots),
     ("limits of the new store hold", limits),
+    ("an import resolver gives what the embedder gave", resolved),
     ("frames that do not fit the stack are an overflow", small_stack),
 ];
 
@@ -94,7 +95,7 @@ fn given_modules(engine: &Engine) {
     assert_eq!(run.call(&mut store, ()).unwrap(), 1);
     let bytes = store.into_data().unwrap().to_bytes().unwrap();
     let checkpoint = Checkpoint::from_bytes(&bytes).unwrap();
-    let resume = |options: &ResumeOptions| {
+    let resume = |options: &ResumeOptions<Host>| {
         let mut store = Store::new(engine, Host::default());
         let resumed = checkpoint.resume(&mut store, &self::linker(engine), options)?;
         resumed.run(&mut store)
@@ -199,4 +200,58 @@ fn small_stack(engine: &Engine) {
     assert_eq!((told.len(), done.unwrap_err().trap()), (0, Some(wardian::TrapCode::StackOverflow)));
     let (_, done) = rest(engine, &checkpoint);
     assert_eq!(done.unwrap(), [Val::I64(9002)]);
+}
+
+fn resolved(engine: &Engine) {
+    let from = interpreter(engine);
+    let text = r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
+      (import "made" "seven" (func $seven (result i64)))
+      (func (export "run") (result i64)
+        (i64.add (call $tell (i64.const 1)) (i64.add (call $tell (i64.const 2)) (call $seven)))))"#;
+    let here = module(&from, text);
+    // The resolver of the first store gives what no linker has.
+    let sevens = |store: StoreContextMut<'_, Host>, request: &ImportRequest<'_>| {
+        Ok(match request.module() {
+            "made" => Func::wrap(store, || 7i64).into(),
+            _ => Resolution::Unresolved,
+        })
+    };
+    let mut store = Store::new(&from, Host { at: Some(1), ..Host::default() });
+    let options = InstantiateOptions::new().with_import_resolver(sevens);
+    let instance = linker(&from).instantiate_with(&mut store, &here, &options).unwrap();
+    let run = instance.typed_func::<(), i64>(&mut store, "run").unwrap();
+    assert_eq!(run.call(&mut store, ()).unwrap_err().to_string(), "carried");
+    let checkpoint = Checkpoint::from_bytes(&store.into_data().taken.unwrap()).unwrap();
+    let resume = |options: &ResumeOptions<Host>| -> Result<Vec<Val>> {
+        let mut store = Store::new(engine, Host::default());
+        checkpoint.resume(&mut store, &linker(engine), options)?.run(&mut store)
+    };
+    let error = resume(&ResumeOptions::new()).unwrap_err();
+    assert!(error.to_string().contains("seven"), "{error}");
+    let options = ResumeOptions::new().with_import_resolver(sevens);
+    assert_eq!(resume(&options).unwrap(), [Val::I64(2 + 4 + 7)]);
+    // It may also stand in for what the linker has, and give the function that the guest waits for.
+    let all = |store: StoreContextMut<'_, Host>, request: &ImportRequest<'_>| {
+        Ok(match request.name() {
+            "tell" => Func::wrap(store, |x: i64| x * 100).into(),
+            _ => Func::wrap(store, || 8i64).into(),
+        })
+    };
+    assert_eq!(
+        resume(&ResumeOptions::new().with_import_resolver(all)).unwrap(),
+        [Val::I64(2 + 200 + 8)]
+    );
+    // An error is passed on; an instance has no place.
+    let fails = |_: StoreContextMut<'_, Host>, _: &ImportRequest<'_>| Err(Error::host("not today"));
+    let error = resume(&ResumeOptions::new().with_import_resolver(fails)).unwrap_err();
+    assert_eq!(error.to_string(), "not today");
+    let other = module(engine, r#"(module (func (export "seven") (result i64) (i64.const 7)))"#);
+    let makes = move |mut store: StoreContextMut<'_, Host>, request: &ImportRequest<'_>| {
+        Ok(match request.module() {
+            "made" => wardian::Instance::new(&mut store, &other, &[])?.into(),
+            _ => Resolution::Unresolved,
+        })
+    };
+    let error = resume(&ResumeOptions::new().with_import_resolver(makes)).unwrap_err();
+    assert!(error.to_string().contains("no place"), "{error}");
 }

@@ -5,6 +5,7 @@ use crate::input::Input;
 use crate::output::bytes;
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::path::Path;
 use wardian::{Checkpoint, Config, CoreFeatures, Engine, EngineKind, Frame};
 use wardian_observe::printable;
 use wardian_wasi::WasiState;
@@ -13,14 +14,13 @@ use wardian_wasi::WasiState;
 const FRAMES: usize = 50;
 
 /// The checkpoint as text, or as JSON.
-pub(super) fn show(input: &Input, as_json: bool) -> anyhow::Result<String> {
+pub(super) fn show(input: &Input, path: &Path, as_json: bool) -> anyhow::Result<String> {
     let checkpoint = Checkpoint::from_bytes(&input.bytes).map_err(|error| input.unusable(error))?;
     let wasi = checkpoint::wasi_state(&checkpoint).ok();
-    let mut config = Config::new();
-    config.engine(EngineKind::Interpreted).features(CoreFeatures::all());
-    let engine = Engine::new(&config)?;
-    // Without the modules there are no names.
-    let backtrace = checkpoint.backtrace(&engine).ok();
+    let engine = engine()?;
+    // Without the modules there are no names. A parent may have them.
+    let whole = checkpoint::whole(checkpoint.clone(), path).ok();
+    let backtrace = whole.as_ref().unwrap_or(&checkpoint).backtrace(&engine).ok();
     let frames = backtrace.as_ref().map_or(&[][..], |backtrace| backtrace.frames());
     if as_json {
         let value = to_json(&checkpoint, wasi.as_ref(), frames);
@@ -30,6 +30,13 @@ pub(super) fn show(input: &Input, as_json: bool) -> anyhow::Result<String> {
     // Writing to a string does not fail.
     let _ = text(&mut out, input, &checkpoint, wasi.as_ref(), frames);
     Ok(out)
+}
+
+/// An engine for the modules of checkpoints, which are not run.
+pub(super) fn engine() -> anyhow::Result<Engine> {
+    let mut config = Config::new();
+    config.engine(EngineKind::Interpreted).features(CoreFeatures::all());
+    Ok(Engine::new(&config)?)
 }
 
 fn text(
@@ -46,6 +53,9 @@ fn text(
         let name = printable(module.name.unwrap_or("(no name)"));
         let embedded = module.bytes.map_or("not embedded".into(), |b| bytes(b.len() as u64));
         writeln!(out, "module     {name}, {embedded}, {}", hex(module.hash))?;
+    }
+    if let Some(parent) = checkpoint.parent() {
+        writeln!(out, "parent     {}", hex(parent))?;
     }
     for (at, (len, packed)) in checkpoint.memories().enumerate() {
         writeln!(out, "memory {at}   {}, {} here", bytes(len), bytes(packed))?;
@@ -88,6 +98,7 @@ fn to_json(checkpoint: &Checkpoint, wasi: Option<&WasiState>, frames: &[Frame]) 
     });
     json!({
         "kind": "checkpoint",
+        "parent": checkpoint.parent().map(|parent| hex(parent)),
         "modules": modules.collect::<Vec<_>>(),
         "memories": memories.collect::<Vec<_>>(),
         "frames": all.collect::<Vec<_>>(),

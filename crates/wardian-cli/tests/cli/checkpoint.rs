@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// Writes the letters from `a` on to a file that it opens once, with much to do between them, and then `done` and a
 /// new line to standard output.
-const LETTERS: &str = r#"(module $letters
+pub(super) const LETTERS: &str = r#"(module $letters
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "path_open"
     (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
@@ -31,26 +31,26 @@ const LETTERS: &str = r#"(module $letters
       (br_if $l (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 26))))
     (drop (call $write (i32.const 1) (i32.const 64) (i32.const 1) (i32.const 24)))))"#;
 
-const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyz";
+pub(super) const ALPHABET: &str = "abcdefghijklmnopqrstuvwxyz";
 
-fn place() -> Place {
+pub(super) fn place() -> Place {
     let place = Place::with(&[("letters.wat", LETTERS)]);
     std::fs::create_dir(place.path("out")).unwrap();
     place
 }
 
 /// Starts a command whose guest has the folder `out`.
-fn start(place: &Place, args: &[&str]) -> Child {
+pub(super) fn start(place: &Place, args: &[&str]) -> Child {
     let mut command = Command::new(WARDIAN);
     let mut all = vec![args[0], "--dir", "out:/"];
     all.extend(&args[1..]);
-    command.args(all).current_dir(place.path(""));
+    command.args(all).current_dir(place.path("")).env("XDG_RUNTIME_DIR", place.path(""));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }
 
 /// Waits until the guest has written so many letters.
-fn wait_for(place: &Place, child: &mut Child, letters: usize) {
+pub(super) fn wait_for(place: &Place, child: &mut Child, letters: usize) {
     let begin = Instant::now();
     while std::fs::read(place.path("out/letters")).map_or(0, |bytes| bytes.len()) < letters {
         if child.try_wait().unwrap().is_some() || begin.elapsed() > Duration::from_secs(100) {
@@ -64,7 +64,7 @@ fn wait_for(place: &Place, child: &mut Child, letters: usize) {
 }
 
 /// The exit code, standard output and standard error.
-fn end(mut child: Child) -> (Option<i32>, String, String) {
+pub(super) fn end(mut child: Child) -> (Option<i32>, String, String) {
     let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     let (out, err) = in_time(&mut child, move || {
         let (mut text, mut errors) = (String::new(), String::new());
@@ -75,7 +75,7 @@ fn end(mut child: Child) -> (Option<i32>, String, String) {
     (child.wait().unwrap().code(), out, err)
 }
 
-fn send(child: &Child, signal: Signal) {
+pub(super) fn send(child: &Child, signal: Signal) {
     kill(Pid::from_raw(child.id() as i32), signal).unwrap();
 }
 
@@ -170,6 +170,20 @@ fn what_cannot_be_written_or_resumed_is_said() {
     wait_for(&place, &mut child, 2);
     send(&child, Signal::SIGTERM);
     assert_eq!(end(child).0, Some(75));
+    // Damaged, or cut off, after what is read first: no guest runs.
+    let whole = std::fs::read(place.path("b.chk")).unwrap();
+    let mut damaged = whole.clone();
+    let at = whole.len() - 40;
+    damaged[at] ^= 1;
+    place.write("damaged.chk", &damaged);
+    place.write("short.chk", &whole[..at]);
+    let before = std::fs::read(place.path("out/letters")).unwrap();
+    for (file, expected) in [("damaged.chk", "damaged"), ("short.chk", "ends too early")] {
+        let (code, _, err) = end(start(&place, &["resume", file]));
+        assert_eq!(code, Some(1), "{err}");
+        assert!(err.contains(expected), "{err}");
+        assert_eq!(std::fs::read(place.path("out/letters")).unwrap(), before);
+    }
     let (code, _, err) = end(start(&place, &["resume", "b.chk", "argument"]));
     assert_eq!(code, Some(2), "{err}");
     // A directory that it had is missing.
@@ -188,7 +202,7 @@ fn what_cannot_be_written_or_resumed_is_said() {
     assert!(err.contains("letters"), "{err}");
 }
 
-fn is_private(path: &Path) {
+pub(super) fn is_private(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
 }
@@ -212,7 +226,7 @@ fn a_program_with_stubs_is_resumed_with_stubs() {
 }
 
 /// Waits two seconds, then for a byte of standard input, which it writes to standard output.
-const WAITS: &str = r#"(module
+pub(super) const WAITS: &str = r#"(module
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
@@ -261,4 +275,47 @@ fn a_program_that_waits_is_written_at_once_and_waits_for_the_rest() {
     drop(input);
     let shown = place.run(&["inspect", "b.chk"]);
     assert!(shown.out.contains("standard input"), "{}", shown.out);
+}
+
+#[test]
+fn two_checkpoints_are_compared() {
+    let place = place();
+    let mut taken = Vec::new();
+    for (letters, file) in [(2, "one.chk"), (9, "two.chk")] {
+        let _ = std::fs::remove_file(place.path("out/letters"));
+        let mut child = start(&place, &["run", "--checkpoint", file, "letters.wat"]);
+        wait_for(&place, &mut child, letters);
+        send(&child, Signal::SIGTERM);
+        assert_eq!(end(child).0, Some(75));
+        taken.push(file);
+    }
+    let shown = place.run(&["inspect", "one.chk", "--diff", "two.chk"]);
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    for part in [
+        "frames, the innermost first",
+        "pause",
+        "memory 0   64.0 KiB;",
+        "in 1 pages",
+        "0x0..0x1000, 4.0 KiB",
+        "open\n  - ",
+    ] {
+        assert!(shown.out.contains(part), "{part:?} is not in\n{}", shown.out);
+    }
+    let shown = place.run(&["inspect", "--json", "one.chk", "--diff", "two.chk"]);
+    let value: serde_json::Value = serde_json::from_str(&shown.out).unwrap();
+    assert_eq!(value["kind"], "difference");
+    assert_eq!(value["memories"][0]["ranges"], serde_json::json!([[0, 4096]]));
+    assert_eq!(value["instances"], false);
+    assert_eq!(value["open"]["after"].as_array().unwrap().len(), 1);
+    let shown = place.run(&["inspect", "one.chk", "--diff", "one.chk"]);
+    assert_eq!(shown.out, "no difference\n");
+    for (files, expected) in [
+        (["one.chk", "letters.wat"], "no checkpoint"),
+        (["letters.wat", "one.chk"], "no checkpoint"),
+        (["one.chk", "none.chk"], "No such file"),
+    ] {
+        let shown = place.run(&["inspect", files[0], "--diff", files[1]]);
+        assert_eq!(shown.code, Some(1), "{files:?}");
+        assert!(shown.err.contains(expected), "{shown:?}");
+    }
 }

@@ -1,89 +1,228 @@
-//! The contents of memories in checkpoints: chunks that are not all zero, compressed.
+//! The contents of memories in checkpoints: chunks, compressed or as they are.
 
 use super::format::damaged;
+use super::state::Item;
 use crate::Result;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+use wardian_module::{ConstOp, Module, ModuleInfo, SegmentMode};
 
 /// Bytes of a chunk; the last one of a memory may be shorter.
 pub(super) const CHUNK: usize = 64 << 10;
 
+/// BLAKE3 of something.
+pub(crate) type Hash = [u8; 32];
+
 /// A part of a memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Chunk {
+pub(crate) struct Chunk<B = Arc<[u8]>> {
     /// Its position, in chunks.
     pub(crate) index: u64,
-    /// LZ4, or the bytes themselves if those are fewer.
-    pub(crate) packed: Box<[u8]>,
+    pub(crate) packing: Packing,
+    /// Of its bytes before they were packed; zeroes if all of them are zero.
+    pub(crate) hash: Hash,
+    pub(crate) packed: B,
 }
 
-/// The chunks of a memory, in ascending order, made on up to `threads` threads.
-pub(crate) fn pack(bytes: &[u8], threads: usize) -> Vec<Chunk> {
-    /// Chunks whose compression takes longer than to start a thread.
-    const WORTHWHILE: usize = 16;
-    let total = bytes.len().div_ceil(CHUNK);
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<Chunk>> = Mutex::default();
-    let work = || {
-        let mut own = Vec::new();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(start) = index.checked_mul(CHUNK).filter(|start| *start < bytes.len()) else {
-                break;
-            };
-            let chunk = &bytes[start..bytes.len().min(start + CHUNK)];
-            if !is_zero(chunk) {
-                own.push(Chunk { index: index as u64, packed: pack_one(chunk) });
-            }
-        }
-        done.lock().unwrap_or_else(|e| e.into_inner()).append(&mut own);
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads.min(total / WORTHWHILE) {
-            // Without a further thread this one does the work.
-            let _ = std::thread::Builder::new().spawn_scoped(scope, work);
-        }
-        work();
-    });
-    let mut chunks = done.into_inner().unwrap_or_else(|e| e.into_inner());
-    chunks.sort_unstable_by_key(|chunk| chunk.index);
-    chunks
+/// How the bytes of a chunk are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// All are zero, and nothing is stored.
+    Zero = 0,
+    Plain = 1,
+    Lz4 = 2,
 }
 
-fn pack_one(chunk: &[u8]) -> Box<[u8]> {
-    let packed = lz4_flex::block::compress(chunk);
-    if packed.len() < chunk.len() { packed.into() } else { chunk.into() }
+impl Packing {
+    pub(super) fn from_byte(byte: u8) -> Option<Packing> {
+        [Packing::Zero, Packing::Plain, Packing::Lz4].into_iter().find(|p| *p as u8 == byte)
+    }
 }
 
-/// Makes `bytes` what was packed: writes the chunks, and zeroes where there are none.
-///
-/// # Errors
-///
-/// A chunk is not inside of the memory, or is damaged.
-pub(crate) fn unpack(chunks: &[Chunk], bytes: &mut [u8]) -> Result<()> {
-    let mut zeroed = 0;
-    for chunk in chunks {
-        let start = usize::try_from(chunk.index).ok().and_then(|index| index.checked_mul(CHUNK));
-        let start = start.filter(|start| *start >= zeroed && *start < bytes.len());
-        let start = start.ok_or_else(|| damaged("a part of a memory is outside of it"))?;
-        zero(&mut bytes[zeroed..start]);
-        zeroed = bytes.len().min(start + CHUNK);
-        let target = &mut bytes[start..zeroed];
-        if chunk.packed.len() == target.len() {
-            target.copy_from_slice(&chunk.packed);
-            continue;
-        }
-        let len = lz4_flex::block::decompress_into(&chunk.packed, target);
-        if len.ok() != Some(target.len()) {
-            return Err(damaged("a part of a memory does not have the size that it should have"));
+/// What a memory has before anything is written to it: what the active data segments of its module put there whose
+/// offsets are constants, and zeroes.
+#[derive(Default)]
+pub(crate) struct Base<'a> {
+    /// By chunk, in the order in which they are written: where in the memory, and what.
+    segments: HashMap<u64, Vec<(usize, &'a [u8])>>,
+}
+
+impl<'a> Base<'a> {
+    /// That of a memory by its name in an instance of the module. One that the embedder gave is zero.
+    pub(crate) fn of(module: &'a Module, item: Item) -> Base<'a> {
+        match item.index >= module.info().imported_memories {
+            true => Base::new(module.info(), module.bytes(), item.index),
+            false => Base::default(),
         }
     }
-    zero(&mut bytes[zeroed..]);
-    Ok(())
+
+    fn new(info: &ModuleInfo, bytes: &'a [u8], memory: u32) -> Base<'a> {
+        let mut base = Base::default();
+        let Some(ty) = info.memories.get(memory as usize) else { return base };
+        let size = ty.min.checked_shl(ty.page_size_log2.into()).unwrap_or(0);
+        for segment in &info.data {
+            let SegmentMode::Active { index, offset } = &segment.mode else { continue };
+            let start = match offset.ops[..] {
+                [ConstOp::I32(offset)] => u64::from(offset as u32),
+                [ConstOp::I64(offset)] => offset as u64,
+                _ => continue,
+            };
+            let data = &bytes[segment.range.clone()];
+            let end = start.checked_add(data.len() as u64).filter(|end| *end <= size);
+            let (Some(end), true) = (end, *index == memory && !data.is_empty()) else { continue };
+            for chunk in start / CHUNK as u64..=(end - 1) / CHUNK as u64 {
+                base.segments.entry(chunk).or_default().push((start as usize, data));
+            }
+        }
+        base
+    }
+
+    /// Whether a chunk has what it had at first.
+    fn is(&self, index: u64, chunk: &[u8]) -> bool {
+        if !self.segments.contains_key(&index) {
+            return is_zero(chunk);
+        }
+        let mut first = vec![0; chunk.len()];
+        self.put(index, &mut first);
+        first == chunk
+    }
+
+    /// Makes chunks what they were at first. What is that already is not written, so that pages which nobody has
+    /// written take no room.
+    pub(crate) fn restore(&self, bytes: &mut [u8]) {
+        for (index, chunk) in (0..).zip(bytes.chunks_mut(CHUNK)) {
+            if self.segments.contains_key(&index) {
+                if !self.is(index, chunk) {
+                    chunk.fill(0);
+                    self.put(index, chunk);
+                }
+            } else {
+                zero(chunk);
+            }
+        }
+    }
+
+    /// What a chunk has at first.
+    pub(super) fn read(&self, index: u64, chunk: &mut [u8]) {
+        chunk.fill(0);
+        self.put(index, chunk);
+    }
+
+    /// The chunks that are not zero at first.
+    pub(super) fn chunks(&self) -> impl Iterator<Item = u64> + '_ {
+        self.segments.keys().copied()
+    }
+
+    /// Writes the segments into a chunk.
+    fn put(&self, index: u64, chunk: &mut [u8]) {
+        let begin = index as usize * CHUNK;
+        for (start, data) in self.segments.get(&index).into_iter().flatten() {
+            let from = (*start).max(begin);
+            let to = (start + data.len()).min(begin + chunk.len());
+            if from < to {
+                chunk[from - begin..to - begin].copy_from_slice(&data[from - start..to - start]);
+            }
+        }
+    }
+}
+
+/// The hashes of the chunks of a memory which are not as they were at first.
+pub(crate) type ChunkHashes = HashMap<u64, Hash>;
+
+/// What is stored of a memory.
+pub(crate) struct Contents<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) base: Base<'a>,
+    /// Of the parent, if the memory is stored as what has changed since.
+    pub(crate) parent: Option<&'a ChunkHashes>,
+    pub(crate) compress: bool,
+}
+
+impl<'a> Contents<'a> {
+    /// The chunk of this position, if it is to be stored.
+    pub(super) fn chunk(&self, index: u64) -> Option<Chunk<Cow<'a, [u8]>>> {
+        let start = index as usize * CHUNK;
+        let chunk = &self.bytes[start..self.bytes.len().min(start + CHUNK)];
+        let before = self.parent.and_then(|parent| parent.get(&index));
+        let is_zero = is_zero(chunk);
+        if before.is_none() {
+            let has_data = self.base.segments.contains_key(&index);
+            if if has_data { self.base.is(index, chunk) } else { is_zero } {
+                return None;
+            }
+        }
+        let hash = if is_zero { Hash::default() } else { *blake3::hash(chunk).as_bytes() };
+        if before == Some(&hash) {
+            return None;
+        }
+        if is_zero {
+            return Some(Chunk { index, packing: Packing::Zero, hash, packed: Cow::Borrowed(&[]) });
+        }
+        if self.compress {
+            let packed = lz4_flex::block::compress(chunk);
+            if packed.len() < chunk.len() {
+                let packed = Cow::Owned(packed);
+                return Some(Chunk { index, packing: Packing::Lz4, hash, packed });
+            }
+        }
+        Some(Chunk { index, packing: Packing::Plain, hash, packed: Cow::Borrowed(chunk) })
+    }
+}
+
+impl Chunk<Cow<'_, [u8]>> {
+    pub(super) fn into_owned(self) -> Chunk {
+        let Chunk { index, packing, hash, packed } = self;
+        Chunk { index, packing, hash, packed: Arc::from(packed) }
+    }
+}
+
+impl<B: AsRef<[u8]>> Chunk<B> {
+    /// Writes the chunk into its memory.
+    ///
+    /// # Errors
+    ///
+    /// It is not inside of the memory, or is damaged.
+    pub(crate) fn unpack(&self, memory: &mut [u8]) -> Result<()> {
+        self.unpack_alone(place(memory, self.index)?)
+    }
+
+    /// Writes the chunk to a place of its size.
+    pub(super) fn unpack_alone(&self, target: &mut [u8]) -> Result<()> {
+        match self.packing {
+            Packing::Zero => zero(target),
+            Packing::Plain if self.packed.as_ref().len() == target.len() => {
+                target.copy_from_slice(self.packed.as_ref());
+            }
+            Packing::Plain => return Err(wrong_size()),
+            Packing::Lz4 => decompress(self.packed.as_ref(), target)?,
+        }
+        Ok(())
+    }
+}
+
+/// Where a chunk is in its memory.
+pub(super) fn place(memory: &mut [u8], index: u64) -> Result<&mut [u8]> {
+    let start = usize::try_from(index).ok().and_then(|index| index.checked_mul(CHUNK));
+    let start = start.filter(|start| *start < memory.len());
+    let start = start.ok_or_else(|| damaged("a part of a memory is outside of it"))?;
+    let end = memory.len().min(start + CHUNK);
+    Ok(&mut memory[start..end])
+}
+
+pub(super) fn decompress(packed: &[u8], target: &mut [u8]) -> Result<()> {
+    match lz4_flex::block::decompress_into(packed, target) {
+        Ok(len) if len == target.len() => Ok(()),
+        _ => Err(wrong_size()),
+    }
+}
+
+pub(super) fn wrong_size() -> crate::Error {
+    damaged("a part of a memory does not have the size that it should have")
 }
 
 /// Fills with zeroes what is not zero, so that pages that nobody has written take no room.
-fn zero(bytes: &mut [u8]) {
+pub(super) fn zero(bytes: &mut [u8]) {
     for part in bytes.chunks_mut(4096) {
         if !is_zero(part) {
             part.fill(0);
@@ -91,14 +230,15 @@ fn zero(bytes: &mut [u8]) {
     }
 }
 
-fn is_zero(bytes: &[u8]) -> bool {
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
     // Lines at a time, which the compiler makes vectors of.
     bytes.chunks(64).all(|line| line.iter().fold(0, |all, byte| all | byte) == 0)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CHUNK, Chunk, pack, unpack};
+    use super::super::packing::pack;
+    use super::{Base, CHUNK, Chunk, ChunkHashes, Contents, Packing};
 
     fn sample(len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
@@ -111,31 +251,109 @@ mod tests {
         bytes
     }
 
+    fn packed(contents: &Contents<'_>, threads: usize) -> Vec<Chunk> {
+        let mut chunks = Vec::new();
+        pack(contents, threads, |batch| {
+            chunks.extend(batch.into_iter().map(Chunk::into_owned));
+            Ok(())
+        })
+        .unwrap();
+        assert!(chunks.is_sorted_by_key(|chunk| chunk.index));
+        chunks
+    }
+
+    fn base(data: &[(usize, &'static [u8])]) -> Base<'static> {
+        let mut base = Base::default();
+        for (start, data) in data {
+            for chunk in start / CHUNK..=(start + data.len() - 1) / CHUNK {
+                base.segments.entry(chunk as u64).or_default().push((*start, data));
+            }
+        }
+        base
+    }
+
     #[test]
     fn memories_come_back_whatever_was_there() {
-        for len in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 40 * CHUNK + 17] {
+        for len in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 40 * CHUNK + 17, 300 * CHUNK] {
             let bytes = sample(len);
-            let chunks = pack(&bytes, 3);
-            assert!(chunks.iter().all(|chunk| chunk.index % 3 != 2), "zeroes take no room");
-            for before in [0, 0xa5] {
-                let mut target = vec![before; len];
-                unpack(&chunks, &mut target).unwrap();
-                assert!(target == bytes, "{len} bytes");
+            for (threads, compress) in [(1, false), (3, true), (3, false)] {
+                let contents =
+                    Contents { bytes: &bytes, base: Base::default(), parent: None, compress };
+                let chunks = packed(&contents, threads);
+                assert!(chunks.iter().all(|chunk| chunk.index % 3 != 2), "zeroes take no room");
+                for before in [0, 0xa5] {
+                    let mut target = vec![before; len];
+                    Base::default().restore(&mut target);
+                    chunks.iter().for_each(|chunk| chunk.unpack(&mut target).unwrap());
+                    assert!(target == bytes, "{len} bytes");
+                }
             }
         }
     }
 
     #[test]
+    fn what_the_module_puts_there_takes_no_room() {
+        // The second overlaps the first; the third reaches over the end of a chunk.
+        let segments: [(usize, &[u8]); 3] =
+            [(3, b"hello"), (6, b"XY"), (2 * CHUNK - 2, b"over the end")];
+        let mut bytes = vec![0; 4 * CHUNK];
+        base(&segments).restore(&mut bytes);
+        assert_eq!(&bytes[..10], b"\0\0\0helXY\0\0");
+        assert_eq!(&bytes[2 * CHUNK - 2..2 * CHUNK + 10], b"over the end");
+        let chunks = |bytes: &[u8]| {
+            let contents = Contents { bytes, base: base(&segments), parent: None, compress: true };
+            packed(&contents, 1)
+        };
+        assert_eq!(chunks(&bytes), []);
+        bytes[2 * CHUNK..].fill(0);
+        bytes[7] = 9;
+        let stored = chunks(&bytes);
+        let kinds: Vec<_> = stored.iter().map(|chunk| (chunk.index, chunk.packing)).collect();
+        assert_eq!(kinds, [(0, Packing::Lz4), (2, Packing::Zero)]);
+        let mut target = vec![7; 4 * CHUNK];
+        base(&segments).restore(&mut target);
+        stored.iter().for_each(|chunk| chunk.unpack(&mut target).unwrap());
+        assert!(target == bytes);
+    }
+
+    #[test]
+    fn only_what_differs_from_the_parent_is_stored() {
+        let old = sample(9 * CHUNK + 5);
+        let whole = Contents { bytes: &old, base: Base::default(), parent: None, compress: true };
+        let whole = packed(&whole, 1);
+        let hashes: ChunkHashes = whole.iter().map(|chunk| (chunk.index, chunk.hash)).collect();
+        let mut new = old.clone();
+        new.resize(10 * CHUNK, 0);
+        new[CHUNK + 1] ^= 1;
+        new[2 * CHUNK] = 1;
+        new[3 * CHUNK..4 * CHUNK].fill(0);
+        let contents =
+            Contents { bytes: &new, base: Base::default(), parent: Some(&hashes), compress: true };
+        let stored = packed(&contents, 1);
+        let kinds: Vec<_> = stored.iter().map(|chunk| (chunk.index, chunk.packing)).collect();
+        assert_eq!(kinds[..3], [(1, Packing::Lz4), (2, Packing::Lz4), (3, Packing::Zero)]);
+        // The last one has become longer.
+        assert_eq!(stored.last().unwrap().index, 9);
+        let mut target = vec![0; 10 * CHUNK];
+        for chunk in whole.iter().filter(|chunk| chunk.index < 9).chain(&stored) {
+            chunk.unpack(&mut target).unwrap();
+        }
+        assert!(target == new);
+    }
+
+    #[test]
     fn damaged_chunks_are_refused() {
-        let good = pack(&sample(3 * CHUNK), 1);
+        let bytes = sample(3 * CHUNK);
+        let contents =
+            Contents { bytes: &bytes, base: Base::default(), parent: None, compress: true };
+        let good = packed(&contents, 1);
         let mut target = vec![0; 3 * CHUNK];
         let outside = Chunk { index: 3, ..good[0].clone() };
         let far = Chunk { index: u64::MAX, ..good[0].clone() };
         let short = Chunk { packed: good[1].packed[..9].into(), ..good[1].clone() };
-        for chunks in
-            [vec![outside], vec![far], vec![short], vec![good[1].clone(), good[0].clone()]]
-        {
-            assert!(unpack(&chunks, &mut target).is_err());
+        let plain = Chunk { packing: Packing::Plain, ..good[1].clone() };
+        for chunk in [outside, far, short, plain] {
+            assert!(chunk.unpack(&mut target).is_err());
         }
     }
 }

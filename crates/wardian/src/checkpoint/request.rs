@@ -1,11 +1,12 @@
 //! Asking for checkpoints from other threads.
 
-use super::{Checkpoint, CheckpointOptions};
+use super::{Checkpoint, CheckpointIndex, CheckpointOptions};
 use crate::raw::checkpoint::Standing;
 use crate::raw::store::{StoreData, StoreInner};
 use crate::{AsContextMut, Caller, Error, ErrorKind, Result, StopReason, Store};
 use std::collections::VecDeque;
 use std::fmt;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard};
 use wardian_vm::contain::{discard, drop_contained};
@@ -20,7 +21,14 @@ pub enum AfterCheckpoint {
     End,
 }
 
-type Done = Box<dyn FnOnce(Result<Checkpoint>) -> AfterCheckpoint + Send>;
+/// What becomes of a checkpoint that was asked for.
+enum Done {
+    Taken(Box<dyn FnOnce(Result<Checkpoint>) -> AfterCheckpoint + Send>),
+    Written(
+        Box<dyn Write + Send>,
+        Box<dyn FnOnce(Result<CheckpointIndex>) -> AfterCheckpoint + Send>,
+    ),
+}
 
 /// A checkpoint that somebody waits for.
 struct Wanted {
@@ -123,7 +131,21 @@ impl CheckpointRequest {
         options: CheckpointOptions,
         done: impl FnOnce(Result<Checkpoint>) -> AfterCheckpoint + Send + 'static,
     ) {
-        let wanted = Wanted { options, done: Box::new(done) };
+        self.add(Wanted { options, done: Done::Taken(Box::new(done)) });
+    }
+
+    /// As [`CheckpointRequest::request`], but the guest's thread writes the checkpoint at once, so that no second copy
+    /// of the memories is made: see [`Store::checkpoint_to`]. The guest stands still until all is written.
+    pub fn request_to(
+        &self,
+        options: CheckpointOptions,
+        to: impl Write + Send + 'static,
+        done: impl FnOnce(Result<CheckpointIndex>) -> AfterCheckpoint + Send + 'static,
+    ) {
+        self.add(Wanted { options, done: Done::Written(Box::new(to), Box::new(done)) });
+    }
+
+    fn add(&self, wanted: Wanted) {
         if self.requests.add(wanted).is_ok() {
             self.interrupter.request_checkpoint();
         }
@@ -177,8 +199,11 @@ impl<T> StoreData<T> {
         self.inner.interrupter().forget_checkpoint();
         let mut after = AfterCheckpoint::Resume;
         while let Some(Wanted { options, done }) = requests.as_ref().and_then(|r| r.first()) {
-            let checkpoint = self.take_checkpoint(standing, &options);
-            match catch_unwind(AssertUnwindSafe(|| done(checkpoint))) {
+            let work = || match done {
+                Done::Taken(done) => done(self.take_checkpoint(standing, &options)),
+                Done::Written(to, done) => done(self.write_checkpoint(standing, &options, to)),
+            };
+            match catch_unwind(AssertUnwindSafe(work)) {
                 Ok(AfterCheckpoint::End) => after = AfterCheckpoint::End,
                 Ok(AfterCheckpoint::Resume) => {}
                 Err(panic) => discard(panic),

@@ -1,21 +1,57 @@
 //! Resuming a guest from a checkpoint.
 
-use super::Checkpoint;
+use super::chain::incremental;
+use super::state::State;
+use super::{Checkpoint, ModuleBytes};
 use crate::raw::checkpoint::Restored;
 use crate::store::check_store;
-use crate::{AsContextMut, Engine, Error, ErrorKind, Instance, Linker, Module, Result, Store, Val};
+use crate::{
+    AsContextMut, Engine, Error, ErrorKind, ImportResolver, Instance, Linker, Module, Result,
+    Store, Val,
+};
+use std::fmt;
+use std::sync::Arc;
 use wardian_types::FuncType;
 
-/// How a checkpoint is resumed.
-#[derive(Clone, Debug, Default)]
-pub struct ResumeOptions {
+/// How a checkpoint is resumed in a store with data of the type `T`.
+pub struct ResumeOptions<T: 'static> {
     modules: Vec<Module>,
+    pub(crate) resolver: Option<Arc<dyn ImportResolver<T>>>,
 }
 
-impl ResumeOptions {
+impl<T> Default for ResumeOptions<T> {
+    fn default() -> Self {
+        ResumeOptions::new()
+    }
+}
+
+impl<T> Clone for ResumeOptions<T> {
+    fn clone(&self) -> Self {
+        ResumeOptions { modules: self.modules.clone(), resolver: self.resolver.clone() }
+    }
+}
+
+impl<T> fmt::Debug for ResumeOptions<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResumeOptions")
+            .field("modules", &self.modules.len())
+            .field("resolver", &self.resolver.is_some())
+            .finish()
+    }
+}
+
+impl<T> ResumeOptions<T> {
     /// With the modules that are in the checkpoint.
-    pub fn new() -> ResumeOptions {
-        ResumeOptions::default()
+    pub fn new() -> ResumeOptions<T> {
+        ResumeOptions { modules: Vec::new(), resolver: None }
+    }
+
+    /// Asks a resolver for imports that were the embedder's, before the linker: see [`ImportResolver`]. It is not asked for
+    /// what other instances of the checkpoint have. It must not make instances, which would have no place in the
+    /// checkpoint. A second one takes the place of the first.
+    pub fn with_import_resolver(mut self, resolver: impl ImportResolver<T>) -> Self {
+        self.resolver = Some(Arc::new(resolver));
+        self
     }
 
     /// Gives a module, which is used where the checkpoint has one of the same bytes: one that was compiled before,
@@ -30,7 +66,7 @@ impl Checkpoint {
     /// Makes the state of a new store that of the checkpoint. No guest runs yet: see [`Resumed::run`].
     ///
     /// Imports that were the embedder's are looked up in the linker, by the names under which the modules import
-    /// them.
+    /// them; with [`ResumeOptions::with_import_resolver`] a resolver is asked before.
     ///
     /// # Errors
     ///
@@ -41,10 +77,26 @@ impl Checkpoint {
         &self,
         store: &mut Store<T>,
         linker: &Linker<T>,
-        options: &ResumeOptions,
+        options: &ResumeOptions<T>,
     ) -> Result<Resumed> {
-        let modules = self.find_modules(store.engine(), options)?;
-        let call = store.0.restore(self, &modules, linker)?;
+        if self.state.parent.is_some() {
+            return Err(incremental());
+        }
+        let modules = find_modules(&self.state, &self.modules, store.engine(), options)?;
+        let restored = store.0.restore(&self.state, &modules, linker, options, |targets| {
+            for (mut target, chunks) in targets.into_iter().zip(&self.memories) {
+                target.restore_base();
+                chunks.iter().try_for_each(|chunk| chunk.unpack(target.bytes))?;
+            }
+            Ok(())
+        })?;
+        Ok(Resumed::new(store, &self.state, restored))
+    }
+}
+
+impl Resumed {
+    /// What a store has become.
+    pub(super) fn new<T>(store: &Store<T>, state: &State, call: Option<Restored>) -> Resumed {
         let id = store.0.inner.id();
         let pending = call.as_ref().and_then(|call| call.pending.as_ref());
         let pending = pending.map(|pending| PendingCall {
@@ -53,29 +105,35 @@ impl Checkpoint {
             ty: pending.ty.clone(),
             arguments: pending.arguments.clone(),
         });
-        let count = self.state.instances.len() as u32;
+        let count = state.instances.len() as u32;
         let instances = (0..count).map(|index| Instance { store: id, index }).collect();
-        Ok(Resumed { store: id, instances, pending, call })
+        Resumed { store: id, instances, pending, call }
     }
+}
 
-    fn find_modules(&self, engine: &Engine, options: &ResumeOptions) -> Result<Vec<Module>> {
-        let given: Vec<_> = options
-            .modules
-            .iter()
-            .filter(|module| Engine::same(module.engine(), engine))
-            .map(|module| (*blake3::hash(module.bytes()).as_bytes(), module))
-            .collect();
-        let mut modules = Vec::with_capacity(self.modules.len());
-        for (position, state) in self.state.modules.iter().enumerate() {
-            let known = given.iter().find(|(hash, _)| *hash == state.hash);
-            let module = match known {
-                Some((_, module)) => (*module).clone(),
-                None => self.module(engine, position)?.ok_or_else(|| missing(state))?,
-            };
-            modules.push(module);
-        }
-        Ok(modules)
+/// The modules of a checkpoint: given ones, or of its bytes.
+pub(super) fn find_modules<T>(
+    state: &State,
+    bytes: &[ModuleBytes],
+    engine: &Engine,
+    options: &ResumeOptions<T>,
+) -> Result<Vec<Module>> {
+    let given: Vec<_> = options
+        .modules
+        .iter()
+        .filter(|module| Engine::same(module.engine(), engine))
+        .map(|module| (*blake3::hash(module.bytes()).as_bytes(), module))
+        .collect();
+    let mut modules = Vec::with_capacity(bytes.len());
+    for (position, state) in state.modules.iter().enumerate() {
+        let known = given.iter().find(|(hash, _)| *hash == state.hash);
+        let module = match known {
+            Some((_, module)) => (*module).clone(),
+            None => super::module(bytes, engine, position)?.ok_or_else(|| missing(state))?,
+        };
+        modules.push(module);
     }
+    Ok(modules)
 }
 
 fn missing(state: &super::state::ModuleState) -> Error {

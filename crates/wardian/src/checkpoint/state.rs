@@ -31,6 +31,25 @@ pub(crate) struct State {
     pub(crate) fuel: Option<i64>,
     /// State of the embedder's, by name.
     pub(crate) host: Vec<(String, Vec<u8>)>,
+    /// The root hash of the checkpoint that this one is the difference to.
+    pub(crate) parent: Option<[u8; 32]>,
+    /// Whether the root hash is made with a key.
+    pub(crate) keyed: bool,
+}
+
+impl State {
+    /// State of the embedder's by its name.
+    pub(crate) fn host_state(&self, name: &str) -> Option<&[u8]> {
+        let found = self.host.iter().find(|(known, _)| known == name);
+        found.map(|(_, bytes)| bytes.as_slice())
+    }
+
+    /// The hash of the module of an instance that has something; zeroes if there is none.
+    pub(crate) fn module_of(&self, item: Item) -> [u8; 32] {
+        let instance = self.instances.get(item.instance as usize);
+        let module = instance.and_then(|instance| self.modules.get(instance.module as usize));
+        module.map(|module| module.hash).unwrap_or_default()
+    }
 }
 
 /// A module.
@@ -81,6 +100,8 @@ pub(crate) struct MemoryState {
     pub(crate) item: Item,
     /// Bytes.
     pub(crate) len: u64,
+    /// Whether chunks that are missing are as in the parent. Otherwise they are what the module puts there.
+    pub(crate) on_parent: bool,
 }
 
 /// A table.
@@ -141,7 +162,7 @@ pub(crate) struct CallState {
 }
 
 /// A frame.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FrameState {
     pub(crate) func: Item,
     /// The offset of an operator in the module's code section.

@@ -7,20 +7,22 @@ use super::{Standing, refused};
 use crate::checkpoint::state::{
     GlobalState, InstanceState, Item, MemoryState, ModuleState, State, TableState, Value,
 };
-use crate::checkpoint::{Checkpoint, ModuleBytes, pages};
 use crate::module::ModuleInner;
 use crate::{Module, Result};
 use std::sync::Arc;
 use wardian_types::ValType;
 
+/// A store that was written down.
+pub(crate) struct Captured {
+    pub(crate) state: State,
+    pub(crate) modules: Vec<Arc<ModuleInner>>,
+    /// The positions in the store of the memories of the state.
+    pub(crate) memories: Vec<usize>,
+}
+
 impl StoreInner {
-    /// Writes down the store with its guest. `embed` says whether the modules' bytes become part of it.
-    pub(crate) fn checkpoint(
-        &mut self,
-        standing: Standing,
-        embed: bool,
-        host: Vec<(String, Vec<u8>)>,
-    ) -> Result<Checkpoint> {
+    /// Writes down the store with its guest, without the contents of memories.
+    pub(crate) fn capture(&mut self, standing: Standing) -> Result<Captured> {
         if matches!(standing, Standing::Idle) && !self.is_idle() {
             return Err(refused("a guest is running: use Caller::checkpoint in its host function"));
         }
@@ -33,7 +35,7 @@ impl StoreInner {
         let globals = self.capture_globals(&mut writer)?;
         let types = ObjectTypes::new(modules.iter().map(|module| &*module.signatures));
         let (objects, exceptions) = writer.finish(self, &types)?;
-        let (memories, contents) = self.capture_memories(&graph);
+        let (memories, positions) = self.capture_memories(&graph);
         let state = State {
             modules: modules.iter().map(module_state).collect(),
             instances,
@@ -44,12 +46,9 @@ impl StoreInner {
             exceptions,
             call,
             fuel: self.engine().config().fuel.then(|| self.fuel_word()),
-            host,
+            ..State::default()
         };
-        let bytes = |module: &Arc<ModuleInner>| ModuleBytes {
-            bytes: embed.then(|| Arc::from(module.decoded.bytes())),
-        };
-        Ok(Checkpoint { state, modules: modules.iter().map(bytes).collect(), memories: contents })
+        Ok(Captured { state, modules, memories: positions })
     }
 
     /// The modules of the instances, each once.
@@ -142,14 +141,13 @@ impl StoreInner {
         Ok(globals)
     }
 
-    fn capture_memories(&self, graph: &Graph) -> (Vec<MemoryState>, Vec<Vec<pages::Chunk>>) {
-        let threads = self.engine().config().threads;
-        let named = self.memories.iter().zip(&graph.memories);
-        let named = named.filter_map(|(memory, item)| Some((memory, (*item)?)));
+    /// The memories, and their positions in the store.
+    fn capture_memories(&self, graph: &Graph) -> (Vec<MemoryState>, Vec<usize>) {
+        let named = self.memories.iter().zip(&graph.memories).enumerate();
+        let named = named.filter_map(|(at, (memory, item))| Some((at, memory, (*item)?)));
         named
-            .map(|(memory, item)| {
-                let state = MemoryState { item, len: memory.len() as u64 };
-                (state, pages::pack(memory.bytes(), threads))
+            .map(|(at, memory, item)| {
+                (MemoryState { item, len: memory.len() as u64, on_parent: false }, at)
             })
             .unzip()
     }

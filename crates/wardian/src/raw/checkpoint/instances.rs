@@ -4,15 +4,32 @@ use super::super::instance::MemoryRef;
 use super::super::store::StoreData;
 use super::unusable;
 use super::values::ValueReader;
+use crate::checkpoint::pages::Base;
 use crate::checkpoint::state::{
-    ExceptionState, GlobalState, ImportState, InstanceState, Item, ObjectState, State, TableState,
-    Value,
+    ExceptionState, GlobalState, ImportState, InstanceState, Item, MemoryState, ObjectState, State,
+    TableState, Value,
 };
-use crate::checkpoint::{Checkpoint, pages};
 use crate::link::{self, Definition, Lookup};
-use crate::{Instance, InstantiateOptions, Linker, Module, Result, StoreContextMut};
+use crate::{
+    Instance, InstantiateOptions, Linker, Module, Result, ResumeOptions, StoreContextMut, resolver,
+};
 use wardian_module::{ItemIndex, engine_type};
 use wardian_types::ValType;
+
+/// A memory of a new store that is to get its contents.
+pub(crate) struct Target<'a> {
+    base: Base<'a>,
+    /// Bytes that may be others than those of a new memory.
+    touched: usize,
+    pub(crate) bytes: &'a mut [u8],
+}
+
+impl Target<'_> {
+    /// Makes the memory what its module says.
+    pub(crate) fn restore_base(&mut self) {
+        self.base.restore(&mut self.bytes[..self.touched]);
+    }
+}
 
 impl<T: 'static> StoreData<T> {
     /// Makes an instance, without running its start function.
@@ -21,25 +38,31 @@ impl<T: 'static> StoreData<T> {
         state: &InstanceState,
         module: &Module,
         linker: &Linker<T>,
+        resume: &ResumeOptions<T>,
     ) -> Result<()> {
         let imports = &module.info().imports;
         if imports.len() != state.imports.len() {
             return Err(unusable("an instance has another number of imports than its module"));
         }
-        let mut definitions = Vec::with_capacity(imports.len());
-        for (import, what) in imports.iter().zip(&state.imports) {
-            definitions.push(match what {
-                ImportState::Host => linker.look_up_one(&import.module, &import.name),
-                ImportState::Item(item) => {
-                    Lookup::Found(Definition::Extern(self.item(*item, import.item)?))
-                }
-            });
+        let mut options = InstantiateOptions::new();
+        options.name.clone_from(&state.name);
+        options.resolver.clone_from(&resume.resolver);
+        let is_host = |at: usize| state.imports[at] == ImportState::Host;
+        let given = |_: usize, module: &str, name: &str| linker.look_up_one(module, name);
+        let before = self.inner.instances.len();
+        let mut definitions =
+            resolver::look_up(StoreContextMut(self), module, &options, is_host, given)?;
+        if self.inner.instances.len() != before {
+            return Err(unusable(
+                "an import resolver has made an instance, which has no place in the checkpoint",
+            ));
+        }
+        for ((import, what), found) in imports.iter().zip(&state.imports).zip(&mut definitions) {
+            if let ImportState::Item(item) = what {
+                *found = Lookup::Found(Definition::Extern(self.item(*item, import.item)?));
+            }
         }
         let imports = link::check::<T>(&self.inner, module, definitions)?;
-        let options = match &state.name {
-            Some(name) => InstantiateOptions::new().with_name(name.clone()),
-            None => InstantiateOptions::new(),
-        };
         self.prepare_instance(&module.0, imports, &options)?;
         Ok(())
     }
@@ -64,38 +87,51 @@ impl<T: 'static> StoreData<T> {
         Ok(Instance { store, index: instance }.item(StoreContextMut(self), index))
     }
 
-    /// Brings the memories to their size and contents.
-    pub(super) fn restore_memories(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+    /// Brings the memories to their size, and gives them to be filled.
+    pub(super) fn restore_memories(&mut self, state: &State) -> Result<Vec<Target<'_>>> {
         let (inner, mut limiter) = self.split();
-        for (state, chunks) in checkpoint.state.memories.iter().zip(&checkpoint.memories) {
-            let Item { instance, index } = state.item;
-            let data = inner.instances.get(instance as usize);
-            let memory = match data.and_then(|data| data.memories.get(index as usize)) {
-                Some(MemoryRef::Own(own)) => *own,
-                _ => return Err(unusable(format!("there is no memory {:?}", state.item))),
+        let mut places = Vec::with_capacity(state.memories.len());
+        for MemoryState { item, len, .. } in &state.memories {
+            let data = inner.instances.get(item.instance as usize);
+            let memory = match data.and_then(|data| data.memories.get(item.index as usize)) {
+                Some(MemoryRef::Own(own)) => *own as usize,
+                _ => return Err(unusable(format!("there is no memory {item:?}"))),
             };
-            let memory = &mut inner.memories[memory as usize];
-            let ty = memory.ty;
+            let memory_data = &mut inner.memories[memory];
+            let ty = memory_data.ty;
             let page = 1u64 << ty.page_size_log2;
-            let more = state.len.checked_sub(memory.len() as u64);
-            let more = more.filter(|more| more % page == 0).ok_or_else(|| {
-                unusable(format!(
-                    "a memory has {} bytes; it is to have {}",
-                    memory.len(),
-                    state.len
-                ))
+            let before = memory_data.len();
+            let more = len.checked_sub(before as u64).filter(|more| more % page == 0);
+            let more = more.ok_or_else(|| {
+                unusable(format!("a memory has {before} bytes; it is to have {len}"))
             })?;
             let limiter = super::super::instantiate::reborrow(&mut limiter);
-            if memory.grow(more / page, limiter, &|| false)?.is_none() {
+            if memory_data.grow(more / page, limiter, &|| false)?.is_none() {
                 return Err(crate::Error::limit(format!(
-                    "a memory of {} bytes is refused: the limits of the store, of the type ({ty}) or of the \
+                    "a memory of {len} bytes is refused: the limits of the store, of the type ({ty}) or of the \
                      system allow no such size",
-                    state.len
                 )));
             }
-            pages::unpack(chunks, memory.bytes_mut())?;
+            places.push((memory, before));
         }
-        Ok(())
+        let (instances, memories) = (&inner.instances, &mut inner.memories);
+        let mut free: Vec<_> = memories.iter_mut().map(Some).collect();
+        let targets = state.memories.iter().zip(places).map(|(MemoryState { item, .. }, place)| {
+            let (memory, before) = place;
+            let memory = free[memory].take();
+            let memory = memory.ok_or_else(|| unusable("a memory is there twice"))?;
+            let module = &instances[item.instance as usize].module.decoded;
+            let imported = item.index < module.info().imported_memories;
+            let touched = match (imported || memory.is_custom(), memory.pristine) {
+                (true, _) => memory.len(),
+                // It has what its module says, and zeroes.
+                (false, true) => 0,
+                // What the engine's own memories have grown by is zero.
+                (false, false) => before,
+            };
+            Ok(Target { base: Base::of(module, *item), touched, bytes: memory.bytes_mut() })
+        });
+        targets.collect()
     }
 
     /// Makes the objects and the exceptions.

@@ -21,6 +21,8 @@ mod place;
 mod restore;
 mod values;
 
+pub(crate) use capture::Captured;
+pub(crate) use instances::Target;
 pub(crate) use restore::Restored;
 
 use super::host::HostCall;

@@ -3,12 +3,12 @@
 use super::super::call::Callable;
 use super::super::host::Dispatch;
 use super::super::store::{FuncKind, StoreData, StoreInner};
+use super::instances::Target;
 use super::place::{Images, Placed};
 use super::unusable;
 use super::values::{ValueReader, func_of};
-use crate::checkpoint::Checkpoint;
-use crate::checkpoint::state::PendingState;
-use crate::{Error, ErrorKind, Linker, Module, Result, Val};
+use crate::checkpoint::state::{PendingState, State};
+use crate::{Error, ErrorKind, Linker, Module, Result, ResumeOptions, Val};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wardian_types::{FuncType, ValType};
 use wardian_vm::layout::HostFunc;
@@ -48,24 +48,26 @@ unsafe impl Send for Restored {}
 unsafe impl Sync for Restored {}
 
 impl<T: 'static> StoreData<T> {
-    /// Makes the state of this store, which is empty, that of a checkpoint. After an error it is of no use.
+    /// Makes the state of this store, which is empty, that of a checkpoint, whose memories `contents` fills. After an
+    /// error it is of no use.
     pub(crate) fn restore(
         &mut self,
-        checkpoint: &Checkpoint,
+        state: &State,
         modules: &[Module],
         linker: &Linker<T>,
+        options: &ResumeOptions<T>,
+        contents: impl FnOnce(Vec<Target<'_>>) -> Result<()>,
     ) -> Result<Option<Restored>> {
-        let state = &checkpoint.state;
         if !self.inner.instances.is_empty() {
             return Err(unusable("the store has instances already: use a new one"));
         }
         for instance in &state.instances {
             let module = modules.get(instance.module as usize);
             let module = module.ok_or_else(|| unusable("an instance has an unknown module"))?;
-            self.restore_instance(instance, module, linker)?;
+            self.restore_instance(instance, module, linker, options)?;
         }
         self.inner.has_run = true;
-        self.restore_memories(checkpoint)?;
+        contents(self.restore_memories(state)?)?;
         let values = self.restore_objects(state, modules)?;
         self.restore_tables(&state.tables, &values)?;
         self.restore_globals(&state.globals, &values)?;

@@ -1,0 +1,178 @@
+//! Checkpoints of a store with 100 MiB that were written, and resuming them.
+
+use crate::engines::{self, WARDIAN};
+use crate::measure::{Contender, Row, measure};
+use crate::options::{Options, Result};
+use std::fs::File;
+use std::io::{BufReader, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use wardian::{
+    CheckpointIndex, CheckpointOptions, CheckpointReader, Engine, Instance, Linker, Memory, Module,
+    ReadOptions, ResumeOptions, Store,
+};
+
+/// `write` of the same bytes.
+pub(crate) const WRITE: &str = "write";
+/// `zstd -1` of the same bytes, on one thread, to a file.
+pub(crate) const ZSTD: &str = "zstd -1";
+/// The file read into memory, and hashed on one thread.
+pub(crate) const READ: &str = "read and BLAKE3";
+
+const GUEST: &str = r#"(module (memory (export "memory") 1600)
+  (func (export "run") (result i32) (i32.load (i32.const 4))))"#;
+
+/// Bytes of the memory.
+const SIZE: usize = 1600 << 16;
+
+/// A store whose memory is written.
+fn guest(engine: &Engine, contents: &[u8]) -> Result<(Store<()>, Memory)> {
+    let module = Module::new(engine, GUEST)?;
+    let mut store = Store::new(engine, ());
+    let instance = Instance::new(&mut store, &module, &[])?;
+    let memory = instance.get_memory(&mut store, "memory").ok_or("it is exported")?;
+    memory.data_mut(&mut store).copy_from_slice(contents);
+    Ok((store, memory))
+}
+
+/// Bytes without any order.
+fn noise() -> Vec<u8> {
+    let mut state = 1u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    (0..SIZE / 8).flat_map(|_| next().to_le_bytes()).collect()
+}
+
+/// What memories of programs are like: text of few words, pointers, noise.
+fn mixed() -> Vec<u8> {
+    let noise = noise();
+    let mut bytes = Vec::with_capacity(SIZE);
+    let words: Vec<&[u8]> =
+        noise[..4096].chunks(8).map(|word| &word[..3 + word[0] as usize % 5]).collect();
+    for (number, part) in noise.chunks(4096).enumerate() {
+        let start = bytes.len();
+        match number % 4 {
+            0 => bytes.extend_from_slice(part),
+            1 => part.chunks(2).for_each(|at| {
+                bytes.extend_from_slice(&[at[0], at[1] & 15, 0x20, 0]);
+            }),
+            _ => part.chunks(2).for_each(|at| {
+                bytes.extend_from_slice(words[usize::from(at[0]) % words.len()]);
+                bytes.push(b' ');
+            }),
+        }
+        bytes.truncate(start + 4096);
+        bytes.resize(start + 4096, 0);
+    }
+    bytes
+}
+
+/// Times work that leaves nothing behind which is not dropped afterwards.
+fn timed<'a, R: 'a>(name: &'static str, mut work: impl FnMut() -> Result<R> + 'a) -> Contender<'a> {
+    Contender::timed(name, move |units, _| {
+        let mut time = Duration::ZERO;
+        for _ in 0..units {
+            let start = Instant::now();
+            let result = work()?;
+            time += start.elapsed();
+            drop(result);
+        }
+        Ok((0, time))
+    })
+}
+
+/// All rows.
+pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
+    let engine = engines::wardian()?;
+    let folder = tempfile::tempdir()?;
+    let mut rows = Vec::new();
+    let mut add = |name: &str, make: &dyn Fn() -> Result<Vec<Contender<'static>>>| -> Result<()> {
+        if options.wants(name) {
+            rows.push(measure(options, name, make()?)?);
+        }
+        Ok(())
+    };
+    let file = |name: &str| folder.path().join(name);
+    add("write, 100 MiB, plain", &|| plain(&engine, &file("a"), &file("b")))?;
+    add("write, 100 MiB, compressed", &|| compressed(&engine, &file("a"), &file("b")))?;
+    add("write, 100 MiB, 1 MiB changed since the parent", &|| {
+        let (mut store, memory) = guest(&engine, &noise())?;
+        let parent = parent(&mut store)?;
+        memory.data_mut(&mut store)[50 << 20..51 << 20].fill(7);
+        let options = CheckpointOptions::new().since(&parent);
+        let path = file("a");
+        Ok(vec![timed(WARDIAN, move || Ok(store.checkpoint_to(&options, File::create(&path)?)?))])
+    })?;
+    for (name, contents, compress) in
+        [("resume, 100 MiB, plain", noise(), false), ("resume, 100 MiB, compressed", mixed(), true)]
+    {
+        add(name, &|| resume(&engine, &contents, compress, &file("c")))?;
+    }
+    Ok(rows)
+}
+
+fn parent(store: &mut Store<()>) -> Result<CheckpointIndex> {
+    Ok(store.checkpoint_to(&CheckpointOptions::new(), std::io::sink())?)
+}
+
+fn plain(engine: &Engine, one: &Path, other: &Path) -> Result<Vec<Contender<'static>>> {
+    let contents = noise();
+    let (mut store, _) = guest(engine, &contents)?;
+    let (one, other) = (one.to_owned(), other.to_owned());
+    let options = CheckpointOptions::new().compress(false);
+    Ok(vec![
+        timed(WARDIAN, move || Ok(store.checkpoint_to(&options, File::create(&one)?)?)),
+        timed(WRITE, move || Ok(File::create(&other)?.write_all(&contents)?)),
+    ])
+}
+
+fn compressed(engine: &Engine, one: &Path, other: &Path) -> Result<Vec<Contender<'static>>> {
+    let contents = mixed();
+    let (mut store, _) = guest(engine, &contents)?;
+    let (one, other) = (one.to_owned(), other.to_owned());
+    let options = CheckpointOptions::new();
+    Ok(vec![
+        timed(WARDIAN, move || Ok(store.checkpoint_to(&options, File::create(&one)?)?)),
+        timed(ZSTD, move || {
+            Ok(zstd::stream::copy_encode(&contents[..], File::create(&other)?, 1)?)
+        }),
+    ])
+}
+
+/// Until a guest can run; beside the same bytes of memory in a file, read and hashed.
+fn resume(
+    engine: &Engine,
+    contents: &[u8],
+    compress: bool,
+    path: &Path,
+) -> Result<Vec<Contender<'static>>> {
+    let (mut store, _) = guest(engine, contents)?;
+    let options = CheckpointOptions::new().compress(compress);
+    store.checkpoint_to(&options, File::create(path)?)?;
+    let module = Module::new(engine, GUEST)?;
+    let raw = path.with_extension("raw");
+    std::fs::write(&raw, contents)?;
+    let (engine, path) = (engine.clone(), path.to_owned());
+    let linker = Linker::new(&engine);
+    Ok(vec![
+        timed(WARDIAN, move || {
+            let file = BufReader::new(File::open(&path)?);
+            let mut store = Store::new(&engine, ());
+            let reader = CheckpointReader::new(file, &ReadOptions::new())?;
+            let options = ResumeOptions::new().with_module(&module);
+            let resumed = reader.resume(&mut store, &linker, &options)?;
+            let run = resumed.instances()[0].typed_func::<(), i32>(&mut store, "run")?;
+            run.call(&mut store, ())?;
+            Ok(store)
+        }),
+        timed(READ, move || {
+            let bytes = std::fs::read(&raw)?;
+            let hash = blake3::hash(&bytes);
+            Ok((bytes, hash))
+        }),
+    ])
+}

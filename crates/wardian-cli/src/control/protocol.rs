@@ -1,0 +1,197 @@
+//! What is said over a control socket: lines of JSON, as `docs/control.md` has them.
+
+use crate::args::EngineArg;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::path::PathBuf;
+
+/// The version of the protocol that is spoken.
+pub(super) const PROTOCOL: u64 = 1;
+
+/// Bytes of the longest line, in both directions.
+pub(super) const MAX_LINE: usize = 64 << 10;
+
+/// What can be asked.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) enum Command {
+    /// What is there.
+    Status,
+    /// Write the guest to a file.
+    Checkpoint {
+        /// An absolute path.
+        file: PathBuf,
+        /// Whether the guest ends then.
+        #[serde(default)]
+        stop: bool,
+    },
+}
+
+/// The names of commands.
+const COMMANDS: [&str; 2] = ["status", "checkpoint"];
+
+impl Command {
+    /// The line that asks for it.
+    pub(super) fn to_line(&self) -> anyhow::Result<Vec<u8>> {
+        let mut object = Map::new();
+        object.insert("protocol".into(), PROTOCOL.into());
+        if let Value::Object(fields) = serde_json::to_value(self)? {
+            object.extend(fields);
+        }
+        let mut line = serde_json::to_vec(&object)?;
+        line.push(b'\n');
+        Ok(line)
+    }
+
+    /// What a line asks for, or the answer to one that cannot be understood.
+    pub(super) fn from_line(line: &[u8]) -> Result<Command, Answer> {
+        let malformed = |error: &dyn std::fmt::Display| {
+            Answer::error(Code::Malformed, format!("the request cannot be understood: {error}"))
+        };
+        let mut object: Map<String, Value> =
+            serde_json::from_slice(line).map_err(|error| malformed(&error))?;
+        match object.remove("protocol").as_ref().and_then(Value::as_u64) {
+            Some(PROTOCOL) => {}
+            Some(other) => {
+                let message =
+                    format!("the request has version {other} of the protocol; this is {PROTOCOL}");
+                return Err(Answer::error(Code::Protocol, message));
+            }
+            None => return Err(malformed(&"it has no `protocol` that is a number")),
+        }
+        let name = object.get("command").and_then(Value::as_str);
+        let name = name.ok_or_else(|| malformed(&"it has no `command`"))?;
+        if !COMMANDS.contains(&name) {
+            let message = format!("there is no command {name:?}; there are {COMMANDS:?}");
+            return Err(Answer::error(Code::UnknownCommand, message));
+        }
+        serde_json::from_value(Value::Object(object)).map_err(|error| malformed(&error))
+    }
+}
+
+/// What is answered.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Outcome {
+    Ok(Fields),
+    Error { code: Code, message: String },
+}
+
+/// What was asked for; each answer has the fields of its command.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Fields {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wardian: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    commands: Vec<String>,
+    /// Of a checkpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stopped: Option<bool>,
+}
+
+/// Why something was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Code {
+    Malformed,
+    Protocol,
+    UnknownCommand,
+    NotAllowed,
+    CannotCapture,
+    CannotWrite,
+    Ended,
+    /// One of a newer version.
+    #[serde(other)]
+    Other,
+}
+
+/// A line that answers a request.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Answer {
+    protocol: u64,
+    #[serde(flatten)]
+    pub(super) outcome: Outcome,
+}
+
+impl Answer {
+    fn ok(fields: Fields) -> Answer {
+        Answer { protocol: PROTOCOL, outcome: Outcome::Ok(fields) }
+    }
+
+    pub(super) fn status(engine: EngineArg) -> Answer {
+        Answer::ok(Fields {
+            wardian: Some(env!("CARGO_PKG_VERSION").into()),
+            pid: Some(std::process::id()),
+            engine: Some(engine.name().into()),
+            commands: COMMANDS.map(String::from).to_vec(),
+            ..Fields::default()
+        })
+    }
+
+    pub(super) fn written(bytes: u64, stopped: bool) -> Answer {
+        Answer::ok(Fields { bytes: Some(bytes), stopped: Some(stopped), ..Fields::default() })
+    }
+
+    pub(super) fn error(code: Code, message: impl std::fmt::Display) -> Answer {
+        /// Messages quote what was asked, which may be long.
+        const LONGEST: usize = 4096;
+        let mut message = message.to_string();
+        message.truncate(message.floor_char_boundary(LONGEST));
+        Answer { protocol: PROTOCOL, outcome: Outcome::Error { code, message } }
+    }
+
+    pub(super) fn to_line(&self) -> Vec<u8> {
+        // Strings and numbers can always be written.
+        let mut line = serde_json::to_vec(self).unwrap_or_default();
+        line.push(b'\n');
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Answer, Code, Command, Outcome};
+
+    #[test]
+    fn requests_are_read_as_they_were_written() {
+        for command in
+            [Command::Status, Command::Checkpoint { file: "/tmp/a b\"\n.chk".into(), stop: true }]
+        {
+            let line = command.to_line().unwrap();
+            assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+            assert_eq!(Command::from_line(&line).unwrap(), command);
+        }
+    }
+
+    #[test]
+    fn other_lines_are_answered_with_what_is_wrong() {
+        let deep = "[".repeat(100_000);
+        for (line, expected) in [
+            ("", Code::Malformed),
+            ("\u{0}", Code::Malformed),
+            ("[]", Code::Malformed),
+            (&*deep, Code::Malformed),
+            ("{}", Code::Malformed),
+            (r#"{"protocol":1}"#, Code::Malformed),
+            (r#"{"protocol":"1","command":"status"}"#, Code::Malformed),
+            (r#"{"protocol":-1,"command":"status"}"#, Code::Malformed),
+            (r#"{"protocol":2,"command":"status"}"#, Code::Protocol),
+            (r#"{"protocol":1,"command":"fly"}"#, Code::UnknownCommand),
+            (r#"{"protocol":1,"command":"checkpoint"}"#, Code::Malformed),
+            (r#"{"protocol":1,"command":"checkpoint","file":7}"#, Code::Malformed),
+            (r#"{"protocol":1,"command":"checkpoint","file":"/a","more":1}"#, Code::Malformed),
+        ] {
+            let answer = Command::from_line(line.as_bytes()).unwrap_err();
+            let Outcome::Error { code, message } = &answer.outcome else { panic!("{answer:?}") };
+            assert_eq!(*code, expected, "{line}: {message}");
+            assert!(serde_json::from_slice::<Answer>(&answer.to_line()).is_ok());
+        }
+    }
+}

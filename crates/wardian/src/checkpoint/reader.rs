@@ -1,0 +1,168 @@
+//! Reading a checkpoint into the store that it is resumed in.
+
+use super::chain::{check_hash, incremental, places};
+use super::format::{Reader, damaged};
+use super::pages::place;
+use super::{CheckpointModule, ModuleBytes, ReadOptions, ResumeOptions, Resumed};
+use crate::raw::checkpoint::Target;
+use crate::{Engine, Linker, Module, Result, Store};
+use std::fmt;
+use std::io::Read;
+
+/// A checkpoint that is being read, with its parents if it has any: its memories are read straight into those of the
+/// store in which it is resumed, a chunk at a time. [`super::Checkpoint`] has them in memory instead.
+///
+/// What the reader says about the checkpoint before it is resumed may be wrong: whether it is damaged, and with a key
+/// who made it, is known when all is read. [`CheckpointReader::resume`] checks that; no guest runs before.
+///
+/// ```
+/// use wardian::*;
+/// let engine = Engine::default();
+/// let module = Module::new(&engine, r#"(module (memory (export "m") 10))"#)?;
+/// let mut store = Store::new(&engine, ());
+/// let memory = Instance::new(&mut store, &module, &[])?.get_memory(&mut store, "m").expect("it is exported");
+/// memory.write(&mut store, 100_000, b"hello")?;
+/// let mut file = Vec::new();
+/// store.checkpoint_to(&CheckpointOptions::new(), &mut file)?;
+///
+/// let reader = CheckpointReader::new(&file[..], &ReadOptions::new())?;
+/// let mut store = Store::new(&engine, ());
+/// let resumed = reader.resume(&mut store, &Linker::new(&engine), &ResumeOptions::new())?;
+/// let memory = resumed.instances()[0].get_memory(&mut store, "m").expect("it is exported");
+/// assert_eq!(&memory.data(&store)[100_000..100_005], b"hello");
+/// # Ok::<(), Error>(())
+/// ```
+pub struct CheckpointReader<'r> {
+    /// The checkpoint, its parent, and so on.
+    chain: Vec<Reader<Box<dyn Read + 'r>>>,
+    /// Those of the checkpoint, with bytes that its parents have.
+    modules: Vec<ModuleBytes>,
+}
+
+impl fmt::Debug for CheckpointReader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CheckpointReader").field("files", &self.chain.len()).finish_non_exhaustive()
+    }
+}
+
+impl<'r> CheckpointReader<'r> {
+    /// Reads up to the memories.
+    ///
+    /// # Errors
+    ///
+    /// As for [`super::Checkpoint::read_with`], except of damages in what is not read yet.
+    pub fn new(from: impl Read + 'r, options: &ReadOptions) -> Result<CheckpointReader<'r>> {
+        let from: Box<dyn Read + 'r> = Box::new(from);
+        let reader = Reader::begin(from, options.key.as_ref())?;
+        Ok(CheckpointReader { modules: reader.modules.clone(), chain: vec![reader] })
+    }
+
+    /// The root hash of the checkpoint that is to be given to [`CheckpointReader::with_parent`] next, if one is needed.
+    pub fn parent(&self) -> Option<&[u8; 32]> {
+        self.chain.last().and_then(|last| last.state.parent.as_ref())
+    }
+
+    /// Adds the parent of the checkpoint, or of the parent that was added last.
+    ///
+    /// # Errors
+    ///
+    /// None is needed, or it does not fit. Whether it is the right one is known when it is read.
+    pub fn with_parent(mut self, parent: CheckpointReader<'r>) -> Result<CheckpointReader<'r>> {
+        if self.parent().is_none() {
+            return Err(damaged("a parent was given to one that has none"));
+        }
+        for reader in parent.chain {
+            if let Some(child) = self.chain.last() {
+                places(&child.state, &reader.state)?;
+            }
+            for (module, state) in self.modules.iter_mut().zip(&self.chain[0].state.modules) {
+                let mut known = reader.state.modules.iter().zip(&reader.modules);
+                if module.bytes.is_none()
+                    && let Some((_, found)) = known.find(|(known, _)| known.hash == state.hash)
+                {
+                    *module = found.clone();
+                }
+            }
+            self.chain.push(reader);
+        }
+        Ok(self)
+    }
+
+    /// See [`super::Checkpoint::host_state`].
+    pub fn host_state(&self, name: &str) -> Option<&[u8]> {
+        self.chain[0].state.host_state(name)
+    }
+
+    /// See [`super::Checkpoint::modules`].
+    pub fn modules(&self) -> impl ExactSizeIterator<Item = CheckpointModule<'_>> {
+        super::modules(&self.chain[0].state, &self.modules)
+    }
+
+    /// See [`super::Checkpoint::module`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn module(&self, engine: &Engine, position: usize) -> Result<Option<Module>> {
+        super::module(&self.modules, engine, position)
+    }
+
+    /// As [`super::Checkpoint::resume`], while it reads the rest. The memories that the guest gets are written before it
+    /// is known whether the checkpoint is undamaged; no guest runs before.
+    ///
+    /// # Errors
+    ///
+    /// As there; those of the reader; the checkpoint is damaged, was made with another key, or a parent is missing or
+    /// another one.
+    pub fn resume<T: 'static>(
+        mut self,
+        store: &mut Store<T>,
+        linker: &Linker<T>,
+        options: &ResumeOptions<T>,
+    ) -> Result<Resumed> {
+        if self.parent().is_some() {
+            return Err(incremental());
+        }
+        // The state is needed until all is read.
+        let state = self.chain[0].state.clone();
+        let modules = super::resume::find_modules(&state, &self.modules, store.engine(), options)?;
+        let restored = store
+            .0
+            .restore(&state, &modules, linker, options, |targets| self.read_memories(targets))?;
+        Ok(Resumed::new(store, &state, restored))
+    }
+
+    /// Reads the memories, those of the oldest parent first, each upon those before.
+    fn read_memories(&mut self, mut targets: Vec<Target<'_>>) -> Result<()> {
+        targets.iter_mut().for_each(Target::restore_base);
+        // Where the memories of each reader go.
+        let mut all: Vec<Vec<Option<usize>>> = vec![(0..targets.len()).map(Some).collect()];
+        for pair in self.chain.windows(2) {
+            let next = places(&pair[0].state, &pair[1].state)?;
+            let last = &all[all.len() - 1];
+            all.push(next.into_iter().map(|place| place.and_then(|at| last[at])).collect());
+        }
+        let mut wanted = None;
+        let mut found = Vec::new();
+        for (reader, places) in self.chain.iter_mut().zip(&all).rev() {
+            let lens: Vec<_> = reader.state.memories.iter().map(|memory| memory.len).collect();
+            let root = reader.chunks(|stored, source| {
+                let Some(target) = places[stored.memory] else {
+                    return source.packed(stored).map(drop);
+                };
+                let memory = &mut *targets[target].bytes;
+                let len = usize::try_from(lens[stored.memory]).unwrap_or(usize::MAX);
+                let known = memory.len().min(len);
+                source.unpack(stored, place(&mut memory[..known], stored.index)?)
+            })?;
+            found.push(root);
+        }
+        for (reader, root) in self.chain.iter().zip(found.iter().rev()) {
+            if let Some(wanted) = wanted {
+                check_hash(&wanted, root)?;
+            }
+            wanted = reader.state.parent;
+        }
+        Ok(())
+    }
+}
