@@ -142,7 +142,7 @@ pub(crate) struct RunArgs {
 
     /// How the guest's code is run
     ///
-    /// By default tiered; where programs are to be written to checkpoints, interp.
+    /// By default tiered.
     #[arg(long, value_name = "ENGINE", value_enum)]
     engine: Option<EngineArg>,
 
@@ -231,6 +231,7 @@ pub(crate) struct RunArgs {
     /// Open a control socket, by which `wardian checkpoint` asks this process
     ///
     /// It is in a folder that only this user can enter, below XDG_RUNTIME_DIR or the folder for temporary files.
+    /// Compiled code is some percent slower, so that it can be written to a checkpoint.
     #[arg(long)]
     pub(crate) control: bool,
 
@@ -250,13 +251,15 @@ impl RunArgs {
         Path::new(self.command.first().map_or(OsStr::new(""), |file| file))
     }
 
+    /// Whether somebody may want it as a checkpoint.
+    pub(crate) fn is_carried(&self) -> bool {
+        self.checkpoint.file.is_some() || self.control
+    }
+
     /// The engine that runs it.
     pub(crate) fn engine(&self) -> EngineKind {
-        let default = match self.checkpoint.file {
-            Some(_) => EngineArg::Interp,
-            None if cfg!(feature = "jit") => EngineArg::Tiered,
-            None => EngineArg::Interp,
-        };
+        let default =
+            if cfg!(feature = "jit") { EngineArg::Tiered } else { EngineArg::Interp };
         self.engine.unwrap_or(default).kind()
     }
 

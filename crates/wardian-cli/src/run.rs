@@ -20,7 +20,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Instant;
 use wardian::{
-    Engine, ErrorKind, ExternType, FuncType, ImportRequest, ImportResolver, Instance,
+    Checkpoints, Engine, ErrorKind, ExternType, FuncType, ImportRequest, ImportResolver, Instance,
     InstantiateOptions, Linker, Module, Resolution, StopReason, Store, StoreContextMut,
     StoreLimits, TrapStubs,
 };
@@ -115,6 +115,9 @@ fn warn_of_misplaced(args: &RunArgs) {
 fn engine(args: &RunArgs, observer: &dyn Observer) -> wardian::Result<Engine> {
     crate::engine::engine(args.features.set(), |config| {
         config.engine(args.engine());
+        if args.is_carried() {
+            config.checkpoints(Checkpoints::CallsAndLoops);
+        }
         config
             .stack_size(args.stack_size)
             .fuel(args.fuel.is_some())

@@ -11,7 +11,8 @@ pub(crate) struct CheckpointArgs {
     /// Write the whole state of the program to this file when SIGTERM comes, and end with exit code 75
     ///
     /// `wardian resume` continues from there, on any machine. The file is replaced as a whole and is readable for
-    /// this user alone. The program is interpreted. A second signal ends the process.
+    /// this user alone. Compiled code is some percent slower, so that it can be written. A second signal ends the
+    /// process.
     #[arg(long = "checkpoint", value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
 
