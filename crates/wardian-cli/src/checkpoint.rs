@@ -124,13 +124,13 @@ fn take_every(every: Duration, request: &CheckpointRequest, path: &Path, keep: u
         });
         match written.recv() {
             Ok(Ok(written)) => chain.written(path, written, has_parent),
-            Ok(Err(Problem::Replaced)) => chain = Chain::default(),
+            Ok(Err(Problem::Replaced)) => chain.replaced(),
             Ok(Err(error)) if !warned => {
                 warned = true;
-                chain = Chain::default();
+                chain.failed(has_parent);
                 report::warning(&format!("{:#}; this is tried again", error.into_error()));
             }
-            Ok(Err(_)) => chain = Chain::default(),
+            Ok(Err(_)) => chain.failed(has_parent),
             // The store is gone.
             Err(_) => return,
         }

@@ -15,6 +15,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a guest that only computes is written down on request, again and again", computing),
     ("a guest that calls is written down on request", calling),
     ("a guest is written at once on request, and what has changed since then", written_at_once),
+    ("who asks again and again does not keep the guest from ending", again_and_again),
     ("a request waits for a guest", idle),
     ("a request in a compiled guest is an error that names the function", compiled),
     ("a panic of who asked, and a store that is gone", careless),
@@ -150,6 +151,34 @@ fn written_at_once(engine: &Engine) {
     let run = instance(&mut plain, COUNT).typed_func::<i32, i64>(&mut plain, "run").unwrap();
     let expected = run.call(&mut plain, TURNS).unwrap();
     assert_eq!(resumed.run(&mut next).unwrap(), [Val::I64(expected)]);
+}
+
+/// Asks for a checkpoint, and when it is taken for the next one, so often.
+fn ask_again(request: CheckpointRequest, left: u32, taken: Arc<Mutex<u32>>) {
+    let again = request.clone();
+    request.request(CheckpointOptions::new(), move |checkpoint| {
+        checkpoint.unwrap();
+        *taken.lock().unwrap() += 1;
+        if left > 0 {
+            ask_again(again, left - 1, taken);
+        }
+        AfterCheckpoint::Resume
+    });
+}
+
+fn again_and_again(engine: &Engine) {
+    const TURNS: i32 = 2;
+    const MANY: u32 = 1000;
+    let from = interpreter(engine);
+    let mut store = Store::new(&from, ());
+    let run = instance(&mut store, COUNT).typed_func::<i32, i64>(&mut store, "run").unwrap();
+    let request = store.checkpoint_request();
+    let taken = Arc::new(Mutex::new(0));
+    let _end = ask(&request, AfterCheckpoint::End);
+    ask_again(request, MANY, taken.clone());
+    let error = run.call(&mut store, TURNS).unwrap_err();
+    assert_eq!(error.stop_reason(), Some(StopReason::Checkpoint), "{error}");
+    assert_eq!(*taken.lock().unwrap(), 1);
 }
 
 /// What host functions have: what asks for checkpoints.

@@ -28,6 +28,8 @@ const LONGEST: u32 = 16;
 #[derive(Default)]
 pub(super) struct Chain {
     last: Option<Last>,
+    /// Whether a file with a parent could not be written, as where files have no second names.
+    has_failed: bool,
 }
 
 struct Last {
@@ -55,13 +57,24 @@ pub(crate) struct Written {
 impl Chain {
     /// The parent of the next file, if it is to have one.
     pub(super) fn parent(&self, path: &Path) -> Option<Parent> {
-        let last = self.last.as_ref()?;
+        let last = self.last.as_ref().filter(|_| !self.has_failed)?;
         let is_worth_it =
             last.whole >= LARGE && last.length < LONGEST && last.since < last.whole / 2;
         // Somebody may have put another file in its place.
         let is_there = identity(path).is_ok_and(|found| found == last.identity);
         let Last { index, identity, .. } = last;
         (is_worth_it && is_there).then(|| Parent { index: index.clone(), identity: *identity })
+    }
+
+    /// Nothing was written. If that was because of the parent, there will be no more chains.
+    pub(super) fn failed(&mut self, had_parent: bool) {
+        self.last = None;
+        self.has_failed |= had_parent;
+    }
+
+    /// Nothing was written, since the file that was to be the parent has been replaced.
+    pub(super) fn replaced(&mut self) {
+        self.last = None;
     }
 
     /// A file was written, with this parent.

@@ -54,8 +54,12 @@ impl Requests {
         self.lock().as_mut()?.pop_front()
     }
 
+    fn len(&self) -> usize {
+        self.lock().as_ref().map_or(0, VecDeque::len)
+    }
+
     fn is_empty(&self) -> bool {
-        self.lock().as_ref().is_none_or(VecDeque::is_empty)
+        self.len() == 0
     }
 
     /// Gives it back if the store is gone.
@@ -198,7 +202,11 @@ impl<T> StoreData<T> {
         let requests = self.inner.checkpoint_requests.clone();
         self.inner.interrupter().forget_checkpoint();
         let mut after = AfterCheckpoint::Resume;
-        while let Some(Wanted { options, done }) = requests.as_ref().and_then(|r| r.first()) {
+        // Requests that come meanwhile are for the next time: who asks again and again must not keep a guest from ending.
+        let count = requests.as_ref().map_or(0, |requests| requests.len());
+        for _ in 0..count {
+            let next = requests.as_ref().and_then(|requests| requests.first());
+            let Some(Wanted { options, done }) = next else { break };
             let work = || match done {
                 Done::Taken(done) => done(self.take_checkpoint(standing, &options)),
                 Done::Written(to, done) => done(self.write_checkpoint(standing, &options, to)),
