@@ -258,8 +258,7 @@ impl RunArgs {
 
     /// The engine that runs it.
     pub(crate) fn engine(&self) -> EngineKind {
-        let default =
-            if cfg!(feature = "jit") { EngineArg::Tiered } else { EngineArg::Interp };
+        let default = if cfg!(feature = "jit") { EngineArg::Tiered } else { EngineArg::Interp };
         self.engine.unwrap_or(default).kind()
     }
 

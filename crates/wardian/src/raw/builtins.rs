@@ -11,13 +11,12 @@ use crate::error::PanicPayload;
 use crate::{Error, ErrorKind, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
 use wardian_module::ModuleInfo;
 use wardian_types::TrapCode;
 use wardian_vm::interpreted::SERVICES;
 use wardian_vm::interrupt::reason;
 use wardian_vm::layout::{Builtin, HostFunc, StoreCtx, instance};
-use wardian_vm::park::{self, WaitResult};
+use wardian_vm::park;
 
 type Address = *const ();
 
@@ -362,10 +361,10 @@ fn elements(len: usize, start: u64, count: u64) -> Result<std::ops::Range<usize>
 
 /// A range of a linear memory, checked.
 #[derive(Clone, Copy)]
-struct Range {
-    at: *mut u8,
+pub(super) struct Range {
+    pub(super) at: *mut u8,
     len: usize,
-    shared: bool,
+    pub(super) shared: bool,
 }
 
 impl StoreInner {
@@ -380,7 +379,13 @@ impl StoreInner {
         }
     }
 
-    fn range(&mut self, instance: u32, memory: u32, start: u64, len: u64) -> Result<Range> {
+    pub(super) fn range(
+        &mut self,
+        instance: u32,
+        memory: u32,
+        start: u64,
+        len: u64,
+    ) -> Result<Range> {
         let (base, size, shared) = self.bounds(instance, memory);
         let inside = start.checked_add(len).is_some_and(|end| end <= size as u64);
         if !inside {
@@ -530,38 +535,6 @@ impl StoreInner {
             self.tables[table].elements_mut()[target] = value;
         }
         Ok(())
-    }
-
-    /// Address of an atomic access, checked; `None` if the memory is not shared.
-    fn atomic_address(
-        &mut self,
-        instance: u32,
-        memory: u32,
-        address: u64,
-        size: u64,
-    ) -> Result<Option<usize>> {
-        if !address.is_multiple_of(size) {
-            let access = self.access(instance, memory, address, size);
-            return Err(Error::from(TrapCode::UnalignedAtomic).with_access(access));
-        }
-        let range = self.range(instance, memory, address, size)?;
-        Ok(range.shared.then_some(range.at as usize))
-    }
-
-    fn wait(
-        &mut self,
-        at: usize,
-        timeout: i64,
-        still_expected: impl FnOnce() -> bool,
-    ) -> Result<u64> {
-        // A negative timeout waits for ever.
-        let timeout = u64::try_from(timeout).ok().map(Duration::from_nanos);
-        let interrupter = self.interrupter().clone();
-        match park::wait(at, still_expected, timeout, &interrupter) {
-            // The stub sees the interrupt word.
-            WaitResult::Interrupted => Ok(0),
-            result => Ok(result as u64),
-        }
     }
 }
 
