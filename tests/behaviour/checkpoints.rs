@@ -23,6 +23,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("an exception is caught by a frame that was carried", thrown_after),
     ("a caught exception is carried", held_exceptions),
     ("objects keep their identity", objects),
+    ("references that only a checkpoint needs are kept", kept_references),
     ("locals without a default are carried before they are set", unset_locals),
 ];
 
@@ -51,6 +52,8 @@ struct Host {
     /// The call at which a checkpoint is taken.
     at: Option<usize>,
     taken: Option<Vec<u8>>,
+    /// Why it could not be taken.
+    refused: Option<String>,
     /// Whether the next call throws.
     limits: StoreLimits,
 }
@@ -67,7 +70,9 @@ fn linker(engine: &Engine) -> Linker<Host> {
 
 fn tell(mut caller: Caller<'_, Host>, x: i64) -> Result<i64> {
     if caller.data().at == Some(caller.data().calls) {
-        let bytes = caller.checkpoint(&CheckpointOptions::new())?.to_bytes()?;
+        let checkpoint = caller.checkpoint(&CheckpointOptions::new());
+        caller.data_mut().refused = checkpoint.as_ref().err().map(Error::to_string);
+        let bytes = checkpoint?.to_bytes()?;
         caller.data_mut().taken = Some(bytes);
         return Err(Error::host("carried"));
     }
@@ -88,6 +93,7 @@ fn until(engine: &Engine, module: &Module, at: usize) -> Option<(Vec<i64>, Check
     let mut results = vec![Val::I32(0); run.ty(&store).results().len()];
     let done = run.call(&mut store, &[], &mut results);
     let host = store.into_data();
+    assert_eq!(host.refused, None);
     let taken = host.taken?;
     assert_eq!(done.unwrap_err().to_string(), "carried");
     Some((host.told, Checkpoint::from_bytes(&taken).unwrap()))
@@ -540,6 +546,33 @@ fn objects(engine: &Engine) {
             (drop (call $tell (i64x2.extract_lane 1 (struct.get $leaf 4 (ref.cast (ref $leaf) (local.get $b))))))
             (i64.add (struct.get $node $value (struct.get $node $next (local.get $b)))
               (call_ref $f (struct.get $node $run (local.get $a))))))"#,
+    );
+}
+
+/// The compiler knows that neither the local nor the operand is used any more.
+fn kept_references(engine: &Engine) {
+    let mut config = engine.config().clone();
+    let engine = Engine::new(config.gc_stress(true)).expect("the configuration works");
+    carried(
+        &engine,
+        r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
+          (type $s (struct (field i64) (field (ref null $s))))
+          (func (export "run") (result i64) (local $r (ref null $s)) (local $n i32)
+            (local.set $r (struct.new $s (i64.const 42) (struct.new_default $s)))
+            (drop (call $tell (i64.const 1)))
+            (drop (struct.new $s (i64.const 7) (ref.null $s)))
+            (struct.new $s (i64.const 8) (local.get $r))
+            (drop (call $tell (i64.const 2)))
+            (drop (struct.new_default $s))
+            (loop $l
+              (drop (call $tell (i64.const 3)))
+              (drop (struct.new_default $s))
+              (drop (call $tell (i64.const 4)))
+              (local.set $n (i32.add (local.get $n) (i32.const 1)))
+              (br_if $l (i32.lt_u (local.get $n) (i32.const 2))))
+            (drop)
+            (drop (local.get $r))
+            (i64.const 5)))"#,
     );
 }
 

@@ -295,13 +295,16 @@ impl Translator<'_, '_> {
             let ty = self.locals.ty(local);
             let (number, offset) = captured.cell(local, 8 * ty.slots() as u32);
             numbers.push(number);
-            if !captured.homes.has(at) {
+            // The collector sees a reference in a cell during this call, but not before: it is stored each time, and
+            // so the value, which the collector does see, is kept until then.
+            let is_reference = is_object_ref(ty);
+            if is_reference || !captured.homes.has(at) {
                 let variable = self.local(local)?;
                 let value = self.b.use_var(variable);
                 self.store_in_frame(captured.locals, offset, value);
-                captured.homes.set(at, true);
+                captured.homes.set(at, !is_reference);
             }
-            if is_object_ref(ty) {
+            if is_reference {
                 stored.push(reference(captured.locals, offset));
             }
         }
@@ -313,10 +316,13 @@ impl Translator<'_, '_> {
         for height in 0..self.stack.len() {
             let (value, offset) = (self.stack[height], slot as u32 * 8);
             let slots = self.slots_of(value);
-            if !captured.homes.place(slot, slots, value) {
+            let is_there = captured.homes.place(slot, slots, value);
+            // As for locals.
+            let is_reference = self.references.contains(&value);
+            if is_reference || !is_there {
                 self.store_in_frame(captured.operands, offset, value);
             }
-            if self.references.contains(&value) {
+            if is_reference {
                 stored.push(reference(captured.operands, offset));
             }
             slot += slots;
