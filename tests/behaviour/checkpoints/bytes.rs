@@ -9,7 +9,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("bytes that are no checkpoint are refused", damaged),
     ("forged checkpoints break nothing", forged),
     ("a store may be reset or closed before its guest is resumed", reset),
-    ("a forged operand does not change the local that it is", forged_operand),
+    ("a forged operand gives the local that it is no value of another type", forged_operand),
 ];
 
 fn refusals(engine: &Engine) {
@@ -248,7 +248,7 @@ fn forge_all(engine: &Engine, ready: &wardian::Module, checkpoint: &Checkpoint) 
                 }
             }
             Ok(_) => {}
-            Err(error) => refused += usize::from(error.to_string().contains("has another value")),
+            Err(error) => refused += usize::from(error.to_string().contains("is no value of type")),
         }
     });
     refused
