@@ -7,9 +7,8 @@ use crate::measure::{Contender, Row, measure};
 use crate::options::{Options, Result};
 use std::time::Duration;
 use wardian::{
-    Checkpoints, Engine,
-    ExternType, Instance, InstantiateOptions, MemoryAllocatorFunc, Module, Sampler, SamplerOptions,
-    Store, VecMemory,
+    Checkpoints, Engine, ExternType, Instance, InstantiateOptions, MemoryAllocatorFunc, Module,
+    Sampler, SamplerOptions, Store, VecMemory,
 };
 
 /// Memories with guard pages.
