@@ -583,8 +583,9 @@ fn unset_locals(engine: &Engine) {
           (type $f (func (result i64)))
           (func $one (result i64) (i64.const 1)) (elem declare func $one)
           (func (export "run") (result i64) (local $r (ref $f)) (local $n i32)
+            (local $unread (ref $f))
             (drop (call $tell (i64.const 5)))
-            (local.set $r (ref.func $one))
+            (local.set $unread (local.tee $r (ref.func $one)))
             (drop (call $tell (i64.const 6)))
             (call_ref $f (local.get $r))))"#,
     );

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wardian_jit::{
-    CompileError, CompiledCode, Compiler, MemoryVariant, ModuleOptions, OptLevel, Tunables,
+    Capture, CompileError, CompiledCode, Compiler, MemoryVariant, ModuleOptions, OptLevel, Tunables,
 };
 use wardian_module::Module;
 use wardian_types::{CoreFeatures, FuncType, TrapCode, ValType};
@@ -346,6 +346,34 @@ fn many_results_also_in_tail_calls() {
     }
 }
 
+fn capturing() -> Compiler {
+    let capture = Capture::CallsAndLoops;
+    Compiler::new(Tunables { capture, ..Tunables::default() }).expect("supported")
+}
+
+/// How many points the second function of a module has, which calls the first so often and writes so many locals
+/// between the calls.
+fn points(locals: usize, calls: usize) -> usize {
+    let write: String = (0..locals)
+        .map(|i| format!("(local.set {i} (i64.add (local.get {i}) (local.get {i})))"))
+        .collect();
+    let read: String = (0..locals).map(|i| format!("(drop (local.get {i}))")).collect();
+    let body = format!("{write} call $f ").repeat(calls);
+    let locals = "i64 ".repeat(locals);
+    let module = module(&format!("(module (func $f) (func (local {locals}) {body} {read}))"));
+    let compiler = capturing();
+    let compiled =
+        compiler.compile_function(module.info(), module.bytes(), 1, MemoryVariant::Guarded);
+    compiled.expect("it compiles").frames.points.len()
+}
+
+#[test]
+fn what_would_take_too_much_to_be_captured_is_compiled_without() {
+    // Each call, and the beginning.
+    assert_eq!(points(300, 10), 11);
+    assert_eq!(points(3_100, 100), 0);
+}
+
 #[test]
 fn the_fingerprint_tells_compilers_apart() {
     let fingerprints: BTreeSet<String> = [
@@ -355,10 +383,11 @@ fn the_fingerprint_tells_compilers_apart() {
         Compiler::new(Tunables { guard_size: 1 << 16, ..Tunables::default() }).expect("supported"),
         Compiler::new(Tunables { canonical_nans: true, ..Tunables::default() }).expect("supported"),
         Compiler::new(Tunables { fuel: true, ..Tunables::default() }).expect("supported"),
+        capturing(),
     ]
     .map(|c| c.fingerprint())
     .into();
-    assert_eq!(fingerprints.len(), 6);
+    assert_eq!(fingerprints.len(), 7);
     assert!(fingerprints.iter().all(|f| f.contains("cranelift 0.")));
 }
 

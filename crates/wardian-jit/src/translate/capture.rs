@@ -31,13 +31,16 @@ use wasmparser::{FunctionBody, Operator};
 const TRACKED: usize = 256;
 /// Slots of operands of which that is known.
 const TRACKED_SLOTS: usize = 16;
+/// A function that would store more, or have a larger table, is compiled as one that cannot be captured: the work for
+/// some would grow with calls times locals.
+const MOST_STORES: usize = 300_000;
+const MOST_TABLE_WORDS: usize = 1 << 20;
 
 /// What the translation of a function that can be captured knows.
 pub(super) struct Captured {
     live: Liveness,
-    /// Locals that have no default value, by their positions among those that are read: a frame is made again with
-    /// them, whether they are read later or not.
-    undefaultable: Vec<usize>,
+    /// Locals that have no default value: a frame is made again with them, whether they are read later or not.
+    undefaultable: Vec<u32>,
     /// The cell of the instance, then those of locals.
     locals: StackSlot,
     operands: StackSlot,
@@ -49,8 +52,10 @@ pub(super) struct Captured {
     homes: Homes,
     points: Vec<FramePoint>,
     loops: bool,
-    /// How many polls there are so far.
+    /// How many polls there are so far, stores, and words of the table.
     polls: u32,
+    stores: usize,
+    words: usize,
 }
 
 /// The cells that have the present values.
@@ -126,7 +131,14 @@ impl Captured {
             points: Vec::new(),
             loops,
             polls: 0,
+            stores: 0,
+            words: 0,
         }
+    }
+
+    /// Whether it was too much.
+    fn is_given_up(&self) -> bool {
+        self.stores > MOST_STORES || self.words > MOST_TABLE_WORDS
     }
 
     /// The cell of a local: its number, and its offset.
@@ -151,10 +163,9 @@ impl Translator<'_, '_> {
         };
         let live = Liveness::of(body)?;
         let mut captured = Captured::new(&mut self.b, live, loops);
-        let reads = captured.live.read().iter().enumerate();
-        let types = |local: u32| self.locals.ty(local);
+        let types = (0..).zip(self.locals.types());
         captured.undefaultable =
-            reads.filter(|(_, local)| !types(**local).is_defaultable()).map(|(at, _)| at).collect();
+            types.filter(|(_, ty)| !ty.is_defaultable()).map(|(local, _)| local).collect();
         self.captured = Some(captured);
         Ok(())
     }
@@ -162,7 +173,8 @@ impl Translator<'_, '_> {
     /// Asks whether a checkpoint is wanted, before the first operator. If loops ask, that is not necessary in functions
     /// that call none, and not where a loop begins at once, which would be the same point.
     pub(super) fn poll_at_start(&mut self, first: Option<&Operator<'_>>) -> Outcome {
-        let Some(captured) = &self.captured else { return Ok(()) };
+        let captured = self.captured.as_ref().filter(|captured| !captured.is_given_up());
+        let Some(captured) = captured else { return Ok(()) };
         let asks_soon = matches!(first, Some(Operator::Loop { .. }));
         if captured.loops && (asks_soon || !captured.live.makes_calls()) {
             return Ok(());
@@ -177,9 +189,8 @@ impl Translator<'_, '_> {
 
     /// The same at the header of a loop.
     pub(super) fn poll_at_loop(&mut self) -> Outcome {
-        let Some(captured) = self.captured.as_ref().filter(|captured| captured.loops) else {
-            return Ok(());
-        };
+        let captured = self.captured.as_ref().filter(|captured| !captured.is_given_up());
+        let Some(captured) = captured.filter(|captured| captured.loops) else { return Ok(()) };
         let live = captured.live.live_at(self.position);
         self.poll_for_checkpoint(live)
     }
@@ -234,7 +245,8 @@ impl Translator<'_, '_> {
 
     /// Stores what a frame needs that waits in the call whose arguments were just taken off the operand stack.
     pub(super) fn store_for_call(&mut self) -> Outcome<Stored> {
-        let Some(captured) = &self.captured else { return Ok(Stored::new()) };
+        let captured = self.captured.as_ref().filter(|captured| !captured.is_given_up());
+        let Some(captured) = captured else { return Ok(Stored::new()) };
         let live = captured.live.live_at(self.position);
         self.store_point(live, false)
     }
@@ -248,7 +260,7 @@ impl Translator<'_, '_> {
 
     /// Stores the instance, the operands, and the locals that are live.
     fn store_point(&mut self, live: Vec<usize>, before: bool) -> Outcome<Stored> {
-        // Taken out, so that it can be changed while the translation goes on.
+        // Taken out, so that it can be changed while instructions are added.
         let Some(mut captured) = self.captured.take() else { return Ok(Stored::new()) };
         let mut stored = Stored::new();
         let done = self.store_locals(&mut captured, live, &mut stored).map(|mut live| {
@@ -257,6 +269,7 @@ impl Translator<'_, '_> {
             live.dedup();
             let catches = self.frames.iter().filter(|frame| matches!(frame.kind, Kind::Catch(_)));
             let caught = catches.map(|frame| frame.height as u32).collect();
+            captured.words += captured.cells.len().div_ceil(32) + self.stack.len().div_ceil(32);
             captured.points.push(FramePoint { offset: self.offset, before, live, caught });
         });
         self.captured = Some(captured);
@@ -266,7 +279,7 @@ impl Translator<'_, '_> {
     /// A loop is about to begin: stores what calls in it need that does not change there, once instead of in each round.
     pub(super) fn store_ahead_of_loop(&mut self) -> Outcome {
         // Where the code begins at a loop, nothing before it is executed.
-        if self.encloses_loop_entry() {
+        if self.encloses_loop_entry() || self.captured.as_ref().is_some_and(Captured::is_given_up) {
             return Ok(());
         }
         let Some(mut captured) = self.captured.take() else { return Ok(()) };
@@ -289,20 +302,24 @@ impl Translator<'_, '_> {
             captured.homes.instance = true;
         }
         let mut numbers = Vec::with_capacity(live.len());
-        let undefaultable = captured.undefaultable.clone();
-        for at in live.into_iter().chain(undefaultable) {
-            let local = captured.live.read()[at];
+        let live = live.into_iter().map(|at| (captured.live.read()[at], Some(at)));
+        let others =
+            captured.undefaultable.iter().map(|local| (*local, captured.live.rank(*local)));
+        for (local, at) in live.chain(others).collect::<Vec<_>>() {
             let ty = self.locals.ty(local);
             let (number, offset) = captured.cell(local, 8 * ty.slots() as u32);
             numbers.push(number);
             // The collector sees a reference in a cell during this call, but not before: it is stored each time, and
             // so the value, which the collector does see, is kept until then.
             let is_reference = is_object_ref(ty);
-            if is_reference || !captured.homes.has(at) {
+            if is_reference || !at.is_some_and(|at| captured.homes.has(at)) {
                 let variable = self.local(local)?;
                 let value = self.b.use_var(variable);
                 self.store_in_frame(captured.locals, offset, value);
-                captured.homes.set(at, !is_reference);
+                captured.stores += 1;
+                if let Some(at) = at {
+                    captured.homes.set(at, !is_reference);
+                }
             }
             if is_reference {
                 stored.push(reference(captured.locals, offset));
@@ -321,6 +338,7 @@ impl Translator<'_, '_> {
             let is_reference = self.references.contains(&value);
             if is_reference || !is_there {
                 self.store_in_frame(captured.operands, offset, value);
+                captured.stores += 1;
             }
             if is_reference {
                 stored.push(reference(captured.operands, offset));
@@ -400,6 +418,7 @@ impl Translator<'_, '_> {
     /// Sets the sizes of the cells. Returns what the tables are made of.
     pub(super) fn end_capture(&mut self) -> Option<Points> {
         let captured = self.captured.take()?;
+        let given_up = captured.is_given_up();
         let used = !captured.points.is_empty();
         for (slot, size) in
             [(captured.locals, captured.locals_size), (captured.operands, captured.operands_size)]
@@ -407,6 +426,9 @@ impl Translator<'_, '_> {
             self.b.func.sized_stack_slots[slot].size = if used { size } else { 0 };
         }
         let Captured { locals, operands, cells, mut points, .. } = captured;
+        if given_up {
+            points.clear();
+        }
         points.sort_unstable();
         debug_assert!(points.is_sorted_by(|a, b| (a.offset, a.before) < (b.offset, b.before)));
         Some(Points { locals, operands, cells, points })
