@@ -2,10 +2,13 @@
 //! that it could have had. Whatever it is, nothing breaks.
 
 mod guests;
+#[path = "../../tests/behaviour/checkpoints/root.rs"]
+mod root;
 
 use crate::input::Input;
 use crate::outcome::{note, note_error};
 use guests::{FIXTURES, Fixture, Host, linker, store};
+use root::root;
 use wardian::{AsContextMut, Checkpoint, CheckpointOptions, Extern, FuncType, ResumeOptions, Val};
 
 /// Bytes before the state: magic, version, the header of its section.
@@ -73,42 +76,6 @@ fn change(bytes: &mut Vec<u8>, input: &mut Input<'_>) {
     // Without a state there is nothing to change further.
     if whole.len() > START + HASH + 16 && whole[13..START] != [0; 8] {
         *bytes = whole;
-    }
-}
-
-/// The root hash of a checkpoint: of all but the bytes of modules, of plain chunks, and of the hash itself. None if its
-/// lengths do not lead to its end.
-fn root(bytes: &[u8]) -> Option<[u8; 32]> {
-    let mut hasher = blake3::Hasher::new();
-    let mut rest = bytes;
-    let mut take = |len: u64, hashed: bool| -> Option<&[u8]> {
-        let (part, more) = rest.split_at_checked(usize::try_from(len).ok()?)?;
-        rest = more;
-        if hashed {
-            hasher.update(part);
-        }
-        Some(part)
-    };
-    let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte));
-    take(12, true)?;
-    loop {
-        let header = take(9, true)?;
-        let (id, mut len) = (header[0], number(&header[1..]));
-        match id {
-            0 => return Some(*hasher.finalize().as_bytes()),
-            2 => drop(take(len, false)?),
-            3 => {
-                take(4, true)?;
-                len = len.checked_sub(4)?;
-                while len > 0 {
-                    let header = take(45, true)?;
-                    let (packing, packed) = (header[8], number(&header[9..13]));
-                    take(packed, packing != 1)?;
-                    len = len.checked_sub(45 + packed)?;
-                }
-            }
-            _ => drop(take(len, true)?),
-        }
     }
 }
 

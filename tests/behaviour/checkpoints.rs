@@ -2,6 +2,7 @@
 
 pub(crate) mod bytes;
 pub(crate) mod requests;
+pub(crate) mod root;
 pub(crate) mod store;
 pub(crate) mod stored;
 

@@ -7,15 +7,16 @@
 //! ```
 
 use crate::random::Random;
-use crate::ways::{CAPTURING, WAYS};
+use crate::ways::{self, WAYS};
 use crate::{calls, generate, heard, run, world};
 use libtest_mimic::Failed;
 use std::collections::HashSet;
+use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 use wardian::{
-    AsContextMut, Caller, Checkpoint, CheckpointOptions, Engine, EngineKind, Error, ErrorKind,
-    Extern, ExternType, Func, FuncType, Global, Instance, Linker, Memory, Module, Result,
-    ResumeOptions, Store, StoreLimits, Table, Tag, Val, ValType,
+    AsContextMut, Caller, Checkpoint, CheckpointOptions, Checkpoints, Engine, EngineKind, Error,
+    ErrorKind, Extern, ExternType, Func, FuncType, Global, Instance, Linker, Memory, Module,
+    Result, ResumeOptions, Store, StoreLimits, Table, Tag, Val, ValType,
 };
 
 /// What each call from outside may burn.
@@ -50,6 +51,23 @@ struct Plan {
     /// The engine on which it begins.
     first: &'static Engine,
 }
+
+/// Engines whose compiled code can be captured, with names.
+static CAPTURING: LazyLock<Vec<(&str, Engine)>> = LazyLock::new(|| {
+    if !cfg!(feature = "jit") {
+        return Vec::new();
+    }
+    let engine = |kind, hot, signals, checkpoints| {
+        let mut config = ways::config(kind, hot, signals);
+        Engine::new(config.checkpoints(checkpoints)).expect("the configuration works")
+    };
+    let loops = Checkpoints::CallsAndLoops;
+    vec![
+        ("compiled", engine(EngineKind::Compiled, 0, true, Checkpoints::Calls)),
+        ("compiled, checks, loops", engine(EngineKind::Compiled, 0, false, loops)),
+        ("tiered, loops", engine(EngineKind::Tiered, 1, true, loops)),
+    ]
+});
 
 /// Fails with the first difference.
 pub(crate) fn compare(seed: u64) -> Result<(), Failed> {

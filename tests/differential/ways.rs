@@ -1,7 +1,7 @@
 //! The ways in which a module is run.
 
 use std::sync::LazyLock;
-use wardian::{Checkpoints, Config, Engine, EngineKind};
+use wardian::{Config, Engine, EngineKind};
 
 /// A way to run modules.
 pub(crate) struct Way {
@@ -40,30 +40,13 @@ pub(crate) static WAYS: LazyLock<Vec<Way>> = LazyLock::new(|| {
     ways
 });
 
-/// Engines whose compiled code can be captured, with names.
-pub(crate) static CAPTURING: LazyLock<Vec<(&str, Engine)>> = LazyLock::new(|| {
-    if !cfg!(feature = "jit") {
-        return Vec::new();
-    }
-    let engine = |kind, hot, signals, checkpoints| {
-        let mut config = config(kind, hot, signals);
-        Engine::new(config.checkpoints(checkpoints)).expect("the configuration works")
-    };
-    let loops = Checkpoints::CallsAndLoops;
-    vec![
-        ("compiled", engine(EngineKind::Compiled, 0, true, Checkpoints::Calls)),
-        ("compiled, checks, loops", engine(EngineKind::Compiled, 0, false, loops)),
-        ("tiered, loops", engine(EngineKind::Tiered, 1, true, loops)),
-    ]
-});
-
 /// Fuel ends what does not end. The stack is for as many frames as there is fuel for, since how deep a
 /// stack is when it overflows may differ.
 fn engine(kind: EngineKind, hot_after: u32, signals: bool) -> Engine {
     Engine::new(&config(kind, hot_after, signals)).expect("the configuration works")
 }
 
-fn config(kind: EngineKind, hot_after: u32, signals: bool) -> Config {
+pub(crate) fn config(kind: EngineKind, hot_after: u32, signals: bool) -> Config {
     let mut config = Config::new();
     config.engine(kind).hot_after(Some(hot_after)).background_compilation(false);
     config.signals(signals);

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A point is a call that has not returned, or an operator before which the function asks whether somebody wants a
-//! checkpoint. Which locals are live there is told apart by a bit for each cell. What is live was stored before.
+//! checkpoint. A bit for each cell says whether its local is live there. What is live was stored before.
 
 use std::ops::Range;
 

@@ -1,6 +1,6 @@
 //! How checkpoints are stored: what takes no room, chains, keys, streams, and in what two of them differ.
 
-use super::bytes::root;
+use super::root::root;
 use super::{Host, interpreter, linker, rest, until};
 use crate::matrix::{Behaviour, module};
 use wardian::{

@@ -1,8 +1,8 @@
 //! The side of a control socket that answers: one thread for all connections.
 //!
 //! A peer may be anybody who can open the socket, and may do anything: what is read is bounded, and who asks nothing,
-//! or does not read the answer, is disconnected after a while, or at once if there are too many. While a request of a connection is being answered
-//! nothing is read from it, so that answers come in order and nothing piles up.
+//! or does not read the answer, is disconnected after a while, or at once if there are too many. While a request of a
+//! connection is being answered nothing is read from it, so that answers come in order and nothing piles up.
 
 use super::protocol::{Answer, Code, Command, MAX_LINE};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
