@@ -1,6 +1,7 @@
 //! Checkpoints: a guest is written down, and continues in another store as if nothing had happened.
 
 pub(crate) mod bytes;
+pub(crate) mod references;
 pub(crate) mod requests;
 pub(crate) mod root;
 pub(crate) mod store;
@@ -8,8 +9,8 @@ pub(crate) mod stored;
 
 use crate::matrix::{Behaviour, module};
 use wardian::{
-    Caller, Checkpoint, CheckpointOptions, Checkpoints, Engine, EngineKind, Error, Linker, Module,
-    Result, ResumeOptions, Store, StoreLimits, Val,
+    Caller, Checkpoint, CheckpointOptions, Checkpoints, Engine, EngineKind, Error, Fork, Linker,
+    Module, Result, ResumeOptions, Store, StoreLimits, Val,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -23,44 +24,44 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("two thousand frames are carried", deep),
     ("an exception is caught by a frame that was carried", thrown_after),
     ("a caught exception is carried", held_exceptions),
-    ("objects keep their identity", objects),
-    ("references that only a checkpoint needs are kept", kept_references),
-    ("locals without a default are carried before they are set", unset_locals),
 ];
 
 /// An engine with the same settings that interprets.
-fn interpreter(engine: &Engine) -> Engine {
+pub(crate) fn interpreter(engine: &Engine) -> Engine {
     let mut config = engine.config().clone();
     Engine::new(config.engine(EngineKind::Interpreted)).expect("the configuration works")
 }
 
 /// The engine, if what it compiles can be captured.
-fn capturing(engine: &Engine, checkpoints: Checkpoints) -> Engine {
+pub(crate) fn capturing(engine: &Engine, checkpoints: Checkpoints) -> Engine {
     let mut config = engine.config().clone();
     Engine::new(config.checkpoints(checkpoints)).expect("the configuration works")
 }
 
 /// Engines whose guests can be written down everywhere.
-fn sources(engine: &Engine) -> [Engine; 2] {
+pub(crate) fn sources(engine: &Engine) -> [Engine; 2] {
     [interpreter(engine), capturing(engine, Checkpoints::CallsAndLoops)]
 }
 
 /// What host functions keep: arguments in order, and a checkpoint of the call at which one is wanted.
 #[derive(Default)]
-struct Host {
-    told: Vec<i64>,
-    calls: usize,
+pub(crate) struct Host {
+    pub(crate) told: Vec<i64>,
+    pub(crate) calls: usize,
     /// The call at which a checkpoint is taken.
-    at: Option<usize>,
-    taken: Option<Vec<u8>>,
+    pub(crate) at: Option<usize>,
+    pub(crate) taken: Option<Vec<u8>>,
+    /// Whether the store is forked instead, and the fork.
+    pub(crate) forks: bool,
+    pub(crate) fork: Option<Box<Fork<Host>>>,
     /// Why it could not be taken.
-    refused: Option<String>,
+    pub(crate) refused: Option<String>,
     /// Whether the next call throws.
-    limits: StoreLimits,
+    pub(crate) limits: StoreLimits,
 }
 
 /// `h.tell` notes its argument and returns its double; `h.note` notes it and returns nothing.
-fn linker(engine: &Engine) -> Linker<Host> {
+pub(crate) fn linker(engine: &Engine) -> Linker<Host> {
     let mut linker: Linker<Host> = Linker::new(engine);
     linker.func_wrap("h", "tell", |caller: Caller<'_, Host>, x: i64| tell(caller, x)).unwrap();
     linker
@@ -70,6 +71,12 @@ fn linker(engine: &Engine) -> Linker<Host> {
 }
 
 fn tell(mut caller: Caller<'_, Host>, x: i64) -> Result<i64> {
+    if caller.data().at == Some(caller.data().calls) && caller.data().forks {
+        let fork = caller.fork(Host::default());
+        caller.data_mut().refused = fork.as_ref().err().map(Error::to_string);
+        caller.data_mut().fork = Some(Box::new(fork?));
+        return Err(Error::host("forked"));
+    }
     if caller.data().at == Some(caller.data().calls) {
         let checkpoint = caller.checkpoint(&CheckpointOptions::new());
         caller.data_mut().refused = checkpoint.as_ref().err().map(Error::to_string);
@@ -100,8 +107,11 @@ fn until(engine: &Engine, module: &Module, at: usize) -> Option<(Vec<i64>, Check
     Some((host.told, Checkpoint::from_bytes(&taken).unwrap()))
 }
 
+/// What a guest passes to the host, and returns.
+type Outcome = (Vec<i64>, Result<Vec<Val>>);
+
 /// What the guest tells and returns without being carried.
-fn whole(engine: &Engine, module: &Module) -> (Vec<i64>, Result<Vec<Val>>) {
+pub(crate) fn whole(engine: &Engine, module: &Module) -> Outcome {
     let mut store = Store::new(engine, Host::default());
     let instance = linker(engine).instantiate(&mut store, module).unwrap();
     let run = instance.get_func(&mut store, "run").unwrap();
@@ -111,7 +121,7 @@ fn whole(engine: &Engine, module: &Module) -> (Vec<i64>, Result<Vec<Val>>) {
 }
 
 /// Resumes a guest, and returns what it tells afterwards and returns.
-fn rest(engine: &Engine, checkpoint: &Checkpoint) -> (Vec<i64>, Result<Vec<Val>>) {
+fn rest(engine: &Engine, checkpoint: &Checkpoint) -> Outcome {
     let mut store = Store::new(engine, Host::default());
     let options = ResumeOptions::new();
     let resumed = checkpoint.resume(&mut store, &linker(engine), &options).unwrap();
@@ -123,6 +133,7 @@ fn rest(engine: &Engine, checkpoint: &Checkpoint) -> (Vec<i64>, Result<Vec<Val>>
 fn carried(engine: &Engine, text: &str) {
     sources(engine).iter().for_each(|from| carried_from(from, engine, text));
     carried_from(&capturing(engine, Checkpoints::Calls), engine, text);
+    sources(engine).iter().for_each(|engine| crate::forks::forked(engine, text));
 }
 
 fn carried_from(from: &Engine, engine: &Engine, text: &str) {
@@ -132,15 +143,20 @@ fn carried_from(from: &Engine, engine: &Engine, text: &str) {
     while let Some((before, checkpoint)) = until(from, &here, calls) {
         let (after, done) = rest(engine, &checkpoint);
         let told: Vec<i64> = before.into_iter().chain(after).collect();
-        assert_eq!(told, expected.0, "carried at call {calls}");
-        match (&done, &expected.1) {
-            (Ok(a), Ok(b)) => assert_eq!(a, b, "carried at call {calls}"),
-            (Err(a), Err(b)) => assert_eq!(a.trap(), b.trap(), "carried at call {calls}: {a}"),
-            (a, b) => panic!("carried at call {calls}: {a:?}, not {b:?}"),
-        }
+        same(&(told, done), &expected, &format!("carried at call {calls}"));
         calls += 1;
     }
     assert!(calls > 0, "the guest calls the host");
+}
+
+/// Checks that a guest has said and returned what it should.
+pub(crate) fn same(found: &Outcome, expected: &Outcome, what: &str) {
+    assert_eq!(found.0, expected.0, "{what}");
+    match (&found.1, &expected.1) {
+        (Ok(a), Ok(b)) => assert_eq!(a, b, "{what}"),
+        (Err(a), Err(b)) => assert_eq!(a.trap(), b.trap(), "{what}: {a}"),
+        (a, b) => panic!("{what}: {a:?}, not {b:?}"),
+    }
 }
 
 fn frames(engine: &Engine) {
@@ -502,92 +518,5 @@ fn held_exceptions(engine: &Engine) {
               call $tell
               i64.add
             end))"#,
-    );
-}
-
-fn objects(engine: &Engine) {
-    carried(
-        engine,
-        r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
-          (rec (type $node (sub (struct (field $value (mut i64)) (field $next (mut (ref null $node)))
-                 (field $tag (mut i8)) (field $run (ref null $f)))))
-            (type $f (func (result i64))))
-          (type $bytes (array (mut i16))) (type $all (array (mut anyref))) (type $leaf (sub $node (struct
-            (field (mut i64)) (field (mut (ref null $node))) (field (mut i8)) (field (ref null $f)) (field v128))))
-          (elem declare func $seven)
-          (elem $shared (ref null $node) (item (struct.new $node (i64.const 50) (ref.null $node) (i32.const 1) (ref.null $f))))
-          (global $fixed (ref $bytes) (array.new $bytes (i32.const 3) (i32.const 4)))
-          (global $other (mut (ref null $bytes)) (ref.null none))
-          (table $t 2 anyref)
-          (func $seven (type $f) (i64.const 7))
-          (func (export "run") (result i64) (local $a (ref null $node)) (local $b (ref null $node)) (local $all (ref null $all))
-            (local $x externref)
-            (local.set $a (struct.new $node (i64.const 1) (ref.null $node) (i32.const -1) (ref.func $seven)))
-            (local.set $b (struct.new $leaf (i64.const 2) (local.get $a) (i32.const 3) (ref.null $f) (v128.const i64x2 5 6)))
-            ;; A cycle.
-            (struct.set $node $next (local.get $a) (local.get $b))
-            (local.set $all (array.new $all (ref.i31 (i32.const 12)) (i32.const 5)))
-            (array.set $all (local.get $all) (i32.const 1) (local.get $a))
-            (array.set $all (local.get $all) (i32.const 2) (local.get $all))
-            (table.set $t (i32.const 1) (local.get $b))
-            (global.set $other (global.get $fixed))
-            (local.set $x (extern.convert_any (local.get $b)))
-            (array.set $bytes (global.get $fixed) (i32.const 2) (i32.const 0xfffe))
-            (drop (call $tell (i64.const 0)))
-            (drop (call $tell (i64.extend_i32_u (ref.eq (local.get $a)
-              (struct.get $node $next (struct.get $node $next (local.get $a)))))))
-            (drop (call $tell (i64.extend_i32_u (ref.eq (ref.cast eqref (any.convert_extern (local.get $x)))
-              (ref.cast eqref (table.get $t (i32.const 1)))))))
-            (drop (call $tell (i64.extend_i32_u (ref.test (ref $leaf) (table.get $t (i32.const 1))))))
-            (drop (call $tell (i64.extend_i32_u (ref.test (ref $leaf) (array.get $all (local.get $all) (i32.const 1))))))
-            (drop (call $tell (i64.extend_i32_u (ref.eq (global.get $other) (global.get $fixed)))))
-            (drop (call $tell (i64.extend_i32_s (array.get_s $bytes (global.get $other) (i32.const 2)))))
-            (drop (call $tell (i64.extend_i32_s (struct.get_s $node $tag (local.get $a)))))
-            (drop (call $tell (i64.extend_i32_u (i31.get_u (ref.cast i31ref (array.get $all (local.get $all) (i32.const 4)))))))
-            (drop (call $tell (i64x2.extract_lane 1 (struct.get $leaf 4 (ref.cast (ref $leaf) (local.get $b))))))
-            (i64.add (struct.get $node $value (struct.get $node $next (local.get $b)))
-              (call_ref $f (struct.get $node $run (local.get $a))))))"#,
-    );
-}
-
-/// The compiler knows that neither the local nor the operand is used any more.
-fn kept_references(engine: &Engine) {
-    let mut config = engine.config().clone();
-    let engine = Engine::new(config.gc_stress(true)).expect("the configuration works");
-    carried(
-        &engine,
-        r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
-          (type $s (struct (field i64) (field (ref null $s))))
-          (func (export "run") (result i64) (local $r (ref null $s)) (local $n i32)
-            (local.set $r (struct.new $s (i64.const 42) (struct.new_default $s)))
-            (drop (call $tell (i64.const 1)))
-            (drop (struct.new $s (i64.const 7) (ref.null $s)))
-            (struct.new $s (i64.const 8) (local.get $r))
-            (drop (call $tell (i64.const 2)))
-            (drop (struct.new_default $s))
-            (loop $l
-              (drop (call $tell (i64.const 3)))
-              (drop (struct.new_default $s))
-              (drop (call $tell (i64.const 4)))
-              (local.set $n (i32.add (local.get $n) (i32.const 1)))
-              (br_if $l (i32.lt_u (local.get $n) (i32.const 2))))
-            (drop)
-            (drop (local.get $r))
-            (i64.const 5)))"#,
-    );
-}
-
-fn unset_locals(engine: &Engine) {
-    carried(
-        engine,
-        r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
-          (type $f (func (result i64)))
-          (func $one (result i64) (i64.const 1)) (elem declare func $one)
-          (func (export "run") (result i64) (local $r (ref $f)) (local $n i32)
-            (local $unread (ref $f))
-            (drop (call $tell (i64.const 5)))
-            (local.set $unread (local.tee $r (ref.func $one)))
-            (drop (call $tell (i64.const 6)))
-            (call_ref $f (local.get $r))))"#,
     );
 }

@@ -31,14 +31,14 @@ pub(crate) const TABLE: &[Behaviour] = &[
 ];
 
 /// Calls an export with integers.
-fn call(store: &mut Store<()>, i: Instance, name: &str, n: i32) -> i32 {
+pub(crate) fn call(store: &mut Store<()>, i: Instance, name: &str, n: i32) -> i32 {
     let f = i.typed_func::<i32, i32>(&mut *store, name).unwrap();
     f.call(store, n).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
 /// `change` changes everything that it can, in a way that depends on its argument; `sum` is a number that depends on
 /// everything.
-const GUEST: &str = r#"(module
+pub(crate) const GUEST: &str = r#"(module
   (memory (export "m") 1 20) (memory $far i64 1 20) (memory $bytes 100 9000 (pagesize 1))
   (global $i (mut i32) (i32.const 1)) (global $v (mut v128) (v128.const i64x2 1 2))
   (table $t 3 40 funcref) (table $big 9000 20000 funcref) (elem $e funcref (ref.func $two) (ref.func $two))

@@ -16,6 +16,7 @@ mod errors;
 mod exceptions;
 #[cfg(feature = "torture")]
 mod faults;
+mod forks;
 mod fuel;
 mod function_references;
 mod gc;
@@ -70,6 +71,7 @@ const TABLES: &[&[matrix::Behaviour]] = &[
     calls::TABLE,
     checkpoints::TABLE,
     checkpoints::bytes::TABLE,
+    checkpoints::references::TABLE,
     checkpoints::requests::TABLE,
     checkpoints::store::TABLE,
     checkpoints::stored::TABLE,
@@ -79,6 +81,7 @@ const TABLES: &[&[matrix::Behaviour]] = &[
     destructors::TABLE,
     errors::TABLE,
     exceptions::TABLE,
+    forks::TABLE,
     fuel::TABLE,
     function_references::TABLE,
     gc::TABLE,

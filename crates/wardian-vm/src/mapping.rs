@@ -175,8 +175,7 @@ impl Mapping {
         .map_err(explain)
     }
 
-    /// Shows the bytes `[start, start + len)` of a file at the same place, so that what is written
-    /// goes to the file.
+    /// Shows `len` bytes of a file from `offset` on at `start`, so that what is written goes to the file.
     ///
     /// # Safety
     ///
@@ -189,7 +188,7 @@ impl Mapping {
         &self,
         start: usize,
         len: usize,
-        file: BorrowedFd<'_>,
+        (file, offset): (BorrowedFd<'_>, u64),
     ) -> io::Result<()> {
         self.check(start, len)?;
         if len == 0 {
@@ -204,7 +203,7 @@ impl Mapping {
                 ProtFlags::READ | ProtFlags::WRITE,
                 MapFlags::SHARED | MapFlags::FIXED,
                 file,
-                start as u64,
+                offset,
             )
         }
         .map(drop)

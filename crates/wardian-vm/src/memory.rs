@@ -19,6 +19,9 @@ mod built_in;
 mod capture;
 mod custom;
 mod file;
+mod fork;
+#[cfg(test)]
+mod fork_tests;
 mod page_file;
 mod pages;
 mod pooled;
@@ -286,7 +289,7 @@ impl EngineMemory {
             // SAFETY: the memory is not in use yet.
             unsafe { self.mapping.clear(want, self.accessible - want)? };
         } else {
-            self.mapping.make_accessible(self.accessible, want - self.accessible)?;
+            self.make_accessible(want)?;
         }
         self.accessible = want;
         Ok(())
@@ -333,8 +336,7 @@ impl EngineMemory {
             if want > self.mapping.size() || self.movable && torture::moves() {
                 return self.move_to(len, want, stop);
             }
-            self.mapping.make_accessible(self.accessible, want - self.accessible)?;
-            self.accessible = want;
+            self.make_accessible(want)?;
         }
         self.len = len;
         Ok(())
@@ -364,8 +366,10 @@ impl EngineMemory {
         }
         self.mapping = mapping;
         self.image = None;
-        if let Some(captured) = &mut self.captured {
-            captured.moved();
+        match &mut self.captured {
+            Some(captured) if captured.written_through => self.captured = None,
+            Some(captured) => captured.moved(),
+            None => {}
         }
         self.accessible = want;
         self.len = len;

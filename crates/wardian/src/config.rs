@@ -70,6 +70,7 @@ pub struct Config {
     pub(crate) speculation_guards: bool,
     pub(crate) gc_stress: bool,
     pub(crate) checkpoints: Checkpoints,
+    pub(crate) forkable: bool,
     pub(crate) listeners: MultiFunctionListenerFactory,
 }
 
@@ -102,6 +103,7 @@ impl Config {
             speculation_guards: true,
             gc_stress: false,
             checkpoints: Checkpoints::Off,
+            forkable: false,
             listeners: MultiFunctionListenerFactory::default(),
         }
     }
@@ -276,6 +278,17 @@ impl Config {
     /// `docs/checkpoints.md` says. Interpreted code can be written down in any case. Default: nowhere.
     pub fn checkpoints(&mut self, checkpoints: Checkpoints) -> &mut Config {
         self.checkpoints = checkpoints;
+        self
+    }
+
+    /// Whether memories of the engine's own are made so that the first fork or image of a store copies nothing that was
+    /// written to them: see [`crate::Store::fork`]. They are then shared views of a file in memory from the start. Making
+    /// and dropping an instance takes some microseconds more, and pages are small ones.
+    ///
+    /// A process that forks must not use the stores of such an engine in both processes: both would write to the
+    /// same memories. Default: off.
+    pub fn forkable_memories(&mut self, on: bool) -> &mut Config {
+        self.forkable = on;
         self
     }
 

@@ -118,11 +118,7 @@ impl Func {
         def.check()?;
         let store = store.as_context_mut();
         let inner = &mut store.0.inner;
-        let signature = inner.engine().signatures().get(&def.ty)?;
-        let code = inner.engine().host_code(&def.ty, &signature)?;
-        let index = inner.add_host_func(def, code, signature.number());
-        inner.keep_signature(signature);
-        Ok(Func { store: inner.id(), index })
+        Ok(Func { store: inner.id(), index: inner.host_func(def)? })
     }
 
     /// Its signature.

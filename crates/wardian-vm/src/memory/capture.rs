@@ -1,11 +1,13 @@
 //! The contents of memories at a moment, to come back to: see [`super::pages`] for where they are kept.
 
+use super::page_file::PageRange;
 use super::pages::{Pages, Version};
 use super::written::{Written, written};
 use super::{CustomMemory, EngineMemory};
-use crate::mapping::round_up;
+use crate::mapping::{Mapping, round_up};
 use crate::torture::{self, Point};
 use std::io;
+use std::sync::Arc;
 
 /// The contents of a memory at a moment. It takes memory for the pages in which it differs from the latest capture
 /// of the same memory, and nothing once the memory is gone.
@@ -38,32 +40,73 @@ impl MemoryCapture {
 /// What a memory that was captured has for it.
 #[derive(Debug)]
 pub(super) struct Captured {
-    pages: Pages,
-    /// Bytes from the base on that are a private view of the range; beyond them the range is zero, and the memory
+    pub(super) pages: Pages,
+    /// Bytes from the base on that are a private view of the range; after them the range is zero, and the memory
     /// has pages that were zero when it was captured.
-    view: usize,
+    pub(super) view: usize,
     /// Whether the pages that nobody has written since are what the range is.
-    in_step: bool,
+    pub(super) in_step: bool,
+    /// Whether what is written goes to the range: see [`super::fork`]. Then what is foreign is what a module brought
+    /// along.
+    pub(super) written_through: bool,
     /// Bytes from the base on that are a view of another file: what a module brought along, or a former range.
-    foreign: usize,
+    pub(super) foreign: usize,
+    /// That range. It goes once the memory shows it no more.
+    former: Vec<Arc<PageRange>>,
     /// Whether a restore failed half-way: then nobody knows what the memory is.
-    torn: bool,
+    pub(super) torn: bool,
 }
 
 impl Captured {
     fn new(size: usize, foreign: usize) -> io::Result<Captured> {
-        let pages = Pages::new(size)?;
-        Ok(Captured { pages, view: 0, in_step: false, foreign, torn: false })
+        Ok(Captured::of(Pages::new(size)?, foreign))
+    }
+
+    fn of(pages: Pages, foreign: usize) -> Captured {
+        Captured {
+            pages,
+            view: 0,
+            in_step: false,
+            written_through: false,
+            foreign,
+            former: Vec::new(),
+            torn: false,
+        }
+    }
+
+    /// Of a memory that is to write to its range.
+    pub(super) fn written_through(size: usize, foreign: usize) -> io::Result<Captured> {
+        Ok(Captured { written_through: true, ..Captured::new(size, foreign)? })
+    }
+
+    /// Of another memory, which is to show the same range.
+    pub(super) fn forked(&self, foreign: usize) -> Captured {
+        Captured::of(Pages::sharing(self.pages.range().clone()), foreign)
+    }
+
+    /// Makes `[start, start + len)`, which is empty, the memory's view of its range.
+    pub(super) fn write_through(
+        &mut self,
+        mapping: &Mapping,
+        start: usize,
+        len: usize,
+    ) -> io::Result<()> {
+        let (file, offset) = self.pages.range().place(start);
+        // SAFETY: nobody refers to what is empty. The file does not shrink.
+        unsafe { mapping.map_shared(start, len, (file, offset))? };
+        self.pages.set_end(start + len)
     }
 
     /// The memory has moved, and shows no file any more.
     pub(super) fn moved(&mut self) {
         (self.view, self.foreign, self.in_step) = (0, 0, false);
+        self.former.clear();
     }
 
-    /// The range is another one now, which the memory does not show yet.
-    fn renewed(&mut self) {
+    /// The range is another one now, which the memory does not show yet. It still shows the former one.
+    fn renewed(&mut self, former: Arc<PageRange>) {
         (self.foreign, self.view, self.in_step) = (self.view.max(self.foreign), 0, false);
+        self.former.push(former);
     }
 
     #[cfg(test)]
@@ -82,31 +125,45 @@ pub(super) fn is_zero(page: &[u8]) -> bool {
 impl EngineMemory {
     /// As [`super::Memory::capture`]. The memory becomes a view of what was captured.
     pub(super) fn capture(&mut self) -> io::Result<MemoryCapture> {
-        debug_assert_eq!(round_up(self.len), Some(self.accessible));
-        let most = usize::try_from(self.maximum).unwrap_or(usize::MAX).min(self.mapping.size());
-        let most = round_up(most).unwrap_or(self.accessible).max(self.accessible);
-        let mut captured = match self.captured.take() {
-            Some(captured) => captured,
-            None => Captured::new(most, self.image.as_ref().map_or(0, |image| image.len()))?,
-        };
-        let done = self.write_back(&mut captured, most);
+        let mut captured = self.take_captured()?;
+        let done = self.write_back(&mut captured);
         let version = done.map(|()| captured.pages.version());
         self.captured = Some(captured);
         Ok(MemoryCapture { len: self.len, contents: Contents::Pages(version?) })
     }
 
+    /// What the memory has for captures, to be put back.
+    pub(super) fn take_captured(&mut self) -> io::Result<Captured> {
+        debug_assert_eq!(round_up(self.len), Some(self.accessible));
+        match self.captured.take() {
+            Some(captured) => Ok(captured),
+            None => Captured::new(self.most(), self.image.as_ref().map_or(0, |image| image.len())),
+        }
+    }
+
+    /// The most bytes that it can have without moving, whole pages.
+    pub(super) fn most(&self) -> usize {
+        let most = usize::try_from(self.maximum).unwrap_or(usize::MAX).min(self.mapping.size());
+        round_up(most).unwrap_or(self.accessible).max(self.accessible)
+    }
+
     /// Makes the range what the memory is, and the memory a view of it. If that fails, the contents of the memory are
     /// as before.
-    fn write_back(&mut self, captured: &mut Captured, most: usize) -> io::Result<()> {
+    pub(super) fn write_back(&mut self, captured: &mut Captured) -> io::Result<()> {
         if captured.torn {
             return Err(torn());
         }
-        if captured.pages.renew(most)? {
-            captured.renewed();
+        if captured.written_through {
+            return self.end_write_through(captured);
+        }
+        // Also of a range that is replaced now: the new one is the same.
+        let in_step = captured.in_step;
+        if let Some(former) = captured.pages.renew(self.most())? {
+            captured.renewed(former);
         }
         let own = written(self.base(), self.accessible);
         let read = own.as_ref().map_or(0, |own| own.read);
-        let runs = match (own.map(|own| own.runs), captured.in_step) {
+        let runs = match (own.map(|own| own.runs), in_step) {
             (Some(own), true) => own,
             // What a module brought along is in no page of the memory's own; the rest of it was zero.
             (Some(own), false) if captured.pages.range().end() == 0 => {
@@ -134,17 +191,18 @@ impl EngineMemory {
     /// # Safety
     ///
     /// Nobody relies on the contents of bytes that the memory does not show yet.
-    unsafe fn show_range(&self, captured: &mut Captured, len: usize) -> io::Result<()> {
+    pub(super) unsafe fn show_range(&self, captured: &mut Captured, len: usize) -> io::Result<()> {
         let range = captured.pages.range();
         let end = range.end().max(captured.foreign).min(len);
         if end > captured.view {
             let start = captured.view;
-            // SAFETY: the caller's promise. The file does not shrink, and only this memory shows the range; it is
-            // changed while no guest runs and nobody refers to the contents.
+            // SAFETY: the caller's promise. The file does not shrink. The range is changed only while this memory alone
+            // shows it, no guest of it runs and nobody refers to the contents.
             unsafe { self.mapping.map_file(start, end - start, range.place(start))? };
             captured.view = end;
         }
         (captured.in_step, captured.foreign) = (true, 0);
+        captured.former.clear();
         Ok(())
     }
 
@@ -211,8 +269,8 @@ impl EngineMemory {
             self.accessible = want;
         }
         captured.torn = true;
-        if captured.pages.return_to(version)? {
-            captured.renewed();
+        if let Some(former) = captured.pages.return_to(version)? {
+            captured.renewed(former);
         }
         // SAFETY: nobody relies on the contents, nor on a larger size, by the caller's promise.
         unsafe {
@@ -281,7 +339,7 @@ impl CustomMemory {
     }
 }
 
-fn torn() -> io::Error {
+pub(super) fn torn() -> io::Error {
     io::Error::other("an earlier state of it was brought back in part only")
 }
 

@@ -3,7 +3,7 @@
 use super::custom::LinearMemory;
 use crate::mapping::{Mapping, round_up};
 use crate::torture::{self, Point};
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::FallocateFlags;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -93,7 +93,7 @@ impl FileMemory {
         let shown = match room {
             Err(error) => Err(error),
             // SAFETY: nothing is there yet, and the file, which is locked, is long enough.
-            _ => unsafe { self.mapping.map_shared(self.accessible, more, self.file.as_fd()) },
+            _ => unsafe { self.mapping.map_shared(self.accessible, more, self.place()) },
         };
         if let Err(error) = shown {
             if length < want as u64 {
@@ -103,6 +103,11 @@ impl FileMemory {
         }
         self.accessible = want;
         Ok(())
+    }
+
+    /// Where in the file the bytes are that are shown next.
+    fn place(&self) -> (BorrowedFd<'_>, u64) {
+        (self.file.as_fd(), self.accessible as u64)
     }
 
     fn grow(&mut self, size: usize) -> io::Result<()> {

@@ -7,8 +7,9 @@
 //! A range takes memory only for the pages that are written to it. A range that is given up is emptied, and its
 //! place in the file is not used again; a file goes with its last range.
 //!
-//! Ranges are written while memories show them. So after the process has forked nobody writes to a file from
-//! before: the other process may show it. [`PageRange::is_ours`] says whether that has happened.
+//! A range is written while its memory shows it. So a range that several memories share is not written, and after the
+//! process has forked nobody writes to a file from before: the other process may show it. [`PageRange::is_ours`] says
+//! whether that has happened.
 
 use crate::torture::{self, Point};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,7 +19,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, Weak};
 
-/// A part of a file that one memory uses.
+/// A part of a file that one memory uses, or several that have been forked.
 #[derive(Debug)]
 pub(super) struct PageRange {
     file: Arc<PageFile>,
@@ -77,6 +78,11 @@ impl PageRange {
     /// Bytes from the start of the range on outside of which all bytes are zero.
     pub(super) fn end(&self) -> usize {
         self.end
+    }
+
+    /// Notes that bytes up to this one may be other than zero.
+    pub(super) fn set_end(&mut self, end: usize) {
+        self.end = self.end.max(end);
     }
 
     /// The file, and where in it a place of the range is.

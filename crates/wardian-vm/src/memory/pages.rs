@@ -17,6 +17,9 @@
 //! - **Restore of another one**: before that, the pages that have changed since are written to the range, and what
 //!   they replace is kept. The capture is then the latest.
 //!
+//! After a fork several memories show one range ([`super::fork`]). Nobody writes to it then: a memory that is captured,
+//! or restored to another capture, gets a range of its own before.
+//!
 //! So a memory has one mapping of one range however many captures there are, and a capture takes the pages in which
 //! it differs from the range. The range has a time, which counts its changes; a capture is a time, and a kept page
 //! has the times during which it was in the range. It is dropped when no capture has one of these.
@@ -31,7 +34,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// The range of a memory with its history.
 #[derive(Debug)]
 pub(super) struct Pages {
-    range: PageRange,
+    /// Written only as long as no other memory shows it.
+    range: Arc<PageRange>,
     history: Arc<Mutex<History>>,
 }
 
@@ -137,19 +141,28 @@ fn lock(history: &Mutex<History>) -> MutexGuard<'_, History> {
 impl Pages {
     /// For a memory of at most `size` bytes, whole pages; all of them are zero.
     pub(super) fn new(size: usize) -> io::Result<Pages> {
-        Ok(Pages { range: PageRange::new(size)?, history: Arc::default() })
+        Ok(Pages::sharing(Arc::new(PageRange::new(size)?)))
     }
 
-    pub(super) fn range(&self) -> &PageRange {
+    /// For a memory that shows a range which other memories may show too.
+    pub(super) fn sharing(range: Arc<PageRange>) -> Pages {
+        Pages { range, history: Arc::default() }
+    }
+
+    pub(super) fn range(&self) -> &Arc<PageRange> {
         &self.range
     }
 
-    /// Makes sure that the range is at least so large, and that no other process shows it. Returns whether it is
-    /// another one now. A range that is too small is emptied when it goes: the memory shows nothing of it, because it
-    /// has moved to become larger. One that another process shows keeps its contents.
-    pub(super) fn renew(&mut self, size: usize) -> io::Result<bool> {
-        if size <= self.range.size() && self.range.is_ours() {
-            return Ok(false);
+    /// Whether neither another memory nor another process shows the range, so that it may be written.
+    pub(super) fn is_own(&mut self) -> bool {
+        self.range.is_ours() && Arc::get_mut(&mut self.range).is_some()
+    }
+
+    /// Makes sure that the range is at least so large, and that nobody else shows it. If it is another one now, returns
+    /// the former one, which has to be kept as long as the memory shows it.
+    pub(super) fn renew(&mut self, size: usize) -> io::Result<Option<Arc<PageRange>>> {
+        if size <= self.range.size() && self.is_own() {
+            return Ok(None);
         }
         let mut new = PageRange::new(size.max(self.range.size()))?;
         let mut bytes = vec![0; CHUNK.min(self.range.end())];
@@ -160,8 +173,12 @@ impl Pages {
                 new.write(at, &bytes[..len])?;
             }
         }
-        self.range = new;
-        Ok(true)
+        Ok(Some(std::mem::replace(&mut self.range, Arc::new(new))))
+    }
+
+    /// The range, to be written: [`Pages::renew`] made sure that it is nobody else's.
+    fn own(range: &mut Arc<PageRange>) -> io::Result<&mut PageRange> {
+        Arc::get_mut(range).ok_or_else(|| io::Error::other("another memory shows the pages"))
     }
 
     /// Makes the range what `memory` is, which differs from it at most in `runs`, whole pages. If that fails, the
@@ -191,7 +208,24 @@ impl Pages {
                 }
             }
             for run in changed {
-                self.range.write(run.start, &memory[run])?;
+                Pages::own(&mut self.range)?.write(run.start, &memory[run])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that the first `end` bytes of the range may not be zero: a memory writes to them.
+    pub(super) fn set_end(&mut self, end: usize) -> io::Result<()> {
+        Pages::own(&mut self.range)?.set_end(end);
+        Ok(())
+    }
+
+    /// Writes the first bytes of the range, whole pages, which are zero.
+    pub(super) fn fill(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let range = Pages::own(&mut self.range)?;
+        for (at, chunk) in (0..).step_by(CHUNK).zip(bytes.chunks(CHUNK)) {
+            if !super::capture::is_zero(chunk) {
+                range.write(at, chunk)?;
             }
         }
         Ok(())
@@ -214,12 +248,12 @@ impl Pages {
         Arc::ptr_eq(&self.history, &version.history)
     }
 
-    /// Makes the range what it was at a version of it. If that fails, it may have changed in part. Returns whether it
-    /// is another range now.
-    pub(super) fn return_to(&mut self, version: &Version) -> io::Result<bool> {
+    /// Makes the range what it was at a version of it. If that fails, it may have changed in part. Returns the former
+    /// range if it is another one now, as [`Pages::renew`] does.
+    pub(super) fn return_to(&mut self, version: &Version) -> io::Result<Option<Arc<PageRange>>> {
         let shared = self.history.clone();
         let mut history = lock(&shared);
-        let mut renewed = false;
+        let mut former = None;
         let time = history.versions[&version.number];
         let first = history.kept.partition_point(|kept| kept.times.end <= time);
         // Of each page what was replaced first since then.
@@ -228,7 +262,7 @@ impl Pages {
             changed.entry(kept.page).or_insert(at);
         }
         if !changed.is_empty() {
-            renewed = self.renew(0)?;
+            former = self.renew(0)?;
             history.now += 1;
             let newest = history.newest();
             let changed: Vec<(usize, usize)> = changed.into_iter().collect();
@@ -246,13 +280,13 @@ impl Pages {
                         None => bytes.fill(0),
                     }
                 }
-                self.range.write(start, &bytes)?;
+                Pages::own(&mut self.range)?.write(start, &bytes)?;
             }
             let now = history.now;
             history.versions.insert(version.number, now);
         }
         history.tidy();
-        Ok(renewed)
+        Ok(former)
     }
 
     /// Former pages that are kept.

@@ -90,6 +90,7 @@ impl fmt::Display for CheckpointValue {
             Value::I31(value) => write!(f, "i31 {value:#x}"),
             Value::Object(number) => write!(f, "object {number}"),
             Value::Exception(number) => write!(f, "exception {number}"),
+            Value::Shared(number) => write!(f, "the embedder's {number}"),
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::chain::{check_hash, incremental, places};
 use super::format::{Reader, damaged};
 use super::pages::place;
+use super::resume::FromLinker;
 use super::{CheckpointModule, ModuleBytes, ReadOptions, ResumeOptions, Resumed};
 use crate::raw::checkpoint::Target;
 use crate::{Engine, Linker, Module, Result, Store};
@@ -126,10 +127,9 @@ impl<'r> CheckpointReader<'r> {
         // The state is needed until all is read.
         let state = self.chain[0].state.clone();
         let modules = super::resume::find_modules(&state, &self.modules, store.engine(), options)?;
-        let restored = store
-            .0
-            .restore(&state, &modules, linker, options, |targets| self.read_memories(targets))?;
-        Ok(Resumed::new(store, &state, restored))
+        let fill = |targets: Vec<Target<'_>>| self.read_memories(targets);
+        let restored = store.0.restore(&state, &modules, FromLinker { linker, options, fill })?;
+        Ok(Resumed::new(store, restored))
     }
 
     /// Reads the memories, those of the oldest parent first, each upon those before.
@@ -150,7 +150,7 @@ impl<'r> CheckpointReader<'r> {
                 let Some(target) = places[stored.memory] else {
                     return source.packed(stored).map(drop);
                 };
-                let memory = &mut *targets[target].bytes;
+                let memory = targets[target].bytes();
                 let len = usize::try_from(lens[stored.memory]).unwrap_or(usize::MAX);
                 let known = memory.len().min(len);
                 source.unpack(stored, place(&mut memory[..known], stored.index)?)

@@ -1,13 +1,15 @@
 //! Resuming a guest from a checkpoint.
 
 use super::chain::incremental;
-use super::state::State;
+use super::state::{ImportState, State};
 use super::{Checkpoint, ModuleBytes};
-use crate::raw::checkpoint::Restored;
+use crate::link::Lookup;
+use crate::raw::checkpoint::{Origin, Restored, Target};
+use crate::raw::store::StoreData;
 use crate::store::check_store;
 use crate::{
-    AsContextMut, Engine, Error, ErrorKind, ImportResolver, Instance, Linker, Module, Result,
-    Store, Val,
+    AsContextMut, Engine, Error, ErrorKind, ImportResolver, Instance, InstantiateOptions, Linker,
+    Module, Result, Store, StoreContextMut, Val, resolver,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -83,20 +85,22 @@ impl Checkpoint {
             return Err(incremental());
         }
         let modules = find_modules(&self.state, &self.modules, store.engine(), options)?;
-        let restored = store.0.restore(&self.state, &modules, linker, options, |targets| {
+        let fill = |targets: Vec<Target<'_>>| {
             for (mut target, chunks) in targets.into_iter().zip(&self.memories) {
                 target.restore_base();
-                chunks.iter().try_for_each(|chunk| chunk.unpack(target.bytes))?;
+                chunks.iter().try_for_each(|chunk| chunk.unpack(target.bytes()))?;
             }
             Ok(())
-        })?;
-        Ok(Resumed::new(store, &self.state, restored))
+        };
+        let origin = FromLinker { linker, options, fill };
+        let restored = store.0.restore(&self.state, &modules, origin)?;
+        Ok(Resumed::new(store, restored))
     }
 }
 
 impl Resumed {
-    /// What a store has become.
-    pub(super) fn new<T>(store: &Store<T>, state: &State, call: Option<Restored>) -> Resumed {
+    /// What a store has become that was empty.
+    pub(crate) fn new<T>(store: &Store<T>, call: Option<Restored>) -> Resumed {
         let id = store.0.inner.id();
         let pending = call.as_ref().and_then(|call| call.pending.as_ref());
         let pending = pending.map(|pending| PendingCall {
@@ -105,9 +109,38 @@ impl Resumed {
             ty: pending.ty.clone(),
             arguments: pending.arguments.clone(),
         });
-        let count = state.instances.len() as u32;
+        let count = store.0.inner.instances.len() as u32;
         let instances = (0..count).map(|index| Instance { store: id, index }).collect();
         Resumed { store: id, instances, pending, call }
+    }
+}
+
+/// Imports from a linker, and memories as `fill` fills them.
+pub(super) struct FromLinker<'a, T: 'static, F> {
+    pub(super) linker: &'a Linker<T>,
+    pub(super) options: &'a ResumeOptions<T>,
+    pub(super) fill: F,
+}
+
+impl<T: 'static, F> Origin<T> for FromLinker<'_, T, F>
+where
+    F: FnMut(Vec<Target<'_>>) -> Result<()>,
+{
+    fn imports(
+        &mut self,
+        store: &mut StoreData<T>,
+        imports: &[ImportState],
+        module: &Module,
+    ) -> Result<Vec<Lookup>> {
+        let mut options = InstantiateOptions::new();
+        options.resolver.clone_from(&self.options.resolver);
+        let is_host = |at: usize| imports[at] == ImportState::Host;
+        let given = |_: usize, module: &str, name: &str| self.linker.look_up_one(module, name);
+        resolver::look_up(StoreContextMut(store), module, &options, is_host, given)
+    }
+
+    fn fill(&mut self, memories: Vec<Target<'_>>) -> Result<()> {
+        (self.fill)(memories)
     }
 }
 

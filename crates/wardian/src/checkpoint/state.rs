@@ -13,7 +13,10 @@
 //! offsets of operators in the module's code section, and values have their types from the module. The encoding is
 //! postcard's, in the order of the fields: a change of these types is a new [`super::format::VERSION`].
 
+use crate::ExternRef;
+use crate::raw::host::HostDef;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A store's state.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -151,6 +154,19 @@ pub(crate) enum Value {
     I31(u32),
     Object(u32),
     Exception(u32),
+    /// Something of the embedder's in this process, by its position among the [`Shared`] of a fork. It is in no
+    /// checkpoint.
+    #[serde(skip)]
+    Shared(u32),
+}
+
+/// What stores of one process can share, but no checkpoint can hold.
+#[derive(Clone)]
+pub(crate) enum Shared {
+    /// A host function that no instance imports.
+    Func(Arc<HostDef>),
+    /// A value of the embedder's.
+    Value(ExternRef),
 }
 
 /// A call of the embedder's that has not returned.

@@ -5,8 +5,10 @@ use super::index::Index;
 use super::options::CheckpointOptions;
 use super::packing::{Batch, pack};
 use super::pages::{Base, Chunk, ChunkHashes, Contents};
+use super::state::ModuleState;
 use super::{Checkpoint, CheckpointIndex, ModuleBytes};
-use crate::raw::checkpoint::{Captured, Standing};
+use crate::module::ModuleInner;
+use crate::raw::checkpoint::{Captured, Purpose, Standing};
 use crate::raw::store::{StoreData, StoreInner};
 use crate::{AsContextMut, Caller, Error, ErrorKind, Result, Store};
 use std::io::Write;
@@ -143,8 +145,9 @@ impl<T> StoreData<T> {
         if let Some(more) = &mut self.host_state {
             host.extend(more(&mut self.data)?);
         }
-        let mut captured = self.inner.capture(standing)?;
+        let mut captured = self.inner.capture(standing, Purpose::Checkpoint)?;
         let state = &mut captured.state;
+        state.modules = captured.modules.iter().map(module_state).collect();
         state.host = host;
         state.keyed = options.key.is_some();
         let parent = options.since.as_ref().map(|since| &*since.0);
@@ -170,6 +173,13 @@ impl<T> StoreData<T> {
             });
         let modules = modules.collect();
         Ok(Plan { captured, modules, options })
+    }
+}
+
+fn module_state(module: &Arc<ModuleInner>) -> ModuleState {
+    ModuleState {
+        hash: *blake3::hash(module.decoded.bytes()).as_bytes(),
+        name: module.decoded.name().map(str::to_owned),
     }
 }
 

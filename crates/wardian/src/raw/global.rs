@@ -25,11 +25,16 @@ impl StoreInner {
     pub(crate) fn add_global(&mut self, ty: &GlobalType, value: &Val) -> Result<GlobalAt> {
         let mut slots = [0; 2];
         self.write_value(value, &mut slots)?;
-        let at = self.host_globals.push(slots).cast::<u64>();
+        Ok(self.add_global_words(ty, slots))
+    }
+
+    /// The same of a value as guests hold it.
+    pub(super) fn add_global_words(&mut self, ty: &GlobalType, words: [u64; 2]) -> GlobalAt {
+        let at = self.host_globals.push(words).cast::<u64>();
         if ty.content.is_ref() {
             self.host_global_refs.push(at);
         }
-        Ok(GlobalAt(at))
+        GlobalAt(at)
     }
 
     /// A global of an instance by its index there.

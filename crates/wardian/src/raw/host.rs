@@ -132,6 +132,15 @@ impl HostDef {
 }
 
 impl StoreInner {
+    /// Makes a host function one of the store's.
+    pub(crate) fn host_func(&mut self, def: Arc<HostDef>) -> Result<u32> {
+        let signature = self.engine().signatures().get(&def.ty)?;
+        let code = self.engine().host_code(&def.ty, &signature)?;
+        let index = self.add_host_func(def, code, signature.number());
+        self.keep_signature(signature);
+        Ok(index)
+    }
+
     /// Makes a host function one of the store's; `code` is how compiled code calls it.
     pub(crate) fn add_host_func(&mut self, def: Arc<HostDef>, code: usize, sig: u32) -> u32 {
         let record = def.record(self, 0);

@@ -93,6 +93,10 @@ impl StoreInner {
         match source {
             Source::Engine(image) => {
                 let guarded = can_be_guarded(self.engine(), ty);
+                if self.engine().config().forkable {
+                    let memory = EngineMemory::new_forkable(ty, guarded, image);
+                    return memory.map(Memory::Engine).map_err(|e| unusable(ty, e));
+                }
                 let pool = Some(self.engine().memories());
                 let memory = EngineMemory::new(ty, guarded, image, pool);
                 memory.map(Memory::Engine).map_err(|e| unusable(ty, e))
@@ -204,6 +208,15 @@ impl MemoryData {
         self.linear
             .capture()
             .map_err(|e| Error::limit(format!("cannot keep the contents of a {ty}: {e}")))
+    }
+
+    /// Makes a new memory of the same size what this one is.
+    pub(super) fn fork_into(&mut self, child: &mut MemoryData) -> Result<()> {
+        (self.pristine, child.pristine) = (false, false);
+        let ty = self.ty;
+        self.linear
+            .fork_into(&mut child.linear)
+            .map_err(|e| Error::limit(format!("cannot fork the contents of a {ty}: {e}")))
     }
 
     /// Brings contents and size back. They may come from another memory of the same kind.

@@ -4,11 +4,11 @@ use super::super::store::StoreInner;
 use super::graph::Graph;
 use super::values::{ObjectTypes, ValueWriter};
 use super::{Standing, refused};
+use crate::Result;
 use crate::checkpoint::state::{
-    GlobalState, InstanceState, Item, MemoryState, ModuleState, State, TableState, Value,
+    GlobalState, InstanceState, Item, MemoryState, Shared, State, TableState, Value,
 };
 use crate::module::ModuleInner;
-use crate::{Module, Result};
 use std::sync::Arc;
 use wardian_types::ValType;
 
@@ -18,26 +18,37 @@ pub(crate) struct Captured {
     pub(crate) modules: Vec<Arc<ModuleInner>>,
     /// The positions in the store of the memories of the state.
     pub(crate) memories: Vec<usize>,
+    /// What a fork shares with the store.
+    pub(super) shared: Vec<Shared>,
+    pub(super) graph: Graph,
+}
+
+/// What a store is written down for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Bytes.
+    Checkpoint,
+    /// Another store of this process.
+    Fork,
 }
 
 impl StoreInner {
-    /// Writes down the store with its guest, without the contents of memories.
-    pub(crate) fn capture(&mut self, standing: Standing) -> Result<Captured> {
+    /// Writes down the store with its guest, without the contents of memories and what modules are.
+    pub(crate) fn capture(&mut self, standing: Standing, purpose: Purpose) -> Result<Captured> {
         if matches!(standing, Standing::Idle) && !self.is_idle() {
             return Err(refused("a guest is running: use Caller::checkpoint in its host function"));
         }
         let graph = Graph::new(self)?;
         let modules = self.modules();
-        let mut writer = ValueWriter::new(&graph);
+        let mut writer = ValueWriter::new(&graph, purpose == Purpose::Fork);
         let call = self.capture_call(standing, &mut writer)?;
         let instances = self.capture_instances(&modules, &mut writer)?;
         let tables = self.capture_tables(&mut writer)?;
-        let globals = self.capture_globals(&mut writer)?;
+        let globals = self.capture_globals(&mut writer, purpose)?;
         let types = ObjectTypes::new(modules.iter().map(|module| &*module.signatures));
-        let (objects, exceptions) = writer.finish(self, &types)?;
+        let (objects, exceptions, shared) = writer.finish(self, &types)?;
         let (memories, positions) = self.capture_memories(&graph);
         let state = State {
-            modules: modules.iter().map(module_state).collect(),
             instances,
             memories,
             tables,
@@ -48,7 +59,7 @@ impl StoreInner {
             fuel: self.engine().config().fuel.then(|| self.fuel_word()),
             ..State::default()
         };
-        Ok(Captured { state, modules, memories: positions })
+        Ok(Captured { state, modules, memories: positions, shared, graph })
     }
 
     /// The modules of the instances, each once.
@@ -125,13 +136,22 @@ impl StoreInner {
         Ok(tables)
     }
 
-    fn capture_globals(&self, writer: &mut ValueWriter<'_>) -> Result<Vec<GlobalState>> {
+    fn capture_globals(
+        &self,
+        writer: &mut ValueWriter<'_>,
+        purpose: Purpose,
+    ) -> Result<Vec<GlobalState>> {
         let mut globals = Vec::new();
         for (item, is_defined) in writer.graph.global_list.clone() {
             let Item { instance, index } = item;
             let (at, ty) = self.instances[instance as usize].global(index);
-            // Others are what their initializers say.
-            if !ty.mutable && is_defined && !ty.content.is_any_ref() {
+            // Others are what their initializers say, which may refer to globals of the embedder's: those of a fork get
+            // their references afterwards.
+            let is_made = match purpose {
+                Purpose::Checkpoint => ty.content.is_any_ref(),
+                Purpose::Fork => ty.content.is_ref(),
+            };
+            if !ty.mutable && is_defined && !is_made {
                 continue;
             }
             // SAFETY: globals live as long as the store, have 16 bytes and a value of their type.
@@ -155,12 +175,4 @@ impl StoreInner {
 
 fn set_positions(flags: &[bool]) -> Vec<u32> {
     (0..).zip(flags).filter_map(|(at, set)| set.then_some(at)).collect()
-}
-
-fn module_state(module: &Arc<ModuleInner>) -> ModuleState {
-    let module = Module(module.clone());
-    ModuleState {
-        hash: *blake3::hash(module.bytes()).as_bytes(),
-        name: module.name().map(str::to_owned),
-    }
 }

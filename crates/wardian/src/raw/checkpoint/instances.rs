@@ -6,13 +6,12 @@ use super::unusable;
 use super::values::ValueReader;
 use crate::checkpoint::pages::Base;
 use crate::checkpoint::state::{
-    ExceptionState, GlobalState, ImportState, InstanceState, Item, MemoryState, ObjectState, State,
-    TableState, Value,
+    ExceptionState, GlobalState, ImportState, InstanceState, Item, MemoryState, ObjectState,
+    Shared, State, TableState, Value,
 };
 use crate::link::{self, Definition, Lookup};
-use crate::{
-    Instance, InstantiateOptions, Linker, Module, Result, ResumeOptions, StoreContextMut, resolver,
-};
+use crate::raw::memory::MemoryData;
+use crate::{Instance, InstantiateOptions, Module, Result, StoreContextMut};
 use wardian_module::{ItemIndex, engine_type};
 use wardian_types::ValType;
 
@@ -21,37 +20,37 @@ pub(crate) struct Target<'a> {
     base: Base<'a>,
     /// Bytes that may be others than those of a new memory.
     touched: usize,
-    pub(crate) bytes: &'a mut [u8],
+    pub(super) memory: &'a mut MemoryData,
 }
 
 impl Target<'_> {
     /// Makes the memory what its module says.
     pub(crate) fn restore_base(&mut self) {
-        self.base.restore(&mut self.bytes[..self.touched]);
+        self.base.restore(&mut self.memory.bytes_mut()[..self.touched]);
+    }
+
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        self.memory.bytes_mut()
     }
 }
 
 impl<T: 'static> StoreData<T> {
-    /// Makes an instance, without running its start function.
+    /// Makes an instance, without running its start function. `given` says what those of its imports are that no
+    /// earlier instance has.
     pub(super) fn restore_instance(
         &mut self,
         state: &InstanceState,
         module: &Module,
-        linker: &Linker<T>,
-        resume: &ResumeOptions<T>,
+        given: impl FnOnce(&mut Self, &[ImportState], &Module) -> Result<Vec<Lookup>>,
     ) -> Result<()> {
         let imports = &module.info().imports;
         if imports.len() != state.imports.len() {
             return Err(unusable("an instance has another number of imports than its module"));
         }
-        let mut options = InstantiateOptions::new();
+        let mut options = InstantiateOptions::<T>::new();
         options.name.clone_from(&state.name);
-        options.resolver.clone_from(&resume.resolver);
-        let is_host = |at: usize| state.imports[at] == ImportState::Host;
-        let given = |_: usize, module: &str, name: &str| linker.look_up_one(module, name);
         let before = self.inner.instances.len();
-        let mut definitions =
-            resolver::look_up(StoreContextMut(self), module, &options, is_host, given)?;
+        let mut definitions = given(self, &state.imports, module)?;
         if self.inner.instances.len() != before {
             return Err(unusable(
                 "an import resolver has made an instance, which has no place in the checkpoint",
@@ -129,7 +128,7 @@ impl<T: 'static> StoreData<T> {
                 // What the engine's own memories have grown by is zero.
                 (false, false) => before,
             };
-            Ok(Target { base: Base::of(module, *item), touched, bytes: memory.bytes_mut() })
+            Ok(Target { base: Base::of(module, *item), touched, memory })
         });
         targets.collect()
     }
@@ -139,6 +138,7 @@ impl<T: 'static> StoreData<T> {
         &mut self,
         state: &State,
         modules: &[Module],
+        shared: Vec<Shared>,
     ) -> Result<ValueReader> {
         let mut values = ValueReader::default();
         for ObjectState { module, ty, values: fields } in &state.objects {
@@ -153,6 +153,7 @@ impl<T: 'static> StoreData<T> {
             values.objects.push(object);
         }
         // From here on nothing is allocated, so that nothing is collected.
+        values.share(&mut self.inner, shared)?;
         for ExceptionState { tag, values: carried } in &state.exceptions {
             let data = self.inner.instances.get(tag.instance as usize);
             let tag = data.and_then(|data| data.tags.get(tag.index as usize).copied());
@@ -229,11 +230,12 @@ impl<T: 'static> StoreData<T> {
         Ok(())
     }
 
-    /// Sets the globals.
+    /// Sets the globals. `are_ours` says that those which instances import were made for this store too.
     pub(super) fn restore_globals(
         &mut self,
         globals: &[GlobalState],
         values: &ValueReader,
+        are_ours: bool,
     ) -> Result<()> {
         for GlobalState { item, value } in globals {
             let inner = &mut self.inner;
@@ -249,7 +251,7 @@ impl<T: 'static> StoreData<T> {
             // global's type.
             unsafe {
                 let same = at.read() == words[0] && (!wide || at.add(1).read() == words[1]);
-                if !ty.mutable && item.index < imported {
+                if !ty.mutable && item.index < imported && !are_ours {
                     if !same && !ty.content.is_ref() {
                         return Err(unusable(
                             "a global that the embedder gives has another value than before, and cannot be set",

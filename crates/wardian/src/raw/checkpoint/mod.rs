@@ -14,6 +14,7 @@
 //! guest that is in a state that it would not have come to by itself.
 
 mod capture;
+mod fork;
 mod frames;
 mod graph;
 mod instances;
@@ -21,9 +22,10 @@ mod place;
 mod restore;
 mod values;
 
-pub(crate) use capture::Captured;
+pub(crate) use capture::{Captured, Purpose};
+pub(crate) use fork::Kin;
 pub(crate) use instances::Target;
-pub(crate) use restore::Restored;
+pub(crate) use restore::{Origin, Restored};
 
 use super::host::HostCall;
 use crate::{Error, ErrorKind};

@@ -7,11 +7,31 @@ use super::instances::Target;
 use super::place::{Images, Placed};
 use super::unusable;
 use super::values::{ValueReader, func_of};
-use crate::checkpoint::state::{PendingState, State};
-use crate::{Error, ErrorKind, Linker, Module, Result, ResumeOptions, Val};
+use crate::checkpoint::state::{ImportState, PendingState, Shared, State};
+use crate::link::Lookup;
+use crate::{Error, ErrorKind, Module, Result, Val};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wardian_types::{FuncType, ValType};
 use wardian_vm::layout::HostFunc;
+
+/// Where what a restored store has besides its state comes from.
+pub(crate) trait Origin<T: 'static> {
+    /// What an instance imports. What an earlier instance has may be left out.
+    fn imports(
+        &mut self,
+        store: &mut StoreData<T>,
+        imports: &[ImportState],
+        module: &Module,
+    ) -> Result<Vec<Lookup>>;
+
+    /// Fills the memories.
+    fn fill(&mut self, memories: Vec<Target<'_>>) -> Result<()>;
+
+    /// What the store shares with the one that it is forked from; none of a checkpoint.
+    fn shared(&mut self) -> Option<Vec<Shared>> {
+        None
+    }
+}
 
 /// A call that was restored and is to be resumed.
 pub(crate) struct Restored {
@@ -48,15 +68,13 @@ unsafe impl Send for Restored {}
 unsafe impl Sync for Restored {}
 
 impl<T: 'static> StoreData<T> {
-    /// Makes the state of this store, which is empty, that of a checkpoint, whose memories `contents` fills. After an
-    /// error it is of no use.
+    /// Makes the state of this store, which is empty, that of a checkpoint or of another store. After an error it is of
+    /// no use.
     pub(crate) fn restore(
         &mut self,
         state: &State,
         modules: &[Module],
-        linker: &Linker<T>,
-        options: &ResumeOptions<T>,
-        contents: impl FnOnce(Vec<Target<'_>>) -> Result<()>,
+        mut origin: impl Origin<T>,
     ) -> Result<Option<Restored>> {
         if !self.inner.instances.is_empty() {
             return Err(unusable("the store has instances already: use a new one"));
@@ -64,13 +82,17 @@ impl<T: 'static> StoreData<T> {
         for instance in &state.instances {
             let module = modules.get(instance.module as usize);
             let module = module.ok_or_else(|| unusable("an instance has an unknown module"))?;
-            self.restore_instance(instance, module, linker, options)?;
+            self.restore_instance(instance, module, |store, imports, module| {
+                origin.imports(store, imports, module)
+            })?;
         }
         self.inner.has_run = true;
-        contents(self.restore_memories(state)?)?;
-        let values = self.restore_objects(state, modules)?;
+        origin.fill(self.restore_memories(state)?)?;
+        let shared = origin.shared();
+        let are_ours = shared.is_some();
+        let values = self.restore_objects(state, modules, shared.unwrap_or_default())?;
         self.restore_tables(&state.tables, &values)?;
-        self.restore_globals(&state.globals, &values)?;
+        self.restore_globals(&state.globals, &values, are_ours)?;
         self.restore_segments(&state.instances, &values)?;
         if let Some(fuel) = state.fuel.filter(|_| self.inner.engine().config().fuel) {
             self.inner.set_fuel_word(fuel);
@@ -85,7 +107,7 @@ impl<T: 'static> StoreData<T> {
                 let root = func_of(&mut self.inner, call.frames[call.frames.len() - 1].func)?;
                 let results = self.inner.func_type(root).results().to_vec();
                 let root = self.inner.callable(root)?;
-                self.inner.gc.restored.clone_from(&values.exceptions);
+                self.inner.gc.restored = values.held().collect();
                 Some(Restored { images, root, results, pending, values })
             }
             None => None,

@@ -1,9 +1,9 @@
 //! Values as guests hold them, and as checkpoints have them.
 
-use super::super::store::StoreInner;
+use super::super::store::{FuncKind, StoreInner};
 use super::graph::Graph;
 use super::{refused, unusable};
-use crate::checkpoint::state::{ExceptionState, Item, ObjectState, Value};
+use crate::checkpoint::state::{ExceptionState, Item, ObjectState, Shared, Value};
 use crate::raw::gc::Referent;
 use crate::{AnyRef, Result};
 use std::collections::HashMap;
@@ -17,12 +17,16 @@ pub(super) struct ValueWriter<'a> {
     objects: Vec<AnyRef>,
     exception_numbers: HashMap<u64, u32>,
     exceptions: Vec<u64>,
+    /// What a fork shares with its parent, and the numbers of it by reference; none for a checkpoint.
+    shared: Option<(Vec<Shared>, HashMap<u64, u32>)>,
 }
 
 impl<'a> ValueWriter<'a> {
-    pub(super) fn new(graph: &'a Graph) -> ValueWriter<'a> {
+    /// `forks` says that the values are for another store of this process.
+    pub(super) fn new(graph: &'a Graph, forks: bool) -> ValueWriter<'a> {
         ValueWriter {
             graph,
+            shared: forks.then(Default::default),
             object_numbers: HashMap::new(),
             objects: Vec::new(),
             exception_numbers: HashMap::new(),
@@ -54,18 +58,36 @@ impl<'a> ValueWriter<'a> {
         }
         if r.is_func() {
             // SAFETY: the caller's promise.
-            let func = unsafe { store.func_of_reference(slots[0]) };
-            return self.graph.func(store, func.expect("it is not null")).map(Value::Func);
+            let func = unsafe { store.func_of_reference(slots[0]) }.expect("it is not null");
+            return match (&store.funcs[func as usize].kind, self.graph.func(store, func)) {
+                (FuncKind::Host(def), Err(_)) if self.shared.is_some() => {
+                    Ok(self.share(slots[0], || Shared::Func(def.clone())))
+                }
+                (_, known) => known.map(Value::Func),
+            };
         }
         if r.is_exn() {
             return self.exception(store, slots[0]);
         }
         if r.is_extern() && slots[0] >> 32 != 0 {
+            if let (Some(value), true) = (store.externrefs.get(slots[0]), self.shared.is_some()) {
+                return Ok(self.share(slots[0], || Shared::Value(value.clone())));
+            }
             return Err(refused(
                 "the guest holds a value of the embedder's (an externref), which has no bytes",
             ));
         }
         self.object(store, slots[0])
+    }
+
+    /// The number of what a reference refers to, which parent and child of a fork share.
+    fn share(&mut self, reference: u64, what: impl FnOnce() -> Shared) -> Value {
+        let (all, numbers) = self.shared.as_mut().expect("it is for a fork");
+        let number = *numbers.entry(reference).or_insert(all.len() as u32);
+        if number as usize == all.len() {
+            all.push(what());
+        }
+        Value::Shared(number)
     }
 
     fn object(&mut self, store: &StoreInner, word: u64) -> Result<Value> {
@@ -97,7 +119,7 @@ impl<'a> ValueWriter<'a> {
         mut self,
         store: &StoreInner,
         types: &ObjectTypes,
-    ) -> Result<(Vec<ObjectState>, Vec<ExceptionState>)> {
+    ) -> Result<(Vec<ObjectState>, Vec<ExceptionState>, Vec<Shared>)> {
         let (mut objects, mut exceptions) = (Vec::new(), Vec::new());
         loop {
             if let Some(object) = self.objects.get(objects.len()).cloned() {
@@ -105,7 +127,8 @@ impl<'a> ValueWriter<'a> {
             } else if let Some(handle) = self.exceptions.get(exceptions.len()).copied() {
                 exceptions.push(self.exception_state(store, handle)?);
             } else {
-                return Ok((objects, exceptions));
+                let shared = self.shared.map(|(shared, _)| shared);
+                return Ok((objects, exceptions, shared.unwrap_or_default()));
             }
         }
     }
@@ -179,9 +202,32 @@ pub(super) struct ValueReader {
     /// The objects and exceptions of the store, by their numbers.
     pub(super) objects: Vec<AnyRef>,
     pub(super) exceptions: Vec<u64>,
+    /// What is shared with the store that this one is forked from, as references of this one.
+    shared: Vec<(Shared, u64)>,
 }
 
 impl ValueReader {
+    /// Makes references of the store to what it shares with another one.
+    pub(super) fn share(&mut self, store: &mut StoreInner, shared: Vec<Shared>) -> Result<()> {
+        for what in shared {
+            let word = match &what {
+                Shared::Func(def) => {
+                    let func = store.host_func(def.clone())?;
+                    store.reference_to(func)
+                }
+                Shared::Value(value) => store.externrefs.insert(value.clone()),
+            };
+            self.shared.push((what, word));
+        }
+        Ok(())
+    }
+
+    /// Words that a collection has to keep until the guest runs.
+    pub(super) fn held(&self) -> impl Iterator<Item = u64> + '_ {
+        let values = self.shared.iter().filter(|(what, _)| matches!(what, Shared::Value(_)));
+        self.exceptions.iter().copied().chain(values.map(|(_, word)| *word))
+    }
+
     /// A value as guests hold it, if it is one of this type. `unset` says that it may be null whatever the type:
     /// it is a local that has not been set.
     pub(super) fn slots(
@@ -220,6 +266,14 @@ impl ValueReader {
             Value::Exception(number) if r == (RefType { nullable: r.nullable, ..RefType::EXN }) => {
                 self.exceptions.get(number as usize).copied()
             }
+            Value::Shared(number) => self.shared.get(number as usize).and_then(|(what, word)| {
+                let fits = match what {
+                    // What was of a type in the parent is of that type here.
+                    Shared::Func(_) => r.is_func(),
+                    Shared::Value(_) => r.is_extern(),
+                };
+                fits.then_some(*word)
+            }),
             _ => None,
         })
     }
