@@ -6,8 +6,8 @@ use crate::measure::{ABSOLUTE, Row};
 use crate::options::{Options, Result};
 use crate::report::Target;
 use crate::{
-    calls, checkpoint, children, cold, cpu, curves, exceptions, gc, image, instantiate, observe,
-    snapshot, stop, translate, trap, variants,
+    calls, checkpoint, children, cold, cpu, curves, exceptions, fork, gc, image, instantiate,
+    observe, snapshot, stop, translate, trap, variants,
 };
 
 /// A group of figures.
@@ -144,6 +144,25 @@ pub(crate) const GROUPS: &[Kind] = &[
         about: "Images of idle stores: an image, a reset after the guest has written, and what the guest takes for its \
             writes afterwards, which make copies of pages. Beside a reset of a small store, which includes a call: \
             a store that is made anew for each call.",
+    },
+    Kind {
+        name: "fork",
+        run: fork::run,
+        targets: &[
+            within("first fork, 100 MiB, forkable", 1e6),
+            within("later fork", 1e6),
+            within("fork, small", 30_000.0),
+        ],
+        about: "Forks of idle stores: the first one of memories that were made to be forked \
+            (`Config::forkable_memories`) and of others, later ones, and what parent and child take for their writes \
+            afterwards, which make copies of pages. Beside the fork of a small store, which includes a call: a store \
+            that is made anew for each call.",
+    },
+    Kind {
+        name: "forkable",
+        run: variants::forkable,
+        targets: &[at_most(WITHOUT, "", 1.03, ANY)],
+        about: "The guests of `cpu` in memories that were made to be forked, beside themselves.",
     },
     Kind {
         name: "checkpoint",

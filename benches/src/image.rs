@@ -13,7 +13,7 @@ pub(crate) const PLAIN: &str = "no image";
 pub(crate) const ANEW: &str = "made anew";
 
 /// Writes to every `step`th byte.
-const GUEST: &str = r#"(module (memory (export "memory") 2400)
+pub(crate) const WRITING: &str = r#"(module (memory (export "memory") 2400)
   (func (export "touch") (param $at i32) (param $step i32) (param $count i32) (result i64)
     (loop $again
       (i32.store (local.get $at) (i32.add (i32.load (local.get $at)) (i32.const 1)))
@@ -21,31 +21,36 @@ const GUEST: &str = r#"(module (memory (export "memory") 2400)
       (br_if $again (local.tee $count (i32.sub (local.get $count) (i32.const 1)))))
     (i64.load (i32.const 0))))"#;
 
-const PAGE: i32 = 4096;
+pub(crate) const PAGE: i32 = 4096;
 
 /// A guest with a memory of 150 MiB, of which so many pages have been written.
-struct Guest {
-    store: Store<()>,
+pub(crate) struct Guest {
+    pub(crate) store: Store<()>,
     touch: TypedFunc<(i32, i32, i32), i64>,
 }
 
 impl Guest {
-    fn new(engine: &Engine, module: &Module, pages: i32) -> Result<Guest> {
+    pub(crate) fn new(engine: &Engine, module: &Module, pages: i32) -> Result<Guest> {
         let mut store = Store::new(engine, ());
         let instance = Instance::new(&mut store, module, &[])?;
-        let touch = instance.typed_func(&mut store, "touch")?;
-        let mut guest = Guest { store, touch };
+        let mut guest = Guest::of(store, instance)?;
         guest.touch((0, PAGE, pages))?;
         Ok(guest)
     }
 
-    fn touch(&mut self, how: (i32, i32, i32)) -> Result<i64> {
+    /// One that is in the store already.
+    pub(crate) fn of(mut store: Store<()>, instance: Instance) -> Result<Guest> {
+        let touch = instance.typed_func(&mut store, "touch")?;
+        Ok(Guest { store, touch })
+    }
+
+    pub(crate) fn touch(&mut self, how: (i32, i32, i32)) -> Result<i64> {
         Ok(self.touch.call(&mut self.store, how)?)
     }
 }
 
 /// How 1 MiB is written in a memory of so many pages: 256 pages next to each other, or far apart.
-fn ways(pages: i32) -> [(&'static str, (i32, i32, i32)); 2] {
+pub(crate) fn ways(pages: i32) -> [(&'static str, (i32, i32, i32)); 2] {
     [("contiguous", (1 << 20, PAGE, 256)), ("scattered", (0, pages / 256 * PAGE, 256))]
 }
 
@@ -70,7 +75,7 @@ fn after_writing<'a>(
 /// All rows.
 pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
     let engine = engines::wardian()?;
-    let module = Module::new(&engine, GUEST)?;
+    let module = Module::new(&engine, WRITING)?;
     let mut rows = Vec::new();
     let mut add = |name: &str, make: &dyn Fn() -> Result<Vec<Contender<'static>>>| -> Result<()> {
         if options.wants(name) {

@@ -12,6 +12,7 @@ mod drivers;
 mod dump;
 mod engines;
 mod exceptions;
+mod fork;
 mod gc;
 mod generate;
 mod groups;

@@ -46,7 +46,7 @@ wardian-benches report --out FILE.md [GROUP]… [OPTIONS]: also write a report, 
 beside it that has its name
 
 Groups: cpu gc exceptions translate cold entry host instantiate trap compile idle listener stack snapshot image
-checkpoint stop checked capture observe sampler curves all (default: all)
+fork forkable checkpoint stop checked capture observe sampler curves all (default: all)
 
   --filter TEXT      only rows whose name contains TEXT
   --rounds N         interleaved rounds, medians count (default 15, or WARDIAN_BENCH_ROUNDS)

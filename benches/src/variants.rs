@@ -57,6 +57,16 @@ pub(crate) fn capture(options: &Options) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// In memories that were made to be forked.
+pub(crate) fn forkable(options: &Options) -> Result<Vec<Row>> {
+    let engine = engines::wardian_with(|config| {
+        config.forkable_memories(true);
+    })?;
+    beside_in(options, WITHOUT, &engine, |store, module| {
+        Ok((Instance::new(store, module, &[])?, None))
+    })
+}
+
 fn beside(
     options: &Options,
     peer: &'static str,

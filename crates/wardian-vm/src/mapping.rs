@@ -3,7 +3,7 @@
 use crate::torture::{self, Point};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
-use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
+use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 use std::io::{self, Read};
 use std::ptr;
 
@@ -126,6 +126,54 @@ impl Mapping {
         // SAFETY: inside our reservation, and nobody relies on the contents.
         unsafe { rustix::mm::madvise(self.base.add(start).cast(), len, Advice::LinuxDontNeed) }
             .map_err(explain)
+    }
+
+    /// Moves the pages of `[start, start + len)`, which is a shared view of a file, to another mapping. The range stays
+    /// the same view, with no pages until they are used again. So it can be replaced at once, and the pages be unmapped
+    /// later, which takes long where they are many.
+    ///
+    /// # Errors
+    ///
+    /// The system has no room, or cannot do this. Then nothing has changed.
+    pub(crate) fn move_pages(&self, start: usize, len: usize) -> io::Result<Mapping> {
+        self.check(start, len)?;
+        // Whole tables of pages are moved if both addresses are the same within what a table maps.
+        const TABLE: usize = 2 << 20;
+        let target = Mapping::reserve(len + TABLE)?;
+        let from = self.base.wrapping_add(start);
+        let offset = (from as usize).wrapping_sub(target.base as usize) % TABLE;
+        torture::check(Point::Map)?;
+        // SAFETY: both ranges are inside of our reservations. What was seen in the old range is still seen there, since
+        // the pages are the file's; nobody uses the new one.
+        unsafe {
+            rustix::mm::mremap_fixed(
+                from.cast(),
+                len,
+                len,
+                MremapFlags::MAYMOVE | MremapFlags::DONTUNMAP,
+                target.base.add(offset).cast(),
+            )
+        }
+        .map_err(explain)?;
+        Ok(target)
+    }
+
+    /// Drops the mapping, on a thread of its own if that takes long.
+    pub(crate) fn drop_aside(self) {
+        const LONG: usize = 4 << 20;
+        /// Bytes of pages that are unmapped at once: meanwhile nobody else can map anything.
+        const PIECE: usize = 256 << 10;
+        if self.size < LONG {
+            return;
+        }
+        let thread = std::thread::Builder::new().name("wardian-unmap".into()).stack_size(64 << 10);
+        // Without a thread it is dropped here.
+        let _ = thread.spawn(move || {
+            for start in (0..self.size).step_by(PIECE) {
+                // SAFETY: nobody uses the mapping.
+                let _ = unsafe { self.discard(start, PIECE.min(self.size - start)) };
+            }
+        });
     }
 
     /// Asks the system not to use huge pages for `[start, start + len)`, if it has any.

@@ -18,6 +18,7 @@
 use super::capture::{Captured, torn};
 use super::written::written;
 use super::{EngineMemory, Memory, MemoryError, MemoryImage, byte_limit, size_in_bytes};
+use crate::mapping::Mapping;
 use crate::torture::{self, Point};
 use std::io;
 use std::ops::Range;
@@ -165,8 +166,10 @@ impl EngineMemory {
         let bytes = unsafe { std::slice::from_raw_parts(self.base(), self.accessible) };
         let brought = captured.foreign.min(self.accessible);
         captured.pages.fill(&bytes[..brought])?;
+        let former = self.mapping.move_pages(brought, self.accessible - brought).ok();
         // SAFETY: the range has the contents of the memory, so nothing changes by showing it.
         unsafe { self.show_range(captured, self.accessible)? };
+        former.into_iter().for_each(Mapping::drop_aside);
         captured.written_through = false;
         self.image = None;
         Ok(())
