@@ -3,6 +3,7 @@
 mod accesses;
 mod allocators;
 mod alone;
+mod async_restores;
 mod asynchronous;
 mod attaching;
 mod call_options;
@@ -65,6 +66,7 @@ mod wasi_threads;
 const TABLES: &[&[matrix::Behaviour]] = &[
     accesses::TABLE,
     allocators::TABLE,
+    async_restores::TABLE,
     asynchronous::TABLE,
     attaching::TABLE,
     call_options::TABLE,

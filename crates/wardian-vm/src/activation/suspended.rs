@@ -150,16 +150,19 @@ impl Suspended {
         // SAFETY: the promise above; what is changed is put back, also if `work` panics.
         unsafe {
             let activation = activation(store, self.outer_sp, self.root);
-            let outer = (store, (*store).activation, (*store).wasm_sp, (*store).args);
+            let ctx = &*store;
+            let outer = (store, ctx.activation, ctx.wasm_sp, ctx.entry_sp, ctx.args);
             let _restore = OnDrop(|| {
-                let (store, outer, wasm_sp, args) = outer;
+                let (store, outer, wasm_sp, entry_sp, args) = outer;
                 (*store).wasm_sp = wasm_sp;
+                (*store).entry_sp = entry_sp;
                 (*store).args = args;
                 leave_interpreted(store, &activation);
                 set_activation(store, outer);
             });
             set_activation(store, &activation);
             (*store).wasm_sp = self.wasm_sp;
+            (*store).entry_sp = self.entry_sp;
             self.stand(store);
             work()
         }

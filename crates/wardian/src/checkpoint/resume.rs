@@ -5,13 +5,15 @@ use super::state::{ImportState, State};
 use super::{Checkpoint, ModuleBytes};
 use crate::link::Lookup;
 use crate::raw::checkpoint::{Origin, Restored, Target};
-use crate::raw::store::StoreData;
+use crate::raw::store::{StoreData, StoreInner};
+use crate::raw::suspend::AsyncCall;
 use crate::store::check_store;
 use crate::{
     AsContextMut, Engine, Error, ErrorKind, ImportResolver, Instance, InstantiateOptions, Linker,
     Module, Result, Store, StoreContextMut, Val, resolver,
 };
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 use wardian_types::FuncType;
 
@@ -251,16 +253,70 @@ impl Resumed {
         self.resume(store, Some(results))
     }
 
+    /// As [`Resumed::run`], of a guest that may wait in asynchronous host functions: see
+    /// [`crate::TypedFunc::call_async`]. The one that it had called is called again, and may wait too.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Resumed::run`].
+    ///
+    /// # Panics
+    ///
+    /// As for [`crate::Func::call`].
+    pub async fn run_async<T: Send + 'static>(
+        self,
+        store: impl AsContextMut<Data = T>,
+    ) -> Result<Vec<Val>> {
+        self.resume_async(store, None).await
+    }
+
+    /// As [`Resumed::run_with`], of a guest that may wait in asynchronous host functions.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Resumed::run_with`].
+    ///
+    /// # Panics
+    ///
+    /// As for [`crate::Func::call`].
+    pub async fn run_with_async<T: Send + 'static>(
+        self,
+        store: impl AsContextMut<Data = T>,
+        results: &[Val],
+    ) -> Result<Vec<Val>> {
+        self.resume_async(store, Some(results.to_vec())).await
+    }
+
+    async fn resume_async<T: Send + 'static>(
+        self,
+        mut store: impl AsContextMut<Data = T>,
+        given: Option<Vec<Val>>,
+    ) -> Result<Vec<Val>> {
+        let store = store.as_context_mut();
+        let call = self.checked(&store.0.inner)?;
+        let types = call.results().to_vec();
+        let mut call = AsyncCall::of_restored(store.0, call, given);
+        poll_fn(|context| call.poll(context)).await?;
+        let mut results: Vec<Val> = types.iter().map(|ty| Val::zero(*ty)).collect();
+        call.values(&types, &mut results);
+        Ok(results)
+    }
+
     fn resume<T: 'static>(
         self,
         mut store: impl AsContextMut<Data = T>,
         results: Option<&[Val]>,
     ) -> Result<Vec<Val>> {
         let store = store.as_context_mut();
-        check_store(&store.0.inner, self.store)?;
-        let call = self.call.ok_or_else(|| {
-            Error::new(ErrorKind::Checkpoint("no guest was running when it was taken".into()))
-        })?;
+        let call = self.checked(&store.0.inner)?;
         store.0.resume_restored(call, results)
+    }
+
+    /// The call, if it is one of this store.
+    fn checked(self, store: &StoreInner) -> Result<Restored> {
+        check_store(store, self.store)?;
+        self.call.ok_or_else(|| {
+            Error::new(ErrorKind::Checkpoint("no guest was running when it was taken".into()))
+        })
     }
 }

@@ -131,7 +131,7 @@ impl<T> StoreData<T> {
     /// been closed when it was last checked that none of them takes part in the call.
     pub(super) unsafe fn resume(
         this: *mut StoreData<T>,
-        guest: Suspended,
+        mut guest: Suspended,
         callable: Callable,
         args: *mut u64,
         open: usize,
@@ -140,6 +140,11 @@ impl<T> StoreData<T> {
         // SAFETY: the caller's promise; a guest whose entry was refused still stands where it stood.
         unsafe {
             let ctx = (*this).inner.ctx();
+            match StoreData::restored(this, guest) {
+                Some(Next::Fail(error)) => return (*this).inner.fail_call(error, open),
+                Some(Next::Resume(restored)) => guest = restored,
+                _ => {}
+            }
             loop {
                 if let Some(error) = (*this).inner.closed_while_left(&guest, &mut closed) {
                     return (*this).inner.fail_call(error, open);
@@ -161,6 +166,25 @@ impl<T> StoreData<T> {
                     _ => return StoreData::after_leaving(this, outcome, callable, args, open),
                 }
             }
+        }
+    }
+
+    /// Puts a snapshot back, if its host function has asked for one of this guest's: see [`StoreInner::try_restore`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::resume`].
+    unsafe fn restored(this: *mut StoreData<T>, guest: Suspended) -> Option<Next> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            (*this).inner.restoring.as_ref()?;
+            let ctx = (*this).inner.ctx();
+            let outer = (*ctx).owner;
+            // A restore asks the limiter, which it finds through `owner`.
+            (*ctx).owner = this as usize;
+            let next = (*this).inner.try_restore(guest);
+            (*ctx).owner = outer;
+            next
         }
     }
 
@@ -284,7 +308,7 @@ impl<T> StoreData<T> {
 impl StoreInner {
     /// Aborts the calls of a guest that was suspended, and whose future was forgotten.
     #[cold]
-    fn abort_forgotten(&mut self) {
+    pub(super) fn abort_forgotten(&mut self) {
         if let Err(panic) = self.abort_to(0, &AbortReason::Abandoned) {
             resume_unwind(panic);
         }

@@ -75,11 +75,7 @@ impl StoreInner {
     /// Whether the host function of a call could take a snapshot now. `serial` is [`HostCall::serial`]
     /// of the call, which is not passed whole: it would have to be in memory.
     pub(crate) fn can_snapshot(&mut self, serial: u64) -> bool {
-        // A guest that may be suspended is entered anew each time it is polled, so a snapshot of it
-        // would not find its entry again.
-        // SAFETY: the context is valid.
-        let depth = unsafe { activation::depth(self.ctx()) };
-        self.snapshots && depth != 0 && depth != self.async_depth && self.is_innermost(serial)
+        self.snapshots && !self.is_idle() && self.is_innermost(serial)
     }
 
     /// Whether the guest that made the call with this serial is the innermost. The future of an asynchronous host
@@ -147,6 +143,11 @@ impl StoreInner {
     pub(crate) fn request_restore(&mut self, snapshot: &Arc<SnapshotData>, results: Vec<u64>) {
         self.restoring = Some(Restoring { snapshot: snapshot.clone(), results });
         self.set_word(RESTORING);
+    }
+
+    /// Whether a snapshot of this guest is to be restored.
+    pub(super) fn is_restoring(&self, guest: &Suspended) -> bool {
+        self.restoring.as_ref().is_some_and(|r| r.snapshot.serial == guest.serial())
     }
 
     /// Puts the snapshot back that was asked for, if it belongs to the entry that has just ended.

@@ -17,6 +17,7 @@
 //! that `call_async` made: `StoreInner::async_depth` is set while that entry is open, and at no other
 //! time. Destructors of futures run while it is not set.
 
+use super::checkpoint::Restored;
 use super::host::HostDef;
 use super::listen::keep_first;
 use super::store::{StoreData, StoreInner};
@@ -155,6 +156,16 @@ unsafe fn start<T: 'static>(owner: *mut StoreData<T>, mut answer: Answer) -> Res
     }
 }
 
+/// How a call begins.
+enum Begin {
+    /// With the callable, whose arguments are in the slots.
+    Call,
+    /// With a guest that was restored, whose host function returns these results if there are any.
+    Restored(Box<Restored>, Option<Vec<Val>>),
+    /// It has begun.
+    Done,
+}
+
 /// A guest's call that may be suspended.
 pub(crate) struct AsyncCall<'a, T: 'static> {
     /// A pointer, for the suspended guest's host function has the store too, between polls.
@@ -163,7 +174,7 @@ pub(crate) struct AsyncCall<'a, T: 'static> {
     callable: Callable,
     slots: Vec<u64>,
     paused: Option<Paused>,
-    started: bool,
+    begin: Begin,
     /// How many calls of listeners were open before.
     open: usize,
     /// How many instances of the store had been closed when it was last asked whether one of them takes
@@ -238,6 +249,19 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
         AsyncCall::of_slots(store, callable, vec![0])
     }
 
+    /// The rest of a call that was restored. The host function that the guest waits for returns `given` or, without
+    /// any, is called again.
+    pub(crate) fn of_restored(
+        store: &'a mut StoreData<T>,
+        restored: Restored,
+        given: Option<Vec<Val>>,
+    ) -> AsyncCall<'a, T> {
+        let slots = vec![0; restored.result_slots()];
+        let mut call = AsyncCall::of_slots(store, restored.root(), slots);
+        call.begin = Begin::Restored(Box::new(restored), given);
+        call
+    }
+
     /// `slots` have room for what the function takes and gives, and hold the arguments.
     fn of_slots(
         store: &'a mut StoreData<T>,
@@ -247,7 +271,8 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
         let (open, closed) = (store.inner.open.len(), store.inner.closed);
         let lifetime = PhantomData;
         let (paused, before) = (None, None);
-        AsyncCall { store, lifetime, callable, slots, paused, started: false, open, closed, before }
+        let begin = Begin::Call;
+        AsyncCall { store, lifetime, callable, slots, paused, begin, open, closed, before }
     }
 
     /// The call under options, from now on.
@@ -289,10 +314,19 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
     fn step(&mut self, context: &Context<'_>) -> Poll<Result<()>> {
         let (store, callable) = (self.store, self.callable);
         let slots = self.slots.as_mut_ptr();
-        let done = if !self.started {
-            self.started = true;
-            // SAFETY: the slots fit the signature, by `of_slots`; the store as in `inner`.
-            unsafe { suspendable(store, context, || StoreData::invoke(store, callable, slots)) }
+        let begin = std::mem::replace(&mut self.begin, Begin::Done);
+        // SAFETY: the slots fit the signature, by `of_slots`, or the results; the store as in `inner`.
+        let work = || unsafe {
+            match &begin {
+                Begin::Restored(restored, given) => {
+                    StoreData::begin_restored(store, restored, given.as_deref(), slots)
+                }
+                _ => StoreData::invoke(store, callable, slots),
+            }
+        };
+        let done = if !matches!(begin, Begin::Done) {
+            // SAFETY: the store as in `inner`.
+            unsafe { suspendable(store, context, work) }
         } else {
             let Some(paused) = self.paused.take() else {
                 return Poll::Ready(Err(Error::usage("the call has ended already")));
@@ -382,6 +416,11 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
         Ok(unsafe { self.proceed(guest, answered, context) })
     }
 
+    /// Whether an error says that the guest is to be resumed from a snapshot.
+    fn restores(&mut self, error: &Error, guest: &Suspended) -> bool {
+        matches!(error.kind(), ErrorKind::Restored) && self.inner().is_restoring(guest)
+    }
+
     /// Resumes or ends a guest whose host function has an answer, or has panicked.
     ///
     /// # Safety
@@ -415,9 +454,11 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
                     StoreData::throw_in(store, guest, callable, slots, open, error)
                 })
             },
-            (Ok(Err(error)), Ok(())) => self.inner().fail_call(error, open),
-            // SAFETY: the caller's promise.
-            (Ok(Ok(())), Ok(())) => unsafe {
+            (Ok(Err(error)), Ok(())) if !self.restores(&error, &guest) => {
+                self.inner().fail_call(error, open)
+            }
+            // SAFETY: the caller's promise; a restore puts the results in place itself.
+            (Ok(_), Ok(())) => unsafe {
                 suspendable(store, context, || {
                     StoreData::resume(store, guest, callable, slots, open, closed)
                 })

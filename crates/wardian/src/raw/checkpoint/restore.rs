@@ -56,6 +56,23 @@ pub(crate) struct RestoredPending {
     vmctx: usize,
 }
 
+impl Restored {
+    /// Slots for the results of the call.
+    pub(in crate::raw) fn result_slots(&self) -> usize {
+        self.results.iter().map(|ty| ty.slots()).sum::<usize>().max(1)
+    }
+
+    /// The outermost function.
+    pub(in crate::raw) fn root(&self) -> Callable {
+        self.root
+    }
+
+    /// The types of the results of the call.
+    pub(crate) fn results(&self) -> &[ValType] {
+        &self.results
+    }
+}
+
 impl std::fmt::Debug for Restored {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Restored").finish_non_exhaustive()
@@ -126,38 +143,54 @@ impl<T: 'static> StoreData<T> {
         call: Restored,
         given: Option<&[Val]>,
     ) -> Result<Vec<Val>> {
-        if !self.inner.is_idle() {
-            return Err(unusable("a guest is running in the store"));
-        }
-        self.inner.check_images(&call)?;
-        let this: *mut StoreData<T> = self;
-        let count: usize = call.results.iter().map(|ty| ty.slots()).sum();
-        let mut slots = vec![0; count.max(1)];
-        // SAFETY: the store is idle and ours. The images were made for it, and hold what its guests could have left
-        // there; the callable is the outermost function, and the slots fit its results.
+        let mut slots = vec![0; call.result_slots()];
+        // SAFETY: the store is ours, and the slots fit.
+        unsafe { StoreData::begin_restored(self, &call, given, slots.as_mut_ptr())? };
+        let mut results: Vec<Val> = call.results.iter().map(|ty| Val::zero(*ty)).collect();
+        // SAFETY: the guest left values of these types there.
+        unsafe { self.inner.read_values(&call.results, &slots, &mut results) };
+        Ok(results)
+    }
+
+    /// Puts the guest on the stack and resumes it. If its host function has to wait and may, that is the error, as when
+    /// a guest is called.
+    ///
+    /// # Safety
+    ///
+    /// `this` is valid, and nobody else uses the store meanwhile but through what the guest is given. The slots fit the
+    /// results of the call.
+    pub(in crate::raw) unsafe fn begin_restored(
+        this: *mut StoreData<T>,
+        call: &Restored,
+        given: Option<&[Val]>,
+        slots: *mut u64,
+    ) -> Result<()> {
+        // SAFETY: the caller's promise. The store is idle; the images were made for it, and hold what its guests could
+        // have left there; the callable is the outermost function.
         unsafe {
-            let placed = (*this).inner.place(&call.images)?;
-            (*this).inner.gc.restored.clear();
-            let open = (*this).inner.open.len();
-            match StoreData::answer(this, &placed, call.pending.as_ref(), given) {
-                Ok(()) => {
-                    let closed = (*this).inner.closed;
-                    let (guest, root) = (placed.guest, call.root);
-                    StoreData::resume(this, guest, root, slots.as_mut_ptr(), open, closed)?;
-                }
-                Err(error) if matches!(error.kind(), ErrorKind::Exception(_)) => {
-                    let (guest, root) = (placed.guest, call.root);
-                    StoreData::throw_in(this, guest, root, slots.as_mut_ptr(), open, error)?;
-                }
-                Err(error) => {
-                    (*this).inner.settle(&error);
-                    (*this).inner.fail_call(error, open)?;
-                }
+            let inner = &mut (*this).inner;
+            if !inner.is_idle() {
+                return Err(unusable("a guest is running in the store"));
             }
-            drop(call.values);
-            let mut results: Vec<Val> = call.results.iter().map(|ty| Val::zero(*ty)).collect();
-            self.inner.read_values(&call.results, &slots, &mut results);
-            Ok(results)
+            inner.check_images(call)?;
+            inner.abort_forgotten();
+            let placed = inner.place(&call.images)?;
+            inner.gc.restored.clear();
+            let (open, closed) = (inner.open.len(), inner.closed);
+            let (guest, root) = (placed.guest, call.root);
+            match StoreData::answer(this, &placed, call.pending.as_ref(), given) {
+                Ok(()) => StoreData::resume(this, guest, root, slots, open, closed),
+                Err(error) => match error.kind() {
+                    ErrorKind::Suspended => Err(error),
+                    ErrorKind::Exception(_) => {
+                        StoreData::throw_in(this, guest, root, slots, open, error)
+                    }
+                    _ => {
+                        (*this).inner.settle(&error);
+                        (*this).inner.fail_call(error, open)
+                    }
+                },
+            }
         }
     }
 
@@ -179,25 +212,23 @@ impl<T: 'static> StoreData<T> {
             };
         };
         let ty = &pending.ty;
-        let mut slots = vec![0; ty.buffer_slots().max(1)];
-        // SAFETY: the caller's promise. The record is that of an import of an instance, so it takes slots for this
-        // type; nothing collects between its return and the copy.
+        // SAFETY: the caller's promise. The innermost frame has room for the arguments of the function that it has
+        // called, and for its results, at the same place. The record is that of an import of an instance, so it takes
+        // slots for this type.
         unsafe {
+            let slots = std::slice::from_raw_parts_mut(placed.results, ty.buffer_slots());
             match given {
                 Some(results) => {
                     let inner = &mut (*this).inner;
                     inner.check_values(ty.results(), results)?;
-                    inner.write_values(results, &mut slots)?;
+                    inner.write_values(results, slots)
                 }
                 None => {
-                    (*this).inner.write_values(&pending.arguments, &mut slots)?;
-                    StoreData::call_again(this, placed, pending, slots.as_mut_ptr())?;
+                    (*this).inner.write_values(&pending.arguments, slots)?;
+                    StoreData::call_again(this, placed, pending, placed.results)
                 }
             }
-            let count = ty.result_slots();
-            std::ptr::copy_nonoverlapping(slots.as_ptr(), placed.results, count);
         }
-        Ok(())
     }
 
     /// Calls a host function for a guest that waits for it.
