@@ -1,13 +1,13 @@
-//! One run, a hundred continuations: a guest is written down in a call of the host, and continues from there many times,
-//! each time with another answer.
+//! One run, a hundred continuations: a store is forked in a call of the host, and each fork continues with another answer.
 //!
 //! The guest is a small game that has been played up to a decision. All decisions are tried from there, on several
-//! threads, without playing the beginning again.
+//! threads, without playing the beginning again. The memories of all branches show the same pages.
 
 use wardian::{
-    Caller, Checkpoint, CheckpointOptions, Config, Engine, EngineKind, Linker, Module, Result,
-    ResumeOptions, Store, Val,
+    Caller, Checkpoints, Config, Engine, Fork, InstancePre, Linker, Module, Result, Store, Val,
 };
+
+const DECISIONS: i32 = 100;
 
 /// A long beginning, then a decision, then what follows from it.
 const GAME: &str = r#"(module
@@ -24,45 +24,48 @@ const GAME: &str = r#"(module
     ;; The score: how near the decision is to what the dice want.
     (i32.popcnt (i32.xor (i32.and (i32.load (i32.const 0)) (i32.const 0x7f)) (call $decide)))))"#;
 
-/// Plays the beginning, and gives the game as it is at the decision.
-fn beginning(engine: &Engine, module: &Module) -> Result<Checkpoint> {
-    let mut linker: Linker<Option<Checkpoint>> = Linker::new(engine);
-    let decide = |mut caller: Caller<'_, Option<Checkpoint>>| -> Result<i32> {
-        let checkpoint = caller.checkpoint(&CheckpointOptions::new())?;
-        *caller.data_mut() = Some(checkpoint);
-        Ok(0)
-    };
-    linker.func_wrap("host", "decide", decide)?;
-    let mut store = Store::new(engine, None);
-    let instance = linker.instantiate(&mut store, module)?;
+/// The branches of a game, with the decision of each.
+#[derive(Default)]
+struct Game(Vec<(i32, Fork<Game>)>);
+
+/// Plays the beginning, and forks the game at the decision.
+fn beginning(engine: &Engine, game: &InstancePre<Game>) -> Result<Vec<(i32, Fork<Game>)>> {
+    let mut store = Store::new(engine, Game::default());
+    let instance = game.instantiate(&mut store)?;
     instance.typed_func::<i32, i32>(&mut store, "play")?.call(&mut store, 7)?;
-    Ok(store.into_data().expect("the game comes to a decision"))
+    Ok(store.into_data().0)
 }
 
 /// What a decision leads to.
-fn branch(checkpoint: &Checkpoint, engine: &Engine, module: &Module, decision: i32) -> Result<i32> {
-    let mut linker: Linker<()> = Linker::new(engine);
-    linker.func_wrap("host", "decide", || 0)?;
-    let mut store = Store::new(engine, ());
-    let options = ResumeOptions::new().with_module(module);
-    let resumed = checkpoint.resume(&mut store, &linker, &options)?;
+fn branch(decision: i32, fork: Fork<Game>) -> Result<i32> {
+    let Fork { mut store, resumed, .. } = fork;
     let results = resumed.run_with(&mut store, &[Val::I32(decision)])?;
     Ok(results[0].i32().expect("the game has a score"))
 }
 
 pub(crate) fn main() -> Result<()> {
-    let engine = Engine::new(Config::new().engine(EngineKind::Interpreted))?;
+    // Compiled code can be forked where it calls functions.
+    let engine = Engine::new(Config::new().checkpoints(Checkpoints::Calls))?;
     let module = Module::new(&engine, GAME)?;
-    let checkpoint = beginning(&engine, &module)?;
-    let threads: Vec<_> = (0..4)
-        .map(|thread| {
-            let (checkpoint, engine, module) = (checkpoint.clone(), engine.clone(), module.clone());
-            std::thread::spawn(move || -> Result<Vec<(i32, i32)>> {
-                let decisions = (0..100).filter(|decision| decision % 4 == thread);
-                decisions.map(|d| Ok((branch(&checkpoint, &engine, &module, d)?, d))).collect()
-            })
-        })
-        .collect();
+    let mut linker: Linker<Game> = Linker::new(&engine);
+    linker.func_wrap("host", "decide", |mut caller: Caller<'_, Game>| -> Result<i32> {
+        for decision in 0..DECISIONS {
+            let fork = caller.fork(Game::default())?;
+            caller.data_mut().0.push((decision, fork));
+        }
+        Ok(0)
+    })?;
+    let mut branches = beginning(&engine, &linker.instantiate_pre(&module)?)?;
+    let mut threads = Vec::new();
+    while !branches.is_empty() {
+        let rest = branches.split_off(branches.len().min(DECISIONS as usize / 4));
+        let part = std::mem::replace(&mut branches, rest);
+        threads.push(std::thread::spawn(move || -> Result<Vec<(i32, i32)>> {
+            part.into_iter()
+                .map(|(decision, fork)| Ok((branch(decision, fork)?, decision)))
+                .collect()
+        }));
+    }
     let mut scores = Vec::new();
     for thread in threads {
         scores.extend(thread.join().expect("it does not panic")?);
@@ -70,7 +73,7 @@ pub(crate) fn main() -> Result<()> {
     scores.sort_unstable();
     let (score, decision) = scores[0];
     println!("of {} decisions {decision} is best, with {score} wrong", scores.len());
-    assert_eq!(scores.len(), 100);
+    assert_eq!(scores.len(), DECISIONS as usize);
     assert!(score <= 1, "some decision under 100 has all bits right, or all but one");
     Ok(())
 }
