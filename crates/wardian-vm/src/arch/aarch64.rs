@@ -13,7 +13,7 @@
 //!
 //! See `x86_64.rs` for the why; the verbs are the same. `x19 = store` and `x0 = status` leave.
 
-use super::status;
+use super::{ReturnAddress, status};
 use crate::layout::{Builtin, HostFunc, InterpretedFunc, StoreCtx};
 use std::arch::naked_asm;
 use std::mem::offset_of;
@@ -463,6 +463,19 @@ unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
     )
 }
 
+/// Guest calls builtin `N` as it calls functions, by the Tail convention, so that it can catch what that throws: `x2`
+/// = instance, up to two arguments in the next registers.
+#[unsafe(naked)]
+unsafe extern "C" fn throwing_stub_naked<const N: usize>() {
+    naked_asm!(
+        "mov x0, x2",
+        "mov x1, x3",
+        "mov x2, x4",
+        "b {builtin}",
+        builtin = sym builtin_stub_naked::<N>,
+    )
+}
+
 /// The guest notifies listeners, by builtin `N`: `x0` = [`crate::layout::Listened`]. As on x86-64.
 #[unsafe(naked)]
 unsafe extern "C" fn listen_stub_naked<const N: usize>() {
@@ -513,6 +526,10 @@ pub(crate) fn builtin_stubs() -> [usize; Builtin::COUNT] {
     stubs[AFTER] = listen_stub_naked::<AFTER> as *const () as usize;
     stubs[TAIL] = listen_stub_naked::<TAIL> as *const () as usize;
     stubs[Builtin::Checkpoint as usize] = poll::checkpoint_stub();
+    const THROW: usize = Builtin::Throw as usize;
+    const THROW_REF: usize = Builtin::ThrowRef as usize;
+    stubs[THROW] = throwing_stub_naked::<THROW> as *const () as usize;
+    stubs[THROW_REF] = throwing_stub_naked::<THROW_REF> as *const () as usize;
     stubs
 }
 
@@ -546,7 +563,13 @@ impl<'a> Registers<'a> {
         self.sp().wrapping_sub(stack.ss_sp as usize) < stack.ss_size
     }
 
-    /// As on x86-64, recognised by `stp x29, x30, [sp, #-16]!; mov x29, sp` and `ret`.
+    /// The link register: where the interrupted function returns to, as long as it has called nothing.
+    pub(crate) fn link(&self) -> usize {
+        self.0.uc_mcontext.regs[30] as usize
+    }
+
+    /// As on x86-64, recognised by `stp x29, x30, [sp, #-n]!; mov x29, sp` and `ret`. Functions store the record
+    /// alone, stubs make their whole frame with that instruction; the record is lowest in both.
     ///
     /// # Safety
     ///
@@ -555,8 +578,9 @@ impl<'a> Registers<'a> {
         // SAFETY: the instruction that is about to run can be read; the caller's promise.
         unsafe {
             match *(self.pc() as *const u32) {
-                0xd65f_03c0 | 0xa9bf_7bfd => Some(self.0.uc_mcontext.regs[30] as usize),
-                0x9100_03fd => Some(*((self.sp() + 8) as *const usize)),
+                RETURN => Some(self.link()),
+                word if word & !STORED_SIZE == STORE_RECORD => Some(self.link()),
+                SET_FRAME => Some(*((self.sp() + 8) as *const usize)),
                 _ => None,
             }
         }
@@ -571,29 +595,46 @@ impl<'a> Registers<'a> {
     }
 }
 
-/// Before `stp x29, x30` has run the return address is only in a register: the caller is then left
-/// out of the walk. Afterwards the record is there, and `x29` follows in the next instruction.
-pub(crate) fn return_address_slot(offset: usize, sp: usize) -> Option<usize> {
-    (offset == 4).then_some(sp + 8)
+/// `ret`
+const RETURN: u32 = 0xd65f_03c0;
+/// `stp x29, x30, [sp, #0]!`, and the bits of the number there.
+const STORE_RECORD: u32 = 0xa980_7bfd;
+const STORED_SIZE: u32 = 0x7f << 15;
+/// `mov x29, sp`
+const SET_FRAME: u32 = 0x9100_03fd;
+
+/// As on x86-64. Before `stp x29, x30` has run the return address is only in the link register; afterwards the
+/// record is there, and `x29` follows in the next instruction. An overflow of the stack is mostly found by the first.
+pub(crate) fn return_address(offset: usize, sp: usize, link: usize) -> Option<ReturnAddress> {
+    match offset {
+        0 => Some(ReturnAddress::Is(link)),
+        4 => Some(ReturnAddress::At(sp + 8)),
+        _ => None,
+    }
 }
 
-/// Makes new code visible to this and all other cores.
-pub(crate) fn flush_instruction_cache(start: usize, len: usize) {
-    const LINE: usize = 4;
-    let mut at = start & !(LINE - 1);
-    // SAFETY: cache maintenance on mapped memory changes no data. Four-byte steps are slower than
-    // the cache's lines but right for every size of them.
+/// Makes new code visible to this and all other cores: what the instruction caches hold of its addresses is
+/// dropped, and every thread of the process that runs forgets what it has fetched already.
+pub(crate) fn publish_instructions(start: usize, len: usize) {
+    let types: usize;
+    // SAFETY: reads a register that user code may read.
     unsafe {
-        while at < start + len {
+        std::arch::asm!("mrs {0}, ctr_el0", out(reg) types, options(nomem, nostack, preserves_flags));
+    }
+    // The logarithms of the smallest lines, in words of four bytes.
+    let data_line = 4 << (types >> 16 & 15);
+    let instruction_line = 4 << (types & 15);
+    let lines = |line: usize| (start & !(line - 1)..start + len).step_by(line);
+    // SAFETY: cache maintenance on mapped memory changes no data; both loops reach every line of the range.
+    unsafe {
+        for at in lines(data_line) {
             std::arch::asm!("dc cvau, {0}", in(reg) at, options(nostack, preserves_flags));
-            at += LINE;
         }
         std::arch::asm!("dsb ish", options(nostack, preserves_flags));
-        let mut at = start & !(LINE - 1);
-        while at < start + len {
+        for at in lines(instruction_line) {
             std::arch::asm!("ic ivau, {0}", in(reg) at, options(nostack, preserves_flags));
-            at += LINE;
         }
         std::arch::asm!("dsb ish", "isb", options(nostack, preserves_flags));
     }
+    crate::signals::synchronize_cores();
 }
