@@ -21,7 +21,7 @@ const VALUES: &str = r#"(module $values
   (data (i32.const 32) "letters") (data (i32.const 64) "\80\00\00\00\11\00\00\00")
   (data (i32.const 144) "\n")
   (func $pause (type $pause) (local $k i32) (local $s f32)
-    (local.set $k (i32.const 1000000))
+    (local.set $k (i32.const 5000000))
     (loop $w
       (local.set $s (f32.add (local.get $s) (f32.const 0.37)))
       (br_if $w (local.tee $k (i32.sub (local.get $k) (i32.const 1)))))
