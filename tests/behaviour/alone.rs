@@ -23,11 +23,23 @@ pub(crate) fn alone(engine: &Engine, behaviour: fn(&Engine)) {
         // Its requests would fail in this process, not in that one.
         return;
     }
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = this_program();
     command.args([CHILD, &Case::running()]).stdin(Stdio::null());
     let output = command.output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "{}\n{}", output.status, String::from_utf8_lossy(&text));
+}
+
+/// This program again. The system cannot start one for another processor: `WARDIAN_EMULATOR` is then the emulator, with
+/// its arguments.
+fn this_program() -> Command {
+    let program = std::env::current_exe().unwrap();
+    let emulator = std::env::var("WARDIAN_EMULATOR").unwrap_or_default();
+    let mut words = emulator.split_whitespace();
+    let Some(first) = words.next() else { return Command::new(program) };
+    let mut command = Command::new(first);
+    command.args(words).arg(program);
+    command
 }
 
 /// What this process does if it is for one behaviour.

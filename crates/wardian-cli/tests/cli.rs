@@ -20,6 +20,7 @@ mod cli {
     mod kills;
     mod limits;
     mod names;
+    mod processors;
     mod profile;
     mod run;
     mod signals;

@@ -170,7 +170,7 @@ impl CodeMemory {
             torture::check(Point::Protect)?;
             mprotect(at.cast(), size, MprotectFlags::READ | MprotectFlags::EXEC)?;
         }
-        flush_instruction_cache(start, text.len());
+        crate::arch::publish_instructions(start, text.len());
         Ok(memory)
     }
 
@@ -218,12 +218,6 @@ fn next_offset(free: usize) -> usize {
     const STEP: usize = 23;
     let line = NEXT.fetch_add(STEP, Ordering::Relaxed);
     line % (free / LINE + 1) * LINE
-}
-
-/// Where instruction caches are not coherent, code must be made visible to them.
-fn flush_instruction_cache(_start: usize, _len: usize) {
-    #[cfg(target_arch = "aarch64")]
-    crate::arch::flush_instruction_cache(_start, _len);
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@
 //! exactly whether the innermost entry is open, where the list alone is early or late.
 
 use crate::activation::{Activation, INTERPRETED};
-use crate::arch::{self, Registers};
+use crate::arch::{self, Registers, ReturnAddress};
 use crate::code_memory;
 use crate::interpreted::{Boundary, Function, flag, frame};
 use crate::layout::StoreCtx;
@@ -135,11 +135,15 @@ impl<'a> Frames<'a> {
             frames.current = frames.interpreted(store.ended_fp, true);
             return frames;
         }
-        let slot = function_start(pc)
-            .and_then(|start| arch::return_address_slot(pc - start, store.trap_sp));
-        let caller = match slot {
-            Some(slot) => Caller::Slot { slot, fp },
-            None => Caller::Record(fp),
+        let known = function_start(pc)
+            .and_then(|start| arch::return_address(pc - start, store.trap_sp, store.trap_link));
+        let caller = match known {
+            Some(ReturnAddress::At(slot)) => Caller::Slot { slot, fp },
+            // That of the outermost frame, a trampoline's, is ours.
+            Some(ReturnAddress::Is(address)) if code_memory::contains(address) => {
+                Caller::Return { address, fp }
+            }
+            Some(ReturnAddress::Is(_)) | None => Caller::Record(fp),
         };
         frames.current = Some(Position::compiled(pc, caller));
         frames

@@ -77,6 +77,8 @@ pub struct StoreCtx {
     pub builtins: *const usize,
     /// Stack pointer at a trap caught by signal.
     pub trap_sp: usize,
+    /// The link register then, where the processor has one.
+    pub trap_link: usize,
     /// The innermost entry, a list through the embedder's stack.
     pub activation: *const crate::activation::Activation,
     /// The thread that runs a guest of this store now, for those who want to interrupt it.

@@ -212,7 +212,8 @@ pub enum MemoryError {
 
 impl EngineMemory {
     /// A new memory of the type's minimum size. `guarded` asks for the kind without checks, which
-    /// only 32-bit memories with 64 KiB pages can be.
+    /// only 32-bit memories with 64 KiB pages can be. Where the system has not so much address space left, it becomes
+    /// one with checks: [`Self::is_guarded`] says which.
     ///
     /// # Errors
     ///
@@ -242,8 +243,10 @@ impl EngineMemory {
         len: usize,
     ) -> Result<EngineMemory, MemoryError> {
         debug_assert!(!guarded || (!ty.memory64 && ty.page_size_log2 == 16));
-        let mapping = if guarded {
-            Mapping::reserve(GUARDED_SIZE)?
+        let guarded = guarded.then(|| Mapping::reserve(GUARDED_SIZE).ok()).flatten();
+        let is_guarded = guarded.is_some();
+        let mapping = if let Some(mapping) = guarded {
+            mapping
         } else if ty.shared {
             let size = usize::try_from(maximum).map_err(|_| MemoryError::TooLarge(ty.min))?;
             Mapping::reserve(size)?
@@ -257,8 +260,8 @@ impl EngineMemory {
             accessible: 0,
             len,
             maximum,
-            guarded,
-            movable: !guarded && !ty.shared,
+            guarded: is_guarded,
+            movable: !is_guarded && !ty.shared,
             image: None,
             captured: None,
         })

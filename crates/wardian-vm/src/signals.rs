@@ -117,17 +117,30 @@ pub(crate) fn barrier() {
     const REGISTER: libc::c_int = 1 << 4;
     const EXPEDITED: libc::c_int = 1 << 3;
     static REGISTERED: OnceLock<()> = OnceLock::new();
-    let call = |command: libc::c_int| {
-        // SAFETY: `membarrier` touches no memory of ours.
-        unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) }
-    };
     REGISTERED.get_or_init(|| {
-        call(REGISTER);
+        membarrier(REGISTER);
     });
-    if call(EXPEDITED) != 0 {
+    if !membarrier(EXPEDITED) {
         // An old kernel. What an entry in progress may miss now, it has published after a moment.
         std::thread::sleep(std::time::Duration::from_micros(50));
     }
+}
+
+/// Makes every thread of the process that runs pass a barrier for instructions, so that it executes none that it
+/// has fetched before. Returns whether the system can do that (Linux 4.16); a thread that the system has run
+/// something else on the processor of, or that has taken a signal, has passed one too.
+#[cfg_attr(target_arch = "x86_64", allow(dead_code, reason = "other processors need it"))]
+pub(crate) fn synchronize_cores() -> bool {
+    const REGISTER: libc::c_int = 1 << 6;
+    const EXPEDITED: libc::c_int = 1 << 5;
+    static CAN: OnceLock<bool> = OnceLock::new();
+    *CAN.get_or_init(|| membarrier(REGISTER)) && membarrier(EXPEDITED)
+}
+
+/// Whether the system did what this command of `membarrier` says.
+fn membarrier(command: libc::c_int) -> bool {
+    // SAFETY: `membarrier` touches no memory of ours.
+    unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
 }
 
 /// The signals that the handlers are installed for; none if they are not installed.
@@ -219,6 +232,7 @@ unsafe fn note(store: *mut StoreCtx, registers: &Registers<'_>, address: usize) 
         (*store).trap_pc = registers.pc();
         (*store).trap_fp = registers.fp();
         (*store).trap_sp = registers.sp();
+        (*store).trap_link = registers.link();
         (*store).trap_addr = address;
     }
 }

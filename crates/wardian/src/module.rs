@@ -450,12 +450,13 @@ impl ModuleInner {
             .entry_trampolines
             .get_or_init(|| info.types.iter().map(|_| AtomicUsize::new(0)).collect::<Box<[_]>>());
         let ty = info.functions[(info.imported_functions + defined) as usize];
-        let known = all[ty as usize].load(Ordering::Relaxed);
+        // Whoever reads the address is to see the code.
+        let known = all[ty as usize].load(Ordering::Acquire);
         if known != 0 {
             return Ok(known);
         }
         let made = self.engine.trampoline(self.signature(ty))?.entry;
-        all[ty as usize].store(made, Ordering::Relaxed);
+        all[ty as usize].store(made, Ordering::Release);
         Ok(made)
     }
 

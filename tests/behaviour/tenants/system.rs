@@ -62,7 +62,7 @@ pub(super) fn mappings(engine: &Engine) {
             return;
         }
         let error = fill(engine);
-        // Memories with guards use up all addresses first.
+        // Memories with guards use up all addresses first; then there are some without.
         let guarded = !format!("{:?}", engine.config()).contains("signals: false");
         let expected = if guarded { "has no memory" } else { "vm.max_map_count" };
         assert!(error.contains(expected), "{error}");

@@ -41,7 +41,11 @@ pub(super) fn place() -> Place {
 
 /// Starts a command whose guest has the folder `out`.
 pub(super) fn start(place: &Place, args: &[&str]) -> Child {
-    let mut command = Command::new(WARDIAN);
+    start_by(Command::new(WARDIAN), place, args)
+}
+
+/// The same for a command that is started in another way.
+pub(super) fn start_by(mut command: Command, place: &Place, args: &[&str]) -> Child {
     let mut all = vec![args[0], "--dir", "out:/"];
     all.extend(&args[1..]);
     command.args(all).current_dir(place.path("")).env("XDG_RUNTIME_DIR", place.path(""));

@@ -132,3 +132,45 @@ fn stack() {
     let ended = place.run(&["run", "--stack-size", "1000TiB", "deep.wat"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
 }
+
+/// Where addresses are short, as on processors with few of their bits or under `ulimit -v`, memories have no guard pages
+/// and code checks its accesses.
+#[test]
+fn little_address_space() {
+    let place = Place::with(&[(
+        "memory.wat",
+        r#"(module (memory 1 100)
+          (func (export "run") (param i32) (result i32)
+            (drop (memory.grow (i32.const 2)))
+            (i32.store (i32.const 0x2fffc) (i32.const 42))
+            (i32.load (local.get 0))))"#,
+    )]);
+    let engines: &[&str] =
+        if cfg!(feature = "jit") { &["jit", "tiered", "interp"] } else { &["interp"] };
+    for engine in engines {
+        let run = |at: &str| {
+            let mut shell = std::process::Command::new("sh");
+            shell.args([
+                "-c",
+                "ulimit -v 2000000; exec \"$0\" \"$@\"",
+                harness::WARDIAN,
+                "run",
+                "--engine",
+                engine,
+            ]);
+            shell
+                .args(["--no-cache", "--invoke", "run", "memory.wat", at])
+                .current_dir(place.path(""));
+            harness::run(&mut shell, b"")
+        };
+        let inside = run("0x2fffc");
+        assert_eq!((inside.code, inside.out.trim()), (Some(0), "42"), "{engine}: {inside:?}");
+        for at in ["0x2fffd", "0x30000", "-4"] {
+            let outside = run(at);
+            assert!(
+                outside.err.contains("out of bounds memory access"),
+                "{engine}, {at}: {outside:?}"
+            );
+        }
+    }
+}

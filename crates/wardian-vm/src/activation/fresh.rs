@@ -25,6 +25,7 @@ impl Default for StoreCtx {
             owner: 0,
             builtins: ptr::null(),
             trap_sp: 0,
+            trap_link: 0,
             activation: ptr::null(),
             thread: 0.into(),
             root: 0.into(),

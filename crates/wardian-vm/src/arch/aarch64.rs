@@ -19,10 +19,14 @@ use std::arch::naked_asm;
 use std::mem::offset_of;
 use wardian_types::ValType;
 
+mod caches;
 mod landing;
 mod poll;
+mod registers;
 
+pub(crate) use caches::publish_instructions;
 pub(crate) use landing::write_landing;
+pub(crate) use registers::{Registers, return_address};
 
 /// Calls `trampoline(ctx, code, args)` on the wasm stack at `sp`; returns a status.
 ///
@@ -463,6 +467,19 @@ unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
     )
 }
 
+/// Guest calls builtin `N` as it calls functions, by the Tail convention, so that it can catch what that throws: `x2`
+/// = instance, up to two arguments in the next registers.
+#[unsafe(naked)]
+unsafe extern "C" fn throwing_stub_naked<const N: usize>() {
+    naked_asm!(
+        "mov x0, x2",
+        "mov x1, x3",
+        "mov x2, x4",
+        "b {builtin}",
+        builtin = sym builtin_stub_naked::<N>,
+    )
+}
+
 /// The guest notifies listeners, by builtin `N`: `x0` = [`crate::layout::Listened`]. As on x86-64.
 #[unsafe(naked)]
 unsafe extern "C" fn listen_stub_naked<const N: usize>() {
@@ -513,87 +530,9 @@ pub(crate) fn builtin_stubs() -> [usize; Builtin::COUNT] {
     stubs[AFTER] = listen_stub_naked::<AFTER> as *const () as usize;
     stubs[TAIL] = listen_stub_naked::<TAIL> as *const () as usize;
     stubs[Builtin::Checkpoint as usize] = poll::checkpoint_stub();
+    const THROW: usize = Builtin::Throw as usize;
+    const THROW_REF: usize = Builtin::ThrowRef as usize;
+    stubs[THROW] = throwing_stub_naked::<THROW> as *const () as usize;
+    stubs[THROW_REF] = throwing_stub_naked::<THROW_REF> as *const () as usize;
     stubs
-}
-
-/// The registers of a thread that a signal interrupted.
-pub(crate) struct Registers<'a>(&'a mut libc::ucontext_t);
-
-impl<'a> Registers<'a> {
-    /// # Safety
-    ///
-    /// `context` is the third argument of a signal handler that is still running.
-    pub(crate) unsafe fn new(context: *mut libc::c_void) -> Registers<'a> {
-        // SAFETY: the system passes a `ucontext_t` that only this handler uses.
-        Registers(unsafe { &mut *context.cast::<libc::ucontext_t>() })
-    }
-
-    pub(crate) fn pc(&self) -> usize {
-        self.0.uc_mcontext.pc as usize
-    }
-
-    pub(crate) fn sp(&self) -> usize {
-        self.0.uc_mcontext.sp as usize
-    }
-
-    pub(crate) fn fp(&self) -> usize {
-        self.0.uc_mcontext.regs[29] as usize
-    }
-
-    /// As on x86-64.
-    pub(crate) fn on_signal_stack(&self) -> bool {
-        let stack = &self.0.uc_stack;
-        self.sp().wrapping_sub(stack.ss_sp as usize) < stack.ss_size
-    }
-
-    /// As on x86-64, recognised by `stp x29, x30, [sp, #-16]!; mov x29, sp` and `ret`.
-    ///
-    /// # Safety
-    ///
-    /// As on x86-64.
-    pub(crate) unsafe fn unframed(&self) -> Option<usize> {
-        // SAFETY: the instruction that is about to run can be read; the caller's promise.
-        unsafe {
-            match *(self.pc() as *const u32) {
-                0xd65f_03c0 | 0xa9bf_7bfd => Some(self.0.uc_mcontext.regs[30] as usize),
-                0x9100_03fd => Some(*((self.sp() + 8) as *const usize)),
-                _ => None,
-            }
-        }
-    }
-
-    /// Makes the thread leave guest code with `status` when the handler returns.
-    #[inline(never)]
-    pub(crate) fn leave(&mut self, store: *mut StoreCtx, status: u64) {
-        self.0.uc_mcontext.pc = exit as *const () as u64;
-        self.0.uc_mcontext.regs[19] = store as u64;
-        self.0.uc_mcontext.regs[0] = status;
-    }
-}
-
-/// Before `stp x29, x30` has run the return address is only in a register: the caller is then left
-/// out of the walk. Afterwards the record is there, and `x29` follows in the next instruction.
-pub(crate) fn return_address_slot(offset: usize, sp: usize) -> Option<usize> {
-    (offset == 4).then_some(sp + 8)
-}
-
-/// Makes new code visible to this and all other cores.
-pub(crate) fn flush_instruction_cache(start: usize, len: usize) {
-    const LINE: usize = 4;
-    let mut at = start & !(LINE - 1);
-    // SAFETY: cache maintenance on mapped memory changes no data. Four-byte steps are slower than
-    // the cache's lines but right for every size of them.
-    unsafe {
-        while at < start + len {
-            std::arch::asm!("dc cvau, {0}", in(reg) at, options(nostack, preserves_flags));
-            at += LINE;
-        }
-        std::arch::asm!("dsb ish", options(nostack, preserves_flags));
-        let mut at = start & !(LINE - 1);
-        while at < start + len {
-            std::arch::asm!("ic ivau, {0}", in(reg) at, options(nostack, preserves_flags));
-            at += LINE;
-        }
-        std::arch::asm!("dsb ish", "isb", options(nostack, preserves_flags));
-    }
 }

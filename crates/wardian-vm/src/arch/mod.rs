@@ -16,6 +16,7 @@
 //! | `builtin_stubs` | addresses of the code by which a guest calls the runtime |
 //! | `Registers` | reads and redirects the registers of an interrupted thread |
 //! | `return_address` | where the walk of frames begins when a fault hit a prologue |
+//! | `publish_instructions` | makes new code visible to all cores |
 //! | `unframed` | the same for a signal, where the function's beginning is not known |
 
 #[cfg(target_arch = "aarch64")]
@@ -27,6 +28,16 @@ mod x86_64;
 pub(crate) use aarch64::*;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::*;
+
+/// Where the return address is of a function that has no frame yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ReturnAddress {
+    /// In this word of the stack.
+    At(usize),
+    /// It is this one.
+    #[allow(dead_code, reason = "for processors with a link register")]
+    Is(usize),
+}
 
 /// How an entry into guest code ended, as the assembly reports it.
 pub mod status {

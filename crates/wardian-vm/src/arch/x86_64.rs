@@ -26,6 +26,7 @@
 //! Leaving (`exit`) needs only `rbx = store` and `rax = status`: it drops the wasm frames by taking
 //! `host_sp` again. Signal handlers leave in the same way from any instruction of guest code.
 
+use super::ReturnAddress;
 use crate::layout::{Builtin, StoreCtx};
 use std::arch::naked_asm;
 use std::mem::offset_of;
@@ -496,6 +497,11 @@ impl<'a> Registers<'a> {
         self.get(libc::REG_RBP)
     }
 
+    /// The link register, which this processor does not have.
+    pub(crate) fn link(&self) -> usize {
+        0
+    }
+
     /// Whether the thread was on its alternate stack for signals: in another handler.
     pub(crate) fn on_signal_stack(&self) -> bool {
         let stack = &self.0.uc_stack;
@@ -542,12 +548,16 @@ impl<'a> Registers<'a> {
 /// Size of `push rbp; mov rbp, rsp`, with which every function begins.
 const PROLOGUE: usize = 4;
 
-/// Where a function's return address lies if `offset` bytes of it have run and it has not yet set
-/// up its frame: then the frame pointer is still its caller's.
-pub(crate) fn return_address_slot(offset: usize, sp: usize) -> Option<usize> {
+/// A function's return address if `offset` bytes of it have run and it has not yet set up its frame: then the
+/// frame pointer is still its caller's.
+pub(crate) fn return_address(offset: usize, sp: usize, _link: usize) -> Option<ReturnAddress> {
     match offset {
-        0 => Some(sp),
-        1..PROLOGUE => Some(sp + 8),
+        0 => Some(ReturnAddress::At(sp)),
+        1..PROLOGUE => Some(ReturnAddress::At(sp + 8)),
         _ => None,
     }
 }
+
+/// Makes new code visible to all cores, which here is so once it is written: they keep their instruction caches
+/// coherent, and the change of rights before it interrupts those that run this process.
+pub(crate) fn publish_instructions(_start: usize, _len: usize) {}
