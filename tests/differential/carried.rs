@@ -15,7 +15,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 use wardian::{
     AsContextMut, Caller, Checkpoint, CheckpointOptions, Checkpoints, Engine, EngineKind, Error,
-    ErrorKind, Extern, ExternType, Func, FuncType, Global, Instance, Linker, Memory, Module,
+    ErrorKind, Extern, ExternType, Fork, Func, FuncType, Global, Instance, Linker, Memory, Module,
     Result, ResumeOptions, Store, StoreLimits, Table, Tag, Val, ValType,
 };
 
@@ -27,7 +27,6 @@ const CALLS: usize = 10;
 const HOST_CALLS: usize = 150;
 
 /// What host functions have.
-#[derive(Clone)]
 struct Host {
     lines: Vec<String>,
     seed: u64,
@@ -36,8 +35,25 @@ struct Host {
     depth: usize,
     /// How many host calls are let pass before the guest is written down.
     carry_after: Option<usize>,
-    taken: Option<Vec<u8>>,
+    taken: Option<Taken>,
+    /// Whether the store is forked instead of written down.
+    forks: bool,
     limits: StoreLimits,
+}
+
+/// A guest that was left, to continue elsewhere.
+enum Taken {
+    Bytes(Vec<u8>),
+    Fork(Box<Fork<Host>>),
+}
+
+impl Host {
+    /// That of the next store.
+    fn next(&self, carry_after: Option<usize>) -> Host {
+        let Host { seed, calls, depth, forks, .. } = *self;
+        let lines = self.lines.clone();
+        Host { lines, seed, calls, depth, carry_after, taken: None, forks, limits: limits() }
+    }
 }
 
 /// How a guest is carried.
@@ -50,6 +66,8 @@ struct Plan {
     next: &'static Engine,
     /// The engine on which it begins.
     first: &'static Engine,
+    /// Whether it continues in forks of its store.
+    forks: bool,
 }
 
 /// Engines whose compiled code can be captured, with names.
@@ -81,10 +99,11 @@ fn compare_module(seed: u64, bytes: &[u8]) -> Result<(), Failed> {
         engines.find(|engine| engine.config().engine_kind() == kind)
     };
     let interpreted = &WAYS[0].engine;
-    let plan = |name, every, next| Plan { name, every, next, first: interpreted };
+    let plan = |name, every, next| Plan { name, every, next, first: interpreted, forks: false };
     let mut plans = vec![
         plan("at every host call", Some(0), interpreted),
         plan("now and then", Some(3), interpreted),
+        Plan { forks: true, ..plan("to a fork", Some(seed as usize % 3), interpreted) },
     ];
     let compiled = of_kind(EngineKind::Compiled);
     plans.extend(compiled.map(|next| plan("once, to a compiling engine", Some(2), next)));
@@ -94,7 +113,8 @@ fn compare_module(seed: u64, bytes: &[u8]) -> Result<(), Failed> {
     if let Some(turn) = (seed as usize).checked_rem(CAPTURING.len()) {
         let (name, engine) = &CAPTURING[turn];
         let every = Some(if seed.is_multiple_of(2) { 0 } else { 2 });
-        plans.push(Plan { name, every, next: engine, first: engine });
+        let forks = seed % 3 == 1;
+        plans.push(Plan { name, every, next: engine, first: engine, forks });
     }
     let whole = run_all(seed, bytes, plan("not", None, interpreted))?;
     for plan in plans {
@@ -152,6 +172,7 @@ fn run_all(seed: u64, bytes: &[u8], plan: Plan) -> Result<Vec<String>, Failed> {
         depth: 0,
         carry_after: plan.every,
         taken: None,
+        forks: plan.forks,
         limits: limits(),
     };
     let mut guest =
@@ -209,9 +230,12 @@ impl Guest {
 
     /// Continues in another store as long as the guest is written down.
     fn end(&mut self, mut done: Result<(Instance, Vec<Val>)>) -> Result<Result<Vec<Val>>, Failed> {
-        while let Some(bytes) = self.store.data_mut().taken.take() {
+        while let Some(taken) = self.store.data_mut().taken.take() {
             crate::RAN[1].fetch_add(1, Ordering::Relaxed);
-            let resumed = self.resume(&bytes)?;
+            let resumed = match taken {
+                Taken::Bytes(bytes) => self.resume(&bytes)?,
+                Taken::Fork(fork) => self.continue_in(*fork),
+            };
             let instance = resumed.instances()[0];
             done = resumed.run(&mut self.store).map(|results| (instance, results));
             self.instance = Some(instance);
@@ -228,12 +252,11 @@ impl Guest {
     /// Makes a new store the guest's.
     fn resume(&mut self, bytes: &[u8]) -> Result<wardian::Resumed, Failed> {
         let checkpoint = Checkpoint::from_bytes(bytes)?;
-        let mut host = self.store.data().clone();
         let engine = self.plan.next;
         let stays = !std::ptr::eq(engine, self.plan.first);
         // The call in which it was written down passes.
-        host.carry_after = self.plan.every.filter(|_| !stays).map(|every| every + 1);
-        host.limits = limits();
+        let carry_after = self.plan.every.filter(|_| !stays).map(|every| every + 1);
+        let host = self.store.data().next(carry_after);
         let mut next = store(engine, host);
         let module = Module::new(engine, &self.module)?;
         let linker = linker(&mut next, &module)?;
@@ -243,8 +266,28 @@ impl Guest {
         Ok(resumed)
     }
 
+    /// Makes a fork of its store the guest's.
+    fn continue_in(&mut self, fork: Fork<Host>) -> wardian::Resumed {
+        let Fork { store, resumed, .. } = fork;
+        self.store = store;
+        self.store.data_mut().carry_after = self.plan.every.map(|every| every + 1);
+        resumed
+    }
+
     /// Moves a store in which no guest runs.
     fn move_idle(&mut self) -> Result<(), Failed> {
+        if self.plan.forks {
+            let host = self.store.data().next(None);
+            return match self.store.fork_with(host, |child| child.limiter(|host| &mut host.limits))
+            {
+                Ok(fork) => {
+                    self.instance = Some(fork.resumed.instances()[0]);
+                    self.continue_in(fork);
+                    Ok(())
+                }
+                Err(error) => expected(&error.to_string()),
+            };
+        }
         match self.store.checkpoint(&CheckpointOptions::new()) {
             Ok(checkpoint) => {
                 let resumed = self.resume(&checkpoint.to_bytes()?)?;
@@ -333,9 +376,9 @@ fn call_host(
 ) -> Result<()> {
     match caller.data().carry_after {
         Some(0) => {
-            match caller.checkpoint(&CheckpointOptions::new()).and_then(|c| c.to_bytes()) {
-                Ok(bytes) => {
-                    caller.data_mut().taken = Some(bytes);
+            match take(&mut caller) {
+                Ok(taken) => {
+                    caller.data_mut().taken = Some(taken);
                     // It is called again in the next store, and passes.
                     return Err(Error::host("carried"));
                 }
@@ -349,6 +392,16 @@ fn call_host(
         None => {}
     }
     answer(caller, name, params, types, out)
+}
+
+fn take(caller: &mut Caller<'_, Host>) -> Result<Taken> {
+    if !caller.data().forks {
+        let checkpoint = caller.checkpoint(&CheckpointOptions::new())?;
+        return Ok(Taken::Bytes(checkpoint.to_bytes()?));
+    }
+    let host = caller.data().next(None);
+    let fork = caller.fork_with(host, |child| child.limiter(|host| &mut host.limits))?;
+    Ok(Taken::Fork(Box::new(fork)))
 }
 
 fn answer(
