@@ -5,11 +5,12 @@ use crate::checkpoints::{capturing, sources};
 use crate::matrix::{Behaviour, linked};
 use std::future::pending;
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use wardian::{
-    Caller, Checkpoint, CheckpointOptions, Checkpoints, Engine, Error, ErrorKind, Fork, Linker,
-    Result, ResumeOptions, Snapshot, Store, TypedFunc, Val,
+    AfterCheckpoint, Caller, Checkpoint, CheckpointOptions, Checkpoints, Engine, Error, ErrorKind,
+    Fork, Linker, Result, ResumeOptions, Snapshot, StopReason, Store, TypedFunc, Val,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -21,6 +22,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a guest that was carried waits in asynchronous host functions", carried),
     ("a guest that was forked waits in asynchronous host functions", forked),
     ("a guest that was carried ends while it waits", endings),
+    ("a checkpoint is requested of a guest that waits", requested),
 ];
 
 /// What host functions keep.
@@ -336,6 +338,80 @@ fn forked(engine: &Engine) {
         })
         .join()
         .unwrap();
+    }
+}
+
+/// Counts how often its task is woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Polls a guest that waits until the function under its feet is ready; a checkpoint is asked for meanwhile.
+fn requested(engine: &Engine) {
+    let text = r#"(module (import "h" "wait" (func $wait (param i32) (result i32)))
+      (func (export "run") (param $n i32) (result i32)
+        (i32.add (i32.mul (local.get $n) (i32.const 100)) (call $wait (i32.const 7)))))"#;
+    let linker = |engine: &Engine| {
+        let mut linker: Linker<bool> = Linker::new(engine);
+        linker
+            .func_wrap_async("h", "wait", |mut caller: Caller<'_, bool>, (n,): (i32,)| {
+                Box::pin(async move {
+                    let repeatable = *caller.data();
+                    caller.set_repeatable(repeatable);
+                    later(3).await;
+                    caller.set_repeatable(false);
+                    later(1).await;
+                    n
+                })
+            })
+            .unwrap();
+        linker
+    };
+    for (from, repeatable) in sources(engine).iter().flat_map(|from| [(from, true), (from, false)])
+    {
+        for after in [AfterCheckpoint::Resume, AfterCheckpoint::End] {
+            let mut store = Store::new(from, repeatable);
+            let i = linked(&mut store, &linker(from), text);
+            let run = i.typed_func::<i32, i32>(&mut store, "run").unwrap();
+            let request = store.checkpoint_request();
+            let taken: Arc<Mutex<Option<Checkpoint>>> = Arc::default();
+            let woken = Arc::new(Woken::default());
+            let waker = Waker::from(woken.clone());
+            let mut call = Box::pin(run.call_async(&mut store, 3));
+            assert!(call.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            let (before, kept) = (woken.0.load(Ordering::SeqCst), taken.clone());
+            let asked = std::thread::spawn(move || {
+                request.request(CheckpointOptions::new(), move |checkpoint| {
+                    *kept.lock().unwrap() = Some(checkpoint.unwrap());
+                    after
+                });
+            });
+            asked.join().unwrap();
+            assert!(woken.0.load(Ordering::SeqCst) > before, "its task is woken");
+            let polled = call.as_mut().poll(&mut Context::from_waker(&waker));
+            let checkpoint = taken.lock().unwrap().take();
+            assert_eq!(checkpoint.is_some(), repeatable, "it is taken at once");
+            let Some(checkpoint) = checkpoint else { continue };
+            match (after, polled) {
+                (AfterCheckpoint::Resume, Poll::Pending) => {
+                    assert_eq!(block_on(call).0.unwrap(), 307);
+                }
+                (AfterCheckpoint::End, Poll::Ready(Err(error))) => {
+                    assert_eq!(error.stop_reason(), Some(StopReason::Checkpoint));
+                }
+                (_, polled) => panic!("{polled:?}"),
+            }
+            let mut store = Store::new(engine, true);
+            let options = ResumeOptions::new();
+            let resumed = checkpoint.resume(&mut store, &linker(engine), &options).unwrap();
+            let (found, polls) = block_on(resumed.run_async(&mut store));
+            assert_eq!((found.unwrap(), polls), (vec![Val::I32(307)], 5));
+        }
     }
 }
 

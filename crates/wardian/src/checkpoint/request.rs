@@ -124,8 +124,8 @@ impl CheckpointRequest {
     /// the guest stands still.
     ///
     /// A host function that the guest is calling, and an operation on much memory, are finished before; but one that
-    /// waits with a [`crate::RepeatableInterrupt`], as those of WASI do, is called again afterwards. If no guest
-    /// runs, the request waits for the next call of one: [`Store::checkpoint`] is for idle stores. If the store is gone,
+    /// waits with a [`crate::RepeatableInterrupt`], as those of WASI do, is called again afterwards, and one that is
+    /// asynchronous and has said so ([`Caller::set_repeatable`]) continues to wait. If no guest runs, the request waits for the next call of one: [`Store::checkpoint`] is for idle stores. If the store is gone,
     /// `done` is dropped.
     ///
     /// `done` gets an error if the guest cannot be written down where it is: see [`Checkpoint`]. A panic of `done`
@@ -167,6 +167,37 @@ impl<T: 'static> Store<T> {
 }
 
 impl<T: 'static> Caller<'_, T> {
+    /// Says whether this call, of an asynchronous host function, can be made again. While it waits the checkpoints are
+    /// taken then that other threads ask for, which wake its task: whoever resumes one of them calls the function with
+    /// the same arguments. Otherwise a request is served when the guest next runs.
+    ///
+    /// The function must not have changed anything as long as that is so. Of other host functions it has no effect: see
+    /// [`Caller::take_requested_checkpoints`].
+    ///
+    /// ```
+    /// # use wardian::{Caller, Engine, Linker};
+    /// # async fn receive() -> u32 { 0 }
+    /// # let mut linker = Linker::<u32>::new(&Engine::default());
+    /// linker.func_wrap_async("queue", "receive", |mut caller: Caller<'_, u32>, (): ()| {
+    ///     Box::pin(async move {
+    ///         caller.set_repeatable(true);
+    ///         let message = receive().await;
+    ///         caller.set_repeatable(false);
+    ///         *caller.data_mut() = message;
+    ///         message
+    ///     })
+    /// })?;
+    /// # Ok::<(), wardian::Error>(())
+    /// ```
+    pub fn set_repeatable(&mut self, on: bool) {
+        let call = self.host_call();
+        let inner = self.inner_mut();
+        // Also the destructor of another future may do this.
+        if call.serial() != 0 && !inner.is_idle() && inner.is_innermost(call.serial()) {
+            inner.repeatable = on.then_some(call);
+        }
+    }
+
     /// Takes the checkpoints that other threads wait for, in this call of a host function that waits and can be called
     /// again: whoever resumes one of them calls it with the same arguments. The function must not have changed
     /// anything yet. Returns whether there was one, after which the function is to wait again.

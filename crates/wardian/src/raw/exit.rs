@@ -117,7 +117,7 @@ impl StoreInner {
     }
 
     /// Whether no guest of the store is open.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         // SAFETY: the context is valid.
         unsafe { (*self.ctx()).activation.is_null() }
     }

@@ -81,7 +81,7 @@ impl StoreInner {
     /// Whether the guest that made the call with this serial is the innermost. The future of an asynchronous host
     /// function can be dropped, with its `Caller`, while another guest is; the frames on top of the
     /// stack, and the types of the results, are then not those of the call.
-    pub(super) fn is_innermost(&mut self, serial: u64) -> bool {
+    pub(crate) fn is_innermost(&mut self, serial: u64) -> bool {
         // SAFETY: the context is valid and the store ours; a guest is open.
         serial == 0 || serial == unsafe { activation::serial(self.ctx()) }
     }

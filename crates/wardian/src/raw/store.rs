@@ -4,7 +4,7 @@ use super::arena::Arena;
 use super::exceptions::{Exceptions, TagData};
 use super::externrefs::ExternRefs;
 use super::gc::Gc;
-use super::host::HostDef;
+use super::host::{HostCall, HostDef};
 use super::image::ImageData;
 use super::instance::InstanceData;
 use super::listen::{Hook, Listeners, OpenCall, OpenHost};
@@ -119,6 +119,8 @@ pub struct StoreInner {
     pub(super) paused: Option<super::suspend::Paused>,
     /// The nesting at which a guest may be suspended; zero for none.
     pub(super) async_depth: u64,
+    /// The call of the asynchronous host function that is being polled, once it has said that it can be made again.
+    pub(crate) repeatable: Option<HostCall>,
     /// Woken when a suspended guest can be resumed.
     pub(super) waker: Option<std::task::Waker>,
     interrupter: Option<Arc<Interrupter>>,
@@ -205,6 +207,7 @@ impl<T> StoreData<T> {
                 shared: None,
                 paused: None,
                 async_depth: 0,
+                repeatable: None,
                 waker: None,
                 interrupter: None,
                 checkpoint_requests: None,

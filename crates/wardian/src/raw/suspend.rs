@@ -17,8 +17,8 @@
 //! that `call_async` made: `StoreInner::async_depth` is set while that entry is open, and at no other
 //! time. Destructors of futures run while it is not set.
 
-use super::checkpoint::Restored;
-use super::host::HostDef;
+use super::checkpoint::{Restored, Standing};
+use super::host::{HostCall, HostDef};
 use super::listen::keep_first;
 use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
@@ -44,6 +44,8 @@ type Answer = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 pub(crate) struct Paused {
     guest: Suspended,
     answer: Answer,
+    /// The call of the host function, if that can be made again.
+    repeatable: Option<HostCall>,
 }
 
 /// The future of an asynchronous host function.
@@ -141,11 +143,14 @@ unsafe fn start<T: 'static>(owner: *mut StoreData<T>, mut answer: Answer) -> Res
         let depth = (*owner).inner.async_depth;
         let may_suspend = depth != 0 && depth == activation::depth(ctx);
         let waker = waker.filter(|_| may_suspend).unwrap_or_else(|| Waker::noop().clone());
-        match answer.as_mut().poll(&mut Context::from_waker(&waker)) {
+        let outer = (*owner).inner.repeatable.take();
+        let polled = answer.as_mut().poll(&mut Context::from_waker(&waker));
+        let repeatable = std::mem::replace(&mut (*owner).inner.repeatable, outer);
+        match polled {
             Poll::Ready(done) => done,
             Poll::Pending if may_suspend => {
                 let guest = Suspended::new(ctx);
-                (*owner).inner.paused = Some(Paused { guest, answer });
+                (*owner).inner.paused = Some(Paused { guest, answer, repeatable });
                 Err(Error::new(ErrorKind::Suspended))
             }
             Poll::Pending => Err(Error::usage(
@@ -373,7 +378,7 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
         paused: Paused,
         context: &Context<'_>,
     ) -> Result<Result<()>, Paused> {
-        let Paused { guest, mut answer } = paused;
+        let Paused { guest, mut answer, mut repeatable } = paused;
         let (store, open) = (self.store, self.open);
         let before = self.closed;
         let mut closed = before;
@@ -389,10 +394,15 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
                     guest.as_host(ctx, || {
                         let stop = (*store).inner.stop_while_suspended(before);
                         closed = (*store).inner.closed;
-                        match stop {
-                            Some(error) => Polled::Stopped(error),
-                            None => Polled::Answer(answer.as_mut().poll(&mut waker)),
+                        let call = repeatable.filter(|call| call.serial() == guest.serial());
+                        let stop = stop.or_else(|| (*store).checkpoints_while_waiting(call));
+                        if let Some(error) = stop {
+                            return Polled::Stopped(error);
                         }
+                        let outer = std::mem::replace(&mut (*store).inner.repeatable, repeatable);
+                        let polled = answer.as_mut().poll(&mut waker);
+                        repeatable = std::mem::replace(&mut (*store).inner.repeatable, outer);
+                        Polled::Answer(polled)
                     })
                 })
             }));
@@ -401,7 +411,9 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
         };
         self.closed = closed;
         let answered = match polled {
-            Ok(Polled::Answer(Poll::Pending)) => return Err(Paused { guest, answer }),
+            Ok(Polled::Answer(Poll::Pending)) => {
+                return Err(Paused { guest, answer, repeatable });
+            }
             Ok(Polled::Answer(Poll::Ready(done))) => Ok(done),
             Ok(Polled::Stopped(error)) => {
                 drop_contained(answer);
@@ -464,6 +476,15 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
                 })
             },
         }
+    }
+}
+
+impl<T> StoreData<T> {
+    /// Takes the checkpoints that somebody waits for of a guest whose host function waits in a call that can be made
+    /// again. An error ends the guest.
+    fn checkpoints_while_waiting(&mut self, call: Option<HostCall>) -> Option<Error> {
+        let call = call.filter(|_| self.inner.has_checkpoint_requests())?;
+        self.serve_checkpoints(Standing::HostCall(call)).err()
     }
 }
 
