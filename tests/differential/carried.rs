@@ -230,6 +230,7 @@ impl Guest {
 
     /// Continues in another store as long as the guest is written down.
     fn end(&mut self, mut done: Result<(Instance, Vec<Val>)>) -> Result<Result<Vec<Val>>, Failed> {
+        let is_made = self.instance.is_some();
         while let Some(taken) = self.store.data_mut().taken.take() {
             crate::RAN[1].fetch_add(1, Ordering::Relaxed);
             let resumed = match taken {
@@ -245,7 +246,11 @@ impl Guest {
                 self.instance = Some(instance);
                 Ok(results)
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                // A start function that failed, perhaps in another store, leaves no instance.
+                self.instance = self.instance.filter(|_| is_made);
+                Err(error)
+            }
         })
     }
 
