@@ -1,0 +1,164 @@
+// Wardian's own part of its C API. `wasm.h`, which this file includes, is the standard part.
+//
+// Ownership is written as there: what is `own` in a parameter is given up, what is `own` in a result has to be deleted.
+// A store, with all that refers to it, is used by one thread at a time; what can be used by other threads says so.
+// Functions that can fail return a trap, or take a place for one: null if they have not failed.
+
+#ifndef WARDIAN_H
+#define WARDIAN_H
+
+#include "wasm.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define own
+
+// Kinds of values beside those of wasm.h. Such values cannot be made in C: vectors read as zero.
+enum {
+  WARDIAN_V128 = 4,
+  WARDIAN_ANYREF = 130,
+  WARDIAN_EXNREF = 131,
+};
+
+// The version of the library, as "0.1.0". Static.
+WASM_API_EXTERN const char* wardian_version(void);
+
+// -------------------------------------------------------------------------------------------------
+// Configuration
+
+enum wardian_engine_kind {
+  WARDIAN_TIERED,       // interpreted first, compiled in the background when hot (default)
+  WARDIAN_COMPILED,     // compiled before a module is ready
+  WARDIAN_INTERPRETED,  // never compiled
+};
+
+enum wardian_checkpoints {
+  WARDIAN_CHECKPOINTS_OFF,              // interpreted guests only (default)
+  WARDIAN_CHECKPOINTS_CALLS,            // compiled guests too, where they call functions
+  WARDIAN_CHECKPOINTS_CALLS_AND_LOOPS,  // and at loops
+};
+
+WASM_API_EXTERN void wardian_config_engine(wasm_config_t*, enum wardian_engine_kind);
+// Whether guests burn fuel.
+WASM_API_EXTERN void wardian_config_fuel(wasm_config_t*, bool);
+// The stack of guests, in bytes.
+WASM_API_EXTERN void wardian_config_stack_size(wasm_config_t*, size_t);
+WASM_API_EXTERN void wardian_config_checkpoints(wasm_config_t*, enum wardian_checkpoints);
+// Memories whose first fork copies nothing. A process that forks must not use such stores in both processes.
+WASM_API_EXTERN void wardian_config_forkable_memories(wasm_config_t*, bool);
+
+// -------------------------------------------------------------------------------------------------
+// Modules
+
+// As wasm_module_new, of the binary or the text format; says why where it fails.
+WASM_API_EXTERN own wasm_module_t* wardian_module_new(
+  wasm_store_t*, const wasm_byte_vec_t*, own wasm_trap_t** trap);
+
+// -------------------------------------------------------------------------------------------------
+// Stores
+
+// Bytes that all memories of the store may have together.
+WASM_API_EXTERN void wardian_store_limit_memory(wasm_store_t*, size_t bytes);
+// Gives guests so much fuel. False if the engine counts none.
+WASM_API_EXTERN bool wardian_store_set_fuel(wasm_store_t*, uint64_t fuel);
+// The fuel that is left; zero if the engine counts none.
+WASM_API_EXTERN uint64_t wardian_store_fuel(const wasm_store_t*);
+// Stops guests in so many milliseconds from now. Does nothing in a callback.
+WASM_API_EXTERN void wardian_store_set_timeout(wasm_store_t*, uint64_t milliseconds);
+// Takes the timeout back, and a cancellation. Does nothing in a callback.
+WASM_API_EXTERN void wardian_store_clear_stops(wasm_store_t*);
+
+typedef struct wardian_cancel_token_t wardian_cancel_token_t;
+// Null in a callback.
+WASM_API_EXTERN own wardian_cancel_token_t* wardian_cancel_token_new(wasm_store_t*);
+WASM_API_EXTERN void wardian_cancel_token_delete(own wardian_cancel_token_t*);
+// Stops the guests of the store, from any thread.
+WASM_API_EXTERN void wardian_cancel(const wardian_cancel_token_t*);
+
+// -------------------------------------------------------------------------------------------------
+// Traps
+
+enum wardian_stop {
+  WARDIAN_NOT_STOPPED,
+  WARDIAN_STOPPED_BY_DEADLINE,
+  WARDIAN_STOPPED_BY_TOKEN,
+  WARDIAN_OUT_OF_FUEL,
+  WARDIAN_STOPPED_FOR_CHECKPOINT,
+};
+
+WASM_API_EXTERN enum wardian_stop wardian_trap_stop(const wasm_trap_t*);
+// The name of WebAssembly's trap, as "unreachable". Static; null if it is another error.
+WASM_API_EXTERN const char* wardian_trap_code(const wasm_trap_t*);
+// Whether the guest has ended itself (proc_exit), and its code.
+WASM_API_EXTERN bool wardian_trap_exit_code(const wasm_trap_t*, uint32_t* code);
+// A trap for a callback to return, which ends the guest as if it had called proc_exit.
+WASM_API_EXTERN own wasm_trap_t* wardian_trap_exit(wasm_store_t*, uint32_t code);
+
+// -------------------------------------------------------------------------------------------------
+// Linkers and WASI
+
+// Imports by name, for many instances and stores of one engine.
+typedef struct wardian_linker_t wardian_linker_t;
+WASM_API_EXTERN own wardian_linker_t* wardian_linker_new(wasm_engine_t*);
+WASM_API_EXTERN void wardian_linker_delete(own wardian_linker_t*);
+// Names end with a zero. The finalizer is called with the environment when the linker and all stores that use the
+// function are gone, or at once if the name is defined already.
+WASM_API_EXTERN own wasm_trap_t* wardian_linker_define_func(
+  wardian_linker_t*, wasm_store_t*, const char* module, const char* name, const wasm_functype_t*,
+  wasm_func_callback_with_env_t, void* environment, void (*finalizer)(void*));
+// Something of a store, for instances of that store.
+WASM_API_EXTERN own wasm_trap_t* wardian_linker_define(
+  wardian_linker_t*, wasm_store_t*, const char* module, const char* name, const wasm_extern_t*);
+// The functions of WASI, preview 1.
+WASM_API_EXTERN own wasm_trap_t* wardian_linker_define_wasi(wardian_linker_t*, wasm_store_t*);
+WASM_API_EXTERN own wasm_instance_t* wardian_linker_instantiate(
+  const wardian_linker_t*, wasm_store_t*, const wasm_module_t*, own wasm_trap_t** trap);
+// An export by its name, which ends with a zero; null if there is none.
+WASM_API_EXTERN own wasm_extern_t* wardian_instance_export(const wasm_instance_t*, const char* name);
+
+// What a program of WASI sees. Without it: no arguments, no variables, no directories, and nothing to read or write.
+typedef struct wardian_wasi_t wardian_wasi_t;
+WASM_API_EXTERN own wardian_wasi_t* wardian_wasi_new(void);
+WASM_API_EXTERN void wardian_wasi_delete(own wardian_wasi_t*);
+// Each returns false if it was refused: a zero in the text, a directory that cannot be opened, no more descriptors.
+WASM_API_EXTERN bool wardian_wasi_arg(wardian_wasi_t*, const char* arg);
+WASM_API_EXTERN bool wardian_wasi_env(wardian_wasi_t*, const char* name, const char* value);
+WASM_API_EXTERN bool wardian_wasi_inherit_stdio(wardian_wasi_t*);
+WASM_API_EXTERN bool wardian_wasi_dir(wardian_wasi_t*, const char* host, const char* guest, bool read_only);
+// Makes it that of a store, in place of what it had.
+WASM_API_EXTERN void wardian_store_set_wasi(wasm_store_t*, own wardian_wasi_t*);
+
+// -------------------------------------------------------------------------------------------------
+// Checkpoints and forks
+
+// Writes the store down, with its guest if it is called in a callback.
+WASM_API_EXTERN own wasm_trap_t* wardian_checkpoint(wasm_store_t*, own wasm_byte_vec_t* out);
+
+// A store that was restored or forked, with the guest that is to be resumed in it.
+typedef struct wardian_resumed_t wardian_resumed_t;
+WASM_API_EXTERN void wardian_resumed_delete(own wardian_resumed_t*);
+// Makes a new store that of a checkpoint, which may come from anybody. Null if it fails; then the store is of no use.
+WASM_API_EXTERN own wardian_resumed_t* wardian_resume(
+  wasm_store_t*, const wardian_linker_t*, const wasm_byte_vec_t*, own wasm_trap_t** trap);
+// A second store with the same state, with the guest if it is called in a callback: memories are shared until one of
+// them writes to them. It has no limits, and nothing of WASI. Null if it fails.
+WASM_API_EXTERN own wasm_store_t* wardian_fork(
+  wasm_store_t*, own wardian_resumed_t** resumed, own wasm_trap_t** trap);
+// Whether a guest was running.
+WASM_API_EXTERN bool wardian_resumed_is_running(const wardian_resumed_t*);
+// The instance at a position, in the order in which they were made; null past the last one.
+WASM_API_EXTERN own wasm_instance_t* wardian_resumed_instance(const wardian_resumed_t*, size_t index);
+// Resumes the guest until the call that was running returns, whose results are `out`, empty after a trap. The host
+// function that it had called returns these results, or is called again if `given` is null.
+WASM_API_EXTERN own wasm_trap_t* wardian_resumed_run(
+  own wardian_resumed_t*, const wasm_val_vec_t* given, own wasm_val_vec_t* out);
+
+#undef own
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif
+
+#endif  // WARDIAN_H

@@ -1,0 +1,60 @@
+//! Instances.
+
+use crate::reference::{Reference, What};
+use crate::store::Handle;
+use crate::vector::Vector;
+use crate::{give, trap};
+use wardian::{Error, Instance};
+
+/// Null if it is not made; then a trap says why, also where an import does not fit.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wasm_instance_new(
+    store: *mut Handle,
+    module: *const Reference,
+    imports: *const Vector<*mut Reference>,
+    trap_out: *mut *mut Reference,
+) -> *mut Reference {
+    // SAFETY: see the crate's documentation.
+    let (store, module, imports) = unsafe {
+        let imports = imports.as_ref().map(Vector::as_slice).unwrap_or_default();
+        (&*store, (*module).module(), imports)
+    };
+    // SAFETY: as above.
+    let items =
+        imports.iter().map(|import| unsafe { import.as_ref() }.and_then(Reference::item).cloned());
+    let made = match (module, items.collect::<Option<Vec<_>>>()) {
+        (Some(module), Some(items)) => store.with(|context| Instance::new(context, module, &items)),
+        _ => Err(Error::host("an import is null, or nothing that can be imported")),
+    };
+    match made {
+        Ok(instance) => {
+            store.add_instance(instance);
+            give(Reference::new(store, What::Instance(instance)))
+        }
+        Err(error) => {
+            // SAFETY: null, or a place for a trap.
+            if let Some(out) = unsafe { trap_out.as_mut() } {
+                *out = trap::trap(store, error);
+            }
+            std::ptr::null_mut()
+        }
+    }
+}
+
+/// In the order of the module.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wasm_instance_exports(
+    instance: *const Reference,
+    out: *mut Vector<*mut Reference>,
+) {
+    // SAFETY: see the crate's documentation.
+    unsafe {
+        let reference = &*instance;
+        let exports = match &reference.what {
+            What::Instance(instance) => reference.store.with(|context| instance.exports(context)),
+            _ => Vec::new(),
+        };
+        let exports = exports.into_iter().map(|(_, item)| reference.store.item(item));
+        out.write(Vector::new(exports.collect()));
+    }
+}
