@@ -13,6 +13,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use wardian::{CoreFeatures, EngineKind};
+use wardian_observe::GuestFrames;
 
 pub(crate) use observers::{CoverageArgs, ProfileArgs, TraceArgs};
 
@@ -191,6 +192,13 @@ pub(crate) struct RunArgs {
     /// of their arguments, and the memory near the access that failed.
     #[arg(long, value_name = "HOW", value_enum, default_value_t = BacktraceArg::Short)]
     pub(crate) backtrace: BacktraceArg,
+
+    /// How calls of a program are shown that an interpreter inside the guest runs: mixed, only or off
+    ///
+    /// In profiles, traces and reports of traps. The interpreter is CPython 3.11 to 3.14. `mixed`: between the
+    /// interpreter's own calls. `only`: without those.
+    #[arg(long, value_name = "HOW", value_parser = parse::guest_frames(), default_value = "mixed")]
+    pub(crate) guest_frames: GuestFrames,
 
     /// If the guest traps, write what it had in memory and on its stack to this file
     ///

@@ -21,8 +21,8 @@ use std::sync::Arc;
 use std::time::Instant;
 use wardian::{
     Checkpoints, Engine, ErrorKind, ExternType, FuncType, ImportRequest, ImportResolver, Instance,
-    InstantiateOptions, Linker, Module, Resolution, StopReason, Store, StoreContextMut,
-    StoreLimits, TrapStubs,
+    InstantiateOptions, InternalModule, Linker, Module, Resolution, StopReason, Store,
+    StoreContextMut, StoreLimits, TrapStubs,
 };
 use wardian_wasi::{RestoreOptions, WasiCtx};
 use watch::Watch;
@@ -93,7 +93,7 @@ pub(crate) fn run(
                 Err(Failure::new(Exit::PIPE, anyhow!(message)))
             }
             Some(report) => Err(Failure::new(Exit::TRAP, anyhow!(report))),
-            None => ended(error, args, stopped),
+            None => ended(error, args, stopped, main.map(|main| main.internal(&store))),
         },
     }
 }
@@ -240,7 +240,7 @@ pub(crate) fn resume(args: &RunArgs) -> Result<Exit> {
             crate::output::write(lines.as_bytes())?;
             Ok(Exit::SUCCESS)
         }
-        Err(error) => ended(error, args, stopped),
+        Err(error) => ended(error, args, stopped, None),
     }
 }
 
@@ -315,13 +315,18 @@ fn execute(
 }
 
 /// What the end of a guest that did not return means for the command.
-fn ended(error: wardian::Error, args: &RunArgs, stopped: Option<Signal>) -> Result<Exit> {
+fn ended(
+    error: wardian::Error,
+    args: &RunArgs,
+    stopped: Option<Signal>,
+    main: Option<InternalModule<'_>>,
+) -> Result<Exit> {
     if let Some(code) = error.exit_code() {
         // As with any program of the system, only the lowest eight bits remain.
         return Ok(Exit((code % 256) as u8));
     }
     let stop = |ending, message: String| {
-        let report = postmortem::stopped(&error, &message, args);
+        let report = postmortem::stopped(&error, &message, args, main);
         Err(Failure::ending_with(ending, anyhow!(report)))
     };
     let exit = match error.kind() {

@@ -41,6 +41,7 @@ mod metrics;
 mod near;
 mod printable;
 mod profile;
+mod script;
 mod sources;
 #[cfg(feature = "tracing")]
 mod spans;
@@ -62,8 +63,9 @@ pub use profile::kind::{ProfileKind, Unit, ValueType};
 pub use profile::model::{
     Function, FunctionKind, Line, Location, Meta, Profile, Stack, TimelineSample,
 };
-pub use profile::profiler::{Profiler, ProfilerOptions};
+pub use profile::profiler::{ProfileMark, Profiler, ProfilerOptions};
 pub use profile::summary::{FunctionSummary, LineSummary, Summary};
+pub use script::GuestFrames;
 #[cfg(feature = "tracing")]
 pub use spans::SpanListener;
 pub use trace::background::BackgroundWriter;
