@@ -8,6 +8,7 @@ use crate::control::Control;
 use crate::ending::Ending;
 use crate::input::Input;
 use crate::invoke::Invocation;
+use crate::live::Live;
 use crate::observe::Observer;
 use crate::postmortem::{self, CoreFile, Deaths};
 use crate::report::{self, Exit, Failure, Result};
@@ -52,11 +53,15 @@ pub(crate) fn run(
     let mut store = store(args, &engine, wasi::context(args)?.build())?;
     observer.store(&mut store)?;
     let deaths = Arc::new(Deaths::default());
-    let threads =
-        threads::group(args, &module, &linker, store.data(), observer.clone(), deaths.clone())?;
+    let live = args.control.then(|| Live::new(args));
+    let on_threads = match &live {
+        Some(live) => live.with_threads(observer.clone()),
+        None => observer.clone(),
+    };
+    let threads = threads::group(args, &module, &linker, store.data(), on_threads, deaths.clone())?;
     watch.guest_begins(&mut store);
     checkpoints.iter().try_for_each(|checkpoints| checkpoints.guest_begins(&mut store))?;
-    let _control = Control::open(args, &mut store)?;
+    let _control = Control::open(args, &mut store, live)?;
     observer.begins();
     let mut main = None;
     let mut execute = |store: &mut Store<Host>, instance| {
@@ -122,6 +127,7 @@ fn engine(args: &RunArgs, observer: &dyn Observer) -> wardian::Result<Engine> {
             .stack_size(args.stack_size)
             .fuel(args.fuel.is_some())
             .deterministic(args.deterministic);
+        config.perf_map(args.perf.is_some());
         config.code_limit(args.max_code.unwrap_or(usize::MAX));
         postmortem::configure(config, args);
         observer.engine(config);
@@ -232,7 +238,8 @@ pub(crate) fn resume(args: &RunArgs) -> Result<Exit> {
     let mut store = store(args, &engine, wasi)?;
     watch.guest_begins(&mut store);
     checkpoints.iter().try_for_each(|checkpoints| checkpoints.guest_begins(&mut store))?;
-    let _control = Control::open(args, &mut store)?;
+    let live = args.control.then(|| Live::new(args));
+    let _control = Control::open(args, &mut store, live)?;
     let outcome = checkpoint::resume(checkpoint, &module, &mut store, &linker);
     let stopped = watch.guest_ended();
     match outcome {

@@ -87,7 +87,7 @@ impl WasiCtx {
     }
 
     /// How many threads beside the main thread have made calls and still run.
-    pub(crate) fn threads(&self) -> usize {
+    pub fn threads(&self) -> usize {
         lock(&self.inner.threads).iter().filter(|known| known.strong_count() > 0).count()
     }
 

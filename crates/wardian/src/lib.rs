@@ -55,6 +55,7 @@ mod memory;
 mod module;
 mod options;
 mod origin;
+mod perf_map;
 mod raw;
 mod resolver;
 mod sampler;

@@ -162,7 +162,7 @@ const COVERAGE: &str = "Options of the coverage";
 
 // Shells complete what is listed.
 
-fn profile_format() -> impl TypedValueParser<Value = Format> {
+pub(super) fn profile_format() -> impl TypedValueParser<Value = Format> {
     let names = PossibleValuesParser::new(Format::ALL.map(Format::name));
     names.try_map(|name| name.parse::<Format>())
 }
