@@ -51,7 +51,7 @@ mod trap;
 mod values;
 
 pub use coredump::CoreDump;
-pub use coverage::report::{CoverageReport, FileCoverage, FunctionCoverage, Share};
+pub use coverage::report::{BranchCoverage, CoverageReport, FileCoverage, FunctionCoverage, Share};
 pub use coverage::{Counts, CoverageMap};
 pub use debug_file::{DebugFileError, DebugFileReference, with_debug_file};
 #[cfg(feature = "metrics")]

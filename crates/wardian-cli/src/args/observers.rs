@@ -145,6 +145,13 @@ pub(crate) struct CoverageArgs {
     #[arg(short, long = "output", value_name = "FILE", help_heading = COVERAGE)]
     pub(crate) outputs: Vec<PathBuf>,
 
+    /// Count the outcomes of branches too: of each condition that decides, and of each table of targets
+    ///
+    /// Those that the compiler made are among them, as for `&&`, and for loops. genhtml shows them with
+    /// --branch-coverage.
+    #[arg(long, help_heading = COVERAGE)]
+    pub(crate) branches: bool,
+
     /// Only source files whose path fits; may be repeated. `*` matches any characters
     #[arg(long, value_name = "PATTERN", help_heading = COVERAGE)]
     pub(crate) include: Vec<String>,
