@@ -99,7 +99,9 @@ impl Guest {
         look: impl FnOnce(&Live) -> Result<Answer, (Code, String)> + Send + 'static,
     ) {
         let visit = match self.live.visit() {
-            Ok(visit) => visit,
+            Ok(Some(visit)) => visit,
+            // Without an answer the one who asks hears that the guest has ended.
+            Ok(None) => return drop(pending),
             Err(why) => return pending.send(Answer::error(Code::CannotSample, why)),
         };
         let live = self.live.clone();

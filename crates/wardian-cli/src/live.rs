@@ -115,8 +115,13 @@ impl Live {
     }
 
     /// Somebody is about to look: when the guest ends it is waited until this is dropped.
-    pub(crate) fn visit(&self) -> Result<Visit, String> {
+    ///
+    /// None if it has ended.
+    pub(crate) fn visit(&self) -> Result<Option<Visit>, String> {
         let mut looks = self.looks();
+        if looks.ended {
+            return Ok(None);
+        }
         if let Some(refused) = &looks.refused {
             return Err(format!("the guest cannot be sampled: {refused}"));
         }
@@ -124,7 +129,7 @@ impl Live {
             return Err("too many look at the guest already".into());
         }
         looks.active += 1;
-        Ok(Visit(self.clone()))
+        Ok(Some(Visit(self.clone())))
     }
 
     /// Samples the guest for so long, or until it ends. Others may look meanwhile.

@@ -90,6 +90,10 @@ impl Observer for ProfileObserver {
         self.profiler.add_runtime_time("compile", took);
     }
 
+    fn linked(&self, took: Duration) {
+        self.profiler.add_runtime_time("link", took);
+    }
+
     fn store(&self, store: &mut Store<Host>) -> wardian::Result<()> {
         self.profiler.watch_store(store)
     }

@@ -46,6 +46,7 @@ pub(crate) fn run(
     let began = Instant::now();
     let module = load(args, &engine, verbose, &*observer)?;
     observer.loaded(&module, began.elapsed());
+    let linking = Instant::now();
     let plan = Plan::new(args, &module)?;
     let mut linker = Linker::new(&engine);
     wasi::link(&mut linker)?;
@@ -62,6 +63,7 @@ pub(crate) fn run(
     watch.guest_begins(&mut store);
     checkpoints.iter().try_for_each(|checkpoints| checkpoints.guest_begins(&mut store))?;
     let _control = Control::open(args, &mut store, live)?;
+    observer.linked(linking.elapsed());
     observer.begins();
     let mut main = None;
     let mut execute = |store: &mut Store<Host>, instance| {

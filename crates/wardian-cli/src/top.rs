@@ -71,7 +71,9 @@ impl<W: Write> Screen<W> {
         let written = if self.is_page {
             let size = rustix::termios::tcgetwinsize(io::stdout());
             let (columns, rows) = size.map_or((80, 24), |size| (size.ws_col, size.ws_row));
-            let (columns, rows) = (usize::from(columns).max(40), usize::from(rows).max(10));
+            // A terminal that does not know its size says zero.
+            let or = |known: u16, usual| if known == 0 { usual } else { usize::from(known) };
+            let (columns, rows) = (or(columns, 80).max(40), or(rows, 24).max(10));
             self.last = page::page(pid, view, printed, columns, rows);
             // From the upper left corner on; what is left of the page before is cleared.
             let page = self.last.replace('\n', "\x1b[K\n");

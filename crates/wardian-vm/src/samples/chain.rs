@@ -16,6 +16,10 @@ pub const RECORD: usize = 64;
 /// Pointers that lead to a chain, besides the first.
 pub const MAX_PATH: usize = 4;
 
+/// Bytes that are copied at once: records mostly lie close together, each further one before the one that leads to it.
+/// They are on the stack for signals.
+const WINDOW: usize = 2048;
+
 /// How a chain is found, and what its records are like. Pointers have 32 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Chain {
@@ -110,16 +114,25 @@ impl Chain {
         for offset in &chain.path[..chain.steps.min(MAX_PATH)] {
             at = at.and_then(|at| at.checked_add(*offset)).and_then(|at| bytes.word(at));
         }
-        let mut record = [0; RECORD];
+        let (mut window, mut begin, mut filled) = ([0; WINDOW], 0, 0);
         // What is behind the last field that is needed may be out of the memory.
         let ends = [chain.first + 4, chain.second + 4, chain.next + 4, chain.mark.0 + 1];
         let length = ends.into_iter().max().unwrap_or(0) as usize;
         let step = move || {
-            let address = at.filter(|at| *at != 0)?;
-            let record = record.get_mut(..length)?;
-            if !bytes.copy(address as usize, record) {
-                return None;
+            let address = at.filter(|at| *at != 0)? as usize;
+            let end = address.checked_add(length)?;
+            if address < begin || end > begin + filled {
+                begin = end.saturating_sub(WINDOW);
+                filled = end - begin;
+                if !bytes.copy(begin, window.get_mut(..filled)?) {
+                    // A part of it is not there, perhaps.
+                    (begin, filled) = (address, length);
+                    if !bytes.copy(begin, window.get_mut(..filled)?) {
+                        return None;
+                    }
+                }
             }
+            let record = window.get(address - begin..end - begin)?;
             let word = |offset: u32| {
                 let field = record.get(offset as usize..)?.first_chunk()?;
                 Some(u32::from_le_bytes(*field))
