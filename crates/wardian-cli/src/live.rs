@@ -106,8 +106,14 @@ impl Live {
     }
 
     /// The same for the stores of the guest's other threads, which an observer sees too.
-    pub(crate) fn with_threads(&self, observer: Arc<dyn Observer>) -> Arc<dyn Observer> {
-        Arc::new(Threads { live: self.clone(), observer })
+    pub(crate) fn with_threads(
+        live: Option<&Live>,
+        observer: Arc<dyn Observer>,
+    ) -> Arc<dyn Observer> {
+        match live {
+            Some(live) => Arc::new(Threads { live: live.clone(), observer }),
+            None => observer,
+        }
     }
 
     fn looks(&self) -> MutexGuard<'_, Looks> {

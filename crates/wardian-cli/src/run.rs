@@ -55,10 +55,7 @@ pub(crate) fn run(
     observer.store(&mut store)?;
     let deaths = Arc::new(Deaths::default());
     let live = args.control.then(|| Live::new(args));
-    let on_threads = match &live {
-        Some(live) => live.with_threads(observer.clone()),
-        None => observer.clone(),
-    };
+    let on_threads = Live::with_threads(live.as_ref(), observer.clone());
     let threads = threads::group(args, &module, &linker, store.data(), on_threads, deaths.clone())?;
     watch.guest_begins(&mut store);
     checkpoints.iter().try_for_each(|checkpoints| checkpoints.guest_begins(&mut store))?;
