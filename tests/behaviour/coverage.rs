@@ -6,6 +6,7 @@ use wardian_observe::{CoverageMap, CoverageReport, Share};
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("coverage counts calls and blocks exactly", shapes),
+    ("coverage counts outcomes of branches exactly", branches),
     ("coverage of objects counts branches on casts", objects),
     ("coverage ends where a call did not return", trapped),
     ("coverage counts handlers of exceptions exactly", handlers),
@@ -186,6 +187,70 @@ fn handlers(engine: &Engine) {
         ("run", 7),
     ];
     assert_eq!(calls(&report), wanted);
+}
+
+/// Branches of each kind, among them some that are never reached, in functions with locals.
+const BRANCHES: &str = r#"(module
+  (memory 1)
+  (func $table (param i64 i32) (result i32) (local f64 i32) (local $kept i32)
+    (local.set $kept (local.get 1))
+    (block $2 (block $1 (block $0
+        (br_table $0 $1 $0 $2 (local.get 1)))
+      (return (local.get $kept)))
+     (return (i32.const -1)))
+    (local.get $kept))
+  (func $never (if (i32.const 1) (then (nop))))
+  (func $dead (result i32)
+    (return (i32.const 0))
+    (if (i32.const 1) (then (nop)))
+    (i32.const 1))
+  (func $run (export "run") (param i32) (result i32) (local $sum i32) (local $i i32)
+    (if (local.get 0) (then (local.set $sum (i32.const 100))))
+    (local.set $sum (i32.add (local.get $sum)
+      (select (i32.const 7) (i32.const 9) (i32.eq (local.get 0) (i32.const 2)))))
+    (drop (select (result i64) (i64.const 1) (i64.const 2) (i32.const 0x80000000)))
+    (local.set $sum (i32.add (local.get $sum) (call $table (i64.const 3) (local.get 0))))
+    (loop $l
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (br_if $l (i32.lt_u (local.get $i) (i32.and (local.get 0) (i32.const 7)))))
+    ;; It was decided when it traps.
+    (if (i32.eq (local.get 0) (i32.const 3)) (then (unreachable)))
+    (i32.add (local.get $sum) (call $dead))))"#;
+
+fn branches(engine: &Engine) {
+    let original = module(engine, BRANCHES);
+    let arguments = [0, 1, 2, 3, -1];
+    let (plain, expected) = run(engine, &original, &arguments);
+    let (bytes, map) = CoverageMap::instrument_branches(&original);
+    let instrumented = Module::new(engine, bytes).expect("the instrumented module is valid");
+    let mut store = Store::new(engine, ());
+    let instance = Instance::new(&mut store, &instrumented, &[]).unwrap();
+    let run = instance.typed_func::<i32, i32>(&mut store, "run").unwrap();
+    let results: Vec<i32> =
+        arguments.iter().filter_map(|argument| run.call(&mut store, *argument).ok()).collect();
+    assert_eq!((results.len(), results), (4, expected));
+    let report = map.report(&map.counts(&instance.internal(&store)).unwrap(), "guest");
+    let of = |name: &str| {
+        let function = report.functions.iter().find(|f| f.name == name).expect("it is there");
+        function.branches.clone()
+    };
+    assert_eq!(of("table"), [vec![1, 1, 1, 2]]);
+    assert_eq!(of("never"), [vec![0, 0]]);
+    assert!(of("dead").is_empty());
+    let wanted = [vec![1, 4], vec![4, 1], vec![0, 5], vec![5, 9], vec![4, 1]];
+    assert_eq!(of("run"), wanted);
+    assert_eq!(report.branches_hit(), Share { hit: 4 + 9, all: 4 + 2 + 10 });
+    assert!(plain.functions.iter().all(|function| function.branches.is_empty()));
+    // Blocks are counted as without.
+    assert_eq!(calls(&report), calls(&plain));
+    let mut lcov = Vec::new();
+    report.write_lcov(&mut lcov, "guest.txt").unwrap();
+    let lcov = String::from_utf8(lcov).unwrap();
+    for line in
+        ["BRDA:1,0,3,2\n", "BRDA:2,0,0,-\n", "BRDA:4,2,0,0\n", "BRDA:4,2,1,5\n", "BRF:16\nBRH:13\n"]
+    {
+        assert!(lcov.contains(line), "{line}{lcov}");
+    }
 }
 
 fn lines(engine: &Engine) {

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod checkpoint;
+mod live;
 mod observers;
 
 pub(crate) use checkpoint::{CheckpointArgs, CheckpointCommandArgs, CheckpointSignal};
@@ -13,7 +14,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use wardian::{CoreFeatures, EngineKind};
+use wardian_observe::GuestFrames;
 
+pub(crate) use live::{AttachArgs, TopArgs};
 pub(crate) use observers::{CoverageArgs, ProfileArgs, TraceArgs};
 
 const STYLES: Styles = Styles::styled()
@@ -63,6 +66,8 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     Resume(Box<ResumeArgs>),
     Checkpoint(CheckpointCommandArgs),
+    Top(TopArgs),
+    Attach(AttachArgs),
     Profile(Box<ProfileArgs>),
     Coverage(Box<CoverageArgs>),
     Trace(Box<TraceArgs>),
@@ -192,6 +197,20 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "HOW", value_enum, default_value_t = BacktraceArg::Short)]
     pub(crate) backtrace: BacktraceArg,
 
+    /// Let Linux's `perf` name the code of the guest
+    ///
+    /// `map`: functions are written to /tmp/perf-PID.map as they are compiled, where `perf report` finds them. The file
+    /// stays. What is interpreted is in functions of the interpreter: --engine jit compiles all.
+    #[arg(long, value_name = "HOW", value_enum)]
+    pub(crate) perf: Option<PerfArg>,
+
+    /// How calls of a program are shown that an interpreter inside the guest runs: mixed, only or off
+    ///
+    /// In profiles, traces and reports of traps. The interpreter is CPython 3.11 to 3.14. `mixed`: between the
+    /// interpreter's own calls. `only`: without those.
+    #[arg(long, value_name = "HOW", value_parser = parse::guest_frames(), default_value = "mixed")]
+    pub(crate) guest_frames: GuestFrames,
+
     /// If the guest traps, write what it had in memory and on its stack to this file
     ///
     /// A core dump in the format of the WebAssembly tool conventions. Values of locals are those of
@@ -228,7 +247,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) checkpoint: CheckpointArgs,
 
-    /// Open a control socket, by which `wardian checkpoint` asks this process
+    /// Open a control socket, by which `wardian top`, `attach` and `checkpoint` ask this process
     ///
     /// It is in a folder that only this user can enter, below XDG_RUNTIME_DIR or the folder for temporary files.
     /// Compiled code is some percent slower, so that it can be written to a checkpoint.
@@ -280,6 +299,13 @@ impl RunArgs {
 pub(crate) struct ResumeArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
+}
+
+/// How `perf` is told where code is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PerfArg {
+    /// /tmp/perf-PID.map
+    Map,
 }
 
 /// How much is shown of a guest that traps.

@@ -15,38 +15,58 @@ mod folder;
 mod protocol;
 mod server;
 
-pub(crate) use client::checkpoint;
+pub(crate) use client::{Peer, attach, checkpoint};
 
 use crate::args::{EngineArg, RunArgs};
 use crate::checkpoint::{self, Problem};
+use crate::live::Live;
+use crate::outfile::OutFile;
 use crate::wasi::Host;
 use anyhow::Context;
 use folder::Socket;
 use protocol::{Answer, Code, Command};
 use server::{Pending, Server};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 use wardian::{AfterCheckpoint, CheckpointRequest, Store};
+use wardian_observe::Format;
+
+/// The longest look.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// The control socket of this process, which is removed when this is dropped.
 pub(crate) struct Control {
     _socket: Socket,
+    live: Live,
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.live.end();
+    }
 }
 
 impl Control {
     /// Opens the socket if the command line asks for it. From now on requests are answered.
-    pub(crate) fn open(args: &RunArgs, store: &mut Store<Host>) -> anyhow::Result<Option<Control>> {
-        if !args.control {
-            return Ok(None);
-        }
+    pub(crate) fn open(
+        args: &RunArgs,
+        store: &mut Store<Host>,
+        live: Option<Live>,
+    ) -> anyhow::Result<Option<Control>> {
+        let Some(live) = live else { return Ok(None) };
+        live.watch(store);
         let (socket, listener) = Socket::open().context("cannot open a control socket")?;
         checkpoint::carry_wasi(store);
-        let guest =
-            Guest { checkpoints: store.checkpoint_request(), engine: EngineArg::of(args.engine()) };
+        let guest = Guest {
+            checkpoints: store.checkpoint_request(),
+            engine: EngineArg::of(args.engine()),
+            live: live.clone(),
+        };
         let server = Server::new(listener).context("cannot open a control socket")?;
         let thread = std::thread::Builder::new().name("control".into());
         let serve = move || server.run(&|command, pending| guest.answer(command, pending));
         thread.spawn(serve).context("cannot make a thread for the control socket")?;
-        Ok(Some(Control { _socket: socket }))
+        Ok(Some(Control { _socket: socket, live }))
     }
 }
 
@@ -54,6 +74,7 @@ impl Control {
 struct Guest {
     checkpoints: CheckpointRequest,
     engine: EngineArg,
+    live: Live,
 }
 
 impl Guest {
@@ -62,7 +83,35 @@ impl Guest {
         match command {
             Command::Status => pending.send(Answer::status(self.engine)),
             Command::Checkpoint { file, stop } => self.checkpoint(file, stop, pending),
+            Command::Top { for_ms } => self.look(pending, move |live| {
+                live.view(time(for_ms)).map_err(|why| (Code::CannotSample, why)).map(Answer::view)
+            }),
+            Command::Profile { file, format, for_ms } => self.look(pending, move |live| {
+                profile(live, &file, format.as_deref(), time(for_ms)).map(Answer::profiled)
+            }),
         }
+    }
+
+    /// Answers after a look at the guest, by a thread of its own.
+    fn look(
+        &self,
+        pending: Pending,
+        look: impl FnOnce(&Live) -> Result<Answer, (Code, String)> + Send + 'static,
+    ) {
+        let visit = match self.live.visit() {
+            Ok(Some(visit)) => visit,
+            // Without an answer the one who asks hears that the guest has ended.
+            Ok(None) => return drop(pending),
+            Err(why) => return pending.send(Answer::error(Code::CannotSample, why)),
+        };
+        let live = self.live.clone();
+        let thread = std::thread::Builder::new().name("look".into());
+        // If there is no thread, the one who waits hears that the guest cannot be asked.
+        let _ = thread.spawn(move || {
+            let answer = look(&live).unwrap_or_else(|(code, why)| Answer::error(code, why));
+            pending.send_and_wait(answer);
+            drop(visit);
+        });
     }
 
     fn checkpoint(&self, file: PathBuf, stop: bool, pending: Pending) {
@@ -83,5 +132,40 @@ impl Guest {
             pending.send(Answer::error(code, format!("{error:#}")));
             AfterCheckpoint::Resume
         });
+    }
+}
+
+fn time(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds).min(LONGEST)
+}
+
+/// Writes a profile of a look; returns how many samples it has.
+fn profile(
+    live: &Live,
+    file: &Path,
+    format: Option<&str>,
+    time: Duration,
+) -> Result<u64, (Code, String)> {
+    let malformed = |why: String| (Code::Malformed, why);
+    let cannot_write = |error: anyhow::Error| (Code::CannotWrite, format!("{error:#}"));
+    if !file.is_absolute() {
+        return Err(malformed(format!("{} is not an absolute path", file.display())));
+    }
+    let format = match format {
+        Some(name) => name.parse::<Format>(),
+        None => Format::of_path(file),
+    };
+    let format = format.map_err(|error| malformed(error.to_string()))?;
+    // Found out before, for what is seen would be lost.
+    let file = OutFile::open(file.to_owned()).map_err(cannot_write)?;
+    match live.look(time) {
+        Ok(profile) => {
+            let written = file.replace("profile", |writer| profile.write(format, writer));
+            written.map(|()| profile.meta().samples).map_err(cannot_write)
+        }
+        Err(why) => {
+            file.discard();
+            Err((Code::CannotSample, why))
+        }
     }
 }

@@ -28,6 +28,7 @@ pub(crate) fn coverage(args: &CoverageArgs, verbose: bool) -> Result<Exit> {
         include: args.include.clone(),
         exclude: args.exclude.clone(),
         features: args.run.features.set(),
+        branches: args.branches,
         seen: Mutex::new(seen),
     });
     let outcome = crate::run::run(&args.run, verbose, observer.clone(), Some(blocked));
@@ -41,6 +42,7 @@ struct CoverageObserver {
     exclude: Vec<String>,
     /// What the original module may use.
     features: CoreFeatures,
+    branches: bool,
     seen: Mutex<Seen>,
 }
 
@@ -121,7 +123,10 @@ impl Observer for CoverageObserver {
         let bytes = std::mem::take(&mut input.bytes);
         let original = Module::from_vec(&engine, bytes, &CompileOptions::new())
             .map_err(|error| input.unusable(error))?;
-        let (bytes, map) = CoverageMap::instrument(&original);
+        let (bytes, map) = match self.branches {
+            true => CoverageMap::instrument_branches(&original),
+            false => CoverageMap::instrument(&original),
+        };
         input.bytes = bytes;
         self.seen().map = Some(map);
         Ok(false)

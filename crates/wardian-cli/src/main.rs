@@ -13,6 +13,7 @@ mod habits;
 mod input;
 mod inspect;
 mod invoke;
+mod live;
 mod objects;
 mod observe;
 mod outfile;
@@ -27,6 +28,7 @@ mod section;
 mod signals;
 mod symbols;
 mod threads;
+mod top;
 mod trace;
 mod value;
 mod wasi;
@@ -49,6 +51,8 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args, cli.verbose, Arc::new(()), None),
         Command::Resume(args) => run::resume(&args.run),
         Command::Checkpoint(args) => control::checkpoint(args),
+        Command::Top(args) => top::top(args),
+        Command::Attach(args) => control::attach(args),
         Command::Coverage(args) => coverage::coverage(args, cli.verbose),
         Command::Profile(args) => profile::profile(args, cli.verbose),
         Command::Trace(args) => trace::trace(args, cli.verbose),

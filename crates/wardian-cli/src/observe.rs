@@ -34,6 +34,9 @@ pub(crate) trait Observer: Send + Sync + 'static {
         Ok(())
     }
 
+    /// The host functions and the store are there, and how long that took.
+    fn linked(&self, _took: Duration) {}
+
     /// The guest is about to run: its start function, and what follows.
     fn begins(&self) {}
 

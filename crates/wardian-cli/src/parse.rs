@@ -1,10 +1,12 @@
 //! Values of options.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 use wardian::CoreFeatures;
+use wardian_observe::GuestFrames;
 
 /// A directory for the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +14,12 @@ pub(crate) struct Directory {
     pub(crate) host: PathBuf,
     pub(crate) guest: String,
     pub(crate) read_only: bool,
+}
+
+/// How calls of an interpreted program are shown; shells complete what is listed.
+pub(crate) fn guest_frames() -> impl TypedValueParser<Value = GuestFrames> {
+    let names = PossibleValuesParser::new(GuestFrames::ALL.map(GuestFrames::name));
+    names.try_map(|name| name.parse::<GuestFrames>())
 }
 
 /// `HOST[:GUEST][:ro]` or `HOST::GUEST[:ro]`.

@@ -6,7 +6,7 @@ use crate::report::{self, Failure, Result};
 use crate::wasi::Host;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use wardian::{Backtrace, Config, Error, ErrorKind, Instance, Store};
+use wardian::{Backtrace, Config, Error, ErrorKind, Instance, InternalModule, Store};
 use wardian_observe::{CoreDump, TrapReport};
 
 /// Calls of each thread that a core dump has at most.
@@ -89,7 +89,7 @@ pub(crate) fn of(
     if !matches!(error.kind(), ErrorKind::Trap(_) | ErrorKind::Exception(_)) {
         return None;
     }
-    let mut report = TrapReport::new(error);
+    let mut report = TrapReport::new(error).with_guest_frames(args.guest_frames);
     if let Some(instance) = instance {
         report = report.with_memory_of(instance.internal(store));
     }
@@ -120,8 +120,17 @@ pub(crate) fn of(
 }
 
 /// The report of a guest that was stopped, and where.
-pub(crate) fn stopped(error: &Error, message: &str, args: &RunArgs) -> String {
-    let report = TrapReport::new(error).with_message(message);
+pub(crate) fn stopped(
+    error: &Error,
+    message: &str,
+    args: &RunArgs,
+    instance: Option<InternalModule<'_>>,
+) -> String {
+    let mut report = TrapReport::new(error).with_message(message);
+    report = report.with_guest_frames(args.guest_frames);
+    if let Some(instance) = instance {
+        report = report.with_memory_of(instance);
+    }
     match args.backtrace {
         BacktraceArg::Short => report.short(MORE).to_string(),
         BacktraceArg::Full => report.to_string(),

@@ -41,7 +41,7 @@ fn options(args: &ProfileArgs) -> ProfilerOptions {
     };
     let file = args.run.file();
     let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
-    let options = options.with_program(name);
+    let options = options.with_program(name).with_guest_frames(args.run.guest_frames);
     match args.interval.or(args.frequency) {
         Some(interval) => options.with_interval(interval),
         None => options,
@@ -88,6 +88,10 @@ impl Observer for ProfileObserver {
 
     fn loaded(&self, _: &Module, took: Duration) {
         self.profiler.add_runtime_time("compile", took);
+    }
+
+    fn linked(&self, took: Duration) {
+        self.profiler.add_runtime_time("link", took);
     }
 
     fn store(&self, store: &mut Store<Host>) -> wardian::Result<()> {

@@ -8,6 +8,7 @@ use crate::control::Control;
 use crate::ending::Ending;
 use crate::input::Input;
 use crate::invoke::Invocation;
+use crate::live::Live;
 use crate::observe::Observer;
 use crate::postmortem::{self, CoreFile, Deaths};
 use crate::report::{self, Exit, Failure, Result};
@@ -21,8 +22,8 @@ use std::sync::Arc;
 use std::time::Instant;
 use wardian::{
     Checkpoints, Engine, ErrorKind, ExternType, FuncType, ImportRequest, ImportResolver, Instance,
-    InstantiateOptions, Linker, Module, Resolution, StopReason, Store, StoreContextMut,
-    StoreLimits, TrapStubs,
+    InstantiateOptions, InternalModule, Linker, Module, Resolution, StopReason, Store,
+    StoreContextMut, StoreLimits, TrapStubs,
 };
 use wardian_wasi::{RestoreOptions, WasiCtx};
 use watch::Watch;
@@ -45,6 +46,7 @@ pub(crate) fn run(
     let began = Instant::now();
     let module = load(args, &engine, verbose, &*observer)?;
     observer.loaded(&module, began.elapsed());
+    let linking = Instant::now();
     let plan = Plan::new(args, &module)?;
     let mut linker = Linker::new(&engine);
     wasi::link(&mut linker)?;
@@ -52,11 +54,13 @@ pub(crate) fn run(
     let mut store = store(args, &engine, wasi::context(args)?.build())?;
     observer.store(&mut store)?;
     let deaths = Arc::new(Deaths::default());
-    let threads =
-        threads::group(args, &module, &linker, store.data(), observer.clone(), deaths.clone())?;
+    let live = args.control.then(|| Live::new(args));
+    let on_threads = Live::with_threads(live.as_ref(), observer.clone());
+    let threads = threads::group(args, &module, &linker, store.data(), on_threads, deaths.clone())?;
     watch.guest_begins(&mut store);
     checkpoints.iter().try_for_each(|checkpoints| checkpoints.guest_begins(&mut store))?;
-    let _control = Control::open(args, &mut store)?;
+    let _control = Control::open(args, &mut store, live)?;
+    observer.linked(linking.elapsed());
     observer.begins();
     let mut main = None;
     let mut execute = |store: &mut Store<Host>, instance| {
@@ -93,7 +97,7 @@ pub(crate) fn run(
                 Err(Failure::new(Exit::PIPE, anyhow!(message)))
             }
             Some(report) => Err(Failure::new(Exit::TRAP, anyhow!(report))),
-            None => ended(error, args, stopped),
+            None => ended(error, args, stopped, main.map(|main| main.internal(&store))),
         },
     }
 }
@@ -122,6 +126,7 @@ fn engine(args: &RunArgs, observer: &dyn Observer) -> wardian::Result<Engine> {
             .stack_size(args.stack_size)
             .fuel(args.fuel.is_some())
             .deterministic(args.deterministic);
+        config.perf_map(args.perf.is_some());
         config.code_limit(args.max_code.unwrap_or(usize::MAX));
         postmortem::configure(config, args);
         observer.engine(config);
@@ -232,7 +237,8 @@ pub(crate) fn resume(args: &RunArgs) -> Result<Exit> {
     let mut store = store(args, &engine, wasi)?;
     watch.guest_begins(&mut store);
     checkpoints.iter().try_for_each(|checkpoints| checkpoints.guest_begins(&mut store))?;
-    let _control = Control::open(args, &mut store)?;
+    let live = args.control.then(|| Live::new(args));
+    let _control = Control::open(args, &mut store, live)?;
     let outcome = checkpoint::resume(checkpoint, &module, &mut store, &linker);
     let stopped = watch.guest_ended();
     match outcome {
@@ -240,7 +246,7 @@ pub(crate) fn resume(args: &RunArgs) -> Result<Exit> {
             crate::output::write(lines.as_bytes())?;
             Ok(Exit::SUCCESS)
         }
-        Err(error) => ended(error, args, stopped),
+        Err(error) => ended(error, args, stopped, None),
     }
 }
 
@@ -315,13 +321,18 @@ fn execute(
 }
 
 /// What the end of a guest that did not return means for the command.
-fn ended(error: wardian::Error, args: &RunArgs, stopped: Option<Signal>) -> Result<Exit> {
+fn ended(
+    error: wardian::Error,
+    args: &RunArgs,
+    stopped: Option<Signal>,
+    main: Option<InternalModule<'_>>,
+) -> Result<Exit> {
     if let Some(code) = error.exit_code() {
         // As with any program of the system, only the lowest eight bits remain.
         return Ok(Exit((code % 256) as u8));
     }
     let stop = |ending, message: String| {
-        let report = postmortem::stopped(&error, &message, args);
+        let report = postmortem::stopped(&error, &message, args, main);
         Err(Failure::ending_with(ending, anyhow!(report)))
     };
     let exit = match error.kind() {

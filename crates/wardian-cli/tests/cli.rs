@@ -19,6 +19,7 @@ mod cli {
     mod invoke;
     mod kills;
     mod limits;
+    mod live;
     mod names;
     mod processors;
     mod profile;

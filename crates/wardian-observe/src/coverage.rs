@@ -5,6 +5,7 @@
 //! afterwards in the original module, whose code offsets debug information is about.
 
 mod blocks;
+mod branches;
 mod html;
 mod lcov;
 pub(crate) mod report;
@@ -44,10 +45,11 @@ pub struct CoverageMap {
     original: Module,
     /// In the order of their counters, which is that of their offsets.
     blocks: Vec<blocks::Block>,
+    branches: Vec<branches::Branch>,
     counters: Counters,
 }
 
-/// How often each block was entered.
+/// How often each block was entered, and each branch had each outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counts(Vec<u64>);
 
@@ -62,10 +64,26 @@ impl CoverageMap {
     /// exports that were there, keep their indices and names; custom sections stay, without those that
     /// are about code offsets, which are other ones now.
     pub fn instrument(module: &Module) -> (Vec<u8>, CoverageMap) {
+        CoverageMap::with_counters(module, false)
+    }
+
+    /// As [`CoverageMap::instrument`], with counters for both outcomes of each `br_if`, `if` and `select`, and for each
+    /// target of a `br_table`: [`FileCoverage::branches`](crate::FileCoverage::branches) has them.
+    pub fn instrument_branches(module: &Module) -> (Vec<u8>, CoverageMap) {
+        CoverageMap::with_counters(module, true)
+    }
+
+    fn with_counters(module: &Module, has_branches: bool) -> (Vec<u8>, CoverageMap) {
         let blocks = blocks::of(module);
-        let counters = Counters::new(module, blocks.len());
-        let bytes = rewrite::rewrite(module, &blocks, &counters);
-        (bytes, CoverageMap { original: module.clone(), blocks, counters })
+        let branches = if has_branches { branches::of(module, &blocks) } else { Vec::new() };
+        let counters = Counters::new(module, blocks.len() + branches::counters(&branches));
+        let bytes = rewrite::rewrite(module, &blocks, &branches, &counters);
+        (bytes, CoverageMap { original: module.clone(), blocks, branches, counters })
+    }
+
+    /// How many counters there are.
+    fn len(&self) -> usize {
+        self.blocks.len() + branches::counters(&self.branches)
     }
 
     /// The type of the shared memory that has to be given to the instrumented module as
@@ -82,7 +100,7 @@ impl CoverageMap {
     ///
     /// The instance is of another module.
     pub fn counts(&self, instance: &InternalModule<'_>) -> Result<Counts> {
-        let mut bytes = vec![0; self.blocks.len() * 8];
+        let mut bytes = vec![0; self.len() * 8];
         if let Some(memory) = instance.memory(self.counters.memory) {
             memory.read(0, &mut bytes)?;
         }
@@ -95,7 +113,7 @@ impl CoverageMap {
     ///
     /// The memory is smaller than [`CoverageMap::import`] says.
     pub fn shared_counts(&self, memory: &SharedMemory) -> Result<Counts> {
-        let mut bytes = vec![0; self.blocks.len() * 8];
+        let mut bytes = vec![0; self.len() * 8];
         memory.read(0, &mut bytes)?;
         Ok(Counts::from_bytes(&bytes))
     }
@@ -103,7 +121,7 @@ impl CoverageMap {
     /// What was executed, by function and by source line, of a program that is called so. Looks up debug
     /// information, which takes a while for large modules.
     pub fn report(&self, counts: &Counts, program: &str) -> CoverageReport {
-        report::build(&self.original, &self.blocks, &counts.0, program)
+        report::build(&self.original, (&self.blocks, &self.branches), &counts.0, program)
     }
 }
 

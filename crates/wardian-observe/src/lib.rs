@@ -41,6 +41,7 @@ mod metrics;
 mod near;
 mod printable;
 mod profile;
+mod script;
 mod sources;
 #[cfg(feature = "tracing")]
 mod spans;
@@ -50,7 +51,7 @@ mod trap;
 mod values;
 
 pub use coredump::CoreDump;
-pub use coverage::report::{CoverageReport, FileCoverage, FunctionCoverage, Share};
+pub use coverage::report::{BranchCoverage, CoverageReport, FileCoverage, FunctionCoverage, Share};
 pub use coverage::{Counts, CoverageMap};
 pub use debug_file::{DebugFileError, DebugFileReference, with_debug_file};
 #[cfg(feature = "metrics")]
@@ -62,8 +63,9 @@ pub use profile::kind::{ProfileKind, Unit, ValueType};
 pub use profile::model::{
     Function, FunctionKind, Line, Location, Meta, Profile, Stack, TimelineSample,
 };
-pub use profile::profiler::{Profiler, ProfilerOptions};
+pub use profile::profiler::{ProfileMark, Profiler, ProfilerOptions};
 pub use profile::summary::{FunctionSummary, LineSummary, Summary};
+pub use script::GuestFrames;
 #[cfg(feature = "tracing")]
 pub use spans::SpanListener;
 pub use trace::background::BackgroundWriter;

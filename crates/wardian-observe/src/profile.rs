@@ -16,6 +16,7 @@ pub(crate) mod model;
 pub(crate) mod profiler;
 mod resolve;
 mod sampling;
+mod script;
 mod stacks;
 pub(crate) mod summary;
 mod tree;

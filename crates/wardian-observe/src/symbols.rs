@@ -1,5 +1,6 @@
 //! Places in guests, and what people call them.
 
+use crate::script::ScriptFunction;
 use std::collections::HashMap;
 use std::ops::Range;
 use wardian::{DebugInfo, Module, SourceLocation, demangle};
@@ -12,6 +13,9 @@ pub(crate) enum Place {
     Code { module: ModuleId, func: u32, offset: Option<u32> },
     /// In the host function that is this import of a module.
     Import { module: ModuleId, func: u32 },
+    /// In a function of the program that an interpreter in the guest runs. The line is its first one where none is
+    /// known.
+    Script { func: u32, line: u32 },
     /// In the runtime, for an instruction that is not done by the guest's own code.
     Runtime(&'static str),
     /// In the host; which function is not known.
@@ -37,7 +41,13 @@ pub(crate) struct Symbols {
     modules: Vec<Module>,
     /// By where their bytes lie, which are unique as long as the module is kept.
     known: HashMap<usize, ModuleId>,
+    /// Functions of programs that interpreters run.
+    scripts: Vec<ScriptFunction>,
+    known_scripts: HashMap<ScriptFunction, u32>,
 }
+
+/// Functions of programs that are distinguished; further ones are one.
+const SCRIPTS: usize = 1 << 17;
 
 impl Symbols {
     /// The number of a module.
@@ -51,6 +61,30 @@ impl Symbols {
     /// The module of a number.
     pub(crate) fn get(&self, id: ModuleId) -> &Module {
         &self.modules[id.0 as usize]
+    }
+
+    /// The number of a function of a program.
+    pub(crate) fn script(&mut self, function: &ScriptFunction) -> u32 {
+        if let Some(known) = self.known_scripts.get(function) {
+            return *known;
+        }
+        if self.scripts.len() >= SCRIPTS {
+            // The first of them stands for all that there is no room for.
+            return 0;
+        }
+        if self.scripts.is_empty() {
+            let other = ScriptFunction { name: "<other>".into(), file: "".into(), line: 0 };
+            self.scripts.push(other);
+        }
+        let number = self.scripts.len() as u32;
+        self.scripts.push(function.clone());
+        self.known_scripts.insert(function.clone(), number);
+        number
+    }
+
+    /// The function of a number.
+    pub(crate) fn script_function(&self, number: u32) -> Option<&ScriptFunction> {
+        self.scripts.get(number as usize)
     }
 
     /// The name of the first module that has one.

@@ -1,10 +1,13 @@
 //! How a guest came to trap, for people.
 
 mod hexdump;
+mod script;
 mod short;
 
 use crate::printable::{printable, shorten};
+use crate::script::GuestFrames;
 use crate::values;
+use script::{Calls, Item, ScriptCall};
 use std::fmt;
 use wardian::{Error, Frame, InternalModule, Val};
 
@@ -48,6 +51,8 @@ const ARGUMENTS: usize = 16;
 pub struct TrapReport<'a> {
     error: &'a Error,
     instance: Option<InternalModule<'a>>,
+    /// How calls of a program that an interpreter runs are shown.
+    guest_frames: GuestFrames,
     /// None for the full form.
     short: Option<&'a str>,
     /// In the place of the error's own.
@@ -57,7 +62,8 @@ pub struct TrapReport<'a> {
 impl<'a> TrapReport<'a> {
     /// A report of an error; of one without a backtrace it is the error's message.
     pub fn new(error: &'a Error) -> TrapReport<'a> {
-        TrapReport { error, instance: None, short: None, message: None }
+        let guest_frames = GuestFrames::default();
+        TrapReport { error, instance: None, guest_frames, short: None, message: None }
     }
 
     /// The short form: where in the guest's own code it happened, with the text of the line if the source is
@@ -71,6 +77,13 @@ impl<'a> TrapReport<'a> {
     /// Says this in the place of the error's own message.
     pub fn with_message(mut self, message: &'a str) -> Self {
         self.message = Some(message);
+        self
+    }
+
+    /// How calls of a program that an interpreter in the guest runs are shown, CPython 3.11 to 3.14: they are read from
+    /// the memory of [`TrapReport::with_memory_of`]. Default: [`GuestFrames::Mixed`].
+    pub fn with_guest_frames(mut self, frames: GuestFrames) -> Self {
+        self.guest_frames = frames;
         self
     }
 
@@ -93,16 +106,22 @@ impl fmt::Display for TrapReport<'_> {
             write!(f, ": {access}")?;
         }
         let Some(backtrace) = self.error.backtrace() else { return Ok(()) };
+        let (instance, is_whole) = (self.instance.as_ref(), backtrace.omitted() == 0);
+        let calls = Calls::new(backtrace.frames(), is_whole, instance, self.guest_frames);
         if let Some(hint) = self.short {
-            return short::write(f, backtrace, Some(hint).filter(|hint| !hint.is_empty()));
+            let hint = Some(hint).filter(|hint| !hint.is_empty());
+            return short::write(f, backtrace, &calls, hint);
         }
         f.write_str("\nguest backtrace, innermost call first:")?;
         let frames = backtrace.frames();
-        for (i, frame) in frames.iter().enumerate().take(SHOWN) {
+        for (i, item) in calls.items.iter().enumerate().take(SHOWN) {
             write!(f, "\n  {i:>3}: ")?;
-            write_frame(f, frame)?;
+            match *item {
+                Item::Frame(at) => write_frame(f, &frames[at])?,
+                Item::Script(at) => write_script(f, &calls.script[at])?,
+            }
         }
-        let more = frames.len().saturating_sub(SHOWN) + backtrace.omitted();
+        let more = calls.items.len().saturating_sub(SHOWN) + backtrace.omitted();
         if more > 0 {
             write!(f, "\n  ... and {more} more")?;
         }
@@ -150,6 +169,13 @@ fn write_frame(f: &mut fmt::Formatter<'_>, frame: &Frame) -> fmt::Result {
         }
     }
     Ok(())
+}
+
+/// A call of a program that an interpreter runs, and where in it.
+fn write_script(f: &mut fmt::Formatter<'_>, call: &ScriptCall) -> fmt::Result {
+    f.write_str(&shown(&call.function.name))?;
+    write!(f, "\n        at {}", shown(&call.function.file))?;
+    call.line.map_or(Ok(()), |line| write!(f, ":{line}"))
 }
 
 /// A name, which may do anything but fill screens.

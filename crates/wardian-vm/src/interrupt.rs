@@ -427,14 +427,15 @@ impl Interrupter {
     }
 
     /// Has a sample taken every `interval`, on average, while the store runs a guest, until the ring is
-    /// stopped or the store goes. Returns whether that is possible: the system may refuse the thread.
+    /// stopped, another series of it begins, or the store goes. Returns whether that is possible: the system may refuse the thread.
     pub fn sample(self: &Arc<Self>, ring: &Arc<SampleRing>, interval: Duration) -> bool {
         if !watchdog().start() {
             return false;
         }
+        let series = ring.next_series();
         let (interrupter, ring) = (Arc::downgrade(self), Arc::downgrade(ring));
         let random = crate::samples::now() | 1;
-        let mut tick = Tick { interrupter, ring, interval, random };
+        let mut tick = Tick { interrupter, ring, interval, series, random };
         watchdog().push(Instant::now() + tick.next(), Task::Tick(tick));
         true
     }

@@ -24,18 +24,26 @@
 //! sampling is over, or the thread that stops waits for it. The memory outlives both: the store keeps the
 //! ring until its own thread replaces it or drops the store, and no handler runs on a thread that does that.
 //!
-//! The handler allocates nothing, takes no lock, and calls nothing but `clock_gettime`.
+//! If a [`Chain`] is to be followed, its links come behind the program counters.
+//!
+//! The handler allocates nothing, takes no lock, and calls nothing but `clock_gettime` and, for a chain,
+//! `process_vm_readv`.
+
+pub mod chain;
 
 use crate::arch::Registers;
 use crate::frames::{Frames, Step};
 use crate::layout::StoreCtx;
+use chain::{Bytes, Chain};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// Words before the program counters of a sample: length and flags, time, processor time.
 pub const HEADER: usize = 3;
 /// Flag beside the length: there were more frames.
 const TRUNCATED: u64 = 1 << 32;
+/// Where beside the length the number of links is.
+const LINKS: u32 = 40;
 /// Means the host among program counters.
 pub const HOST: u64 = 0;
 
@@ -47,6 +55,8 @@ pub struct SampleRing {
     /// A handler is at work.
     busy: AtomicBool,
     active: AtomicBool,
+    /// Grows with each beginning and end of a series of samples.
+    series: AtomicU64,
     max_frames: usize,
     words: Box<[AtomicU64]>,
     /// Words ever written, and ever read.
@@ -55,6 +65,8 @@ pub struct SampleRing {
     dropped: AtomicU64,
     missed: AtomicU64,
     reader: Mutex<()>,
+    /// What is copied of the guest's memory.
+    chain: OnceLock<(Chain, Bytes)>,
 }
 
 /// What was read from a ring.
@@ -79,15 +91,19 @@ pub struct RawSample<'a> {
     pub truncated: bool,
     /// Program counters, [`HOST`] between them.
     pub frames: &'a [u64],
+    /// Links of the chain that is followed, the first one first: see [`Chain::links`].
+    pub links: &'a [u64],
 }
 
 /// Takes the first sample off some words.
 pub fn next_sample<'a>(words: &mut &'a [u64]) -> Option<RawSample<'a>> {
     let [head, time, cpu_time, ..] = **words else { return None };
     let (sample, rest) = words.split_at_checked(head as u32 as usize)?;
-    let frames = sample.get(HEADER..)?;
+    let words_of = sample.get(HEADER..)?;
+    let links = words_of.len().checked_sub((head >> LINKS) as usize)?;
+    let (frames, links) = words_of.split_at(links);
     *words = rest;
-    Some(RawSample { time, cpu_time, truncated: head & TRUNCATED != 0, frames })
+    Some(RawSample { time, cpu_time, truncated: head & TRUNCATED != 0, frames, links })
 }
 
 impl SampleRing {
@@ -101,6 +117,7 @@ impl SampleRing {
             wanted: false.into(),
             busy: false.into(),
             active: true.into(),
+            series: 0.into(),
             max_frames,
             words: (0..words).map(|_| AtomicU64::new(0)).collect(),
             written: 0.into(),
@@ -108,7 +125,18 @@ impl SampleRing {
             dropped: 0.into(),
             missed: 0.into(),
             reader: Mutex::new(()),
+            chain: OnceLock::new(),
         })
+    }
+
+    /// Copies the links of a chain with each sample from now on; only the first call does something. Says whether
+    /// this was it.
+    ///
+    /// # Safety
+    ///
+    /// The promise of [`Bytes::new`] holds whenever a guest of the store that has the ring runs.
+    pub unsafe fn follow(&self, chain: Chain, bytes: Bytes) -> bool {
+        chain.is_valid() && self.chain.set((chain, bytes)).is_ok()
     }
 
     /// Whether samples are still taken.
@@ -123,6 +151,16 @@ impl SampleRing {
             // The thread of that handler may be waiting for a processor.
             std::thread::yield_now();
         }
+    }
+
+    /// Ends the series of samples that is asked for, if one is. Returns the number of the next one.
+    pub fn next_series(&self) -> u64 {
+        self.series.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Whether samples of this series are still asked for.
+    pub(crate) fn is_series(&self, series: u64) -> bool {
+        self.series.load(Ordering::SeqCst) == series
     }
 
     /// Asks for a sample by the next signal.
@@ -178,7 +216,16 @@ impl SampleRing {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        self.word(start).store(length | truncated, Ordering::Relaxed);
+        let mut links = 0;
+        if let Some((chain, bytes)) = self.chain.get() {
+            let room = (room - length) as usize;
+            for link in chain.links(bytes).take(room) {
+                self.word(start + length + links).store(link, Ordering::Relaxed);
+                links += 1;
+            }
+        }
+        length += links;
+        self.word(start).store(length | truncated | links << LINKS, Ordering::Relaxed);
         self.word(start + 1).store(now(), Ordering::Relaxed);
         self.word(start + 2).store(clock(libc::CLOCK_THREAD_CPUTIME_ID), Ordering::Relaxed);
         self.written.store(start + length, Ordering::Release);
@@ -280,6 +327,28 @@ mod tests {
         ring.write(false, frames(1..1));
         let drained = ring.drain();
         assert_eq!((read(&drained), drained.dropped), (vec![(vec![], false)], 0));
+    }
+
+    #[test]
+    fn links_of_a_chain_come_behind_the_frames() {
+        use super::chain::{Bytes, Chain};
+        use std::sync::atomic::AtomicUsize;
+        let ring = SampleRing::new(8 * 12, 3);
+        // At 4 the chain's address, at 8 its one record.
+        let (words, len) = ([0u32, 8, 7, 9, 0], AtomicUsize::new(20));
+        let chain =
+            Chain { start: 4, steps: 1, second: 4, next: 8, mark: (0, 255), ..Chain::default() };
+        // SAFETY: both outlive the ring.
+        assert!(unsafe { ring.follow(chain, Bytes::new(words.as_ptr().cast(), &len)) });
+        ring.write(true, frames(5..6));
+        ring.write(false, frames(1..4));
+        let drained = ring.drain();
+        let mut words = &drained.words[..];
+        let first = next_sample(&mut words).unwrap();
+        assert_eq!((first.frames, first.links), (&[0, 5][..], &[7 << 32 | 8][..]));
+        // There was no room left for it.
+        let second = next_sample(&mut words).unwrap();
+        assert_eq!((second.frames, second.links), (&[1, 2, 3][..], &[][..]));
     }
 
     #[test]

@@ -52,6 +52,13 @@ impl WasiCtx {
         &self.inner.envs
     }
 
+    /// What is open at this moment, by number: a standard stream, a socket, or the guest's path to it. Any thread may ask
+    /// while the program runs.
+    pub fn open_files(&self) -> Vec<(u32, String)> {
+        let open = self.table().open().into_iter();
+        open.map(|(fd, descriptor)| (fd, descriptor.origin.display_name())).collect()
+    }
+
     pub(crate) fn table(&self) -> &Table {
         &self.inner.table
     }
@@ -80,7 +87,7 @@ impl WasiCtx {
     }
 
     /// How many threads beside the main thread have made calls and still run.
-    pub(crate) fn threads(&self) -> usize {
+    pub fn threads(&self) -> usize {
         lock(&self.inner.threads).iter().filter(|known| known.strong_count() > 0).count()
     }
 

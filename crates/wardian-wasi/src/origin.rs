@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cap_std::fs::Dir as HostDir;
 
 use crate::guest::PATH_MAX;
+use crate::state::guest_path;
 
 /// A preopened directory. It outlives the guest's descriptor of it, as long as something that was opened
 /// through it is open.
@@ -45,6 +46,21 @@ pub(crate) struct Opened {
 }
 
 impl Origin {
+    /// What it is for people: for what the guest opened, its path.
+    pub(crate) fn display_name(&self) -> String {
+        match self {
+            Origin::Stdio(number) => {
+                let names = ["standard input", "standard output", "standard error"];
+                names.get(usize::from(*number)).copied().unwrap_or("standard stream").into()
+            }
+            Origin::Preopen(home) => home.name.clone(),
+            Origin::Socket(_) | Origin::Accepted => "socket".into(),
+            Origin::Opened(Opened { home, path }) => {
+                guest_path(&home.name, path.as_deref().unwrap_or("..."))
+            }
+        }
+    }
+
     /// Where something comes from that is opened by `path` through what comes from here. Directories can
     /// only come from the first two.
     pub(crate) fn open(&self, path: &str) -> Origin {

@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::jit::{CallHandlers, CapturedFrame, CompiledCode, CompiledFunction};
 use crate::module::ModuleInner;
+use crate::perf_map;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +22,11 @@ pub(crate) trait CodePiece: Send + Sync {
     /// The same, or of an operator nearby in the same function where that is not known.
     fn location_near(&self, module: &ModuleInner, pc: usize) -> Option<u32> {
         self.location(module, pc)
+    }
+    /// Its functions that machine code is there for, by their positions among those that the module defines, and
+    /// where that lies.
+    fn machine_code(&self) -> Vec<(u32, Range<usize>)> {
+        Vec::new()
     }
     /// Whether it is bytecode.
     fn is_interpreted(&self) -> bool {
@@ -180,6 +186,19 @@ impl CodePiece for LoadedCode {
         self.tables.location_near(self.offset(pc)?)
     }
 
+    fn machine_code(&self) -> Vec<(u32, Range<usize>)> {
+        let position = |position: u32| match &self.some {
+            None => position,
+            Some(some) => some[position as usize],
+        };
+        let range = |at: u32| {
+            let Range { start, end } = self.tables.function(at);
+            let at = |offset: u32| self.memory.start() + offset as usize;
+            at(start)..at(end)
+        };
+        (0..self.entries.len() as u32).map(|at| (position(at), range(at))).collect()
+    }
+
     fn start_of(&self, pc: usize) -> Option<usize> {
         let position = self.tables.find(self.offset(pc)?)?;
         Some(self.memory.start() + self.tables.function(position).start as usize)
@@ -249,6 +268,8 @@ pub(crate) struct CodeRegistry {
     ranges: RwLock<BTreeMap<usize, Entry>>,
     /// Bytes of all of it.
     bytes: AtomicUsize,
+    /// Whether `perf` is told where code is.
+    perf_map: bool,
 }
 
 struct Entry {
@@ -260,7 +281,18 @@ struct Entry {
 }
 
 impl CodeRegistry {
+    /// An empty one.
+    pub(crate) fn new(perf_map: bool) -> CodeRegistry {
+        CodeRegistry { perf_map, ..CodeRegistry::default() }
+    }
+
     pub(crate) fn insert<C: CodePiece + 'static>(&self, module: &Arc<ModuleInner>, code: &Arc<C>) {
+        if self.perf_map {
+            let imported = module.decoded.info().imported_functions;
+            let functions = code.machine_code().into_iter();
+            let functions: Vec<_> = functions.map(|(at, range)| (imported + at, range)).collect();
+            perf_map::add(module, &functions);
+        }
         let (end, bytes) = (code.range().end, code.range().len());
         let (code, module): (Weak<dyn CodePiece>, _) =
             (Arc::downgrade(code) as _, Arc::downgrade(module));

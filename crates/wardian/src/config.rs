@@ -57,6 +57,7 @@ pub struct Config {
     pub(crate) features: CoreFeatures,
     pub(crate) stack_size: usize,
     pub(crate) code_limit: usize,
+    pub(crate) perf_map: bool,
     pub(crate) signals: bool,
     pub(crate) interrupt_signal: i32,
     pub(crate) threads: usize,
@@ -90,6 +91,7 @@ impl Config {
             features: CoreFeatures::default(),
             stack_size: 8 << 20,
             code_limit: usize::MAX,
+            perf_map: false,
             signals: true,
             interrupt_signal: wardian_vm::signals::DEFAULT_INTERRUPT_SIGNAL,
             threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
@@ -165,6 +167,15 @@ impl Config {
     /// the module is dropped. Default: no limit.
     pub fn code_limit(&mut self, bytes: usize) -> &mut Config {
         self.code_limit = bytes;
+        self
+    }
+
+    /// Whether functions are written to `/tmp/perf-PID.map` as they are compiled, so that Linux's `perf` names the
+    /// code of guests. The file is one for the process, is for its user alone, has at most 256 MiB, and stays
+    /// when the process ends. Interpreted functions have no code of their own: in the interpreter's own they are seen
+    /// as that. Default: false.
+    pub fn perf_map(&mut self, perf_map: bool) -> &mut Config {
+        self.perf_map = perf_map;
         self
     }
 

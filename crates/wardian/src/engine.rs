@@ -2,6 +2,8 @@
 
 use crate::Checkpoints;
 use crate::code::CodeRegistry;
+use crate::perf_map;
+
 use crate::jit::{Capture, Compiler, OptLevel, Tunables};
 use crate::raw::signatures::{self, Signature, Signatures, Trampoline};
 use crate::tier::CompileQueue;
@@ -84,6 +86,9 @@ impl Engine {
                 config.interrupt_signal
             )));
         }
+        if config.perf_map {
+            perf_map::open()?;
+        }
         let slots = if config.kind == EngineKind::Compiled { 0 } else { config.stack_size };
         Ok(Engine(Arc::new(Inner {
             config: config.clone(),
@@ -91,7 +96,7 @@ impl Engine {
             signatures: Arc::default(),
             stacks: StackPool::new(config.stack_size, slots, !config.signals),
             memories: MemoryPool::default(),
-            code: CodeRegistry::default(),
+            code: CodeRegistry::new(config.perf_map),
             // One processor is the guest's.
             queue: CompileQueue::new(config.threads.saturating_sub(1)),
             cache: Mutex::new(None),

@@ -56,6 +56,7 @@ mod memory;
 mod module;
 mod options;
 mod origin;
+mod perf_map;
 mod raw;
 mod resolver;
 mod sampler;
@@ -116,7 +117,8 @@ pub use resolver::{
     Resolution, ResolverChain, TrapStubs, UndefinedImport,
 };
 pub use sampler::{
-    RawFrame, ResolvedSample, Sample, SampledFrame, Sampler, SamplerOptions, Samples,
+    Chain, RawFrame, ResolvedSample, Sample, SampledFrame, SampledMemory, Sampler, SamplerOptions,
+    Samples,
 };
 pub use snapshot::{Snapshot, Snapshotter};
 pub use stack::{InternalFunction, ProgramCounter, StackFrame, StackIterator, new_stack_iterator};

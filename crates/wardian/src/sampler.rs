@@ -14,6 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use wardian_vm::interrupt::Interrupter;
+use wardian_vm::samples::chain::Chain as RawChain;
 use wardian_vm::samples::{HOST, RawSample, SampleRing, next_sample};
 
 /// How a [`Sampler`] works.
@@ -22,6 +23,7 @@ pub struct SamplerOptions {
     interval: Duration,
     capacity: usize,
     max_frames: usize,
+    paused: bool,
 }
 
 impl Default for SamplerOptions {
@@ -38,7 +40,12 @@ const LONGEST: Duration = Duration::from_secs(3600);
 impl SamplerOptions {
     /// The defaults, as the methods say.
     pub fn new() -> SamplerOptions {
-        SamplerOptions { interval: Duration::from_millis(1), capacity: 1 << 20, max_frames: 128 }
+        SamplerOptions {
+            interval: Duration::from_millis(1),
+            capacity: 1 << 20,
+            max_frames: 128,
+            paused: false,
+        }
     }
 
     /// Time from one sample to the next, on the wall, on average: it varies by a quarter, so that a
@@ -54,6 +61,13 @@ impl SamplerOptions {
     /// 1 MiB.
     pub fn with_capacity(mut self, bytes: usize) -> Self {
         self.capacity = bytes;
+        self
+    }
+
+    /// Whether no sample is taken until [`Sampler::resume`], which any thread can call: until then the sampler costs the
+    /// guest nothing. Default: false.
+    pub fn with_paused(mut self, paused: bool) -> Self {
+        self.paused = paused;
         self
     }
 
@@ -127,14 +141,31 @@ impl Sampler {
         }
         let inner = &mut store.0.inner;
         let ring = SampleRing::new(options.capacity, options.max_frames);
-        let place = SamplePlace { ring, modules: Arc::default() };
+        let place = SamplePlace::new(ring);
         inner.start_sampling(&place)?;
-        let interrupter = inner.interrupter().clone();
-        if !interrupter.sample(&place.ring, options.interval) {
-            place.ring.stop();
-            return Err(Error::limit("the system gives no thread that could ask for samples"));
+        let sampler = Sampler { place, interrupter: inner.interrupter().clone() };
+        if !options.paused {
+            sampler.resume(options.interval)?;
         }
-        Ok(Sampler { place, interrupter })
+        Ok(sampler)
+    }
+
+    /// Takes samples from now on, at this interval: see [`SamplerOptions::with_interval`]. Any thread may call it.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses a thread.
+    pub fn resume(&self, interval: Duration) -> Result<()> {
+        let interval = interval.clamp(SHORTEST, LONGEST);
+        match self.interrupter.sample(&self.place.ring, interval) {
+            true => Ok(()),
+            false => Err(Error::limit("the system gives no thread that could ask for samples")),
+        }
+    }
+
+    /// Takes no samples until it is resumed; one that was asked for may still come. Any thread may call it.
+    pub fn pause(&self) {
+        self.place.ring.next_series();
     }
 
     /// Takes out what has been sampled since it was last called, from any thread, also during sampling and
@@ -148,6 +179,18 @@ impl Sampler {
     /// stays. The store can then have another sampler.
     pub fn stop(&self) {
         self.place.ring.stop();
+    }
+
+    /// The first memories of the store's instances, in the order in which these were made: of instances whose memory is
+    /// the engine's own, of 32 bits and not shared. None once the store has gone.
+    pub fn memories(&self) -> Vec<SampledMemory> {
+        let modules = self.place.memory_modules().into_iter().enumerate();
+        let memory = |(index, module)| SampledMemory {
+            place: self.place.clone(),
+            index,
+            module: Module(module),
+        };
+        modules.map(memory).collect()
     }
 
     /// Whether samples are still taken: it was not stopped, and the store is there.
@@ -165,6 +208,88 @@ impl Drop for Sampler {
 impl fmt::Debug for Sampler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sampler").field("active", &self.is_active()).finish_non_exhaustive()
+    }
+}
+
+/// A chain of records in a guest's memory, such as an interpreter keeps for the calls of the program that it runs. All
+/// pointers have 32 bits.
+///
+/// With each sample at most 64 records are copied: of each two words and a mark. Records and pointers may be
+/// anything: a chain that leads out of the memory ends there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chain(RawChain);
+
+impl Chain {
+    /// The chain whose first record is found from an address by reading a pointer at each offset of the path: the first
+    /// from the address on, each further one from the pointer before on. Of a record the words at two
+    /// offsets are copied, of which the second loses its lowest bit, and a third is the pointer to the
+    /// next record, zero in the last.
+    ///
+    /// None if the path has more than four steps, or a word would be more than 64 bytes from the beginning of a
+    /// record.
+    pub fn new(start: u32, path: &[u32], words: [u32; 2], next: u32) -> Option<Chain> {
+        let mut chain = RawChain {
+            start,
+            steps: path.len(),
+            first: words[0],
+            second: words[1],
+            next,
+            // Bytes are smaller.
+            mark: (0, u16::MAX),
+            ..RawChain::default()
+        };
+        chain.path.get_mut(..path.len())?.copy_from_slice(path);
+        chain.is_valid().then_some(Chain(chain))
+    }
+
+    /// Marks records whose byte at an offset has at least a value. None if that is more than 64 bytes from the
+    /// beginning of a record.
+    pub fn with_mark(self, offset: u32, least: u8) -> Option<Chain> {
+        let chain = RawChain { mark: (offset, least.into()), ..self.0 };
+        chain.is_valid().then_some(Chain(chain))
+    }
+}
+
+/// The memory of an instance, read by any thread while its guest runs: see [`Sampler::memories`].
+#[derive(Clone)]
+pub struct SampledMemory {
+    place: SamplePlace,
+    index: usize,
+    module: Module,
+}
+
+impl SampledMemory {
+    /// What the instance was made from.
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// Its size in bytes; zero once the store has gone.
+    pub fn len(&self) -> usize {
+        self.place.memory_len(self.index)
+    }
+
+    /// Whether there is nothing in it, or the store has gone.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Copies bytes as they are at this moment: the guest may be changing them. Returns whether all are there and the
+    /// store still is; if not, `into` may have some of them.
+    pub fn read(&self, offset: usize, into: &mut [u8]) -> bool {
+        self.place.copy(self.index, offset, into)
+    }
+
+    /// Has each further sample show what a chain in this memory leads to: see [`Sample::links`]. A sampler follows one
+    /// chain, the first. Returns whether this is it.
+    pub fn follow(&self, chain: Chain) -> bool {
+        self.place.follow(self.index, chain.0)
+    }
+}
+
+impl fmt::Debug for SampledMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SampledMemory").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
@@ -265,6 +390,13 @@ impl<'a> Sample<'a> {
             HOST => RawFrame::Host,
             pc => RawFrame::Guest(ProgramCounter(pc)),
         })
+    }
+
+    /// What the chain led to that is followed, if one is: of each record its two words, and whether it has the mark.
+    /// They come from the guest, and may be anything. At most 64.
+    pub fn links(&self) -> impl ExactSizeIterator<Item = (u32, u32, bool)> + use<'a> {
+        let link = |word: &u64| ((word >> 32) as u32, *word as u32 & !1, word & 1 != 0);
+        self.0.links.iter().map(link)
     }
 
     /// Looks up the frames. Offsets are those of operators nearby where code was moved by the optimiser.

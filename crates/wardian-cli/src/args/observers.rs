@@ -145,6 +145,13 @@ pub(crate) struct CoverageArgs {
     #[arg(short, long = "output", value_name = "FILE", help_heading = COVERAGE)]
     pub(crate) outputs: Vec<PathBuf>,
 
+    /// Count the outcomes of branches too: of each condition that decides, and of each table of targets
+    ///
+    /// Those that the compiler made are among them, as for `&&`, and for loops. genhtml shows them with
+    /// --branch-coverage.
+    #[arg(long, help_heading = COVERAGE)]
+    pub(crate) branches: bool,
+
     /// Only source files whose path fits; may be repeated. `*` matches any characters
     #[arg(long, value_name = "PATTERN", help_heading = COVERAGE)]
     pub(crate) include: Vec<String>,
@@ -162,7 +169,7 @@ const COVERAGE: &str = "Options of the coverage";
 
 // Shells complete what is listed.
 
-fn profile_format() -> impl TypedValueParser<Value = Format> {
+pub(super) fn profile_format() -> impl TypedValueParser<Value = Format> {
     let names = PossibleValuesParser::new(Format::ALL.map(Format::name));
     names.try_map(|name| name.parse::<Format>())
 }

@@ -1,14 +1,16 @@
 //! The side of a control socket that asks: `wardian checkpoint`.
 
 use super::folder;
-use super::protocol::{Answer, Code, Command, MAX_LINE, Outcome};
-use crate::args::CheckpointCommandArgs;
+use super::protocol::{Answer, Code, Command, Fields, MAX_LINE, Outcome};
+use crate::args::{AttachArgs, CheckpointCommandArgs};
+use crate::live::View;
 use crate::output;
-use crate::report::{Exit, Result};
+use crate::report::{Exit, Failure, Result};
 use anyhow::{Context, anyhow, bail};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
+use wardian_observe::Format;
 
 /// How long a process may take to read a request.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,11 +35,98 @@ pub(crate) fn checkpoint(args: &CheckpointCommandArgs) -> Result<Exit> {
     Ok(Exit::SUCCESS)
 }
 
+/// `wardian attach PID`.
+pub(crate) fn attach(args: &AttachArgs) -> Result<Exit> {
+    let name = args.output.as_os_str();
+    if name == "-" {
+        return Err(Failure::usage("a profile is written to a file: its process writes it"));
+    }
+    let format = match args.format {
+        Some(format) => format,
+        None => Format::of_path(&args.output).map_err(Failure::usage)?,
+    };
+    let file = std::path::absolute(&args.output)
+        .with_context(|| format!("{} is no path", args.output.display()))?;
+    if file.to_str().is_none() {
+        return Err(anyhow!("{}: the name has to be Unicode", file.display()).into());
+    }
+    let for_ms = u64::try_from(args.time.as_millis()).unwrap_or(u64::MAX);
+    let format = Some(format.name().to_owned());
+    let mut peer = Peer::connect(args.pid)?;
+    let fields = peer.ask(&Command::Profile { file, format, for_ms })?;
+    let samples = fields.samples.unwrap_or_default();
+    let file = args.output.display();
+    output::write(format!("{file}: {samples} samples of process {}\n", args.pid).as_bytes())?;
+    Ok(Exit::SUCCESS)
+}
+
+/// A process that is asked again and again.
+pub(crate) struct Peer {
+    pid: u32,
+    stream: BufReader<UnixStream>,
+}
+
+impl Peer {
+    /// Connects to the control socket of a process.
+    pub(crate) fn connect(pid: u32) -> anyhow::Result<Peer> {
+        let stream = folder::connect(pid)?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Peer { pid, stream: BufReader::new(stream) })
+    }
+
+    /// What the guest does for a time. None once it has ended.
+    pub(crate) fn view(&mut self, time: Duration) -> anyhow::Result<Option<View>> {
+        let for_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        match self.try_ask(&Command::Top { for_ms }) {
+            Ok(answer) => match answer.outcome {
+                Outcome::Ok(fields) => Ok(fields.view),
+                Outcome::Error { code: Code::Ended, .. } => Ok(None),
+                Outcome::Error { code, message } => Err(refused(self.pid, code, message)),
+            },
+            // With the guest its process ends.
+            Err(error) if error.is::<Gone>() || error.is::<std::io::Error>() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn ask(&mut self, command: &Command) -> anyhow::Result<Fields> {
+        let pid = self.pid;
+        let answer = self.try_ask(command);
+        match answer.with_context(|| format!("process {pid} cannot be asked"))?.outcome {
+            Outcome::Ok(fields) => Ok(*fields),
+            Outcome::Error { code, message } => Err(refused(pid, code, message)),
+        }
+    }
+
+    fn try_ask(&mut self, command: &Command) -> anyhow::Result<Answer> {
+        self.stream.get_mut().write_all(&command.to_line()?)?;
+        let mut line = Vec::new();
+        (&mut self.stream).take(MAX_LINE as u64).read_until(b'\n', &mut line)?;
+        if line.is_empty() {
+            return Err(Gone.into());
+        }
+        serde_json::from_slice(&line).context("its answer cannot be understood")
+    }
+}
+
+/// A process ended before it answered.
+#[derive(Debug)]
+struct Gone;
+
+impl std::fmt::Display for Gone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("it ended before it answered")
+    }
+}
+
+impl std::error::Error for Gone {}
+
 fn refused(pid: u32, code: Code, message: String) -> anyhow::Error {
     let cause = anyhow!(message);
     match code {
         Code::CannotCapture => cause.context(format!("process {pid} continues and is not written")),
         Code::Ended => anyhow!("process {pid}: the program ended before it could be written"),
+        Code::CannotSample => cause.context(format!("process {pid} cannot be looked at")),
         _ => cause.context(format!("process {pid} refuses")),
     }
 }

@@ -1,6 +1,7 @@
 //! What is said over a control socket: lines of JSON, as `docs/control.md` has them.
 
 use crate::args::EngineArg;
+use crate::live::View;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
@@ -25,10 +26,30 @@ pub(super) enum Command {
         #[serde(default)]
         stop: bool,
     },
+    /// Look at what the guest does.
+    Top {
+        /// For how long.
+        #[serde(default = "second")]
+        for_ms: u64,
+    },
+    /// Write a profile of the guest to a file.
+    Profile {
+        /// An absolute path.
+        file: PathBuf,
+        /// The format's name; by the path's ending unless given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        format: Option<String>,
+        /// For how long the guest is sampled.
+        for_ms: u64,
+    },
+}
+
+fn second() -> u64 {
+    1000
 }
 
 /// The names of commands.
-const COMMANDS: [&str; 2] = ["status", "checkpoint"];
+const COMMANDS: [&str; 4] = ["status", "checkpoint", "top", "profile"];
 
 impl Command {
     /// The line that asks for it.
@@ -73,7 +94,7 @@ impl Command {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Outcome {
-    Ok(Fields),
+    Ok(Box<Fields>),
     Error { code: Code, message: String },
 }
 
@@ -94,6 +115,12 @@ pub(super) struct Fields {
     pub(super) bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stopped: Option<bool>,
+    /// Of a look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) view: Option<View>,
+    /// Of a profile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) samples: Option<u64>,
 }
 
 /// Why something was not done.
@@ -106,6 +133,7 @@ pub(super) enum Code {
     NotAllowed,
     CannotCapture,
     CannotWrite,
+    CannotSample,
     Ended,
     /// One of a newer version.
     #[serde(other)]
@@ -122,7 +150,7 @@ pub(super) struct Answer {
 
 impl Answer {
     fn ok(fields: Fields) -> Answer {
-        Answer { protocol: PROTOCOL, outcome: Outcome::Ok(fields) }
+        Answer { protocol: PROTOCOL, outcome: Outcome::Ok(Box::new(fields)) }
     }
 
     pub(super) fn status(engine: EngineArg) -> Answer {
@@ -137,6 +165,14 @@ impl Answer {
 
     pub(super) fn written(bytes: u64, stopped: bool) -> Answer {
         Answer::ok(Fields { bytes: Some(bytes), stopped: Some(stopped), ..Fields::default() })
+    }
+
+    pub(super) fn view(view: View) -> Answer {
+        Answer::ok(Fields { view: Some(view), ..Fields::default() })
+    }
+
+    pub(super) fn profiled(samples: u64) -> Answer {
+        Answer::ok(Fields { samples: Some(samples), ..Fields::default() })
     }
 
     pub(super) fn error(code: Code, message: impl std::fmt::Display) -> Answer {
@@ -158,12 +194,18 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::{Answer, Code, Command, Outcome};
+    use std::path::PathBuf;
 
     #[test]
     fn requests_are_read_as_they_were_written() {
-        for command in
-            [Command::Status, Command::Checkpoint { file: "/tmp/a b\"\n.chk".into(), stop: true }]
-        {
+        let file = PathBuf::from("/tmp/a b\"\n.chk");
+        for command in [
+            Command::Status,
+            Command::Checkpoint { file: file.clone(), stop: true },
+            Command::Top { for_ms: 3 },
+            Command::Profile { file: file.clone(), format: None, for_ms: 5 },
+            Command::Profile { file, format: Some("svg".into()), for_ms: 5 },
+        ] {
             let line = command.to_line().unwrap();
             assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
             assert_eq!(Command::from_line(&line).unwrap(), command);
@@ -186,6 +228,8 @@ mod tests {
             (r#"{"protocol":1,"command":"fly"}"#, Code::UnknownCommand),
             (r#"{"protocol":1,"command":"checkpoint"}"#, Code::Malformed),
             (r#"{"protocol":1,"command":"checkpoint","file":7}"#, Code::Malformed),
+            (r#"{"protocol":1,"command":"top","for_ms":-1}"#, Code::Malformed),
+            (r#"{"protocol":1,"command":"profile","file":"/a"}"#, Code::Malformed),
             (r#"{"protocol":1,"command":"checkpoint","file":"/a","more":1}"#, Code::Malformed),
         ] {
             let answer = Command::from_line(line.as_bytes()).unwrap_err();

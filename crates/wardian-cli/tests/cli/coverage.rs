@@ -255,3 +255,24 @@ fn files_are_chosen_by_their_paths() {
     assert!(!run(&["--exclude", "programs/*"]).contains(" programs/lines.rs\n"));
     assert!(run(&["--include", "src/*"]).contains("warning: no source file's path fits `src/*`\n"));
 }
+
+#[test]
+fn branches_are_counted_where_that_is_asked_for() {
+    let place = Place::new();
+    place.write(
+        "branches.wat",
+        r#"(module (func (export "_start") (local i32)
+          (loop $l
+            (local.set 0 (i32.add (local.get 0) (i32.const 1)))
+            (br_if $l (i32.lt_u (local.get 0) (i32.const 4))))))"#,
+    );
+    let with = place.run(&["coverage", "--branches", "-o", "with.info", "branches.wat"]);
+    assert_eq!(with.code, Some(0), "{with:?}");
+    assert!(with.err.contains("2 of 2 outcomes of branches (100.0%)"), "{with:?}");
+    let info = std::fs::read_to_string(place.path("with.info")).unwrap();
+    assert!(info.contains("BRDA:1,0,0,1\nBRDA:1,0,1,3\nBRF:2\nBRH:2\n"), "{info}");
+    let without = place.run(&["coverage", "-o", "without.info", "branches.wat"]);
+    assert!(!without.err.contains("branches ("), "{without:?}");
+    let info = std::fs::read_to_string(place.path("without.info")).unwrap();
+    assert!(!info.contains("BR"), "{info}");
+}

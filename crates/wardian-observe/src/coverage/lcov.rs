@@ -1,6 +1,6 @@
 //! lcov's tracefiles: records in lines of text, a group for each source file.
 
-use super::report::{CoverageReport, FileCoverage, FunctionCoverage};
+use super::report::{BranchCoverage, CoverageReport, FileCoverage, FunctionCoverage, Share};
 use crate::printable::printable;
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write};
@@ -37,6 +37,7 @@ pub(super) fn write(
         writeln!(writer, "TN:{test}")?;
         writeln!(writer, "SF:{}", printable(&file.path))?;
         write_functions(functions.get(&*file.path).unwrap_or(&Functions::new()), writer)?;
+        write_branches(&file.branches, file.branches_hit(), writer)?;
         write_lines(file, writer)?;
         writeln!(writer, "end_of_record")?;
     }
@@ -69,6 +70,12 @@ fn write_listing(
         add(&mut functions, function, line);
     }
     write_functions(&functions, writer)?;
+    let of = |(line, function): (u32, &FunctionCoverage)| {
+        let branch = move |outcomes: &Vec<u64>| BranchCoverage { line, outcomes: outcomes.clone() };
+        function.branches.iter().map(branch).collect::<Vec<_>>()
+    };
+    let branches: Vec<_> = (1u32..).zip(&report.functions).flat_map(of).collect();
+    write_branches(&branches, report.branches_hit(), writer)?;
     let mut hit = 0;
     for (line, function) in (1u32..).zip(&report.functions) {
         hit += usize::from(function.calls > 0);
@@ -93,6 +100,31 @@ fn write_functions(functions: &Functions, writer: &mut impl Write) -> io::Result
     }
     let hit = functions.values().filter(|(_, calls)| *calls > 0).count();
     writeln!(writer, "FNF:{}\nFNH:{hit}", functions.len())
+}
+
+/// Of a line's branches each has a number, and each of its outcomes; those of one that was never reached are `-`.
+fn write_branches(
+    branches: &[BranchCoverage],
+    hit: Share,
+    writer: &mut impl Write,
+) -> io::Result<()> {
+    let mut number = (0, 0);
+    for branch in branches {
+        number =
+            if number.0 == branch.line { (branch.line, number.1 + 1) } else { (branch.line, 0) };
+        let is_reached = branch.outcomes.iter().any(|count| *count > 0);
+        for (outcome, count) in branch.outcomes.iter().enumerate() {
+            write!(writer, "BRDA:{},{},{outcome},", branch.line, number.1)?;
+            match is_reached {
+                true => writeln!(writer, "{count}")?,
+                false => writeln!(writer, "-")?,
+            }
+        }
+    }
+    match branches.is_empty() {
+        true => Ok(()),
+        false => writeln!(writer, "BRF:{}\nBRH:{}", hit.all, hit.hit),
+    }
 }
 
 fn write_lines(file: &FileCoverage, writer: &mut impl Write) -> io::Result<()> {

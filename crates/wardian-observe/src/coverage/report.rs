@@ -1,6 +1,7 @@
 //! What was executed, in terms of functions, files and lines.
 
 use super::blocks::{self, Block};
+use super::branches::Branch;
 use crate::library::is_library_file;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -36,6 +37,9 @@ pub struct FunctionCoverage {
     pub blocks: Share,
     /// Bytes of code in those.
     pub bytes: Share,
+    /// How often each of its branches had each outcome, if they were counted, in the order of the code: as
+    /// [`BranchCoverage::outcomes`].
+    pub branches: Vec<Vec<u64>>,
 }
 
 /// The lines of a file that there is code for.
@@ -47,6 +51,19 @@ pub struct FileCoverage {
     /// that have code of this line, in each copy of the code; of several copies (generic functions,
     /// inlining) the sum.
     pub lines: BTreeMap<u32, u64>,
+    /// The branches of its lines, if they were counted, in the order of the code: see
+    /// [`crate::CoverageMap::instrument_branches`].
+    pub branches: Vec<BranchCoverage>,
+}
+
+/// An operator that chooses how control or a value continues; of several copies of code the sum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BranchCoverage {
+    /// Its line.
+    pub line: u32,
+    /// How often it had each outcome: of a condition, that it was zero, and that it was not; of a table each target, the
+    /// default one last.
+    pub outcomes: Vec<u64>,
 }
 
 /// A part of a whole.
@@ -72,6 +89,12 @@ impl CoverageReport {
     /// Source lines that were executed.
     pub fn lines_hit(&self) -> Share {
         self.files.iter().fold(Share::default(), |sum, file| sum.plus(file.lines_hit()))
+    }
+
+    /// Outcomes of branches that were had, of those that were counted.
+    pub fn branches_hit(&self) -> Share {
+        let branches = self.functions.iter().flat_map(|function| function.branches.iter());
+        Share::count(branches.flatten().copied())
     }
 
     /// Leaves out source files, with the functions that begin in them, whose paths this does not choose.
@@ -120,6 +143,11 @@ impl FileCoverage {
         is_library_file(&self.path)
     }
 
+    /// Outcomes of branches that were had, of those that were counted.
+    pub fn branches_hit(&self) -> Share {
+        Share::count(self.branches.iter().flat_map(|branch| branch.outcomes.iter().copied()))
+    }
+
     /// Lines that were executed.
     pub fn lines_hit(&self) -> Share {
         Share::count(self.lines.values().copied())
@@ -149,10 +177,10 @@ impl Share {
     }
 }
 
-/// The report of counts, one for each block.
+/// The report of counts: one for each block, then those of branches.
 pub(super) fn build(
     module: &Module,
-    blocks: &[Block],
+    (blocks, branches): (&[Block], &[Branch]),
     counts: &[u64],
     program: &str,
 ) -> CoverageReport {
@@ -163,7 +191,13 @@ pub(super) fn build(
         let len = blocks[first..].iter().take_while(|block| block.func as usize == func).count();
         let all = first..first + len;
         first = all.end;
-        functions.push(function(module, func, &blocks[all.clone()], &counts[all], &mut lines));
+        let mut covered = function(module, func, &blocks[all.clone()], &counts[all], &mut lines);
+        let of = branches.partition_point(|branch| (branch.func as usize) < func);
+        let of = branches[of..].iter().take_while(|branch| branch.func as usize == func);
+        let outcomes = |b: &Branch| counts[b.counter..][..b.outcomes as usize].to_vec();
+        covered.branches = of.clone().map(outcomes).collect();
+        functions.push(covered);
+        lines.add_branches(module, of, counts);
     }
     let debug_info = module.debug_info();
     CoverageReport { program: program.to_owned(), functions, files: lines.files(), debug_info }
@@ -184,6 +218,7 @@ fn function(
         calls: counts.first().copied().unwrap_or_default(),
         blocks: Share::default(),
         bytes: Share::default(),
+        branches: Vec::new(),
     };
     for (block, count) in blocks.iter().zip(counts) {
         covered.blocks.add(*count, 1);
@@ -213,6 +248,8 @@ fn function(
 struct Lines {
     paths: HashMap<String, Arc<str>>,
     all: BTreeMap<Arc<str>, BTreeMap<u32, u64>>,
+    /// By file, line, place among the branches of a line and number of outcomes.
+    branches: BTreeMap<(Arc<str>, u32, u32, usize), Vec<u64>>,
     /// Of the function that is being looked at: the highest count by file, line, and through which calls
     /// the line was inlined.
     function: HashMap<(Arc<str>, u32, u64), u64>,
@@ -228,6 +265,35 @@ impl Lines {
             }
             let highest = self.function.entry((path, line, through.finish())).or_default();
             *highest = count.max(*highest);
+        }
+    }
+
+    /// Adds the branches of a function, at the innermost line of each.
+    fn add_branches<'b>(
+        &mut self,
+        module: &Module,
+        branches: impl Iterator<Item = &'b Branch>,
+        counts: &[u64],
+    ) {
+        // By file, line, and through which calls it was inlined.
+        let mut of_line: HashMap<(Arc<str>, u32, u64), u32> = HashMap::new();
+        for branch in branches {
+            let frames = module.source_locations(branch.offset);
+            let Some((path, line)) = frames.first().and_then(|frame| self.place(frame)) else {
+                continue;
+            };
+            let mut through = DefaultHasher::new();
+            for outer in &frames[1..] {
+                (&outer.file, outer.line, outer.column).hash(&mut through);
+            }
+            let number = of_line.entry((path.clone(), line, through.finish())).or_default();
+            let outcomes = branch.outcomes as usize;
+            let key = (path, line, *number, outcomes);
+            *number += 1;
+            let sums = self.branches.entry(key).or_insert_with(|| vec![0; outcomes]);
+            for (sum, count) in sums.iter_mut().zip(&counts[branch.counter..]) {
+                *sum = sum.saturating_add(*count);
+            }
         }
     }
 
@@ -249,6 +315,14 @@ impl Lines {
     }
 
     fn files(self) -> Vec<FileCoverage> {
-        self.all.into_iter().map(|(path, lines)| FileCoverage { path, lines }).collect()
+        let mut branches: HashMap<Arc<str>, Vec<BranchCoverage>> = HashMap::new();
+        for ((path, line, ..), outcomes) in self.branches {
+            branches.entry(path).or_default().push(BranchCoverage { line, outcomes });
+        }
+        let file = |(path, lines): (Arc<str>, _)| {
+            let branches = branches.remove(&path).unwrap_or_default();
+            FileCoverage { path, lines, branches }
+        };
+        self.all.into_iter().map(file).collect()
     }
 }

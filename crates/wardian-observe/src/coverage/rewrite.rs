@@ -4,6 +4,7 @@
 
 use super::CoverageMap;
 use super::blocks::Block;
+use super::branches::{self, Branch};
 use wardian::{MemoryType, Module, ModuleInfo};
 use wasm_encoder::{
     CodeSection, Encode, EntityType, ExportKind, Instruction, MemArg, MemArgTarget, RawSection,
@@ -26,7 +27,7 @@ pub(super) struct Counters {
     /// It is imported, and shared by all instances.
     pub(super) imported: bool,
     /// Threads count at the same time.
-    atomic: bool,
+    pub(super) atomic: bool,
 }
 
 impl Counters {
@@ -75,8 +76,13 @@ impl Counters {
     }
 }
 
-/// The module with a counter at the beginning of each block.
-pub(super) fn rewrite(module: &Module, blocks: &[Block], counters: &Counters) -> Vec<u8> {
+/// The module with a counter at the beginning of each block, and those of branches.
+pub(super) fn rewrite(
+    module: &Module,
+    blocks: &[Block],
+    branches: &[Branch],
+    counters: &Counters,
+) -> Vec<u8> {
     let (info, bytes) = (module.info(), module.bytes());
     let mut out = wasm_encoder::Module::new();
     let mut missing = additions(info, counters);
@@ -100,7 +106,7 @@ pub(super) fn rewrite(module: &Module, blocks: &[Block], counters: &Counters) ->
                 out.section(&RawSection { id, data: &with_one_more(data, &item) });
             }
             None if section.id == CODE => {
-                out.section(&code(module, blocks, counters));
+                out.section(&code(module, blocks, branches, counters));
             }
             None => {
                 out.section(&RawSection { id: section.id, data });
@@ -158,21 +164,48 @@ fn is_about_code(name: &str) -> bool {
     starts.iter().any(|start| name.starts_with(start)) || names.contains(&name)
 }
 
-fn code(module: &Module, blocks: &[Block], counters: &Counters) -> CodeSection {
+fn code(
+    module: &Module,
+    blocks: &[Block],
+    branches: &[Branch],
+    counters: &Counters,
+) -> CodeSection {
     let info = module.info();
     let all = &module.bytes()[info.code_section..];
     let mut section = CodeSection::new();
-    let mut next = 0;
+    let (mut next, mut next_branch) = (0, 0);
     for func in 0..info.bodies.len() {
         let range = info.bodies[func].clone();
         let range = range.start - info.code_section..range.end - info.code_section;
         let mut body = Vec::with_capacity(range.len() * 2);
         let mut copied = range.start;
-        while let Some(block) = blocks.get(next).filter(|block| block.func as usize == func) {
-            body.extend_from_slice(&all[copied..block.start as usize]);
-            counters.count(next, &mut body);
-            copied = block.start as usize;
-            next += 1;
+        let mut local = 0;
+        if branches.get(next_branch).is_some_and(|branch| branch.func as usize == func) {
+            let (index, locals, end) = branches::locals(module, func);
+            body.extend_from_slice(&locals);
+            (local, copied) = (index, end as usize);
+        }
+        loop {
+            let block = blocks.get(next).filter(|block| block.func as usize == func);
+            let branch = branches.get(next_branch).filter(|b| b.func as usize == func);
+            // Of both at one operator the block is first: its counter leaves the stack as it is.
+            let is_block = match (block, branch) {
+                (Some(block), Some(branch)) => block.start <= branch.offset,
+                (block, _) => block.is_some(),
+            };
+            if let (true, Some(block)) = (is_block, block) {
+                body.extend_from_slice(&all[copied..block.start as usize]);
+                counters.count(next, &mut body);
+                copied = block.start as usize;
+                next += 1;
+            } else if let Some(branch) = branch {
+                body.extend_from_slice(&all[copied..branch.offset as usize]);
+                branches::count(branch, counters, local, &mut body);
+                copied = branch.offset as usize;
+                next_branch += 1;
+            } else {
+                break;
+            }
         }
         body.extend_from_slice(&all[copied..range.end]);
         section.raw(&body);

@@ -15,6 +15,8 @@ pub(super) fn table(report: &CoverageReport, top: usize, width: usize) -> String
     if !report.files.is_empty() {
         parts.push(part(report.lines_hit(), "lines"));
     }
+    let branches = report.branches_hit();
+    parts.extend((branches.all > 0).then(|| part(branches, "outcomes of branches")));
     text.push_str(&parts.join(", "));
     text.push('\n');
     let (head, mut rows): (_, Vec<Row<'_>>) = match report.files.is_empty() {

@@ -57,6 +57,8 @@ enum FunctionKey {
     /// Of imports the name counts, for all who import it get the same.
     Named(String),
     Inlined(ModuleId, String, Option<Arc<str>>),
+    /// Of a program that an interpreter runs.
+    Script(u32),
 }
 
 impl<'a> Resolver<'a> {
@@ -84,6 +86,7 @@ impl<'a> Resolver<'a> {
                 let names = self.symbols.import_name(module, func);
                 self.named(names, FunctionKind::Host)
             }
+            Place::Script { func, line } => self.script(func, line),
             Place::Runtime(what) => {
                 let name = format!("[runtime] {what}");
                 self.named((name.clone(), name), FunctionKind::Host)
@@ -178,6 +181,32 @@ impl<'a> Resolver<'a> {
         let function =
             Function { system_name: name.clone(), name, module: Some(of), file, line, kind };
         self.function(key, function)
+    }
+
+    /// A place in a program that an interpreter runs.
+    fn script(&mut self, func: u32, line: u32) -> Location {
+        let Some(script) = self.symbols.script_function(func) else {
+            return self.named(twice("<other>"), FunctionKind::Other);
+        };
+        let known = |line: u32| Some(line).filter(|line| *line > 0);
+        let file = Some(script.file.clone()).filter(|file| !file.is_empty());
+        let key = FunctionKey::Script(func);
+        let function = match self.known_functions.get(&key) {
+            Some(known) => *known,
+            None => {
+                let function = Function {
+                    name: script.display_name(),
+                    system_name: script.name.to_string(),
+                    module: None,
+                    file: file.clone(),
+                    line: known(script.line),
+                    kind: FunctionKind::Guest,
+                };
+                self.function(key, function)
+            }
+        };
+        let lines = vec![Line { function, file, line: known(line) }];
+        Location { module: None, offset: None, lines }
     }
 
     /// The place that is all of a function which has no code.

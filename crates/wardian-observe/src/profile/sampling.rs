@@ -1,13 +1,16 @@
 //! Sampled profiles: samplers of stores, read by a thread of their own.
 
+use super::kind::MAX_VALUES;
 use super::model::TimelineSample;
+use super::script::Script;
 use super::stacks::{ROOT, StackTable};
+use crate::script::GuestFrames;
 use crate::symbols::{ModuleId, Place, Symbols};
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use wardian::{
     AsContext, AsContextMut, Engine, Frame, Module, Result, Sample, SampledFrame, Sampler,
     SamplerOptions,
@@ -15,6 +18,8 @@ use wardian::{
 
 /// How often samples are read.
 const DRAIN_EVERY: Duration = Duration::from_millis(50);
+/// The same while the program of an interpreter is followed, or its beginning waited for.
+const DRAIN_OFTEN: Duration = Duration::from_millis(10);
 /// Room for samples until then, and for the time that a busy machine may keep the reader from it.
 const RING_BYTES: usize = 2 << 20;
 /// The factor by which an interval may be exceeded: after a longer time no guest was running in between.
@@ -28,6 +33,15 @@ pub(crate) struct Sampling {
     max_frames: usize,
 }
 
+/// How samples are taken and counted.
+pub(crate) struct SamplingOptions {
+    pub(crate) interval: Duration,
+    pub(crate) max_frames: usize,
+    pub(crate) max_nodes: usize,
+    pub(crate) max_timeline: usize,
+    pub(crate) guest_frames: GuestFrames,
+}
+
 struct Reader {
     // Dropped, it ends the thread.
     stop: Sender<()>,
@@ -37,6 +51,8 @@ struct Reader {
 /// What has been read.
 pub(crate) struct State {
     watched: Vec<Watched>,
+    /// Who has paused stores sampled.
+    users: usize,
     next_store: u32,
     pub(crate) table: StackTable,
     pub(crate) symbols: Symbols,
@@ -46,11 +62,14 @@ pub(crate) struct State {
     /// When the profiler was made, on the clock of samples.
     start: Duration,
     interval: Duration,
+    guest_frames: GuestFrames,
+    /// What readers of the profile should know.
+    pub(crate) notes: Vec<String>,
     pub(crate) counts: Counts,
 }
 
 /// What became of samples.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) taken: u64,
     pub(crate) dropped: u64,
@@ -61,6 +80,16 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
+    fn since(&self, before: &Counts) -> Counts {
+        Counts {
+            taken: self.taken - before.taken,
+            dropped: self.dropped - before.dropped,
+            missed: self.missed - before.missed,
+            truncated: self.truncated - before.truncated,
+            late: self.late.saturating_sub(before.late),
+        }
+    }
+
     /// Time of guests that no sample stands for.
     pub(crate) fn lost(&self, interval: Duration) -> Duration {
         let ticks = |count: u64| interval.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
@@ -79,17 +108,16 @@ struct Watched {
     modules: Vec<Module>,
     /// Time and processor time of the sample before.
     last: Option<(Duration, Duration)>,
+    script: Script,
 }
 
 impl Sampling {
-    pub(crate) fn new(
-        interval: Duration,
-        max_frames: usize,
-        max_nodes: usize,
-        max_timeline: usize,
-    ) -> Sampling {
+    pub(crate) fn new(options: &SamplingOptions) -> Sampling {
+        let SamplingOptions { interval, max_frames, max_nodes, max_timeline, guest_frames } =
+            *options;
         let state = State {
             watched: Vec::new(),
+            users: 0,
             next_store: 0,
             table: StackTable::new(max_nodes),
             symbols: Symbols::default(),
@@ -98,17 +126,21 @@ impl Sampling {
             max_timeline,
             start: monotonic(),
             interval,
+            guest_frames,
+            notes: Vec::new(),
             counts: Counts::default(),
         };
         let state = Arc::new(Mutex::new(state));
         Sampling { state, reader: Mutex::new(None), interval, max_frames }
     }
 
-    /// Begins to sample a store, unless it is sampled already.
+    /// Begins to sample a store, unless it is sampled already. If it is `paused` that begins with
+    /// [`Sampling::resume`].
     pub(crate) fn watch(
         &self,
         store: &mut impl AsContextMut,
         module: Option<Module>,
+        paused: bool,
     ) -> Result<()> {
         let mut state = lock(&self.state);
         let (id, engine) = {
@@ -122,14 +154,53 @@ impl Sampling {
         let options = SamplerOptions::new()
             .with_interval(self.interval)
             .with_capacity(RING_BYTES)
+            .with_paused(paused && state.users == 0)
             .with_max_frames(self.max_frames);
         let sampler = Sampler::start(store.as_context_mut(), options)?;
         let number = state.next_store;
         state.next_store += 1;
         let modules = module.into_iter().collect();
-        state.watched.push(Watched { id, number, sampler, engine, modules, last: None });
+        let script = Script::new(state.guest_frames);
+        let last = None;
+        state.watched.push(Watched { id, number, sampler, engine, modules, last, script });
+        let is_idle = paused && state.users == 0;
+        drop(state);
+        if is_idle { Ok(()) } else { self.start_reader() }
+    }
+
+    /// Begins to sample all stores that are watched, unless somebody else has that done.
+    pub(crate) fn resume(&self) -> Result<()> {
+        let mut state = lock(&self.state);
+        if state.users == 0 {
+            for watched in &mut state.watched {
+                watched.last = None;
+                watched.sampler.resume(self.interval)?;
+            }
+        }
+        state.users += 1;
         drop(state);
         self.start_reader()
+    }
+
+    /// Ends what [`Sampling::resume`] began, if nobody else has it done.
+    pub(crate) fn pause(&self) {
+        let mut state = lock(&self.state);
+        state.users = state.users.saturating_sub(1);
+        if state.users == 0 {
+            state.watched.iter().for_each(|watched| watched.sampler.pause());
+            drop(state);
+            // Its thread ends when it next looks.
+            drop(lock(&self.reader).take());
+        }
+    }
+
+    /// How many stores there are, and the bytes of their memories.
+    pub(crate) fn stores(&self) -> (usize, u64) {
+        let mut state = lock(&self.state);
+        state.watched.retain(|watched| watched.sampler.is_active());
+        let memories = state.watched.iter().flat_map(|watched| watched.sampler.memories());
+        let bytes = memories.map(|memory| memory.len() as u64).sum();
+        (state.watched.len(), bytes)
     }
 
     fn start_reader(&self) -> Result<()> {
@@ -176,25 +247,73 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn read(state: &Mutex<State>, stopped: &Receiver<()>) {
-    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(DRAIN_EVERY) {
-        lock(state).drain();
+    let mut wait = DRAIN_EVERY;
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
+        let mut state = lock(state);
+        state.drain();
+        let is_urgent = state.watched.iter().any(|watched| watched.script.is_urgent());
+        wait = if is_urgent { DRAIN_OFTEN } else { DRAIN_EVERY };
     }
 }
 
+/// What had been sampled at a time.
+#[derive(Clone, Debug)]
+pub(crate) struct SampledBefore {
+    /// Of each node of the table.
+    values: Vec<[u64; MAX_VALUES]>,
+    counts: Counts,
+    timeline: usize,
+    pub(crate) at: Instant,
+}
+
 impl State {
+    /// What has been sampled by now.
+    pub(crate) fn mark(&self) -> SampledBefore {
+        SampledBefore {
+            values: self.table.nodes.iter().map(|node| node.values).collect(),
+            counts: self.counts,
+            timeline: self.timeline.len(),
+            at: Instant::now(),
+        }
+    }
+
+    /// What was sampled since: the stacks, their counts and the points of the time line.
+    pub(crate) fn since(
+        &self,
+        before: &SampledBefore,
+    ) -> (StackTable, Counts, Vec<TimelineSample>) {
+        let (table, nodes) = self.table.since(&before.values);
+        let counts = self.counts.since(&before.counts);
+        let samples = self.timeline.iter().skip(before.timeline);
+        let node = |sample: &TimelineSample| TimelineSample {
+            stack: sample.stack.map(|node| nodes[node] as usize),
+            ..*sample
+        };
+        (table, counts, samples.map(node).collect())
+    }
+
     fn drain(&mut self) {
         let mut watched = std::mem::take(&mut self.watched);
         // Asked before draining: what is inactive then has given all that it will.
         watched.retain_mut(|one| {
             let is_active = one.sampler.is_active();
             self.drain_one(one);
+            if !is_active {
+                self.note(one.script.end());
+            }
             is_active
         });
         watched.append(&mut self.watched);
         self.watched = watched;
     }
 
+    fn note(&mut self, note: Option<String>) {
+        self.notes.extend(note.filter(|note| !self.notes.contains(note)));
+    }
+
     fn drain_one(&mut self, watched: &mut Watched) {
+        let why = watched.script.begin(self.guest_frames, &watched.sampler, &mut self.symbols);
+        self.note(why);
         let samples = watched.sampler.drain();
         self.counts.dropped += samples.dropped();
         self.counts.missed += samples.missed();
@@ -205,6 +324,7 @@ impl State {
 
     fn add(&mut self, watched: &mut Watched, sample: &Sample<'_>) {
         let places = self.places(&watched.engine, sample);
+        let places = watched.script.places(&mut self.symbols, sample, places);
         let mut stack = ROOT;
         if !places.is_empty() {
             stack = self.table.stack(places.into_iter().rev());

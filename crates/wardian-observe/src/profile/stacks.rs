@@ -56,6 +56,36 @@ impl StackTable {
         node
     }
 
+    /// What was added to the values since they were `before`: the stacks of which that is something, with those that lead
+    /// to them, and for each node which of the new ones it is; others are the root.
+    pub(crate) fn since(&self, before: &[[u64; MAX_VALUES]]) -> (StackTable, Vec<u32>) {
+        let added = |node: usize| {
+            let earlier = before.get(node).copied().unwrap_or_default();
+            let mut values = self.nodes[node].values;
+            for (value, earlier) in values.iter_mut().zip(earlier) {
+                *value = value.saturating_sub(earlier);
+            }
+            values
+        };
+        let mut is_kept: Vec<bool> = Vec::with_capacity(self.nodes.len());
+        is_kept.extend((0..self.nodes.len()).map(|node| added(node) != [0; MAX_VALUES]));
+        // A parent stands before its children.
+        for node in (1..self.nodes.len()).rev() {
+            if is_kept[node] {
+                is_kept[self.nodes[node].parent as usize] = true;
+            }
+        }
+        let mut table = StackTable::new(self.max_nodes);
+        let mut numbers = vec![ROOT; self.nodes.len()];
+        for node in (1..self.nodes.len()).filter(|node| is_kept[*node]) {
+            let StackNode { parent, place, .. } = self.nodes[node];
+            let parent = numbers[parent as usize];
+            numbers[node] = table.nodes.len() as u32;
+            table.nodes.push(StackNode { parent, place, values: added(node) });
+        }
+        (table, numbers)
+    }
+
     pub(crate) fn get(&self, node: u32) -> &StackNode {
         &self.nodes[node as usize]
     }
@@ -77,6 +107,26 @@ impl StackTable {
 mod tests {
     use super::{ROOT, StackTable};
     use crate::symbols::Place;
+
+    #[test]
+    fn what_was_added_since_a_time_has_its_callers() {
+        let mut table = StackTable::new(100);
+        let a = table.stack([Place::Host]);
+        let ab = table.stack([Place::Host, Place::Unknown]);
+        let c = table.stack([Place::Runtime("c")]);
+        table.add(ab, 0, 3);
+        table.add(c, 1, 7);
+        let before: Vec<_> = table.nodes.iter().map(|node| node.values).collect();
+        let new = table.stack([Place::Host, Place::Runtime("d")]);
+        table.add(new, 0, 2);
+        table.add(c, 1, 1);
+        let (since, numbers) = table.since(&before);
+        let places: Vec<_> = since.nodes[1..].iter().map(|node| node.place).collect();
+        assert_eq!(places, [Place::Host, Place::Runtime("c"), Place::Runtime("d")]);
+        assert_eq!(numbers, [ROOT, 1, ROOT, 2, 3]);
+        assert_eq!((since.get(3).parent, since.get(3).values[0]), (numbers[a as usize], 2));
+        assert_eq!(since.get(2).values[1], 1);
+    }
 
     #[test]
     fn what_there_is_no_room_for_is_other() {

@@ -1,5 +1,6 @@
 //! The short form of a report: what the guest's own code was doing.
 
+use super::script::{Calls, Item, ScriptCall};
 use super::shown;
 use crate::library::is_library;
 use crate::sources::Sources;
@@ -33,15 +34,38 @@ impl Call {
         let is_library = is_library(module, &name, place.as_ref());
         Call { name, offset: frame.file_offset(), place, is_library }
     }
+
+    /// A call of a program that an interpreter runs: that is the user's own code.
+    fn of_script(call: &ScriptCall) -> Call {
+        let place = SourceLocation {
+            file: call.function.file.to_string(),
+            line: call.line,
+            column: None,
+            function: None,
+            approximate: false,
+        };
+        let name = call.function.name.to_string();
+        Call { name, offset: None, place: Some(place), is_library: false }
+    }
 }
 
 /// Writes where in the guest's own code it happened, and the innermost calls.
 pub(super) fn write(
     f: &mut fmt::Formatter<'_>,
     backtrace: &Backtrace,
+    among: &Calls,
     hint: Option<&str>,
 ) -> fmt::Result {
-    let mut calls: Vec<Call> = backtrace.frames().iter().map(Call::of).collect();
+    let is_interpreted = !among.script.is_empty();
+    let call = |item: &Item| match *item {
+        Item::Frame(at) => {
+            let call = Call::of(&backtrace.frames()[at]);
+            // What an interpreter does for the program is the language's.
+            Call { is_library: call.is_library || is_interpreted, ..call }
+        }
+        Item::Script(at) => Call::of_script(&among.script[at]),
+    };
+    let mut calls: Vec<Call> = among.items.iter().map(call).collect();
     let own = calls.iter().position(|call| !call.is_library);
     match own {
         Some(own) => write_place(f, &calls[own])?,

@@ -44,6 +44,8 @@ pub(super) struct Tick {
     pub(super) interrupter: Weak<Interrupter>,
     pub(super) ring: Weak<SampleRing>,
     pub(super) interval: Duration,
+    /// The series of the ring that they are of.
+    pub(super) series: u64,
     /// State of the random numbers (xorshift), never zero.
     pub(super) random: u64,
 }
@@ -65,7 +67,7 @@ impl Tick {
         else {
             return false;
         };
-        ring.is_active() && interrupter.tick(&ring)
+        ring.is_active() && ring.is_series(self.series) && interrupter.tick(&ring)
     }
 }
 

@@ -96,6 +96,7 @@ impl<T> StoreData<T> {
         });
         let instance = inner.allocate(module, imports, supplier, &mut limiter)?;
         inner.instances[instance as usize].name.clone_from(&options.name);
+        inner.note_sampled_memory(instance);
         inner.link_closing(instance);
         inner.notify_of_closing(instance, &options.close_notifiers);
         if !module.listeners().is_empty() {

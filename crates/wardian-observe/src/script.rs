@@ -1,0 +1,198 @@
+//! Programs that an interpreter inside the guest runs: the calls that their authors know.
+//!
+//! ```text
+//!   sample ── links ──> pairs (code, instruction) ─┐
+//!   memory of a guest that stands ── links ────────┴─ Interpreter::function ──> name, file, line
+//! ```
+//!
+//! Whatever is read is the guest's and may be anything: each read is within the memory, what is read is bounded,
+//! and what makes no sense is left out.
+
+mod cache;
+pub(crate) mod mixed;
+pub(crate) mod python;
+
+pub(crate) use cache::FunctionCache;
+
+use python::Python;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use wardian::{Chain, MemoryView, Module, SampledMemory};
+
+/// How calls of a program are shown that an interpreter inside the guest runs, such as CPython.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum GuestFrames {
+    /// Between the interpreter's own calls, each where it belongs.
+    #[default]
+    Mixed,
+    /// Without the interpreter's own calls.
+    Only,
+    /// Not at all.
+    Off,
+}
+
+impl GuestFrames {
+    /// All of them.
+    pub const ALL: [GuestFrames; 3] = [GuestFrames::Mixed, GuestFrames::Only, GuestFrames::Off];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            GuestFrames::Mixed => "mixed",
+            GuestFrames::Only => "only",
+            GuestFrames::Off => "off",
+        }
+    }
+}
+
+impl FromStr for GuestFrames {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<GuestFrames, String> {
+        let found = GuestFrames::ALL.into_iter().find(|frames| frames.name() == name);
+        found.ok_or_else(|| format!("`{name}` is none of mixed, only and off"))
+    }
+}
+
+impl fmt::Display for GuestFrames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The memory of a guest.
+pub(crate) trait Bytes {
+    /// How many bytes it has.
+    fn len(&self) -> usize;
+
+    /// Copies bytes; returns whether all are there.
+    fn read(&self, at: usize, into: &mut [u8]) -> bool;
+
+    /// The number at an address.
+    fn word(&self, at: u32) -> Option<u32> {
+        let mut word = [0; 4];
+        self.read(at as usize, &mut word).then(|| u32::from_le_bytes(word))
+    }
+}
+
+impl Bytes for SampledMemory {
+    fn len(&self) -> usize {
+        SampledMemory::len(self)
+    }
+
+    fn read(&self, at: usize, into: &mut [u8]) -> bool {
+        SampledMemory::read(self, at, into)
+    }
+}
+
+impl Bytes for MemoryView<'_> {
+    fn len(&self) -> usize {
+        MemoryView::len(self)
+    }
+
+    fn read(&self, at: usize, into: &mut [u8]) -> bool {
+        MemoryView::read(self, at, into).is_ok()
+    }
+}
+
+/// A function of the program.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ScriptFunction {
+    /// With those that it is in: `Shop.sell`.
+    pub(crate) name: Arc<str>,
+    pub(crate) file: Arc<str>,
+    /// Where it begins.
+    pub(crate) line: u32,
+}
+
+impl ScriptFunction {
+    /// The name among those of the interpreter's functions: with the file, without its folders.
+    pub(crate) fn display_name(&self) -> String {
+        let file = self.file.rsplit('/').next().unwrap_or(&self.file);
+        format!("{} ({file})", self.name)
+    }
+}
+
+/// A function as the interpreter has it, with the lines of its instructions.
+#[derive(Clone, Debug)]
+pub(crate) struct Code {
+    pub(crate) function: ScriptFunction,
+    /// Address of the first instruction, and behind the last.
+    pub(crate) instructions: (u32, u32),
+    /// Where a line begins, in bytes from the first instruction, and which.
+    pub(crate) lines: Vec<(u32, Option<u32>)>,
+}
+
+impl Code {
+    /// The line of an instruction.
+    pub(crate) fn line(&self, instruction: u32) -> Option<u32> {
+        let offset = instruction.checked_sub(self.instructions.0)?;
+        let after = self.lines.partition_point(|(start, _)| *start <= offset);
+        self.lines.get(after.checked_sub(1)?)?.1
+    }
+}
+
+/// An interpreter that was found in a memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Interpreter(Python);
+
+/// What looking for one came to.
+#[derive(Debug)]
+pub(crate) enum Search {
+    Found(Interpreter),
+    /// It may not have started, or may be where its calls are being changed.
+    NotYet,
+    /// It is one that cannot be read, for this reason.
+    Unknown(String),
+}
+
+impl Interpreter {
+    /// Whether a module looks like an interpreter that is known.
+    pub(crate) fn is_in(module: &Module) -> bool {
+        python::is_in(module.bytes())
+    }
+
+    /// Looks for the interpreter in its memory, of which `room` is kept for the next time.
+    pub(crate) fn find(memory: &dyn Bytes, room: &mut Vec<u8>) -> Search {
+        match python::find(memory, room) {
+            python::Search::Found(python) => Search::Found(Interpreter(python)),
+            python::Search::NotYet => Search::NotYet,
+            python::Search::Unknown(why) => Search::Unknown(why),
+        }
+    }
+
+    /// The chain of its calls.
+    pub(crate) fn chain(&self) -> Option<Chain> {
+        self.0.chain()
+    }
+
+    /// How its links go together with its own calls.
+    pub(crate) fn shape(&self) -> Shape {
+        self.0.shape()
+    }
+
+    /// What makes two readings of a function's record the same.
+    pub(crate) fn fingerprint(&self, memory: &dyn Bytes, code: u32) -> Option<[u32; 6]> {
+        self.0.fingerprint(memory, code)
+    }
+
+    /// Reads a function's record.
+    pub(crate) fn code(&self, memory: &dyn Bytes, code: u32) -> Option<Code> {
+        self.0.code(memory, code)
+    }
+
+    /// The links of a guest that stands, the innermost first.
+    pub(crate) fn links(&self, memory: &dyn Bytes) -> Vec<(u32, u32, bool)> {
+        self.0.links(memory)
+    }
+}
+
+/// How the links of an interpreter go together with its own calls.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// The function of the interpreter that runs code: one call of it for each run of links.
+    pub(crate) evaluator: &'static str,
+    /// Whether the marked link that ends a run is a call of the program.
+    pub(crate) mark_is_call: bool,
+}

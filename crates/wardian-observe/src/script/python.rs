@@ -1,0 +1,100 @@
+//! CPython 3.11 to 3.14, built for 32 bits.
+//!
+//! ```text
+//!   thread state ── current_frame ──> frame ── previous ──> frame ── …
+//!                                       │ f_code, instruction
+//!                                       v
+//!                                     code object ── co_qualname, co_filename, co_linetable
+//! ```
+//!
+//! Where these things lie are facts of CPython's public headers. From 3.13 on CPython has a table of them in its
+//! data; for 3.11 and 3.12 they are in [`layout`]. Nothing needs names of the module, so stripped builds are
+//! read as well.
+
+mod code;
+mod find;
+mod layout;
+mod lines;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use find::{Search, find};
+
+use super::{Bytes, Code, Shape};
+use layout::Layout;
+use memchr::memmem;
+use wardian::Chain;
+
+/// In the data of each CPython: what it says before it gives up.
+const MARK: &[u8] = b"Fatal Python error: ";
+/// Links of a guest that stands.
+const MAX_LINKS: usize = 64;
+
+/// Whether a module looks like CPython.
+pub(crate) fn is_in(module: &[u8]) -> bool {
+    memmem::find(module, MARK).is_some()
+}
+
+/// An interpreter that was found.
+#[derive(Clone, Debug)]
+pub(crate) struct Python {
+    layout: Layout,
+    /// Where to begin, and the pointers that lead to the innermost frame.
+    start: u32,
+    path: Vec<u32>,
+    /// The address of the type of code objects.
+    code_type: u32,
+}
+
+impl Python {
+    #[cfg(test)]
+    pub(super) fn name(&self) -> String {
+        let (major, minor) = self.layout.version;
+        format!("CPython {major}.{minor}")
+    }
+
+    pub(super) fn shape(&self) -> Shape {
+        let mark_is_call = self.layout.frame.entry_is_call;
+        Shape { evaluator: "_PyEval_EvalFrameDefault", mark_is_call }
+    }
+
+    pub(super) fn chain(&self) -> Option<Chain> {
+        let frame = &self.layout.frame;
+        let words = [frame.code, frame.instruction];
+        let chain = Chain::new(self.start, &self.path, words, frame.previous)?;
+        chain.with_mark(frame.entry, frame.entry_from)
+    }
+
+    pub(super) fn links(&self, memory: &dyn Bytes) -> Vec<(u32, u32, bool)> {
+        let frame = &self.layout.frame;
+        let mut links = Vec::new();
+        let first = self
+            .path
+            .iter()
+            .try_fold(self.start, |at, offset| memory.word(at.checked_add(*offset)?));
+        let mut at = first.filter(|at| *at != 0);
+        while let Some(address) = at
+            && links.len() < MAX_LINKS
+        {
+            let field = |offset: u32| memory.word(address.checked_add(offset)?);
+            let mut entry = [0];
+            let is_there = memory.read(address as usize + frame.entry as usize, &mut entry);
+            let (Some(code), Some(instruction), true) =
+                (field(frame.code), field(frame.instruction), is_there)
+            else {
+                break;
+            };
+            links.push((code, instruction & !1, entry[0] >= frame.entry_from));
+            at = field(frame.previous).filter(|at| *at != 0);
+        }
+        links
+    }
+
+    pub(super) fn fingerprint(&self, memory: &dyn Bytes, code: u32) -> Option<[u32; 6]> {
+        code::fingerprint(&self.layout, self.code_type, memory, code)
+    }
+
+    pub(super) fn code(&self, memory: &dyn Bytes, code: u32) -> Option<Code> {
+        code::read(&self.layout, self.code_type, memory, code)
+    }
+}

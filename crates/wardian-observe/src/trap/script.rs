@@ -1,0 +1,95 @@
+//! Calls of a program that an interpreter in the guest runs, among those of a backtrace.
+
+use crate::script::mixed::{Evaluator, mix, runs};
+use crate::script::{Bytes, GuestFrames, Interpreter, ScriptFunction, Search};
+use wardian::{Frame, InternalModule};
+
+/// A call of the program.
+#[derive(Debug)]
+pub(super) struct ScriptCall {
+    pub(super) function: ScriptFunction,
+    pub(super) line: Option<u32>,
+}
+
+/// A call that is shown: by its position among the backtrace's frames, or among those of the program.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Item {
+    Frame(usize),
+    Script(usize),
+}
+
+/// The calls of a backtrace, with those of the program that was running where they belong.
+#[derive(Debug)]
+pub(super) struct Calls {
+    pub(super) items: Vec<Item>,
+    pub(super) script: Vec<ScriptCall>,
+}
+
+impl Calls {
+    /// The calls at a time when the guest stands. Without an instance they are the backtrace's.
+    pub(super) fn new(
+        frames: &[Frame],
+        is_whole: bool,
+        instance: Option<&InternalModule<'_>>,
+        how: GuestFrames,
+    ) -> Calls {
+        let items = (0..frames.len()).map(Item::Frame).collect();
+        let mut calls = Calls { items, script: Vec::new() };
+        if how != GuestFrames::Off
+            && let Some(instance) = instance
+        {
+            calls.add(frames, is_whole, instance, how);
+        }
+        calls
+    }
+
+    fn add(
+        &mut self,
+        frames: &[Frame],
+        is_whole: bool,
+        instance: &InternalModule<'_>,
+        how: GuestFrames,
+    ) -> Option<()> {
+        let module = instance.module().filter(Interpreter::is_in)?;
+        let memory = instance.memory(0)?;
+        let Search::Found(interpreter) = Interpreter::find(&memory, &mut Vec::new()) else {
+            return None;
+        };
+        let script = &mut self.script;
+        let call = |code, instruction| {
+            let code = interpreter.code(&memory as &dyn Bytes, code)?;
+            let line = code.line(instruction);
+            script.push(ScriptCall { function: code.function, line });
+            Some(Item::Script(script.len() - 1))
+        };
+        let runs = runs(interpreter.shape(), interpreter.links(&memory).into_iter(), call);
+        let own = |frame: &Frame| frame.module().bytes().as_ptr() == module.bytes().as_ptr();
+        let evaluator = interpreter.shape().evaluator;
+        let named = |frame: &Frame| frame.module().func_name(frame.func_index()) == Some(evaluator);
+        let found = match frames.iter().filter(|frame| own(frame)).find(|frame| named(frame)) {
+            Some(frame) => Evaluator::named(frame.func_index()),
+            None => {
+                let mut evaluator = Evaluator::default();
+                let info = module.info();
+                let size = |func: u32| {
+                    let body = func.checked_sub(info.imported_functions)? as usize;
+                    info.bodies.get(body).map(|body| body.len())
+                };
+                let funcs = frames.iter().filter(|frame| own(frame)).map(Frame::func_index);
+                let funcs = funcs.map(|func| (func, size(func).unwrap_or(0)));
+                // Of a deep stack not all calls are known, so that nothing can be counted.
+                match is_whole {
+                    true => evaluator.learn(runs.len(), funcs),
+                    false => evaluator.learn_most(funcs),
+                }
+                evaluator
+            }
+        };
+        let is_evaluator = |item| match item {
+            Item::Frame(at) => own(&frames[at]) && found.func() == Some(frames[at].func_index()),
+            Item::Script(_) => false,
+        };
+        self.items = mix(how, std::mem::take(&mut self.items), runs, is_evaluator, |_| false);
+        Some(())
+    }
+}

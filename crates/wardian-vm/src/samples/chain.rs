@@ -1,0 +1,216 @@
+//! A chain of records in a guest's memory, copied with each sample.
+//!
+//! An interpreter that runs inside a guest keeps the calls of its own language in such a chain. What is copied
+//! says where the interpreted program is; what it means is looked up later, by who knows the interpreter.
+//!
+//! All addresses and pointers come from the guest and may be anything. They are compared with the size of its
+//! memory, and the kernel does the copying, which fails where a direct access would fault: a sample may be taken
+//! while the memory is being changed.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Records of a chain that are copied with a sample.
+pub const MAX_LINKS: usize = 64;
+/// Bytes of a record, from its address on, in which everything that is copied has to be.
+pub const RECORD: usize = 64;
+/// Pointers that lead to a chain, besides the first.
+pub const MAX_PATH: usize = 4;
+
+/// Bytes that are copied at once: records mostly lie close together, each further one before the one that leads to it.
+/// They are on the stack for signals.
+const WINDOW: usize = 2048;
+
+/// How a chain is found, and what its records are like. Pointers have 32 bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Chain {
+    /// Where the first step begins.
+    pub start: u32,
+    /// Offsets at which a pointer is read: the first from `start` on, each further one from the pointer before on, the
+    /// last of which is the address of the first record.
+    pub path: [u32; MAX_PATH],
+    /// How many of the offsets count.
+    pub steps: usize,
+    /// Offset of the first word that is copied.
+    pub first: u32,
+    /// Offset of the second one, whose lowest bit is replaced by the mark.
+    pub second: u32,
+    /// Offset of the pointer to the next record.
+    pub next: u32,
+    /// Offset of a byte, and the smallest value at which a record is marked: above 255 for none.
+    pub mark: (u32, u16),
+}
+
+/// The bytes of a memory that does not move.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes {
+    base: usize,
+    /// Address of an [`AtomicUsize`].
+    len: usize,
+}
+
+impl Bytes {
+    /// Bytes from `base` on, as many as `len` says at the time.
+    ///
+    /// # Safety
+    ///
+    /// Whenever bytes are copied, `len` is valid, and so many bytes after `base` are memory of one guest, or have no
+    /// rights.
+    pub unsafe fn new(base: *const u8, len: *const AtomicUsize) -> Bytes {
+        Bytes { base: base as usize, len: len as usize }
+    }
+
+    /// How many there are now.
+    pub fn len(&self) -> usize {
+        // SAFETY: the promise of `new`.
+        unsafe { (*(self.len as *const AtomicUsize)).load(Ordering::Relaxed) }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Copies bytes. Says whether they are all there; if not, `into` may have some of them. May be called in a
+    /// signal handler. The guest may be changing them.
+    pub fn copy(&self, at: usize, into: &mut [u8]) -> bool {
+        let len = into.len();
+        if at.checked_add(len).is_none_or(|end| end > self.len()) {
+            return false;
+        }
+        let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: len };
+        let remote = libc::iovec { iov_base: (self.base + at) as *mut _, iov_len: len };
+        // SAFETY: the system writes to `into` and nowhere else, and reads what the promise of `new` allows; it
+        // returns an error rather than raise a signal. `errno` is restored, for a handler may have
+        // interrupted code that is about to read it.
+        unsafe {
+            let errno = libc::__errno_location();
+            let before = *errno;
+            let copied = libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0);
+            *errno = before;
+            copied == len as isize
+        }
+    }
+
+    fn word(&self, at: u32) -> Option<u32> {
+        let mut word = [0; 4];
+        self.copy(at as usize, &mut word).then(|| u32::from_le_bytes(word))
+    }
+}
+
+impl Chain {
+    /// Whether records have everything where it can be copied.
+    pub fn is_valid(&self) -> bool {
+        let words = [self.first, self.second, self.next];
+        self.steps <= MAX_PATH
+            && words.iter().all(|at| *at as usize + 4 <= RECORD)
+            && (self.mark.0 as usize) < RECORD
+    }
+
+    /// The words of the records, the first one in the upper half; ends where the chain does, after
+    /// [`MAX_LINKS`], or where it leads out of the memory.
+    pub fn links(&self, bytes: &Bytes) -> impl Iterator<Item = u64> {
+        let (chain, bytes) = (*self, *bytes);
+        let mut at = Some(chain.start);
+        for offset in &chain.path[..chain.steps.min(MAX_PATH)] {
+            at = at.and_then(|at| at.checked_add(*offset)).and_then(|at| bytes.word(at));
+        }
+        let (mut window, mut begin, mut filled) = ([0; WINDOW], 0, 0);
+        // What is behind the last field that is needed may be out of the memory.
+        let ends = [chain.first + 4, chain.second + 4, chain.next + 4, chain.mark.0 + 1];
+        let length = ends.into_iter().max().unwrap_or(0) as usize;
+        let step = move || {
+            let address = at.filter(|at| *at != 0)? as usize;
+            let end = address.checked_add(length)?;
+            if address < begin || end > begin + filled {
+                begin = end.saturating_sub(WINDOW);
+                filled = end - begin;
+                if !bytes.copy(begin, window.get_mut(..filled)?) {
+                    // A part of it is not there, perhaps.
+                    (begin, filled) = (address, length);
+                    if !bytes.copy(begin, window.get_mut(..filled)?) {
+                        return None;
+                    }
+                }
+            }
+            let record = window.get(address - begin..end - begin)?;
+            let word = |offset: u32| {
+                let field = record.get(offset as usize..)?.first_chunk()?;
+                Some(u32::from_le_bytes(*field))
+            };
+            at = word(chain.next);
+            let marked = u16::from(*record.get(chain.mark.0 as usize)?) >= chain.mark.1;
+            let second = word(chain.second)? & !1 | u32::from(marked);
+            Some(u64::from(word(chain.first)?) << 32 | u64::from(second))
+        };
+        std::iter::from_fn(step).take(MAX_LINKS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bytes, Chain, MAX_LINKS};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const CHAIN: Chain = Chain {
+        start: 8,
+        path: [4, 0, 0, 0],
+        steps: 1,
+        first: 0,
+        second: 4,
+        next: 8,
+        mark: (12, 2),
+    };
+
+    fn bytes(words: &[u32]) -> (Vec<u32>, Box<AtomicUsize>) {
+        (words.to_vec(), Box::new(AtomicUsize::new(4 * words.len())))
+    }
+
+    fn links(chain: &Chain, (words, len): &(Vec<u32>, Box<AtomicUsize>)) -> Vec<u64> {
+        // SAFETY: both outlive the call.
+        let bytes = unsafe { Bytes::new(words.as_ptr().cast(), &**len) };
+        chain.links(&bytes).collect()
+    }
+
+    #[test]
+    fn records_are_followed_to_their_end() {
+        // Two records, at 16 and at 32; the second has the mark.
+        let memory = bytes(&[0, 0, 0, 16, 0x10, 0x21, 32, 1, 0x30, 0x40, 0, 2]);
+        assert_eq!(links(&CHAIN, &memory), [0x10_0000_0020, 0x30_0000_0041]);
+        // The memory is shorter: what is out of it is not read.
+        memory.1.store(44, Ordering::Relaxed);
+        assert_eq!(links(&CHAIN, &memory), [0x10_0000_0020]);
+        memory.1.store(12, Ordering::Relaxed);
+        assert_eq!(links(&CHAIN, &memory), [0; 0]);
+    }
+
+    #[test]
+    fn a_ring_and_wild_pointers_end() {
+        let ring = bytes(&[0, 0, 0, 16, 1, 2, 16, 0]);
+        assert_eq!(links(&CHAIN, &ring).len(), MAX_LINKS);
+        for wild in [u32::MAX, u32::MAX - 3, 1 << 31, 29, 0] {
+            assert_eq!(links(&CHAIN, &bytes(&[0, 0, 0, 16, 1, 2, wild, 0])).len(), 1, "{wild}");
+            assert_eq!(links(&CHAIN, &bytes(&[0, 0, 0, wild, 1, 2, 0, 0])).len(), 0, "{wild}");
+        }
+        let far = Chain { start: u32::MAX, ..CHAIN };
+        assert_eq!(links(&far, &ring).len(), 0);
+        assert!(CHAIN.is_valid() && !Chain { first: 61, ..CHAIN }.is_valid());
+        assert!(!Chain { second: u32::MAX - 1, ..CHAIN }.is_valid());
+    }
+
+    #[test]
+    fn memory_without_rights_is_no_fault() {
+        let page = 4096;
+        // SAFETY: a new mapping, which only the system reads.
+        let base = unsafe {
+            let (rights, flags) = (libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+            libc::mmap(std::ptr::null_mut(), page, rights, flags, -1, 0)
+        };
+        let len = AtomicUsize::new(page);
+        // SAFETY: the mapping is there, and has no rights.
+        let bytes = unsafe { Bytes::new(base.cast_const().cast(), &len) };
+        assert!(!bytes.copy(0, &mut [0; 8]));
+        assert_eq!(CHAIN.links(&bytes).count(), 0);
+        // SAFETY: it was mapped above.
+        unsafe { libc::munmap(base, page) };
+    }
+}
