@@ -28,11 +28,13 @@ const LOADS: [(u64, &str); 6] = [
     (8, "(i64.reinterpret_f64 (f64.load MEM OFFSET ADDR))"),
     (16, "(i64x2.extract_lane 0 (v128.load MEM OFFSET ADDR))"),
 ];
-const STORES: [(u64, &str); 5] = [
+const STORES: [(u64, &str); 7] = [
     (1, "(i64.store8 MEM OFFSET ADDR (i64.const 0x1122334455667788))"),
     (2, "(i64.store16 MEM OFFSET ADDR (i64.const 0x1122334455667788))"),
     (4, "(i64.store32 MEM OFFSET ADDR (i64.const 0x1122334455667788))"),
     (8, "(i64.store MEM OFFSET ADDR (i64.const 0x1122334455667788))"),
+    (8, "(f64.store MEM OFFSET ADDR (f64.reinterpret_i64 (i64.const 0x1122334455667788)))"),
+    (4, "(v128.store32_lane MEM OFFSET 2 ADDR (v128.const i64x2 0x99 0x1122334455667788))"),
     (16, "(v128.store MEM OFFSET ADDR (v128.const i64x2 0x1122334455667788 0x99))"),
 ];
 

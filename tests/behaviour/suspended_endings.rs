@@ -225,7 +225,8 @@ fn nested(engine: &Engine) {
     let mut store = Store::new(engine, ());
     let i = linked(&mut store, &linker, text);
     let f = i.typed_func::<i32, ()>(&mut store, "f").unwrap();
-    store.set_timeout(Duration::from_millis(20));
+    // Long enough to get to the innermost of them, on a slow machine too.
+    store.set_timeout(Duration::from_millis(400));
     let error = block_on(f.call_async(&mut store, 3)).expect("it is woken").unwrap_err();
     assert_eq!(error.stop_reason(), Some(StopReason::Deadline));
     assert_eq!(dropped.load(Ordering::SeqCst), 4);

@@ -12,6 +12,8 @@ pub struct MemoryOperator {
     pub offset: u64,
     /// How many bytes are accessed.
     pub size: u64,
+    /// Whether it stores, at an address that need not be a multiple of the size.
+    pub stores: bool,
 }
 
 impl MemoryOperator {
@@ -27,8 +29,30 @@ impl MemoryOperator {
         let MemArgTarget::Memory(memory) = memarg.target else { return None };
         // The natural alignment of an operator is the size of its access.
         let size = 1 << memarg.max_align;
-        Some(MemoryOperator { memory, offset: memarg.offset, size })
+        Some(MemoryOperator { memory, offset: memarg.offset, size, stores: stores(&operator) })
     }
+}
+
+/// Whether an operator stores, and is no atomic one.
+fn stores(operator: &wasmparser::Operator<'_>) -> bool {
+    use wasmparser::Operator as O;
+    matches!(
+        operator,
+        O::I32Store { .. }
+            | O::I64Store { .. }
+            | O::F32Store { .. }
+            | O::F64Store { .. }
+            | O::I32Store8 { .. }
+            | O::I32Store16 { .. }
+            | O::I64Store8 { .. }
+            | O::I64Store16 { .. }
+            | O::I64Store32 { .. }
+            | O::V128Store { .. }
+            | O::V128Store8Lane { .. }
+            | O::V128Store16Lane { .. }
+            | O::V128Store32Lane { .. }
+            | O::V128Store64Lane { .. }
+    )
 }
 
 /// The immediate argument of operators that access memory.

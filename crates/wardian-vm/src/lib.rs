@@ -63,6 +63,10 @@ pub fn host_entry(ty: &wardian_types::FuncType) -> usize {
     arch::host_entry(returns_in_memory(ty))
 }
 
+/// Whether a store that begins in a page that may be written and ends in one that may not can have written its
+/// beginning when it faults.
+pub const STORES_IN_PARTS: bool = arch::STORES_IN_PARTS;
+
 /// Whether compiled functions of this signature get an address for their results before all parameters, so
 /// that code that is called in place of a function has to look for its context elsewhere.
 pub fn returns_in_memory(ty: &wardian_types::FuncType) -> bool {

@@ -104,7 +104,8 @@ impl Translator<'_, '_> {
         Ok(true)
     }
 
-    /// Pops an index and makes an aligned, checked address of it.
+    /// Pops an index and makes an aligned, checked address of it. An aligned access is within one page, so it faults
+    /// as a whole and needs no [`Translator::place_to_store`].
     fn atomic_place(&mut self, memarg: &MemArg, ty: Type) -> Outcome<Place> {
         let Aligned { memory, index, address } = self.aligned_address(memarg, ty)?;
         let size = ty.bytes();
@@ -113,7 +114,7 @@ impl Translator<'_, '_> {
         let base = self.memory_base(memory);
         let address = self.b.ins().iadd(base, address);
         let address = self.guard_speculation(beyond.flatten(), address);
-        Ok(Place { address, offset: 0, flags: self.memory_flags(memory).with_aligned() })
+        Ok(Place::new(address, self.memory_flags(memory).with_aligned()))
     }
 
     fn aligned_address(&mut self, memarg: &MemArg, ty: Type) -> Outcome<Aligned> {

@@ -17,6 +17,15 @@ pub(super) struct Place {
     pub(super) address: Value,
     pub(super) offset: i32,
     pub(super) flags: MemFlagsData,
+    /// Whether nothing but inaccessible pages keeps the access within the memory.
+    by_guard: bool,
+}
+
+impl Place {
+    /// A place that is accessed as a whole or not at all.
+    pub(super) fn new(address: Value, flags: MemFlagsData) -> Place {
+        Place { address, offset: 0, flags, by_guard: false }
+    }
 }
 
 impl Translator<'_, '_> {
@@ -60,7 +69,7 @@ impl Translator<'_, '_> {
     }
 
     fn load_extended(&mut self, memarg: &MemArg, from: Type, to: Type, signed: bool) -> Outcome {
-        let Place { address, offset, flags } = self.place(memarg, from.bytes())?;
+        let Place { address, offset, flags, .. } = self.place(memarg, from.bytes())?;
         let i = self.b.ins();
         let value = match (from, signed) {
             (I8, true) => i.sload8(to, flags, address, offset),
@@ -76,7 +85,7 @@ impl Translator<'_, '_> {
 
     fn store(&mut self, memarg: &MemArg, size: u32) -> Outcome {
         let value = self.pop()?;
-        let Place { address, offset, flags } = self.place(memarg, size)?;
+        let Place { address, offset, flags, .. } = self.place_to_store(memarg, size)?;
         let full = self.b.func.dfg.value_type(value).bytes();
         let i = self.b.ins();
         match size {
@@ -158,14 +167,15 @@ impl Translator<'_, '_> {
             return Ok(place);
         }
         let index = self.extend(index);
-        let beyond = (!self.is_guarded(memory, memarg.offset, size)).then(|| {
+        let by_guard = self.is_guarded(memory, memarg.offset, size);
+        let beyond = (!by_guard).then(|| {
             let (size, refusal) = (u64::from(size), Refusal::Operand(index));
             self.check_bounds(memory, index, memarg.offset, size, refusal)
         });
         let base = self.memory_base(memory);
         let address = self.b.ins().iadd(base, index);
         let address = self.guard_speculation(beyond.flatten(), address);
-        Ok(self.with_offset(address, memarg.offset, flags))
+        Ok(self.with_offset(address, memarg.offset, flags, by_guard))
     }
 
     /// Whether inaccessible pages catch what is past the end of the memory.
@@ -178,14 +188,36 @@ impl Translator<'_, '_> {
         }
     }
 
-    fn with_offset(&mut self, address: Value, offset: u64, flags: MemFlagsData) -> Place {
+    fn with_offset(
+        &mut self,
+        address: Value,
+        offset: u64,
+        flags: MemFlagsData,
+        by_guard: bool,
+    ) -> Place {
         match i32::try_from(offset) {
-            Ok(offset) => Place { address, offset, flags },
+            Ok(offset) => Place { address, offset, flags, by_guard },
             Err(_) => {
                 let address = self.b.ins().iadd_imm_s(address, offset as i64);
-                Place { address, offset: 0, flags }
+                Place { address, offset: 0, flags, by_guard }
             }
         }
+    }
+
+    /// As [`Translator::place`], for an operator that stores.
+    ///
+    /// Where the processor may write the beginning of a store whose end faults, the last byte is loaded first: no byte
+    /// is written by a store that traps. The load may trap, so the code generator keeps it although its value is not
+    /// used; it drops one only where the same byte was loaded before, and memories never shrink.
+    pub(super) fn place_to_store(&mut self, memarg: &MemArg, size: u32) -> Outcome<Place> {
+        let place = self.place(memarg, size)?;
+        if wardian_vm::STORES_IN_PARTS && place.by_guard && size > 1 {
+            let Place { address, offset, flags, by_guard } = place;
+            let last = offset as u64 + u64::from(size) - 1;
+            let last = self.with_offset(address, last, flags, by_guard);
+            self.b.ins().load(I8, last.flags, last.address, last.offset);
+        }
+        Ok(place)
     }
 
     /// The least length that a memory ever has.
@@ -212,8 +244,9 @@ impl Translator<'_, '_> {
         if end > covered {
             return None;
         }
+        let by_guard = end > self.least_len(memory);
         let base = self.memory_base(memory);
-        Some(self.with_offset(base, at, flags))
+        Some(self.with_offset(base, at, flags, by_guard))
     }
 
     /// The address of an access that was checked. If the processor executes it speculatively while `beyond`

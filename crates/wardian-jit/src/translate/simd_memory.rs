@@ -16,7 +16,7 @@ impl Translator<'_, '_> {
             }
             O::V128Store { memarg } => {
                 let value = self.pop()?;
-                let p = self.place(memarg, 16)?;
+                let p = self.place_to_store(memarg, 16)?;
                 self.b.ins().store(p.flags, value, p.address, p.offset);
                 self.stores += 1;
             }
@@ -47,7 +47,7 @@ impl Translator<'_, '_> {
 
     /// Loads half a vector and widens its lanes to `ty`.
     fn load_widened(&mut self, memarg: &MemArg, ty: Type, signed: bool) -> Outcome {
-        let Place { address, offset, flags } = self.place(memarg, 8)?;
+        let Place { address, offset, flags, .. } = self.place(memarg, 8)?;
         let i = self.b.ins();
         let value = match (ty, signed) {
             (I16X8, true) => i.sload8x8(flags, address, offset),
@@ -93,7 +93,7 @@ impl Translator<'_, '_> {
     fn store_lane(&mut self, memarg: &MemArg, ty: Type, lane: u8) -> Outcome {
         let lane = Self::lane(ty, lane)?;
         let vector = self.pop_vector(ty)?;
-        let p = self.place(memarg, ty.lane_type().bytes())?;
+        let p = self.place_to_store(memarg, ty.lane_type().bytes())?;
         let value = self.b.ins().extractlane(vector, lane);
         self.b.ins().store(p.flags, value, p.address, p.offset);
         self.stores += 1;

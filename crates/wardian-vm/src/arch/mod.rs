@@ -17,6 +17,7 @@
 //! | `Registers` | reads and redirects the registers of an interrupted thread |
 //! | `return_address` | where the walk of frames begins when a fault hit a prologue |
 //! | `publish_instructions` | makes new code visible to all cores |
+//! | `STORES_IN_PARTS` | whether a store whose end faults may have written its beginning |
 //! | `unframed` | the same for a signal, where the function's beginning is not known |
 
 #[cfg(target_arch = "aarch64")]

@@ -561,3 +561,6 @@ pub(crate) fn return_address(offset: usize, sp: usize, _link: usize) -> Option<R
 /// Makes new code visible to all cores, which here is so once it is written: they keep their instruction caches
 /// coherent, and the change of rights before it interrupts those that run this process.
 pub(crate) fn publish_instructions(_start: usize, _len: usize) {}
+
+/// Faults are precise: a store across two pages writes neither if one of them is missing.
+pub(crate) const STORES_IN_PARTS: bool = false;

@@ -193,9 +193,21 @@ fn parent_of_self() -> String {
 /// A process that races. It ends with this value, and by itself if this process dies.
 struct Racer(std::process::Child);
 
+/// This program again. Where the tests run under an emulator, `WARDIAN_EMULATOR` is that, with its arguments: see
+/// `.ci/platforms`.
+fn this_program() -> std::process::Command {
+    let program = std::env::current_exe().unwrap();
+    let emulator = std::env::var("WARDIAN_EMULATOR").unwrap_or_default();
+    let mut words = emulator.split_whitespace();
+    let Some(first) = words.next() else { return std::process::Command::new(program) };
+    let mut command = std::process::Command::new(first);
+    command.args(words).arg(program);
+    command
+}
+
 impl Racer {
     fn start(root: &std::path::Path) -> Racer {
-        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        let mut command = this_program();
         command.args(["sandbox::racing_process", "--exact", "--ignored", "--test-threads", "1"]);
         command
             .env("WARDIAN_RACE", root)

@@ -44,8 +44,11 @@ impl StoreInner {
             .filter_map(|instance| self.memory_bounds(instance, operator.memory));
         let below = memories.filter(|(base, _)| *base <= fault);
         let (base, len) = below.max_by_key(|(base, _)| *base)?;
+        let address = (fault - base) as u64;
+        // Where the last byte of a store is loaded first, that is what faults.
+        let last_first = operator.stores && wardian_vm::STORES_IN_PARTS;
         Some(MemoryAccess {
-            address: (fault - base) as u64,
+            address: if last_first { address.saturating_sub(operator.size - 1) } else { address },
             size: operator.size,
             memory: operator.memory,
             memory_size: len as u64,
