@@ -1,12 +1,13 @@
 //! Instances.
 
+use crate::give;
 use crate::reference::{Reference, What};
 use crate::store::Handle;
 use crate::vector::Vector;
-use crate::{give, trap};
+use crate::wardian::or_trap;
 use wardian::{Error, Instance};
 
-/// Null if it is not made; then a trap says why, also where an import does not fit.
+/// Null if it is not made; then a trap says why, also where an import does not fit. Otherwise the place for it gets null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wasm_instance_new(
     store: *mut Handle,
@@ -26,19 +27,12 @@ pub unsafe extern "C" fn wasm_instance_new(
         (Some(module), Some(items)) => store.with(|context| Instance::new(context, module, &items)),
         _ => Err(Error::host("an import is null, or nothing that can be imported")),
     };
-    match made {
-        Ok(instance) => {
-            store.add_instance(instance);
-            give(Reference::new(store, What::Instance(instance)))
-        }
-        Err(error) => {
-            // SAFETY: null, or a place for a trap.
-            if let Some(out) = unsafe { trap_out.as_mut() } {
-                *out = trap::trap(store, error);
-            }
-            std::ptr::null_mut()
-        }
-    }
+    // SAFETY: null, or a place for a trap.
+    let Some(instance) = (unsafe { or_trap(store, trap_out, made) }) else {
+        return std::ptr::null_mut();
+    };
+    store.add_instance(instance);
+    give(Reference::new(store, What::Instance(instance)))
 }
 
 /// In the order of the module.

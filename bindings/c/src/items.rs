@@ -170,8 +170,8 @@ pub unsafe extern "C" fn wasm_func_call(
     match store.with(|context| func.call(context, &values, &mut out)) {
         Ok(()) => {
             for (result, value) in results.iter_mut().zip(&out) {
-                // What was there is not deleted.
-                std::mem::forget(std::mem::replace(result, Value::new(&store, value)));
+                // What was there is not deleted: values are bits to Rust.
+                *result = Value::new(&store, value);
             }
             std::ptr::null_mut()
         }

@@ -11,22 +11,28 @@ use crate::store::Handle;
 use std::ffi::{CStr, c_char};
 use wardian::{Error, Result};
 
-/// The result of what may fail, where there is a place for a trap.
+/// The result of what may fail. The place for a trap gets one, or null.
 ///
 /// # Safety
 ///
 /// The place is null, or valid.
-unsafe fn or_trap<V>(store: &Handle, out: *mut *mut Reference, done: Result<V>) -> Option<V> {
-    match done {
-        Ok(value) => Some(value),
-        Err(error) => {
-            // SAFETY: the caller's promise.
-            if let Some(out) = unsafe { out.as_mut() } {
-                *out = crate::trap::trap(store, error);
-            }
-            None
-        }
+pub(crate) unsafe fn or_trap<V>(
+    store: &Handle,
+    out: *mut *mut Reference,
+    done: Result<V>,
+) -> Option<V> {
+    // SAFETY: the caller's promise.
+    let out = unsafe { out.as_mut() };
+    let (value, trap) = match done {
+        Ok(value) => (Some(value), std::ptr::null_mut()),
+        Err(error) => (None, crate::trap::trap(store, error)),
+    };
+    match out {
+        Some(out) => *out = trap,
+        // SAFETY: it was made just now, and nobody has it.
+        None => drop(unsafe { crate::take(trap) }),
     }
+    value
 }
 
 /// A trap of what has failed.

@@ -10,10 +10,10 @@ fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// The folder in which cargo has put the libraries.
+/// The folder in which cargo has put the libraries that the test was built with.
 fn libraries() -> PathBuf {
     let test = std::env::current_exe().expect("the test has a path");
-    test.ancestors().nth(2).expect("cargo's folder").to_owned()
+    test.parent().expect("cargo's folder").to_owned()
 }
 
 fn has(tool: &str) -> bool {

@@ -98,6 +98,7 @@ int main(int argc, char** argv) {
   CHECK(out[0].of.i32 == 4);
   no_trap(wasm_func_call(grow, &none, &out_vec));
   CHECK(out[0].of.i32 == -1);
+  wardian_store_limit_memory(current, SIZE_MAX);
 
   wasm_func_t* spin = export(instance, "spin");
   trap = wasm_func_call(spin, &none, &none);
