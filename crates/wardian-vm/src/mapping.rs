@@ -28,6 +28,17 @@ impl Mapping {
     pub(crate) fn reserve(size: usize) -> io::Result<Mapping> {
         let size = round_up(size.max(1)).ok_or_else(too_large)?;
         torture::check(Point::Map)?;
+        Mapping::map(size).map_err(explain)
+    }
+
+    /// As [`Mapping::reserve`], for who can do with less: without an error, whose explanation takes time where there are
+    /// many mappings.
+    pub(crate) fn reserve_if_possible(size: usize) -> Option<Mapping> {
+        torture::check(Point::Map).ok()?;
+        Mapping::map(round_up(size.max(1))?).ok()
+    }
+
+    fn map(size: usize) -> Result<Mapping, Errno> {
         // SAFETY: a new private mapping at an address of the system's choice.
         let base = unsafe {
             rustix::mm::mmap_anonymous(
@@ -36,8 +47,7 @@ impl Mapping {
                 ProtFlags::empty(),
                 MapFlags::PRIVATE | MapFlags::NORESERVE,
             )
-        }
-        .map_err(explain)?;
+        }?;
         Ok(Mapping { base: base.cast(), size })
     }
 

@@ -243,7 +243,7 @@ impl EngineMemory {
         len: usize,
     ) -> Result<EngineMemory, MemoryError> {
         debug_assert!(!guarded || (!ty.memory64 && ty.page_size_log2 == 16));
-        let guarded = guarded.then(|| Mapping::reserve(GUARDED_SIZE).ok()).flatten();
+        let guarded = guarded.then(|| Mapping::reserve_if_possible(GUARDED_SIZE)).flatten();
         let is_guarded = guarded.is_some();
         let mapping = if let Some(mapping) = guarded {
             mapping
@@ -253,7 +253,7 @@ impl EngineMemory {
         } else {
             let limit = usize::try_from(maximum).unwrap_or(usize::MAX);
             let [large, small] = CHECKED_RESERVATIONS.map(|size| limit.min(size).max(len));
-            Mapping::reserve(large).or_else(|_| Mapping::reserve(small))?
+            Mapping::reserve_if_possible(large).map_or_else(|| Mapping::reserve(small), Ok)?
         };
         Ok(EngineMemory {
             mapping,
