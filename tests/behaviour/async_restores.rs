@@ -167,17 +167,31 @@ fn swallowed(engine: &Engine) {
                 let snapshot = caller.data().mark(to.0);
                 let error = snapshot.restore(&mut caller, &[Val::I32(to.1)]);
                 assert!(matches!(error.kind(), ErrorKind::Restored));
-                // It waits once more, and returns as if nothing were.
-                later(1).await;
+                // It waits once more, and is dropped.
+                pending::<()>().await;
             })
         })
         .unwrap();
+    // The same without waiting before.
+    linker
+        .func_wrap_async("h", "swallow_at_once", |mut caller: Caller<'_, Host>, to: (i32, i32)| {
+            Box::pin(async move {
+                let snapshot = caller.data().mark(to.0);
+                let error = snapshot.restore(&mut caller, &[Val::I32(to.1)]);
+                assert!(matches!(error.kind(), ErrorKind::Restored));
+                pending::<()>().await;
+            })
+        })
+        .unwrap();
+    for swallow in ["swallow", "swallow_at_once"] {
+        let mut store = store(engine);
+        let run = run(&mut store, &linker, &looping("mark", swallow));
+        let (found, _) = block_on(run.call_async(&mut store, 3));
+        assert_eq!(found.unwrap(), 3_011_004);
+    }
     let mut store = store(engine);
     let run = run(&mut store, &linker, &looping("mark", "swallow"));
-    let (found, _) = block_on(run.call_async(&mut store, 3));
-    assert_eq!(found.unwrap(), 3_011_004);
     // Who ends the guest goes before.
-    store.data().0.lock().unwrap().marks.clear();
     let token = store.cancel_token();
     let mut call = pin!(run.call_async(&mut store, 1000));
     let mut context = Context::from_waker(Waker::noop());

@@ -150,6 +150,11 @@ unsafe fn start<T: 'static>(owner: *mut StoreData<T>, mut answer: Answer) -> Res
             Poll::Ready(done) => done,
             Poll::Pending if may_suspend => {
                 let guest = Suspended::new(ctx);
+                if (*owner).inner.is_restoring(&guest) {
+                    // A restore does not wait, also if the function has swallowed the error.
+                    drop_contained(answer);
+                    return Err(Error::new(ErrorKind::Restored));
+                }
                 (*owner).inner.paused = Some(Paused { guest, answer, repeatable });
                 Err(Error::new(ErrorKind::Suspended))
             }
@@ -203,6 +208,7 @@ impl<T: 'static> Drop for AsyncCall<'_, T> {
             let open = self.open;
             let aborted = self.inner().abort_to(open, &AbortReason::Abandoned);
             done = keep_first(dropped, aborted);
+            self.inner().forget_overruled_restore();
         }
         // After those of calls that the future held.
         if let Some(before) = self.before.take() {
@@ -411,9 +417,11 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
         };
         self.closed = closed;
         let answered = match polled {
-            Ok(Polled::Answer(Poll::Pending)) => {
+            Ok(Polled::Answer(Poll::Pending)) if !self.inner().is_restoring(&guest) => {
                 return Err(Paused { guest, answer, repeatable });
             }
+            // A restore does not wait, also if the function has swallowed the error.
+            Ok(Polled::Answer(Poll::Pending)) => Ok(Err(Error::new(ErrorKind::Restored))),
             Ok(Polled::Answer(Poll::Ready(done))) => Ok(done),
             Ok(Polled::Stopped(error)) => {
                 drop_contained(answer);
