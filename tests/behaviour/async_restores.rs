@@ -183,7 +183,17 @@ fn swallowed(engine: &Engine) {
             })
         })
         .unwrap();
-    for swallow in ["swallow", "swallow_at_once"] {
+    linker
+        .func_wrap_async("h", "fail", |mut caller: Caller<'_, Host>, to: (i32, i32)| {
+            Box::pin(async move {
+                later(1).await;
+                let snapshot = caller.data().mark(to.0);
+                let _ = snapshot.restore(&mut caller, &[Val::I32(to.1)]);
+                Err::<(), Error>(Error::host("another error"))
+            })
+        })
+        .unwrap();
+    for swallow in ["swallow", "swallow_at_once", "fail"] {
         let mut store = store(engine);
         let run = run(&mut store, &linker, &looping("mark", swallow));
         let (found, _) = block_on(run.call_async(&mut store, 3));
@@ -191,7 +201,8 @@ fn swallowed(engine: &Engine) {
     }
     let mut store = store(engine);
     let run = run(&mut store, &linker, &looping("mark", "swallow"));
-    // Who ends the guest goes before.
+    // Who ends the guest goes before: a panic, after which nothing is restored, and a token.
+    overruled(engine);
     let token = store.cancel_token();
     let mut call = pin!(run.call_async(&mut store, 1000));
     let mut context = Context::from_waker(Waker::noop());
@@ -201,6 +212,32 @@ fn swallowed(engine: &Engine) {
     token.cancel();
     let Poll::Ready(ended) = call.as_mut().poll(&mut context) else { panic!("it has ended") };
     assert!(ended.unwrap_err().stop_reason().is_some());
+}
+
+/// A host function asks for a restore, and panics.
+fn overruled(engine: &Engine) {
+    let mut linker = linker(engine);
+    linker
+        .func_wrap_async("h", "panic", |mut caller: Caller<'_, Host>, to: (i32, i32)| {
+            Box::pin(async move {
+                later(1).await;
+                let snapshot = caller.data().mark(to.0);
+                let _ = snapshot.restore(&mut caller, &[Val::I32(to.1)]);
+                std::panic::resume_unwind(Box::new("on purpose"));
+                #[allow(unreachable_code)]
+                ()
+            })
+        })
+        .unwrap();
+    let mut store = store(engine);
+    let run = run(&mut store, &linker, &looping("mark_later", "panic"));
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        block_on(run.call_async(&mut store, 3)).0.map(drop)
+    }));
+    assert!(panicked.is_err());
+    store.data().0.lock().unwrap().marks.clear();
+    // It does not ask again.
+    assert!(block_on(run.call_async(&mut store, 0)).0.is_ok());
 }
 
 fn nested(engine: &Engine) {

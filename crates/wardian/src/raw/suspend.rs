@@ -436,9 +436,9 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
         Ok(unsafe { self.proceed(guest, answered, context) })
     }
 
-    /// Whether an error says that the guest is to be resumed from a snapshot.
+    /// Whether the guest is to be resumed from a snapshot, whatever its host function has returned.
     fn restores(&mut self, error: &Error, guest: &Suspended) -> bool {
-        matches!(error.kind(), ErrorKind::Restored) && self.inner().is_restoring(guest)
+        self.inner().is_restoring(guest) && !error.is_sticky()
     }
 
     /// Resumes or ends a guest whose host function has an answer, or has panicked.
@@ -459,31 +459,35 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
             Ok(Err(error)) => self.inner().end_waiting(Err(error)),
             Err(_) => Ok(()),
         };
-        match (answered, notified) {
+        let failed = match (answered, notified) {
             (Err(panic), notified) => {
                 notified.map_err(discard).ok();
-                self.inner().fail_call(panicked(panic), open)
+                panicked(panic)
             }
             (Ok(answer), Err(panic)) => {
                 drop_contained(answer);
-                self.inner().fail_call(panicked(panic), open)
+                panicked(panic)
             }
-            // SAFETY: the caller's promise.
-            (Ok(Err(error)), Ok(())) if error.exception().is_some() => unsafe {
-                suspendable(store, context, || {
-                    StoreData::throw_in(store, guest, callable, slots, open, error)
-                })
-            },
             (Ok(Err(error)), Ok(())) if !self.restores(&error, &guest) => {
-                self.inner().fail_call(error, open)
+                if error.exception().is_some() {
+                    // SAFETY: the caller's promise.
+                    return unsafe {
+                        suspendable(store, context, || {
+                            StoreData::throw_in(store, guest, callable, slots, open, error)
+                        })
+                    };
+                }
+                error
             }
             // SAFETY: the caller's promise; a restore puts the results in place itself.
             (Ok(_), Ok(())) => unsafe {
-                suspendable(store, context, || {
+                return suspendable(store, context, || {
                     StoreData::resume(store, guest, callable, slots, open, closed)
-                })
+                });
             },
-        }
+        };
+        self.inner().forget_overruled_restore();
+        self.inner().fail_call(failed, open)
     }
 }
 
