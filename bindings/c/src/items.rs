@@ -255,6 +255,13 @@ pub unsafe extern "C" fn wasm_table_get(reference: *const Reference, index: u32)
     }
 }
 
+/// A table with a value for its elements; none if the reference is no such value.
+fn table_and_element(reference: &Reference, element: Option<&Reference>) -> Option<(Table, Val)> {
+    let Some(Extern::Table(table)) = reference.item() else { return None };
+    let ty = reference.store.with(|context| table.ty(&context));
+    Some((*table, read_reference(ValType::Ref(ty.element), element)?))
+}
+
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wasm_table_set(
     reference: *mut Reference,
@@ -263,10 +270,7 @@ pub unsafe extern "C" fn wasm_table_set(
 ) -> bool {
     // SAFETY: see the crate's documentation.
     let (reference, element) = unsafe { (&*reference, element.as_ref()) };
-    let Some(Extern::Table(table)) = reference.item() else { return false };
-    let ty = reference.store.with(|context| table.ty(&context));
-    let element = read_reference(ValType::Ref(ty.element), element);
-    element.is_some_and(|element| {
+    table_and_element(reference, element).is_some_and(|(table, element)| {
         reference.store.with(|context| table.set(context, u64::from(index), element)).is_ok()
     })
 }
@@ -287,10 +291,7 @@ pub unsafe extern "C" fn wasm_table_grow(
 ) -> bool {
     // SAFETY: see the crate's documentation.
     let (reference, element) = unsafe { (&*reference, element.as_ref()) };
-    let Some(Extern::Table(table)) = reference.item() else { return false };
-    let ty = reference.store.with(|context| table.ty(&context));
-    let element = read_reference(ValType::Ref(ty.element), element);
-    element.is_some_and(|element| {
+    table_and_element(reference, element).is_some_and(|(table, element)| {
         reference.store.with(|context| table.grow(context, u64::from(delta), element)).is_ok()
     })
 }

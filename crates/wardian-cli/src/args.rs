@@ -301,7 +301,7 @@ pub(crate) struct ResumeArgs {
     pub(crate) run: RunArgs,
 }
 
-/// How `perf` is told where code is.
+/// How `perf` finds the names of compiled code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PerfArg {
     /// /tmp/perf-PID.map

@@ -268,7 +268,7 @@ pub(crate) struct CodeRegistry {
     ranges: RwLock<BTreeMap<usize, Entry>>,
     /// Bytes of all of it.
     bytes: AtomicUsize,
-    /// Whether `perf` is told where code is.
+    /// Whether a map of compiled code is written for `perf`.
     perf_map: bool,
 }
 

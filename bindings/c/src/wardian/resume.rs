@@ -7,7 +7,7 @@ use crate::store::{Data, Handle};
 use crate::value::Value;
 use crate::vector::Vector;
 use crate::{give, take};
-use wardian::{Checkpoint, CheckpointOptions, Error, Fork, ResumeOptions, Resumed, Val};
+use wardian::{Checkpoint, CheckpointOptions, Error, Fork, ResumeOptions, Resumed, Store, Val};
 
 /// `wardian_resumed_t`.
 pub struct Restored {
@@ -78,13 +78,17 @@ pub unsafe extern "C" fn wardian_fork(
     // SAFETY: see the crate's documentation.
     unsafe {
         let store = &*store;
-        let forked = match store.calling(|caller| caller.fork(Data::new())) {
+        // From the start, so that it counts the memories that the child begins with.
+        let limited = |child: &mut Store<Data>| child.limiter(|data| &mut data.limits);
+        let forked = match store.calling(|caller| caller.fork_with(Data::new(), limited)) {
             Some(forked) => forked,
-            None => store.idle(|store| store.fork(Data::new())).expect("no callback runs"),
+            None => {
+                let forked = store.idle(|store| store.fork_with(Data::new(), limited));
+                forked.expect("no callback runs")
+            }
         };
         let Some(forked) = or_trap(store, trap_out, forked) else { return std::ptr::null_mut() };
-        let Fork { store: mut child, resumed, .. } = forked;
-        child.limiter(|data| &mut data.limits);
+        let Fork { store: child, resumed, .. } = forked;
         let child = Handle::of(child);
         if let Some(out) = resumed_out.as_mut() {
             *out = restored(&child, resumed);

@@ -69,11 +69,19 @@ int main(int argc, char** argv) {
 
   // The fork continues with another answer, the checkpoint asks again.
   CHECK(wardian_resumed_is_running(child_guest));
+  wasm_instance_t* forked = wardian_resumed_instance(child_guest, 0);
   wasm_val_t given[] = {WASM_I32_VAL(500)};
   wasm_val_vec_t given_vec = WASM_ARRAY_VEC(given), results;
   no_trap(wardian_resumed_run(child_guest, &given_vec, &results));
   CHECK(results.size == 1 && results.data[0].of.i32 == 1507);
   wasm_val_vec_delete(&results);
+  // The memory that it has from its parent counts.
+  wardian_store_limit_memory(child, 4 * MEMORY_PAGE_SIZE);
+  wasm_func_t* child_grow = export(forked, "grow");
+  no_trap(wasm_func_call(child_grow, &none, &out_vec));
+  CHECK(out[0].of.i32 == -1);
+  wasm_func_delete(child_grow);
+  wasm_instance_delete(forked);
   wasm_store_delete(child);
   wasm_store_t* fresh = wasm_store_new(engine);
   wardian_resumed_t* resumed = wardian_resume(fresh, linker, &saved, &trap);

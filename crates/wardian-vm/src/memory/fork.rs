@@ -165,7 +165,8 @@ impl EngineMemory {
         // SAFETY: the accessible bytes can be read, and the borrow of the memory is exclusive.
         let bytes = unsafe { std::slice::from_raw_parts(self.base(), self.accessible) };
         let brought = captured.foreign.min(self.accessible);
-        captured.pages.fill(&bytes[..brought])?;
+        // What the module brought along is in another file.
+        captured.pages.update(bytes, std::slice::from_ref(&(0..brought)))?;
         let former = self.mapping.move_pages(brought, self.accessible - brought).ok();
         // SAFETY: the range has the contents of the memory, so nothing changes by showing it.
         unsafe { self.show_range(captured, self.accessible)? };

@@ -220,17 +220,6 @@ impl Pages {
         Ok(())
     }
 
-    /// Writes the first bytes of the range, whole pages, which are zero.
-    pub(super) fn fill(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let range = Pages::own(&mut self.range)?;
-        for (at, chunk) in (0..).step_by(CHUNK).zip(bytes.chunks(CHUNK)) {
-            if !super::capture::is_zero(chunk) {
-                range.write(at, chunk)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Names the present contents of the range.
     pub(super) fn version(&mut self) -> Version {
         let mut history = lock(&self.history);

@@ -125,8 +125,8 @@ impl CheckpointRequest {
     ///
     /// A host function that the guest is calling, and an operation on much memory, are finished before; but one that
     /// waits with a [`crate::RepeatableInterrupt`], as those of WASI do, is called again afterwards, and one that is
-    /// asynchronous and has said so ([`Caller::set_repeatable`]) continues to wait. If no guest runs, the request waits for the next call of one: [`Store::checkpoint`] is for idle stores. If the store is gone,
-    /// `done` is dropped.
+    /// asynchronous and has said so ([`Caller::set_repeatable`]) continues to wait. If no guest runs, the request waits
+    /// for the next call of one: [`Store::checkpoint`] is for idle stores. If the store is gone, `done` is dropped.
     ///
     /// `done` gets an error if the guest cannot be written down where it is: see [`Checkpoint`]. A panic of `done`
     /// ends there, and the guest continues.
@@ -167,12 +167,12 @@ impl<T: 'static> Store<T> {
 }
 
 impl<T: 'static> Caller<'_, T> {
-    /// Says whether this call, of an asynchronous host function, can be made again. While it waits the checkpoints are
-    /// taken then that other threads ask for, which wake its task: whoever resumes one of them calls the function with
-    /// the same arguments. Otherwise a request is served when the guest next runs.
+    /// Sets whether this call, of an asynchronous host function, can be made again. If so, a checkpoint that another
+    /// thread requests while the function waits wakes its task and is taken at once, and whoever resumes it calls the
+    /// function with the same arguments. Otherwise the request is served when the guest next runs.
     ///
-    /// The function must not have changed anything as long as that is so. Of other host functions it has no effect: see
-    /// [`Caller::take_requested_checkpoints`].
+    /// The function must not have changed anything while this is set. It has no effect in host functions that are not
+    /// asynchronous: see [`Caller::take_requested_checkpoints`].
     ///
     /// ```
     /// # use wardian::{Caller, Engine, Linker};
