@@ -21,6 +21,7 @@ mod locals;
 mod module;
 mod names;
 mod operands;
+pub mod operators;
 mod text;
 
 pub use access::MemoryOperator;

@@ -4,18 +4,19 @@ use super::stack::Value;
 use super::{Body, Outcome};
 use crate::op;
 use crate::operand::{Far, U16, U32};
+use wardian_module::operators::Bulk;
 use wardian_vm::layout::Builtin;
-use wasmparser::Operator;
 
 impl Body<'_> {
-    pub(super) fn bulk_operator(&mut self, operator: &Operator<'_>) -> Outcome<bool> {
-        match *operator {
-            Operator::MemoryGrow { mem } => {
+    pub(super) fn bulk_operator(&mut self, operator: Bulk) -> Outcome {
+        use Bulk as O;
+        match operator {
+            O::MemoryGrow { mem } => {
                 let ty = self.memory(mem)?;
                 let pages = self.pop()?;
                 if pages.value == Value::Const(0) {
                     // Growing by nothing asks for the size, and no more.
-                    return self.memory_size(mem).map(|()| true);
+                    return self.memory_size(mem);
                 }
                 let pages = Far(self.slot_of(&pages));
                 let d = Far(self.push_temp());
@@ -31,50 +32,49 @@ impl Body<'_> {
                 });
                 self.safepoint();
             }
-            Operator::MemoryCopy { dst_mem: 0, src_mem: 0 } if !self.memory(0)?.shared => {
+            O::MemoryCopy { dst_mem: 0, src_mem: 0 } if !self.memory(0)?.shared => {
                 let (to, from, len) = self.pop3_far()?;
                 let top = self.free();
                 self.append(op::memory_copy_near { top, to, from, len });
                 self.safepoint();
             }
-            Operator::MemoryCopy { dst_mem, src_mem } => {
+            O::MemoryCopy { dst_mem, src_mem } => {
                 self.builtin_iirrr(Builtin::MemoryCopy, dst_mem, src_mem)?;
             }
-            Operator::MemoryFill { mem: 0 } if !self.memory(0)?.shared => {
+            O::MemoryFill { mem: 0 } if !self.memory(0)?.shared => {
                 let (to, byte, len) = self.pop3_far()?;
                 let top = self.free();
                 self.append(op::memory_fill_near { top, to, byte, len });
                 self.safepoint();
             }
-            Operator::MemoryFill { mem } => self.builtin_irrr(Builtin::MemoryFill, mem)?,
-            Operator::MemoryInit { data_index, mem } => {
+            O::MemoryFill { mem } => self.builtin_irrr(Builtin::MemoryFill, mem)?,
+            O::MemoryInit { data_index, mem } => {
                 self.builtin_iirrr(Builtin::MemoryInit, mem, data_index)?;
             }
-            Operator::DataDrop { data_index } => {
+            O::DataDrop { data_index } => {
                 let Far(d) = self.free();
                 self.builtin_i(Builtin::DataDrop, false, d, data_index);
             }
-            Operator::TableGrow { table } => {
+            O::TableGrow { table } => {
                 let narrow = !self.table(table)?.table64;
                 let delta = self.pop_far()?;
                 let element = self.pop_far()?;
                 let d = self.push_temp();
                 self.builtin_irr(Builtin::TableGrow, narrow, d, table, delta, element);
             }
-            Operator::TableCopy { dst_table, src_table } => {
+            O::TableCopy { dst_table, src_table } => {
                 self.builtin_iirrr(Builtin::TableCopy, dst_table, src_table)?;
             }
-            Operator::TableFill { table } => self.builtin_irrr(Builtin::TableFill, table)?,
-            Operator::TableInit { elem_index, table } => {
+            O::TableFill { table } => self.builtin_irrr(Builtin::TableFill, table)?,
+            O::TableInit { elem_index, table } => {
                 self.builtin_iirrr(Builtin::TableInit, table, elem_index)?;
             }
-            Operator::ElemDrop { elem_index } => {
+            O::ElemDrop { elem_index } => {
                 let Far(d) = self.free();
                 self.builtin_i(Builtin::ElemDrop, false, d, elem_index);
             }
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
     /// The first free slot, which is in the frame.

@@ -4,14 +4,15 @@ use super::{Body, Outcome};
 use crate::op;
 use crate::operand::{Far, U32};
 use crate::translation::TranslateError;
+use wardian_module::operators::Call;
 use wardian_types::FuncType;
-use wasmparser::Operator;
 
 impl<'a> Body<'a> {
-    pub(super) fn call_operator(&mut self, operator: &Operator<'_>) -> Outcome<bool> {
-        match *operator {
-            Operator::Call { function_index } => self.call(function_index)?,
-            Operator::CallIndirect { type_index, table_index } => {
+    pub(super) fn call_operator(&mut self, operator: Call) -> Outcome {
+        use Call as O;
+        match operator {
+            O::Call { function_index } => self.call(function_index)?,
+            O::CallIndirect { type_index, table_index } => {
                 self.table(table_index)?;
                 let index = self.pop_far()?;
                 let ty = self.signature(type_index)?;
@@ -20,15 +21,15 @@ impl<'a> Body<'a> {
                 self.append(op::call_indirect { index, table, ty: U32(type_index), end, args });
                 self.returned(ty);
             }
-            Operator::CallRef { type_index } => {
+            O::CallRef { type_index } => {
                 let func = self.pop_far()?;
                 let ty = self.signature(type_index)?;
                 let (end, args) = self.args(ty, Some(func.0))?;
                 self.append(op::call_ref { func, end, args });
                 self.returned(ty);
             }
-            Operator::ReturnCall { function_index } => self.tail_call(function_index)?,
-            Operator::ReturnCallIndirect { type_index, table_index } => {
+            O::ReturnCall { function_index } => self.tail_call(function_index)?,
+            O::ReturnCallIndirect { type_index, table_index } => {
                 self.table(table_index)?;
                 let index = self.pop_far()?;
                 let ty = self.signature(type_index)?;
@@ -38,7 +39,7 @@ impl<'a> Body<'a> {
                 self.append(op::return_call_indirect { index, table, ty, own, first, args });
                 self.reachable = false;
             }
-            Operator::ReturnCallRef { type_index } => {
+            O::ReturnCallRef { type_index } => {
                 let func = self.pop_far()?;
                 let ty = self.signature(type_index)?;
                 let (first, args) = (Far(self.take_args(ty, Some(func.0))?), slots(ty));
@@ -46,9 +47,8 @@ impl<'a> Body<'a> {
                 self.append(op::return_call_ref { func, own, first, args });
                 self.reachable = false;
             }
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
     pub(super) fn signature(&self, index: u32) -> Outcome<&'a FuncType> {

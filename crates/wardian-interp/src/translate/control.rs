@@ -6,6 +6,7 @@ use super::{Body, Outcome};
 use crate::op::{self, Opcode};
 use crate::operand::{Branch, D, Far, I32, S, U16, U32, U64};
 use crate::translation::TranslateError;
+use wardian_module::operators::Control;
 use wardian_types::{TrapCode, ValType};
 use wardian_vm::interpreted::frame;
 use wasmparser::{BlockType, BrTable, Operator};
@@ -72,7 +73,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    pub(super) fn operator(&mut self, operator: &Operator<'_>) -> Outcome {
+    pub(super) fn operator(&mut self, operator: Operator<'_>) -> Outcome {
         if self.b.frames.is_empty() {
             return Err(TranslateError::new("there is code after the end of the body"));
         }
@@ -80,7 +81,7 @@ impl<'a> Body<'a> {
             return self.dead_operator(operator);
         }
         if self.env.options.fuel {
-            let fuel = self.meter.step(operator);
+            let fuel = self.meter.step(&operator);
             if fuel > 0 {
                 self.append(op::charge { fuel: U32(fuel) });
             }
@@ -89,7 +90,7 @@ impl<'a> Body<'a> {
     }
 
     /// An operator that is never executed: only where blocks begin and end matters.
-    fn dead_operator(&mut self, operator: &Operator<'_>) -> Outcome {
+    fn dead_operator(&mut self, operator: Operator<'_>) -> Outcome {
         match operator {
             Operator::Block { .. }
             | Operator::Loop { .. }
@@ -101,7 +102,7 @@ impl<'a> Body<'a> {
             Operator::Catch { .. } | Operator::CatchAll | Operator::Delegate { .. }
                 if self.dead_depth == 0 =>
             {
-                self.exception_operator(operator)?;
+                return self.live_operator(operator);
             }
             Operator::Delegate { .. } => self.dead_depth -= 1,
             Operator::Else if self.dead_depth == 0 => self.begin_else()?,
@@ -112,34 +113,34 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    pub(super) fn control_operator(&mut self, operator: &Operator<'_>) -> Outcome<bool> {
-        match *operator {
-            Operator::Block { blockty } => {
+    pub(super) fn control_operator(&mut self, operator: Control<'_>) -> Outcome {
+        use Control as O;
+        match operator {
+            O::Block { blockty } => {
                 self.flush();
                 self.begin(Kind::Block, blockty)?;
             }
-            Operator::Loop { blockty } => self.begin_loop(blockty)?,
-            Operator::If { blockty } => self.begin_if(blockty)?,
-            Operator::Else => self.begin_else()?,
-            Operator::End => self.end()?,
-            Operator::Br { relative_depth } => {
+            O::Loop { blockty } => self.begin_loop(blockty)?,
+            O::If { blockty } => self.begin_if(blockty)?,
+            O::Else => self.begin_else()?,
+            O::End => self.end()?,
+            O::Br { relative_depth } => {
                 let to = self.frame(relative_depth)?;
                 self.branch(to)?;
                 self.reachable = false;
             }
-            Operator::BrIf { relative_depth } => self.br_if(relative_depth)?,
-            Operator::BrTable { ref targets } => self.br_table(targets)?,
-            Operator::BrOnNull { relative_depth } => self.br_on_null(relative_depth)?,
-            Operator::BrOnNonNull { relative_depth } => self.br_on_non_null(relative_depth)?,
-            Operator::RefAsNonNull => self.as_non_null()?,
-            Operator::Return => {
+            O::BrIf { relative_depth } => self.br_if(relative_depth)?,
+            O::BrTable { ref targets } => self.br_table(targets)?,
+            O::BrOnNull { relative_depth } => self.br_on_null(relative_depth)?,
+            O::BrOnNonNull { relative_depth } => self.br_on_non_null(relative_depth)?,
+            O::RefAsNonNull => self.as_non_null()?,
+            O::Return => {
                 self.branch(0)?;
                 self.reachable = false;
             }
-            Operator::Unreachable => self.trap(TrapCode::Unreachable),
-            _ => return Ok(false),
+            O::Unreachable => self.trap(TrapCode::Unreachable),
         }
-        Ok(true)
+        Ok(())
     }
 
     pub(super) fn trap(&mut self, code: TrapCode) {

@@ -18,8 +18,9 @@ use super::{Body, Outcome};
 use crate::op;
 use crate::operand::{Far, U32};
 use crate::translation::{ANY_TAG, Handler, HandlerEntry, TranslateError};
+use wardian_module::operators::Exception;
 use wardian_types::ValType;
-use wasmparser::{BlockType, Catch, Operator, TryTable};
+use wasmparser::{BlockType, Catch, TryTable};
 
 /// A block whose body is inside of handlers.
 #[derive(Debug)]
@@ -39,27 +40,27 @@ struct Clause {
 }
 
 impl Body<'_> {
-    pub(super) fn exception_operator(&mut self, operator: &Operator<'_>) -> Outcome<bool> {
-        match operator {
-            Operator::TryTable { try_table } => self.begin_try_table(try_table)?,
-            Operator::Try { blockty } => self.begin_try(*blockty, Vec::new(), Kind::Try)?,
-            Operator::Catch { tag_index } => self.begin_catch(Some(*tag_index))?,
-            Operator::CatchAll => self.begin_catch(None)?,
-            Operator::Delegate { relative_depth } => self.end_delegate(*relative_depth)?,
-            Operator::Throw { tag_index } => self.throw(*tag_index)?,
-            Operator::ThrowRef => {
+    pub(super) fn exception_operator(&mut self, operator: Exception) -> Outcome {
+        use Exception as O;
+        match &operator {
+            O::TryTable { try_table } => self.begin_try_table(try_table)?,
+            O::Try { blockty } => self.begin_try(*blockty, Vec::new(), Kind::Try)?,
+            O::Catch { tag_index } => self.begin_catch(Some(*tag_index))?,
+            O::CatchAll => self.begin_catch(None)?,
+            O::Delegate { relative_depth } => self.end_delegate(*relative_depth)?,
+            O::Throw { tag_index } => self.throw(*tag_index)?,
+            O::ThrowRef => {
                 let exception = self.pop_far()?;
                 self.throw_ref(exception);
             }
-            Operator::Rethrow { relative_depth } => {
+            O::Rethrow { relative_depth } => {
                 let frame = self.frame(*relative_depth)?;
                 let base = self.b.frames[frame].base;
                 let exception = Far(self.slot_at(base));
                 self.throw_ref(exception);
             }
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
     fn tag_types(&self, tag: Option<u32>) -> Outcome<&[ValType]> {

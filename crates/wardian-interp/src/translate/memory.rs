@@ -8,9 +8,10 @@ use super::{Body, Outcome};
 use crate::op::{self, Instruction, Opcode};
 use crate::operand::{D, Far, I32, S, U16, U32, U64};
 use crate::translation::TranslateError;
+use wardian_module::operators::Memory;
 use wardian_types::{MemoryType, TrapCode};
 use wardian_vm::layout::Builtin;
-use wasmparser::{MemArg, MemArgTarget, Operator as O};
+use wasmparser::{MemArg, MemArgTarget};
 
 /// What an instruction adds to an address.
 #[derive(Clone, Copy)]
@@ -54,8 +55,9 @@ macro_rules! load {
 }
 
 impl Body<'_> {
-    pub(super) fn memory_operator(&mut self, operator: &O<'_>) -> Outcome<bool> {
-        match operator {
+    pub(super) fn memory_operator(&mut self, operator: Memory) -> Outcome {
+        use Memory as O;
+        match &operator {
             O::I32Load { memarg } | O::I64Load32U { memarg } => {
                 load!(self, memarg, load32, load32_sum, load32_plus, load32_index);
             }
@@ -126,9 +128,8 @@ impl Body<'_> {
                 );
             }
             O::MemorySize { mem } => self.memory_size(*mem)?,
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Pushes how many pages a memory has.

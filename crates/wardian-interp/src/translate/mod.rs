@@ -243,7 +243,7 @@ impl<'a> Body<'a> {
             let position = reader.original_position();
             let operator = reader.read()?;
             self.locate(position);
-            self.operator(&operator)?;
+            self.operator(operator)?;
         }
         self.accept();
         if self.b.frames.is_empty() {

@@ -6,79 +6,87 @@ use super::{Body, Outcome};
 use crate::op;
 use crate::operand::{D, Far, S, U16, U32};
 use crate::translation::TranslateError;
+use wardian_module::operators::{Array, Cast, Object};
 use wardian_types::{StorageType, TrapCode};
 use wardian_vm::heap::shape;
 use wardian_vm::layout::Builtin;
-use wasmparser::Operator;
 
 impl Body<'_> {
-    pub(super) fn object_operator(&mut self, operator: &Operator<'_>) -> Outcome<bool> {
-        match *operator {
-            Operator::StructNew { struct_type_index } => self.struct_new(struct_type_index)?,
-            Operator::StructNewDefault { struct_type_index } => {
+    pub(super) fn object_operator(&mut self, operator: Object) -> Outcome {
+        use Object as O;
+        match operator {
+            O::StructNew { struct_type_index } => self.struct_new(struct_type_index)?,
+            O::StructNewDefault { struct_type_index } => {
                 self.allocate_struct(struct_type_index)?;
             }
-            Operator::StructGet { struct_type_index, field_index }
-            | Operator::StructGetU { struct_type_index, field_index } => {
+            O::StructGet { struct_type_index, field_index }
+            | O::StructGetU { struct_type_index, field_index } => {
                 self.struct_get(struct_type_index, field_index, false)?;
             }
-            Operator::StructGetS { struct_type_index, field_index } => {
+            O::StructGetS { struct_type_index, field_index } => {
                 self.struct_get(struct_type_index, field_index, true)?;
             }
-            Operator::StructSet { struct_type_index, field_index } => {
+            O::StructSet { struct_type_index, field_index } => {
                 self.struct_set(struct_type_index, field_index)?;
             }
-            Operator::RefEq => {
+            O::RefEq => {
                 let (imm, left) = (op::i64_eq_imm::new, op::i64_eq_imm::new);
                 self.comparison(op::i64_eq::new, imm, left, true)?;
             }
-            Operator::RefI31 => {
+            O::RefI31 => {
                 self.unary(op::ref_i31::new)?;
                 self.mark_reference();
             }
-            Operator::I31GetS => self.unary(op::i31_get_s::new)?,
-            Operator::I31GetU => self.unary(op::i31_get_u::new)?,
-            Operator::AnyConvertExtern => self.convert(Builtin::AnyFromExtern, true)?,
-            Operator::ExternConvertAny => self.convert(Builtin::ExternFromAny, false)?,
-            Operator::RefTestNonNull { hty } => self.ref_test(hty, false)?,
-            Operator::RefTestNullable { hty } => self.ref_test(hty, true)?,
-            Operator::RefCastNonNull { hty } => self.ref_cast(hty, false)?,
-            Operator::RefCastNullable { hty } => self.ref_cast(hty, true)?,
-            Operator::BrOnCast { relative_depth, to_ref_type, .. } => {
-                self.br_on_cast(relative_depth, to_ref_type, false)?;
-            }
-            Operator::BrOnCastFail { relative_depth, to_ref_type, .. } => {
-                self.br_on_cast(relative_depth, to_ref_type, true)?;
-            }
-            _ => return self.array_operator(operator),
+            O::I31GetS => self.unary(op::i31_get_s::new)?,
+            O::I31GetU => self.unary(op::i31_get_u::new)?,
+            O::AnyConvertExtern => self.convert(Builtin::AnyFromExtern, true)?,
+            O::ExternConvertAny => self.convert(Builtin::ExternFromAny, false)?,
         }
-        Ok(true)
+        Ok(())
     }
 
-    fn array_operator(&mut self, operator: &Operator<'_>) -> Outcome<bool> {
-        match *operator {
-            Operator::ArrayNew { array_type_index } => self.array_new(array_type_index)?,
-            Operator::ArrayNewDefault { array_type_index } => {
+    pub(super) fn cast_operator(&mut self, operator: Cast) -> Outcome {
+        use Cast as O;
+        match operator {
+            O::RefTestNonNull { hty } => self.ref_test(hty, false)?,
+            O::RefTestNullable { hty } => self.ref_test(hty, true)?,
+            O::RefCastNonNull { hty } => self.ref_cast(hty, false)?,
+            O::RefCastNullable { hty } => self.ref_cast(hty, true)?,
+            O::BrOnCast { relative_depth, to_ref_type, .. } => {
+                self.br_on_cast(relative_depth, to_ref_type, false)?;
+            }
+            O::BrOnCastFail { relative_depth, to_ref_type, .. } => {
+                self.br_on_cast(relative_depth, to_ref_type, true)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn array_operator(&mut self, operator: Array) -> Outcome {
+        use Array as O;
+        match operator {
+            O::ArrayNew { array_type_index } => self.array_new(array_type_index)?,
+            O::ArrayNewDefault { array_type_index } => {
                 let len = self.pop_far()?;
                 self.allocate_array(array_type_index, len)?;
             }
-            Operator::ArrayNewFixed { array_type_index, array_size } => {
+            O::ArrayNewFixed { array_type_index, array_size } => {
                 self.array_new_fixed(array_type_index, array_size)?;
             }
-            Operator::ArrayNewData { array_type_index, array_data_index } => {
+            O::ArrayNewData { array_type_index, array_data_index } => {
                 self.new_from_segment(Builtin::ArrayNewData, array_type_index, array_data_index)?;
             }
-            Operator::ArrayNewElem { array_type_index, array_elem_index } => {
+            O::ArrayNewElem { array_type_index, array_elem_index } => {
                 self.new_from_segment(Builtin::ArrayNewElem, array_type_index, array_elem_index)?;
             }
-            Operator::ArrayGet { array_type_index } | Operator::ArrayGetU { array_type_index } => {
+            O::ArrayGet { array_type_index } | O::ArrayGetU { array_type_index } => {
                 self.array_get(array_type_index, false)?;
             }
-            Operator::ArrayGetS { array_type_index } => self.array_get(array_type_index, true)?,
-            Operator::ArraySet { array_type_index } => self.array_set(array_type_index)?,
-            Operator::ArrayLen => self.unary(op::array_len::new)?,
-            Operator::ArrayFill { array_type_index } => self.array_fill(array_type_index)?,
-            Operator::ArrayCopy { .. } => {
+            O::ArrayGetS { array_type_index } => self.array_get(array_type_index, true)?,
+            O::ArraySet { array_type_index } => self.array_set(array_type_index)?,
+            O::ArrayLen => self.unary(op::array_len::new)?,
+            O::ArrayFill { array_type_index } => self.array_fill(array_type_index)?,
+            O::ArrayCopy { .. } => {
                 let (f, e) = (self.pop_far()?, self.pop_far()?);
                 let (c, b, a) = (self.pop_far()?, self.pop_far()?, self.pop_far()?);
                 self.not_null(a);
@@ -88,15 +96,14 @@ impl Body<'_> {
                 self.append(op::builtin_rrrrr { which, narrow, top, d: top, a, b, c, e, f });
                 self.safepoint();
             }
-            Operator::ArrayInitData { array_data_index, .. } => {
+            O::ArrayInitData { array_data_index, .. } => {
                 self.init_from_segment(Builtin::ArrayInitData, array_data_index)?;
             }
-            Operator::ArrayInitElem { array_elem_index, .. } => {
+            O::ArrayInitElem { array_elem_index, .. } => {
                 self.init_from_segment(Builtin::ArrayInitElem, array_elem_index)?;
             }
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Pushes a struct, all zero.

@@ -5,7 +5,10 @@ use super::{Body, Outcome};
 use crate::op;
 use crate::operand::Far;
 use crate::translation::TranslateError;
-use wasmparser::Operator as O;
+use wardian_module::operators::{
+    Atomic, AtomicUpdate, Comparison, Conversion, Float, Group, Integer, Local,
+};
+use wasmparser::Operator;
 
 macro_rules! integer {
     ($body:ident, $name:ident, $imm:ident, $right:ident, $is64:literal) => {
@@ -23,8 +26,43 @@ macro_rules! comparison {
 }
 
 impl Body<'_> {
-    pub(super) fn live_operator(&mut self, operator: &O<'_>) -> Outcome {
-        match *operator {
+    pub(super) fn live_operator(&mut self, operator: Operator<'_>) -> Outcome {
+        match Group::from(operator) {
+            Group::Local(operator) => self.local_operator(operator),
+            Group::Global(operator) => self.global_operator(operator),
+            Group::Control(operator) => self.control_operator(operator),
+            Group::Call(operator) => self.call_operator(operator),
+            Group::Exception(operator) => self.exception_operator(operator),
+            Group::Memory(operator) => self.memory_operator(operator),
+            Group::Bulk(operator) => self.bulk_operator(operator),
+            Group::Table(operator) => self.table_operator(operator),
+            Group::Integer(operator) => self.integer_operator(operator),
+            Group::Comparison(operator) => self.comparison_operator(operator),
+            Group::Float(operator) => self.float_operator(operator),
+            Group::Conversion(operator) => self.conversion_operator(operator),
+            Group::Object(operator) => self.object_operator(operator),
+            Group::Array(operator) => self.array_operator(operator),
+            Group::Cast(operator) => self.cast_operator(operator),
+            Group::Atomic(operator) => self.atomic_operator(operator),
+            Group::AtomicUpdate(operator) => self.atomic_update_operator(operator),
+            Group::VectorMemory(operator) => self.vector_memory_operator(operator),
+            Group::Lane(operator) => self.lane_operator(operator),
+            Group::VectorBits(operator) => self.vector_bit_operator(operator),
+            Group::VectorComparison(operator) => self.vector_comparison_operator(operator),
+            Group::VectorInteger(operator) => self.vector_integer_operator(operator),
+            Group::VectorFloat(operator) => self.vector_float_operator(operator),
+            Group::VectorWidening(operator) => self.vector_widening_operator(operator),
+            Group::VectorConversion(operator) => self.vector_conversion_operator(operator),
+            Group::VectorRelaxed(operator) => self.vector_relaxed_operator(operator),
+            Group::Unsupported(operator) => {
+                Err(TranslateError::new(format!("{operator:?} is not supported")))
+            }
+        }
+    }
+
+    fn local_operator(&mut self, operator: Local) -> Outcome {
+        use Local as O;
+        match operator {
             O::LocalGet { local_index } => return self.push_local(local_index),
             O::LocalSet { local_index } => return self.set_local(local_index),
             O::LocalTee { local_index } => {
@@ -41,30 +79,8 @@ impl Body<'_> {
             }
             O::Nop => {}
             O::Select | O::TypedSelect { .. } => return self.select(),
-            _ => return self.other_operator(operator),
         }
         Ok(())
-    }
-
-    fn other_operator(&mut self, operator: &O<'_>) -> Outcome {
-        let done = self.integer_operator(operator)?
-            || self.memory_operator(operator)?
-            || self.control_operator(operator)?
-            || self.comparison_operator(operator)?
-            || self.call_operator(operator)?
-            || self.exception_operator(operator)?
-            || self.global_operator(operator)?
-            || self.float_operator(operator)?
-            || self.conversion_operator(operator)?
-            || self.bulk_operator(operator)?
-            || self.object_operator(operator)?
-            || self.vector_operator(operator)?
-            || self.atomic_operator(operator)?;
-        if done {
-            Ok(())
-        } else {
-            Err(TranslateError::new(format!("{operator:?} is not supported")))
-        }
     }
 
     fn add128<I: op::Instruction>(
@@ -87,7 +103,8 @@ impl Body<'_> {
         Ok(())
     }
 
-    fn integer_operator(&mut self, operator: &O<'_>) -> Outcome<bool> {
+    pub(super) fn integer_operator(&mut self, operator: Integer) -> Outcome {
+        use Integer as O;
         match operator {
             O::I32Add => self.add32()?,
             O::I64Add => self.add64()?,
@@ -129,12 +146,12 @@ impl Body<'_> {
             O::I64Clz => self.unary(op::i64_clz::new)?,
             O::I64Ctz => self.unary(op::i64_ctz::new)?,
             O::I64Popcnt => self.unary(op::i64_popcnt::new)?,
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
-    fn comparison_operator(&mut self, operator: &O<'_>) -> Outcome<bool> {
+    pub(super) fn comparison_operator(&mut self, operator: Comparison) -> Outcome {
+        use Comparison as O;
         match operator {
             O::I32Eqz => self.is_zero(true)?,
             O::I64Eqz => self.is_zero(false)?,
@@ -170,12 +187,12 @@ impl Body<'_> {
             O::F64Le => self.binary(op::f64_le::new)?,
             O::F64Gt => self.binary(|d, a, b| op::f64_lt::new(d, b, a))?,
             O::F64Ge => self.binary(|d, a, b| op::f64_le::new(d, b, a))?,
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
-    fn float_operator(&mut self, operator: &O<'_>) -> Outcome<bool> {
+    pub(super) fn float_operator(&mut self, operator: Float) -> Outcome {
+        use Float as O;
         match operator {
             O::F32Add if self.product32(false)? => {}
             O::F32Add => self.float_binary(op::f32_add::new, false)?,
@@ -209,12 +226,12 @@ impl Body<'_> {
             O::F64Trunc => self.float_unary(op::f64_trunc::new, true)?,
             O::F64Nearest => self.float_unary(op::f64_nearest::new, true)?,
             O::F64Sqrt => self.float_unary(op::f64_sqrt::new, true)?,
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
-    fn conversion_operator(&mut self, operator: &O<'_>) -> Outcome<bool> {
+    pub(super) fn conversion_operator(&mut self, operator: Conversion) -> Outcome {
+        use Conversion as O;
         match operator {
             // A slot holds 32 bits zero-extended, whatever they mean.
             O::I64ExtendI32U
@@ -255,13 +272,13 @@ impl Body<'_> {
             O::I64TruncSatF32U => self.unary(op::i64_trunc_sat_f32_u::new)?,
             O::I64TruncSatF64S => self.unary(op::i64_trunc_sat_f64_s::new)?,
             O::I64TruncSatF64U => self.unary(op::i64_trunc_sat_f64_u::new)?,
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
-    fn atomic_operator(&mut self, operator: &O<'_>) -> Outcome<bool> {
-        match operator {
+    pub(super) fn atomic_operator(&mut self, operator: Atomic) -> Outcome {
+        use Atomic as O;
+        match &operator {
             O::AtomicFence { .. } => self.append(op::fence {}),
             O::MemoryAtomicNotify { memarg } => self.notify(memarg)?,
             O::MemoryAtomicWait32 { memarg } => self.wait(memarg, 4)?,
@@ -298,13 +315,13 @@ impl Body<'_> {
             O::I32AtomicStore16 { memarg } | O::I64AtomicStore16 { memarg } => {
                 self.atomic_store(memarg, op::atomic_store16::new)?;
             }
-            _ => return self.update_operator(operator),
         }
-        Ok(true)
+        Ok(())
     }
 
-    fn update_operator(&mut self, operator: &O<'_>) -> Outcome<bool> {
-        match operator {
+    pub(super) fn atomic_update_operator(&mut self, operator: AtomicUpdate) -> Outcome {
+        use AtomicUpdate as O;
+        match &operator {
             O::I32AtomicRmwAdd { memarg } | O::I64AtomicRmw32AddU { memarg } => {
                 self.atomic_update(memarg, op::rmw32_add::new)?;
             }
@@ -365,8 +382,7 @@ impl Body<'_> {
             O::I32AtomicRmw16XchgU { memarg } | O::I64AtomicRmw16XchgU { memarg } => {
                 self.atomic_update(memarg, op::rmw16_xchg::new)?;
             }
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 }

@@ -6,9 +6,9 @@ use crate::op::{self, HEAD, Opcode};
 use crate::operand::{D, DW, S, SW, U16, U32, V128};
 use crate::translation::TranslateError;
 use wardian_module::ConstOp;
+use wardian_module::operators::{Global, Table};
 use wardian_types::{TableType, ValType};
 use wardian_vm::layout::Builtin;
-use wasmparser::Operator;
 
 impl Body<'_> {
     /// Writes the topmost operand, which is popped, to a local.
@@ -36,36 +36,43 @@ impl Body<'_> {
         Ok(())
     }
 
-    pub(super) fn global_operator(&mut self, operator: &Operator<'_>) -> Outcome<bool> {
-        match *operator {
-            Operator::GlobalGet { global_index } => self.global_get(global_index)?,
-            Operator::GlobalSet { global_index } => self.global_set(global_index)?,
-            Operator::RefNull { .. } => self.push_const(0),
-            Operator::RefIsNull => self.is_zero(false)?,
-            Operator::RefFunc { function_index } => {
+    pub(super) fn global_operator(&mut self, operator: Global) -> Outcome {
+        use Global as O;
+        match operator {
+            O::GlobalGet { global_index } => self.global_get(global_index)?,
+            O::GlobalSet { global_index } => self.global_set(global_index)?,
+        }
+        Ok(())
+    }
+
+    pub(super) fn table_operator(&mut self, operator: Table) -> Outcome {
+        use Table as O;
+        match operator {
+            O::RefNull { .. } => self.push_const(0),
+            O::RefIsNull => self.is_zero(false)?,
+            O::RefFunc { function_index } => {
                 let d = self.push_temp();
                 self.builtin_i(Builtin::RefFunc, false, d, function_index);
             }
-            Operator::TableGet { table } => {
+            O::TableGet { table } => {
                 let element = self.table(table)?.element;
                 let index = self.pop_slot()?;
                 let d = D(self.push_value(ValType::Ref(element)));
                 self.emit(op::table_get { d, index, table: self.table_at(table) });
             }
-            Operator::TableSet { table } => {
+            O::TableSet { table } => {
                 self.table(table)?;
                 let value = self.pop_slot()?;
                 let index = self.pop_slot()?;
                 self.emit(op::table_set { index, value, table: self.table_at(table) });
             }
-            Operator::TableSize { table } => {
+            O::TableSize { table } => {
                 let narrow = U16(u16::from(!self.table(table)?.table64));
                 let d = D(self.push_temp());
                 self.emit(op::table_size { d, table: self.table_at(table), narrow });
             }
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
     pub(super) fn table(&self, index: u32) -> Outcome<TableType> {

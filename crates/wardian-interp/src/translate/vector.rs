@@ -4,18 +4,16 @@ use super::memory::Sum;
 use super::{Body, Outcome};
 use crate::op::{self, Instruction};
 use crate::operand::{D, DW, S, SW, U16, U32, V128};
-use wasmparser::{MemArg, Operator as O};
+use wardian_module::operators::{
+    Lane, VectorBits, VectorComparison, VectorConversion, VectorFloat, VectorInteger, VectorMemory,
+    VectorRelaxed, VectorWidening,
+};
+use wasmparser::MemArg;
 
 impl Body<'_> {
-    pub(super) fn vector_operator(&mut self, operator: &O<'_>) -> Outcome<bool> {
-        Ok(self.vector_memory_operator(operator)?
-            || self.vector_binary_operator(operator)?
-            || self.vector_unary_operator(operator)?
-            || self.vector_other_operator(operator)?)
-    }
-
-    fn vector_memory_operator(&mut self, operator: &O<'_>) -> Outcome<bool> {
-        match *operator {
+    pub(super) fn vector_memory_operator(&mut self, operator: VectorMemory) -> Outcome {
+        use VectorMemory as O;
+        match operator {
             O::V128Load { ref memarg } => self.load_vector(memarg)?,
             O::V128Store { ref memarg } => self.store_vector(memarg)?,
             O::V128Load8x8S { ref memarg } => self.load_wide(memarg, op::v128_load8x8_s::new)?,
@@ -66,19 +64,123 @@ impl Body<'_> {
             O::V128Store64Lane { ref memarg, lane } => {
                 self.store_lane(memarg, lane, op::v128_store64_lane::new)?
             }
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
-    fn vector_binary_operator(&mut self, operator: &O<'_>) -> Outcome<bool> {
-        match *operator {
+    pub(super) fn lane_operator(&mut self, operator: Lane) -> Outcome {
+        use Lane as O;
+        match operator {
             O::I8x16Swizzle => self.wide_binary(op::i8x16_swizzle::new)?,
+            O::I8x16Splat => self.wide_splat(op::i8x16_splat::new)?,
+            O::I16x8Splat => self.wide_splat(op::i16x8_splat::new)?,
+            O::I32x4Splat => self.wide_splat(op::i32x4_splat::new)?,
+            O::I64x2Splat => self.wide_splat(op::i64x2_splat::new)?,
+            O::F32x4Splat => self.wide_splat(op::f32x4_splat::new)?,
+            O::F64x2Splat => self.wide_splat(op::f64x2_splat::new)?,
+            O::I8x16ExtractLaneS { lane } => {
+                self.wide_extract(lane, op::i8x16_extract_lane_s::new)?
+            }
+            O::I8x16ExtractLaneU { lane } => {
+                self.wide_extract(lane, op::i8x16_extract_lane_u::new)?
+            }
+            O::I16x8ExtractLaneS { lane } => {
+                self.wide_extract(lane, op::i16x8_extract_lane_s::new)?
+            }
+            O::I16x8ExtractLaneU { lane } => {
+                self.wide_extract(lane, op::i16x8_extract_lane_u::new)?
+            }
+            O::I32x4ExtractLane { lane } => self.wide_extract(lane, op::i32x4_extract_lane::new)?,
+            O::I64x2ExtractLane { lane } => self.wide_extract(lane, op::i64x2_extract_lane::new)?,
+            O::F32x4ExtractLane { lane } => self.wide_extract(lane, op::f32x4_extract_lane::new)?,
+            O::F64x2ExtractLane { lane } => self.wide_extract(lane, op::f64x2_extract_lane::new)?,
+            O::I8x16ReplaceLane { lane } => self.wide_replace(lane, op::i8x16_replace_lane::new)?,
+            O::I16x8ReplaceLane { lane } => self.wide_replace(lane, op::i16x8_replace_lane::new)?,
+            O::I32x4ReplaceLane { lane } => self.wide_replace(lane, op::i32x4_replace_lane::new)?,
+            O::I64x2ReplaceLane { lane } => self.wide_replace(lane, op::i64x2_replace_lane::new)?,
+            O::F32x4ReplaceLane { lane } => self.wide_replace(lane, op::f32x4_replace_lane::new)?,
+            O::F64x2ReplaceLane { lane } => self.wide_replace(lane, op::f64x2_replace_lane::new)?,
+            O::I8x16Shuffle { lanes } => self.shuffle(lanes)?,
+        }
+        Ok(())
+    }
+
+    pub(super) fn vector_relaxed_operator(&mut self, operator: VectorRelaxed) -> Outcome {
+        use VectorRelaxed as O;
+        match operator {
             O::I8x16RelaxedSwizzle => self.wide_binary(op::i8x16_relaxed_swizzle::new)?,
+            O::I16x8RelaxedQ15mulrS => self.wide_binary(op::i16x8_relaxed_q15mulr_s::new)?,
+            O::I16x8RelaxedDotI8x16I7x16S => {
+                self.wide_binary(op::i16x8_relaxed_dot_i8x16_i7x16_s::new)?
+            }
+            O::F32x4RelaxedMin => self.wide_float_binary(op::f32x4_relaxed_min::new, false)?,
+            O::F32x4RelaxedMax => self.wide_float_binary(op::f32x4_relaxed_max::new, false)?,
+            O::F64x2RelaxedMin => self.wide_float_binary(op::f64x2_relaxed_min::new, true)?,
+            O::F64x2RelaxedMax => self.wide_float_binary(op::f64x2_relaxed_max::new, true)?,
+            O::I8x16RelaxedLaneselect => self.wide_ternary(op::i8x16_relaxed_laneselect::new)?,
+            O::I16x8RelaxedLaneselect => self.wide_ternary(op::i16x8_relaxed_laneselect::new)?,
+            O::I32x4RelaxedLaneselect => self.wide_ternary(op::i32x4_relaxed_laneselect::new)?,
+            O::I64x2RelaxedLaneselect => self.wide_ternary(op::i64x2_relaxed_laneselect::new)?,
+            O::I32x4RelaxedDotI8x16I7x16AddS => {
+                self.wide_ternary(op::i32x4_relaxed_dot_i8x16_i7x16_add_s::new)?
+            }
+            O::F32x4RelaxedMadd if self.env.options.deterministic_simd => {
+                self.wide_float_ternary(op::f32x4_unfused_madd::new, false)?
+            }
+            O::F32x4RelaxedNmadd if self.env.options.deterministic_simd => {
+                self.wide_float_ternary(op::f32x4_unfused_nmadd::new, false)?
+            }
+            O::F64x2RelaxedMadd if self.env.options.deterministic_simd => {
+                self.wide_float_ternary(op::f64x2_unfused_madd::new, true)?
+            }
+            O::F64x2RelaxedNmadd if self.env.options.deterministic_simd => {
+                self.wide_float_ternary(op::f64x2_unfused_nmadd::new, true)?
+            }
+            O::F32x4RelaxedMadd => self.wide_float_ternary(op::f32x4_relaxed_madd::new, false)?,
+            O::F32x4RelaxedNmadd => self.wide_float_ternary(op::f32x4_relaxed_nmadd::new, false)?,
+            O::F64x2RelaxedMadd => self.wide_float_ternary(op::f64x2_relaxed_madd::new, true)?,
+            O::F64x2RelaxedNmadd => self.wide_float_ternary(op::f64x2_relaxed_nmadd::new, true)?,
+        }
+        Ok(())
+    }
+
+    pub(super) fn vector_bit_operator(&mut self, operator: VectorBits) -> Outcome {
+        use VectorBits as O;
+        match operator {
             O::V128And => self.wide_binary(op::v128_and::new)?,
             O::V128AndNot => self.wide_binary(op::v128_andnot::new)?,
             O::V128Or => self.wide_binary(op::v128_or::new)?,
             O::V128Xor => self.wide_binary(op::v128_xor::new)?,
+            O::V128Not => self.wide_unary(op::v128_not::new)?,
+            O::V128Bitselect => self.wide_ternary(op::v128_bitselect::new)?,
+            O::I8x16Shl => self.wide_shift(op::i8x16_shl::new)?,
+            O::I8x16ShrS => self.wide_shift(op::i8x16_shr_s::new)?,
+            O::I8x16ShrU => self.wide_shift(op::i8x16_shr_u::new)?,
+            O::I16x8Shl => self.wide_shift(op::i16x8_shl::new)?,
+            O::I16x8ShrS => self.wide_shift(op::i16x8_shr_s::new)?,
+            O::I16x8ShrU => self.wide_shift(op::i16x8_shr_u::new)?,
+            O::I32x4Shl => self.wide_shift(op::i32x4_shl::new)?,
+            O::I32x4ShrS => self.wide_shift(op::i32x4_shr_s::new)?,
+            O::I32x4ShrU => self.wide_shift(op::i32x4_shr_u::new)?,
+            O::I64x2Shl => self.wide_shift(op::i64x2_shl::new)?,
+            O::I64x2ShrS => self.wide_shift(op::i64x2_shr_s::new)?,
+            O::I64x2ShrU => self.wide_shift(op::i64x2_shr_u::new)?,
+            O::V128AnyTrue => self.wide_test(op::v128_any_true::new)?,
+            O::I8x16AllTrue => self.wide_test(op::i8x16_all_true::new)?,
+            O::I16x8AllTrue => self.wide_test(op::i16x8_all_true::new)?,
+            O::I32x4AllTrue => self.wide_test(op::i32x4_all_true::new)?,
+            O::I64x2AllTrue => self.wide_test(op::i64x2_all_true::new)?,
+            O::I8x16Bitmask => self.wide_test(op::i8x16_bitmask::new)?,
+            O::I16x8Bitmask => self.wide_test(op::i16x8_bitmask::new)?,
+            O::I32x4Bitmask => self.wide_test(op::i32x4_bitmask::new)?,
+            O::I64x2Bitmask => self.wide_test(op::i64x2_bitmask::new)?,
+        }
+        Ok(())
+    }
+
+    pub(super) fn vector_comparison_operator(&mut self, operator: VectorComparison) -> Outcome {
+        use VectorComparison as O;
+        match operator {
             O::I8x16Eq => self.wide_binary(op::i8x16_eq::new)?,
             O::I8x16Ne => self.wide_binary(op::i8x16_ne::new)?,
             O::I8x16LtS => self.wide_binary(op::i8x16_lt_s::new)?,
@@ -127,6 +229,13 @@ impl Body<'_> {
             O::F64x2Gt => self.wide_binary(op::f64x2_gt::new)?,
             O::F64x2Le => self.wide_binary(op::f64x2_le::new)?,
             O::F64x2Ge => self.wide_binary(op::f64x2_ge::new)?,
+        }
+        Ok(())
+    }
+
+    pub(super) fn vector_integer_operator(&mut self, operator: VectorInteger) -> Outcome {
+        use VectorInteger as O;
+        match operator {
             O::I8x16Add => self.wide_binary(op::i8x16_add::new)?,
             O::I8x16Sub => self.wide_binary(op::i8x16_sub::new)?,
             O::I8x16AddSatS => self.wide_binary(op::i8x16_add_sat_s::new)?,
@@ -151,7 +260,6 @@ impl Body<'_> {
             O::I16x8AvgrU => self.wide_binary(op::i16x8_avgr_u::new)?,
             O::I16x8Mul => self.wide_binary(op::i16x8_mul::new)?,
             O::I16x8Q15MulrSatS => self.wide_binary(op::i16x8_q15mulr_sat_s::new)?,
-            O::I16x8RelaxedQ15mulrS => self.wide_binary(op::i16x8_relaxed_q15mulr_s::new)?,
             O::I32x4Add => self.wide_binary(op::i32x4_add::new)?,
             O::I32x4Sub => self.wide_binary(op::i32x4_sub::new)?,
             O::I32x4Mul => self.wide_binary(op::i32x4_mul::new)?,
@@ -162,6 +270,23 @@ impl Body<'_> {
             O::I64x2Add => self.wide_binary(op::i64x2_add::new)?,
             O::I64x2Sub => self.wide_binary(op::i64x2_sub::new)?,
             O::I64x2Mul => self.wide_binary(op::i64x2_mul::new)?,
+            O::I32x4DotI16x8S => self.wide_binary(op::i32x4_dot_i16x8_s::new)?,
+            O::I8x16Abs => self.wide_unary(op::i8x16_abs::new)?,
+            O::I8x16Neg => self.wide_unary(op::i8x16_neg::new)?,
+            O::I8x16Popcnt => self.wide_unary(op::i8x16_popcnt::new)?,
+            O::I16x8Abs => self.wide_unary(op::i16x8_abs::new)?,
+            O::I16x8Neg => self.wide_unary(op::i16x8_neg::new)?,
+            O::I32x4Abs => self.wide_unary(op::i32x4_abs::new)?,
+            O::I32x4Neg => self.wide_unary(op::i32x4_neg::new)?,
+            O::I64x2Abs => self.wide_unary(op::i64x2_abs::new)?,
+            O::I64x2Neg => self.wide_unary(op::i64x2_neg::new)?,
+        }
+        Ok(())
+    }
+
+    pub(super) fn vector_widening_operator(&mut self, operator: VectorWidening) -> Outcome {
+        use VectorWidening as O;
+        match operator {
             O::I8x16NarrowI16x8S => self.wide_binary(op::i8x16_narrow_i16x8_s::new)?,
             O::I8x16NarrowI16x8U => self.wide_binary(op::i8x16_narrow_i16x8_u::new)?,
             O::I16x8NarrowI32x4S => self.wide_binary(op::i16x8_narrow_i32x4_s::new)?,
@@ -178,51 +303,6 @@ impl Body<'_> {
             O::I64x2ExtMulLowI32x4U => self.wide_binary(op::i64x2_extmul_low_i32x4_u::new)?,
             O::I64x2ExtMulHighI32x4S => self.wide_binary(op::i64x2_extmul_high_i32x4_s::new)?,
             O::I64x2ExtMulHighI32x4U => self.wide_binary(op::i64x2_extmul_high_i32x4_u::new)?,
-            O::I32x4DotI16x8S => self.wide_binary(op::i32x4_dot_i16x8_s::new)?,
-            O::I16x8RelaxedDotI8x16I7x16S => {
-                self.wide_binary(op::i16x8_relaxed_dot_i8x16_i7x16_s::new)?
-            }
-            O::F32x4PMin => self.wide_binary(op::f32x4_pmin::new)?,
-            O::F32x4PMax => self.wide_binary(op::f32x4_pmax::new)?,
-            O::F64x2PMin => self.wide_binary(op::f64x2_pmin::new)?,
-            O::F64x2PMax => self.wide_binary(op::f64x2_pmax::new)?,
-            O::F32x4Add => self.wide_float_binary(op::f32x4_add::new, false)?,
-            O::F32x4Sub => self.wide_float_binary(op::f32x4_sub::new, false)?,
-            O::F32x4Mul => self.wide_float_binary(op::f32x4_mul::new, false)?,
-            O::F32x4Div => self.wide_float_binary(op::f32x4_div::new, false)?,
-            O::F32x4Min => self.wide_float_binary(op::f32x4_min::new, false)?,
-            O::F32x4Max => self.wide_float_binary(op::f32x4_max::new, false)?,
-            O::F32x4RelaxedMin => self.wide_float_binary(op::f32x4_relaxed_min::new, false)?,
-            O::F32x4RelaxedMax => self.wide_float_binary(op::f32x4_relaxed_max::new, false)?,
-            O::F64x2Add => self.wide_float_binary(op::f64x2_add::new, true)?,
-            O::F64x2Sub => self.wide_float_binary(op::f64x2_sub::new, true)?,
-            O::F64x2Mul => self.wide_float_binary(op::f64x2_mul::new, true)?,
-            O::F64x2Div => self.wide_float_binary(op::f64x2_div::new, true)?,
-            O::F64x2Min => self.wide_float_binary(op::f64x2_min::new, true)?,
-            O::F64x2Max => self.wide_float_binary(op::f64x2_max::new, true)?,
-            O::F64x2RelaxedMin => self.wide_float_binary(op::f64x2_relaxed_min::new, true)?,
-            O::F64x2RelaxedMax => self.wide_float_binary(op::f64x2_relaxed_max::new, true)?,
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-
-    fn vector_unary_operator(&mut self, operator: &O<'_>) -> Outcome<bool> {
-        match *operator {
-            O::V128Not => self.wide_unary(op::v128_not::new)?,
-            O::I8x16Abs => self.wide_unary(op::i8x16_abs::new)?,
-            O::I8x16Neg => self.wide_unary(op::i8x16_neg::new)?,
-            O::I8x16Popcnt => self.wide_unary(op::i8x16_popcnt::new)?,
-            O::I16x8Abs => self.wide_unary(op::i16x8_abs::new)?,
-            O::I16x8Neg => self.wide_unary(op::i16x8_neg::new)?,
-            O::I32x4Abs => self.wide_unary(op::i32x4_abs::new)?,
-            O::I32x4Neg => self.wide_unary(op::i32x4_neg::new)?,
-            O::I64x2Abs => self.wide_unary(op::i64x2_abs::new)?,
-            O::I64x2Neg => self.wide_unary(op::i64x2_neg::new)?,
-            O::F32x4Abs => self.wide_unary(op::f32x4_abs::new)?,
-            O::F32x4Neg => self.wide_unary(op::f32x4_neg::new)?,
-            O::F64x2Abs => self.wide_unary(op::f64x2_abs::new)?,
-            O::F64x2Neg => self.wide_unary(op::f64x2_neg::new)?,
             O::I16x8ExtendLowI8x16S => self.wide_unary(op::i16x8_extend_low_i8x16_s::new)?,
             O::I16x8ExtendHighI8x16S => self.wide_unary(op::i16x8_extend_high_i8x16_s::new)?,
             O::I16x8ExtendLowI8x16U => self.wide_unary(op::i16x8_extend_low_i8x16_u::new)?,
@@ -247,6 +327,50 @@ impl Body<'_> {
             O::I32x4ExtAddPairwiseI16x8U => {
                 self.wide_unary(op::i32x4_extadd_pairwise_i16x8_u::new)?
             }
+        }
+        Ok(())
+    }
+
+    pub(super) fn vector_float_operator(&mut self, operator: VectorFloat) -> Outcome {
+        use VectorFloat as O;
+        match operator {
+            O::F32x4PMin => self.wide_binary(op::f32x4_pmin::new)?,
+            O::F32x4PMax => self.wide_binary(op::f32x4_pmax::new)?,
+            O::F64x2PMin => self.wide_binary(op::f64x2_pmin::new)?,
+            O::F64x2PMax => self.wide_binary(op::f64x2_pmax::new)?,
+            O::F32x4Add => self.wide_float_binary(op::f32x4_add::new, false)?,
+            O::F32x4Sub => self.wide_float_binary(op::f32x4_sub::new, false)?,
+            O::F32x4Mul => self.wide_float_binary(op::f32x4_mul::new, false)?,
+            O::F32x4Div => self.wide_float_binary(op::f32x4_div::new, false)?,
+            O::F32x4Min => self.wide_float_binary(op::f32x4_min::new, false)?,
+            O::F32x4Max => self.wide_float_binary(op::f32x4_max::new, false)?,
+            O::F64x2Add => self.wide_float_binary(op::f64x2_add::new, true)?,
+            O::F64x2Sub => self.wide_float_binary(op::f64x2_sub::new, true)?,
+            O::F64x2Mul => self.wide_float_binary(op::f64x2_mul::new, true)?,
+            O::F64x2Div => self.wide_float_binary(op::f64x2_div::new, true)?,
+            O::F64x2Min => self.wide_float_binary(op::f64x2_min::new, true)?,
+            O::F64x2Max => self.wide_float_binary(op::f64x2_max::new, true)?,
+            O::F32x4Abs => self.wide_unary(op::f32x4_abs::new)?,
+            O::F32x4Neg => self.wide_unary(op::f32x4_neg::new)?,
+            O::F64x2Abs => self.wide_unary(op::f64x2_abs::new)?,
+            O::F64x2Neg => self.wide_unary(op::f64x2_neg::new)?,
+            O::F32x4Ceil => self.wide_float_unary(op::f32x4_ceil::new, false)?,
+            O::F32x4Floor => self.wide_float_unary(op::f32x4_floor::new, false)?,
+            O::F32x4Trunc => self.wide_float_unary(op::f32x4_trunc::new, false)?,
+            O::F32x4Nearest => self.wide_float_unary(op::f32x4_nearest::new, false)?,
+            O::F32x4Sqrt => self.wide_float_unary(op::f32x4_sqrt::new, false)?,
+            O::F64x2Ceil => self.wide_float_unary(op::f64x2_ceil::new, true)?,
+            O::F64x2Floor => self.wide_float_unary(op::f64x2_floor::new, true)?,
+            O::F64x2Trunc => self.wide_float_unary(op::f64x2_trunc::new, true)?,
+            O::F64x2Nearest => self.wide_float_unary(op::f64x2_nearest::new, true)?,
+            O::F64x2Sqrt => self.wide_float_unary(op::f64x2_sqrt::new, true)?,
+        }
+        Ok(())
+    }
+
+    pub(super) fn vector_conversion_operator(&mut self, operator: VectorConversion) -> Outcome {
+        use VectorConversion as O;
+        match operator {
             O::I32x4TruncSatF32x4S => self.wide_unary(op::i32x4_trunc_sat_f32x4_s::new)?,
             O::I32x4TruncSatF32x4U => self.wide_unary(op::i32x4_trunc_sat_f32x4_u::new)?,
             O::F32x4ConvertI32x4S => self.wide_unary(op::f32x4_convert_i32x4_s::new)?,
@@ -263,106 +387,14 @@ impl Body<'_> {
             O::I32x4RelaxedTruncF64x2UZero => {
                 self.wide_unary(op::i32x4_relaxed_trunc_f64x2_u_zero::new)?
             }
-            O::F32x4Ceil => self.wide_float_unary(op::f32x4_ceil::new, false)?,
-            O::F32x4Floor => self.wide_float_unary(op::f32x4_floor::new, false)?,
-            O::F32x4Trunc => self.wide_float_unary(op::f32x4_trunc::new, false)?,
-            O::F32x4Nearest => self.wide_float_unary(op::f32x4_nearest::new, false)?,
-            O::F32x4Sqrt => self.wide_float_unary(op::f32x4_sqrt::new, false)?,
-            O::F64x2Ceil => self.wide_float_unary(op::f64x2_ceil::new, true)?,
-            O::F64x2Floor => self.wide_float_unary(op::f64x2_floor::new, true)?,
-            O::F64x2Trunc => self.wide_float_unary(op::f64x2_trunc::new, true)?,
-            O::F64x2Nearest => self.wide_float_unary(op::f64x2_nearest::new, true)?,
-            O::F64x2Sqrt => self.wide_float_unary(op::f64x2_sqrt::new, true)?,
             O::F32x4DemoteF64x2Zero => {
                 self.wide_float_unary(op::f32x4_demote_f64x2_zero::new, false)?
             }
             O::F64x2PromoteLowF32x4 => {
                 self.wide_float_unary(op::f64x2_promote_low_f32x4::new, true)?
             }
-            _ => return Ok(false),
         }
-        Ok(true)
-    }
-
-    fn vector_other_operator(&mut self, operator: &O<'_>) -> Outcome<bool> {
-        match *operator {
-            O::V128Bitselect => self.wide_ternary(op::v128_bitselect::new)?,
-            O::I8x16RelaxedLaneselect => self.wide_ternary(op::i8x16_relaxed_laneselect::new)?,
-            O::I16x8RelaxedLaneselect => self.wide_ternary(op::i16x8_relaxed_laneselect::new)?,
-            O::I32x4RelaxedLaneselect => self.wide_ternary(op::i32x4_relaxed_laneselect::new)?,
-            O::I64x2RelaxedLaneselect => self.wide_ternary(op::i64x2_relaxed_laneselect::new)?,
-            O::I32x4RelaxedDotI8x16I7x16AddS => {
-                self.wide_ternary(op::i32x4_relaxed_dot_i8x16_i7x16_add_s::new)?
-            }
-            O::F32x4RelaxedMadd if self.env.options.deterministic_simd => {
-                self.wide_float_ternary(op::f32x4_unfused_madd::new, false)?
-            }
-            O::F32x4RelaxedNmadd if self.env.options.deterministic_simd => {
-                self.wide_float_ternary(op::f32x4_unfused_nmadd::new, false)?
-            }
-            O::F64x2RelaxedMadd if self.env.options.deterministic_simd => {
-                self.wide_float_ternary(op::f64x2_unfused_madd::new, true)?
-            }
-            O::F64x2RelaxedNmadd if self.env.options.deterministic_simd => {
-                self.wide_float_ternary(op::f64x2_unfused_nmadd::new, true)?
-            }
-            O::F32x4RelaxedMadd => self.wide_float_ternary(op::f32x4_relaxed_madd::new, false)?,
-            O::F32x4RelaxedNmadd => self.wide_float_ternary(op::f32x4_relaxed_nmadd::new, false)?,
-            O::F64x2RelaxedMadd => self.wide_float_ternary(op::f64x2_relaxed_madd::new, true)?,
-            O::F64x2RelaxedNmadd => self.wide_float_ternary(op::f64x2_relaxed_nmadd::new, true)?,
-            O::I8x16Shl => self.wide_shift(op::i8x16_shl::new)?,
-            O::I8x16ShrS => self.wide_shift(op::i8x16_shr_s::new)?,
-            O::I8x16ShrU => self.wide_shift(op::i8x16_shr_u::new)?,
-            O::I16x8Shl => self.wide_shift(op::i16x8_shl::new)?,
-            O::I16x8ShrS => self.wide_shift(op::i16x8_shr_s::new)?,
-            O::I16x8ShrU => self.wide_shift(op::i16x8_shr_u::new)?,
-            O::I32x4Shl => self.wide_shift(op::i32x4_shl::new)?,
-            O::I32x4ShrS => self.wide_shift(op::i32x4_shr_s::new)?,
-            O::I32x4ShrU => self.wide_shift(op::i32x4_shr_u::new)?,
-            O::I64x2Shl => self.wide_shift(op::i64x2_shl::new)?,
-            O::I64x2ShrS => self.wide_shift(op::i64x2_shr_s::new)?,
-            O::I64x2ShrU => self.wide_shift(op::i64x2_shr_u::new)?,
-            O::V128AnyTrue => self.wide_test(op::v128_any_true::new)?,
-            O::I8x16AllTrue => self.wide_test(op::i8x16_all_true::new)?,
-            O::I16x8AllTrue => self.wide_test(op::i16x8_all_true::new)?,
-            O::I32x4AllTrue => self.wide_test(op::i32x4_all_true::new)?,
-            O::I64x2AllTrue => self.wide_test(op::i64x2_all_true::new)?,
-            O::I8x16Bitmask => self.wide_test(op::i8x16_bitmask::new)?,
-            O::I16x8Bitmask => self.wide_test(op::i16x8_bitmask::new)?,
-            O::I32x4Bitmask => self.wide_test(op::i32x4_bitmask::new)?,
-            O::I64x2Bitmask => self.wide_test(op::i64x2_bitmask::new)?,
-            O::I8x16Splat => self.wide_splat(op::i8x16_splat::new)?,
-            O::I16x8Splat => self.wide_splat(op::i16x8_splat::new)?,
-            O::I32x4Splat => self.wide_splat(op::i32x4_splat::new)?,
-            O::I64x2Splat => self.wide_splat(op::i64x2_splat::new)?,
-            O::F32x4Splat => self.wide_splat(op::f32x4_splat::new)?,
-            O::F64x2Splat => self.wide_splat(op::f64x2_splat::new)?,
-            O::I8x16ExtractLaneS { lane } => {
-                self.wide_extract(lane, op::i8x16_extract_lane_s::new)?
-            }
-            O::I8x16ExtractLaneU { lane } => {
-                self.wide_extract(lane, op::i8x16_extract_lane_u::new)?
-            }
-            O::I16x8ExtractLaneS { lane } => {
-                self.wide_extract(lane, op::i16x8_extract_lane_s::new)?
-            }
-            O::I16x8ExtractLaneU { lane } => {
-                self.wide_extract(lane, op::i16x8_extract_lane_u::new)?
-            }
-            O::I32x4ExtractLane { lane } => self.wide_extract(lane, op::i32x4_extract_lane::new)?,
-            O::I64x2ExtractLane { lane } => self.wide_extract(lane, op::i64x2_extract_lane::new)?,
-            O::F32x4ExtractLane { lane } => self.wide_extract(lane, op::f32x4_extract_lane::new)?,
-            O::F64x2ExtractLane { lane } => self.wide_extract(lane, op::f64x2_extract_lane::new)?,
-            O::I8x16ReplaceLane { lane } => self.wide_replace(lane, op::i8x16_replace_lane::new)?,
-            O::I16x8ReplaceLane { lane } => self.wide_replace(lane, op::i16x8_replace_lane::new)?,
-            O::I32x4ReplaceLane { lane } => self.wide_replace(lane, op::i32x4_replace_lane::new)?,
-            O::I64x2ReplaceLane { lane } => self.wide_replace(lane, op::i64x2_replace_lane::new)?,
-            O::F32x4ReplaceLane { lane } => self.wide_replace(lane, op::f32x4_replace_lane::new)?,
-            O::F64x2ReplaceLane { lane } => self.wide_replace(lane, op::f64x2_replace_lane::new)?,
-            O::I8x16Shuffle { lanes } => self.shuffle(lanes)?,
-            _ => return Ok(false),
-        }
-        Ok(true)
+        Ok(())
     }
 
     fn wide_unary<I: Instruction>(&mut self, make: impl Fn(DW, SW) -> I) -> Outcome {

@@ -4,18 +4,19 @@ use super::objects::Extend;
 use super::state::{Fail, Outcome, Region, Translator, user};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
+use wardian_module::operators::Array;
 use wardian_types::{StorageType, TrapCode};
 use wardian_vm::heap::shape::{self, first_element};
 use wardian_vm::layout::Builtin;
-use wasmparser::Operator;
 
 /// Arrays of at most so many elements are filled by a loop.
 const SHORT: i64 = 32;
 
 impl Translator<'_, '_> {
-    pub(super) fn array_operator(&mut self, op: &Operator<'_>) -> Outcome<bool> {
-        match *op {
-            Operator::ArrayNew { array_type_index: ty } => {
+    pub(super) fn array_operator(&mut self, operator: Array) -> Outcome {
+        use Array as O;
+        match operator {
+            O::ArrayNew { array_type_index: ty } => {
                 let (value, length) = self.pop2()?;
                 let storage = self.element(ty)?;
                 let array = self.new_array(ty, length)?;
@@ -25,27 +26,27 @@ impl Translator<'_, '_> {
                 }
                 self.push(array);
             }
-            Operator::ArrayNewDefault { array_type_index: ty } => {
+            O::ArrayNewDefault { array_type_index: ty } => {
                 let length = self.pop()?;
                 let array = self.new_array(ty, length)?;
                 self.push(array);
             }
-            Operator::ArrayNewFixed { array_type_index: ty, array_size } => {
+            O::ArrayNewFixed { array_type_index: ty, array_size } => {
                 self.array_new_fixed(ty, array_size)?;
             }
-            Operator::ArrayNewData { array_type_index, array_data_index } => {
+            O::ArrayNewData { array_type_index, array_data_index } => {
                 self.new_from_segment(Builtin::ArrayNewData, array_type_index, array_data_index)?;
             }
-            Operator::ArrayNewElem { array_type_index, array_elem_index } => {
+            O::ArrayNewElem { array_type_index, array_elem_index } => {
                 self.new_from_segment(Builtin::ArrayNewElem, array_type_index, array_elem_index)?;
             }
-            Operator::ArrayGet { array_type_index } | Operator::ArrayGetU { array_type_index } => {
+            O::ArrayGet { array_type_index } | O::ArrayGetU { array_type_index } => {
                 self.array_get(array_type_index, Extend::Zero)?;
             }
-            Operator::ArrayGetS { array_type_index } => {
+            O::ArrayGetS { array_type_index } => {
                 self.array_get(array_type_index, Extend::Sign)?;
             }
-            Operator::ArraySet { array_type_index } => {
+            O::ArraySet { array_type_index } => {
                 let (array, index, value) = self.pop3()?;
                 let storage = self.element(array_type_index)?;
                 let value = self.stored_value(storage, value);
@@ -53,22 +54,21 @@ impl Translator<'_, '_> {
                 let flags = self.heap_flags(Region::Heap);
                 self.store_field(storage, flags, value, address, first_element(storage.size()));
             }
-            Operator::ArrayLen => {
+            O::ArrayLen => {
                 let array = self.pop()?;
                 let length = self.array_length(array);
                 self.push(length);
             }
-            Operator::ArrayFill { array_type_index } => self.array_fill(array_type_index)?,
-            Operator::ArrayCopy { .. } => self.array_copy()?,
-            Operator::ArrayInitData { array_data_index, .. } => {
+            O::ArrayFill { array_type_index } => self.array_fill(array_type_index)?,
+            O::ArrayCopy { .. } => self.array_copy()?,
+            O::ArrayInitData { array_data_index, .. } => {
                 self.init_from_segment(Builtin::ArrayInitData, array_data_index)?;
             }
-            Operator::ArrayInitElem { array_elem_index, .. } => {
+            O::ArrayInitElem { array_elem_index, .. } => {
                 self.init_from_segment(Builtin::ArrayInitElem, array_elem_index)?;
             }
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
     fn element(&self, ty: u32) -> Outcome<StorageType> {

@@ -7,9 +7,10 @@ use super::refusal::Refusal;
 use super::state::{Fail, Outcome, Translator};
 use cranelift_codegen::ir::{AtomicRmwOp, InstBuilder, Type, Value, types};
 use types::{I8, I16, I32, I64};
+use wardian_module::operators::{Atomic, AtomicUpdate};
 use wardian_types::TrapCode;
 use wardian_vm::layout::Builtin;
-use wasmparser::{MemArg, Operator as O};
+use wasmparser::MemArg;
 
 /// An address that is a multiple of the access's size.
 struct Aligned {
@@ -20,8 +21,9 @@ struct Aligned {
 }
 
 impl Translator<'_, '_> {
-    pub(super) fn atomic_operator(&mut self, op: &O<'_>) -> Outcome<bool> {
-        match op {
+    pub(super) fn atomic_operator(&mut self, operator: Atomic) -> Outcome {
+        use Atomic as O;
+        match &operator {
             O::AtomicFence { .. } => {
                 self.b.ins().fence();
             }
@@ -49,14 +51,14 @@ impl Translator<'_, '_> {
             O::I64AtomicRmw8CmpxchgU { memarg } => self.exchange_if(memarg, I8)?,
             O::I64AtomicRmw16CmpxchgU { memarg } => self.exchange_if(memarg, I16)?,
             O::I64AtomicRmw32CmpxchgU { memarg } => self.exchange_if(memarg, I32)?,
-            _ => return self.update_operator(op),
         }
-        Ok(true)
+        Ok(())
     }
 
-    fn update_operator(&mut self, op: &O<'_>) -> Outcome<bool> {
+    pub(super) fn atomic_update_operator(&mut self, operator: AtomicUpdate) -> Outcome {
         use AtomicRmwOp::{Add, And, Or, Sub, Xchg, Xor};
-        match op {
+        use AtomicUpdate as O;
+        match &operator {
             O::I32AtomicRmwAdd { memarg } => self.update(memarg, I32, Add)?,
             O::I64AtomicRmwAdd { memarg } => self.update(memarg, I64, Add)?,
             O::I32AtomicRmw8AddU { memarg } => self.update(memarg, I8, Add)?,
@@ -99,9 +101,8 @@ impl Translator<'_, '_> {
             O::I64AtomicRmw8XchgU { memarg } => self.update(memarg, I8, Xchg)?,
             O::I64AtomicRmw16XchgU { memarg } => self.update(memarg, I16, Xchg)?,
             O::I64AtomicRmw32XchgU { memarg } => self.update(memarg, I32, Xchg)?,
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Pops an index and makes an aligned, checked address of it. An aligned access is within one page, so it faults

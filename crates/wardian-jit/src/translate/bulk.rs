@@ -4,21 +4,22 @@ use super::refusal::Refusal;
 use super::state::{Outcome, Translator};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
+use wardian_module::operators::Bulk;
 use wardian_types::TrapCode;
 use wardian_vm::layout::Builtin;
-use wasmparser::Operator;
 
 impl Translator<'_, '_> {
-    pub(super) fn bulk_operator(&mut self, op: &Operator<'_>) -> Outcome<bool> {
-        match *op {
-            Operator::MemoryGrow { mem } => {
+    pub(super) fn bulk_operator(&mut self, operator: Bulk) -> Outcome {
+        use Bulk as O;
+        match operator {
+            O::MemoryGrow { mem } => {
                 let is64 = self.memory_type(mem)?.memory64;
                 let pages = self.pop_extended()?;
                 let memory = self.index(mem);
                 let previous = self.builtin(Builtin::MemoryGrow, &[memory, pages]);
                 self.push_address(previous, is64);
             }
-            Operator::MemoryCopy { dst_mem, src_mem } => {
+            O::MemoryCopy { dst_mem, src_mem } => {
                 self.memory_type(dst_mem)?;
                 self.memory_type(src_mem)?;
                 match self.small_constant() {
@@ -34,11 +35,11 @@ impl Translator<'_, '_> {
                     }
                 }
             }
-            Operator::MemoryFill { mem } => {
+            O::MemoryFill { mem } => {
                 self.memory_type(mem)?;
                 if let Some(len) = self.small_constant() {
                     self.fill_small(mem, len)?;
-                    return Ok(true);
+                    return Ok(());
                 }
                 let (to, byte, len) = self.pop3_extended()?;
                 if self.is_shared(mem) {
@@ -49,15 +50,15 @@ impl Translator<'_, '_> {
                     self.builtin(Builtin::FillBytes, &[to, byte, len]);
                 }
             }
-            Operator::MemoryInit { data_index, mem } => {
+            O::MemoryInit { data_index, mem } => {
                 self.memory_type(mem)?;
                 self.copy_between(Builtin::MemoryInit, mem, data_index)?;
             }
-            Operator::DataDrop { data_index } => {
+            O::DataDrop { data_index } => {
                 let segment = self.index(data_index);
                 self.builtin(Builtin::DataDrop, &[segment]);
             }
-            Operator::TableGrow { table } => {
+            O::TableGrow { table } => {
                 let is64 = self.table_type(table)?.table64;
                 let delta = self.pop_extended()?;
                 let element = self.pop_extended()?;
@@ -65,28 +66,27 @@ impl Translator<'_, '_> {
                 let previous = self.builtin(Builtin::TableGrow, &[table, delta, element]);
                 self.push_address(previous, is64);
             }
-            Operator::TableCopy { dst_table, src_table } => {
+            O::TableCopy { dst_table, src_table } => {
                 self.table_type(dst_table)?;
                 self.table_type(src_table)?;
                 self.copy_between(Builtin::TableCopy, dst_table, src_table)?;
             }
-            Operator::TableFill { table } => {
+            O::TableFill { table } => {
                 self.table_type(table)?;
                 let (to, element, len) = self.pop3_extended()?;
                 let table = self.index(table);
                 self.builtin(Builtin::TableFill, &[table, to, element, len]);
             }
-            Operator::TableInit { elem_index, table } => {
+            O::TableInit { elem_index, table } => {
                 self.table_type(table)?;
                 self.copy_between(Builtin::TableInit, table, elem_index)?;
             }
-            Operator::ElemDrop { elem_index } => {
+            O::ElemDrop { elem_index } => {
                 let segment = self.index(elem_index);
                 self.builtin(Builtin::ElemDrop, &[segment]);
             }
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
     pub(super) fn index(&mut self, index: u32) -> Value {

@@ -6,9 +6,9 @@ use crate::listen;
 use crate::trampoline::store_slots;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, SigRef, Value, types};
+use wardian_module::operators::Call;
 use wardian_types::{FuncType, TrapCode};
 use wardian_vm::layout::{Builtin, func, instance, store_ctx};
-use wasmparser::Operator;
 
 /// What to call, and with which context.
 struct Callee {
@@ -17,37 +17,37 @@ struct Callee {
 }
 
 impl<'a> Translator<'a, '_> {
-    pub(super) fn call_operator(&mut self, op: &Operator<'_>) -> Outcome<bool> {
-        match *op {
-            Operator::Call { function_index } => {
+    pub(super) fn call_operator(&mut self, operator: Call) -> Outcome {
+        use Call as O;
+        match operator {
+            O::Call { function_index } => {
                 let type_index = self.function_type(function_index)?;
                 let callee = self.function(function_index);
                 self.call(type_index, &callee)?;
             }
-            Operator::CallIndirect { type_index, table_index } => {
+            O::CallIndirect { type_index, table_index } => {
                 let callee = self.table_element(type_index, table_index)?;
                 self.call(type_index, &callee)?;
             }
-            Operator::CallRef { type_index } => {
+            O::CallRef { type_index } => {
                 let callee = self.reference(type_index)?;
                 self.call(type_index, &callee)?;
             }
-            Operator::ReturnCall { function_index } => {
+            O::ReturnCall { function_index } => {
                 let type_index = self.function_type(function_index)?;
                 let callee = self.function(function_index);
                 self.tail_call(type_index, &callee)?;
             }
-            Operator::ReturnCallIndirect { type_index, table_index } => {
+            O::ReturnCallIndirect { type_index, table_index } => {
                 let callee = self.table_element(type_index, table_index)?;
                 self.tail_call(type_index, &callee)?;
             }
-            Operator::ReturnCallRef { type_index } => {
+            O::ReturnCallRef { type_index } => {
                 let callee = self.reference(type_index)?;
                 self.tail_call(type_index, &callee)?;
             }
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
     pub(super) fn function_type(&self, index: u32) -> Outcome<u32> {

@@ -10,29 +10,29 @@
 use super::state::{Fail, Outcome, Region, Translator};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, InstBuilder, Value, types};
+use wardian_module::operators::Cast;
 use wardian_types::{HeapType, RefType, TrapCode, TypeIndex};
 use wardian_vm::heap::{Displays, shape};
 use wardian_vm::layout::{Builtin, func, store_ctx};
-use wasmparser::Operator;
 
 impl Translator<'_, '_> {
-    pub(super) fn cast_operator(&mut self, op: &Operator<'_>) -> Outcome<bool> {
-        match *op {
-            Operator::RefTestNonNull { hty } => self.ref_test(false, hty)?,
-            Operator::RefTestNullable { hty } => self.ref_test(true, hty)?,
-            Operator::RefCastNonNull { hty } => self.ref_cast(false, hty)?,
-            Operator::RefCastNullable { hty } => self.ref_cast(true, hty)?,
-            Operator::BrOnCast { relative_depth, to_ref_type, .. } => {
+    pub(super) fn cast_operator(&mut self, operator: Cast) -> Outcome {
+        use Cast as O;
+        match operator {
+            O::RefTestNonNull { hty } => self.ref_test(false, hty)?,
+            O::RefTestNullable { hty } => self.ref_test(true, hty)?,
+            O::RefCastNonNull { hty } => self.ref_cast(false, hty)?,
+            O::RefCastNullable { hty } => self.ref_cast(true, hty)?,
+            O::BrOnCast { relative_depth, to_ref_type, .. } => {
                 let to = self.env.info.ref_type(to_ref_type).map_err(|e| Fail(e.to_string()))?;
                 self.br_on_cast(relative_depth, to, true)?;
             }
-            Operator::BrOnCastFail { relative_depth, to_ref_type, .. } => {
+            O::BrOnCastFail { relative_depth, to_ref_type, .. } => {
                 let to = self.env.info.ref_type(to_ref_type).map_err(|e| Fail(e.to_string()))?;
                 self.br_on_cast(relative_depth, to, false)?;
             }
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
     fn target_type(&self, nullable: bool, heap: wasmparser::HeapType) -> Outcome<RefType> {

@@ -14,6 +14,7 @@ use cranelift_codegen::ir::{Value, types};
 use cranelift_frontend::FunctionBuilder;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use wardian_module::operators::{Control, Group};
 use wardian_types::{FuncType, TrapCode, ValType};
 use wasmparser::{BlockType, BrTable, FunctionBody, Operator};
 
@@ -131,7 +132,7 @@ impl<'a, 'f> Translator<'a, 'f> {
             let op = reader.read()?;
             t.locate(position);
             t.look_ahead(&op, body)?;
-            t.operator(&op)?;
+            t.operator(op)?;
         }
         if !t.frames.is_empty() {
             return Err(Fail("the body does not end".into()));
@@ -167,31 +168,43 @@ impl<'a, 'f> Translator<'a, 'f> {
         Ok(())
     }
 
-    fn operator(&mut self, op: &Operator<'_>) -> Outcome {
+    fn operator(&mut self, op: Operator<'_>) -> Outcome {
         if self.frames.is_empty() {
             return Err(Fail("there is code after the end of the body".into()));
         }
         if !self.reachable {
-            return self.dead_operator(op);
+            return self.dead_operator(&op);
         }
-        self.burn_fuel(op);
-        let done = self.variable_operator(op)?
-            || self.integer_operator(op)?
-            || self.memory_operator(op)?
-            || self.control_operator(op)?
-            || self.comparison_operator(op)?
-            || self.call_operator(op)?
-            || self.exception_operator(op)?
-            || self.conversion_operator(op)?
-            || self.float_operator(op)?
-            || self.bulk_operator(op)?
-            || self.table_operator(op)?
-            || self.object_operator(op)?
-            || self.array_operator(op)?
-            || self.cast_operator(op)?
-            || self.simd_operator(op)?
-            || self.atomic_operator(op)?;
-        if done { Ok(()) } else { Err(Fail(format!("{op:?} is not supported"))) }
+        self.burn_fuel(&op);
+        match Group::from(op) {
+            Group::Local(op) => self.local_operator(op),
+            Group::Global(op) => self.global_operator(op),
+            Group::Control(op) => self.control_operator(op),
+            Group::Call(op) => self.call_operator(op),
+            Group::Exception(op) => self.exception_operator(op),
+            Group::Memory(op) => self.memory_operator(op),
+            Group::Bulk(op) => self.bulk_operator(op),
+            Group::Table(op) => self.table_operator(op),
+            Group::Integer(op) => self.integer_operator(op),
+            Group::Comparison(op) => self.comparison_operator(op),
+            Group::Float(op) => self.float_operator(op),
+            Group::Conversion(op) => self.conversion_operator(op),
+            Group::Object(op) => self.object_operator(op),
+            Group::Array(op) => self.array_operator(op),
+            Group::Cast(op) => self.cast_operator(op),
+            Group::Atomic(op) => self.atomic_operator(op),
+            Group::AtomicUpdate(op) => self.atomic_update_operator(op),
+            Group::VectorMemory(op) => self.vector_memory_operator(op),
+            Group::Lane(op) => self.lane_operator(op),
+            Group::VectorBits(op) => self.vector_bit_operator(op),
+            Group::VectorComparison(op) => self.vector_comparison_operator(op),
+            Group::VectorInteger(op) => self.vector_integer_operator(op),
+            Group::VectorFloat(op) => self.vector_float_operator(op),
+            Group::VectorWidening(op) => self.vector_widening_operator(op),
+            Group::VectorConversion(op) => self.vector_conversion_operator(op),
+            Group::VectorRelaxed(op) => self.vector_relaxed_operator(op),
+            Group::Unsupported(op) => Err(Fail(format!("{op:?} is not supported"))),
+        }
     }
 
     /// An operator that is never executed: only where blocks begin and end matters.
@@ -219,35 +232,40 @@ impl<'a, 'f> Translator<'a, 'f> {
         }
     }
 
-    fn control_operator(&mut self, op: &Operator<'_>) -> Outcome<bool> {
-        match op {
-            Operator::Block { blockty } => {
+    pub(super) fn control_operator(&mut self, operator: Control<'_>) -> Outcome {
+        use Control as O;
+        match &operator {
+            O::Unreachable => {
+                self.cool_block();
+                self.trap(TrapCode::Unreachable);
+                self.reachable = false;
+            }
+            O::Block { blockty } => {
                 let shape = self.shape(*blockty)?;
                 let height = self.height_below(shape.params().len())?;
                 self.pin(height)?;
                 self.open(Kind::Block, shape, height);
             }
-            Operator::Loop { blockty } => self.begin_loop(*blockty)?,
-            Operator::If { blockty } => self.begin_if(*blockty)?,
-            Operator::Else => self.begin_else()?,
-            Operator::End => self.end()?,
-            Operator::Br { relative_depth } => self.br(*relative_depth)?,
-            Operator::BrIf { relative_depth } => self.br_if(*relative_depth)?,
-            Operator::BrTable { targets } => self.br_table(targets)?,
-            Operator::BrOnNull { relative_depth } => self.br_on_null(*relative_depth)?,
-            Operator::BrOnNonNull { relative_depth } => self.br_on_non_null(*relative_depth)?,
-            Operator::RefAsNonNull => {
+            O::Loop { blockty } => self.begin_loop(*blockty)?,
+            O::If { blockty } => self.begin_if(*blockty)?,
+            O::Else => self.begin_else()?,
+            O::End => self.end()?,
+            O::Br { relative_depth } => self.br(*relative_depth)?,
+            O::BrIf { relative_depth } => self.br_if(*relative_depth)?,
+            O::BrTable { targets } => self.br_table(targets)?,
+            O::BrOnNull { relative_depth } => self.br_on_null(*relative_depth)?,
+            O::BrOnNonNull { relative_depth } => self.br_on_non_null(*relative_depth)?,
+            O::RefAsNonNull => {
                 let reference = self.pop()?;
                 self.trap_if_zero(reference, TrapCode::NullReference);
                 self.push(reference);
             }
-            Operator::Return => {
+            O::Return => {
                 let depth = self.frames.len() as u32 - 1;
                 self.br(depth)?;
             }
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
     pub(super) fn shape(&self, ty: BlockType) -> Outcome<Shape> {

@@ -5,12 +5,13 @@ use super::variable::{f32_bits, f64_bits};
 use cranelift_codegen::ir::condcodes::FloatCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value, types};
 use types::{F32, F64, I8, I16, I32, I64};
+use wardian_module::operators::Conversion;
 use wardian_types::TrapCode;
-use wasmparser::Operator as O;
 
 impl Translator<'_, '_> {
-    pub(super) fn conversion_operator(&mut self, op: &O<'_>) -> Outcome<bool> {
-        match op {
+    pub(super) fn conversion_operator(&mut self, operator: Conversion) -> Outcome {
+        use Conversion as O;
+        match operator {
             O::I32WrapI64 => self.unary(|i, x| i.ireduce(I32, x))?,
             O::I64ExtendI32S => self.unary(|i, x| i.sextend(I64, x))?,
             O::I64ExtendI32U => self.unary(|i, x| i.uextend(I64, x))?,
@@ -37,9 +38,8 @@ impl Translator<'_, '_> {
             O::I32TruncF32U | O::I32TruncF64U => self.truncate(I32, false)?,
             O::I64TruncF32S | O::I64TruncF64S => self.truncate(I64, true)?,
             O::I64TruncF32U | O::I64TruncF64U => self.truncate(I64, false)?,
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
     fn sign_extend(&mut self, from: Type, to: Type) -> Outcome {

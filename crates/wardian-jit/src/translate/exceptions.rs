@@ -30,6 +30,7 @@ use cranelift_codegen::ir::{
     Value, types,
 };
 use cranelift_codegen::isa::CallConv;
+use wardian_module::operators::Exception;
 use wardian_module::{LegacyTry, legacy_tries};
 use wardian_types::{FuncType, TrapCode, ValType};
 use wardian_vm::layout::{Builtin, instance, store_ctx};
@@ -77,27 +78,27 @@ pub(super) struct Legacy {
 }
 
 impl<'a> Translator<'a, '_> {
-    pub(super) fn exception_operator(&mut self, op: &Operator<'_>) -> Outcome<bool> {
-        match op {
-            Operator::TryTable { try_table } => self.begin_try_table(try_table)?,
-            Operator::Try { blockty } => self.begin_try(*blockty)?,
-            Operator::Catch { tag_index } => self.begin_catch(Some(*tag_index))?,
-            Operator::CatchAll => self.begin_catch(None)?,
-            Operator::Delegate { .. } => self.end()?,
-            Operator::Throw { tag_index } => self.throw(*tag_index)?,
-            Operator::ThrowRef => {
+    pub(super) fn exception_operator(&mut self, operator: Exception) -> Outcome {
+        use Exception as O;
+        match &operator {
+            O::TryTable { try_table } => self.begin_try_table(try_table)?,
+            O::Try { blockty } => self.begin_try(*blockty)?,
+            O::Catch { tag_index } => self.begin_catch(Some(*tag_index))?,
+            O::CatchAll => self.begin_catch(None)?,
+            O::Delegate { .. } => self.end()?,
+            O::Throw { tag_index } => self.throw(*tag_index)?,
+            O::ThrowRef => {
                 let exception = self.pop()?;
                 self.throw_by(Builtin::ThrowRef, &[exception])?;
             }
-            Operator::Rethrow { relative_depth } => {
+            O::Rethrow { relative_depth } => {
                 let height = self.frame_at(*relative_depth)?.height;
                 let caught = self.stack.get(height).copied();
                 let caught = caught.ok_or_else(|| Fail("nothing was caught there".into()))?;
                 self.throw_by(Builtin::ThrowRef, &[caught])?;
             }
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
     fn tag_type(&self, tag: u32) -> Outcome<&'a FuncType> {

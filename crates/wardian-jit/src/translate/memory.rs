@@ -7,9 +7,10 @@ use crate::places::memory_code;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value, types};
 use types::{F32, F64, I8, I16, I32, I64};
+use wardian_module::operators::Memory;
 use wardian_types::{MemoryType, TrapCode};
 use wardian_vm::layout::memory;
-use wasmparser::{MemArg, MemArgTarget, Operator as O};
+use wasmparser::{MemArg, MemArgTarget};
 
 /// A checked address, ready to be accessed.
 #[derive(Clone, Copy)]
@@ -29,8 +30,9 @@ impl Place {
 }
 
 impl Translator<'_, '_> {
-    pub(super) fn memory_operator(&mut self, op: &O<'_>) -> Outcome<bool> {
-        match op {
+    pub(super) fn memory_operator(&mut self, operator: Memory) -> Outcome {
+        use Memory as O;
+        match &operator {
             O::I32Load { memarg } => self.load(memarg, I32)?,
             O::I64Load { memarg } => self.load(memarg, I64)?,
             O::F32Load { memarg } => self.load(memarg, F32)?,
@@ -56,9 +58,8 @@ impl Translator<'_, '_> {
                 let pages = self.b.ins().ushr_imm_u(len, i64::from(ty.page_size_log2));
                 self.push_address(pages, ty.memory64);
             }
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
     fn load(&mut self, memarg: &MemArg, ty: Type) -> Outcome {

@@ -4,8 +4,8 @@ use super::state::{Outcome, Translator};
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 use cranelift_frontend::FuncInstBuilder;
+use wardian_module::operators::{Comparison, Float, Integer};
 use wardian_types::TrapCode;
-use wasmparser::Operator as O;
 
 /// How an integer division treats signs, and which of its results is wanted.
 #[derive(Clone, Copy)]
@@ -49,8 +49,9 @@ impl<'f> Translator<'_, 'f> {
         Ok(())
     }
 
-    pub(super) fn comparison_operator(&mut self, op: &O<'_>) -> Outcome<bool> {
-        match op {
+    pub(super) fn comparison_operator(&mut self, operator: Comparison) -> Outcome {
+        use Comparison as O;
+        match operator {
             O::I32Eqz | O::I64Eqz => {
                 let x = self.pop()?;
                 let zero = self.is_zero(x);
@@ -72,13 +73,13 @@ impl<'f> Translator<'_, 'f> {
             O::F32Gt | O::F64Gt => self.compare_floats(FloatCC::GreaterThan)?,
             O::F32Le | O::F64Le => self.compare_floats(FloatCC::LessThanOrEqual)?,
             O::F32Ge | O::F64Ge => self.compare_floats(FloatCC::GreaterThanOrEqual)?,
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
-    pub(super) fn integer_operator(&mut self, op: &O<'_>) -> Outcome<bool> {
-        match op {
+    pub(super) fn integer_operator(&mut self, operator: Integer) -> Outcome {
+        use Integer as O;
+        match operator {
             O::I32Add | O::I64Add => self.binary(|i, x, y| i.iadd(x, y))?,
             O::I64Add128 => self.wide_binary(|i, x, y| i.iadd(x, y))?,
             O::I64Sub128 => self.wide_binary(|i, x, y| i.isub(x, y))?,
@@ -102,9 +103,8 @@ impl<'f> Translator<'_, 'f> {
             O::I32DivU | O::I64DivU => self.divide(Division::Quotient { signed: false })?,
             O::I32RemS | O::I64RemS => self.divide(Division::Remainder { signed: true })?,
             O::I32RemU | O::I64RemU => self.divide(Division::Remainder { signed: false })?,
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Of two values of 128 bits, each in two operands, the low half first.
@@ -174,8 +174,9 @@ impl<'f> Translator<'_, 'f> {
         }
     }
 
-    pub(super) fn float_operator(&mut self, op: &O<'_>) -> Outcome<bool> {
-        match op {
+    pub(super) fn float_operator(&mut self, operator: Float) -> Outcome {
+        use Float as O;
+        match operator {
             O::F32Add | O::F64Add => self.binary(|i, x, y| i.fadd(x, y))?,
             O::F32Sub | O::F64Sub => self.binary(|i, x, y| i.fsub(x, y))?,
             O::F32Mul | O::F64Mul => self.binary(|i, x, y| i.fmul(x, y))?,
@@ -190,8 +191,7 @@ impl<'f> Translator<'_, 'f> {
             O::F32Trunc | O::F64Trunc => self.unary(|i, x| i.trunc(x))?,
             O::F32Nearest | O::F64Nearest => self.unary(|i, x| i.nearest(x))?,
             O::F32Sqrt | O::F64Sqrt => self.unary(|i, x| i.sqrt(x))?,
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 }

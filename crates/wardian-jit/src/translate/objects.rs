@@ -14,10 +14,10 @@
 use super::state::{Fail, Outcome, Region, Translator, user};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Value, types};
+use wardian_module::operators::Object;
 use wardian_types::{FieldType, StorageType, StructLayout, TrapCode, ValType};
 use wardian_vm::heap::{START, shape};
 use wardian_vm::layout::{Builtin, func, instance, store_ctx};
-use wasmparser::Operator;
 
 /// How a packed field is extended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,21 +27,22 @@ pub(super) enum Extend {
 }
 
 impl Translator<'_, '_> {
-    pub(super) fn object_operator(&mut self, op: &Operator<'_>) -> Outcome<bool> {
-        match *op {
-            Operator::StructNew { struct_type_index } => self.struct_new(struct_type_index)?,
-            Operator::StructNewDefault { struct_type_index } => {
+    pub(super) fn object_operator(&mut self, operator: Object) -> Outcome {
+        use Object as O;
+        match operator {
+            O::StructNew { struct_type_index } => self.struct_new(struct_type_index)?,
+            O::StructNewDefault { struct_type_index } => {
                 let object = self.new_struct(struct_type_index)?;
                 self.push(object);
             }
-            Operator::StructGet { struct_type_index, field_index }
-            | Operator::StructGetU { struct_type_index, field_index } => {
+            O::StructGet { struct_type_index, field_index }
+            | O::StructGetU { struct_type_index, field_index } => {
                 self.struct_get(struct_type_index, field_index, Extend::Zero)?;
             }
-            Operator::StructGetS { struct_type_index, field_index } => {
+            O::StructGetS { struct_type_index, field_index } => {
                 self.struct_get(struct_type_index, field_index, Extend::Sign)?;
             }
-            Operator::StructSet { struct_type_index, field_index } => {
+            O::StructSet { struct_type_index, field_index } => {
                 let value = self.pop()?;
                 let reference = self.pop()?;
                 let (offset, field) = self.field(struct_type_index, field_index)?;
@@ -51,31 +52,30 @@ impl Translator<'_, '_> {
                 let (address, flags) = self.first_access(reference, offset, null);
                 self.store_field(field.storage, flags, value, address, offset);
             }
-            Operator::RefI31 => {
+            O::RefI31 => {
                 let value = self.pop()?;
                 let value = self.b.ins().ishl_imm_u(value, 1);
                 let value = self.b.ins().bor_imm_u(value, 1);
                 self.push(value);
             }
-            Operator::I31GetS | Operator::I31GetU => {
+            O::I31GetS | O::I31GetU => {
                 let reference = self.pop()?;
                 self.trap_if_zero(reference, TrapCode::NullI31Reference);
-                let value = match op {
-                    Operator::I31GetS => self.b.ins().sshr_imm_u(reference, 1),
+                let value = match operator {
+                    O::I31GetS => self.b.ins().sshr_imm_u(reference, 1),
                     _ => self.b.ins().ushr_imm_u(reference, 1),
                 };
                 self.push(value);
             }
-            Operator::RefEq => {
+            O::RefEq => {
                 let (x, y) = self.pop2()?;
                 let equal = self.b.ins().icmp(IntCC::Equal, x, y);
                 self.push_bool(equal);
             }
-            Operator::AnyConvertExtern => self.any_convert_extern()?,
-            Operator::ExternConvertAny => self.extern_convert_any()?,
-            _ => return Ok(false),
+            O::AnyConvertExtern => self.any_convert_extern()?,
+            O::ExternConvertAny => self.extern_convert_any()?,
         }
-        Ok(true)
+        Ok(())
     }
 
     // References.

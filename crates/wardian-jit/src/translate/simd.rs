@@ -5,21 +5,9 @@ use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{ConstantData, InstBuilder, Type, Value, types};
 use cranelift_frontend::FuncInstBuilder;
 use types::{F32X4, F64X2, I8, I8X16, I16, I16X8, I32, I32X4, I64X2};
-use wasmparser::Operator as O;
+use wardian_module::operators::{Lane, VectorBits, VectorComparison};
 
 impl<'f> Translator<'_, 'f> {
-    pub(super) fn simd_operator(&mut self, op: &O<'_>) -> Outcome<bool> {
-        Ok(self.vector_memory_operator(op)?
-            || self.vector_float_operator(op)?
-            || self.vector_integer_operator(op)?
-            || self.lane_operator(op)?
-            || self.vector_comparison_operator(op)?
-            || self.vector_bit_operator(op)?
-            || self.widening_operator(op)?
-            || self.vector_conversion_operator(op)?
-            || self.relaxed_operator(op)?)
-    }
-
     pub(super) fn vector_unary(
         &mut self,
         ty: Type,
@@ -43,8 +31,9 @@ impl<'f> Translator<'_, 'f> {
         Ok(())
     }
 
-    fn lane_operator(&mut self, op: &O<'_>) -> Outcome<bool> {
-        match *op {
+    pub(super) fn lane_operator(&mut self, operator: Lane) -> Outcome {
+        use Lane as O;
+        match operator {
             O::I8x16ExtractLaneS { lane } => self.extract_narrow(I8X16, lane, true)?,
             O::I8x16ExtractLaneU { lane } => self.extract_narrow(I8X16, lane, false)?,
             O::I16x8ExtractLaneS { lane } => self.extract_narrow(I16X8, lane, true)?,
@@ -71,9 +60,8 @@ impl<'f> Translator<'_, 'f> {
                 let mask = self.b.func.dfg.immediates.push(mask);
                 self.vector_binary(I8X16, |i, x, y| i.shuffle(x, y, mask))?;
             }
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
     pub(super) fn lane(ty: Type, lane: u8) -> Outcome<u8> {
@@ -131,9 +119,10 @@ impl<'f> Translator<'_, 'f> {
         self.vector_binary(ty, |i, x, y| i.fcmp(cond, x, y))
     }
 
-    fn vector_comparison_operator(&mut self, op: &O<'_>) -> Outcome<bool> {
+    pub(super) fn vector_comparison_operator(&mut self, operator: VectorComparison) -> Outcome {
         use IntCC as C;
-        match op {
+        use VectorComparison as O;
+        match operator {
             O::I8x16Eq => self.vector_compare(I8X16, C::Equal)?,
             O::I8x16Ne => self.vector_compare(I8X16, C::NotEqual)?,
             O::I8x16LtS => self.vector_compare(I8X16, C::SignedLessThan)?,
@@ -182,13 +171,13 @@ impl<'f> Translator<'_, 'f> {
             O::F64x2Gt => self.vector_compare_floats(F64X2, FloatCC::GreaterThan)?,
             O::F64x2Le => self.vector_compare_floats(F64X2, FloatCC::LessThanOrEqual)?,
             O::F64x2Ge => self.vector_compare_floats(F64X2, FloatCC::GreaterThanOrEqual)?,
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
-    fn vector_bit_operator(&mut self, op: &O<'_>) -> Outcome<bool> {
-        match op {
+    pub(super) fn vector_bit_operator(&mut self, operator: VectorBits) -> Outcome {
+        use VectorBits as O;
+        match operator {
             O::V128Not => self.vector_unary(I8X16, |i, x| i.bnot(x))?,
             O::V128And => self.vector_binary(I8X16, |i, x, y| i.band(x, y))?,
             O::V128AndNot => self.vector_binary(I8X16, |i, x, y| i.band_not(x, y))?,
@@ -220,9 +209,8 @@ impl<'f> Translator<'_, 'f> {
             O::I64x2Shl => self.shift(I64X2, |i, x, y| i.ishl(x, y))?,
             O::I64x2ShrS => self.shift(I64X2, |i, x, y| i.sshr(x, y))?,
             O::I64x2ShrU => self.shift(I64X2, |i, x, y| i.ushr(x, y))?,
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Pops two vectors and a mask; bits come from the first where the mask is set.

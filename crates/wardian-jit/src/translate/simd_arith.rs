@@ -4,7 +4,9 @@ use super::state::{Outcome, Translator};
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
 use types::{F32X4, F64X2, I8X16, I16X8, I32X4, I64X2};
-use wasmparser::Operator as O;
+use wardian_module::operators::{
+    VectorConversion, VectorFloat, VectorInteger, VectorRelaxed, VectorWidening,
+};
 
 /// Which half of a vector's lanes is widened.
 #[derive(Clone, Copy)]
@@ -15,8 +17,9 @@ pub(super) enum Half {
 use Half::{High, Low};
 
 impl Translator<'_, '_> {
-    pub(super) fn vector_integer_operator(&mut self, op: &O<'_>) -> Outcome<bool> {
-        match op {
+    pub(super) fn vector_integer_operator(&mut self, operator: VectorInteger) -> Outcome {
+        use VectorInteger as O;
+        match operator {
             O::I8x16Abs => self.vector_unary(I8X16, |i, x| i.iabs(x))?,
             O::I16x8Abs => self.vector_unary(I16X8, |i, x| i.iabs(x))?,
             O::I32x4Abs => self.vector_unary(I32X4, |i, x| i.iabs(x))?,
@@ -63,13 +66,13 @@ impl Translator<'_, '_> {
                 self.vector_binary(I16X8, |i, x, y| i.sqmul_round_sat(x, y))?;
             }
             O::I32x4DotI16x8S => self.dot(I16X8)?,
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
-    pub(super) fn vector_float_operator(&mut self, op: &O<'_>) -> Outcome<bool> {
-        match op {
+    pub(super) fn vector_float_operator(&mut self, operator: VectorFloat) -> Outcome {
+        use VectorFloat as O;
+        match operator {
             O::F32x4Add => self.vector_binary(F32X4, |i, x, y| i.fadd(x, y))?,
             O::F64x2Add => self.vector_binary(F64X2, |i, x, y| i.fadd(x, y))?,
             O::F32x4Sub => self.vector_binary(F32X4, |i, x, y| i.fsub(x, y))?,
@@ -100,13 +103,13 @@ impl Translator<'_, '_> {
             O::F64x2Trunc => self.vector_unary(F64X2, |i, x| i.trunc(x))?,
             O::F32x4Nearest => self.vector_unary(F32X4, |i, x| i.nearest(x))?,
             O::F64x2Nearest => self.vector_unary(F64X2, |i, x| i.nearest(x))?,
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
-    pub(super) fn widening_operator(&mut self, op: &O<'_>) -> Outcome<bool> {
-        match op {
+    pub(super) fn vector_widening_operator(&mut self, operator: VectorWidening) -> Outcome {
+        use VectorWidening as O;
+        match operator {
             O::I8x16NarrowI16x8S => self.vector_binary(I16X8, |i, x, y| i.snarrow(x, y))?,
             O::I8x16NarrowI16x8U => self.vector_binary(I16X8, |i, x, y| i.unarrow(x, y))?,
             O::I16x8NarrowI32x4S => self.vector_binary(I32X4, |i, x, y| i.snarrow(x, y))?,
@@ -139,13 +142,13 @@ impl Translator<'_, '_> {
             O::I16x8ExtAddPairwiseI8x16U => self.add_pairs(I8X16, false)?,
             O::I32x4ExtAddPairwiseI16x8S => self.add_pairs(I16X8, true)?,
             O::I32x4ExtAddPairwiseI16x8U => self.add_pairs(I16X8, false)?,
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
-    pub(super) fn vector_conversion_operator(&mut self, op: &O<'_>) -> Outcome<bool> {
-        match op {
+    pub(super) fn vector_conversion_operator(&mut self, operator: VectorConversion) -> Outcome {
+        use VectorConversion as O;
+        match operator {
             O::I32x4TruncSatF32x4S | O::I32x4RelaxedTruncF32x4S => {
                 self.vector_unary(F32X4, |i, x| i.fcvt_to_sint_sat(I32X4, x))?;
             }
@@ -182,13 +185,13 @@ impl Translator<'_, '_> {
             }
             O::F32x4DemoteF64x2Zero => self.vector_unary(F64X2, |i, x| i.fvdemote(x))?,
             O::F64x2PromoteLowF32x4 => self.vector_unary(F32X4, |i, x| i.fvpromote_low(x))?,
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
-    pub(super) fn relaxed_operator(&mut self, op: &O<'_>) -> Outcome<bool> {
-        match op {
+    pub(super) fn vector_relaxed_operator(&mut self, operator: VectorRelaxed) -> Outcome {
+        use VectorRelaxed as O;
+        match operator {
             // Where a choice is free, the one that all machines agree on.
             O::I8x16RelaxedSwizzle => self.vector_binary(I8X16, |i, x, y| i.swizzle(x, y))?,
             O::I8x16RelaxedLaneselect => self.bitselect(I8X16)?,
@@ -213,9 +216,8 @@ impl Translator<'_, '_> {
                 self.add_pairs(I16X8, true)?;
                 self.vector_unary(I32X4, |i, x| i.iadd(x, addend))?;
             }
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
     /// `x * y + z`, or `z - x * y`, rounded once where the machine can and the choice is free.

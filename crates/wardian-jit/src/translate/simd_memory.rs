@@ -4,11 +4,13 @@ use super::memory::Place;
 use super::state::{Outcome, Translator};
 use cranelift_codegen::ir::{InstBuilder, Type, types};
 use types::{F32, F64, I8X16, I16X8, I32X4, I64X2};
-use wasmparser::{MemArg, Operator as O};
+use wardian_module::operators::VectorMemory;
+use wasmparser::MemArg;
 
 impl Translator<'_, '_> {
-    pub(super) fn vector_memory_operator(&mut self, op: &O<'_>) -> Outcome<bool> {
-        match op {
+    pub(super) fn vector_memory_operator(&mut self, operator: VectorMemory) -> Outcome {
+        use VectorMemory as O;
+        match &operator {
             O::V128Load { memarg } => {
                 let p = self.place(memarg, 16)?;
                 let value = self.b.ins().load(I8X16, p.flags, p.address, p.offset);
@@ -40,9 +42,8 @@ impl Translator<'_, '_> {
             O::V128Store16Lane { memarg, lane } => self.store_lane(memarg, I16X8, *lane)?,
             O::V128Store32Lane { memarg, lane } => self.store_lane(memarg, I32X4, *lane)?,
             O::V128Store64Lane { memarg, lane } => self.store_lane(memarg, I64X2, *lane)?,
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Loads half a vector and widens its lanes to `ty`.

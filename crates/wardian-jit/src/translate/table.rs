@@ -4,31 +4,32 @@ use super::env::clif_type;
 use super::state::{Fail, Outcome, Region, Translator};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
+use wardian_module::operators::Table;
 use wardian_types::{RefType, TableType, TrapCode, ValType};
 use wardian_vm::layout::{Builtin, table};
-use wasmparser::Operator;
 
 impl Translator<'_, '_> {
-    pub(super) fn table_operator(&mut self, op: &Operator<'_>) -> Outcome<bool> {
-        match *op {
-            Operator::RefNull { hty } => {
+    pub(super) fn table_operator(&mut self, operator: Table) -> Outcome {
+        use Table as O;
+        match operator {
+            O::RefNull { hty } => {
                 let heap = self.env.info.heap_type(hty).map_err(|e| Fail(e.to_string()))?;
                 let ty = clif_type(ValType::Ref(RefType { nullable: true, heap }));
                 let null = self.iconst(ty, 0);
                 self.push(null);
             }
-            Operator::RefIsNull => {
+            O::RefIsNull => {
                 let reference = self.pop()?;
                 let null = self.b.ins().icmp_imm_s(IntCC::Equal, reference, 0);
                 self.push_bool(null);
             }
-            Operator::RefFunc { function_index } => {
+            O::RefFunc { function_index } => {
                 self.function_type(function_index)?;
                 let index = self.iconst(types::I64, i64::from(function_index));
                 let reference = self.builtin(Builtin::RefFunc, &[index]);
                 self.push(reference);
             }
-            Operator::TableGet { table } => {
+            O::TableGet { table } => {
                 let index = self.pop_extended()?;
                 let address = self.element_address(table, index, TrapCode::TableOutOfBounds)?;
                 let value = self.load_trusted(types::I64, Region::Elements, address, 0);
@@ -38,21 +39,20 @@ impl Translator<'_, '_> {
                     self.push(value);
                 }
             }
-            Operator::TableSet { table } => {
+            O::TableSet { table } => {
                 let value = self.pop_extended()?;
                 let index = self.pop_extended()?;
                 let address = self.element_address(table, index, TrapCode::TableOutOfBounds)?;
                 let flags = self.trusted(Region::Elements);
                 self.b.ins().store(flags, value, address, 0);
             }
-            Operator::TableSize { table } => {
+            O::TableSize { table } => {
                 let ty = self.table_type(table)?;
                 let len = self.table_len(table, ty);
                 self.push_address(len, ty.table64);
             }
-            _ => return Ok(false),
         }
-        Ok(true)
+        Ok(())
     }
 
     pub(super) fn table_type(&self, index: u32) -> Outcome<TableType> {

@@ -6,8 +6,8 @@ use super::state::{Fail, Outcome, Region, Translator};
 use cranelift_codegen::ir::{ConstantData, InstBuilder, MemFlagsData, Value, types};
 use cranelift_frontend::Variable;
 use wardian_module::ConstOp;
-use wardian_types::{FuncType, TrapCode, ValType};
-use wasmparser::Operator;
+use wardian_module::operators::{Global, Local};
+use wardian_types::{FuncType, ValType};
 
 /// More locals than this are refused, as validation does.
 const MAX_LOCALS: u32 = 50_000;
@@ -92,40 +92,39 @@ impl Translator<'_, '_> {
         Ok(())
     }
 
-    pub(super) fn variable_operator(&mut self, op: &Operator<'_>) -> Outcome<bool> {
-        match *op {
-            Operator::LocalGet { local_index } => {
+    pub(super) fn local_operator(&mut self, operator: Local) -> Outcome {
+        use Local as O;
+        match operator {
+            O::LocalGet { local_index } => {
                 let variable = self.local(local_index)?;
                 let value = self.b.use_var(variable);
                 self.note_type(self.locals.ty(local_index), value);
                 self.push(value);
             }
-            Operator::LocalSet { local_index } => {
+            O::LocalSet { local_index } => {
                 let value = self.pop()?;
                 self.set_local(local_index, value)?;
             }
-            Operator::LocalTee { local_index } => {
+            O::LocalTee { local_index } => {
                 let value = self.pop()?;
                 self.set_local(local_index, value)?;
                 self.push(value);
             }
-            Operator::I32Const { value } => {
+            O::I32Const { value } => {
                 let value = self.iconst(types::I32, i64::from(value));
                 self.push(value);
             }
-            Operator::I64Const { value } => {
+            O::I64Const { value } => {
                 let value = self.iconst(types::I64, value);
                 self.push(value);
             }
-            Operator::F32Const { value } => self.push_f32(value.bits()),
-            Operator::F64Const { value } => self.push_f64(value.bits()),
-            Operator::V128Const { value } => self.push_v128(u128::from_le_bytes(*value.bytes())),
-            Operator::GlobalGet { global_index } => self.global_get(global_index)?,
-            Operator::GlobalSet { global_index } => self.global_set(global_index)?,
-            Operator::Drop => {
+            O::F32Const { value } => self.push_f32(value.bits()),
+            O::F64Const { value } => self.push_f64(value.bits()),
+            O::V128Const { value } => self.push_v128(u128::from_le_bytes(*value.bytes())),
+            O::Drop => {
                 self.pop()?;
             }
-            Operator::Select | Operator::TypedSelect { .. } => {
+            O::Select | O::TypedSelect { .. } => {
                 let (x, y, condition) = self.pop3()?;
                 let condition = self.condition(condition);
                 let value = self.b.ins().select(condition, x, y);
@@ -134,15 +133,18 @@ impl Translator<'_, '_> {
                 }
                 self.push(value);
             }
-            Operator::Nop => {}
-            Operator::Unreachable => {
-                self.cool_block();
-                self.trap(TrapCode::Unreachable);
-                self.reachable = false;
-            }
-            _ => return Ok(false),
+            O::Nop => {}
         }
-        Ok(true)
+        Ok(())
+    }
+
+    pub(super) fn global_operator(&mut self, operator: Global) -> Outcome {
+        use Global as O;
+        match operator {
+            O::GlobalGet { global_index } => self.global_get(global_index)?,
+            O::GlobalSet { global_index } => self.global_set(global_index)?,
+        }
+        Ok(())
     }
 
     fn set_local(&mut self, index: u32, value: Value) -> Outcome {
