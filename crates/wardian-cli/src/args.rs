@@ -80,6 +80,14 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Write manual pages, one for each command, to a folder
+    ///
+    /// Without FOLDER the page of `wardian` itself is printed: `wardian man | man -l -`.
+    Man {
+        /// The folder; made if it is not there
+        #[arg(value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+    },
 }
 
 /// Run a program, or a function of a module

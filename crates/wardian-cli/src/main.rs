@@ -14,6 +14,7 @@ mod input;
 mod inspect;
 mod invoke;
 mod live;
+mod man;
 mod objects;
 mod observe;
 mod outfile;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::inspect(args),
         Command::Cache(args) => cache::cache(args),
         Command::Completions { shell } => completions(*shell),
+        Command::Man { folder } => man::man(folder.as_deref()),
     };
     match outcome {
         Ok(exit) => exit.into(),

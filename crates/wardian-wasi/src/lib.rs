@@ -196,3 +196,8 @@ pub use threads::{
     DEFAULT_MAX_THREADS, WasiThreads, WasiThreadsBuilder, WasiThreadsHandle, needs_threads,
 };
 pub use types::{ClockId, rights};
+
+/// The example of the README is compiled with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

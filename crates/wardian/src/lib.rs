@@ -138,3 +138,8 @@ pub use wardian_vm::memory::{
 #[cfg(feature = "torture")]
 #[doc(hidden)]
 pub use wardian_vm::torture;
+
+/// The example of the README is compiled with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

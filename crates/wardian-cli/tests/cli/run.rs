@@ -181,7 +181,12 @@ fn help_and_completions() {
         (&["completions", "bash"], 0, &["complete -F _wardian", "pprof firefox folded"], &[]),
         (&["completions", "zsh"], 0, &["#compdef wardian"], &[]),
         (&["completions", "fish"], 0, &["complete -c wardian"], &[]),
+        (&["man"], 0, &[".TH wardian 1", "checkpoint"], &[]),
+        (&["man", "exit.wat"], 1, &[], &["cannot write manual pages to exit.wat"]),
+        (&["man", "pages/all"], 0, &[], &[]),
     ]);
+    let page = std::fs::read_to_string(place.path("pages/all/wardian-run.1")).unwrap();
+    assert!(page.contains("max\\-memory"), "{page}");
 }
 
 #[test]
