@@ -2,6 +2,9 @@
 //!
 //! Limits are ratchets: places that exceed one stand in a list here, and the list may only shrink.
 
+mod imports;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +37,12 @@ const UNSAFE_FILES: [&str; 16] = [
     "examples/file_memory.rs",
     "fuzz/src/cache.rs",
 ];
+
+/// How many files of a crate may import each other in a circle, directly or by way of others. More than this are
+/// to be changed together whatever is changed.
+const CIRCLE: usize = 8;
+/// The crate that has more, with how many those are now.
+const LARGER_CIRCLES: [(&str, usize); 1] = [("wardian", 88)];
 
 /// Functions that are longer, with the reason: matches over all operators of WebAssembly.
 const LONG_FUNCTIONS: [(&str, &str); 3] = [
@@ -116,6 +125,35 @@ fn sources() -> Vec<(String, String)> {
 
 fn report(problems: Vec<String>) {
     assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
+}
+
+#[test]
+fn few_files_import_each_other_in_circles() {
+    let mut problems = Vec::new();
+    for (name, _) in LAYERS {
+        let folder = format!("crates/{name}/src");
+        let read = |path: String| {
+            let text = fs::read_to_string(root().join(&path)).expect("a source file can be read");
+            (path[folder.len() + 1..].to_owned(), text)
+        };
+        let files: BTreeMap<_, _> = files(&folder, ".rs").into_iter().map(read).collect();
+        let circle = imports::largest_circle(&files);
+        let known = LARGER_CIRCLES.iter().find(|(known, _)| *known == name);
+        match known {
+            Some((_, count)) if circle.len() < *count => problems.push(format!(
+                "{name}: the largest circle has {} files now: lower the number in LARGER_CIRCLES",
+                circle.len()
+            )),
+            Some((_, count)) if circle.len() == *count => {}
+            None if circle.len() <= CIRCLE => {}
+            _ => problems.push(format!(
+                "{name}: {} files import each other in a circle: {}",
+                circle.len(),
+                circle.join(", ")
+            )),
+        }
+    }
+    report(problems);
 }
 
 #[test]

@@ -10,12 +10,14 @@ pub fn disassemble(translation: &Translation) -> String {
     translation.to_string()
 }
 
-pub(crate) fn write(code: &[u16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let mut at = 0;
-    while at < code.len() {
-        write!(f, "{at:5}  ")?;
-        at += op::show(execute::opcode(&code[at..]), code, at, f)?;
-        writeln!(f)?;
+impl fmt::Display for Translation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (code, mut at) = (self.code(), 0);
+        while at < code.len() {
+            write!(f, "{at:5}  ")?;
+            at += op::show(execute::opcode(&code[at..]), code, at, f)?;
+            writeln!(f)?;
+        }
+        Ok(())
     }
-    Ok(())
 }

@@ -1,6 +1,5 @@
 //! What the translator takes and gives.
 
-use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::AtomicI32;
 use wardian_module::ModuleInfo;
@@ -140,12 +139,6 @@ impl Translation {
     /// The countdown, which starts at the greatest number.
     pub fn countdown(&self) -> &AtomicI32 {
         &self.function.countdown
-    }
-}
-
-impl fmt::Display for Translation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        crate::display::write(self.code(), f)
     }
 }
 

@@ -25,6 +25,7 @@ mod maps;
 mod parallel;
 mod places;
 mod settings;
+mod slots;
 mod trampoline;
 mod translate;
 

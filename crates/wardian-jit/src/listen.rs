@@ -13,7 +13,8 @@
 
 use crate::code::CompiledFunction;
 use crate::func::Worker;
-use crate::trampoline::{begin, load_slots, store_slots};
+use crate::slots::{load_slots, store_slots};
+use crate::trampoline::begin;
 use crate::translate::{guest_signature, stub_convention};
 use cranelift_codegen::ir::{
     AbiParam, InstBuilder, MemFlagsData, SigRef, Signature, StackSlot, StackSlotData,

@@ -7,15 +7,15 @@
 
 use crate::code::CompiledFunction;
 use crate::func::Worker;
-use crate::translate::{clif_type, guest_signature, stub_convention};
+use crate::slots::{load_slots, store_slots};
+use crate::translate::{guest_signature, stub_convention};
 use cranelift_codegen::ir::{
-    AbiParam, Endianness, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind,
-    Value, types,
+    AbiParam, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, Value, types,
 };
 use cranelift_codegen::isa::{CallConv, TargetIsa};
 use cranelift_frontend::FunctionBuilder;
-use types::{F32, I32, I64};
-use wardian_types::{FuncType, ValType};
+use types::I64;
+use wardian_types::FuncType;
 use wardian_vm::layout::{host_func, instance, store_ctx};
 
 /// `(ctx, code, slots)`: calls `code` with the arguments in the slots and leaves the results there.
@@ -75,44 +75,4 @@ pub(crate) fn begin(b: &mut FunctionBuilder<'_>) -> Vec<Value> {
     b.switch_to_block(entry);
     b.seal_block(entry);
     b.block_params(entry).to_vec()
-}
-
-/// Slots are multiples of eight bytes, in the machine's byte order for host and guest alike.
-fn slot_flags() -> MemFlagsData {
-    MemFlagsData::new().with_notrap().with_endianness(Endianness::Little)
-}
-
-pub(crate) fn load_slots(
-    b: &mut FunctionBuilder<'_>,
-    tys: &[ValType],
-    slots: Value,
-    out: &mut Vec<Value>,
-) {
-    let mut offset = 0;
-    for ty in tys {
-        out.push(b.ins().load(clif_type(*ty), slot_flags(), slots, offset));
-        offset += ty.slots() as i32 * 8;
-    }
-}
-
-/// Stores values, those of 32 bits zero-extended to the whole slot.
-pub(crate) fn store_slots(
-    b: &mut FunctionBuilder<'_>,
-    tys: &[ValType],
-    slots: Value,
-    values: &[Value],
-) {
-    let mut offset = 0;
-    for (ty, value) in tys.iter().zip(values) {
-        let value = match b.func.dfg.value_type(*value) {
-            F32 => {
-                let bits = b.ins().bitcast(I32, MemFlagsData::new(), *value);
-                b.ins().uextend(I64, bits)
-            }
-            I32 => b.ins().uextend(I64, *value),
-            _ => *value,
-        };
-        b.ins().store(slot_flags(), value, slots, offset);
-        offset += ty.slots() as i32 * 8;
-    }
 }

@@ -30,11 +30,11 @@
 //! before it leaves the embedder's stack, and resets it right after it has returned there: so it shows
 //! exactly whether the innermost entry is open, where the list alone is early or late.
 
-use crate::activation::{Activation, INTERPRETED};
 use crate::arch::{self, Registers, ReturnAddress};
 use crate::code_memory;
 use crate::interpreted::{Boundary, Function, flag, frame};
 use crate::layout::StoreCtx;
+use crate::layout::{Activation, INTERPRETED};
 use std::ops::Range;
 
 /// The frames of one store, innermost first, through all its entries.

@@ -24,9 +24,11 @@
 //! The structs here are `repr(C)`; compiled code reads them at the offsets given by the constants,
 //! which are checked against the structs at compile time.
 
+mod activation;
 mod offsets;
 mod refused_access;
 
+pub use activation::{Activation, INTERPRETED};
 pub use offsets::{host_func, listened, memory, noted, table};
 pub use refused_access::{Refused, refused};
 use std::mem::offset_of;
@@ -80,7 +82,7 @@ pub struct StoreCtx {
     /// The link register then, where the processor has one.
     pub trap_link: usize,
     /// The innermost entry, a list through the embedder's stack.
-    pub activation: *const crate::activation::Activation,
+    pub activation: *const Activation,
     /// The thread that runs a guest of this store now, for those who want to interrupt it.
     pub thread: AtomicUsize,
     /// The context of the outermost entry, valid while there is a thread.

@@ -109,7 +109,12 @@ fn adopt() -> *mut Owned {
     let handle = FREE.lock().unwrap_or_else(|e| e.into_inner()).pop();
     let handle = handle.unwrap_or_else(|| {
         let new: &_ = Box::leak(Box::new(ThreadHandle { thread: Mutex::new(None) }));
-        torture::register(new);
+        torture::register(|| {
+            let signal = signals::interrupt_signal();
+            if signal != 0 {
+                new.signal(signal);
+            }
+        });
         new
     });
     let owned = Box::into_raw(Box::new(Owned { handle, stack: SignalStack::default() }));

@@ -85,7 +85,7 @@ mod off {
     }
 
     #[inline(always)]
-    pub(crate) const fn register(_: &'static crate::thread::ThreadHandle) {}
+    pub(crate) const fn register(_: impl Fn() + Send + Sync + Copy + 'static) {}
 }
 #[cfg(not(feature = "torture"))]
 pub(crate) use off::register;
@@ -95,10 +95,8 @@ pub use off::{choose, delay, fails, longest_wait, moves, tiny_stacks};
 #[cfg(feature = "torture")]
 mod on {
     use super::Point;
-    use crate::signals;
-    use crate::thread::ThreadHandle;
-    use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
     /// What is done to the process.
@@ -137,7 +135,8 @@ mod on {
     static WAITS: AtomicU64 = AtomicU64::new(0);
     static ASKED: AtomicU64 = AtomicU64::new(0);
     static FAILED: Mutex<Vec<Point>> = Mutex::new(Vec::new());
-    static THREADS: Mutex<Vec<&'static ThreadHandle>> = Mutex::new(Vec::new());
+    /// What sends each thread that may run guests the signal that stops them.
+    static THREADS: Mutex<Vec<Arc<dyn Fn() + Send + Sync>>> = Mutex::new(Vec::new());
 
     /// Puts a plan in force, for the whole process.
     pub fn begin(plan: Plan) {
@@ -212,18 +211,15 @@ mod on {
         (NTH.load(Ordering::Relaxed) != 0).then_some(Duration::from_millis(200))
     }
 
-    /// Notes a thread that may run guests.
-    pub(crate) fn register(thread: &'static ThreadHandle) {
-        THREADS.lock().unwrap_or_else(|e| e.into_inner()).push(thread);
+    /// Notes a thread that may run guests: what sends it the signal that stops them.
+    pub(crate) fn register(signal: impl Fn() + Send + Sync + 'static) {
+        THREADS.lock().unwrap_or_else(|e| e.into_inner()).push(Arc::new(signal));
     }
 
     fn send_signals() {
         while SIGNALS.load(Ordering::SeqCst) {
             let threads = THREADS.lock().unwrap_or_else(|e| e.into_inner()).clone();
-            let signal = signals::interrupt_signal();
-            if signal != 0 {
-                threads.iter().for_each(|thread| thread.signal(signal));
-            }
+            threads.iter().for_each(|signal| signal());
             std::thread::sleep(Duration::from_micros(20 + random() % 100));
         }
     }

@@ -20,9 +20,9 @@
 //! Compiled code assumes that no register is preserved where an exception is caught, but for the stack and
 //! frame pointers, which follow from the frame.
 
-use crate::activation::INTERPRETED;
 use crate::arch;
 use crate::interpreted::{Boundary, Function, flag, frame};
+use crate::layout::INTERPRETED;
 use crate::layout::StoreCtx;
 use crate::segment::LINK;
 

@@ -10,8 +10,9 @@ pub(crate) mod path;
 pub(crate) mod process;
 pub(crate) mod sock;
 
-use crate::abi::{Answer, Call};
+use crate::abi::Answer;
 use crate::errno::Errno;
+use crate::function::Call;
 
 /// A handle, flag set, pointer or length: an `i32` in its slot.
 fn int(slot: u64) -> u32 {

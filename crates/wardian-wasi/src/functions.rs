@@ -1,7 +1,8 @@
 //! The function tables of both versions.
 
-use crate::abi::{Function, Slot, finish};
+use crate::abi::finish;
 use crate::calls::{fd, fd_io, path, process, sock};
+use crate::function::{Function, Slot};
 use crate::version::{Preview1, Unstable};
 
 /// The functions of `wasi_snapshot_preview1`, all 46.

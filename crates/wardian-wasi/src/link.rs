@@ -1,8 +1,9 @@
 //! The functions as host functions of Wardian.
 
-use crate::abi::{Call, Function, GuestMemory, Interrupt, Slot, Stop};
+use crate::abi::{GuestMemory, Interrupt, Stop};
 use crate::ctx::WasiCtx;
 use crate::errno::Errno;
+use crate::function::{Call, Function, Slot};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
 use wardian::{Caller, Error, Extern, FuncType, Linker, Result, SharedMemory, ValType};

@@ -3,7 +3,7 @@
 use super::env::guest_signature;
 use super::state::{Fail, Outcome, Region, Translator, user};
 use crate::listen;
-use crate::trampoline::store_slots;
+use crate::slots::store_slots;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, SigRef, Value, types};
 use wardian_module::operators::Call;

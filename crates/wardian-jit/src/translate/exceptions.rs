@@ -384,7 +384,7 @@ impl<'a> Translator<'a, '_> {
         let size = StackSlotData::new(StackSlotKind::ExplicitSlot, slots as u32 * 8, 4);
         let slot = self.b.create_sized_stack_slot(size);
         let address = self.b.ins().stack_addr(types::I64, slot, 0);
-        crate::trampoline::store_slots(&mut self.b, types, address, values);
+        crate::slots::store_slots(&mut self.b, types, address, values);
         address
     }
 

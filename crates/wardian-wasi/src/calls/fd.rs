@@ -1,9 +1,10 @@
 //! `fd_*`, except reading and writing.
 
 use super::{addr, int};
-use crate::abi::{Answer, Call, slots};
+use crate::abi::{Answer, slots};
 use crate::dir::Dir;
 use crate::errno::Errno;
+use crate::function::Call;
 use crate::guest::{BOUNCE, check, write_u32, write_u64};
 use crate::stream::Stream;
 use crate::table::{Descriptor, Kind};

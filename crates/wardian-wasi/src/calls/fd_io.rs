@@ -1,7 +1,8 @@
 //! `fd_read`, `fd_write` and their variants with an offset.
 
 use super::{addr, int};
-use crate::abi::{Answer, Call, slots};
+use crate::abi::{Answer, slots};
+use crate::function::Call;
 use crate::guest::{Buffers, check, write_u32};
 use crate::table::Kind;
 use crate::types::rights;

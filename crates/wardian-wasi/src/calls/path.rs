@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use rustix::fs::FileType;
 
 use super::{addr, int, short};
-use crate::abi::{Answer, Call, slots};
+use crate::abi::{Answer, slots};
 use crate::descriptor::stream_rights;
 use crate::dir::{Dir, Open};
 use crate::errno::Errno;
 use crate::file::File;
+use crate::function::Call;
 use crate::guest::{check, read_path, write_u32};
 use crate::origin::Origin;
 use crate::socket::Socket;

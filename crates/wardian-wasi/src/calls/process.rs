@@ -1,8 +1,9 @@
 //! Arguments, environment, clocks, random numbers, waiting and ending.
 
 use super::{addr, int, write_sizes, write_strings};
-use crate::abi::{Answer, Call, Fail, Stop, slots};
+use crate::abi::{Answer, Fail, Stop, slots};
 use crate::errno::Errno;
+use crate::function::Call;
 use crate::guest::{BOUNCE, check, write_u32, write_u64};
 use crate::poll::{self, MAX_SUBSCRIPTIONS};
 use crate::types::ClockId;

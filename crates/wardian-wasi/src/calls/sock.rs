@@ -1,8 +1,9 @@
 //! `sock_*`.
 
 use super::{addr, int, short};
-use crate::abi::{Answer, Call, slots};
+use crate::abi::{Answer, slots};
 use crate::errno::Errno;
+use crate::function::Call;
 use crate::guest::{Buffers, check, write_u32};
 use crate::origin::Origin;
 use crate::socket::Socket;
