@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 /// Address space asked for; where it is limited, less is taken.
-const RESERVED: usize = 64 << 30;
+const RESERVED: usize = if usize::BITS < 64 { 256 << 20 } else { (64_u64 << 30) as usize };
 const LEAST: usize = 64 << 20;
 
 /// A line of the cache, and a multiple of what code is aligned to.

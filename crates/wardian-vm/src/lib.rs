@@ -63,6 +63,10 @@ pub fn host_entry(ty: &wardian_types::FuncType) -> usize {
     arch::host_entry(returns_in_memory(ty))
 }
 
+/// Whether guests can be compiled for this processor; elsewhere they are interpreted, and nothing here that takes the
+/// address of code may be called.
+pub const COMPILED_CODE: bool = arch::COMPILED_CODE;
+
 /// Whether a store that begins in a page that may be written and ends in one that may not can have written its
 /// beginning when it faults.
 pub const STORES_IN_PARTS: bool = arch::STORES_IN_PARTS;

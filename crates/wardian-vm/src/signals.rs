@@ -129,7 +129,7 @@ pub(crate) fn barrier() {
 /// Makes every thread of the process that runs pass a barrier for instructions, so that it executes none that it
 /// has fetched before. Returns whether the system can do that (Linux 4.16); a thread that the system has run
 /// something else on the processor of, or that has taken a signal, has passed one too.
-#[cfg_attr(target_arch = "x86_64", allow(dead_code, reason = "other processors need it"))]
+#[allow(dead_code, reason = "some processors need it")]
 pub(crate) fn synchronize_cores() -> bool {
     const REGISTER: libc::c_int = 1 << 6;
     const EXPEDITED: libc::c_int = 1 << 5;

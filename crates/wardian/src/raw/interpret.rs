@@ -54,18 +54,18 @@ pub(super) struct Callee {
 
 impl Callee {
     /// The word that interpreted code finds where the runtime has to make the call.
-    pub(super) fn target(self) -> usize {
-        (self.instance as usize) << 35 | (self.defined as usize) << 3 | target::RUNTIME
+    pub(super) fn target(self) -> u64 {
+        u64::from(self.instance) << 35 | u64::from(self.defined) << 3 | target::RUNTIME
     }
 
-    fn of_target(word: usize) -> Callee {
+    fn of_target(word: u64) -> Callee {
         Callee { instance: (word >> 35) as u32, defined: (word >> 3) as u32 }
     }
 }
 
 /// The word that interpreted code finds for a host function with so many slots.
-pub(super) fn host_target(slots: usize) -> usize {
-    slots << 3 | target::HOST
+pub(super) fn host_target(slots: usize) -> u64 {
+    (slots as u64) << 3 | target::HOST
 }
 
 /// Runs an entry in which there are interpreted frames: see [`wardian_vm::interpreted::Interpret`].
@@ -174,7 +174,7 @@ impl Run {
                 (*self.ctx).call;
             let function = function as *const Function;
             self.return_from(Ended {
-                previous,
+                previous: previous as usize,
                 place: slots as *mut u64,
                 result_slots: (*function).result_slots as usize,
                 function: Some(function),
@@ -224,7 +224,7 @@ impl Run {
                 // The executor would have made the call itself, if no listener had to be notified of the tail
                 // call.
                 target::INTERPRETED => {
-                    let function = (target - target::INTERPRETED) as *const Function;
+                    let function = (target - target::INTERPRETED) as usize as *const Function;
                     return self.push(function, ctx, previous, start);
                 }
                 _ => {}
@@ -535,7 +535,7 @@ impl Run {
         // SAFETY: see [`Run`]. `args` fit the function's signature.
         unsafe {
             let ctx = self.ctx;
-            let func = (*ctx).call.target as *const VmFunc;
+            let func = (*ctx).call.target as usize as *const VmFunc;
             let inner = self.inner();
             let data = &(&(*inner).funcs)[(*func).index as usize];
             let kind = data.kind.clone();
