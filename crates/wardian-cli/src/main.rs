@@ -7,6 +7,7 @@ mod checkpoint;
 mod compile;
 mod control;
 mod coverage;
+mod doctor;
 mod ending;
 mod engine;
 mod habits;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         Command::Validate(args) => check::validate(args),
         Command::Inspect(args) => inspect::inspect(args),
         Command::Cache(args) => cache::cache(args),
+        Command::Doctor(args) => doctor::doctor(args),
         Command::Completions { shell } => completions(*shell),
     };
     match outcome {

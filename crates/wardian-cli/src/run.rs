@@ -43,6 +43,11 @@ pub(crate) fn run(
     let watch = Watch::new(args, &observer, signals)?;
     let core = args.coredump.as_deref().map(CoreFile::prepare).transpose()?;
     let engine = engine(args, &*observer)?;
+    if verbose && let Some(why) = engine.interpreted_because() {
+        report::note(&format!(
+            "everything is interpreted, since there is no executable memory: {why}"
+        ));
+    }
     let began = Instant::now();
     let module = load(args, &engine, verbose, &*observer)?;
     observer.loaded(&module, began.elapsed());

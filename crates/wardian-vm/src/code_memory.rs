@@ -38,6 +38,27 @@ pub fn contains(address: usize) -> bool {
     address < END.load(Ordering::Acquire) && address >= BASE.load(Ordering::Relaxed)
 }
 
+/// Whether the system lets a page be executable that was written before.
+///
+/// # Errors
+///
+/// Why not: systems and containers can forbid it, and there are processors for which there is no code.
+pub fn may_execute() -> io::Result<()> {
+    if !crate::COMPILED_CODE {
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "no code is generated for this processor",
+        ));
+    }
+    let size = rustix::param::page_size();
+    let mapping =
+        crate::mapping::Mapping::reserve_if_possible(size).ok_or(io::ErrorKind::OutOfMemory)?;
+    mapping.make_accessible(0, size)?;
+    // SAFETY: the page is ours and full of zeroes, and nothing jumps there.
+    unsafe { mprotect(mapping.base().cast(), size, MprotectFlags::READ | MprotectFlags::EXEC)? };
+    Ok(())
+}
+
 static REGION: Mutex<Region> = Mutex::new(Region { free: Vec::new(), unclean: Vec::new() });
 
 struct Region {

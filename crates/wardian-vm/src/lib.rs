@@ -15,6 +15,7 @@
 //! | [`signals`] | traps that the processor finds |
 //! | [`samples`] | samples of a running guest |
 //! | [`park`] | waiting on an address |
+//! | [`probe`] | what the system gives |
 //! | [`torture`] | faults on purpose, for tests |
 //!
 //! Nothing here knows modules or the embedding API; what is unsafe to call says what it needs.
@@ -36,6 +37,7 @@ mod mapping;
 pub mod memory;
 pub mod object;
 pub mod park;
+pub mod probe;
 pub mod samples;
 pub mod segment;
 pub mod signals;

@@ -17,8 +17,8 @@
 //! its frames, as everywhere: what the executor had on the embedder's stack is gone when it returns.
 //!
 //! **Why the verbs that enter code cannot be reached.** Each needs the address of code: of a compiled function, a
-//! trampoline, an entry. Who makes such addresses is `wardian-jit`, and [`super::COMPILED_CODE`] is false here:
-//! `wardian` does not compile with that crate then. The other source are the addresses below, of [`no_code`], which
+//! trampoline, an entry. Such addresses come from an engine that compiles, and there is none where
+//! [`crate::code_memory::may_execute`] fails, as it always does here. The other source are the addresses below, of [`no_code`], which
 //! stand where compiled code would read what to call; interpreted code decides by the target words beside them. An
 //! engine that was wrong about this would get to a Rust function that ends the process with a message: no undefined
 //! behaviour, and no silent one.
