@@ -42,6 +42,7 @@ pub mod samples;
 pub mod segment;
 pub mod signals;
 pub mod stack;
+mod system;
 pub mod table;
 mod thread;
 pub mod torture;

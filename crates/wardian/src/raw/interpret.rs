@@ -291,7 +291,7 @@ impl Run {
         // SAFETY: see [`Run`].
         unsafe {
             let fp = slots.add((*function).param_slots as usize).cast::<usize>();
-            if !self.has_room(fp.add((*function).frame_slots as usize) as usize) {
+            if !self.has_room(fp.cast::<u64>().add((*function).frame_slots as usize) as usize) {
                 return self.failed(TrapCode::StackOverflow.into());
             }
             *fp.offset(frame::PREVIOUS) = previous;
@@ -323,10 +323,10 @@ impl Run {
             let ty = module.decoded.info().defined_type(defined);
             let end = call.slots.add(ty.buffer_slots());
             let (link, free) = if call.previous & flag::BOUNDARY == 0 && !call.is_tail {
-                ((call.previous & !flag::MASK) as *mut usize, end.cast())
+                ((call.previous & !flag::MASK) as *mut usize, end)
             } else {
                 match self.push_moved(call.previous, ty.result_slots(), call.slots, end) {
-                    Ok(link) => (link, link.add(frame::HEADER)),
+                    Ok(link) => (link, link.cast::<u64>().add(frame::HEADER)),
                     Err(error) => return self.failed(error),
                 }
             };
@@ -366,7 +366,7 @@ impl Run {
         // SAFETY: see [`Run`].
         unsafe {
             let fp = at.cast::<usize>();
-            if !self.has_room(fp.add(frame::HEADER) as usize) {
+            if !self.has_room(fp.cast::<u64>().add(frame::HEADER) as usize) {
                 return Err(TrapCode::StackOverflow.into());
             }
             *fp.offset(frame::PREVIOUS) = previous;
@@ -422,7 +422,7 @@ impl Run {
             // A loop's one argument is the frame. Results go above it, for they may need more room than
             // the parameters, behind which the header lies.
             let (params, results) = (function.param_slots as usize, function.result_slots as usize);
-            let slots = fp.add(function.frame_slots as usize).cast::<u64>();
+            let slots = fp.cast::<u64>().add(function.frame_slots as usize);
             let end = slots.add(params.max(results).max(1));
             if !self.has_room(end as usize) {
                 return self.failed(TrapCode::StackOverflow.into());
