@@ -42,21 +42,25 @@ pub fn contains(address: usize) -> bool {
 ///
 /// # Errors
 ///
-/// Why not: systems and containers can forbid it, and there are processors for which there is no code.
+/// Why not: systems and containers can forbid it, and there are processors for which there is no code. That memory or
+/// addresses are used up now is no error.
 pub fn may_execute() -> io::Result<()> {
     if !crate::COMPILED_CODE {
-        return Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            "no code is generated for this processor",
-        ));
+        let why = "no code is generated for this processor";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, why));
     }
     let size = rustix::param::page_size();
-    let mapping =
-        crate::mapping::Mapping::reserve_if_possible(size).ok_or(io::ErrorKind::OutOfMemory)?;
-    mapping.make_accessible(0, size)?;
-    // SAFETY: the page is ours and full of zeroes, and nothing jumps there.
-    unsafe { mprotect(mapping.base().cast(), size, MprotectFlags::READ | MprotectFlags::EXEC)? };
-    Ok(())
+    let Some(page) = crate::mapping::Mapping::reserve_if_possible(size) else { return Ok(()) };
+    // SAFETY: the page is ours and nothing is in it; rights that it has for a moment change nothing.
+    let made = unsafe {
+        mprotect(page.base().cast(), size, MprotectFlags::READ | MprotectFlags::WRITE).and_then(
+            |()| mprotect(page.base().cast(), size, MprotectFlags::READ | MprotectFlags::EXEC),
+        )
+    };
+    match made {
+        Err(error) if error != rustix::io::Errno::NOMEM => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 static REGION: Mutex<Region> = Mutex::new(Region { free: Vec::new(), unclean: Vec::new() });
