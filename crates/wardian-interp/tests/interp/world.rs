@@ -20,7 +20,7 @@ pub enum End {
     Trapped(TrapCode, u32),
     Ended,
     /// The runtime is to call something: its target word, its arguments, whether in tail position.
-    Call(usize, Vec<u64>, bool),
+    Call(u64, Vec<u64>, bool),
     /// The runtime answered this to a countdown below zero.
     EnterLoop(usize),
 }
@@ -245,7 +245,7 @@ impl World {
         match status {
             exit::RETURN => {
                 let expected = &raw const *self.boundary as usize | flag::BOUNDARY;
-                assert_eq!(call.target, expected, "the runtime is told what the frame said");
+                assert_eq!(call.target, expected as u64, "the runtime is told what the frame said");
                 assert_eq!(call.slots, &raw const self.slots[self.start] as usize);
                 // SAFETY: the function of the frame.
                 let count = unsafe {
