@@ -533,7 +533,7 @@ builtins! {
         let at = world.instances[which].layout.target(defined as u32);
         let word = world.instances[which].function(defined as u32) as u64 | target::INTERPRETED;
         world.instances[which].set(at, word);
-        word as u64
+        word
     }
 
     resolve_import(world, which, index) {
