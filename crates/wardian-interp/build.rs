@@ -1,6 +1,7 @@
 //! Sets a cfg for the executor that says whether its handlers' last calls become jumps: only an optimising build makes
 //! them so, any other would pile up a native frame for each instruction. Nor does one with a sanitizer,
-//! which has something to do when a handler returns.
+//! which has something to do when a handler returns. Nor do processors of 32 bits, which pass on the stack what handlers
+//! pass to each other.
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(tail_dispatch)");
@@ -8,7 +9,8 @@ fn main() {
     let level = std::env::var("OPT_LEVEL").unwrap_or_default();
     // Set by nightly compilers only, as are sanitizers.
     let sanitized = std::env::var_os("CARGO_CFG_SANITIZE").is_some();
-    if level != "0" && level != "1" && !sanitized {
+    let width = std::env::var("CARGO_CFG_TARGET_POINTER_WIDTH").unwrap_or_default();
+    if level != "0" && level != "1" && !sanitized && width == "64" {
         println!("cargo::rustc-cfg=tail_dispatch");
     }
 }

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod checkpoint;
+mod doctor;
 mod live;
 mod observers;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 use wardian::{CoreFeatures, EngineKind};
 use wardian_observe::GuestFrames;
 
+pub(crate) use doctor::DoctorArgs;
 pub(crate) use live::{AttachArgs, TopArgs};
 pub(crate) use observers::{CoverageArgs, ProfileArgs, TraceArgs};
 
@@ -75,6 +77,7 @@ pub(crate) enum Command {
     Validate(ValidateArgs),
     Inspect(InspectArgs),
     Cache(CacheArgs),
+    Doctor(DoctorArgs),
     /// Print a script that completes the command line in a shell
     Completions {
         /// The shell

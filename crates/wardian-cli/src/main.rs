@@ -7,6 +7,7 @@ mod checkpoint;
 mod compile;
 mod control;
 mod coverage;
+mod doctor;
 mod ending;
 mod engine;
 mod habits;
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
     };
     let outcome = match &cli.command {
         Command::Run(args) => run::run(args, cli.verbose, Arc::new(()), None),
-        Command::Resume(args) => run::resume(&args.run),
+        Command::Resume(args) => run::resume(&args.run, cli.verbose),
         Command::Checkpoint(args) => control::checkpoint(args),
         Command::Top(args) => top::top(args),
         Command::Attach(args) => control::attach(args),
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         Command::Validate(args) => check::validate(args),
         Command::Inspect(args) => inspect::inspect(args),
         Command::Cache(args) => cache::cache(args),
+        Command::Doctor(args) => doctor::doctor(args),
         Command::Completions { shell } => completions(*shell),
         Command::Man { folder } => man::man(folder.as_deref()),
     };

@@ -42,7 +42,7 @@ pub(crate) fn run(
     let checkpoints = Checkpointer::new(args)?;
     let watch = Watch::new(args, &observer, signals)?;
     let core = args.coredump.as_deref().map(CoreFile::prepare).transpose()?;
-    let engine = engine(args, &*observer)?;
+    let engine = engine(args, verbose, &*observer)?;
     let began = Instant::now();
     let module = load(args, &engine, verbose, &*observer)?;
     observer.loaded(&module, began.elapsed());
@@ -116,8 +116,8 @@ fn warn_of_misplaced(args: &RunArgs) {
 }
 
 /// The engine that the command line asks for.
-fn engine(args: &RunArgs, observer: &dyn Observer) -> wardian::Result<Engine> {
-    crate::engine::engine(args.features.set(), |config| {
+fn engine(args: &RunArgs, verbose: bool, observer: &dyn Observer) -> wardian::Result<Engine> {
+    let engine = crate::engine::engine(args.features.set(), |config| {
         config.engine(args.engine());
         if args.is_carried() {
             config.checkpoints(Checkpoints::CallsAndLoops);
@@ -130,7 +130,13 @@ fn engine(args: &RunArgs, observer: &dyn Observer) -> wardian::Result<Engine> {
         config.code_limit(args.max_code.unwrap_or(usize::MAX));
         postmortem::configure(config, args);
         observer.engine(config);
-    })
+    })?;
+    if verbose && let Some(why) = engine.interpreted_because() {
+        report::note(&format!(
+            "everything is interpreted, since there is no executable memory: {why}"
+        ));
+    }
+    Ok(engine)
 }
 
 /// How instances are made.
@@ -213,7 +219,7 @@ fn stub_imports(linker: &mut Linker<Host>, module: &Module) -> wardian::Result<(
 }
 
 /// `wardian resume`: continues a program from a checkpoint.
-pub(crate) fn resume(args: &RunArgs) -> Result<Exit> {
+pub(crate) fn resume(args: &RunArgs, verbose: bool) -> Result<Exit> {
     if !args.args().is_empty() || args.invoke.is_some() {
         return Err(Failure::usage("the program has its arguments from the checkpoint"));
     }
@@ -223,7 +229,7 @@ pub(crate) fn resume(args: &RunArgs) -> Result<Exit> {
     let observer: Arc<dyn Observer> = Arc::new(());
     let checkpoints = Checkpointer::new(args)?;
     let watch = Watch::new(args, &observer, None)?;
-    let engine = engine(args, &*observer)?;
+    let engine = engine(args, verbose, &*observer)?;
     let checkpoint = checkpoint::read(args.file())?;
     let wasi = checkpoint::read_wasi_state(&checkpoint)?;
     let wasi = wasi::context(args)?.restore(&wasi, &RestoreOptions::new());

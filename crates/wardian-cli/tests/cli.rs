@@ -14,6 +14,7 @@ mod cli {
     mod control;
     mod coredump;
     mod coverage;
+    mod doctor;
     mod hostile;
     mod inspect;
     mod invoke;

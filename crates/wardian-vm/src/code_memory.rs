@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 /// Address space asked for; where it is limited, less is taken.
-const RESERVED: usize = 64 << 30;
+const RESERVED: usize = if usize::BITS < 64 { 256 << 20 } else { (64_u64 << 30) as usize };
 const LEAST: usize = 64 << 20;
 
 /// A line of the cache, and a multiple of what code is aligned to.
@@ -36,6 +36,31 @@ static END: AtomicUsize = AtomicUsize::new(0);
 pub fn contains(address: usize) -> bool {
     // A thread that sees the end sees the beginning.
     address < END.load(Ordering::Acquire) && address >= BASE.load(Ordering::Relaxed)
+}
+
+/// Whether the system lets a page be executable that was written before.
+///
+/// # Errors
+///
+/// Why not: systems and containers can forbid it, and there are processors for which there is no code. That memory or
+/// addresses are used up now is no error.
+pub fn may_execute() -> io::Result<()> {
+    if !crate::COMPILED_CODE {
+        let why = "no code is generated for this processor";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+    }
+    let size = rustix::param::page_size();
+    let Some(page) = crate::mapping::Mapping::reserve_if_possible(size) else { return Ok(()) };
+    // SAFETY: the page is ours and nothing is in it; rights that it has for a moment change nothing.
+    let made = unsafe {
+        mprotect(page.base().cast(), size, MprotectFlags::READ | MprotectFlags::WRITE).and_then(
+            |()| mprotect(page.base().cast(), size, MprotectFlags::READ | MprotectFlags::EXEC),
+        )
+    };
+    match made {
+        Err(error) if error != rustix::io::Errno::NOMEM => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 static REGION: Mutex<Region> = Mutex::new(Region { free: Vec::new(), unclean: Vec::new() });

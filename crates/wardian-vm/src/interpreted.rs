@@ -32,7 +32,7 @@ use std::sync::atomic::AtomicI32;
 use wardian_types::ValType;
 
 /// Positions of the words of a frame's header, in slots from fp.
-pub mod frame {
+pub mod header {
     /// The caller's fp, with flags in the low bits.
     pub const PREVIOUS: isize = 0;
     /// Where the frame is resumed: address of an instruction.
@@ -41,6 +41,22 @@ pub mod frame {
     pub const FUNCTION: isize = 2;
     /// The instance.
     pub const VMCTX: isize = 3;
+}
+
+/// The same for who reads the header as pointers: in words of a pointer's size from fp. Each is the first in its slot;
+/// the rest of a slot says nothing where pointers are smaller.
+pub mod frame {
+    use super::header;
+    /// Words of a slot.
+    const SLOT: isize = (8 / size_of::<usize>()) as isize;
+    /// [`header::PREVIOUS`]
+    pub const PREVIOUS: isize = header::PREVIOUS * SLOT;
+    /// [`header::IP`]
+    pub const IP: isize = header::IP * SLOT;
+    /// [`header::FUNCTION`]
+    pub const FUNCTION: isize = header::FUNCTION * SLOT;
+    /// [`header::VMCTX`]
+    pub const VMCTX: isize = header::VMCTX * SLOT;
     /// Slots of a header: locals begin here.
     pub const HEADER: usize = 4;
 }
@@ -57,23 +73,23 @@ pub mod flag {
     pub const OTHER_INSTANCE: usize = 4;
 }
 
-/// What a call finds: a word whose low bits say what the rest points to. Zero: nobody has called yet, so ask
+/// What a call finds: a word of 64 bits whose low bits say what the rest points to. Zero: nobody has called yet, so ask
 /// [`Service::Resolve`] and its kin.
 pub mod target {
     /// The bits of the kind.
-    pub const KIND: usize = 7;
+    pub const KIND: u64 = 7;
     /// A [`super::Function`] to interpret.
-    pub const INTERPRETED: usize = 1;
+    pub const INTERPRETED: u64 = 1;
     /// A function to be called by the runtime: compiled, listened to, or closed.
-    pub const RUNTIME: usize = 2;
+    pub const RUNTIME: u64 = 2;
     /// A host function: the context of the call is its [`crate::layout::HostFunc`], and the rest of the word
     /// is eight times the number of slots that it needs for parameters and results.
-    pub const HOST: usize = 3;
+    pub const HOST: u64 = 3;
 }
 
 /// A function translated for the interpreter: what the executor reads of it when it is called. It
-/// never moves.
-#[repr(C)]
+/// never moves. Aligned so that the low bits of its address are free: see [`target`].
+#[repr(C, align(8))]
 #[derive(Debug)]
 pub struct Function {
     /// Its first instruction.
@@ -129,7 +145,7 @@ pub mod exit {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PendingCall {
     /// The target word.
-    pub target: usize,
+    pub target: u64,
     /// Context of the callee.
     pub ctx: usize,
     /// Code of the callee, as compiled code would call it; zero where it is to be found in the instance.

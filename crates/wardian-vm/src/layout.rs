@@ -22,7 +22,8 @@
 //! ```
 //!
 //! The structs here are `repr(C)`; compiled code reads them at the offsets given by the constants,
-//! which are checked against the structs at compile time.
+//! which are made from the structs. The drawing is for pointers of 64 bits; where they have 32, an instance begins with
+//! smaller words, and the arrays behind them have the same strides, of which an element uses the first half.
 
 mod activation;
 mod offsets;
@@ -194,7 +195,7 @@ pub struct VmTable {
 }
 
 /// What a function reference points to. It lives as long as its store.
-#[repr(C)]
+#[repr(C, align(8))]
 #[derive(Debug)]
 pub struct VmFunc {
     /// Code to call, in the Tail convention with `(context, params...)`.
@@ -208,7 +209,7 @@ pub struct VmFunc {
     /// The word for this reference in raw slots.
     pub handle: u64,
     /// What interpreted code finds: see [`crate::interpreted::target`].
-    pub target: usize,
+    pub target: u64,
     /// The entry trampoline of its signature, by which the embedder calls `code`; zero if it is to be
     /// called by way of the interpreter. Atomic because it is filled in through shared references, by
     /// whichever thread first wants to call the function, all with the same value.
@@ -216,7 +217,7 @@ pub struct VmFunc {
 }
 
 /// An imported function, as an instance calls it.
-#[repr(C)]
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug)]
 pub struct VmImport {
     /// Code to call.
@@ -224,7 +225,7 @@ pub struct VmImport {
     /// Context to pass.
     pub ctx: usize,
     /// What interpreted code finds: see [`crate::interpreted::target`].
-    pub target: usize,
+    pub target: u64,
 }
 
 /// The context of a host function.
@@ -321,60 +322,59 @@ pub mod store_ctx {
 
 /// Offsets at the start of every instance.
 pub mod instance {
+    /// Bytes of a pointer.
+    const WORD: i32 = size_of::<usize>() as i32;
     /// `*mut StoreCtx`
     pub const STORE: i32 = 0;
     /// Pointer to the Rust side of the instance.
-    pub const OWNER: i32 = 8;
+    pub const OWNER: i32 = WORD;
     /// Pointer to the code addresses of the builtins, in the order of [`super::Builtin`].
-    pub const BUILTINS: i32 = 16;
+    pub const BUILTINS: i32 = 2 * WORD;
     /// Pointer to the engine's `u32` number of each signature of the module.
-    pub const SIGNATURES: i32 = 24;
+    pub const SIGNATURES: i32 = 3 * WORD;
     /// An `AtomicU64`: how many entries through this instance are open inside of others. Written by
     /// the store's thread only.
-    pub const NESTED: i32 = 32;
+    pub const NESTED: i32 = 4 * WORD;
     /// Pointer to a `*Listened` for each function that the module defines; null as long as there
     /// are none.
-    pub const LISTENED: i32 = 40;
+    pub const LISTENED: i32 = NESTED + 8;
     /// Pointer to two `*InterpretedFunc` for each function that the module defines, null until they
     /// are needed: for calls from the instance itself, and for others.
-    pub const INTERPRETED: i32 = 48;
+    pub const INTERPRETED: i32 = LISTENED + WORD;
     /// First byte of the heap, as in [`crate::heap::HeapWords::base`]. Null if there was no heap when the instance was
     /// made, which is so only if its module has no types of objects.
-    pub const HEAP: i32 = 56;
+    pub const HEAP: i32 = INTERPRETED + WORD;
     /// Where the arrays begin.
-    pub const ARRAYS: u32 = 64;
+    pub const ARRAYS: u32 = ((HEAP + WORD) as u32).next_multiple_of(16);
 }
 
 /// Offsets in [`VmFunc`] and [`VmImport`]; both begin with code and context.
 pub mod func {
+    use super::{VmFunc, offset_of};
     /// Code address.
-    pub const CODE: i32 = 0;
+    pub const CODE: i32 = offset_of!(VmFunc, code) as i32;
     /// Context to pass.
-    pub const CTX: i32 = 8;
+    pub const CTX: i32 = offset_of!(VmFunc, ctx) as i32;
     /// [`super::VmFunc::sig`]
-    pub const SIG: i32 = 16;
+    pub const SIG: i32 = offset_of!(VmFunc, sig) as i32;
     /// [`super::VmFunc::index`]: one less than the handle that objects hold.
-    pub const INDEX: i32 = 20;
+    pub const INDEX: i32 = offset_of!(VmFunc, index) as i32;
     /// [`super::VmFunc::handle`]
-    pub const HANDLE: i32 = 24;
+    pub const HANDLE: i32 = offset_of!(VmFunc, handle) as i32;
 }
 
 const _: () = {
-    assert!(offset_of!(StoreCtx, host_sp) == 0 && offset_of!(StoreCtx, wasm_sp) == 8);
-    assert!(offset_of!(VmMemory, base) == 0 && offset_of!(VmMemory, len) == 8);
-    assert!(offset_of!(VmTable, base) == 0 && offset_of!(VmTable, len) == 8);
-    assert!(offset_of!(VmFunc, code) == 0 && offset_of!(VmFunc, ctx) == 8);
-    assert!(offset_of!(VmImport, code) == 0 && offset_of!(VmImport, ctx) == 8);
-    assert!(offset_of!(VmFunc, index) == 20);
-    assert!(offset_of!(VmFunc, sig) == 16 && offset_of!(VmFunc, handle) == 24);
-    assert!(offset_of!(HostFunc, store) == 0 && offset_of!(HostFunc, stub) == 40);
+    let word = size_of::<usize>();
+    assert!(offset_of!(StoreCtx, host_sp) == 0 && offset_of!(StoreCtx, wasm_sp) == word);
+    assert!(offset_of!(VmFunc, code) == offset_of!(VmImport, code));
+    assert!(offset_of!(VmFunc, ctx) == offset_of!(VmImport, ctx));
+    assert!(offset_of!(HostFunc, store) == 0 && offset_of!(Listened, store) == 0);
     assert!(offset_of!(HostFunc, nested) == instance::NESTED as usize);
-    assert!(offset_of!(HostFunc, dispatch) == 16);
-    assert!(offset_of!(Listened, store) == 0 && offset_of!(Listened, body) == 8);
-    assert!(offset_of!(Noted, caller) == 0 && offset_of!(Noted, code) == 8);
-    assert!(offset_of!(Noted, ctx) == 16);
     assert!(offset_of!(InterpretedFunc, store) == 0);
-    assert!(offset_of!(InterpretedFunc, stub) == offset_of!(HostFunc, stub));
+    // Compiled code takes them for each other: where there is any, pointers have 64 bits.
+    assert!(
+        !crate::COMPILED_CODE || offset_of!(InterpretedFunc, stub) == offset_of!(HostFunc, stub)
+    );
 };
 
 /// Size of a [`VmImport`].
@@ -578,6 +578,6 @@ impl Builtin {
 
     /// Offset of its address in the table of builtins.
     pub const fn offset(self) -> i32 {
-        self as i32 * 8
+        self as i32 * size_of::<usize>() as i32
     }
 }

@@ -15,6 +15,7 @@
 //! | [`signals`] | traps that the processor finds |
 //! | [`samples`] | samples of a running guest |
 //! | [`park`] | waiting on an address |
+//! | [`probe`] | what the system gives |
 //! | [`torture`] | faults on purpose, for tests |
 //!
 //! Nothing here knows modules or the embedding API; what is unsafe to call says what it needs.
@@ -36,10 +37,12 @@ mod mapping;
 pub mod memory;
 pub mod object;
 pub mod park;
+pub mod probe;
 pub mod samples;
 pub mod segment;
 pub mod signals;
 pub mod stack;
+mod system;
 pub mod table;
 mod thread;
 pub mod torture;
@@ -62,6 +65,10 @@ pub fn host_stub() -> usize {
 pub fn host_entry(ty: &wardian_types::FuncType) -> usize {
     arch::host_entry(returns_in_memory(ty))
 }
+
+/// Whether guests can be compiled for this processor; elsewhere they are interpreted, and nothing here that takes the
+/// address of code may be called.
+pub const COMPILED_CODE: bool = arch::COMPILED_CODE;
 
 /// Whether a store that begins in a page that may be written and ends in one that may not can have written its
 /// beginning when it faults.

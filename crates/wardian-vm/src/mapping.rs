@@ -3,7 +3,7 @@
 use crate::torture::{self, Point};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
-use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 use std::io::{self, Read};
 use std::ptr;
 
@@ -156,15 +156,8 @@ impl Mapping {
         // SAFETY: both ranges are inside of our reservations. What was seen in the old range is still seen there, since
         // the pages are the file's; nobody uses the new one.
         unsafe {
-            rustix::mm::mremap_fixed(
-                from.cast(),
-                len,
-                len,
-                MremapFlags::MAYMOVE | MremapFlags::DONTUNMAP,
-                target.base.add(offset).cast(),
-            )
+            crate::system::move_pages(from.cast(), len, target.base.add(offset).cast())?;
         }
-        .map_err(explain)?;
         Ok(target)
     }
 

@@ -15,6 +15,7 @@
 //! needs no checks. The second kind is for all others, and its code compares with `len`. Memories that the
 //! embedder supplies ([`LinearMemory`]) are of the second kind, unless they promise what the first needs.
 
+pub(crate) mod anonymous_file;
 mod built_in;
 mod capture;
 mod custom;
@@ -34,6 +35,7 @@ pub use capture::MemoryCapture;
 pub use custom::{Breach, CustomMemory, GrowError, LinearMemory, Reservation};
 pub use file::FileMemory;
 pub use pooled::{MemorySlots, SlotsError};
+pub(crate) use written::ways_to_find_written;
 
 use crate::layout::VmMemory;
 use crate::mapping::{Mapping, round_up};
@@ -48,12 +50,19 @@ use wardian_types::MemoryType;
 
 /// Inaccessible bytes after the 4 GiB that a 32-bit address reaches.
 pub const MEMORY_GUARD: usize = 32 << 20;
-const ADDRESSABLE: usize = 4 << 30;
-/// Address space that code without checks may touch.
-const GUARDED_SIZE: usize = ADDRESSABLE + MEMORY_GUARD;
+const ADDRESSABLE: usize = at_most(4 << 30);
+/// Address space that code without checks may touch. Where pointers have 32 bits it is more than there is, so that every
+/// memory is checked.
+pub(crate) const GUARDED_SIZE: usize = ADDRESSABLE.saturating_add(MEMORY_GUARD);
 /// Reserved for a checked memory whose maximum is larger or unknown, so that it hardly ever moves;
 /// where there is no such room, the smaller one. Only address space: it takes no memory.
-const CHECKED_RESERVATIONS: [usize; 2] = [8 << 30, 64 << 20];
+const CHECKED_RESERVATIONS: [usize; 2] =
+    if usize::BITS > 32 { [at_most(8 << 30), 64 << 20] } else { [32 << 20, 1 << 20] };
+
+/// The number, or the largest that fits.
+const fn at_most(bytes: u64) -> usize {
+    if bytes > usize::MAX as u64 { usize::MAX } else { bytes as usize }
+}
 
 /// Initial contents of a memory, shared by all instances of a module.
 #[derive(Debug)]
@@ -69,9 +78,7 @@ impl MemoryImage {
     ///
     /// The system gives no memory file.
     pub fn new(contents: &[u8]) -> io::Result<MemoryImage> {
-        use rustix::fs::MemfdFlags;
-        torture::check(Point::MemoryFile)?;
-        let file = rustix::fs::memfd_create("wardian-image", MemfdFlags::CLOEXEC)?;
+        let file = anonymous_file::anonymous_file("wardian-image")?;
         let len = round_up(contents.len()).ok_or(io::ErrorKind::OutOfMemory)?;
         torture::check(Point::MemoryFile)?;
         rustix::fs::ftruncate(&file, len as u64)?;

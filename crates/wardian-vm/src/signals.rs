@@ -114,22 +114,52 @@ fn survive_file_limits() {
 /// Makes every thread of the process pass a memory barrier, so that threads which enter guest code
 /// need none of their own (see [`crate::activation`]).
 pub(crate) fn barrier() {
+    if !has_barrier() {
+        // An old kernel. What an entry in progress may miss now, it has published after a moment.
+        std::thread::sleep(std::time::Duration::from_micros(50));
+    }
+}
+
+/// As [`barrier`], where the system does it. Returns whether it did.
+pub(crate) fn has_barrier() -> bool {
     const REGISTER: libc::c_int = 1 << 4;
     const EXPEDITED: libc::c_int = 1 << 3;
     static REGISTERED: OnceLock<()> = OnceLock::new();
     REGISTERED.get_or_init(|| {
         membarrier(REGISTER);
     });
-    if !membarrier(EXPEDITED) {
-        // An old kernel. What an entry in progress may miss now, it has published after a moment.
-        std::thread::sleep(std::time::Duration::from_micros(50));
+    membarrier(EXPEDITED)
+}
+
+/// Whether the signals by which traps come are neither ignored nor blocked on this thread.
+///
+/// # Errors
+///
+/// The first that is, and how.
+pub(crate) fn disposition() -> Result<(), String> {
+    const NAMES: [&str; 4] = ["SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE"];
+    for (signal, name) in TRAP_SIGNALS.into_iter().zip(NAMES) {
+        // SAFETY: both calls only read, into places of their own.
+        let (ignored, blocked) = unsafe {
+            let mut now: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(signal, ptr::null(), &mut now);
+            let mut mask: libc::sigset_t = std::mem::zeroed();
+            libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), &mut mask);
+            (now.sa_sigaction == libc::SIG_IGN, libc::sigismember(&mask, signal) == 1)
+        };
+        match (ignored, blocked) {
+            (true, _) => return Err(format!("{name} is ignored")),
+            (_, true) => return Err(format!("{name} is blocked")),
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 /// Makes every thread of the process that runs pass a barrier for instructions, so that it executes none that it
 /// has fetched before. Returns whether the system can do that (Linux 4.16); a thread that the system has run
 /// something else on the processor of, or that has taken a signal, has passed one too.
-#[cfg_attr(target_arch = "x86_64", allow(dead_code, reason = "other processors need it"))]
+#[allow(dead_code, reason = "some processors need it")]
 pub(crate) fn synchronize_cores() -> bool {
     const REGISTER: libc::c_int = 1 << 6;
     const EXPEDITED: libc::c_int = 1 << 5;

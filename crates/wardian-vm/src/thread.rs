@@ -30,13 +30,15 @@ thread_local! {
 /// a store whose thread has ended stays valid.
 #[derive(Debug)]
 pub(crate) struct ThreadHandle {
-    thread: Mutex<Option<libc::pthread_t>>,
+    /// A `pthread_t`, which is a number on some systems and a pointer on others.
+    thread: Mutex<Option<usize>>,
 }
 
 static FREE: Mutex<Vec<&'static ThreadHandle>> = Mutex::new(Vec::new());
 
 impl ThreadHandle {
     fn set(&self, thread: Option<libc::pthread_t>) {
+        let thread = thread.map(|thread| thread as usize);
         *self.thread.lock().unwrap_or_else(|e| e.into_inner()) = thread;
     }
 
@@ -45,7 +47,7 @@ impl ThreadHandle {
         let thread = self.thread.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(thread) = *thread {
             // SAFETY: the thread clears the field, under the lock, before it ends.
-            unsafe { libc::pthread_kill(thread, signal) };
+            unsafe { libc::pthread_kill(thread as libc::pthread_t, signal) };
         }
     }
 

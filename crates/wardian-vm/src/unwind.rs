@@ -237,7 +237,7 @@ impl Unwinding {
             *words.offset(frame::IP) = ip;
             let function = *words.offset(frame::FUNCTION) as *const Function;
             (*store).interp_fp = fp;
-            (*store).interp_sp = words.add((*function).frame_slots as usize) as usize;
+            (*store).interp_sp = words.cast::<u64>().add((*function).frame_slots as usize) as usize;
             (*store).wasm_sp = sp | INTERPRETED;
         }
     }

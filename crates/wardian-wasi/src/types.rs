@@ -256,9 +256,9 @@ impl From<&Stat> for Filestat {
             filetype: HostType::from_raw_mode(stat.st_mode).into(),
             nlink: stat.st_nlink as u64,
             size: u64::try_from(stat.st_size).unwrap_or(0),
-            atim: nanoseconds(stat.st_atime, stat.st_atime_nsec),
-            mtim: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
-            ctim: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
+            atim: nanoseconds(stat.st_atime, stat.st_atime_nsec as u64),
+            mtim: nanoseconds(stat.st_mtime, stat.st_mtime_nsec as u64),
+            ctim: nanoseconds(stat.st_ctime, stat.st_ctime_nsec as u64),
         }
     }
 }

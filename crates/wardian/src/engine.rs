@@ -21,7 +21,10 @@ use wardian_vm::stack::StackPool;
 pub struct Engine(Arc<Inner>);
 
 struct Inner {
+    /// As it was asked for, but for [`Engine::interpreted_because`].
     config: Config,
+    /// See [`Engine::interpreted_because`].
+    interpreted_because: Option<String>,
     /// None in an engine that compiles nothing.
     compiler: Option<Compiler>,
     signatures: Arc<Signatures>,
@@ -38,6 +41,21 @@ impl std::fmt::Debug for Engine {
     }
 }
 
+/// Makes the engine an interpreted one if it is to be tiered and no code can be generated; says why.
+fn choose_kind(config: &mut Config) -> Result<Option<String>> {
+    if config.kind == EngineKind::Interpreted {
+        return Ok(None);
+    }
+    let Err(error) = wardian_vm::code_memory::may_execute() else { return Ok(None) };
+    if config.kind == EngineKind::Compiled {
+        return Err(Error::limit(format!(
+            "there is no executable memory for compiled code ({error}); an interpreted or a tiered engine needs none"
+        )));
+    }
+    config.kind = EngineKind::Interpreted;
+    Ok(Some(error.to_string()))
+}
+
 impl Default for Engine {
     /// An engine with the default configuration.
     ///
@@ -50,13 +68,17 @@ impl Default for Engine {
 }
 
 impl Engine {
-    /// An engine with these settings.
+    /// An engine with these settings. Where the system lets no code be generated, an engine that would be tiered
+    /// interprets everything: see [`Engine::interpreted_because`].
     ///
     /// # Errors
     ///
-    /// The processor lacks what compiled code needs (on x86-64: SSE4.1), or the signal that is to
-    /// interrupt guests cannot be used for that.
+    /// The processor lacks what compiled code needs (on x86-64: SSE4.1), an engine that compiles everything is
+    /// asked for where the system lets no code be generated, or the signal that is to interrupt guests cannot be
+    /// used for that.
     pub fn new(config: &Config) -> Result<Engine> {
+        let mut config = config.clone();
+        let interpreted_because = choose_kind(&mut config)?;
         let tunables = Tunables {
             signals: config.signals,
             verifier: config.verify,
@@ -91,7 +113,6 @@ impl Engine {
         }
         let slots = if config.kind == EngineKind::Compiled { 0 } else { config.stack_size };
         Ok(Engine(Arc::new(Inner {
-            config: config.clone(),
             compiler,
             signatures: Arc::default(),
             stacks: StackPool::new(config.stack_size, slots, !config.signals),
@@ -100,7 +121,16 @@ impl Engine {
             // One processor is the guest's.
             queue: CompileQueue::new(config.threads.saturating_sub(1)),
             cache: Mutex::new(None),
+            config,
+            interpreted_because,
         })))
+    }
+
+    /// Why everything is interpreted although the engine was to be tiered: the system, or a container, forbids
+    /// executable memory, or no code is generated for this processor. `None` if the engine is of the kind that was
+    /// asked for. Whoever runs programs that take long may want to know.
+    pub fn interpreted_because(&self) -> Option<&str> {
+        self.0.interpreted_because.as_deref()
     }
 
     /// Keeps compiled code in `cache` and takes it from there; `None` for no cache.
@@ -190,8 +220,8 @@ impl Engine {
             || self.0.code.is_wrapper(pc)
     }
 
-    /// How guest code is run.
-    pub(crate) fn kind(&self) -> EngineKind {
+    /// How guest code is run: as [`Config::engine`] said, or see [`Engine::interpreted_because`].
+    pub fn kind(&self) -> EngineKind {
         self.0.config.kind
     }
 

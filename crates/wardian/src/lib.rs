@@ -135,6 +135,7 @@ pub use wardian_types::{
 pub use wardian_vm::memory::{
     FileMemory, FixedMemory, GuardedMemory, LinearMemory, Reservation, VecMemory,
 };
+pub use wardian_vm::probe::{Ability, abilities};
 #[cfg(feature = "torture")]
 #[doc(hidden)]
 pub use wardian_vm::torture;

@@ -5,7 +5,7 @@ use crate::op;
 use crate::operand::{Far, U16, U32};
 use std::sync::atomic::Ordering;
 use wardian_types::TrapCode;
-use wardian_vm::interpreted::{exit, frame};
+use wardian_vm::interpreted::{exit, header};
 use wardian_vm::layout::{Builtin, Refused, VmMemory, refused};
 
 pub(super) type Fn1 = unsafe extern "C" fn(usize, u64) -> u64;
@@ -24,7 +24,7 @@ impl State {
         // SAFETY: the builtins of the store.
         unsafe {
             let store = self.store();
-            *self.fp.offset(frame::IP) = self.ip as u64;
+            *self.fp.offset(header::IP) = self.ip as u64;
             (*store).interp_sp = self.far(top) as usize;
             f(*(*store).builtins.add(usize::from(which)))
         }

@@ -12,9 +12,9 @@
 use super::state::{State, handlers};
 use crate::op;
 use crate::operand::{Far, U32};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use wardian_types::TrapCode;
-use wardian_vm::interpreted::{Function, PendingCall, Service, exit, flag, frame, target};
+use wardian_vm::interpreted::{Function, PendingCall, Service, exit, flag, header, target};
 use wardian_vm::layout::{HostFunc, VmFunc, VmImport, VmTable, instance};
 
 type Dispatch = unsafe extern "C" fn(*mut HostFunc, *mut u64) -> u64;
@@ -24,7 +24,7 @@ type Resolve = unsafe extern "C" fn(usize, u64) -> u64;
 #[derive(Clone, Copy)]
 pub(super) struct Callee {
     /// The target word.
-    pub(super) word: usize,
+    pub(super) word: u64,
     pub(super) ctx: usize,
     pub(super) code: usize,
     pub(super) defined: u64,
@@ -34,16 +34,16 @@ pub(super) struct Callee {
 
 /// A target word. Other threads may put in another one.
 #[inline(always)]
-pub(super) unsafe fn word(at: *mut usize) -> usize {
-    // SAFETY: a word of an instance or of a function's record.
-    unsafe { AtomicUsize::from_ptr(at).load(Ordering::Acquire) }
+pub(super) unsafe fn word(at: *mut u64) -> u64 {
+    // SAFETY: a word of an instance or of a function's record, which are aligned.
+    unsafe { AtomicU64::from_ptr(at).load(Ordering::Acquire) }
 }
 
 /// The function to interpret of a target word.
 #[inline(always)]
-pub(super) fn interpreted(word: usize) -> Option<*const Function> {
+pub(super) fn interpreted(word: u64) -> Option<*const Function> {
     let function = word.wrapping_sub(target::INTERPRETED);
-    (word & target::KIND == target::INTERPRETED).then_some(function as *const Function)
+    (word & target::KIND == target::INTERPRETED).then_some(function as usize as *const Function)
 }
 
 impl State {
@@ -81,11 +81,11 @@ impl State {
     ) -> u64 {
         // SAFETY: there is room for the frame.
         unsafe {
-            *fp.offset(frame::PREVIOUS) = previous as u64;
-            *fp.offset(frame::FUNCTION) = function as u64;
+            *fp.offset(header::PREVIOUS) = previous as u64;
+            *fp.offset(header::FUNCTION) = function as u64;
             // For samples, until the frame writes it anew.
-            *fp.offset(frame::IP) = (*function).entry as u64;
-            *fp.offset(frame::VMCTX) = self.vmctx as u64;
+            *fp.offset(header::IP) = (*function).entry as u64;
+            *fp.offset(header::VMCTX) = self.vmctx as u64;
             (*self.store()).interp_fp = fp as usize;
             self.fp = fp;
             self.ip = (*function).entry;
@@ -108,7 +108,7 @@ impl State {
                 return self.enter(function, fp, previous);
             }
             self.vmctx = ctx;
-            *fp.offset(frame::FUNCTION) = function as u64;
+            *fp.offset(header::FUNCTION) = function as u64;
             self.fp = fp;
             self.with_memory0().enter(function, fp, previous | flag::OTHER_INSTANCE)
         }
@@ -125,13 +125,13 @@ impl State {
                 if !self.may_enter(function, fp) {
                     return self.refuse(function, fp);
                 }
-                *self.fp.offset(frame::IP) = self.ip as u64;
+                *self.fp.offset(header::IP) = self.ip as u64;
                 return self.enter_with(function, callee.ctx, fp, self.fp as usize);
             }
-            *self.fp.offset(frame::IP) = self.ip as u64;
+            *self.fp.offset(header::IP) = self.ip as u64;
             if callee.word == 0 {
                 // The runtime could not say what to call, and has said why.
-                *self.fp.offset(frame::IP) = self.at as u64;
+                *self.fp.offset(header::IP) = self.at as u64;
                 return exit::ENDED;
             }
             if callee.notes {
@@ -151,7 +151,7 @@ impl State {
         unsafe {
             let store = self.store();
             (*store).interp_fp = self.fp as usize;
-            (*store).interp_sp = slots as usize + (callee.word & !target::KIND);
+            (*store).interp_sp = slots as usize + (callee.word & !target::KIND) as usize;
             let host = callee.ctx as *mut HostFunc;
             let dispatch: Dispatch = std::mem::transmute((*host).dispatch);
             if dispatch(host, slots) != 0 || self.interrupted() {
@@ -203,15 +203,15 @@ impl State {
         }
     }
 
-    unsafe fn resolve(&self, service: Service, what: u64) -> usize {
+    unsafe fn resolve(&self, service: Service, what: u64) -> u64 {
         // SAFETY: the services of the store. The frame can be seen while they run.
         unsafe {
             let store = self.store();
-            *self.fp.offset(frame::IP) = self.at as u64;
-            let function = *self.fp.offset(frame::FUNCTION) as *const Function;
+            *self.fp.offset(header::IP) = self.at as u64;
+            let function = *self.fp.offset(header::FUNCTION) as *const Function;
             (*store).interp_sp = self.fp.add((*function).frame_slots as usize) as usize;
             let resolve: Resolve = std::mem::transmute(self.service(service));
-            let word = resolve(self.vmctx, what) as usize;
+            let word = resolve(self.vmctx, what);
             (*store).interp_sp = 0;
             word
         }
@@ -298,7 +298,7 @@ handlers! {
         if !s.may_enter(function, fp) {
             return s.instead(call_other);
         }
-        *s.fp.offset(frame::IP) = s.ip as u64;
+        *s.fp.offset(header::IP) = s.ip as u64;
         s.enter(function, fp, s.fp as usize)
     }
 
@@ -326,7 +326,7 @@ handlers! {
             return s.instead(call_element);
         }
         (*s.store()).indirect_caller = s.vmctx;
-        *s.fp.offset(frame::IP) = s.ip as u64;
+        *s.fp.offset(header::IP) = s.ip as u64;
         s.enter(function, fp, s.fp as usize)
     }
 
@@ -343,7 +343,7 @@ handlers! {
             return s.instead(call_referred);
         }
         (*s.store()).indirect_caller = s.vmctx;
-        *s.fp.offset(frame::IP) = s.ip as u64;
+        *s.fp.offset(header::IP) = s.ip as u64;
         s.enter(function, fp, s.fp as usize)
     }
 

@@ -9,7 +9,7 @@ use crate::op;
 use crate::operand::{Far, S, U16, U32};
 use wardian_types::TrapCode;
 use wardian_vm::heap::{Displays, shape};
-use wardian_vm::interpreted::frame;
+use wardian_vm::interpreted::header;
 use wardian_vm::layout::{Builtin, StoreCtx, VmFunc, instance};
 
 impl State {
@@ -131,7 +131,7 @@ unsafe fn whether(
     // SAFETY: the caller's promise.
     unsafe {
         let store = *((vmctx + instance::STORE as usize) as *const *mut StoreCtx);
-        *fp.offset(frame::IP) = ip as u64;
+        *fp.offset(header::IP) = ip as u64;
         (*store).interp_sp = top as usize;
         let address = *(*store).builtins.add(Builtin::RefTest as usize);
         let builtin: Fn2 = std::mem::transmute(address);

@@ -5,7 +5,7 @@ use crate::op::{self, Instruction};
 use crate::operand::{U16, U32};
 use std::sync::atomic::Ordering::Relaxed;
 use wardian_types::TrapCode;
-use wardian_vm::interpreted::{Function, Service, exit, frame};
+use wardian_vm::interpreted::{Function, Service, exit, header};
 use wardian_vm::layout::Builtin;
 
 /// Units of an entry in a table of branches.
@@ -56,7 +56,7 @@ handlers! {
         for slot in 0..count.0 as usize {
             locals.add(slot).write_volatile(0);
         }
-        let function = *s.fp.offset(frame::FUNCTION) as *const Function;
+        let function = *s.fp.offset(header::FUNCTION) as *const Function;
         let left = (*function).countdown.load(Relaxed).wrapping_sub(1);
         (*function).countdown.store(left, Relaxed);
         if left < 0 {
@@ -69,7 +69,7 @@ handlers! {
         if s.interrupted() {
             return s.ended_at(s.at);
         }
-        *s.fp.offset(frame::IP) = s.at as u64;
+        *s.fp.offset(header::IP) = s.at as u64;
         s.go()
     }
 
@@ -77,8 +77,8 @@ handlers! {
         if s.interrupted() {
             return s.ended_at(s.at);
         }
-        *s.fp.offset(frame::IP) = s.at as u64;
-        let function = *s.fp.offset(frame::FUNCTION) as *const Function;
+        *s.fp.offset(header::IP) = s.at as u64;
+        let function = *s.fp.offset(header::FUNCTION) as *const Function;
         let left = (*function).countdown.load(Relaxed).wrapping_sub(1);
         (*function).countdown.store(left, Relaxed);
         if left < 0 {
@@ -118,7 +118,7 @@ handlers! {
     fn out_of_fuel: check_fuel(s, op::check_fuel { top }) {
         let store = s.store();
         // Behind the instruction, as for a call: what is before it belongs to another function.
-        *s.fp.offset(frame::IP) = s.ip as u64;
+        *s.fp.offset(header::IP) = s.ip as u64;
         (*store).interp_sp = s.far(top) as usize;
         let builtin: OutOfFuel = std::mem::transmute(s.builtin(Builtin::OutOfFuel));
         builtin(s.vmctx);
@@ -133,8 +133,8 @@ handlers! {
 macro_rules! hot {
     ($s:ident, $header:expr) => {{
         let store = $s.store();
-        *$s.fp.offset(frame::IP) = $s.at as u64;
-        let function = *$s.fp.offset(frame::FUNCTION) as *const Function;
+        *$s.fp.offset(header::IP) = $s.at as u64;
+        let function = *$s.fp.offset(header::FUNCTION) as *const Function;
         (*store).interp_sp = $s.fp.add((*function).frame_slots as usize) as usize;
         let service: Hot = std::mem::transmute($s.service(Service::Hot));
         match service($s.vmctx, $s.fp as usize, u64::from($header)) {

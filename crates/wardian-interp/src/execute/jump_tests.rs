@@ -12,7 +12,7 @@ use crate::table::instructions;
 use std::ptr;
 use std::sync::atomic::AtomicI32;
 use wardian_vm::heap::HeapWords;
-use wardian_vm::interpreted::{Function, SERVICES, exit, flag, frame};
+use wardian_vm::interpreted::{Function, SERVICES, exit, flag, header};
 use wardian_vm::layout::{Builtin, StoreCtx, VmMemory, VmTable, instance};
 
 const APART: &str = include_str!("../../tests/interp/apart.txt");
@@ -198,10 +198,10 @@ fn run(opcode: Opcode, first: u64, asks: bool) {
     };
     let translation = Translation::new(&looped(opcode), function, &[]);
     let mut slots = vec![8_u64; SLOTS];
-    slots[frame::PREVIOUS as usize] = flag::BOUNDARY as u64;
-    slots[frame::IP as usize] = translation.function().entry as u64;
-    slots[frame::FUNCTION as usize] = translation.function() as *const Function as u64;
-    slots[frame::VMCTX as usize] = block.as_ptr() as u64;
+    slots[header::PREVIOUS as usize] = flag::BOUNDARY as u64;
+    slots[header::IP as usize] = translation.function().entry as u64;
+    slots[header::FUNCTION as usize] = translation.function() as *const Function as u64;
+    slots[header::VMCTX as usize] = block.as_ptr() as u64;
     slots[COUNTER as usize] = 0;
     slots[FIRST as usize] = first;
     if format!("{opcode:?}").ends_with("set_func") {

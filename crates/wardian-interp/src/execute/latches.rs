@@ -7,7 +7,7 @@ use super::state::{State, handlers};
 use crate::op::{self, Instruction};
 use crate::operand::{Branch, D};
 use std::sync::atomic::Ordering::Relaxed;
-use wardian_vm::interpreted::{Function, frame};
+use wardian_vm::interpreted::{Function, header};
 
 impl State {
     /// Goes to the instruction behind a header; to the header itself if there is more to do.
@@ -20,7 +20,7 @@ impl State {
             if self.interrupted() {
                 return self.go();
             }
-            let place = self.fp.offset(frame::IP);
+            let place = self.fp.offset(header::IP);
             if *place == header as u64 {
                 // Volatile, so that the machine takes it from there: else it could not begin the next
                 // turn before it has the offset, which it reads where this turn's instructions led. As
@@ -39,7 +39,7 @@ impl State {
         // SAFETY: the header of a loop, of which the frame knows.
         unsafe {
             if HOT {
-                let function = *self.fp.offset(frame::FUNCTION) as *const Function;
+                let function = *self.fp.offset(header::FUNCTION) as *const Function;
                 let left = (*function).countdown.load(Relaxed);
                 if left <= 0 {
                     return self.go();

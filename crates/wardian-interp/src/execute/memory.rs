@@ -9,7 +9,7 @@ use crate::op;
 use crate::operand::U16;
 use std::sync::atomic::Ordering;
 use wardian_types::TrapCode;
-use wardian_vm::interpreted::{Function, frame};
+use wardian_vm::interpreted::{Function, header};
 use wardian_vm::layout::{StoreCtx, VmMemory, instance, refused};
 
 impl State {
@@ -128,7 +128,7 @@ unsafe extern "C" fn beyond(
         };
         let store = *((vmctx + instance::STORE as usize) as *const *mut StoreCtx);
         let frame = (*store).interp_fp as *const u64;
-        let function = *frame.offset(frame::FUNCTION) as *const Function;
+        let function = *frame.offset(header::FUNCTION) as *const Function;
         let offset = (*function).memory0;
         (*store).refused.ctx = vmctx | refused::ADDRESS;
         if offset == 0 {
@@ -144,10 +144,18 @@ unsafe extern "C" fn beyond(
 }
 
 /// Lets the compiler forget how a number was made, so that it does not make it, and what depends on it,
-/// by a sum of its own each.
+/// by a sum of its own each. Halves, since a register of some processors holds no more.
 #[inline(always)]
 pub(super) fn kept(number: u64) -> u64 {
-    let mut number = number;
+    if usize::BITS < 64 {
+        let (low, high) = (kept_word(number as usize), kept_word((number >> 32) as usize));
+        return low as u64 | (high as u64) << 32;
+    }
+    kept_word(number as usize) as u64
+}
+
+#[inline(always)]
+fn kept_word(mut number: usize) -> usize {
     // SAFETY: nothing is done.
     unsafe {
         std::arch::asm!("/* {0} */", inout(reg) number, options(pure, nomem, nostack, preserves_flags));

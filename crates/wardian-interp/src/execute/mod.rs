@@ -46,7 +46,7 @@ use crate::op::HEAD;
 use crate::op::Opcode;
 use crate::table::instructions;
 use state::{Handler, State};
-use wardian_vm::interpreted::frame;
+use wardian_vm::interpreted::header;
 use wardian_vm::layout::StoreCtx;
 
 /// The handlers by their names.
@@ -134,11 +134,11 @@ pub unsafe extern "C" fn execute(store: *mut StoreCtx) -> u64 {
         let fp = (*store).interp_fp as *mut u64;
         let state = State {
             at: std::ptr::null(),
-            ip: *fp.offset(frame::IP) as *const u16,
+            ip: *fp.offset(header::IP) as *const u16,
             fp,
             base: std::ptr::dangling_mut(),
             len: 0,
-            vmctx: *fp.offset(frame::VMCTX) as usize,
+            vmctx: *fp.offset(header::VMCTX) as usize,
             acc: 0,
             double: 0.0,
             single: 0.0,

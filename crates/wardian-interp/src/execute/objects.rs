@@ -16,7 +16,7 @@ use super::state::{State, handlers};
 use crate::op;
 use crate::operand::{U16, U32};
 use wardian_types::TrapCode;
-use wardian_vm::heap::{HeapWords, shape};
+use wardian_vm::heap::{HeapWords, offset, shape};
 use wardian_vm::layout::{Builtin, VmFunc, instance};
 
 impl State {
@@ -32,7 +32,7 @@ impl State {
         // SAFETY: see above.
         unsafe {
             let heap: *mut u8 = *self.instance(instance::HEAP as u32);
-            heap.add(reference as usize)
+            heap.add(offset(reference))
         }
     }
 
@@ -40,7 +40,7 @@ impl State {
     #[inline(always)]
     pub(super) unsafe fn any_object(&self, reference: u32) -> *mut u8 {
         // SAFETY: see above.
-        unsafe { (*self.heap()).base.add(reference as usize) }
+        unsafe { (*self.heap()).base.add(offset(reference)) }
     }
 
     /// The engine's number for a type of the module.

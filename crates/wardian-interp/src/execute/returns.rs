@@ -8,7 +8,7 @@
 use super::state::{State, handlers};
 use crate::op;
 use crate::operand::{Far, U32};
-use wardian_vm::interpreted::{exit, flag, frame};
+use wardian_vm::interpreted::{exit, flag, header};
 
 impl State {
     /// Resumes the caller, whose instance is the same.
@@ -17,7 +17,7 @@ impl State {
         // SAFETY: without flags, the word is the caller's frame.
         unsafe {
             self.fp = previous as *mut u64;
-            self.ip = *self.fp.offset(frame::IP) as *const u16;
+            self.ip = *self.fp.offset(header::IP) as *const u16;
             (*self.store()).interp_fp = previous;
             self.go()
         }
@@ -29,13 +29,13 @@ impl State {
         // SAFETY: the frame's header is whole until the results are put.
         unsafe {
             let store = self.store();
-            let previous = *self.fp.offset(frame::PREVIOUS) as usize;
+            let previous = *self.fp.offset(header::PREVIOUS) as usize;
             let to = self.far(to);
             if previous & (flag::BOUNDARY | flag::LISTENED) != 0 {
                 // The results may overwrite the header, so the runtime finds what it said here.
-                *self.fp.offset(frame::IP) = self.at as u64;
-                (*store).call.target = previous;
-                (*store).call.ctx = *self.fp.offset(frame::FUNCTION) as usize;
+                *self.fp.offset(header::IP) = self.at as u64;
+                (*store).call.target = previous as u64;
+                (*store).call.ctx = *self.fp.offset(header::FUNCTION) as usize;
                 (*store).call.code = self.vmctx;
                 (*store).call.slots = to as usize;
                 put(to);
@@ -43,8 +43,8 @@ impl State {
             }
             put(to);
             self.fp = (previous & !flag::MASK) as *mut u64;
-            self.ip = *self.fp.offset(frame::IP) as *const u16;
-            self.vmctx = *self.fp.offset(frame::VMCTX) as usize;
+            self.ip = *self.fp.offset(header::IP) as *const u16;
+            self.vmctx = *self.fp.offset(header::VMCTX) as usize;
             (*store).interp_fp = self.fp as usize;
             self.with_memory0().go()
         }
@@ -62,7 +62,7 @@ unsafe fn put_many(to: *mut u64, from: *mut u64, count: u32) {
 
 handlers! {
     fn return_none(s, _) {
-        let previous = *s.fp.offset(frame::PREVIOUS) as usize;
+        let previous = *s.fp.offset(header::PREVIOUS) as usize;
         if previous & flag::MASK != 0 {
             return s.instead(return_none_flagged);
         }
@@ -70,7 +70,7 @@ handlers! {
     }
 
     fn return_one(s, op::return_one { to, value }) {
-        let previous = *s.fp.offset(frame::PREVIOUS) as usize;
+        let previous = *s.fp.offset(header::PREVIOUS) as usize;
         if previous & flag::MASK != 0 {
             return s.instead(return_one_flagged);
         }
@@ -79,7 +79,7 @@ handlers! {
     }
 
     fn return_const(s, op::return_const { to, value }) {
-        let previous = *s.fp.offset(frame::PREVIOUS) as usize;
+        let previous = *s.fp.offset(header::PREVIOUS) as usize;
         if previous & flag::MASK != 0 {
             return s.instead(return_const_flagged);
         }
@@ -88,7 +88,7 @@ handlers! {
     }
 
     fn return_many(s, op::return_many { to, from, count: U32(count) }) {
-        let previous = *s.fp.offset(frame::PREVIOUS) as usize;
+        let previous = *s.fp.offset(header::PREVIOUS) as usize;
         if previous & flag::MASK != 0 {
             return s.instead(return_many_flagged);
         }

@@ -2,7 +2,7 @@
 
 use crate::operand::{Branch, D, D32, D64, DW, Far, S, SW, W};
 use wardian_types::TrapCode;
-use wardian_vm::interpreted::{Function, Service, exit, frame};
+use wardian_vm::interpreted::{Function, Service, exit, header};
 use wardian_vm::layout::{Builtin, StoreCtx, VmMemory, instance};
 
 /// The code of an instruction.
@@ -301,7 +301,7 @@ impl State {
     pub(super) unsafe fn with_memory0(mut self) -> State {
         // SAFETY: the frame's function knows where its instance has the bounds.
         unsafe {
-            let function = *self.fp.offset(frame::FUNCTION) as *const Function;
+            let function = *self.fp.offset(header::FUNCTION) as *const Function;
             match (*function).memory0 {
                 0 => {
                     self.base = std::ptr::dangling_mut();
@@ -367,7 +367,7 @@ unsafe extern "C" fn trap(
     unsafe {
         let store = *((vmctx + instance::STORE as usize) as *const *mut StoreCtx);
         let fp = (*store).interp_fp as *mut u64;
-        *fp.offset(frame::IP) = at as u64;
+        *fp.offset(header::IP) = at as u64;
         (*store).trap_code = code as u64;
     }
     exit::TRAP
@@ -387,6 +387,6 @@ unsafe extern "C" fn ended(
     #[cfg(not(all(tail_dispatch, not(debug_assertions))))] _place: *mut State,
 ) -> u64 {
     // SAFETY: the state of a frame, see `Handler`.
-    unsafe { *fp.offset(frame::IP) = ip as u64 };
+    unsafe { *fp.offset(header::IP) = ip as u64 };
     exit::ENDED
 }

@@ -11,7 +11,7 @@ use super::calls::{Callee, interpreted, pending, word};
 use super::state::{State, handlers};
 use crate::op;
 use crate::operand::{Far, U32};
-use wardian_vm::interpreted::{exit, flag, frame};
+use wardian_vm::interpreted::{exit, flag, header};
 
 impl State {
     #[inline(always)]
@@ -19,7 +19,7 @@ impl State {
         // SAFETY: the operands of the instruction; the frame ends, so that all of it may be
         // overwritten but `previous`, which is read before.
         unsafe {
-            let previous = *self.fp.offset(frame::PREVIOUS) as usize;
+            let previous = *self.fp.offset(header::PREVIOUS) as usize;
             let from = self.far(first);
             if let Some(function) = interpreted(callee.word)
                 && previous & flag::LISTENED == 0
@@ -35,14 +35,14 @@ impl State {
                 return self.enter_with(function, callee.ctx, fp, previous);
             }
             if callee.word == 0 {
-                *self.fp.offset(frame::IP) = self.at as u64;
+                *self.fp.offset(header::IP) = self.at as u64;
                 return exit::ENDED;
             }
             let store = self.store();
             if callee.notes {
                 (*store).indirect_caller = self.vmctx;
             }
-            *self.fp.offset(frame::IP) = self.ip as u64;
+            *self.fp.offset(header::IP) = self.ip as u64;
             (*store).call = pending(callee, from, args.0, 1);
             exit::CALL
         }
@@ -51,7 +51,7 @@ impl State {
 
 handlers! {
     fn return_call(s, op::return_call { target, own, first, args, .. }) {
-        let previous = *s.fp.offset(frame::PREVIOUS) as usize;
+        let previous = *s.fp.offset(header::PREVIOUS) as usize;
         let Some(function) = interpreted(word(s.instance(target.0))) else {
             return s.instead(return_call_other);
         };

@@ -7,7 +7,7 @@ use wardian_interp::{Env, Options, Translation, Translator, execute};
 use wardian_module::{ConstOp, ElementItems, Module, SegmentMode};
 use wardian_types::{CoreFeatures, TrapCode};
 use wardian_vm::heap::HeapWords;
-use wardian_vm::interpreted::{Boundary, SERVICES, Service, exit, flag, frame, target};
+use wardian_vm::interpreted::{Boundary, SERVICES, Service, exit, flag, header, target};
 use wardian_vm::layout::{
     Builtin, HostFunc, InstanceLayout, StoreCtx, VmFunc, VmImport, VmMemory, VmTable, instance,
 };
@@ -20,7 +20,7 @@ pub enum End {
     Trapped(TrapCode, u32),
     Ended,
     /// The runtime is to call something: its target word, its arguments, whether in tail position.
-    Call(usize, Vec<u64>, bool),
+    Call(u64, Vec<u64>, bool),
     /// The runtime answered this to a countdown below zero.
     EnterLoop(usize),
 }
@@ -197,7 +197,7 @@ impl World {
                     };
                     self.hosts.push(Box::new(host));
                     let ctx = &raw const **self.hosts.last().unwrap() as usize;
-                    let target = target::HOST | ty.buffer_slots() << 3;
+                    let target = target::HOST | (ty.buffer_slots() as u64) << 3;
                     VmImport { code: 0, ctx, target }
                 }
             };
@@ -224,10 +224,10 @@ impl World {
         unsafe {
             assert_eq!((*function).param_slots as usize, args.len());
             let fp = self.slots.as_mut_ptr().add(16 + args.len());
-            *fp.offset(frame::PREVIOUS) = &raw const *self.boundary as u64 | flag::BOUNDARY as u64;
-            *fp.offset(frame::IP) = (*function).entry as u64;
-            *fp.offset(frame::FUNCTION) = function as u64;
-            *fp.offset(frame::VMCTX) = vmctx as u64;
+            *fp.offset(header::PREVIOUS) = &raw const *self.boundary as u64 | flag::BOUNDARY as u64;
+            *fp.offset(header::IP) = (*function).entry as u64;
+            *fp.offset(header::FUNCTION) = function as u64;
+            *fp.offset(header::VMCTX) = vmctx as u64;
             self.store.interp_fp = fp as usize;
         }
         self.store.exit = 0;
@@ -245,7 +245,7 @@ impl World {
         match status {
             exit::RETURN => {
                 let expected = &raw const *self.boundary as usize | flag::BOUNDARY;
-                assert_eq!(call.target, expected, "the runtime is told what the frame said");
+                assert_eq!(call.target, expected as u64, "the runtime is told what the frame said");
                 assert_eq!(call.slots, &raw const self.slots[self.start] as usize);
                 // SAFETY: the function of the frame.
                 let count = unsafe {
@@ -528,25 +528,25 @@ builtins! {
 
     resolve(world, which, defined) {
         if world.by_runtime {
-            return target::RUNTIME as u64;
+            return target::RUNTIME;
         }
         let at = world.instances[which].layout.target(defined as u32);
-        let word = world.instances[which].function(defined as u32) as usize | target::INTERPRETED;
+        let word = world.instances[which].function(defined as u32) as u64 | target::INTERPRETED;
         world.instances[which].set(at, word);
-        word as u64
+        word
     }
 
     resolve_import(world, which, index) {
         if world.by_runtime {
-            return target::RUNTIME as u64 | 64;
+            return target::RUNTIME | 64;
         }
         let at = world.instances[which].layout.import(index as u32);
         // SAFETY: the import was written when the instance was made.
         let mut import = unsafe { *((world.instances[which].vmctx() + at as usize) as *const VmImport) };
         let other = world.instances.iter_mut().find(|i| i.vmctx() == import.ctx).expect("a module");
-        import.target = other.function(import.code as u32) as usize | target::INTERPRETED;
+        import.target = other.function(import.code as u32) as u64 | target::INTERPRETED;
         world.instances[which].set(at, import);
-        import.target as u64
+        import.target
     }
 
     resolve_ref(world, _which, func) {
@@ -554,8 +554,8 @@ builtins! {
         let func = unsafe { &mut *(func as *mut VmFunc) };
         let other = world.instances.iter_mut().find(|i| i.vmctx() == func.ctx).expect("a module");
         let defined = other.module.info().defined_function(func.index).expect("no import");
-        func.target = other.function(defined) as usize | target::INTERPRETED;
-        func.target as u64
+        func.target = other.function(defined) as u64 | target::INTERPRETED;
+        func.target
     }
 
     hot(world, which, fp, header) {

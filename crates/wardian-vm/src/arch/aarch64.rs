@@ -28,6 +28,9 @@ pub(crate) use caches::publish_instructions;
 pub(crate) use landing::write_landing;
 pub(crate) use registers::{Registers, return_address};
 
+/// Whether guests can be compiled for this processor.
+pub(crate) const COMPILED_CODE: bool = true;
+
 /// A store across two pages may be made as several, of which the first has been done when another faults.
 pub(crate) const STORES_IN_PARTS: bool = true;
 

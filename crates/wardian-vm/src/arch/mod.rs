@@ -17,16 +17,21 @@
 //! | `Registers` | reads and redirects the registers of an interrupted thread |
 //! | `return_address` | where the walk of frames begins when a fault hit a prologue |
 //! | `publish_instructions` | makes new code visible to all cores |
+//! | `COMPILED_CODE` | whether there is all of this; where it is false, guests are interpreted |
 //! | `STORES_IN_PARTS` | whether a store whose end faults may have written its beginning |
 //! | `unframed` | the same for a signal, where the function's beginning is not known |
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+#[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
+mod interpreted_only;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
 #[cfg(target_arch = "aarch64")]
 pub(crate) use aarch64::*;
+#[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
+pub(crate) use interpreted_only::*;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::*;
 
@@ -34,6 +39,7 @@ pub(crate) use x86_64::*;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ReturnAddress {
     /// In this word of the stack.
+    #[allow(dead_code, reason = "for processors with compiled code")]
     At(usize),
     /// It is this one.
     #[allow(dead_code, reason = "for processors with a link register")]

@@ -562,5 +562,8 @@ pub(crate) fn return_address(offset: usize, sp: usize, _link: usize) -> Option<R
 /// coherent, and the change of rights before it interrupts those that run this process.
 pub(crate) fn publish_instructions(_start: usize, _len: usize) {}
 
+/// Whether guests can be compiled for this processor.
+pub(crate) const COMPILED_CODE: bool = true;
+
 /// Faults are precise: a store across two pages writes neither if one of them is missing.
 pub(crate) const STORES_IN_PARTS: bool = false;

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! A reference is the offset of an object from the base, a multiple of [`shape::ALIGN`]. All 32-bit offsets lie
-//! in the reservation, so whatever the heap holds, no reference leads out of it.
+//! in the reservation, so whatever the heap holds, no reference leads out of it. Where pointers have 32 bits the
+//! reservation is smaller, and [`offset`] drops the bits that lead out of it.
 //!
 //! Allocation moves [`HeapWords::next`] through a window of zeroes up to [`HeapWords::limit`]. When that is used
 //! up, [`Heap::take`] finds the next window: a free run between objects that the last collection found alive, or
@@ -35,8 +36,15 @@ pub use shape::{Holds, Shape, Shapes};
 use std::io;
 use std::time::Duration;
 
-/// Bytes that references can reach.
-pub const REACH: usize = 1 << 32;
+/// Bytes that references can reach, a power of two: all that 32 bits say, where there is so much address space.
+pub const REACH: usize = if usize::BITS > 32 { (1_u64 << 32) as usize } else { 256 << 20 };
+
+/// What a reference is as an offset. It lies in the reservation, whatever the reference is: where that is smaller than
+/// what 32 bits say, the highest bits, which no reference that the heap has given out has, are dropped.
+#[inline(always)]
+pub fn offset(reference: u32) -> usize {
+    reference as usize & (REACH - 1)
+}
 /// Offset of the first object. Below it nothing is accessible.
 pub const START: usize = 64 << 10;
 /// Inaccessible bytes behind the reach of references, more than the largest struct has.

@@ -11,9 +11,10 @@
 //! process has forked nobody writes to a file from before: the other process may show it. [`PageRange::is_ours`] says
 //! whether that has happened.
 
+use super::anonymous_file::anonymous_file;
 use crate::torture::{self, Point};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{FallocateFlags, MemfdFlags};
+use rustix::fs::FallocateFlags;
 use rustix::process::Resource;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -51,8 +52,7 @@ impl PageRange {
         let (file, start) = match file {
             Some(file) => (file, current.1),
             None => {
-                torture::check(Point::MemoryFile)?;
-                let file = rustix::fs::memfd_create("wardian-pages", MemfdFlags::CLOEXEC)?;
+                let file = anonymous_file("wardian-pages")?;
                 (Arc::new(PageFile { file, forks: forks() }), 0)
             }
         };

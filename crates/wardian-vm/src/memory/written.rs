@@ -30,6 +30,14 @@ pub(super) fn written(base: *const u8, len: usize) -> Option<Written> {
     if has_words { read_words(&pagemap.1, base as u64, len).ok() } else { None }
 }
 
+/// Which ways the system has: the call, and the words of the page map.
+pub(crate) fn ways_to_find_written() -> (bool, bool) {
+    let Ok(pagemap) = pagemap() else { return (false, false) };
+    let page = rustix::param::page_size();
+    let here = std::ptr::from_ref(&page) as usize / page * page;
+    (scan(&pagemap.1, here as u64, page).is_ok(), read_words(&pagemap.1, here as u64, page).is_ok())
+}
+
 /// Whether the call and the words of the page map may be used.
 #[cfg(not(test))]
 const fn ways() -> (bool, bool) {

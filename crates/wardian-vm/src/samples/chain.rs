@@ -83,7 +83,7 @@ impl Bytes {
         // returns an error rather than raise a signal. `errno` is restored, for a handler may have
         // interrupted code that is about to read it.
         unsafe {
-            let errno = libc::__errno_location();
+            let errno = crate::system::errno();
             let before = *errno;
             let copied = libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0);
             *errno = before;

@@ -397,7 +397,10 @@ fn carry_listing(found: &Descriptor, listing: Option<&[crate::readdir::Position]
 }
 
 fn nameless(contents: &Contents) -> Result<OwnedFd, Errno> {
-    let fd = rustix::fs::memfd_create("wasi-removed", MemfdFlags::CLOEXEC)?;
+    let fd = rustix::fs::memfd_create("wasi-removed", MemfdFlags::CLOEXEC).or_else(|_| {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        rustix::fs::open(std::env::temp_dir(), flags, Mode::RUSR | Mode::WUSR)
+    })?;
     let mut file = std::fs::File::from(fd);
     file.write_all(&contents.bytes)?;
     let times = NewTimes { atim: NewTime::Keep, mtim: NewTime::At(contents.mtim) };

@@ -201,7 +201,7 @@ impl StoreInner {
         let layout = data.module.layout;
         data.vm.write(layout.entry(defined), own);
         // To be resolved anew.
-        data.vm.write(layout.target(defined), 0usize);
+        data.vm.write(layout.target(defined), 0u64);
         let func = data.module.decoded.info().imported_functions + defined;
         if let Some(known) = data.func_if_known(func) {
             let record = self.funcs[known as usize].vm.as_ptr();

@@ -75,7 +75,7 @@ unsafe fn enter(ctx: *mut StoreCtx, vm: *mut VmFunc, args: *mut u64) -> Outcome 
 unsafe fn enter_interpreted(ctx: *mut StoreCtx, vm: *mut VmFunc, args: *mut u64) -> Outcome {
     // SAFETY: the caller's promise.
     unsafe {
-        (*ctx).call.target = vm as usize;
+        (*ctx).call.target = vm as u64;
         activation::enter_interpreted(ctx, (*vm).ctx, args)
     }
 }

@@ -105,7 +105,7 @@ impl InstanceData {
     pub(super) fn is_linked(&self, defined: u32) -> bool {
         let (layout, info) = (self.module.layout, self.module.decoded.info());
         self.vm.read::<usize>(layout.entry(defined)) != 0
-            || self.vm.read::<usize>(layout.target(defined)) != 0
+            || self.vm.read::<u64>(layout.target(defined)) != 0
             || self.func_if_known(info.imported_functions + defined).is_some()
     }
 

@@ -54,18 +54,18 @@ pub(super) struct Callee {
 
 impl Callee {
     /// The word that interpreted code finds where the runtime has to make the call.
-    pub(super) fn target(self) -> usize {
-        (self.instance as usize) << 35 | (self.defined as usize) << 3 | target::RUNTIME
+    pub(super) fn target(self) -> u64 {
+        u64::from(self.instance) << 35 | u64::from(self.defined) << 3 | target::RUNTIME
     }
 
-    fn of_target(word: usize) -> Callee {
+    fn of_target(word: u64) -> Callee {
         Callee { instance: (word >> 35) as u32, defined: (word >> 3) as u32 }
     }
 }
 
 /// The word that interpreted code finds for a host function with so many slots.
-pub(super) fn host_target(slots: usize) -> usize {
-    slots << 3 | target::HOST
+pub(super) fn host_target(slots: usize) -> u64 {
+    (slots as u64) << 3 | target::HOST
 }
 
 /// Runs an entry in which there are interpreted frames: see [`wardian_vm::interpreted::Interpret`].
@@ -174,7 +174,7 @@ impl Run {
                 (*self.ctx).call;
             let function = function as *const Function;
             self.return_from(Ended {
-                previous,
+                previous: previous as usize,
                 place: slots as *mut u64,
                 result_slots: (*function).result_slots as usize,
                 function: Some(function),
@@ -224,7 +224,7 @@ impl Run {
                 // The executor would have made the call itself, if no listener had to be notified of the tail
                 // call.
                 target::INTERPRETED => {
-                    let function = (target - target::INTERPRETED) as *const Function;
+                    let function = (target - target::INTERPRETED) as usize as *const Function;
                     return self.push(function, ctx, previous, start);
                 }
                 _ => {}
@@ -291,7 +291,7 @@ impl Run {
         // SAFETY: see [`Run`].
         unsafe {
             let fp = slots.add((*function).param_slots as usize).cast::<usize>();
-            if !self.has_room(fp.add((*function).frame_slots as usize) as usize) {
+            if !self.has_room(fp.cast::<u64>().add((*function).frame_slots as usize) as usize) {
                 return self.failed(TrapCode::StackOverflow.into());
             }
             *fp.offset(frame::PREVIOUS) = previous;
@@ -323,10 +323,10 @@ impl Run {
             let ty = module.decoded.info().defined_type(defined);
             let end = call.slots.add(ty.buffer_slots());
             let (link, free) = if call.previous & flag::BOUNDARY == 0 && !call.is_tail {
-                ((call.previous & !flag::MASK) as *mut usize, end.cast())
+                ((call.previous & !flag::MASK) as *mut usize, end)
             } else {
                 match self.push_moved(call.previous, ty.result_slots(), call.slots, end) {
-                    Ok(link) => (link, link.add(frame::HEADER)),
+                    Ok(link) => (link, link.cast::<u64>().add(frame::HEADER)),
                     Err(error) => return self.failed(error),
                 }
             };
@@ -366,7 +366,7 @@ impl Run {
         // SAFETY: see [`Run`].
         unsafe {
             let fp = at.cast::<usize>();
-            if !self.has_room(fp.add(frame::HEADER) as usize) {
+            if !self.has_room(fp.cast::<u64>().add(frame::HEADER) as usize) {
                 return Err(TrapCode::StackOverflow.into());
             }
             *fp.offset(frame::PREVIOUS) = previous;
@@ -422,7 +422,7 @@ impl Run {
             // A loop's one argument is the frame. Results go above it, for they may need more room than
             // the parameters, behind which the header lies.
             let (params, results) = (function.param_slots as usize, function.result_slots as usize);
-            let slots = fp.add(function.frame_slots as usize).cast::<u64>();
+            let slots = fp.cast::<u64>().add(function.frame_slots as usize);
             let end = slots.add(params.max(results).max(1));
             if !self.has_room(end as usize) {
                 return self.failed(TrapCode::StackOverflow.into());
@@ -535,7 +535,7 @@ impl Run {
         // SAFETY: see [`Run`]. `args` fit the function's signature.
         unsafe {
             let ctx = self.ctx;
-            let func = (*ctx).call.target as *const VmFunc;
+            let func = (*ctx).call.target as usize as *const VmFunc;
             let inner = self.inner();
             let data = &(&(*inner).funcs)[(*func).index as usize];
             let kind = data.kind.clone();

@@ -42,7 +42,7 @@ impl StoreInner {
         let data = &mut self.instances[instance as usize];
         let at = data.module.layout.target(defined);
         data.vm.write(at, word);
-        Ok(word as u64)
+        Ok(word)
     }
 
     /// Finds what interpreted code calls as an import.
@@ -57,7 +57,7 @@ impl StoreInner {
         let mut record = data.import(import);
         record.target = word;
         data.vm.write(at, record);
-        Ok(word as u64)
+        Ok(word)
     }
 
     /// Finds what interpreted code calls through a reference.
@@ -71,10 +71,10 @@ impl StoreInner {
         let word = self.target_of_func(unsafe { (*func).index })?;
         // SAFETY: as above; guests read it with single loads.
         unsafe { (*func).target = word };
-        Ok(word as u64)
+        Ok(word)
     }
 
-    fn target_of_func(&mut self, func: u32) -> Result<usize> {
+    fn target_of_func(&mut self, func: u32) -> Result<u64> {
         match &self.funcs[func as usize].kind {
             FuncKind::Host(def) => Ok(host_target(def.ty.buffer_slots())),
             FuncKind::Wasm { instance, func } => {
@@ -85,7 +85,7 @@ impl StoreInner {
         }
     }
 
-    fn target_of(&mut self, instance: u32, defined: u32) -> Result<usize> {
+    fn target_of(&mut self, instance: u32, defined: u32) -> Result<u64> {
         let data = &self.instances[instance as usize];
         let is_compiled = data.module.compiled(data.variant, defined).is_some();
         if is_compiled {
@@ -96,7 +96,7 @@ impl StoreInner {
             return Ok(Callee { instance, defined }.target());
         }
         let code = data.module.interpreted(defined)?;
-        Ok(std::ptr::from_ref(code.function()) as usize | target::INTERPRETED)
+        Ok(std::ptr::from_ref(code.function()) as u64 | target::INTERPRETED)
     }
 
     /// Makes calls of a function, which has been compiled, run its compiled code.

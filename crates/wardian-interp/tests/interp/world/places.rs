@@ -2,7 +2,7 @@
 
 use super::World;
 use wardian_interp::Translator;
-use wardian_vm::interpreted::{Function, frame};
+use wardian_vm::interpreted::{Function, header};
 
 impl World {
     /// The offset in the code section of the operator at which the innermost frame stands.
@@ -16,9 +16,9 @@ impl World {
     }
 
     fn location_before(&self, units: u32) -> u32 {
-        let vmctx = self.frame_word(frame::VMCTX) as usize;
-        let function = self.frame_word(frame::FUNCTION) as *const Function;
-        let ip = self.frame_word(frame::IP);
+        let vmctx = self.frame_word(header::VMCTX) as usize;
+        let function = self.frame_word(header::FUNCTION) as *const Function;
+        let ip = self.frame_word(header::IP);
         let instance = self.instances.iter().find(|i| i.vmctx() == vmctx).expect("its instance");
         // SAFETY: the function of the frame.
         let (entry, defined) = unsafe { ((*function).entry as u64, (*function).defined) };

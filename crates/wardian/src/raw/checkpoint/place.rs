@@ -21,7 +21,7 @@ use wardian_interp::{FrameMap, Place, Point, Wanted};
 use wardian_module::{Operands, OperatorTypes, engine_type};
 use wardian_types::{FuncType, RefType, TrapCode, ValType};
 use wardian_vm::activation::Suspended;
-use wardian_vm::interpreted::{Boundary, Function, flag, frame};
+use wardian_vm::interpreted::{Boundary, Function, flag, header};
 
 /// The frames of a guest, ready to be placed.
 pub(crate) struct Images {
@@ -294,10 +294,10 @@ impl StoreInner {
                 let fp = slots.add((*function).param_slots as usize);
                 std::ptr::copy_nonoverlapping(image.words.as_ptr(), slots, image.words.len());
                 let vmctx = self.instances[image.instance as usize].vm.address();
-                *fp.offset(frame::PREVIOUS) = previous as u64;
-                *fp.offset(frame::IP) = (*function).entry.add(image.unit as usize) as u64;
-                *fp.offset(frame::FUNCTION) = function as u64;
-                *fp.offset(frame::VMCTX) = vmctx as u64;
+                *fp.offset(header::PREVIOUS) = previous as u64;
+                *fp.offset(header::IP) = (*function).entry.add(image.unit as usize) as u64;
+                *fp.offset(header::FUNCTION) = function as u64;
+                *fp.offset(header::VMCTX) = vmctx as u64;
                 innermost = (fp, end);
                 previous = fp as usize | flag::OTHER_INSTANCE;
                 slots = fp.offset(image.callee as isize);

@@ -107,7 +107,7 @@ impl Run {
                 moved if moved & 1 != 0 => frame::HEADER,
                 function => (*(function as *const Function)).frame_slots as usize,
             };
-            (*self.ctx).interp_sp = fp.add(slots) as usize;
+            (*self.ctx).interp_sp = fp.cast::<u64>().add(slots) as usize;
         }
     }
 

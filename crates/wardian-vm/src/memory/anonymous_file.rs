@@ -1,0 +1,44 @@
+//! Files without a name, whose pages memories show.
+//!
+//! Best is a file in memory. Systems and containers without `memfd_create` have folders in which a file can be made
+//! that never has a name: those in memory come first. What is written there counts against the folder's space, and a
+//! folder on a disk may be slow, but the file behaves the same.
+
+use crate::torture::{self, Point};
+use rustix::fd::OwnedFd;
+use rustix::fs::{MemfdFlags, Mode, OFlags};
+use std::io;
+
+/// A file with no bytes, which goes when nobody has it open or shows it.
+///
+/// # Errors
+///
+/// The system refused all ways; the error is that of the first.
+pub(super) fn anonymous_file(name: &str) -> io::Result<OwnedFd> {
+    torture::check(Point::MemoryFile)?;
+    in_memory(name).or_else(|error| match error.kind() {
+        // A limit of the process, which the other ways have in common.
+        _ if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => Err(error),
+        _ => on_disk().map(|(_, file)| file).map_err(|_| error),
+    })
+}
+
+/// A file in memory.
+pub(crate) fn in_memory(name: &str) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)?)
+}
+
+/// A file in a folder, and the folder.
+pub(crate) fn on_disk() -> io::Result<(String, OwnedFd)> {
+    let temporary = std::env::temp_dir();
+    let folders = ["/dev/shm", temporary.to_str().unwrap_or("/tmp"), "/var/tmp"];
+    let mut error = io::Error::from(io::ErrorKind::NotFound);
+    for folder in folders {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => return Ok((folder.to_owned(), file)),
+            Err(why) => error = why.into(),
+        }
+    }
+    Err(error)
+}
