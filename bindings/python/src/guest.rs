@@ -32,15 +32,13 @@ pub(crate) fn run<R>(
         Here(catch_unwind(AssertUnwindSafe(|| work(context))))
     });
     let fired = watch.end(py);
-    let mut failed = None;
-    if let Some(store) = lease.store() {
-        failed = shared.take_failed();
-        if fired {
-            // The signal has had its effect. What the embedder has cancelled stays so.
-            store.clear_cancellation();
-            if shared.cancelled.load(Ordering::SeqCst) {
-                shared.token.cancel();
-            }
+    // What the callback that was called last has raised: the error of a guest that is to stop replaces it.
+    let failed = shared.take_failed();
+    if let Some(store) = lease.store().filter(|_| fired) {
+        // The signal has had its effect. What the embedder has cancelled stays so.
+        store.clear_cancellation();
+        if shared.cancelled.load(Ordering::SeqCst) {
+            shared.token.cancel();
         }
     }
     drop(lease);
@@ -50,8 +48,13 @@ pub(crate) fn run<R>(
             if error.stop_reason() == Some(StopReason::Cancelled) {
                 // The handler of the signal that stopped it, if one did, raises here.
                 py.check_signals()?;
+                if !shared.cancelled.load(Ordering::SeqCst)
+                    && let Some(failed) = failed
+                {
+                    return Err(failed);
+                }
                 if fired {
-                    return Err(failed.unwrap_or_else(|| error::interrupted(py, &error)));
+                    return Err(error::interrupted(py, &error));
                 }
             }
             Err(error::raise(py, shared.id, &error))
