@@ -4,7 +4,7 @@ use crate::caller::Caller;
 use crate::error::{self, PythonError};
 use crate::lease::{Calling, Shared};
 use crate::types::FuncType;
-use crate::{registry, signals, value};
+use crate::{guest, registry, signals, value};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PySequence, PyTuple};
@@ -59,6 +59,9 @@ impl Callback {
     ) -> wardian::Result<()> {
         let shared = caller.data().shared.upgrade();
         let shared = shared.ok_or_else(|| Error::host("the store is being dropped"))?;
+        if guest::is_ending() {
+            return Err(Error::host("Python is shutting down"));
+        }
         let done = Python::try_attach(|py| self.attached(py, &shared, &mut caller, params, out));
         done.unwrap_or_else(|| Err(Error::host("Python is shutting down")))
     }

@@ -88,6 +88,7 @@ impl Table {
         Ok(Table { store: shared.id, table })
     }
 
+    /// Its type.
     #[pyo3(name = "type")]
     fn type_(&self, store: &Bound<'_, PyAny>) -> PyResult<TableType> {
         self.in_store(store)?.with(|context| TableType(self.table.ty(&context)))
@@ -179,6 +180,7 @@ impl Global {
         Ok(Global { store: shared.id, global })
     }
 
+    /// Its type.
     #[pyo3(name = "type")]
     fn type_(&self, store: &Bound<'_, PyAny>) -> PyResult<GlobalType> {
         self.in_store(store)?;

@@ -44,6 +44,7 @@ mod _wardian {
         engine::{Config, Engine},
         error::Frame,
         func::Func,
+        guest::_end,
         instance::Instance,
         items::{Global, Table},
         linker::Linker,
@@ -64,6 +65,8 @@ mod _wardian {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let end = module.getattr("_end")?;
+        module.py().import("atexit")?.call_method1("register", (end,))?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

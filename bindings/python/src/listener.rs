@@ -2,7 +2,7 @@
 
 use crate::error::{PythonError, walk};
 use crate::lease::Shared;
-use crate::{registry, signals, value};
+use crate::{guest, registry, signals, value};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use std::panic::resume_unwind;
@@ -67,7 +67,7 @@ impl Listener {
         stack: Option<&mut StackIterator<'_>>,
         argument: impl FnOnce(Python<'_>, u64) -> PyResult<Py<PyAny>>,
     ) {
-        let Some(number) = self.callables[which] else { return };
+        let Some(number) = self.callables[which].filter(|_| !guest::is_ending()) else { return };
         let Some(shared) = self.shared.upgrade() else { return };
         let failed = Python::try_attach(|py| {
             let callable = shared.registry.get(py, number)?;

@@ -103,6 +103,7 @@ impl Memory {
         made.map(|memory| Memory::own(shared.id, memory)).map_err(|e| error::of(py, &e))
     }
 
+    /// Its type, with the present size as minimum.
     #[pyo3(name = "type")]
     fn type_(&self, store: &Bound<'_, PyAny>) -> PyResult<MemoryType> {
         let shared = self.in_store(store)?;

@@ -45,36 +45,43 @@ impl ValType {
         })
     }
 
+    /// 32-bit integers: `int`, signed or unsigned.
     #[staticmethod]
     fn i32() -> ValType {
         ValType(w::ValType::I32)
     }
 
+    /// 64-bit integers: `int`, signed or unsigned.
     #[staticmethod]
     fn i64() -> ValType {
         ValType(w::ValType::I64)
     }
 
+    /// 32-bit floats: `float`.
     #[staticmethod]
     fn f32() -> ValType {
         ValType(w::ValType::F32)
     }
 
+    /// 64-bit floats: `float`.
     #[staticmethod]
     fn f64() -> ValType {
         ValType(w::ValType::F64)
     }
 
+    /// Vectors: 16 `bytes`, lane 0 first.
     #[staticmethod]
     fn v128() -> ValType {
         ValType(w::ValType::V128)
     }
 
+    /// Any object of Python's, or `None`.
     #[staticmethod]
     fn externref() -> ValType {
         ValType(w::ValType::Ref(RefType::EXTERN))
     }
 
+    /// A `Func`, or `None`.
     #[staticmethod]
     fn funcref() -> ValType {
         ValType(w::ValType::Ref(RefType::FUNC))

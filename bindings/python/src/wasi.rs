@@ -94,15 +94,15 @@ impl WasiConfig {
 }
 
 fn refused(py: Python<'_>, failed: &BuildError) -> PyErr {
-    // The operating system's errors come as Python's own for them.
-    let source = std::error::Error::source(failed)
-        .and_then(|source| source.downcast_ref::<std::io::Error>());
-    match source.and_then(std::io::Error::raw_os_error) {
-        Some(number) => py
+    match failed {
+        // The operating system's errors come as Python's own for them.
+        BuildError::Preopen { error, .. } if error.raw_os_error().is_some() => py
             .import("builtins")
-            .and_then(|builtins| builtins.getattr("OSError")?.call1((number, failed.to_string())))
+            .and_then(|builtins| {
+                builtins.getattr("OSError")?.call1((error.raw_os_error(), failed.to_string()))
+            })
             .map_or_else(|failed| failed, PyErr::from_value),
-        None => error::usage(&failed.to_string()),
+        _ => error::usage(&failed.to_string()),
     }
 }
 

@@ -79,4 +79,4 @@ v128 = ValType("v128")
 externref = ValType("externref")
 funcref = ValType("funcref")
 
-__all__ = [name for name in dir() if not name.startswith("_") and name not in ("errors",)]
+__all__ = sorted(name for name in globals() if not name.startswith("_") and name != "errors")
