@@ -52,7 +52,7 @@ mod _wardian {
         memory::Memory,
         module::Module,
         profile::{Profile, Profiler},
-        signals::interrupt_on,
+        signals::{_forked, interrupt_on},
         snapshot::Snapshot,
         store::{CancelToken, Store},
         types::{
@@ -67,6 +67,9 @@ mod _wardian {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let end = module.getattr("_end")?;
         module.py().import("atexit")?.call_method1("register", (end,))?;
+        let options = pyo3::types::PyDict::new(module.py());
+        options.set_item("after_in_child", module.getattr("_forked")?)?;
+        module.py().import("os")?.call_method("register_at_fork", (), Some(&options))?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -32,11 +32,13 @@ const INTERRUPT: u64 = 1 << (2 - 1);
 /// The signals that stop guests, a bit each.
 static INTERRUPTING: AtomicU64 = AtomicU64::new(INTERRUPT);
 
-/// The watcher of this process; one that was forked off has its own.
+/// The watcher of this process; null until there is one.
 static WATCHER: AtomicPtr<Watcher> = AtomicPtr::new(std::ptr::null_mut());
 
+/// How often the process has been forked off: what was found out before does not hold.
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
 struct Watcher {
-    process: u32,
     read: OwnedFd,
     write: OwnedFd,
     state: Mutex<Watching>,
@@ -61,20 +63,21 @@ struct Guest {
 impl Watcher {
     /// That of this process. Called on its main thread only.
     fn get() -> std::io::Result<&'static Watcher> {
-        let process = std::process::id();
-        // SAFETY: what it points to is never freed.
-        if let Some(watcher) = unsafe { WATCHER.load(Ordering::Acquire).as_ref() }
-            && watcher.process == process
-        {
+        if let Some(watcher) = Watcher::existing() {
             return Ok(watcher);
         }
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        let watcher = Watcher { process, read, write, state: Mutex::default() };
+        let watcher = Watcher { read, write, state: Mutex::default() };
         let watcher: &'static Watcher = Box::leak(Box::new(watcher));
         let thread = std::thread::Builder::new().name("wardian signals".into());
         thread.spawn(|| watcher.watch())?;
         WATCHER.store(std::ptr::from_ref(watcher).cast_mut(), Ordering::Release);
         Ok(watcher)
+    }
+
+    fn existing() -> Option<&'static Watcher> {
+        // SAFETY: what it points to is never freed.
+        unsafe { WATCHER.load(Ordering::Acquire).as_ref() }
     }
 
     fn state(&self) -> MutexGuard<'_, Watching> {
@@ -115,7 +118,8 @@ impl Watcher {
     fn go(&self, py: Python<'_>, in_guest: bool) -> (bool, PyResult<()>) {
         let before = {
             let mut state = self.state();
-            if in_guest && !state.in_guest {
+            // Before the outermost guest there is none that the file was ours for.
+            if in_guest && !state.in_guest && !state.guests.is_empty() {
                 // Python has handled these, or does so below.
                 self.drain(&mut state);
             }
@@ -149,9 +153,9 @@ pub(crate) fn watch(py: Python<'_>, token: &CancelToken) -> PyResult<Watch> {
     let ours = watcher.write.as_raw_fd();
     let before = set_wakeup_file(py, ours)?;
     let forward = (before >= 0 && before != ours).then_some(before);
+    let (in_guest, raised) = watcher.go(py, true);
     let guest = Guest { token: token.clone(), fired: false, forward };
     watcher.state().guests.push(guest);
-    let (in_guest, raised) = watcher.go(py, true);
     let watch = Watch(Some(Watched { watcher, in_guest, before: Some(before) }));
     if let Err(raised) = raised {
         watch.end(py);
@@ -185,8 +189,10 @@ impl Watch {
             return false;
         };
         let ours = watcher.write.as_raw_fd();
-        let found = set_wakeup_file(py, before);
-        if let Ok(found) = found
+        // Where there was none ours may stay: between guests it changes nothing.
+        if before >= 0
+            && before != ours
+            && let Ok(found) = set_wakeup_file(py, before)
             && found != ours
         {
             // A callback has set another one, which stays.
@@ -227,25 +233,23 @@ fn existing(py: Python<'_>) -> Option<&'static Watcher> {
     if !is_main_thread(py).unwrap_or(false) {
         return None;
     }
-    // SAFETY: what it points to is never freed.
-    let watcher = unsafe { WATCHER.load(Ordering::Acquire).as_ref() };
-    watcher.filter(|watcher| watcher.process == std::process::id())
+    Watcher::existing()
 }
 
 /// Whether Python handles signals on this thread.
 fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     thread_local! {
-        /// The process in which it was found out, and what.
-        static KNOWN: Cell<Option<(u32, bool)>> = const { Cell::new(None) };
+        /// After how many forks it was found out, and what.
+        static KNOWN: Cell<Option<(u64, bool)>> = const { Cell::new(None) };
     }
-    let process = std::process::id();
-    if let Some((_, is_main)) = KNOWN.get().filter(|(of, _)| *of == process) {
+    let forks = FORKS.load(Ordering::Relaxed);
+    if let Some((_, is_main)) = KNOWN.get().filter(|(of, _)| *of == forks) {
         return Ok(is_main);
     }
     let threading = py.import("threading")?;
     let main = threading.call_method0("main_thread")?.getattr("ident")?;
     let is_main = threading.call_method0("get_ident")?.eq(main)?;
-    KNOWN.set(Some((process, is_main)));
+    KNOWN.set(Some((forks, is_main)));
     Ok(is_main)
 }
 
@@ -262,6 +266,20 @@ fn set_wakeup_file(py: Python<'_>, file: RawFd) -> PyResult<RawFd> {
         Ok::<_, PyErr>(options.unbind())
     })?;
     set.bind(py).call((file,), Some(options.bind(py)))?.extract()
+}
+
+/// Called in a process that was forked off (`os.register_at_fork`): it has no watching thread, and the pipe is the parent's.
+#[pyfunction]
+pub(crate) fn _forked(py: Python<'_>) -> PyResult<()> {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+    if let Some(watcher) = Watcher::existing() {
+        WATCHER.store(std::ptr::null_mut(), Ordering::Release);
+        let found = set_wakeup_file(py, -1)?;
+        if found != watcher.write.as_raw_fd() {
+            set_wakeup_file(py, found)?;
+        }
+    }
+    Ok(())
 }
 
 /// Sets which signals stop a guest that the main thread runs: `signal.SIGINT` unless this is called.

@@ -260,6 +260,23 @@ def test_after_a_fork(engine):
     assert os.waitstatus_to_exitcode(status) == 7
 
 
+def test_a_signal_of_a_forked_process_is_its_own(engine):
+    """The child's signals do not reach the parent's guest."""
+    store = Store(engine)
+    Instance(store, Module(engine, '(module (func (export "run")))')).exports(store).run(store)
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGINT, lambda *_: None)
+        for _ in range(20):
+            interrupt()
+            time.sleep(0.01)
+        os._exit(0)
+    with pytest.raises(wardian.Stopped) as caught:
+        loop(engine, store).call(store, timeout=0.5)
+    assert caught.value.reason == "deadline"
+    os.waitpid(child, 0)
+
+
 def test_cancelled_by_another_thread(engine):
     store = Store(engine)
     run = loop(engine, store)
