@@ -1,10 +1,10 @@
 //! What a host function gets to use its store by.
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{self, Checkpoint};
 use crate::error;
 use crate::instance::Instance;
 use crate::items;
-use crate::lease::{Calling, Shared};
+use crate::lease::{Calling, Here, Shared};
 use crate::snapshot::Snapshot;
 use pyo3::prelude::*;
 use std::path::PathBuf;
@@ -105,7 +105,10 @@ impl Caller {
         compress: bool,
     ) -> PyResult<Checkpoint> {
         let options = CheckpointOptions::new().embed_modules(embed_modules).compress(compress);
-        let taken = self.with(|caller| caller.checkpoint(&options))?;
+        let taken = self.with(|caller| {
+            let within = Here(caller);
+            py.detach(|| Here(within.into_inner().checkpoint(&options))).into_inner()
+        })?;
         taken.map(Checkpoint::new).map_err(|e| error::of(py, &e))
     }
 
@@ -119,8 +122,16 @@ impl Caller {
         compress: bool,
     ) -> PyResult<()> {
         let options = CheckpointOptions::new().embed_modules(embed_modules).compress(compress);
-        let file = std::io::BufWriter::new(std::fs::File::create(&path)?);
-        let written = self.with(|caller| caller.checkpoint_to(&options, file))?;
-        written.map(drop).map_err(|e| error::of(py, &e))
+        let written = self.with(|caller| {
+            let within = Here(caller);
+            py.detach(|| {
+                let caller = within.into_inner();
+                Here(checkpoint::to_file(&path, |file| {
+                    caller.checkpoint_to(&options, file).map(drop)
+                }))
+            })
+            .into_inner()
+        })?;
+        written.map_err(|e| checkpoint::failure(py, &e))
     }
 }

@@ -9,7 +9,9 @@ use crate::{error, guest, value};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use wardian::{Error, ResumeOptions, Val};
 use wardian_wasi::{RestoreOptions, WasiCtx, WasiState};
@@ -23,6 +25,24 @@ pub(crate) fn carry_wasi(store: &mut wardian::Store<Data>) {
         let state = data.wasi.save().map_err(Error::host)?;
         Ok(vec![(WASI.to_owned(), state.to_bytes())])
     });
+}
+
+/// Writes to a file that is made or emptied.
+pub(crate) fn to_file(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> wardian::Result<()>,
+) -> wardian::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    write(&mut file)?;
+    Ok(file.flush()?)
+}
+
+/// What is to be raised; the operating system's errors as Python's own for them.
+pub(crate) fn failure(py: Python<'_>, failed: &Error) -> PyErr {
+    match failed.downcast_ref::<std::io::Error>() {
+        Some(failed) => PyErr::from(std::io::Error::new(failed.kind(), failed.to_string())),
+        None => error::of(py, failed),
+    }
 }
 
 /// The state of a store, and of its guest if it was taken in a host function.
@@ -85,14 +105,16 @@ impl Checkpoint {
     /// Reads one from bytes, which may come from anybody.
     #[staticmethod]
     fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Checkpoint> {
-        wardian::Checkpoint::from_bytes(data).map(Checkpoint).map_err(|e| error::of(py, &e))
+        let read = py.detach(|| wardian::Checkpoint::from_bytes(data));
+        read.map(Checkpoint).map_err(|e| error::of(py, &e))
     }
 
     /// Reads one from a file.
     #[staticmethod]
     fn from_file(py: Python<'_>, path: PathBuf) -> PyResult<Checkpoint> {
-        let file = std::io::BufReader::new(std::fs::File::open(&path)?);
-        wardian::Checkpoint::read(file).map(Checkpoint).map_err(|e| error::of(py, &e))
+        let file = std::io::BufReader::new(File::open(&path)?);
+        let read = py.detach(|| wardian::Checkpoint::read(file));
+        read.map(Checkpoint).map_err(|e| failure(py, &e))
     }
 
     /// The checkpoint as bytes, as `docs/checkpoints.md` describes them.
@@ -103,8 +125,8 @@ impl Checkpoint {
 
     /// Writes it to a file.
     fn to_file(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
-        let file = std::io::BufWriter::new(std::fs::File::create(&path)?);
-        py.detach(|| self.0.write(file)).map_err(|e| error::of(py, &e))
+        let written = py.detach(|| to_file(&path, |file| self.0.write(file)));
+        written.map_err(|e| failure(py, &e))
     }
 }
 

@@ -65,6 +65,10 @@ mod _wardian {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        if !super::signals::is_main_interpreter(module.py()) {
+            let why = "wardian cannot be imported in a sub-interpreter";
+            return Err(pyo3::exceptions::PyImportError::new_err(why));
+        }
         let end = module.getattr("_end")?;
         module.py().import("atexit")?.call_method1("register", (end,))?;
         let options = pyo3::types::PyDict::new(module.py());

@@ -253,6 +253,12 @@ fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     Ok(is_main)
 }
 
+/// Whether this is the interpreter that Python has begun with, which handles the signals of the process.
+pub(crate) fn is_main_interpreter(_: Python<'_>) -> bool {
+    // SAFETY: this thread has the GIL, as the argument shows, and so an interpreter.
+    unsafe { pyo3::ffi::PyInterpreterState_GetID(pyo3::ffi::PyInterpreterState_Get()) == 0 }
+}
+
 /// Sets the file that Python's handlers write to; gives the one before, or -1.
 fn set_wakeup_file(py: Python<'_>, file: RawFd) -> PyResult<RawFd> {
     static SET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();

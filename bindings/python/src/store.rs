@@ -148,7 +148,7 @@ impl Store {
         let options =
             wardian::CheckpointOptions::new().embed_modules(embed_modules).compress(compress);
         self.0
-            .idle(|store| store.checkpoint(&options))?
+            .idle(|store| py.detach(|| store.checkpoint(&options)))?
             .map(Checkpoint::new)
             .map_err(|e| error::of(py, &e))
     }
@@ -164,10 +164,13 @@ impl Store {
     ) -> PyResult<()> {
         let options =
             wardian::CheckpointOptions::new().embed_modules(embed_modules).compress(compress);
-        let file = std::fs::File::create(&path)?;
-        let written =
-            self.0.idle(|store| store.checkpoint_to(&options, std::io::BufWriter::new(file)))?;
-        written.map(drop).map_err(|e| error::of(py, &e))
+        // In the lease: a file is not emptied for a store that is in use.
+        let written = self.0.idle(|store| {
+            py.detach(|| {
+                checkpoint::to_file(&path, |file| store.checkpoint_to(&options, file).map(drop))
+            })
+        })?;
+        written.map_err(|e| checkpoint::failure(py, &e))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

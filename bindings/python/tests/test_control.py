@@ -518,3 +518,17 @@ def test_a_guest_in_a_daemon_thread_at_exit():
     """)
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert (run.returncode, run.stdout) == (0, "end\n"), run.stderr
+
+
+def test_sub_interpreters_are_refused():
+    script = textwrap.dedent("""
+        try:
+            import _interpreters as interpreters
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+        one = interpreters.create()
+        script = "try: import wardian\\nexcept ImportError as e: print('refused')"
+        interpreters.run_string(one, script)
+    """)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout) == (0, "refused\n"), run.stderr

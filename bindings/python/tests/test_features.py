@@ -323,6 +323,9 @@ def test_checkpoints_of_idle_stores(engine, tmp_path):
             resumed.run()
     with pytest.raises(wardian.CheckpointError):
         Linker(engine).resume(store.checkpoint(embed_modules=False))
+    for write in (store.checkpoint_to, store.checkpoint().to_file, Checkpoint.from_file):
+        with pytest.raises(FileNotFoundError):
+            write(tmp_path / "no" / "folder")
     for bad in (b"", b"nonsense", store.checkpoint().to_bytes()[:-9]):
         with pytest.raises(wardian.WardianError):
             Linker(engine).resume(Checkpoint.from_bytes(bad))
