@@ -97,6 +97,76 @@ WASM_API_EXTERN bool wardian_trap_exit_code(const wasm_trap_t*, uint32_t* code);
 WASM_API_EXTERN own wasm_trap_t* wardian_trap_exit(wasm_store_t*, uint32_t code);
 
 // -------------------------------------------------------------------------------------------------
+// Sight: stacks, listeners, profiles
+
+// In a callback: the calls of the guest, the innermost first. Empty elsewhere.
+WASM_API_EXTERN void wardian_stack(const wasm_store_t*, own wasm_frame_vec_t* out);
+// The name of the frame's function, demangled, or "func:" with its index. No zero at the end.
+WASM_API_EXTERN void wardian_frame_name(const wasm_frame_t*, own wasm_name_t* out);
+
+// A call, of use until the function that was notified of it returns.
+typedef struct wardian_call_t wardian_call_t;
+// A number that no other call of the store has.
+WASM_API_EXTERN uint64_t wardian_call_id(const wardian_call_t*);
+// The index of the function in its module, imports included; UINT32_MAX of a host function that is no import.
+WASM_API_EXTERN uint32_t wardian_call_func_index(const wardian_call_t*);
+// As wardian_frame_name.
+WASM_API_EXTERN void wardian_call_name(const wardian_call_t*, own wasm_name_t* out);
+// In `after`: whether the call ends by a tail call, and so has no results.
+WASM_API_EXTERN bool wardian_call_is_tail_call(const wardian_call_t*);
+
+// What is notified of calls; each may be null. For each `before` and `resumed` there is one `after` or `abort`. Values are
+// 64-bit words: a v128 has two, all else one; i32 and f32 are in the low half; references mean nothing here. The store, and
+// what refers to it, must not be used in these functions.
+typedef struct wardian_listener_t {
+  void (*before)(void* environment, const wardian_call_t*, const uint64_t* arguments, size_t count);
+  void (*after)(void* environment, const wardian_call_t*, const uint64_t* results, size_t count);
+  // The call does not return; the reason is a text that ends with a zero.
+  void (*abort)(void* environment, const wardian_call_t*, const char* reason);
+  // A snapshot was restored in which the call is open, though it had ended.
+  void (*resumed)(void* environment, const wardian_call_t*);
+} wardian_listener_t;
+
+typedef struct wardian_attachment_t wardian_attachment_t;
+// Attaches a listener, which is copied, to the functions of an instance that have a name that fits a pattern: `*` is any
+// characters, `?` is one; names of imports and exports count too. The finalizer is called with the environment when the
+// listener is not needed any more: some time after it is detached, and when the store goes at the latest. Null if it fails.
+WASM_API_EXTERN own wardian_attachment_t* wardian_attach(
+  const wasm_instance_t*, const char* functions, const wardian_listener_t*, void* environment,
+  void (*finalizer)(void*), own wasm_trap_t** trap);
+// The listener is notified of no further call; of those that are open it is notified of the end.
+WASM_API_EXTERN void wardian_detach(own wardian_attachment_t*);
+
+typedef struct wardian_profiler_t wardian_profiler_t;
+// Takes a sample each so many microseconds of what the guests do that it watches.
+WASM_API_EXTERN own wardian_profiler_t* wardian_profiler_new(uint64_t microseconds);
+WASM_API_EXTERN void wardian_profiler_delete(own wardian_profiler_t*);
+WASM_API_EXTERN own wasm_trap_t* wardian_profiler_watch(const wardian_profiler_t*, wasm_store_t*);
+// What was seen so far, as a file of pprof.
+WASM_API_EXTERN void wardian_profiler_pprof(const wardian_profiler_t*, own wasm_byte_vec_t* out);
+
+// -------------------------------------------------------------------------------------------------
+// Snapshots and images
+
+typedef struct wardian_snapshot_t wardian_snapshot_t;
+// In a callback: where the guest is, with `state` also its memories, tables and globals. Null if it fails.
+WASM_API_EXTERN own wardian_snapshot_t* wardian_snapshot_new(
+  wasm_store_t*, bool state, own wasm_trap_t** trap);
+WASM_API_EXTERN void wardian_snapshot_delete(own wardian_snapshot_t*);
+// In a callback: resumes the guest from the snapshot when the callback has returned the trap that this gives. The callback that
+// took the snapshot then returns these results a second time. As often as wanted, while the call is open that it was taken in.
+// Never null: if the snapshot cannot be restored the trap says why.
+WASM_API_EXTERN own wasm_trap_t* wardian_snapshot_restore(
+  const wardian_snapshot_t*, wasm_store_t*, const wasm_val_vec_t* results);
+
+typedef struct wardian_image_t wardian_image_t;
+// Keeps the memories, tables and globals of the store as they are, while no guest runs. Null if it fails.
+WASM_API_EXTERN own wardian_image_t* wardian_image_new(wasm_store_t*, own wasm_trap_t** trap);
+WASM_API_EXTERN void wardian_image_delete(own wardian_image_t*);
+// Puts the store back to what it was.
+WASM_API_EXTERN own wasm_trap_t* wardian_store_reset(wasm_store_t*, const wardian_image_t*);
+
+// -------------------------------------------------------------------------------------------------
 // Linkers and WASI
 
 // Imports by name, for many instances and stores of one engine.

@@ -98,6 +98,7 @@ impl Handle {
     }
 
     pub(crate) fn of(mut store: Store<Data>) -> Handle {
+        store.enable_snapshots(true);
         Handle(Arc::new_cyclic(|weak| {
             store.data_mut().handle = WeakHandle(weak.clone());
             Shared {

@@ -23,9 +23,17 @@ pub(crate) struct TrapData {
 #[derive(Clone)]
 pub struct Frame {
     instance: Option<Box<Reference>>,
+    module: wardian::Module,
     func: u32,
     func_offset: usize,
     module_offset: usize,
+}
+
+impl Frame {
+    /// The name of its function, for people.
+    pub(crate) fn name(&self) -> String {
+        self.module.display_name(self.func)
+    }
 }
 
 /// The error of a callback that returned a trap.
@@ -53,21 +61,7 @@ pub(crate) fn trap(store: &Handle, error: Error) -> *mut Reference {
     {
         return give(Reference::new(store, What::Trap(trap.clone())));
     }
-    let frames = error.backtrace().map(|backtrace| {
-        let frames = backtrace.frames().iter().map(|frame| {
-            let instance = store.instance_of(frame.module());
-            let instance = instance.map(|i| Box::new(Reference::new(store, What::Instance(i))));
-            let start = frame.definition().body_offset().unwrap_or(0);
-            let offset = frame.code_offset().unwrap_or(start);
-            Frame {
-                instance,
-                func: frame.func_index(),
-                func_offset: offset.saturating_sub(start) as usize,
-                module_offset: frame.file_offset().unwrap_or(0),
-            }
-        });
-        frames.collect()
-    });
+    let frames = error.backtrace().map(|backtrace| frames(store, backtrace));
     let mut message = error.to_string();
     if let Some(Returned(trap)) = error.downcast_ref::<Returned>() {
         message.clone_from(&trap.value.message);
@@ -81,6 +75,24 @@ pub(crate) fn trap(store: &Handle, error: Error) -> *mut Reference {
         error: std::sync::Mutex::new(matches!(error.kind(), ErrorKind::Restored).then_some(error)),
     };
     give(Reference::new(store, What::Trap(WithInfo::new(data))))
+}
+
+/// The frames of a backtrace, the innermost first.
+pub(crate) fn frames(store: &Handle, backtrace: &wardian::Backtrace) -> Vec<Frame> {
+    let frames = backtrace.frames().iter().map(|frame| {
+        let instance = store.instance_of(frame.module());
+        let instance = instance.map(|i| Box::new(Reference::new(store, What::Instance(i))));
+        let start = frame.definition().body_offset().unwrap_or(0);
+        let offset = frame.code_offset().unwrap_or(start);
+        Frame {
+            instance,
+            module: frame.module().clone(),
+            func: frame.func_index(),
+            func_offset: offset.saturating_sub(start) as usize,
+            module_offset: frame.file_offset().unwrap_or(0),
+        }
+    });
+    frames.collect()
 }
 
 /// The error of a trap that a callback has returned, which is given up.

@@ -2,7 +2,10 @@
 
 mod config;
 mod linker;
+mod listener;
+mod profile;
 mod resume;
+mod snapshot;
 mod stores;
 mod wasi;
 

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const PROGRAMS: [&str; 3] = ["calls", "items", "control"];
+const PROGRAMS: [&str; 4] = ["calls", "items", "hooks", "control"];
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -84,7 +84,7 @@ fn programs_run_with_the_static_library() {
 #[test]
 fn nothing_is_leaked_in_valgrind() {
     if has("cc") && has("valgrind") {
-        PROGRAMS[..2].iter().for_each(|name| program(name, &["-lwardian_c"], true));
+        PROGRAMS[..3].iter().for_each(|name| program(name, &["-lwardian_c"], true));
     }
 }
 
@@ -128,4 +128,64 @@ fn every_function_of_the_headers_is_there() {
         }
     }
     assert!(declared > 250, "{declared} functions");
+}
+
+/// Installs the library in a folder, as the script does.
+fn installed(prefix: &Path) {
+    run(Command::new("bash").arg(here("install")).arg(prefix).arg(libraries()));
+}
+
+#[test]
+fn programs_find_it_by_pkg_config() {
+    if !has("cc") || !has("pkg-config") {
+        return;
+    }
+    let prefix = tempfile::tempdir().expect("there is room");
+    installed(prefix.path());
+    let path = prefix.path().join("items");
+    for options in [&["--libs"][..], &["--static", "--libs"]] {
+        let mut find = Command::new("pkg-config");
+        find.args(["--cflags"]).args(options).arg("wardian");
+        find.env("PKG_CONFIG_PATH", prefix.path().join("lib/pkgconfig"));
+        let flags = run(&mut find);
+        assert_eq!(flags.contains("-ldl"), options.contains(&"--static"), "{flags}");
+        let mut cc = Command::new("cc");
+        cc.arg(here("tests/programs/items.c")).arg("-o").arg(&path);
+        run(cc.args(flags.split_whitespace()));
+        run(Command::new(&path).env("LD_LIBRARY_PATH", prefix.path().join("lib")));
+    }
+}
+
+#[test]
+fn programs_find_it_by_cmake() {
+    if !has("cc") || !has("cmake") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("there is room");
+    let (prefix, source) = (folder.path().join("prefix"), folder.path().join("source"));
+    installed(&prefix);
+    std::fs::create_dir(&source).expect("there is room");
+    let program = here("tests/programs/items.c");
+    let project = |version: &str| {
+        format!(
+            "cmake_minimum_required(VERSION 3.13)\nproject(items C)\nfind_package(Wardian {version} REQUIRED)\n\
+             add_executable(shared {0})\ntarget_link_libraries(shared Wardian::wardian)\n\
+             add_executable(static {0})\ntarget_link_libraries(static Wardian::static)\n",
+            program.display()
+        )
+    };
+    let configure = |version: &str| {
+        std::fs::write(source.join("CMakeLists.txt"), project(version)).expect("there is room");
+        let mut cmake = Command::new("cmake");
+        cmake.arg("-S").arg(&source).arg("-B").arg(folder.path().join("build"));
+        cmake.arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display()));
+        cmake
+    };
+    assert!(!configure("0.9").output().expect("cmake is there").status.success());
+    run(&mut configure(env!("CARGO_PKG_VERSION")));
+    run(Command::new("cmake").arg("--build").arg(folder.path().join("build")));
+    for name in ["shared", "static"] {
+        run(Command::new(folder.path().join("build").join(name))
+            .env("LD_LIBRARY_PATH", prefix.join("lib")));
+    }
 }

@@ -4,6 +4,16 @@
 //! (or the fault hit the wasm stack's guard). It notes where, and makes the thread leave guest code as if a
 //! builtin had ended it. What it means is looked up afterwards, in ordinary code. Everything else is passed
 //! to the handler that was there before.
+//!
+//! Other parts of the process may install handlers afterwards, and take them away again (Python's `faulthandler`
+//! does). [`reclaim`] then puts ours on top by a second entry point:
+//!
+//! ```text
+//!   handler_over ──not ours──> what was found over `handler` ──(may pass it on)──> handler ──> what was there first
+//! ```
+//!
+//! Two entry points, since who put a handler over `handler` keeps `handler` as what it passes signals on to, and as what
+//! it puts back: so it never gets a signal back that it has passed on.
 
 use crate::arch::{Registers, status};
 use crate::code_memory;
@@ -13,12 +23,14 @@ use crate::samples;
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 thread_local! {
     /// The store whose guest this thread runs.
     static CURRENT: Cell<*mut StoreCtx> = const { Cell::new(ptr::null_mut()) };
+    /// Whether this thread is in a handler that [`handler_over`] has called.
+    static PASSED_ON: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Makes `store` the one that this thread runs; returns the one before.
@@ -76,20 +88,91 @@ fn install_once(interrupt: i32) {
         survive_file_limits();
         let interrupt = interrupt_signal();
         for signal in TRAP_SIGNALS.iter().chain([&interrupt]) {
-            // SA_NODEFER lets a fault in a host function's own handler be seen. Requests to stop may come
-            // faster than they are handled, and must not use up the signal stack.
-            let nested = if *signal == interrupt { 0 } else { libc::SA_NODEFER };
-            // SAFETY: `handler` is a valid handler for SA_SIGINFO. SA_RESTART keeps system calls of host
-            // functions whole.
-            unsafe {
-                let mut action: libc::sigaction = std::mem::zeroed();
-                action.sa_sigaction = handler as *const () as usize;
-                action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | nested | libc::SA_RESTART;
-                libc::sigemptyset(&mut action.sa_mask);
-                libc::sigaction(*signal, &action, ptr::null_mut());
-            }
+            set(*signal, handler);
         }
     });
+}
+
+type Handler = unsafe extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
+
+/// Makes one of ours the handler of a signal.
+fn set(signal: libc::c_int, ours: Handler) {
+    // SA_NODEFER lets a fault in a host function's own handler be seen. Requests to stop may come
+    // faster than they are handled, and must not use up the signal stack.
+    let nested = if signal == interrupt_signal() { 0 } else { libc::SA_NODEFER };
+    // SAFETY: `ours` is a valid handler for SA_SIGINFO. SA_RESTART keeps system calls of host
+    // functions whole.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = ours as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | nested | libc::SA_RESTART;
+        libc::sigemptyset(&mut action.sa_mask);
+        libc::sigaction(signal, &action, ptr::null_mut());
+    }
+}
+
+/// What the system does now when a signal comes.
+fn current_action(signal: libc::c_int) -> libc::sigaction {
+    // SAFETY: the action is read into a place of its own.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, ptr::null(), &mut action);
+        action
+    }
+}
+
+fn is_ours(action: &libc::sigaction) -> bool {
+    [handler as Handler, handler_over]
+        .iter()
+        .any(|h| *h as *const () as usize == action.sa_sigaction)
+}
+
+/// What [`handler_over`] passes signals on to; null until [`reclaim`] has found something.
+static OVER: AtomicPtr<Previous> = AtomicPtr::new(ptr::null_mut());
+
+/// Puts the handlers on top again if something else has installed handlers since; those get the signals that are not a
+/// guest's. One system call if nothing has. Does nothing if ours were never installed.
+pub fn reclaim() {
+    // Who replaces handlers of faults replaces that of this one.
+    if interrupt_signal() == 0 || is_ours(&current_action(libc::SIGSEGV)) {
+        return;
+    }
+    // What was found stays: a handler on another thread may be reading it. The same is not kept twice.
+    static FOUND: Mutex<Vec<&'static Previous>> = Mutex::new(Vec::new());
+    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(first) = PREVIOUS.get() else { return };
+    // SAFETY: what it points to is never freed.
+    let last = unsafe { OVER.load(Ordering::Acquire).as_ref() };
+    let mut now = Previous(last.unwrap_or(first).0);
+    let signals = TRAP_SIGNALS.into_iter().chain([interrupt_signal()]);
+    let replaced: Vec<_> = signals
+        .zip(&mut now.0)
+        .filter_map(|(signal, place)| {
+            let action = current_action(signal);
+            let replaced = !is_ours(&action);
+            if replaced {
+                *place = action;
+            }
+            replaced.then_some(signal)
+        })
+        .collect();
+    let same = |known: &&&Previous| {
+        known
+            .0
+            .iter()
+            .zip(&now.0)
+            .all(|(a, b)| (a.sa_sigaction, a.sa_flags) == (b.sa_sigaction, b.sa_flags))
+    };
+    let known = found.iter().find(same).copied();
+    let over = known.unwrap_or_else(|| {
+        let over: &'static Previous = Box::leak(Box::new(now));
+        found.push(over);
+        over
+    });
+    OVER.store(ptr::from_ref(over).cast_mut(), Ordering::Release);
+    for signal in replaced {
+        set(signal, handler_over);
+    }
 }
 
 /// Lets writes past the process's limit of file sizes fail, if nobody has decided otherwise: by default the
@@ -195,7 +278,32 @@ unsafe extern "C" fn handler(
         if !store.is_null() && handle(signal, store, info, &mut Registers::new(context)) {
             return;
         }
-        chain(signal, info, context);
+        if let Some(previous) = PREVIOUS.get() {
+            chain(previous, signal, info, context);
+        }
+    }
+}
+
+/// The same, on top of others' handlers: see [`reclaim`].
+unsafe extern "C" fn handler_over(
+    signal: libc::c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+) {
+    // SAFETY: as in `handler`. What `OVER` points to is never freed.
+    unsafe {
+        let store = CURRENT.get();
+        if !store.is_null() && handle(signal, store, info, &mut Registers::new(context)) {
+            return;
+        }
+        let over = OVER.load(Ordering::Acquire).as_ref().filter(|_| !PASSED_ON.get());
+        if let Some(over) = over {
+            PASSED_ON.set(true);
+            chain(over, signal, info, context);
+            PASSED_ON.set(false);
+        } else if let Some(first) = PREVIOUS.get() {
+            chain(first, signal, info, context);
+        }
     }
 }
 
@@ -268,8 +376,12 @@ unsafe fn note(store: *mut StoreCtx, registers: &Registers<'_>, address: usize) 
 }
 
 /// Passes the signal to the handler that was there before.
-unsafe fn chain(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    let Some(previous) = PREVIOUS.get() else { return };
+unsafe fn chain(
+    previous: &Previous,
+    signal: libc::c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+) {
     let index = TRAP_SIGNALS.iter().position(|s| *s == signal).unwrap_or(4);
     let action = &previous.0[index];
     // SAFETY: the system gives a valid record; calling a handler as the system would.

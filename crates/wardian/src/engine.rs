@@ -133,6 +133,18 @@ impl Engine {
         self.0.interpreted_because.as_deref()
     }
 
+    /// Puts the signal handlers on top again, if something else in the process has installed handlers over them since
+    /// the engine was made, as Python's `faulthandler` and runtimes of other languages do: without that a guest's trap
+    /// would end the process. Those handlers get what is not a guest's.
+    ///
+    /// For embedders that share the process with such code, before calls of guests. One system call if nothing has
+    /// changed; nothing at all in an engine without signals ([`Config::signals`]).
+    pub fn reclaim_signals(&self) {
+        if self.0.config.signals {
+            signals::reclaim();
+        }
+    }
+
     /// Keeps compiled code in `cache` and takes it from there; `None` for no cache.
     #[doc(alias = "WithCompilationCache", alias = "cache_config_load")]
     pub fn set_cache(&self, cache: Option<Arc<dyn crate::CodeCache>>) {

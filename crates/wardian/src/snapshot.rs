@@ -137,6 +137,11 @@ impl Snapshot {
         })
     }
 
+    /// The types of the results that it is restored with: those of the host function that took it.
+    pub fn result_types(&self) -> &[wardian_types::ValType] {
+        self.0.result_types()
+    }
+
     /// As [`Snapshot::restore`], with results as raw slots: a `v128` takes two, everything else one;
     /// references are handles, which are checked.
     pub fn restore_raw(&self, mut store: impl AsContextMut, results: &[u64]) -> Error {

@@ -1,0 +1,33 @@
+"""The examples, and the one of the README."""
+
+import pathlib
+import re
+import runpy
+
+import pytest
+
+HERE = pathlib.Path(__file__).parents[1]
+
+
+def test_the_readme(capsys):
+    code = re.search(r"```python\n(.*?)```", (HERE / "README.md").read_text(), re.S).group(1)
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    assert capsys.readouterr().out == "hello\n"
+
+
+def test_checkpoint(capsys):
+    runpy.run_path(str(HERE / "examples" / "checkpoint.py"), run_name="__main__")
+    assert capsys.readouterr().out == "to its end: 15\nit had called: ('host', 'step', (3,))\ncontinued: 69\n"
+
+
+def test_wasi_program(capsys):
+    main = runpy.run_path(str(HERE / "examples" / "wasi_program.py"))["main"]
+    code = main(str(HERE.parents[1] / "examples" / "guests" / "fern.wasm"))
+    out, err = capsys.readouterr()
+    assert code == 0 and len(out.splitlines()) > 10 and "_start" in err, err
+
+
+def test_wasi_program_that_is_none(capsys):
+    main = runpy.run_path(str(HERE / "examples" / "wasi_program.py"))["main"]
+    with pytest.raises(FileNotFoundError):
+        main("/nowhere.wasm")
