@@ -87,7 +87,7 @@ impl Imports {
     }
 
     /// A path from the root; none if it leads out of the crate.
-    fn from_root(&self, path: &[String]) -> Option<Vec<String>> {
+    fn absolute(&self, path: &[String]) -> Option<Vec<String>> {
         let first = path.first()?.as_str();
         let mut base = if first == "crate" { Vec::new() } else { self.at.clone() };
         let ups = path.iter().take_while(|part| *part == "super").count();
@@ -110,7 +110,7 @@ impl Imports {
             syn::UseTree::Rename(rename) => {
                 self.name(before, &rename.ident, &rename.rename, public)
             }
-            syn::UseTree::Glob(_) => self.paths.extend(self.from_root(before)),
+            syn::UseTree::Glob(_) => self.paths.extend(self.absolute(before)),
         }
     }
 
@@ -121,7 +121,7 @@ impl Imports {
         }
         // `pub use child::Name` names a module below this one.
         let below = [&self.at[..], &path[..]].concat();
-        match (self.from_root(&path), public) {
+        match (self.absolute(&path), public) {
             (Some(path), false) => drop(self.paths.insert(path)),
             (Some(path), true) => drop(self.passed_on.insert(known_as.to_string(), path)),
             (None, true) => drop(self.passed_on.insert(known_as.to_string(), below)),
@@ -140,7 +140,7 @@ impl<'a> Visit<'a> for Imports {
         let parts: Vec<_> = path.segments.iter().map(|part| part.ident.to_string()).collect();
         // A single part is a visibility, `pub(super)`, or a value, `self`.
         if parts.len() > 1 {
-            self.paths.extend(self.from_root(&parts));
+            self.paths.extend(self.absolute(&parts));
         }
         visit::visit_path(self, path);
     }
