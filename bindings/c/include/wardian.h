@@ -188,6 +188,51 @@ WASM_API_EXTERN own wasm_instance_t* wardian_linker_instantiate(
 // An export by its name, which ends with a zero; null if there is none.
 WASM_API_EXTERN own wasm_extern_t* wardian_instance_export(const wasm_instance_t*, const char* name);
 
+// How instances are made that need more than their imports. Each environment is used until the options and all instances
+// that were made with them are gone; then the finalizer, if there is one, is called with it.
+typedef struct wardian_instantiation_t wardian_instantiation_t;
+WASM_API_EXTERN own wardian_instantiation_t* wardian_instantiation_new(void);
+WASM_API_EXTERN void wardian_instantiation_delete(own wardian_instantiation_t*);
+// False if the name is not UTF-8.
+WASM_API_EXTERN bool wardian_instantiation_name(wardian_instantiation_t*, const char* name);
+// Is called when the instance is closed, on the thread that closes it, with its name (null if it has none) and code; of
+// several each is called. It must not use the store.
+WASM_API_EXTERN void wardian_instantiation_on_close(
+  wardian_instantiation_t*, void (*notify)(void* environment, const char* name, uint32_t exit_code),
+  void* environment, void (*finalizer)(void*));
+// Is asked for each import before the linker, with the type that is needed. It gives something of the store, which it may
+// make now; or null: then the linker is asked, unless it has put a trap into its place, which ends the instantiation.
+WASM_API_EXTERN void wardian_instantiation_resolver(
+  wardian_instantiation_t*,
+  own wasm_extern_t* (*resolve)(
+    void* environment, wasm_store_t*, const char* module, const char* name, const wasm_externtype_t*,
+    own wasm_trap_t** trap),
+  void* environment, void (*finalizer)(void*));
+
+// The bytes of a linear memory. Until `free` is called they belong to the guest: nobody else writes to them while it runs.
+typedef struct wardian_linear_memory_t {
+  uint8_t* base;     // a multiple of 16; all bytes are zero
+  size_t capacity;   // how many there are, at least those that were asked for
+  void* environment;
+  // Makes the memory this many bytes, more than ever before: it may move, and keeps its contents; new bytes are zero. On success
+  // it writes both places. Null, or false: the guest's memory.grow fails, and nothing has changed.
+  bool (*grow)(void* environment, size_t size, uint8_t** base, size_t* capacity);
+  void (*free)(void* environment);
+} wardian_linear_memory_t;
+// Supplies the memories that the module defines. It fills the place, or returns false: then the instance is not made. It must
+// not use the store. Guests check each access to such a memory.
+WASM_API_EXTERN void wardian_instantiation_allocator(
+  wardian_instantiation_t*,
+  bool (*allocate)(
+    void* environment, const wasm_memorytype_t*, size_t minimum, size_t maximum, wardian_linear_memory_t*),
+  void* environment, void (*finalizer)(void*));
+WASM_API_EXTERN own wasm_instance_t* wardian_linker_instantiate_with(
+  const wardian_linker_t*, wasm_store_t*, const wasm_module_t*, const wardian_instantiation_t*,
+  own wasm_trap_t** trap);
+// Closes an instance: those who asked for it are notified, its guests are stopped, and calls of it fail. False if it was
+// closed before.
+WASM_API_EXTERN bool wardian_instance_close(const wasm_instance_t*, uint32_t exit_code);
+
 // What a program of WASI sees. Without it: no arguments, no variables, no directories, and nothing to read or write.
 typedef struct wardian_wasi_t wardian_wasi_t;
 WASM_API_EXTERN own wardian_wasi_t* wardian_wasi_new(void);

@@ -72,12 +72,21 @@ unsafe impl Sync for Handle {}
 
 struct Shared {
     store: UnsafeCell<Store<Data>>,
-    /// The caller of the innermost callback that runs; it has the store.
-    caller: Cell<Option<NonNull<Caller<'static, Data>>>>,
+    /// Who has the store, while a callback runs.
+    lent: Cell<Option<Lent>>,
     /// What C has attached to things that live as long as the store.
     infos: RefCell<HashMap<Key, Info>>,
     /// Instances that were made, to be found again for frames.
     instances: RefCell<Vec<Instance>>,
+}
+
+/// By what the innermost callback that runs has the store.
+#[derive(Clone, Copy)]
+enum Lent {
+    /// A host function.
+    Caller(NonNull<Caller<'static, Data>>),
+    /// A resolver of imports.
+    Context(NonNull<StoreContextMut<'static, Data>>),
 }
 
 /// Something of a store that C can attach something to.
@@ -103,7 +112,7 @@ impl Handle {
             store.data_mut().handle = WeakHandle(weak.clone());
             Shared {
                 store: UnsafeCell::new(store),
-                caller: Cell::new(None),
+                lent: Cell::new(None),
                 infos: RefCell::default(),
                 instances: RefCell::default(),
             }
@@ -117,8 +126,9 @@ impl Handle {
         // SAFETY: one thread uses the store at a time. Without a callback nobody borrows it: `work` calls C only through
         // callbacks. During a callback the call that it was made in lies still, and the store is its caller's.
         unsafe {
-            match shared.caller.get() {
-                Some(mut caller) => work(caller.as_mut().as_context_mut()),
+            match shared.lent.get() {
+                Some(Lent::Caller(mut caller)) => work(caller.as_mut().as_context_mut()),
+                Some(Lent::Context(mut context)) => work(context.as_mut().as_context_mut()),
                 None => work((*shared.store.get()).as_context_mut()),
             }
         }
@@ -127,7 +137,7 @@ impl Handle {
     /// The store itself, unless a callback runs.
     pub(crate) fn idle<R>(&self, work: impl FnOnce(&mut Store<Data>) -> R) -> Option<R> {
         let shared = self.0.clone();
-        if shared.caller.get().is_some() {
+        if shared.lent.get().is_some() {
             return None;
         }
         // SAFETY: as in `with`.
@@ -136,7 +146,7 @@ impl Handle {
 
     /// The caller of the callback that runs.
     pub(crate) fn calling<R>(&self, work: impl FnOnce(&mut Caller<'_, Data>) -> R) -> Option<R> {
-        let mut caller = self.0.caller.get()?;
+        let Lent::Caller(mut caller) = self.0.lent.get()? else { return None };
         // SAFETY: it is there until the callback returns, and nobody else uses it now.
         Some(work(unsafe { caller.as_mut() }))
     }
@@ -147,15 +157,28 @@ impl Handle {
         caller: &mut Caller<'_, Data>,
         work: impl FnOnce() -> R,
     ) -> R {
-        // The lifetime is that of the call, at whose end the former caller is put back.
-        let outer = self.0.caller.replace(Some(NonNull::from(caller).cast()));
-        struct Restore<'a>(&'a Handle, Option<NonNull<Caller<'static, Data>>>);
+        // The lifetime is that of the call, at whose end what was there before is put back.
+        self.lend(Lent::Caller(NonNull::from(caller).cast()), work)
+    }
+
+    /// Runs a resolver of imports with the store that it was lent.
+    pub(crate) fn lending<R>(
+        &self,
+        store: &mut StoreContextMut<'_, Data>,
+        work: impl FnOnce() -> R,
+    ) -> R {
+        // As in `in_callback`.
+        self.lend(Lent::Context(NonNull::from(store).cast()), work)
+    }
+
+    fn lend<R>(&self, lent: Lent, work: impl FnOnce() -> R) -> R {
+        struct Restore<'a>(&'a Handle, Option<Lent>);
         impl Drop for Restore<'_> {
             fn drop(&mut self) {
-                self.0.0.caller.set(self.1);
+                self.0.0.lent.set(self.1);
             }
         }
-        let _restore = Restore(self, outer);
+        let _restore = Restore(self, self.0.lent.replace(Some(lent)));
         work()
     }
 

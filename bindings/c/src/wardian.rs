@@ -1,6 +1,7 @@
 //! What `wardian.h` adds.
 
 mod config;
+mod instantiation;
 mod linker;
 mod listener;
 mod profile;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const PROGRAMS: [&str; 4] = ["calls", "items", "hooks", "control"];
+const PROGRAMS: [&str; 5] = ["calls", "items", "hooks", "instances", "control"];
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -84,7 +84,7 @@ fn programs_run_with_the_static_library() {
 #[test]
 fn nothing_is_leaked_in_valgrind() {
     if has("cc") && has("valgrind") {
-        PROGRAMS[..3].iter().for_each(|name| program(name, &["-lwardian_c"], true));
+        PROGRAMS[..4].iter().for_each(|name| program(name, &["-lwardian_c"], true));
     }
 }
 

@@ -1,0 +1,254 @@
+//! How an instance is made: its name, who is notified when it is closed, where imports and memories come from.
+
+use super::linker::Linkage;
+use super::{or_trap, text};
+use crate::reference::{Reference, What};
+use crate::store::{Data, Handle};
+use crate::types::Type;
+use crate::{give, take};
+use std::ffi::{CString, c_char, c_void};
+use wardian::{
+    ClosingInstance, Error, ExternType, ImportRequest, InstantiateOptions, LinearMemory,
+    MemoryRequest, Resolution, Result, StoreContextMut,
+};
+
+/// `wardian_instantiation_t`.
+pub struct Instantiation(Option<InstantiateOptions<Data>>);
+
+impl Instantiation {
+    fn set(&mut self, with: impl FnOnce(InstantiateOptions<Data>) -> InstantiateOptions<Data>) {
+        self.0 = self.0.take().map(with);
+    }
+}
+
+/// What C gives to be passed to its functions, with what ends it.
+struct Environment {
+    pointer: *mut c_void,
+    finalizer: Option<extern "C" fn(*mut c_void)>,
+}
+
+// SAFETY: where it is used on other threads than that of the store, the header says so to C.
+unsafe impl Send for Environment {}
+// SAFETY: as above.
+unsafe impl Sync for Environment {}
+
+impl Drop for Environment {
+    fn drop(&mut self) {
+        if let Some(finalizer) = self.finalizer {
+            finalizer(self.pointer);
+        }
+    }
+}
+
+/// A text for C; a zero in it ends it.
+fn c_text(text: &str) -> CString {
+    CString::new(text.split('\0').next().unwrap_or_default()).unwrap_or_default()
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn wardian_instantiation_new() -> *mut Instantiation {
+    give(Instantiation(Some(InstantiateOptions::new())))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wardian_instantiation_delete(options: *mut Instantiation) {
+    // SAFETY: see the crate's documentation.
+    drop(unsafe { take(options) });
+}
+
+/// False if the name is not UTF-8.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wardian_instantiation_name(
+    options: *mut Instantiation,
+    name: *const c_char,
+) -> bool {
+    // SAFETY: see the crate's documentation.
+    unsafe {
+        let Ok(name) = text(name) else { return false };
+        (*options).set(|options| options.with_name(name));
+        true
+    }
+}
+
+type OnClose = unsafe extern "C" fn(*mut c_void, *const c_char, u32);
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wardian_instantiation_on_close(
+    options: *mut Instantiation,
+    notify: OnClose,
+    environment: *mut c_void,
+    finalizer: Option<extern "C" fn(*mut c_void)>,
+) {
+    let environment = Environment { pointer: environment, finalizer };
+    let notify = move |instance: &ClosingInstance, code: u32| {
+        let name = instance.name().map(c_text);
+        let name = name.as_ref().map_or(std::ptr::null(), |name| name.as_ptr());
+        let environment = &environment;
+        // SAFETY: the function takes these, as C has said.
+        unsafe { notify(environment.pointer, name, code) }
+    };
+    let notifier = wardian::CloseNotifyFunc::new(notify);
+    // SAFETY: see the crate's documentation.
+    unsafe { (*options).set(|options| options.with_close_notifier(notifier)) }
+}
+
+type Resolve = unsafe extern "C" fn(
+    *mut c_void,
+    *mut Handle,
+    *const c_char,
+    *const c_char,
+    *const Type,
+    *mut *mut Reference,
+) -> *mut Reference;
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wardian_instantiation_resolver(
+    options: *mut Instantiation,
+    resolve: Resolve,
+    environment: *mut c_void,
+    finalizer: Option<extern "C" fn(*mut c_void)>,
+) {
+    let environment = Environment { pointer: environment, finalizer };
+    let resolver = move |mut store: StoreContextMut<'_, Data>, request: &ImportRequest<'_>| {
+        let environment = &environment;
+        let handle = store.data().handle.upgrade();
+        let handle = handle.ok_or_else(|| Error::host("the store is being dropped"))?;
+        let (module, name) = (c_text(request.module()), c_text(request.name()));
+        let ty = Type::new(request.ty().clone());
+        let mut failed = std::ptr::null_mut();
+        let lent = &mut handle.clone();
+        // SAFETY: the function takes these, as C has said; what it gives is its own to give.
+        let found = handle.lending(&mut store, || unsafe {
+            take(resolve(
+                environment.pointer,
+                lent,
+                module.as_ptr(),
+                name.as_ptr(),
+                &ty,
+                &mut failed,
+            ))
+        });
+        match found {
+            _ if !failed.is_null() => Err(crate::trap::error(failed)),
+            None => Ok(Resolution::Unresolved),
+            Some(found) => match found.what {
+                What::Extern(item) => Ok(Resolution::Extern(item)),
+                _ => Err(Error::host("a resolver gave something that cannot be imported")),
+            },
+        }
+    };
+    // SAFETY: see the crate's documentation.
+    unsafe { (*options).set(|options| options.with_import_resolver(resolver)) }
+}
+
+type Allocate =
+    unsafe extern "C" fn(*mut c_void, *const Type, usize, usize, *mut GivenMemory) -> bool;
+
+/// `wardian_linear_memory_t`.
+#[repr(C)]
+pub struct GivenMemory {
+    base: *mut u8,
+    capacity: usize,
+    environment: *mut c_void,
+    grow: Option<unsafe extern "C" fn(*mut c_void, usize, *mut *mut u8, *mut usize) -> bool>,
+    free: Option<unsafe extern "C" fn(*mut c_void)>,
+}
+
+// SAFETY: C has promised that its functions can be called on any thread that has the store.
+unsafe impl Send for GivenMemory {}
+// SAFETY: as above; it is only changed through `&mut`.
+unsafe impl Sync for GivenMemory {}
+
+// SAFETY: the header asks C for each of these promises.
+unsafe impl LinearMemory for GivenMemory {
+    fn base(&self) -> *mut u8 {
+        self.base
+    }
+
+    fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    fn reallocate(&mut self, size: usize) -> Option<*mut u8> {
+        let (mut base, mut capacity) = (self.base, self.capacity);
+        // SAFETY: as C has said.
+        let grown = unsafe { self.grow?(self.environment, size, &mut base, &mut capacity) };
+        if !grown {
+            return None;
+        }
+        (self.base, self.capacity) = (base, capacity);
+        Some(base)
+    }
+
+    fn free(self: Box<Self>) {
+        if let Some(free) = self.free {
+            // SAFETY: as C has said.
+            unsafe { free(self.environment) }
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wardian_instantiation_allocator(
+    options: *mut Instantiation,
+    allocate: Allocate,
+    environment: *mut c_void,
+    finalizer: Option<extern "C" fn(*mut c_void)>,
+) {
+    let environment = Environment { pointer: environment, finalizer };
+    let allocator = move |request: &MemoryRequest<'_>| -> Result<Box<dyn LinearMemory>> {
+        let environment = &environment;
+        let ty = Type::new(ExternType::Memory(request.ty));
+        let mut given = GivenMemory {
+            base: std::ptr::null_mut(),
+            capacity: 0,
+            environment: std::ptr::null_mut(),
+            grow: None,
+            free: None,
+        };
+        let (minimum, maximum) = (request.minimum, request.maximum);
+        // SAFETY: the function takes these, as C has said.
+        let done = unsafe { allocate(environment.pointer, &ty, minimum, maximum, &mut given) };
+        if !done {
+            return Err(Error::host(format!(
+                "the allocator has refused a memory of {minimum} bytes"
+            )));
+        }
+        Ok(Box::new(given))
+    };
+    let allocator = wardian::MemoryAllocatorFunc::new(allocator);
+    // SAFETY: see the crate's documentation.
+    unsafe { (*options).set(|options| options.with_memory_allocator(allocator)) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wardian_linker_instantiate_with(
+    linker: *const Linkage,
+    store: *mut Handle,
+    module: *const Reference,
+    options: *const Instantiation,
+    trap_out: *mut *mut Reference,
+) -> *mut Reference {
+    // SAFETY: see the crate's documentation.
+    unsafe {
+        let store = &*store;
+        let make = || {
+            let module = (*module).module().ok_or_else(|| Error::host("it is no module"))?;
+            let options =
+                (*options).0.as_ref().ok_or_else(|| Error::host("it is being changed"))?;
+            store.with(|context| (*linker).0.instantiate_with(context, module, options))
+        };
+        let Some(instance) = or_trap(store, trap_out, make()) else { return std::ptr::null_mut() };
+        store.add_instance(instance);
+        give(Reference::new(store, What::Instance(instance)))
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wardian_instance_close(instance: *const Reference, code: u32) -> bool {
+    // SAFETY: see the crate's documentation.
+    unsafe {
+        let What::Instance(of) = &(*instance).what else { return false };
+        (*instance).store.with(|context| of.close_with_exit_code(context, code))
+    }
+}
