@@ -245,7 +245,7 @@ impl World {
         match status {
             exit::RETURN => {
                 let expected = &raw const *self.boundary as usize | flag::BOUNDARY;
-                assert_eq!(call.target, expected as u64, "the runtime is told what the frame said");
+                assert_eq!(call.target, expected as u64, "the runtime gets what the frame says");
                 assert_eq!(call.slots, &raw const self.slots[self.start] as usize);
                 // SAFETY: the function of the frame.
                 let count = unsafe {
