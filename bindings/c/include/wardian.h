@@ -210,6 +210,7 @@ WASM_API_EXTERN void wardian_instantiation_resolver(
   void* environment, void (*finalizer)(void*));
 
 // The bytes of a linear memory. Until `free` is called they belong to the guest: nobody else writes to them while it runs.
+// Both functions are called on the thread that uses the store.
 typedef struct wardian_linear_memory_t {
   uint8_t* base;     // a multiple of 16; all bytes are zero
   size_t capacity;   // how many there are, at least those that were asked for

@@ -13,11 +13,11 @@ use wardian::{
 };
 
 /// `wardian_instantiation_t`.
-pub struct Instantiation(Option<InstantiateOptions<Data>>);
+pub struct Instantiation(InstantiateOptions<Data>);
 
 impl Instantiation {
     fn set(&mut self, with: impl FnOnce(InstantiateOptions<Data>) -> InstantiateOptions<Data>) {
-        self.0 = self.0.take().map(with);
+        self.0 = with(std::mem::replace(&mut self.0, InstantiateOptions::new()));
     }
 }
 
@@ -47,7 +47,7 @@ fn c_text(text: &str) -> CString {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn wardian_instantiation_new() -> *mut Instantiation {
-    give(Instantiation(Some(InstantiateOptions::new())))
+    give(Instantiation(InstantiateOptions::new()))
 }
 
 #[unsafe(no_mangle)]
@@ -234,9 +234,7 @@ pub unsafe extern "C" fn wardian_linker_instantiate_with(
         let store = &*store;
         let make = || {
             let module = (*module).module().ok_or_else(|| Error::host("it is no module"))?;
-            let options =
-                (*options).0.as_ref().ok_or_else(|| Error::host("it is being changed"))?;
-            store.with(|context| (*linker).0.instantiate_with(context, module, options))
+            store.with(|context| (*linker).0.instantiate_with(context, module, &(*options).0))
         };
         let Some(instance) = or_trap(store, trap_out, make()) else { return std::ptr::null_mut() };
         store.add_instance(instance);
