@@ -4,7 +4,8 @@
 //! threads, without playing the beginning again. The memories of all branches show the same pages.
 
 use wardian::{
-    Caller, Checkpoints, Config, Engine, Fork, InstancePre, Linker, Module, Result, Store, Val,
+    Caller, Config, Engine, InstancePre, Linker, Module, Result, Store, Val,
+    checkpoint::Checkpoints, fork::Fork,
 };
 
 const DECISIONS: i32 = 100;

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wardian::{
-    CloseNotifyFunc, ClosingInstance, Engine, ErrorKind, InstantiateOptions, Linker, Module,
-    Result, StopReason, Store,
+    Engine, ErrorKind, InstantiateOptions, Linker, Module, Result, StopReason, Store,
+    close::{CloseNotifyFunc, ClosingInstance},
 };
 use wardian_wasi::WasiCtx;
 

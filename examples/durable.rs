@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use wardian::{
-    Caller, Checkpoint, CheckpointOptions, Config, Engine, EngineKind, Error, Linker, Module,
-    Result, ResumeOptions, Store, Val,
+    Caller, Config, Engine, EngineKind, Error, Linker, Module, Result, Store, Val,
+    checkpoint::{Checkpoint, CheckpointOptions, ResumeOptions},
 };
 
 /// Pays forty bills, each from what the ones before have left.

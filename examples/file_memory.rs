@@ -2,7 +2,10 @@
 #![allow(unsafe_code, reason = "a file that is mapped must be left alone by everybody else")]
 
 use std::path::Path;
-use wardian::{Engine, FileMemory, Linker, Memory, MemoryAllocatorFunc, MemoryType, Module, Store};
+use wardian::{
+    Engine, Linker, Memory, MemoryType, Module, Store,
+    allocator::{FileMemory, MemoryAllocatorFunc},
+};
 
 /// One run: a new store, as if the process had been started again.
 fn run(engine: &Engine, module: &Module, path: &Path) -> wardian::Result<u32> {

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use wardian::{
-    AsContextMut, Engine, Func, ImportRequest, ImportResolver, Instance, InstantiateOptions,
-    Linker, Module, RecordingResolver, Resolution, Result, Store, StoreContextMut, TrapStubs,
+    AsContextMut, Engine, Func, Instance, InstantiateOptions, Linker, Module, Result, Store,
+    StoreContextMut,
+    resolver::{ImportRequest, ImportResolver, RecordingResolver, Resolution, TrapStubs},
 };
 
 /// The modules that can be asked for, by name; in earnest they would come from a folder.

@@ -3,8 +3,9 @@
 
 use std::sync::{Arc, Mutex};
 use wardian::{
-    AbortReason, Attachment, Call, Caller, CompileOptions, Engine, FunctionFilter,
-    FunctionListener, Linker, Module, Result, StackIterator, Store, ValType,
+    Caller, CompileOptions, Engine, Linker, Module, Result, Store, ValType,
+    listener::{AbortReason, Attachment, Call, FunctionFilter, FunctionListener},
+    stack::StackIterator,
 };
 
 const GUEST: &str = r#"(module $garden

@@ -2,7 +2,7 @@
 //! recorder, such as that for Prometheus.
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
-use wardian::{CompileOptions, Engine, FunctionFilter, Linker, Module, Result, Store};
+use wardian::{CompileOptions, Engine, Linker, Module, Result, Store, listener::FunctionFilter};
 use wardian_observe::GuestMetrics;
 
 const GUEST: &str = r#"(module $garden (memory 2)

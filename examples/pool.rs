@@ -2,7 +2,7 @@
 //! of the tenants before.
 
 use std::sync::Mutex;
-use wardian::{Engine, Image, InstancePre, Linker, Module, Result, Store, TypedFunc};
+use wardian::{Engine, InstancePre, Linker, Module, Result, Store, TypedFunc, image::Image};
 
 /// A guest with a start that takes long, which each tenant would have to wait for without images.
 const GUEST: &str = r#"(module

@@ -1,7 +1,7 @@
 //! Many short-lived guests in a fixed amount of memory: a pool whose slots are used again, and are
 //! empty for whoever comes next.
 
-use wardian::{Engine, InstantiateOptions, Linker, Module, PoolingAllocator, Store};
+use wardian::{Engine, InstantiateOptions, Linker, Module, Store, allocator::PoolingAllocator};
 
 /// Runs the example.
 pub(crate) fn main() -> wardian::Result<()> {

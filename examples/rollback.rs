@@ -13,7 +13,7 @@
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-use wardian::{Engine, Image, Instance, Module, Result, Store, TypedFunc};
+use wardian::{Engine, Instance, Module, Result, Store, TypedFunc, image::Image};
 
 /// Two players push a ball in a field of 64 KiB that remembers where it has been.
 const GAME: &str = r#"(module

@@ -4,7 +4,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use wardian::{Engine, Instance, Module, Result, Sampler, SamplerOptions, Samples, Store};
+use wardian::{
+    Engine, Instance, Module, Result, Store,
+    sampler::{Sampler, SamplerOptions, Samples},
+};
 
 /// Counts primes: most of the time goes into divisions.
 const PROGRAM: &str = r#"(module $primes

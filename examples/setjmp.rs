@@ -8,7 +8,8 @@
 
 use std::collections::HashMap;
 use wardian::{
-    CallOptions, Caller, Engine, Error, Linker, Memory, Module, Result, Snapshot, Store, Val,
+    CallOptions, Caller, Engine, Error, Linker, Memory, Module, Result, Store, Val,
+    snapshot::Snapshot,
 };
 use wardian_wasi::{MemoryInput, MemoryOutput, WasiCtx};
 

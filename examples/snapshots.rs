@@ -3,7 +3,9 @@
 //! `choose` gives the guest one number after the other, always at the same place in its code: when the
 //! guest says that a guess was wrong, it is put back to where it guessed, and gets the next number.
 
-use wardian::{CallOptions, Caller, Engine, Error, Linker, Module, Result, Snapshot, Store, Val};
+use wardian::{
+    CallOptions, Caller, Engine, Error, Linker, Module, Result, Store, Val, snapshot::Snapshot,
+};
 
 /// Places queens on a board, one in each row, so that none attacks another. There is not a line in it
 /// that takes a queen away: the columns are parameters, and the stack is put back.

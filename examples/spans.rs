@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use tracing_subscriber::fmt::format::FmtSpan;
-use wardian::{CompileOptions, Engine, FunctionFilter, Linker, Module, Result, Store};
+use wardian::{CompileOptions, Engine, Linker, Module, Result, Store, listener::FunctionFilter};
 use wardian_observe::SpanListener;
 
 const GUEST: &str = r#"(module $garden

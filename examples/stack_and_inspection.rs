@@ -4,8 +4,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use wardian::{
-    Call, Engine, FuncType, FunctionFilter, FunctionListener, Instance, Module, Result, StackFrame,
-    StackIterator, Store, TestFunction, TestModule, Val, ValType, benchmark_function_listener,
+    Engine, FuncType, Instance, Module, Result, Store, Val, ValType,
+    listener::{Call, FunctionFilter, FunctionListener, benchmark_function_listener},
+    stack::{StackFrame, StackIterator},
+    testing::{TestFunction, TestModule},
 };
 
 const GUEST: &str = r#"(module $shop

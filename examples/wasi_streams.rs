@@ -1,7 +1,7 @@
 //! A WASI program whose streams are in memory, with a deadline and a limit of memory.
 
 use std::time::Duration;
-use wardian::{Engine, Linker, Module, Store, StoreLimits};
+use wardian::{Engine, Linker, Module, Store, limits::StoreLimits};
 use wardian_wasi::{MemoryInput, MemoryOutput, WasiCtx};
 
 /// Copies standard input to standard output, in upper case.

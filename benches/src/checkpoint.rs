@@ -7,10 +7,7 @@ use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use wardian::{
-    CheckpointIndex, CheckpointOptions, CheckpointReader, Engine, Instance, Linker, Memory, Module,
-    ReadOptions, ResumeOptions, Store,
-};
+use wardian::{Engine, Instance, Linker, Memory, Module, Store, checkpoint::{CheckpointIndex, CheckpointOptions, CheckpointReader, ReadOptions, ResumeOptions}};
 
 /// `write` of the same bytes.
 pub(crate) const WRITE: &str = "write";

@@ -5,7 +5,7 @@ use crate::engines;
 use crate::options::Result;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use wardian::CompiledCode;
+use wardian::cache::CompiledCode;
 
 /// A cache that writes down what it is given.
 struct Writer {
@@ -15,12 +15,12 @@ struct Writer {
 }
 
 // SAFETY: it gives no code.
-unsafe impl wardian::CodeCache for Writer {
-    fn get(&self, _: &wardian::CodeKey) -> Option<CompiledCode> {
+unsafe impl wardian::cache::CodeCache for Writer {
+    fn get(&self, _: &wardian::cache::CodeKey) -> Option<CompiledCode> {
         None
     }
 
-    fn put(&self, _: &wardian::CodeKey, code: &CompiledCode) {
+    fn put(&self, _: &wardian::cache::CodeKey, code: &CompiledCode) {
         for (defined, name) in (0u32..).zip(&self.names) {
             let range = code.function(defined);
             let bytes = &code.text()[range.start as usize..range.end as usize];

@@ -6,7 +6,7 @@ use crate::instantiate::SMALL;
 use crate::measure::{Contender, Row, measure};
 use crate::options::{Options, Result};
 use std::time::{Duration, Instant};
-use wardian::{Engine, Fork, Instance, Module, Store};
+use wardian::{Engine, Instance, Module, Store, fork::Fork};
 
 /// Pages of 100 MiB.
 const PAGES: i32 = 25_600;

@@ -5,7 +5,7 @@ use crate::instantiate::SMALL;
 use crate::measure::{Contender, Row, measure};
 use crate::options::{Options, Result};
 use std::time::{Duration, Instant};
-use wardian::{Engine, Image, Instance, Module, Store, TypedFunc};
+use wardian::{Engine, Instance, Module, Store, TypedFunc, image::Image};
 
 /// The same without an image.
 pub(crate) const PLAIN: &str = "no image";

@@ -6,7 +6,7 @@ use crate::measure::{Row, difference, measure};
 use crate::options::{Options, Result};
 use std::fs::File;
 use std::io::{self, Seek, Write};
-use wardian::{CompileOptions, FunctionFilter, FunctionListener, StackIterator};
+use wardian::{CompileOptions, listener::{FunctionFilter, FunctionListener}, stack::StackIterator};
 use wardian_observe::{
     BackgroundWriter, Profiler, ProfilerOptions, TraceFormat, TraceListener, TraceOptions,
 };
@@ -14,7 +14,7 @@ use wardian_observe::{
 struct Empty;
 
 impl FunctionListener for Empty {
-    fn before(&self, _: &wardian::Call<'_>, _: &[u64], _: &mut StackIterator<'_>) {}
+    fn before(&self, _: &wardian::listener::Call<'_>, _: &[u64], _: &mut StackIterator<'_>) {}
 }
 
 /// A call in an exact profile, beyond the plain call and beyond one with an empty listener; and calls

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
-use wardian::{CancelToken, Instance, Module, Store};
+use wardian::{Instance, Module, Store, cancel::CancelToken};
 
 /// The peer: a thread that sleeps on a condition variable, and is notified.
 pub(crate) const WAKING: &str = "thread woken";

@@ -6,10 +6,7 @@ use crate::hooks::WITHOUT;
 use crate::measure::{Contender, Row, measure};
 use crate::options::{Options, Result};
 use std::time::Duration;
-use wardian::{
-    Checkpoints, Engine, ExternType, Instance, InstantiateOptions, MemoryAllocatorFunc, Module,
-    Sampler, SamplerOptions, Store, VecMemory,
-};
+use wardian::{Engine, ExternType, Instance, InstantiateOptions, Module, Store, allocator::{MemoryAllocatorFunc, VecMemory}, checkpoint::Checkpoints, sampler::{Sampler, SamplerOptions}};
 
 /// Memories with guard pages.
 pub(crate) const GUARDED: &str = "guard pages";
@@ -17,7 +14,7 @@ pub(crate) const GUARDED: &str = "guard pages";
 /// Memories that an allocator supplies, on the heap, where they may move: with checks.
 pub(crate) fn checked(options: &Options) -> Result<Vec<Row>> {
     let allocator = || {
-        MemoryAllocatorFunc::new(|request: &wardian::MemoryRequest<'_>| {
+        MemoryAllocatorFunc::new(|request: &wardian::allocator::MemoryRequest<'_>| {
             Ok(VecMemory::boxed(request.minimum, request.maximum.min(1 << 30))?)
         })
     };

@@ -11,7 +11,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
-use wardian::{Config, DiskCache, Engine, EngineKind, Instance, Module, Store};
+use wardian::{Config, Engine, EngineKind, Instance, Module, Store, cache::DiskCache};
 
 /// Each with what `f` returns for 5.
 const MODULES: [(&str, i32); 4] = [
@@ -71,7 +71,7 @@ fn engine(folder: &Path) -> (Engine, Option<DiskCache>) {
     let config = config.engine(EngineKind::Compiled).compile_threads(1);
     let engine = Engine::new(config).expect("the configuration works");
     let cache = DiskCache::new(folder).ok();
-    engine.set_cache(cache.clone().map(|c| Arc::new(c) as Arc<dyn wardian::CodeCache>));
+    engine.set_cache(cache.clone().map(|c| Arc::new(c) as Arc<dyn wardian::cache::CodeCache>));
     (engine, cache)
 }
 

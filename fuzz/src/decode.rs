@@ -70,7 +70,7 @@ fn inspect(module: &Module) {
     for index in 0..info.functions.len() as u32 {
         assert!(module.func_type(index).is_some());
         if let Some(name) = module.func_name(index) {
-            let _ = wardian::demangle(name);
+            let _ = wardian::inspect::demangle(name);
         }
     }
     assert!(module.func_type(info.functions.len() as u32).is_none());

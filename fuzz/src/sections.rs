@@ -6,9 +6,7 @@ use crate::outcome::{note, note_error};
 use crate::seeds;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
-use wardian::{
-    Config, Engine, EngineKind, Instance, InstantiateOptions, Linker, Module, Store, TrapStubs,
-};
+use wardian::{Config, Engine, EngineKind, Instance, InstantiateOptions, Linker, Module, Store, resolver::TrapStubs};
 use wardian_observe::{CoreDump, CoverageMap, Format, Profiler, ProfilerOptions, TrapReport};
 
 /// More than any module of this size may take, on a busy machine.
@@ -206,7 +204,7 @@ fn ask(module: &Module) {
     for index in 0..info.functions.len().min(500) as u32 {
         if let Some(name) = module.func_name(index) {
             assert!(
-                wardian::demangle(name).len() < SHOWN,
+                wardian::inspect::demangle(name).len() < SHOWN,
                 "the name of function {index} is endless"
             );
         }

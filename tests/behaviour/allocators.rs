@@ -4,8 +4,10 @@ use crate::matrix::{Behaviour, is_compiled, linked, module};
 use crate::torture::{Lie, Plan, Torture};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wardian::{
-    Caller, Engine, Error, Instance, InstantiateOptions, Linker, Memory, MemoryAllocator,
-    MemoryAllocatorFunc, MemoryType, SharedMemory, Store, StoreLimits, TrapCode, VecMemory,
+    Caller, Engine, Error, Instance, InstantiateOptions, Linker, Memory, MemoryType, SharedMemory,
+    Store, TrapCode,
+    allocator::{MemoryAllocator, MemoryAllocatorFunc, VecMemory},
+    limits::StoreLimits,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

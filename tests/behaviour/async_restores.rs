@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use wardian::{
-    AfterCheckpoint, Caller, Checkpoint, CheckpointOptions, Checkpoints, Engine, Error, ErrorKind,
-    Fork, Linker, Result, ResumeOptions, Snapshot, StopReason, Store, TypedFunc, Val,
+    Caller, Engine, Error, ErrorKind, Linker, Result, StopReason, Store, TypedFunc, Val,
+    checkpoint::{AfterCheckpoint, Checkpoint, CheckpointOptions, Checkpoints, ResumeOptions},
+    fork::Fork,
+    snapshot::Snapshot,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

@@ -4,8 +4,9 @@ use crate::log::{Log, Recorder};
 use crate::matrix::{Behaviour, HAS_JIT, compiled_of, is_compiled, linked, module};
 use std::sync::{Arc, Mutex};
 use wardian::{
-    Caller, CompileOptions, Engine, FunctionDefinition, FunctionFilter,
-    FunctionListenerFactoryFunc, Instance, Linker, Module, Store,
+    Caller, CompileOptions, Engine, Instance, Linker, Module, Store,
+    inspect::FunctionDefinition,
+    listener::{FunctionFilter, FunctionListenerFactoryFunc},
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -17,19 +18,24 @@ pub(crate) const TABLE: &[Behaviour] = &[
 
 fn attach_and_detach(engine: &Engine) {
     let log = Log::default();
-    let mut linker: Linker<Option<wardian::Attachment>> = Linker::new(engine);
+    let mut linker: Linker<Option<wardian::listener::Attachment>> = Linker::new(engine);
     let factory = log.factory();
     linker
-        .func_wrap("h", "toggle", move |mut caller: Caller<'_, Option<wardian::Attachment>>| {
-            match caller.data_mut().take() {
+        .func_wrap(
+            "h",
+            "toggle",
+            move |mut caller: Caller<'_, Option<wardian::listener::Attachment>>| match caller
+                .data_mut()
+                .take()
+            {
                 Some(attachment) => attachment.detach(&mut caller),
                 None => {
                     let instance = caller.instance().unwrap();
                     let attachment = instance.attach(&mut caller, factory.clone()).unwrap();
                     *caller.data_mut() = Some(attachment);
                 }
-            }
-        })
+            },
+        )
         .unwrap();
     let text = r#"(module (import "h" "toggle" (func $toggle))
       (func $leaf)

@@ -6,8 +6,11 @@ use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wardian::{
-    ArrayRef, ArrayRefPre, ArrayType, AsContextMut, CallOptions, Caller, CancelToken, Engine,
-    Error, FieldType, Func, Instance, Linker, StopReason, StorageType, Store, Val,
+    AsContextMut, CallOptions, Caller, Engine, Error, Func, Instance, Linker, StopReason, Store,
+    Val,
+    cancel::CancelToken,
+    gc::{ArrayRef, ArrayRefPre},
+    types::{ArrayType, FieldType, StorageType},
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

@@ -9,8 +9,10 @@ pub(crate) mod stored;
 
 use crate::matrix::{Behaviour, module};
 use wardian::{
-    Caller, Checkpoint, CheckpointOptions, Checkpoints, Engine, EngineKind, Error, Fork, Linker,
-    Module, Result, ResumeOptions, Store, StoreLimits, Val,
+    Caller, Engine, EngineKind, Error, Linker, Module, Result, Store, Val,
+    checkpoint::{Checkpoint, CheckpointOptions, Checkpoints, ResumeOptions},
+    fork::Fork,
+    limits::StoreLimits,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

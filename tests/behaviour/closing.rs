@@ -5,8 +5,9 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use wardian::{
-    Caller, CloseNotifyFunc, ClosingInstance, Engine, Error, ErrorKind, Func, Instance,
-    InstanceCloser, InstantiateOptions, Linker, MemoryType, SharedMemory, StopReason, Store, Val,
+    Caller, Engine, Error, ErrorKind, Func, Instance, InstantiateOptions, Linker, MemoryType,
+    SharedMemory, StopReason, Store, Val,
+    close::{CloseNotifyFunc, ClosingInstance, InstanceCloser},
 };
 use wardian_wasi::WasiCtx;
 

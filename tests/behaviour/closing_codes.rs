@@ -3,7 +3,7 @@
 use crate::matrix::{Behaviour, linked, module};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
-use wardian::{Caller, Engine, ErrorKind, Instance, InstanceCloser, Linker, Store};
+use wardian::{Caller, Engine, ErrorKind, Instance, Linker, Store, close::InstanceCloser};
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("a call that is closed ends with its own instance's code", own_code),

@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use wardian::{
-    Attachment, Call, Caller, CloseNotifier, ClosingInstance, Engine, Error, ExternRef, Func,
-    FunctionFilter, FunctionListener, Instance, InstantiateOptions, Linker, Snapshot,
-    StackIterator, Store, Val,
+    Caller, Engine, Error, ExternRef, Func, Instance, InstantiateOptions, Linker, Store, Val,
+    close::{CloseNotifier, ClosingInstance},
+    listener::{Attachment, Call, FunctionFilter, FunctionListener},
+    snapshot::Snapshot,
+    stack::StackIterator,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

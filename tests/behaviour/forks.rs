@@ -4,9 +4,9 @@ use crate::checkpoints::{Host, capturing, linker, same, sources, whole};
 use crate::image::{GUEST, call};
 use crate::matrix::{Behaviour, instance, is_compiled, linked, module};
 use wardian::{
-    Caller, Checkpoints, Config, Engine, ErrorKind, Extern, ExternRef, Fork, Func, Global,
-    GlobalType, Instance, Linker, Memory, MemoryType, RefType, Result, SharedMemory, Store,
-    StoreLimits, Table, TableType, Val, ValType,
+    Caller, Config, Engine, ErrorKind, Extern, ExternRef, Func, Global, GlobalType, Instance,
+    Linker, Memory, MemoryType, RefType, Result, SharedMemory, Store, Table, TableType, Val,
+    ValType, checkpoint::Checkpoints, fork::Fork, limits::StoreLimits,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

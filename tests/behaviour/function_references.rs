@@ -5,8 +5,8 @@ use crate::matrix::{Behaviour, instance, linked, module};
 use crate::snapshots::{Host, linker as snapshots};
 use wardian::{
     CallOptions, Engine, Error, ErrorKind, ExternType, Func, FuncType, Global, GlobalType,
-    HeapType, Instance, Linker, Module, RefType, Snapshot, StopReason, Store, Table, TableType,
-    TrapCode, Val, ValType,
+    HeapType, Instance, Linker, Module, RefType, StopReason, Store, Table, TableType, TrapCode,
+    Val, ValType, snapshot::Snapshot,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

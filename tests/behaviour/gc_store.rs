@@ -4,8 +4,8 @@ use crate::gc::{TREES, call, number, stress};
 use crate::matrix::{Behaviour, instance, linked};
 use std::time::{Duration, Instant};
 use wardian::{
-    AnyRef, AsContextMut, Caller, Config, Engine, ErrorKind, ExternRef, Linker, StopReason, Store,
-    StoreLimits, Val,
+    AsContextMut, Caller, Config, Engine, ErrorKind, ExternRef, Linker, StopReason, Store, Val,
+    gc::AnyRef, limits::StoreLimits,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

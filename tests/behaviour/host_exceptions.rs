@@ -3,8 +3,9 @@
 use crate::exceptions::typed;
 use crate::matrix::{Behaviour, instance, linked};
 use wardian::{
-    Caller, Engine, Error, ErrorKind, Exception, ExternRef, Linker, ResourceLimiter, Store,
-    StoreLimits, Tag, TagType, Val, ValType,
+    Caller, Engine, Error, ErrorKind, Exception, ExternRef, Linker, Store, Tag, TagType, Val,
+    ValType,
+    limits::{ResourceLimiter, StoreLimits},
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

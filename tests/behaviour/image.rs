@@ -8,10 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Waker};
 use wardian::{
-    AsContextMut, Caller, CompileOptions, Config, Engine, ErrorKind, ExternRef, FixedMemory, Func,
-    Global, GlobalType, GuardedMemory, Image, Instance, Linker, Memory, MemoryAllocatorFunc,
-    MemoryType, RefType, SharedMemory, Snapshot, Store, StoreLimits, Table, TableType, Val,
-    ValType, VecMemory,
+    AsContextMut, Caller, CompileOptions, Config, Engine, ErrorKind, ExternRef, Func, Global,
+    GlobalType, Instance, Linker, Memory, MemoryType, RefType, SharedMemory, Store, Table,
+    TableType, Val, ValType,
+    allocator::{FixedMemory, GuardedMemory, MemoryAllocatorFunc, VecMemory},
+    image::Image,
+    limits::StoreLimits,
+    snapshot::Snapshot,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -374,7 +377,7 @@ fn endings(engine: &Engine) {
     let seen = closed.clone();
     i.notify_close(
         &mut store,
-        wardian::CloseNotifyFunc::new(move |_, code| {
+        wardian::close::CloseNotifyFunc::new(move |_, code| {
             seen.fetch_add(code, Ordering::Relaxed);
         }),
     );

@@ -3,7 +3,9 @@
 use crate::matrix::{Behaviour, instance, module};
 use std::sync::{Arc, Mutex};
 use wardian::{
-    Call, Engine, Func, FunctionFilter, FunctionListenerFunc, Linker, StackIterator, Store, Val,
+    Engine, Func, Linker, Store, Val,
+    listener::{Call, FunctionFilter, FunctionListenerFunc},
+    stack::StackIterator,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -173,7 +175,7 @@ fn objects(engine: &Engine) {
     let Val::AnyRef(Some(items)) = inside.table_element(0, 1).unwrap() else { panic!("an array") };
     let items = inside.object(&items).unwrap();
     assert_eq!((items.type_name(), items.len(), items.field_name(0)), (Some("items"), 3, None));
-    assert_eq!(items.field_type(2).unwrap().storage, wardian::StorageType::I16);
+    assert_eq!(items.field_type(2).unwrap().storage, wardian::types::StorageType::I16);
     assert_eq!(items.values().filter_map(|v| v.i32()).sum::<i32>(), 120_000);
     i.typed_func::<(), ()>(&mut store, "set").unwrap().call(&mut store, ()).unwrap();
     assert_eq!(i.internal(&store).value_at("global.head.value").unwrap().i32(), Some(10));

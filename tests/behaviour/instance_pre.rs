@@ -1,7 +1,7 @@
 //! Modules with imports that were looked up before.
 
 use crate::matrix::{Behaviour, instance, module};
-use wardian::{Engine, ErrorKind, InstantiateOptions, Linker, Store, TrapStubs};
+use wardian::{Engine, ErrorKind, InstantiateOptions, Linker, Store, resolver::TrapStubs};
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("imports looked up once serve many stores", many_stores),

@@ -3,7 +3,8 @@
 use crate::matrix::{Behaviour, instance, linked, module};
 use wardian::{
     Engine, EngineKind, ExternRef, Global, GlobalType, Instance, Linker, Memory, MemoryType,
-    Module, ResourceLimiter, Store, StoreLimits, Val, ValType,
+    Module, Store, Val, ValType,
+    limits::{ResourceLimiter, StoreLimits},
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

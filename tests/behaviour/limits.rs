@@ -3,8 +3,10 @@
 use crate::matrix::{Behaviour, instance, module};
 use std::sync::{Arc, Mutex};
 use wardian::{
-    Caller, Engine, Error, Func, FuncType, Instance, Linker, Memory, MemoryType, ResourceLimiter,
-    SharedMemory, Snapshot, Store, StoreLimits, Table, TableType, Val, ValType,
+    Caller, Engine, Error, Func, FuncType, Instance, Linker, Memory, MemoryType, SharedMemory,
+    Store, Table, TableType, Val, ValType,
+    limits::{ResourceLimiter, StoreLimits},
+    snapshot::Snapshot,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

@@ -7,9 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wardian::{
-    AbortReason, Call, Caller, CompileOptions, Engine, Error, Func, FunctionFilter,
-    FunctionListener, FunctionListenerFactory, FunctionListenerFunc, Instance, Linker, Module,
-    MultiFunctionListenerFactory, StackIterator, Store, Val,
+    Caller, CompileOptions, Engine, Error, Func, Instance, Linker, Module, Store, Val,
+    listener::{
+        AbortReason, Call, FunctionFilter, FunctionListener, FunctionListenerFactory,
+        FunctionListenerFunc, MultiFunctionListenerFactory,
+    },
+    stack::StackIterator,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use wardian::{
-    AbortReason, Call, FunctionFilter, FunctionListener, FunctionListenerFactory, StackIterator,
+    listener::{AbortReason, Call, FunctionFilter, FunctionListener, FunctionListenerFactory},
+    stack::StackIterator,
 };
 
 /// What listeners were told. Clones share it.

@@ -4,7 +4,9 @@ use crate::log::Watch;
 #[cfg(not(feature = "torture"))]
 use libtest_mimic::Trial;
 use std::cell::RefCell;
-use wardian::{Config, Engine, EngineKind, FunctionFilter, Instance, Linker, Module, Store};
+use wardian::{
+    Config, Engine, EngineKind, Instance, Linker, Module, Store, listener::FunctionFilter,
+};
 
 /// A behaviour: its name, and what checks it by panicking if it does not hold.
 pub(crate) type Behaviour = (&'static str, fn(&Engine));

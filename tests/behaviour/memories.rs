@@ -5,8 +5,11 @@ use crate::matrix::{Behaviour, linked, module};
 use crate::torture::{Plan, Torture, open_file as open};
 use std::sync::Arc;
 use wardian::{
-    Engine, FixedMemory, GuardedMemory, Instance, Linker, Memory, MemoryAllocator,
-    MemoryAllocatorFunc, MemoryType, PoolingAllocator, Store, TrapCode, VecMemory,
+    Engine, Instance, Linker, Memory, MemoryType, Store, TrapCode,
+    allocator::{
+        FixedMemory, GuardedMemory, MemoryAllocator, MemoryAllocatorFunc, PoolingAllocator,
+        VecMemory,
+    },
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

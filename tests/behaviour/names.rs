@@ -6,17 +6,26 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use wardian::{
-    AbortReason, Attachment, Backtrace, Call, CallOptions, Caller, CancelToken, CloseNotifier,
-    CloseNotifyFunc, ClosingInstance, CompileOptions, Config, CoreFeatures, DiskCache, Engine,
-    Error, ErrorKind, Func, FuncType, FunctionDefinition, FunctionFilter, FunctionListener,
-    FunctionListenerFactory, FunctionListenerFactoryFunc, FunctionListenerFunc, GuardedMemory,
-    Image, ImportRequest, ImportResolver, Instance, InstanceCloser, InstantiateOptions,
-    InternalFunction, InternalModule, InternalModuleMut, LinearMemory, Linker, Memory,
-    MemoryAllocator, MemoryAllocatorFunc, MemoryRequest, MemoryType, Module,
-    MultiFunctionListenerFactory, ObjectView, ProgramCounter, Resolution, Result, Snapshot,
-    Snapshotter, StackFrame, StackIterator, StopReason, Store, StoreContextMut, Table,
-    TestFunction, TestModule, TypedFunc, Val, ValType, VecMemory, benchmark_function_listener,
-    new_stack_iterator,
+    Backtrace, CallOptions, Caller, CompileOptions, Config, CoreFeatures, Engine, Error, ErrorKind,
+    Func, FuncType, Instance, InstantiateOptions, Linker, Memory, MemoryType, Module, Result,
+    StopReason, Store, StoreContextMut, Table, TypedFunc, Val, ValType,
+    allocator::{
+        GuardedMemory, LinearMemory, MemoryAllocator, MemoryAllocatorFunc, MemoryRequest, VecMemory,
+    },
+    cache::DiskCache,
+    cancel::CancelToken,
+    close::{CloseNotifier, CloseNotifyFunc, ClosingInstance, InstanceCloser},
+    image::Image,
+    inspect::{FunctionDefinition, InternalModule, InternalModuleMut, ObjectView},
+    listener::{
+        AbortReason, Attachment, Call, FunctionFilter, FunctionListener, FunctionListenerFactory,
+        FunctionListenerFactoryFunc, FunctionListenerFunc, MultiFunctionListenerFactory,
+        benchmark_function_listener,
+    },
+    resolver::{ImportRequest, ImportResolver, Resolution},
+    snapshot::{Snapshot, Snapshotter},
+    stack::{InternalFunction, ProgramCounter, StackFrame, StackIterator, new_stack_iterator},
+    testing::{TestFunction, TestModule},
 };
 use wardian_observe::{LogListener, TraceBuffer, TraceListener, TraceOptions};
 use wardian_wasi::{DirPerms, WasiCtxBuilder};

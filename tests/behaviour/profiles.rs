@@ -6,7 +6,7 @@ use crate::matrix::{Behaviour, instance, linked, module};
 use crate::snapshots;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use wardian::{CompileOptions, Engine, FunctionFilter, Instance, Linker, Module, Store};
+use wardian::{CompileOptions, Engine, Instance, Linker, Module, Store, listener::FunctionFilter};
 use wardian_observe::{Format, Profile, Profiler, ProfilerOptions};
 
 pub(crate) const TABLE: &[Behaviour] = &[

@@ -2,8 +2,8 @@
 
 use crate::matrix::{Behaviour, linked};
 use wardian::{
-    CallOptions, Caller, Engine, Error, Func, FuncType, Linker, Snapshot, Store, TrapCode, Val,
-    ValType,
+    CallOptions, Caller, Engine, Error, Func, FuncType, Linker, Store, TrapCode, Val, ValType,
+    snapshot::Snapshot,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

@@ -5,7 +5,8 @@ use crate::snapshots::{Host, LOOP, NESTED, linker, run, store};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use wardian::{
-    CallOptions, Caller, Engine, Error, ErrorKind, Func, Linker, Snapshot, StopReason, Store, Val,
+    CallOptions, Caller, Engine, Error, ErrorKind, Func, Linker, StopReason, Store, Val,
+    snapshot::Snapshot,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

@@ -6,10 +6,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use wardian::{
     AsContextMut, Caller, Engine, Error, ErrorKind, ExternKind, ExternRef, Func, Global,
-    GlobalType, ImportAnswer, ImportRequest, ImportResolver, Instance, InstantiateOptions, Linker,
-    Memory, MemoryType, Module, RecordingResolver, RefType, Resolution, ResolverChain, Result,
-    SharedMemory, Store, StoreContextMut, StoreLimits, Table, TableType, TrapStubs,
-    UndefinedImport, Val, ValType,
+    GlobalType, Instance, InstantiateOptions, Linker, Memory, MemoryType, Module, RefType, Result,
+    SharedMemory, Store, StoreContextMut, Table, TableType, Val, ValType,
+    limits::StoreLimits,
+    resolver::{
+        ImportAnswer, ImportRequest, ImportResolver, RecordingResolver, Resolution, ResolverChain,
+        TrapStubs, UndefinedImport,
+    },
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

@@ -3,7 +3,7 @@
 use crate::matrix::{Behaviour, instance, linked};
 use std::collections::HashSet;
 use std::time::Duration;
-use wardian::{Caller, Engine, Error, Linker, Snapshot, Store, TrapCode, Val};
+use wardian::{Caller, Engine, Error, Linker, Store, TrapCode, Val, snapshot::Snapshot};
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("memories are clean, however their former user ended", memories),

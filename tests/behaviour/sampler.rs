@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use wardian::{
-    Call, Caller, Engine, ErrorKind, FunctionFilter, FunctionListenerFunc, Instance, Linker,
-    ResolvedSample, SampledFrame, Sampler, SamplerOptions, StackIterator, StopReason, Store,
-    TypedFunc,
+    Caller, Engine, ErrorKind, Instance, Linker, StopReason, Store, TypedFunc,
+    listener::{Call, FunctionFilter, FunctionListenerFunc},
+    sampler::{ResolvedSample, SampledFrame, Sampler, SamplerOptions},
+    stack::StackIterator,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

@@ -6,8 +6,10 @@ use crate::snapshots::{Host, linker, store};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use wardian::{
-    AbortReason, Call, Caller, CompileOptions, Engine, Error, ExternRef, Func, FunctionFilter,
-    FunctionListener, Instance, Linker, Module, Snapshot, StackIterator, Store, Val,
+    Caller, CompileOptions, Engine, Error, ExternRef, Func, Instance, Linker, Module, Store, Val,
+    listener::{AbortReason, Call, FunctionFilter, FunctionListener},
+    snapshot::Snapshot,
+    stack::StackIterator,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -381,7 +383,7 @@ fn come_and_go(engine: &Engine) {
         .func_wrap("h", "change", move |mut caller: Caller<'_, Host>| {
             let i = caller.instance().unwrap();
             let new = i.attach(&mut caller, second.factory()).unwrap();
-            let old: Option<wardian::Attachment> = kept.lock().unwrap().replace(new);
+            let old: Option<wardian::listener::Attachment> = kept.lock().unwrap().replace(new);
             old.unwrap().detach(&mut caller);
             let _ = &first;
         })

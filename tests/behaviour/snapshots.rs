@@ -4,9 +4,12 @@ use crate::matrix::{Behaviour, linked};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use wardian::{
-    AbortReason, Call, CallOptions, Caller, Engine, Error, ErrorKind, Func, FunctionFilter,
-    FunctionListener, Instance, InstantiateOptions, Linker, MemoryAllocatorFunc, Snapshot,
-    StackIterator, Store, TypedFunc, Val, VecMemory,
+    CallOptions, Caller, Engine, Error, ErrorKind, Func, Instance, InstantiateOptions, Linker,
+    Store, TypedFunc, Val,
+    allocator::{MemoryAllocatorFunc, VecMemory},
+    listener::{AbortReason, Call, FunctionFilter, FunctionListener},
+    snapshot::Snapshot,
+    stack::StackIterator,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

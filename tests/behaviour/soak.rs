@@ -9,8 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use wardian::{
-    Call, CallOptions, Caller, Config, Engine, EngineKind, Error, ErrorKind, FunctionFilter,
-    FunctionListener, Linker, Snapshot, StackIterator, StopReason, Store, TrapCode, Val,
+    CallOptions, Caller, Config, Engine, EngineKind, Error, ErrorKind, Linker, StopReason, Store,
+    TrapCode, Val,
+    listener::{Call, FunctionFilter, FunctionListener},
+    snapshot::Snapshot,
+    stack::StackIterator,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -120,7 +123,7 @@ impl FunctionListener for Counts {
     fn after(&self, _: &Call<'_>, _: &[u64]) {
         self.ended.fetch_add(1, Ordering::Relaxed);
     }
-    fn abort(&self, _: &Call<'_>, _: &wardian::AbortReason<'_>) {
+    fn abort(&self, _: &Call<'_>, _: &wardian::listener::AbortReason<'_>) {
         self.ended.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::matrix::{Behaviour, linked};
 use wardian::{
-    Caller, Engine, Error, ExternRef, Linker, MemoryAllocatorFunc, MemoryType, SharedMemory,
-    Snapshot, Store, Val, VecMemory,
+    Caller, Engine, Error, ExternRef, Linker, MemoryType, SharedMemory, Store, Val,
+    allocator::{MemoryAllocatorFunc, VecMemory},
+    snapshot::Snapshot,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

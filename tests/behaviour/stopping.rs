@@ -3,8 +3,8 @@
 use crate::matrix::{Behaviour, instance, linked, module};
 use std::time::{Duration, Instant};
 use wardian::{
-    AsContextMut, CallOptions, Caller, CancelToken, CompileOptions, Engine, Error, Instance,
-    Linker, MemoryType, Module, SharedMemory, StopReason, Store,
+    AsContextMut, CallOptions, Caller, CompileOptions, Engine, Error, Instance, Linker, MemoryType,
+    Module, SharedMemory, StopReason, Store, cancel::CancelToken,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

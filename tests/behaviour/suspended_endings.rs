@@ -9,8 +9,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
 use wardian::{
-    AbortReason, Call, Caller, Engine, Error, ErrorKind, FunctionFilter, FunctionListener,
-    Instance, InstanceCloser, Linker, StackIterator, StopReason, Store,
+    Caller, Engine, Error, ErrorKind, Instance, Linker, StopReason, Store,
+    close::InstanceCloser,
+    listener::{AbortReason, Call, FunctionFilter, FunctionListener},
+    stack::StackIterator,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

@@ -8,8 +8,8 @@ use crate::matrix::{Behaviour, HAS_JIT, module};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use wardian::{
-    Config, Engine, EngineKind, ErrorKind, Instance, Module, StopReason, Store, StoreLimits,
-    TrapCode,
+    Config, Engine, EngineKind, ErrorKind, Instance, Module, StopReason, Store, TrapCode,
+    limits::StoreLimits,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

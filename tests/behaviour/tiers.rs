@@ -4,8 +4,8 @@ use crate::matrix::{Behaviour, HAS_JIT, instance, linked, module};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use wardian::{
-    CallOptions, Caller, Config, Engine, EngineKind, Error, Instance, Linker, Snapshot, StopReason,
-    Store, TrapCode, Val,
+    CallOptions, Caller, Config, Engine, EngineKind, Error, Instance, Linker, StopReason, Store,
+    TrapCode, Val, snapshot::Snapshot,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

@@ -4,8 +4,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use wardian::{
-    Engine, Error, FixedMemory, GuardedMemory, Instance, LinearMemory, MemoryAllocator,
-    MemoryRequest, Module, Reservation, Result, Store, TrapCode,
+    Engine, Error, Instance, Module, Result, Store, TrapCode,
+    allocator::{
+        FixedMemory, GuardedMemory, LinearMemory, MemoryAllocator, MemoryRequest, Reservation,
+    },
 };
 
 /// What a tortured memory does.
@@ -194,5 +196,5 @@ pub(crate) fn open_file(
     maximum: usize,
 ) -> std::io::Result<Box<dyn LinearMemory>> {
     // SAFETY: only the test that made the folder uses the file, one memory at a time.
-    unsafe { wardian::FileMemory::open(path, minimum, maximum) }
+    unsafe { wardian::allocator::FileMemory::open(path, minimum, maximum) }
 }

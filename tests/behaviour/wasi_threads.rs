@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use wardian::{
-    Engine, Error, Func, ImportRequest, InstantiateOptions, Linker, MemoryType, Resolution,
-    SharedMemory, StopReason, Store, StoreContextMut, TrapCode,
+    Engine, Error, Func, InstantiateOptions, Linker, MemoryType, SharedMemory, StopReason, Store,
+    StoreContextMut, TrapCode,
+    resolver::{ImportRequest, Resolution},
 };
 use wardian_wasi::{DirPerms, MemoryOutput, WasiCtx, WasiThreads, WasiThreadsBuilder};
 

@@ -14,9 +14,11 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 use wardian::{
-    AsContextMut, Caller, Checkpoint, CheckpointOptions, Checkpoints, Engine, EngineKind, Error,
-    ErrorKind, Extern, ExternType, Fork, Func, FuncType, Global, Instance, Linker, Memory, Module,
-    Result, ResumeOptions, Store, StoreLimits, Table, Tag, Val, ValType,
+    AsContextMut, Caller, Engine, EngineKind, Error, ErrorKind, Extern, ExternType, Func, FuncType,
+    Global, Instance, Linker, Memory, Module, Result, Store, Table, Tag, Val, ValType,
+    checkpoint::{Checkpoint, CheckpointOptions, Checkpoints, ResumeOptions},
+    fork::Fork,
+    limits::StoreLimits,
 };
 
 /// What each call from outside may burn.
@@ -255,7 +257,7 @@ impl Guest {
     }
 
     /// Makes a new store the guest's.
-    fn resume(&mut self, bytes: &[u8]) -> Result<wardian::Resumed, Failed> {
+    fn resume(&mut self, bytes: &[u8]) -> Result<wardian::checkpoint::Resumed, Failed> {
         let checkpoint = Checkpoint::from_bytes(bytes)?;
         let engine = self.plan.next;
         let stays = !std::ptr::eq(engine, self.plan.first);
@@ -272,7 +274,7 @@ impl Guest {
     }
 
     /// Makes a fork of its store the guest's.
-    fn continue_in(&mut self, fork: Fork<Host>) -> wardian::Resumed {
+    fn continue_in(&mut self, fork: Fork<Host>) -> wardian::checkpoint::Resumed {
         let Fork { store, resumed, .. } = fork;
         self.store = store;
         self.store.data_mut().carry_after = self.plan.every.map(|every| every + 1);

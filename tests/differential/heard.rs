@@ -1,7 +1,11 @@
 //! What is written down while a module runs, by host functions and by listeners.
 
 use std::sync::{Arc, Mutex};
-use wardian::{AbortReason, Backtrace, Call, Error, FunctionListener, StackIterator, Val, ValType};
+use wardian::{
+    Backtrace, Error, Val, ValType,
+    listener::{AbortReason, Call, FunctionListener},
+    stack::StackIterator,
+};
 
 /// Lines in the order of what happened. Clones share them.
 #[derive(Clone, Default)]

@@ -10,8 +10,9 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 use wardian::{
-    Call, Config, Engine, EngineKind, Func, FunctionFilter, FunctionListener, Instance, Module,
-    StackIterator, Store, Val,
+    Config, Engine, EngineKind, Func, Instance, Module, Store, Val,
+    listener::{Call, FunctionFilter, FunctionListener},
+    stack::StackIterator,
 };
 
 /// Calls from outside of each function.

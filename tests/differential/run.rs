@@ -5,7 +5,9 @@ use crate::ways::{WAYS, Way};
 use crate::world::{self, World};
 use libtest_mimic::Failed;
 use std::sync::atomic::Ordering;
-use wardian::{CallOptions, CompileOptions, Extern, FunctionFilter, Instance, Module, Store};
+use wardian::{
+    CallOptions, CompileOptions, Extern, Instance, Module, Store, listener::FunctionFilter,
+};
 
 /// What each call from outside may burn.
 const FUEL: u64 = 3_000;

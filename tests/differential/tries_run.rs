@@ -13,9 +13,10 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use wardian::{
-    AbortReason, Call, Caller, CompileOptions, Error, Extern, Func, FuncType, FunctionFilter,
-    FunctionListener, Global, Instance, Memory, Module, Result, StackIterator, Store, Tag, TagType,
-    Val, ValType,
+    Caller, CompileOptions, Error, Extern, Func, FuncType, Global, Instance, Memory, Module,
+    Result, Store, Tag, TagType, Val, ValType,
+    listener::{AbortReason, Call, FunctionFilter, FunctionListener},
+    stack::StackIterator,
 };
 
 /// Calls from outside.

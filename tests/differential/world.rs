@@ -5,8 +5,8 @@ use crate::heard::{self, Log};
 use crate::random::Random;
 use wardian::{
     AsContextMut, Caller, Error, ErrorKind, Extern, ExternRef, ExternType, Func, FuncType, Global,
-    Instance, Memory, Module, Result, SharedMemory, Snapshot, Store, StoreLimits, Table, Tag, Val,
-    ValType,
+    Instance, Memory, Module, Result, SharedMemory, Store, Table, Tag, Val, ValType,
+    limits::StoreLimits, snapshot::Snapshot,
 };
 
 /// References that host functions keep.
@@ -173,12 +173,12 @@ pub(crate) fn show(store: impl wardian::AsContext, value: &Val) -> String {
 }
 
 /// An object with its fields, but without those of the objects that it refers to.
-fn show_object(store: impl wardian::AsContext, any: &wardian::AnyRef) -> String {
+fn show_object(store: impl wardian::AsContext, any: &wardian::gc::AnyRef) -> String {
     let store = store.as_context();
     let brief = |value: &Val| match value {
         Val::AnyRef(any) => any.as_ref().map_or("null", |_| "object").to_owned(),
         Val::FuncRef(f) => f.as_ref().map_or("null", |_| "func").to_owned(),
-        Val::ExternRef(Some(e)) if e.data().is::<wardian::AnyRef>() => "object".to_owned(),
+        Val::ExternRef(Some(e)) if e.data().is::<wardian::gc::AnyRef>() => "object".to_owned(),
         other => show_plain(other),
     };
     if let Some(integer) = any.as_i31() {

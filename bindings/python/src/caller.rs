@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use wardian::CheckpointOptions;
+use wardian::checkpoint::CheckpointOptions;
 
 /// Stands for the store in a host function, until that returns: pass it where a store is needed.
 #[pyclass(frozen, module = "wardian")]

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use wardian::{Error, ResumeOptions, Val};
+use wardian::{Error, Val, checkpoint::ResumeOptions};
 use wardian_wasi::{RestoreOptions, WasiCtx, WasiState};
 
 /// The name of the state of WASI in checkpoints, as the command `wardian` has it.
@@ -47,10 +47,10 @@ pub(crate) fn failure(py: Python<'_>, failed: &Error) -> PyErr {
 
 /// The state of a store, and of its guest if it was taken in a host function.
 #[pyclass(frozen, module = "wardian")]
-pub(crate) struct Checkpoint(wardian::Checkpoint);
+pub(crate) struct Checkpoint(wardian::checkpoint::Checkpoint);
 
 impl Checkpoint {
-    pub(crate) fn new(checkpoint: wardian::Checkpoint) -> Checkpoint {
+    pub(crate) fn new(checkpoint: wardian::checkpoint::Checkpoint) -> Checkpoint {
         Checkpoint(checkpoint)
     }
 
@@ -105,7 +105,7 @@ impl Checkpoint {
     /// Reads one from bytes, which may come from anybody.
     #[staticmethod]
     fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Checkpoint> {
-        let read = py.detach(|| wardian::Checkpoint::from_bytes(data));
+        let read = py.detach(|| wardian::checkpoint::Checkpoint::from_bytes(data));
         read.map(Checkpoint).map_err(|e| error::of(py, &e))
     }
 
@@ -113,7 +113,7 @@ impl Checkpoint {
     #[staticmethod]
     fn from_file(py: Python<'_>, path: PathBuf) -> PyResult<Checkpoint> {
         let file = std::io::BufReader::new(File::open(&path)?);
-        let read = py.detach(|| wardian::Checkpoint::read(file));
+        let read = py.detach(|| wardian::checkpoint::Checkpoint::read(file));
         read.map(Checkpoint).map_err(|e| failure(py, &e))
     }
 
@@ -136,15 +136,15 @@ pub(crate) struct Resumed {
     shared: Arc<Shared>,
     store: Py<Store>,
     instances: Vec<Py<Instance>>,
-    resumed: Mutex<Option<wardian::Resumed>>,
+    resumed: Mutex<Option<wardian::checkpoint::Resumed>>,
 }
 
 impl Resumed {
-    fn look<R>(&self, work: impl FnOnce(&wardian::Resumed) -> R) -> Option<R> {
+    fn look<R>(&self, work: impl FnOnce(&wardian::checkpoint::Resumed) -> R) -> Option<R> {
         self.resumed.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(work)
     }
 
-    fn take(&self) -> PyResult<wardian::Resumed> {
+    fn take(&self) -> PyResult<wardian::checkpoint::Resumed> {
         let taken = self.resumed.lock().unwrap_or_else(PoisonError::into_inner).take();
         taken.ok_or_else(|| error::usage("the guest was resumed already"))
     }

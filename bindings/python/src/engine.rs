@@ -2,7 +2,7 @@
 
 use crate::error;
 use pyo3::prelude::*;
-use wardian::{Checkpoints, EngineKind};
+use wardian::{EngineKind, checkpoint::Checkpoints};
 
 /// Settings of an engine, all by keyword.
 #[pyclass(frozen, module = "wardian")]

@@ -214,12 +214,12 @@ pub(crate) fn frames(py: Python<'_>, backtrace: &Backtrace) -> PyResult<Py<PyAny
     Ok(PyTuple::new(py, frames)?.into_any().unbind())
 }
 
-fn source(found: Vec<wardian::SourceLocation>) -> Vec<(String, Option<u32>, Option<u32>)> {
+fn source(found: Vec<wardian::inspect::SourceLocation>) -> Vec<(String, Option<u32>, Option<u32>)> {
     found.into_iter().map(|at| (at.file, at.line, at.column)).collect()
 }
 
 /// The frames of a stack that a listener is shown.
-pub(crate) fn walk(py: Python<'_>, stack: &mut wardian::StackIterator<'_>) -> PyResult<Py<PyAny>> {
+pub(crate) fn walk(py: Python<'_>, stack: &mut wardian::stack::StackIterator<'_>) -> PyResult<Py<PyAny>> {
     let mut found = Vec::new();
     while stack.next() {
         let function = stack.function();

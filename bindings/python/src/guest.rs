@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use wardian::{CancelToken, Error, Result, StopReason, StoreContextMut};
+use wardian::{Error, Result, StopReason, StoreContextMut, cancel::CancelToken};
 
 /// Whether the interpreter is about to end: then no guest is run any more.
 static ENDING: AtomicBool = AtomicBool::new(false);

@@ -99,7 +99,7 @@ impl Instance {
     ) -> PyResult<Attachment> {
         let shared = self.in_store(store)?;
         let listener = listener::Listener::new(&shared, [before, after, abort], stack);
-        let factory = wardian::FunctionFilter::name(functions).listen(listener);
+        let factory = wardian::listener::FunctionFilter::name(functions).listen(listener);
         let attached = shared.with(|context| self.instance.attach(context, factory))?;
         attached.map(|attached| Attachment::new(&shared, attached)).map_err(|e| error::of(py, &e))
     }

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use wardian::{AbortReason, StackIterator, Val, ValType};
+use wardian::{Val, ValType, listener::AbortReason, stack::StackIterator};
 
 /// A call that a listener is notified of.
 #[pyclass(frozen, get_all, module = "wardian")]
@@ -63,7 +63,7 @@ impl Listener {
     fn notify(
         &self,
         which: usize,
-        call: &wardian::Call<'_>,
+        call: &wardian::listener::Call<'_>,
         stack: Option<&mut StackIterator<'_>>,
         argument: impl FnOnce(Python<'_>, u64) -> PyResult<Py<PyAny>>,
     ) {
@@ -90,7 +90,7 @@ impl Listener {
     }
 }
 
-fn describe(call: &wardian::Call<'_>, stack: Py<PyAny>) -> Call {
+fn describe(call: &wardian::listener::Call<'_>, stack: Py<PyAny>) -> Call {
     let definition = call.definition();
     Call {
         id: call.id(),
@@ -129,14 +129,14 @@ fn values(
     Ok(PyTuple::new(py, found)?.into_any().unbind())
 }
 
-impl wardian::FunctionListener for Listener {
-    fn before(&self, call: &wardian::Call<'_>, params: &[u64], stack: &mut StackIterator<'_>) {
+impl wardian::listener::FunctionListener for Listener {
+    fn before(&self, call: &wardian::listener::Call<'_>, params: &[u64], stack: &mut StackIterator<'_>) {
         self.notify(0, call, Some(stack), |py, store| {
             values(py, store, call.definition().param_types(), params, |index| call.param(index))
         });
     }
 
-    fn after(&self, call: &wardian::Call<'_>, results: &[u64]) {
+    fn after(&self, call: &wardian::listener::Call<'_>, results: &[u64]) {
         self.notify(1, call, None, |py, store| {
             let all = call.definition();
             let types = if call.is_tail_call() { &[] } else { all.result_types() };
@@ -144,7 +144,7 @@ impl wardian::FunctionListener for Listener {
         });
     }
 
-    fn abort(&self, call: &wardian::Call<'_>, reason: &AbortReason<'_>) {
+    fn abort(&self, call: &wardian::listener::Call<'_>, reason: &AbortReason<'_>) {
         self.notify(2, call, None, |py, store| match reason.error() {
             Some(error) => Ok(crate::error::raise(py, store, error).into_value(py).into_any()),
             None => Ok(pyo3::types::PyString::new(py, &reason.to_string()).into_any().unbind()),
@@ -164,15 +164,15 @@ impl Drop for Listener {
 #[pyclass(frozen, module = "wardian")]
 pub(crate) struct Attachment {
     shared: Weak<Shared>,
-    attached: Mutex<Option<wardian::Attachment>>,
+    attached: Mutex<Option<wardian::listener::Attachment>>,
 }
 
 impl Attachment {
-    pub(crate) fn new(shared: &Arc<Shared>, attached: wardian::Attachment) -> Attachment {
+    pub(crate) fn new(shared: &Arc<Shared>, attached: wardian::listener::Attachment) -> Attachment {
         Attachment { shared: Arc::downgrade(shared), attached: Mutex::new(Some(attached)) }
     }
 
-    fn take(&self) -> Option<wardian::Attachment> {
+    fn take(&self) -> Option<wardian::listener::Attachment> {
         self.attached.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

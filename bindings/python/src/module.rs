@@ -7,7 +7,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use std::path::PathBuf;
-use wardian::{CancelToken, CompileOptions};
+use wardian::{CompileOptions, cancel::CancelToken};
 
 /// A WebAssembly module, validated and ready to be instantiated. Can be used by any thread.
 #[pyclass(frozen, module = "wardian")]

@@ -24,7 +24,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use wardian::CancelToken;
+use wardian::cancel::CancelToken;
 
 /// SIGINT, which Ctrl-C sends.
 const INTERRUPT: u64 = 1 << (2 - 1);

@@ -8,10 +8,10 @@ use wardian::{ErrorKind, Val};
 /// Where a guest was when a host function took this. It can be restored as often as wanted, while the call of the guest is open
 /// that the host function was called in.
 #[pyclass(frozen, module = "wardian")]
-pub(crate) struct Snapshot(wardian::Snapshot);
+pub(crate) struct Snapshot(wardian::snapshot::Snapshot);
 
 impl Snapshot {
-    pub(crate) fn new(snapshot: wardian::Snapshot) -> Snapshot {
+    pub(crate) fn new(snapshot: wardian::snapshot::Snapshot) -> Snapshot {
         Snapshot(snapshot)
     }
 }

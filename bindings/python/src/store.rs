@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use wardian::StoreLimits;
+use wardian::limits::StoreLimits;
 use wardian_wasi::WasiCtx;
 
 /// The world that instances live in. One thread uses it at a time: another one, or a listener, gets `StoreBusy`.
@@ -146,7 +146,7 @@ impl Store {
         compress: bool,
     ) -> PyResult<Checkpoint> {
         let options =
-            wardian::CheckpointOptions::new().embed_modules(embed_modules).compress(compress);
+            wardian::checkpoint::CheckpointOptions::new().embed_modules(embed_modules).compress(compress);
         self.0
             .idle(|store| py.detach(|| store.checkpoint(&options)))?
             .map(Checkpoint::new)
@@ -163,7 +163,7 @@ impl Store {
         compress: bool,
     ) -> PyResult<()> {
         let options =
-            wardian::CheckpointOptions::new().embed_modules(embed_modules).compress(compress);
+            wardian::checkpoint::CheckpointOptions::new().embed_modules(embed_modules).compress(compress);
         // In the lease: a file is not emptied for a store that is in use.
         let written = self.0.idle(|store| {
             py.detach(|| {

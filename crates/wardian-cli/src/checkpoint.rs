@@ -20,8 +20,8 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use wardian::{
-    AfterCheckpoint, Checkpoint, CheckpointReader, CheckpointRequest, Engine, Error, Linker,
-    Module, ResumeOptions, Store,
+    Engine, Error, Linker, Module, Store,
+    checkpoint::{AfterCheckpoint, Checkpoint, CheckpointReader, CheckpointRequest, ResumeOptions},
 };
 use wardian_wasi::WasiState;
 

@@ -28,7 +28,10 @@ use protocol::{Answer, Code, Command};
 use server::{Pending, Server};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use wardian::{AfterCheckpoint, CheckpointRequest, Store};
+use wardian::{
+    Store,
+    checkpoint::{AfterCheckpoint, CheckpointRequest},
+};
 use wardian_observe::Format;
 
 /// The longest look.

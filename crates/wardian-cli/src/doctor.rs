@@ -5,7 +5,7 @@ use crate::report::{Exit, Result};
 use crate::{engine, output};
 use serde::Serialize;
 use std::fmt::Write;
-use wardian::{Ability, Config, Engine, EngineKind, Instance, Module, Store};
+use wardian::{Config, Engine, EngineKind, Instance, Module, Store, platform::Ability};
 
 /// Programs run, in a lesser way.
 const LACKS: Exit = Exit(3);
@@ -41,7 +41,8 @@ impl From<Ability> for Row {
 
 pub(crate) fn doctor(args: &DoctorArgs) -> Result<Exit> {
     // Before an engine changes what it says of signals.
-    let mut abilities: Vec<Row> = wardian::abilities().into_iter().map(Row::from).collect();
+    let mut abilities: Vec<Row> =
+        wardian::platform::abilities().into_iter().map(Row::from).collect();
     abilities.push(cache());
     let tried = try_program();
     let diagnosis = Diagnosis {

@@ -5,7 +5,7 @@ use crate::progress::Bar;
 use crate::report;
 use std::path::PathBuf;
 use std::sync::Arc;
-use wardian::{CompileOptions, Config, CoreFeatures, DiskCache, Engine, Module};
+use wardian::{CompileOptions, Config, CoreFeatures, Engine, Module, cache::DiskCache};
 
 /// Where the cache is to be.
 pub(crate) fn cache_folder() -> wardian::Result<PathBuf> {

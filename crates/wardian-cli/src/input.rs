@@ -33,7 +33,7 @@ impl Input {
 
     /// An error if it is an artifact.
     pub(crate) fn no_artifact(&self) -> anyhow::Result<()> {
-        if wardian::is_artifact(&self.bytes) {
+        if wardian::cache::is_artifact(&self.bytes) {
             bail!("{} is a precompiled module; the module it was made from is needed", self.name);
         }
         Ok(())

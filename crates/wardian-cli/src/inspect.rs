@@ -19,7 +19,7 @@ use sizes::Sizes;
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
-use wardian::{CoreFeatures, DebugInfo, ExternType, FuncType};
+use wardian::{CoreFeatures, ExternType, FuncType, inspect::DebugInfo};
 use wardian_module::{ItemIndex, Module};
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
@@ -31,7 +31,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
         )?;
         return Ok(Exit::SUCCESS);
     }
-    if wardian::is_checkpoint(&input.bytes) {
+    if wardian::checkpoint::is_checkpoint(&input.bytes) {
         output::write(checkpoint::show(&input, &args.file, args.json)?.as_bytes())?;
         return Ok(Exit::SUCCESS);
     }

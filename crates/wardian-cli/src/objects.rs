@@ -1,7 +1,7 @@
 //! Objects of guests as text.
 
 use crate::value;
-use wardian::{AnyRef, AsContext, HeapType, Module, Result, Val};
+use wardian::{AsContext, HeapType, Module, Result, Val, gc::AnyRef};
 use wardian_observe::printable;
 
 /// Fields or elements that are shown of an object.

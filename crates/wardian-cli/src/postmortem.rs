@@ -6,7 +6,7 @@ use crate::report::{self, Failure, Result};
 use crate::wasi::Host;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use wardian::{Backtrace, Config, Error, ErrorKind, Instance, InternalModule, Store};
+use wardian::{Backtrace, Config, Error, ErrorKind, Instance, Store, inspect::InternalModule};
 use wardian_observe::{CoreDump, TrapReport};
 
 /// Calls of each thread that a core dump has at most.

@@ -21,9 +21,12 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Instant;
 use wardian::{
-    Checkpoints, Engine, ErrorKind, ExternType, FuncType, ImportRequest, ImportResolver, Instance,
-    InstantiateOptions, InternalModule, Linker, Module, Resolution, StopReason, Store,
-    StoreContextMut, StoreLimits, TrapStubs,
+    Engine, ErrorKind, ExternType, FuncType, Instance, InstantiateOptions, Linker, Module,
+    StopReason, Store, StoreContextMut,
+    checkpoint::Checkpoints,
+    inspect::InternalModule,
+    limits::StoreLimits,
+    resolver::{ImportRequest, ImportResolver, Resolution, TrapStubs},
 };
 use wardian_wasi::{RestoreOptions, WasiCtx};
 use watch::Watch;
@@ -179,7 +182,7 @@ fn load(
         None => {}
     }
     let cached = observer.module(&mut input)?;
-    if wardian::is_artifact(&input.bytes) {
+    if wardian::cache::is_artifact(&input.bytes) {
         if !args.allow_precompiled {
             bail!(
                 "{} is a precompiled module: it holds machine code that could do anything. If you \

@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow};
 use nix::sys::signal::{SigSet, Signal};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use wardian::CancelToken;
+use wardian::cancel::CancelToken;
 
 /// How long a guest may take to stop.
 const GRACE: Duration = Duration::from_secs(1);

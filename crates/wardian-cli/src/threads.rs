@@ -7,7 +7,7 @@ use crate::report;
 use crate::wasi::{Fuel, Host};
 use anyhow::bail;
 use std::sync::Arc;
-use wardian::{ExternType, Linker, Module, ResourceLimiter, Store};
+use wardian::{ExternType, Linker, Module, Store, limits::ResourceLimiter};
 use wardian_wasi::WasiThreads;
 
 /// The group of a program that can make threads; `None` for one that cannot.

@@ -10,7 +10,7 @@ use destination::Destination;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use wardian::{Config, FunctionFilter, Module};
+use wardian::{Config, Module, listener::FunctionFilter};
 use wardian_observe::{TraceEnd, TraceFormat, TraceListener, TraceOptions};
 
 /// The default limit of a file.

@@ -6,7 +6,10 @@ use anyhow::{Context, anyhow};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use wardian::{Linker, ResourceLimiter, StoreLimits};
+use wardian::{
+    Linker,
+    limits::{ResourceLimiter, StoreLimits},
+};
 use wardian_wasi::{DirPerms, WasiCtx, WasiCtxBuilder};
 
 /// The data of the guest's store; clones are for the stores of its other threads.

@@ -15,7 +15,7 @@ mod memory;
 
 use memory::DumpedMemory;
 use std::io::{self, Write};
-use wardian::{Backtrace, Frame, InternalModule, Module, Val, ValType};
+use wardian::{Backtrace, Frame, Module, Val, ValType, inspect::InternalModule};
 use wasm_encoder::{
     ConstExpr, CoreDumpInstancesSection, CoreDumpModulesSection, CoreDumpSection,
     CoreDumpStackSection, CoreDumpValue, Encode, GlobalSection, Ieee32, Ieee64, MemorySection,

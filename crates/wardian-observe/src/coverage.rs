@@ -14,7 +14,7 @@ mod table;
 
 use report::CoverageReport;
 use rewrite::Counters;
-use wardian::{InternalModule, MemoryType, Module, Result, SharedMemory};
+use wardian::{MemoryType, Module, Result, SharedMemory, inspect::InternalModule};
 
 /// What the counters of an instrumented module count.
 ///

@@ -1,6 +1,9 @@
 //! Which functions are a language's own: its standard library, its runtime, and what it does to report an error.
 
-use wardian::{DebugInfo, Module, SourceLocation};
+use wardian::{
+    Module,
+    inspect::{DebugInfo, SourceLocation},
+};
 
 /// The beginnings of names, demangled.
 const NAMES: &[&str] = &[

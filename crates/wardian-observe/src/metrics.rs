@@ -6,8 +6,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Instant;
 use wardian::{
-    AbortReason, AsContext, Call, FunctionDefinition, FunctionFilter, FunctionListener,
-    FunctionListenerFactory, Instance, StackIterator, StopReason,
+    AsContext, Instance, StopReason,
+    inspect::FunctionDefinition,
+    listener::{AbortReason, Call, FunctionFilter, FunctionListener, FunctionListenerFactory},
+    stack::StackIterator,
 };
 
 /// Columns of a label.

@@ -18,7 +18,11 @@ use python::Python;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
-use wardian::{Chain, MemoryView, Module, SampledMemory};
+use wardian::{
+    Module,
+    inspect::MemoryView,
+    sampler::{Chain, SampledMemory},
+};
 
 /// How calls of a program are shown that an interpreter inside the guest runs, such as CPython.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use tracing::{Level, Span, field};
 use wardian::{
-    AbortReason, Call, FunctionDefinition, FunctionFilter, FunctionListener,
-    FunctionListenerFactory, StackIterator,
+    inspect::FunctionDefinition,
+    listener::{AbortReason, Call, FunctionFilter, FunctionListener, FunctionListenerFactory},
+    stack::StackIterator,
 };
 
 /// Makes each call of the chosen functions a span `call` of the target `wardian::call` and the level

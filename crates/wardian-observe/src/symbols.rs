@@ -3,7 +3,10 @@
 use crate::script::ScriptFunction;
 use std::collections::HashMap;
 use std::ops::Range;
-use wardian::{DebugInfo, Module, SourceLocation, demangle};
+use wardian::{
+    Module,
+    inspect::{DebugInfo, SourceLocation, demangle},
+};
 use wasmparser::{Operator, OperatorsReader};
 
 /// Where a guest, or its host, can be: small and without names, so that it can be counted by.
@@ -108,7 +111,7 @@ impl Symbols {
     /// The name of an imported host function for people, and in full.
     pub(crate) fn import_name(&self, module: ModuleId, func: u32) -> (String, String) {
         let imports = &self.get(module).info().imports;
-        let item = wardian::ItemIndex::Func(func);
+        let item = wardian::inspect::ItemIndex::Func(func);
         let Some(import) = imports.iter().find(|import| import.item == item) else {
             return ("<host>".into(), "<host>".into());
         };

@@ -9,7 +9,7 @@ use crate::script::GuestFrames;
 use crate::values;
 use script::{Calls, Item, ScriptCall};
 use std::fmt;
-use wardian::{Error, Frame, InternalModule, Val};
+use wardian::{Error, Frame, Val, inspect::InternalModule};
 
 /// Calls that are shown: more nobody reads.
 const SHOWN: usize = 64;

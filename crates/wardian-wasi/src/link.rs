@@ -132,8 +132,8 @@ fn run(
 /// The runtime's wish to stop. Most calls never wait, so the descriptor is made when it is asked
 /// for.
 struct Interruption<'a> {
-    inner: wardian::RepeatableInterrupt<'a>,
-    fd: OnceLock<Option<wardian::WakeFd>>,
+    inner: wardian::cancel::RepeatableInterrupt<'a>,
+    fd: OnceLock<Option<wardian::cancel::WakeFd>>,
 }
 
 impl Interrupt for Interruption<'_> {

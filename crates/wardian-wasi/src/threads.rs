@@ -47,7 +47,7 @@ const ENTRY: &str = "wasi_thread_start";
 /// - the embedder ends it by a [`WasiThreadsHandle`], or drops it.
 ///
 /// Then all other threads are cancelled wherever they are, as by
-/// [`CancelToken`](wardian::CancelToken): in a loop, a `memory.atomic.wait`, or a WASI call that
+/// [`CancelToken`](wardian::cancel::CancelToken): in a loop, a `memory.atomic.wait`, or a WASI call that
 /// blocks. The main store then stays cancelled, until
 /// [`clear_cancellation`](wardian::Store::clear_cancellation).
 ///

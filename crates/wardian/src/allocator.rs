@@ -5,7 +5,10 @@ use crate::{Engine, Error, InstantiateOptions, Result};
 use std::fmt;
 use std::sync::Arc;
 use wardian_types::MemoryType;
-use wardian_vm::memory::{CustomMemory, LinearMemory, MemoryError, MemorySlots, size_in_bytes};
+use wardian_vm::memory::{CustomMemory, MemoryError, MemorySlots, size_in_bytes};
+pub use wardian_vm::memory::{
+    FileMemory, FixedMemory, GuardedMemory, LinearMemory, Reservation, VecMemory,
+};
 
 /// Supplies the bytes of linear memories: of those that a module defines, if it is instantiated with
 /// [`InstantiateOptions::with_memory_allocator`], and of those made with
@@ -48,7 +51,7 @@ pub struct MemoryRequest<'a> {
     pub maximum: usize,
     /// Whether several threads will use it, so that it must never move.
     pub shared: bool,
-    /// Whether code without checks is possible, if the memory has a [`crate::Reservation`].
+    /// Whether code without checks is possible, if the memory has a [`crate::allocator::Reservation`].
     pub wants_guard: bool,
     /// The name of the module that defines it, if it has one.
     pub module: Option<&'a str>,
@@ -83,8 +86,8 @@ impl MemoryRequest<'_> {
 /// on the heap, and modules by the name "big" are refused:
 ///
 /// ```
-/// use wardian::{Engine, Error, Instance, InstantiateOptions, MemoryAllocatorFunc, Module, Store};
-/// use wardian::VecMemory;
+/// use wardian::{Engine, Error, Instance, InstantiateOptions, Module, Store, allocator::MemoryAllocatorFunc};
+/// use wardian::allocator::VecMemory;
 ///
 /// let allocator = MemoryAllocatorFunc::new(|request| {
 ///     if request.module == Some("big") {
@@ -144,7 +147,7 @@ impl<F> fmt::Debug for MemoryAllocatorFunc<F> {
 /// minimum does not fit, the request is refused. So is growth past the end of a slot.
 ///
 /// ```
-/// use wardian::{MemoryAllocator, MemoryRequest, MemoryType, PoolingAllocator};
+/// use wardian::{MemoryType, allocator::{MemoryAllocator, MemoryRequest, PoolingAllocator}};
 /// let pool = PoolingAllocator::new(1, 1 << 20);
 /// let request = MemoryRequest::new(MemoryType::new(1, None))?;
 /// let memory = pool.allocate(&request)?;

@@ -5,7 +5,7 @@ use crate::listener::{FunctionListener, FunctionListenerFactory};
 use crate::module::ModuleInner;
 use crate::raw::listen::AttachmentState;
 use crate::store::check_store;
-use crate::{AsContextMut, FunctionDefinition, Instance, Result};
+use crate::{AsContextMut, Instance, Result, inspect::FunctionDefinition};
 use std::ops::RangeBounds;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,7 +22,10 @@ impl Instance {
     /// whose beginning they were notified of.
     ///
     /// ```
-    /// use wardian::*;
+    /// use wardian::{
+    ///     listener::{Call, FunctionFilter, FunctionListenerFunc}, stack::StackIterator, Engine,
+    ///     Instance, Module, Store,
+    /// };
     /// use std::sync::{Arc, Mutex};
     /// let engine = Engine::default();
     /// let module = Module::new(&engine, r#"(module
@@ -136,7 +139,7 @@ type Predicate = Arc<dyn Fn(&FunctionDefinition<'_>) -> bool + Send + Sync>;
 /// Chooses functions, to be given to a listener or a factory.
 ///
 /// ```
-/// use wardian::{FuncType, FunctionFilter, TestFunction};
+/// use wardian::{FuncType, listener::FunctionFilter, testing::TestFunction};
 /// let filter = FunctionFilter::name("alloc*").and(FunctionFilter::exported());
 /// let function = TestFunction::new(FuncType::new([], [])).with_name("alloc_zeroed");
 /// assert!(!filter.matches(&function.definition()));

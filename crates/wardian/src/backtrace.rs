@@ -1,6 +1,6 @@
 //! Where a guest was.
 
-use crate::{FunctionDefinition, Module};
+use crate::{Module, inspect::FunctionDefinition};
 use std::fmt;
 use wardian_module::{DebugInfo, SourceLocation};
 use wardian_types::ValType;

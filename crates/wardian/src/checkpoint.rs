@@ -13,6 +13,7 @@ mod resume;
 pub(crate) mod state;
 mod take;
 
+pub use crate::config::Checkpoints;
 use crate::{Module, Result};
 pub use diff::{
     CheckpointDiff, CheckpointItem, CheckpointValue, FramesDiff, GlobalDiff, MemoryDiff, TableDiff,
@@ -45,7 +46,10 @@ use std::sync::Arc;
 /// by the names under which they are imported; the store's data; limits, deadlines, listeners.
 ///
 /// ```
-/// use wardian::*;
+/// use wardian::{
+///     checkpoint::{Checkpoint, CheckpointOptions, ResumeOptions}, Caller, Config, Engine,
+///     EngineKind, Linker, Module, Result, Store, Val,
+/// };
 /// let engine = Engine::new(Config::new().engine(EngineKind::Interpreted))?;
 /// let mut linker = Linker::<Option<Checkpoint>>::new(&engine);
 /// // Returns 0 when it has taken a checkpoint, and 1 when the guest was resumed from it.

@@ -23,7 +23,7 @@ use wardian_vm::interrupt::{Interrupter, reason};
 /// is closed.
 ///
 /// ```
-/// use wardian::*;
+/// use wardian::{close::CloseNotifyFunc, Engine, Instance, InstantiateOptions, Module, Store};
 /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
 /// let engine = Engine::default();
 /// let module = Module::new(&engine, "(module)")?;

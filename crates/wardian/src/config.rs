@@ -284,7 +284,7 @@ impl Config {
         self
     }
 
-    /// Where a guest that is run by compiled code can be written down, as part of a [`crate::Checkpoint`]: there the code
+    /// Where a guest that is run by compiled code can be written down, as part of a [`crate::checkpoint::Checkpoint`]: there the code
     /// stores what a frame needs. It then takes more time, on the average of the benchmarks what
     /// `docs/checkpoints.md` says. Interpreted code can be written down in any case. Default: nowhere.
     pub fn checkpoints(&mut self, checkpoints: Checkpoints) -> &mut Config {

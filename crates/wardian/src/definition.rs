@@ -1,9 +1,9 @@
 //! What is known of a function before it runs.
 
-use crate::doubles::TestFunction;
 use crate::module::ModuleInner;
 use crate::raw::host::HostDef;
-use crate::{Module, demangle};
+use crate::testing::TestFunction;
+use crate::{Module, inspect::demangle};
 use std::fmt;
 use std::sync::Arc;
 use wardian_module::ItemIndex;
@@ -81,7 +81,7 @@ impl<'a> FunctionDefinition<'a> {
     }
 
     /// A name for people that always exists: demangled, or `func:` and its index. The same name is shown
-    /// everywhere, and [`crate::FunctionFilter::name`] understands it.
+    /// everywhere, and [`crate::listener::FunctionFilter::name`] understands it.
     pub fn display_name(&self) -> String {
         match (self.demangled_name(), self.index()) {
             (Some(name), _) => name,

@@ -1,6 +1,6 @@
 //! What all modules and stores of an embedder share.
 
-use crate::Checkpoints;
+use crate::checkpoint::Checkpoints;
 use crate::code::CodeRegistry;
 use crate::perf_map;
 
@@ -32,7 +32,7 @@ struct Inner {
     memories: MemoryPool,
     code: CodeRegistry,
     queue: CompileQueue,
-    cache: Mutex<Option<Arc<dyn crate::CodeCache>>>,
+    cache: Mutex<Option<Arc<dyn crate::cache::CodeCache>>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -147,11 +147,11 @@ impl Engine {
 
     /// Keeps compiled code in `cache` and takes it from there; `None` for no cache.
     #[doc(alias = "WithCompilationCache", alias = "cache_config_load")]
-    pub fn set_cache(&self, cache: Option<Arc<dyn crate::CodeCache>>) {
+    pub fn set_cache(&self, cache: Option<Arc<dyn crate::cache::CodeCache>>) {
         *self.0.cache.lock().unwrap_or_else(|e| e.into_inner()) = cache;
     }
 
-    pub(crate) fn cache(&self) -> Option<Arc<dyn crate::CodeCache>> {
+    pub(crate) fn cache(&self) -> Option<Arc<dyn crate::cache::CodeCache>> {
         self.0.cache.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
 

@@ -63,7 +63,7 @@ pub enum ErrorKind {
     /// The guest is suspended; never seen by embedders.
     #[doc(hidden)]
     Suspended,
-    /// A snapshot is being restored: what [`crate::Snapshot::restore`] returns, and what calls of
+    /// A snapshot is being restored: what [`crate::snapshot::Snapshot::restore`] returns, and what calls of
     /// guests return whose frames it discards. To be passed on.
     Restored,
 }
@@ -74,12 +74,12 @@ pub enum ErrorKind {
 pub enum StopReason {
     /// The store's deadline passed.
     Deadline,
-    /// A [`crate::CancelToken`] was used.
+    /// A [`crate::cancel::CancelToken`] was used.
     Cancelled,
     /// The store's fuel was used up: see [`crate::Store::set_fuel`].
     Fuel,
     /// A checkpoint was taken, and whoever had asked for it wanted the guest to end: see
-    /// [`crate::AfterCheckpoint::End`].
+    /// [`crate::checkpoint::AfterCheckpoint::End`].
     Checkpoint,
 }
 

@@ -5,7 +5,7 @@ use crate::raw::store::StoreData;
 use crate::store::check_store;
 use crate::{
     AsContext, AsContextMut, Caller, Engine, Error, Extern, Func, Global, Instance, Memory, Result,
-    Resumed, Store, StoreContext, Table, Tag, TypedFunc, WasmParams, WasmResults,
+    Store, StoreContext, Table, Tag, TypedFunc, WasmParams, WasmResults, checkpoint::Resumed,
 };
 use std::fmt;
 
@@ -46,7 +46,7 @@ impl<T: 'static> Store<T> {
     /// What no instance has is not in the child.
     ///
     /// ```
-    /// use wardian::{Engine, Fork, Instance, Module, Store};
+    /// use wardian::{Engine, Instance, Module, Store, fork::Fork};
     /// let engine = Engine::default();
     /// let module = Module::new(&engine, r#"(module (global $n (mut i32) (i32.const 0))
     ///   (func (export "next") (result i32)
@@ -93,7 +93,7 @@ impl<T: 'static> Caller<'_, T> {
     /// well: see [`Store::fork`] for what it has. [`Resumed::run_with`] lets the function return other results there.
     ///
     /// ```
-    /// use wardian::*;
+    /// use wardian::{fork::Fork, Caller, Config, Engine, EngineKind, Linker, Module, Result, Store, Val};
     /// struct Player(Vec<Fork<Player>>);
     /// let engine = Engine::new(Config::new().engine(EngineKind::Interpreted))?;
     /// let mut linker = Linker::<Player>::new(&engine);
@@ -121,7 +121,7 @@ impl<T: 'static> Caller<'_, T> {
     /// # Ok::<(), wardian::Error>(())
     /// ```
     ///
-    /// The frames of the guest go through the same form as those of a [`Checkpoint`](crate::Checkpoint), and are
+    /// The frames of the guest go through the same form as those of a [`Checkpoint`](crate::checkpoint::Checkpoint), and are
     /// interpreted frames in the child until its functions are called again.
     ///
     /// # Errors

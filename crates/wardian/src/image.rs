@@ -56,12 +56,12 @@ impl<T: 'static> Store<T> {
     /// | | after a reset |
     /// |---|---|
     /// | memories, tables, mutable globals | contents and sizes of then; also those of the host's, and globals that no instance imports |
-    /// | [`FileMemory`](crate::FileMemory) and other memories of an allocator's | the bytes of then are copied into it, so a file has them again |
+    /// | [`FileMemory`](crate::allocator::FileMemory) and other memories of an allocator's | the bytes of then are copied into it, so a file has them again |
     /// | segments that were dropped since | are there again |
     /// | objects | the heap of then; handles of the embedder's to newer objects refer to nothing |
     /// | exceptions and values of the embedder's that only newer state held | are dropped |
     /// | fuel | what was left then |
-    /// | instances that were closed since | are open again, and have the close notifiers of then; an [`InstanceCloser`](crate::InstanceCloser) from before the reset does nothing any more |
+    /// | instances that were closed since | are open again, and have the close notifiers of then; an [`InstanceCloser`](crate::close::InstanceCloser) from before the reset does nothing any more |
     /// | instances, functions, memories, tables, globals that were made since | stay, with what they hold, and their handles stay valid; nothing of the store of then leads to them |
     /// | the embedder's data, limiter, deadline, cancellation, attached listeners, settings of the store | are not touched |
     /// | calls of a guest that was suspended and then forgotten | are over; their listeners are notified |
@@ -85,7 +85,7 @@ impl<T: 'static> StoreContextMut<'_, T> {
     ///
     /// # Errors
     ///
-    /// As there; or a guest of the store is open: for those there is [`crate::Snapshotter`].
+    /// As there; or a guest of the store is open: for those there is [`crate::snapshot::Snapshotter`].
     pub fn image(&mut self) -> Result<Image> {
         Ok(Image(self.0.take_image()?))
     }

@@ -3,17 +3,17 @@
 mod objects;
 mod types;
 
+pub use crate::definition::FunctionDefinition;
 pub use objects::ObjectView;
 
-use crate::doubles::TestModule;
 use crate::raw::instance::MemoryRef;
 use crate::raw::store::{FuncKind, StoreInner};
 use crate::store::check_store;
+use crate::testing::TestModule;
 use crate::{
-    Error, FunctionDefinition, Instance, Module, Result, SharedMemory, StoreContext,
-    StoreContextMut, Table, Val,
+    Error, Instance, Module, Result, SharedMemory, StoreContext, StoreContextMut, Table, Val,
 };
-use wardian_module::ItemIndex;
+pub use wardian_module::{DebugInfo, ItemIndex, ModuleInfo, SourceLocation, demangle};
 use wardian_types::{GlobalType, MemoryType, TableType};
 
 /// An instance as listeners and tools see it: read-only, everything in it, exported or not.
@@ -265,7 +265,7 @@ impl<'a> InternalModule<'a> {
     /// Index of a function by the name that it is exported by, or has in the name section.
     pub fn function_index(&self, name: &str) -> Option<u32> {
         if let Source::Double(double) = self.0 {
-            let named = |f: &&crate::TestFunction| f.name.as_deref() == Some(name);
+            let named = |f: &&crate::testing::TestFunction| f.name.as_deref() == Some(name);
             return double.functions.iter().find(named).map(|f| f.index);
         }
         self.index_of(name, |item| match item {

@@ -18,124 +18,138 @@
 //! assert_eq!(*store.data(), [7]);
 //! # Ok::<(), wardian::Error>(())
 //! ```
+//!
+//! # Phases
+//!
+//! A program passes through four phases. Each has a type for its options, and options of another phase do not
+//! compile.
+//!
+//! 1. **Engine.** An [`Engine`] holds what all modules have in common: the kind of engine ([`EngineKind`]: interpreter,
+//!    compiler, or both in tiers), the features of the language, limits of compilation. Its options are [`Config`].
+//!    A process usually has one; it is shared between threads.
+//! 2. **Compilation.** A [`Module`] is validated and made ready to run, once, from bytes or text. Its options are
+//!    [`CompileOptions`]. Modules are shared between threads and stores.
+//! 3. **Instantiation.** A [`Store`] owns instances, and the embedder's data of type `T`. A [`Linker`] resolves the
+//!    imports of a module by name and makes an [`Instance`] in a store. The options are [`InstantiateOptions`]. A
+//!    store is used by one thread at a time.
+//! 4. **Call.** A [`Func`] or a [`TypedFunc`] is called with the store. The options of a single call, such as a
+//!    deadline, are [`CallOptions`]. Host functions reach the store by [`Caller`].
+//!
+//! # Where to find what
+//!
+//! | task | start at |
+//! |---|---|
+//! | define host functions | [`Linker::func_wrap`], [`Func::wrap`]; asynchronous ones: [`Linker::func_wrap_async`] |
+//! | read and write the memory of a guest | [`Memory`], and [`Caller::memory`] in a host function |
+//! | call functions whose types are known at run time only | [`Func::call`] with [`Val`] |
+//! | await a guest, on tokio or another executor | [`Func::call_async`], [`TypedFunc::call_async`] |
+//! | end a guest: deadline, cancellation, fuel | [`CallOptions`], [`cancel::CancelToken`], [`Store::set_fuel`] |
+//! | limit memory, tables and instances | [`limits::StoreLimits`], [`Store::limiter`] |
+//! | find out why a call failed | [`Error`], [`ErrorKind`], [`Backtrace`] |
+//! | observe every call | [`listener::FunctionListener`], [`Instance::attach`] |
+//! | walk the stack of a guest | [`Caller::stack`], [`stack::StackIterator`] |
+//! | sample where time goes | [`sampler::Sampler`]; profiles are made by the crate `wardian-observe` |
+//! | return to an earlier point of a call | [`snapshot::Snapshotter`] |
+//! | return a store to an earlier state | [`Store::image`], [`Store::reset_to`] |
+//! | continue twice from one state | [`Store::fork`] |
+//! | save a running guest, and resume it elsewhere | [`checkpoint::Checkpoint`], [`checkpoint::CheckpointRequest`] |
+//! | supply the bytes of memories | [`allocator::MemoryAllocator`] |
+//! | answer imports one by one | [`resolver::ImportResolver`] |
+//! | be notified when an instance is closed | [`close::CloseNotifier`] |
+//! | look into an instance, exported or not | [`inspect::InternalModule`] |
+//! | structs and arrays of guests | [`gc::StructRef`], [`gc::ArrayRef`], [`gc::AnyRef`] |
+//! | throw and catch exceptions of guests | [`Exception`], [`Tag`], [`Error::exception`] |
+//! | keep machine code between runs | [`cache::DiskCache`], [`Module::serialize`] |
+//! | give guests files, arguments, clocks | the crate `wardian-wasi` |
+//!
+//! The folder `docs` of the project has a page for each larger subject, and two for those who come from wasmtime or
+//! from wazero.
+//!
+//! # Features
+//!
+//! | feature | default | gives |
+//! |---|---|---|
+//! | `jit` | yes | the compiled engines; without it every engine interprets |
 
 mod access;
-mod allocator;
+pub mod allocator;
 mod artifact;
 mod attach;
 mod backtrace;
-mod cache;
-mod cancel;
-mod checkpoint;
-mod close;
+pub mod cache;
+pub mod cancel;
+pub mod checkpoint;
+pub mod close;
 mod code;
 mod config;
 mod definition;
-mod doubles;
 mod engine;
 mod error;
 mod exception;
 mod externs;
-mod fork;
+pub mod fork;
 mod fuel;
 mod func;
-mod gc;
+pub mod gc;
 mod global;
-mod image;
+pub mod image;
 mod images;
-mod inspect;
+pub mod inspect;
 mod instance;
 mod instance_pre;
 mod interpreted;
 mod jit;
-mod limits;
+pub mod limits;
 mod link;
 mod linker;
-mod listener;
+pub mod listener;
 mod memory;
 mod module;
 mod options;
 mod origin;
 mod perf_map;
+pub mod platform;
 mod raw;
-mod resolver;
-mod sampler;
-mod snapshot;
-mod stack;
+pub mod resolver;
+pub mod sampler;
+pub mod snapshot;
+pub mod stack;
 mod store;
 mod suggestions;
 mod table;
 mod tag;
+pub mod testing;
 mod tier;
 mod type_names;
+pub mod types;
 mod value;
 mod wrappers;
 
 pub use access::MemoryAccess;
-pub use allocator::{MemoryAllocator, MemoryAllocatorFunc, MemoryRequest, PoolingAllocator};
-pub use artifact::is_artifact;
-pub use attach::{Attachment, FunctionFilter};
 pub use backtrace::{Backtrace, Frame};
-pub use cache::DiskCache;
-pub use cancel::{CancelToken, Interrupt, RepeatableInterrupt, WakeFd};
-pub use checkpoint::{
-    AfterCheckpoint, Checkpoint, CheckpointDiff, CheckpointFrame, CheckpointIndex, CheckpointItem,
-    CheckpointModule, CheckpointOptions, CheckpointReader, CheckpointRequest, CheckpointValue,
-    FramesDiff, GlobalDiff, MemoryDiff, PendingCall, ReadOptions, ResumeOptions, Resumed,
-    TableDiff, is_checkpoint,
-};
-pub use close::{CloseNotifier, CloseNotifyFunc, ClosingInstance, InstanceCloser};
-pub use config::{Checkpoints, Config, EngineKind};
-pub use definition::FunctionDefinition;
-pub use doubles::{TestFunction, TestModule};
+pub use config::{Config, EngineKind};
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, LinkProblem, Result, StopReason};
 pub use exception::Exception;
 pub use externs::Extern;
-pub use fork::{Counterparts, Fork, Handle};
 pub use func::{Func, IntoFunc, TypedFunc};
-pub use gc::{AnyRef, ArrayRef, ArrayRefPre, EqRef, GcStats, I31, StructRef, StructRefPre};
 pub use global::Global;
-pub use image::Image;
-pub use inspect::{InternalModule, InternalModuleMut, MemoryView, ObjectView};
 pub use instance::Instance;
 pub use instance_pre::InstancePre;
-pub use jit::CompiledCode;
-pub use limits::{ResourceLimiter, StoreLimits};
 pub use linker::Linker;
-pub use listener::{
-    AbortReason, Call, FunctionListener, FunctionListenerFactory, FunctionListenerFactoryFunc,
-    FunctionListenerFunc, MultiFunctionListenerFactory, benchmark_function_listener,
-};
 pub use memory::{Memory, SharedMemory};
-pub use module::{CodeCache, Module, Progress};
+pub use module::{Module, Progress};
 pub use options::{CallOptions, CompileOptions, InstantiateOptions};
-pub use origin::CodeKey;
 pub use raw::suspend::HostFuture;
-pub use resolver::{
-    ImportAnswer, ImportLog, ImportRequest, ImportResolver, RecordedImport, RecordingResolver,
-    Resolution, ResolverChain, TrapStubs, UndefinedImport,
-};
-pub use sampler::{
-    Chain, RawFrame, ResolvedSample, Sample, SampledFrame, SampledMemory, Sampler, SamplerOptions,
-    Samples,
-};
-pub use snapshot::{Snapshot, Snapshotter};
-pub use stack::{InternalFunction, ProgramCounter, StackFrame, StackIterator, new_stack_iterator};
 pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreContextMut};
 pub use table::Table;
 pub use tag::Tag;
 pub use value::{ExternRef, HostParams, HostResults, Val, WasmParams, WasmResults, WasmTy};
-pub use wardian_module::{DebugInfo, DecodeError, ItemIndex, ModuleInfo, SourceLocation, demangle};
+pub use wardian_module::DecodeError;
 pub use wardian_types::{
-    ArrayType, CompositeType, CoreFeatures, ExternKind, ExternType, FieldType, FuncType,
-    GlobalType, HeapType, Hierarchy, MemoryType, RefType, StorageType, StructType, SubType,
-    TableType, TagType, TrapCode, TypeIndex, TypeKind, ValType,
+    CoreFeatures, ExternKind, ExternType, FuncType, GlobalType, HeapType, MemoryType, RefType,
+    TableType, TagType, TrapCode, ValType,
 };
-pub use wardian_vm::memory::{
-    FileMemory, FixedMemory, GuardedMemory, LinearMemory, Reservation, VecMemory,
-};
-pub use wardian_vm::probe::{Ability, abilities};
 #[cfg(feature = "torture")]
 #[doc(hidden)]
 pub use wardian_vm::torture;

@@ -65,7 +65,7 @@ const ELEMENT: usize = size_of::<u64>();
 /// Fixed limits of a store. Code is of an engine and its modules: see [`crate::Config::code_limit`].
 ///
 /// ```
-/// use wardian::{Engine, Module, Store, StoreLimits, Instance};
+/// use wardian::{Engine, Instance, Module, Store, limits::StoreLimits};
 /// let engine = Engine::default();
 /// let limits = StoreLimits { memory_bytes: 64 << 10, ..StoreLimits::default() };
 /// let mut store = Store::new(&engine, limits);

@@ -4,9 +4,14 @@
 //! whatever ends the call. A listener is notified on the thread that runs the guest, while the guest waits.
 //! It sees instances read-only and has no way to run a guest.
 
-use crate::doubles::{TestFunction, TestModule};
+pub use crate::attach::{Attachment, FunctionFilter};
 use crate::raw::listen::LiveCall;
-use crate::{Error, Exception, FunctionDefinition, InternalModule, StackFrame, StackIterator, Val};
+use crate::testing::{TestFunction, TestModule};
+use crate::{
+    Error, Exception, Val,
+    inspect::{FunctionDefinition, InternalModule},
+    stack::{StackFrame, StackIterator},
+};
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,7 +27,7 @@ use std::sync::Arc;
 /// It cannot reach a store, so it cannot call the guest:
 ///
 /// ```compile_fail
-/// # use wardian::{Call, Func, FunctionListener, StackIterator};
+/// # use wardian::{Func, listener::{Call, FunctionListener}, stack::StackIterator};
 /// struct Nosy(Func);
 /// impl FunctionListener for Nosy {
 ///     fn before(&self, call: &Call<'_>, _: &[u64], _: &mut StackIterator<'_>) {
@@ -162,7 +167,10 @@ impl<'a> Call<'a> {
     /// [`InternalModule::object`]. None elsewhere, and of a double. Raw slots are cheaper for numbers.
     ///
     /// ```
-    /// use wardian::*;
+    /// use wardian::{
+    ///     listener::{Call, FunctionFilter, FunctionListenerFunc}, stack::StackIterator, Engine,
+    ///     Instance, Module, Store, Val,
+    /// };
     /// let engine = Engine::default();
     /// let module = Module::new(&engine, br#"(module
     ///     (type $point (struct (field $x i32) (field $y i32)))
@@ -280,7 +288,7 @@ where
 /// A closure as [`FunctionListener`] that only cares how calls begin.
 ///
 /// ```
-/// use wardian::{Engine, FunctionFilter, FunctionListenerFunc, Instance, Module, Store};
+/// use wardian::{Engine, Instance, Module, Store, listener::{FunctionFilter, FunctionListenerFunc}};
 /// let engine = Engine::default();
 /// let module = Module::new(&engine, r#"(module (func (export "f") (param i32)))"#)?;
 /// let mut store = Store::new(&engine, ());
@@ -389,7 +397,10 @@ impl FunctionListener for Several {
 /// There are no frames; or the listener panics.
 ///
 /// ```
-/// use wardian::*;
+/// use wardian::{
+///     listener::{Call, FunctionListener, benchmark_function_listener},
+///     stack::{StackFrame, StackIterator}, testing::{TestFunction, TestModule}, FuncType, ValType,
+/// };
 /// use std::sync::atomic::{AtomicU64, Ordering};
 /// #[derive(Default)]
 /// struct Count(AtomicU64);
@@ -413,7 +424,7 @@ pub fn benchmark_function_listener(
     let top = stack.first().expect("a stack has at least the called function");
     for _ in 0..n {
         let call = Call::of_test(&top.function, module);
-        listener.before(&call, &top.params, &mut crate::new_stack_iterator(stack));
+        listener.before(&call, &top.params, &mut crate::stack::new_stack_iterator(stack));
         listener.after(&call, &top.results);
     }
 }

@@ -6,7 +6,7 @@ use crate::allocator::{Supplier, unusable};
 use crate::limits::ResourceLimiter;
 use crate::raw::memory::{Source, can_be_guarded, fault, granted};
 use crate::store::{check_store, same_store};
-use crate::{AsContext, AsContextMut, Engine, Error, MemoryAllocator, Result};
+use crate::{AsContext, AsContextMut, Engine, Error, Result, allocator::MemoryAllocator};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -10,7 +10,7 @@ use crate::listener::{FunctionListener, FunctionListenerFactory};
 use crate::raw::signatures::Signature;
 use crate::tier::Tier;
 use crate::wrappers::Wrappers;
-use crate::{CodeKey, CompileOptions, Engine, EngineKind, Error, ErrorKind, Result};
+use crate::{CompileOptions, Engine, EngineKind, Error, ErrorKind, Result, cache::CodeKey};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;

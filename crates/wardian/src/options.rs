@@ -9,7 +9,7 @@ use crate::cancel::CancelToken;
 use crate::close::CloseNotifier;
 use crate::listener::FunctionListenerFactory;
 use crate::module::Progress;
-use crate::{ImportResolver, MemoryAllocator, StopReason};
+use crate::{StopReason, allocator::MemoryAllocator, resolver::ImportResolver};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -126,7 +126,7 @@ impl CallOptions {
     /// afterwards, other than after [`crate::Store::cancel_token`].
     ///
     /// ```
-    /// use wardian::{CallOptions, CancelToken, Engine, Instance, Module, StopReason, Store};
+    /// use wardian::{CallOptions, Engine, Instance, Module, StopReason, Store, cancel::CancelToken};
     /// let engine = Engine::default();
     /// let module = Module::new(&engine, r#"(module (func (export "spin") (loop (br 0))) (func (export "ok")))"#)?;
     /// let mut store = Store::new(&engine, ());

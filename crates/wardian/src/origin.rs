@@ -10,7 +10,7 @@ const REVISION: &str = "wardian code origin 1";
 
 /// Names all that the machine code of a module depends on: the module's bytes, the engine's settings, the
 /// kind of memories that the code is for, and the build of Wardian that made it. Code with another key must
-/// not be run for that module: see [`crate::CodeCache`].
+/// not be run for that module: see [`crate::cache::CodeCache`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CodeKey(blake3::Hash);
 

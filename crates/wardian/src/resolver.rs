@@ -42,7 +42,7 @@ const MAX_DEPTH: u32 = 64;
 /// Closures are resolvers:
 ///
 /// ```
-/// use wardian::{Engine, Func, ImportRequest, InstantiateOptions, Linker, Module, Resolution};
+/// use wardian::{Engine, Func, InstantiateOptions, Linker, Module, resolver::{ImportRequest, Resolution}};
 /// use wardian::{Result, Store, StoreContextMut};
 ///
 /// let engine = Engine::default();
@@ -211,7 +211,7 @@ impl<A: Into<Resolution>> From<Option<A>> for Resolution {
 /// Several resolvers, of which the first that has an answer counts.
 ///
 /// ```
-/// use wardian::{Engine, ImportResolver, InstantiateOptions, Linker, Module, Store, TrapStubs};
+/// use wardian::{Engine, InstantiateOptions, Linker, Module, Store, resolver::{ImportResolver, TrapStubs}};
 ///
 /// let engine = Engine::default();
 /// let module = Module::new(&engine, r#"(module

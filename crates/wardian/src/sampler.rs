@@ -9,7 +9,7 @@
 //! thread that reads.
 
 use crate::raw::sampling::SamplePlace;
-use crate::{AsContextMut, Engine, Error, Frame, Module, ProgramCounter, Result};
+use crate::{AsContextMut, Engine, Error, Frame, Module, Result, stack::ProgramCounter};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,7 +97,7 @@ impl SamplerOptions {
 /// runs the guest of another store, this one's ticks are [missed](Samples::missed).
 ///
 /// ```
-/// use wardian::*;
+/// use wardian::{sampler::{Sampler, SamplerOptions}, Engine, Instance, Module, Store};
 /// use std::collections::HashMap;
 /// let engine = Engine::default();
 /// let module = Module::new(&engine, r#"(module (func $spin (export "spin") (param i32)

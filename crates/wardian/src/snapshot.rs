@@ -69,7 +69,7 @@ impl fmt::Debug for Snapshotter<'_> {
 /// into the guest is open that the host function was called in.
 ///
 /// ```
-/// use wardian::*;
+/// use wardian::{snapshot::Snapshot, CallOptions, Caller, Engine, Error, Linker, Module, Store, Val};
 /// let engine = Engine::default();
 /// let mut linker = Linker::<Option<Snapshot>>::new(&engine);
 /// // Like `setjmp`: returns 0 now, and what `jump` is given when that is called.

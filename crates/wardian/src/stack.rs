@@ -1,10 +1,13 @@
 //! Walking a guest's stack.
 
-use crate::doubles::TestFunction;
 use crate::raw::listen::Hook;
 use crate::raw::store::StoreInner;
 use crate::raw::walk::Walk;
-use crate::{FunctionDefinition, Module, SourceLocation};
+use crate::testing::TestFunction;
+use crate::{
+    Module,
+    inspect::{FunctionDefinition, SourceLocation},
+};
 
 /// A position in compiled code. [`InternalFunction`] of the same step says what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,7 +21,7 @@ pub struct ProgramCounter(pub u64);
 /// store: see [`StackIterator::crossed_host`].
 ///
 /// ```
-/// use wardian::{new_stack_iterator, FuncType, StackFrame, TestFunction};
+/// use wardian::{FuncType, stack::{StackFrame, new_stack_iterator}, testing::TestFunction};
 /// let f = TestFunction::new(FuncType::new([], [])).with_name("inner");
 /// let g = TestFunction::new(FuncType::new([], [])).with_name("outer");
 /// let frames = [StackFrame::new(f).with_pc(9), StackFrame::new(g).with_pc(2)];

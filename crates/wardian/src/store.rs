@@ -65,7 +65,7 @@ impl<T: 'static> Store<T> {
     /// Asks `limiter`, a part of the embedder's data, before memories and tables grow.
     pub fn limiter(
         &mut self,
-        limiter: impl (FnMut(&mut T) -> &mut dyn crate::ResourceLimiter) + Send + Sync + 'static,
+        limiter: impl (FnMut(&mut T) -> &mut dyn crate::limits::ResourceLimiter) + Send + Sync + 'static,
     ) {
         self.0.limiter = Some(Box::new(limiter));
     }
@@ -137,7 +137,7 @@ impl<'a, T: 'static> StoreContext<'a, T> {
     }
 
     /// A number that no other store of the process has, or ever had: the one that listeners learn by
-    /// [`crate::Call::store_id`].
+    /// [`crate::listener::Call::store_id`].
     pub fn id(&self) -> u64 {
         self.0.inner.id()
     }
@@ -285,20 +285,20 @@ impl<'a, T: 'static> Caller<'a, T> {
     }
 
     /// The guest's calls, innermost first, walked in place: cheaper than a backtrace.
-    pub fn stack(&self) -> crate::StackIterator<'_> {
-        crate::StackIterator::live(crate::raw::walk::Walk::from_host(self.inner()))
+    pub fn stack(&self) -> crate::stack::StackIterator<'_> {
+        crate::stack::StackIterator::live(crate::raw::walk::Walk::from_host(self.inner()))
     }
 
     /// For a host function that blocks: says when the guest is to stop.
-    pub fn interrupt(&mut self) -> crate::Interrupt {
-        crate::Interrupt(self.inner_mut().interrupter().clone())
+    pub fn interrupt(&mut self) -> crate::cancel::Interrupt {
+        crate::cancel::Interrupt(self.inner_mut().interrupter().clone())
     }
 
     /// As [`Caller::interrupt`], for a host function that can be called again with the same arguments: it also says
-    /// when somebody wants a checkpoint ([`crate::CheckpointRequest`]). When it is set, drop it and ask
+    /// when somebody wants a checkpoint ([`crate::checkpoint::CheckpointRequest`]). When it is set, drop it and ask
     /// [`Caller::take_requested_checkpoints`].
-    pub fn repeatable_interrupt(&mut self) -> crate::RepeatableInterrupt<'a> {
-        crate::RepeatableInterrupt::new(self.inner_mut().interrupter().clone())
+    pub fn repeatable_interrupt(&mut self) -> crate::cancel::RepeatableInterrupt<'a> {
+        crate::cancel::RepeatableInterrupt::new(self.inner_mut().interrupter().clone())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::error::BoxedError;
 use crate::raw::store::StoreInner;
-use crate::{AnyRef, Error, Exception, Func, Result};
+use crate::{Error, Exception, Func, Result, gc::AnyRef};
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
@@ -191,7 +191,7 @@ impl From<Option<ExternRef>> for Val {
 
 /// A Rust type for a WebAssembly value type in typed functions: `i32`, `u32`, `i64`, `u64`, `f32`, `f64`,
 /// `u128` (for `v128`), `Option<Func>`, `Option<ExternRef>`, `Option<Exception>`; and of garbage collection
-/// [`AnyRef`], [`crate::EqRef`], [`crate::StructRef`], [`crate::ArrayRef`], [`crate::I31`], and `Option` of
+/// [`AnyRef`], [`crate::gc::EqRef`], [`crate::gc::StructRef`], [`crate::gc::ArrayRef`], [`crate::gc::I31`], and `Option` of
 /// these.
 ///
 /// Sealed: nobody else can implement it.

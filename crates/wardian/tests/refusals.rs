@@ -3,11 +3,16 @@
 
 use std::time::Duration;
 use wardian::torture::{self, Plan};
-#[cfg(feature = "jit")]
-use wardian::{Call, Func, FuncType, FunctionFilter, FunctionListenerFunc, Linker, StackIterator};
 use wardian::{
-    CallOptions, Config, Engine, EngineKind, ErrorKind, Instance, Module, Sampler, SamplerOptions,
-    StopReason, Store, TrapCode,
+    CallOptions, Config, Engine, EngineKind, ErrorKind, Instance, Module, StopReason, Store,
+    TrapCode,
+    sampler::{Sampler, SamplerOptions},
+};
+#[cfg(feature = "jit")]
+use wardian::{
+    Func, FuncType, Linker,
+    listener::{Call, FunctionFilter, FunctionListenerFunc},
+    stack::StackIterator,
 };
 
 const MODULE: &str = r#"(module (func (export "one") (result i32) (i32.const 1))
@@ -45,7 +50,7 @@ fn refusals_are_errors_and_pass() {
 struct Imaged {
     store: Store<()>,
     memory: wardian::Memory,
-    images: Vec<wardian::Image>,
+    images: Vec<wardian::image::Image>,
 }
 
 impl Imaged {

@@ -2,10 +2,7 @@
 
 use crate::calls;
 use std::sync::LazyLock;
-use wardian::{
-    Caller, CheckpointOptions, Config, Engine, EngineKind, Error, Extern, ExternType, Linker,
-    Module, Result, Store, StoreLimits, Val,
-};
+use wardian::{Caller, Config, Engine, EngineKind, Error, Extern, ExternType, Linker, Module, Result, Store, Val, checkpoint::CheckpointOptions, limits::StoreLimits};
 
 /// Something of everything.
 const RICH: &str = include_str!("../../../tests/behaviour/checkpoints/rich.wat");

@@ -8,10 +8,7 @@ use std::future::poll_fn;
 use std::panic::resume_unwind;
 use std::task::Poll;
 use std::time::Duration;
-use wardian::{
-    AsContext, AsContextMut, Attachment, CallOptions, Caller, CancelToken, Error, ErrorKind,
-    FunctionFilter, Instance, Result, Snapshot, Val,
-};
+use wardian::{AsContext, AsContextMut, CallOptions, Caller, Error, ErrorKind, Instance, Result, Val, cancel::CancelToken, listener::{Attachment, FunctionFilter}, snapshot::Snapshot};
 
 /// How deep guests and host functions call each other.
 const DEPTH: usize = 3;

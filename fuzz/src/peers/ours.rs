@@ -2,10 +2,7 @@
 
 use super::{Arguments, Lines, Number, ROUNDS, hash};
 use std::sync::LazyLock;
-use wardian::{
-    Config, Engine, EngineKind, Error, Extern, Instance, Module, Result, Store, StoreLimits,
-    TrapCode, Val,
-};
+use wardian::{Config, Engine, EngineKind, Error, Extern, Instance, Module, Result, Store, TrapCode, Val, limits::StoreLimits};
 
 static ENGINES: LazyLock<Vec<(&str, Engine)>> = LazyLock::new(|| {
     // With stress each allocation collects, and overwrites what it frees.

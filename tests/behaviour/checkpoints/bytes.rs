@@ -3,7 +3,10 @@
 use super::root::root;
 use super::{Host, carried, interpreter, linker, until};
 use crate::matrix::{Behaviour, module};
-use wardian::{Caller, Checkpoint, CheckpointOptions, Engine, Result, ResumeOptions, Store, Val};
+use wardian::{
+    Caller, Engine, Result, Store, Val,
+    checkpoint::{Checkpoint, CheckpointOptions, ResumeOptions},
+};
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("what cannot be carried is refused by name", refusals),

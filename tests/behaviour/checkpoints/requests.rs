@@ -7,8 +7,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use wardian::{
-    AfterCheckpoint, Caller, Checkpoint, CheckpointOptions, CheckpointRequest, Engine, Error,
-    Linker, Result, ResumeOptions, StopReason, Store, Val,
+    Caller, Engine, Error, Linker, Result, StopReason, Store, Val,
+    checkpoint::{
+        AfterCheckpoint, Checkpoint, CheckpointOptions, CheckpointRequest, ResumeOptions,
+    },
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[

@@ -3,8 +3,10 @@
 use super::{Host, interpreter, linker, rest, until};
 use crate::matrix::{Behaviour, module};
 use wardian::{
-    Caller, Checkpoint, CheckpointOptions, Engine, Error, Func, ImportRequest, InstantiateOptions,
-    Linker, Resolution, Result, ResumeOptions, Store, StoreContextMut, StoreLimits, Val,
+    Caller, Engine, Error, Func, InstantiateOptions, Linker, Result, Store, StoreContextMut, Val,
+    checkpoint::{Checkpoint, CheckpointOptions, ResumeOptions},
+    limits::StoreLimits,
+    resolver::{ImportRequest, Resolution},
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -128,19 +130,23 @@ fn snapshots(engine: &Engine) {
         (local.set $n (call $tell (i64.const 1)))
         (i64.add (local.get $n) (call $tell (i64.const 2)))))"#;
     let (_, checkpoint) = until(&from, &module(&from, text), 0).unwrap();
-    let mut linker: Linker<Option<wardian::Snapshot>> = Linker::new(engine);
+    let mut linker: Linker<Option<wardian::snapshot::Snapshot>> = Linker::new(engine);
     linker
-        .func_wrap("h", "tell", |mut caller: Caller<'_, Option<wardian::Snapshot>>, x: i64| {
-            let taken = caller.get_snapshotter().map(|mut snapshotter| snapshotter.snapshot());
-            assert_eq!(taken.is_some(), x == 2);
-            match taken {
-                Some(taken) if caller.data().is_none() => {
-                    *caller.data_mut() = Some(taken.clone());
-                    Err(taken.restore(&mut caller, &[Val::I64(50)]))
+        .func_wrap(
+            "h",
+            "tell",
+            |mut caller: Caller<'_, Option<wardian::snapshot::Snapshot>>, x: i64| {
+                let taken = caller.get_snapshotter().map(|mut snapshotter| snapshotter.snapshot());
+                assert_eq!(taken.is_some(), x == 2);
+                match taken {
+                    Some(taken) if caller.data().is_none() => {
+                        *caller.data_mut() = Some(taken.clone());
+                        Err(taken.restore(&mut caller, &[Val::I64(50)]))
+                    }
+                    _ => Ok(x),
                 }
-                _ => Ok(x),
-            }
-        })
+            },
+        )
         .unwrap();
     let mut store = Store::new(engine, None);
     store.enable_snapshots(true);

@@ -4,8 +4,11 @@ use super::root::root;
 use super::{Host, interpreter, linker, rest, until};
 use crate::matrix::{Behaviour, module};
 use wardian::{
-    Caller, Checkpoint, CheckpointIndex, CheckpointOptions, CheckpointReader, Engine, Error,
-    ErrorKind, Linker, ReadOptions, Result, ResumeOptions, Store,
+    Caller, Engine, Error, ErrorKind, Linker, Result, Store,
+    checkpoint::{
+        Checkpoint, CheckpointIndex, CheckpointOptions, CheckpointReader, ReadOptions,
+        ResumeOptions,
+    },
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -452,14 +455,14 @@ fn differences(engine: &Engine) {
     assert!(one.diff(&one, engine).unwrap().is_empty());
     let diff = one.diff(&two, engine).unwrap();
     assert!(!diff.instances && diff.objects.is_none() && diff.host_state.is_empty());
-    let frames = |frames: &[wardian::CheckpointFrame]| -> Vec<u32> {
+    let frames = |frames: &[wardian::checkpoint::CheckpointFrame]| -> Vec<u32> {
         frames.iter().map(|frame| frame.function).collect()
     };
     assert_eq!(diff.frames.common, 0);
     assert_eq!((frames(&diff.frames.before), frames(&diff.frames.after)), (vec![1, 2], vec![2]));
     let global = &diff.globals[..];
     assert_eq!(global.len(), 1);
-    let shown = |value: Option<wardian::CheckpointValue>| value.unwrap().to_string();
+    let shown = |value: Option<wardian::checkpoint::CheckpointValue>| value.unwrap().to_string();
     assert_eq!((shown(global[0].before), shown(global[0].after)), ("0x7".into(), "0x2a".into()));
     assert_eq!((global[0].item.instance, global[0].item.index), (0, 0));
     let memory = &diff.memories[..];

@@ -86,7 +86,10 @@ pub(super) fn growth(engine: &Engine) {
 pub(super) fn aborted_allocations(engine: &Engine) {
     let mut store = Store::new(
         engine,
-        wardian::StoreLimits { memory_bytes: 4 << 16, ..wardian::StoreLimits::default() },
+        wardian::limits::StoreLimits {
+            memory_bytes: 4 << 16,
+            ..wardian::limits::StoreLimits::default()
+        },
     );
     store.limiter(|limits| limits);
     let i = instance(&mut store, ALLOCATES);

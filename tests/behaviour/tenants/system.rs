@@ -6,7 +6,7 @@ use super::{NEIGHBOUR, neighbour};
 use crate::alone::alone;
 use crate::matrix::module;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use wardian::{Engine, ErrorKind, Instance, Module, Store, StoreLimits, TrapCode};
+use wardian::{Engine, ErrorKind, Instance, Module, Store, TrapCode, limits::StoreLimits};
 
 /// Makes instances until there is an error, while a guest that was there before is called.
 fn fill(engine: &Engine) -> String {

@@ -1,7 +1,7 @@
 //! Configurations.
 
 use crate::store::Configuration;
-use wardian::{Checkpoints, EngineKind};
+use wardian::{EngineKind, checkpoint::Checkpoints};
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wardian_config_engine(config: *mut Configuration, kind: u32) {

@@ -7,10 +7,7 @@ use crate::store::{Data, Handle};
 use crate::types::Type;
 use crate::{give, take};
 use std::ffi::{CString, c_char, c_void};
-use wardian::{
-    ClosingInstance, Error, ExternType, ImportRequest, InstantiateOptions, LinearMemory,
-    MemoryRequest, Resolution, Result, StoreContextMut,
-};
+use wardian::{Error, ExternType, InstantiateOptions, Result, StoreContextMut, allocator::{LinearMemory, MemoryRequest}, close::ClosingInstance, resolver::{ImportRequest, Resolution}};
 
 /// `wardian_instantiation_t`.
 pub struct Instantiation(InstantiateOptions<Data>);
@@ -87,7 +84,7 @@ pub unsafe extern "C" fn wardian_instantiation_on_close(
         // SAFETY: the function takes these, as C has said.
         unsafe { notify(environment.pointer, name, code) }
     };
-    let notifier = wardian::CloseNotifyFunc::new(notify);
+    let notifier = wardian::close::CloseNotifyFunc::new(notify);
     // SAFETY: see the crate's documentation.
     unsafe { (*options).set(|options| options.with_close_notifier(notifier)) }
 }
@@ -216,7 +213,7 @@ pub unsafe extern "C" fn wardian_instantiation_allocator(
         }
         Ok(Box::new(given))
     };
-    let allocator = wardian::MemoryAllocatorFunc::new(allocator);
+    let allocator = wardian::allocator::MemoryAllocatorFunc::new(allocator);
     // SAFETY: see the crate's documentation.
     unsafe { (*options).set(|options| options.with_memory_allocator(allocator)) }
 }

@@ -7,7 +7,7 @@ use crate::trap::Frame;
 use crate::vector::Vector;
 use crate::{give, take};
 use std::ffi::{CString, c_char, c_void};
-use wardian::{AbortReason, Attachment, Call, Error, FunctionFilter, StackIterator};
+use wardian::{Error, listener::{AbortReason, Attachment, Call, FunctionFilter}, stack::StackIterator};
 
 type OfSlots = unsafe extern "C" fn(*mut c_void, *const Call<'static>, *const u64, usize);
 
@@ -45,7 +45,7 @@ fn lent(call: &Call<'_>) -> *const Call<'static> {
     std::ptr::from_ref(call).cast()
 }
 
-impl wardian::FunctionListener for Listener {
+impl wardian::listener::FunctionListener for Listener {
     fn before(&self, call: &Call<'_>, params: &[u64], _: &mut StackIterator<'_>) {
         if let Some(before) = self.callbacks.before {
             // SAFETY: the function takes these, as C has said.

@@ -7,7 +7,7 @@ use crate::store::{Data, Handle};
 use crate::value::Value;
 use crate::vector::Vector;
 use crate::{give, take};
-use wardian::{Checkpoint, CheckpointOptions, Error, Fork, ResumeOptions, Resumed, Store, Val};
+use wardian::{Error, Store, Val, checkpoint::{Checkpoint, CheckpointOptions, ResumeOptions, Resumed}, fork::Fork};
 
 /// `wardian_resumed_t`.
 pub struct Restored {

@@ -6,7 +6,7 @@ use crate::store::Handle;
 use crate::value::Value;
 use crate::vector::Vector;
 use crate::{give, take};
-use wardian::{Error, Image, Snapshot};
+use wardian::{Error, image::Image, snapshot::Snapshot};
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wardian_snapshot_new(

@@ -6,7 +6,7 @@ use crate::vector::Vector;
 use crate::{give, module, take, trap};
 use std::ffi::c_char;
 use std::time::Duration;
-use wardian::{CancelToken, Error, Module, StopReason, TrapCode};
+use wardian::{Error, Module, StopReason, TrapCode, cancel::CancelToken};
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wardian_module_new(

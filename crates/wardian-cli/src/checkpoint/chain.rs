@@ -16,7 +16,9 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use wardian::{Checkpoint, CheckpointIndex, CheckpointOptions, CheckpointReader, ReadOptions};
+use wardian::checkpoint::{
+    Checkpoint, CheckpointIndex, CheckpointOptions, CheckpointReader, ReadOptions,
+};
 
 /// Bytes of the smallest file for which a chain is worth it: for less, several files are more trouble than they save.
 const LARGE: u64 = 4 << 20;

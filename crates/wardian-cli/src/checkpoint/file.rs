@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::NamedTempFile;
-use wardian::{AfterCheckpoint, CheckpointOptions, CheckpointRequest};
+use wardian::checkpoint::{AfterCheckpoint, CheckpointOptions, CheckpointRequest};
 
 /// The names of files that a checkpoint is written to before it takes its name.
 const TEMPORARY: &str = ".wardian-checkpoint-";

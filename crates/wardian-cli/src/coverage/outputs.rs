@@ -6,7 +6,7 @@ use crate::report::{self, Failure, Result};
 use anyhow::anyhow;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use wardian::DebugInfo;
+use wardian::inspect::DebugInfo;
 use wardian_observe::CoverageReport;
 
 /// Rows of the table.

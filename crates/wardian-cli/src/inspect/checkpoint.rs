@@ -6,7 +6,7 @@ use crate::output::bytes;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::Path;
-use wardian::{Checkpoint, Config, CoreFeatures, Engine, EngineKind, Frame};
+use wardian::{Config, CoreFeatures, Engine, EngineKind, Frame, checkpoint::Checkpoint};
 use wardian_observe::printable;
 use wardian_wasi::WasiState;
 

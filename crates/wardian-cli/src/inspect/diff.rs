@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
-use wardian::{Checkpoint, CheckpointDiff, CheckpointFrame, CheckpointItem, Engine, Frame};
+use wardian::{
+    Engine, Frame,
+    checkpoint::{Checkpoint, CheckpointDiff, CheckpointFrame, CheckpointItem},
+};
 use wardian_observe::printable;
 
 /// Lines of a kind that are shown.
@@ -112,7 +115,7 @@ fn text(
         lines(out, ' ', &ranges.collect::<Vec<_>>())?;
     }
     let globals = diff.globals.iter().map(|global| {
-        let shown = |value: Option<wardian::CheckpointValue>| {
+        let shown = |value: Option<wardian::checkpoint::CheckpointValue>| {
             value.map_or("missing".into(), |value| value.to_string())
         };
         format!(

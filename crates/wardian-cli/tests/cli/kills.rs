@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use wardian::Checkpoint;
+use wardian::checkpoint::Checkpoint;
 
 /// How often a process is killed.
 const KILLS: u64 = 30;

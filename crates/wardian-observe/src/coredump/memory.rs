@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::ops::Range;
-use wardian::MemoryView;
+use wardian::inspect::MemoryView;
 use wasm_encoder::{ConstExpr, Encode, SectionId};
 
 /// A memory, and which ranges of it hold something.

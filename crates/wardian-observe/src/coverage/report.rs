@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::sync::Arc;
-use wardian::{DebugInfo, Module, SourceLocation};
+use wardian::{
+    Module,
+    inspect::{DebugInfo, SourceLocation},
+};
 
 /// What a guest executed: see [`crate::CoverageMap::report`].
 #[derive(Clone, Debug, Default)]

@@ -5,7 +5,7 @@
 use super::CoverageMap;
 use super::blocks::Block;
 use super::branches::{self, Branch};
-use wardian::{MemoryType, Module, ModuleInfo};
+use wardian::{MemoryType, Module, inspect::ModuleInfo};
 use wasm_encoder::{
     CodeSection, Encode, EntityType, ExportKind, Instruction, MemArg, MemArgTarget, RawSection,
 };

@@ -19,7 +19,10 @@ use time::Timing;
 use tree::{OTHER, Tree};
 
 pub(crate) use tree::Limits;
-use wardian::{AbortReason, Call, FunctionListener, StackIterator};
+use wardian::{
+    listener::{AbortReason, Call, FunctionListener},
+    stack::StackIterator,
+};
 
 /// With fewer trees none are emptied.
 const MANY_TREES: usize = 64;

@@ -14,8 +14,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use wardian::{
-    AbortReason, AsContextMut, Call, CloseNotifyFunc, ClosingInstance, FunctionDefinition,
-    FunctionListener, Instance, InternalModule, StackIterator,
+    AsContextMut, Instance,
+    close::{CloseNotifyFunc, ClosingInstance},
+    inspect::{FunctionDefinition, InternalModule},
+    listener::{AbortReason, Call, FunctionListener},
+    stack::StackIterator,
 };
 
 const ALLOC_OBJECTS: usize = 0;

@@ -38,7 +38,7 @@ pub struct Meta {
     pub samples: u64,
     /// Samples that there was no room for.
     pub dropped: u64,
-    /// Ticks at which no sample could be taken: see [`wardian::Samples::missed`].
+    /// Ticks at which no sample could be taken: see [`wardian::sampler::Samples::missed`].
     pub missed: u64,
     /// Samples whose outer frames were cut off.
     pub truncated: u64,

@@ -12,8 +12,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant, SystemTime};
 use wardian::{
-    AsContext, AsContextMut, Attachment, EngineKind, FunctionDefinition, FunctionFilter,
-    FunctionListener, FunctionListenerFactory, Instance, Result,
+    AsContext, AsContextMut, EngineKind, Instance, Result,
+    inspect::FunctionDefinition,
+    listener::{Attachment, FunctionFilter, FunctionListener, FunctionListenerFactory},
 };
 
 /// What a [`Profiler`] is to find out.
@@ -90,7 +91,7 @@ impl ProfilerOptions {
         self
     }
 
-    /// Time from one sample to the next: see [`wardian::SamplerOptions::with_interval`]. Default: 1 ms.
+    /// Time from one sample to the next: see [`wardian::sampler::SamplerOptions::with_interval`]. Default: 1 ms.
     pub fn with_interval(mut self, interval: Duration) -> Self {
         self.interval = interval.clamp(Duration::from_micros(50), Duration::from_secs(3600));
         self
@@ -143,7 +144,7 @@ impl ProfilerOptions {
 /// that it has seen alive; nothing keeps it alive, and when it is dropped nothing more is recorded.
 ///
 /// ```
-/// use wardian::*;
+/// use wardian::{Engine, Instance, Module, Store};
 /// use wardian_observe::{Format, Profiler, ProfilerOptions};
 /// let engine = Engine::default();
 /// let module = Module::new(&engine, r#"(module $m (func $spin (export "spin") (param i32)
@@ -341,7 +342,7 @@ impl Profiler {
         }
     }
 
-    /// How many stores are sampled, and the bytes of their memories, as far as [`wardian::Sampler::memories`] knows
+    /// How many stores are sampled, and the bytes of their memories, as far as [`wardian::sampler::Sampler::memories`] knows
     /// them.
     pub fn stores(&self) -> (usize, u64) {
         match &self.0.work {

@@ -6,7 +6,7 @@ use super::stacks::{ROOT, StackTable};
 use crate::symbols::{ModuleId, Place, Symbols};
 use std::collections::HashMap;
 use std::sync::Arc;
-use wardian::SourceLocation;
+use wardian::inspect::SourceLocation;
 
 /// Bytes of a function's code in which its first line is looked for.
 const LOOKED_AT: usize = 64;

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use wardian::{
-    AsContext, AsContextMut, Engine, Frame, Module, Result, Sample, SampledFrame, Sampler,
-    SamplerOptions,
+    AsContext, AsContextMut, Engine, Frame, Module, Result,
+    sampler::{Sample, SampledFrame, Sampler, SamplerOptions},
 };
 
 /// How often samples are read.

@@ -10,7 +10,10 @@ use crate::script::{FunctionCache, GuestFrames, Interpreter, Search};
 use crate::symbols::{ModuleId, Place, Symbols};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
-use wardian::{Module, Sample, SampledMemory, Sampler};
+use wardian::{
+    Module,
+    sampler::{Sample, SampledMemory, Sampler},
+};
 
 /// How long to wait at least until it is tried again to find an interpreter that has not started.
 const AGAIN: Duration = Duration::from_millis(20);

@@ -23,7 +23,7 @@ pub(crate) use find::{Search, find};
 use super::{Bytes, Code, Shape};
 use layout::Layout;
 use memchr::memmem;
-use wardian::Chain;
+use wardian::sampler::Chain;
 
 /// In the data of each CPython: what it says before it gives up.
 const MARK: &[u8] = b"Fatal Python error: ";

@@ -9,7 +9,7 @@ use super::function::Function;
 use super::references::reference;
 use super::value::{Fields, Style, escape_json, escape_text, value};
 use super::wasi::Reader;
-use wardian::{Call, Val, ValType};
+use wardian::{Val, ValType, listener::Call};
 
 /// A call that begins, or is resumed.
 pub(super) struct Beginning<'a> {

@@ -3,7 +3,7 @@
 use super::options::{TraceFormat, TraceOptions};
 use super::value::{escape_json, escape_text};
 use super::wasi::{self, System};
-use wardian::{FunctionDefinition, ValType};
+use wardian::{ValType, inspect::FunctionDefinition};
 
 /// Bytes of a name that are shown.
 const NAME: usize = 256;

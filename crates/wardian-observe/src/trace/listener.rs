@@ -10,7 +10,9 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError, Weak};
 use std::time::{Duration, Instant};
 use wardian::{
-    AbortReason, Call, FunctionDefinition, FunctionListener, FunctionListenerFactory, StackIterator,
+    inspect::FunctionDefinition,
+    listener::{AbortReason, Call, FunctionListener, FunctionListenerFactory},
+    stack::StackIterator,
 };
 
 /// Writes a trace of calls to a writer: of any number of stores, each of which is a lane of its own, in

@@ -4,7 +4,10 @@ use super::listener::TraceListener;
 use super::options::{TraceFormat, TraceOptions};
 use std::io::Write;
 use std::sync::Arc;
-use wardian::{FunctionDefinition, FunctionListener, FunctionListenerFactory};
+use wardian::{
+    inspect::FunctionDefinition,
+    listener::{FunctionListener, FunctionListenerFactory},
+};
 
 /// Writes a line for each call, `==> m.square(n=9)`, and one for its end, `<== (81)`, indented by how
 /// deep the call is; calls of WASI in words. Each line is written at once. For more see

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use wardian::FunctionFilter;
+use wardian::listener::FunctionFilter;
 
 /// The formats of a trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -181,7 +181,7 @@ impl TraceOptions {
     }
 
     /// Whether a function is traced.
-    pub(crate) fn chooses(&self, definition: &wardian::FunctionDefinition<'_>) -> bool {
+    pub(crate) fn chooses(&self, definition: &wardian::inspect::FunctionDefinition<'_>) -> bool {
         let filters = [&self.filter, &self.only, &self.kinds];
         filters.iter().all(|filter| filter.as_ref().is_none_or(|f| f.matches(definition)))
     }

@@ -3,7 +3,13 @@
 use super::function::escaped;
 use super::value::{escape_json, escape_text, value};
 use std::io::Write;
-use wardian::{AnyRef, Call, InternalModule, ObjectView, StorageType, Val, ValType};
+use wardian::{
+    Val, ValType,
+    gc::AnyRef,
+    inspect::{InternalModule, ObjectView},
+    listener::Call,
+    types::StorageType,
+};
 
 /// Objects inside of objects that are shown.
 const DEPTH: usize = 3;

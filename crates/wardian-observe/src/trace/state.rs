@@ -13,7 +13,7 @@ use super::wasi::Reader;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use wardian::Call;
+use wardian::listener::Call;
 
 /// When there are so many lanes, those in which nothing has begun are forgotten.
 const MANY_LANES: usize = 1024;

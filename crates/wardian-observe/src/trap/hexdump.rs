@@ -1,7 +1,10 @@
 //! Memory around addresses.
 
 use std::fmt;
-use wardian::{InternalModule, MemoryAccess, MemoryView};
+use wardian::{
+    MemoryAccess,
+    inspect::{InternalModule, MemoryView},
+};
 
 const LINE: usize = 16;
 /// Lines before and after that of the address.

@@ -2,7 +2,7 @@
 
 use crate::script::mixed::{Evaluator, mix, runs};
 use crate::script::{Bytes, GuestFrames, Interpreter, ScriptFunction, Search};
-use wardian::{Frame, InternalModule};
+use wardian::{Frame, inspect::InternalModule};
 
 /// A call of the program.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use super::shown;
 use crate::library::is_library;
 use crate::sources::Sources;
 use std::fmt;
-use wardian::{Backtrace, Frame, SourceLocation};
+use wardian::{Backtrace, Frame, inspect::SourceLocation};
 
 /// Calls that are shown.
 const SHOWN: usize = 8;

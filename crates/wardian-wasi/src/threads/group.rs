@@ -11,7 +11,9 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use wardian::{CancelToken, Error, Instance, InstantiateOptions, Linker, Module, Result, Store};
+use wardian::{
+    Error, Instance, InstantiateOptions, Linker, Module, Result, Store, cancel::CancelToken,
+};
 
 /// The main thread's identifier.
 pub(super) const MAIN: u32 = 0;

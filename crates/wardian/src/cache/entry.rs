@@ -1,6 +1,6 @@
 //! What one file of the cache holds.
 
-use crate::CodeKey;
+use crate::cache::CodeKey;
 use crate::jit::CompiledCode;
 
 const MAGIC: &[u8; 8] = b"wardncc\x01";

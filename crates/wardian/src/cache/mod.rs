@@ -21,8 +21,11 @@ mod folder;
 #[cfg(all(test, feature = "jit"))]
 mod tests;
 
-use crate::jit::CompiledCode;
-use crate::{CodeCache, CodeKey, Error, Result};
+pub use crate::artifact::is_artifact;
+pub use crate::jit::CompiledCode;
+pub use crate::module::CodeCache;
+pub use crate::origin::CodeKey;
+use crate::{Error, Result};
 use folder::{Entry, Folder};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -46,7 +49,7 @@ const STALE: Duration = Duration::from_secs(60 * 60);
 ///
 /// ```
 /// use std::sync::Arc;
-/// use wardian::{Config, DiskCache, Engine, EngineKind, Module};
+/// use wardian::{Config, Engine, EngineKind, Module, cache::DiskCache};
 /// # let scratch = std::env::temp_dir().join(format!("wardian-doc-{}", std::process::id()));
 /// # let folder = scratch.clone();
 /// let cache = DiskCache::new(folder)?.with_limit(64 << 20);

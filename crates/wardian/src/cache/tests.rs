@@ -3,7 +3,10 @@
 
 use super::{DiskCache, entry};
 use crate::jit::{CompiledCode, MemoryVariant};
-use crate::{CodeCache, CodeKey, Config, CoreFeatures, Engine, EngineKind, Module};
+use crate::{
+    Config, CoreFeatures, Engine, EngineKind, Module,
+    cache::{CodeCache, CodeKey},
+};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;

@@ -5,7 +5,7 @@ use super::state::{Item, State};
 use std::fmt;
 use std::sync::Arc;
 
-/// The hashes of a checkpoint, without its contents: what [`crate::CheckpointOptions::since`] compares with. Clones share
+/// The hashes of a checkpoint, without its contents: what [`crate::checkpoint::CheckpointOptions::since`] compares with. Clones share
 /// the same.
 #[derive(Clone)]
 pub struct CheckpointIndex(pub(crate) Arc<Index>);

@@ -65,7 +65,7 @@ impl CheckpointOptions {
     /// one. Modules that it has are not stored again.
     ///
     /// ```
-    /// use wardian::*;
+    /// use wardian::{checkpoint::CheckpointOptions, Engine, Error, Instance, Module, Store};
     /// let engine = Engine::default();
     /// let module = Module::new(&engine, r#"(module (memory (export "m") 100))"#)?;
     /// let mut store = Store::new(&engine, ());

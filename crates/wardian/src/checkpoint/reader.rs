@@ -17,7 +17,10 @@ use std::io::Read;
 /// who made it, is known when all is read. [`CheckpointReader::resume`] checks that; no guest runs before.
 ///
 /// ```
-/// use wardian::*;
+/// use wardian::{
+///     checkpoint::{CheckpointOptions, CheckpointReader, ReadOptions, ResumeOptions}, Engine, Error,
+///     Instance, Linker, Module, Store,
+/// };
 /// let engine = Engine::default();
 /// let module = Module::new(&engine, r#"(module (memory (export "m") 10))"#)?;
 /// let mut store = Store::new(&engine, ());

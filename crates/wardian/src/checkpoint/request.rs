@@ -84,7 +84,10 @@ impl Requests {
 /// ```
 /// use std::sync::mpsc;
 /// use std::time::Duration;
-/// use wardian::*;
+/// use wardian::{
+///     checkpoint::{AfterCheckpoint, CheckpointOptions}, Config, Engine, EngineKind, Error, Instance,
+///     Module, StopReason, Store,
+/// };
 /// let engine = Engine::new(Config::new().engine(EngineKind::Interpreted))?;
 /// let module = Module::new(&engine, r#"(module (func (export "run") (loop $l (br $l))))"#)?;
 /// let mut store = Store::new(&engine, ());
@@ -124,7 +127,7 @@ impl CheckpointRequest {
     /// the guest stands still.
     ///
     /// A host function that the guest is calling, and an operation on much memory, are finished before; but one that
-    /// waits with a [`crate::RepeatableInterrupt`], as those of WASI do, is called again afterwards, and one that is
+    /// waits with a [`crate::cancel::RepeatableInterrupt`], as those of WASI do, is called again afterwards, and one that is
     /// asynchronous and has said so ([`Caller::set_repeatable`]) continues to wait. If no guest runs, the request waits
     /// for the next call of one: [`Store::checkpoint`] is for idle stores. If the store is gone, `done` is dropped.
     ///

@@ -9,8 +9,8 @@ use crate::raw::store::{StoreData, StoreInner};
 use crate::raw::suspend::AsyncCall;
 use crate::store::check_store;
 use crate::{
-    AsContextMut, Engine, Error, ErrorKind, ImportResolver, Instance, InstantiateOptions, Linker,
-    Module, Result, Store, StoreContextMut, Val, resolver,
+    AsContextMut, Engine, Error, ErrorKind, Instance, InstantiateOptions, Linker, Module, Result,
+    Store, StoreContextMut, Val, resolver, resolver::ImportResolver,
 };
 use std::fmt;
 use std::future::poll_fn;

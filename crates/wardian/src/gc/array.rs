@@ -9,7 +9,7 @@ use wardian_types::{ArrayType, CompositeType};
 /// An array that a guest or the embedder has allocated. See [`AnyRef`].
 ///
 /// ```
-/// use wardian::{ArrayRef, ArrayRefPre, ArrayType, Engine, FieldType, StorageType, Store, Val};
+/// use wardian::{Engine, Store, Val, gc::{ArrayRef, ArrayRefPre}, types::{ArrayType, FieldType, StorageType}};
 /// let mut store = Store::new(&Engine::default(), ());
 /// let bytes = ArrayType(FieldType { mutable: true, storage: StorageType::I8 });
 /// let ty = ArrayRefPre::new(&mut store, bytes)?;

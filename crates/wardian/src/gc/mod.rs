@@ -22,7 +22,7 @@ use wardian_types::{HeapType, RefType, ValType};
 /// collections. Objects of one store mean nothing in another one, which refuses them. Cheap to clone.
 ///
 /// ```
-/// use wardian::{Engine, FieldType, StorageType, Store, StructRef, StructRefPre, StructType, Val, ValType};
+/// use wardian::{Engine, Store, Val, ValType, gc::{StructRef, StructRefPre}, types::{FieldType, StorageType, StructType}};
 /// let mut store = Store::new(&Engine::default(), ());
 /// let field = FieldType { mutable: true, storage: StorageType::Val(ValType::I32) };
 /// let ty = StructRefPre::new(&mut store, StructType::new([field, field]))?;

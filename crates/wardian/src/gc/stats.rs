@@ -20,7 +20,7 @@ impl<T: 'static> Store<T> {
     ///
     /// ```
     /// use std::sync::atomic::{AtomicU64, Ordering};
-    /// # use wardian::{ArrayRefPre, ArrayType, Engine, FieldType, StorageType, Store};
+    /// # use wardian::{Engine, Store, gc::ArrayRefPre, types::{ArrayType, FieldType, StorageType}};
     /// static COUNT: AtomicU64 = AtomicU64::new(0);
     /// let mut store = Store::new(&Engine::default(), ());
     /// store.on_collection(|stats| COUNT.store(stats.collections, Ordering::Relaxed));

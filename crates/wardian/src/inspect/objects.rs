@@ -3,7 +3,7 @@
 use super::{InternalModule, Source};
 use crate::raw::gc::Referent;
 use crate::raw::store::StoreInner;
-use crate::{AnyRef, Error, Result, Val};
+use crate::{Error, Result, Val, gc::AnyRef};
 use wardian_types::{FieldType, HeapType};
 
 /// A struct or an array, to be read: see [`InternalModule::object`].

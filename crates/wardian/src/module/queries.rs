@@ -1,7 +1,7 @@
 //! What is known of a module: its declarations, names and debug information.
 
 use super::Module;
-use crate::{Engine, FunctionDefinition};
+use crate::{Engine, inspect::FunctionDefinition};
 use wardian_module::{DebugInfo, SourceLocation};
 use wardian_types::{CoreFeatures, ExternType, FuncType};
 
@@ -63,7 +63,7 @@ impl Module {
     }
 
     /// The name of a function for people: demangled, or, if it has none, `func:` and its index, which
-    /// [`crate::FunctionFilter::name`] understands too.
+    /// [`crate::listener::FunctionFilter::name`] understands too.
     pub fn display_name(&self, index: u32) -> String {
         self.0.decoded.display_name(index)
     }

@@ -1,7 +1,7 @@
 //! Options of a call, in force while it runs.
 
 use crate::raw::store::StoreInner;
-use crate::{CallOptions, CancelToken};
+use crate::{CallOptions, cancel::CancelToken};
 use std::sync::Arc;
 use std::time::Instant;
 use wardian_vm::interrupt::{LinkedCall, reason};

@@ -4,7 +4,7 @@ use super::checkpoint::Standing;
 use super::exit::Next;
 use super::store::{StoreData, StoreInner};
 use crate::value::{WasmParams, WasmResults};
-use crate::{AbortReason, Error, ErrorKind, ExternRef, Func, Result, Val};
+use crate::{Error, ErrorKind, ExternRef, Func, Result, Val, listener::AbortReason};
 use std::mem::MaybeUninit;
 use std::panic::resume_unwind;
 use std::ptr::NonNull;

@@ -1,10 +1,10 @@
-//! Images of a store in which no guest is open: see [`crate::Image`].
+//! Images of a store in which no guest is open: see [`crate::image::Image`].
 
 use super::state::StateCapture;
 use super::store::{StoreData, StoreInner};
 use crate::close::{CloseNotifier, CloseState};
 use crate::error::PanicPayload;
-use crate::{AbortReason, Error, ErrorKind, Instance, Result};
+use crate::{Error, ErrorKind, Instance, Result, listener::AbortReason};
 use std::sync::Arc;
 
 /// What an image holds.

@@ -25,7 +25,7 @@ use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
 use crate::listener::{Call, FunctionListener};
 use crate::module::ModuleInner;
-use crate::{Error, ErrorKind, FunctionDefinition, StackIterator};
+use crate::{Error, ErrorKind, inspect::FunctionDefinition, stack::StackIterator};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;

@@ -289,8 +289,8 @@ pub(crate) fn write_shared(memory: &SharedMemory, offset: usize, bytes: &[u8]) {
 mod tests {
     use super::MemoryData;
     use crate::{
-        AsContextMut, Engine, FixedMemory, GuardedMemory, Instance, Memory, MemoryAllocatorFunc,
-        MemoryType, Module, Store, StoreContextMut,
+        AsContextMut, Engine, Instance, Memory, MemoryType, Module, Store, StoreContextMut,
+        allocator::{FixedMemory, GuardedMemory, MemoryAllocatorFunc},
     };
 
     const GUEST: &str = r#"(module (import "h" "m" (memory 1))

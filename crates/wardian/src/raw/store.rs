@@ -528,7 +528,7 @@ impl Drop for StoreInner {
         }
         self.keep_sampled();
         // Calls of a guest that was suspended and then forgotten.
-        if let Err(panic) = self.abort_to(0, &crate::AbortReason::Abandoned) {
+        if let Err(panic) = self.abort_to(0, &crate::listener::AbortReason::Abandoned) {
             discard(panic);
         }
         self.externrefs.clear();

@@ -25,7 +25,7 @@ use crate::error::PanicPayload;
 use crate::options::Applied;
 use crate::value::sealed::List;
 use crate::value::{HostParams, HostResults, WasmParams, WasmResults};
-use crate::{AbortReason, CallOptions, Caller, Error, ErrorKind, Result, Val};
+use crate::{CallOptions, Caller, Error, ErrorKind, Result, Val, listener::AbortReason};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;

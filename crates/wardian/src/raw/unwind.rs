@@ -14,7 +14,7 @@ use super::listen::keep_first;
 use super::store::{StoreData, StoreInner};
 use crate::code::{Handler, Located};
 use crate::error::PanicPayload;
-use crate::{AbortReason, Error, ErrorKind};
+use crate::{Error, ErrorKind, listener::AbortReason};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wardian_interp::{ANY_TAG, Handler as InterpretedHandler};
 use wardian_vm::contain::{Payload, drop_contained};

@@ -1,9 +1,9 @@
-//! Walking the frames of a guest for a [`crate::StackIterator`], in place.
+//! Walking the frames of a guest for a [`crate::stack::StackIterator`], in place.
 
 use super::listen::{self, Hook};
 use super::store::StoreInner;
 use crate::code::Located;
-use crate::{FunctionDefinition, ProgramCounter};
+use crate::{inspect::FunctionDefinition, stack::ProgramCounter};
 use std::ops::Range;
 use wardian_vm::frames::{Frames, Step};
 

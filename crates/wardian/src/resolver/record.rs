@@ -9,7 +9,7 @@ use wardian_types::{ExternKind, ExternType};
 /// read through its [`ImportLog`].
 ///
 /// ```
-/// use wardian::{Engine, ImportAnswer, InstantiateOptions, Linker, Module, RecordingResolver, Store};
+/// use wardian::{Engine, InstantiateOptions, Linker, Module, Store, resolver::{ImportAnswer, RecordingResolver}};
 /// let engine = Engine::default();
 /// let module = Module::new(&engine, r#"(module (import "env" "log" (func (param i32))))"#)?;
 /// let mut linker = Linker::new(&engine);

@@ -16,7 +16,7 @@ use wardian_types::{ExternType, MemoryType, ValType};
 /// The error of a stub is an [`UndefinedImport`]:
 ///
 /// ```
-/// use wardian::{Engine, InstantiateOptions, Linker, Module, Store, TrapStubs, UndefinedImport};
+/// use wardian::{Engine, InstantiateOptions, Linker, Module, Store, resolver::{TrapStubs, UndefinedImport}};
 /// let engine = Engine::default();
 /// let module = Module::new(&engine, r#"(module (import "env" "f" (func $f))
 ///     (func (export "run") (call $f)))"#)?;

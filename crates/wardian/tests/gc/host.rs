@@ -3,9 +3,10 @@
 use crate::engines;
 use std::sync::{Arc, Mutex};
 use wardian::{
-    AnyRef, ArrayRef, ArrayRefPre, ArrayType, AsContextMut, Caller, Engine, EqRef, ExternRef,
-    FieldType, Func, Global, GlobalType, I31, Instance, Linker, Module, StorageType, Store,
-    StructRef, StructRefPre, StructType, Val, ValType,
+    AsContextMut, Caller, Engine, ExternRef, Func, Global, GlobalType, Instance, Linker, Module,
+    Store, Val, ValType,
+    gc::{AnyRef, ArrayRef, ArrayRefPre, EqRef, I31, StructRef, StructRefPre},
+    types::{ArrayType, FieldType, StorageType, StructType},
 };
 
 fn field(ty: ValType) -> FieldType {
@@ -225,7 +226,11 @@ fn snapshots_hold_objects_and_their_state() {
                 .func_wrap(
                     "h",
                     "take",
-                    move |mut caller: Caller<'_, Arc<Mutex<Option<wardian::Snapshot>>>>, _: i32| {
+                    move |mut caller: Caller<
+                        '_,
+                        Arc<Mutex<Option<wardian::snapshot::Snapshot>>>,
+                    >,
+                          _: i32| {
                         let mut snapshotter = caller.get_snapshotter().unwrap();
                         let taken = match with_state {
                             true => snapshotter.snapshot_with_state().unwrap(),
@@ -240,7 +245,7 @@ fn snapshots_hold_objects_and_their_state() {
                 .func_wrap(
                     "h",
                     "back",
-                    |mut caller: Caller<'_, Arc<Mutex<Option<wardian::Snapshot>>>>,
+                    |mut caller: Caller<'_, Arc<Mutex<Option<wardian::snapshot::Snapshot>>>>,
                      _: i32,
                      n: i32| {
                         caller.as_context_mut().gc();

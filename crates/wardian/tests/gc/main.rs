@@ -254,7 +254,7 @@ fn much_garbage_in_little_room() {
     config.engine(EngineKind::Compiled);
     let engine = Engine::new(&config).unwrap();
     let module = Module::new(&engine, text).unwrap();
-    let limits = wardian::StoreLimits { memory_bytes: 1 << 20, ..Default::default() };
+    let limits = wardian::limits::StoreLimits { memory_bytes: 1 << 20, ..Default::default() };
     let mut store = Store::new(&engine, limits);
     store.limiter(|limits| limits);
     let instance = Instance::new(&mut store, &module, &[]).unwrap();

@@ -4,8 +4,12 @@ use crate::engines;
 use std::sync::Arc;
 use std::time::Duration;
 use wardian::{
-    AnyRef, Call, CallOptions, Caller, Config, DiskCache, Engine, EngineKind, ErrorKind,
-    FunctionFilter, FunctionListener, Instance, Linker, Module, StackIterator, Store, StoreLimits,
+    CallOptions, Caller, Config, Engine, EngineKind, ErrorKind, Instance, Linker, Module, Store,
+    cache::DiskCache,
+    gc::AnyRef,
+    limits::StoreLimits,
+    listener::{Call, FunctionFilter, FunctionListener},
+    stack::StackIterator,
 };
 
 const LIST: &str = r#"(module

@@ -1,6 +1,6 @@
 //! Functions that allocate and free, known by their names and signatures.
 
-use wardian::{FunctionDefinition, ValType};
+use wardian::{ValType, inspect::FunctionDefinition};
 
 /// What an allocator's arguments mean, by their positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +129,7 @@ fn named(raw: &str, demangled: &str) -> Option<Does> {
 #[cfg(test)]
 mod tests {
     use super::Role;
-    use wardian::{FuncType, TestFunction, ValType};
+    use wardian::{FuncType, ValType, testing::TestFunction};
 
     fn role(name: &str, params: &[ValType], results: &[ValType]) -> Option<Role> {
         let ty = FuncType::new(params.to_vec(), results.to_vec());

@@ -1,6 +1,6 @@
 //! Functions that can make a memory grow: those whose code has `memory.grow`.
 
-use wardian::FunctionDefinition;
+use wardian::inspect::FunctionDefinition;
 use wasmparser::{BinaryReader, FunctionBody, Operator};
 
 /// Whether the function's own code can make a memory grow.

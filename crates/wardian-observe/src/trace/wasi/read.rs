@@ -8,7 +8,7 @@ use super::names::{UNSTABLE_WHENCE, WHENCE};
 use super::{Answer, Fill, Out, Read, System};
 use crate::trace::value::{Fields, Style, integer};
 use std::io::Write;
-use wardian::{InternalModule, MemoryView};
+use wardian::inspect::{InternalModule, MemoryView};
 
 /// Items of a list that are shown.
 const ITEMS: u32 = 32;

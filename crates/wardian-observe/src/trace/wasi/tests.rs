@@ -3,7 +3,7 @@
 use super::table::{FUNCTIONS, THREADS};
 use super::{Reader, System, find};
 use crate::trace::value::{Fields, Style};
-use wardian::{FuncType, TestModule, ValType};
+use wardian::{FuncType, ValType, testing::TestModule};
 
 /// A function, its slots, its arguments and its answers.
 type Case = (&'static str, &'static [u64], &'static str, &'static str);

@@ -20,7 +20,7 @@ use super::{Standing, refused};
 use crate::checkpoint::state::{At, CallState, FrameState, Item, PendingState, Value};
 use crate::code::Located;
 use crate::jit::CapturedFrame;
-use crate::{Checkpoints, Module, Result};
+use crate::{Module, Result, checkpoint::Checkpoints};
 use std::collections::{BTreeMap, HashMap};
 use wardian_interp::{FrameMap, Place, Wanted};
 use wardian_module::{Operands, OperatorTypes, engine_type};

@@ -5,7 +5,7 @@ use super::graph::Graph;
 use super::{refused, unusable};
 use crate::checkpoint::state::{ExceptionState, Item, ObjectState, Shared, Value};
 use crate::raw::gc::Referent;
-use crate::{AnyRef, Result};
+use crate::{Result, gc::AnyRef};
 use std::collections::HashMap;
 use wardian_types::{RefType, ValType};
 

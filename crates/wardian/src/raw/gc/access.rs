@@ -4,7 +4,7 @@ use super::super::store::{StoreData, StoreInner};
 use super::{Layout, ObjectType, Root};
 use crate::limits::ResourceLimiter;
 use crate::raw::signatures::Signature;
-use crate::{AnyRef, Error, ExternRef, Result, Val};
+use crate::{Error, ExternRef, Result, Val, gc::AnyRef};
 use std::sync::Arc;
 use wardian_types::{FieldType, HeapType, TypeIndex, ValType};
 use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, first_element};

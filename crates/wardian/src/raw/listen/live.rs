@@ -2,7 +2,10 @@
 
 use super::{Hook, OpenCall, Target};
 use crate::raw::store::StoreInner;
-use crate::{FunctionDefinition, InternalModule, Val};
+use crate::{
+    Val,
+    inspect::{FunctionDefinition, InternalModule},
+};
 use wardian_types::ValType;
 
 /// A call of a running guest, as listeners see it.

@@ -1,12 +1,15 @@
 //! Doubles of functions and modules, for tests of listeners that need no guest.
 
-use crate::{FunctionDefinition, GlobalType, InternalModule, Val};
+use crate::{
+    GlobalType, Val,
+    inspect::{FunctionDefinition, InternalModule},
+};
 use wardian_types::FuncType;
 
 /// A function for tests, without any code.
 ///
 /// ```
-/// use wardian::{FuncType, TestFunction, ValType};
+/// use wardian::{FuncType, ValType, testing::TestFunction};
 /// let f = TestFunction::new(FuncType::new([ValType::I32], [])).with_name("draw").with_index(3);
 /// assert_eq!(f.definition().name(), Some("draw"));
 /// ```
@@ -91,7 +94,7 @@ impl TestFunction {
 /// A module for tests, without any code: functions, globals and a memory to look at.
 ///
 /// ```
-/// use wardian::{TestModule, Val};
+/// use wardian::{Val, testing::TestModule};
 /// let module = TestModule::new("garden").with_global(Val::I32(7)).with_memory(vec![1, 2, 3]);
 /// let seen = module.internal();
 /// assert_eq!((seen.name(), seen.num_globals()), (Some("garden"), 1));

@@ -1,0 +1,3 @@
+//! What the system lets Wardian do here.
+
+pub use wardian_vm::probe::{Ability, abilities};
