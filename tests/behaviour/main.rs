@@ -11,6 +11,7 @@ mod calls;
 mod checkpoints;
 mod closing;
 mod closing_codes;
+mod closures;
 mod coverage;
 mod destructors;
 mod errors;
@@ -79,6 +80,7 @@ const TABLES: &[&[matrix::Behaviour]] = &[
     checkpoints::stored::TABLE,
     closing::TABLE,
     closing_codes::TABLE,
+    closures::TABLE,
     coverage::TABLE,
     destructors::TABLE,
     errors::TABLE,

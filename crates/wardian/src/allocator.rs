@@ -80,7 +80,17 @@ impl MemoryRequest<'_> {
     }
 }
 
-/// A closure as a [`MemoryAllocator`].
+/// A closure is an allocator.
+impl<F> MemoryAllocator for F
+where
+    F: Fn(&MemoryRequest<'_>) -> Result<Box<dyn LinearMemory>> + Send + Sync + 'static,
+{
+    fn allocate(&self, request: &MemoryRequest<'_>) -> Result<Box<dyn LinearMemory>> {
+        self(request)
+    }
+}
+
+/// A closure as a [`MemoryAllocator`], whose parameter needs no type.
 ///
 /// Together with the built-in memories, no unsafe code is needed. Here every memory reserves at most 1 MiB,
 /// on the heap, and modules by the name "big" are refused:

@@ -50,12 +50,19 @@ impl<N: CloseNotifier + ?Sized> CloseNotifier for Arc<N> {
     }
 }
 
-/// A closure as [`CloseNotifier`].
+/// A closure is a close notifier.
+impl<F: Fn(&ClosingInstance, u32) + Send + Sync + 'static> CloseNotifier for F {
+    fn close_notify(&self, instance: &ClosingInstance, exit_code: u32) {
+        self(instance, exit_code);
+    }
+}
+
+/// A closure as [`CloseNotifier`], whose parameters need no types if it is given to [`CloseNotifyFunc::new`].
 #[derive(Clone, Copy, Debug)]
 pub struct CloseNotifyFunc<F>(pub F);
 
 impl<F: Fn(&ClosingInstance, u32) + Send + Sync + 'static> CloseNotifyFunc<F> {
-    /// The same as naming the field, but the types of the closure's parameters need not be written.
+    /// A notifier that calls `closure`. The types of its parameters are inferred.
     pub fn new(closure: F) -> Self {
         CloseNotifyFunc(closure)
     }

@@ -259,7 +259,21 @@ impl<F: FunctionListenerFactory + ?Sized> FunctionListenerFactory for Arc<F> {
     }
 }
 
-/// A closure as [`FunctionListenerFactory`].
+/// A closure is a factory.
+impl<F> FunctionListenerFactory for F
+where
+    F: Fn(&FunctionDefinition<'_>) -> Option<Arc<dyn FunctionListener>> + Send + Sync + 'static,
+{
+    fn function_listener(
+        &self,
+        definition: &FunctionDefinition<'_>,
+    ) -> Option<Arc<dyn FunctionListener>> {
+        self(definition)
+    }
+}
+
+/// A closure as [`FunctionListenerFactory`], whose parameters need no types if it is given to
+/// [`FunctionListenerFactoryFunc::new`].
 #[derive(Clone, Copy, Debug)]
 pub struct FunctionListenerFactoryFunc<F>(pub F);
 
@@ -267,7 +281,7 @@ impl<F> FunctionListenerFactoryFunc<F>
 where
     F: Fn(&FunctionDefinition<'_>) -> Option<Arc<dyn FunctionListener>> + Send + Sync + 'static,
 {
-    /// The same as naming the field, but the types of the closure's parameters need not be written.
+    /// A factory that calls `closure`. The types of its parameters are inferred.
     pub fn new(closure: F) -> Self {
         FunctionListenerFactoryFunc(closure)
     }
@@ -285,7 +299,18 @@ where
     }
 }
 
-/// A closure as [`FunctionListener`] that only cares how calls begin.
+/// A closure is a listener that is notified of how calls begin.
+impl<F> FunctionListener for F
+where
+    F: Fn(&Call<'_>, &[u64], &mut StackIterator<'_>) + Send + Sync + 'static,
+{
+    fn before(&self, call: &Call<'_>, params: &[u64], stack: &mut StackIterator<'_>) {
+        self(call, params, stack);
+    }
+}
+
+/// A closure as [`FunctionListener`] that is notified of how calls begin. Its parameters need no types if it is given to
+/// [`FunctionListenerFunc::new`].
 ///
 /// ```
 /// use wardian::{Engine, Instance, Module, Store, listener::{FunctionFilter, FunctionListenerFunc}};
@@ -307,7 +332,7 @@ impl<F> FunctionListenerFunc<F>
 where
     F: Fn(&Call<'_>, &[u64], &mut StackIterator<'_>) + Send + Sync + 'static,
 {
-    /// The same as naming the field, but the types of the closure's parameters need not be written.
+    /// A listener that calls `closure`. The types of its parameters are inferred.
     pub fn new(closure: F) -> Self {
         FunctionListenerFunc(closure)
     }

@@ -13,6 +13,7 @@ use crate::{
     Module, Result, SharedMemory, StoreContextMut, Table, Tag,
 };
 use std::cell::Cell;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use wardian_types::{ExternKind, ExternType};
 
@@ -93,6 +94,51 @@ where
         request: &ImportRequest<'_>,
     ) -> Result<Resolution> {
         self(store, request)
+    }
+}
+
+/// A closure as an [`ImportResolver`], whose parameters need no types.
+///
+/// ```
+/// use wardian::{Engine, Func, InstantiateOptions, resolver::{ImportResolverFunc, Resolution}};
+///
+/// let numbers = ImportResolverFunc::<(), _>::new(|store, request| {
+///     Ok(match request.name().parse::<i32>() {
+///         Ok(number) => Func::wrap(store, move || number).into(),
+///         Err(_) => Resolution::Unresolved,
+///     })
+/// });
+/// let options = InstantiateOptions::new().with_import_resolver(numbers);
+/// ```
+#[derive(Clone, Copy)]
+pub struct ImportResolverFunc<T: 'static, F>(F, PhantomData<fn(T)>);
+
+impl<T: 'static, F> ImportResolverFunc<T, F>
+where
+    F: Fn(StoreContextMut<'_, T>, &ImportRequest<'_>) -> Result<Resolution> + Send + Sync + 'static,
+{
+    /// A resolver that calls `closure`.
+    pub fn new(closure: F) -> Self {
+        ImportResolverFunc(closure, PhantomData)
+    }
+}
+
+impl<T: 'static, F> ImportResolver<T> for ImportResolverFunc<T, F>
+where
+    F: Fn(StoreContextMut<'_, T>, &ImportRequest<'_>) -> Result<Resolution> + Send + Sync + 'static,
+{
+    fn resolve(
+        &self,
+        store: StoreContextMut<'_, T>,
+        request: &ImportRequest<'_>,
+    ) -> Result<Resolution> {
+        (self.0)(store, request)
+    }
+}
+
+impl<T: 'static, F> std::fmt::Debug for ImportResolverFunc<T, F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ImportResolverFunc")
     }
 }
 
