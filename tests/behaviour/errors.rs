@@ -1,7 +1,11 @@
 //! What is told when something is wrong.
 
 use crate::matrix::{Behaviour, instance, module};
-use wardian::{Config, CoreFeatures, Engine, ErrorKind, Instance, Linker, Module, Store, TrapCode};
+use wardian::allocator::PoolingAllocator;
+use wardian::{
+    Config, CoreFeatures, Engine, ErrorKind, Func, FuncType, Instance, InstantiateOptions,
+    LimitKind, Linker, Module, Store, TrapCode, UsageKind, Val, ValType,
+};
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("every trap has its code, function and offset", traps),
@@ -13,6 +17,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a component is recognised", component),
     ("a signal that cannot interrupt is refused", signal),
     ("without debug information there are no source lines", no_source_lines),
+    ("errors of usage and limits tell their kind apart", kinds),
 ];
 
 fn locals(engine: &Engine) {
@@ -288,5 +293,63 @@ fn signal(_: &Engine) {
     // SIGSEGV, SIGKILL, and numbers that are no signals.
     for number in [11, 9, 0, -3, 4000] {
         assert!(Engine::new(Config::new().interrupt_signal(number)).is_err(), "{number}");
+    }
+}
+
+fn kinds(engine: &Engine) {
+    let m = module(
+        engine,
+        r#"(module (memory (export "m") 1 2) (table (export "t") 1 funcref)
+        (func (export "f") (param i32)))"#,
+    );
+    let mut store = Store::new(engine, ());
+    let i = Instance::new(&mut store, &m, &[]).unwrap();
+    let memory = i.get_memory(&mut store, "m").unwrap();
+    let table = i.get_table(&mut store, "t").unwrap();
+    let f = i.get_func(&mut store, "f").unwrap();
+    let mut other = Store::new(engine, ());
+    let mut stranger = Store::new(&Engine::new(&engine.config().clone()).unwrap(), ());
+    let twice = |linker: &mut Linker<()>| {
+        linker.func_wrap("a", "b", || ())?;
+        linker.func_wrap("a", "b", || ()).map(drop)
+    };
+    let usage: [(&str, wardian::Result<()>, UsageKind); 8] = [
+        ("store", f.call(&mut other, &[Val::I32(1)], &mut []), UsageKind::OtherStore),
+        ("engine", Instance::new(&mut stranger, &m, &[]).map(drop), UsageKind::OtherEngine),
+        ("value", f.call(&mut store, &[Val::I64(1)], &mut []), UsageKind::Type),
+        ("signature", i.typed_func::<i64, ()>(&mut store, "f").map(drop), UsageKind::Type),
+        ("export", i.typed_func::<(), ()>(&mut store, "g").map(drop), UsageKind::NotFound),
+        ("address", memory.write(&mut store, 65530, b"long text"), UsageKind::OutOfBounds),
+        ("element", table.set(&mut store, 1, Val::FuncRef(None)), UsageKind::OutOfBounds),
+        ("name", twice(&mut Linker::new(engine)), UsageKind::Duplicate),
+    ];
+    for (what, result, expected) in usage {
+        match result.expect_err(what).kind() {
+            ErrorKind::Usage(error) => assert_eq!(error.kind(), expected, "{what}: {error}"),
+            other => panic!("{what}: {other}"),
+        }
+    }
+
+    let pool = PoolingAllocator::new(1, 1 << 20);
+    let pooled = |store: &mut Store<()>| {
+        let options = InstantiateOptions::new().with_memory_allocator(pool.clone());
+        Instance::new_with(store, &m, &[], &options)
+    };
+    pooled(&mut store).unwrap();
+    let limited: [(&str, wardian::Result<()>, LimitKind); 3] = [
+        ("maximum", memory.grow(&mut store, 2).map(drop), LimitKind::Store),
+        ("pool", pooled(&mut store).map(drop), LimitKind::Allocator),
+        (
+            "parameters",
+            Func::try_new(&mut store, FuncType::new([ValType::I32; 1001], []), |_, _, _| Ok(()))
+                .map(drop),
+            LimitKind::Engine,
+        ),
+    ];
+    for (what, result, expected) in limited {
+        match result.expect_err(what).kind() {
+            ErrorKind::Limit(error) => assert_eq!(error.kind(), expected, "{what}: {error}"),
+            other => panic!("{what}: {other}"),
+        }
     }
 }

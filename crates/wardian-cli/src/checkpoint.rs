@@ -86,8 +86,8 @@ impl Checkpointer {
                     Ok(_) => AfterCheckpoint::End,
                     Err(problem) => {
                         report::warning(&format!(
-                            "{:#}; the guest continues",
-                            problem.into_error()
+                            "{}; the guest continues",
+                            report::in_line(&problem.into_error())
                         ));
                         asked.store(false, Ordering::Relaxed);
                         AfterCheckpoint::Resume
@@ -128,7 +128,10 @@ fn take_every(every: Duration, request: &CheckpointRequest, path: &Path, keep: u
             Ok(Err(error)) if !warned => {
                 warned = true;
                 chain.failed(has_parent);
-                report::warning(&format!("{:#}; this is tried again", error.into_error()));
+                report::warning(&format!(
+                    "{}; this is tried again",
+                    report::in_line(&error.into_error())
+                ));
             }
             Ok(Err(_)) => chain.failed(has_parent),
             // The store is gone.

@@ -21,6 +21,7 @@ use crate::args::{EngineArg, RunArgs};
 use crate::checkpoint::{self, Problem};
 use crate::live::Live;
 use crate::outfile::OutFile;
+use crate::report;
 use crate::wasi::Host;
 use anyhow::Context;
 use folder::Socket;
@@ -132,7 +133,7 @@ impl Guest {
                 Err(Problem::CannotCapture(error)) => (Code::CannotCapture, error),
                 Err(problem) => (Code::CannotWrite, problem.into_error()),
             };
-            pending.send(Answer::error(code, format!("{error:#}")));
+            pending.send(Answer::error(code, report::in_line(&error)));
             AfterCheckpoint::Resume
         });
     }
@@ -150,7 +151,7 @@ fn profile(
     time: Duration,
 ) -> Result<u64, (Code, String)> {
     let malformed = |why: String| (Code::Malformed, why);
-    let cannot_write = |error: anyhow::Error| (Code::CannotWrite, format!("{error:#}"));
+    let cannot_write = |error: anyhow::Error| (Code::CannotWrite, report::in_line(&error));
     if !file.is_absolute() {
         return Err(malformed(format!("{} is not an absolute path", file.display())));
     }

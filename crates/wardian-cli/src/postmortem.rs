@@ -113,7 +113,7 @@ pub(crate) fn of(
                 }
             }
             // The trap is what counts.
-            Err(problem) => report::warning(&format!("{problem:#}")),
+            Err(problem) => report::warning(&report::in_line(&problem)),
         }
     }
     Some(text)

@@ -124,6 +124,15 @@ fn message(kind: &str, color: AnsiColor, text: &str) {
 
 /// The error, and each cause that says something new.
 fn describe(error: &anyhow::Error) -> String {
+    join_causes(error, "\n  caused by: ")
+}
+
+/// The same as a part of a sentence.
+pub(crate) fn in_line(error: &anyhow::Error) -> String {
+    join_causes(error, ": ")
+}
+
+fn join_causes(error: &anyhow::Error, separator: &str) -> String {
     let mut text = String::new();
     for cause in error.chain() {
         // The alternate form of the runtime's errors has the guest's backtrace.
@@ -135,7 +144,7 @@ fn describe(error: &anyhow::Error) -> String {
         if text.is_empty() {
             text.push_str(cause);
         } else if !text.contains(cause) {
-            text.push_str("\n  caused by: ");
+            text.push_str(separator);
             text.push_str(&cause.replace('\n', "\n  "));
         }
     }

@@ -1,11 +1,12 @@
 //! Linear memories whose bytes the embedder supplies.
 
+use crate::error::{LimitKind, UsageKind};
 use crate::raw::memory::can_be_guarded;
 use crate::{Engine, Error, InstantiateOptions, Result};
 use std::fmt;
 use std::sync::Arc;
 use wardian_types::MemoryType;
-use wardian_vm::memory::{CustomMemory, MemoryError, MemorySlots, size_in_bytes};
+use wardian_vm::memory::{CustomMemory, MemoryError, MemorySlots, SlotsError, size_in_bytes};
 pub use wardian_vm::memory::{
     FileMemory, FixedMemory, GuardedMemory, LinearMemory, Reservation, VecMemory,
 };
@@ -188,7 +189,10 @@ impl PoolingAllocator {
 impl MemoryAllocator for PoolingAllocator {
     fn allocate(&self, request: &MemoryRequest<'_>) -> Result<Box<dyn LinearMemory>> {
         let taken = self.0.take(request.minimum, request.maximum);
-        taken.map_err(|e| Error::limit(e.to_string()))
+        taken.map_err(|error| match error {
+            SlotsError::System(error) => Error::system("a slot of the memory pool", error),
+            _ => Error::limit(LimitKind::Allocator, error.to_string()),
+        })
     }
 }
 
@@ -231,9 +235,10 @@ impl<'a> Supplier<'a> {
 
 /// The error for a memory that cannot be made.
 pub(crate) fn unusable(ty: &MemoryType, error: MemoryError) -> Error {
-    let message = format!("cannot make a {ty}: {error}");
+    let what = format!("cannot make a {ty}");
     match error {
-        MemoryError::Breach(_) => Error::usage(message),
-        _ => Error::limit(message),
+        MemoryError::Breach(_) => Error::usage(UsageKind::Contract, format!("{what}: {error}")),
+        MemoryError::TooLarge(_) => Error::limit(LimitKind::Engine, format!("{what}: {error}")),
+        MemoryError::System(_) => Error::system(what, error),
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! The last three are each preceded by their length in eight little-endian bytes.
 
+use crate::error::UsageKind;
 use crate::jit::CompiledCode;
 use crate::{Engine, Error, Result};
 
@@ -43,9 +44,11 @@ pub(crate) unsafe fn read<'a>(
     engine: &Engine,
     bytes: &'a [u8],
 ) -> Result<(&'a [u8], CompiledCode)> {
-    let damaged = || Error::usage("the precompiled module is damaged: compile it again");
+    let damaged =
+        || Error::usage(UsageKind::Artifact, "the precompiled module is damaged: compile it again");
     if !bytes.starts_with(MAGIC) {
         return Err(Error::usage(
+            UsageKind::Artifact,
             "not a precompiled module of this version of Wardian: compile it again",
         ));
     }
@@ -64,6 +67,7 @@ pub(crate) unsafe fn read<'a>(
     let fingerprint = part().ok_or_else(damaged)?;
     if fingerprint != engine.fingerprint().as_bytes() {
         return Err(Error::usage(
+            UsageKind::Artifact,
             "the precompiled module was made by another version of Wardian, for another machine, \
              or with other settings: compile it again",
         ));

@@ -124,7 +124,7 @@ impl LoadedCode {
         some: Option<Box<[u32]>>,
     ) -> Result<LoadedCode, Error> {
         let memory = CodeMemory::publish(tables.text())
-            .map_err(|e| Error::limit(format!("no executable memory for a module's code: {e}")))?;
+            .map_err(|e| Error::system("no executable memory for a module's code", e))?;
         tables.discard_text();
         let address = |position| match tables.function(position) {
             range if range.is_empty() => 0,

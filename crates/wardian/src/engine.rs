@@ -2,12 +2,13 @@
 
 use crate::checkpoint::Checkpoints;
 use crate::code::CodeRegistry;
+use crate::error::{LimitKind, UsageKind};
 use crate::perf_map;
 
 use crate::jit::{Capture, Compiler, OptLevel, Tunables};
 use crate::raw::signatures::{self, Signature, Signatures, Trampoline};
 use crate::tier::CompileQueue;
-use crate::{Config, EngineKind, Error, ErrorKind, Result};
+use crate::{Config, EngineKind, Error, Result};
 use std::sync::{Arc, Mutex};
 use wardian_types::FuncType;
 use wardian_vm::memory::{MEMORY_GUARD, MemoryPool};
@@ -48,9 +49,12 @@ fn choose_kind(config: &mut Config) -> Result<Option<String>> {
     }
     let Err(error) = wardian_vm::code_memory::may_execute() else { return Ok(None) };
     if config.kind == EngineKind::Compiled {
-        return Err(Error::limit(format!(
-            "there is no executable memory for compiled code ({error}); an interpreted or a tiered engine needs none"
-        )));
+        return Err(Error::limit(
+            LimitKind::System,
+            format!(
+                "there is no executable memory for compiled code ({error}); an interpreted or a tiered engine needs none"
+            ),
+        ));
     }
     config.kind = EngineKind::Interpreted;
     Ok(Some(error.to_string()))
@@ -98,15 +102,18 @@ impl Engine {
             EngineKind::Interpreted => None,
             _ => {
                 let compiler = Compiler::new(tunables);
-                Some(compiler.map_err(|e| Error::new(ErrorKind::Compile(e.to_string())))?)
+                Some(compiler.map_err(Error::compile)?)
             }
         };
         if config.signals && !signals::install(config.interrupt_signal) {
-            return Err(Error::usage(format!(
-                "signal {} cannot be used to interrupt guests: it has another meaning, or there is \
+            return Err(Error::usage(
+                UsageKind::Disabled,
+                format!(
+                    "signal {} cannot be used to interrupt guests: it has another meaning, or there is \
                  no such signal",
-                config.interrupt_signal
-            )));
+                    config.interrupt_signal
+                ),
+            ));
         }
         if config.perf_map {
             perf_map::open()?;
@@ -182,7 +189,9 @@ impl Engine {
     ///
     /// The engine only interprets.
     pub(crate) fn compiler(&self) -> Result<&Compiler> {
-        let none = || Error::usage("the engine compiles nothing: see `Config::engine`");
+        let none = || {
+            Error::usage(UsageKind::Disabled, "the engine compiles nothing: see `Config::engine`")
+        };
         self.0.compiler.as_ref().ok_or_else(none)
     }
 
@@ -203,10 +212,13 @@ impl Engine {
         let limit = self.0.config.code_limit;
         match self.code().bytes().checked_add(bytes) {
             Some(all) if all <= limit => Ok(()),
-            _ => Err(Error::limit(format!(
-                "the code of the engine's modules would have more than {limit} bytes: see \
+            _ => Err(Error::limit(
+                LimitKind::Engine,
+                format!(
+                    "the code of the engine's modules would have more than {limit} bytes: see \
                  Config::code_limit"
-            ))),
+                ),
+            )),
         }
     }
 

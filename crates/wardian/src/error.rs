@@ -1,5 +1,13 @@
 //! What can go wrong, for people.
 
+mod compile;
+mod limit;
+mod usage;
+
+pub use compile::CompileError;
+pub use limit::{LimitError, LimitKind};
+pub use usage::{UsageError, UsageKind};
+
 use crate::access::MemoryAccess;
 use crate::backtrace::Backtrace;
 use std::error::Error as StdError;
@@ -31,7 +39,7 @@ pub enum ErrorKind {
     /// The bytes are not a valid module.
     Decode(wardian_module::DecodeError),
     /// A valid module could not be compiled.
-    Compile(String),
+    Compile(CompileError),
     /// Imports are missing or of the wrong type. All of them are listed.
     Link(Vec<LinkProblem>),
     /// The guest trapped.
@@ -47,12 +55,11 @@ pub enum ErrorKind {
     /// A host function failed.
     Host(Box<dyn StdError + Send + Sync>),
     /// A limit of the store or of the system was reached.
-    Limit(String),
+    Limit(LimitError),
     /// A checkpoint cannot be taken, read or resumed; the text says why.
     Checkpoint(String),
-    /// The API was used in a way that makes no sense: wrong types, an unknown name, a closed
-    /// instance, another store's object.
-    Usage(String),
+    /// The API was used in a way that makes no sense: wrong types, an unknown name, another store's object.
+    Usage(UsageError),
     /// Guest and host called each other until the embedder's own stack was nearly used up.
     HostStackExhausted,
     /// Wardian is at fault. Please report it.
@@ -132,12 +139,31 @@ impl Error {
         Error(Box::new(Inner { kind, backtrace: None, access: None }))
     }
 
-    pub(crate) fn usage(message: impl Into<String>) -> Error {
-        Error::new(ErrorKind::Usage(message.into()))
+    pub(crate) fn usage(kind: UsageKind, message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Usage(UsageError::new(kind, message.into())))
     }
 
-    pub(crate) fn limit(message: impl Into<String>) -> Error {
-        Error::new(ErrorKind::Limit(message.into()))
+    pub(crate) fn limit(kind: LimitKind, message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Limit(LimitError::new(kind, message.into(), None)))
+    }
+
+    /// The system refused something, for this reason.
+    pub(crate) fn system(what: impl fmt::Display, reason: impl Into<BoxedError>) -> Error {
+        let reason = reason.into();
+        let message = format!("{what}: {reason}");
+        Error::new(ErrorKind::Limit(LimitError::new(LimitKind::System, message, Some(reason))))
+    }
+
+    /// Something could not be compiled, for this reason.
+    pub(crate) fn compile(reason: impl Into<BoxedError>) -> Error {
+        let reason = reason.into();
+        Error::new(ErrorKind::Compile(CompileError::new(reason.to_string(), Some(reason))))
+    }
+
+    pub(crate) fn compile_part(what: impl fmt::Display, reason: impl Into<BoxedError>) -> Error {
+        let reason = reason.into();
+        let message = format!("{what}: {reason}");
+        Error::new(ErrorKind::Compile(CompileError::new(message, Some(reason))))
     }
 
     pub(crate) fn with_backtrace(mut self, backtrace: Backtrace) -> Error {
@@ -284,7 +310,7 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ErrorKind::Decode(error) => error.fmt(f),
-            ErrorKind::Compile(message) => write!(f, "the module cannot be compiled: {message}"),
+            ErrorKind::Compile(error) => error.fmt(f),
             ErrorKind::Link(problems) => {
                 let s = if problems.len() == 1 { "" } else { "s" };
                 write!(f, "{} import{s} cannot be satisfied:", problems.len())?;
@@ -309,9 +335,9 @@ impl fmt::Display for ErrorKind {
             }
             ErrorKind::Exception(exception) => exception.fmt(f),
             ErrorKind::Host(error) => error.fmt(f),
-            ErrorKind::Limit(message)
-            | ErrorKind::Usage(message)
-            | ErrorKind::Checkpoint(message) => f.write_str(message),
+            ErrorKind::Limit(error) => error.fmt(f),
+            ErrorKind::Usage(error) => error.fmt(f),
+            ErrorKind::Checkpoint(message) => f.write_str(message),
             ErrorKind::HostStackExhausted => f.write_str(
                 "guest and host called each other until the thread's own stack was nearly used \
                  up; a thread with a larger stack goes deeper",
@@ -357,8 +383,10 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.0.kind {
-            // Shown as it is, so what comes next is its own source. A decoding error has none.
+            // Shown as they are, so what comes next is their own source. A decoding error has none.
             ErrorKind::Host(error) => error.source(),
+            ErrorKind::Limit(error) => error.source(),
+            ErrorKind::Compile(error) => error.source(),
             _ => None,
         }
     }

@@ -1,5 +1,6 @@
 //! Forks: a second store that continues from the same moment.
 
+use crate::error::UsageKind;
 use crate::raw::checkpoint::{Kin, Standing};
 use crate::raw::store::StoreData;
 use crate::store::check_store;
@@ -153,7 +154,10 @@ fn fork<T: 'static>(
     let mut store = Store::new(parent.inner.engine(), data);
     prepare(&mut store);
     if !Engine::same(store.engine(), parent.inner.engine()) {
-        return Err(Error::usage("the child of a fork was replaced by a store of another engine"));
+        return Err(Error::usage(
+            UsageKind::OtherEngine,
+            "the child of a fork was replaced by a store of another engine",
+        ));
     }
     let (restored, kin) = parent.fork_into(&mut store.0, standing)?;
     let counterparts = Counterparts { parent: parent.inner.id(), child: store.0.inner.id(), kin };

@@ -1,5 +1,6 @@
 //! Fuel: stopping guests after an amount of work, rather than of time.
 
+use crate::error::UsageKind;
 use crate::raw::store::StoreInner;
 use crate::{Caller, Error, Result, Store, StoreContext, StoreContextMut};
 
@@ -136,5 +137,5 @@ fn counts(store: &StoreInner) -> Result<()> {
     if store.engine().config().fuel {
         return Ok(());
     }
-    Err(Error::usage("the engine does not count fuel: see `Config::fuel`"))
+    Err(Error::usage(UsageKind::Disabled, "the engine does not count fuel: see `Config::fuel`"))
 }

@@ -1,5 +1,6 @@
 //! Functions.
 
+use crate::error::UsageKind;
 use crate::raw::call::Callable;
 use crate::raw::host::HostDef;
 use crate::raw::store::StoreInner;
@@ -255,10 +256,10 @@ impl Func {
                 .zip(&results)
                 .all(|(found, wanted)| found.matches(*wanted, &|a, b| a == b));
         if !fits {
-            return Err(Error::usage(format!(
-                "the function is {ty}, not {}",
-                FuncType::new(params, results)
-            )));
+            return Err(Error::usage(
+                UsageKind::Type,
+                format!("the function is {ty}, not {}", FuncType::new(params, results)),
+            ));
         }
         let callable = inner.callable(self.index)?;
         Ok(TypedFunc { callable, func: *self, types: PhantomData })
@@ -279,14 +280,16 @@ fn check_arguments(
     if !same_number || wrong.is_some() {
         let given = FuncType::new(params.iter().map(Val::ty), []);
         let why = wrong.filter(|_| same_number).unwrap_or_default();
-        return Err(Error::usage(format!(
-            "the function is {ty}, but was called with {given}{why}"
-        )));
+        return Err(Error::usage(
+            UsageKind::Type,
+            format!("the function is {ty}, but was called with {given}{why}"),
+        ));
     }
     if results != ty.results().len() {
-        return Err(Error::usage(format!(
-            "the function is {ty}, but was called with room for {results} results"
-        )));
+        return Err(Error::usage(
+            UsageKind::Type,
+            format!("the function is {ty}, but was called with room for {results} results"),
+        ));
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Global variables.
 
+use crate::error::UsageKind;
 use crate::raw::store::StoreInner;
 use crate::store::{check_store, same_store};
 use crate::{AsContext, AsContextMut, Error, Result, Val};
@@ -52,7 +53,7 @@ impl Global {
         let store = store.as_context_mut();
         check_store(&store.0.inner, self.store)?;
         if !self.ty.mutable {
-            return Err(Error::usage("the global is immutable"));
+            return Err(Error::usage(UsageKind::Type, "the global is immutable"));
         }
         check_value(&store.0.inner, &self.ty, &value)?;
         store.0.inner.global_set(self, &value)
@@ -62,5 +63,5 @@ impl Global {
 pub(crate) fn check_value(store: &StoreInner, ty: &GlobalType, value: &Val) -> Result<()> {
     store
         .check_value(value, ty.content)
-        .map_err(|found| Error::usage(format!("a {found} is no value of a {ty}")))
+        .map_err(|found| Error::usage(UsageKind::Type, format!("a {found} is no value of a {ty}")))
 }

@@ -4,6 +4,7 @@ mod objects;
 mod types;
 
 pub use crate::definition::FunctionDefinition;
+use crate::error::UsageKind;
 pub use objects::ObjectView;
 
 use crate::raw::instance::MemoryRef;
@@ -400,7 +401,9 @@ impl InternalModuleMut<'_> {
     /// There is no such global, the value is of another type, or a function of another store.
     pub fn set_global(&mut self, index: u32, value: &Val) -> Result<()> {
         let ty = self.as_internal().global_type(index);
-        let ty = ty.ok_or_else(|| Error::usage(format!("there is no global {index}")))?;
+        let ty = ty.ok_or_else(|| {
+            Error::usage(UsageKind::NotFound, format!("there is no global {index}"))
+        })?;
         crate::global::check_value(self.store, &ty, value)?;
         let global = self.store.instance_global(self.instance, index);
         self.store.global_set(&global, value)
@@ -414,10 +417,11 @@ impl InternalModuleMut<'_> {
     pub fn memory_mut(&mut self, index: u32) -> Result<&mut [u8]> {
         match self.store.instances[self.instance as usize].memories.get(index as usize) {
             Some(MemoryRef::Own(own)) => Ok(self.store.memories[*own as usize].bytes_mut()),
-            Some(MemoryRef::Shared(_)) => Err(Error::usage(format!(
-                "memory {index} is shared; it can only be written through SharedMemory"
-            ))),
-            None => Err(Error::usage(format!("there is no memory {index}"))),
+            Some(MemoryRef::Shared(_)) => Err(Error::usage(
+                UsageKind::State,
+                format!("memory {index} is shared; it can only be written through SharedMemory"),
+            )),
+            None => Err(Error::usage(UsageKind::NotFound, format!("there is no memory {index}"))),
         }
     }
 
@@ -429,7 +433,9 @@ impl InternalModuleMut<'_> {
     pub fn set_table_element(&mut self, table: u32, element: u64, value: &Val) -> Result<()> {
         let tables = &self.store.instances[self.instance as usize].tables;
         let index = tables.get(table as usize).copied();
-        let index = index.ok_or_else(|| Error::usage(format!("there is no table {table}")))?;
+        let index = index.ok_or_else(|| {
+            Error::usage(UsageKind::NotFound, format!("there is no table {table}"))
+        })?;
         let table = Table { store: self.store.id(), index };
         check_store(self.store, table.store)?;
         self.store.table_set(table.index, element, value)
@@ -442,7 +448,7 @@ impl InternalModuleMut<'_> {
     /// There is no such function.
     pub fn func(&mut self, index: u32) -> Result<crate::Func> {
         if index as usize >= self.as_internal().num_functions() {
-            return Err(Error::usage(format!("there is no function {index}")));
+            return Err(Error::usage(UsageKind::NotFound, format!("there is no function {index}")));
         }
         let func = self.store.instance_func(self.instance, index);
         Ok(crate::Func { store: self.store.id(), index: func })

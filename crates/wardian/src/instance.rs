@@ -1,5 +1,6 @@
 //! Instances.
 
+use crate::error::UsageKind;
 use crate::link::{self, Definition, Lookup};
 use crate::raw::instance::MemoryRef;
 use crate::raw::instantiate::Imports;
@@ -52,9 +53,10 @@ impl Instance {
         let needed = module.imports().len();
         if imports.len() != needed {
             let given = imports.len();
-            return Err(Error::usage(format!(
-                "the module has {needed} imports, but {given} were given"
-            )));
+            return Err(Error::usage(
+                UsageKind::Type,
+                format!("the module has {needed} imports, but {given} were given"),
+            ));
         }
         let given =
             |at: usize, _: &str, _: &str| Lookup::Found(Definition::Extern(imports[at].clone()));
@@ -157,9 +159,11 @@ impl Instance {
     ) -> Result<TypedFunc<P, R>> {
         check_store(&store.as_context().0.inner, self.store)?;
         let func = self.get_func(&mut store, name);
-        let func =
-            func.ok_or_else(|| Error::usage(format!("the instance exports no function `{name}`")))?;
-        func.typed(&store).map_err(|e| Error::usage(format!("export `{name}`: {e}")))
+        let func = func.ok_or_else(|| {
+            Error::usage(UsageKind::NotFound, format!("the instance exports no function `{name}`"))
+        })?;
+        func.typed(&store)
+            .map_err(|e| Error::usage(UsageKind::Type, format!("export `{name}`: {e}")))
     }
 
     /// An exported memory that is not shared.

@@ -1,5 +1,6 @@
 //! Instances whose imports were looked up before.
 
+use crate::error::UsageKind;
 use crate::link::{self, Definition};
 use crate::raw::instantiate::Imports;
 use crate::raw::store::StoreInner;
@@ -114,6 +115,7 @@ impl<T: 'static> InstancePre<T> {
     fn imports(&self, store: &StoreInner, options: &InstantiateOptions<T>) -> Result<Imports> {
         if options.resolver.is_some() {
             return Err(Error::usage(
+                UsageKind::State,
                 "an InstancePre has its imports already: use Linker::instantiate_with for an import resolver",
             ));
         }

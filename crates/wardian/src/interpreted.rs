@@ -3,7 +3,7 @@
 
 use crate::code::CodePiece;
 use crate::module::ModuleInner;
-use crate::{EngineKind, Error, ErrorKind, Result};
+use crate::{EngineKind, Error, Result};
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -41,7 +41,7 @@ impl ModuleInner {
         let translation =
             translator.translate(&self.interpreter_env(), defined).map_err(|error| {
                 let func = self.decoded.info().imported_functions + defined;
-                Error::new(ErrorKind::Compile(format!("function {func}: {error}")))
+                Error::compile_part(format!("function {func}"), error)
             })?;
         drop(translator);
         let bytes = self.decoded.info().bodies[defined as usize].len();
@@ -65,7 +65,7 @@ impl ModuleInner {
     /// Where frames of a function have their values.
     pub(crate) fn frame_maps(&self, defined: u32, wanted: Wanted<'_>) -> Result<Vec<FrameMap>> {
         let maps = Translator::default().frame_maps(&self.interpreter_env(), defined, wanted);
-        maps.map_err(|error| Error::new(ErrorKind::Compile(error.to_string())))
+        maps.map_err(Error::compile)
     }
 
     /// The types of all locals of a function, parameters first, by the numbers of the engine.

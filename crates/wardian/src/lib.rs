@@ -129,7 +129,10 @@ pub use access::MemoryAccess;
 pub use backtrace::{Backtrace, Frame};
 pub use config::{Config, EngineKind};
 pub use engine::Engine;
-pub use error::{Error, ErrorKind, LinkProblem, Result, StopReason};
+pub use error::{
+    CompileError, Error, ErrorKind, LimitError, LimitKind, LinkProblem, Result, StopReason,
+    UsageError, UsageKind,
+};
 pub use exception::Exception;
 pub use externs::Extern;
 pub use func::{Func, IntoFunc, TypedFunc};

@@ -1,6 +1,7 @@
 //! Checking imports (core specification, "Import Matching").
 
 use crate::error::LinkProblem;
+use crate::error::UsageKind;
 use crate::raw::host::HostDef;
 use crate::raw::instantiate::{ImportItem, Imports};
 use crate::raw::store::{FuncKind, StoreInner};
@@ -44,7 +45,10 @@ pub(crate) fn check_engine(store: &StoreInner, module: &Module) -> Result<()> {
     if Engine::same(store.engine(), module.engine()) {
         return Ok(());
     }
-    Err(Error::usage("the module was compiled by another engine than the store's"))
+    Err(Error::usage(
+        UsageKind::OtherEngine,
+        "the module was compiled by another engine than the store's",
+    ))
 }
 
 /// Checks every import of a module; all problems are reported together.

@@ -1,5 +1,6 @@
 //! Imports by name.
 
+use crate::error::UsageKind;
 use crate::func::IntoFunc;
 use crate::link::{self, Definition, Lookup};
 use crate::raw::host::HostDef;
@@ -82,7 +83,10 @@ impl<T: 'static> Linker<T> {
         }
         let names = self.modules.entry(module.to_owned()).or_default();
         if !self.shadowing && names.contains_key(name) {
-            return Err(Error::usage(format!("`{module}` `{name}` is defined twice")));
+            return Err(Error::usage(
+                UsageKind::Duplicate,
+                format!("`{module}` `{name}` is defined twice"),
+            ));
         }
         names.insert(name.to_owned(), definition);
         Ok(self)
@@ -263,6 +267,7 @@ impl<T: 'static> Linker<T> {
     pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>> {
         if !Engine::same(&self.engine, module.engine()) {
             return Err(Error::usage(
+                UsageKind::OtherEngine,
                 "the module was compiled by another engine than the linker's",
             ));
         }

@@ -3,6 +3,7 @@
 mod plain;
 
 use crate::allocator::{Supplier, unusable};
+use crate::error::{LimitKind, UsageKind};
 use crate::limits::ResourceLimiter;
 use crate::raw::memory::{Source, can_be_guarded, fault, granted};
 use crate::store::{check_store, same_store};
@@ -60,7 +61,10 @@ impl Memory {
 
     fn make(mut store: impl AsContextMut, ty: &MemoryType, source: Source<'_>) -> Result<Memory> {
         if ty.shared {
-            return Err(Error::usage("a shared memory is made with SharedMemory::new"));
+            return Err(Error::usage(
+                UsageKind::Type,
+                "a shared memory is made with SharedMemory::new",
+            ));
         }
         check_type(ty)?;
         let store = store.as_context_mut();
@@ -149,27 +153,35 @@ impl Memory {
         check_store(&store.0.inner, self.store)?;
         let (inner, limiter) = store.0.split();
         let before = inner.memories[self.index as usize].grow(pages, limiter, &|| false)?;
-        before.ok_or_else(|| Error::limit(format!("the memory cannot grow by {pages} pages")))
+        before.ok_or_else(|| {
+            Error::limit(LimitKind::Store, format!("the memory cannot grow by {pages} pages"))
+        })
     }
 }
 
 pub(crate) fn checked(offset: usize, len: usize, size: usize) -> Result<std::ops::Range<usize>> {
     let end = offset.checked_add(len).filter(|end| *end <= size);
     let end = end.ok_or_else(|| {
-        Error::usage(format!("{len} bytes at {offset:#x} are not inside a memory of {size} bytes"))
+        Error::usage(
+            UsageKind::OutOfBounds,
+            format!("{len} bytes at {offset:#x} are not inside a memory of {size} bytes"),
+        )
     })?;
     Ok(offset..end)
 }
 
 fn check_type(ty: &MemoryType) -> Result<()> {
     if !matches!(ty.page_size_log2, 0 | 16) {
-        return Err(Error::usage(format!(
-            "there can be no memory with pages of 2^{} bytes: they have 1 byte or 2^16",
-            ty.page_size_log2
-        )));
+        return Err(Error::usage(
+            UsageKind::Type,
+            format!(
+                "there can be no memory with pages of 2^{} bytes: they have 1 byte or 2^16",
+                ty.page_size_log2
+            ),
+        ));
     }
     if ty.min > ty.max_pages() {
-        return Err(Error::usage(format!("there can be no {ty}")));
+        return Err(Error::usage(UsageKind::Type, format!("there can be no {ty}")));
     }
     Ok(())
 }
@@ -214,13 +226,19 @@ impl SharedMemory {
     ) -> Result<SharedMemory> {
         check_type(ty)?;
         if !ty.shared || ty.max.is_none() {
-            return Err(Error::usage("a shared memory's type says shared, and has a maximum"));
+            return Err(Error::usage(
+                UsageKind::Type,
+                "a shared memory's type says shared, and has a maximum",
+            ));
         }
         let bytes = |pages: u64| size_in_bytes(ty, pages).unwrap_or(usize::MAX);
         if let Some(limiter) = &mut limiter
             && !limiter.memory_growing(0, bytes(ty.min), ty.max.map(bytes))?
         {
-            return Err(Error::limit(format!("the store's limits refuse a {ty}")));
+            return Err(Error::limit(
+                LimitKind::Store,
+                format!("the store's limits refuse a {ty}"),
+            ));
         }
         let made = granted(limiter, (0, bytes(ty.min)), || match supplier {
             None => wardian_vm::memory::SharedMemory::new(ty, can_be_guarded(engine, ty))
@@ -286,8 +304,9 @@ impl SharedMemory {
     ///
     /// The size would exceed the type's maximum, or what the system has.
     pub fn grow(&self, pages: u64) -> Result<u64> {
-        self.grow_limited(pages, None)?
-            .ok_or_else(|| Error::limit(format!("the memory cannot grow by {pages} pages")))
+        self.grow_limited(pages, None)?.ok_or_else(|| {
+            Error::limit(LimitKind::Store, format!("the memory cannot grow by {pages} pages"))
+        })
     }
 
     pub(crate) fn grow_limited(

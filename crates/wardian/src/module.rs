@@ -4,6 +4,7 @@ mod queries;
 
 use crate::backtrace::Frame;
 use crate::code::LoadedCode;
+use crate::error::UsageKind;
 use crate::interpreted::Interpreted;
 use crate::jit::{CompiledCode, MemoryVariant, ModuleOptions};
 use crate::listener::{FunctionListener, FunctionListenerFactory};
@@ -305,6 +306,7 @@ impl Module {
         let module = Module::from_decoded(engine, decoded, None)?;
         if code.origin() != module.0.key().as_bytes() {
             return Err(Error::usage(
+                UsageKind::Artifact,
                 "the precompiled module was made by another build of Wardian, or for memories with \
                  other checks: compile it again",
             ));
@@ -373,7 +375,7 @@ impl ModuleInner {
         self.engine
             .compiler()?
             .compile_module(self.decoded.info(), self.decoded.bytes(), &options)
-            .map_err(|e| Error::new(ErrorKind::Compile(e.to_string())))
+            .map_err(Error::compile)
             .map(|code| self.bound(variant, code))
     }
 
@@ -412,7 +414,10 @@ impl ModuleInner {
     fn load(self: &Arc<Self>, variant: MemoryVariant, code: CompiledCode) -> Result<()> {
         let functions = self.decoded.info().bodies.len();
         if code.len() != functions {
-            return Err(Error::usage("the compiled code is of another module"));
+            return Err(Error::usage(
+                UsageKind::Artifact,
+                "the compiled code is of another module",
+            ));
         }
         self.engine.check_code(code.text().len())?;
         let code = Arc::new(LoadedCode::publish(code, functions)?);

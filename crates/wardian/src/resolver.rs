@@ -3,6 +3,7 @@
 mod record;
 mod stubs;
 
+use crate::error::LimitKind;
 pub use record::{ImportAnswer, ImportLog, RecordedImport, RecordingResolver};
 pub use stubs::{TrapStubs, UndefinedImport};
 
@@ -401,10 +402,13 @@ impl Level {
     fn enter() -> Result<Level> {
         let depth = DEPTH.get();
         if depth >= MAX_DEPTH {
-            return Err(Error::limit(format!(
-                "import resolvers instantiate modules inside each other, {MAX_DEPTH} deep; do they \
+            return Err(Error::limit(
+                LimitKind::Engine,
+                format!(
+                    "import resolvers instantiate modules inside each other, {MAX_DEPTH} deep; do they \
                  need each other in a circle?"
-            )));
+                ),
+            ));
         }
         DEPTH.set(depth + 1);
         Ok(Level)

@@ -8,6 +8,7 @@
 //! What happens while the guest runs is in [`wardian_vm::samples`]; all that is slow happens here, on the
 //! thread that reads.
 
+use crate::error::{LimitKind, UsageKind};
 use crate::raw::sampling::SamplePlace;
 use crate::{AsContextMut, Engine, Error, Frame, Module, Result, stack::ProgramCounter};
 use std::fmt;
@@ -136,6 +137,7 @@ impl Sampler {
         let store = store.as_context_mut();
         if !store.engine().config().signals {
             return Err(Error::usage(
+                UsageKind::Disabled,
                 "samples are taken by a signal, but the engine was made without signals",
             ));
         }
@@ -159,7 +161,10 @@ impl Sampler {
         let interval = interval.clamp(SHORTEST, LONGEST);
         match self.interrupter.sample(&self.place.ring, interval) {
             true => Ok(()),
-            false => Err(Error::limit("the system gives no thread that could ask for samples")),
+            false => Err(Error::limit(
+                LimitKind::System,
+                "the system gives no thread that could ask for samples",
+            )),
         }
     }
 

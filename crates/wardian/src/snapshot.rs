@@ -1,5 +1,6 @@
 //! Snapshots: a guest is resumed from an earlier state.
 
+use crate::error::UsageKind;
 use crate::raw::host::HostCall;
 use crate::raw::snapshot::SnapshotData;
 use crate::raw::store::StoreInner;
@@ -122,10 +123,13 @@ impl Snapshot {
                 let wanted = wardian_types::FuncType::new([], types.to_vec());
                 let given: Vec<_> = results.iter().map(Val::ty).collect();
                 let given = wardian_types::FuncType::new([], given);
-                return Err(Error::usage(format!(
-                    "a snapshot is restored with the results of the function that took it, \
+                return Err(Error::usage(
+                    UsageKind::Type,
+                    format!(
+                        "a snapshot is restored with the results of the function that took it, \
                      {wanted}, not {given}"
-                )));
+                    ),
+                ));
             }
             let mut slots = vec![0; types.iter().map(|t| t.slots()).sum()];
             let mut at = 0;

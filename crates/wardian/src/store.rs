@@ -1,6 +1,7 @@
 //! Stores: the world that instances live in.
 
 use crate::cancel::CancelToken;
+use crate::error::UsageKind;
 use crate::raw::host::{HostCall, Lent};
 use crate::raw::store::{StoreData, StoreInner};
 use crate::{Backtrace, Engine, Result};
@@ -325,7 +326,10 @@ pub(crate) fn check_store(store: &StoreInner, object: u64) -> Result<()> {
     if store.id() == object {
         return Ok(());
     }
-    Err(crate::Error::usage("an object was used with a store that it does not belong to"))
+    Err(crate::Error::usage(
+        UsageKind::OtherStore,
+        "an object was used with a store that it does not belong to",
+    ))
 }
 
 impl<'a, T: 'static> From<&'a Store<T>> for StoreContext<'a, T> {

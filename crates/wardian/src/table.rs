@@ -1,5 +1,6 @@
 //! Tables.
 
+use crate::error::{LimitKind, UsageKind};
 use crate::store::{check_store, same_store};
 use crate::{AsContext, AsContextMut, Error, Result, Val};
 use wardian_types::{TableType, ValType};
@@ -22,7 +23,7 @@ impl Table {
         let (inner, limiter) = store.0.split();
         let init = inner.element(&ty, &init)?;
         if ty.max.is_some_and(|max| max < ty.min) {
-            return Err(Error::usage(format!("there can be no {ty}")));
+            return Err(Error::usage(UsageKind::Type, format!("there can be no {ty}")));
         }
         let index = inner.add_table(&ty, None, limiter)?;
         if init != 0 {
@@ -88,8 +89,9 @@ impl Table {
         let init = inner.element(&ty, &init)?;
         let table = &mut inner.tables[self.index as usize];
         let new = table.grow(delta, limiter)?;
-        let new =
-            new.ok_or_else(|| Error::limit(format!("the table cannot grow by {delta} elements")))?;
+        let new = new.ok_or_else(|| {
+            Error::limit(LimitKind::Store, format!("the table cannot grow by {delta} elements"))
+        })?;
         let before = new.start as u64;
         if init != 0 {
             table.elements_mut()[new].fill(init);
@@ -107,7 +109,10 @@ impl crate::raw::store::StoreInner {
         let len = elements.len();
         let element = usize::try_from(index).ok().and_then(|i| elements.get_mut(i));
         let element = element.ok_or_else(|| {
-            Error::usage(format!("element {index} is not inside a table of {len}"))
+            Error::usage(
+                UsageKind::OutOfBounds,
+                format!("element {index} is not inside a table of {len}"),
+            )
         })?;
         *element = value;
         Ok(())
@@ -115,8 +120,9 @@ impl crate::raw::store::StoreInner {
 
     /// A value as an element of a table.
     fn element(&mut self, ty: &TableType, value: &Val) -> Result<u64> {
-        self.check_value(value, ValType::Ref(ty.element))
-            .map_err(|found| Error::usage(format!("a {found} is no element of a {ty}")))?;
+        self.check_value(value, ValType::Ref(ty.element)).map_err(|found| {
+            Error::usage(UsageKind::Type, format!("a {found} is no element of a {ty}"))
+        })?;
         let mut slots = [0; 2];
         self.write_value(value, &mut slots)?;
         Ok(slots[0])

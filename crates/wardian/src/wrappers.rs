@@ -4,7 +4,7 @@
 use crate::code::LoadedCode;
 use crate::jit::{CallerOf, CompileError, CompiledFunction, Compiler, MemoryVariant};
 use crate::module::ModuleInner;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use wardian_vm::code_memory::CodeMemory;
@@ -70,7 +70,7 @@ impl ModuleInner {
             placed.push((*defined, tail_calls, own, append(&mut text, &noted)));
         }
         let code = CodeMemory::publish(&text)
-            .map_err(|e| Error::limit(format!("no executable memory for listeners: {e}")))?;
+            .map_err(|e| Error::system("no executable memory for listeners", e))?;
         for (defined, tail_calls, own, noted) in placed {
             let at = |offset| code.start() + offset;
             let wrapper = Wrapper { own: at(own), noted: at(noted), tail_calls };
@@ -170,7 +170,7 @@ impl Wrappers {
 }
 
 fn compile_error(error: CompileError) -> Error {
-    Error::new(ErrorKind::Compile(error.to_string()))
+    Error::compile(error)
 }
 
 fn append(text: &mut Vec<u8>, function: &CompiledFunction) -> usize {

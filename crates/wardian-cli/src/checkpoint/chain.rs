@@ -175,8 +175,8 @@ pub(super) fn open(path: &Path) -> anyhow::Result<CheckpointReader<'static>> {
 /// Joins a checkpoint that was read from a file with its parents.
 pub(crate) fn whole(checkpoint: Checkpoint, path: &Path) -> anyhow::Result<Checkpoint> {
     let joined = checkpoint.compact(|hash| {
-        let parent =
-            find(path, hash).map_err(|error| wardian::Error::host(format!("{error:#}")))?;
+        let parent = find(path, hash)
+            .map_err(|error| wardian::Error::host(crate::report::in_line(&error)))?;
         Checkpoint::read(io::BufReader::new(File::open(parent)?))
     });
     Ok(joined?)

@@ -55,7 +55,7 @@ impl Outputs {
             };
             match written {
                 Ok(()) => report::note(&format!("coverage written to {}", file.path().display())),
-                Err(problem) => problems.push(format!("{problem:#}")),
+                Err(problem) => problems.push(report::in_line(&problem)),
             }
         }
         if problems.is_empty() { Ok(()) } else { Err(anyhow!("{}", problems.join("\n"))) }

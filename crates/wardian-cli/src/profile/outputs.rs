@@ -65,7 +65,7 @@ impl Outputs {
         let mut problems = Vec::new();
         for output in std::mem::take(&mut self.files) {
             if let Err(problem) = output.write(profile, value) {
-                problems.push(format!("{problem:#}"));
+                problems.push(report::in_line(&problem));
             }
         }
         if self.table || !problems.is_empty() {

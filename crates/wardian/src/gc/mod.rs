@@ -4,6 +4,7 @@ mod array;
 mod stats;
 mod structure;
 
+use crate::error::UsageKind;
 pub use array::{ArrayRef, ArrayRefPre};
 pub use stats::GcStats;
 pub use structure::{StructRef, StructRefPre};
@@ -294,10 +295,16 @@ fn of_module(
     let found = module.0.decoded.info().types.get(index as usize);
     if !found.is_some_and(is_right) {
         let found = found.map_or("there is none".to_owned(), ToString::to_string);
-        return Err(Error::usage(format!("type {index} of the module is no {what}: {found}")));
+        return Err(Error::usage(
+            UsageKind::Type,
+            format!("type {index} of the module is no {what}: {found}"),
+        ));
     }
     if !crate::Engine::same(store.engine(), &module.0.engine) {
-        return Err(Error::usage("the module is of another engine than the store"));
+        return Err(Error::usage(
+            UsageKind::OtherEngine,
+            "the module is of another engine than the store",
+        ));
     }
     let signature = module.0.signature(index).clone();
     store.0.inner.keep_signature(signature.clone());
@@ -312,7 +319,7 @@ fn of_type(
     let store = store.as_context_mut();
     let ty = wardian_types::SubType::plain(composite);
     let group = store.engine().signatures().of_group(&[ty])?;
-    let missing = || Error::usage("the type is none");
+    let missing = || Error::usage(UsageKind::Type, "the type is none");
     let signature = group.first().ok_or_else(missing)?.clone();
     store.0.inner.keep_signature(signature.clone());
     Ok((store.0.inner.id(), store.0.add_type(&signature)?))

@@ -1,6 +1,7 @@
 //! Objects of garbage collection, and values found by a path, as those who look into an instance see them.
 
 use super::{InternalModule, Source};
+use crate::error::UsageKind;
 use crate::raw::gc::Referent;
 use crate::raw::store::StoreInner;
 use crate::{Error, Result, Val, gc::AnyRef};
@@ -83,7 +84,10 @@ impl<'a> InternalModule<'a> {
             let Some(step) = steps.next()? else { return Ok(value) };
             value = self.step(&value, step).map_err(|why| {
                 let (found, rest) = path.split_at(before);
-                Error::usage(format!("`{rest}` leads to nothing: `{found}` is {why}"))
+                Error::usage(
+                    UsageKind::NotFound,
+                    format!("`{rest}` leads to nothing: `{found}` is {why}"),
+                )
             })?;
         }
     }
@@ -241,10 +245,13 @@ impl<'a> Steps<'a> {
 
     fn malformed(&self, wanted: &str) -> Error {
         let (path, at) = (self.path, self.at);
-        Error::usage(format!("path `{path}`: expected {wanted} after `{}`", &path[..at]))
+        Error::usage(
+            UsageKind::Type,
+            format!("path `{path}`: expected {wanted} after `{}`", &path[..at]),
+        )
     }
 
     fn nothing(&self, what: String) -> Error {
-        Error::usage(format!("path `{}`: there is no {what}", self.path))
+        Error::usage(UsageKind::NotFound, format!("path `{}`: there is no {what}", self.path))
     }
 }

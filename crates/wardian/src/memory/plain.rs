@@ -4,6 +4,7 @@
 //! on all machines that Wardian runs on.
 
 use super::{Memory, SharedMemory, checked};
+use crate::error::UsageKind;
 use crate::{AsContext, AsContextMut, Caller, Error, Result, StoreContext};
 use bytemuck::{AnyBitPattern, NoUninit};
 
@@ -128,7 +129,10 @@ impl Memory {
         let data = self.data(store);
         let rest = &data[checked(offset, 0, data.len())?.start..];
         let end = rest.iter().position(|byte| *byte == 0).ok_or_else(|| {
-            Error::usage(format!("the string at {offset:#x} has no end inside the memory"))
+            Error::usage(
+                UsageKind::OutOfBounds,
+                format!("the string at {offset:#x} has no end inside the memory"),
+            )
         })?;
         text(&rest[..end], offset)
     }
@@ -180,17 +184,23 @@ impl<T: 'static> Caller<'_, T> {
     pub fn memory(&mut self) -> Result<Memory> {
         let found = self.get_export("memory").and_then(crate::Extern::into_memory);
         found.ok_or_else(|| {
-            Error::usage("the caller exports no memory of its own by the name of `memory`")
+            Error::usage(
+                UsageKind::NotFound,
+                "the caller exports no memory of its own by the name of `memory`",
+            )
         })
     }
 }
 
 fn bytes_of<V>(count: usize) -> Result<usize> {
-    let too_many = || Error::usage(format!("{count} values of {} bytes", size_of::<V>()));
+    let too_many = || {
+        Error::usage(UsageKind::OutOfBounds, format!("{count} values of {} bytes", size_of::<V>()))
+    };
     count.checked_mul(size_of::<V>()).ok_or_else(too_many)
 }
 
 fn text(bytes: &[u8], offset: usize) -> Result<&str> {
-    std::str::from_utf8(bytes)
-        .map_err(|error| Error::usage(format!("the text at {offset:#x} is not UTF-8: {error}")))
+    std::str::from_utf8(bytes).map_err(|error| {
+        Error::usage(UsageKind::Type, format!("the text at {offset:#x} is not UTF-8: {error}"))
+    })
 }

@@ -3,6 +3,7 @@
 use super::checkpoint::Standing;
 use super::exit::Next;
 use super::store::{StoreData, StoreInner};
+use crate::error::UsageKind;
 use crate::value::{WasmParams, WasmResults};
 use crate::{Error, ErrorKind, ExternRef, Func, Result, Val, listener::AbortReason};
 use std::mem::MaybeUninit;
@@ -450,7 +451,7 @@ impl StoreInner {
     pub(crate) fn func_to_reference(&self, func: Option<&Func>) -> Result<u64> {
         let Some(func) = func else { return Ok(0) };
         if func.store != self.id() {
-            return Err(Error::usage("a function of another store"));
+            return Err(Error::usage(UsageKind::OtherStore, "a function of another store"));
         }
         Ok(self.reference_to(func.index))
     }

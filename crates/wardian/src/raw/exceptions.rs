@@ -10,6 +10,7 @@
 //! same collection as for the embedder's values finds that out.
 
 use super::store::StoreInner;
+use crate::error::{LimitKind, UsageKind};
 use crate::limits::ResourceLimiter;
 use crate::{Error, ErrorKind, Exception, Result, Tag, Val};
 use wardian_module::ItemIndex;
@@ -292,19 +293,25 @@ impl StoreInner {
             // SAFETY: a guest runs, and this is the only use of the limiter.
             let limiter = unsafe { self.running_limiter() };
             if !self.exceptions.ask(limiter)? {
-                return Err(Error::limit(format!(
-                    "the guest holds {} exceptions with {} KiB of values; the store's limits give no memory for more",
-                    self.exceptions.live(),
-                    self.exceptions.words >> 7,
-                )));
+                return Err(Error::limit(
+                    LimitKind::Store,
+                    format!(
+                        "the guest holds {} exceptions with {} KiB of values; the store's limits give no memory for more",
+                        self.exceptions.live(),
+                        self.exceptions.words >> 7,
+                    ),
+                ));
             }
             if self.exceptions.words > MOST_WORDS || self.exceptions.live() > MOST {
-                return Err(Error::limit(format!(
-                    "the guest holds {} exceptions with {} KiB of values; {MOST} and {} KiB are the limit",
-                    self.exceptions.live(),
-                    self.exceptions.words >> 7,
-                    MOST_WORDS >> 7
-                )));
+                return Err(Error::limit(
+                    LimitKind::Engine,
+                    format!(
+                        "the guest holds {} exceptions with {} KiB of values; {MOST} and {} KiB are the limit",
+                        self.exceptions.live(),
+                        self.exceptions.words >> 7,
+                        MOST_WORDS >> 7
+                    ),
+                ));
             }
         }
         Ok(())
@@ -366,18 +373,25 @@ impl StoreInner {
     pub(crate) fn exception_to_handle(&mut self, exception: &Exception) -> Result<u64> {
         let tag = exception.tag();
         if tag.store != self.id() {
-            return Err(Error::usage("an exception with a tag of another store"));
+            return Err(Error::usage(
+                UsageKind::OtherStore,
+                "an exception with a tag of another store",
+            ));
         }
         let ty = self.tags[tag.index as usize].ty.clone();
         let (wanted, found) = (ty.params().len(), exception.values().len());
         if wanted != found {
-            return Err(Error::usage(format!(
-                "an exception carries {found} values; its tag says {wanted}"
-            )));
+            return Err(Error::usage(
+                UsageKind::Type,
+                format!("an exception carries {found} values; its tag says {wanted}"),
+            ));
         }
         for (value, ty) in exception.values().iter().zip(ty.params()) {
             if let Err(found) = self.check_value(value, *ty) {
-                return Err(Error::usage(format!("an exception carries a {found} for a {ty}")));
+                return Err(Error::usage(
+                    UsageKind::Type,
+                    format!("an exception carries a {found} for a {ty}"),
+                ));
             }
         }
         let mut slots = vec![0; ty.param_slots()];

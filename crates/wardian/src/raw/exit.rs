@@ -8,6 +8,7 @@
 //! ```
 
 use super::store::StoreInner;
+use crate::error::LimitKind;
 use crate::{Backtrace, Error, ErrorKind, StopReason};
 use std::sync::atomic::Ordering;
 use wardian_types::TrapCode;
@@ -142,9 +143,10 @@ impl StoreInner {
     /// The error of an entry that did not return.
     fn outcome_error(&mut self, outcome: Outcome) -> Error {
         let error = match outcome {
-            Outcome::NoSignalStack => {
-                Error::limit("the system has no memory for the signal stack of the calling thread")
-            }
+            Outcome::NoSignalStack => Error::limit(
+                LimitKind::System,
+                "the system has no memory for the signal stack of the calling thread",
+            ),
             Outcome::HostStackExhausted => Error::new(ErrorKind::HostStackExhausted),
             Outcome::Trapped => self.trap_error(),
             Outcome::Interrupted => {
@@ -224,7 +226,10 @@ impl StoreInner {
         } else if word & (reason::CANCELLED | reason::CALL) != 0 {
             ErrorKind::Stopped(StopReason::Cancelled)
         } else if word & reason::DEADLINE != 0 && self.is_unwatched() {
-            ErrorKind::Limit("the system gives no thread to watch the call's deadline".into())
+            return Error::limit(
+                LimitKind::System,
+                "the system gives no thread to watch the call's deadline",
+            );
         } else if word & reason::DEADLINE != 0 {
             ErrorKind::Stopped(StopReason::Deadline)
         } else if word & OUT_OF_FUEL != 0 {

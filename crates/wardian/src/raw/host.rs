@@ -7,6 +7,7 @@
 
 use super::store::{FuncKind, StoreData, StoreInner};
 use crate::error::PanicPayload;
+use crate::error::{LimitKind, UsageKind};
 use crate::value::sealed::List;
 use crate::value::{HostParams, HostResults};
 use crate::{Caller, Error, ErrorKind, Result, Val};
@@ -105,9 +106,12 @@ impl HostDef {
             [("parameters", self.ty.params().len()), ("results", self.ty.results().len())]
         {
             if count > MAX_VALUES {
-                return Err(Error::limit(format!(
-                    "a function of the host's has {count} {what}; it may have {MAX_VALUES}, as in a module"
-                )));
+                return Err(Error::limit(
+                    LimitKind::Engine,
+                    format!(
+                        "a function of the host's has {count} {what}; it may have {MAX_VALUES}, as in a module"
+                    ),
+                ));
             }
         }
         Ok(())
@@ -340,7 +344,10 @@ fn write_results(
     let mut at = 0;
     for (ty, value) in ty.results().iter().zip(results) {
         if let Err(found) = store.check_value(value, *ty) {
-            return Err(Error::usage(format!("a host function gave a {found} for a {ty}")));
+            return Err(Error::usage(
+                UsageKind::Type,
+                format!("a host function gave a {found} for a {ty}"),
+            ));
         }
         store.write_value(value, &mut slots[at..])?;
         at += ty.slots();
@@ -396,7 +403,10 @@ fn checked_reference(store: &StoreInner, ty: RefType, slot: u64) -> Result<u64> 
         _ => None,
     };
     known.ok_or_else(|| {
-        Error::usage(format!("a raw slot holds {slot:#x}, which is no {ty} of this store"))
+        Error::usage(
+            UsageKind::Type,
+            format!("a raw slot holds {slot:#x}, which is no {ty} of this store"),
+        )
     })
 }
 

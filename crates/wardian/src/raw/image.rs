@@ -4,6 +4,7 @@ use super::state::StateCapture;
 use super::store::{StoreData, StoreInner};
 use crate::close::{CloseNotifier, CloseState};
 use crate::error::PanicPayload;
+use crate::error::UsageKind;
 use crate::{Error, ErrorKind, Instance, Result, listener::AbortReason};
 use std::sync::Arc;
 
@@ -48,7 +49,10 @@ impl<T: 'static> StoreData<T> {
     /// Brings back what an image holds.
     pub(crate) fn reset_to(&mut self, image: &ImageData) -> Result<()> {
         if image.store != self.inner.id() {
-            return Err(Error::usage("a store was to be reset to an image of another store"));
+            return Err(Error::usage(
+                UsageKind::OtherStore,
+                "a store was to be reset to an image of another store",
+            ));
         }
         self.inner.check_idle("reset to")?;
         self.inner.run_deferred();
@@ -75,9 +79,12 @@ impl StoreInner {
         if self.is_idle() {
             return Ok(());
         }
-        Err(Error::usage(format!(
-            "an image cannot be {what} inside of a call: a guest of the store is open; `Snapshotter` is for that"
-        )))
+        Err(Error::usage(
+            UsageKind::State,
+            format!(
+                "an image cannot be {what} inside of a call: a guest of the store is open; `Snapshotter` is for that"
+            ),
+        ))
     }
 
     /// Makes an instance that was closed usable again, with a new life for those who close it.

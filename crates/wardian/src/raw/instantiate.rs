@@ -10,6 +10,7 @@ use super::memory::{Source, can_be_guarded};
 use super::store::{StoreData, StoreInner};
 use crate::allocator::Supplier;
 use crate::code::LoadedCode;
+use crate::error::LimitKind;
 use crate::jit::MemoryVariant;
 use crate::limits::{Granted, ResourceLimiter};
 use crate::memory::SharedMemory;
@@ -87,7 +88,10 @@ impl<T> StoreData<T> {
         if let Some(limiter) = &limiter
             && inner.instances.len() >= limiter.instances()
         {
-            return Err(Error::limit("the store's limits allow no further instance"));
+            return Err(Error::limit(
+                LimitKind::Store,
+                "the store's limits allow no further instance",
+            ));
         }
         let supplier = options.allocator.as_deref().map(|allocator| Supplier {
             allocator,
@@ -161,7 +165,10 @@ impl StoreInner {
         for (defined, ty) in (0u32..).zip(&info.tables[info.imported_tables as usize..]) {
             let at = vm.field(layout.table(defined));
             if limiter.as_ref().is_some_and(|l| self.tables.len() >= l.tables()) {
-                return Err(Error::limit("the store's limits allow no further table"));
+                return Err(Error::limit(
+                    LimitKind::Store,
+                    "the store's limits allow no further table",
+                ));
             }
             imports.tables.push(self.add_table(ty, Some(at), reborrow(limiter))?);
         }
@@ -357,7 +364,10 @@ impl StoreInner {
         if let Some(limiter) = &limiter
             && self.memories.len() >= limiter.memories()
         {
-            return Err(Error::limit("the store's limits allow no further memory"));
+            return Err(Error::limit(
+                LimitKind::Store,
+                "the store's limits allow no further memory",
+            ));
         }
         if ty.shared {
             let supplier = match source {

@@ -2,6 +2,7 @@
 
 use super::store::StoreInner;
 use crate::allocator::{Supplier, unusable};
+use crate::error::{LimitKind, UsageKind};
 use crate::limits::ResourceLimiter;
 use crate::{Engine, Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -39,7 +40,7 @@ pub(crate) enum Source<'a> {
 
 /// The error of a memory that broke a promise.
 pub(crate) fn fault(error: &GrowError) -> Error {
-    Error::usage(error.to_string())
+    Error::usage(UsageKind::Contract, error.to_string())
 }
 
 /// Does what a limiter allowed, and notifies it if that failed. The embedder's allocator, which may be part
@@ -75,7 +76,10 @@ impl StoreInner {
         if let Some(limiter) = &mut limiter
             && !limiter.memory_growing(0, want, limit_in_bytes(ty))?
         {
-            return Err(Error::limit(format!("the store's limits refuse a {ty}")));
+            return Err(Error::limit(
+                LimitKind::Store,
+                format!("the store's limits refuse a {ty}"),
+            ));
         }
         let linear = granted(limiter, (0, want), || self.new_memory(ty, source))?;
         let own = vm.is_none();
@@ -207,7 +211,7 @@ impl MemoryData {
         let ty = self.ty;
         self.linear
             .capture()
-            .map_err(|e| Error::limit(format!("cannot keep the contents of a {ty}: {e}")))
+            .map_err(|e| Error::system(format!("cannot keep the contents of a {ty}"), e))
     }
 
     /// Makes a new memory of the same size what this one is.
@@ -216,7 +220,7 @@ impl MemoryData {
         let ty = self.ty;
         self.linear
             .fork_into(&mut child.linear)
-            .map_err(|e| Error::limit(format!("cannot fork the contents of a {ty}: {e}")))
+            .map_err(|e| Error::system(format!("cannot fork the contents of a {ty}"), e))
     }
 
     /// Brings contents and size back. They may come from another memory of the same kind.
@@ -232,7 +236,7 @@ impl MemoryData {
         // more than `least`. Compiled code learns the bounds anew before its next access.
         let done = unsafe { self.linear.restore(capture) };
         self.publish();
-        done.map_err(|e| Error::limit(format!("cannot bring back the contents of a memory: {e}")))
+        done.map_err(|e| Error::system("cannot bring back the contents of a memory", e))
     }
 
     /// Whether the memory may become as small again as it was.
@@ -240,11 +244,14 @@ impl MemoryData {
         if capture.len() >= self.least {
             return Ok(());
         }
-        Err(Error::usage(format!(
-            "the memory cannot become {} bytes again: an instance was made since that needs {}",
-            capture.len(),
-            self.least
-        )))
+        Err(Error::usage(
+            UsageKind::State,
+            format!(
+                "the memory cannot become {} bytes again: an instance was made since that needs {}",
+                capture.len(),
+                self.least
+            ),
+        ))
     }
 
     /// Gives the memory back to the engine when the store goes.

@@ -19,7 +19,7 @@ use super::interpret::{Callee, host_target};
 use super::store::{FuncKind, StoreInner};
 use crate::jit::Compiler;
 use crate::tier::TierState;
-use crate::{EngineKind, Error, Result};
+use crate::{EngineKind, Error, ErrorKind, Result};
 use std::sync::atomic::Ordering;
 use wardian_types::{FuncType, ValType};
 use wardian_vm::interpreted::{Function, flag, frame, target};
@@ -32,7 +32,7 @@ pub(super) const WHOLE_FUNCTION: usize = 1;
 
 /// There is no executable memory for code by which compiled code calls interpreted functions.
 pub(super) fn no_code_memory(error: std::io::Error) -> Error {
-    Error::limit(format!("no executable memory for calls: {error}"))
+    Error::system("no executable memory for calls", error)
 }
 
 impl StoreInner {
@@ -250,7 +250,7 @@ impl StoreInner {
     /// The trampoline by which a loop of a function is entered: its argument is the frame.
     pub(super) fn loop_entry(&mut self, vmctx: usize, defined: u32) -> Result<usize> {
         let Some(instance) = self.instance_at(vmctx) else {
-            return Err(Error::usage("a loop of no instance"));
+            return Err(Error::new(ErrorKind::Internal("a loop of no instance".into())));
         };
         let module = &self.instances[instance as usize].module;
         let results = module.decoded.info().defined_type(defined).results();
@@ -265,7 +265,7 @@ impl StoreInner {
     pub(super) fn function_entry(&mut self, vmctx: usize, defined: u32) -> Result<usize> {
         match self.instance_at(vmctx) {
             Some(instance) => self.instances[instance as usize].module.entry_trampoline(defined),
-            None => Err(Error::usage("a function of no instance")),
+            None => Err(Error::new(ErrorKind::Internal("a function of no instance".into()))),
         }
     }
 

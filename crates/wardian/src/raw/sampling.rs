@@ -2,6 +2,7 @@
 
 use super::instance::MemoryRef;
 use super::store::StoreInner;
+use crate::error::UsageKind;
 use crate::module::ModuleInner;
 use crate::{Error, Result};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -62,7 +63,7 @@ impl StoreInner {
     /// Makes a place the one for samples of this store's guests.
     pub(crate) fn start_sampling(&mut self, place: &SamplePlace) -> Result<()> {
         if self.samples.as_ref().is_some_and(|samples| samples.ring.is_active()) {
-            return Err(Error::usage("the store has a sampler already"));
+            return Err(Error::usage(UsageKind::Duplicate, "the store has a sampler already"));
         }
         self.keep_sampled();
         // SAFETY: this thread has the store. The ring is kept below until another has been given, or

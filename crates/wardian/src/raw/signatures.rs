@@ -17,6 +17,7 @@
 //!
 //! **Invariant.** Equal types have equal numbers as long as both are there. No number is used twice.
 
+use crate::error::{LimitKind, UsageKind};
 use crate::jit::{CompiledFunction, Compiler};
 use crate::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -157,7 +158,7 @@ impl Signature {
         if let Some(single) = place.get() {
             return Ok(single.address);
         }
-        let made = make().map_err(|e| self.not_compiled(&e))?;
+        let made = make().map_err(|e| self.not_compiled(e))?;
         let code = self.publish(&made.text)?;
         let address = code.start();
         // Two threads may make the same one; either's will do.
@@ -166,7 +167,7 @@ impl Signature {
 
     fn publish(&self, text: &[u8]) -> Result<Arc<CodeMemory>> {
         let code = CodeMemory::publish(text)
-            .map_err(|e| Error::limit(format!("no executable memory for trampolines: {e}")))?;
+            .map_err(|e| Error::system("no executable memory for trampolines", e))?;
         let code = Arc::new(code);
         if let Some(all) = self.group.all.upgrade() {
             let mut known = all.code();
@@ -176,8 +177,8 @@ impl Signature {
         Ok(code)
     }
 
-    fn not_compiled(&self, error: &crate::jit::CompileError) -> Error {
-        Error::new(ErrorKind::Compile(format!("trampoline for {}: {error}", self.inner().ty)))
+    fn not_compiled(&self, error: crate::jit::CompileError) -> Error {
+        Error::compile_part(format!("trampoline for {}", self.inner().ty), error)
     }
 }
 
@@ -260,7 +261,10 @@ impl Signatures {
         }
         let first = known.next;
         known.next = first.checked_add(key.len() as u32).ok_or_else(|| {
-            Error::limit("the engine has seen 2^32 signatures come and go: make a new engine")
+            Error::limit(
+                LimitKind::Engine,
+                "the engine has seen 2^32 signatures come and go: make a new engine",
+            )
         })?;
         let types = inners(key, &named, first);
         if let Err(error) = self.publish(&types, first) {
@@ -290,7 +294,7 @@ impl Signatures {
                 Some(displays) => displays,
                 None => {
                     let made = Displays::new().map_err(|error| {
-                        Error::limit(format!("no memory for a table of supertypes: {error}"))
+                        Error::system("no memory for a table of supertypes", error)
                     })?;
                     self.displays.get_or_init(|| made)
                 }
@@ -316,7 +320,10 @@ impl Signatures {
                 continue;
             }
             named.push(number.and_then(|number| self.by_number(number)).ok_or_else(|| {
-                Error::usage(format!("{ty} names a type that no module of the engine has"))
+                Error::usage(
+                    UsageKind::NotFound,
+                    format!("{ty} names a type that no module of the engine has"),
+                )
             })?);
         }
         Ok(named)
@@ -372,11 +379,14 @@ impl Signatures {
 }
 
 pub(super) fn too_many_types() -> Error {
-    Error::limit(format!(
-        "the engine has seen {} types come and go, and has no numbers left for structs, arrays and types with \
+    Error::limit(
+        LimitKind::Engine,
+        format!(
+            "the engine has seen {} types come and go, and has no numbers left for structs, arrays and types with \
          subtypes: make a new engine",
-        Displays::TYPES
-    ))
+            Displays::TYPES
+        ),
+    )
 }
 
 /// What is known of the types of a group. `named` are the types of other groups that it names.
@@ -411,7 +421,7 @@ pub(crate) fn prepare<'a>(
             continue;
         }
         let ty = signature.func()?;
-        let fail = |e: crate::jit::CompileError| signature.not_compiled(&e);
+        let fail = |e: crate::jit::CompileError| signature.not_compiled(e);
         let entry = append(&mut text, compiler.entry_trampoline(ty).map_err(fail)?);
         let host = match wardian_vm::direct_host_stub(ty) {
             Some(stub) => Host::Stub(stub),

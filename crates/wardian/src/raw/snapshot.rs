@@ -18,6 +18,7 @@ use super::listen::OpenCalls;
 use super::state::StateCapture;
 use super::store::StoreInner;
 use crate::error::PanicPayload;
+use crate::error::UsageKind;
 use crate::{Error, ErrorKind, Result};
 use std::ops::Range;
 use std::sync::Arc;
@@ -124,11 +125,15 @@ impl StoreInner {
     /// Whether a snapshot can be put back into a call that is open now.
     pub(crate) fn check_restore(&self, snapshot: &SnapshotData) -> Result<()> {
         if snapshot.store != self.id() {
-            return Err(Error::usage("a snapshot was restored in another store than it is of"));
+            return Err(Error::usage(
+                UsageKind::OtherStore,
+                "a snapshot was restored in another store than it is of",
+            ));
         }
         // SAFETY: the context is valid and the store ours.
         if !unsafe { activation::is_open(self.ctx(), snapshot.serial) } {
             return Err(Error::usage(
+                UsageKind::State,
                 "a snapshot was restored after the call of the guest had ended that it was taken \
                  in, or from another one",
             ));
@@ -222,9 +227,12 @@ impl StoreInner {
         if slots.len() != wanted {
             let ty = FuncType::new([], types.to_vec());
             let given = slots.len();
-            return Err(Error::usage(format!(
-                "a snapshot is restored with results as for {ty}: {wanted} slots, not {given}"
-            )));
+            return Err(Error::usage(
+                UsageKind::Type,
+                format!(
+                    "a snapshot is restored with results as for {ty}: {wanted} slots, not {given}"
+                ),
+            ));
         }
         super::host::normalize(self, types, &mut slots)?;
         Ok(slots)

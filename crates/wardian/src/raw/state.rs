@@ -5,8 +5,9 @@ use super::gc::HeapCapture;
 use super::instance::MemoryRef;
 use super::store::StoreInner;
 use super::table::TableCapture;
+use crate::error::{LimitError, LimitKind, UsageKind};
 use crate::limits::ResourceLimiter;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 use std::ptr::NonNull;
 use wardian_vm::memory::MemoryCapture;
 
@@ -45,6 +46,7 @@ impl StoreInner {
         });
         if shared {
             return Err(Error::usage(
+                UsageKind::State,
                 "neither a snapshot nor an image can keep the contents of a shared memory: other threads change it \
                  at any time",
             ));
@@ -151,9 +153,10 @@ impl StoreInner {
 
 /// The error of a restore that failed half-way.
 fn in_between(error: Error) -> Error {
-    Error::limit(format!(
+    let message = format!(
         "{error}; the store is partly in the state of now and partly in the earlier one: drop it"
-    ))
+    );
+    Error::new(ErrorKind::Limit(LimitError::new(LimitKind::System, message, Some(error.into()))))
 }
 
 /// A memory or table that a restore makes smaller or larger.
@@ -213,6 +216,7 @@ fn announce(plan: &[Change], limiter: &mut dyn ResourceLimiter) -> Result<()> {
         larger[..i].iter().chain(&smaller).for_each(|granted| granted.take_back(limiter));
         allowed?;
         return Err(Error::limit(
+            LimitKind::Store,
             "the store's limits refuse the state of a snapshot or image, in which a memory or a table is larger",
         ));
     }

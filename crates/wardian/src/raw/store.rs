@@ -333,7 +333,7 @@ impl StoreInner {
             .engine
             .stacks()
             .take()
-            .map_err(|e| Error::limit(format!("no memory for a guest's stack: {e}")))?;
+            .map_err(|e| Error::system("no memory for a guest's stack", e))?;
         // SAFETY: no guest runs, so nobody else uses the context.
         stack.attach(unsafe { self.ctx.as_mut() });
         self.stack = Some(stack);
@@ -351,8 +351,7 @@ impl StoreInner {
         }
         let slots = self.engine.config().stack_size;
         let stack = self.engine.stacks().take_with_slots(slots);
-        let stack =
-            stack.map_err(|e| Error::limit(format!("no memory for a guest's stack: {e}")))?;
+        let stack = stack.map_err(|e| Error::system("no memory for a guest's stack", e))?;
         // SAFETY: no guest runs, so nobody else uses the context, and nothing is on the stack that goes.
         stack.attach(unsafe { self.ctx.as_mut() });
         if let Some(before) = self.stack.replace(stack) {

@@ -22,6 +22,7 @@ use super::host::{HostCall, HostDef};
 use super::listen::keep_first;
 use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
+use crate::error::UsageKind;
 use crate::options::Applied;
 use crate::value::sealed::List;
 use crate::value::{HostParams, HostResults, WasmParams, WasmResults};
@@ -159,6 +160,7 @@ unsafe fn start<T: 'static>(owner: *mut StoreData<T>, mut answer: Answer) -> Res
                 Err(Error::new(ErrorKind::Suspended))
             }
             Poll::Pending => Err(Error::usage(
+                UsageKind::Disabled,
                 "an asynchronous host function has to wait, but its guest was called with `call`: \
                  use `call_async`",
             )),
@@ -340,7 +342,10 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
             unsafe { suspendable(store, context, work) }
         } else {
             let Some(paused) = self.paused.take() else {
-                return Poll::Ready(Err(Error::usage("the call has ended already")));
+                return Poll::Ready(Err(Error::usage(
+                    UsageKind::State,
+                    "the call has ended already",
+                )));
             };
             // SAFETY: the guest was suspended by this call, in this nesting, and is resumed once.
             match unsafe { self.poll_answer(paused, context) } {

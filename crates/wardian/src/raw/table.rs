@@ -1,6 +1,7 @@
 //! Tables of a store.
 
 use super::store::StoreInner;
+use crate::error::LimitKind;
 use crate::limits::ResourceLimiter;
 use crate::{Error, Result, Val};
 use std::ops::Range;
@@ -40,15 +41,19 @@ impl StoreInner {
         mut limiter: Option<&mut dyn ResourceLimiter>,
     ) -> Result<u32> {
         if ty.min > MAX_ELEMENTS {
-            return Err(Error::limit(format!(
-                "a {ty} is larger than the {MAX_ELEMENTS} elements that a table may have"
-            )));
+            return Err(Error::limit(
+                LimitKind::Engine,
+                format!("a {ty} is larger than the {MAX_ELEMENTS} elements that a table may have"),
+            ));
         }
         let len = ty.min as usize;
         if let Some(limiter) = &mut limiter
             && !limiter.table_growing(0, len, limit_in_elements(ty))?
         {
-            return Err(Error::limit(format!("the store's limits refuse a {ty}")));
+            return Err(Error::limit(
+                LimitKind::Store,
+                format!("the store's limits refuse a {ty}"),
+            ));
         }
         let most = ty.max.unwrap_or(u64::MAX).min(MAX_ELEMENTS) as usize;
         let elements = match TableElements::new(len, most) {
@@ -57,7 +62,7 @@ impl StoreInner {
                 if let Some(limiter) = limiter {
                     limiter.table_grow_failed(0, len);
                 }
-                return Err(Error::limit(format!("the system has no memory for a {ty}: {error}")));
+                return Err(Error::system(format!("the system has no memory for a {ty}"), error));
             }
         };
         let own = vm.is_none();
@@ -161,7 +166,7 @@ impl TableData {
         let done = unsafe { self.elements.clear(capture.len.min(self.len())) }
             .and_then(|()| self.elements.grow(capture.len));
         self.publish();
-        done.map_err(|e| Error::limit(format!("cannot bring back the elements of a table: {e}")))?;
+        done.map_err(|e| Error::system("cannot bring back the elements of a table", e))?;
         let elements = self.elements_mut();
         for (at, part) in &capture.parts {
             elements[*at..at + part.len()].copy_from_slice(part);

@@ -5,7 +5,7 @@ use super::queue::{Job, Work};
 use crate::code::LoadedCode;
 use crate::jit::{CompiledFunction, MemoryVariant};
 use crate::module::ModuleInner;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -240,7 +240,7 @@ impl ModuleInner {
     fn compile_work(self: &Arc<Self>, work: Work) -> Result<usize> {
         let (info, bytes, compiler) =
             (self.decoded.info(), self.decoded.bytes(), self.engine.compiler()?);
-        let fail = |e: crate::jit::CompileError| Error::new(ErrorKind::Compile(e.to_string()));
+        let fail = |e: crate::jit::CompileError| Error::compile(e);
         let function: CompiledFunction = match work {
             Work::Function { variant, defined } => {
                 compiler.compile_function(info, bytes, defined, variant).map_err(fail)?
@@ -250,7 +250,7 @@ impl ModuleInner {
             }
         };
         if torture::fails(Point::Compile) {
-            return Err(Error::new(ErrorKind::Compile("on purpose".into())));
+            return Err(Error::compile("on purpose"));
         }
         let kept = self.is_kept(work).then(|| function.clone());
         let code = compiler.assemble(vec![function]).map_err(fail)?;

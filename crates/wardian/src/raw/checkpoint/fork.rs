@@ -19,6 +19,7 @@ use super::restore::{Origin, Restored};
 use super::values::func_of;
 use super::{Standing, unusable};
 use crate::checkpoint::state::{ImportState, Item, Shared};
+use crate::error::UsageKind;
 use crate::link::{Definition, Lookup};
 use crate::raw::global::GlobalAt;
 use crate::{Error, ErrorKind, Extern, Func, Global, Memory, Module, Result, Table, Tag};
@@ -229,9 +230,12 @@ impl Kin {
 
     /// The error of a handle that names nothing in the child.
     pub(crate) fn newer(what: &str) -> Error {
-        Error::usage(format!(
-            "the {what} has no counterpart in the fork: no instance has it, or it was made later"
-        ))
+        Error::usage(
+            UsageKind::NotFound,
+            format!(
+                "the {what} has no counterpart in the fork: no instance has it, or it was made later"
+            ),
+        )
     }
 
     /// The child's function for one of the parent's.

@@ -9,6 +9,7 @@ use crate::checkpoint::state::{
     ExceptionState, GlobalState, ImportState, InstanceState, Item, MemoryState, ObjectState,
     Shared, State, TableState, Value,
 };
+use crate::error::LimitKind;
 use crate::link::{self, Definition, Lookup};
 use crate::raw::memory::MemoryData;
 use crate::{Instance, InstantiateOptions, Module, Result, StoreContextMut};
@@ -106,10 +107,13 @@ impl<T: 'static> StoreData<T> {
             })?;
             let limiter = super::super::instantiate::reborrow(&mut limiter);
             if memory_data.grow(more / page, limiter, &|| false)?.is_none() {
-                return Err(crate::Error::limit(format!(
-                    "a memory of {len} bytes is refused: the limits of the store, of the type ({ty}) or of the \
+                return Err(crate::Error::limit(
+                    LimitKind::Store,
+                    format!(
+                        "a memory of {len} bytes is refused: the limits of the store, of the type ({ty}) or of the \
                      system allow no such size",
-                )));
+                    ),
+                ));
             }
             places.push((memory, before));
         }
@@ -217,7 +221,10 @@ impl<T: 'static> StoreData<T> {
             }
             let data = &mut inner.tables[table as usize];
             if more > 0 && data.grow(more, limiter)?.is_none() {
-                return Err(crate::Error::limit(format!("a table of {len} elements is refused")));
+                return Err(crate::Error::limit(
+                    LimitKind::Store,
+                    format!("a table of {len} elements is refused"),
+                ));
             }
             let elements = data.elements_mut();
             if nullable {

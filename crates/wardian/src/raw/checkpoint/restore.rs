@@ -8,6 +8,7 @@ use super::place::{Images, Placed};
 use super::unusable;
 use super::values::{ValueReader, func_of};
 use crate::checkpoint::state::{ImportState, PendingState, Shared, State};
+use crate::error::UsageKind;
 use crate::link::Lookup;
 use crate::{Error, ErrorKind, Module, Result, Val};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -278,13 +279,14 @@ impl StoreInner {
     fn check_values(&self, types: &[ValType], values: &[Val]) -> Result<()> {
         if types.len() != values.len() {
             let (wanted, given) = (types.len(), values.len());
-            return Err(Error::usage(format!(
-                "the host function has {wanted} results, not {given}"
-            )));
+            return Err(Error::usage(
+                UsageKind::Type,
+                format!("the host function has {wanted} results, not {given}"),
+            ));
         }
         for (value, ty) in values.iter().zip(types) {
             self.check_value(value, *ty).map_err(|found| {
-                Error::usage(format!("a result of type {ty} cannot be {found}"))
+                Error::usage(UsageKind::Type, format!("a result of type {ty} cannot be {found}"))
             })?;
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::super::store::{StoreData, StoreInner};
 use super::{Layout, ObjectType, Root};
+use crate::error::{LimitKind, UsageKind};
 use crate::limits::ResourceLimiter;
 use crate::raw::signatures::Signature;
 use crate::{Error, ExternRef, Result, Val, gc::AnyRef};
@@ -39,14 +40,17 @@ impl StoreInner {
     /// The reference of a root of this store.
     pub(crate) fn reference_of(&self, value: &AnyRef) -> Result<u32> {
         if value.store != self.id() {
-            return Err(Error::usage("a reference to an object of another store"));
+            return Err(Error::usage(
+                UsageKind::OtherStore,
+                "a reference to an object of another store",
+            ));
         }
         self.reference_of_root(&value.root)
     }
 
     fn reference_of_root(&self, root: &Arc<Root>) -> Result<u32> {
         root.word().ok_or_else(|| {
-            Error::usage(
+            Error::usage(UsageKind::State,
                 "a reference to an object that is gone: a snapshot with state was restored that is older than the \
                  object",
             )
@@ -62,7 +66,7 @@ impl StoreInner {
         if word & 1 == 1 {
             return Ok(Referent::Integer(word >> 1));
         }
-        let unknown = || Error::usage("a reference to what is no object");
+        let unknown = || Error::usage(UsageKind::Type, "a reference to what is no object");
         let (number, length) =
             self.heap().and_then(|heap| heap.header(word)).ok_or_else(unknown)?;
         if (number, length) == (EXTERN_BOX_TYPE, EXTERN_BOX) {
@@ -134,7 +138,10 @@ impl StoreInner {
     /// Number and type of a field, or of the elements of an array.
     fn field_at(&self, object: u32, index: usize) -> Result<(u64, FieldType)> {
         let missing = |have: usize| {
-            Error::usage(format!("there is no field or element {index}: the object has {have}"))
+            Error::usage(
+                UsageKind::NotFound,
+                format!("there is no field or element {index}: the object has {have}"),
+            )
         };
         let ty = self.object_type(object).ok_or_else(|| missing(0))?;
         let fields = ty.fields();
@@ -168,9 +175,10 @@ impl StoreInner {
         let object = self.reference_of(object)?;
         let (offset, field) = self.field_at(object, index)?;
         if !field.mutable {
-            return Err(Error::usage(format!(
-                "field or element {index} of type {field} cannot be set"
-            )));
+            return Err(Error::usage(
+                UsageKind::Type,
+                format!("field or element {index} of type {field} cannot be set"),
+            ));
         }
         self.check_field(value, field, index)?;
         self.put_field(object, offset, field, value)
@@ -200,12 +208,17 @@ impl StoreInner {
         let ty = self.known(number)?;
         let object = match ty.layout {
             Layout::Struct(_) if ty.fields().len() != count => {
-                return Err(Error::usage("a struct with another number of fields than its type"));
+                return Err(Error::usage(
+                    UsageKind::Type,
+                    "a struct with another number of fields than its type",
+                ));
             }
             Layout::Struct(_) => self.allocate_struct(number, limiter)?,
             Layout::Array(_) => {
                 let count = u32::try_from(count);
-                let count = count.map_err(|_| Error::limit("an array of too many elements"))?;
+                let count = count.map_err(|_| {
+                    Error::limit(LimitKind::Engine, "an array of too many elements")
+                })?;
                 self.allocate_array(number, count, limiter)?
             }
         };
@@ -233,7 +246,10 @@ impl StoreInner {
 
     fn check_field(&self, value: &Val, field: FieldType, index: usize) -> Result<()> {
         self.check_value(value, field.storage.unpacked()).map_err(|found| {
-            Error::usage(format!("field or element {index} of type {field} cannot be {found}"))
+            Error::usage(
+                UsageKind::Type,
+                format!("field or element {index} of type {field} cannot be {found}"),
+            )
         })
     }
 
@@ -258,9 +274,10 @@ impl<T> StoreData<T> {
             None => check_defaults(&fields)?,
             Some(values) if values.len() != fields.len() => {
                 let (have, given) = (fields.len(), values.len());
-                return Err(Error::usage(format!(
-                    "a struct with {have} fields got {given} values"
-                )));
+                return Err(Error::usage(
+                    UsageKind::Type,
+                    format!("a struct with {have} fields got {given} values"),
+                ));
             }
             Some(values) => {
                 for (index, (value, field)) in values.iter().zip(&fields).enumerate() {
@@ -289,7 +306,12 @@ impl<T> StoreData<T> {
             }
             Initial::All(length, value) => (length, std::slice::from_ref(value)),
             Initial::Each(values) => {
-                let too_many = |_| Error::limit(format!("an array of {} elements", values.len()));
+                let too_many = |_| {
+                    Error::limit(
+                        LimitKind::Engine,
+                        format!("an array of {} elements", values.len()),
+                    )
+                };
                 (u32::try_from(values.len()).map_err(too_many)?, values)
             }
         };
@@ -350,7 +372,9 @@ impl StoreInner {
 fn check_defaults(fields: &[FieldType]) -> Result<()> {
     let without = |field: &&FieldType| matches!(field.storage.unpacked(), wardian_types::ValType::Ref(r) if !r.nullable);
     match fields.iter().find(without) {
-        Some(field) => Err(Error::usage(format!("a field of type {field} has no default"))),
+        Some(field) => {
+            Err(Error::usage(UsageKind::Type, format!("a field of type {field} has no default")))
+        }
         None => Ok(()),
     }
 }

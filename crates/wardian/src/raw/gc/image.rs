@@ -8,6 +8,7 @@
 //! embedder's lead to such objects.
 
 use super::super::store::StoreInner;
+use crate::error::UsageKind;
 use crate::{Error, Result};
 use std::ops::Range;
 use wardian_vm::heap::HeapImage;
@@ -69,6 +70,7 @@ impl StoreInner {
             return Ok(());
         }
         Err(Error::usage(
+            UsageKind::State,
             "a snapshot without state cannot be restored: since it was taken, an older one with state was restored, \
              whose heap does not have the objects that its frames may hold",
         ))
@@ -90,6 +92,7 @@ impl StoreInner {
     pub(in crate::raw) fn check_heap(&self, capture: Option<&HeapCapture>) -> Result<()> {
         match capture {
             Some(capture) if capture.places != self.places() => Err(Error::usage(
+                UsageKind::State,
                 "an earlier state cannot be brought back: an instance, a table or a global that can hold objects was \
                  made since, and the heap of that state does not have them",
             )),
@@ -105,7 +108,7 @@ impl StoreInner {
         // SAFETY: the context lives as long as the store, and no guest runs.
         let words = unsafe { &mut (*ctx).heap };
         heap.restore(words, &capture.image)
-            .map_err(|e| Error::limit(format!("cannot bring back the heap: {e}")))?;
+            .map_err(|e| Error::system("cannot bring back the heap", e))?;
         self.gc.roots.drop_since(capture.roots);
         self.gc.timeline.restored(capture.time);
         Ok(())

@@ -26,6 +26,7 @@ mod fields;
 mod image;
 mod roots;
 
+use crate::error::LimitKind;
 pub(crate) use access::{Initial, Referent};
 pub(crate) use image::{HeapCapture, Timeline};
 pub(crate) use roots::Root;
@@ -211,9 +212,8 @@ impl StoreInner {
         }
         // SAFETY: the context lives as long as the store; code that uses these words does not run now.
         let words = unsafe { &mut *self.heap_words() };
-        let mut heap = Heap::new(words).map_err(|error| {
-            Error::limit(format!("no address space for a heap of 4 GiB: {error}"))
-        })?;
+        let mut heap = Heap::new(words)
+            .map_err(|error| Error::system("no address space for a heap of 4 GiB", error))?;
         heap.set_poison(self.engine().config().gc_stress);
         self.gc.heap = Some(heap);
         self.publish_displays();
@@ -307,10 +307,13 @@ impl StoreInner {
         };
         let size = array_size(element, length);
         if size > Heap::most() as u64 {
-            return Err(Error::limit(format!(
-                "an array of {length} elements takes {size} bytes; a heap has {} at most",
-                Heap::most()
-            )));
+            return Err(Error::limit(
+                LimitKind::Engine,
+                format!(
+                    "an array of {length} elements takes {size} bytes; a heap has {} at most",
+                    Heap::most()
+                ),
+            ));
         }
         let object = self.allocate_object(size, limiter)?;
         self.write_header(object, number, length);
@@ -438,10 +441,13 @@ impl StoreInner {
     #[cold]
     fn heap_is_full(&self, size: u64) -> Error {
         let HeapStats { capacity, live_bytes, .. } = self.heap_stats();
-        Error::limit(format!(
-            "no room for an object of {size} bytes: the heap has {capacity} bytes, {live_bytes} of them in use, and \
+        Error::limit(
+            LimitKind::Store,
+            format!(
+                "no room for an object of {size} bytes: the heap has {capacity} bytes, {live_bytes} of them in use, and \
              neither the store's limits nor the system give it more"
-        ))
+            ),
+        )
     }
 }
 

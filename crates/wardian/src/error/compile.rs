@@ -1,0 +1,29 @@
+//! Modules that cannot be compiled.
+
+use super::BoxedError;
+use std::fmt;
+
+/// A valid module, one of its functions, or the code for calls of host functions could not be compiled.
+#[derive(Debug)]
+pub struct CompileError {
+    message: String,
+    source: Option<BoxedError>,
+}
+
+impl CompileError {
+    pub(crate) fn new(message: String, source: Option<BoxedError>) -> CompileError {
+        CompileError { message, source }
+    }
+}
+
+impl fmt::Display for CompileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the module cannot be compiled: {}", self.message)
+    }
+}
+
+impl std::error::Error for CompileError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

@@ -1,0 +1,52 @@
+//! Limits that were reached.
+
+use super::BoxedError;
+use std::fmt;
+
+/// A limit was reached: [`LimitError::kind`] says whose, the text says which.
+#[derive(Debug)]
+pub struct LimitError {
+    kind: LimitKind,
+    message: String,
+    source: Option<BoxedError>,
+}
+
+/// Whose limits there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LimitKind {
+    /// The store's [`ResourceLimiter`](crate::limits::ResourceLimiter) refused it, or the maximum in the type of a memory or table.
+    Store,
+    /// A limit of the engine: of its configuration, such as [`Config::code_limit`](crate::Config::code_limit), or of
+    /// Wardian itself.
+    Engine,
+    /// A memory allocator of the embedder's, such as a
+    /// [`PoolingAllocator`](crate::allocator::PoolingAllocator), has nothing left that fits.
+    Allocator,
+    /// The system gives no more: memory, address space, threads. The source of the error is the system's own, where
+    /// it gave one.
+    System,
+}
+
+impl LimitError {
+    pub(crate) fn new(kind: LimitKind, message: String, source: Option<BoxedError>) -> LimitError {
+        LimitError { kind, message, source }
+    }
+
+    /// Whose limit was reached.
+    pub fn kind(&self) -> LimitKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for LimitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for LimitError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
