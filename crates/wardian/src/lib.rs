@@ -70,6 +70,12 @@
 //! | feature | default | gives |
 //! |---|---|---|
 //! | `jit` | yes | the compiled engines; without it every engine interprets |
+//! | `cache` | yes | [`cache::DiskCache`] |
+//! | `demangle` | yes | names of functions of Rust and C++ as their authors wrote them |
+//! | `dwarf` | yes | source lines in backtraces, profiles and traces |
+//! | `wat` | yes | modules in the text format, wherever bytes of a module are accepted |
+//!
+//! Asynchronous host functions have no feature: they need no library.
 
 mod access;
 pub mod allocator;
