@@ -39,7 +39,22 @@ pub(crate) fn largest_circle(files: &BTreeMap<String, String>) -> Vec<String> {
     names
 }
 
-fn module_of(path: &str) -> Module {
+/// The paths that a `use` declaration names, a rename by its original.
+pub(crate) fn leaves(tree: &syn::UseTree) -> Vec<Vec<String>> {
+    let below = |name: &syn::Ident, inner: Vec<Vec<String>>| {
+        inner.into_iter().map(|path| [vec![name.to_string()], path].concat()).collect()
+    };
+    match tree {
+        syn::UseTree::Path(path) => below(&path.ident, leaves(&path.tree)),
+        syn::UseTree::Group(group) => group.items.iter().flat_map(leaves).collect(),
+        syn::UseTree::Name(name) => vec![vec![name.ident.to_string()]],
+        syn::UseTree::Rename(rename) => vec![vec![rename.ident.to_string()]],
+        syn::UseTree::Glob(_) => vec![vec!["*".to_owned()]],
+    }
+}
+
+/// The module that a file below `src` is.
+pub(crate) fn module_of(path: &str) -> Module {
     let path = path.trim_end_matches(".rs");
     let mut parts: Module = path.split('/').map(str::to_owned).collect();
     if matches!(parts.last().map(String::as_str), Some("lib" | "main" | "mod")) {

@@ -2,9 +2,10 @@
 //!
 //! Limits are ratchets: places that exceed one stand in a list here, and the list may only shrink.
 
+mod api;
 mod imports;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -43,6 +44,9 @@ const UNSAFE_FILES: [&str; 16] = [
 const CIRCLE: usize = 8;
 /// The crate that has more, with how many those are now.
 const LARGER_CIRCLES: [(&str, usize); 1] = [("wardian", 88)];
+
+/// The crates that embedders use. What they offer stands in `tests/tidy/api`, one file for each.
+const PUBLISHED: [&str; 4] = ["wardian", "wardian-types", "wardian-wasi", "wardian-observe"];
 
 /// Functions that are longer, with the reason: matches over all operators of WebAssembly.
 const LONG_FUNCTIONS: [(&str, &str); 3] = [
@@ -131,13 +135,7 @@ fn report(problems: Vec<String>) {
 fn few_files_import_each_other_in_circles() {
     let mut problems = Vec::new();
     for (name, _) in LAYERS {
-        let folder = format!("crates/{name}/src");
-        let read = |path: String| {
-            let text = fs::read_to_string(root().join(&path)).expect("a source file can be read");
-            (path[folder.len() + 1..].to_owned(), text)
-        };
-        let files: BTreeMap<_, _> = files(&folder, ".rs").into_iter().map(read).collect();
-        let circle = imports::largest_circle(&files);
+        let circle = imports::largest_circle(&files_of_crate(name));
         let known = LARGER_CIRCLES.iter().find(|(known, _)| *known == name);
         match known {
             Some((_, count)) if circle.len() < *count => problems.push(format!(
@@ -152,6 +150,42 @@ fn few_files_import_each_other_in_circles() {
                 circle.join(", ")
             )),
         }
+    }
+    report(problems);
+}
+
+/// The source files of a crate by their paths below `src`, with their text.
+fn files_of_crate(name: &str) -> BTreeMap<String, String> {
+    let folder = format!("crates/{name}/src");
+    let read = |path: String| {
+        let text = fs::read_to_string(root().join(&path)).expect("a source file can be read");
+        (path[folder.len() + 1..].to_owned(), text)
+    };
+    files(&folder, ".rs").into_iter().map(read).collect()
+}
+
+#[test]
+fn the_api_changes_on_purpose() {
+    let update = std::env::var_os("WARDIAN_UPDATE_API").is_some();
+    let mut problems = Vec::new();
+    for name in PUBLISHED {
+        let path = root().join("tests/tidy/api").join(format!("{name}.txt"));
+        let now = api::public_items(name, &files_of_crate(name));
+        if update {
+            fs::write(&path, now.join("\n") + "\n").expect("the list can be written");
+            continue;
+        }
+        let listed = fs::read_to_string(&path).expect("the list is there");
+        let listed: BTreeSet<&str> = listed.lines().collect();
+        let now: BTreeSet<&str> = now.iter().map(String::as_str).collect();
+        problems.extend(now.difference(&listed).map(|item| format!("{name}: new: {item}")));
+        problems.extend(listed.difference(&now).map(|item| format!("{name}: gone: {item}")));
+    }
+    if !problems.is_empty() {
+        problems.push(
+            "if that is meant: WARDIAN_UPDATE_API=1 cargo test -p wardian-tests --test tidy"
+                .to_owned(),
+        );
     }
     report(problems);
 }

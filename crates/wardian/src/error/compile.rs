@@ -1,17 +1,20 @@
 //! Modules that cannot be compiled.
 
-use super::BoxedError;
+use std::error::Error as StdError;
 use std::fmt;
 
 /// A valid module, one of its functions, or the code for calls of host functions could not be compiled.
 #[derive(Debug)]
 pub struct CompileError {
     message: String,
-    source: Option<BoxedError>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl CompileError {
-    pub(crate) fn new(message: String, source: Option<BoxedError>) -> CompileError {
+    pub(crate) fn new(
+        message: String,
+        source: Option<Box<dyn StdError + Send + Sync>>,
+    ) -> CompileError {
         CompileError { message, source }
     }
 }
@@ -22,8 +25,8 @@ impl fmt::Display for CompileError {
     }
 }
 
-impl std::error::Error for CompileError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl StdError for CompileError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as _)
     }
 }

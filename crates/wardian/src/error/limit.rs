@@ -1,6 +1,6 @@
 //! Limits that were reached.
 
-use super::BoxedError;
+use std::error::Error as StdError;
 use std::fmt;
 
 /// A limit was reached: [`LimitError::kind`] says whose, the text says which.
@@ -8,7 +8,7 @@ use std::fmt;
 pub struct LimitError {
     kind: LimitKind,
     message: String,
-    source: Option<BoxedError>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 /// Whose limits there are.
@@ -29,7 +29,11 @@ pub enum LimitKind {
 }
 
 impl LimitError {
-    pub(crate) fn new(kind: LimitKind, message: String, source: Option<BoxedError>) -> LimitError {
+    pub(crate) fn new(
+        kind: LimitKind,
+        message: String,
+        source: Option<Box<dyn StdError + Send + Sync>>,
+    ) -> LimitError {
         LimitError { kind, message, source }
     }
 
@@ -45,8 +49,8 @@ impl fmt::Display for LimitError {
     }
 }
 
-impl std::error::Error for LimitError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl StdError for LimitError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as _)
     }
 }

@@ -162,19 +162,7 @@ impl StoreInner {
         self.fill_imports(module, &mut vm, &imports)?;
 
         self.make_memories(module, &mut vm, &mut imports, supplier, limiter)?;
-        for (defined, ty) in (0u32..).zip(&info.tables[info.imported_tables as usize..]) {
-            let at = vm.field(layout.table(defined));
-            if limiter.as_ref().is_some_and(|l| self.tables.len() >= l.tables()) {
-                return Err(Error::limit(
-                    LimitKind::Store,
-                    "the store's limits allow no further table",
-                ));
-            }
-            imports.tables.push(self.add_table(ty, Some(at), reborrow(limiter))?);
-        }
-        for (index, table) in (0u32..).zip(&imports.tables) {
-            vm.write(layout.table_ref(index), self.tables[*table as usize].vm());
-        }
+        self.make_tables(module, &mut vm, &mut imports, limiter)?;
 
         for (index, address) in (0u32..).zip(&imports.globals) {
             vm.write(layout.global_ref(index), *address);
@@ -215,6 +203,29 @@ impl StoreInner {
             dropped_data: vec![false; info.data.len()],
         });
         Ok(position as u32)
+    }
+
+    /// Makes the tables that the module defines, and refers to all.
+    fn make_tables(
+        &mut self,
+        module: &ModuleInner,
+        vm: &mut Block,
+        imports: &mut Imports,
+        limiter: &mut Option<&mut dyn ResourceLimiter>,
+    ) -> Result<()> {
+        let (info, layout) = (module.decoded.info(), module.layout);
+        for (defined, ty) in (0u32..).zip(&info.tables[info.imported_tables as usize..]) {
+            let at = vm.field(layout.table(defined));
+            if limiter.as_ref().is_some_and(|l| self.tables.len() >= l.tables()) {
+                let message = "the store's limits allow no further table";
+                return Err(Error::limit(LimitKind::Store, message));
+            }
+            imports.tables.push(self.add_table(ty, Some(at), reborrow(limiter))?);
+        }
+        for (index, table) in (0u32..).zip(&imports.tables) {
+            vm.write(layout.table_ref(index), self.tables[*table as usize].vm());
+        }
+        Ok(())
     }
 
     /// Makes sure that guests of the instance can allocate objects, if its module has types of them.
