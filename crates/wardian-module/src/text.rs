@@ -50,12 +50,12 @@ mod tests {
     #[test]
     fn text_is_read_or_the_feature_is_named() {
         let text = b"(; a comment ;) (module (func))";
-        match to_binary(text) {
-            Ok(binary) => assert!(cfg!(feature = "wat") && binary.starts_with(b"\0asm")),
-            Err(error) => {
-                assert!(!cfg!(feature = "wat"));
+        match (to_binary(text), cfg!(feature = "wat")) {
+            (Ok(binary), true) => assert!(binary.starts_with(b"\0asm")),
+            (Err(error), false) => {
                 assert!(error.to_string().contains("the feature `wat`"), "{error}");
             }
+            (other, _) => panic!("{other:?}"),
         }
         assert_eq!(
             *to_binary(b"\0asm\x01\0\0\0").expect("binary stays as it is"),

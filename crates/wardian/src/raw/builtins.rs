@@ -145,7 +145,7 @@ builtins! {
 
     /// The stub leaves the guest for deferred work, and where that is done the checkpoint is taken.
     fn checkpoint(store, _instance) {
-        store.polled = true;
+        store.pending.poll();
         store.set_word(reason::DEFERRED);
         Ok(0)
     }

@@ -2,6 +2,7 @@
 
 use super::checkpoint::Standing;
 use super::exit::Next;
+use super::pending::Owner;
 use super::store::{StoreData, StoreInner};
 use crate::error::UsageKind;
 use crate::value::{WasmParams, WasmResults};
@@ -110,12 +111,11 @@ impl<T> StoreData<T> {
                 return StoreData::invoke(this, callable, args);
             }
             let ctx = inner.ctx();
-            let outer = (*ctx).owner;
-            (*ctx).owner = this as usize;
+            let owner = Owner::enter(this);
             // Nobody has called through a table yet.
             (*ctx).indirect_caller = 0;
             let outcome = enter(ctx, callable.vm.as_ptr(), args);
-            (*ctx).owner = outer;
+            drop(owner);
             if outcome == Outcome::Returned {
                 return Ok(());
             }
@@ -150,10 +150,9 @@ impl<T> StoreData<T> {
                 if let Some(error) = (*this).inner.closed_while_left(&guest, &mut closed) {
                     return (*this).inner.fail_call(error, open);
                 }
-                let outer = (*ctx).owner;
-                (*ctx).owner = this as usize;
+                let owner = Owner::enter(this);
                 let outcome = guest.resume(ctx, args);
-                (*ctx).owner = outer;
+                drop(owner);
                 match outcome {
                     Outcome::Returned => return Ok(()),
                     Outcome::Refused => {
@@ -178,14 +177,10 @@ impl<T> StoreData<T> {
     unsafe fn restored(this: *mut StoreData<T>, guest: Suspended) -> Option<Next> {
         // SAFETY: the caller's promise.
         unsafe {
-            (*this).inner.restoring.as_ref()?;
-            let ctx = (*this).inner.ctx();
-            let outer = (*ctx).owner;
-            // A restore asks the limiter, which it finds through `owner`.
-            (*ctx).owner = this as usize;
-            let next = (*this).inner.try_restore(guest);
-            (*ctx).owner = outer;
-            next
+            (*this).inner.pending.restoring()?;
+            // A restore asks the limiter, which it finds by the owner.
+            let _owner = Owner::enter(this);
+            (*this).inner.try_restore(guest)
         }
     }
 
@@ -205,11 +200,10 @@ impl<T> StoreData<T> {
         // SAFETY: the caller's promise.
         unsafe {
             let ctx = (*this).inner.ctx();
-            let outer = (*ctx).owner;
-            (*ctx).owner = this as usize;
+            let owner = Owner::enter(this);
             guest.as_host(ctx, || (*this).inner.fail_in_host(error));
             let outcome = guest.throw(ctx, args);
-            (*ctx).owner = outer;
+            drop(owner);
             if outcome == Outcome::Returned {
                 return Ok(());
             }
@@ -269,12 +263,11 @@ impl<T> StoreData<T> {
             unsafe {
                 let ctx = (*this).inner.ctx();
                 let vm = callable.vm.as_ptr();
-                let outer = (*ctx).owner;
-                (*ctx).owner = this as usize;
-                // A restore asks the limiter, which it finds through `owner`.
-                let polled = std::mem::take(&mut (*this).inner.polled);
+                // A restore asks the limiter, which it finds by the owner.
+                let owner = Owner::enter(this);
+                let polled = (*this).inner.pending.take_poll();
                 let next = (*this).inner.after_entry(outcome, (*vm).ctx);
-                (*ctx).owner = outer;
+                drop(owner);
                 let stood = match (&next, &standing) {
                     (Next::Resume(guest), _) if polled => Some(Standing::Polled(*guest)),
                     (Next::Resume(guest), _) | (_, Some(guest)) => Some(Standing::Left(*guest)),
@@ -293,13 +286,12 @@ impl<T> StoreData<T> {
                 {
                     return (*this).inner.fail_call(error, open);
                 }
-                (*ctx).owner = this as usize;
+                let _owner = Owner::enter(this);
                 outcome = match &standing {
                     // Deferred work may have changed the code: the instance may be closed now.
                     None => enter(ctx, vm, args),
                     Some(guest) => guest.resume(ctx, args),
                 };
-                (*ctx).owner = outer;
             }
         }
         Ok(())

@@ -73,12 +73,12 @@ impl StoreInner {
         let nothing = !self.interrupted();
         match outcome {
             Outcome::Refused if nothing => return Next::Again,
-            Outcome::Ended if nothing && self.pending.is_none() && !self.was_ended() => {
+            Outcome::Ended if nothing && !self.pending.has_error() && !self.was_ended() => {
                 // SAFETY: it has just ended so, by the stub of a host function or builtin: those of listeners
                 // do not leave for deferred work.
                 return Next::Resume(unsafe { Suspended::ended(self.ctx(), ctx) });
             }
-            Outcome::Ended if self.restoring.is_some() => {
+            Outcome::Ended if self.pending.restoring().is_some() => {
                 // SAFETY: it has just ended.
                 let ended = unsafe { Suspended::ended(self.ctx(), ctx) };
                 if let Some(next) = self.try_restore(ended) {
@@ -98,7 +98,7 @@ impl StoreInner {
 
     /// The error of a host function that has just failed.
     pub(super) fn take_pending(&mut self) -> Option<Error> {
-        self.pending.take()
+        self.pending.take_error()
     }
 
     /// The interrupt word.
@@ -137,7 +137,7 @@ impl StoreInner {
 
     /// Whether what stops a guest lets a snapshot be restored.
     pub(super) fn may_restore(&self) -> bool {
-        !self.must_stop() && !self.pending.as_ref().is_some_and(Error::is_sticky)
+        !self.must_stop() && !self.pending.is_sticky()
     }
 
     /// The error of an entry that did not return.
@@ -153,7 +153,7 @@ impl StoreInner {
                 let backtrace = self.trap_backtrace();
                 self.stop_error().with_backtrace(backtrace)
             }
-            _ => match self.pending.take() {
+            _ => match self.pending.take_error() {
                 Some(error) if matches!(error.kind(), ErrorKind::Suspended) => return error,
                 Some(error) if error.is_sticky() || !self.must_stop() => self.uncaught(error),
                 // A host function that noticed may report it in whatever way it likes.
@@ -193,7 +193,7 @@ impl StoreInner {
         unsafe { (*self.ctx()).exit = 0 };
         if self.is_idle() {
             self.clear_word(EXITING | RESTORING | OUT_OF_FUEL);
-            self.restoring = None;
+            self.pending.cancel_restore();
             if self.word() & reason::CLOSED != 0 {
                 self.interrupter().acknowledge(reason::CLOSED);
             }
@@ -201,7 +201,7 @@ impl StoreInner {
         }
         if let ErrorKind::Exit(code) = error.kind() {
             // Host functions between here and the outermost call cannot stop an exit.
-            self.exit_code = *code;
+            self.pending.exit(*code);
             self.set_word(EXITING);
         }
         if error.stop_reason() == Some(StopReason::Fuel) {
@@ -217,7 +217,7 @@ impl StoreInner {
     fn stop_error(&self) -> Error {
         let word = self.word();
         if word & EXITING != 0 {
-            return Error::exit(self.exit_code);
+            return Error::exit(self.pending.exit_code());
         }
         let kind = if word & reason::CLOSED != 0 {
             // It comes and goes with the bit, which this thread alone clears.

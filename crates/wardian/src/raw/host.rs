@@ -438,6 +438,6 @@ impl StoreInner {
         let wants_backtrace =
             !wants_none && error.backtrace().is_none() && error.exit_code().is_none();
         let error = if wants_backtrace { error.with_backtrace(self.backtrace()) } else { error };
-        drop_contained(self.pending.replace(error));
+        self.pending.fail(error);
     }
 }

@@ -508,13 +508,10 @@ pub(super) unsafe extern "C" fn dispatch(host: *mut HostFunc, slots: *mut u64) -
                 }
             };
         }
-        match &(*inner).pending {
-            Some(error) if matches!(error.kind(), ErrorKind::Suspended) => {
-                if let Some(host) = (*inner).open_hosts.last_mut() {
-                    host.waits = slots;
-                }
-            }
-            _ => (*inner).abort_pending(depth),
+        if !(*inner).pending.is_suspension() {
+            (*inner).abort_pending(depth);
+        } else if let Some(host) = (*inner).open_hosts.last_mut() {
+            host.waits = slots;
         }
         1
     }

@@ -42,6 +42,7 @@ pub(crate) mod listen;
 #[cfg(all(test, feature = "jit"))]
 mod loop_tests;
 pub(crate) mod memory;
+mod pending;
 pub(crate) mod runtime_calls;
 pub(crate) mod sampling;
 pub(crate) mod signatures;

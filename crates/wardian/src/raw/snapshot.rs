@@ -15,6 +15,7 @@
 use super::exit::{Next, RESTORING};
 use super::host::HostCall;
 use super::listen::OpenCalls;
+use super::pending::PendingRestore;
 use super::state::StateCapture;
 use super::store::StoreInner;
 use crate::error::PanicPayload;
@@ -24,7 +25,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use wardian_types::{FuncType, ValType};
 use wardian_vm::activation::{self, Standing, Suspended};
-use wardian_vm::contain::drop_contained;
 
 /// What a snapshot holds.
 pub(crate) struct SnapshotData {
@@ -46,14 +46,12 @@ pub(crate) struct SnapshotData {
     state: Option<Box<StateCapture>>,
 }
 
-/// A snapshot on its way back.
-pub(crate) struct Restoring {
-    snapshot: Arc<SnapshotData>,
-    /// What the host function returns this time, as guests hold it.
-    results: Vec<u64>,
-}
-
 impl SnapshotData {
+    /// The entry that it was taken in.
+    pub(super) fn serial(&self) -> u64 {
+        self.serial
+    }
+
     /// Types of the results with which it is to be restored.
     pub(crate) fn result_types(&self) -> &[ValType] {
         self.ty.results()
@@ -146,13 +144,13 @@ impl StoreInner {
 
     /// Asks for a snapshot, which was checked, to be put back when the host function returns.
     pub(crate) fn request_restore(&mut self, snapshot: &Arc<SnapshotData>, results: Vec<u64>) {
-        self.restoring = Some(Restoring { snapshot: snapshot.clone(), results });
+        self.pending.restore(snapshot.clone(), results);
         self.set_word(RESTORING);
     }
 
     /// Whether a snapshot of this guest is to be restored.
     pub(super) fn is_restoring(&self, guest: &Suspended) -> bool {
-        self.restoring.as_ref().is_some_and(|r| r.snapshot.serial == guest.serial())
+        self.pending.restoring().is_some_and(|r| r.snapshot.serial == guest.serial())
     }
 
     /// Puts the snapshot back that was asked for, if it belongs to the entry that has just ended.
@@ -160,9 +158,8 @@ impl StoreInner {
         if !self.may_restore() {
             return None;
         }
-        let restoring = self.restoring.take_if(|r| r.snapshot.serial == ended.serial())?;
-        let Restoring { snapshot, results } = restoring;
-        drop_contained(self.pending.take());
+        let PendingRestore { snapshot, results } = self.pending.take_restore(ended.serial())?;
+        self.pending.discard_error();
         self.clear_word(RESTORING);
         // SAFETY: as in `settle`.
         unsafe { (*self.ctx()).exit = 0 };
@@ -192,17 +189,17 @@ impl StoreInner {
 
     /// Forgets a restore into an entry that has ended otherwise: nobody is left who could do it.
     pub(super) fn forget_overruled_restore(&mut self) {
-        let Some(restoring) = &self.restoring else { return };
+        let Some(restoring) = self.pending.restoring() else { return };
         // SAFETY: the context is valid and the store ours.
         if !unsafe { activation::is_open(self.ctx(), restoring.snapshot.serial) } {
-            self.restoring = None;
+            self.pending.cancel_restore();
             self.clear_word(RESTORING);
         }
     }
 
     /// Notes the references that live snapshots hold, and the one that is being restored.
     pub(super) fn mark_snapshots(&mut self) {
-        let results = self.restoring.as_ref().map(|r| r.results.clone()).unwrap_or_default();
+        let results = self.pending.restoring().map(|r| r.results.clone()).unwrap_or_default();
         results.into_iter().for_each(|word| self.mark_word(word));
         let snapshots: Vec<_> =
             self.snapshots_with_references.iter().filter_map(|s| s.upgrade()).collect();

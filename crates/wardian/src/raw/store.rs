@@ -9,9 +9,10 @@ use super::image::ImageData;
 use super::instance::InstanceData;
 use super::listen::{Hook, Listeners, OpenCall, OpenHost};
 use super::memory::MemoryData;
+use super::pending::PendingExit;
 use super::sampling::SamplePlace;
 use super::signatures::Signature;
-use super::snapshot::{Restoring, SnapshotData};
+use super::snapshot::SnapshotData;
 use super::table::TableData;
 use crate::backtrace::{Backtrace, Frame};
 use crate::checkpoint::Requests;
@@ -81,10 +82,8 @@ pub struct StoreInner {
     pub(crate) funcs: Vec<FuncData>,
     /// Their records by what objects hold: one more than the index.
     func_records: Vec<usize>,
-    /// Why the guest is being ended.
-    pub(super) pending: Option<Error>,
-    /// The code of the exit that is on its way.
-    pub(super) exit_code: u32,
+    /// Why the guest is being left.
+    pub(super) pending: PendingExit,
     /// How many instances have been closed.
     pub(super) closed: usize,
     /// Calls whose beginning listeners were notified of and that have not ended, the outermost first.
@@ -107,8 +106,6 @@ pub struct StoreInner {
     pub(crate) call_tokens: Tokens,
     /// Whether host functions may take snapshots.
     pub(crate) snapshots: bool,
-    /// The snapshot that is to be restored.
-    pub(super) restoring: Option<Restoring>,
     /// Snapshots whose bytes may hold references to values of the embedder's.
     pub(super) snapshots_with_references: Vec<Weak<SnapshotData>>,
     /// Images of the store that somebody may have.
@@ -126,8 +123,6 @@ pub struct StoreInner {
     interrupter: Option<Arc<Interrupter>>,
     /// Checkpoints that other threads wait for, once one has asked.
     pub(crate) checkpoint_requests: Option<Arc<Requests>>,
-    /// Compiled code has just asked whether a checkpoint is wanted, and the guest is being left for it.
-    pub(crate) polled: bool,
     /// Where samples of its guests go, or went: see [`super::sampling`].
     pub(super) samples: Option<SamplePlace>,
     /// Gives the limiter of a `StoreData<T>` whose address is passed, for builtins.
@@ -186,8 +181,7 @@ impl<T> StoreData<T> {
                 host_funcs: Arena::default(),
                 funcs: Vec::new(),
                 func_records: Vec::new(),
-                pending: None,
-                exit_code: 0,
+                pending: PendingExit::default(),
                 closed: 0,
                 open: Vec::new(),
                 open_hosts: Vec::new(),
@@ -201,7 +195,6 @@ impl<T> StoreData<T> {
                 noted: HashMap::new(),
                 call_tokens: Tokens::new(),
                 snapshots: false,
-                restoring: None,
                 snapshots_with_references: Vec::new(),
                 images: Vec::new(),
                 shared: None,
@@ -211,7 +204,6 @@ impl<T> StoreData<T> {
                 waker: None,
                 interrupter: None,
                 checkpoint_requests: None,
-                polled: false,
                 samples: None,
                 limiter: limiter_of::<T>,
                 refuel: super::fuel::refuel::<T>,
@@ -532,7 +524,7 @@ impl Drop for StoreInner {
         }
         self.externrefs.clear();
         drop_contained(self.gc.observer.take());
-        drop_contained(self.pending.take());
+        self.pending.discard_error();
         drop_contained(self.waker.take());
         for mut memory in self.memories.drain(..) {
             memory.pristine &= !self.has_run;

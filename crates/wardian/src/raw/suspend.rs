@@ -20,6 +20,7 @@
 use super::checkpoint::{Restored, Standing};
 use super::host::{HostCall, HostDef};
 use super::listen::keep_first;
+use super::pending::Owner;
 use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
 use crate::error::UsageKind;
@@ -397,10 +398,9 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
         // and no reference to it is held meanwhile.
         let polled = unsafe {
             let ctx = (*store).inner.ctx();
-            let outer = (*ctx).owner;
-            (*ctx).owner = store as usize;
+            let _owner = Owner::enter(store);
             let mut waker = Context::from_waker(context.waker());
-            let polled = catch_unwind(AssertUnwindSafe(|| {
+            catch_unwind(AssertUnwindSafe(|| {
                 suspendable(store, context, || {
                     guest.as_host(ctx, || {
                         let stop = (*store).inner.stop_while_suspended(before);
@@ -416,9 +416,7 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
                         Polled::Answer(polled)
                     })
                 })
-            }));
-            (*ctx).owner = outer;
-            polled
+            }))
         };
         self.closed = closed;
         let answered = match polled {

@@ -17,7 +17,7 @@ use crate::error::PanicPayload;
 use crate::{Error, ErrorKind, listener::AbortReason};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wardian_interp::{ANY_TAG, Handler as InterpretedHandler};
-use wardian_vm::contain::{Payload, drop_contained};
+use wardian_vm::contain::Payload;
 use wardian_vm::interpreted::{Function, frame};
 use wardian_vm::layout::StoreCtx;
 use wardian_vm::unwind::{Place, Unwinding};
@@ -69,13 +69,13 @@ impl StoreInner {
             let Some(found) = self.find_handler() else { return false };
             if let Err(panic) = self.abort_unwound(&found.walk) {
                 self.end_throw();
-                drop_contained(self.pending.take());
+                self.pending.discard_error();
                 self.fail(panicked(panic));
                 return false;
             }
             self.land(&found);
         }
-        drop_contained(self.pending.take());
+        self.pending.discard_error();
         true
     }
 

@@ -10,6 +10,7 @@ use super::values::{ValueReader, func_of};
 use crate::checkpoint::state::{ImportState, PendingState, Shared, State};
 use crate::error::UsageKind;
 use crate::link::Lookup;
+use crate::raw::pending::Owner;
 use crate::{Error, ErrorKind, Module, Result, Val};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wardian_types::{FuncType, ValType};
@@ -246,15 +247,14 @@ impl<T: 'static> StoreData<T> {
         // SAFETY: the caller's promise; the guest has its frames on the stack, and calls the host.
         unsafe {
             let ctx = (*this).inner.ctx();
-            let outer = (*ctx).owner;
-            (*ctx).owner = this as usize;
+            let owner = Owner::enter(this);
             (*ctx).indirect_caller = pending.vmctx;
             // A snapshot would be one of the guest as it stands here, which is not its entry.
             let snapshots = std::mem::replace(&mut (*this).inner.snapshots, false);
             let dispatch: Dispatch = std::mem::transmute((*pending.host).dispatch);
             let work = || dispatch(pending.host, slots);
             let done = catch_unwind(AssertUnwindSafe(|| placed.guest.as_host(ctx, work)));
-            (*ctx).owner = outer;
+            drop(owner);
             (*this).inner.snapshots = snapshots;
             match done {
                 Ok(0) => Ok(()),

@@ -10,9 +10,9 @@ use wardian_vm::contain::{discard, drop_contained};
 impl StoreInner {
     /// Ends all calls above `depth` for the reason for which the guest is being ended.
     pub(super) fn abort_pending(&mut self, depth: usize) {
-        let Some(error) = self.pending.take() else { return };
+        let Some(error) = self.pending.take_error() else { return };
         let error = self.abort_for(depth, error);
-        self.pending = Some(error);
+        self.pending.fail(error);
     }
 
     /// Ends all calls above `depth`, the innermost first, because of an error. A panic of a listener
