@@ -20,6 +20,8 @@ mod import_resolver;
 mod linked_modules;
 #[path = "listeners.rs"]
 mod listeners;
+#[path = "plugin_host.rs"]
+mod plugin_host;
 #[path = "pool.rs"]
 mod pool;
 #[path = "pooling_allocator.rs"]
@@ -38,6 +40,8 @@ mod snapshots;
 mod spans;
 #[path = "stack_and_inspection.rs"]
 mod stack_and_inspection;
+#[path = "tokio_host.rs"]
+mod tokio_host;
 #[path = "tracing.rs"]
 mod traces;
 #[path = "wasi_streams.rs"]
@@ -115,6 +119,16 @@ fn sampler() {
 #[test]
 fn wasi_streams() {
     wasi_streams::main().unwrap();
+}
+
+#[test]
+fn tokio_host() {
+    tokio_host::main().unwrap();
+}
+
+#[test]
+fn plugin_host() {
+    plugin_host::main().unwrap();
 }
 
 #[test]

@@ -344,8 +344,25 @@ fn paths_named_in_documents_exist() {
                 problems.push(format!("{document}: `{word}` does not exist"));
             }
         }
+        // Links are relative to the document; those of the book lead to pages.
+        let folder = root().join(Path::new(&document).parent().expect("a file has a folder"));
+        for link in text.split("](").skip(1).filter_map(|t| t.split(')').next()) {
+            let file = link.split('#').next().unwrap_or_default();
+            if !link.contains("://") && !file.is_empty() && !folder.join(file).exists() {
+                problems.push(format!("{document}: the link `{link}` leads to nothing"));
+            }
+        }
     }
     report(problems);
+}
+
+#[test]
+fn every_page_is_in_the_book() {
+    let contents = fs::read_to_string(root().join("docs/SUMMARY.md")).expect("the contents");
+    let pages = files("docs", ".md").into_iter().map(|path| path["docs/".len()..].to_owned());
+    let missing =
+        pages.filter(|page| page != "SUMMARY.md" && !contents.contains(&format!("({page})")));
+    report(missing.map(|page| format!("docs/{page} is not in docs/SUMMARY.md")).collect());
 }
 
 #[test]
