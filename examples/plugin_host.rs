@@ -77,7 +77,7 @@ impl Plugin {
     fn nearest(&mut self, points: &[Point], to: Point) -> Result<Option<usize>> {
         self.store.set_timeout(Duration::from_secs(1));
         let len = size_of_val(points) as u32;
-        let at = self.reserve.call(&mut self.store, len)?;
+        let at = self.reserve(size_of_val(points))?;
         self.memory.write_values(&mut self.store, at as usize, points)?;
         let args = (at, points.len() as u32, to[0], to[1]);
         let found = self.nearest.call(&mut self.store, args)?;
@@ -87,9 +87,18 @@ impl Plugin {
 
     /// Puts bytes into memory of the guest's.
     fn place(&mut self, bytes: &[u8]) -> Result<u32> {
-        let at = self.reserve.call(&mut self.store, bytes.len() as u32)?;
+        let at = self.reserve(bytes.len())?;
         self.memory.write(&mut self.store, at as usize, bytes)?;
         Ok(at)
+    }
+
+    /// Memory of the guest's. A plugin that has none left answers with a null pointer.
+    fn reserve(&mut self, len: usize) -> Result<u32> {
+        let len = u32::try_from(len)?;
+        match self.reserve.call(&mut self.store, len)? {
+            0 => Err(Error::host(format!("the plugin has no memory for {len} bytes"))),
+            at => Ok(at),
+        }
     }
 }
 
