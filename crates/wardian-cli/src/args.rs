@@ -462,6 +462,10 @@ pub(crate) struct InspectArgs {
     #[arg(long, value_name = "OTHER", conflicts_with_all = ["graph", "sizes"])]
     pub(crate) diff: Option<PathBuf>,
 
+    /// The key that the checkpoint was made with, in a file: see `wardian run --checkpoint-key`
+    #[arg(long, value_name = "KEYFILE")]
+    pub(crate) checkpoint_key: Option<PathBuf>,
+
     /// The module, binary or text, or a checkpoint; `-` for standard input
     pub(crate) file: PathBuf,
 }

@@ -2,9 +2,11 @@
 
 mod chain;
 mod file;
+mod key;
 
 pub(crate) use chain::whole;
-pub(crate) use file::{Problem, request};
+pub(crate) use file::{Problem, Target, request};
+pub(crate) use key::Key;
 
 use crate::args::{CheckpointSignal, RunArgs};
 use crate::ending::Ending;
@@ -14,7 +16,7 @@ use crate::wasi::Host;
 use anyhow::{Context, anyhow};
 use chain::Chain;
 use nix::sys::signal::{SigSet, Signal};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -30,8 +32,7 @@ const WASI: &str = "wasi";
 
 /// What writes checkpoints while a guest runs.
 pub(crate) struct Checkpointer {
-    path: PathBuf,
-    keep: u16,
+    target: Target,
     every: Option<Duration>,
     signals: SigSet,
     /// What asks for one, while the guest runs.
@@ -46,8 +47,11 @@ impl Checkpointer {
         let signals: SigSet = args.checkpoint.signals().into_iter().map(signal).collect();
         signals.thread_block().context("cannot block signals")?;
         let checkpointer = Checkpointer {
-            path: path.clone(),
-            keep: args.checkpoint.keep,
+            target: Target {
+                path: path.clone(),
+                keep: args.checkpoint.keep,
+                key: Key::of(args.checkpoint.key.as_deref())?,
+            },
             every: args.checkpoint.every,
             signals,
             request: Arc::default(),
@@ -63,18 +67,17 @@ impl Checkpointer {
         let request = store.checkpoint_request();
         *self.request.lock().unwrap_or_else(|e| e.into_inner()) = Some(request.clone());
         let Some(every) = self.every else { return Ok(()) };
-        let (path, keep) = (self.path.clone(), self.keep);
+        let target = self.target.clone();
         let thread = std::thread::Builder::new().name("checkpoints".into());
         thread
-            .spawn(move || take_every(every, &request, &path, keep))
+            .spawn(move || take_every(every, &request, &target))
             .context("cannot make a thread")?;
         Ok(())
     }
 
     /// The first signal asks for a checkpoint, after which the guest ends; the second one ends the process.
     fn watch_signals(&self) -> anyhow::Result<()> {
-        let (signals, path, request) = (self.signals, self.path.clone(), self.request.clone());
-        let keep = self.keep;
+        let (signals, target, request) = (self.signals, self.target.clone(), self.request.clone());
         let asked = Arc::new(AtomicBool::new(false));
         let watch = move || {
             while let Ok(signal) = signals.wait() {
@@ -82,7 +85,7 @@ impl Checkpointer {
                 let again = asked.swap(true, Ordering::Relaxed);
                 let Some(guest) = guest.filter(|_| !again) else { Ending::Signal(signal).end() };
                 let asked = asked.clone();
-                file::request(&guest, &path, keep, None, move |written| match written {
+                file::request(&guest, &target, None, move |written| match written {
                     Ok(_) => AfterCheckpoint::End,
                     Err(problem) => {
                         report::warning(&format!(
@@ -110,7 +113,8 @@ pub(crate) fn carry_wasi(store: &mut Store<Host>) {
 }
 
 /// Writes a checkpoint each time so much time has passed, until the guest's store is gone.
-fn take_every(every: Duration, request: &CheckpointRequest, path: &Path, keep: u16) {
+fn take_every(every: Duration, request: &CheckpointRequest, target: &Target) {
+    let path = &target.path;
     let mut warned = false;
     let mut chain = Chain::default();
     loop {
@@ -118,7 +122,7 @@ fn take_every(every: Duration, request: &CheckpointRequest, path: &Path, keep: u
         let (done, written) = channel();
         let parent = chain.parent(path);
         let has_parent = parent.is_some();
-        file::request(request, path, keep, parent, move |written| {
+        file::request(request, target, parent, move |written| {
             let _ = done.send(written);
             AfterCheckpoint::Resume
         });
@@ -152,8 +156,8 @@ fn signal(signal: CheckpointSignal) -> Signal {
 }
 
 /// Begins to read a checkpoint, with its parents.
-pub(crate) fn read(path: &Path) -> anyhow::Result<CheckpointReader<'static>> {
-    chain::open(path).with_context(|| format!("cannot resume {}", path.display()))
+pub(crate) fn read(path: &Path, key: Option<&Key>) -> anyhow::Result<CheckpointReader<'static>> {
+    chain::open(path, key).with_context(|| format!("cannot resume {}", path.display()))
 }
 
 /// The state of the program's descriptors and clocks.

@@ -18,7 +18,7 @@ mod server;
 pub(crate) use client::{Peer, attach, checkpoint};
 
 use crate::args::{EngineArg, RunArgs};
-use crate::checkpoint::{self, Problem};
+use crate::checkpoint::{self, Key, Problem, Target};
 use crate::live::Live;
 use crate::outfile::OutFile;
 use crate::report;
@@ -63,6 +63,7 @@ impl Control {
         checkpoint::carry_wasi(store);
         let guest = Guest {
             checkpoints: store.checkpoint_request(),
+            key: Key::of(args.checkpoint.key.as_deref())?,
             engine: EngineArg::of(args.engine()),
             live: live.clone(),
         };
@@ -77,6 +78,7 @@ impl Control {
 /// What is controlled.
 struct Guest {
     checkpoints: CheckpointRequest,
+    key: Option<Key>,
     engine: EngineArg,
     live: Live,
 }
@@ -124,7 +126,8 @@ impl Guest {
             return pending.send(Answer::error(Code::Malformed, message));
         }
         // Without an answer, because the store is gone, the one who waits hears that the guest has ended.
-        checkpoint::request(&self.checkpoints, &file, 0, None, move |written| {
+        let target = Target { path: file, keep: 0, key: self.key.clone() };
+        checkpoint::request(&self.checkpoints, &target, None, move |written| {
             let (code, error) = match written {
                 Ok(written) => {
                     pending.send_and_wait(Answer::written(written.bytes, stop));

@@ -9,6 +9,7 @@ mod sizes;
 mod text;
 
 use crate::args::InspectArgs;
+use crate::checkpoint::Key;
 use crate::input::Input;
 use crate::outfile::OutFile;
 use crate::output;
@@ -24,15 +25,16 @@ use wardian_module::{ItemIndex, Module};
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
     let mut input = Input::read_module(&args.file)?;
+    let key = || Key::of(args.checkpoint_key.as_deref());
     if let Some(other_path) = &args.diff {
         let other = Input::read(other_path)?;
-        output::write(
-            diff::show((&input, &args.file), (&other, other_path), args.json)?.as_bytes(),
-        )?;
+        let (key, sides) = (key()?, ((&input, &*args.file), (&other, &**other_path)));
+        output::write(diff::show(sides.0, sides.1, key.as_ref(), args.json)?.as_bytes())?;
         return Ok(Exit::SUCCESS);
     }
     if wardian::checkpoint::is_checkpoint(&input.bytes) {
-        output::write(checkpoint::show(&input, &args.file, args.json)?.as_bytes())?;
+        let shown = checkpoint::show(&input, &args.file, key()?.as_ref(), args.json)?;
+        output::write(shown.as_bytes())?;
         return Ok(Exit::SUCCESS);
     }
     match &args.symbols {

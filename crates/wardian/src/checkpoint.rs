@@ -253,8 +253,17 @@ impl Checkpoint {
     /// # Errors
     ///
     /// As there; or something follows the checkpoint.
-    pub fn from_bytes(mut bytes: &[u8]) -> Result<Checkpoint> {
-        let checkpoint = Checkpoint::read(&mut bytes)?;
+    pub fn from_bytes(bytes: &[u8]) -> Result<Checkpoint> {
+        Checkpoint::from_bytes_with(bytes, &ReadOptions::new())
+    }
+
+    /// As [`Checkpoint::from_bytes`], with a key for instance.
+    ///
+    /// # Errors
+    ///
+    /// As there; or it was made with another key, or with none and there is one.
+    pub fn from_bytes_with(mut bytes: &[u8], options: &ReadOptions) -> Result<Checkpoint> {
+        let checkpoint = Checkpoint::read_with(&mut bytes, options)?;
         match bytes.len() {
             0 => Ok(checkpoint),
             more => Err(format::damaged(format!("{more} bytes follow it"))),

@@ -25,6 +25,13 @@ pub(crate) struct CheckpointArgs {
     #[arg(value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub(crate) keep: u16,
 
+    /// Authenticate the file by the key in this one: 32 bytes, or 64 hexadecimal digits
+    ///
+    /// Only who has the key can have made the file, and only with the key it is resumed. It is not encrypted. For
+    /// `resume` it is the key of the checkpoint that is read, and of those that are written.
+    #[arg(long = "checkpoint-key", value_name = "KEYFILE")]
+    pub(crate) key: Option<PathBuf>,
+
     /// Other signals that ask for the file; may be repeated
     #[arg(long = "checkpoint-on", value_name = "SIGNAL", value_enum, requires = "file")]
     on: Vec<CheckpointSignal>,

@@ -10,15 +10,14 @@
 //! as the one at its end, the next file has everything again.
 
 use super::file::numbered;
+use super::key::Key;
 use anyhow::Context;
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use wardian::checkpoint::{
-    Checkpoint, CheckpointIndex, CheckpointOptions, CheckpointReader, ReadOptions,
-};
+use wardian::checkpoint::{Checkpoint, CheckpointIndex, CheckpointOptions, CheckpointReader};
 
 /// Bytes of the smallest file for which a chain is worth it: for less, several files are more trouble than they save.
 const LARGE: u64 = 4 << 20;
@@ -137,14 +136,14 @@ fn name(hash: &[u8; 32]) -> String {
 }
 
 /// Removes the parents that neither the file, which has none, nor those that are kept beside it need.
-pub(super) fn remove_parents(path: &Path, keep: u16) {
+pub(super) fn remove_parents(path: &Path, keep: u16, key: Option<&Key>) {
     let all = folder(path);
     let Ok(entries) = fs::read_dir(&all) else { return };
     let mut needed = HashSet::new();
     for number in 1..=keep {
-        let mut next = parent_of(&numbered(path, number));
+        let mut next = parent_of(&numbered(path, number), key);
         while let Some(hash) = next.take().filter(|hash| needed.insert(name(hash))) {
-            next = parent_of(&all.join(name(&hash)));
+            next = parent_of(&all.join(name(&hash)), key);
         }
     }
     for entry in entries.flatten() {
@@ -157,36 +156,41 @@ pub(super) fn remove_parents(path: &Path, keep: u16) {
     let _ = fs::remove_dir(all);
 }
 
-fn parent_of(path: &Path) -> Option<[u8; 32]> {
-    begin(path).ok()?.parent().copied()
+fn parent_of(path: &Path, key: Option<&Key>) -> Option<[u8; 32]> {
+    begin(path, key).ok()?.parent().copied()
 }
 
 /// Begins to read a checkpoint, with its parents.
-pub(super) fn open(path: &Path) -> anyhow::Result<CheckpointReader<'static>> {
-    let mut reader = begin(path)?;
+pub(super) fn open(path: &Path, key: Option<&Key>) -> anyhow::Result<CheckpointReader<'static>> {
+    let mut reader = begin(path, key)?;
     while let Some(hash) = reader.parent() {
         let parent = find(path, hash)?;
-        let parent = begin(&parent).with_context(|| format!("its parent {}", parent.display()))?;
+        let parent =
+            begin(&parent, key).with_context(|| format!("its parent {}", parent.display()))?;
         reader = reader.with_parent(parent)?;
     }
     Ok(reader)
 }
 
 /// Joins a checkpoint that was read from a file with its parents.
-pub(crate) fn whole(checkpoint: Checkpoint, path: &Path) -> anyhow::Result<Checkpoint> {
+pub(crate) fn whole(
+    checkpoint: Checkpoint,
+    path: &Path,
+    key: Option<&Key>,
+) -> anyhow::Result<Checkpoint> {
     let joined = checkpoint.compact(|hash| {
         let parent = find(path, hash)
             .map_err(|error| wardian::Error::host(crate::report::in_line(&error)))?;
-        Checkpoint::read(io::BufReader::new(File::open(parent)?))
+        Checkpoint::read_with(io::BufReader::new(File::open(parent)?), &Key::for_reading(key))
     });
     Ok(joined?)
 }
 
-fn begin(path: &Path) -> anyhow::Result<CheckpointReader<'static>> {
+fn begin(path: &Path, key: Option<&Key>) -> anyhow::Result<CheckpointReader<'static>> {
     /// What is read in small parts is read from a buffer.
     const BUFFER: usize = 16 << 10;
     let file = io::BufReader::with_capacity(BUFFER, File::open(path)?);
-    Ok(CheckpointReader::new(file, &ReadOptions::new())?)
+    Ok(CheckpointReader::new(file, &Key::for_reading(key))?)
 }
 
 /// The file of a parent. Those of a kept file are where those of the newest are.

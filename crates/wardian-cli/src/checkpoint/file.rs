@@ -11,6 +11,7 @@
 //! ```
 
 use super::chain::{self, Parent, Written};
+use super::key::Key;
 use anyhow::{Context, anyhow};
 use rustix::fs::{AtFlags, CWD, OFlags, linkat};
 use std::fs::{self, File, OpenOptions};
@@ -31,11 +32,11 @@ const TEMPORARY: &str = ".wardian-checkpoint-";
 /// What was there stays until the new one is on the disk. `done` is dropped if the guest has ended.
 pub(crate) fn request(
     guest: &CheckpointRequest,
-    path: &Path,
-    keep: u16,
+    target: &Target,
     parent: Option<Parent>,
     done: impl FnOnce(Result<Written, Problem>) -> AfterCheckpoint + Send + 'static,
 ) {
+    let path = &target.path;
     let context = || format!("cannot write the checkpoint {}", path.display());
     let new = NewFile::in_folder(folder(path)).and_then(|new| Ok((new.file().try_clone()?, new)));
     let (writer, new) = match new.with_context(context) {
@@ -49,9 +50,10 @@ pub(crate) fn request(
     let failed = Arc::new(AtomicBool::new(false));
     let writer = Noting { to: BufWriter::new(writer), failed: failed.clone() };
     let options = parent.as_ref().map_or_else(CheckpointOptions::new, Parent::options);
-    let replacing = Replacing { path: path.to_owned(), keep, parent };
+    let options = Key::for_writing(target.key.as_ref(), options);
+    let replacing = Replacing { target: target.clone(), parent };
     guest.request_to(options, writer, move |taken| {
-        let context = || format!("cannot write the checkpoint {}", replacing.path.display());
+        let context = || format!("cannot write the checkpoint {}", replacing.target.path.display());
         done(match taken {
             Ok(_) if replacing.is_late() => Err(Problem::Replaced),
             Ok(index) => replacing
@@ -67,10 +69,18 @@ pub(crate) fn request(
     });
 }
 
+/// Where checkpoints go.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) path: PathBuf,
+    /// How many are kept that were there before.
+    pub(crate) keep: u16,
+    pub(crate) key: Option<Key>,
+}
+
 /// A file that is to be replaced.
 struct Replacing {
-    path: PathBuf,
-    keep: u16,
+    target: Target,
     /// The file that is replaced, if the new one needs it.
     parent: Option<Parent>,
 }
@@ -78,24 +88,25 @@ struct Replacing {
 impl Replacing {
     /// Whether another request has replaced the file, so that the new one would not find its parent.
     fn is_late(&self) -> bool {
-        self.parent.as_ref().is_some_and(|parent| !parent.is(&self.path))
+        self.parent.as_ref().is_some_and(|parent| !parent.is(&self.target.path))
     }
 
     /// Gives a file that was written its name, and returns its size.
     fn finish(&self, new: NewFile) -> anyhow::Result<u64> {
+        let Target { path, keep, key } = &self.target;
         new.file().sync_all()?;
         let size = new.file().metadata()?.len();
         if let Some(parent) = &self.parent {
-            parent.keep(&self.path).context("cannot keep its parent")?;
+            parent.keep(path).context("cannot keep its parent")?;
         }
-        if self.keep > 0 {
-            keep_old(&self.path, self.keep).context("cannot keep the one before")?;
+        if *keep > 0 {
+            keep_old(path, *keep).context("cannot keep the one before")?;
         }
-        new.replace(&self.path)?;
+        new.replace(path)?;
         // The names are on the disk when the folder is.
-        File::open(folder(&self.path)).and_then(|folder| folder.sync_all())?;
+        File::open(folder(path)).and_then(|folder| folder.sync_all())?;
         if self.parent.is_none() {
-            chain::remove_parents(&self.path, self.keep);
+            chain::remove_parents(path, *keep, key.as_ref());
         }
         Ok(size)
     }

@@ -1,6 +1,6 @@
 //! What a checkpoint consists of: the program, where it stands, its memories, what it has open.
 
-use crate::checkpoint;
+use crate::checkpoint::{self, Key};
 use crate::input::Input;
 use crate::output::bytes;
 use serde_json::{Value, json};
@@ -14,12 +14,18 @@ use wardian_wasi::WasiState;
 const FRAMES: usize = 50;
 
 /// The checkpoint as text, or as JSON.
-pub(super) fn show(input: &Input, path: &Path, as_json: bool) -> anyhow::Result<String> {
-    let checkpoint = Checkpoint::from_bytes(&input.bytes).map_err(|error| input.unusable(error))?;
+pub(super) fn show(
+    input: &Input,
+    path: &Path,
+    key: Option<&Key>,
+    as_json: bool,
+) -> anyhow::Result<String> {
+    let read = Checkpoint::from_bytes_with(&input.bytes, &Key::for_reading(key));
+    let checkpoint = read.map_err(|error| input.unusable(error))?;
     let wasi = checkpoint::wasi_state(&checkpoint).ok();
     let engine = engine()?;
     // Without the modules there are no names. A parent may have them.
-    let whole = checkpoint::whole(checkpoint.clone(), path).ok();
+    let whole = checkpoint::whole(checkpoint.clone(), path, key).ok();
     let backtrace = whole.as_ref().unwrap_or(&checkpoint).backtrace(&engine).ok();
     let frames = backtrace.as_ref().map_or(&[][..], |backtrace| backtrace.frames());
     if as_json {

@@ -1,7 +1,7 @@
 //! In what two checkpoints differ: `wardian inspect FILE --diff OTHER`.
 
 use super::checkpoint::engine;
-use crate::checkpoint;
+use crate::checkpoint::{self, Key};
 use crate::input::Input;
 use crate::output::bytes;
 use anyhow::Context;
@@ -30,11 +30,13 @@ struct Side {
 pub(super) fn show(
     one: (&Input, &Path),
     other: (&Input, &Path),
+    key: Option<&Key>,
     as_json: bool,
 ) -> anyhow::Result<String> {
     let read = |(input, path): (&Input, &Path)| {
-        let read = Checkpoint::from_bytes(&input.bytes).map_err(|error| input.unusable(error))?;
-        checkpoint::whole(read, path).with_context(|| format!("{} cannot be used", input.name))
+        let read = Checkpoint::from_bytes_with(&input.bytes, &Key::for_reading(key));
+        let read = read.map_err(|error| input.unusable(error))?;
+        checkpoint::whole(read, path, key).with_context(|| format!("{} cannot be used", input.name))
     };
     let (old, new) = (read(one)?, read(other)?);
     let engine = engine()?;

@@ -138,6 +138,53 @@ fn other_signals_ask_for_a_checkpoint() {
 }
 
 #[test]
+fn a_checkpoint_with_a_key_is_read_with_that_key_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = place();
+    for (name, key) in [("key", "ab".repeat(32)), ("other", "cd".repeat(32)), ("bad", "ab".into())]
+    {
+        std::fs::write(place.path(name), key + "\n").unwrap();
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(place.path(name), private).unwrap();
+    }
+    let written =
+        ["--checkpoint", "a.chk", "--checkpoint-key", "key", "--checkpoint-every", "10ms"];
+    let mut child = start(&place, &[&["run"], &written[..], &["letters.wat"]].concat());
+    wait_for(&place, &mut child, 4);
+    send(&child, Signal::SIGTERM);
+    assert_eq!(end(child), (Some(75), String::new(), String::new()));
+
+    for (options, part) in [
+        (&[][..], "key"),
+        (&["--checkpoint-key", "other"], "key"),
+        (&["--checkpoint-key", "bad"], "32 bytes, or 64 hexadecimal digits"),
+        (&["--checkpoint-key", "none"], "cannot use the key none"),
+    ] {
+        for command in ["resume", "inspect"] {
+            let run = place.run(&[&[command], options, &["a.chk"]].concat());
+            assert!(
+                run.code != Some(0) && run.err.contains(part),
+                "{command} {options:?}: {}",
+                run.err
+            );
+        }
+    }
+    let shown = place.run(&["inspect", "--checkpoint-key", "key", "a.chk"]);
+    assert!(shown.out.contains("letters"), "{}{}", shown.out, shown.err);
+    // It is resumed, and written with the key again.
+    let child = start(&place, &[&["resume"], &written[..], &["a.chk"]].concat());
+    assert_eq!(end(child), (Some(0), "done\n".into(), String::new()));
+    assert_eq!(std::fs::read_to_string(place.path("out/letters")).unwrap(), ALPHABET);
+    assert!(!place.run(&["inspect", "a.chk"]).err.is_empty());
+
+    // A key that others can read is used, and warned of.
+    let shared = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(place.path("key"), shared).unwrap();
+    let shown = place.run(&["inspect", "--checkpoint-key", "key", "a.chk"]);
+    assert!(shown.err.contains("can be read by other users"), "{}", shown.err);
+}
+
+#[test]
 fn every_engine_writes_and_resumes() {
     let engines: &[&str] =
         if cfg!(feature = "jit") { &["jit", "tiered", "interp"] } else { &["interp"] };
