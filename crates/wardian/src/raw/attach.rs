@@ -75,7 +75,7 @@ impl StoreInner {
     pub(crate) fn sweep_attachments(&mut self) {
         let active = |e: &Entry| e.attachment.active.load(std::sync::atomic::Ordering::Acquire);
         let mut touched = Vec::new();
-        for hook in self.hooks.clone() {
+        for hook in self.listening.hooks().to_vec() {
             // SAFETY: hooks live as long as the store; no other reference to one is alive here.
             let hook = unsafe { &mut *hook.as_ptr() };
             if hook.listeners().iter().all(active) {
@@ -97,19 +97,12 @@ impl StoreInner {
         let mut instances: Vec<u32> = touched.iter().map(|t| t.0).collect();
         instances.dedup();
         instances.into_iter().for_each(|i| self.relink_importers(i));
-        self.forget_retired();
-    }
-
-    /// Frees listeners that nobody needs any more.
-    fn forget_retired(&mut self) {
-        if self.open.is_empty() {
-            self.retired.clear();
-        }
+        self.listening.forget_retired();
     }
 
     fn replace_listeners(&mut self, hook: &mut Hook, entries: Vec<Entry>) {
         let before = hook.set_listeners(entries);
-        self.retired.push(before);
+        self.listening.retire(before);
     }
 
     fn add_listeners(&mut self, hook: NonNull<Hook>, entries: &[Entry]) {
@@ -117,13 +110,11 @@ impl StoreInner {
         let hook = unsafe { &mut *hook.as_ptr() };
         let all = hook.listeners().iter().chain(entries).cloned().collect();
         self.replace_listeners(hook, all);
-        self.forget_retired();
+        self.listening.forget_retired();
     }
 
     fn new_hook(&mut self, target: Target) -> NonNull<Hook> {
-        let hook = self.hook_arena.push(Hook::new(self.ctx(), target));
-        self.hooks.push(hook);
-        hook
+        self.listening.add_hook(Hook::new(self.ctx(), target))
     }
 
     /// The hook of a function that an instance defines.
@@ -305,7 +296,7 @@ impl StoreInner {
         def: &Arc<HostDef>,
         import: Option<(Arc<ModuleInner>, u32)>,
     ) -> NonNull<Hook> {
-        let known = self.hooks.iter().copied().find(|hook| {
+        let known = self.listening.hooks().iter().copied().find(|hook| {
             // SAFETY: hooks live as long as the store.
             match unsafe { &hook.as_ref().target } {
                 Target::Host(host) => std::ptr::eq(host.record, record),

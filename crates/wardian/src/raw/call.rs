@@ -105,7 +105,7 @@ impl<T> StoreData<T> {
             assert_eq!(callable.store, inner.id(), "a function of another store");
             inner.ensure_stack()?;
             inner.has_run = true;
-            let open = inner.open.len();
+            let open = inner.listening.depth();
             if open != 0 && inner.is_idle() {
                 inner.abort_forgotten();
                 return StoreData::invoke(this, callable, args);

@@ -12,8 +12,11 @@
 //! that began in it. Nothing is ever inferred from program counters.
 
 mod ended;
+mod listening;
 mod live;
 mod restored;
+
+pub(super) use listening::Listening;
 
 pub(super) use ended::keep_first;
 use live::Event;
@@ -228,17 +231,23 @@ unsafe fn begin(
     // SAFETY: the caller's promise. `open` is not touched while listeners run: they get the store
     // read-only, and cannot enter guests.
     unsafe {
-        let id = (*inner).next_call;
-        (*inner).next_call = id + 1;
+        let id = (*inner).listening.next_number();
         let listeners = Arc::as_ptr(&(*hook).listeners);
-        (*inner).open.push(OpenCall { hook, listeners, caller, id, frame, notified: ALL });
+        (*inner).listening.open.push(OpenCall {
+            hook,
+            listeners,
+            caller,
+            id,
+            frame,
+            notified: ALL,
+        });
         // One listener is what there mostly is, and worth a shorter way.
         let only = match (*hook).only {
             Some(only) if only.active.as_ref().load(Ordering::Relaxed) => only.listener.as_ref(),
             _ => return begin_many(inner, hook, slots),
         };
         let store = &*inner;
-        let open = store.open.as_ptr().add(store.open.len() - 1);
+        let open = store.listening.open.as_ptr().add(store.listening.open.len() - 1);
         let call = LiveCall { store, call: &*open, event: Event::begins(slots) };
         let call = Call::live(call);
         let params = std::slice::from_raw_parts(slots, (*hook).params);
@@ -265,7 +274,7 @@ unsafe fn begin_many(
     // SAFETY: as in `begin`.
     unsafe {
         let (store, hook) = (&*inner, &*hook);
-        let open = store.open.as_ptr().add(store.open.len() - 1);
+        let open = store.listening.open.as_ptr().add(store.listening.open.len() - 1);
         let call = LiveCall { store, call: &*open, event: Event::begins(slots) };
         let call = Call::live(call);
         let converted;
@@ -350,7 +359,7 @@ unsafe fn returned(
     // SAFETY: the caller's promise.
     unsafe {
         let store = &*inner;
-        let Some(open) = store.open.last() else { return Ok(()) };
+        let Some(open) = store.listening.open.last() else { return Ok(()) };
         debug_assert!(std::ptr::eq(open.hook, hook), "calls end in order");
         let same = std::ptr::eq(open.listeners, Arc::as_ptr(&(*hook).listeners));
         let done = match (*hook).only {
@@ -363,7 +372,7 @@ unsafe fn returned(
             }
             _ => returned_many(store, open, slots),
         };
-        let open = &mut (*inner).open;
+        let open = &mut (*inner).listening.open;
         open.truncate(open.len() - 1);
         done
     }
@@ -468,7 +477,7 @@ pub(super) unsafe extern "C" fn tail(hook: *const Hook) -> u64 {
     // SAFETY: as for `before`.
     unsafe {
         let (ctx, inner) = store_of(hook);
-        let done = match (*inner).open.pop() {
+        let done = match (*inner).listening.open.pop() {
             Some(call) => notify(&*inner, &call, Event::TAIL_CALLS, |listener, call| {
                 listener.after(call, &[])
             }),
@@ -489,17 +498,17 @@ pub(super) unsafe extern "C" fn dispatch(host: *mut HostFunc, slots: *mut u64) -
             0 => (*ctx).indirect_caller,
             caller => caller,
         };
-        let depth = (*inner).open.len();
+        let depth = (*inner).listening.open.len();
         if begin(inner, hook, slots, caller, 0).map_err(|panic| fail(inner, panic)).is_err() {
             return 1;
         }
-        let (id, serial) = ((&(*inner).open)[depth].id, activation::serial(ctx));
-        (*inner).open_hosts.push(OpenHost { id, serial, waits: std::ptr::null_mut() });
+        let (id, serial) = ((&(*inner).listening.open)[depth].id, activation::serial(ctx));
+        (*inner).listening.open_hosts.push(OpenHost { id, serial, waits: std::ptr::null_mut() });
         // What the function is really called with; the record may change while it runs.
         let mut original = (*inner).host_record(&*host, target);
         let run: Dispatch = std::mem::transmute(target.dispatch);
         if run(&mut original, slots) == 0 {
-            (*inner).open_hosts.pop();
+            (*inner).listening.open_hosts.pop();
             return match returned(inner, hook, slots) {
                 Ok(()) => 0,
                 Err(panic) => {
@@ -510,7 +519,7 @@ pub(super) unsafe extern "C" fn dispatch(host: *mut HostFunc, slots: *mut u64) -
         }
         if !(*inner).pending.is_suspension() {
             (*inner).abort_pending(depth);
-        } else if let Some(host) = (*inner).open_hosts.last_mut() {
+        } else if let Some(host) = (*inner).listening.open_hosts.last_mut() {
             host.waits = slots;
         }
         1
@@ -529,7 +538,7 @@ impl StoreInner {
     /// Notes which listeners were notified of the beginning of the innermost call.
     #[cold]
     fn set_notified(&mut self, notified: u64) {
-        if let Some(call) = self.open.last_mut() {
+        if let Some(call) = self.listening.open.last_mut() {
             call.notified = notified;
         }
     }

@@ -7,7 +7,7 @@ use super::gc::Gc;
 use super::host::{HostCall, HostDef};
 use super::image::ImageData;
 use super::instance::InstanceData;
-use super::listen::{Hook, Listeners, OpenCall, OpenHost};
+use super::listen::Listening;
 use super::memory::MemoryData;
 use super::pending::PendingExit;
 use super::sampling::SamplePlace;
@@ -86,16 +86,8 @@ pub struct StoreInner {
     pub(super) pending: PendingExit,
     /// How many instances have been closed.
     pub(super) closed: usize,
-    /// Calls whose beginning listeners were notified of and that have not ended, the outermost first.
-    pub(super) open: Vec<OpenCall>,
-    /// Of those the host functions, with what else is known of them.
-    pub(super) open_hosts: Vec<OpenHost>,
-    /// The number of the next such call.
-    pub(super) next_call: u64,
-    pub(super) hook_arena: Arena<Hook>,
-    pub(super) hooks: Vec<NonNull<Hook>>,
-    /// Listeners that were replaced while calls may refer to them.
-    pub(super) retired: Vec<Arc<Listeners>>,
+    /// Hooks of listeners, and the calls that are open.
+    pub(super) listening: Listening,
     pub(super) noted_arena: Arena<Noted>,
     pub(super) interpreted_funcs: Arena<InterpretedFunc>,
     /// Of host functions that no module of the store needs to have.
@@ -183,12 +175,7 @@ impl<T> StoreData<T> {
                 func_records: Vec::new(),
                 pending: PendingExit::default(),
                 closed: 0,
-                open: Vec::new(),
-                open_hosts: Vec::new(),
-                next_call: 1,
-                hook_arena: Arena::default(),
-                hooks: Vec::new(),
-                retired: Vec::new(),
+                listening: Listening::default(),
                 noted_arena: Arena::default(),
                 interpreted_funcs: Arena::default(),
                 signatures: Vec::new(),

@@ -282,7 +282,7 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
         callable: Callable,
         slots: Vec<u64>,
     ) -> AsyncCall<'a, T> {
-        let (open, closed) = (store.inner.open.len(), store.inner.closed);
+        let (open, closed) = (store.inner.listening.depth(), store.inner.closed);
         let lifetime = PhantomData;
         let (paused, before) = (None, None);
         let begin = Begin::Call;

@@ -161,14 +161,14 @@ impl StoreInner {
         // SAFETY: the caller's promise.
         let is_unwound =
             |frame: Option<usize>| frame.is_some_and(|frame| unsafe { walk.leaves(frame) });
-        if !self.open.last().is_some_and(|call| is_unwound(call.frame())) {
+        if !self.listening.innermost().is_some_and(|(_, frame)| is_unwound(frame)) {
             return Ok(());
         }
         let Some(exception) = self.exception_of(self.thrown()) else { return Ok(()) };
         let reason = AbortReason::Exception(&exception);
         let mut first = Ok(());
-        while let Some(depth) = self.open.len().checked_sub(1)
-            && is_unwound(self.open[depth].frame())
+        while let Some((depth, frame)) = self.listening.innermost()
+            && is_unwound(frame)
         {
             first = keep_first(first, self.abort_to(depth, &reason));
         }

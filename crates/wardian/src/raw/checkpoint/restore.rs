@@ -178,7 +178,7 @@ impl<T: 'static> StoreData<T> {
             inner.abort_forgotten();
             let placed = inner.place(&call.images)?;
             inner.gc.restored.clear();
-            let (open, closed) = (inner.open.len(), inner.closed);
+            let (open, closed) = (inner.listening.depth(), inner.closed);
             let (guest, root) = (placed.guest, call.root);
             match StoreData::answer(this, &placed, call.pending.as_ref(), given) {
                 Ok(()) => StoreData::resume(this, guest, root, slots, open, closed),

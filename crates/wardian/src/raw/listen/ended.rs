@@ -18,7 +18,7 @@ impl StoreInner {
     /// Ends all calls above `depth`, the innermost first, because of an error. A panic of a listener
     /// takes the error's place.
     pub(in crate::raw) fn abort_for(&mut self, depth: usize, error: Error) -> Error {
-        if self.open.len() <= depth {
+        if self.listening.open.len() <= depth {
             return error;
         }
         match self.abort_to(depth, &reason(&error)) {
@@ -41,9 +41,9 @@ impl StoreInner {
         reason: &AbortReason<'_>,
     ) -> Result<(), Panic> {
         let mut first = Ok(());
-        while self.open.len() > depth {
-            let Some(call) = self.open.pop() else { break };
-            self.open_hosts.pop_if(|host| host.id == call.id);
+        while self.listening.open.len() > depth {
+            let Some(call) = self.listening.open.pop() else { break };
+            self.listening.open_hosts.pop_if(|host| host.id == call.id);
             first = keep_first(first, self.abort_call(&call, reason));
         }
         first
@@ -55,14 +55,14 @@ impl StoreInner {
 
     /// Ends the call of a host function that suspended its guest, and now has an answer.
     pub(in crate::raw) fn end_waiting(&mut self, outcome: Result<(), &Error>) -> Result<(), Panic> {
-        let Some(call) = self.open.last().copied() else { return Ok(()) };
+        let Some(call) = self.listening.open.last().copied() else { return Ok(()) };
         let waits = |host: &mut OpenHost| host.id == call.id && !host.waits.is_null();
-        let Some(host) = self.open_hosts.pop_if(waits) else { return Ok(()) };
+        let Some(host) = self.listening.open_hosts.pop_if(waits) else { return Ok(()) };
         match outcome {
             // SAFETY: the guest still waits in this host function, whose slots now hold its results.
             Ok(()) => unsafe { returned(self, call.hook, host.waits) },
             Err(error) => {
-                self.open.pop();
+                self.listening.open.pop();
                 self.abort_call(&call, &reason(error))
             }
         }

@@ -9,30 +9,34 @@ impl StoreInner {
     /// A copy of the open calls for a snapshot, which keeps their listeners alive. The call of the
     /// host function that takes the snapshot, in the entry `serial`, is not among them.
     pub(in crate::raw) fn copy_open(&self, serial: u64) -> OpenCalls {
-        let Some(last) = self.open.last() else { return OpenCalls::default() };
-        let own = self.open_hosts.last().is_some_and(|h| h.serial == serial && h.id == last.id);
-        let calls = self.open[..self.open.len() - usize::from(own)].iter().map(|call| {
-            // SAFETY: made from an `Arc` that is still held by the hook or among the retired.
-            let listeners = unsafe {
-                Arc::increment_strong_count(call.listeners);
-                Arc::from_raw(call.listeners)
-            };
-            (*call, listeners)
-        });
+        let Some(last) = self.listening.open.last() else { return OpenCalls::default() };
+        let own =
+            self.listening.open_hosts.last().is_some_and(|h| h.serial == serial && h.id == last.id);
+        let calls = self.listening.open[..self.listening.open.len() - usize::from(own)].iter().map(
+            |call| {
+                // SAFETY: made from an `Arc` that is still held by the hook or among the retired.
+                let listeners = unsafe {
+                    Arc::increment_strong_count(call.listeners);
+                    Arc::from_raw(call.listeners)
+                };
+                (*call, listeners)
+            },
+        );
         OpenCalls(calls.collect())
     }
 
     /// Makes the open calls those of a snapshot: those that are open now and not in it are aborted,
     /// innermost first; those that had ended are resumed, outermost first.
     pub(in crate::raw) fn restore_open(&mut self, calls: &OpenCalls) -> Result<(), Panic> {
-        if calls.0.is_empty() && self.open.is_empty() {
+        if calls.0.is_empty() && self.listening.open.is_empty() {
             return Ok(());
         }
-        let same = self.open.iter().zip(&calls.0).take_while(|(a, (b, _))| a.id == b.id).count();
+        let same =
+            self.listening.open.iter().zip(&calls.0).take_while(|(a, (b, _))| a.id == b.id).count();
         let mut first = self.abort_to(same, &AbortReason::Restored);
         for (call, listeners) in &calls.0[same..] {
-            self.retired.push(listeners.clone());
-            self.open.push(*call);
+            self.listening.retire(listeners.clone());
+            self.listening.open.push(*call);
             let resumed = notify(self, call, Event::OTHER, |listener, call| listener.resumed(call));
             first = keep_first(first, resumed);
         }
