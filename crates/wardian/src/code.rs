@@ -291,7 +291,7 @@ impl CodeRegistry {
             let imported = module.decoded.info().imported_functions;
             let functions = code.machine_code().into_iter();
             let functions: Vec<_> = functions.map(|(at, range)| (imported + at, range)).collect();
-            perf_map::add(module, &functions);
+            perf_map::add(&module.decoded, &functions);
         }
         let (end, bytes) = (code.range().end, code.range().len());
         let (code, module): (Weak<dyn CodePiece>, _) =

@@ -1,10 +1,12 @@
 //! Initial contents of memories, laid out once per module so that instances share them
 //! copy-on-write.
 
-use crate::module::Images;
 use std::sync::Arc;
 use wardian_module::{ConstExpr, ConstOp, Module, SegmentMode};
 use wardian_vm::memory::{MemoryImage, size_in_bytes};
+
+/// For each memory that a module owns its initial contents, if there are any.
+pub(crate) type Images = Vec<Option<Arc<MemoryImage>>>;
 
 /// Larger images are written at instantiation instead: mostly they would be zeroes.
 const LARGEST: usize = 256 << 20;

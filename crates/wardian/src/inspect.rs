@@ -7,8 +7,9 @@ pub use crate::definition::FunctionDefinition;
 use crate::error::UsageKind;
 pub use objects::ObjectView;
 
+use crate::raw::functions::FuncKind;
 use crate::raw::instance::MemoryRef;
-use crate::raw::store::{FuncKind, StoreInner};
+use crate::raw::store::StoreInner;
 use crate::store::check_store;
 use crate::testing::TestModule;
 use crate::{
@@ -255,7 +256,7 @@ impl<'a> InternalModule<'a> {
         if func.store != store.id() {
             return None;
         }
-        Some(match &store.funcs.get(func.index as usize)?.kind {
+        Some(match store.funcs.find(func.index)? {
             FuncKind::Wasm { instance, func } => {
                 FunctionDefinition::of_module(&store.instances[*instance as usize].module, *func)
             }

@@ -45,7 +45,7 @@ impl ModuleInner {
             })?;
         drop(translator);
         let bytes = self.decoded.info().bodies[defined as usize].len();
-        let threshold = crate::tier::threshold(self.engine.config(), bytes);
+        let threshold = crate::tier::threshold(self.engine.config().hot_after, bytes);
         translation.function().countdown.store(threshold, Ordering::Relaxed);
         let code = InterpretedCode {
             translation,

@@ -2,9 +2,10 @@
 
 use crate::error::LinkProblem;
 use crate::error::UsageKind;
+use crate::raw::functions::FuncKind;
 use crate::raw::host::HostDef;
 use crate::raw::instantiate::{ImportItem, Imports};
-use crate::raw::store::{FuncKind, StoreInner};
+use crate::raw::store::StoreInner;
 use crate::{Engine, Error, ErrorKind, Extern, Module, Result};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -200,7 +201,7 @@ fn has_signature(
     looks_equal: bool,
 ) -> bool {
     let (Extern::Func(func), Some(signature)) = (definition, signature) else { return false };
-    match store.funcs[func.index as usize].kind {
+    match *store.funcs.kind(func.index) {
         FuncKind::Host(_) => looks_equal,
         FuncKind::Wasm { .. } => {
             let found = store.vm_func(func.index).sig;

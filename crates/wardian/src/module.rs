@@ -5,6 +5,7 @@ mod queries;
 use crate::backtrace::Frame;
 use crate::code::LoadedCode;
 use crate::error::UsageKind;
+use crate::images::Images;
 use crate::interpreted::Interpreted;
 use crate::jit::{CompiledCode, MemoryVariant, ModuleOptions};
 use crate::listener::{FunctionListener, FunctionListenerFactory};
@@ -21,7 +22,6 @@ use wardian_module::ItemIndex;
 use wardian_types::ValType;
 use wardian_vm::contain::drop_contained;
 use wardian_vm::layout::InstanceLayout;
-use wardian_vm::memory::MemoryImage;
 
 /// A module, validated and compiled. Cheap to clone; `Send` and `Sync`; it can be instantiated any
 /// number of times, on any thread, in stores of its engine.
@@ -55,9 +55,6 @@ pub(crate) struct ModuleInner {
 
 /// Functions by their indices, with their listeners.
 type Listened = Vec<(u32, Vec<Arc<dyn FunctionListener>>)>;
-
-/// For each memory that the module owns its initial contents, if there are any.
-pub(crate) type Images = Vec<Option<Arc<MemoryImage>>>;
 
 /// Called during a long compilation, with the number of functions done and the total.
 pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
@@ -126,7 +123,9 @@ impl Module {
     ) -> Result<Module> {
         // An engine that compiles nothing wants nothing compiled.
         let cache = engine.cache().filter(|_| engine.kind() != EngineKind::Interpreted);
-        let key = cache.as_ref().map(|_| CodeKey::new(engine, &binary, usual_variant(engine)));
+        let key = cache
+            .as_ref()
+            .map(|_| CodeKey::new(&engine.fingerprint(), &binary, usual_variant(engine)));
         let found = cache.as_ref().zip(key.as_ref()).and_then(|(cache, key)| cache.get(key));
         // Code of another module is none: an implementation may have mixed them up.
         let cached = found.filter(|code| key.is_some_and(|key| code.origin() == key.as_bytes()));
@@ -353,7 +352,8 @@ impl ModuleInner {
     /// Names what the code of the usual variant is made from.
     pub(crate) fn key(&self) -> &CodeKey {
         let variant = self.usual_variant();
-        self.key.get_or_init(|| CodeKey::new(&self.engine, self.decoded.bytes(), variant))
+        self.key
+            .get_or_init(|| CodeKey::new(&self.engine.fingerprint(), self.decoded.bytes(), variant))
     }
 
     fn compile(

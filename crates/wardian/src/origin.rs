@@ -1,6 +1,5 @@
 //! What machine code was made from: the module, the engine's settings, and the build of Wardian.
 
-use crate::Engine;
 use crate::jit::MemoryVariant;
 use std::sync::OnceLock;
 use std::time::UNIX_EPOCH;
@@ -15,9 +14,9 @@ const REVISION: &str = "wardian code origin 1";
 pub struct CodeKey(blake3::Hash);
 
 impl CodeKey {
-    pub(crate) fn new(engine: &Engine, module: &[u8], variant: MemoryVariant) -> CodeKey {
+    /// The key of a module's code, for an engine with this fingerprint.
+    pub(crate) fn new(fingerprint: &str, module: &[u8], variant: MemoryVariant) -> CodeKey {
         let mut hasher = blake3::Hasher::new();
-        let fingerprint = engine.fingerprint();
         let variant: &[u8] = match variant {
             MemoryVariant::Guarded => b"guarded",
             MemoryVariant::Checked => b"checked",

@@ -3,14 +3,13 @@
 //! The file is `/tmp/perf-PID.map`, one for a process. What is there of an earlier process of that number is replaced;
 //! it is made anew, so that nobody else can have put a link there, and only its user can read it.
 
-use crate::module::ModuleInner;
-use crate::{Error, Result};
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions, remove_file};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Mutex, PoisonError};
+use wardian_module::Module;
 
 /// Bytes of the file.
 const MOST: usize = 256 << 20;
@@ -26,12 +25,18 @@ struct Map {
 }
 
 /// Makes the map of this process, unless there is one.
-pub(crate) fn open() -> Result<()> {
+///
+/// # Errors
+///
+/// The file cannot be written; the error names it.
+pub(crate) fn open() -> io::Result<()> {
     let mut map = MAP.lock().unwrap_or_else(PoisonError::into_inner);
     if map.is_none() {
         // The place is where perf looks, whatever the folder for temporary files is.
         let path = format!("/tmp/perf-{}.map", std::process::id());
-        let problem = |error| Error::host(format!("cannot write {path}: {error}"));
+        let problem = |error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot write {path}: {error}"))
+        };
         let gone = remove_file(&path);
         if let Err(error) = gone
             && error.kind() != ErrorKind::NotFound
@@ -45,10 +50,10 @@ pub(crate) fn open() -> Result<()> {
 }
 
 /// Adds functions of a module, by their indices, with where their code lies.
-pub(crate) fn add(module: &ModuleInner, functions: &[(u32, Range<usize>)]) {
+pub(crate) fn add(module: &Module, functions: &[(u32, Range<usize>)]) {
     let mut lines = String::new();
     for (func, range) in functions.iter().filter(|(_, range)| !range.is_empty()) {
-        let name = module.decoded.display_name(*func);
+        let name = module.display_name(*func);
         let name = &name[..name.floor_char_boundary(NAME)];
         let _ = write!(lines, "{:x} {:x} ", range.start, range.len());
         // A name is all up to the end of the line.

@@ -47,7 +47,7 @@ impl Fixture {
 }
 
 fn key(engine: &Engine, module: &[u8]) -> CodeKey {
-    CodeKey::new(engine, module, MemoryVariant::Guarded)
+    CodeKey::new(&engine.fingerprint(), module, MemoryVariant::Guarded)
 }
 
 fn compiled(engine: &Engine, n: u32) -> (Vec<u8>, CompiledCode) {

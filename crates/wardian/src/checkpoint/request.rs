@@ -197,7 +197,7 @@ impl<T: 'static> Caller<'_, T> {
         let inner = self.inner_mut();
         // Also the destructor of another future may do this.
         if call.serial() != 0 && !inner.is_idle() && inner.is_innermost(call.serial()) {
-            inner.repeatable = on.then_some(call);
+            inner.suspension.set_repeatable(on.then_some(call));
         }
     }
 

@@ -11,10 +11,11 @@
 //! in [`StoreInner::relink`], from two facts: who listens to the function, and whether its instance
 //! is closed.
 
+use super::functions::FuncKind;
 use super::host::HostDef;
 use super::instance::ImportedFunc;
 use super::listen::{self, AttachmentState, Entry, Hook, HostTarget, Target};
-use super::store::{FuncKind, StoreInner};
+use super::store::StoreInner;
 use crate::listener::FunctionListener;
 use crate::module::ModuleInner;
 use crate::{EngineKind, Result};
@@ -195,7 +196,7 @@ impl StoreInner {
         data.vm.write(layout.target(defined), 0u64);
         let func = data.module.decoded.info().imported_functions + defined;
         if let Some(known) = data.func_if_known(func) {
-            let record = self.funcs[known as usize].vm.as_ptr();
+            let record = self.funcs.record(known).as_ptr();
             // SAFETY: records live as long as the store; guests read them with single loads.
             unsafe {
                 (*record).code = other;
@@ -210,7 +211,7 @@ impl StoreInner {
             let mut changed = Vec::new();
             for (import, func) in (0u32..).zip(&self.instances[importer as usize].imports) {
                 let ImportedFunc::Func(func) = func else { continue };
-                if matches!(self.funcs[*func as usize].kind,
+                if matches!(*self.funcs.kind(*func),
                     FuncKind::Wasm { instance, .. } if instance == exporter)
                 {
                     changed.push((import, *func));
@@ -239,7 +240,7 @@ impl StoreInner {
         import: u32,
         func: u32,
     ) -> Result<Option<VmImport>> {
-        let FuncKind::Wasm { instance, func: in_exporter } = self.funcs[func as usize].kind else {
+        let FuncKind::Wasm { instance, func: in_exporter } = *self.funcs.kind(func) else {
             return Ok(None);
         };
         let data = &self.instances[instance as usize];
@@ -251,14 +252,7 @@ impl StoreInner {
             return Ok(Some(VmImport { code, ctx, target: 0 }));
         }
         let noting = self.engine().noting(data.module.signature_of(defined))?;
-        let record = match self.noted.get(&(caller, import)) {
-            Some(record) => *record,
-            None => {
-                let record = self.noted_arena.push(Noted { caller, code, ctx });
-                self.noted.insert((caller, import), record);
-                record
-            }
-        };
+        let record = self.funcs.noted((caller, import), || Noted { caller, code, ctx });
         // SAFETY: in the store's arena; guests read it when they call.
         unsafe { *record.as_ptr() = Noted { caller, code, ctx } };
         Ok(Some(VmImport { code: noting, ctx: record.as_ptr() as usize, target: 0 }))

@@ -37,7 +37,7 @@ impl Callable {
 impl StoreInner {
     /// What is needed to call a function of this store.
     pub(crate) fn callable(&self, func: u32) -> Result<Callable> {
-        let vm = self.funcs[func as usize].vm;
+        let vm = self.funcs.record(func);
         if !self.interprets() {
             // SAFETY: records live as long as the store.
             let number = unsafe { vm.as_ref() }.sig;

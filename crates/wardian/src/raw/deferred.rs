@@ -1,7 +1,8 @@
 //! What the thread that has a store does when others have left work for it: see [`crate::close`].
 
+use super::functions::FuncKind;
 use super::instance::ImportedFunc;
-use super::store::{FuncKind, StoreInner};
+use super::store::StoreInner;
 use crate::Instance;
 use crate::close::{CloseNotifier, CloseState, Deferred, Shared};
 use std::cell::LazyCell;
@@ -38,7 +39,7 @@ impl StoreInner {
         let mut callees = BTreeSet::new();
         for import in &data.imports {
             if let ImportedFunc::Func(func) = import
-                && let FuncKind::Wasm { instance: callee, .. } = self.funcs[*func as usize].kind
+                && let FuncKind::Wasm { instance: callee, .. } = *self.funcs.kind(*func)
             {
                 callees.insert(callee);
             }

@@ -5,7 +5,8 @@
 //!            (arguments into slots)                            (here)
 //! ```
 
-use super::store::{FuncKind, StoreData, StoreInner};
+use super::functions::FuncKind;
+use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
 use crate::error::{LimitKind, UsageKind};
 use crate::value::sealed::List;
@@ -148,7 +149,7 @@ impl StoreInner {
     /// Makes a host function one of the store's; `code` is how compiled code calls it.
     pub(crate) fn add_host_func(&mut self, def: Arc<HostDef>, code: usize, sig: u32) -> u32 {
         let record = def.record(self, 0);
-        let ctx = self.host_funcs.push(record).as_ptr() as usize;
+        let ctx = self.funcs.hosts.push(record).as_ptr() as usize;
         self.add_func(code, ctx, sig, FuncKind::Host(def))
     }
 }

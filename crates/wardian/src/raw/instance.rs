@@ -1,8 +1,9 @@
 //! Instances, and their data as compiled code sees it.
 
 use super::block::Block;
+use super::functions::FuncKind;
 use super::host::HostDef;
-use super::store::{FuncKind, StoreInner};
+use super::store::StoreInner;
 use crate::EngineKind;
 use crate::close::CloseState;
 use crate::jit::MemoryVariant;
@@ -178,6 +179,6 @@ impl StoreInner {
     /// The record of a function.
     pub(crate) fn vm_func(&self, func: u32) -> &VmFunc {
         // SAFETY: records live as long as the store and are only read while guests run.
-        unsafe { self.funcs[func as usize].vm.as_ref() }
+        unsafe { self.funcs.record(func).as_ref() }
     }
 }

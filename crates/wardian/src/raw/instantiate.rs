@@ -302,7 +302,7 @@ impl StoreInner {
         // Host functions get a record for this importer, so that they know who calls.
         let defs = imports.funcs.iter().filter_map(|f| self.host_def(f));
         let records: Vec<_> = defs.map(|def| def.record(self, caller)).collect();
-        let mut record = self.host_funcs.extend(records);
+        let mut record = self.funcs.hosts.extend(records);
         for (index, import) in (0u32..).zip(&imports.funcs) {
             let entry = if self.host_def(import).is_some() {
                 let ctx = record.as_ptr() as usize;
@@ -325,9 +325,9 @@ impl StoreInner {
     pub(super) fn host_def<'a>(&'a self, import: &'a ImportedFunc) -> Option<&'a Arc<HostDef>> {
         match import {
             ImportedFunc::Host(def) => Some(def),
-            ImportedFunc::Func(func) => match &self.funcs[*func as usize].kind {
-                super::store::FuncKind::Host(def) => Some(def),
-                super::store::FuncKind::Wasm { .. } => None,
+            ImportedFunc::Func(func) => match self.funcs.kind(*func) {
+                super::functions::FuncKind::Host(def) => Some(def),
+                super::functions::FuncKind::Wasm { .. } => None,
             },
         }
     }

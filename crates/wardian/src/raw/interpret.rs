@@ -21,10 +21,10 @@
 
 mod frames;
 
+use super::functions::FuncKind;
 use super::host::Dispatch;
 use super::listen;
 use super::runtime_calls::WHOLE_FUNCTION;
-use super::store::FuncKind;
 use super::unwind::unwind;
 use crate::{Error, ErrorKind};
 use std::sync::atomic::Ordering;
@@ -537,8 +537,7 @@ impl Run {
             let ctx = self.ctx;
             let func = (*ctx).call.target as usize as *const VmFunc;
             let inner = self.inner();
-            let data = &(&(*inner).funcs)[(*func).index as usize];
-            let kind = data.kind.clone();
+            let kind = (*inner).funcs.kind((*func).index).clone();
             let ty = (*inner).func_type((*func).index).clone();
             let boundary = (*ctx).interp_sp as *mut Boundary;
             let slots = boundary.add(1).cast::<u64>();

@@ -31,6 +31,7 @@ mod exceptions;
 pub(crate) mod exit;
 pub(crate) mod externrefs;
 pub(crate) mod fuel;
+pub(crate) mod functions;
 pub(crate) mod gc;
 pub(crate) mod global;
 pub(crate) mod host;
@@ -50,6 +51,7 @@ pub(crate) mod snapshot;
 pub(crate) mod state;
 pub(crate) mod store;
 pub(crate) mod suspend;
+mod suspension;
 pub(crate) mod table;
 
 mod unwind;

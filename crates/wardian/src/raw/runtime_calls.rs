@@ -14,9 +14,10 @@
 //! thread has compiled is put in place here, when a call next comes by.
 
 use super::exit::is_interrupted;
+use super::functions::FuncKind;
 use super::instance::ImportedFunc;
 use super::interpret::{Callee, host_target};
-use super::store::{FuncKind, StoreInner};
+use super::store::StoreInner;
 use crate::jit::Compiler;
 use crate::tier::TierState;
 use crate::{EngineKind, Error, ErrorKind, Result};
@@ -75,7 +76,7 @@ impl StoreInner {
     }
 
     fn target_of_func(&mut self, func: u32) -> Result<u64> {
-        match &self.funcs[func as usize].kind {
+        match self.funcs.kind(func) {
             FuncKind::Host(def) => Ok(host_target(def.ty.buffer_slots())),
             FuncKind::Wasm { instance, func } => {
                 let (instance, func) = (*instance, *func);
@@ -123,7 +124,7 @@ impl StoreInner {
         let known = self.instances[instance as usize].func_if_known(func);
         if let Some(known) = known {
             // SAFETY: records live as long as the store.
-            unsafe { self.funcs[known as usize].vm.as_ref() }.entry.store(entry, Ordering::Relaxed);
+            unsafe { self.funcs.record(known).as_ref() }.entry.store(entry, Ordering::Relaxed);
         }
         if self.instances.len() > 1 {
             self.relink_importers(instance);
@@ -148,7 +149,7 @@ impl StoreInner {
         let data = &self.instances[instance as usize];
         let (module, variant, defined) = (data.module.clone(), data.variant, function.defined);
         let wait = |count| function.countdown.store(count, Ordering::Relaxed);
-        wait(crate::tier::ask_again(self.engine().config()));
+        wait(crate::tier::ask_again(self.engine().config().hot_after));
         let ctx = self.ctx();
         // SAFETY: the context is valid as long as the store.
         let stop = || unsafe { is_interrupted(ctx) };
@@ -223,7 +224,7 @@ impl StoreInner {
             stub: segment::interpreted_stub(),
             trampoline,
         };
-        let record = self.interpreted_funcs.push(record);
+        let record = self.funcs.interpreted.push(record);
         if let Some(table) = &mut self.instances[instance as usize].interpreted {
             table.write(position * size_of::<usize>() as u32, record.as_ptr());
         }

@@ -3,8 +3,8 @@
 use super::arena::Arena;
 use super::exceptions::{Exceptions, TagData};
 use super::externrefs::ExternRefs;
+use super::functions::{FuncKind, Functions};
 use super::gc::Gc;
-use super::host::{HostCall, HostDef};
 use super::image::ImageData;
 use super::instance::InstanceData;
 use super::listen::Listening;
@@ -13,6 +13,7 @@ use super::pending::PendingExit;
 use super::sampling::SamplePlace;
 use super::signatures::Signature;
 use super::snapshot::SnapshotData;
+use super::suspension::Suspension;
 use super::table::TableData;
 use crate::backtrace::{Backtrace, Frame};
 use crate::checkpoint::Requests;
@@ -21,7 +22,6 @@ use crate::code::Located;
 use crate::limits::ResourceLimiter;
 use crate::options::Tokens;
 use crate::{Engine, Error, Module, Result};
-use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -30,7 +30,7 @@ use wardian_vm::contain::{discard, drop_contained};
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::interpreted::FrameLayout;
 use wardian_vm::interrupt::Interrupter;
-use wardian_vm::layout::{HostFunc, InterpretedFunc, Noted, StoreCtx, VmFunc};
+use wardian_vm::layout::{StoreCtx, VmFunc};
 use wardian_vm::stack::WasmStack;
 
 /// A store with the embedder's data.
@@ -76,24 +76,15 @@ pub struct StoreInner {
     pub(super) tags: Vec<TagData>,
     pub(super) host_globals: Arena<[u64; 2]>,
     pub(super) host_global_refs: Vec<NonNull<u64>>,
-    vm_funcs: Arena<VmFunc>,
-    pub(super) host_funcs: Arena<HostFunc>,
-    /// By [`VmFunc::index`].
-    pub(crate) funcs: Vec<FuncData>,
-    /// Their records by what objects hold: one more than the index.
-    func_records: Vec<usize>,
+    pub(crate) funcs: Functions,
     /// Why the guest is being left.
     pub(super) pending: PendingExit,
     /// How many instances have been closed.
     pub(super) closed: usize,
     /// Hooks of listeners, and the calls that are open.
     pub(super) listening: Listening,
-    pub(super) noted_arena: Arena<Noted>,
-    pub(super) interpreted_funcs: Arena<InterpretedFunc>,
     /// Of host functions that no module of the store needs to have.
     signatures: Vec<Signature>,
-    /// By importing instance and import.
-    pub(super) noted: HashMap<(usize, u32), NonNull<Noted>>,
     /// Tokens that stop single calls.
     pub(crate) call_tokens: Tokens,
     /// Whether host functions may take snapshots.
@@ -104,14 +95,8 @@ pub struct StoreInner {
     pub(super) images: Vec<Weak<ImageData>>,
     /// What the store shares with those who close instances, once there are any.
     pub(crate) shared: Option<Arc<Shared>>,
-    /// A guest just suspended, on its way to the call that waits for it.
-    pub(super) paused: Option<super::suspend::Paused>,
-    /// The nesting at which a guest may be suspended; zero for none.
-    pub(super) async_depth: u64,
-    /// The call of the asynchronous host function that is being polled, once it has said that it can be made again.
-    pub(crate) repeatable: Option<HostCall>,
-    /// Woken when a suspended guest can be resumed.
-    pub(super) waker: Option<std::task::Waker>,
+    /// Guests that wait in asynchronous host functions.
+    pub(crate) suspension: Suspension,
     interrupter: Option<Arc<Interrupter>>,
     /// Checkpoints that other threads wait for, once one has asked.
     pub(crate) checkpoint_requests: Option<Arc<Requests>>,
@@ -128,20 +113,6 @@ pub struct StoreInner {
 unsafe impl Send for StoreInner {}
 // SAFETY: `&StoreInner` only reads.
 unsafe impl Sync for StoreInner {}
-
-/// A function of a store.
-pub(crate) struct FuncData {
-    pub(crate) vm: NonNull<VmFunc>,
-    pub(crate) kind: FuncKind,
-}
-
-#[derive(Clone)]
-pub(crate) enum FuncKind {
-    /// A function that an instance defines, by its index there.
-    Wasm { instance: u32, func: u32 },
-    /// A host function.
-    Host(Arc<HostDef>),
-}
 
 impl<T> StoreData<T> {
     pub(crate) fn new(engine: &Engine, data: T) -> Box<StoreData<T>> {
@@ -169,26 +140,17 @@ impl<T> StoreData<T> {
                 tags: Vec::new(),
                 host_globals: Arena::default(),
                 host_global_refs: Vec::new(),
-                vm_funcs: Arena::default(),
-                host_funcs: Arena::default(),
-                funcs: Vec::new(),
-                func_records: Vec::new(),
+                funcs: Functions::default(),
                 pending: PendingExit::default(),
                 closed: 0,
                 listening: Listening::default(),
-                noted_arena: Arena::default(),
-                interpreted_funcs: Arena::default(),
                 signatures: Vec::new(),
-                noted: HashMap::new(),
                 call_tokens: Tokens::new(),
                 snapshots: false,
                 snapshots_with_references: Vec::new(),
                 images: Vec::new(),
                 shared: None,
-                paused: None,
-                async_depth: 0,
-                repeatable: None,
-                waker: None,
+                suspension: Suspension::default(),
                 interrupter: None,
                 checkpoint_requests: None,
                 samples: None,
@@ -348,32 +310,9 @@ impl StoreInner {
 
     /// A record that references to a function point to.
     pub(crate) fn add_func(&mut self, code: usize, ctx: usize, sig: u32, kind: FuncKind) -> u32 {
-        let index = self.funcs.len() as u32;
-        // The store's number makes a handle of one store useless in another.
-        let handle = (self.id << 32) | (u64::from(index) + 1);
-        let vm = self.vm_funcs.push(VmFunc {
-            code,
-            ctx,
-            sig,
-            index,
-            handle,
-            target: 0,
-            entry: 0.into(),
-        });
-        self.funcs.push(FuncData { vm, kind });
-        if self.func_records.is_empty() {
-            // For null.
-            self.func_records.push(0);
-        }
-        self.func_records.push(vm.as_ptr() as usize);
-        // SAFETY: the context lives as long as the store; code reads these words anew each time, and none runs
-        // now.
-        unsafe {
-            let ctx = self.ctx();
-            (*ctx).func_records = self.func_records.as_ptr();
-            (*ctx).func_record_count = self.func_records.len() as u64;
-        }
-        index
+        let (store, vmctx) = (self.id, self.ctx());
+        // SAFETY: the context is the store's own, and the caller has the store to itself, so no code of guests runs.
+        unsafe { self.funcs.add(store, vmctx, (code, ctx, sig), kind) }
     }
 
     /// The function of a reference as guests hold it: the address of a record, or zero.
@@ -389,7 +328,7 @@ impl StoreInner {
 
     /// A reference as guests hold it.
     pub(crate) fn reference_to(&self, func: u32) -> u64 {
-        self.funcs[func as usize].vm.as_ptr() as u64
+        self.funcs.record(func).as_ptr() as u64
     }
 
     /// The word in raw slots for a reference.
@@ -409,13 +348,13 @@ impl StoreInner {
         }
         let index = (handle & u64::from(u32::MAX)).checked_sub(1)?;
         let known = handle >> 32 == self.id & u64::from(u32::MAX);
-        let func = self.funcs.get(index as usize).filter(|_| known)?;
-        Some(func.vm.as_ptr() as u64)
+        let func = self.funcs.get(index as u32).filter(|_| known)?;
+        Some(func.as_ptr() as u64)
     }
 
     /// The signature of a function.
     pub(crate) fn func_type(&self, func: u32) -> &FuncType {
-        match &self.funcs[func as usize].kind {
+        match self.funcs.kind(func) {
             FuncKind::Wasm { instance, func } => {
                 self.instances[*instance as usize].module.decoded.info().func_type(*func)
             }
@@ -512,7 +451,7 @@ impl Drop for StoreInner {
         self.externrefs.clear();
         drop_contained(self.gc.observer.take());
         self.pending.discard_error();
-        drop_contained(self.waker.take());
+        self.suspension.clear();
         for mut memory in self.memories.drain(..) {
             memory.pristine &= !self.has_run;
             memory.release(&self.engine);

@@ -141,13 +141,13 @@ unsafe fn start<T: 'static>(owner: *mut StoreData<T>, mut answer: Answer) -> Res
     // SAFETY: the caller's promise. The waker was put there by `call_async`, which waits for this.
     unsafe {
         let ctx = (*owner).inner.ctx();
-        let waker = (*owner).inner.waker.clone();
-        let depth = (*owner).inner.async_depth;
+        let waker = (*owner).inner.suspension.waker();
+        let depth = (*owner).inner.suspension.depth();
         let may_suspend = depth != 0 && depth == activation::depth(ctx);
         let waker = waker.filter(|_| may_suspend).unwrap_or_else(|| Waker::noop().clone());
-        let outer = (*owner).inner.repeatable.take();
+        let outer = (*owner).inner.suspension.set_repeatable(None);
         let polled = answer.as_mut().poll(&mut Context::from_waker(&waker));
-        let repeatable = std::mem::replace(&mut (*owner).inner.repeatable, outer);
+        let repeatable = (*owner).inner.suspension.set_repeatable(outer);
         match polled {
             Poll::Ready(done) => done,
             Poll::Pending if may_suspend => {
@@ -157,7 +157,7 @@ unsafe fn start<T: 'static>(owner: *mut StoreData<T>, mut answer: Answer) -> Res
                     drop_contained(answer);
                     return Err(Error::new(ErrorKind::Restored));
                 }
-                (*owner).inner.paused = Some(Paused { guest, answer, repeatable });
+                (*owner).inner.suspension.pause(Paused { guest, answer, repeatable });
                 Err(Error::new(ErrorKind::Suspended))
             }
             Poll::Pending => Err(Error::usage(
@@ -306,7 +306,7 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
     pub(crate) fn poll(&mut self, context: &Context<'_>) -> Poll<Result<()>> {
         let done = catch_unwind(AssertUnwindSafe(|| self.step(context)));
         // Left there if the entry ended in another way after the guest had been suspended.
-        drop_contained(self.inner().paused.take());
+        drop_contained(self.inner().suspension.take_paused());
         match done {
             Ok(Poll::Pending) => {
                 self.inner().wake_when_interrupted(context.waker());
@@ -360,7 +360,7 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
         match done {
             Err(error) if matches!(error.kind(), ErrorKind::Suspended) => {
                 self.closed = self.inner().closed;
-                self.paused = self.inner().paused.take();
+                self.paused = self.inner().suspension.take_paused();
                 Poll::Pending
             }
             done => Poll::Ready(done),
@@ -410,9 +410,9 @@ impl<'a, T: 'static> AsyncCall<'a, T> {
                         if let Some(error) = stop {
                             return Polled::Stopped(error);
                         }
-                        let outer = std::mem::replace(&mut (*store).inner.repeatable, repeatable);
+                        let outer = (*store).inner.suspension.set_repeatable(repeatable);
                         let polled = answer.as_mut().poll(&mut waker);
-                        repeatable = std::mem::replace(&mut (*store).inner.repeatable, outer);
+                        repeatable = (*store).inner.suspension.set_repeatable(outer);
                         Polled::Answer(polled)
                     })
                 })
@@ -525,12 +525,10 @@ unsafe fn suspendable<T, R>(
     // SAFETY: the caller's promise; the references made here do not live while the work is done.
     unsafe {
         let depth = (*store).inner.depth() + 1;
-        let depth = std::mem::replace(&mut (*store).inner.async_depth, depth);
-        let waker = (*store).inner.waker.replace(waker);
+        let outer = (*store).inner.suspension.enter(depth, waker);
         let done = catch_unwind(AssertUnwindSafe(work));
         // Also after a panic: else a plain call could be suspended, with nobody to resume it.
-        (*store).inner.async_depth = depth;
-        drop_contained(std::mem::replace(&mut (*store).inner.waker, waker));
+        (*store).inner.suspension.leave(outer);
         done.unwrap_or_else(|panic| resume_unwind(panic))
     }
 }

@@ -19,27 +19,25 @@ mod queue;
 pub(crate) use hot::{Tier, TierState};
 pub(crate) use queue::CompileQueue;
 
-use crate::Config;
-
 /// Calls and rounds after which a function of so many bytes of WebAssembly is hot: about as many as
 /// take as long to interpret as it takes to compile the function, which is in proportion to its size
 /// (a microsecond for each byte, against some 40 ns for what is done in one call or round). So the
 /// processor time of both together is at most about twice that of either alone, and a program that
-/// is soon over is not slowed down. See [`Config::hot_after`].
-pub(crate) fn threshold(config: &Config, bytes: usize) -> i32 {
+/// is soon over is not slowed down. `hot_after` is what [`crate::Config::hot_after`] says.
+pub(crate) fn threshold(hot_after: Option<u32>, bytes: usize) -> i32 {
     const LEAST: usize = 2500;
     const PER_BYTE: usize = 24;
     const MOST: usize = 1_000_000;
-    match config.hot_after {
+    match hot_after {
         Some(count) => i32::try_from(count).unwrap_or(i32::MAX),
         None => (LEAST + PER_BYTE * bytes).min(MOST) as i32,
     }
 }
 
 /// Calls and rounds until it is asked again whether what was hot is compiled.
-pub(crate) fn ask_again(config: &Config) -> i32 {
+pub(crate) fn ask_again(hot_after: Option<u32>) -> i32 {
     const CALLS: i32 = 500;
-    match config.hot_after {
+    match hot_after {
         Some(count) => i32::try_from(count).map_or(CALLS, |count| count.min(CALLS)),
         None => CALLS,
     }

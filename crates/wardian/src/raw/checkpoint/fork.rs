@@ -9,9 +9,10 @@
 //!   frames                       ──>      as through a checkpoint
 //! ```
 
+use super::super::functions::FuncKind;
 use super::super::instance::{ImportedFunc, MemoryRef};
 use super::super::memory::Source;
-use super::super::store::{FuncKind, StoreData, StoreInner};
+use super::super::store::{StoreData, StoreInner};
 use super::capture::{Captured, Purpose};
 use super::graph::Graph;
 use super::instances::Target;
@@ -157,7 +158,7 @@ impl Parent<'_> {
         if let Some(known) = self.made.funcs.get(&func) {
             return Ok(*known);
         }
-        let FuncKind::Host(def) = &self.store.funcs[func as usize].kind else {
+        let FuncKind::Host(def) = self.store.funcs.kind(func) else {
             return Err(unusable("an instance imports a function of a later one"));
         };
         let made = child.inner.host_func(def.clone())?;
@@ -248,7 +249,7 @@ impl Kin {
         match self.0.func(parent, func) {
             Ok(item) if item.instance as usize >= self.instances() => Err(Kin::newer("function")),
             Ok(item) => func_of(child, item),
-            Err(_) => match &parent.funcs[func as usize].kind {
+            Err(_) => match parent.funcs.kind(func) {
                 FuncKind::Host(def) => child.host_func(Arc::clone(def)),
                 FuncKind::Wasm { .. } => Err(Kin::newer("function")),
             },

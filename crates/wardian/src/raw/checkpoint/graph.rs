@@ -1,7 +1,8 @@
 //! Naming what a store has by instances and indices.
 
+use super::super::functions::FuncKind;
 use super::super::instance::{ImportedFunc, MemoryRef};
-use super::super::store::{FuncKind, StoreInner};
+use super::super::store::StoreInner;
 use super::refused;
 use crate::Result;
 use crate::checkpoint::state::{ImportState, Item};
@@ -83,7 +84,7 @@ impl Graph {
                     self.hosts.entry(Arc::as_ptr(def) as usize).or_insert(Item { instance, index });
                     None
                 }
-                ImportedFunc::Func(func) => match &store.funcs[*func as usize].kind {
+                ImportedFunc::Func(func) => match store.funcs.kind(*func) {
                     FuncKind::Wasm { instance, func } => {
                         Some(Item { instance: *instance, index: *func })
                     }
@@ -121,7 +122,7 @@ impl Graph {
     ///
     /// It is a function of the embedder's that no instance imports.
     pub(super) fn func(&self, store: &StoreInner, func: u32) -> Result<Item> {
-        match &store.funcs[func as usize].kind {
+        match store.funcs.kind(func) {
             FuncKind::Wasm { instance, func } => Ok(Item { instance: *instance, index: *func }),
             FuncKind::Host(def) => self.host(Arc::as_ptr(def) as usize),
         }

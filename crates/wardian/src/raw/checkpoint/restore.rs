@@ -1,8 +1,9 @@
 //! Making a store of a checkpoint, and running the guest in it.
 
 use super::super::call::Callable;
+use super::super::functions::FuncKind;
 use super::super::host::Dispatch;
-use super::super::store::{FuncKind, StoreData, StoreInner};
+use super::super::store::{StoreData, StoreInner};
 use super::instances::Target;
 use super::place::{Images, Placed};
 use super::unusable;
@@ -318,7 +319,7 @@ impl StoreInner {
         let record = data.import(state.func.index);
         let vmctx = data.vm.address();
         let func = self.instance_func(state.func.instance, state.func.index);
-        if !matches!(self.funcs[func as usize].kind, FuncKind::Host(_)) {
+        if !matches!(*self.funcs.kind(func), FuncKind::Host(_)) {
             return Err(unusable(format!(
                 "the guest waits for `{}` `{}`, which is a function of the host in the checkpoint and a guest's \
                  function here",

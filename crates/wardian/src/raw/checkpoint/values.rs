@@ -1,6 +1,7 @@
 //! Values as guests hold them, and as checkpoints have them.
 
-use super::super::store::{FuncKind, StoreInner};
+use super::super::functions::FuncKind;
+use super::super::store::StoreInner;
 use super::graph::Graph;
 use super::{refused, unusable};
 use crate::checkpoint::state::{ExceptionState, Item, ObjectState, Shared, Value};
@@ -59,7 +60,7 @@ impl<'a> ValueWriter<'a> {
         if r.is_func() {
             // SAFETY: the caller's promise.
             let func = unsafe { store.func_of_reference(slots[0]) }.expect("it is not null");
-            return match (&store.funcs[func as usize].kind, self.graph.func(store, func)) {
+            return match (store.funcs.kind(func), self.graph.func(store, func)) {
                 (FuncKind::Host(def), Err(_)) if self.shared.is_some() => {
                     Ok(self.share(slots[0], || Shared::Func(def.clone())))
                 }

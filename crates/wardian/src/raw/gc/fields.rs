@@ -77,7 +77,7 @@ impl StoreInner {
     }
 
     fn func_from_object(&self, handle: u32) -> u64 {
-        let func = handle.checked_sub(1).filter(|func| (*func as usize) < self.funcs.len());
+        let func = handle.checked_sub(1).filter(|func| self.funcs.get(*func).is_some());
         func.map_or(0, |func| self.reference_to(func))
     }
 
