@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 use wardian::{CallOptions, Caller, Engine, Linker, Module, Result, StopReason, Store};
 
-/// A guest that sleeps three times, and adds up what it was told.
+/// A guest that sleeps three times, and adds up the answers.
 const GUEST: &str = r#"(module
   (import "host" "sleep" (func $sleep (param i32) (result i32)))
   (func (export "run") (param $ms i32) (result i32)
