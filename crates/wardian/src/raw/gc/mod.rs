@@ -29,7 +29,7 @@ mod roots;
 pub(crate) use access::{Initial, Referent};
 pub(crate) use image::{HeapCapture, Timeline};
 pub(crate) use roots::Root;
-pub(crate) use roots::Roots;
+pub(crate) use roots::{Roots, is_object_slot};
 
 use super::instantiate::reborrow;
 use super::store::StoreInner;
