@@ -97,7 +97,7 @@ impl StoreInner {
         self.referent_of(self.reference_of(value)?)
     }
 
-    fn referent_of(&self, word: u32) -> Result<Referent> {
+    pub(super) fn referent_of(&self, word: u32) -> Result<Referent> {
         if word & 1 == 1 {
             return Ok(Referent::Integer(word >> 1));
         }

@@ -14,6 +14,7 @@
 //! | `mod.rs` | the heap, types, allocation |
 //! | `collect.rs` | collections and their roots |
 //! | `roots.rs` | objects that the embedder holds |
+//! | `held.rs` | objects that the calls of a backtrace hold |
 //! | `fields.rs` | fields as values, functions and external values in objects |
 //! | `arrays.rs` | operators on whole arrays |
 //! | `image.rs` | the heap in snapshots with state |
@@ -23,6 +24,7 @@ mod access;
 mod arrays;
 mod collect;
 mod fields;
+mod held;
 mod image;
 mod roots;
 
