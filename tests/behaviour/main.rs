@@ -24,6 +24,7 @@ mod function_references;
 mod gc;
 mod gc_accesses;
 mod gc_store;
+mod gc_torture;
 mod gc_types;
 mod host_exceptions;
 mod host_values;
@@ -91,6 +92,7 @@ const TABLES: &[&[matrix::Behaviour]] = &[
     gc::TABLE,
     gc_accesses::TABLE,
     gc_store::TABLE,
+    gc_torture::TABLE,
     gc_types::TABLE,
     host_exceptions::TABLE,
     host_values::TABLE,

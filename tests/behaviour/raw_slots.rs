@@ -2,8 +2,11 @@
 
 use crate::matrix::{Behaviour, linked};
 use wardian::{
-    CallOptions, Caller, Engine, Error, Func, FuncType, Linker, Store, TrapCode, Val, ValType,
+    AsContextMut, CallOptions, Caller, Engine, Error, ExternType, Func, FuncType, Linker, Module,
+    Store, TrapCode, Val, ValType,
+    gc::{AnyRef, StructRefPre},
     snapshot::Snapshot,
+    types::StructType,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -11,6 +14,9 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("raw results are no addresses before a memory", addresses),
     ("raw results of a restore are as wide as their types", restored),
     ("raw results beside vectors and references are in their places", mixed),
+    ("raw slots mean objects as long as somebody holds them", objects),
+    ("raw slots that mean no object of the type are refused", no_objects),
+    ("a snapshot is restored with an object in a raw slot", restored_objects),
 ];
 
 /// What upper halves are tried: of a sign extension, and others.
@@ -168,5 +174,168 @@ fn mixed(engine: &Engine) {
     let run = i.typed_func::<(), Results>(&mut store, "run").unwrap();
     for _ in 0..4 {
         assert_eq!(run.call(&mut store, ()).unwrap(), (1 << 40, 2 << 40, 3, 1, 4 << 40, 5));
+    }
+}
+
+thread_local! {
+    static HELD: std::cell::RefCell<Option<AnyRef>> = const { std::cell::RefCell::new(None) };
+}
+
+/// Boxes of a number. `other` has what `box` is not.
+const BOXES: &str = r#"(module
+  (type $box (struct (field $n (mut i32))))
+  (type $other (struct (field (mut i64)) (field (mut i64))))
+  (import "h" "same" (func $same (param i32 (ref null $box) f32) (result (ref null $box))))
+  (import "h" "any" (func $any (param anyref) (result anyref)))
+  (import "h" "extern" (func $extern (param externref) (result externref)))
+  (import "h" "make" (func $make (result (ref $box))))
+  (func $new (param i32) (result (ref $box)) (struct.new $box (local.get 0)))
+  (func (export "churn") (local $i i32)
+    (loop $l
+      (drop (struct.new $other (i64.const -1) (i64.const -1)))
+      (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 10000)))))
+  (func (export "same") (param i32) (result i32)
+    (struct.get $box $n (call $same (i32.const 5) (call $new (local.get 0)) (f32.const 1))))
+  (func (export "null") (result i32) (ref.is_null (call $same (i32.const 5) (ref.null $box) (f32.const 1))))
+  (func (export "integer") (param i32) (result i32)
+    (i31.get_s (ref.cast i31ref (call $any (ref.i31 (local.get 0))))))
+  (func (export "any") (param i32) (result i32)
+    (struct.get $box $n (ref.cast (ref $box) (call $any (call $new (local.get 0))))))
+  (func (export "extern") (param i32) (result i32)
+    (struct.get $box $n (ref.cast (ref $box) (any.convert_extern
+      (call $extern (extern.convert_any (call $new (local.get 0))))))))
+  (func (export "made") (result i32) (struct.get $box $n (call $make))))"#;
+
+fn import_type(module: &Module, wanted: &str) -> FuncType {
+    let found = module.imports().find(|(_, name, _)| *name == wanted).map(|(.., ty)| ty);
+    let Some(ExternType::Func(ty)) = found else { panic!("{wanted} is no function") };
+    ty
+}
+
+/// Collects, and makes other objects where those were that have been freed.
+fn churn(caller: &mut Caller<'_, u64>) {
+    let churn = caller.get_export("churn").and_then(|export| export.into_func()).unwrap();
+    caller.as_context_mut().gc();
+    churn.call(&mut *caller, &[], &mut []).unwrap();
+}
+
+fn objects(engine: &Engine) {
+    let module = Module::new(engine, BOXES).unwrap();
+    let mut linker: Linker<u64> = Linker::new(engine);
+    for (name, at) in [("same", 1), ("any", 0), ("extern", 0)] {
+        let give_back = move |mut caller: Caller<'_, u64>, slots: &mut [u64]| {
+            let given = slots[at];
+            churn(&mut caller);
+            slots[0] = given;
+            Ok(())
+        };
+        linker.func_raw("h", name, import_type(&module, name), give_back).unwrap();
+    }
+    let make = |mut caller: Caller<'_, u64>, slots: &mut [u64]| {
+        let module = caller.instance().expect("a guest calls").module(&caller);
+        let pre = StructRefPre::of_module(&mut caller, &module, 0)?;
+        let made = wardian::gc::StructRef::new(&mut caller, &pre, &[Val::I32(41)])?;
+        made.set_field(&mut caller, 0, Val::I32(42))?;
+        let any = AnyRef::from(made);
+        slots[0] = any.to_raw(&caller)?;
+        churn(&mut caller);
+        assert!(AnyRef::ref_eq(&any, &AnyRef::from_raw(&caller, slots[0]).unwrap()));
+        // The object is held until the result has been read.
+        HELD.with(|held| *held.borrow_mut() = Some(any));
+        Ok(())
+    };
+    linker.func_raw("h", "make", import_type(&module, "make"), make).unwrap();
+    let mut store = Store::new(engine, 0);
+    let i = linker.instantiate(&mut store, &module).unwrap();
+    for n in [7, 8, 9, 10] {
+        for name in ["same", "any", "extern", "integer"] {
+            let run = i.typed_func::<i32, i32>(&mut store, name).unwrap();
+            assert_eq!(run.call(&mut store, n).unwrap(), n, "{name}");
+        }
+        assert_eq!(
+            i.typed_func::<(), i32>(&mut store, "null").unwrap().call(&mut store, ()).unwrap(),
+            1
+        );
+        assert_eq!(
+            i.typed_func::<(), i32>(&mut store, "made").unwrap().call(&mut store, ()).unwrap(),
+            42
+        );
+    }
+}
+
+fn no_objects(engine: &Engine) {
+    let module = Module::new(engine, BOXES).unwrap();
+    let mut linker: Linker<u64> = Linker::new(engine);
+    // What the data says, or the slot of the call before.
+    let forge = |mut caller: Caller<'_, u64>, slots: &mut [u64]| {
+        let given = slots[usize::from(slots.len() == 3)];
+        slots[0] = std::mem::replace(caller.data_mut(), given);
+        Ok(())
+    };
+    for name in ["same", "any", "extern", "make"] {
+        linker.func_raw("h", name, import_type(&module, name), forge).unwrap();
+    }
+    let mut store = Store::new(engine, 0);
+    let i = linker.instantiate(&mut store, &module).unwrap();
+    let number = StructRefPre::new(&mut store, StructType::new([])).unwrap();
+    let empty = AnyRef::from(wardian::gc::StructRef::new(&mut store, &number, &[]).unwrap());
+    let integer =
+        AnyRef::from_i31(&store, wardian::gc::I31::wrapping_u32(3)).to_raw(&store).unwrap();
+    assert_eq!(integer, 7);
+    let forged =
+        [empty.to_raw(&store).unwrap(), integer, 8, 16, 1 << 63 | 1 << 40, u64::MAX, 1 << 62 | 1];
+    for (name, arg, handles) in [
+        ("same", true, &forged[..]),
+        ("any", true, &forged[2..]),
+        ("extern", true, &forged[1..]),
+        ("made", false, &[&forged[..], &[0]].concat()[..]),
+    ] {
+        for handle in handles {
+            *store.data_mut() = *handle;
+            let run = i.get_func(&mut store, name).unwrap();
+            let args = if arg { &[Val::I32(1)][..] } else { &[] };
+            let error = run.call(&mut store, args, &mut [Val::I32(0)]).unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains(&format!("{handle:#x}, which is no")), "{name}: {text}");
+        }
+        if arg {
+            // The object that the call before was given: nobody holds it now.
+            let stale = *store.data();
+            assert!(stale >> 63 == 1 && AnyRef::from_raw(&store, stale).is_none());
+            let run = i.get_func(&mut store, name).unwrap();
+            run.call(&mut store, &[Val::I32(1)], &mut [Val::I32(0)]).unwrap_err();
+        }
+    }
+}
+
+fn restored_objects(engine: &Engine) {
+    let text = r#"(module
+      (type $box (struct (field $n i32)))
+      (import "h" "take" (func $take (result (ref null $box))))
+      (import "h" "back" (func $back (param (ref $box))))
+      (func (export "run") (param $n i32) (result i32) (local $b (ref null $box))
+        (local.set $b (call $take))
+        (if (ref.is_null (local.get $b)) (then (call $back (struct.new $box (local.get $n)))))
+        (struct.get $box $n (local.get $b))))"#;
+    let module = Module::new(engine, text).unwrap();
+    let mut linker: Linker<Option<Snapshot>> = Linker::new(engine);
+    let take = |mut caller: Caller<'_, Option<Snapshot>>, slots: &mut [u64]| {
+        let taken = caller.get_snapshotter().map(|mut s| s.snapshot());
+        *caller.data_mut() = taken;
+        slots[0] = 0;
+        Ok(())
+    };
+    linker.func_raw("h", "take", import_type(&module, "take"), take).unwrap();
+    let back = |caller: Caller<'_, Option<Snapshot>>, slots: &mut [u64]| {
+        let snapshot = caller.data().clone().expect("it was taken");
+        Err(snapshot.restore_raw(caller, slots))
+    };
+    linker.func_raw("h", "back", import_type(&module, "back"), back).unwrap();
+    let mut store = Store::new(engine, None);
+    let i = linker.instantiate(&mut store, &module).unwrap();
+    let options = CallOptions::new().with_snapshotter();
+    let run = i.typed_func::<i32, i32>(&mut store, "run").unwrap();
+    for n in 0..8 {
+        assert_eq!(run.call_with(&mut store, &options, n).unwrap(), n);
     }
 }

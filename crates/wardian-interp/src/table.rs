@@ -6,7 +6,8 @@
 //! The slot that an instruction writes comes first, a branch's target last. What an instruction writes,
 //! it also leaves in a register. An instruction whose name ends in `acc` takes its operand `a` from there
 //! and not from the slot, which has the same value; in `accb`, its operand `b`. Of a store it is the
-//! value, of `select` and branches what they depend on.
+//! value, of `select` and branches what they depend on. `field_add` and its kind change a field, `field_set_add`
+//! and its kind write the result of an operation to one; likewise those of elements.
 
 /// Gives the table to a macro.
 macro_rules! instructions {
@@ -171,6 +172,32 @@ macro_rules! instructions {
         { d: D, object: S, by: I32, offset: U32 } =>
             field_add32_imm field_and32_imm field_or32_imm field_xor32_imm
             field_add64_imm field_and64_imm field_or64_imm field_xor64_imm;
+        { d: D, object: S, from: U32, offset: U32 } =>
+            field_add32_field field_sub32_field field_and32_field field_or32_field field_xor32_field
+            field_add64_field field_sub64_field field_and64_field field_or64_field field_xor64_field;
+        { d: D, a: S, b: S, object: S, offset: U32 } =>
+            field_set_add32 field_set_sub32 field_set_and32 field_set_or32 field_set_xor32 field_set_add64
+            field_set_sub64 field_set_and64 field_set_or64 field_set_xor64 field_set_add32_acc
+            field_set_sub32_acc field_set_and32_acc field_set_or32_acc field_set_xor32_acc
+            field_set_add64_acc field_set_sub64_acc field_set_and64_acc field_set_or64_acc
+            field_set_xor64_acc;
+        { d: D, a: S, b: I32, object: S, offset: U32 } =>
+            field_set_add32_imm field_set_and32_imm field_set_or32_imm field_set_xor32_imm
+            field_set_add64_imm field_set_and64_imm field_set_or64_imm field_set_xor64_imm
+            field_set_add32_imm_acc field_set_and32_imm_acc field_set_or32_imm_acc field_set_xor32_imm_acc
+            field_set_add64_imm_acc field_set_and64_imm_acc field_set_or64_imm_acc field_set_xor64_imm_acc;
+        { d: D, a: S, b: S, array: S, index: S } =>
+            element_set_add32 element_set_sub32 element_set_and32 element_set_or32 element_set_xor32
+            element_set_add64 element_set_sub64 element_set_and64 element_set_or64 element_set_xor64
+            element_set_add32_acc element_set_sub32_acc element_set_and32_acc element_set_or32_acc
+            element_set_xor32_acc element_set_add64_acc element_set_sub64_acc element_set_and64_acc
+            element_set_or64_acc element_set_xor64_acc;
+        { d: D, a: S, b: I32, array: S, index: S } =>
+            element_set_add32_imm element_set_and32_imm element_set_or32_imm element_set_xor32_imm
+            element_set_add64_imm element_set_and64_imm element_set_or64_imm element_set_xor64_imm
+            element_set_add32_imm_acc element_set_and32_imm_acc element_set_or32_imm_acc
+            element_set_xor32_imm_acc element_set_add64_imm_acc element_set_and64_imm_acc
+            element_set_or64_imm_acc element_set_xor64_imm_acc;
         { d: D, array: S, index: S } =>
             element_get8_s element_get8_u element_get16_s element_get16_u element_get32 element_get64
             element_get_func

@@ -7,19 +7,21 @@
 //!   custom "coremodules"     names
 //!   custom "coreinstances"   module, memories and globals of each
 //!   custom "corestack"       one for each thread: frames, the innermost first
+//!   custom "wardian.heap"    objects of garbage collection; no part of the format
 //! ```
 //!
 //! The format is that of the WebAssembly tool conventions (`Coredump.md`): a module that nobody runs.
 
 mod memory;
+mod objects;
 
 use memory::DumpedMemory;
 use std::io::{self, Write};
 use wardian::{Backtrace, Frame, Module, Val, ValType, inspect::InternalModule};
 use wasm_encoder::{
     ConstExpr, CoreDumpInstancesSection, CoreDumpModulesSection, CoreDumpSection,
-    CoreDumpStackSection, CoreDumpValue, Encode, GlobalSection, Ieee32, Ieee64, MemorySection,
-    Section,
+    CoreDumpStackSection, CoreDumpValue, CustomSection, Encode, GlobalSection, Ieee32, Ieee64,
+    MemorySection, Section,
 };
 
 /// A core dump in the making.
@@ -66,7 +68,8 @@ impl<'a> CoreDump<'a> {
     /// Adds a thread: the calls that were open, say when it trapped. Values of locals are those that
     /// the backtrace has ([`wardian::Config::backtrace_locals`]); all others are said to be missing, and
     /// so are values on operand stacks. If the backtrace lacks calls
-    /// ([`wardian::Config::backtrace_frames`]), the thread's name says how many.
+    /// ([`wardian::Config::backtrace_frames`]), the thread's name says how many. Objects that its calls hold are in
+    /// the dump if they are of the store of an instance that was added.
     pub fn add_thread(&mut self, name: impl Into<String>, backtrace: &'a Backtrace) {
         self.threads.push((name.into(), backtrace));
     }
@@ -99,6 +102,10 @@ impl<'a> CoreDump<'a> {
         parts.instances.append_to(&mut bytes);
         for (name, backtrace) in &self.threads {
             parts.stack(name, backtrace).append_to(&mut bytes);
+        }
+        if let Some(text) = objects::text(self, |module| parts.position(module)) {
+            let (name, data) = (objects::SECTION.into(), text.into_bytes().into());
+            CustomSection { name, data }.append_to(&mut bytes);
         }
         out.write_all(&bytes)
     }
@@ -178,7 +185,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// A value for each local; vectors and references are not known.
+/// A value for each local; the format has none for vectors and references.
 fn locals(frame: &Frame) -> Vec<CoreDumpValue> {
     let values = crate::values::locals(frame);
     values

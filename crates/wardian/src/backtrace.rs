@@ -1,6 +1,6 @@
 //! Where a guest was.
 
-use crate::{Module, inspect::FunctionDefinition};
+use crate::{Module, gc::AnyRef, inspect::FunctionDefinition};
 use std::fmt;
 use wardian_module::{DebugInfo, SourceLocation};
 use wardian_types::ValType;
@@ -25,6 +25,8 @@ pub struct Frame {
     pub(crate) offset: Option<u32>,
     /// Raw slots of the locals, as far as they are known.
     pub(crate) locals: Option<Box<[u64]>>,
+    /// Objects that it refers to, and by which local.
+    pub(crate) objects: Vec<(Option<u32>, AnyRef)>,
 }
 
 impl Backtrace {
@@ -88,6 +90,15 @@ impl Frame {
     /// such code keeps what it needs wherever it likes.
     pub fn locals(&self) -> Option<&[u64]> {
         self.locals.as_deref()
+    }
+
+    /// The structs and arrays that the call refers to, each with the local that does. They stay alive as long as
+    /// the frame or a clone of it. Of compiled functions it is not known which local it is, and of the innermost call
+    /// they are not known at all.
+    ///
+    /// There are none if nobody asked for values ([`crate::Config::backtrace_locals`]).
+    pub fn objects(&self) -> impl ExactSizeIterator<Item = (Option<u32>, &AnyRef)> {
+        self.objects.iter().map(|(local, object)| (*local, object))
     }
 
     /// The types of the function's locals, parameters first; of more than a thousand the first ones.

@@ -73,7 +73,9 @@ impl Func {
 
     /// A host function of any signature, over raw slots: arguments come in the first ones, results
     /// go to the first ones. A `v128` takes two slots, everything else one; `i32` and `f32` are in
-    /// the low 32 bits. References are handles, which are checked when they come back.
+    /// the low 32 bits. References are handles, which are checked when they come back. Those of objects that are
+    /// arguments mean something until the closure has returned: [`crate::gc::AnyRef::from_raw`] keeps the object longer,
+    /// and [`crate::gc::AnyRef::to_raw`] gives a slot for a result.
     ///
     /// # Panics
     ///

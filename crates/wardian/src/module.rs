@@ -320,7 +320,7 @@ impl Module {
     }
 
     pub(crate) fn frame(&self, func: u32, offset: Option<u32>) -> Frame {
-        Frame { module: self.clone(), func, offset, locals: None }
+        Frame { module: self.clone(), func, offset, locals: None, objects: Vec::new() }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::guests;
 use super::harness::Place;
+use serde_json::json;
 use wasmparser::{CoreDumpStackSection, CoreDumpValue, KnownCustom, Parser, Payload};
 
 const GUEST: &str = r#"(module $app
@@ -125,6 +126,81 @@ fn check_stack(stack: &CoreDumpStackSection<'_>, has_values: bool) {
         _ => false,
     };
     assert_eq!(found, has_values, "{locals:?}");
+}
+
+const OBJECTS: &str = r#"(module $app
+  (type $node (struct (field $value (mut i64)) (field $next (ref null $node)) (field $any (ref null any))))
+  (type $bytes (array i8))
+  (global $list (mut (ref null $node)) (ref.null $node))
+  (table 3 (ref null any))
+  (func $touch (param $p (ref null $node)))
+  (func $fail (param $p (ref null $node)) (param $n i32)
+    (call $keep (local.get $p)) (call $touch (local.get $p)))
+  (func $keep (param $p (ref null $node)) (local $own (ref null $node))
+    (local.set $own (struct.new $node (i64.const 77) (local.get $p) (ref.i31 (i32.const -5))))
+    (call $trap (local.get $own))
+    (call $touch (local.get $own)))
+  (func $trap (param $p (ref null $node))
+    (struct.set $node $value (local.get $p) (i64.const 78)) (unreachable))
+  (func (export "_start")
+    (global.set $list (struct.new $node (i64.const 5)
+      (struct.new $node (i64.const 6) (ref.null $node) (ref.null any))
+      (array.new $bytes (i32.const 0x61) (i32.const 1000))))
+    (table.set (i32.const 2) (global.get $list))
+    (call $fail (struct.get $node $next (global.get $list)) (i32.const 9))))"#;
+
+/// The section of a dump that has objects, a value a line.
+fn heap(dump: &[u8]) -> Vec<serde_json::Value> {
+    let sections = Parser::new(0).parse_all(dump).filter_map(|payload| match payload.unwrap() {
+        Payload::CustomSection(custom) if custom.name() == "wardian.heap" => Some(custom.data()),
+        _ => None,
+    });
+    let text: Vec<_> = sections.map(|data| std::str::from_utf8(data).unwrap()).collect();
+    text.concat().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn objects_are_dumped_with_what_refers_to_them() {
+    let place = Place::with(&[("app.wat", OBJECTS), ("none.wat", GUEST)]);
+    for engine in ["interp", "tiered", "jit"] {
+        let run = |file| {
+            let ended = place.run(&["run", "--engine", engine, "--coredump", "core", file]);
+            assert_eq!(ended.code, Some(134), "{ended:?}");
+            heap(&std::fs::read(place.path("core")).unwrap())
+        };
+        let lines = run("app.wat");
+        // What refers to the object with this value in its first field.
+        let roots = |value: i64| {
+            let is_it = |line: &&serde_json::Value| line["fields"][0]["value"] == value;
+            let object = lines.iter().find(is_it).unwrap_or_else(|| panic!("{value}: {lines:#?}"));
+            let refers = |line: &&serde_json::Value| line["object"] == object["object"];
+            let roots = lines.iter().filter(refers).filter_map(|line| line.get("root"));
+            (object.clone(), roots.cloned().collect::<Vec<_>>())
+        };
+        let (first, from) = roots(5);
+        assert_eq!(first["type"], "node");
+        assert_eq!(first["fields"][0]["name"], "value");
+        for root in
+            [json!({"instance": 0, "global": 0}), json!({"instance": 0, "table": 0, "element": 2})]
+        {
+            assert!(from.contains(&root), "{engine}: {from:?}");
+        }
+        let array = lines.iter().find(|line| line["length"] == 1000).unwrap();
+        assert_eq!(first["fields"][2]["value"]["object"], array["object"]);
+        assert_eq!((&array["type"], &array["elements"][255]), (&"bytes".into(), &0x61.into()));
+        assert_eq!(array["elements"].as_array().unwrap().len(), 256);
+        // What only frames hold, with the local where that is known.
+        let (own, from) = roots(78);
+        assert_eq!(own["fields"][2]["value"]["i31"], -5);
+        let root = match engine {
+            "jit" => json!({"thread": "main", "frame": 1}),
+            _ => json!({"thread": "main", "frame": 1, "local": 1}),
+        };
+        assert!(from.contains(&root), "{engine}: {from:?}");
+        let (inner, _) = roots(6);
+        assert_eq!(own["fields"][1]["value"]["object"], inner["object"]);
+        assert_eq!(run("none.wat").len(), 0);
+    }
 }
 
 /// Names of threads, and how many calls each has.

@@ -322,6 +322,117 @@ updates_imm! {
     field_xor64_imm element_xor64_imm u64 |a, b| a ^ b;
 }
 
+/// Updates of a field by another one of the same object.
+macro_rules! besides {
+    ($($name:ident $ty:ident |$old:ident, $by:ident| $new:expr;)*) => { handlers! { $(
+        fn $name(s, i) {
+            match s.field_at::<u8>(s.get(i.object), U32(0)) {
+                Ok(object) => {
+                    let $by: $ty = *object.add(i.from.0 as usize).cast();
+                    s.update(Ok(object.add(i.offset.0 as usize).cast()), i.d, |$old: $ty| $new)
+                }
+                Err(code) => s.trap(code),
+            }
+        }
+    )* } };
+}
+
+besides! {
+    field_add32_field u32 |a, b| a.wrapping_add(b);
+    field_sub32_field u32 |a, b| a.wrapping_sub(b);
+    field_and32_field u32 |a, b| a & b;
+    field_or32_field u32 |a, b| a | b;
+    field_xor32_field u32 |a, b| a ^ b;
+    field_add64_field u64 |a, b| a.wrapping_add(b);
+    field_sub64_field u64 |a, b| a.wrapping_sub(b);
+    field_and64_field u64 |a, b| a & b;
+    field_or64_field u64 |a, b| a | b;
+    field_xor64_field u64 |a, b| a ^ b;
+}
+
+/// `fields, elements: of slots, of the register and a slot; type |a, b| what is written;`
+macro_rules! operations {
+    ($($field:ident $field_acc:ident $element:ident $element_acc:ident $ty:ident
+        |$a:ident, $b:ident| $result:expr;)*) => { handlers! { $(
+        fn $field(s, i) {
+            let ($a, $b): ($ty, $ty) = (s.get(i.a), s.get(i.b));
+            let value = $result;
+            s.write_and_set(s.field_at(s.get(i.object), i.offset), value, i.d, value)
+        }
+
+        fn $field_acc(s, i) {
+            let ($a, $b): ($ty, $ty) = (s.acc as $ty, s.get(i.b));
+            let value = $result;
+            s.write_and_set(s.field_at(s.get(i.object), i.offset), value, i.d, value)
+        }
+
+        fn $element(s, i) {
+            let ($a, $b): ($ty, $ty) = (s.get(i.a), s.get(i.b));
+            let value = $result;
+            s.write_and_set(s.element_at(s.get(i.array), s.get(i.index)), value, i.d, value)
+        }
+
+        fn $element_acc(s, i) {
+            let ($a, $b): ($ty, $ty) = (s.acc as $ty, s.get(i.b));
+            let value = $result;
+            s.write_and_set(s.element_at(s.get(i.array), s.get(i.index)), value, i.d, value)
+        }
+    )* } };
+}
+
+operations! {
+    field_set_add32 field_set_add32_acc element_set_add32 element_set_add32_acc u32 |a, b| a.wrapping_add(b);
+    field_set_sub32 field_set_sub32_acc element_set_sub32 element_set_sub32_acc u32 |a, b| a.wrapping_sub(b);
+    field_set_and32 field_set_and32_acc element_set_and32 element_set_and32_acc u32 |a, b| a & b;
+    field_set_or32 field_set_or32_acc element_set_or32 element_set_or32_acc u32 |a, b| a | b;
+    field_set_xor32 field_set_xor32_acc element_set_xor32 element_set_xor32_acc u32 |a, b| a ^ b;
+    field_set_add64 field_set_add64_acc element_set_add64 element_set_add64_acc u64 |a, b| a.wrapping_add(b);
+    field_set_sub64 field_set_sub64_acc element_set_sub64 element_set_sub64_acc u64 |a, b| a.wrapping_sub(b);
+    field_set_and64 field_set_and64_acc element_set_and64 element_set_and64_acc u64 |a, b| a & b;
+    field_set_or64 field_set_or64_acc element_set_or64 element_set_or64_acc u64 |a, b| a | b;
+    field_set_xor64 field_set_xor64_acc element_set_xor64 element_set_xor64_acc u64 |a, b| a ^ b;
+}
+
+macro_rules! operations_imm {
+    ($($field:ident $field_acc:ident $element:ident $element_acc:ident $ty:ident
+        |$a:ident, $b:ident| $result:expr;)*) => { handlers! { $(
+        fn $field(s, i) {
+            let ($a, $b): ($ty, $ty) = (s.get(i.a), i.b.0 as $ty);
+            let value = $result;
+            s.write_and_set(s.field_at(s.get(i.object), i.offset), value, i.d, value)
+        }
+
+        fn $field_acc(s, i) {
+            let ($a, $b): ($ty, $ty) = (s.acc as $ty, i.b.0 as $ty);
+            let value = $result;
+            s.write_and_set(s.field_at(s.get(i.object), i.offset), value, i.d, value)
+        }
+
+        fn $element(s, i) {
+            let ($a, $b): ($ty, $ty) = (s.get(i.a), i.b.0 as $ty);
+            let value = $result;
+            s.write_and_set(s.element_at(s.get(i.array), s.get(i.index)), value, i.d, value)
+        }
+
+        fn $element_acc(s, i) {
+            let ($a, $b): ($ty, $ty) = (s.acc as $ty, i.b.0 as $ty);
+            let value = $result;
+            s.write_and_set(s.element_at(s.get(i.array), s.get(i.index)), value, i.d, value)
+        }
+    )* } };
+}
+
+operations_imm! {
+    field_set_add32_imm field_set_add32_imm_acc element_set_add32_imm element_set_add32_imm_acc u32 |a, b| a.wrapping_add(b);
+    field_set_and32_imm field_set_and32_imm_acc element_set_and32_imm element_set_and32_imm_acc u32 |a, b| a & b;
+    field_set_or32_imm field_set_or32_imm_acc element_set_or32_imm element_set_or32_imm_acc u32 |a, b| a | b;
+    field_set_xor32_imm field_set_xor32_imm_acc element_set_xor32_imm element_set_xor32_imm_acc u32 |a, b| a ^ b;
+    field_set_add64_imm field_set_add64_imm_acc element_set_add64_imm element_set_add64_imm_acc u64 |a, b| a.wrapping_add(b);
+    field_set_and64_imm field_set_and64_imm_acc element_set_and64_imm element_set_and64_imm_acc u64 |a, b| a & b;
+    field_set_or64_imm field_set_or64_imm_acc element_set_or64_imm element_set_or64_imm_acc u64 |a, b| a | b;
+    field_set_xor64_imm field_set_xor64_imm_acc element_set_xor64_imm element_set_xor64_imm_acc u64 |a, b| a ^ b;
+}
+
 handlers! {
     fn field_set32_single(s, i) {
         s.write(s.field_at(s.get(i.object), i.offset), s.single, s.acc)

@@ -125,7 +125,12 @@ impl Body<'_> {
         let object = self.pop()?;
         let d = object.slot;
         if let Some(slot) = self.slot_if_any(&object)
-            && self.update(Place::Field { object: S(slot), offset }, &value, d)
+            && self.update(
+                Place::Field { object: S(slot), offset },
+                Stored::of(field.storage),
+                &value,
+                d,
+            )
         {
             self.note_write();
             return Ok(());
@@ -219,6 +224,7 @@ impl Body<'_> {
             (self.slot_if_any(&array), self.slot_if_any(&index))
             && self.update(
                 Place::Element { array: S(array_slot), index: S(index) },
+                Stored::of(storage),
                 &value,
                 array.slot,
             )

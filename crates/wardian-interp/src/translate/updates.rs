@@ -3,6 +3,8 @@
 //! ```text
 //!   read p.f; add to it; write p.f     ->  one instruction, which also leaves the sum
 //!   write p.f; read p.f                ->  one instruction, which leaves what it has written
+//!   read p.g; add it to p.f            ->  one instruction
+//!   add two numbers; write p.f         ->  one instruction, which also leaves the sum
 //! ```
 //!
 //! Whatever lies between may neither trap nor write to the object. The one that remains traps where the first access
@@ -52,9 +54,23 @@ struct Operation {
     commutes: bool,
 }
 
+/// The place that an instruction writes.
+macro_rules! written {
+    ($body:ident, $start:ident, $name:ident object offset, $stored:ident) => {{
+        let op::$name { object, offset, .. } = $body.read($start);
+        Some((Place::Field { object, offset }, Stored::$stored))
+    }};
+    ($body:ident, $start:ident, $name:ident array index, $stored:ident) => {{
+        let op::$name { array, index, .. } = $body.read($start);
+        Some((Place::Element { array, index }, Stored::$stored))
+    }};
+}
+
 macro_rules! updates {
-    ($($name:ident $stored:ident $commutes:literal $field:ident $element:ident;)*
-        [imm] $($i_name:ident $i_stored:ident $i_field:ident $i_element:ident;)*) => {
+    ($($name:ident $stored:ident $commutes:literal $field:ident $element:ident $beside:ident
+            $set_field:ident $set_element:ident;)*
+        [imm] $($i_name:ident $i_stored:ident $i_field:ident $i_element:ident
+            $i_set_field:ident $i_set_element:ident;)*) => {
         impl Body<'_> {
             /// The operation of the instruction that begins here, if there is a form for fields.
             fn operation(&self, start: usize, opcode: Opcode) -> Option<Operation> {
@@ -90,24 +106,52 @@ macro_rules! updates {
                 }
             }
 
-            /// What the update that begins here has written.
+            /// Appends the update of a field by another one of the same object.
+            fn append_beside(&mut self, opcode: Opcode, object: S, from: U32, offset: U32, d: D) {
+                match opcode {
+                    $(Opcode::$name => self.append(op::$beside { d, object, from, offset }),)*
+                    _ => unreachable!("only operations that were found come here"),
+                }
+            }
+
+            /// Appends an operation whose result is written.
+            fn append_set(&mut self, Operation { opcode, left: a, right, .. }: Operation, place: Place, d: D) {
+                match (opcode, place, right) {
+                    $((Opcode::$name, Place::Field { object, offset }, Right::Slot(b)) => {
+                        self.append(op::$set_field { d, a, b, object, offset });
+                    }
+                    (Opcode::$name, Place::Element { array, index }, Right::Slot(b)) => {
+                        self.append(op::$set_element { d, a, b, array, index });
+                    })*
+                    $((Opcode::$i_name, Place::Field { object, offset }, Right::Number(b)) => {
+                        self.append(op::$i_set_field { d, a, b, object, offset });
+                    }
+                    (Opcode::$i_name, Place::Element { array, index }, Right::Number(b)) => {
+                        self.append(op::$i_set_element { d, a, b, array, index });
+                    })*
+                    _ => unreachable!("only operations that were found come here"),
+                }
+            }
+
+            /// What the update or the operation that begins here has written.
             fn updated(&self, start: usize, opcode: Opcode) -> Option<(Place, Stored)> {
                 match opcode {
-                    $(Opcode::$field => {
-                        let op::$field { object, offset, .. } = self.read(start);
-                        Some((Place::Field { object, offset }, Stored::$stored))
-                    }
-                    Opcode::$element => {
-                        let op::$element { array, index, .. } = self.read(start);
-                        Some((Place::Element { array, index }, Stored::$stored))
+                    $(Opcode::$field => written!(self, start, $field object offset, $stored),
+                    Opcode::$beside => written!(self, start, $beside object offset, $stored),
+                    Opcode::$set_field => written!(self, start, $set_field object offset, $stored),
+                    Opcode::$element => written!(self, start, $element array index, $stored),
+                    Opcode::$set_element => {
+                        written!(self, start, $set_element array index, $stored)
                     })*
-                    $(Opcode::$i_field => {
-                        let op::$i_field { object, offset, .. } = self.read(start);
-                        Some((Place::Field { object, offset }, Stored::$i_stored))
+                    $(Opcode::$i_field => written!(self, start, $i_field object offset, $i_stored),
+                    Opcode::$i_set_field => {
+                        written!(self, start, $i_set_field object offset, $i_stored)
                     }
                     Opcode::$i_element => {
-                        let op::$i_element { array, index, .. } = self.read(start);
-                        Some((Place::Element { array, index }, Stored::$i_stored))
+                        written!(self, start, $i_element array index, $i_stored)
+                    }
+                    Opcode::$i_set_element => {
+                        written!(self, start, $i_set_element array index, $i_stored)
                     })*
                     _ => None,
                 }
@@ -117,25 +161,35 @@ macro_rules! updates {
 }
 
 updates! {
-    i32_add B32 true field_add32 element_add32;
-    i32_sub B32 false field_sub32 element_sub32;
-    i32_and B32 true field_and32 element_and32;
-    i32_or B32 true field_or32 element_or32;
-    i32_xor B32 true field_xor32 element_xor32;
-    i64_add B64 true field_add64 element_add64;
-    i64_sub B64 false field_sub64 element_sub64;
-    i64_and B64 true field_and64 element_and64;
-    i64_or B64 true field_or64 element_or64;
-    i64_xor B64 true field_xor64 element_xor64;
+    i32_add B32 true field_add32 element_add32 field_add32_field
+        field_set_add32 element_set_add32;
+    i32_sub B32 false field_sub32 element_sub32 field_sub32_field
+        field_set_sub32 element_set_sub32;
+    i32_and B32 true field_and32 element_and32 field_and32_field
+        field_set_and32 element_set_and32;
+    i32_or B32 true field_or32 element_or32 field_or32_field
+        field_set_or32 element_set_or32;
+    i32_xor B32 true field_xor32 element_xor32 field_xor32_field
+        field_set_xor32 element_set_xor32;
+    i64_add B64 true field_add64 element_add64 field_add64_field
+        field_set_add64 element_set_add64;
+    i64_sub B64 false field_sub64 element_sub64 field_sub64_field
+        field_set_sub64 element_set_sub64;
+    i64_and B64 true field_and64 element_and64 field_and64_field
+        field_set_and64 element_set_and64;
+    i64_or B64 true field_or64 element_or64 field_or64_field
+        field_set_or64 element_set_or64;
+    i64_xor B64 true field_xor64 element_xor64 field_xor64_field
+        field_set_xor64 element_set_xor64;
     [imm]
-    i32_add_imm B32 field_add32_imm element_add32_imm;
-    i32_and_imm B32 field_and32_imm element_and32_imm;
-    i32_or_imm B32 field_or32_imm element_or32_imm;
-    i32_xor_imm B32 field_xor32_imm element_xor32_imm;
-    i64_add_imm B64 field_add64_imm element_add64_imm;
-    i64_and_imm B64 field_and64_imm element_and64_imm;
-    i64_or_imm B64 field_or64_imm element_or64_imm;
-    i64_xor_imm B64 field_xor64_imm element_xor64_imm;
+    i32_add_imm B32 field_add32_imm element_add32_imm field_set_add32_imm element_set_add32_imm;
+    i32_and_imm B32 field_and32_imm element_and32_imm field_set_and32_imm element_set_and32_imm;
+    i32_or_imm B32 field_or32_imm element_or32_imm field_set_or32_imm element_set_or32_imm;
+    i32_xor_imm B32 field_xor32_imm element_xor32_imm field_set_xor32_imm element_set_xor32_imm;
+    i64_add_imm B64 field_add64_imm element_add64_imm field_set_add64_imm element_set_add64_imm;
+    i64_and_imm B64 field_and64_imm element_and64_imm field_set_and64_imm element_set_and64_imm;
+    i64_or_imm B64 field_or64_imm element_or64_imm field_set_or64_imm element_set_or64_imm;
+    i64_xor_imm B64 field_xor64_imm element_xor64_imm field_set_xor64_imm element_set_xor64_imm;
 }
 
 macro_rules! tees {
@@ -179,34 +233,62 @@ tees! {
 }
 
 impl Body<'_> {
-    /// Makes one instruction of the write of a value, which was popped, and of those that have made the value from
-    /// what was there. That may also go to slot `d`, which is free.
-    pub(super) fn update(&mut self, place: Place, value: &Entry, d: i32) -> bool {
+    /// Makes one instruction of the write of a value, which was popped, and of those that have made the value. That
+    /// may also go to slot `d`, which is free.
+    pub(super) fn update(&mut self, place: Place, stored: Stored, value: &Entry, d: i32) -> bool {
         if value.value != Value::Temp || self.is_far() {
             return false;
         }
         let Some((start, opcode)) = self.last_defining(value.slot) else { return false };
         let Some(operation) = self.operation(start, opcode) else { return false };
+        if stored != operation.stored {
+            return false;
+        }
+        if !self.update_what_was_read(place, start, &operation, d) {
+            self.retract(start);
+            self.append_set(operation, place, D(d));
+        }
+        true
+    }
+
+    /// Makes one instruction of the operation that begins at `start`, of the read of one of its operands from the
+    /// place, and of the write.
+    fn update_what_was_read(
+        &mut self,
+        place: Place,
+        start: usize,
+        operation: &Operation,
+        d: i32,
+    ) -> bool {
         let Some((before, _)) = self.before else { return false };
-        if let Some(right) = self.other_operand(before, place, &operation, d) {
-            let position = self.position_of(before);
+        if let Some(right) = self.other_operand(before, place, operation, d) {
+            let first = self.before_that.map(|(first, _)| first);
+            let beside = first.and_then(|first| self.beside(first, place, right, operation, d));
+            let position =
+                self.position_of(if beside.is_some() { first.unwrap_or(before) } else { before });
             self.retract(start);
             self.retract(before);
-            self.at_position(position, |body| {
-                body.append_update(operation.opcode, place, right, D(d));
+            if let (Some(first), Some(_)) = (first, &beside) {
+                self.retract(first);
+            }
+            self.at_position(position, |body| match beside {
+                Some((object, from, offset)) => {
+                    body.append_beside(operation.opcode, object, from, offset, D(d));
+                }
+                None => body.append_update(operation.opcode, place, right, D(d)),
             });
             return true;
         }
         // Or the other operand was made in between.
         let Some((first, _)) = self.before_that else { return false };
-        let Some(right @ Right::Slot(made)) = self.other_operand(first, place, &operation, d)
-        else {
+        let Some(right @ Right::Slot(made)) = self.other_operand(first, place, operation, d) else {
             return false;
         };
         if !self.may_come_first(before, start, made, place, d) {
             return false;
         }
         let position = self.position_of(first);
+        let beside = self.beside(before, place, right, operation, d);
         let mut units = [0; 16 + HEAD];
         let len = start - before;
         units[..len].copy_from_slice(&self.b.code[before..start]);
@@ -214,11 +296,36 @@ impl Body<'_> {
         let left = self.left;
         self.retract(before);
         self.retract(first);
-        self.at_position(position, |body| {
-            body.put_back(&units[..len], left);
-            body.append_update(operation.opcode, place, right, D(d));
+        self.at_position(position, |body| match beside {
+            Some((object, from, offset)) => {
+                body.append_beside(operation.opcode, object, from, offset, D(d));
+            }
+            None => {
+                body.put_back(&units[..len], left);
+                body.append_update(operation.opcode, place, right, D(d));
+            }
         });
         true
+    }
+
+    /// The object, the field that the instruction that begins here reads, and the field of the place: if an operand
+    /// is read from the object whose field is updated, into a slot that nobody else reads.
+    fn beside(
+        &self,
+        start: usize,
+        place: Place,
+        operand: Right,
+        operation: &Operation,
+        free: i32,
+    ) -> Option<(S, U32, U32)> {
+        let (Right::Slot(made), Place::Field { object, offset }) = (operand, place) else {
+            return None;
+        };
+        let (Place::Field { object: other, offset: from }, stored, d) = self.reads(start)? else {
+            return None;
+        };
+        let is_meant = d == made.0 && d >= free && !place.names(d) && other.0 == object.0;
+        (is_meant && stored == operation.stored).then_some((object, from, offset))
     }
 
     /// The other operand of an operation, if one was read at this place by the instruction that begins here, into a

@@ -80,7 +80,7 @@ const FIELDS: &[Case] = &[
         (struct.set $s $l (local.get $p)
             (i64.add (struct.get $s $l (local.get $p)) (struct.get $s $k (local.get $p))))
         (i32.wrap_i64 (struct.get $s $l (local.get $p)))",
-        "field_add64_acc ",
+        "field_add64_field ",
         &[([2, 0], 42)],
     ),
     (
@@ -192,6 +192,86 @@ const FIELDS: &[Case] = &[
         "field_init32 ",
         &[([8, 100], 99)],
     ),
+    // What is written was computed just before.
+    (
+        "(struct.set $s $w (local.get $p) (i32.sub (local.get $a) (local.get $b)))
+        (struct.get $s $w (local.get $p))",
+        "field_set_sub32 ",
+        &[([3, 4], 0xffff_ffff)],
+    ),
+    (
+        "(struct.set $s $w (local.get $p) (i32.or (local.get $a) (i32.mul (local.get $b) (i32.const 3))))
+        (i32.add (struct.get $s $w (local.get $p)) (struct.get $s $w (local.get $p)))",
+        "field_set_or32_acc ",
+        &[([8, 1], 22)],
+    ),
+    (
+        "(struct.set $s $l (local.get $q) (i64.xor (i64.extend_i32_s (local.get $a)) (i64.const -2)))
+        (i32.wrap_i64 (struct.get $s $l (local.get $q)))",
+        "field_set_xor64_imm_acc ",
+        &[([7, 0], 0xffff_fff9)],
+    ),
+    (
+        "(struct.set $s $r (local.get $p) (local.get $q))
+        (struct.set $s $w (struct.get $s $r (local.get $p)) (i32.and (local.get $a) (i32.const 6)))
+        (struct.get $s $w (local.get $q))",
+        "field_set_and32_imm ",
+        &[([13, 0], 4)],
+    ),
+    (
+        "(struct.set $s $r (local.get $p) (local.get $q))
+        (struct.set $s $w (struct.get $s $r (local.get $p)) (i32.add (local.get $a) (local.get $b)))
+        (struct.set $s $r (local.get $q) (struct.get $s $r (local.get $p)))
+        (struct.get $s $w (struct.get $s $r (local.get $q)))",
+        "field_set_add32 ",
+        &[([3, 4], 7)],
+    ),
+    // A narrow field takes a part of it; the value is used again.
+    (
+        "(struct.set $s $b (local.get $p) (i32.add (local.get $a) (local.get $b)))
+        (struct.get_u $s $b (local.get $p))",
+        "!field_set_add",
+        &[([0xff, 2], 1)],
+    ),
+    (
+        "(struct.set $s $w (local.get $p) (local.tee $i (i32.add (local.get $a) (local.get $b))))
+        (i32.mul (local.get $i) (struct.get $s $w (local.get $p)))",
+        "!field_set_add",
+        &[([1, 2], 9)],
+    ),
+    // Two fields of one object.
+    (
+        "(struct.set $s $k (local.get $p) (i64.const 40)) (local.set $c (i64.const 9))
+        (struct.set $s $l (local.get $p)
+            (i64.add (struct.get $s $l (local.get $p)) (struct.get $s $k (local.get $p))))
+        (i32.wrap_i64 (struct.get $s $l (local.get $p)))",
+        "field_add64_field ",
+        &[([2, 0], 42)],
+    ),
+    (
+        "(struct.set $s $k (local.get $p) (i64.const 40)) (local.set $c (i64.const 9))
+        (struct.set $s $l (local.get $p)
+            (i64.add (struct.get $s $k (local.get $p)) (struct.get $s $l (local.get $p))))
+        (i32.wrap_i64 (i64.mul (struct.get $s $l (local.get $p)) (struct.get $s $k (local.get $p))))",
+        "field_add64_field ",
+        &[([2, 0], 1680)],
+    ),
+    (
+        "(struct.set $s $k (local.get $p) (i64.const 40)) (local.set $c (i64.const 9))
+        (struct.set $s $l (local.get $p)
+            (i64.sub (struct.get $s $k (local.get $p)) (struct.get $s $l (local.get $p))))
+        (i32.wrap_i64 (struct.get $s $l (local.get $p)))",
+        "!field_sub64_field",
+        &[([2, 0], 38)],
+    ),
+    (
+        "(struct.set $s $k (local.get $q) (i64.const 40)) (local.set $c (i64.const 9))
+        (struct.set $s $l (local.get $p)
+            (i64.sub (struct.get $s $l (local.get $p)) (struct.get $s $k (local.get $q))))
+        (i32.wrap_i64 (struct.get $s $l (local.get $p)))",
+        "!field_sub64_field",
+        &[([2, 0], 0xffff_ffda)],
+    ),
 ];
 
 const ELEMENTS: &[Case] = &[
@@ -253,6 +333,33 @@ const ELEMENTS: &[Case] = &[
             (array.get $words (local.get $x) (i32.const 2))))",
         "array_new ",
         &[([5, 2], 10)],
+    ),
+    // What is written was computed just before.
+    (
+        "(array.set $words (local.get $x) (local.get $b) (i32.add (local.get $a) (i32.const -1)))
+        (i32.mul (array.get $words (local.get $x) (local.get $b)) (array.get $words (local.get $x) (local.get $b)))",
+        "element_set_add32_imm ",
+        &[([5, 2], 16)],
+    ),
+    (
+        "(array.set $longs (local.get $ls) (local.get $b)
+            (i64.sub (i64.extend_i32_s (local.get $a)) (local.get $c)))
+        (i32.wrap_i64 (array.get $longs (local.get $ls) (local.get $b)))",
+        "element_set_sub64_acc ",
+        &[([5, 2], 4)],
+    ),
+    (
+        "(array.set $words (local.get $x) (local.get $b)
+            (i32.xor (local.get $b) (array.get $words (local.get $x) (local.get $a))))
+        (array.get $words (local.get $x) (local.get $b))",
+        "element_set_xor32_acc ",
+        &[([5, 2], 2)],
+    ),
+    (
+        "(array.set $bytes (local.get $bs) (local.get $b) (i32.add (local.get $a) (local.get $b)))
+        (array.get_u $bytes (local.get $bs) (local.get $b))",
+        "!element_set_add",
+        &[([0xff, 2], 1)],
     ),
     // The index changes in between.
     (
@@ -406,6 +513,25 @@ const TRAPS: &[(&str, TrapCode, &str, usize)] = &[
             "(drop (array.get $words (local.get $x) (i32.add (local.get $a) (i32.const 2))))",
             TrapCode::ArrayOutOfBounds,
             "ArrayGet",
+            0,
+        ),
+        (
+            "(struct.set $s $w (local.get $n) (i32.add (local.get $a) (local.get $b)))",
+            TrapCode::NullStructReference,
+            "StructSet",
+            2,
+        ),
+        (
+            "(struct.set $s $l (local.get $n)
+                (i64.add (struct.get $s $k (local.get $n)) (struct.get $s $l (local.get $n))))",
+            TrapCode::NullStructReference,
+            "StructGet",
+            0,
+        ),
+        (
+            "(array.set $words (local.get $x) (local.get $a) (i32.sub (local.get $a) (i32.const 3)))",
+            TrapCode::ArrayOutOfBounds,
+            "ArraySet",
             0,
         ),
         ("(drop (ref.cast (ref $t) (local.get $any)))", TrapCode::CastFailure, "RefCastNonNull", 0),

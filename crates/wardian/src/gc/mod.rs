@@ -164,6 +164,44 @@ impl AnyRef {
         store.as_context().0.inner.heap_type_of(self)
     }
 
+    /// The reference as a raw slot holds it: see [`crate::Func::new_raw`]. It means this value as long as somebody has
+    /// this reference or a clone of it; later it is refused, and never means another one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`AnyRef::as_eq`].
+    pub fn to_raw(&self, store: impl AsContext) -> Result<u64> {
+        store.as_context().0.inner.reference_of(self)?;
+        Ok(self.root.slot())
+    }
+
+    /// The value that a raw slot holds, of a parameter that refers to objects or of [`AnyRef::to_raw`]. None of null,
+    /// and of what means nothing in this store now.
+    ///
+    /// ```
+    /// use wardian::{Caller, Engine, ExternType, Func, Instance, Module, Store, gc::AnyRef};
+    ///
+    /// let engine = Engine::default();
+    /// let module = Module::new(&engine, r#"(module
+    ///     (type $point (struct (field i32)))
+    ///     (import "h" "read" (func $read (param (ref $point)) (result i32)))
+    ///     (func (export "run") (result i32) (call $read (struct.new $point (i32.const 7)))))"#)?;
+    /// let mut store = Store::new(&engine, ());
+    /// let Some((_, _, ExternType::Func(ty))) = module.imports().next() else { panic!() };
+    /// let read = Func::new_raw(&mut store, ty, |caller: Caller<'_, ()>, slots| {
+    ///     let object = AnyRef::from_raw(&caller, slots[0]).expect("no null comes here");
+    ///     let point = object.as_struct(&caller)?.expect("the type says so");
+    ///     slots[0] = point.field(&caller, 0)?.i32().unwrap_or_default() as u64;
+    ///     Ok(())
+    /// });
+    /// let instance = Instance::new(&mut store, &module, &[read.into()])?;
+    /// assert_eq!(instance.typed_func::<(), i32>(&mut store, "run")?.call(&mut store, ())?, 7);
+    /// # Ok::<(), wardian::Error>(())
+    /// ```
+    pub fn from_raw(store: impl AsContext, slot: u64) -> Option<AnyRef> {
+        store.as_context().0.inner.of_slot(slot)
+    }
+
     /// Whether both are the same integer, or refer to the same object.
     pub fn ref_eq(a: &AnyRef, b: &AnyRef) -> bool {
         let (word, other) = (a.root.word(), b.root.word());

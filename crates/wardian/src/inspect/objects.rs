@@ -122,6 +122,11 @@ impl<'a> ObjectView<'a> {
         self.ty
     }
 
+    /// Where it is in the heap of its store. Objects do not move, so no two that are alive have the same.
+    pub fn address(&self) -> u32 {
+        self.store.reference_of(&self.object).unwrap_or_default()
+    }
+
     /// The name that the module has for its type.
     pub fn type_name(&self) -> Option<&'a str> {
         self.module().type_name(self.ty)

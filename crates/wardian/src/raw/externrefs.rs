@@ -6,7 +6,7 @@ use wardian_vm::contain::drop_contained;
 /// The values behind the handles of a store.
 ///
 /// A handle is `generation << 32 | position + 1`; zero is null. A slot that is freed gets a new
-/// generation, so an old handle finds nothing.
+/// generation, so an old handle finds nothing. Generations have 31 bits.
 #[derive(Default)]
 pub(crate) struct ExternRefs {
     slots: Vec<Slot>,
@@ -79,7 +79,7 @@ impl ExternRefs {
                 continue;
             }
             if let Some(value) = slot.value.take() {
-                slot.generation = slot.generation.wrapping_add(1).max(1);
+                slot.generation = ((slot.generation + 1) & (u32::MAX >> 1)).max(1);
                 self.free.push(position as u32);
                 drop_contained(value);
             }

@@ -6,6 +6,7 @@
 //! ```
 
 use super::functions::FuncKind;
+use super::gc::is_object_slot;
 use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
 use crate::error::{LimitKind, UsageKind};
@@ -303,8 +304,12 @@ where
             let slots = std::slice::from_raw_parts_mut(slots, raw.ty.buffer_slots());
             let store = (*(*host).store).owner as *mut StoreData<T>;
             to_handles(&(*store).inner, raw.ty.params(), slots);
+            // Objects that the guest gave are alive until the results have been read: what the slots mean is that.
+            let held = (*store).inner.hold_in_slots(raw.ty.params(), slots);
             (raw.closure)(caller, slots)?;
-            normalize(&(*store).inner, raw.ty.results(), slots)
+            let done = normalize(&(*store).inner, raw.ty.results(), slots);
+            drop(held);
+            done
         }));
         finish::<T>(host, done)
     }
@@ -395,9 +400,8 @@ fn checked_reference(store: &StoreInner, ty: RefType, slot: u64) -> Result<u64> 
             let func = unsafe { store.func_of_reference(*reference) };
             func.is_some_and(|func| store.is_of_type(func, of))
         }),
-        // Objects have no handles in raw slots.
-        HeapType::Any | HeapType::Eq | HeapType::I31 => {
-            (slot & 1 != 0 && slot >> 32 == 0).then_some(slot)
+        heap if ty.is_any() || ty.is_extern() && is_object_slot(slot) => {
+            store.word_of_slot(slot, heap)
         }
         HeapType::Extern => store.externrefs.get(slot).is_some().then_some(slot),
         HeapType::Exn => store.exceptions.get(slot).is_some().then_some(slot),

@@ -413,24 +413,27 @@ impl StoreInner {
             let module = Module(position.module);
             let mut frame = module.frame(position.func, position.offset);
             if self.engine.config().backtrace_locals {
-                frame.locals = locals(&frame, &frames);
+                self.keep_values(&mut frame, &frames, pc);
             }
             backtrace.frames.push(frame);
         }
         backtrace
     }
-}
 
-/// The locals of the frame that was given last, if it has them in known places.
-fn locals(frame: &Frame, frames: &Frames<'_>) -> Option<Box<[u64]>> {
-    let types = frame.local_types();
-    let (params, further) = types.split_at(types.len().min(frame.definition().ty().params().len()));
-    let layout = FrameLayout::new(params, further.iter().copied());
-    let slots = layout.locals.iter().zip(&types).flat_map(|(first, ty)| {
-        let slots = i32::try_from(ty.slots()).unwrap_or_default();
-        (0..slots).map(move |i| first + i)
-    });
-    slots.map(|slot| frames.slot(slot)).collect()
+    /// Notes the locals of the frame that was given last, if it has them in known places, and the objects that
+    /// it refers to.
+    fn keep_values(&self, frame: &mut Frame, frames: &Frames<'_>, pc: usize) {
+        let types = frame.local_types();
+        let params = frame.definition().ty().params().len();
+        let (params, further) = types.split_at(types.len().min(params));
+        let layout = FrameLayout::new(params, further.iter().copied());
+        let slots = layout.locals.iter().zip(&types).flat_map(|(first, ty)| {
+            let slots = i32::try_from(ty.slots()).unwrap_or_default();
+            (0..slots).map(move |i| first + i)
+        });
+        frame.locals = slots.map(|slot| frames.slot(slot)).collect();
+        frame.objects = self.objects_of_frame(frame, &layout, &types, frames, pc);
+    }
 }
 
 impl Drop for StoreInner {

@@ -37,6 +37,45 @@ impl StoreInner {
         (word != 0).then(|| AnyRef { store: self.id(), root: self.gc.roots.add(word) })
     }
 
+    /// A root of what a raw slot of the embedder's means: an object or an integer of 31 bits.
+    pub(crate) fn of_slot(&self, slot: u64) -> Option<AnyRef> {
+        if slot & 1 == 1 && slot >> 32 == 0 {
+            return self.hold(slot);
+        }
+        let root = self.gc.roots.of_slot(slot)?;
+        Some(AnyRef { store: self.id(), root })
+    }
+
+    /// A reference of a type as guests hold it, for a raw slot that means an object or an integer; none if it means
+    /// no such value.
+    pub(in crate::raw) fn word_of_slot(&self, slot: u64, heap: HeapType) -> Option<u64> {
+        let word = self.of_slot(slot)?.root.word()?;
+        (heap == HeapType::Extern || self.is_of_heap_type(word, heap)).then_some(u64::from(word))
+    }
+
+    /// Makes slots that a guest has filled such as raw slots are, where they refer to objects. Those are alive as long
+    /// as what this returns.
+    pub(in crate::raw) fn hold_in_slots(
+        &self,
+        types: &[ValType],
+        slots: &mut [u64],
+    ) -> Vec<AnyRef> {
+        let (mut at, mut held) = (0, Vec::new());
+        for ty in types {
+            let slot = &mut slots[at];
+            at += ty.slots();
+            // A handle of the embedder's value has a generation in its upper half.
+            if (ty.is_any_ref() || ty.is_extern_ref())
+                && *slot >> 32 == 0
+                && let Some(value) = self.hold(*slot)
+            {
+                *slot = value.root.slot();
+                held.push(value);
+            }
+        }
+        held
+    }
+
     /// The reference of a root of this store.
     pub(crate) fn reference_of(&self, value: &AnyRef) -> Result<u32> {
         if value.store != self.id() {
@@ -62,7 +101,7 @@ impl StoreInner {
         self.referent_of(self.reference_of(value)?)
     }
 
-    fn referent_of(&self, word: u32) -> Result<Referent> {
+    pub(super) fn referent_of(&self, word: u32) -> Result<Referent> {
         if word & 1 == 1 {
             return Ok(Referent::Integer(word >> 1));
         }

@@ -14,6 +14,7 @@
 //! | `mod.rs` | the heap, types, allocation |
 //! | `collect.rs` | collections and their roots |
 //! | `roots.rs` | objects that the embedder holds |
+//! | `held.rs` | objects that the calls of a backtrace hold |
 //! | `fields.rs` | fields as values, functions and external values in objects |
 //! | `arrays.rs` | operators on whole arrays |
 //! | `image.rs` | the heap in snapshots with state |
@@ -23,6 +24,7 @@ mod access;
 mod arrays;
 mod collect;
 mod fields;
+mod held;
 mod image;
 mod roots;
 
@@ -30,7 +32,7 @@ use crate::error::LimitKind;
 pub(crate) use access::{Initial, Referent};
 pub(crate) use image::{HeapCapture, Timeline};
 pub(crate) use roots::Root;
-pub(crate) use roots::Roots;
+pub(crate) use roots::{Roots, is_object_slot};
 
 use super::instantiate::reborrow;
 use super::store::StoreInner;

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub(crate) struct Root {
     /// The reference: not null.
     word: u32,
+    /// No other root of the store has it, ever.
+    number: u64,
     /// Set when a snapshot from before the object was made is restored.
     gone: AtomicBool,
 }
@@ -17,6 +19,20 @@ impl Root {
     pub(crate) fn word(&self) -> Option<u32> {
         (!self.gone.load(Ordering::Relaxed)).then_some(self.word)
     }
+
+    /// The reference as raw slots have it. An integer is in there itself, an object is meant by its root: so a slot
+    /// leads to the object as long as the root is held, and to nothing later.
+    pub(crate) fn slot(&self) -> u64 {
+        if self.word & 1 == 1 { u64::from(self.word) } else { OBJECT | self.number }
+    }
+}
+
+/// Marks a raw slot that means an object. Handles of other references have generations of fewer bits.
+const OBJECT: u64 = 1 << 63;
+
+/// Whether a raw slot means an object, if anything.
+pub(crate) fn is_object_slot(slot: u64) -> bool {
+    slot & OBJECT != 0
 }
 
 /// The roots of a store. Reading a value makes one, and only borrows the store.
@@ -26,7 +42,7 @@ pub(crate) struct Roots(Mutex<Held>);
 /// Roots in the order in which they were made.
 #[derive(Default)]
 struct Held {
-    held: Vec<(u64, Arc<Root>)>,
+    held: Vec<Arc<Root>>,
     /// The number of the next one.
     next: u64,
     /// How many there may be before those are looked for that nobody has.
@@ -38,7 +54,7 @@ const LEAST: usize = 256;
 
 impl Held {
     fn prune(&mut self) {
-        self.held.retain(|(_, root)| Arc::strong_count(root) > 1);
+        self.held.retain(|root| Arc::strong_count(root) > 1);
     }
 }
 
@@ -49,19 +65,29 @@ impl Roots {
 
     /// Makes a root of a reference that is not null.
     pub(crate) fn add(&self, word: u32) -> Arc<Root> {
-        let root = Arc::new(Root { word, gone: AtomicBool::new(false) });
+        let root = |number| Arc::new(Root { word, number, gone: AtomicBool::new(false) });
         // An integer needs nobody to keep it.
-        if word & 1 == 0 {
-            let mut held = self.held();
-            if held.held.len() >= held.threshold.max(LEAST) {
-                held.prune();
-                held.threshold = 2 * held.held.len();
-            }
-            let number = held.next;
-            held.next += 1;
-            held.held.push((number, root.clone()));
+        if word & 1 == 1 {
+            return root(0);
         }
+        let mut held = self.held();
+        if held.held.len() >= held.threshold.max(LEAST) {
+            held.prune();
+            held.threshold = 2 * held.held.len();
+        }
+        let root = root(held.next);
+        held.next += 1;
+        held.held.push(root.clone());
         root
+    }
+
+    /// The root that a raw slot means, if somebody still has it.
+    pub(crate) fn of_slot(&self, slot: u64) -> Option<Arc<Root>> {
+        let held = self.held();
+        let number = slot & !OBJECT;
+        let at = held.held.binary_search_by_key(&number, |root| root.number).ok()?;
+        let root = &held.held[at];
+        (is_object_slot(slot) && Arc::strong_count(root) > 1).then(|| root.clone())
     }
 
     /// Forgets what the embedder has dropped.
@@ -71,7 +97,7 @@ impl Roots {
 
     /// Passes each reference to `f`.
     pub(super) fn each(&self, mut f: impl FnMut(u32)) {
-        self.held().held.iter().for_each(|(_, root)| f(root.word));
+        self.held().held.iter().for_each(|root| f(root.word));
     }
 
     /// Separates the roots made so far from those that are made later.
@@ -81,8 +107,8 @@ impl Roots {
 
     /// Objects made since a moment are gone.
     pub(crate) fn drop_since(&self, moment: u64) {
-        self.held().held.retain(|(number, root)| {
-            let stays = *number < moment;
+        self.held().held.retain(|root| {
+            let stays = root.number < moment;
             root.gone.fetch_or(!stays, Ordering::Relaxed);
             stays
         });
@@ -112,7 +138,15 @@ mod tests {
         assert_eq!((kept.word(), newer.word()), (Some(8), None));
         roots.prune();
         assert_eq!(count(), 1);
-        assert_eq!(roots.add(7).word(), Some(7));
-        assert_eq!(count(), 1);
+        assert_eq!(roots.of_slot(kept.slot()).map(|root| root.word()), Some(Some(8)));
+        for slot in [newer.slot(), kept.slot() + 1, kept.slot() & !super::OBJECT, 8, 0] {
+            assert!(roots.of_slot(slot).is_none(), "{slot:#x}");
+        }
+        let slot = kept.slot();
+        drop(kept);
+        assert!(roots.of_slot(slot).is_none());
+        roots.prune();
+        assert_eq!((roots.add(7).word(), roots.add(7).slot()), (Some(7), 7));
+        assert_eq!(count(), 0);
     }
 }
