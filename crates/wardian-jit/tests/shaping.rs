@@ -24,8 +24,8 @@ fn compile(module: &Module, shaping: Shaping) -> CompiledCode {
     compile_at(module, OptLevel::Speed, shaping)
 }
 
-/// A loop with a check that leads to a call of a function that never returns, by way of a block that prepares its
-/// arguments.
+/// A loop with two checks, one of which leads to a call of a function that never returns, by way of a block that prepares its
+/// argument.
 const CHECKED_LOOP: &str = r#"(module (import "" "panic" (func $panic (param i32)))
     (memory 1)
     (func (param $n i32) (param $limit i32) (result i32) (local $sum i32) (local $why i32)
@@ -33,6 +33,8 @@ const CHECKED_LOOP: &str = r#"(module (import "" "panic" (func $panic (param i32
             (loop $again
                 (if (i32.ge_u (local.get $n) (local.get $limit))
                     (then (local.set $why (i32.mul (local.get $n) (i32.const 77))) (br $fails)))
+                (if (i32.eq (local.get $sum) (i32.const 500))
+                    (then (local.set $why (i32.const 5)) (br $fails)))
                 (local.set $sum (i32.add (local.get $sum) (i32.load8_u (local.get $n))))
                 (local.set $n (i32.add (local.get $n) (i32.const 1)))
                 (br_if $again (i32.lt_u (local.get $n) (i32.const 1000))))
