@@ -31,8 +31,10 @@ const CHECKED_LOOP: &str = r#"(module (import "" "panic" (func $panic (param i32
     (func (param $n i32) (param $limit i32) (result i32) (local $sum i32) (local $why i32)
         (block $fails
             (loop $again
-                (if (i32.ge_u (local.get $n) (local.get $limit))
-                    (then (local.set $why (i32.mul (local.get $n) (i32.const 77))) (br $fails)))
+                (block $fits
+                    (br_if $fits (i32.lt_u (local.get $n) (local.get $limit)))
+                    (local.set $why (i32.mul (local.get $n) (i32.const 77)))
+                    (br $fails))
                 (if (i32.eq (local.get $sum) (i32.const 500))
                     (then (local.set $why (i32.const 5)) (br $fails)))
                 (local.set $sum (i32.add (local.get $sum) (i32.load8_u (local.get $n))))
