@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn what_leads_to_traps_alone_is_cold() {
-        let cases: [(&str, &[Option<&[usize]>], &[usize]); 8] = [
+        type Case<'a> = (&'a str, &'a [Option<&'a [usize]>], &'a [usize]);
+        let cases: [Case<'_>; 8] = [
             ("nothing traps", &[Some(&[1]), Some(&[])], &[]),
             ("a path to a trap", &[Some(&[1, 3]), Some(&[2]), None, Some(&[])], &[1]),
             ("one of two ways returns", &[Some(&[1]), Some(&[2, 3]), None, Some(&[])], &[]),

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use wasmparser::BrTable;
 
-/// How many comparisons are made at most instead of a jump through a table. With one more an interpreter that
-/// dispatches so is slower by a fifth: the processor predicts one jump better than three branches.
+/// How many comparisons are made at most instead of a jump through a table. With many the
+/// processor predicts one jump better than the branches.
 const MOST_COMPARISONS: usize = 2;
 
 /// Indices below `end`, and not below the end of the run before, branch to `depth`.
