@@ -1,9 +1,10 @@
 //! Compiling one function: from a body, or from what a trampoline builds, to bytes and tables.
 
 use crate::code::{CompiledFunction, StackMap};
+use crate::cold;
 use crate::frames::FrameTable;
 use crate::places;
-use crate::settings::MAX_UNCHECKED_FRAME;
+use crate::settings::{MAX_UNCHECKED_FRAME, OptLevel};
 use crate::translate::{Env, Fail, Translator, guest_signature, loop_signature};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
@@ -58,6 +59,10 @@ impl Worker {
                 Translator::translate(env, builder, ty, defined, &body, loop_entry)
                     .map_err(|Fail(reason)| reason)?;
             builder.finalize(isa.frontend_config());
+            let tunables = env.tunables;
+            if tunables.shaping.cold_paths && tunables.opt_level == OptLevel::Speed {
+                cold::mark(&mut worker.context.func);
+            }
             let frame_limit = (!env.tunables.signals).then_some(MAX_UNCHECKED_FRAME);
             let compiled = worker.finish(isa, frame_limit)?;
             let buffer = worker.context.compiled_code().map(|code| &code.buffer);

@@ -16,6 +16,7 @@
 //! **Boundary:** nothing here runs code, maps memory, or is unsafe.
 
 mod code;
+mod cold;
 mod compiler;
 mod error;
 mod frames;
@@ -37,4 +38,4 @@ pub use compiler::{ABI_REVISION, Compiler, ModuleOptions};
 pub use error::{CodeFormatError, CompileError};
 pub use frames::{CapturedFrame, FramePoint, FrameTable};
 pub use listen::CallerOf;
-pub use settings::{Capture, MAX_UNCHECKED_FRAME, MemoryVariant, OptLevel, Tunables};
+pub use settings::{Capture, MAX_UNCHECKED_FRAME, MemoryVariant, OptLevel, Shaping, Tunables};
