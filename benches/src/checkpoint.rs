@@ -7,7 +7,12 @@ use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use wardian::{Engine, Instance, Linker, Memory, Module, Store, checkpoint::{CheckpointIndex, CheckpointOptions, CheckpointReader, ReadOptions, ResumeOptions}};
+use wardian::{
+    Engine, Instance, Linker, Memory, Module, Store,
+    checkpoint::{
+        CheckpointIndex, CheckpointOptions, CheckpointReader, ReadOptions, ResumeOptions,
+    },
+};
 
 /// `write` of the same bytes.
 pub(crate) const WRITE: &str = "write";

@@ -4,7 +4,11 @@ use crate::engines::{self, WARDIAN};
 use crate::measure::{Contender, Row, difference, measure};
 use crate::options::{Options, Result};
 use std::hint::black_box;
-use wardian::{CompileOptions, Instance, Linker, Module, Store, TypedFunc, listener::{Call, FunctionFilter, FunctionListener, FunctionListenerFactoryFunc}, stack::StackIterator};
+use wardian::{
+    CompileOptions, Instance, Linker, Module, Store, TypedFunc,
+    listener::{Call, FunctionFilter, FunctionListener, FunctionListenerFactoryFunc},
+    stack::StackIterator,
+};
 
 /// The same guest without what is measured.
 pub(crate) const WITHOUT: &str = "without";
@@ -104,7 +108,8 @@ pub(crate) fn listener(options: &Options) -> Result<Vec<Row>> {
         }
         let title = format!("off: {name}");
         if options.wants(&title) {
-            let nobody = FunctionListenerFactoryFunc(|_: &wardian::inspect::FunctionDefinition<'_>| None);
+            let nobody =
+                FunctionListenerFactoryFunc(|_: &wardian::inspect::FunctionDefinition<'_>| None);
             let asked = CompileOptions::new().with_function_listener_factory(nobody);
             let mut with = Guest::new(&asked)?;
             let factory = FunctionFilter::all().listen(Empty);

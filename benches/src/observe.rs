@@ -6,7 +6,11 @@ use crate::measure::{Row, difference, measure};
 use crate::options::{Options, Result};
 use std::fs::File;
 use std::io::{self, Seek, Write};
-use wardian::{CompileOptions, listener::{FunctionFilter, FunctionListener}, stack::StackIterator};
+use wardian::{
+    CompileOptions,
+    listener::{FunctionFilter, FunctionListener},
+    stack::StackIterator,
+};
 use wardian_observe::{
     BackgroundWriter, Profiler, ProfilerOptions, TraceFormat, TraceListener, TraceOptions,
 };

@@ -4,7 +4,9 @@ use crate::engines::{self, WARDIAN};
 use crate::hooks::WITHOUT;
 use crate::measure::{Contender, Row, difference, measure};
 use crate::options::{Options, Result};
-use wardian::{Caller, Engine, EngineKind, Instance, Linker, Module, Store, Val, snapshot::Snapshot};
+use wardian::{
+    Caller, Engine, EngineKind, Instance, Linker, Module, Store, Val, snapshot::Snapshot,
+};
 
 /// What wazero takes, measured elsewhere, in nanoseconds, for snapshots at a small depth, 8 KiB, 64 KiB
 /// and 512 KiB of used stack. With restore at 0, 170 and 2,730 calls: 20, 25 and 94 µs.

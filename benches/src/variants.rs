@@ -6,7 +6,12 @@ use crate::hooks::WITHOUT;
 use crate::measure::{Contender, Row, measure};
 use crate::options::{Options, Result};
 use std::time::Duration;
-use wardian::{Engine, ExternType, Instance, InstantiateOptions, Module, Store, allocator::{MemoryAllocatorFunc, VecMemory}, checkpoint::Checkpoints, sampler::{Sampler, SamplerOptions}};
+use wardian::{
+    Engine, ExternType, Instance, InstantiateOptions, Module, Store,
+    allocator::{MemoryAllocatorFunc, VecMemory},
+    checkpoint::Checkpoints,
+    sampler::{Sampler, SamplerOptions},
+};
 
 /// Memories with guard pages.
 pub(crate) const GUARDED: &str = "guard pages";

@@ -9,7 +9,10 @@ use crate::input::Input;
 use crate::outcome::{note, note_error};
 use guests::{FIXTURES, Fixture, Host, linker, store};
 use root::root;
-use wardian::{AsContextMut, Extern, FuncType, Val, checkpoint::{Checkpoint, CheckpointOptions, ResumeOptions}};
+use wardian::{
+    AsContextMut, Extern, FuncType, Val,
+    checkpoint::{Checkpoint, CheckpointOptions, ResumeOptions},
+};
 
 /// Bytes before the state: magic, version, the header of its section.
 const START: usize = 21;
@@ -132,7 +135,8 @@ fn resume(fixture: &Fixture, engine: usize, bytes: &[u8], given: bool) -> Option
 fn read_at_once(module: &wardian::Module, bytes: &[u8]) {
     let options = ResumeOptions::new().with_module(module);
     let mut store = store(module.engine(), Host::default());
-    let reader = wardian::checkpoint::CheckpointReader::new(bytes, &wardian::checkpoint::ReadOptions::new());
+    let reader =
+        wardian::checkpoint::CheckpointReader::new(bytes, &wardian::checkpoint::ReadOptions::new());
     let resumed = reader.and_then(|reader| reader.resume(&mut store, &linker(module), &options));
     if let Err(error) = resumed {
         note_error("read at once", &error);

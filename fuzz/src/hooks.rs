@@ -15,7 +15,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use wardian::{CallOptions, Config, Engine, EngineKind, ErrorKind, Instance, Linker, Module, Result, Store, TypedFunc, listener::FunctionFilter};
+use wardian::{
+    CallOptions, Config, Engine, EngineKind, ErrorKind, Instance, Linker, Module, Result, Store,
+    TypedFunc, listener::FunctionFilter,
+};
 
 const TEXT: &str = r#"(module $m
   (import "h" "act" (func $act (param i32) (result i32)))

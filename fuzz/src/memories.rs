@@ -5,7 +5,13 @@ use crate::outcome::note;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
-use wardian::{Config, Engine, EngineKind, Error, Instance, InstantiateOptions, Memory, Module, Result, Store, TrapCode, Val, allocator::{FixedMemory, GuardedMemory, MemoryAllocatorFunc, MemoryRequest, PoolingAllocator, VecMemory}};
+use wardian::{
+    Config, Engine, EngineKind, Error, Instance, InstantiateOptions, Memory, Module, Result, Store,
+    TrapCode, Val,
+    allocator::{
+        FixedMemory, GuardedMemory, MemoryAllocatorFunc, MemoryRequest, PoolingAllocator, VecMemory,
+    },
+};
 
 const PAGE: usize = 1 << 16;
 /// Pages that a memory grows to at most: what its type says.
@@ -123,7 +129,11 @@ fn allocator(input: &mut Input<'_>) -> (InstantiateOptions<()>, usize) {
     let most = most.max(PAGE);
     note(format!("allocator {kind}"));
     let options = InstantiateOptions::new();
-    let made = move |make: fn(usize, usize) -> std::io::Result<Box<dyn wardian::allocator::LinearMemory>>| {
+    let made = move |make: fn(
+        usize,
+        usize,
+    )
+        -> std::io::Result<Box<dyn wardian::allocator::LinearMemory>>| {
         MemoryAllocatorFunc::new(move |request: &MemoryRequest<'_>| {
             Ok(make(request.minimum, request.maximum.min(most))?)
         })
@@ -138,18 +148,20 @@ fn allocator(input: &mut Input<'_>) -> (InstantiateOptions<()>, usize) {
             (options.with_memory_allocator(PoolingAllocator::new(1 + input.below(3), slot)), slot)
         }
         5 => {
-            let refuse = |_: &MemoryRequest<'_>| -> Result<Box<dyn wardian::allocator::LinearMemory>> {
-                Err(Error::host("refused on purpose"))
-            };
+            let refuse =
+                |_: &MemoryRequest<'_>| -> Result<Box<dyn wardian::allocator::LinearMemory>> {
+                    Err(Error::host("refused on purpose"))
+                };
             (options.with_memory_allocator(MemoryAllocatorFunc::new(refuse)), 0)
         }
         _ => {
             // The first panics; silent, since the payload is no text and the hook is not asked.
             let count = Arc::new(AtomicUsize::new(0));
-            let panics = move |_: &MemoryRequest<'_>| -> Result<Box<dyn wardian::allocator::LinearMemory>> {
-                count.fetch_add(1, Ordering::Relaxed);
-                std::panic::resume_unwind(Box::new(7))
-            };
+            let panics =
+                move |_: &MemoryRequest<'_>| -> Result<Box<dyn wardian::allocator::LinearMemory>> {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    std::panic::resume_unwind(Box::new(7))
+                };
             (options.with_memory_allocator(MemoryAllocatorFunc::new(panics)), 0)
         }
     }

@@ -6,7 +6,10 @@ use crate::outcome::{note, note_error};
 use crate::seeds;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
-use wardian::{Config, Engine, EngineKind, Instance, InstantiateOptions, Linker, Module, Store, resolver::TrapStubs};
+use wardian::{
+    Config, Engine, EngineKind, Instance, InstantiateOptions, Linker, Module, Store,
+    resolver::TrapStubs,
+};
 use wardian_observe::{CoreDump, CoverageMap, Format, Profiler, ProfilerOptions, TrapReport};
 
 /// More than any module of this size may take, on a busy machine.

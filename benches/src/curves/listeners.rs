@@ -4,7 +4,11 @@ use crate::engines::{self, INTERPRETED, WARDIAN};
 use crate::measure::{Contender, Figure, Row, measure};
 use crate::options::{Options, Result};
 use std::fmt::Write as _;
-use wardian::{CompileOptions, EngineKind, Instance, Module, Store, listener::{Call, FunctionFilter, FunctionListener}, stack::StackIterator};
+use wardian::{
+    CompileOptions, EngineKind, Instance, Module, Store,
+    listener::{Call, FunctionFilter, FunctionListener},
+    stack::StackIterator,
+};
 
 /// Functions that the guest calls in each of its rounds.
 const FUNCTIONS: u32 = 1000;

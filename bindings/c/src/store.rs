@@ -6,7 +6,10 @@ use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use wardian::{AsContextMut, Caller, Config, Engine, Extern, Instance, Store, StoreContextMut, limits::StoreLimits};
+use wardian::{
+    AsContextMut, Caller, Config, Engine, Extern, Instance, Store, StoreContextMut,
+    limits::StoreLimits,
+};
 use wardian_wasi::WasiCtx;
 
 /// The data of a store.

@@ -219,7 +219,10 @@ fn source(found: Vec<wardian::inspect::SourceLocation>) -> Vec<(String, Option<u
 }
 
 /// The frames of a stack that a listener is shown.
-pub(crate) fn walk(py: Python<'_>, stack: &mut wardian::stack::StackIterator<'_>) -> PyResult<Py<PyAny>> {
+pub(crate) fn walk(
+    py: Python<'_>,
+    stack: &mut wardian::stack::StackIterator<'_>,
+) -> PyResult<Py<PyAny>> {
     let mut found = Vec::new();
     while stack.next() {
         let function = stack.function();

@@ -21,7 +21,9 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, ThreadId};
-use wardian::{AsContextMut, Engine, Store, StoreContextMut, cancel::CancelToken, limits::StoreLimits};
+use wardian::{
+    AsContextMut, Engine, Store, StoreContextMut, cancel::CancelToken, limits::StoreLimits,
+};
 use wardian_wasi::WasiCtx;
 
 /// The data of a store.

@@ -130,7 +130,12 @@ fn values(
 }
 
 impl wardian::listener::FunctionListener for Listener {
-    fn before(&self, call: &wardian::listener::Call<'_>, params: &[u64], stack: &mut StackIterator<'_>) {
+    fn before(
+        &self,
+        call: &wardian::listener::Call<'_>,
+        params: &[u64],
+        stack: &mut StackIterator<'_>,
+    ) {
         self.notify(0, call, Some(stack), |py, store| {
             values(py, store, call.definition().param_types(), params, |index| call.param(index))
         });

@@ -145,8 +145,9 @@ impl Store {
         embed_modules: bool,
         compress: bool,
     ) -> PyResult<Checkpoint> {
-        let options =
-            wardian::checkpoint::CheckpointOptions::new().embed_modules(embed_modules).compress(compress);
+        let options = wardian::checkpoint::CheckpointOptions::new()
+            .embed_modules(embed_modules)
+            .compress(compress);
         self.0
             .idle(|store| py.detach(|| store.checkpoint(&options)))?
             .map(Checkpoint::new)
@@ -162,8 +163,9 @@ impl Store {
         embed_modules: bool,
         compress: bool,
     ) -> PyResult<()> {
-        let options =
-            wardian::checkpoint::CheckpointOptions::new().embed_modules(embed_modules).compress(compress);
+        let options = wardian::checkpoint::CheckpointOptions::new()
+            .embed_modules(embed_modules)
+            .compress(compress);
         // In the lease: a file is not emptied for a store that is in use.
         let written = self.0.idle(|store| {
             py.detach(|| {

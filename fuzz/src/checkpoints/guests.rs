@@ -2,7 +2,10 @@
 
 use crate::calls;
 use std::sync::LazyLock;
-use wardian::{Caller, Config, Engine, EngineKind, Error, Extern, ExternType, Linker, Module, Result, Store, Val, checkpoint::CheckpointOptions, limits::StoreLimits};
+use wardian::{
+    Caller, Config, Engine, EngineKind, Error, Extern, ExternType, Linker, Module, Result, Store,
+    Val, checkpoint::CheckpointOptions, limits::StoreLimits,
+};
 
 /// Something of everything.
 const RICH: &str = include_str!("../../../tests/behaviour/checkpoints/rich.wat");

@@ -3,7 +3,10 @@
 use crate::outcome::note;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use wardian::{listener::{AbortReason, Call, FunctionListener}, stack::StackIterator};
+use wardian::{
+    listener::{AbortReason, Call, FunctionListener},
+    stack::StackIterator,
+};
 
 /// Calls by their numbers, and whether each is open. Clones share them.
 #[derive(Clone, Default)]

@@ -8,7 +8,12 @@ use std::future::poll_fn;
 use std::panic::resume_unwind;
 use std::task::Poll;
 use std::time::Duration;
-use wardian::{AsContext, AsContextMut, CallOptions, Caller, Error, ErrorKind, Instance, Result, Val, cancel::CancelToken, listener::{Attachment, FunctionFilter}, snapshot::Snapshot};
+use wardian::{
+    AsContext, AsContextMut, CallOptions, Caller, Error, ErrorKind, Instance, Result, Val,
+    cancel::CancelToken,
+    listener::{Attachment, FunctionFilter},
+    snapshot::Snapshot,
+};
 
 /// How deep guests and host functions call each other.
 const DEPTH: usize = 3;

@@ -2,7 +2,10 @@
 
 use super::{Arguments, Lines, Number, ROUNDS, hash};
 use std::sync::LazyLock;
-use wardian::{Config, Engine, EngineKind, Error, Extern, Instance, Module, Result, Store, TrapCode, Val, limits::StoreLimits};
+use wardian::{
+    Config, Engine, EngineKind, Error, Extern, Instance, Module, Result, Store, TrapCode, Val,
+    limits::StoreLimits,
+};
 
 static ENGINES: LazyLock<Vec<(&str, Engine)>> = LazyLock::new(|| {
     // With stress each allocation collects, and overwrites what it frees.

@@ -7,7 +7,12 @@ use crate::store::{Data, Handle};
 use crate::types::Type;
 use crate::{give, take};
 use std::ffi::{CString, c_char, c_void};
-use wardian::{Error, ExternType, InstantiateOptions, Result, StoreContextMut, allocator::{LinearMemory, MemoryRequest}, close::ClosingInstance, resolver::{ImportRequest, Resolution}};
+use wardian::{
+    Error, ExternType, InstantiateOptions, Result, StoreContextMut,
+    allocator::{LinearMemory, MemoryRequest},
+    close::ClosingInstance,
+    resolver::{ImportRequest, Resolution},
+};
 
 /// `wardian_instantiation_t`.
 pub struct Instantiation(InstantiateOptions<Data>);

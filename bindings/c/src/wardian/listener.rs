@@ -7,7 +7,11 @@ use crate::trap::Frame;
 use crate::vector::Vector;
 use crate::{give, take};
 use std::ffi::{CString, c_char, c_void};
-use wardian::{Error, listener::{AbortReason, Attachment, Call, FunctionFilter}, stack::StackIterator};
+use wardian::{
+    Error,
+    listener::{AbortReason, Attachment, Call, FunctionFilter},
+    stack::StackIterator,
+};
 
 type OfSlots = unsafe extern "C" fn(*mut c_void, *const Call<'static>, *const u64, usize);
 

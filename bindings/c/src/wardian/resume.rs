@@ -7,7 +7,11 @@ use crate::store::{Data, Handle};
 use crate::value::Value;
 use crate::vector::Vector;
 use crate::{give, take};
-use wardian::{Error, Store, Val, checkpoint::{Checkpoint, CheckpointOptions, ResumeOptions, Resumed}, fork::Fork};
+use wardian::{
+    Error, Store, Val,
+    checkpoint::{Checkpoint, CheckpointOptions, ResumeOptions, Resumed},
+    fork::Fork,
+};
 
 /// `wardian_resumed_t`.
 pub struct Restored {
