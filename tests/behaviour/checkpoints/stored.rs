@@ -261,6 +261,10 @@ fn wrong_parents(engine: &Engine) {
     // The other one fits, and is found out when it has been read.
     let joined = open(&child_bytes[..]).with_parent(open(&other_bytes[..])).unwrap();
     refused(Guest::read(engine, joined).err().unwrap(), "was given");
+    let with = |parent| open(&child_bytes[..]).with_parent(open(parent)).unwrap();
+    refused(with(&other_bytes[..]).verify().unwrap_err(), "was given");
+    refused(open(&child_bytes[..]).verify().unwrap_err(), "since its parent");
+    with(&first_bytes[..]).verify().unwrap();
     refused(open(&first_bytes[..]).with_parent(open(&other_bytes[..])).unwrap_err(), "has none");
     // Of another module's memory nothing is taken, so the checkpoint has all.
     let mut stranger = Guest::new(engine, &DATA.replace("XYZ", "ABC"));
@@ -299,7 +303,9 @@ fn keys(engine: &Engine) {
         let read = Checkpoint::read_with(&bytes[..], &options);
         let reader = CheckpointReader::new(&bytes[..], &options);
         let streamed = reader.and_then(|reader| Guest::read(engine, reader)).err();
-        for error in [read.err(), streamed] {
+        let reader = CheckpointReader::new(&bytes[..], &options);
+        let verified = reader.and_then(CheckpointReader::verify).err();
+        for error in [read.err(), streamed, verified] {
             match (expected, error) {
                 (Some(expected), Some(e)) => assert!(e.to_string().contains(expected), "{e}"),
                 (None, None) => {}

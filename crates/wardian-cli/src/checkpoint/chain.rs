@@ -160,8 +160,16 @@ fn parent_of(path: &Path, key: Option<&Key>) -> Option<[u8; 32]> {
     begin(path, key).ok()?.parent().copied()
 }
 
-/// Begins to read a checkpoint, with its parents.
+/// Begins to read a checkpoint, with its parents. One with a key is read twice: nothing of it is used before it is known
+/// who made it.
 pub(super) fn open(path: &Path, key: Option<&Key>) -> anyhow::Result<CheckpointReader<'static>> {
+    if key.is_some() {
+        begin_all(path, key)?.verify()?;
+    }
+    begin_all(path, key)
+}
+
+fn begin_all(path: &Path, key: Option<&Key>) -> anyhow::Result<CheckpointReader<'static>> {
     let mut reader = begin(path, key)?;
     while let Some(hash) = reader.parent() {
         let parent = find(path, hash)?;

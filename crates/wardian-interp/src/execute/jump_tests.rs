@@ -99,7 +99,7 @@ impl Made for U32 {
             "at" if instruction.starts_with("imported") => IMPORTED,
             "at" => GLOBAL,
             "count" => 2,
-            "offset" | "header" | "index" | "i" | "j" | "ty" | "size" => 0,
+            "offset" | "from" | "header" | "index" | "i" | "j" | "ty" | "size" => 0,
             "fuel" => 1,
             _ => panic!("{instruction}: what is the operand `{field}`?"),
         })

@@ -1,8 +1,8 @@
 //! Reading a checkpoint into the store that it is resumed in.
 
 use super::chain::{check_hash, incremental, places};
-use super::format::{Reader, damaged};
-use super::pages::place;
+use super::format::{Reader, Source, Stored, damaged};
+use super::pages::{Hash, place};
 use super::resume::FromLinker;
 use super::{CheckpointModule, ModuleBytes, ReadOptions, ResumeOptions, Resumed};
 use crate::raw::checkpoint::Target;
@@ -111,6 +111,23 @@ impl<'r> CheckpointReader<'r> {
         super::module(&self.modules, engine, position)
     }
 
+    /// Reads the rest and checks it, without keeping anything: whether the checkpoint and its parents are undamaged, and
+    /// with a key who made them. For those who use what the reader says, such as the state of the host, before they resume
+    /// the checkpoint by another reader.
+    ///
+    /// # Errors
+    ///
+    /// As for [`CheckpointReader::resume`].
+    pub fn verify(mut self) -> Result<()> {
+        if self.parent().is_some() {
+            return Err(incremental());
+        }
+        let skip = |stored: &Stored, source: &mut Source<_>| source.packed(stored).map(drop);
+        let found: Result<Vec<Hash>> =
+            self.chain.iter_mut().map(|reader| reader.chunks(skip)).collect();
+        self.check_parents(&found?)
+    }
+
     /// As [`super::Checkpoint::resume`], while it reads the rest. The memories that the guest gets are written before it
     /// is known whether the checkpoint is undamaged; no guest runs before.
     ///
@@ -145,7 +162,6 @@ impl<'r> CheckpointReader<'r> {
             let last = &all[all.len() - 1];
             all.push(next.into_iter().map(|place| place.and_then(|at| last[at])).collect());
         }
-        let mut wanted = None;
         let mut found = Vec::new();
         for (reader, places) in self.chain.iter_mut().zip(&all).rev() {
             let lens: Vec<_> = reader.state.memories.iter().map(|memory| memory.len).collect();
@@ -160,7 +176,14 @@ impl<'r> CheckpointReader<'r> {
             })?;
             found.push(root);
         }
-        for (reader, root) in self.chain.iter().zip(found.iter().rev()) {
+        found.reverse();
+        self.check_parents(&found)
+    }
+
+    /// Whether each parent is the one that its child names. `found` has the root hashes, that of the checkpoint first.
+    fn check_parents(&self, found: &[Hash]) -> Result<()> {
+        let mut wanted = None;
+        for (reader, root) in self.chain.iter().zip(found) {
             if let Some(wanted) = wanted {
                 check_hash(&wanted, root)?;
             }
