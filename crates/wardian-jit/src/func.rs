@@ -60,7 +60,7 @@ impl Worker {
                     .map_err(|Fail(reason)| reason)?;
             builder.finalize(isa.frontend_config());
             let tunables = env.tunables;
-            if tunables.shaping.cold_paths && tunables.opt_level == OptLevel::Speed {
+            if tunables.cold_paths && tunables.opt_level == OptLevel::Speed {
                 cold::mark(&mut worker.context.func);
             }
             let frame_limit = (!env.tunables.signals).then_some(MAX_UNCHECKED_FRAME);

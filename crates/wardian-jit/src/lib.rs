@@ -38,4 +38,4 @@ pub use compiler::{ABI_REVISION, Compiler, ModuleOptions};
 pub use error::{CodeFormatError, CompileError};
 pub use frames::{CapturedFrame, FramePoint, FrameTable};
 pub use listen::CallerOf;
-pub use settings::{Capture, MAX_UNCHECKED_FRAME, MemoryVariant, OptLevel, Shaping, Tunables};
+pub use settings::{Capture, MAX_UNCHECKED_FRAME, MemoryVariant, OptLevel, Tunables};

@@ -36,28 +36,8 @@ pub struct Tunables {
     pub speculation_guards: bool,
     /// Where a function's frame can be captured.
     pub capture: Capture,
-    /// Which optimisations of this crate shape the code, besides Cranelift's.
-    pub shaping: Shaping,
-}
-
-/// Optimisations that assume nothing about how a program runs. Each can be switched off. None changes what code
-/// does, nor where it traps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Shaping {
-    /// Whether paths that can only end in a trap are placed behind all other code. Not with
-    /// [`OptLevel::None`].
+    /// Whether paths that can only end in a trap are placed behind all other code. Not with [`OptLevel::None`].
     pub cold_paths: bool,
-    /// Whether a `br_table` with few targets compares its index instead of jumping through a table.
-    pub short_tables: bool,
-    /// Whether constants of 8 and 16 bits, and of 32 bits from 64, are stored without a register.
-    pub constant_stores: bool,
-}
-
-impl Default for Shaping {
-    fn default() -> Self {
-        // The others made an interpreter in a guest slower by a third, which has to be understood first.
-        Shaping { cold_paths: true, short_tables: false, constant_stores: false }
-    }
 }
 
 /// Where the frame of a compiled function can be written down in WebAssembly's own terms.
@@ -84,7 +64,7 @@ impl Default for Tunables {
             fuel: false,
             speculation_guards: true,
             capture: Capture::Off,
-            shaping: Shaping::default(),
+            cold_paths: true,
         }
     }
 }

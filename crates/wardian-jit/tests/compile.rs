@@ -477,7 +477,7 @@ fn speculation_is_guarded_where_bounds_are_checked() {
 #[test]
 fn indices_of_branch_tables_are_bounded_without_a_branch() {
     let text = "(module (func (param i32) (result i32)
-        (block $a (block $b (block $c (br_table $a $b $c $a $b $c (local.get 0)))
+        (block $a (block $b (block $c (br_table $a $b $c (local.get 0)))
           (return (i32.const 1))) (return (i32.const 2))) (i32.const 3)))";
     let code = compile(&module(text), true, MemoryVariant::Guarded);
     assert!(code.text().windows(2).any(|w| w[0] == 0x0f && w[1] & 0xf0 == 0x40));

@@ -5,7 +5,7 @@ use crate::code::CodeRegistry;
 use crate::error::{LimitKind, UsageKind};
 use crate::perf_map;
 
-use crate::jit::{Capture, Compiler, OptLevel, Shaping, Tunables};
+use crate::jit::{Capture, Compiler, OptLevel, Tunables};
 use crate::raw::signatures::{self, Signature, Signatures, Trampoline};
 use crate::tier::CompileQueue;
 use crate::{Config, EngineKind, Error, Result};
@@ -97,7 +97,7 @@ impl Engine {
                 Checkpoints::Calls => Capture::Calls,
                 Checkpoints::CallsAndLoops => Capture::CallsAndLoops,
             },
-            shaping: Shaping::default(),
+            cold_paths: true,
         };
         let compiler = match config.kind {
             EngineKind::Interpreted => None,

@@ -73,6 +73,7 @@ pub(super) fn address_space(engine: &Engine) {
     alone(engine, |engine| {
         // The code's addresses are reserved before.
         neighbour(engine, &module(engine, NEIGHBOUR));
+        let _last = keep_heap();
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
         let size: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
@@ -81,6 +82,16 @@ pub(super) fn address_space(engine: &Engine) {
         let error = fill(engine);
         assert!(error.contains("memory"), "{error}");
     });
+}
+
+/// Leaves free blocks to the C library's heap. Small allocations of a Rust program end it when they fail, so the heap must
+/// not need more addresses. What this returns keeps the blocks from being given back to the system.
+fn keep_heap() -> Box<[u8; 1024]> {
+    let block = || Box::new([1; 1024]);
+    let blocks: Vec<_> = (0..16 << 10).map(|_| block()).collect();
+    let last = block();
+    drop(blocks);
+    last
 }
 
 pub(super) fn descriptors(engine: &Engine) {

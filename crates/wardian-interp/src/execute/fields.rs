@@ -350,30 +350,30 @@ besides! {
     field_xor64_field u64 |a, b| a ^ b;
 }
 
-/// `fields, elements: of slots, of the register and a slot; type |a, b| what is written;`
+/// `fields, elements: of a slot and an operand, of the register and an operand; type |a, b| what is written;`
 macro_rules! operations {
     ($($field:ident $field_acc:ident $element:ident $element_acc:ident $ty:ident
         |$a:ident, $b:ident| $result:expr;)*) => { handlers! { $(
         fn $field(s, i) {
-            let ($a, $b): ($ty, $ty) = (s.get(i.a), s.get(i.b));
+            let ($a, $b): ($ty, $ty) = (s.get(i.a), s.operand(i.b));
             let value = $result;
             s.write_and_set(s.field_at(s.get(i.object), i.offset), value, i.d, value)
         }
 
         fn $field_acc(s, i) {
-            let ($a, $b): ($ty, $ty) = (s.acc as $ty, s.get(i.b));
+            let ($a, $b): ($ty, $ty) = (s.acc as $ty, s.operand(i.b));
             let value = $result;
             s.write_and_set(s.field_at(s.get(i.object), i.offset), value, i.d, value)
         }
 
         fn $element(s, i) {
-            let ($a, $b): ($ty, $ty) = (s.get(i.a), s.get(i.b));
+            let ($a, $b): ($ty, $ty) = (s.get(i.a), s.operand(i.b));
             let value = $result;
             s.write_and_set(s.element_at(s.get(i.array), s.get(i.index)), value, i.d, value)
         }
 
         fn $element_acc(s, i) {
-            let ($a, $b): ($ty, $ty) = (s.acc as $ty, s.get(i.b));
+            let ($a, $b): ($ty, $ty) = (s.acc as $ty, s.operand(i.b));
             let value = $result;
             s.write_and_set(s.element_at(s.get(i.array), s.get(i.index)), value, i.d, value)
         }
@@ -391,38 +391,6 @@ operations! {
     field_set_and64 field_set_and64_acc element_set_and64 element_set_and64_acc u64 |a, b| a & b;
     field_set_or64 field_set_or64_acc element_set_or64 element_set_or64_acc u64 |a, b| a | b;
     field_set_xor64 field_set_xor64_acc element_set_xor64 element_set_xor64_acc u64 |a, b| a ^ b;
-}
-
-macro_rules! operations_imm {
-    ($($field:ident $field_acc:ident $element:ident $element_acc:ident $ty:ident
-        |$a:ident, $b:ident| $result:expr;)*) => { handlers! { $(
-        fn $field(s, i) {
-            let ($a, $b): ($ty, $ty) = (s.get(i.a), i.b.0 as $ty);
-            let value = $result;
-            s.write_and_set(s.field_at(s.get(i.object), i.offset), value, i.d, value)
-        }
-
-        fn $field_acc(s, i) {
-            let ($a, $b): ($ty, $ty) = (s.acc as $ty, i.b.0 as $ty);
-            let value = $result;
-            s.write_and_set(s.field_at(s.get(i.object), i.offset), value, i.d, value)
-        }
-
-        fn $element(s, i) {
-            let ($a, $b): ($ty, $ty) = (s.get(i.a), i.b.0 as $ty);
-            let value = $result;
-            s.write_and_set(s.element_at(s.get(i.array), s.get(i.index)), value, i.d, value)
-        }
-
-        fn $element_acc(s, i) {
-            let ($a, $b): ($ty, $ty) = (s.acc as $ty, i.b.0 as $ty);
-            let value = $result;
-            s.write_and_set(s.element_at(s.get(i.array), s.get(i.index)), value, i.d, value)
-        }
-    )* } };
-}
-
-operations_imm! {
     field_set_add32_imm field_set_add32_imm_acc element_set_add32_imm element_set_add32_imm_acc u32 |a, b| a.wrapping_add(b);
     field_set_and32_imm field_set_and32_imm_acc element_set_and32_imm element_set_and32_imm_acc u32 |a, b| a & b;
     field_set_or32_imm field_set_or32_imm_acc element_set_or32_imm element_set_or32_imm_acc u32 |a, b| a | b;

@@ -1,6 +1,6 @@
 //! What handlers have in hand, and how they are written.
 
-use crate::operand::{Branch, D, D32, D64, DW, Far, S, SW, W};
+use crate::operand::{Branch, D, D32, D64, DW, Far, I32, S, SW, W};
 use wardian_types::TrapCode;
 use wardian_vm::interpreted::{Function, Service, exit, header};
 use wardian_vm::layout::{Builtin, StoreCtx, VmMemory, instance};
@@ -125,6 +125,37 @@ words! {
     bool: w => w as u32 != 0, v => u64::from(v);
 }
 
+/// Where an operand comes from: a slot, or the instruction itself.
+pub(super) trait Source<T> {
+    /// # Safety
+    ///
+    /// If it is a slot, it is one of the frame.
+    unsafe fn read(self, state: &State) -> T;
+}
+
+impl<T: Word> Source<T> for S {
+    #[inline(always)]
+    unsafe fn read(self, state: &State) -> T {
+        // SAFETY: the caller's promise.
+        unsafe { state.get(self) }
+    }
+}
+
+impl Source<u32> for I32 {
+    #[inline(always)]
+    unsafe fn read(self, _: &State) -> u32 {
+        self.0 as u32
+    }
+}
+
+impl Source<u64> for I32 {
+    /// With its sign.
+    #[inline(always)]
+    unsafe fn read(self, _: &State) -> u64 {
+        self.0 as u64
+    }
+}
+
 /// A slot that a result is written to.
 pub(super) trait Target<T> {
     /// # Safety
@@ -227,6 +258,13 @@ impl State {
     pub(super) unsafe fn get<T: Word>(&self, slot: S) -> T {
         // SAFETY: a slot of the frame.
         T::from_word(unsafe { *self.fp.offset(slot.0 as isize) })
+    }
+
+    /// An operand that is in a slot of the frame, or in the instruction.
+    #[inline(always)]
+    pub(super) unsafe fn operand<T>(&self, source: impl Source<T>) -> T {
+        // SAFETY: a slot of the frame.
+        unsafe { source.read(self) }
     }
 
     /// Writes a result to its slot, and leaves it in a register.

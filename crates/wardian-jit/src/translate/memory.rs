@@ -87,7 +87,6 @@ impl Translator<'_, '_> {
     fn store(&mut self, memarg: &MemArg, size: u32) -> Outcome {
         let value = self.pop()?;
         let Place { address, offset, flags, .. } = self.place_to_store(memarg, size)?;
-        let value = self.narrow_constant(value, size);
         let full = self.b.func.dfg.value_type(value).bytes();
         let i = self.b.ins();
         match size {
@@ -98,26 +97,6 @@ impl Translator<'_, '_> {
         };
         self.stores += 1;
         Ok(())
-    }
-
-    /// A constant as wide as its store. Of these the code generator makes operands of the store itself; the
-    /// narrowing stores of wider constants need a register, which is set again in each turn of a loop.
-    fn narrow_constant(&mut self, value: Value, size: u32) -> Value {
-        let narrow = match size {
-            1 => I8,
-            2 => I16,
-            4 => I32,
-            _ => return value,
-        };
-        let ty = self.b.func.dfg.value_type(value);
-        match self.as_const(value) {
-            Some(bits)
-                if self.env.tunables.shaping.constant_stores && ty.bits() > narrow.bits() =>
-            {
-                self.iconst(narrow, (bits & (u64::MAX >> (64 - narrow.bits()))) as i64)
-            }
-            _ => value,
-        }
     }
 
     pub(super) fn memory_type(&self, index: u32) -> Outcome<MemoryType> {

@@ -9,7 +9,6 @@
 
 mod arrays;
 mod atomic;
-mod branch_table;
 mod bulk;
 mod call;
 mod capture;

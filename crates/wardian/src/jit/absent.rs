@@ -138,13 +138,9 @@ pub struct Tunables {
     pub fuel: bool,
     /// Where frames can be captured.
     pub capture: Capture,
-    /// Which optimisations shape the code.
-    pub shaping: Shaping,
+    /// Whether paths that can only end in a trap lie behind all other code.
+    pub cold_paths: bool,
 }
-
-/// Optimisations of the compiler.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Shaping {}
 
 /// Where the frame of a compiled function can be written down.
 #[derive(Clone, Copy, Debug)]
