@@ -28,7 +28,7 @@ impl Listening {
         self.open.len()
     }
 
-    /// The frame of the innermost open call that has one, and the depth of that call.
+    /// The depth of the innermost open call, and its frame if it has one.
     pub(in crate::raw) fn innermost(&self) -> Option<(usize, Option<usize>)> {
         let call = self.open.last()?;
         Some((self.open.len() - 1, call.frame()))
