@@ -139,7 +139,6 @@ fn hostile_peers_keep_nobody_from_asking() {
     let place = place();
     let mut child = waits(&place, &["run", "--control", "--engine", "interp"]);
     let tasks = || std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap().count();
-    let before = tasks();
     let connect = || UnixStream::connect(socket(&place, &child)).unwrap();
     let mut peer = connect();
     let status = talk(&mut peer, "{\"protocol\":1,\"command\":\"status\"}\n");
@@ -147,6 +146,8 @@ fn hostile_peers_keep_nobody_from_asking() {
         (&status["ok"]["pid"], &status["ok"]["engine"]),
         (&child.id().into(), &"interp".into())
     );
+    // The socket is there before the thread that answers.
+    let before = tasks();
     for (line, code) in [
         ("nonsense\n", "malformed"),
         ("{\"protocol\":9,\"command\":\"status\"}\n", "protocol"),
