@@ -3,7 +3,7 @@
 use crate::close::{Deferred, Shared};
 use crate::listener::{FunctionListener, FunctionListenerFactory};
 use crate::module::ModuleInner;
-use crate::raw::listen::AttachmentState;
+use crate::raw::parts::hook::AttachmentState;
 use crate::store::check_store;
 use crate::{AsContextMut, Instance, Result, inspect::FunctionDefinition};
 use std::ops::RangeBounds;

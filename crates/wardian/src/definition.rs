@@ -1,7 +1,7 @@
 //! What is known of a function before it runs.
 
 use crate::module::ModuleInner;
-use crate::raw::host::HostDef;
+use crate::raw::parts::host::HostDef;
 use crate::testing::TestFunction;
 use crate::{Module, inspect::demangle};
 use std::fmt;

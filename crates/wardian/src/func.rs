@@ -2,7 +2,7 @@
 
 use crate::error::UsageKind;
 use crate::raw::call::Callable;
-use crate::raw::host::HostDef;
+use crate::raw::parts::host::HostDef;
 use crate::raw::store::StoreInner;
 use crate::raw::suspend::AsyncCall;
 use crate::store::{check_store, same_store};

@@ -1,6 +1,6 @@
 //! Images: a store returns to an earlier state.
 
-use crate::raw::image::ImageData;
+use crate::raw::parts::image::ImageData;
 use crate::{Result, Store, StoreContextMut};
 use std::fmt;
 use std::sync::Arc;

@@ -7,8 +7,8 @@ pub use crate::definition::FunctionDefinition;
 use crate::error::UsageKind;
 pub use objects::ObjectView;
 
-use crate::raw::functions::FuncKind;
-use crate::raw::instance::MemoryRef;
+use crate::raw::parts::functions::FuncKind;
+use crate::raw::parts::instance::MemoryRef;
 use crate::raw::store::StoreInner;
 use crate::store::check_store;
 use crate::testing::TestModule;

@@ -2,8 +2,8 @@
 
 use crate::error::UsageKind;
 use crate::link::{self, Definition, Lookup};
-use crate::raw::instance::MemoryRef;
 use crate::raw::instantiate::Imports;
+use crate::raw::parts::instance::MemoryRef;
 use crate::raw::suspend::AsyncCall;
 use crate::store::{check_store, same_store};
 use crate::value::{WasmParams, WasmResults};

@@ -2,9 +2,9 @@
 
 use crate::error::LinkProblem;
 use crate::error::UsageKind;
-use crate::raw::functions::FuncKind;
-use crate::raw::host::HostDef;
 use crate::raw::instantiate::{ImportItem, Imports};
+use crate::raw::parts::functions::FuncKind;
+use crate::raw::parts::host::HostDef;
 use crate::raw::store::StoreInner;
 use crate::{Engine, Error, ErrorKind, Extern, Module, Result};
 use std::borrow::Cow;

@@ -3,7 +3,7 @@
 use crate::error::UsageKind;
 use crate::func::IntoFunc;
 use crate::link::{self, Definition, Lookup};
-use crate::raw::host::HostDef;
+use crate::raw::parts::host::HostDef;
 use crate::raw::suspend::HostFuture;
 use crate::value::{HostResults, WasmParams};
 use crate::{

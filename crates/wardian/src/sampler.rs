@@ -9,7 +9,7 @@
 //! thread that reads.
 
 use crate::error::{LimitKind, UsageKind};
-use crate::raw::sampling::SamplePlace;
+use crate::raw::parts::samples::SamplePlace;
 use crate::{AsContextMut, Engine, Error, Frame, Module, Result, stack::ProgramCounter};
 use std::fmt;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Snapshots: a guest is resumed from an earlier state.
 
 use crate::error::UsageKind;
-use crate::raw::host::HostCall;
-use crate::raw::snapshot::SnapshotData;
+use crate::raw::parts::host::HostCall;
+use crate::raw::parts::snapshot::SnapshotData;
 use crate::raw::store::StoreInner;
 use crate::{AsContextMut, Caller, Error, ErrorKind, Result, Store, Val};
 use std::fmt;

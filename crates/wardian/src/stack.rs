@@ -1,6 +1,6 @@
 //! Walking a guest's stack.
 
-use crate::raw::listen::Hook;
+use crate::raw::parts::hook::Hook;
 use crate::raw::store::StoreInner;
 use crate::raw::walk::Walk;
 use crate::testing::TestFunction;

@@ -2,7 +2,8 @@
 
 use crate::cancel::CancelToken;
 use crate::error::UsageKind;
-use crate::raw::host::{HostCall, Lent};
+use crate::raw::host::Lent;
+use crate::raw::parts::host::HostCall;
 use crate::raw::store::{StoreData, StoreInner};
 use crate::{Backtrace, Engine, Result};
 use std::time::{Duration, Instant};

@@ -14,7 +14,7 @@
 //! postcard's, in the order of the fields: a change of these types is a new [`super::format::VERSION`].
 
 use crate::ExternRef;
-use crate::raw::host::HostDef;
+use crate::raw::parts::host::HostDef;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 

@@ -9,7 +9,8 @@ pub use array::{ArrayRef, ArrayRefPre};
 pub use stats::GcStats;
 pub use structure::{StructRef, StructRefPre};
 
-use crate::raw::gc::{Referent, Root};
+use crate::raw::gc::Referent;
+use crate::raw::parts::roots::Root;
 use crate::raw::store::StoreInner;
 use crate::value::{WasmTy, sealed};
 use crate::{AsContext, AsContextMut, Error, ExternRef, Result};

@@ -7,8 +7,8 @@
 //!   bulk operators  all of it, noted, or known to a builtin
 //! ```
 
-use super::instance::MemoryRef;
 use super::store::StoreInner;
+use crate::raw::parts::instance::MemoryRef;
 use crate::{Frame, MemoryAccess};
 use wardian_module::MemoryOperator;
 use wardian_vm::layout::{Refused, refused};

@@ -11,13 +11,14 @@
 //! in [`StoreInner::relink`], from two facts: who listens to the function, and whether its instance
 //! is closed.
 
-use super::functions::FuncKind;
-use super::host::HostDef;
-use super::instance::ImportedFunc;
-use super::listen::{self, AttachmentState, Entry, Hook, HostTarget, Target};
+use super::listen;
 use super::store::StoreInner;
 use crate::listener::FunctionListener;
 use crate::module::ModuleInner;
+use crate::raw::parts::functions::FuncKind;
+use crate::raw::parts::hook::{AttachmentState, Entry, Hook, HostTarget, Target};
+use crate::raw::parts::host::HostDef;
+use crate::raw::parts::instance::ImportedFunc;
 use crate::{EngineKind, Result};
 use std::ptr::NonNull;
 use std::sync::Arc;

@@ -4,10 +4,10 @@
 //! the guest, so everything goes through [`run`].
 
 use super::exit::{is_access, is_interrupted};
-use super::instance::MemoryRef;
 use super::listen;
 use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
+use crate::raw::parts::instance::MemoryRef;
 use crate::{Error, ErrorKind, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};

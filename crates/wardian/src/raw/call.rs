@@ -2,9 +2,9 @@
 
 use super::checkpoint::Standing;
 use super::exit::Next;
-use super::pending::Owner;
 use super::store::{StoreData, StoreInner};
 use crate::error::UsageKind;
+use crate::raw::owner::Owner;
 use crate::value::{WasmParams, WasmResults};
 use crate::{Error, ErrorKind, ExternRef, Func, Result, Val, listener::AbortReason};
 use std::mem::MaybeUninit;

@@ -1,10 +1,10 @@
 //! What the thread that has a store does when others have left work for it: see [`crate::close`].
 
-use super::functions::FuncKind;
-use super::instance::ImportedFunc;
 use super::store::StoreInner;
 use crate::Instance;
 use crate::close::{CloseNotifier, CloseState, Deferred, Shared};
+use crate::raw::parts::functions::FuncKind;
+use crate::raw::parts::instance::ImportedFunc;
 use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;

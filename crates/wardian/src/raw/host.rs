@@ -5,11 +5,12 @@
 //!            (arguments into slots)                            (here)
 //! ```
 
-use super::functions::FuncKind;
-use super::gc::is_object_slot;
 use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
 use crate::error::{LimitKind, UsageKind};
+use crate::raw::parts::functions::FuncKind;
+use crate::raw::parts::host::{Dispatch, HostCall, HostDef};
+use crate::raw::parts::roots::is_object_slot;
 use crate::value::sealed::List;
 use crate::value::{HostParams, HostResults};
 use crate::{Caller, Error, ErrorKind, Result, Val};
@@ -20,35 +21,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_types::{FuncType, HeapType, RefType, ValType};
-use wardian_vm::contain::drop_contained;
 use wardian_vm::layout::HostFunc;
-
-/// A host function, in no store.
-pub struct HostDef {
-    pub(crate) ty: FuncType,
-    dispatch: usize,
-    /// The closure; `dispatch` knows its type. Only taken out when the definition is dropped.
-    closure: ManuallyDrop<Box<dyn Any + Send + Sync>>,
-    /// The type of store data that the closure is made for, to be compared.
-    pub(crate) data_type: std::any::TypeId,
-    /// Whether the closure works on the slots themselves, and may have changed the arguments.
-    pub(super) over_slots: bool,
-}
-
-impl Drop for HostDef {
-    fn drop(&mut self) {
-        // SAFETY: taken once, and not used afterwards.
-        drop_contained(unsafe { ManuallyDrop::take(&mut self.closure) });
-    }
-}
 
 /// A closure over raw slots, with its signature.
 struct Raw<F> {
     ty: FuncType,
     closure: F,
 }
-
-pub(super) type Dispatch = unsafe extern "C" fn(*mut HostFunc, *mut u64) -> u64;
 
 /// Parameters, and results, that a function has at most. For modules validation says the same.
 const MAX_VALUES: usize = 1000;
@@ -176,46 +155,6 @@ pub(super) unsafe fn caller<'a, T: 'static>(host: *mut HostFunc, slots: *mut u64
     }
 }
 
-/// The call that a host function is answering.
-#[derive(Clone, Copy)]
-pub(crate) struct HostCall {
-    definition: *const HostDef,
-    /// Where its results go.
-    slots: *mut u64,
-    /// The entry in which it was called, of an asynchronous function; zero for others, whose callers
-    /// cannot outlive the call.
-    serial: u64,
-}
-
-impl HostCall {
-    /// The same call, of a function that may answer later: its `Caller` may be used when another entry
-    /// is the innermost.
-    pub(crate) fn in_entry(self, serial: u64) -> HostCall {
-        HostCall { serial, ..self }
-    }
-
-    /// The entry of an asynchronous call; zero for others.
-    #[inline]
-    pub(crate) fn serial(&self) -> u64 {
-        self.serial
-    }
-
-    /// The function's definition, and the slots for its results.
-    ///
-    /// # Safety
-    ///
-    /// The host function has not returned, and its guest is the innermost.
-    pub(super) unsafe fn parts<'a>(&self) -> (&'a HostDef, *mut u64) {
-        // SAFETY: definitions live as long as their store, whose guest is in the call.
-        unsafe { (&*self.definition, self.slots) }
-    }
-}
-
-// SAFETY: only used by code that has the store, in whose guest the call is open.
-unsafe impl Send for HostCall {}
-// SAFETY: as above.
-unsafe impl Sync for HostCall {}
-
 /// A store lent to a host function. It is a pointer rather than a reference because the caller of the guest
 /// uses the store as well while an asynchronous host function waits, between two polls.
 pub(crate) struct Lent<'a, T: 'static> {
@@ -225,6 +164,7 @@ pub(crate) struct Lent<'a, T: 'static> {
 
 // SAFETY: it takes the place of the reference that it is marked as.
 unsafe impl<T: Send> Send for Lent<'_, T> {}
+
 // SAFETY: as above.
 unsafe impl<T: Sync> Sync for Lent<'_, T> {}
 

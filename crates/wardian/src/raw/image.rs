@@ -1,28 +1,12 @@
 //! Images of a store in which no guest is open: see [`crate::image::Image`].
 
-use super::state::StateCapture;
 use super::store::{StoreData, StoreInner};
 use crate::close::{CloseNotifier, CloseState};
 use crate::error::PanicPayload;
 use crate::error::UsageKind;
+use crate::raw::parts::image::ImageData;
 use crate::{Error, ErrorKind, Instance, Result, listener::AbortReason};
 use std::sync::Arc;
-
-/// What an image holds.
-pub(crate) struct ImageData {
-    store: u64,
-    state: StateCapture,
-    fuel: i64,
-    /// For each instance that was not closed, whom its closing notifies.
-    open: Vec<Option<Vec<Arc<dyn CloseNotifier>>>>,
-}
-
-impl ImageData {
-    /// All words that may be references.
-    pub(super) fn words(&self) -> impl Iterator<Item = u64> {
-        self.state.words()
-    }
-}
 
 impl<T: 'static> StoreData<T> {
     /// Takes an image.

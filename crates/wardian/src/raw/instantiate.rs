@@ -1,11 +1,7 @@
 //! From a module and its imports to an instance (core specification, "Instantiation").
 
-use super::block::Block;
 use super::builtins::ELEMENTS_CHUNK;
 use super::call::Callable;
-use super::host::HostDef;
-use super::instance::{ImportedFunc, InstanceData, MemoryRef};
-use super::listen::AttachmentState;
 use super::memory::{Source, can_be_guarded};
 use super::store::{StoreData, StoreInner};
 use crate::allocator::Supplier;
@@ -15,6 +11,10 @@ use crate::jit::MemoryVariant;
 use crate::limits::{Granted, ResourceLimiter};
 use crate::memory::SharedMemory;
 use crate::module::ModuleInner;
+use crate::raw::parts::block::Block;
+use crate::raw::parts::hook::AttachmentState;
+use crate::raw::parts::host::HostDef;
+use crate::raw::parts::instance::{ImportedFunc, InstanceData, MemoryRef};
 use crate::{EngineKind, ErrorKind};
 use crate::{Error, InstantiateOptions, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -326,8 +326,8 @@ impl StoreInner {
         match import {
             ImportedFunc::Host(def) => Some(def),
             ImportedFunc::Func(func) => match self.funcs.kind(*func) {
-                super::functions::FuncKind::Host(def) => Some(def),
-                super::functions::FuncKind::Wasm { .. } => None,
+                crate::raw::parts::functions::FuncKind::Host(def) => Some(def),
+                crate::raw::parts::functions::FuncKind::Wasm { .. } => None,
             },
         }
     }

@@ -21,11 +21,12 @@
 
 mod frames;
 
-use super::functions::FuncKind;
-use super::host::Dispatch;
 use super::listen;
 use super::runtime_calls::WHOLE_FUNCTION;
 use super::unwind::unwind;
+use crate::raw::parts::functions::FuncKind;
+use crate::raw::parts::host::Dispatch;
+use crate::raw::parts::host::HostDef;
 use crate::{Error, ErrorKind};
 use std::sync::atomic::Ordering;
 use wardian_types::TrapCode;
@@ -383,7 +384,7 @@ impl Run {
         // dispatch to takes slots for its signature.
         unsafe {
             let (ty, dispatch) = {
-                let def = &*((*host).definition as *const super::host::HostDef);
+                let def = &*((*host).definition as *const HostDef);
                 (def.ty.clone(), (*host).dispatch)
             };
             let end = slots.add(ty.buffer_slots());

@@ -12,198 +12,27 @@
 //! that began in it. Nothing is ever inferred from program counters.
 
 mod ended;
-mod listening;
 mod live;
 mod restored;
 
-pub(super) use listening::Listening;
-
-pub(super) use ended::keep_first;
-use live::Event;
-pub(crate) use live::LiveCall;
-pub(crate) use restored::OpenCalls;
-
-use super::host::{Dispatch, HostDef};
 use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
 use crate::listener::{Call, FunctionListener};
-use crate::module::ModuleInner;
-use crate::{Error, ErrorKind, inspect::FunctionDefinition, stack::StackIterator};
+use crate::raw::parts::hook::{Hook, HostTarget, OpenCall, OpenHost, Target};
+use crate::raw::parts::host::Dispatch;
+use crate::{Error, ErrorKind, stack::StackIterator};
+pub(super) use ended::keep_first;
+use live::Event;
+pub(crate) use live::LiveCall;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use wardian_types::{FuncType, ValType};
+use std::sync::atomic::Ordering;
+use wardian_types::ValType;
 use wardian_vm::activation;
-use wardian_vm::contain::{discard, drop_contained};
+use wardian_vm::contain::discard;
 use wardian_vm::interrupt::reason;
-use wardian_vm::layout::{HostFunc, Listened, StoreCtx};
-
-/// A function that is listened to, or was. It stays as long as its store, for wrappers refer to it.
-#[repr(C)]
-pub(crate) struct Hook {
-    // First, so that a pointer to it is one to this.
-    pub(super) vm: Listened,
-    /// Who listens now: changed by [`Hook::set_listeners`].
-    listeners: Arc<Listeners>,
-    /// The listener, if it is the only one and gets its values as they are.
-    only: Option<Only>,
-    pub(super) target: Target,
-    params: usize,
-    results: usize,
-    /// Whether references to functions are among them, which must be made handles.
-    has_funcrefs: bool,
-}
-
-/// The only one of a hook's listeners: what its calls need, without a walk through the list. It is valid
-/// as long as the list is the hook's.
-#[derive(Clone, Copy)]
-struct Only {
-    listener: NonNull<dyn FunctionListener>,
-    active: NonNull<AtomicBool>,
-}
-
-/// What is listened to.
-pub(super) enum Target {
-    Wasm { instance: u32, func: u32, module: Arc<ModuleInner> },
-    Host(HostTarget),
-}
-
-pub(super) struct HostTarget {
-    pub(super) def: Arc<HostDef>,
-    /// The module that imports it, and as what, if it was found through an import.
-    pub(super) import: Option<(Arc<ModuleInner>, u32)>,
-    /// The record by which guests call it, and what stood in it.
-    pub(super) record: *mut HostFunc,
-    pub(super) dispatch: usize,
-    pub(super) data: usize,
-}
-
-/// The listeners of one function, in order.
-#[derive(Default)]
-pub(crate) struct Listeners(pub(super) Vec<Entry>);
-
-impl Drop for Listeners {
-    fn drop(&mut self) {
-        self.0.drain(..).for_each(drop_contained);
-    }
-}
-
-#[derive(Clone)]
-pub(super) struct Entry {
-    pub(super) listener: Arc<dyn FunctionListener>,
-    pub(super) attachment: Arc<AttachmentState>,
-}
-
-/// What an attachment and its listeners share.
-#[derive(Debug)]
-pub(crate) struct AttachmentState {
-    /// Cleared when the attachment ends, maybe before the store gets to take its listeners out.
-    pub(crate) active: AtomicBool,
-}
-
-impl Entry {
-    #[inline]
-    fn is_active(&self) -> bool {
-        self.attachment.active.load(Ordering::Relaxed)
-    }
-}
-
-impl AttachmentState {
-    /// The attachment of listeners that a module was compiled with.
-    pub(crate) fn lasting() -> Arc<AttachmentState> {
-        Arc::new(AttachmentState { active: true.into() })
-    }
-}
-
-/// A call that has begun.
-#[derive(Clone, Copy)]
-pub(crate) struct OpenCall {
-    hook: *const Hook,
-    /// The listeners when it began. They stay until no call is open: see `StoreInner::retired`.
-    listeners: *const Listeners,
-    caller: usize,
-    id: u64,
-    /// The frame pointer of the call's frame, or its address if it is interpreted; zero of a host function.
-    frame: usize,
-    /// Which of the listeners have been notified that it began, as far as there are 64.
-    notified: u64,
-}
-
-/// What is known besides of an open call of a host function.
-pub(crate) struct OpenHost {
-    id: u64,
-    /// The entry in which it was called.
-    serial: u64,
-    /// Its slots, if it suspended its guest.
-    waits: *mut u64,
-}
-
-impl OpenCall {
-    /// The frame of the call; none of a host function.
-    pub(super) fn frame(&self) -> Option<usize> {
-        (self.frame != 0).then_some(self.frame)
-    }
-}
-
-impl Hook {
-    pub(super) fn new(store: *mut StoreCtx, target: Target) -> Hook {
-        let ty = target.ty();
-        let slots = |types: &[ValType]| types.iter().map(|t| t.slots()).sum();
-        Hook {
-            vm: Listened { store, body: 0 },
-            listeners: Arc::default(),
-            only: None,
-            params: slots(ty.params()),
-            results: slots(ty.results()),
-            has_funcrefs: ty.params().iter().chain(ty.results()).any(|t| t.is_func_ref()),
-            target,
-        }
-    }
-
-    /// Who listens now.
-    pub(super) fn listeners(&self) -> &[Entry] {
-        &self.listeners.0
-    }
-
-    /// Changes who listens; returns the list of before, which open calls may refer to.
-    pub(super) fn set_listeners(&mut self, entries: Vec<Entry>) -> Arc<Listeners> {
-        let listeners = Arc::new(Listeners(entries));
-        self.only = match listeners.0.as_slice() {
-            [entry] if !self.has_funcrefs => Some(Only {
-                listener: NonNull::from(&*entry.listener),
-                active: NonNull::from(&entry.attachment.active),
-            }),
-            _ => None,
-        };
-        std::mem::replace(&mut self.listeners, listeners)
-    }
-
-    fn definition(&self) -> FunctionDefinition<'_> {
-        match &self.target {
-            Target::Wasm { module, func, .. } => FunctionDefinition::of_module(module, *func),
-            Target::Host(HostTarget { import: Some((module, func)), .. }) => {
-                FunctionDefinition::of_module(module, *func)
-            }
-            Target::Host(host) => FunctionDefinition::of_host(&host.def),
-        }
-    }
-}
-
-impl Target {
-    fn ty(&self) -> &FuncType {
-        match self {
-            Target::Wasm { module, func, .. } => module.decoded.info().func_type(*func),
-            Target::Host(host) => &host.def.ty,
-        }
-    }
-}
-
-/// The top of a stack that a listener walks: function and program counter.
-pub(crate) fn top_of(hook: &Hook) -> (FunctionDefinition<'_>, usize) {
-    (hook.definition(), if let Target::Wasm { .. } = hook.target { hook.vm.body } else { 0 })
-}
+use wardian_vm::layout::{HostFunc, StoreCtx};
 
 type Panic = Box<dyn Any + Send>;
 

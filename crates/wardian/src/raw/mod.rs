@@ -19,9 +19,7 @@
 #![allow(unsafe_code, reason = "this folder is one of the places where unsafe code lives")]
 
 mod access;
-pub(crate) mod arena;
 pub(crate) mod attach;
-pub(crate) mod block;
 pub(crate) mod builtins;
 pub(crate) mod call;
 pub(crate) mod checkpoint;
@@ -29,9 +27,7 @@ mod constants;
 pub(crate) mod deferred;
 mod exceptions;
 pub(crate) mod exit;
-pub(crate) mod externrefs;
 pub(crate) mod fuel;
-pub(crate) mod functions;
 pub(crate) mod gc;
 pub(crate) mod global;
 pub(crate) mod host;
@@ -43,7 +39,8 @@ pub(crate) mod listen;
 #[cfg(all(test, feature = "jit"))]
 mod loop_tests;
 pub(crate) mod memory;
-mod pending;
+mod owner;
+pub(crate) mod parts;
 pub(crate) mod runtime_calls;
 pub(crate) mod sampling;
 pub(crate) mod signatures;
@@ -51,7 +48,6 @@ pub(crate) mod snapshot;
 pub(crate) mod state;
 pub(crate) mod store;
 pub(crate) mod suspend;
-mod suspension;
 pub(crate) mod table;
 
 mod unwind;

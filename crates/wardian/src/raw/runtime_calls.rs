@@ -14,11 +14,12 @@
 //! thread has compiled is put in place here, when a call next comes by.
 
 use super::exit::is_interrupted;
-use super::functions::FuncKind;
-use super::instance::ImportedFunc;
 use super::interpret::{Callee, host_target};
 use super::store::StoreInner;
 use crate::jit::Compiler;
+use crate::raw::parts::functions::FuncKind;
+use crate::raw::parts::host::HostDef;
+use crate::raw::parts::instance::ImportedFunc;
 use crate::tier::TierState;
 use crate::{EngineKind, Error, ErrorKind, Result};
 use std::sync::atomic::Ordering;
@@ -239,7 +240,7 @@ impl StoreInner {
     pub(super) unsafe fn prepare_host(&mut self, host: *mut HostFunc) -> Result<()> {
         // SAFETY: the caller's promise; the definition lives as long as the record.
         unsafe {
-            let ty = &(*((*host).definition as *const super::host::HostDef)).ty;
+            let ty = &(*((*host).definition as *const HostDef)).ty;
             let signature = self.engine().signatures().get(ty)?;
             (*host).trampoline = self.engine().trampoline(&signature)?.host;
             // The guest may have it as a type with subtypes only.

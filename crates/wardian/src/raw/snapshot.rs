@@ -13,50 +13,17 @@
 //! open, by the code that entered it, after all frames of the embedder's above have returned.
 
 use super::exit::{Next, RESTORING};
-use super::host::HostCall;
-use super::listen::OpenCalls;
-use super::pending::PendingRestore;
-use super::state::StateCapture;
 use super::store::StoreInner;
 use crate::error::PanicPayload;
 use crate::error::UsageKind;
+use crate::raw::parts::host::HostCall;
+use crate::raw::parts::pending::PendingRestore;
+use crate::raw::parts::snapshot::SnapshotData;
 use crate::{Error, ErrorKind, Result};
 use std::ops::Range;
 use std::sync::Arc;
-use wardian_types::{FuncType, ValType};
-use wardian_vm::activation::{self, Standing, Suspended};
-
-/// What a snapshot holds.
-pub(crate) struct SnapshotData {
-    store: u64,
-    /// The entry that it was taken in.
-    serial: u64,
-    /// Where the guest stood.
-    standing: Standing,
-    /// Its frames, compiled ones and interpreted ones: where they lay, and what they were.
-    frames: [(usize, Box<[u64]>); 2],
-    /// Where the results of the host function go that took it: in the bytes.
-    slots: usize,
-    /// The signature of that function.
-    ty: FuncType,
-    open: OpenCalls,
-    /// When it was taken: see [`super::gc::Timeline`].
-    time: u64,
-    /// Boxed, since most snapshots have none and would be made and moved with room for it.
-    state: Option<Box<StateCapture>>,
-}
-
-impl SnapshotData {
-    /// The entry that it was taken in.
-    pub(super) fn serial(&self) -> u64 {
-        self.serial
-    }
-
-    /// Types of the results with which it is to be restored.
-    pub(crate) fn result_types(&self) -> &[ValType] {
-        self.ty.results()
-    }
-}
+use wardian_types::FuncType;
+use wardian_vm::activation::{self, Suspended};
 
 /// Where the frames lie, and what they are.
 ///

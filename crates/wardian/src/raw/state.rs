@@ -1,42 +1,13 @@
 //! The state of all instances of a store, as snapshots and images keep it: memories, globals, tables, objects, and
 //! which segments were dropped.
 
-use super::gc::HeapCapture;
-use super::instance::MemoryRef;
 use super::store::StoreInner;
-use super::table::TableCapture;
 use crate::error::{LimitError, LimitKind, UsageKind};
 use crate::limits::ResourceLimiter;
+use crate::raw::parts::instance::MemoryRef;
+use crate::raw::parts::state::StateCapture;
 use crate::{Error, ErrorKind, Result};
 use std::ptr::NonNull;
-use wardian_vm::memory::MemoryCapture;
-
-/// Memories, globals and tables of a store at a moment. What is made in the store later is not
-/// touched when this is brought back.
-pub(crate) struct StateCapture {
-    memories: Vec<MemoryCapture>,
-    /// Two words for each mutable global, by address.
-    globals: Vec<(NonNull<u64>, [u64; 2])>,
-    tables: Vec<TableCapture>,
-    heap: Option<HeapCapture>,
-    /// For each instance which element and data segments were dropped.
-    dropped: Vec<(Vec<bool>, Vec<bool>)>,
-}
-
-// SAFETY: the addresses are only used with the store that the globals belong to.
-unsafe impl Send for StateCapture {}
-// SAFETY: as above.
-unsafe impl Sync for StateCapture {}
-
-impl StateCapture {
-    /// All words that may be references.
-    pub(super) fn words(&self) -> impl Iterator<Item = u64> {
-        let globals = self.globals.iter().flat_map(|(_, words)| words);
-        let tables = self.tables.iter().flat_map(TableCapture::elements);
-        let heap = self.heap.iter().flat_map(HeapCapture::words);
-        globals.copied().chain(tables).chain(heap)
-    }
-}
 
 impl StoreInner {
     /// Notes the state of all instances.

@@ -17,14 +17,17 @@
 //! that `call_async` made: `StoreInner::async_depth` is set while that entry is open, and at no other
 //! time. Destructors of futures run while it is not set.
 
+use super::call::Callable;
 use super::checkpoint::{Restored, Standing};
-use super::host::{HostCall, HostDef};
 use super::listen::keep_first;
-use super::pending::Owner;
 use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
 use crate::error::UsageKind;
 use crate::options::Applied;
+use crate::raw::owner::Owner;
+use crate::raw::parts::host::Dispatch;
+use crate::raw::parts::host::{HostCall, HostDef};
+use crate::raw::parts::paused::{Answer, Paused};
 use crate::value::sealed::List;
 use crate::value::{HostParams, HostResults, WasmParams, WasmResults};
 use crate::{CallOptions, Caller, Error, ErrorKind, Result, Val, listener::AbortReason};
@@ -36,19 +39,6 @@ use wardian_types::{FuncType, ValType};
 use wardian_vm::activation::{self, Suspended};
 use wardian_vm::contain::{Payload, discard, drop_contained, try_drop};
 use wardian_vm::layout::HostFunc;
-
-use super::call::Callable;
-
-/// What a host function's future does in the end: it writes its results into its slots.
-type Answer = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
-
-/// A suspended guest with the future it waits for.
-pub(crate) struct Paused {
-    guest: Suspended,
-    answer: Answer,
-    /// The call of the host function, if that can be made again.
-    repeatable: Option<HostCall>,
-}
 
 /// The future of an asynchronous host function.
 pub type HostFuture<'a, R> = Pin<Box<dyn Future<Output = R> + Send + 'a>>;
@@ -63,13 +53,14 @@ impl HostDef {
         F: for<'a> Fn(Caller<'a, T>, P) -> HostFuture<'a, R> + Send + Sync + 'static,
     {
         let ty = FuncType::new(P::types(), R::Values::types());
-        let dispatch: super::host::Dispatch = dispatch::<T, P, R, F>;
+        let dispatch: Dispatch = dispatch::<T, P, R, F>;
         HostDef::new::<T>(ty, dispatch as usize, Box::new(closure))
     }
 }
 
 /// A pointer that a future may carry to another thread, together with the store it belongs to.
 struct Carried<V>(*mut V);
+
 // SAFETY: it points into a store, or to its wasm stack, and is used only by code that has that store.
 unsafe impl<V> Send for Carried<V> {}
 

@@ -1,8 +1,9 @@
 //! Walking the frames of a guest for a [`crate::stack::StackIterator`], in place.
 
-use super::listen::{self, Hook};
 use super::store::StoreInner;
 use crate::code::Located;
+use crate::raw::parts::hook::Hook;
+use crate::raw::parts::hook::top_of;
 use crate::{inspect::FunctionDefinition, stack::ProgramCounter};
 use std::ops::Range;
 use wardian_vm::frames::{Frames, Step};
@@ -117,7 +118,7 @@ impl<'a> Walk<'a> {
     pub(crate) fn pc(&self) -> ProgramCounter {
         ProgramCounter(match self.state {
             State::Frame => self.pc as u64,
-            _ => listen::top_of(self.top()).1 as u64,
+            _ => top_of(self.top()).1 as u64,
         })
     }
 
@@ -132,7 +133,7 @@ impl<'a> Walk<'a> {
 
     pub(crate) fn definition(&self) -> FunctionDefinition<'_> {
         if self.state != State::Frame {
-            return listen::top_of(self.top()).0;
+            return top_of(self.top()).0;
         }
         let module = &self.located().module;
         let imported = module.decoded.info().imported_functions;

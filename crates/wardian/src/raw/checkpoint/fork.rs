@@ -9,8 +9,6 @@
 //!   frames                       ──>      as through a checkpoint
 //! ```
 
-use super::super::functions::FuncKind;
-use super::super::instance::{ImportedFunc, MemoryRef};
 use super::super::memory::Source;
 use super::super::store::{StoreData, StoreInner};
 use super::capture::{Captured, Purpose};
@@ -23,6 +21,8 @@ use crate::checkpoint::state::{ImportState, Item, Shared};
 use crate::error::UsageKind;
 use crate::link::{Definition, Lookup};
 use crate::raw::global::GlobalAt;
+use crate::raw::parts::functions::FuncKind;
+use crate::raw::parts::instance::{ImportedFunc, MemoryRef};
 use crate::{Error, ErrorKind, Extern, Func, Global, Memory, Module, Result, Table, Tag};
 use std::collections::HashMap;
 use std::sync::Arc;

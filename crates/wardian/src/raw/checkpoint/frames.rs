@@ -13,13 +13,14 @@
 //! Only frames of one entry can be written down: what called the guest that called this guest is on the embedder's
 //! stack.
 
-use super::super::host::{HostCall, normalize};
+use super::super::host::normalize;
 use super::super::store::StoreInner;
 use super::values::ValueWriter;
 use super::{Standing, refused};
 use crate::checkpoint::state::{At, CallState, FrameState, Item, PendingState, Value};
 use crate::code::Located;
 use crate::jit::CapturedFrame;
+use crate::raw::parts::host::HostCall;
 use crate::{Module, Result, checkpoint::Checkpoints};
 use std::collections::{BTreeMap, HashMap};
 use wardian_interp::{FrameMap, Place, Wanted};

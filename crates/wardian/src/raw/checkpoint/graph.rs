@@ -1,11 +1,11 @@
 //! Naming what a store has by instances and indices.
 
-use super::super::functions::FuncKind;
-use super::super::instance::{ImportedFunc, MemoryRef};
 use super::super::store::StoreInner;
 use super::refused;
 use crate::Result;
 use crate::checkpoint::state::{ImportState, Item};
+use crate::raw::parts::functions::FuncKind;
+use crate::raw::parts::instance::{ImportedFunc, MemoryRef};
 use std::collections::HashMap;
 use std::sync::Arc;
 use wardian_module::ItemIndex;

@@ -1,6 +1,5 @@
 //! Making the instances of a checkpoint, with their memories, tables and globals.
 
-use super::super::instance::MemoryRef;
 use super::super::store::StoreData;
 use super::unusable;
 use super::values::ValueReader;
@@ -11,7 +10,8 @@ use crate::checkpoint::state::{
 };
 use crate::error::LimitKind;
 use crate::link::{self, Definition, Lookup};
-use crate::raw::memory::MemoryData;
+use crate::raw::parts::instance::MemoryRef;
+use crate::raw::parts::memory::MemoryData;
 use crate::{Instance, InstantiateOptions, Module, Result, StoreContextMut};
 use wardian_module::{ItemIndex, engine_type};
 use wardian_types::ValType;

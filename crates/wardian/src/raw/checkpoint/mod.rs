@@ -27,7 +27,7 @@ pub(crate) use fork::Kin;
 pub(crate) use instances::Target;
 pub(crate) use restore::{Origin, Restored};
 
-use super::host::HostCall;
+use crate::raw::parts::host::HostCall;
 use crate::{Error, ErrorKind};
 use wardian_vm::activation::Suspended;
 

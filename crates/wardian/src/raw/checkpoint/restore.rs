@@ -1,8 +1,6 @@
 //! Making a store of a checkpoint, and running the guest in it.
 
 use super::super::call::Callable;
-use super::super::functions::FuncKind;
-use super::super::host::Dispatch;
 use super::super::store::{StoreData, StoreInner};
 use super::instances::Target;
 use super::place::{Images, Placed};
@@ -11,7 +9,9 @@ use super::values::{ValueReader, func_of};
 use crate::checkpoint::state::{ImportState, PendingState, Shared, State};
 use crate::error::UsageKind;
 use crate::link::Lookup;
-use crate::raw::pending::Owner;
+use crate::raw::owner::Owner;
+use crate::raw::parts::functions::FuncKind;
+use crate::raw::parts::host::Dispatch;
 use crate::{Error, ErrorKind, Module, Result, Val};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wardian_types::{FuncType, ValType};

@@ -1,11 +1,11 @@
 //! Values as guests hold them, and as checkpoints have them.
 
-use super::super::functions::FuncKind;
 use super::super::store::StoreInner;
 use super::graph::Graph;
 use super::{refused, unusable};
 use crate::checkpoint::state::{ExceptionState, Item, ObjectState, Shared, Value};
 use crate::raw::gc::Referent;
+use crate::raw::parts::functions::FuncKind;
 use crate::{Result, gc::AnyRef};
 use std::collections::HashMap;
 use wardian_types::{RefType, ValType};

@@ -1,9 +1,10 @@
 //! What the embedder does with objects: everything is checked, and a reference is only taken from a root.
 
 use super::super::store::{StoreData, StoreInner};
-use super::{Layout, ObjectType, Root};
 use crate::error::{LimitKind, UsageKind};
 use crate::limits::ResourceLimiter;
+use crate::raw::parts::objects::{Layout, ObjectType};
+use crate::raw::parts::roots::Root;
 use crate::raw::signatures::Signature;
 use crate::{Error, ExternRef, Result, Val, gc::AnyRef};
 use std::sync::Arc;

@@ -15,8 +15,8 @@
 //! allocated.
 
 use super::super::store::StoreInner;
-use super::Known;
 use crate::code::Located;
+use crate::raw::parts::objects::Known;
 use std::time::Instant;
 use wardian_vm::activation;
 use wardian_vm::frames::{Frames, Step};

@@ -9,54 +9,8 @@
 
 use super::super::store::StoreInner;
 use crate::error::UsageKind;
+use crate::raw::parts::timeline::HeapCapture;
 use crate::{Error, Result};
-use std::ops::Range;
-use wardian_vm::heap::HeapImage;
-
-/// The heap at a moment.
-pub(crate) struct HeapCapture {
-    image: HeapImage,
-    /// See [`super::Roots::moment`].
-    roots: u64,
-    /// When it was taken, on the store's clock of snapshots.
-    time: u64,
-    /// How many places there were that hold references: instances, tables, globals of the host's.
-    places: [usize; 3],
-}
-
-/// Which snapshots can be restored.
-#[derive(Default)]
-pub(crate) struct Timeline {
-    /// Counts snapshots.
-    now: u64,
-    /// Times at which the heap was one that has been replaced by an older image since.
-    lost: Vec<Range<u64>>,
-}
-
-impl Timeline {
-    /// The time of a snapshot that is taken now.
-    pub(crate) fn tick(&mut self) -> u64 {
-        self.now += 1;
-        self.now
-    }
-
-    fn restored(&mut self, time: u64) {
-        let lost = time + 1..self.now + 1;
-        self.lost.retain(|range| range.start < lost.start);
-        self.lost.push(lost);
-    }
-
-    fn is_lost(&self, time: u64) -> bool {
-        self.lost.iter().any(|range| range.contains(&time))
-    }
-}
-
-impl HeapCapture {
-    /// All words that may be handles.
-    pub(crate) fn words(&self) -> impl Iterator<Item = u64> {
-        self.image.words()
-    }
-}
 
 impl StoreInner {
     /// When a snapshot is taken now.
@@ -112,25 +66,5 @@ impl StoreInner {
         self.gc.roots.drop_since(capture.roots);
         self.gc.timeline.restored(capture.time);
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Timeline;
-
-    #[test]
-    fn what_was_taken_between_an_image_and_its_restore_is_lost() {
-        let mut line = Timeline::default();
-        let times: Vec<u64> = (0..4).map(|_| line.tick()).collect();
-        line.restored(times[1]);
-        let lost = |line: &Timeline| times.iter().map(|t| line.is_lost(*t)).collect::<Vec<_>>();
-        assert_eq!(lost(&line), [false, false, true, true]);
-        let later = line.tick();
-        assert!(!line.is_lost(later));
-        line.restored(times[0]);
-        assert_eq!(lost(&line), [false, true, true, true]);
-        assert!(line.is_lost(later));
-        assert_eq!(line.lost.len(), 1);
     }
 }

@@ -26,162 +26,23 @@ mod collect;
 mod fields;
 mod held;
 mod image;
-mod roots;
-
-use crate::error::LimitKind;
-pub(crate) use access::{Initial, Referent};
-pub(crate) use image::{HeapCapture, Timeline};
-pub(crate) use roots::Root;
-pub(crate) use roots::{Roots, is_object_slot};
 
 use super::instantiate::reborrow;
 use super::store::StoreInner;
+use crate::error::LimitKind;
 use crate::limits::ResourceLimiter;
+use crate::raw::parts::objects::{Layout, ObjectType, Observer};
 use crate::raw::signatures::Signature;
 use crate::{Error, ErrorKind, Result};
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
-use wardian_types::{CompositeType, FieldType, StorageType, StructLayout, ValType};
+pub(crate) use access::{Initial, Referent};
 use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, STRUCT, array_size};
-use wardian_vm::heap::{Displays, Heap, HeapStats, HeapWords, Holds, Shape, Shapes};
+use wardian_vm::heap::{Displays, Heap, HeapStats, HeapWords};
 
 /// Bytes of a heap when the first object is allocated.
 const FIRST: usize = 256 << 10;
+
 /// Below this size a heap grows rather than collect.
 const SMALL: usize = 4 << 20;
-
-/// Notified of each collection.
-pub(crate) type Observer = Box<dyn FnMut(&HeapStats) + Send + Sync>;
-
-/// What a store knows of objects.
-#[derive(Default)]
-pub(crate) struct Gc {
-    heap: Option<Heap>,
-    types: Types,
-    pub(crate) roots: Roots,
-    /// The size from which on a full heap is collected before it grows.
-    collect_at: usize,
-    /// Notified of each collection.
-    pub(super) observer: Option<Observer>,
-    pub(super) timeline: Timeline,
-    /// Whether a collection runs.
-    collecting: bool,
-    /// Whether it looks for exceptions and for values of the embedder's as well.
-    values: bool,
-    /// Values of constant expressions that are being evaluated.
-    pub(crate) constants: Vec<[u64; 2]>,
-    /// What the frames of a checkpoint refer to, until they are placed.
-    pub(in crate::raw) restored: Vec<u64>,
-}
-
-/// By the engine's number.
-type Types = HashMap<u32, ObjectType, BuildHasherDefault<NumberHasher>>;
-
-/// Numbers are looked up for each operator on whole arrays, and nobody can choose them.
-#[derive(Default)]
-struct NumberHasher(u64);
-
-impl Hasher for NumberHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
-    }
-}
-
-/// A type of structs or arrays that objects of the store can have.
-pub(crate) struct ObjectType {
-    pub(crate) signature: Signature,
-    pub(crate) layout: Layout,
-    shape: Shape,
-}
-
-/// Where objects of a type have what.
-#[derive(Clone)]
-pub(crate) enum Layout {
-    Struct(Arc<StructLayout>),
-    /// Arrays of elements of this size.
-    Array(u32),
-}
-
-impl Shapes for Gc {
-    fn shape(&self, number: u32) -> Option<&Shape> {
-        self.types.get(&number).map(|ty| &ty.shape)
-    }
-}
-
-/// Types only, so that a heap can be traced while it is borrowed.
-struct Known<'a>(&'a Types);
-
-impl Shapes for Known<'_> {
-    fn shape(&self, number: u32) -> Option<&Shape> {
-        self.0.get(&number).map(|ty| &ty.shape)
-    }
-}
-
-/// What the collector does with a field.
-enum Kind {
-    Data,
-    Reference,
-    Handle,
-}
-
-fn kind(storage: StorageType) -> Kind {
-    match storage {
-        StorageType::Val(ValType::Ref(r)) if r.is_any() => Kind::Reference,
-        StorageType::Val(ValType::Ref(r)) if !r.is_func() => Kind::Handle,
-        _ => Kind::Data,
-    }
-}
-
-impl ObjectType {
-    /// None if it is a type of functions.
-    fn new(signature: &Signature) -> Option<ObjectType> {
-        let (layout, shape) = match &signature.ty().composite {
-            CompositeType::Func(_) => return None,
-            CompositeType::Struct(ty) => {
-                let layout = ty.layout();
-                let (mut references, mut handles) = (Vec::new(), Vec::new());
-                for (field, offset) in ty.fields().iter().zip(&layout.offsets) {
-                    match kind(field.storage) {
-                        Kind::Reference => references.push(*offset),
-                        Kind::Handle => handles.push(*offset),
-                        Kind::Data => {}
-                    }
-                }
-                let (references, handles) = (references.into(), handles.into());
-                let shape = Shape::Struct { size: layout.size, references, handles };
-                (Layout::Struct(Arc::new(layout)), shape)
-            }
-            CompositeType::Array(ty) => {
-                let element = ty.0.storage.size();
-                let holds = match kind(ty.0.storage) {
-                    Kind::Data => Holds::Data,
-                    Kind::Reference => Holds::References,
-                    Kind::Handle => Holds::Handles,
-                };
-                (Layout::Array(element), Shape::Array { element, holds })
-            }
-        };
-        Some(ObjectType { signature: signature.clone(), layout, shape })
-    }
-
-    /// Its fields, if it is a struct; what its elements are, if it is an array.
-    pub(crate) fn fields(&self) -> &[FieldType] {
-        match &self.signature.ty().composite {
-            CompositeType::Struct(ty) => ty.fields(),
-            CompositeType::Array(ty) => std::slice::from_ref(&ty.0),
-            CompositeType::Func(_) => &[],
-        }
-    }
-}
 
 impl StoreInner {
     /// The words by which guests allocate.

@@ -1,9 +1,9 @@
 //! The frames of the entry that is run: small steps on them.
 
-use super::super::listen::Hook;
 use super::super::store::{StoreData, StoreInner};
 use super::{Ended, Next, Run};
 use crate::Error;
+use crate::raw::parts::hook::Hook;
 use std::sync::atomic::{Ordering, compiler_fence};
 use wardian_vm::activation::{Activation, INTERPRETED, status};
 use wardian_vm::interpreted::{Boundary, Function, flag, frame};

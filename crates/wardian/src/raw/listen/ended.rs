@@ -1,8 +1,9 @@
 //! Calls that end otherwise than by returning: their listeners are notified, innermost call first.
 
-use super::{Event, OpenCall, OpenHost, Panic, notify, returned};
+use super::{Event, Panic, notify, returned};
 use crate::error::PanicPayload;
 use crate::listener::AbortReason;
+use crate::raw::parts::hook::{OpenCall, OpenHost};
 use crate::raw::store::StoreInner;
 use crate::{Error, ErrorKind, Result};
 use wardian_vm::contain::{discard, drop_contained};

@@ -1,6 +1,6 @@
 //! A call of which listeners are notified, as they see it.
 
-use super::{Hook, OpenCall, Target};
+use crate::raw::parts::hook::{Hook, OpenCall, Target};
 use crate::raw::store::StoreInner;
 use crate::{
     Val,

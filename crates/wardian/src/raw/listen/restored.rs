@@ -1,7 +1,8 @@
 //! Open calls in snapshots.
 
-use super::{Event, Listeners, OpenCall, Panic, keep_first, notify};
+use super::{Event, Panic, keep_first, notify};
 use crate::listener::AbortReason;
+use crate::raw::parts::snapshot::OpenCalls;
 use crate::raw::store::StoreInner;
 use std::sync::Arc;
 
@@ -43,12 +44,3 @@ impl StoreInner {
         first
     }
 }
-
-/// Open calls as a snapshot keeps them.
-#[derive(Default)]
-pub(crate) struct OpenCalls(Vec<(OpenCall, Arc<Listeners>)>);
-
-// SAFETY: hooks are only used together with the store that they belong to; listeners are `Sync`.
-unsafe impl Send for OpenCalls {}
-// SAFETY: as above.
-unsafe impl Sync for OpenCalls {}

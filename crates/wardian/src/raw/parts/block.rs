@@ -4,31 +4,31 @@ use std::ptr::NonNull;
 use wardian_vm::Zeroed;
 
 /// A block, written and read by offset. It never moves.
-pub(super) struct Block(Zeroed);
+pub(in crate::raw) struct Block(Zeroed);
 
 impl Block {
     /// So many bytes, all zero.
-    pub(super) fn new(size: usize) -> Block {
+    pub(in crate::raw) fn new(size: usize) -> Block {
         Block(Zeroed::new(size))
     }
 
-    pub(super) fn address(&self) -> usize {
+    pub(in crate::raw) fn address(&self) -> usize {
         self.0.start().as_ptr() as usize
     }
 
     /// Where a value lies.
-    pub(super) fn field<V>(&self, offset: u32) -> NonNull<V> {
+    pub(in crate::raw) fn field<V>(&self, offset: u32) -> NonNull<V> {
         assert!(offset as usize + size_of::<V>() <= self.0.size());
         // SAFETY: inside the block.
         unsafe { self.0.start().byte_add(offset as usize).cast() }
     }
 
-    pub(super) fn write<V>(&mut self, offset: u32, value: V) {
+    pub(in crate::raw) fn write<V>(&mut self, offset: u32, value: V) {
         // SAFETY: `field` checks the range; layouts align every field.
         unsafe { self.field::<V>(offset).write(value) }
     }
 
-    pub(super) fn read<V: Copy>(&self, offset: u32) -> V {
+    pub(in crate::raw) fn read<V: Copy>(&self, offset: u32) -> V {
         // SAFETY: as above; what has not been written is zero, which all types used here allow.
         unsafe { self.field::<V>(offset).read() }
     }

@@ -1,7 +1,7 @@
 //! What a store knows of its listeners: the hooks of functions that are listened to, and the calls that are open.
 
-use super::{Hook, Listeners, OpenCall, OpenHost};
-use crate::raw::arena::Arena;
+use super::arena::Arena;
+use super::hook::{Hook, Listeners, OpenCall, OpenHost};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(in crate::raw) struct Listening {
     /// Calls whose beginning listeners were notified of and that have not ended, the outermost first.
-    pub(super) open: Vec<OpenCall>,
+    pub(in crate::raw) open: Vec<OpenCall>,
     /// Of those the host functions, with what else is known of them.
-    pub(super) open_hosts: Vec<OpenHost>,
+    pub(in crate::raw) open_hosts: Vec<OpenHost>,
     /// How many calls have begun.
     begun: u64,
     arena: Arena<Hook>,
@@ -36,7 +36,7 @@ impl Listening {
 
     /// The number of a call that begins: from 1 on, each once in the life of a store.
     #[inline]
-    pub(super) fn next_number(&mut self) -> u64 {
+    pub(in crate::raw) fn next_number(&mut self) -> u64 {
         self.begun += 1;
         self.begun
     }

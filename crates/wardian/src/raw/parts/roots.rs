@@ -91,12 +91,12 @@ impl Roots {
     }
 
     /// Forgets what the embedder has dropped.
-    pub(super) fn prune(&self) {
+    pub(in crate::raw) fn prune(&self) {
         self.held().prune();
     }
 
     /// Passes each reference to `f`.
-    pub(super) fn each(&self, mut f: impl FnMut(u32)) {
+    pub(in crate::raw) fn each(&self, mut f: impl FnMut(u32)) {
         self.held().held.iter().for_each(|root| f(root.word));
     }
 

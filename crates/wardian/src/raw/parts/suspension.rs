@@ -1,7 +1,7 @@
 //! What a store knows of guests that wait in asynchronous host functions.
 
 use super::host::HostCall;
-use super::suspend::Paused;
+use super::paused::Paused;
 use std::task::Waker;
 use wardian_vm::contain::drop_contained;
 
@@ -20,31 +20,31 @@ pub(crate) struct Suspension {
 
 impl Suspension {
     /// A guest was suspended.
-    pub(super) fn pause(&mut self, paused: Paused) {
+    pub(in crate::raw) fn pause(&mut self, paused: Paused) {
         self.paused = Some(paused);
     }
 
     /// The guest that was suspended.
-    pub(super) fn take_paused(&mut self) -> Option<Paused> {
+    pub(in crate::raw) fn take_paused(&mut self) -> Option<Paused> {
         self.paused.take()
     }
 
     /// The nesting at which a guest may be suspended; zero for none.
-    pub(super) fn depth(&self) -> u64 {
+    pub(in crate::raw) fn depth(&self) -> u64 {
         self.depth
     }
 
-    pub(super) fn waker(&self) -> Option<Waker> {
+    pub(in crate::raw) fn waker(&self) -> Option<Waker> {
         self.waker.clone()
     }
 
     /// Lets guests at this nesting be suspended, and says whom to wake. Returns what was there before, for
     /// [`Self::leave`].
-    pub(super) fn enter(&mut self, depth: u64, waker: Waker) -> (u64, Option<Waker>) {
+    pub(in crate::raw) fn enter(&mut self, depth: u64, waker: Waker) -> (u64, Option<Waker>) {
         (std::mem::replace(&mut self.depth, depth), self.waker.replace(waker))
     }
 
-    pub(super) fn leave(&mut self, (depth, waker): (u64, Option<Waker>)) {
+    pub(in crate::raw) fn leave(&mut self, (depth, waker): (u64, Option<Waker>)) {
         self.depth = depth;
         drop_contained(std::mem::replace(&mut self.waker, waker));
     }
@@ -55,7 +55,7 @@ impl Suspension {
     }
 
     /// Drops what is the embedder's.
-    pub(super) fn clear(&mut self) {
+    pub(in crate::raw) fn clear(&mut self) {
         drop_contained(self.paused.take());
         drop_contained(self.waker.take());
     }

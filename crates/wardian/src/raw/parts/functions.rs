@@ -22,9 +22,9 @@ pub(crate) struct Functions {
     /// Addresses of the records by what objects hold. The context of the store refers to it.
     records: Vec<usize>,
     /// What compiled code calls host functions with.
-    pub(super) hosts: Arena<HostFunc>,
+    pub(in crate::raw) hosts: Arena<HostFunc>,
     /// What compiled code calls interpreted functions with.
-    pub(super) interpreted: Arena<InterpretedFunc>,
+    pub(in crate::raw) interpreted: Arena<InterpretedFunc>,
     /// What notes the caller of an import, by importing instance and import.
     noted: HashMap<(usize, u32), NonNull<Noted>>,
     noted_arena: Arena<Noted>,
@@ -63,7 +63,7 @@ impl Functions {
     }
 
     /// The record of a function, if there is one of that index.
-    pub(super) fn get(&self, func: u32) -> Option<NonNull<VmFunc>> {
+    pub(in crate::raw) fn get(&self, func: u32) -> Option<NonNull<VmFunc>> {
         self.all.get(func as usize).map(|data| data.vm)
     }
 
@@ -72,7 +72,7 @@ impl Functions {
     /// # Safety
     ///
     /// `ctx` is the context of that store, and no code of its guests runs: they wait for the caller, if there are any.
-    pub(super) unsafe fn add(
+    pub(in crate::raw) unsafe fn add(
         &mut self,
         store: u64,
         ctx: *mut StoreCtx,
@@ -99,7 +99,7 @@ impl Functions {
     }
 
     /// The record that notes the caller of an import, made by `make` if there is none yet.
-    pub(super) fn noted(
+    pub(in crate::raw) fn noted(
         &mut self,
         import: (usize, u32),
         make: impl FnOnce() -> Noted,

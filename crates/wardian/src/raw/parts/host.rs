@@ -1,0 +1,69 @@
+//! Host functions as a store knows them, and calls of them.
+
+use std::any::Any;
+use std::mem::ManuallyDrop;
+use wardian_types::FuncType;
+use wardian_vm::contain::drop_contained;
+use wardian_vm::layout::HostFunc;
+
+/// A host function, in no store.
+pub struct HostDef {
+    pub(crate) ty: FuncType,
+    pub(in crate::raw) dispatch: usize,
+    /// The closure; `dispatch` knows its type. Only taken out when the definition is dropped.
+    pub(in crate::raw) closure: ManuallyDrop<Box<dyn Any + Send + Sync>>,
+    /// The type of store data that the closure is made for, to be compared.
+    pub(crate) data_type: std::any::TypeId,
+    /// Whether the closure works on the slots themselves, and may have changed the arguments.
+    pub(in crate::raw) over_slots: bool,
+}
+
+impl Drop for HostDef {
+    fn drop(&mut self) {
+        // SAFETY: taken once, and not used afterwards.
+        drop_contained(unsafe { ManuallyDrop::take(&mut self.closure) });
+    }
+}
+
+pub(in crate::raw) type Dispatch = unsafe extern "C" fn(*mut HostFunc, *mut u64) -> u64;
+
+/// The call that a host function is answering.
+#[derive(Clone, Copy)]
+pub(crate) struct HostCall {
+    pub(in crate::raw) definition: *const HostDef,
+    /// Where its results go.
+    pub(in crate::raw) slots: *mut u64,
+    /// The entry in which it was called, of an asynchronous function; zero for others, whose callers
+    /// cannot outlive the call.
+    pub(in crate::raw) serial: u64,
+}
+
+impl HostCall {
+    /// The same call, of a function that may answer later: its `Caller` may be used when another entry
+    /// is the innermost.
+    pub(crate) fn in_entry(self, serial: u64) -> HostCall {
+        HostCall { serial, ..self }
+    }
+
+    /// The entry of an asynchronous call; zero for others.
+    #[inline]
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// The function's definition, and the slots for its results.
+    ///
+    /// # Safety
+    ///
+    /// The host function has not returned, and its guest is the innermost.
+    pub(in crate::raw) unsafe fn parts<'a>(&self) -> (&'a HostDef, *mut u64) {
+        // SAFETY: definitions live as long as their store, whose guest is in the call.
+        unsafe { (&*self.definition, self.slots) }
+    }
+}
+
+// SAFETY: only used by code that has the store, in whose guest the call is open.
+unsafe impl Send for HostCall {}
+
+// SAFETY: as above.
+unsafe impl Sync for HostCall {}

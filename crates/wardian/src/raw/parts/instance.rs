@@ -1,0 +1,130 @@
+//! An instance of a store.
+
+use super::block::Block;
+use super::host::HostDef;
+use crate::EngineKind;
+use crate::close::CloseState;
+use crate::jit::MemoryVariant;
+use crate::memory::SharedMemory;
+use crate::module::ModuleInner;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use wardian_types::GlobalType;
+use wardian_vm::layout::VmImport;
+
+/// An instance of a store.
+pub(crate) struct InstanceData {
+    pub(crate) module: Arc<ModuleInner>,
+    /// The name that the embedder gave it.
+    pub(crate) name: Option<String>,
+    /// What compiled code is given as its context.
+    pub(in crate::raw) vm: Block,
+    /// Which code fits its memories.
+    pub(in crate::raw) variant: MemoryVariant,
+    /// Which functions run compiled, where not all do: a bit for each, as far as there are words.
+    pub(in crate::raw) installed: Vec<u64>,
+    /// For each function that the module defines two `*InterpretedFunc`, or null; none where compiled
+    /// code never calls interpreted functions. Such code reads it, so it is never replaced.
+    pub(in crate::raw) interpreted: Option<Block>,
+    /// For each function that the module defines its hook, or null; empty as long as nobody ever
+    /// listened. Wrappers read it, so it is never replaced.
+    pub(in crate::raw) listened: Box<[usize]>,
+    /// The code that it was closed with, once the store has acted on that.
+    pub(in crate::raw) closed: Option<u32>,
+    /// What it shares with those who close it and those who want to know, once there are any.
+    pub(crate) state: Option<Arc<CloseState>>,
+    /// For each memory, imported ones first.
+    pub(crate) memories: Box<[MemoryRef]>,
+    /// For each table, its position in the store.
+    pub(crate) tables: Box<[u32]>,
+    /// For each tag, imported ones first, its position in the store.
+    pub(crate) tags: Box<[u32]>,
+    /// For each imported function what it is.
+    pub(in crate::raw) imports: Box<[ImportedFunc]>,
+    /// For each function its position in the store's functions, if it has one yet.
+    pub(in crate::raw) funcs: Vec<u32>,
+    /// Whether each element segment has been dropped.
+    pub(in crate::raw) dropped_elements: Vec<bool>,
+    /// The elements of segments whose expressions make objects. The others are evaluated when they are used.
+    pub(in crate::raw) elements: Vec<Option<Arc<[u64]>>>,
+    /// Whether each data segment has been dropped.
+    pub(in crate::raw) dropped_data: Vec<bool>,
+}
+
+/// A memory of an instance.
+#[derive(Clone)]
+pub(crate) enum MemoryRef {
+    /// Position in the store.
+    Own(u32),
+    Shared(SharedMemory),
+}
+
+/// An imported function.
+#[derive(Clone)]
+pub(crate) enum ImportedFunc {
+    /// A function of the store.
+    Func(u32),
+    /// A host function of a linker, which is no function of the store until somebody asks.
+    Host(Arc<HostDef>),
+}
+
+/// Means "none yet" in [`InstanceData::funcs`].
+const NONE: u32 = u32::MAX;
+
+impl InstanceData {
+    pub(in crate::raw) fn no_funcs(count: usize) -> Vec<u32> {
+        vec![NONE; count]
+    }
+
+    /// Address of a global's value, and its type.
+    pub(crate) fn global(&self, index: u32) -> (NonNull<u64>, GlobalType) {
+        let ty = self.module.decoded.info().globals[index as usize];
+        let at = self.vm.read::<usize>(self.module.layout.global_ref(index));
+        let at = NonNull::new(at as *mut u64).expect("instantiation filled it");
+        (at, ty)
+    }
+
+    /// The code that it was closed with, if it was, maybe just now by another thread.
+    pub(crate) fn exit_code(&self) -> Option<u32> {
+        self.state.as_ref().and_then(|state| state.code())
+    }
+
+    /// The compiled code of a function that the instance defines, as it is without listeners; none if
+    /// it is interpreted.
+    pub(in crate::raw) fn plain(&self, defined: u32) -> Option<usize> {
+        let installed = || {
+            let word = self.installed.get(defined as usize / 64);
+            word.is_some_and(|word| word & 1 << (defined % 64) != 0)
+        };
+        let is_compiled = self.module.engine.kind() == EngineKind::Compiled || installed();
+        if is_compiled { self.module.compiled(self.variant, defined) } else { None }
+    }
+
+    /// Whether anything leads to a function that the instance defines.
+    pub(in crate::raw) fn is_linked(&self, defined: u32) -> bool {
+        let (layout, info) = (self.module.layout, self.module.decoded.info());
+        self.vm.read::<usize>(layout.entry(defined)) != 0
+            || self.vm.read::<u64>(layout.target(defined)) != 0
+            || self.func_if_known(info.imported_functions + defined).is_some()
+    }
+
+    /// Notes that a function runs compiled. Returns whether it did not before.
+    pub(in crate::raw) fn set_installed(&mut self, defined: u32) -> bool {
+        let (word, bit) = (defined as usize / 64, 1 << (defined % 64));
+        if self.installed.len() <= word {
+            self.installed.resize(word + 1, 0);
+        }
+        let before = self.installed[word];
+        self.installed[word] = before | bit;
+        before & bit == 0
+    }
+
+    /// The store's function for a function, if it has one yet.
+    pub(in crate::raw) fn func_if_known(&self, func: u32) -> Option<u32> {
+        self.funcs.get(func as usize).copied().filter(|f| *f != NONE)
+    }
+
+    pub(in crate::raw) fn import(&self, index: u32) -> VmImport {
+        self.vm.read(self.module.layout.import(index))
+    }
+}

@@ -1,0 +1,205 @@
+//! A memory of a store that is not shared.
+
+use crate::error::UsageKind;
+use crate::limits::ResourceLimiter;
+use crate::{Engine, Error, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
+use wardian_types::MemoryType;
+use wardian_vm::layout::VmMemory;
+use wardian_vm::memory::{GrowError, Memory, MemoryCapture, size_in_bytes};
+
+/// An unshared memory of a store.
+pub(crate) struct MemoryData {
+    pub(crate) ty: MemoryType,
+    pub(in crate::raw) linear: Memory,
+    /// The largest minimum, in bytes, with which an instance has it. Code accesses so much without
+    /// a look at the size, so it never becomes smaller.
+    pub(in crate::raw) least: usize,
+    /// Where compiled code reads its bounds: in the instance that defines it, or in `own`.
+    pub(in crate::raw) vm: NonNull<VmMemory>,
+    pub(in crate::raw) own: bool,
+    /// Whether neither a segment nor the host has written to it. If no guest ran either, it is as new.
+    pub(crate) pristine: bool,
+}
+
+/// The error of a memory that broke a promise.
+pub(crate) fn fault(error: &GrowError) -> Error {
+    Error::usage(UsageKind::Contract, error.to_string())
+}
+
+/// Does what a limiter allowed, and notifies it if that failed. The embedder's allocator, which may be part
+/// of it, may panic.
+pub(crate) fn granted<V, E>(
+    limiter: Option<&mut dyn ResourceLimiter>,
+    (current, desired): (usize, usize),
+    work: impl FnOnce() -> Result<V, E>,
+) -> Result<V, E> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    if let (Ok(Err(_)) | Err(_), Some(limiter)) = (&done, limiter) {
+        limiter.memory_grow_failed(current, desired);
+    }
+    done.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+impl MemoryData {
+    /// Writes the bounds to where compiled code reads them.
+    pub(in crate::raw) fn publish(&self) {
+        // SAFETY: `vm` lives as long as the store, and no guest reads it at this moment: the store
+        // is borrowed mutably, or its guest waits in a builtin.
+        unsafe {
+            let vm = self.vm.as_ptr();
+            (*vm).base = self.linear.base();
+            (*vm).len.store(self.linear.len(), Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn vm(&self) -> NonNull<VmMemory> {
+        self.vm
+    }
+
+    /// Notes that an instance relies on a minimum, in pages.
+    pub(in crate::raw) fn rely_on(&mut self, min: u64) {
+        let min = size_in_bytes(&self.ty, min).expect("the memory has so many pages");
+        self.least = self.least.max(min);
+    }
+
+    /// Whether the bytes are the embedder's.
+    pub(in crate::raw) fn is_custom(&self) -> bool {
+        matches!(self.linear, Memory::Custom(_))
+    }
+
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.linear.is_guarded()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.linear.len()
+    }
+
+    /// The most bytes that its type allows.
+    pub(in crate::raw) fn most(&self) -> Option<usize> {
+        limit_in_bytes(&self.ty)
+    }
+
+    pub(in crate::raw) fn base(&self) -> *mut u8 {
+        self.linear.base()
+    }
+
+    pub(crate) fn pages(&self) -> u64 {
+        self.linear.len() as u64 >> self.ty.page_size_log2
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: `len` bytes from `base` are accessible; the memory is not shared, and guests,
+        // which alone could change it, do not run while the store is borrowed.
+        unsafe { std::slice::from_raw_parts(self.linear.base(), self.linear.len()) }
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        self.pristine = false;
+        // SAFETY: as above, and the borrow of the store is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.linear.base(), self.linear.len()) }
+    }
+
+    /// Grows by `pages`; returns the pages before. `Ok(None)` if that is not allowed or possible. Growing by
+    /// zero asks no limiter: it is how a guest reads the size. `stop` says whether moving the memory is to be
+    /// interrupted.
+    pub(crate) fn grow(
+        &mut self,
+        pages: u64,
+        limiter: Option<&mut dyn ResourceLimiter>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<u64>> {
+        let before = self.pages();
+        if pages == 0 {
+            return Ok(Some(before));
+        }
+        let limit = self.ty.max_pages();
+        let Some(wanted) = before.checked_add(pages).filter(|w| *w <= limit) else {
+            return Ok(None);
+        };
+        let Some(len) = size_in_bytes(&self.ty, wanted) else { return Ok(None) };
+        let current = self.linear.len();
+        let mut limiter = limiter;
+        if let Some(limiter) = &mut limiter
+            && !limiter.memory_growing(current, len, limit_in_bytes(&self.ty))?
+        {
+            return Ok(None);
+        }
+        match granted(limiter, (current, len), || self.linear.grow_to(len, stop)) {
+            Ok(()) => {
+                self.publish();
+                Ok(Some(before))
+            }
+            Err(GrowError::Refused) => Ok(None),
+            Err(error) => Err(fault(&error)),
+        }
+    }
+
+    /// Notes the contents and the size.
+    pub(crate) fn capture(&mut self) -> Result<MemoryCapture> {
+        self.pristine = false;
+        let ty = self.ty;
+        self.linear
+            .capture()
+            .map_err(|e| Error::system(format!("cannot keep the contents of a {ty}"), e))
+    }
+
+    /// Makes a new memory of the same size what this one is.
+    pub(in crate::raw) fn fork_into(&mut self, child: &mut MemoryData) -> Result<()> {
+        (self.pristine, child.pristine) = (false, false);
+        let ty = self.ty;
+        self.linear
+            .fork_into(&mut child.linear)
+            .map_err(|e| Error::system(format!("cannot fork the contents of a {ty}"), e))
+    }
+
+    /// Brings contents and size back. They may come from another memory of the same kind.
+    ///
+    /// # Errors
+    ///
+    /// An instance that was made since relies on a larger size, or the system refused: then the
+    /// memory may be partly as it was captured.
+    pub(crate) fn restore(&mut self, capture: &MemoryCapture) -> Result<()> {
+        self.check_restore(capture)?;
+        self.pristine = false;
+        // SAFETY: slices of the memory borrow the store, as this does, and no instance relies on
+        // more than `least`. Compiled code learns the bounds anew before its next access.
+        let done = unsafe { self.linear.restore(capture) };
+        self.publish();
+        done.map_err(|e| Error::system("cannot bring back the contents of a memory", e))
+    }
+
+    /// Whether the memory may become as small again as it was.
+    pub(in crate::raw) fn check_restore(&self, capture: &MemoryCapture) -> Result<()> {
+        if capture.len() >= self.least {
+            return Ok(());
+        }
+        Err(Error::usage(
+            UsageKind::State,
+            format!(
+                "the memory cannot become {} bytes again: an instance was made since that needs {}",
+                capture.len(),
+                self.least
+            ),
+        ))
+    }
+
+    /// Gives the memory back to the engine when the store goes.
+    pub(in crate::raw) fn release(self, engine: &Engine) {
+        if self.own {
+            // SAFETY: leaked from a box in `add_memory`; the store's instances are not used again.
+            drop(unsafe { Box::from_raw(self.vm.as_ptr()) });
+        }
+        match self.linear {
+            Memory::Engine(memory) => engine.memories().give_back(memory, self.pristine),
+            Memory::Custom(memory) => drop(memory),
+        }
+    }
+}
+
+pub(in crate::raw) fn limit_in_bytes(ty: &MemoryType) -> Option<usize> {
+    size_in_bytes(ty, ty.max?)
+}

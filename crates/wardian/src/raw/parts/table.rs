@@ -1,0 +1,149 @@
+//! A table of a store.
+
+use crate::limits::ResourceLimiter;
+use crate::{Error, Result};
+use std::ops::Range;
+use std::ptr::NonNull;
+use wardian_types::TableType;
+use wardian_vm::layout::VmTable;
+use wardian_vm::table::TableElements;
+
+/// A table of a store. Its elements are references as guests hold them.
+pub(crate) struct TableData {
+    pub(crate) ty: TableType,
+    pub(in crate::raw) elements: TableElements,
+    pub(in crate::raw) vm: NonNull<VmTable>,
+    pub(in crate::raw) own: bool,
+}
+
+/// The elements of a table at a moment.
+pub(crate) struct TableCapture {
+    len: usize,
+    /// Those parts that are not all null, by where they begin.
+    parts: Vec<(usize, Box<[u64]>)>,
+}
+
+/// Elements of a part of a capture: a page of them.
+const PART: usize = 512;
+
+impl TableData {
+    pub(in crate::raw) fn publish(&mut self) {
+        // SAFETY: `vm` lives as long as the store, and no guest reads it at this moment.
+        unsafe {
+            let vm = self.vm.as_ptr();
+            (*vm).base = self.elements.base();
+            (*vm).len = self.elements.len() as u64;
+        }
+    }
+
+    pub(crate) fn vm(&self) -> NonNull<VmTable> {
+        self.vm
+    }
+
+    /// How many elements there are.
+    pub(crate) fn len(&self) -> usize {
+        self.elements.len()
+    }
+
+    /// The most elements that its type allows.
+    pub(in crate::raw) fn most(&self) -> Option<usize> {
+        limit_in_elements(&self.ty)
+    }
+
+    /// The elements. Guests write them in place through the address in `vm`, so this borrows
+    /// through it too.
+    pub(crate) fn elements(&self) -> &[u64] {
+        // SAFETY: `publish` gave the elements' own address and length; guests do not run now.
+        unsafe {
+            let vm = self.vm.as_ptr();
+            std::slice::from_raw_parts((*vm).base, (*vm).len as usize)
+        }
+    }
+
+    pub(crate) fn elements_mut(&mut self) -> &mut [u64] {
+        // SAFETY: as above, and the borrow is exclusive.
+        unsafe {
+            let vm = self.vm.as_ptr();
+            std::slice::from_raw_parts_mut((*vm).base, (*vm).len as usize)
+        }
+    }
+
+    /// Grows by `delta` null elements; returns which ones are new. `Ok(None)` if that is not allowed or
+    /// possible.
+    pub(crate) fn grow(
+        &mut self,
+        delta: u64,
+        mut limiter: Option<&mut dyn ResourceLimiter>,
+    ) -> Result<Option<Range<usize>>> {
+        let before = self.len();
+        let limit = self.ty.max.unwrap_or(u64::MAX).min(MAX_ELEMENTS);
+        let wanted = (before as u64).checked_add(delta).filter(|w| *w <= limit);
+        let Some(wanted) = wanted.map(|w| w as usize) else { return Ok(None) };
+        if let Some(limiter) = &mut limiter
+            && !limiter.table_growing(before, wanted, limit_in_elements(&self.ty))?
+        {
+            return Ok(None);
+        }
+        if self.elements.grow(wanted).is_err() {
+            if let Some(limiter) = limiter {
+                limiter.table_grow_failed(before, wanted);
+            }
+            return Ok(None);
+        }
+        self.publish();
+        Ok(Some(before..wanted))
+    }
+
+    /// Notes the elements.
+    pub(in crate::raw) fn capture(&self) -> TableCapture {
+        let parts = self.elements().chunks(PART).enumerate();
+        let parts = parts.filter(|(_, part)| part.iter().any(|element| *element != 0));
+        let parts = parts.map(|(i, part)| (i * PART, part.into())).collect();
+        TableCapture { len: self.len(), parts }
+    }
+
+    /// Makes the elements those of another moment, when they may have been fewer or more.
+    ///
+    /// # Errors
+    ///
+    /// The system has no memory; then elements may be lost.
+    pub(in crate::raw) fn restore(&mut self, capture: &TableCapture) -> Result<()> {
+        // SAFETY: slices of the elements borrow the table, as this does.
+        let done = unsafe { self.elements.clear(capture.len.min(self.len())) }
+            .and_then(|()| self.elements.grow(capture.len));
+        self.publish();
+        done.map_err(|e| Error::system("cannot bring back the elements of a table", e))?;
+        let elements = self.elements_mut();
+        for (at, part) in &capture.parts {
+            elements[*at..at + part.len()].copy_from_slice(part);
+        }
+        Ok(())
+    }
+}
+
+impl TableCapture {
+    pub(in crate::raw) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// All elements that are not null, and some that are.
+    pub(in crate::raw) fn elements(&self) -> impl Iterator<Item = u64> {
+        self.parts.iter().flat_map(|(_, part)| part.iter().copied())
+    }
+}
+
+impl Drop for TableData {
+    fn drop(&mut self) {
+        if self.own {
+            // SAFETY: leaked from a box in `add_table`, and tables go only with their store.
+            drop(unsafe { Box::from_raw(self.vm.as_ptr()) });
+        }
+    }
+}
+
+/// Elements that a table may have at most, whatever its type says: 80 MB.
+pub(crate) const MAX_ELEMENTS: u64 = 10_000_000;
+
+pub(in crate::raw) fn limit_in_elements(ty: &TableType) -> Option<usize> {
+    ty.max.map(|max| usize::try_from(max).unwrap_or(usize::MAX))
+}
