@@ -1,11 +1,13 @@
 //! Attaching listeners to a running program, and choosing functions.
 
 use crate::close::{Deferred, Shared};
+use crate::handles::Instance;
+use crate::inspect::FunctionDefinition;
 use crate::listener::{FunctionListener, FunctionListenerFactory};
 use crate::module::ModuleInner;
 use crate::raw::parts::hook::AttachmentState;
 use crate::store::check_store;
-use crate::{AsContextMut, Instance, Result, inspect::FunctionDefinition};
+use crate::{AsContextMut, Result};
 use std::ops::RangeBounds;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,6 +1,8 @@
 //! Where a guest was.
 
-use crate::{Module, gc::AnyRef, inspect::FunctionDefinition};
+use crate::Module;
+use crate::handles::AnyRef;
+use crate::inspect::FunctionDefinition;
 use std::fmt;
 use wardian_module::{DebugInfo, SourceLocation};
 use wardian_types::ValType;

@@ -6,9 +6,10 @@
 //!                                                   now lead to an error
 //! ```
 
+use crate::handles::Instance;
 use crate::raw::store::StoreInner;
 use crate::store::same_store;
-use crate::{AsContextMut, Instance, Store, StoreContext};
+use crate::{AsContextMut, Store, StoreContext};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

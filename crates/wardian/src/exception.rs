@@ -1,6 +1,7 @@
 //! Exceptions, as the embedder sees them.
 
-use crate::{Tag, Val};
+use crate::handles::Tag;
+use crate::value::Val;
 use std::fmt;
 use std::sync::Arc;
 

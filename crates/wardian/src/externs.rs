@@ -1,25 +1,9 @@
 //! Things that can be imported and exported.
 
-use crate::{AsContext, Func, Global, Memory, SharedMemory, Table, Tag};
+use crate::AsContext;
+use crate::handles::Extern;
+use crate::handles::{Func, Global, Memory, SharedMemory, Table, Tag};
 use wardian_types::{ExternKind, ExternType};
-
-/// Something that can be imported or exported.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Extern {
-    /// A function.
-    Func(Func),
-    /// A table.
-    Table(Table),
-    /// A memory of one store.
-    Memory(Memory),
-    /// A memory that several stores share.
-    SharedMemory(SharedMemory),
-    /// A global.
-    Global(Global),
-    /// A tag of exceptions.
-    Tag(Tag),
-}
 
 impl Extern {
     /// Its type; memories and tables with their current size as minimum.
@@ -97,26 +81,31 @@ impl From<Func> for Extern {
         Extern::Func(f)
     }
 }
+
 impl From<Table> for Extern {
     fn from(t: Table) -> Extern {
         Extern::Table(t)
     }
 }
+
 impl From<Memory> for Extern {
     fn from(m: Memory) -> Extern {
         Extern::Memory(m)
     }
 }
+
 impl From<SharedMemory> for Extern {
     fn from(m: SharedMemory) -> Extern {
         Extern::SharedMemory(m)
     }
 }
+
 impl From<Global> for Extern {
     fn from(g: Global) -> Extern {
         Extern::Global(g)
     }
 }
+
 impl From<Tag> for Extern {
     fn from(t: Tag) -> Extern {
         Extern::Tag(t)

@@ -1,24 +1,19 @@
 //! Functions.
 
 use crate::error::UsageKind;
+use crate::handles::Func;
 use crate::raw::call::Callable;
 use crate::raw::parts::host::HostDef;
 use crate::raw::store::StoreInner;
 use crate::raw::suspend::AsyncCall;
 use crate::store::{check_store, same_store};
-use crate::value::{HostResults, WasmParams, WasmResults, WasmTy};
-use crate::{AsContext, AsContextMut, CallOptions, Caller, Error, Result, StoreContextMut, Val};
+use crate::value::Val;
+use crate::wasm_ty::{HostResults, WasmParams, WasmResults, WasmTy};
+use crate::{AsContext, AsContextMut, CallOptions, Caller, Error, Result, StoreContextMut};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use wardian_types::FuncType;
-
-/// A function of a store: a guest's or the host's. A cheap handle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Func {
-    pub(crate) store: u64,
-    pub(crate) index: u32,
-}
 
 impl Func {
     /// A host function from a closure with typed parameters and results.
@@ -308,6 +303,7 @@ impl<P, R> Clone for TypedFunc<P, R> {
         *self
     }
 }
+
 impl<P, R> Copy for TypedFunc<P, R> {}
 
 impl<P, R> std::fmt::Debug for TypedFunc<P, R> {

@@ -1,18 +1,12 @@
 //! Global variables.
 
 use crate::error::UsageKind;
+use crate::handles::Global;
 use crate::raw::store::StoreInner;
 use crate::store::{check_store, same_store};
-use crate::{AsContext, AsContextMut, Error, Result, Val};
+use crate::value::Val;
+use crate::{AsContext, AsContextMut, Error, Result};
 use wardian_types::GlobalType;
-
-/// A global variable of a store. A cheap handle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Global {
-    pub(crate) store: u64,
-    pub(crate) at: crate::raw::global::GlobalAt,
-    pub(crate) ty: GlobalType,
-}
 
 impl Global {
     /// A global of the host's.

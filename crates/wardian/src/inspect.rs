@@ -7,14 +7,14 @@ pub use crate::definition::FunctionDefinition;
 use crate::error::UsageKind;
 pub use objects::ObjectView;
 
+use crate::handles::{Instance, SharedMemory, Table};
 use crate::raw::parts::functions::FuncKind;
 use crate::raw::parts::instance::MemoryRef;
 use crate::raw::store::StoreInner;
 use crate::store::check_store;
 use crate::testing::TestModule;
-use crate::{
-    Error, Instance, Module, Result, SharedMemory, StoreContext, StoreContextMut, Table, Val,
-};
+use crate::value::Val;
+use crate::{Error, Module, Result, StoreContext, StoreContextMut};
 pub use wardian_module::{DebugInfo, ItemIndex, ModuleInfo, SourceLocation, demangle};
 use wardian_types::{GlobalType, MemoryType, TableType};
 
@@ -251,7 +251,7 @@ impl<'a> InternalModule<'a> {
 
     /// The definition of a function that a reference refers to, of whatever instance or of the host. None of another
     /// store's, and of a double.
-    pub fn definition_of(&self, func: &crate::Func) -> Option<FunctionDefinition<'a>> {
+    pub fn definition_of(&self, func: &crate::handles::Func) -> Option<FunctionDefinition<'a>> {
         let Source::Live { store, .. } = self.0 else { return None };
         if func.store != store.id() {
             return None;
@@ -447,11 +447,11 @@ impl InternalModuleMut<'_> {
     /// # Errors
     ///
     /// There is no such function.
-    pub fn func(&mut self, index: u32) -> Result<crate::Func> {
+    pub fn func(&mut self, index: u32) -> Result<crate::handles::Func> {
         if index as usize >= self.as_internal().num_functions() {
             return Err(Error::usage(UsageKind::NotFound, format!("there is no function {index}")));
         }
         let func = self.store.instance_func(self.instance, index);
-        Ok(crate::Func { store: self.store.id(), index: func })
+        Ok(crate::handles::Func { store: self.store.id(), index: func })
     }
 }

@@ -1,25 +1,18 @@
 //! Instances.
 
 use crate::error::UsageKind;
+use crate::handles::Instance;
+use crate::handles::{Extern, Func, Global, Memory, SharedMemory, Table, Tag};
 use crate::link::{self, Definition, Lookup};
 use crate::raw::instantiate::Imports;
 use crate::raw::parts::instance::MemoryRef;
 use crate::raw::suspend::AsyncCall;
 use crate::store::{check_store, same_store};
-use crate::value::{WasmParams, WasmResults};
+use crate::wasm_ty::{WasmParams, WasmResults};
 use crate::{
-    AsContext, AsContextMut, Error, Extern, Func, Global, InstantiateOptions, Memory, Module,
-    Result, SharedMemory, StoreContextMut, Table, Tag, TypedFunc,
+    AsContext, AsContextMut, Error, InstantiateOptions, Module, Result, StoreContextMut, TypedFunc,
 };
 use wardian_module::ItemIndex;
-
-/// A module brought to life in a store. A cheap handle; the instance itself lives as long as the
-/// store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Instance {
-    pub(crate) store: u64,
-    pub(crate) index: u32,
-}
 
 impl Instance {
     /// Makes an instance with imports in the order of [`Module::imports`], and runs its start

@@ -1,10 +1,11 @@
 //! Instances whose imports were looked up before.
 
 use crate::error::UsageKind;
+use crate::handles::Instance;
 use crate::link::{self, Definition};
 use crate::raw::instantiate::Imports;
 use crate::raw::store::StoreInner;
-use crate::{AsContextMut, Error, Instance, InstantiateOptions, Module, Result};
+use crate::{AsContextMut, Error, InstantiateOptions, Module, Result};
 use std::marker::PhantomData;
 use std::sync::Arc;
 

@@ -98,6 +98,7 @@ mod fuel;
 mod func;
 pub mod gc;
 mod global;
+mod handles;
 pub mod image;
 mod images;
 pub mod inspect;
@@ -129,6 +130,7 @@ mod tier;
 mod type_names;
 pub mod types;
 mod value;
+mod wasm_ty;
 mod wrappers;
 
 pub use access::MemoryAccess;
@@ -140,20 +142,15 @@ pub use error::{
     UsageError, UsageKind,
 };
 pub use exception::Exception;
-pub use externs::Extern;
-pub use func::{Func, IntoFunc, TypedFunc};
-pub use global::Global;
-pub use instance::Instance;
+pub use func::{IntoFunc, TypedFunc};
+pub use handles::{Extern, ExternRef, Func, Global, Instance, Memory, SharedMemory, Table, Tag};
 pub use instance_pre::InstancePre;
 pub use linker::Linker;
-pub use memory::{Memory, SharedMemory};
 pub use module::{Module, Progress};
 pub use options::{CallOptions, CompileOptions, InstantiateOptions};
 pub use raw::suspend::HostFuture;
 pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreContextMut};
-pub use table::Table;
-pub use tag::Tag;
-pub use value::{ExternRef, HostParams, HostResults, Val, WasmParams, WasmResults, WasmTy};
+pub use value::Val;
 pub use wardian_module::DecodeError;
 pub use wardian_types::{
     CoreFeatures, ExternKind, ExternType, FuncType, GlobalType, HeapType, MemoryType, RefType,
@@ -162,6 +159,7 @@ pub use wardian_types::{
 #[cfg(feature = "torture")]
 #[doc(hidden)]
 pub use wardian_vm::torture;
+pub use wasm_ty::{HostParams, HostResults, WasmParams, WasmResults, WasmTy};
 
 /// The example of the README is compiled with those of the documentation.
 #[cfg(doctest)]

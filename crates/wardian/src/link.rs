@@ -2,11 +2,12 @@
 
 use crate::error::LinkProblem;
 use crate::error::UsageKind;
+use crate::handles::Extern;
 use crate::raw::instantiate::{ImportItem, Imports};
 use crate::raw::parts::functions::FuncKind;
 use crate::raw::parts::host::HostDef;
 use crate::raw::store::StoreInner;
-use crate::{Engine, Error, ErrorKind, Extern, Module, Result};
+use crate::{Engine, Error, ErrorKind, Module, Result};
 use std::borrow::Cow;
 use std::sync::Arc;
 use wardian_module::ItemIndex;

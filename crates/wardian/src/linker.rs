@@ -2,13 +2,15 @@
 
 use crate::error::UsageKind;
 use crate::func::IntoFunc;
+use crate::handles::{Extern, Instance};
 use crate::link::{self, Definition, Lookup};
 use crate::raw::parts::host::HostDef;
 use crate::raw::suspend::HostFuture;
-use crate::value::{HostResults, WasmParams};
+use crate::value::Val;
+use crate::wasm_ty::{HostResults, WasmParams};
 use crate::{
-    AsContextMut, Caller, Engine, Error, Extern, Instance, InstancePre, InstantiateOptions, Module,
-    Result, StoreContextMut, Val, resolver, suggestions,
+    AsContextMut, Caller, Engine, Error, InstancePre, InstantiateOptions, Module, Result,
+    StoreContextMut, resolver, suggestions,
 };
 use std::cell::Cell;
 use std::collections::HashMap;

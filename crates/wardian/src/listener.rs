@@ -5,13 +5,12 @@
 //! It sees instances read-only and has no way to run a guest.
 
 pub use crate::attach::{Attachment, FunctionFilter};
+use crate::inspect::{FunctionDefinition, InternalModule};
 use crate::raw::listen::LiveCall;
+use crate::stack::{StackFrame, StackIterator};
 use crate::testing::{TestFunction, TestModule};
-use crate::{
-    Error, Exception, Val,
-    inspect::{FunctionDefinition, InternalModule},
-    stack::{StackFrame, StackIterator},
-};
+use crate::value::Val;
+use crate::{Error, Exception};
 use std::fmt;
 use std::sync::Arc;
 

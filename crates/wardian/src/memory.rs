@@ -4,6 +4,7 @@ mod plain;
 
 use crate::allocator::{Supplier, unusable};
 use crate::error::{LimitKind, UsageKind};
+use crate::handles::{Memory, SharedMemory};
 use crate::limits::ResourceLimiter;
 use crate::raw::memory::{Source, can_be_guarded};
 use crate::raw::parts::memory::{fault, granted};
@@ -15,27 +16,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wardian_types::MemoryType;
 use wardian_vm::layout::VmMemory;
 use wardian_vm::memory::{GrowError, size_in_bytes};
-
-/// An unshared linear memory of a store. A cheap handle.
-///
-/// Its bytes can be borrowed as slices: a borrow holds the store, so no guest runs and nothing
-/// grows meanwhile. Shared memories are [`SharedMemory`].
-///
-/// So a slice cannot be kept across a call, which might grow the memory and move it:
-///
-/// ```compile_fail
-/// # use wardian::{Memory, Store, TypedFunc};
-/// fn keeps(memory: Memory, store: &mut Store<()>, grow: TypedFunc<(), ()>) -> u8 {
-///     let bytes = memory.data(&*store);
-///     grow.call(&mut *store, ()).unwrap();
-///     bytes[0]
-/// }
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Memory {
-    pub(crate) store: u64,
-    pub(crate) index: u32,
-}
 
 impl Memory {
     /// A memory of the host's, full of zeroes.
@@ -186,14 +166,6 @@ fn check_type(ty: &MemoryType) -> Result<()> {
     }
     Ok(())
 }
-
-/// A linear memory that several threads, each with a store of its own, use at once. Clones are the
-/// same memory.
-///
-/// Guests change it at any time, so it can never be borrowed as a slice: bytes are copied, or read
-/// and written atomically.
-#[derive(Clone, Debug)]
-pub struct SharedMemory(Arc<wardian_vm::memory::SharedMemory>, u64);
 
 impl SharedMemory {
     /// A shared memory, full of zeroes.

@@ -7,12 +7,10 @@ use crate::error::LimitKind;
 pub use record::{ImportAnswer, ImportLog, RecordedImport, RecordingResolver};
 pub use stubs::{TrapStubs, UndefinedImport};
 
+use crate::handles::{Extern, Func, Global, Instance, Memory, SharedMemory, Table, Tag};
 use crate::link::{self, Definition, Lookup};
 use crate::store::check_store;
-use crate::{
-    AsContext, AsContextMut, Error, Extern, Func, Global, Instance, InstantiateOptions, Memory,
-    Module, Result, SharedMemory, StoreContextMut, Table, Tag,
-};
+use crate::{AsContext, AsContextMut, Error, InstantiateOptions, Module, Result, StoreContextMut};
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::Arc;

@@ -4,7 +4,8 @@ use crate::error::UsageKind;
 use crate::raw::parts::host::HostCall;
 use crate::raw::parts::snapshot::SnapshotData;
 use crate::raw::store::StoreInner;
-use crate::{AsContextMut, Caller, Error, ErrorKind, Result, Store, Val};
+use crate::value::Val;
+use crate::{AsContextMut, Caller, Error, ErrorKind, Result, Store};
 use std::fmt;
 use std::sync::Arc;
 

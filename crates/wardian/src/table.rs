@@ -1,16 +1,11 @@
 //! Tables.
 
 use crate::error::{LimitKind, UsageKind};
+use crate::handles::Table;
 use crate::store::{check_store, same_store};
-use crate::{AsContext, AsContextMut, Error, Result, Val};
+use crate::value::Val;
+use crate::{AsContext, AsContextMut, Error, Result};
 use wardian_types::{TableType, ValType};
-
-/// A table of a store. A cheap handle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Table {
-    pub(crate) store: u64,
-    pub(crate) index: u32,
-}
 
 impl Table {
     /// A table of the host's, full of `init`.

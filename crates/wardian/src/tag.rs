@@ -1,18 +1,9 @@
 //! Tags of exceptions.
 
+use crate::handles::Tag;
 use crate::store::same_store;
 use crate::{AsContext, AsContextMut, Result};
 use wardian_types::TagType;
-
-/// A tag of a store: it identifies exceptions, and says which values they carry (core specification, "Tags").
-/// A cheap handle.
-///
-/// Two handles are equal if they are of the same tag. Tags of the same type are different tags.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Tag {
-    pub(crate) store: u64,
-    pub(crate) index: u32,
-}
 
 impl Tag {
     /// A tag of the host's, for modules to import, and for host functions to throw with.

@@ -1,9 +1,8 @@
 //! Doubles of functions and modules, for tests of listeners that need no guest.
 
-use crate::{
-    GlobalType, Val,
-    inspect::{FunctionDefinition, InternalModule},
-};
+use crate::GlobalType;
+use crate::inspect::{FunctionDefinition, InternalModule};
+use crate::value::Val;
 use wardian_types::FuncType;
 
 /// A function for tests, without any code.

@@ -3,14 +3,17 @@
 use super::chain::incremental;
 use super::state::{ImportState, State};
 use super::{Checkpoint, ModuleBytes};
+use crate::handles::Instance;
 use crate::link::Lookup;
 use crate::raw::checkpoint::{Origin, Restored, Target};
 use crate::raw::store::{StoreData, StoreInner};
 use crate::raw::suspend::AsyncCall;
+use crate::resolver::ImportResolver;
 use crate::store::check_store;
+use crate::value::Val;
 use crate::{
-    AsContextMut, Engine, Error, ErrorKind, Instance, InstantiateOptions, Linker, Module, Result,
-    Store, StoreContextMut, Val, resolver, resolver::ImportResolver,
+    AsContextMut, Engine, Error, ErrorKind, InstantiateOptions, Linker, Module, Result, Store,
+    StoreContextMut, resolver,
 };
 use std::fmt;
 use std::future::poll_fn;

@@ -13,7 +13,7 @@
 //! offsets of operators in the module's code section, and values have their types from the module. The encoding is
 //! postcard's, in the order of the fields: a change of these types is a new [`super::format::VERSION`].
 
-use crate::ExternRef;
+use crate::handles::ExternRef;
 use crate::raw::parts::host::HostDef;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;

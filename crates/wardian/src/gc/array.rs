@@ -1,9 +1,11 @@
 //! Arrays.
 
-use super::{AnyRef, EqRef, of_module, of_type};
+use super::{EqRef, of_module, of_type};
+use crate::handles::AnyRef;
 use crate::raw::gc::{Initial, Referent};
 use crate::store::check_store;
-use crate::{AsContext, AsContextMut, Module, Result, Val};
+use crate::value::Val;
+use crate::{AsContext, AsContextMut, Module, Result};
 use wardian_types::{ArrayType, CompositeType};
 
 /// An array that a guest or the embedder has allocated. See [`AnyRef`].

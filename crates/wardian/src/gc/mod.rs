@@ -5,40 +5,16 @@ mod stats;
 mod structure;
 
 use crate::error::UsageKind;
+use crate::handles::AnyRef;
+use crate::handles::ExternRef;
+use crate::raw::gc::Referent;
+use crate::raw::store::StoreInner;
+use crate::wasm_ty::{WasmTy, sealed};
+use crate::{AsContext, AsContextMut, Error, Result};
 pub use array::{ArrayRef, ArrayRefPre};
 pub use stats::GcStats;
 pub use structure::{StructRef, StructRefPre};
-
-use crate::raw::gc::Referent;
-use crate::raw::parts::roots::Root;
-use crate::raw::store::StoreInner;
-use crate::value::{WasmTy, sealed};
-use crate::{AsContext, AsContextMut, Error, ExternRef, Result};
-use std::sync::Arc;
 use wardian_types::{HeapType, RefType, ValType};
-
-/// A value of garbage collection: a struct, an array, an integer of 31 bits, or a value of the embedder's that a
-/// guest converted (`anyref` without null).
-///
-/// The object that it refers to stays alive as long as this or a clone of it does: it is a root of the store's
-/// collections. Objects of one store mean nothing in another one, which refuses them. Cheap to clone.
-///
-/// ```
-/// use wardian::{Engine, Store, Val, ValType, gc::{StructRef, StructRefPre}, types::{FieldType, StorageType, StructType}};
-/// let mut store = Store::new(&Engine::default(), ());
-/// let field = FieldType { mutable: true, storage: StorageType::Val(ValType::I32) };
-/// let ty = StructRefPre::new(&mut store, StructType::new([field, field]))?;
-/// let point = StructRef::new(&mut store, &ty, &[Val::I32(3), Val::I32(4)])?;
-/// point.set_field(&mut store, 1, Val::I32(5))?;
-/// assert_eq!(point.field(&store, 1)?.i32(), Some(5));
-/// # Ok::<(), wardian::Error>(())
-/// ```
-#[derive(Clone)]
-#[doc(alias = "Rooted", alias = "OwnedRooted", alias = "ManuallyRooted")]
-pub struct AnyRef {
-    pub(crate) store: u64,
-    pub(crate) root: Arc<Root>,
-}
 
 /// A value that guests can compare with `ref.eq`: a struct, an array or an integer of 31 bits (`eqref` without
 /// null).
@@ -78,16 +54,6 @@ impl I31 {
     /// The number with its sign, as `i31.get_s` gives it.
     pub fn get_i32(self) -> i32 {
         (self.0 << 1) as i32 >> 1
-    }
-}
-
-impl std::fmt::Debug for AnyRef {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.root.word() {
-            Some(word) if word & 1 == 1 => write!(f, "AnyRef(i31 {})", word >> 1),
-            Some(word) => write!(f, "AnyRef({word:#x})"),
-            None => f.write_str("AnyRef(gone)"),
-        }
     }
 }
 
@@ -299,6 +265,7 @@ reference! {
 }
 
 impl WasmTy for I31 {}
+
 impl sealed::Ty for I31 {
     const TYPE: ValType = ValType::Ref(RefType { nullable: false, heap: HeapType::I31 });
     fn to_slots(self, _: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
@@ -311,6 +278,7 @@ impl sealed::Ty for I31 {
 }
 
 impl WasmTy for Option<I31> {}
+
 impl sealed::Ty for Option<I31> {
     const TYPE: ValType = ValType::Ref(RefType { nullable: true, heap: HeapType::I31 });
     fn to_slots(self, _: &mut StoreInner, slots: &mut [u64]) -> Result<()> {

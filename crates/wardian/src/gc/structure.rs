@@ -1,8 +1,10 @@
 //! Structs.
 
-use super::{AnyRef, EqRef, of_module, of_type};
+use super::{EqRef, of_module, of_type};
+use crate::handles::AnyRef;
 use crate::store::check_store;
-use crate::{AsContext, AsContextMut, Module, Result, Val};
+use crate::value::Val;
+use crate::{AsContext, AsContextMut, Module, Result};
 use wardian_types::{CompositeType, StructType};
 
 /// A struct that a guest or the embedder has allocated. See [`AnyRef`].

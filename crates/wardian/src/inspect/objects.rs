@@ -2,9 +2,11 @@
 
 use super::{InternalModule, Source};
 use crate::error::UsageKind;
+use crate::handles::AnyRef;
 use crate::raw::gc::Referent;
 use crate::raw::store::StoreInner;
-use crate::{Error, Result, Val, gc::AnyRef};
+use crate::value::Val;
+use crate::{Error, Result};
 use wardian_types::{FieldType, HeapType};
 
 /// A struct or an array, to be read: see [`InternalModule::object`].

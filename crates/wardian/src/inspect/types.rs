@@ -1,7 +1,7 @@
 //! Types and tags of an instance, by index and name.
 
 use super::{InternalModule, Source};
-use crate::Tag;
+use crate::handles::Tag;
 use wardian_module::ItemIndex;
 use wardian_types::{SubType, TagType};
 

@@ -3,8 +3,9 @@
 //! WebAssembly's memory is little-endian. Types of several bytes are read as this machine has them, which is the same
 //! on all machines that Wardian runs on.
 
-use super::{Memory, SharedMemory, checked};
+use super::checked;
 use crate::error::UsageKind;
+use crate::handles::{Memory, SharedMemory};
 use crate::{AsContext, AsContextMut, Caller, Error, Result, StoreContext};
 use bytemuck::{AnyBitPattern, NoUninit};
 
@@ -182,7 +183,7 @@ impl<T: 'static> Caller<'_, T> {
     ///
     /// The host itself calls, or the instance exports no such memory, or a shared one.
     pub fn memory(&mut self) -> Result<Memory> {
-        let found = self.get_export("memory").and_then(crate::Extern::into_memory);
+        let found = self.get_export("memory").and_then(crate::handles::Extern::into_memory);
         found.ok_or_else(|| {
             Error::usage(
                 UsageKind::NotFound,

@@ -1,8 +1,8 @@
 //! What the thread that has a store does when others have left work for it: see [`crate::close`].
 
 use super::store::StoreInner;
-use crate::Instance;
 use crate::close::{CloseNotifier, CloseState, Deferred, Shared};
+use crate::handles::Instance;
 use crate::raw::parts::functions::FuncKind;
 use crate::raw::parts::instance::ImportedFunc;
 use std::cell::LazyCell;

@@ -11,8 +11,10 @@
 
 use super::store::StoreInner;
 use crate::error::{LimitKind, UsageKind};
+use crate::handles::Tag;
 use crate::raw::parts::exceptions::{MOST, MOST_WORDS, TagData};
-use crate::{Error, ErrorKind, Exception, Result, Tag, Val};
+use crate::value::Val;
+use crate::{Error, ErrorKind, Exception, Result};
 use wardian_module::ItemIndex;
 use wardian_types::{FuncType, TrapCode};
 

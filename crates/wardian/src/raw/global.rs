@@ -1,18 +1,11 @@
 //! Globals of a store: 16 bytes each, in instances or in the store's arena.
 
 use super::store::StoreInner;
-use crate::{Global, Result, Val};
-use std::ptr::NonNull;
+use crate::Result;
+use crate::handles::Global;
+use crate::raw::parts::global::GlobalAt;
+use crate::value::Val;
 use wardian_types::{GlobalType, ValType};
-
-/// Where a global's value lies. Only read together with the store that it belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct GlobalAt(NonNull<u64>);
-
-// SAFETY: the address is only used with the owning store borrowed.
-unsafe impl Send for GlobalAt {}
-// SAFETY: as above.
-unsafe impl Sync for GlobalAt {}
 
 impl Global {
     /// Address for an instance that imports it.

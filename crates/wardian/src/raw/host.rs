@@ -11,9 +11,10 @@ use crate::error::{LimitKind, UsageKind};
 use crate::raw::parts::functions::FuncKind;
 use crate::raw::parts::host::{Dispatch, HostCall, HostDef};
 use crate::raw::parts::roots::is_object_slot;
-use crate::value::sealed::List;
-use crate::value::{HostParams, HostResults};
-use crate::{Caller, Error, ErrorKind, Result, Val};
+use crate::value::Val;
+use crate::wasm_ty::sealed::List;
+use crate::wasm_ty::{HostParams, HostResults};
+use crate::{Caller, Error, ErrorKind, Result};
 use std::any::Any;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -226,7 +227,7 @@ pub(super) const fn slots_of<P: HostParams, R: HostResults>() -> usize {
 }
 
 /// The function reference in a slot that a guest of the store filled.
-pub(crate) fn func_in_slot(store: &StoreInner, slots: &[u64]) -> Option<crate::Func> {
+pub(crate) fn func_in_slot(store: &StoreInner, slots: &[u64]) -> Option<crate::handles::Func> {
     // SAFETY: typed functions read only what compiled code wrote, by the signature that was
     // checked when the function was made.
     unsafe { store.func_from_reference(slots[0]) }

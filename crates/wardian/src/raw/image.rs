@@ -4,8 +4,10 @@ use super::store::{StoreData, StoreInner};
 use crate::close::{CloseNotifier, CloseState};
 use crate::error::PanicPayload;
 use crate::error::UsageKind;
+use crate::handles::Instance;
+use crate::listener::AbortReason;
 use crate::raw::parts::image::ImageData;
-use crate::{Error, ErrorKind, Instance, Result, listener::AbortReason};
+use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
 impl<T: 'static> StoreData<T> {

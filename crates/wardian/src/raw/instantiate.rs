@@ -7,9 +7,9 @@ use super::store::{StoreData, StoreInner};
 use crate::allocator::Supplier;
 use crate::code::LoadedCode;
 use crate::error::LimitKind;
+use crate::handles::SharedMemory;
 use crate::jit::MemoryVariant;
 use crate::limits::{Granted, ResourceLimiter};
-use crate::memory::SharedMemory;
 use crate::module::ModuleInner;
 use crate::raw::parts::block::Block;
 use crate::raw::parts::hook::AttachmentState;
@@ -31,7 +31,7 @@ pub(crate) enum ImportItem {
     Table(u32),
     Memory(u32),
     Shared(SharedMemory),
-    Global(crate::Global),
+    Global(crate::handles::Global),
     Tag(u32),
 }
 

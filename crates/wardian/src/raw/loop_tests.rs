@@ -1,6 +1,7 @@
 //! Code that begins at a loop, run with frames made by hand.
 
-use crate::{Config, Engine, Instance, Module, Store};
+use crate::handles::Instance;
+use crate::{Config, Engine, Module, Store};
 use ValType::{F32, F64, I32, I64, V128};
 use wardian_types::{FuncType, ValType};
 use wardian_vm::activation::{self, Outcome};

@@ -1,10 +1,9 @@
 //! Stubs for imports that nobody defines.
 
 use super::{ImportRequest, ImportResolver, Resolution};
-use crate::{
-    AsContextMut, Error, Func, Global, Memory, Result, SharedMemory, StoreContextMut, Table, Tag,
-    Val,
-};
+use crate::handles::{Func, Global, Memory, SharedMemory, Table, Tag};
+use crate::value::Val;
+use crate::{AsContextMut, Error, Result, StoreContextMut};
 use wardian_types::{ExternType, MemoryType, ValType};
 
 /// Answers every request for a function with a stub that ends the guest when it is called. So a

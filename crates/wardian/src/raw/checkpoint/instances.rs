@@ -9,10 +9,11 @@ use crate::checkpoint::state::{
     Shared, State, TableState, Value,
 };
 use crate::error::LimitKind;
+use crate::handles::Instance;
 use crate::link::{self, Definition, Lookup};
 use crate::raw::parts::instance::MemoryRef;
 use crate::raw::parts::memory::MemoryData;
-use crate::{Instance, InstantiateOptions, Module, Result, StoreContextMut};
+use crate::{InstantiateOptions, Module, Result, StoreContextMut};
 use wardian_module::{ItemIndex, engine_type};
 use wardian_types::ValType;
 
@@ -68,7 +69,7 @@ impl<T: 'static> StoreData<T> {
     }
 
     /// What an instance has, of the same kind as `like`.
-    fn item(&mut self, item: Item, like: ItemIndex) -> Result<crate::Extern> {
+    fn item(&mut self, item: Item, like: ItemIndex) -> Result<crate::handles::Extern> {
         let Item { instance, index } = item;
         let data = self.inner.instances.get(instance as usize);
         let data = data.ok_or_else(|| unusable(format!("there is no instance {instance}")))?;

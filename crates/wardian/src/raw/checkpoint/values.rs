@@ -3,10 +3,11 @@
 use super::super::store::StoreInner;
 use super::graph::Graph;
 use super::{refused, unusable};
+use crate::Result;
 use crate::checkpoint::state::{ExceptionState, Item, ObjectState, Shared, Value};
+use crate::handles::AnyRef;
 use crate::raw::gc::Referent;
 use crate::raw::parts::functions::FuncKind;
-use crate::{Result, gc::AnyRef};
 use std::collections::HashMap;
 use wardian_types::{RefType, ValType};
 
@@ -254,8 +255,10 @@ impl ValueReader {
         Ok(match value {
             Value::Func(item) if r.is_func() => {
                 let func = func_of(store, item)?;
-                let given =
-                    crate::Val::FuncRef(Some(crate::Func { store: store.id(), index: func }));
+                let given = crate::value::Val::FuncRef(Some(crate::handles::Func {
+                    store: store.id(),
+                    index: func,
+                }));
                 store.check_value(&given, ValType::Ref(r)).ok().map(|()| store.reference_to(func))
             }
             Value::I31(bits) if bits >> 31 == 0 => self.any(store, r, bits << 1 | 1),

@@ -2,11 +2,13 @@
 
 use super::super::store::{StoreData, StoreInner};
 use crate::error::{LimitKind, UsageKind};
+use crate::handles::{AnyRef, ExternRef};
 use crate::limits::ResourceLimiter;
 use crate::raw::parts::objects::{Layout, ObjectType};
 use crate::raw::parts::roots::Root;
 use crate::raw::signatures::Signature;
-use crate::{Error, ExternRef, Result, Val, gc::AnyRef};
+use crate::value::Val;
+use crate::{Error, Result};
 use std::sync::Arc;
 use wardian_types::{FieldType, HeapType, TypeIndex, ValType};
 use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, first_element};

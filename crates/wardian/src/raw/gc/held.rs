@@ -6,7 +6,7 @@
 use super::super::store::StoreInner;
 use super::Referent;
 use crate::backtrace::Frame;
-use crate::gc::AnyRef;
+use crate::handles::AnyRef;
 use wardian_types::ValType;
 use wardian_vm::frames::Frames;
 use wardian_vm::interpreted::FrameLayout;

@@ -1,11 +1,9 @@
 //! A call of which listeners are notified, as they see it.
 
+use crate::inspect::{FunctionDefinition, InternalModule};
 use crate::raw::parts::hook::{Hook, OpenCall, Target};
 use crate::raw::store::StoreInner;
-use crate::{
-    Val,
-    inspect::{FunctionDefinition, InternalModule},
-};
+use crate::value::Val;
 use wardian_types::ValType;
 
 /// A call of a running guest, as listeners see it.

@@ -1,6 +1,6 @@
 //! References to the embedder's values, as guests hold them: handles with a generation.
 
-use crate::ExternRef;
+use crate::handles::ExternRef;
 use wardian_vm::contain::drop_contained;
 
 /// The values behind the handles of a store.

@@ -7,6 +7,7 @@ pub(in crate::raw) mod block;
 pub(in crate::raw) mod exceptions;
 pub(crate) mod externrefs;
 pub(crate) mod functions;
+pub(crate) mod global;
 pub(crate) mod hook;
 pub(crate) mod host;
 pub(crate) mod image;
