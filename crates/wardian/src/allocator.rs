@@ -1,8 +1,7 @@
 //! Linear memories whose bytes the embedder supplies.
 
 use crate::error::{LimitKind, UsageKind};
-use crate::raw::memory::can_be_guarded;
-use crate::{Engine, Error, InstantiateOptions, Result};
+use crate::{Engine, Error, Result};
 use std::fmt;
 use std::sync::Arc;
 use wardian_types::MemoryType;
@@ -196,15 +195,6 @@ impl MemoryAllocator for PoolingAllocator {
     }
 }
 
-impl<T> InstantiateOptions<T> {
-    /// Asks `allocator` for the memories that the module defines, instead of the engine. An
-    /// `Arc` of an allocator is one, too.
-    pub fn with_memory_allocator(mut self, allocator: impl MemoryAllocator) -> Self {
-        self.allocator = Some(Arc::new(allocator));
-        self
-    }
-}
-
 /// An allocator with the names that its requests bear.
 #[derive(Clone, Copy)]
 pub(crate) struct Supplier<'a> {
@@ -221,7 +211,7 @@ impl<'a> Supplier<'a> {
 
     /// A memory whose promises have been looked at.
     pub(crate) fn supply(&self, engine: &Engine, ty: &MemoryType) -> Result<CustomMemory> {
-        let wants_guard = can_be_guarded(engine, ty);
+        let wants_guard = engine.can_guard(ty);
         let request = MemoryRequest {
             wants_guard,
             module: self.module,

@@ -1,8 +1,11 @@
 //! Attaching listeners to a running program, and choosing functions.
 
 use crate::close::{Deferred, Shared};
+use crate::config::Config;
+use crate::extension::Extension;
 use crate::handles::Instance;
 use crate::inspect::FunctionDefinition;
+use crate::listener::MultiFunctionListenerFactory;
 use crate::listener::{FunctionListener, FunctionListenerFactory};
 use crate::module::ModuleInner;
 use crate::raw::parts::hook::AttachmentState;
@@ -72,11 +75,50 @@ impl Instance {
     }
 }
 
-/// Asks a factory for each function of a module.
-pub(crate) fn choose(
+impl Config {
+    /// Asks a factory for the listeners of each function of every module, before those that a module
+    /// is compiled with: see [`crate::CompileOptions::with_function_listener_factory`].
+    #[doc(alias = "WithFunctionListenerFactory")]
+    pub fn function_listener_factory(
+        &mut self,
+        factory: impl FunctionListenerFactory,
+    ) -> &mut Config {
+        let before = self.listeners.get::<MultiFunctionListenerFactory>();
+        let mut all = before.cloned().unwrap_or_default();
+        all.push(Arc::new(factory));
+        self.listeners = Extension::new(all);
+        self
+    }
+
+    /// Whether there is such a factory: then all code is called through wrappers that notify the listeners.
+    pub fn has_function_listeners(&self) -> bool {
+        !self.listeners.is_empty()
+    }
+}
+
+/// Functions by their indices, with their listeners.
+type Listened = Vec<(u32, Vec<Arc<dyn FunctionListener>>)>;
+
+/// Asks the factories of the engine of a module, and then these, for each of its functions. None if there are no
+/// factories.
+pub(crate) fn choose_all(
     module: &Arc<ModuleInner>,
-    factory: &dyn FunctionListenerFactory,
-) -> Vec<(u32, Vec<Arc<dyn FunctionListener>>)> {
+    more: &[Arc<dyn FunctionListenerFactory>],
+) -> Option<Extension> {
+    let of_engine = module.engine.config().listeners.get::<MultiFunctionListenerFactory>();
+    let mut factory = of_engine.cloned().unwrap_or_default();
+    more.iter().for_each(|f| factory.push(f.clone()));
+    (!factory.is_empty()).then(|| Extension::new(choose(module, &factory)))
+}
+
+/// The functions of a module that are listened to in every instance, and by whom.
+pub(crate) fn compiled_in(module: &ModuleInner) -> &[(u32, Vec<Arc<dyn FunctionListener>>)] {
+    let listened = module.listeners.get().and_then(|extension| extension.get::<Listened>());
+    listened.map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Asks a factory for each function of a module.
+fn choose(module: &Arc<ModuleInner>, factory: &dyn FunctionListenerFactory) -> Listened {
     let functions = 0..module.decoded.info().functions.len() as u32;
     let ask = |func| {
         let definition = FunctionDefinition::of_module(module, func);

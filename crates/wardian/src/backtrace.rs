@@ -1,8 +1,10 @@
 //! Where a guest was.
 
 use crate::Module;
+use crate::error::{Error, Trace};
 use crate::handles::AnyRef;
 use crate::inspect::FunctionDefinition;
+use std::any::Any;
 use std::fmt;
 use wardian_module::{DebugInfo, SourceLocation};
 use wardian_types::ValType;
@@ -31,6 +33,16 @@ pub struct Frame {
     pub(crate) objects: Vec<(Option<u32>, AnyRef)>,
 }
 
+impl Trace for Backtrace {}
+
+impl Error {
+    /// The guest's calls when it happened, innermost first.
+    pub fn backtrace(&self) -> Option<&Backtrace> {
+        let trace: &dyn Any = self.trace()?;
+        trace.downcast_ref()
+    }
+}
+
 impl Backtrace {
     /// The frames, innermost first.
     pub fn frames(&self) -> &[Frame] {
@@ -53,6 +65,10 @@ impl Backtrace {
 }
 
 impl Frame {
+    pub(crate) fn new(module: &Module, func: u32, offset: Option<u32>) -> Frame {
+        Frame { module: module.clone(), func, offset, locals: None, objects: Vec::new() }
+    }
+
     /// The module of the function.
     pub fn module(&self) -> &Module {
         &self.module

@@ -1,16 +1,18 @@
 //! Stopping guests from other threads.
 
 use crate::StopReason;
-use crate::raw::store::StoreInner;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use wardian_vm::interrupt::{Interrupter, reason};
+use wardian_vm::interrupt::{Interrupter, LinkedCall, reason};
 
 /// Stops the guests of a store, from any thread. Clones stop the same store.
 #[derive(Clone, Debug)]
 pub struct CancelToken(pub(crate) Arc<Interrupter>);
+
+/// The tokens of the calls of a store that run under options, the innermost last.
+pub(crate) type Tokens = Vec<(CancelToken, Arc<LinkedCall>)>;
 
 impl Default for CancelToken {
     fn default() -> Self {
@@ -113,17 +115,8 @@ impl AsFd for WakeFd {
     }
 }
 
-impl StoreInner {
-    /// Says why work for the store is to stop, if so: also because of the token of a call that runs. It does not borrow
-    /// the store, so that the work may change it.
-    pub(crate) fn stop_check(&self) -> impl Fn() -> Option<StopReason> + use<> {
-        // Without one nobody has a token.
-        let interrupter = self.known_interrupter().cloned();
-        move || stop_reason(interrupter.as_ref()?.reasons(), reason::CANCELLED | reason::CALL)
-    }
-}
-
-fn stop_reason(reasons: u64, cancelled: u64) -> Option<StopReason> {
+/// Why work is to stop, if one of the reasons says so; `cancelled` are those that mean a cancellation.
+pub(crate) fn stop_reason(reasons: u64, cancelled: u64) -> Option<StopReason> {
     if reasons & cancelled != 0 {
         Some(StopReason::Cancelled)
     } else if reasons & reason::DEADLINE != 0 {

@@ -10,9 +10,11 @@ pub(crate) mod pages;
 mod reader;
 mod request;
 mod resume;
+mod serve;
 pub(crate) mod state;
 mod take;
 
+use crate::backtrace::Frame;
 pub use crate::config::Checkpoints;
 use crate::{Module, Result};
 pub use diff::{
@@ -312,7 +314,7 @@ impl Checkpoint {
             let module = modules.get(frame.module as usize).and_then(Option::as_ref);
             let known = module.filter(|m| (frame.function as usize) < m.info().functions.len());
             let module = known.ok_or_else(|| format::damaged("a frame has no module"))?;
-            backtrace.frames.push(module.frame(frame.function, Some(frame.offset)));
+            backtrace.frames.push(Frame::new(module, frame.function, Some(frame.offset)));
         }
         Ok(backtrace)
     }

@@ -6,10 +6,10 @@
 //!                                                   now lead to an error
 //! ```
 
+mod operations;
+
 use crate::handles::Instance;
-use crate::raw::store::StoreInner;
-use crate::store::same_store;
-use crate::{AsContextMut, Store, StoreContext};
+use crate::raw::entered::any_entered;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -96,7 +96,7 @@ impl ClosingInstance {
 
 /// Closes an instance from any thread, whichever thread has its store. Clones close the same instance.
 #[derive(Clone)]
-pub struct InstanceCloser(Arc<CloseState>);
+pub struct InstanceCloser(pub(super) Arc<CloseState>);
 
 impl InstanceCloser {
     /// Closes with exit code 0. Returns whether it was this call that closed the instance.
@@ -139,69 +139,6 @@ impl InstanceCloser {
 impl std::fmt::Debug for InstanceCloser {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("InstanceCloser").field("instance", &self.0.identity).finish_non_exhaustive()
-    }
-}
-
-impl Instance {
-    /// What closes the instance from other threads.
-    ///
-    /// # Panics
-    ///
-    /// It belongs to another store; so for all methods here.
-    pub fn closer(&self, mut store: impl AsContextMut) -> InstanceCloser {
-        let store = store.as_context_mut();
-        same_store(&store.0.inner, self.store);
-        InstanceCloser(store.0.inner.close_state(self.index))
-    }
-
-    /// Closes with exit code 0: see [`Instance::close_with_exit_code`].
-    pub fn close(&self, store: impl AsContextMut) -> bool {
-        self.close_with_exit_code(store, 0)
-    }
-
-    /// Closes with this code. Notifiers are notified, then the instance is closed; calls of its functions now
-    /// end with [`crate::ErrorKind::Closed`]. If a host function does this, the call of the guest that called
-    /// it ends in this way too when the host function returns, provided that the instance takes part in the
-    /// call: the call was entered through it, or functions of its module are on the stack that are not known
-    /// to be those of another instance of the module.
-    ///
-    /// Memories and globals stay readable. Returns whether it was this call that closed it.
-    #[doc(alias = "CloseWithExitCode")]
-    pub fn close_with_exit_code(&self, mut store: impl AsContextMut, code: u32) -> bool {
-        let store = store.as_context_mut();
-        same_store(&store.0.inner, self.store);
-        store.0.inner.close_instance(self.index, code)
-    }
-
-    /// Whether it is closed.
-    pub fn is_closed<'a, T: 'static>(&self, store: impl Into<StoreContext<'a, T>>) -> bool {
-        self.internal(store).is_closed()
-    }
-
-    /// The code that it was closed with, if it was.
-    pub fn exit_code<'a, T: 'static>(&self, store: impl Into<StoreContext<'a, T>>) -> Option<u32> {
-        self.internal(store).exit_code()
-    }
-
-    /// Adds a notifier of the instance; if it is closed already, the notifier is never called.
-    pub fn notify_close(&self, mut store: impl AsContextMut, notifier: impl CloseNotifier) {
-        let store = store.as_context_mut();
-        same_store(&store.0.inner, self.store);
-        store.0.inner.notify_of_closing(self.index, &[Arc::new(notifier)]);
-    }
-}
-
-impl<T: 'static> Store<T> {
-    /// Closes all its instances with exit code 0.
-    pub fn close(&mut self) {
-        self.close_with_exit_code(0);
-    }
-
-    /// Closes all its instances with this code, in the order in which they were made. Dropping the
-    /// store does the same with code 0 to those that are still open.
-    pub fn close_with_exit_code(&mut self, code: u32) {
-        use crate::AsContextMut as _;
-        self.as_context_mut().0.inner.close_all(code);
     }
 }
 
@@ -266,7 +203,7 @@ impl Shared {
 
     /// Whether a call is running in which code of the instance may be open.
     fn runs(&self, instance: u32) -> bool {
-        crate::raw::deferred::any_entered(&self.interrupter, &self.reaching(instance))
+        any_entered(&self.interrupter, &self.reaching(instance))
     }
 
     /// The contexts of an instance and of all that may call it, through others too.
@@ -297,7 +234,9 @@ pub(crate) struct CloseState {
 }
 
 const OPEN: u64 = 0;
+
 const CLOSING: u64 = 1;
+
 const CLOSED: u64 = 1 << 32;
 
 impl CloseState {
@@ -352,22 +291,6 @@ impl CloseState {
         let mut all = self.notifiers.lock().unwrap_or_else(|e| e.into_inner());
         if self.state.load(Ordering::SeqCst) == OPEN {
             all.extend_from_slice(notifiers);
-        }
-    }
-}
-
-impl StoreInner {
-    /// Closes the instances that are still open.
-    pub(crate) fn close_all(&mut self, code: u32) {
-        for instance in 0..self.instances.len() as u32 {
-            self.close_instance(instance, code);
-        }
-    }
-
-    /// Notifies those that asked to know when the store is dropped, and with it its instances.
-    pub(crate) fn notify_of_going(&self) {
-        for state in self.instances.iter().filter_map(|i| i.state.as_ref()) {
-            state.begin(0);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! How an engine works.
 
-use crate::listener::{FunctionListenerFactory, MultiFunctionListenerFactory};
-use std::sync::Arc;
+use crate::extension::Extension;
 use wardian_types::CoreFeatures;
 
 /// How guest code is run.
@@ -72,7 +71,8 @@ pub struct Config {
     pub(crate) gc_stress: bool,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) forkable: bool,
-    pub(crate) listeners: MultiFunctionListenerFactory,
+    /// A [`crate::listener::MultiFunctionListenerFactory`].
+    pub(crate) listeners: Extension,
 }
 
 impl Default for Config {
@@ -106,7 +106,7 @@ impl Config {
             gc_stress: false,
             checkpoints: Checkpoints::Off,
             forkable: false,
-            listeners: MultiFunctionListenerFactory::default(),
+            listeners: Extension::default(),
         }
     }
 
@@ -309,21 +309,5 @@ impl Config {
     pub fn gc_stress(&mut self, on: bool) -> &mut Config {
         self.gc_stress = on;
         self
-    }
-
-    /// Asks a factory for the listeners of each function of every module, before those that a module
-    /// is compiled with: see [`crate::CompileOptions::with_function_listener_factory`].
-    #[doc(alias = "WithFunctionListenerFactory")]
-    pub fn function_listener_factory(
-        &mut self,
-        factory: impl FunctionListenerFactory,
-    ) -> &mut Config {
-        self.listeners.push(Arc::new(factory));
-        self
-    }
-
-    /// Whether there is such a factory: then all code is called through wrappers that notify the listeners.
-    pub fn has_function_listeners(&self) -> bool {
-        !self.listeners.is_empty()
     }
 }

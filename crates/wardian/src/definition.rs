@@ -1,12 +1,12 @@
 //! What is known of a function before it runs.
 
+use crate::Module;
 use crate::module::ModuleInner;
 use crate::raw::parts::host::HostDef;
 use crate::testing::TestFunction;
-use crate::{Module, inspect::demangle};
 use std::fmt;
 use std::sync::Arc;
-use wardian_module::ItemIndex;
+use wardian_module::{ItemIndex, demangle};
 use wardian_types::{FuncType, ValType};
 
 /// The definition of a function: a view into its module, which costs nothing to make and to copy.
@@ -173,5 +173,12 @@ impl<'a> FunctionDefinition<'a> {
 impl fmt::Debug for FunctionDefinition<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.debug_name(), self.ty())
+    }
+}
+
+impl TestFunction {
+    /// Its definition, as listeners and factories get it.
+    pub fn definition(&self) -> FunctionDefinition<'_> {
+        FunctionDefinition::of_double(self)
     }
 }

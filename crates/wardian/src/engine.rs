@@ -4,6 +4,7 @@ use crate::checkpoint::Checkpoints;
 use crate::code::CodeRegistry;
 use crate::error::{LimitKind, UsageKind};
 use crate::perf_map;
+use wardian_types::MemoryType;
 
 use crate::jit::{Capture, Compiler, OptLevel, Tunables};
 use crate::raw::signatures::{self, Signature, Signatures, Trampoline};
@@ -72,6 +73,11 @@ impl Default for Engine {
 }
 
 impl Engine {
+    /// Whether the engine's own memories of this type need no checks.
+    pub(crate) fn can_guard(&self, ty: &MemoryType) -> bool {
+        self.config().signals && !ty.memory64 && ty.page_size_log2 == 16
+    }
+
     /// An engine with these settings. Where the system lets no code be generated, an engine that would be tiered
     /// interprets everything: see [`Engine::interpreted_because`].
     ///

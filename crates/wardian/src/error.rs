@@ -9,7 +9,6 @@ pub use limit::{LimitError, LimitKind};
 pub use usage::{UsageError, UsageKind};
 
 use crate::access::MemoryAccess;
-use crate::backtrace::Backtrace;
 use std::error::Error as StdError;
 use std::fmt;
 use wardian_types::TrapCode;
@@ -28,9 +27,13 @@ pub struct Error(Box<Inner>);
 
 struct Inner {
     kind: ErrorKind,
-    backtrace: Option<Backtrace>,
+    trace: Option<Box<dyn Trace>>,
     access: Option<MemoryAccess>,
 }
+
+/// Where a guest was when it failed. Errors are below modules, and know no more of it than how to show it: see
+/// [`crate::Backtrace`].
+pub(crate) trait Trace: std::any::Any + fmt::Display + Send + Sync {}
 
 /// The kinds of [`Error`].
 #[derive(Debug)]
@@ -136,7 +139,7 @@ impl fmt::Debug for PanicPayload {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind) -> Error {
-        Error(Box::new(Inner { kind, backtrace: None, access: None }))
+        Error(Box::new(Inner { kind, trace: None, access: None }))
     }
 
     pub(crate) fn usage(kind: UsageKind, message: impl Into<String>) -> Error {
@@ -166,9 +169,13 @@ impl Error {
         Error::new(ErrorKind::Compile(CompileError::new(message, Some(reason))))
     }
 
-    pub(crate) fn with_backtrace(mut self, backtrace: Backtrace) -> Error {
-        self.0.backtrace.get_or_insert(backtrace);
+    pub(crate) fn with_trace(mut self, trace: impl Trace) -> Error {
+        self.0.trace.get_or_insert_with(|| Box::new(trace));
         self
+    }
+
+    pub(crate) fn trace(&self) -> Option<&dyn Trace> {
+        self.0.trace.as_deref()
     }
 
     pub(crate) fn with_access(mut self, access: Option<MemoryAccess>) -> Error {
@@ -298,11 +305,6 @@ impl Error {
         }
     }
 
-    /// The guest's calls when it happened, innermost first.
-    pub fn backtrace(&self) -> Option<&Backtrace> {
-        self.0.backtrace.as_ref()
-    }
-
     /// Whether no host function can stop this error from ending the outer guest calls as well.
     pub(crate) fn is_sticky(&self) -> bool {
         matches!(self.0.kind, ErrorKind::Exit(_) | ErrorKind::Stopped(_) | ErrorKind::Panic(_))
@@ -366,8 +368,8 @@ impl fmt::Display for Error {
         if let Some(access) = &self.0.access {
             write!(f, ": {access}")?;
         }
-        match &self.0.backtrace {
-            Some(backtrace) => write!(f, "\n{backtrace}"),
+        match &self.0.trace {
+            Some(trace) => write!(f, "\n{trace}"),
             None => Ok(()),
         }
     }
@@ -376,8 +378,8 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {}", self.0.kind, self.0.kind)?;
-        match &self.0.backtrace {
-            Some(backtrace) => write!(f, "\n{backtrace}"),
+        match &self.0.trace {
+            Some(trace) => write!(f, "\n{trace}"),
             None => Ok(()),
         }
     }

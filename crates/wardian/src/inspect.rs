@@ -303,6 +303,13 @@ impl<'a> InternalModule<'a> {
     }
 }
 
+impl TestModule {
+    /// The module as listeners see it.
+    pub fn internal(&self) -> InternalModule<'_> {
+        InternalModule::of_double(self)
+    }
+}
+
 impl std::fmt::Debug for InternalModule<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("InternalModule").field("name", &self.name()).finish_non_exhaustive()

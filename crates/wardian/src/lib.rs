@@ -92,6 +92,7 @@ mod definition;
 mod engine;
 mod error;
 mod exception;
+mod extension;
 mod externs;
 pub mod fork;
 mod fuel;

@@ -2,10 +2,12 @@
 
 use crate::error::UsageKind;
 use crate::func::IntoFunc;
+use crate::handles::Func;
 use crate::handles::{Extern, Instance};
 use crate::link::{self, Definition, Lookup};
 use crate::raw::parts::host::HostDef;
 use crate::raw::suspend::HostFuture;
+use crate::resolver::{ImportRequest, ImportResolver, Resolution};
 use crate::value::Val;
 use crate::wasm_ty::{HostResults, WasmParams};
 use crate::{
@@ -310,5 +312,21 @@ impl<T: 'static> Linker<T> {
     fn nearest(&self, module: &str, name: &str) -> Option<String> {
         let all = self.modules.iter().flat_map(|(m, names)| names.keys().map(|n| [&**m, &**n]));
         suggestions::nearest([module, name], all).map(|[m, n]| format!("`{m}` `{n}`"))
+    }
+}
+
+/// A linker as a resolver: it returns what is defined in it. So it can have a place in the middle of a chain,
+/// for example before [`TrapStubs`].
+impl<T: 'static> ImportResolver<T> for Linker<T> {
+    fn resolve(
+        &self,
+        mut store: StoreContextMut<'_, T>,
+        request: &ImportRequest<'_>,
+    ) -> Result<Resolution> {
+        Ok(match self.find(request.module(), request.name()) {
+            None => Resolution::Unresolved,
+            Some(Definition::Extern(item)) => item.clone().into(),
+            Some(Definition::Host(def)) => Func::from_def(&mut store, def.clone())?.into(),
+        })
     }
 }

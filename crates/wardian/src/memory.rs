@@ -6,7 +6,7 @@ use crate::allocator::{Supplier, unusable};
 use crate::error::{LimitKind, UsageKind};
 use crate::handles::{Memory, SharedMemory};
 use crate::limits::ResourceLimiter;
-use crate::raw::memory::{Source, can_be_guarded};
+use crate::raw::memory::Source;
 use crate::raw::parts::memory::{fault, granted};
 use crate::store::{check_store, same_store};
 use crate::{AsContext, AsContextMut, Engine, Error, Result, allocator::MemoryAllocator};
@@ -214,7 +214,7 @@ impl SharedMemory {
             ));
         }
         let made = granted(limiter, (0, bytes(ty.min)), || match supplier {
-            None => wardian_vm::memory::SharedMemory::new(ty, can_be_guarded(engine, ty))
+            None => wardian_vm::memory::SharedMemory::new(ty, engine.can_guard(ty))
                 .map_err(|e| unusable(ty, e)),
             Some(supplier) => supplier
                 .supply(engine, ty)

@@ -3,7 +3,7 @@
 
 mod applied;
 
-pub(crate) use applied::{Applied, Tokens};
+pub(crate) use applied::Applied;
 
 use crate::cancel::CancelToken;
 use crate::close::CloseNotifier;
@@ -193,6 +193,13 @@ impl<T> std::fmt::Debug for InstantiateOptions<T> {
 }
 
 impl<T> InstantiateOptions<T> {
+    /// Asks `allocator` for the memories that the module defines, instead of the engine. An
+    /// `Arc` of an allocator is one, too.
+    pub fn with_memory_allocator(mut self, allocator: impl MemoryAllocator) -> Self {
+        self.allocator = Some(Arc::new(allocator));
+        self
+    }
+
     /// No options: what [`crate::Linker::instantiate`] uses.
     pub fn new() -> InstantiateOptions<T> {
         InstantiateOptions {

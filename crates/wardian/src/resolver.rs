@@ -151,22 +151,6 @@ impl<T: 'static, R: ImportResolver<T> + ?Sized> ImportResolver<T> for Arc<R> {
     }
 }
 
-/// A linker as a resolver: it returns what is defined in it. So it can have a place in the middle of a chain,
-/// for example before [`TrapStubs`].
-impl<T: 'static> ImportResolver<T> for crate::Linker<T> {
-    fn resolve(
-        &self,
-        mut store: StoreContextMut<'_, T>,
-        request: &ImportRequest<'_>,
-    ) -> Result<Resolution> {
-        Ok(match self.find(request.module, request.name) {
-            None => Resolution::Unresolved,
-            Some(Definition::Extern(item)) => item.clone().into(),
-            Some(Definition::Host(def)) => Func::from_def(&mut store, def.clone())?.into(),
-        })
-    }
-}
-
 /// An import that a resolver is asked for.
 #[derive(Clone, Debug)]
 pub struct ImportRequest<'a> {

@@ -418,7 +418,9 @@ impl<'a> Sample<'a> {
     fn resolve_one(&self, engine: &Engine, pc: ProgramCounter) -> Option<SampledFrame> {
         let address = usize::try_from(pc.0).unwrap_or(usize::MAX);
         match engine.code().find_sampled(address, self.0.time) {
-            Some(at) => Some(SampledFrame::Guest(Module(at.module).frame(at.func, at.offset))),
+            Some(at) => {
+                Some(SampledFrame::Guest(Frame::new(&Module(at.module), at.func, at.offset)))
+            }
             None if engine.is_glue(address) => None,
             None => Some(SampledFrame::Unknown(pc)),
         }

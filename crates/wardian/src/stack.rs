@@ -1,13 +1,12 @@
 //! Walking a guest's stack.
 
+use crate::Module;
+use crate::inspect::FunctionDefinition;
 use crate::raw::parts::hook::Hook;
 use crate::raw::store::StoreInner;
 use crate::raw::walk::Walk;
 use crate::testing::TestFunction;
-use crate::{
-    Module,
-    inspect::{FunctionDefinition, SourceLocation},
-};
+use wardian_module::SourceLocation;
 
 /// A position in compiled code. [`InternalFunction`] of the same step says what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -2,7 +2,7 @@
 
 use crate::cancel::CancelToken;
 use crate::error::UsageKind;
-use crate::raw::host::Lent;
+use crate::raw::owner::Lent;
 use crate::raw::parts::host::HostCall;
 use crate::raw::store::{StoreData, StoreInner};
 use crate::{Backtrace, Engine, Result};

@@ -1,7 +1,6 @@
 //! Doubles of functions and modules, for tests of listeners that need no guest.
 
 use crate::GlobalType;
-use crate::inspect::{FunctionDefinition, InternalModule};
 use crate::value::Val;
 use wardian_types::FuncType;
 
@@ -83,11 +82,6 @@ impl TestFunction {
         self.export_names.push(name.into());
         self
     }
-
-    /// Its definition, as listeners and factories get it.
-    pub fn definition(&self) -> FunctionDefinition<'_> {
-        FunctionDefinition::of_double(self)
-    }
 }
 
 /// A module for tests, without any code: functions, globals and a memory to look at.
@@ -142,10 +136,5 @@ impl TestModule {
     /// A function by its index.
     pub fn function(&self, index: u32) -> Option<&TestFunction> {
         self.functions.get(index as usize)
-    }
-
-    /// The module as listeners see it.
-    pub fn internal(&self) -> InternalModule<'_> {
-        InternalModule::of_double(self)
     }
 }

@@ -5,9 +5,10 @@ mod stats;
 mod structure;
 
 use crate::error::UsageKind;
-use crate::handles::AnyRef;
+pub use crate::handles::AnyRef;
+
 use crate::handles::ExternRef;
-use crate::raw::gc::Referent;
+use crate::raw::parts::objects::Referent;
 use crate::raw::store::StoreInner;
 use crate::wasm_ty::{WasmTy, sealed};
 use crate::{AsContext, AsContextMut, Error, Result};

@@ -1,10 +1,9 @@
 //! Options of a call, in force while it runs.
 
+use crate::CallOptions;
 use crate::raw::store::StoreInner;
-use crate::{CallOptions, cancel::CancelToken};
-use std::sync::Arc;
 use std::time::Instant;
-use wardian_vm::interrupt::{LinkedCall, reason};
+use wardian_vm::interrupt::reason;
 
 /// What was in force before a call's options: see [`StoreInner::apply`].
 #[derive(Debug)]
@@ -14,9 +13,6 @@ pub(crate) struct Applied {
     deadline: Option<Option<Instant>>,
     token: bool,
 }
-
-/// The tokens of the calls of a store that run under options, the innermost last.
-pub(crate) type Tokens = Vec<(CancelToken, Arc<LinkedCall>)>;
 
 impl StoreInner {
     /// Puts the options of a call into force, until [`Self::withdraw`]. Calls nest.

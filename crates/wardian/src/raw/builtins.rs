@@ -129,7 +129,7 @@ builtins! {
         let backtrace = store.backtrace();
         let frame = backtrace.frames().first();
         let access = if is_access(code) { store.noted_access(frame) } else { None };
-        Err(Error::from(code).with_access(access).with_backtrace(backtrace))
+        Err(Error::from(code).with_access(access).with_trace(backtrace))
     }
 
     /// Called in place of functions of a closed instance.

@@ -10,13 +10,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use wardian_vm::activation;
 use wardian_vm::frames::{Frames, Step};
-use wardian_vm::interrupt::{Interrupter, reason};
-
-/// Whether a call is running that was made through one of these contexts.
-pub(crate) fn any_entered(interrupter: &Interrupter, contexts: &[usize]) -> bool {
-    // SAFETY: the contexts come from `Shared::link`, which got them from the interrupter's store.
-    unsafe { interrupter.any_entered(contexts) }
-}
+use wardian_vm::interrupt::reason;
 
 impl StoreInner {
     /// What the store shares with other threads, made on first need.

@@ -8,6 +8,7 @@
 //! ```
 
 use super::store::StoreInner;
+use crate::cancel::stop_reason;
 use crate::error::LimitKind;
 use crate::{Backtrace, Error, ErrorKind, StopReason};
 use std::sync::atomic::Ordering;
@@ -151,7 +152,7 @@ impl StoreInner {
             Outcome::Trapped => self.trap_error(),
             Outcome::Interrupted => {
                 let backtrace = self.trap_backtrace();
-                self.stop_error().with_backtrace(backtrace)
+                self.stop_error().with_trace(backtrace)
             }
             _ => match self.pending.take_error() {
                 Some(error) if matches!(error.kind(), ErrorKind::Suspended) => return error,
@@ -161,7 +162,7 @@ impl StoreInner {
                     let backtrace = error.backtrace().cloned();
                     drop_contained(error);
                     match backtrace {
-                        Some(backtrace) => self.stop_error().with_backtrace(backtrace),
+                        Some(backtrace) => self.stop_error().with_trace(backtrace),
                         None => self.stop_error(),
                     }
                 }
@@ -183,7 +184,7 @@ impl StoreInner {
         }
         // SAFETY: called right after an entry ended so, before another begins.
         let frames = unsafe { Frames::at_end(&*self.ctx()) };
-        error.with_backtrace(self.symbolize(frames))
+        error.with_trace(self.symbolize(frames))
     }
 
     /// Puts the interrupt word right after an entry that ended with this error.
@@ -255,7 +256,7 @@ impl StoreInner {
         }
         let error = self.stop_error();
         Some(match error.stop_reason() {
-            Some(_) => error.with_backtrace(self.backtrace()),
+            Some(_) => error.with_trace(self.backtrace()),
             None => error,
         })
     }
@@ -295,7 +296,7 @@ impl StoreInner {
         }
         // SAFETY: called right after an entry ended so, before another begins.
         let frames = unsafe { Frames::at_end(&*self.ctx()) };
-        error.with_backtrace(self.symbolize(frames))
+        error.with_trace(self.symbolize(frames))
     }
 
     fn trap_error(&mut self) -> Error {
@@ -325,7 +326,7 @@ impl StoreInner {
             Some(code) if is_access(code) => self.noted_access(frame),
             _ => None,
         };
-        error.with_access(access).with_backtrace(backtrace)
+        error.with_access(access).with_trace(backtrace)
     }
 
     fn trap_backtrace(&self) -> Backtrace {
@@ -339,4 +340,14 @@ impl StoreInner {
 /// Whether a trap is because of an access to memory.
 pub(super) fn is_access(code: TrapCode) -> bool {
     matches!(code, TrapCode::MemoryOutOfBounds | TrapCode::UnalignedAtomic)
+}
+
+impl StoreInner {
+    /// Says why work for the store is to stop, if so: also because of the token of a call that runs. It does not borrow
+    /// the store, so that the work may change it.
+    pub(crate) fn stop_check(&self) -> impl Fn() -> Option<StopReason> + use<> {
+        // Without one nobody has a token.
+        let interrupter = self.known_interrupter().cloned();
+        move || stop_reason(interrupter.as_ref()?.reasons(), reason::CANCELLED | reason::CALL)
+    }
 }

@@ -8,6 +8,7 @@
 use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
 use crate::error::{LimitKind, UsageKind};
+use crate::raw::owner::Lent;
 use crate::raw::parts::functions::FuncKind;
 use crate::raw::parts::host::{Dispatch, HostCall, HostDef};
 use crate::raw::parts::roots::is_object_slot;
@@ -16,10 +17,8 @@ use crate::wasm_ty::sealed::List;
 use crate::wasm_ty::{HostParams, HostResults};
 use crate::{Caller, Error, ErrorKind, Result};
 use std::any::Any;
-use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_types::{FuncType, HeapType, RefType, ValType};
 use wardian_vm::layout::HostFunc;
@@ -153,42 +152,6 @@ pub(super) unsafe fn caller<'a, T: 'static>(host: *mut HostFunc, slots: *mut u64
         };
         let definition = (*host).definition as *const HostDef;
         Caller::new(store, vmctx, HostCall { definition, slots, serial: 0 })
-    }
-}
-
-/// A store lent to a host function. It is a pointer rather than a reference because the caller of the guest
-/// uses the store as well while an asynchronous host function waits, between two polls.
-pub(crate) struct Lent<'a, T: 'static> {
-    store: NonNull<StoreData<T>>,
-    lifetime: PhantomData<&'a mut StoreData<T>>,
-}
-
-// SAFETY: it takes the place of the reference that it is marked as.
-unsafe impl<T: Send> Send for Lent<'_, T> {}
-
-// SAFETY: as above.
-unsafe impl<T: Sync> Sync for Lent<'_, T> {}
-
-impl<T: 'static> Lent<'_, T> {
-    /// # Safety
-    ///
-    /// The store is valid for the lifetime. While this is used nobody else uses the store.
-    #[inline]
-    unsafe fn new(store: *mut StoreData<T>) -> Self {
-        // SAFETY: the caller's promise.
-        Lent { store: unsafe { NonNull::new_unchecked(store) }, lifetime: PhantomData }
-    }
-
-    #[inline]
-    pub(crate) fn get(&self) -> &StoreData<T> {
-        // SAFETY: by the promise in `new`.
-        unsafe { self.store.as_ref() }
-    }
-
-    #[inline]
-    pub(crate) fn get_mut(&mut self) -> &mut StoreData<T> {
-        // SAFETY: as above.
-        unsafe { self.store.as_mut() }
     }
 }
 
@@ -383,7 +346,7 @@ impl StoreInner {
         );
         let wants_backtrace =
             !wants_none && error.backtrace().is_none() && error.exit_code().is_none();
-        let error = if wants_backtrace { error.with_backtrace(self.backtrace()) } else { error };
+        let error = if wants_backtrace { error.with_trace(self.backtrace()) } else { error };
         self.pending.fail(error);
     }
 }

@@ -2,9 +2,10 @@
 
 use super::builtins::ELEMENTS_CHUNK;
 use super::call::Callable;
-use super::memory::{Source, can_be_guarded};
+use super::memory::Source;
 use super::store::{StoreData, StoreInner};
 use crate::allocator::Supplier;
+use crate::attach;
 use crate::code::LoadedCode;
 use crate::error::LimitKind;
 use crate::handles::SharedMemory;
@@ -103,8 +104,9 @@ impl<T> StoreData<T> {
         inner.note_sampled_memory(instance);
         inner.link_closing(instance);
         inner.notify_of_closing(instance, &options.close_notifiers);
-        if !module.listeners().is_empty() {
-            inner.attach(instance, module.listeners(), &AttachmentState::lasting())?;
+        let listened = attach::compiled_in(&module);
+        if !listened.is_empty() {
+            inner.attach(instance, listened, &AttachmentState::lasting())?;
         }
         inner.initialize(instance, &mut limiter)?;
         let start = module.decoded.info().start.map(|start| {
@@ -400,7 +402,7 @@ impl StoreInner {
                 MemoryRef::Shared(shared) => shared.is_guarded(),
             };
             // Memories that never can be are checked in either variant.
-            guarded || !can_be_guarded(self.engine(), ty)
+            guarded || !self.engine().can_guard(ty)
         });
         if all_guarded && module.usual_variant() == MemoryVariant::Guarded {
             MemoryVariant::Guarded

@@ -5,7 +5,7 @@ use crate::allocator::{Supplier, unusable};
 use crate::error::LimitKind;
 use crate::limits::ResourceLimiter;
 use crate::raw::parts::memory::{MemoryData, granted, limit_in_bytes};
-use crate::{Engine, Error, Result};
+use crate::{Error, Result};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -21,11 +21,6 @@ pub(crate) enum Source<'a> {
     Engine(Option<Arc<MemoryImage>>),
     /// The embedder.
     Allocator(Supplier<'a>),
-}
-
-/// Whether the engine's own memories of this type need no checks.
-pub(crate) fn can_be_guarded(engine: &Engine, ty: &MemoryType) -> bool {
-    engine.config().signals && !ty.memory64 && ty.page_size_log2 == 16
 }
 
 impl StoreInner {
@@ -62,7 +57,7 @@ impl StoreInner {
     fn new_memory(&self, ty: &MemoryType, source: Source<'_>) -> Result<Memory> {
         match source {
             Source::Engine(image) => {
-                let guarded = can_be_guarded(self.engine(), ty);
+                let guarded = self.engine().can_guard(ty);
                 if self.engine().config().forkable {
                     let memory = EngineMemory::new_forkable(ty, guarded, image);
                     return memory.map(Memory::Engine).map_err(|e| unusable(ty, e));

@@ -25,6 +25,7 @@ pub(crate) mod call;
 pub(crate) mod checkpoint;
 mod constants;
 pub(crate) mod deferred;
+pub(crate) mod entered;
 mod exceptions;
 pub(crate) mod exit;
 pub(crate) mod fuel;
@@ -39,7 +40,7 @@ pub(crate) mod listen;
 #[cfg(all(test, feature = "jit"))]
 mod loop_tests;
 pub(crate) mod memory;
-mod owner;
+pub(crate) mod owner;
 pub(crate) mod parts;
 pub(crate) mod runtime_calls;
 pub(crate) mod sampling;

@@ -15,11 +15,11 @@ mod lifetime;
 
 use super::signatures::Signature;
 use crate::backtrace::{Backtrace, Frame};
+use crate::cancel::Tokens;
 use crate::checkpoint::Requests;
 use crate::close::Shared;
 use crate::code::Located;
 use crate::limits::ResourceLimiter;
-use crate::options::Tokens;
 use crate::raw::parts::snapshot::SnapshotData;
 use crate::raw::parts::suspension::Suspension;
 use crate::raw::parts::table::TableData;
@@ -299,7 +299,7 @@ impl StoreInner {
             // Trampolines are in no module.
             let Some(position) = self.engine.code().find(pc) else { continue };
             let module = Module(position.module);
-            let mut frame = module.frame(position.func, position.offset);
+            let mut frame = Frame::new(&module, position.func, position.offset);
             if self.engine.config().backtrace_locals {
                 self.keep_values(&mut frame, &frames, pc);
             }

@@ -17,6 +17,7 @@ use super::super::host::normalize;
 use super::super::store::StoreInner;
 use super::values::ValueWriter;
 use super::{Standing, refused};
+use crate::backtrace::Frame;
 use crate::checkpoint::state::{At, CallState, FrameState, Item, PendingState, Value};
 use crate::code::Located;
 use crate::jit::CapturedFrame;
@@ -480,7 +481,7 @@ impl Found {
 /// The name of the function at an address in code.
 fn function_name(pc: usize, found: &Located) -> Option<String> {
     let func = found.module.decoded.info().imported_functions + found.code.function_at(pc)?;
-    Some(Module(found.module.clone()).frame(func, None).definition().debug_name())
+    Some(Frame::new(&Module(found.module.clone()), func, None).definition().debug_name())
 }
 
 fn unknown() -> crate::Error {

@@ -4,6 +4,7 @@ use super::super::store::{StoreData, StoreInner};
 use crate::error::{LimitKind, UsageKind};
 use crate::handles::{AnyRef, ExternRef};
 use crate::limits::ResourceLimiter;
+use crate::raw::parts::objects::Referent;
 use crate::raw::parts::objects::{Layout, ObjectType};
 use crate::raw::parts::roots::Root;
 use crate::raw::signatures::Signature;
@@ -12,15 +13,6 @@ use crate::{Error, Result};
 use std::sync::Arc;
 use wardian_types::{FieldType, HeapType, TypeIndex, ValType};
 use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, first_element};
-
-/// What a reference refers to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Referent {
-    Integer(u32),
-    Struct { number: u32 },
-    Array { number: u32, length: u32 },
-    Extern,
-}
 
 /// The elements of a new array.
 #[derive(Clone, Copy)]

@@ -4,9 +4,9 @@
 //! of frames are not trusted: a frame may not have begun, and then its locals hold anything.
 
 use super::super::store::StoreInner;
-use super::Referent;
 use crate::backtrace::Frame;
 use crate::handles::AnyRef;
+use crate::raw::parts::objects::Referent;
 use wardian_types::ValType;
 use wardian_vm::frames::Frames;
 use wardian_vm::interpreted::FrameLayout;

@@ -34,7 +34,7 @@ use crate::limits::ResourceLimiter;
 use crate::raw::parts::objects::{Layout, ObjectType, Observer};
 use crate::raw::signatures::Signature;
 use crate::{Error, ErrorKind, Result};
-pub(crate) use access::{Initial, Referent};
+pub(crate) use access::Initial;
 use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, STRUCT, array_size};
 use wardian_vm::heap::{Displays, Heap, HeapStats, HeapWords};
 

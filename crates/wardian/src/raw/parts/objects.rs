@@ -140,3 +140,12 @@ impl ObjectType {
         }
     }
 }
+
+/// What a reference refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Referent {
+    Integer(u32),
+    Struct { number: u32 },
+    Array { number: u32, length: u32 },
+    Extern,
+}

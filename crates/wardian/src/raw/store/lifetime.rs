@@ -2,9 +2,9 @@
 
 use super::{StoreData, StoreInner};
 use crate::Engine;
+use crate::cancel::Tokens;
 use crate::limits::ResourceLimiter;
 use crate::listener::AbortReason;
-use crate::options::Tokens;
 use crate::raw::parts::arena::Arena;
 use crate::raw::parts::exceptions::Exceptions;
 use crate::raw::parts::externrefs::ExternRefs;

@@ -1,0 +1,107 @@
+//! Taking the checkpoints that other threads have asked for.
+
+use super::request::{AfterCheckpoint, CheckpointRequest, Done, Wanted};
+use crate::raw::checkpoint::Standing;
+use crate::raw::store::{StoreData, StoreInner};
+use crate::{AsContextMut, Caller, Error, ErrorKind, Result, StopReason, Store};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use wardian_vm::contain::discard;
+
+impl<T: 'static> Store<T> {
+    /// What asks for checkpoints of this store from other threads.
+    pub fn checkpoint_request(&mut self) -> CheckpointRequest {
+        let inner = &mut self.0.inner;
+        let interrupter = inner.interrupter().clone();
+        let requests = inner.checkpoint_requests.get_or_insert_default().clone();
+        CheckpointRequest { requests, interrupter }
+    }
+}
+
+impl<T: 'static> Caller<'_, T> {
+    /// Sets whether this call, of an asynchronous host function, can be made again. If so, a checkpoint that another
+    /// thread requests while the function waits wakes its task and is taken at once, and whoever resumes it calls the
+    /// function with the same arguments. Otherwise the request is served when the guest next runs.
+    ///
+    /// The function must not have changed anything while this is set. It has no effect in host functions that are not
+    /// asynchronous: see [`Caller::take_requested_checkpoints`].
+    ///
+    /// ```
+    /// # use wardian::{Caller, Engine, Linker};
+    /// # async fn receive() -> u32 { 0 }
+    /// # let mut linker = Linker::<u32>::new(&Engine::default());
+    /// linker.func_wrap_async("queue", "receive", |mut caller: Caller<'_, u32>, (): ()| {
+    ///     Box::pin(async move {
+    ///         caller.set_repeatable(true);
+    ///         let message = receive().await;
+    ///         caller.set_repeatable(false);
+    ///         *caller.data_mut() = message;
+    ///         message
+    ///     })
+    /// })?;
+    /// # Ok::<(), wardian::Error>(())
+    /// ```
+    pub fn set_repeatable(&mut self, on: bool) {
+        let call = self.host_call();
+        let inner = self.inner_mut();
+        // Also the destructor of another future may do this.
+        if call.serial() != 0 && !inner.is_idle() && inner.is_innermost(call.serial()) {
+            inner.suspension.set_repeatable(on.then_some(call));
+        }
+    }
+
+    /// Takes the checkpoints that other threads wait for, in this call of a host function that waits and can be called
+    /// again: whoever resumes one of them calls it with the same arguments. The function must not have changed
+    /// anything yet. Returns whether there was one, after which the function is to wait again.
+    ///
+    /// # Errors
+    ///
+    /// The guest is to end: return the error.
+    pub fn take_requested_checkpoints(&mut self) -> Result<bool> {
+        let call = self.host_call();
+        if !self.inner().has_checkpoint_requests() {
+            return Ok(false);
+        }
+        self.as_context_mut().0.serve_checkpoints(Standing::HostCall(call))?;
+        Ok(true)
+    }
+}
+
+impl StoreInner {
+    /// Whether somebody waits for a checkpoint.
+    pub(crate) fn has_checkpoint_requests(&self) -> bool {
+        self.checkpoint_requests.as_ref().is_some_and(|requests| !requests.is_empty())
+    }
+}
+
+impl<T> StoreData<T> {
+    /// Takes the checkpoints that somebody waits for. An error ends the guest.
+    #[cold]
+    pub(crate) fn serve_checkpoints(&mut self, standing: Standing) -> Result<()> {
+        if !self.inner.stands_at_point(standing) {
+            // At its next safepoint the guest sees that a checkpoint is still wanted.
+            return Ok(());
+        }
+        let requests = self.inner.checkpoint_requests.clone();
+        self.inner.interrupter().forget_checkpoint();
+        let mut after = AfterCheckpoint::Resume;
+        // Requests that come meanwhile are for the next time: who asks again and again must not keep a guest from ending.
+        let count = requests.as_ref().map_or(0, |requests| requests.len());
+        for _ in 0..count {
+            let next = requests.as_ref().and_then(|requests| requests.first());
+            let Some(Wanted { options, done }) = next else { break };
+            let work = || match done {
+                Done::Taken(done) => done(self.take_checkpoint(standing, &options)),
+                Done::Written(to, done) => done(self.write_checkpoint(standing, &options, to)),
+            };
+            match catch_unwind(AssertUnwindSafe(work)) {
+                Ok(AfterCheckpoint::End) => after = AfterCheckpoint::End,
+                Ok(AfterCheckpoint::Resume) => {}
+                Err(panic) => discard(panic),
+            }
+        }
+        match after {
+            AfterCheckpoint::Resume => Ok(()),
+            AfterCheckpoint::End => Err(Error::new(ErrorKind::Stopped(StopReason::Checkpoint))),
+        }
+    }
+}

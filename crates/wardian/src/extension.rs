@@ -1,0 +1,31 @@
+//! Data of a layer above that a layer below keeps.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+/// What a layer above keeps with an object of a layer below, which does not know its type. So the engine's
+/// configuration and modules hold listeners, which know stores.
+#[derive(Clone, Default)]
+pub(crate) struct Extension(Option<Arc<dyn Any + Send + Sync>>);
+
+impl Extension {
+    pub(crate) fn new(data: impl Any + Send + Sync) -> Extension {
+        Extension(Some(Arc::new(data)))
+    }
+
+    /// The data; none if there is none, or of another type.
+    pub(crate) fn get<T: Any>(&self) -> Option<&T> {
+        self.0.as_ref()?.downcast_ref()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl fmt::Debug for Extension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_empty() { "none" } else { "some" })
+    }
+}

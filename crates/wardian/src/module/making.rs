@@ -1,0 +1,228 @@
+//! Making modules: from bytes, files, and what was compiled before.
+
+use super::{Module, Progress, usual_variant};
+use crate::attach;
+use crate::error::UsageKind;
+use crate::jit::CompiledCode;
+use crate::listener::FunctionListenerFactory;
+use crate::{CompileOptions, Engine, EngineKind, Error, ErrorKind, Result, cache::CodeKey};
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+
+impl Module {
+    /// Validates and compiles a module in the binary format, or in the text format.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are no valid module (with the byte offset and the reason), or the code generator
+    /// gives up on it.
+    #[doc(alias = "from_binary", alias = "CompileModule")]
+    pub fn new(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Module> {
+        Module::new_with(engine, bytes, &CompileOptions::new())
+    }
+
+    /// As [`Module::new`], with a callback for progress.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Module::new`].
+    pub fn with_progress(
+        engine: &Engine,
+        bytes: impl AsRef<[u8]>,
+        progress: Option<Progress<'_>>,
+    ) -> Result<Module> {
+        let options = CompileOptions { progress, ..CompileOptions::new() };
+        Module::new_with(engine, bytes, &options)
+    }
+
+    /// As [`Module::new`], with listeners, a deadline, or a token that cancels it.
+    ///
+    /// Listeners do not change what is compiled: with them or without, a function has the same code.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Module::new`]; or the deadline passed, or the token was used.
+    pub fn new_with(
+        engine: &Engine,
+        bytes: impl AsRef<[u8]>,
+        options: &CompileOptions<'_>,
+    ) -> Result<Module> {
+        Module::make(engine, wardian_module::to_binary(bytes.as_ref())?, options)
+    }
+
+    /// As [`Module::new_with`], taking the bytes over instead of copying them: for large modules.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Module::new_with`].
+    pub fn from_vec(
+        engine: &Engine,
+        bytes: Vec<u8>,
+        options: &CompileOptions<'_>,
+    ) -> Result<Module> {
+        if let Cow::Owned(binary) = wardian_module::to_binary(&bytes)? {
+            return Module::make(engine, Cow::Owned(binary), options);
+        }
+        Module::make(engine, Cow::Owned(bytes), options)
+    }
+
+    fn make(
+        engine: &Engine,
+        binary: Cow<'_, [u8]>,
+        options: &CompileOptions<'_>,
+    ) -> Result<Module> {
+        // An engine that compiles nothing wants nothing compiled.
+        let cache = engine.cache().filter(|_| engine.kind() != EngineKind::Interpreted);
+        let key = cache
+            .as_ref()
+            .map(|_| CodeKey::new(&engine.fingerprint(), &binary, usual_variant(engine)));
+        let found = cache.as_ref().zip(key.as_ref()).and_then(|(cache, key)| cache.get(key));
+        // Code of another module is none: an implementation may have mixed them up.
+        let cached = found.filter(|code| key.is_some_and(|key| code.origin() == key.as_bytes()));
+        let is_enough = |code: &CompiledCode| {
+            // Of a tiered engine there may be what was hot.
+            engine.kind() == EngineKind::Tiered || code.is_complete()
+        };
+        let config = engine.config();
+        let decoded = match &cached {
+            // What is in the cache was valid when it was put there, under the same features.
+            Some(_) => wardian_module::Module::decode_trusted(binary.into_owned())?,
+            None => {
+                let bytes = binary.into_owned();
+                wardian_module::Module::decode(bytes, config.features, config.threads)?
+            }
+        };
+        let module = Module::from_decoded(engine, decoded, key)?;
+        module.choose_listeners(&options.listeners);
+        let usual = module.0.usual_variant();
+        if let Some(reason) = options.stop_reason() {
+            return Err(Error::new(ErrorKind::Stopped(reason)));
+        }
+        let code = match cached.filter(is_enough) {
+            None if config.kind != EngineKind::Compiled => return Ok(module),
+            Some(code) => code,
+            None => {
+                let stop = || options.stop_reason().is_some();
+                let code = module.0.compile_with(usual, options.progress, Some(&stop));
+                let code = match options.stop_reason() {
+                    Some(reason) => return Err(Error::new(ErrorKind::Stopped(reason))),
+                    None => code?,
+                };
+                if let Some((cache, key)) = cache.zip(key) {
+                    cache.put(&key, &code);
+                }
+                code
+            }
+        };
+        module.0.load(usual, code)?;
+        module.prepare_listeners()?;
+        Ok(module)
+    }
+
+    /// Asks the factories of the engine, and then these, for listeners.
+    fn choose_listeners(&self, more: &[Arc<dyn FunctionListenerFactory>]) {
+        if let Some(chosen) = attach::choose_all(&self.0, more) {
+            // Factories may have kept the module, but it has not been instantiated.
+            let first = self.0.listeners.set(chosen);
+            debug_assert!(first.is_ok(), "listeners are chosen once");
+        }
+    }
+
+    /// Makes what calls of listened functions go through.
+    fn prepare_listeners(&self) -> Result<()> {
+        if self.0.engine.kind() != EngineKind::Compiled {
+            // When a function is compiled, if it ever is.
+            return Ok(());
+        }
+        let info = self.info();
+        let listened =
+            attach::compiled_in(&self.0).iter().filter_map(|l| info.defined_function(l.0));
+        self.0.prepare_wrappers(&listened.collect::<Vec<_>>(), self.0.usual_variant())
+    }
+
+    /// Reads a file, binary or text, and does as [`Module::new`].
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or as for [`Module::new`].
+    pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Module> {
+        Module::from_file_with(engine, path, &CompileOptions::new())
+    }
+
+    /// [`Module::from_file`] with options.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or as for [`Module::new_with`].
+    pub fn from_file_with(
+        engine: &Engine,
+        path: impl AsRef<Path>,
+        options: &CompileOptions<'_>,
+    ) -> Result<Module> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|error| {
+            let message = format!("cannot read {}: {error}", path.display());
+            Error::host(std::io::Error::new(error.kind(), message))
+        })?;
+        Module::from_vec(engine, bytes, options)
+    }
+
+    /// Checks that bytes are a valid module under the engine's features, without compiling them.
+    ///
+    /// # Errors
+    ///
+    /// They are not.
+    pub fn validate(engine: &Engine, bytes: &[u8]) -> Result<()> {
+        let binary = wardian_module::to_binary(bytes)?.into_owned();
+        let config = engine.config();
+        wardian_module::Module::decode(binary, config.features, config.threads)?;
+        Ok(())
+    }
+
+    /// The module with its compiled code, for [`Module::deserialize`] on the same machine and
+    /// version of Wardian.
+    #[doc(alias = "precompile_module")]
+    pub fn serialize(&self) -> Result<Vec<u8>> {
+        let usual = self.0.usual_variant();
+        let code = match self.0.loaded(usual).map(|code| code.whole()) {
+            Some(code) if code.is_complete() => code,
+            _ => self.0.compile(usual, None)?,
+        };
+        let code = code.with_origin(*self.0.key().as_bytes());
+        Ok(crate::artifact::write(&self.0.engine, self.bytes(), &code))
+    }
+
+    /// Takes a module from what [`Module::serialize`] wrote, without compiling.
+    ///
+    /// # Safety
+    ///
+    /// The bytes must come from [`Module::serialize`], unchanged: they hold machine code that will
+    /// run with all the rights of the process. A hash finds accidents, not attackers.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are damaged, or were written by another version, for another machine, or under
+    /// other settings.
+    #[allow(unsafe_code, reason = "the obligation is the embedder's")]
+    pub unsafe fn deserialize(engine: &Engine, bytes: &[u8]) -> Result<Module> {
+        // SAFETY: the caller's promise.
+        let (binary, code) = unsafe { crate::artifact::read(engine, bytes)? };
+        let decoded = wardian_module::Module::decode_trusted(binary.to_vec())?;
+        let module = Module::from_decoded(engine, decoded, None)?;
+        if code.origin() != module.0.key().as_bytes() {
+            return Err(Error::usage(
+                UsageKind::Artifact,
+                "the precompiled module was made by another build of Wardian, or for memories with \
+                 other checks: compile it again",
+            ));
+        }
+        module.choose_listeners(&[]);
+        if engine.kind() == EngineKind::Interpreted {
+            return Ok(module);
+        }
+        module.0.load(module.0.usual_variant(), code)?;
+        module.prepare_listeners()?;
+        Ok(module)
+    }
+}
