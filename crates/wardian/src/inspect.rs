@@ -1,20 +1,22 @@
 //! Looking into an instance: everything by index and name, exported or not.
 
+mod change;
+mod memory;
 mod objects;
 mod types;
 
+use crate::Module;
 pub use crate::definition::FunctionDefinition;
-use crate::error::UsageKind;
-pub use objects::ObjectView;
-
-use crate::handles::{Instance, SharedMemory, Table};
+use crate::handles::Instance;
 use crate::raw::parts::functions::FuncKind;
 use crate::raw::parts::instance::MemoryRef;
 use crate::raw::store::StoreInner;
-use crate::store::check_store;
 use crate::testing::TestModule;
 use crate::value::Val;
-use crate::{Error, Module, Result, StoreContext, StoreContextMut};
+pub use change::InternalModuleMut;
+use memory::Data;
+pub use memory::MemoryView;
+pub use objects::ObjectView;
 pub use wardian_module::{DebugInfo, ItemIndex, ModuleInfo, SourceLocation, demangle};
 use wardian_types::{GlobalType, MemoryType, TableType};
 
@@ -30,36 +32,6 @@ pub struct InternalModule<'a>(Source<'a>);
 enum Source<'a> {
     Live { store: &'a StoreInner, instance: u32 },
     Double(&'a TestModule),
-}
-
-impl Instance {
-    /// The instance opened up for reading.
-    ///
-    /// # Panics
-    ///
-    /// It belongs to another store.
-    pub fn internal<'a, T: 'static>(
-        &self,
-        store: impl Into<StoreContext<'a, T>>,
-    ) -> InternalModule<'a> {
-        let store = store.into();
-        crate::store::same_store(&store.0.inner, self.store);
-        InternalModule::live(&store.0.inner, self.index)
-    }
-
-    /// The instance opened up for reading and writing.
-    ///
-    /// # Panics
-    ///
-    /// It belongs to another store.
-    pub fn internal_mut<'a, T: 'static>(
-        &self,
-        store: impl Into<StoreContextMut<'a, T>>,
-    ) -> InternalModuleMut<'a> {
-        let store = store.into();
-        crate::store::same_store(&store.0.inner, self.store);
-        InternalModuleMut { store: &mut store.0.inner, instance: self.index }
-    }
 }
 
 impl<'a> InternalModule<'a> {
@@ -313,152 +285,5 @@ impl TestModule {
 impl std::fmt::Debug for InternalModule<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("InternalModule").field("name", &self.name()).finish_non_exhaustive()
-    }
-}
-
-/// A memory, to be read.
-#[derive(Clone, Copy)]
-pub struct MemoryView<'a> {
-    ty: MemoryType,
-    data: Data<'a>,
-}
-
-#[derive(Clone, Copy)]
-enum Data<'a> {
-    Own(&'a [u8]),
-    Shared(&'a SharedMemory),
-}
-
-impl<'a> MemoryView<'a> {
-    /// Its type, with the current size as minimum.
-    pub fn ty(&self) -> MemoryType {
-        self.ty
-    }
-
-    /// Its size in bytes.
-    pub fn len(&self) -> usize {
-        match self.data {
-            Data::Own(bytes) => bytes.len(),
-            Data::Shared(shared) => shared.len(),
-        }
-    }
-
-    /// Whether its size is zero.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Its bytes; none if it is shared, for then others write it now.
-    pub fn data(&self) -> Option<&'a [u8]> {
-        match self.data {
-            Data::Own(bytes) => Some(bytes),
-            Data::Shared(_) => None,
-        }
-    }
-
-    /// The memory, if it is shared.
-    pub fn shared(&self) -> Option<&'a SharedMemory> {
-        match self.data {
-            Data::Own(_) => None,
-            Data::Shared(shared) => Some(shared),
-        }
-    }
-
-    /// Copies bytes out, shared or not.
-    ///
-    /// # Errors
-    ///
-    /// The range is not inside the memory.
-    pub fn read(&self, offset: usize, bytes: &mut [u8]) -> Result<()> {
-        match self.data {
-            Data::Own(data) => {
-                let range = crate::memory::checked(offset, bytes.len(), data.len())?;
-                bytes.copy_from_slice(&data[range]);
-                Ok(())
-            }
-            Data::Shared(shared) => shared.read(offset, bytes),
-        }
-    }
-}
-
-impl std::fmt::Debug for MemoryView<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "MemoryView({})", self.ty)
-    }
-}
-
-/// An instance as its embedder may change it, against all that its module keeps private: for
-/// debuggers, fault injection, and tools that carry state.
-#[derive(Debug)]
-pub struct InternalModuleMut<'a> {
-    store: &'a mut StoreInner,
-    instance: u32,
-}
-
-impl InternalModuleMut<'_> {
-    /// The same for reading.
-    pub fn as_internal(&self) -> InternalModule<'_> {
-        InternalModule::live(self.store, self.instance)
-    }
-
-    /// Sets a global, even an immutable one. Code that was compiled with an immutable global reads
-    /// it anew each time it is entered, not necessarily more often.
-    ///
-    /// # Errors
-    ///
-    /// There is no such global, the value is of another type, or a function of another store.
-    pub fn set_global(&mut self, index: u32, value: &Val) -> Result<()> {
-        let ty = self.as_internal().global_type(index);
-        let ty = ty.ok_or_else(|| {
-            Error::usage(UsageKind::NotFound, format!("there is no global {index}"))
-        })?;
-        crate::global::check_value(self.store, &ty, value)?;
-        let global = self.store.instance_global(self.instance, index);
-        self.store.global_set(&global, value)
-    }
-
-    /// The bytes of a memory by its index.
-    ///
-    /// # Errors
-    ///
-    /// There is no such memory, or it is shared: then see [`MemoryView::shared`].
-    pub fn memory_mut(&mut self, index: u32) -> Result<&mut [u8]> {
-        match self.store.instances[self.instance as usize].memories.get(index as usize) {
-            Some(MemoryRef::Own(own)) => Ok(self.store.memories[*own as usize].bytes_mut()),
-            Some(MemoryRef::Shared(_)) => Err(Error::usage(
-                UsageKind::State,
-                format!("memory {index} is shared; it can only be written through SharedMemory"),
-            )),
-            None => Err(Error::usage(UsageKind::NotFound, format!("there is no memory {index}"))),
-        }
-    }
-
-    /// Sets an element of a table by the table's index.
-    ///
-    /// # Errors
-    ///
-    /// There is no such table or element, or the value is not of the element type.
-    pub fn set_table_element(&mut self, table: u32, element: u64, value: &Val) -> Result<()> {
-        let tables = &self.store.instances[self.instance as usize].tables;
-        let index = tables.get(table as usize).copied();
-        let index = index.ok_or_else(|| {
-            Error::usage(UsageKind::NotFound, format!("there is no table {table}"))
-        })?;
-        let table = Table { store: self.store.id(), index };
-        check_store(self.store, table.store)?;
-        self.store.table_set(table.index, element, value)
-    }
-
-    /// A function by its index, to be called by the embedder, exported or not.
-    ///
-    /// # Errors
-    ///
-    /// There is no such function.
-    pub fn func(&mut self, index: u32) -> Result<crate::handles::Func> {
-        if index as usize >= self.as_internal().num_functions() {
-            return Err(Error::usage(UsageKind::NotFound, format!("there is no function {index}")));
-        }
-        let func = self.store.instance_func(self.instance, index);
-        Ok(crate::handles::Func { store: self.store.id(), index: func })
     }
 }

@@ -7,6 +7,7 @@ use crate::error::{LimitKind, UsageKind};
 use crate::handles::{Memory, SharedMemory};
 use crate::limits::ResourceLimiter;
 use crate::raw::memory::Source;
+use crate::raw::parts::memory::checked;
 use crate::raw::parts::memory::{fault, granted};
 use crate::store::{check_store, same_store};
 use crate::{AsContext, AsContextMut, Engine, Error, Result, allocator::MemoryAllocator};
@@ -138,17 +139,6 @@ impl Memory {
             Error::limit(LimitKind::Store, format!("the memory cannot grow by {pages} pages"))
         })
     }
-}
-
-pub(crate) fn checked(offset: usize, len: usize, size: usize) -> Result<std::ops::Range<usize>> {
-    let end = offset.checked_add(len).filter(|end| *end <= size);
-    let end = end.ok_or_else(|| {
-        Error::usage(
-            UsageKind::OutOfBounds,
-            format!("{len} bytes at {offset:#x} are not inside a memory of {size} bytes"),
-        )
-    })?;
-    Ok(offset..end)
 }
 
 fn check_type(ty: &MemoryType) -> Result<()> {

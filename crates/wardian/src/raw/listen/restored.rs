@@ -1,16 +1,17 @@
 //! Open calls in snapshots.
 
 use super::{Event, Panic, keep_first, notify};
+use crate::extension::Extension;
 use crate::listener::AbortReason;
-use crate::raw::parts::snapshot::OpenCalls;
+use crate::raw::parts::hook::{Listeners, OpenCall};
 use crate::raw::store::StoreInner;
 use std::sync::Arc;
 
 impl StoreInner {
     /// A copy of the open calls for a snapshot, which keeps their listeners alive. The call of the
     /// host function that takes the snapshot, in the entry `serial`, is not among them.
-    pub(in crate::raw) fn copy_open(&self, serial: u64) -> OpenCalls {
-        let Some(last) = self.listening.open.last() else { return OpenCalls::default() };
+    pub(in crate::raw) fn copy_open(&self, serial: u64) -> Extension {
+        let Some(last) = self.listening.open.last() else { return Extension::default() };
         let own =
             self.listening.open_hosts.last().is_some_and(|h| h.serial == serial && h.id == last.id);
         let calls = self.listening.open[..self.listening.open.len() - usize::from(own)].iter().map(
@@ -23,19 +24,20 @@ impl StoreInner {
                 (*call, listeners)
             },
         );
-        OpenCalls(calls.collect())
+        Extension::new(OpenCalls(calls.collect()))
     }
 
     /// Makes the open calls those of a snapshot: those that are open now and not in it are aborted,
     /// innermost first; those that had ended are resumed, outermost first.
-    pub(in crate::raw) fn restore_open(&mut self, calls: &OpenCalls) -> Result<(), Panic> {
-        if calls.0.is_empty() && self.listening.open.is_empty() {
+    pub(in crate::raw) fn restore_open(&mut self, calls: &Extension) -> Result<(), Panic> {
+        let calls = calls.get::<OpenCalls>().map_or(&[][..], |calls| &calls.0);
+        if calls.is_empty() && self.listening.open.is_empty() {
             return Ok(());
         }
         let same =
-            self.listening.open.iter().zip(&calls.0).take_while(|(a, (b, _))| a.id == b.id).count();
+            self.listening.open.iter().zip(calls).take_while(|(a, (b, _))| a.id == b.id).count();
         let mut first = self.abort_to(same, &AbortReason::Restored);
-        for (call, listeners) in &calls.0[same..] {
+        for (call, listeners) in &calls[same..] {
             self.listening.retire(listeners.clone());
             self.listening.open.push(*call);
             let resumed = notify(self, call, Event::OTHER, |listener, call| listener.resumed(call));
@@ -44,3 +46,12 @@ impl StoreInner {
         first
     }
 }
+
+/// Open calls as a snapshot keeps them.
+#[derive(Default)]
+pub(crate) struct OpenCalls(Vec<(OpenCall, Arc<Listeners>)>);
+
+// SAFETY: hooks are only used together with the store that they belong to; listeners are `Sync`.
+unsafe impl Send for OpenCalls {}
+// SAFETY: as above.
+unsafe impl Sync for OpenCalls {}

@@ -203,3 +203,14 @@ impl MemoryData {
 pub(in crate::raw) fn limit_in_bytes(ty: &MemoryType) -> Option<usize> {
     size_in_bytes(ty, ty.max?)
 }
+
+pub(crate) fn checked(offset: usize, len: usize, size: usize) -> Result<std::ops::Range<usize>> {
+    let end = offset.checked_add(len).filter(|end| *end <= size);
+    let end = end.ok_or_else(|| {
+        Error::usage(
+            UsageKind::OutOfBounds,
+            format!("{len} bytes at {offset:#x} are not inside a memory of {size} bytes"),
+        )
+    })?;
+    Ok(offset..end)
+}

@@ -1,8 +1,7 @@
 //! What a snapshot of a guest's stack holds.
 
-use super::hook::{Listeners, OpenCall};
 use super::state::StateCapture;
-use std::sync::Arc;
+use crate::extension::Extension;
 use wardian_types::{FuncType, ValType};
 use wardian_vm::activation::Standing;
 
@@ -19,7 +18,8 @@ pub(crate) struct SnapshotData {
     pub(in crate::raw) slots: usize,
     /// The signature of that function.
     pub(in crate::raw) ty: FuncType,
-    pub(in crate::raw) open: OpenCalls,
+    /// Calls that listeners know of, as [`crate::raw::listen`] keeps them.
+    pub(in crate::raw) open: Extension,
     /// When it was taken: see [`super::gc::Timeline`].
     pub(in crate::raw) time: u64,
     /// Boxed, since most snapshots have none and would be made and moved with room for it.
@@ -37,12 +37,3 @@ impl SnapshotData {
         self.ty.results()
     }
 }
-
-/// Open calls as a snapshot keeps them.
-#[derive(Default)]
-pub(crate) struct OpenCalls(pub(in crate::raw) Vec<(OpenCall, Arc<Listeners>)>);
-
-// SAFETY: hooks are only used together with the store that they belong to; listeners are `Sync`.
-unsafe impl Send for OpenCalls {}
-// SAFETY: as above.
-unsafe impl Sync for OpenCalls {}
