@@ -217,10 +217,7 @@ impl Error {
     /// the function. That the values are of the tag's types is checked then.
     ///
     /// See [`crate::Exception`] for an example.
-    pub fn exception_with(
-        tag: crate::handles::Tag,
-        values: impl IntoIterator<Item = crate::value::Val>,
-    ) -> Error {
+    pub fn exception_with(tag: crate::Tag, values: impl IntoIterator<Item = crate::Val>) -> Error {
         crate::Exception::new(tag, values).into()
     }
 

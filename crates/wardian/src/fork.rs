@@ -41,7 +41,7 @@ impl<T: 'static> Store<T> {
     /// | instances, their memories, tables, globals, tags, segments, objects, exceptions | the same, at the same positions; what was closed is closed |
     /// | things of the embedder's that instances import | new ones of the same type and contents, in memories of the engine's own |
     /// | host functions, imported or in tables | the same closures, which get the child's data |
-    /// | values of the embedder's ([`ExternRef`](crate::handles::ExternRef)) | the same values |
+    /// | values of the embedder's ([`ExternRef`](crate::ExternRef)) | the same values |
     /// | fuel, [`Store::enable_snapshots`] | what the parent has |
     /// | limiter, refueling, deadline, cancellation, listeners, close notifiers, import resolvers, images, snapshots | none: see [`Store::fork_with`] |
     /// | guests | that of a [`Caller`], if it was forked by [`Caller::fork`] |

@@ -223,7 +223,7 @@ impl<'a> InternalModule<'a> {
 
     /// The definition of a function that a reference refers to, of whatever instance or of the host. None of another
     /// store's, and of a double.
-    pub fn definition_of(&self, func: &crate::handles::Func) -> Option<FunctionDefinition<'a>> {
+    pub fn definition_of(&self, func: &crate::Func) -> Option<FunctionDefinition<'a>> {
         let Source::Live { store, .. } = self.0 else { return None };
         if func.store != store.id() {
             return None;

@@ -271,13 +271,13 @@ impl<'a, T: 'static> Caller<'a, T> {
     }
 
     /// The instance that calls; `None` if the host itself does.
-    pub fn instance(&self) -> Option<crate::handles::Instance> {
+    pub fn instance(&self) -> Option<crate::Instance> {
         let index = self.inner().calling_instance(self.vmctx)?;
-        Some(crate::handles::Instance { store: self.inner().id(), index })
+        Some(crate::Instance { store: self.inner().id(), index })
     }
 
     /// An export of the instance that calls, say its memory.
-    pub fn get_export(&mut self, name: &str) -> Option<crate::handles::Extern> {
+    pub fn get_export(&mut self, name: &str) -> Option<crate::Extern> {
         self.instance()?.get_export(self.as_context_mut(), name)
     }
 

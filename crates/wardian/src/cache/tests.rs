@@ -312,7 +312,7 @@ fn code_of_another_module_is_not_used() {
         let text = format!("(module (func (export \"n\") (result i32) (i32.const {n})))");
         let module = Module::new(&f.engine, text).unwrap();
         let mut store = crate::Store::new(&f.engine, ());
-        let instance = crate::handles::Instance::new(&mut store, &module, &[]).unwrap();
+        let instance = crate::Instance::new(&mut store, &module, &[]).unwrap();
         let run = instance.typed_func::<(), i32>(&mut store, "n").unwrap();
         assert_eq!(run.call(&mut store, ()).unwrap(), n);
     }

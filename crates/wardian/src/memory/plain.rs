@@ -183,7 +183,7 @@ impl<T: 'static> Caller<'_, T> {
     ///
     /// The host itself calls, or the instance exports no such memory, or a shared one.
     pub fn memory(&mut self) -> Result<Memory> {
-        let found = self.get_export("memory").and_then(crate::handles::Extern::into_memory);
+        let found = self.get_export("memory").and_then(crate::Extern::into_memory);
         found.ok_or_else(|| {
             Error::usage(
                 UsageKind::NotFound,

@@ -190,7 +190,7 @@ pub(super) const fn slots_of<P: HostParams, R: HostResults>() -> usize {
 }
 
 /// The function reference in a slot that a guest of the store filled.
-pub(crate) fn func_in_slot(store: &StoreInner, slots: &[u64]) -> Option<crate::handles::Func> {
+pub(crate) fn func_in_slot(store: &StoreInner, slots: &[u64]) -> Option<crate::Func> {
     // SAFETY: typed functions read only what compiled code wrote, by the signature that was
     // checked when the function was made.
     unsafe { store.func_from_reference(slots[0]) }

@@ -32,7 +32,7 @@ pub(crate) enum ImportItem {
     Table(u32),
     Memory(u32),
     Shared(SharedMemory),
-    Global(crate::handles::Global),
+    Global(crate::Global),
     Tag(u32),
 }
 

@@ -513,8 +513,7 @@ mod tests {
             let i = Instance::new(&mut store, &module, &[host.into()]).unwrap();
             drop(module);
             let f = i.get_func(&mut store, "f").unwrap();
-            let args: Vec<_> =
-                f.ty(&store).params().iter().map(|t| crate::value::Val::zero(*t)).collect();
+            let args: Vec<_> = f.ty(&store).params().iter().map(|t| crate::Val::zero(*t)).collect();
             f.call(&mut store, &args, &mut []).unwrap();
             host.call(&mut store, &args, &mut []).unwrap();
             assert!(count() <= before + 2, "{number}");

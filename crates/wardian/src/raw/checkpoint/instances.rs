@@ -69,7 +69,7 @@ impl<T: 'static> StoreData<T> {
     }
 
     /// What an instance has, of the same kind as `like`.
-    fn item(&mut self, item: Item, like: ItemIndex) -> Result<crate::handles::Extern> {
+    fn item(&mut self, item: Item, like: ItemIndex) -> Result<crate::Extern> {
         let Item { instance, index } = item;
         let data = self.inner.instances.get(instance as usize);
         let data = data.ok_or_else(|| unusable(format!("there is no instance {instance}")))?;

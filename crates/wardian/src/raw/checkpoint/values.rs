@@ -255,10 +255,8 @@ impl ValueReader {
         Ok(match value {
             Value::Func(item) if r.is_func() => {
                 let func = func_of(store, item)?;
-                let given = crate::value::Val::FuncRef(Some(crate::handles::Func {
-                    store: store.id(),
-                    index: func,
-                }));
+                let given =
+                    crate::Val::FuncRef(Some(crate::Func { store: store.id(), index: func }));
                 store.check_value(&given, ValType::Ref(r)).ok().map(|()| store.reference_to(func))
             }
             Value::I31(bits) if bits >> 31 == 0 => self.any(store, r, bits << 1 | 1),
