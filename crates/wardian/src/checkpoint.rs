@@ -14,6 +14,7 @@ mod serve;
 pub(crate) mod state;
 mod take;
 
+use crate::Error;
 use crate::backtrace::Frame;
 pub use crate::config::Checkpoints;
 use crate::{Module, Result};
@@ -268,7 +269,7 @@ impl Checkpoint {
         let checkpoint = Checkpoint::read_with(&mut bytes, options)?;
         match bytes.len() {
             0 => Ok(checkpoint),
-            more => Err(format::damaged(format!("{more} bytes follow it"))),
+            more => Err(Error::damaged(format!("{more} bytes follow it"))),
         }
     }
 
@@ -313,7 +314,7 @@ impl Checkpoint {
         for frame in self.frames() {
             let module = modules.get(frame.module as usize).and_then(Option::as_ref);
             let known = module.filter(|m| (frame.function as usize) < m.info().functions.len());
-            let module = known.ok_or_else(|| format::damaged("a frame has no module"))?;
+            let module = known.ok_or_else(|| Error::damaged("a frame has no module"))?;
             backtrace.frames.push(Frame::new(module, frame.function, Some(frame.offset)));
         }
         Ok(backtrace)

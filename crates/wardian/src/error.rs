@@ -1,9 +1,11 @@
 //! What can go wrong, for people.
 
+mod checkpoint;
 mod compile;
 mod limit;
 mod usage;
 
+pub use checkpoint::{CheckpointError, CheckpointErrorKind};
 pub use compile::CompileError;
 pub use limit::{LimitError, LimitKind};
 pub use usage::{UsageError, UsageKind};
@@ -59,8 +61,8 @@ pub enum ErrorKind {
     Host(Box<dyn StdError + Send + Sync>),
     /// A limit of the store or of the system was reached.
     Limit(LimitError),
-    /// A checkpoint cannot be taken, read or resumed; the text says why.
-    Checkpoint(String),
+    /// A checkpoint cannot be taken, read or resumed, or a store not be forked.
+    Checkpoint(CheckpointError),
     /// The API was used in a way that makes no sense: wrong types, an unknown name, another store's object.
     Usage(UsageError),
     /// Guest and host called each other until the embedder's own stack was nearly used up.
@@ -148,6 +150,15 @@ impl Error {
 
     pub(crate) fn limit(kind: LimitKind, message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Limit(LimitError::new(kind, message.into(), None)))
+    }
+
+    pub(crate) fn checkpoint(kind: CheckpointErrorKind, why: impl fmt::Display) -> Error {
+        Error::new(ErrorKind::Checkpoint(CheckpointError::new(kind, why.to_string())))
+    }
+
+    /// The bytes of a checkpoint are not what was written.
+    pub(crate) fn damaged(what: impl fmt::Display) -> Error {
+        Error::checkpoint(CheckpointErrorKind::Damaged, what)
     }
 
     /// The system refused something, for this reason.
@@ -339,7 +350,7 @@ impl fmt::Display for ErrorKind {
             ErrorKind::Host(error) => error.fmt(f),
             ErrorKind::Limit(error) => error.fmt(f),
             ErrorKind::Usage(error) => error.fmt(f),
-            ErrorKind::Checkpoint(message) => f.write_str(message),
+            ErrorKind::Checkpoint(error) => error.fmt(f),
             ErrorKind::HostStackExhausted => f.write_str(
                 "guest and host called each other until the thread's own stack was nearly used \
                  up; a thread with a larger stack goes deeper",

@@ -139,8 +139,8 @@ pub use backtrace::{Backtrace, Frame};
 pub use config::{Config, EngineKind};
 pub use engine::Engine;
 pub use error::{
-    CompileError, Error, ErrorKind, LimitError, LimitKind, LinkProblem, Result, StopReason,
-    UsageError, UsageKind,
+    CheckpointError, CheckpointErrorKind, CompileError, Error, ErrorKind, LimitError, LimitKind,
+    LinkProblem, Result, StopReason, UsageError, UsageKind,
 };
 pub use exception::Exception;
 pub use func::{IntoFunc, TypedFunc};

@@ -1,19 +1,19 @@
 //! Checkpoints that store what has changed since another one.
 
 use super::Checkpoint;
-use super::format::damaged;
 use super::pages::{CHUNK, Chunk, Hash};
 use super::state::{MemoryState, State};
-use crate::{Error, ErrorKind, Result};
+use crate::error::CheckpointErrorKind;
+use crate::{Error, Result};
 use std::collections::BTreeMap;
 
 /// The error of one that has a parent where a whole one is needed.
 pub(super) fn incremental() -> Error {
-    Error::new(ErrorKind::Checkpoint(
+    Error::checkpoint(
+        CheckpointErrorKind::Missing,
         "the checkpoint has only what has changed since its parent: join it with that by Checkpoint::compact, or give \
-         both to a CheckpointReader"
-            .into(),
-    ))
+         both to a CheckpointReader",
+    )
 }
 
 impl Checkpoint {
@@ -51,7 +51,7 @@ impl Checkpoint {
             chunks.last().is_some_and(|last| last.index >= memory.len.div_ceil(CHUNK as u64))
         };
         if state.memories.iter().zip(&memories).any(|(memory, all)| is_outside(memory, all)) {
-            return Err(damaged("a part of a memory is outside of it"));
+            return Err(Error::damaged("a part of a memory is outside of it"));
         }
         for (at, place) in places.into_iter().enumerate() {
             let Some(own) = place else { continue };
@@ -76,11 +76,10 @@ pub(super) fn check_hash(wanted: &Hash, found: &Hash) -> Result<()> {
         return Ok(());
     }
     let hex = |hash: &Hash| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    Err(Error::new(ErrorKind::Checkpoint(format!(
-        "the parent of the checkpoint is {}, and {} was given",
-        hex(wanted),
-        hex(found)
-    ))))
+    Err(Error::checkpoint(
+        CheckpointErrorKind::Missing,
+        format!("the parent of the checkpoint is {}, and {} was given", hex(wanted), hex(found)),
+    ))
 }
 
 /// For each memory of a parent the position of the memory of the child that is stored as what has changed since.
@@ -95,7 +94,7 @@ pub(super) fn places(child: &State, parent: &State) -> Result<Vec<Option<usize>>
         };
         let found = parent.memories.iter().position(fits);
         let found = found.filter(|found| places[*found].is_none());
-        let found = found.ok_or_else(|| damaged("a memory is not in its parent"))?;
+        let found = found.ok_or_else(|| Error::damaged("a memory is not in its parent"))?;
         places[found] = Some(at);
     }
     Ok(places)

@@ -3,6 +3,7 @@
 use super::pages::{Base, CHUNK, Chunk, Hash};
 use super::state::{FrameState, Item, State, Value};
 use super::{Checkpoint, CheckpointFrame};
+use crate::Error;
 use crate::{Engine, Module, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -248,7 +249,7 @@ impl StoredMemory<'_> {
             }
             None => {
                 let base = base.ok_or_else(|| {
-                    super::format::damaged(
+                    Error::damaged(
                         "a module is not part of it, so that what its memory had at first is not known",
                     )
                 })?;

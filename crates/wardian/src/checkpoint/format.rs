@@ -11,7 +11,8 @@ use super::ModuleBytes;
 use super::options::Key;
 use super::pages::{CHUNK, Chunk, Hash, Packing, decompress, wrong_size, zero};
 use super::state::State;
-use crate::{Error, ErrorKind, Result};
+use crate::error::CheckpointErrorKind;
+use crate::{Error, Result};
 use std::io::{IoSlice, Read, Write};
 use std::sync::Arc;
 
@@ -40,15 +41,6 @@ const CHUNK_HEADER: usize = 45;
 
 /// Bytes before the chunks of a section: the position of their memory.
 const CHUNKS_HEADER: usize = 4;
-
-/// The error of bytes that are no checkpoint, or not a whole one.
-pub(crate) fn damaged(what: impl std::fmt::Display) -> Error {
-    unusable(format!("the checkpoint is damaged: {what}"))
-}
-
-fn unusable(why: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Checkpoint(why.into()))
-}
 
 /// The hasher of everything but the contents that have hashes of their own.
 fn root_hasher(key: Option<&Key>) -> blake3::Hasher {
@@ -185,31 +177,36 @@ impl<R: Read> Reader<R> {
     pub(super) fn begin(from: R, key: Option<&Key>) -> Result<Reader<R>> {
         let mut source = Source { from, hasher: root_hasher(key) };
         if source.array::<8>().ok().as_ref() != Some(MAGIC) {
-            return Err(unusable("these bytes are no checkpoint"));
+            return Err(Error::damaged("these bytes are no checkpoint"));
         }
         let version = u32::from_le_bytes(source.array()?);
         if version != VERSION {
-            return Err(unusable(format!(
-                "the checkpoint has version {version} of the format; this Wardian reads version {VERSION}: see \
+            return Err(Error::checkpoint(
+                CheckpointErrorKind::Version,
+                format!(
+                    "the checkpoint has version {version} of the format; this Wardian reads version {VERSION}: see \
                  docs/checkpoints.md for which one reads it"
-            )));
+                ),
+            ));
         }
         let len = source.expect(id::STATE)?;
         let state = source.many(len)?;
         source.hasher.update(&state);
         let (state, rest) = postcard::take_from_bytes::<State>(&state)
-            .map_err(|error| damaged(format!("its state cannot be read: {error}")))?;
+            .map_err(|error| Error::damaged(format!("its state cannot be read: {error}")))?;
         if !rest.is_empty() {
-            return Err(damaged(format!("{} bytes follow its state", rest.len())));
+            return Err(Error::damaged(format!("{} bytes follow its state", rest.len())));
         }
         match (state.keyed, key) {
             (true, None) => {
-                return Err(unusable(
+                return Err(Error::checkpoint(
+                    CheckpointErrorKind::Key,
                     "the checkpoint was made with a key: it is needed to read it",
                 ));
             }
             (false, Some(_)) => {
-                return Err(unusable(
+                return Err(Error::checkpoint(
+                    CheckpointErrorKind::Key,
                     "the checkpoint was made without a key, so nobody vouches for it: read it without one",
                 ));
             }
@@ -220,7 +217,7 @@ impl<R: Read> Reader<R> {
             let len = source.expect(id::MODULE)?;
             let bytes = source.many(len)?;
             if !bytes.is_empty() && *blake3::hash(&bytes).as_bytes() != module.hash {
-                return Err(damaged("a module is not the one that its state names"));
+                return Err(Error::damaged("a module is not the one that its state names"));
             }
             let bytes = (!bytes.is_empty()).then(|| Arc::from(bytes));
             modules.push(ModuleBytes { bytes });
@@ -240,19 +237,19 @@ impl<R: Read> Reader<R> {
             match id {
                 id::CHUNKS => {}
                 id::END if len == size_of::<Hash>() as u64 => break,
-                id::END => return Err(damaged("its hash has another length")),
-                _ => return Err(damaged(format!("section {id} is where chunks should be"))),
+                id::END => return Err(Error::damaged("its hash has another length")),
+                _ => return Err(Error::damaged(format!("section {id} is where chunks should be"))),
             }
             len = len.checked_sub(CHUNKS_HEADER as u64).ok_or_else(too_large)?;
             let memory = u32::from_le_bytes(self.source.array()?) as usize;
             if memory >= self.state.memories.len() {
-                return Err(damaged("it has parts of a memory that is not there"));
+                return Err(Error::damaged("it has parts of a memory that is not there"));
             }
             while len > 0 {
                 let stored = self.source.chunk(memory)?;
                 len = len.checked_sub((CHUNK_HEADER + stored.len) as u64).ok_or_else(too_large)?;
                 if last.is_some_and(|last| last >= (memory, stored.index)) {
-                    return Err(damaged("parts of a memory are in another order"));
+                    return Err(Error::damaged("parts of a memory are in another order"));
                 }
                 last = Some((memory, stored.index));
                 each(&stored, &mut self.source)?;
@@ -260,7 +257,7 @@ impl<R: Read> Reader<R> {
         }
         let hash = self.source.hasher.finalize();
         if blake3::Hash::from_bytes(self.source.array()?) != hash {
-            return Err(damaged(match self.state.keyed {
+            return Err(Error::damaged(match self.state.keyed {
                 true => "its hash is another one, or it was made with another key",
                 false => "its hash is another one",
             }));
@@ -273,12 +270,12 @@ impl<R: Read> Reader<R> {
 fn check(stored: &Stored, bytes: &[u8]) -> Result<()> {
     match *blake3::hash(bytes).as_bytes() == stored.hash {
         true => Ok(()),
-        false => Err(damaged("a part of a memory has another hash")),
+        false => Err(Error::damaged("a part of a memory has another hash")),
     }
 }
 
 fn too_large() -> Error {
-    damaged("a part of a memory is too large")
+    Error::damaged("a part of a memory is too large")
 }
 
 impl<R: Read> Source<R> {
@@ -314,7 +311,7 @@ impl<R: Read> Source<R> {
         let len = u32::from_le_bytes(self.array()?) as usize;
         let hash = self.array()?;
         let packing = Packing::from_byte(packing).ok_or_else(|| {
-            damaged(format!("a part of a memory has the unknown packing {packing}"))
+            Error::damaged(format!("a part of a memory has the unknown packing {packing}"))
         })?;
         let most = if packing == Packing::Zero { 0 } else { CHUNK };
         if len > most {
@@ -333,7 +330,7 @@ impl<R: Read> Source<R> {
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<()> {
         self.from.read_exact(bytes).map_err(|error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => damaged("it ends too early"),
+            std::io::ErrorKind::UnexpectedEof => Error::damaged("it ends too early"),
             _ => Error::host(error),
         })
     }
@@ -343,7 +340,7 @@ impl<R: Read> Source<R> {
         let mut bytes = Vec::new();
         let read = (&mut self.from).take(len).read_to_end(&mut bytes).map_err(Error::host)?;
         if read as u64 != len {
-            return Err(damaged("it ends too early"));
+            return Err(Error::damaged("it ends too early"));
         }
         Ok(bytes)
     }
@@ -357,7 +354,7 @@ impl<R: Read> Source<R> {
         match self.section()? {
             (found, len) if found == wanted => Ok(len),
             (found, _) => {
-                Err(damaged(format!("section {found} is where section {wanted} should be")))
+                Err(Error::damaged(format!("section {found} is where section {wanted} should be")))
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The contents of memories in checkpoints: chunks, compressed or as they are.
 
-use super::format::damaged;
 use super::state::Item;
+use crate::Error;
 use crate::Result;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -205,7 +205,7 @@ impl<B: AsRef<[u8]>> Chunk<B> {
 pub(super) fn place(memory: &mut [u8], index: u64) -> Result<&mut [u8]> {
     let start = usize::try_from(index).ok().and_then(|index| index.checked_mul(CHUNK));
     let start = start.filter(|start| *start < memory.len());
-    let start = start.ok_or_else(|| damaged("a part of a memory is outside of it"))?;
+    let start = start.ok_or_else(|| Error::damaged("a part of a memory is outside of it"))?;
     let end = memory.len().min(start + CHUNK);
     Ok(&mut memory[start..end])
 }
@@ -218,7 +218,7 @@ pub(super) fn decompress(packed: &[u8], target: &mut [u8]) -> Result<()> {
 }
 
 pub(super) fn wrong_size() -> crate::Error {
-    damaged("a part of a memory does not have the size that it should have")
+    Error::damaged("a part of a memory does not have the size that it should have")
 }
 
 /// Fills with zeroes what is not zero, so that pages that nobody has written take no room.

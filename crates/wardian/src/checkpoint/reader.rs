@@ -1,10 +1,11 @@
 //! Reading a checkpoint into the store that it is resumed in.
 
 use super::chain::{check_hash, incremental, places};
-use super::format::{Reader, Source, Stored, damaged};
+use super::format::{Reader, Source, Stored};
 use super::pages::{Hash, place};
 use super::resume::FromLinker;
 use super::{CheckpointModule, ModuleBytes, ReadOptions, ResumeOptions, Resumed};
+use crate::Error;
 use crate::raw::checkpoint::Target;
 use crate::{Engine, Linker, Module, Result, Store};
 use std::fmt;
@@ -73,7 +74,7 @@ impl<'r> CheckpointReader<'r> {
     /// None is needed, or it does not fit. Whether it is the right one is known when it is read.
     pub fn with_parent(mut self, parent: CheckpointReader<'r>) -> Result<CheckpointReader<'r>> {
         if self.parent().is_none() {
-            return Err(damaged("a parent was given to one that has none"));
+            return Err(Error::damaged("a parent was given to one that has none"));
         }
         for reader in parent.chain {
             if let Some(child) = self.chain.last() {

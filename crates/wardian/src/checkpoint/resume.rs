@@ -3,6 +3,7 @@
 use super::chain::incremental;
 use super::state::{ImportState, State};
 use super::{Checkpoint, ModuleBytes};
+use crate::error::CheckpointErrorKind;
 use crate::handles::Instance;
 use crate::link::Lookup;
 use crate::raw::checkpoint::{Origin, Restored, Target};
@@ -12,7 +13,7 @@ use crate::resolver::ImportResolver;
 use crate::store::check_store;
 use crate::value::Val;
 use crate::{
-    AsContextMut, Engine, Error, ErrorKind, InstantiateOptions, Linker, Module, Result, Store,
+    AsContextMut, Engine, Error, InstantiateOptions, Linker, Module, Result, Store,
     StoreContextMut, resolver,
 };
 use std::fmt;
@@ -177,10 +178,13 @@ pub(super) fn find_modules<T>(
 fn missing(state: &super::state::ModuleState) -> Error {
     let hash: String = state.hash.iter().map(|byte| format!("{byte:02x}")).collect();
     let name = state.name.as_deref().unwrap_or("without a name");
-    Error::new(ErrorKind::Checkpoint(format!(
-        "a module ({name}, BLAKE3 {hash}) is not part of the checkpoint: give it with ResumeOptions::with_module, \
+    Error::checkpoint(
+        CheckpointErrorKind::Missing,
+        format!(
+            "a module ({name}, BLAKE3 {hash}) is not part of the checkpoint: give it with ResumeOptions::with_module, \
          of the store's engine"
-    )))
+        ),
+    )
 }
 
 /// A store that has the state of a checkpoint, with a guest that can be resumed if one was running.
@@ -319,7 +323,10 @@ impl Resumed {
     fn checked(self, store: &StoreInner) -> Result<Restored> {
         check_store(store, self.store)?;
         self.call.ok_or_else(|| {
-            Error::new(ErrorKind::Checkpoint("no guest was running when it was taken".into()))
+            Error::checkpoint(
+                CheckpointErrorKind::NotResumed,
+                "no guest was running when it was taken",
+            )
         })
     }
 }

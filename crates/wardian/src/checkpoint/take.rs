@@ -7,10 +7,11 @@ use super::packing::{Batch, pack};
 use super::pages::{Base, Chunk, ChunkHashes, Contents};
 use super::state::ModuleState;
 use super::{Checkpoint, CheckpointIndex, ModuleBytes};
+use crate::error::CheckpointErrorKind;
 use crate::module::ModuleInner;
 use crate::raw::checkpoint::{Captured, Purpose, Standing};
 use crate::raw::store::{StoreData, StoreInner};
-use crate::{AsContextMut, Caller, Error, ErrorKind, Result, Store};
+use crate::{AsContextMut, Caller, Error, Result, Store};
 use std::io::Write;
 use std::sync::Arc;
 
@@ -153,9 +154,10 @@ impl<T> StoreData<T> {
         let parent = options.since.as_ref().map(|since| &*since.0);
         if let Some(parent) = parent {
             if parent.keyed != state.keyed {
-                return Err(Error::new(ErrorKind::Checkpoint(
-                    "a checkpoint and its parent are to have the same key".into(),
-                )));
+                return Err(Error::checkpoint(
+                    CheckpointErrorKind::Key,
+                    "a checkpoint and its parent are to have the same key",
+                ));
             }
             state.parent = Some(parent.root);
             for at in 0..state.memories.len() {

@@ -55,10 +55,7 @@ impl<T: 'static> StoreData<T> {
 /// Says of what cannot be written down that it cannot be forked.
 fn as_fork(error: Error) -> Error {
     match error.kind() {
-        ErrorKind::Checkpoint(why) => {
-            let why = why.strip_prefix("a checkpoint cannot be taken: ").unwrap_or(why);
-            Error::new(ErrorKind::Checkpoint(format!("the store cannot be forked: {why}")))
-        }
+        ErrorKind::Checkpoint(why) => Error::new(ErrorKind::Checkpoint(why.as_fork())),
         _ => error,
     }
 }

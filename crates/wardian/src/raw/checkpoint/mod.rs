@@ -27,8 +27,9 @@ pub(crate) use fork::Kin;
 pub(crate) use instances::Target;
 pub(crate) use restore::{Origin, Restored};
 
+use crate::Error;
+use crate::error::CheckpointErrorKind;
 use crate::raw::parts::host::HostCall;
-use crate::{Error, ErrorKind};
 use wardian_vm::activation::Suspended;
 
 /// Where a guest is when a checkpoint is taken.
@@ -48,10 +49,10 @@ pub(crate) enum Standing {
 
 /// The error of a checkpoint that cannot be taken, or not be used.
 fn refused(why: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Checkpoint(format!("a checkpoint cannot be taken: {why}")))
+    Error::checkpoint(CheckpointErrorKind::NotTaken, why)
 }
 
 /// The error of a checkpoint that cannot be resumed.
 fn unusable(why: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Checkpoint(format!("the checkpoint cannot be resumed: {why}")))
+    Error::checkpoint(CheckpointErrorKind::NotResumed, why)
 }
