@@ -80,9 +80,12 @@ const LAYERS: [(&str, &[&str]); 9] = [
         "wardian",
         &["wardian-types", "wardian-module", "wardian-vm", "wardian-jit", "wardian-interp"],
     ),
-    ("wardian-wasi", &["wardian"]),
-    ("wardian-observe", &["wardian"]),
-    ("wardian-cli", &["wardian", "wardian-wasi", "wardian-observe", "wardian-module"]),
+    ("wardian-wasi", &["wardian", "wardian-types"]),
+    ("wardian-observe", &["wardian", "wardian-types"]),
+    (
+        "wardian-cli",
+        &["wardian", "wardian-wasi", "wardian-observe", "wardian-module", "wardian-types"],
+    ),
 ];
 
 fn root() -> PathBuf {

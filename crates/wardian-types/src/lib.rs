@@ -11,6 +11,7 @@ mod features;
 mod function;
 mod trap;
 mod value;
+pub mod wasi;
 
 pub use composite::{
     ArrayType, CompositeType, FieldType, StorageType, StructLayout, StructType, SubType, TypeKind,

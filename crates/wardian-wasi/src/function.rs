@@ -3,6 +3,7 @@
 use crate::abi::{GuestMemory, Interrupt, Stop};
 use crate::ctx::WasiCtx;
 use crate::errno::Errno;
+use wardian_types::wasi::Slot;
 
 /// One function of a WASI module, in terms of raw 64-bit slots.
 ///
@@ -24,15 +25,6 @@ impl std::fmt::Debug for Function {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}{:?} -> {:?}", self.name, self.params, self.results)
     }
-}
-
-/// The type of a raw slot. WASI uses no others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Slot {
-    /// A 32-bit integer: a handle, a flag, a guest pointer or a length.
-    I32,
-    /// A 64-bit integer: an offset, a time, a set of rights.
-    I64,
 }
 
 /// What a function is given besides its arguments.

@@ -184,7 +184,7 @@ pub use builder::{BuildError, DEFAULT_MAX_DESCRIPTORS, DirPerms, WasiCtxBuilder}
 pub use clock::{Clocks, SystemClocks, VirtualClocks};
 pub use ctx::WasiCtx;
 pub use errno::Errno;
-pub use function::{Call, Function, Slot};
+pub use function::{Call, Function};
 pub use functions::{preview1, unstable};
 pub use link::add_to_linker;
 pub use memory_stream::{MemoryInput, MemoryOutput};
@@ -198,6 +198,7 @@ pub use threads::{
     DEFAULT_MAX_THREADS, WasiThreads, WasiThreadsBuilder, WasiThreadsHandle, needs_threads,
 };
 pub use types::{ClockId, rights};
+pub use wardian_types::wasi::Slot;
 
 /// The example of the README is compiled with those of the documentation.
 #[cfg(doctest)]

@@ -3,10 +3,11 @@
 use crate::abi::{GuestMemory, Interrupt, Stop};
 use crate::ctx::WasiCtx;
 use crate::errno::Errno;
-use crate::function::{Call, Function, Slot};
+use crate::function::{Call, Function};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
 use wardian::{Caller, Error, Extern, FuncType, Linker, Result, SharedMemory, ValType};
+use wardian_types::wasi::Slot;
 
 /// Defines `wasi_snapshot_preview1` and `wasi_unstable` in a linker. `get` finds the state of the
 /// program in the store's data.

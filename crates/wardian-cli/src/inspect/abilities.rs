@@ -2,65 +2,24 @@
 
 use std::collections::HashMap;
 use wardian_module::{Import, ModuleInfo};
+use wardian_types::wasi::{Ability as Known, Function};
 
 /// Of imports that are no functions of WASI.
 const OTHER: &str = "whatever the embedder lets it do";
 
-/// Functions of WASI preview 1 by what they are good for. A descriptor can be of a file, a stream or a
-/// socket, so each function stands where it is most at home.
-const ABILITIES: [(&str, &[&str]); 11] = [
-    ("reads files", &["fd_read", "fd_pread", "fd_filestat_get", "path_filestat_get", "path_open"]),
-    (
-        "writes files",
-        &[
-            "fd_write",
-            "fd_pwrite",
-            "fd_allocate",
-            "fd_datasync",
-            "fd_sync",
-            "fd_filestat_set_size",
-            "fd_filestat_set_times",
-            "path_filestat_set_times",
-        ],
-    ),
-    (
-        "lists and changes folders",
-        &[
-            "fd_readdir",
-            "path_create_directory",
-            "path_link",
-            "path_readlink",
-            "path_remove_directory",
-            "path_rename",
-            "path_symlink",
-            "path_unlink_file",
-        ],
-    ),
-    ("network", &["sock_accept", "sock_recv", "sock_send", "sock_shutdown"]),
-    ("uses the clock", &["clock_res_get", "clock_time_get", "poll_oneoff"]),
-    ("random numbers", &["random_get"]),
-    (
-        "arguments and environment",
-        &["args_get", "args_sizes_get", "environ_get", "environ_sizes_get"],
-    ),
-    ("ends the process", &["proc_exit", "proc_raise"]),
-    ("makes threads", &["thread-spawn"]),
-    (
-        "looks after descriptors",
-        &[
-            "fd_advise",
-            "fd_close",
-            "fd_fdstat_get",
-            "fd_fdstat_set_flags",
-            "fd_fdstat_set_rights",
-            "fd_prestat_dir_name",
-            "fd_prestat_get",
-            "fd_renumber",
-            "fd_seek",
-            "fd_tell",
-        ],
-    ),
-    ("lets others run", &["sched_yield"]),
+/// In the order in which they are shown, in words.
+const ABILITIES: [(Known, &str); 11] = [
+    (Known::ReadFiles, "reads files"),
+    (Known::WriteFiles, "writes files"),
+    (Known::Folders, "lists and changes folders"),
+    (Known::Network, "network"),
+    (Known::Clock, "uses the clock"),
+    (Known::Random, "random numbers"),
+    (Known::Arguments, "arguments and environment"),
+    (Known::Exit, "ends the process"),
+    (Known::Threads, "makes threads"),
+    (Known::Descriptors, "looks after descriptors"),
+    (Known::Yield, "lets others run"),
 ];
 
 /// An ability with the imports that give it.
@@ -74,11 +33,11 @@ pub(super) struct Ability<'a> {
 /// The abilities that a module has, in the order of the table, and after them what is imported beside WASI,
 /// module by module.
 pub(super) fn of(info: &ModuleInfo) -> Vec<Ability<'_>> {
-    let of = |name: &'static str| {
-        let imports = info.imports.iter().filter(|import| ability(import) == Some(name)).collect();
-        Ability { name, module: None, imports }
+    let of = |(known, name): &(Known, &'static str)| {
+        let gives = |import: &&Import| ability(import) == Some(*known);
+        Ability { name, module: None, imports: info.imports.iter().filter(gives).collect() }
     };
-    let mut all: Vec<Ability<'_>> = ABILITIES.iter().map(|(name, _)| of(name)).collect();
+    let mut all: Vec<Ability<'_>> = ABILITIES.iter().map(of).collect();
     all.retain(|ability| !ability.imports.is_empty());
     let mut unknown: Vec<Ability<'_>> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
@@ -95,27 +54,6 @@ pub(super) fn of(info: &ModuleInfo) -> Vec<Ability<'_>> {
 }
 
 /// What an import is good for, if it is a function of WASI.
-fn ability(import: &Import) -> Option<&'static str> {
-    let known = match import.module.as_str() {
-        "wasi_snapshot_preview1" | "wasi_unstable" => import.name != "thread-spawn",
-        "wasi" => import.name == "thread-spawn",
-        _ => false,
-    };
-    let found = ABILITIES.iter().find(|(_, names)| names.contains(&import.name.as_str()));
-    found.filter(|_| known).map(|found| found.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ABILITIES;
-
-    #[test]
-    fn each_function_has_one_place() {
-        let mut names: Vec<&str> = ABILITIES.iter().flat_map(|a| a.1.iter().copied()).collect();
-        names.retain(|name| *name != "thread-spawn");
-        names.sort_unstable();
-        let mut all: Vec<&str> = wardian_wasi::preview1().iter().map(|f| f.name).collect();
-        all.sort_unstable();
-        assert_eq!(names, all);
-    }
+fn ability(import: &Import) -> Option<Known> {
+    Function::find(&import.module, &import.name).map(|function| function.ability)
 }

@@ -3,12 +3,14 @@
 //! Nothing that a guest passes is trusted: what is not in its memory is shown as the numbers that were
 //! passed, and of what is long only the beginning is read.
 
-use super::names::{CLOCK, CLOCK_FLAGS, ERRNO, EVENT, FDFLAGS, FILETYPE, RIGHTS};
-use super::names::{UNSTABLE_WHENCE, WHENCE};
-use super::{Answer, Fill, Out, Read, System};
+use super::System;
 use crate::trace::value::{Fields, Style, integer};
 use std::io::Write;
 use wardian::inspect::{InternalModule, MemoryView};
+use wardian_types::wasi::names::{
+    CLOCK, CLOCK_FLAGS, ERRNO, EVENT, FDFLAGS, FILETYPE, RIGHTS, UNSTABLE_WHENCE, WHENCE,
+};
+use wardian_types::wasi::{Buffer, Output, Param, ResultKind};
 
 /// Items of a list that are shown.
 const ITEMS: u32 = 32;
@@ -33,9 +35,9 @@ impl<'a> Reader<'a> {
     /// Writes arguments. What the call answers is not there yet.
     pub(in crate::trace) fn arguments(&self, call: System, slots: &[u64], fields: &mut Fields<'_>) {
         let mut at = 0;
-        for (name, read) in call.row.params {
+        for (name, read) in call.function.params {
             let own = &slots[at.min(slots.len())..];
-            at += read.slots();
+            at += read.slots().len();
             self.argument(call, name, *read, own, slots, fields);
         }
     }
@@ -44,71 +46,71 @@ impl<'a> Reader<'a> {
         &self,
         call: System,
         name: &str,
-        read: Read,
+        read: Param,
         own: &[u64],
         all: &[u64],
         fields: &mut Fields<'_>,
     ) {
         let slot = own.first().copied().unwrap_or_default();
         let second = own.get(1).map_or(0, |slot| *slot as u32);
-        if let Read::Out(_) | Read::Shown = read {
+        if let Param::Out(_) | Param::Shown = read {
             return;
         }
         fields.name(name);
         match read {
-            Read::Int => integer(fields.out, slot as u32),
-            Read::Long => integer(fields.out, slot),
-            Read::Delta => integer(fields.out, slot as i64),
-            Read::Hex => fields.word(format_args!("{:#x}", slot as u32)),
-            Read::Flags(names) => flags(fields, u64::from(slot as u32), names),
-            Read::Rights => rights(fields, slot),
-            Read::Enum(names) => one_of(fields, slot as u32, names),
-            Read::Whence => {
+            Param::Int => integer(fields.out, slot as u32),
+            Param::Long => integer(fields.out, slot),
+            Param::Delta => integer(fields.out, slot as i64),
+            Param::Hex => fields.word(format_args!("{:#x}", slot as u32)),
+            Param::Flags(names) => flags(fields, u64::from(slot as u32), names),
+            Param::Rights => rights(fields, slot),
+            Param::Enum(names) => one_of(fields, slot as u32, names),
+            Param::Whence => {
                 let names = if call.unstable { UNSTABLE_WHENCE } else { WHENCE };
                 one_of(fields, slot as u32, names);
             }
-            Read::String => {
+            Param::String => {
                 if !self.string(fields, slot as u32, second) {
                     raw(fields, slot as u32, second);
                 }
             }
-            Read::Data => self.data(fields, slot as u32, second),
-            Read::Subscriptions(count) => {
+            Param::Data => self.data(fields, slot as u32, second),
+            Param::Subscriptions(count) => {
                 let count = all.get(count).map_or(0, |slot| *slot as u32);
                 self.subscriptions(fields, slot as u32, count, call.unstable);
             }
-            Read::Fill(Fill::Strings) => {
+            Param::Fill(Buffer::Strings) => {
                 fields.word(format_args!("{:#x}, {second:#x}", slot as u32));
             }
-            Read::Fill(Fill::Vectors(_)) => match self.total(slot as u32, second) {
+            Param::Fill(Buffer::Vectors(_)) => match self.total(slot as u32, second) {
                 Some(total) => integer(fields.out, total),
                 None => raw(fields, slot as u32, second),
             },
-            Read::Fill(_) => integer(fields.out, second),
-            Read::Out(_) | Read::Shown => {}
+            Param::Fill(_) => integer(fields.out, second),
+            Param::Out(_) | Param::Shown => {}
         }
     }
 
     /// Writes what a call that succeeded has answered. Numbers first, then what may be long.
     pub(in crate::trace) fn answers(&self, call: System, slots: &[u64], fields: &mut Fields<'_>) {
-        if call.row.answer != Answer::Errno {
+        if call.function.result != ResultKind::Errno {
             return;
         }
         for long in [false, true] {
             let mut at = 0;
-            for (name, read) in call.row.params {
+            for (name, read) in call.function.params {
                 let own = &slots[at.min(slots.len())..];
-                at += read.slots();
+                at += read.slots().len();
                 let slot = own.first().map_or(0, |slot| *slot as u32);
                 let second = own.get(1).map_or(0, |slot| *slot as u32);
                 match *read {
-                    Read::Out(out) if matches!(out, Out::Events(_)) == long => {
+                    Param::Out(out) if matches!(out, Output::Events(_)) == long => {
                         fields.name(name);
                         if self.out(call, out, slot, slots, fields).is_none() {
                             raw_pointer(fields, slot);
                         }
                     }
-                    Read::Fill(fill) if long => {
+                    Param::Fill(fill) if long => {
                         fields.name(name);
                         if self.filled(fill, slot, second, slots, fields).is_none() {
                             raw(fields, slot, second);
@@ -123,20 +125,20 @@ impl<'a> Reader<'a> {
     fn out(
         &self,
         call: System,
-        out: Out,
+        out: Output,
         at: u32,
         slots: &[u64],
         fields: &mut Fields<'_>,
     ) -> Option<()> {
         match out {
-            Out::Int => integer(fields.out, self.int(at)?),
-            Out::Long => integer(fields.out, self.long(at)?),
-            Out::Flags(names) => {
+            Output::Int => integer(fields.out, self.int(at)?),
+            Output::Long => integer(fields.out, self.long(at)?),
+            Output::Flags(names) => {
                 let value = u16::from_le_bytes(self.array(at)?);
                 flags(fields, value.into(), names);
             }
-            Out::Filestat => self.filestat(fields, at, call.unstable)?,
-            Out::Fdstat => {
+            Output::Filestat => self.filestat(fields, at, call.unstable)?,
+            Output::Fdstat => {
                 let record: [u8; 24] = self.array(at)?;
                 fields.record(|fields| {
                     fields.name("type");
@@ -149,7 +151,7 @@ impl<'a> Reader<'a> {
                     rights(fields, long_at(&record, 16));
                 });
             }
-            Out::Prestat => {
+            Output::Prestat => {
                 let record: [u8; 8] = self.array(at)?;
                 fields.record(|fields| {
                     fields.name("type");
@@ -158,7 +160,9 @@ impl<'a> Reader<'a> {
                     integer(fields.out, (long_at(&record, 0) >> 32) as u32);
                 });
             }
-            Out::Events(count) => self.events(fields, at, self.int(*slots.get(count)? as u32)?)?,
+            Output::Events(count) => {
+                self.events(fields, at, self.int(*slots.get(count)? as u32)?)?
+            }
         }
         Some(())
     }
@@ -193,7 +197,7 @@ impl<'a> Reader<'a> {
 
     fn filled(
         &self,
-        fill: Fill,
+        fill: Buffer,
         at: u32,
         len: u32,
         slots: &[u64],
@@ -201,18 +205,18 @@ impl<'a> Reader<'a> {
     ) -> Option<()> {
         let used = |slot: usize| self.int(*slots.get(slot)? as u32);
         let shown = match fill {
-            Fill::Whole => self.string(fields, at, len),
-            Fill::Upto(slot) => self.string(fields, at, used(slot)?.min(len)),
-            Fill::Vectors(slot) => {
+            Buffer::Whole => self.string(fields, at, len),
+            Buffer::Upto(slot) => self.string(fields, at, used(slot)?.min(len)),
+            Buffer::Vectors(slot) => {
                 let (bytes, cut) = self.gather(at, len, used(slot)?)?;
                 fields.string(&bytes, cut);
                 true
             }
-            Fill::Entries(slot) => {
+            Buffer::Entries(slot) => {
                 self.entries(fields, at, used(slot)?.min(len));
                 true
             }
-            Fill::Strings => {
+            Buffer::Strings => {
                 self.strings(fields, at, len);
                 true
             }

@@ -1,7 +1,7 @@
 //! The names of WASI's numbers, in their order.
 
 /// `errno`.
-pub(super) const ERRNO: &[&str] = &[
+pub const ERRNO: &[&str] = &[
     "SUCCESS",
     "E2BIG",
     "EACCES",
@@ -82,7 +82,7 @@ pub(super) const ERRNO: &[&str] = &[
 ];
 
 /// `rights`, by bit.
-pub(super) const RIGHTS: &[&str] = &[
+pub const RIGHTS: &[&str] = &[
     "FD_DATASYNC",
     "FD_READ",
     "FD_SEEK",
@@ -116,31 +116,31 @@ pub(super) const RIGHTS: &[&str] = &[
 ];
 
 /// `lookupflags`.
-pub(super) const LOOKUP: &[&str] = &["SYMLINK_FOLLOW"];
+pub const LOOKUP: &[&str] = &["SYMLINK_FOLLOW"];
 
 /// `oflags`.
-pub(super) const OFLAGS: &[&str] = &["O_CREAT", "O_DIRECTORY", "O_EXCL", "O_TRUNC"];
+pub const OFLAGS: &[&str] = &["O_CREAT", "O_DIRECTORY", "O_EXCL", "O_TRUNC"];
 
 /// `fdflags`.
-pub(super) const FDFLAGS: &[&str] = &["APPEND", "DSYNC", "NONBLOCK", "RSYNC", "SYNC"];
+pub const FDFLAGS: &[&str] = &["APPEND", "DSYNC", "NONBLOCK", "RSYNC", "SYNC"];
 
 /// `fstflags`.
-pub(super) const FSTFLAGS: &[&str] = &["ATIM", "ATIM_NOW", "MTIM", "MTIM_NOW"];
+pub const FSTFLAGS: &[&str] = &["ATIM", "ATIM_NOW", "MTIM", "MTIM_NOW"];
 
 /// `riflags`.
-pub(super) const RIFLAGS: &[&str] = &["RECV_PEEK", "RECV_WAITALL"];
+pub const RIFLAGS: &[&str] = &["RECV_PEEK", "RECV_WAITALL"];
 
 /// `roflags`.
-pub(super) const ROFLAGS: &[&str] = &["RECV_DATA_TRUNCATED"];
+pub const ROFLAGS: &[&str] = &["RECV_DATA_TRUNCATED"];
 
 /// `sdflags`.
-pub(super) const SDFLAGS: &[&str] = &["SHUT_RD", "SHUT_WR"];
+pub const SDFLAGS: &[&str] = &["SHUT_RD", "SHUT_WR"];
 
 /// `subclockflags`.
-pub(super) const CLOCK_FLAGS: &[&str] = &["ABSTIME"];
+pub const CLOCK_FLAGS: &[&str] = &["ABSTIME"];
 
 /// `filetype`.
-pub(super) const FILETYPE: &[&str] = &[
+pub const FILETYPE: &[&str] = &[
     "unknown",
     "block_device",
     "character_device",
@@ -152,17 +152,16 @@ pub(super) const FILETYPE: &[&str] = &[
 ];
 
 /// `clockid`.
-pub(super) const CLOCK: &[&str] = &["REALTIME", "MONOTONIC", "PROCESS_CPUTIME", "THREAD_CPUTIME"];
+pub const CLOCK: &[&str] = &["REALTIME", "MONOTONIC", "PROCESS_CPUTIME", "THREAD_CPUTIME"];
 
 /// `advice`.
-pub(super) const ADVICE: &[&str] =
-    &["NORMAL", "SEQUENTIAL", "RANDOM", "WILLNEED", "DONTNEED", "NOREUSE"];
+pub const ADVICE: &[&str] = &["NORMAL", "SEQUENTIAL", "RANDOM", "WILLNEED", "DONTNEED", "NOREUSE"];
 
 /// `eventtype`.
-pub(super) const EVENT: &[&str] = &["CLOCK", "FD_READ", "FD_WRITE"];
+pub const EVENT: &[&str] = &["CLOCK", "FD_READ", "FD_WRITE"];
 
 /// `whence`, which the two versions number differently.
-pub(super) const WHENCE: &[&str] = &["SEEK_SET", "SEEK_CUR", "SEEK_END"];
+pub const WHENCE: &[&str] = &["SEEK_SET", "SEEK_CUR", "SEEK_END"];
 
 /// `whence` of `wasi_unstable`.
-pub(super) const UNSTABLE_WHENCE: &[&str] = &["SEEK_CUR", "SEEK_END", "SEEK_SET"];
+pub const UNSTABLE_WHENCE: &[&str] = &["SEEK_CUR", "SEEK_END", "SEEK_SET"];
