@@ -1,4 +1,4 @@
-//! Being told when instances end, closing them from other threads, and exit codes.
+//! Being notified when instances end, closing them from other threads, and exit codes.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -72,8 +72,8 @@ pub(crate) fn main() -> Result<()> {
     assert!(!idle.is_closed(&store) && error.exit_code().is_none());
     // What is left is closed with the store.
     store.close_with_exit_code(1);
-    let told = ended.lock().unwrap().clone();
-    let names: Vec<(&str, u32)> = told.iter().map(|(n, c)| (n.as_str(), *c)).collect();
+    let reported = ended.lock().unwrap().clone();
+    let names: Vec<(&str, u32)> = reported.iter().map(|(n, c)| (n.as_str(), *c)).collect();
     assert_eq!(names, [("server", 130), ("program", 3), ("idle", 1)]);
     Ok(())
 }

@@ -89,7 +89,7 @@ pub(crate) fn main() -> wardian::Result<()> {
     }
     assert_eq!(log.imports().len(), 3);
     let found = instance.typed_func::<(), i32>(&mut store, "run")?.call(&mut store, ())?;
-    println!("program and garden are told apart: {found}");
+    println!("program and garden are distinguished: {found}");
     assert_eq!(found, 1202);
     Ok(())
 }

@@ -134,7 +134,7 @@ pub(crate) fn main() -> Result<()> {
     assert_eq!(
         part,
         ["round(n=2)", "  water(litres=1.5, pots=2)", "    = 0.75", "  = 1"],
-        "the call of `day` had begun before, and so is not told of"
+        "the call of `day` had begun before, and so is not notified of"
     );
 
     // Or from the beginning, for all instances: the module is compiled with them.

@@ -58,7 +58,7 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// A thread that is told to begin, says that it has, and reports when it was stopped.
+/// A thread that begins when it is asked to, says that it has, and reports when it was stopped.
 struct Stoppable {
     begin: Sender<()>,
     stopped: Receiver<Instant>,

@@ -17,7 +17,7 @@ use wardian_fuzz::{TARGETS, Target, target};
 #[derive(Parser, Clone, Debug)]
 #[command(about = "Runs fuzz targets on stable Rust: all, or those that are named")]
 struct Options {
-    /// Targets to run; all unless told.
+    /// Targets to run; all unless some are named.
     targets: Vec<String>,
     /// How long each target runs.
     #[arg(long, default_value_t = 60)]

@@ -42,7 +42,7 @@ const NAMES: [&str; 20] = [
     "dylink.0",
 ];
 
-/// Functions that call each other and trap, when told to.
+/// Functions that call each other and trap, when asked to.
 const TRAPS: &str = r#"(module $m
     (memory (export "memory") 1) (global $g (export "g") (mut i32) (i32.const 3))
     (func $leaf (param i32) (result i32)

@@ -4,18 +4,18 @@ use crate::matrix::{Behaviour, instance, linked, module};
 use wardian::{Engine, Error, Instance, Linker, MemoryType, SharedMemory, Store};
 
 pub(crate) const TABLE: &[Behaviour] = &[
-    ("an access out of bounds is told with address, size and memory", plain),
-    ("an access that begins inside of the memory is told", straddling),
+    ("an access out of bounds is reported with address, size and memory", plain),
+    ("an access that begins inside of the memory is reported", straddling),
     ("bulk operators tell the range that is out of bounds", bulk),
-    ("atomic accesses that are not aligned are told", unaligned),
-    ("accesses of 64-bit memories are told", wide),
-    ("of several memories and instances the right one is told", several),
-    ("a memory that grew, and a shared one, are told as they are", changed),
+    ("atomic accesses that are not aligned are reported", unaligned),
+    ("accesses of 64-bit memories are reported", wide),
+    ("of several memories and instances the right one is reported", several),
+    ("a memory that grew, and a shared one, are reported as they are", changed),
     ("no other error tells of an access", others),
 ];
 
 /// What is reported of a call that traps, again and again as tiers change.
-fn told(store: &mut Store<()>, instance: Instance, name: &str, at: u64) -> Vec<Error> {
+fn reported(store: &mut Store<()>, instance: Instance, name: &str, at: u64) -> Vec<Error> {
     let f = instance.get_func(&mut *store, name).unwrap_or_else(|| panic!("no {name}"));
     let wide = f.ty(&*store).params() == [wardian::ValType::I64];
     let at = if wide { wardian::Val::I64(at as i64) } else { wardian::Val::I32(at as i32) };
@@ -25,7 +25,7 @@ fn told(store: &mut Store<()>, instance: Instance, name: &str, at: u64) -> Vec<E
 
 #[track_caller]
 fn check(store: &mut Store<()>, instance: Instance, name: &str, at: u64, expected: &str) {
-    for error in told(store, instance, name, at) {
+    for error in reported(store, instance, name, at) {
         let access = error.memory_access().map(|a| a.to_string()).unwrap_or_default();
         assert_eq!(access, expected, "{name} at {at:#x}: {error:#}");
         let long = format!("{error:#}");
@@ -84,7 +84,7 @@ fn straddling(engine: &Engine) {
       (func (export "store") (param i32) (i64.store (local.get 0) (i64.const 1))))"#;
     let i = instance(&mut store, text);
     for (name, at, begins) in [("load", 0xfffc, 0xfffe), ("store", 0xffff, 0xffff)] {
-        for error in told(&mut store, i, name, at) {
+        for error in reported(&mut store, i, name, at) {
             let access = error.memory_access().expect("it is known");
             let known = (access.size(), access.memory(), access.memory_size());
             assert_eq!(known, (8, 0, 0x10000));
@@ -178,9 +178,9 @@ fn wide(engine: &Engine) {
     ] {
         check(&mut store, i, name, at, &format!("{expected}, memory 0 has 0x10000 bytes"));
     }
-    // Addresses of 2^63 and more are not told.
+    // Addresses of 2^63 and more are not reported.
     for (name, at) in [("load", u64::MAX), ("load", 1 << 63), ("far", 0xa000_0000_0000_0000)] {
-        for error in told(&mut store, i, name, at) {
+        for error in reported(&mut store, i, name, at) {
             assert_eq!(error.memory_access(), None, "{name} at {at:#x}: {error:#}");
         }
     }
@@ -252,7 +252,7 @@ fn others(engine: &Engine) {
       (func $deep (export "deep") (param i32) (call $deep (local.get 0)) (call $deep (local.get 0))))"#;
     let i = instance(&mut store, text);
     for name in ["unreachable", "divide", "table", "segment", "deep"] {
-        // What was known of another trap is not told of this one.
+        // What was known of another trap is not notified of this one.
         check(
             &mut store,
             i,
@@ -260,7 +260,7 @@ fn others(engine: &Engine) {
             0x10000,
             "address 0x10000, 4 bytes, memory 0 has 0x10000 bytes",
         );
-        for error in told(&mut store, i, name, 1) {
+        for error in reported(&mut store, i, name, 1) {
             assert_eq!(error.memory_access(), None, "{name}: {error:#}");
         }
     }

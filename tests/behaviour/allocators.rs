@@ -24,7 +24,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a shared memory is freed when the last who has it goes", freed_shared),
     ("guards of the embedder's are as good as the engine's", guards),
     ("other instances keep their code when one has an allocator", own_code),
-    ("limits are asked before the allocator, and told of failures", limiter),
+    ("limits are asked before the allocator, and notified of failures", limiter),
 ];
 
 pub(crate) const GROWER: &str = r#"(module $grower (memory (export "memory") 1 50)
@@ -215,8 +215,8 @@ fn panics(engine: &Engine) {
         assert_eq!(call(&mut store, i, "grow", 1).unwrap(), 1);
         let panic = catch_unwind(AssertUnwindSafe(|| call(&mut store, i, "grow", 1)));
         let panic = panic.unwrap_err();
-        let told = panic.downcast_ref::<String>().expect("the panic goes on as it was");
-        assert!(told.contains("the memory panics"), "{told}");
+        let reported = panic.downcast_ref::<String>().expect("the panic goes on as it was");
+        assert!(reported.contains("the memory panics"), "{reported}");
         assert_eq!(call(&mut store, i, "get", 8).unwrap(), i32::from(b's'));
         assert_eq!(call(&mut store, i, "grow", 1).unwrap(), 2);
         drop(store);
@@ -245,15 +245,15 @@ fn broken(engine: &Engine) {
         let torture = Torture::new(Plan { lie, ..Plan::default() });
         let mut store = Store::new(engine, ());
         let error = Instance::new_with(&mut store, &m, &[], &with(torture.clone())).unwrap_err();
-        let told = error.to_string();
-        assert!(told.contains(word) && told.contains("memory 1..=50 pages"), "{told}");
+        let reported = error.to_string();
+        assert!(reported.contains(word) && reported.contains("memory 1..=50 pages"), "{reported}");
         assert_eq!((torture.made(), torture.freed()), (1, 1));
     }
     let torture = Torture::new(Plan { lie: Lie::NullWhenGrown, ..Plan::default() });
     let mut store = Store::new(engine, ());
     let i = made(&mut store, GROWER, torture);
-    let told = call(&mut store, i, "grow", 1).unwrap_err().to_string();
-    assert!(told.contains("allocator") && told.contains("base is null"), "{told}");
+    let reported = call(&mut store, i, "grow", 1).unwrap_err().to_string();
+    assert!(reported.contains("allocator") && reported.contains("base is null"), "{reported}");
     assert_eq!(call(&mut store, i, "get", 8).unwrap(), i32::from(b's'));
     assert!(call(&mut store, i, "get", 65536).is_err(), "the size is what it was");
     let huge = MemoryType { memory64: true, ..MemoryType::new(1 << 47, None) };
@@ -275,16 +275,16 @@ fn shared_moves(engine: &Engine) {
     let mut store = Store::new(engine, ());
     let i = linked(&mut store, &linker, SHARED);
     assert_eq!(call(&mut store, i, "add", 8).unwrap(), 0);
-    let told = call(&mut store, i, "grow", 1).unwrap_err().to_string();
-    assert!(told.contains("moved"), "{told}");
+    let reported = call(&mut store, i, "grow", 1).unwrap_err().to_string();
+    assert!(reported.contains("moved"), "{reported}");
     assert_eq!(call(&mut store, i, "add", 8).unwrap(), 1);
     assert_eq!(memory.size(), 1);
     assert!(call(&mut store, i, "add", 65536).is_err());
-    let told = memory.grow(1).unwrap_err().to_string();
-    assert!(told.contains("moved"), "{told}");
+    let reported = memory.grow(1).unwrap_err().to_string();
+    assert!(reported.contains("moved"), "{reported}");
     let heap = MemoryAllocatorFunc::new(|r| Ok(VecMemory::boxed(r.minimum, r.maximum)?));
-    let told = SharedMemory::new_with_allocator(engine, ty, &heap).unwrap_err().to_string();
-    assert!(told.contains("threads cannot share it"), "{told}");
+    let reported = SharedMemory::new_with_allocator(engine, ty, &heap).unwrap_err().to_string();
+    assert!(reported.contains("threads cannot share it"), "{reported}");
 }
 
 fn freed(engine: &Engine) {

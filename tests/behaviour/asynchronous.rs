@@ -184,8 +184,8 @@ fn plain_call(engine: &Engine) {
     let sum = i.typed_func::<(i32, Option<ExternRef>), i64>(&mut store, "sum").unwrap();
     let value = || Some(ExternRef::new(9u8));
     // Nothing has to wait for 3 and 0.
-    let told = sum.call(&mut store, (4, value())).unwrap_err().to_string();
-    assert!(told.contains("call_async"), "{told}");
+    let reported = sum.call(&mut store, (4, value())).unwrap_err().to_string();
+    assert!(reported.contains("call_async"), "{reported}");
     let (found, _) = block_on(sum.call_async(&mut store, (1, value())));
     assert_eq!(found.unwrap(), 1002);
 }
@@ -223,8 +223,8 @@ fn endings(engine: &Engine) {
     assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"boom"));
     assert_eq!(end(1).exit_code(), Some(5));
     // After all this a plain call still cannot wait.
-    let told = run.call(&mut store, 1).unwrap_err().to_string();
-    assert!(told.contains("call_async"), "{told}");
+    let reported = run.call(&mut store, 1).unwrap_err().to_string();
+    assert!(reported.contains("call_async"), "{reported}");
 }
 
 fn deadline(engine: &Engine) {

@@ -49,14 +49,14 @@ fn attach_and_detach(engine: &Engine) {
         assert_eq!(
             log.take(),
             [
-                // Attached in the first `middle`, which is not told of as it began before.
+                // Attached in the first `middle`, which is not notified of as it began before.
                 "before leaf []",
                 "after leaf []",
                 "before middle []",
                 "before leaf []",
                 "after leaf []",
                 "before toggle []",
-                // Detached: endings are owed, but no call that begins is notified of.
+                // Detached: ends are still notified of, but no call that begins is notified of.
                 "after toggle []",
                 "after middle []",
             ]
@@ -89,8 +89,8 @@ fn dropped_attachment(engine: &Engine) {
     let go = i.typed_func::<i64, i64>(&mut store, "go").unwrap();
     assert_eq!(go.call(&mut store, 40).unwrap(), 43);
     assert!(!is_compiled(engine) || code(&store) == plain);
-    let told = log.take();
-    assert_eq!(told.iter().filter(|l| l.starts_with("before leaf")).count(), 1, "{told:?}");
+    let reported = log.take();
+    assert_eq!(reported.iter().filter(|l| l.starts_with("before leaf")).count(), 1, "{reported:?}");
     log.assert_balanced();
     // Dropped on another thread, between calls.
     let other = i.attach(&mut store, log.factory()).unwrap();

@@ -28,7 +28,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("an exit cannot be swallowed", sticky_exit),
     ("a trap can be caught by a host function", caught_trap),
     ("tail calls use no stack", tail_calls),
-    ("wrong arguments are told with the signature", wrong_arguments),
+    ("wrong arguments are reported with the signature", wrong_arguments),
     ("the caller is known, also through a table", caller_instance),
     ("threads that share a store make handles of its functions", shared_handles),
 ];
@@ -245,8 +245,8 @@ fn mutual_recursion(engine: &Engine) {
         let ok = i.typed_func::<(), i32>(&mut store, "ok").unwrap();
         for _ in 0..2 {
             let error = f.call(&mut store, ()).unwrap_err();
-            let told = error.to_string();
-            assert!(told.contains("stack"), "{told}");
+            let reported = error.to_string();
+            assert!(reported.contains("stack"), "{reported}");
             assert_eq!(ok.call(&mut store, ()).unwrap(), 5);
         }
     };
@@ -449,10 +449,13 @@ fn wrong_arguments(engine: &Engine) {
     let mut store = Store::new(engine, ());
     let i = instance(&mut store, MIXED);
     let f = i.get_func(&mut store, "f").unwrap();
-    let told = f.call(&mut store, &[Val::I32(1)], &mut []).unwrap_err().to_string();
-    assert!(told.contains("(i32, i64, f32, f64, v128) -> (v128, f64, f32, i64, i32)"), "{told}");
-    let told = f.typed::<i32, ()>(&store).unwrap_err().to_string();
-    assert!(told.contains("not (i32) -> ()"), "{told}");
+    let reported = f.call(&mut store, &[Val::I32(1)], &mut []).unwrap_err().to_string();
+    assert!(
+        reported.contains("(i32, i64, f32, f64, v128) -> (v128, f64, f32, i64, i32)"),
+        "{reported}"
+    );
+    let reported = f.typed::<i32, ()>(&store).unwrap_err().to_string();
+    assert!(reported.contains("not (i32) -> ()"), "{reported}");
     assert!(i.typed_func::<(), ()>(&mut store, "g").is_err());
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn sources(engine: &Engine) -> [Engine; 2] {
 /// What host functions keep: arguments in order, and a checkpoint of the call at which one is wanted.
 #[derive(Default)]
 pub(crate) struct Host {
-    pub(crate) told: Vec<i64>,
+    pub(crate) reported: Vec<i64>,
     pub(crate) calls: usize,
     /// The call at which a checkpoint is taken.
     pub(crate) at: Option<usize>,
@@ -88,7 +88,7 @@ fn tell(mut caller: Caller<'_, Host>, x: i64) -> Result<i64> {
     }
     let host = caller.data_mut();
     host.calls += 1;
-    host.told.push(x);
+    host.reported.push(x);
     Ok(x.wrapping_mul(2))
 }
 
@@ -106,7 +106,7 @@ fn until(engine: &Engine, module: &Module, at: usize) -> Option<(Vec<i64>, Check
     assert_eq!(host.refused, None);
     let taken = host.taken?;
     assert_eq!(done.unwrap_err().to_string(), "carried");
-    Some((host.told, Checkpoint::from_bytes(&taken).unwrap()))
+    Some((host.reported, Checkpoint::from_bytes(&taken).unwrap()))
 }
 
 /// What a guest passes to the host, and returns.
@@ -119,7 +119,7 @@ pub(crate) fn whole(engine: &Engine, module: &Module) -> Outcome {
     let run = instance.get_func(&mut store, "run").unwrap();
     let mut results = vec![Val::I32(0); run.ty(&store).results().len()];
     let done = run.call(&mut store, &[], &mut results).map(|()| results);
-    (store.into_data().told, done)
+    (store.into_data().reported, done)
 }
 
 /// Resumes a guest, and returns what it tells afterwards and returns.
@@ -128,7 +128,7 @@ fn rest(engine: &Engine, checkpoint: &Checkpoint) -> Outcome {
     let options = ResumeOptions::new();
     let resumed = checkpoint.resume(&mut store, &linker(engine), &options).unwrap();
     let done = resumed.run(&mut store);
-    (store.into_data().told, done)
+    (store.into_data().reported, done)
 }
 
 /// Checks that the guest `run` of a module does the same if it is carried at each of its host calls, to this engine.
@@ -144,8 +144,8 @@ fn carried_from(from: &Engine, engine: &Engine, text: &str) {
     let mut calls = 0;
     while let Some((before, checkpoint)) = until(from, &here, calls) {
         let (after, done) = rest(engine, &checkpoint);
-        let told: Vec<i64> = before.into_iter().chain(after).collect();
-        same(&(told, done), &expected, &format!("carried at call {calls}"));
+        let reported: Vec<i64> = before.into_iter().chain(after).collect();
+        same(&(reported, done), &expected, &format!("carried at call {calls}"));
         calls += 1;
     }
     assert!(calls > 0, "the guest calls the host");
@@ -286,7 +286,7 @@ fn linked_instances(engine: &Engine) {
     };
     let (host, expected) = run(None);
     let expected = expected.unwrap();
-    for at in 0..host.told.len() {
+    for at in 0..host.reported.len() {
         let (before, _) = run(Some(at));
         let checkpoint = Checkpoint::from_bytes(&before.taken.unwrap()).unwrap();
         assert_eq!(
@@ -295,7 +295,7 @@ fn linked_instances(engine: &Engine) {
         );
         let (after, done) = rest(engine, &checkpoint);
         assert_eq!(done.unwrap(), [Val::I64(expected)]);
-        assert_eq!([before.told, after].concat(), host.told);
+        assert_eq!([before.reported, after].concat(), host.reported);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Closing instances: told exactly once, with the code, and what runs in them ends.
+//! Closing instances: notified exactly once, with the code, and what runs in them ends.
 
 use crate::matrix::{Behaviour, instance, linked, module};
 use std::panic::resume_unwind;
@@ -13,7 +13,7 @@ use wardian_wasi::WasiCtx;
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("every way of closing tells notifiers once, with the code", ways),
-    ("notifiers are told in order, before the instance is closed", order),
+    ("notifiers are notified in order, before the instance is closed", order),
     ("an instance is closed from its notifier, or eight threads at once, but once", at_once),
     ("closing from another thread ends loops, waits, polls and host functions", from_outside),
     ("calls of a closed instance fail, however they are made", closed_calls),
@@ -28,21 +28,21 @@ pub(crate) const TABLE: &[Behaviour] = &[
 
 const SOON: Duration = Duration::from_millis(2000);
 
-/// What notifiers were told.
-type Told = Arc<Mutex<Vec<(String, u32)>>>;
+/// What notifiers were notified of.
+type Reported = Arc<Mutex<Vec<(String, u32)>>>;
 
-fn noting<T: 'static>(told: &Told, name: &str) -> InstantiateOptions<T> {
-    let told = told.clone();
+fn noting<T: 'static>(reported: &Reported, name: &str) -> InstantiateOptions<T> {
+    let reported = reported.clone();
     InstantiateOptions::new().with_name(name).with_close_notifier(CloseNotifyFunc(
         move |instance: &ClosingInstance, code: u32| {
             let name = instance.name().unwrap_or_default().to_owned();
-            told.lock().unwrap().push((name, code));
+            reported.lock().unwrap().push((name, code));
         },
     ))
 }
 
-fn take(told: &Told) -> Vec<(String, u32)> {
-    std::mem::take(&mut told.lock().unwrap())
+fn take(reported: &Reported) -> Vec<(String, u32)> {
+    std::mem::take(&mut reported.lock().unwrap())
 }
 
 fn call(store: &mut Store<()>, i: Instance, name: &str) -> Result<(), Error> {
@@ -60,13 +60,13 @@ fn closed_code(error: &Error) -> u32 {
 }
 
 fn ways(engine: &Engine) {
-    let told = Told::default();
+    let reported = Reported::default();
     let m = module(engine, "(module)");
     for way in 0..7 {
         let mut store = Store::new(engine, ());
         let names = ["a", "b"];
         let [a, _b] = names
-            .map(|name| Instance::new_with(&mut store, &m, &[], &noting(&told, name)).unwrap());
+            .map(|name| Instance::new_with(&mut store, &m, &[], &noting(&reported, name)).unwrap());
         let closer = a.closer(&mut store);
         let code = match way {
             0 => u32::from(!a.close(&mut store)),
@@ -85,55 +85,55 @@ fn ways(engine: &Engine) {
             }
             4 => {
                 store.close_with_exit_code(4);
-                assert_eq!(take(&told), [("a".into(), 4), ("b".into(), 4)]);
+                assert_eq!(take(&reported), [("a".into(), 4), ("b".into(), 4)]);
                 assert_eq!(closer.exit_code(), Some(4));
                 drop(store);
-                assert_eq!(take(&told), []);
+                assert_eq!(take(&reported), []);
                 continue;
             }
             5 => {
                 store.into_data();
-                assert_eq!(take(&told), [("a".into(), 0), ("b".into(), 0)]);
+                assert_eq!(take(&reported), [("a".into(), 0), ("b".into(), 0)]);
                 assert!(closer.is_closed());
                 continue;
             }
             _ => {
                 drop(store);
-                assert_eq!(take(&told), [("a".into(), 0), ("b".into(), 0)]);
+                assert_eq!(take(&reported), [("a".into(), 0), ("b".into(), 0)]);
                 assert!(closer.is_closed() && !closer.close());
                 continue;
             }
         };
         assert_eq!(closer.exit_code(), Some(code));
-        assert_eq!(take(&told)[0], ("a".into(), code));
+        assert_eq!(take(&reported)[0], ("a".into(), code));
         // No second time, with whatever code.
         assert!(!a.close_with_exit_code(&mut store, 77) && !closer.close());
         assert_eq!(closer.exit_code(), Some(code));
         store.close();
         drop(store);
-        let rest = take(&told);
+        let rest = take(&reported);
         assert_eq!(rest.len(), usize::from(way != 3), "{rest:?}");
     }
     // An instance that could not be made was never there.
     let mut store = Store::new(engine, ());
     let bad = module(engine, "(module (func $s (unreachable)) (start $s))");
-    Instance::new_with(&mut store, &bad, &[], &noting(&told, "bad")).unwrap_err();
+    Instance::new_with(&mut store, &bad, &[], &noting(&reported, "bad")).unwrap_err();
     drop(store);
-    let told = take(&told);
-    assert!(told.len() <= 1, "{told:?}");
+    let reported = take(&reported);
+    assert!(reported.len() <= 1, "{reported:?}");
 }
 
 fn order(engine: &Engine) {
     let mut store = Store::new(engine, ());
     let i = instance(&mut store, "(module $named)");
     let closer = i.closer(&mut store);
-    let told: Arc<Mutex<Vec<String>>> = Arc::default();
+    let reported: Arc<Mutex<Vec<String>>> = Arc::default();
     for name in ["first", "panics", "third"] {
-        let (told, closer) = (told.clone(), closer.clone());
+        let (reported, closer) = (reported.clone(), closer.clone());
         let notifier = CloseNotifyFunc(move |instance: &ClosingInstance, code: u32| {
             assert!(!closer.is_closed() && closer.exit_code().is_none());
             assert_eq!((instance.name(), instance.instance()), (Some("named"), i));
-            told.lock().unwrap().push(format!("{name} {code}"));
+            reported.lock().unwrap().push(format!("{name} {code}"));
             if name == "panics" {
                 resume_unwind(Box::new("ignored"));
             }
@@ -144,19 +144,19 @@ fn order(engine: &Engine) {
     assert!(i.close_with_exit_code(&mut store, 3));
     assert!(i.is_closed(&store) && closer.is_closed());
     assert_eq!(i.exit_code(&store), Some(3));
-    assert_eq!(*told.lock().unwrap(), ["first 3", "panics 3", "third 3"]);
+    assert_eq!(*reported.lock().unwrap(), ["first 3", "panics 3", "third 3"]);
     // Too late.
-    i.notify_close(&mut store, CloseNotifyFunc(|_: &ClosingInstance, _: u32| panic!("told")));
+    i.notify_close(&mut store, CloseNotifyFunc(|_: &ClosingInstance, _: u32| panic!("reported")));
     drop(store);
 }
 
 fn at_once(engine: &Engine) {
     // From its own notifier, which also closes another.
-    let told = Told::default();
+    let reported = Reported::default();
     let m = module(engine, "(module)");
     let mut store = Store::new(engine, ());
-    let other = Instance::new_with(&mut store, &m, &[], &noting(&told, "other")).unwrap();
-    let i = Instance::new_with(&mut store, &m, &[], &noting(&told, "own")).unwrap();
+    let other = Instance::new_with(&mut store, &m, &[], &noting(&reported, "other")).unwrap();
+    let i = Instance::new_with(&mut store, &m, &[], &noting(&reported, "own")).unwrap();
     let closers = [i.closer(&mut store), other.closer(&mut store)];
     let again = closers.clone();
     i.notify_close(
@@ -168,13 +168,13 @@ fn at_once(engine: &Engine) {
         }),
     );
     assert!(closers[0].close_with_exit_code(5));
-    assert_eq!(take(&told), [("own".into(), 5), ("other".into(), 7)]);
+    assert_eq!(take(&reported), [("own".into(), 5), ("other".into(), 7)]);
     assert!(other.is_closed(&store));
     // From eight threads, while its guest runs.
     let spin = module(engine, r#"(module (func (export "run") (loop $l (br $l))))"#);
     for _ in 0..10 {
         let mut store = Store::new(engine, ());
-        let i = Instance::new_with(&mut store, &spin, &[], &noting(&told, "spin")).unwrap();
+        let i = Instance::new_with(&mut store, &spin, &[], &noting(&reported, "spin")).unwrap();
         let closer = i.closer(&mut store);
         let start = Arc::new(std::sync::Barrier::new(8));
         let threads: Vec<_> = (0..8)
@@ -189,7 +189,7 @@ fn at_once(engine: &Engine) {
         let error = call(&mut store, i, "run").unwrap_err();
         let won: Vec<u32> = threads.into_iter().filter_map(|t| t.join().unwrap()).collect();
         assert_eq!(won, [closed_code(&error)]);
-        assert_eq!(take(&told), [("spin".into(), won[0])]);
+        assert_eq!(take(&reported), [("spin".into(), won[0])]);
     }
 }
 
@@ -223,10 +223,10 @@ fn from_outside(engine: &Engine) {
         })
         .unwrap();
     let m = module(engine, ENDLESS);
-    let told = Told::default();
+    let reported = Reported::default();
     for (code, name) in (1..).zip(["loop", "wait", "poll", "host"]) {
         let mut store = Store::new(engine, WasiCtx::builder().build());
-        let i = linker.instantiate_with(&mut store, &m, &noting(&told, name)).unwrap();
+        let i = linker.instantiate_with(&mut store, &m, &noting(&reported, name)).unwrap();
         let other = linker.instantiate(&mut store, &m).unwrap();
         let closer = i.closer(&mut store);
         let thread = std::thread::spawn(move || {
@@ -240,7 +240,7 @@ fn from_outside(engine: &Engine) {
         let took = thread.join().unwrap().elapsed();
         assert_eq!(closed_code(&error), code, "{name}");
         assert!(took < SOON, "{name}: {took:?}");
-        assert_eq!(take(&told), [(name.into(), code)]);
+        assert_eq!(take(&reported), [(name.into(), code)]);
         // Again, and at once.
         assert_eq!(closed_code(&f.call(&mut store, ()).unwrap_err()), code);
         // The store is not stopped.
@@ -390,7 +390,7 @@ fn unrelated(engine: &Engine) {
 
 fn outer(engine: &Engine) {
     // The first guest calls the host, which calls the second, which calls the host, which closes the
-    // first; host functions swallow what they are told.
+    // first; host functions swallow the errors that they get.
     let mut linker: Linker<Others> = Linker::new(engine);
     let act = |mut caller: Caller<'_, Others>, how: i32| {
         let (first, second) = (caller.data().instances[0], caller.data().instances[1]);
@@ -472,14 +472,14 @@ fn kinds(engine: &Engine) {
         prepare(&mut store);
         let error = call(&mut store, i, name).unwrap_err();
         let code = error.exit_code();
-        let told = match error.kind() {
+        let reported = match error.kind() {
             ErrorKind::Exit(1) => "exit",
             ErrorKind::Closed(2) => "closed",
             ErrorKind::Stopped(StopReason::Deadline) => "deadline",
             ErrorKind::Stopped(StopReason::Cancelled) => "cancelled",
             _ => panic!("{error:?}"),
         };
-        (told, code, error.stop_reason().is_some(), error.trap().is_some())
+        (reported, code, error.stop_reason().is_some(), error.trap().is_some())
     };
     assert_eq!(kind("exit", &|_| {}), ("exit", Some(1), false, false));
     assert_eq!(kind("close", &|_| {}), ("closed", Some(2), false, false));
@@ -490,11 +490,11 @@ fn kinds(engine: &Engine) {
 }
 
 fn while_dropped(engine: &Engine) {
-    let told = Told::default();
+    let reported = Reported::default();
     let m = module(engine, r#"(module (func (export "f")))"#);
     for round in 0..50u64 {
         let mut store = Store::new(engine, ());
-        let i = Instance::new_with(&mut store, &m, &[], &noting(&told, "i")).unwrap();
+        let i = Instance::new_with(&mut store, &m, &[], &noting(&reported, "i")).unwrap();
         let closer = i.closer(&mut store);
         call(&mut store, i, "f").unwrap();
         let thread = std::thread::spawn(move || {
@@ -504,7 +504,7 @@ fn while_dropped(engine: &Engine) {
         std::thread::sleep(Duration::from_micros(round % 5 * 10));
         drop(store);
         let won = thread.join().unwrap();
-        assert_eq!(take(&told), [("i".into(), u32::from(won))]);
+        assert_eq!(take(&reported), [("i".into(), u32::from(won))]);
     }
 }
 
@@ -528,22 +528,22 @@ fn proc_exit(engine: &Engine) {
       (func (export "_start") (call $exit (i32.const 5)))
       (func (export "nested") (call $swallow)))"#;
     let m = module(engine, text);
-    let told = Told::default();
+    let reported = Reported::default();
     let mut store = Store::new(engine, WasiCtx::builder().build());
-    let i = linker.instantiate_with(&mut store, &m, &noting(&told, "program")).unwrap();
-    let other = linker.instantiate_with(&mut store, &m, &noting(&told, "other")).unwrap();
+    let i = linker.instantiate_with(&mut store, &m, &noting(&reported, "program")).unwrap();
+    let other = linker.instantiate_with(&mut store, &m, &noting(&reported, "other")).unwrap();
     closers.set(other.closer(&mut store)).unwrap();
     let start = i.typed_func::<(), ()>(&mut store, "_start").unwrap();
     let error = start.call(&mut store, ()).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Exit(5)), "{error}");
-    assert_eq!(take(&told), [("program".into(), 5)]);
+    assert_eq!(take(&reported), [("program".into(), 5)]);
     assert_eq!(i.exit_code(&store), Some(5));
     assert_eq!(closed_code(&start.call(&mut store, ()).unwrap_err()), 5);
     // Nested, and swallowed: it ends all the same.
     let nested = other.typed_func::<(), ()>(&mut store, "nested").unwrap();
     let error = nested.call(&mut store, ()).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Exit(5)), "{error}");
-    assert_eq!(take(&told), [("other".into(), 5)]);
+    assert_eq!(take(&reported), [("other".into(), 5)]);
     drop(store);
-    assert_eq!(take(&told), []);
+    assert_eq!(take(&reported), []);
 }

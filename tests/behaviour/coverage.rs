@@ -13,7 +13,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("coverage has lines, through inlined calls too", lines),
     ("coverage changes no memory, and no name", memories),
     ("coverage of threads is one", threads),
-    ("coverage can be told of names that lie", hostile),
+    ("coverage can be asked for by names that lie", hostile),
 ];
 
 /// Calls the export `run` of an instrumented module once for each argument.

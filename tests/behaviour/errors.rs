@@ -1,4 +1,4 @@
-//! What is told when something is wrong.
+//! What is reported when something is wrong.
 
 use crate::matrix::{Behaviour, instance, module};
 use wardian::allocator::PoolingAllocator;
@@ -11,7 +11,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("every trap has its code, function and offset", traps),
     ("a trap's place is that of its operator, however code is optimised", places),
     ("backtraces tell what locals are, where the code is interpreted", locals),
-    ("missing and wrong imports are told all at once, with near names", imports),
+    ("missing and wrong imports are reported all at once, with near names", imports),
     ("malformed modules tell the byte and what was expected", malformed),
     ("a feature that is off is named", features),
     ("a component is recognised", component),
@@ -63,7 +63,7 @@ fn locals(engine: &Engine) {
     }
 }
 
-/// Operators that an optimiser likes to move or to merge: the trap is told where the name says.
+/// Operators that an optimiser likes to move or to merge: the trap is reported where the name says.
 fn places(engine: &Engine) {
     let text = r#"(module (memory 1)
       (func (export "if") (param i32)
@@ -204,7 +204,7 @@ fn imports(engine: &Engine) {
     let error = linker.instantiate(&mut Store::new(engine, ()), &m).unwrap_err();
     let ErrorKind::Link(problems) = error.kind() else { panic!("{error}") };
     assert_eq!(problems.len(), 4);
-    let told = error.to_string();
+    let reported = error.to_string();
     for part in [
         "4 imports",
         "did you mean `env` `read_file`?",
@@ -212,7 +212,7 @@ fn imports(engine: &Engine) {
         "a memory 1.. pages is needed",
         "a global i32 is needed",
     ] {
-        assert!(told.contains(part), "{part:?} is not in {told}");
+        assert!(reported.contains(part), "{part:?} is not in {reported}");
     }
     assert!(Instance::new(Store::new(engine, ()), &m, &[]).is_err());
 }
@@ -242,8 +242,8 @@ fn malformed(engine: &Engine) {
         (b"(module (func (export \"f\") (i32.const 1)))", "type mismatch"),
         (b"(module (fnuc))", "1:10"),
     ] {
-        let told = Module::new(engine, bytes).unwrap_err().to_string();
-        assert!(told.contains(part), "{part:?} is not in {told}");
+        let reported = Module::new(engine, bytes).unwrap_err().to_string();
+        assert!(reported.contains(part), "{part:?} is not in {reported}");
     }
 }
 
@@ -265,18 +265,18 @@ fn features(_: &Engine) {
         let mut config = Config::new();
         let engine = Engine::new(config.features(CoreFeatures::V1)).unwrap();
         let error = Module::new(&engine, text).unwrap_err();
-        let told = error.to_string();
+        let reported = error.to_string();
         let ErrorKind::Decode(error) = error.kind() else { panic!("{error}") };
-        let named = error.feature().is_some() && told.contains(feature);
-        assert!(named, "{feature} is not named in: {told}");
+        let named = error.feature().is_some() && reported.contains(feature);
+        assert!(named, "{feature} is not named in: {reported}");
         let engine = Engine::new(&Config::new()).unwrap();
         Module::new(&engine, text).unwrap();
     }
 }
 
 fn component(engine: &Engine) {
-    let told = Module::new(engine, b"\0asm\x0d\0\x01\0").unwrap_err().to_string();
-    assert!(told.contains("component") && told.contains("not supported"), "{told}");
+    let reported = Module::new(engine, b"\0asm\x0d\0\x01\0").unwrap_err().to_string();
+    assert!(reported.contains("component") && reported.contains("not supported"), "{reported}");
 }
 
 fn no_source_lines(engine: &Engine) {
@@ -285,8 +285,8 @@ fn no_source_lines(engine: &Engine) {
     let f = i.typed_func::<(), ()>(&mut store, "f").unwrap();
     let error = f.call(&mut store, ()).unwrap_err();
     assert!(error.backtrace().unwrap().frames()[0].source_locations().is_empty());
-    let told = format!("{error:#}");
-    assert!(told.contains("0: f (offset"), "{told}");
+    let reported = format!("{error:#}");
+    assert!(reported.contains("0: f (offset"), "{reported}");
 }
 
 fn signal(_: &Engine) {

@@ -170,7 +170,7 @@ fn run(case: &Case, plan: Plan, known: &[String], problems: &mut Vec<String>) ->
     }));
     let report = torture::end();
     let panics = std::mem::take(&mut *PANICS.lock().unwrap_or_else(|e| e.into_inner()));
-    let told = format!("{plan:?}, failed {:?}", report.failed);
+    let reported = format!("{plan:?}, failed {:?}", report.failed);
     for panic in &panics {
         let expected = panic.starts_with("tests/behaviour/")
             || panic.contains(torture::WAITS_FOR_EVER)
@@ -179,14 +179,14 @@ fn run(case: &Case, plan: Plan, known: &[String], problems: &mut Vec<String>) ->
                 .any(|(place, text)| panic.starts_with(place) && panic.contains(text))
             || known.contains(panic);
         if !expected || panic.contains("Internal(") {
-            problems.push(format!("{told}: {panic}"));
+            problems.push(format!("{reported}: {panic}"));
         }
     }
     if let Some(engine) = made
         && catch_unwind(AssertUnwindSafe(|| probe(&engine))).is_err()
     {
         let panics = std::mem::take(&mut *PANICS.lock().unwrap_or_else(|e| e.into_inner()));
-        problems.push(format!("{told}: the engine does not work afterwards: {panics:?}"));
+        problems.push(format!("{reported}: the engine does not work afterwards: {panics:?}"));
     }
     RUNS.fetch_add(1, Ordering::SeqCst);
     Run { failed: done.is_err(), panics, report }

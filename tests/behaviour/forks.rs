@@ -183,8 +183,9 @@ pub(crate) fn forked(engine: &Engine, text: &str) {
         let Some(fork) = host.fork else { break };
         let Fork { mut store, resumed, .. } = *fork;
         let done = resumed.run(&mut store);
-        let told: Vec<i64> = host.told.into_iter().chain(store.into_data().told).collect();
-        same(&(told, done), &expected, &format!("forked at call {calls}"));
+        let reported: Vec<i64> =
+            host.reported.into_iter().chain(store.into_data().reported).collect();
+        same(&(reported, done), &expected, &format!("forked at call {calls}"));
     }
 }
 

@@ -115,13 +115,13 @@ fn foreign(engine: &Engine) {
     };
     let args = [Val::I32(1), Val::FuncRef(Some(other))];
     for name in ["call", "call_sure", "tail"] {
-        let told = wrong(&mut store, name, &args);
-        assert!(told.contains("argument 1 is function (i64) -> (i64)"), "{told}");
+        let reported = wrong(&mut store, name, &args);
+        assert!(reported.contains("argument 1 is function (i64) -> (i64)"), "{reported}");
     }
-    let told = wrong(&mut store, "call_sure", &[Val::I32(1), Val::FuncRef(None)]);
-    assert!(told.contains("argument 1 is null"), "{told}");
-    let told = call(&mut store, i, "given", &[Val::I32(1)]).unwrap_err().to_string();
-    assert!(told.contains("function (i64) -> (i64)"), "{told}");
+    let reported = wrong(&mut store, "call_sure", &[Val::I32(1), Val::FuncRef(None)]);
+    assert!(reported.contains("argument 1 is null"), "{reported}");
+    let reported = call(&mut store, i, "given", &[Val::I32(1)]).unwrap_err().to_string();
+    assert!(reported.contains("function (i64) -> (i64)"), "{reported}");
     // With Rust's types only what gives a reference can be called.
     assert!(i.typed_func::<(i32, Option<Func>), i32>(&mut store, "call").is_err());
 }
@@ -245,8 +245,8 @@ fn holders(engine: &Engine) {
     let wide = Global::new(&mut store, ty, Val::FuncRef(Some(one))).unwrap();
     linker.define("m", "wide", wide).unwrap();
     let module = module(engine, &import("wide", "(ref $f)"));
-    let told = linker.instantiate(&mut store, &module).unwrap_err().to_string();
-    assert!(told.contains("funcref"), "{told}");
+    let reported = linker.instantiate(&mut store, &module).unwrap_err().to_string();
+    assert!(reported.contains("funcref"), "{reported}");
 }
 
 fn equal_types(engine: &Engine) {

@@ -32,7 +32,7 @@ pub(crate) fn number(store: &mut Store<()>, i: Instance, name: &str, args: &[i32
     found.i32().expect("it is an i32")
 }
 
-/// The store has no heap until the guest is in the midst of a loop.
+/// The store has no heap until the guest is in a loop.
 fn converted(engine: &Engine) {
     for round in 0..3 {
         let mut store = Store::new(engine, ());

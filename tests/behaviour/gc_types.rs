@@ -306,8 +306,8 @@ fn malformed(engine: &Engine) {
     for (text, why) in cases {
         let begin = Instant::now();
         let error = Module::new(engine, text).unwrap_err();
-        let told = error.to_string().to_lowercase();
-        assert!(told.contains(why), "{why}: {error}");
+        let reported = error.to_string().to_lowercase();
+        assert!(reported.contains(why), "{why}: {error}");
         assert!(begin.elapsed() < Duration::from_secs(10), "{why}");
     }
 }

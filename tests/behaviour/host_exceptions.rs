@@ -77,7 +77,7 @@ fn wrong_values(engine: &Engine) {
     let mut store = Store::new(engine, ());
     let tag = Tag::new(&mut store, &TagType::new([ValType::I32])).unwrap();
     let foreign = Tag::new(&mut Store::new(engine, ()), &TagType::new([ValType::I32])).unwrap();
-    for (tag, values, told) in [
+    for (tag, values, reported) in [
         (tag, vec![], "0 values; its tag says 1"),
         (tag, vec![Val::I64(1)], "a i64 for a i32"),
         (tag, vec![Val::I32(1), Val::I32(2)], "2 values; its tag says 1"),
@@ -99,7 +99,7 @@ fn wrong_values(engine: &Engine) {
         );
         let error = typed(&mut store, i, "run", 0).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Usage(_)), "{error}");
-        assert!(error.to_string().contains(told), "{error}");
+        assert!(error.to_string().contains(reported), "{error}");
         assert!(error.backtrace().is_some());
     }
 }

@@ -43,8 +43,8 @@ fn many_stores(engine: &Engine) {
     let i = pre.instantiate_with(&mut store, &options).unwrap();
     assert_eq!(i.name(&store), Some("second"));
     let options = InstantiateOptions::new().with_import_resolver(TrapStubs::default());
-    let told = pre.instantiate_with(&mut store, &options).unwrap_err().to_string();
-    assert!(told.contains("instantiate_with"), "{told}");
+    let reported = pre.instantiate_with(&mut store, &options).unwrap_err().to_string();
+    assert!(reported.contains("instantiate_with"), "{reported}");
     let other = Engine::new(engine.config()).unwrap();
     assert!(pre.instantiate(Store::new(&other, 0)).is_err());
     assert!(Linker::<u32>::new(&other).instantiate_pre(pre.module()).is_err());
@@ -59,9 +59,9 @@ fn wrong(engine: &Engine) {
     let error = linker.instantiate_pre(&module(engine, text)).unwrap_err();
     let ErrorKind::Link(problems) = error.kind() else { panic!("{error}") };
     assert_eq!(problems.len(), 2);
-    let told = error.to_string();
-    assert!(told.contains("did you mean `h` `sum`?"), "{told}");
-    assert!(told.contains("(i64) -> (i64)"), "{told}");
+    let reported = error.to_string();
+    assert!(reported.contains("did you mean `h` `sum`?"), "{reported}");
+    assert!(reported.contains("(i64) -> (i64)"), "{reported}");
 }
 
 fn of_a_store(engine: &Engine) {
@@ -77,13 +77,13 @@ fn of_a_store(engine: &Engine) {
       (func (export "run") (result i32) (i32.add (call $f) (memory.size))))"#;
     let pre = linker.instantiate_pre(&module(engine, text)).unwrap();
     // It has one page only.
-    let told = pre.instantiate(&mut store).unwrap_err().to_string();
-    assert!(told.contains("memory"), "{told}");
+    let reported = pre.instantiate(&mut store).unwrap_err().to_string();
+    assert!(reported.contains("memory"), "{reported}");
     let grow = provider.typed_func::<(), ()>(&mut store, "grow").unwrap();
     grow.call(&mut store, ()).unwrap();
     let i = pre.instantiate(&mut store).unwrap();
     let run = i.typed_func::<(), i32>(&mut store, "run").unwrap();
     assert_eq!(run.call(&mut store, ()).unwrap(), 11);
-    let told = pre.instantiate(Store::new(engine, ())).unwrap_err().to_string();
-    assert!(told.contains("another store"), "{told}");
+    let reported = pre.instantiate(Store::new(engine, ())).unwrap_err().to_string();
+    assert!(reported.contains("another store"), "{reported}");
 }

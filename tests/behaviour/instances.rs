@@ -145,8 +145,8 @@ fn limits(engine: &Engine) {
         [("(module (memory 1))", "memory"), ("(module (table 11 funcref))", "table")]
     {
         let m = module(engine, text);
-        let told = Instance::new(&mut store, &m, &[]).unwrap_err().to_string();
-        assert!(told.contains("limits") && told.contains(word), "{told}");
+        let reported = Instance::new(&mut store, &m, &[]).unwrap_err().to_string();
+        assert!(reported.contains("limits") && reported.contains(word), "{reported}");
     }
     let empty = module(engine, "(module)");
     Instance::new(&mut store, &empty, &[]).unwrap();

@@ -103,7 +103,7 @@ fn compare(
     for (number, (width, offset, stores)) in made.iter().copied().enumerate() {
         let f = i.get_func(&mut *store, &format!("f{number}")).unwrap();
         for address in edges(wide) {
-            let told =
+            let reported =
                 format!("f{number}: {width} bytes at {address:#x} + {offset:#x}, stores {stores}");
             let start = u128::from(address) + u128::from(offset);
             let inside = start + u128::from(width) <= u128::from(len);
@@ -112,20 +112,24 @@ fn compare(
             let results = if stores { &mut [][..] } else { &mut result[..] };
             let done = f.call(&mut *store, &[argument], results);
             if !inside {
-                assert_eq!(done.unwrap_err().trap(), Some(TrapCode::MemoryOutOfBounds), "{told}");
+                assert_eq!(
+                    done.unwrap_err().trap(),
+                    Some(TrapCode::MemoryOutOfBounds),
+                    "{reported}"
+                );
                 continue;
             }
-            done.unwrap_or_else(|error| panic!("{told}: {error}"));
+            done.unwrap_or_else(|error| panic!("{reported}: {error}"));
             let range = start as usize..start as usize + width.min(8) as usize;
             if stores {
                 let wanted = &0x1122_3344_5566_7788_u64.to_le_bytes()[..range.len()];
-                assert_eq!(&memory.data(&*store)[range], wanted, "{told}");
+                assert_eq!(&memory.data(&*store)[range], wanted, "{reported}");
                 let whole = start as usize..(start + u128::from(width)) as usize;
                 memory.data_mut(&mut *store)[whole.clone()].copy_from_slice(&before[whole]);
             } else {
                 let mut bytes = [0; 8];
                 bytes[..range.len()].copy_from_slice(&before[range]);
-                assert_eq!(result[0].i64(), Some(i64::from_le_bytes(bytes)), "{told}");
+                assert_eq!(result[0].i64(), Some(i64::from_le_bytes(bytes)), "{reported}");
             }
         }
     }
@@ -197,7 +201,7 @@ fn bulk(engine: &Engine) {
             .iter()
             .flat_map(|a| some.iter().flat_map(move |b| some.iter().map(move |c| (*a, *b, *c))))
         {
-            let told = format!("{name} {to:#x} {from:#x} {count:#x}");
+            let reported = format!("{name} {to:#x} {from:#x} {count:#x}");
             let end = |start: u32| start as usize + count as usize;
             let from_len = match name {
                 "fill" => usize::MAX,
@@ -206,7 +210,7 @@ fn bulk(engine: &Engine) {
             };
             let inside = end(to) <= PAGE as usize && end(from) <= from_len;
             let done = f.call(&mut store, (to, from, count));
-            assert_eq!(done.is_ok(), inside, "{told}");
+            assert_eq!(done.is_ok(), inside, "{reported}");
             if inside {
                 let (to, from) = (to as usize..end(to), from as usize);
                 match name {
@@ -218,9 +222,13 @@ fn bulk(engine: &Engine) {
                     _ => model[to.clone()].copy_from_slice(&source[from..][..to.len()]),
                 }
             } else {
-                assert_eq!(done.unwrap_err().trap(), Some(TrapCode::MemoryOutOfBounds), "{told}");
+                assert_eq!(
+                    done.unwrap_err().trap(),
+                    Some(TrapCode::MemoryOutOfBounds),
+                    "{reported}"
+                );
             }
-            assert!(m.data(&store) == model, "{told}");
+            assert!(m.data(&store) == model, "{reported}");
         }
     }
     assert!(n.data(&store) == source);
@@ -337,8 +345,8 @@ fn signatures(engine: &Engine) {
                     true => TrapCode::Unreachable,
                     false => TrapCode::BadSignature,
                 };
-                let told = format!("round {round}: `{}` as `{}`", types[found], types[wanted]);
-                assert_eq!(error.trap(), Some(expected), "{told}");
+                let reported = format!("round {round}: `{}` as `{}`", types[found], types[wanted]);
+                assert_eq!(error.trap(), Some(expected), "{reported}");
             }
         }
         // Functions of the host are looked at in the same way.

@@ -25,8 +25,8 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("tail calls of listened functions use no stack", deep_tail_calls),
     ("a function that is listened to makes tail calls to others that are not", half_listened),
     ("nested calls end in order", nested),
-    ("several listeners are told in the order of their factories", order),
-    ("a listener that panics ends the guest, and all are told", panicking),
+    ("several listeners are notified in the order of their factories", order),
+    ("a listener that panics ends the guest, and all are notified", panicking),
     ("a suspended guest's calls end when its future is dropped", abandoned),
     ("a thousand listened frames are walked and ended", deep),
 ];
@@ -77,9 +77,9 @@ fn ways(engine: &Engine) {
     let log = Log::default();
     let mut store = Store::new(engine, ());
     let i = Instance::new(&mut store, &compiled(engine, WAYS, &log), &[]).unwrap();
-    let told = ["before start []", "before b []", "before a []"];
+    let reported = ["before start []", "before b []", "before a []"];
     let ends = ["after a []", "after b []", "after start []"];
-    assert_eq!(log.take(), [&told[..], &ends[..]].concat());
+    assert_eq!(log.take(), [&reported[..], &ends[..]].concat());
     run(&mut store, i, "indirect").unwrap();
     assert_eq!(log.take().len(), 6);
     // A table element called by the embedder.
@@ -126,8 +126,8 @@ fn host_functions(engine: &Engine) {
         ]
     );
     run(&mut store, i, "indirect").unwrap();
-    let told = log.take();
-    assert_eq!(told[1..3], ["before f [4] from guest", "after f [5] from guest"]);
+    let reported = log.take();
+    assert_eq!(reported[1..3], ["before f [4] from guest", "after f [5] from guest"]);
 }
 
 fn callers(engine: &Engine) {
@@ -156,13 +156,13 @@ fn callers(engine: &Engine) {
     for (user, name) in users.iter().zip(["left", "right"]) {
         for way in ["direct", "indirect", "tail"] {
             run(&mut store, *user, way).unwrap();
-            let told = [format!("before f [] from {name}"), format!("after f [] from {name}")];
-            assert_eq!(log.take_with_callers(), told, "{way}");
+            let reported = [format!("before f [] from {name}"), format!("after f [] from {name}")];
+            assert_eq!(log.take_with_callers(), reported, "{way}");
         }
     }
     run(&mut store, lib, "g").unwrap();
-    let told = log.take_with_callers();
-    assert_eq!(told[..2], ["before g []", "before f [] from lib"]);
+    let reported = log.take_with_callers();
+    assert_eq!(reported[..2], ["before g []", "before f [] from lib"]);
 }
 
 /// `f` calls `end`, which ends it as the number says.
@@ -207,9 +207,10 @@ fn endings(engine: &Engine) {
         }
         let done = catch_unwind(AssertUnwindSafe(|| f.call(&mut store, how)));
         assert!(!matches!(done, Ok(Ok(()))), "{name}");
-        let told = log.take();
+        let reported = log.take();
         log.assert_balanced();
-        let ends: Vec<&String> = told.iter().filter(|line| !line.starts_with("before")).collect();
+        let ends: Vec<&String> =
+            reported.iter().filter(|line| !line.starts_with("before")).collect();
         let last = ends.last().unwrap();
         assert!(last.starts_with("abort f"), "{name}: {last}");
         if how == 9 {
@@ -239,9 +240,9 @@ fn tail_calls(engine: &Engine) {
     let i = Instance::new(&mut store, &compiled(engine, text, &log), &[]).unwrap();
     let a = i.typed_func::<i32, i32>(&mut store, "a").unwrap();
     assert_eq!(a.call(&mut store, 1).unwrap(), 6);
-    let told = log.take();
+    let reported = log.take();
     assert_eq!(
-        told,
+        reported,
         ["before a [1]", "tail a []", "before b [5]", "tail b []", "before c [5]", "after c [6]"]
     );
     assert_eq!(a.call(&mut store, 0).unwrap(), 8);
@@ -251,8 +252,8 @@ fn tail_calls(engine: &Engine) {
       (return_call_indirect (i32.const 0))))"#;
     let i = Instance::new(&mut store, &compiled(engine, text, &log), &[]).unwrap();
     run(&mut store, i, "f").unwrap_err();
-    let told = log.take();
-    assert!(told.len() == 2 && told[1].starts_with("abort f"), "{told:?}");
+    let reported = log.take();
+    assert!(reported.len() == 2 && reported[1].starts_with("abort f"), "{reported:?}");
 }
 
 fn deep_tail_calls(engine: &Engine) {
@@ -289,7 +290,7 @@ fn nested(engine: &Engine) {
     let mut store = Store::new(engine, ());
     let i = linker.instantiate(&mut store, &compiled(engine, text, &log)).unwrap();
     i.typed_func::<i32, ()>(&mut store, "f").unwrap().call(&mut store, 3).unwrap();
-    let told: Vec<String> =
+    let reported: Vec<String> =
         log.take().iter().map(|l| l.split(':').next().unwrap().into()).collect();
     let expected = [
         "before f [3]",
@@ -307,7 +308,7 @@ fn nested(engine: &Engine) {
         "after again []",
         "after f []",
     ];
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
 }
 
 fn order(engine: &Engine) {
@@ -340,8 +341,8 @@ fn order(engine: &Engine) {
     run(&mut store, i, "f").unwrap();
     attached.detach(&mut store);
     run(&mut store, i, "f").unwrap();
-    let told = log.lock().unwrap().clone();
-    assert_eq!(told, ["one", "two", "three", "four", "one", "two", "three"]);
+    let reported = log.lock().unwrap().clone();
+    assert_eq!(reported, ["one", "two", "three", "four", "one", "two", "three"]);
 }
 
 struct Faulty(&'static str, Arc<AtomicU64>);
@@ -425,10 +426,10 @@ fn abandoned(engine: &Engine) {
     let mut call = Box::pin(go.call_async(&mut store, 0));
     assert!(call.as_mut().poll(&mut context).is_pending());
     drop(call);
-    let told = log.take();
-    assert!(told[2].starts_with("abort wait: the call was abandoned"), "{told:?}");
-    assert!(told[3].starts_with("abort go") && told.len() == 4);
-    // Forgotten: told at the latest when the store goes.
+    let reported = log.take();
+    assert!(reported[2].starts_with("abort wait: the call was abandoned"), "{reported:?}");
+    assert!(reported[3].starts_with("abort go") && reported.len() == 4);
+    // Forgotten: notified at the latest when the store goes.
     let mut call = Box::pin(go.call_async(&mut store, 0));
     assert!(call.as_mut().poll(&mut context).is_pending());
     std::mem::forget(call);

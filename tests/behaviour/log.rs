@@ -1,4 +1,4 @@
-//! A listener that writes down what it is told, and checks the contract while it does.
+//! A listener that writes down what it is notified of, and checks the contract while it does.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use wardian::{
     stack::StackIterator,
 };
 
-/// What listeners were told. Clones share it.
+/// What listeners were reported. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Inner>>);
 

@@ -1,4 +1,4 @@
-//! The memories that are shipped, for embedders to supply.
+//! The built-in memories, for embedders to supply.
 
 use crate::allocators::{GROWER, call, made, with};
 use crate::matrix::{Behaviour, linked, module};
@@ -13,17 +13,17 @@ use wardian::{
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
-    ("every memory that is shipped serves every operation", operations),
+    ("every built-in memory serves every operation", operations),
     ("a pool never shows what another wrote, and is bounded", pooling),
     ("a file shows what the guest wrote, after its store", files),
     ("a maximum may be more than the machine has", overcommit),
     ("sixty-four-bit memories and pages of one byte have allocators, too", wide),
-    ("a memory of one-byte pages never has more pages than can be told", most_small_pages),
+    ("a memory of one-byte pages never has more pages than can be reported", most_small_pages),
     ("an atomic access that is not aligned says so wherever it is", unaligned),
 ];
 
-/// The allocators that are shipped, by name.
-fn shipped() -> Vec<(&'static str, Arc<dyn MemoryAllocator>)> {
+/// The built-in allocators, by name.
+fn built_in() -> Vec<(&'static str, Arc<dyn MemoryAllocator>)> {
     vec![
         (
             "heap",
@@ -84,7 +84,7 @@ const OPERATIONS: &str = r#"(module (memory $m 1 40) (data $d "passive bytes")
     (i32x4.extract_lane 0 (v128.load (local.get 0)))))"#;
 
 fn operations(engine: &Engine) {
-    for (kind, allocator) in shipped() {
+    for (kind, allocator) in built_in() {
         let mut store = Store::new(engine, ());
         let i = made(&mut store, OPERATIONS, allocator);
         let pages = call(&mut store, i, "run", 1024).unwrap_or_else(|e| panic!("{kind}: {e:#}"));
@@ -113,8 +113,8 @@ fn pooling(engine: &Engine) {
         let a = Instance::new_with(&mut store, &m, &[], &options).unwrap();
         Instance::new_with(&mut store, &m, &[], &options).unwrap();
         assert_eq!(pool.in_use(), 2);
-        let told = Instance::new_with(&mut store, &m, &[], &options).unwrap_err().to_string();
-        assert!(told.contains("2 slots") && told.contains("in use"), "{told}");
+        let reported = Instance::new_with(&mut store, &m, &[], &options).unwrap_err().to_string();
+        assert!(reported.contains("2 slots") && reported.contains("in use"), "{reported}");
         assert_eq!([1, 2, 1].map(|n| call(&mut store, a, "grow", n).unwrap()), [1, -1, 2]);
         let memory = a.get_memory(&mut store, "memory").unwrap();
         let data = memory.data_mut(&mut store);
@@ -126,8 +126,11 @@ fn pooling(engine: &Engine) {
     }
     let mut store = Store::new(engine, ());
     let large = MemoryType::new(4, None);
-    let told = Memory::new_with_allocator(&mut store, large, &pool).unwrap_err().to_string();
-    assert!(told.contains("262144 bytes do not fit") && told.contains("196608"), "{told}");
+    let reported = Memory::new_with_allocator(&mut store, large, &pool).unwrap_err().to_string();
+    assert!(
+        reported.contains("262144 bytes do not fit") && reported.contains("196608"),
+        "{reported}"
+    );
     assert_eq!(pool.in_use(), 0);
 }
 

@@ -156,9 +156,9 @@ fn calls(engine: &Engine) {
     let run: TypedFunc<i32, i32> = guest.typed_func(&mut store, "run").unwrap();
     assert_eq!(run.call(&mut store, 1).unwrap(), 2);
     assert_eq!(count.load(Ordering::Relaxed), 2);
-    let told = std::mem::take(&mut *log.0.lock().unwrap());
+    let reported = std::mem::take(&mut *log.0.lock().unwrap());
     assert_eq!(
-        told,
+        reported,
         [
             "run of guest [1]: ",
             "plant::water of guest [1]: run",
@@ -188,8 +188,11 @@ fn calls(engine: &Engine) {
     attachment.detach(&mut store);
     store.set_timeout(Duration::from_millis(5));
     spin.call(&mut store, &[], &mut []).unwrap_err();
-    let told = late.0.lock().unwrap();
-    assert_eq!(*told, ["spin of guest []: ", "abort: the guest was stopped: its deadline passed"],);
+    let reported = late.0.lock().unwrap();
+    assert_eq!(
+        *reported,
+        ["spin of guest []: ", "abort: the guest was stopped: its deadline passed"],
+    );
 }
 
 fn doubles(_: &Engine) {
@@ -204,8 +207,8 @@ fn doubles(_: &Engine) {
     assert_eq!(stack.function().source_offset_for_pc(ProgramCounter(9)), Some(90));
     let log = Arc::new(Log::default());
     benchmark_function_listener(2, &module, &frames, &Listener(log.clone()));
-    let told = log.0.lock().unwrap();
-    assert_eq!(*told, [["grow of paper [7]: sow", "after []"]; 2].concat());
+    let reported = log.0.lock().unwrap();
+    assert_eq!(*reported, [["grow of paper [7]: sow", "after []"]; 2].concat());
 }
 
 fn inspection(engine: &Engine) {

@@ -84,8 +84,8 @@ fn forged(engine: &Engine) {
             let mut store = Store::new(engine, ());
             let i = linked(&mut store, &linker, &text);
             let run = i.typed_func::<(), ()>(&mut store, "run").unwrap();
-            let told = run.call(&mut store, ()).unwrap_err().to_string();
-            assert!(told.contains("raw slot"), "{told}");
+            let reported = run.call(&mut store, ()).unwrap_err().to_string();
+            assert!(reported.contains("raw slot"), "{reported}");
         }
     }
 }

@@ -31,7 +31,7 @@ fn trying(engine: &Engine, results: Vec<Val>) -> Linker<Host> {
             let snapshot = caller.data().marks[mark as usize].clone();
             let error = snapshot.restore(&mut caller, &results);
             assert!(matches!(error.kind(), ErrorKind::Usage(_)), "{error}");
-            caller.data_mut().told.push(error.to_string());
+            caller.data_mut().reported.push(error.to_string());
         })
         .unwrap();
     linker
@@ -53,13 +53,13 @@ fn elsewhere(engine: &Engine) {
     assert_eq!(run(&mut first, i, 0).unwrap(), 1);
     let error = of_ended.restore(&mut first, &[Val::I32(3)]);
     assert!(error.to_string().contains("had ended"), "{error}");
-    assert!(first.data_mut().told.pop().unwrap().contains("had ended"));
+    assert!(first.data_mut().reported.pop().unwrap().contains("had ended"));
     // In another store.
     let mut second = store(engine);
     second.data_mut().marks.push(of_ended.clone());
     let j = linked(&mut second, &linker, TRIES);
     assert_eq!(run(&mut second, j, 0).unwrap(), 1);
-    assert!(second.data().told[0].contains("another store"));
+    assert!(second.data().reported[0].contains("another store"));
     // In a store on another thread, while the call of the snapshot is open.
     let mut with_thread = linker.clone();
     let other = engine.clone();
@@ -72,7 +72,7 @@ fn elsewhere(engine: &Engine) {
                 store.data_mut().marks.push(mark);
                 let i = linked(&mut store, &linker, TRIES);
                 assert_eq!(run(&mut store, i, 0).unwrap(), 1);
-                store.into_data().told.remove(0)
+                store.into_data().reported.remove(0)
             });
             assert!(other.join().unwrap().contains("another store"));
         })
@@ -103,8 +103,8 @@ fn wrong_results(engine: &Engine) {
         let mut store = store(engine);
         let i = linked(&mut store, &linker, TRIES);
         assert_eq!(run(&mut store, i, 0).unwrap(), 1);
-        let told = &store.data().told[0];
-        assert!(told.contains("the results of the function that took it"), "{told}");
+        let reported = &store.data().reported[0];
+        assert!(reported.contains("the results of the function that took it"), "{reported}");
     }
     // A function of another store, where a function is expected; raw slots, too.
     let mut store: Store<Option<Snapshot>> = Store::new(engine, None);
@@ -139,7 +139,7 @@ fn overruled(engine: &Engine) {
             let snapshot = caller.data().marks[mark as usize].clone();
             let error = snapshot.restore(&mut caller, &[Val::I32(how)]);
             assert!(matches!(error.kind(), ErrorKind::Restored));
-            match caller.data().told.first().map(String::as_str) {
+            match caller.data().reported.first().map(String::as_str) {
                 Some("panic") => std::panic::resume_unwind(Box::new("boom")),
                 Some("exit") => Err::<(), _>(Error::exit(4)),
                 Some("deadline") => {
@@ -157,7 +157,7 @@ fn overruled(engine: &Engine) {
         for how in ["panic", "exit", "deadline"] {
             let mut store = store(engine);
             let i = linked(&mut store, &linker, text);
-            store.data_mut().told.push(how.into());
+            store.data_mut().reported.push(how.into());
             if how == "deadline" {
                 // It must not pass before the guest is there.
                 store.set_timeout(Duration::from_millis(200));

@@ -17,10 +17,10 @@ use wardian::{
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("a resolver satisfies imports of every kind", every_kind),
-    ("a resolver is told who asks, for what, and of which type", requests),
+    ("a resolver learns who asks, for what, and of which type", requests),
     ("two importers get different modules", by_importer),
     ("an instance without the field is an error, not a fall-through", missing_field),
-    ("what a resolver answers is checked, and all problems are told together", mismatches),
+    ("what a resolver answers is checked, and all problems are reported together", mismatches),
     ("the first answer of a chain counts, the linker comes last", chain),
     ("an imports list gives way to a resolver", list),
     ("a recorder writes down requests and answers", recorder),
@@ -184,9 +184,9 @@ fn mismatches(engine: &Engine) {
     let options = Options::new().with_import_resolver(resolver);
     let error = linker.instantiate_with(Store::new(engine, ()), &m, &options).unwrap_err();
     let ErrorKind::Link(problems) = error.kind() else { panic!("{error}") };
-    let told: Vec<&str> = problems.iter().map(|p| p.message.as_str()).collect();
+    let reported: Vec<&str> = problems.iter().map(|p| p.message.as_str()).collect();
     assert_eq!(
-        told,
+        reported,
         [
             "incompatible import type: a function (i64) -> () is needed, a function (i32) -> () is \
              defined",
@@ -295,8 +295,9 @@ fn stubs(engine: &Engine) {
     let undefined = UndefinedImport { module: "env".into(), name: "unknown".into() };
     assert_eq!(error.downcast_ref::<UndefinedImport>(), Some(&undefined));
     assert_eq!(error.backtrace().unwrap().frames()[0].func_name(), Some("fail"));
-    let told = resolved(&mut store, r#"(module (import "e" "m" (memory 1)))"#, TrapStubs::new());
-    assert!(told.unwrap_err().to_string().contains("a memory 1.. pages is needed"));
+    let reported =
+        resolved(&mut store, r#"(module (import "e" "m" (memory 1)))"#, TrapStubs::new());
+    assert!(reported.unwrap_err().to_string().contains("a memory 1.. pages is needed"));
 }
 
 fn zeroes(engine: &Engine) {
@@ -449,8 +450,8 @@ fn circle(engine: &Engine) {
     );
     let mut store = Store::new(engine, ());
     let text = r#"(module (import "a" "f" (func)))"#;
-    let told = resolved(&mut store, text, Shelf(library)).unwrap_err().to_string();
-    assert!(told.contains("in a circle"), "{told}");
+    let reported = resolved(&mut store, text, Shelf(library)).unwrap_err().to_string();
+    assert!(reported.contains("in a circle"), "{reported}");
     resolved(&mut store, text, TrapStubs::new()).unwrap();
 }
 

@@ -283,11 +283,11 @@ fn nested(engine: &Engine) {
     let i = linker(engine).instantiate(&mut store, &m).unwrap();
     assert_eq!(run(&mut store, i, 2).unwrap(), 7);
     log.assert_balanced();
-    let told = log.take();
+    let reported = log.take();
     let restored = |line: &&String| line.ends_with("a snapshot was restored");
-    assert_eq!(told.iter().filter(restored).count(), 7, "{told:?}");
-    assert_eq!(told.last().unwrap(), "after run [7]");
-    // Stopped by a deadline instead: the restore never happens, and all is told all the same.
+    assert_eq!(reported.iter().filter(restored).count(), 7, "{reported:?}");
+    assert_eq!(reported.last().unwrap(), "after run [7]");
+    // Stopped by a deadline instead: the restore never happens, and all is notified all the same.
     store.data_mut().marks.clear();
     store.cancel_token().cancel();
     run(&mut store, i, 2).unwrap_err();
@@ -315,20 +315,20 @@ fn tails(engine: &Engine) {
     let i = linker(engine).instantiate(&mut store, &m).unwrap();
     assert_eq!(run(&mut store, i, 2).unwrap(), 2);
     log.assert_balanced();
-    let told = log.take();
-    assert_eq!(told[..2], ["before run [2]", "before middle [100]"]);
-    assert!(told.iter().filter(|line| *line == "tail leave []").count() == 2, "{told:?}");
+    let reported = log.take();
+    assert_eq!(reported[..2], ["before run [2]", "before middle [100]"]);
+    assert!(reported.iter().filter(|line| *line == "tail leave []").count() == 2, "{reported:?}");
 }
 
-/// Panics when it is told what it does not like.
+/// Panics when it is notified of what it does not like.
 struct Touchy {
     dislikes: &'static str,
-    told: Arc<Mutex<Vec<&'static str>>>,
+    reported: Arc<Mutex<Vec<&'static str>>>,
 }
 
 impl Touchy {
     fn tell(&self, what: &'static str) {
-        self.told.lock().unwrap().push(what);
+        self.reported.lock().unwrap().push(what);
         if what == self.dislikes {
             std::panic::resume_unwind(Box::new("no"));
         }
@@ -353,8 +353,8 @@ impl FunctionListener for Touchy {
 fn panicking(engine: &Engine) {
     for dislikes in ["restored", "resumed"] {
         let log = Log::default();
-        let told: Arc<Mutex<Vec<&'static str>>> = Arc::default();
-        let touchy = Touchy { dislikes, told: told.clone() };
+        let reported: Arc<Mutex<Vec<&'static str>>> = Arc::default();
+        let touchy = Touchy { dislikes, reported: reported.clone() };
         let options = CompileOptions::new()
             .with_function_listener_factory(FunctionFilter::name("*e*").listen(touchy))
             .with_function_listener_factory(log.factory());
@@ -364,11 +364,11 @@ fn panicking(engine: &Engine) {
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&mut store, i, 1)));
         assert_eq!(*done.unwrap_err().downcast::<&str>().unwrap(), "no");
         log.assert_balanced();
-        let told = told.lock().unwrap();
-        let count = |what| told.iter().filter(|t| **t == what).count();
-        assert!(count(dislikes) >= 1, "{told:?}");
+        let reported = reported.lock().unwrap();
+        let count = |what| reported.iter().filter(|t| **t == what).count();
+        assert!(count(dislikes) >= 1, "{reported:?}");
         let begun = count("before") + count("resumed");
-        assert_eq!(begun, count("after") + count("abort") + count("restored"), "{told:?}");
+        assert_eq!(begun, count("after") + count("abort") + count("restored"), "{reported:?}");
     }
 }
 
@@ -403,11 +403,14 @@ fn come_and_go(engine: &Engine) {
     assert_eq!(run(&mut store, i, 0).unwrap(), 1);
     log.assert_balanced();
     late.assert_balanced();
-    let told = log.take();
-    assert_eq!(told[told.len() - 3..], ["resumed inner", "after inner [1]", "after run [1]"]);
-    let told = late.take();
+    let reported = log.take();
     assert_eq!(
-        told,
+        reported[reported.len() - 3..],
+        ["resumed inner", "after inner [1]", "after run [1]"]
+    );
+    let reported = late.take();
+    assert_eq!(
+        reported,
         [
             "before inner []",
             "before mark []",

@@ -35,7 +35,7 @@ pub(crate) struct Host {
     /// Guards of host frames that were dropped.
     dropped: u32,
     /// What restores and nested calls said.
-    pub(crate) told: Vec<String>,
+    pub(crate) reported: Vec<String>,
 }
 
 /// `mark` takes a snapshot and gives 0; `jump` restores one by its number, with a value; `nest` calls
@@ -54,8 +54,8 @@ pub(crate) fn linker(engine: &Engine) -> Linker<Host> {
         .func_wrap("h", "nest", |mut caller: Caller<'_, Host>, depth: i32| {
             let guard = Guard::default();
             let done = call_inner(&mut caller, depth);
-            let told = done.as_ref().err().map_or("returned".to_owned(), |e| e.to_string());
-            caller.data_mut().told.push(told);
+            let reported = done.as_ref().err().map_or("returned".to_owned(), |e| e.to_string());
+            caller.data_mut().reported.push(reported);
             drop(guard.clone());
             caller.data_mut().dropped += guard.0.load(Ordering::Relaxed);
             done
@@ -93,7 +93,7 @@ pub(crate) fn run(store: &mut Store<Host>, i: Instance, argument: i32) -> Result
     i.typed_func::<i32, i32>(&mut *store, "run")?.call(store, argument)
 }
 
-/// Goes back to its beginning until it is told `n`; gives what its own local counted to, which is
+/// Goes back to its beginning until it is given `n`; gives what its own local counted to, which is
 /// put back each time, and what its memory counted to, which is not.
 pub(crate) const LOOP: &str = r#"(module
   (import "h" "mark" (func $mark (result i32)))
@@ -117,7 +117,7 @@ fn many_times(engine: &Engine) {
     assert_eq!(run(&mut store, i, 2).unwrap(), 1_001_004);
 }
 
-/// Counts what it is told.
+/// Counts what it is reported.
 #[derive(Clone, Default)]
 struct Heard(Arc<[AtomicU32; 4]>);
 
@@ -196,7 +196,7 @@ fn nested(engine: &Engine) {
     let i = linked(&mut store, &linker(engine), NESTED);
     assert_eq!(run(&mut store, i, 9).unwrap(), 7);
     assert_eq!(store.data().dropped, 10);
-    assert_eq!(store.data().told, vec!["a snapshot is being restored"; 10]);
+    assert_eq!(store.data().reported, vec!["a snapshot is being restored"; 10]);
     // And a snapshot of a nested guest, which is restored there; the outer one notices nothing.
     let text = r#"(module
       (import "h" "mark" (func $mark (result i32)))
@@ -210,7 +210,7 @@ fn nested(engine: &Engine) {
     *store.data_mut() = Host::default();
     let i = linked(&mut store, &linker(engine), text);
     assert_eq!(run(&mut store, i, 9).unwrap(), 5);
-    assert_eq!(store.data().told, ["returned"]);
+    assert_eq!(store.data().reported, ["returned"]);
 }
 
 fn swallowed(engine: &Engine) {

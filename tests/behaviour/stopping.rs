@@ -14,7 +14,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a deadline that has passed refuses calls until it is set again", refused),
     ("a token cancels from another thread, again and again", cancelled),
     ("a stop cannot be swallowed by a host function", swallowed),
-    ("a host function that blocks is told to stop", blocking_host),
+    ("a host function that blocks is asked to stop", blocking_host),
     ("nested guests end with the outer one", nested),
     ("many stores are stopped at once", many),
     ("a call's own deadline ends it, whatever its store's", call_deadlines),

@@ -9,7 +9,7 @@ use wardian::{
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
-    ("a loop goes on in compiled code in its midst, whenever it is hot", loops),
+    ("a loop continues in compiled code at its header, whenever it is hot", loops),
     ("a snapshot of one tier is restored when all is of another", snapshots),
     ("backtraces go through interpreted, compiled and host frames", backtraces),
     ("tail calls between tiers need no stack", tail_calls),

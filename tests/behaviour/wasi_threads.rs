@@ -28,7 +28,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a group that is dropped or ended takes its threads along", dropped),
     ("a thread that cannot be made after all ends the group", unmakeable),
     ("ends of several threads at once", races),
-    ("modules that are no programs for threads are told so", no_programs),
+    ("modules that are no programs for threads are refused so", no_programs),
     ("a memory that the embedder gives is used", given_memory),
     ("a resolver is asked for the instance of each thread", resolved),
     ("a thread that reads hinders none that writes", blocked_reader),
@@ -404,8 +404,8 @@ fn no_programs(engine: &Engine) {
     ] {
         let m = module(engine, &text);
         assert!(!wardian_wasi::needs_threads(&m));
-        let told = WasiThreads::builder(&m, |_| ()).build(&Linker::new(engine)).unwrap_err();
-        assert!(told.to_string().contains(part), "{told}");
+        let reported = WasiThreads::builder(&m, |_| ()).build(&Linker::new(engine)).unwrap_err();
+        assert!(reported.to_string().contains(part), "{reported}");
     }
 }
 

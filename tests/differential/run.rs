@@ -22,12 +22,13 @@ pub(crate) fn compare(seed: u64, bytes: &[u8]) -> Result<(), Failed> {
     }
     let all = WAYS.iter().zip(&lines);
     let listened = all.clone().find(|(way, _)| way.listened).expect("there is one");
-    for (way, told) in all {
+    for (way, reported) in all {
         // Compared with the first way: all but listeners; with the first listened way: all.
-        let (first, second) = (&(&WAYS[0], without_listeners(&lines[0])), without_listeners(told));
+        let (first, second) =
+            (&(&WAYS[0], without_listeners(&lines[0])), without_listeners(reported));
         same(seed, bytes, (first.0, &first.1), (way, &second))?;
         if way.listened {
-            same(seed, bytes, (listened.0, listened.1), (way, told))?;
+            same(seed, bytes, (listened.0, listened.1), (way, reported))?;
         }
     }
     Ok(())

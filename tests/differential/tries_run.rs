@@ -33,15 +33,15 @@ pub(crate) fn compare(seed: u64) -> std::result::Result<(), Failed> {
         dump(Path::new(&folder), seed, &forms, &run(&WAYS[0], seed, &tree, &forms[0].1));
         return Ok(());
     }
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for (form, bytes) in &forms {
         for way in WAYS.iter() {
-            told.push((format!("{form:?}"), way, run(way, seed, &tree, bytes)));
+            reported.push((format!("{form:?}"), way, run(way, seed, &tree, bytes)));
         }
     }
-    let listened = told.iter().find(|t| t.1.listened).expect("there is one");
-    for one in &told {
-        same(seed, &told[0], one, false)?;
+    let listened = reported.iter().find(|t| t.1.listened).expect("there is one");
+    for one in &reported {
+        same(seed, &reported[0], one, false)?;
         if one.1.listened {
             same(seed, listened, one, true)?;
         }
@@ -49,7 +49,7 @@ pub(crate) fn compare(seed: u64) -> std::result::Result<(), Failed> {
     for (name, bytes) in others(seed) {
         for way in WAYS.iter().filter(|way| !way.listened) {
             let one = (name.clone(), way, run(way, seed, &tree, &bytes));
-            same(seed, &told[0], &one, false)?;
+            same(seed, &reported[0], &one, false)?;
         }
         crate::RAN[1].fetch_add(1, Ordering::Relaxed);
     }
@@ -59,10 +59,15 @@ pub(crate) fn compare(seed: u64) -> std::result::Result<(), Failed> {
 }
 
 /// What the module of this name did.
-type Told<'a> = (String, &'a Way, Vec<String>);
+type Reported<'a> = (String, &'a Way, Vec<String>);
 
-fn same(seed: u64, a: &Told<'_>, b: &Told<'_>, heard: bool) -> std::result::Result<(), Failed> {
-    let lines = |t: &Told<'_>| {
+fn same(
+    seed: u64,
+    a: &Reported<'_>,
+    b: &Reported<'_>,
+    heard: bool,
+) -> std::result::Result<(), Failed> {
+    let lines = |t: &Reported<'_>| {
         let all = t.2.iter().filter(|l| heard || !l.starts_with(heard::LISTENER));
         all.cloned().collect::<Vec<_>>()
     };

@@ -216,13 +216,13 @@ pub(crate) fn call(
     let params: Vec<Val> = ty.params().iter().map(|ty| value(&mut store, *ty)).collect();
     let mut results: Vec<Val> = ty.results().iter().map(|ty| Val::zero(*ty)).collect();
     let done = enter(store.as_context_mut(), &params, &mut results);
-    let told = match &done {
+    let reported = match &done {
         Ok(()) => results.iter().map(|v| show(&store, v)).collect::<Vec<_>>().join(", "),
         Err(error) => heard::error(error),
     };
     let store = store.as_context_mut();
     let (fuel, log) = (store.fuel()?, &store.data().log);
-    log.write(format!("{name} {ty}: {told}; {fuel} fuel"));
+    log.write(format!("{name} {ty}: {reported}; {fuel} fuel"));
     done
 }
 

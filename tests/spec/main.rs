@@ -1,7 +1,7 @@
 //! The official specification tests: every file of WebAssembly 1.0, 2.0 and 3.0 and of the proposals
 //! that Wardian implements, crossed with the ways in which code is compiled.
 //!
-//! What is left out is in `skip.rs`, with the reasons. The line of a failed assertion is told.
+//! What is left out is in `skip.rs`, with the reasons. The line of a failed assertion is reported.
 //!
 //! Scripts from elsewhere are run too, with all features: `WARDIAN_WAST=FILE:FILE...`.
 

@@ -27,13 +27,13 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<Exit> {
             let (module, artifact) = made?;
             file.replace("artifact", |writer| writer.write_all(&artifact))?;
             let size = output::bytes(artifact.len() as u64);
-            told(&name, &module, &format!("{size} written to {}", path.display()))?;
+            reported(&name, &module, &format!("{size} written to {}", path.display()))?;
         }
         None => {
             let cache = engine::cache()?;
             engine.set_cache(Some(Arc::new(cache.clone())));
             let module = engine::compile(&engine, input)?;
-            told(&name, &module, &format!("it is in the cache, {}", cache.dir().display()))?;
+            reported(&name, &module, &format!("it is in the cache, {}", cache.dir().display()))?;
         }
     }
     Ok(Exit::SUCCESS)
@@ -45,7 +45,7 @@ fn artifact(engine: &Engine, input: Input) -> anyhow::Result<(Module, Vec<u8>)> 
     Ok((module, artifact))
 }
 
-fn told(name: &str, module: &Module, done: &str) -> anyhow::Result<()> {
+fn reported(name: &str, module: &Module, done: &str) -> anyhow::Result<()> {
     let functions = match module.info().bodies.len() {
         1 => "1 function".to_owned(),
         count => format!("{count} functions"),

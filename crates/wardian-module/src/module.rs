@@ -167,8 +167,8 @@ impl Module {
 
     /// Reports which source files a range of code-section offsets comes from: see [`Dwarf::files`]. Nothing
     /// without debug information.
-    pub fn source_files(&self, range: Range<u32>, told: &mut dyn FnMut(&str, u32)) {
-        let Some(go) = self.lines_of_go() else { return self.dwarf().files(range, told) };
+    pub fn source_files(&self, range: Range<u32>, reported: &mut dyn FnMut(&str, u32)) {
+        let Some(go) = self.lines_of_go() else { return self.dwarf().files(range, reported) };
         let offset = |at: usize| (at - self.info.code_section) as u32;
         let first = self.info.bodies.partition_point(|body| offset(body.end) <= range.start);
         for (func, body) in (self.info.imported_functions..).zip(&self.info.bodies).skip(first) {
@@ -177,7 +177,7 @@ impl Module {
                 break;
             }
             if let Some(place) = go.start(&self.bytes, func) {
-                told(&place.file, end.min(range.end) - start.max(range.start));
+                reported(&place.file, end.min(range.end) - start.max(range.start));
             }
         }
     }

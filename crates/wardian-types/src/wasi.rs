@@ -23,7 +23,7 @@ pub struct Function {
 }
 
 /// What the functions of a module let it do. A descriptor can be of a file, a stream or a socket, so each function
-/// is where it is most at home.
+/// has the one that it is used for most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ability {
     /// Reads files.

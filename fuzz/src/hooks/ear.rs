@@ -20,7 +20,7 @@ impl Ear {
         assert!(open.is_empty(), "calls {open:?} of {} never ended", calls.len());
     }
 
-    fn told(&self, call: &Call<'_>, what: &str, from: Option<bool>, to: bool) {
+    fn reported(&self, call: &Call<'_>, what: &str, from: Option<bool>, to: bool) {
         let mut calls = self.0.lock().unwrap_or_else(|e| e.into_inner());
         let id = (call.store_id(), call.id());
         let before = calls.insert(id, to);
@@ -32,7 +32,7 @@ impl Ear {
 
 impl FunctionListener for Ear {
     fn before(&self, call: &Call<'_>, _: &[u64], stack: &mut StackIterator<'_>) {
-        self.told(call, "before", None, true);
+        self.reported(call, "before", None, true);
         let mut frames = 0;
         while stack.next() {
             frames += 1;
@@ -42,7 +42,7 @@ impl FunctionListener for Ear {
     }
 
     fn after(&self, call: &Call<'_>, results: &[u64]) {
-        self.told(call, "after", Some(true), false);
+        self.reported(call, "after", Some(true), false);
         let expected = if call.is_tail_call() { 0 } else { 1 };
         assert_eq!(results.len(), expected, "results of {:?}", call.definition());
     }
@@ -54,10 +54,10 @@ impl FunctionListener for Ear {
             AbortReason::Restored => "abort by restore",
             _ => "abandoned",
         };
-        self.told(call, what, Some(true), false);
+        self.reported(call, what, Some(true), false);
     }
 
     fn resumed(&self, call: &Call<'_>) {
-        self.told(call, "resumed", Some(false), true);
+        self.reported(call, "resumed", Some(false), true);
     }
 }

@@ -202,8 +202,11 @@ fn small_stack(engine: &Engine) {
     let (_, checkpoint) = until(&from, &module(&from, text), 0).unwrap();
     let mut config = engine.config().clone();
     let small = Engine::new(config.stack_size(64 << 10)).unwrap();
-    let (told, done) = rest(&small, &checkpoint);
-    assert_eq!((told.len(), done.unwrap_err().trap()), (0, Some(wardian::TrapCode::StackOverflow)));
+    let (reported, done) = rest(&small, &checkpoint);
+    assert_eq!(
+        (reported.len(), done.unwrap_err().trap()),
+        (0, Some(wardian::TrapCode::StackOverflow))
+    );
     let (_, done) = rest(engine, &checkpoint);
     assert_eq!(done.unwrap(), [Val::I64(9002)]);
 }

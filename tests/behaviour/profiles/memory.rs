@@ -131,7 +131,7 @@ pub(super) fn memories_apart(engine: &Engine) {
     assert!(!profile.meta().notes.join(" ").contains("not watched"), "{:?}", profile.meta().notes);
 }
 
-/// Listeners that a module was compiled with stay, and are told nothing more.
+/// Listeners that a module was compiled with stay, and are notified of nothing more.
 pub(super) fn finished_allocations(engine: &Engine) {
     let profiler = Profiler::new(ProfilerOptions::memory());
     let compile = CompileOptions::new().with_function_listener_factory(profiler.listener_factory());

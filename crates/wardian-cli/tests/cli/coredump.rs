@@ -1,4 +1,4 @@
-//! What is told and kept of a guest that traps.
+//! What is reported and kept of a guest that traps.
 
 use super::guests;
 use super::harness::Place;

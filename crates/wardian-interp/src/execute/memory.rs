@@ -96,7 +96,7 @@ impl State {
 /// An access beyond the length at hand. A shared memory may have grown since: then the instruction is
 /// done again.
 ///
-/// Bounds of another memory than 0 were taken just before. They are told from those of memory 0 by
+/// Bounds of another memory than 0 were taken just before. They are distinguished from those of memory 0 by
 /// their base: memories have no byte in common, nor do they begin at the same place.
 #[cold]
 #[inline(never)]

@@ -197,7 +197,7 @@ impl Body<'_> {
         Ok(SW(self.slot_of(&entry)))
     }
 
-    /// Pops an operand of which an instruction may be told by a far slot.
+    /// Pops an operand of which an instruction may be named by a far slot.
     pub(super) fn pop_far(&mut self) -> Outcome<crate::operand::Far> {
         let entry = self.pop()?;
         Ok(crate::operand::Far(self.slot_of(&entry)))

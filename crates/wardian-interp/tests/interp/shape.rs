@@ -19,7 +19,7 @@ fn code_as_text() {
     let mut world = World::new();
     world.add(wat, Options::default());
     let text = disassemble(world.instances[0].translation(0));
-    // Positions depend on how handlers are found in this build, so branches are told by the line they go to.
+    // Positions depend on how handlers are found in this build, so branches are reported by the line they go to.
     let lines: Vec<(&str, &str)> =
         text.lines().map(|line| line.trim().split_once("  ").unwrap()).collect();
     let line_of = |at: &str| lines.iter().position(|(position, _)| *position == at).unwrap();

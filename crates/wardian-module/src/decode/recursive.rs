@@ -166,8 +166,8 @@ mod tests {
             );
             decode(text, needed).expect(text);
             let less = CoreFeatures::all() - CoreFeatures::FUNCTION_REFERENCES;
-            let told = decode(text, less).expect_err(text);
-            assert!(told.contains("`function-references`, which is off"), "{text}: {told}");
+            let reported = decode(text, less).expect_err(text);
+            assert!(reported.contains("`function-references`, which is off"), "{text}: {reported}");
             assert!(!needed.contains(CoreFeatures::GC), "{text}: {needed}");
         }
     }
@@ -197,15 +197,18 @@ mod tests {
             let needed = module.features_needed();
             assert!(needed.contains(gc), "{text}: {needed}");
             decode(text, needed).expect(text);
-            let told = decode(text, CoreFeatures::all() - CoreFeatures::GC).expect_err(text);
-            assert!(told.contains(why), "{text}: {told}");
-            assert!(told.contains("`gc`, which is off"), "{text}: {told}");
+            let reported = decode(text, CoreFeatures::all() - CoreFeatures::GC).expect_err(text);
+            assert!(reported.contains(why), "{text}: {reported}");
+            assert!(reported.contains("`gc`, which is off"), "{text}: {reported}");
             decode(text, CoreFeatures::all() - CoreFeatures::FUNCTION_REFERENCES).expect_err(text);
-            let told = decode(text, CoreFeatures::all() - gc).expect_err(text);
-            assert!(told.contains("`function-references, gc`, which is off"), "{text}: {told}");
+            let reported = decode(text, CoreFeatures::all() - gc).expect_err(text);
+            assert!(
+                reported.contains("`function-references, gc`, which is off"),
+                "{text}: {reported}"
+            );
         }
         // The error of an invalid module does not change.
-        let told = decode("(module (func (result i32) (i64.const 1)))", CoreFeatures::all());
-        assert!(told.unwrap_err().contains("type mismatch"));
+        let reported = decode("(module (func (result i32) (i64.const 1)))", CoreFeatures::all());
+        assert!(reported.unwrap_err().contains("type mismatch"));
     }
 }

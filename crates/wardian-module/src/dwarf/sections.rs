@@ -109,7 +109,7 @@ impl Dwarf {
     /// Reports which source files a range of code-section offsets comes from, and how many of its bytes each
     /// time; of inlined code the file of the innermost function. Bytes without debug information are left
     /// out.
-    pub fn files(&self, range: Range<u32>, told: &mut dyn FnMut(&str, u32)) {
+    pub fn files(&self, range: Range<u32>, reported: &mut dyn FnMut(&str, u32)) {
         let (mut at, end) = (u64::from(range.start), u64::from(range.end));
         self.state().look_up(range, |reader, work| {
             if !reader.in_order() {
@@ -124,7 +124,7 @@ impl Dwarf {
                 at = at.max(next);
                 if let (Some(file), Ok(bytes @ 1..)) = (location.file, u32::try_from(bytes)) {
                     *work = work.checked_sub((file.len() / COPIED) as u64)?;
-                    told(file, bytes);
+                    reported(file, bytes);
                 }
             }
             Some(())

@@ -28,23 +28,29 @@ fn names_come_from_a_module_with_the_same_code() {
 fn other_files_are_refused_with_the_reason() {
     let plain = binary(PLAIN);
     let map = |text: &str| with_debug_file(&plain, text.as_bytes(), None);
-    let told = |result: Result<Vec<u8>, DebugFileError>| result.unwrap_err().to_string();
+    let reported = |result: Result<Vec<u8>, DebugFileError>| result.unwrap_err().to_string();
     let other = binary("(module $m (func $run))");
     let same_size = binary(&NAMED.replace("const 1", "const 2"));
     for (error, part) in [
-        (told(with_debug_file(&plain, &other, None)), "1 functions in 4 bytes, the module's has 2"),
-        (told(with_debug_file(&plain, &same_size, None)), "another one of the same size"),
-        (told(with_debug_file(&plain, &plain, None)), "neither a name section nor"),
-        (told(with_debug_file(&plain, b"\0asm\x01\0\0\0", None)), "no equal build_id"),
-        (told(with_debug_file(&plain, b"\0asm", None)), "no binary module"),
-        (told(with_debug_file(b"text", &plain, None)), "no binary module"),
-        (told(map("{")), "no source map for a module"),
-        (told(map(r#"{"version":2}"#)), "version is 2"),
-        (told(map(r#"{"version":3,"sections":[]}"#)), "several maps"),
-        (told(map(r#"{"version":3,"sources":["a.ts"],"mappings":"A?"}"#)), "malformed"),
-        (told(map(r#"{"version":3,"sources":["a.ts"],"mappings":"ACAA"}"#)), "malformed"),
-        (told(map(r#"{"version":3,"sources":["a.ts"],"mappings":"D"}"#)), "malformed"),
-        (told(map(r#"{"version":3,"sources":["a.ts"],"mappings":""}"#)), "neither a name section"),
+        (
+            reported(with_debug_file(&plain, &other, None)),
+            "1 functions in 4 bytes, the module's has 2",
+        ),
+        (reported(with_debug_file(&plain, &same_size, None)), "another one of the same size"),
+        (reported(with_debug_file(&plain, &plain, None)), "neither a name section nor"),
+        (reported(with_debug_file(&plain, b"\0asm\x01\0\0\0", None)), "no equal build_id"),
+        (reported(with_debug_file(&plain, b"\0asm", None)), "no binary module"),
+        (reported(with_debug_file(b"text", &plain, None)), "no binary module"),
+        (reported(map("{")), "no source map for a module"),
+        (reported(map(r#"{"version":2}"#)), "version is 2"),
+        (reported(map(r#"{"version":3,"sections":[]}"#)), "several maps"),
+        (reported(map(r#"{"version":3,"sources":["a.ts"],"mappings":"A?"}"#)), "malformed"),
+        (reported(map(r#"{"version":3,"sources":["a.ts"],"mappings":"ACAA"}"#)), "malformed"),
+        (reported(map(r#"{"version":3,"sources":["a.ts"],"mappings":"D"}"#)), "malformed"),
+        (
+            reported(map(r#"{"version":3,"sources":["a.ts"],"mappings":""}"#)),
+            "neither a name section",
+        ),
     ] {
         assert!(error.contains(part), "{error}");
     }

@@ -357,8 +357,8 @@ fn broken_promises_are_found() {
     ] {
         let liar = Liar { base, capacity, reservation, next: base, fixed: false };
         let before = FREED.load(Ordering::Relaxed);
-        let told = CustomMemory::new(Box::new(liar), &ty, true).unwrap_err().to_string();
-        assert!(told.contains(word), "{told}");
+        let reported = CustomMemory::new(Box::new(liar), &ty, true).unwrap_err().to_string();
+        assert!(reported.contains(word), "{reported}");
         assert_eq!(FREED.load(Ordering::Relaxed), before + 1, "freed exactly once");
     }
     let shared = MemoryType { shared: true, ..ty };
@@ -366,8 +366,8 @@ fn broken_promises_are_found() {
         let (base, next) = (0x10000, 0x20000);
         Box::new(Liar { base, capacity: 2 * PAGE, reservation, next, fixed })
     };
-    let told = CustomMemory::new(liar(None, false), &shared, true).unwrap_err().to_string();
-    assert!(told.contains("threads cannot share it"), "{told}");
+    let reported = CustomMemory::new(liar(None, false), &shared, true).unwrap_err().to_string();
+    assert!(reported.contains("threads cannot share it"), "{reported}");
     for (ty, reservation, fixed) in [
         (ty, None, false),
         (ty, Some(PAGE), false),

@@ -1,4 +1,4 @@
-//! Calls that wait: they end when told to, and hinder nobody else.
+//! Calls that wait: they end when they are asked to, and hinder nobody else.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ fn ends_when_told(mut guest: Guest, name: &str, args: &[u64]) {
             assert_eq!(got, Err(Stop::Interrupted), "{name}");
             assert!(ended - pressed < LATENCY, "{name} took {:?}", ended - pressed);
         });
-        // Told before it begins, it does not begin.
+        // Asked to end before it begins, it does not begin.
         assert_eq!(guest.call_with(&button, name, args), Err(Stop::Interrupted), "{name}");
     }
 }

@@ -115,8 +115,8 @@ fn look(world: &mut World, fd: u64) -> Seen {
         }
     }
     world.memory.bytes[out as usize..out as usize + 64].fill(0xaa);
-    let told = world.call("fd_tell", &[fd, out]);
-    seen.extend(told.name().bytes());
+    let reported = world.call("fd_tell", &[fd, out]);
+    seen.extend(reported.name().bytes());
     seen.extend(world.bytes(out, 8));
     (errno, seen)
 }

@@ -111,7 +111,7 @@ fn files_and_devices() {
             // A terminal is a character device that cannot seek; this is none.
             assert_eq!(world.fdstat(1).2 & ((1 << 2) | (1 << 5)), (1 << 2) | (1 << 5));
             assert_eq!(world.call("fd_seek", &[1, 0, set, out]), Errno::Spipe);
-            // When the host used its device last is not told.
+            // When the host used its device last is not reported.
             let stat = world.fd_stat(1).unwrap();
             assert_eq!((stat.filetype, stat.size, stat.atim, stat.mtim), (2, 0, 0, 0));
             assert_eq!(world.fd_stat(0).unwrap().size, 5);

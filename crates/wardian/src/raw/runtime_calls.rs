@@ -154,11 +154,11 @@ impl StoreInner {
         let ctx = self.ctx();
         // SAFETY: the context is valid as long as the store.
         let stop = || unsafe { is_interrupted(ctx) };
-        let heat = match u32::try_from(header).ok().and_then(|h| h.checked_sub(1)) {
+        let state = match u32::try_from(header).ok().and_then(|h| h.checked_sub(1)) {
             None => module.want_function(variant, defined, &stop),
             Some(header) => module.want_loop(variant, defined, header, &stop),
         };
-        let address = match heat {
+        let address = match state {
             TierState::Wanted => return Ok(0),
             TierState::Failed => {
                 wait(i32::MAX);

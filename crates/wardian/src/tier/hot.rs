@@ -104,7 +104,7 @@ impl ModuleInner {
             return Some(all.entries[defined as usize]);
         }
         let functions = self.tier.of(variant).functions.get()?;
-        match heat(functions[defined as usize].load(Ordering::Acquire)) {
+        match known(functions[defined as usize].load(Ordering::Acquire)) {
             Some(TierState::Compiled(address)) => Some(address),
             _ => None,
         }
@@ -127,10 +127,10 @@ impl ModuleInner {
             .functions
             .get_or_init(|| (0..count).map(|_| AtomicUsize::new(COLD)).collect::<Box<[_]>>());
         let state = &functions[defined as usize];
-        if let Some(heat @ (TierState::Failed | TierState::Compiled(_))) =
-            heat(state.load(Ordering::Acquire))
+        if let Some(known @ (TierState::Failed | TierState::Compiled(_))) =
+            known(state.load(Ordering::Acquire))
         {
-            return heat;
+            return known;
         }
         if self.is_too_complex(defined) {
             settle(state, None);
@@ -138,7 +138,7 @@ impl ModuleInner {
         }
         mark_wanted(state);
         self.want(Work::Function { variant, defined }, stop);
-        heat(state.load(Ordering::Acquire)).unwrap_or(TierState::Wanted)
+        known(state.load(Ordering::Acquire)).unwrap_or(TierState::Wanted)
     }
 
     /// Has a loop compiled that is hot, or hotter than it was; but not while another loop of the
@@ -156,14 +156,14 @@ impl ModuleInner {
         let next = {
             let mut loops = self.tier.of(variant).loops();
             match loops.entry(defined).or_default().ask(header) {
-                Answer::Known(heat) => return heat,
+                Answer::Known(known) => return known,
                 Answer::NotYet => return TierState::Wanted,
                 Answer::Compile(next) => next,
             }
         };
         self.want(Work::Loop { variant, defined, header: next }, stop);
         let loops = self.tier.of(variant).loops();
-        loops.get(&defined).and_then(|l| l.state(header)?.heat()).unwrap_or(TierState::Wanted)
+        loops.get(&defined).and_then(|l| l.state(header)?.known()).unwrap_or(TierState::Wanted)
     }
 
     /// Notes that code which begins at a loop of a function is entered. Where that happens again, the
@@ -305,8 +305,8 @@ impl Loops {
     /// A frame would continue in compiled code at a loop.
     fn ask(&mut self, header: u32) -> Answer {
         let state = self.state(header).unwrap_or(LoopState::Asked(0));
-        if let Some(heat @ (TierState::Failed | TierState::Compiled(_))) = state.heat() {
-            return Answer::Known(heat);
+        if let Some(known @ (TierState::Failed | TierState::Compiled(_))) = state.known() {
+            return Answer::Known(known);
         }
         let wanted = self.known.iter().find(|(_, state)| *state == LoopState::Wanted);
         if let Some((wanted, _)) = wanted {
@@ -343,7 +343,7 @@ impl Loops {
 }
 
 impl LoopState {
-    fn heat(self) -> Option<TierState> {
+    fn known(self) -> Option<TierState> {
         match self {
             LoopState::Asked(_) => None,
             LoopState::Wanted => Some(TierState::Wanted),
@@ -376,14 +376,14 @@ fn mark_wanted(state: &AtomicUsize) {
 /// Notes what came of compiling a function. The first code stays: instances that run it rely on that there is
 /// some.
 fn settle(state: &AtomicUsize, address: Option<usize>) {
-    let change = |state| match heat(state) {
+    let change = |state| match known(state) {
         Some(TierState::Compiled(_)) => None,
         _ => Some(address.unwrap_or(FAILED)),
     };
     let _ = state.fetch_update(Ordering::Release, Ordering::Relaxed, change);
 }
 
-fn heat(state: usize) -> Option<TierState> {
+fn known(state: usize) -> Option<TierState> {
     match state {
         COLD => None,
         WANTED => Some(TierState::Wanted),
@@ -410,21 +410,21 @@ mod tests {
     fn code_that_was_published_stays() {
         let state = AtomicUsize::new(COLD);
         mark_wanted(&state);
-        assert_eq!(heat(state.load(Ordering::Acquire)), Some(TierState::Wanted));
+        assert_eq!(known(state.load(Ordering::Acquire)), Some(TierState::Wanted));
         settle(&state, Some(0x1000));
         for _ in 0..2 {
             mark_wanted(&state);
             settle(&state, None);
             settle(&state, Some(0x2000));
-            assert_eq!(heat(state.load(Ordering::Acquire)), Some(TierState::Compiled(0x1000)));
+            assert_eq!(known(state.load(Ordering::Acquire)), Some(TierState::Compiled(0x1000)));
         }
         let failed = AtomicUsize::new(WANTED);
         settle(&failed, None);
         mark_wanted(&failed);
-        assert_eq!(heat(failed.load(Ordering::Acquire)), Some(TierState::Failed));
+        assert_eq!(known(failed.load(Ordering::Acquire)), Some(TierState::Failed));
         let mut loops = Loops::default();
         loops.set(7, LoopState::Compiled(0x1000));
         loops.set(7, LoopState::Failed);
-        assert_eq!(loops.state(7).and_then(LoopState::heat), Some(TierState::Compiled(0x1000)));
+        assert_eq!(loops.state(7).and_then(LoopState::known), Some(TierState::Compiled(0x1000)));
     }
 }

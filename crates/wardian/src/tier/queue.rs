@@ -42,7 +42,7 @@ struct State {
 type Key = (usize, Work);
 
 struct Wanted {
-    heat: u32,
+    asked: u32,
     /// Whether it is expected to take long.
     long: bool,
     module: Weak<ModuleInner>,
@@ -81,8 +81,8 @@ impl CompileQueue {
         if state.running.contains(&key) {
             return;
         }
-        let new = || Wanted { heat: 0, long, module: Arc::downgrade(module) };
-        state.wanted.entry(key).or_insert_with(new).heat += 1;
+        let new = || Wanted { asked: 0, long, module: Arc::downgrade(module) };
+        state.wanted.entry(key).or_insert_with(new).asked += 1;
         if state.idle > 0 {
             self.shared.wake.notify_one();
         } else if state.threads < self.threads {
@@ -168,7 +168,7 @@ impl State {
             return possible.map(|(key, _)| *key).nth(any);
         }
         let first = possible.min_by_key(|((module, _), wanted)| {
-            (self.served.get(module).copied().unwrap_or(0), std::cmp::Reverse(wanted.heat))
+            (self.served.get(module).copied().unwrap_or(0), std::cmp::Reverse(wanted.asked))
         });
         first.map(|(key, _)| *key)
     }
@@ -207,8 +207,8 @@ mod tests {
 
     fn state(wanted: &[(usize, u32, u32, bool)]) -> State {
         let mut state = State::default();
-        for (module, defined, heat, long) in wanted.iter().copied() {
-            let wanted = Wanted { heat, long, module: Weak::new() };
+        for (module, defined, asked, long) in wanted.iter().copied() {
+            let wanted = Wanted { asked, long, module: Weak::new() };
             state.wanted.insert((module, work(defined)), wanted);
         }
         state

@@ -119,7 +119,7 @@ fn wrong_values_are_refused() {
     let theirs = StructRefPre::new(&mut other, StructType::new([field(ValType::ANYREF)])).unwrap();
     let object = StructRef::new_default(&mut store, &ty).unwrap();
     let foreign = StructRef::new_default(&mut other, &theirs).unwrap().to_anyref();
-    let told = [
+    let reported = [
         StructRef::new_default(&mut store, &theirs).unwrap_err(),
         StructRef::new(&mut store, &ty, &[Val::I32(1)]).unwrap_err(),
         StructRef::new(&mut store, &ty, &[Val::I64(1), Val::AnyRef(None)]).unwrap_err(),
@@ -135,9 +135,9 @@ fn wrong_values_are_refused() {
         )
         .unwrap_err(),
     ];
-    let told: Vec<String> = told.into_iter().map(|e| e.to_string()).collect();
+    let reported: Vec<String> = reported.into_iter().map(|e| e.to_string()).collect();
     assert_eq!(
-        told,
+        reported,
         [
             "an object was used with a store that it does not belong to",
             "a struct with 2 fields got 1 values",
@@ -152,8 +152,8 @@ fn wrong_values_are_refused() {
     );
     let huge = ArrayType(field(ValType::V128));
     let huge = ArrayRefPre::new(&mut store, huge).unwrap();
-    let told = ArrayRef::new_default(&mut store, &huge, 1 << 31).unwrap_err().to_string();
-    assert!(told.contains("takes 34359738376 bytes"), "{told}");
+    let reported = ArrayRef::new_default(&mut store, &huge, 1 << 31).unwrap_err().to_string();
+    assert!(reported.contains("takes 34359738376 bytes"), "{reported}");
 }
 
 #[test]
@@ -267,8 +267,8 @@ fn observers_see_collections_and_stats() {
     let engine = Engine::default();
     let mut store = Store::new(&engine, ());
     let seen = Arc::new(Mutex::new(Vec::new()));
-    let told = seen.clone();
-    store.on_collection(move |stats| told.lock().unwrap().push(*stats));
+    let reported = seen.clone();
+    store.on_collection(move |stats| reported.lock().unwrap().push(*stats));
     let ty = StructRefPre::new(&mut store, StructType::new([field(ValType::I64)])).unwrap();
     let kept: Vec<_> = (0..10).map(|_| StructRef::new_default(&mut store, &ty).unwrap()).collect();
     store.gc();

@@ -53,8 +53,8 @@ fn gives(text: &str, n: i32, expected: i32) {
 #[track_caller]
 fn traps(text: &str, n: i32, message: &str) {
     for result in run(text, n) {
-        let told = result.unwrap_err();
-        assert!(told.contains(message), "{told}");
+        let reported = result.unwrap_err();
+        assert!(reported.contains(message), "{reported}");
     }
 }
 
