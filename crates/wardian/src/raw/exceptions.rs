@@ -1,13 +1,9 @@
-//! Exceptions of a store, as its guests hold them: handles with a generation.
+//! Throwing exceptions, and the tags of a store.
 //!
 //! ```text
 //!   throw ── values ──> Exceptions ── handle ──> StoreCtx::thrown ── unwind ──> a handler
 //!                            └── handle, if the handler asks for it ──> exnref in the guest
 //! ```
-//!
-//! An exception whose handler does not ask for a reference is free as soon as its values have been read,
-//! which is before anything else is thrown. Others are free when nothing holds their handle any more: the
-//! same collection as for the embedder's values finds that out.
 
 use super::store::StoreInner;
 use crate::error::{LimitKind, UsageKind};

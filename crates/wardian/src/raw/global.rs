@@ -1,4 +1,4 @@
-//! Globals of a store: 16 bytes each, in instances or in the store's arena.
+//! Globals of a store as values. Each has 16 bytes, in an instance or in the store's arena.
 
 use super::store::StoreInner;
 use crate::Result;

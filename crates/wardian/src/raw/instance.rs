@@ -1,4 +1,4 @@
-//! Instances, and their data as compiled code sees it.
+//! The functions of instances as functions of the store.
 
 use super::store::StoreInner;
 use crate::raw::parts::functions::FuncKind;

@@ -4,7 +4,7 @@
 //!   guest ── wrapper ── stub, which switches stacks ── before / after / tail (here) ── listeners
 //!   guest ── stub ── dispatch (here) ── before, the host function's own dispatch, after or abort
 //!
-//!   StoreInner::open   [outermost ... innermost]   calls that have begun and not ended
+//!   Listening::open    [outermost ... innermost]   calls that have begun and not ended
 //! ```
 //!
 //! **Invariant.** A call is in `open` from its `before` to its ending, whichever code finds out that

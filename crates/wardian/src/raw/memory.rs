@@ -1,4 +1,4 @@
-//! Memories of a store.
+//! Making memories in a store, and copying from and to shared ones.
 
 use super::store::StoreInner;
 use crate::allocator::{Supplier, unusable};

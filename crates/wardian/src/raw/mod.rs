@@ -1,7 +1,8 @@
 //! What the embedding API does with raw pointers: the inside of a store, instances as compiled code
 //! sees them, calls in both directions.
 //!
-//! Everything else in this crate is safe code over the safe functions given here.
+//! Everything else in this crate is safe code over the safe functions given here. What a store consists of is in
+//! [`parts`], which do not know the store; the other files here are what is done with it.
 //!
 //! ```text
 //!   StoreData<T> ── inner: StoreInner ── ctx ──> StoreCtx <── every instance, every host function

@@ -1,4 +1,4 @@
-//! A store gives its samples a place.
+//! Beginning and ending to sample the guests of a store.
 
 use super::store::StoreInner;
 use crate::error::UsageKind;

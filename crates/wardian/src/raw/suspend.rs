@@ -10,12 +10,12 @@
 //! **Invariant.** All that is known of a suspended guest is in the future that `call_async` returned,
 //! which borrows the store. While it lives nobody else can use the store; if it is dropped or
 //! forgotten the store knows of no guest, and the frames are free to be overwritten.
-//! `StoreInner::paused` is filled only between the end of the entry and the end of the same poll,
-//! however that ends.
+//! The store has a [`Paused`](crate::raw::parts::paused::Paused) only between the end of the entry and the end of the
+//! same poll, however that ends.
 //!
 //! **Invariant.** A guest can be suspended only by a host function that it calls itself, in the entry
-//! that `call_async` made: `StoreInner::async_depth` is set while that entry is open, and at no other
-//! time. Destructors of futures run while it is not set.
+//! that `call_async` made: the store has the depth of that entry while it is open, and at no other
+//! time. Destructors of futures run while it has none.
 
 use super::call::Callable;
 use super::checkpoint::{Restored, Standing};

@@ -1,4 +1,4 @@
-//! Tables of a store.
+//! Making tables in a store, and their elements as values.
 
 use super::store::StoreInner;
 use crate::error::LimitKind;

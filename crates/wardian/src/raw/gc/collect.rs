@@ -4,13 +4,13 @@
 //! |---|---|
 //! | guests that wait | their frames: see [`StoreInner::mark_stack`] |
 //! | globals, tables and element segments | of all instances, and the host's |
-//! | the embedder | its [`super::Roots`] |
+//! | the embedder | its [`crate::raw::parts::roots::Roots`] |
 //! | snapshots | their frames; one with state has a heap of its own |
 //! | images | a heap of their own |
 //! | exceptions | their values: see [`crate::raw::exceptions`] |
 //! | objects | the heap itself |
 //!
-//! Exceptions and values of the embedder's ([`crate::raw::externrefs`]) are marked in the same pass. They are only
+//! Exceptions and values of the embedder's ([`crate::raw::parts::externrefs`]) are marked in the same pass. They are only
 //! freed in passes that look for them, since a handle may be on its way through the runtime when an object is
 //! allocated.
 

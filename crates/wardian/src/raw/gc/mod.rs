@@ -13,12 +13,13 @@
 //! |---|---|
 //! | `mod.rs` | the heap, types, allocation |
 //! | `collect.rs` | collections and their roots |
-//! | `roots.rs` | objects that the embedder holds |
 //! | `held.rs` | objects that the calls of a backtrace hold |
 //! | `fields.rs` | fields as values, functions and external values in objects |
 //! | `arrays.rs` | operators on whole arrays |
 //! | `image.rs` | the heap in snapshots with state |
 //! | `access.rs` | what the embedder's API does with objects |
+//!
+//! What the store keeps for that is in [`crate::raw::parts::objects`] and [`crate::raw::parts::roots`].
 
 mod access;
 mod arrays;

@@ -92,7 +92,7 @@ impl AttachmentState {
 #[derive(Clone, Copy)]
 pub(crate) struct OpenCall {
     pub(in crate::raw) hook: *const Hook,
-    /// The listeners when it began. They stay until no call is open: see `StoreInner::retired`.
+    /// The listeners when it began. They stay until no call is open: see [`super::listening::Listening`].
     pub(in crate::raw) listeners: *const Listeners,
     pub(in crate::raw) caller: usize,
     pub(in crate::raw) id: u64,

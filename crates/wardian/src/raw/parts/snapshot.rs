@@ -20,7 +20,7 @@ pub(crate) struct SnapshotData {
     pub(in crate::raw) ty: FuncType,
     /// Calls that listeners know of, as [`crate::raw::listen`] keeps them.
     pub(in crate::raw) open: Extension,
-    /// When it was taken: see [`super::gc::Timeline`].
+    /// When it was taken: see [`super::timeline::Timeline`].
     pub(in crate::raw) time: u64,
     /// Boxed, since most snapshots have none and would be made and moved with room for it.
     pub(in crate::raw) state: Option<Box<StateCapture>>,

@@ -13,7 +13,7 @@ use wardian_vm::heap::HeapImage;
 /// The heap at a moment.
 pub(crate) struct HeapCapture {
     pub(in crate::raw) image: HeapImage,
-    /// See [`super::Roots::moment`].
+    /// See [`super::roots::Roots::moment`].
     pub(in crate::raw) roots: u64,
     /// When it was taken, on the store's clock of snapshots.
     pub(in crate::raw) time: u64,
