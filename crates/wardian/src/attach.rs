@@ -8,7 +8,7 @@ use crate::inspect::FunctionDefinition;
 use crate::listener::MultiFunctionListenerFactory;
 use crate::listener::{FunctionListener, FunctionListenerFactory};
 use crate::module::ModuleInner;
-use crate::raw::parts::hook::AttachmentState;
+use crate::raw::listen::hook::AttachmentState;
 use crate::store::check_store;
 use crate::{AsContextMut, Result};
 use std::ops::RangeBounds;

@@ -1,8 +1,8 @@
 //! Handles of things in stores: which store, and which of its things. What can be done with them, with the store at
 //! hand, is in the files named after each.
 
+use crate::raw::gc::roots::Root;
 use crate::raw::parts::global::GlobalAt;
-use crate::raw::parts::roots::Root;
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;

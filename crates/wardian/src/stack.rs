@@ -2,7 +2,7 @@
 
 use crate::Module;
 use crate::inspect::FunctionDefinition;
-use crate::raw::parts::hook::Hook;
+use crate::raw::listen::hook::Hook;
 use crate::raw::store::StoreInner;
 use crate::raw::walk::Walk;
 use crate::testing::TestFunction;

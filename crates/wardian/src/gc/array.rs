@@ -3,7 +3,7 @@
 use super::{EqRef, of_module, of_type};
 use crate::handles::AnyRef;
 use crate::raw::gc::Initial;
-use crate::raw::parts::objects::Referent;
+use crate::raw::gc::objects::Referent;
 use crate::store::check_store;
 use crate::value::Val;
 use crate::{AsContext, AsContextMut, Module, Result};

@@ -8,7 +8,7 @@ use crate::error::UsageKind;
 pub use crate::handles::AnyRef;
 
 use crate::handles::ExternRef;
-use crate::raw::parts::objects::Referent;
+use crate::raw::gc::objects::Referent;
 use crate::raw::store::StoreInner;
 use crate::wasm_ty::{WasmTy, sealed};
 use crate::{AsContext, AsContextMut, Error, Result};

@@ -3,7 +3,7 @@
 use super::{InternalModule, Source};
 use crate::error::UsageKind;
 use crate::handles::AnyRef;
-use crate::raw::parts::objects::Referent;
+use crate::raw::gc::objects::Referent;
 use crate::raw::store::StoreInner;
 use crate::value::Val;
 use crate::{Error, Result};

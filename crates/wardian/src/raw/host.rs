@@ -8,16 +8,14 @@
 use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
 use crate::error::{LimitKind, UsageKind};
+use crate::raw::gc::roots::is_object_slot;
 use crate::raw::owner::Lent;
 use crate::raw::parts::functions::FuncKind;
 use crate::raw::parts::host::{Dispatch, HostCall, HostDef};
-use crate::raw::parts::roots::is_object_slot;
 use crate::value::Val;
 use crate::wasm_ty::sealed::List;
 use crate::wasm_ty::{HostParams, HostResults};
 use crate::{Caller, Error, ErrorKind, Result};
-use std::any::Any;
-use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use wardian_types::{FuncType, HeapType, RefType, ValType};
@@ -67,20 +65,6 @@ impl HostDef {
         HostDef::new::<T>(ty, dispatch as usize, Box::new(raw))
     }
 
-    pub(super) fn new<T: 'static>(
-        ty: FuncType,
-        dispatch: usize,
-        closure: Box<dyn Any + Send + Sync>,
-    ) -> HostDef {
-        HostDef {
-            ty,
-            dispatch,
-            closure: ManuallyDrop::new(closure),
-            data_type: std::any::TypeId::of::<T>(),
-            over_slots: false,
-        }
-    }
-
     /// Refuses signatures that no function of a module can have.
     pub(crate) fn check(&self) -> Result<()> {
         for (what, count) in
@@ -97,23 +81,6 @@ impl HostDef {
         }
         Ok(())
     }
-
-    /// A record by which a guest calls this function; `caller` is the importing instance's context,
-    /// or zero if the record is for calls through tables.
-    ///
-    /// The caller keeps `def` alive as long as the record.
-    pub(super) fn record(self: &Arc<Self>, store: &StoreInner, caller: usize) -> HostFunc {
-        HostFunc {
-            store: store.ctx(),
-            caller,
-            dispatch: self.dispatch,
-            data: &raw const **self.closure as *const () as usize,
-            nested: 0.into(),
-            stub: wardian_vm::host_stub(),
-            definition: Arc::as_ptr(self) as usize,
-            trampoline: 0,
-        }
-    }
 }
 
 impl StoreInner {
@@ -128,7 +95,7 @@ impl StoreInner {
 
     /// Makes a host function one of the store's; `code` is how compiled code calls it.
     pub(crate) fn add_host_func(&mut self, def: Arc<HostDef>, code: usize, sig: u32) -> u32 {
-        let record = def.record(self, 0);
+        let record = def.record(self.ctx(), 0);
         let ctx = self.funcs.hosts.push(record).as_ptr() as usize;
         self.add_func(code, ctx, sig, FuncKind::Host(def))
     }
@@ -151,7 +118,7 @@ pub(super) unsafe fn caller<'a, T: 'static>(host: *mut HostFunc, slots: *mut u64
             caller => caller,
         };
         let definition = (*host).definition as *const HostDef;
-        Caller::new(store, vmctx, HostCall { definition, slots, serial: 0 })
+        Caller::new(store, vmctx, HostCall::new(definition, slots))
     }
 }
 

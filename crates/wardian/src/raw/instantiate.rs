@@ -12,8 +12,8 @@ use crate::handles::SharedMemory;
 use crate::jit::MemoryVariant;
 use crate::limits::{Granted, ResourceLimiter};
 use crate::module::ModuleInner;
+use crate::raw::listen::hook::AttachmentState;
 use crate::raw::parts::block::Block;
-use crate::raw::parts::hook::AttachmentState;
 use crate::raw::parts::host::HostDef;
 use crate::raw::parts::instance::{ImportedFunc, InstanceData, MemoryRef};
 use crate::{EngineKind, ErrorKind};
@@ -299,11 +299,11 @@ impl StoreInner {
         if imports.funcs.is_empty() {
             return Ok(());
         }
-        let caller = vm.address();
+        let (ctx, caller) = (self.ctx(), vm.address());
         let trampolines = module.host_trampolines()?;
         // Host functions get a record for this importer, so that they know who calls.
         let defs = imports.funcs.iter().filter_map(|f| self.host_def(f));
-        let records: Vec<_> = defs.map(|def| def.record(self, caller)).collect();
+        let records: Vec<_> = defs.map(|def| def.record(ctx, caller)).collect();
         let mut record = self.funcs.hosts.extend(records);
         for (index, import) in (0u32..).zip(&imports.funcs) {
             let entry = if self.host_def(import).is_some() {

@@ -12,13 +12,15 @@
 //! that began in it. Nothing is ever inferred from program counters.
 
 mod ended;
+pub(crate) mod hook;
+pub(crate) mod listening;
 mod live;
 mod restored;
 
 use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
 use crate::listener::{Call, FunctionListener};
-use crate::raw::parts::hook::{Hook, HostTarget, OpenCall, OpenHost, Target};
+use crate::raw::listen::hook::{Hook, HostTarget, OpenCall, OpenHost, Target};
 use crate::raw::parts::host::Dispatch;
 use crate::{Error, ErrorKind, stack::StackIterator};
 pub(super) use ended::keep_first;

@@ -43,14 +43,7 @@ impl StoreInner {
             ));
         }
         let linear = granted(limiter, (0, want), || self.new_memory(ty, source))?;
-        let own = vm.is_none();
-        let vm = vm.unwrap_or_else(|| {
-            let empty = VmMemory { base: std::ptr::null_mut(), len: 0.into() };
-            NonNull::from(Box::leak(Box::new(empty)))
-        });
-        let data = MemoryData { ty: *ty, least: linear.len(), linear, vm, own, pristine: true };
-        data.publish();
-        self.memories.push(data);
+        self.memories.push(MemoryData::new(ty, linear, vm));
         Ok(self.memories.len() as u32 - 1)
     }
 

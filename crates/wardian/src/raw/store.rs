@@ -1,14 +1,14 @@
 //! The inside of a store.
 
+use crate::raw::gc::objects::Gc;
+use crate::raw::listen::listening::Listening;
 use crate::raw::parts::arena::Arena;
 use crate::raw::parts::exceptions::{Exceptions, TagData};
 use crate::raw::parts::externrefs::ExternRefs;
 use crate::raw::parts::functions::{FuncKind, Functions};
 use crate::raw::parts::image::ImageData;
 use crate::raw::parts::instance::InstanceData;
-use crate::raw::parts::listening::Listening;
 use crate::raw::parts::memory::MemoryData;
-use crate::raw::parts::objects::Gc;
 use crate::raw::parts::pending::PendingExit;
 use crate::raw::parts::samples::SamplePlace;
 mod lifetime;

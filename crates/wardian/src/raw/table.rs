@@ -45,13 +45,7 @@ impl StoreInner {
                 return Err(Error::system(format!("the system has no memory for a {ty}"), error));
             }
         };
-        let own = vm.is_none();
-        let vm = vm.unwrap_or_else(|| {
-            NonNull::from(Box::leak(Box::new(VmTable { base: std::ptr::null_mut(), len: 0 })))
-        });
-        let mut data = TableData { ty: *ty, elements, vm, own };
-        data.publish();
-        self.tables.push(data);
+        self.tables.push(TableData::new(ty, elements, vm));
         Ok(self.tables.len() as u32 - 1)
     }
 }

@@ -2,8 +2,8 @@
 
 use super::store::StoreInner;
 use crate::code::Located;
-use crate::raw::parts::hook::Hook;
-use crate::raw::parts::hook::top_of;
+use crate::raw::listen::hook::Hook;
+use crate::raw::listen::hook::top_of;
 use crate::{inspect::FunctionDefinition, stack::ProgramCounter};
 use std::ops::Range;
 use wardian_vm::frames::{Frames, Step};

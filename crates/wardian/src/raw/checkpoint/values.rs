@@ -6,8 +6,8 @@ use super::{refused, unusable};
 use crate::Result;
 use crate::checkpoint::state::{ExceptionState, Item, ObjectState, Shared, Value};
 use crate::handles::AnyRef;
+use crate::raw::gc::objects::Referent;
 use crate::raw::parts::functions::FuncKind;
-use crate::raw::parts::objects::Referent;
 use std::collections::HashMap;
 use wardian_types::{RefType, ValType};
 

@@ -1,7 +1,7 @@
 //! Operators on whole arrays. Where they take long they look at whether the guest is to stop.
 
 use super::super::store::StoreInner;
-use crate::raw::parts::objects::Layout;
+use crate::raw::gc::objects::Layout;
 use crate::{Error, ErrorKind, Result, StopReason};
 use wardian_types::{StorageType, TrapCode};
 use wardian_vm::heap::shape::first_element;

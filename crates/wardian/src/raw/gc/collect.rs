@@ -4,7 +4,7 @@
 //! |---|---|
 //! | guests that wait | their frames: see [`StoreInner::mark_stack`] |
 //! | globals, tables and element segments | of all instances, and the host's |
-//! | the embedder | its [`crate::raw::parts::roots::Roots`] |
+//! | the embedder | its [`crate::raw::gc::roots::Roots`] |
 //! | snapshots | their frames; one with state has a heap of its own |
 //! | images | a heap of their own |
 //! | exceptions | their values: see [`crate::raw::exceptions`] |
@@ -16,7 +16,7 @@
 
 use super::super::store::StoreInner;
 use crate::code::Located;
-use crate::raw::parts::objects::Known;
+use crate::raw::gc::objects::Known;
 use std::time::Instant;
 use wardian_vm::activation;
 use wardian_vm::frames::{Frames, Step};

@@ -6,7 +6,7 @@
 use super::super::store::StoreInner;
 use crate::backtrace::Frame;
 use crate::handles::AnyRef;
-use crate::raw::parts::objects::Referent;
+use crate::raw::gc::objects::Referent;
 use wardian_types::ValType;
 use wardian_vm::frames::Frames;
 use wardian_vm::interpreted::FrameLayout;

@@ -9,7 +9,7 @@
 
 use super::super::store::StoreInner;
 use crate::error::UsageKind;
-use crate::raw::parts::timeline::HeapCapture;
+use crate::raw::gc::timeline::HeapCapture;
 use crate::{Error, Result};
 
 impl StoreInner {

@@ -19,7 +19,7 @@
 //! | `image.rs` | the heap in snapshots with state |
 //! | `access.rs` | what the embedder's API does with objects |
 //!
-//! What the store keeps for that is in [`crate::raw::parts::objects`] and [`crate::raw::parts::roots`].
+//! What the store keeps for that is in `objects.rs`, `roots.rs` and `timeline.rs`, which do not know the store.
 
 mod access;
 mod arrays;
@@ -27,12 +27,15 @@ mod collect;
 mod fields;
 mod held;
 mod image;
+pub(crate) mod objects;
+pub(crate) mod roots;
+pub(crate) mod timeline;
 
 use super::instantiate::reborrow;
 use super::store::StoreInner;
 use crate::error::LimitKind;
 use crate::limits::ResourceLimiter;
-use crate::raw::parts::objects::{Layout, ObjectType, Observer};
+use crate::raw::gc::objects::{Layout, ObjectType, Observer};
 use crate::raw::signatures::Signature;
 use crate::{Error, ErrorKind, Result};
 pub(crate) use access::Initial;

@@ -3,7 +3,7 @@
 use super::super::store::{StoreData, StoreInner};
 use super::{Ended, Next, Run};
 use crate::Error;
-use crate::raw::parts::hook::Hook;
+use crate::raw::listen::hook::Hook;
 use std::sync::atomic::{Ordering, compiler_fence};
 use wardian_vm::activation::{Activation, INTERPRETED, status};
 use wardian_vm::interpreted::{Boundary, Function, flag, frame};

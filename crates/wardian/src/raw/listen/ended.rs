@@ -3,7 +3,7 @@
 use super::{Event, Panic, notify, returned};
 use crate::error::PanicPayload;
 use crate::listener::AbortReason;
-use crate::raw::parts::hook::{OpenCall, OpenHost};
+use crate::raw::listen::hook::{OpenCall, OpenHost};
 use crate::raw::store::StoreInner;
 use crate::{Error, ErrorKind, Result};
 use wardian_vm::contain::{discard, drop_contained};

@@ -1,7 +1,7 @@
 //! A call of which listeners are notified, as they see it.
 
 use crate::inspect::{FunctionDefinition, InternalModule};
-use crate::raw::parts::hook::{Hook, OpenCall, Target};
+use crate::raw::listen::hook::{Hook, OpenCall, Target};
 use crate::raw::store::StoreInner;
 use crate::value::Val;
 use wardian_types::ValType;

@@ -3,7 +3,7 @@
 use super::{Event, Panic, keep_first, notify};
 use crate::extension::Extension;
 use crate::listener::AbortReason;
-use crate::raw::parts::hook::{Listeners, OpenCall};
+use crate::raw::listen::hook::{Listeners, OpenCall};
 use crate::raw::store::StoreInner;
 use std::sync::Arc;
 

@@ -2,20 +2,58 @@
 
 use std::any::Any;
 use std::mem::ManuallyDrop;
+use std::sync::Arc;
 use wardian_types::FuncType;
 use wardian_vm::contain::drop_contained;
-use wardian_vm::layout::HostFunc;
+use wardian_vm::layout::{HostFunc, StoreCtx};
 
 /// A host function, in no store.
 pub struct HostDef {
     pub(crate) ty: FuncType,
-    pub(in crate::raw) dispatch: usize,
+    dispatch: usize,
     /// The closure; `dispatch` knows its type. Only taken out when the definition is dropped.
-    pub(in crate::raw) closure: ManuallyDrop<Box<dyn Any + Send + Sync>>,
+    closure: ManuallyDrop<Box<dyn Any + Send + Sync>>,
     /// The type of store data that the closure is made for, to be compared.
     pub(crate) data_type: std::any::TypeId,
     /// Whether the closure works on the slots themselves, and may have changed the arguments.
     pub(in crate::raw) over_slots: bool,
+}
+
+impl HostDef {
+    pub(in crate::raw) fn new<T: 'static>(
+        ty: FuncType,
+        dispatch: usize,
+        closure: Box<dyn Any + Send + Sync>,
+    ) -> HostDef {
+        HostDef {
+            ty,
+            dispatch,
+            closure: ManuallyDrop::new(closure),
+            data_type: std::any::TypeId::of::<T>(),
+            over_slots: false,
+        }
+    }
+
+    /// A record by which a guest calls this function; `caller` is the importing instance's context,
+    /// or zero if the record is for calls through tables.
+    ///
+    /// The caller keeps `def` alive as long as the record.
+    pub(in crate::raw) fn record(
+        self: &Arc<Self>,
+        store: *mut StoreCtx,
+        caller: usize,
+    ) -> HostFunc {
+        HostFunc {
+            store,
+            caller,
+            dispatch: self.dispatch,
+            data: &raw const **self.closure as *const () as usize,
+            nested: 0.into(),
+            stub: wardian_vm::host_stub(),
+            definition: Arc::as_ptr(self) as usize,
+            trampoline: 0,
+        }
+    }
 }
 
 impl Drop for HostDef {
@@ -30,15 +68,21 @@ pub(in crate::raw) type Dispatch = unsafe extern "C" fn(*mut HostFunc, *mut u64)
 /// The call that a host function is answering.
 #[derive(Clone, Copy)]
 pub(crate) struct HostCall {
-    pub(in crate::raw) definition: *const HostDef,
+    definition: *const HostDef,
     /// Where its results go.
-    pub(in crate::raw) slots: *mut u64,
+    slots: *mut u64,
     /// The entry in which it was called, of an asynchronous function; zero for others, whose callers
     /// cannot outlive the call.
-    pub(in crate::raw) serial: u64,
+    serial: u64,
 }
 
 impl HostCall {
+    /// The call of a function that answers before it returns.
+    #[inline]
+    pub(in crate::raw) fn new(definition: *const HostDef, slots: *mut u64) -> HostCall {
+        HostCall { definition, slots, serial: 0 }
+    }
+
     /// The same call, of a function that may answer later: its `Caller` may be used when another entry
     /// is the innermost.
     pub(crate) fn in_entry(self, serial: u64) -> HostCall {

@@ -13,13 +13,13 @@ use wardian_vm::memory::{GrowError, Memory, MemoryCapture, size_in_bytes};
 /// An unshared memory of a store.
 pub(crate) struct MemoryData {
     pub(crate) ty: MemoryType,
-    pub(in crate::raw) linear: Memory,
+    linear: Memory,
     /// The largest minimum, in bytes, with which an instance has it. Code accesses so much without
     /// a look at the size, so it never becomes smaller.
-    pub(in crate::raw) least: usize,
+    least: usize,
     /// Where compiled code reads its bounds: in the instance that defines it, or in `own`.
-    pub(in crate::raw) vm: NonNull<VmMemory>,
-    pub(in crate::raw) own: bool,
+    vm: NonNull<VmMemory>,
+    own: bool,
     /// Whether neither a segment nor the host has written to it. If no guest ran either, it is as new.
     pub(crate) pristine: bool,
 }
@@ -44,6 +44,22 @@ pub(crate) fn granted<V, E>(
 }
 
 impl MemoryData {
+    /// A memory whose bounds are written to `vm`, or, of the host's, to a place of its own.
+    pub(in crate::raw) fn new(
+        ty: &MemoryType,
+        linear: Memory,
+        vm: Option<NonNull<VmMemory>>,
+    ) -> MemoryData {
+        let own = vm.is_none();
+        let vm = vm.unwrap_or_else(|| {
+            let empty = VmMemory { base: std::ptr::null_mut(), len: 0.into() };
+            NonNull::from(Box::leak(Box::new(empty)))
+        });
+        let data = MemoryData { ty: *ty, least: linear.len(), linear, vm, own, pristine: true };
+        data.publish();
+        data
+    }
+
     /// Writes the bounds to where compiled code reads them.
     pub(in crate::raw) fn publish(&self) {
         // SAFETY: `vm` lives as long as the store, and no guest reads it at this moment: the store
@@ -190,7 +206,7 @@ impl MemoryData {
     /// Gives the memory back to the engine when the store goes.
     pub(in crate::raw) fn release(self, engine: &Engine) {
         if self.own {
-            // SAFETY: leaked from a box in `add_memory`; the store's instances are not used again.
+            // SAFETY: leaked from a box in `new`; the store's instances are not used again.
             drop(unsafe { Box::from_raw(self.vm.as_ptr()) });
         }
         match self.linear {

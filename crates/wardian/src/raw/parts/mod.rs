@@ -1,6 +1,7 @@
 //! The parts of a store: data with invariants of their own. No part knows the store.
 //!
-//! What is done with them, with the store at hand, is in the files beside this folder.
+//! What is done with them, with the store at hand, is in the files beside this folder. The parts for objects and for
+//! listeners are in the folders `gc` and `listen`, which have their fields to themselves.
 
 pub(crate) mod arena;
 pub(in crate::raw) mod block;
@@ -8,19 +9,14 @@ pub(in crate::raw) mod exceptions;
 pub(crate) mod externrefs;
 pub(crate) mod functions;
 pub(crate) mod global;
-pub(crate) mod hook;
 pub(crate) mod host;
 pub(crate) mod image;
 pub(crate) mod instance;
-pub(in crate::raw) mod listening;
 pub(crate) mod memory;
-pub(crate) mod objects;
 pub(crate) mod paused;
 pub(in crate::raw) mod pending;
-pub(crate) mod roots;
 pub(crate) mod samples;
 pub(crate) mod snapshot;
 pub(crate) mod state;
 pub(crate) mod suspension;
 pub(crate) mod table;
-pub(crate) mod timeline;

@@ -1,7 +1,7 @@
 //! The state of all instances of a store at a moment.
 
 use super::table::TableCapture;
-use super::timeline::HeapCapture;
+use crate::raw::gc::timeline::HeapCapture;
 use std::ptr::NonNull;
 use wardian_vm::memory::MemoryCapture;
 

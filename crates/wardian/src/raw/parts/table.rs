@@ -11,9 +11,9 @@ use wardian_vm::table::TableElements;
 /// A table of a store. Its elements are references as guests hold them.
 pub(crate) struct TableData {
     pub(crate) ty: TableType,
-    pub(in crate::raw) elements: TableElements,
-    pub(in crate::raw) vm: NonNull<VmTable>,
-    pub(in crate::raw) own: bool,
+    elements: TableElements,
+    vm: NonNull<VmTable>,
+    own: bool,
 }
 
 /// The elements of a table at a moment.
@@ -27,6 +27,21 @@ pub(crate) struct TableCapture {
 const PART: usize = 512;
 
 impl TableData {
+    /// A table whose bounds are written to `vm`, or, of the host's, to a place of its own.
+    pub(in crate::raw) fn new(
+        ty: &TableType,
+        elements: TableElements,
+        vm: Option<NonNull<VmTable>>,
+    ) -> TableData {
+        let own = vm.is_none();
+        let vm = vm.unwrap_or_else(|| {
+            NonNull::from(Box::leak(Box::new(VmTable { base: std::ptr::null_mut(), len: 0 })))
+        });
+        let mut data = TableData { ty: *ty, elements, vm, own };
+        data.publish();
+        data
+    }
+
     pub(in crate::raw) fn publish(&mut self) {
         // SAFETY: `vm` lives as long as the store, and no guest reads it at this moment.
         unsafe {
@@ -135,7 +150,7 @@ impl TableCapture {
 impl Drop for TableData {
     fn drop(&mut self) {
         if self.own {
-            // SAFETY: leaked from a box in `add_table`, and tables go only with their store.
+            // SAFETY: leaked from a box in `new`, and tables go only with their store.
             drop(unsafe { Box::from_raw(self.vm.as_ptr()) });
         }
     }

@@ -15,18 +15,18 @@ pub(crate) type Observer = Box<dyn FnMut(&HeapStats) + Send + Sync>;
 /// What a store knows of objects.
 #[derive(Default)]
 pub(crate) struct Gc {
-    pub(in crate::raw) heap: Option<Heap>,
-    pub(in crate::raw) types: Types,
+    pub(super) heap: Option<Heap>,
+    pub(super) types: Types,
     pub(crate) roots: Roots,
     /// The size from which on a full heap is collected before it grows.
-    pub(in crate::raw) collect_at: usize,
+    pub(super) collect_at: usize,
     /// Notified of each collection.
     pub(in crate::raw) observer: Option<Observer>,
-    pub(in crate::raw) timeline: Timeline,
+    pub(super) timeline: Timeline,
     /// Whether a collection runs.
-    pub(in crate::raw) collecting: bool,
+    pub(super) collecting: bool,
     /// Whether it looks for exceptions and for values of the embedder's as well.
-    pub(in crate::raw) values: bool,
+    pub(super) values: bool,
     /// Values of constant expressions that are being evaluated.
     pub(crate) constants: Vec<[u64; 2]>,
     /// What the frames of a checkpoint refer to, until they are placed.
@@ -58,7 +58,7 @@ impl Hasher for NumberHasher {
 pub(crate) struct ObjectType {
     pub(crate) signature: Signature,
     pub(crate) layout: Layout,
-    pub(in crate::raw) shape: Shape,
+    pub(super) shape: Shape,
 }
 
 /// Where objects of a type have what.

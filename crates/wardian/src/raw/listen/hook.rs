@@ -1,9 +1,9 @@
 //! Hooks: functions that are listened to, who listens, and calls of them that are open.
 
-use super::host::HostDef;
 use crate::inspect::FunctionDefinition;
 use crate::listener::FunctionListener;
 use crate::module::ModuleInner;
+use crate::raw::parts::host::HostDef;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,22 +17,22 @@ pub(crate) struct Hook {
     // First, so that a pointer to it is one to this.
     pub(in crate::raw) vm: Listened,
     /// Who listens now: changed by [`Hook::set_listeners`].
-    pub(in crate::raw) listeners: Arc<Listeners>,
+    pub(super) listeners: Arc<Listeners>,
     /// The listener, if it is the only one and gets its values as they are.
-    pub(in crate::raw) only: Option<Only>,
+    pub(super) only: Option<Only>,
     pub(in crate::raw) target: Target,
-    pub(in crate::raw) params: usize,
-    pub(in crate::raw) results: usize,
+    pub(super) params: usize,
+    pub(super) results: usize,
     /// Whether references to functions are among them, which must be made handles.
-    pub(in crate::raw) has_funcrefs: bool,
+    pub(super) has_funcrefs: bool,
 }
 
 /// The only one of a hook's listeners: what its calls need, without a walk through the list. It is valid
 /// as long as the list is the hook's.
 #[derive(Clone, Copy)]
 pub(in crate::raw) struct Only {
-    pub(in crate::raw) listener: NonNull<dyn FunctionListener>,
-    pub(in crate::raw) active: NonNull<AtomicBool>,
+    pub(super) listener: NonNull<dyn FunctionListener>,
+    pub(super) active: NonNull<AtomicBool>,
 }
 
 /// What is listened to.
@@ -91,24 +91,24 @@ impl AttachmentState {
 /// A call that has begun.
 #[derive(Clone, Copy)]
 pub(crate) struct OpenCall {
-    pub(in crate::raw) hook: *const Hook,
+    pub(super) hook: *const Hook,
     /// The listeners when it began. They stay until no call is open: see [`super::listening::Listening`].
-    pub(in crate::raw) listeners: *const Listeners,
-    pub(in crate::raw) caller: usize,
-    pub(in crate::raw) id: u64,
+    pub(super) listeners: *const Listeners,
+    pub(super) caller: usize,
+    pub(super) id: u64,
     /// The frame pointer of the call's frame, or its address if it is interpreted; zero of a host function.
-    pub(in crate::raw) frame: usize,
+    pub(super) frame: usize,
     /// Which of the listeners have been notified that it began, as far as there are 64.
-    pub(in crate::raw) notified: u64,
+    pub(super) notified: u64,
 }
 
 /// What is known besides of an open call of a host function.
 pub(crate) struct OpenHost {
-    pub(in crate::raw) id: u64,
+    pub(super) id: u64,
     /// The entry in which it was called.
-    pub(in crate::raw) serial: u64,
+    pub(super) serial: u64,
     /// Its slots, if it suspended its guest.
-    pub(in crate::raw) waits: *mut u64,
+    pub(super) waits: *mut u64,
 }
 
 impl OpenCall {

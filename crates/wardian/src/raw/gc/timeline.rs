@@ -12,20 +12,20 @@ use wardian_vm::heap::HeapImage;
 
 /// The heap at a moment.
 pub(crate) struct HeapCapture {
-    pub(in crate::raw) image: HeapImage,
+    pub(super) image: HeapImage,
     /// See [`super::roots::Roots::moment`].
-    pub(in crate::raw) roots: u64,
+    pub(super) roots: u64,
     /// When it was taken, on the store's clock of snapshots.
-    pub(in crate::raw) time: u64,
+    pub(super) time: u64,
     /// How many places there were that hold references: instances, tables, globals of the host's.
-    pub(in crate::raw) places: [usize; 3],
+    pub(super) places: [usize; 3],
 }
 
 /// Which snapshots can be restored.
 #[derive(Default)]
 pub(crate) struct Timeline {
     /// Counts snapshots.
-    pub(in crate::raw) now: u64,
+    pub(super) now: u64,
     /// Times at which the heap was one that has been replaced by an older image since.
     lost: Vec<Range<u64>>,
 }

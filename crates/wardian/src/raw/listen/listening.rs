@@ -1,7 +1,7 @@
 //! What a store knows of its listeners: the hooks of functions that are listened to, and the calls that are open.
 
-use super::arena::Arena;
 use super::hook::{Hook, Listeners, OpenCall, OpenHost};
+use crate::raw::parts::arena::Arena;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(in crate::raw) struct Listening {
     /// Calls whose beginning listeners were notified of and that have not ended, the outermost first.
-    pub(in crate::raw) open: Vec<OpenCall>,
+    pub(super) open: Vec<OpenCall>,
     /// Of those the host functions, with what else is known of them.
-    pub(in crate::raw) open_hosts: Vec<OpenHost>,
+    pub(super) open_hosts: Vec<OpenHost>,
     /// How many calls have begun.
     begun: u64,
     arena: Arena<Hook>,
