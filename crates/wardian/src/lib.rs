@@ -98,6 +98,7 @@ mod fuel;
 mod func;
 pub mod gc;
 mod global;
+mod glue;
 pub mod image;
 mod images;
 pub mod inspect;

@@ -6,7 +6,7 @@
 //! ```
 
 use super::functions::FuncKind;
-use super::gc::is_object_slot;
+use super::gc::{is_object_slot, stress};
 use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
 use crate::error::{LimitKind, UsageKind};
@@ -102,6 +102,16 @@ impl HostDef {
         }
     }
 
+    /// What a record of the function calls.
+    pub(super) fn dispatch(&self) -> usize {
+        self.dispatch
+    }
+
+    /// How many slots its parameters take up.
+    pub(super) fn param_slots(&self) -> usize {
+        self.ty.param_slots()
+    }
+
     /// Refuses signatures that no function of a module can have.
     pub(crate) fn check(&self) -> Result<()> {
         for (what, count) in
@@ -127,7 +137,10 @@ impl HostDef {
         HostFunc {
             store: store.ctx(),
             caller,
-            dispatch: self.dispatch,
+            dispatch: match store.engine().config().gc_stress_at_safepoints {
+                true => stress::dispatch as *const () as usize,
+                false => self.dispatch,
+            },
             data: &raw const **self.closure as *const () as usize,
             nested: 0.into(),
             stub: wardian_vm::host_stub(),

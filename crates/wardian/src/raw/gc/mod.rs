@@ -27,6 +27,7 @@ mod fields;
 mod held;
 mod image;
 mod roots;
+pub(super) mod stress;
 
 use crate::error::LimitKind;
 pub(crate) use access::{Initial, Referent};
@@ -216,7 +217,8 @@ impl StoreInner {
         let words = unsafe { &mut *self.heap_words() };
         let mut heap = Heap::new(words)
             .map_err(|error| Error::system("no address space for a heap of 4 GiB", error))?;
-        heap.set_poison(self.engine().config().gc_stress);
+        let config = self.engine().config();
+        heap.set_poison(config.gc_stress || config.gc_stress_at_safepoints);
         self.gc.heap = Some(heap);
         self.publish_displays();
         Ok(())
