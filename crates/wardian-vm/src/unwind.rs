@@ -228,7 +228,7 @@ impl Unwinding {
     /// As for [`Unwinding::begin`]; `pc` is the handler of the call that the frame waits in, and `saved` is
     /// right for all compiled code. Nothing of the frames that are left is used again.
     pub unsafe fn land_compiled(
-        mut self,
+        &mut self,
         store: *mut StoreCtx,
         size: u32,
         pc: usize,
@@ -288,7 +288,7 @@ impl Unwinding {
     /// # Safety
     ///
     /// As for [`Unwinding::land_compiled`]; `ip` is an instruction of the frame's function.
-    pub unsafe fn land_interpreted(self, store: *mut StoreCtx, ip: usize) {
+    pub unsafe fn land_interpreted(&self, store: *mut StoreCtx, ip: usize) {
         let At::Interpreted { fp, sp } = self.at else { return };
         // SAFETY: the caller's promise.
         unsafe {

@@ -14,7 +14,7 @@ use super::listen::keep_first;
 use super::store::{StoreData, StoreInner};
 use crate::code::{Handler, Located};
 use crate::error::PanicPayload;
-use crate::jit::InstanceAt;
+use crate::jit::{CallHandlers, InstanceAt};
 use crate::{Engine, Error, ErrorKind, listener::AbortReason};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wardian_interp::{ANY_TAG, Handler as InterpretedHandler};
@@ -43,12 +43,7 @@ fn panicked(panic: Payload) -> Error {
     Error::new(ErrorKind::Panic(PanicPayload::new(panic)))
 }
 
-/// Where an exception is caught.
-struct Found {
-    walk: Unwinding,
-    landing: Landing,
-}
-
+/// Where an exception is caught, in the frame that a walk has come to.
 enum Landing {
     Compiled { handler: Handler },
     Interpreted { handler: InterpretedHandler, ip: usize },
@@ -93,39 +88,40 @@ impl StoreInner {
         }
         // SAFETY: the caller's promise.
         unsafe {
-            let Some(found) = self.find_handler() else { return false };
-            if let Err(panic) = self.abort_unwound(&found.walk) {
+            // It stays in one place: to copy what was just written would take as long as a walk does.
+            let mut walk = Unwinding::begin(self.ctx());
+            let Some(landing) = self.find_handler(&mut walk) else { return false };
+            if let Err(panic) = self.abort_unwound(&walk) {
                 self.end_throw();
                 self.pending.discard_error();
                 self.fail(panicked(panic));
                 return false;
             }
-            self.land(&found);
+            self.land(&mut walk, &landing);
         }
         self.pending.discard_error();
         true
     }
 
-    /// The innermost frame that catches the exception.
+    /// Where the innermost frame is that catches the exception; the walk begins, and then is there.
     ///
     /// # Safety
     ///
     /// As for [`unwind`].
-    unsafe fn find_handler(&self) -> Option<Found> {
+    unsafe fn find_handler(&self, walk: &mut Unwinding) -> Option<Landing> {
         let (tag, _) = self.exceptions.get(self.thrown())?;
         let mut code = Code::new(self.engine());
         // SAFETY: the caller's promise: frames are such as a guest left them.
         unsafe {
-            let mut walk = Unwinding::begin(self.ctx());
             loop {
                 let landing = match walk.place()? {
                     Place::Compiled { pc, fp } => {
-                        self.compiled_handler(&mut walk, &mut code, [pc, fp], tag)
+                        self.compiled_handler(walk, &mut code, [pc, fp], tag)
                     }
                     Place::Interpreted { fp } => self.interpreted_handler(fp, tag),
                 };
-                if let Some(landing) = landing {
-                    return Some(Found { walk, landing });
+                if landing.is_some() {
+                    return landing;
                 }
                 walk.outward();
             }
@@ -144,21 +140,18 @@ impl StoreInner {
         [pc, fp]: [usize; 2],
         tag: u32,
     ) -> Option<Landing> {
-        let engine = code.engine;
         // Trampolines and wrappers are no code of a module, and catch nothing.
-        let located = code.around(pc - 1)?;
-        let handlers = located.code.handlers_at(pc)?;
-        let sp = fp - handlers.call.frame_size as usize;
+        let CallHandlers { frame_size, instance, .. } =
+            code.around(pc - 1)?.code.handlers_at(pc)?.call;
+        let sp = fp - frame_size as usize;
         // SAFETY: the compiler has put the instance there, in the frame of this very call or in a register.
         let vmctx = unsafe {
-            match handlers.call.instance {
+            match instance {
                 InstanceAt::Stack(offset) => *((sp + offset as usize) as *const usize),
-                InstanceAt::Register(at) => {
-                    let mut code = Code { engine, located: Some(located.clone()) };
-                    walk.register(at as usize, |pc| code.saved_at(pc))
-                }
+                InstanceAt::Register(at) => walk.register(at as usize, |pc| code.saved_at(pc)),
             }
         };
+        let handlers = code.around(pc - 1)?.code.handlers_at(pc)?;
         let tags = &self.instances[self.instance_at(vmctx)? as usize].tags;
         let handler = handlers.find(|index| tags.get(index as usize) == Some(&tag))?;
         Some(Landing::Compiled { handler })
@@ -214,8 +207,8 @@ impl StoreInner {
     ///
     /// # Safety
     ///
-    /// As for [`unwind`]; the handler was found for the exception that is thrown.
-    unsafe fn land(&mut self, found: &Found) {
+    /// As for [`unwind`]; the handler was found by this walk for the exception that is thrown.
+    unsafe fn land(&mut self, walk: &mut Unwinding, landing: &Landing) {
         let handle = self.end_throw();
         let ctx = self.ctx();
         let Some((_, values)) = self.exceptions.get(handle) else { return };
@@ -224,17 +217,17 @@ impl StoreInner {
         let by_reference = unsafe {
             (*ctx).exit = 0;
             (*ctx).caught = handle;
-            match &found.landing {
+            match landing {
                 Landing::Compiled { handler } => {
                     let payload = values.as_ptr() as u64;
                     (*ctx).caught_by = handler.number.into();
                     let (size, pc) = (handler.frame_size, handler.pc);
                     let mut code = Code::new(self.engine());
-                    found.walk.land_compiled(ctx, size, pc, payload, |pc| code.saved_at(pc));
+                    walk.land_compiled(ctx, size, pc, payload, |pc| code.saved_at(pc));
                     handler.by_reference
                 }
                 Landing::Interpreted { handler, ip } => {
-                    if let Some(Place::Interpreted { fp }) = found.walk.place() {
+                    if let Some(Place::Interpreted { fp }) = walk.place() {
                         let slots = fp as *mut u64;
                         if handler.tag != ANY_TAG {
                             let at = slots.offset(handler.values as isize);
@@ -244,7 +237,7 @@ impl StoreInner {
                             *slots.offset(slot as isize) = handle;
                         }
                     }
-                    found.walk.land_interpreted(ctx, *ip);
+                    walk.land_interpreted(ctx, *ip);
                     handler.reference.is_some()
                 }
             }
