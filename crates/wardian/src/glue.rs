@@ -1,7 +1,7 @@
 //! Compiled code that belongs to no function of a module: trampolines, and wrappers for listeners.
 
 use crate::jit::CompiledFunction;
-use crate::{Error, Result};
+use std::io;
 use wardian_vm::code_memory::CodeMemory;
 use wardian_vm::unwind::Saved;
 
@@ -24,11 +24,9 @@ impl Layout {
         start
     }
 
-    /// Puts the code where it can run; `what` says whose it is, for the error.
-    pub(crate) fn publish(self, what: &str) -> Result<Glue> {
-        let memory = CodeMemory::publish(&self.text)
-            .map_err(|e| Error::system(format!("no executable memory for {what}"), e))?;
-        Ok(Glue { memory, pieces: self.pieces.into() })
+    /// Puts the code where it can run.
+    pub(crate) fn publish(self) -> io::Result<Glue> {
+        Ok(Glue { memory: CodeMemory::publish(&self.text)?, pieces: self.pieces.into() })
     }
 }
 
@@ -82,7 +80,7 @@ mod tests {
             layout.add(&function)
         };
         assert_eq!((piece(&[0x90; 20], 1), piece(&[0xc3; 3], 6)), (0, 32));
-        let glue = layout.publish("a test").expect("there is memory");
+        let glue = layout.publish().expect("there is memory");
         let saved = |offset: usize| glue.saved_at(glue.start().wrapping_add(offset));
         let expected = [Some(Saved(1)), Some(Saved(1)), Some(Saved(6)), Some(Saved(6)), None];
         assert_eq!([saved(0), saved(31), saved(32), saved(34), saved(usize::MAX)], expected);

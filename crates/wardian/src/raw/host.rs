@@ -6,7 +6,7 @@
 //! ```
 
 use super::functions::FuncKind;
-use super::gc::{is_object_slot, stress};
+use super::gc::is_object_slot;
 use super::store::{StoreData, StoreInner};
 use crate::error::PanicPayload;
 use crate::error::{LimitKind, UsageKind};
@@ -102,16 +102,6 @@ impl HostDef {
         }
     }
 
-    /// What a record of the function calls.
-    pub(super) fn dispatch(&self) -> usize {
-        self.dispatch
-    }
-
-    /// How many slots its parameters take up.
-    pub(super) fn param_slots(&self) -> usize {
-        self.ty.param_slots()
-    }
-
     /// Refuses signatures that no function of a module can have.
     pub(crate) fn check(&self) -> Result<()> {
         for (what, count) in
@@ -138,7 +128,7 @@ impl HostDef {
             store: store.ctx(),
             caller,
             dispatch: match store.engine().config().gc_stress_at_safepoints {
-                true => stress::dispatch as *const () as usize,
+                true => dispatch_stressed as *const () as usize,
                 false => self.dispatch,
             },
             data: &raw const **self.closure as *const () as usize,
@@ -350,6 +340,23 @@ where
             write_results(&mut (*store).inner, &raw.ty, &results, slots)
         }));
         finish::<T>(host, done)
+    }
+}
+
+/// Collects, and runs the dispatch of the host function.
+unsafe extern "C" fn dispatch_stressed(host: *mut HostFunc, slots: *mut u64) -> u64 {
+    // SAFETY: as for every dispatch: the record of a host function of the store that its guest calls, with slots for
+    // its parameters. The definition lives as long as the record. Nobody else uses the store now.
+    unsafe {
+        let def = &*((*host).definition as *const HostDef);
+        let store = (*(*host).store).owner as *mut StoreData<()>;
+        let held = std::slice::from_raw_parts(slots, def.ty.param_slots());
+        let collected = catch_unwind(AssertUnwindSafe(|| (*store).inner.stress(held)));
+        if let Err(panic) = collected {
+            wardian_vm::contain::discard(panic);
+        }
+        let run: Dispatch = std::mem::transmute(def.dispatch);
+        run(host, slots)
     }
 }
 

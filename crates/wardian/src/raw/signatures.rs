@@ -169,7 +169,10 @@ impl Signature {
     }
 
     fn publish(&self, layout: Layout) -> Result<Arc<Glue>> {
-        let code = Arc::new(layout.publish("trampolines")?);
+        let code = layout
+            .publish()
+            .map_err(|e| Error::system("no executable memory for trampolines", e))?;
+        let code = Arc::new(code);
         if let Some(all) = self.group.all.upgrade() {
             let mut known = all.code();
             known.retain(|code| code.strong_count() > 0);

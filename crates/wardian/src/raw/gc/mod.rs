@@ -27,7 +27,7 @@ mod fields;
 mod held;
 mod image;
 mod roots;
-pub(super) mod stress;
+mod stress;
 
 use crate::error::LimitKind;
 pub(crate) use access::{Initial, Referent};
