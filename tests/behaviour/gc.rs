@@ -60,10 +60,11 @@ fn converted(engine: &Engine) {
     }
 }
 
-/// The same engine, in which each allocation collects.
+/// The same engine, in which each allocation collects, and each safepoint at which nothing is allocated.
 pub(crate) fn stress(engine: &Engine) -> Engine {
     let mut config: Config = engine.config().clone();
-    Engine::new(config.gc_stress(true)).expect("the configuration works")
+    config.gc_stress(true).gc_stress_at_safepoints(true);
+    Engine::new(&config).expect("the configuration works")
 }
 
 /// Trees and lists, whose references lie in locals, on operand stacks, in arguments and in results.

@@ -16,6 +16,7 @@ use wardian::{
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("objects survive in exceptions, snapshots and host functions, all at once", all_at_once),
+    ("collections come at safepoints where nothing is allocated", safepoints),
     ("what listeners keep of objects survives the call", kept_by_listeners),
     ("objects survive a checkpoint between a throw and its handler", carried),
     ("a snapshot with state brings the objects back that exceptions hold", brought_back),
@@ -196,6 +197,55 @@ fn run(store: &mut Store<Host>, i: Instance, n: i32) -> Result<i32, Error> {
     let options = CallOptions::new().with_snapshotter();
     let run = i.typed_func::<i32, i32>(&mut *store, "run")?;
     run.call_with(store, &options, n)
+}
+
+fn safepoints(engine: &Engine) {
+    let mut config = engine.config().clone();
+    let engine = Engine::new(config.gc_stress_at_safepoints(true)).unwrap();
+    let mut store = Store::new(&engine, ());
+    let mut linker: Linker<()> = Linker::new(&engine);
+    linker.func_wrap("h", "same", |_: AnyRef, n: i32| n).unwrap();
+    let text = r#"(module
+      (type $s (struct (field i32)))
+      (import "h" "same" (func $same (param (ref any)) (param i32) (result i32)))
+      (table $t 1 10 anyref)
+      (func (export "make") (param i32) (result (ref $s)) (struct.new $s (local.get 0)))
+      (func $read (param (ref $s)) (result i32) (struct.get $s 0 (local.get 0)))
+      (func (export "loop") (param $o (ref $s)) (param $n i32) (result i32) (local $sum i32)
+        (loop $l
+          (local.set $sum (i32.add (local.get $sum) (call $read (local.get $o))))
+          (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+        (local.get $sum))
+      (func (export "host") (param $o (ref $s)) (param $n i32) (result i32)
+        (local.set $n (call $same (local.get $o) (local.get $n)))
+        (i32.add (local.get $n) (struct.get $s 0 (local.get $o))))
+      (func (export "builtin") (param $o (ref $s)) (param $n i32) (result i32)
+        (drop (table.grow $t (local.get $o) (i32.const 1)))
+        (drop (table.grow $t (ref.null any) (local.get $n)))
+        (i32.add (local.get $n)
+          (struct.get $s 0 (ref.cast (ref $s) (table.get $t (i32.const 1)))))))"#;
+    let i = linker.instantiate(&mut store, &module(&engine, text)).unwrap();
+    let interpreted = engine.config().engine_kind() == wardian::EngineKind::Interpreted;
+    let make = i.typed_func::<i32, AnyRef>(&mut store, "make").unwrap();
+    // Without signals, compiled code asks whether it is to stop in functions and loops, too.
+    for (name, n, result, least) in [("loop", 6, 30, 12), ("host", 6, 11, 1), ("builtin", 6, 11, 2)]
+    {
+        let object = make.call(&mut store, 5).unwrap();
+        let f = i.get_func(&mut store, name).unwrap();
+        for _ in 0..3 {
+            let before = store.gc_stats().collections;
+            let mut results = [Val::I32(0)];
+            f.call(&mut store, &[Some(object.clone()).into(), Val::I32(n)], &mut results).unwrap();
+            assert_eq!(results[0].i32(), Some(result), "{name}");
+            let collections = store.gc_stats().collections - before;
+            if interpreted || name != "loop" {
+                assert!(collections >= least, "{name}: {collections}");
+            }
+            if name == "builtin" {
+                break;
+            }
+        }
+    }
 }
 
 fn all_at_once(engine: &Engine) {

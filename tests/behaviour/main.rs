@@ -34,6 +34,7 @@ mod inspection;
 mod instance_pre;
 mod instances;
 mod isolation;
+mod kept_registers;
 mod legacy_exceptions;
 mod limits;
 mod listeners;
@@ -102,6 +103,7 @@ const TABLES: &[&[matrix::Behaviour]] = &[
     instance_pre::TABLE,
     instances::TABLE,
     isolation::TABLE,
+    kept_registers::TABLE,
     legacy_exceptions::TABLE,
     limits::TABLE,
     listeners::TABLE,

@@ -21,6 +21,7 @@ pub(crate) static WAYS: LazyLock<Vec<Way>> = LazyLock::new(|| {
     let mut ways = vec![
         way("interpreted", &interpreted, false),
         way("interpreted, listened", &interpreted, true),
+        way("interpreted, collections everywhere", &collecting(EngineKind::Interpreted), false),
     ];
     if cfg!(feature = "jit") {
         let compiled = engine(EngineKind::Compiled, 0, true);
@@ -32,6 +33,8 @@ pub(crate) static WAYS: LazyLock<Vec<Way>> = LazyLock::new(|| {
             way("tiered, hot after 1", &tiered[1], false),
             way("tiered, hot after 3", &tiered[2], false),
             way("tiered, hot after 2, checks", &checked, false),
+            way("compiled, collections everywhere", &collecting(EngineKind::Compiled), false),
+            way("tiered, collections everywhere", &collecting(EngineKind::Tiered), false),
             way("compiled, listened", &compiled, true),
             way("tiered, hot after 1, listened", &tiered[1], true),
             way("tiered, hot after 3, listened", &tiered[2], true),
@@ -44,6 +47,13 @@ pub(crate) static WAYS: LazyLock<Vec<Way>> = LazyLock::new(|| {
 /// stack is when it overflows may differ.
 fn engine(kind: EngineKind, hot_after: u32, signals: bool) -> Engine {
     Engine::new(&config(kind, hot_after, signals)).expect("the configuration works")
+}
+
+/// With a collection wherever there can be one.
+fn collecting(kind: EngineKind) -> Engine {
+    let mut config = config(kind, 2, true);
+    config.gc_stress(true).gc_stress_at_safepoints(true);
+    Engine::new(&config).expect("the configuration works")
 }
 
 pub(crate) fn config(kind: EngineKind, hot_after: u32, signals: bool) -> Config {

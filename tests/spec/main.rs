@@ -83,11 +83,12 @@ fn engines(features: CoreFeatures) -> Engines {
     engines
 }
 
-/// The same with a collection at each allocation.
+/// The same with a collection at each allocation and safepoint.
 fn stressed(features: CoreFeatures) -> Engines {
     let make = |kind: EngineKind, signals: bool| {
         let mut config = Config::new();
-        config.engine(kind).hot_after(Some(1)).background_compilation(false).gc_stress(true);
+        config.engine(kind).hot_after(Some(1)).background_compilation(false);
+        config.gc_stress(true).gc_stress_at_safepoints(true);
         config.features(features).signals(signals).compile_threads(1).stack_size(512 << 10);
         Engine::new(&config).expect("the configuration works")
     };

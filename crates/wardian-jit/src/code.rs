@@ -4,10 +4,12 @@
 
 use crate::error::{CodeFormatError, CompileError};
 use crate::frames::{CapturedFrame, FrameTable, FrameTables};
+pub use crate::handlers::{Call, CallHandlers, Handler, InstanceAt, Scope};
 pub use crate::maps::StackMap;
 use crate::maps::StackMaps;
 use std::ops::Range;
 use wardian_types::TrapCode;
+use wardian_vm::unwind::Saved;
 
 /// An instruction that can trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,80 +30,6 @@ pub struct Location {
     pub wasm: u32,
 }
 
-/// A call with handlers of exceptions around it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Call {
-    /// Where it returns to.
-    pub offset: u32,
-    /// How far the stack pointer is below the frame pointer at the call.
-    pub frame_size: u32,
-    /// Where the frame has the address of its instance, counted from the stack pointer.
-    pub instance: u32,
-    /// The block that it is in: a position among the function's [`Scope`]s.
-    pub scope: u32,
-    /// Where an exception enters.
-    pub entry: u32,
-}
-
-/// A block with handlers of exceptions.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scope {
-    /// The block around it that has handlers, if there is one.
-    pub parent: Option<u32>,
-    /// The number of its first handler in the function; the others follow.
-    pub first: u32,
-    /// What its handlers catch: twice the index of a tag, or of none for all tags, and one if by reference.
-    pub handlers: Vec<u32>,
-}
-
-/// The tag of a handler that catches all.
-pub(crate) const ANY_TAG: u32 = u32::MAX >> 1;
-
-/// What a handler catches as a word: the tag as its index in the module, and whether it takes a reference to
-/// the exception.
-pub(crate) fn handler_word(tag: u32, by_reference: bool) -> u32 {
-    tag << 1 | u32::from(by_reference)
-}
-
-/// A handler of exceptions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Handler {
-    /// The tag that it catches, as its index in the module; none for all tags.
-    pub tag: Option<u32>,
-    /// Whether it takes a reference to the exception.
-    pub by_reference: bool,
-    /// Its number in the function.
-    pub number: u32,
-}
-
-/// The handlers around a call.
-#[derive(Clone, Copy, Debug)]
-pub struct CallHandlers<'a> {
-    /// As [`Call::frame_size`].
-    pub frame_size: u32,
-    /// As [`Call::instance`].
-    pub instance: u32,
-    /// As [`Call::entry`], from the start of the text.
-    pub entry: u32,
-    scope: u32,
-    code: &'a CompiledCode,
-}
-
-impl CallHandlers<'_> {
-    /// The handlers, innermost first.
-    pub fn handlers(&self) -> impl Iterator<Item = Handler> {
-        let next = |scope: &u32| self.code.parent(*scope);
-        std::iter::successors(Some(self.scope), next).flat_map(|scope| {
-            let (first, words) = self.code.scope(scope);
-            (first..).zip(words).map(|(number, word)| Handler {
-                tag: Some(word >> 1).filter(|tag| *tag != ANY_TAG),
-                by_reference: word & 1 != 0,
-                number,
-            })
-        })
-    }
-}
-
 /// The code of one function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CompiledFunction {
@@ -115,6 +43,8 @@ pub struct CompiledFunction {
     pub locations: Vec<Location>,
     /// Where references to objects lie during calls, by offset in the text. A call without one has none.
     pub maps: Vec<StackMap>,
+    /// Which of the registers that C keeps it saves in its frame.
+    pub saved: Saved,
     /// Calls with handlers of exceptions around them, by offset in the text.
     pub calls: Vec<Call>,
     /// The blocks that these are in.
@@ -146,6 +76,8 @@ pub struct CompiledCode {
     text: Vec<u8>,
     /// Start and end of each function's code, in order.
     functions: Vec<[u32; 2]>,
+    /// Which registers each of them saves: as [`Saved`].
+    saved: Vec<u8>,
     trap_offsets: Vec<u32>,
     trap_codes: Vec<u8>,
     location_offsets: Vec<u32>,
@@ -175,6 +107,7 @@ impl CompiledCode {
         let size = functions.iter().map(|f| f.text.len() + f.align.max(align) as usize).sum();
         let mut code = CompiledCode { align, ..CompiledCode::default() };
         code.functions.reserve_exact(functions.len());
+        code.saved.reserve_exact(functions.len());
         code.text.reserve_exact(size);
         code.trap_offsets.reserve_exact(functions.iter().map(|f| f.traps.len()).sum());
         code.trap_codes.reserve_exact(functions.iter().map(|f| f.traps.len()).sum());
@@ -188,6 +121,7 @@ impl CompiledCode {
             let end = u32::try_from(code.text.len()).map_err(|_| CompileError::TooLarge)?;
             let start = start as u32;
             code.functions.push([start, end]);
+            code.saved.push(f.saved.0);
             for trap in &f.traps {
                 code.trap_offsets.push(start + trap.offset);
                 code.trap_codes.push(trap.code);
@@ -207,7 +141,8 @@ impl CompiledCode {
             for call in &f.calls {
                 code.call_offsets.push(start + call.offset);
                 let (entry, scope) = (start + call.entry, base + call.scope);
-                code.call_frames.push([call.frame_size, call.instance, entry, scope, base]);
+                let instance = call.instance.to_word();
+                code.call_frames.push([call.frame_size, instance, entry, scope, base]);
             }
             for scope in f.scopes.iter().filter(|_| !f.calls.is_empty()) {
                 let parent = scope.parent.map_or(0, |parent| base + parent + 1);
@@ -291,7 +226,7 @@ impl CompiledCode {
             Call {
                 offset: self.call_offsets[i] - range.start,
                 frame_size,
-                instance,
+                instance: InstanceAt::from_word(instance),
                 scope: scope - base,
                 entry: entry - range.start,
             }
@@ -303,6 +238,7 @@ impl CompiledCode {
             align: self.align,
             traps: traps.collect(),
             locations: locations.collect(),
+            saved: Saved(self.saved.get(defined as usize).copied().unwrap_or_default()),
             maps: self.maps.extract(range),
             frames: FrameTable::from_words(self.frames.of(defined)),
         })
@@ -329,6 +265,11 @@ impl CompiledCode {
         (offset < self.functions[i][1]).then_some(i as u32)
     }
 
+    /// Which registers the function around this offset in the text saves in its frame.
+    pub fn saved_at(&self, offset: u32) -> Option<Saved> {
+        self.saved.get(self.find(offset)? as usize).copied().map(Saved)
+    }
+
     /// The reason of a trap of the instruction at this offset in the text.
     pub fn trap_at(&self, offset: u32) -> Option<TrapCode> {
         let i = self.trap_offsets.binary_search(&offset).ok()?;
@@ -339,6 +280,7 @@ impl CompiledCode {
     pub fn handlers_at(&self, offset: u32) -> Option<CallHandlers<'_>> {
         let i = self.call_offsets.binary_search(&offset).ok()?;
         let [frame_size, instance, entry, scope, _] = self.call_frames[i];
+        let instance = InstanceAt::from_word(instance);
         Some(CallHandlers { frame_size, instance, entry, scope, code: self })
     }
 
@@ -357,14 +299,14 @@ impl CompiledCode {
     }
 
     /// The scope around a scope.
-    fn parent(&self, scope: u32) -> Option<u32> {
+    pub(crate) fn parent(&self, scope: u32) -> Option<u32> {
         // It lies before, so that the chain ends whatever the tables say.
         let parent = self.scopes.get(scope as usize)?[0].checked_sub(1)?;
         (parent < scope).then_some(parent)
     }
 
     /// The number of a scope's first handler, and the handlers.
-    fn scope(&self, scope: u32) -> (u32, &[u32]) {
+    pub(crate) fn scope(&self, scope: u32) -> (u32, &[u32]) {
         let at = |scope: usize| self.scopes.get(scope).map(|scope| scope[2] as usize);
         let start = at(scope as usize).unwrap_or(self.handlers.len());
         let end = at(scope as usize + 1).unwrap_or(self.handlers.len());
@@ -395,7 +337,7 @@ impl CompiledCode {
 }
 
 /// Begins stored code; the last byte is the format's revision.
-const MAGIC: [u8; 8] = *b"wardjit\x04";
+const MAGIC: [u8; 8] = *b"wardjit\x05";
 /// Magic, origin, alignment, lengths of text, functions, traps, locations, calls, scopes, handlers, maps and
 /// their slots, ends and words of the tables of frames.
 const HEADER: usize = 8 + 32 + 4 + 4 * 11;
@@ -406,7 +348,7 @@ impl CompiledCode {
         let mut out = Vec::with_capacity(
             HEADER
                 + self.text.len()
-                + 8 * self.functions.len()
+                + 9 * self.functions.len()
                 + 5 * self.trap_offsets.len()
                 + 8 * self.location_offsets.len()
                 + 24 * self.call_offsets.len()
@@ -444,6 +386,7 @@ impl CompiledCode {
         self.maps.columns().into_iter().for_each(|column| put(&mut out, column));
         put(&mut out, &self.frames.ends);
         put(&mut out, &self.frames.words);
+        out.extend_from_slice(&self.saved);
         out.extend_from_slice(&self.trap_codes);
         out.extend_from_slice(&self.text);
         out
@@ -502,6 +445,7 @@ impl CompiledCode {
                 ends: reader.words(frame_ends as usize)?,
                 words: reader.words(frame_words as usize)?,
             },
+            saved: reader.take(functions.len() / 2)?.to_vec(),
             trap_codes: reader.take(traps as usize)?.to_vec(),
             text: reader.take(text as usize)?.to_vec(),
         };

@@ -15,7 +15,7 @@ use wardian_types::FuncType;
 use wardian_vm::layout::InstanceLayout;
 
 /// Counts up when the contract between compiled code and runtime changes.
-pub const ABI_REVISION: u32 = 7;
+pub const ABI_REVISION: u32 = 8;
 
 /// Turns function bodies into machine code. Cheap to clone; clones share everything.
 #[derive(Clone)]

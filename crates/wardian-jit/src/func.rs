@@ -131,6 +131,7 @@ impl Worker {
         let alignment = isa.function_alignment();
         let (traps, locations) = places::tables(&self.context.func, buffer);
         let calls = places::calls(buffer)?;
+        let saved = places::saved(buffer)?;
         Ok(CompiledFunction {
             text: code.code_buffer().to_vec(),
             align: alignment.minimum.max(alignment.preferred).max(16),
@@ -138,6 +139,7 @@ impl Worker {
             locations,
             maps: stack_maps(buffer),
             calls,
+            saved,
             scopes: Vec::new(),
             frames: FrameTable::default(),
         })

@@ -21,6 +21,7 @@ mod compiler;
 mod error;
 mod frames;
 mod func;
+mod handlers;
 mod listen;
 mod maps;
 mod parallel;
@@ -31,8 +32,8 @@ mod trampoline;
 mod translate;
 
 pub use code::{
-    Call, CallHandlers, CompiledCode, CompiledFunction, Handler, Location, Origin, Scope, StackMap,
-    Trap,
+    Call, CallHandlers, CompiledCode, CompiledFunction, Handler, InstanceAt, Location, Origin,
+    Scope, StackMap, Trap,
 };
 pub use compiler::{ABI_REVISION, Compiler, ModuleOptions};
 pub use error::{CodeFormatError, CompileError};

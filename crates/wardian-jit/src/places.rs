@@ -11,10 +11,12 @@
 //! - A load becomes the memory operand of the instruction that uses it, and gets its position.
 //!   That makes code faster, so it is found out afterwards here ([`sunk_loads`]).
 
-use crate::code::{Call, Location, Trap};
+use crate::code::{Call, InstanceAt, Location, Trap};
 use cranelift_codegen::ir::{self, Function, Inst, Value};
-use cranelift_codegen::{ExceptionContextLoc, FinalizedMachExceptionHandler};
+use cranelift_codegen::isa::unwind::UnwindInst;
+use cranelift_codegen::{ExceptionContextLoc, FinalizedMachExceptionHandler, RegClass};
 use wardian_types::TrapCode;
+use wardian_vm::unwind::{KEPT, Saved};
 
 type Buffer = cranelift_codegen::MachBufferFinalized<cranelift_codegen::Final>;
 
@@ -52,7 +54,12 @@ pub(crate) fn calls(buffer: &Buffer) -> Result<Vec<Call>, String> {
                     (call.scope, call.entry) = (tag.as_u32(), *offset);
                 }
                 FinalizedMachExceptionHandler::Context(ExceptionContextLoc::SPOffset(offset)) => {
-                    call.instance = *offset;
+                    call.instance = InstanceAt::Stack(*offset);
+                }
+                FinalizedMachExceptionHandler::Context(ExceptionContextLoc::GPR(number))
+                    if let Some(at) = KEPT.iter().position(|kept| kept == number) =>
+                {
+                    call.instance = InstanceAt::Register(at as u32);
                 }
                 other => return Err(format!("a handler is not understood: {other:?}")),
             }
@@ -61,6 +68,38 @@ pub(crate) fn calls(buffer: &Buffer) -> Result<Vec<Call>, String> {
     }
     calls.sort_by_key(|call| call.offset);
     Ok(calls)
+}
+
+/// Which of the registers that C keeps a function saves in its frame.
+///
+/// # Errors
+///
+/// The compiler saves them elsewhere than [`Saved::places`] says.
+pub(crate) fn saved(buffer: &Buffer) -> Result<Saved, String> {
+    let (mut area, mut found) = (0, Vec::new());
+    for (_, inst) in &buffer.unwind_info {
+        match inst {
+            UnwindInst::DefineNewFrame { offset_downward_to_clobbers, .. } => {
+                area = *offset_downward_to_clobbers;
+            }
+            UnwindInst::SaveReg { clobber_offset, reg } => found.push((*reg, *clobber_offset)),
+            _ => {}
+        }
+    }
+    let mut saved = Saved::default();
+    let mut places = Vec::with_capacity(found.len());
+    for (reg, offset) in found {
+        let number = Some(reg.hw_enc()).filter(|_| reg.class() == RegClass::Int);
+        let at = number.and_then(|number| KEPT.iter().position(|kept| *kept == number));
+        let at = at.ok_or_else(|| format!("it saves a register that C does not keep: {reg:?}"))?;
+        saved.0 |= 1 << at;
+        places.push((at, area.wrapping_sub(offset) as usize));
+    }
+    places.sort_unstable();
+    match saved.places().eq(places) {
+        true => Ok(saved),
+        false => Err("it saves registers where they are not looked for".into()),
+    }
 }
 
 /// The code of accesses to guest memory after so many stores of the function.

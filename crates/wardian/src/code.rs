@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock, Weak};
 use wardian_types::TrapCode;
 use wardian_vm::code_memory::CodeMemory;
+use wardian_vm::unwind::Saved;
 
 /// Code that a program counter can be in: compiled, or bytecode.
 pub(crate) trait CodePiece: Send + Sync {
@@ -49,6 +50,10 @@ pub(crate) trait CodePiece: Send + Sync {
     /// The slots of an interpreted frame that hold references to objects when it is resumed at this address;
     /// none if that is not known.
     fn references_in_slots(&self, _module: &ModuleInner, _ip: usize) -> Option<Vec<i32>> {
+        None
+    }
+    /// Which registers the compiled function around an address saves in its frame.
+    fn saved_at(&self, _pc: usize) -> Option<Saved> {
         None
     }
     /// The handlers of exceptions of the call in compiled code that returns to an address.
@@ -216,6 +221,10 @@ impl CodePiece for LoadedCode {
         self.tables.captured_at(self.offset(pc)?, before)
     }
 
+    fn saved_at(&self, pc: usize) -> Option<Saved> {
+        self.tables.saved_at(self.offset(pc)?)
+    }
+
     fn handlers_at(&self, pc: usize) -> Option<Handlers<'_>> {
         let call = self.tables.handlers_at(self.offset(pc)?)?;
         let entry = self.memory.start() + call.entry as usize;
@@ -360,11 +369,18 @@ impl CodeRegistry {
 
     /// Whether an address is in code between functions and their listeners.
     pub(crate) fn is_wrapper(&self, pc: usize) -> bool {
+        self.modules().iter().any(|m| m.wrappers.contains(pc))
+    }
+
+    /// Which registers such code around an address saves in its frame; none if there is no such code.
+    pub(crate) fn saved_by_wrapper(&self, pc: usize) -> Option<Saved> {
+        self.modules().iter().find_map(|m| m.wrappers.saved_at(pc))
+    }
+
+    /// The modules of all code. One that goes when these are dropped takes its code out.
+    fn modules(&self) -> Vec<Arc<ModuleInner>> {
         let ranges = self.ranges.read().unwrap_or_else(|e| e.into_inner());
-        let modules: Vec<_> = ranges.values().filter_map(|e| e.module.upgrade()).collect();
-        // A module that goes here takes its code out.
-        drop(ranges);
-        modules.iter().any(|m| m.wrappers.contains(pc))
+        ranges.values().filter_map(|e| e.module.upgrade()).collect()
     }
 
     /// The function around an address.

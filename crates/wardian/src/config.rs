@@ -69,6 +69,7 @@ pub struct Config {
     pub(crate) fuel: bool,
     pub(crate) speculation_guards: bool,
     pub(crate) gc_stress: bool,
+    pub(crate) gc_stress_at_safepoints: bool,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) forkable: bool,
     /// A [`crate::listener::MultiFunctionListenerFactory`].
@@ -104,6 +105,7 @@ impl Config {
             fuel: false,
             speculation_guards: true,
             gc_stress: false,
+            gc_stress_at_safepoints: false,
             checkpoints: Checkpoints::Off,
             forkable: false,
             listeners: Extension::default(),
@@ -308,6 +310,14 @@ impl Config {
     /// off.
     pub fn gc_stress(&mut self, on: bool) -> &mut Config {
         self.gc_stress = on;
+        self
+    }
+
+    /// Whether there is a collection wherever there could be one though nothing is allocated, and collections overwrite
+    /// what they free: where functions begin and at the headers of loops in interpreted code, and in calls of host
+    /// functions and of the runtime. For tests, as [`Config::gc_stress`]; both may be on. Default: off.
+    pub fn gc_stress_at_safepoints(&mut self, on: bool) -> &mut Config {
+        self.gc_stress_at_safepoints = on;
         self
     }
 }

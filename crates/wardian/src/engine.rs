@@ -15,6 +15,7 @@ use wardian_types::FuncType;
 use wardian_vm::memory::{MEMORY_GUARD, MemoryPool};
 use wardian_vm::signals;
 use wardian_vm::stack::StackPool;
+use wardian_vm::unwind::Saved;
 
 /// An engine: compiler, signatures, and pools of stacks and memories. Cheap to clone; clones are
 /// the same engine. `Send` and `Sync`.
@@ -249,6 +250,13 @@ impl Engine {
         wardian_vm::is_entry_glue(pc)
             || self.0.signatures.contains(pc)
             || self.0.code.is_wrapper(pc)
+    }
+
+    /// Which registers compiled code around an address, which belongs to no function of a module, saves in its
+    /// frame. What is no trampoline or wrapper is a stub of the runtime's: see [`wardian_vm::unwind`].
+    pub(crate) fn saved_by_glue(&self, pc: usize) -> Saved {
+        let trampoline = self.0.signatures.saved_at(pc);
+        trampoline.or_else(|| self.0.code.saved_by_wrapper(pc)).unwrap_or_default()
     }
 
     /// How guest code is run: as [`Config::engine`] said, or see [`Engine::interpreted_because`].

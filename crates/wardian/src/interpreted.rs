@@ -45,7 +45,11 @@ impl ModuleInner {
             })?;
         drop(translator);
         let bytes = self.decoded.info().bodies[defined as usize].len();
-        let threshold = crate::tier::threshold(self.engine.config().hot_after, bytes);
+        let config = self.engine.config();
+        let threshold = match config.gc_stress_at_safepoints {
+            true => 0,
+            false => crate::tier::threshold(config.hot_after, bytes),
+        };
         translation.function().countdown.store(threshold, Ordering::Relaxed);
         let code = InterpretedCode {
             translation,
@@ -89,7 +93,7 @@ impl ModuleInner {
             bytes: self.decoded.bytes(),
             layout: self.layout,
             options: Options {
-                tiering: config.kind == EngineKind::Tiered,
+                tiering: config.kind == EngineKind::Tiered || config.gc_stress_at_safepoints,
                 fuel: config.fuel,
                 canonical_nans: config.canonical_nans,
                 deterministic_simd: config.deterministic_simd,

@@ -99,6 +99,7 @@ mod fuel;
 mod func;
 pub mod gc;
 mod global;
+mod glue;
 mod handles;
 pub mod image;
 mod images;

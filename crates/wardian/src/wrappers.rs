@@ -2,12 +2,13 @@
 //! long as the module, for it may be on a stack or in a snapshot.
 
 use crate::code::LoadedCode;
-use crate::jit::{CallerOf, CompileError, CompiledFunction, Compiler, MemoryVariant};
+use crate::glue::{Glue, Layout};
+use crate::jit::{CallerOf, CompileError, Compiler, MemoryVariant};
 use crate::module::ModuleInner;
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use wardian_vm::code_memory::CodeMemory;
+use wardian_vm::unwind::Saved;
 
 /// Addresses of the wrapper of a function.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +30,7 @@ struct Made {
     wrappers: HashMap<u32, Wrapper>,
     /// Bodies that notify listeners at their end.
     bodies: HashMap<(u32, MemoryVariant), usize>,
-    code: Vec<CodeMemory>,
+    code: Vec<Glue>,
     loaded: Vec<Arc<LoadedCode>>,
 }
 
@@ -63,14 +64,13 @@ impl ModuleInner {
             let wrapper = |caller| compiler.listener_wrapper(info, defined, caller, tail_calls);
             Ok((tail_calls, wrapper(CallerOf::Own)?, wrapper(CallerOf::Noted)?))
         })?;
-        let mut text = Vec::new();
+        let mut layout = Layout::default();
         let mut placed = Vec::new();
         for (defined, (tail_calls, own, noted)) in functions.iter().zip(compiled) {
-            let own = append(&mut text, &own);
-            placed.push((*defined, tail_calls, own, append(&mut text, &noted)));
+            placed.push((*defined, tail_calls, layout.add(&own), layout.add(&noted)));
         }
-        let code = CodeMemory::publish(&text)
-            .map_err(|e| Error::system("no executable memory for listeners", e))?;
+        let code =
+            layout.publish().map_err(|e| Error::system("no executable memory for listeners", e))?;
         for (defined, tail_calls, own, noted) in placed {
             let at = |offset| code.start() + offset;
             let wrapper = Wrapper { own: at(own), noted: at(noted), tail_calls };
@@ -154,29 +154,22 @@ impl Wrappers {
     /// Whether an address is in a wrapper.
     pub(crate) fn contains(&self, pc: usize) -> bool {
         let made = self.0.lock().unwrap_or_else(|e| e.into_inner());
-        made.code.iter().any(|c| pc.wrapping_sub(c.start()) < c.len())
+        made.code.iter().any(|glue| glue.contains(pc))
+    }
+
+    /// Which registers the wrapper around an address saves in its frame; none if there is no wrapper.
+    pub(crate) fn saved_at(&self, pc: usize) -> Option<Saved> {
+        let made = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        made.code.iter().find_map(|glue| glue.saved_at(pc))
     }
 
     /// The code around an address, to its end or the next function's beginning.
     pub(crate) fn bytes_at(&self, address: usize) -> Option<Vec<u8>> {
         let made = self.0.lock().unwrap_or_else(|e| e.into_inner());
-        let starts = made.wrappers.values().flat_map(|w| [w.own, w.noted]);
-        let next = starts.filter(|start| *start > address).min();
-        let code =
-            made.code.iter().find(|c| (c.start()..c.start() + c.len()).contains(&address))?;
-        let end = code.start() + code.len();
-        Some(code.bytes(address..next.map_or(end, |n| n.min(end))).to_vec())
+        made.code.iter().find_map(|glue| glue.bytes_at(address)).map(<[u8]>::to_vec)
     }
 }
 
 fn compile_error(error: CompileError) -> Error {
     Error::compile(error)
-}
-
-fn append(text: &mut Vec<u8>, function: &CompiledFunction) -> usize {
-    let align = function.align.max(16) as usize;
-    text.resize(text.len().next_multiple_of(align), 0);
-    let start = text.len();
-    text.extend_from_slice(&function.text);
-    start
 }

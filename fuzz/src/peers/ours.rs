@@ -8,7 +8,7 @@ use wardian::{
 };
 
 static ENGINES: LazyLock<Vec<(&str, Engine)>> = LazyLock::new(|| {
-    // With stress each allocation collects, and overwrites what it frees.
+    // With stress each allocation and safepoint collects, and overwrites what it frees.
     let ways = [
         ("interpreted", EngineKind::Interpreted, false),
         ("compiled", EngineKind::Compiled, false),
@@ -18,7 +18,7 @@ static ENGINES: LazyLock<Vec<(&str, Engine)>> = LazyLock::new(|| {
     ];
     let make = |(name, kind, stress)| {
         let mut config = Config::new();
-        config.gc_stress(stress);
+        config.gc_stress(stress).gc_stress_at_safepoints(stress);
         config.engine(kind).hot_after(Some(1)).compile_threads(1).background_compilation(false);
         (name, Engine::new(&config).expect("the configuration works"))
     };

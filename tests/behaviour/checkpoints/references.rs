@@ -56,7 +56,8 @@ fn objects(engine: &Engine) {
 /// The compiler knows that neither the local nor the operand is used any more.
 fn kept_references(engine: &Engine) {
     let mut config = engine.config().clone();
-    let engine = Engine::new(config.gc_stress(true)).expect("the configuration works");
+    let engine = Engine::new(config.gc_stress(true).gc_stress_at_safepoints(true))
+        .expect("the configuration works");
     carried(
         &engine,
         r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))

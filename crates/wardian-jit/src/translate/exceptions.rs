@@ -13,16 +13,18 @@
 //! A call inside of such a block names the block, and the instance in which its tags count. The runtime
 //! searches the block's handlers and those of the blocks around it (see `crate::code::CallHandlers`), and
 //! returns the number of what it found. So a call has one further edge, however many handlers are around it,
-//! and code that throws nothing runs no instruction for them.
+//! and code that throws nothing runs no instruction for them. The handler finds the registers that C keeps as
+//! they were at the call: see `wardian_vm::unwind`.
 //!
 //! A `catch` of the older `try` blocks begins at its landing. What it has caught is on the operand stack,
 //! below the values, for `rethrow`: interpreted code has it there too.
 
 use super::capture::{Homes, Stored};
 use super::control::Kind;
-use super::env::clif_type;
+use super::env::{clif_type, keeping_signature};
 use super::state::{Fail, Outcome, Region, Translator, user};
-use crate::code::{self, ANY_TAG, handler_word};
+use crate::code;
+use crate::handlers::{ANY_TAG, handler_word};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     AbiParam, Block, BlockArg, BlockCall, Endianness, ExceptionTableData, ExceptionTableItem,
@@ -345,6 +347,7 @@ impl<'a> Translator<'a, '_> {
         };
         let landing = self.entries[entry as usize].block;
         self.entries[entry as usize].used = true;
+        let sig = self.keeping(sig);
         let results: Vec<_> =
             self.b.func.dfg.signatures[sig].returns.iter().map(|r| r.value_type).collect();
         let next = self.b.create_block();
@@ -365,6 +368,16 @@ impl<'a> Translator<'a, '_> {
         self.note_stored(call, stored);
         self.enter(next);
         Ok(self.b.block_params(next).to_vec())
+    }
+
+    /// The signature by which to call with handlers what is declared with this one.
+    fn keeping(&mut self, declared: SigRef) -> SigRef {
+        let b = &mut self.b;
+        let make = || match keeping_signature(&b.func.dfg.signatures[declared]) {
+            Some(keeping) => b.import_signature(keeping),
+            None => declared,
+        };
+        *self.keeping_sigs.entry(declared).or_insert_with(make)
     }
 
     // Throwing.

@@ -30,6 +30,7 @@
 //! that lead to the frames are those that the executor wrote before the first of the handlers came.
 
 use super::ReturnAddress;
+use crate::kept::Kept;
 use crate::layout::{Builtin, StoreCtx};
 use wardian_types::ValType;
 
@@ -92,8 +93,19 @@ pub(crate) unsafe fn write_landing(
     _fp: usize,
     _pc: usize,
     _payload: u64,
+    _kept: &Kept,
 ) -> usize {
     no_code()
+}
+
+/// No compiled code, so no registers of it.
+pub(crate) const KEPT: [u8; 0] = [];
+
+/// # Safety
+///
+/// None.
+pub(crate) unsafe fn kept_by_stub(_wasm_sp: usize) -> Kept {
+    []
 }
 
 /// Where a frame record would be, if there were compiled frames: their chain is empty.

@@ -27,6 +27,7 @@
 //! `host_sp` again. Signal handlers leave in the same way from any instruction of guest code.
 
 use super::ReturnAddress;
+use crate::kept::Kept;
 use crate::layout::{Builtin, StoreCtx};
 use std::arch::naked_asm;
 use std::mem::offset_of;
@@ -174,8 +175,22 @@ unsafe extern "C" fn resume_naked(_store: *mut StoreCtx) -> u64 {
 /// Size of the frame that a stub makes, with its return address.
 const STUB: usize = RECORD + 16;
 
+/// See [`crate::kept`]: `rbx`, `r12` to `r15`. A stub saves them in descending order of addresses.
+pub(crate) const KEPT: [u8; 5] = [3, 12, 13, 14, 15];
+
+/// The values of [`KEPT`] that a stub has saved when the guest stands at `wasm_sp`.
+///
+/// # Safety
+///
+/// A guest stands there, left by a stub that saves them: any but those that notify listeners.
+pub(crate) unsafe fn kept_by_stub(wasm_sp: usize) -> Kept {
+    // SAFETY: the caller's promise.
+    std::array::from_fn(|i| unsafe { *((wasm_sp + RECORD) as *const usize).sub(i + 1) })
+}
+
 /// Writes the frame of a stub right below `sp`: [`resume`] leaves it to `pc`, with this stack pointer, the
-/// frame pointer `fp`, and `payload` in `rax`. Returns where the guest stands then.
+/// frame pointer `fp`, these values in the registers that C keeps, and `payload` in `rax`. Returns where the
+/// guest stands then.
 ///
 /// # Safety
 ///
@@ -186,12 +201,17 @@ pub(crate) unsafe fn write_landing(
     fp: usize,
     pc: usize,
     payload: u64,
+    kept: &Kept,
 ) -> usize {
+    const AT: usize = RECORD / size_of::<usize>();
     let start = sp - STUB;
     let mut frame = [0; STUB / size_of::<usize>()];
     frame[0] = payload as usize;
-    frame[RECORD / size_of::<usize>()] = fp;
-    frame[RECORD / size_of::<usize>() + 1] = pc;
+    for (i, value) in kept.iter().enumerate() {
+        frame[AT - 1 - i] = *value;
+    }
+    frame[AT] = fp;
+    frame[AT + 1] = pc;
     // SAFETY: the caller's promise.
     unsafe { (start as *mut [usize; STUB / size_of::<usize>()]).write(frame) };
     start

@@ -6,6 +6,7 @@
 use std::ops::Range;
 use wardian_module::ModuleInfo;
 use wardian_types::{FuncType, TrapCode};
+use wardian_vm::unwind::Saved;
 
 /// Machine code of a module: there is none in this build.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,17 @@ pub struct CompiledFunction {
     pub text: Vec<u8>,
     /// Its alignment.
     pub align: u32,
+    /// Which registers it saves.
+    pub saved: Saved,
+}
+
+/// Where a function has its instance.
+#[derive(Clone, Copy, Debug)]
+pub enum InstanceAt {
+    /// In its frame.
+    Stack(u32),
+    /// In a register.
+    Register(u32),
 }
 
 /// The handlers around a call.
@@ -28,8 +40,8 @@ pub struct CompiledFunction {
 pub struct CallHandlers<'a> {
     /// Bytes of the frame.
     pub frame_size: u32,
-    /// Where the frame has its instance.
-    pub instance: u32,
+    /// Where its instance is.
+    pub instance: InstanceAt,
     /// Where exceptions enter.
     pub entry: u32,
     code: &'a CompiledCode,
@@ -284,6 +296,10 @@ impl CompiledCode {
     }
 
     pub fn references_at(&self, _: u32) -> Option<(u32, &[u32])> {
+        match self.0 {}
+    }
+
+    pub fn saved_at(&self, _: u32) -> Option<Saved> {
         match self.0 {}
     }
 

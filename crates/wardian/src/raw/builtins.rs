@@ -110,12 +110,18 @@ unsafe fn run(vmctx: usize, work: impl FnOnce(&mut StoreInner, u32) -> Result<u6
     }
 }
 
+/// With what has to be done first: `safepoint` where a collection may come, though nothing is allocated.
 macro_rules! builtins {
-    ($($(#[$doc:meta])* fn $name:ident($store:ident, $instance:ident $(, $arg:ident)*) $body:block)*) => {
+    (@first safepoint $store:ident $held:expr) => { $store.stress($held) };
+    (@first other $store:ident $held:expr) => {};
+    ($kind:ident: $($(#[$doc:meta])* fn $name:ident($store:ident, $instance:ident $(, $arg:ident)*) $body:block)*) => {
         $(
             $(#[$doc])*
             unsafe extern "C" fn $name(vmctx: usize $(, $arg: u64)*) -> u64 {
-                let work = |$store: &mut StoreInner, $instance: u32| -> Result<u64> { $body };
+                let work = |$store: &mut StoreInner, $instance: u32| -> Result<u64> {
+                    builtins!(@first $kind $store &[$($arg),*]);
+                    $body
+                };
                 // SAFETY: only called by compiled code, with its own context.
                 unsafe { run(vmctx, work) }
             }
@@ -123,7 +129,7 @@ macro_rules! builtins {
     };
 }
 
-builtins! {
+builtins! { other:
     fn raise(store, _instance, code) {
         let code = TrapCode::from_u8(code as u8).unwrap_or(TrapCode::Unreachable);
         let backtrace = store.backtrace();
@@ -139,7 +145,8 @@ builtins! {
     }
 
     /// The stub looks at the interrupt word by itself.
-    fn interrupt(_store, _instance) {
+    fn interrupt(store, _instance) {
+        store.stress(&[]);
         Ok(0)
     }
 
@@ -151,6 +158,7 @@ builtins! {
     }
 
     fn out_of_fuel(store, _instance) {
+        store.stress(&[]);
         store.out_of_fuel()
     }
 
@@ -173,6 +181,7 @@ builtins! {
     }
 
     fn hot(store, instance, fp, header) {
+        store.stress(&[]);
         // SAFETY: the executor passes the frame that it runs.
         unsafe { store.hot(instance, fp, header) }
     }
@@ -191,16 +200,6 @@ builtins! {
         Ok(0)
     }
 
-    fn memory_grow(store, instance, memory, pages) {
-        store.grow_memory(instance, memory as u32, pages)
-    }
-
-    fn memory_copy(store, instance, to_memory, from_memory, to, from, len) {
-        let to = store.range(instance, to_memory as u32, to, len)?;
-        let from = store.range(instance, from_memory as u32, from, len)?;
-        store.copy(to, from)
-    }
-
     fn move_bytes(store, _instance, to, from, len) {
         // Compiled code has checked both ranges.
         let range = |at: u64| Range { at: at as *mut u8, len: len as usize, shared: false };
@@ -209,6 +208,18 @@ builtins! {
 
     fn fill_bytes(store, _instance, to, byte, len) {
         store.fill(Range { at: to as *mut u8, len: len as usize, shared: false }, byte as u8)
+    }
+}
+
+builtins! { safepoint:
+    fn memory_grow(store, instance, memory, pages) {
+        store.grow_memory(instance, memory as u32, pages)
+    }
+
+    fn memory_copy(store, instance, to_memory, from_memory, to, from, len) {
+        let to = store.range(instance, to_memory as u32, to, len)?;
+        let from = store.range(instance, from_memory as u32, from, len)?;
+        store.copy(to, from)
     }
 
     fn memory_fill(store, instance, memory, to, byte, len) {

@@ -95,9 +95,15 @@ impl StoreInner {
 
     /// Makes a host function one of the store's; `code` is how compiled code calls it.
     pub(crate) fn add_host_func(&mut self, def: Arc<HostDef>, code: usize, sig: u32) -> u32 {
-        let record = def.record(self.ctx(), 0);
+        let record = self.record_for(&def, 0);
         let ctx = self.funcs.hosts.push(record).as_ptr() as usize;
         self.add_func(code, ctx, sig, FuncKind::Host(def))
+    }
+
+    /// A record by which guests call a host function: see [`HostDef::record`].
+    pub(super) fn record_for(&self, def: &Arc<HostDef>, caller: usize) -> HostFunc {
+        let stressed = self.engine().config().gc_stress_at_safepoints;
+        def.record(self.ctx(), caller, stressed.then_some(dispatch_stressed as Dispatch))
     }
 }
 
@@ -208,6 +214,22 @@ where
             write_results(&mut (*store).inner, &raw.ty, &results, slots)
         }));
         finish::<T>(host, done)
+    }
+}
+
+/// Collects, and runs the dispatch of the host function.
+unsafe extern "C" fn dispatch_stressed(host: *mut HostFunc, slots: *mut u64) -> u64 {
+    // SAFETY: as for every dispatch: the record of a host function of the store that its guest calls, with slots for
+    // its parameters. The definition lives as long as the record. Nobody else uses the store now.
+    unsafe {
+        let def = &*((*host).definition as *const HostDef);
+        let store = (*(*host).store).owner as *mut StoreData<()>;
+        let held = std::slice::from_raw_parts(slots, def.ty.param_slots());
+        let collected = catch_unwind(AssertUnwindSafe(|| (*store).inner.stress(held)));
+        if let Err(panic) = collected {
+            wardian_vm::contain::discard(panic);
+        }
+        (def.dispatch())(host, slots)
     }
 }
 

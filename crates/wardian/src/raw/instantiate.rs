@@ -299,11 +299,11 @@ impl StoreInner {
         if imports.funcs.is_empty() {
             return Ok(());
         }
-        let (ctx, caller) = (self.ctx(), vm.address());
+        let caller = vm.address();
         let trampolines = module.host_trampolines()?;
         // Host functions get a record for this importer, so that they know who calls.
         let defs = imports.funcs.iter().filter_map(|f| self.host_def(f));
-        let records: Vec<_> = defs.map(|def| def.record(ctx, caller)).collect();
+        let records: Vec<_> = defs.map(|def| self.record_for(def, caller)).collect();
         let mut record = self.funcs.hosts.extend(records);
         for (index, import) in (0u32..).zip(&imports.funcs) {
             let entry = if self.host_def(import).is_some() {

@@ -150,7 +150,14 @@ impl StoreInner {
         let data = &self.instances[instance as usize];
         let (module, variant, defined) = (data.module.clone(), data.variant, function.defined);
         let wait = |count| function.countdown.store(count, Ordering::Relaxed);
-        wait(crate::tier::ask_again(self.engine().config().hot_after));
+        let config = self.engine().config();
+        let stressed = config.gc_stress_at_safepoints;
+        let wait = |count| wait(if stressed { 0 } else { count });
+        if config.kind == EngineKind::Interpreted {
+            wait(0);
+            return Ok(0);
+        }
+        wait(crate::tier::ask_again(config.hot_after));
         let ctx = self.ctx();
         // SAFETY: the context is valid as long as the store.
         let stop = || unsafe { is_interrupted(ctx) };

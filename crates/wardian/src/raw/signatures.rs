@@ -18,13 +18,14 @@
 //! **Invariant.** Equal types have equal numbers as long as both are there. No number is used twice.
 
 use crate::error::{LimitKind, UsageKind};
+use crate::glue::{Glue, Layout};
 use crate::jit::{CompiledFunction, Compiler};
 use crate::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, Weak};
 use wardian_types::{FuncType, SubType, TypeIndex};
-use wardian_vm::code_memory::CodeMemory;
 use wardian_vm::heap::Displays;
+use wardian_vm::unwind::Saved;
 
 /// A signature of an engine: a type at a position of its group.
 #[derive(Clone)]
@@ -70,13 +71,13 @@ pub(crate) struct Trampoline {
 struct Both {
     trampoline: Trampoline,
     #[expect(dead_code, reason = "keeps the code")]
-    code: Arc<CodeMemory>,
+    code: Arc<Glue>,
 }
 
 struct Single {
     address: usize,
     #[expect(dead_code, reason = "keeps the code")]
-    code: Arc<CodeMemory>,
+    code: Arc<Glue>,
 }
 
 /// The signatures of an engine that somebody has.
@@ -86,7 +87,7 @@ pub(crate) struct Signatures {
     /// Supertypes by number, for code; made when a type has some, or may be one.
     displays: OnceLock<Displays>,
     /// The code of trampolines, to find out whether an address is in it.
-    code: Mutex<Vec<Weak<CodeMemory>>>,
+    code: Mutex<Vec<Weak<Glue>>>,
 }
 
 #[derive(Default)]
@@ -159,14 +160,17 @@ impl Signature {
             return Ok(single.address);
         }
         let made = make().map_err(|e| self.not_compiled(e))?;
-        let code = self.publish(&made.text)?;
+        let mut layout = Layout::default();
+        layout.add(&made);
+        let code = self.publish(layout)?;
         let address = code.start();
         // Two threads may make the same one; either's will do.
         Ok(place.get_or_init(|| Single { address, code }).address)
     }
 
-    fn publish(&self, text: &[u8]) -> Result<Arc<CodeMemory>> {
-        let code = CodeMemory::publish(text)
+    fn publish(&self, layout: Layout) -> Result<Arc<Glue>> {
+        let code = layout
+            .publish()
             .map_err(|e| Error::system("no executable memory for trampolines", e))?;
         let code = Arc::new(code);
         if let Some(all) = self.group.all.upgrade() {
@@ -361,14 +365,23 @@ impl Signatures {
         known.by_key.get(key).and_then(Weak::upgrade)
     }
 
-    fn code(&self) -> MutexGuard<'_, Vec<Weak<CodeMemory>>> {
+    fn code(&self) -> MutexGuard<'_, Vec<Weak<Glue>>> {
         self.code.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// Whether an address is in a trampoline.
     pub(crate) fn contains(&self, pc: usize) -> bool {
+        self.found(|glue| glue.contains(pc).then_some(())).is_some()
+    }
+
+    /// Which registers the trampoline around an address saves in its frame; none if there is no trampoline.
+    pub(crate) fn saved_at(&self, pc: usize) -> Option<Saved> {
+        self.found(|glue| glue.saved_at(pc))
+    }
+
+    fn found<T>(&self, find: impl Fn(&Glue) -> Option<T>) -> Option<T> {
         let code: Vec<_> = self.code().iter().filter_map(Weak::upgrade).collect();
-        code.iter().any(|c| pc.wrapping_sub(c.start()) < c.len())
+        code.iter().find_map(|glue| find(glue))
     }
 
     /// How many signatures there are.
@@ -412,7 +425,7 @@ pub(crate) fn prepare<'a>(
     compiler: &Compiler,
     signatures: impl IntoIterator<Item = &'a Signature>,
 ) -> Result<()> {
-    let mut text = Vec::new();
+    let mut layout = Layout::default();
     let mut made: Vec<(&Signature, usize, Host)> = Vec::new();
     for signature in signatures {
         let is_made =
@@ -422,15 +435,15 @@ pub(crate) fn prepare<'a>(
         }
         let ty = signature.func()?;
         let fail = |e: crate::jit::CompileError| signature.not_compiled(e);
-        let entry = append(&mut text, compiler.entry_trampoline(ty).map_err(fail)?);
+        let entry = layout.add(&compiler.entry_trampoline(ty).map_err(fail)?);
         let host = match wardian_vm::direct_host_stub(ty) {
             Some(stub) => Host::Stub(stub),
-            None => Host::Made(append(&mut text, compiler.host_trampoline(ty).map_err(fail)?)),
+            None => Host::Made(layout.add(&compiler.host_trampoline(ty).map_err(fail)?)),
         };
         made.push((signature, entry, host));
     }
     let Some((first, _, _)) = made.first() else { return Ok(()) };
-    let code = first.publish(&text)?;
+    let code = first.publish(layout)?;
     for (signature, entry, host) in made {
         let entry = code.start() + entry;
         let host = match host {
@@ -450,14 +463,6 @@ enum Host {
     Stub(usize),
     /// By a trampoline at this offset in the code just made.
     Made(usize),
-}
-
-fn append(text: &mut Vec<u8>, function: CompiledFunction) -> usize {
-    let align = function.align.max(16) as usize;
-    text.resize(text.len().next_multiple_of(align), 0);
-    let start = text.len();
-    text.extend_from_slice(&function.text);
-    start
 }
 
 #[cfg(test)]

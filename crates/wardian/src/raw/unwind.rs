@@ -14,13 +14,14 @@ use super::listen::keep_first;
 use super::store::{StoreData, StoreInner};
 use crate::code::{Handler, Located};
 use crate::error::PanicPayload;
-use crate::{Error, ErrorKind, listener::AbortReason};
+use crate::jit::{CallHandlers, InstanceAt};
+use crate::{Engine, Error, ErrorKind, listener::AbortReason};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wardian_interp::{ANY_TAG, Handler as InterpretedHandler};
 use wardian_vm::contain::Payload;
 use wardian_vm::interpreted::{Function, frame};
 use wardian_vm::layout::StoreCtx;
-use wardian_vm::unwind::{Place, Unwinding};
+use wardian_vm::unwind::{Place, Saved, Unwinding};
 
 /// Prepares the guest of the innermost entry to be resumed where the exception that it has thrown is caught: see
 /// [`wardian_vm::layout::Unwind`].
@@ -42,15 +43,36 @@ fn panicked(panic: Payload) -> Error {
     Error::new(ErrorKind::Panic(PanicPayload::new(panic)))
 }
 
-/// Where an exception is caught.
-struct Found {
-    walk: Unwinding,
-    landing: Landing,
-}
-
+/// Where an exception is caught, in the frame that a walk has come to.
 enum Landing {
     Compiled { handler: Handler },
     Interpreted { handler: InterpretedHandler, ip: usize },
+}
+
+/// Compiled code, with what was found last: the next address is often in the same module's.
+struct Code<'a> {
+    engine: &'a Engine,
+    located: Option<Located>,
+}
+
+impl Code<'_> {
+    fn new(engine: &Engine) -> Code<'_> {
+        Code { engine, located: None }
+    }
+
+    /// The code of a module around an address.
+    fn around(&mut self, address: usize) -> Option<&Located> {
+        if !self.located.as_ref().is_some_and(|l| l.contains(address)) {
+            self.located = self.engine.code().locate(address);
+        }
+        self.located.as_ref()
+    }
+
+    /// Which registers the code saves that a call returns to.
+    fn saved_at(&mut self, pc: usize) -> Saved {
+        let of_function = self.around(pc - 1).and_then(|l| l.code.saved_at(pc - 1));
+        of_function.unwrap_or_else(|| self.engine.saved_by_glue(pc - 1))
+    }
 }
 
 impl StoreInner {
@@ -66,64 +88,70 @@ impl StoreInner {
         }
         // SAFETY: the caller's promise.
         unsafe {
-            let Some(found) = self.find_handler() else { return false };
-            if let Err(panic) = self.abort_unwound(&found.walk) {
+            // It stays in one place: to copy what was just written would take as long as a walk does.
+            let mut walk = Unwinding::begin(self.ctx());
+            let Some(landing) = self.find_handler(&mut walk) else { return false };
+            if let Err(panic) = self.abort_unwound(&walk) {
                 self.end_throw();
                 self.pending.discard_error();
                 self.fail(panicked(panic));
                 return false;
             }
-            self.land(&found);
+            self.land(&mut walk, &landing);
         }
         self.pending.discard_error();
         true
     }
 
-    /// The innermost frame that catches the exception.
+    /// Where the innermost frame is that catches the exception; the walk begins, and then is there.
     ///
     /// # Safety
     ///
     /// As for [`unwind`].
-    unsafe fn find_handler(&self) -> Option<Found> {
+    unsafe fn find_handler(&self, walk: &mut Unwinding) -> Option<Landing> {
         let (tag, _) = self.exceptions.get(self.thrown())?;
-        let mut located: Option<Located> = None;
+        let mut code = Code::new(self.engine());
         // SAFETY: the caller's promise: frames are such as a guest left them.
         unsafe {
-            let mut walk = Unwinding::begin(self.ctx());
             loop {
                 let landing = match walk.place()? {
-                    Place::Compiled { pc, fp } => self.compiled_handler(&mut located, pc, fp, tag),
+                    Place::Compiled { pc, fp } => {
+                        self.compiled_handler(walk, &mut code, [pc, fp], tag)
+                    }
                     Place::Interpreted { fp } => self.interpreted_handler(fp, tag),
                 };
-                if let Some(landing) = landing {
-                    return Some(Found { walk, landing });
+                if landing.is_some() {
+                    return landing;
                 }
                 walk.outward();
             }
         }
     }
 
-    /// The handler for a tag of the compiled frame at `fp`, which waits in the call that returns to `pc`.
+    /// The handler for a tag of the compiled frame at hand, at `fp`, which waits in the call that returns to `pc`.
     ///
     /// # Safety
     ///
     /// As for [`unwind`].
     unsafe fn compiled_handler(
         &self,
-        located: &mut Option<Located>,
-        pc: usize,
-        fp: usize,
+        walk: &mut Unwinding,
+        code: &mut Code<'_>,
+        [pc, fp]: [usize; 2],
         tag: u32,
     ) -> Option<Landing> {
-        let call = pc - 1;
-        if !located.as_ref().is_some_and(|l| l.contains(call)) {
-            // Trampolines and wrappers are no code of a module, and catch nothing.
-            *located = Some(self.engine().code().locate(call)?);
-        }
-        let handlers = located.as_ref()?.code.handlers_at(pc)?;
-        let sp = fp - handlers.call.frame_size as usize;
-        // SAFETY: the compiler has put the instance there, in the frame of this very call.
-        let vmctx = unsafe { *((sp + handlers.call.instance as usize) as *const usize) };
+        // Trampolines and wrappers are no code of a module, and catch nothing.
+        let CallHandlers { frame_size, instance, .. } =
+            code.around(pc - 1)?.code.handlers_at(pc)?.call;
+        let sp = fp - frame_size as usize;
+        // SAFETY: the compiler has put the instance there, in the frame of this very call or in a register.
+        let vmctx = unsafe {
+            match instance {
+                InstanceAt::Stack(offset) => *((sp + offset as usize) as *const usize),
+                InstanceAt::Register(at) => walk.register(at as usize, |pc| code.saved_at(pc)),
+            }
+        };
+        let handlers = code.around(pc - 1)?.code.handlers_at(pc)?;
         let tags = &self.instances[self.instance_at(vmctx)? as usize].tags;
         let handler = handlers.find(|index| tags.get(index as usize) == Some(&tag))?;
         Some(Landing::Compiled { handler })
@@ -179,8 +207,8 @@ impl StoreInner {
     ///
     /// # Safety
     ///
-    /// As for [`unwind`]; the handler was found for the exception that is thrown.
-    unsafe fn land(&mut self, found: &Found) {
+    /// As for [`unwind`]; the handler was found by this walk for the exception that is thrown.
+    unsafe fn land(&mut self, walk: &mut Unwinding, landing: &Landing) {
         let handle = self.end_throw();
         let ctx = self.ctx();
         let Some((_, values)) = self.exceptions.get(handle) else { return };
@@ -189,15 +217,17 @@ impl StoreInner {
         let by_reference = unsafe {
             (*ctx).exit = 0;
             (*ctx).caught = handle;
-            match &found.landing {
+            match landing {
                 Landing::Compiled { handler } => {
                     let payload = values.as_ptr() as u64;
                     (*ctx).caught_by = handler.number.into();
-                    found.walk.land_compiled(ctx, handler.frame_size, handler.pc, payload);
+                    let (size, pc) = (handler.frame_size, handler.pc);
+                    let mut code = Code::new(self.engine());
+                    walk.land_compiled(ctx, size, pc, payload, |pc| code.saved_at(pc));
                     handler.by_reference
                 }
                 Landing::Interpreted { handler, ip } => {
-                    if let Some(Place::Interpreted { fp }) = found.walk.place() {
+                    if let Some(Place::Interpreted { fp }) = walk.place() {
                         let slots = fp as *mut u64;
                         if handler.tag != ANY_TAG {
                             let at = slots.offset(handler.values as isize);
@@ -207,7 +237,7 @@ impl StoreInner {
                             *slots.offset(slot as isize) = handle;
                         }
                     }
-                    found.walk.land_interpreted(ctx, *ip);
+                    walk.land_interpreted(ctx, *ip);
                     handler.reference.is_some()
                 }
             }

@@ -8,7 +8,19 @@
 //!   └──────────────────────────┘
 //! ```
 
+use crate::kept::Kept;
 use crate::layout::StoreCtx;
+
+/// None so far: calls with handlers preserve no registers. The Tail convention passes arguments in other
+/// registers than C here.
+pub(crate) const KEPT: [u8; 0] = [];
+
+/// # Safety
+///
+/// As on x86-64.
+pub(crate) unsafe fn kept_by_stub(_wasm_sp: usize) -> Kept {
+    []
+}
 
 /// Size of the frame that a stub makes.
 const STUB: usize = 160;
@@ -25,6 +37,7 @@ pub(crate) unsafe fn write_landing(
     fp: usize,
     pc: usize,
     payload: u64,
+    _kept: &Kept,
 ) -> usize {
     let start = sp - STUB;
     let mut frame = [0; STUB / size_of::<usize>()];

@@ -29,6 +29,7 @@ mod held;
 mod image;
 pub(crate) mod objects;
 pub(crate) mod roots;
+mod stress;
 pub(crate) mod timeline;
 
 use super::instantiate::reborrow;
@@ -81,7 +82,8 @@ impl StoreInner {
         let words = unsafe { &mut *self.heap_words() };
         let mut heap = Heap::new(words)
             .map_err(|error| Error::system("no address space for a heap of 4 GiB", error))?;
-        heap.set_poison(self.engine().config().gc_stress);
+        let config = self.engine().config();
+        heap.set_poison(config.gc_stress || config.gc_stress_at_safepoints);
         self.gc.heap = Some(heap);
         self.publish_displays();
         Ok(())

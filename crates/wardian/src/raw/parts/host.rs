@@ -37,22 +37,31 @@ impl HostDef {
     /// A record by which a guest calls this function; `caller` is the importing instance's context,
     /// or zero if the record is for calls through tables.
     ///
+    /// `in_place` runs instead of the function's own dispatch, if there is one; it calls [`HostDef::dispatch`].
+    ///
     /// The caller keeps `def` alive as long as the record.
     pub(in crate::raw) fn record(
         self: &Arc<Self>,
         store: *mut StoreCtx,
         caller: usize,
+        in_place: Option<Dispatch>,
     ) -> HostFunc {
         HostFunc {
             store,
             caller,
-            dispatch: self.dispatch,
+            dispatch: in_place.map_or(self.dispatch, |dispatch| dispatch as usize),
             data: &raw const **self.closure as *const () as usize,
             nested: 0.into(),
             stub: wardian_vm::host_stub(),
             definition: Arc::as_ptr(self) as usize,
             trampoline: 0,
         }
+    }
+
+    /// What calls the closure.
+    pub(in crate::raw) fn dispatch(&self) -> Dispatch {
+        // SAFETY: `new` was given one.
+        unsafe { std::mem::transmute::<usize, Dispatch>(self.dispatch) }
     }
 }
 

@@ -1,0 +1,111 @@
+//! Handlers of exceptions, as the tables beside the code have them.
+
+use crate::code::CompiledCode;
+
+/// A call with handlers of exceptions around it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Call {
+    /// Where it returns to.
+    pub offset: u32,
+    /// How far the stack pointer is below the frame pointer at the call.
+    pub frame_size: u32,
+    /// Where the address of its instance is at the call.
+    pub instance: InstanceAt,
+    /// The block that it is in: a position among the function's [`Scope`]s.
+    pub scope: u32,
+    /// Where an exception enters.
+    pub entry: u32,
+}
+
+/// Where a function has the address of its instance at a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstanceAt {
+    /// In its frame, counted from the stack pointer.
+    Stack(u32),
+    /// In a register, by its position in [`wardian_vm::unwind::KEPT`].
+    Register(u32),
+}
+
+impl InstanceAt {
+    /// Marks a register; frames are smaller.
+    const REGISTER: u32 = 1 << 31;
+
+    pub(crate) fn to_word(self) -> u32 {
+        match self {
+            InstanceAt::Stack(offset) => offset,
+            InstanceAt::Register(at) => at | InstanceAt::REGISTER,
+        }
+    }
+
+    pub(crate) fn from_word(word: u32) -> InstanceAt {
+        match word & InstanceAt::REGISTER {
+            0 => InstanceAt::Stack(word),
+            _ => InstanceAt::Register(word & !InstanceAt::REGISTER),
+        }
+    }
+}
+
+impl Default for InstanceAt {
+    fn default() -> Self {
+        InstanceAt::Stack(0)
+    }
+}
+
+/// A block with handlers of exceptions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// The block around it that has handlers, if there is one.
+    pub parent: Option<u32>,
+    /// The number of its first handler in the function; the others follow.
+    pub first: u32,
+    /// What its handlers catch: twice the index of a tag, or of none for all tags, and one if by reference.
+    pub handlers: Vec<u32>,
+}
+
+/// The tag of a handler that catches all.
+pub(crate) const ANY_TAG: u32 = u32::MAX >> 1;
+
+/// What a handler catches as a word: the tag as its index in the module, and whether it takes a reference to
+/// the exception.
+pub(crate) fn handler_word(tag: u32, by_reference: bool) -> u32 {
+    tag << 1 | u32::from(by_reference)
+}
+
+/// A handler of exceptions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handler {
+    /// The tag that it catches, as its index in the module; none for all tags.
+    pub tag: Option<u32>,
+    /// Whether it takes a reference to the exception.
+    pub by_reference: bool,
+    /// Its number in the function.
+    pub number: u32,
+}
+
+/// The handlers around a call.
+#[derive(Clone, Copy, Debug)]
+pub struct CallHandlers<'a> {
+    /// As [`Call::frame_size`].
+    pub frame_size: u32,
+    /// As [`Call::instance`].
+    pub instance: InstanceAt,
+    /// As [`Call::entry`], from the start of the text.
+    pub entry: u32,
+    pub(crate) scope: u32,
+    pub(crate) code: &'a CompiledCode,
+}
+
+impl CallHandlers<'_> {
+    /// The handlers, innermost first.
+    pub fn handlers(&self) -> impl Iterator<Item = Handler> {
+        let next = |scope: &u32| self.code.parent(*scope);
+        std::iter::successors(Some(self.scope), next).flat_map(|scope| {
+            let (first, words) = self.code.scope(scope);
+            (first..).zip(words).map(|(number, word)| Handler {
+                tag: Some(word >> 1).filter(|tag| *tag != ANY_TAG),
+                by_reference: word & 1 != 0,
+                number,
+            })
+        })
+    }
+}

@@ -1,0 +1,89 @@
+//! The registers that C keeps, where a compiled function catches an exception.
+//!
+//! ```text
+//!   frame of a compiled function             frame of a stub, by which the guest called the host
+//!   ┌──────────────────────────┐             ┌──────────────────────────┐
+//!   │ return address           │             │ return address           │
+//!   │ caller's frame pointer   │ <- fp       │ caller's frame pointer   │
+//!   │ padding, if odd          │             │ all registers of KEPT    │
+//!   │ those of KEPT that the   │             │ slots                    │
+//!   │ function uses, ascending │             └──────────────────────────┘ <- wasm_sp
+//!   │ its values               │
+//!   └──────────────────────────┘
+//! ```
+//!
+//! A call with handlers may leave values in these registers, as any call may, and its handler finds them there.
+//! When the exception is thrown they hold something else: each function between has saved those that it uses in
+//! its frame, and would have restored them at its return. So they are restored in that order, from the stub in
+//! which the guest waits outwards: first all from the stub, which has saved all of them, then from each frame
+//! that is left what its function has saved. What the guest had in interpreted frames further in is of no
+//! concern: compiled code calls interpreted code by a stub, too.
+//!
+//! **Invariant.** Code with a frame record on the wasm stack is of a function, a trampoline or a wrapper, and
+//! then the compiler says what it saves ([`Saved`]), or it is a stub of [`crate::arch`] that waits for another
+//! stub: that changes none of these registers before.
+
+use crate::arch;
+
+/// The registers, by their numbers in the instructions of this processor, in the order in which functions save
+/// them. Where there are none, calls with handlers preserve no registers.
+pub const KEPT: &[u8] = &arch::KEPT;
+
+/// Values of [`KEPT`].
+pub(crate) type Kept = [usize; arch::KEPT.len()];
+
+/// Which of [`KEPT`] a function saves in its frame, as bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Saved(pub u8);
+
+impl Saved {
+    /// The registers, by their positions in [`KEPT`], and how far below the frame pointer each is saved.
+    pub fn places(self) -> impl Iterator<Item = (usize, usize)> {
+        const WORD: usize = size_of::<usize>();
+        let is_saved = move |at: &usize| self.0 >> at & 1 != 0;
+        let size = ((0..KEPT.len()).filter(is_saved).count() * WORD).next_multiple_of(16);
+        (0..KEPT.len()).filter(is_saved).enumerate().map(move |(i, at)| (at, size - i * WORD))
+    }
+
+    /// Takes the values that a function has saved in its frame.
+    ///
+    /// # Safety
+    ///
+    /// `fp` is the frame pointer of a function of which this is said, and the frame is on a wasm stack.
+    pub(crate) unsafe fn restore(self, kept: &mut Kept, fp: usize) {
+        for (at, below) in self.places() {
+            // SAFETY: the caller's promise: the function has saved it there in its prologue.
+            kept[at] = unsafe { *((fp - below) as *const usize) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KEPT, Saved};
+
+    #[test]
+    fn registers_lie_below_the_frame_pointer() {
+        let places = |saved| Saved(saved).places().collect::<Vec<_>>();
+        assert_eq!(places(0), []);
+        if KEPT.len() >= 5 {
+            assert_eq!(places(0b1), [(0, 16)]);
+            assert_eq!(places(0b10100), [(2, 16), (4, 8)]);
+            assert_eq!(places(0b10101), [(0, 32), (2, 24), (4, 16)]);
+        }
+    }
+
+    #[test]
+    fn a_function_gives_back_what_it_has_saved() {
+        if KEPT.len() < 5 {
+            return;
+        }
+        // Padding is above the registers, right below the frame pointer.
+        let frame: [usize; 5] = [30, 31, 32, 0, 99];
+        let mut kept: super::Kept = std::array::from_fn(|i| i);
+        let fp = &raw const frame[4] as usize;
+        // SAFETY: a frame as a function makes it that saves three registers.
+        unsafe { Saved(0b01101).restore(&mut kept, fp) };
+        assert_eq!(kept[..5], [30, 1, 31, 32, 4]);
+    }
+}
