@@ -3,10 +3,11 @@
 use crate::StopReason;
 use crate::raw::store::StoreInner;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wardian_vm::interrupt::{Interrupter, reason};
+
+pub use wardian_vm::WakeFd;
 
 /// Stops the guests of a store, from any thread. Clones stop the same store.
 #[derive(Clone, Debug)]
@@ -59,7 +60,7 @@ impl Interrupt {
     /// A file that becomes readable then, to be waited for together with others. `None` if the
     /// system has no file descriptor left.
     pub fn wake_fd(&self) -> Option<WakeFd> {
-        self.0.event().map(WakeFd)
+        self.0.event()
     }
 }
 
@@ -91,7 +92,7 @@ impl RepeatableInterrupt<'_> {
         if !self.heard.swap(true, Ordering::Relaxed) {
             self.interrupter.set_repeatable(true);
         }
-        event.map(WakeFd)
+        event
     }
 }
 
@@ -100,16 +101,6 @@ impl Drop for RepeatableInterrupt<'_> {
         if *self.heard.get_mut() {
             self.interrupter.set_repeatable(false);
         }
-    }
-}
-
-/// See [`Interrupt::wake_fd`].
-#[derive(Clone, Debug)]
-pub struct WakeFd(Arc<OwnedFd>);
-
-impl AsFd for WakeFd {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
     }
 }
 
