@@ -2,22 +2,21 @@
 //! for one socket cannot get stuck in the host when one wins.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::event::PollFlags;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags,
     Shutdown, SocketFlags, SocketType,
 };
 
+use super::{Fd, Waiter};
 use crate::abi::Answer;
 use crate::errno::Errno;
-use crate::types::Filetype;
-use crate::wait::Waiter;
+use crate::types::{Filestat, Filetype};
 
 /// A connected socket.
 pub(crate) struct Socket {
-    fd: OwnedFd,
+    fd: Fd,
 }
 
 /// What `sock_recv` received.
@@ -27,7 +26,13 @@ pub(crate) struct Received {
 }
 
 impl Socket {
-    pub(crate) fn new(fd: OwnedFd) -> Result<Socket, Errno> {
+    /// One that the embedder gives.
+    pub(crate) fn new(fd: super::ConnectedSocket) -> Result<Socket, Errno> {
+        Socket::of(fd)
+    }
+
+    /// One that a path leads to.
+    pub(crate) fn of(fd: Fd) -> Result<Socket, Errno> {
         rustix::io::ioctl_fionbio(&fd, true)?;
         Ok(Socket { fd })
     }
@@ -43,8 +48,12 @@ impl Socket {
         Ok(Socket { fd: ours })
     }
 
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn pollable(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+
+    pub(crate) fn filestat(&self) -> Result<Filestat, Errno> {
+        super::stat(&self.fd)
     }
 
     pub(crate) fn filetype(&self) -> Filetype {
@@ -71,7 +80,7 @@ impl Socket {
                     let truncated = message.flags.contains(ReturnFlags::TRUNC);
                     return Ok(Received { bytes: message.bytes, truncated });
                 }
-                Err(rustix::io::Errno::AGAIN) => waiter.until_ready(self.fd(), PollFlags::IN)?,
+                Err(rustix::io::Errno::AGAIN) => waiter.until_ready(self.pollable(), false)?,
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -86,7 +95,7 @@ impl Socket {
             let mut control = SendAncillaryBuffer::default();
             match rustix::net::sendmsg(&self.fd, bufs, &mut control, flags) {
                 Ok(sent) => return Ok(sent),
-                Err(rustix::io::Errno::AGAIN) => waiter.until_ready(self.fd(), PollFlags::OUT)?,
+                Err(rustix::io::Errno::AGAIN) => waiter.until_ready(self.pollable(), true)?,
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -107,11 +116,11 @@ impl Socket {
 
 /// A socket that waits for connections.
 pub(crate) struct Listener {
-    fd: OwnedFd,
+    fd: Fd,
 }
 
 impl Listener {
-    pub(crate) fn new(fd: OwnedFd) -> Result<Listener, Errno> {
+    pub(crate) fn new(fd: super::ListeningSocket) -> Result<Listener, Errno> {
         rustix::io::ioctl_fionbio(&fd, true)?;
         Ok(Listener { fd })
     }
@@ -123,8 +132,12 @@ impl Listener {
         Ok(Listener { fd })
     }
 
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn pollable(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+
+    pub(crate) fn filestat(&self) -> Result<Filestat, Errno> {
+        super::stat(&self.fd)
     }
 
     /// `sock_accept`.
@@ -134,7 +147,7 @@ impl Listener {
             waiter.check()?;
             match rustix::net::accept_with(&self.fd, flags) {
                 Ok(fd) => return Ok(Socket { fd }),
-                Err(rustix::io::Errno::AGAIN) => waiter.until_ready(self.fd(), PollFlags::IN)?,
+                Err(rustix::io::Errno::AGAIN) => waiter.until_ready(self.pollable(), false)?,
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
                 Err(error) => return Err(error.into()),
             }
