@@ -119,6 +119,7 @@ impl WasiCtx {
     }
 }
 
+#[allow(dead_code, reason = "hosts differ in what can be carried")]
 pub(crate) struct Saving {
     /// How many bytes removed files may still have.
     pub(crate) room: u64,
