@@ -46,7 +46,7 @@ pub fn contains(address: usize) -> bool {
 /// addresses are used up now is no error.
 pub fn may_execute() -> io::Result<()> {
     if !crate::COMPILED_CODE {
-        let why = "no code is generated for this processor";
+        let why = "no code is generated for this processor and system";
         return Err(io::Error::new(io::ErrorKind::Unsupported, why));
     }
     let size = system::page_size();

@@ -69,16 +69,11 @@ fn object_heap() -> Ability {
 }
 
 fn memory_files() -> Ability {
-    Ability::new("memory files", system::memory_files(), FILES_INSTEAD)
+    Ability::new("memory files", system::memory_files(), system::FILES_INSTEAD)
 }
 
-const FILES_INSTEAD: &str = "files without a name in /dev/shm or the folder for temporary files; without those too, \
-                             instances copy their data, and memories cannot be captured";
-
 fn written_pages() -> Ability {
-    let instead =
-        "the words of /proc/self/pagemap are read; without those, snapshots compare all pages";
-    Ability::new("written pages", system::written_pages(), instead)
+    Ability::new("written pages", system::written_pages(), system::WRITTEN_INSTEAD)
 }
 
 fn barriers() -> Ability {
@@ -90,9 +85,7 @@ fn barriers() -> Ability {
 }
 
 fn trap_signals() -> Ability {
-    let found = signals::disposition();
-    let instead = "a thread that runs guests unblocks them, and the handler that was there gets what is no trap";
-    Ability::new("signals of traps", found, instead)
+    Ability::new("signals of traps", signals::disposition(), signals::INSTEAD)
 }
 
 fn mappings() -> Ability {

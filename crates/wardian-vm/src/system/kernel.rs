@@ -5,12 +5,12 @@ mod objects;
 mod room;
 pub(super) mod written;
 
-pub(crate) use anonymous_file::{memory_file, memory_files};
+pub(crate) use anonymous_file::{FILES_INSTEAD, memory_file, memory_files};
 pub(crate) use objects::object_at;
 pub(crate) use room::room;
 #[cfg(test)]
 pub(crate) use written::WAYS;
-pub(crate) use written::{written, written_pages};
+pub(crate) use written::{WRITTEN_INSTEAD, written, written_pages};
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -37,6 +37,7 @@
 //! | `thread` | what a thread that runs guests needs |
 //! | `barrier`, `synchronize_cores` | barriers on all threads of the process |
 //! | `memory_files`, `written_pages`, `barriers`, `mappings`, `address_space` | what there is of these, in words |
+//! | `FILES_INSTEAD`, `WRITTEN_INSTEAD` | what is done without |
 //!
 //! A system that lacks a verb has one that says so, and what uses it takes another way: copies in place of views,
 //! checks in place of signals.

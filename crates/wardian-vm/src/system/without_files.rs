@@ -79,3 +79,9 @@ pub(crate) unsafe fn move_pages(
 ) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+/// What is done without files in memory.
+pub(crate) const FILES_INSTEAD: &str = "instances copy their data, and snapshots are copies";
+
+/// What is done where nothing says which pages were written.
+pub(crate) const WRITTEN_INSTEAD: &str = "snapshots copy all pages";

@@ -131,7 +131,7 @@ impl From<&Stat> for Filestat {
     #[allow(clippy::unnecessary_cast, reason = "its width depends on the processor")]
     fn from(stat: &Stat) -> Filestat {
         Filestat {
-            dev: stat.st_dev,
+            dev: stat.st_dev as u64,
             ino: stat.st_ino,
             filetype: FileType::from_raw_mode(stat.st_mode).into(),
             nlink: stat.st_nlink as u64,
@@ -197,7 +197,7 @@ fn host_flags(how: Open) -> OFlags {
         | oflag(oflags::TRUNC, OFlags::TRUNC)
         | fdflag(fdflags::APPEND, OFlags::APPEND)
         | fdflag(fdflags::DSYNC, OFlags::DSYNC)
-        | fdflag(fdflags::RSYNC, OFlags::RSYNC)
+        | fdflag(fdflags::RSYNC, super::READ_SYNC)
         | fdflag(fdflags::SYNC, OFlags::SYNC)
 }
 

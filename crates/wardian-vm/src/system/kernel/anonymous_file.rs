@@ -55,3 +55,7 @@ pub(crate) fn memory_files() -> Result<String, String> {
         Err(other) => format!("memfd_create: {error}; files without a name: {other}"),
     })
 }
+
+/// What is done without files in memory.
+pub(crate) const FILES_INSTEAD: &str = "files without a name in /dev/shm or the folder for temporary files; without those too, \
+                                        instances copy their data, and memories cannot be captured";

@@ -195,3 +195,7 @@ impl Written {
         }
     }
 }
+
+/// What is done without the call that says which pages were written.
+pub(crate) const WRITTEN_INSTEAD: &str =
+    "the words of /proc/self/pagemap are read; without those, snapshots compare all pages";

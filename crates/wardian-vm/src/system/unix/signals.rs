@@ -44,6 +44,10 @@ const TRAP_SIGNALS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGIL
 /// Whether there are signals: elsewhere guests have checks, and look whether they are to stop.
 pub const AVAILABLE: bool = true;
 
+/// What is done where signals are not as they are needed.
+pub(crate) const INSTEAD: &str =
+    "a thread that runs guests unblocks them, and the handler that was there gets what is no trap";
+
 /// The signal that asks a thread to stop its guest, unless the embedder chose another. By default
 /// the system ignores it, so that one that comes late does no harm.
 pub const DEFAULT_INTERRUPT_SIGNAL: i32 = libc::SIGURG;

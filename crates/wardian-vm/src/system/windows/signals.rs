@@ -36,3 +36,7 @@ pub(crate) fn interrupt_signal() -> i32 {
 pub(crate) fn disposition() -> Result<String, String> {
     Err("this system has none".into())
 }
+
+/// What is done without signals.
+pub(crate) const INSTEAD: &str =
+    "guests have checks, and look whether they are to stop; no samples are taken";

@@ -5,13 +5,13 @@ use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags,
-    Shutdown, SocketFlags, SocketType,
+    RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer, Shutdown, SocketType,
 };
 
 use super::{Fd, Waiter};
 use crate::abi::Answer;
 use crate::errno::Errno;
+use crate::host;
 use crate::types::{Filestat, Filetype};
 
 /// A connected socket.
@@ -40,10 +40,8 @@ impl Socket {
     /// A socket whose peer is gone, before it had read everything: reading is `connreset`, then the end, and
     /// writing is `pipe`.
     pub(crate) fn lost() -> Result<Socket, Errno> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let (ours, peer) =
-            rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        rustix::net::send(&ours, b"\n", SendFlags::NOSIGNAL)?;
+        let (ours, peer) = host::socket_pair()?;
+        rustix::net::send(&ours, b"\n", host::SEND)?;
         drop(peer);
         Ok(Socket { fd: ours })
     }
@@ -89,11 +87,10 @@ impl Socket {
 
     /// `sock_send`. A peer that is gone is `pipe`, and no signal.
     pub(crate) fn send(&self, waiter: Waiter<'_>, bufs: &[IoSlice<'_>]) -> Answer<usize> {
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         loop {
             waiter.check()?;
             let mut control = SendAncillaryBuffer::default();
-            match rustix::net::sendmsg(&self.fd, bufs, &mut control, flags) {
+            match rustix::net::sendmsg(&self.fd, bufs, &mut control, host::SEND) {
                 Ok(sent) => return Ok(sent),
                 Err(rustix::io::Errno::AGAIN) => waiter.until_ready(self.pollable(), true)?,
                 Err(rustix::io::Errno::INTR) => {}
@@ -127,9 +124,7 @@ impl Listener {
 
     /// A socket that listens no longer: `sock_accept` is `inval`.
     pub(crate) fn lost() -> Result<Listener, Errno> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        Ok(Listener { fd })
+        Ok(Listener { fd: host::socket()? })
     }
 
     pub(crate) fn pollable(&self) -> BorrowedFd<'_> {
@@ -142,10 +137,9 @@ impl Listener {
 
     /// `sock_accept`.
     pub(crate) fn accept(&self, waiter: Waiter<'_>) -> Answer<Socket> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         loop {
             waiter.check()?;
-            match rustix::net::accept_with(&self.fd, flags) {
+            match host::accept(&self.fd) {
                 Ok(fd) => return Ok(Socket { fd }),
                 Err(rustix::io::Errno::AGAIN) => waiter.until_ready(self.pollable(), false)?,
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}

@@ -5,12 +5,12 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::SeekFrom;
-use rustix::io::ReadWriteFlags;
 
 use super::{Fd, Waiter};
 use crate::abi::Answer;
 use crate::chunks;
 use crate::errno::Errno;
+use crate::host;
 use crate::stream::Readiness;
 use crate::types::Filestat;
 
@@ -25,9 +25,6 @@ pub(crate) struct Host {
     /// A regular file, which never waits for others.
     is_file: bool,
 }
-
-/// Not at any offset, for `preadv2` and `pwritev2`.
-const NO_OFFSET: u64 = u64::MAX;
 
 /// How much a pipe that is ready takes without blocking, and how much of a
 /// blocking write is tried at a time.
@@ -93,7 +90,7 @@ impl Host {
         loop {
             waiter.check()?;
             if self.nowait.load(Ordering::Relaxed) {
-                match rustix::io::preadv2(&self.fd, bufs, NO_OFFSET, ReadWriteFlags::NOWAIT) {
+                match host::read_now(&self.fd, bufs) {
                     Err(rustix::io::Errno::AGAIN) => {
                         waiter.until_ready(self.fd.as_fd(), false)?;
                         continue;
@@ -124,7 +121,7 @@ impl Host {
         loop {
             waiter.check()?;
             if self.nowait.load(Ordering::Relaxed) {
-                match rustix::io::pwritev2(&self.fd, bufs, NO_OFFSET, ReadWriteFlags::NOWAIT) {
+                match host::write_now(&self.fd, bufs) {
                     Err(rustix::io::Errno::AGAIN) => {
                         waiter.until_ready(self.fd.as_fd(), true)?;
                         continue;

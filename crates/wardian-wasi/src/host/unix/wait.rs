@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::abi::{Answer, Fail, Interrupt, Stop};
 use crate::errno::Errno;
-use crate::host::Outcome;
+use crate::host::{self, Outcome};
 
 /// How often an interrupt without a descriptor is asked.
 const SLICE: Duration = Duration::from_millis(5);
@@ -87,7 +87,7 @@ pub(crate) fn outcome(waited: &Waited<'_>) -> Option<Outcome> {
     Some(Outcome {
         error: if got.contains(PollFlags::NVAL) { Errno::Badf } else { Errno::Success },
         bytes: rustix::io::ioctl_fionread(waited.as_fd()).unwrap_or(0),
-        hangup: got.intersects(PollFlags::HUP | PollFlags::RDHUP | PollFlags::ERR),
+        hangup: got.intersects(host::HANGUP),
     })
 }
 
