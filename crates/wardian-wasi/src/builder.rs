@@ -12,7 +12,7 @@ use crate::clock::{Clocks, SystemClocks};
 use crate::ctx::{Inner, WasiCtx};
 use crate::dir::Dir;
 use crate::errno::Errno;
-use crate::host::{self, Fd, Listener, Socket};
+use crate::host::{self, ConnectedSocket, Fd, Listener, ListeningSocket, Socket};
 use crate::memory_stream::{MemoryInput, MemoryOutput};
 use crate::origin::Origin;
 use crate::pending::Pending;
@@ -398,7 +398,7 @@ impl WasiCtxBuilder {
     ///
     /// # Errors
     /// [`BuildError::Descriptor`].
-    pub fn socket(mut self, socket: impl Into<host::ConnectedSocket>) -> Result<Self, BuildError> {
+    pub fn socket(mut self, socket: impl Into<ConnectedSocket>) -> Result<Self, BuildError> {
         let socket = Socket::new(socket.into())
             .map_err(|error| BuildError::Descriptor { what: "a socket", error })?;
         let origin = Origin::Socket(self.sockets.len() as u32);
@@ -455,7 +455,7 @@ impl WasiCtxBuilder {
         self.envs.iter().map(|(name, value)| format!("{name}={value}")).collect()
     }
 
-    pub(crate) fn listen(mut self, socket: host::ListeningSocket) -> Result<Self, BuildError> {
+    pub(crate) fn listen(mut self, socket: ListeningSocket) -> Result<Self, BuildError> {
         let listener = Listener::new(socket)
             .map_err(|error| BuildError::Descriptor { what: "a listening socket", error })?;
         let listens = |d: &&Descriptor| matches!(d.kind, Kind::Listener(_));
