@@ -16,7 +16,7 @@ use std::os::unix::net::UnixListener;
 
 use cap_fs_ext::{FollowSymlinks, MetadataExt, OpenOptionsFollowExt};
 use cap_std::fs::{Dir as HostDir, Metadata, OpenOptions, OpenOptionsExt};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawMode, Stat};
 use rustix::time::{ClockId as HostClock, Timespec, clock_getres, clock_gettime};
 
 use crate::builder::{BuildError, WasiCtxBuilder};
@@ -85,12 +85,13 @@ pub(crate) fn parent_ino(dir: &HostDir) -> Result<u64, Errno> {
 
 /// The mode of a file, by the trait of the operating system's own metadata.
 trait ModeBits {
-    fn mode_bits(&self) -> u32;
+    fn mode_bits(&self) -> RawMode;
 }
 
 impl ModeBits for Metadata {
-    fn mode_bits(&self) -> u32 {
-        cap_fs_ext::OsMetadataExt::mode(self)
+    #[allow(clippy::unnecessary_cast, reason = "its width depends on the system")]
+    fn mode_bits(&self) -> RawMode {
+        cap_fs_ext::OsMetadataExt::mode(self) as RawMode
     }
 }
 
