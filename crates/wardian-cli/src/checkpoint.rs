@@ -10,12 +10,12 @@ pub(crate) use key::Key;
 
 use crate::args::{CheckpointSignal, RunArgs};
 use crate::ending::Ending;
+use crate::host::{Signal, SignalSet};
 use crate::objects;
 use crate::report;
 use crate::wasi::Host;
 use anyhow::{Context, anyhow};
 use chain::Chain;
-use nix::sys::signal::{SigSet, Signal};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
@@ -34,7 +34,7 @@ const WASI: &str = "wasi";
 pub(crate) struct Checkpointer {
     target: Target,
     every: Option<Duration>,
-    signals: SigSet,
+    signals: SignalSet,
     /// What asks for one, while the guest runs.
     request: Arc<Mutex<Option<CheckpointRequest>>>,
 }
@@ -44,7 +44,7 @@ impl Checkpointer {
     /// the command line asks for no checkpoints.
     pub(crate) fn new(args: &RunArgs) -> anyhow::Result<Option<Checkpointer>> {
         let Some(path) = &args.checkpoint.file else { return Ok(None) };
-        let signals: SigSet = args.checkpoint.signals().into_iter().map(signal).collect();
+        let signals: SignalSet = args.checkpoint.signals().into_iter().map(signal).collect();
         signals.thread_block().context("cannot block signals")?;
         let checkpointer = Checkpointer {
             target: Target {

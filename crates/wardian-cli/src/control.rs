@@ -11,22 +11,19 @@
 //! The protocol is documented in `docs/control.md`.
 
 mod client;
-mod folder;
-mod protocol;
-mod server;
+pub(crate) mod protocol;
 
 pub(crate) use client::{Peer, attach, checkpoint};
+use protocol::{Answer, Code, Command};
 
 use crate::args::{EngineArg, RunArgs};
 use crate::checkpoint::{self, Key, Problem, Target};
+use crate::host::control::{Pending, Server, Socket};
 use crate::live::Live;
 use crate::outfile::OutFile;
 use crate::report;
 use crate::wasi::Host;
 use anyhow::Context;
-use folder::Socket;
-use protocol::{Answer, Code, Command};
-use server::{Pending, Server};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use wardian::{

@@ -1,7 +1,7 @@
 //! Who ends the process, and how, when a guest does not end by itself.
 
+use crate::host::{self, Signal};
 use crate::report::{Exit, Failure, failure};
-use nix::sys::signal::{SigSet, Signal, raise};
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,8 +29,7 @@ impl Ending {
     /// Waits for nothing: another thread may hold standard output, and hang.
     fn end_at_once(self) -> ! {
         if let Ending::Signal(signal) = self {
-            // The signal was only blocked, so it now does what it does by default.
-            let _ = SigSet::from(signal).thread_unblock().and_then(|()| raise(signal));
+            host::end_by(signal);
         }
         std::process::exit(self.exit().0.into())
     }

@@ -11,6 +11,7 @@ mod doctor;
 mod ending;
 mod engine;
 mod habits;
+mod host;
 mod input;
 mod inspect;
 mod invoke;

@@ -117,6 +117,6 @@ pub(crate) fn columns() -> usize {
     if !stderr.is_terminal() {
         return COLUMNS;
     }
-    let size = rustix::termios::tcgetwinsize(&stderr);
-    size.map_or(COLUMNS, |size| usize::from(size.ws_col)).max(60)
+    let size = crate::host::terminal_size(&stderr);
+    size.map_or(COLUMNS, |(columns, _)| usize::from(columns)).max(60)
 }

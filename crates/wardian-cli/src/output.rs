@@ -1,7 +1,8 @@
 //! Standard output.
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{self, Write};
+
+pub(crate) use crate::host::reader_is_gone;
 
 /// Writes all of it. A reader that has gone away, as in `wardian inspect x.wasm | head`, is no
 /// error: it has what it wanted.
@@ -13,14 +14,6 @@ pub(crate) fn write(bytes: &[u8]) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Whether standard output is a pipe that nobody reads any more, as in `wardian run x.wasm | head`.
-pub(crate) fn reader_is_gone() -> bool {
-    let out = io::stdout();
-    let mut ask = [PollFd::new(&out, PollFlags::empty())];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut ask, Some(&now)).is_ok() && ask[0].revents().contains(PollFlags::ERR)
 }
 
 /// A number of bytes for people.

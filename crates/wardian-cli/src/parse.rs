@@ -1,8 +1,8 @@
 //! Values of options.
 
+use crate::host;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 use wardian::CoreFeatures;
@@ -26,16 +26,16 @@ pub(crate) fn guest_frames() -> impl TypedValueParser<Value = GuestFrames> {
 ///
 /// HOST may be any bytes, as names of files may; GUEST is Unicode, as WASI requires.
 pub(crate) fn directory(text: OsString) -> Result<Directory, String> {
-    let text = text.as_bytes();
+    let text = host::bytes_of(&text);
     let (paths, read_only) = if let Some(rest) = text.strip_suffix(b":ro") {
         (rest, true)
     } else {
         (text.strip_suffix(b":rw").unwrap_or(text), false)
     };
     // The double colon goes first, so that HOST may then contain single ones.
-    let (host, guest) =
+    let (path, guest) =
         split_once(paths, b"::").or_else(|| split_once(paths, b":")).unwrap_or((paths, paths));
-    if host.is_empty() || guest.is_empty() {
+    if path.is_empty() || guest.is_empty() {
         return Err("it should be HOST, HOST:GUEST or HOST::GUEST, and may end with :ro".into());
     }
     let Ok(guest) = str::from_utf8(guest) else {
@@ -45,11 +45,12 @@ pub(crate) fn directory(text: OsString) -> Result<Directory, String> {
                 .into(),
         );
     };
-    Ok(Directory { host: OsStr::from_bytes(host).into(), guest: guest.into(), read_only })
+    Ok(Directory { host: host::from_bytes(path).into(), guest: guest.into(), read_only })
 }
 
 fn split_once<'a>(bytes: &'a [u8], at: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let found = bytes.windows(at.len()).position(|window| window == at)?;
+    let disk = host::disk(bytes);
+    let found = disk + bytes[disk..].windows(at.len()).position(|window| window == at)?;
     Some((&bytes[..found], &bytes[found + at.len()..]))
 }
 
@@ -132,7 +133,6 @@ pub(crate) fn features(text: &str) -> Result<CoreFeatures, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::ffi::OsStringExt;
 
     #[test]
     fn directories() {
@@ -154,9 +154,9 @@ mod tests {
         for text in ["", ":", ":/b", "a:", "a::", "::b", ":ro"] {
             assert!(directory(text.into()).is_err(), "{text}");
         }
-        let bytes = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+        let bytes = host::from_bytes;
         let strange = directory(bytes(b"a\xff::/b:ro")).unwrap();
-        assert_eq!(strange.host.as_os_str().as_bytes(), b"a\xff");
+        assert_eq!(host::bytes_of(strange.host.as_os_str()), b"a\xff");
         assert!(directory(bytes(b"a\xff")).unwrap_err().contains("HOST::GUEST"));
     }
 

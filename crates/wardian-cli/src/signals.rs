@@ -5,8 +5,8 @@
 //! on a guest's stack.
 
 use crate::ending::{Conclusion, Ending};
+use crate::host::{Signal, SignalSet, signals_that_end};
 use anyhow::{Context, anyhow};
-use nix::sys::signal::{SigSet, Signal};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use wardian::cancel::CancelToken;
@@ -27,12 +27,12 @@ struct State {
 }
 
 /// The signals are blocked.
-pub(crate) struct Blocked(SigSet);
+pub(crate) struct Blocked(SignalSet);
 
 impl Blocked {
     /// Blocks signals in this thread, and in those that it makes from now on: there must be no others.
     pub(crate) fn new() -> anyhow::Result<Blocked> {
-        let set = signals();
+        let set = signals_that_end();
         set.thread_block().context("cannot block signals")?;
         Ok(Blocked(set))
     }
@@ -87,16 +87,6 @@ impl Drop for Signals {
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(|e| e.into_inner())
-}
-
-/// Those that ask programs to end and that our parent did not make us ignore, as shells do for what they
-/// run in the background.
-fn signals() -> SigSet {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    let is_heard = |signal: &Signal| ignored & (1 << (*signal as u32 - 1)) == 0;
-    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().filter(is_heard).collect()
 }
 
 /// Stops the guest, and ends the process if that does not.

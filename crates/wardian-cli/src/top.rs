@@ -69,8 +69,8 @@ impl<W: Write> Screen<W> {
     /// Shows a view. Returns whether anybody reads it.
     fn show(&mut self, pid: u32, view: &View, printed: &[String]) -> bool {
         let written = if self.is_page {
-            let size = rustix::termios::tcgetwinsize(io::stdout());
-            let (columns, rows) = size.map_or((80, 24), |size| (size.ws_col, size.ws_row));
+            let size = crate::host::terminal_size(io::stdout());
+            let (columns, rows) = size.unwrap_or((80, 24));
             // A terminal that does not know its size says zero.
             let or = |known: u16, usual| if known == 0 { usual } else { usize::from(known) };
             let (columns, rows) = (or(columns, 80).max(40), or(rows, 24).max(10));

@@ -18,7 +18,7 @@ pub use crate::arch::status;
 pub use crate::layout::{Activation, INTERPRETED};
 use crate::layout::{StoreCtx, instance};
 use crate::signals;
-use crate::thread::{self, Unready};
+use crate::system::thread::{self, Unready};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 pub use suspended::{Standing, Suspended};

@@ -14,8 +14,8 @@
 //! One range for all code makes "is this address guest code?" two comparisons, which a signal
 //! handler may do.
 
+use crate::system;
 use crate::torture::{self, Point};
-use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
 use std::io;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,19 +46,18 @@ pub fn contains(address: usize) -> bool {
 /// addresses are used up now is no error.
 pub fn may_execute() -> io::Result<()> {
     if !crate::COMPILED_CODE {
-        let why = "no code is generated for this processor";
+        let why = "no code is generated for this processor and system";
         return Err(io::Error::new(io::ErrorKind::Unsupported, why));
     }
-    let size = rustix::param::page_size();
+    let size = system::page_size();
     let Some(page) = crate::mapping::Mapping::reserve_if_possible(size) else { return Ok(()) };
     // SAFETY: the page is ours and nothing is in it; rights that it has for a moment change nothing.
     let made = unsafe {
-        mprotect(page.base().cast(), size, MprotectFlags::READ | MprotectFlags::WRITE).and_then(
-            |()| mprotect(page.base().cast(), size, MprotectFlags::READ | MprotectFlags::EXEC),
-        )
+        system::make_writable(page.base(), size)
+            .and_then(|()| system::make_executable(page.base(), size))
     };
     match made {
-        Err(error) if error != rustix::io::Errno::NOMEM => Err(error.into()),
+        Err(error) if !system::is_out_of_memory(&error) => Err(error),
         _ => Ok(()),
     }
 }
@@ -83,11 +82,7 @@ fn reserve(region: &mut Region) -> io::Result<()> {
     }
     let mut size = RESERVED;
     while size >= LEAST {
-        // SAFETY: a new private reservation, which nothing else knows.
-        let base = torture::check(Point::Map).and_then(|()| unsafe {
-            let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
-            Ok(mmap_anonymous(ptr::null_mut(), size, ProtFlags::empty(), flags)?)
-        });
+        let base = torture::check(Point::Map).and_then(|()| system::reserve(size));
         if let Ok(base) = base {
             let base = base as usize;
             region.free.push((base, size));
@@ -108,10 +103,8 @@ fn reserve(region: &mut Region) -> io::Result<()> {
 /// The range was taken from the region, and nothing uses it any more.
 unsafe fn make_inaccessible(start: usize, size: usize) -> io::Result<()> {
     torture::check(Point::Map)?;
-    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
     // SAFETY: the range is ours by the caller's promise.
-    unsafe { mmap_anonymous(start as *mut _, size, ProtFlags::empty(), flags)? };
-    Ok(())
+    unsafe { system::empty(start as *mut u8, size) }
 }
 
 impl Region {
@@ -173,7 +166,7 @@ impl CodeMemory {
     ///
     /// No memory or address space is left, or the system forbids executable memory.
     pub fn publish(text: &[u8]) -> io::Result<CodeMemory> {
-        let page = rustix::param::page_size();
+        let page = system::page_size();
         let size = text.len().max(1).next_multiple_of(page);
         let pages = {
             let mut region = region();
@@ -190,10 +183,10 @@ impl CodeMemory {
         // SAFETY: the range was just taken, so nobody else uses it, and the text fits behind `start`; it
         // is writable before it is executable, never both.
         unsafe {
-            mprotect(at.cast(), size, MprotectFlags::READ | MprotectFlags::WRITE)?;
+            system::make_writable(at, size)?;
             ptr::copy_nonoverlapping(text.as_ptr(), start as *mut u8, text.len());
             torture::check(Point::Protect)?;
-            mprotect(at.cast(), size, MprotectFlags::READ | MprotectFlags::EXEC)?;
+            system::make_executable(at, size)?;
         }
         crate::arch::publish_instructions(start, text.len());
         Ok(memory)

@@ -194,6 +194,7 @@ impl<'a> Frames<'a> {
     /// To be called by a signal handler, on the thread that runs guests of `store`, with the registers of the
     /// interrupted thread, which was not on its stack for signals. `in_code` says whether the program counter
     /// is in compiled code.
+    #[allow(dead_code, reason = "nobody asks for samples where there are no signals")]
     pub(crate) unsafe fn at_signal(
         store: &'a StoreCtx,
         registers: &Registers<'_>,

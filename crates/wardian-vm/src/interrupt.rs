@@ -12,10 +12,9 @@ use crate::contain::{discard, drop_contained};
 use crate::layout::{StoreCtx, instance};
 use crate::park::Waiter;
 use crate::samples::SampleRing;
-use crate::signals;
-use crate::thread::ThreadHandle;
+use crate::system::thread::ThreadHandle;
+use crate::system::{self, Event, WakeFd, signals};
 use crate::torture::{self, Point};
-use rustix::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -68,7 +67,7 @@ struct State {
     /// often the deadline is set, as long as it is not set to an earlier time.
     queued: Option<Key>,
     /// An event file that becomes readable, for those who wait in the system.
-    event: Option<Arc<OwnedFd>>,
+    event: Option<Arc<Event>>,
     /// A guest thread that waits on an address.
     waiter: Option<Arc<Waiter>>,
     /// The task of a suspended guest.
@@ -182,8 +181,7 @@ impl Interrupter {
     fn wake_repeatable(&self, state: &State) {
         self.reasons.fetch_or(reason::CHECKPOINT, Ordering::SeqCst);
         if let Some(event) = &state.event {
-            // It is readable already if this fails.
-            let _ = rustix::io::write(event, &1u64.to_ne_bytes());
+            event.set();
         }
     }
 
@@ -199,7 +197,7 @@ impl Interrupter {
         if store.is_null() {
             return false;
         }
-        signals::barrier();
+        system::barrier();
         // SAFETY: the store, and with it its instances, cannot go while we hold the lock; the fields
         // are atomic.
         let root = unsafe {
@@ -351,13 +349,13 @@ impl Interrupter {
             let mut thread = (*store).thread.load(Ordering::SeqCst);
             if thread == 0 {
                 // Only then can it be too early: a barrier takes its time where processors are busy.
-                signals::barrier();
+                system::barrier();
                 thread = (*store).thread.load(Ordering::SeqCst);
             }
             ThreadHandle::from_address(thread)
         };
         if let Some(event) = &state.event {
-            let _ = rustix::io::write(event, &1u64.to_ne_bytes());
+            event.set();
         }
         if let Some(waiter) = &state.waiter {
             waiter.wake();
@@ -395,7 +393,7 @@ impl Interrupter {
         if left == 0
             && let Some(event) = &state.event
         {
-            let _ = rustix::io::read(event, &mut [0u8; 8]);
+            event.clear();
         }
     }
 
@@ -462,16 +460,14 @@ impl Interrupter {
     }
 
     /// A file that becomes readable when the guest is to stop. `None` if the system gives none.
-    pub fn event(&self) -> Option<Arc<OwnedFd>> {
-        use rustix::event::{EventfdFlags, eventfd};
+    pub fn event(&self) -> Option<WakeFd> {
         let mut state = self.lock();
         if state.event.is_none() {
             torture::check(Point::Event).ok()?;
-            let set = u32::from(self.reasons() != 0);
-            let file = eventfd(set, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok()?;
-            state.event = Some(Arc::new(file));
+            let event = Event::new(self.reasons() != 0).ok()?;
+            state.event = Some(Arc::new(event));
         }
-        state.event.clone()
+        state.event.clone().map(WakeFd)
     }
 
     /// Has a task woken by an interrupt or deferred work, once; replaces the task before.

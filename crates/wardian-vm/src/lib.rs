@@ -41,11 +41,9 @@ pub mod park;
 pub mod probe;
 pub mod samples;
 pub mod segment;
-pub mod signals;
 pub mod stack;
 mod system;
 pub mod table;
-mod thread;
 pub mod torture;
 pub mod unwind;
 mod zeroed;
@@ -53,6 +51,7 @@ mod zeroed;
 pub use entries::{
     interpreted_entry, is_entry_glue, make_interpreted_entries, make_interpreted_entry,
 };
+pub use system::{WakeFd, private_file, signals};
 pub use zeroed::Zeroed;
 
 /// Address of the code by which a guest calls a host function: goes into every

@@ -1,11 +1,9 @@
 //! Address space: reserved without rights, made accessible piece by piece, released on drop.
 
+use crate::system::{self, explain};
 use crate::torture::{self, Point};
-use rustix::fd::BorrowedFd;
-use rustix::io::Errno;
-use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
-use std::io::{self, Read};
-use std::ptr;
+use std::fs::File;
+use std::io;
 
 /// A reservation of address space.
 #[derive(Debug)]
@@ -38,17 +36,8 @@ impl Mapping {
         Mapping::map(round_up(size.max(1))?).ok()
     }
 
-    fn map(size: usize) -> Result<Mapping, Errno> {
-        // SAFETY: a new private mapping at an address of the system's choice.
-        let base = unsafe {
-            rustix::mm::mmap_anonymous(
-                ptr::null_mut(),
-                size,
-                ProtFlags::empty(),
-                MapFlags::PRIVATE | MapFlags::NORESERVE,
-            )
-        }?;
-        Ok(Mapping { base: base.cast(), size })
+    fn map(size: usize) -> io::Result<Mapping> {
+        Ok(Mapping { base: system::reserve(size)?, size })
     }
 
     /// First byte.
@@ -78,15 +67,7 @@ impl Mapping {
         }
         torture::check(Point::Protect)?;
         // SAFETY: inside our reservation; giving rights breaks nobody's assumptions.
-        unsafe {
-            rustix::mm::mprotect(
-                self.base.add(start).cast(),
-                len,
-                MprotectFlags::READ | MprotectFlags::WRITE,
-            )
-        }
-        .map(drop)
-        .map_err(explain)
+        unsafe { system::allow_access(self.base.add(start), len) }.map_err(explain)
     }
 
     /// Replaces `[start, start + len)` by fresh, inaccessible, empty pages.
@@ -105,16 +86,7 @@ impl Mapping {
         }
         torture::check(Point::Map)?;
         // SAFETY: inside our reservation, and unused by the caller's promise.
-        unsafe {
-            rustix::mm::mmap_anonymous(
-                self.base.add(start).cast(),
-                len,
-                ProtFlags::empty(),
-                MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED,
-            )
-        }
-        .map(drop)
-        .map_err(explain)
+        unsafe { system::empty(self.base.add(start), len) }.map_err(explain)
     }
 
     /// Drops what was written to `[start, start + len)`: private pages of a file show the file
@@ -134,8 +106,7 @@ impl Mapping {
         }
         torture::check(Point::Discard)?;
         // SAFETY: inside our reservation, and nobody relies on the contents.
-        unsafe { rustix::mm::madvise(self.base.add(start).cast(), len, Advice::LinuxDontNeed) }
-            .map_err(explain)
+        unsafe { system::discard(self.base.add(start), len) }.map_err(explain)
     }
 
     /// Moves the pages of `[start, start + len)`, which is a shared view of a file, to another mapping. The range stays
@@ -156,7 +127,7 @@ impl Mapping {
         // SAFETY: both ranges are inside of our reservations. What was seen in the old range is still seen there, since
         // the pages are the file's; nobody uses the new one.
         unsafe {
-            crate::system::move_pages(from.cast(), len, target.base.add(offset).cast())?;
+            system::move_pages(from.cast(), len, target.base.add(offset).cast())?;
         }
         Ok(target)
     }
@@ -186,9 +157,7 @@ impl Mapping {
             return;
         }
         // SAFETY: inside our reservation; the advice changes no contents.
-        let _ = unsafe {
-            rustix::mm::madvise(self.base.add(start).cast(), len, Advice::LinuxNoHugepage)
-        };
+        unsafe { system::refuse_huge_pages(self.base.add(start), len) };
     }
 
     /// Shows `len` bytes of a file from `offset` on, copy-on-write, at `start`.
@@ -204,7 +173,7 @@ impl Mapping {
         &self,
         start: usize,
         len: usize,
-        (file, offset): (BorrowedFd<'_>, u64),
+        place: (&File, u64),
     ) -> io::Result<()> {
         self.check(start, len)?;
         if len == 0 {
@@ -212,18 +181,7 @@ impl Mapping {
         }
         torture::check(Point::Map)?;
         // SAFETY: inside our reservation, and unused by the caller's promise.
-        unsafe {
-            rustix::mm::mmap(
-                self.base.add(start).cast(),
-                len,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE,
-                file,
-                offset,
-            )
-        }
-        .map(drop)
-        .map_err(explain)
+        unsafe { system::show_private(self.base.add(start), len, place) }.map_err(explain)
     }
 
     /// Shows `len` bytes of a file from `offset` on at `start`, so that what is written goes to the file.
@@ -239,7 +197,7 @@ impl Mapping {
         &self,
         start: usize,
         len: usize,
-        (file, offset): (BorrowedFd<'_>, u64),
+        place: (&File, u64),
     ) -> io::Result<()> {
         self.check(start, len)?;
         if len == 0 {
@@ -247,67 +205,20 @@ impl Mapping {
         }
         torture::check(Point::Map)?;
         // SAFETY: inside our reservation, and unused by the caller's promise.
-        unsafe {
-            rustix::mm::mmap(
-                self.base.add(start).cast(),
-                len,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::SHARED | MapFlags::FIXED,
-                file,
-                offset,
-            )
-        }
-        .map(drop)
-        .map_err(explain)
+        unsafe { system::show_shared(self.base.add(start), len, place) }.map_err(explain)
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: ours, and nobody uses it after its owner.
-        unsafe {
-            let _ = rustix::mm::munmap(self.base.cast(), self.size);
-        }
+        unsafe { system::release(self.base, self.size) }
     }
 }
 
 /// Rounds up to the system's pages.
 pub(crate) fn round_up(size: usize) -> Option<usize> {
-    size.checked_next_multiple_of(rustix::param::page_size())
-}
-
-/// The error of a system call. The system says of mappings that are too many that there is no memory.
-fn explain(error: Errno) -> io::Error {
-    if error != Errno::NOMEM {
-        return error.into();
-    }
-    let most = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok();
-    let most = most.and_then(|text| text.trim().parse::<usize>().ok());
-    let maps = count_mappings().unwrap_or_default();
-    match most {
-        // One call may need two more.
-        Some(most) if maps + 2 >= most => io::Error::new(
-            io::ErrorKind::OutOfMemory,
-            format!(
-                "the process has {maps} mappings, and the system allows {most} (vm.max_map_count)"
-            ),
-        ),
-        _ => error.into(),
-    }
-}
-
-/// How many mappings the process has. The list takes megabytes where it is long, for which the allocator
-/// would need one more mapping: so it is read in small pieces.
-fn count_mappings() -> io::Result<usize> {
-    let mut list = std::fs::File::open("/proc/self/maps")?;
-    let mut piece = [0; 4096];
-    let mut count = 0;
-    loop {
-        match list.read(&mut piece)? {
-            0 => return Ok(count),
-            len => count += piece[..len].iter().filter(|byte| **byte == b'\n').count(),
-        }
-    }
+    size.checked_next_multiple_of(system::page_size())
 }
 
 fn too_large() -> io::Error {

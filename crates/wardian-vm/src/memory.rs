@@ -15,7 +15,6 @@
 //! needs no checks. The second kind is for all others, and its code compares with `len`. Memories that the
 //! embedder supplies ([`LinearMemory`]) are of the second kind, unless they promise what the first needs.
 
-pub(crate) mod anonymous_file;
 mod built_in;
 mod capture;
 mod custom;
@@ -28,20 +27,19 @@ mod pages;
 mod pooled;
 #[cfg(test)]
 mod tests;
-mod written;
 
 pub use built_in::{FixedMemory, GuardedMemory, VecMemory};
 pub use capture::MemoryCapture;
 pub use custom::{Breach, CustomMemory, GrowError, LinearMemory, Reservation};
 pub use file::FileMemory;
 pub use pooled::{MemorySlots, SlotsError};
-pub(crate) use written::ways_to_find_written;
 
 use crate::layout::VmMemory;
 use crate::mapping::{Mapping, round_up};
+use crate::system;
 use crate::torture::{self, Point};
 use capture::Captured;
-use rustix::fd::AsFd;
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -67,7 +65,7 @@ const fn at_most(bytes: u64) -> usize {
 /// Initial contents of a memory, shared by all instances of a module.
 #[derive(Debug)]
 pub struct MemoryImage {
-    file: rustix::fd::OwnedFd,
+    file: File,
     len: usize,
 }
 
@@ -78,13 +76,13 @@ impl MemoryImage {
     ///
     /// The system gives no memory file.
     pub fn new(contents: &[u8]) -> io::Result<MemoryImage> {
-        let file = anonymous_file::anonymous_file("wardian-image")?;
+        let file = system::memory_file("wardian-image")?;
         let len = round_up(contents.len()).ok_or(io::ErrorKind::OutOfMemory)?;
         torture::check(Point::MemoryFile)?;
-        rustix::fs::ftruncate(&file, len as u64)?;
+        file.set_len(len as u64)?;
         let mut done = 0;
         while done < contents.len() {
-            done += rustix::io::pwrite(&file, &contents[done..], done as u64)?;
+            done += system::write_at(&file, &contents[done..], done as u64)?;
         }
         Ok(MemoryImage { file, len })
     }
@@ -291,7 +289,7 @@ impl EngineMemory {
         if let (None, Some(image)) = (&self.image, image) {
             let len = image.len.min(want);
             // SAFETY: the range is unused, and nobody else has the file to shrink it.
-            unsafe { self.mapping.map_file(0, len, (image.file.as_fd(), 0))? };
+            unsafe { self.mapping.map_file(0, len, (&image.file, 0))? };
             self.accessible = len;
             self.image = Some(image);
         }
@@ -396,7 +394,7 @@ const MOVED_AT_ONCE: usize = 32 << 20;
 ///
 /// Both ranges are accessible and distinct, and `to` is zero.
 unsafe fn copy_written(from: *const u8, to: *mut u8, len: usize) {
-    let page = rustix::param::page_size();
+    let page = system::page_size();
     for at in (0..len).step_by(page) {
         // SAFETY: inside both ranges.
         unsafe {

@@ -4,9 +4,9 @@
 //! inferred from versions. The ways themselves are where they are needed; this module only asks for the same things.
 
 use crate::mapping::Mapping;
-use crate::memory::{GUARDED_SIZE, anonymous_file};
-use crate::{code_memory, heap, signals};
-use rustix::process::Resource;
+use crate::memory::GUARDED_SIZE;
+use crate::system::{self, signals};
+use crate::{code_memory, heap};
 
 /// Something that the runtime uses of the system.
 #[derive(Clone, Debug)]
@@ -69,75 +69,37 @@ fn object_heap() -> Ability {
 }
 
 fn memory_files() -> Ability {
-    match anonymous_file::in_memory("wardian-probe") {
-        Ok(_) => Ability::new("memory files", Ok::<_, &str>("memfd_create".into()), FILES_INSTEAD),
-        Err(error) => {
-            let other = match anonymous_file::on_disk() {
-                Ok((folder, _)) => {
-                    format!("memfd_create: {error}; files without a name in {folder}")
-                }
-                Err(other) => format!("memfd_create: {error}; files without a name: {other}"),
-            };
-            Ability::new("memory files", Err(other), FILES_INSTEAD)
-        }
-    }
+    Ability::new("memory files", system::memory_files(), system::FILES_INSTEAD)
 }
 
-const FILES_INSTEAD: &str = "files without a name in /dev/shm or the folder for temporary files; without those too, \
-                             instances copy their data, and memories cannot be captured";
-
 fn written_pages() -> Ability {
-    let (scan, words) = crate::memory::ways_to_find_written();
-    let found = match (scan, words) {
-        (true, _) => Ok("PAGEMAP_SCAN"),
-        (false, true) => Err("no PAGEMAP_SCAN; /proc/self/pagemap can be read"),
-        (false, false) => Err("neither PAGEMAP_SCAN nor /proc/self/pagemap"),
-    };
-    let instead =
-        "the words of /proc/self/pagemap are read; without those, snapshots compare all pages";
-    Ability::new("written pages", found.map(str::to_owned), instead)
+    Ability::new("written pages", system::written_pages(), system::WRITTEN_INSTEAD)
 }
 
 fn barriers() -> Ability {
-    let found = if signals::has_barrier() {
-        Ok("membarrier, private and expedited".to_owned())
-    } else {
-        Err("membarrier is refused")
-    };
-    Ability::new("barriers", found, "who stops a guest of another thread waits for 50 µs")
+    Ability::new(
+        "barriers",
+        system::barriers(),
+        "who stops a guest of another thread waits for 50 µs",
+    )
 }
 
 fn trap_signals() -> Ability {
-    let found = signals::disposition().map(|()| "default, and not blocked".to_owned());
-    let instead = "a thread that runs guests unblocks them, and the handler that was there gets what is no trap";
-    Ability::new("signals of traps", found, instead)
+    Ability::new("signals of traps", signals::disposition(), signals::INSTEAD)
 }
 
 fn mappings() -> Ability {
-    /// What a process with some hundred instances needs.
-    const ENOUGH: usize = 16 << 10;
-    let most = std::fs::read_to_string("/proc/sys/vm/max_map_count");
-    let found = match most.map(|text| text.trim().parse::<usize>()) {
-        Ok(Ok(most)) if most < ENOUGH => Err(format!("vm.max_map_count is {most}")),
-        Ok(Ok(most)) => Ok(format!("vm.max_map_count is {most}")),
-        _ => Ok("the limit is not known".into()),
-    };
-    Ability::new("mappings", found, "fewer instances at a time; what is refused says so")
+    Ability::new(
+        "mappings",
+        system::mappings(),
+        "fewer instances at a time; what is refused says so",
+    )
 }
 
 fn address_space() -> Ability {
-    /// What the reservations of one guest take: memory, heap, code and stack.
-    const ENOUGH: u64 = 16 << 30;
-    let limit = rustix::process::getrlimit(Resource::As).current;
-    let found = match limit {
-        _ if usize::BITS < 64 => Err("addresses of 32 bits".into()),
-        None => Ok("no limit".to_owned()),
-        Some(limit) if limit < ENOUGH => Err(format!("limited to {limit} bytes (RLIMIT_AS)")),
-        Some(limit) => Ok(format!("limited to {limit} bytes (RLIMIT_AS)")),
-    };
     Ability::new(
         "address space",
-        found,
+        system::address_space(),
         "smaller reservations; memories move when they grow past theirs",
     )
 }

@@ -34,6 +34,7 @@ pub mod chain;
 use crate::arch::Registers;
 use crate::frames::{Frames, Step};
 use crate::layout::StoreCtx;
+use crate::system;
 use chain::{Bytes, Chain};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -57,6 +58,7 @@ pub struct SampleRing {
     active: AtomicBool,
     /// Grows with each beginning and end of a series of samples.
     series: AtomicU64,
+    #[allow(dead_code, reason = "nobody asks for samples where there are no signals")]
     max_frames: usize,
     words: Box<[AtomicU64]>,
     /// Words ever written, and ever read.
@@ -188,6 +190,7 @@ impl SampleRing {
         &self.words[(at % self.words.len() as u64) as usize]
     }
 
+    #[allow(dead_code, reason = "nobody asks for samples where there are no signals")]
     /// Writes a sample, or counts it as dropped. Only for the one handler that has set `busy`.
     fn write(&self, in_host: bool, frames: impl Iterator<Item = Step>) {
         let start = self.written.load(Ordering::Relaxed);
@@ -227,22 +230,14 @@ impl SampleRing {
         length += links;
         self.word(start).store(length | truncated | links << LINKS, Ordering::Relaxed);
         self.word(start + 1).store(now(), Ordering::Relaxed);
-        self.word(start + 2).store(clock(libc::CLOCK_THREAD_CPUTIME_ID), Ordering::Relaxed);
+        self.word(start + 2).store(system::thread_nanoseconds(), Ordering::Relaxed);
         self.written.store(start + length, Ordering::Release);
     }
 }
 
 /// Nanoseconds on the monotonic clock.
 pub fn now() -> u64 {
-    clock(libc::CLOCK_MONOTONIC)
-}
-
-/// Nanoseconds on a clock of the system. `clock_gettime` may be called in signal handlers.
-fn clock(clock: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a valid place for the result; both clocks exist everywhere.
-    unsafe { libc::clock_gettime(clock, &mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    system::nanoseconds()
 }
 
 /// Takes the sample that is wanted of the guest of `store`, if one is. Returns whether one was.
@@ -251,6 +246,7 @@ fn clock(clock: libc::clockid_t) -> u64 {
 ///
 /// To be called by a signal handler, on the thread that runs the guest, with the registers of the interrupted
 /// thread. `in_code` says whether the program counter is in compiled code.
+#[allow(dead_code, reason = "nobody asks for samples where there are no signals")]
 pub(crate) unsafe fn take(store: *mut StoreCtx, registers: &Registers<'_>, in_code: bool) -> bool {
     // SAFETY: the store is valid while its guest runs, and so is its ring: see above.
     unsafe {

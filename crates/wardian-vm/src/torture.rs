@@ -31,19 +31,7 @@ pub enum Point {
 /// [`fails`] as an error of the system.
 #[inline(always)]
 pub fn check(point: Point) -> io::Result<()> {
-    if fails(point) { Err(refusal(point)) } else { Ok(()) }
-}
-
-/// What the system would answer.
-fn refusal(point: Point) -> io::Error {
-    use rustix::io::Errno;
-    let errno = match point {
-        Point::Map | Point::Protect | Point::Discard | Point::Allocate => Errno::NOMEM,
-        Point::MemoryFile | Point::Event => Errno::MFILE,
-        Point::Thread => Errno::AGAIN,
-        Point::File | Point::Compile => Errno::IO,
-    };
-    errno.into()
+    if fails(point) { Err(crate::system::refusal(point)) } else { Ok(()) }
 }
 
 #[cfg(not(feature = "torture"))]
@@ -84,10 +72,12 @@ mod off {
         None
     }
 
+    #[allow(dead_code, reason = "there may be no signals to send")]
     #[inline(always)]
     pub(crate) const fn register(_: impl Fn() + Send + Sync + Copy + 'static) {}
 }
 #[cfg(not(feature = "torture"))]
+#[allow(unused_imports, reason = "there may be no signals to send")]
 pub(crate) use off::register;
 #[cfg(not(feature = "torture"))]
 pub use off::{choose, delay, fails, longest_wait, moves, tiny_stacks};

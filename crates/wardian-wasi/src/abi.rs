@@ -3,9 +3,8 @@
 //! Nothing here knows how a guest is executed. The runtime's glue turns a [`crate::Function`] into a host function,
 //! lends it the guest's memory as [`GuestMemory`], and shows it through [`Interrupt`] when to stop waiting.
 
-use std::os::fd::BorrowedFd;
-
 use crate::errno::Errno;
+use crate::host::Wake;
 
 /// Why a call ends the guest instead of returning to it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,7 +71,7 @@ pub trait Interrupt: Sync {
     /// A descriptor that becomes readable when [`is_set`](Self::is_set) turns
     /// true, to wait on beside others. Without one, `is_set` is asked every
     /// few milliseconds.
-    fn wake_fd(&self) -> Option<BorrowedFd<'_>>;
+    fn wake_fd(&self) -> Option<Wake<'_>>;
 }
 
 /// An [`Interrupt`] that is never set.
@@ -84,7 +83,7 @@ impl Interrupt for NeverInterrupt {
         false
     }
 
-    fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
+    fn wake_fd(&self) -> Option<Wake<'_>> {
         None
     }
 }

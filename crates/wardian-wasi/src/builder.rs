@@ -2,8 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -14,11 +12,11 @@ use crate::clock::{Clocks, SystemClocks};
 use crate::ctx::{Inner, WasiCtx};
 use crate::dir::Dir;
 use crate::errno::Errno;
+use crate::host::{self, ConnectedSocket, Fd, Listener, ListeningSocket, Socket};
 use crate::memory_stream::{MemoryInput, MemoryOutput};
 use crate::origin::Origin;
 use crate::pending::Pending;
 use crate::random::{RandomSource, SystemRandom};
-use crate::socket::{Listener, Socket};
 use crate::stream::{PollableInput, PollableOutput, Stream};
 use crate::table::{Descriptor, Kind, Table};
 use crate::types::{Fdstat, Filetype, rights};
@@ -218,7 +216,7 @@ impl WasiCtxBuilder {
     /// # Errors
     /// [`BuildError::Descriptor`] if it is closed.
     pub fn inherit_stdin(self) -> Result<Self, BuildError> {
-        let fd = duplicate("standard input", std::io::stdin())?;
+        let fd = given("standard input", host::stdin())?;
         self.stdin_fd(fd)
     }
 
@@ -227,7 +225,7 @@ impl WasiCtxBuilder {
     /// # Errors
     /// [`BuildError::Descriptor`] if it is closed.
     pub fn inherit_stdout(self) -> Result<Self, BuildError> {
-        let fd = duplicate("standard output", std::io::stdout())?;
+        let fd = given("standard output", host::stdout())?;
         self.stdout_fd(fd)
     }
 
@@ -236,7 +234,7 @@ impl WasiCtxBuilder {
     /// # Errors
     /// [`BuildError::Descriptor`] if it is closed.
     pub fn inherit_stderr(self) -> Result<Self, BuildError> {
-        let fd = duplicate("standard error", std::io::stderr())?;
+        let fd = given("standard error", host::stderr())?;
         self.stderr_fd(fd)
     }
 
@@ -244,7 +242,7 @@ impl WasiCtxBuilder {
     ///
     /// # Errors
     /// [`BuildError::Descriptor`].
-    pub fn stdin_fd(self, fd: impl Into<OwnedFd>) -> Result<Self, BuildError> {
+    pub fn stdin_fd(self, fd: impl Into<Fd>) -> Result<Self, BuildError> {
         self.host_stdio(0, "standard input", fd.into())
     }
 
@@ -253,7 +251,7 @@ impl WasiCtxBuilder {
     ///
     /// # Errors
     /// [`BuildError::Descriptor`].
-    pub fn stdout_fd(self, fd: impl Into<OwnedFd>) -> Result<Self, BuildError> {
+    pub fn stdout_fd(self, fd: impl Into<Fd>) -> Result<Self, BuildError> {
         self.host_stdio(1, "standard output", fd.into())
     }
 
@@ -261,7 +259,7 @@ impl WasiCtxBuilder {
     ///
     /// # Errors
     /// [`BuildError::Descriptor`].
-    pub fn stderr_fd(self, fd: impl Into<OwnedFd>) -> Result<Self, BuildError> {
+    pub fn stderr_fd(self, fd: impl Into<Fd>) -> Result<Self, BuildError> {
         self.host_stdio(2, "standard error", fd.into())
     }
 
@@ -270,7 +268,7 @@ impl WasiCtxBuilder {
     ///
     /// # Errors
     /// [`BuildError::Descriptor`], `inval` if it is no regular file.
-    pub fn stdin_file(self, file: impl Into<OwnedFd>) -> Result<Self, BuildError> {
+    pub fn stdin_file(self, file: impl Into<Fd>) -> Result<Self, BuildError> {
         self.file_stdio(0, "a file as standard input", file.into())
     }
 
@@ -280,7 +278,7 @@ impl WasiCtxBuilder {
     ///
     /// # Errors
     /// As [`stdin_file`](Self::stdin_file).
-    pub fn stdout_file(self, file: impl Into<OwnedFd>) -> Result<Self, BuildError> {
+    pub fn stdout_file(self, file: impl Into<Fd>) -> Result<Self, BuildError> {
         self.file_stdio(1, "a file as standard output", file.into())
     }
 
@@ -288,7 +286,7 @@ impl WasiCtxBuilder {
     ///
     /// # Errors
     /// As [`stdin_file`](Self::stdin_file).
-    pub fn stderr_file(self, file: impl Into<OwnedFd>) -> Result<Self, BuildError> {
+    pub fn stderr_file(self, file: impl Into<Fd>) -> Result<Self, BuildError> {
         self.file_stdio(2, "a file as standard error", file.into())
     }
 
@@ -394,21 +392,13 @@ impl WasiCtxBuilder {
         self.listen(listener.into())
     }
 
-    /// Gives the guest a listening Unix socket.
-    ///
-    /// # Errors
-    /// [`BuildError::Descriptor`].
-    pub fn listen_unix(self, listener: UnixListener) -> Result<Self, BuildError> {
-        self.listen(listener.into())
-    }
-
     /// Gives the guest a connected socket, for instance a
     /// [`TcpStream`](std::net::TcpStream). It is made non-blocking, for all
     /// who have it.
     ///
     /// # Errors
     /// [`BuildError::Descriptor`].
-    pub fn socket(mut self, socket: impl Into<OwnedFd>) -> Result<Self, BuildError> {
+    pub fn socket(mut self, socket: impl Into<ConnectedSocket>) -> Result<Self, BuildError> {
         let socket = Socket::new(socket.into())
             .map_err(|error| BuildError::Descriptor { what: "a socket", error })?;
         let origin = Origin::Socket(self.sockets.len() as u32);
@@ -465,8 +455,8 @@ impl WasiCtxBuilder {
         self.envs.iter().map(|(name, value)| format!("{name}={value}")).collect()
     }
 
-    fn listen(mut self, fd: OwnedFd) -> Result<Self, BuildError> {
-        let listener = Listener::new(fd)
+    pub(crate) fn listen(mut self, socket: ListeningSocket) -> Result<Self, BuildError> {
+        let listener = Listener::new(socket)
             .map_err(|error| BuildError::Descriptor { what: "a listening socket", error })?;
         let listens = |d: &&Descriptor| matches!(d.kind, Kind::Listener(_));
         let origin = Origin::Socket(self.sockets.iter().filter(listens).count() as u32);
@@ -479,23 +469,13 @@ impl WasiCtxBuilder {
         self
     }
 
-    fn file_stdio(
-        mut self,
-        number: u8,
-        what: &'static str,
-        fd: OwnedFd,
-    ) -> Result<Self, BuildError> {
+    fn file_stdio(mut self, number: u8, what: &'static str, fd: Fd) -> Result<Self, BuildError> {
         self.stdio[usize::from(number)] = Descriptor::from_file(fd, number)
             .map_err(|error| BuildError::Descriptor { what, error })?;
         Ok(self)
     }
 
-    fn host_stdio(
-        mut self,
-        number: u8,
-        what: &'static str,
-        fd: OwnedFd,
-    ) -> Result<Self, BuildError> {
+    fn host_stdio(mut self, number: u8, what: &'static str, fd: Fd) -> Result<Self, BuildError> {
         self.stdio[usize::from(number)] = Descriptor::from_host(fd, number)
             .map_err(|error| BuildError::Descriptor { what, error })?;
         Ok(self)
@@ -503,9 +483,8 @@ impl WasiCtxBuilder {
 }
 
 /// Another descriptor of the same stream: closing the guest's leaves ours.
-fn duplicate(what: &'static str, fd: impl std::os::fd::AsFd) -> Result<OwnedFd, BuildError> {
-    rustix::io::fcntl_dupfd_cloexec(fd, 3)
-        .map_err(|error| BuildError::Descriptor { what, error: error.into() })
+fn given(what: &'static str, fd: Result<Fd, Errno>) -> Result<Fd, BuildError> {
+    fd.map_err(|error| BuildError::Descriptor { what, error })
 }
 
 fn without_nul(what: &'static str, text: String) -> Result<String, BuildError> {

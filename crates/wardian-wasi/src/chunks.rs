@@ -4,7 +4,7 @@
 use std::io::{IoSlice, IoSliceMut};
 
 use crate::abi::Answer;
-use crate::wait::Waiter;
+use crate::host::Waiter;
 
 /// Bytes of a part: some milliseconds of copying.
 pub(crate) const CHUNK: usize = 8 << 20;

@@ -3,9 +3,8 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use rustix::time::{ClockId as HostClock, Timespec, clock_getres, clock_gettime};
-
 use crate::errno::Errno;
+use crate::host;
 use crate::types::ClockId;
 
 /// Where a guest's time comes from.
@@ -49,32 +48,14 @@ pub trait Clocks: Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClocks;
 
-impl SystemClocks {
-    fn host(id: ClockId) -> HostClock {
-        match id {
-            ClockId::Realtime => HostClock::Realtime,
-            ClockId::Monotonic => HostClock::Monotonic,
-            ClockId::ProcessCputime => HostClock::ProcessCPUTime,
-            ClockId::ThreadCputime => HostClock::ThreadCPUTime,
-        }
-    }
-}
-
 impl Clocks for SystemClocks {
     fn now(&self, id: ClockId) -> Result<u64, Errno> {
-        nanos(clock_gettime(Self::host(id)))
+        host::now(id)
     }
 
     fn resolution(&self, id: ClockId) -> Result<u64, Errno> {
-        nanos(clock_getres(Self::host(id))).map(|res| res.max(1))
+        host::resolution(id).map(|res| res.max(1))
     }
-}
-
-fn nanos(time: Timespec) -> Result<u64, Errno> {
-    u64::try_from(time.tv_sec)
-        .ok()
-        .and_then(|s| s.checked_mul(1_000_000_000)?.checked_add(time.tv_nsec as u64))
-        .ok_or(Errno::Overflow)
 }
 
 /// Clocks that only move when they are read, by a fixed step, and when the

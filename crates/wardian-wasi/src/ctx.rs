@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::clock::{Clocks, lock};
+use crate::host::Waiter;
 use crate::pending::Pending;
 use crate::random::RandomSource;
 use crate::table::{Descriptor, Table};
 use crate::types::{ClockId, fdflags};
-use crate::wait::Waiter;
 
 /// The state of a program: arguments, environment, descriptors, clocks.
 ///

@@ -1,20 +1,16 @@
 //! What descriptors of all kinds can do: read, write, be asked and be set.
 
-use std::io::{IoSlice, IoSliceMut, IsTerminal};
-use std::os::fd::OwnedFd;
-
-use rustix::fs::FileType;
+use std::io::{IoSlice, IoSliceMut};
 
 use crate::abi::Answer;
 use crate::chunks;
 use crate::errno::Errno;
 use crate::file::File;
+use crate::host::{self, Fd, Host, Listener, Socket, Waiter};
 use crate::origin::Origin;
-use crate::socket::{Listener, Socket};
-use crate::stream::{Host, Stream};
+use crate::stream::Stream;
 use crate::table::{Descriptor, Kind};
 use crate::types::{Fdstat, Filestat, Filetype, NewTimes, fdflags, rights};
-use crate::wait::Waiter;
 
 impl Descriptor {
     /// Reads at the descriptor's own offset.
@@ -60,13 +56,12 @@ impl Descriptor {
     /// `fd_filestat_get`.
     pub(crate) fn filestat(&self) -> Result<Filestat, Errno> {
         self.need(rights::FD_FILESTAT_GET)?;
-        let of = |fd| Ok(Filestat::from(&rustix::fs::fstat(fd)?));
         let stat: Result<Filestat, Errno> = match &self.kind {
             Kind::File(file) => file.filestat(),
             Kind::Dir(dir) => dir.filestat(),
             Kind::Stream(stream) => stream.filestat(self.filetype),
-            Kind::Socket(socket) => of(socket.fd()),
-            Kind::Listener(listener) => of(listener.fd()),
+            Kind::Socket(socket) => socket.filestat(),
+            Kind::Listener(listener) => listener.filestat(),
         };
         // The host does not distinguish kinds of sockets here.
         Ok(Filestat { filetype: self.filetype, ..stat? })
@@ -121,9 +116,9 @@ impl Descriptor {
     }
 
     /// A descriptor for a file that a guest is given as a file: to seek in, cut off, date and so on.
-    pub(crate) fn from_file(fd: OwnedFd, role: u8) -> Result<Descriptor, Errno> {
+    pub(crate) fn from_file(fd: Fd, role: u8) -> Result<Descriptor, Errno> {
         let (read, write) = directions(role);
-        if FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) != FileType::RegularFile {
+        if host::stat(&fd)?.filetype != Filetype::RegularFile {
             return Err(Errno::Inval);
         }
         let base = rights::FILE & !lacking(read, write);
@@ -133,20 +128,19 @@ impl Descriptor {
 
     /// A stream for something of the host's that a guest is given, and that others may have open too. If it
     /// is a file of the host's, the guest can read or write it all the same, but not change it otherwise.
-    pub(crate) fn from_host(fd: OwnedFd, role: u8) -> Result<Descriptor, Errno> {
+    pub(crate) fn from_host(fd: Fd, role: u8) -> Result<Descriptor, Errno> {
         let (read, write) = directions(role);
         let origin = Origin::Stdio(role);
-        let stat = rustix::fs::fstat(&fd)?;
         let access = lacking(read, write);
-        let type_ = FileType::from_raw_mode(stat.st_mode);
+        let type_ = host::stat(&fd)?.filetype;
         Ok(match type_ {
-            FileType::RegularFile => {
+            Filetype::RegularFile => {
                 // Not a regular file to the guest, which would expect to know its size.
                 let kind = Kind::Stream(Stream::Host(Host::file(fd)));
                 Descriptor::new(kind, plain(Filetype::Unknown, rights::STREAM & !access), origin)
             }
-            FileType::Directory => return Err(Errno::Isdir),
-            FileType::Socket => {
+            Filetype::Directory => return Err(Errno::Isdir),
+            Filetype::SocketStream => {
                 let kind = Kind::Stream(Stream::Host(Host::shared(fd)));
                 let base = rights::STREAM & !access;
                 Descriptor::new(kind, plain(Filetype::SocketStream, base), origin)
@@ -154,7 +148,7 @@ impl Descriptor {
             _ => {
                 let base = stream_rights(&fd, type_) & !access;
                 let kind = Kind::Stream(Stream::Host(Host::shared(fd)));
-                Descriptor::new(kind, plain(type_.into(), base), origin)
+                Descriptor::new(kind, plain(type_, base), origin)
             }
         })
     }
@@ -182,8 +176,8 @@ impl Descriptor {
 /// The rights of a stream of the host. A libc takes a character device that
 /// lacks the rights to seek for a terminal, so all others seem to have them;
 /// to seek in one is `spipe` all the same.
-pub(crate) fn stream_rights(fd: &OwnedFd, filetype: FileType) -> u64 {
-    if filetype == FileType::CharacterDevice && !fd.is_terminal() {
+pub(crate) fn stream_rights(fd: &Fd, filetype: Filetype) -> u64 {
+    if filetype == Filetype::CharacterDevice && !host::is_terminal(fd) {
         rights::STREAM | rights::FD_SEEK | rights::FD_TELL
     } else {
         rights::STREAM

@@ -2,19 +2,18 @@
 //!
 //! A read-only directory answers whatever would change something with `perm`.
 
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
-use cap_fs_ext::{DirExt, FollowSymlinks, MetadataExt, OpenOptionsFollowExt, SystemTimeSpec};
-use cap_std::fs::{Dir as HostDir, Metadata, OpenOptions, OpenOptionsExt};
+use cap_fs_ext::{DirExt, SystemTimeSpec};
+use cap_std::fs::Dir as HostDir;
 use cap_std::time::{Duration, SystemTime};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
 use crate::errno::Errno;
+use crate::host::{self, Fd};
 use crate::origin::Home;
-use crate::path::{Place, Target, is, locate, relative};
+use crate::path::{Target, locate, relative};
 use crate::readdir::{Position, Reader};
-use crate::types::{Filestat, Filetype, NewTime, NewTimes, fdflags, oflags};
+use crate::types::{Filestat, Filetype, NewTime, NewTimes, oflags};
 
 /// An open directory.
 pub(crate) struct Dir {
@@ -49,8 +48,8 @@ impl Dir {
         ordinal: u32,
         read_only: bool,
     ) -> Result<Dir, Errno> {
-        let stat = rustix::fs::fstat(&host)?;
-        let root = (stat.st_dev, stat.st_ino);
+        let stat = host::dir_stat(&host)?;
+        let root = (stat.dev, stat.ino);
         let preopen = Some(name.clone());
         let home = Arc::new(Home { name, ordinal, host: Arc::new(host), read_only, root });
         Ok(Dir { preopen, ..Dir::of(home) })
@@ -70,19 +69,19 @@ impl Dir {
     }
 
     /// A directory that is removed already, and was reached by `home`.
-    pub(crate) fn removed(home: Arc<Home>, fd: OwnedFd) -> Dir {
-        Dir { host: Arc::new(HostDir::from(fd)), removed: true, ..Dir::of(home) }
+    pub(crate) fn removed(home: Arc<Home>, fd: Fd) -> Dir {
+        Dir { host: Arc::new(host::dir_of(fd)), removed: true, ..Dir::of(home) }
     }
 
     /// A directory opened through this one.
-    pub(crate) fn child(&self, fd: OwnedFd) -> Dir {
-        Dir { host: Arc::new(HostDir::from(fd)), ..Dir::of(Arc::clone(&self.home)) }
+    pub(crate) fn child(&self, fd: Fd) -> Dir {
+        Dir { host: Arc::new(host::dir_of(fd)), ..Dir::of(Arc::clone(&self.home)) }
     }
 
     /// `path_open`: what is there, whatever it is. The host descriptor does
     /// not block, so that a FIFO opens at once and waits can be interrupted;
     /// `nxio` may mean that a FIFO has no reader yet.
-    pub(crate) fn open(&self, path: &str, how: Open) -> Result<OwnedFd, Errno> {
+    pub(crate) fn open(&self, path: &str, how: Open) -> Result<Fd, Errno> {
         relative(path)?;
         let creates = how.oflags & (oflags::CREAT | oflags::TRUNC) != 0;
         if self.read_only && (how.write || creates) {
@@ -91,32 +90,12 @@ impl Dir {
         if how.oflags & oflags::DIRECTORY != 0 && how.oflags & oflags::CREAT != 0 {
             return Err(Errno::Inval);
         }
-        // The host truncates through descriptors that cannot write, but only
-        // by accident.
-        let write = how.write || how.oflags & oflags::TRUNC != 0;
-        let mut options = OpenOptions::new();
-        options
-            .read(how.read || !write)
-            .write(write)
-            .follow(if how.follow { FollowSymlinks::Yes } else { FollowSymlinks::No })
-            .custom_flags(host_flags(how).bits() as i32);
-        Ok(self.host.open_with(path, &options)?.into())
+        host::open(&self.host, path, how)
     }
 
     /// Whether a path names a FIFO.
     pub(crate) fn is_fifo(&self, path: &str, follow: bool) -> bool {
-        let stat = match locate(&self.host, path) {
-            Ok(Target::Named(place)) => place.stat(),
-            _ => return false,
-        };
-        match stat {
-            Ok(stat) if is(&stat, FileType::Symlink) && follow => self
-                .host
-                .metadata(path)
-                .is_ok_and(|m| FileType::from_raw_mode(m.mode_bits()) == FileType::Fifo),
-            Ok(stat) => is(&stat, FileType::Fifo),
-            Err(_) => false,
-        }
+        host::is_fifo(&self.host, path, follow)
     }
 
     /// `path_create_directory`.
@@ -124,7 +103,7 @@ impl Dir {
         self.writable()?;
         let target = locate(&self.host, path)?;
         let place = target.named(Errno::Exist, Errno::Exist)?;
-        Ok(rustix::fs::mkdirat(&place.parent, place.name, Mode::from_raw_mode(0o777))?)
+        host::make_dir(place.dir(), place.name)
     }
 
     /// `path_remove_directory`.
@@ -132,7 +111,7 @@ impl Dir {
         self.writable()?;
         let target = locate(&self.host, path)?;
         let place = target.named(Errno::Inval, Errno::Notempty)?;
-        Ok(rustix::fs::unlinkat(&place.parent, place.name, AtFlags::REMOVEDIR)?)
+        host::remove_dir(place.dir(), place.name)
     }
 
     /// `path_unlink_file`.
@@ -144,7 +123,7 @@ impl Dir {
         if place.slash {
             return Err(Errno::Isdir);
         }
-        Ok(rustix::fs::unlinkat(&place.parent, place.name, AtFlags::empty())?)
+        host::remove_file(place.dir(), place.name)
     }
 
     /// `path_rename`.
@@ -155,10 +134,10 @@ impl Dir {
         let target = locate(&to.host, to_path)?;
         let source = source.named(Errno::Busy, Errno::Busy)?;
         let target = target.named(Errno::Busy, Errno::Busy)?;
-        if (source.slash || target.slash) && !is(&source.stat()?, FileType::Directory) {
+        if (source.slash || target.slash) && source.stat()?.filetype != Filetype::Directory {
             return Err(Errno::Notdir);
         }
-        Ok(rustix::fs::renameat(&source.parent, source.name, &target.parent, target.name)?)
+        host::rename(source.dir(), source.name, target.dir(), target.name)
     }
 
     /// `path_link`. The source is never followed.
@@ -172,8 +151,7 @@ impl Dir {
         let target = target.named(Errno::Exist, Errno::Exist)?;
         source.directory_if_slash()?;
         target.no_slash()?;
-        let flags = AtFlags::empty();
-        Ok(rustix::fs::linkat(&source.parent, source.name, &target.parent, target.name, flags)?)
+        host::link(source.dir(), source.name, target.dir(), target.name)
     }
 
     /// `path_symlink`. The target of the link is text; it is checked when it
@@ -184,7 +162,7 @@ impl Dir {
         let target = locate(&self.host, path)?;
         let place = target.named(Errno::Exist, Errno::Exist)?;
         place.no_slash()?;
-        Ok(rustix::fs::symlinkat(contents, &place.parent, place.name)?)
+        host::symlink(contents, place.dir(), place.name)
     }
 
     /// `path_readlink`. A link to an absolute path would reveal something of the host, and is `perm`.
@@ -196,7 +174,7 @@ impl Dir {
             self.host.open_dir(path)?;
             return Err(Errno::Inval);
         }
-        let contents = rustix::fs::readlinkat(&place.parent, place.name, Vec::new())?.into_bytes();
+        let contents = host::read_link(place.dir(), place.name)?;
         if contents.starts_with(b"/") { Err(Errno::Perm) } else { Ok(contents) }
     }
 
@@ -204,12 +182,12 @@ impl Dir {
     pub(crate) fn filestat_at(&self, path: &str, follow: bool) -> Result<Filestat, Errno> {
         if let Target::Named(place) = locate(&self.host, path)? {
             let stat = place.stat()?;
-            if !is(&stat, FileType::Symlink) || !(follow || place.slash) {
+            if stat.filetype != Filetype::SymbolicLink || !(follow || place.slash) {
                 place.directory_if_slash()?;
-                return Ok(Filestat::from(&stat));
+                return Ok(stat);
             }
         }
-        Ok(from_metadata(&self.host.metadata(path)?))
+        Ok(host::metadata(&self.host.metadata(path)?))
     }
 
     /// `path_filestat_set_times`.
@@ -221,38 +199,33 @@ impl Dir {
     ) -> Result<(), Errno> {
         self.writable()?;
         match locate(&self.host, path)? {
-            Target::Dot(dir) | Target::DotDot(dir) => set_directory_times(&dir, times),
+            Target::Dot(dir) | Target::DotDot(dir) => host::set_dir_times(&dir, times),
             Target::Named(place) => {
-                let link = is(&place.stat()?, FileType::Symlink);
+                let link = place.stat()?.filetype == Filetype::SymbolicLink;
                 if link && (follow || place.slash) {
                     let (atim, mtim) = (time_spec(times.atim), time_spec(times.mtim));
                     return Ok(DirExt::set_times(&*self.host, path, atim, mtim)?);
                 }
-                set_name_times(&place, times)
+                place.directory_if_slash()?;
+                host::set_times_at(place.dir(), place.name, times)
             }
         }
     }
 
     /// `fd_filestat_get`.
     pub(crate) fn filestat(&self) -> Result<Filestat, Errno> {
-        Ok(Filestat::from(&rustix::fs::fstat(&self.host)?))
+        host::dir_stat(&self.host)
     }
 
     /// `fd_filestat_set_times`.
     pub(crate) fn set_times(&self, times: NewTimes) -> Result<(), Errno> {
         self.writable()?;
-        set_directory_times(&self.host, times)
+        host::set_dir_times(&self.host, times)
     }
 
     /// `fd_sync`.
     pub(crate) fn sync(&self) -> Result<(), Errno> {
-        Ok(rustix::fs::fsync(self.reopen()?)?)
-    }
-
-    /// A descriptor of the same directory that can do more than resolve paths.
-    pub(crate) fn reopen(&self) -> Result<OwnedFd, Errno> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(rustix::fs::openat(&self.host, ".", flags, Mode::empty())?)
+        host::sync_dir(&self.host)
     }
 
     /// The serial number to show for `..`: at the top of the sandbox, its own.
@@ -260,7 +233,7 @@ impl Dir {
         if self.removed || (own.dev, own.ino) == self.home.root {
             return Ok(own.ino);
         }
-        Ok(rustix::fs::statat(&self.host, "..", AtFlags::empty())?.st_ino)
+        host::parent_ino(&self.host)
     }
 
     fn writable(&self) -> Result<(), Errno> {
@@ -268,34 +241,7 @@ impl Dir {
     }
 }
 
-fn host_flags(how: Open) -> OFlags {
-    let oflag = |bit, host| if how.oflags & bit != 0 { host } else { OFlags::empty() };
-    let fdflag = |bit, host| if how.fdflags & bit != 0 { host } else { OFlags::empty() };
-    OFlags::NONBLOCK
-        | OFlags::NOCTTY
-        | oflag(oflags::CREAT, OFlags::CREATE)
-        | oflag(oflags::DIRECTORY, OFlags::DIRECTORY)
-        | oflag(oflags::EXCL, OFlags::EXCL)
-        | oflag(oflags::TRUNC, OFlags::TRUNC)
-        | fdflag(fdflags::APPEND, OFlags::APPEND)
-        | fdflag(fdflags::DSYNC, OFlags::DSYNC)
-        | fdflag(fdflags::RSYNC, OFlags::RSYNC)
-        | fdflag(fdflags::SYNC, OFlags::SYNC)
-}
-
-/// Sets the times of a name that is not to be followed.
-fn set_name_times(place: &Place<'_, '_>, times: NewTimes) -> Result<(), Errno> {
-    place.directory_if_slash()?;
-    let times = times.timestamps();
-    let flags = AtFlags::SYMLINK_NOFOLLOW;
-    Ok(rustix::fs::utimensat(&place.parent, place.name, &times, flags)?)
-}
-
-fn set_directory_times(dir: &HostDir, times: NewTimes) -> Result<(), Errno> {
-    Ok(rustix::fs::utimensat(dir, ".", &times.timestamps(), AtFlags::empty())?)
-}
-
-fn time_spec(time: NewTime) -> Option<SystemTimeSpec> {
+pub(crate) fn time_spec(time: NewTime) -> Option<SystemTimeSpec> {
     match time {
         NewTime::Keep => None,
         NewTime::Now => Some(SystemTimeSpec::SymbolicNow),
@@ -303,34 +249,5 @@ fn time_spec(time: NewTime) -> Option<SystemTimeSpec> {
             let epoch = SystemTime::from_std(std::time::UNIX_EPOCH);
             Some(SystemTimeSpec::Absolute(epoch + Duration::from_nanos(nanos)))
         }
-    }
-}
-
-/// The mode of a file, by the trait of the operating system's own metadata.
-trait ModeBits {
-    fn mode_bits(&self) -> u32;
-}
-
-impl ModeBits for Metadata {
-    fn mode_bits(&self) -> u32 {
-        cap_fs_ext::OsMetadataExt::mode(self)
-    }
-}
-
-fn from_metadata(meta: &Metadata) -> Filestat {
-    use cap_fs_ext::OsMetadataExt as Os;
-    let time = |seconds: i64, nanos: i64| {
-        let seconds = u64::try_from(seconds).unwrap_or(0);
-        seconds.saturating_mul(1_000_000_000).saturating_add(nanos as u64)
-    };
-    Filestat {
-        dev: MetadataExt::dev(meta),
-        ino: MetadataExt::ino(meta),
-        filetype: Filetype::from(FileType::from_raw_mode(meta.mode_bits())),
-        nlink: MetadataExt::nlink(meta),
-        size: meta.len(),
-        atim: time(Os::atime(meta), Os::atime_nsec(meta)),
-        mtim: time(Os::mtime(meta), Os::mtime_nsec(meta)),
-        ctim: time(Os::ctime(meta), Os::ctime_nsec(meta)),
     }
 }

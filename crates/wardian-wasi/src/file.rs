@@ -1,33 +1,29 @@
 //! Regular files. The kernel keeps the offset, so threads that share a
 //! descriptor divide its bytes between them as POSIX says.
 
-use std::io::{IoSlice, IoSliceMut};
-use std::num::NonZeroU64;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-use rustix::fs::{Advice, FallocateFlags, OFlags, SeekFrom};
+use std::io::{IoSlice, IoSliceMut, SeekFrom};
 
 use crate::abi::Answer;
 use crate::chunks;
 use crate::errno::Errno;
+use crate::host::{self, Fd, Waiter};
 use crate::types::{Filestat, NewTimes, Whence, fdflags};
-use crate::wait::Waiter;
 
 /// An open regular file.
 pub(crate) struct File {
-    fd: OwnedFd,
+    fd: Fd,
     /// Opened through a read-only directory. The host would let the owner of
     /// a file set its times through a descriptor that can only read.
     read_only: bool,
 }
 
 impl File {
-    pub(crate) fn new(fd: OwnedFd, read_only: bool) -> File {
+    pub(crate) fn new(fd: Fd, read_only: bool) -> File {
         File { fd, read_only }
     }
 
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+    pub(crate) fn fd(&self) -> &Fd {
+        &self.fd
     }
 
     /// Reads at `offset`, or at the descriptor's own.
@@ -38,11 +34,10 @@ impl File {
         bufs: &mut [IoSliceMut<'_>],
     ) -> Answer<usize> {
         chunks::read(waiter, bufs, |done, bufs| {
-            let read = match offset {
-                Some(offset) => rustix::io::preadv(&self.fd, bufs, checked(after(offset, done))?),
-                None => rustix::io::readv(&self.fd, bufs),
-            };
-            Ok(read?)
+            Ok(match offset {
+                Some(offset) => host::read_at(&self.fd, bufs, checked(after(offset, done))?)?,
+                None => host::read(&self.fd, bufs)?,
+            })
         })
     }
 
@@ -54,11 +49,10 @@ impl File {
         bufs: &[IoSlice<'_>],
     ) -> Answer<usize> {
         chunks::write(waiter, bufs, |done, bufs| {
-            let written = match offset {
-                Some(offset) => rustix::io::pwritev(&self.fd, bufs, checked(after(offset, done))?),
-                None => rustix::io::writev(&self.fd, bufs),
-            };
-            Ok(written?)
+            Ok(match offset {
+                Some(offset) => host::write_at(&self.fd, bufs, checked(after(offset, done))?)?,
+                None => host::write(&self.fd, bufs)?,
+            })
         })
     }
 
@@ -68,65 +62,55 @@ impl File {
             Whence::Current => SeekFrom::Current(offset),
             Whence::End => SeekFrom::End(offset),
         };
-        Ok(rustix::fs::seek(&self.fd, pos)?)
+        host::seek(&self.fd, pos)
     }
 
     pub(crate) fn advise(&self, offset: u64, len: u64, advice: u32) -> Result<(), Errno> {
-        let advice = match advice {
-            0 => Advice::Normal,
-            1 => Advice::Sequential,
-            2 => Advice::Random,
-            3 => Advice::WillNeed,
-            4 => Advice::DontNeed,
-            5 => Advice::NoReuse,
-            _ => return Err(Errno::Inval),
-        };
-        checked(offset)?;
-        checked(len)?;
-        Ok(rustix::fs::fadvise(&self.fd, offset, NonZeroU64::new(len), advice)?)
+        if advice > 5 {
+            return Err(Errno::Inval);
+        }
+        host::advise(&self.fd, checked(offset)?, checked(len)?, advice)
     }
 
     pub(crate) fn allocate(&self, offset: u64, len: u64) -> Result<(), Errno> {
         self.writable()?;
         checked(offset)?;
         checked(len)?;
-        Ok(rustix::fs::fallocate(&self.fd, FallocateFlags::empty(), offset, len)?)
+        host::allocate(&self.fd, offset, len)
     }
 
     pub(crate) fn set_size(&self, size: u64) -> Result<(), Errno> {
         self.writable()?;
-        Ok(rustix::fs::ftruncate(&self.fd, checked(size)?)?)
+        host::set_size(&self.fd, checked(size)?)
     }
 
     pub(crate) fn set_times(&self, times: NewTimes) -> Result<(), Errno> {
         self.writable()?;
-        Ok(rustix::fs::futimens(&self.fd, &times.timestamps())?)
+        host::set_times(&self.fd, times)
     }
 
     pub(crate) fn filestat(&self) -> Result<Filestat, Errno> {
-        Ok(Filestat::from(&rustix::fs::fstat(&self.fd)?))
+        host::stat(&self.fd)
     }
 
     pub(crate) fn sync(&self) -> Result<(), Errno> {
-        Ok(rustix::fs::fsync(&self.fd)?)
+        host::sync(&self.fd, false)
     }
 
     pub(crate) fn datasync(&self) -> Result<(), Errno> {
-        Ok(rustix::fs::fdatasync(&self.fd)?)
+        host::sync(&self.fd, true)
     }
 
     /// Makes the host obey `append`. The host never needs to know `nonblock`
     /// for a regular file.
     pub(crate) fn set_append(&self, flags: u16) -> Result<(), Errno> {
-        let host = rustix::fs::fcntl_getfl(&self.fd)?;
-        let append = if flags & fdflags::APPEND != 0 { OFlags::APPEND } else { OFlags::empty() };
-        Ok(rustix::fs::fcntl_setfl(&self.fd, (host - OFlags::APPEND) | append)?)
+        host::set_append(&self.fd, flags & fdflags::APPEND != 0)
     }
 
     /// How many bytes lie after the offset, for `poll_oneoff`.
     pub(crate) fn ahead(&self) -> u64 {
         let size = self.filestat().map_or(0, |stat| stat.size);
-        let at = rustix::fs::tell(&self.fd).unwrap_or(0);
+        let at = host::seek(&self.fd, SeekFrom::Current(0)).unwrap_or(0);
         size.saturating_sub(at)
     }
 

@@ -4,7 +4,7 @@ use crate::abi::{GuestMemory, Interrupt, Stop};
 use crate::ctx::WasiCtx;
 use crate::errno::Errno;
 use crate::function::{Call, Function};
-use std::os::fd::{AsFd, BorrowedFd};
+use crate::host::{self, Wake};
 use std::sync::OnceLock;
 use wardian::{Caller, Error, Extern, FuncType, Linker, Result, SharedMemory, ValType};
 use wardian_types::wasi::Slot;
@@ -142,8 +142,8 @@ impl Interrupt for Interruption<'_> {
         self.inner.is_set()
     }
 
-    fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.fd.get_or_init(|| self.inner.wake_fd()).as_ref().map(|fd| fd.as_fd())
+    fn wake_fd(&self) -> Option<Wake<'_>> {
+        self.fd.get_or_init(|| self.inner.wake_fd()).as_ref().map(host::wake)
     }
 }
 

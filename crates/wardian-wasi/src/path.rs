@@ -5,26 +5,16 @@
 //! What remains is one name in an open directory; the functions that take it
 //! never follow it, so nothing that happens meanwhile can lead them outside.
 
-use std::os::fd::{AsFd, BorrowedFd};
-
 use cap_std::fs::Dir as HostDir;
-use rustix::fs::{AtFlags, FileType, Stat};
 
 use crate::errno::Errno;
+use crate::host;
+use crate::types::{Filestat, Filetype};
 
 /// A directory, the one a descriptor refers to or one below it.
 pub(crate) enum Parent<'d> {
     Own(&'d HostDir),
     Below(HostDir),
-}
-
-impl AsFd for Parent<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Parent::Own(dir) => dir.as_fd(),
-            Parent::Below(dir) => dir.as_fd(),
-        }
-    }
 }
 
 /// A path whose last component is a name.
@@ -51,7 +41,7 @@ pub(crate) fn relative(path: &str) -> Result<(), Errno> {
     } else if path.starts_with('/') {
         Err(Errno::Perm)
     } else {
-        Ok(())
+        host::check_path(path)
     }
 }
 
@@ -92,14 +82,22 @@ impl Target<'_, '_> {
 }
 
 impl Place<'_, '_> {
+    /// The directory that the name is in.
+    pub(crate) fn dir(&self) -> &HostDir {
+        match &self.parent {
+            Parent::Own(dir) => dir,
+            Parent::Below(dir) => dir,
+        }
+    }
+
     /// The attributes of the name itself, even if it is a link.
-    pub(crate) fn stat(&self) -> Result<Stat, Errno> {
-        Ok(rustix::fs::statat(&self.parent, self.name, AtFlags::SYMLINK_NOFOLLOW)?)
+    pub(crate) fn stat(&self) -> Result<Filestat, Errno> {
+        host::stat_at(self.dir(), self.name)
     }
 
     /// Errs if the path ends in a slash and is not a directory.
     pub(crate) fn directory_if_slash(&self) -> Result<(), Errno> {
-        if !self.slash || is(&self.stat()?, FileType::Directory) {
+        if !self.slash || self.stat()?.filetype == Filetype::Directory {
             Ok(())
         } else {
             Err(Errno::Notdir)
@@ -112,10 +110,6 @@ impl Place<'_, '_> {
         if !self.slash {
             return Ok(());
         }
-        Err(if is(&self.stat()?, FileType::Directory) { Errno::Exist } else { Errno::Notdir })
+        Err(if self.stat()?.filetype == Filetype::Directory { Errno::Exist } else { Errno::Notdir })
     }
-}
-
-pub(crate) fn is(stat: &Stat, filetype: FileType) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == filetype
 }

@@ -1,20 +1,17 @@
 //! `poll_oneoff`: waiting for clocks and descriptors.
 
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
-
-use rustix::event::{PollFd, PollFlags};
 
 use crate::abi::{Answer, Fail};
 use crate::clock::Clocks;
 use crate::ctx::WasiCtx;
 use crate::errno::Errno;
+use crate::host::{self, Waited, Waiter};
 use crate::pending::PendingPoll;
 use crate::stream::Readiness;
 use crate::table::{Descriptor, Kind};
 use crate::types::{Await, ClockId, Event, Subscription, rights};
-use crate::wait::Waiter;
 
 /// How many bytes are said to fit into something that can be written to.
 pub(crate) const WRITABLE: u64 = 4096;
@@ -80,7 +77,7 @@ pub(crate) fn poll_oneoff(
         outcome?;
     }
 
-    let ready = fds.iter().any(|fd| !fd.revents().is_empty());
+    let ready = fds.iter().any(host::is_ready);
     let mut passed = start.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
     if let (Some(nanos), false, false) = (timer, done, ready) {
         ctx.clocks().slept(nanos);
@@ -118,7 +115,7 @@ fn state<'f>(
     waited: u64,
     subscription: &Subscription,
     held: &'f Result<Option<Arc<Descriptor>>, Errno>,
-    fds: &mut Vec<PollFd<'f>>,
+    fds: &mut Vec<Waited<'f>>,
 ) -> State {
     let (kind, write) = match subscription.event {
         Await::Clock { id, timeout, absolute } => {
@@ -141,16 +138,15 @@ fn state<'f>(
         Kind::File(file) => Readiness::Now(if write { WRITABLE } else { file.ahead() }, false),
         Kind::Dir(_) => Readiness::Now(0, false),
         Kind::Stream(stream) => stream.readiness(write),
-        Kind::Socket(socket) => Readiness::Fd(socket.fd()),
-        Kind::Listener(listener) => Readiness::Fd(listener.fd()),
+        Kind::Socket(socket) => Readiness::Fd(socket.pollable()),
+        Kind::Listener(listener) => Readiness::Fd(listener.pollable()),
     };
     match readiness {
         Readiness::Now(nbytes, hangup) => {
             State::Done(Event { nbytes, hangup, ..event(subscription, kind, Errno::Success) })
         }
         Readiness::Fd(fd) => {
-            let flags = if write { PollFlags::OUT } else { PollFlags::IN };
-            fds.push(PollFd::from_borrowed_fd(fd, flags));
+            fds.push(host::waited(fd, write));
             State::Host { index: fds.len() - 1, write }
         }
     }
@@ -166,19 +162,11 @@ fn remaining(clocks: &dyn Clocks, id: u32, timeout: u64, absolute: bool) -> Resu
     Ok(if absolute { timeout.saturating_sub(clocks.now(id)?) } else { timeout })
 }
 
-fn host_event(subscription: &Subscription, fd: &PollFd<'_>, write: bool) -> Option<Event> {
-    let got = fd.revents();
-    if got.is_empty() {
-        return None;
-    }
-    let error = if got.contains(PollFlags::NVAL) { Errno::Badf } else { Errno::Success };
-    let nbytes = match write {
-        true => WRITABLE,
-        false => rustix::io::ioctl_fionread(fd.as_fd()).unwrap_or(0),
-    };
-    let hangup = got.intersects(PollFlags::HUP | PollFlags::RDHUP | PollFlags::ERR);
+fn host_event(subscription: &Subscription, waited: &Waited<'_>, write: bool) -> Option<Event> {
+    let got = host::outcome(waited)?;
+    let nbytes = if write { WRITABLE } else { got.bytes };
     let kind = if write { FD_WRITE } else { FD_READ };
-    Some(Event { nbytes, hangup, ..event(subscription, kind, error) })
+    Some(Event { nbytes, hangup: got.hangup, ..event(subscription, kind, got.error) })
 }
 
 fn event(subscription: &Subscription, kind: u8, error: Errno) -> Event {

@@ -2,8 +2,6 @@
 
 use std::sync::Mutex;
 
-use rustix::rand::{GetRandomFlags, getrandom};
-
 use crate::clock::lock;
 use crate::errno::Errno;
 
@@ -22,15 +20,7 @@ pub struct SystemRandom;
 
 impl RandomSource for SystemRandom {
     fn fill(&self, buf: &mut [u8]) -> Result<(), Errno> {
-        let mut done = 0;
-        while done < buf.len() {
-            match getrandom(&mut buf[done..], GetRandomFlags::empty()) {
-                Ok(got) => done += got,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+        crate::host::random(buf)
     }
 }
 

@@ -6,38 +6,32 @@
 //! host memory but one block of entries, however large the directory.
 
 use std::collections::{HashSet, VecDeque};
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
-
-use rustix::fs::{AtFlags, FileType, RawDir, SeekFrom};
 
 use crate::clock::lock;
 use crate::dir::Dir;
 use crate::errno::Errno;
-use crate::types::{Filestat, Filetype};
+use crate::host::{self, Listing};
+use crate::types::Filetype;
 use crate::version::dirent;
 
 /// The cookie of the first entry that is neither `.` nor `..`.
-const FIRST: u64 = 2;
-
-/// Bytes of host entries read at a time.
-const BLOCK: usize = 16 * 1024;
+pub(crate) const FIRST: u64 = 2;
 
 /// Reading position in a directory.
 pub(crate) struct Reader {
-    fd: OwnedFd,
+    listing: Listing,
     /// The cookie of the first of `entries`.
     cookie: u64,
     entries: VecDeque<Entry>,
 }
 
-struct Entry {
+pub(crate) struct Entry {
     /// The cookie of the entry after this one.
-    next: u64,
-    ino: u64,
-    filetype: Filetype,
-    name: Vec<u8>,
+    pub(crate) next: u64,
+    pub(crate) ino: u64,
+    pub(crate) filetype: Filetype,
+    pub(crate) name: Vec<u8>,
 }
 
 /// A position in a listing that was begun before the program was saved: after an entry of this name.
@@ -103,8 +97,8 @@ impl Dir {
         let reader = match &mut *slot {
             Some(reader) => reader,
             None => {
-                let (fd, entries) = (self.reopen()?, VecDeque::new());
-                slot.insert(Reader { fd, cookie: FIRST, entries })
+                let (listing, entries) = (Listing::new(&self.host)?, VecDeque::new());
+                slot.insert(Reader { listing, cookie: FIRST, entries })
             }
         };
         if cookie < FIRST {
@@ -133,10 +127,10 @@ impl Dir {
             cookie => 1 + carried.iter().position(|p| p.next == cookie).ok_or(Errno::Inval)?,
         };
         for Position { next, name } in carried[after..].iter().filter(|p| !p.name.is_empty()) {
-            let stat = match rustix::fs::statat(&self.host, &name[..], AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) => Filestat::from(&stat),
-                Err(rustix::io::Errno::NOENT) => continue,
-                Err(error) => return Err(error.into()),
+            let stat = match host::stat_of(&self.host, name) {
+                Ok(stat) => stat,
+                Err(Errno::Noent) => continue,
+                Err(error) => return Err(error),
             };
             let (ino, filetype, name) = (stat.ino, stat.filetype, name.clone());
             filling.push(&Entry { next: *next, ino, filetype, name });
@@ -184,11 +178,12 @@ impl Dir {
 
     /// What is there from this cookie on.
     fn scan(&self, cookie: u64) -> Result<Vec<Position>, Errno> {
-        let mut reader = Reader { fd: self.reopen()?, cookie: FIRST, entries: VecDeque::new() };
+        let listing = Listing::new(&self.host)?;
+        let mut reader = Reader { listing, cookie: FIRST, entries: VecDeque::new() };
         reader.seek(cookie)?;
         let mut found = Vec::new();
         loop {
-            let block = reader.block()?;
+            let block = reader.listing.block()?;
             if block.is_empty() {
                 return Ok(found);
             }
@@ -225,7 +220,7 @@ impl Reader {
             if position > i64::MAX as u64 {
                 return Err(Errno::Inval);
             }
-            rustix::fs::seek(&self.fd, SeekFrom::Start(position))?;
+            self.listing.seek(position)?;
         }
         self.cookie = cookie;
         Ok(())
@@ -242,46 +237,11 @@ impl Reader {
                 }
             }
             let end = self.entries.back().map_or(self.cookie, |entry| entry.next);
-            self.entries = self.block()?;
+            self.entries = self.listing.block()?;
             self.cookie = end;
             if self.entries.is_empty() {
                 return Ok(());
             }
         }
-    }
-
-    /// The next entries from the host; none at the end.
-    fn block(&mut self) -> Result<VecDeque<Entry>, Errno> {
-        let mut buf = [const { MaybeUninit::uninit() }; BLOCK];
-        let mut entries = VecDeque::new();
-        let mut raw = RawDir::new(&self.fd, &mut buf);
-        while let Some(entry) = raw.next() {
-            let entry = match entry {
-                Ok(entry) => entry,
-                // A directory that was removed while open has no entries.
-                Err(rustix::io::Errno::NOENT) => break,
-                Err(error) => return Err(error.into()),
-            };
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                let next = entry.next_entry_cookie().wrapping_add(FIRST);
-                let (ino, name) = (entry.ino(), name.to_vec());
-                let filetype = self.filetype(entry.file_type(), entry.file_name());
-                entries.push_back(Entry { next, ino, filetype, name });
-            }
-            if raw.is_buffer_empty() && !entries.is_empty() {
-                break;
-            }
-        }
-        Ok(entries)
-    }
-
-    /// Some file systems do not say in the entry what it is.
-    fn filetype(&self, given: FileType, name: &std::ffi::CStr) -> Filetype {
-        if given != FileType::Unknown {
-            return given.into();
-        }
-        let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
-        stat.map_or(Filetype::Unknown, |stat| FileType::from_raw_mode(stat.st_mode).into())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   WasiCtx ──save──> WasiState ──to_bytes──> bytes ──from_bytes──> WasiState ──restore──> WasiCtx
-//!              find.rs             bytes.rs             bytes.rs              restore.rs
+//!              save.rs             bytes.rs             bytes.rs              restore.rs
 //! ```
 //!
 //! A state names what it refers to by the guest's names alone: it holds no path of the host, and no authority.
@@ -10,9 +10,8 @@
 
 mod bytes;
 mod error;
-mod find;
 mod restore;
-mod save;
+pub(crate) mod save;
 mod show;
 
 pub use error::{RestoreError, SaveError, StateError};
@@ -23,9 +22,7 @@ pub use show::{DescriptorKind, SavedDescriptor};
 use crate::clock::Elapsed;
 use crate::pending::PendingPoll;
 use crate::readdir::Position;
-use crate::types::{Filestat, Filetype};
-use rustix::fs::{AtFlags, StatxFlags};
-use std::os::fd::AsFd;
+use crate::types::Filetype;
 
 /// The state of a program as data: what [`WasiCtx::save`](crate::WasiCtx::save) finds, and
 /// [`WasiCtxBuilder::restore`](crate::WasiCtxBuilder::restore) makes a program's state from, in any process on
@@ -129,28 +126,10 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// That of an open file.
-    pub(crate) fn of(file: impl AsFd) -> rustix::io::Result<Identity> {
-        let stat = rustix::fs::fstat(&file)?;
-        let Filestat { dev, ino, size, mtim, .. } = Filestat::from(&stat);
-        Ok(Identity { dev, ino, size, mtim, born: born(file) })
-    }
-
     /// Whether it is the same file, whatever was written to it.
     pub(crate) fn is_same_file(&self, other: &Identity) -> bool {
         (self.dev, self.ino, self.born) == (other.dev, other.ino, other.born)
     }
-}
-
-/// When a file was made; zero if nobody knows.
-fn born(file: impl AsFd) -> u64 {
-    let flags = StatxFlags::BTIME;
-    let Ok(stat) = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, flags) else { return 0 };
-    if !StatxFlags::from_bits_retain(stat.stx_mask).contains(flags) {
-        return 0;
-    }
-    let seconds = u64::try_from(stat.stx_btime.tv_sec).unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(stat.stx_btime.tv_nsec.into())
 }
 
 impl SavedKind {

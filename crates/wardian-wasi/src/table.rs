@@ -11,8 +11,8 @@ use crate::clock::lock;
 use crate::dir::Dir;
 use crate::errno::Errno;
 use crate::file::File;
+use crate::host::{Listener, Socket};
 use crate::origin::Origin;
-use crate::socket::{Listener, Socket};
 use crate::stream::Stream;
 use crate::types::{Fdstat, Filetype, rights};
 

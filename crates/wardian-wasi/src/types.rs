@@ -3,8 +3,6 @@
 //! The layout of records in guest memory is in [`version`](crate::version); constants that both versions
 //! share are here.
 
-use rustix::fs::{FileType as HostType, Stat};
-
 use crate::errno::Errno;
 
 /// `filetype`: what a descriptor or a directory entry refers to.
@@ -43,20 +41,6 @@ impl Filetype {
             SymbolicLink,
         ];
         all.get(usize::from(raw)).copied()
-    }
-}
-
-impl From<HostType> for Filetype {
-    fn from(host: HostType) -> Filetype {
-        match host {
-            HostType::RegularFile => Filetype::RegularFile,
-            HostType::Directory => Filetype::Directory,
-            HostType::Symlink => Filetype::SymbolicLink,
-            HostType::CharacterDevice => Filetype::CharacterDevice,
-            HostType::BlockDevice => Filetype::BlockDevice,
-            HostType::Socket => Filetype::SocketStream,
-            HostType::Fifo | HostType::Unknown => Filetype::Unknown,
-        }
     }
 }
 
@@ -247,31 +231,6 @@ impl Filestat {
     }
 }
 
-impl From<&Stat> for Filestat {
-    #[allow(clippy::unnecessary_cast, reason = "its width depends on the processor")]
-    fn from(stat: &Stat) -> Filestat {
-        Filestat {
-            dev: stat.st_dev,
-            ino: stat.st_ino,
-            filetype: HostType::from_raw_mode(stat.st_mode).into(),
-            nlink: stat.st_nlink as u64,
-            size: u64::try_from(stat.st_size).unwrap_or(0),
-            atim: nanoseconds(stat.st_atime, stat.st_atime_nsec as u64),
-            mtim: nanoseconds(stat.st_mtime, stat.st_mtime_nsec as u64),
-            ctim: nanoseconds(stat.st_ctime, stat.st_ctime_nsec as u64),
-        }
-    }
-}
-
-/// A host time as WASI counts it; times before 1970 become 0, and times after
-/// 2554 the largest number.
-fn nanoseconds(seconds: i64, nanos: u64) -> u64 {
-    u64::try_from(seconds)
-        .unwrap_or(0)
-        .saturating_mul(1_000_000_000)
-        .saturating_add(if seconds < 0 { 0 } else { nanos })
-}
-
 /// `fdstat`: state of a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fdstat {
@@ -303,15 +262,6 @@ impl NewTime {
             (false, false) => Ok(NewTime::Keep),
         }
     }
-
-    fn timespec(self) -> rustix::fs::Timespec {
-        let (tv_sec, tv_nsec) = match self {
-            NewTime::Keep => (0, rustix::fs::UTIME_OMIT),
-            NewTime::Now => (0, rustix::fs::UTIME_NOW),
-            NewTime::At(time) => ((time / 1_000_000_000) as i64, (time % 1_000_000_000) as i64),
-        };
-        rustix::fs::Timespec { tv_sec, tv_nsec }
-    }
 }
 
 /// The two times of `*_filestat_set_times`, from its arguments.
@@ -331,13 +281,6 @@ impl NewTimes {
             atim: NewTime::from_flags(bit(0), bit(1), atim)?,
             mtim: NewTime::from_flags(bit(2), bit(3), mtim)?,
         })
-    }
-
-    pub(crate) fn timestamps(self) -> rustix::fs::Timestamps {
-        rustix::fs::Timestamps {
-            last_access: self.atim.timespec(),
-            last_modification: self.mtim.timespec(),
-        }
     }
 }
 

@@ -2,10 +2,11 @@
 
 use crate::StopReason;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wardian_vm::interrupt::{Interrupter, LinkedCall, reason};
+
+pub use wardian_vm::WakeFd;
 
 /// Stops the guests of a store, from any thread. Clones stop the same store.
 #[derive(Clone, Debug)]
@@ -61,7 +62,7 @@ impl Interrupt {
     /// A file that becomes readable then, to be waited for together with others. `None` if the
     /// system has no file descriptor left.
     pub fn wake_fd(&self) -> Option<WakeFd> {
-        self.0.event().map(WakeFd)
+        self.0.event()
     }
 }
 
@@ -93,7 +94,7 @@ impl RepeatableInterrupt<'_> {
         if !self.heard.swap(true, Ordering::Relaxed) {
             self.interrupter.set_repeatable(true);
         }
-        event.map(WakeFd)
+        event
     }
 }
 
@@ -102,16 +103,6 @@ impl Drop for RepeatableInterrupt<'_> {
         if *self.heard.get_mut() {
             self.interrupter.set_repeatable(false);
         }
-    }
-}
-
-/// See [`Interrupt::wake_fd`].
-#[derive(Clone, Debug)]
-pub struct WakeFd(Arc<OwnedFd>);
-
-impl AsFd for WakeFd {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
     }
 }
 

@@ -205,7 +205,7 @@ impl Config {
     ///
     /// Without, code
     /// checks memory bounds, the stack and a stop flag explicitly: larger and slower, but nothing
-    /// of the process is touched. Default: on.
+    /// of the process is touched. Default: on; where there are no signals (Windows) it is always off.
     #[doc(alias = "signals_based_traps")]
     pub fn signals(&mut self, on: bool) -> &mut Config {
         self.signals = on;

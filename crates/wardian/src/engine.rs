@@ -89,6 +89,7 @@ impl Engine {
     /// used for that.
     pub fn new(config: &Config) -> Result<Engine> {
         let mut config = config.clone();
+        config.signals &= signals::AVAILABLE;
         let interpreted_because = choose_kind(&mut config)?;
         let tunables = Tunables {
             signals: config.signals,

@@ -4,10 +4,10 @@
 //! it is made anew, so that nobody else can have put a link there, and only its user can read it.
 
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions, remove_file};
+use std::fs::{File, remove_file};
 use std::io::{self, ErrorKind, Write};
 use std::ops::Range;
-use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use wardian_module::Module;
 
@@ -43,7 +43,7 @@ pub(crate) fn open() -> io::Result<()> {
         {
             return Err(problem(error));
         }
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let file = wardian_vm::private_file(Path::new(&path));
         *map = Some(Map { file: file.map_err(problem)?, written: 0 });
     }
     Ok(())

@@ -18,6 +18,11 @@ use wardian_vm::interrupt::Interrupter;
 use wardian_vm::samples::chain::Chain as RawChain;
 use wardian_vm::samples::{HOST, RawSample, SampleRing, next_sample};
 
+/// Now, on the clock of samples.
+pub fn now() -> Duration {
+    Duration::from_nanos(wardian_vm::samples::now())
+}
+
 /// How a [`Sampler`] works.
 #[derive(Clone, Debug)]
 pub struct SamplerOptions {

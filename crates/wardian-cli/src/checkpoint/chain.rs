@@ -11,11 +11,11 @@
 
 use super::file::numbered;
 use super::key::Key;
+use crate::host::{self, identity};
 use anyhow::Context;
 use std::collections::HashSet;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use wardian::checkpoint::{Checkpoint, CheckpointIndex, CheckpointOptions, CheckpointReader};
 
@@ -96,10 +96,6 @@ impl Chain {
     }
 }
 
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()))
-}
-
 impl Parent {
     pub(super) fn options(&self) -> CheckpointOptions {
         CheckpointOptions::new().since(&self.index)
@@ -113,7 +109,7 @@ impl Parent {
     /// Gives the file a second name, by which its children find it.
     pub(super) fn keep(&self, path: &Path) -> io::Result<()> {
         let folder = folder(path);
-        match DirBuilder::new().mode(0o700).create(&folder) {
+        match host::private_folder(&folder) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
@@ -121,7 +117,7 @@ impl Parent {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             linked => linked?,
         }
-        File::open(folder)?.sync_all()
+        host::sync_folder(&folder)
     }
 }
 

@@ -12,12 +12,10 @@
 
 use super::chain::{self, Parent, Written};
 use super::key::Key;
+use crate::host::{self, UnnamedFile, identity};
 use anyhow::{Context, anyhow};
-use rustix::fs::{AtFlags, CWD, OFlags, linkat};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, IoSlice, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -104,7 +102,7 @@ impl Replacing {
         }
         new.replace(path)?;
         // The names are on the disk when the folder is.
-        File::open(folder(path)).and_then(|folder| folder.sync_all())?;
+        host::sync_folder(folder(path))?;
         if self.parent.is_none() {
             chain::remove_parents(path, *keep, key.as_ref());
         }
@@ -158,24 +156,21 @@ pub(super) fn try_folder(path: &Path) -> anyhow::Result<()> {
 
 /// A file that is to take the place of another.
 enum NewFile {
-    Unnamed(File),
+    Unnamed(UnnamedFile),
     Named(NamedTempFile),
 }
 
 impl NewFile {
     fn in_folder(folder: &Path) -> io::Result<NewFile> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).mode(0o600).custom_flags(OFlags::TMPFILE.bits() as i32);
-        // It gets its name by way of this folder.
-        match options.open(folder) {
-            Ok(file) if Path::new(DESCRIPTORS).exists() => Ok(NewFile::Unnamed(file)),
-            _ => builder().tempfile_in(folder).map(NewFile::Named),
+        match UnnamedFile::in_folder(folder) {
+            Some(file) => Ok(NewFile::Unnamed(file)),
+            None => builder().tempfile_in(folder).map(NewFile::Named),
         }
     }
 
     fn file(&self) -> &File {
         match self {
-            NewFile::Unnamed(file) => file,
+            NewFile::Unnamed(file) => file.file(),
             NewFile::Named(file) => file.as_file(),
         }
     }
@@ -183,20 +178,14 @@ impl NewFile {
     fn replace(self, path: &Path) -> io::Result<()> {
         match self {
             NewFile::Unnamed(file) => {
-                let unnamed = format!("{DESCRIPTORS}/{}", file.as_raw_fd());
                 // What gives names replaces nothing, what renames does.
-                let link =
-                    |name: &Path| Ok(linkat(CWD, &unnamed, CWD, name, AtFlags::SYMLINK_FOLLOW)?);
-                builder().make_in(folder(path), link)?.persist(path)?;
+                builder().make_in(folder(path), |name| file.name(name))?.persist(path)?;
             }
             NewFile::Named(file) => drop(file.persist(path)?),
         }
         Ok(())
     }
 }
-
-/// What is open, as files.
-const DESCRIPTORS: &str = "/proc/self/fd";
 
 fn builder() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
@@ -217,7 +206,6 @@ pub(super) fn numbered(path: &Path, number: u16) -> PathBuf {
 
 /// Gives the file its first number as a second name; those that have numbers get the next ones.
 fn keep_old(path: &Path, keep: u16) -> io::Result<()> {
-    let identity = |path: &Path| fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()));
     let first = numbered(path, 1);
     let current = match identity(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),

@@ -1,10 +1,10 @@
 //! The key of checkpoints, which is in a file of its own.
 
+use crate::host::is_readable_by_others;
 use crate::report;
 use anyhow::{Context, bail};
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use wardian::checkpoint::{CheckpointOptions, ReadOptions};
 
@@ -17,7 +17,7 @@ impl Key {
     pub(crate) fn read(path: &Path) -> anyhow::Result<Key> {
         let context = || format!("cannot use the key {}", path.display());
         let file = File::open(path).with_context(context)?;
-        if file.metadata().is_ok_and(|meta| meta.is_file() && meta.mode() & 0o077 != 0) {
+        if file.metadata().is_ok_and(|meta| meta.is_file() && is_readable_by_others(&meta)) {
             report::warning(&format!("the key {} can be read by other users", path.display()));
         }
         let mut bytes = Vec::new();

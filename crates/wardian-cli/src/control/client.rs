@@ -1,14 +1,13 @@
 //! The side of a control socket that asks: `wardian checkpoint`.
 
-use super::folder;
 use super::protocol::{Answer, Code, Command, Fields, MAX_LINE, Outcome};
 use crate::args::{AttachArgs, CheckpointCommandArgs};
+use crate::host::control::{self, Stream};
 use crate::live::View;
 use crate::output;
 use crate::report::{Exit, Failure, Result};
 use anyhow::{Context, anyhow, bail};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 use wardian_observe::Format;
 
@@ -22,7 +21,7 @@ pub(crate) fn checkpoint(args: &CheckpointCommandArgs) -> Result<Exit> {
     if file.to_str().is_none() {
         return Err(anyhow!("{}: the name has to be Unicode", file.display()).into());
     }
-    let stream = folder::connect(args.pid)?;
+    let stream = control::connect(args.pid)?;
     let answer = ask(stream, &Command::Checkpoint { file, stop: args.stop });
     let answer = answer.with_context(|| format!("process {} cannot be asked", args.pid))?;
     let fields = match answer.outcome {
@@ -63,13 +62,13 @@ pub(crate) fn attach(args: &AttachArgs) -> Result<Exit> {
 /// A process that is asked again and again.
 pub(crate) struct Peer {
     pid: u32,
-    stream: BufReader<UnixStream>,
+    stream: BufReader<Stream>,
 }
 
 impl Peer {
     /// Connects to the control socket of a process.
     pub(crate) fn connect(pid: u32) -> anyhow::Result<Peer> {
-        let stream = folder::connect(pid)?;
+        let stream = control::connect(pid)?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Peer { pid, stream: BufReader::new(stream) })
     }
@@ -131,7 +130,7 @@ fn refused(pid: u32, code: Code, message: String) -> anyhow::Error {
     }
 }
 
-fn ask(mut stream: UnixStream, command: &Command) -> anyhow::Result<Answer> {
+fn ask(mut stream: Stream, command: &Command) -> anyhow::Result<Answer> {
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.write_all(&command.to_line()?)?;
     // Of the answer nothing is known but that it is not longer than this; it comes when the guest gets there.

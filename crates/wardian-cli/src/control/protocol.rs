@@ -7,15 +7,15 @@ use serde_json::{Map, Value};
 use std::path::PathBuf;
 
 /// The version of the protocol that is spoken.
-pub(super) const PROTOCOL: u64 = 1;
+pub(crate) const PROTOCOL: u64 = 1;
 
 /// Bytes of the longest line, in both directions.
-pub(super) const MAX_LINE: usize = 64 << 10;
+pub(crate) const MAX_LINE: usize = 64 << 10;
 
 /// What can be asked.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) enum Command {
+pub(crate) enum Command {
     /// What is there.
     Status,
     /// Write the guest to a file.
@@ -53,7 +53,7 @@ const COMMANDS: [&str; 4] = ["status", "checkpoint", "top", "profile"];
 
 impl Command {
     /// The line that asks for it.
-    pub(super) fn to_line(&self) -> anyhow::Result<Vec<u8>> {
+    pub(crate) fn to_line(&self) -> anyhow::Result<Vec<u8>> {
         let mut object = Map::new();
         object.insert("protocol".into(), PROTOCOL.into());
         if let Value::Object(fields) = serde_json::to_value(self)? {
@@ -65,7 +65,8 @@ impl Command {
     }
 
     /// What a line asks for, or the answer to one that cannot be understood.
-    pub(super) fn from_line(line: &[u8]) -> Result<Command, Answer> {
+    #[allow(dead_code, reason = "systems without control sockets only ask")]
+    pub(crate) fn from_line(line: &[u8]) -> Result<Command, Answer> {
         let malformed = |error: &dyn std::fmt::Display| {
             Answer::error(Code::Malformed, format!("the request cannot be understood: {error}"))
         };
@@ -93,7 +94,7 @@ impl Command {
 /// What is answered.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     Ok(Box<Fields>),
     Error { code: Code, message: String },
 }
@@ -101,7 +102,7 @@ pub(super) enum Outcome {
 /// What was asked for; each answer has the fields of its command.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Fields {
+pub(crate) struct Fields {
     #[serde(skip_serializing_if = "Option::is_none")]
     wardian: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,21 +113,21 @@ pub(super) struct Fields {
     commands: Vec<String>,
     /// Of a checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) bytes: Option<u64>,
+    pub(crate) bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) stopped: Option<bool>,
+    pub(crate) stopped: Option<bool>,
     /// Of a look.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) view: Option<View>,
+    pub(crate) view: Option<View>,
     /// Of a profile.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) samples: Option<u64>,
+    pub(crate) samples: Option<u64>,
 }
 
 /// Why something was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Code {
+pub(crate) enum Code {
     Malformed,
     Protocol,
     UnknownCommand,
@@ -142,10 +143,10 @@ pub(super) enum Code {
 
 /// A line that answers a request.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     protocol: u64,
     #[serde(flatten)]
-    pub(super) outcome: Outcome,
+    pub(crate) outcome: Outcome,
 }
 
 impl Answer {
@@ -153,7 +154,7 @@ impl Answer {
         Answer { protocol: PROTOCOL, outcome: Outcome::Ok(Box::new(fields)) }
     }
 
-    pub(super) fn status(engine: EngineArg) -> Answer {
+    pub(crate) fn status(engine: EngineArg) -> Answer {
         Answer::ok(Fields {
             wardian: Some(env!("CARGO_PKG_VERSION").into()),
             pid: Some(std::process::id()),
@@ -163,19 +164,19 @@ impl Answer {
         })
     }
 
-    pub(super) fn written(bytes: u64, stopped: bool) -> Answer {
+    pub(crate) fn written(bytes: u64, stopped: bool) -> Answer {
         Answer::ok(Fields { bytes: Some(bytes), stopped: Some(stopped), ..Fields::default() })
     }
 
-    pub(super) fn view(view: View) -> Answer {
+    pub(crate) fn view(view: View) -> Answer {
         Answer::ok(Fields { view: Some(view), ..Fields::default() })
     }
 
-    pub(super) fn profiled(samples: u64) -> Answer {
+    pub(crate) fn profiled(samples: u64) -> Answer {
         Answer::ok(Fields { samples: Some(samples), ..Fields::default() })
     }
 
-    pub(super) fn error(code: Code, message: impl std::fmt::Display) -> Answer {
+    pub(crate) fn error(code: Code, message: impl std::fmt::Display) -> Answer {
         /// Messages quote what was asked, which may be long.
         const LONGEST: usize = 4096;
         let mut message = message.to_string();
@@ -183,7 +184,8 @@ impl Answer {
         Answer { protocol: PROTOCOL, outcome: Outcome::Error { code, message } }
     }
 
-    pub(super) fn to_line(&self) -> Vec<u8> {
+    #[allow(dead_code, reason = "systems without control sockets only ask")]
+    pub(crate) fn to_line(&self) -> Vec<u8> {
         // Strings and numbers can always be written.
         let mut line = serde_json::to_vec(self).unwrap_or_default();
         line.push(b'\n');

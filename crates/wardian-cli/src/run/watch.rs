@@ -2,12 +2,12 @@
 
 use crate::args::RunArgs;
 use crate::ending::Conclusion;
+use crate::host::Signal;
 use crate::observe::Observer;
 use crate::signals::{Blocked, Signals};
 use crate::wasi::Host;
 use crate::watchdog::Watchdog;
 use anyhow::Context;
-use nix::sys::signal::Signal;
 use std::sync::Arc;
 use std::time::Instant;
 use wardian::Store;

@@ -6,7 +6,6 @@ use anyhow::Context;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -79,8 +78,7 @@ impl Program {
 }
 
 fn exit(status: ExitStatus) -> Exit {
-    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
-    Exit(u8::try_from(code).unwrap_or(1))
+    Exit(u8::try_from(crate::host::exit_code(status)).unwrap_or(1))
 }
 
 /// Keeps the last lines of an output, if it has one.

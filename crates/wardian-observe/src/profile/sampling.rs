@@ -124,7 +124,7 @@ impl Sampling {
             hosts: HashMap::new(),
             timeline: Vec::new(),
             max_timeline,
-            start: monotonic(),
+            start: wardian::sampler::now(),
             interval,
             guest_frames,
             notes: Vec::new(),
@@ -390,10 +390,4 @@ impl State {
         let symbols = &self.symbols;
         *self.hosts.entry((module, offset)).or_insert_with(|| symbols.host_at(module, offset))
     }
-}
-
-/// Now, on the clock of samples.
-fn monotonic() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

@@ -164,13 +164,15 @@ pub(crate) fn return_address(_offset: usize, _sp: usize, _link: usize) -> Option
 pub(crate) fn publish_instructions(_start: usize, _len: usize) {}
 
 /// The registers of a thread that a signal interrupted: nobody needs them, see above.
-pub(crate) struct Registers<'a>(std::marker::PhantomData<&'a mut libc::c_void>);
+#[allow(dead_code, reason = "there may be no signals either")]
+pub(crate) struct Registers<'a>(std::marker::PhantomData<&'a mut std::ffi::c_void>);
 
+#[allow(dead_code, reason = "as above")]
 impl Registers<'_> {
     /// # Safety
     ///
     /// None: the context is not looked at.
-    pub(crate) unsafe fn new(_context: *mut libc::c_void) -> Self {
+    pub(crate) unsafe fn new(_context: *mut std::ffi::c_void) -> Self {
         Registers(std::marker::PhantomData)
     }
 

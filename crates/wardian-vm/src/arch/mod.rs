@@ -1,5 +1,8 @@
 //! What depends on the processor: one file each, all with the same verbs.
 //!
+//! Code is generated for processors under Linux only: under other systems the stubs would have to know their
+//! conventions, and the handlers their records of registers.
+//!
 //! | verb | does |
 //! |---|---|
 //! | `enter` | switches from the embedder's stack to the wasm stack and calls a trampoline there |
@@ -22,18 +25,24 @@
 //! | `STORES_IN_PARTS` | whether a store whose end faults may have written its beginning |
 //! | `unframed` | the same for a signal, where the function's beginning is not known |
 
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_arch = "aarch64", any(target_os = "linux", target_os = "android")))]
 mod aarch64;
-#[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
+#[cfg(not(all(
+    any(target_arch = "aarch64", target_arch = "x86_64"),
+    any(target_os = "linux", target_os = "android")
+)))]
 mod interpreted_only;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", any(target_os = "linux", target_os = "android")))]
 mod x86_64;
 
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_arch = "aarch64", any(target_os = "linux", target_os = "android")))]
 pub(crate) use aarch64::*;
-#[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
+#[cfg(not(all(
+    any(target_arch = "aarch64", target_arch = "x86_64"),
+    any(target_os = "linux", target_os = "android")
+)))]
 pub(crate) use interpreted_only::*;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", any(target_os = "linux", target_os = "android")))]
 pub(crate) use x86_64::*;
 
 /// Where the return address is of a function that has no frame yet.

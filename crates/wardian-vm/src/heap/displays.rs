@@ -10,6 +10,7 @@
 //! left to the runtime.
 
 use super::Mapping;
+use crate::system::LAZY_PAGES;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -23,7 +24,7 @@ impl Displays {
     /// Entries of a row.
     pub const DEPTH: usize = 8;
     /// Types that can have a row. No number is used twice, so an engine can see more types than that come and go.
-    pub const TYPES: u32 = 1 << 22;
+    pub const TYPES: u32 = if LAZY_PAGES { 1 << 22 } else { 1 << 16 };
     /// Bytes of a row, as a power of two.
     pub const ROW_LOG2: u32 = 5;
 

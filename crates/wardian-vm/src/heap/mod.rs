@@ -275,7 +275,7 @@ impl Heap {
 
     /// Fills a free run with zeroes.
     fn empty(&mut self, start: usize, end: usize) {
-        let page = rustix::param::page_size();
+        let page = crate::system::page_size();
         let (first, last) = (start.next_multiple_of(page), end / page * page);
         if end - start >= DISCARD && first < last {
             // SAFETY: no live object is in a free run.

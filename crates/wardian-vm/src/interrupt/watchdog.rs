@@ -97,7 +97,7 @@ fn start_watchdog() -> &'static Watchdog {
     let mut queue = Queue::default();
     match *latest {
         // SAFETY: the handler does nothing but store to an atomic.
-        None => drop(unsafe { libc::pthread_atfork(None, None, Some(in_child)) }),
+        None => unsafe { crate::system::at_fork_in_child(in_child) },
         // This process is a child. If another thread of the parent held the queue when it forked, the
         // child has the lock for ever, and what was queued is lost.
         Some(parents) => {

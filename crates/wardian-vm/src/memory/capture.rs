@@ -2,9 +2,9 @@
 
 use super::page_file::PageRange;
 use super::pages::{Pages, Version};
-use super::written::{Written, written};
 use super::{CustomMemory, EngineMemory};
 use crate::mapping::{Mapping, round_up};
+use crate::system::{MAPS_FILES, Written, written};
 use crate::torture::{self, Point};
 use std::io;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct MemoryCapture {
 enum Contents {
     /// Of a memory of the engine's.
     Pages(Version),
-    /// A copy, of a memory of the embedder's.
+    /// A copy, of a memory of the embedder's; of every memory where none is a view of a file.
     Bytes(Vec<u8>),
 }
 
@@ -91,9 +91,9 @@ impl Captured {
         start: usize,
         len: usize,
     ) -> io::Result<()> {
-        let (file, offset) = self.pages.range().place(start);
+        let place = self.pages.range().place(start);
         // SAFETY: nobody refers to what is empty. The file does not shrink.
-        unsafe { mapping.map_shared(start, len, (file, offset))? };
+        unsafe { mapping.map_shared(start, len, place)? };
         self.pages.set_end(start + len)
     }
 
@@ -125,6 +125,10 @@ pub(super) fn is_zero(page: &[u8]) -> bool {
 impl EngineMemory {
     /// As [`super::Memory::capture`]. The memory becomes a view of what was captured.
     pub(super) fn capture(&mut self) -> io::Result<MemoryCapture> {
+        if !MAPS_FILES {
+            // SAFETY: the bytes of the memory can be read, and the borrow is exclusive.
+            return copied(unsafe { std::slice::from_raw_parts(self.base(), self.len) });
+        }
         let mut captured = self.take_captured()?;
         let done = self.write_back(&mut captured);
         let version = done.map(|()| captured.pages.version());
@@ -232,7 +236,12 @@ impl EngineMemory {
     ///
     /// As there.
     pub(super) unsafe fn restore(&mut self, capture: &MemoryCapture) -> io::Result<()> {
-        let Contents::Pages(version) = &capture.contents else { return Err(other_memory()) };
+        let version = match &capture.contents {
+            Contents::Pages(version) => version,
+            // SAFETY: the caller's promise.
+            Contents::Bytes(bytes) if !MAPS_FILES => return unsafe { self.put_back(bytes) },
+            Contents::Bytes(_) => return Err(other_memory()),
+        };
         let Some(mut captured) = self.captured.take_if(|c| c.pages.has(version)) else {
             return Err(other_memory());
         };
@@ -246,6 +255,32 @@ impl EngineMemory {
             self.accessible = size;
         }
         done
+    }
+
+    /// Makes a copy the contents. If that fails, nothing has changed.
+    ///
+    /// # Safety
+    ///
+    /// As for [`super::Memory::restore`].
+    unsafe fn put_back(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let want = round_up(bytes.len()).ok_or(io::ErrorKind::OutOfMemory)?;
+        if want > self.mapping.size() || bytes.len() as u64 > self.maximum() {
+            return Err(other_memory());
+        }
+        if want > self.accessible {
+            self.mapping.make_accessible(self.accessible, want - self.accessible)?;
+        } else {
+            // SAFETY: nobody relies on a larger size, by the caller's promise.
+            unsafe { self.mapping.clear(want, self.accessible - want)? };
+        }
+        (self.accessible, self.len) = (want, bytes.len());
+        // SAFETY: so many bytes are accessible, and nobody refers to them. What is after them in the last page is no
+        // longer the guest's, and zero if it is again.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.base(), bytes.len());
+            self.base().add(bytes.len()).write_bytes(0, want - bytes.len());
+        }
+        Ok(())
     }
 
     /// # Safety
@@ -320,11 +355,7 @@ const SMALL: usize = 4 << 20;
 impl CustomMemory {
     /// As [`super::Memory::capture`]: a plain copy.
     pub(super) fn capture(&mut self) -> io::Result<MemoryCapture> {
-        let mut bytes = Vec::new();
-        torture::check(Point::Allocate)?;
-        bytes.try_reserve_exact(self.len()).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        bytes.extend_from_slice(self.bytes());
-        Ok(MemoryCapture { len: self.len(), contents: Contents::Bytes(bytes) })
+        copied(self.bytes())
     }
 
     /// As [`super::Memory::restore`].
@@ -337,6 +368,15 @@ impl CustomMemory {
         // SAFETY: the caller's promise.
         unsafe { self.put_back(bytes) }
     }
+}
+
+/// A capture that is a plain copy.
+fn copied(memory: &[u8]) -> io::Result<MemoryCapture> {
+    let mut bytes = Vec::new();
+    torture::check(Point::Allocate)?;
+    bytes.try_reserve_exact(memory.len()).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    bytes.extend_from_slice(memory);
+    Ok(MemoryCapture { len: bytes.len(), contents: Contents::Bytes(bytes) })
 }
 
 pub(super) fn torn() -> io::Error {

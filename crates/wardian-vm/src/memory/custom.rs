@@ -239,7 +239,7 @@ impl CustomMemory {
     fn inspect(&self, base: *mut u8, size: usize) -> Result<(), Breach> {
         let capacity = self.memory().capacity();
         let at = base as usize;
-        let alignment = if self.guarded { rustix::param::page_size() } else { ALIGNMENT };
+        let alignment = if self.guarded { crate::system::page_size() } else { ALIGNMENT };
         if base.is_null() {
             return Err(Breach::Null);
         }

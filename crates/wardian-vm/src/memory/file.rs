@@ -2,9 +2,8 @@
 
 use super::custom::LinearMemory;
 use crate::mapping::{Mapping, round_up};
+use crate::system;
 use crate::torture::{self, Point};
-use rustix::fd::{AsFd, BorrowedFd};
-use rustix::fs::FallocateFlags;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
@@ -83,13 +82,8 @@ impl FileMemory {
             self.file.set_len(want as u64)?;
         }
         // Room on the disk now: without it a write would be a fault some day.
-        let room = torture::check(Point::File).and_then(|()| {
-            let (flags, start) = (FallocateFlags::empty(), self.accessible as u64);
-            match rustix::fs::fallocate(&self.file, flags, start, more as u64) {
-                Err(error) if error != rustix::io::Errno::OPNOTSUPP => Err(error.into()),
-                _ => Ok(()),
-            }
-        });
+        let room = torture::check(Point::File)
+            .and_then(|()| system::allocate(&self.file, self.accessible as u64, more as u64));
         let shown = match room {
             Err(error) => Err(error),
             // SAFETY: nothing is there yet, and the file, which is locked, is long enough.
@@ -106,8 +100,8 @@ impl FileMemory {
     }
 
     /// Where in the file the bytes are that are shown next.
-    fn place(&self) -> (BorrowedFd<'_>, u64) {
-        (self.file.as_fd(), self.accessible as u64)
+    fn place(&self) -> (&File, u64) {
+        (&self.file, self.accessible as u64)
     }
 
     fn grow(&mut self, size: usize) -> io::Result<()> {

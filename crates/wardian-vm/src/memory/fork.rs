@@ -16,9 +16,9 @@
 //! A child is forked like its parent, and the range goes with the last memory that shows it.
 
 use super::capture::{Captured, torn};
-use super::written::written;
 use super::{EngineMemory, Memory, MemoryError, MemoryImage, byte_limit, size_in_bytes};
 use crate::mapping::Mapping;
+use crate::system::{MAPS_FILES, written};
 use crate::torture::{self, Point};
 use std::io;
 use std::ops::Range;
@@ -37,7 +37,9 @@ impl Memory {
     pub fn fork_into(&mut self, child: &mut Memory) -> io::Result<()> {
         debug_assert_eq!(self.len(), child.len());
         match (self, child) {
-            (Memory::Engine(parent), Memory::Engine(child)) if parent.len() > COPIED => {
+            (Memory::Engine(parent), Memory::Engine(child))
+                if MAPS_FILES && parent.len() > COPIED =>
+            {
                 parent.fork_into(child)
             }
             (parent, child) => {
@@ -61,7 +63,7 @@ impl Memory {
 
 /// Copies the pages that differ, so that others take no memory.
 fn copy_changed(from: &[u8], to: &mut [u8]) {
-    let page = rustix::param::page_size();
+    let page = crate::system::page_size();
     for (from, to) in from.chunks(page).zip(to.chunks_mut(page)) {
         if from != to {
             to.copy_from_slice(from);
@@ -83,7 +85,9 @@ impl EngineMemory {
         let len = size_in_bytes(ty, ty.min).ok_or(MemoryError::TooLarge(ty.min))?;
         let mut memory = EngineMemory::reserve(ty, guarded, byte_limit(ty), len)?;
         let brought = image.as_ref().map_or(0, |image| image.len());
-        memory.captured = Some(Captured::written_through(memory.most(), brought)?);
+        if MAPS_FILES {
+            memory.captured = Some(Captured::written_through(memory.most(), brought)?);
+        }
         memory.show(image, len)?;
         Ok(memory)
     }

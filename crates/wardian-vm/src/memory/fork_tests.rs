@@ -1,7 +1,7 @@
 //! Relatives have the contents that their ancestors had, and nothing of what happened to others since.
 
-use super::written::WAYS;
 use super::*;
+use crate::system::{WAYS, written};
 
 const PAGE: usize = 65536;
 const MOST: usize = 40;
@@ -159,18 +159,18 @@ fn forks_share_their_pages() {
         let mut children: Vec<Relative> = (0..50).map(|_| parent.fork(kind)).collect();
         for child in &mut children {
             child.write(PAGE, 9, 4);
-            let own = written::written(child.memory.base(), size).unwrap().runs;
+            let own = written(child.memory.base(), size).unwrap().runs;
             let own: Vec<_> = own.iter().map(|run| (run.start, run.len())).collect();
-            assert_eq!(own, [(PAGE, rustix::param::page_size())], "one page was written");
+            assert_eq!(own, [(PAGE, crate::system::page_size())], "one page was written");
         }
         // What the parent has written since is copied to the next child, as long as it is little.
         parent.write(5 * PAGE, 1, 5);
         let child = parent.fork(kind);
-        let own = written::written(child.memory.base(), size).unwrap().runs;
+        let own = written(child.memory.base(), size).unwrap().runs;
         assert_eq!(own.len(), 1);
         parent.write(0, size, 6);
         let mut child = parent.fork(kind);
-        let own = written::written(child.memory.base(), size).unwrap().runs;
+        let own = written(child.memory.base(), size).unwrap().runs;
         assert_eq!(own.len(), 0, "a new range");
         assert!(bytes(&mut child.memory).iter().all(|byte| *byte == 6));
         assert!(children.iter_mut().all(|child| bytes(&mut child.memory) == child.model));

@@ -11,14 +11,12 @@
 //! process has forked nobody writes to a file from before: the other process may show it. [`PageRange::is_ours`] says
 //! whether that has happened.
 
-use super::anonymous_file::anonymous_file;
+use crate::system::{self, forks};
 use crate::torture::{self, Point};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::FallocateFlags;
-use rustix::process::Resource;
+use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once, Weak};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 
 /// A part of a file that one memory uses, or several that have been forked.
 #[derive(Debug)]
@@ -32,7 +30,7 @@ pub(super) struct PageRange {
 
 #[derive(Debug)]
 struct PageFile {
-    file: OwnedFd,
+    file: File,
     /// How often the process had forked when the file was made.
     forks: u64,
 }
@@ -52,13 +50,13 @@ impl PageRange {
         let (file, start) = match file {
             Some(file) => (file, current.1),
             None => {
-                let file = anonymous_file("wardian-pages")?;
+                let file = system::memory_file("wardian-pages")?;
                 (Arc::new(PageFile { file, forks: forks() }), 0)
             }
         };
         let end = start + size as u64;
         // Past the limit the system would send a signal.
-        let most = rustix::process::getrlimit(Resource::Fsize).current;
+        let most = system::most_of_a_file();
         if most.is_some_and(|most| end > most) {
             return Err(io::Error::new(
                 io::ErrorKind::FileTooLarge,
@@ -66,7 +64,7 @@ impl PageRange {
             ));
         }
         torture::check(Point::MemoryFile)?;
-        rustix::fs::ftruncate(&file.file, end)?;
+        file.file.set_len(end)?;
         *current = (Arc::downgrade(&file), end);
         Ok(PageRange { file, start, size, end: 0 })
     }
@@ -86,8 +84,8 @@ impl PageRange {
     }
 
     /// The file, and where in it a place of the range is.
-    pub(super) fn place(&self, at: usize) -> (BorrowedFd<'_>, u64) {
-        (self.file.file.as_fd(), self.start + at as u64)
+    pub(super) fn place(&self, at: usize) -> (&File, u64) {
+        (&self.file.file, self.start + at as u64)
     }
 
     /// Whether no other process can show the range, so that it may be written.
@@ -103,7 +101,7 @@ impl PageRange {
         let mut done = 0;
         while done < there {
             let offset = self.start + (at + done) as u64;
-            match rustix::io::pread(&self.file.file, &mut bytes[done..there], offset)? {
+            match system::read_at(&self.file.file, &mut bytes[done..there], offset)? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 more => done += more,
             }
@@ -123,7 +121,7 @@ impl PageRange {
         let mut done = 0;
         while done < bytes.len() {
             let offset = self.start + (at + done) as u64;
-            done += rustix::io::pwrite(&self.file.file, &bytes[done..], offset)?;
+            done += system::write_at(&self.file.file, &bytes[done..], offset)?;
         }
         Ok(())
     }
@@ -135,23 +133,8 @@ impl Drop for PageRange {
         if self.end == 0 || !self.is_ours() || Arc::strong_count(&self.file) == 1 {
             return;
         }
-        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        let _ = rustix::fs::fallocate(&self.file.file, flags, self.start, self.end as u64);
+        system::empty_file(&self.file.file, self.start, self.end as u64);
     }
-}
-
-/// How often the process, or one that it was forked from, has forked since this was first asked.
-pub(super) fn forks() -> u64 {
-    static FORKS: AtomicU64 = AtomicU64::new(0);
-    static COUNTED: Once = Once::new();
-    extern "C" fn count() {
-        FORKS.fetch_add(1, Ordering::SeqCst);
-    }
-    COUNTED.call_once(|| {
-        // SAFETY: the function is there as long as the process, and only changes an atomic number.
-        let _ = unsafe { libc::pthread_atfork(Some(count), None, None) };
-    });
-    FORKS.load(Ordering::SeqCst)
 }
 
 /// Bytes of captures between two looks at how much memory the system has.
@@ -166,7 +149,7 @@ pub(super) fn check_room(bytes: usize) -> io::Result<()> {
         return Ok(());
     }
     UNSEEN.store(0, Ordering::Relaxed);
-    match available() {
+    match system::room() {
         Some(there) if there < bytes as u64 + RESERVE => {
             // The next one looks again.
             UNSEEN.store(LOOK_EVERY, Ordering::Relaxed);
@@ -180,28 +163,4 @@ pub(super) fn check_room(bytes: usize) -> io::Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Bytes that the system and the process's control group have left, if they say so.
-fn available() -> Option<u64> {
-    let memory = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = memory.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let there = line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? << 10;
-    Some(in_group().map_or(there, |group| there.min(group)))
-}
-
-/// What the limit of the control group leaves; none if there is no limit.
-fn in_group() -> Option<u64> {
-    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let read = |name| std::fs::read_to_string(format!("/sys/fs/cgroup{path}/{name}")).ok();
-    let most = read("memory.max")?.trim().parse::<u64>().ok()?;
-    let used = read("memory.current")?.trim().parse::<u64>().ok()?;
-    let stat = read("memory.stat")?;
-    let count = |name| {
-        let value = stat.lines().find_map(|line| line.strip_prefix(name));
-        value.and_then(|v| v.trim().parse::<u64>().ok()).unwrap_or(0)
-    };
-    // Files on disks can be read again.
-    Some((most + count("inactive_file ") + count("active_file ")).saturating_sub(used))
 }

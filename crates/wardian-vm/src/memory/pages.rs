@@ -187,7 +187,7 @@ impl Pages {
         let mut history = lock(&self.history);
         history.now += 1;
         let newest = history.newest();
-        let page = rustix::param::page_size();
+        let page = crate::system::page_size();
         let mut buffer = Vec::new();
         let chunks = runs
             .iter()
@@ -255,7 +255,7 @@ impl Pages {
             history.now += 1;
             let newest = history.newest();
             let changed: Vec<(usize, usize)> = changed.into_iter().collect();
-            let size = rustix::param::page_size();
+            let size = crate::system::page_size();
             // Pages next to each other at once.
             let runs = changed.chunk_by(|one, next| one.0 + 1 == next.0);
             for run in runs.flat_map(|run| run.chunks(CHUNK / size)) {

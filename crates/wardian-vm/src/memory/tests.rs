@@ -138,7 +138,7 @@ fn count(list: &str) -> usize {
 #[test]
 fn captures_are_right_however_written_pages_are_found() {
     for ways in [(true, true), (false, true), (false, false)] {
-        super::written::WAYS.set(ways);
+        crate::system::WAYS.set(ways);
         captures_come_back_in_any_order();
         a_capture_is_not_changed_by_who_goes_on();
         empty_memories_and_moved_ones_are_captured();

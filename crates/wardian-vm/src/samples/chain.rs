@@ -73,22 +73,11 @@ impl Bytes {
     /// Copies bytes. Says whether they are all there; if not, `into` may have some of them. May be called in a
     /// signal handler. The guest may be changing them.
     pub fn copy(&self, at: usize, into: &mut [u8]) -> bool {
-        let len = into.len();
-        if at.checked_add(len).is_none_or(|end| end > self.len()) {
+        if at.checked_add(into.len()).is_none_or(|end| end > self.len()) {
             return false;
         }
-        let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: len };
-        let remote = libc::iovec { iov_base: (self.base + at) as *mut _, iov_len: len };
-        // SAFETY: the system writes to `into` and nowhere else, and reads what the promise of `new` allows; it
-        // returns an error rather than raise a signal. `errno` is restored, for a handler may have
-        // interrupted code that is about to read it.
-        unsafe {
-            let errno = crate::system::errno();
-            let before = *errno;
-            let copied = libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0);
-            *errno = before;
-            copied == len as isize
-        }
+        // SAFETY: the promise of `new`.
+        unsafe { crate::system::copy(self.base + at, into) }
     }
 
     fn word(&self, at: u32) -> Option<u32> {
@@ -199,18 +188,12 @@ mod tests {
 
     #[test]
     fn memory_without_rights_is_no_fault() {
-        let page = 4096;
-        // SAFETY: a new mapping, which only the system reads.
-        let base = unsafe {
-            let (rights, flags) = (libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-            libc::mmap(std::ptr::null_mut(), page, rights, flags, -1, 0)
-        };
+        let page = crate::system::page_size();
+        let mapping = crate::mapping::Mapping::reserve(page).unwrap();
         let len = AtomicUsize::new(page);
         // SAFETY: the mapping is there, and has no rights.
-        let bytes = unsafe { Bytes::new(base.cast_const().cast(), &len) };
+        let bytes = unsafe { Bytes::new(mapping.base(), &len) };
         assert!(!bytes.copy(0, &mut [0; 8]));
         assert_eq!(CHAIN.links(&bytes).count(), 0);
-        // SAFETY: it was mapped above.
-        unsafe { libc::munmap(base, page) };
     }
 }

@@ -1,16 +1,112 @@
-//! What depends on the system's library of C functions: one file each, all with the same verbs.
+//! What depends on the system: one file each, all with the same verbs.
+//!
+//! ```text
+//!   Linux (GNU, musl)   Android           Apple's systems    Windows
+//!   linux.rs            android.rs        apple.rs           windows.rs
+//!      └─── kernel.rs ─────┘                 │  └─ without_files.rs ─┘
+//!      └─────────────────── unix.rs ─────────┘
+//! ```
 //!
 //! | verb | does |
 //! |---|---|
-//! | `errno` | where the thread has the number of its last error |
+//! | `page_size` | bytes of the pages that rights are given to |
+//! | `reserve`, `release` | address space without rights |
+//! | `allow_access` | makes pages readable and writable |
+//! | `empty` | replaces pages by fresh ones without rights |
+//! | `discard` | makes pages what they were when they were mapped |
+//! | `refuse_huge_pages` | asks for small pages |
 //! | `move_pages` | moves the pages of a mapping elsewhere, and leaves the mapping as it is |
+//! | `make_writable`, `make_executable` | rights of pages for code |
+//! | `explain` | why a mapping was refused |
+//! | `MAPS_FILES` | whether memories can be views of files that have no name |
+//! | `LAZY_PAGES` | whether accessible pages take memory only once they are used |
+//! | `memory_file`, `read_at`, `write_at`, `empty_file` | files that have no name, if there are any |
+//! | `show_private`, `show_shared` | pages that are a view of a file |
+//! | `allocate` | room on the disk for a part of a file |
+//! | `most_of_a_file` | the limit for sizes of files |
+//! | `room` | memory that the system has left |
+//! | `written` | which pages of a private view were written |
+//! | `forks`, `at_fork_in_child` | notices forks of the process |
+//! | `Event` | a thing to be waited for in the system, together with others |
+//! | `nanoseconds`, `thread_nanoseconds` | clocks that a signal handler may read |
+//! | `copy` | copies bytes that may not be there |
+//! | `object_at` | the program or library in which an address lies |
+//! | `private_file` | makes a file that only its user can read |
+//! | `refusal` | the error of a request that is refused on purpose |
+//! | `signals` | traps and requests to stop that come as signals, or nothing in their place |
+//! | `thread` | what a thread that runs guests needs |
+//! | `barrier`, `synchronize_cores` | barriers on all threads of the process |
+//! | `memory_files`, `written_pages`, `barriers`, `mappings`, `address_space` | what there is of these, in words |
+//! | `FILES_INSTEAD`, `WRITTEN_INSTEAD` | what is done without |
+//!
+//! A system that lacks a verb has one that says so, and what uses it takes another way: copies in place of views,
+//! checks in place of signals.
 
 #[cfg(target_os = "android")]
 mod android;
-#[cfg(not(target_os = "android"))]
+#[cfg(target_vendor = "apple")]
+mod apple;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod kernel;
+#[cfg(target_os = "linux")]
 mod linux;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+#[cfg(any(target_vendor = "apple", windows))]
+mod without_files;
 
 #[cfg(target_os = "android")]
 pub(crate) use android::*;
-#[cfg(not(target_os = "android"))]
+#[cfg(target_vendor = "apple")]
+pub(crate) use apple::*;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) use kernel::*;
+#[cfg(target_os = "linux")]
 pub(crate) use linux::*;
+#[cfg(unix)]
+pub(crate) use unix::*;
+#[cfg(windows)]
+pub(crate) use windows::*;
+#[cfg(any(target_vendor = "apple", windows))]
+pub(crate) use without_files::*;
+
+#[cfg(unix)]
+pub use unix::{private_file, signals};
+#[cfg(windows)]
+pub use windows::{private_file, signals};
+
+use std::ops::Range;
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
+#[cfg(windows)]
+use std::os::windows::io::{AsHandle, BorrowedHandle};
+use std::sync::Arc;
+
+/// What becomes readable when a guest is to stop: an event of the system's, to be waited for together with others.
+#[derive(Clone, Debug)]
+pub struct WakeFd(pub(crate) Arc<Event>);
+
+#[cfg(unix)]
+impl AsFd for WakeFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(windows)]
+impl AsHandle for WakeFd {
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        self.0.as_handle()
+    }
+}
+
+/// Which pages of a view were written.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// Runs of pages, by their offsets in bytes. Some may be among them whose bytes have not changed.
+    pub(crate) runs: Vec<Range<usize>>,
+    /// Bytes of other pages that were read since they were mapped, so that dropping all takes time for them.
+    pub(crate) read: usize,
+}

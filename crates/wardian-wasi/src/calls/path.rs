@@ -1,9 +1,6 @@
 //! `path_*`.
 
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
-
-use rustix::fs::FileType;
 
 use super::{addr, int, short};
 use crate::abi::{Answer, slots};
@@ -13,13 +10,12 @@ use crate::errno::Errno;
 use crate::file::File;
 use crate::function::Call;
 use crate::guest::{check, read_path, write_u32};
+use crate::host::{self, Fd, Host, Socket, Waiter};
 use crate::origin::Origin;
-use crate::socket::Socket;
-use crate::stream::{Host, Stream};
+use crate::stream::Stream;
 use crate::table::{Descriptor, Kind};
-use crate::types::{Fdstat, NewTimes, SYMLINK_FOLLOW, fdflags, oflags, rights};
+use crate::types::{Fdstat, Filetype, NewTimes, SYMLINK_FOLLOW, fdflags, oflags, rights};
 use crate::version::Version;
-use crate::wait::Waiter;
 
 /// `lookupflags`: whether to follow a link at the end of the path.
 fn follow(slot: u64) -> Result<bool, Errno> {
@@ -162,7 +158,7 @@ fn allowed(parent: &Descriptor, wanted: u64, how: Open) -> Result<(), Errno> {
 
 /// Opens a path. If it is a FIFO that nobody reads yet, this waits for a
 /// reader, as the host would, but can be interrupted.
-fn open(dir: &Dir, path: &str, how: Open, waiter: Waiter<'_>) -> Answer<OwnedFd> {
+fn open(dir: &Dir, path: &str, how: Open, waiter: Waiter<'_>) -> Answer<Fd> {
     let mut pause = Duration::from_micros(200);
     loop {
         match dir.open(path, how) {
@@ -178,26 +174,26 @@ fn open(dir: &Dir, path: &str, how: Open, waiter: Waiter<'_>) -> Answer<OwnedFd>
 /// The descriptor for what has been opened.
 fn descriptor(
     dir: &Dir,
-    fd: OwnedFd,
+    fd: Fd,
     how: Open,
     inherited: u64,
     origin: Origin,
 ) -> Result<Descriptor, Errno> {
-    let filetype = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
+    let filetype = host::stat(&fd)?.filetype;
     let asked = |all: u64| {
         let read = if how.read { 0 } else { rights::FD_READ };
         let write = if how.write { 0 } else { rights::FD_WRITE };
         all & !read & !write & inherited
     };
     let (kind, base, inheriting) = match filetype {
-        FileType::RegularFile => (Kind::File(File::new(fd, dir.read_only)), asked(rights::FILE), 0),
-        FileType::Directory => (Kind::Dir(dir.child(fd)), rights::DIRECTORY & inherited, inherited),
-        FileType::Socket => (Kind::Socket(Socket::new(fd)?), asked(rights::SOCKET), 0),
+        Filetype::RegularFile => (Kind::File(File::new(fd, dir.read_only)), asked(rights::FILE), 0),
+        Filetype::Directory => (Kind::Dir(dir.child(fd)), rights::DIRECTORY & inherited, inherited),
+        Filetype::SocketStream => (Kind::Socket(Socket::of(fd)?), asked(rights::SOCKET), 0),
         _ => {
             let base = asked(stream_rights(&fd, filetype));
             (Kind::Stream(Stream::Host(Host::nonblocking(fd))), base, 0)
         }
     };
-    let stat = Fdstat { filetype: filetype.into(), flags: how.fdflags, base, inheriting };
+    let stat = Fdstat { filetype, flags: how.fdflags, base, inheriting };
     Ok(Descriptor::new(kind, stat, origin))
 }

@@ -5,8 +5,8 @@ use crate::abi::{Answer, slots};
 use crate::errno::Errno;
 use crate::function::Call;
 use crate::guest::{Buffers, check, write_u32};
+use crate::host::Socket;
 use crate::origin::Origin;
-use crate::socket::Socket;
 use crate::table::{Descriptor, Kind};
 use crate::types::{fdflags, rights};
 

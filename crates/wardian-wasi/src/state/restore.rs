@@ -3,13 +3,10 @@
 //! What a state says is what a guest could have said: paths are opened beneath the directories of the builder,
 //! by the same sandbox, and rights are cut to what is granted there.
 
-use std::io::Write;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io::SeekFrom;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, FileType, MemfdFlags, Mode, OFlags, SeekFrom};
-
-use super::{Access, Contents, Identity, RestoreError, Saved, SavedKind, WasiState, guest_path};
+use super::{Access, Identity, RestoreError, Saved, SavedKind, WasiState, guest_path};
 use crate::builder::WasiCtxBuilder;
 use crate::clock::{CarriedClocks, lock};
 use crate::ctx::{Inner, WasiCtx};
@@ -17,13 +14,12 @@ use crate::descriptor::{lacking, stream_rights};
 use crate::dir::{Dir, Open};
 use crate::errno::Errno;
 use crate::file::File;
+use crate::host::{self, Fd, Host, Listener, Socket};
 use crate::origin::{Home, Opened, Origin};
 use crate::pending::Pending;
-use crate::random::{RandomSource, SystemRandom};
-use crate::socket::{Listener, Socket};
-use crate::stream::{Host, Stream};
+use crate::stream::Stream;
 use crate::table::{Descriptor, Kind, Table};
-use crate::types::{Fdstat, NewTime, NewTimes, fdflags, oflags, rights};
+use crate::types::{Fdstat, Filetype, fdflags, oflags, rights};
 
 /// What to do about files that are not as they were when the state was saved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -160,7 +156,7 @@ struct Restoring<'s> {
     preopens: Vec<Option<Descriptor>>,
     sockets: Vec<Option<Descriptor>>,
     /// Files without a name that hold the state's contents, as they are asked for.
-    unlinked: Vec<Option<OwnedFd>>,
+    unlinked: Vec<Option<Fd>>,
 }
 
 impl Restoring<'_> {
@@ -185,7 +181,7 @@ impl Restoring<'_> {
                 Ok(found)
             }
             SavedKind::File { preopen, path, access, offset, identity } => {
-                let fd = self.open(saved, *preopen, path, *access, 0, FileType::RegularFile)?;
+                let fd = self.open(saved, *preopen, path, *access, 0, Filetype::RegularFile)?;
                 self.unchanged(saved, &fd, *identity)?;
                 self.file(saved, *preopen, path, *access, fd, *offset)
             }
@@ -198,19 +194,19 @@ impl Restoring<'_> {
                 let access = Access { read: true, write: false };
                 let directory = oflags::DIRECTORY;
                 let fd =
-                    self.open(saved, *preopen, path, access, directory, FileType::Directory)?;
+                    self.open(saved, *preopen, path, access, directory, Filetype::Directory)?;
                 let dir = Dir::of(Arc::clone(&self.homes[*preopen as usize])).child(fd);
                 let dir = self.directory(saved, *preopen, path, dir);
                 carry_listing(&dir, listing.as_deref());
                 Ok(dir)
             }
             SavedKind::RemovedDirectory { preopen, path } => {
-                let fd = removed_directory().map_err(|error| self.failed(saved, error))?;
+                let fd = host::removed_directory().map_err(|error| self.failed(saved, error))?;
                 let dir = Dir::removed(Arc::clone(&self.homes[*preopen as usize]), fd);
                 Ok(self.directory(saved, *preopen, path, dir))
             }
             SavedKind::Device { preopen, path, access } => {
-                let kind = FileType::CharacterDevice;
+                let kind = Filetype::CharacterDevice;
                 let fd = self.open(saved, *preopen, path, *access, 0, kind)?;
                 let base = saved.base & stream_rights(&fd, kind) & !lacks(*access);
                 let stat = Fdstat { base, ..plain(saved) };
@@ -236,11 +232,11 @@ impl Restoring<'_> {
         let position = position.filter(|_| role == 0 && !self.options.stdin_as_given);
         let done = match (&found.kind, position) {
             (Kind::File(file), position) => {
-                let seek = |to| rustix::fs::seek(file.fd(), SeekFrom::Start(to)).map(drop);
+                let seek = |to| host::seek(file.fd(), SeekFrom::Start(to)).map(drop);
                 // Whether the embedder's file is one to append to is left as it is, if the guest never asked.
                 let append = flags & fdflags::APPEND != 0 && role != 0;
                 let append = if append { file.set_append(flags) } else { Ok(()) };
-                append.and_then(|()| Ok(position.map_or(Ok(()), seek)?))
+                append.and_then(|()| position.map_or(Ok(()), seek))
             }
             (Kind::Stream(stream), Some(position)) => stream.set_position(position),
             _ => Ok(()),
@@ -274,8 +270,8 @@ impl Restoring<'_> {
         path: &str,
         access: Access,
         oflags: u16,
-        kind: FileType,
-    ) -> Result<OwnedFd, RestoreError> {
+        kind: Filetype,
+    ) -> Result<Fd, RestoreError> {
         let dir = Dir::of(Arc::clone(&self.homes[preopen as usize]));
         let path = if path.is_empty() { "." } else { path };
         let Access { read, write } = access;
@@ -285,18 +281,18 @@ impl Restoring<'_> {
         }
         let how = Open { follow: true, oflags, fdflags: saved.flags, read, write };
         let fd = dir.open(path, how).map_err(|error| self.failed(saved, error))?;
-        let stat = rustix::fs::fstat(&fd).map_err(|error| self.failed(saved, error.into()))?;
-        if FileType::from_raw_mode(stat.st_mode) != kind {
+        let stat = host::stat(&fd).map_err(|error| self.failed(saved, error))?;
+        if stat.filetype != kind {
             return Err(self.problem(saved, "it is of another type than it was".to_owned()));
         }
         Ok(fd)
     }
 
-    fn unchanged(&self, saved: &Saved, fd: &OwnedFd, old: Identity) -> Result<(), RestoreError> {
+    fn unchanged(&self, saved: &Saved, fd: &Fd, old: Identity) -> Result<(), RestoreError> {
         if self.options.changed == Changed::Accept {
             return Ok(());
         }
-        let new = Identity::of(fd).map_err(|error| self.failed(saved, error.into()))?;
+        let new = Identity::of(fd).map_err(|error| self.failed(saved, error))?;
         if new.is_same_file(&old) || (new.size, new.mtim) == (old.size, old.mtim) {
             return Ok(());
         }
@@ -310,11 +306,10 @@ impl Restoring<'_> {
         preopen: u32,
         path: &str,
         access: Access,
-        fd: OwnedFd,
+        fd: Fd,
         offset: u64,
     ) -> Result<Descriptor, RestoreError> {
-        rustix::fs::seek(&fd, SeekFrom::Start(offset))
-            .map_err(|error| self.failed(saved, error.into()))?;
+        host::seek(&fd, SeekFrom::Start(offset)).map_err(|error| self.failed(saved, error))?;
         let file = File::new(fd, self.homes[preopen as usize].read_only);
         let base = saved.base & rights::FILE & !lacks(access);
         let stat = Fdstat { base, ..plain(saved) };
@@ -329,19 +324,12 @@ impl Restoring<'_> {
     }
 
     /// A descriptor of a file that has no name and these contents. All of the same contents are of one file.
-    fn unlinked(&mut self, at: usize, access: Access, flags: u16) -> Result<OwnedFd, Errno> {
+    fn unlinked(&mut self, at: usize, access: Access, flags: u16) -> Result<Fd, Errno> {
         let file = match &mut self.unlinked[at] {
             Some(file) => file,
-            slot => slot.insert(nameless(&self.state.contents[at])?),
+            slot => slot.insert(host::nameless(&self.state.contents[at])?),
         };
-        let mode = match (access.read, access.write) {
-            (true, true) => OFlags::RDWR,
-            (false, _) => OFlags::WRONLY,
-            _ => OFlags::RDONLY,
-        };
-        let append = if flags & fdflags::APPEND != 0 { OFlags::APPEND } else { OFlags::empty() };
-        let link = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-        Ok(rustix::fs::open(link, mode | append | OFlags::CLOEXEC, Mode::empty())?)
+        host::open_again(file, access, flags & fdflags::APPEND != 0)
     }
 
     fn opened(&self, preopen: u32, path: &str) -> Origin {
@@ -394,29 +382,4 @@ fn carry_listing(found: &Descriptor, listing: Option<&[crate::readdir::Position]
     if let (Kind::Dir(dir), Some(listing)) = (&found.kind, listing) {
         *lock(&dir.carried) = Some(listing.into());
     }
-}
-
-fn nameless(contents: &Contents) -> Result<OwnedFd, Errno> {
-    let fd = rustix::fs::memfd_create("wasi-removed", MemfdFlags::CLOEXEC).or_else(|_| {
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        rustix::fs::open(std::env::temp_dir(), flags, Mode::RUSR | Mode::WUSR)
-    })?;
-    let mut file = std::fs::File::from(fd);
-    file.write_all(&contents.bytes)?;
-    let times = NewTimes { atim: NewTime::Keep, mtim: NewTime::At(contents.mtim) };
-    rustix::fs::futimens(&file, &times.timestamps())?;
-    Ok(file.into())
-}
-
-/// A directory that exists no longer: made among the host's temporary files, and removed at once.
-fn removed_directory() -> Result<OwnedFd, Errno> {
-    let mut random = [0; 16];
-    SystemRandom.fill(&mut random)?;
-    let name = format!("wasi-removed-{:032x}", u128::from_le_bytes(random));
-    let path = std::env::temp_dir().join(name);
-    rustix::fs::mkdir(&path, Mode::RWXU)?;
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = rustix::fs::open(&path, flags, Mode::empty());
-    rustix::fs::unlinkat(CWD, &path, AtFlags::REMOVEDIR)?;
-    Ok(opened?)
 }

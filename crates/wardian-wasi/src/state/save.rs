@@ -1,23 +1,19 @@
 //! Saving the state of a program.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-
-use rustix::fs::{Mode, OFlags, Stat};
+use std::io::SeekFrom;
 
 use super::bytes::MAX_FD;
-use super::{Access, Contents, Identity, SaveError, Saved, SavedClocks, SavedKind, SavedPreopen};
-use super::{WasiState, find, guest_path};
+use super::{Contents, SaveError, Saved, SavedClocks, SavedKind, SavedPreopen, WasiState};
 use crate::clock::since_start;
 use crate::ctx::WasiCtx;
 use crate::dir::Dir;
 use crate::errno::Errno;
-use crate::file::File;
-use crate::origin::{Home, Opened, Origin};
+use crate::host;
+use crate::origin::{Home, Origin};
 use crate::readdir::Position;
-use crate::stream::Stream;
 use crate::table::{Descriptor, Kind};
-use crate::types::{ClockId, Filestat, Filetype};
+use crate::types::ClockId;
 
 /// How large files that were removed may be in all, unless set otherwise: see
 /// [`SaveOptions::unlinked_limit`].
@@ -123,14 +119,15 @@ impl WasiCtx {
     }
 }
 
-struct Saving {
+#[allow(dead_code, reason = "hosts differ in what can be carried")]
+pub(crate) struct Saving {
     /// How many bytes removed files may still have.
-    room: u64,
-    limit: u64,
+    pub(crate) room: u64,
+    pub(crate) limit: u64,
     preopens: Vec<SavedPreopen>,
-    contents: Vec<Contents>,
+    pub(crate) contents: Vec<Contents>,
     /// The places of removed files in `contents`, by device and serial number.
-    unlinked: HashMap<(u64, u64), u32>,
+    pub(crate) unlinked: HashMap<(u64, u64), u32>,
 }
 
 impl Saving {
@@ -165,7 +162,7 @@ impl Saving {
     }
 
     /// The place of a preopened directory in the list.
-    fn preopen(&mut self, home: &Home) -> u32 {
+    pub(crate) fn preopen(&mut self, home: &Home) -> u32 {
         let same = |p: &SavedPreopen| p.name == home.name && p.ordinal == home.ordinal;
         let at = self.preopens.iter().position(same).unwrap_or_else(|| {
             self.preopens.push(SavedPreopen { name: home.name.clone(), ordinal: home.ordinal });
@@ -173,103 +170,21 @@ impl Saving {
         });
         at as u32
     }
-
-    fn opened(
-        &mut self,
-        fd: u32,
-        open: &Descriptor,
-        opened: &Opened,
-    ) -> Result<SavedKind, SaveError> {
-        let shown = guest_path(&opened.home.name, opened.path.as_deref().unwrap_or("…"));
-        let not = |what: &str, advice| {
-            Err(SaveError::NotCarried { fd, what: format!("{what} {shown:?}"), advice })
-        };
-        let host = match &open.kind {
-            Kind::File(file) => file.fd(),
-            Kind::Dir(dir) => dir.host.as_fd(),
-            Kind::Stream(Stream::Host(host)) => host.fd(),
-            Kind::Socket(_) | Kind::Listener(_) => return Ok(SavedKind::Socket),
-            Kind::Stream(_) => return Err(unknown(fd)),
-        };
-        let ask = |error: rustix::io::Errno| failed(fd, &shown, error.into());
-        let stat = rustix::fs::fstat(host).map_err(ask)?;
-        let path = find::path(opened, host, &stat);
-        let preopen = self.preopen(&opened.home);
-        match (&open.kind, path) {
-            (Kind::File(file), Some(path)) => {
-                let identity = Identity::of(host).map_err(ask)?;
-                let (access, offset) = position(file).map_err(ask)?;
-                Ok(SavedKind::File { preopen, path, access, offset, identity })
-            }
-            (Kind::File(file), None) if stat.st_nlink == 0 => {
-                let path = opened.path.as_deref().unwrap_or_default().to_owned();
-                let (access, offset) = position(file).map_err(ask)?;
-                let contents = self.contents(fd, &shown, host, &stat)?;
-                Ok(SavedKind::Unlinked { preopen, path, access, offset, contents })
-            }
-            (Kind::Dir(dir), Some(path)) => {
-                let listing = listing(fd, &shown, dir)?;
-                Ok(SavedKind::Directory { preopen, path, listing })
-            }
-            (Kind::Dir(_), None) if stat.st_nlink == 0 => {
-                let path = opened.path.as_deref().unwrap_or_default().to_owned();
-                Ok(SavedKind::RemovedDirectory { preopen, path })
-            }
-            (Kind::Stream(_), Some(path)) if open.filetype == Filetype::CharacterDevice => {
-                let access = access(host).map_err(ask)?;
-                Ok(SavedKind::Device { preopen, path, access })
-            }
-            (Kind::Stream(_), _) => not(
-                "a FIFO or device",
-                "it holds data that is not part of the guest; let the guest close it before",
-            ),
-            _ => not(
-                "a file or directory that is no longer found beneath its preopened directory: it was",
-                "move it back, or let the guest close it before",
-            ),
-        }
-    }
-
-    /// The place of a removed file's contents in the list. Descriptors of the same file share it.
-    fn contents(
-        &mut self,
-        fd: u32,
-        path: &str,
-        host: BorrowedFd<'_>,
-        stat: &Stat,
-    ) -> Result<u32, SaveError> {
-        let identity = (stat.st_dev, stat.st_ino);
-        if let Some(known) = self.unlinked.get(&identity) {
-            return Ok(*known);
-        }
-        let Filestat { size, mtim, .. } = Filestat::from(stat);
-        if size > self.room {
-            let path = path.to_owned();
-            return Err(SaveError::Unlinked { fd, path, size, limit: self.limit });
-        }
-        self.room -= size;
-        let bytes = read(host, size as usize).map_err(|e| failed(fd, path, e.into()))?;
-        self.contents.push(Contents { bytes, mtim });
-        let at = (self.contents.len() - 1) as u32;
-        self.unlinked.insert(identity, at);
-        Ok(at)
-    }
 }
 
 fn stdio(fd: u32, role: u8, kind: &Kind) -> Result<SavedKind, SaveError> {
     let position = match kind {
         Kind::Stream(stream) => stream.position(),
         Kind::File(file) => {
-            let (_, offset) =
-                position(file).map_err(|e| failed(fd, "a standard stream", e.into()))?;
-            Some(offset)
+            let offset = host::seek(file.fd(), SeekFrom::Current(0));
+            Some(offset.map_err(|error| failed(fd, "a standard stream", error))?)
         }
         _ => None,
     };
     Ok(SavedKind::Stdio { role, position })
 }
 
-fn listing(fd: u32, path: &str, dir: &Dir) -> Result<Option<Vec<Position>>, SaveError> {
+pub(crate) fn listing(fd: u32, path: &str, dir: &Dir) -> Result<Option<Vec<Position>>, SaveError> {
     let listing = dir.positions().map_err(|error| failed(fd, path, error))?;
     if listing.as_ref().is_some_and(|listing| listing.len() > LISTING_LIMIT) {
         let what = format!(
@@ -280,48 +195,12 @@ fn listing(fd: u32, path: &str, dir: &Dir) -> Result<Option<Vec<Position>>, Save
     Ok(listing)
 }
 
-fn position(file: &File) -> Result<(Access, u64), rustix::io::Errno> {
-    Ok((access(file.fd())?, rustix::fs::tell(file.fd())?))
-}
-
-fn access(host: BorrowedFd<'_>) -> Result<Access, rustix::io::Errno> {
-    let flags = rustix::fs::fcntl_getfl(host)? & OFlags::RWMODE;
-    Ok(Access { read: flags != OFlags::WRONLY, write: flags != OFlags::RDONLY })
-}
-
-/// The first `size` bytes of a file, or all if there are fewer.
-fn read(host: BorrowedFd<'_>, size: usize) -> Result<Vec<u8>, rustix::io::Errno> {
-    let readable: OwnedFd;
-    let host = match rustix::io::pread(host, &mut [0; 1], 0) {
-        // The guest opened it only to write.
-        Err(rustix::io::Errno::BADF) => {
-            let link = format!("/proc/self/fd/{}", host.as_raw_fd());
-            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-            readable = rustix::fs::open(link, flags, Mode::empty())?;
-            readable.as_fd()
-        }
-        _ => host,
-    };
-    let mut bytes = vec![0; size];
-    let mut done = 0;
-    while done < size {
-        match rustix::io::pread(host, &mut bytes[done..], done as u64) {
-            Ok(0) => break,
-            Ok(got) => done += got,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(done);
-    Ok(bytes)
-}
-
-fn failed(fd: u32, what: &str, error: Errno) -> SaveError {
+pub(crate) fn failed(fd: u32, what: &str, error: Errno) -> SaveError {
     SaveError::Host { fd, what: what.to_owned(), error }
 }
 
 /// No descriptor is so.
-fn unknown(fd: u32) -> SaveError {
+pub(crate) fn unknown(fd: u32) -> SaveError {
     let what = "of an unknown kind".to_owned();
     SaveError::NotCarried { fd, what, advice: "let the guest close it before" }
 }

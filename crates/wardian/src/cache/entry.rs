@@ -13,15 +13,18 @@ pub(super) fn name(key: &CodeKey) -> String {
 }
 
 /// Whether a file name is one that [`name`] makes: anything else in the folder is not touched.
+#[allow(dead_code, reason = "where there is no folder nobody lists it")]
 pub(super) fn is_name(name: &str) -> bool {
     name.strip_suffix(SUFFIX).is_some_and(is_key)
 }
 
 /// Whether a file name is one of a temporary file, as [`super::folder`] makes them.
+#[allow(dead_code, reason = "where there is no folder nobody lists it")]
 pub(super) fn is_temporary(name: &str) -> bool {
     name.strip_suffix(".tmp").and_then(|n| n.split_once('.')).is_some_and(|(key, _)| is_key(key))
 }
 
+#[allow(dead_code, reason = "where there is no folder nobody lists it")]
 fn is_key(text: &str) -> bool {
     text.len() == 2 * blake3::OUT_LEN && text.bytes().all(|b| b.is_ascii_hexdigit())
 }

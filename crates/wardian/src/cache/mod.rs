@@ -4,7 +4,10 @@
 mod disk;
 #[cfg(feature = "cache")]
 mod entry;
-#[cfg(feature = "cache")]
+#[cfg(all(feature = "cache", unix))]
+mod folder;
+#[cfg(all(feature = "cache", not(unix)))]
+#[path = "no_folder.rs"]
 mod folder;
 #[cfg(all(test, feature = "cache", feature = "jit"))]
 mod tests;

@@ -23,5 +23,5 @@ pub(crate) fn publish_instructions(start: usize, len: usize) {
         }
         std::arch::asm!("dsb ish", "isb", options(nostack, preserves_flags));
     }
-    crate::signals::synchronize_cores();
+    crate::system::synchronize_cores();
 }

@@ -41,6 +41,13 @@ pub(crate) fn set_current(store: *mut StoreCtx) -> *mut StoreCtx {
 
 const TRAP_SIGNALS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
 
+/// Whether there are signals: elsewhere guests have checks, and look whether they are to stop.
+pub const AVAILABLE: bool = true;
+
+/// What is done where signals are not as they are needed.
+pub(crate) const INSTEAD: &str =
+    "a thread that runs guests unblocks them, and the handler that was there gets what is no trap";
+
 /// The signal that asks a thread to stop its guest, unless the embedder chose another. By default
 /// the system ignores it, so that one that comes late does no harm.
 pub const DEFAULT_INTERRUPT_SIGNAL: i32 = libc::SIGURG;
@@ -63,7 +70,7 @@ static PREVIOUS: OnceLock<Previous> = OnceLock::new();
 pub fn install(interrupt: i32) -> bool {
     let taken = TRAP_SIGNALS.contains(&interrupt)
         || [libc::SIGKILL, libc::SIGSTOP, libc::SIGABRT].contains(&interrupt);
-    if taken || !(1..=libc::SIGRTMAX()).contains(&interrupt) {
+    if taken || !(1..=crate::system::last_signal()).contains(&interrupt) {
         return false;
     }
     install_once(interrupt);
@@ -194,32 +201,12 @@ fn survive_file_limits() {
     }
 }
 
-/// Makes every thread of the process pass a memory barrier, so that threads which enter guest code
-/// need none of their own (see [`crate::activation`]).
-pub(crate) fn barrier() {
-    if !has_barrier() {
-        // An old kernel. What an entry in progress may miss now, it has published after a moment.
-        std::thread::sleep(std::time::Duration::from_micros(50));
-    }
-}
-
-/// As [`barrier`], where the system does it. Returns whether it did.
-pub(crate) fn has_barrier() -> bool {
-    const REGISTER: libc::c_int = 1 << 4;
-    const EXPEDITED: libc::c_int = 1 << 3;
-    static REGISTERED: OnceLock<()> = OnceLock::new();
-    REGISTERED.get_or_init(|| {
-        membarrier(REGISTER);
-    });
-    membarrier(EXPEDITED)
-}
-
 /// Whether the signals by which traps come are neither ignored nor blocked on this thread.
 ///
 /// # Errors
 ///
 /// The first that is, and how.
-pub(crate) fn disposition() -> Result<(), String> {
+pub(crate) fn disposition() -> Result<String, String> {
     const NAMES: [&str; 4] = ["SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE"];
     for (signal, name) in TRAP_SIGNALS.into_iter().zip(NAMES) {
         // SAFETY: both calls only read, into places of their own.
@@ -236,24 +223,7 @@ pub(crate) fn disposition() -> Result<(), String> {
             _ => {}
         }
     }
-    Ok(())
-}
-
-/// Makes every thread of the process that runs pass a barrier for instructions, so that it executes none that it
-/// has fetched before. Returns whether the system can do that (Linux 4.16); a thread that the system has run
-/// something else on the processor of, or that has taken a signal, has passed one too.
-#[allow(dead_code, reason = "some processors need it")]
-pub(crate) fn synchronize_cores() -> bool {
-    const REGISTER: libc::c_int = 1 << 6;
-    const EXPEDITED: libc::c_int = 1 << 5;
-    static CAN: OnceLock<bool> = OnceLock::new();
-    *CAN.get_or_init(|| membarrier(REGISTER)) && membarrier(EXPEDITED)
-}
-
-/// Whether the system did what this command of `membarrier` says.
-fn membarrier(command: libc::c_int) -> bool {
-    // SAFETY: `membarrier` touches no memory of ours.
-    unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
+    Ok("default, and not blocked".to_owned())
 }
 
 /// The signals that the handlers are installed for; none if they are not installed.

@@ -5,8 +5,8 @@
 //! folder on a disk may be slow, but the file behaves the same.
 
 use crate::torture::{self, Point};
-use rustix::fd::OwnedFd;
 use rustix::fs::{MemfdFlags, Mode, OFlags};
+use std::fs::File;
 use std::io;
 
 /// A file with no bytes, which goes when nobody has it open or shows it.
@@ -14,7 +14,7 @@ use std::io;
 /// # Errors
 ///
 /// The system refused all ways; the error is that of the first.
-pub(super) fn anonymous_file(name: &str) -> io::Result<OwnedFd> {
+pub(crate) fn memory_file(name: &str) -> io::Result<File> {
     torture::check(Point::MemoryFile)?;
     in_memory(name).or_else(|error| match error.kind() {
         // A limit of the process, which the other ways have in common.
@@ -24,21 +24,38 @@ pub(super) fn anonymous_file(name: &str) -> io::Result<OwnedFd> {
 }
 
 /// A file in memory.
-pub(crate) fn in_memory(name: &str) -> io::Result<OwnedFd> {
-    Ok(rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)?)
+fn in_memory(name: &str) -> io::Result<File> {
+    Ok(rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)?.into())
 }
 
 /// A file in a folder, and the folder.
-pub(crate) fn on_disk() -> io::Result<(String, OwnedFd)> {
+fn on_disk() -> io::Result<(String, File)> {
     let temporary = std::env::temp_dir();
     let folders = ["/dev/shm", temporary.to_str().unwrap_or("/tmp"), "/var/tmp"];
     let mut error = io::Error::from(io::ErrorKind::NotFound);
     for folder in folders {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
-            Ok(file) => return Ok((folder.to_owned(), file)),
+            Ok(file) => return Ok((folder.to_owned(), file.into())),
             Err(why) => error = why.into(),
         }
     }
     Err(error)
 }
+
+/// What files without a name there are, in words.
+///
+/// # Errors
+///
+/// There are none in memory.
+pub(crate) fn memory_files() -> Result<String, String> {
+    let Err(error) = in_memory("wardian-probe") else { return Ok("memfd_create".into()) };
+    Err(match on_disk() {
+        Ok((folder, _)) => format!("memfd_create: {error}; files without a name in {folder}"),
+        Err(other) => format!("memfd_create: {error}; files without a name: {other}"),
+    })
+}
+
+/// What is done without files in memory.
+pub(crate) const FILES_INSTEAD: &str = "files without a name in /dev/shm or the folder for temporary files; without those too, \
+                                        instances copy their data, and memories cannot be captured";

@@ -4,13 +4,14 @@
 //! descriptor of its [`Interrupt`] at once. So the end of a wait depends
 //! neither on signals nor on other descriptors.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::abi::{Answer, Fail, Interrupt, Stop};
 use crate::errno::Errno;
+use crate::host::{self, Outcome};
 
 /// How often an interrupt without a descriptor is asked.
 const SLICE: Duration = Duration::from_millis(5);
@@ -29,10 +30,10 @@ impl Waiter<'_> {
         if self.interrupt.is_set() { Err(Fail::Stop(Stop::Interrupted)) } else { Ok(()) }
     }
 
-    /// Waits until `fd` is ready for `events`, or has failed.
-    pub(crate) fn until_ready(&self, fd: BorrowedFd<'_>, events: PollFlags) -> Answer<()> {
+    /// Waits until `fd` can be read, or written, or has failed.
+    pub(crate) fn until_ready(&self, fd: BorrowedFd<'_>, write: bool) -> Answer<()> {
         let deadline = if self.blocking { None } else { Some(Instant::now()) };
-        let mut fds = vec![PollFd::from_borrowed_fd(fd, events)];
+        let mut fds = vec![waited(fd, write)];
         if self.any(&mut fds, deadline)? { Ok(()) } else { Err(Errno::Again.into()) }
     }
 
@@ -62,6 +63,32 @@ impl Waiter<'_> {
         fds.truncate(wanted);
         Ok(outcome)
     }
+}
+
+/// An entry of a list for [`Waiter::any`].
+pub(crate) type Waited<'f> = PollFd<'f>;
+
+/// One that waits until `fd` can be read, or written.
+pub(crate) fn waited(fd: BorrowedFd<'_>, write: bool) -> Waited<'_> {
+    PollFd::from_borrowed_fd(fd, if write { PollFlags::OUT } else { PollFlags::IN })
+}
+
+/// Whether it was waited for long enough.
+pub(crate) fn is_ready(waited: &Waited<'_>) -> bool {
+    !waited.revents().is_empty()
+}
+
+/// What was found of one that is ready.
+pub(crate) fn outcome(waited: &Waited<'_>) -> Option<Outcome> {
+    let got = waited.revents();
+    if got.is_empty() {
+        return None;
+    }
+    Some(Outcome {
+        error: if got.contains(PollFlags::NVAL) { Errno::Badf } else { Errno::Success },
+        bytes: rustix::io::ioctl_fionread(waited.as_fd()).unwrap_or(0),
+        hangup: got.intersects(host::HANGUP),
+    })
 }
 
 fn host_poll(fds: &mut [PollFd<'_>], left: Option<Duration>) -> Result<(), Errno> {

@@ -1,6 +1,6 @@
 //! Which pages of a private view were written: the system knows, since they are no longer pages of the file.
 
-use super::page_file::forks;
+use crate::system::{Written, forks};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, opcode};
@@ -9,18 +9,9 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, RwLock};
 
-/// Which pages of a view were written.
-#[derive(Debug, Default)]
-pub(super) struct Written {
-    /// Runs of pages, by their offsets in bytes. Some may be among them whose bytes have not changed.
-    pub(super) runs: Vec<Range<usize>>,
-    /// Bytes of other pages that were read since they were mapped, so that dropping all takes time for them.
-    pub(super) read: usize,
-}
-
 /// What was written in `[base, base + len)` since the range was mapped or last discarded. `None` if the system does not
 /// say.
-pub(super) fn written(base: *const u8, len: usize) -> Option<Written> {
+pub(crate) fn written(base: *const u8, len: usize) -> Option<Written> {
     let (has_scan, has_words) = ways();
     let pagemap = pagemap().ok()?;
     if has_scan && let Ok(found) = scan(&pagemap.1, base as u64, len) {
@@ -30,12 +21,23 @@ pub(super) fn written(base: *const u8, len: usize) -> Option<Written> {
     if has_words { read_words(&pagemap.1, base as u64, len).ok() } else { None }
 }
 
-/// Which ways the system has: the call, and the words of the page map.
-pub(crate) fn ways_to_find_written() -> (bool, bool) {
-    let Ok(pagemap) = pagemap() else { return (false, false) };
+/// Which ways the system has, in words.
+///
+/// # Errors
+///
+/// It has not the call.
+pub(crate) fn written_pages() -> Result<String, String> {
+    let neither = "neither PAGEMAP_SCAN nor /proc/self/pagemap";
+    let Ok(pagemap) = pagemap() else { return Err(neither.into()) };
     let page = rustix::param::page_size();
-    let here = std::ptr::from_ref(&page) as usize / page * page;
-    (scan(&pagemap.1, here as u64, page).is_ok(), read_words(&pagemap.1, here as u64, page).is_ok())
+    let here = (std::ptr::from_ref(&page) as usize / page * page) as u64;
+    if scan(&pagemap.1, here, page).is_ok() {
+        return Ok("PAGEMAP_SCAN".into());
+    }
+    match read_words(&pagemap.1, here, page) {
+        Ok(_) => Err("no PAGEMAP_SCAN; /proc/self/pagemap can be read".into()),
+        Err(_) => Err(neither.into()),
+    }
 }
 
 /// Whether the call and the words of the page map may be used.
@@ -47,7 +49,7 @@ const fn ways() -> (bool, bool) {
 #[cfg(test)]
 thread_local! {
     /// What a test pretends that the system has.
-    pub(super) static WAYS: std::cell::Cell<(bool, bool)> = const { std::cell::Cell::new((true, true)) };
+    pub(crate) static WAYS: std::cell::Cell<(bool, bool)> = const { std::cell::Cell::new((true, true)) };
 }
 
 #[cfg(test)]
@@ -193,3 +195,7 @@ impl Written {
         }
     }
 }
+
+/// What is done without the call that says which pages were written.
+pub(crate) const WRITTEN_INSTEAD: &str =
+    "the words of /proc/self/pagemap are read; without those, snapshots compare all pages";

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const ENDING: &str = "sock";
 
 /// The socket of this process. Dropping it removes it.
-pub(super) struct Socket(PathBuf);
+pub(crate) struct Socket(PathBuf);
 
 impl Drop for Socket {
     fn drop(&mut self) {
@@ -23,7 +23,7 @@ impl Drop for Socket {
 
 impl Socket {
     /// Makes the socket of this process.
-    pub(super) fn open() -> anyhow::Result<(Socket, UnixListener)> {
+    pub(crate) fn open() -> anyhow::Result<(Socket, UnixListener)> {
         let folder = candidates().remove(0);
         make(&folder).with_context(|| format!("the folder {} cannot be used", folder.display()))?;
         sweep(&folder);
@@ -45,7 +45,7 @@ impl Socket {
 }
 
 /// Connects to the socket of a process.
-pub(super) fn connect(pid: u32) -> anyhow::Result<UnixStream> {
+pub(crate) fn connect(pid: u32) -> anyhow::Result<UnixStream> {
     let candidates = candidates();
     for folder in candidates.iter().filter(|folder| is_private(folder).is_ok()) {
         let path = path_in(folder, pid);

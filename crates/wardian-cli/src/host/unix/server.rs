@@ -4,7 +4,7 @@
 //! or does not read the answer, is disconnected after a while, or at once if there are too many. While a request of a
 //! connection is being answered nothing is read from it, so that answers come in order and nothing piles up.
 
-use super::protocol::{Answer, Code, Command, MAX_LINE};
+use crate::control::protocol::{Answer, Code, Command, MAX_LINE};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
@@ -33,19 +33,19 @@ struct Message {
 }
 
 /// A request that is to be answered. Dropping it says that the guest has ended.
-pub(super) struct Pending {
+pub(crate) struct Pending {
     connection: u64,
     messages: Option<Sender<Message>>,
     wake: Arc<OwnedFd>,
 }
 
 impl Pending {
-    pub(super) fn send(mut self, answer: Answer) {
+    pub(crate) fn send(mut self, answer: Answer) {
         self.post(answer, None);
     }
 
     /// Returns when the answer is on its way, or after a second: the process may end then.
-    pub(super) fn send_and_wait(mut self, answer: Answer) {
+    pub(crate) fn send_and_wait(mut self, answer: Answer) {
         let (sent, waits) = channel();
         self.post(answer, Some(sent));
         // Nothing is ever sent; it ends when the sender is dropped.
@@ -83,7 +83,7 @@ struct Connection {
 }
 
 /// The side that answers.
-pub(super) struct Server {
+pub(crate) struct Server {
     listener: UnixListener,
     connections: Vec<Connection>,
     next: u64,
@@ -93,7 +93,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(listener: UnixListener) -> std::io::Result<Server> {
+    pub(crate) fn new(listener: UnixListener) -> std::io::Result<Server> {
         listener.set_nonblocking(true)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Server {
@@ -106,7 +106,7 @@ impl Server {
     }
 
     /// Answers requests until the process ends.
-    pub(super) fn run(mut self, answer: &dyn Fn(Command, Pending)) {
+    pub(crate) fn run(mut self, answer: &dyn Fn(Command, Pending)) {
         loop {
             if self.wait().is_err() {
                 // For lack of memory, say.

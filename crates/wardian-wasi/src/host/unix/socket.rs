@@ -2,22 +2,21 @@
 //! for one socket cannot get stuck in the host when one wins.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::event::PollFlags;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags,
-    Shutdown, SocketFlags, SocketType,
+    RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer, Shutdown, SocketType,
 };
 
+use super::{Fd, Waiter};
 use crate::abi::Answer;
 use crate::errno::Errno;
-use crate::types::Filetype;
-use crate::wait::Waiter;
+use crate::host;
+use crate::types::{Filestat, Filetype};
 
 /// A connected socket.
 pub(crate) struct Socket {
-    fd: OwnedFd,
+    fd: Fd,
 }
 
 /// What `sock_recv` received.
@@ -27,7 +26,13 @@ pub(crate) struct Received {
 }
 
 impl Socket {
-    pub(crate) fn new(fd: OwnedFd) -> Result<Socket, Errno> {
+    /// One that the embedder gives.
+    pub(crate) fn new(fd: super::ConnectedSocket) -> Result<Socket, Errno> {
+        Socket::of(fd)
+    }
+
+    /// One that a path leads to.
+    pub(crate) fn of(fd: Fd) -> Result<Socket, Errno> {
         rustix::io::ioctl_fionbio(&fd, true)?;
         Ok(Socket { fd })
     }
@@ -35,16 +40,18 @@ impl Socket {
     /// A socket whose peer is gone, before it had read everything: reading is `connreset`, then the end, and
     /// writing is `pipe`.
     pub(crate) fn lost() -> Result<Socket, Errno> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let (ours, peer) =
-            rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        rustix::net::send(&ours, b"\n", SendFlags::NOSIGNAL)?;
+        let (ours, peer) = host::socket_pair()?;
+        rustix::net::send(&ours, b"\n", host::SEND)?;
         drop(peer);
         Ok(Socket { fd: ours })
     }
 
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn pollable(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+
+    pub(crate) fn filestat(&self) -> Result<Filestat, Errno> {
+        super::stat(&self.fd)
     }
 
     pub(crate) fn filetype(&self) -> Filetype {
@@ -71,7 +78,7 @@ impl Socket {
                     let truncated = message.flags.contains(ReturnFlags::TRUNC);
                     return Ok(Received { bytes: message.bytes, truncated });
                 }
-                Err(rustix::io::Errno::AGAIN) => waiter.until_ready(self.fd(), PollFlags::IN)?,
+                Err(rustix::io::Errno::AGAIN) => waiter.until_ready(self.pollable(), false)?,
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -80,13 +87,12 @@ impl Socket {
 
     /// `sock_send`. A peer that is gone is `pipe`, and no signal.
     pub(crate) fn send(&self, waiter: Waiter<'_>, bufs: &[IoSlice<'_>]) -> Answer<usize> {
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         loop {
             waiter.check()?;
             let mut control = SendAncillaryBuffer::default();
-            match rustix::net::sendmsg(&self.fd, bufs, &mut control, flags) {
+            match rustix::net::sendmsg(&self.fd, bufs, &mut control, host::SEND) {
                 Ok(sent) => return Ok(sent),
-                Err(rustix::io::Errno::AGAIN) => waiter.until_ready(self.fd(), PollFlags::OUT)?,
+                Err(rustix::io::Errno::AGAIN) => waiter.until_ready(self.pollable(), true)?,
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -107,34 +113,35 @@ impl Socket {
 
 /// A socket that waits for connections.
 pub(crate) struct Listener {
-    fd: OwnedFd,
+    fd: Fd,
 }
 
 impl Listener {
-    pub(crate) fn new(fd: OwnedFd) -> Result<Listener, Errno> {
+    pub(crate) fn new(fd: super::ListeningSocket) -> Result<Listener, Errno> {
         rustix::io::ioctl_fionbio(&fd, true)?;
         Ok(Listener { fd })
     }
 
     /// A socket that listens no longer: `sock_accept` is `inval`.
     pub(crate) fn lost() -> Result<Listener, Errno> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        Ok(Listener { fd })
+        Ok(Listener { fd: host::socket()? })
     }
 
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn pollable(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+
+    pub(crate) fn filestat(&self) -> Result<Filestat, Errno> {
+        super::stat(&self.fd)
     }
 
     /// `sock_accept`.
     pub(crate) fn accept(&self, waiter: Waiter<'_>) -> Answer<Socket> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         loop {
             waiter.check()?;
-            match rustix::net::accept_with(&self.fd, flags) {
+            match host::accept(&self.fd) {
                 Ok(fd) => return Ok(Socket { fd }),
-                Err(rustix::io::Errno::AGAIN) => waiter.until_ready(self.fd(), PollFlags::IN)?,
+                Err(rustix::io::Errno::AGAIN) => waiter.until_ready(self.pollable(), false)?,
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -1,7 +1,7 @@
 //! What each thread that runs guests needs: an alternate signal stack, the bounds of its own stack,
 //! and a handle by which others can signal it.
 
-use crate::signals;
+use super::signals;
 use crate::torture::{self, Point};
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 use std::cell::Cell;
@@ -154,19 +154,9 @@ fn unblock_signals() {
 
 /// Lowest address of an entry's frame.
 fn stack_limit() -> usize {
-    let mut low = ptr::null_mut();
-    let mut size = 0;
-    // SAFETY: the attributes are initialised by `pthread_getattr_np` and destroyed once.
-    unsafe {
-        let mut attributes = std::mem::zeroed();
-        if libc::pthread_getattr_np(libc::pthread_self(), &mut attributes) != 0 {
-            return 0;
-        }
-        libc::pthread_attr_getstack(&attributes, &mut low, &mut size);
-        libc::pthread_attr_destroy(&mut attributes);
-    }
+    let Some((low, size)) = crate::system::thread_stack() else { return 0 };
     // On small stacks the reserve is a quarter, so that guests can run there at all.
-    low as usize + HOST_RESERVE.min(size / 4)
+    low + HOST_RESERVE.min(size / 4)
 }
 
 /// What a thread owns. It lies under a key of the thread library rather than in a thread-local variable,

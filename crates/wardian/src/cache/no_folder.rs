@@ -1,0 +1,52 @@
+//! Systems on which who may use a folder is not known: there is no cache. Guests are interpreted there, so that nothing
+//! would be kept.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// There is none.
+#[derive(Clone, Debug)]
+pub(super) enum Folder {}
+
+/// A file of the cache.
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) size: u64,
+    pub(super) modified: SystemTime,
+    /// Whether it is still being written, or its writer died.
+    pub(super) temporary: bool,
+}
+
+/// Why a folder cannot hold a cache.
+#[derive(Debug, thiserror::Error)]
+#[error("the cache folder {} is not used: a cache needs a Unix system", path.display())]
+pub(super) struct Unusable {
+    path: PathBuf,
+}
+
+impl Folder {
+    pub(super) fn open(path: PathBuf) -> Result<Folder, Unusable> {
+        Err(Unusable { path })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        match *self {}
+    }
+
+    pub(super) fn list(&self) -> io::Result<Vec<Entry>> {
+        match *self {}
+    }
+
+    pub(super) fn remove(&self, _: &str) -> bool {
+        match *self {}
+    }
+
+    pub(super) fn read(&self, _: &str) -> Option<Vec<u8>> {
+        match *self {}
+    }
+
+    pub(super) fn write(&self, _: &str, _: &[u8]) -> bool {
+        match *self {}
+    }
+}
