@@ -104,7 +104,7 @@ impl<T> StoreData<T> {
         inner.note_sampled_memory(instance);
         inner.link_closing(instance);
         inner.notify_of_closing(instance, &options.close_notifiers);
-        let listened = attach::compiled_in(&module);
+        let listened = attach::compiled_in(module);
         if !listened.is_empty() {
             inner.attach(instance, listened, &AttachmentState::lasting())?;
         }

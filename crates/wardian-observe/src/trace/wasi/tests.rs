@@ -1,9 +1,9 @@
 //! Each function's line: arguments before the call, answers after it.
 
-use super::table::{FUNCTIONS, THREADS};
 use super::{Reader, System, find};
 use crate::trace::value::{Fields, Style};
 use wardian::{FuncType, ValType, testing::TestModule};
+use wardian_types::wasi::{FUNCTIONS, THREADS};
 
 /// A function, its slots, its arguments and its answers.
 type Case = (&'static str, &'static [u64], &'static str, &'static str);
@@ -113,11 +113,11 @@ fn memory() -> TestModule {
 }
 
 fn system(name: &str, slots: usize) -> System {
-    let rows = FUNCTIONS.iter().chain(THREADS);
-    let row = rows.clone().find(|row| row.name == name).unwrap_or_else(|| panic!("no {name}"));
-    let taken: usize = row.params.iter().map(|(_, read)| read.slots()).sum();
+    let mut functions = FUNCTIONS.iter().chain(THREADS);
+    let function = functions.find(|f| f.name == name).unwrap_or_else(|| panic!("no {name}"));
+    let taken = function.param_slots().count();
     assert_eq!(taken, slots, "{name}");
-    System { row, unstable: false }
+    System { function, unstable: false }
 }
 
 #[test]
@@ -150,15 +150,15 @@ fn hostile_arguments() {
     let (with, without) = (memory(), TestModule::new("m"));
     for module in [&with, &without] {
         let reader = Reader { memory: module.internal().memory(0), max_string: 32 };
-        for row in FUNCTIONS {
+        for function in FUNCTIONS {
             for slot in [0, 0x100, 0x600, 0xfffe, 0xffff_fffc, u64::MAX, u64::from(u32::MAX / 2)] {
                 let slots = [slot; 9];
                 for unstable in [false, true] {
                     let mut out = Vec::new();
-                    let system = System { row, unstable };
+                    let system = System { function, unstable };
                     reader.arguments(system, &slots, &mut Fields::new(&mut out, Style::Text));
                     reader.answers(system, &slots, &mut Fields::new(&mut out, Style::Text));
-                    assert!(out.len() < 10_000, "{}: {}", row.name, out.len());
+                    assert!(out.len() < 10_000, "{}: {}", function.name, out.len());
                 }
             }
         }
