@@ -18,7 +18,7 @@
 //! otherwise.
 //!
 //! Where an exception is caught, compiled code finds the registers that C keeps as they were at the call:
-//! [`crate::kept`] says how. The stack and frame pointers follow from the frame.
+//! `kept.rs` says how. The stack and frame pointers follow from the frame.
 
 pub use crate::kept::{KEPT, Saved};
 

@@ -11,7 +11,7 @@ pub use wardian_vm::memory::{
 };
 
 /// Supplies the bytes of linear memories: of those that a module defines, if it is instantiated with
-/// [`InstantiateOptions::with_memory_allocator`], and of those made with
+/// [`crate::InstantiateOptions::with_memory_allocator`], and of those made with
 /// [`crate::Memory::new_with_allocator`] or [`crate::SharedMemory::new_with_allocator`]. Imported
 /// memories stay what they are.
 ///

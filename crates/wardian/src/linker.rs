@@ -316,7 +316,7 @@ impl<T: 'static> Linker<T> {
 }
 
 /// A linker as a resolver: it returns what is defined in it. So it can have a place in the middle of a chain,
-/// for example before [`TrapStubs`].
+/// for example before [`crate::resolver::TrapStubs`].
 impl<T: 'static> ImportResolver<T> for Linker<T> {
     fn resolve(
         &self,

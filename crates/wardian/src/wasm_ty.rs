@@ -8,7 +8,7 @@ use wardian_types::ValType;
 
 /// A Rust type for a WebAssembly value type in typed functions: `i32`, `u32`, `i64`, `u64`, `f32`, `f64`,
 /// `u128` (for `v128`), `Option<Func>`, `Option<ExternRef>`, `Option<Exception>`; and of garbage collection
-/// [`AnyRef`], [`crate::gc::EqRef`], [`crate::gc::StructRef`], [`crate::gc::ArrayRef`], [`crate::gc::I31`], and `Option` of
+/// [`crate::gc::AnyRef`], [`crate::gc::EqRef`], [`crate::gc::StructRef`], [`crate::gc::ArrayRef`], [`crate::gc::I31`], and `Option` of
 /// these.
 ///
 /// Sealed: nobody else can implement it.

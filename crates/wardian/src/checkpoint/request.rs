@@ -14,7 +14,7 @@ use wardian_vm::interrupt::Interrupter;
 pub enum AfterCheckpoint {
     /// It continues.
     Resume,
-    /// Its call ends with [`StopReason::Checkpoint`].
+    /// Its call ends with [`crate::StopReason::Checkpoint`].
     End,
 }
 
@@ -125,8 +125,8 @@ impl CheckpointRequest {
     ///
     /// A host function that the guest is calling, and an operation on much memory, are finished before; but one that
     /// waits with a [`crate::cancel::RepeatableInterrupt`], as those of WASI do, is called again afterwards, and one that is
-    /// asynchronous and has said so ([`Caller::set_repeatable`]) continues to wait. If no guest runs, the request waits
-    /// for the next call of one: [`Store::checkpoint`] is for idle stores. If the store is gone, `done` is dropped.
+    /// asynchronous and has said so ([`crate::Caller::set_repeatable`]) continues to wait. If no guest runs, the request waits
+    /// for the next call of one: [`crate::Store::checkpoint`] is for idle stores. If the store is gone, `done` is dropped.
     ///
     /// `done` gets an error if the guest cannot be written down where it is: see [`Checkpoint`]. A panic of `done`
     /// ends there, and the guest continues.
@@ -139,7 +139,7 @@ impl CheckpointRequest {
     }
 
     /// As [`CheckpointRequest::request`], but the guest's thread writes the checkpoint at once, so that no second copy
-    /// of the memories is made: see [`Store::checkpoint_to`]. The guest stands still until all is written.
+    /// of the memories is made: see [`crate::Store::checkpoint_to`]. The guest stands still until all is written.
     pub fn request_to(
         &self,
         options: CheckpointOptions,

@@ -73,7 +73,7 @@ impl InternalModuleMut<'_> {
     ///
     /// # Errors
     ///
-    /// There is no such memory, or it is shared: then see [`MemoryView::shared`].
+    /// There is no such memory, or it is shared: then see [`super::MemoryView::shared`].
     pub fn memory_mut(&mut self, index: u32) -> Result<&mut [u8]> {
         match self.store.instances[self.instance as usize].memories.get(index as usize) {
             Some(MemoryRef::Own(own)) => Ok(self.store.memories[*own as usize].bytes_mut()),
