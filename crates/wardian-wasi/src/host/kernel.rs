@@ -7,12 +7,10 @@ mod saving;
 pub(crate) use listing::Listing;
 pub(crate) use saving::{nameless, open_again, removed_directory};
 
-use std::io::{IoSlice, IoSliceMut};
 use std::num::NonZeroU64;
 
 use rustix::event::PollFlags;
 use rustix::fs::{Advice, OFlags};
-use rustix::io::ReadWriteFlags;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -44,19 +42,6 @@ pub(super) fn socket_pair() -> rustix::io::Result<(Fd, Fd)> {
 /// A Unix socket that is not connected.
 pub(super) fn socket() -> rustix::io::Result<Fd> {
     rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SOCKET, None)
-}
-
-/// Not at any offset.
-const NO_OFFSET: u64 = u64::MAX;
-
-/// Reads what is there now, whatever the descriptor does for others who have it.
-pub(super) fn read_now(fd: &Fd, bufs: &mut [IoSliceMut<'_>]) -> rustix::io::Result<usize> {
-    rustix::io::preadv2(fd, bufs, NO_OFFSET, ReadWriteFlags::NOWAIT)
-}
-
-/// Writes what there is room for now, as [`read_now`] reads.
-pub(super) fn write_now(fd: &Fd, bufs: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
-    rustix::io::pwritev2(fd, bufs, NO_OFFSET, ReadWriteFlags::NOWAIT)
 }
 
 /// Waits until a file is stored; `data` says that it is the contents that matter.

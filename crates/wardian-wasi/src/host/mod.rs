@@ -1,9 +1,10 @@
 //! The host's system: one file each, with the same verbs.
 //!
 //! ```text
-//!   Linux, Android     Apple's systems      Windows
-//!   kernel.rs          apple.rs             windows.rs
-//!      └───── unix.rs ─────┘ └── snapshot.rs ──┘
+//!   Linux     Android     Apple's systems      Windows
+//!   linux.rs  android.rs  apple.rs             windows.rs
+//!      └ kernel.rs ┘         │  │                 │
+//!      └────── unix.rs ──────┘  └── snapshot.rs ──┘
 //! ```
 //!
 //! | verb | does |
@@ -24,10 +25,14 @@
 //! | `errno` | the code of an error that has one of the system's |
 //! | `Identity` of a file, `Saving::opened`, `nameless`, `open_again`, `removed_directory` | what saved states need: see [`crate::state`] |
 
+#[cfg(target_os = "android")]
+mod android;
 #[cfg(target_vendor = "apple")]
 mod apple;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod kernel;
+#[cfg(target_os = "linux")]
+mod linux;
 #[cfg(any(target_vendor = "apple", windows))]
 mod snapshot;
 #[cfg(unix)]
@@ -35,10 +40,14 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(target_os = "android")]
+use android::*;
 #[cfg(target_vendor = "apple")]
 pub(crate) use apple::*;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use kernel::*;
+#[cfg(target_os = "linux")]
+use linux::*;
 #[cfg(any(target_vendor = "apple", windows))]
 pub(crate) use snapshot::*;
 #[cfg(unix)]
