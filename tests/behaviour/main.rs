@@ -7,6 +7,7 @@ mod async_restores;
 mod asynchronous;
 mod attaching;
 mod call_options;
+mod callee_saved;
 mod calls;
 mod checkpoints;
 mod closing;
@@ -34,7 +35,6 @@ mod inspection;
 mod instance_pre;
 mod instances;
 mod isolation;
-mod kept_registers;
 mod legacy_exceptions;
 mod limits;
 mod listeners;
@@ -103,7 +103,7 @@ const TABLES: &[&[matrix::Behaviour]] = &[
     instance_pre::TABLE,
     instances::TABLE,
     isolation::TABLE,
-    kept_registers::TABLE,
+    callee_saved::TABLE,
     legacy_exceptions::TABLE,
     limits::TABLE,
     listeners::TABLE,

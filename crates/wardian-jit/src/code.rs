@@ -43,7 +43,7 @@ pub struct CompiledFunction {
     pub locations: Vec<Location>,
     /// Where references to objects lie during calls, by offset in the text. A call without one has none.
     pub maps: Vec<StackMap>,
-    /// Which of the registers that C keeps it saves in its frame.
+    /// Which callee-saved registers it saves in its frame.
     pub saved: Saved,
     /// Calls with handlers of exceptions around them, by offset in the text.
     pub calls: Vec<Call>,

@@ -22,7 +22,7 @@ pub struct Call {
 pub enum InstanceAt {
     /// In its frame, counted from the stack pointer.
     Stack(u32),
-    /// In a register, by its position in [`wardian_vm::unwind::KEPT`].
+    /// In a register, by its position in [`wardian_vm::unwind::CALLEE_SAVED`].
     Register(u32),
 }
 

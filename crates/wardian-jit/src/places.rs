@@ -16,7 +16,7 @@ use cranelift_codegen::ir::{self, Function, Inst, Value};
 use cranelift_codegen::isa::unwind::UnwindInst;
 use cranelift_codegen::{ExceptionContextLoc, FinalizedMachExceptionHandler, RegClass};
 use wardian_types::TrapCode;
-use wardian_vm::unwind::{KEPT, Saved};
+use wardian_vm::unwind::{CALLEE_SAVED, Saved};
 
 type Buffer = cranelift_codegen::MachBufferFinalized<cranelift_codegen::Final>;
 
@@ -57,7 +57,7 @@ pub(crate) fn calls(buffer: &Buffer) -> Result<Vec<Call>, String> {
                     call.instance = InstanceAt::Stack(*offset);
                 }
                 FinalizedMachExceptionHandler::Context(ExceptionContextLoc::GPR(number))
-                    if let Some(at) = KEPT.iter().position(|kept| kept == number) =>
+                    if let Some(at) = CALLEE_SAVED.iter().position(|kept| kept == number) =>
                 {
                     call.instance = InstanceAt::Register(at as u32);
                 }
@@ -70,7 +70,7 @@ pub(crate) fn calls(buffer: &Buffer) -> Result<Vec<Call>, String> {
     Ok(calls)
 }
 
-/// Which of the registers that C keeps a function saves in its frame.
+/// Which callee-saved registers a function saves in its frame.
 ///
 /// # Errors
 ///
@@ -90,8 +90,9 @@ pub(crate) fn saved(buffer: &Buffer) -> Result<Saved, String> {
     let mut places = Vec::with_capacity(found.len());
     for (reg, offset) in found {
         let number = Some(reg.hw_enc()).filter(|_| reg.class() == RegClass::Int);
-        let at = number.and_then(|number| KEPT.iter().position(|kept| *kept == number));
-        let at = at.ok_or_else(|| format!("it saves a register that C does not keep: {reg:?}"))?;
+        let at = number.and_then(|number| CALLEE_SAVED.iter().position(|kept| *kept == number));
+        let at =
+            at.ok_or_else(|| format!("it saves a register that is not callee-saved: {reg:?}"))?;
         saved.0 |= 1 << at;
         places.push((at, area.wrapping_sub(offset) as usize));
     }

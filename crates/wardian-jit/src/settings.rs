@@ -3,7 +3,7 @@
 use crate::CompileError;
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::{self, Configurable};
-use wardian_vm::unwind::KEPT;
+use wardian_vm::unwind::CALLEE_SAVED;
 
 /// How hard to optimise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,7 +98,7 @@ pub(crate) fn isa(tunables: &Tunables) -> Result<OwnedTargetIsa, CompileError> {
         ("regalloc_algorithm", "backtracking"),
         ("is_pic", "false"),
         // Says which registers a function saves: see `crate::places::saved`. The code is the same.
-        ("unwind_info", bool_str(!KEPT.is_empty())),
+        ("unwind_info", bool_str(!CALLEE_SAVED.is_empty())),
         ("preserve_frame_pointers", "true"),
         ("enable_verifier", bool_str(tunables.verifier)),
         // Covers all float arithmetic, rounding and conversions that are translated, vectors too.

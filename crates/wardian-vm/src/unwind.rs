@@ -17,14 +17,14 @@
 //! [`crate::segment::resume`] leaves to the handler. So the code that runs the entry resumes it as it does
 //! otherwise.
 //!
-//! Where an exception is caught, compiled code finds the registers that C keeps as they were at the call:
-//! `kept.rs` says how. The stack and frame pointers follow from the frame.
+//! Where an exception is caught, compiled code finds the callee-saved registers as they were at the call:
+//! `callee_saved.rs` says how. The stack and frame pointers follow from the frame.
 
-pub use crate::kept::{KEPT, Saved};
+pub use crate::callee_saved::{CALLEE_SAVED, Saved};
 
 use crate::arch;
+use crate::callee_saved::CalleeSaved;
 use crate::interpreted::{Boundary, Function, flag, frame};
-use crate::kept::Kept;
 use crate::layout::INTERPRETED;
 use crate::layout::StoreCtx;
 use crate::segment::LINK;
@@ -57,7 +57,7 @@ pub struct Unwinding {
     /// Where the slots of interpreted frames end that are further out than the compiled code at hand.
     slots_end: usize,
     stack_top: usize,
-    /// What is known of the registers that C keeps, in the compiled code at hand.
+    /// What is known of the callee-saved registers, in the compiled code at hand.
     known: Known,
 }
 
@@ -67,7 +67,7 @@ enum Known {
     /// What the stub has saved by which the guest has left compiled code; it stands there.
     Stub(usize),
     /// The call to whose frame the frame record leads.
-    Call { record: usize, kept: Kept },
+    Call { record: usize, kept: CalleeSaved },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -249,7 +249,7 @@ impl Unwinding {
     }
 
     /// What a register held at the call in which the frame at hand waits, which is compiled; it is given by its position
-    /// in [`KEPT`], and `saved` says which registers the function around an address saves.
+    /// in [`CALLEE_SAVED`], and `saved` says which registers the function around an address saves.
     ///
     /// # Safety
     ///
@@ -264,12 +264,12 @@ impl Unwinding {
     /// # Safety
     ///
     /// As for [`Unwinding::register`].
-    unsafe fn kept(&mut self, mut saved: impl FnMut(usize) -> Saved) -> Kept {
+    unsafe fn kept(&mut self, mut saved: impl FnMut(usize) -> Saved) -> CalleeSaved {
         // SAFETY: the caller's promise. Frames between the stub and the one at hand are compiled, and wait in
         // calls: an interpreted one would have been entered from, or left by, another stub.
         unsafe {
             let (mut record, mut kept) = match self.known {
-                Known::Stub(stub) => (stub + arch::RECORD, arch::kept_by_stub(stub)),
+                Known::Stub(stub) => (stub + arch::RECORD, arch::saved_by_stub(stub)),
                 Known::Call { record, kept } => (record, kept),
             };
             let At::Compiled { record: end } = self.at else { return kept };

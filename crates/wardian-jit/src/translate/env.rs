@@ -6,7 +6,7 @@ use cranelift_codegen::isa::CallConv;
 use wardian_module::ModuleInfo;
 use wardian_types::{FuncType, ValType};
 use wardian_vm::layout::InstanceLayout;
-use wardian_vm::unwind::KEPT;
+use wardian_vm::unwind::CALLEE_SAVED;
 
 /// The constant surroundings of all functions of a module.
 pub(crate) struct Env<'a> {
@@ -72,18 +72,18 @@ pub(crate) fn guest_signature(ty: &FuncType) -> Signature {
 /// The signature by which a function is called where an exception of it is caught, for one that is declared so;
 /// none if it has to be that one, with which the call preserves no registers.
 ///
-/// Cranelift preserves the registers that C keeps at calls with handlers in the convention of C alone. Tail keeps
+/// Cranelift preserves callee-saved registers at calls with handlers in the convention of C alone. Tail keeps
 /// the same ones, and puts arguments and results where C does as long as they fit into registers, but for a
 /// second integer result; then it is also of no concern who pops arguments. So the callee does not notice.
-pub(crate) fn keeping_signature(declared: &Signature) -> Option<Signature> {
+pub(crate) fn preserving_signature(declared: &Signature) -> Option<Signature> {
     let fits = |values: &[AbiParam], integers: usize, vectors: usize| {
         let is_integer = |v: &&AbiParam| v.value_type.is_int();
         let found = values.iter().filter(is_integer).count();
         found <= integers && values.len() - found <= vectors
     };
     let agree = fits(&declared.params, 6, 8) && fits(&declared.returns, 1, 2);
-    let keeps = !KEPT.is_empty() && agree;
-    keeps.then(|| Signature { call_conv: CallConv::SystemV, ..declared.clone() })
+    let preserves = !CALLEE_SAVED.is_empty() && agree;
+    preserves.then(|| Signature { call_conv: CallConv::SystemV, ..declared.clone() })
 }
 
 /// The signature of code that begins at a loop of such a function: the context, then the interpreted

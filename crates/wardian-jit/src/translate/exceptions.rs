@@ -13,7 +13,7 @@
 //! A call inside of such a block names the block, and the instance in which its tags count. The runtime
 //! searches the block's handlers and those of the blocks around it (see `crate::code::CallHandlers`), and
 //! returns the number of what it found. So a call has one further edge, however many handlers are around it,
-//! and code that throws nothing runs no instruction for them. The handler finds the registers that C keeps as
+//! and code that throws nothing runs no instruction for them. The handler finds the callee-saved registers as
 //! they were at the call: see `wardian_vm::unwind`.
 //!
 //! A `catch` of the older `try` blocks begins at its landing. What it has caught is on the operand stack,
@@ -21,7 +21,7 @@
 
 use super::capture::{Homes, Stored};
 use super::control::Kind;
-use super::env::{clif_type, keeping_signature};
+use super::env::{clif_type, preserving_signature};
 use super::state::{Fail, Outcome, Region, Translator, user};
 use crate::code;
 use crate::handlers::{ANY_TAG, handler_word};
@@ -347,7 +347,7 @@ impl<'a> Translator<'a, '_> {
         };
         let landing = self.entries[entry as usize].block;
         self.entries[entry as usize].used = true;
-        let sig = self.keeping(sig);
+        let sig = self.preserving(sig);
         let results: Vec<_> =
             self.b.func.dfg.signatures[sig].returns.iter().map(|r| r.value_type).collect();
         let next = self.b.create_block();
@@ -371,13 +371,13 @@ impl<'a> Translator<'a, '_> {
     }
 
     /// The signature by which to call with handlers what is declared with this one.
-    fn keeping(&mut self, declared: SigRef) -> SigRef {
+    fn preserving(&mut self, declared: SigRef) -> SigRef {
         let b = &mut self.b;
-        let make = || match keeping_signature(&b.func.dfg.signatures[declared]) {
-            Some(keeping) => b.import_signature(keeping),
+        let make = || match preserving_signature(&b.func.dfg.signatures[declared]) {
+            Some(preserving) => b.import_signature(preserving),
             None => declared,
         };
-        *self.keeping_sigs.entry(declared).or_insert_with(make)
+        *self.preserving_sigs.entry(declared).or_insert_with(make)
     }
 
     // Throwing.

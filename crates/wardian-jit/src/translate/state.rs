@@ -99,7 +99,7 @@ pub(crate) struct Translator<'a, 'f> {
     pub(super) dead_depth: u32,
     pub(super) type_sigs: HashMap<u32, SigRef>,
     /// Those of calls with handlers, by the signatures that functions are declared with.
-    pub(super) keeping_sigs: HashMap<SigRef, SigRef>,
+    pub(super) preserving_sigs: HashMap<SigRef, SigRef>,
     builtin_sigs: [Option<SigRef>; 7],
     raise_sig: Option<SigRef>,
     pub(super) meter: FuelMeter,
@@ -153,7 +153,7 @@ impl<'a, 'f> Translator<'a, 'f> {
             reachable: true,
             dead_depth: 0,
             type_sigs: HashMap::new(),
-            keeping_sigs: HashMap::new(),
+            preserving_sigs: HashMap::new(),
             builtin_sigs: [None; 7],
             raise_sig: None,
             meter: FuelMeter::default(),

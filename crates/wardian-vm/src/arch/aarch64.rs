@@ -25,7 +25,7 @@ mod poll;
 mod registers;
 
 pub(crate) use caches::publish_instructions;
-pub(crate) use landing::{KEPT, kept_by_stub, write_landing};
+pub(crate) use landing::{CALLEE_SAVED, saved_by_stub, write_landing};
 pub(crate) use registers::{Registers, return_address};
 
 /// Whether guests can be compiled for this processor.

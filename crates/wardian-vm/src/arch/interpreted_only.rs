@@ -30,7 +30,7 @@
 //! that lead to the frames are those that the executor wrote before the first of the handlers came.
 
 use super::ReturnAddress;
-use crate::kept::Kept;
+use crate::callee_saved::CalleeSaved;
 use crate::layout::{Builtin, StoreCtx};
 use wardian_types::ValType;
 
@@ -93,18 +93,18 @@ pub(crate) unsafe fn write_landing(
     _fp: usize,
     _pc: usize,
     _payload: u64,
-    _kept: &Kept,
+    _kept: &CalleeSaved,
 ) -> usize {
     no_code()
 }
 
 /// No compiled code, so no registers of it.
-pub(crate) const KEPT: [u8; 0] = [];
+pub(crate) const CALLEE_SAVED: [u8; 0] = [];
 
 /// # Safety
 ///
 /// None.
-pub(crate) unsafe fn kept_by_stub(_wasm_sp: usize) -> Kept {
+pub(crate) unsafe fn saved_by_stub(_wasm_sp: usize) -> CalleeSaved {
     []
 }
 

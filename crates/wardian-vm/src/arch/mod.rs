@@ -10,7 +10,7 @@
 //! | `interpreted_entries`, `entry_offset`, `ENTRIES` | code by which compiled code calls interpreted functions |
 //! | `resume` | switches back to a wasm stack that a host function left suspended |
 //! | `write_landing` | writes a frame by which `resume` continues at any place of a function |
-//! | `KEPT`, `kept_by_stub` | the registers that C keeps, and which values of the guest's a stub has saved |
+//! | `CALLEE_SAVED`, `saved_by_stub` | the callee-saved registers, and which values of the guest's a stub has saved |
 //! | `host_stub` | address of the code by which a guest calls a host function |
 //! | `host_entry` | the same, where the trampoline may be missing yet |
 //! | `is_preparing` | whether an address lies in `host_entry` or its like for interpreted functions |

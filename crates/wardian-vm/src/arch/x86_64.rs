@@ -14,7 +14,7 @@
 //!  └──────────────────────────┘              └──────────────────────────┘ <- wasm_sp
 //! ```
 //!
-//! Guest code keeps the registers that C keeps, so a stub, by which a guest calls the host, saves them on the
+//! Guest code preserves the callee-saved registers of C, so a stub, by which a guest calls the host, saves them on the
 //! wasm stack: all of a guest's state at a call is then in `[wasm_sp, sp given to enter)`. On the way back
 //! they need not be read again, because Rust kept them too, except for `rbx`, which the stub itself uses;
 //! only `resume` reads them all. Even the stack pointer is restored from `rbp`: to read it from memory, just
@@ -27,12 +27,12 @@
 //! `host_sp` again. Signal handlers leave in the same way from any instruction of guest code.
 
 use super::ReturnAddress;
-use crate::kept::Kept;
+use crate::callee_saved::CalleeSaved;
 use crate::layout::{Builtin, StoreCtx};
 use std::arch::naked_asm;
 use std::mem::offset_of;
 
-/// Puts what C keeps, and the host stack pointer before, on the embedder's stack; `rdi` = store.
+/// Puts the callee-saved registers, and the host stack pointer before, on the embedder's stack; `rdi` = store.
 macro_rules! keep_host {
     () => {
         "push rbp
@@ -46,7 +46,7 @@ macro_rules! keep_host {
     };
 }
 
-/// Makes a frame on the wasm stack with what C keeps, and six slots. The last is written to: if the
+/// Makes a frame on the wasm stack with the callee-saved registers, and six slots. The last is written to: if the
 /// stack ends here that must show now, in a stub, and not when the host, on its own stack, writes a
 /// result.
 macro_rules! keep_guest {
@@ -175,21 +175,21 @@ unsafe extern "C" fn resume_naked(_store: *mut StoreCtx) -> u64 {
 /// Size of the frame that a stub makes, with its return address.
 const STUB: usize = RECORD + 16;
 
-/// See [`crate::kept`]: `rbx`, `r12` to `r15`. A stub saves them in descending order of addresses.
-pub(crate) const KEPT: [u8; 5] = [3, 12, 13, 14, 15];
+/// See [`crate::callee_saved`]: `rbx`, `r12` to `r15`. A stub saves them in descending order of addresses.
+pub(crate) const CALLEE_SAVED: [u8; 5] = [3, 12, 13, 14, 15];
 
-/// The values of [`KEPT`] that a stub has saved when the guest stands at `wasm_sp`.
+/// The values of [`CALLEE_SAVED`] that a stub has saved when the guest stands at `wasm_sp`.
 ///
 /// # Safety
 ///
 /// A guest stands there, left by a stub that saves them: any but those that notify listeners.
-pub(crate) unsafe fn kept_by_stub(wasm_sp: usize) -> Kept {
+pub(crate) unsafe fn saved_by_stub(wasm_sp: usize) -> CalleeSaved {
     // SAFETY: the caller's promise.
     std::array::from_fn(|i| unsafe { *((wasm_sp + RECORD) as *const usize).sub(i + 1) })
 }
 
 /// Writes the frame of a stub right below `sp`: [`resume`] leaves it to `pc`, with this stack pointer, the
-/// frame pointer `fp`, these values in the registers that C keeps, and `payload` in `rax`. Returns where the
+/// frame pointer `fp`, these values in the callee-saved registers, and `payload` in `rax`. Returns where the
 /// guest stands then.
 ///
 /// # Safety
@@ -201,7 +201,7 @@ pub(crate) unsafe fn write_landing(
     fp: usize,
     pc: usize,
     payload: u64,
-    kept: &Kept,
+    kept: &CalleeSaved,
 ) -> usize {
     const AT: usize = RECORD / size_of::<usize>();
     let start = sp - STUB;
@@ -331,7 +331,7 @@ unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
 }
 
 /// The guest notifies listeners, by builtin `N`: `rdi` = [`crate::layout::Listened`]. Listeners neither enter
-/// guests nor suspend this one, so what C keeps stays in its registers; `wasm_sp` is such that the frame
+/// guests nor suspend this one, so callee-saved registers keep their values; `wasm_sp` is such that the frame
 /// record is where other stubs have theirs. The builtin returns zero, or the store if the guest is to end.
 #[unsafe(naked)]
 unsafe extern "C" fn listen_stub_naked<const N: usize>() {

@@ -8,17 +8,17 @@
 //!   └──────────────────────────┘
 //! ```
 
-use crate::kept::Kept;
+use crate::callee_saved::CalleeSaved;
 use crate::layout::StoreCtx;
 
 /// None so far: calls with handlers preserve no registers. The Tail convention passes arguments in other
 /// registers than C here.
-pub(crate) const KEPT: [u8; 0] = [];
+pub(crate) const CALLEE_SAVED: [u8; 0] = [];
 
 /// # Safety
 ///
 /// As on x86-64.
-pub(crate) unsafe fn kept_by_stub(_wasm_sp: usize) -> Kept {
+pub(crate) unsafe fn saved_by_stub(_wasm_sp: usize) -> CalleeSaved {
     []
 }
 
@@ -37,7 +37,7 @@ pub(crate) unsafe fn write_landing(
     fp: usize,
     pc: usize,
     payload: u64,
-    _kept: &Kept,
+    _kept: &CalleeSaved,
 ) -> usize {
     let start = sp - STUB;
     let mut frame = [0; STUB / size_of::<usize>()];

@@ -5,7 +5,7 @@
 //!   ┌──────────────────────────┐
 //!   │ frame of the guest       │
 //!   │ x29 x30                  │ <- x29: frame record
-//!   │ x0 … x17                 │  what C does not keep
+//!   │ x0 … x17                 │  caller-saved registers
 //!   │ q0 … q31                 │
 //!   ├──────────────────────────┤
 //!   │ frame of the builtin's   │  as of any builtin: the guest is left there, and resumed

@@ -6,7 +6,7 @@
 //!   │ frame of the guest       │
 //!   │ return address           │  frame record
 //!   │ rbp                      │ <- rbp
-//!   │ rax rcx rdx rsi rdi r8…  │  what C does not keep
+//!   │ rax rcx rdx rsi rdi r8…  │  caller-saved registers
 //!   │ padding                  │
 //!   │ xmm15 … xmm0             │
 //!   ├──────────────────────────┤

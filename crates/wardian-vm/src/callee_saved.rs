@@ -1,13 +1,13 @@
-//! The registers that C keeps, where a compiled function catches an exception.
+//! Callee-saved registers, where a compiled function catches an exception.
 //!
 //! ```text
 //!   frame of a compiled function             frame of a stub, by which the guest called the host
 //!   ┌──────────────────────────┐             ┌──────────────────────────┐
 //!   │ return address           │             │ return address           │
 //!   │ caller's frame pointer   │ <- fp       │ caller's frame pointer   │
-//!   │ padding, if odd          │             │ all registers of KEPT    │
-//!   │ those of KEPT that the   │             │ slots                    │
-//!   │ function uses, ascending │             └──────────────────────────┘ <- wasm_sp
+//!   │ padding, if odd          │             │ all callee-saved ones    │
+//!   │ callee-saved ones that   │             │ slots                    │
+//!   │ it uses, ascending       │             └──────────────────────────┘ <- wasm_sp
 //!   │ its values               │
 //!   └──────────────────────────┘
 //! ```
@@ -27,22 +27,25 @@ use crate::arch;
 
 /// The registers, by their numbers in the instructions of this processor, in the order in which functions save
 /// them. Where there are none, calls with handlers preserve no registers.
-pub const KEPT: &[u8] = &arch::KEPT;
+pub const CALLEE_SAVED: &[u8] = &arch::CALLEE_SAVED;
 
-/// Values of [`KEPT`].
-pub(crate) type Kept = [usize; arch::KEPT.len()];
+/// Values of [`CALLEE_SAVED`].
+pub(crate) type CalleeSaved = [usize; arch::CALLEE_SAVED.len()];
 
-/// Which of [`KEPT`] a function saves in its frame, as bits.
+/// Which of [`CALLEE_SAVED`] a function saves in its frame, as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Saved(pub u8);
 
 impl Saved {
-    /// The registers, by their positions in [`KEPT`], and how far below the frame pointer each is saved.
+    /// The registers, by their positions in [`CALLEE_SAVED`], and how far below the frame pointer each is saved.
     pub fn places(self) -> impl Iterator<Item = (usize, usize)> {
         const WORD: usize = size_of::<usize>();
         let is_saved = move |at: &usize| self.0 >> at & 1 != 0;
-        let size = ((0..KEPT.len()).filter(is_saved).count() * WORD).next_multiple_of(16);
-        (0..KEPT.len()).filter(is_saved).enumerate().map(move |(i, at)| (at, size - i * WORD))
+        let size = ((0..CALLEE_SAVED.len()).filter(is_saved).count() * WORD).next_multiple_of(16);
+        (0..CALLEE_SAVED.len())
+            .filter(is_saved)
+            .enumerate()
+            .map(move |(i, at)| (at, size - i * WORD))
     }
 
     /// Takes the values that a function has saved in its frame.
@@ -50,7 +53,7 @@ impl Saved {
     /// # Safety
     ///
     /// `fp` is the frame pointer of a function of which this is said, and the frame is on a wasm stack.
-    pub(crate) unsafe fn restore(self, kept: &mut Kept, fp: usize) {
+    pub(crate) unsafe fn restore(self, kept: &mut CalleeSaved, fp: usize) {
         for (at, below) in self.places() {
             // SAFETY: the caller's promise: the function has saved it there in its prologue.
             kept[at] = unsafe { *((fp - below) as *const usize) };
@@ -60,13 +63,13 @@ impl Saved {
 
 #[cfg(test)]
 mod tests {
-    use super::{KEPT, Saved};
+    use super::{CALLEE_SAVED, Saved};
 
     #[test]
     fn registers_lie_below_the_frame_pointer() {
         let places = |saved| Saved(saved).places().collect::<Vec<_>>();
         assert_eq!(places(0), []);
-        if KEPT.len() >= 5 {
+        if CALLEE_SAVED.len() >= 5 {
             assert_eq!(places(0b1), [(0, 16)]);
             assert_eq!(places(0b10100), [(2, 16), (4, 8)]);
             assert_eq!(places(0b10101), [(0, 32), (2, 24), (4, 16)]);
@@ -75,12 +78,12 @@ mod tests {
 
     #[test]
     fn a_function_gives_back_what_it_has_saved() {
-        if KEPT.len() < 5 {
+        if CALLEE_SAVED.len() < 5 {
             return;
         }
         // Padding is above the registers, right below the frame pointer.
         let frame: [usize; 5] = [30, 31, 32, 0, 99];
-        let mut kept: super::Kept = std::array::from_fn(|i| i);
+        let mut kept: super::CalleeSaved = std::array::from_fn(|i| i);
         let fp = &raw const frame[4] as usize;
         // SAFETY: a frame as a function makes it that saves three registers.
         unsafe { Saved(0b01101).restore(&mut kept, fp) };
