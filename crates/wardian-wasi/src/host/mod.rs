@@ -57,6 +57,12 @@ pub(crate) use windows::*;
 
 use crate::errno::Errno;
 
+/// What `sock_recv` received.
+pub(crate) struct Received {
+    pub(crate) bytes: usize,
+    pub(crate) truncated: bool,
+}
+
 /// What was found of something that was waited for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outcome {

@@ -16,8 +16,8 @@
 //! (7 MB of machine code, the rest tables) zstd at level 1 saves 8 MB and takes 31 ms to unpack, LZ4
 //! saves 5 MB and takes 5 ms; reading the file as it is takes 4 ms. The size is bounded anyway.
 
-use super::entry;
-use super::folder::{Entry, Folder};
+use super::entry::{self, Entry};
+use super::folder::Folder;
 use crate::cache::{CodeCache, CodeKey, CompiledCode};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};

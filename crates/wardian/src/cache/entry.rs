@@ -2,6 +2,16 @@
 
 use crate::cache::CodeKey;
 use crate::jit::CompiledCode;
+use std::time::SystemTime;
+
+/// A file of the cache, as its folder lists it.
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) size: u64,
+    pub(super) modified: SystemTime,
+    /// Whether it is still being written, or its writer died.
+    pub(super) temporary: bool,
+}
 
 const MAGIC: &[u8; 8] = b"wardncc\x01";
 const HEADER: usize = MAGIC.len() + blake3::OUT_LEN;

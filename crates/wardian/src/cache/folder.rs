@@ -3,7 +3,7 @@
 //! All files are reached through a descriptor of the folder, which was checked; a folder that
 //! somebody puts in its place later is never looked at.
 
-use super::entry;
+use super::entry::{self, Entry};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::fs::File;
@@ -24,15 +24,6 @@ const TOUCH_INTERVAL: Duration = Duration::from_secs(10 * 60);
 pub(super) struct Folder {
     path: PathBuf,
     fd: Arc<OwnedFd>,
-}
-
-/// A file of the cache.
-pub(super) struct Entry {
-    pub(super) name: String,
-    pub(super) size: u64,
-    pub(super) modified: SystemTime,
-    /// Whether it is still being written, or its writer died.
-    pub(super) temporary: bool,
 }
 
 /// Why a folder cannot hold a cache.

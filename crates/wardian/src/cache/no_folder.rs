@@ -1,22 +1,13 @@
 //! Systems on which who may use a folder is not known: there is no cache. Guests are interpreted there, so that nothing
 //! would be kept.
 
+use super::entry::Entry;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 /// There is none.
 #[derive(Clone, Debug)]
 pub(super) enum Folder {}
-
-/// A file of the cache.
-pub(super) struct Entry {
-    pub(super) name: String,
-    pub(super) size: u64,
-    pub(super) modified: SystemTime,
-    /// Whether it is still being written, or its writer died.
-    pub(super) temporary: bool,
-}
 
 /// Why a folder cannot hold a cache.
 #[derive(Debug, thiserror::Error)]

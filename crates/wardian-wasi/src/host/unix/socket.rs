@@ -11,18 +11,12 @@ use rustix::net::{
 use super::{Fd, Waiter};
 use crate::abi::Answer;
 use crate::errno::Errno;
-use crate::host;
+use crate::host::{self, Received};
 use crate::types::{Filestat, Filetype};
 
 /// A connected socket.
 pub(crate) struct Socket {
     fd: Fd,
-}
-
-/// What `sock_recv` received.
-pub(crate) struct Received {
-    pub(crate) bytes: usize,
-    pub(crate) truncated: bool,
 }
 
 impl Socket {

@@ -8,18 +8,12 @@ use super::{Fd, Pollable, Waiter};
 use crate::abi::Answer;
 use crate::clock::lock;
 use crate::errno::Errno;
-use crate::host::Outcome;
+use crate::host::{Outcome, Received};
 use crate::types::{Filestat, Filetype};
 
 /// A connected socket.
 pub(crate) struct Socket {
     stream: TcpStream,
-}
-
-/// What `sock_recv` received.
-pub(crate) struct Received {
-    pub(crate) bytes: usize,
-    pub(crate) truncated: bool,
 }
 
 impl Socket {
