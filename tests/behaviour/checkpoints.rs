@@ -1,6 +1,7 @@
 //! Checkpoints: a guest is written down, and continues in another store as if nothing had happened.
 
 pub(crate) mod bytes;
+pub(crate) mod listened;
 pub(crate) mod references;
 pub(crate) mod requests;
 pub(crate) mod root;
@@ -136,6 +137,7 @@ fn carried(engine: &Engine, text: &str) {
     sources(engine).iter().for_each(|from| carried_from(from, engine, text));
     carried_from(&capturing(engine, Checkpoints::Calls), engine, text);
     sources(engine).iter().for_each(|engine| crate::forks::forked(engine, text));
+    listened::heard(engine, text);
 }
 
 fn carried_from(from: &Engine, engine: &Engine, text: &str) {

@@ -76,6 +76,7 @@ const TABLES: &[&[matrix::Behaviour]] = &[
     calls::TABLE,
     checkpoints::TABLE,
     checkpoints::bytes::TABLE,
+    checkpoints::listened::TABLE,
     checkpoints::references::TABLE,
     checkpoints::requests::TABLE,
     checkpoints::store::TABLE,

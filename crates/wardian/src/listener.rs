@@ -46,9 +46,15 @@ pub trait FunctionListener: Send + Sync + 'static {
     /// A call ended without returning.
     fn abort(&self, _call: &Call<'_>, _reason: &AbortReason<'_>) {}
 
-    /// A snapshot was restored in which this call is open, though it had ended already: it runs again, and
-    /// will have another ending. So `before` + `resumed` = `after` + `abort`. The call of the host function
-    /// that took the snapshot is not open in it: its second return is not notified.
+    /// This call runs again, and will have another ending:
+    ///
+    /// - A snapshot was restored in which it is open, though it had ended already. The call of the host function
+    ///   that took the snapshot is not open in it: its second return is not notified.
+    /// - It began in another store, of which this one was made, by a [`Checkpoint`](crate::checkpoint::Checkpoint) or
+    ///   a [fork](crate::Store::fork), and its guest is resumed. The number of the call ([`Call::id`]) is one of this store's.
+    ///   A host function that is called again is notified as a call that begins.
+    ///
+    /// So `before` + `resumed` = `after` + `abort` in each store.
     fn resumed(&self, _call: &Call<'_>) {}
 }
 

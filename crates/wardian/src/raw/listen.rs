@@ -24,6 +24,7 @@ use crate::raw::listen::hook::{Hook, HostTarget, OpenCall, OpenHost, Target};
 use crate::raw::parts::host::Dispatch;
 use crate::{Error, ErrorKind, stack::StackIterator};
 pub(super) use ended::keep_first;
+pub(super) use restored::ResumedCall;
 use live::Event;
 pub(crate) use live::LiveCall;
 use std::any::Any;

@@ -9,6 +9,7 @@
 //! Images are made, and checked, when the checkpoint is restored; they are placed when the guest is to run, since
 //! another guest may have used the stack until then.
 
+use super::super::listen::ResumedCall;
 use super::super::store::StoreInner;
 use super::unusable;
 use super::values::ValueReader;
@@ -78,6 +79,8 @@ pub(super) struct Placed {
     pub(super) guest: Suspended,
     /// Where the results of the host function go that it called.
     pub(super) results: *mut u64,
+    /// The frames of functions that are listened to, the outermost first. They say so: see [`flag::LISTENED`].
+    pub(super) listened: Vec<ResumedCall>,
 }
 
 /// What is known of a function at the points where frames are.
@@ -285,6 +288,7 @@ impl StoreInner {
             let mut slots = boundary.add(1).cast::<u64>();
             let mut previous = base | flag::BOUNDARY;
             let mut innermost = (std::ptr::null_mut::<u64>(), 0);
+            let (mut listened, mut caller) = (Vec::new(), 0);
             for image in &images.frames {
                 let function: *const Function = image.module.interpreted(image.defined)?.function();
                 let end = slots as usize + image.slots * 8;
@@ -294,11 +298,16 @@ impl StoreInner {
                 let fp = slots.add((*function).param_slots as usize);
                 std::ptr::copy_nonoverlapping(image.words.as_ptr(), slots, image.words.len());
                 let vmctx = self.instances[image.instance as usize].vm.address();
+                if let Some(hook) = self.active_hook(image.instance, image.defined) {
+                    listened.push(ResumedCall { hook, caller, frame: fp as usize });
+                    previous |= flag::LISTENED;
+                }
                 *fp.offset(header::PREVIOUS) = previous as u64;
                 *fp.offset(header::IP) = (*function).entry.add(image.unit as usize) as u64;
                 *fp.offset(header::FUNCTION) = function as u64;
                 *fp.offset(header::VMCTX) = vmctx as u64;
                 innermost = (fp, end);
+                caller = vmctx;
                 previous = fp as usize | flag::OTHER_INSTANCE;
                 slots = fp.offset(image.callee as isize);
             }
@@ -312,7 +321,7 @@ impl StoreInner {
             let root = self.instances[root.instance as usize].vm.address();
             let (fp, end) = innermost;
             let guest = Suspended::placed(ctx, root, fp as usize, base..end);
-            Ok(Placed { guest, results: slots })
+            Ok(Placed { guest, results: slots, listened })
         }
     }
 }

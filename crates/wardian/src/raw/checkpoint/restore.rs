@@ -7,7 +7,7 @@ use super::place::{Images, Placed};
 use super::unusable;
 use super::values::{ValueReader, func_of};
 use crate::checkpoint::state::{ImportState, PendingState, Shared, State};
-use crate::error::UsageKind;
+use crate::error::{PanicPayload, UsageKind};
 use crate::link::Lookup;
 use crate::raw::owner::Owner;
 use crate::raw::parts::functions::FuncKind;
@@ -182,7 +182,11 @@ impl<T: 'static> StoreData<T> {
             inner.gc.restored.clear();
             let (open, closed) = (inner.listening.depth(), inner.closed);
             let (guest, root) = (placed.guest, call.root);
-            match StoreData::answer(this, &placed, call.pending.as_ref(), given) {
+            let answered = match inner.open_resumed(&placed.listened) {
+                Ok(()) => StoreData::answer(this, &placed, call.pending.as_ref(), given),
+                Err(panic) => Err(Error::new(ErrorKind::Panic(PanicPayload::new(panic)))),
+            };
+            match answered {
                 Ok(()) => StoreData::resume(this, guest, root, slots, open, closed),
                 Err(error) => match error.kind() {
                     ErrorKind::Suspended => Err(error),

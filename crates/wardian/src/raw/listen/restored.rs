@@ -1,11 +1,20 @@
-//! Open calls in snapshots.
+//! Open calls in snapshots, and of guests that are resumed from a checkpoint.
 
-use super::{Event, Panic, keep_first, notify};
+use super::{ALL, Event, Panic, keep_first, notify};
 use crate::extension::Extension;
 use crate::listener::AbortReason;
-use crate::raw::listen::hook::{Listeners, OpenCall};
+use crate::raw::listen::hook::{Hook, Listeners, OpenCall};
 use crate::raw::store::StoreInner;
 use std::sync::Arc;
+
+/// A call whose frame was put on the stack, of a function that is listened to.
+pub(in crate::raw) struct ResumedCall {
+    pub(in crate::raw) hook: *const Hook,
+    /// The context of the calling instance; zero for the embedder.
+    pub(in crate::raw) caller: usize,
+    /// The address of its frame.
+    pub(in crate::raw) frame: usize,
+}
 
 impl StoreInner {
     /// A copy of the open calls for a snapshot, which keeps their listeners alive. The call of the
@@ -45,6 +54,35 @@ impl StoreInner {
         }
         first
     }
+
+    /// Notes calls that began in another store and are now resumed in this one, the outermost first, and notifies
+    /// listeners. All are open afterwards, even if a listener panics; the first panic is returned.
+    pub(in crate::raw) fn open_resumed(&mut self, calls: &[ResumedCall]) -> Result<(), Panic> {
+        let mut first = Ok(());
+        for ResumedCall { hook, caller, frame } in calls {
+            // SAFETY: hooks live as long as the store, and the list as long as the hook has it or calls are open.
+            let listeners = unsafe { &(**hook).listeners };
+            let call = OpenCall {
+                hook: *hook,
+                listeners: Arc::as_ptr(listeners),
+                caller: *caller,
+                id: self.listening.next_number(),
+                frame: *frame,
+                notified: active(listeners),
+            };
+            self.listening.open.push(call);
+            let resumed =
+                notify(self, &call, Event::OTHER, |listener, call| listener.resumed(call));
+            first = keep_first(first, resumed);
+        }
+        first
+    }
+}
+
+/// Those of the listeners that are attached now: see [`OpenCall::notified`].
+fn active(listeners: &Listeners) -> u64 {
+    let ended = listeners.0.iter().take(64).enumerate().filter(|(_, entry)| !entry.is_active());
+    ended.fold(ALL, |active, (position, _)| active & !(1 << position))
 }
 
 /// Open calls as a snapshot keeps them.
