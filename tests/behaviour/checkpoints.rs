@@ -7,6 +7,7 @@ pub(crate) mod requests;
 pub(crate) mod root;
 pub(crate) mod store;
 pub(crate) mod stored;
+pub(crate) mod waits;
 
 use crate::matrix::{Behaviour, module};
 use wardian::{

@@ -81,6 +81,7 @@ const TABLES: &[&[matrix::Behaviour]] = &[
     checkpoints::requests::TABLE,
     checkpoints::store::TABLE,
     checkpoints::stored::TABLE,
+    checkpoints::waits::TABLE,
     closing::TABLE,
     closing_codes::TABLE,
     closures::TABLE,

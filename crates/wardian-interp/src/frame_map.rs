@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A frame can be written down, and made again by another translation of the function, at *points*: before calls
-//! and loops, behind calls, and where the body begins.
+//! and loops, behind calls and atomic waits, and where the body begins.
 
 /// A point in a function, as WebAssembly has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

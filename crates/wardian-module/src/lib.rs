@@ -41,7 +41,7 @@ pub use liveness::Liveness;
 pub use locals::local_types;
 pub use module::Module;
 pub use names::{Names, unnamed};
-pub use operands::{Operands, OperatorTypes, engine_type};
+pub use operands::{Called, Operands, OperatorTypes, engine_type};
 pub use text::to_binary;
 
 /// Names of the features that a binary module needs and that Wardian does not have. None if it is invalid

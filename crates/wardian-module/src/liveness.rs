@@ -209,6 +209,11 @@ impl Events {
                 (self.makes_calls, self.calls) = (true, self.calls + 1);
                 Some(Event::Call(position))
             }
+            // A frame may wait in it, as in a call.
+            O::MemoryAtomicWait32 { .. } | O::MemoryAtomicWait64 { .. } => {
+                self.calls += 1;
+                Some(Event::Call(position))
+            }
             O::ReturnCall { .. } | O::ReturnCallIndirect { .. } | O::ReturnCallRef { .. } => {
                 self.makes_calls = true;
                 Some(Event::Leave)

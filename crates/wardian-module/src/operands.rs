@@ -9,13 +9,13 @@
 //! A function is validated again, up to the last operator that is asked for, so the cost is bounded by the
 //! function and the number of operands in the answers.
 
-use crate::{DecodeError, Module, features};
+use crate::{DecodeError, Module, ModuleInfo, features};
 use std::collections::HashMap;
 use wardian_types::{CoreFeatures, TypeIndex, ValType};
 use wasmparser::{
     BinaryReader, BinaryReaderError, FuncToValidate, FuncValidator, FuncValidatorAllocations,
-    FunctionBody, Operator, OperatorsReader, Parser, UnpackedIndex, ValidPayload, Validator,
-    ValidatorResources, WasmModuleResources,
+    FunctionBody, MemArg, MemArgTarget, Operator, OperatorsReader, Parser, UnpackedIndex,
+    ValidPayload, Validator, ValidatorResources, WasmModuleResources,
 };
 
 /// The types around an operator.
@@ -27,12 +27,44 @@ pub struct OperatorTypes {
     pub before: Vec<ValType>,
     /// The operands after it.
     pub after: Vec<ValType>,
-    /// The index of the type that it calls, if it is a call. Tail calls are none: their frame is gone.
-    pub called: Option<u32>,
+    /// What the frame waits for while the operator is executed, if it may wait for something.
+    pub called: Option<Called>,
     /// Whether it is the header of a loop or the first operator of the body.
     pub is_target: bool,
     /// The locals that have no default value and are not set before it.
     pub unset: Vec<u32>,
+}
+
+/// What a frame waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Called {
+    /// A function of the type with this index. Tail calls are none: their frame is gone.
+    Function(u32),
+    /// A notification: `memory.atomic.wait32` or `memory.atomic.wait64`, in the memory with this index.
+    Wait {
+        /// The index of the memory.
+        memory: u32,
+        /// Whether it compares 64 bits.
+        wide: bool,
+    },
+}
+
+impl Called {
+    /// The types of the operands that it leaves.
+    pub fn results(self, info: &ModuleInfo) -> Option<&[ValType]> {
+        match self {
+            Called::Function(ty) => info.signature(ty).map(|ty| ty.results()),
+            Called::Wait { .. } => Some(&[ValType::I32]),
+        }
+    }
+
+    /// How many operands it takes.
+    fn taken(self, info: &ModuleInfo) -> usize {
+        match self {
+            Called::Function(ty) => info.signature(ty).map_or(0, |ty| ty.params().len()),
+            Called::Wait { .. } => 3,
+        }
+    }
 }
 
 /// The functions of one module, for questions about their operands.
@@ -163,8 +195,8 @@ impl Pass<'_> {
             }
             let most = wanted.next_if(|w| w.0 == offset).map(|w| w.1);
             let info = self.operands.module.info();
-            let called = called_type(&operator, &info.functions);
-            let taken = called.and_then(|ty| info.signature(ty)).map_or(0, |ty| ty.params().len());
+            let called = called(&operator, &info.functions);
+            let taken = called.map_or(0, |called| called.taken(info));
             // And the operand that says what is called.
             let most = most.map(|most| most.saturating_add(taken + 1));
             let height = self.validator.operand_stack_height() as usize;
@@ -200,13 +232,24 @@ impl Pass<'_> {
     }
 }
 
-/// The type that a call has, if the operator is one that comes back to its frame.
-fn called_type(operator: &Operator<'_>, functions: &[u32]) -> Option<u32> {
+/// What an operator that comes back to its frame waits for.
+fn called(operator: &Operator<'_>, functions: &[u32]) -> Option<Called> {
     match operator {
-        Operator::Call { function_index } => functions.get(*function_index as usize).copied(),
-        Operator::CallIndirect { type_index, .. } | Operator::CallRef { type_index } => {
-            Some(*type_index)
+        Operator::Call { function_index } => {
+            functions.get(*function_index as usize).copied().map(Called::Function)
         }
+        Operator::CallIndirect { type_index, .. } | Operator::CallRef { type_index } => {
+            Some(Called::Function(*type_index))
+        }
+        Operator::MemoryAtomicWait32 { memarg } => wait(memarg, false),
+        Operator::MemoryAtomicWait64 { memarg } => wait(memarg, true),
+        _ => None,
+    }
+}
+
+fn wait(memarg: &MemArg, wide: bool) -> Option<Called> {
+    match memarg.target {
+        MemArgTarget::Memory(memory) => Some(Called::Wait { memory, wide }),
         _ => None,
     }
 }

@@ -183,6 +183,9 @@ impl Interrupter {
         if let Some(event) = &state.event {
             event.set();
         }
+        if let Some(waiter) = &state.waiter {
+            waiter.wake();
+        }
     }
 
     /// Whether any of these contexts has an open entry. A thread that is entering one at this moment sees

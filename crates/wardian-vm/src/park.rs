@@ -58,31 +58,80 @@ pub fn wait(
     timeout: Option<Duration>,
     interrupter: &Interrupter,
 ) -> WaitResult {
-    let timeout = match torture::longest_wait() {
-        Some(most) => Some(timeout.map_or(most, |timeout| timeout.min(most))),
-        None => timeout,
-    };
-    let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
-    let waiter = Arc::new(Waiter::default());
-    {
+    match Queued::join(address, still_expected, timeout) {
+        Some(queued) => {
+            let result = queued.sleep(interrupter);
+            queued.leave(result)
+        }
+        None => WaitResult::NotEqual,
+    }
+}
+
+/// A thread's place in the queue of an address, until it is dropped.
+#[derive(Debug)]
+pub struct Queued {
+    address: usize,
+    waiter: Arc<Waiter>,
+    deadline: Option<Instant>,
+}
+
+impl Queued {
+    /// Takes the last place in the queue of `address` if `still_expected` holds, for `timeout` or for ever.
+    pub fn join(
+        address: usize,
+        still_expected: impl FnOnce() -> bool,
+        timeout: Option<Duration>,
+    ) -> Option<Queued> {
+        let timeout = match torture::longest_wait() {
+            Some(most) => Some(timeout.map_or(most, |timeout| timeout.min(most))),
+            None => timeout,
+        };
+        let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
+        let waiter = Arc::new(Waiter::default());
         let mut queues = queues();
         if !still_expected() {
-            return WaitResult::NotEqual;
+            return None;
         }
         queues.entry(address).or_default().push_back(waiter.clone());
+        Some(Queued { address, waiter, deadline })
     }
-    interrupter.set_waiter(Some(waiter.clone()));
-    let result = sleep(&waiter, deadline, interrupter);
-    interrupter.set_waiter(None);
-    let mut queues = queues();
-    if let Some(queue) = queues.get_mut(&address) {
-        queue.retain(|w| !Arc::ptr_eq(w, &waiter));
-        if queue.is_empty() {
-            queues.remove(&address);
+
+    /// Sleeps until the thread is notified, its time is up, or it is interrupted. It keeps its place.
+    pub fn sleep(&self, interrupter: &Interrupter) -> WaitResult {
+        interrupter.set_waiter(Some(self.waiter.clone()));
+        let result = sleep(&self.waiter, self.deadline, interrupter);
+        interrupter.set_waiter(None);
+        result
+    }
+
+    /// Leaves the queue, and says how the wait ended: a notification that counted this thread is not lost to a timeout.
+    pub fn leave(self, result: WaitResult) -> WaitResult {
+        let waiter = self.waiter.clone();
+        drop(self);
+        if *waiter.lock() { WaitResult::Ok } else { result }
+    }
+
+    /// The time that is left; none if it waits for ever.
+    pub fn time_left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// How many wait longer at this address; none if the thread was notified already.
+    pub fn place(&self) -> Option<usize> {
+        queues().get(&self.address)?.iter().position(|waiter| Arc::ptr_eq(waiter, &self.waiter))
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        let mut queues = queues();
+        if let Some(queue) = queues.get_mut(&self.address) {
+            queue.retain(|waiter| !Arc::ptr_eq(waiter, &self.waiter));
+            if queue.is_empty() {
+                queues.remove(&self.address);
+            }
         }
     }
-    // A notification counted this thread, so it must not be lost to a timeout.
-    if *waiter.lock() { WaitResult::Ok } else { result }
 }
 
 fn sleep(waiter: &Waiter, deadline: Option<Instant>, interrupter: &Interrupter) -> WaitResult {

@@ -126,6 +126,7 @@ impl Body<'_> {
         let [a, b, c] = args;
         self.append(op::builtin_irrr { which, narrow, top, d, i: U32(i), a, b, c });
         self.safepoint();
+        self.point(true, None);
     }
 
     fn builtin_iirrr(&mut self, builtin: Builtin, i: u32, j: u32) -> Outcome {

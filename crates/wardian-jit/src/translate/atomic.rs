@@ -207,7 +207,12 @@ impl Translator<'_, '_> {
             return Ok(());
         }
         let memory = self.index(memory);
+        // The frame can be captured while it waits, as in a call.
+        let stored = self.store_for_call()?;
         let result = self.builtin(builtin, &[memory, address, expected, timeout]);
+        if let Some(call) = self.b.func.dfg.value_def(result).inst() {
+            self.note_stored(call, stored);
+        }
         self.push_address(result, false);
         Ok(())
     }

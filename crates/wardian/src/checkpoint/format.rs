@@ -17,7 +17,7 @@ use std::io::{IoSlice, Read, Write};
 use std::sync::Arc;
 
 /// The version that is written, and the only one that is read.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 const MAGIC: &[u8; 8] = b"\0wardchk";
 

@@ -13,6 +13,20 @@ impl fmt::Debug for Key {
     }
 }
 
+/// What becomes of shared memories, which other threads may change while a checkpoint is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SharedMemories {
+    /// A store that has one is refused (the default).
+    #[default]
+    Refuse,
+    /// Their contents are written as they are found. They are those of one moment only if no other thread changes them
+    /// meanwhile: those who use this see to it.
+    Include,
+    /// Their contents are left out: whoever resumes the checkpoint gives memories that have them. For the other stores
+    /// with the same memory.
+    Leave,
+}
+
 /// What a checkpoint is to have.
 #[derive(Clone, Debug)]
 pub struct CheckpointOptions {
@@ -21,6 +35,7 @@ pub struct CheckpointOptions {
     pub(super) state: Vec<(String, Vec<u8>)>,
     pub(super) key: Option<Key>,
     pub(super) since: Option<CheckpointIndex>,
+    pub(super) shared: SharedMemories,
 }
 
 impl Default for CheckpointOptions {
@@ -32,7 +47,14 @@ impl Default for CheckpointOptions {
 impl CheckpointOptions {
     /// The modules, compressed memories, and no state of the embedder's.
     pub fn new() -> CheckpointOptions {
-        CheckpointOptions { embed: true, compress: true, state: Vec::new(), key: None, since: None }
+        CheckpointOptions {
+            embed: true,
+            compress: true,
+            state: Vec::new(),
+            key: None,
+            since: None,
+            shared: SharedMemories::default(),
+        }
     }
 
     /// Whether the modules' bytes become part of the checkpoint (the default). Without them it has their hashes, and
@@ -45,6 +67,13 @@ impl CheckpointOptions {
     /// Whether memories are compressed (the default). Without that it takes less time and more room.
     pub fn compress(mut self, compress: bool) -> Self {
         self.compress = compress;
+        self
+    }
+
+    /// What becomes of shared memories. Those that the embedder gave are asked for by the names of their imports when the
+    /// checkpoint is resumed, as everything of the embedder's.
+    pub fn shared_memories(mut self, shared: SharedMemories) -> Self {
+        self.shared = shared;
         self
     }
 

@@ -1,10 +1,10 @@
 //! The contents of memories in checkpoints: chunks, compressed or as they are.
 
 use super::state::Item;
-use crate::Error;
-use crate::Result;
+use crate::{Error, Result, SharedMemory};
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use wardian_module::{ConstOp, Module, ModuleInfo, SegmentMode};
 
@@ -104,7 +104,7 @@ impl<'a> Base<'a> {
     }
 
     /// What a chunk has at first.
-    pub(super) fn read(&self, index: u64, chunk: &mut [u8]) {
+    pub(crate) fn read(&self, index: u64, chunk: &mut [u8]) {
         chunk.fill(0);
         self.put(index, chunk);
     }
@@ -130,9 +130,40 @@ impl<'a> Base<'a> {
 /// The hashes of the chunks of a memory which are not as they were at first.
 pub(crate) type ChunkHashes = HashMap<u64, Hash>;
 
+/// The bytes of a memory.
+pub(crate) enum Bytes<'a> {
+    Own(&'a [u8]),
+    /// Of a shared memory so many.
+    Shared(&'a SharedMemory, usize),
+}
+
+impl<'a> Bytes<'a> {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Bytes::Own(bytes) => bytes.len(),
+            Bytes::Shared(_, len) => *len,
+        }
+    }
+
+    /// Those of a chunk, of a shared memory as a copy.
+    fn chunk(&self, index: u64) -> Cow<'a, [u8]> {
+        let start = index as usize * CHUNK;
+        let end = self.len().min(start + CHUNK);
+        match self {
+            Bytes::Own(bytes) => Cow::Borrowed(&bytes[start..end]),
+            Bytes::Shared(memory, _) => {
+                let mut copy = vec![0; end - start];
+                // A shared memory never becomes smaller.
+                memory.read(start, &mut copy).expect("it is inside of the memory");
+                Cow::Owned(copy)
+            }
+        }
+    }
+}
+
 /// What is stored of a memory.
 pub(crate) struct Contents<'a> {
-    pub(crate) bytes: &'a [u8],
+    pub(crate) bytes: Bytes<'a>,
     pub(crate) base: Base<'a>,
     /// Of the parent, if the memory is stored as what has changed since.
     pub(crate) parent: Option<&'a ChunkHashes>,
@@ -142,17 +173,16 @@ pub(crate) struct Contents<'a> {
 impl<'a> Contents<'a> {
     /// The chunk of this position, if it is to be stored.
     pub(super) fn chunk(&self, index: u64) -> Option<Chunk<Cow<'a, [u8]>>> {
-        let start = index as usize * CHUNK;
-        let chunk = &self.bytes[start..self.bytes.len().min(start + CHUNK)];
+        let chunk = self.bytes.chunk(index);
         let before = self.parent.and_then(|parent| parent.get(&index));
-        let is_zero = is_zero(chunk);
+        let is_zero = is_zero(&chunk);
         if before.is_none() {
             let has_data = self.base.segments.contains_key(&index);
-            if if has_data { self.base.is(index, chunk) } else { is_zero } {
+            if if has_data { self.base.is(index, &chunk) } else { is_zero } {
                 return None;
             }
         }
-        let hash = if is_zero { Hash::default() } else { *blake3::hash(chunk).as_bytes() };
+        let hash = if is_zero { Hash::default() } else { *blake3::hash(&chunk).as_bytes() };
         if before == Some(&hash) {
             return None;
         }
@@ -160,13 +190,13 @@ impl<'a> Contents<'a> {
             return Some(Chunk { index, packing: Packing::Zero, hash, packed: Cow::Borrowed(&[]) });
         }
         if self.compress {
-            let packed = lz4_flex::block::compress(chunk);
+            let packed = lz4_flex::block::compress(&chunk);
             if packed.len() < chunk.len() {
                 let packed = Cow::Owned(packed);
                 return Some(Chunk { index, packing: Packing::Lz4, hash, packed });
             }
         }
-        Some(Chunk { index, packing: Packing::Plain, hash, packed: Cow::Borrowed(chunk) })
+        Some(Chunk { index, packing: Packing::Plain, hash, packed: chunk })
     }
 }
 
@@ -178,16 +208,11 @@ impl Chunk<Cow<'_, [u8]>> {
 }
 
 impl<B: AsRef<[u8]>> Chunk<B> {
-    /// Writes the chunk into its memory.
+    /// Writes the chunk to a place of its size.
     ///
     /// # Errors
     ///
-    /// It is not inside of the memory, or is damaged.
-    pub(crate) fn unpack(&self, memory: &mut [u8]) -> Result<()> {
-        self.unpack_alone(place(memory, self.index)?)
-    }
-
-    /// Writes the chunk to a place of its size.
+    /// It is damaged.
     pub(super) fn unpack_alone(&self, target: &mut [u8]) -> Result<()> {
         match self.packing {
             Packing::Zero => zero(target),
@@ -201,13 +226,12 @@ impl<B: AsRef<[u8]>> Chunk<B> {
     }
 }
 
-/// Where a chunk is in its memory.
-pub(super) fn place(memory: &mut [u8], index: u64) -> Result<&mut [u8]> {
+/// Where a chunk is in a memory of so many bytes.
+pub(crate) fn place(len: usize, index: u64) -> Result<Range<usize>> {
     let start = usize::try_from(index).ok().and_then(|index| index.checked_mul(CHUNK));
-    let start = start.filter(|start| *start < memory.len());
+    let start = start.filter(|start| *start < len);
     let start = start.ok_or_else(|| Error::damaged("a part of a memory is outside of it"))?;
-    let end = memory.len().min(start + CHUNK);
-    Ok(&mut memory[start..end])
+    Ok(start..len.min(start + CHUNK))
 }
 
 pub(super) fn decompress(packed: &[u8], target: &mut [u8]) -> Result<()> {

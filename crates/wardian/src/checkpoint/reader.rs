@@ -2,7 +2,7 @@
 
 use super::chain::{check_hash, incremental, places};
 use super::format::{Reader, Source, Stored};
-use super::pages::{Hash, place};
+use super::pages::Hash;
 use super::resume::FromLinker;
 use super::{CheckpointModule, ModuleBytes, ReadOptions, ResumeOptions, Resumed};
 use crate::Error;
@@ -155,7 +155,7 @@ impl<'r> CheckpointReader<'r> {
 
     /// Reads the memories, those of the oldest parent first, each upon those before.
     fn read_memories(&mut self, mut targets: Vec<Target<'_>>) -> Result<()> {
-        targets.iter_mut().for_each(Target::restore_base);
+        targets.iter_mut().try_for_each(Target::restore_base)?;
         // Where the memories of each reader go.
         let mut all: Vec<Vec<Option<usize>>> = vec![(0..targets.len()).map(Some).collect()];
         for pair in self.chain.windows(2) {
@@ -170,10 +170,10 @@ impl<'r> CheckpointReader<'r> {
                 let Some(target) = places[stored.memory] else {
                     return source.packed(stored).map(drop);
                 };
-                let memory = targets[target].bytes();
+                let target = &mut targets[target];
                 let len = usize::try_from(lens[stored.memory]).unwrap_or(usize::MAX);
-                let known = memory.len().min(len);
-                source.unpack(stored, place(&mut memory[..known], stored.index)?)
+                let known = target.len().min(len);
+                target.write(stored.index, known, |bytes| source.unpack(stored, bytes))
             })?;
             found.push(root);
         }

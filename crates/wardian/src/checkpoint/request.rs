@@ -18,19 +18,55 @@ pub enum AfterCheckpoint {
     End,
 }
 
-/// What becomes of a checkpoint that was asked for.
-pub(super) enum Done {
-    Taken(Box<dyn FnOnce(Result<Checkpoint>) -> AfterCheckpoint + Send>),
+/// A checkpoint that somebody waits for, and what becomes of it.
+pub(super) enum Wanted {
+    Taken(CheckpointOptions, Box<dyn FnOnce(Result<Checkpoint>) -> AfterCheckpoint + Send>),
     Written(
+        CheckpointOptions,
         Box<dyn Write + Send>,
         Box<dyn FnOnce(Result<CheckpointIndex>) -> AfterCheckpoint + Send>,
     ),
+    /// Whoever asked takes it.
+    Still(Box<dyn FnOnce(&mut Standstill<'_>) -> AfterCheckpoint + Send>),
 }
 
-/// A checkpoint that somebody waits for.
-pub(super) struct Wanted {
-    pub(super) options: CheckpointOptions,
-    pub(super) done: Done,
+/// A guest that stands still at a safepoint, for as long as this is borrowed.
+///
+/// Others may see to it meanwhile that nothing changes which it shares with them.
+pub struct Standstill<'a> {
+    pub(super) take: &'a mut dyn FnMut(&CheckpointOptions) -> Result<Checkpoint>,
+    pub(super) write:
+        &'a mut dyn FnMut(&CheckpointOptions, &mut dyn Write) -> Result<CheckpointIndex>,
+}
+
+impl fmt::Debug for Standstill<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Standstill").finish_non_exhaustive()
+    }
+}
+
+impl Standstill<'_> {
+    /// Takes a checkpoint of the guest.
+    ///
+    /// # Errors
+    ///
+    /// Something in the store cannot be written down: see [`Checkpoint`].
+    pub fn checkpoint(&mut self, options: &CheckpointOptions) -> Result<Checkpoint> {
+        (self.take)(options)
+    }
+
+    /// As [`Standstill::checkpoint`], but writes it at once: see [`crate::Store::checkpoint_to`].
+    ///
+    /// # Errors
+    ///
+    /// As there; or those of the writer.
+    pub fn checkpoint_to(
+        &mut self,
+        options: &CheckpointOptions,
+        mut to: impl Write,
+    ) -> Result<CheckpointIndex> {
+        (self.write)(options, &mut to)
+    }
 }
 
 /// The checkpoints of a store that somebody waits for; none once the store is gone.
@@ -135,7 +171,7 @@ impl CheckpointRequest {
         options: CheckpointOptions,
         done: impl FnOnce(Result<Checkpoint>) -> AfterCheckpoint + Send + 'static,
     ) {
-        self.add(Wanted { options, done: Done::Taken(Box::new(done)) });
+        self.add(Wanted::Taken(options, Box::new(done)));
     }
 
     /// As [`CheckpointRequest::request`], but the guest's thread writes the checkpoint at once, so that no second copy
@@ -146,7 +182,59 @@ impl CheckpointRequest {
         to: impl Write + Send + 'static,
         done: impl FnOnce(Result<CheckpointIndex>) -> AfterCheckpoint + Send + 'static,
     ) {
-        self.add(Wanted { options, done: Done::Written(Box::new(to), Box::new(done)) });
+        self.add(Wanted::Written(options, Box::new(to), Box::new(done)));
+    }
+
+    /// Has the guest stand still at its next safepoint, where its thread calls `work`, and returns at once. For those who
+    /// take checkpoints of several guests that share memories: when all of them stand still, no memory changes, and each
+    /// is written down by its own thread. `work` runs as long as the guest is to stand still, and is not interrupted: if it
+    /// waits for others, it is to end that wait itself when one of them ends.
+    ///
+    /// See [`CheckpointRequest::request`] for where safepoints are.
+    ///
+    /// ```
+    /// use std::sync::{Arc, Barrier, mpsc};
+    /// use wardian::{
+    ///     Engine, Instance, MemoryType, Module, SharedMemory, StopReason, Store,
+    ///     checkpoint::{AfterCheckpoint, CheckpointOptions, SharedMemories, Standstill},
+    /// };
+    /// let engine = Engine::default();
+    /// let memory = SharedMemory::new(&engine, MemoryType { shared: true, ..MemoryType::new(1, Some(1)) })?;
+    /// let module = Module::new(&engine, r#"(module (import "h" "m" (memory 1 1 shared))
+    ///     (func (export "run")
+    ///         (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1)))))"#)?;
+    /// let (sender, receiver) = mpsc::channel();
+    /// let all = Arc::new(Barrier::new(2));
+    /// std::thread::scope(|scope| {
+    ///     for _ in 0..2 {
+    ///         let mut store = Store::new(&engine, ());
+    ///         let instance = Instance::new(&mut store, &module, &[memory.clone().into()])?;
+    ///         let run = instance.typed_func::<(), ()>(&mut store, "run")?;
+    ///         let (sender, all) = (sender.clone(), all.clone());
+    ///         store.checkpoint_request().request_standstill(move |still: &mut Standstill<'_>| {
+    ///             all.wait();
+    ///             let options = CheckpointOptions::new().shared_memories(SharedMemories::Leave);
+    ///             sender.send(still.checkpoint(&options)).expect("somebody waits");
+    ///             all.wait();
+    ///             AfterCheckpoint::End
+    ///         });
+    ///         scope.spawn(move || {
+    ///             let error = run.call(&mut store, ()).unwrap_err();
+    ///             assert_eq!(error.stop_reason(), Some(StopReason::Checkpoint));
+    ///         });
+    ///     }
+    ///     Ok::<(), wardian::Error>(())
+    /// })?;
+    /// for checkpoint in receiver.iter().take(2) {
+    ///     assert_eq!(checkpoint?.frames().len(), 1);
+    /// }
+    /// # Ok::<(), wardian::Error>(())
+    /// ```
+    pub fn request_standstill(
+        &self,
+        work: impl FnOnce(&mut Standstill<'_>) -> AfterCheckpoint + Send + 'static,
+    ) {
+        self.add(Wanted::Still(Box::new(work)));
     }
 
     pub(super) fn add(&self, wanted: Wanted) {

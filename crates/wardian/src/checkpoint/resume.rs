@@ -19,6 +19,7 @@ use crate::{
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
 use wardian_types::FuncType;
 
 /// How a checkpoint is resumed in a store with data of the type `T`.
@@ -93,8 +94,11 @@ impl Checkpoint {
         let modules = find_modules(&self.state, &self.modules, store.engine(), options)?;
         let fill = |targets: Vec<Target<'_>>| {
             for (mut target, chunks) in targets.into_iter().zip(&self.memories) {
-                target.restore_base();
-                chunks.iter().try_for_each(|chunk| chunk.unpack(target.bytes()))?;
+                target.restore_base()?;
+                let len = target.len();
+                for chunk in chunks {
+                    target.write(chunk.index, len, |bytes| chunk.unpack_alone(bytes))?;
+                }
             }
             Ok(())
         };
@@ -115,9 +119,15 @@ impl Resumed {
             ty: pending.ty.clone(),
             arguments: pending.arguments.clone(),
         });
+        let wait = call.as_ref().and_then(|call| call.wait.as_ref());
+        let wait = wait.map(|wait| PendingWait {
+            address: wait.address,
+            place: wait.place,
+            time_left: wait.left,
+        });
         let count = store.0.inner.instances.len() as u32;
         let instances = (0..count).map(|index| Instance { store: id, index }).collect();
-        Resumed { store: id, instances, pending, call }
+        Resumed { store: id, instances, pending, wait, call }
     }
 }
 
@@ -195,6 +205,7 @@ pub struct Resumed {
     store: u64,
     instances: Vec<Instance>,
     pending: Option<PendingCall>,
+    wait: Option<PendingWait>,
     call: Option<Restored>,
 }
 
@@ -212,6 +223,18 @@ pub struct PendingCall {
     pub arguments: Vec<Val>,
 }
 
+/// The atomic wait (`memory.atomic.wait32` or `memory.atomic.wait64`) in which a checkpoint was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PendingWait {
+    /// Its address in the shared memory.
+    pub address: u64,
+    /// How many threads waited longer at this address; none if the guest had been notified already.
+    pub place: Option<u32>,
+    /// The time that is left; none if it waits for ever.
+    pub time_left: Option<Duration>,
+}
+
 impl Resumed {
     /// The instances, in the order in which they were made.
     pub fn instances(&self) -> &[Instance] {
@@ -226,6 +249,27 @@ impl Resumed {
     /// The host function that the guest had called.
     pub fn pending(&self) -> Option<&PendingCall> {
         self.pending.as_ref()
+    }
+
+    /// The atomic wait that the guest was in.
+    pub fn pending_wait(&self) -> Option<&PendingWait> {
+        self.wait.as_ref()
+    }
+
+    /// Takes the guest's place in the queue of the address at which it waits, if it does. Otherwise it is taken when the
+    /// guest is resumed. Those who resume several guests that share a memory do this for all, in the order of
+    /// [`PendingWait::place`], before they resume the first.
+    ///
+    /// # Errors
+    ///
+    /// It is another store; or the address is outside of the memory, or the memory is not shared.
+    pub fn join_queue<T: 'static>(&self, mut store: impl AsContextMut<Data = T>) -> Result<()> {
+        let store = store.as_context_mut();
+        check_store(&store.0.inner, self.store)?;
+        match self.call.as_ref().and_then(|call| call.wait.as_ref()) {
+            Some(wait) => store.0.inner.join_queue_again(wait),
+            None => Ok(()),
+        }
     }
 
     /// Resumes the guest until the call that was running returns, and gives its results. The host function that the

@@ -1,9 +1,11 @@
 //! Taking the checkpoints that other threads have asked for.
 
-use super::request::{AfterCheckpoint, CheckpointRequest, Done, Wanted};
+use super::request::{AfterCheckpoint, CheckpointRequest, Standstill, Wanted};
 use crate::raw::checkpoint::Standing;
 use crate::raw::store::{StoreData, StoreInner};
+use crate::raw::waits;
 use crate::{AsContextMut, Caller, Error, ErrorKind, Result, StopReason, Store};
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wardian_vm::contain::discard;
 
@@ -13,6 +15,7 @@ impl<T: 'static> Store<T> {
         let inner = &mut self.0.inner;
         let interrupter = inner.interrupter().clone();
         let requests = inner.checkpoint_requests.get_or_insert_default().clone();
+        inner.serve_checkpoints = Some(waits::serve::<T>);
         CheckpointRequest { requests, interrupter }
     }
 }
@@ -74,6 +77,18 @@ impl StoreInner {
 }
 
 impl<T> StoreData<T> {
+    fn stand_still(
+        &mut self,
+        standing: Standing,
+        work: impl FnOnce(&mut Standstill<'_>) -> AfterCheckpoint,
+    ) -> AfterCheckpoint {
+        let store = RefCell::new(self);
+        work(&mut Standstill {
+            take: &mut |options| store.borrow_mut().take_checkpoint(standing, options),
+            write: &mut |options, to| store.borrow_mut().write_checkpoint(standing, options, to),
+        })
+    }
+
     /// Takes the checkpoints that somebody waits for. An error ends the guest.
     #[cold]
     pub(crate) fn serve_checkpoints(&mut self, standing: Standing) -> Result<()> {
@@ -88,10 +103,13 @@ impl<T> StoreData<T> {
         let count = requests.as_ref().map_or(0, |requests| requests.len());
         for _ in 0..count {
             let next = requests.as_ref().and_then(|requests| requests.first());
-            let Some(Wanted { options, done }) = next else { break };
-            let work = || match done {
-                Done::Taken(done) => done(self.take_checkpoint(standing, &options)),
-                Done::Written(to, done) => done(self.write_checkpoint(standing, &options, to)),
+            let Some(wanted) = next else { break };
+            let work = || match wanted {
+                Wanted::Taken(options, done) => done(self.take_checkpoint(standing, &options)),
+                Wanted::Written(options, to, done) => {
+                    done(self.write_checkpoint(standing, &options, to))
+                }
+                Wanted::Still(work) => self.stand_still(standing, work),
             };
             match catch_unwind(AssertUnwindSafe(work)) {
                 Ok(AfterCheckpoint::End) => after = AfterCheckpoint::End,

@@ -175,6 +175,8 @@ pub(crate) struct CallState {
     /// The innermost first.
     pub(crate) frames: Vec<FrameState>,
     pub(crate) pending: Option<PendingState>,
+    /// What the innermost waits for, if it is in an atomic wait.
+    pub(crate) wait: Option<WaitState>,
 }
 
 /// A frame.
@@ -201,6 +203,18 @@ pub(crate) enum At {
     InCall,
     /// It is a call that has returned.
     After,
+}
+
+/// An atomic wait of the innermost frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WaitState {
+    /// The memory, by its index in the frame's instance.
+    pub(crate) memory: u32,
+    pub(crate) address: u64,
+    /// Nanoseconds that are left; none if it waits for ever.
+    pub(crate) left: Option<u64>,
+    /// How many waited longer at the address; none if the guest was notified already.
+    pub(crate) place: Option<u32>,
 }
 
 /// A call of a host function that has not returned.

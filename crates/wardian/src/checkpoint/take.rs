@@ -4,7 +4,7 @@ use super::format::Writer;
 use super::index::Index;
 use super::options::CheckpointOptions;
 use super::packing::{Batch, pack};
-use super::pages::{Base, Chunk, ChunkHashes, Contents};
+use super::pages::{Base, Bytes, Chunk, ChunkHashes, Contents};
 use super::state::ModuleState;
 use super::{Checkpoint, CheckpointIndex, ModuleBytes};
 use crate::error::CheckpointErrorKind;
@@ -84,9 +84,10 @@ impl<T> StoreData<T> {
         options: &CheckpointOptions,
     ) -> Result<Checkpoint> {
         let plan = self.plan(standing, options)?;
-        let mut memories = Vec::with_capacity(plan.captured.memories.len());
+        let count = plan.captured.state.memories.len();
+        let mut memories = Vec::with_capacity(count);
         let mut hashes = Vec::with_capacity(memories.capacity());
-        for number in 0..plan.captured.memories.len() {
+        for number in 0..count {
             let mut chunks = Vec::new();
             let mut known = ChunkHashes::new();
             self.inner.pack_memory(&plan, number, |batch| {
@@ -125,8 +126,8 @@ impl<T> StoreData<T> {
         let plan = self.plan(standing, options)?;
         let state = &plan.captured.state;
         let mut writer = Writer::begin(to, plan.options.key.as_ref(), state, &plan.modules)?;
-        let mut hashes = Vec::with_capacity(plan.captured.memories.len());
-        for number in 0..plan.captured.memories.len() {
+        let mut hashes = Vec::with_capacity(state.memories.len());
+        for number in 0..state.memories.len() {
             let mut known = ChunkHashes::new();
             self.inner.pack_memory(&plan, number, |batch| {
                 known.extend(batch.iter().map(|chunk| (chunk.index, chunk.hash)));
@@ -146,7 +147,8 @@ impl<T> StoreData<T> {
         if let Some(more) = &mut self.host_state {
             host.extend(more(&mut self.data)?);
         }
-        let mut captured = self.inner.capture(standing, Purpose::Checkpoint)?;
+        let purpose = Purpose::Checkpoint(options.shared);
+        let mut captured = self.inner.capture(standing, purpose)?;
         let state = &mut captured.state;
         state.modules = captured.modules.iter().map(module_state).collect();
         state.host = host;
@@ -163,7 +165,9 @@ impl<T> StoreData<T> {
             for at in 0..state.memories.len() {
                 let memory = &state.memories[at];
                 let module = state.module_of(memory.item);
-                let known = parent.memory(memory.item, memory.len, &module).is_some();
+                // Of shared memories nothing is left out.
+                let is_own = at < captured.memories.len();
+                let known = is_own && parent.memory(memory.item, memory.len, &module).is_some();
                 state.memories[at].on_parent = known;
             }
         }
@@ -199,6 +203,17 @@ impl Plan<'_> {
 }
 
 impl StoreInner {
+    /// The bytes of the memory at a position in the state: the shared ones come last.
+    fn contents_of<'a>(&'a self, captured: &'a Captured, number: usize) -> Bytes<'a> {
+        match captured.memories.get(number) {
+            Some(own) => Bytes::Own(self.memories[*own].bytes()),
+            None => {
+                let shared = &captured.shared_memories[number - captured.memories.len()];
+                Bytes::Shared(shared, captured.state.memories[number].len as usize)
+            }
+        }
+    }
+
     /// Packs the memory at a position in the state.
     fn pack_memory<'a>(
         &'a self,
@@ -211,7 +226,7 @@ impl StoreInner {
         let module = plan.captured.state.module_of(memory.item);
         let parent = parent.and_then(|p| p.memory(memory.item, memory.len, &module));
         let contents = Contents {
-            bytes: self.memories[plan.captured.memories[number]].bytes(),
+            bytes: self.contents_of(&plan.captured, number),
             base: Base::of(
                 &self.instances[memory.item.instance as usize].module.decoded,
                 memory.item,

@@ -53,5 +53,5 @@ pub(crate) mod suspend;
 pub(crate) mod table;
 
 mod unwind;
-mod waits;
+pub(crate) mod waits;
 pub(crate) mod walk;

@@ -23,6 +23,7 @@ use crate::limits::ResourceLimiter;
 use crate::raw::parts::snapshot::SnapshotData;
 use crate::raw::parts::suspension::Suspension;
 use crate::raw::parts::table::TableData;
+use crate::raw::waits::{ServeCheckpoints, Waiting};
 use crate::{Engine, Error, Module, Result};
 use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
@@ -100,6 +101,10 @@ pub struct StoreInner {
     interrupter: Option<Arc<Interrupter>>,
     /// Checkpoints that other threads wait for, once one has asked.
     pub(crate) checkpoint_requests: Option<Arc<Requests>>,
+    /// Takes those of a `StoreData<T>` whose address is passed, for builtins; once one has asked.
+    pub(crate) serve_checkpoints: Option<ServeCheckpoints>,
+    /// The atomic wait that the guest is in.
+    pub(super) waiting: Option<Waiting>,
     /// Where samples of its guests go, or went: see [`super::sampling`].
     pub(super) samples: Option<SamplePlace>,
     /// Gives the limiter of a `StoreData<T>` whose address is passed, for builtins.

@@ -4,11 +4,12 @@ use super::super::store::StoreInner;
 use super::graph::Graph;
 use super::values::{ObjectTypes, ValueWriter};
 use super::{Standing, refused};
-use crate::Result;
+use crate::checkpoint::SharedMemories;
 use crate::checkpoint::state::{
     GlobalState, InstanceState, Item, MemoryState, Shared, State, TableState, Value,
 };
 use crate::module::ModuleInner;
+use crate::{Result, SharedMemory};
 use std::sync::Arc;
 use wardian_types::ValType;
 
@@ -18,6 +19,8 @@ pub(crate) struct Captured {
     pub(crate) modules: Vec<Arc<ModuleInner>>,
     /// The positions in the store of the memories of the state.
     pub(crate) memories: Vec<usize>,
+    /// The shared memories of the state, which follow the others.
+    pub(crate) shared_memories: Vec<SharedMemory>,
     /// What a fork shares with the store.
     pub(super) shared: Vec<Shared>,
     pub(super) graph: Graph,
@@ -27,7 +30,7 @@ pub(crate) struct Captured {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Bytes.
-    Checkpoint,
+    Checkpoint(SharedMemories),
     /// Another store of this process.
     Fork,
 }
@@ -38,7 +41,11 @@ impl StoreInner {
         if matches!(standing, Standing::Idle) && !self.is_idle() {
             return Err(refused("a guest is running: use Caller::checkpoint in its host function"));
         }
-        let graph = Graph::new(self)?;
+        let shared_memories = match purpose {
+            Purpose::Checkpoint(shared) => shared,
+            Purpose::Fork => SharedMemories::Refuse,
+        };
+        let graph = Graph::new(self, shared_memories != SharedMemories::Refuse)?;
         let modules = self.modules();
         let mut writer = ValueWriter::new(&graph, purpose == Purpose::Fork);
         let call = self.capture_call(standing, &mut writer)?;
@@ -47,7 +54,15 @@ impl StoreInner {
         let globals = self.capture_globals(&mut writer, purpose)?;
         let types = ObjectTypes::new(modules.iter().map(|module| &*module.signatures));
         let (objects, exceptions, shared) = writer.finish(self, &types)?;
-        let (memories, positions) = self.capture_memories(&graph);
+        let (mut memories, positions) = self.capture_memories(&graph);
+        let mut shared_memories_of_state = Vec::new();
+        if shared_memories == SharedMemories::Include {
+            for (memory, item) in &graph.shared {
+                let len = memory.len() as u64;
+                memories.push(MemoryState { item: *item, len, on_parent: false });
+                shared_memories_of_state.push(memory.clone());
+            }
+        }
         let state = State {
             instances,
             memories,
@@ -59,7 +74,14 @@ impl StoreInner {
             fuel: self.engine().config().fuel.then(|| self.fuel_word()),
             ..State::default()
         };
-        Ok(Captured { state, modules, memories: positions, shared, graph })
+        Ok(Captured {
+            state,
+            modules,
+            memories: positions,
+            shared_memories: shared_memories_of_state,
+            shared,
+            graph,
+        })
     }
 
     /// The modules of the instances, each once.
@@ -148,7 +170,7 @@ impl StoreInner {
             // Others are what their initializers say, which may refer to globals of the embedder's: those of a fork get
             // their references afterwards.
             let is_made = match purpose {
-                Purpose::Checkpoint => ty.content.is_any_ref(),
+                Purpose::Checkpoint(_) => ty.content.is_any_ref(),
                 Purpose::Fork => ty.content.is_ref(),
             };
             if !ty.mutable && is_defined && !is_made {

@@ -13,8 +13,8 @@ use super::super::memory::Source;
 use super::super::store::{StoreData, StoreInner};
 use super::capture::{Captured, Purpose};
 use super::graph::Graph;
-use super::instances::Target;
 use super::restore::{Origin, Restored};
+use super::targets::Target;
 use super::values::func_of;
 use super::{Standing, unusable};
 use crate::checkpoint::state::{ImportState, Item, Shared};
@@ -40,7 +40,7 @@ impl<T: 'static> StoreData<T> {
         standing: Standing,
     ) -> Result<(Option<Restored>, Kin)> {
         let captured = self.inner.capture(standing, Purpose::Fork).map_err(as_fork)?;
-        let Captured { mut state, modules, memories, shared, graph } = captured;
+        let Captured { mut state, modules, memories, shared, graph, .. } = captured;
         let modules: Vec<Module> = modules.into_iter().map(Module).collect();
         child.inner.snapshots = self.inner.snapshots;
         let parent = &mut self.inner;
@@ -105,7 +105,8 @@ impl<T: 'static> Origin<T> for Parent<'_> {
 
     fn fill(&mut self, memories: Vec<Target<'_>>) -> Result<()> {
         for (child, parent) in memories.into_iter().zip(&self.memories) {
-            self.store.memories[*parent].fork_into(child.memory)?;
+            let child = child.into_own().expect("a store with a shared memory is not forked");
+            self.store.memories[*parent].fork_into(child)?;
         }
         Ok(())
     }

@@ -15,10 +15,11 @@
 
 use super::super::host::normalize;
 use super::super::store::StoreInner;
+use super::super::waits::Waiting;
 use super::values::ValueWriter;
 use super::{Standing, refused};
 use crate::backtrace::Frame;
-use crate::checkpoint::state::{At, CallState, FrameState, Item, PendingState, Value};
+use crate::checkpoint::state::{At, CallState, FrameState, Item, PendingState, Value, WaitState};
 use crate::code::Located;
 use crate::jit::CapturedFrame;
 use crate::raw::parts::host::HostCall;
@@ -78,6 +79,7 @@ impl StoreInner {
             Standing::Idle => return Ok(None),
             Standing::Compiled => return Err(self.compiled_frame(None)),
             Standing::Left(guest) | Standing::Polled(guest) => (Some(guest), None),
+            Standing::Wait => (None, None),
             Standing::HostCall(call) => {
                 if !self.is_innermost(call.serial()) {
                     return Err(refused(
@@ -88,7 +90,7 @@ impl StoreInner {
             }
         };
         // SAFETY: the context is valid, and the guest waits.
-        if unsafe { activation::depth(self.ctx()) } > u64::from(call.is_some()) {
+        if unsafe { activation::depth(self.ctx()) } > u64::from(guest.is_none()) {
             return Err(refused(
                 "the guest was called by a host function that another guest called: what the host does in between \
                  is on its own stack",
@@ -111,7 +113,16 @@ impl StoreInner {
             frames.push(self.capture_frame(at, &known[&at.instance], writer)?);
         }
         let pending = call.map(|call| self.capture_pending(call, writer)).transpose()?;
-        Ok(Some(CallState { frames, pending }))
+        let wait = matches!(standing, Standing::Wait).then(|| self.capture_wait()).flatten();
+        Ok(Some(CallState { frames, pending, wait }))
+    }
+
+    /// Writes down what the guest waits for.
+    fn capture_wait(&self) -> Option<WaitState> {
+        let Waiting { memory, address, queued } = self.waiting.as_ref()?;
+        let left = queued.time_left().map(|left| left.as_nanos().try_into().unwrap_or(u64::MAX));
+        let place = queued.place().map(|place| place.try_into().unwrap_or(u32::MAX));
+        Some(WaitState { memory: *memory, address: *address, left, place })
     }
 
     /// Whether a checkpoint can be tried of a guest where it stands. It cannot where the guest was left in the middle
@@ -305,8 +316,8 @@ impl StoreInner {
         let (stack, kind) = match point.before {
             true => (&types.before[..], At::Before),
             false => {
-                let called = types.called.and_then(|ty| info.signature(ty)).ok_or_else(unknown)?;
-                let count = types.after.len().checked_sub(called.results().len());
+                let results = types.called.and_then(|called| called.results(info));
+                let count = types.after.len().checked_sub(results.ok_or_else(unknown)?.len());
                 (&types.after[..count.ok_or_else(unknown)?], At::InCall)
             }
         };
@@ -363,8 +374,8 @@ impl StoreInner {
             (false, _) => (&types.before, At::Before, 0),
             (true, false) => (&types.after, At::After, 0),
             (true, true) => {
-                let called = types.called.and_then(|ty| info.signature(ty)).ok_or_else(unknown)?;
-                (&types.after, At::InCall, called.results().len())
+                let results = types.called.and_then(|called| called.results(info));
+                (&types.after, At::InCall, results.ok_or_else(unknown)?.len())
             }
         };
         let locals = &known.locals[&at.defined];

@@ -2,10 +2,10 @@
 
 use super::super::store::StoreInner;
 use super::refused;
-use crate::Result;
 use crate::checkpoint::state::{ImportState, Item};
 use crate::raw::parts::functions::FuncKind;
 use crate::raw::parts::instance::{ImportedFunc, MemoryRef};
+use crate::{Result, SharedMemory};
 use std::collections::HashMap;
 use std::sync::Arc;
 use wardian_module::ItemIndex;
@@ -15,6 +15,8 @@ use wardian_module::ItemIndex;
 pub(super) struct Graph {
     /// By position in the store.
     pub(super) memories: Vec<Option<Item>>,
+    /// Shared memories, each once.
+    pub(super) shared: Vec<(SharedMemory, Item)>,
     pub(super) tables: Vec<Option<Item>>,
     pub(super) tags: Vec<Option<Item>>,
     /// By address of the value.
@@ -32,8 +34,12 @@ impl Graph {
     ///
     /// # Errors
     ///
-    /// An instance has a shared memory.
-    pub(super) fn new(store: &StoreInner) -> Result<Graph> {
+    /// An instance has a shared memory, and that is not allowed.
+    pub(super) fn new(store: &StoreInner, may_share: bool) -> Result<Graph> {
+        let mut memories = store.instances.iter().flat_map(|instance| &instance.memories);
+        if !may_share && memories.any(|memory| matches!(memory, MemoryRef::Shared(_))) {
+            return Err(shared());
+        }
         let mut graph = Graph {
             memories: vec![None; store.memories.len()],
             tables: vec![None; store.tables.len()],
@@ -53,8 +59,17 @@ impl Graph {
         let imports = imports.collect::<Result<_>>()?;
         self.imports.push(imports);
         for (index, memory) in (0..).zip(&data.memories) {
-            let MemoryRef::Own(own) = memory else { return Err(shared()) };
-            self.memories[*own as usize].get_or_insert(Item { instance, index });
+            let item = Item { instance, index };
+            match memory {
+                MemoryRef::Own(own) => {
+                    self.memories[*own as usize].get_or_insert(item);
+                }
+                MemoryRef::Shared(memory) => {
+                    if self.shared_item(memory).is_none() {
+                        self.shared.push((memory.clone(), item));
+                    }
+                }
+            }
         }
         for (index, table) in (0..).zip(&data.tables) {
             self.tables[*table as usize].get_or_insert(Item { instance, index });
@@ -97,7 +112,7 @@ impl Graph {
             },
             ItemIndex::Memory(index) => match &data.memories[index as usize] {
                 MemoryRef::Own(own) => self.memories[*own as usize],
-                MemoryRef::Shared(_) => return Err(shared()),
+                MemoryRef::Shared(memory) => self.shared_item(memory),
             },
             ItemIndex::Table(index) => self.tables[data.tables[index as usize] as usize],
             ItemIndex::Tag(index) => self.tags[data.tags[index as usize] as usize],
@@ -114,6 +129,11 @@ impl Graph {
         // An instance that imports the same twice is given it twice by the embedder.
         let known = known.filter(|known| known.instance < instance);
         Ok(known.map_or(ImportState::Host, ImportState::Item))
+    }
+
+    fn shared_item(&self, memory: &SharedMemory) -> Option<Item> {
+        let found = self.shared.iter().find(|(known, _)| known.id() == memory.id());
+        found.map(|(_, item)| *item)
     }
 
     /// A function of the store.
@@ -140,5 +160,8 @@ impl Graph {
 }
 
 fn shared() -> crate::Error {
-    refused("an instance has a shared memory, which other threads change at any time")
+    refused(
+        "an instance has a shared memory, which other threads change at any time: see \
+         CheckpointOptions::shared_memories",
+    )
 }

@@ -3,38 +3,16 @@
 use super::super::store::StoreData;
 use super::unusable;
 use super::values::ValueReader;
-use crate::checkpoint::pages::Base;
 use crate::checkpoint::state::{
-    ExceptionState, GlobalState, ImportState, InstanceState, Item, MemoryState, ObjectState,
-    Shared, State, TableState, Value,
+    ExceptionState, GlobalState, ImportState, InstanceState, Item, ObjectState, Shared, State,
+    TableState, Value,
 };
 use crate::error::LimitKind;
 use crate::handles::Instance;
 use crate::link::{self, Definition, Lookup};
-use crate::raw::parts::instance::MemoryRef;
-use crate::raw::parts::memory::MemoryData;
 use crate::{InstantiateOptions, Module, Result, StoreContextMut};
 use wardian_module::{ItemIndex, engine_type};
 use wardian_types::ValType;
-
-/// A memory of a new store that is to get its contents.
-pub(crate) struct Target<'a> {
-    base: Base<'a>,
-    /// Bytes that may be others than those of a new memory.
-    touched: usize,
-    pub(super) memory: &'a mut MemoryData,
-}
-
-impl Target<'_> {
-    /// Makes the memory what its module says.
-    pub(crate) fn restore_base(&mut self) {
-        self.base.restore(&mut self.memory.bytes_mut()[..self.touched]);
-    }
-
-    pub(crate) fn bytes(&mut self) -> &mut [u8] {
-        self.memory.bytes_mut()
-    }
-}
 
 impl<T: 'static> StoreData<T> {
     /// Makes an instance, without running its start function. `given` says what those of its imports are that no
@@ -86,56 +64,6 @@ impl<T: 'static> StoreData<T> {
         }
         let store = self.inner.id();
         Ok(Instance { store, index: instance }.item(StoreContextMut(self), index))
-    }
-
-    /// Brings the memories to their size, and gives them to be filled.
-    pub(super) fn restore_memories(&mut self, state: &State) -> Result<Vec<Target<'_>>> {
-        let (inner, mut limiter) = self.split();
-        let mut places = Vec::with_capacity(state.memories.len());
-        for MemoryState { item, len, .. } in &state.memories {
-            let data = inner.instances.get(item.instance as usize);
-            let memory = match data.and_then(|data| data.memories.get(item.index as usize)) {
-                Some(MemoryRef::Own(own)) => *own as usize,
-                _ => return Err(unusable(format!("there is no memory {item:?}"))),
-            };
-            let memory_data = &mut inner.memories[memory];
-            let ty = memory_data.ty;
-            let page = 1u64 << ty.page_size_log2;
-            let before = memory_data.len();
-            let more = len.checked_sub(before as u64).filter(|more| more % page == 0);
-            let more = more.ok_or_else(|| {
-                unusable(format!("a memory has {before} bytes; it is to have {len}"))
-            })?;
-            let limiter = super::super::instantiate::reborrow(&mut limiter);
-            if memory_data.grow(more / page, limiter, &|| false)?.is_none() {
-                return Err(crate::Error::limit(
-                    LimitKind::Store,
-                    format!(
-                        "a memory of {len} bytes is refused: the limits of the store, of the type ({ty}) or of the \
-                     system allow no such size",
-                    ),
-                ));
-            }
-            places.push((memory, before));
-        }
-        let (instances, memories) = (&inner.instances, &mut inner.memories);
-        let mut free: Vec<_> = memories.iter_mut().map(Some).collect();
-        let targets = state.memories.iter().zip(places).map(|(MemoryState { item, .. }, place)| {
-            let (memory, before) = place;
-            let memory = free[memory].take();
-            let memory = memory.ok_or_else(|| unusable("a memory is there twice"))?;
-            let module = &instances[item.instance as usize].module.decoded;
-            let imported = item.index < module.info().imported_memories;
-            let touched = match (imported || memory.is_custom(), memory.pristine) {
-                (true, _) => memory.len(),
-                // It has what its module says, and zeroes.
-                (false, true) => 0,
-                // What the engine's own memories have grown by is zero.
-                (false, false) => before,
-            };
-            Ok(Target { base: Base::of(module, *item), touched, memory })
-        });
-        targets.collect()
     }
 
     /// Makes the objects and the exceptions.

@@ -20,12 +20,13 @@ mod graph;
 mod instances;
 mod place;
 mod restore;
+mod targets;
 mod values;
 
 pub(crate) use capture::{Captured, Purpose};
 pub(crate) use fork::Kin;
-pub(crate) use instances::Target;
 pub(crate) use restore::{Origin, Restored};
+pub(crate) use targets::Target;
 
 use crate::Error;
 use crate::error::CheckpointErrorKind;
@@ -39,6 +40,8 @@ pub(crate) enum Standing {
     Idle,
     /// In a call of a host function.
     HostCall(HostCall),
+    /// In an atomic wait: that of the store.
+    Wait,
     /// Where it was left.
     Left(Suspended),
     /// Where compiled code has asked whether a checkpoint is wanted.

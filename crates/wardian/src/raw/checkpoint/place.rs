@@ -14,12 +14,12 @@ use super::super::store::StoreInner;
 use super::unusable;
 use super::values::ValueReader;
 use crate::Result;
-use crate::checkpoint::state::{At, CallState, FrameState};
+use crate::checkpoint::state::{At, CallState, FrameState, WaitState};
 use crate::module::ModuleInner;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use wardian_interp::{FrameMap, Place, Point, Wanted};
-use wardian_module::{Operands, OperatorTypes, engine_type};
+use wardian_module::{Called, Operands, OperatorTypes, engine_type};
 use wardian_types::{FuncType, RefType, TrapCode, ValType};
 use wardian_vm::activation::Suspended;
 use wardian_vm::interpreted::{Boundary, Function, flag, header};
@@ -30,9 +30,16 @@ pub(crate) struct Images {
     frames: Vec<Image>,
     /// Slots of the results of the outermost.
     result_slots: usize,
+    /// What the operator of the innermost waits for.
+    called: Option<Called>,
 }
 
 impl Images {
+    /// Bytes that the atomic wait compares in which the innermost frame is.
+    pub(super) fn wait_size(&self) -> u64 {
+        if matches!(self.called, Some(Called::Wait { wide: true, .. })) { 8 } else { 4 }
+    }
+
     /// The instances that have frames.
     pub(super) fn instances(&self) -> impl Iterator<Item = u32> {
         self.frames.iter().map(|image| image.instance)
@@ -93,6 +100,14 @@ struct Known {
 /// The types of the results of a call, by the engine's numbers.
 type Results = Vec<ValType>;
 
+/// What a frame waits for.
+enum Callee<'a> {
+    /// The frame that it has called, whose function has these results.
+    Frame(Results),
+    Host(&'a FuncType),
+    Wait(&'a WaitState),
+}
+
 impl StoreInner {
     /// Makes images of frames. `pending` is the type of the host function that the innermost has called.
     ///
@@ -106,23 +121,32 @@ impl StoreInner {
         values: &ValueReader,
     ) -> Result<Images> {
         let known = self.look_up_points(&call.frames)?;
-        // What the frame calls gives: of the innermost a host function.
-        let mut callee: Option<Results> = pending.map(|ty| ty.results().to_vec());
+        let mut callee = match (pending, &call.wait) {
+            (Some(_), Some(_)) => return Err(unusable("its guest waits for two things at once")),
+            (Some(ty), None) => Some(Callee::Host(ty)),
+            (None, wait) => wait.as_ref().map(Callee::Wait),
+        };
         let mut frames = Vec::with_capacity(call.frames.len());
         for state in &call.frames {
             let known = &known[&(state.func.instance, state.func.index)];
             if (state.at == At::InCall) != callee.is_some() {
                 return Err(unusable("a frame does not fit the one that it calls"));
             }
-            let (image, results) = self.image(state, known, callee.as_deref(), values)?;
+            let (image, results) = self.image(state, known, callee.as_ref(), values)?;
             frames.push(image);
-            callee = Some(results);
+            callee = Some(Callee::Frame(results));
         }
         frames.reverse();
-        let results = callee.filter(|_| !frames.is_empty());
-        let results = results.ok_or_else(|| unusable("its call has no frames"))?;
+        let results = match callee {
+            Some(Callee::Frame(results)) if !frames.is_empty() => results,
+            _ => return Err(unusable("its call has no frames")),
+        };
         let result_slots = results.iter().map(|ty| ty.slots()).sum();
-        Ok(Images { frames, result_slots })
+        let innermost = call.frames.first();
+        let types = innermost.and_then(|state| {
+            known[&(state.func.instance, state.func.index)].types.get(&state.offset)
+        });
+        Ok(Images { frames, result_slots, called: types.and_then(|types| types.called) })
     }
 
     /// Finds what is known of the functions at their frames' points; each function once.
@@ -172,12 +196,12 @@ impl StoreInner {
         Ok(all)
     }
 
-    /// An image of a frame, and the types of its function's results. `callee` are those of what it has called.
+    /// An image of a frame, and the types of its function's results. `callee` is what it waits for.
     fn image(
         &mut self,
         state: &FrameState,
         known: &Known,
-        callee: Option<&[ValType]>,
+        callee: Option<&Callee<'_>>,
         values: &ValueReader,
     ) -> Result<(Image, Results)> {
         let module = self.instances[state.func.instance as usize].module.clone();
@@ -195,13 +219,12 @@ impl StoreInner {
         }
         let mut height = map.height;
         let mut count = stack.len();
-        if let Some(given) = callee {
-            let called = types.called.and_then(|ty| info.signature(ty)).ok_or_else(no_point)?;
-            let wanted: Results =
-                called.results().iter().map(|ty| engine_type(*ty, &module.signatures)).collect();
-            self.check_results(&wanted, given)?;
-            height -= called.result_slots() as i32;
-            count -= called.results().len();
+        if let Some(callee) = callee {
+            let called = types.called.ok_or_else(no_point)?;
+            let results = called.results(info).ok_or_else(no_point)?;
+            self.check_callee(&module, called, results, callee)?;
+            height -= results.iter().map(|ty| ty.slots() as i32).sum::<i32>();
+            count -= results.len();
         }
         if state.locals.len() != known.locals.len() || state.operands.len() != count {
             return Err(unusable("a frame has another number of values than its function"));
@@ -258,6 +281,33 @@ impl StoreInner {
             }
         }
         Ok(())
+    }
+
+    /// Checks that what a frame waits for is what its operator says, and gives what that expects.
+    fn check_callee(
+        &self,
+        module: &ModuleInner,
+        called: Called,
+        results: &[ValType],
+        callee: &Callee<'_>,
+    ) -> Result<()> {
+        let info = module.decoded.info();
+        let given = match (called, callee) {
+            (Called::Function(_), Callee::Frame(results)) => results,
+            // The frame has room for the arguments of what its operator calls, and no more.
+            (Called::Function(ty), Callee::Host(host))
+                if info.signature(ty).is_some_and(|t| t.buffer_slots() >= host.buffer_slots()) =>
+            {
+                host.results()
+            }
+            (Called::Wait { memory, .. }, Callee::Wait(wait)) if memory == wait.memory => {
+                return Ok(());
+            }
+            _ => return Err(unusable("a frame waits for something else than it is at")),
+        };
+        let wanted: Results =
+            results.iter().map(|ty| engine_type(*ty, &module.signatures)).collect();
+        self.check_results(&wanted, given)
     }
 
     /// Checks that what a call gives is what the caller expects.

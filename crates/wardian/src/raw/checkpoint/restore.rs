@@ -2,21 +2,25 @@
 
 use super::super::call::Callable;
 use super::super::store::{StoreData, StoreInner};
-use super::instances::Target;
 use super::place::{Images, Placed};
-use super::unusable;
+use super::targets::Target;
 use super::values::{ValueReader, func_of};
+use super::{Standing, unusable};
 use crate::checkpoint::state::{ImportState, PendingState, Shared, State};
 use crate::error::{PanicPayload, UsageKind};
 use crate::link::Lookup;
 use crate::raw::owner::Owner;
 use crate::raw::parts::functions::FuncKind;
 use crate::raw::parts::host::Dispatch;
+use crate::raw::waits::{self, RestoredWait};
 use crate::value::Val;
 use crate::{Error, ErrorKind, Module, Result};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Mutex;
+use std::time::Duration;
 use wardian_types::{FuncType, ValType};
 use wardian_vm::layout::HostFunc;
+use wardian_vm::park::WaitResult;
 
 /// Where what a restored store has besides its state comes from.
 pub(crate) trait Origin<T: 'static> {
@@ -45,6 +49,8 @@ pub(crate) struct Restored {
     /// The types of its results.
     results: Vec<ValType>,
     pub(crate) pending: Option<RestoredPending>,
+    /// What the guest waits for, if it is in an atomic wait.
+    pub(crate) wait: Option<RestoredWait>,
     /// Keeps what the images refer to.
     values: ValueReader,
 }
@@ -129,7 +135,16 @@ impl<T: 'static> StoreData<T> {
                 let results = self.inner.func_type(root).results().to_vec();
                 let root = self.inner.callable(root)?;
                 self.inner.gc.restored = values.held().collect();
-                Some(Restored { images, root, results, pending, values })
+                let wait = call.wait.map(|wait| RestoredWait {
+                    instance: call.frames[0].func.instance,
+                    memory: wait.memory,
+                    address: wait.address,
+                    size: images.wait_size(),
+                    left: wait.left.map(Duration::from_nanos),
+                    place: wait.place,
+                    queued: Mutex::default(),
+                });
+                Some(Restored { images, root, results, pending, wait, values })
             }
             None => None,
         };
@@ -183,7 +198,10 @@ impl<T: 'static> StoreData<T> {
             let (open, closed) = (inner.listening.depth(), inner.closed);
             let (guest, root) = (placed.guest, call.root);
             let answered = match inner.open_resumed(&placed.listened) {
-                Ok(()) => StoreData::answer(this, &placed, call.pending.as_ref(), given),
+                Ok(()) => match &call.wait {
+                    Some(wait) => StoreData::wait_again(this, &placed, wait, given),
+                    None => StoreData::answer(this, &placed, call.pending.as_ref(), given),
+                },
                 Err(panic) => Err(Error::new(ErrorKind::Panic(PanicPayload::new(panic)))),
             };
             match answered {
@@ -239,6 +257,39 @@ impl<T: 'static> StoreData<T> {
         }
     }
 
+    /// Waits in an atomic wait for a guest that waited there.
+    ///
+    /// # Safety
+    ///
+    /// As for [`StoreData::answer`].
+    unsafe fn wait_again(
+        this: *mut StoreData<T>,
+        placed: &Placed,
+        wait: &RestoredWait,
+        given: Option<&[Val]>,
+    ) -> Result<()> {
+        if given.is_some() {
+            return Err(unusable("the guest waits for a notification, not for results"));
+        }
+        // SAFETY: the caller's promise. The operator leaves one slot, where those of a call would be.
+        unsafe {
+            let inner = &raw mut (*this).inner;
+            if !(*inner).wait_again(wait)? {
+                *placed.results = WaitResult::Ok as u64;
+                return Ok(());
+            }
+            let ctx = (*inner).ctx();
+            let owner = Owner::enter(this);
+            let work = || waits::sleep(inner, || (*this).serve_checkpoints(Standing::Wait));
+            let done = catch_unwind(AssertUnwindSafe(|| placed.guest.as_host(ctx, work)));
+            drop(owner);
+            (*inner).waiting = None;
+            // Whether the guest is to end is seen when it is resumed.
+            *placed.results = done.unwrap_or_else(|panic| resume_unwind(panic))?;
+            Ok(())
+        }
+    }
+
     /// Calls a host function for a guest that waits for it.
     ///
     /// # Safety
@@ -274,7 +325,7 @@ impl<T: 'static> StoreData<T> {
                         ))
                     }))
                 }
-                Err(panic) => std::panic::resume_unwind(panic),
+                Err(panic) => resume_unwind(panic),
             }
         }
     }

@@ -56,6 +56,8 @@ impl<T> StoreData<T> {
                 suspension: Suspension::default(),
                 interrupter: None,
                 checkpoint_requests: None,
+                serve_checkpoints: None,
+                waiting: None,
                 samples: None,
                 limiter: limiter_of::<T>,
                 refuel: crate::raw::fuel::refuel::<T>,
