@@ -9,6 +9,7 @@ mod attaching;
 mod call_options;
 mod callee_saved;
 mod calls;
+mod carried_threads;
 mod checkpoints;
 mod closing;
 mod closing_codes;
@@ -130,6 +131,7 @@ const TABLES: &[&[matrix::Behaviour]] = &[
     threads::TABLE,
     tiers::TABLE,
     traces::TABLE,
+    carried_threads::TABLE,
     wasi_threads::TABLE,
 ];
 

@@ -7,6 +7,7 @@ use crate::host::Waiter;
 use crate::pending::Pending;
 use crate::random::RandomSource;
 use crate::table::{Descriptor, Table};
+use crate::threads::current;
 use crate::types::{ClockId, fdflags};
 
 /// The state of a program: arguments, environment, descriptors, clocks.
@@ -27,6 +28,7 @@ pub(crate) struct Inner {
     pub(crate) clocks: Box<dyn Clocks>,
     pub(crate) random: Box<dyn RandomSource>,
     pub(crate) blocking: bool,
+    /// That of the main thread.
     pub(crate) pending: Pending,
     /// Threads of the program beside its main thread that have made calls.
     pub(crate) threads: Mutex<Vec<Weak<()>>>,
@@ -91,8 +93,9 @@ impl WasiCtx {
         lock(&self.inner.threads).iter().filter(|known| known.strong_count() > 0).count()
     }
 
-    pub(crate) fn pending(&self) -> &Pending {
-        &self.inner.pending
+    /// Uses the pending poll of the present thread.
+    pub(crate) fn with_pending<R>(&self, work: impl FnOnce(&Pending) -> R) -> R {
+        current::with_pending(|own| work(own.unwrap_or(&self.inner.pending)))
     }
 
     pub(crate) fn random(&self) -> &dyn RandomSource {

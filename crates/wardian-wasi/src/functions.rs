@@ -28,7 +28,7 @@ macro_rules! function {
             },
             results: const { describe(stringify!($name)).result_slots() },
             call: |call, args| {
-                call.ctx.pending().call_begins();
+                call.ctx.with_pending(|pending| pending.call_begins());
                 finish($body(call, args))
             },
         }

@@ -194,7 +194,8 @@ pub use state::{
 };
 pub use stream::{PollableInput, PollableOutput};
 pub use threads::{
-    DEFAULT_MAX_THREADS, WasiThreads, WasiThreadsBuilder, WasiThreadsHandle, needs_threads,
+    DEFAULT_MAX_THREADS, ResumedThreads, WasiThreads, WasiThreadsBuilder, WasiThreadsCheckpoint,
+    WasiThreadsHandle, is_threads_checkpoint, needs_threads,
 };
 pub use types::{ClockId, rights};
 pub use wardian_types::wasi::Slot;

@@ -44,7 +44,7 @@ pub(crate) fn poll_oneoff(
     subscriptions: &[Subscription],
 ) -> Answer<Vec<Event>> {
     let held: Vec<_> = subscriptions.iter().map(|s| hold(ctx, &s.event)).collect();
-    let began = ctx.pending().began(subscriptions);
+    let began = ctx.with_pending(|pending| pending.began(subscriptions));
     let waited = began.map_or(0, |began| ctx.monotonic().saturating_sub(began));
     let mut fds = Vec::new();
     let mut states = Vec::with_capacity(subscriptions.len());
@@ -72,7 +72,8 @@ pub(crate) fn poll_oneoff(
             let waited = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
             let began = began.unwrap_or_else(|| ctx.monotonic().saturating_sub(waited));
             let subscriptions = subscriptions.to_vec();
-            ctx.pending().interrupted(PendingPoll { began, subscriptions });
+            let poll = PendingPoll { began, subscriptions };
+            ctx.with_pending(|pending| pending.interrupted(poll));
         }
         outcome?;
     }

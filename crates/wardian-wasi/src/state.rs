@@ -14,6 +14,7 @@ mod restore;
 pub(crate) mod save;
 mod show;
 
+pub(crate) use bytes::{poll_from_bytes, poll_to_bytes};
 pub use error::{RestoreError, SaveError, StateError};
 pub use restore::{Changed, RestoreOptions};
 pub use save::SaveOptions;

@@ -1,7 +1,11 @@
 //! Threads of guests: `wasi` `thread-spawn`, of the wasi-threads proposal.
 
+mod checkpoint;
 pub(crate) mod current;
 mod group;
+mod pause;
+
+pub use checkpoint::{ResumedThreads, WasiThreadsCheckpoint, is_threads_checkpoint};
 
 use group::{Ending, Group, MAIN, Origin};
 use std::collections::HashSet;
@@ -139,7 +143,10 @@ impl<T: 'static> WasiThreads<T> {
     /// As for [`Linker::instantiate`]; or there is a main thread already, or the group has ended.
     pub fn instantiate(&self, store: &mut Store<T>) -> Result<Instance> {
         self.group.enter_main(store.cancel_token())?;
-        self.group.origin.instantiate(store)
+        let instance = self.group.origin.instantiate(store)?;
+        // What a start function does is not written down.
+        self.group.register(MAIN, store.checkpoint_request());
+        Ok(instance)
     }
 
     /// Runs the program: makes the main instance in `store`, calls its `_start`, and returns when
@@ -175,6 +182,11 @@ impl<T: 'static> WasiThreads<T> {
     ) -> Result<R> {
         // If `main` panics, dropping the group ends and joins it.
         let done = self.instantiate(store).and_then(|instance| main(store, instance));
+        self.finish(done)
+    }
+
+    /// Ends the group as its main thread has ended, and waits for the other threads.
+    fn finish<R>(self, done: Result<R>) -> Result<R> {
         let (ending, value) = match done {
             Ok(value) => (Ending::Done, Some(value)),
             Err(error) => (Ending::Failed(error), None),

@@ -105,6 +105,20 @@ impl WasiState {
 
 struct Writer(Vec<u8>);
 
+/// A pending poll alone, as the state of a thread has it.
+pub(crate) fn poll_to_bytes(poll: &PendingPoll) -> Vec<u8> {
+    let mut out = Writer(Vec::new());
+    out.pending(poll);
+    out.0
+}
+
+/// What [`poll_to_bytes`] wrote.
+pub(crate) fn poll_from_bytes(bytes: &[u8]) -> Result<PendingPoll, StateError> {
+    let mut input = Reader { bytes, at: 0 };
+    let poll = input.pending()?;
+    if input.at == bytes.len() { Ok(poll) } else { input.fail("more follows its end") }
+}
+
 impl Writer {
     fn u8(&mut self, value: u8) {
         self.0.push(value);

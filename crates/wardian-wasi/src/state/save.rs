@@ -26,6 +26,7 @@ const LISTING_LIMIT: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct SaveOptions {
     unlinked_limit: u64,
+    threads: bool,
 }
 
 impl Default for SaveOptions {
@@ -37,13 +38,21 @@ impl Default for SaveOptions {
 impl SaveOptions {
     /// As [`WasiCtx::save`] does it.
     pub fn new() -> SaveOptions {
-        SaveOptions { unlinked_limit: UNLINKED_LIMIT }
+        SaveOptions { unlinked_limit: UNLINKED_LIMIT, threads: false }
     }
 
     /// How many bytes in all the files may have that are open and were removed: their contents become part of
     /// the state. 16 MiB if not set, at most 4 GiB.
     pub fn unlinked_limit(mut self, bytes: u64) -> SaveOptions {
         self.unlinked_limit = bytes.min(u32::MAX.into());
+        self
+    }
+
+    /// Whether the program may have threads beside its main thread, on which this is then called; no if not set. They
+    /// are to stand still, as they do while [`WasiThreadsHandle::checkpoint_to`](crate::WasiThreadsHandle::checkpoint_to)
+    /// writes them down.
+    pub fn with_threads(mut self, threads: bool) -> SaveOptions {
+        self.threads = threads;
         self
     }
 }
@@ -81,7 +90,7 @@ impl WasiCtx {
     /// As [`save`](Self::save).
     pub fn save_with(&self, options: &SaveOptions) -> Result<WasiState, SaveError> {
         let threads = self.threads();
-        if threads > 0 {
+        if threads > 0 && !options.threads {
             return Err(SaveError::Threads(threads));
         }
         let mut saving = Saving {
@@ -104,7 +113,7 @@ impl WasiCtx {
             preopens: saving.preopens,
             contents: saving.contents,
             descriptors,
-            pending: self.pending().get(),
+            pending: self.with_pending(|pending| pending.get()),
         })
     }
 
@@ -115,7 +124,7 @@ impl WasiCtx {
     ///
     /// Returns whether there is such a call.
     pub fn repeat_interrupted(&self) -> bool {
-        self.pending().repeat()
+        self.with_pending(|pending| pending.repeat())
     }
 }
 

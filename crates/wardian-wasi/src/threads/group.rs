@@ -4,13 +4,18 @@
 //! gone, so ending the group reaches all threads, and joining it waits for all. The lock is never held while
 //! a guest runs.
 
+use super::checkpoint::ResumedThread;
 use super::current::Mark;
+use super::pause::Pause;
 use crate::errno::Errno;
+use crate::pending::PendingPoll;
 use std::any::Any;
 use std::collections::HashMap;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use wardian::checkpoint::{AfterCheckpoint, CheckpointOptions, CheckpointRequest};
 use wardian::{
     Error, Instance, InstantiateOptions, Linker, Module, Result, Store, cancel::CancelToken,
 };
@@ -71,6 +76,10 @@ struct State {
     ending: Option<Ending>,
     /// By which the main thread is stopped, once there is one.
     main: Option<CancelToken>,
+    /// By which it is asked to stand still, once it has an instance.
+    main_request: Option<CheckpointRequest>,
+    /// A checkpoint that is being taken.
+    pause: Option<Arc<Pause>>,
     threads: HashMap<u32, Member>,
     last_tid: u32,
     /// Threads that have left, and have nothing to do any more but to go.
@@ -81,6 +90,8 @@ struct State {
 struct Member {
     /// None while there is no store yet.
     token: Option<CancelToken>,
+    /// None while there is no instance yet.
+    request: Option<CheckpointRequest>,
     handle: Option<JoinHandle<()>>,
 }
 
@@ -127,6 +138,20 @@ impl<T: 'static> Group<T> {
             return REFUSED;
         }
         let Some(tid) = state.free_tid() else { return REFUSED };
+        match self.start(&mut state, tid, None, move |group| group.guest(tid, arg)) {
+            true => tid as i32,
+            false => REFUSED,
+        }
+    }
+
+    /// Starts a thread. Whether the system has given one.
+    fn start(
+        self: &Arc<Self>,
+        state: &mut State,
+        tid: u32,
+        poll: Option<PendingPoll>,
+        work: impl FnOnce(&Group<T>) -> Result<()> + Send + 'static,
+    ) -> bool {
         let mut builder = std::thread::Builder::new().name(format!("wasi-thread-{tid}"));
         if let Some(bytes) = self.origin.host_stack {
             builder = builder.stack_size(bytes);
@@ -135,21 +160,47 @@ impl<T: 'static> Group<T> {
         let group = self.clone();
         #[cfg(feature = "torture")]
         if wardian::torture::fails(wardian::torture::Point::Thread) {
-            return REFUSED;
+            return false;
         }
-        match builder.spawn(move || group.thread(tid, arg)) {
-            Ok(handle) => {
-                state.threads.insert(tid, Member { token: None, handle: Some(handle) });
-                tid as i32
-            }
-            Err(_) => REFUSED,
+        let Ok(handle) = builder.spawn(move || group.thread(tid, poll, work)) else { return false };
+        state.threads.insert(tid, Member { handle: Some(handle), ..Member::default() });
+        if let Some(pause) = &state.pause {
+            pause.expect(tid);
+        }
+        true
+    }
+
+    /// Starts a thread that goes on from a checkpoint.
+    pub(super) fn resume(self: &Arc<Self>, thread: ResumedThread<T>) -> Result<()>
+    where
+        T: Send,
+    {
+        let ResumedThread { tid, mut store, resumed, poll } = thread;
+        let mut state = self.lock();
+        let started = self.start(&mut state, tid, poll, move |group| {
+            let instance = resumed.instances().first().copied();
+            group.run(tid, &mut store, instance, |store| resumed.run(store).map(drop))
+        });
+        match started {
+            true => Ok(()),
+            false => Err(Error::host(format!("the system gives no thread for thread {tid}"))),
         }
     }
 
+    /// The identifier that was last given to a thread.
+    pub(super) fn restore(&self, last_tid: u32) {
+        self.lock().last_tid = last_tid.min(MAX_TID);
+    }
+
     /// All of a thread's life.
-    fn thread(&self, tid: u32, arg: i32) {
-        let mark = Mark::new();
-        let ending = match catch_unwind(AssertUnwindSafe(|| self.guest(tid, arg))) {
+    fn thread(
+        &self,
+        tid: u32,
+        poll: Option<PendingPoll>,
+        work: impl FnOnce(&Group<T>) -> Result<()>,
+    ) {
+        let mark = Mark::new(poll);
+        let ending = match catch_unwind(AssertUnwindSafe(|| work(self))) {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(Ending::Failed(error)),
             Err(panic) => Some(Ending::Panicked(panic)),
@@ -160,6 +211,9 @@ impl<T: 'static> Group<T> {
         drop(mark);
         let mut state = self.lock();
         let member = state.threads.remove(&tid);
+        if let Some(pause) = &state.pause {
+            pause.left(tid);
+        }
         state.leaving.extend(member.and_then(|member| member.handle));
         drop(state);
         self.changed.notify_all();
@@ -180,11 +234,71 @@ impl<T: 'static> Group<T> {
         }
         let instance = origin.instantiate(&mut store)?;
         let entry = instance.typed_func::<(u32, i32), ()>(&mut store, super::ENTRY)?;
-        let ended = entry.call(&mut store, (tid, arg));
-        if let Err(error) = &ended {
-            (origin.failed)(tid, &store, instance, error);
+        self.run(tid, &mut store, Some(instance), |store| entry.call(store, (tid, arg)))
+    }
+
+    /// Runs a thread's guest.
+    fn run(
+        &self,
+        tid: u32,
+        store: &mut Store<T>,
+        instance: Option<Instance>,
+        work: impl FnOnce(&mut Store<T>) -> Result<()>,
+    ) -> Result<()> {
+        {
+            let mut state = self.lock();
+            if state.ended {
+                return Ok(());
+            }
+            state.threads.entry(tid).or_default().token = Some(store.cancel_token());
+        }
+        self.register(tid, store.checkpoint_request());
+        let ended = work(store);
+        if let (Err(error), Some(instance)) = (&ended, instance) {
+            (self.origin.failed)(tid, store, instance, error);
         }
         ended
+    }
+
+    /// From now on a thread can be asked to stand still.
+    pub(super) fn register(&self, tid: u32, request: CheckpointRequest) {
+        let mut state = self.lock();
+        if let Some(pause) = &state.pause {
+            pause.ask(tid, &request);
+        }
+        match tid {
+            MAIN => state.main_request = Some(request),
+            tid => state.threads.entry(tid).or_default().request = Some(request),
+        }
+    }
+
+    /// Asks all threads to stand still.
+    pub(super) fn pause(
+        &self,
+        options: CheckpointOptions,
+        to: Box<dyn Write + Send>,
+        after: AfterCheckpoint,
+    ) -> Result<Arc<Pause>> {
+        let mut state = self.lock();
+        if state.ended {
+            return Err(Error::host("the group of threads has ended"));
+        }
+        if state.pause.is_some() {
+            return Err(Error::host("another checkpoint of the group is being taken"));
+        }
+        let pause = Arc::new(Pause::new(options, to, after, state.last_tid));
+        state.threads.keys().for_each(|tid| pause.expect(*tid));
+        let members = state.threads.iter().map(|(tid, member)| (*tid, member.request.as_ref()));
+        for (tid, request) in members.chain([(MAIN, state.main_request.as_ref())]) {
+            request.into_iter().for_each(|request| pause.ask(tid, request));
+        }
+        state.pause = Some(pause.clone());
+        Ok(pause)
+    }
+
+    /// The checkpoint was taken, or will not be.
+    pub(super) fn unpause(&self) {
+        self.lock().pause = None;
     }
 
     /// Ends the group, unless it has ended: stops all threads but the one that does it.
@@ -195,6 +309,9 @@ impl<T: 'static> Group<T> {
         }
         state.ended = true;
         state.ending = Some(ending);
+        if let Some(pause) = &state.pause {
+            pause.give_up("the group of threads has ended");
+        }
         let members = state.threads.iter().map(|(tid, member)| (*tid, member.token.as_ref()));
         let tokens: Vec<CancelToken> = members
             .chain([(MAIN, state.main.as_ref())])
