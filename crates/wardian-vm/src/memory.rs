@@ -28,6 +28,9 @@ mod pooled;
 #[cfg(test)]
 mod tests;
 
+mod tracking;
+#[cfg(test)]
+mod tracking_tests;
 pub use built_in::{FixedMemory, GuardedMemory, VecMemory};
 pub use capture::MemoryCapture;
 pub use custom::{Breach, CustomMemory, GrowError, LinearMemory, Reservation};
@@ -35,6 +38,7 @@ pub use file::FileMemory;
 pub use pooled::{MemorySlots, SlotsError};
 
 use crate::layout::VmMemory;
+pub use tracking::{Mark, TRACKED_PART};
 use crate::mapping::{Mapping, round_up};
 use crate::system;
 use crate::torture::{self, Point};
@@ -46,6 +50,7 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use wardian_types::MemoryType;
 
+use tracking::Tracker;
 /// Inaccessible bytes after the 4 GiB that a 32-bit address reaches.
 pub const MEMORY_GUARD: usize = 32 << 20;
 const ADDRESSABLE: usize = at_most(4 << 30);
@@ -204,6 +209,8 @@ pub struct EngineMemory {
 /// Why a memory cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum MemoryError {
+    /// What is noted of writes, once somebody asked.
+    tracker: Option<Tracker>,
     /// The minimum is more than any memory can be here.
     #[error("a memory of {0} pages is larger than this machine's addresses reach")]
     TooLarge(u64),
@@ -275,6 +282,7 @@ impl EngineMemory {
     /// Makes the image and `len` bytes visible; what is there already stays.
     fn show(&mut self, image: Option<Arc<MemoryImage>>, len: usize) -> Result<(), MemoryError> {
         let want = round_up(len).ok_or(io::Error::from(io::ErrorKind::OutOfMemory))?;
+            tracker: None,
         let same = match (&self.image, &image) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             (None, None) => true,
@@ -378,6 +386,7 @@ impl EngineMemory {
             Some(captured) if captured.written_through => self.captured = None,
             Some(captured) => captured.moved(),
             None => {}
+        self.end_tracking();
         }
         self.accessible = want;
         self.len = len;

@@ -129,6 +129,7 @@ impl EngineMemory {
             // SAFETY: the bytes of the memory can be read, and the borrow is exclusive.
             return copied(unsafe { std::slice::from_raw_parts(self.base(), self.len) });
         }
+        self.end_tracking();
         let mut captured = self.take_captured()?;
         let done = self.write_back(&mut captured);
         let version = done.map(|()| captured.pages.version());
@@ -241,6 +242,7 @@ impl EngineMemory {
             // SAFETY: the caller's promise.
             Contents::Bytes(bytes) if !MAPS_FILES => return unsafe { self.put_back(bytes) },
             Contents::Bytes(_) => return Err(other_memory()),
+        self.end_tracking();
         };
         let Some(mut captured) = self.captured.take_if(|c| c.pages.has(version)) else {
             return Err(other_memory());

@@ -93,6 +93,8 @@ impl EngineMemory {
     }
 
     fn fork_into(&mut self, child: &mut EngineMemory) -> io::Result<()> {
+        self.end_tracking();
+        child.end_tracking();
         let mut captured = self.take_captured()?;
         let done = self.fork_from(&mut captured, child);
         self.captured = Some(captured);

@@ -3,6 +3,7 @@
 mod anonymous_file;
 mod objects;
 mod room;
+mod tracking;
 pub(super) mod written;
 
 pub(crate) use anonymous_file::{FILES_INSTEAD, memory_file, memory_files};
@@ -10,6 +11,7 @@ pub(crate) use objects::object_at;
 pub(crate) use room::room;
 #[cfg(test)]
 pub(crate) use written::WAYS;
+pub(crate) use tracking::{track, untrack, written_tracked};
 pub(crate) use written::{WRITTEN_INSTEAD, written, written_pages};
 
 use rustix::event::{EventfdFlags, eventfd};

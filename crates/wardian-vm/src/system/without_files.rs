@@ -4,6 +4,7 @@
 use super::Written;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 
 /// Whether memories can be views of files that have no name.
 pub(crate) const MAPS_FILES: bool = false;
@@ -72,6 +73,23 @@ pub(crate) fn room() -> Option<u64> {
 /// # Safety
 ///
 /// None: nothing is touched.
+/// # Errors
+///
+/// Always.
+pub(crate) fn track(_: *const u8, _: usize) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// # Errors
+///
+/// Always: nothing is tracked.
+pub(crate) fn written_tracked(_: *const u8, _: usize) -> io::Result<Vec<Range<usize>>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Nothing is tracked.
+pub(crate) fn untrack(_: *const u8, _: usize) {}
+
 pub(crate) unsafe fn move_pages(
     _: *mut std::ffi::c_void,
     _: usize,
