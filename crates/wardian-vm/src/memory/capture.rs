@@ -142,8 +142,13 @@ impl EngineMemory {
         debug_assert_eq!(round_up(self.len), Some(self.accessible));
         match self.captured.take() {
             Some(captured) => Ok(captured),
-            None => Captured::new(self.most(), self.image.as_ref().map_or(0, |image| image.len())),
+            None => Captured::new(self.most(), self.brought()),
         }
+    }
+
+    /// Bytes from the base on that are views of files, if the memory was never captured.
+    pub(super) fn brought(&self) -> usize {
+        self.image.as_ref().map_or(0, |image| image.len()).max(self.shown)
     }
 
     /// The most bytes that it can have without moving, whole pages.
@@ -186,7 +191,7 @@ impl EngineMemory {
             self.show_range(captured, self.accessible)?;
             self.drop_own(&Written { runs, read })?;
         }
-        self.image = None;
+        (self.image, self.shown) = (None, 0);
         Ok(())
     }
 
@@ -237,12 +242,12 @@ impl EngineMemory {
     ///
     /// As there.
     pub(super) unsafe fn restore(&mut self, capture: &MemoryCapture) -> io::Result<()> {
+        self.end_tracking();
         let version = match &capture.contents {
             Contents::Pages(version) => version,
             // SAFETY: the caller's promise.
             Contents::Bytes(bytes) if !MAPS_FILES => return unsafe { self.put_back(bytes) },
             Contents::Bytes(_) => return Err(other_memory()),
-        self.end_tracking();
         };
         let Some(mut captured) = self.captured.take_if(|c| c.pages.has(version)) else {
             return Err(other_memory());

@@ -22,6 +22,25 @@ pub(crate) fn memory_file(_: &str) -> io::Result<File> {
 
 /// # Errors
 ///
+/// Always.
+pub(crate) fn sealable_file(_: &str) -> io::Result<File> {
+    Err(unsupported())
+}
+
+/// # Errors
+///
+/// Always: there is no such file.
+pub(crate) fn seal(_: &File) -> io::Result<()> {
+    Err(unsupported())
+}
+
+/// Files cannot be sealed.
+pub(crate) fn is_sealed(_: &File) -> bool {
+    false
+}
+
+/// # Errors
+///
 /// Always: there is no such file.
 pub(crate) fn read_at(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
     Err(unsupported())
@@ -57,6 +76,23 @@ pub(crate) fn written(_: *const u8, _: usize) -> Option<Written> {
 /// # Errors
 ///
 /// Always.
+pub(crate) fn track(_: *const u8, _: usize) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// # Errors
+///
+/// Always: nothing is tracked.
+pub(crate) fn written_tracked(_: *const u8, _: usize) -> io::Result<Vec<Range<usize>>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Nothing is tracked.
+pub(crate) fn untrack(_: *const u8, _: usize) {}
+
+/// # Errors
+///
+/// Always.
 pub(crate) fn written_pages() -> Result<String, String> {
     Err("this system does not say which pages were written".into())
 }
@@ -73,23 +109,6 @@ pub(crate) fn room() -> Option<u64> {
 /// # Safety
 ///
 /// None: nothing is touched.
-/// # Errors
-///
-/// Always.
-pub(crate) fn track(_: *const u8, _: usize) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-/// # Errors
-///
-/// Always: nothing is tracked.
-pub(crate) fn written_tracked(_: *const u8, _: usize) -> io::Result<Vec<Range<usize>>> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-/// Nothing is tracked.
-pub(crate) fn untrack(_: *const u8, _: usize) {}
-
 pub(crate) unsafe fn move_pages(
     _: *mut std::ffi::c_void,
     _: usize,
