@@ -1,6 +1,8 @@
 //! Checkpoints: a guest is written down, and continues in another store as if nothing had happened.
 
 pub(crate) mod bytes;
+pub(crate) mod mapped;
+pub(crate) mod noted;
 pub(crate) mod references;
 pub(crate) mod requests;
 pub(crate) mod root;

@@ -79,6 +79,8 @@ const TABLES: &[&[matrix::Behaviour]] = &[
     checkpoints::references::TABLE,
     checkpoints::requests::TABLE,
     checkpoints::store::TABLE,
+    checkpoints::mapped::TABLE,
+    checkpoints::noted::TABLE,
     checkpoints::stored::TABLE,
     closing::TABLE,
     closing_codes::TABLE,

@@ -21,6 +21,8 @@ pub struct CheckpointOptions {
     pub(super) state: Vec<(String, Vec<u8>)>,
     pub(super) key: Option<Key>,
     pub(super) since: Option<CheckpointIndex>,
+    pub(super) for_children: bool,
+    pub(super) mappable: bool,
 }
 
 impl Default for CheckpointOptions {
@@ -32,7 +34,15 @@ impl Default for CheckpointOptions {
 impl CheckpointOptions {
     /// The modules, compressed memories, and no state of the embedder's.
     pub fn new() -> CheckpointOptions {
-        CheckpointOptions { embed: true, compress: true, state: Vec::new(), key: None, since: None }
+        CheckpointOptions {
+            embed: true,
+            compress: true,
+            state: Vec::new(),
+            key: None,
+            since: None,
+            for_children: false,
+            mappable: false,
+        }
     }
 
     /// Whether the modules' bytes become part of the checkpoint (the default). Without them it has their hashes, and
@@ -45,6 +55,13 @@ impl CheckpointOptions {
     /// Whether memories are compressed (the default). Without that it takes less time and more room.
     pub fn compress(mut self, compress: bool) -> Self {
         self.compress = compress;
+        self
+    }
+
+    /// Whether memories are stored so that they can be mapped from a file that does not change, which takes almost no
+    /// time: [`super::CheckpointReader::of_immutable`]. They are not compressed then. Not so by default.
+    pub fn mappable(mut self, on: bool) -> Self {
+        self.mappable = on;
         self
     }
 
@@ -83,6 +100,15 @@ impl CheckpointOptions {
     /// ```
     pub fn since(mut self, parent: &CheckpointIndex) -> Self {
         self.since = Some(parent.clone());
+        self.for_children(true)
+    }
+
+    /// Whether the system is asked to note which pages of memories are written from now on, so that a checkpoint
+    /// [`since`](CheckpointOptions::since) this one reads only these, and finds out by hashes whether others have changed
+    /// only where that is not possible. The first write to each page afterwards takes a page fault. Not so by
+    /// default, but for checkpoints that have a parent themselves.
+    pub fn for_children(mut self, on: bool) -> Self {
+        self.for_children = on;
         self
     }
 }

@@ -1,19 +1,21 @@
 //! Taking checkpoints: into memory, or straight to a writer.
 
-use super::format::Writer;
-use super::index::Index;
+use super::format::{Writer, together};
+use super::index::{Index, IndexedMemory, Stored};
 use super::options::CheckpointOptions;
 use super::packing::{Batch, pack};
-use super::pages::{Base, Chunk, ChunkHashes, Contents};
+use super::pages::{Base, CHUNK, Chunk, ChunkHashes, Contents, Unchanged};
 use super::state::ModuleState;
 use super::{Checkpoint, CheckpointIndex, ModuleBytes};
 use crate::error::CheckpointErrorKind;
 use crate::module::ModuleInner;
 use crate::raw::checkpoint::{Captured, Purpose, Standing};
+use crate::raw::parts::memory::MemoryData;
 use crate::raw::store::{StoreData, StoreInner};
 use crate::{AsContextMut, Caller, Error, Result, Store};
 use std::io::Write;
 use std::sync::Arc;
+use wardian_vm::memory::{Mark, TRACKED_PART};
 
 impl<T: 'static> Store<T> {
     /// Takes a checkpoint of the store, in which no guest runs.
@@ -95,7 +97,7 @@ impl<T> StoreData<T> {
                 Ok(())
             })?;
             memories.push(chunks);
-            hashes.push(known);
+            hashes.push(Stored { chunks: known, mark: plan.marks[number] });
         }
         let Captured { state, .. } = plan.captured;
         let mut checkpoint = Checkpoint {
@@ -103,14 +105,16 @@ impl<T> StoreData<T> {
             modules: plan.modules,
             memories,
             key: plan.options.key.clone(),
+            mappable: options.mappable,
             root: None,
             index: None,
         };
-        if let Some(parent) = &options.since {
-            // Without its parent it could not be found out later.
+        if options.since.is_some() || options.for_children {
+            // Without its parent, or without the marks, it could not be found out later.
             let root = checkpoint.hash()?;
             let embedded = checkpoint.embedded();
-            let index = Index::after(Some(&parent.0), &checkpoint.state, embedded, hashes, root);
+            let parent = options.since.as_ref().map(|since| &*since.0);
+            let index = Index::after(parent, &checkpoint.state, embedded, hashes, root);
             checkpoint.index = Some(CheckpointIndex(Arc::new(index)));
         }
         Ok(checkpoint)
@@ -124,15 +128,29 @@ impl<T> StoreData<T> {
     ) -> Result<CheckpointIndex> {
         let plan = self.plan(standing, options)?;
         let state = &plan.captured.state;
-        let mut writer = Writer::begin(to, plan.options.key.as_ref(), state, &plan.modules)?;
+        let (key, mappable) = (plan.options.key.as_ref(), options.mappable);
+        let mut writer = Writer::begin(to, key, state, &plan.modules, mappable)?;
         let mut hashes = Vec::with_capacity(plan.captured.memories.len());
         for number in 0..plan.captured.memories.len() {
             let mut known = ChunkHashes::new();
+            let mut part = Batch::new();
             self.inner.pack_memory(&plan, number, |batch| {
                 known.extend(batch.iter().map(|chunk| (chunk.index, chunk.hash)));
-                writer.chunks(number as u32, &batch)
+                if !mappable {
+                    return writer.chunks(number as u32, &batch);
+                }
+                // Nothing of them is a copy.
+                let place = |part: &Batch<'_>| part.first().map(|c| c.index / together(mappable));
+                if !part.is_empty() && place(&part) != place(&batch) {
+                    writer.chunks(number as u32, &std::mem::take(&mut part))?;
+                }
+                part.extend(batch);
+                Ok(())
             })?;
-            hashes.push(known);
+            if !part.is_empty() {
+                writer.chunks(number as u32, &part)?;
+            }
+            hashes.push(Stored { chunks: known, mark: plan.marks[number] });
         }
         let root = writer.end()?;
         let embedded = super::embedded(state, &plan.modules);
@@ -174,7 +192,13 @@ impl<T> StoreData<T> {
                 ModuleBytes { bytes: embed.then(|| Arc::from(module.decoded.bytes())) }
             });
         let modules = modules.collect();
-        Ok(Plan { captured, modules, options })
+        let memories = captured.memories.iter();
+        let marks = memories.map(|memory| match options.for_children {
+            true => self.inner.memories[*memory].mark(),
+            false => None,
+        });
+        let marks = marks.collect();
+        Ok(Plan { captured, modules, options, marks })
     }
 }
 
@@ -190,6 +214,8 @@ struct Plan<'o> {
     captured: Captured,
     modules: Vec<ModuleBytes>,
     options: &'o CheckpointOptions,
+    /// Of the memories.
+    marks: Vec<Option<Mark>>,
 }
 
 impl Plan<'_> {
@@ -210,15 +236,28 @@ impl StoreInner {
         let parent = plan.parent().filter(|_| memory.on_parent);
         let module = plan.captured.state.module_of(memory.item);
         let parent = parent.and_then(|p| p.memory(memory.item, memory.len, &module));
+        let data = &self.memories[plan.captured.memories[number]];
+        // Without a mark of this moment nothing is known of what was written last.
+        let marked = parent.filter(|_| plan.marks[number].is_some());
         let contents = Contents {
-            bytes: self.memories[plan.captured.memories[number]].bytes(),
+            bytes: data.bytes(),
             base: Base::of(
                 &self.instances[memory.item.instance as usize].module.decoded,
                 memory.item,
             ),
             parent: parent.map(|parent| &parent.chunks),
-            compress: plan.options.compress,
+            unchanged: marked.and_then(|parent| unchanged_since(data, parent)),
+            compress: plan.options.compress && !plan.options.mappable,
         };
         pack(&contents, self.engine().config().threads, take)
     }
+}
+
+/// Says which chunks of a memory, which was marked just now, are known to be those of the parent. A chunk that the parent
+/// has not or has a part of only is none.
+fn unchanged_since(memory: &MemoryData, parent: &IndexedMemory) -> Option<Unchanged> {
+    const { assert!(CHUNK == TRACKED_PART, "parts are chunks") };
+    let is_changed = memory.changed_since(parent.mark?)?;
+    let whole = parent.len / CHUNK as u64;
+    Some(Box::new(move |index| index < whole && !is_changed(index as usize)))
 }

@@ -14,8 +14,10 @@ use crate::link::{self, Definition, Lookup};
 use crate::raw::parts::instance::MemoryRef;
 use crate::raw::parts::memory::MemoryData;
 use crate::{InstantiateOptions, Module, Result, StoreContextMut};
+use std::ops::Range;
 use wardian_module::{ItemIndex, engine_type};
 use wardian_types::ValType;
+use wardian_vm::memory::ImmutableFile;
 
 /// A memory of a new store that is to get its contents.
 pub(crate) struct Target<'a> {
@@ -33,6 +35,15 @@ impl Target<'_> {
 
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
         self.memory.bytes_mut()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// Makes a part show a file, if that is possible.
+    pub(crate) fn show_file(&mut self, range: Range<usize>, place: (&ImmutableFile, u64)) -> bool {
+        self.memory.show_file(range, place)
     }
 }
 
