@@ -181,7 +181,8 @@ fn take(
 
 fn carried(engine: &Engine) {
     let engines = sources(engine);
-    let (mut ended, mut taken) = begin(&engines[0], |handle| take(&handle, 3, AfterCheckpoint::End));
+    let (mut ended, mut taken) =
+        begin(&engines[0], |handle| take(&handle, 3, AfterCheckpoint::End));
     let mut times = 0;
     while let Some(bytes) = taken {
         let error = ended.unwrap_err();

@@ -2,6 +2,8 @@
 
 pub(crate) mod bytes;
 pub(crate) mod listened;
+pub(crate) mod mapped;
+pub(crate) mod noted;
 pub(crate) mod references;
 pub(crate) mod requests;
 pub(crate) mod root;

@@ -81,6 +81,8 @@ const TABLES: &[&[matrix::Behaviour]] = &[
     checkpoints::references::TABLE,
     checkpoints::requests::TABLE,
     checkpoints::store::TABLE,
+    checkpoints::mapped::TABLE,
+    checkpoints::noted::TABLE,
     checkpoints::stored::TABLE,
     checkpoints::waits::TABLE,
     closing::TABLE,

@@ -300,13 +300,13 @@ impl RunArgs {
 
 /// Continue a program from a checkpoint
 ///
-/// FILE was written by `wardian run --checkpoint`, perhaps on another machine. The program gets its arguments,
+/// FILE, or a URL, was written by `wardian run --checkpoint`, perhaps on another machine. The program gets its arguments,
 /// environment and open files back; its directories are given again with --dir, under the names by which it knows
 /// them. Files that it had open are opened again in those directories, and must not have been exchanged. Limits, the
 /// timeout and the engine are those of this command line.
 #[derive(Args)]
 #[command(after_help = EXIT_CODES)]
-#[command(override_usage = "wardian resume [OPTIONS] <FILE>")]
+#[command(override_usage = "wardian resume [OPTIONS] <FILE|URL>")]
 pub(crate) struct ResumeArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
@@ -466,7 +466,7 @@ pub(crate) struct InspectArgs {
     #[arg(long, value_name = "KEYFILE")]
     pub(crate) checkpoint_key: Option<PathBuf>,
 
-    /// The module, binary or text, or a checkpoint; `-` for standard input
+    /// The module, binary or text, or a checkpoint, which may be at a URL; `-` for standard input
     pub(crate) file: PathBuf,
 }
 

@@ -1,12 +1,19 @@
 //! `wardian run --checkpoint` and `wardian resume`: a program is written to a file, and continues from it.
 
 mod chain;
+#[cfg(feature = "cloud")]
+mod cloud;
+#[cfg(not(feature = "cloud"))]
+#[path = "checkpoint/without_cloud.rs"]
+mod cloud;
 mod file;
 mod key;
+mod place;
 
-pub(crate) use chain::whole;
+pub(crate) use chain::{Chained, whole};
 pub(crate) use file::{Problem, Target, request};
 pub(crate) use key::Key;
+pub(crate) use place::{Place, is_url};
 
 use crate::args::{CheckpointSignal, RunArgs};
 use crate::ending::Ending;
@@ -16,7 +23,6 @@ use crate::report;
 use crate::wasi::Host;
 use anyhow::{Context, anyhow};
 use chain::Chain;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -48,7 +54,7 @@ impl Checkpointer {
         signals.thread_block().context("cannot block signals")?;
         let checkpointer = Checkpointer {
             target: Target {
-                path: path.clone(),
+                place: Place::of(path)?,
                 keep: args.checkpoint.keep,
                 key: Key::of(args.checkpoint.key.as_deref())?,
             },
@@ -56,7 +62,7 @@ impl Checkpointer {
             signals,
             request: Arc::default(),
         };
-        file::try_folder(path)?;
+        checkpointer.target.place.try_write()?;
         checkpointer.watch_signals()?;
         Ok(Some(checkpointer))
     }
@@ -85,7 +91,7 @@ impl Checkpointer {
                 let again = asked.swap(true, Ordering::Relaxed);
                 let Some(guest) = guest.filter(|_| !again) else { Ending::Signal(signal).end() };
                 let asked = asked.clone();
-                file::request(&guest, &target, None, move |written| match written {
+                file::request(&guest, &target, Chained::No, move |written| match written {
                     Ok(_) => AfterCheckpoint::End,
                     Err(problem) => {
                         report::warning(&format!(
@@ -114,20 +120,21 @@ pub(crate) fn carry_wasi(store: &mut Store<Host>) {
 
 /// Writes a checkpoint each time so much time has passed, until the guest's store is gone.
 fn take_every(every: Duration, request: &CheckpointRequest, target: &Target) {
-    let path = &target.path;
+    let place = &target.place;
     let mut warned = false;
     let mut chain = Chain::default();
     loop {
         let begin = Instant::now();
         let (done, written) = channel();
-        let parent = chain.parent(path);
+        let parent = chain.parent(place);
         let has_parent = parent.is_some();
-        file::request(request, target, parent, move |written| {
+        let chained = parent.map_or(Chained::First, Chained::After);
+        file::request(request, target, chained, move |written| {
             let _ = done.send(written);
             AfterCheckpoint::Resume
         });
         match written.recv() {
-            Ok(Ok(written)) => chain.written(path, written, has_parent),
+            Ok(Ok(written)) => chain.written(place, written, has_parent),
             Ok(Err(Problem::Replaced)) => chain.replaced(),
             Ok(Err(error)) if !warned => {
                 warned = true;
@@ -156,8 +163,8 @@ fn signal(signal: CheckpointSignal) -> Signal {
 }
 
 /// Begins to read a checkpoint, with its parents.
-pub(crate) fn read(path: &Path, key: Option<&Key>) -> anyhow::Result<CheckpointReader<'static>> {
-    chain::open(path, key).with_context(|| format!("cannot resume {}", path.display()))
+pub(crate) fn read(place: &Place, key: Option<&Key>) -> anyhow::Result<CheckpointReader<'static>> {
+    chain::open(place, key).with_context(|| format!("cannot resume {place}"))
 }
 
 /// The state of the program's descriptors and clocks.

@@ -17,7 +17,7 @@ pub(crate) use client::{Peer, attach, checkpoint};
 use protocol::{Answer, Code, Command};
 
 use crate::args::{EngineArg, RunArgs};
-use crate::checkpoint::{self, Key, Problem, Target};
+use crate::checkpoint::{self, Chained, Key, Place, Problem, Target};
 use crate::host::control::{Pending, Server, Socket};
 use crate::live::Live;
 use crate::outfile::OutFile;
@@ -118,13 +118,19 @@ impl Guest {
     }
 
     fn checkpoint(&self, file: PathBuf, stop: bool, pending: Pending) {
-        if !file.is_absolute() {
-            let message = format!("{} is not an absolute path", file.display());
+        if !file.is_absolute() && !checkpoint::is_url(&file) {
+            let message = format!("{} is neither an absolute path nor a URL", file.display());
             return pending.send(Answer::error(Code::Malformed, message));
         }
+        let place = match Place::of(&file) {
+            Ok(place) => place,
+            Err(error) => {
+                return pending.send(Answer::error(Code::CannotWrite, report::in_line(&error)));
+            }
+        };
         // Without an answer, because the store is gone, the one who waits hears that the guest has ended.
-        let target = Target { path: file, keep: 0, key: self.key.clone() };
-        checkpoint::request(&self.checkpoints, &target, None, move |written| {
+        let target = Target { place, keep: 0, key: self.key.clone() };
+        checkpoint::request(&self.checkpoints, &target, Chained::No, move |written| {
             let (code, error) = match written {
                 Ok(written) => {
                     pending.send_and_wait(Answer::written(written.bytes, stop));

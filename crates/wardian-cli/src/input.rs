@@ -17,6 +17,20 @@ impl Input {
         let stdin = path.as_os_str() == "-";
         let name = if stdin { "standard input".into() } else { path.display().to_string() };
         let bytes = if stdin { read_stdin().map_err(Into::into) } else { read_file(path) };
+        Input::of(name, bytes)
+    }
+
+    /// Reads what is neither a file nor standard input.
+    pub(crate) fn read_from(
+        name: String,
+        open: impl FnOnce() -> anyhow::Result<Box<dyn Read>>,
+    ) -> anyhow::Result<Input> {
+        let mut bytes = Vec::new();
+        let read = open().and_then(|mut reader| Ok(reader.read_to_end(&mut bytes)?));
+        Input::of(name, read.map(|_| bytes))
+    }
+
+    fn of(name: String, bytes: anyhow::Result<Vec<u8>>) -> anyhow::Result<Input> {
         let bytes = bytes.with_context(|| format!("cannot read {name}"))?;
         if bytes.is_empty() {
             bail!("{name} is empty");

@@ -9,7 +9,7 @@ mod sizes;
 mod text;
 
 use crate::args::InspectArgs;
-use crate::checkpoint::Key;
+use crate::checkpoint::{Key, Place};
 use crate::input::Input;
 use crate::outfile::OutFile;
 use crate::output;
@@ -24,16 +24,19 @@ use wardian::{CoreFeatures, ExternType, FuncType, inspect::DebugInfo};
 use wardian_module::{ItemIndex, Module};
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
-    let mut input = Input::read_module(&args.file)?;
+    let place = Place::of(&args.file)?;
+    let mut input = read(&place)?;
+    input.no_artifact()?;
     let key = || Key::of(args.checkpoint_key.as_deref());
-    if let Some(other_path) = &args.diff {
-        let other = Input::read(other_path)?;
-        let (key, sides) = (key()?, ((&input, &*args.file), (&other, &**other_path)));
+    if let Some(other) = &args.diff {
+        let other_place = Place::of(other)?;
+        let other = read(&other_place)?;
+        let (key, sides) = (key()?, ((&input, &place), (&other, &other_place)));
         output::write(diff::show(sides.0, sides.1, key.as_ref(), args.json)?.as_bytes())?;
         return Ok(Exit::SUCCESS);
     }
     if wardian::checkpoint::is_checkpoint(&input.bytes) {
-        let shown = checkpoint::show(&input, &args.file, key()?.as_ref(), args.json)?;
+        let shown = checkpoint::show(&input, &place, key()?.as_ref(), args.json)?;
         output::write(shown.as_bytes())?;
         return Ok(Exit::SUCCESS);
     }
@@ -57,6 +60,13 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
     let shown = if args.json { json::render(&summary)? } else { text::render(&summary) };
     output::write(shown.as_bytes())?;
     Ok(Exit::SUCCESS)
+}
+
+fn read(place: &Place) -> anyhow::Result<Input> {
+    match place {
+        Place::File(path) => Input::read(path),
+        Place::Object(_) => Input::read_from(place.to_string(), || place.reader()),
+    }
 }
 
 fn write_graph(path: &Path, args: &InspectArgs, module: &Module) -> Result<()> {

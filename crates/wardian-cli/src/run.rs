@@ -3,7 +3,7 @@
 mod watch;
 
 use crate::args::RunArgs;
-use crate::checkpoint::{self, Checkpointer, Key};
+use crate::checkpoint::{self, Checkpointer, Key, Place};
 use crate::control::Control;
 use crate::ending::Ending;
 use crate::host::Signal;
@@ -233,8 +233,8 @@ pub(crate) fn resume(args: &RunArgs, verbose: bool) -> Result<Exit> {
     let checkpoints = Checkpointer::new(args)?;
     let watch = Watch::new(args, &observer, None)?;
     let engine = engine(args, verbose, &*observer)?;
-    let checkpoint =
-        checkpoint::read(args.file(), Key::of(args.checkpoint.key.as_deref())?.as_ref())?;
+    let key = Key::of(args.checkpoint.key.as_deref())?;
+    let checkpoint = checkpoint::read(&Place::of(args.file())?, key.as_ref())?;
     let wasi = checkpoint::read_wasi_state(&checkpoint)?;
     let wasi = wasi::context(args)?.restore(&wasi, &RestoreOptions::new());
     let wasi = wasi.context("the program's files cannot be opened again")?;

@@ -11,6 +11,8 @@ mod cli {
     mod bad_input;
     mod cache;
     mod checkpoint;
+    #[cfg(feature = "cloud")]
+    mod cloud;
     mod control;
     mod coredump;
     mod coverage;

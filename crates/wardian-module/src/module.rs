@@ -1,6 +1,7 @@
 //! A decoded module: its bytes, what they declare, and what they say for people.
 
 use crate::go::Go;
+use crate::operands::Answers;
 use crate::{
     DebugInfo, DecodeError, Dwarf, Import, ItemIndex, ModuleInfo, Names, SourceLocation, decode,
     features,
@@ -20,6 +21,7 @@ pub struct Module {
     /// None of a module that is not one of Go.
     go: OnceLock<Option<Go>>,
     public: OnceLock<Public>,
+    pub(crate) answers: Answers,
 }
 
 /// Where functions stand among imports and exports. Modules may have a million of each.
@@ -78,6 +80,7 @@ impl Module {
             dwarf: OnceLock::new(),
             go: OnceLock::new(),
             public: OnceLock::new(),
+            answers: Answers::default(),
         }
     }
 

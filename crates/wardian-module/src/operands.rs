@@ -11,6 +11,7 @@
 
 use crate::{DecodeError, Module, ModuleInfo, features};
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock};
 use wardian_types::{CoreFeatures, TypeIndex, ValType};
 use wasmparser::{
     BinaryReader, BinaryReaderError, FuncToValidate, FuncValidator, FuncValidatorAllocations,
@@ -70,10 +71,34 @@ impl Called {
 /// The functions of one module, for questions about their operands.
 pub struct Operands<'a> {
     module: &'a Module,
-    common: Option<(ValidatorResources, wasmparser::WasmFeatures)>,
+    declared: Arc<Declared>,
+}
+
+/// What is known of the declarations of a module. To find it out takes as long as they are many.
+struct Declared {
+    features: wasmparser::WasmFeatures,
+    resources: Option<ValidatorResources>,
     /// The module's index of a type by the validator's.
     types: HashMap<wasmparser::types::CoreTypeId, u32>,
 }
+
+/// What a module keeps of earlier answers: who forks a guest again and again asks for the same operators.
+#[derive(Default)]
+pub(crate) struct Answers {
+    declared: OnceLock<Arc<Declared>>,
+    /// By function and offset.
+    types: Mutex<HashMap<(u32, u32), OperatorTypes>>,
+}
+
+impl std::fmt::Debug for Answers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answers").finish_non_exhaustive()
+    }
+}
+
+/// Answers that are kept at most, and the operands of the largest of them.
+const KEPT: usize = 1024;
+const LARGEST: usize = 64;
 
 impl std::fmt::Debug for Operands<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -89,33 +114,16 @@ impl<'a> Operands<'a> {
     /// It is not.
     pub fn new(module: &'a Module, features: CoreFeatures) -> Result<Operands<'a>, DecodeError> {
         let features = features::to_parser(features) | wasmparser::WasmFeatures::GC;
-        let mut validator = Validator::new_with_features(features);
-        let mut common = None;
-        for payload in Parser::new(0).parse_all(module.bytes()) {
-            let payload = payload.map_err(DecodeError::parser)?;
-            if let wasmparser::Payload::CodeSectionEntry(_) = payload
-                && common.is_some()
-            {
-                // Bodies have nothing new.
-                break;
+        let known = &module.answers.declared;
+        let declared = match known.get().filter(|known| known.features == features) {
+            Some(known) => known.clone(),
+            None => {
+                let declared = Arc::new(Declared::read(module, features)?);
+                let _ = known.set(declared.clone());
+                declared
             }
-            let valid = validator.payload(&payload).map_err(DecodeError::parser)?;
-            if let ValidPayload::Func(func, _) = valid {
-                common = Some((func.resources, func.features));
-            }
-        }
-        let mut types = HashMap::new();
-        if let Some((resources, _)) = &common {
-            // Of equal types the first.
-            for index in (0..module.info().types.len() as u32).rev() {
-                let mut heap = wasmparser::HeapType::Concrete(UnpackedIndex::Module(index));
-                resources.check_heap_type(&mut heap, 0).map_err(DecodeError::parser)?;
-                if let wasmparser::HeapType::Concrete(UnpackedIndex::Id(id)) = heap {
-                    types.insert(id, index);
-                }
-            }
-        }
-        Ok(Operands { module, common, types })
+        };
+        Ok(Operands { module, declared })
     }
 
     /// The types around the operators of a function that begin at these offsets in the code section, which are in
@@ -131,10 +139,14 @@ impl<'a> Operands<'a> {
         defined: u32,
         offsets: &[(u32, usize)],
     ) -> Result<Vec<OperatorTypes>, DecodeError> {
+        if let Some(known) = self.known(defined, offsets) {
+            return Ok(known);
+        }
         let info = self.module.info();
         let missing = || DecodeError::new(format!("there is no function body {defined}"), None);
         let range = info.bodies.get(defined as usize).ok_or_else(missing)?.clone();
-        let (resources, features) = self.common.as_ref().ok_or_else(missing)?;
+        let Declared { resources, features, .. } = &*self.declared;
+        let resources = resources.as_ref().ok_or_else(missing)?;
         let index = info.imported_functions + defined;
         let ty = info.functions[index as usize];
         let func = FuncToValidate { resources, index, ty, features: *features };
@@ -147,7 +159,47 @@ impl<'a> Operands<'a> {
             found: Vec::new(),
         };
         pass.run(&body, offsets).map_err(DecodeError::parser)?;
-        pass.found.into_iter().collect()
+        let found: Vec<OperatorTypes> = pass.found.into_iter().collect::<Result<_, _>>()?;
+        self.keep(defined, &found);
+        Ok(found)
+    }
+
+    /// The answer, if all of it was given before.
+    fn known(&self, defined: u32, offsets: &[(u32, usize)]) -> Option<Vec<OperatorTypes>> {
+        if !self.is_kept() {
+            return None;
+        }
+        let known = self.module.answers.types.lock().unwrap_or_else(|e| e.into_inner());
+        let mut found = Vec::with_capacity(offsets.len());
+        for (offset, most) in offsets {
+            let types = known.get(&(defined, *offset))?;
+            if types.before.len() <= self.module.info().most_operands(types.called, *most) {
+                found.push(types.clone());
+            }
+        }
+        Some(found)
+    }
+
+    fn keep(&self, defined: u32, found: &[OperatorTypes]) {
+        if !self.is_kept() {
+            return;
+        }
+        let mut known = self.module.answers.types.lock().unwrap_or_else(|e| e.into_inner());
+        let small = |types: &&OperatorTypes| {
+            types.before.len().max(types.after.len()).max(types.unset.len()) <= LARGEST
+        };
+        for types in found.iter().filter(small) {
+            if known.len() >= KEPT {
+                known.clear();
+            }
+            known.insert((defined, types.offset), types.clone());
+        }
+    }
+
+    /// Whether answers are those of the features that the module keeps them for.
+    fn is_kept(&self) -> bool {
+        let kept = self.module.answers.declared.get();
+        kept.is_some_and(|kept| Arc::ptr_eq(kept, &self.declared))
     }
 
     fn val_type(&self, ty: wasmparser::ValType) -> Result<ValType, DecodeError> {
@@ -156,10 +208,51 @@ impl<'a> Operands<'a> {
             return Ok(ValType::Ref(self.module.info().ref_type(r)?));
         };
         let unknown = || DecodeError::new("an operand is of a type that the module lacks", None);
-        let index = *self.types.get(&id).ok_or_else(unknown)?;
+        let index = *self.declared.types.get(&id).ok_or_else(unknown)?;
         let heap = wasmparser::HeapType::Concrete(UnpackedIndex::Module(index));
         let r = wasmparser::RefType::new(r.is_nullable(), heap).ok_or_else(unknown)?;
         Ok(ValType::Ref(self.module.info().ref_type(r)?))
+    }
+}
+
+impl ModuleInfo {
+    /// Operands before an operator that calls this type, if there are so many without those that it takes.
+    fn most_operands(&self, called: Option<Called>, most: usize) -> usize {
+        let taken = called.map_or(0, |called| called.taken(self));
+        // And the operand that says what is called.
+        most.saturating_add(taken + 1)
+    }
+}
+
+impl Declared {
+    fn read(module: &Module, features: wasmparser::WasmFeatures) -> Result<Declared, DecodeError> {
+        let mut validator = Validator::new_with_features(features);
+        let mut resources = None;
+        for payload in Parser::new(0).parse_all(module.bytes()) {
+            let payload = payload.map_err(DecodeError::parser)?;
+            if let wasmparser::Payload::CodeSectionEntry(_) = payload
+                && resources.is_some()
+            {
+                // Bodies have nothing new.
+                break;
+            }
+            let valid = validator.payload(&payload).map_err(DecodeError::parser)?;
+            if let ValidPayload::Func(func, _) = valid {
+                resources = Some(func.resources);
+            }
+        }
+        let mut types = HashMap::new();
+        if let Some(resources) = &resources {
+            // Of equal types the first.
+            for index in (0..module.info().types.len() as u32).rev() {
+                let mut heap = wasmparser::HeapType::Concrete(UnpackedIndex::Module(index));
+                resources.check_heap_type(&mut heap, 0).map_err(DecodeError::parser)?;
+                if let wasmparser::HeapType::Concrete(UnpackedIndex::Id(id)) = heap {
+                    types.insert(id, index);
+                }
+            }
+        }
+        Ok(Declared { features, resources, types })
     }
 }
 
@@ -196,9 +289,7 @@ impl Pass<'_> {
             let most = wanted.next_if(|w| w.0 == offset).map(|w| w.1);
             let info = self.operands.module.info();
             let called = called(&operator, &info.functions);
-            let taken = called.map_or(0, |called| called.taken(info));
-            // And the operand that says what is called.
-            let most = most.map(|most| most.saturating_add(taken + 1));
+            let most = most.map(|most| info.most_operands(called, most));
             let height = self.validator.operand_stack_height() as usize;
             let is_wanted = most.is_some_and(|most| height <= most);
             let before = is_wanted.then(|| (self.stack(), self.unset.list()));

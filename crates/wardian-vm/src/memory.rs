@@ -22,17 +22,23 @@ mod file;
 mod fork;
 #[cfg(test)]
 mod fork_tests;
+mod immutable;
 mod page_file;
 mod pages;
 mod pooled;
 #[cfg(test)]
 mod tests;
+mod tracking;
+#[cfg(test)]
+mod tracking_tests;
 
 pub use built_in::{FixedMemory, GuardedMemory, VecMemory};
 pub use capture::MemoryCapture;
 pub use custom::{Breach, CustomMemory, GrowError, LinearMemory, Reservation};
 pub use file::FileMemory;
+pub use immutable::ImmutableFile;
 pub use pooled::{MemorySlots, SlotsError};
+pub use tracking::{Mark, TRACKED_PART};
 
 use crate::layout::VmMemory;
 use crate::mapping::{Mapping, round_up};
@@ -44,6 +50,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
+use tracking::Tracker;
 use wardian_types::MemoryType;
 
 /// Inaccessible bytes after the 4 GiB that a 32-bit address reaches.
@@ -197,8 +204,13 @@ pub struct EngineMemory {
     movable: bool,
     /// What a module brings along, as long as the memory was never captured.
     image: Option<Arc<MemoryImage>>,
+    /// Bytes from the base on that may be views of files that do not change, besides the image; as long as the memory was
+    /// never captured.
+    shown: usize,
     /// What was captured, once anything was. It goes after the mapping.
     captured: Option<Captured>,
+    /// What is noted of writes, once somebody asked.
+    tracker: Option<Tracker>,
 }
 
 /// Why a memory cannot be made.
@@ -268,7 +280,9 @@ impl EngineMemory {
             guarded: is_guarded,
             movable: !is_guarded && !ty.shared,
             image: None,
+            shown: 0,
             captured: None,
+            tracker: None,
         })
     }
 
@@ -372,8 +386,9 @@ impl EngineMemory {
             unsafe { copy_written(self.mapping.base().add(done), mapping.base().add(done), size) };
             done += size;
         }
+        self.end_tracking();
         self.mapping = mapping;
-        self.image = None;
+        (self.image, self.shown) = (None, 0);
         match &mut self.captured {
             Some(captured) if captured.written_through => self.captured = None,
             Some(captured) => captured.moved(),
@@ -448,12 +463,13 @@ impl MemoryPool {
         if !memory.guarded {
             return;
         }
-        if memory.captured.is_some() {
+        memory.end_tracking();
+        if memory.captured.is_some() || memory.shown > 0 {
             // SAFETY: its owner gave it up, so nothing refers to its contents.
             if unsafe { memory.mapping.clear(0, memory.accessible) }.is_err() {
                 return;
             }
-            memory.accessible = 0;
+            (memory.accessible, memory.shown) = (0, 0);
             memory.image = None;
             memory.captured = None;
         } else if !pristine {

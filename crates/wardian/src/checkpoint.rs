@@ -3,6 +3,7 @@
 mod chain;
 mod diff;
 mod format;
+mod immutable;
 mod index;
 mod options;
 mod packing;
@@ -23,11 +24,10 @@ pub use diff::{
 };
 pub use format::is_checkpoint;
 pub use index::CheckpointIndex;
-use index::Index;
+use index::{Index, Stored};
 use options::Key;
 pub use options::{CheckpointOptions, ReadOptions, SharedMemories};
-use packing::BATCH;
-use pages::{ChunkHashes, Hash};
+use pages::Hash;
 pub use reader::CheckpointReader;
 pub(crate) use request::Requests;
 pub use request::{AfterCheckpoint, CheckpointRequest, Standstill};
@@ -36,6 +36,7 @@ use state::{At, State};
 use std::fmt;
 use std::io::{Read, Write};
 use std::sync::Arc;
+pub use wardian_vm::memory::ImmutableFile;
 
 /// The whole state of a store and of the guest that runs in it, as data.
 ///
@@ -110,9 +111,11 @@ pub struct Checkpoint {
     modules: Vec<ModuleBytes>,
     memories: Vec<Vec<pages::Chunk>>,
     key: Option<Key>,
+    /// Whether what is not packed can be mapped where it is stored.
+    mappable: bool,
     /// The root hash, if it is known.
     root: Option<Hash>,
-    /// Of one that has a parent, if that is known.
+    /// Of one that has a parent or was taken for children, if that is known.
     index: Option<CheckpointIndex>,
 }
 
@@ -159,10 +162,12 @@ impl Checkpoint {
     }
 
     fn write_hashed(&self, to: impl Write) -> Result<Hash> {
-        let mut writer = format::Writer::begin(to, self.key.as_ref(), &self.state, &self.modules)?;
+        let (key, mappable) = (self.key.as_ref(), self.mappable);
+        let mut writer = format::Writer::begin(to, key, &self.state, &self.modules, mappable)?;
         for (memory, chunks) in (0..).zip(&self.memories) {
-            for batch in chunks.chunk_by(|one, next| one.index / BATCH == next.index / BATCH) {
-                writer.chunks(memory, batch)?;
+            let together = format::together(mappable);
+            for part in chunks.chunk_by(|one, next| one.index / together == next.index / together) {
+                writer.chunks(memory, part)?;
             }
         }
         writer.end()
@@ -201,8 +206,11 @@ impl Checkpoint {
             return Err(chain::incremental());
         }
         let stored = self.memories.iter();
-        let stored = stored.map(|chunks| chunks.iter().map(|c| (c.index, c.hash)).collect());
-        let stored: Vec<ChunkHashes> = stored.collect();
+        let stored = stored.map(|chunks| {
+            let chunks = chunks.iter().map(|c| (c.index, c.hash)).collect();
+            Stored { chunks, mark: None }
+        });
+        let stored = stored.collect();
         let index = Index::after(None, &self.state, self.embedded(), stored, self.hash()?);
         Ok(CheckpointIndex(Arc::new(index)))
     }
@@ -246,9 +254,9 @@ impl Checkpoint {
             memories[stored.memory].push(pages::Chunk { index, packing, hash, packed });
             Ok(())
         })?;
-        let format::Reader { state, modules, .. } = reader;
+        let format::Reader { state, modules, mappable, .. } = reader;
         let (key, root) = (options.key.clone(), Some(root));
-        Ok(Checkpoint { state, modules, memories, key, root, index: None })
+        Ok(Checkpoint { state, modules, memories, key, mappable, root, index: None })
     }
 
     /// As [`Checkpoint::read`], of bytes.

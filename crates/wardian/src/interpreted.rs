@@ -4,11 +4,12 @@
 use crate::code::CodePiece;
 use crate::module::ModuleInner;
 use crate::{EngineKind, Error, Result};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 use wardian_interp::{
-    Env, FrameMap, Handler, Options, References, Translation, Translator, Wanted,
+    Env, FrameMap, Handler, Options, Point, References, Translation, Translator, Wanted,
 };
 use wardian_types::{TrapCode, ValType};
 use wardian_vm::interpreted::{FrameLayout, Function};
@@ -28,7 +29,20 @@ pub(crate) struct InterpretedCode {
 pub(crate) struct Interpreted {
     functions: OnceLock<Box<[OnceLock<Arc<InterpretedCode>>]>>,
     translator: Mutex<Translator>,
+    maps: Mutex<Maps>,
 }
+
+/// Where frames have their values, as it was asked for before: who forks a guest again and again asks for the same.
+#[derive(Default)]
+struct Maps {
+    /// By function and position. There may be two at one, and none.
+    units: HashMap<(u32, u32), Vec<FrameMap>>,
+    points: HashMap<(u32, Point), FrameMap>,
+}
+
+/// Positions and points that are kept at most, and the operands of the largest of them.
+const KEPT: usize = 1024;
+const LARGEST: usize = 64;
 
 impl ModuleInner {
     /// The bytecode of a function, by its position among those that the module defines.
@@ -68,8 +82,14 @@ impl ModuleInner {
 
     /// Where frames of a function have their values.
     pub(crate) fn frame_maps(&self, defined: u32, wanted: Wanted<'_>) -> Result<Vec<FrameMap>> {
+        let kept = || self.interpreted.maps.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(known) = kept().find(defined, wanted) {
+            return Ok(known);
+        }
         let maps = Translator::default().frame_maps(&self.interpreter_env(), defined, wanted);
-        maps.map_err(Error::compile)
+        let maps = maps.map_err(Error::compile)?;
+        kept().keep(defined, wanted, &maps);
+        Ok(maps)
     }
 
     /// The types of all locals of a function, parameters first, by the numbers of the engine.
@@ -98,6 +118,46 @@ impl ModuleInner {
                 canonical_nans: config.canonical_nans,
                 deterministic_simd: config.deterministic_simd,
             },
+        }
+    }
+}
+
+impl Maps {
+    /// All that is wanted, if all was asked for before.
+    fn find(&self, defined: u32, wanted: Wanted<'_>) -> Option<Vec<FrameMap>> {
+        let mut found = Vec::new();
+        match wanted {
+            Wanted::Units(units) => {
+                for unit in units {
+                    found.extend_from_slice(self.units.get(&(defined, *unit))?);
+                }
+            }
+            Wanted::Points(points) => {
+                for point in points {
+                    found.push(self.points.get(&(defined, *point))?.clone());
+                }
+            }
+        }
+        Some(found)
+    }
+
+    fn keep(&mut self, defined: u32, wanted: Wanted<'_>, maps: &[FrameMap]) {
+        if maps.iter().any(|map| map.operands.len().max(map.caught.len()) > LARGEST) {
+            return;
+        }
+        if self.units.len().max(self.points.len()) >= KEPT {
+            *self = Maps::default();
+        }
+        match wanted {
+            Wanted::Units(units) => {
+                for unit in units {
+                    let here = maps.iter().filter(|map| map.unit == *unit).cloned();
+                    self.units.insert((defined, *unit), here.collect());
+                }
+            }
+            Wanted::Points(_) => {
+                self.points.extend(maps.iter().map(|map| ((defined, map.point), map.clone())));
+            }
         }
     }
 }

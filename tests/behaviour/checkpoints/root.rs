@@ -31,6 +31,18 @@ pub(crate) fn root(bytes: &[u8]) -> Option<[u8; 32]> {
                     len = len.checked_sub(45 + packed)?;
                 }
             }
+            4 => {
+                let mut plain = 0;
+                let header = take(8, true)?;
+                for _ in 0..number(&header[4..]) {
+                    plain += number(&take(45, true)?[9..13]);
+                    len = len.checked_sub(45)?;
+                }
+                let padding = number(take(4, true)?);
+                take(padding, true)?;
+                take(plain, false)?;
+                len.checked_sub(12 + padding + plain).filter(|rest| *rest == 0)?;
+            }
             _ => drop(take(len, true)?),
         }
     }

@@ -12,8 +12,8 @@ pub(crate) struct CheckpointArgs {
     ///
     /// `wardian resume` continues from there, on any machine. The file is replaced as a whole and is readable for
     /// this user alone. Compiled code is some percent slower, so that it can be written. A second signal ends the
-    /// process.
-    #[arg(long = "checkpoint", value_name = "FILE")]
+    /// process. In builds with the feature `cloud` it may be a URL of a store of objects, such as s3://BUCKET/NAME.
+    #[arg(long = "checkpoint", value_name = "FILE|URL")]
     pub(crate) file: Option<PathBuf>,
 
     /// Write the file again and again, for instance every 30s, and continue
@@ -71,7 +71,8 @@ pub(crate) struct CheckpointCommandArgs {
     /// The number of the process
     pub(crate) pid: u32,
 
-    /// The file
+    /// The file, or a URL, which the program's process writes
+    #[arg(value_name = "FILE|URL")]
     pub(crate) file: PathBuf,
 
     /// End the program when it is written, with exit code 75

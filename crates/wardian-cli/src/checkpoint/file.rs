@@ -10,17 +10,18 @@
 //!   3. the new file -> a.chk                       renamed
 //! ```
 
-use super::chain::{self, Parent, Written};
+use super::chain::{self, Chained, Parent, Written};
 use super::key::Key;
-use crate::host::{self, UnnamedFile, identity};
+use super::place::{New, Place};
+use crate::host::UnnamedFile;
 use anyhow::{Context, anyhow};
-use std::fs::{self, File};
-use std::io::{self, BufWriter, ErrorKind, IoSlice, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, IoSlice, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::NamedTempFile;
-use wardian::checkpoint::{AfterCheckpoint, CheckpointOptions, CheckpointRequest};
+use wardian::checkpoint::{AfterCheckpoint, CheckpointRequest};
 
 /// The names of files that a checkpoint is written to before it takes its name.
 const TEMPORARY: &str = ".wardian-checkpoint-";
@@ -31,12 +32,11 @@ const TEMPORARY: &str = ".wardian-checkpoint-";
 pub(crate) fn request(
     guest: &CheckpointRequest,
     target: &Target,
-    parent: Option<Parent>,
+    chained: Chained,
     done: impl FnOnce(Result<Written, Problem>) -> AfterCheckpoint + Send + 'static,
 ) {
-    let path = &target.path;
-    let context = || format!("cannot write the checkpoint {}", path.display());
-    let new = NewFile::in_folder(folder(path)).and_then(|new| Ok((new.file().try_clone()?, new)));
+    let context = || format!("cannot write the checkpoint {}", target.place);
+    let new = target.place.begin().and_then(|new| Ok((new.writer()?, new)));
     let (writer, new) = match new.with_context(context) {
         Ok(new) => new,
         Err(error) => {
@@ -46,12 +46,11 @@ pub(crate) fn request(
         }
     };
     let failed = Arc::new(AtomicBool::new(false));
-    let writer = Noting { to: BufWriter::new(writer), failed: failed.clone() };
-    let options = parent.as_ref().map_or_else(CheckpointOptions::new, Parent::options);
-    let options = Key::for_writing(target.key.as_ref(), options);
-    let replacing = Replacing { target: target.clone(), parent };
+    let writer = Noting { to: writer, failed: failed.clone() };
+    let options = Key::for_writing(target.key.as_ref(), chained.options());
+    let replacing = Replacing { target: target.clone(), parent: chained.parent() };
     guest.request_to(options, writer, move |taken| {
-        let context = || format!("cannot write the checkpoint {}", replacing.target.path.display());
+        let context = || format!("cannot write the checkpoint {}", replacing.target.place);
         done(match taken {
             Ok(_) if replacing.is_late() => Err(Problem::Replaced),
             Ok(index) => replacing
@@ -70,7 +69,7 @@ pub(crate) fn request(
 /// Where checkpoints go.
 #[derive(Clone)]
 pub(crate) struct Target {
-    pub(crate) path: PathBuf,
+    pub(crate) place: Place,
     /// How many are kept that were there before.
     pub(crate) keep: u16,
     pub(crate) key: Option<Key>,
@@ -86,25 +85,22 @@ struct Replacing {
 impl Replacing {
     /// Whether another request has replaced the file, so that the new one would not find its parent.
     fn is_late(&self) -> bool {
-        self.parent.as_ref().is_some_and(|parent| !parent.is(&self.target.path))
+        self.parent.as_ref().is_some_and(|parent| !parent.is(&self.target.place))
     }
 
     /// Gives a file that was written its name, and returns its size.
-    fn finish(&self, new: NewFile) -> anyhow::Result<u64> {
-        let Target { path, keep, key } = &self.target;
-        new.file().sync_all()?;
-        let size = new.file().metadata()?.len();
+    fn finish(&self, new: New) -> anyhow::Result<u64> {
+        let Target { place, keep, key } = &self.target;
+        let size = new.sync()?;
         if let Some(parent) = &self.parent {
-            parent.keep(path).context("cannot keep its parent")?;
+            parent.keep(place).context("cannot keep its parent")?;
         }
         if *keep > 0 {
-            keep_old(path, *keep).context("cannot keep the one before")?;
+            keep_old(place, *keep).context("cannot keep the one before")?;
         }
-        new.replace(path)?;
-        // The names are on the disk when the folder is.
-        host::sync_folder(folder(path))?;
+        new.replace(place)?;
         if self.parent.is_none() {
-            chain::remove_parents(path, *keep, key.as_ref());
+            chain::remove_parents(place, *keep, key.as_ref());
         }
         Ok(size)
     }
@@ -147,35 +143,28 @@ impl<W: Write> Write for Noting<W> {
     }
 }
 
-/// Whether a checkpoint can be written.
-pub(super) fn try_folder(path: &Path) -> anyhow::Result<()> {
-    let folder = folder(path);
-    let tried = NewFile::in_folder(folder);
-    tried.map(drop).with_context(|| format!("cannot write to {}", folder.display()))
-}
-
 /// A file that is to take the place of another.
-enum NewFile {
+pub(super) enum NewFile {
     Unnamed(UnnamedFile),
     Named(NamedTempFile),
 }
 
 impl NewFile {
-    fn in_folder(folder: &Path) -> io::Result<NewFile> {
+    pub(super) fn in_folder(folder: &Path) -> io::Result<NewFile> {
         match UnnamedFile::in_folder(folder) {
             Some(file) => Ok(NewFile::Unnamed(file)),
             None => builder().tempfile_in(folder).map(NewFile::Named),
         }
     }
 
-    fn file(&self) -> &File {
+    pub(super) fn file(&self) -> &File {
         match self {
             NewFile::Unnamed(file) => file.file(),
             NewFile::Named(file) => file.as_file(),
         }
     }
 
-    fn replace(self, path: &Path) -> io::Result<()> {
+    pub(super) fn replace(self, path: &Path) -> io::Result<()> {
         match self {
             NewFile::Unnamed(file) => {
                 // What gives names replaces nothing, what renames does.
@@ -185,6 +174,14 @@ impl NewFile {
         }
         Ok(())
     }
+
+    /// Makes a file a copy of another.
+    pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+        let new = NewFile::in_folder(folder(to))?;
+        io::copy(&mut File::open(from)?, &mut new.file())?;
+        new.file().sync_all()?;
+        new.replace(to)
+    }
 }
 
 fn builder() -> tempfile::Builder<'static, 'static> {
@@ -193,58 +190,42 @@ fn builder() -> tempfile::Builder<'static, 'static> {
     builder
 }
 
-fn folder(path: &Path) -> &Path {
+/// The folder that a file is in.
+pub(super) fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The name of a file that was there before.
-pub(super) fn numbered(path: &Path, number: u16) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{number}"));
-    name.into()
-}
-
 /// Gives the file its first number as a second name; those that have numbers get the next ones.
-fn keep_old(path: &Path, keep: u16) -> io::Result<()> {
-    let first = numbered(path, 1);
-    let current = match identity(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        current => current?,
-    };
-    if identity(&first).is_ok_and(|first| first == current) {
+fn keep_old(place: &Place, keep: u16) -> anyhow::Result<()> {
+    let first = place.numbered(1);
+    let Some(current) = place.identity()? else { return Ok(()) };
+    if first.is(&current) {
         // The process was killed after the second step.
         return Ok(());
     }
-    let is_free = |number: &u16| identity(&numbered(path, *number)).is_err();
-    let end = (1..keep).find(is_free).unwrap_or(keep);
+    let end = (1..keep).find(|number| !place.numbered(*number).exists()).unwrap_or(keep);
     for number in (1..end).rev() {
-        fs::rename(numbered(path, number), numbered(path, number + 1))?;
+        place.numbered(number).rename(&place.numbered(number + 1))?;
     }
     // Of one kept file the number is not free yet.
-    if let Err(error) = fs::remove_file(&first)
-        && error.kind() != ErrorKind::NotFound
-    {
-        return Err(error);
-    }
-    match fs::hard_link(path, &first) {
-        // The file system has no second names.
-        Err(error) if error.kind() != ErrorKind::NotFound => copy(path, &first),
-        linked => linked,
-    }
-}
-
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    let new = NewFile::in_folder(folder(to))?;
-    io::copy(&mut File::open(from)?, &mut new.file())?;
-    new.file().sync_all()?;
-    new.replace(to)
+    place.link(&first)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{keep_old, numbered};
+    use super::{Place, keep_old};
     use std::fs;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
+
+    fn numbered(path: &Path, number: u16) -> PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{number}"));
+        name.into()
+    }
+
+    fn keep(path: &Path, number: u16) {
+        keep_old(&Place::File(path.to_owned()), number).unwrap();
+    }
 
     /// What each file has, from the newest one.
     fn contents(path: &Path) -> Vec<Option<String>> {
@@ -271,7 +252,7 @@ mod tests {
             (1, ["5", "4", "2", "1", "-"]),
             (1, ["6", "5", "2", "1", "-"]),
         ] {
-            keep_old(&path, keep).unwrap();
+            keep(&path, keep);
             replace(&path, expected[0]);
             let expected = expected.map(|text| (text != "-").then(|| text.to_owned()));
             assert_eq!(contents(&path), expected);
@@ -283,18 +264,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.chk");
         for text in ["0", "1", "2"] {
-            keep_old(&path, 2).unwrap();
+            keep(&path, 2);
             replace(&path, text);
         }
         // After the second step: both names are of the same file.
-        keep_old(&path, 2).unwrap();
+        keep(&path, 2);
         assert_eq!(contents(&path)[..3], ["2", "2", "1"].map(|t| Some(t.to_owned())));
-        keep_old(&path, 2).unwrap();
+        keep(&path, 2);
         replace(&path, "3");
         assert_eq!(contents(&path)[..3], ["3", "2", "1"].map(|t| Some(t.to_owned())));
         // In the first step: a number is free.
         fs::rename(numbered(&path, 1), numbered(&path, 2)).unwrap();
-        keep_old(&path, 2).unwrap();
+        keep(&path, 2);
         replace(&path, "4");
         assert_eq!(contents(&path)[..3], ["4", "3", "2"].map(|t| Some(t.to_owned())));
     }

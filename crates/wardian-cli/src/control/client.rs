@@ -2,6 +2,7 @@
 
 use super::protocol::{Answer, Code, Command, Fields, MAX_LINE, Outcome};
 use crate::args::{AttachArgs, CheckpointCommandArgs};
+use crate::checkpoint::is_url;
 use crate::host::control::{self, Stream};
 use crate::live::View;
 use crate::output;
@@ -16,8 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `wardian checkpoint PID FILE`.
 pub(crate) fn checkpoint(args: &CheckpointCommandArgs) -> Result<Exit> {
-    let file = std::path::absolute(&args.file)
-        .with_context(|| format!("{} is no path", args.file.display()))?;
+    let file = match is_url(&args.file) {
+        // The process opens it, with its own credentials.
+        true => args.file.clone(),
+        false => std::path::absolute(&args.file)
+            .with_context(|| format!("{} is no path", args.file.display()))?,
+    };
     if file.to_str().is_none() {
         return Err(anyhow!("{}: the name has to be Unicode", file.display()).into());
     }

@@ -1,11 +1,10 @@
 //! What a checkpoint consists of: the program, where it stands, its memories, what it has open.
 
-use crate::checkpoint::{self, Key};
+use crate::checkpoint::{self, Key, Place};
 use crate::input::Input;
 use crate::output::bytes;
 use serde_json::{Value, json};
 use std::fmt::Write;
-use std::path::Path;
 use wardian::{Config, CoreFeatures, Engine, EngineKind, Frame, checkpoint::Checkpoint};
 use wardian_observe::printable;
 use wardian_wasi::WasiState;
@@ -16,7 +15,7 @@ const FRAMES: usize = 50;
 /// The checkpoint as text, or as JSON.
 pub(super) fn show(
     input: &Input,
-    path: &Path,
+    place: &Place,
     key: Option<&Key>,
     as_json: bool,
 ) -> anyhow::Result<String> {
@@ -25,7 +24,7 @@ pub(super) fn show(
     let wasi = checkpoint::wasi_state(&checkpoint).ok();
     let engine = engine()?;
     // Without the modules there are no names. A parent may have them.
-    let whole = checkpoint::whole(checkpoint.clone(), path, key).ok();
+    let whole = checkpoint::whole(checkpoint.clone(), place, key).ok();
     let backtrace = whole.as_ref().unwrap_or(&checkpoint).backtrace(&engine).ok();
     let frames = backtrace.as_ref().map_or(&[][..], |backtrace| backtrace.frames());
     if as_json {

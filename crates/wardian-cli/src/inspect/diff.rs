@@ -1,14 +1,13 @@
 //! In what two checkpoints differ: `wardian inspect FILE --diff OTHER`.
 
 use super::checkpoint::engine;
-use crate::checkpoint::{self, Key};
+use crate::checkpoint::{self, Key, Place};
 use crate::input::Input;
 use crate::output::bytes;
 use anyhow::Context;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
 use wardian::{
     Engine, Frame,
     checkpoint::{Checkpoint, CheckpointDiff, CheckpointFrame, CheckpointItem},
@@ -28,15 +27,16 @@ struct Side {
 
 /// The differences as text, or as JSON.
 pub(super) fn show(
-    one: (&Input, &Path),
-    other: (&Input, &Path),
+    one: (&Input, &Place),
+    other: (&Input, &Place),
     key: Option<&Key>,
     as_json: bool,
 ) -> anyhow::Result<String> {
-    let read = |(input, path): (&Input, &Path)| {
+    let read = |(input, place): (&Input, &Place)| {
         let read = Checkpoint::from_bytes_with(&input.bytes, &Key::for_reading(key));
         let read = read.map_err(|error| input.unusable(error))?;
-        checkpoint::whole(read, path, key).with_context(|| format!("{} cannot be used", input.name))
+        checkpoint::whole(read, place, key)
+            .with_context(|| format!("{} cannot be used", input.name))
     };
     let (old, new) = (read(one)?, read(other)?);
     let engine = engine()?;

@@ -282,6 +282,21 @@ fn a_program_with_stubs_is_resumed_with_stubs() {
     assert_eq!(end(start(&place, &["resume", "--coredump", "x", "a.chk"])).0, Some(2));
 }
 
+#[test]
+#[cfg(not(feature = "cloud"))]
+fn urls_need_a_feature() {
+    let place = place();
+    for args in [
+        &["run", "--checkpoint", "s3://bucket/a.chk", "letters.wat"][..],
+        &["resume", "https://host/a.chk"],
+        &["inspect", "gs://bucket/a.chk"],
+    ] {
+        let ended = place.run(args);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.err.contains("without the feature `cloud`"), "{ended:?}");
+    }
+}
+
 /// Waits two seconds, then for a byte of standard input, which it writes to standard output.
 pub(super) const WAITS: &str = r#"(module
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))

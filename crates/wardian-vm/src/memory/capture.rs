@@ -129,6 +129,7 @@ impl EngineMemory {
             // SAFETY: the bytes of the memory can be read, and the borrow is exclusive.
             return copied(unsafe { std::slice::from_raw_parts(self.base(), self.len) });
         }
+        self.end_tracking();
         let mut captured = self.take_captured()?;
         let done = self.write_back(&mut captured);
         let version = done.map(|()| captured.pages.version());
@@ -141,8 +142,13 @@ impl EngineMemory {
         debug_assert_eq!(round_up(self.len), Some(self.accessible));
         match self.captured.take() {
             Some(captured) => Ok(captured),
-            None => Captured::new(self.most(), self.image.as_ref().map_or(0, |image| image.len())),
+            None => Captured::new(self.most(), self.brought()),
         }
+    }
+
+    /// Bytes from the base on that are views of files, if the memory was never captured.
+    pub(super) fn brought(&self) -> usize {
+        self.image.as_ref().map_or(0, |image| image.len()).max(self.shown)
     }
 
     /// The most bytes that it can have without moving, whole pages.
@@ -185,7 +191,7 @@ impl EngineMemory {
             self.show_range(captured, self.accessible)?;
             self.drop_own(&Written { runs, read })?;
         }
-        self.image = None;
+        (self.image, self.shown) = (None, 0);
         Ok(())
     }
 
@@ -236,6 +242,7 @@ impl EngineMemory {
     ///
     /// As there.
     pub(super) unsafe fn restore(&mut self, capture: &MemoryCapture) -> io::Result<()> {
+        self.end_tracking();
         let version = match &capture.contents {
             Contents::Pages(version) => version,
             // SAFETY: the caller's promise.

@@ -93,6 +93,8 @@ impl EngineMemory {
     }
 
     fn fork_into(&mut self, child: &mut EngineMemory) -> io::Result<()> {
+        self.end_tracking();
+        child.end_tracking();
         let mut captured = self.take_captured()?;
         let done = self.fork_from(&mut captured, child);
         self.captured = Some(captured);
@@ -133,8 +135,7 @@ impl EngineMemory {
 
     /// Makes this memory, which nobody uses yet, a view of the range of another one.
     fn show_fork(&mut self, parent: &Captured) -> io::Result<()> {
-        let brought = self.image.as_ref().map_or(0, |image| image.len());
-        let mut captured = parent.forked(brought.min(self.accessible));
+        let mut captured = parent.forked(self.brought().min(self.accessible));
         // SAFETY: nobody relies on what the memory has.
         unsafe {
             self.show_range(&mut captured, self.accessible)?;
@@ -146,7 +147,7 @@ impl EngineMemory {
                 self.mapping.discard(shown, rest)?;
             }
         }
-        self.image = None;
+        (self.image, self.shown) = (None, 0);
         self.captured = Some(captured);
         Ok(())
     }

@@ -3,11 +3,15 @@
 mod anonymous_file;
 mod objects;
 mod room;
+mod tracking;
 pub(super) mod written;
 
-pub(crate) use anonymous_file::{FILES_INSTEAD, memory_file, memory_files};
+pub(crate) use anonymous_file::{
+    FILES_INSTEAD, is_sealed, memory_file, memory_files, seal, sealable_file,
+};
 pub(crate) use objects::object_at;
 pub(crate) use room::room;
+pub(crate) use tracking::{track, untrack, written_tracked};
 #[cfg(test)]
 pub(crate) use written::WAYS;
 pub(crate) use written::{WRITTEN_INSTEAD, written, written_pages};

@@ -21,11 +21,13 @@
 //! | `MAPS_FILES` | whether memories can be views of files that have no name |
 //! | `LAZY_PAGES` | whether accessible pages take memory only once they are used |
 //! | `memory_file`, `read_at`, `write_at`, `empty_file` | files that have no name, if there are any |
+//! | `sealable_file`, `seal`, `is_sealed` | files in memory that nobody can change any more |
 //! | `show_private`, `show_shared` | pages that are a view of a file |
 //! | `allocate` | room on the disk for a part of a file |
 //! | `most_of_a_file` | the limit for sizes of files |
 //! | `room` | memory that the system has left |
 //! | `written` | which pages of a private view were written |
+//! | `track`, `written_tracked`, `untrack` | notes which pages are written from now on |
 //! | `forks`, `at_fork_in_child` | notices forks of the process |
 //! | `Event` | a thing to be waited for in the system, together with others |
 //! | `nanoseconds`, `thread_nanoseconds` | clocks that a signal handler may read |

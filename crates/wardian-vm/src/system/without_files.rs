@@ -4,6 +4,7 @@
 use super::Written;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 
 /// Whether memories can be views of files that have no name.
 pub(crate) const MAPS_FILES: bool = false;
@@ -17,6 +18,25 @@ fn unsupported() -> io::Error {
 /// Always.
 pub(crate) fn memory_file(_: &str) -> io::Result<File> {
     Err(unsupported())
+}
+
+/// # Errors
+///
+/// Always.
+pub(crate) fn sealable_file(_: &str) -> io::Result<File> {
+    Err(unsupported())
+}
+
+/// # Errors
+///
+/// Always: there is no such file.
+pub(crate) fn seal(_: &File) -> io::Result<()> {
+    Err(unsupported())
+}
+
+/// Files cannot be sealed.
+pub(crate) fn is_sealed(_: &File) -> bool {
+    false
 }
 
 /// # Errors
@@ -52,6 +72,23 @@ pub(crate) fn memory_files() -> Result<String, String> {
 pub(crate) fn written(_: *const u8, _: usize) -> Option<Written> {
     None
 }
+
+/// # Errors
+///
+/// Always.
+pub(crate) fn track(_: *const u8, _: usize) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// # Errors
+///
+/// Always: nothing is tracked.
+pub(crate) fn written_tracked(_: *const u8, _: usize) -> io::Result<Vec<Range<usize>>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Nothing is tracked.
+pub(crate) fn untrack(_: *const u8, _: usize) {}
 
 /// # Errors
 ///

@@ -122,7 +122,8 @@ impl<'r> WasiThreadsCheckpoint<'r> {
         if !is_threads_checkpoint(&head) {
             return Err(Error::host("these bytes are no checkpoint of a group of threads"));
         }
-        let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let number =
+            |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let (version, count) = (number(8), number(12));
         if version != VERSION {
             return Err(Error::host(format!(

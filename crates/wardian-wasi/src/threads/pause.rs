@@ -196,7 +196,8 @@ impl Pause {
             return;
         }
         let last_tid = state.members.last_tid;
-        let members = std::mem::replace(&mut state.members, Members { last_tid, threads: Vec::new() });
+        let members =
+            std::mem::replace(&mut state.members, Members { last_tid, threads: Vec::new() });
         let (failed, to) = (state.failed.take(), state.to.take());
         drop(state);
         let written = match (failed, to) {

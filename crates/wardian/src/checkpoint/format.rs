@@ -2,6 +2,10 @@
 //!
 //! ```text
 //!   magic  version │ id len state │ id len module … │ id len chunks … │ end, root hash
+//!
+//!   chunks:         memory │ header contents │ header contents │ …
+//!   chunks that     memory count │ header header … │ zeroes up to a multiple of a chunk │ contents contents …
+//!   can be mapped:
 //! ```
 //!
 //! Everything that is read may have been made by an attacker: no more is allocated than was read, and what the
@@ -9,6 +13,7 @@
 
 use super::ModuleBytes;
 use super::options::Key;
+use super::packing::BATCH;
 use super::pages::{CHUNK, Chunk, Hash, Packing, decompress, wrong_size, zero};
 use super::state::State;
 use crate::error::CheckpointErrorKind;
@@ -16,10 +21,16 @@ use crate::{Error, Result};
 use std::io::{IoSlice, Read, Write};
 use std::sync::Arc;
 
-/// The version that is written, and the only one that is read.
+/// The version that is written, and that of checkpoints with parts that can be mapped. Both are read.
 pub(crate) const VERSION: u32 = 3;
+pub(crate) const MAPPABLE_VERSION: u32 = 4;
 
 const MAGIC: &[u8; 8] = b"\0wardchk";
+
+/// Chunks of a section, next to each other: those that are packed at once, or so many that few parts have to be mapped.
+pub(super) const fn together(mappable: bool) -> u64 {
+    if mappable { 16 * BATCH } else { BATCH }
+}
 
 /// Whether bytes begin as a checkpoint does.
 pub fn is_checkpoint(bytes: &[u8]) -> bool {
@@ -34,6 +45,8 @@ mod id {
     pub(super) const MODULE: u8 = 2;
     /// The position of a memory in the state, and chunks of it.
     pub(super) const CHUNKS: u8 = 3;
+    /// The same, of chunks as they are, whose contents are one after another at a multiple of [`super::CHUNK`].
+    pub(super) const MAPPABLE: u8 = 4;
 }
 
 /// Bytes of a chunk's header: its index, its packing, its length, its hash.
@@ -41,6 +54,10 @@ const CHUNK_HEADER: usize = 45;
 
 /// Bytes before the chunks of a section: the position of their memory.
 const CHUNKS_HEADER: usize = 4;
+
+/// Bytes of a section with chunks that can be mapped, besides their headers and contents and zeroes: also their number,
+/// and how many zeroes there are.
+const MAPPABLE_HEADER: usize = 12;
 
 /// The hasher of everything but the contents that have hashes of their own.
 fn root_hasher(key: Option<&Key>) -> blake3::Hasher {
@@ -51,6 +68,9 @@ fn root_hasher(key: Option<&Key>) -> blake3::Hasher {
 pub(super) struct Writer<W> {
     to: W,
     hasher: blake3::Hasher,
+    /// Bytes that were written.
+    at: u64,
+    mappable: bool,
 }
 
 impl<W: Write> Writer<W> {
@@ -60,10 +80,12 @@ impl<W: Write> Writer<W> {
         key: Option<&Key>,
         state: &State,
         modules: &[ModuleBytes],
+        mappable: bool,
     ) -> Result<Writer<W>> {
-        let mut writer = Writer { to, hasher: root_hasher(key) };
+        let mut writer = Writer { to, hasher: root_hasher(key), at: 0, mappable };
         writer.put(MAGIC)?;
-        writer.put(&VERSION.to_le_bytes())?;
+        let version = if mappable { MAPPABLE_VERSION } else { VERSION };
+        writer.put(&version.to_le_bytes())?;
         let state = postcard::to_stdvec(state).map_err(Error::host)?;
         writer.header(id::STATE, state.len())?;
         writer.put(&state)?;
@@ -82,6 +104,9 @@ impl<W: Write> Writer<W> {
         memory: u32,
         chunks: &[Chunk<B>],
     ) -> Result<()> {
+        if self.mappable && chunks.iter().all(|chunk| chunk.packing != Packing::Lz4) {
+            return self.mappable_chunks(memory, chunks);
+        }
         let len: usize = chunks.iter().map(|c| CHUNK_HEADER + c.packed.as_ref().len()).sum();
         let mut section = vec![id::CHUNKS];
         section.extend(((CHUNKS_HEADER + len) as u64).to_le_bytes());
@@ -89,15 +114,10 @@ impl<W: Write> Writer<W> {
         self.hasher.update(&section);
         let mut headers = Vec::with_capacity(chunks.len());
         for chunk in chunks {
-            let packed = chunk.packed.as_ref();
-            let mut header = [0; CHUNK_HEADER];
-            header[..8].copy_from_slice(&chunk.index.to_le_bytes());
-            header[8] = chunk.packing as u8;
-            header[9..13].copy_from_slice(&(packed.len() as u32).to_le_bytes());
-            header[13..].copy_from_slice(&chunk.hash);
+            let header = chunk.header();
             self.hasher.update(&header);
             if chunk.packing != Packing::Plain {
-                self.hasher.update(packed);
+                self.hasher.update(chunk.packed.as_ref());
             }
             headers.push(header);
         }
@@ -110,7 +130,28 @@ impl<W: Write> Writer<W> {
         self.put_parts(&mut parts)
     }
 
+    /// As [`Writer::chunks`], of chunks as they are.
+    fn mappable_chunks<B: AsRef<[u8]>>(&mut self, memory: u32, chunks: &[Chunk<B>]) -> Result<()> {
+        let headers: Vec<u8> = chunks.iter().flat_map(Chunk::header).collect();
+        let contents: usize = chunks.iter().map(|chunk| chunk.packed.as_ref().len()).sum();
+        let before = self.at + (1 + 8 + MAPPABLE_HEADER + headers.len()) as u64;
+        let padding = (before.next_multiple_of(CHUNK as u64) - before) as usize;
+        let len = MAPPABLE_HEADER + headers.len() + padding + contents;
+        let mut section = vec![id::MAPPABLE];
+        section.extend((len as u64).to_le_bytes());
+        section.extend(memory.to_le_bytes());
+        section.extend((chunks.len() as u32).to_le_bytes());
+        section.extend(headers);
+        section.extend((padding as u32).to_le_bytes());
+        section.resize(section.len() + padding, 0);
+        self.hasher.update(&section);
+        let mut parts = vec![IoSlice::new(&section)];
+        parts.extend(chunks.iter().map(|chunk| IoSlice::new(chunk.packed.as_ref())));
+        self.put_parts(&mut parts)
+    }
+
     fn put_parts(&mut self, mut parts: &mut [IoSlice<'_>]) -> Result<()> {
+        self.at += parts.iter().map(|part| part.len() as u64).sum::<u64>();
         // Empty ones are passed over.
         IoSlice::advance_slices(&mut parts, 0);
         while !parts.is_empty() {
@@ -141,6 +182,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn put_unhashed(&mut self, bytes: &[u8]) -> Result<()> {
+        self.at += bytes.len() as u64;
         self.to.write_all(bytes).map_err(Error::host)
     }
 
@@ -150,16 +192,29 @@ impl<W: Write> Writer<W> {
     }
 }
 
+impl<B: AsRef<[u8]>> Chunk<B> {
+    fn header(&self) -> [u8; CHUNK_HEADER] {
+        let mut header = [0; CHUNK_HEADER];
+        header[..8].copy_from_slice(&self.index.to_le_bytes());
+        header[8] = self.packing as u8;
+        header[9..13].copy_from_slice(&(self.packed.as_ref().len() as u32).to_le_bytes());
+        header[13..].copy_from_slice(&self.hash);
+        header
+    }
+}
+
 /// A checkpoint of which everything but the memories has been read.
 pub(super) struct Reader<R> {
     source: Source<R>,
+    /// Whether it may have parts that can be mapped.
+    pub(super) mappable: bool,
     pub(super) state: State,
     pub(super) modules: Vec<ModuleBytes>,
 }
 
 /// Bytes that are hashed as they are read.
 pub(super) struct Source<R> {
-    from: R,
+    pub(super) from: R,
     hasher: blake3::Hasher,
 }
 
@@ -180,11 +235,12 @@ impl<R: Read> Reader<R> {
             return Err(Error::damaged("these bytes are no checkpoint"));
         }
         let version = u32::from_le_bytes(source.array()?);
-        if version != VERSION {
+        if ![VERSION, MAPPABLE_VERSION].contains(&version) {
             return Err(Error::checkpoint(
                 CheckpointErrorKind::Version,
                 format!(
-                    "the checkpoint has version {version} of the format; this Wardian reads version {VERSION}: see \
+                    "the checkpoint has version {version} of the format; this Wardian reads the versions {VERSION} \
+                     and {MAPPABLE_VERSION}: see \
                  docs/checkpoints.md for which one reads it"
                 ),
             ));
@@ -222,7 +278,7 @@ impl<R: Read> Reader<R> {
             let bytes = (!bytes.is_empty()).then(|| Arc::from(bytes));
             modules.push(ModuleBytes { bytes });
         }
-        Ok(Reader { source, state, modules })
+        Ok(Reader { source, mappable: version == MAPPABLE_VERSION, state, modules })
     }
 
     /// Reads the memories, chunk by chunk, and the end. Returns the root hash, which was compared. `each` reads the
@@ -232,10 +288,18 @@ impl<R: Read> Reader<R> {
         mut each: impl FnMut(&Stored, &mut Source<R>) -> Result<()>,
     ) -> Result<Hash> {
         let mut last = None;
+        let mut in_order = |stored: &Stored| {
+            let place = Some((stored.memory, stored.index));
+            match std::mem::replace(&mut last, place) >= place {
+                true => Err(Error::damaged("parts of a memory are in another order")),
+                false => Ok(()),
+            }
+        };
         loop {
             let (id, mut len) = self.source.section()?;
             match id {
                 id::CHUNKS => {}
+                id::MAPPABLE if self.mappable => {}
                 id::END if len == size_of::<Hash>() as u64 => break,
                 id::END => return Err(Error::damaged("its hash has another length")),
                 _ => return Err(Error::damaged(format!("section {id} is where chunks should be"))),
@@ -245,13 +309,17 @@ impl<R: Read> Reader<R> {
             if memory >= self.state.memories.len() {
                 return Err(Error::damaged("it has parts of a memory that is not there"));
             }
+            if id == id::MAPPABLE {
+                for stored in self.source.mappable(memory, len)? {
+                    in_order(&stored)?;
+                    each(&stored, &mut self.source)?;
+                }
+                continue;
+            }
             while len > 0 {
                 let stored = self.source.chunk(memory)?;
                 len = len.checked_sub((CHUNK_HEADER + stored.len) as u64).ok_or_else(too_large)?;
-                if last.is_some_and(|last| last >= (memory, stored.index)) {
-                    return Err(Error::damaged("parts of a memory are in another order"));
-                }
-                last = Some((memory, stored.index));
+                in_order(&stored)?;
                 each(&stored, &mut self.source)?;
             }
         }
@@ -302,6 +370,31 @@ impl<R: Read> Source<R> {
             Packing::Lz4 => decompress(&self.packed(stored)?, target)?,
         }
         Ok(())
+    }
+
+    /// Reads up to the contents of chunks that can be mapped; `len` bytes of the section are left.
+    fn mappable(&mut self, memory: usize, len: u64) -> Result<Vec<Stored>> {
+        let count = u32::from_le_bytes(self.array()?);
+        let mut all = Vec::new();
+        let mut wanted = (MAPPABLE_HEADER - CHUNKS_HEADER) as u64;
+        for _ in 0..count {
+            let stored = self.chunk(memory)?;
+            if stored.packing == Packing::Lz4 {
+                return Err(Error::damaged("a part of a memory that can be mapped is packed"));
+            }
+            wanted += (CHUNK_HEADER + stored.len) as u64;
+            if wanted > len {
+                return Err(too_large());
+            }
+            all.push(stored);
+        }
+        let padding = u32::from_le_bytes(self.array()?);
+        if padding as usize >= CHUNK || wanted + u64::from(padding) != len {
+            return Err(Error::damaged("a part of a memory is at another place"));
+        }
+        let zeroes = self.many(padding.into())?;
+        self.hasher.update(&zeroes);
+        Ok(all)
     }
 
     /// The header of a chunk.

@@ -4,6 +4,7 @@ use super::pages::{ChunkHashes, Hash};
 use super::state::{Item, State};
 use std::fmt;
 use std::sync::Arc;
+use wardian_vm::memory::Mark;
 
 /// The hashes of a checkpoint, without its contents: what [`crate::checkpoint::CheckpointOptions::since`] compares with. Clones share
 /// the same.
@@ -40,6 +41,15 @@ pub(crate) struct IndexedMemory {
     /// The hash of the module of its instance, which says what is missing.
     pub(crate) module: Hash,
     pub(crate) chunks: ChunkHashes,
+    /// When it was taken, for the memory that it was taken of.
+    pub(crate) mark: Option<Mark>,
+}
+
+/// What is stored of a memory in a checkpoint.
+#[derive(Default)]
+pub(crate) struct Stored {
+    pub(crate) chunks: ChunkHashes,
+    pub(crate) mark: Option<Mark>,
 }
 
 impl Index {
@@ -54,7 +64,7 @@ impl Index {
         parent: Option<&Index>,
         state: &State,
         embedded: impl IntoIterator<Item = Hash>,
-        stored: Vec<ChunkHashes>,
+        stored: Vec<Stored>,
         root: Hash,
     ) -> Index {
         let mut modules: Vec<Hash> = embedded.into_iter().collect();
@@ -64,8 +74,9 @@ impl Index {
             let before = parent.filter(|_| memory.on_parent);
             let before = before.and_then(|p| p.memory(memory.item, memory.len, &module));
             let mut chunks = before.map(|before| before.chunks.clone()).unwrap_or_default();
-            chunks.extend(stored);
-            IndexedMemory { item: memory.item, len: memory.len, module, chunks }
+            chunks.extend(stored.chunks);
+            let mark = stored.mark;
+            IndexedMemory { item: memory.item, len: memory.len, module, chunks, mark }
         });
         Index { root, embedded: modules, memories: memories.collect(), keyed: state.keyed }
     }

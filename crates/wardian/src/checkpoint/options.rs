@@ -36,6 +36,8 @@ pub struct CheckpointOptions {
     pub(super) key: Option<Key>,
     pub(super) since: Option<CheckpointIndex>,
     pub(super) shared: SharedMemories,
+    pub(super) for_children: bool,
+    pub(super) mappable: bool,
 }
 
 impl Default for CheckpointOptions {
@@ -54,6 +56,8 @@ impl CheckpointOptions {
             key: None,
             since: None,
             shared: SharedMemories::default(),
+            for_children: false,
+            mappable: false,
         }
     }
 
@@ -74,6 +78,13 @@ impl CheckpointOptions {
     /// checkpoint is resumed, as everything of the embedder's.
     pub fn shared_memories(mut self, shared: SharedMemories) -> Self {
         self.shared = shared;
+        self
+    }
+
+    /// Whether memories are stored so that they can be mapped from a file that does not change, which takes almost no
+    /// time: [`super::CheckpointReader::of_immutable`]. They are not compressed then. Not so by default.
+    pub fn mappable(mut self, on: bool) -> Self {
+        self.mappable = on;
         self
     }
 
@@ -112,6 +123,15 @@ impl CheckpointOptions {
     /// ```
     pub fn since(mut self, parent: &CheckpointIndex) -> Self {
         self.since = Some(parent.clone());
+        self.for_children(true)
+    }
+
+    /// Whether the system is asked to note which pages of memories are written from now on, so that a checkpoint
+    /// [`since`](CheckpointOptions::since) this one reads only these, and finds out by hashes whether others have changed
+    /// only where that is not possible. The first write to each page afterwards takes a page fault. Not so by
+    /// default, but for checkpoints that have a parent themselves.
+    pub fn for_children(mut self, on: bool) -> Self {
+        self.for_children = on;
         self
     }
 }

@@ -167,12 +167,19 @@ pub(crate) struct Contents<'a> {
     pub(crate) base: Base<'a>,
     /// Of the parent, if the memory is stored as what has changed since.
     pub(crate) parent: Option<&'a ChunkHashes>,
+    pub(crate) unchanged: Option<Unchanged>,
     pub(crate) compress: bool,
 }
+
+/// Says of which chunks it is known that they are as in the parent.
+pub(crate) type Unchanged = Box<dyn Fn(u64) -> bool + Sync>;
 
 impl<'a> Contents<'a> {
     /// The chunk of this position, if it is to be stored.
     pub(super) fn chunk(&self, index: u64) -> Option<Chunk<Cow<'a, [u8]>>> {
+        if self.parent.is_some() && self.unchanged.as_ref().is_some_and(|is| is(index)) {
+            return None;
+        }
         let chunk = self.bytes.chunk(index);
         let before = self.parent.and_then(|parent| parent.get(&index));
         let is_zero = is_zero(&chunk);
@@ -301,8 +308,13 @@ mod tests {
         for len in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 40 * CHUNK + 17, 300 * CHUNK] {
             let bytes = sample(len);
             for (threads, compress) in [(1, false), (3, true), (3, false)] {
-                let contents =
-                    Contents { bytes: &bytes, base: Base::default(), parent: None, compress };
+                let contents = Contents {
+                    bytes: &bytes,
+                    base: Base::default(),
+                    parent: None,
+                    unchanged: None,
+                    compress,
+                };
                 let chunks = packed(&contents, threads);
                 assert!(chunks.iter().all(|chunk| chunk.index % 3 != 2), "zeroes take no room");
                 for before in [0, 0xa5] {
@@ -325,7 +337,13 @@ mod tests {
         assert_eq!(&bytes[..10], b"\0\0\0helXY\0\0");
         assert_eq!(&bytes[2 * CHUNK - 2..2 * CHUNK + 10], b"over the end");
         let chunks = |bytes: &[u8]| {
-            let contents = Contents { bytes, base: base(&segments), parent: None, compress: true };
+            let contents = Contents {
+                bytes,
+                base: base(&segments),
+                parent: None,
+                unchanged: None,
+                compress: true,
+            };
             packed(&contents, 1)
         };
         assert_eq!(chunks(&bytes), []);
@@ -343,7 +361,13 @@ mod tests {
     #[test]
     fn only_what_differs_from_the_parent_is_stored() {
         let old = sample(9 * CHUNK + 5);
-        let whole = Contents { bytes: &old, base: Base::default(), parent: None, compress: true };
+        let whole = Contents {
+            bytes: &old,
+            base: Base::default(),
+            parent: None,
+            unchanged: None,
+            compress: true,
+        };
         let whole = packed(&whole, 1);
         let hashes: ChunkHashes = whole.iter().map(|chunk| (chunk.index, chunk.hash)).collect();
         let mut new = old.clone();
@@ -351,8 +375,13 @@ mod tests {
         new[CHUNK + 1] ^= 1;
         new[2 * CHUNK] = 1;
         new[3 * CHUNK..4 * CHUNK].fill(0);
-        let contents =
-            Contents { bytes: &new, base: Base::default(), parent: Some(&hashes), compress: true };
+        let contents = Contents {
+            bytes: &new,
+            base: Base::default(),
+            parent: Some(&hashes),
+            unchanged: None,
+            compress: true,
+        };
         let stored = packed(&contents, 1);
         let kinds: Vec<_> = stored.iter().map(|chunk| (chunk.index, chunk.packing)).collect();
         assert_eq!(kinds[..3], [(1, Packing::Lz4), (2, Packing::Lz4), (3, Packing::Zero)]);
@@ -368,8 +397,13 @@ mod tests {
     #[test]
     fn damaged_chunks_are_refused() {
         let bytes = sample(3 * CHUNK);
-        let contents =
-            Contents { bytes: &bytes, base: Base::default(), parent: None, compress: true };
+        let contents = Contents {
+            bytes: &bytes,
+            base: Base::default(),
+            parent: None,
+            unchanged: None,
+            compress: true,
+        };
         let good = packed(&contents, 1);
         let mut target = vec![0; 3 * CHUNK];
         let outside = Chunk { index: 3, ..good[0].clone() };

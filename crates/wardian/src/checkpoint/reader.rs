@@ -2,9 +2,10 @@
 
 use super::chain::{check_hash, incremental, places};
 use super::format::{Reader, Source, Stored};
+use super::immutable::{Cursor, Input, Shown};
 use super::pages::Hash;
 use super::resume::FromLinker;
-use super::{CheckpointModule, ModuleBytes, ReadOptions, ResumeOptions, Resumed};
+use super::{CheckpointModule, ImmutableFile, ModuleBytes, ReadOptions, ResumeOptions, Resumed};
 use crate::Error;
 use crate::raw::checkpoint::Target;
 use crate::{Engine, Linker, Module, Result, Store};
@@ -39,7 +40,7 @@ use std::io::Read;
 /// ```
 pub struct CheckpointReader<'r> {
     /// The checkpoint, its parent, and so on.
-    chain: Vec<Reader<Box<dyn Read + 'r>>>,
+    chain: Vec<Reader<Input<'r>>>,
     /// Those of the checkpoint, with bytes that its parents have.
     modules: Vec<ModuleBytes>,
 }
@@ -57,7 +58,56 @@ impl<'r> CheckpointReader<'r> {
     ///
     /// As for [`super::Checkpoint::read_with`], except of damages in what is not read yet.
     pub fn new(from: impl Read + 'r, options: &ReadOptions) -> Result<CheckpointReader<'r>> {
-        let from: Box<dyn Read + 'r> = Box::new(from);
+        CheckpointReader::begin(Input::Stream(Box::new(from)), options)
+    }
+
+    /// As [`CheckpointReader::new`], of a file that does not change. Memories that were stored to be mapped
+    /// ([`CheckpointOptions::mappable`](super::CheckpointOptions::mappable)) show the file where they can, and pages are
+    /// copied when the guest writes to them; so a guest runs at once however large its memories are.
+    ///
+    /// What is mapped is not compared with its hashes, also where the checkpoint has a key: that would be reading it.
+    /// Everything else is. Since the file does not change, once is enough: [`CheckpointReader::verify`].
+    ///
+    /// ```
+    /// use wardian::{
+    ///     checkpoint::{CheckpointOptions, CheckpointReader, ImmutableFile, ReadOptions, ResumeOptions},
+    ///     Engine, Error, Instance, Linker, Module, Store,
+    /// };
+    /// let engine = Engine::default();
+    /// let module = Module::new(&engine, r#"(module (memory (export "m") 100))"#)?;
+    /// let mut store = Store::new(&engine, ());
+    /// let memory = Instance::new(&mut store, &module, &[])?.get_memory(&mut store, "m").expect("it is exported");
+    /// memory.data_mut(&mut store).fill(7);
+    /// let mut bytes = Vec::new();
+    /// store.checkpoint_to(&CheckpointOptions::new().mappable(true), &mut bytes)?;
+    ///
+    /// # if cfg!(target_os = "linux") {
+    /// let file = ImmutableFile::copy_of(&bytes[..])?;
+    /// CheckpointReader::of_immutable(&file, &ReadOptions::new())?.verify()?;
+    /// for _ in 0..3 {
+    ///     let reader = CheckpointReader::of_immutable(&file, &ReadOptions::new())?;
+    ///     let mut store = Store::new(&engine, ());
+    ///     let options = ResumeOptions::new().with_module(&module);
+    ///     let resumed = reader.resume(&mut store, &Linker::new(&engine), &options)?;
+    ///     let memory = resumed.instances()[0].get_memory(&mut store, "m").expect("it is exported");
+    ///     assert_eq!(memory.data(&store)[5_000_000], 7);
+    ///     memory.data_mut(&mut store).fill(8);
+    /// }
+    /// # }
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn of_immutable(
+        file: &ImmutableFile,
+        options: &ReadOptions,
+    ) -> Result<CheckpointReader<'r>> {
+        CheckpointReader::begin(Input::File(Cursor::new(file.clone())), options)
+    }
+
+    fn begin(from: Input<'r>, options: &ReadOptions) -> Result<CheckpointReader<'r>> {
         let reader = Reader::begin(from, options.key.as_ref())?;
         Ok(CheckpointReader { modules: reader.modules.clone(), chain: vec![reader] })
     }
@@ -166,15 +216,20 @@ impl<'r> CheckpointReader<'r> {
         let mut found = Vec::new();
         for (reader, places) in self.chain.iter_mut().zip(&all).rev() {
             let lens: Vec<_> = reader.state.memories.iter().map(|memory| memory.len).collect();
+            let mut shown = Shown::default();
             let root = reader.chunks(|stored, source| {
                 let Some(target) = places[stored.memory] else {
                     return source.packed(stored).map(drop);
                 };
-                let target = &mut targets[target];
                 let len = usize::try_from(lens[stored.memory]).unwrap_or(usize::MAX);
-                let known = target.len().min(len);
+                let known = targets[target].len().min(len);
+                if shown.add(stored, (target, known), source) {
+                    return Ok(());
+                }
+                let target = &mut targets[target];
                 target.write(stored.index, known, |bytes| source.unpack(stored, bytes))
             })?;
+            shown.show(&mut targets)?;
             found.push(root);
         }
         found.reverse();

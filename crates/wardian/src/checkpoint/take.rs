@@ -1,19 +1,21 @@
 //! Taking checkpoints: into memory, or straight to a writer.
 
-use super::format::Writer;
-use super::index::Index;
+use super::format::{Writer, together};
+use super::index::{Index, IndexedMemory, Stored};
 use super::options::CheckpointOptions;
 use super::packing::{Batch, pack};
-use super::pages::{Base, Bytes, Chunk, ChunkHashes, Contents};
+use super::pages::{Base, Bytes, CHUNK, Chunk, ChunkHashes, Contents, Unchanged};
 use super::state::ModuleState;
 use super::{Checkpoint, CheckpointIndex, ModuleBytes};
 use crate::error::CheckpointErrorKind;
 use crate::module::ModuleInner;
 use crate::raw::checkpoint::{Captured, Purpose, Standing};
+use crate::raw::parts::memory::MemoryData;
 use crate::raw::store::{StoreData, StoreInner};
 use crate::{AsContextMut, Caller, Error, Result, Store};
 use std::io::Write;
 use std::sync::Arc;
+use wardian_vm::memory::{Mark, TRACKED_PART};
 
 impl<T: 'static> Store<T> {
     /// Takes a checkpoint of the store, in which no guest runs.
@@ -96,7 +98,7 @@ impl<T> StoreData<T> {
                 Ok(())
             })?;
             memories.push(chunks);
-            hashes.push(known);
+            hashes.push(Stored { chunks: known, mark: plan.mark(number) });
         }
         let Captured { state, .. } = plan.captured;
         let mut checkpoint = Checkpoint {
@@ -104,14 +106,16 @@ impl<T> StoreData<T> {
             modules: plan.modules,
             memories,
             key: plan.options.key.clone(),
+            mappable: options.mappable,
             root: None,
             index: None,
         };
-        if let Some(parent) = &options.since {
-            // Without its parent it could not be found out later.
+        if options.since.is_some() || options.for_children {
+            // Without its parent, or without the marks, it could not be found out later.
             let root = checkpoint.hash()?;
             let embedded = checkpoint.embedded();
-            let index = Index::after(Some(&parent.0), &checkpoint.state, embedded, hashes, root);
+            let parent = options.since.as_ref().map(|since| &*since.0);
+            let index = Index::after(parent, &checkpoint.state, embedded, hashes, root);
             checkpoint.index = Some(CheckpointIndex(Arc::new(index)));
         }
         Ok(checkpoint)
@@ -125,15 +129,29 @@ impl<T> StoreData<T> {
     ) -> Result<CheckpointIndex> {
         let plan = self.plan(standing, options)?;
         let state = &plan.captured.state;
-        let mut writer = Writer::begin(to, plan.options.key.as_ref(), state, &plan.modules)?;
+        let (key, mappable) = (plan.options.key.as_ref(), options.mappable);
+        let mut writer = Writer::begin(to, key, state, &plan.modules, mappable)?;
         let mut hashes = Vec::with_capacity(state.memories.len());
         for number in 0..state.memories.len() {
             let mut known = ChunkHashes::new();
+            let mut part = Batch::new();
             self.inner.pack_memory(&plan, number, |batch| {
                 known.extend(batch.iter().map(|chunk| (chunk.index, chunk.hash)));
-                writer.chunks(number as u32, &batch)
+                if !mappable {
+                    return writer.chunks(number as u32, &batch);
+                }
+                // Nothing of them is a copy.
+                let place = |part: &Batch<'_>| part.first().map(|c| c.index / together(mappable));
+                if !part.is_empty() && place(&part) != place(&batch) {
+                    writer.chunks(number as u32, &std::mem::take(&mut part))?;
+                }
+                part.extend(batch);
+                Ok(())
             })?;
-            hashes.push(known);
+            if !part.is_empty() {
+                writer.chunks(number as u32, &part)?;
+            }
+            hashes.push(Stored { chunks: known, mark: plan.mark(number) });
         }
         let root = writer.end()?;
         let embedded = super::embedded(state, &plan.modules);
@@ -178,7 +196,13 @@ impl<T> StoreData<T> {
                 ModuleBytes { bytes: embed.then(|| Arc::from(module.decoded.bytes())) }
             });
         let modules = modules.collect();
-        Ok(Plan { captured, modules, options })
+        let memories = captured.memories.iter();
+        let marks = memories.map(|memory| match options.for_children {
+            true => self.inner.memories[*memory].mark(),
+            false => None,
+        });
+        let marks = marks.collect();
+        Ok(Plan { captured, modules, options, marks })
     }
 }
 
@@ -194,9 +218,16 @@ struct Plan<'o> {
     captured: Captured,
     modules: Vec<ModuleBytes>,
     options: &'o CheckpointOptions,
+    /// Of the memories that are not shared.
+    marks: Vec<Option<Mark>>,
 }
 
 impl Plan<'_> {
+    /// The mark of the memory at a position in the state; none of a shared one.
+    fn mark(&self, number: usize) -> Option<Mark> {
+        self.marks.get(number).copied().flatten()
+    }
+
     fn parent(&self) -> Option<&Index> {
         self.options.since.as_ref().map(|since| &*since.0)
     }
@@ -225,6 +256,9 @@ impl StoreInner {
         let parent = plan.parent().filter(|_| memory.on_parent);
         let module = plan.captured.state.module_of(memory.item);
         let parent = parent.and_then(|p| p.memory(memory.item, memory.len, &module));
+        // Without a mark of this moment nothing is known of what was written last.
+        let marked = parent.filter(|_| plan.mark(number).is_some());
+        let own = plan.captured.memories.get(number).map(|own| &self.memories[*own]);
         let contents = Contents {
             bytes: self.contents_of(&plan.captured, number),
             base: Base::of(
@@ -232,8 +266,18 @@ impl StoreInner {
                 memory.item,
             ),
             parent: parent.map(|parent| &parent.chunks),
-            compress: plan.options.compress,
+            unchanged: marked.zip(own).and_then(|(parent, data)| unchanged_since(data, parent)),
+            compress: plan.options.compress && !plan.options.mappable,
         };
         pack(&contents, self.engine().config().threads, take)
     }
+}
+
+/// Says which chunks of a memory, which was marked just now, are known to be those of the parent. A chunk that the parent
+/// has not or has a part of only is none.
+fn unchanged_since(memory: &MemoryData, parent: &IndexedMemory) -> Option<Unchanged> {
+    const { assert!(CHUNK == TRACKED_PART, "parts are chunks") };
+    let is_changed = memory.changed_since(parent.mark?)?;
+    let whole = parent.len / CHUNK as u64;
+    Some(Box::new(move |index| index < whole && !is_changed(index as usize)))
 }

@@ -5,7 +5,7 @@
 //! folder on a disk may be slow, but the file behaves the same.
 
 use crate::torture::{self, Point};
-use rustix::fs::{MemfdFlags, Mode, OFlags};
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use std::fs::File;
 use std::io;
 
@@ -26,6 +26,34 @@ pub(crate) fn memory_file(name: &str) -> io::Result<File> {
 /// A file in memory.
 fn in_memory(name: &str) -> io::Result<File> {
     Ok(rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)?.into())
+}
+
+/// A file in memory that can be sealed.
+///
+/// # Errors
+///
+/// The system has none.
+pub(crate) fn sealable_file(name: &str) -> io::Result<File> {
+    torture::check(Point::MemoryFile)?;
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    Ok(rustix::fs::memfd_create(name, flags)?.into())
+}
+
+/// What a sealed file lacks: the ways to change it and to cut it off.
+const SEALS: SealFlags = SealFlags::WRITE.union(SealFlags::SHRINK);
+
+/// Makes sure that nobody can change a file in memory any more.
+///
+/// # Errors
+///
+/// It cannot be sealed, or somebody shows it to write to it.
+pub(crate) fn seal(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::fcntl_add_seals(file, SEALS | SealFlags::GROW)?)
+}
+
+/// Whether nobody can change what a file has, or cut it off.
+pub(crate) fn is_sealed(file: &File) -> bool {
+    rustix::fs::fcntl_get_seals(file).is_ok_and(|seals| seals.contains(SEALS))
 }
 
 /// A file in a folder, and the folder.

@@ -102,6 +102,12 @@ struct Region {
     categories: u64,
 }
 
+/// Flags: pages that are found are protected, so that the next writes to them are noted; a part that is not tracked is
+/// an error.
+const PROTECT_WHAT_IS_FOUND: u64 = 1;
+const ONLY_TRACKED: u64 = 1 << 1;
+
+const IS_WRITTEN: u64 = 1 << 1;
 const IS_FILE: u64 = 1 << 2;
 const IS_PRESENT: u64 = 1 << 3;
 const IS_SWAPPED: u64 = 1 << 4;
@@ -111,7 +117,7 @@ const IS_ZERO: u64 = 1 << 5;
 struct Scan<'a>(&'a mut ScanArg);
 
 // SAFETY: the opcode is that of `PAGEMAP_SCAN`, whose argument is a `pm_scan_arg`; it writes to that, and to the
-// regions that it points to, which `scan` owns meanwhile.
+// regions that it points to, which `regions` owns meanwhile.
 unsafe impl Ioctl for Scan<'_> {
     type Output = usize;
     const IS_MUTATING: bool = true;
@@ -131,9 +137,45 @@ unsafe impl Ioctl for Scan<'_> {
 
 /// Written pages are not of a file, not the system's page of zeroes, and somewhere.
 fn scan(pagemap: &OwnedFd, base: u64, len: usize) -> io::Result<Written> {
+    let mut found = Written::default();
+    let question = ScanArg {
+        category_anyof_mask: IS_PRESENT | IS_SWAPPED,
+        return_mask: IS_FILE | IS_ZERO,
+        ..ScanArg::default()
+    };
+    regions(pagemap, base, len, &question, |run, categories| found.add(run, categories != 0))?;
+    Ok(found)
+}
+
+/// What was written in `[base, base + len)` since the last question, or since [`super::tracking::track`]; all of it is
+/// noted anew.
+///
+/// # Errors
+///
+/// It is not tracked as a whole.
+pub(super) fn written_since(base: *const u8, len: usize) -> io::Result<Vec<Range<usize>>> {
+    let mut found = Written::default();
+    let question = ScanArg {
+        flags: PROTECT_WHAT_IS_FOUND | ONLY_TRACKED,
+        category_mask: IS_WRITTEN,
+        return_mask: IS_WRITTEN,
+        ..ScanArg::default()
+    };
+    regions(&pagemap()?.1, base as u64, len, &question, |run, _| found.add(run, false))?;
+    Ok(found.runs)
+}
+
+/// Asks which runs of pages are of these kinds, and gives them with the kinds.
+fn regions(
+    pagemap: &OwnedFd,
+    base: u64,
+    len: usize,
+    question: &ScanArg,
+    mut each: impl FnMut(Range<usize>, u64),
+) -> io::Result<()> {
     let mut regions = [Region::default(); 64];
     let end = base + len as u64;
-    let (mut at, mut found) = (base, Written::default());
+    let mut at = base;
     while at < end {
         let mut arg = ScanArg {
             size: size_of::<ScanArg>() as u64,
@@ -141,22 +183,20 @@ fn scan(pagemap: &OwnedFd, base: u64, len: usize) -> io::Result<Written> {
             end,
             vec: regions.as_mut_ptr() as u64,
             vec_len: regions.len() as u64,
-            category_anyof_mask: IS_PRESENT | IS_SWAPPED,
-            return_mask: IS_FILE | IS_ZERO,
-            ..ScanArg::default()
+            ..*question
         };
-        // SAFETY: the call only writes to `arg` and to `vec_len` regions, which are ours.
+        // SAFETY: the call only writes to `arg` and to `vec_len` regions, which are ours; it may protect pages that are
+        // tracked, of which the system takes the protection away when they are written.
         let count = unsafe { rustix::ioctl::ioctl(pagemap, Scan(&mut arg))? };
         for region in regions.iter().take(count) {
-            let run = (region.start - base) as usize..(region.end - base) as usize;
-            found.add(run, region.categories != 0);
+            each((region.start - base) as usize..(region.end - base) as usize, region.categories);
         }
         if arg.walk_end <= at {
             return Err(io::ErrorKind::Unsupported.into());
         }
         at = arg.walk_end;
     }
-    Ok(found)
+    Ok(())
 }
 
 const WORD_PRESENT: u64 = 1 << 63;

@@ -9,7 +9,9 @@ use crate::limits::ResourceLimiter;
 use crate::raw::parts::instance::MemoryRef;
 use crate::raw::parts::memory::MemoryData;
 use crate::{Error, Result, SharedMemory};
+use std::ops::Range;
 use wardian_types::MemoryType;
+use wardian_vm::memory::ImmutableFile;
 
 /// A memory of a new store that is to get its contents.
 pub(crate) struct Target<'a> {
@@ -75,6 +77,14 @@ impl<'a> Target<'a> {
                 write(&mut bytes)?;
                 if bytes == before { Ok(()) } else { memory.write(range.start, &bytes) }
             }
+        }
+    }
+
+    /// Makes a part show a file, if that is possible.
+    pub(crate) fn show_file(&mut self, range: Range<usize>, place: (&ImmutableFile, u64)) -> bool {
+        match &mut self.memory {
+            To::Own(memory) => memory.show_file(range, place),
+            To::Shared(_) => false,
         }
     }
 

@@ -3,12 +3,13 @@
 use crate::error::UsageKind;
 use crate::limits::ResourceLimiter;
 use crate::{Engine, Error, Result};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 use wardian_types::MemoryType;
 use wardian_vm::layout::VmMemory;
-use wardian_vm::memory::{GrowError, Memory, MemoryCapture, size_in_bytes};
+use wardian_vm::memory::{GrowError, ImmutableFile, Mark, Memory, MemoryCapture, size_in_bytes};
 
 /// An unshared memory of a store.
 pub(crate) struct MemoryData {
@@ -161,6 +162,25 @@ impl MemoryData {
         self.linear
             .capture()
             .map_err(|e| Error::system(format!("cannot keep the contents of a {ty}"), e))
+    }
+
+    /// Notes from now on which parts are written, if that is possible.
+    pub(crate) fn mark(&mut self) -> Option<Mark> {
+        self.linear.mark()
+    }
+
+    /// See [`Memory::changed_since`].
+    pub(crate) fn changed_since(
+        &self,
+        mark: Mark,
+    ) -> Option<impl Fn(usize) -> bool + Sync + use<>> {
+        self.linear.changed_since(mark)
+    }
+
+    /// See [`Memory::show_file`].
+    pub(crate) fn show_file(&mut self, range: Range<usize>, place: (&ImmutableFile, u64)) -> bool {
+        self.pristine = false;
+        self.linear.show_file(range.start, range.len(), place)
     }
 
     /// Makes a new memory of the same size what this one is.
