@@ -169,7 +169,7 @@ fn take(
 ) -> Option<Vec<u8>> {
     thread::sleep(Duration::from_millis(millis));
     let bytes = Bytes::default();
-    match handle.checkpoint_to(&CheckpointOptions::new(), bytes.clone(), after) {
+    match handle.checkpoint_to(&CheckpointOptions::new(), bytes.clone(), move || after) {
         Ok(()) => Some(std::mem::take(&mut *bytes.0.lock().unwrap())),
         Err(error) => {
             let error = error.to_string();
@@ -226,7 +226,7 @@ fn refused(engine: &Engine) {
     let engine = &sources(engine)[0];
     let (ended, error) = begin(engine, |handle| {
         thread::sleep(Duration::from_millis(3));
-        handle.checkpoint_to(&CheckpointOptions::new(), Full, AfterCheckpoint::End).unwrap_err()
+        handle.checkpoint_to(&CheckpointOptions::new(), Full, || AfterCheckpoint::End).unwrap_err()
     });
     assert_eq!(error.to_string(), "it is full");
     assert_eq!(ended.unwrap_err().exit_code(), Some(expected()));
@@ -238,7 +238,7 @@ fn forged(engine: &Engine) {
     let (_, (first, second)) = begin(engine, |handle| {
         let first = take(&handle, 3, AfterCheckpoint::Resume).unwrap();
         let second = take(&handle, 3, AfterCheckpoint::End).unwrap();
-        let error = handle.checkpoint_to(&options, Bytes::default(), AfterCheckpoint::End);
+        let error = handle.checkpoint_to(&options, Bytes::default(), || AfterCheckpoint::End);
         assert!(error.is_err(), "it has ended");
         (first, second)
     });

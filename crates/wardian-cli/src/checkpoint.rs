@@ -10,8 +10,8 @@ mod file;
 mod key;
 mod place;
 
-pub(crate) use chain::{Chained, whole};
-pub(crate) use file::{Problem, Target, request};
+pub(crate) use chain::{Chained, Saved, whole};
+pub(crate) use file::{Guest, Problem, Target, request};
 pub(crate) use key::Key;
 pub(crate) use place::{Place, is_url};
 
@@ -28,10 +28,10 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use wardian::{
-    Engine, Error, Linker, Module, Store,
-    checkpoint::{AfterCheckpoint, Checkpoint, CheckpointReader, CheckpointRequest, ResumeOptions},
+    Engine, Error, Linker, Module, Store, Val,
+    checkpoint::{AfterCheckpoint, Checkpoint, CheckpointReader, ResumeOptions},
 };
-use wardian_wasi::WasiState;
+use wardian_wasi::{SaveOptions, WasiState};
 
 /// The name of WASI's state in a checkpoint.
 const WASI: &str = "wasi";
@@ -42,7 +42,7 @@ pub(crate) struct Checkpointer {
     every: Option<Duration>,
     signals: SignalSet,
     /// What asks for one, while the guest runs.
-    request: Arc<Mutex<Option<CheckpointRequest>>>,
+    request: Arc<Mutex<Option<Guest>>>,
 }
 
 impl Checkpointer {
@@ -68,9 +68,13 @@ impl Checkpointer {
     }
 
     /// From now on checkpoints are taken.
-    pub(crate) fn guest_begins(&self, store: &mut Store<Host>) -> anyhow::Result<()> {
+    pub(crate) fn guest_begins(
+        &self,
+        store: &mut Store<Host>,
+        request: &Guest,
+    ) -> anyhow::Result<()> {
         carry_wasi(store);
-        let request = store.checkpoint_request();
+        let request = request.clone();
         *self.request.lock().unwrap_or_else(|e| e.into_inner()) = Some(request.clone());
         let Some(every) = self.every else { return Ok(()) };
         let target = self.target.clone();
@@ -113,13 +117,15 @@ impl Checkpointer {
 /// From now on checkpoints of the store have the state of WASI.
 pub(crate) fn carry_wasi(store: &mut Store<Host>) {
     store.host_state_with(|host| {
-        let state = host.wasi.save().map_err(Error::host)?;
+        // Those that there are stand still: see `Guest::Threads`.
+        let options = SaveOptions::new().with_threads(true);
+        let state = host.wasi.save_with(&options).map_err(Error::host)?;
         Ok(vec![(WASI.to_owned(), state.to_bytes())])
     });
 }
 
 /// Writes a checkpoint each time so much time has passed, until the guest's store is gone.
-fn take_every(every: Duration, request: &CheckpointRequest, target: &Target) {
+fn take_every(every: Duration, request: &Guest, target: &Target) {
     let place = &target.place;
     let mut warned = false;
     let mut chain = Chain::default();
@@ -163,7 +169,7 @@ fn signal(signal: CheckpointSignal) -> Signal {
 }
 
 /// Begins to read a checkpoint, with its parents.
-pub(crate) fn read(place: &Place, key: Option<&Key>) -> anyhow::Result<CheckpointReader<'static>> {
+pub(crate) fn read(place: &Place, key: Option<&Key>) -> anyhow::Result<Saved> {
     chain::open(place, key).with_context(|| format!("cannot resume {place}"))
 }
 
@@ -206,5 +212,10 @@ pub(crate) fn resume(
         return Err(Error::host("no program was running when the checkpoint was taken"));
     }
     let results = resumed.run(&mut *store)?;
-    Ok(results.iter().map(|v| objects::show(&*store, module, v) + "\n").collect())
+    Ok(lines(&results, module, store))
+}
+
+/// What is printed of results.
+pub(crate) fn lines(results: &[Val], module: &Module, store: &Store<Host>) -> String {
+    results.iter().map(|v| objects::show(store, module, v) + "\n").collect()
 }

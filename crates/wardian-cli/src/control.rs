@@ -17,7 +17,7 @@ pub(crate) use client::{Peer, attach, checkpoint};
 use protocol::{Answer, Code, Command};
 
 use crate::args::{EngineArg, RunArgs};
-use crate::checkpoint::{self, Chained, Key, Place, Problem, Target};
+use crate::checkpoint::{self, Chained, Guest, Key, Place, Problem, Target};
 use crate::host::control::{Pending, Server, Socket};
 use crate::live::Live;
 use crate::outfile::OutFile;
@@ -26,10 +26,7 @@ use crate::wasi::Host;
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use wardian::{
-    Store,
-    checkpoint::{AfterCheckpoint, CheckpointRequest},
-};
+use wardian::{Store, checkpoint::AfterCheckpoint};
 use wardian_observe::Format;
 
 /// The longest look.
@@ -52,14 +49,15 @@ impl Control {
     pub(crate) fn open(
         args: &RunArgs,
         store: &mut Store<Host>,
+        checkpoints: &Guest,
         live: Option<Live>,
     ) -> anyhow::Result<Option<Control>> {
         let Some(live) = live else { return Ok(None) };
         live.watch(store);
         let (socket, listener) = Socket::open().context("cannot open a control socket")?;
         checkpoint::carry_wasi(store);
-        let guest = Guest {
-            checkpoints: store.checkpoint_request(),
+        let guest = Controlled {
+            checkpoints: checkpoints.clone(),
             key: Key::of(args.checkpoint.key.as_deref())?,
             engine: EngineArg::of(args.engine()),
             live: live.clone(),
@@ -73,14 +71,14 @@ impl Control {
 }
 
 /// What is controlled.
-struct Guest {
-    checkpoints: CheckpointRequest,
+struct Controlled {
+    checkpoints: Guest,
     key: Option<Key>,
     engine: EngineArg,
     live: Live,
 }
 
-impl Guest {
+impl Controlled {
     /// Answers a request, at once or later.
     fn answer(&self, command: Command, pending: Pending) {
         match command {

@@ -35,7 +35,9 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
         output::write(diff::show(sides.0, sides.1, key.as_ref(), args.json)?.as_bytes())?;
         return Ok(Exit::SUCCESS);
     }
-    if wardian::checkpoint::is_checkpoint(&input.bytes) {
+    if wardian::checkpoint::is_checkpoint(&input.bytes)
+        || wardian_wasi::is_threads_checkpoint(&input.bytes)
+    {
         let shown = checkpoint::show(&input, &place, key()?.as_ref(), args.json)?;
         output::write(shown.as_bytes())?;
         return Ok(Exit::SUCCESS);

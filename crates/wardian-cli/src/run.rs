@@ -3,7 +3,7 @@
 mod watch;
 
 use crate::args::RunArgs;
-use crate::checkpoint::{self, Checkpointer, Key, Place};
+use crate::checkpoint::{self, Checkpointer, Guest, Key, Place, Saved};
 use crate::control::Control;
 use crate::ending::Ending;
 use crate::host::Signal;
@@ -23,12 +23,12 @@ use std::time::Instant;
 use wardian::{
     Engine, ErrorKind, ExternType, FuncType, Instance, InstantiateOptions, Linker, Module,
     StopReason, Store, StoreContextMut,
-    checkpoint::Checkpoints,
+    checkpoint::{CheckpointReader, Checkpoints, ResumeOptions},
     inspect::InternalModule,
     limits::StoreLimits,
     resolver::{ImportRequest, ImportResolver, Resolution, TrapStubs},
 };
-use wardian_wasi::{RestoreOptions, WasiCtx};
+use wardian_wasi::{RestoreOptions, ResumedThreads, WasiCtx, WasiThreads};
 use watch::Watch;
 
 const START: &str = "_start";
@@ -61,8 +61,9 @@ pub(crate) fn run(
     let on_threads = Live::with_threads(live.as_ref(), observer.clone());
     let threads = threads::group(args, &module, &linker, store.data(), on_threads, deaths.clone())?;
     watch.guest_begins(&mut store);
-    checkpoints.iter().try_for_each(|checkpoints| checkpoints.guest_begins(&mut store))?;
-    let _control = Control::open(args, &mut store, live)?;
+    let guest = Guest::new(&mut store, threads.as_ref().map(WasiThreads::handle));
+    checkpoints.iter().try_for_each(|checkpoints| checkpoints.guest_begins(&mut store, &guest))?;
+    let _control = Control::open(args, &mut store, &guest, live)?;
     observer.linked(linking.elapsed());
     observer.begins();
     let mut main = None;
@@ -235,10 +236,10 @@ pub(crate) fn resume(args: &RunArgs, verbose: bool) -> Result<Exit> {
     let engine = engine(args, verbose, &*observer)?;
     let key = Key::of(args.checkpoint.key.as_deref())?;
     let checkpoint = checkpoint::read(&Place::of(args.file())?, key.as_ref())?;
-    let wasi = checkpoint::read_wasi_state(&checkpoint)?;
+    let wasi = checkpoint::read_wasi_state(checkpoint.main())?;
     let wasi = wasi::context(args)?.restore(&wasi, &RestoreOptions::new());
     let wasi = wasi.context("the program's files cannot be opened again")?;
-    let module = checkpoint::program(&checkpoint, &engine)?;
+    let module = checkpoint::program(checkpoint.main(), &engine)?;
     let mut linker = Linker::new(&engine);
     wasi::link(&mut linker)?;
     if args.stub_imports {
@@ -246,10 +247,30 @@ pub(crate) fn resume(args: &RunArgs, verbose: bool) -> Result<Exit> {
     }
     let mut store = store(args, &engine, wasi)?;
     watch.guest_begins(&mut store);
-    checkpoints.iter().try_for_each(|checkpoints| checkpoints.guest_begins(&mut store))?;
+    let resumed = match checkpoint {
+        Saved::One(checkpoint) => Running::One(checkpoint),
+        Saved::Threads(group) => {
+            let deaths = Arc::new(Deaths::default());
+            let host = store.data().clone();
+            let threads = threads::describe(args, &module, &linker, &host, observer, deaths)?;
+            let options = ResumeOptions::new().with_module(&module);
+            Running::Threads(threads.resume(&linker, &mut store, group, &options)?)
+        }
+    };
+    let handle = match &resumed {
+        Running::One(_) => None,
+        Running::Threads(threads) => Some(threads.handle()),
+    };
+    let guest = Guest::new(&mut store, handle);
+    checkpoints.iter().try_for_each(|checkpoints| checkpoints.guest_begins(&mut store, &guest))?;
     let live = args.control.then(|| Live::new(args));
-    let _control = Control::open(args, &mut store, live)?;
-    let outcome = checkpoint::resume(checkpoint, &module, &mut store, &linker);
+    let _control = Control::open(args, &mut store, &guest, live)?;
+    let outcome = match resumed {
+        Running::One(checkpoint) => checkpoint::resume(checkpoint, &module, &mut store, &linker),
+        Running::Threads(threads) => {
+            threads.run(&mut store).map(|results| checkpoint::lines(&results, &module, &store))
+        }
+    };
     let stopped = watch.guest_ended();
     match outcome {
         Ok(lines) => {
@@ -258,6 +279,12 @@ pub(crate) fn resume(args: &RunArgs, verbose: bool) -> Result<Exit> {
         }
         Err(error) => ended(error, args, stopped, None),
     }
+}
+
+/// What is resumed.
+enum Running {
+    One(CheckpointReader<'static>),
+    Threads(ResumedThreads<Host>),
 }
 
 fn store(args: &RunArgs, engine: &Engine, wasi: WasiCtx) -> anyhow::Result<Store<Host>> {

@@ -8,7 +8,7 @@ use crate::wasi::{Fuel, Host};
 use anyhow::bail;
 use std::sync::Arc;
 use wardian::{ExternType, Linker, Module, Store, limits::ResourceLimiter};
-use wardian_wasi::WasiThreads;
+use wardian_wasi::{WasiThreads, WasiThreadsBuilder};
 
 /// The group of a program that can make threads; `None` for one that cannot.
 pub(crate) fn group(
@@ -22,6 +22,18 @@ pub(crate) fn group(
     if !wardian_wasi::needs_threads(module) {
         return Ok(None);
     }
+    Ok(Some(describe(args, module, linker, host, observer, deaths)?.build(linker)?))
+}
+
+/// The description of the group.
+pub(crate) fn describe(
+    args: &RunArgs,
+    module: &Module,
+    linker: &Linker<Host>,
+    host: &Host,
+    observer: Arc<dyn Observer>,
+    deaths: Arc<Deaths>,
+) -> anyhow::Result<WasiThreadsBuilder<Host>> {
     // The shared memory belongs to no store, so no store's limiter is asked for its beginning.
     for (_, name, ty) in module.imports() {
         let ExternType::Memory(memory) = &ty else { continue };
@@ -31,7 +43,7 @@ pub(crate) fn group(
         }
     }
     let host = host.clone();
-    let builder = WasiThreads::builder(module, move |_| host.clone())
+    Ok(WasiThreads::builder(module, move |_| host.clone())
         .max_threads(args.max_threads)
         .options(crate::run::options(args, linker))
         .on_failure(move |tid, _, _, error| deaths.add(format!("thread {tid}"), error))
@@ -40,8 +52,7 @@ pub(crate) fn group(
             if let Err(error) = observer.store(store) {
                 report::warning(&format!("a thread of the guest is not observed: {error}"));
             }
-        });
-    Ok(Some(builder.build(linker)?))
+        }))
 }
 
 /// Makes the store ask for memory, and for fuel if that is counted.

@@ -131,7 +131,8 @@
 //! **What is refused.** [`SaveError`] names the descriptor and its path: a FIFO or block device that the guest
 //! opened, for the data in it is not the guest's; a file that is open but was moved out of its directory; removed
 //! files above the limit; a program with threads (one that has made no WASI call yet goes unnoticed: the runtime
-//! has to refuse it by the shared memory).
+//! has to refuse it by the shared memory), unless it is known that they stand still ([`SaveOptions::with_threads`]): see
+//! [`WasiThreadsHandle::checkpoint_to`].
 //!
 //! **What is not carried.** Locks and other things that hosts attach to open files; what others wrote to a file
 //! that the guest has open, if the file is copied before or after; the serial numbers of files, which may differ

@@ -328,6 +328,21 @@ impl Checkpoint {
         Ok(backtrace)
     }
 
+    /// The same with the modules' bytes of another checkpoint, for those that it lacks: as checkpoints of other threads of
+    /// the same program do.
+    pub fn with_modules_of(&self, other: &Checkpoint) -> Checkpoint {
+        let mut whole = self.clone();
+        for (module, state) in whole.modules.iter_mut().zip(&self.state.modules) {
+            let mut known = other.state.modules.iter().zip(&other.modules);
+            if module.bytes.is_none()
+                && let Some((_, found)) = known.find(|(known, _)| known.hash == state.hash)
+            {
+                *module = found.clone();
+            }
+        }
+        whole
+    }
+
     /// Sizes of the memories in bytes, and how many bytes their contents take in the checkpoint.
     pub fn memories(&self) -> impl ExactSizeIterator<Item = (u64, u64)> {
         self.state.memories.iter().zip(&self.memories).map(|(state, chunks)| {

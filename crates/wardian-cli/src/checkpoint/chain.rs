@@ -13,7 +13,9 @@ use super::key::Key;
 use super::place::{Identity, Place};
 use anyhow::Context;
 use std::collections::HashSet;
+use std::io::{Cursor, Read};
 use wardian::checkpoint::{Checkpoint, CheckpointIndex, CheckpointOptions, CheckpointReader};
+use wardian_wasi::WasiThreadsCheckpoint;
 
 /// Bytes of the smallest file for which a chain is worth it: for less, several files are more trouble than they save.
 const LARGE: u64 = 4 << 20;
@@ -53,10 +55,27 @@ pub(crate) enum Chained {
     After(Parent),
 }
 
+/// A checkpoint that is being read.
+pub(crate) enum Saved {
+    One(CheckpointReader<'static>),
+    Threads(WasiThreadsCheckpoint<'static>),
+}
+
+impl Saved {
+    /// That of the main thread.
+    pub(crate) fn main(&self) -> &CheckpointReader<'static> {
+        match self {
+            Saved::One(checkpoint) => checkpoint,
+            Saved::Threads(group) => group.main(),
+        }
+    }
+}
+
 /// What was written.
 pub(crate) struct Written {
     pub(crate) bytes: u64,
-    pub(super) index: CheckpointIndex,
+    /// None of a group of threads.
+    pub(super) index: Option<CheckpointIndex>,
 }
 
 impl Chain {
@@ -86,7 +105,7 @@ impl Chain {
     pub(super) fn written(&mut self, place: &Place, written: Written, has_parent: bool) {
         let before = self.last.take().filter(|_| has_parent);
         let Ok(Some(identity)) = place.identity() else { return };
-        let Written { bytes, index } = written;
+        let Written { bytes, index: Some(index) } = written else { return };
         self.last = Some(match before {
             Some(last) => Last {
                 index,
@@ -159,13 +178,36 @@ fn parent_of(place: &Place, key: Option<&Key>) -> Option<[u8; 32]> {
     begin(place, key).ok()?.parent().copied()
 }
 
-/// Begins to read a checkpoint, with its parents. One with a key is read twice: nothing of it is used before it is known
+/// Begins to read a checkpoint: of a group of threads, or of one guest, with its parents. One with a key is read twice: nothing of it is used before it is known
 /// who made it.
-pub(super) fn open(place: &Place, key: Option<&Key>) -> anyhow::Result<CheckpointReader<'static>> {
+pub(super) fn open(place: &Place, key: Option<&Key>) -> anyhow::Result<Saved> {
+    if let Some(group) = begin_group(place, key)? {
+        if key.is_none() {
+            return Ok(Saved::Threads(group));
+        }
+        group.verify()?;
+        let again = begin_group(place, key)?.context("it is another file now")?;
+        return Ok(Saved::Threads(again));
+    }
     if key.is_some() {
         begin_all(place, key)?.verify()?;
     }
-    begin_all(place, key)
+    begin_all(place, key).map(Saved::One)
+}
+
+/// Begins to read the checkpoint of a group of threads, if it is one.
+fn begin_group(
+    place: &Place,
+    key: Option<&Key>,
+) -> anyhow::Result<Option<WasiThreadsCheckpoint<'static>>> {
+    let mut reader = place.reader()?;
+    let mut head = Vec::new();
+    reader.by_ref().take(8).read_to_end(&mut head)?;
+    if !wardian_wasi::is_threads_checkpoint(&head) {
+        return Ok(None);
+    }
+    let whole = Cursor::new(head).chain(reader);
+    Ok(Some(WasiThreadsCheckpoint::read(whole, &Key::for_reading(key))?))
 }
 
 fn begin_all(place: &Place, key: Option<&Key>) -> anyhow::Result<CheckpointReader<'static>> {

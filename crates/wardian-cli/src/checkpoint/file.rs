@@ -14,14 +14,17 @@ use super::chain::{self, Chained, Parent, Written};
 use super::key::Key;
 use super::place::{New, Place};
 use crate::host::UnnamedFile;
+use crate::wasi::Host;
 use anyhow::{Context, anyhow};
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use tempfile::NamedTempFile;
-use wardian::checkpoint::{AfterCheckpoint, CheckpointRequest};
+use wardian::Store;
+use wardian::checkpoint::{AfterCheckpoint, CheckpointIndex, CheckpointOptions, CheckpointRequest};
+use wardian_wasi::WasiThreadsHandle;
 
 /// The names of files that a checkpoint is written to before it takes its name.
 const TEMPORARY: &str = ".wardian-checkpoint-";
@@ -30,7 +33,7 @@ const TEMPORARY: &str = ".wardian-checkpoint-";
 /// many that were there before are kept. With a parent, which is the file that is replaced, it has what has changed since.
 /// What was there stays until the new one is on the disk. `done` is dropped if the guest has ended.
 pub(crate) fn request(
-    guest: &CheckpointRequest,
+    guest: &Guest,
     target: &Target,
     chained: Chained,
     done: impl FnOnce(Result<Written, Problem>) -> AfterCheckpoint + Send + 'static,
@@ -47,9 +50,11 @@ pub(crate) fn request(
     };
     let failed = Arc::new(AtomicBool::new(false));
     let writer = Noting { to: writer, failed: failed.clone() };
+    // A group of threads is written as a whole each time.
+    let chained = if let Guest::Threads(_) = guest { Chained::No } else { chained };
     let options = Key::for_writing(target.key.as_ref(), chained.options());
     let replacing = Replacing { target: target.clone(), parent: chained.parent() };
-    guest.request_to(options, writer, move |taken| {
+    let finish = move |taken: wardian::Result<Option<CheckpointIndex>>| {
         let context = || format!("cannot write the checkpoint {}", replacing.target.place);
         done(match taken {
             Ok(_) if replacing.is_late() => Err(Problem::Replaced),
@@ -63,7 +68,58 @@ pub(crate) fn request(
             }
             Err(error) => Err(Problem::CannotCapture(error.into())),
         })
-    });
+    };
+    match guest {
+        Guest::One(guest) => guest.request_to(options, writer, |taken| finish(taken.map(Some))),
+        Guest::Threads(group) => request_group(group.clone(), options, writer, finish),
+    }
+}
+
+/// Asks for a checkpoint of a group of threads, from a thread of its own, for that waits for all of them.
+fn request_group(
+    group: WasiThreadsHandle<Host>,
+    options: CheckpointOptions,
+    writer: impl Write + Send + 'static,
+    finish: impl FnOnce(wardian::Result<Option<CheckpointIndex>>) -> AfterCheckpoint + Send + 'static,
+) {
+    let once = Arc::new(Mutex::new(Some(finish)));
+    let take = |once: &Mutex<Option<_>>| once.lock().unwrap_or_else(|e| e.into_inner()).take();
+    let ask = {
+        let once = once.clone();
+        move || {
+            let written = {
+                let once = once.clone();
+                move || take(&once).map_or(AfterCheckpoint::Resume, |finish| finish(Ok(None)))
+            };
+            match group.checkpoint_to(&options, writer, written) {
+                // The one who asks hears that the guest has ended.
+                Err(_) if group.has_ended() => drop(take(&once)),
+                Err(error) => {
+                    take(&once).map(|finish| finish(Err(error)));
+                }
+                Ok(()) => {}
+            }
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("checkpoint".into()).spawn(ask) {
+        let error = wardian::Error::host(error);
+        take(&once).map(|finish| finish(Err(error)));
+    }
+}
+
+/// What is asked for checkpoints.
+#[derive(Clone)]
+pub(crate) enum Guest {
+    One(CheckpointRequest),
+    /// A program that can make threads.
+    Threads(WasiThreadsHandle<Host>),
+}
+
+impl Guest {
+    /// That of a store, or of the group of threads of which it is the main thread's.
+    pub(crate) fn new(store: &mut Store<Host>, threads: Option<WasiThreadsHandle<Host>>) -> Guest {
+        threads.map_or_else(|| Guest::One(store.checkpoint_request()), Guest::Threads)
+    }
 }
 
 /// Where checkpoints go.

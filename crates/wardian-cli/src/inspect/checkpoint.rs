@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 use wardian::{Config, CoreFeatures, Engine, EngineKind, Frame, checkpoint::Checkpoint};
 use wardian_observe::printable;
-use wardian_wasi::WasiState;
+use wardian_wasi::{WasiState, WasiThreadsCheckpoint};
 
 /// Frames that are shown; deep recursion has many.
 const FRAMES: usize = 50;
@@ -19,23 +19,36 @@ pub(super) fn show(
     key: Option<&Key>,
     as_json: bool,
 ) -> anyhow::Result<String> {
-    let read = Checkpoint::from_bytes_with(&input.bytes, &Key::for_reading(key));
-    let checkpoint = read.map_err(|error| input.unusable(error))?;
+    let options = Key::for_reading(key);
+    let read = match wardian_wasi::is_threads_checkpoint(&input.bytes) {
+        true => WasiThreadsCheckpoint::read_all(&input.bytes[..], &options),
+        false => Checkpoint::from_bytes_with(&input.bytes, &options).map(|main| (main, Vec::new())),
+    };
+    let (checkpoint, threads) = read.map_err(|error| input.unusable(error))?;
     let wasi = checkpoint::wasi_state(&checkpoint).ok();
     let engine = engine()?;
     // Without the modules there are no names. A parent may have them.
     let whole = checkpoint::whole(checkpoint.clone(), place, key).ok();
     let backtrace = whole.as_ref().unwrap_or(&checkpoint).backtrace(&engine).ok();
     let frames = backtrace.as_ref().map_or(&[][..], |backtrace| backtrace.frames());
+    let threads = threads.iter().map(|(tid, thread)| {
+        // Only the main thread's has the modules.
+        let backtrace = thread.with_modules_of(&checkpoint).backtrace(&engine);
+        (*tid, backtrace.map(|backtrace| backtrace.frames().to_vec()).unwrap_or_default())
+    });
+    let threads: Vec<Thread> = threads.collect();
     if as_json {
-        let value = to_json(&checkpoint, wasi.as_ref(), frames);
+        let value = to_json(&checkpoint, wasi.as_ref(), frames, &threads);
         return Ok(serde_json::to_string_pretty(&value)? + "\n");
     }
     let mut out = String::new();
     // Writing to a string does not fail.
-    let _ = text(&mut out, input, &checkpoint, wasi.as_ref(), frames);
+    let _ = text(&mut out, input, &checkpoint, wasi.as_ref(), frames, &threads);
     Ok(out)
 }
+
+/// A thread beside the main thread: its identifier, and its frames.
+type Thread = (u32, Vec<Frame>);
 
 /// An engine for the modules of checkpoints, which are not run.
 pub(super) fn engine() -> anyhow::Result<Engine> {
@@ -50,6 +63,7 @@ fn text(
     checkpoint: &Checkpoint,
     wasi: Option<&WasiState>,
     frames: &[Frame],
+    threads: &[Thread],
 ) -> std::fmt::Result {
     writeln!(out, "file       {}", printable(&input.name))?;
     writeln!(out, "kind       checkpoint")?;
@@ -75,6 +89,15 @@ fn text(
     if total > frames.len().min(FRAMES) {
         writeln!(out, "  and {} more", total - frames.len().min(FRAMES))?;
     }
+    for (tid, frames) in threads {
+        writeln!(out, "\nframes of thread {tid}")?;
+        for frame in frames.iter().take(FRAMES) {
+            writeln!(out, "  {}", printable(&frame.to_string()))?;
+        }
+        if frames.len() > FRAMES {
+            writeln!(out, "  and {} more", frames.len() - FRAMES)?;
+        }
+    }
     let Some(wasi) = wasi else { return Ok(()) };
     writeln!(out, "\narguments")?;
     wasi.args().iter().try_for_each(|arg| writeln!(out, "  {}", printable(arg)))?;
@@ -82,7 +105,12 @@ fn text(
     wasi.descriptors().try_for_each(|open| writeln!(out, "  {}", printable(&open.to_string())))
 }
 
-fn to_json(checkpoint: &Checkpoint, wasi: Option<&WasiState>, frames: &[Frame]) -> Value {
+fn to_json(
+    checkpoint: &Checkpoint,
+    wasi: Option<&WasiState>,
+    frames: &[Frame],
+    threads: &[Thread],
+) -> Value {
     let modules = checkpoint.modules().map(|module| {
         json!({
             "name": module.name,
@@ -107,6 +135,13 @@ fn to_json(checkpoint: &Checkpoint, wasi: Option<&WasiState>, frames: &[Frame]) 
         "modules": modules.collect::<Vec<_>>(),
         "memories": memories.collect::<Vec<_>>(),
         "frames": all.collect::<Vec<_>>(),
+        "threads": threads
+            .iter()
+            .map(|(tid, frames)| {
+                let names = frames.iter().map(|frame| frame.definition().debug_name());
+                json!({ "thread": tid, "names": names.collect::<Vec<_>>() })
+            })
+            .collect::<Vec<_>>(),
         "arguments": wasi.map(|wasi| wasi.args().to_vec()),
         "open": wasi.map(|wasi| wasi.descriptors().map(|d| d.to_string()).collect::<Vec<_>>()),
     })

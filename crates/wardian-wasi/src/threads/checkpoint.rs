@@ -10,7 +10,7 @@
 //! checkpoint has to make a new one of the main thread.
 
 use super::group::{Group, MAIN};
-use super::pause::Member;
+use super::pause::{Done, Member};
 use super::{WasiThreads, WasiThreadsBuilder, WasiThreadsHandle};
 use crate::state::poll_from_bytes;
 use std::io::{Read, Write};
@@ -75,9 +75,9 @@ impl Members {
 }
 
 impl<T: 'static> WasiThreadsHandle<T> {
-    /// Writes a checkpoint of the program: all its threads stand still at their next safepoints, each is written down,
-    /// and then all of them are resumed, or end. It returns when that is done. It must not be called by a thread of the
-    /// group.
+    /// Writes a checkpoint of the program: all its threads stand still at their next safepoints, and each is written down.
+    /// When all is written, `done` is called, which says whether the threads are resumed or end. It returns after that. It
+    /// must not be called by a thread of the group. If another checkpoint is being taken, it waits for that first.
     ///
     /// The state of the store's data is written by the main store's
     /// [`host_state_with`](wardian::Store::host_state_with), for all threads; a [`WasiCtx`](crate::WasiCtx) is saved with
@@ -90,16 +90,16 @@ impl<T: 'static> WasiThreadsHandle<T> {
     ///
     /// # Errors
     ///
-    /// The group has ended, or ends meanwhile; another checkpoint is being taken; a thread cannot be written down; the
+    /// The group has ended, or ends meanwhile; a thread cannot be written down; the
     /// threads do not all stand still within 10 s; or the error of the writer. The threads are resumed then.
     pub fn checkpoint_to(
         &self,
         options: &CheckpointOptions,
         to: impl Write + Send + 'static,
-        after: AfterCheckpoint,
+        done: impl FnOnce() -> AfterCheckpoint + Send + 'static,
     ) -> Result<()> {
         let group = self.0.upgrade().ok_or_else(|| Error::host("the group of threads is gone"))?;
-        group.checkpoint(options.clone(), Box::new(to), after)
+        group.checkpoint(options.clone(), Box::new(to), Box::new(done))
     }
 }
 
@@ -117,34 +117,34 @@ impl<'r> WasiThreadsCheckpoint<'r> {
     ///
     /// The error of the reader; or it is no checkpoint of a group, is damaged, or was made with another key.
     pub fn read(mut from: impl Read + 'r, options: &ReadOptions) -> Result<Self> {
-        let mut head = [0; 16];
-        from.read_exact(&mut head).map_err(Error::host)?;
-        if !is_threads_checkpoint(&head) {
-            return Err(Error::host("these bytes are no checkpoint of a group of threads"));
-        }
-        let number =
-            |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-        let (version, count) = (number(8), number(12));
-        if version != VERSION {
-            return Err(Error::host(format!(
-                "a checkpoint of a group of version {version} cannot be read, only {VERSION}"
-            )));
-        }
-        let mut threads: Vec<Member> = Vec::new();
-        for _ in 0..count {
-            let mut head = [0; 12];
-            from.read_exact(&mut head).map_err(Error::host)?;
-            let (tid, len) = head.split_at(4);
-            let tid = u32::from_le_bytes(tid.try_into().unwrap_or_default());
-            let len = u64::from_le_bytes(len.try_into().unwrap_or_default());
-            let mut bytes = Vec::new();
-            from.by_ref().take(len).read_to_end(&mut bytes).map_err(Error::host)?;
-            if tid == MAIN || threads.iter().any(|(other, _)| *other == tid) {
-                return Err(Error::host(format!("there is a thread {tid} that cannot be")));
-            }
-            threads.push((tid, Checkpoint::from_bytes_with(&bytes, options)?));
-        }
+        let threads = read_threads(&mut from, options)?;
         Ok(WasiThreadsCheckpoint { threads, main: CheckpointReader::new(from, options)? })
+    }
+
+    /// Reads all into memory, for those who look into it: the main thread's, and the others' by their identifiers.
+    ///
+    /// # Errors
+    ///
+    /// As for [`WasiThreadsCheckpoint::read`], and those of [`WasiThreadsCheckpoint::verify`].
+    pub fn read_all(
+        mut from: impl Read,
+        options: &ReadOptions,
+    ) -> Result<(Checkpoint, Vec<(u32, Checkpoint)>)> {
+        let threads = read_threads(&mut from, options)?;
+        let main = Checkpoint::read_with(from, options)?;
+        check(main.host_state(THREADS), &threads)?;
+        Ok((main, threads))
+    }
+
+    /// Reads the rest and checks it, without keeping anything: see [`CheckpointReader::verify`].
+    ///
+    /// # Errors
+    ///
+    /// As there; or the threads' checkpoints are not those that the main thread's names.
+    pub fn verify(self) -> Result<()> {
+        let roots = self.main.host_state(THREADS).map(<[u8]>::to_vec);
+        self.main.verify()?;
+        check(roots.as_deref(), &self.threads).map(drop)
     }
 
     /// The main thread's, which has the modules and the state of the embedder's.
@@ -156,6 +156,38 @@ impl<'r> WasiThreadsCheckpoint<'r> {
     pub fn threads(&self) -> impl ExactSizeIterator<Item = (u32, &Checkpoint)> {
         self.threads.iter().map(|(tid, checkpoint)| (*tid, checkpoint))
     }
+}
+
+/// Reads all but the main thread's checkpoint.
+fn read_threads(from: &mut impl Read, options: &ReadOptions) -> Result<Vec<Member>> {
+    let mut head = [0; 16];
+    from.read_exact(&mut head).map_err(Error::host)?;
+    if !is_threads_checkpoint(&head) {
+        return Err(Error::host("these bytes are no checkpoint of a group of threads"));
+    }
+    let number =
+        |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let (version, count) = (number(8), number(12));
+    if version != VERSION {
+        return Err(Error::host(format!(
+            "a checkpoint of a group of version {version} cannot be read, only {VERSION}"
+        )));
+    }
+    let mut threads: Vec<Member> = Vec::new();
+    for _ in 0..count {
+        let mut head = [0; 12];
+        from.read_exact(&mut head).map_err(Error::host)?;
+        let (tid, len) = head.split_at(4);
+        let tid = u32::from_le_bytes(tid.try_into().unwrap_or_default());
+        let len = u64::from_le_bytes(len.try_into().unwrap_or_default());
+        let mut bytes = Vec::new();
+        from.by_ref().take(len).read_to_end(&mut bytes).map_err(Error::host)?;
+        if tid == MAIN || threads.iter().any(|(other, _)| *other == tid) {
+            return Err(Error::host(format!("there is a thread {tid} that cannot be")));
+        }
+        threads.push((tid, Checkpoint::from_bytes_with(&bytes, options)?));
+    }
+    Ok(threads)
 }
 
 impl<T: Send + 'static> WasiThreadsBuilder<T> {
@@ -180,10 +212,7 @@ impl<T: Send + 'static> WasiThreadsBuilder<T> {
         let roots = checkpoint.main.host_state(THREADS).map(<[u8]>::to_vec);
         threads.group.enter_main(store.cancel_token())?;
         let main = checkpoint.main.resume(store, &origin.linker, &options)?;
-        let last_tid = roots.as_deref().and_then(|roots| check(roots, &checkpoint.threads));
-        let last_tid = last_tid.ok_or_else(|| {
-            Error::host("the threads' checkpoints are not those that the main thread's names")
-        })?;
+        let last_tid = check(roots.as_deref(), &checkpoint.threads)?;
         let mut members = Vec::with_capacity(checkpoint.threads.len());
         for (tid, checkpoint) in checkpoint.threads {
             let poll = checkpoint.host_state(POLL).map(poll_from_bytes).transpose();
@@ -200,16 +229,19 @@ impl<T: Send + 'static> WasiThreadsBuilder<T> {
 }
 
 /// Checks that the threads are those that the main thread's checkpoint names; returns the identifier that was last given.
-fn check(roots: &[u8], threads: &[Member]) -> Option<u32> {
-    let (last_tid, mut roots) = roots.split_first_chunk::<4>()?;
+fn check(roots: Option<&[u8]>, threads: &[Member]) -> Result<u32> {
+    let others =
+        || Error::host("the threads' checkpoints are not those that the main thread's names");
+    let (last_tid, mut roots) =
+        roots.and_then(|roots| roots.split_first_chunk::<4>()).ok_or_else(others)?;
     for (tid, checkpoint) in threads {
-        let (known, rest) = roots.split_first_chunk::<36>()?;
-        if known[..4] != tid.to_le_bytes() || known[4..] != checkpoint.hash().ok()? {
-            return None;
+        let (known, rest) = roots.split_first_chunk::<36>().ok_or_else(others)?;
+        if known[..4] != tid.to_le_bytes() || known[4..] != checkpoint.hash()? {
+            return Err(others());
         }
         roots = rest;
     }
-    roots.is_empty().then_some(u32::from_le_bytes(*last_tid))
+    if roots.is_empty() { Ok(u32::from_le_bytes(*last_tid)) } else { Err(others()) }
 }
 
 /// Lets those who wait take their places in the queues, in order.
@@ -286,9 +318,9 @@ impl<T: 'static> Group<T> {
         &self,
         options: CheckpointOptions,
         to: Box<dyn Write + Send>,
-        after: AfterCheckpoint,
+        done: Done,
     ) -> Result<()> {
-        let pause = self.pause(options, to, after)?;
+        let pause = self.pause(options, to, done)?;
         let outcome = pause.outcome();
         self.unpause();
         outcome

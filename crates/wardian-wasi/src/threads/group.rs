@@ -6,7 +6,7 @@
 
 use super::checkpoint::ResumedThread;
 use super::current::Mark;
-use super::pause::Pause;
+use super::pause::{Done, Pause};
 use crate::errno::Errno;
 use crate::pending::PendingPoll;
 use std::any::Any;
@@ -15,7 +15,7 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use wardian::checkpoint::{AfterCheckpoint, CheckpointOptions, CheckpointRequest};
+use wardian::checkpoint::{CheckpointOptions, CheckpointRequest};
 use wardian::{
     Error, Instance, InstantiateOptions, Linker, Module, Result, Store, cancel::CancelToken,
 };
@@ -65,7 +65,7 @@ pub(super) struct Group<T: 'static> {
     pub(super) origin: Origin<T>,
     max_threads: usize,
     state: Mutex<State>,
-    /// A thread has left.
+    /// A thread has left, or a checkpoint was taken.
     changed: Condvar,
 }
 
@@ -277,16 +277,17 @@ impl<T: 'static> Group<T> {
         &self,
         options: CheckpointOptions,
         to: Box<dyn Write + Send>,
-        after: AfterCheckpoint,
+        done: Done,
     ) -> Result<Arc<Pause>> {
         let mut state = self.lock();
+        // One after the other.
+        while state.pause.is_some() && !state.ended {
+            state = self.changed.wait(state).unwrap_or_else(|e| e.into_inner());
+        }
         if state.ended {
             return Err(Error::host("the group of threads has ended"));
         }
-        if state.pause.is_some() {
-            return Err(Error::host("another checkpoint of the group is being taken"));
-        }
-        let pause = Arc::new(Pause::new(options, to, after, state.last_tid));
+        let pause = Arc::new(Pause::new(options, to, done, state.last_tid));
         state.threads.keys().for_each(|tid| pause.expect(*tid));
         let members = state.threads.iter().map(|(tid, member)| (*tid, member.request.as_ref()));
         for (tid, request) in members.chain([(MAIN, state.main_request.as_ref())]) {
@@ -299,6 +300,7 @@ impl<T: 'static> Group<T> {
     /// The checkpoint was taken, or will not be.
     pub(super) fn unpause(&self) {
         self.lock().pause = None;
+        self.changed.notify_all();
     }
 
     /// Ends the group, unless it has ended: stops all threads but the one that does it.

@@ -25,10 +25,12 @@ use wardian::{Error, Result};
 /// How long threads have until all of them stand still.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Called when all is written, while the threads stand still.
+pub(super) type Done = Box<dyn FnOnce() -> AfterCheckpoint + Send>;
+
 /// A checkpoint of a group that is being taken.
 pub(super) struct Pause {
     options: CheckpointOptions,
-    after: AfterCheckpoint,
     deadline: Instant,
     state: Mutex<State>,
     changed: Condvar,
@@ -43,6 +45,9 @@ struct State {
     /// Of the members that failed, the first error.
     failed: Option<Error>,
     to: Option<Box<dyn Write + Send>>,
+    /// Says what becomes of the threads once all is written.
+    done: Option<Done>,
+    after: AfterCheckpoint,
     /// Whether it was written, once that is known.
     written: Option<bool>,
     /// Why not, for the one who asked.
@@ -63,7 +68,7 @@ impl Pause {
     pub(super) fn new(
         options: CheckpointOptions,
         to: Box<dyn Write + Send>,
-        after: AfterCheckpoint,
+        done: Done,
         last_tid: u32,
     ) -> Pause {
         let state = State {
@@ -72,11 +77,13 @@ impl Pause {
             members: Members { last_tid, threads: Vec::new() },
             failed: None,
             to: Some(to),
+            done: Some(done),
+            after: AfterCheckpoint::Resume,
             written: None,
             error: None,
         };
         let deadline = Instant::now() + PATIENCE;
-        Pause { options, after, deadline, state: Mutex::new(state), changed: Condvar::new() }
+        Pause { options, deadline, state: Mutex::new(state), changed: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -159,10 +166,10 @@ impl Pause {
         while state.written.is_none() {
             state = self.wait(state);
         }
-        let written = state.written == Some(true);
+        let after = state.after;
         drop(state);
         std::mem::forget(guard);
-        if written { self.after } else { AfterCheckpoint::Resume }
+        after
     }
 
     /// Writes a thread down.
@@ -198,14 +205,18 @@ impl Pause {
         let last_tid = state.members.last_tid;
         let members =
             std::mem::replace(&mut state.members, Members { last_tid, threads: Vec::new() });
-        let (failed, to) = (state.failed.take(), state.to.take());
+        let (failed, to, done) = (state.failed.take(), state.to.take(), state.done.take());
         drop(state);
         let written = match (failed, to) {
             (Some(error), _) => Err(error),
             (None, Some(to)) => members.write(still, &self.options, to),
             (None, None) => Err(Error::host("the checkpoint was written already")),
         };
-        self.lock().end(written);
+        // The others stand still until this, too, is done.
+        let after = done.filter(|_| written.is_ok()).map(|done| done());
+        let mut state = self.lock();
+        state.after = after.unwrap_or(AfterCheckpoint::Resume);
+        state.end(written);
         self.changed.notify_all();
     }
 }
