@@ -165,7 +165,7 @@ fn forged(engine: &Engine) {
     let section = module + 9 + len(module + 1);
     assert_eq!(bytes[section], 4);
     let (mut good, mut bad) = (0, 0);
-    for at in (section..section + 17 + 45 * 35 + 10).step_by(7) {
+    for at in (section..section + 17 + 45 * 35 + 10).step_by(23) {
         for change in [1, 0xff] {
             let mut forged = bytes.clone();
             forged[at] ^= change;
@@ -188,7 +188,7 @@ fn forged(engine: &Engine) {
             }
         }
     }
-    assert!(good > 30 && bad > 30, "{good} {bad}");
+    assert!(good > 10 && bad > 10, "{good} {bad}");
     // A bit of what is mapped: only who verifies it finds out.
     let mut forged = bytes.clone();
     let last = forged.len() - 100;

@@ -279,7 +279,7 @@ mod tests {
         name.into()
     }
 
-    fn keep(path: &Path, number: u16) {
+    fn keep_one(path: &Path, number: u16) {
         keep_old(&Place::File(path.to_owned()), number).unwrap();
     }
 
@@ -308,7 +308,7 @@ mod tests {
             (1, ["5", "4", "2", "1", "-"]),
             (1, ["6", "5", "2", "1", "-"]),
         ] {
-            keep(&path, keep);
+            keep_one(&path, keep);
             replace(&path, expected[0]);
             let expected = expected.map(|text| (text != "-").then(|| text.to_owned()));
             assert_eq!(contents(&path), expected);
@@ -320,18 +320,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.chk");
         for text in ["0", "1", "2"] {
-            keep(&path, 2);
+            keep_one(&path, 2);
             replace(&path, text);
         }
         // After the second step: both names are of the same file.
-        keep(&path, 2);
+        keep_one(&path, 2);
         assert_eq!(contents(&path)[..3], ["2", "2", "1"].map(|t| Some(t.to_owned())));
-        keep(&path, 2);
+        keep_one(&path, 2);
         replace(&path, "3");
         assert_eq!(contents(&path)[..3], ["3", "2", "1"].map(|t| Some(t.to_owned())));
         // In the first step: a number is free.
         fs::rename(numbered(&path, 1), numbered(&path, 2)).unwrap();
-        keep(&path, 2);
+        keep_one(&path, 2);
         replace(&path, "4");
         assert_eq!(contents(&path)[..3], ["4", "3", "2"].map(|t| Some(t.to_owned())));
     }

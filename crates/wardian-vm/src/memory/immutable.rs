@@ -133,7 +133,7 @@ impl EngineMemory {
         let page = system::page_size();
         let end = start.checked_add(len).filter(|end| *end <= self.len);
         let there = offset.checked_add(len as u64).is_some_and(|end| end <= file.len);
-        let aligned = start % page == 0 && len % page == 0 && offset % page as u64 == 0;
+        let aligned = (start | len).is_multiple_of(page) && offset.is_multiple_of(page as u64);
         let (Some(end), true) = (end, there && aligned && MAPS_FILES) else { return false };
         // What was captured would have to be kept.
         if self.captured.is_some() || self.tracker.is_some() || round_up(end).is_none() {
