@@ -254,7 +254,8 @@ pub(crate) fn resume(args: &RunArgs, verbose: bool) -> Result<Exit> {
             let host = store.data().clone();
             let threads = threads::describe(args, &module, &linker, &host, observer, deaths)?;
             let options = ResumeOptions::new().with_module(&module);
-            Running::Threads(threads.resume(&linker, &mut store, group, &options)?)
+            let resumed = threads.resume(&linker, &mut store, group, &options)?;
+            Running::Threads(Box::new(resumed))
         }
     };
     let handle = match &resumed {
@@ -284,7 +285,7 @@ pub(crate) fn resume(args: &RunArgs, verbose: bool) -> Result<Exit> {
 /// What is resumed.
 enum Running {
     One(CheckpointReader<'static>),
-    Threads(ResumedThreads<Host>),
+    Threads(Box<ResumedThreads<Host>>),
 }
 
 fn store(args: &RunArgs, engine: &Engine, wasi: WasiCtx) -> anyhow::Result<Store<Host>> {

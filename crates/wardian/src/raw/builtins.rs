@@ -408,7 +408,7 @@ unsafe fn wait(vmctx: usize, join: impl FnOnce(&mut StoreInner, u32) -> Result<b
                 return Ok(WaitResult::NotEqual as u64);
             }
             waits::sleep(inner, || match (*inner).serve_checkpoints {
-                Some(serve) => serve(owner as usize, Standing::Wait),
+                Some(serve) => serve(owner, Standing::Wait),
                 None => Ok(()),
             })
         };
