@@ -586,13 +586,8 @@ mod tests {
 
     #[test]
     fn of_a_function_that_is_too_large_all_is_live() {
-        let mut body = String::new();
-        for _ in 0..70_000 {
-            body.push_str("call $f ");
-        }
-        for local in 0..3_000 {
-            body.push_str(&format!("(drop (local.get {local})) "));
-        }
+        let mut body = "call $f ".repeat(70_000);
+        body.extend((0..3_000).map(|local| format!("(drop (local.get {local})) ")));
         let text = format!("(module (func $f) (func (local {}) {body}))", "i32 ".repeat(3_000));
         let bytes = wat::parse_str(&text).expect("well-formed");
         let module = Module::decode(bytes, wardian_types::CoreFeatures::all(), 1).expect("valid");

@@ -3,7 +3,6 @@
 //! Each function here runs on the embedder's stack while its guest waits. It must not unwind into
 //! the guest, so everything goes through [`run`].
 
-use super::checkpoint::Standing;
 use super::exit::{is_access, is_interrupted};
 use super::store::{StoreData, StoreInner};
 use super::{listen, waits};
@@ -11,13 +10,13 @@ use crate::error::PanicPayload;
 use crate::raw::parts::instance::MemoryRef;
 use crate::{Error, ErrorKind, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use wardian_module::ModuleInfo;
 use wardian_types::TrapCode;
 use wardian_vm::interpreted::SERVICES;
 use wardian_vm::interrupt::reason;
 use wardian_vm::layout::{Builtin, HostFunc, StoreCtx, instance};
-use wardian_vm::park::{self, WaitResult};
+use wardian_vm::park;
 
 type Address = *const ();
 
@@ -36,8 +35,8 @@ pub(crate) static TABLE: Table = Table([
     table_init as Address,
     elem_drop as Address,
     ref_func as Address,
-    atomic_wait32 as Address,
-    atomic_wait64 as Address,
+    waits::atomic_wait32 as Address,
+    waits::atomic_wait64 as Address,
     atomic_notify as Address,
     move_bytes as Address,
     fill_bytes as Address,
@@ -109,7 +108,7 @@ unsafe fn run(vmctx: usize, work: impl FnOnce(&mut StoreInner, u32) -> Result<u6
 ///
 /// `ctx` is the context of the store `inner`, whose guest is calling.
 #[inline]
-unsafe fn finish(
+pub(super) unsafe fn finish(
     ctx: *mut StoreCtx,
     inner: *mut StoreInner,
     done: std::thread::Result<Result<u64>>,
@@ -350,72 +349,6 @@ builtins! { safepoint:
             // Nobody can wait on a memory that is not shared.
             None => Ok(0),
         }
-    }
-}
-
-unsafe extern "C" fn atomic_wait32(
-    vmctx: usize,
-    memory: u64,
-    address: u64,
-    expected: u64,
-    timeout: u64,
-) -> u64 {
-    let join = |store: &mut StoreInner, instance: u32| {
-        let at = store.atomic_address(instance, memory as u32, address, 4)?;
-        let at = at.ok_or(TrapCode::AtomicWaitNonShared)?;
-        // SAFETY: four aligned bytes inside a shared memory, which never shrinks or moves.
-        let cell = unsafe { AtomicU32::from_ptr(at as *mut u32) };
-        let still_expected = || cell.load(Ordering::SeqCst) == expected as u32;
-        Ok(store.join_queue(at, (memory as u32, address), timeout as i64, still_expected))
-    };
-    // SAFETY: only called by compiled code, with its own context.
-    unsafe { wait(vmctx, join) }
-}
-
-unsafe extern "C" fn atomic_wait64(
-    vmctx: usize,
-    memory: u64,
-    address: u64,
-    expected: u64,
-    timeout: u64,
-) -> u64 {
-    let join = |store: &mut StoreInner, instance: u32| {
-        let at = store.atomic_address(instance, memory as u32, address, 8)?;
-        let at = at.ok_or(TrapCode::AtomicWaitNonShared)?;
-        // SAFETY: as above, eight bytes.
-        let cell = unsafe { AtomicU64::from_ptr(at as *mut u64) };
-        let still_expected = || cell.load(Ordering::SeqCst) == expected;
-        Ok(store.join_queue(at, (memory as u32, address), timeout as i64, still_expected))
-    };
-    // SAFETY: as above.
-    unsafe { wait(vmctx, join) }
-}
-
-/// Waits in the queue that `join` has taken a place in, if it has.
-///
-/// # Safety
-///
-/// As for [`run`].
-unsafe fn wait(vmctx: usize, join: impl FnOnce(&mut StoreInner, u32) -> Result<bool>) -> u64 {
-    // SAFETY: as in `run`. While checkpoints are taken, which needs the whole store, no reference into it is used here.
-    unsafe {
-        let ctx = *((vmctx + instance::STORE as usize) as *const *mut StoreCtx);
-        let position = *((vmctx + instance::OWNER as usize) as *const usize) as u32;
-        let owner = (*ctx).owner;
-        let inner = &raw mut (*(owner as *mut StoreData<()>)).inner;
-        let work = || {
-            if !join(&mut *inner, position)? {
-                return Ok(WaitResult::NotEqual as u64);
-            }
-            waits::sleep(inner, || match (*inner).serve_checkpoints {
-                Some(serve) => serve(owner, Standing::Wait),
-                None => Ok(()),
-            })
-        };
-        let done = catch_unwind(AssertUnwindSafe(work));
-        // It is still there after an error or a panic.
-        (*inner).waiting = None;
-        finish(ctx, inner, done)
     }
 }
 

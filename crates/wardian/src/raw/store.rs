@@ -23,7 +23,7 @@ use crate::limits::ResourceLimiter;
 use crate::raw::parts::snapshot::SnapshotData;
 use crate::raw::parts::suspension::Suspension;
 use crate::raw::parts::table::TableData;
-use crate::raw::waits::{ServeCheckpoints, Waiting};
+use crate::raw::parts::waiting::{ServeCheckpoints, Waiting};
 use crate::{Engine, Error, Module, Result};
 use std::ptr::NonNull;
 use std::sync::{Arc, Weak};

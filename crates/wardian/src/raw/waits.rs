@@ -6,37 +6,84 @@
 //!                                            └──┴──> a checkpoint is wanted: taken, and the guest keeps its place
 //! ```
 
+use super::builtins::finish;
 use super::checkpoint::Standing;
 use super::store::{StoreData, StoreInner};
+use crate::raw::parts::waiting::{RestoredWait, Waiting};
 use crate::{Error, Result};
-use std::sync::Mutex;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use wardian_types::TrapCode;
+use wardian_vm::layout::{StoreCtx, instance};
 use wardian_vm::park::{Queued, WaitResult};
 
-/// What serves the checkpoints that somebody wants of a store with data of some type, whose address is passed.
-pub(crate) type ServeCheckpoints = unsafe fn(usize, Standing) -> Result<()>;
-
-/// An atomic wait in which the guest is.
-pub(crate) struct Waiting {
-    /// The memory, by its index in the instance of the guest.
-    pub(super) memory: u32,
-    pub(super) address: u64,
-    pub(super) queued: Queued,
+pub(super) unsafe extern "C" fn atomic_wait32(
+    vmctx: usize,
+    memory: u64,
+    address: u64,
+    expected: u64,
+    timeout: u64,
+) -> u64 {
+    let join = |store: &mut StoreInner, instance: u32| {
+        let at = store.atomic_address(instance, memory as u32, address, 4)?;
+        let at = at.ok_or(TrapCode::AtomicWaitNonShared)?;
+        // SAFETY: four aligned bytes inside a shared memory, which never shrinks or moves.
+        let cell = unsafe { AtomicU32::from_ptr(at as *mut u32) };
+        let still_expected = || cell.load(Ordering::SeqCst) == expected as u32;
+        Ok(store.join_queue(at, (memory as u32, address), timeout as i64, still_expected))
+    };
+    // SAFETY: only called by compiled code, with its own context.
+    unsafe { wait(vmctx, join) }
 }
 
-/// An atomic wait that a guest of a checkpoint was in.
-pub(crate) struct RestoredWait {
-    pub(super) instance: u32,
-    pub(super) memory: u32,
-    pub(crate) address: u64,
-    /// Bytes that it compares.
-    pub(super) size: u64,
-    pub(crate) left: Option<Duration>,
-    /// How many waited longer at the address; none if the guest was notified already.
-    pub(crate) place: Option<u32>,
-    /// Its place in the queue of this process, once it has one.
-    pub(super) queued: Mutex<Option<Queued>>,
+pub(super) unsafe extern "C" fn atomic_wait64(
+    vmctx: usize,
+    memory: u64,
+    address: u64,
+    expected: u64,
+    timeout: u64,
+) -> u64 {
+    let join = |store: &mut StoreInner, instance: u32| {
+        let at = store.atomic_address(instance, memory as u32, address, 8)?;
+        let at = at.ok_or(TrapCode::AtomicWaitNonShared)?;
+        // SAFETY: as above, eight bytes.
+        let cell = unsafe { AtomicU64::from_ptr(at as *mut u64) };
+        let still_expected = || cell.load(Ordering::SeqCst) == expected;
+        Ok(store.join_queue(at, (memory as u32, address), timeout as i64, still_expected))
+    };
+    // SAFETY: as above.
+    unsafe { wait(vmctx, join) }
+}
+
+/// Waits in the queue that `join` has taken a place in, if it has.
+///
+/// # Safety
+///
+/// `vmctx` is the context of an instance whose guest is calling.
+unsafe fn wait(vmctx: usize, join: impl FnOnce(&mut StoreInner, u32) -> Result<bool>) -> u64 {
+    // SAFETY: contexts begin with the store's context, whose `owner` is a `StoreData<_>` derived from the `&mut` that
+    // the call into the guest holds; its first field is `inner`. While checkpoints are taken, which needs the whole
+    // store, no reference into it is used here.
+    unsafe {
+        let ctx = *((vmctx + instance::STORE as usize) as *const *mut StoreCtx);
+        let position = *((vmctx + instance::OWNER as usize) as *const usize) as u32;
+        let owner = (*ctx).owner;
+        let inner = &raw mut (*(owner as *mut StoreData<()>)).inner;
+        let work = || {
+            if !join(&mut *inner, position)? {
+                return Ok(WaitResult::NotEqual as u64);
+            }
+            sleep(inner, || match (*inner).serve_checkpoints {
+                Some(serve) => serve(owner),
+                None => Ok(()),
+            })
+        };
+        let done = catch_unwind(AssertUnwindSafe(work));
+        // It is still there after an error or a panic.
+        (*inner).waiting = None;
+        finish(ctx, inner, done)
+    }
 }
 
 impl StoreInner {
@@ -141,7 +188,7 @@ pub(super) unsafe fn sleep(
 /// # Safety
 ///
 /// `store` is the address of a `StoreData<T>` whose guest waits. No reference into it is used meanwhile.
-pub(crate) unsafe fn serve<T: 'static>(store: usize, standing: Standing) -> Result<()> {
+pub(crate) unsafe fn serve<T: 'static>(store: usize) -> Result<()> {
     // SAFETY: the caller's promise.
-    unsafe { (*(store as *mut StoreData<T>)).serve_checkpoints(standing) }
+    unsafe { (*(store as *mut StoreData<T>)).serve_checkpoints(Standing::Wait) }
 }

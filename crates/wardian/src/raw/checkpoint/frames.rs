@@ -15,7 +15,6 @@
 
 use super::super::host::normalize;
 use super::super::store::StoreInner;
-use super::super::waits::Waiting;
 use super::values::ValueWriter;
 use super::{Standing, refused};
 use crate::backtrace::Frame;
@@ -23,6 +22,7 @@ use crate::checkpoint::state::{At, CallState, FrameState, Item, PendingState, Va
 use crate::code::Located;
 use crate::jit::CapturedFrame;
 use crate::raw::parts::host::HostCall;
+use crate::raw::parts::waiting::Waiting;
 use crate::{Module, Result, checkpoint::Checkpoints};
 use std::collections::{BTreeMap, HashMap};
 use wardian_interp::{FrameMap, Place, Wanted};

@@ -20,3 +20,4 @@ pub(crate) mod snapshot;
 pub(crate) mod state;
 pub(crate) mod suspension;
 pub(crate) mod table;
+pub(crate) mod waiting;
