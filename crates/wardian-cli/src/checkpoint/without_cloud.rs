@@ -4,16 +4,16 @@ use anyhow::{Result, bail};
 use std::fmt;
 use std::io::{Read, Write};
 
+/// There is none. It is private, so that those who have an object need no case for there being none.
+#[derive(Clone, Copy)]
+enum Nothing {}
+
 /// An object, of which there are none.
 #[derive(Clone)]
-pub(crate) struct Object(Never);
+pub(crate) struct Object(Nothing);
 
 /// An object that is being written.
-pub(super) struct NewObject(Never);
-
-/// Private, so that code elsewhere is the same in builds with and without objects.
-#[derive(Clone)]
-enum Never {}
+pub(crate) struct NewObject(Nothing);
 
 impl Object {
     pub(super) fn at(url: &str) -> Result<Object> {
