@@ -1,0 +1,63 @@
+//! What is called in the process of a container.
+
+use crate::exit;
+use crate::guest::Guest;
+use crate::program::Program;
+use crate::settings;
+use crate::stop::{self, Signals, Slot};
+use anyhow::Context;
+use containerd_shim_wasm::sandbox::Sandbox;
+use containerd_shim_wasm::sandbox::context::RuntimeContext;
+use std::thread;
+use tokio::sync::oneshot;
+
+/// Runs guests of containers.
+#[derive(Clone, Default)]
+pub(crate) struct WardianSandbox;
+
+impl Sandbox for WardianSandbox {
+    /// Every container that is no program of Linux: what is wrong with one that cannot be run is said on its standard
+    /// error, where those who run it look. An error here would only be in the log of containerd.
+    async fn can_handle(&self, _: &impl RuntimeContext) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    async fn run_wasi(&self, container: &impl RuntimeContext) -> anyhow::Result<i32> {
+        let guest = guest(container);
+        let code = match guest {
+            Ok(guest) => run(guest).await,
+            Err(error) => Err(error),
+        };
+        Ok(code.unwrap_or_else(|error| {
+            report(&error);
+            exit::NOT_RUN
+        }))
+    }
+}
+
+/// What the container says that is to be run.
+fn guest(container: &impl RuntimeContext) -> anyhow::Result<Guest> {
+    let (settings, environment) = settings::split(container.envs())?;
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let environment = environment.into_iter().map(owned).collect();
+    Ok(Guest { program: Program::read(container)?, environment, settings })
+}
+
+/// Runs the guest on a thread of its own, and gives the container's exit code.
+async fn run(guest: Guest) -> anyhow::Result<i32> {
+    let signals = Signals::watch()?;
+    let settings = guest.settings.clone();
+    let slot = Slot::default();
+    let (sender, ended) = oneshot::channel();
+    let of_guest = slot.clone();
+    // If nobody waits the process is ending.
+    let work = move || drop(sender.send(guest.run(&of_guest)));
+    let thread = thread::Builder::new().name("guest".into());
+    thread.spawn(work).context("cannot make the guest's thread")?;
+    stop::exit_code(ended, &slot, signals, &settings).await
+}
+
+/// Says what went wrong on the container's standard error, in one line.
+pub(crate) fn report(error: &anyhow::Error) {
+    eprintln!("wardian: {error:#}");
+}
