@@ -55,7 +55,7 @@ impl Program {
     ///
     /// It is no module, or a component; or it has no such function.
     pub(crate) fn compile(self, engine: &Engine) -> anyhow::Result<Compiled> {
-        let Program { name, bytes, function, arguments } = self;
+        let Program { name, bytes, function, .. } = self;
         if wardian::cache::is_artifact(&bytes) {
             bail!("{name} is a precompiled module; the module it was made from is needed");
         }
@@ -66,7 +66,7 @@ impl Program {
         })?;
         check_function(&module, &function).with_context(|| format!("cannot run {name}"))?;
         let initialize = function != START && function != INITIALIZE && has(&module, INITIALIZE);
-        Ok(Compiled { name, module, function, initialize, arguments })
+        Ok(Compiled { name, module, function, initialize })
     }
 }
 
@@ -78,7 +78,6 @@ pub(crate) struct Compiled {
     pub(crate) function: String,
     /// Whether `_initialize` is called before.
     pub(crate) initialize: bool,
-    pub(crate) arguments: Vec<String>,
 }
 
 fn has(module: &Module, function: &str) -> bool {
@@ -185,10 +184,10 @@ mod tests {
         for media_type in crate::WASM_LAYERS {
             let container = Container::new(&["anything#run", "x"], &[(media_type, MODULE)]);
             let program = Program::read(&container).unwrap();
+            assert_eq!(program.arguments, ["anything#run", "x"]);
             assert!(program.name.starts_with("the layer sha256:0"), "{}", program.name);
             let program = program.compile(&Engine::default()).unwrap();
             assert_eq!(program.function, "run", "{media_type}");
-            assert_eq!(program.arguments, ["anything#run", "x"]);
         }
     }
 
