@@ -8,6 +8,8 @@ use crate::stop::{self, Signals, Slot};
 use anyhow::Context;
 use containerd_shim_wasm::sandbox::Sandbox;
 use containerd_shim_wasm::sandbox::context::RuntimeContext;
+use std::fs::File;
+use std::io;
 use std::thread;
 use tokio::sync::oneshot;
 
@@ -35,6 +37,17 @@ impl Sandbox for WardianSandbox {
     }
 }
 
+/// Lets the guest see the end of standard input.
+///
+/// `containerd-shim-wasm` opens the FIFO for reading and writing, so that this process is a writer itself and there is no end.
+fn read_only_stdin() -> io::Result<()> {
+    let mode = rustix::fs::fstat(io::stdin())?.st_mode;
+    if rustix::fs::FileType::from_raw_mode(mode).is_fifo() {
+        rustix::stdio::dup2_stdin(File::open("/proc/self/fd/0")?)?;
+    }
+    Ok(())
+}
+
 /// What the container says that is to be run.
 fn guest(container: &impl RuntimeContext) -> anyhow::Result<Guest> {
     let (settings, environment) = settings::split(container.envs())?;
@@ -45,6 +58,8 @@ fn guest(container: &impl RuntimeContext) -> anyhow::Result<Guest> {
 
 /// Runs the guest on a thread of its own, and gives the container's exit code.
 async fn run(guest: Guest) -> anyhow::Result<i32> {
+    // A user who is not root may have no right to open it again, and a guest that never sees the end is better than none.
+    let _ = read_only_stdin();
     let signals = Signals::watch()?;
     let settings = guest.settings.clone();
     let slot = Slot::default();
