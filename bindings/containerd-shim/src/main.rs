@@ -9,6 +9,7 @@ mod directories;
 mod exit;
 mod guest;
 mod memory;
+mod privileges;
 mod program;
 mod sandbox;
 mod settings;

@@ -2,6 +2,7 @@
 
 use crate::exit;
 use crate::guest::Guest;
+use crate::privileges;
 use crate::program::Program;
 use crate::settings;
 use crate::stop::{self, Signals, Slot};
@@ -20,8 +21,15 @@ pub(crate) struct WardianSandbox;
 impl Sandbox for WardianSandbox {
     /// Every container that is no program of Linux: what is wrong with one that cannot be run is said on its standard
     /// error, where those who run it look. An error here would only be in the log of containerd.
-    async fn can_handle(&self, _: &impl RuntimeContext) -> anyhow::Result<()> {
-        Ok(())
+    ///
+    /// One without arguments is not run at all, so that this is the only place to say so.
+    async fn can_handle(&self, container: &impl RuntimeContext) -> anyhow::Result<()> {
+        let program = container.args().is_empty().then(|| Program::read(container));
+        async move {
+            program.and_then(Result::err).iter().for_each(report);
+            Ok(())
+        }
+        .await
     }
 
     async fn run_wasi(&self, container: &impl RuntimeContext) -> anyhow::Result<i32> {
@@ -58,8 +66,9 @@ fn guest(container: &impl RuntimeContext) -> anyhow::Result<Guest> {
 
 /// Runs the guest on a thread of its own, and gives the container's exit code.
 async fn run(guest: Guest) -> anyhow::Result<i32> {
-    // A user who is not root may have no right to open it again, and a guest that never sees the end is better than none.
+    // Where it cannot be opened again, a guest that never sees the end is better than none.
     let _ = read_only_stdin();
+    privileges::drop_unless_root()?;
     let signals = Signals::watch()?;
     let settings = guest.settings.clone();
     let slot = Slot::default();

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes an image as `ctr images import` reads it, an OCI layout in a tar.
 
-    image.py OUT NAME [--entrypoint TEXT]... [--env NAME=VALUE]... [--platform OS/PROCESSOR] [PATH=FILE]...
+    image.py OUT NAME [--entrypoint TEXT]... [--env NAME=VALUE]... [--platform OS/PROCESSOR] [--user UID:GID]
+             [PATH=FILE]...
 
 Each PATH=FILE is a file of the image's only layer. Without --entrypoint the image has none.
 """
@@ -25,6 +26,7 @@ def arguments():
     parser.add_argument("--entrypoint", action="append", default=[])
     parser.add_argument("--env", action="append", default=[])
     parser.add_argument("--platform")
+    parser.add_argument("--user", default="")
     parser.add_argument("files", nargs="*")
     return parser.parse_intermixed_args()
 
@@ -83,7 +85,7 @@ def main():
     config = {
         "os": system,
         "architecture": processor,
-        "config": {"Entrypoint": args.entrypoint, "Env": args.env, "WorkingDir": "/"},
+        "config": {"Entrypoint": args.entrypoint, "Env": args.env, "WorkingDir": "/", "User": args.user},
         "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(files).hexdigest()]},
     }
     manifest = layout.json("manifest.v1+json", {
