@@ -81,7 +81,7 @@ async fn run(guest: Guest) -> anyhow::Result<i32> {
     stop::exit_code(ended, &slot, signals, &settings).await
 }
 
-/// Says what went wrong on the container's standard error, in one line.
+/// Says what went wrong on the container's standard error.
 pub(crate) fn report(error: &anyhow::Error) {
     eprintln!("wardian: {error:#}");
 }
