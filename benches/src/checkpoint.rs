@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use wardian::{
     Engine, Instance, Linker, Memory, Module, Store,
     checkpoint::{
-        CheckpointIndex, CheckpointOptions, CheckpointReader, ReadOptions, ResumeOptions,
+        CheckpointIndex, CheckpointOptions, CheckpointReader, ImmutableFile, ReadOptions,
+        ResumeOptions,
     },
 };
 
@@ -20,6 +21,9 @@ pub(crate) const WRITE: &str = "write";
 pub(crate) const ZSTD: &str = "zstd -1";
 /// The file read into memory, and hashed on one thread.
 pub(crate) const READ: &str = "read and BLAKE3";
+
+/// The same without anything being noted.
+pub(crate) const UNNOTED: &str = "not noted";
 
 const GUEST: &str = r#"(module (memory (export "memory") 1600)
   (func (export "run") (result i32) (i32.load (i32.const 4))))"#;
@@ -101,14 +105,19 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
     let file = |name: &str| folder.path().join(name);
     add("write, 100 MiB, plain", &|| plain(&engine, &file("a"), &file("b")))?;
     add("write, 100 MiB, compressed", &|| compressed(&engine, &file("a"), &file("b")))?;
-    add("write, 100 MiB, 1 MiB changed since the parent", &|| {
-        let (mut store, memory) = guest(&engine, &noise())?;
-        let parent = parent(&mut store)?;
-        memory.data_mut(&mut store)[50 << 20..51 << 20].fill(7);
-        let options = CheckpointOptions::new().since(&parent);
-        let path = file("a");
-        Ok(vec![timed(WARDIAN, move || Ok(store.checkpoint_to(&options, File::create(&path)?)?))])
-    })?;
+    for (how, noted) in [("", true), (", by hashes", false)] {
+        add(&format!("write, 100 MiB, 1 MiB changed since the parent{how}"), &|| {
+            let (mut store, memory) = guest(&engine, &noise())?;
+            let parent = parent(&mut store, noted)?;
+            memory.data_mut(&mut store)[50 << 20..51 << 20].fill(7);
+            let options = CheckpointOptions::new().since(&parent);
+            let path = file("a");
+            let write = move || Ok(store.checkpoint_to(&options, File::create(&path)?)?);
+            Ok(vec![timed(WARDIAN, write)])
+        })?;
+    }
+    add("the guest writes to 100 MiB after a checkpoint for children", &|| rewrite(&engine))?;
+    add("resume, 100 MiB, mapped", &|| mapped(&engine))?;
     for (name, contents, compress) in
         [("resume, 100 MiB, plain", noise(), false), ("resume, 100 MiB, compressed", mixed(), true)]
     {
@@ -117,8 +126,64 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn parent(store: &mut Store<()>) -> Result<CheckpointIndex> {
-    Ok(store.checkpoint_to(&CheckpointOptions::new(), std::io::sink())?)
+/// `noted` says whether the system is asked to note what is written afterwards.
+fn parent(store: &mut Store<()>, noted: bool) -> Result<CheckpointIndex> {
+    Ok(store.checkpoint_to(&CheckpointOptions::new().for_children(noted), std::io::sink())?)
+}
+
+/// A write to each page of 100 MiB, after the system was asked to note them, and without that.
+fn rewrite(engine: &Engine) -> Result<Vec<Contender<'static>>> {
+    let contents = noise();
+    let mut contenders = Vec::new();
+    for (name, noted) in [(WARDIAN, true), (UNNOTED, false)] {
+        let (mut store, memory) = guest(engine, &contents)?;
+        let mut last = parent(&mut store, noted)?;
+        contenders.push(Contender::timed(name, move |units, _| {
+            let mut time = Duration::ZERO;
+            for _ in 0..units {
+                // Of nothing: the page that is stored is the one that the last round wrote first.
+                if noted {
+                    let options = CheckpointOptions::new().since(&last);
+                    last = store.checkpoint_to(&options, std::io::sink())?;
+                }
+                let bytes = memory.data_mut(&mut store);
+                let start = Instant::now();
+                bytes.iter_mut().step_by(4096).for_each(|byte| *byte = byte.wrapping_add(1));
+                time += start.elapsed();
+            }
+            Ok((0, time))
+        }));
+    }
+    Ok(contenders)
+}
+
+/// Until a guest has run, from a file that does not change.
+fn mapped(engine: &Engine) -> Result<Vec<Contender<'static>>> {
+    let (mut store, _) = guest(engine, &noise())?;
+    let mut bytes = Vec::new();
+    store.checkpoint_to(&CheckpointOptions::new().mappable(true), &mut bytes)?;
+    let file = ImmutableFile::copy_of(&bytes[..])?;
+    let module = Module::new(engine, GUEST)?;
+    let (engine, linker) = (engine.clone(), Linker::new(engine));
+    Ok(vec![timed(WARDIAN, move || {
+        let reader = CheckpointReader::of_immutable(&file, &ReadOptions::new())?;
+        run_resumed(&engine, &linker, &module, reader)
+    })])
+}
+
+/// Resumes a checkpoint, and calls its guest.
+fn run_resumed(
+    engine: &Engine,
+    linker: &Linker<()>,
+    module: &Module,
+    reader: CheckpointReader<'_>,
+) -> Result<Store<()>> {
+    let mut store = Store::new(engine, ());
+    let options = ResumeOptions::new().with_module(module);
+    let resumed = reader.resume(&mut store, linker, &options)?;
+    let run = resumed.instances()[0].typed_func::<(), i32>(&mut store, "run")?;
+    run.call(&mut store, ())?;
+    Ok(store)
 }
 
 fn plain(engine: &Engine, one: &Path, other: &Path) -> Result<Vec<Contender<'static>>> {
@@ -163,13 +228,8 @@ fn resume(
     Ok(vec![
         timed(WARDIAN, move || {
             let file = BufReader::new(File::open(&path)?);
-            let mut store = Store::new(&engine, ());
             let reader = CheckpointReader::new(file, &ReadOptions::new())?;
-            let options = ResumeOptions::new().with_module(&module);
-            let resumed = reader.resume(&mut store, &linker, &options)?;
-            let run = resumed.instances()[0].typed_func::<(), i32>(&mut store, "run")?;
-            run.call(&mut store, ())?;
-            Ok(store)
+            run_resumed(&engine, &linker, &module, reader)
         }),
         timed(READ, move || {
             let bytes = std::fs::read(&raw)?;

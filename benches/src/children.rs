@@ -2,6 +2,7 @@
 
 use crate::cold;
 use crate::engines::{self, INTERPRETED, POOLING, WARDIAN, WASMI, WASMTIME};
+use crate::image::{Guest, PAGE, WRITING};
 use crate::instantiate::SMALL;
 use crate::measure::{Figure, Row};
 use crate::options::{Options, Result};
@@ -95,7 +96,36 @@ pub(crate) fn rows(
     Ok(names.iter().zip(values).map(row).collect())
 }
 
-/// The child's side: `ENGINE compile FILE`, `ENGINE idle` or `ENGINE instances COUNT`.
+/// Memory of a parent of 100 MiB with so many children that have each written 1 MiB.
+pub(crate) fn forks(options: &Options, children: usize) -> Result<Row> {
+    let name = format!("memory of {children} children of 100 MiB that have written 1 MiB each");
+    let args = ["forks", &children.to_string()];
+    let rows = rows(options, &[WARDIAN], options.rounds.min(3), &args, &[name])?;
+    rows.into_iter().next().ok_or_else(|| "no row".into())
+}
+
+fn forks_here(count: usize) -> Result<u64> {
+    let engine = engines::wardian()?;
+    let module = wardian::Module::new(&engine, WRITING)?;
+    let mut parent = Guest::new(&engine, &module, 25_600)?;
+    let mut children = Vec::new();
+    for number in 0..count {
+        let fork = parent.store.fork(())?;
+        let mut child = Guest::of(fork.store, fork.resumed.instances()[0])?;
+        child.touch(((number as i32 % 100) << 20, PAGE, 256))?;
+        children.push(child);
+    }
+    // Pages that several have are counted once, if one of them has looked at them: the parent does.
+    let memory = parent.instance.get_memory(&mut parent.store, "memory").ok_or("it is exported")?;
+    let pages = memory.data(&parent.store).iter().step_by(PAGE as usize);
+    std::hint::black_box(pages.fold(0u8, |all, byte| all | byte));
+    let text = std::fs::read_to_string("/proc/self/smaps_rollup")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kib: u64 = line.unwrap_or_default().trim().trim_end_matches(" kB").parse()?;
+    Ok(kib << 10)
+}
+
+/// The child's side: `ENGINE compile FILE`, `ENGINE idle`, `ENGINE instances COUNT` or `ENGINE forks COUNT`.
 pub(crate) fn child(args: &[String]) -> Result<()> {
     match args {
         [task, figures, program, args @ ..] if task == cold::ALONE => {
@@ -110,6 +140,10 @@ pub(crate) fn child(args: &[String]) -> Result<()> {
         [engine, task, count] if task == "instances" => {
             let each = instances_here(engine, count.parse()?)?;
             println!("{} {}", each.nanoseconds, each.resident);
+            Ok(())
+        }
+        [_, task, count] if task == "forks" => {
+            println!("{}", forks_here(count.parse()?)?);
             Ok(())
         }
         _ => Err("a child is started by its parent only".into()),

@@ -1,12 +1,13 @@
 //! Forks of stores: the first and later ones, and what parent and child take for their writes afterwards.
 
+use crate::children;
 use crate::engines::{self, WARDIAN};
 use crate::image::{ANEW, Guest, PAGE, PLAIN, WRITING, ways};
 use crate::instantiate::SMALL;
 use crate::measure::{Contender, Row, measure};
 use crate::options::{Options, Result};
 use std::time::{Duration, Instant};
-use wardian::{Engine, Instance, Module, Store, fork::Fork};
+use wardian::{Caller, Engine, Instance, Linker, Module, Store, fork::Fork};
 
 /// Pages of 100 MiB.
 const PAGES: i32 = 25_600;
@@ -40,8 +41,16 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
             add(&name, &|| writes(&plain, &module, how, who))?;
         }
     }
+    for (what, functions) in [("small", 0), ("of 2.4 MiB", 12_000)] {
+        let name = format!("fork in a host call, module {what}, 10 functions with frames");
+        add(&name, &|| in_call(functions))?;
+    }
     let all = (0, PAGE, PAGES);
     add("the child writes 100 MiB after a fork", &|| writes(&plain, &module, all, Who::Child))?;
+    const CHILDREN: usize = 1000;
+    if options.wants(&format!("memory of {CHILDREN} children")) {
+        rows.push(children::forks(options, CHILDREN)?);
+    }
     Ok(rows)
 }
 
@@ -76,6 +85,55 @@ fn small(engine: &Engine) -> Result<Vec<Contender<'static>>> {
         Ok((sum, start.elapsed()))
     });
     Ok(vec![fork, anew])
+}
+
+/// A module in which ten functions call each other, and the last one the host; and so many others.
+fn deep(functions: usize) -> String {
+    let mut text = String::from("(module (import \"host\" \"fork\" (func $fork)) (memory 1)");
+    for number in 0..functions {
+        text.push_str(&format!("(func $other{number} (param i32) (result i32)"));
+        for at in 0..12 {
+            let factor = 1_234_567 + number * 31 + at;
+            text.push_str(&format!(
+                "(local.set 0 (i32.add (i32.mul (local.get 0) (i32.const {factor})) (i32.load (i32.const {at}))))"
+            ));
+        }
+        text.push_str("(local.get 0))");
+    }
+    for number in 0..10 {
+        let called = if number == 9 { "$fork".to_owned() } else { format!("$f{}", number + 1) };
+        text.push_str(&format!("(func $f{number} (export \"f{number}\") (local i32)"));
+        for at in 0..20 {
+            text.push_str(&format!("(local.set 0 (i32.add (local.get 0) (i32.const {at})))"));
+        }
+        text.push_str(&format!("(call {called}))"));
+    }
+    text + ")"
+}
+
+/// Forks by a host function that a guest has called, which is interpreted.
+fn in_call(functions: usize) -> Result<Vec<Contender<'static>>> {
+    let engine = engines::wardian_of(wardian::EngineKind::Interpreted)?;
+    let module = Module::new(&engine, deep(functions))?;
+    let mut linker = Linker::<(u64, Duration)>::new(&engine);
+    linker.func_wrap("host", "fork", |mut caller: Caller<'_, (u64, Duration)>| {
+        for _ in 0..caller.data().0 {
+            let start = Instant::now();
+            let fork = caller.fork((0, Duration::ZERO))?;
+            let took = start.elapsed();
+            drop(fork);
+            caller.data_mut().1 += took;
+        }
+        Ok::<(), wardian::Error>(())
+    })?;
+    let mut store = Store::new(&engine, (0, Duration::ZERO));
+    let instance = linker.instantiate(&mut store, &module)?;
+    let run = instance.typed_func::<(), ()>(&mut store, "f0")?;
+    Ok(vec![Contender::timed(WARDIAN, move |n, _| {
+        *store.data_mut() = (n, Duration::ZERO);
+        run.call(&mut store, ())?;
+        Ok((0, store.data().1))
+    })])
 }
 
 /// The first fork of a store.

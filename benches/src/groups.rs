@@ -152,11 +152,14 @@ pub(crate) const GROUPS: &[Kind] = &[
             within("first fork, 100 MiB, forkable", 1e6),
             within("later fork", 1e6),
             within("fork, small", 30_000.0),
+            within("fork in a host call", 100_000.0),
+            within("memory of 1000 children", 1.3 * (1 << 30) as f64),
         ],
         about: "Forks of idle stores: the first one of memories that were made to be forked \
             (`Config::forkable_memories`) and of others, later ones, and what parent and child take for their writes \
             afterwards, which make copies of pages. Beside the fork of a small store, which includes a call: a store \
-            that is made anew for each call.",
+            that is made anew for each call. Forks in a host call, by what has frames. The memory of many children is the \
+            proportional set size (`Pss`) of the process.",
     },
     Kind {
         name: "forkable",
@@ -171,6 +174,7 @@ pub(crate) const GROUPS: &[Kind] = &[
             at_most(checkpoint::WRITE, "write, 100 MiB, plain", 1.5, ANY),
             at_most(checkpoint::ZSTD, "compressed", 1.2, ANY),
             at_most(checkpoint::READ, "resume, 100 MiB, plain", 1.5, ANY),
+            within("resume, 100 MiB, mapped", 5e6),
         ],
         about: "A store with 100 MiB that were written, to and from files in the page cache, hashes included, without \
             `fsync`; wall time, on two threads. Beside `write` of the same bytes; zstd -1, whose stream is compressed on one thread \

@@ -26,6 +26,7 @@ pub(crate) const PAGE: i32 = 4096;
 /// A guest with a memory of 150 MiB, of which so many pages have been written.
 pub(crate) struct Guest {
     pub(crate) store: Store<()>,
+    pub(crate) instance: Instance,
     touch: TypedFunc<(i32, i32, i32), i64>,
 }
 
@@ -41,7 +42,7 @@ impl Guest {
     /// One that is in the store already.
     pub(crate) fn of(mut store: Store<()>, instance: Instance) -> Result<Guest> {
         let touch = instance.typed_func(&mut store, "touch")?;
-        Ok(Guest { store, touch })
+        Ok(Guest { store, instance, touch })
     }
 
     pub(crate) fn touch(&mut self, how: (i32, i32, i32)) -> Result<i64> {
