@@ -2,10 +2,13 @@
 
 use nix::sys::signal::{SigSet, Signal};
 use rustix::fs::{AtFlags, CWD, OFlags, linkat};
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::Uid;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 /// What is open, as files.
@@ -43,4 +46,13 @@ pub(crate) fn signals_that_end() -> SigSet {
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
     let is_heard = |signal: &Signal| ignored & (1 << (*signal as u32 - 1)) == 0;
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().filter(is_heard).collect()
+}
+
+/// The user at the other end of a connection.
+///
+/// # Errors
+///
+/// The system does not say.
+pub(crate) fn peer(stream: &UnixStream) -> io::Result<Uid> {
+    Ok(socket_peercred(stream)?.uid)
 }

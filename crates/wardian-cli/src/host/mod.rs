@@ -12,6 +12,7 @@
 //! | `is_readable_by_others`, `private_folder`, `sync_folder` | folders and files of one user |
 //! | `UnnamedFile` | a file that gets its name when it is whole |
 //! | `exit_code` | how another process ended |
+//! | `peer` | the user at the other end of a connection |
 //! | `control::connect`, `control::Socket`, `control::Server`, `control::Pending` | control sockets |
 
 #[cfg(target_vendor = "apple")]

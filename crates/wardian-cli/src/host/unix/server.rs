@@ -5,11 +5,10 @@
 //! connection is being answered nothing is read from it, so that answers come in order and nothing piles up.
 
 use crate::control::protocol::{Answer, Code, Command, MAX_LINE};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::net::sockopt::socket_peercred;
+use crate::host::peer;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::geteuid;
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -36,7 +35,7 @@ struct Message {
 pub(crate) struct Pending {
     connection: u64,
     messages: Option<Sender<Message>>,
-    wake: Arc<OwnedFd>,
+    wake: Arc<UnixStream>,
 }
 
 impl Pending {
@@ -56,7 +55,7 @@ impl Pending {
         let Some(messages) = self.messages.take() else { return };
         // Both fail only if the server is gone.
         let _ = messages.send(Message { connection: self.connection, answer, sent });
-        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+        let _ = (&*self.wake).write(&[1]);
     }
 }
 
@@ -88,20 +87,24 @@ pub(crate) struct Server {
     connections: Vec<Connection>,
     next: u64,
     messages: (Sender<Message>, Receiver<Message>),
-    /// Is written to when there is a message.
-    wake: Arc<OwnedFd>,
+    /// Is written to when there is a message, and can be read then.
+    wake: Arc<UnixStream>,
+    woken: UnixStream,
 }
 
 impl Server {
     pub(crate) fn new(listener: UnixListener) -> std::io::Result<Server> {
         listener.set_nonblocking(true)?;
-        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let (wake, woken) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        woken.set_nonblocking(true)?;
         Ok(Server {
             listener,
             connections: Vec::new(),
             next: 0,
             messages: channel(),
             wake: Arc::new(wake),
+            woken,
         })
     }
 
@@ -112,7 +115,8 @@ impl Server {
                 // For lack of memory, say.
                 std::thread::sleep(Duration::from_millis(100));
             }
-            let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+            // What was written since is for the next round; so is what does not fit.
+            let _ = (&self.woken).read(&mut [0; 512]);
             while let Ok(message) = self.messages.1.try_recv() {
                 self.deliver(message);
             }
@@ -132,7 +136,7 @@ impl Server {
     /// Waits until there is something to do.
     fn wait(&self) -> rustix::io::Result<()> {
         let mut fds = vec![
-            PollFd::new(&self.wake, PollFlags::IN),
+            PollFd::new(&self.woken, PollFlags::IN),
             PollFd::new(&self.listener, PollFlags::IN),
         ];
         let mut deadline: Option<Instant> = None;
@@ -165,7 +169,7 @@ impl Server {
             if stream.set_nonblocking(true).is_err() || !self.make_room() {
                 continue;
             }
-            let is_ours = socket_peercred(&stream).is_ok_and(|peer| peer.uid == geteuid());
+            let is_ours = peer(&stream).is_ok_and(|user| user == geteuid());
             let mut connection = Connection {
                 id: self.next,
                 stream,
