@@ -85,8 +85,9 @@ pub use wardian_vm::memory::ImmutableFile;
 ///
 /// Frames of interpreted code, and of compiled code in an engine with [`crate::Config::checkpoints`]; otherwise a guest
 /// that is being run by compiled code is an error that names the function. All can be resumed in every engine. Refused, each with an error that says so, are also: guests that hold values of the embedder's
-/// (`externref`), or functions of the embedder's that no instance imports; shared memories; a guest that was called by
-/// a host function which another guest called, since what the host does in between is on its own stack.
+/// (`externref`), or functions of the embedder's that no instance imports; shared memories, unless
+/// [`CheckpointOptions::shared_memories`] says what becomes of them; a guest that was called by a host function which
+/// another guest called, since what the host does in between is on its own stack.
 ///
 /// # Safety of forged checkpoints
 ///

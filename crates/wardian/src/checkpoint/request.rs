@@ -161,7 +161,8 @@ impl CheckpointRequest {
     ///
     /// A host function that the guest is calling, and an operation on much memory, are finished before; but one that
     /// waits with a [`crate::cancel::RepeatableInterrupt`], as those of WASI do, is called again afterwards, and one that is
-    /// asynchronous and has said so ([`crate::Caller::set_repeatable`]) continues to wait. If no guest runs, the request waits
+    /// asynchronous and has said so ([`crate::Caller::set_repeatable`]) continues to wait, as a guest does that is in
+    /// `memory.atomic.wait`. If no guest runs, the request waits
     /// for the next call of one: [`crate::Store::checkpoint`] is for idle stores. If the store is gone, `done` is dropped.
     ///
     /// `done` gets an error if the guest cannot be written down where it is: see [`Checkpoint`]. A panic of `done`

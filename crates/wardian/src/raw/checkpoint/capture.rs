@@ -9,6 +9,7 @@ use crate::checkpoint::state::{
     GlobalState, InstanceState, Item, MemoryState, Shared, State, TableState, Value,
 };
 use crate::module::ModuleInner;
+use crate::raw::parts::instance::MemoryRef;
 use crate::{Result, SharedMemory};
 use std::sync::Arc;
 use wardian_types::ValType;
@@ -45,7 +46,16 @@ impl StoreInner {
             Purpose::Checkpoint(shared) => shared,
             Purpose::Fork => SharedMemories::Refuse,
         };
-        let graph = Graph::new(self, shared_memories != SharedMemories::Refuse)?;
+        if shared_memories == SharedMemories::Refuse && self.has_shared_memory() {
+            let advice = match purpose {
+                Purpose::Checkpoint(_) => ": see CheckpointOptions::shared_memories",
+                Purpose::Fork => "",
+            };
+            return Err(refused(format!(
+                "an instance has a shared memory, which other threads change at any time{advice}"
+            )));
+        }
+        let graph = Graph::new(self);
         let modules = self.modules();
         let mut writer = ValueWriter::new(&graph, purpose == Purpose::Fork);
         let call = self.capture_call(standing, &mut writer)?;
@@ -55,12 +65,12 @@ impl StoreInner {
         let types = ObjectTypes::new(modules.iter().map(|module| &*module.signatures));
         let (objects, exceptions, shared) = writer.finish(self, &types)?;
         let (mut memories, positions) = self.capture_memories(&graph);
-        let mut shared_memories_of_state = Vec::new();
+        let mut included = Vec::new();
         if shared_memories == SharedMemories::Include {
             for (memory, item) in &graph.shared {
                 let len = memory.len() as u64;
                 memories.push(MemoryState { item: *item, len, on_parent: false });
-                shared_memories_of_state.push(memory.clone());
+                included.push(memory.clone());
             }
         }
         let state = State {
@@ -78,10 +88,15 @@ impl StoreInner {
             state,
             modules,
             memories: positions,
-            shared_memories: shared_memories_of_state,
+            shared_memories: included,
             shared,
             graph,
         })
+    }
+
+    fn has_shared_memory(&self) -> bool {
+        let mut memories = self.instances.iter().flat_map(|instance| &instance.memories);
+        memories.any(|memory| matches!(memory, MemoryRef::Shared(_)))
     }
 
     /// The modules of the instances, each once.

@@ -31,15 +31,7 @@ pub(super) struct Graph {
 
 impl Graph {
     /// Names everything that instances have.
-    ///
-    /// # Errors
-    ///
-    /// An instance has a shared memory, and that is not allowed.
-    pub(super) fn new(store: &StoreInner, may_share: bool) -> Result<Graph> {
-        let mut memories = store.instances.iter().flat_map(|instance| &instance.memories);
-        if !may_share && memories.any(|memory| matches!(memory, MemoryRef::Shared(_))) {
-            return Err(shared());
-        }
+    pub(super) fn new(store: &StoreInner) -> Graph {
         let mut graph = Graph {
             memories: vec![None; store.memories.len()],
             tables: vec![None; store.tables.len()],
@@ -47,16 +39,16 @@ impl Graph {
             ..Graph::default()
         };
         for instance in 0..store.instances.len() as u32 {
-            graph.add(store, instance)?;
+            graph.add(store, instance);
         }
-        Ok(graph)
+        graph
     }
 
-    fn add(&mut self, store: &StoreInner, instance: u32) -> Result<()> {
+    fn add(&mut self, store: &StoreInner, instance: u32) {
         let data = &store.instances[instance as usize];
         let info = data.module.decoded.info();
         let imports = info.imports.iter().map(|import| self.import(store, instance, import.item));
-        let imports = imports.collect::<Result<_>>()?;
+        let imports = imports.collect();
         self.imports.push(imports);
         for (index, memory) in (0..).zip(&data.memories) {
             let item = Item { instance, index };
@@ -82,16 +74,10 @@ impl Graph {
             self.globals.insert(at, Item { instance, index });
             self.global_list.push((Item { instance, index }, true));
         }
-        Ok(())
     }
 
     /// What an import is. Things of the embedder's are named by the first import of them.
-    fn import(
-        &mut self,
-        store: &StoreInner,
-        instance: u32,
-        item: ItemIndex,
-    ) -> Result<ImportState> {
+    fn import(&mut self, store: &StoreInner, instance: u32, item: ItemIndex) -> ImportState {
         let data = &store.instances[instance as usize];
         let known = match item {
             ItemIndex::Func(index) => match &data.imports[index as usize] {
@@ -128,7 +114,7 @@ impl Graph {
         };
         // An instance that imports the same twice is given it twice by the embedder.
         let known = known.filter(|known| known.instance < instance);
-        Ok(known.map_or(ImportState::Host, ImportState::Item))
+        known.map_or(ImportState::Host, ImportState::Item)
     }
 
     fn shared_item(&self, memory: &SharedMemory) -> Option<Item> {
@@ -157,11 +143,4 @@ impl Graph {
             )
         })
     }
-}
-
-fn shared() -> crate::Error {
-    refused(
-        "an instance has a shared memory, which other threads change at any time: see \
-         CheckpointOptions::shared_memories",
-    )
 }
