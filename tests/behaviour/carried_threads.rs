@@ -20,12 +20,14 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("the checkpoints of a group belong together", forged),
 ];
 
-/// Turns of each thread.
-const ROUNDS: u32 = 200;
+/// Turns of each thread: few, so many that the program takes a third of a second, and more than a test waits for.
+const FEW: u32 = 200;
+const MANY: u32 = 6000;
+const ENDLESS: u32 = u32::MAX;
 
 /// Three threads take turns, by waiting and notifying; one of them sleeps now and then, and one computes between its
 /// turns. What they add up depends on the order.
-fn text() -> String {
+fn text(rounds: u32) -> String {
     format!(
         r#"(module
   (import "env" "memory" (memory 1 4 shared))
@@ -60,7 +62,7 @@ fn text() -> String {
       (i32.atomic.store (i32.const 64) (i32.rem_u (i32.add (local.get $arg) (i32.const 1)) (i32.const 3)))
       (drop (memory.atomic.notify (i32.const 64) (i32.const -1)))
       (if (i32.eq (local.get $arg) (i32.const 1)) (then (drop (call $compute (i32.const 2000)))))
-      (br_if $rounds (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const {ROUNDS}))))
+      (br_if $rounds (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const {rounds}))))
     (drop (i32.atomic.rmw.add (i32.const 68) (i32.const 1)))
     (drop (memory.atomic.notify (i32.const 68) (i32.const 1))))
   (func (export "_start") (local $i i32) (local $done i32)
@@ -78,9 +80,9 @@ fn text() -> String {
 }
 
 /// The exit code of the program.
-fn expected() -> u32 {
+fn expected(rounds: u32) -> u32 {
     let mut sum = 0u64;
-    for i in 0..u64::from(ROUNDS) {
+    for i in 0..u64::from(rounds) {
         for arg in 0..3 {
             sum = sum.wrapping_mul(31).wrapping_add(arg * 7 + i);
         }
@@ -118,9 +120,10 @@ fn carry_wasi(store: &mut Store<WasiCtx>) {
 /// Begins the program, and has `during` do something with it.
 fn begin<R: Send>(
     engine: &Engine,
+    rounds: u32,
     during: impl FnOnce(WasiThreadsHandle<WasiCtx>) -> R + Send,
 ) -> (Result<()>, R) {
-    let module = Module::new(engine, text()).unwrap();
+    let module = Module::new(engine, text(rounds)).unwrap();
     let wasi = WasiCtx::builder().build();
     let mut store = Store::new(engine, wasi.clone());
     carry_wasi(&mut store);
@@ -182,7 +185,7 @@ fn take(
 fn carried(engine: &Engine) {
     let engines = sources(engine);
     let (mut ended, mut taken) =
-        begin(&engines[0], |handle| take(&handle, 3, AfterCheckpoint::End));
+        begin(&engines[0], MANY, |handle| take(&handle, 3, AfterCheckpoint::End));
     let mut times = 0;
     while let Some(bytes) = taken {
         let error = ended.unwrap_err();
@@ -193,7 +196,7 @@ fn carried(engine: &Engine) {
         let take = |handle| take(&handle, pause, AfterCheckpoint::End);
         (ended, taken) = resume(to, &bytes, take).unwrap();
     }
-    assert_eq!(ended.unwrap_err().exit_code(), Some(expected()), "carried {times} times");
+    assert_eq!(ended.unwrap_err().exit_code(), Some(expected(MANY)), "carried {times} times");
     assert!(times > 0);
 }
 
@@ -203,12 +206,12 @@ fn continued(engine: &Engine) {
             let taken = (0..1000).map_while(|_| take(&handle, 1, AfterCheckpoint::Resume));
             taken.last()
         };
-        let (ended, last) = begin(&engine, many);
-        assert_eq!(ended.unwrap_err().exit_code(), Some(expected()));
+        let (ended, last) = begin(&engine, FEW, many);
+        assert_eq!(ended.unwrap_err().exit_code(), Some(expected(FEW)));
         // What was written in between is as good as any.
         let Some(last) = last else { continue };
         let (ended, ()) = resume(&engine, &last, |_| ()).unwrap();
-        assert_eq!(ended.unwrap_err().exit_code(), Some(expected()));
+        assert_eq!(ended.unwrap_err().exit_code(), Some(expected(FEW)));
     }
 }
 
@@ -224,18 +227,23 @@ fn refused(engine: &Engine) {
         }
     }
     let engine = &sources(engine)[0];
-    let (ended, error) = begin(engine, |handle| {
-        thread::sleep(Duration::from_millis(3));
-        handle.checkpoint_to(&CheckpointOptions::new(), Full, || AfterCheckpoint::End).unwrap_err()
+    let (ended, (error, bytes)) = begin(engine, ENDLESS, |handle| {
+        let options = CheckpointOptions::new();
+        let error = handle.checkpoint_to(&options, Full, || AfterCheckpoint::End).unwrap_err();
+        // All of them run, for they stand still again.
+        let bytes = take(&handle, 1, AfterCheckpoint::Resume).unwrap();
+        handle.end(Error::exit(9));
+        (error, bytes)
     });
     assert_eq!(error.to_string(), "it is full");
-    assert_eq!(ended.unwrap_err().exit_code(), Some(expected()));
+    assert!(!bytes.is_empty());
+    assert_eq!(ended.unwrap_err().exit_code(), Some(9));
 }
 
 fn forged(engine: &Engine) {
     let engine = &sources(engine)[0];
     let options = CheckpointOptions::new();
-    let (_, (first, second)) = begin(engine, |handle| {
+    let (_, (first, second)) = begin(engine, ENDLESS, |handle| {
         let first = take(&handle, 3, AfterCheckpoint::Resume).unwrap();
         let second = take(&handle, 3, AfterCheckpoint::End).unwrap();
         let error = handle.checkpoint_to(&options, Bytes::default(), || AfterCheckpoint::End);
@@ -253,6 +261,25 @@ fn forged(engine: &Engine) {
     let mixed = [&first[..head(&first)], &second[head(&second)..]].concat();
     let error = resume(engine, &mixed, |_| ()).unwrap_err().to_string();
     assert!(error.contains("not those that the main thread's names"), "{error}");
+    // Another identifier for the same thread, and more threads than there are.
+    let mut twice = second.clone();
+    twice[12..16].copy_from_slice(&4u32.to_le_bytes());
+    let first_len = u64::from_le_bytes(second[20..28].try_into().unwrap()) as usize;
+    let one = second[16..28 + first_len].to_vec();
+    twice.splice(16..16, one);
+    let error = resume(engine, &twice, |_| ()).unwrap_err().to_string();
+    assert!(error.contains("twice"), "{error}");
+    // Fewer may be.
+    let checkpoint = WasiThreadsCheckpoint::read(&second[..], &ReadOptions::new()).unwrap();
+    let module = checkpoint.main().module(engine, 0).unwrap().unwrap();
+    let wasi = WasiCtx::builder().build();
+    let mut store = Store::new(engine, wasi.clone());
+    let few = WasiThreads::builder(&module, move |_| wasi.clone()).max_threads(2);
+    let error = few
+        .resume(&linker(engine), &mut store, checkpoint, &ResumeOptions::new())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("may have 2"), "{error}");
     for at in [0, 8, 12, 17, 40, head(&second) + 20, second.len() - 1] {
         let mut damaged = second.clone();
         damaged[at] ^= 0x11;

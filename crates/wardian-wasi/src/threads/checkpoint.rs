@@ -13,7 +13,8 @@ use super::group::{Group, MAIN};
 use super::pause::{Done, Member};
 use super::{WasiThreads, WasiThreadsBuilder, WasiThreadsHandle};
 use crate::state::poll_from_bytes;
-use std::io::{Read, Write};
+use std::collections::HashSet;
+use std::io::{ErrorKind, Read, Write};
 use wardian::checkpoint::{
     AfterCheckpoint, Checkpoint, CheckpointOptions, CheckpointReader, ReadOptions, ResumeOptions,
     Resumed, SharedMemories, Standstill,
@@ -161,7 +162,7 @@ impl<'r> WasiThreadsCheckpoint<'r> {
 /// Reads all but the main thread's checkpoint.
 fn read_threads(from: &mut impl Read, options: &ReadOptions) -> Result<Vec<Member>> {
     let mut head = [0; 16];
-    from.read_exact(&mut head).map_err(Error::host)?;
+    fill(from, &mut head)?;
     if !is_threads_checkpoint(&head) {
         return Err(Error::host("these bytes are no checkpoint of a group of threads"));
     }
@@ -173,21 +174,30 @@ fn read_threads(from: &mut impl Read, options: &ReadOptions) -> Result<Vec<Membe
             "a checkpoint of a group of version {version} cannot be read, only {VERSION}"
         )));
     }
-    let mut threads: Vec<Member> = Vec::new();
+    let (mut threads, mut known) = (Vec::new(), HashSet::from([MAIN]));
     for _ in 0..count {
         let mut head = [0; 12];
-        from.read_exact(&mut head).map_err(Error::host)?;
+        fill(from, &mut head)?;
         let (tid, len) = head.split_at(4);
         let tid = u32::from_le_bytes(tid.try_into().unwrap_or_default());
         let len = u64::from_le_bytes(len.try_into().unwrap_or_default());
         let mut bytes = Vec::new();
         from.by_ref().take(len).read_to_end(&mut bytes).map_err(Error::host)?;
-        if tid == MAIN || threads.iter().any(|(other, _)| *other == tid) {
-            return Err(Error::host(format!("there is a thread {tid} that cannot be")));
+        if !known.insert(tid) {
+            return Err(Error::host(format!(
+                "the checkpoint is damaged: it has thread {tid} twice"
+            )));
         }
         threads.push((tid, Checkpoint::from_bytes_with(&bytes, options)?));
     }
     Ok(threads)
+}
+
+fn fill(from: &mut impl Read, bytes: &mut [u8]) -> Result<()> {
+    from.read_exact(bytes).map_err(|error| match error.kind() {
+        ErrorKind::UnexpectedEof => Error::host("the checkpoint is damaged: it is cut off"),
+        _ => Error::host(error),
+    })
 }
 
 impl<T: Send + 'static> WasiThreadsBuilder<T> {
@@ -197,8 +207,8 @@ impl<T: Send + 'static> WasiThreadsBuilder<T> {
     ///
     /// # Errors
     ///
-    /// As for [`CheckpointReader::resume`] and [`WasiThreadsBuilder::build`]; or the threads' checkpoints are not those that
-    /// the main thread's names.
+    /// As for [`CheckpointReader::resume`] and [`WasiThreadsBuilder::build`]; there are more threads than there may be; or
+    /// the threads' checkpoints are not those that the main thread's names.
     pub fn resume(
         self,
         linker: &Linker<T>,
@@ -206,6 +216,13 @@ impl<T: Send + 'static> WasiThreadsBuilder<T> {
         checkpoint: WasiThreadsCheckpoint<'_>,
         options: &ResumeOptions<T>,
     ) -> Result<ResumedThreads<T>> {
+        let (count, most) = (checkpoint.threads.len(), self.max_threads);
+        if count > most {
+            return Err(Error::host(format!(
+                "the program had {count} threads beside its main thread, and may have {most}: see \
+                 WasiThreadsBuilder::max_threads"
+            )));
+        }
         let threads = self.build(linker)?;
         let origin = &threads.group.origin;
         let options = options.clone().with_module(&origin.module);
