@@ -25,6 +25,8 @@ pub(crate) fn alone(engine: &Engine, behaviour: fn(&Engine)) {
     }
     let mut command = this_program();
     command.args([CHILD, &Case::running()]).stdin(Stdio::null());
+    // All threads have one heap, so that what a behaviour keeps of it is there for the engine's threads, too.
+    command.env("MALLOC_ARENA_MAX", "1");
     let output = command.output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "{}\n{}", output.status, String::from_utf8_lossy(&text));

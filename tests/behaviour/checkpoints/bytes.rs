@@ -4,7 +4,7 @@ use super::root::root;
 use super::{Host, carried, interpreter, linker, until};
 use crate::matrix::{Behaviour, module};
 use wardian::{
-    Caller, Engine, Result, Store, Val,
+    Caller, Engine, Linker, Result, Store, Val,
     checkpoint::{Checkpoint, CheckpointOptions, ResumeOptions},
 };
 
@@ -13,6 +13,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("bytes that are no checkpoint are refused", damaged),
     ("forged checkpoints break nothing", forged),
     ("a store may be reset or closed before its guest is resumed", reset),
+    ("a forged pending call takes no more room than its frame has", forged_pending),
     ("a forged operand gives the local that it is no value of another type", forged_operand),
 ];
 
@@ -123,7 +124,7 @@ fn damaged(engine: &Engine) {
 }
 
 /// Reads the checkpoint with each of these changes of each byte of its state, and a hash that fits.
-fn each_change(bytes: &[u8], changes: &[u8], mut use_it: impl FnMut(Checkpoint)) {
+pub(crate) fn each_change(bytes: &[u8], changes: &[u8], mut use_it: impl FnMut(Checkpoint)) {
     let len = u64::from_le_bytes(bytes[13..21].try_into().unwrap()) as usize;
     for at in 21..21 + len {
         for change in changes {
@@ -185,6 +186,88 @@ fn reset(engine: &Engine) {
     resumed.instances()[0].close_with_exit_code(&mut store, 9);
     let error = resumed.run(&mut store).unwrap_err();
     assert!(matches!(error.kind(), wardian::ErrorKind::Closed(9)), "{error}");
+}
+
+fn forged_pending(engine: &Engine) {
+    const MARK: u64 = 0x1122_3344_5566_7788;
+    const MANY: usize = 1000;
+    let small = |engine: &Engine| {
+        let mut config = engine.config().clone();
+        Engine::new(config.stack_size(64 << 10)).expect("the configuration works")
+    };
+    let (from, engine) = (&small(&interpreter(engine)), &small(engine));
+    let text = format!(
+        r#"(module (import "h" "tell" (func $tell (param i64) (result i64)))
+          (import "h" "many" (func (param {}) (result i64)))
+          (func $down (export "run") (param i32) (result i64)
+            (if (result i64) (local.get 0)
+              (then (call $down (i32.sub (local.get 0) (i32.const 1))))
+              (else (call $tell (i64.const {MARK}))))))"#,
+        "i64 ".repeat(MANY)
+    );
+    let ready = module(from, &text);
+    let run = |at, depth: i32| {
+        let mut store = Store::new(from, Host { at, ..Host::default() });
+        let instance = many(from, MANY).instantiate(&mut store, &ready).unwrap();
+        let run = instance.typed_func::<i32, i64>(&mut store, "run").unwrap();
+        let done = run.call(&mut store, depth);
+        (store.into_data().taken, done)
+    };
+    let overflows = |depth: &i32| run(None, *depth).1.is_err();
+    let most = (0..10_000).step_by(16).find(overflows).expect("the stack has an end");
+    for depth in [0, most - 16, most - 32, most - 64, most - 128] {
+        let bytes = forge_pending(run(Some(0), depth).0.unwrap(), MARK, MANY);
+        let checkpoint = Checkpoint::from_bytes(&bytes).unwrap();
+        let mut store = Store::new(engine, Host::default());
+        let linker = many(engine, MANY);
+        let resumed = checkpoint.resume(&mut store, &linker, &ResumeOptions::new()).unwrap();
+        let done = resumed.run(&mut store);
+        match done {
+            Ok(results) => assert_eq!(results, [Val::I64(1)], "at {depth} of {most}"),
+            Err(error) => {
+                assert_eq!(error.trap(), Some(wardian::TrapCode::StackOverflow));
+                assert!(depth > 0, "there is room");
+            }
+        }
+    }
+}
+
+/// With a host function of so many arguments, which returns 1.
+fn many(engine: &Engine, count: usize) -> Linker<Host> {
+    use wardian::{FuncType, ValType::I64};
+    let mut linker = linker(engine);
+    let answer = |_: Caller<'_, Host>, _: &[Val], results: &mut [Val]| {
+        results[0] = Val::I64(1);
+        Ok(())
+    };
+    linker.func_new("h", "many", FuncType::new(vec![I64; count], [I64]), answer).unwrap();
+    linker
+}
+
+/// Makes the pending call, of function 0 with one argument, one of function 1 with many.
+fn forge_pending(mut bytes: Vec<u8>, mark: u64, count: usize) -> Vec<u8> {
+    let call = [&[0, 0, 1, 0][..], &varint(mark)].concat();
+    let at = bytes.windows(call.len()).position(|part| part == call).expect("it is there");
+    let forged = [&[0, 1][..], &varint(count as u64), &vec![0; 2 * count]].concat();
+    let more = forged.len() - call.len();
+    bytes.splice(at..at + call.len(), forged);
+    let len = u64::from_le_bytes(bytes[13..21].try_into().unwrap()) + more as u64;
+    bytes[13..21].copy_from_slice(&len.to_le_bytes());
+    let end = bytes.len() - 32;
+    let hash = root(&bytes).unwrap();
+    bytes[end..].copy_from_slice(&hash);
+    bytes
+}
+
+/// A number as the format has it: seven bits a byte, the lowest first.
+fn varint(mut number: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
 }
 
 /// An operand that is a local can have a wider type than the local.

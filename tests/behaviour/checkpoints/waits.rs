@@ -19,6 +19,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a notification that came before a checkpoint is carried", notified),
     ("guests that wait at one address keep their order", ordered),
     ("shared memories are carried with their size, or left out, or refused", memories),
+    ("forged waits break nothing", forged),
     ("a wait of 64 bits is carried in memories of 32 and 64 bits", wide),
 ];
 
@@ -339,6 +340,28 @@ fn memories(engine: &Engine) {
         memory.read(8, &mut bytes).unwrap();
         assert_eq!((memory.size(), &bytes), (2, b"dAta"));
     }
+}
+
+fn forged(engine: &Engine) {
+    let from = &sources(engine)[0];
+    let (here, first) = (module(from, WAITS), memory(from));
+    let checkpoint = carry(&here, &first, (40, -1), include(), || ()).unwrap();
+    let ready = module(engine, WAITS);
+    let (mut ran, mut refused) = (0, 0);
+    super::bytes::each_change(&checkpoint.to_bytes().unwrap(), &[1, 2, 0x10, 0x80], |checkpoint| {
+        let mut store = Store::new(engine, ());
+        let options = ResumeOptions::new().with_module(&ready);
+        let linker = give(engine, &memory(engine));
+        let Ok(resumed) = checkpoint.resume(&mut store, &linker, &options) else {
+            refused += 1;
+            return;
+        };
+        // It may have to wait for ever.
+        store.set_deadline(Some(Instant::now() + Duration::from_millis(5)));
+        let _ = resumed.run(&mut store);
+        ran += 1;
+    });
+    assert!(ran > 20 && refused > 20, "{ran} {refused}");
 }
 
 fn wide(engine: &Engine) {

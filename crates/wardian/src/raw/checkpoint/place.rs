@@ -32,6 +32,9 @@ pub(crate) struct Images {
     result_slots: usize,
     /// What the operator of the innermost waits for.
     called: Option<Called>,
+    /// Slots of the arguments and results of the host function that waits to be called again. Where that was the
+    /// callee's tail call, they may be more than the operator has room for.
+    pending_slots: usize,
 }
 
 impl Images {
@@ -146,7 +149,9 @@ impl StoreInner {
         let types = innermost.and_then(|state| {
             known[&(state.func.instance, state.func.index)].types.get(&state.offset)
         });
-        Ok(Images { frames, result_slots, called: types.and_then(|types| types.called) })
+        let called = types.and_then(|types| types.called);
+        let pending_slots = pending.map_or(0, FuncType::buffer_slots);
+        Ok(Images { frames, result_slots, called, pending_slots })
     }
 
     /// Finds what is known of the functions at their frames' points; each function once.
@@ -291,15 +296,10 @@ impl StoreInner {
         results: &[ValType],
         callee: &Callee<'_>,
     ) -> Result<()> {
-        let info = module.decoded.info();
         let given = match (called, callee) {
             (Called::Function(_), Callee::Frame(results)) => results,
-            // The frame has room for the arguments of what its operator calls, and no more.
-            (Called::Function(ty), Callee::Host(host))
-                if info.signature(ty).is_some_and(|t| t.buffer_slots() >= host.buffer_slots()) =>
-            {
-                host.results()
-            }
+            // Which function it is cannot be known: the callee may have ended with a tail call.
+            (Called::Function(_), Callee::Host(host)) => host.results(),
             (Called::Wait { memory, .. }, Callee::Wait(wait)) if memory == wait.memory => {
                 return Ok(());
             }
@@ -370,6 +370,10 @@ impl StoreInner {
             let root = &images.frames[0];
             let root = self.instances[root.instance as usize].vm.address();
             let (fp, end) = innermost;
+            let end = end.max(slots as usize + images.pending_slots * 8);
+            if end > limit {
+                return Err(TrapCode::StackOverflow.into());
+            }
             let guest = Suspended::placed(ctx, root, fp as usize, base..end);
             Ok(Placed { guest, results: slots, listened })
         }
