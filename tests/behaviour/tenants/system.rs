@@ -8,15 +8,15 @@ use crate::matrix::module;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use wardian::{Engine, ErrorKind, Instance, Module, Store, TrapCode, limits::StoreLimits};
 
-/// Makes instances until there is an error, while a guest that was there before is called.
-fn fill(engine: &Engine) -> String {
+/// Makes instances of a module until there is an error, while a guest that was there before is called.
+fn fill(engine: &Engine, greedy: &str) -> String {
     let other = module(engine, NEIGHBOUR);
     neighbour(engine, &other);
     let mut kept = Store::new(engine, ());
     let i = Instance::new(&mut kept, &other, &[]).unwrap();
     let run = i.typed_func::<i32, i32>(&mut kept, "run").unwrap();
     let outside = i.typed_func::<(), ()>(&mut kept, "outside").unwrap();
-    let greedy = module(engine, "(module (memory 1 2))");
+    let greedy = module(engine, greedy);
     let all = usize::MAX;
     let limits = StoreLimits { instances: all, memories: all, ..StoreLimits::default() };
     let mut store = Store::new(engine, limits);
@@ -61,7 +61,7 @@ pub(super) fn mappings(engine: &Engine) {
             // It would take gigabytes of the kernel's memory to find out.
             return;
         }
-        let error = fill(engine);
+        let error = fill(engine, "(module (memory 1 2))");
         // Memories with guards use up all addresses first; then there are some without.
         let guarded = !format!("{:?}", engine.config()).contains("signals: false");
         let expected = if guarded { "has no memory" } else { "vm.max_map_count" };
@@ -79,7 +79,8 @@ pub(super) fn address_space(engine: &Engine) {
         let size: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
         let (_, hard) = getrlimit(Resource::RLIMIT_AS).unwrap();
         setrlimit(Resource::RLIMIT_AS, (size << 10) + (40 << 30), hard).unwrap();
-        let error = fill(engine);
+        // Large ones, so that few instances are made, which take little of the heap.
+        let error = fill(engine, "(module (memory 1024 2048))");
         assert!(error.contains("memory"), "{error}");
     });
 }
