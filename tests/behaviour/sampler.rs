@@ -122,7 +122,8 @@ fn hot(engine: &Engine) {
     let samples = sampled(engine, &sampler, 200, || run.call(&mut store, ()).unwrap());
     mostly(&samples, 80, &["hot", "cold", "run"]);
     for sample in samples.iter().filter(|s| !s.frames.is_empty()) {
-        let frame = sample.frames[0].guest().expect("no host function is called");
+        // Now and then the runtime is at work, which is the host: how seldom is checked above.
+        let Some(frame) = sample.frames[0].guest() else { continue };
         assert_eq!(frame.module().name(), Some("m"));
         assert_eq!(frame.definition().index(), Some(frame.func_index()));
     }
