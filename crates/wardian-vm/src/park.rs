@@ -48,25 +48,6 @@ fn queues() -> MutexGuard<'static, Queues> {
     QUEUES.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-/// Waits at `address` if `still_expected` holds, until notified, or for `timeout`.
-///
-/// `still_expected` is evaluated with the queues locked, so no notification can fall between it and
-/// the waiting.
-pub fn wait(
-    address: usize,
-    still_expected: impl FnOnce() -> bool,
-    timeout: Option<Duration>,
-    interrupter: &Interrupter,
-) -> WaitResult {
-    match Queued::join(address, still_expected, timeout) {
-        Some(queued) => {
-            let result = queued.sleep(interrupter);
-            queued.leave(result)
-        }
-        None => WaitResult::NotEqual,
-    }
-}
-
 /// A thread's place in the queue of an address, until it is dropped.
 #[derive(Debug)]
 pub struct Queued {
@@ -77,6 +58,8 @@ pub struct Queued {
 
 impl Queued {
     /// Takes the last place in the queue of `address` if `still_expected` holds, for `timeout` or for ever.
+    ///
+    /// `still_expected` is evaluated with the queues locked, so no notification can fall between it and the waiting.
     pub fn join(
         address: usize,
         still_expected: impl FnOnce() -> bool,

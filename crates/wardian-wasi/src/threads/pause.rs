@@ -212,8 +212,10 @@ impl Pause {
             (None, Some(to)) => members.write(still, &self.options, to),
             (None, None) => Err(Error::host("the checkpoint was written already")),
         };
-        // The others stand still until this, too, is done.
-        let after = done.filter(|_| written.is_ok()).map(|done| done());
+        // If it was given up meanwhile, others may have run while the memories were written.
+        let is_whole = written.is_ok() && self.lock().written.is_none();
+        // Otherwise they stand still until this, too, is done.
+        let after = done.filter(|_| is_whole).map(|done| done());
         let mut state = self.lock();
         state.after = after.unwrap_or(AfterCheckpoint::Resume);
         state.end(written);
