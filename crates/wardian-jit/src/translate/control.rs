@@ -8,6 +8,7 @@ use super::capture::{Homes, Points};
 use super::env::{Env, clif_type};
 use super::exceptions::{Branches, Legacy};
 use super::state::{Fail, Outcome, Translator};
+use super::unroll::Rounds;
 use crate::code::Scope;
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, SourceLoc};
 use cranelift_codegen::ir::{Value, types};
@@ -47,9 +48,7 @@ pub(super) enum Kind {
     /// The body itself; its results are the function's.
     Function,
     Block,
-    Loop {
-        header: Block,
-    },
+    Loop(Rounds),
     /// The part of an `if` before its `else`.
     If {
         otherwise: Block,
@@ -68,7 +67,7 @@ pub(super) enum Kind {
 /// A block that is open.
 pub(super) struct Frame {
     pub(super) kind: Kind,
-    shape: Shape,
+    pub(super) shape: Shape,
     /// Where the block ends; results are its parameters.
     exit: Block,
     exit_used: bool,
@@ -85,7 +84,7 @@ impl Frame {
     /// How many values a branch to this block carries.
     fn branch_arity(&self) -> usize {
         match self.kind {
-            Kind::Loop { .. } => self.shape.params().len(),
+            Kind::Loop(_) => self.shape.params().len(),
             _ => self.shape.results().len(),
         }
     }
@@ -127,12 +126,21 @@ impl<'a, 'f> Translator<'a, 'f> {
                 t.open(Kind::Function, Shape::Type(ty.clone()), 0);
             }
         }
+        // Where the rounds begin of the loop that is translated several times.
+        let mut round = None;
         while !reader.eof() {
             let position = reader.original_position();
             let op = reader.read()?;
             t.locate(position);
             t.look_ahead(&op, body)?;
+            if matches!(op, Operator::Loop { .. }) {
+                t.more_rounds = t.rounds_to_add(&reader);
+                round = (t.more_rounds > 0).then(|| reader.clone());
+            }
             t.operator(op)?;
+            if std::mem::take(&mut t.repeats) {
+                reader.clone_from(round.as_ref().ok_or_else(|| Fail("no loop is open".into()))?);
+            }
         }
         if !t.frames.is_empty() {
             return Err(Fail("the body does not end".into()));
@@ -316,11 +324,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         let shape = self.shape(ty)?;
         let args = self.branch_args(shape.params().len())?;
         let height = self.stack.len() - args.len();
-        let header = self.b.create_block();
-        for ty in shape.params() {
-            let value = self.b.append_block_param(header, clif_type(*ty));
-            self.note_type(*ty, value);
-        }
+        let header = self.loop_header(&shape);
         self.pin(height)?;
         self.store_ahead_of_loop()?;
         self.b.ins().jump(header, &args);
@@ -333,8 +337,19 @@ impl<'a, 'f> Translator<'a, 'f> {
             self.poll();
         }
         self.check_fuel();
-        self.open(Kind::Loop { header }, shape, height);
+        let rounds = self.begin_rounds(header, &shape);
+        self.open(Kind::Loop(rounds), shape, height);
         Ok(())
+    }
+
+    /// A block that a loop's parameters are parameters of.
+    pub(super) fn loop_header(&mut self, shape: &Shape) -> Block {
+        let header = self.b.create_block();
+        for ty in shape.params() {
+            let value = self.b.append_block_param(header, clif_type(*ty));
+            self.note_type(*ty, value);
+        }
+        header
     }
 
     fn begin_if(&mut self, ty: BlockType) -> Outcome {
@@ -399,6 +414,9 @@ impl<'a, 'f> Translator<'a, 'f> {
     }
 
     pub(super) fn end(&mut self) -> Outcome {
+        if self.begin_next_round()? {
+            return Ok(());
+        }
         match self.top()?.kind {
             // Without an else the parameters are the results.
             Kind::If { .. } => self.begin_else()?,
@@ -418,8 +436,8 @@ impl<'a, 'f> Translator<'a, 'f> {
             self.fall_out()?;
         }
         let Some(frame) = self.frames.pop() else { return Ok(()) };
-        if let Kind::Loop { header } = frame.kind {
-            self.b.seal_block(header);
+        if let Kind::Loop(rounds) = &frame.kind {
+            self.b.seal_block(rounds.header());
         }
         self.close(&frame);
         if last && frame.exit_used {
@@ -443,8 +461,8 @@ impl<'a, 'f> Translator<'a, 'f> {
     /// Ends a block that no branch leaves: the code continues where it is.
     fn run_on(&mut self, last: bool) -> Outcome {
         let Some(frame) = self.frames.pop() else { return Ok(()) };
-        if let Kind::Loop { header } = frame.kind {
-            self.b.seal_block(header);
+        if let Kind::Loop(rounds) = &frame.kind {
+            self.b.seal_block(rounds.header());
         }
         let results = self.height_below(frame.shape.results().len())?;
         if results != frame.height {
@@ -480,8 +498,8 @@ impl<'a, 'f> Translator<'a, 'f> {
             self.merge_homes(at);
         }
         let frame = self.frame_at(depth)?;
-        let block = match frame.kind {
-            Kind::Loop { header } => header,
+        let block = match &mut frame.kind {
+            Kind::Loop(rounds) => rounds.target(),
             _ => {
                 frame.exit_used = true;
                 frame.exit

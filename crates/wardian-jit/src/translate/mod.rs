@@ -28,6 +28,7 @@ mod simd_arith;
 mod simd_memory;
 mod state;
 mod table;
+mod unroll;
 mod variable;
 
 pub(crate) use env::{Env, clif_type, guest_signature, loop_signature, stub_convention};

@@ -127,6 +127,10 @@ pub(crate) struct Translator<'a, 'f> {
     pub(super) layouts: HashMap<u32, StructLayout>,
     /// If the function can be captured.
     pub(super) captured: Option<Captured>,
+    /// How many rounds follow the first one of the loop that begins.
+    pub(super) more_rounds: u32,
+    /// Whether the body of the loop whose end was read follows once more.
+    pub(super) repeats: bool,
 }
 
 impl<'a, 'f> Translator<'a, 'f> {
@@ -170,6 +174,8 @@ impl<'a, 'f> Translator<'a, 'f> {
             references: HashSet::new(),
             layouts: HashMap::new(),
             captured: None,
+            more_rounds: 0,
+            repeats: false,
         }
     }
 

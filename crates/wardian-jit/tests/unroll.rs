@@ -1,0 +1,73 @@
+//! Small loops that poll have several rounds for each poll.
+
+use wardian_jit::{Capture, Compiler, MemoryVariant, ModuleOptions, OptLevel, Tunables};
+use wardian_module::Module;
+use wardian_types::CoreFeatures;
+
+/// An offset of stores that is in the code once for each round.
+const MARK: u32 = 0x12345;
+
+/// How often the body of a loop is in the code of a function. The body has the index of a store in local 0.
+fn rounds(tunables: &Tunables, body: &str) -> usize {
+    let text = format!(
+        "(module (memory 1 100) (global $g (mut i32) (i32.const 0)) (func $f)
+            (func (param i32 i32) (result i32)
+                (block $out (loop $again
+                    (i32.store8 offset={MARK} (local.get 0) (local.get 1))
+                    {body}))
+                (local.get 1)))"
+    );
+    let bytes = wat::parse_str(text).expect("valid text");
+    let module = Module::decode(bytes, CoreFeatures::all(), 1).expect("valid module");
+    let options = ModuleOptions { variant: MemoryVariant::Guarded, ..ModuleOptions::default() };
+    let compiler = Compiler::new(tunables.clone()).expect("supported");
+    let code = compiler.compile_module(module.info(), module.bytes(), &options);
+    let code = code.expect("it compiles");
+    let text = &code.text()[code.function(1).start as usize..code.function(1).end as usize];
+    text.windows(4).filter(|bytes| **bytes == MARK.to_le_bytes()).count()
+}
+
+const COUNT: &str = "(local.set 0 (i32.add (local.get 0) (i32.const 1)))";
+const AGAIN: &str = "(br_if $again (i32.lt_u (local.get 0) (i32.const 1000)))";
+
+// Elsewhere an offset is no immediate of the instruction.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn small_loops_have_several_rounds() {
+    let polls = Tunables { verifier: true, capture: Capture::CallsAndLoops, ..Tunables::default() };
+    let small = format!("{COUNT} {AGAIN}");
+    let longer = format!("{} {AGAIN}", COUNT.repeat(4));
+    let long = format!("{} {AGAIN}", COUNT.repeat(9));
+    let cases = [
+        ("small", &polls, small.clone(), 4),
+        ("less small", &polls, longer, 2),
+        ("large", &polls, long, 1),
+        ("with a way out", &polls, format!("{COUNT} (br_if $out (local.get 1)) {AGAIN}"), 4),
+        (
+            "that ends with a branch",
+            &polls,
+            format!("{COUNT} (br_if $out (local.get 1)) (br $again)"),
+            4,
+        ),
+        ("that is never run again", &polls, COUNT.to_string(), 1),
+        ("with a call", &polls, format!("(call $f) {small}"), 1),
+        ("with a loop", &polls, format!("(loop (br_if 0 (local.get 1))) {small}"), 1),
+        ("that counts fuel", &Tunables { fuel: true, ..polls.clone() }, small.clone(), 1),
+        (
+            "not optimised",
+            &Tunables { opt_level: OptLevel::None, ..polls.clone() },
+            small.clone(),
+            1,
+        ),
+        (
+            "captured at calls",
+            &Tunables { capture: Capture::Calls, ..polls.clone() },
+            small.clone(),
+            1,
+        ),
+        ("without captures", &Tunables::default(), small, 1),
+    ];
+    for (what, tunables, body, expected) in cases {
+        assert_eq!(rounds(tunables, &body), expected, "a loop {what}");
+    }
+}
