@@ -1,5 +1,8 @@
 //! Small loops that poll have several rounds for each poll.
 
+// Elsewhere an offset is no immediate of the instruction that stores.
+#![cfg(target_arch = "x86_64")]
+
 use wardian_jit::{Capture, Compiler, MemoryVariant, ModuleOptions, OptLevel, Tunables};
 use wardian_module::Module;
 use wardian_types::CoreFeatures;
@@ -30,8 +33,6 @@ fn rounds(tunables: &Tunables, body: &str) -> usize {
 const COUNT: &str = "(local.set 0 (i32.add (local.get 0) (i32.const 1)))";
 const AGAIN: &str = "(br_if $again (i32.lt_u (local.get 0) (i32.const 1000)))";
 
-// Elsewhere an offset is no immediate of the instruction.
-#[cfg(target_arch = "x86_64")]
 #[test]
 fn small_loops_have_several_rounds() {
     let polls = Tunables { verifier: true, capture: Capture::CallsAndLoops, ..Tunables::default() };
