@@ -1,6 +1,7 @@
 //! What the translator takes and gives.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
 use wardian_module::ModuleInfo;
 use wardian_vm::interpreted::Function;
@@ -95,19 +96,22 @@ impl HandlerEntry {
 
 /// A translated function: its code, and the record by which it is called. Neither moves as long as
 /// this lives.
+///
+/// Both are also reached by addresses that frames and records hold. A `Box` would claim to be the only way to them.
 #[derive(Debug)]
 pub struct Translation {
-    code: Box<[u16]>,
-    function: Box<Function>,
+    code: Arc<[u16]>,
+    function: Arc<Function>,
     /// Innermost first.
     handlers: Box<[HandlerEntry]>,
 }
 
 impl Translation {
     pub(crate) fn new(code: &[u16], function: Function, handlers: &[HandlerEntry]) -> Translation {
-        let mut code: Box<[u16]> = code.into();
+        let mut code = code.to_vec();
         crate::execute::link(&mut code);
-        let function = Box::new(Function { entry: code.as_ptr(), ..function });
+        let code: Arc<[u16]> = code.into();
+        let function = Arc::new(Function { entry: code.as_ptr(), ..function });
         Translation { code, function, handlers: handlers.into() }
     }
 

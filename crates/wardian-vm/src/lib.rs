@@ -28,7 +28,7 @@ pub mod code_memory;
 pub mod contain;
 mod entries;
 pub mod frames;
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 mod guard_tests;
 pub mod heap;
 pub mod interpreted;
@@ -38,6 +38,7 @@ mod mapping;
 pub mod memory;
 pub mod object;
 pub mod park;
+pub mod pointer;
 pub mod probe;
 pub mod samples;
 pub mod segment;

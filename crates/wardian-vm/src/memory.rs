@@ -20,7 +20,7 @@ mod capture;
 mod custom;
 mod file;
 mod fork;
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 mod fork_tests;
 mod immutable;
 mod page_file;
@@ -29,7 +29,7 @@ mod pooled;
 #[cfg(test)]
 mod tests;
 mod tracking;
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 mod tracking_tests;
 
 pub use built_in::{FixedMemory, GuardedMemory, VecMemory};

@@ -20,13 +20,13 @@ const SHORT: u64 = 64 << 10;
 impl State {
     /// Calls a builtin, whose address it gives to `f`; the frame can be seen while it runs.
     #[inline(always)]
-    pub(super) unsafe fn ask(self, which: u16, top: Far, f: impl FnOnce(usize) -> u64) -> u64 {
+    pub(super) unsafe fn ask(self, which: u16, top: Far, f: impl FnOnce(*const ()) -> u64) -> u64 {
         // SAFETY: the builtins of the store.
         unsafe {
             let store = self.store();
             *self.fp.offset(header::IP) = self.ip as u64;
             (*store).interp_sp = self.far(top) as usize;
-            f(*(*store).builtins.add(usize::from(which)))
+            f(*(*store).builtins.add(usize::from(which)).cast())
         }
     }
 

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wardian_types::TrapCode;
 use wardian_vm::interpreted::{Function, PendingCall, Service, exit, flag, header, target};
 use wardian_vm::layout::{HostFunc, VmFunc, VmImport, VmTable, instance};
+use wardian_vm::pointer::to_function;
 
 type Dispatch = unsafe extern "C" fn(*mut HostFunc, *mut u64) -> u64;
 type Resolve = unsafe extern "C" fn(usize, u64) -> u64;
@@ -153,7 +154,7 @@ impl State {
             (*store).interp_fp = self.fp as usize;
             (*store).interp_sp = slots as usize + (callee.word & !target::KIND) as usize;
             let host = callee.ctx as *mut HostFunc;
-            let dispatch: Dispatch = std::mem::transmute((*host).dispatch);
+            let dispatch: Dispatch = std::mem::transmute(to_function((*host).dispatch));
             if dispatch(host, slots) != 0 || self.interrupted() {
                 return exit::ENDED;
             }

@@ -133,7 +133,7 @@ unsafe fn whether(
         let store = *((vmctx + instance::STORE as usize) as *const *mut StoreCtx);
         *fp.offset(header::IP) = ip as u64;
         (*store).interp_sp = top as usize;
-        let address = *(*store).builtins.add(Builtin::RefTest as usize);
+        let address: *const () = *(*store).builtins.add(Builtin::RefTest as usize).cast();
         let builtin: Fn2 = std::mem::transmute(address);
         let is = builtin(vmctx, word, ty.into());
         (*store).interp_sp = 0;

@@ -4,6 +4,7 @@ use crate::operand::{Branch, D, D32, D64, DW, Far, I32, S, SW, W};
 use wardian_types::TrapCode;
 use wardian_vm::interpreted::{Function, Service, exit, header};
 use wardian_vm::layout::{Builtin, StoreCtx, VmMemory, instance};
+use wardian_vm::pointer::to_function;
 
 /// The code of an instruction.
 ///
@@ -199,9 +200,10 @@ impl State {
     pub(super) unsafe fn go(self) -> u64 {
         // SAFETY: the next instruction is one of the frame's, and begins with its handler.
         unsafe {
-            let handler = self.ip.cast::<Handler>().read_unaligned();
+            let address = self.ip.cast::<usize>().read_unaligned();
+            let handler: Code = std::mem::transmute(to_function(address));
             let State { ip, fp, base, len, vmctx, acc, double, single, .. } = self;
-            (handler.0)(ip, fp, base, len, vmctx, acc, double, single)
+            handler(ip, fp, base, len, vmctx, acc, double, single)
         }
     }
 
@@ -372,16 +374,16 @@ impl State {
 
     /// The address of a builtin.
     #[inline(always)]
-    pub(super) unsafe fn builtin(&self, builtin: Builtin) -> usize {
-        // SAFETY: the store has as many.
-        unsafe { *(*self.store()).builtins.add(builtin as usize) }
+    pub(super) unsafe fn builtin(&self, builtin: Builtin) -> *const () {
+        // SAFETY: the store has as many, which are addresses of functions.
+        unsafe { *(*self.store()).builtins.add(builtin as usize).cast() }
     }
 
     /// The address of a service.
     #[inline(always)]
-    pub(super) unsafe fn service(&self, service: Service) -> usize {
-        // SAFETY: the store has as many.
-        unsafe { *(*self.store()).builtins.add(service as usize) }
+    pub(super) unsafe fn service(&self, service: Service) -> *const () {
+        // SAFETY: the store has as many, which are addresses of functions.
+        unsafe { *(*self.store()).builtins.add(service as usize).cast() }
     }
 }
 

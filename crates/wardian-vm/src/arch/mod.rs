@@ -1,7 +1,7 @@
 //! What depends on the processor: one file each, all with the same verbs.
 //!
 //! Code is generated for processors under Linux only: under other systems the stubs would have to know their
-//! conventions, and the handlers their records of registers.
+//! conventions, and the handlers their records of registers. Miri runs no machine code.
 //!
 //! | verb | does |
 //! |---|---|
@@ -25,24 +25,34 @@
 //! | `STORES_IN_PARTS` | whether a store whose end faults may have written its beginning |
 //! | `unframed` | the same for a signal, where the function's beginning is not known |
 
-#[cfg(all(target_arch = "aarch64", any(target_os = "linux", target_os = "android")))]
+#[cfg(all(target_arch = "aarch64", any(target_os = "linux", target_os = "android"), not(miri)))]
 mod aarch64;
 #[cfg(not(all(
     any(target_arch = "aarch64", target_arch = "x86_64"),
-    any(target_os = "linux", target_os = "android")
+    any(target_os = "linux", target_os = "android"),
+    not(miri)
 )))]
 mod interpreted_only;
-#[cfg(all(target_arch = "x86_64", any(target_os = "linux", target_os = "android")))]
+#[cfg(all(target_arch = "x86_64", any(target_os = "linux", target_os = "android"), not(miri)))]
 mod x86_64;
 
-#[cfg(all(target_arch = "aarch64", any(target_os = "linux", target_os = "android")))]
+#[cfg(all(
+    target_arch = "aarch64",
+    any(target_os = "linux", target_os = "android"),
+    not(miri)
+))]
 pub(crate) use aarch64::*;
 #[cfg(not(all(
     any(target_arch = "aarch64", target_arch = "x86_64"),
-    any(target_os = "linux", target_os = "android")
+    any(target_os = "linux", target_os = "android"),
+    not(miri)
 )))]
 pub(crate) use interpreted_only::*;
-#[cfg(all(target_arch = "x86_64", any(target_os = "linux", target_os = "android")))]
+#[cfg(all(
+    target_arch = "x86_64",
+    any(target_os = "linux", target_os = "android"),
+    not(miri)
+))]
 pub(crate) use x86_64::*;
 
 /// Where the return address is of a function that has no frame yet.

@@ -149,7 +149,7 @@ impl EngineMemory {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(all(test, target_os = "linux", not(miri)))]
 mod tests {
     use super::*;
     use std::io::{Seek, Write};

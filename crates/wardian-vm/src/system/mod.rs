@@ -1,10 +1,10 @@
 //! What depends on the system: one file each, all with the same verbs.
 //!
 //! ```text
-//!   Linux (GNU, musl)   Android           Apple's systems    Windows
-//!   linux.rs            android.rs        apple.rs           windows.rs
-//!      └─── kernel.rs ─────┘                 │  └─ without_files.rs ─┘
-//!      └─────────────────── unix.rs ─────────┘
+//!   Linux (GNU, musl)   Android           Apple's systems    Windows            Miri
+//!   linux.rs            android.rs        apple.rs           windows.rs         miri.rs
+//!      └─── kernel.rs ─────┘                 │  └─── without_files.rs ─┴─────────────┘
+//!      └─────────────────── unix.rs ─────────┘                         └─ without_signals.rs
 //! ```
 //!
 //! | verb | does |
@@ -44,40 +44,52 @@
 //! A system that lacks a verb has one that says so, and what uses it takes another way: copies in place of views,
 //! checks in place of signals.
 
-#[cfg(target_os = "android")]
+#[cfg(all(target_os = "android", not(miri)))]
 mod android;
-#[cfg(target_vendor = "apple")]
+#[cfg(all(target_vendor = "apple", not(miri)))]
 mod apple;
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
 mod kernel;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(miri)))]
 mod linux;
-#[cfg(unix)]
+#[cfg(miri)]
+mod miri;
+#[cfg(all(unix, not(miri)))]
 mod unix;
 #[cfg(windows)]
 mod windows;
-#[cfg(any(target_vendor = "apple", windows))]
+#[cfg(any(target_vendor = "apple", windows, miri))]
 mod without_files;
+#[cfg(any(windows, miri))]
+pub mod without_signals;
 
-#[cfg(target_os = "android")]
+#[cfg(all(target_os = "android", not(miri)))]
 pub(crate) use android::*;
-#[cfg(target_vendor = "apple")]
+#[cfg(all(target_vendor = "apple", not(miri)))]
 pub(crate) use apple::*;
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
 pub(crate) use kernel::*;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(miri)))]
 pub(crate) use linux::*;
-#[cfg(unix)]
+#[cfg(miri)]
+pub(crate) use miri::*;
+#[cfg(all(unix, not(miri)))]
 pub(crate) use unix::*;
 #[cfg(windows)]
 pub(crate) use windows::*;
-#[cfg(any(target_vendor = "apple", windows))]
+#[cfg(any(target_vendor = "apple", windows, miri))]
 pub(crate) use without_files::*;
+#[cfg(any(windows, miri))]
+pub(crate) use without_signals::thread;
 
-#[cfg(unix)]
+#[cfg(miri)]
+pub use miri::private_file;
+#[cfg(all(unix, not(miri)))]
 pub use unix::{private_file, signals};
 #[cfg(windows)]
-pub use windows::{private_file, signals};
+pub use windows::private_file;
+#[cfg(any(windows, miri))]
+pub use without_signals as signals;
 
 use std::ops::Range;
 #[cfg(unix)]

@@ -3,14 +3,12 @@
 //! Address space is reserved, and committed where it is to be accessible. What is committed counts against what the
 //! system has, whether it is used or not.
 
-pub mod signals;
-pub(crate) mod thread;
-
 use crate::object::Object;
 use crate::torture::Point;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::windows::ffi::OsStringExt;
 use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
 use std::path::{Path, PathBuf};
@@ -32,8 +30,8 @@ use windows_sys::Win32::System::Memory::{
 use windows_sys::Win32::System::Performance::{QueryPerformanceCounter, QueryPerformanceFrequency};
 use windows_sys::Win32::System::SystemInformation::{GetSystemInfo, SYSTEM_INFO};
 use windows_sys::Win32::System::Threading::{
-    CreateEventW, FlushProcessWriteBuffers, GetCurrentProcess, GetCurrentThread, GetThreadTimes,
-    ResetEvent, SetEvent,
+    CreateEventW, FlushProcessWriteBuffers, GetCurrentProcess, GetCurrentThread,
+    GetCurrentThreadStackLimits, GetThreadTimes, ResetEvent, SetEvent,
 };
 
 /// Whether accessible pages take memory only once they are used: they are committed.
@@ -221,6 +219,14 @@ impl AsHandle for Event {
     fn as_handle(&self) -> BorrowedHandle<'_> {
         self.0.as_handle()
     }
+}
+
+/// The stack of this thread.
+pub(super) fn stack_bounds() -> Range<usize> {
+    let (mut low, mut high) = (0, 0);
+    // SAFETY: valid places for the results.
+    unsafe { GetCurrentThreadStackLimits(&mut low, &mut high) };
+    low..high
 }
 
 /// Nanoseconds on the monotonic clock.

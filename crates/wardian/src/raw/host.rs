@@ -50,9 +50,7 @@ impl HostDef {
     {
         let dispatch: Dispatch = dispatch_raw::<T, F>;
         let raw = Raw { ty: ty.clone(), closure };
-        let mut def = HostDef::new::<T>(ty, dispatch as usize, Box::new(raw));
-        def.over_slots = true;
-        def
+        HostDef::new::<T>(ty, dispatch as usize, Box::new(raw))
     }
 
     /// A host function of any signature, over values.
@@ -143,15 +141,16 @@ where
         let closure = &*((*host).data as *const F);
         let done = catch_unwind(AssertUnwindSafe(|| {
             let caller = caller::<T>(host, slots);
-            let slots = std::slice::from_raw_parts_mut(slots, slots_of::<P, R>());
-            let params = P::read_list(caller.inner(), slots);
+            // No reference to the slots is held while the closure runs: a checkpoint reads them.
+            let given = std::slice::from_raw_parts(slots, slots_of::<P, R>());
+            let params = P::read_list(caller.inner(), given);
             let results = closure(caller, params).into_result()?;
             let store = (*(*host).store).owner as *mut StoreData<T>;
             let inner = &mut (*store).inner;
             if R::Values::HAS_EXTERNS {
                 inner.collect_if_due();
             }
-            results.write_list(inner, slots)
+            results.write_list(inner, std::slice::from_raw_parts_mut(slots, slots_of::<P, R>()))
         }));
         finish::<T>(host, done)
     }
@@ -169,6 +168,9 @@ pub(crate) fn func_in_slot(store: &StoreInner, slots: &[u64]) -> Option<crate::F
     unsafe { store.func_from_reference(slots[0]) }
 }
 
+/// Functions over raw slots with at most as many slots need no memory from the allocator.
+const FEW_SLOTS: usize = 16;
+
 unsafe extern "C" fn dispatch_raw<T: 'static, F>(host: *mut HostFunc, slots: *mut u64) -> u64
 where
     F: Fn(Caller<'_, T>, &mut [u64]) -> Result<()> + Send + Sync + 'static,
@@ -178,15 +180,27 @@ where
         let raw = &*((*host).data as *const Raw<F>);
         let done = catch_unwind(AssertUnwindSafe(|| {
             let caller = caller::<T>(host, slots);
-            let slots = std::slice::from_raw_parts_mut(slots, raw.ty.buffer_slots());
             let store = (*(*host).store).owner as *mut StoreData<T>;
-            to_handles(&(*store).inner, raw.ty.params(), slots);
+            // The closure writes to slots of its own, since a checkpoint reads the guest's arguments while it runs.
+            let mut few = [0; FEW_SLOTS];
+            let mut many = Vec::new();
+            let own = match raw.ty.buffer_slots() {
+                len @ 0..=FEW_SLOTS => &mut few[..len],
+                len => {
+                    many.resize(len, 0);
+                    &mut many[..]
+                }
+            };
+            let count = raw.ty.param_slots();
+            own[..count].copy_from_slice(std::slice::from_raw_parts(slots, count));
+            to_handles(&(*store).inner, raw.ty.params(), own);
             // Objects that the guest gave are alive until the results have been read: what the slots mean is that.
-            let held = (*store).inner.hold_in_slots(raw.ty.params(), slots);
-            (raw.closure)(caller, slots)?;
-            let done = normalize(&(*store).inner, raw.ty.results(), slots);
+            let held = (*store).inner.hold_in_slots(raw.ty.params(), own);
+            (raw.closure)(caller, own)?;
+            normalize(&(*store).inner, raw.ty.results(), own)?;
             drop(held);
-            done
+            std::ptr::copy_nonoverlapping(own.as_ptr(), slots, raw.ty.result_slots());
+            Ok(())
         }));
         finish::<T>(host, done)
     }
@@ -201,16 +215,18 @@ where
         let raw = &*((*host).data as *const Raw<F>);
         let done = catch_unwind(AssertUnwindSafe(|| {
             let caller = caller::<T>(host, slots);
-            let slots = std::slice::from_raw_parts_mut(slots, raw.ty.buffer_slots());
             let store = (*(*host).store).owner as *mut StoreData<T>;
             let mut at = 0;
             let mut params = Vec::with_capacity(raw.ty.params().len());
+            // No reference to the slots is held while the closure runs: a checkpoint reads them.
+            let given = std::slice::from_raw_parts(slots, raw.ty.param_slots());
             for ty in raw.ty.params() {
-                params.push((*store).inner.read_value(*ty, &slots[at..]));
+                params.push((*store).inner.read_value(*ty, &given[at..]));
                 at += ty.slots();
             }
             let mut results: Vec<Val> = raw.ty.results().iter().map(|t| Val::zero(*t)).collect();
             (raw.closure)(caller, &params, &mut results)?;
+            let slots = std::slice::from_raw_parts_mut(slots, raw.ty.buffer_slots());
             write_results(&mut (*store).inner, &raw.ty, &results, slots)
         }));
         finish::<T>(host, done)

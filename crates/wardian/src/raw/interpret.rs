@@ -34,6 +34,7 @@ use wardian_vm::activation::{INTERPRETED, status};
 use wardian_vm::interpreted::{Boundary, Function, PendingCall, exit, flag, frame, target};
 use wardian_vm::interrupt::reason;
 use wardian_vm::layout::{HostFunc, InterpretedFunc, StoreCtx, VmFunc};
+use wardian_vm::pointer::to_function;
 use wardian_vm::segment;
 
 /// What the loop does next.
@@ -394,7 +395,7 @@ impl Run {
             };
             self.stand_in(fp);
             self.free_above(fp);
-            let dispatch: Dispatch = std::mem::transmute(dispatch);
+            let dispatch: Dispatch = std::mem::transmute(to_function(dispatch));
             let done = dispatch(host, slots);
             if done != 0 || (*self.inner()).word() != 0 {
                 return Next::End(status::ENDED);

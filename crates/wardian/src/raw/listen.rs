@@ -36,6 +36,7 @@ use wardian_vm::activation;
 use wardian_vm::contain::discard;
 use wardian_vm::interrupt::reason;
 use wardian_vm::layout::{HostFunc, StoreCtx};
+use wardian_vm::pointer::to_function;
 
 type Panic = Box<dyn Any + Send>;
 
@@ -338,7 +339,7 @@ pub(super) unsafe extern "C" fn dispatch(host: *mut HostFunc, slots: *mut u64) -
         (*inner).listening.open_hosts.push(OpenHost { id, serial, waits: std::ptr::null_mut() });
         // What the function is really called with; the record may change while it runs.
         let mut original = (*inner).host_record(&*host, target);
-        let run: Dispatch = std::mem::transmute(target.dispatch);
+        let run: Dispatch = std::mem::transmute(to_function(target.dispatch));
         if run(&mut original, slots) == 0 {
             (*inner).listening.open_hosts.pop();
             return match returned(inner, hook, slots) {

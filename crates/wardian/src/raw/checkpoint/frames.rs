@@ -13,7 +13,6 @@
 //! Only frames of one entry can be written down: what called the guest that called this guest is on the embedder's
 //! stack.
 
-use super::super::host::normalize;
 use super::super::store::StoreInner;
 use super::values::ValueWriter;
 use super::{Standing, refused};
@@ -463,15 +462,11 @@ impl StoreInner {
         let (def, slots) = unsafe { call.parts() };
         let func = writer.graph.host(std::ptr::from_ref(def) as usize)?;
         let count = def.ty.param_slots();
-        // SAFETY: the slots have the arguments. Of a function over raw slots they are its own: what is there is
-        // made such as guests hold it, or refused.
-        let mut slots = unsafe { std::slice::from_raw_parts(slots, count) }.to_vec();
-        if def.over_slots {
-            normalize(self, def.ty.params(), &mut slots)?;
-        }
+        // SAFETY: the slots have the arguments, which nobody changes until the function returns.
+        let slots = unsafe { std::slice::from_raw_parts(slots, count) };
         let (mut at, mut arguments) = (0, Vec::new());
         for ty in def.ty.params() {
-            // SAFETY: as above; others than functions over raw slots have left the arguments as they were.
+            // SAFETY: as above: values of these types, as guests hold them.
             arguments.push(unsafe { writer.value(self, *ty, &slots[at..])? });
             at += ty.slots();
         }

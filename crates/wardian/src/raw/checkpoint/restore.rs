@@ -22,6 +22,7 @@ use std::time::Duration;
 use wardian_types::{FuncType, ValType};
 use wardian_vm::layout::HostFunc;
 use wardian_vm::park::WaitResult;
+use wardian_vm::pointer::to_function;
 
 /// Where what a restored store has besides its state comes from.
 pub(crate) trait Origin<T: 'static> {
@@ -309,7 +310,7 @@ impl<T: 'static> StoreData<T> {
             (*ctx).indirect_caller = pending.vmctx;
             // A snapshot would be one of the guest as it stands here, which is not its entry.
             let snapshots = std::mem::replace(&mut (*this).inner.snapshots, false);
-            let dispatch: Dispatch = std::mem::transmute((*pending.host).dispatch);
+            let dispatch: Dispatch = std::mem::transmute(to_function((*pending.host).dispatch));
             let work = || dispatch(pending.host, slots);
             let done = catch_unwind(AssertUnwindSafe(|| placed.guest.as_host(ctx, work)));
             drop(owner);

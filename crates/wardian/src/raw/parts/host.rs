@@ -6,6 +6,7 @@ use std::sync::Arc;
 use wardian_types::FuncType;
 use wardian_vm::contain::drop_contained;
 use wardian_vm::layout::{HostFunc, StoreCtx};
+use wardian_vm::pointer::to_function;
 
 /// A host function, in no store.
 pub struct HostDef {
@@ -15,8 +16,6 @@ pub struct HostDef {
     closure: ManuallyDrop<Box<dyn Any + Send + Sync>>,
     /// The type of store data that the closure is made for, to be compared.
     pub(crate) data_type: std::any::TypeId,
-    /// Whether the closure works on the slots themselves, and may have changed the arguments.
-    pub(in crate::raw) over_slots: bool,
 }
 
 impl HostDef {
@@ -30,7 +29,6 @@ impl HostDef {
             dispatch,
             closure: ManuallyDrop::new(closure),
             data_type: std::any::TypeId::of::<T>(),
-            over_slots: false,
         }
     }
 
@@ -61,7 +59,7 @@ impl HostDef {
     /// What calls the closure.
     pub(in crate::raw) fn dispatch(&self) -> Dispatch {
         // SAFETY: `new` was given one.
-        unsafe { std::mem::transmute::<usize, Dispatch>(self.dispatch) }
+        unsafe { std::mem::transmute::<*const (), Dispatch>(to_function(self.dispatch)) }
     }
 }
 

@@ -1,5 +1,7 @@
-//! No signals: guests are interpreted, which checks everything, and look at the interrupt word at calls and at loop
-//! headers.
+//! Systems without signals: guests are interpreted, which checks everything, and look at the interrupt word at calls and
+//! at loop headers.
+
+pub(crate) mod thread;
 
 use crate::layout::StoreCtx;
 

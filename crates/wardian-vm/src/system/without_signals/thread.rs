@@ -1,7 +1,7 @@
 //! What each thread that runs guests needs: the bounds of its own stack, and a handle that says that it runs one.
 
+use crate::system::stack_bounds;
 use std::cell::Cell;
-use windows_sys::Win32::System::Threading::GetCurrentThreadStackLimits;
 
 /// What must be left of the embedder's stack to enter a guest: its host functions run there. The last pages of a stack
 /// are the system's, which it needs to report that there is no more.
@@ -61,9 +61,7 @@ pub(crate) fn current() -> Result<usize, Unready> {
 
 /// Lowest address of an entry's frame.
 fn stack_limit() -> usize {
-    let (mut low, mut high) = (0, 0);
-    // SAFETY: valid places for the results.
-    unsafe { GetCurrentThreadStackLimits(&mut low, &mut high) };
+    let bounds = stack_bounds();
     // On small stacks the reserve is a quarter, so that guests can run there at all.
-    low + HOST_RESERVE.min((high - low) / 4)
+    bounds.start + HOST_RESERVE.min(bounds.len() / 4)
 }
