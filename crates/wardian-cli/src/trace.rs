@@ -30,7 +30,7 @@ pub(crate) fn trace(args: &TraceArgs, verbose: bool) -> Result<Exit> {
         summary: args.summary,
         destination: Mutex::new(Some(destination)),
     });
-    let outcome = crate::run::run(&args.run, verbose, observer.clone(), Some(blocked));
+    let outcome = crate::run::run_or_resume(&args.run, verbose, observer.clone(), Some(blocked));
     let patience = match args.run.timeout {
         _ if outcome.as_ref().is_err_and(Failure::is_stop) => Some(PATIENCE),
         timeout => timeout.map(|timeout| timeout.saturating_sub(start.elapsed()).max(PATIENCE)),

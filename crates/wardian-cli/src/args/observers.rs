@@ -11,7 +11,8 @@ use wardian_observe::{Format, ProfileKind, TraceFormat};
 /// Run a program, and show where it spends its time or memory
 ///
 /// The guest runs as with `wardian run`, whose options are all there. Without -o and --format a table is
-/// written to standard error when the guest has ended, however it did. Standard output is the guest's.
+/// written to standard error when the guest has ended, however it did. Standard output is the guest's. If FILE is a
+/// checkpoint its program continues as with `wardian resume`.
 ///
 /// Options of wardian come before FILE; all that comes after it belongs to the guest.
 #[derive(Args)]
@@ -74,7 +75,8 @@ const PROFILE: &str = "Options of the profile";
 ///
 /// The guest runs as with `wardian run`, whose options are all there. Each call is shown with its
 /// arguments, its results and the time it took, calls of WASI in words. The trace is written to standard
-/// error, or to the file of -o. Standard output is the guest's.
+/// error, or to the file of -o. Standard output is the guest's. If FILE is a checkpoint its program continues as with
+/// `wardian resume`.
 ///
 /// Options of wardian come before FILE; all that comes after it belongs to the guest.
 #[derive(Args)]
