@@ -19,7 +19,7 @@ use wardian_observe::GuestFrames;
 
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use live::{AttachArgs, TopArgs};
-pub(crate) use observers::{CoverageArgs, ProfileArgs, TraceArgs};
+pub(crate) use observers::{CoverageArgs, ProfileArgs, TraceArgs, TracedCalls};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
