@@ -6,7 +6,7 @@ mod watch;
 
 pub(crate) use resume::resume;
 
-use crate::args::RunArgs;
+use crate::args::{PerfArg, RunArgs};
 use crate::checkpoint::{self, Checkpointer, Guest};
 use crate::control::Control;
 use crate::input::Input;
@@ -132,7 +132,8 @@ fn engine(args: &RunArgs, verbose: bool, observer: &dyn Observer) -> wardian::Re
             .stack_size(args.stack_size)
             .fuel(args.fuel.is_some())
             .deterministic(args.deterministic);
-        config.perf_map(args.perf.is_some());
+        config.perf_map(args.perf == Some(PerfArg::Map));
+        config.perf_dump(args.perf == Some(PerfArg::Jitdump));
         config.code_limit(args.max_code.unwrap_or(usize::MAX));
         postmortem::configure(config, args);
         observer.engine(config);

@@ -282,3 +282,50 @@ fn perf_finds_names_of_compiled_code() {
     plain.wait().unwrap();
     assert!(!std::path::Path::new(&format!("/tmp/perf-{}.map", plain.id())).exists());
 }
+
+#[test]
+#[cfg(feature = "jit")]
+fn perf_finds_compiled_code_with_its_bytes() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    place.write(
+        "names.wat",
+        r#"(module (func $add (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
+          (func $"two words\0afunction" (param i32) (result i32) (call $add (local.get 0)))
+          (func (export "_start") (drop (call 1 (i32.const 1)))))"#,
+    );
+    let mut command = place.command(&["run", "--engine", "jit", "--perf", "jitdump", "names.wat"]);
+    let mut child = command.spawn().unwrap();
+    let pid = child.id();
+    let file = format!("/tmp/jit-{pid}.dump");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let bytes = std::fs::read(&file).unwrap();
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(mode & 0o777, 0o600);
+    let word = |at: usize| u32::from_ne_bytes(*bytes[at..].first_chunk().unwrap());
+    let long = |at: usize| u64::from_ne_bytes(*bytes[at..].first_chunk().unwrap());
+    let machine = if cfg!(target_arch = "aarch64") { 183 } else { 62 };
+    let head = [0x4a69_5444, 1, 40, machine, 0, pid];
+    assert_eq!(std::array::from_fn(|at| word(4 * at)), head);
+    let (mut at, mut last, mut names) = (40, long(24), Vec::new());
+    while at < bytes.len() {
+        let (size, time, start, length) =
+            (word(at + 4) as usize, long(at + 8), long(at + 24), long(at + 40) as usize);
+        assert_eq!((word(at), word(at + 16), long(at + 32)), (0, pid, start));
+        assert_eq!(long(at + 48), names.len() as u64);
+        assert!(time >= last && start > 4096);
+        let name = &bytes[at + 56..at + size - length];
+        let [name @ .., 0] = name else { panic!("{name:?}") };
+        names.push(String::from_utf8(name.to_vec()).unwrap());
+        let code = &bytes[at + size - length..at + size];
+        assert!(code.iter().any(|byte| *byte != 0));
+        (at, last) = (at + size, time);
+    }
+    assert_eq!(at, bytes.len());
+    names.sort();
+    assert_eq!(names, ["_start", "add", "two words function"]);
+    // Where none can be made it is said.
+    let ended = place.run(&["run", "--perf", "jit", "names.wat"]);
+    assert!(ended.code == Some(2) && ended.err.contains("jitdump"), "{ended:?}");
+}

@@ -34,6 +34,7 @@
 //! | `copy` | copies bytes that may not be there |
 //! | `object_at` | the program or library in which an address lies |
 //! | `private_file` | makes a file that only its user can read |
+//! | `map_executable` | shows a file to the system's profilers |
 //! | `refusal` | the error of a request that is refused on purpose |
 //! | `signals` | traps and requests to stop that come as signals, or nothing in their place |
 //! | `thread` | what a thread that runs guests needs |
@@ -75,9 +76,9 @@ pub(crate) use windows::*;
 pub(crate) use without_files::*;
 
 #[cfg(unix)]
-pub use unix::{private_file, signals};
+pub use unix::{map_executable, private_file, signals};
 #[cfg(windows)]
-pub use windows::{private_file, signals};
+pub use windows::{map_executable, private_file, signals};
 
 use std::ops::Range;
 #[cfg(unix)]
