@@ -1,17 +1,21 @@
 //! Listeners that come and go, and how functions are chosen.
 
+use crate::checkpoints::sources;
 use crate::log::{Log, Recorder};
 use crate::matrix::{Behaviour, HAS_JIT, compiled_of, is_compiled, linked, module};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
 use wardian::{
-    Caller, CompileOptions, Engine, Instance, Linker, Module, Store,
+    Caller, CompileOptions, Engine, Instance, Linker, MemoryType, Module, SharedMemory, Store,
+    checkpoint::{AfterCheckpoint, Standstill},
     inspect::FunctionDefinition,
-    listener::{FunctionFilter, FunctionListenerFactoryFunc},
+    listener::{Attachment, FunctionFilter, FunctionListenerFactoryFunc},
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("listeners come and go while the guest runs", attach_and_detach),
     ("a dropped attachment is swept at the next transition", dropped_attachment),
+    ("another thread attaches listeners to a guest that computes", from_another_thread),
     ("code without listeners is the same bytes", same_bytes),
     ("filters choose functions", filters),
 ];
@@ -98,6 +102,68 @@ fn dropped_attachment(engine: &Engine) {
     assert_eq!(go.call(&mut store, 1).unwrap(), 5);
     assert_eq!(log.take(), [] as [&str; 0]);
     assert!(!is_compiled(engine) || code(&store) == plain);
+}
+
+fn from_another_thread(engine: &Engine) {
+    const PART: &str = r#"(module (func $leaf (export "leaf")))"#;
+    // A loop without calls, until the first word says so; then a call in each turn, until the second one does.
+    const MAIN: &str = r#"(module (import "h" "m" (memory 1 1 shared)) (import "part" "leaf" (func $other))
+      (func $own)
+      (func (export "go")
+        (loop $l (br_if $l (i32.eqz (i32.atomic.load (i32.const 0)))))
+        (loop $l (call $own) (call $other) (br_if $l (i32.eqz (i32.atomic.load (i32.const 4)))))))"#;
+    for engine in sources(engine) {
+        let ty = MemoryType { shared: true, ..MemoryType::new(1, Some(1)) };
+        let memory = SharedMemory::new(&engine, ty).unwrap();
+        let mut store = Store::new(&engine, ());
+        let mut linker: Linker<()> = Linker::new(&engine);
+        let part = linker.instantiate(&mut store, &module(&engine, PART)).unwrap();
+        linker.instance(&mut store, "part", part).unwrap();
+        linker.define("h", "m", memory.clone()).unwrap();
+        let main = linker.instantiate(&mut store, &module(&engine, MAIN)).unwrap();
+        let go = main.typed_func::<(), ()>(&mut store, "go").unwrap();
+        let request = store.checkpoint_request();
+        let still = |work: Box<dyn FnOnce(&mut Standstill<'_>) + Send>| {
+            let (done, waits) = mpsc::channel();
+            request.request_standstill(move |still| {
+                work(still);
+                done.send(()).unwrap();
+                AfterCheckpoint::Resume
+            });
+            waits.recv_timeout(Duration::from_secs(60)).expect("it stands still");
+        };
+        let (log, kept) = (Log::default(), Arc::new(Mutex::new(None)));
+        std::thread::scope(|scope| {
+            let running = scope.spawn(|| go.call(&mut store, ()));
+            let (factory, keep) = (log.factory(), kept.clone());
+            // In the loop without calls, mostly; else before it.
+            std::thread::sleep(Duration::from_millis(20));
+            still(Box::new(move |still| {
+                *keep.lock().unwrap() = Some(still.attach(factory).unwrap())
+            }));
+            assert!(kept.lock().unwrap().as_ref().is_some_and(Attachment::is_active));
+            memory.write(0, &1u32.to_le_bytes()).unwrap();
+            let begin = Instant::now();
+            while log.counts().0 < 100 {
+                assert!(begin.elapsed() < Duration::from_secs(60), "it is not notified");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let end = kept.clone();
+            still(Box::new(move |_| drop(end.lock().unwrap().take())));
+            let (begun, _) = log.counts();
+            std::thread::sleep(Duration::from_millis(5));
+            assert_eq!(log.counts().0, begun);
+            assert!(request.is_active());
+            memory.write(4, &1u32.to_le_bytes()).unwrap();
+            running.join().unwrap().unwrap();
+        });
+        log.assert_balanced();
+        let lines = log.take();
+        assert!(lines.iter().any(|line| line.starts_with("before leaf")), "{:?}", &lines[..4]);
+        assert!(lines.iter().any(|line| line.starts_with("before own")), "{:?}", &lines[..4]);
+        drop(store);
+        assert!(!request.is_active());
+    }
 }
 
 fn same_bytes(engine: &Engine) {

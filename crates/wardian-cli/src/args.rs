@@ -19,7 +19,7 @@ use wardian_observe::GuestFrames;
 
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use live::{AttachArgs, TopArgs};
-pub(crate) use observers::{CoverageArgs, ProfileArgs, TraceArgs};
+pub(crate) use observers::{CoverageArgs, ProfileArgs, TraceArgs, TracedCalls};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -211,13 +211,16 @@ pub(crate) struct RunArgs {
     /// Let Linux's `perf` name the code of the guest
     ///
     /// `map`: functions are written to /tmp/perf-PID.map as they are compiled, where `perf report` finds them. The file
-    /// stays. What is interpreted is in functions of the interpreter: --engine jit compiles all.
+    /// stays. `jitdump`: functions are written with their code to /tmp/jit-PID.dump, of which `perf inject --jit` makes
+    /// objects that `perf annotate` disassembles. What is interpreted is in functions of the interpreter: --engine jit
+    /// compiles all.
     #[arg(long, value_name = "HOW", value_enum)]
     pub(crate) perf: Option<PerfArg>,
 
     /// How calls of a program are shown that an interpreter inside the guest runs: mixed, only or off
     ///
-    /// In profiles, traces and reports of traps. The interpreter is CPython 3.11 to 3.14. `mixed`: between the
+    /// In profiles and reports of traps. The interpreter is CPython 3.11 to 3.14 or PHP 8.2; of programs of Go it is which
+    /// calls of goroutines are shown that are on their own stacks only. `mixed`: between the
     /// interpreter's own calls. `only`: without those.
     #[arg(long, value_name = "HOW", value_parser = parse::guest_frames(), default_value = "mixed")]
     pub(crate) guest_frames: GuestFrames,
@@ -317,6 +320,8 @@ pub(crate) struct ResumeArgs {
 pub(crate) enum PerfArg {
     /// /tmp/perf-PID.map
     Map,
+    /// /tmp/jit-PID.dump, with the code itself
+    Jitdump,
 }
 
 /// How much is shown of a guest that traps.

@@ -23,13 +23,16 @@ use crate::report;
 use crate::wasi::Host;
 use anyhow::{Context, anyhow};
 use chain::Chain;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use wardian::{
-    Engine, Error, Linker, Module, Store, Val,
-    checkpoint::{AfterCheckpoint, Checkpoint, CheckpointReader, ResumeOptions},
+    Engine, Error, Module, Store, Val,
+    checkpoint::{AfterCheckpoint, Checkpoint, CheckpointReader},
 };
 use wardian_wasi::{SaveOptions, WasiState};
 
@@ -168,6 +171,23 @@ fn signal(signal: CheckpointSignal) -> Signal {
     }
 }
 
+/// Whether a file of the command line is a checkpoint rather than a module, of which only that can be at a URL.
+pub(crate) fn is_at(file: &Path) -> bool {
+    // What is no regular file can be read only once.
+    is_url(file) || (file.is_file() && begin_of(file).is_ok_and(|begin| is_checkpoint(&begin)))
+}
+
+/// Whether bytes begin as checkpoints do.
+pub(crate) fn is_checkpoint(bytes: &[u8]) -> bool {
+    wardian::checkpoint::is_checkpoint(bytes) || wardian_wasi::is_threads_checkpoint(bytes)
+}
+
+fn begin_of(file: &Path) -> std::io::Result<Vec<u8>> {
+    let mut begin = Vec::new();
+    File::open(file)?.take(64).read_to_end(&mut begin)?;
+    Ok(begin)
+}
+
 /// Begins to read a checkpoint, with its parents.
 pub(crate) fn read(place: &Place, key: Option<&Key>) -> anyhow::Result<Saved> {
     chain::open(place, key).with_context(|| format!("cannot resume {place}"))
@@ -197,22 +217,6 @@ pub(crate) fn program(
 ) -> anyhow::Result<Module> {
     let module = checkpoint.module(engine, 0)?;
     module.ok_or_else(|| anyhow!("the checkpoint has no module"))
-}
-
-/// Continues the program in a new store, and gives what is to be printed.
-pub(crate) fn resume(
-    checkpoint: CheckpointReader<'_>,
-    module: &Module,
-    store: &mut Store<Host>,
-    linker: &Linker<Host>,
-) -> wardian::Result<String> {
-    let options = ResumeOptions::new().with_module(module);
-    let resumed = checkpoint.resume(store, linker, &options)?;
-    if !resumed.is_running() {
-        return Err(Error::host("no program was running when the checkpoint was taken"));
-    }
-    let results = resumed.run(&mut *store)?;
-    Ok(lines(&results, module, store))
 }
 
 /// What is printed of results.

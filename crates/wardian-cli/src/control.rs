@@ -10,27 +10,25 @@
 //!
 //! The protocol is documented in `docs/control.md`.
 
+mod attach;
 mod client;
+mod look;
 pub(crate) mod protocol;
 
-pub(crate) use client::{Peer, attach, checkpoint};
+pub(crate) use attach::attach;
+pub(crate) use client::{Peer, checkpoint};
 use protocol::{Answer, Code, Command};
 
 use crate::args::{EngineArg, RunArgs};
 use crate::checkpoint::{self, Chained, Guest, Key, Place, Problem, Target};
 use crate::host::control::{Pending, Server, Socket};
 use crate::live::Live;
-use crate::outfile::OutFile;
 use crate::report;
 use crate::wasi::Host;
 use anyhow::Context;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use wardian::{Store, checkpoint::AfterCheckpoint};
-use wardian_observe::Format;
-
-/// The longest look.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// The control socket of this process, which is removed when this is dropped.
 pub(crate) struct Control {
@@ -84,33 +82,27 @@ impl Controlled {
         match command {
             Command::Status => pending.send(Answer::status(self.engine)),
             Command::Checkpoint { file, stop } => self.checkpoint(file, stop, pending),
-            Command::Top { for_ms } => self.look(pending, move |live| {
-                live.view(time(for_ms)).map_err(|why| (Code::CannotSample, why)).map(Answer::view)
-            }),
-            Command::Profile { file, format, for_ms } => self.look(pending, move |live| {
-                profile(live, &file, format.as_deref(), time(for_ms)).map(Answer::profiled)
-            }),
+            Command::Top { .. } | Command::Profile { .. } | Command::Trace { .. } => {
+                self.look(command, pending);
+            }
         }
     }
 
     /// Answers after a look at the guest, by a thread of its own.
-    fn look(
-        &self,
-        pending: Pending,
-        look: impl FnOnce(&Live) -> Result<Answer, (Code, String)> + Send + 'static,
-    ) {
+    fn look(&self, command: Command, pending: Pending) {
         let visit = match self.live.visit() {
             Ok(Some(visit)) => visit,
             // Without an answer the one who asks hears that the guest has ended.
             Ok(None) => return drop(pending),
             Err(why) => return pending.send(Answer::error(Code::CannotSample, why)),
         };
-        let live = self.live.clone();
+        let (live, gone) = (self.live.clone(), pending.gone());
         let thread = std::thread::Builder::new().name("look".into());
         // If there is no thread, the one who waits hears that the guest cannot be asked.
         let _ = thread.spawn(move || {
-            let answer = look(&live).unwrap_or_else(|(code, why)| Answer::error(code, why));
-            pending.send_and_wait(answer);
+            let is_wanted = || !gone.load(Ordering::Relaxed);
+            let answer = look::answer(&live, command, &is_wanted);
+            pending.send_and_wait(answer.unwrap_or_else(|(code, why)| Answer::error(code, why)));
             drop(visit);
         });
     }
@@ -140,40 +132,5 @@ impl Controlled {
             pending.send(Answer::error(code, report::in_line(&error)));
             AfterCheckpoint::Resume
         });
-    }
-}
-
-fn time(milliseconds: u64) -> Duration {
-    Duration::from_millis(milliseconds).min(LONGEST)
-}
-
-/// Writes a profile of a look; returns how many samples it has.
-fn profile(
-    live: &Live,
-    file: &Path,
-    format: Option<&str>,
-    time: Duration,
-) -> Result<u64, (Code, String)> {
-    let malformed = |why: String| (Code::Malformed, why);
-    let cannot_write = |error: anyhow::Error| (Code::CannotWrite, report::in_line(&error));
-    if !file.is_absolute() {
-        return Err(malformed(format!("{} is not an absolute path", file.display())));
-    }
-    let format = match format {
-        Some(name) => name.parse::<Format>(),
-        None => Format::of_path(file),
-    };
-    let format = format.map_err(|error| malformed(error.to_string()))?;
-    // Found out before, for what is seen would be lost.
-    let file = OutFile::open(file.to_owned()).map_err(cannot_write)?;
-    match live.look(time) {
-        Ok(profile) => {
-            let written = file.replace("profile", |writer| profile.write(format, writer));
-            written.map(|()| profile.meta().samples).map_err(cannot_write)
-        }
-        Err(why) => {
-            file.discard();
-            Err((Code::CannotSample, why))
-        }
     }
 }

@@ -17,6 +17,12 @@ use wardian::{
 use wardian_observe::{Counts, CoverageMap, CoverageReport};
 
 pub(crate) fn coverage(args: &CoverageArgs, verbose: bool) -> Result<Exit> {
+    if crate::checkpoint::is_at(args.run.file()) {
+        return Err(Failure::usage(
+            "coverage is counted by a module that was rewritten before its program began, and a checkpoint continues \
+             in the module that it was taken in: `wardian coverage` needs the module",
+        ));
+    }
     // Before there are threads.
     let blocked = Blocked::new()?;
     let outputs = Outputs::prepare(args)?;

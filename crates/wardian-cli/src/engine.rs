@@ -42,6 +42,7 @@ pub(crate) fn use_cache(engine: &Engine, verbose: bool) {
 
 /// Compiles a module, or takes it from the cache.
 pub(crate) fn compile(engine: &Engine, mut input: Input) -> anyhow::Result<Module> {
+    input.no_checkpoint()?;
     let bar = Bar::new();
     let progress = |done, total| bar.report(done, total);
     let options = CompileOptions::new().with_progress(&progress);

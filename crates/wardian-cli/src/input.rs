@@ -53,6 +53,14 @@ impl Input {
         Ok(())
     }
 
+    /// An error if it is a checkpoint.
+    pub(crate) fn no_checkpoint(&self) -> anyhow::Result<()> {
+        if crate::checkpoint::is_checkpoint(&self.bytes) {
+            bail!("{} is a checkpoint, not a module: `wardian resume` continues it", self.name);
+        }
+        Ok(())
+    }
+
     /// What is wrong if there can be no module of the contents.
     pub(crate) fn unusable(&self, error: wardian::Error) -> anyhow::Error {
         match error.kind() {

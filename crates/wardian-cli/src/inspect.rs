@@ -35,9 +35,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
         output::write(diff::show(sides.0, sides.1, key.as_ref(), args.json)?.as_bytes())?;
         return Ok(Exit::SUCCESS);
     }
-    if wardian::checkpoint::is_checkpoint(&input.bytes)
-        || wardian_wasi::is_threads_checkpoint(&input.bytes)
-    {
+    if crate::checkpoint::is_checkpoint(&input.bytes) {
         let shown = checkpoint::show(&input, &place, key()?.as_ref(), args.json)?;
         output::write(shown.as_bytes())?;
         return Ok(Exit::SUCCESS);
@@ -87,6 +85,7 @@ fn write_graph(path: &Path, args: &InspectArgs, module: &Module) -> Result<()> {
 
 /// Validates a module without compiling it.
 pub(crate) fn decode(input: &Input, features: CoreFeatures) -> anyhow::Result<Module> {
+    input.no_checkpoint()?;
     let binary = wardian_module::to_binary(&input.bytes).map_err(|e| input.invalid(e))?;
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     let error = match Module::decode(binary.into_owned(), features, threads) {

@@ -1,11 +1,14 @@
 //! Looking at a guest that runs: what `wardian top` and `wardian attach` are answered with.
 //!
-//! A look samples the guest for a while. Between looks no sample is taken, so that a guest at which nobody looks runs
-//! as without.
+//! A look samples the guest for a while, or listens to its calls. Between looks no sample is taken and nobody listens,
+//! so that a guest at which nobody looks runs as without.
+
+mod listen;
 
 use crate::args::{EngineArg, RunArgs};
 use crate::observe::Observer;
 use crate::wasi::Host;
+use listen::Listening;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -19,6 +22,8 @@ const FUNCTIONS: usize = 40;
 const FILES: usize = 40;
 /// Columns of a name.
 const COLUMNS: usize = 160;
+/// How often it is found out whether a look is still wanted.
+const AGAIN: Duration = Duration::from_millis(200);
 /// Looks at once.
 const LOOKS: usize = 8;
 /// How long the end of the guest waits for those who look, to write down what they saw.
@@ -35,6 +40,7 @@ struct Inner {
     began: Instant,
     wasi: Mutex<Option<WasiCtx>>,
     looks: Mutex<Looks>,
+    listening: Mutex<Listening>,
     changed: Condvar,
 }
 
@@ -92,6 +98,7 @@ impl Live {
             began: Instant::now(),
             wasi: Mutex::default(),
             looks: Mutex::default(),
+            listening: Mutex::default(),
             changed: Condvar::new(),
         }))
     }
@@ -100,9 +107,10 @@ impl Live {
     pub(crate) fn watch(&self, store: &mut Store<Host>) {
         let wasi = store.data().wasi.clone();
         self.0.wasi.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(wasi);
-        if let Err(error) = self.0.profiler.watch_store_paused(store) {
+        if let Err(error) = self.0.profiler.watch_store_paused(&mut *store) {
             self.looks().refused = Some(error.to_string());
         }
+        self.add_guest(store.checkpoint_request());
     }
 
     /// The same for the stores of the guest's other threads, which an observer sees too.
@@ -128,9 +136,6 @@ impl Live {
         if looks.ended {
             return Ok(None);
         }
-        if let Some(refused) = &looks.refused {
-            return Err(format!("the guest cannot be sampled: {refused}"));
-        }
         if looks.active >= LOOKS {
             return Err("too many look at the guest already".into());
         }
@@ -138,22 +143,51 @@ impl Live {
         Ok(Some(Visit(self.clone())))
     }
 
-    /// Samples the guest for so long, or until it ends. Others may look meanwhile.
-    pub(crate) fn look(&self, time: Duration) -> Result<Profile, String> {
-        let (inner, looks) = (&*self.0, self.looks());
+    /// Samples the guest for so long, or until it ends or nobody wants it any more. Others may look meanwhile.
+    pub(crate) fn look(
+        &self,
+        time: Duration,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<Profile, String> {
+        let inner = &*self.0;
+        if let Some(refused) = &self.looks().refused {
+            return Err(format!("the guest cannot be sampled: {refused}"));
+        }
         inner.profiler.resume().map_err(|error| error.to_string())?;
         let mark = inner.profiler.mark();
-        let waits = inner.changed.wait_timeout_while(looks, time, |looks| !looks.ended);
-        drop(waits.unwrap_or_else(|e| e.into_inner()));
+        self.wait(time, is_wanted);
         let profile = mark.map(|mark| inner.profiler.profile_since(&mark));
         inner.profiler.pause();
         profile.ok_or_else(|| "the guest is not sampled".into())
     }
 
-    /// What the guest does for so long.
-    pub(crate) fn view(&self, time: Duration) -> Result<View, String> {
+    /// Waits for so long, or until the guest ends or nobody wants to wait any more.
+    fn wait(&self, time: Duration, is_wanted: &dyn Fn() -> bool) {
         let began = Instant::now();
-        let profile = self.look(time)?;
+        let mut looks = self.looks();
+        loop {
+            let left = time.saturating_sub(began.elapsed());
+            if looks.ended || left.is_zero() || !is_wanted() {
+                return;
+            }
+            let waits = self.0.changed.wait_timeout(looks, left.min(AGAIN));
+            looks = waits.unwrap_or_else(|e| e.into_inner()).0;
+        }
+    }
+
+    /// An empty profile of another kind than samples, which becomes one of calls by its listeners.
+    pub(crate) fn profiler(&self, options: ProfilerOptions) -> Profiler {
+        Profiler::new(options.with_program(&*self.0.program))
+    }
+
+    /// What the guest does for so long.
+    pub(crate) fn view(
+        &self,
+        time: Duration,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<View, String> {
+        let began = Instant::now();
+        let profile = self.look(time, is_wanted)?;
         let inner = &*self.0;
         let wasi = inner.wasi.lock().unwrap_or_else(|e| e.into_inner()).clone();
         let open = wasi.as_ref().map(WasiCtx::open_files).unwrap_or_default();

@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     };
     let outcome = match &cli.command {
         Command::Run(args) => run::run(args, cli.verbose, Arc::new(()), None),
-        Command::Resume(args) => run::resume(&args.run, cli.verbose),
+        Command::Resume(args) => run::resume(&args.run, cli.verbose, Arc::new(()), None),
         Command::Checkpoint(args) => control::checkpoint(args),
         Command::Top(args) => top::top(args),
         Command::Attach(args) => control::attach(args),

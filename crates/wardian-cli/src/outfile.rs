@@ -7,7 +7,7 @@ use anyhow::Context;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Columns where the width of the terminal is not known.
 const COLUMNS: usize = 120;
@@ -91,6 +91,19 @@ impl Write for &OutFile {
 
     fn flush(&mut self) -> io::Result<()> {
         (&self.file).flush()
+    }
+}
+
+/// Writes to a file that others have, too.
+pub(crate) struct FileWriter(pub(crate) Arc<OutFile>);
+
+impl Write for FileWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self.0).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (&*self.0).flush()
     }
 }
 

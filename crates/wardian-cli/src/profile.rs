@@ -21,7 +21,7 @@ pub(crate) fn profile(args: &ProfileArgs, verbose: bool) -> Result<Exit> {
     let profiler = Profiler::new(options(args));
     let observer =
         Arc::new(ProfileObserver { profiler, value, outputs: Mutex::new(Some(outputs)) });
-    let outcome = crate::run::run(&args.run, verbose, observer.clone(), Some(blocked));
+    let outcome = crate::run::run_or_resume(&args.run, verbose, observer.clone(), Some(blocked));
     report::conclude(outcome, observer.write())
 }
 

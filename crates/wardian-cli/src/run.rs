@@ -1,38 +1,54 @@
-//! `wardian run`.
+//! `wardian run`, and running what is looked at.
 
+mod end;
+mod resume;
 mod watch;
 
-use crate::args::RunArgs;
-use crate::checkpoint::{self, Checkpointer, Guest, Key, Place, Saved};
+pub(crate) use resume::resume;
+
+use crate::args::{PerfArg, RunArgs};
+use crate::checkpoint::{self, Checkpointer, Guest};
 use crate::control::Control;
-use crate::ending::Ending;
-use crate::host::Signal;
 use crate::input::Input;
 use crate::invoke::Invocation;
 use crate::live::Live;
 use crate::observe::Observer;
 use crate::postmortem::{self, CoreFile, Deaths};
-use crate::report::{self, Exit, Failure, Result};
+use crate::report::{self, Exit, Result};
 use crate::signals::Blocked;
 use crate::threads;
 use crate::wasi::{self, Fuel, Host, Limits};
 use anyhow::{Context, anyhow, bail};
+use end::End;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Instant;
 use wardian::{
-    Engine, ErrorKind, ExternType, FuncType, Instance, InstantiateOptions, Linker, Module,
-    StopReason, Store, StoreContextMut,
-    checkpoint::{CheckpointReader, Checkpoints, ResumeOptions},
-    inspect::InternalModule,
+    Engine, ExternType, FuncType, Instance, InstantiateOptions, Linker, Module, Store,
+    StoreContextMut,
+    checkpoint::Checkpoints,
     limits::StoreLimits,
     resolver::{ImportRequest, ImportResolver, Resolution, TrapStubs},
 };
-use wardian_wasi::{RestoreOptions, ResumedThreads, WasiCtx, WasiThreads};
+use wardian_wasi::{WasiCtx, WasiThreads};
 use watch::Watch;
 
 const START: &str = "_start";
 const INITIALIZE: &str = "_initialize";
+
+/// Runs the program, or continues it if the file is a checkpoint, while somebody looks on. Signals that are blocked
+/// stop the guest.
+pub(crate) fn run_or_resume(
+    args: &RunArgs,
+    verbose: bool,
+    observer: Arc<dyn Observer>,
+    signals: Option<Blocked>,
+) -> Result<Exit> {
+    match checkpoint::is_at(args.file()) {
+        true => resume(args, verbose, observer, signals),
+        false => run(args, verbose, observer, signals),
+    }
+}
 
 /// Runs the program, while somebody looks on. Signals that are blocked stop the guest.
 pub(crate) fn run(
@@ -85,25 +101,11 @@ pub(crate) fn run(
     let stopped = watch.guest_ended();
     if let Err(error) = &outcome
         && main.is_none()
-        && is_refusal(error)
+        && end::is_refusal(error)
     {
         observer.refused();
     }
-    match outcome {
-        Ok(lines) => {
-            crate::output::write(lines.as_bytes())?;
-            Ok(Exit::SUCCESS)
-        }
-        Err(error) => match postmortem::of(&error, &store, main, &deaths, args, core.as_ref()) {
-            // That it could not write is why it failed, mostly, and what its author cannot mend.
-            Some(_) if crate::output::reader_is_gone() => {
-                let message = format!("nobody reads standard output any more: {error}");
-                Err(Failure::new(Exit::PIPE, anyhow!(message)))
-            }
-            Some(report) => Err(Failure::new(Exit::TRAP, anyhow!(report))),
-            None => ended(error, args, stopped, main.map(|main| main.internal(&store))),
-        },
-    }
+    End { args, store: &store, main, deaths: &deaths, core: core.as_ref(), stopped }.of(outcome)
 }
 
 /// Options behind the file are the guest's, which people who type them may not know.
@@ -130,7 +132,8 @@ fn engine(args: &RunArgs, verbose: bool, observer: &dyn Observer) -> wardian::Re
             .stack_size(args.stack_size)
             .fuel(args.fuel.is_some())
             .deterministic(args.deterministic);
-        config.perf_map(args.perf.is_some());
+        config.perf_map(args.perf == Some(PerfArg::Map));
+        config.perf_dump(args.perf == Some(PerfArg::Jitdump));
         config.code_limit(args.max_code.unwrap_or(usize::MAX));
         postmortem::configure(config, args);
         observer.engine(config);
@@ -208,86 +211,6 @@ fn precompiled(engine: &Engine, input: &Input) -> anyhow::Result<Module> {
     module.with_context(|| format!("cannot run {}", input.name))
 }
 
-/// Defines functions that end the guest, for imports of a module that nothing defines.
-fn stub_imports(linker: &mut Linker<Host>, module: &Module) -> wardian::Result<()> {
-    for (from, name, ty) in module.imports() {
-        if let ExternType::Func(ty) = ty
-            && !linker.is_defined(from, name)
-        {
-            let message = format!("`{from}` `{name}` is not defined");
-            linker
-                .func_raw(from, name, ty, move |_, _| Err(wardian::Error::host(message.clone())))?;
-        }
-    }
-    Ok(())
-}
-
-/// `wardian resume`: continues a program from a checkpoint.
-pub(crate) fn resume(args: &RunArgs, verbose: bool) -> Result<Exit> {
-    if !args.args().is_empty() || args.invoke.is_some() {
-        return Err(Failure::usage("the program has its arguments from the checkpoint"));
-    }
-    if args.coredump.is_some() {
-        return Err(Failure::usage("core dumps are not written of resumed programs"));
-    }
-    let observer: Arc<dyn Observer> = Arc::new(());
-    let checkpoints = Checkpointer::new(args)?;
-    let watch = Watch::new(args, &observer, None)?;
-    let engine = engine(args, verbose, &*observer)?;
-    let key = Key::of(args.checkpoint.key.as_deref())?;
-    let checkpoint = checkpoint::read(&Place::of(args.file())?, key.as_ref())?;
-    let wasi = checkpoint::read_wasi_state(checkpoint.main())?;
-    let wasi = wasi::context(args)?.restore(&wasi, &RestoreOptions::new());
-    let wasi = wasi.context("the program's files cannot be opened again")?;
-    let module = checkpoint::program(checkpoint.main(), &engine)?;
-    let mut linker = Linker::new(&engine);
-    wasi::link(&mut linker)?;
-    if args.stub_imports {
-        stub_imports(&mut linker, &module)?;
-    }
-    let mut store = store(args, &engine, wasi)?;
-    watch.guest_begins(&mut store);
-    let resumed = match checkpoint {
-        Saved::One(checkpoint) => Running::One(checkpoint),
-        Saved::Threads(group) => {
-            let deaths = Arc::new(Deaths::default());
-            let host = store.data().clone();
-            let threads = threads::describe(args, &module, &linker, &host, observer, deaths)?;
-            let options = ResumeOptions::new().with_module(&module);
-            let resumed = threads.resume(&linker, &mut store, group, &options)?;
-            Running::Threads(Box::new(resumed))
-        }
-    };
-    let handle = match &resumed {
-        Running::One(_) => None,
-        Running::Threads(threads) => Some(threads.handle()),
-    };
-    let guest = Guest::new(&mut store, handle);
-    checkpoints.iter().try_for_each(|checkpoints| checkpoints.guest_begins(&mut store, &guest))?;
-    let live = args.control.then(|| Live::new(args));
-    let _control = Control::open(args, &mut store, &guest, live)?;
-    let outcome = match resumed {
-        Running::One(checkpoint) => checkpoint::resume(checkpoint, &module, &mut store, &linker),
-        Running::Threads(threads) => {
-            threads.run(&mut store).map(|results| checkpoint::lines(&results, &module, &store))
-        }
-    };
-    let stopped = watch.guest_ended();
-    match outcome {
-        Ok(lines) => {
-            crate::output::write(lines.as_bytes())?;
-            Ok(Exit::SUCCESS)
-        }
-        Err(error) => ended(error, args, stopped, None),
-    }
-}
-
-/// What is resumed.
-enum Running {
-    One(CheckpointReader<'static>),
-    Threads(Box<ResumedThreads<Host>>),
-}
-
 fn store(args: &RunArgs, engine: &Engine, wasi: WasiCtx) -> anyhow::Result<Store<Host>> {
     let mut limits = StoreLimits::default();
     if let Some(bytes) = args.max_memory {
@@ -356,63 +279,4 @@ fn execute(
         Some(invocation) => invocation.call(store, instance),
         None => Ok(String::new()),
     }
-}
-
-/// What the end of a guest that did not return means for the command.
-fn ended(
-    error: wardian::Error,
-    args: &RunArgs,
-    stopped: Option<Signal>,
-    main: Option<InternalModule<'_>>,
-) -> Result<Exit> {
-    if let Some(code) = error.exit_code() {
-        // As with any program of the system, only the lowest eight bits remain.
-        return Ok(Exit((code % 256) as u8));
-    }
-    let stop = |ending, message: String| {
-        let report = postmortem::stopped(&error, &message, args, main);
-        Err(Failure::ending_with(ending, anyhow!(report)))
-    };
-    let exit = match error.kind() {
-        ErrorKind::Stopped(StopReason::Deadline) => {
-            let timeout = humantime::format_duration(args.timeout.unwrap_or_default());
-            return stop(Ending::Exit(Exit::TIMEOUT), format!("the timeout of {timeout} passed"));
-        }
-        ErrorKind::Stopped(StopReason::Cancelled) if let Some(signal) = stopped => {
-            return stop(Ending::Signal(signal), format!("the guest was stopped by {signal}"));
-        }
-        ErrorKind::Stopped(StopReason::Checkpoint) => return Ok(Exit::CHECKPOINT),
-        ErrorKind::Stopped(StopReason::Fuel) => {
-            let fuel = args.fuel.unwrap_or_default();
-            return stop(Ending::Exit(Exit::FUEL), format!("the fuel of {fuel} is used up"));
-        }
-        ErrorKind::Limit(_) => {
-            return Err(Failure::new(Exit::ERROR, anyhow!("{error}{}", limits(args))));
-        }
-        _ if is_refusal(&error) => Exit::ERROR,
-        _ => Exit::TRAP,
-    };
-    Err(Failure::new(exit, error))
-}
-
-/// The limits of the command line, for messages about what did not fit.
-fn limits(args: &RunArgs) -> String {
-    let size = |bytes: usize| crate::output::bytes(bytes as u64);
-    let limits = [
-        args.max_memory.map(|bytes| format!("--max-memory {}", size(bytes))),
-        args.max_table_elements.map(|elements| format!("--max-table-elements {elements}")),
-        args.max_code.map(|bytes| format!("--max-code {}", size(bytes))),
-    ];
-    let limits: Vec<String> = limits.into_iter().flatten().collect();
-    if limits.is_empty() {
-        String::new()
-    } else {
-        format!(" (the limits are {})", limits.join(", "))
-    }
-}
-
-/// Whether the error is one that guests have before they run.
-fn is_refusal(error: &wardian::Error) -> bool {
-    use ErrorKind::{Checkpoint, Compile, Limit, Link, Usage};
-    matches!(error.kind(), Link(_) | Limit(_) | Usage(_) | Compile(_) | Checkpoint(_))
 }

@@ -14,7 +14,7 @@ use wardian::{Config, Module, listener::FunctionFilter};
 use wardian_observe::{TraceEnd, TraceFormat, TraceListener, TraceOptions};
 
 /// The default limit of a file.
-const FILE_LIMIT: u64 = 1 << 30;
+pub(crate) const FILE_LIMIT: u64 = 1 << 30;
 /// How long a reader may read nothing when the process is to end.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -26,11 +26,11 @@ pub(crate) fn trace(args: &TraceArgs, verbose: bool) -> Result<Exit> {
     let writer = destination.writer()?;
     let observer = Arc::new(TraceObserver {
         trace: TraceListener::new(writer, options(args)),
-        only: args.only.clone(),
+        only: args.calls.only.clone(),
         summary: args.summary,
         destination: Mutex::new(Some(destination)),
     });
-    let outcome = crate::run::run(&args.run, verbose, observer.clone(), Some(blocked));
+    let outcome = crate::run::run_or_resume(&args.run, verbose, observer.clone(), Some(blocked));
     let patience = match args.run.timeout {
         _ if outcome.as_ref().is_err_and(Failure::is_stop) => Some(PATIENCE),
         timeout => timeout.map(|timeout| timeout.saturating_sub(start.elapsed()).max(PATIENCE)),
@@ -41,19 +41,16 @@ pub(crate) fn trace(args: &TraceArgs, verbose: bool) -> Result<Exit> {
 fn options(args: &TraceArgs) -> TraceOptions {
     let to_file = args.output.is_some();
     let events = !args.summary || to_file || args.format.is_some();
-    let mut options = TraceOptions::new()
+    let options = args
+        .calls
+        .options()
         .with_format(args.format.unwrap_or(TraceFormat::Text))
         .with_events(events)
         .with_summary(args.summary)
-        .with_max_string(args.strings)
-        .with_max_depth(args.depth.unwrap_or(usize::MAX))
         .with_color(!to_file && destination::stderr_has_color())
         .with_prompt_output(!to_file);
-    let limit = args.limit.map(|bytes| bytes as u64).or(to_file.then_some(FILE_LIMIT));
-    options = options.with_limit(limit.unwrap_or(u64::MAX));
-    options = args.only.iter().fold(options, |options, pattern| options.with_only(pattern));
-    options = if args.host { options.with_host() } else { options };
-    if args.exports { options.with_exports() } else { options }
+    let limit = args.calls.limit.map(|bytes| bytes as u64).or(to_file.then_some(FILE_LIMIT));
+    options.with_limit(limit.unwrap_or(u64::MAX))
 }
 
 struct TraceObserver {

@@ -10,6 +10,7 @@ mod cli {
 
     mod bad_input;
     mod cache;
+    mod carried_observed;
     mod carried_threads;
     mod checkpoint;
     #[cfg(feature = "cloud")]

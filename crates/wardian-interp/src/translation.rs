@@ -107,6 +107,10 @@ pub struct Translation {
 }
 
 impl Translation {
+    #[allow(
+        clippy::arc_with_non_send_sync,
+        reason = "the whole is shared by threads, see `Function`"
+    )]
     pub(crate) fn new(code: &[u16], function: Function, handlers: &[HandlerEntry]) -> Translation {
         let mut code = code.to_vec();
         crate::execute::link(&mut code);

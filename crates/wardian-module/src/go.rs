@@ -11,13 +11,17 @@
 
 mod calls;
 mod image;
+mod stack;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use stack::GoCall;
+
 use crate::{ModuleInfo, SourceLocation};
 use calls::CallPoint;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use table::{Entry, Place, Table};
 
@@ -44,6 +48,11 @@ impl Go {
     pub(crate) fn find(bytes: &[u8], info: &ModuleInfo) -> Option<Go> {
         let table = Table::find(bytes, info)?;
         Some(Go { table, state: Mutex::new(State { calls: HashMap::new(), work: WORK }) })
+    }
+
+    /// Between which addresses its functions are.
+    pub(crate) fn addresses(&self) -> Option<Range<u32>> {
+        self.table.addresses()
     }
 
     /// A function's name, with its package.

@@ -32,6 +32,7 @@ pub use demangle::demangle;
 pub use dwarf::{DebugInfo, Dwarf, SourceLocation};
 pub use error::DecodeError;
 pub use fuel::FuelMeter;
+pub use go::GoCall;
 pub use info::{
     ConstExpr, ConstOp, CustomSection, DataSegment, ElementItems, ElementSegment, Export, Import,
     ItemIndex, ModuleInfo, Section, SegmentMode,

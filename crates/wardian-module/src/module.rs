@@ -1,6 +1,6 @@
 //! A decoded module: its bytes, what they declare, and what they say for people.
 
-use crate::go::Go;
+use crate::go::{Go, GoCall};
 use crate::operands::Answers;
 use crate::{
     DebugInfo, DecodeError, Dwarf, Import, ItemIndex, ModuleInfo, Names, SourceLocation, decode,
@@ -196,6 +196,25 @@ impl Module {
     /// What is known of a module of Go that has no debug information.
     fn lines_of_go(&self) -> Option<&Go> {
         if self.dwarf().info() == DebugInfo::Absent { self.go() } else { None }
+    }
+
+    /// Calls of a goroutine outside of those that a backtrace has, the innermost first; none if the module is none of Go's.
+    /// `frames` are the functions of a backtrace, the innermost first, of which those count that the goroutine ran since it
+    /// was last entered; `sp` is Go's stack pointer, global 0, and `word` reads the 64 bits at an address of
+    /// its memory. Gives also which of the frames the calls come behind.
+    pub fn go_callers(
+        &self,
+        frames: &[u32],
+        sp: u32,
+        word: &dyn Fn(u32) -> Option<u64>,
+    ) -> (usize, Vec<GoCall>) {
+        let Some(go) = self.go() else { return (0, Vec::new()) };
+        go.callers_of(&self.bytes, &self.info, frames, sp, word)
+    }
+
+    /// Between which addresses the functions of Go's runtime and program are, if the module has its tables.
+    pub fn go_addresses(&self) -> Option<Range<u32>> {
+        self.go()?.addresses()
     }
 
     fn go(&self) -> Option<&Go> {

@@ -10,10 +10,12 @@
 
 mod cache;
 pub(crate) mod mixed;
+pub(crate) mod php;
 pub(crate) mod python;
 
 pub(crate) use cache::FunctionCache;
 
+use php::Php;
 use python::Python;
 use std::fmt;
 use std::str::FromStr;
@@ -139,7 +141,38 @@ impl Code {
 
 /// An interpreter that was found in a memory.
 #[derive(Clone, Debug)]
-pub(crate) struct Interpreter(Python);
+pub(crate) enum Interpreter {
+    Python(Python),
+    Php(Php),
+}
+
+/// A language whose interpreter is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Language {
+    Python,
+    Php,
+}
+
+impl Language {
+    /// The one whose interpreter a module looks like.
+    pub(crate) fn of(module: &Module) -> Option<Language> {
+        match module.bytes() {
+            bytes if python::is_in(bytes) => Some(Language::Python),
+            bytes if php::is_in(bytes) => Some(Language::Php),
+            _ => None,
+        }
+    }
+
+    /// What of it is known.
+    pub(crate) fn known(self) -> &'static str {
+        match self {
+            Language::Python => {
+                "CPython, but of a version or build whose frames cannot be read (3.11 to 3.14"
+            }
+            Language::Php => "PHP, but of a version or build whose calls cannot be read (8.2",
+        }
+    }
+}
 
 /// What looking for one came to.
 #[derive(Debug)]
@@ -152,43 +185,60 @@ pub(crate) enum Search {
 }
 
 impl Interpreter {
-    /// Whether a module looks like an interpreter that is known.
-    pub(crate) fn is_in(module: &Module) -> bool {
-        python::is_in(module.bytes())
-    }
-
-    /// Looks for the interpreter in its memory, of which `room` is kept for the next time.
-    pub(crate) fn find(memory: &dyn Bytes, room: &mut Vec<u8>) -> Search {
-        match python::find(memory, room) {
-            python::Search::Found(python) => Search::Found(Interpreter(python)),
-            python::Search::NotYet => Search::NotYet,
-            python::Search::Unknown(why) => Search::Unknown(why),
+    /// Looks for the interpreter of a language in its memory, of which `room` is kept for the next time.
+    pub(crate) fn find(language: Language, memory: &dyn Bytes, room: &mut Vec<u8>) -> Search {
+        match language {
+            Language::Python => match python::find(memory, room) {
+                python::Search::Found(python) => Search::Found(Interpreter::Python(python)),
+                python::Search::NotYet => Search::NotYet,
+                python::Search::Unknown(why) => Search::Unknown(why),
+            },
+            Language::Php => match php::find(memory, room) {
+                php::Search::Found(php) => Search::Found(Interpreter::Php(php)),
+                php::Search::NotYet => Search::NotYet,
+                php::Search::Unknown(why) => Search::Unknown(why),
+            },
         }
     }
 
     /// The chain of its calls.
     pub(crate) fn chain(&self) -> Option<Chain> {
-        self.0.chain()
+        match self {
+            Interpreter::Python(python) => python.chain(),
+            Interpreter::Php(php) => php.chain(),
+        }
     }
 
     /// How its links go together with its own calls.
     pub(crate) fn shape(&self) -> Shape {
-        self.0.shape()
+        match self {
+            Interpreter::Python(python) => python.shape(),
+            Interpreter::Php(php) => php.shape(),
+        }
     }
 
     /// What makes two readings of a function's record the same.
     pub(crate) fn fingerprint(&self, memory: &dyn Bytes, code: u32) -> Option<[u32; 6]> {
-        self.0.fingerprint(memory, code)
+        match self {
+            Interpreter::Python(python) => python.fingerprint(memory, code),
+            Interpreter::Php(php) => php.fingerprint(memory, code),
+        }
     }
 
     /// Reads a function's record.
     pub(crate) fn code(&self, memory: &dyn Bytes, code: u32) -> Option<Code> {
-        self.0.code(memory, code)
+        match self {
+            Interpreter::Python(python) => python.code(memory, code),
+            Interpreter::Php(php) => php.code(memory, code),
+        }
     }
 
     /// The links of a guest that stands, the innermost first.
     pub(crate) fn links(&self, memory: &dyn Bytes) -> Vec<(u32, u32, bool)> {
-        self.0.links(memory)
+        match self {
+            Interpreter::Python(python) => python.links(memory),
+            Interpreter::Php(php) => php.links(memory),
+        }
     }
 }
 
@@ -197,6 +247,8 @@ impl Interpreter {
 pub(crate) struct Shape {
     /// The function of the interpreter that runs code: one call of it for each run of links.
     pub(crate) evaluator: &'static str,
+    /// Whether that function is large, since what instructions do is in it, rather than in functions that it calls.
+    pub(crate) evaluator_is_large: bool,
     /// Whether the marked link that ends a run is a call of the program.
     pub(crate) mark_is_call: bool,
 }

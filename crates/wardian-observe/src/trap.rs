@@ -80,8 +80,8 @@ impl<'a> TrapReport<'a> {
         self
     }
 
-    /// How calls of a program that an interpreter in the guest runs are shown, CPython 3.11 to 3.14: they are read from
-    /// the memory of [`TrapReport::with_memory_of`]. Default: [`GuestFrames::Mixed`].
+    /// How calls of a program that an interpreter in the guest runs are shown, CPython 3.11 to 3.14 or PHP 8.2, and calls
+    /// of goroutines of Go that are on their own stacks only: they are read from the memory of [`TrapReport::with_memory_of`]. Default: [`GuestFrames::Mixed`].
     pub fn with_guest_frames(mut self, frames: GuestFrames) -> Self {
         self.guest_frames = frames;
         self
@@ -117,7 +117,7 @@ impl fmt::Display for TrapReport<'_> {
         for (i, item) in calls.items.iter().enumerate().take(SHOWN) {
             write!(f, "\n  {i:>3}: ")?;
             match *item {
-                Item::Frame(at) => write_frame(f, &frames[at])?,
+                Item::Frame(at) => write_frame(f, &calls.frames[at])?,
                 Item::Script(at) => write_script(f, &calls.script[at])?,
             }
         }

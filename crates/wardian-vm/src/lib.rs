@@ -52,7 +52,7 @@ mod zeroed;
 pub use entries::{
     interpreted_entry, is_entry_glue, make_interpreted_entries, make_interpreted_entry,
 };
-pub use system::{WakeFd, private_file, signals};
+pub use system::{WakeFd, map_executable, private_file, signals};
 pub use zeroed::Zeroed;
 
 /// Address of the code by which a guest calls a host function: goes into every

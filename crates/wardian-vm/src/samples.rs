@@ -24,18 +24,20 @@
 //! sampling is over, or the thread that stops waits for it. The memory outlives both: the store keeps the
 //! ring until its own thread replaces it or drops the store, and no handler runs on a thread that does that.
 //!
-//! If a [`Chain`] is to be followed, its links come behind the program counters.
+//! If a [`Chain`] or a [`Scan`] is to be followed, its links come behind the program counters.
 //!
-//! The handler allocates nothing, takes no lock, and calls nothing but `clock_gettime` and, for a chain,
+//! The handler allocates nothing, takes no lock, and calls nothing but `clock_gettime` and, for links,
 //! `process_vm_readv`.
 
 pub mod chain;
+pub mod scan;
 
 use crate::arch::Registers;
 use crate::frames::{Frames, Step};
 use crate::layout::StoreCtx;
 use crate::system;
 use chain::{Bytes, Chain};
+use scan::Scan;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -68,7 +70,7 @@ pub struct SampleRing {
     missed: AtomicU64,
     reader: Mutex<()>,
     /// What is copied of the guest's memory.
-    chain: OnceLock<(Chain, Bytes)>,
+    followed: OnceLock<(Followed, Bytes)>,
 }
 
 /// What was read from a ring.
@@ -93,7 +95,7 @@ pub struct RawSample<'a> {
     pub truncated: bool,
     /// Program counters, [`HOST`] between them.
     pub frames: &'a [u64],
-    /// Links of the chain that is followed, the first one first: see [`Chain::links`].
+    /// Links of what is followed, the first one first: see [`Chain::links`] and [`Scan::links`].
     pub links: &'a [u64],
 }
 
@@ -127,18 +129,18 @@ impl SampleRing {
             dropped: 0.into(),
             missed: 0.into(),
             reader: Mutex::new(()),
-            chain: OnceLock::new(),
+            followed: OnceLock::new(),
         })
     }
 
-    /// Copies the links of a chain with each sample from now on; only the first call does something. Says whether
+    /// Copies the links of what is followed with each sample from now on; only the first call does something. Says whether
     /// this was it.
     ///
     /// # Safety
     ///
     /// The promise of [`Bytes::new`] holds whenever a guest of the store that has the ring runs.
-    pub unsafe fn follow(&self, chain: Chain, bytes: Bytes) -> bool {
-        chain.is_valid() && self.chain.set((chain, bytes)).is_ok()
+    pub unsafe fn follow(&self, followed: Followed, bytes: Bytes) -> bool {
+        followed.is_valid() && self.followed.set((followed, bytes)).is_ok()
     }
 
     /// Whether samples are still taken.
@@ -219,19 +221,50 @@ impl SampleRing {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let mut links = 0;
-        if let Some((chain, bytes)) = self.chain.get() {
-            let room = (room - length) as usize;
-            for link in chain.links(bytes).take(room) {
-                self.word(start + length + links).store(link, Ordering::Relaxed);
-                links += 1;
+        let links = match self.followed.get() {
+            Some((Followed::Chain(chain), bytes)) => {
+                self.write_links(start + length, room - length, chain.links(bytes))
             }
-        }
+            Some((Followed::Scan(scan), bytes)) => {
+                self.write_links(start + length, room - length, scan.links(bytes))
+            }
+            None => 0,
+        };
         length += links;
         self.word(start).store(length | truncated | links << LINKS, Ordering::Relaxed);
         self.word(start + 1).store(now(), Ordering::Relaxed);
         self.word(start + 2).store(system::thread_nanoseconds(), Ordering::Relaxed);
         self.written.store(start + length, Ordering::Release);
+    }
+}
+
+impl SampleRing {
+    /// Writes what was copied of the guest's memory, and returns how many words that is.
+    fn write_links(&self, at: u64, room: u64, links: impl Iterator<Item = u64>) -> u64 {
+        let mut count = 0;
+        for link in links.take(room as usize) {
+            self.word(at + count).store(link, Ordering::Relaxed);
+            count += 1;
+        }
+        count
+    }
+}
+
+/// What of a guest's memory is copied with each sample.
+#[derive(Clone, Copy, Debug)]
+pub enum Followed {
+    /// Records that lead to each other.
+    Chain(Chain),
+    /// Addresses on a stack.
+    Scan(Scan),
+}
+
+impl Followed {
+    fn is_valid(&self) -> bool {
+        match self {
+            Followed::Chain(chain) => chain.is_valid(),
+            Followed::Scan(_) => true,
+        }
     }
 }
 
@@ -327,6 +360,7 @@ mod tests {
 
     #[test]
     fn links_of_a_chain_come_behind_the_frames() {
+        use super::Followed;
         use super::chain::{Bytes, Chain};
         use std::sync::atomic::AtomicUsize;
         let ring = SampleRing::new(8 * 12, 3);
@@ -335,7 +369,9 @@ mod tests {
         let chain =
             Chain { start: 4, steps: 1, second: 4, next: 8, mark: (0, 255), ..Chain::default() };
         // SAFETY: both outlive the ring.
-        assert!(unsafe { ring.follow(chain, Bytes::new(words.as_ptr().cast(), &len)) });
+        let bytes = unsafe { Bytes::new(words.as_ptr().cast(), &len) };
+        // SAFETY: as above.
+        assert!(unsafe { ring.follow(Followed::Chain(chain), bytes) });
         ring.write(true, frames(5..6));
         ring.write(false, frames(1..4));
         let drained = ring.drain();

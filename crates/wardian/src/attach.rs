@@ -71,7 +71,7 @@ impl Instance {
         let chosen = choose(&module, &factory);
         let state = AttachmentState::lasting();
         inner.attach(self.index, &chosen, &state)?;
-        Ok(Attachment { store: self.store, state, shared: Some(inner.shared()) })
+        Ok(Attachment::new(self.store, state, inner.shared()))
     }
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn compiled_in(module: &ModuleInner) -> &[(u32, Vec<Arc<dyn FunctionL
 }
 
 /// Asks a factory for each function of a module.
-fn choose(module: &Arc<ModuleInner>, factory: &dyn FunctionListenerFactory) -> Listened {
+pub(crate) fn choose(module: &Arc<ModuleInner>, factory: &dyn FunctionListenerFactory) -> Listened {
     let functions = 0..module.decoded.info().functions.len() as u32;
     let ask = |func| {
         let definition = FunctionDefinition::of_module(module, func);
@@ -136,6 +136,11 @@ pub struct Attachment {
 }
 
 impl Attachment {
+    /// An attachment of listeners that were put into a store.
+    pub(crate) fn new(store: u64, state: Arc<AttachmentState>, shared: Arc<Shared>) -> Attachment {
+        Attachment { store, state, shared: Some(shared) }
+    }
+
     /// Ends the attachment: calls run the functions' own code again at once. Dropping it does the same
     /// without a store: listeners are notified of no further call, and the wrappers are removed when the
     /// store is next used.

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::jit::{CallHandlers, CapturedFrame, CompiledCode, CompiledFunction};
 use crate::module::ModuleInner;
-use crate::perf_map;
+use crate::{perf_dump, perf_map};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,6 +28,10 @@ pub(crate) trait CodePiece: Send + Sync {
     /// where that lies.
     fn machine_code(&self) -> Vec<(u32, Range<usize>)> {
         Vec::new()
+    }
+    /// The bytes of machine code that lies there.
+    fn machine_code_bytes(&self, _: Range<usize>) -> &[u8] {
+        &[]
     }
     /// Whether it is bytecode.
     fn is_interpreted(&self) -> bool {
@@ -204,6 +208,10 @@ impl CodePiece for LoadedCode {
         (0..self.entries.len() as u32).map(|at| (position(at), range(at))).collect()
     }
 
+    fn machine_code_bytes(&self, range: Range<usize>) -> &[u8] {
+        self.memory.bytes(range)
+    }
+
     fn start_of(&self, pc: usize) -> Option<usize> {
         let position = self.tables.find(self.offset(pc)?)?;
         Some(self.memory.start() + self.tables.function(position).start as usize)
@@ -279,6 +287,8 @@ pub(crate) struct CodeRegistry {
     bytes: AtomicUsize,
     /// Whether a map of compiled code is written for `perf`.
     perf_map: bool,
+    /// Whether compiled code is written for `perf inject`.
+    perf_dump: bool,
 }
 
 struct Entry {
@@ -291,16 +301,24 @@ struct Entry {
 
 impl CodeRegistry {
     /// An empty one.
-    pub(crate) fn new(perf_map: bool) -> CodeRegistry {
-        CodeRegistry { perf_map, ..CodeRegistry::default() }
+    pub(crate) fn new(perf_map: bool, perf_dump: bool) -> CodeRegistry {
+        CodeRegistry { perf_map, perf_dump, ..CodeRegistry::default() }
     }
 
     pub(crate) fn insert<C: CodePiece + 'static>(&self, module: &Arc<ModuleInner>, code: &Arc<C>) {
-        if self.perf_map {
+        if self.perf_map || self.perf_dump {
             let imported = module.decoded.info().imported_functions;
             let functions = code.machine_code().into_iter();
             let functions: Vec<_> = functions.map(|(at, range)| (imported + at, range)).collect();
-            perf_map::add(&module.decoded, &functions);
+            if self.perf_map {
+                perf_map::add(&module.decoded, &functions);
+            }
+            if self.perf_dump {
+                let with_code = |(func, range): (u32, Range<usize>)| {
+                    (func, range.clone(), code.machine_code_bytes(range))
+                };
+                perf_dump::add(&module.decoded, functions.into_iter().map(with_code));
+            }
         }
         let (end, bytes) = (code.range().end, code.range().len());
         let (code, module): (Weak<dyn CodePiece>, _) =

@@ -57,6 +57,7 @@ pub struct Config {
     pub(crate) stack_size: usize,
     pub(crate) code_limit: usize,
     pub(crate) perf_map: bool,
+    pub(crate) perf_dump: bool,
     pub(crate) signals: bool,
     pub(crate) interrupt_signal: i32,
     pub(crate) threads: usize,
@@ -93,6 +94,7 @@ impl Config {
             stack_size: 8 << 20,
             code_limit: usize::MAX,
             perf_map: false,
+            perf_dump: false,
             signals: true,
             interrupt_signal: wardian_vm::signals::DEFAULT_INTERRUPT_SIGNAL,
             threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
@@ -178,6 +180,15 @@ impl Config {
     /// as that. Default: false.
     pub fn perf_map(&mut self, perf_map: bool) -> &mut Config {
         self.perf_map = perf_map;
+        self
+    }
+
+    /// Whether functions are written with their code to `/tmp/jit-PID.dump` as they are compiled, in the format
+    /// jitdump: `perf inject --jit` makes objects of them, so that Linux's `perf` names and disassembles the code of
+    /// guests, also of functions that took the place of others. What holds of the file is as for [`Config::perf_map`].
+    /// Default: false.
+    pub fn perf_dump(&mut self, perf_dump: bool) -> &mut Config {
+        self.perf_dump = perf_dump;
         self
     }
 

@@ -3,7 +3,7 @@
 use crate::checkpoint::Checkpoints;
 use crate::code::CodeRegistry;
 use crate::error::{LimitKind, UsageKind};
-use crate::perf_map;
+use crate::{perf_dump, perf_map};
 use wardian_types::MemoryType;
 
 use crate::jit::{Capture, Compiler, OptLevel, Tunables};
@@ -127,13 +127,16 @@ impl Engine {
         if config.perf_map {
             perf_map::open()?;
         }
+        if config.perf_dump {
+            perf_dump::open()?;
+        }
         let slots = if config.kind == EngineKind::Compiled { 0 } else { config.stack_size };
         Ok(Engine(Arc::new(Inner {
             compiler,
             signatures: Arc::default(),
             stacks: StackPool::new(config.stack_size, slots, !config.signals),
             memories: MemoryPool::default(),
-            code: CodeRegistry::new(config.perf_map),
+            code: CodeRegistry::new(config.perf_map, config.perf_dump),
             // One processor is the guest's.
             queue: CompileQueue::new(config.threads.saturating_sub(1)),
             cache: Mutex::new(None),

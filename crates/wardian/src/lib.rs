@@ -116,6 +116,7 @@ mod memory;
 mod module;
 mod options;
 mod origin;
+mod perf_dump;
 mod perf_map;
 pub mod platform;
 mod raw;

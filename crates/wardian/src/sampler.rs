@@ -12,6 +12,7 @@ use crate::error::{LimitKind, UsageKind};
 use crate::raw::parts::samples::SamplePlace;
 use crate::{AsContextMut, Engine, Error, Frame, Module, Result, stack::ProgramCounter};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use wardian_vm::interrupt::Interrupter;
@@ -255,7 +256,13 @@ impl Chain {
     /// Marks records whose byte at an offset has at least a value. None if that is more than 64 bytes from the
     /// beginning of a record.
     pub fn with_mark(self, offset: u32, least: u8) -> Option<Chain> {
-        let chain = RawChain { mark: (offset, least.into()), ..self.0 };
+        let chain = RawChain { mark: (offset, least.into()), ignored: 0, ..self.0 };
+        chain.is_valid().then_some(Chain(chain))
+    }
+
+    /// As [`Chain::with_mark`], but marks records of whose byte any of these bits is set.
+    pub fn with_mark_bits(self, offset: u32, bits: u8) -> Option<Chain> {
+        let chain = RawChain { mark: (offset, 1), ignored: !bits, ..self.0 };
         chain.is_valid().then_some(Chain(chain))
     }
 }
@@ -294,6 +301,14 @@ impl SampledMemory {
     /// chain, the first. Returns whether this is it.
     pub fn follow(&self, chain: Chain) -> bool {
         self.place.follow(self.index, chain.0)
+    }
+
+    /// Has each further sample show addresses on a stack that the guest keeps in this memory, as Go does: words of 64 bits
+    /// in a range, in the 16 KiB from where global 0 of the instance points to. The first of [`Sample::links`] has this
+    /// pointer; each further one where a word is, and the word, whose lowest bit is the mark. At most 64. Like a chain, it
+    /// is followed if it is the first. Returns whether it is.
+    pub fn scan_stack(&self, words: Range<u32>) -> bool {
+        self.place.scan(self.index, words)
     }
 }
 
@@ -402,8 +417,8 @@ impl<'a> Sample<'a> {
         })
     }
 
-    /// What the chain led to that is followed, if one is: of each record its two words, and whether it has the mark.
-    /// They come from the guest, and may be anything. At most 64.
+    /// What the chain led to that is followed, if one is: of each record its two words, and whether it has the mark; or
+    /// what [`SampledMemory::scan_stack`] found. They come from the guest, and may be anything. At most 64.
     pub fn links(&self) -> impl ExactSizeIterator<Item = (u32, u32, bool)> + use<'a> {
         let link = |word: &u64| ((word >> 32) as u32, *word as u32 & !1, word & 1 != 0);
         self.0.links.iter().map(link)

@@ -1,11 +1,11 @@
 //! Options of the commands that look at a program that runs.
 
+use super::TracedCalls;
 use crate::parse;
 use clap::{Args, builder::OsStringValueParser};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
-use wardian_observe::Format;
 
 /// Show what a program does while it runs: hot functions, memory, open files, calls of WASI, threads
 ///
@@ -24,27 +24,47 @@ pub(crate) struct TopArgs {
     pub(crate) command: Vec<OsString>,
 }
 
-/// Write a profile of a program that runs already
+/// Write a profile or a trace of a program that runs already
 ///
-/// The process was started with `wardian run --control`, by the same user. It samples its guest for a while, or until
-/// that ends, writes the file, and continues.
+/// The process was started with `wardian run --control`, by the same user. Its guest is sampled for a while, or its calls
+/// are seen, or until it ends; the process writes the file, and continues as before. Calls that began before are not
+/// seen.
 #[derive(Args)]
 pub(crate) struct AttachArgs {
     /// The number of the process
     pub(crate) pid: u32,
 
-    /// Where the profile goes
+    /// Where the profile or the trace goes; a trace without it is shown as it comes
     ///
-    /// Its extension determines the format: .pb.gz or .pprof, .json (Firefox Profiler), .folded or .txt, .svg, .html,
-    /// .table.
+    /// The ending determines the format of a profile: .pb.gz or .pprof, .json (Firefox Profiler), .folded or .txt, .svg,
+    /// .html, .table.
     #[arg(short, long, value_name = "FILE")]
-    pub(crate) output: PathBuf,
+    pub(crate) output: Option<PathBuf>,
 
-    /// How long the program is sampled
+    /// How long the program is watched
     #[arg(long = "for", value_name = "TIME", value_parser = parse::time, default_value = "5s")]
     pub(crate) time: Duration,
 
-    /// The format: pprof, firefox, folded, svg, html or table
-    #[arg(long, value_name = "FORMAT", value_parser = super::observers::profile_format())]
-    pub(crate) format: Option<Format>,
+    /// The format of a profile: pprof, firefox, folded, svg, html or table; of a trace: text, json, chrome or log
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+
+    /// Profile every call rather than samples
+    #[arg(long, conflicts_with_all = ["memory", "trace"])]
+    pub(crate) exact: bool,
+
+    /// Profile who allocates, and who makes memories grow
+    #[arg(long, conflicts_with = "trace")]
+    pub(crate) memory: bool,
+
+    /// Show calls as they happen, as `wardian trace` does
+    #[arg(long)]
+    pub(crate) trace: bool,
+
+    /// Instead of the calls of a trace, how often each function was called, how often it failed, and how long it took
+    #[arg(long)]
+    pub(crate) summary: bool,
+
+    #[command(flatten)]
+    pub(crate) calls: TracedCalls,
 }

@@ -4,14 +4,16 @@ use super::{EXIT_CODES, RunArgs};
 use crate::parse;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
-use wardian_observe::{Format, ProfileKind, TraceFormat};
+use wardian_observe::{Format, ProfileKind, TraceFormat, TraceOptions};
 
 /// Run a program, and show where it spends its time or memory
 ///
 /// The guest runs as with `wardian run`, whose options are all there. Without -o and --format a table is
-/// written to standard error when the guest has ended, however it did. Standard output is the guest's.
+/// written to standard error when the guest has ended, however it did. Standard output is the guest's. If FILE is a
+/// checkpoint its program continues as with `wardian resume`.
 ///
 /// Options of wardian come before FILE; all that comes after it belongs to the guest.
 #[derive(Args)]
@@ -74,28 +76,16 @@ const PROFILE: &str = "Options of the profile";
 ///
 /// The guest runs as with `wardian run`, whose options are all there. Each call is shown with its
 /// arguments, its results and the time it took, calls of WASI in words. The trace is written to standard
-/// error, or to the file of -o. Standard output is the guest's.
+/// error, or to the file of -o. Standard output is the guest's. If FILE is a checkpoint its program continues as with
+/// `wardian resume`.
 ///
 /// Options of wardian come before FILE; all that comes after it belongs to the guest.
 #[derive(Args)]
 #[command(after_help = EXIT_CODES)]
 #[command(override_usage = "wardian trace [OPTIONS] <FILE> [ARGS]...")]
 pub(crate) struct TraceArgs {
-    /// Only functions whose name matches; may be repeated. `*` matches any characters, `?` one
-    #[arg(long, value_name = "PATTERN", help_heading = TRACE)]
-    pub(crate) only: Vec<String>,
-
-    /// Only functions that the guest imports, such as those of WASI
-    #[arg(long, help_heading = TRACE)]
-    pub(crate) host: bool,
-
-    /// Only functions that the guest exports; with --host those too
-    #[arg(long, help_heading = TRACE)]
-    pub(crate) exports: bool,
-
-    /// Only so many calls inside of each other; functions that are left out do not count
-    #[arg(long, value_name = "NUMBER", help_heading = TRACE)]
-    pub(crate) depth: Option<usize>,
+    #[command(flatten)]
+    pub(crate) calls: TracedCalls,
 
     /// The format: text, json (an object on each line), chrome (for ui.perfetto.dev) or log
     #[arg(long, value_name = "FORMAT", value_parser = trace_format(), help_heading = TRACE)]
@@ -112,6 +102,33 @@ pub(crate) struct TraceArgs {
     #[arg(long, help_heading = TRACE)]
     pub(crate) summary: bool,
 
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+/// The heading of the options that `run` does not have.
+const TRACE: &str = "Options of the trace";
+
+/// Which calls a trace shows, and how much of them.
+#[derive(Args, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TracedCalls {
+    /// Only functions whose name matches; may be repeated. `*` matches any characters, `?` one
+    #[arg(long, value_name = "PATTERN", help_heading = TRACE)]
+    pub(crate) only: Vec<String>,
+
+    /// Only functions that the guest imports, such as those of WASI
+    #[arg(long, help_heading = TRACE)]
+    pub(crate) host: bool,
+
+    /// Only functions that the guest exports; with --host those too
+    #[arg(long, help_heading = TRACE)]
+    pub(crate) exports: bool,
+
+    /// Only so many calls inside of each other; functions that are left out do not count
+    #[arg(long, value_name = "NUMBER", help_heading = TRACE)]
+    pub(crate) depth: Option<usize>,
+
     /// How much is written, for instance 100MiB; in a file 1GiB unless set
     ///
     /// Calls that begin later are counted, and the end of the trace says how many they were.
@@ -119,15 +136,31 @@ pub(crate) struct TraceArgs {
     pub(crate) limit: Option<usize>,
 
     /// How many bytes of a string are shown
-    #[arg(long, value_name = "BYTES", default_value_t = 32, help_heading = TRACE)]
+    #[arg(long, value_name = "BYTES", default_value_t = STRINGS, help_heading = TRACE)]
     pub(crate) strings: usize,
-
-    #[command(flatten)]
-    pub(crate) run: RunArgs,
 }
 
-/// The heading of the options that `run` does not have.
-const TRACE: &str = "Options of the trace";
+/// How many bytes of a string are shown unless the command line says otherwise.
+const STRINGS: usize = 32;
+
+impl Default for TracedCalls {
+    fn default() -> TracedCalls {
+        let (only, strings) = (Vec::new(), STRINGS);
+        TracedCalls { only, host: false, exports: false, depth: None, limit: None, strings }
+    }
+}
+
+impl TracedCalls {
+    /// The options that show these calls.
+    pub(crate) fn options(&self) -> TraceOptions {
+        let mut options = TraceOptions::new()
+            .with_max_string(self.strings)
+            .with_max_depth(self.depth.unwrap_or(usize::MAX));
+        options = self.only.iter().fold(options, |options, pattern| options.with_only(pattern));
+        options = if self.host { options.with_host() } else { options };
+        if self.exports { options.with_exports() } else { options }
+    }
+}
 
 /// Run a program, and show which functions and source lines were executed
 ///
@@ -169,7 +202,7 @@ const COVERAGE: &str = "Options of the coverage";
 
 // Shells complete what is listed.
 
-pub(super) fn profile_format() -> impl TypedValueParser<Value = Format> {
+fn profile_format() -> impl TypedValueParser<Value = Format> {
     let names = PossibleValuesParser::new(Format::ALL.map(Format::name));
     names.try_map(|name| name.parse::<Format>())
 }

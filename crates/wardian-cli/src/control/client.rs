@@ -1,16 +1,15 @@
 //! The side of a control socket that asks: `wardian checkpoint`.
 
 use super::protocol::{Answer, Code, Command, Fields, MAX_LINE, Outcome};
-use crate::args::{AttachArgs, CheckpointCommandArgs};
+use crate::args::CheckpointCommandArgs;
 use crate::checkpoint::is_url;
 use crate::host::control::{self, Stream};
 use crate::live::View;
 use crate::output;
-use crate::report::{Exit, Failure, Result};
+use crate::report::{Exit, Result};
 use anyhow::{Context, anyhow, bail};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::time::Duration;
-use wardian_observe::Format;
 
 /// How long a process may take to read a request.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,31 +35,6 @@ pub(crate) fn checkpoint(args: &CheckpointCommandArgs) -> Result<Exit> {
     let ended = if fields.stopped == Some(true) { "; the program has ended" } else { "" };
     let size = output::bytes(fields.bytes.unwrap_or_default());
     output::write(format!("{}: {size}{ended}\n", args.file.display()).as_bytes())?;
-    Ok(Exit::SUCCESS)
-}
-
-/// `wardian attach PID`.
-pub(crate) fn attach(args: &AttachArgs) -> Result<Exit> {
-    let name = args.output.as_os_str();
-    if name == "-" {
-        return Err(Failure::usage("a profile is written to a file: its process writes it"));
-    }
-    let format = match args.format {
-        Some(format) => format,
-        None => Format::of_path(&args.output).map_err(Failure::usage)?,
-    };
-    let file = std::path::absolute(&args.output)
-        .with_context(|| format!("{} is no path", args.output.display()))?;
-    if file.to_str().is_none() {
-        return Err(anyhow!("{}: the name has to be Unicode", file.display()).into());
-    }
-    let for_ms = u64::try_from(args.time.as_millis()).unwrap_or(u64::MAX);
-    let format = Some(format.name().to_owned());
-    let mut peer = Peer::connect(args.pid)?;
-    let fields = peer.ask(&Command::Profile { file, format, for_ms })?;
-    let samples = fields.samples.unwrap_or_default();
-    let file = args.output.display();
-    output::write(format!("{file}: {samples} samples of process {}\n", args.pid).as_bytes())?;
     Ok(Exit::SUCCESS)
 }
 
@@ -93,7 +67,7 @@ impl Peer {
         }
     }
 
-    fn ask(&mut self, command: &Command) -> anyhow::Result<Fields> {
+    pub(super) fn ask(&mut self, command: &Command) -> anyhow::Result<Fields> {
         let pid = self.pid;
         let answer = self.try_ask(command);
         match answer.with_context(|| format!("process {pid} cannot be asked"))?.outcome {
@@ -129,8 +103,10 @@ fn refused(pid: u32, code: Code, message: String) -> anyhow::Error {
     let cause = anyhow!(message);
     match code {
         Code::CannotCapture => cause.context(format!("process {pid} continues and is not written")),
-        Code::Ended => anyhow!("process {pid}: the program ended before it could be written"),
-        Code::CannotSample => cause.context(format!("process {pid} cannot be looked at")),
+        Code::Ended => anyhow!("process {pid}: the program has ended"),
+        Code::CannotSample | Code::CannotAttach => {
+            cause.context(format!("process {pid} cannot be looked at"))
+        }
         _ => cause.context(format!("process {pid} refuses")),
     }
 }

@@ -1,10 +1,11 @@
 //! What is said over a control socket: lines of JSON, as `docs/control.md` has them.
 
-use crate::args::EngineArg;
+use crate::args::{EngineArg, TracedCalls};
 use crate::live::View;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
+use wardian_observe::TraceEnd;
 
 /// The version of the protocol that is spoken.
 pub(crate) const PROTOCOL: u64 = 1;
@@ -39,9 +40,38 @@ pub(crate) enum Command {
         /// The format's name; by the path's ending unless given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         format: Option<String>,
-        /// For how long the guest is sampled.
+        /// For how long the guest is watched.
         for_ms: u64,
+        /// Samples, unless it is another kind.
+        #[serde(default)]
+        kind: Kind,
     },
+    /// Write a trace of the guest to a file.
+    Trace {
+        /// An absolute path.
+        file: PathBuf,
+        /// The format's name; text unless given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        format: Option<String>,
+        /// For how long the guest's calls are seen.
+        for_ms: u64,
+        /// Which of them.
+        #[serde(default)]
+        calls: TracedCalls,
+        /// Whether the file gets how often each function was called, rather than each call.
+        #[serde(default)]
+        summary: bool,
+    },
+}
+
+/// The kind of a profile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    #[default]
+    Sampling,
+    Exact,
+    Memory,
 }
 
 fn second() -> u64 {
@@ -49,7 +79,7 @@ fn second() -> u64 {
 }
 
 /// The names of commands.
-const COMMANDS: [&str; 4] = ["status", "checkpoint", "top", "profile"];
+const COMMANDS: [&str; 5] = ["status", "checkpoint", "top", "profile", "trace"];
 
 impl Command {
     /// The line that asks for it.
@@ -119,9 +149,14 @@ pub(crate) struct Fields {
     /// Of a look.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) view: Option<View>,
-    /// Of a profile.
+    /// Of a profile of samples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) samples: Option<u64>,
+    /// Of a trace: how many calls there were, and how many of them the file lacks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) calls: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dropped: Option<u64>,
 }
 
 /// Why something was not done.
@@ -135,6 +170,7 @@ pub(crate) enum Code {
     CannotCapture,
     CannotWrite,
     CannotSample,
+    CannotAttach,
     Ended,
     /// One of a newer version.
     #[serde(other)]
@@ -176,6 +212,11 @@ impl Answer {
         Answer::ok(Fields { samples: Some(samples), ..Fields::default() })
     }
 
+    pub(crate) fn traced(end: TraceEnd) -> Answer {
+        let (calls, dropped) = (Some(end.calls), Some(end.dropped));
+        Answer::ok(Fields { calls, dropped, ..Fields::default() })
+    }
+
     pub(crate) fn error(code: Code, message: impl std::fmt::Display) -> Answer {
         /// Messages quote what was asked, which may be long.
         const LONGEST: usize = 4096;
@@ -195,7 +236,8 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, Code, Command, Outcome};
+    use super::{Answer, Code, Command, Kind, Outcome};
+    use crate::args::TracedCalls;
     use std::path::PathBuf;
 
     #[test]
@@ -205,8 +247,20 @@ mod tests {
             Command::Status,
             Command::Checkpoint { file: file.clone(), stop: true },
             Command::Top { for_ms: 3 },
-            Command::Profile { file: file.clone(), format: None, for_ms: 5 },
-            Command::Profile { file, format: Some("svg".into()), for_ms: 5 },
+            Command::Profile { file: file.clone(), format: None, for_ms: 5, kind: Kind::Exact },
+            Command::Profile {
+                file: file.clone(),
+                format: Some("svg".into()),
+                for_ms: 5,
+                kind: Kind::default(),
+            },
+            Command::Trace {
+                file,
+                format: None,
+                for_ms: 5,
+                calls: TracedCalls { only: vec!["a*".into()], ..TracedCalls::default() },
+                summary: true,
+            },
         ] {
             let line = command.to_line().unwrap();
             assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
@@ -232,6 +286,14 @@ mod tests {
             (r#"{"protocol":1,"command":"checkpoint","file":7}"#, Code::Malformed),
             (r#"{"protocol":1,"command":"top","for_ms":-1}"#, Code::Malformed),
             (r#"{"protocol":1,"command":"profile","file":"/a"}"#, Code::Malformed),
+            (
+                r#"{"protocol":1,"command":"profile","file":"/a","for_ms":1,"kind":"x"}"#,
+                Code::Malformed,
+            ),
+            (
+                r#"{"protocol":1,"command":"trace","file":"/a","for_ms":1,"calls":{"x":1}}"#,
+                Code::Malformed,
+            ),
             (r#"{"protocol":1,"command":"checkpoint","file":"/a","more":1}"#, Code::Malformed),
         ] {
             let answer = Command::from_line(line.as_bytes()).unwrap_err();

@@ -146,6 +146,10 @@ pub(crate) mod control {
     pub(crate) struct Pending(Infallible);
 
     impl Pending {
+        pub(crate) fn gone(&self) -> std::sync::Arc<std::sync::atomic::AtomicBool> {
+            match self.0 {}
+        }
+
         pub(crate) fn send(self, _: Answer) {
             match self.0 {}
         }

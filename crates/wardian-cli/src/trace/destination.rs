@@ -1,6 +1,6 @@
 //! Where a trace goes: standard error, or a file, whose contents stay until the first call is written.
 
-use crate::outfile::OutFile;
+use crate::outfile::{FileWriter, OutFile};
 use crate::report::{self, Failure, Result};
 use anyhow::Context;
 use std::io::{self, Write};
@@ -108,19 +108,6 @@ impl Drop for Destination {
             // No guest has run: nothing is left behind.
             file.discard();
         }
-    }
-}
-
-/// Writes to a file that others have, too.
-struct FileWriter(Arc<OutFile>);
-
-impl Write for FileWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (&*self.0).write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        (&*self.0).flush()
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// The main thread says `go`. Two threads take turns by waiting and notifying, and add up what depends on the order; the
 /// main thread waits for both and exits with it.
-const TURNS: &str = r#"(module
+pub(super) const TURNS: &str = r#"(module
   (import "env" "memory" (memory 1 1 shared))
   (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
   (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
@@ -45,9 +45,9 @@ const TURNS: &str = r#"(module
     (call $exit (i32.and (i32.load (i32.const 72)) (i32.const 0x3f)))))"#;
 
 /// The exit code, which no other end has.
-fn expected() -> i32 {
-    let turns = (0..30_000u32).flat_map(|i| [i, i + 1]);
-    turns.fold(0u32, |sum, turn| sum.wrapping_mul(31).wrapping_add(turn)) as i32 & 0x3f
+pub(super) fn turns() -> i32 {
+    let all = (0..30_000u32).flat_map(|i| [i, i + 1]);
+    all.fold(0u32, |sum, turn| sum.wrapping_mul(31).wrapping_add(turn)) as i32 & 0x3f
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_program_with_threads_continues_where_signals_ended_it() {
         send(&child, Signal::SIGTERM);
         let (code, out, err) = end(child);
         if code.is_some_and(|code| code != 75) {
-            assert_eq!((code, out.as_str(), err.as_str()), (Some(expected()), "", ""));
+            assert_eq!((code, out.as_str(), err.as_str()), (Some(turns()), "", ""));
             break;
         }
         // Without a code the signal came before the guest was resumed: the file is as before.
@@ -87,10 +87,10 @@ fn a_program_with_threads_is_written_while_it_runs() {
     std::fs::create_dir(place.path("out")).unwrap();
     let every = ["--checkpoint", "a.chk", "--checkpoint-every", "10ms"];
     let child = start(&place, &[&["run"], &every[..], &["turns.wat"]].concat());
-    assert_eq!(end(child), (Some(expected()), "go\n".to_owned(), String::new()));
+    assert_eq!(end(child), (Some(turns()), "go\n".to_owned(), String::new()));
     let child = start(&place, &["resume", "a.chk"]);
     let (code, out, err) = end(child);
-    assert!(code == Some(expected()) && err.is_empty(), "{code:?}: {err}");
+    assert!(code == Some(turns()) && err.is_empty(), "{code:?}: {err}");
     assert!(["", "go\n"].contains(&out.as_str()), "{out}");
     // A damaged file.
     let mut bytes = std::fs::read(place.path("a.chk")).unwrap();

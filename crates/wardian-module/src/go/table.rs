@@ -3,6 +3,7 @@
 use super::image::{HIGHEST, Image};
 use crate::{ConstOp, ElementItems, ElementSegment, ModuleInfo, SegmentMode};
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// The first eight bytes: magic number, two zeroes, size of an instruction, size of a pointer.
 const GO_1_18: u64 = u64::from_le_bytes([0xf0, 0xff, 0xff, 0xff, 0, 0, 1, 8]);
@@ -21,6 +22,8 @@ const GOFUNC_WORDS: [u64; 7] = [40, 43, 38, 41, 42, 44, 39];
 const TRIED: usize = 64;
 /// Steps that a table of one function has at most: an address within a function has 16 bits.
 const STEPS: usize = 1 << 17;
+/// Steps of a table of sizes of frames: a frame has its size from the first point on.
+const FRAME_STEPS: usize = 64;
 /// Inlined calls in each other.
 const DEEPEST: usize = 64;
 
@@ -39,6 +42,8 @@ pub(super) struct Table {
     has_start_line: bool,
     /// By index of a function of the module.
     entries: HashMap<u32, Entry>,
+    /// Functions by the upper bits of their addresses.
+    by_address: HashMap<u64, u32>,
 }
 
 /// A function of the table.
@@ -48,6 +53,15 @@ pub(super) struct Entry {
     pub(super) address: u64,
     /// Its description's address.
     record: u64,
+}
+
+/// Program counters with the same value in a table.
+struct Run {
+    value: i32,
+    /// The program counter behind the last one.
+    end: u32,
+    /// How many runs there are up to this one.
+    steps: usize,
 }
 
 /// A place in source code.
@@ -85,8 +99,18 @@ impl Table {
         let (names, units, files) = (part(4), part(5), part(6));
         let (values, functions) = (part(7), part(8));
         let has_start_line = word(0) == GO_1_20;
-        let (data, entries) = (None, HashMap::new());
-        Table { image, names, units, files, values, functions, data, has_start_line, entries }
+        Table {
+            image,
+            names,
+            units,
+            files,
+            values,
+            functions,
+            data: None,
+            has_start_line,
+            entries: HashMap::new(),
+            by_address: HashMap::new(),
+        }
     }
 
     /// Reads which functions there are. None if this is no table, or not of these functions.
@@ -108,6 +132,7 @@ impl Table {
         {
             return None;
         }
+        self.by_address = self.entries.iter().map(|(f, entry)| (entry.address >> 16, *f)).collect();
         self.data = module.and_then(|module| self.function_data(bytes, module));
         Some(())
     }
@@ -170,6 +195,32 @@ impl Table {
     /// Its name.
     pub(super) fn function_name<'a>(&self, bytes: &'a [u8], entry: Entry) -> Option<&'a str> {
         self.name(bytes, self.u32(bytes, entry.record + 4)?)
+    }
+
+    /// The function that an address is in, and the number of the point in it.
+    pub(super) fn function_at(&self, address: u64) -> Option<(u32, u32)> {
+        let func = *self.by_address.get(&(address >> 16))?;
+        Some((func, (address & 0xffff) as u32))
+    }
+
+    /// The addresses that functions have, from the lowest on.
+    pub(super) fn addresses(&self) -> Option<Range<u32>> {
+        let (low, high) = (self.by_address.keys().min()?, self.by_address.keys().max()?);
+        let address = |upper: u64| u32::try_from(upper.checked_shl(16)?).ok();
+        Some(address(*low)?..address(high + 1).unwrap_or(u32::MAX))
+    }
+
+    /// Bytes between the stack pointer and the address that the function returns to. At a number past all points it is
+    /// that of the last one.
+    pub(super) fn frame_size(&self, bytes: &[u8], entry: Entry, pc: u32) -> Option<i32> {
+        let table = self.u32(bytes, entry.record + 16)?;
+        self.run(bytes, table, pc, FRAME_STEPS).map(|run| run.value)
+    }
+
+    /// Whether nothing calls the function on a goroutine's stack, as its description says.
+    pub(super) fn is_outermost(&self, bytes: &[u8], entry: Entry) -> bool {
+        let flags = entry.record + if self.has_start_line { 41 } else { 37 };
+        self.image.read(bytes, flags).is_some_and(|[flags]| flags & 1 != 0)
     }
 
     /// Where it begins.
@@ -260,21 +311,27 @@ impl Table {
     /// The value that a table has for a program counter, and how many steps were made. A table consists of
     /// pairs: how much the value changes, and for how many program counters.
     fn value(&self, bytes: &[u8], table: u32, pc: u32) -> Option<(i32, usize)> {
+        let run = self.run(bytes, table, pc, STEPS).filter(|run| pc < run.end)?;
+        Some((run.value, run.steps))
+    }
+
+    /// The run of program counters with the same value that one is in, or the last run.
+    fn run(&self, bytes: &[u8], table: u32, pc: u32, most: usize) -> Option<Run> {
         if table == 0 {
             return None;
         }
         let mut at = self.values.checked_add(table.into())?;
-        let (mut value, mut end) = (-1i32, 0u32);
-        for step in 0..STEPS {
+        let mut run = Run { value: -1, end: 0, steps: 0 };
+        while run.steps < most {
             let change = self.varint(bytes, &mut at)?;
-            if change == 0 && step > 0 {
-                return None;
+            if change == 0 && run.steps > 0 {
+                return Some(run);
             }
             let change = (change >> 1).cast_signed() ^ -((change & 1).cast_signed());
-            value = value.wrapping_add(change);
-            end = end.checked_add(self.varint(bytes, &mut at)?)?;
+            let end = run.end.checked_add(self.varint(bytes, &mut at)?)?;
+            run = Run { value: run.value.wrapping_add(change), end, steps: run.steps + 1 };
             if pc < end {
-                return Some((value, step + 1));
+                return Some(run);
             }
         }
         None

@@ -1,132 +1,22 @@
 //! Small modules with tables as Go's linker writes them, made here; whole ones and damaged ones.
 
+mod program;
+
 use crate::{DebugInfo, Module};
-use std::fmt::Write;
+use program::{GO_1_18, GO_1_20, GO_1_27, data, memory};
 use wardian_types::CoreFeatures;
 
-/// What differs between versions of Go.
-#[derive(Clone, Copy, Debug)]
-struct Version {
-    magic: u8,
-    /// Which word of `moduledata` is the address of data about functions.
-    data_word: usize,
-    /// Offsets of functions count functions, not bytes.
-    by_number: bool,
-}
-
-const GO_1_18: Version = Version { magic: 0xf0, data_word: 38, by_number: false };
-const GO_1_20: Version = Version { magic: 0xf1, data_word: 40, by_number: false };
-const GO_1_27: Version = Version { magic: 0xf1, data_word: 43, by_number: true };
-
-/// Where the table is in memory.
-const AT: u32 = 0x40;
-const NAMES: &[u8] = b"\0main.main\0main.(*T).inlined\0main.helper\0";
-const FILES: &[u8] = b"main.go\0helper.go\0";
-
-/// Memory from [`AT`] on: the table, data about functions, and `moduledata`.
-fn memory(version: Version) -> Vec<u8> {
-    // Tables of values: pairs of a change (zigzag) and for how many program counters. The first is unused.
-    let mut values = vec![0];
-    let mut table = |pairs: &[u8]| {
-        let at = values.len() as u32;
-        values.extend_from_slice(pairs);
-        values.push(0);
-        at
-    };
-    // From -1: file 0 for all. Lines: 20, then 7 (inlined), then 22. Inlined calls: none, the first, none.
-    let file = table(&[2, 9]);
-    let other_file = table(&[4, 9]);
-    let lines = table(&[42, 1, 25, 1, 30, 7]);
-    let helper_lines = table(&[10, 9]);
-    let inlined = table(&[0, 1, 2, 1, 1, 7]);
-
-    let start_line = version.magic == 0xf1;
-    let mut functions = Vec::new();
-    let rows = [(0, 24u32), (1, 24 + 72)];
-    for (number, record) in rows {
-        let offset = match version.by_number {
-            true => 0x1000 + number,
-            false => number << 16,
-        };
-        functions.extend([offset, record].iter().flat_map(|v| v.to_le_bytes()));
-    }
-    functions.resize(24, 0);
-    let mut record = |name: u32, file: u32, lines: u32, start: u32, inlined: u32, tree: u32| {
-        let begin = functions.len();
-        let mut words = vec![0, name, 0, 0, 0, file, lines, 3, 0];
-        words.extend(start_line.then_some(start));
-        words.push(4 << 24);
-        words.extend([0, 0, inlined, u32::MAX, u32::MAX, u32::MAX, tree]);
-        functions.extend(words.iter().flat_map(|v| v.to_le_bytes()));
-        functions.resize(begin + 72, 0);
-    };
-    record(1, file, lines, 18, inlined, 16);
-    record(29, other_file, helper_lines, 3, 0, u32::MAX);
-
-    let tree = match start_line {
-        true => vec![0, 11, 0, 5],
-        false => vec![0, 0, 7, 11, 0],
-    };
-    let mut data = vec![0xee; 16];
-    data.extend(tree.iter().flat_map(|v: &u32| v.to_le_bytes()));
-    data.resize(48, 0);
-
-    assemble(version, &values, &functions, data)
-}
-
-/// The header, the parts that it says the places of, data about functions, and `moduledata`.
-fn assemble(version: Version, values: &[u8], functions: &[u8], data: Vec<u8>) -> Vec<u8> {
-    let units: Vec<u8> = [0u32, 8].iter().flat_map(|v| v.to_le_bytes()).collect();
-    let parts = [NAMES, &units, FILES, values, functions];
-    let mut out = Vec::new();
-    let text = if version.by_number { 0u64 } else { 0x1000_0000 };
-    let mut header =
-        vec![u64::from_le_bytes([version.magic, 255, 255, 255, 0, 0, 1, 8]), 2, 1, text];
-    let mut at = 72;
-    for part in parts {
-        header.push(at);
-        at += part.len().next_multiple_of(8) as u64;
-    }
-    out.extend(header.iter().flat_map(|v| v.to_le_bytes()));
-    for part in parts {
-        out.extend(part);
-        out.resize(out.len().next_multiple_of(8), 0);
-    }
-    let data_at = u64::from(AT) + out.len() as u64;
-    out.extend(data);
-    let mut module = vec![0; 48];
-    (module[0], module[1]) = (u64::from(AT), u64::from(AT) + header[4]);
-    (module[22], module[version.data_word]) = (text, data_at);
-    out.extend(module.iter().flat_map(|v| v.to_le_bytes()));
-    out
-}
-
-/// A module with two functions. Runs of zeroes are left out of the data, as Go's linker does.
+/// A module with two functions in the tables, and one that is not.
 fn module(memory: &[u8]) -> Module {
-    let mut data = String::new();
-    let mut at = 0;
-    while at < memory.len() {
-        let zeroes = memory[at..].iter().take_while(|byte| **byte == 0).count();
-        if zeroes >= 6 {
-            at += zeroes;
-            continue;
-        }
-        let len = memory[at..].windows(6).position(|run| run == [0; 6]);
-        let len = len.map_or(memory.len() - at, |len| len.max(1));
-        let text: String = memory[at..at + len].iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "\\{byte:02x}");
-            text
-        });
-        let _ = writeln!(data, "(data (i32.const {}) \"{text}\")", AT as usize + at);
-        at += len;
-    }
+    let data = data(memory);
     let text = format!(
         r#"(module (import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))
         (memory 1) (table 0x1100 funcref) (elem (i32.const 0x1000) 1 2)
-        (func (export "_start")
-            (drop (i64.const 0x10000001)) (call 2)
-            (nop) (nop) (nop) (nop) (drop (i64.const 0x10000002)) (call 2)
-            (drop (i64.const 0x10000003)) (call 2))
+        (func (export "_start") (param i32) (result i32)
+            (drop (i64.const 0x10000001)) (drop (call 2 (i32.const 0)))
+            (nop) (nop) (nop) (nop) (drop (i64.const 0x10000002)) (drop (call 2 (i32.const 0)))
+            (drop (i64.const 0x10000003)) (call 2 (i32.const 0)))
+        (func (param i32) (result i32) (i32.const 0))
         (func (nop))
         {data})"#
     );
@@ -190,6 +80,68 @@ fn sizes_by_file_are_those_of_functions() {
     assert_eq!(files, [("main.go".to_owned(), bodies[0]), ("helper.go".to_owned(), bodies[1])]);
 }
 
+/// The offset of each call of `main.main`.
+fn calls(module: &Module) -> Vec<u32> {
+    let body = module.info().bodies[0].clone();
+    let first = module.info().code_section;
+    // The operator and the function's index.
+    let found = body.filter(|at| module.bytes()[*at..*at + 2] == [0x10, 2]);
+    found.map(|at| (at - first) as u32).collect()
+}
+
+#[test]
+fn calls_of_a_goroutine_are_on_its_stack() {
+    for version in [GO_1_18, GO_1_20, GO_1_27] {
+        let module = module(&memory(version));
+        let calls = calls(&module);
+        assert_eq!(module.go_addresses(), Some(0x1000_0000..0x1002_0000), "{version:?}");
+        let main = |call: usize| 0x1000_0001 + call as u64;
+        let helper = 0x1001_0001;
+        let last = (1, Some(calls[1]));
+        for (frames, stack, expected) in [
+            // The frame of `helper` has 8 bytes, and behind it there is where it returns to.
+            (&[2][..], &[0, main(1)][..], &[last][..]),
+            (&[2], &[0, main(2)], &[(1, Some(calls[2]))]),
+            // It was about to make its frame, or to call.
+            (&[2], &[main(0)], &[(1, Some(calls[0]))]),
+            (&[2], &[7, 7, main(0)], &[(1, Some(calls[0]))]),
+            // Two of them on either stack; where `helper` calls is not known, for it does not.
+            (&[2, 2], &[0, helper, 0, main(1)], &[last]),
+            (&[2], &[0, helper, 0, main(1)], &[(2, None), last]),
+            // What has no stack of Go's is called by it, or enters it.
+            (&[u32::MAX, 0, 2, 3], &[0, main(1)], &[last]),
+            // All of it is there; it is no stack of these calls; it is too short to be sure.
+            (&[2, 1], &[0, main(1), 0, 0, main(1)], &[]),
+            (&[1], &[0, 0, main(1)], &[]),
+            (&[2, 2], &[0, main(1), 0, main(1)], &[]),
+            (&[2], &[0, helper, 0, helper], &[]),
+            (&[2], &[0, 0x1fff_0001], &[]),
+            (&[3], &[0, main(1)], &[]),
+            (&[], &[], &[]),
+        ] {
+            let word = |at: u32| {
+                let at = at.checked_sub(1000).filter(|at| at % 8 == 0)?;
+                stack.get(at as usize / 8).copied()
+            };
+            let (inner, found) = module.go_callers(frames, 1000, &word);
+            let found: Vec<_> = found.iter().map(|call| (call.func, call.offset)).collect();
+            assert_eq!(found, expected, "{version:?} {frames:?} {stack:x?}");
+            let helpers = frames.iter().rposition(|func| *func == 2).map_or(0, |at| at + 1);
+            assert!(expected.is_empty() || inner == helpers, "{version:?} {frames:?}");
+        }
+    }
+}
+
+#[test]
+fn a_stack_without_an_end_is_bounded() {
+    let module = module(&memory(GO_1_20));
+    let (_, found) = module.go_callers(&[2], 8, &|_| Some(0x1001_0001));
+    assert!((1000..10_000).contains(&found.len()), "{}", found.len());
+    for sp in [0, 1, u32::MAX, u32::MAX - 7] {
+        assert!(module.go_callers(&[2], sp, &|_| None).1.is_empty());
+    }
+}
+
 #[test]
 fn damaged_tables_are_no_reason_to_fail() {
     let ask = |memory: &[u8]| {
@@ -197,6 +149,10 @@ fn damaged_tables_are_no_reason_to_fail() {
         (0..4).for_each(|func| _ = (module.func_name(func), module.func_start(func)));
         _ = (places(&module, 0), places(&module, 1));
         module.source_files(0..u32::MAX, &mut |_, _| ());
+        _ = module.go_addresses();
+        for address in [0x1000_0002, 0x1001_0001] {
+            _ = module.go_callers(&[2], 64, &|at| (at < 4096).then_some(address));
+        }
     };
     for version in [GO_1_18, GO_1_27] {
         let whole = memory(version);
@@ -219,8 +175,9 @@ fn damaged_tables_are_no_reason_to_fail() {
 #[test]
 fn a_table_of_other_functions_is_none() {
     let mut other = memory(GO_1_20);
-    // Three functions of a module that has two.
-    other[8] = 3;
+    // Four functions of a module that has three.
+    other[8] = 4;
     let module = module(&other);
     assert_eq!((module.debug_info(), module.func_name(2)), (DebugInfo::Absent, None));
+    assert_eq!(module.go_addresses(), None);
 }

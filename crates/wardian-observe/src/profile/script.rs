@@ -1,17 +1,20 @@
-//! Following the calls of a program that an interpreter inside a sampled guest runs.
+//! Following the calls of a program that an interpreter inside a sampled guest runs, or those of a goroutine.
 //!
 //! Samples have pairs (code, instruction). What they mean is read from the guest's memory each time that samples
 //! are read, which is often enough that the code is mostly still there: compiled code has no safepoints between calls
 //! of the host at which the guest could be asked to wait. A record that was replaced meanwhile is noticed
 //! by its fields, and an instruction that is none of the code's is left out.
 
+#[cfg(test)]
+mod tests;
+
 use crate::script::mixed::{Evaluator, mix, runs};
-use crate::script::{FunctionCache, GuestFrames, Interpreter, Search};
+use crate::script::{FunctionCache, GuestFrames, Interpreter, Language, Search};
 use crate::symbols::{ModuleId, Place, Symbols};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 use wardian::{
-    Module,
+    Frame, Module,
     sampler::{Sample, SampledMemory, Sampler},
 };
 
@@ -29,6 +32,7 @@ const MEMORIES: usize = 64;
 pub(super) enum Script {
     Looking(Looking),
     Following(Box<Following>),
+    Goroutines(Goroutines),
     /// There is none, or it is not wanted.
     None,
 }
@@ -37,11 +41,13 @@ pub(super) enum Script {
 pub(super) struct Looking {
     since: Instant,
     next: Instant,
-    /// By where their bytes lie, whether modules look like an interpreter.
-    checked: HashMap<usize, bool>,
+    /// By where their bytes lie, whose interpreter modules look like.
+    checked: HashMap<usize, Option<Language>>,
+    /// The same of modules that are no programs of Go.
+    not_go: HashSet<usize>,
     room: Vec<u8>,
     /// When an interpreter was first seen that has not been found yet.
-    seen: Option<Instant>,
+    seen: Option<(Instant, Language)>,
 }
 
 #[derive(Debug)]
@@ -55,6 +61,46 @@ pub(super) struct Following {
     is_named: bool,
 }
 
+/// A program of Go, whose goroutines have stacks of their own.
+#[derive(Debug)]
+pub(super) struct Goroutines {
+    how: GuestFrames,
+    module: Module,
+    id: ModuleId,
+}
+
+impl Goroutines {
+    /// The places of a sample, with the goroutine's calls that were not entered since it ran last.
+    fn places(&self, sample: &Sample<'_>, mut places: Vec<Place>) -> Vec<Place> {
+        if sample.is_truncated() {
+            return places;
+        }
+        let mut links = sample.links();
+        let Some((sp, ..)) = links.next() else { return places };
+        let words = links.map(|(at, word, bit)| (at, u64::from(word | u32::from(bit))));
+        let words: HashMap<u32, u64> = words.collect();
+        let func = |place: &Place| match place {
+            Place::Code { module, func, .. } if *module == self.id => *func,
+            _ => u32::MAX,
+        };
+        let funcs: Vec<u32> = places.iter().map(func).collect();
+        let (inner, callers) = self.module.go_callers(&funcs, sp, &|at| words.get(&at).copied());
+        if callers.is_empty() {
+            return places;
+        }
+        if self.how == GuestFrames::Only {
+            places.truncate(inner);
+        }
+        let place = |call: &Frame| {
+            let (func, offset) = (call.func_index(), call.code_offset());
+            Place::Code { module: self.id, func, offset }
+        };
+        let callers: Vec<Place> = callers.iter().map(place).collect();
+        places.splice(inner..inner, callers);
+        places
+    }
+}
+
 impl Script {
     pub(super) fn new(how: GuestFrames) -> Script {
         if how == GuestFrames::Off {
@@ -65,6 +111,7 @@ impl Script {
             since: now,
             next: now,
             checked: HashMap::new(),
+            not_go: HashSet::new(),
             room: Vec::new(),
             seen: None,
         })
@@ -75,7 +122,8 @@ impl Script {
         match self {
             Script::Looking(looking) => looking.seen.is_some(),
             Script::Following(_) => true,
-            Script::None => false,
+            // What its samples have does not change.
+            Script::Goroutines(_) | Script::None => false,
         }
     }
 
@@ -87,12 +135,16 @@ impl Script {
         symbols: &mut Symbols,
     ) -> Option<String> {
         match self {
-            Script::None => None,
+            Script::None | Script::Goroutines(_) => None,
             Script::Following(following) => {
                 following.functions.begin();
                 None
             }
             Script::Looking(looking) => {
+                if let Some(found) = looking.goroutines(how, sampler, symbols) {
+                    *self = found;
+                    return None;
+                }
                 let (memory, search) = looking.look(sampler)?;
                 match search {
                     Search::NotYet => None,
@@ -116,13 +168,17 @@ impl Script {
     /// No more samples come. Returns why the interpreter's program was not seen.
     pub(super) fn end(&mut self) -> Option<String> {
         match std::mem::replace(self, Script::None) {
-            Script::Looking(Looking { seen: Some(seen), .. }) if seen.elapsed() >= ENOUGH => Some(
-                "The guest looks like CPython, but of a version or build whose frames cannot be read (3.11 to \
-                 3.14 for 32 bits are known), so the program that it runs is not shown."
-                    .into(),
-            ),
-            Script::Following(following) => {
-                *self = Script::Following(following);
+            Script::Looking(Looking { seen: Some((seen, language)), .. })
+                if seen.elapsed() >= ENOUGH =>
+            {
+                let known = language.known();
+                Some(format!(
+                    "The guest looks like {known} for 32 bits are known), so the program that it runs is not shown."
+                ))
+            }
+            // Samples that are left are still to be read.
+            followed @ (Script::Following(_) | Script::Goroutines(_)) => {
+                *self = followed;
                 None
             }
             _ => None,
@@ -140,12 +196,39 @@ impl Script {
             Script::Following(following) if sample.links().len() > 0 => {
                 following.places(symbols, sample, places)
             }
+            Script::Goroutines(goroutines) if sample.links().len() > 0 => {
+                goroutines.places(sample, places)
+            }
             _ => places,
         }
     }
 }
 
 impl Looking {
+    /// The first instance of a program of Go, if there is one.
+    fn goroutines(
+        &mut self,
+        how: GuestFrames,
+        sampler: &Sampler,
+        symbols: &mut Symbols,
+    ) -> Option<Script> {
+        let memories = sampler.memories().into_iter().take(MEMORIES);
+        let mut addresses = |module: &Module| {
+            let key = module.bytes().as_ptr() as usize;
+            // Those that have been looked at are no programs of Go.
+            let is_new = self.not_go.insert(key);
+            is_new.then(|| module.go_addresses()).flatten()
+        };
+        let found = |memory: SampledMemory| Some((addresses(memory.module())?, memory));
+        let (addresses, memory) = memories.into_iter().find_map(found)?;
+        let module = memory.module().clone();
+        let id = symbols.module(&module);
+        Some(match memory.scan_stack(addresses) {
+            true => Script::Goroutines(Goroutines { how, module, id }),
+            false => Script::None,
+        })
+    }
+
     /// Looks at the memory of the first instance whose module is an interpreter, if it is time.
     fn look(&mut self, sampler: &Sampler) -> Option<(SampledMemory, Search)> {
         let now = Instant::now();
@@ -155,15 +238,16 @@ impl Looking {
         self.next = now + AGAIN.max(now.duration_since(self.since) / SHARE);
         let memories = sampler.memories();
         let mut likely = memories.into_iter().take(MEMORIES);
-        let memory = likely.find(|memory| self.is_interpreter(memory.module()))?;
-        self.seen.get_or_insert(now);
-        let search = Interpreter::find(&memory, &mut self.room);
+        let found = |memory: SampledMemory| Some((self.language(memory.module())?, memory));
+        let (language, memory) = likely.find_map(found)?;
+        self.seen.get_or_insert((now, language));
+        let search = Interpreter::find(language, &memory, &mut self.room);
         Some((memory, search))
     }
 
-    fn is_interpreter(&mut self, module: &Module) -> bool {
+    fn language(&mut self, module: &Module) -> Option<Language> {
         let key = module.bytes().as_ptr() as usize;
-        *self.checked.entry(key).or_insert_with(|| Interpreter::is_in(module))
+        *self.checked.entry(key).or_insert_with(|| Language::of(module))
     }
 }
 
@@ -209,7 +293,7 @@ impl Following {
         if !self.is_named && !sample.is_truncated() {
             let size = |func| symbols.range(self.module, func).map_or(0, |range| range.len());
             let funcs = places.iter().filter_map(own).map(|func| (func, size(func)));
-            self.evaluator.learn(runs.len(), funcs);
+            self.evaluator.learn(self.interpreter.shape(), runs.len(), funcs);
         }
         let evaluator = self.evaluator.func();
         let is_evaluator = |place: Place| evaluator.is_some() && own(&place) == evaluator;

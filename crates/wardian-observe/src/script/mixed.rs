@@ -65,17 +65,21 @@ pub(crate) fn mix<T: Copy>(
     }
 }
 
-/// Finds out which function of an interpreter runs code, where names are missing: the largest one that is called as
-/// often as there are runs, in almost all samples.
+/// Finds out which function of an interpreter runs code, where names are missing. In almost all samples it is called as
+/// often as there are runs. Of several it is the largest one, or, if it need not be large, the innermost one.
 #[derive(Debug, Default)]
 pub(crate) struct Evaluator {
     known: HashMap<u32, Votes>,
+    /// Stacks that it has learned from.
+    stacks: u32,
     found: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Votes {
     size: usize,
+    /// Calls of the interpreter's around the outermost one of it.
+    depth: usize,
     fits: u32,
     misses: u32,
 }
@@ -88,7 +92,7 @@ const MOST: usize = 256;
 impl Evaluator {
     /// One that is known.
     pub(crate) fn named(func: u32) -> Evaluator {
-        Evaluator { known: HashMap::new(), found: Some(func) }
+        Evaluator { found: Some(func), ..Evaluator::default() }
     }
 
     /// The function, if it is known.
@@ -96,24 +100,40 @@ impl Evaluator {
         self.found
     }
 
-    /// Learns from a stack that is not whole: the largest function on it is likely to be it.
-    pub(crate) fn learn_most(&mut self, funcs: impl Iterator<Item = (u32, usize)>) {
+    /// Learns from a stack that is not whole: the largest function on it is likely to be it, if it is large.
+    pub(crate) fn learn_most(&mut self, shape: Shape, funcs: impl Iterator<Item = (u32, usize)>) {
+        if !shape.evaluator_is_large {
+            return;
+        }
         let large = funcs.filter(|(_, size)| *size >= LEAST);
         self.found = large.max_by_key(|(_, size)| *size).map(|(func, _)| func);
     }
 
-    /// Learns from a whole stack: the functions of the interpreter's module on it with the sizes of their code.
-    pub(crate) fn learn(&mut self, runs: usize, funcs: impl Iterator<Item = (u32, usize)>) {
+    /// Learns from a whole stack: the functions of the interpreter's module on it with the sizes of their code, the
+    /// innermost first.
+    pub(crate) fn learn(
+        &mut self,
+        shape: Shape,
+        runs: usize,
+        funcs: impl Iterator<Item = (u32, usize)>,
+    ) {
         if runs == 0 {
             return;
         }
+        let funcs: Vec<(u32, usize)> = funcs.collect();
         let mut counts: HashMap<u32, usize> = HashMap::new();
-        for (func, size) in funcs.filter(|(_, size)| *size >= LEAST) {
+        for (depth, (func, size)) in funcs.into_iter().rev().enumerate() {
+            if shape.evaluator_is_large && size < LEAST {
+                continue;
+            }
             *counts.entry(func).or_default() += 1;
             if self.known.len() < MOST {
-                self.known.entry(func).or_insert(Votes { size, fits: 0, misses: 0 });
+                // It was not in those before.
+                let new = Votes { size, depth, fits: 0, misses: self.stacks };
+                self.known.entry(func).or_insert(new);
             }
         }
+        self.stacks = self.stacks.saturating_add(1);
         for (func, votes) in &mut self.known {
             match counts.get(func) {
                 Some(count) if *count == runs => votes.fits = votes.fits.saturating_add(1),
@@ -121,7 +141,8 @@ impl Evaluator {
             }
         }
         let likely = self.known.iter().filter(|(_, v)| v.misses.saturating_mul(10) <= v.fits);
-        self.found = likely.max_by_key(|(_, votes)| votes.size).map(|(func, _)| *func);
+        let rank = |votes: &Votes| if shape.evaluator_is_large { votes.size } else { votes.depth };
+        self.found = likely.max_by_key(|(_, votes)| rank(votes)).map(|(func, _)| *func);
     }
 }
 
@@ -130,8 +151,9 @@ mod tests {
     use super::{Evaluator, mix, runs};
     use crate::script::{GuestFrames, Shape};
 
-    const CALL: Shape = Shape { evaluator: "", mark_is_call: true };
-    const BORDER: Shape = Shape { evaluator: "", mark_is_call: false };
+    const CALL: Shape = Shape { evaluator: "", evaluator_is_large: true, mark_is_call: true };
+    const BORDER: Shape = Shape { mark_is_call: false, ..CALL };
+    const SMALL: Shape = Shape { evaluator_is_large: false, ..CALL };
 
     /// `e` evaluates, `H` is the host; digits are calls of the program.
     fn mixed(how: GuestFrames, frames: &str, calls: &[&str]) -> String {
@@ -180,13 +202,21 @@ mod tests {
             funcs.iter().map(sizes).collect::<Vec<_>>()
         };
         // A larger one, 7, is only there now and then.
-        evaluator.learn(1, stack(&[7, 2, 1]).into_iter());
-        evaluator.learn(2, stack(&[2, 3, 2, 1]).into_iter());
-        evaluator.learn(3, stack(&[2, 3, 2, 2, 1]).into_iter());
+        evaluator.learn(CALL, 1, stack(&[7, 2, 1]).into_iter());
+        evaluator.learn(CALL, 2, stack(&[2, 3, 2, 1]).into_iter());
+        evaluator.learn(CALL, 3, stack(&[2, 3, 2, 2, 1]).into_iter());
         assert_eq!(evaluator.func(), Some(2));
         let mut small = Evaluator::default();
-        small.learn(1, [(1, 100)].into_iter());
+        small.learn(CALL, 1, [(1, 100)].into_iter());
         assert_eq!(small.func(), None);
+        // Of those that fit the innermost one; what it calls differs.
+        let mut small = Evaluator::default();
+        for (runs, funcs) in
+            [(1, &[9, 2, 1][..]), (1, &[2, 1]), (2, &[8, 2, 3, 2, 1]), (1, &[4, 2, 1])]
+        {
+            small.learn(SMALL, runs, funcs.iter().map(|func| (*func, 100)));
+        }
+        assert_eq!(small.func(), Some(2));
         assert_eq!(Evaluator::named(4).func(), Some(4));
     }
 }

@@ -55,7 +55,7 @@ impl Python {
 
     pub(super) fn shape(&self) -> Shape {
         let mark_is_call = self.layout.frame.entry_is_call;
-        Shape { evaluator: "_PyEval_EvalFrameDefault", mark_is_call }
+        Shape { evaluator: "_PyEval_EvalFrameDefault", evaluator_is_large: true, mark_is_call }
     }
 
     pub(super) fn chain(&self) -> Option<Chain> {

@@ -1,8 +1,9 @@
-//! Calls of a program that an interpreter in the guest runs, among those of a backtrace.
+//! Calls of a program that a backtrace does not have: those that an interpreter in the guest runs, and those of a
+//! goroutine that were not entered since it ran last.
 
 use crate::script::mixed::{Evaluator, mix, runs};
-use crate::script::{Bytes, GuestFrames, Interpreter, ScriptFunction, Search};
-use wardian::{Frame, inspect::InternalModule};
+use crate::script::{Bytes, GuestFrames, Interpreter, Language, ScriptFunction, Search};
+use wardian::{Frame, Val, inspect::InternalModule};
 
 /// A call of the program.
 #[derive(Debug)]
@@ -11,7 +12,7 @@ pub(super) struct ScriptCall {
     pub(super) line: Option<u32>,
 }
 
-/// A call that is shown: by its position among the backtrace's frames, or among those of the program.
+/// A call that is shown: by its position among the frames, or among the calls of the program.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Item {
     Frame(usize),
@@ -22,6 +23,8 @@ pub(super) enum Item {
 #[derive(Debug)]
 pub(super) struct Calls {
     pub(super) items: Vec<Item>,
+    /// Those of the backtrace, and then further ones.
+    pub(super) frames: Vec<Frame>,
     pub(super) script: Vec<ScriptCall>,
 }
 
@@ -34,25 +37,55 @@ impl Calls {
         how: GuestFrames,
     ) -> Calls {
         let items = (0..frames.len()).map(Item::Frame).collect();
-        let mut calls = Calls { items, script: Vec::new() };
+        let mut calls = Calls { items, frames: frames.to_vec(), script: Vec::new() };
         if how != GuestFrames::Off
             && let Some(instance) = instance
+            && calls.add_go(instance, how).is_none()
         {
-            calls.add(frames, is_whole, instance, how);
+            calls.add_script(frames, is_whole, instance, how);
         }
         calls
     }
 
-    fn add(
+    /// Adds calls of the goroutine that runs. None if it is no program of Go.
+    fn add_go(&mut self, instance: &InternalModule<'_>, how: GuestFrames) -> Option<()> {
+        let module = instance.module().filter(|module| module.go_addresses().is_some())?;
+        let own = |frame: &Frame| frame.module().bytes().as_ptr() == module.bytes().as_ptr();
+        let funcs = self.frames.iter().map(|f| if own(f) { f.func_index() } else { u32::MAX });
+        let funcs: Vec<u32> = funcs.collect();
+        let Some(Val::I32(sp)) = instance.global(0) else { return Some(()) };
+        let memory = instance.memory(0)?;
+        let word = |at: u32| {
+            let mut word = [0; 8];
+            Bytes::read(&memory, at as usize, &mut word).then(|| u64::from_le_bytes(word))
+        };
+        let (inner, callers) = module.go_callers(&funcs, sp.cast_unsigned(), &word);
+        if callers.is_empty() {
+            return Some(());
+        }
+        let first = self.frames.len();
+        let added = (first..first + callers.len()).map(Item::Frame);
+        if how == GuestFrames::Only {
+            // Behind them there is nothing but what enters goroutines again.
+            self.items.truncate(inner);
+        }
+        self.items.splice(inner..inner, added);
+        self.frames.extend(callers);
+        Some(())
+    }
+
+    fn add_script(
         &mut self,
         frames: &[Frame],
         is_whole: bool,
         instance: &InternalModule<'_>,
         how: GuestFrames,
     ) -> Option<()> {
-        let module = instance.module().filter(Interpreter::is_in)?;
+        let module = instance.module()?;
+        let language = Language::of(&module)?;
         let memory = instance.memory(0)?;
-        let Search::Found(interpreter) = Interpreter::find(&memory, &mut Vec::new()) else {
+        let Search::Found(interpreter) = Interpreter::find(language, &memory, &mut Vec::new())
+        else {
             return None;
         };
         let script = &mut self.script;
@@ -79,8 +112,8 @@ impl Calls {
                 let funcs = funcs.map(|func| (func, size(func).unwrap_or(0)));
                 // Of a deep stack not all calls are known, so that nothing can be counted.
                 match is_whole {
-                    true => evaluator.learn(runs.len(), funcs),
-                    false => evaluator.learn_most(funcs),
+                    true => evaluator.learn(interpreter.shape(), runs.len(), funcs),
+                    false => evaluator.learn_most(interpreter.shape(), funcs),
                 }
                 evaluator
             }

@@ -59,7 +59,7 @@ pub(super) fn write(
     let is_interpreted = !among.script.is_empty();
     let call = |item: &Item| match *item {
         Item::Frame(at) => {
-            let call = Call::of(&backtrace.frames()[at]);
+            let call = Call::of(&among.frames[at]);
             // What an interpreter does for the program is the language's.
             Call { is_library: call.is_library || is_interpreted, ..call }
         }

@@ -38,6 +38,8 @@ pub struct Chain {
     pub next: u32,
     /// Offset of a byte, and the smallest value at which a record is marked: above 255 for none.
     pub mark: (u32, u16),
+    /// Bits of this byte that do not count.
+    pub ignored: u8,
 }
 
 /// The bytes of a memory that does not move.
@@ -127,7 +129,8 @@ impl Chain {
                 Some(u32::from_le_bytes(*field))
             };
             at = word(chain.next);
-            let marked = u16::from(*record.get(chain.mark.0 as usize)?) >= chain.mark.1;
+            let mark = *record.get(chain.mark.0 as usize)? & !chain.ignored;
+            let marked = u16::from(mark) >= chain.mark.1;
             let second = word(chain.second)? & !1 | u32::from(marked);
             Some(u64::from(word(chain.first)?) << 32 | u64::from(second))
         };
@@ -148,6 +151,7 @@ mod tests {
         second: 4,
         next: 8,
         mark: (12, 2),
+        ignored: 0,
     };
 
     fn bytes(words: &[u32]) -> (Vec<u32>, Box<AtomicUsize>) {
@@ -165,6 +169,9 @@ mod tests {
         // Two records, at 16 and at 32; the second has the mark.
         let memory = bytes(&[0, 0, 0, 16, 0x10, 0x21, 32, 1, 0x30, 0x40, 0, 2]);
         assert_eq!(links(&CHAIN, &memory), [0x10_0000_0020, 0x30_0000_0041]);
+        // Of the mark only some bits count.
+        let other = Chain { ignored: 2, ..CHAIN };
+        assert_eq!(links(&other, &memory), [0x10_0000_0020, 0x30_0000_0040]);
         // The memory is shorter: what is out of it is not read.
         memory.1.store(44, Ordering::Relaxed);
         assert_eq!(links(&CHAIN, &memory), [0x10_0000_0020]);

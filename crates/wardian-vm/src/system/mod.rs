@@ -34,6 +34,7 @@
 //! | `copy` | copies bytes that may not be there |
 //! | `object_at` | the program or library in which an address lies |
 //! | `private_file` | makes a file that only its user can read |
+//! | `map_executable` | shows a file to the system's profilers |
 //! | `refusal` | the error of a request that is refused on purpose |
 //! | `signals` | traps and requests to stop that come as signals, or nothing in their place |
 //! | `thread` | what a thread that runs guests needs |
@@ -83,11 +84,11 @@ pub(crate) use without_files::*;
 pub(crate) use without_signals::thread;
 
 #[cfg(miri)]
-pub use miri::private_file;
+pub use miri::{map_executable, private_file};
 #[cfg(all(unix, not(miri)))]
-pub use unix::{private_file, signals};
+pub use unix::{map_executable, private_file, signals};
 #[cfg(windows)]
-pub use windows::private_file;
+pub use windows::{map_executable, private_file};
 #[cfg(any(windows, miri))]
 pub use without_signals as signals;
 

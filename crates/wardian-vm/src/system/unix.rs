@@ -147,7 +147,21 @@ pub(crate) fn allocate(file: &File, start: u64, len: u64) -> io::Result<()> {
 ///
 /// There is one, or it cannot be made.
 pub fn private_file(path: &Path) -> io::Result<File> {
-    File::options().write(true).create_new(true).mode(0o600).open(path)
+    File::options().read(true).write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Shows the beginning of a file as executable memory for as long as the process lives, by which profilers of the system
+/// notice the file. Nothing is executed there.
+///
+/// # Errors
+///
+/// Those of the system: the file is on a file system from which nothing can be executed, for instance.
+pub fn map_executable(file: &File) -> io::Result<()> {
+    let rights = ProtFlags::READ | ProtFlags::EXEC;
+    let (anywhere, len) = (std::ptr::null_mut(), crate::system::page_size());
+    // SAFETY: a new mapping takes the place of none, and nobody refers to it.
+    unsafe { rustix::mm::mmap(anywhere, len, rights, MapFlags::PRIVATE, file.as_fd(), 0)? };
+    Ok(())
 }
 
 /// How often the process, or one that it was forked from, has forked since this was first asked.

@@ -173,6 +173,13 @@ pub fn private_file(path: &Path) -> io::Result<File> {
     File::options().write(true).create_new(true).open(path)
 }
 
+/// # Errors
+///
+/// Always: no profiler looks for that.
+pub fn map_executable(_: &File) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Processes do not fork.
 pub(crate) fn forks() -> u64 {
     0

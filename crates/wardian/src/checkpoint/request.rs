@@ -2,6 +2,7 @@
 
 use super::{Checkpoint, CheckpointIndex, CheckpointOptions};
 use crate::Result;
+use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::Write;
@@ -32,12 +33,19 @@ pub(super) enum Wanted {
 
 /// A guest that stands still at a safepoint, for as long as this is borrowed.
 ///
-/// Others may see to it meanwhile that nothing changes which it shares with them.
+/// Others may see to it meanwhile that nothing changes which it shares with them. What ends meanwhile, such as an
+/// [`crate::listener::Attachment`], has ended when the guest continues.
 pub struct Standstill<'a> {
     pub(super) take: &'a mut dyn FnMut(&CheckpointOptions) -> Result<Checkpoint>,
     pub(super) write:
         &'a mut dyn FnMut(&CheckpointOptions, &mut dyn Write) -> Result<CheckpointIndex>,
+    /// Calls what it is given with the store, which is named where it is used: files that the store knows do not know
+    /// the store.
+    pub(super) with_store: &'a mut WithStore<'a>,
 }
+
+/// Calls what it is given with something whose type only the caller knows.
+type WithStore<'a> = dyn FnMut(&mut dyn FnMut(&mut dyn Any)) + 'a;
 
 impl fmt::Debug for Standstill<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -155,6 +163,11 @@ impl fmt::Debug for CheckpointRequest {
 }
 
 impl CheckpointRequest {
+    /// Whether there can be guests to ask: false once the store is gone.
+    pub fn is_active(&self) -> bool {
+        self.interrupter.is_attached()
+    }
+
     /// Asks for a checkpoint, and returns at once. The guest's thread takes it at the guest's next safepoint: a call
     /// or the beginning of a loop's body. It then calls `done`, which says whether the guest is to continue. Until then
     /// the guest stands still.
@@ -187,7 +200,8 @@ impl CheckpointRequest {
     }
 
     /// Has the guest stand still at its next safepoint, where its thread calls `work`, and returns at once. For those who
-    /// take checkpoints of several guests that share memories: when all of them stand still, no memory changes, and each
+    /// attach listeners to a guest that runs ([`Standstill::attach`]), or take checkpoints of several guests that share
+    /// memories: when all of them stand still, no memory changes, and each
     /// is written down by its own thread. `work` runs as long as the guest is to stand still, and is not interrupted: if it
     /// waits for others, it is to end that wait itself when one of them ends.
     ///

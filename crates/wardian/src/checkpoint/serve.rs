@@ -1,12 +1,16 @@
 //! Taking the checkpoints that other threads have asked for.
 
 use super::request::{AfterCheckpoint, CheckpointRequest, Standstill, Wanted};
+use crate::attach::{Attachment, choose};
+use crate::listener::FunctionListenerFactory;
 use crate::raw::checkpoint::Standing;
+use crate::raw::listen::hook::AttachmentState;
 use crate::raw::store::{StoreData, StoreInner};
 use crate::raw::waits;
 use crate::{AsContextMut, Caller, Error, ErrorKind, Result, StopReason, Store};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use wardian_vm::contain::discard;
 
 impl<T: 'static> Store<T> {
@@ -69,6 +73,41 @@ impl<T: 'static> Caller<'_, T> {
     }
 }
 
+impl Standstill<'_> {
+    /// Attaches listeners to functions of all instances of the guest's store, as [`crate::Instance::attach`] does for
+    /// one. They are notified of calls that begin when the guest continues, and not of those that are open.
+    ///
+    /// # Errors
+    ///
+    /// As there. Then no instance has them.
+    pub fn attach(&mut self, factory: impl FunctionListenerFactory) -> Result<Attachment> {
+        let mut attached = None;
+        (self.with_store)(&mut |store| {
+            attached = store.downcast_mut().map(|store| attach_to_all(store, &factory));
+        });
+        attached.unwrap_or_else(|| {
+            let message = "a guest that stands still has no store";
+            Err(Error::new(ErrorKind::Internal(message.into())))
+        })
+    }
+}
+
+fn attach_to_all(
+    store: &mut StoreInner,
+    factory: &dyn FunctionListenerFactory,
+) -> Result<Attachment> {
+    let state = AttachmentState::lasting();
+    for index in 0..store.instances.len() as u32 {
+        let module = store.instances[index as usize].module.clone();
+        if let Err(error) = store.attach(index, &choose(&module, factory), &state) {
+            state.active.store(false, Ordering::Release);
+            store.sweep_attachments();
+            return Err(error);
+        }
+    }
+    Ok(Attachment::new(store.id(), state, store.shared()))
+}
+
 impl StoreInner {
     /// Whether somebody waits for a checkpoint.
     pub(crate) fn has_checkpoint_requests(&self) -> bool {
@@ -83,10 +122,13 @@ impl<T> StoreData<T> {
         work: impl FnOnce(&mut Standstill<'_>) -> AfterCheckpoint,
     ) -> AfterCheckpoint {
         let store = RefCell::new(self);
-        work(&mut Standstill {
+        let after = work(&mut Standstill {
             take: &mut |options| store.borrow_mut().take_checkpoint(standing, options),
             write: &mut |options, to| store.borrow_mut().write_checkpoint(standing, options, to),
-        })
+            with_store: &mut |work| work(&mut store.borrow_mut().inner),
+        });
+        store.borrow_mut().inner.run_deferred();
+        after
     }
 
     /// Takes the checkpoints that somebody waits for. An error ends the guest.

@@ -1,7 +1,8 @@
 //! What is known of a module: its declarations, names and debug information.
 
 use super::Module;
-use crate::{Engine, inspect::FunctionDefinition};
+use crate::{Engine, Frame, inspect::FunctionDefinition};
+use std::ops::Range;
 use wardian_module::{DebugInfo, SourceLocation};
 use wardian_types::{CoreFeatures, ExternType, FuncType};
 
@@ -101,5 +102,31 @@ impl Module {
     pub fn code_size(&self) -> usize {
         let whole = [&self.0.guarded, &self.0.checked].into_iter().filter_map(|c| c.get().cloned());
         whole.chain(self.0.tier.loaded()).map(|code| code.memory.len()).sum()
+    }
+}
+
+/// What the tables of Go's runtime say.
+impl Module {
+    /// Between which addresses the functions of a program of Go are, as Go counts them; none if the module has no tables of
+    /// Go's runtime.
+    pub fn go_addresses(&self) -> Option<Range<u32>> {
+        self.0.decoded.go_addresses()
+    }
+
+    /// Calls of a goroutine outside of those that a backtrace has: Go leaves and enters its calls again as it switches
+    /// between goroutines, and only those are on the stack of WebAssembly that were entered since. The calls are read from
+    /// the goroutine's own stack, the innermost first; none if the module is none of Go's, or its stack makes no sense.
+    ///
+    /// `frames` are the functions of a backtrace, the innermost first; those that are none of this module can be
+    /// `u32::MAX`. `sp` is the value of global 0, and `word` reads the 64 bits at an address of memory 0. The first result
+    /// says how many of the frames are further in than these calls.
+    pub fn go_callers(
+        &self,
+        frames: &[u32],
+        sp: u32,
+        word: &dyn Fn(u32) -> Option<u64>,
+    ) -> (usize, Vec<Frame>) {
+        let (inner, calls) = self.0.decoded.go_callers(frames, sp, word);
+        (inner, calls.into_iter().map(|call| Frame::new(self, call.func, call.offset)).collect())
     }
 }

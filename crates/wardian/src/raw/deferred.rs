@@ -164,7 +164,7 @@ impl StoreInner {
     }
 
     /// Does what others have left to do.
-    pub(super) fn run_deferred(&mut self) {
+    pub(crate) fn run_deferred(&mut self) {
         if self.word() & (reason::DEFERRED | reason::CLOSED) == 0 {
             return;
         }

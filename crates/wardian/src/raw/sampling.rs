@@ -3,9 +3,10 @@
 use super::store::StoreInner;
 use crate::error::UsageKind;
 use crate::raw::parts::instance::MemoryRef;
-use crate::raw::parts::samples::{InstanceMemory, SamplePlace};
+use crate::raw::parts::samples::{InstanceMemory, SamplePlace, StackPointer};
 use crate::{Error, Result};
 use std::sync::Arc;
+use wardian_types::ValType;
 use wardian_vm::samples::chain::Bytes;
 use wardian_vm::samples::{self};
 
@@ -40,7 +41,11 @@ impl StoreInner {
         // or beside the memory, until the store goes. Before that the place gives them up; handlers read
         // only while a guest of the store runs.
         let bytes = unsafe { Bytes::new(memory.base(), &raw const (*memory.vm().as_ptr()).len) };
-        place.memories().push(InstanceMemory { module: data.module.clone(), bytes });
+        let globals = (0..data.module.decoded.info().globals.len().min(1) as u32)
+            .map(|index| data.global(index))
+            .filter(|(_, ty)| ty.content == ValType::I32);
+        let stack_pointer = globals.map(|(at, _)| StackPointer(at.cast())).next();
+        place.memories().push(InstanceMemory { module: data.module.clone(), bytes, stack_pointer });
     }
 
     /// Passes the modules of all instances to those who have samples of them.

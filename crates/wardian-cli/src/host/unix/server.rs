@@ -11,6 +11,7 @@ use rustix::process::geteuid;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -34,11 +35,17 @@ struct Message {
 /// A request that is to be answered. Dropping it says that the guest has ended.
 pub(crate) struct Pending {
     connection: u64,
+    gone: Arc<AtomicBool>,
     messages: Option<Sender<Message>>,
     wake: Arc<UnixStream>,
 }
 
 impl Pending {
+    /// Whether the one who asks has gone meanwhile.
+    pub(crate) fn gone(&self) -> Arc<AtomicBool> {
+        self.gone.clone()
+    }
+
     pub(crate) fn send(mut self, answer: Answer) {
         self.post(answer, None);
     }
@@ -79,6 +86,14 @@ struct Connection {
     is_busy: bool,
     /// Nothing more comes of it, and it ends when all is sent.
     is_ending: bool,
+    /// Set when this is dropped, for those who work on an answer.
+    gone: Arc<AtomicBool>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The side that answers.
@@ -111,9 +126,10 @@ impl Server {
     /// Answers requests until the process ends.
     pub(crate) fn run(mut self, answer: &dyn Fn(Command, Pending)) {
         loop {
-            if self.wait().is_err() {
+            match self.wait() {
+                Ok(gone) => self.connections.retain(|connection| !gone.contains(&connection.id)),
                 // For lack of memory, say.
-                std::thread::sleep(Duration::from_millis(100));
+                Err(_) => std::thread::sleep(Duration::from_millis(100)),
             }
             // What was written since is for the next round; so is what does not fit.
             let _ = (&self.woken).read(&mut [0; 512]);
@@ -123,35 +139,48 @@ impl Server {
             self.accept();
             let (messages, wake) = (&self.messages.0, &self.wake);
             self.connections.retain_mut(|connection| {
-                let pending = |connection| Pending {
-                    connection,
-                    messages: Some(messages.clone()),
-                    wake: wake.clone(),
-                };
-                connection.work(&|id, command| answer(command, pending(id)))
+                let (id, gone) = (connection.id, connection.gone.clone());
+                connection.work(&|command| {
+                    let (messages, wake) = (Some(messages.clone()), wake.clone());
+                    answer(command, Pending { connection: id, gone: gone.clone(), messages, wake })
+                })
             });
         }
     }
 
-    /// Waits until there is something to do.
-    fn wait(&self) -> rustix::io::Result<()> {
+    /// Waits until there is something to do. Gives those who have gone while a request of theirs is being answered.
+    fn wait(&self) -> rustix::io::Result<Vec<u64>> {
         let mut fds = vec![
             PollFd::new(&self.woken, PollFlags::IN),
             PollFd::new(&self.listener, PollFlags::IN),
         ];
         let mut deadline: Option<Instant> = None;
-        for connection in self.connections.iter().filter(|connection| !connection.is_busy) {
-            let flags = if connection.unsent.is_empty() { PollFlags::IN } else { PollFlags::OUT };
+        let before = fds.len();
+        for connection in &self.connections {
+            let flags = match connection.is_busy {
+                // That the peer has gone is found out in any case.
+                true => PollFlags::empty(),
+                false if connection.unsent.is_empty() => PollFlags::IN,
+                false => PollFlags::OUT,
+            };
             fds.push(PollFd::new(&connection.stream, flags));
+            if connection.is_busy {
+                continue;
+            }
             deadline = Some(deadline.map_or(connection.deadline, |d| d.min(connection.deadline)));
         }
         let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
         // A millisecond more, so that the deadline has passed then.
         let left = left.and_then(|left| Timespec::try_from(left + Duration::from_millis(1)).ok());
         match poll(&mut fds, left.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(error),
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
         }
+        let ended = PollFlags::HUP | PollFlags::ERR;
+        let connections = self.connections.iter().zip(&fds[before..]);
+        let gone = connections.filter(|(c, fd)| c.is_busy && fd.revents().intersects(ended));
+        Ok(gone.map(|(connection, _)| connection.id).collect())
     }
 
     fn accept(&mut self) {
@@ -179,6 +208,7 @@ impl Server {
                 deadline: Instant::now() + PATIENCE,
                 is_busy: false,
                 is_ending: false,
+                gone: Arc::default(),
             };
             self.next += 1;
             if !is_ours {
@@ -217,7 +247,7 @@ impl Connection {
     }
 
     /// Does what can be done without waiting. Returns whether the connection stays.
-    fn work(&mut self, answer: &dyn Fn(u64, Command)) -> bool {
+    fn work(&mut self, answer: &dyn Fn(Command)) -> bool {
         if !self.send() {
             return false;
         }
@@ -273,7 +303,7 @@ impl Connection {
     }
 
     /// Takes a whole line, if there is one.
-    fn take_request(&mut self, answer: &dyn Fn(u64, Command)) {
+    fn take_request(&mut self, answer: &dyn Fn(Command)) {
         let Some(end) = self.read.iter().position(|byte| *byte == b'\n') else {
             if self.read.len() > MAX_LINE {
                 let message = format!("a request must have at most {MAX_LINE} bytes");
@@ -285,7 +315,7 @@ impl Connection {
         match Command::from_line(&line) {
             Ok(command) => {
                 self.is_busy = true;
-                answer(self.id, command);
+                answer(command);
             }
             Err(error) => {
                 self.deadline = Instant::now() + PATIENCE;

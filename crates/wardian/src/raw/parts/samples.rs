@@ -1,9 +1,12 @@
 //! Where samples of a store's guests go.
 
 use crate::module::ModuleInner;
+use std::ops::Range;
+use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard};
-use wardian_vm::samples::SampleRing;
 use wardian_vm::samples::chain::{Bytes, Chain};
+use wardian_vm::samples::scan::Scan;
+use wardian_vm::samples::{Followed, SampleRing};
 
 /// Where samples of a store's guests go.
 #[derive(Clone)]
@@ -20,7 +23,16 @@ pub(crate) struct SamplePlace {
 pub(in crate::raw) struct InstanceMemory {
     pub(in crate::raw) module: Arc<ModuleInner>,
     pub(in crate::raw) bytes: Bytes,
+    /// Global 0, if it is of the type `i32`.
+    pub(in crate::raw) stack_pointer: Option<StackPointer>,
 }
+
+/// The address of a global, which stays as long as its store.
+#[derive(Clone, Copy)]
+pub(in crate::raw) struct StackPointer(pub(in crate::raw) NonNull<u32>);
+
+// SAFETY: it is read only by handlers of the thread that runs the store's guest.
+unsafe impl Send for StackPointer {}
 
 impl SamplePlace {
     pub(crate) fn new(ring: Arc<SampleRing>) -> SamplePlace {
@@ -51,6 +63,19 @@ impl SamplePlace {
         let memories = self.memories();
         let Some(memory) = memories.get(index) else { return false };
         // SAFETY: memories that are here belong to the store that has the ring, and stay as long as it does.
-        unsafe { self.ring.follow(chain, memory.bytes) }
+        unsafe { self.ring.follow(Followed::Chain(chain), memory.bytes) }
+    }
+
+    /// Has each further sample show words in a range, of the stack in one of the memories to which global 0 of its instance
+    /// points. Says whether it does.
+    pub(crate) fn scan(&self, index: usize, words: Range<u32>) -> bool {
+        let memories = self.memories();
+        let Some(memory) = memories.get(index) else { return false };
+        let Some(StackPointer(pointer)) = memory.stack_pointer else { return false };
+        // SAFETY: globals and memories that are here belong to the store that has the ring, and stay as long as it does.
+        unsafe {
+            let scan = Scan::new(pointer.as_ptr(), words.start, words.end);
+            self.ring.follow(Followed::Scan(scan), memory.bytes)
+        }
     }
 }
