@@ -96,10 +96,12 @@ fn attach_to_all(
     store: &mut StoreInner,
     factory: &dyn FunctionListenerFactory,
 ) -> Result<Attachment> {
+    // All are chosen before any is attached: a factory may panic.
+    let chosen = (0..store.instances.len()).map(|at| choose(&store.instances[at].module, factory));
+    let chosen: Vec<_> = chosen.collect();
     let state = AttachmentState::lasting();
-    for index in 0..store.instances.len() as u32 {
-        let module = store.instances[index as usize].module.clone();
-        if let Err(error) = store.attach(index, &choose(&module, factory), &state) {
+    for (index, chosen) in (0..).zip(&chosen) {
+        if let Err(error) = store.attach(index, chosen, &state) {
             state.active.store(false, Ordering::Release);
             store.sweep_attachments();
             return Err(error);
