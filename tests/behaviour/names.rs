@@ -14,6 +14,7 @@ use wardian::{
     },
     cache::DiskCache,
     cancel::CancelToken,
+    checkpoint::Standstill,
     close::{CloseNotifier, CloseNotifyFunc, ClosingInstance, InstanceCloser},
     image::Image,
     inspect::{FunctionDefinition, InternalModule, InternalModuleMut, ObjectView},
@@ -186,6 +187,10 @@ fn calls(engine: &Engine) {
     let spin = guest.get_func(&mut store, "spin").unwrap();
     spin.call(&mut store, &[], &mut []).unwrap_err();
     attachment.detach(&mut store);
+    // From other threads, where the guest stands still: `attaching.rs` does that.
+    let _ = |still: &mut Standstill<'_>, log: Arc<Log>| {
+        still.attach(FunctionFilter::all().listen(Listener(log)))
+    };
     store.set_timeout(Duration::from_millis(5));
     spin.call(&mut store, &[], &mut []).unwrap_err();
     let reported = late.0.lock().unwrap();

@@ -8,15 +8,27 @@ use quote::ToTokens;
 use std::collections::{BTreeMap, BTreeSet};
 use syn::{Attribute, Fields, ImplItem, Item, TraitItem, Visibility};
 
-/// The public items of a crate, in order. `files` are the paths below its `src` with their text.
-pub(crate) fn public_items(krate: &str, files: &BTreeMap<String, String>) -> Vec<String> {
-    let sources: BTreeMap<Vec<String>, syn::File> = files
-        .iter()
-        .map(|(path, text)| {
-            let file = syn::parse_file(text).unwrap_or_else(|e| panic!("{path}: {e}"));
-            (crate::imports::module_of(path), file)
-        })
-        .collect();
+/// A crate below those that embedders use. What these pass on of it is theirs.
+const BELOW: &str = "wardian_runtime";
+
+/// The public items of a crate, in order. `files` are the paths below its `src` with their text, `below` those of
+/// [`BELOW`].
+pub(crate) fn public_items(
+    krate: &str,
+    files: &BTreeMap<String, String>,
+    below: &BTreeMap<String, String>,
+) -> Vec<String> {
+    let parse = |(path, text): (&String, &String)| {
+        let file = syn::parse_file(text).unwrap_or_else(|e| panic!("{path}: {e}"));
+        (crate::imports::module_of(path), file)
+    };
+    let mut sources: BTreeMap<Vec<String>, syn::File> = files.iter().map(parse).collect();
+    sources.extend(
+        below
+            .iter()
+            .map(parse)
+            .map(|(module, file)| (joined_all(&[BELOW.to_owned()], &module), file)),
+    );
     let mut api = Api { sources: &sources, lines: BTreeSet::new(), types: BTreeMap::new() };
     api.module(&[], &krate.replace('-', "_"));
     api.implementations();
@@ -26,8 +38,8 @@ pub(crate) fn public_items(krate: &str, files: &BTreeMap<String, String>) -> Vec
 struct Api<'a> {
     sources: &'a BTreeMap<Vec<String>, syn::File>,
     lines: BTreeSet<String>,
-    /// The public paths of types and traits, by their names.
-    types: BTreeMap<String, String>,
+    /// The public paths of types and traits, by whether they are of [`BELOW`] and their names.
+    types: BTreeMap<(bool, String), String>,
 }
 
 impl Api<'_> {
@@ -46,7 +58,7 @@ impl Api<'_> {
                         self.passed_on(module, &path, shown);
                     }
                 }
-                _ => self.item(item, shown),
+                _ => self.item(item, shown, is_below(module)),
             }
         }
     }
@@ -55,7 +67,9 @@ impl Api<'_> {
     fn passed_on(&mut self, module: &[String], path: &[String], shown: &str) {
         let (name, parents) = path.split_last().expect("a path has a last part");
         let place = match parents.first().map(String::as_str) {
+            Some("crate") if is_below(module) => joined_all(&module[..1], &parents[1..]),
             Some("crate") => parents[1..].to_vec(),
+            Some(BELOW) => parents.to_vec(),
             Some("self") => joined_all(module, &parents[1..]),
             Some("super") => joined_all(&module[..module.len() - 1], &parents[1..]),
             _ => joined_all(module, parents),
@@ -74,14 +88,16 @@ impl Api<'_> {
                         }
                     }
                 }
-                _ if name_of(item).as_ref() == Some(name) => self.item(item, shown),
+                _ if name_of(item).as_ref() == Some(name) => {
+                    self.item(item, shown, is_below(&place));
+                }
                 _ => {}
             }
         }
     }
 
     /// Lists an item that is defined here, if it is public.
-    fn item(&mut self, item: &Item, shown: &str) {
+    fn item(&mut self, item: &Item, shown: &str, below: bool) {
         let line = match item {
             Item::Fn(f) if is_public(&f.vis, &f.attrs) => {
                 self.lines.insert(format!("{shown}: {}", text(&f.sig)));
@@ -118,7 +134,7 @@ impl Api<'_> {
             _ => return,
         };
         let (kind, name, rest) = line;
-        self.types.entry(name.to_string()).or_insert_with(|| format!("{shown}::{name}"));
+        self.types.entry((below, name.to_string())).or_insert_with(|| format!("{shown}::{name}"));
         self.lines.insert(format!("{kind} {shown}::{name}{rest}"));
     }
 
@@ -148,17 +164,20 @@ impl Api<'_> {
 
     /// Lists what is implemented for the types that are listed.
     fn implementations(&mut self) {
-        let items = self.sources.values().flat_map(|file| &file.items);
-        let implementations: Vec<&syn::ItemImpl> = items
-            .filter_map(|item| match item {
-                Item::Impl(i) if !is_hidden(&i.attrs) => Some(i),
+        let items = self.sources.iter().flat_map(|(module, file)| {
+            let below = is_below(module);
+            file.items.iter().map(move |item| (below, item))
+        });
+        let implementations: Vec<(bool, &syn::ItemImpl)> = items
+            .filter_map(|(below, item)| match item {
+                Item::Impl(i) if !is_hidden(&i.attrs) => Some((below, i)),
                 _ => None,
             })
             .collect();
-        for item in implementations {
+        for (below, item) in implementations {
             let syn::Type::Path(of) = &*item.self_ty else { continue };
             let name = of.path.segments.last().map(|s| s.ident.to_string()).unwrap_or_default();
-            let Some(shown) = self.types.get(&name).cloned() else { continue };
+            let Some(shown) = self.types.get(&(below, name)).cloned() else { continue };
             match &item.trait_ {
                 Some((_, path, _)) => {
                     self.lines.insert(format!("impl {} for {shown}", text(path)));
@@ -182,6 +201,10 @@ impl Api<'_> {
             self.lines.insert(line);
         }
     }
+}
+
+fn is_below(module: &[String]) -> bool {
+    module.first().is_some_and(|first| first == BELOW)
 }
 
 fn joined(module: &[String], name: &str) -> Vec<String> {

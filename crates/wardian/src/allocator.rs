@@ -1,14 +1,15 @@
 //! Linear memories whose bytes the embedder supplies.
 
-use crate::error::{LimitKind, UsageKind};
-use crate::{Engine, Error, Result};
+use crate::error::LimitKind;
+use crate::{Error, Result};
 use std::fmt;
 use std::sync::Arc;
+use wardian_runtime::instance::memory::{Supplier, Wanted, unusable};
 use wardian_types::MemoryType;
-use wardian_vm::memory::{CustomMemory, MemoryError, MemorySlots, SlotsError, size_in_bytes};
 pub use wardian_vm::memory::{
     FileMemory, FixedMemory, GuardedMemory, LinearMemory, Reservation, VecMemory,
 };
+use wardian_vm::memory::{MemoryError, MemorySlots, SlotsError, size_in_bytes};
 
 /// Supplies the bytes of linear memories: of those that a module defines, if it is instantiated with
 /// [`crate::InstantiateOptions::with_memory_allocator`], and of those made with
@@ -194,41 +195,17 @@ impl MemoryAllocator for PoolingAllocator {
         })
     }
 }
+/// An allocator as the runtime knows it.
+pub(crate) struct Supplying<'a>(pub(crate) &'a dyn MemoryAllocator);
 
-/// An allocator with the names that its requests bear.
-#[derive(Clone, Copy)]
-pub(crate) struct Supplier<'a> {
-    pub(crate) allocator: &'a dyn MemoryAllocator,
-    pub(crate) module: Option<&'a str>,
-    pub(crate) instance: Option<&'a str>,
-}
-
-impl<'a> Supplier<'a> {
-    /// For memories of the host's.
-    pub(crate) fn nameless(allocator: &'a dyn MemoryAllocator) -> Supplier<'a> {
-        Supplier { allocator, module: None, instance: None }
-    }
-
-    /// A memory whose promises have been looked at.
-    pub(crate) fn supply(&self, engine: &Engine, ty: &MemoryType) -> Result<CustomMemory> {
-        let wants_guard = engine.can_guard(ty);
+impl Supplier for Supplying<'_> {
+    fn supply(&self, wanted: &Wanted<'_>) -> wardian_runtime::Result<Box<dyn LinearMemory>> {
         let request = MemoryRequest {
-            wants_guard,
-            module: self.module,
-            instance: self.instance,
-            ..MemoryRequest::new(*ty)?
+            wants_guard: wanted.wants_guard,
+            module: wanted.module,
+            instance: wanted.instance,
+            ..MemoryRequest::new(wanted.ty)?
         };
-        let memory = self.allocator.allocate(&request)?;
-        CustomMemory::new(memory, ty, wants_guard).map_err(|e| unusable(ty, e))
-    }
-}
-
-/// The error for a memory that cannot be made.
-pub(crate) fn unusable(ty: &MemoryType, error: MemoryError) -> Error {
-    let what = format!("cannot make a {ty}");
-    match error {
-        MemoryError::Breach(_) => Error::usage(UsageKind::Contract, format!("{what}: {error}")),
-        MemoryError::TooLarge(_) => Error::limit(LimitKind::Engine, format!("{what}: {error}")),
-        MemoryError::System(_) => Error::system(what, error),
+        Ok(self.0.allocate(&request)?)
     }
 }

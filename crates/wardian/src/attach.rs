@@ -1,19 +1,21 @@
 //! Attaching listeners to a running program, and choosing functions.
 
-use crate::close::{Deferred, Shared};
 use crate::config::Config;
-use crate::extension::Extension;
 use crate::handles::Instance;
 use crate::inspect::FunctionDefinition;
-use crate::listener::MultiFunctionListenerFactory;
 use crate::listener::{FunctionListener, FunctionListenerFactory};
-use crate::module::ModuleInner;
-use crate::raw::listen::hook::AttachmentState;
+use crate::listener::{MultiFunctionListenerFactory, Observer};
 use crate::store::check_store;
 use crate::{AsContextMut, Result};
 use std::ops::RangeBounds;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use wardian_runtime::call::closing::{Deferred, Shared};
+use wardian_runtime::extension::Extension;
+use wardian_runtime::listen::attach::kept;
+use wardian_runtime::listen::hook::AttachmentState;
+use wardian_runtime::listen::listener::Listener;
+use wardian_runtime::module::ModuleInner;
 
 impl Instance {
     /// Attaches listeners to functions of the instance, also while it runs: `factory` is asked for each of
@@ -97,7 +99,7 @@ impl Config {
 }
 
 /// Functions by their indices, with their listeners.
-type Listened = Vec<(u32, Vec<Arc<dyn FunctionListener>>)>;
+type Listened = Vec<(u32, Vec<Arc<dyn Listener>>)>;
 
 /// Asks the factories of the engine of a module, and then these, for each of its functions. None if there are no
 /// factories.
@@ -105,16 +107,11 @@ pub(crate) fn choose_all(
     module: &Arc<ModuleInner>,
     more: &[Arc<dyn FunctionListenerFactory>],
 ) -> Option<Extension> {
-    let of_engine = module.engine.config().listeners.get::<MultiFunctionListenerFactory>();
+    let config = module.engine.embedder().get::<Config>();
+    let of_engine = config.and_then(|c| c.listeners.get::<MultiFunctionListenerFactory>());
     let mut factory = of_engine.cloned().unwrap_or_default();
     more.iter().for_each(|f| factory.push(f.clone()));
-    (!factory.is_empty()).then(|| Extension::new(choose(module, &factory)))
-}
-
-/// The functions of a module that are listened to in every instance, and by whom.
-pub(crate) fn compiled_in(module: &ModuleInner) -> &[(u32, Vec<Arc<dyn FunctionListener>>)] {
-    let listened = module.listeners.get().and_then(|extension| extension.get::<Listened>());
-    listened.map(Vec::as_slice).unwrap_or_default()
+    (!factory.is_empty()).then(|| kept(choose(module, &factory)))
 }
 
 /// Asks a factory for each function of a module.
@@ -122,7 +119,8 @@ pub(crate) fn choose(module: &Arc<ModuleInner>, factory: &dyn FunctionListenerFa
     let functions = 0..module.decoded.info().functions.len() as u32;
     let ask = |func| {
         let definition = FunctionDefinition::of_module(module, func);
-        (func, factory.function_listeners(&definition))
+        let listeners = factory.function_listeners(&definition).into_iter();
+        (func, listeners.map(Observer::observer).collect::<Vec<_>>())
     };
     functions.map(ask).filter(|(_, listeners)| !listeners.is_empty()).collect()
 }

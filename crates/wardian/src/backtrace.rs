@@ -1,12 +1,13 @@
 //! Where a guest was.
 
 use crate::Module;
-use crate::error::{Error, Trace};
+use crate::error::Error;
 use crate::handles::AnyRef;
 use crate::inspect::FunctionDefinition;
 use std::any::Any;
 use std::fmt;
 use wardian_module::{DebugInfo, SourceLocation};
+use wardian_runtime::stack::backtrace::{show, unknown_lines};
 use wardian_types::ValType;
 
 /// The calls of a guest, innermost first.
@@ -21,29 +22,32 @@ pub struct Backtrace {
 }
 
 /// A call of a guest.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[doc(alias = "FrameInfo")]
 pub struct Frame {
-    pub(crate) module: Module,
-    pub(crate) func: u32,
-    pub(crate) offset: Option<u32>,
-    /// Raw slots of the locals, as far as they are known.
-    pub(crate) locals: Option<Box<[u64]>>,
+    inner: wardian_runtime::stack::backtrace::Frame,
+    module: Module,
     /// Objects that it refers to, and by which local.
-    pub(crate) objects: Vec<(Option<u32>, AnyRef)>,
+    objects: Vec<(Option<u32>, AnyRef)>,
 }
-
-impl Trace for Backtrace {}
 
 impl Error {
     /// The guest's calls when it happened, innermost first.
     pub fn backtrace(&self) -> Option<&Backtrace> {
-        let trace: &dyn Any = self.trace()?;
-        trace.downcast_ref()
+        self.shown_trace(|trace| {
+            let trace: &dyn Any = trace;
+            trace.downcast_ref().cloned().map(Backtrace::of).unwrap_or_default()
+        })
     }
 }
 
 impl Backtrace {
+    /// A backtrace of the runtime's.
+    pub(crate) fn of(found: wardian_runtime::stack::backtrace::Backtrace) -> Backtrace {
+        let frames = found.frames.into_iter().map(Frame::of).collect();
+        Backtrace { frames, omitted: found.omitted }
+    }
+
     /// The frames, innermost first.
     pub fn frames(&self) -> &[Frame] {
         &self.frames
@@ -59,14 +63,16 @@ impl Backtrace {
 impl Backtrace {
     /// Why source lines are missing that a module seems to have, after they were asked for.
     pub fn unknown_lines(&self) -> Option<DebugInfo> {
-        let infos = self.frames.iter().map(|frame| frame.module.debug_info());
-        infos.into_iter().find(|info| *info == DebugInfo::TooComplex)
+        unknown_lines(self.frames.iter().map(|frame| &frame.inner))
     }
 }
 
 impl Frame {
-    pub(crate) fn new(module: &Module, func: u32, offset: Option<u32>) -> Frame {
-        Frame { module: module.clone(), func, offset, locals: None, objects: Vec::new() }
+    /// A call of the runtime's.
+    pub(crate) fn of(mut found: wardian_runtime::stack::backtrace::Frame) -> Frame {
+        let objects = std::mem::take(&mut found.objects);
+        let objects = objects.into_iter().map(|(local, object)| (local, AnyRef(object))).collect();
+        Frame { module: Module::of(found.module.clone()), inner: found, objects }
     }
 
     /// The module of the function.
@@ -76,28 +82,28 @@ impl Frame {
 
     /// The function's index in its module, imports included.
     pub fn func_index(&self) -> u32 {
-        self.func
+        self.inner.func
     }
 
     /// The function.
     pub fn definition(&self) -> FunctionDefinition<'_> {
-        FunctionDefinition::of_module(&self.module.0, self.func)
+        FunctionDefinition::of_module(&self.module.0, self.inner.func)
     }
 
     /// The function's name as the module has it, without demangling.
     pub fn func_name(&self) -> Option<&str> {
-        self.module.func_name(self.func)
+        self.module.func_name(self.inner.func)
     }
 
     /// Offset of the instruction in the module's code section, if it is known.
     pub fn code_offset(&self) -> Option<u32> {
-        self.offset
+        self.inner.offset
     }
 
     /// Offset of the instruction in the module's bytes, if it is known: what tools that disassemble modules
     /// print.
     pub fn file_offset(&self) -> Option<usize> {
-        self.offset.map(|offset| self.module.info().code_section + offset as usize)
+        self.inner.file_offset()
     }
 
     /// The values of the function's locals, parameters first, as they were then; as raw slots, of which a
@@ -107,7 +113,7 @@ impl Frame {
     /// None if nobody asked for them ([`crate::Config::backtrace_locals`]), or the function ran compiled:
     /// such code keeps what it needs wherever it likes.
     pub fn locals(&self) -> Option<&[u64]> {
-        self.locals.as_deref()
+        self.inner.locals.as_deref()
     }
 
     /// The structs and arrays that the call refers to, each with the local that does. They stay alive as long as
@@ -121,49 +127,35 @@ impl Frame {
 
     /// The types of the function's locals, parameters first; of more than a thousand the first ones.
     pub fn local_types(&self) -> Vec<ValType> {
-        self.module.0.local_types(self.func)
+        self.module.0.local_types(self.inner.func)
     }
 
     /// Source lines, the innermost inlined function first; empty without debug information.
     pub fn source_locations(&self) -> Vec<SourceLocation> {
-        self.offset.map(|o| self.module.source_locations(o)).unwrap_or_default()
+        self.inner.source_locations()
     }
 }
 
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.module.display_name(self.func))?;
-        if let Some(offset) = self.file_offset() {
-            write!(f, " (offset {offset:#x})")?;
-        }
-        for place in self.source_locations() {
-            write!(f, "\n        at {}", place.file)?;
-            if let Some(line) = place.line {
-                write!(f, ":{line}")?;
-            }
-            if place.approximate {
-                f.write_str(" (approximate)")?;
-            }
-            if let Some(function) = place.function {
-                write!(f, " in {function}")?;
-            }
-        }
-        Ok(())
+        self.inner.fmt(f)
     }
 }
 
 impl fmt::Display for Backtrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("guest backtrace, innermost call first:")?;
-        for (i, frame) in self.frames.iter().enumerate() {
-            write!(f, "\n  {i:>3}: {frame}")?;
-        }
-        if self.omitted > 0 {
-            write!(f, "\n  ... and {} more", self.omitted)?;
-        }
-        match self.unknown_lines() {
-            Some(why) => write!(f, "\n  {why}"),
-            None => Ok(()),
-        }
+        show(f, self.frames.iter().map(|frame| &frame.inner), self.omitted)
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("module", &self.module)
+            .field("func", &self.inner.func)
+            .field("offset", &self.inner.offset)
+            .field("locals", &self.inner.locals)
+            .field("objects", &self.objects)
+            .finish()
     }
 }

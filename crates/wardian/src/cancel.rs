@@ -4,16 +4,14 @@ use crate::StopReason;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use wardian_vm::interrupt::{Interrupter, LinkedCall, reason};
+use wardian_runtime::call::stopping::stop_reason;
+use wardian_vm::interrupt::{Interrupter, reason};
 
 pub use wardian_vm::WakeFd;
 
 /// Stops the guests of a store, from any thread. Clones stop the same store.
 #[derive(Clone, Debug)]
 pub struct CancelToken(pub(crate) Arc<Interrupter>);
-
-/// The tokens of the calls of a store that run under options, the innermost last.
-pub(crate) type Tokens = Vec<(CancelToken, Arc<LinkedCall>)>;
 
 impl Default for CancelToken {
     fn default() -> Self {
@@ -103,17 +101,6 @@ impl Drop for RepeatableInterrupt<'_> {
         if *self.heard.get_mut() {
             self.interrupter.set_repeatable(false);
         }
-    }
-}
-
-/// Why work is to stop, if one of the reasons says so; `cancelled` are those that mean a cancellation.
-pub(crate) fn stop_reason(reasons: u64, cancelled: u64) -> Option<StopReason> {
-    if reasons & cancelled != 0 {
-        Some(StopReason::Cancelled)
-    } else if reasons & reason::DEADLINE != 0 {
-        Some(StopReason::Deadline)
-    } else {
-        None
     }
 }
 

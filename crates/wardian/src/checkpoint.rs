@@ -6,13 +6,10 @@ mod format;
 mod immutable;
 mod index;
 mod options;
-mod packing;
-pub(crate) mod pages;
 mod reader;
 mod request;
 mod resume;
 mod serve;
-pub(crate) mod state;
 mod take;
 
 use crate::Error;
@@ -26,16 +23,18 @@ pub use format::is_checkpoint;
 pub use index::CheckpointIndex;
 use index::{Index, Stored};
 use options::Key;
-pub use options::{CheckpointOptions, ReadOptions, SharedMemories};
-use pages::Hash;
+pub use options::{CheckpointOptions, ReadOptions};
 pub use reader::CheckpointReader;
-pub(crate) use request::Requests;
 pub use request::{AfterCheckpoint, CheckpointRequest, Standstill};
 pub use resume::{PendingCall, PendingWait, ResumeOptions, Resumed};
-use state::{At, State};
+pub(crate) use serve::serve;
 use std::fmt;
 use std::io::{Read, Write};
 use std::sync::Arc;
+#[doc(inline)]
+pub use wardian_runtime::checkpoint::SharedMemories;
+use wardian_runtime::checkpoint::pages::{self, Hash};
+use wardian_runtime::checkpoint::state::{At, State};
 pub use wardian_vm::memory::ImmutableFile;
 
 /// The whole state of a store and of the guest that runs in it, as data.
@@ -324,7 +323,11 @@ impl Checkpoint {
             let module = modules.get(frame.module as usize).and_then(Option::as_ref);
             let known = module.filter(|m| (frame.function as usize) < m.info().functions.len());
             let module = known.ok_or_else(|| Error::damaged("a frame has no module"))?;
-            backtrace.frames.push(Frame::new(module, frame.function, Some(frame.offset)));
+            backtrace.frames.push(Frame::of(wardian_runtime::stack::backtrace::Frame::new(
+                module.0.clone(),
+                frame.function,
+                Some(frame.offset),
+            )));
         }
         Ok(backtrace)
     }

@@ -1,42 +1,10 @@
 //! How an engine works.
 
-use crate::extension::Extension;
+use wardian_runtime::extension::Extension;
+use wardian_runtime::settings::Settings;
+#[doc(inline)]
+pub use wardian_runtime::settings::{Checkpoints, EngineKind};
 use wardian_types::CoreFeatures;
-
-/// How guest code is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum EngineKind {
-    /// Code runs at once in the interpreter; functions and loops that turn out to be hot are compiled
-    /// in the background and continue in compiled code. A module is ready as soon as it is validated.
-    Tiered,
-    /// All functions are compiled before a module is ready.
-    Compiled,
-    /// Nothing is ever compiled: for machines on which code cannot be generated or must not be, and
-    /// for programs that run only once.
-    Interpreted,
-}
-
-impl Default for EngineKind {
-    /// Tiered, or, in a build without the compiled engine (feature `jit`), interpreted.
-    fn default() -> EngineKind {
-        if cfg!(feature = "jit") { EngineKind::Tiered } else { EngineKind::Interpreted }
-    }
-}
-
-/// Where guests that are run by compiled code can be written down: see [`Config::checkpoints`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Checkpoints {
-    /// Nowhere; only guests that are interpreted can be.
-    #[default]
-    Off,
-    /// Where they call functions, of the guest's or of the host's, and where functions begin. A loop that calls nothing
-    /// has no such point.
-    Calls,
-    /// Also at the headers of loops.
-    CallsAndLoops,
-}
 
 /// Settings of an [`crate::Engine`].
 ///
@@ -50,29 +18,7 @@ pub enum Checkpoints {
 #[derive(Clone, Debug)]
 #[doc(alias = "RuntimeConfig")]
 pub struct Config {
-    pub(crate) kind: EngineKind,
-    pub(crate) hot_after: Option<u32>,
-    pub(crate) background: bool,
-    pub(crate) features: CoreFeatures,
-    pub(crate) stack_size: usize,
-    pub(crate) code_limit: usize,
-    pub(crate) perf_map: bool,
-    pub(crate) perf_dump: bool,
-    pub(crate) signals: bool,
-    pub(crate) interrupt_signal: i32,
-    pub(crate) threads: usize,
-    pub(crate) backtrace_locals: bool,
-    pub(crate) backtrace_frames: usize,
-    pub(crate) optimize: bool,
-    pub(crate) verify: bool,
-    pub(crate) canonical_nans: bool,
-    pub(crate) deterministic_simd: bool,
-    pub(crate) fuel: bool,
-    pub(crate) speculation_guards: bool,
-    pub(crate) gc_stress: bool,
-    pub(crate) gc_stress_at_safepoints: bool,
-    pub(crate) checkpoints: Checkpoints,
-    pub(crate) forkable: bool,
+    pub(crate) settings: Settings,
     /// A [`crate::listener::MultiFunctionListenerFactory`].
     pub(crate) listeners: Extension,
 }
@@ -86,32 +32,7 @@ impl Default for Config {
 impl Config {
     /// The defaults, as the methods say.
     pub fn new() -> Config {
-        Config {
-            kind: EngineKind::default(),
-            hot_after: None,
-            background: true,
-            features: CoreFeatures::default(),
-            stack_size: 8 << 20,
-            code_limit: usize::MAX,
-            perf_map: false,
-            perf_dump: false,
-            signals: true,
-            interrupt_signal: wardian_vm::signals::DEFAULT_INTERRUPT_SIGNAL,
-            threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
-            backtrace_locals: false,
-            backtrace_frames: 64,
-            optimize: true,
-            verify: cfg!(debug_assertions),
-            canonical_nans: false,
-            deterministic_simd: false,
-            fuel: false,
-            speculation_guards: true,
-            gc_stress: false,
-            gc_stress_at_safepoints: false,
-            checkpoints: Checkpoints::Off,
-            forkable: false,
-            listeners: Extension::default(),
-        }
+        Config { settings: Settings::default(), listeners: Extension::default() }
     }
 
     /// How guest code is run. Results, traps, hooks and limits are the same whatever is chosen.
@@ -122,20 +43,20 @@ impl Config {
         alias = "NewRuntimeConfigCompiler"
     )]
     pub fn engine(&mut self, kind: EngineKind) -> &mut Config {
-        self.kind = kind;
+        self.settings.kind = kind;
         self
     }
 
     /// What [`Config::engine`] set.
     pub fn engine_kind(&self) -> EngineKind {
-        self.kind
+        self.settings.kind
     }
 
     /// How many calls of a function and rounds of its loops, counted together, make it hot in a tiered
     /// engine. `None`, the default, means 2500 and 24 more for each byte of its WebAssembly code, but at
     /// most a million: what is larger takes longer to compile.
     pub fn hot_after(&mut self, count: Option<u32>) -> &mut Config {
-        self.hot_after = count;
+        self.settings.hot_after = count;
         self
     }
 
@@ -144,14 +65,14 @@ impl Config {
     /// what is compiled when does not depend on time. A guest that is to stop meanwhile does not wait for
     /// what takes long. Default: on.
     pub fn background_compilation(&mut self, on: bool) -> &mut Config {
-        self.background = on;
+        self.settings.background = on;
         self
     }
 
     /// What modules may use. Default: everything that Wardian implements.
     #[doc(alias = "WithCoreFeatures", alias = "wasm_features")]
     pub fn features(&mut self, features: CoreFeatures) -> &mut Config {
-        self.features = features;
+        self.settings.features = features;
         self
     }
 
@@ -160,7 +81,7 @@ impl Config {
     /// 8 MiB, as much as systems give the main thread of a program.
     #[doc(alias = "max_wasm_stack")]
     pub fn stack_size(&mut self, bytes: usize) -> &mut Config {
-        self.stack_size = bytes.max(64 << 10);
+        self.settings.stack_size = bytes.max(64 << 10);
         self
     }
 
@@ -170,7 +91,7 @@ impl Config {
     /// ends if it calls a function whose bytecode would exceed it. The code of a module no longer counts once
     /// the module is dropped. Default: no limit.
     pub fn code_limit(&mut self, bytes: usize) -> &mut Config {
-        self.code_limit = bytes;
+        self.settings.code_limit = bytes;
         self
     }
 
@@ -179,7 +100,7 @@ impl Config {
     /// when the process ends. Interpreted functions have no code of their own: in the interpreter's own they are seen
     /// as that. Default: false.
     pub fn perf_map(&mut self, perf_map: bool) -> &mut Config {
-        self.perf_map = perf_map;
+        self.settings.perf_map = perf_map;
         self
     }
 
@@ -188,14 +109,14 @@ impl Config {
     /// guests, also of functions that took the place of others. What holds of the file is as for [`Config::perf_map`].
     /// Default: false.
     pub fn perf_dump(&mut self, perf_dump: bool) -> &mut Config {
-        self.perf_dump = perf_dump;
+        self.settings.perf_dump = perf_dump;
         self
     }
 
     /// Whether backtraces have the values of locals, where they can be known: see [`crate::Frame::locals`].
     /// Capturing them makes a trap slower. Default: off.
     pub fn backtrace_locals(&mut self, on: bool) -> &mut Config {
-        self.backtrace_locals = on;
+        self.settings.backtrace_locals = on;
         self
     }
 
@@ -203,7 +124,7 @@ impl Config {
     /// number of the others. Each takes about 40 bytes, and its locals if they are wanted. Default: 64.
     #[doc(alias = "wasm_backtrace_max_frames")]
     pub fn backtrace_frames(&mut self, most: usize) -> &mut Config {
-        self.backtrace_frames = most;
+        self.settings.backtrace_frames = most;
         self
     }
 
@@ -219,34 +140,34 @@ impl Config {
     /// of the process is touched. Default: on; where there are no signals (Windows) it is always off.
     #[doc(alias = "signals_based_traps")]
     pub fn signals(&mut self, on: bool) -> &mut Config {
-        self.signals = on;
+        self.settings.signals = on;
         self
     }
 
     /// The signal that makes a running guest stop. The first engine of a process that uses signals
     /// decides. Default: `SIGURG`, which the system ignores unless somebody handles it.
     pub fn interrupt_signal(&mut self, signal: i32) -> &mut Config {
-        self.interrupt_signal = signal;
+        self.settings.interrupt_signal = signal;
         self
     }
 
     /// Threads that validate and compile a module together. Default: one for each processor.
     pub fn compile_threads(&mut self, threads: usize) -> &mut Config {
-        self.threads = threads.max(1);
+        self.settings.threads = threads.max(1);
         self
     }
 
     /// Whether compiled code is optimised. Default: on.
     #[doc(alias = "cranelift_opt_level")]
     pub fn optimize(&mut self, on: bool) -> &mut Config {
-        self.optimize = on;
+        self.settings.optimize = on;
         self
     }
 
     /// Whether the code generator checks its own intermediate code. Default: only in debug builds.
     #[doc(alias = "cranelift_debug_verifier")]
     pub fn verify_code(&mut self, on: bool) -> &mut Config {
-        self.verify = on;
+        self.settings.verify = on;
         self
     }
 
@@ -256,7 +177,7 @@ impl Config {
     /// Default: off.
     #[doc(alias = "cranelift_nan_canonicalization")]
     pub fn canonical_nans(&mut self, on: bool) -> &mut Config {
-        self.canonical_nans = on;
+        self.settings.canonical_nans = on;
         self
     }
 
@@ -265,7 +186,7 @@ impl Config {
     /// `relaxed_madd` and `relaxed_nmadd` round once, where there is an instruction for that, or twice. Set, they
     /// round twice. Default: off.
     pub fn relaxed_simd_deterministic(&mut self, on: bool) -> &mut Config {
-        self.deterministic_simd = on;
+        self.settings.deterministic_simd = on;
         self
     }
 
@@ -283,7 +204,7 @@ impl Config {
     /// guard pages need nothing: whatever their index, they reach nothing but their own reservation. See
     /// `SECURITY.md` for what is not covered. Default: on.
     pub fn speculation_guards(&mut self, on: bool) -> &mut Config {
-        self.speculation_guards = on;
+        self.settings.speculation_guards = on;
         self
     }
 
@@ -293,7 +214,7 @@ impl Config {
     /// `end`, `nop`, `drop`) burn none. Guests become slower. Default: off.
     #[doc(alias = "consume_fuel")]
     pub fn fuel(&mut self, on: bool) -> &mut Config {
-        self.fuel = on;
+        self.settings.fuel = on;
         self
     }
 
@@ -301,7 +222,7 @@ impl Config {
     /// stores what a frame needs. It then takes more time, on the average of the benchmarks what
     /// `docs/checkpoints.md` says. Interpreted code can be written down in any case. Default: nowhere.
     pub fn checkpoints(&mut self, checkpoints: Checkpoints) -> &mut Config {
-        self.checkpoints = checkpoints;
+        self.settings.checkpoints = checkpoints;
         self
     }
 
@@ -312,7 +233,7 @@ impl Config {
     /// A process that forks must not use the stores of such an engine in both processes: both would write to the
     /// same memories. Default: off.
     pub fn forkable_memories(&mut self, on: bool) -> &mut Config {
-        self.forkable = on;
+        self.settings.forkable = on;
         self
     }
 
@@ -320,7 +241,7 @@ impl Config {
     /// tests, in which a reference that was forgotten is then noticed at once. Guests become very slow. Default:
     /// off.
     pub fn gc_stress(&mut self, on: bool) -> &mut Config {
-        self.gc_stress = on;
+        self.settings.gc_stress = on;
         self
     }
 
@@ -328,7 +249,7 @@ impl Config {
     /// what they free: where functions begin and at the headers of loops in interpreted code, and in calls of host
     /// functions and of the runtime. For tests, as [`Config::gc_stress`]; both may be on. Default: off.
     pub fn gc_stress_at_safepoints(&mut self, on: bool) -> &mut Config {
-        self.gc_stress_at_safepoints = on;
+        self.settings.gc_stress_at_safepoints = on;
         self
     }
 }

@@ -1,12 +1,13 @@
 //! What is known of a function before it runs.
 
 use crate::Module;
-use crate::module::ModuleInner;
-use crate::raw::parts::host::HostDef;
 use crate::testing::TestFunction;
 use std::fmt;
 use std::sync::Arc;
 use wardian_module::{ItemIndex, demangle};
+use wardian_runtime::listen::hook::Described;
+use wardian_runtime::module::ModuleInner;
+use wardian_runtime::store::host::HostDef;
 use wardian_types::{FuncType, ValType};
 
 /// The definition of a function: a view into its module, which costs nothing to make and to copy.
@@ -31,6 +32,15 @@ impl<'a> FunctionDefinition<'a> {
         FunctionDefinition(Source::Module { module, func })
     }
 
+    /// That of a function of the runtime's.
+    #[inline]
+    pub(crate) fn of(described: Described<'a>) -> FunctionDefinition<'a> {
+        match described {
+            Described::Module(module, func) => FunctionDefinition::of_module(module, func),
+            Described::Host(def) => FunctionDefinition::of_host(def),
+        }
+    }
+
     pub(crate) fn of_host(def: &'a HostDef) -> FunctionDefinition<'a> {
         FunctionDefinition(Source::Host(def))
     }
@@ -42,7 +52,7 @@ impl<'a> FunctionDefinition<'a> {
     /// The module of the function: the one that defines it, or that imports it.
     pub fn module(&self) -> Option<Module> {
         match self.0 {
-            Source::Module { module, .. } => Some(Module(module.clone())),
+            Source::Module { module, .. } => Some(Module::of(module.clone())),
             _ => None,
         }
     }
@@ -164,9 +174,7 @@ impl<'a> FunctionDefinition<'a> {
     /// functions.
     pub fn body_offset(&self) -> Option<u32> {
         let Source::Module { module, func } = self.0 else { return None };
-        let info = module.decoded.info();
-        let range = info.bodies.get(info.defined_function(func)? as usize)?;
-        u32::try_from(range.start.checked_sub(info.code_section)?).ok()
+        Described::Module(module, func).body_offset()
     }
 }
 

@@ -1,65 +1,22 @@
 //! What all modules and stores of an embedder share.
 
-use crate::checkpoint::Checkpoints;
-use crate::code::CodeRegistry;
-use crate::error::{LimitKind, UsageKind};
-use crate::{perf_dump, perf_map};
-use wardian_types::MemoryType;
-
-use crate::jit::{Capture, Compiler, OptLevel, Tunables};
-use crate::raw::signatures::{self, Signature, Signatures, Trampoline};
-use crate::tier::CompileQueue;
-use crate::{Config, EngineKind, Error, Result};
-use std::sync::{Arc, Mutex};
-use wardian_types::FuncType;
-use wardian_vm::memory::{MEMORY_GUARD, MemoryPool};
+use crate::config::Config;
+use crate::{EngineKind, Result};
+use std::sync::Arc;
+use wardian_runtime::code::cache::CodeCache;
+use wardian_runtime::extension::Extension;
 use wardian_vm::signals;
-use wardian_vm::stack::StackPool;
-use wardian_vm::unwind::Saved;
 
 /// An engine: compiler, signatures, and pools of stacks and memories. Cheap to clone; clones are
 /// the same engine. `Send` and `Sync`.
 #[derive(Clone)]
 #[doc(alias = "Runtime", alias = "NewRuntime")]
-pub struct Engine(Arc<Inner>);
-
-struct Inner {
-    /// As it was asked for, but for [`Engine::interpreted_because`].
-    config: Config,
-    /// See [`Engine::interpreted_because`].
-    interpreted_because: Option<String>,
-    /// None in an engine that compiles nothing.
-    compiler: Option<Compiler>,
-    signatures: Arc<Signatures>,
-    stacks: StackPool,
-    memories: MemoryPool,
-    code: CodeRegistry,
-    queue: CompileQueue,
-    cache: Mutex<Option<Arc<dyn crate::cache::CodeCache>>>,
-}
+pub struct Engine(wardian_runtime::Engine);
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("config", &self.0.config).finish_non_exhaustive()
+        f.debug_struct("Engine").field("config", self.config()).finish_non_exhaustive()
     }
-}
-
-/// Makes the engine an interpreted one if it is to be tiered and no code can be generated; says why.
-fn choose_kind(config: &mut Config) -> Result<Option<String>> {
-    if config.kind == EngineKind::Interpreted {
-        return Ok(None);
-    }
-    let Err(error) = wardian_vm::code_memory::may_execute() else { return Ok(None) };
-    if config.kind == EngineKind::Compiled {
-        return Err(Error::limit(
-            LimitKind::System,
-            format!(
-                "there is no executable memory for compiled code ({error}); an interpreted or a tiered engine needs none"
-            ),
-        ));
-    }
-    config.kind = EngineKind::Interpreted;
-    Ok(Some(error.to_string()))
 }
 
 impl Default for Engine {
@@ -74,11 +31,6 @@ impl Default for Engine {
 }
 
 impl Engine {
-    /// Whether the engine's own memories of this type need no checks.
-    pub(crate) fn can_guard(&self, ty: &MemoryType) -> bool {
-        self.config().signals && !ty.memory64 && ty.page_size_log2 == 16
-    }
-
     /// An engine with these settings. Where the system lets no code be generated, an engine that would be tiered
     /// interprets everything: see [`Engine::interpreted_because`].
     ///
@@ -88,68 +40,26 @@ impl Engine {
     /// asked for where the system lets no code be generated, or the signal that is to interrupt guests cannot be
     /// used for that.
     pub fn new(config: &Config) -> Result<Engine> {
-        let mut config = config.clone();
-        config.signals &= signals::AVAILABLE;
-        let interpreted_because = choose_kind(&mut config)?;
-        let tunables = Tunables {
-            signals: config.signals,
-            verifier: config.verify,
-            opt_level: if config.optimize { OptLevel::Speed } else { OptLevel::None },
-            guard_size: MEMORY_GUARD as u64,
-            canonical_nans: config.canonical_nans,
-            deterministic_simd: config.deterministic_simd,
-            fuel: config.fuel,
-            speculation_guards: config.speculation_guards,
-            capture: match config.checkpoints {
-                Checkpoints::Off => Capture::Off,
-                Checkpoints::Calls => Capture::Calls,
-                Checkpoints::CallsAndLoops => Capture::CallsAndLoops,
-            },
-            cold_paths: true,
-        };
-        let compiler = match config.kind {
-            EngineKind::Interpreted => None,
-            _ => {
-                let compiler = Compiler::new(tunables);
-                Some(compiler.map_err(Error::compile)?)
-            }
-        };
-        if config.signals && !signals::install(config.interrupt_signal) {
-            return Err(Error::usage(
-                UsageKind::Disabled,
-                format!(
-                    "signal {} cannot be used to interrupt guests: it has another meaning, or there is \
-                 no such signal",
-                    config.interrupt_signal
-                ),
-            ));
-        }
-        if config.perf_map {
-            perf_map::open()?;
-        }
-        if config.perf_dump {
-            perf_dump::open()?;
-        }
-        let slots = if config.kind == EngineKind::Compiled { 0 } else { config.stack_size };
-        Ok(Engine(Arc::new(Inner {
-            compiler,
-            signatures: Arc::default(),
-            stacks: StackPool::new(config.stack_size, slots, !config.signals),
-            memories: MemoryPool::default(),
-            code: CodeRegistry::new(config.perf_map, config.perf_dump),
-            // One processor is the guest's.
-            queue: CompileQueue::new(config.threads.saturating_sub(1)),
-            cache: Mutex::new(None),
-            config,
-            interpreted_because,
-        })))
+        let listeners = config.listeners.clone();
+        let as_made =
+            |settings: &_| Extension::new(Config { settings: Clone::clone(settings), listeners });
+        Ok(Engine(wardian_runtime::Engine::new(config.settings.clone(), as_made)?))
+    }
+
+    /// The engine of the runtime's, as its owner calls it.
+    pub(crate) fn of(engine: wardian_runtime::Engine) -> Engine {
+        Engine(engine)
+    }
+
+    pub(crate) fn inner(&self) -> &wardian_runtime::Engine {
+        &self.0
     }
 
     /// Why everything is interpreted although the engine was to be tiered: the system, or a container, forbids
     /// executable memory, or no code is generated for this processor. `None` if the engine is of the kind that was
     /// asked for. Whoever runs programs that take long may want to know.
     pub fn interpreted_because(&self) -> Option<&str> {
-        self.0.interpreted_because.as_deref()
+        self.0.interpreted_because()
     }
 
     /// Puts the signal handlers on top again, if something else in the process has installed handlers over them since
@@ -159,7 +69,7 @@ impl Engine {
     /// For embedders that share the process with such code, before calls of guests. One system call if nothing has
     /// changed; nothing at all in an engine without signals ([`Config::signals`]).
     pub fn reclaim_signals(&self) {
-        if self.0.config.signals {
+        if self.0.settings().signals {
             signals::reclaim();
         }
     }
@@ -167,135 +77,32 @@ impl Engine {
     /// Keeps compiled code in `cache` and takes it from there; `None` for no cache.
     #[doc(alias = "WithCompilationCache", alias = "cache_config_load")]
     pub fn set_cache(&self, cache: Option<Arc<dyn crate::cache::CodeCache>>) {
-        *self.0.cache.lock().unwrap_or_else(|e| e.into_inner()) = cache;
+        self.0.set_cache(cache);
     }
 
-    pub(crate) fn cache(&self) -> Option<Arc<dyn crate::cache::CodeCache>> {
-        self.0.cache.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    pub(crate) fn cache(&self) -> Option<Arc<dyn CodeCache>> {
+        self.0.cache()
     }
 
     /// The settings it was made with.
     pub fn config(&self) -> &Config {
-        &self.0.config
+        self.0.embedder().get().expect("engines are made with their configuration")
     }
 
     /// Whether both are the same engine.
     pub fn same(a: &Engine, b: &Engine) -> bool {
-        Arc::ptr_eq(&a.0, &b.0)
+        wardian_runtime::Engine::same(&a.0, &b.0)
     }
 
     /// All that compiled code depends on besides the module: code made under another fingerprint
     /// must not be used.
     #[doc(alias = "precompile_compatibility_hash")]
     pub fn fingerprint(&self) -> String {
-        let Config { fuel, canonical_nans, deterministic_simd, .. } = self.0.config;
-        let interpreted =
-            || format!("interpreted fuel={fuel} nans={canonical_nans} simd={deterministic_simd}");
-        let compiler = self.0.compiler.as_ref().map_or_else(interpreted, Compiler::fingerprint);
-        format!("{compiler}; features {}", self.0.config.features)
-    }
-
-    /// What makes machine code.
-    ///
-    /// # Errors
-    ///
-    /// The engine only interprets.
-    pub(crate) fn compiler(&self) -> Result<&Compiler> {
-        let none = || {
-            Error::usage(UsageKind::Disabled, "the engine compiles nothing: see `Config::engine`")
-        };
-        self.0.compiler.as_ref().ok_or_else(none)
-    }
-
-    pub(crate) fn stacks(&self) -> &StackPool {
-        &self.0.stacks
-    }
-
-    pub(crate) fn memories(&self) -> &MemoryPool {
-        &self.0.memories
-    }
-
-    pub(crate) fn code(&self) -> &CodeRegistry {
-        &self.0.code
-    }
-
-    /// Refuses further code of so many bytes if that would be more than the engine may have.
-    pub(crate) fn check_code(&self, bytes: usize) -> Result<()> {
-        let limit = self.0.config.code_limit;
-        match self.code().bytes().checked_add(bytes) {
-            Some(all) if all <= limit => Ok(()),
-            _ => Err(Error::limit(
-                LimitKind::Engine,
-                format!(
-                    "the code of the engine's modules would have more than {limit} bytes: see \
-                 Config::code_limit"
-                ),
-            )),
-        }
-    }
-
-    /// What is to be compiled in the background.
-    pub(crate) fn queue(&self) -> &CompileQueue {
-        &self.0.queue
-    }
-
-    /// The signatures of its modules and host functions.
-    pub(crate) fn signatures(&self) -> &Arc<Signatures> {
-        &self.0.signatures
-    }
-
-    /// The trampolines of a signature, made on first need.
-    pub(crate) fn trampoline(&self, signature: &Signature) -> Result<Trampoline> {
-        signature.trampoline(self.compiler()?)
-    }
-
-    /// Whether an address is in code that belongs to no function of a module, such as a trampoline.
-    pub(crate) fn is_glue(&self, pc: usize) -> bool {
-        wardian_vm::is_entry_glue(pc)
-            || self.0.signatures.contains(pc)
-            || self.0.code.is_wrapper(pc)
-    }
-
-    /// Which registers compiled code around an address, which belongs to no function of a module, saves in its
-    /// frame. What is no trampoline or wrapper is a stub of the runtime's: see [`wardian_vm::unwind`].
-    pub(crate) fn saved_by_glue(&self, pc: usize) -> Saved {
-        let trampoline = self.0.signatures.saved_at(pc);
-        trampoline.or_else(|| self.0.code.saved_by_wrapper(pc)).unwrap_or_default()
+        self.0.fingerprint()
     }
 
     /// How guest code is run: as [`Config::engine`] said, or see [`Engine::interpreted_because`].
     pub fn kind(&self) -> EngineKind {
-        self.0.config.kind
-    }
-
-    /// The code by which compiled code calls host functions of a signature; zero where there is no
-    /// compiled code.
-    pub(crate) fn host_code(&self, ty: &FuncType, signature: &Signature) -> Result<usize> {
-        match self.kind() {
-            EngineKind::Interpreted => Ok(0),
-            EngineKind::Compiled => Ok(self.trampoline(signature)?.host),
-            EngineKind::Tiered => {
-                Ok(wardian_vm::direct_host_stub(ty).unwrap_or_else(|| wardian_vm::host_entry(ty)))
-            }
-        }
-    }
-
-    /// The code by which compiled code calls interpreted functions of a signature, once it has their
-    /// record.
-    pub(crate) fn interpreted_trampoline(&self, signature: &Signature) -> Result<usize> {
-        signature.interpreted(self.compiler()?)
-    }
-
-    /// The noting trampoline of a signature, made on first need.
-    pub(crate) fn noting(&self, signature: &Signature) -> Result<usize> {
-        signature.noting(self.compiler()?)
-    }
-
-    /// Makes the trampolines of all these signatures at once.
-    pub(crate) fn prepare_trampolines<'a>(
-        &self,
-        signatures: impl IntoIterator<Item = &'a Signature>,
-    ) -> Result<()> {
-        signatures::prepare(self.compiler()?, signatures)
+        self.0.kind()
     }
 }

@@ -1,20 +1,19 @@
 //! What can go wrong, for people.
 
-mod checkpoint;
-mod compile;
-mod limit;
-mod usage;
+mod crossing;
 
-pub use checkpoint::{CheckpointError, CheckpointErrorKind};
-pub use compile::CompileError;
-pub use limit::{LimitError, LimitKind};
-pub use usage::{UsageError, UsageKind};
+#[doc(inline)]
+pub use wardian_runtime::error::{
+    CheckpointError, CheckpointErrorKind, CompileError, LimitError, LimitKind, LinkProblem,
+    StopReason, UsageError, UsageKind,
+};
 
-use crate::access::MemoryAccess;
+use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::OnceLock;
+use wardian_runtime::error::{MemoryAccess, PanicPayload, Trace};
 use wardian_types::TrapCode;
-use wardian_vm::contain::{Payload, discard};
 
 /// Result of most operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -29,13 +28,12 @@ pub struct Error(Box<Inner>);
 
 struct Inner {
     kind: ErrorKind,
+    /// Where the guest was: see [`crate::Backtrace`].
     trace: Option<Box<dyn Trace>>,
+    /// What is shown of that, once it was asked for.
+    shown_trace: OnceLock<Box<dyn Any + Send + Sync>>,
     access: Option<MemoryAccess>,
 }
-
-/// Where a guest was when it failed. Errors are below modules, and know no more of it than how to show it: see
-/// [`crate::Backtrace`].
-pub(crate) trait Trace: std::any::Any + fmt::Display + Send + Sync {}
 
 /// The kinds of [`Error`].
 #[derive(Debug)]
@@ -80,68 +78,17 @@ pub enum ErrorKind {
     Restored,
 }
 
-/// Why a guest was stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StopReason {
-    /// The store's deadline passed.
-    Deadline,
-    /// A [`crate::cancel::CancelToken`] was used.
-    Cancelled,
-    /// The store's fuel was used up: see [`crate::Store::set_fuel`].
-    Fuel,
-    /// A checkpoint was taken, and whoever had asked for it wanted the guest to end: see
-    /// [`crate::checkpoint::AfterCheckpoint::End`].
-    Checkpoint,
-}
-
-/// An import that could not be satisfied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkProblem {
-    /// The module that was asked.
-    pub module: String,
-    /// The name asked for.
-    pub name: String,
-    /// What is wrong, with both types where it is the type.
-    pub message: String,
-}
-
-/// What a panicking host function threw.
-#[doc(hidden)]
-// The mutex makes it `Sync`; the payload is only ever moved out, by who resumes the panic.
-pub struct PanicPayload(std::sync::Mutex<Option<Payload>>);
-
-impl PanicPayload {
-    pub(crate) fn new(payload: Payload) -> PanicPayload {
-        PanicPayload(std::sync::Mutex::new(Some(payload)))
-    }
-
-    pub(crate) fn into_inner(self) -> Payload {
-        self.take().unwrap_or_else(|| Box::new(()))
-    }
-
-    fn take(&self) -> Option<Payload> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner()).take()
-    }
-}
-
-impl Drop for PanicPayload {
-    fn drop(&mut self) {
-        if let Some(payload) = self.take() {
-            discard(payload);
-        }
-    }
-}
-
-impl fmt::Debug for PanicPayload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PanicPayload")
-    }
-}
-
 impl Error {
     pub(crate) fn new(kind: ErrorKind) -> Error {
-        Error(Box::new(Inner { kind, trace: None, access: None }))
+        Error::with_all(kind, None, None)
+    }
+
+    fn with_all(
+        kind: ErrorKind,
+        trace: Option<Box<dyn Trace>>,
+        access: Option<MemoryAccess>,
+    ) -> Error {
+        Error(Box::new(Inner { kind, trace, shown_trace: OnceLock::new(), access }))
     }
 
     pub(crate) fn usage(kind: UsageKind, message: impl Into<String>) -> Error {
@@ -163,35 +110,20 @@ impl Error {
 
     /// The system refused something, for this reason.
     pub(crate) fn system(what: impl fmt::Display, reason: impl Into<BoxedError>) -> Error {
-        let reason = reason.into();
-        let message = format!("{what}: {reason}");
-        Error::new(ErrorKind::Limit(LimitError::new(LimitKind::System, message, Some(reason))))
-    }
-
-    /// Something could not be compiled, for this reason.
-    pub(crate) fn compile(reason: impl Into<BoxedError>) -> Error {
-        let reason = reason.into();
-        Error::new(ErrorKind::Compile(CompileError::new(reason.to_string(), Some(reason))))
-    }
-
-    pub(crate) fn compile_part(what: impl fmt::Display, reason: impl Into<BoxedError>) -> Error {
-        let reason = reason.into();
-        let message = format!("{what}: {reason}");
-        Error::new(ErrorKind::Compile(CompileError::new(message, Some(reason))))
-    }
-
-    pub(crate) fn with_trace(mut self, trace: impl Trace) -> Error {
-        self.0.trace.get_or_insert_with(|| Box::new(trace));
-        self
+        Error::new(ErrorKind::Limit(LimitError::system(what, reason.into())))
     }
 
     pub(crate) fn trace(&self) -> Option<&dyn Trace> {
         self.0.trace.as_deref()
     }
 
-    pub(crate) fn with_access(mut self, access: Option<MemoryAccess>) -> Error {
-        self.0.access = access;
-        self
+    /// What is shown of where the guest was, made once.
+    pub(crate) fn shown_trace<T: Any + Send + Sync>(
+        &self,
+        make: impl FnOnce(&dyn Trace) -> T,
+    ) -> Option<&T> {
+        let trace = self.trace()?;
+        self.0.shown_trace.get_or_init(|| Box::new(make(trace))).downcast_ref()
     }
 
     /// An error of a host function's own, of the kind [`ErrorKind::Host`]. One that is an [`Error`] already stays what it
@@ -245,10 +177,6 @@ impl Error {
         &self.0.kind
     }
 
-    pub(crate) fn into_kind(self) -> ErrorKind {
-        self.0.kind
-    }
-
     /// The trap, if the guest trapped.
     pub fn trap(&self) -> Option<TrapCode> {
         match self.0.kind {
@@ -263,6 +191,23 @@ impl Error {
     /// None of all other errors, and where it is not known: if the address is 2^63 or more, which is only
     /// possible with 64-bit memories; and if a data segment was too short, since then no access to memory
     /// failed.
+    ///
+    /// ```
+    /// use wardian::{Engine, Instance, Module, Store};
+    ///
+    /// let engine = Engine::default();
+    /// let module = Module::new(&engine, r#"(module (memory 1)
+    ///   (func (export "load") (param i32) (result i32) (i32.load offset=4 (local.get 0))))"#)?;
+    /// let mut store = Store::new(&engine, ());
+    /// let instance = Instance::new(&mut store, &module, &[])?;
+    /// let load = instance.typed_func::<i32, i32>(&mut store, "load")?;
+    ///
+    /// let error = load.call(&mut store, 0x10000).unwrap_err();
+    /// let access = error.memory_access().expect("it is known");
+    /// assert_eq!((access.address(), access.size()), (0x10004, 4));
+    /// assert_eq!(access.to_string(), "address 0x10004, 4 bytes, memory 0 has 0x10000 bytes");
+    /// # Ok::<(), wardian::Error>(())
+    /// ```
     pub fn memory_access(&self) -> Option<MemoryAccess> {
         self.0.access
     }
@@ -312,11 +257,6 @@ impl Error {
             }
         }
     }
-
-    /// Whether no host function can stop this error from ending the outer guest calls as well.
-    pub(crate) fn is_sticky(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Exit(_) | ErrorKind::Stopped(_) | ErrorKind::Panic(_))
-    }
 }
 
 impl fmt::Display for ErrorKind {
@@ -346,6 +286,7 @@ impl fmt::Display for ErrorKind {
             ErrorKind::Stopped(StopReason::Checkpoint) => {
                 f.write_str("the guest was stopped: a checkpoint was taken of it")
             }
+            ErrorKind::Stopped(_) => f.write_str("the guest was stopped"),
             ErrorKind::Exception(exception) => exception.fmt(f),
             ErrorKind::Host(error) => error.fmt(f),
             ErrorKind::Limit(error) => error.fmt(f),

@@ -67,6 +67,14 @@ impl Exception {
         Exception(Arc::new(Carried { tag, values: values.into_iter().collect(), name }))
     }
 
+    /// An exception of the runtime's.
+    pub(crate) fn of(exception: &wardian_runtime::exception::Exception) -> &Exception {
+        exception.shown(|| {
+            let values = exception.values().iter().cloned().map(Val::from);
+            Exception::named(exception.tag().into(), values, exception.name().map(str::to_owned))
+        })
+    }
+
     /// Its tag.
     pub fn tag(&self) -> Tag {
         self.0.tag
@@ -80,6 +88,14 @@ impl Exception {
     /// Whether both are the same exception, and not only equal ones.
     pub fn same(a: &Exception, b: &Exception) -> bool {
         Arc::ptr_eq(&a.0, &b.0)
+    }
+}
+
+#[doc(hidden)]
+impl From<Exception> for wardian_runtime::exception::Exception {
+    fn from(exception: Exception) -> Self {
+        let values = exception.values().iter().cloned().map(Into::into).collect();
+        Self::of_embedder(exception.tag().into(), values, exception)
     }
 }
 

@@ -62,18 +62,6 @@ impl Extern {
     pub fn into_tag(self) -> Option<Tag> {
         if let Extern::Tag(t) = self { Some(t) } else { None }
     }
-
-    /// The store that it belongs to; none for a shared memory.
-    pub(crate) fn store(&self) -> Option<u64> {
-        match self {
-            Extern::Func(f) => Some(f.store),
-            Extern::Table(t) => Some(t.store),
-            Extern::Memory(m) => Some(m.store),
-            Extern::Global(g) => Some(g.store),
-            Extern::Tag(t) => Some(t.store),
-            Extern::SharedMemory(_) => None,
-        }
-    }
 }
 
 impl From<Func> for Extern {

@@ -1,16 +1,17 @@
 //! Forks: a second store that continues from the same moment.
 
 use crate::checkpoint::Resumed;
+use crate::data::StoreData;
 use crate::error::UsageKind;
 use crate::handles::{Extern, Func, Global, Instance, Memory, Table, Tag};
-use crate::raw::checkpoint::{Kin, Standing};
-use crate::raw::store::StoreData;
+use crate::host_def::data_type;
 use crate::store::check_store;
 use crate::wasm_ty::{WasmParams, WasmResults};
 use crate::{
     AsContext, AsContextMut, Caller, Engine, Error, Result, Store, StoreContext, TypedFunc,
 };
 use std::fmt;
+use wardian_runtime::checkpoint::{Kin, Standing};
 
 /// A second store with the state that a store had: see [`Store::fork`].
 #[non_exhaustive]
@@ -153,15 +154,15 @@ fn fork<T: 'static>(
     data: T,
     prepare: impl FnOnce(&mut Store<T>),
 ) -> Result<Fork<T>> {
-    let mut store = Store::new(parent.inner.engine(), data);
+    let mut store = Store::new(parent.data.engine(), data);
     prepare(&mut store);
-    if !Engine::same(store.engine(), parent.inner.engine()) {
+    if !Engine::same(store.engine(), parent.data.engine()) {
         return Err(Error::usage(
             UsageKind::OtherEngine,
             "the child of a fork was replaced by a store of another engine",
         ));
     }
-    let (restored, kin) = parent.fork_into(&mut store.0, standing)?;
+    let (restored, kin) = parent.fork_into(&mut store.0, standing, data_type::<T>())?;
     let counterparts = Counterparts { parent: parent.inner.id(), child: store.0.inner.id(), kin };
     let resumed = Resumed::new(&store, restored);
     Ok(Fork { store, resumed, counterparts })
@@ -232,7 +233,7 @@ impl sealed::Handle for Instance {
         check_store(&pair.parent.0.inner, self.store)?;
         let inner = &pair.child.0.inner;
         if self.index as usize >= pair.kin.instances() {
-            return Err(Kin::newer("instance"));
+            return Err(Kin::newer("instance").into());
         }
         Ok(Instance { store: inner.id(), index: self.index })
     }
@@ -284,8 +285,8 @@ impl sealed::Handle for Tag {
 
 impl sealed::Handle for Global {
     fn counterpart<T: 'static>(self, pair: Pair<'_, T>) -> Result<Global> {
-        check_store(&pair.parent.0.inner, self.store)?;
-        pair.kin.global(&pair.child.0.inner, &self)
+        check_store(&pair.parent.0.inner, self.0.store())?;
+        Ok(Global(pair.kin.global(&pair.child.0.inner, &self.0)?))
     }
 }
 
@@ -297,7 +298,7 @@ impl sealed::Handle for Extern {
             Extern::Memory(memory) => Extern::Memory(memory.counterpart(pair)?),
             Extern::Global(global) => Extern::Global(global.counterpart(pair)?),
             Extern::Tag(tag) => Extern::Tag(tag.counterpart(pair)?),
-            Extern::SharedMemory(_) => return Err(Kin::newer("shared memory")),
+            Extern::SharedMemory(_) => return Err(Kin::newer("shared memory").into()),
         })
     }
 }

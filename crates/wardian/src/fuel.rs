@@ -1,8 +1,8 @@
 //! Fuel: stopping guests after an amount of work, rather than of time.
 
 use crate::error::UsageKind;
-use crate::raw::store::StoreInner;
 use crate::{Caller, Error, Result, Store, StoreContext, StoreContextMut};
+use wardian_runtime::store::inner::StoreInner;
 
 impl<T: 'static> Store<T> {
     /// Sets the fuel that is left, whatever was left before; at most [`i64::MAX`]. A store begins with
@@ -65,7 +65,7 @@ impl<T: 'static> Store<T> {
     ) -> Result<()> {
         let store = &mut *self.0;
         counts(&store.inner)?;
-        store.refuel = Some(Box::new(hook));
+        store.data.refuel = Some(Box::new(hook));
         Ok(())
     }
 }
@@ -134,7 +134,7 @@ fn get(store: &StoreInner) -> Result<u64> {
 }
 
 fn counts(store: &StoreInner) -> Result<()> {
-    if store.engine().config().fuel {
+    if store.engine().settings().fuel {
         return Ok(());
     }
     Err(Error::usage(UsageKind::Disabled, "the engine does not count fuel: see `Config::fuel`"))

@@ -2,17 +2,19 @@
 
 use crate::error::UsageKind;
 use crate::handles::Func;
-use crate::raw::call::Callable;
-use crate::raw::parts::host::HostDef;
-use crate::raw::store::StoreInner;
-use crate::raw::suspend::AsyncCall;
+use crate::host_def::{raw, typed, values};
 use crate::store::{check_store, same_store};
 use crate::value::Val;
+use crate::wasm_ty::types;
 use crate::wasm_ty::{HostResults, WasmParams, WasmResults, WasmTy};
 use crate::{AsContext, AsContextMut, CallOptions, Caller, Error, Result, StoreContextMut};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use wardian_runtime::call::enter::{Callable, TypedCallable};
+use wardian_runtime::call::suspend::AsyncCall;
+use wardian_runtime::store::host::HostDef;
+use wardian_runtime::store::inner::StoreInner;
 use wardian_types::FuncType;
 
 impl Func {
@@ -62,7 +64,7 @@ impl Func {
         ty: FuncType,
         closure: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Func {
-        let def = Arc::new(HostDef::values(ty, closure));
+        let def = Arc::new(values(ty, closure));
         Func::from_def(&mut store, def).unwrap_or_else(|error| panic!("{error}"))
     }
 
@@ -81,7 +83,7 @@ impl Func {
         ty: FuncType,
         closure: impl Fn(Caller<'_, T>, &mut [u64]) -> Result<()> + Send + Sync + 'static,
     ) -> Func {
-        let def = Arc::new(HostDef::raw(ty, closure));
+        let def = Arc::new(raw(ty, closure));
         Func::from_def(&mut store, def).unwrap_or_else(|error| panic!("{error}"))
     }
 
@@ -96,7 +98,7 @@ impl Func {
         ty: FuncType,
         closure: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Result<Func> {
-        Func::from_def(&mut store, Arc::new(HostDef::values(ty, closure)))
+        Func::from_def(&mut store, Arc::new(values(ty, closure)))
     }
 
     /// [`Func::new_raw`], for a signature that may be too large.
@@ -109,7 +111,7 @@ impl Func {
         ty: FuncType,
         closure: impl Fn(Caller<'_, T>, &mut [u64]) -> Result<()> + Send + Sync + 'static,
     ) -> Result<Func> {
-        Func::from_def(&mut store, Arc::new(HostDef::raw(ty, closure)))
+        Func::from_def(&mut store, Arc::new(raw(ty, closure)))
     }
 
     pub(crate) fn from_def(store: &mut impl AsContextMut, def: Arc<HostDef>) -> Result<Func> {
@@ -149,7 +151,9 @@ impl Func {
     ) -> Result<()> {
         let store = store.as_context_mut();
         let (ty, callable) = self.checked(&store.0.inner, params, results.len())?;
-        store.0.call_values(callable, (ty.params(), ty.results()), params, results)
+        let params = params.iter().cloned().map(Into::into);
+        let types = (ty.params(), ty.results());
+        Ok(store.0.call_values(callable, types, params, |at, value| results[at] = value.into())?)
     }
 
     /// [`Func::call`] with options.
@@ -212,9 +216,11 @@ impl Func {
     ) -> Result<()> {
         let store = store.as_context_mut();
         let (ty, callable) = self.checked(&store.0.inner, params, results.len())?;
-        let mut call = AsyncCall::of_values(store.0, callable, &ty, params)?.under(options);
+        let mut call =
+            AsyncCall::of_values(store.0, callable, &ty, params.iter().cloned().map(Into::into))?
+                .under(&options.settings());
         std::future::poll_fn(|context| call.poll(context)).await?;
-        call.values(ty.results(), results);
+        call.values(ty.results(), |at, value| results[at] = value.into());
         Ok(())
     }
 
@@ -244,21 +250,12 @@ impl Func {
         let inner = &store.0.inner;
         check_store(inner, self.store)?;
         let ty = inner.func_type(self.index);
-        let (params, results) = (P::types(), R::types());
-        let fits = ty.params() == params
-            && ty.results().len() == results.len()
-            && ty
-                .results()
-                .iter()
-                .zip(&results)
-                .all(|(found, wanted)| found.matches(*wanted, &|a, b| a == b));
-        if !fits {
-            return Err(Error::usage(
+        let callable = inner.typed_callable::<P::Raw, R::Raw>(self.index)?.ok_or_else(|| {
+            Error::usage(
                 UsageKind::Type,
-                format!("the function is {ty}, not {}", FuncType::new(params, results)),
-            ));
-        }
-        let callable = inner.callable(self.index)?;
+                format!("the function is {ty}, not {}", FuncType::new(types::<P>(), types::<R>())),
+            )
+        })?;
         Ok(TypedFunc { callable, func: *self, types: PhantomData })
     }
 }
@@ -270,7 +267,7 @@ fn check_arguments(
     results: usize,
 ) -> Result<()> {
     let wrong = params.iter().zip(ty.params()).enumerate().find_map(|(at, (value, ty))| {
-        let found = store.check_value(value, *ty).err()?;
+        let found = store.check_value(&value.clone().into(), *ty).err()?;
         Some(format!(": argument {at} is {found}, which is no {ty}"))
     });
     let same_number = params.len() == ty.params().len();
@@ -293,7 +290,7 @@ fn check_arguments(
 
 /// A function whose types have been checked, for calls without checks.
 pub struct TypedFunc<P, R> {
-    callable: Callable,
+    callable: TypedCallable,
     func: Func,
     types: PhantomData<fn(P) -> R>,
 }
@@ -332,7 +329,8 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
     pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
         let store = store.as_context_mut();
         same_store(&store.0.inner, self.callable.store());
-        store.0.call_typed(self.callable, params)
+        let raw: R::Raw = store.0.call_typed(self.callable, params.into_raw())?;
+        Ok(R::from_raw(raw))
     }
 
     /// [`TypedFunc::call`] with options.
@@ -362,7 +360,7 @@ fn with_options<T: 'static, R>(
     options: &CallOptions,
     call: impl FnOnce(&mut StoreContextMut<'_, T>) -> R,
 ) -> R {
-    let applied = store.0.inner.apply(options);
+    let applied = store.0.inner.apply(&options.settings());
     let done = catch_unwind(AssertUnwindSafe(|| call(&mut *store)));
     store.0.inner.withdraw(applied);
     done.unwrap_or_else(|panic| resume_unwind(panic))
@@ -417,9 +415,10 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
     ) -> Result<R> {
         let store = store.as_context_mut();
         same_store(&store.0.inner, self.callable.store());
-        let mut call = AsyncCall::new::<P, R>(store.0, self.callable, params)?.under(options);
+        let mut call = AsyncCall::new::<P::Raw, R::Raw>(store.0, self.callable, params.into_raw())?
+            .under(&options.settings());
         std::future::poll_fn(|context| call.poll(context)).await?;
-        Ok(call.results::<R>())
+        Ok(R::from_raw(call.results::<R::Raw>()))
     }
 }
 
@@ -438,7 +437,7 @@ macro_rules! into_func {
             F: Fn($($name),*) -> R + Send + Sync + 'static,
         {
             fn into_host_def(self) -> HostDef {
-                HostDef::typed(move |_: Caller<'_, T>, ($($name,)*): ($($name,)*)| self($($name),*))
+                typed(move |_: Caller<'_, T>, ($($name,)*): ($($name,)*)| self($($name),*))
             }
         }
         #[allow(non_snake_case, reason = "type parameters double as names")]
@@ -448,7 +447,7 @@ macro_rules! into_func {
             F: Fn(Caller<'_, T>, $($name),*) -> R + Send + Sync + 'static,
         {
             fn into_host_def(self) -> HostDef {
-                HostDef::typed(move |c: Caller<'_, T>, ($($name,)*): ($($name,)*)| self(c, $($name),*))
+                typed(move |c: Caller<'_, T>, ($($name,)*): ($($name,)*)| self(c, $($name),*))
             }
         }
     )*};

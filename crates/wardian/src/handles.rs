@@ -1,12 +1,10 @@
 //! Handles of things in stores: which store, and which of its things. What can be done with them, with the store at
 //! hand, is in the files named after each.
 
-use crate::raw::gc::roots::Root;
-use crate::raw::parts::global::GlobalAt;
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
-use wardian_types::GlobalType;
+use wardian_runtime::value;
 
 /// A function of a store: a guest's or the host's. A cheap handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,11 +30,7 @@ pub struct Table {
 
 /// A global variable of a store. A cheap handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Global {
-    pub(crate) store: u64,
-    pub(crate) at: GlobalAt,
-    pub(crate) ty: GlobalType,
-}
+pub struct Global(pub(crate) value::Global);
 
 /// A tag of a store: it identifies exceptions, and says which values they carry (core specification, "Tags").
 /// A cheap handle.
@@ -99,14 +93,11 @@ pub struct SharedMemory(
 /// ```
 #[derive(Clone)]
 #[doc(alias = "Rooted", alias = "OwnedRooted", alias = "ManuallyRooted")]
-pub struct AnyRef {
-    pub(crate) store: u64,
-    pub(crate) root: Arc<Root>,
-}
+pub struct AnyRef(pub(crate) value::AnyRef);
 
 impl fmt::Debug for AnyRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.root.word() {
+        match self.0.root.word() {
             Some(word) if word & 1 == 1 => write!(f, "AnyRef(i31 {})", word >> 1),
             Some(word) => write!(f, "AnyRef({word:#x})"),
             None => f.write_str("AnyRef(gone)"),
@@ -162,4 +153,96 @@ pub enum Extern {
     Global(Global),
     /// A tag of exceptions.
     Tag(Tag),
+}
+
+#[doc(hidden)]
+impl From<value::Func> for Func {
+    #[inline]
+    fn from(value::Func { store, index }: value::Func) -> Func {
+        Func { store, index }
+    }
+}
+
+#[doc(hidden)]
+impl From<Func> for value::Func {
+    #[inline]
+    fn from(Func { store, index }: Func) -> value::Func {
+        value::Func { store, index }
+    }
+}
+
+#[doc(hidden)]
+impl From<value::Tag> for Tag {
+    fn from(value::Tag { store, index }: value::Tag) -> Tag {
+        Tag { store, index }
+    }
+}
+
+#[doc(hidden)]
+impl From<Tag> for value::Tag {
+    fn from(Tag { store, index }: Tag) -> value::Tag {
+        value::Tag { store, index }
+    }
+}
+
+#[doc(hidden)]
+impl From<value::ExternRef> for ExternRef {
+    fn from(value: value::ExternRef) -> ExternRef {
+        match value {
+            value::ExternRef::Value(value) => ExternRef(value),
+            value::ExternRef::Object(any) => ExternRef::new(AnyRef(any)),
+        }
+    }
+}
+
+#[doc(hidden)]
+impl From<ExternRef> for value::ExternRef {
+    fn from(value: ExternRef) -> value::ExternRef {
+        match value.data().downcast_ref::<AnyRef>() {
+            Some(any) => value::ExternRef::Object(any.0.clone()),
+            None => value::ExternRef::Value(value.0),
+        }
+    }
+}
+
+impl SharedMemory {
+    /// A memory of the runtime's.
+    pub(crate) fn of(memory: &value::SharedMemory) -> &SharedMemory {
+        memory.shown(|| SharedMemory(memory.memory.clone(), memory.id))
+    }
+
+    /// The same as the runtime knows it.
+    pub(crate) fn inner(&self) -> value::SharedMemory {
+        value::SharedMemory::new(self.0.clone(), self.1)
+    }
+}
+
+#[doc(hidden)]
+impl From<value::Extern> for Extern {
+    fn from(item: value::Extern) -> Extern {
+        match item {
+            value::Extern::Func(func) => Extern::Func(func.into()),
+            value::Extern::Table(store, index) => Extern::Table(Table { store, index }),
+            value::Extern::Memory(store, index) => Extern::Memory(Memory { store, index }),
+            value::Extern::SharedMemory(shared) => {
+                Extern::SharedMemory(SharedMemory::of(&shared).clone())
+            }
+            value::Extern::Global(global) => Extern::Global(Global(global)),
+            value::Extern::Tag(tag) => Extern::Tag(tag.into()),
+        }
+    }
+}
+
+#[doc(hidden)]
+impl From<Extern> for value::Extern {
+    fn from(item: Extern) -> value::Extern {
+        match item {
+            Extern::Func(func) => value::Extern::Func(func.into()),
+            Extern::Table(table) => value::Extern::Table(table.store, table.index),
+            Extern::Memory(memory) => value::Extern::Memory(memory.store, memory.index),
+            Extern::SharedMemory(shared) => value::Extern::SharedMemory(shared.inner()),
+            Extern::Global(global) => value::Extern::Global(global.0),
+            Extern::Tag(tag) => value::Extern::Tag(tag.into()),
+        }
+    }
 }

@@ -1,9 +1,9 @@
 //! Images: a store returns to an earlier state.
 
-use crate::raw::parts::image::ImageData;
 use crate::{Result, Store, StoreContextMut};
 use std::fmt;
 use std::sync::Arc;
+use wardian_runtime::store::image::ImageData;
 
 /// The state of a store at a moment in which no guest was open: see [`Store::image`]. Clones are the same image.
 ///
@@ -96,6 +96,6 @@ impl<T: 'static> StoreContextMut<'_, T> {
     ///
     /// As there; or a guest of the store is open.
     pub fn reset_to(&mut self, image: &Image) -> Result<()> {
-        self.0.reset_to(&image.0)
+        Ok(self.0.reset_to(&image.0)?)
     }
 }

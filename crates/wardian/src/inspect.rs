@@ -7,10 +7,7 @@ mod types;
 
 use crate::Module;
 pub use crate::definition::FunctionDefinition;
-use crate::handles::Instance;
-use crate::raw::parts::functions::FuncKind;
-use crate::raw::parts::instance::MemoryRef;
-use crate::raw::store::StoreInner;
+use crate::handles::{Instance, SharedMemory};
 use crate::testing::TestModule;
 use crate::value::Val;
 pub use change::InternalModuleMut;
@@ -18,6 +15,9 @@ use memory::Data;
 pub use memory::MemoryView;
 pub use objects::ObjectView;
 pub use wardian_module::{DebugInfo, ItemIndex, ModuleInfo, SourceLocation, demangle};
+use wardian_runtime::store::functions::FuncKind;
+use wardian_runtime::store::inner::StoreInner;
+use wardian_runtime::store::instance::MemoryRef;
 use wardian_types::{GlobalType, MemoryType, TableType};
 
 /// An instance as listeners and tools see it: read-only, everything in it, exported or not.
@@ -68,7 +68,7 @@ impl<'a> InternalModule<'a> {
     pub fn module(&self) -> Option<Module> {
         match self.0 {
             Source::Live { store, instance } => {
-                Some(Module(store.instances[instance as usize].module.clone()))
+                Some(Module::of(store.instances[instance as usize].module.clone()))
             }
             Source::Double(_) => None,
         }
@@ -102,7 +102,7 @@ impl<'a> InternalModule<'a> {
         self.global_type(index)?;
         Some(match self.0 {
             Source::Live { store, instance } => {
-                store.global_get(&store.instance_global(instance, index))
+                store.global_get(&store.instance_global(instance, index)).into()
             }
             Source::Double(double) => double.globals[index as usize].1.clone(),
         })
@@ -147,7 +147,7 @@ impl<'a> InternalModule<'a> {
                         MemoryView { ty, data: Data::Own(memory.bytes()) }
                     }
                     MemoryRef::Shared(shared) => {
-                        MemoryView { ty: shared.ty(), data: Data::Shared(shared) }
+                        MemoryView { ty: shared.ty(), data: Data::Shared(SharedMemory::of(shared)) }
                     }
                 })
             }
@@ -187,7 +187,7 @@ impl<'a> InternalModule<'a> {
     pub fn table_element(&self, table: u32, element: u64) -> Option<Val> {
         let Source::Live { store, instance } = self.0 else { return None };
         let table = *store.instances[instance as usize].tables.get(table as usize)?;
-        store.table_get(table, element)
+        store.table_get(table, element).map(Val::from)
     }
 
     /// Index of a table by the name that it is exported by, or has in the name section.

@@ -2,17 +2,17 @@
 
 use crate::error::UsageKind;
 use crate::handles::Instance;
-use crate::handles::{Extern, Func, Global, Memory, SharedMemory, Table, Tag};
-use crate::link::{self, Definition, Lookup};
-use crate::raw::instantiate::Imports;
-use crate::raw::parts::instance::MemoryRef;
-use crate::raw::suspend::AsyncCall;
+use crate::handles::{Extern, Func, Global, Memory, SharedMemory, Table};
+use crate::host_def::data_type;
 use crate::store::{check_store, same_store};
 use crate::wasm_ty::{WasmParams, WasmResults};
 use crate::{
     AsContext, AsContextMut, Error, InstantiateOptions, Module, Result, StoreContextMut, TypedFunc,
 };
 use wardian_module::ItemIndex;
+use wardian_runtime::call::suspend::AsyncCall;
+use wardian_runtime::instance::instantiate::Imports;
+use wardian_runtime::instance::link::{self, Definition, Lookup};
 
 impl Instance {
     /// Makes an instance with imports in the order of [`Module::imports`], and runs its start
@@ -51,8 +51,9 @@ impl Instance {
                 format!("the module has {needed} imports, but {given} were given"),
             ));
         }
-        let given =
-            |at: usize, _: &str, _: &str| Lookup::Found(Definition::Extern(imports[at].clone()));
+        let given = |at: usize, _: &str, _: &str| {
+            Lookup::Found(Definition::Extern(imports[at].clone().into()))
+        };
         let found =
             crate::resolver::look_up(store.as_context_mut(), module, options, |_| true, given)?;
         Instance::from_definitions(store.as_context_mut(), module, found, options)
@@ -64,7 +65,7 @@ impl Instance {
         definitions: Vec<Lookup>,
         options: &InstantiateOptions<T>,
     ) -> Result<Instance> {
-        let imports = link::check::<T>(&store.0.inner, module, definitions)?;
+        let imports = link::check(&store.0.inner, data_type::<T>(), &module.0, definitions)?;
         Instance::from_imports(store, module, imports, options)
     }
 
@@ -74,7 +75,8 @@ impl Instance {
         imports: Imports,
         options: &InstantiateOptions<T>,
     ) -> Result<Instance> {
-        let index = store.0.instantiate(&module.0, imports, options)?;
+        let index =
+            options.passed_on(|options| store.0.instantiate(&module.0, imports, options))?;
         Ok(Instance { store: store.0.inner.id(), index })
     }
 
@@ -84,7 +86,8 @@ impl Instance {
         imports: Imports,
         options: &InstantiateOptions<T>,
     ) -> Result<Instance> {
-        let (index, start) = store.0.prepare_instance(&module.0, imports, options)?;
+        let (index, start) =
+            options.passed_on(|options| store.0.prepare_instance(&module.0, imports, options))?;
         let id = store.0.inner.id();
         if let Some(start) = start {
             let mut call = AsyncCall::of_start(store.0, start);
@@ -101,7 +104,7 @@ impl Instance {
     pub fn module(&self, store: impl AsContext) -> Module {
         let store = store.as_context();
         same_store(&store.0.inner, self.store);
-        Module(store.0.inner.instances[self.index as usize].module.clone())
+        Module::of(store.0.inner.instances[self.index as usize].module.clone())
     }
 
     /// Its name: what the embedder gave it, else the module's own.
@@ -186,26 +189,6 @@ impl Instance {
         store: StoreContextMut<'_, T>,
         item: ItemIndex,
     ) -> Extern {
-        let inner = &mut store.0.inner;
-        let id = self.store;
-        match item {
-            ItemIndex::Func(func) => {
-                Extern::Func(Func { store: id, index: inner.instance_func(self.index, func) })
-            }
-            ItemIndex::Table(table) => {
-                let index = inner.instances[self.index as usize].tables[table as usize];
-                Extern::Table(Table { store: id, index })
-            }
-            ItemIndex::Global(global) => Extern::Global(inner.instance_global(self.index, global)),
-            ItemIndex::Tag(tag) => {
-                Extern::Tag(Tag { store: id, index: inner.instance_tag(self.index, tag) })
-            }
-            ItemIndex::Memory(memory) => {
-                match &inner.instances[self.index as usize].memories[memory as usize] {
-                    MemoryRef::Own(index) => Extern::Memory(Memory { store: id, index: *index }),
-                    MemoryRef::Shared(shared) => Extern::SharedMemory(shared.clone()),
-                }
-            }
-        }
+        store.0.inner.instance_item(self.index, item).into()
     }
 }

@@ -2,12 +2,12 @@
 
 use crate::error::UsageKind;
 use crate::handles::Instance;
-use crate::link::{self, Definition};
-use crate::raw::instantiate::Imports;
-use crate::raw::store::StoreInner;
 use crate::{AsContextMut, Error, InstantiateOptions, Module, Result};
 use std::marker::PhantomData;
 use std::sync::Arc;
+use wardian_runtime::instance::instantiate::Imports;
+use wardian_runtime::instance::link::{self, Definition};
+use wardian_runtime::store::inner::StoreInner;
 
 /// A module with its imports: what [`crate::Linker::instantiate_pre`] makes.
 ///
@@ -120,6 +120,6 @@ impl<T: 'static> InstancePre<T> {
                 "an InstancePre has its imports already: use Linker::instantiate_with for an import resolver",
             ));
         }
-        link::resolved(store, &self.module, &self.imports)
+        Ok(link::resolved(store, &self.module.0, &self.imports)?)
     }
 }

@@ -77,51 +77,44 @@
 //!
 //! Asynchronous host functions have no feature: they need no library.
 
-mod access;
 pub mod allocator;
-mod artifact;
 mod attach;
 mod backtrace;
 pub mod cache;
 pub mod cancel;
 pub mod checkpoint;
 pub mod close;
-mod code;
 mod config;
+mod data;
 mod definition;
 mod engine;
 mod error;
 mod exception;
-mod extension;
 mod externs;
 pub mod fork;
 mod fuel;
 mod func;
 pub mod gc;
 mod global;
-mod glue;
 mod handles;
+mod host_def;
 pub mod image;
-mod images;
 pub mod inspect;
 mod instance;
 mod instance_pre;
-mod interpreted;
-mod jit;
 pub mod limits;
-mod link;
 mod linker;
 pub mod listener;
 mod memory;
+#[cfg(test)]
+mod memory_tests;
 mod module;
 mod options;
-mod origin;
-mod perf_dump;
-mod perf_map;
 pub mod platform;
-mod raw;
 pub mod resolver;
 pub mod sampler;
+#[cfg(test)]
+mod signature_tests;
 pub mod snapshot;
 pub mod stack;
 mod store;
@@ -129,14 +122,10 @@ mod suggestions;
 mod table;
 mod tag;
 pub mod testing;
-mod tier;
-mod type_names;
 pub mod types;
 mod value;
 mod wasm_ty;
-mod wrappers;
 
-pub use access::MemoryAccess;
 pub use backtrace::{Backtrace, Frame};
 pub use config::{Config, EngineKind};
 pub use engine::Engine;
@@ -151,10 +140,12 @@ pub use instance_pre::InstancePre;
 pub use linker::Linker;
 pub use module::{Module, Progress};
 pub use options::{CallOptions, CompileOptions, InstantiateOptions};
-pub use raw::suspend::HostFuture;
 pub use store::{AsContext, AsContextMut, Caller, Store, StoreContext, StoreContextMut};
 pub use value::Val;
 pub use wardian_module::DecodeError;
+pub use wardian_runtime::call::suspend::HostFuture;
+#[doc(inline)]
+pub use wardian_runtime::error::MemoryAccess;
 pub use wardian_types::{
     CoreFeatures, ExternKind, ExternType, FuncType, GlobalType, HeapType, MemoryType, RefType,
     TableType, TagType, TrapCode, ValType,

@@ -4,9 +4,7 @@ use crate::error::UsageKind;
 use crate::func::IntoFunc;
 use crate::handles::Func;
 use crate::handles::{Extern, Instance};
-use crate::link::{self, Definition, Lookup};
-use crate::raw::parts::host::HostDef;
-use crate::raw::suspend::HostFuture;
+use crate::host_def::{asynchronous, data_type, raw, values};
 use crate::resolver::{ImportRequest, ImportResolver, Resolution};
 use crate::value::Val;
 use crate::wasm_ty::{HostResults, WasmParams};
@@ -18,6 +16,8 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use wardian_runtime::call::suspend::HostFuture;
+use wardian_runtime::instance::link::{self, Definition, Lookup};
 use wardian_types::FuncType;
 
 /// For how many missing imports of a module something is suggested.
@@ -107,7 +107,7 @@ impl<T: 'static> Linker<T> {
         name: &str,
         item: impl Into<Extern>,
     ) -> Result<&mut Self> {
-        self.insert(module, name, Definition::Extern(item.into()))
+        self.insert(module, name, Definition::Extern(item.into().into()))
     }
 
     /// Defines a host function from a closure with typed parameters and results.
@@ -143,7 +143,7 @@ impl<T: 'static> Linker<T> {
         P: WasmParams + 'static,
         R: HostResults + 'static,
     {
-        let def = Arc::new(HostDef::asynchronous(closure));
+        let def = Arc::new(asynchronous(closure));
         self.insert(module, name, Definition::Host(def))
     }
 
@@ -159,7 +159,7 @@ impl<T: 'static> Linker<T> {
         ty: FuncType,
         closure: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Result<&mut Self> {
-        let def = Arc::new(HostDef::values(ty, closure));
+        let def = Arc::new(values(ty, closure));
         self.insert(module, name, Definition::Host(def))
     }
 
@@ -176,7 +176,7 @@ impl<T: 'static> Linker<T> {
         ty: FuncType,
         closure: impl Fn(Caller<'_, T>, &mut [u64]) -> Result<()> + Send + Sync + 'static,
     ) -> Result<&mut Self> {
-        let def = Arc::new(HostDef::raw(ty, closure));
+        let def = Arc::new(raw(ty, closure));
         self.insert(module, name, Definition::Host(def))
     }
 
@@ -193,7 +193,7 @@ impl<T: 'static> Linker<T> {
         instance: Instance,
     ) -> Result<&mut Self> {
         for (name, item) in instance.exports(store) {
-            self.insert(module, &name, Definition::Extern(item))?;
+            self.insert(module, &name, Definition::Extern(item.into()))?;
         }
         Ok(self)
     }
@@ -257,7 +257,7 @@ impl<T: 'static> Linker<T> {
     {
         let found = self.look_up_all(store.as_context_mut(), module, options)?;
         let store = store.as_context_mut();
-        let imports = link::check::<T>(&store.0.inner, module, found)?;
+        let imports = link::check(&store.0.inner, data_type::<T>(), &module.0, found)?;
         Instance::from_imports_async(store, module, imports, options).await
     }
 
@@ -277,8 +277,11 @@ impl<T: 'static> Linker<T> {
         }
         let suggestions = Cell::new(SUGGESTIONS);
         let imports = module.info().imports.iter();
-        let found = imports.map(|i| self.look_up(&i.module, &i.name, &suggestions)).collect();
-        Ok(InstancePre::new(module, link::definitions::<T>(module, found)?))
+        let found = imports.map(|i| self.look_up(&i.module, &i.name, &suggestions));
+        Ok(InstancePre::new(
+            module,
+            link::definitions(data_type::<T>(), &module.0, found.collect())?,
+        ))
     }
 
     /// The definitions of a module's imports.
@@ -325,7 +328,7 @@ impl<T: 'static> ImportResolver<T> for Linker<T> {
     ) -> Result<Resolution> {
         Ok(match self.find(request.module(), request.name()) {
             None => Resolution::Unresolved,
-            Some(Definition::Extern(item)) => item.clone().into(),
+            Some(Definition::Extern(item)) => Extern::from(item.clone()).into(),
             Some(Definition::Host(def)) => Func::from_def(&mut store, def.clone())?.into(),
         })
     }

@@ -6,13 +6,13 @@
 
 pub use crate::attach::{Attachment, FunctionFilter};
 use crate::inspect::{FunctionDefinition, InternalModule};
-use crate::raw::listen::LiveCall;
 use crate::stack::{StackFrame, StackIterator};
 use crate::testing::{TestFunction, TestModule};
 use crate::value::Val;
 use crate::{Error, Exception};
 use std::fmt;
 use std::sync::Arc;
+use wardian_runtime::listen::{LiveCall, listener};
 
 /// Observes calls of the functions that a [`FunctionListenerFactory`] chose it for.
 ///
@@ -35,7 +35,7 @@ use std::sync::Arc;
 /// }
 /// ```
 #[doc(alias = "CallHook", alias = "call_hook")]
-pub trait FunctionListener: Send + Sync + 'static {
+pub trait FunctionListener: Observer + Send + Sync + 'static {
     /// A call begins. `params` are its arguments; `stack` begins at the called function.
     fn before(&self, call: &Call<'_>, params: &[u64], stack: &mut StackIterator<'_>);
 
@@ -73,6 +73,43 @@ impl<L: FunctionListener + ?Sized> FunctionListener for Arc<L> {
     }
 }
 
+/// What the runtime needs of a listener. Every [`FunctionListener`] has it.
+#[doc(hidden)]
+pub trait Observer {
+    /// The same listener as the runtime knows it, which notifies it without a detour.
+    fn observer(self: Arc<Self>) -> Arc<dyn listener::Listener>;
+}
+
+impl<L: FunctionListener> Observer for L {
+    fn observer(self: Arc<Self>) -> Arc<dyn listener::Listener> {
+        Arc::new(Notified(self))
+    }
+}
+
+/// A listener of a type that is known here, so that what the runtime calls is the listener's own code.
+struct Notified<L>(Arc<L>);
+
+impl<L: FunctionListener> listener::Listener for Notified<L> {
+    #[inline]
+    fn before(&self, call: &LiveCall<'_>, params: &[u64]) {
+        let mut stack = StackIterator::of_listener(call);
+        self.0.before(&Call::live(call), params, &mut stack);
+    }
+
+    #[inline]
+    fn after(&self, call: &LiveCall<'_>, results: &[u64]) {
+        self.0.after(&Call::live(call), results);
+    }
+
+    fn abort(&self, call: &LiveCall<'_>, reason: &listener::AbortReason<'_>) {
+        self.0.abort(&Call::live(call), &AbortReason::of(reason));
+    }
+
+    fn resumed(&self, call: &LiveCall<'_>) {
+        self.0.resumed(&Call::live(call));
+    }
+}
+
 /// Why a call ended without returning.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -87,6 +124,20 @@ pub enum AbortReason<'a> {
     Restored,
     /// The embedder dropped the future that the guest was suspended in.
     Abandoned,
+}
+
+impl<'a> AbortReason<'a> {
+    fn of(reason: &listener::AbortReason<'a>) -> AbortReason<'a> {
+        match *reason {
+            listener::AbortReason::Error(error) => AbortReason::Error(Error::of(error)),
+            listener::AbortReason::Exception(exception) => {
+                AbortReason::Exception(Exception::of(exception))
+            }
+            listener::AbortReason::Panic => AbortReason::Panic,
+            listener::AbortReason::Restored => AbortReason::Restored,
+            listener::AbortReason::Abandoned => AbortReason::Abandoned,
+        }
+    }
 }
 
 impl AbortReason<'_> {
@@ -112,12 +163,13 @@ impl fmt::Display for AbortReason<'_> {
 pub struct Call<'a>(Source<'a>);
 
 enum Source<'a> {
-    Live(LiveCall<'a>),
+    Live(&'a LiveCall<'a>),
     Double { function: &'a TestFunction, module: &'a TestModule },
 }
 
 impl<'a> Call<'a> {
-    pub(crate) fn live(call: LiveCall<'a>) -> Call<'a> {
+    #[inline]
+    pub(crate) fn live(call: &'a LiveCall<'a>) -> Call<'a> {
         Call(Source::Live(call))
     }
 
@@ -129,7 +181,7 @@ impl<'a> Call<'a> {
     /// The function that is called.
     pub fn definition(&self) -> FunctionDefinition<'_> {
         match &self.0 {
-            Source::Live(call) => call.definition(),
+            Source::Live(call) => FunctionDefinition::of(call.definition()),
             Source::Double { function, .. } => function.definition(),
         }
     }
@@ -137,7 +189,9 @@ impl<'a> Call<'a> {
     /// The instance that the function belongs to; none for host functions.
     pub fn module(&self) -> Option<InternalModule<'_>> {
         match &self.0 {
-            Source::Live(call) => call.callee(),
+            Source::Live(call) => {
+                call.callee().map(|instance| InternalModule::live(call.store(), instance))
+            }
             Source::Double { module, .. } => Some(module.internal()),
         }
     }
@@ -145,7 +199,9 @@ impl<'a> Call<'a> {
     /// The instance whose code makes the call; none if the embedder does.
     pub fn caller(&self) -> Option<InternalModule<'_>> {
         match &self.0 {
-            Source::Live(call) => call.caller(),
+            Source::Live(call) => {
+                call.caller().map(|instance| InternalModule::live(call.store(), instance))
+            }
             Source::Double { .. } => None,
         }
     }
@@ -196,7 +252,7 @@ impl<'a> Call<'a> {
     /// ```
     pub fn param(&self, index: usize) -> Option<Val> {
         match &self.0 {
-            Source::Live(call) => call.param(index),
+            Source::Live(call) => call.param(index).map(Val::from),
             Source::Double { .. } => None,
         }
     }
@@ -204,7 +260,7 @@ impl<'a> Call<'a> {
     /// In `after`, if the call returned: the result with this index as a value. See [`Call::param`].
     pub fn result(&self, index: usize) -> Option<Val> {
         match &self.0 {
-            Source::Live(call) => call.result(index),
+            Source::Live(call) => call.result(index).map(Val::from),
             Source::Double { .. } => None,
         }
     }

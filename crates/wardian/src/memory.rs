@@ -2,21 +2,15 @@
 
 mod plain;
 
-use crate::allocator::{Supplier, unusable};
+use crate::allocator::Supplying;
 use crate::error::{LimitKind, UsageKind};
 use crate::handles::{Memory, SharedMemory};
-use crate::limits::ResourceLimiter;
-use crate::raw::memory::Source;
-use crate::raw::parts::memory::checked;
-use crate::raw::parts::memory::{fault, granted};
 use crate::store::{check_store, same_store};
 use crate::{AsContext, AsContextMut, Engine, Error, Result, allocator::MemoryAllocator};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use wardian_runtime::instance::memory::{Source, Supply, check_type};
+use wardian_runtime::store::memory::checked;
+use wardian_runtime::value;
 use wardian_types::MemoryType;
-use wardian_vm::layout::VmMemory;
-use wardian_vm::memory::{GrowError, size_in_bytes};
 
 impl Memory {
     /// A memory of the host's, full of zeroes.
@@ -38,7 +32,7 @@ impl Memory {
         ty: MemoryType,
         allocator: &dyn MemoryAllocator,
     ) -> Result<Memory> {
-        Memory::make(store, &ty, Source::Allocator(Supplier::nameless(allocator)))
+        Memory::make(store, &ty, Source::Allocator(Supply::nameless(&Supplying(allocator))))
     }
 
     fn make(mut store: impl AsContextMut, ty: &MemoryType, source: Source<'_>) -> Result<Memory> {
@@ -96,7 +90,7 @@ impl Memory {
     ) -> (&'a mut [u8], &'a mut T) {
         let store = store.into();
         same_store(&store.0.inner, self.store);
-        (store.0.inner.memories[self.index as usize].bytes_mut(), &mut store.0.data)
+        (store.0.inner.memories[self.index as usize].bytes_mut(), &mut store.0.data.data)
     }
 
     /// Copies bytes out.
@@ -141,22 +135,6 @@ impl Memory {
     }
 }
 
-fn check_type(ty: &MemoryType) -> Result<()> {
-    if !matches!(ty.page_size_log2, 0 | 16) {
-        return Err(Error::usage(
-            UsageKind::Type,
-            format!(
-                "there can be no memory with pages of 2^{} bytes: they have 1 byte or 2^16",
-                ty.page_size_log2
-            ),
-        ));
-    }
-    if ty.min > ty.max_pages() {
-        return Err(Error::usage(UsageKind::Type, format!("there can be no {ty}")));
-    }
-    Ok(())
-}
-
 impl SharedMemory {
     /// A shared memory, full of zeroes.
     ///
@@ -164,7 +142,8 @@ impl SharedMemory {
     ///
     /// The type is not of a shared memory or has no maximum; or no memory is left.
     pub fn new(engine: &Engine, ty: MemoryType) -> Result<SharedMemory> {
-        SharedMemory::with_limiter(engine, &ty, None, None)
+        let made = value::SharedMemory::with_limiter(engine.inner(), &ty, None, None)?;
+        Ok(SharedMemory::of(&made).clone())
     }
 
     /// A shared memory in bytes that `allocator` supplies, which normally are zero. They never move.
@@ -177,41 +156,10 @@ impl SharedMemory {
         ty: MemoryType,
         allocator: &dyn MemoryAllocator,
     ) -> Result<SharedMemory> {
-        let supplier = Supplier::nameless(allocator);
-        SharedMemory::with_limiter(engine, &ty, Some(supplier), None)
-    }
-
-    pub(crate) fn with_limiter(
-        engine: &Engine,
-        ty: &MemoryType,
-        supplier: Option<Supplier<'_>>,
-        mut limiter: Option<&mut dyn ResourceLimiter>,
-    ) -> Result<SharedMemory> {
-        check_type(ty)?;
-        if !ty.shared || ty.max.is_none() {
-            return Err(Error::usage(
-                UsageKind::Type,
-                "a shared memory's type says shared, and has a maximum",
-            ));
-        }
-        let bytes = |pages: u64| size_in_bytes(ty, pages).unwrap_or(usize::MAX);
-        if let Some(limiter) = &mut limiter
-            && !limiter.memory_growing(0, bytes(ty.min), ty.max.map(bytes))?
-        {
-            return Err(Error::limit(
-                LimitKind::Store,
-                format!("the store's limits refuse a {ty}"),
-            ));
-        }
-        let made = granted(limiter, (0, bytes(ty.min)), || match supplier {
-            None => wardian_vm::memory::SharedMemory::new(ty, engine.can_guard(ty))
-                .map_err(|e| unusable(ty, e)),
-            Some(supplier) => supplier
-                .supply(engine, ty)
-                .map(|custom| wardian_vm::memory::SharedMemory::custom(ty, custom)),
-        })?;
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Ok(SharedMemory(Arc::new(made), NEXT.fetch_add(1, Ordering::Relaxed)))
+        let supplier = Supplying(allocator);
+        let supply = Some(Supply::nameless(&supplier));
+        let made = value::SharedMemory::with_limiter(engine.inner(), &ty, supply, None)?;
+        Ok(SharedMemory::of(&made).clone())
     }
 
     /// A number that no other shared memory of the process has or had; clones have the same.
@@ -246,7 +194,7 @@ impl SharedMemory {
     /// The range is not inside the memory.
     pub fn read(&self, offset: usize, bytes: &mut [u8]) -> Result<()> {
         checked(offset, bytes.len(), self.len())?;
-        crate::raw::memory::read_shared(&self.0, offset, bytes);
+        wardian_runtime::instance::memory::read_shared(&self.0, offset, bytes);
         Ok(())
     }
 
@@ -257,7 +205,7 @@ impl SharedMemory {
     /// The range is not inside the memory.
     pub fn write(&self, offset: usize, bytes: &[u8]) -> Result<()> {
         checked(offset, bytes.len(), self.len())?;
-        crate::raw::memory::write_shared(&self.0, offset, bytes);
+        wardian_runtime::instance::memory::write_shared(&self.0, offset, bytes);
         Ok(())
     }
 
@@ -267,56 +215,8 @@ impl SharedMemory {
     ///
     /// The size would exceed the type's maximum, or what the system has.
     pub fn grow(&self, pages: u64) -> Result<u64> {
-        self.grow_limited(pages, None)?.ok_or_else(|| {
+        self.inner().grow_limited(pages, None)?.ok_or_else(|| {
             Error::limit(LimitKind::Store, format!("the memory cannot grow by {pages} pages"))
         })
-    }
-
-    pub(crate) fn grow_limited(
-        &self,
-        pages: u64,
-        mut limiter: Option<&mut dyn ResourceLimiter>,
-    ) -> Result<Option<u64>> {
-        if pages == 0 {
-            // As for a memory of one store.
-            return Ok(Some(self.size()));
-        }
-        let maximum = self.0.ty().max.and_then(|max| size_in_bytes(self.0.ty(), max));
-        let mut refused = None;
-        let mut allowed = None;
-        let permit = |current, desired| {
-            let Some(limiter) = &mut limiter else { return true };
-            match limiter.memory_growing(current, desired, maximum) {
-                Ok(true) => allowed = Some((current, desired)),
-                Ok(false) => {}
-                Err(error) => refused = Some(error),
-            }
-            allowed.is_some()
-        };
-        // The embedder's memory may panic.
-        let grown = catch_unwind(AssertUnwindSafe(|| self.0.grow(pages, permit)));
-        if let (Ok(Err(_)) | Err(_), Some((current, desired)), Some(limiter)) =
-            (&grown, allowed, limiter)
-        {
-            limiter.memory_grow_failed(current, desired);
-        }
-        match (refused, grown.unwrap_or_else(|panic| resume_unwind(panic))) {
-            (Some(error), _) => Err(error),
-            (None, Ok(before)) => Ok(Some(before)),
-            (None, Err(GrowError::Refused)) => Ok(None),
-            (None, Err(error)) => Err(fault(&error)),
-        }
-    }
-
-    pub(crate) fn vm(&self) -> &VmMemory {
-        self.0.vm()
-    }
-
-    pub(crate) fn raw_len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(crate) fn is_guarded(&self) -> bool {
-        self.0.is_guarded()
     }
 }

@@ -1,18 +1,19 @@
 //! Options of compiling, instantiating and calling. Each capability's own file says more of what its
 //! option does.
 
-mod applied;
-
-pub(crate) use applied::Applied;
-
+use crate::allocator::Supplying;
 use crate::cancel::CancelToken;
-use crate::close::CloseNotifier;
+use crate::close::{CloseNotifier, Notified};
 use crate::listener::FunctionListenerFactory;
 use crate::module::Progress;
 use crate::{StopReason, allocator::MemoryAllocator, resolver::ImportResolver};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use wardian_runtime::call::applied::CallSettings;
+use wardian_runtime::call::closing;
+use wardian_runtime::instance::instantiate::Options;
+use wardian_runtime::instance::memory::Supplier;
 
 /// How a module is compiled: see [`crate::Module::new_with`].
 #[derive(Clone, Default)]
@@ -151,6 +152,12 @@ impl CallOptions {
         let timeout = self.timeout.and_then(|t| Instant::now().checked_add(t));
         [self.deadline, timeout].into_iter().flatten().min()
     }
+
+    /// The same as the runtime knows them.
+    pub(crate) fn settings(&self) -> CallSettings {
+        let token = self.token.as_ref().map(|token| token.0.clone());
+        CallSettings { snapshots: self.snapshots, ends: self.ends(), token }
+    }
 }
 
 /// How an instance is made, besides its module and its imports: see [`crate::Linker::instantiate_with`] and
@@ -159,7 +166,7 @@ impl CallOptions {
 /// It belongs to no store, and can be used again and again.
 pub struct InstantiateOptions<T: 'static> {
     pub(crate) name: Option<String>,
-    pub(crate) close_notifiers: Vec<Arc<dyn CloseNotifier>>,
+    pub(crate) close_notifiers: Vec<Arc<dyn closing::CloseNotifier>>,
     pub(crate) resolver: Option<Arc<dyn ImportResolver<T>>>,
     pub(crate) allocator: Option<Arc<dyn MemoryAllocator>>,
     data: PhantomData<fn(T)>,
@@ -220,7 +227,7 @@ impl<T> InstantiateOptions<T> {
 
     /// Adds a notifier, called when the instance is closed. Several are called in order.
     pub fn with_close_notifier(mut self, notifier: impl CloseNotifier) -> Self {
-        self.close_notifiers.push(Arc::new(notifier));
+        self.close_notifiers.push(Arc::new(Notified(Arc::new(notifier))));
         self
     }
 
@@ -229,5 +236,15 @@ impl<T> InstantiateOptions<T> {
     pub fn with_import_resolver(mut self, resolver: impl ImportResolver<T>) -> Self {
         self.resolver = Some(Arc::new(resolver));
         self
+    }
+
+    /// Does something with the same options as the runtime knows them.
+    pub(crate) fn passed_on<R>(&self, work: impl FnOnce(&Options<'_>) -> R) -> R {
+        let supplying = self.allocator.as_deref().map(Supplying);
+        work(&Options {
+            name: self.name.as_deref(),
+            close_notifiers: &self.close_notifiers,
+            supplier: supplying.as_ref().map(|supplying| supplying as &dyn Supplier),
+        })
     }
 }

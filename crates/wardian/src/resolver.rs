@@ -8,12 +8,12 @@ pub use record::{ImportAnswer, ImportLog, RecordedImport, RecordingResolver};
 pub use stubs::{TrapStubs, UndefinedImport};
 
 use crate::handles::{Extern, Func, Global, Instance, Memory, SharedMemory, Table, Tag};
-use crate::link::{self, Definition, Lookup};
 use crate::store::check_store;
 use crate::{AsContext, AsContextMut, Error, InstantiateOptions, Module, Result, StoreContextMut};
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use wardian_runtime::instance::link::{self, Definition, Lookup};
 use wardian_types::{ExternKind, ExternType};
 
 /// How many instantiations may be under way inside each other's resolvers.
@@ -326,7 +326,7 @@ pub(crate) fn look_up<T: 'static>(
         let found = imports.iter().enumerate().map(|(at, i)| otherwise(at, &i.module, &i.name));
         return Ok(found.collect());
     };
-    link::check_engine(&store.0.inner, module)?;
+    link::check_engine(&store.0.inner, &module.0)?;
     let _level = Level::enter()?;
     let mut found = Vec::with_capacity(imports.len());
     for (at, (asked, name, ty)) in module.imports().enumerate() {
@@ -337,7 +337,7 @@ pub(crate) fn look_up<T: 'static>(
         let importer_name = options.name.as_deref().or_else(|| module.name());
         let request = ImportRequest { importer: module, importer_name, module: asked, name, ty };
         found.push(match resolver.resolve(store.as_context_mut(), &request)? {
-            Resolution::Extern(item) => Lookup::Found(Definition::Extern(item)),
+            Resolution::Extern(item) => Lookup::Found(Definition::Extern(item.into())),
             Resolution::Instance(instance) => field(store.as_context_mut(), instance, name),
             Resolution::Unresolved => match otherwise(at, asked, name) {
                 Lookup::Missing { near, .. } => Lookup::Missing {
@@ -359,7 +359,7 @@ fn field<T: 'static>(mut store: StoreContextMut<'_, T>, instance: Instance, name
         return Lookup::Missing { why, near: None };
     }
     if let Some(item) = instance.get_export(store.as_context_mut(), name) {
-        return Lookup::Found(Definition::Extern(item));
+        return Lookup::Found(Definition::Extern(item.into()));
     }
     let which = match instance.name(&store) {
         Some(name) => format!("the instance `{name}`"),

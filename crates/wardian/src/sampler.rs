@@ -9,12 +9,13 @@
 //! thread that reads.
 
 use crate::error::{LimitKind, UsageKind};
-use crate::raw::parts::samples::SamplePlace;
 use crate::{AsContextMut, Engine, Error, Frame, Module, Result, stack::ProgramCounter};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
+use wardian_runtime::stack::backtrace;
+use wardian_runtime::store::samples::SamplePlace;
 use wardian_vm::interrupt::Interrupter;
 use wardian_vm::samples::chain::Chain as RawChain;
 use wardian_vm::samples::{HOST, RawSample, SampleRing, next_sample};
@@ -141,7 +142,7 @@ impl Sampler {
     /// ([`crate::Config::signals`]); or the system refuses a thread.
     pub fn start(mut store: impl AsContextMut, options: SamplerOptions) -> Result<Sampler> {
         let store = store.as_context_mut();
-        if !store.engine().config().signals {
+        if !store.engine().inner().settings().signals {
             return Err(Error::usage(
                 UsageKind::Disabled,
                 "samples are taken by a signal, but the engine was made without signals",
@@ -199,7 +200,7 @@ impl Sampler {
         let memory = |(index, module)| SampledMemory {
             place: self.place.clone(),
             index,
-            module: Module(module),
+            module: Module::of(module),
         };
         modules.map(memory).collect()
     }
@@ -437,11 +438,11 @@ impl<'a> Sample<'a> {
 
     fn resolve_one(&self, engine: &Engine, pc: ProgramCounter) -> Option<SampledFrame> {
         let address = usize::try_from(pc.0).unwrap_or(usize::MAX);
-        match engine.code().find_sampled(address, self.0.time) {
-            Some(at) => {
-                Some(SampledFrame::Guest(Frame::new(&Module(at.module), at.func, at.offset)))
-            }
-            None if engine.is_glue(address) => None,
+        match engine.inner().code().find_sampled(address, self.0.time) {
+            Some(at) => Some(SampledFrame::Guest(Frame::of(backtrace::Frame::new(
+                at.module, at.func, at.offset,
+            )))),
+            None if engine.inner().is_glue(address) => None,
             None => Some(SampledFrame::Unknown(pc)),
         }
     }

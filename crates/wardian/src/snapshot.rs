@@ -1,13 +1,14 @@
 //! Snapshots: a guest is resumed from an earlier state.
 
 use crate::error::UsageKind;
-use crate::raw::parts::host::HostCall;
-use crate::raw::parts::snapshot::SnapshotData;
-use crate::raw::store::StoreInner;
 use crate::value::Val;
 use crate::{AsContextMut, Caller, Error, ErrorKind, Result, Store};
 use std::fmt;
 use std::sync::Arc;
+use wardian_runtime::store::host::HostCall;
+use wardian_runtime::store::inner::StoreInner;
+use wardian_runtime::store::snapshot::SnapshotData;
+use wardian_runtime::value;
 
 impl<T: 'static> Store<T> {
     /// Lets host functions of all calls take snapshots; without it only of calls with
@@ -117,10 +118,11 @@ impl Snapshot {
         let store = store.as_context_mut();
         self.ask(&mut store.0.inner, |store, snapshot| {
             let types = snapshot.result_types();
-            let fits = |(value, ty): (&Val, &wardian_types::ValType)| {
+            let values: Vec<_> = results.iter().cloned().map(Into::into).collect();
+            let fits = |(value, ty): (&value::Val, &wardian_types::ValType)| {
                 store.check_value(value, *ty).is_ok()
             };
-            if results.len() != types.len() || !results.iter().zip(types).all(fits) {
+            if values.len() != types.len() || !values.iter().zip(types).all(fits) {
                 let wanted = wardian_types::FuncType::new([], types.to_vec());
                 let given: Vec<_> = results.iter().map(Val::ty).collect();
                 let given = wardian_types::FuncType::new([], given);
@@ -133,11 +135,7 @@ impl Snapshot {
                 ));
             }
             let mut slots = vec![0; types.iter().map(|t| t.slots()).sum()];
-            let mut at = 0;
-            for value in results {
-                store.write_value(value, &mut slots[at..])?;
-                at += value.ty().slots();
-            }
+            store.write_values(values, &mut slots)?;
             Ok(slots)
         })
     }
@@ -152,7 +150,7 @@ impl Snapshot {
     pub fn restore_raw(&self, mut store: impl AsContextMut, results: &[u64]) -> Error {
         let store = store.as_context_mut();
         self.ask(&mut store.0.inner, |store, snapshot| {
-            store.results_for(snapshot, results.to_vec())
+            Ok(store.results_for(snapshot, results.to_vec())?)
         })
     }
 
@@ -163,6 +161,7 @@ impl Snapshot {
     ) -> Error {
         let asked = store
             .check_restore(&self.0)
+            .map_err(Error::from)
             .and_then(|()| slots(store, &self.0))
             .map(|results| store.request_restore(&self.0, results));
         match asked {

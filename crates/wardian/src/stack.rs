@@ -2,11 +2,12 @@
 
 use crate::Module;
 use crate::inspect::FunctionDefinition;
-use crate::raw::listen::hook::Hook;
-use crate::raw::store::StoreInner;
-use crate::raw::walk::Walk;
 use crate::testing::TestFunction;
 use wardian_module::SourceLocation;
+use wardian_runtime::listen::LiveCall;
+use wardian_runtime::listen::hook::Hook;
+use wardian_runtime::stack::walk::Walk;
+use wardian_runtime::store::inner::StoreInner;
 
 /// A position in compiled code. [`InternalFunction`] of the same step says what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,8 +53,8 @@ impl<'a> StackIterator<'a> {
     }
 
     #[inline]
-    pub(crate) fn of_listener(store: &'a StoreInner, hook: &'a Hook) -> StackIterator<'a> {
-        StackIterator(Source::Listener { store, hook })
+    pub(crate) fn of_listener(call: &LiveCall<'a>) -> StackIterator<'a> {
+        StackIterator(Source::Listener { store: call.store(), hook: call.hook() })
     }
 
     /// The same stack from its top.
@@ -99,7 +100,7 @@ impl<'a> StackIterator<'a> {
     /// beginning.
     pub fn program_counter(&self) -> ProgramCounter {
         match &self.0 {
-            Source::Live(walk) => walk.pc(),
+            Source::Live(walk) => ProgramCounter(walk.pc()),
             _ => ProgramCounter(self.frame().pc),
         }
     }
@@ -142,7 +143,7 @@ impl<'a> InternalFunction<'a> {
     /// Its definition.
     pub fn definition(&self) -> FunctionDefinition<'a> {
         match self.0 {
-            Kind::Live(walk) => walk.definition(),
+            Kind::Live(walk) => FunctionDefinition::of(walk.definition()),
             Kind::Frame(frame) => frame.function.definition(),
         }
     }
@@ -156,7 +157,7 @@ impl<'a> InternalFunction<'a> {
     /// another function.
     pub fn source_offset_for_pc(&self, pc: ProgramCounter) -> Option<u32> {
         match self.0 {
-            Kind::Live(walk) => walk.source_offset(pc),
+            Kind::Live(walk) => walk.source_offset(pc.0),
             Kind::Frame(frame) => (pc.0 == frame.pc).then_some(frame.source_offset),
         }
     }

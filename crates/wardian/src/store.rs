@@ -1,12 +1,13 @@
 //! Stores: the world that instances live in.
 
 use crate::cancel::CancelToken;
+use crate::data::{Data, StoreData};
 use crate::error::UsageKind;
-use crate::raw::owner::Lent;
-use crate::raw::parts::host::HostCall;
-use crate::raw::store::{StoreData, StoreInner};
 use crate::{Backtrace, Engine, Result};
 use std::time::{Duration, Instant};
+use wardian_runtime::store::host::HostCall;
+use wardian_runtime::store::inner::StoreInner;
+use wardian_runtime::store::owner::Called;
 use wardian_vm::interrupt::reason;
 
 /// Owns instances, memories, tables, globals and functions, and the embedder's `T`. All that is
@@ -36,22 +37,22 @@ pub struct StoreContext<'a, T: 'static>(pub(crate) &'a StoreData<T>);
 impl<T: 'static> Store<T> {
     /// An empty store with the embedder's data.
     pub fn new(engine: &Engine, data: T) -> Store<T> {
-        Store(StoreData::new(engine, data))
+        Store(StoreData::new(engine.inner(), Data::new(engine, data)))
     }
 
     /// The engine.
     pub fn engine(&self) -> &Engine {
-        self.0.inner.engine()
+        self.0.data.engine()
     }
 
     /// The embedder's data.
     pub fn data(&self) -> &T {
-        &self.0.data
+        &self.0.data.data
     }
 
     /// The embedder's data, to be changed.
     pub fn data_mut(&mut self) -> &mut T {
-        &mut self.0.data
+        &mut self.0.data.data
     }
 
     /// A number that no other store of the process has: see [`StoreContext::id`].
@@ -61,7 +62,7 @@ impl<T: 'static> Store<T> {
 
     /// Ends the store and returns the embedder's data.
     pub fn into_data(self) -> T {
-        self.0.into_data()
+        self.0.into_data().data
     }
 
     /// Asks `limiter`, a part of the embedder's data, before memories and tables grow.
@@ -69,7 +70,7 @@ impl<T: 'static> Store<T> {
         &mut self,
         limiter: impl (FnMut(&mut T) -> &mut dyn crate::limits::ResourceLimiter) + Send + Sync + 'static,
     ) {
-        self.0.limiter = Some(Box::new(limiter));
+        self.0.data.limiter = Some(Box::new(limiter));
     }
 
     /// Stops guests when `deadline` comes, wherever they are: in a loop, a call, a bulk operation,
@@ -109,7 +110,7 @@ impl<T: 'static> Store<T> {
 impl<'a, T: 'static> StoreContextMut<'a, T> {
     /// The engine.
     pub fn engine(&self) -> &Engine {
-        self.0.inner.engine()
+        self.0.data.engine()
     }
 
     /// A number that no other store of the process has: see [`StoreContext::id`].
@@ -119,12 +120,12 @@ impl<'a, T: 'static> StoreContextMut<'a, T> {
 
     /// The embedder's data.
     pub fn data(&self) -> &T {
-        &self.0.data
+        &self.0.data.data
     }
 
     /// The embedder's data, to be changed.
     pub fn data_mut(&mut self) -> &mut T {
-        &mut self.0.data
+        &mut self.0.data.data
     }
 }
 
@@ -135,7 +136,7 @@ impl<'a, T: 'static> StoreContext<'a, T> {
 
     /// The engine.
     pub fn engine(&self) -> &Engine {
-        self.0.inner.engine()
+        self.0.data.engine()
     }
 
     /// A number that no other store of the process has, or ever had: the one that listeners learn by
@@ -146,7 +147,7 @@ impl<'a, T: 'static> StoreContext<'a, T> {
 
     /// The embedder's data.
     pub fn data(&self) -> &T {
-        &self.0.data
+        &self.0.data.data
     }
 }
 
@@ -225,54 +226,40 @@ impl<C: AsContextMut> AsContextMut for &mut C {
 ///     Func::wrap(store, move |caller: Caller<'_, ()>| *kept.lock().unwrap() = Some(caller));
 /// }
 /// ```
-pub struct Caller<'a, T: 'static> {
-    store: Lent<'a, T>,
-    vmctx: usize,
-    call: HostCall,
-}
+pub struct Caller<'a, T: 'static>(pub(crate) Called<'a, Data<T>>);
 
 impl<'a, T: 'static> Caller<'a, T> {
-    #[inline]
-    pub(crate) fn new(store: Lent<'a, T>, vmctx: usize, call: HostCall) -> Caller<'a, T> {
-        Caller { store, vmctx, call }
-    }
-
-    /// The same of an asynchronous host function, which is called in the entry with this number.
-    pub(crate) fn in_entry(self, serial: u64) -> Caller<'a, T> {
-        Caller { call: self.call.in_entry(serial), ..self }
-    }
-
     pub(crate) fn host_call(&self) -> HostCall {
-        self.call
+        self.0.host_call()
     }
 
     pub(crate) fn inner_mut(&mut self) -> &mut StoreInner {
-        &mut self.store.get_mut().inner
+        self.0.inner_mut()
     }
 
     #[inline]
     pub(crate) fn inner(&self) -> &StoreInner {
-        &self.store.get().inner
+        self.0.inner()
     }
 
     /// The engine.
     pub fn engine(&self) -> &Engine {
-        self.inner().engine()
+        self.0.get().data.engine()
     }
 
     /// The embedder's data.
     pub fn data(&self) -> &T {
-        &self.store.get().data
+        &self.0.get().data.data
     }
 
     /// The embedder's data, to be changed.
     pub fn data_mut(&mut self) -> &mut T {
-        &mut self.store.get_mut().data
+        &mut self.0.get_mut().data.data
     }
 
     /// The instance that calls; `None` if the host itself does.
     pub fn instance(&self) -> Option<crate::Instance> {
-        let index = self.inner().calling_instance(self.vmctx)?;
+        let index = self.0.instance()?;
         Some(crate::Instance { store: self.inner().id(), index })
     }
 
@@ -283,12 +270,14 @@ impl<'a, T: 'static> Caller<'a, T> {
 
     /// The guest's calls, innermost first.
     pub fn backtrace(&self) -> Backtrace {
-        self.inner().backtrace()
+        Backtrace::of(self.inner().backtrace())
     }
 
     /// The guest's calls, innermost first, walked in place: cheaper than a backtrace.
     pub fn stack(&self) -> crate::stack::StackIterator<'_> {
-        crate::stack::StackIterator::live(crate::raw::walk::Walk::from_host(self.inner()))
+        crate::stack::StackIterator::live(wardian_runtime::stack::walk::Walk::from_host(
+            self.inner(),
+        ))
     }
 
     /// For a host function that blocks: says when the guest is to stop.
@@ -307,12 +296,12 @@ impl<'a, T: 'static> Caller<'a, T> {
 impl<T: 'static> AsContext for Caller<'_, T> {
     type Data = T;
     fn as_context(&self) -> StoreContext<'_, T> {
-        StoreContext(self.store.get())
+        StoreContext(self.0.get())
     }
 }
 impl<T: 'static> AsContextMut for Caller<'_, T> {
     fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
-        StoreContextMut(self.store.get_mut())
+        StoreContextMut(self.0.get_mut())
     }
 }
 
@@ -345,7 +334,7 @@ impl<'a, T: 'static> From<&'a mut Store<T>> for StoreContext<'a, T> {
 }
 impl<'a, T: 'static> From<&'a Caller<'_, T>> for StoreContext<'a, T> {
     fn from(caller: &'a Caller<'_, T>) -> Self {
-        StoreContext(caller.store.get())
+        StoreContext(caller.0.get())
     }
 }
 impl<'a, T: 'static> From<&'a StoreContextMut<'_, T>> for StoreContext<'a, T> {
@@ -365,7 +354,7 @@ impl<'a, T: 'static> From<&'a mut Store<T>> for StoreContextMut<'a, T> {
 }
 impl<'a, T: 'static> From<&'a mut Caller<'_, T>> for StoreContextMut<'a, T> {
     fn from(caller: &'a mut Caller<'_, T>) -> Self {
-        StoreContextMut(caller.store.get_mut())
+        StoreContextMut(caller.0.get_mut())
     }
 }
 impl<'a, T: 'static> From<&'a mut StoreContextMut<'_, T>> for StoreContextMut<'a, T> {

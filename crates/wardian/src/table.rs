@@ -5,7 +5,7 @@ use crate::handles::Table;
 use crate::store::{check_store, same_store};
 use crate::value::Val;
 use crate::{AsContext, AsContextMut, Error, Result};
-use wardian_types::{TableType, ValType};
+use wardian_types::TableType;
 
 impl Table {
     /// A table of the host's, full of `init`.
@@ -16,7 +16,7 @@ impl Table {
     pub fn new(mut store: impl AsContextMut, ty: TableType, init: Val) -> Result<Table> {
         let store = store.as_context_mut();
         let (inner, limiter) = store.0.split();
-        let init = inner.element(&ty, &init)?;
+        let init = inner.element(&ty, &init.into())?;
         if ty.max.is_some_and(|max| max < ty.min) {
             return Err(Error::usage(UsageKind::Type, format!("there can be no {ty}")));
         }
@@ -56,7 +56,7 @@ impl Table {
     pub fn get(&self, store: impl AsContext, index: u64) -> Option<Val> {
         let store = store.as_context();
         same_store(&store.0.inner, self.store);
-        store.0.inner.table_get(self.index, index)
+        store.0.inner.table_get(self.index, index).map(Val::from)
     }
 
     /// Sets an element.
@@ -68,7 +68,7 @@ impl Table {
         let store = store.as_context_mut();
         let inner = &mut store.0.inner;
         check_store(inner, self.store)?;
-        inner.table_set(self.index, index, &value)
+        Ok(inner.table_set(self.index, index, &value.into())?)
     }
 
     /// Grows by `delta` elements of value `init`; returns the length before.
@@ -81,7 +81,7 @@ impl Table {
         check_store(&store.0.inner, self.store)?;
         let (inner, limiter) = store.0.split();
         let ty = inner.tables[self.index as usize].ty;
-        let init = inner.element(&ty, &init)?;
+        let init = inner.element(&ty, &init.into())?;
         let table = &mut inner.tables[self.index as usize];
         let new = table.grow(delta, limiter)?;
         let new = new.ok_or_else(|| {
@@ -92,34 +92,5 @@ impl Table {
             table.elements_mut()[new].fill(init);
         }
         Ok(before)
-    }
-}
-
-impl crate::raw::store::StoreInner {
-    /// Sets an element of a table to a value.
-    pub(crate) fn table_set(&mut self, table: u32, index: u64, value: &Val) -> Result<()> {
-        let ty = self.tables[table as usize].ty;
-        let value = self.element(&ty, value)?;
-        let elements = self.tables[table as usize].elements_mut();
-        let len = elements.len();
-        let element = usize::try_from(index).ok().and_then(|i| elements.get_mut(i));
-        let element = element.ok_or_else(|| {
-            Error::usage(
-                UsageKind::OutOfBounds,
-                format!("element {index} is not inside a table of {len}"),
-            )
-        })?;
-        *element = value;
-        Ok(())
-    }
-
-    /// A value as an element of a table.
-    fn element(&mut self, ty: &TableType, value: &Val) -> Result<u64> {
-        self.check_value(value, ValType::Ref(ty.element)).map_err(|found| {
-            Error::usage(UsageKind::Type, format!("a {found} is no element of a {ty}"))
-        })?;
-        let mut slots = [0; 2];
-        self.write_value(value, &mut slots)?;
-        Ok(slots[0])
     }
 }

@@ -55,6 +55,44 @@ impl PartialEq for Val {
 
 impl Eq for Val {}
 
+#[doc(hidden)]
+impl From<wardian_runtime::value::Val> for Val {
+    #[inline]
+    fn from(value: wardian_runtime::value::Val) -> Val {
+        use wardian_runtime::value::Val as Found;
+        match value {
+            Found::I32(v) => Val::I32(v),
+            Found::I64(v) => Val::I64(v),
+            Found::F32(v) => Val::F32(v),
+            Found::F64(v) => Val::F64(v),
+            Found::V128(v) => Val::V128(v),
+            Found::FuncRef(v) => Val::FuncRef(v.map(Func::from)),
+            Found::ExternRef(v) => Val::ExternRef(v.map(ExternRef::from)),
+            Found::AnyRef(v) => Val::AnyRef(v.map(AnyRef)),
+            Found::ExnRef(v) => Val::ExnRef(v.map(|exception| Exception::of(&exception).clone())),
+        }
+    }
+}
+
+#[doc(hidden)]
+impl From<Val> for wardian_runtime::value::Val {
+    #[inline]
+    fn from(value: Val) -> wardian_runtime::value::Val {
+        use wardian_runtime::value::Val as Made;
+        match value {
+            Val::I32(v) => Made::I32(v),
+            Val::I64(v) => Made::I64(v),
+            Val::F32(v) => Made::F32(v),
+            Val::F64(v) => Made::F64(v),
+            Val::V128(v) => Made::V128(v),
+            Val::FuncRef(v) => Made::FuncRef(v.map(Into::into)),
+            Val::ExternRef(v) => Made::ExternRef(v.map(Into::into)),
+            Val::AnyRef(v) => Made::AnyRef(v.map(|any| any.0)),
+            Val::ExnRef(v) => Made::ExnRef(v.map(Into::into)),
+        }
+    }
+}
+
 impl Val {
     /// Its type.
     pub fn ty(&self) -> ValType {

@@ -3,8 +3,8 @@
 use crate::error::{BoxedError, Error, Result};
 use crate::exception::Exception;
 use crate::handles::{ExternRef, Func};
-use crate::raw::store::StoreInner;
-use wardian_types::ValType;
+use wardian_runtime::store::typed;
+use wardian_runtime::value;
 
 /// A Rust type for a WebAssembly value type in typed functions: `i32`, `u32`, `i64`, `u64`, `f32`, `f64`,
 /// `u128` (for `v128`), `Option<Func>`, `Option<ExternRef>`, `Option<Exception>`; and of garbage collection
@@ -15,105 +15,78 @@ use wardian_types::ValType;
 pub trait WasmTy: sealed::Ty {}
 
 pub(crate) mod sealed {
-    use super::{Result, StoreInner, ValType};
+    use wardian_runtime::store::typed;
 
     pub trait Ty: Sized + Send {
-        const TYPE: ValType;
-        fn to_slots(self, store: &mut StoreInner, slots: &mut [u64]) -> Result<()>;
-        /// The slots hold a value of this type, from a guest of this store.
-        fn from_slots(store: &StoreInner, slots: &[u64]) -> Self;
+        /// The same as the runtime knows it.
+        type Raw: typed::Ty;
+        fn into_raw(self) -> Self::Raw;
+        fn from_raw(raw: Self::Raw) -> Self;
     }
 
     pub trait List: Sized {
-        const SLOTS: usize;
-        /// Whether handles to values of the embedder's or to exceptions are among them.
-        const HAS_EXTERNS: bool;
-        fn types() -> Vec<ValType>;
-        fn write_list(self, store: &mut StoreInner, slots: &mut [u64]) -> Result<()>;
-        fn read_list(store: &StoreInner, slots: &[u64]) -> Self;
+        /// The same as the runtime knows it.
+        type Raw: typed::List;
+        fn into_raw(self) -> Self::Raw;
+        fn from_raw(raw: Self::Raw) -> Self;
     }
 }
 
 macro_rules! number {
-    ($($rust:ty, $wasm:ident, $to:expr, $from:expr;)*) => {$(
+    ($($rust:ty)*) => {$(
         impl WasmTy for $rust {}
         impl sealed::Ty for $rust {
-            const TYPE: ValType = ValType::$wasm;
+            type Raw = $rust;
             #[inline]
-            fn to_slots(self, _: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
-                slots[0] = ($to)(self);
-                Ok(())
+            fn into_raw(self) -> $rust {
+                self
             }
             #[inline]
-            fn from_slots(_: &StoreInner, slots: &[u64]) -> Self {
-                ($from)(slots[0])
+            fn from_raw(raw: $rust) -> $rust {
+                raw
             }
         }
     )*};
 }
 
-number! {
-    i32, I32, |v| u64::from(v as u32), |s| s as i32;
-    u32, I32, u64::from, |s| s as u32;
-    i64, I64, |v| v as u64, |s| s as i64;
-    u64, I64, |v| v, |s| s;
-    f32, F32, |v: f32| u64::from(v.to_bits()), |s| f32::from_bits(s as u32);
-    f64, F64, f64::to_bits, f64::from_bits;
-}
-
-impl WasmTy for u128 {}
-
-impl sealed::Ty for u128 {
-    const TYPE: ValType = ValType::V128;
-    #[inline]
-    fn to_slots(self, _: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
-        slots[0] = self as u64;
-        slots[1] = (self >> 64) as u64;
-        Ok(())
-    }
-    #[inline]
-    fn from_slots(_: &StoreInner, slots: &[u64]) -> Self {
-        u128::from(slots[0]) | u128::from(slots[1]) << 64
-    }
-}
+number! { i32 u32 i64 u64 f32 f64 u128 }
 
 impl WasmTy for Option<Func> {}
-
 impl sealed::Ty for Option<Func> {
-    const TYPE: ValType = ValType::FUNCREF;
-    fn to_slots(self, store: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
-        slots[0] = store.func_to_reference(self.as_ref())?;
-        Ok(())
+    type Raw = Option<value::Func>;
+    fn into_raw(self) -> Self::Raw {
+        self.map(Into::into)
     }
-    fn from_slots(store: &StoreInner, slots: &[u64]) -> Self {
-        crate::raw::host::func_in_slot(store, slots)
+    fn from_raw(raw: Self::Raw) -> Self {
+        raw.map(Into::into)
     }
 }
 
 impl WasmTy for Option<ExternRef> {}
-
 impl sealed::Ty for Option<ExternRef> {
-    const TYPE: ValType = ValType::EXTERNREF;
-    fn to_slots(self, store: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
-        slots[0] = store.extern_to_handle(self.as_ref())?;
-        Ok(())
+    type Raw = Option<value::ExternRef>;
+    fn into_raw(self) -> Self::Raw {
+        self.map(Into::into)
     }
-    fn from_slots(store: &StoreInner, slots: &[u64]) -> Self {
-        store.extern_of_word(slots[0])
+    fn from_raw(raw: Self::Raw) -> Self {
+        raw.map(Into::into)
     }
 }
 
 impl WasmTy for Option<Exception> {}
-
 impl sealed::Ty for Option<Exception> {
-    const TYPE: ValType = ValType::EXNREF;
-    fn to_slots(self, store: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
-        slots[0] = self.map_or(Ok(0), |exception| store.exception_to_handle(&exception))?;
-        Ok(())
+    type Raw = Option<wardian_runtime::exception::Exception>;
+    fn into_raw(self) -> Self::Raw {
+        self.map(Into::into)
     }
-    fn from_slots(store: &StoreInner, slots: &[u64]) -> Self {
-        store.exception_of(slots[0])
+    fn from_raw(raw: Self::Raw) -> Self {
+        raw.map(|exception| Exception::of(&exception).clone())
     }
+}
+
+/// The types of a list.
+pub(crate) fn types<L: sealed::List>() -> Vec<wardian_types::ValType> {
+    <L::Raw as typed::List>::types()
 }
 
 /// Parameters of a typed function: a [`WasmTy`], or a tuple of up to 16 of them.
@@ -127,28 +100,19 @@ pub trait HostParams: WasmParams {}
 
 impl<P: WasmParams> HostParams for P {}
 
-/// Whether guests hold values of a type as handles, which are collected.
-const fn is_handle(ty: ValType) -> bool {
-    matches!(ty, ValType::Ref(r) if r.is_extern() || r.is_exn())
-}
-
 impl<V: WasmTy> WasmParams for V {}
 
 impl<V: WasmTy> WasmResults for V {}
 
 impl<V: WasmTy> sealed::List for V {
-    const SLOTS: usize = V::TYPE.slots();
-    const HAS_EXTERNS: bool = is_handle(V::TYPE);
-    fn types() -> Vec<ValType> {
-        vec![V::TYPE]
+    type Raw = V::Raw;
+    #[inline]
+    fn into_raw(self) -> V::Raw {
+        sealed::Ty::into_raw(self)
     }
     #[inline]
-    fn write_list(self, store: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
-        self.to_slots(store, slots)
-    }
-    #[inline]
-    fn read_list(store: &StoreInner, slots: &[u64]) -> Self {
-        V::from_slots(store, slots)
+    fn from_raw(raw: V::Raw) -> V {
+        sealed::Ty::from_raw(raw)
     }
 }
 
@@ -156,38 +120,18 @@ macro_rules! tuples {
     ($(($($name:ident)*))*) => {$(
         impl<$($name: WasmTy),*> WasmParams for ($($name,)*) {}
         impl<$($name: WasmTy),*> WasmResults for ($($name,)*) {}
-        #[allow(
-            non_snake_case,
-            unused_variables,
-            unused_mut,
-            unused_assignments,
-            clippy::unused_unit,
-            reason = "for the empty tuple"
-        )]
+        #[allow(non_snake_case, clippy::unused_unit, reason = "for the empty tuple")]
         impl<$($name: WasmTy),*> sealed::List for ($($name,)*) {
-            const SLOTS: usize = 0 $(+ $name::TYPE.slots())*;
-            const HAS_EXTERNS: bool = false $(|| is_handle($name::TYPE))*;
-            fn types() -> Vec<ValType> {
-                vec![$($name::TYPE),*]
-            }
+            type Raw = ($($name::Raw,)*);
             #[inline]
-            fn write_list(self, store: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
+            fn into_raw(self) -> Self::Raw {
                 let ($($name,)*) = self;
-                let mut at = 0;
-                $(
-                    $name.to_slots(store, &mut slots[at..])?;
-                    at += $name::TYPE.slots();
-                )*
-                Ok(())
+                ($(sealed::Ty::into_raw($name),)*)
             }
             #[inline]
-            fn read_list(store: &StoreInner, slots: &[u64]) -> Self {
-                let mut at = 0;
-                $(
-                    let $name = $name::from_slots(store, &slots[at..]);
-                    at += $name::TYPE.slots();
-                )*
-                ($($name,)*)
+            fn from_raw(raw: Self::Raw) -> Self {
+                let ($($name,)*) = raw;
+                ($(sealed::Ty::from_raw($name),)*)
             }
         }
     )*};

@@ -1,8 +1,8 @@
 //! What one file of the cache holds.
 
 use crate::cache::CodeKey;
-use crate::jit::CompiledCode;
 use std::time::SystemTime;
+use wardian_runtime::code::jit::CompiledCode;
 
 /// A file of the cache, as its folder lists it.
 pub(super) struct Entry {

@@ -2,7 +2,6 @@
 #![allow(unsafe_code, reason = "a test reads what it has just compiled")]
 
 use super::{DiskCache, entry};
-use crate::jit::{CompiledCode, MemoryVariant};
 use crate::{
     Config, CoreFeatures, Engine, EngineKind, Module,
     cache::{CodeCache, CodeKey},
@@ -13,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
+use wardian_runtime::code::jit::{CompiledCode, MemoryVariant};
 
 /// A cache in a folder of its own, and an engine without one.
 struct Fixture {
@@ -55,7 +55,8 @@ fn compiled(engine: &Engine, n: u32) -> (Vec<u8>, CompiledCode) {
     let module = Module::new(engine, text).unwrap();
     let artifact = module.serialize().unwrap();
     // SAFETY: it was just made.
-    let (bytes, code) = unsafe { crate::artifact::read(engine, &artifact) }.unwrap();
+    let (bytes, code) =
+        unsafe { wardian_runtime::code::artifact::read(engine.inner(), &artifact) }.unwrap();
     (bytes.to_vec(), code)
 }
 

@@ -1,11 +1,11 @@
 //! Checkpoints that store what has changed since another one.
 
 use super::Checkpoint;
-use super::pages::{CHUNK, Chunk, Hash};
-use super::state::{MemoryState, State};
 use crate::error::CheckpointErrorKind;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
+use wardian_runtime::checkpoint::pages::{CHUNK, Chunk, Hash};
+use wardian_runtime::checkpoint::state::{MemoryState, State};
 
 /// The error of one that has a parent where a whole one is needed.
 pub(super) fn incremental() -> Error {

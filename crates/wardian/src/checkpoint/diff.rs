@@ -1,13 +1,13 @@
 //! In what two checkpoints differ.
 
-use super::pages::{Base, CHUNK, Chunk, Hash};
-use super::state::{FrameState, Item, State, Value};
 use super::{Checkpoint, CheckpointFrame};
 use crate::Error;
 use crate::{Engine, Module, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
+use wardian_runtime::checkpoint::pages::{Base, CHUNK, Chunk, Hash};
+use wardian_runtime::checkpoint::state::{FrameState, Item, State, Value};
 
 /// Bytes of the pages whose ranges are given.
 const PAGE: usize = 4096;

@@ -13,13 +13,15 @@
 
 use super::ModuleBytes;
 use super::options::Key;
-use super::packing::BATCH;
-use super::pages::{CHUNK, Chunk, Hash, Packing, decompress, wrong_size, zero};
-use super::state::State;
 use crate::error::CheckpointErrorKind;
 use crate::{Error, Result};
 use std::io::{IoSlice, Read, Write};
 use std::sync::Arc;
+use wardian_runtime::checkpoint::packing::BATCH;
+use wardian_runtime::checkpoint::pages::{
+    CHUNK, Chunk, Hash, Packing, decompress, wrong_size, zero,
+};
+use wardian_runtime::checkpoint::state::State;
 
 /// The version that is written, and that of checkpoints with parts that can be mapped. Both are read.
 pub(crate) const VERSION: u32 = 3;
@@ -114,7 +116,7 @@ impl<W: Write> Writer<W> {
         self.hasher.update(&section);
         let mut headers = Vec::with_capacity(chunks.len());
         for chunk in chunks {
-            let header = chunk.header();
+            let header = header(chunk);
             self.hasher.update(&header);
             if chunk.packing != Packing::Plain {
                 self.hasher.update(chunk.packed.as_ref());
@@ -132,7 +134,7 @@ impl<W: Write> Writer<W> {
 
     /// As [`Writer::chunks`], of chunks as they are.
     fn mappable_chunks<B: AsRef<[u8]>>(&mut self, memory: u32, chunks: &[Chunk<B>]) -> Result<()> {
-        let headers: Vec<u8> = chunks.iter().flat_map(Chunk::header).collect();
+        let headers: Vec<u8> = chunks.iter().flat_map(header).collect();
         let contents: usize = chunks.iter().map(|chunk| chunk.packed.as_ref().len()).sum();
         let before = self.at + (1 + 8 + MAPPABLE_HEADER + headers.len()) as u64;
         let padding = (before.next_multiple_of(CHUNK as u64) - before) as usize;
@@ -192,15 +194,13 @@ impl<W: Write> Writer<W> {
     }
 }
 
-impl<B: AsRef<[u8]>> Chunk<B> {
-    fn header(&self) -> [u8; CHUNK_HEADER] {
-        let mut header = [0; CHUNK_HEADER];
-        header[..8].copy_from_slice(&self.index.to_le_bytes());
-        header[8] = self.packing as u8;
-        header[9..13].copy_from_slice(&(self.packed.as_ref().len() as u32).to_le_bytes());
-        header[13..].copy_from_slice(&self.hash);
-        header
-    }
+fn header<B: AsRef<[u8]>>(chunk: &Chunk<B>) -> [u8; CHUNK_HEADER] {
+    let mut header = [0; CHUNK_HEADER];
+    header[..8].copy_from_slice(&chunk.index.to_le_bytes());
+    header[8] = chunk.packing as u8;
+    header[9..13].copy_from_slice(&(chunk.packed.as_ref().len() as u32).to_le_bytes());
+    header[13..].copy_from_slice(&chunk.hash);
+    header
 }
 
 /// A checkpoint of which everything but the memories has been read.
@@ -366,7 +366,7 @@ impl<R: Read> Source<R> {
                 self.fill(target)?;
                 check(stored, target)?;
             }
-            Packing::Plain => return Err(wrong_size()),
+            Packing::Plain => return Err(wrong_size().into()),
             Packing::Lz4 => decompress(&self.packed(stored)?, target)?,
         }
         Ok(())

@@ -2,11 +2,11 @@
 
 use super::ImmutableFile;
 use super::format::{Source, Stored};
-use super::pages::{CHUNK, Packing};
-use crate::raw::checkpoint::Target;
 use crate::{Error, Result};
 use std::io::{self, Read};
 use std::ops::Range;
+use wardian_runtime::checkpoint::Target;
+use wardian_runtime::checkpoint::pages::{CHUNK, Packing};
 
 /// What a checkpoint is read from.
 pub(super) enum Input<'r> {
@@ -139,7 +139,7 @@ impl Shown {
                 (range.start / CHUNK..range.end / CHUNK).zip((offset..).step_by(CHUNK))
             {
                 target.write(index as u64, range.end, |bytes| {
-                    read_exact_at(&file, bytes, offset).map_err(Error::host)
+                    Ok(read_exact_at(&file, bytes, offset).map_err(Error::host)?)
                 })?;
             }
         }

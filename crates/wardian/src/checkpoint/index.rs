@@ -1,9 +1,9 @@
 //! What a later checkpoint is compared with: the hashes of the chunks of an earlier one.
 
-use super::pages::{ChunkHashes, Hash};
-use super::state::{Item, State};
 use std::fmt;
 use std::sync::Arc;
+use wardian_runtime::checkpoint::pages::{ChunkHashes, Hash};
+use wardian_runtime::checkpoint::state::{Item, State};
 use wardian_vm::memory::Mark;
 
 /// The hashes of a checkpoint, without its contents: what [`crate::checkpoint::CheckpointOptions::since`] compares with. Clones share

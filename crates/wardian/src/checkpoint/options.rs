@@ -2,6 +2,7 @@
 
 use super::CheckpointIndex;
 use std::fmt;
+use wardian_runtime::checkpoint::SharedMemories;
 
 /// A key for BLAKE3.
 #[derive(Clone, PartialEq, Eq)]
@@ -11,20 +12,6 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(…)")
     }
-}
-
-/// What becomes of shared memories, which other threads may change while a checkpoint is taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SharedMemories {
-    /// A store that has one is refused (the default).
-    #[default]
-    Refuse,
-    /// Their contents are written as they are found. They are those of one moment only if no other thread changes them
-    /// meanwhile: those who use this see to it.
-    Include,
-    /// Their contents are left out: whoever resumes the checkpoint gives memories that have them. For the other stores
-    /// with the same memory.
-    Leave,
 }
 
 /// What a checkpoint is to have.

@@ -3,14 +3,15 @@
 use super::chain::{check_hash, incremental, places};
 use super::format::{Reader, Source, Stored};
 use super::immutable::{Cursor, Input, Shown};
-use super::pages::Hash;
 use super::resume::FromLinker;
 use super::{CheckpointModule, ImmutableFile, ModuleBytes, ReadOptions, ResumeOptions, Resumed};
 use crate::Error;
-use crate::raw::checkpoint::Target;
+use crate::host_def::data_type;
 use crate::{Engine, Linker, Module, Result, Store};
 use std::fmt;
 use std::io::Read;
+use wardian_runtime::checkpoint::Target;
+use wardian_runtime::checkpoint::pages::Hash;
 
 /// A checkpoint that is being read, with its parents if it has any: its memories are read straight into those of the
 /// store in which it is resumed, a chunk at a time. [`super::Checkpoint`] has them in memory instead.
@@ -198,8 +199,11 @@ impl<'r> CheckpointReader<'r> {
         // The state is needed until all is read.
         let state = self.chain[0].state.clone();
         let modules = super::resume::find_modules(&state, &self.modules, store.engine(), options)?;
-        let fill = |targets: Vec<Target<'_>>| self.read_memories(targets);
-        let restored = store.0.restore(&state, &modules, FromLinker { linker, options, fill })?;
+        let fill = |targets: Vec<Target<'_>>| Ok(self.read_memories(targets)?);
+        let restored = {
+            let origin = FromLinker { linker, options, fill };
+            store.0.restore(&state, &super::resume::inner(modules), data_type::<T>(), origin)?
+        };
         Ok(Resumed::new(store, restored))
     }
 
@@ -227,7 +231,7 @@ impl<'r> CheckpointReader<'r> {
                     return Ok(());
                 }
                 let target = &mut targets[target];
-                target.write(stored.index, known, |bytes| source.unpack(stored, bytes))
+                Ok(target.write(stored.index, known, |bytes| Ok(source.unpack(stored, bytes)?))?)
             })?;
             shown.show(&mut targets)?;
             found.push(root);

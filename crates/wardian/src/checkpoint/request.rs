@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard};
+use wardian_runtime::store::inner::CheckpointRequests;
 use wardian_vm::contain::drop_contained;
 use wardian_vm::interrupt::Interrupter;
 
@@ -78,7 +79,7 @@ impl Standstill<'_> {
 }
 
 /// The checkpoints of a store that somebody waits for; none once the store is gone.
-pub(crate) struct Requests(Mutex<Option<VecDeque<Wanted>>>);
+pub(super) struct Requests(Mutex<Option<VecDeque<Wanted>>>);
 
 impl Default for Requests {
     fn default() -> Self {
@@ -99,10 +100,6 @@ impl Requests {
         self.lock().as_ref().map_or(0, VecDeque::len)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Gives it back if the store is gone.
     pub(super) fn add(&self, wanted: Wanted) -> Result<(), Wanted> {
         match self.lock().as_mut() {
@@ -111,9 +108,14 @@ impl Requests {
         }
         Ok(())
     }
+}
 
-    /// The store goes.
-    pub(crate) fn close(&self) {
+impl CheckpointRequests for Requests {
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn close(&self) {
         let left = self.lock().take();
         // They are the embedder's, and may panic when they are dropped.
         left.into_iter().flatten().for_each(drop_contained);

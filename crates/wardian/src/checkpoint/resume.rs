@@ -1,14 +1,11 @@
 //! Resuming a guest from a checkpoint.
 
 use super::chain::incremental;
-use super::state::{ImportState, State};
 use super::{Checkpoint, ModuleBytes};
+use crate::data::{Data, StoreData};
 use crate::error::CheckpointErrorKind;
 use crate::handles::Instance;
-use crate::link::Lookup;
-use crate::raw::checkpoint::{Origin, Restored, Target};
-use crate::raw::store::{StoreData, StoreInner};
-use crate::raw::suspend::AsyncCall;
+use crate::host_def::data_type;
 use crate::resolver::ImportResolver;
 use crate::store::check_store;
 use crate::value::Val;
@@ -20,6 +17,12 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
+use wardian_runtime::call::suspend::AsyncCall;
+use wardian_runtime::checkpoint::state::{ImportState, State};
+use wardian_runtime::checkpoint::{Origin, Restored, Target};
+use wardian_runtime::instance::link::Lookup;
+use wardian_runtime::module::ModuleInner;
+use wardian_runtime::store::inner::StoreInner;
 use wardian_types::FuncType;
 
 /// How a checkpoint is resumed in a store with data of the type `T`.
@@ -103,7 +106,7 @@ impl Checkpoint {
             Ok(())
         };
         let origin = FromLinker { linker, options, fill };
-        let restored = store.0.restore(&self.state, &modules, origin)?;
+        let restored = store.0.restore(&self.state, &inner(modules), data_type::<T>(), origin)?;
         Ok(Resumed::new(store, restored))
     }
 }
@@ -117,7 +120,7 @@ impl Resumed {
             module: pending.module.clone(),
             name: pending.name.clone(),
             ty: pending.ty.clone(),
-            arguments: pending.arguments.clone(),
+            arguments: pending.arguments.iter().cloned().map(Val::from).collect(),
         });
         let wait = call.as_ref().and_then(|call| call.wait.as_ref());
         let wait = wait.map(|wait| PendingWait {
@@ -138,24 +141,25 @@ pub(super) struct FromLinker<'a, T: 'static, F> {
     pub(super) fill: F,
 }
 
-impl<T: 'static, F> Origin<T> for FromLinker<'_, T, F>
+impl<T: 'static, F> Origin<Data<T>> for FromLinker<'_, T, F>
 where
-    F: FnMut(Vec<Target<'_>>) -> Result<()>,
+    F: FnMut(Vec<Target<'_>>) -> wardian_runtime::Result<()>,
 {
     fn imports(
         &mut self,
         store: &mut StoreData<T>,
         imports: &[ImportState],
-        module: &Module,
-    ) -> Result<Vec<Lookup>> {
+        module: &Arc<ModuleInner>,
+    ) -> wardian_runtime::Result<Vec<Lookup>> {
         let mut options = InstantiateOptions::new();
         options.resolver.clone_from(&self.options.resolver);
         let is_host = |at: usize| imports[at] == ImportState::Host;
         let given = |_: usize, module: &str, name: &str| self.linker.look_up_one(module, name);
-        resolver::look_up(StoreContextMut(store), module, &options, is_host, given)
+        let module = Module::of(module.clone());
+        Ok(resolver::look_up(StoreContextMut(store), &module, &options, is_host, given)?)
     }
 
-    fn fill(&mut self, memories: Vec<Target<'_>>) -> Result<()> {
+    fn fill(&mut self, memories: Vec<Target<'_>>) -> wardian_runtime::Result<()> {
         (self.fill)(memories)
     }
 }
@@ -185,7 +189,12 @@ pub(super) fn find_modules<T>(
     Ok(modules)
 }
 
-fn missing(state: &super::state::ModuleState) -> Error {
+/// Modules as the runtime knows them.
+pub(super) fn inner(modules: Vec<Module>) -> Vec<Arc<ModuleInner>> {
+    modules.into_iter().map(|module| module.0).collect()
+}
+
+fn missing(state: &wardian_runtime::checkpoint::state::ModuleState) -> Error {
     let hash: String = state.hash.iter().map(|byte| format!("{byte:02x}")).collect();
     let name = state.name.as_deref().unwrap_or("without a name");
     Error::checkpoint(
@@ -267,7 +276,7 @@ impl Resumed {
         let store = store.as_context_mut();
         check_store(&store.0.inner, self.store)?;
         match self.call.as_ref().and_then(|call| call.wait.as_ref()) {
-            Some(wait) => store.0.inner.join_queue_again(wait),
+            Some(wait) => Ok(store.0.inner.join_queue_again(wait)?),
             None => Ok(()),
         }
     }
@@ -346,10 +355,11 @@ impl Resumed {
         let store = store.as_context_mut();
         let call = self.checked(&store.0.inner)?;
         let types = call.results().to_vec();
+        let given = given.map(|given| given.into_iter().map(Into::into).collect());
         let mut call = AsyncCall::of_restored(store.0, call, given);
         poll_fn(|context| call.poll(context)).await?;
-        let mut results: Vec<Val> = types.iter().map(|ty| Val::zero(*ty)).collect();
-        call.values(&types, &mut results);
+        let mut results = Vec::with_capacity(types.len());
+        call.values(&types, |_, value| results.push(value.into()));
         Ok(results)
     }
 
@@ -360,7 +370,9 @@ impl Resumed {
     ) -> Result<Vec<Val>> {
         let store = store.as_context_mut();
         let call = self.checked(&store.0.inner)?;
-        store.0.resume_restored(call, results)
+        let given = results.map(|given| given.iter().cloned().map(Into::into).collect::<Vec<_>>());
+        let results = store.0.resume_restored(call, given.as_deref())?;
+        Ok(results.into_iter().map(Val::from).collect())
     }
 
     /// The call, if it is one of this store.

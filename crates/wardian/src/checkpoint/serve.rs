@@ -1,16 +1,20 @@
 //! Taking the checkpoints that other threads have asked for.
 
-use super::request::{AfterCheckpoint, CheckpointRequest, Standstill, Wanted};
+use super::request::{AfterCheckpoint, CheckpointRequest, Requests, Standstill, Wanted};
+use super::take::{take_checkpoint, write_checkpoint};
 use crate::attach::{Attachment, choose};
+use crate::data::{Data, StoreData};
 use crate::listener::FunctionListenerFactory;
-use crate::raw::checkpoint::Standing;
-use crate::raw::listen::hook::AttachmentState;
-use crate::raw::store::{StoreData, StoreInner};
-use crate::raw::waits;
 use crate::{AsContextMut, Caller, Error, ErrorKind, Result, StopReason, Store};
+use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use wardian_runtime::call::waits;
+use wardian_runtime::checkpoint::Standing;
+use wardian_runtime::listen::hook::AttachmentState;
+use wardian_runtime::store::inner::StoreInner;
 use wardian_vm::contain::discard;
 
 impl<T: 'static> Store<T> {
@@ -18,8 +22,12 @@ impl<T: 'static> Store<T> {
     pub fn checkpoint_request(&mut self) -> CheckpointRequest {
         let inner = &mut self.0.inner;
         let interrupter = inner.interrupter().clone();
-        let requests = inner.checkpoint_requests.get_or_insert_default().clone();
-        inner.serve_checkpoints = Some(waits::serve::<T>);
+        let requests = known_requests(inner).unwrap_or_else(|| {
+            let made = Arc::<Requests>::default();
+            inner.checkpoint_requests = Some(made.clone());
+            made
+        });
+        inner.serve_checkpoints = Some(waits::serve::<Data<T>>);
         CheckpointRequest { requests, interrupter }
     }
 }
@@ -68,7 +76,7 @@ impl<T: 'static> Caller<'_, T> {
         if !self.inner().has_checkpoint_requests() {
             return Ok(false);
         }
-        self.as_context_mut().0.serve_checkpoints(Standing::HostCall(call))?;
+        serve(self.as_context_mut().0, Standing::HostCall(call))?;
         Ok(true)
     }
 }
@@ -104,66 +112,66 @@ fn attach_to_all(
         if let Err(error) = store.attach(index, chosen, &state) {
             state.active.store(false, Ordering::Release);
             store.sweep_attachments();
-            return Err(error);
+            return Err(error.into());
         }
     }
     Ok(Attachment::new(store.id(), state, store.shared()))
 }
 
-impl StoreInner {
-    /// Whether somebody waits for a checkpoint.
-    pub(crate) fn has_checkpoint_requests(&self) -> bool {
-        self.checkpoint_requests.as_ref().is_some_and(|requests| !requests.is_empty())
-    }
+/// The requests of a store, once somebody has asked.
+fn known_requests(store: &StoreInner) -> Option<Arc<Requests>> {
+    let requests: Arc<dyn Any + Send + Sync> = store.checkpoint_requests.clone()?;
+    requests.downcast().ok()
 }
 
-impl<T> StoreData<T> {
-    fn stand_still(
-        &mut self,
-        standing: Standing,
-        work: impl FnOnce(&mut Standstill<'_>) -> AfterCheckpoint,
-    ) -> AfterCheckpoint {
-        let store = RefCell::new(self);
-        let after = work(&mut Standstill {
-            take: &mut |options| store.borrow_mut().take_checkpoint(standing, options),
-            write: &mut |options, to| store.borrow_mut().write_checkpoint(standing, options, to),
-            with_store: &mut |work| work(&mut store.borrow_mut().inner),
-        });
-        store.borrow_mut().inner.run_deferred();
-        after
-    }
+fn stand_still<T: 'static>(
+    store: &mut StoreData<T>,
+    standing: Standing,
+    work: impl FnOnce(&mut Standstill<'_>) -> AfterCheckpoint,
+) -> AfterCheckpoint {
+    let store = RefCell::new(store);
+    let after = work(&mut Standstill {
+        take: &mut |options| take_checkpoint(&mut store.borrow_mut(), standing, options),
+        write: &mut |options, to| write_checkpoint(&mut store.borrow_mut(), standing, options, to),
+        with_store: &mut |work| work(&mut store.borrow_mut().inner),
+    });
+    store.borrow_mut().inner.run_deferred();
+    after
+}
 
-    /// Takes the checkpoints that somebody waits for. An error ends the guest.
-    #[cold]
-    pub(crate) fn serve_checkpoints(&mut self, standing: Standing) -> Result<()> {
-        if !self.inner.stands_at_point(standing) {
-            // At its next safepoint the guest sees that a checkpoint is still wanted.
-            return Ok(());
-        }
-        let requests = self.inner.checkpoint_requests.clone();
-        self.inner.interrupter().forget_checkpoint();
-        let mut after = AfterCheckpoint::Resume;
-        // Requests that come meanwhile are for the next time: who asks again and again must not keep a guest from ending.
-        let count = requests.as_ref().map_or(0, |requests| requests.len());
-        for _ in 0..count {
-            let next = requests.as_ref().and_then(|requests| requests.first());
-            let Some(wanted) = next else { break };
-            let work = || match wanted {
-                Wanted::Taken(options, done) => done(self.take_checkpoint(standing, &options)),
-                Wanted::Written(options, to, done) => {
-                    done(self.write_checkpoint(standing, &options, to))
-                }
-                Wanted::Still(work) => self.stand_still(standing, work),
-            };
-            match catch_unwind(AssertUnwindSafe(work)) {
-                Ok(AfterCheckpoint::End) => after = AfterCheckpoint::End,
-                Ok(AfterCheckpoint::Resume) => {}
-                Err(panic) => discard(panic),
+/// Takes the checkpoints that somebody waits for. An error ends the guest.
+#[cold]
+pub(crate) fn serve<T: 'static>(
+    store: &mut StoreData<T>,
+    standing: Standing,
+) -> wardian_runtime::Result<()> {
+    if !store.inner.stands_at_point(standing) {
+        // At its next safepoint the guest sees that a checkpoint is still wanted.
+        return Ok(());
+    }
+    let requests = known_requests(&store.inner);
+    store.inner.interrupter().forget_checkpoint();
+    let mut after = AfterCheckpoint::Resume;
+    // Requests that come meanwhile are for the next time: who asks again and again must not keep a guest from ending.
+    let count = requests.as_ref().map_or(0, |requests| requests.len());
+    for _ in 0..count {
+        let next = requests.as_ref().and_then(|requests| requests.first());
+        let Some(wanted) = next else { break };
+        let work = || match wanted {
+            Wanted::Taken(options, done) => done(take_checkpoint(store, standing, &options)),
+            Wanted::Written(options, to, done) => {
+                done(write_checkpoint(store, standing, &options, to))
             }
+            Wanted::Still(work) => stand_still(store, standing, work),
+        };
+        match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(AfterCheckpoint::End) => after = AfterCheckpoint::End,
+            Ok(AfterCheckpoint::Resume) => {}
+            Err(panic) => discard(panic),
         }
-        match after {
-            AfterCheckpoint::Resume => Ok(()),
-            AfterCheckpoint::End => Err(Error::new(ErrorKind::Stopped(StopReason::Checkpoint))),
-        }
+    }
+    match after {
+        AfterCheckpoint::Resume => Ok(()),
+        AfterCheckpoint::End => Err(Error::new(ErrorKind::Stopped(StopReason::Checkpoint)).into()),
     }
 }

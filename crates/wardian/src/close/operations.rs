@@ -1,8 +1,7 @@
 //! Closing instances with their store at hand.
 
-use super::{CloseNotifier, InstanceCloser};
+use super::{CloseNotifier, InstanceCloser, Notified};
 use crate::handles::Instance;
-use crate::raw::store::StoreInner;
 use crate::store::same_store;
 use crate::{AsContextMut, Store, StoreContext};
 use std::sync::Arc;
@@ -52,7 +51,7 @@ impl Instance {
     pub fn notify_close(&self, mut store: impl AsContextMut, notifier: impl CloseNotifier) {
         let store = store.as_context_mut();
         same_store(&store.0.inner, self.store);
-        store.0.inner.notify_of_closing(self.index, &[Arc::new(notifier)]);
+        store.0.inner.notify_of_closing(self.index, &[Arc::new(Notified(Arc::new(notifier)))]);
     }
 }
 
@@ -67,21 +66,5 @@ impl<T: 'static> Store<T> {
     pub fn close_with_exit_code(&mut self, code: u32) {
         use crate::AsContextMut as _;
         self.as_context_mut().0.inner.close_all(code);
-    }
-}
-
-impl StoreInner {
-    /// Closes the instances that are still open.
-    pub(crate) fn close_all(&mut self, code: u32) {
-        for instance in 0..self.instances.len() as u32 {
-            self.close_instance(instance, code);
-        }
-    }
-
-    /// Notifies those that asked to know when the store is dropped, and with it its instances.
-    pub(crate) fn notify_of_going(&self) {
-        for state in self.instances.iter().filter_map(|i| i.state.as_ref()) {
-            state.begin(0);
-        }
     }
 }

@@ -2,11 +2,11 @@
 
 use super::{EqRef, of_module, of_type};
 use crate::handles::AnyRef;
-use crate::raw::gc::Initial;
-use crate::raw::gc::objects::Referent;
 use crate::store::check_store;
 use crate::value::Val;
 use crate::{AsContext, AsContextMut, Module, Result};
+use wardian_runtime::gc::Initial;
+use wardian_runtime::gc::objects::Referent;
 use wardian_types::{ArrayType, CompositeType};
 
 /// An array that a guest or the embedder has allocated. See [`AnyRef`].
@@ -73,7 +73,9 @@ impl ArrayRef {
     ) -> Result<ArrayRef> {
         let store = store.as_context_mut();
         check_store(&store.0.inner, ty.store)?;
-        store.0.make_array(ty.number, Initial::All(len, element)).map(ArrayRef)
+        let element = element.clone().into();
+        let made = store.0.make_array(ty.number, Initial::All(len, &element))?;
+        Ok(ArrayRef(AnyRef(made)))
     }
 
     /// An array of `len` elements that are zero or null.
@@ -88,7 +90,7 @@ impl ArrayRef {
     ) -> Result<ArrayRef> {
         let store = store.as_context_mut();
         check_store(&store.0.inner, ty.store)?;
-        store.0.make_array(ty.number, Initial::Default(len)).map(ArrayRef)
+        Ok(ArrayRef(AnyRef(store.0.make_array(ty.number, Initial::Default(len))?)))
     }
 
     /// An array of these elements.
@@ -103,7 +105,8 @@ impl ArrayRef {
     ) -> Result<ArrayRef> {
         let store = store.as_context_mut();
         check_store(&store.0.inner, ty.store)?;
-        store.0.make_array(ty.number, Initial::Each(elements)).map(ArrayRef)
+        let elements: Vec<_> = elements.iter().cloned().map(Into::into).collect();
+        Ok(ArrayRef(AnyRef(store.0.make_array(ty.number, Initial::Each(&elements))?)))
     }
 
     /// How many elements it has.
@@ -112,7 +115,7 @@ impl ArrayRef {
     ///
     /// It is of another store, or gone: a snapshot that is older than the object was restored.
     pub fn len(&self, store: impl AsContext) -> Result<u32> {
-        match store.as_context().0.inner.referent(&self.0)? {
+        match store.as_context().0.inner.referent(&self.0.0)? {
             Referent::Array { length, .. } => Ok(length),
             _ => Ok(0),
         }
@@ -124,7 +127,7 @@ impl ArrayRef {
     ///
     /// There is no such element, or as for [`ArrayRef::len`].
     pub fn get(&self, store: impl AsContext, index: u32) -> Result<Val> {
-        store.as_context().0.inner.get_field(&self.0, index as usize)
+        Ok(store.as_context().0.inner.get_field(&self.0.0, index as usize)?.into())
     }
 
     /// Sets an element.
@@ -134,7 +137,8 @@ impl ArrayRef {
     /// There is no such element, it cannot be set, or the value is of another type or store; or as for
     /// [`ArrayRef::len`].
     pub fn set(&self, mut store: impl AsContextMut, index: u32, value: Val) -> Result<()> {
-        store.as_context_mut().0.inner.set_field(&self.0, index as usize, &value)
+        let store = store.as_context_mut();
+        Ok(store.0.inner.set_field(&self.0.0, index as usize, &value.into())?)
     }
 
     /// The same array as a reference to anything.

@@ -8,14 +8,14 @@ use crate::error::UsageKind;
 pub use crate::handles::AnyRef;
 
 use crate::handles::ExternRef;
-use crate::raw::gc::objects::Referent;
-use crate::raw::store::StoreInner;
 use crate::wasm_ty::{WasmTy, sealed};
 use crate::{AsContext, AsContextMut, Error, Result};
 pub use array::{ArrayRef, ArrayRefPre};
 pub use stats::GcStats;
 pub use structure::{StructRef, StructRefPre};
-use wardian_types::{HeapType, RefType, ValType};
+use wardian_runtime::gc::objects::Referent;
+use wardian_runtime::store::typed;
+use wardian_types::HeapType;
 
 /// A value that guests can compare with `ref.eq`: a struct, an array or an integer of 31 bits (`eqref` without
 /// null).
@@ -63,7 +63,7 @@ impl AnyRef {
     pub fn from_i31(store: impl AsContext, value: I31) -> AnyRef {
         let store = store.as_context();
         let word = u64::from(value.0) << 1 | 1;
-        store.0.inner.hold(word).expect("an integer is not null")
+        AnyRef(store.0.inner.hold(word).expect("an integer is not null"))
     }
 
     /// Makes a value of the embedder's one that guests hold as `anyref`, as `any.convert_extern` does.
@@ -72,7 +72,7 @@ impl AnyRef {
     ///
     /// There is no memory for the object that holds it.
     pub fn convert_extern(mut store: impl AsContextMut, value: &ExternRef) -> Result<AnyRef> {
-        store.as_context_mut().0.make_box(value)
+        Ok(AnyRef(store.as_context_mut().0.make_box(&value.clone().into())?))
     }
 
     /// The value as guests hold it in an `externref`, as `extern.convert_any` makes it: of a value of the embedder's
@@ -82,13 +82,13 @@ impl AnyRef {
     ///
     /// It is of another store.
     pub fn convert_any(&self, store: impl AsContext) -> Result<ExternRef> {
-        let unboxed = store.as_context().0.inner.unboxed(self)?;
-        Ok(unboxed.unwrap_or_else(|| ExternRef::new(self.clone())))
+        let unboxed = store.as_context().0.inner.unboxed(&self.0)?;
+        Ok(unboxed.map_or_else(|| ExternRef::new(self.clone()), ExternRef::from))
     }
 
     /// The integer, if it is one.
     pub fn as_i31(&self) -> Option<I31> {
-        self.root.word().filter(|word| word & 1 == 1).map(|word| I31(word >> 1))
+        self.0.root.word().filter(|word| word & 1 == 1).map(|word| I31(word >> 1))
     }
 
     /// The value, if it can be compared.
@@ -97,7 +97,7 @@ impl AnyRef {
     ///
     /// It is of another store, or gone: a snapshot that is older than the object was restored.
     pub fn as_eq(&self, store: impl AsContext) -> Result<Option<EqRef>> {
-        let referent = store.as_context().0.inner.referent(self)?;
+        let referent = store.as_context().0.inner.referent(&self.0)?;
         Ok((referent != Referent::Extern).then(|| EqRef(self.clone())))
     }
 
@@ -107,7 +107,7 @@ impl AnyRef {
     ///
     /// As for [`AnyRef::as_eq`].
     pub fn as_struct(&self, store: impl AsContext) -> Result<Option<StructRef>> {
-        let referent = store.as_context().0.inner.referent(self)?;
+        let referent = store.as_context().0.inner.referent(&self.0)?;
         let is_struct = matches!(referent, Referent::Struct { .. });
         Ok(is_struct.then(|| StructRef(self.clone())))
     }
@@ -118,7 +118,7 @@ impl AnyRef {
     ///
     /// As for [`AnyRef::as_eq`].
     pub fn as_array(&self, store: impl AsContext) -> Result<Option<ArrayRef>> {
-        let referent = store.as_context().0.inner.referent(self)?;
+        let referent = store.as_context().0.inner.referent(&self.0)?;
         let is_array = matches!(referent, Referent::Array { .. });
         Ok(is_array.then(|| ArrayRef(self.clone())))
     }
@@ -129,7 +129,7 @@ impl AnyRef {
     ///
     /// As for [`AnyRef::as_eq`].
     pub fn ty(&self, store: impl AsContext) -> Result<HeapType> {
-        store.as_context().0.inner.heap_type_of(self)
+        Ok(store.as_context().0.inner.heap_type_of(&self.0)?)
     }
 
     /// The reference as a raw slot holds it: see [`crate::Func::new_raw`]. It means this value as long as somebody has
@@ -139,8 +139,8 @@ impl AnyRef {
     ///
     /// As for [`AnyRef::as_eq`].
     pub fn to_raw(&self, store: impl AsContext) -> Result<u64> {
-        store.as_context().0.inner.reference_of(self)?;
-        Ok(self.root.slot())
+        store.as_context().0.inner.reference_of(&self.0)?;
+        Ok(self.0.root.slot())
     }
 
     /// The value that a raw slot holds, of a parameter that refers to objects or of [`AnyRef::to_raw`]. None of null,
@@ -167,14 +167,14 @@ impl AnyRef {
     /// # Ok::<(), wardian::Error>(())
     /// ```
     pub fn from_raw(store: impl AsContext, slot: u64) -> Option<AnyRef> {
-        store.as_context().0.inner.of_slot(slot)
+        store.as_context().0.inner.of_slot(slot).map(AnyRef)
     }
 
     /// Whether both are the same integer, or refer to the same object.
     pub fn ref_eq(a: &AnyRef, b: &AnyRef) -> bool {
-        let (word, other) = (a.root.word(), b.root.word());
+        let (word, other) = (a.0.root.word(), b.0.root.word());
         let is_integer = word.is_some_and(|word| word & 1 == 1);
-        word.is_some() && word == other && (is_integer || a.store == b.store)
+        word.is_some() && word == other && (is_integer || a.0.store == b.0.store)
     }
 }
 
@@ -215,44 +215,29 @@ impl From<ArrayRef> for EqRef {
     }
 }
 
-/// The word in a slot for a root.
-fn word_of(store: &StoreInner, value: &AnyRef) -> Result<u64> {
-    store.reference_of(value).map(u64::from)
-}
-
-/// The value in a slot that a guest of the store filled, whose type excludes null.
-fn held(store: &StoreInner, slots: &[u64]) -> AnyRef {
-    store.hold(slots[0]).expect("a guest gave null for a type without it")
-}
-
 /// Implements [`WasmTy`] for a reference and for one that may be null.
 macro_rules! reference {
     ($($rust:ty, $heap:ident, |$value:ident| $any:expr, |$held:ident| $from:expr;)*) => {$(
         impl WasmTy for $rust {}
         impl sealed::Ty for $rust {
-            const TYPE: ValType = ValType::Ref(RefType { nullable: false, heap: HeapType::$heap });
-            fn to_slots(self, store: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
-                let $value = &self;
-                slots[0] = word_of(store, $any)?;
-                Ok(())
+            type Raw = typed::Ref<typed::$heap>;
+            fn into_raw(self) -> Self::Raw {
+                let $value = self;
+                typed::Ref::new($any.0)
             }
-            fn from_slots(store: &StoreInner, slots: &[u64]) -> Self {
-                let $held = held(store, slots);
+            fn from_raw(raw: Self::Raw) -> Self {
+                let $held = AnyRef(raw.0);
                 $from
             }
         }
         impl WasmTy for Option<$rust> {}
         impl sealed::Ty for Option<$rust> {
-            const TYPE: ValType = ValType::Ref(RefType { nullable: true, heap: HeapType::$heap });
-            fn to_slots(self, store: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
-                slots[0] = match &self {
-                    Some($value) => word_of(store, $any)?,
-                    None => 0,
-                };
-                Ok(())
+            type Raw = Option<typed::Ref<typed::$heap>>;
+            fn into_raw(self) -> Self::Raw {
+                self.map(sealed::Ty::into_raw)
             }
-            fn from_slots(store: &StoreInner, slots: &[u64]) -> Self {
-                store.hold(slots[0]).map(|$held| $from)
+            fn from_raw(raw: Self::Raw) -> Self {
+                raw.map(sealed::Ty::from_raw)
             }
         }
     )*};
@@ -260,34 +245,32 @@ macro_rules! reference {
 
 reference! {
     AnyRef, Any, |value| value, |held| held;
-    EqRef, Eq, |value| &value.0, |held| EqRef(held);
-    StructRef, Struct, |value| &value.0, |held| StructRef(held);
-    ArrayRef, Array, |value| &value.0, |held| ArrayRef(held);
+    EqRef, Eq, |value| value.0, |held| EqRef(held);
+    StructRef, Struct, |value| value.0, |held| StructRef(held);
+    ArrayRef, Array, |value| value.0, |held| ArrayRef(held);
 }
 
 impl WasmTy for I31 {}
 
 impl sealed::Ty for I31 {
-    const TYPE: ValType = ValType::Ref(RefType { nullable: false, heap: HeapType::I31 });
-    fn to_slots(self, _: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
-        slots[0] = u64::from(self.0) << 1 | 1;
-        Ok(())
+    type Raw = typed::I31;
+    fn into_raw(self) -> Self::Raw {
+        typed::I31(self.0)
     }
-    fn from_slots(_: &StoreInner, slots: &[u64]) -> Self {
-        I31(slots[0] as u32 >> 1)
+    fn from_raw(raw: Self::Raw) -> Self {
+        I31(raw.0)
     }
 }
 
 impl WasmTy for Option<I31> {}
 
 impl sealed::Ty for Option<I31> {
-    const TYPE: ValType = ValType::Ref(RefType { nullable: true, heap: HeapType::I31 });
-    fn to_slots(self, _: &mut StoreInner, slots: &mut [u64]) -> Result<()> {
-        slots[0] = self.map_or(0, |value| u64::from(value.0) << 1 | 1);
-        Ok(())
+    type Raw = Option<typed::I31>;
+    fn into_raw(self) -> Self::Raw {
+        self.map(sealed::Ty::into_raw)
     }
-    fn from_slots(_: &StoreInner, slots: &[u64]) -> Self {
-        (slots[0] != 0).then_some(I31(slots[0] as u32 >> 1))
+    fn from_raw(raw: Self::Raw) -> Self {
+        raw.map(sealed::Ty::from_raw)
     }
 }
 
@@ -308,7 +291,7 @@ fn of_module(
             format!("type {index} of the module is no {what}: {found}"),
         ));
     }
-    if !crate::Engine::same(store.engine(), &module.0.engine) {
+    if !crate::Engine::same(store.engine(), module.engine()) {
         return Err(Error::usage(
             UsageKind::OtherEngine,
             "the module is of another engine than the store",
@@ -326,7 +309,7 @@ fn of_type(
 ) -> Result<(u64, u32)> {
     let store = store.as_context_mut();
     let ty = wardian_types::SubType::plain(composite);
-    let group = store.engine().signatures().of_group(&[ty])?;
+    let group = store.engine().inner().signatures().of_group(&[ty])?;
     let missing = || Error::usage(UsageKind::Type, "the type is none");
     let signature = group.first().ok_or_else(missing)?.clone();
     store.0.inner.keep_signature(signature.clone());

@@ -59,7 +59,8 @@ impl StructRef {
     ) -> Result<StructRef> {
         let store = store.as_context_mut();
         check_store(&store.0.inner, ty.store)?;
-        store.0.make_struct(ty.number, Some(fields)).map(StructRef)
+        let fields: Vec<_> = fields.iter().cloned().map(Into::into).collect();
+        Ok(StructRef(AnyRef(store.0.make_struct(ty.number, Some(&fields))?)))
     }
 
     /// A struct whose fields are zero or null.
@@ -70,7 +71,7 @@ impl StructRef {
     pub fn new_default(mut store: impl AsContextMut, ty: &StructRefPre) -> Result<StructRef> {
         let store = store.as_context_mut();
         check_store(&store.0.inner, ty.store)?;
-        store.0.make_struct(ty.number, None).map(StructRef)
+        Ok(StructRef(AnyRef(store.0.make_struct(ty.number, None)?)))
     }
 
     /// Its type, without supertypes.
@@ -81,7 +82,7 @@ impl StructRef {
     pub fn ty(&self, store: impl AsContext) -> Result<StructType> {
         let store = store.as_context();
         let inner = &store.0.inner;
-        let ty = inner.object_type(inner.reference_of(&self.0)?);
+        let ty = inner.object_type(inner.reference_of(&self.0.0)?);
         let fields = ty.map(|ty| ty.fields().to_vec()).unwrap_or_default();
         Ok(StructType::new(fields))
     }
@@ -92,7 +93,7 @@ impl StructRef {
     ///
     /// There is no such field, or as for [`StructRef::ty`].
     pub fn field(&self, store: impl AsContext, index: usize) -> Result<Val> {
-        store.as_context().0.inner.get_field(&self.0, index)
+        Ok(store.as_context().0.inner.get_field(&self.0.0, index)?.into())
     }
 
     /// All fields, as [`StructRef::field`] gives them.
@@ -113,7 +114,7 @@ impl StructRef {
     /// There is no such field, it cannot be set, or the value is of another type or store; or as for
     /// [`StructRef::ty`].
     pub fn set_field(&self, mut store: impl AsContextMut, index: usize, value: Val) -> Result<()> {
-        store.as_context_mut().0.inner.set_field(&self.0, index, &value)
+        Ok(store.as_context_mut().0.inner.set_field(&self.0.0, index, &value.into())?)
     }
 
     /// The same struct as a reference to anything.

@@ -3,11 +3,11 @@
 use super::InternalModule;
 use crate::error::UsageKind;
 use crate::handles::{Func, Instance, Table};
-use crate::raw::parts::instance::MemoryRef;
-use crate::raw::store::StoreInner;
 use crate::store::{check_store, same_store};
 use crate::value::Val;
 use crate::{Error, Result, StoreContext, StoreContextMut};
+use wardian_runtime::store::inner::StoreInner;
+use wardian_runtime::store::instance::MemoryRef;
 
 impl Instance {
     /// The instance opened up for reading.
@@ -64,9 +64,10 @@ impl InternalModuleMut<'_> {
         let ty = ty.ok_or_else(|| {
             Error::usage(UsageKind::NotFound, format!("there is no global {index}"))
         })?;
-        crate::global::check_value(self.store, &ty, value)?;
+        let value = value.clone().into();
+        crate::global::check_value(self.store, &ty, &value)?;
         let global = self.store.instance_global(self.instance, index);
-        self.store.global_set(&global, value)
+        Ok(self.store.global_set(&global, &value)?)
     }
 
     /// The bytes of a memory by its index.
@@ -98,7 +99,7 @@ impl InternalModuleMut<'_> {
         })?;
         let table = Table { store: self.store.id(), index };
         check_store(self.store, table.store)?;
-        self.store.table_set(table.index, element, value)
+        Ok(self.store.table_set(table.index, element, &value.clone().into())?)
     }
 
     /// A function by its index, to be called by the embedder, exported or not.

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::handles::SharedMemory;
-use crate::raw::parts::memory::checked;
+use wardian_runtime::store::memory::checked;
 use wardian_types::MemoryType;
 
 /// A memory, to be read.

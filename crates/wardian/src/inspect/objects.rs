@@ -3,10 +3,10 @@
 use super::{InternalModule, Source};
 use crate::error::UsageKind;
 use crate::handles::AnyRef;
-use crate::raw::gc::objects::Referent;
-use crate::raw::store::StoreInner;
 use crate::value::Val;
 use crate::{Error, Result};
+use wardian_runtime::gc::objects::Referent;
+use wardian_runtime::store::inner::StoreInner;
 use wardian_types::{FieldType, HeapType};
 
 /// A struct or an array, to be read: see [`InternalModule::object`].
@@ -28,13 +28,13 @@ impl<'a> InternalModule<'a> {
     /// and of a double.
     pub fn object(&self, value: &AnyRef) -> Option<ObjectView<'a>> {
         let Source::Live { store, instance } = self.0 else { return None };
-        let length = match store.referent(value).ok()? {
+        let length = match store.referent(&value.0).ok()? {
             Referent::Struct { .. } => None,
             Referent::Array { length, .. } => Some(length),
             Referent::Integer(_) | Referent::Extern => return None,
         };
-        let ty = store.heap_type_of(value).ok()?;
-        let fields = store.object_type(store.reference_of(value).ok()?)?.fields();
+        let ty = store.heap_type_of(&value.0).ok()?;
+        let fields = store.object_type(store.reference_of(&value.0).ok()?)?.fields();
         Some(ObjectView { store, instance, object: value.clone(), ty, fields, length })
     }
 
@@ -126,7 +126,7 @@ impl<'a> ObjectView<'a> {
 
     /// Where it is in the heap of its store. Objects do not move, so no two that are alive have the same.
     pub fn address(&self) -> u32 {
-        self.store.reference_of(&self.object).unwrap_or_default()
+        self.store.reference_of(&self.object.0).unwrap_or_default()
     }
 
     /// The name that the module has for its type.
@@ -167,7 +167,7 @@ impl<'a> ObjectView<'a> {
 
     /// A field or an element. Those of fewer than 32 bits are extended with zeroes.
     pub fn get(&self, index: usize) -> Option<Val> {
-        self.store.get_field(&self.object, index).ok()
+        self.store.get_field(&self.object.0, index).ok().map(Val::from)
     }
 
     /// All fields or elements in order.
@@ -175,7 +175,7 @@ impl<'a> ObjectView<'a> {
         (0..self.len()).filter_map(|index| self.get(index))
     }
 
-    fn module(&self) -> &'a crate::module::ModuleInner {
+    fn module(&self) -> &'a wardian_runtime::module::ModuleInner {
         &self.store.instances[self.instance as usize].module
     }
 }

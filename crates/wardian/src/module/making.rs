@@ -1,14 +1,16 @@
 //! Making modules: from bytes, files, and what was compiled before.
 
-use super::{Module, Progress, usual_variant};
+use super::{Module, Progress};
 use crate::attach;
 use crate::error::UsageKind;
-use crate::jit::CompiledCode;
 use crate::listener::FunctionListenerFactory;
 use crate::{CompileOptions, Engine, EngineKind, Error, ErrorKind, Result, cache::CodeKey};
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
+use wardian_runtime::code::jit::CompiledCode;
+use wardian_runtime::listen::attach::compiled_in;
+use wardian_runtime::module::{ModuleInner, usual_variant};
 
 impl Module {
     /// Validates and compiles a module in the binary format, or in the text format.
@@ -76,7 +78,7 @@ impl Module {
         let cache = engine.cache().filter(|_| engine.kind() != EngineKind::Interpreted);
         let key = cache
             .as_ref()
-            .map(|_| CodeKey::new(&engine.fingerprint(), &binary, usual_variant(engine)));
+            .map(|_| CodeKey::new(&engine.fingerprint(), &binary, usual_variant(engine.inner())));
         let found = cache.as_ref().zip(key.as_ref()).and_then(|(cache, key)| cache.get(key));
         // Code of another module is none: an implementation may have mixed them up.
         let cached = found.filter(|code| key.is_some_and(|key| code.origin() == key.as_bytes()));
@@ -84,7 +86,7 @@ impl Module {
             // Of a tiered engine there may be what was hot.
             engine.kind() == EngineKind::Tiered || code.is_complete()
         };
-        let config = engine.config();
+        let config = engine.inner().settings();
         let decoded = match &cached {
             // What is in the cache was valid when it was put there, under the same features.
             Some(_) => wardian_module::Module::decode_trusted(binary.into_owned())?,
@@ -93,7 +95,7 @@ impl Module {
                 wardian_module::Module::decode(bytes, config.features, config.threads)?
             }
         };
-        let module = Module::from_decoded(engine, decoded, key)?;
+        let module = Module::of(ModuleInner::new(engine.inner(), decoded, key)?);
         module.choose_listeners(&options.listeners);
         let usual = module.0.usual_variant();
         if let Some(reason) = options.stop_reason() {
@@ -136,9 +138,9 @@ impl Module {
             return Ok(());
         }
         let info = self.info();
-        let listened =
-            attach::compiled_in(&self.0).iter().filter_map(|l| info.defined_function(l.0));
-        self.0.prepare_wrappers(&listened.collect::<Vec<_>>(), self.0.usual_variant())
+        let listened = compiled_in(&self.0).iter().filter_map(|l| info.defined_function(l.0));
+        self.0.prepare_wrappers(&listened.collect::<Vec<_>>(), self.0.usual_variant())?;
+        Ok(())
     }
 
     /// Reads a file, binary or text, and does as [`Module::new`].
@@ -175,7 +177,7 @@ impl Module {
     /// They are not.
     pub fn validate(engine: &Engine, bytes: &[u8]) -> Result<()> {
         let binary = wardian_module::to_binary(bytes)?.into_owned();
-        let config = engine.config();
+        let config = engine.inner().settings();
         wardian_module::Module::decode(binary, config.features, config.threads)?;
         Ok(())
     }
@@ -190,7 +192,7 @@ impl Module {
             _ => self.0.compile(usual, None)?,
         };
         let code = code.with_origin(*self.0.key().as_bytes());
-        Ok(crate::artifact::write(&self.0.engine, self.bytes(), &code))
+        Ok(wardian_runtime::code::artifact::write(&self.0.engine, self.bytes(), &code))
     }
 
     /// Takes a module from what [`Module::serialize`] wrote, without compiling.
@@ -207,9 +209,10 @@ impl Module {
     #[allow(unsafe_code, reason = "the obligation is the embedder's")]
     pub unsafe fn deserialize(engine: &Engine, bytes: &[u8]) -> Result<Module> {
         // SAFETY: the caller's promise.
-        let (binary, code) = unsafe { crate::artifact::read(engine, bytes)? };
+        let (binary, code) =
+            unsafe { wardian_runtime::code::artifact::read(engine.inner(), bytes)? };
         let decoded = wardian_module::Module::decode_trusted(binary.to_vec())?;
-        let module = Module::from_decoded(engine, decoded, None)?;
+        let module = Module::of(ModuleInner::new(engine.inner(), decoded, None)?);
         if code.origin() != module.0.key().as_bytes() {
             return Err(Error::usage(
                 UsageKind::Artifact,

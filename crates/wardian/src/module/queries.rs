@@ -4,12 +4,13 @@ use super::Module;
 use crate::{Engine, Frame, inspect::FunctionDefinition};
 use std::ops::Range;
 use wardian_module::{DebugInfo, SourceLocation};
-use wardian_types::{CoreFeatures, ExternType, FuncType};
+use wardian_runtime::stack::backtrace::Frame as RawFrame;
+use wardian_types::{CoreFeatures, ExternType, FuncType, HeapType};
 
 impl Module {
     /// The engine it was compiled by.
     pub fn engine(&self) -> &Engine {
-        &self.0.engine
+        &self.1
     }
 
     /// The module in the binary format.
@@ -100,8 +101,17 @@ impl Module {
 
     /// Bytes of machine code compiled so far.
     pub fn code_size(&self) -> usize {
-        let whole = [&self.0.guarded, &self.0.checked].into_iter().filter_map(|c| c.get().cloned());
-        whole.chain(self.0.tier.loaded()).map(|code| code.memory.len()).sum()
+        self.0.code_size()
+    }
+
+    /// The name that the module has for a type that it declares, as values of this module's engine have it.
+    pub fn type_name(&self, ty: HeapType) -> Option<&str> {
+        self.0.type_name(ty)
+    }
+
+    /// The name that the module has for a field of a struct type: see [`Module::type_name`].
+    pub fn field_name(&self, ty: HeapType, field: u32) -> Option<&str> {
+        self.0.field_name(ty, field)
     }
 }
 
@@ -127,6 +137,7 @@ impl Module {
         word: &dyn Fn(u32) -> Option<u64>,
     ) -> (usize, Vec<Frame>) {
         let (inner, calls) = self.0.decoded.go_callers(frames, sp, word);
-        (inner, calls.into_iter().map(|call| Frame::new(self, call.func, call.offset)).collect())
+        let frame = |func, offset| Frame::of(RawFrame::new(self.0.clone(), func, offset));
+        (inner, calls.into_iter().map(|call| frame(call.func, call.offset)).collect())
     }
 }

@@ -4,6 +4,7 @@ use super::{ImportRequest, ImportResolver, Resolution};
 use crate::handles::{Func, Global, Memory, SharedMemory, Table, Tag};
 use crate::value::Val;
 use crate::{AsContextMut, Error, Result, StoreContextMut};
+use wardian_runtime::value;
 use wardian_types::{ExternType, MemoryType, ValType};
 
 /// Answers every request for a function with a stub that ends the guest when it is called. So a
@@ -93,5 +94,6 @@ impl<T: 'static> ImportResolver<T> for TrapStubs {
 fn shared<T: 'static>(store: &mut StoreContextMut<'_, T>, ty: &MemoryType) -> Result<SharedMemory> {
     let engine = store.engine().clone();
     let (_, limiter) = store.as_context_mut().0.split();
-    SharedMemory::with_limiter(&engine, ty, None, limiter)
+    let made = value::SharedMemory::with_limiter(engine.inner(), ty, None, limiter)?;
+    Ok(SharedMemory::of(&made).clone())
 }

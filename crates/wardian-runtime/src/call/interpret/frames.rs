@@ -1,0 +1,134 @@
+//! The frames of the entry that is run: small steps on them.
+
+use super::{Ended, Next, Run};
+use crate::Error;
+use crate::listen::hook::Hook;
+use crate::store::inner::StoreInner;
+use std::sync::atomic::{Ordering, compiler_fence};
+use wardian_vm::activation::{Activation, INTERPRETED, status};
+use wardian_vm::interpreted::{Boundary, Function, flag, frame};
+
+impl Run {
+    /// What of a frame is needed when it has returned, taken before its results overwrite it.
+    pub(super) unsafe fn ended(self, fp: *mut usize) -> Ended {
+        // SAFETY: see [`Run`].
+        unsafe {
+            let (previous, vmctx) = (*fp.offset(frame::PREVIOUS), *fp.offset(frame::VMCTX));
+            match *fp.offset(frame::FUNCTION) {
+                moved if moved & 1 != 0 => {
+                    let (place, result_slots) = (vmctx as *mut u64, moved >> 1);
+                    Ended { previous, place, result_slots, function: None, vmctx: 0 }
+                }
+                function => {
+                    let function = function as *const Function;
+                    let result_slots = (*function).result_slots as usize;
+                    let place = self.results_of(fp);
+                    Ended { previous, place, result_slots, function: Some(function), vmctx }
+                }
+            }
+        }
+    }
+
+    /// Where the results of a frame go: where its parameters began.
+    pub(super) unsafe fn results_of(self, fp: *mut usize) -> *mut u64 {
+        // SAFETY: see [`Run`].
+        unsafe {
+            match *fp.offset(frame::FUNCTION) {
+                moved if moved & 1 != 0 => *fp.offset(frame::VMCTX) as *mut u64,
+                function => {
+                    let params = (*(function as *const Function)).param_slots as usize;
+                    fp.cast::<u64>().sub(params)
+                }
+            }
+        }
+    }
+
+    /// What listens to a function of the instance at `vmctx`.
+    pub(super) unsafe fn hook_of(
+        self,
+        vmctx: usize,
+        function: *const Function,
+    ) -> Option<*mut Hook> {
+        // SAFETY: see [`Run`].
+        unsafe {
+            let inner = self.inner();
+            let instance = (*inner).instance_at(vmctx)?;
+            (*inner).hook(instance, (*function).defined)
+        }
+    }
+
+    /// Ends the entry because of an error in a call that has no frame yet.
+    pub(super) unsafe fn failed(self, error: Error) -> Next {
+        // SAFETY: see [`Run`].
+        unsafe {
+            (*self.inner()).fail(error);
+            Next::End(status::ENDED)
+        }
+    }
+
+    /// Ends the entry while the frame at `fp` is innermost.
+    pub(super) unsafe fn ended_in(self, fp: *mut usize) -> Next {
+        // SAFETY: see [`Run`].
+        unsafe { self.free_above(fp) };
+        Next::End(status::ENDED)
+    }
+
+    /// Makes an interpreted frame the innermost of all.
+    pub(super) unsafe fn stand_in(self, fp: *mut usize) {
+        // SAFETY: see [`Run`].
+        unsafe {
+            // A handler that takes a sample must find the frame complete.
+            compiler_fence(Ordering::SeqCst);
+            (*self.ctx).interp_fp = fp as usize;
+            (*self.ctx).wasm_sp = (*self.ctx).wasm_sp & !15 | INTERPRETED;
+        }
+    }
+
+    /// Makes who called a frame, by its word `previous`, the innermost of all.
+    pub(super) unsafe fn stand_in_caller(self, previous: usize) {
+        // SAFETY: see [`Run`].
+        unsafe {
+            let outer = previous & !flag::MASK;
+            if previous & flag::BOUNDARY == 0 {
+                return self.stand_in(outer as *mut usize);
+            }
+            match (*(outer as *const Boundary)).wasm_sp {
+                0 => (*self.ctx).interp_fp = 0,
+                sp => (*self.ctx).wasm_sp = sp,
+            }
+        }
+    }
+
+    /// Notes that the slots above a frame are free.
+    pub(super) unsafe fn free_above(self, fp: *mut usize) {
+        // SAFETY: see [`Run`].
+        unsafe {
+            let slots = match *fp.offset(frame::FUNCTION) {
+                moved if moved & 1 != 0 => frame::HEADER,
+                function => (*(function as *const Function)).frame_slots as usize,
+            };
+            (*self.ctx).interp_sp = fp.cast::<u64>().add(slots) as usize;
+        }
+    }
+
+    pub(super) unsafe fn has_room(self, end: usize) -> bool {
+        // SAFETY: see [`Run`].
+        end <= unsafe { (*self.ctx).interp_limit }
+    }
+
+    pub(super) unsafe fn fp(self) -> *mut usize {
+        // SAFETY: see [`Run`].
+        unsafe { (*self.ctx).interp_fp as *mut usize }
+    }
+
+    pub(super) unsafe fn activation<'a>(self) -> &'a Activation {
+        // SAFETY: see [`Run`]: an entry is open, and it is the innermost.
+        unsafe { &*(*self.ctx).activation }
+    }
+
+    /// The store. Not a reference: what is called from here makes its own.
+    pub(super) unsafe fn inner(self) -> *mut StoreInner {
+        // SAFETY: while a guest runs `owner` is its store; `inner` is the first field, whatever `T` is.
+        unsafe { (*self.ctx).owner as *mut StoreInner }
+    }
+}

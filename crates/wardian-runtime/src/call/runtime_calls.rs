@@ -1,0 +1,288 @@
+//! What the interpreter, and compiled code that meets it, ask of the runtime: where to go.
+//!
+//! ```text
+//!   interpreted call ── target word ──> bytecode ............ INTERPRETED
+//!        │ zero: resolve                host function ....... HOST
+//!        └──────────────────────────>   anything else ....... RUNTIME: `interpret` sees to it
+//!
+//!   compiled call ── entry table ─────> compiled function
+//!                              └──────> interpreted_entry ── record ── trampoline ── `interpret`
+//!                                           no record: prepare
+//! ```
+//!
+//! Words and records belong to one instance, and so to the thread that has its store: what a background
+//! thread has compiled is put in place here, when a call next comes by.
+
+use crate::call::exit::is_interrupted;
+use crate::call::interpret::{Callee, host_target};
+use crate::code::jit::Compiler;
+use crate::module::tiers::TierState;
+use crate::settings::EngineKind;
+use crate::store::functions::FuncKind;
+use crate::store::host::HostDef;
+use crate::store::inner::StoreInner;
+use crate::store::instance::ImportedFunc;
+use crate::{Error, ErrorKind, Result};
+use std::sync::atomic::Ordering;
+use wardian_types::{FuncType, ValType};
+use wardian_vm::interpreted::{Function, flag, frame, target};
+use wardian_vm::layout::{HostFunc, InterpretedFunc, VmFunc};
+use wardian_vm::segment;
+
+/// Marks the answer of [`StoreInner::hot`] for the beginning of a function: addresses of code are
+/// multiples of more.
+pub(crate) const WHOLE_FUNCTION: usize = 1;
+
+/// There is no executable memory for code by which compiled code calls interpreted functions.
+pub(crate) fn no_code_memory(error: std::io::Error) -> Error {
+    Error::system("no executable memory for calls", error)
+}
+
+impl StoreInner {
+    /// Finds what interpreted code calls as function `defined` of its own instance.
+    pub(crate) fn resolve(&mut self, instance: u32, defined: u32) -> Result<u64> {
+        let word = self.target_of(instance, defined)?;
+        let data = &mut self.instances[instance as usize];
+        let at = data.module.layout.target(defined);
+        data.vm.write(at, word);
+        Ok(word)
+    }
+
+    /// Finds what interpreted code calls as an import.
+    pub(crate) fn resolve_import(&mut self, instance: u32, import: u32) -> Result<u64> {
+        let data = &self.instances[instance as usize];
+        let word = match &data.imports[import as usize] {
+            ImportedFunc::Host(def) => host_target(def.ty.buffer_slots()),
+            ImportedFunc::Func(func) => self.target_of_func(*func)?,
+        };
+        let data = &mut self.instances[instance as usize];
+        let at = data.module.layout.import(import);
+        let mut record = data.import(import);
+        record.target = word;
+        data.vm.write(at, record);
+        Ok(word)
+    }
+
+    /// Finds what interpreted code calls through a reference.
+    ///
+    /// # Safety
+    ///
+    /// It is a reference of this store.
+    pub(crate) unsafe fn resolve_reference(&mut self, reference: u64) -> Result<u64> {
+        let func = reference as *mut VmFunc;
+        // SAFETY: the caller's promise.
+        let word = self.target_of_func(unsafe { (*func).index })?;
+        // SAFETY: as above; guests read it with single loads.
+        unsafe { (*func).target = word };
+        Ok(word)
+    }
+
+    fn target_of_func(&mut self, func: u32) -> Result<u64> {
+        match self.funcs.kind(func) {
+            FuncKind::Host(def) => Ok(host_target(def.ty.buffer_slots())),
+            FuncKind::Wasm { instance, func } => {
+                let (instance, func) = (*instance, *func);
+                let info = self.instances[instance as usize].module.decoded.info();
+                self.target_of(instance, func - info.imported_functions)
+            }
+        }
+    }
+
+    fn target_of(&mut self, instance: u32, defined: u32) -> Result<u64> {
+        let data = &self.instances[instance as usize];
+        let is_compiled = data.module.compiled(data.variant, defined).is_some();
+        if is_compiled {
+            self.install(instance, defined)?;
+        }
+        let data = &self.instances[instance as usize];
+        if is_compiled || data.closed.is_some() || self.active_hook(instance, defined).is_some() {
+            return Ok(Callee { instance, defined }.target());
+        }
+        let code = data.module.interpreted(defined)?;
+        Ok(std::ptr::from_ref(code.function()) as u64 | target::INTERPRETED)
+    }
+
+    /// Makes calls of a function, which has been compiled, run its compiled code.
+    pub(crate) fn install(&mut self, instance: u32, defined: u32) -> Result<()> {
+        let data = &self.instances[instance as usize];
+        if data.plain(defined).is_some() {
+            return Ok(());
+        }
+        let (module, variant) = (data.module.clone(), data.variant);
+        self.link_callees(instance, defined)?;
+        let hook = self.hook(instance, defined);
+        if hook.is_some() {
+            module.prepare_wrappers(&[defined], variant)?;
+        }
+        let entry = module.entry_trampoline(defined)?;
+        let data = &mut self.instances[instance as usize];
+        data.set_installed(defined);
+        if let (Some(hook), Some(plain)) = (hook, data.plain(defined)) {
+            // SAFETY: hooks live as long as the store, and no other reference to one is alive here.
+            unsafe { (*hook).vm.body = module.wrapper(defined, variant, plain).1 };
+        }
+        self.relink(instance, defined);
+        let func = module.decoded.info().imported_functions + defined;
+        let known = self.instances[instance as usize].func_if_known(func);
+        if let Some(known) = known {
+            // SAFETY: records live as long as the store.
+            unsafe { self.funcs.record(known).as_ref() }.entry.store(entry, Ordering::Relaxed);
+        }
+        if self.instances.len() > 1 {
+            self.relink_importers(instance);
+        }
+        Ok(())
+    }
+
+    /// What to do where a countdown has run out, in the frame at `fp`: zero to continue interpreting, or
+    /// what the interpreter is to leave with.
+    ///
+    /// # Safety
+    ///
+    /// It is the innermost frame, of a function of the instance; `header` is as for
+    /// [`wardian_vm::interpreted::Service::Hot`].
+    pub(crate) unsafe fn hot(&mut self, instance: u32, fp: u64, header: u64) -> Result<u64> {
+        // SAFETY: the caller's promise; functions live as long as their module.
+        let (function, previous) = unsafe {
+            let fp = fp as *const usize;
+            let function = *fp.offset(frame::FUNCTION) as *const Function;
+            (&*function, *fp.offset(frame::PREVIOUS))
+        };
+        let data = &self.instances[instance as usize];
+        let (module, variant, defined) = (data.module.clone(), data.variant, function.defined);
+        let wait = |count| function.countdown.store(count, Ordering::Relaxed);
+        let config = self.engine().settings();
+        let stressed = config.gc_stress_at_safepoints;
+        let wait = |count| wait(if stressed { 0 } else { count });
+        if config.kind == EngineKind::Interpreted {
+            wait(0);
+            return Ok(0);
+        }
+        wait(crate::module::tiers::ask_again(config.hot_after));
+        let ctx = self.ctx();
+        // SAFETY: the context is valid as long as the store.
+        let stop = || unsafe { is_interrupted(ctx) };
+        let state = match u32::try_from(header).ok().and_then(|h| h.checked_sub(1)) {
+            None => module.want_function(variant, defined, &stop),
+            Some(header) => module.want_loop(variant, defined, header, &stop),
+        };
+        let address = match state {
+            TierState::Wanted => return Ok(0),
+            TierState::Failed => {
+                wait(i32::MAX);
+                return Ok(0);
+            }
+            TierState::Compiled(address) => address,
+        };
+        // The interpreter notifies listeners when the frame returns; but not of tail calls that compiled code
+        // makes.
+        if previous & flag::LISTENED != 0 {
+            let info = module.decoded.info();
+            if Compiler::makes_tail_calls(info, module.decoded.bytes(), defined) {
+                return Ok(0);
+            }
+        }
+        if header != 0 {
+            module.loop_entered(variant, defined, &stop);
+            // Without executable memory for what it calls, it stays interpreted.
+            if self.link_callees(instance, defined).is_err() {
+                wait(i32::MAX);
+                return Ok(0);
+            }
+            return Ok(address as u64);
+        }
+        // Without executable memory for what calls it, it stays interpreted.
+        if self.install(instance, defined).is_err() {
+            wait(i32::MAX);
+            return Ok(0);
+        }
+        Ok(address as u64 | WHOLE_FUNCTION as u64)
+    }
+
+    /// Puts in place what the compiled code of a function of the instance calls.
+    fn link_callees(&mut self, instance: u32, defined: u32) -> Result<()> {
+        let module = self.instances[instance as usize].module.clone();
+        for callee in module.callees(defined).iter().copied() {
+            let at = module.layout.entry(callee);
+            if self.instances[instance as usize].vm.read::<usize>(at) == 0 {
+                let in_memory =
+                    wardian_vm::returns_in_memory(module.decoded.info().defined_type(callee));
+                wardian_vm::make_interpreted_entry(callee, false, in_memory)
+                    .map_err(no_code_memory)?;
+                let (own, _, _) = self.code_of(instance, callee);
+                self.instances[instance as usize].vm.write(at, own);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the record by which compiled code calls an interpreted function.
+    pub(crate) fn prepare(&mut self, instance: u32, position: u32) -> Result<()> {
+        let (defined, noted) = (position / 2, u64::from(position % 2));
+        let data = &self.instances[instance as usize];
+        let ty = data.module.decoded.info().defined_type(defined);
+        let signature = data.module.signature_of(defined);
+        let trampoline = self.engine().interpreted_trampoline(signature)?;
+        let record = InterpretedFunc {
+            store: self.ctx(),
+            vmctx: data.vm.address(),
+            defined: defined.into(),
+            noted,
+            param_slots: ty.param_slots() as u32,
+            result_slots: ty.result_slots() as u32,
+            stub: segment::interpreted_stub(),
+            trampoline,
+        };
+        let record = self.funcs.interpreted.push(record);
+        if let Some(table) = &mut self.instances[instance as usize].interpreted {
+            table.write(position * size_of::<usize>() as u32, record.as_ptr());
+        }
+        Ok(())
+    }
+
+    /// Makes the trampoline by which compiled code calls a host function.
+    ///
+    /// # Safety
+    ///
+    /// It is the record of a host function of this store.
+    pub(crate) unsafe fn prepare_host(&mut self, host: *mut HostFunc) -> Result<()> {
+        // SAFETY: the caller's promise; the definition lives as long as the record.
+        unsafe {
+            let ty = &(*((*host).definition as *const HostDef)).ty;
+            let signature = self.engine().signatures().get(ty)?;
+            (*host).trampoline = self.engine().trampoline(&signature)?.host;
+            // The guest may have it as a type with subtypes only.
+            self.keep_signature(signature);
+        }
+        Ok(())
+    }
+
+    /// The trampoline by which a loop of a function is entered: its argument is the frame.
+    pub(crate) fn loop_entry(&mut self, vmctx: usize, defined: u32) -> Result<usize> {
+        let Some(instance) = self.instance_at(vmctx) else {
+            return Err(Error::new(ErrorKind::Internal("a loop of no instance".into())));
+        };
+        let module = &self.instances[instance as usize].module;
+        let results = module.decoded.info().defined_type(defined).results();
+        let ty = FuncType::new([ValType::I64], results.to_vec());
+        let signature = self.engine().signatures().get(&ty)?;
+        let entry = self.engine().trampoline(&signature)?.entry;
+        module.keep_signature(signature);
+        Ok(entry)
+    }
+
+    /// The trampoline by which a function of the instance at `vmctx` is entered.
+    pub(crate) fn function_entry(&mut self, vmctx: usize, defined: u32) -> Result<usize> {
+        match self.instance_at(vmctx) {
+            Some(instance) => {
+                Ok(self.instances[instance as usize].module.entry_trampoline(defined)?)
+            }
+            None => Err(Error::new(ErrorKind::Internal("a function of no instance".into()))),
+        }
+    }
+
+    /// Whether the store's code can be interpreted.
+    pub(crate) fn interprets(&self) -> bool {
+        self.engine().kind() != EngineKind::Compiled
+    }
+}

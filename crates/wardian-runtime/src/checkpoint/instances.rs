@@ -1,0 +1,261 @@
+//! Making the instances of a checkpoint, with their memories, tables and globals.
+
+use super::unusable;
+use super::values::ValueReader;
+use crate::Result;
+use crate::checkpoint::state::{
+    ExceptionState, GlobalState, ImportState, InstanceState, Item, ObjectState, Shared, State,
+    TableState, Value,
+};
+use crate::error::LimitKind;
+use crate::instance::instantiate::Options;
+use crate::instance::link::{self, Definition, Lookup};
+use crate::module::ModuleInner;
+use crate::store::inner::{Embedder, StoreData};
+use crate::value::Extern;
+use std::any::TypeId;
+use std::sync::Arc;
+use wardian_module::{ItemIndex, engine_type};
+use wardian_types::ValType;
+
+impl<T: Embedder> StoreData<T> {
+    /// Makes an instance, without running its start function. `given` says what those of its imports are that no
+    /// earlier instance has.
+    pub(super) fn restore_instance(
+        &mut self,
+        state: &InstanceState,
+        module: &Arc<ModuleInner>,
+        data: TypeId,
+        given: impl FnOnce(&mut Self, &[ImportState], &Arc<ModuleInner>) -> Result<Vec<Lookup>>,
+    ) -> Result<()> {
+        let imports = &module.decoded.info().imports;
+        if imports.len() != state.imports.len() {
+            return Err(unusable("an instance has another number of imports than its module"));
+        }
+        let options = Options { name: state.name.as_deref(), ..Options::default() };
+        let before = self.inner.instances.len();
+        let mut definitions = given(self, &state.imports, module)?;
+        if self.inner.instances.len() != before {
+            return Err(unusable(
+                "an import resolver has made an instance, which has no place in the checkpoint",
+            ));
+        }
+        for ((import, what), found) in imports.iter().zip(&state.imports).zip(&mut definitions) {
+            if let ImportState::Item(item) = what {
+                *found = Lookup::Found(Definition::Extern(self.item(*item, import.item)?));
+            }
+        }
+        let imports = link::check(&self.inner, data, module, definitions)?;
+        self.prepare_instance(module, imports, &options)?;
+        Ok(())
+    }
+
+    /// What an instance has, of the same kind as `like`.
+    fn item(&mut self, item: Item, like: ItemIndex) -> Result<Extern> {
+        let Item { instance, index } = item;
+        let data = self.inner.instances.get(instance as usize);
+        let data = data.ok_or_else(|| unusable(format!("there is no instance {instance}")))?;
+        let info = data.module.decoded.info();
+        let (index, count) = match like {
+            ItemIndex::Func(_) => (ItemIndex::Func(index), info.functions.len()),
+            ItemIndex::Table(_) => (ItemIndex::Table(index), info.tables.len()),
+            ItemIndex::Memory(_) => (ItemIndex::Memory(index), info.memories.len()),
+            ItemIndex::Global(_) => (ItemIndex::Global(index), info.globals.len()),
+            ItemIndex::Tag(_) => (ItemIndex::Tag(index), info.tags.len()),
+        };
+        if item.index as usize >= count {
+            return Err(unusable(format!("there is no {index:?} in instance {instance}")));
+        }
+        Ok(self.inner.instance_item(instance, index))
+    }
+
+    /// Makes the objects and the exceptions.
+    pub(super) fn restore_objects(
+        &mut self,
+        state: &State,
+        modules: &[Arc<ModuleInner>],
+        shared: Vec<Shared>,
+    ) -> Result<ValueReader> {
+        let mut values = ValueReader::default();
+        for ObjectState { module, ty, values: fields } in &state.objects {
+            let module = modules.get(*module as usize);
+            let number = module.and_then(|module| module.signatures.get(*ty as usize));
+            let number = *number.ok_or_else(|| unusable("an object is of an unknown type"))?;
+            let (inner, limiter) = self.split();
+            if inner.known_object_type(number).is_none() {
+                return Err(unusable("an object is of a type that is no type of objects"));
+            }
+            let object = inner.allocate_of(number, fields.len(), limiter)?;
+            values.objects.push(object);
+        }
+        // From here on nothing is allocated, so that nothing is collected.
+        values.share(&mut self.inner, shared)?;
+        for ExceptionState { tag, values: carried } in &state.exceptions {
+            let data = self.inner.instances.get(tag.instance as usize);
+            let tag = data.and_then(|data| data.tags.get(tag.index as usize).copied());
+            let tag = tag.ok_or_else(|| unusable("an exception has an unknown tag"))?;
+            let slots = self.inner.tag_type(tag).param_slots();
+            values.exceptions.push(self.inner.exceptions.restore(tag, slots));
+            let count = self.inner.tag_type(tag).params().len();
+            if carried.len() != count {
+                return Err(unusable("an exception has another number of values than its tag"));
+            }
+        }
+        for (state, handle) in state.exceptions.iter().zip(values.exceptions.clone()) {
+            let (tag, _) = self.inner.exceptions.get(handle).expect("it was made just now");
+            let types = self.inner.tag_type(tag).params().to_vec();
+            let mut slots = Vec::new();
+            for (ty, value) in types.iter().zip(&state.values) {
+                let words = values.slots(&mut self.inner, *ty, *value, false)?;
+                slots.extend_from_slice(&words[..ty.slots()]);
+            }
+            self.inner.exceptions.set_values(handle, &slots);
+        }
+        for (state, object) in state.objects.iter().zip(values.objects.clone()) {
+            for (index, value) in state.values.iter().enumerate() {
+                let ty = self.inner.field_type(&object, index)?;
+                let words = values.slots(&mut self.inner, ty, *value, false)?;
+                self.inner.fill_field(&object, index, words)?;
+            }
+        }
+        Ok(values)
+    }
+
+    /// Brings the tables to their size and elements.
+    pub(super) fn restore_tables(
+        &mut self,
+        tables: &[TableState],
+        values: &ValueReader,
+    ) -> Result<()> {
+        for TableState { item, len, runs } in tables {
+            let (inner, limiter) = self.split();
+            let data = inner.instances.get(item.instance as usize);
+            let table = data.and_then(|data| data.tables.get(item.index as usize).copied());
+            let table = table.ok_or_else(|| unusable(format!("there is no table {item:?}")))?;
+            let data = &mut inner.tables[table as usize];
+            let ty = ValType::Ref(data.ty.element);
+            let more = len.checked_sub(data.len() as u64).ok_or_else(|| {
+                unusable(format!("a table has {} elements; it is to have {len}", data.len()))
+            })?;
+            let nullable = data.ty.element.nullable;
+            // The embedder may have the table, also after an error: null is never in one that cannot have it.
+            if !nullable && !covers(runs, *len) {
+                return Err(unusable("a table whose elements cannot be null has null"));
+            }
+            let mut words = Vec::new();
+            for (start, run) in runs {
+                for (at, value) in (*start..).zip(run) {
+                    if at >= *len {
+                        return Err(unusable("an element is outside of its table"));
+                    }
+                    words.push((at, values.slots(inner, ty, *value, false)?[0]));
+                }
+            }
+            let data = &mut inner.tables[table as usize];
+            if more > 0 && data.grow(more, limiter)?.is_none() {
+                return Err(crate::Error::limit(
+                    LimitKind::Store,
+                    format!("a table of {len} elements is refused"),
+                ));
+            }
+            let elements = data.elements_mut();
+            if nullable {
+                elements.fill(0);
+            }
+            for (at, word) in words {
+                elements[at as usize] = word;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the globals. `are_ours` says that those which instances import were made for this store too.
+    pub(super) fn restore_globals(
+        &mut self,
+        globals: &[GlobalState],
+        values: &ValueReader,
+        are_ours: bool,
+    ) -> Result<()> {
+        for GlobalState { item, value } in globals {
+            let inner = &mut self.inner;
+            let data = inner.instances.get(item.instance as usize);
+            let data = data
+                .filter(|data| (item.index as usize) < data.module.decoded.info().globals.len());
+            let data = data.ok_or_else(|| unusable(format!("there is no global {item:?}")))?;
+            let (at, ty) = data.global(item.index);
+            let imported = data.module.decoded.info().imported_globals;
+            let words = values.slots(inner, ty.content, *value, false)?;
+            let wide = ty.content == ValType::V128;
+            // SAFETY: globals live as long as their store and have 16 bytes; no guest runs. The value is one of the
+            // global's type.
+            unsafe {
+                let same = at.read() == words[0] && (!wide || at.add(1).read() == words[1]);
+                if !ty.mutable && item.index < imported && !are_ours {
+                    if !same && !ty.content.is_ref() {
+                        return Err(unusable(
+                            "a global that the embedder gives has another value than before, and cannot be set",
+                        ));
+                    }
+                    continue;
+                }
+                at.write(words[0]);
+                if wide {
+                    at.add(1).write(words[1]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets which segments were dropped, and the elements of those that have objects.
+    pub(super) fn restore_segments(
+        &mut self,
+        instances: &[InstanceState],
+        values: &ValueReader,
+    ) -> Result<()> {
+        for (instance, state) in instances.iter().enumerate() {
+            let data = &mut self.inner.instances[instance];
+            set_flags(&mut data.dropped_elements, &state.dropped_elements)?;
+            set_flags(&mut data.dropped_data, &state.dropped_data)?;
+            for (segment, elements) in &state.elements {
+                let info = self.inner.instances[instance].module.clone();
+                let segment = *segment as usize;
+                let missing = || unusable("there is no such segment with objects");
+                let known = info.decoded.info().elements.get(segment).ok_or_else(missing)?;
+                if known.items.len() != elements.len() {
+                    return Err(missing());
+                }
+                let ty = engine_type(ValType::Ref(known.element), &info.signatures);
+                let mut words = Vec::with_capacity(elements.len());
+                for value in elements {
+                    words.push(values.slots(&mut self.inner, ty, *value, false)?[0]);
+                }
+                let own = self.inner.instances[instance].elements.get_mut(segment);
+                let own = own.filter(|own| own.is_some()).ok_or_else(missing)?;
+                *own = Some(words.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether runs of elements that follow each other are a table of this length.
+fn covers(runs: &[(u64, Vec<Value>)], len: u64) -> bool {
+    let mut end = 0;
+    for (start, run) in runs {
+        if *start != end {
+            return false;
+        }
+        end += run.len() as u64;
+    }
+    end == len
+}
+
+fn set_flags(flags: &mut [bool], set: &[u32]) -> Result<()> {
+    flags.fill(false);
+    for at in set {
+        let flag = flags.get_mut(*at as usize);
+        *flag.ok_or_else(|| unusable(format!("there is no segment {at}")))? = true;
+    }
+    Ok(())
+}

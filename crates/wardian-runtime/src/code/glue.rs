@@ -1,0 +1,89 @@
+//! Compiled code that belongs to no function of a module: trampolines, and wrappers for listeners.
+
+use crate::code::jit::CompiledFunction;
+use std::io;
+use wardian_vm::code_memory::CodeMemory;
+use wardian_vm::unwind::Saved;
+
+/// Pieces of such code, laid out one behind the other.
+#[derive(Default)]
+pub struct Layout {
+    text: Vec<u8>,
+    /// Where each begins, and which registers it saves.
+    pieces: Vec<(usize, Saved)>,
+}
+
+impl Layout {
+    /// Adds a piece. Returns where it lies, from the start.
+    pub fn add(&mut self, function: &CompiledFunction) -> usize {
+        let align = function.align.max(16) as usize;
+        self.text.resize(self.text.len().next_multiple_of(align), 0);
+        let start = self.text.len();
+        self.text.extend_from_slice(&function.text);
+        self.pieces.push((start, function.saved));
+        start
+    }
+
+    /// Puts the code where it can run.
+    pub(crate) fn publish(self) -> io::Result<Glue> {
+        Ok(Glue { memory: CodeMemory::publish(&self.text)?, pieces: self.pieces.into() })
+    }
+}
+
+/// The same where it runs.
+pub struct Glue {
+    memory: CodeMemory,
+    pieces: Box<[(usize, Saved)]>,
+}
+
+impl Glue {
+    /// The address of its first piece.
+    pub fn start(&self) -> usize {
+        self.memory.start()
+    }
+
+    /// Whether an address is in it.
+    pub fn contains(&self, pc: usize) -> bool {
+        pc.wrapping_sub(self.memory.start()) < self.memory.len()
+    }
+
+    /// Which registers the piece around an address saves in its frame; none if the address is elsewhere.
+    pub(crate) fn saved_at(&self, pc: usize) -> Option<Saved> {
+        let offset = pc.checked_sub(self.start()).filter(|_| self.contains(pc))?;
+        let after = self.pieces.partition_point(|(start, _)| *start <= offset);
+        after.checked_sub(1).map(|at| self.pieces[at].1)
+    }
+
+    /// The code around an address, to its end or the next piece's beginning.
+    pub(crate) fn bytes_at(&self, address: usize) -> Option<&[u8]> {
+        let offset = address.checked_sub(self.start()).filter(|_| self.contains(address))?;
+        let next = self.pieces.iter().find(|(start, _)| *start > offset);
+        let end = next.map_or(self.memory.len(), |(start, _)| *start);
+        Some(self.memory.bytes(address..self.start() + end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_piece_saves_registers_of_its_own() {
+        if wardian_vm::code_memory::may_execute().is_err() {
+            return;
+        }
+        let mut layout = Layout::default();
+        let mut piece = |text: &[u8], saved| {
+            let mut function =
+                CompiledFunction { text: text.to_vec(), align: 16, ..Default::default() };
+            function.saved = Saved(saved);
+            layout.add(&function)
+        };
+        assert_eq!((piece(&[0x90; 20], 1), piece(&[0xc3; 3], 6)), (0, 32));
+        let glue = layout.publish().expect("there is memory");
+        let saved = |offset: usize| glue.saved_at(glue.start().wrapping_add(offset));
+        let expected = [Some(Saved(1)), Some(Saved(1)), Some(Saved(6)), Some(Saved(6)), None];
+        assert_eq!([saved(0), saved(31), saved(32), saved(34), saved(usize::MAX)], expected);
+        assert_eq!(glue.bytes_at(glue.start() + 32), Some(&[0xc3; 3][..]));
+    }
+}

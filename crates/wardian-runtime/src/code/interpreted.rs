@@ -1,0 +1,240 @@
+//! The bytecode of a module's functions: translated when they are first called, kept as long as the
+//! module.
+
+use crate::code::registry::CodePiece;
+use crate::module::ModuleInner;
+use crate::settings::EngineKind;
+use crate::{Error, Result};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock};
+use wardian_interp::{
+    Env, FrameMap, Handler, Options, Point, References, Translation, Translator, Wanted,
+};
+use wardian_types::{TrapCode, ValType};
+use wardian_vm::interpreted::{FrameLayout, Function};
+
+/// Bytecode of one function.
+pub struct InterpretedCode {
+    translation: Translation,
+    defined: u32,
+    /// For each instruction its operator, once somebody asked.
+    locations: OnceLock<Box<[(u32, u32)]>>,
+    /// Where its frames have references, once a collection found one.
+    references: OnceLock<References>,
+}
+
+/// The bytecode of a module.
+#[derive(Default)]
+pub struct Interpreted {
+    functions: OnceLock<Box<[OnceLock<Arc<InterpretedCode>>]>>,
+    translator: Mutex<Translator>,
+    maps: Mutex<Maps>,
+}
+
+/// Where frames have their values, as it was asked for before: who forks a guest again and again asks for the same.
+#[derive(Default)]
+struct Maps {
+    /// By function and position. There may be two at one, and none.
+    units: HashMap<(u32, u32), Vec<FrameMap>>,
+    points: HashMap<(u32, Point), FrameMap>,
+}
+
+/// Positions and points that are kept at most, and the operands of the largest of them.
+const KEPT: usize = 1024;
+const LARGEST: usize = 64;
+
+impl ModuleInner {
+    /// The bytecode of a function, by its position among those that the module defines.
+    pub fn interpreted(self: &Arc<Self>, defined: u32) -> Result<&InterpretedCode> {
+        let slot = &self.interpreted.slots(self)[defined as usize];
+        if let Some(code) = slot.get() {
+            return Ok(code);
+        }
+        let mut translator = self.interpreted.translator.lock().unwrap_or_else(|e| e.into_inner());
+        let translation =
+            translator.translate(&self.interpreter_env(), defined).map_err(|error| {
+                let func = self.decoded.info().imported_functions + defined;
+                Error::compile_part(format!("function {func}"), error)
+            })?;
+        drop(translator);
+        let bytes = self.decoded.info().bodies[defined as usize].len();
+        let config = self.engine.settings();
+        let threshold = match config.gc_stress_at_safepoints {
+            true => 0,
+            false => crate::module::tiers::threshold(config.hot_after, bytes),
+        };
+        translation.function().countdown.store(threshold, Ordering::Relaxed);
+        let code = InterpretedCode {
+            translation,
+            defined,
+            locations: OnceLock::new(),
+            references: OnceLock::new(),
+        };
+        self.engine.check_code(code.range().len())?;
+        let code = Arc::new(code);
+        // Another thread may have been faster.
+        if slot.set(code.clone()).is_ok() {
+            self.engine.code().insert(self, &code);
+        }
+        Ok(slot.get().expect("it was just set"))
+    }
+
+    /// Where frames of a function have their values.
+    pub(crate) fn frame_maps(&self, defined: u32, wanted: Wanted<'_>) -> Result<Vec<FrameMap>> {
+        let kept = || self.interpreted.maps.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(known) = kept().find(defined, wanted) {
+            return Ok(known);
+        }
+        let maps = Translator::default().frame_maps(&self.interpreter_env(), defined, wanted);
+        let maps = maps.map_err(Error::compile)?;
+        kept().keep(defined, wanted, &maps);
+        Ok(maps)
+    }
+
+    /// The types of all locals of a function, parameters first, by the numbers of the engine.
+    pub(crate) fn all_local_types(&self, defined: u32) -> Vec<ValType> {
+        let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
+        let types = wardian_module::local_types(info, bytes, defined, usize::MAX);
+        types.into_iter().map(|ty| wardian_module::engine_type(ty, &self.signatures)).collect()
+    }
+
+    /// Where frames of a function have its locals, of these types.
+    pub(crate) fn frame_layout(&self, defined: u32, locals: &[ValType]) -> FrameLayout {
+        let params = self.decoded.info().defined_type(defined).params().len();
+        let (params, further) = locals.split_at(params.min(locals.len()));
+        FrameLayout::new(params, further.iter().copied())
+    }
+
+    fn interpreter_env(&self) -> Env<'_> {
+        let config = self.engine.settings();
+        Env {
+            info: self.decoded.info(),
+            bytes: self.decoded.bytes(),
+            layout: self.layout,
+            options: Options {
+                tiering: config.kind == EngineKind::Tiered || config.gc_stress_at_safepoints,
+                fuel: config.fuel,
+                canonical_nans: config.canonical_nans,
+                deterministic_simd: config.deterministic_simd,
+            },
+        }
+    }
+}
+
+impl Maps {
+    /// All that is wanted, if all was asked for before.
+    fn find(&self, defined: u32, wanted: Wanted<'_>) -> Option<Vec<FrameMap>> {
+        let mut found = Vec::new();
+        match wanted {
+            Wanted::Units(units) => {
+                for unit in units {
+                    found.extend_from_slice(self.units.get(&(defined, *unit))?);
+                }
+            }
+            Wanted::Points(points) => {
+                for point in points {
+                    found.push(self.points.get(&(defined, *point))?.clone());
+                }
+            }
+        }
+        Some(found)
+    }
+
+    fn keep(&mut self, defined: u32, wanted: Wanted<'_>, maps: &[FrameMap]) {
+        if maps.iter().any(|map| map.operands.len().max(map.caught.len()) > LARGEST) {
+            return;
+        }
+        if self.units.len().max(self.points.len()) >= KEPT {
+            *self = Maps::default();
+        }
+        match wanted {
+            Wanted::Units(units) => {
+                for unit in units {
+                    let here = maps.iter().filter(|map| map.unit == *unit).cloned();
+                    self.units.insert((defined, *unit), here.collect());
+                }
+            }
+            Wanted::Points(_) => {
+                self.points.extend(maps.iter().map(|map| ((defined, map.point), map.clone())));
+            }
+        }
+    }
+}
+
+impl Interpreted {
+    fn slots(&self, module: &ModuleInner) -> &[OnceLock<Arc<InterpretedCode>>] {
+        let count = module.decoded.info().bodies.len();
+        self.functions.get_or_init(|| (0..count).map(|_| OnceLock::new()).collect())
+    }
+
+    /// All that has been translated.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<InterpretedCode>> {
+        self.functions.get().into_iter().flatten().filter_map(|slot| slot.get())
+    }
+}
+
+impl InterpretedCode {
+    /// The record by which the executor runs it.
+    pub fn function(&self) -> &Function {
+        self.translation.function()
+    }
+
+    /// Address of the first instruction.
+    pub fn start(&self) -> usize {
+        self.translation.code().as_ptr() as usize
+    }
+
+    /// The handlers of exceptions around the instruction at an address, innermost first.
+    pub(crate) fn handlers_at(&self, pc: usize) -> impl Iterator<Item = &Handler> {
+        let unit = ((pc - self.start()) / size_of::<u16>()) as u32;
+        self.translation.handlers_at(unit)
+    }
+
+    fn locations(&self, module: &ModuleInner) -> &[(u32, u32)] {
+        self.locations.get_or_init(|| {
+            let found = Translator::default().locations(&module.interpreter_env(), self.defined);
+            found.unwrap_or_default().into()
+        })
+    }
+}
+
+impl CodePiece for InterpretedCode {
+    fn range(&self) -> Range<usize> {
+        let code = self.translation.code().as_ptr_range();
+        code.start as usize..code.end as usize
+    }
+
+    fn function_at(&self, _: usize) -> Option<u32> {
+        Some(self.defined)
+    }
+
+    fn location(&self, module: &ModuleInner, pc: usize) -> Option<u32> {
+        let unit = (pc - self.range().start) / size_of::<u16>();
+        let locations = self.locations(module);
+        let i = locations.partition_point(|(at, _)| *at as usize <= unit).checked_sub(1)?;
+        Some(locations[i].1)
+    }
+
+    fn references_in_slots(&self, module: &ModuleInner, ip: usize) -> Option<Vec<i32>> {
+        let unit = (ip - self.range().start) / size_of::<u16>();
+        let references = self.references.get_or_init(|| {
+            let found = Translator::default().references(&module.interpreter_env(), self.defined);
+            found.unwrap_or_default()
+        });
+        references.at(unit as u32).map(Iterator::collect)
+    }
+
+    fn is_interpreted(&self) -> bool {
+        true
+    }
+
+    fn start_of(&self, _: usize) -> Option<usize> {
+        Some(self.range().start)
+    }
+
+    fn trap_at(&self, _: usize) -> Option<TrapCode> {
+        None
+    }
+}

@@ -1,0 +1,16 @@
+//! Code of guests: where it lies, what an address in it means, what stands between two kinds of it.
+
+pub mod artifact;
+pub mod cache;
+pub mod glue;
+pub mod interpreted;
+pub mod jit;
+mod origin;
+mod perf_dump;
+mod perf_map;
+pub mod registry;
+pub mod signatures;
+pub mod wrappers;
+
+pub(crate) use perf_dump::open as open_perf_dump;
+pub(crate) use perf_map::open as open_perf_map;

@@ -1,0 +1,424 @@
+//! Code in memory, compiled or interpreted, and finding it again by address.
+
+use super::{perf_dump, perf_map};
+use crate::Error;
+use crate::code::jit::{CallHandlers, CapturedFrame, CompiledCode, CompiledFunction};
+use crate::module::ModuleInner;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock, Weak};
+use wardian_types::TrapCode;
+use wardian_vm::code_memory::CodeMemory;
+use wardian_vm::unwind::Saved;
+
+/// Code that a program counter can be in: compiled, or bytecode.
+pub trait CodePiece: Send + Sync {
+    /// Where it lies.
+    fn range(&self) -> Range<usize>;
+    /// The function around an address, by its position among those that the module defines.
+    fn function_at(&self, pc: usize) -> Option<u32>;
+    /// The offset in the code section of the operator whose code is at an address.
+    fn location(&self, module: &ModuleInner, pc: usize) -> Option<u32>;
+    /// The same, or of an operator nearby in the same function where that is not known.
+    fn location_near(&self, module: &ModuleInner, pc: usize) -> Option<u32> {
+        self.location(module, pc)
+    }
+    /// Its functions that machine code is there for, by their positions among those that the module defines, and
+    /// where that lies.
+    fn machine_code(&self) -> Vec<(u32, Range<usize>)> {
+        Vec::new()
+    }
+    /// The bytes of machine code that lies there.
+    fn machine_code_bytes(&self, _: Range<usize>) -> &[u8] {
+        &[]
+    }
+    /// Whether it is bytecode.
+    fn is_interpreted(&self) -> bool {
+        false
+    }
+    /// Where the code of the function around an address begins.
+    fn start_of(&self, pc: usize) -> Option<usize>;
+    /// The reason of a trap of the instruction at an address, where the address alone determines it.
+    fn trap_at(&self, pc: usize) -> Option<TrapCode>;
+    /// Where a compiled frame has references to objects that waits in the call which returns to this address:
+    /// bytes from its stack pointer to its frame pointer, and the slots from its stack pointer.
+    fn references_at(&self, _pc: usize) -> Option<(u32, &[u32])> {
+        None
+    }
+    /// Where a compiled frame has its values that waits in the call which returns to this address; or, if `before`,
+    /// that asks there whether a checkpoint is wanted. None if it cannot be captured.
+    fn captured_at(&self, _pc: usize, _before: bool) -> Option<CapturedFrame<'_>> {
+        None
+    }
+    /// The slots of an interpreted frame that hold references to objects when it is resumed at this address;
+    /// none if that is not known.
+    fn references_in_slots(&self, _module: &ModuleInner, _ip: usize) -> Option<Vec<i32>> {
+        None
+    }
+    /// Which registers the compiled function around an address saves in its frame.
+    fn saved_at(&self, _pc: usize) -> Option<Saved> {
+        None
+    }
+    /// The handlers of exceptions of the call in compiled code that returns to an address.
+    fn handlers_at(&self, pc: usize) -> Option<Handlers<'_>> {
+        let _ = pc;
+        None
+    }
+}
+
+/// The handlers of exceptions around a call in compiled code.
+pub struct Handlers<'a> {
+    /// Where exceptions enter.
+    entry: usize,
+    /// The call, in the tables beside the code.
+    pub call: CallHandlers<'a>,
+}
+
+/// A handler in compiled code.
+#[derive(Clone, Copy)]
+pub struct Handler {
+    /// Where exceptions enter.
+    pub pc: usize,
+    /// Its number in the function.
+    pub number: u32,
+    pub(crate) frame_size: u32,
+    /// Whether it takes a reference to the exception.
+    pub(crate) by_reference: bool,
+}
+
+impl Handlers<'_> {
+    /// The innermost handler that catches; `is_tag` says whether a tag of the module, by its index, is that
+    /// of the exception.
+    pub fn find(&self, is_tag: impl Fn(u32) -> bool) -> Option<Handler> {
+        let found = self.call.handlers().find(|handler| handler.tag.is_none_or(&is_tag))?;
+        Some(Handler {
+            pc: self.entry,
+            number: found.number,
+            frame_size: self.call.frame_size,
+            by_reference: found.by_reference,
+        })
+    }
+}
+
+/// Compiled code of functions of a module.
+#[derive(Debug)]
+pub struct LoadedCode {
+    /// Where it lies.
+    pub memory: CodeMemory,
+    tables: CompiledCode,
+    /// Address of each function, ready to be copied into instances; zero where only what was hot is
+    /// compiled and a function was not.
+    pub entries: Box<[usize]>,
+    /// Which functions these are, by their positions among those that the module defines; none for
+    /// all of them.
+    some: Option<Box<[u32]>>,
+}
+
+impl LoadedCode {
+    /// Puts the code of all functions of a module where it can run.
+    pub(crate) fn publish(tables: CompiledCode, functions: usize) -> Result<LoadedCode, Error> {
+        LoadedCode::new(tables, functions, None)
+    }
+
+    /// Puts the code of these functions where it can run.
+    pub(crate) fn publish_some(
+        tables: CompiledCode,
+        functions: Vec<u32>,
+    ) -> Result<LoadedCode, Error> {
+        LoadedCode::new(tables, functions.len(), Some(functions.into()))
+    }
+
+    fn new(
+        mut tables: CompiledCode,
+        functions: usize,
+        some: Option<Box<[u32]>>,
+    ) -> Result<LoadedCode, Error> {
+        let memory = CodeMemory::publish(tables.text())
+            .map_err(|e| Error::system("no executable memory for a module's code", e))?;
+        tables.discard_text();
+        let address = |position| match tables.function(position) {
+            range if range.is_empty() => 0,
+            range => memory.start() + range.start as usize,
+        };
+        let entries = (0..functions as u32).map(address).collect();
+        Ok(LoadedCode { memory, tables, entries, some })
+    }
+
+    fn offset(&self, pc: usize) -> Option<u32> {
+        u32::try_from(pc.checked_sub(self.memory.start())?).ok()
+    }
+
+    /// The code of a function as it was compiled, by its position among those that the module defines;
+    /// for the code of a whole module.
+    pub(crate) fn extract(&self, defined: u32) -> Option<CompiledFunction> {
+        self.tables.extract(defined, self.memory.bytes(self.range()))
+    }
+
+    /// The functions, by their positions among those that the module defines, and their addresses.
+    pub fn functions(&self) -> impl Iterator<Item = (u32, usize)> {
+        let some = self.some.as_deref();
+        let defined = move |i: u32| some.map_or(i, |some| some[i as usize]);
+        (0u32..).zip(&self.entries).map(move |(i, address)| (defined(i), *address))
+    }
+
+    /// All of the code as it was compiled.
+    pub fn whole(&self) -> CompiledCode {
+        self.tables.with_text(self.memory.bytes(self.range()).to_vec())
+    }
+
+    /// The code of the function that begins at an address.
+    pub(crate) fn function_bytes(&self, address: usize) -> Option<&[u8]> {
+        let position = self.tables.find(self.offset(address)?)?;
+        let range = self.tables.function(position);
+        let at = |offset| self.memory.start() + offset as usize;
+        (at(range.start) == address).then(|| self.memory.bytes(at(range.start)..at(range.end)))
+    }
+}
+
+impl CodePiece for LoadedCode {
+    fn range(&self) -> Range<usize> {
+        self.memory.start()..self.memory.start() + self.memory.len()
+    }
+
+    fn function_at(&self, pc: usize) -> Option<u32> {
+        let position = self.tables.find(self.offset(pc)?)?;
+        match &self.some {
+            None => Some(position),
+            Some(some) => some.get(position as usize).copied(),
+        }
+    }
+
+    fn location(&self, _: &ModuleInner, pc: usize) -> Option<u32> {
+        self.tables.location(self.offset(pc)?)
+    }
+
+    fn location_near(&self, _: &ModuleInner, pc: usize) -> Option<u32> {
+        self.tables.location_near(self.offset(pc)?)
+    }
+
+    fn machine_code(&self) -> Vec<(u32, Range<usize>)> {
+        let position = |position: u32| match &self.some {
+            None => position,
+            Some(some) => some[position as usize],
+        };
+        let range = |at: u32| {
+            let Range { start, end } = self.tables.function(at);
+            let at = |offset: u32| self.memory.start() + offset as usize;
+            at(start)..at(end)
+        };
+        (0..self.entries.len() as u32).map(|at| (position(at), range(at))).collect()
+    }
+
+    fn machine_code_bytes(&self, range: Range<usize>) -> &[u8] {
+        self.memory.bytes(range)
+    }
+
+    fn start_of(&self, pc: usize) -> Option<usize> {
+        let position = self.tables.find(self.offset(pc)?)?;
+        Some(self.memory.start() + self.tables.function(position).start as usize)
+    }
+
+    fn trap_at(&self, pc: usize) -> Option<TrapCode> {
+        self.tables.trap_at(self.offset(pc)?)
+    }
+
+    fn references_at(&self, pc: usize) -> Option<(u32, &[u32])> {
+        self.tables.references_at(self.offset(pc)?)
+    }
+
+    fn captured_at(&self, pc: usize, before: bool) -> Option<CapturedFrame<'_>> {
+        self.tables.captured_at(self.offset(pc)?, before)
+    }
+
+    fn saved_at(&self, pc: usize) -> Option<Saved> {
+        self.tables.saved_at(self.offset(pc)?)
+    }
+
+    fn handlers_at(&self, pc: usize) -> Option<Handlers<'_>> {
+        let call = self.tables.handlers_at(self.offset(pc)?)?;
+        let entry = self.memory.start() + call.entry as usize;
+        Some(Handlers { entry, call })
+    }
+}
+
+/// A piece of code together with its module.
+#[derive(Clone)]
+pub struct Located {
+    /// The piece.
+    pub code: Arc<dyn CodePiece>,
+    /// Its module.
+    pub module: Arc<ModuleInner>,
+    range: (usize, usize),
+}
+
+impl Located {
+    fn new(code: Arc<dyn CodePiece>, module: Arc<ModuleInner>) -> Located {
+        let range = code.range();
+        Located { code, module, range: (range.start, range.len()) }
+    }
+
+    /// Whether an address is in this piece.
+    #[inline]
+    pub fn contains(&self, pc: usize) -> bool {
+        pc.wrapping_sub(self.range.0) < self.range.1
+    }
+
+    /// The offset in the code section of the operator whose code is at an address.
+    pub(crate) fn location(&self, pc: usize) -> Option<u32> {
+        self.code.location(&self.module, pc)
+    }
+}
+
+/// What a program counter belongs to.
+pub struct CodePosition {
+    /// The module.
+    pub module: Arc<ModuleInner>,
+    /// Function index, imports included.
+    pub func: u32,
+    /// Address of the function's first instruction.
+    pub start: usize,
+    /// Offset in the module's code section.
+    pub offset: Option<u32>,
+    /// The trap of the instruction, where the address alone determines it.
+    pub trap: Option<TrapCode>,
+}
+
+/// All code of an engine by address. A module takes its code out when it goes.
+#[derive(Default)]
+pub struct CodeRegistry {
+    /// By the last address.
+    ranges: RwLock<BTreeMap<usize, Entry>>,
+    /// Bytes of all of it.
+    bytes: AtomicUsize,
+    /// Whether a map of compiled code is written for `perf`.
+    perf_map: bool,
+    /// Whether compiled code is written for `perf inject`.
+    perf_dump: bool,
+}
+
+struct Entry {
+    code: Weak<dyn CodePiece>,
+    module: Weak<ModuleInner>,
+    /// When it came, on the clock of samples: an address may have been that of other code before.
+    since: u64,
+    bytes: usize,
+}
+
+impl CodeRegistry {
+    /// An empty one.
+    pub fn new(perf_map: bool, perf_dump: bool) -> CodeRegistry {
+        CodeRegistry { perf_map, perf_dump, ..CodeRegistry::default() }
+    }
+
+    /// Adds code of a module.
+    pub fn insert<C: CodePiece + 'static>(&self, module: &Arc<ModuleInner>, code: &Arc<C>) {
+        if self.perf_map || self.perf_dump {
+            let imported = module.decoded.info().imported_functions;
+            let functions = code.machine_code().into_iter();
+            let functions: Vec<_> = functions.map(|(at, range)| (imported + at, range)).collect();
+            if self.perf_map {
+                perf_map::add(&module.decoded, &functions);
+            }
+            if self.perf_dump {
+                let with_code = |(func, range): (u32, Range<usize>)| {
+                    (func, range.clone(), code.machine_code_bytes(range))
+                };
+                perf_dump::add(&module.decoded, functions.into_iter().map(with_code));
+            }
+        }
+        let (end, bytes) = (code.range().end, code.range().len());
+        let (code, module): (Weak<dyn CodePiece>, _) =
+            (Arc::downgrade(code) as _, Arc::downgrade(module));
+        let entry = Entry { code, module, since: wardian_vm::samples::now(), bytes };
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let before = self.ranges.write().unwrap_or_else(|e| e.into_inner()).insert(end, entry);
+        self.forget(before);
+    }
+
+    /// Bytes of all code, of all modules.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn forget(&self, entry: Option<Entry>) {
+        self.bytes.fetch_sub(entry.map_or(0, |entry| entry.bytes), Ordering::Relaxed);
+    }
+
+    /// Takes code out.
+    pub fn remove(&self, code: &dyn CodePiece) {
+        let end = code.range().end;
+        let gone = self.ranges.write().unwrap_or_else(|e| e.into_inner()).remove(&end);
+        self.forget(gone);
+    }
+
+    /// The piece of code around an address.
+    pub(crate) fn locate(&self, pc: usize) -> Option<Located> {
+        self.locate_or_gap(pc).ok()
+    }
+
+    /// The piece of code around an address, or a range around it in which there is none now.
+    pub(crate) fn locate_or_gap(&self, pc: usize) -> Result<Located, Range<usize>> {
+        let (before, code, module) = {
+            let ranges = self.ranges.read().unwrap_or_else(|e| e.into_inner());
+            let before = ranges.range(..=pc).next_back().map_or(0, |(end, _)| *end);
+            let Some((_, entry)) = ranges.range(pc + 1..).next() else {
+                return Err(before..usize::MAX);
+            };
+            (before, entry.code.upgrade(), entry.module.upgrade())
+        };
+        // Not before the lock is free: a module that goes here takes its code out.
+        let (Some(code), Some(module)) = (code, module) else { return Err(pc..pc + 1) };
+        let located = Located::new(code, module);
+        match located.contains(pc) {
+            true => Ok(located),
+            false => Err(before..located.range.0),
+        }
+    }
+
+    /// The function around an address at which a sample was taken at this time; none if its code has
+    /// gone since.
+    pub fn find_sampled(&self, pc: usize, time: u64) -> Option<CodePosition> {
+        let is_older = {
+            let ranges = self.ranges.read().unwrap_or_else(|e| e.into_inner());
+            let (_, entry) = ranges.range(pc.checked_add(1)?..).next()?;
+            entry.since <= time
+        };
+        let mut position = if is_older { self.find(pc)? } else { return None };
+        if position.offset.is_none() {
+            // About where is better than nowhere: samples are many.
+            let Located { code, module, .. } = self.locate(pc)?;
+            position.offset = code.location_near(&module, pc);
+        }
+        Some(position)
+    }
+
+    /// Whether an address is in code between functions and their listeners.
+    pub(crate) fn is_wrapper(&self, pc: usize) -> bool {
+        self.modules().iter().any(|m| m.wrappers.contains(pc))
+    }
+
+    /// Which registers such code around an address saves in its frame; none if there is no such code.
+    pub(crate) fn saved_by_wrapper(&self, pc: usize) -> Option<Saved> {
+        self.modules().iter().find_map(|m| m.wrappers.saved_at(pc))
+    }
+
+    /// The modules of all code. One that goes when these are dropped takes its code out.
+    fn modules(&self) -> Vec<Arc<ModuleInner>> {
+        let ranges = self.ranges.read().unwrap_or_else(|e| e.into_inner());
+        ranges.values().filter_map(|e| e.module.upgrade()).collect()
+    }
+
+    /// The function around an address.
+    pub fn find(&self, pc: usize) -> Option<CodePosition> {
+        let Located { code, module, .. } = self.locate(pc)?;
+        let defined = code.function_at(pc)?;
+        Some(CodePosition {
+            func: module.decoded.info().imported_functions + defined,
+            start: code.start_of(pc)?,
+            offset: code.location(&module, pc),
+            trap: code.trap_at(pc),
+            module,
+        })
+    }
+}

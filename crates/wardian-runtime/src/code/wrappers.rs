@@ -1,0 +1,170 @@
+//! The code through which calls go while somebody listens: made per module on first need, kept as
+//! long as the module, for it may be on a stack or in a snapshot.
+
+use crate::code::glue::{Glue, Layout};
+use crate::code::jit::{CallerOf, CompileError, Compiler, MemoryVariant};
+use crate::code::registry::LoadedCode;
+use crate::module::ModuleInner;
+use crate::{Error, Result};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use wardian_vm::unwind::Saved;
+
+/// Addresses of the wrapper of a function.
+#[derive(Clone, Copy, Debug)]
+pub struct Wrapper {
+    /// For calls from the function's own instance.
+    pub own: usize,
+    /// For calls from elsewhere.
+    pub noted: usize,
+    /// Whether it needs a body that notifies listeners at its end.
+    tail_calls: bool,
+}
+
+/// All such code of a module.
+#[derive(Default)]
+pub struct Wrappers(Mutex<Made>);
+
+#[derive(Default)]
+struct Made {
+    wrappers: HashMap<u32, Wrapper>,
+    /// Bodies that notify listeners at their end.
+    bodies: HashMap<(u32, MemoryVariant), usize>,
+    code: Vec<Glue>,
+    loaded: Vec<Arc<LoadedCode>>,
+}
+
+impl ModuleInner {
+    /// Makes sure that there are wrappers for these functions, and bodies where they need some.
+    /// They are given by their positions among those that the module defines.
+    pub fn prepare_wrappers(
+        self: &Arc<Self>,
+        functions: &[u32],
+        variant: MemoryVariant,
+    ) -> Result<()> {
+        let mut made = self.wrappers.0.lock().unwrap_or_else(|e| e.into_inner());
+        let new: Vec<u32> =
+            functions.iter().copied().filter(|f| !made.wrappers.contains_key(f)).collect();
+        if !new.is_empty() {
+            self.make_wrappers(&mut made, &new)?;
+        }
+        let bodies: Vec<u32> = functions
+            .iter()
+            .copied()
+            .filter(|f| made.wrappers[f].tail_calls && !made.bodies.contains_key(&(*f, variant)))
+            .collect();
+        if bodies.is_empty() { Ok(()) } else { self.make_bodies(&mut made, bodies, variant) }
+    }
+
+    fn make_wrappers(&self, made: &mut Made, functions: &[u32]) -> Result<()> {
+        let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
+        let compiler = self.engine.compiler()?;
+        let compiled = self.compile_each(functions, |defined| {
+            let tail_calls = Compiler::makes_tail_calls(info, bytes, defined);
+            let wrapper = |caller| compiler.listener_wrapper(info, defined, caller, tail_calls);
+            Ok((tail_calls, wrapper(CallerOf::Own)?, wrapper(CallerOf::Noted)?))
+        })?;
+        let mut layout = Layout::default();
+        let mut placed = Vec::new();
+        for (defined, (tail_calls, own, noted)) in functions.iter().zip(compiled) {
+            placed.push((*defined, tail_calls, layout.add(&own), layout.add(&noted)));
+        }
+        let code =
+            layout.publish().map_err(|e| Error::system("no executable memory for listeners", e))?;
+        for (defined, tail_calls, own, noted) in placed {
+            let at = |offset| code.start() + offset;
+            let wrapper = Wrapper { own: at(own), noted: at(noted), tail_calls };
+            made.wrappers.insert(defined, wrapper);
+        }
+        made.code.push(code);
+        Ok(())
+    }
+
+    fn make_bodies(
+        self: &Arc<Self>,
+        made: &mut Made,
+        functions: Vec<u32>,
+        variant: MemoryVariant,
+    ) -> Result<()> {
+        let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
+        let compiler = self.engine.compiler()?;
+        let compiled = self.compile_each(&functions, |defined| {
+            compiler.compile_notifying(info, bytes, defined, variant)
+        })?;
+        let code = compiler.assemble(compiled).map_err(compile_error)?;
+        let code = Arc::new(LoadedCode::publish_some(code, functions)?);
+        self.engine.code().insert(self, &code);
+        for (defined, address) in code.functions() {
+            made.bodies.insert((defined, variant), address);
+        }
+        made.loaded.push(code);
+        Ok(())
+    }
+
+    /// Compiles something for each function, on several threads if there are many.
+    fn compile_each<V: Send>(
+        &self,
+        functions: &[u32],
+        compile: impl Fn(u32) -> Result<V, CompileError> + Sync,
+    ) -> Result<Vec<V>> {
+        const WORTH_A_THREAD: usize = 64;
+        let threads = self.engine.settings().threads.min(functions.len() / WORTH_A_THREAD).max(1);
+        let share = functions.len().div_ceil(threads);
+        let work = |part: &[u32]| part.iter().map(|f| compile(*f)).collect::<Vec<_>>();
+        let results = std::thread::scope(|scope| {
+            let mut parts = functions.chunks(share);
+            let first = parts.next().unwrap_or_default();
+            let helpers: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
+            let mut results = work(first);
+            for helper in helpers {
+                match helper.join() {
+                    Ok(part) => results.extend(part),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            results
+        });
+        results.into_iter().collect::<Result<_, _>>().map_err(compile_error)
+    }
+
+    /// The wrapper of a function, and the body that it calls; `plain` is the function's own code.
+    ///
+    /// # Panics
+    ///
+    /// It has not been prepared.
+    pub fn wrapper(&self, defined: u32, variant: MemoryVariant, plain: usize) -> (Wrapper, usize) {
+        let made = self.wrappers.0.lock().unwrap_or_else(|e| e.into_inner());
+        let wrapper = made.wrappers[&defined];
+        let body = if wrapper.tail_calls { made.bodies[&(defined, variant)] } else { plain };
+        (wrapper, body)
+    }
+}
+
+impl Wrappers {
+    /// Code that the engine has to forget when the module goes.
+    pub fn loaded(&self) -> Vec<Arc<LoadedCode>> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).loaded.clone()
+    }
+
+    /// Whether an address is in a wrapper.
+    pub fn contains(&self, pc: usize) -> bool {
+        let made = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        made.code.iter().any(|glue| glue.contains(pc))
+    }
+
+    /// Which registers the wrapper around an address saves in its frame; none if there is no wrapper.
+    pub(crate) fn saved_at(&self, pc: usize) -> Option<Saved> {
+        let made = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        made.code.iter().find_map(|glue| glue.saved_at(pc))
+    }
+
+    /// The code around an address, to its end or the next function's beginning.
+    pub(crate) fn bytes_at(&self, address: usize) -> Option<Vec<u8>> {
+        let made = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        made.code.iter().find_map(|glue| glue.bytes_at(address)).map(<[u8]>::to_vec)
+    }
+}
+
+fn compile_error(error: CompileError) -> Error {
+    Error::compile(error)
+}

@@ -1,0 +1,59 @@
+//! Objects that the calls of a backtrace hold.
+//!
+//! They are looked for before anything else runs in the store, so that what frames refer to is still there. Words
+//! of frames are not trusted: a frame may not have begun, and then its locals hold anything.
+
+use crate::gc::objects::Referent;
+use crate::stack::backtrace::Frame;
+use crate::store::inner::StoreInner;
+use crate::value::AnyRef;
+use wardian_types::ValType;
+use wardian_vm::frames::Frames;
+use wardian_vm::interpreted::FrameLayout;
+
+impl StoreInner {
+    /// The objects that the frame given last refers to, with the local that does if that is known; `pc` is inside of
+    /// the instruction where the frame is.
+    pub(crate) fn objects_of_frame(
+        &self,
+        frame: &Frame,
+        layout: &FrameLayout,
+        types: &[ValType],
+        frames: &Frames<'_>,
+        pc: usize,
+    ) -> Vec<(Option<u32>, AnyRef)> {
+        if self.heap().is_none() {
+            return Vec::new();
+        }
+        let Some(fp) = frames.frame_pointer() else {
+            let locals = (0u32..).zip(layout.locals.iter().zip(types));
+            let references = locals.filter(|(_, (_, ty))| ty.is_ref() && !ty.is_func_ref());
+            let found = references.filter_map(|(index, (slot, _))| {
+                let word = frames.slot(*slot).and_then(|word| u32::try_from(word).ok())?;
+                Some((Some(index), self.object_of_word(word)?))
+            });
+            return found.collect();
+        };
+        let Some(code) = self.engine().code().locate(pc) else { return Vec::new() };
+        debug_assert!(std::ptr::eq(&*code.module, &*frame.module), "another module's code");
+        // A frame that waits in a call has its references where the compiler noted them.
+        let Some((size, slots)) = code.code.references_at(pc + 1) else { return Vec::new() };
+        let sp = fp.wrapping_sub(size as usize);
+        let words =
+            slots.iter().filter_map(|slot| frames.reference_at(sp.wrapping_add(*slot as usize)));
+        let mut words: Vec<u32> = words.collect();
+        words.sort_unstable();
+        words.dedup();
+        words.into_iter().filter_map(|word| Some((None, self.object_of_word(word)?))).collect()
+    }
+
+    /// The struct or the array that a word refers to, if it does.
+    fn object_of_word(&self, word: u32) -> Option<AnyRef> {
+        let object = word != 0
+            && matches!(
+                self.referent_of(word),
+                Ok(Referent::Struct { .. } | Referent::Array { .. })
+            );
+        if object { self.hold(u64::from(word)) } else { None }
+    }
+}

@@ -1,0 +1,73 @@
+//! Globals of a store as values. Each has 16 bytes, in an instance or in the store's arena.
+
+use crate::Result;
+use crate::store::global::GlobalAt;
+use crate::store::inner::StoreInner;
+use crate::value::Global;
+use crate::value::Val;
+use wardian_types::{GlobalType, ValType};
+
+impl Global {
+    /// Address for an instance that imports it.
+    pub(crate) fn address(&self) -> usize {
+        self.at.0.as_ptr() as usize
+    }
+}
+
+impl StoreInner {
+    /// A global of the host's.
+    ///
+    /// # Errors
+    ///
+    /// The value belongs to another store.
+    pub fn add_global(&mut self, ty: &GlobalType, value: &Val) -> Result<Global> {
+        let mut slots = [0; 2];
+        self.write_value(value, &mut slots)?;
+        let at = self.add_global_words(ty, slots);
+        Ok(Global { store: self.id(), at, ty: *ty })
+    }
+
+    /// The same of a value as guests hold it.
+    pub(crate) fn add_global_words(&mut self, ty: &GlobalType, words: [u64; 2]) -> GlobalAt {
+        let at = self.host_globals.push(words).cast::<u64>();
+        if ty.content.is_ref() {
+            self.host_global_refs.push(at);
+        }
+        GlobalAt(at)
+    }
+
+    /// A global of an instance by its index there.
+    pub fn instance_global(&self, instance: u32, index: u32) -> Global {
+        let (at, ty) = self.instances[instance as usize].global(index);
+        Global { store: self.id(), at: GlobalAt(at), ty }
+    }
+
+    /// The value of a global of this store.
+    pub fn global_get(&self, global: &Global) -> Val {
+        assert_eq!(global.store, self.id());
+        let at = global.at.0;
+        // SAFETY: globals live as long as their store, which this is, have 16 bytes, and hold a
+        // value of their type.
+        unsafe {
+            let wide = global.ty.content == ValType::V128;
+            let slots = [at.read(), if wide { at.add(1).read() } else { 0 }];
+            self.read_value(global.ty.content, &slots)
+        }
+    }
+
+    /// Sets a global of this store to a value of its type.
+    pub fn global_set(&mut self, global: &Global, value: &Val) -> Result<()> {
+        assert_eq!(global.store, self.id());
+        let mut slots = [0; 2];
+        self.write_value(value, &mut slots)?;
+        let at = global.at.0;
+        // SAFETY: as above; guests do not run while the store is borrowed.
+        unsafe {
+            at.write(slots[0]);
+            if global.ty.content == ValType::V128 {
+                at.add(1).write(slots[1]);
+            }
+        }
+        Ok(())
+    }
+}

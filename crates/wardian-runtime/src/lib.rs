@@ -1,0 +1,61 @@
+//! The runtime of Wardian, below the embedding API: what is loaded, what runs it, and what its embedder may do with it.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`error`] | what can go wrong, as data |
+//! | [`extension`] | data of a layer above that one below keeps |
+//! | [`value`], [`exception`] | values, and what they refer to |
+//! | [`limiter`] | what a store may use, as the embedder decides |
+//! | [`settings`] | how an engine works |
+//! | [`code`] | compiled code and bytecode: in memory, by address, as bytes; trampolines and wrappers; signatures |
+//! | [`module`] | a module at run time: its code, images of its memories, its tiers |
+//! | [`engine`] | what all modules and stores have in common |
+//! | [`store`] | what a store consists of, one file for each part; [`store::inner`] is the store |
+//! | [`gc`] | objects of guests, and their collection |
+//! | [`instance`] | checks of imports, instantiation; memories, tables and globals |
+//! | [`call`] | calls in both directions, what happens during them, how they end |
+//! | [`listen`] | listeners: attaching them, notifying them |
+//! | [`snapshot`] | snapshots of guests, images of stores |
+//! | [`checkpoint`] | a store and its guest as data, and back |
+//! | [`stack`] | walking a guest's stack, backtraces, samples |
+//!
+//! A module knows those above it in this table; parts of a store do not know the store.
+//!
+//! ```text
+//!   StoreData<T> ── inner: StoreInner ── ctx ──> StoreCtx <── every instance, every host function
+//!        ^                   │                      │ owner, while a guest runs
+//!        └───────────────────┼──────────────────────┘
+//!                            ├── instances ──> vmctx (see wardian_vm::layout)
+//!                            ├── memories, tables
+//!                            └── funcs: VmFunc records, which references point to
+//! ```
+//!
+//! **Invariants.** What compiled code or a reference may point to (vmctx, `VmFunc`, `HostFunc`,
+//! globals, table and memory bounds) is allocated once, never moves, and lives as long as its
+//! store. A `StoreInner` is reached either through `&mut StoreData`, or, while a guest runs, through
+//! `StoreCtx::owner`, which is derived from the very `&mut` that the call into the guest holds.
+//!
+//! Nothing here knows the embedding API. The crate is for `wardian` alone: its interface follows the needs of that one,
+//! and may change in any version. What `wardian` checks before a call (that values are of the types of a function, and of
+//! its store) is not checked here once more.
+
+pub mod call;
+pub mod checkpoint;
+pub mod code;
+pub mod engine;
+pub mod error;
+pub mod exception;
+pub mod extension;
+pub mod gc;
+pub mod instance;
+pub mod limiter;
+pub mod listen;
+pub mod module;
+pub mod settings;
+pub mod snapshot;
+pub mod stack;
+pub mod store;
+pub mod value;
+
+pub use engine::Engine;
+pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,311 @@
+//! A module at run time: its code, images of its memories, how far its tiers are.
+
+pub mod images;
+pub mod tiers;
+mod type_names;
+
+use crate::code::cache::CodeKey;
+use crate::code::interpreted::Interpreted;
+use crate::code::jit::{CompiledCode, MemoryVariant, ModuleOptions};
+use crate::code::registry::LoadedCode;
+use crate::code::signatures::Signature;
+use crate::code::wrappers::Wrappers;
+use crate::error::UsageKind;
+use crate::extension::Extension;
+use crate::settings::EngineKind;
+use crate::{Engine, Error, Result};
+use images::Images;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use tiers::Tier;
+use wardian_module::ItemIndex;
+use wardian_types::ValType;
+use wardian_vm::contain::drop_contained;
+use wardian_vm::layout::InstanceLayout;
+
+/// A module, validated and ready to be instantiated any number of times.
+pub struct ModuleInner {
+    /// Its engine.
+    pub engine: Engine,
+    /// What it declares, and its bytes.
+    pub decoded: wardian_module::Module,
+    /// Where its instances have what.
+    pub layout: InstanceLayout,
+    /// The engine's number of each of the module's signatures.
+    pub signatures: Box<[u32]>,
+    kept_signatures: Box<[Signature]>,
+    /// Signatures that are needed besides, of code that is entered in another way.
+    further_signatures: Mutex<Vec<Signature>>,
+    exports: HashMap<String, ItemIndex>,
+    guarded: OnceLock<Arc<LoadedCode>>,
+    checked: OnceLock<Arc<LoadedCode>>,
+    images: OnceLock<Option<Images>>,
+    host_trampolines: OnceLock<Box<[usize]>>,
+    /// For each of the module's signatures its entry trampoline, once it was needed.
+    entry_trampolines: OnceLock<Box<[AtomicUsize]>>,
+    /// What the embedding API keeps with it, once: the listeners that it was compiled with.
+    pub listeners: OnceLock<Extension>,
+    /// What calls of its functions go through while somebody listens.
+    pub wrappers: Wrappers,
+    /// Its bytecode.
+    pub interpreted: Interpreted,
+    pub(crate) tier: Tier,
+    /// Of the code of the usual variant, once it was needed.
+    key: OnceLock<CodeKey>,
+}
+
+/// Called during a long compilation, with the number of functions done and the total.
+pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
+
+impl ModuleInner {
+    /// A module of an engine; `key` if it is known.
+    pub fn new(
+        engine: &Engine,
+        mut decoded: wardian_module::Module,
+        key: Option<CodeKey>,
+    ) -> Result<Arc<ModuleInner>> {
+        let mut kept_signatures = Vec::with_capacity(decoded.info().types.len());
+        decoded.number_types(|group| {
+            let group = engine.signatures().of_group(group)?;
+            let first = group.first().map_or(0, Signature::number);
+            kept_signatures.extend(group);
+            Ok::<_, Error>(first)
+        })?;
+        let info = decoded.info();
+        let layout = InstanceLayout::new(info.counts());
+        let signatures = kept_signatures.iter().map(Signature::number).collect();
+        let exports = info.exports.iter().map(|e| (e.name.clone(), e.item)).collect();
+        Ok(Arc::new(ModuleInner {
+            engine: engine.clone(),
+            layout,
+            signatures,
+            kept_signatures: kept_signatures.into(),
+            further_signatures: Mutex::default(),
+            exports,
+            guarded: OnceLock::new(),
+            checked: OnceLock::new(),
+            images: OnceLock::new(),
+            host_trampolines: OnceLock::new(),
+            entry_trampolines: OnceLock::new(),
+            listeners: OnceLock::new(),
+            wrappers: Wrappers::default(),
+            interpreted: Interpreted::default(),
+            tier: Tier::default(),
+            key: key.map_or_else(OnceLock::new, OnceLock::from),
+            decoded,
+        }))
+    }
+
+    /// Types of a function's first locals, parameters first.
+    pub fn local_types(&self, func: u32) -> Vec<ValType> {
+        const MOST: usize = 1000;
+        let info = self.decoded.info();
+        match info.defined_function(func) {
+            Some(defined) => wardian_module::local_types(info, self.decoded.bytes(), defined, MOST),
+            None => info.func_type(func).params().to_vec(),
+        }
+    }
+
+    /// What it exports under a name.
+    pub fn export(&self, name: &str) -> Option<ItemIndex> {
+        self.exports.get(name).copied()
+    }
+
+    /// The variant for memories that the engine makes itself.
+    pub fn usual_variant(&self) -> MemoryVariant {
+        usual_variant(&self.engine)
+    }
+
+    /// Names what the code of the usual variant is made from.
+    pub fn key(&self) -> &CodeKey {
+        let variant = self.usual_variant();
+        self.key
+            .get_or_init(|| CodeKey::new(&self.engine.fingerprint(), self.decoded.bytes(), variant))
+    }
+
+    /// Compiles all of its functions.
+    ///
+    /// # Errors
+    ///
+    /// The code generator gives up on one of them.
+    pub fn compile(
+        &self,
+        variant: MemoryVariant,
+        progress: Option<Progress<'_>>,
+    ) -> Result<CompiledCode> {
+        self.compile_with(variant, progress, None)
+    }
+
+    /// [`ModuleInner::compile`], which stops when `cancelled` says so.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn compile_with(
+        &self,
+        variant: MemoryVariant,
+        progress: Option<Progress<'_>>,
+        cancelled: Option<&(dyn Fn() -> bool + Sync)>,
+    ) -> Result<CompiledCode> {
+        let threads = self.engine.settings().threads;
+        let options = ModuleOptions { variant, threads, cancelled, progress };
+        self.engine
+            .compiler()?
+            .compile_module(self.decoded.info(), self.decoded.bytes(), &options)
+            .map_err(Error::compile)
+            .map(|code| self.bound(variant, code))
+    }
+
+    /// The same code, bound to this module. That of the unusual variant is never stored, nor are the hashes
+    /// of modules made for nothing.
+    pub fn bound(&self, variant: MemoryVariant, code: CompiledCode) -> CompiledCode {
+        let stored = variant == self.usual_variant() && self.key.get().is_some();
+        if stored { code.with_origin(*self.key().as_bytes()) } else { code }
+    }
+
+    fn slot(&self, variant: MemoryVariant) -> &OnceLock<Arc<LoadedCode>> {
+        match variant {
+            MemoryVariant::Guarded => &self.guarded,
+            MemoryVariant::Checked => &self.checked,
+        }
+    }
+
+    /// Bytes of machine code compiled so far.
+    pub fn code_size(&self) -> usize {
+        let whole = [&self.guarded, &self.checked].into_iter().filter_map(|c| c.get().cloned());
+        whole.chain(self.tier.loaded()).map(|code| code.memory.len()).sum()
+    }
+
+    /// The code of a variant, if it was compiled.
+    pub fn loaded(&self, variant: MemoryVariant) -> Option<&Arc<LoadedCode>> {
+        self.slot(variant).get()
+    }
+
+    /// The code of a variant, compiled on first need, unless `cancelled` says that it is to stop.
+    pub fn code(
+        self: &Arc<Self>,
+        variant: MemoryVariant,
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<&Arc<LoadedCode>> {
+        if self.slot(variant).get().is_none() {
+            let code = self.compile_with(variant, None, Some(cancelled))?;
+            self.load(variant, code)?;
+        }
+        Ok(self.slot(variant).get().expect("it was just loaded"))
+    }
+
+    /// Takes code that was compiled for it.
+    ///
+    /// # Errors
+    ///
+    /// It is of another module, or there is no room for it.
+    pub fn load(self: &Arc<Self>, variant: MemoryVariant, code: CompiledCode) -> Result<()> {
+        let functions = self.decoded.info().bodies.len();
+        if code.len() != functions {
+            return Err(Error::usage(
+                UsageKind::Artifact,
+                "the compiled code is of another module",
+            ));
+        }
+        self.engine.check_code(code.text().len())?;
+        let code = Arc::new(LoadedCode::publish(code, functions)?);
+        // Another thread may have been faster: then its code is used, and ours goes.
+        if self.slot(variant).set(code.clone()).is_ok() {
+            self.engine.code().insert(self, &code);
+        }
+        Ok(())
+    }
+
+    /// The engine's signature of one of the module's types.
+    pub fn signature(&self, ty: u32) -> &Signature {
+        &self.kept_signatures[ty as usize]
+    }
+
+    /// The engine's signature of a function, by its position among those that the module defines.
+    pub(crate) fn signature_of(&self, defined: u32) -> &Signature {
+        let info = self.decoded.info();
+        self.signature(info.functions[(info.imported_functions + defined) as usize])
+    }
+
+    /// Keeps a signature, with its trampolines, as long as the module.
+    pub fn keep_signature(&self, signature: Signature) {
+        let mut kept = self.further_signatures.lock().unwrap_or_else(|e| e.into_inner());
+        if kept.iter().all(|known| known.number() != signature.number()) {
+            kept.push(signature);
+        }
+    }
+
+    /// The trampoline by which a function is entered, by its position among those that the module
+    /// defines.
+    pub(crate) fn entry_trampoline(&self, defined: u32) -> Result<usize> {
+        let info = self.decoded.info();
+        let all = self
+            .entry_trampolines
+            .get_or_init(|| info.types.iter().map(|_| AtomicUsize::new(0)).collect::<Box<[_]>>());
+        let ty = info.functions[(info.imported_functions + defined) as usize];
+        // Whoever reads the address is to see the code.
+        let known = all[ty as usize].load(Ordering::Acquire);
+        if known != 0 {
+            return Ok(known);
+        }
+        let made = self.engine.trampoline(self.signature(ty))?.entry;
+        all[ty as usize].store(made, Ordering::Release);
+        Ok(made)
+    }
+
+    /// For each imported function the code by which guests call it if it is a host function.
+    pub(crate) fn host_trampolines(&self) -> Result<&[usize]> {
+        if let Some(known) = self.host_trampolines.get() {
+            return Ok(known);
+        }
+        let info = self.decoded.info();
+        let imported = &info.functions[..info.imported_functions as usize];
+        let imported = (0u32..).zip(imported);
+        let imported = imported.map(|(at, ty)| (info.func_type(at), self.signature(*ty)));
+        if self.engine.kind() == EngineKind::Compiled {
+            self.engine.prepare_trampolines(imported.clone().map(|(_, signature)| signature))?;
+        }
+        let made = imported
+            .map(|(ty, signature)| self.engine.host_code(ty, signature))
+            .collect::<Result<_>>()?;
+        Ok(self.host_trampolines.get_or_init(|| made))
+    }
+
+    /// Initial contents of the memories, unless they must be written one by one at instantiation.
+    pub fn images(&self) -> Option<&Images> {
+        self.images.get_or_init(|| images::build(&self.decoded)).as_ref()
+    }
+}
+
+impl Drop for ModuleInner {
+    fn drop(&mut self) {
+        self.engine.queue().forget(self);
+        self.keep_hot();
+        // The last reference may be that of a thread that compiles.
+        drop_contained(self.listeners.take());
+        for code in [&self.guarded, &self.checked].into_iter().filter_map(|c| c.get()) {
+            self.engine.code().remove(&**code);
+        }
+        for code in self.wrappers.loaded() {
+            self.engine.code().remove(&*code);
+        }
+        for code in self.tier.loaded() {
+            self.engine.code().remove(&*code);
+        }
+        for code in self.interpreted.all() {
+            self.engine.code().remove(&**code);
+        }
+    }
+}
+
+impl std::fmt::Debug for ModuleInner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ModuleInner")
+    }
+}
+
+/// The variant of code for memories that an engine makes itself.
+pub fn usual_variant(engine: &Engine) -> MemoryVariant {
+    if engine.settings().signals { MemoryVariant::Guarded } else { MemoryVariant::Checked }
+}

@@ -1,0 +1,430 @@
+//! What of a module was compiled because it was hot.
+
+use super::awaited::Awaited;
+use super::queue::{Job, Work};
+use crate::code::jit::{CompiledFunction, MemoryVariant};
+use crate::code::registry::LoadedCode;
+use crate::module::ModuleInner;
+use crate::{Error, Result};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use wardian_vm::torture::{self, Point};
+
+/// Compiled code of a module's functions and loops, for both variants of its memories.
+#[derive(Default)]
+pub struct Tier {
+    guarded: HotCode,
+    checked: HotCode,
+    /// What functions call of which there is code.
+    callees: Mutex<HashMap<u32, Arc<[u32]>>>,
+    /// How long compiling functions takes that became hot, in microseconds.
+    costs: Mutex<HashMap<u32, u64>>,
+    /// What is compiled for guests that wait for it.
+    pub(super) awaited: Awaited,
+}
+
+/// The same for one variant.
+#[derive(Default)]
+struct HotCode {
+    /// State of each function: [`COLD`], [`WANTED`], [`FAILED`], or the address of its code.
+    functions: OnceLock<Box<[AtomicUsize]>>,
+    /// Loops that somebody wanted, by function.
+    loops: Mutex<HashMap<u32, Loops>>,
+    loaded: Mutex<Vec<Arc<LoadedCode>>>,
+    /// Functions that are to be kept for other processes.
+    made: Mutex<BTreeMap<u32, CompiledFunction>>,
+}
+
+/// What is known of a function's loops.
+#[derive(Default)]
+struct Loops {
+    /// By their offsets in the code section: how far they are.
+    known: Vec<(u32, LoopState)>,
+    /// Whether code that begins at one of them has been entered.
+    entered: bool,
+}
+
+/// Code that begins at a loop is code of the whole function: so there is to be little of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LoopState {
+    /// So often it was asked for, while the function had code for another loop.
+    Asked(u32),
+    Wanted,
+    Failed,
+    Compiled(usize),
+}
+
+/// What becomes of the wish for code that begins at a loop.
+enum Answer {
+    Known(TierState),
+    /// It is no time for it.
+    NotYet,
+    /// This loop is to be compiled, or made more urgent.
+    Compile(u32),
+}
+
+/// How often a loop is to be asked for if the function has code for another one, which it probably
+/// comes by next.
+const PATIENCE: u32 = 4;
+
+/// Code for other loops of a function that has code for so many is not made any more.
+const MOST_LOOPS: usize = 8;
+
+/// Microseconds of compilation above which a function stays interpreted.
+const MOST: u64 = 10_000_000;
+/// From here on compilation is long: it does not get all threads.
+const LONG: u64 = 300_000;
+/// Up to here a guest that waits for it waits on its own thread.
+const SHORT: u64 = 30_000;
+
+const COLD: usize = 0;
+const WANTED: usize = 1;
+const FAILED: usize = 2;
+
+/// How far the compilation of something hot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TierState {
+    /// Somebody is to compile it, or does.
+    Wanted,
+    /// It cannot be compiled.
+    Failed,
+    /// It is compiled.
+    Compiled(usize),
+}
+
+impl ModuleInner {
+    /// The compiled code of a function, by its position among those that the module defines, if there
+    /// is some.
+    #[inline]
+    pub fn compiled(&self, variant: MemoryVariant, defined: u32) -> Option<usize> {
+        if let Some(all) = self.loaded(variant)
+            && all.entries[defined as usize] != 0
+        {
+            return Some(all.entries[defined as usize]);
+        }
+        let functions = self.tier.of(variant).functions.get()?;
+        match known(functions[defined as usize].load(Ordering::Acquire)) {
+            Some(TierState::Compiled(address)) => Some(address),
+            _ => None,
+        }
+    }
+
+    /// Has a function compiled that is hot, or hotter than it was.
+    ///
+    /// `stop` says whether the guest that wants it is to end: where compilation is not in the background,
+    /// it waits no longer than that.
+    pub(crate) fn want_function(
+        self: &Arc<Self>,
+        variant: MemoryVariant,
+        defined: u32,
+        stop: &dyn Fn() -> bool,
+    ) -> TierState {
+        let count = self.decoded.info().bodies.len();
+        let functions = self
+            .tier
+            .of(variant)
+            .functions
+            .get_or_init(|| (0..count).map(|_| AtomicUsize::new(COLD)).collect::<Box<[_]>>());
+        let state = &functions[defined as usize];
+        if let Some(known @ (TierState::Failed | TierState::Compiled(_))) =
+            known(state.load(Ordering::Acquire))
+        {
+            return known;
+        }
+        if self.is_too_complex(defined) {
+            settle(state, None);
+            return TierState::Failed;
+        }
+        mark_wanted(state);
+        self.want(Work::Function { variant, defined }, stop);
+        known(state.load(Ordering::Acquire)).unwrap_or(TierState::Wanted)
+    }
+
+    /// Has a loop compiled that is hot, or hotter than it was; but not while another loop of the
+    /// function is being compiled.
+    pub(crate) fn want_loop(
+        self: &Arc<Self>,
+        variant: MemoryVariant,
+        defined: u32,
+        header: u32,
+        stop: &dyn Fn() -> bool,
+    ) -> TierState {
+        if self.is_too_complex(defined) {
+            return TierState::Failed;
+        }
+        let next = {
+            let mut loops = self.tier.of(variant).loops();
+            match loops.entry(defined).or_default().ask(header) {
+                Answer::Known(known) => return known,
+                Answer::NotYet => return TierState::Wanted,
+                Answer::Compile(next) => next,
+            }
+        };
+        self.want(Work::Loop { variant, defined, header: next }, stop);
+        let loops = self.tier.of(variant).loops();
+        loops.get(&defined).and_then(|l| l.state(header)?.known()).unwrap_or(TierState::Wanted)
+    }
+
+    /// Notes that code which begins at a loop of a function is entered. Where that happens again, the
+    /// function is better off compiled from its beginning; one that runs once is not compiled twice.
+    pub(crate) fn loop_entered(
+        self: &Arc<Self>,
+        variant: MemoryVariant,
+        defined: u32,
+        stop: &dyn Fn() -> bool,
+    ) {
+        let mut loops = self.tier.of(variant).loops();
+        let before =
+            loops.get_mut(&defined).is_some_and(|l| std::mem::replace(&mut l.entered, true));
+        drop(loops);
+        if before {
+            self.want_function(variant, defined, stop);
+        }
+    }
+
+    /// What a function calls by index, all of them by their positions among those that the module
+    /// defines.
+    pub(crate) fn callees(&self, defined: u32) -> Arc<[u32]> {
+        let mut known = self.tier.callees.lock().unwrap_or_else(|e| e.into_inner());
+        let find = || {
+            let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
+            wardian_module::direct_callees(info, bytes, defined).into()
+        };
+        known.entry(defined).or_insert_with(find).clone()
+    }
+
+    /// Whether compiling a function would take a thread for so long that others suffer.
+    fn is_too_complex(&self, defined: u32) -> bool {
+        self.cost(defined) > MOST
+    }
+
+    /// Microseconds that compiling a function may take.
+    fn cost(&self, defined: u32) -> u64 {
+        let mut costs = self.tier.costs.lock().unwrap_or_else(|e| e.into_inner());
+        let find = || {
+            let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
+            wardian_module::Complexity::of(info, bytes, defined).micros()
+        };
+        *costs.entry(defined).or_insert_with(find)
+    }
+
+    fn want(self: &Arc<Self>, work: Work, stop: &dyn Fn() -> bool) {
+        let cost = self.cost(work.defined());
+        if self.engine.settings().background {
+            self.engine.queue().want(self, work, cost > LONG);
+        } else if cost > SHORT {
+            self.tier.awaited.compile(self, work, stop);
+        } else {
+            self.compile_hot(work);
+        }
+    }
+
+    /// Compiles something hot. Failing is no error: it stays interpreted.
+    pub(crate) fn compile_hot(self: &Arc<Self>, work: Work) {
+        let address = self.compile_work(work).ok();
+        let tier = self.tier.of(work.variant());
+        match work {
+            Work::Function { defined, .. } => {
+                if let Some(functions) = tier.functions.get() {
+                    settle(&functions[defined as usize], address);
+                }
+            }
+            Work::Loop { defined, header, .. } => {
+                let state = address.map_or(LoopState::Failed, LoopState::Compiled);
+                tier.loops().entry(defined).or_default().set(header, state);
+            }
+        }
+    }
+
+    fn compile_work(self: &Arc<Self>, work: Work) -> Result<usize> {
+        let (info, bytes, compiler) =
+            (self.decoded.info(), self.decoded.bytes(), self.engine.compiler()?);
+        let fail = |e: crate::code::jit::CompileError| Error::compile(e);
+        let function: CompiledFunction = match work {
+            Work::Function { variant, defined } => {
+                compiler.compile_function(info, bytes, defined, variant).map_err(fail)?
+            }
+            Work::Loop { variant, defined, header } => {
+                compiler.compile_loop(info, bytes, defined, header, variant).map_err(fail)?
+            }
+        };
+        if torture::fails(Point::Compile) {
+            return Err(Error::compile("on purpose"));
+        }
+        let kept = self.is_kept(work).then(|| function.clone());
+        let code = compiler.assemble(vec![function]).map_err(fail)?;
+        self.engine.check_code(code.text().len())?;
+        let code = Arc::new(LoadedCode::publish_some(code, vec![work.defined()])?);
+        self.engine.code().insert(self, &code);
+        let address = code.entries[0];
+        let tier = self.tier.of(work.variant());
+        tier.loaded.lock().unwrap_or_else(|e| e.into_inner()).push(code);
+        if let Some(function) = kept {
+            let mut made = tier.made.lock().unwrap_or_else(|e| e.into_inner());
+            made.insert(work.defined(), function);
+        }
+        Ok(address)
+    }
+
+    fn is_kept(&self, work: Work) -> bool {
+        matches!(work, Work::Function { variant, .. } if variant == self.usual_variant())
+            && self.engine.cache().is_some()
+    }
+
+    /// Puts what was hot into the engine's cache, with what was there before, so that another process
+    /// begins with it compiled.
+    pub(crate) fn keep_hot(&self) {
+        let (Some(cache), variant) = (self.engine.cache(), self.usual_variant()) else { return };
+        let made = &self.tier.of(variant).made;
+        let mut made = std::mem::take(&mut *made.lock().unwrap_or_else(|e| e.into_inner()));
+        if made.is_empty() {
+            return;
+        }
+        let before = self.loaded(variant);
+        let functions = (0..self.decoded.info().bodies.len() as u32).map(|defined| {
+            let known = made.remove(&defined);
+            known.or_else(|| before?.extract(defined)).unwrap_or_default()
+        });
+        // What cannot be laid out is not kept.
+        if let Ok(compiler) = self.engine.compiler()
+            && let Ok(code) = compiler.assemble(functions.collect())
+        {
+            cache.put(self.key(), &code.with_origin(*self.key().as_bytes()));
+        }
+    }
+}
+
+impl HotCode {
+    fn loops(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Loops>> {
+        self.loops.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+impl Loops {
+    /// A frame would continue in compiled code at a loop.
+    fn ask(&mut self, header: u32) -> Answer {
+        let state = self.state(header).unwrap_or(LoopState::Asked(0));
+        if let Some(known @ (TierState::Failed | TierState::Compiled(_))) = state.known() {
+            return Answer::Known(known);
+        }
+        let wanted = self.known.iter().find(|(_, state)| *state == LoopState::Wanted);
+        if let Some((wanted, _)) = wanted {
+            return Answer::Compile(*wanted);
+        }
+        let compiled = self.known.iter().filter(|(_, s)| matches!(s, LoopState::Compiled(_)));
+        let count = compiled.count();
+        let has_code = count > 0;
+        match state {
+            _ if count >= MOST_LOOPS => Answer::Known(TierState::Failed),
+            LoopState::Asked(times) if has_code && times + 1 < PATIENCE => {
+                self.set(header, LoopState::Asked(times + 1));
+                Answer::NotYet
+            }
+            _ => {
+                self.set(header, LoopState::Wanted);
+                Answer::Compile(header)
+            }
+        }
+    }
+
+    fn state(&self, header: u32) -> Option<LoopState> {
+        self.known.iter().find(|(known, _)| *known == header).map(|(_, state)| *state)
+    }
+
+    fn set(&mut self, header: u32, state: LoopState) {
+        match self.known.iter_mut().find(|(known, _)| *known == header) {
+            // Code that is there stays.
+            Some((_, LoopState::Compiled(_))) => {}
+            Some(known) => known.1 = state,
+            None => self.known.push((header, state)),
+        }
+    }
+}
+
+impl LoopState {
+    fn known(self) -> Option<TierState> {
+        match self {
+            LoopState::Asked(_) => None,
+            LoopState::Wanted => Some(TierState::Wanted),
+            LoopState::Failed => Some(TierState::Failed),
+            LoopState::Compiled(address) => Some(TierState::Compiled(address)),
+        }
+    }
+}
+
+impl Tier {
+    fn of(&self, variant: MemoryVariant) -> &HotCode {
+        match variant {
+            MemoryVariant::Guarded => &self.guarded,
+            MemoryVariant::Checked => &self.checked,
+        }
+    }
+
+    /// Code that the engine has to forget when the module goes.
+    pub fn loaded(&self) -> Vec<Arc<LoadedCode>> {
+        let of = |code: &HotCode| code.loaded.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        [of(&self.guarded), of(&self.checked)].concat()
+    }
+}
+
+/// Notes that somebody wants a function. Its code may be published at any moment, and stays.
+fn mark_wanted(state: &AtomicUsize) {
+    let _ = state.compare_exchange(COLD, WANTED, Ordering::Relaxed, Ordering::Relaxed);
+}
+
+/// Notes what came of compiling a function. The first code stays: instances that run it rely on that there is
+/// some.
+fn settle(state: &AtomicUsize, address: Option<usize>) {
+    let change = |state| match known(state) {
+        Some(TierState::Compiled(_)) => None,
+        _ => Some(address.unwrap_or(FAILED)),
+    };
+    let _ = state.fetch_update(Ordering::Release, Ordering::Relaxed, change);
+}
+
+fn known(state: usize) -> Option<TierState> {
+    match state {
+        COLD => None,
+        WANTED => Some(TierState::Wanted),
+        FAILED => Some(TierState::Failed),
+        address => Some(TierState::Compiled(address)),
+    }
+}
+
+impl Job {
+    /// Does the work, if the module is still there.
+    pub(super) fn run(self) {
+        if let Some(module) = self.module.upgrade() {
+            module.compile_hot(self.work);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thread that found a function without code may say so only after another has published some.
+    #[test]
+    fn code_that_was_published_stays() {
+        let state = AtomicUsize::new(COLD);
+        mark_wanted(&state);
+        assert_eq!(known(state.load(Ordering::Acquire)), Some(TierState::Wanted));
+        settle(&state, Some(0x1000));
+        for _ in 0..2 {
+            mark_wanted(&state);
+            settle(&state, None);
+            settle(&state, Some(0x2000));
+            assert_eq!(known(state.load(Ordering::Acquire)), Some(TierState::Compiled(0x1000)));
+        }
+        let failed = AtomicUsize::new(WANTED);
+        settle(&failed, None);
+        mark_wanted(&failed);
+        assert_eq!(known(failed.load(Ordering::Acquire)), Some(TierState::Failed));
+        let mut loops = Loops::default();
+        loops.set(7, LoopState::Compiled(0x1000));
+        loops.set(7, LoopState::Failed);
+        assert_eq!(loops.state(7).and_then(LoopState::known), Some(TierState::Compiled(0x1000)));
+    }
+}

@@ -1,0 +1,249 @@
+//! Compiling in the background: few threads, modules by turns, of each the hottest first.
+
+use crate::code::jit::MemoryVariant;
+use crate::module::ModuleInner;
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::time::Duration;
+use wardian_vm::torture::{self, Point};
+
+/// What an engine is to compile. Its threads are started when there is something, and end some time
+/// after there was; a job whose module is gone is dropped.
+pub struct CompileQueue {
+    shared: Arc<Shared>,
+    /// At most so many threads.
+    threads: usize,
+}
+
+struct Shared {
+    /// How many threads may do long work at once: if possible one is left for the rest.
+    most_long: usize,
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// How hot it is: how often it was asked for.
+    wanted: HashMap<Key, Wanted>,
+    /// What threads are doing.
+    running: Vec<Key>,
+    /// How much of that is long.
+    long: usize,
+    /// When work of a module was last begun, in turns.
+    served: HashMap<usize, u64>,
+    turn: u64,
+    threads: usize,
+    idle: usize,
+    closed: bool,
+}
+
+/// A module, by its address, and work.
+type Key = (usize, Work);
+
+struct Wanted {
+    asked: u32,
+    /// Whether it is expected to take long.
+    long: bool,
+    module: Weak<ModuleInner>,
+}
+
+/// Something to compile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Work {
+    /// A function, by its position among those that the module defines.
+    Function { variant: MemoryVariant, defined: u32 },
+    /// A loop of it, by its offset in the code section.
+    Loop { variant: MemoryVariant, defined: u32, header: u32 },
+}
+
+/// Some work, and of which module it is.
+pub(super) struct Job {
+    pub(super) module: Weak<ModuleInner>,
+    pub(super) work: Work,
+}
+
+/// How long a thread waits for more work.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+impl CompileQueue {
+    /// A queue for at most so many threads.
+    pub fn new(threads: usize) -> CompileQueue {
+        let threads = threads.max(1);
+        let most_long = threads.saturating_sub(1).max(1);
+        let shared = Shared { most_long, state: Mutex::default(), wake: Condvar::new() };
+        CompileQueue { shared: Arc::new(shared), threads }
+    }
+
+    /// Adds work, or makes it more urgent; `long` if it is expected to take long.
+    pub(super) fn want(&self, module: &Arc<ModuleInner>, work: Work, long: bool) {
+        let mut state = self.shared.lock();
+        let key = (Arc::as_ptr(module) as usize, work);
+        if state.running.contains(&key) {
+            return;
+        }
+        let new = || Wanted { asked: 0, long, module: Arc::downgrade(module) };
+        state.wanted.entry(key).or_insert_with(new).asked += 1;
+        if state.idle > 0 {
+            self.shared.wake.notify_one();
+        } else if state.threads < self.threads {
+            let shared = self.shared.clone();
+            let builder = std::thread::Builder::new().name("wardian compiler".into());
+            // Without a thread the module stays interpreted until one can be had.
+            let started =
+                torture::check(Point::Thread).and_then(|()| builder.spawn(move || shared.work()));
+            if started.is_ok() {
+                state.threads += 1;
+            }
+        }
+    }
+}
+
+impl CompileQueue {
+    /// Drops the work of a module that goes.
+    pub fn forget(&self, module: *const ModuleInner) {
+        let mut state = self.shared.lock();
+        state.wanted.retain(|(of, _), _| *of != module as usize);
+        state.served.remove(&(module as usize));
+    }
+}
+
+impl Drop for CompileQueue {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.closed = true;
+        state.wanted.clear();
+        self.shared.wake.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// What each thread does.
+    fn work(&self) {
+        let mut state = self.lock();
+        loop {
+            if let Some((key, long, job)) = state.next(self.most_long) {
+                state.running.push(key);
+                state.long += usize::from(long);
+                drop(state);
+                // A panic of the compiler must not end the thread with the count of threads wrong.
+                torture::delay();
+                let run = std::panic::AssertUnwindSafe(|| job.run());
+                if let Err(panic) = std::panic::catch_unwind(run) {
+                    wardian_vm::contain::discard(panic);
+                }
+                state = self.lock();
+                state.running.retain(|running| *running != key);
+                state.long -= usize::from(long);
+                continue;
+            }
+            if state.closed {
+                break;
+            }
+            state.idle += 1;
+            let (next, waited) = self
+                .wake
+                .wait_timeout_while(state, PATIENCE, |s| {
+                    s.choose(self.most_long).is_none() && !s.closed
+                })
+                .unwrap_or_else(|e| e.into_inner());
+            state = next;
+            state.idle -= 1;
+            if waited.timed_out() && state.choose(self.most_long).is_none() {
+                break;
+            }
+        }
+        state.threads -= 1;
+    }
+}
+
+impl State {
+    /// What is done next: of the module that has waited longest for its turn the hottest.
+    fn choose(&self, most_long: usize) -> Option<Key> {
+        let possible = self.wanted.iter().filter(|(_, w)| !w.long || self.long < most_long);
+        if let Some(any) = torture::choose(possible.clone().count()) {
+            return possible.map(|(key, _)| *key).nth(any);
+        }
+        let first = possible.min_by_key(|((module, _), wanted)| {
+            (self.served.get(module).copied().unwrap_or(0), std::cmp::Reverse(wanted.asked))
+        });
+        first.map(|(key, _)| *key)
+    }
+
+    /// Takes it.
+    fn next(&mut self, most_long: usize) -> Option<(Key, bool, Job)> {
+        let key = self.choose(most_long)?;
+        let wanted = self.wanted.remove(&key)?;
+        self.turn += 1;
+        self.served.insert(key.0, self.turn);
+        Some((key, wanted.long, Job { module: wanted.module, work: key.1 }))
+    }
+}
+
+impl Work {
+    pub(super) fn variant(self) -> MemoryVariant {
+        match self {
+            Work::Function { variant, .. } | Work::Loop { variant, .. } => variant,
+        }
+    }
+
+    pub(super) fn defined(self) -> u32 {
+        match self {
+            Work::Function { defined, .. } | Work::Loop { defined, .. } => defined,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn work(defined: u32) -> Work {
+        Work::Function { variant: MemoryVariant::Guarded, defined }
+    }
+
+    fn state(wanted: &[(usize, u32, u32, bool)]) -> State {
+        let mut state = State::default();
+        for (module, defined, asked, long) in wanted.iter().copied() {
+            let wanted = Wanted { asked, long, module: Weak::new() };
+            state.wanted.insert((module, work(defined)), wanted);
+        }
+        state
+    }
+
+    #[test]
+    fn modules_take_turns_and_the_hottest_of_each_comes_first() {
+        let mut state = state(&[
+            (1, 0, 9, false),
+            (1, 1, 8, false),
+            (1, 2, 7, false),
+            (2, 0, 1, false),
+            (2, 1, 2, false),
+        ]);
+        let mut order = Vec::new();
+        while let Some(((module, work), _, _)) = state.next(1) {
+            order.push((module, work.defined()));
+        }
+        assert_eq!(order[..2].iter().filter(|(module, _)| *module == 2).count(), 1);
+        assert_eq!(order[2..4].iter().filter(|(module, _)| *module == 2).count(), 1);
+        let of = |module| order.iter().filter(move |(m, _)| *m == module).map(|(_, w)| *w);
+        assert_eq!(of(1).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(of(2).collect::<Vec<_>>(), [1, 0]);
+    }
+
+    #[test]
+    fn long_work_leaves_a_thread_for_the_rest() {
+        let mut state = state(&[(1, 0, 9, true), (1, 1, 8, true), (2, 0, 1, false)]);
+        // Two threads, of which one is at long work.
+        state.long = 1;
+        let chosen = state.next(1).map(|(key, ..)| key);
+        assert_eq!(chosen, Some((2, work(0))));
+        assert!(state.next(1).is_none());
+        state.long = 0;
+        assert_eq!(state.next(1).map(|(key, ..)| key), Some((1, work(0))));
+    }
+}

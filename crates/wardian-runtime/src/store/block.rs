@@ -1,0 +1,35 @@
+//! Blocks of memory that compiled code reads: contexts of instances, and tables beside them.
+
+use std::ptr::NonNull;
+use wardian_vm::Zeroed;
+
+/// A block, written and read by offset. It never moves.
+pub(crate) struct Block(Zeroed);
+
+impl Block {
+    /// So many bytes, all zero.
+    pub(crate) fn new(size: usize) -> Block {
+        Block(Zeroed::new(size))
+    }
+
+    pub(crate) fn address(&self) -> usize {
+        self.0.start().as_ptr() as usize
+    }
+
+    /// Where a value lies.
+    pub(crate) fn field<V>(&self, offset: u32) -> NonNull<V> {
+        assert!(offset as usize + size_of::<V>() <= self.0.size());
+        // SAFETY: inside the block.
+        unsafe { self.0.start().byte_add(offset as usize).cast() }
+    }
+
+    pub(crate) fn write<V>(&mut self, offset: u32, value: V) {
+        // SAFETY: `field` checks the range; layouts align every field.
+        unsafe { self.field::<V>(offset).write(value) }
+    }
+
+    pub(crate) fn read<V: Copy>(&self, offset: u32) -> V {
+        // SAFETY: as above; what has not been written is zero, which all types used here allow.
+        unsafe { self.field::<V>(offset).read() }
+    }
+}

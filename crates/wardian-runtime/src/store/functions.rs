@@ -1,0 +1,116 @@
+//! The functions of a store: their records, which references lead to, and what stands behind each.
+//!
+//! ```text
+//!   a reference as guests hold it ── address ──> VmFunc (index, handle, code, signature)
+//!   a function's index            ── all ──────> the record and its FuncKind
+//!   what an object holds          ── records ──> the record: by one more than the index, so that null is zero
+//! ```
+
+use super::arena::Arena;
+use super::host::HostDef;
+use std::collections::HashMap;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use wardian_vm::layout::{HostFunc, InterpretedFunc, Noted, StoreCtx, VmFunc};
+
+/// Records are in arenas, since code and references have their addresses: they live as long as the store.
+#[derive(Default)]
+pub struct Functions {
+    /// By [`VmFunc::index`].
+    all: Vec<FuncData>,
+    arena: Arena<VmFunc>,
+    /// Addresses of the records by what objects hold. The context of the store refers to it.
+    records: Vec<usize>,
+    /// What compiled code calls host functions with.
+    pub(crate) hosts: Arena<HostFunc>,
+    /// What compiled code calls interpreted functions with.
+    pub(crate) interpreted: Arena<InterpretedFunc>,
+    /// What notes the caller of an import, by importing instance and import.
+    noted: HashMap<(usize, u32), NonNull<Noted>>,
+    noted_arena: Arena<Noted>,
+}
+
+/// A function of a store.
+struct FuncData {
+    vm: NonNull<VmFunc>,
+    kind: FuncKind,
+}
+
+/// What stands behind a function.
+#[derive(Clone)]
+pub enum FuncKind {
+    /// A function that an instance defines, by its index there.
+    Wasm {
+        /// The instance.
+        instance: u32,
+        /// The function, by its index there, imports included.
+        func: u32,
+    },
+    /// A host function.
+    Host(Arc<HostDef>),
+}
+
+impl Functions {
+    /// What stands behind a function.
+    #[inline]
+    pub fn kind(&self, func: u32) -> &FuncKind {
+        &self.all[func as usize].kind
+    }
+
+    /// The same, if there is a function of that index.
+    pub fn find(&self, func: u32) -> Option<&FuncKind> {
+        self.all.get(func as usize).map(|data| &data.kind)
+    }
+
+    /// The record of a function.
+    #[inline]
+    pub fn record(&self, func: u32) -> NonNull<VmFunc> {
+        self.all[func as usize].vm
+    }
+
+    /// The record of a function, if there is one of that index.
+    pub(crate) fn get(&self, func: u32) -> Option<NonNull<VmFunc>> {
+        self.all.get(func as usize).map(|data| data.vm)
+    }
+
+    /// Adds a function of the store with the number `store`.
+    ///
+    /// # Safety
+    ///
+    /// `ctx` is the context of that store, and no code of its guests runs: they wait for the caller, if there are any.
+    pub(crate) unsafe fn add(
+        &mut self,
+        store: u64,
+        ctx: *mut StoreCtx,
+        (code, code_ctx, sig): (usize, usize, u32),
+        kind: FuncKind,
+    ) -> u32 {
+        let index = self.all.len() as u32;
+        // The store's number makes a handle of one store useless in another.
+        let handle = (store << 32) | (u64::from(index) + 1);
+        let (target, entry) = (0, 0.into());
+        let vm = self.arena.push(VmFunc { code, ctx: code_ctx, sig, index, handle, target, entry });
+        self.all.push(FuncData { vm, kind });
+        if self.records.is_empty() {
+            // For null.
+            self.records.push(0);
+        }
+        self.records.push(vm.as_ptr() as usize);
+        // SAFETY: the caller's promise. Code reads these words anew each time.
+        unsafe {
+            (*ctx).func_records = self.records.as_ptr();
+            (*ctx).func_record_count = self.records.len() as u64;
+        }
+        index
+    }
+
+    /// The record that notes the caller of an import, made by `make` if there is none yet.
+    pub(crate) fn noted(
+        &mut self,
+        import: (usize, u32),
+        make: impl FnOnce() -> Noted,
+    ) -> NonNull<Noted> {
+        let arena = &mut self.noted_arena;
+        *self.noted.entry(import).or_insert_with(|| arena.push(make()))
+    }
+}

@@ -1,0 +1,363 @@
+//! The inside of a store.
+
+use crate::gc::objects::Gc;
+use crate::listen::listening::Listening;
+use crate::store::arena::Arena;
+use crate::store::exceptions::{Exceptions, TagData};
+use crate::store::externrefs::ExternRefs;
+use crate::store::functions::{FuncKind, Functions};
+use crate::store::image::ImageData;
+use crate::store::instance::InstanceData;
+use crate::store::memory::MemoryData;
+use crate::store::pending::PendingExit;
+use crate::store::samples::SamplePlace;
+mod lifetime;
+
+use crate::call::closing::Shared;
+use crate::call::stopping::Tokens;
+use crate::checkpoint::Standing;
+use crate::code::registry::Located;
+use crate::code::signatures::Signature;
+use crate::limiter::Limiter;
+use crate::stack::backtrace::{Backtrace, Frame};
+use crate::store::snapshot::SnapshotData;
+use crate::store::suspension::Suspension;
+use crate::store::table::TableData;
+use crate::store::waiting::{ServeCheckpoints, Waiting};
+use crate::{Engine, Error, Result};
+use std::any::Any;
+use std::ptr::NonNull;
+use std::sync::{Arc, Weak};
+use wardian_types::FuncType;
+use wardian_vm::frames::{Frames, Step};
+use wardian_vm::interpreted::FrameLayout;
+use wardian_vm::interrupt::Interrupter;
+use wardian_vm::layout::{StoreCtx, VmFunc};
+use wardian_vm::stack::WasmStack;
+
+/// A store with the embedder's data.
+#[repr(C)]
+pub struct StoreData<T: Embedder> {
+    // First, so that a pointer to the whole is one to this, whatever `T` is.
+    /// What does not depend on the embedder's data.
+    pub inner: StoreInner,
+    /// The embedder's data.
+    pub data: T,
+}
+
+/// What the runtime asks the embedder for who has a store.
+pub trait Embedder: Sized + 'static {
+    /// Decides what the store may use; none for no limits.
+    fn limiter(&mut self) -> Option<&mut dyn Limiter>;
+    /// Asked when fuel runs out.
+    fn refuel(&mut self) -> Option<u64>;
+    /// Takes the checkpoints that somebody waits for, of a guest that stands so.
+    ///
+    /// # Errors
+    ///
+    /// The guest is to end.
+    fn serve_checkpoints(store: &mut StoreData<Self>, standing: Standing) -> Result<()>;
+}
+
+/// Checkpoints that other threads wait for.
+pub trait CheckpointRequests: Any + Send + Sync {
+    /// Whether nobody waits.
+    fn is_empty(&self) -> bool;
+    /// The store goes.
+    fn close(&self);
+}
+
+/// What of a store does not depend on the embedder's data.
+pub struct StoreInner {
+    ctx: NonNull<StoreCtx>,
+    id: u64,
+    engine: Engine,
+    stack: Option<WasmStack>,
+    /// Whether a guest may have used much of the stack.
+    pub(crate) deep: bool,
+    /// Whether a guest has run. Then any memory may have been written to: guests reach those of
+    /// other instances through their functions.
+    pub(crate) has_run: bool,
+    /// Its instances.
+    pub instances: Vec<InstanceData>,
+    /// Its memories that are not shared.
+    pub memories: Vec<MemoryData>,
+    /// Its tables.
+    pub tables: Vec<TableData>,
+    pub(crate) externrefs: ExternRefs,
+    /// Objects of guests. Apart, so that a store is small enough to be allocated quickly.
+    pub(crate) gc: Box<Gc>,
+    pub(crate) exceptions: Exceptions,
+    pub(crate) tags: Vec<TagData>,
+    pub(crate) host_globals: Arena<[u64; 2]>,
+    pub(crate) host_global_refs: Vec<NonNull<u64>>,
+    /// Its functions.
+    pub funcs: Functions,
+    /// Why the guest is being left.
+    pub(crate) pending: PendingExit,
+    /// How many instances have been closed.
+    pub(crate) closed: usize,
+    /// Hooks of listeners, and the calls that are open.
+    pub(crate) listening: Listening,
+    /// Of host functions that no module of the store needs to have.
+    signatures: Vec<Signature>,
+    /// Tokens that stop single calls.
+    pub(crate) call_tokens: Tokens,
+    /// Whether host functions may take snapshots.
+    pub snapshots: bool,
+    /// Snapshots whose bytes may hold references to values of the embedder's.
+    pub(crate) snapshots_with_references: Vec<Weak<SnapshotData>>,
+    /// Images of the store that somebody may have.
+    pub(crate) images: Vec<Weak<ImageData>>,
+    /// What the store shares with those who close instances, once there are any.
+    pub shared: Option<Arc<Shared>>,
+    /// Guests that wait in asynchronous host functions.
+    pub suspension: Suspension,
+    interrupter: Option<Arc<Interrupter>>,
+    /// Checkpoints that other threads wait for, once one has asked.
+    pub checkpoint_requests: Option<Arc<dyn CheckpointRequests>>,
+    /// Takes those of a `StoreData<T>` whose address is passed, for builtins; once one has asked.
+    pub serve_checkpoints: Option<ServeCheckpoints>,
+    /// The atomic wait that the guest is in.
+    pub(crate) waiting: Option<Waiting>,
+    /// Where samples of its guests go, or went: see [`crate::stack::sampling`].
+    pub(crate) samples: Option<SamplePlace>,
+    /// Gives the limiter of a `StoreData<T>` whose address is passed, for builtins.
+    limiter: unsafe fn(usize) -> Option<NonNull<dyn Limiter>>,
+    /// Asks a `StoreData<T>` whose address is passed for more fuel: see [`crate::call::fuel`].
+    pub(crate) refuel: unsafe fn(usize) -> Option<u64>,
+}
+
+// SAFETY: a store owns all that its pointers point to, and is only used through `&` and `&mut` by
+// one thread at a time; suspended guests hold nothing that belongs to a thread.
+unsafe impl Send for StoreInner {}
+
+// SAFETY: `&StoreInner` only reads.
+unsafe impl Sync for StoreInner {}
+
+impl std::fmt::Debug for StoreInner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreInner").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl StoreInner {
+    /// Its number in the process.
+    #[inline]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Its engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Whether somebody waits for a checkpoint.
+    pub fn has_checkpoint_requests(&self) -> bool {
+        self.checkpoint_requests.as_ref().is_some_and(|requests| !requests.is_empty())
+    }
+
+    /// What compiled code knows of it.
+    #[inline]
+    pub fn ctx(&self) -> *mut StoreCtx {
+        self.ctx.as_ptr()
+    }
+
+    /// The limiter, for a builtin of the guest that runs now.
+    ///
+    /// # Safety
+    ///
+    /// A guest of this store runs, and what was given before is no longer used.
+    pub(crate) unsafe fn running_limiter<'a>(&self) -> Option<&'a mut dyn Limiter> {
+        // SAFETY: while a guest runs `owner` is this store, and builtins hold nothing of it but
+        // `inner`.
+        unsafe {
+            let owner = (*self.ctx()).owner;
+            (self.limiter)(owner).map(|mut l| l.as_mut())
+        }
+    }
+
+    /// Makes sure that there is a stack for guests.
+    #[inline]
+    pub(crate) fn ensure_stack(&mut self) -> Result<()> {
+        if self.stack.is_some() { Ok(()) } else { self.attach_stack() }
+    }
+
+    #[cold]
+    fn attach_stack(&mut self) -> Result<()> {
+        let stack = self
+            .engine()
+            .stacks()
+            .take()
+            .map_err(|e| Error::system("no memory for a guest's stack", e))?;
+        // SAFETY: no guest runs, so nobody else uses the context.
+        stack.attach(unsafe { self.ctx.as_mut() });
+        self.stack = Some(stack);
+        Ok(())
+    }
+
+    /// Makes sure that there is a stack with room for interpreted frames, which a compiling engine's stacks do not
+    /// have. No guest runs.
+    pub(crate) fn ensure_slots(&mut self) -> Result<()> {
+        self.ensure_stack()?;
+        // SAFETY: the context is valid.
+        let has_slots = unsafe { (*self.ctx()).interp_limit > (*self.ctx()).stack_top };
+        if has_slots {
+            return Ok(());
+        }
+        let slots = self.engine().settings().stack_size;
+        let stack = self.engine().stacks().take_with_slots(slots);
+        let stack = stack.map_err(|e| Error::system("no memory for a guest's stack", e))?;
+        // SAFETY: no guest runs, so nobody else uses the context, and nothing is on the stack that goes.
+        stack.attach(unsafe { self.ctx.as_mut() });
+        if let Some(before) = self.stack.replace(stack) {
+            self.engine().stacks().give_back(before, self.deep);
+        }
+        Ok(())
+    }
+
+    /// Keeps a signature, with its number and its trampolines, as long as the store.
+    pub fn keep_signature(&mut self, signature: Signature) {
+        if self.signatures.iter().all(|kept| kept.number() != signature.number()) {
+            self.signatures.push(signature);
+        }
+    }
+
+    /// A record that references to a function point to.
+    pub(crate) fn add_func(&mut self, code: usize, ctx: usize, sig: u32, kind: FuncKind) -> u32 {
+        let (store, vmctx) = (self.id, self.ctx());
+        // SAFETY: the context is the store's own, and the caller has the store to itself, so no code of guests runs.
+        unsafe { self.funcs.add(store, vmctx, (code, ctx, sig), kind) }
+    }
+
+    /// The function of a reference as guests hold it: the address of a record, or zero.
+    ///
+    /// # Safety
+    ///
+    /// The reference comes from a guest of this store, or from [`Self::reference_to`].
+    pub(crate) unsafe fn func_of_reference(&self, reference: u64) -> Option<u32> {
+        // SAFETY: validation keeps guests from making references up, and records live as long as
+        // the store.
+        unsafe { (reference as *const VmFunc).as_ref().map(|f| f.index) }
+    }
+
+    /// A reference as guests hold it.
+    pub(crate) fn reference_to(&self, func: u32) -> u64 {
+        self.funcs.record(func).as_ptr() as u64
+    }
+
+    /// The word in raw slots for a reference.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::func_of_reference`].
+    pub(crate) unsafe fn func_handle(&self, reference: u64) -> u64 {
+        // SAFETY: as there.
+        unsafe { (reference as *const VmFunc).as_ref().map_or(0, |f| f.handle) }
+    }
+
+    /// The reference behind a handle from a raw slot, if it is one of this store's.
+    pub(crate) fn reference_of_handle(&self, handle: u64) -> Option<u64> {
+        if handle == 0 {
+            return Some(0);
+        }
+        let index = (handle & u64::from(u32::MAX)).checked_sub(1)?;
+        let known = handle >> 32 == self.id & u64::from(u32::MAX);
+        let func = self.funcs.get(index as u32).filter(|_| known)?;
+        Some(func.as_ptr() as u64)
+    }
+
+    /// The signature of a function.
+    pub fn func_type(&self, func: u32) -> &FuncType {
+        match self.funcs.kind(func) {
+            FuncKind::Wasm { instance, func } => {
+                self.instances[*instance as usize].module.decoded.info().func_type(*func)
+            }
+            FuncKind::Host(def) => &def.ty,
+        }
+    }
+
+    /// The stopping side, made on first need.
+    pub fn interrupter(&mut self) -> &Arc<Interrupter> {
+        let ctx = self.ctx();
+        self.interrupter.get_or_insert_with(|| {
+            // SAFETY: the context stays until `drop`, which detaches first.
+            unsafe { Interrupter::new(ctx) }
+        })
+    }
+
+    /// Whether guests were stopped since nothing could watch their deadline.
+    pub(crate) fn is_unwatched(&self) -> bool {
+        self.interrupter.as_ref().is_some_and(|interrupter| interrupter.is_unwatched())
+    }
+
+    /// The stopping side, if anybody has needed it.
+    pub(crate) fn known_interrupter(&self) -> Option<&Arc<Interrupter>> {
+        self.interrupter.as_ref()
+    }
+
+    /// Where the guest is that calls the host right now.
+    pub fn backtrace(&self) -> Backtrace {
+        // SAFETY: the context is valid; the frames are not used after this borrow.
+        unsafe {
+            if (*self.ctx()).activation.is_null() {
+                return Backtrace::default();
+            }
+            self.symbolize(Frames::at_host_call(&*self.ctx()))
+        }
+    }
+
+    pub(crate) fn symbolize(&self, mut frames: Frames<'_>) -> Backtrace {
+        let mut backtrace = Backtrace::default();
+        let most = self.engine().settings().backtrace_frames;
+        let mut code: Option<Located> = None;
+        while let Some(step) = frames.next() {
+            let Step::Frame(pc) = step else { continue };
+            if backtrace.frames.len() == most {
+                // Those of deep stacks are many, and mostly in the same code.
+                if !code.as_ref().is_some_and(|code| code.contains(pc)) {
+                    code = self.engine().code().locate(pc);
+                }
+                if let Some(code) = &code {
+                    backtrace.omitted += 1 + frames.skip_in(&code.code.range());
+                }
+                continue;
+            }
+            // Trampolines are in no module.
+            let Some(position) = self.engine().code().find(pc) else { continue };
+            let mut frame = Frame::new(position.module, position.func, position.offset);
+            if self.engine().settings().backtrace_locals {
+                self.keep_values(&mut frame, &frames, pc);
+            }
+            backtrace.frames.push(frame);
+        }
+        backtrace
+    }
+
+    /// Notes the locals of the frame that was given last, if it has them in known places, and the objects that
+    /// it refers to.
+    fn keep_values(&self, frame: &mut Frame, frames: &Frames<'_>, pc: usize) {
+        let types = frame.module.local_types(frame.func);
+        let params = frame.module.decoded.info().func_type(frame.func).params().len();
+        let (params, further) = types.split_at(types.len().min(params));
+        let layout = FrameLayout::new(params, further.iter().copied());
+        let slots = layout.locals.iter().zip(&types).flat_map(|(first, ty)| {
+            let slots = i32::try_from(ty.slots()).unwrap_or_default();
+            (0..slots).map(move |i| first + i)
+        });
+        frame.locals = slots.map(|slot| frames.slot(slot)).collect();
+        frame.objects = self.objects_of_frame(frame, &layout, &types, frames, pc);
+    }
+}
+
+impl<T: Embedder> StoreData<T> {
+    /// Takes the checkpoints that somebody waits for, of a guest that stands so.
+    ///
+    /// # Errors
+    ///
+    /// The guest is to end.
+    pub(crate) fn serve_checkpoints(&mut self, standing: Standing) -> Result<()> {
+        T::serve_checkpoints(self, standing)
+    }
+}

@@ -1,0 +1,157 @@
+//! How a store begins and ends.
+
+use super::{Embedder, StoreData, StoreInner};
+use crate::Engine;
+use crate::call::stopping::Tokens;
+use crate::limiter::Limiter;
+use crate::listen::listener::AbortReason;
+use crate::listen::listening::Listening;
+use crate::store::arena::Arena;
+use crate::store::exceptions::Exceptions;
+use crate::store::externrefs::ExternRefs;
+use crate::store::functions::Functions;
+use crate::store::pending::PendingExit;
+use crate::store::suspension::Suspension;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+use wardian_vm::contain::{discard, drop_contained};
+use wardian_vm::layout::StoreCtx;
+
+impl<T: Embedder> StoreData<T> {
+    /// A store of an engine.
+    pub fn new(engine: &Engine, data: T) -> Box<StoreData<T>> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let ctx = Box::new(StoreCtx {
+            builtins: crate::call::builtins::TABLE.as_ptr().cast(),
+            interpret: Some(crate::call::interpret::interpret),
+            unwind: Some(crate::call::unwind::unwind),
+            ..StoreCtx::default()
+        });
+        Box::new(StoreData {
+            inner: StoreInner {
+                ctx: NonNull::from(Box::leak(ctx)),
+                id: NEXT.fetch_add(1, Ordering::Relaxed),
+                engine: engine.clone(),
+                stack: None,
+                deep: false,
+                has_run: false,
+                instances: Vec::new(),
+                memories: Vec::new(),
+                tables: Vec::new(),
+                externrefs: ExternRefs::default(),
+                gc: Box::default(),
+                exceptions: Exceptions::default(),
+                tags: Vec::new(),
+                host_globals: Arena::default(),
+                host_global_refs: Vec::new(),
+                funcs: Functions::default(),
+                pending: PendingExit::default(),
+                closed: 0,
+                listening: Listening::default(),
+                signatures: Vec::new(),
+                call_tokens: Tokens::new(),
+                snapshots: false,
+                snapshots_with_references: Vec::new(),
+                images: Vec::new(),
+                shared: None,
+                suspension: Suspension::default(),
+                interrupter: None,
+                checkpoint_requests: None,
+                serve_checkpoints: None,
+                waiting: None,
+                samples: None,
+                limiter: limiter_of::<T>,
+                refuel: crate::call::fuel::refuel::<T>,
+            },
+            data,
+        })
+    }
+
+    /// Ends the store and returns the embedder's data.
+    pub fn into_data(self: Box<Self>) -> T {
+        let store = Box::into_raw(self);
+        // SAFETY: the box is ours, and each field is dropped or moved out once: afterwards it is
+        // freed as a box of uninitialised bytes. A panic of a destructor leaks the rest.
+        unsafe {
+            (*store).notify_dropped();
+            std::ptr::drop_in_place(&raw mut (*store).inner);
+            let data = std::ptr::read(&raw const (*store).data);
+            drop(Box::from_raw(store.cast::<std::mem::MaybeUninit<Self>>()));
+            data
+        }
+    }
+
+    /// Notifies the limiter that nothing of the store is left: it may count for several stores.
+    fn notify_dropped(&mut self) {
+        let (inner, limiter) = self.split();
+        let Some(limiter) = limiter else { return };
+        for memory in &inner.memories {
+            limiter.memory_shrunk(memory.len(), 0);
+        }
+        for table in &inner.tables {
+            limiter.table_shrunk(table.len(), 0);
+        }
+        for bytes in [inner.heap_stats().capacity, inner.exceptions.granted()] {
+            if bytes != 0 {
+                limiter.memory_shrunk(bytes, 0);
+            }
+        }
+    }
+
+    /// The inside, and the limiter if there is one.
+    pub fn split(&mut self) -> (&mut StoreInner, Option<&mut dyn Limiter>) {
+        (&mut self.inner, self.data.limiter())
+    }
+}
+
+/// # Safety
+///
+/// `owner` is the address of a `StoreData<T>` whose limiter and data nobody else uses now.
+unsafe fn limiter_of<T: Embedder>(owner: usize) -> Option<NonNull<dyn Limiter>> {
+    let store = owner as *mut StoreData<T>;
+    // SAFETY: by the promise above. Only the data are borrowed, not `inner`.
+    unsafe { (*store).data.limiter().map(NonNull::from) }
+}
+
+impl<T: Embedder> Drop for StoreData<T> {
+    fn drop(&mut self) {
+        // The limiter is the embedder's, and may panic.
+        let notify = std::panic::AssertUnwindSafe(|| self.notify_dropped());
+        if let Err(panic) = std::panic::catch_unwind(notify) {
+            std::mem::forget(panic);
+        }
+    }
+}
+
+impl Drop for StoreInner {
+    fn drop(&mut self) {
+        // First, so that no other thread reaches the store any more, whatever comes.
+        if let Some(interrupter) = &self.interrupter {
+            interrupter.detach();
+        }
+        self.notify_of_going();
+        if let Some(requests) = self.checkpoint_requests.take() {
+            requests.close();
+        }
+        self.keep_sampled();
+        // Calls of a guest that was suspended and then forgotten.
+        if let Err(panic) = self.abort_to(0, &AbortReason::Abandoned) {
+            discard(panic);
+        }
+        self.externrefs.clear();
+        drop_contained(self.gc.observer.take());
+        self.pending.discard_error();
+        self.suspension.clear();
+        let engine = self.engine().clone();
+        for mut memory in self.memories.drain(..) {
+            memory.pristine &= !self.has_run;
+            memory.release(&engine);
+        }
+        if let Some(stack) = self.stack.take() {
+            self.engine().stacks().give_back(stack, self.deep);
+        }
+        // SAFETY: it was leaked from a box in `new`; the interrupter no longer refers to it, and
+        // no guest runs.
+        drop(unsafe { Box::from_raw(self.ctx.as_ptr()) });
+    }
+}

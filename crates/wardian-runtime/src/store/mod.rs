@@ -1,0 +1,27 @@
+//! The parts of a store: data with invariants of their own. No part knows the store.
+//!
+//! What is done with them, with the store at hand, is in the files beside this folder. The parts for objects and for
+//! listeners are in the folders `gc` and `listen`, which have their fields to themselves.
+#![allow(unsafe_code, reason = "it lays out what compiled code reads")]
+
+pub mod arena;
+pub(crate) mod block;
+pub(crate) mod exceptions;
+pub mod externrefs;
+pub mod functions;
+pub mod global;
+pub mod host;
+pub mod image;
+pub mod inner;
+pub mod instance;
+pub mod memory;
+pub mod owner;
+pub mod paused;
+pub(crate) mod pending;
+pub mod samples;
+pub mod snapshot;
+pub mod state;
+pub mod suspension;
+pub mod table;
+pub mod typed;
+pub mod waiting;
