@@ -1,5 +1,6 @@
 //! Checkpoints of a store with 100 MiB that were written, and resuming them.
 
+use crate::criu;
 use crate::engines::{self, WARDIAN};
 use crate::measure::{Contender, Row, measure};
 use crate::options::{Options, Result};
@@ -39,6 +40,11 @@ fn guest(engine: &Engine, contents: &[u8]) -> Result<(Store<()>, Memory)> {
     let memory = instance.get_memory(&mut store, "memory").ok_or("it is exported")?;
     memory.data_mut(&mut store).copy_from_slice(contents);
     Ok((store, memory))
+}
+
+/// What another process holds.
+pub(crate) fn held() -> Result<(Store<()>, Memory)> {
+    guest(&engines::wardian()?, &noise())
 }
 
 /// Bytes without any order.
@@ -103,7 +109,11 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
         Ok(())
     };
     let file = |name: &str| folder.path().join(name);
-    add("write, 100 MiB, plain", &|| plain(&engine, &file("a"), &file("b")))?;
+    add("write, 100 MiB, plain", &|| {
+        let mut contenders = plain(&engine, &file("a"), &file("b"))?;
+        contenders.extend(criu::contender(folder.path())?);
+        Ok(contenders)
+    })?;
     add("write, 100 MiB, compressed", &|| compressed(&engine, &file("a"), &file("b")))?;
     for (how, noted) in [("", true), (", by hashes", false)] {
         add(&format!("write, 100 MiB, 1 MiB changed since the parent{how}"), &|| {

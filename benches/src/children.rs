@@ -1,11 +1,11 @@
 //! Figures that need a fresh process: peak memory, and memory of many instances.
 
-use crate::cold;
 use crate::engines::{self, INTERPRETED, POOLING, WARDIAN, WASMI, WASMTIME};
 use crate::image::{Guest, PAGE, WRITING};
 use crate::instantiate::SMALL;
 use crate::measure::{Figure, Row};
 use crate::options::{Options, Result};
+use crate::{checkpoint, cold, criu};
 use std::process::Command;
 use std::time::Instant;
 
@@ -142,6 +142,7 @@ pub(crate) fn child(args: &[String]) -> Result<()> {
             println!("{} {}", each.nanoseconds, each.resident);
             Ok(())
         }
+        [_, task] if task == criu::HOLD => criu::hold(checkpoint::held),
         [_, task, count] if task == "forks" => {
             println!("{}", forks_here(count.parse()?)?);
             Ok(())

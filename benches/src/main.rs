@@ -6,6 +6,7 @@ mod children;
 mod cold;
 mod commands;
 mod cpu;
+mod criu;
 mod curves;
 mod document;
 mod drivers;
