@@ -28,15 +28,23 @@ pub type BoxedError = Box<dyn StdError + Send + Sync>;
 
 /// Why an operation of the runtime failed.
 ///
-/// It is one pointer wide, so that a `Result` stays small.
-pub struct Error(Box<Inner>);
+/// It is one pointer wide, so that a `Result` stays small. That a snapshot is restored takes no memory: the error only
+/// leads there, as fast as possible.
+pub struct Error(Option<Box<Inner>>);
+
+/// The kind of errors without more.
+static RESTORED: ErrorKind = ErrorKind::Restored;
+/// What is shown of them.
+static RESTORED_SHOWN: OnceLock<Shown> = OnceLock::new();
+
+type Shown = Box<dyn Any + Send + Sync>;
 
 struct Inner {
     kind: ErrorKind,
     trace: Option<Box<dyn Trace>>,
     access: Option<MemoryAccess>,
     /// What the embedding API shows of it while it is only looked at, once it has.
-    shown: OnceLock<Box<dyn Any + Send + Sync>>,
+    shown: OnceLock<Shown>,
 }
 
 /// Where a guest was when it failed. Errors are below modules, and know no more of it than how to show it.
@@ -165,7 +173,10 @@ impl fmt::Debug for dyn Foreign {
 impl Error {
     /// An error of this kind.
     pub fn new(kind: ErrorKind) -> Error {
-        Error(Box::new(Inner { kind, trace: None, access: None, shown: OnceLock::new() }))
+        if matches!(kind, ErrorKind::Restored) {
+            return Error(None);
+        }
+        Error(Some(Box::new(Inner { kind, trace: None, access: None, shown: OnceLock::new() })))
     }
 
     /// A checkpoint or a fork that cannot be.
@@ -195,23 +206,25 @@ impl Error {
 
     /// Where the guest was, if that is known.
     pub fn trace(&self) -> Option<&dyn Trace> {
-        self.0.trace.as_deref()
+        self.0.as_ref()?.trace.as_deref()
     }
 
     /// The same error without where the guest was, and that.
     pub fn take_trace(&mut self) -> Option<Box<dyn Trace>> {
-        match &mut self.0.kind {
+        let inner = self.0.as_mut()?;
+        match &mut inner.kind {
             ErrorKind::Embedder(foreign) => foreign.take_trace(),
-            _ => self.0.trace.take(),
+            _ => inner.trace.take(),
         }
     }
 
     /// The same error with where the guest was, unless it is known already: for what [`Error::take_trace`] gave.
     pub fn with_boxed_trace(mut self, trace: Box<dyn Trace>) -> Error {
-        if !self.has_trace() {
-            match &mut self.0.kind {
+        let known = self.has_trace();
+        if let Some(inner) = self.0.as_mut().filter(|_| !known) {
+            match &mut inner.kind {
                 ErrorKind::Embedder(foreign) => foreign.set_trace(trace),
-                _ => self.0.trace = Some(trace),
+                _ => inner.trace = Some(trace),
             }
         }
         self
@@ -219,26 +232,28 @@ impl Error {
 
     /// Whether it is known where the guest was.
     pub fn has_trace(&self) -> bool {
-        match &self.0.kind {
+        match self.kind() {
             ErrorKind::Embedder(foreign) => foreign.has_trace(),
-            _ => self.0.trace.is_some(),
+            _ => self.trace().is_some(),
         }
     }
 
     /// The same error with the access to memory that was refused.
     pub fn with_access(mut self, access: Option<MemoryAccess>) -> Error {
-        self.0.access = access;
+        if let Some(inner) = &mut self.0 {
+            inner.access = access;
+        }
         self
     }
 
     /// The access to memory that was refused.
     pub fn access(&self) -> Option<MemoryAccess> {
-        self.0.access
+        self.0.as_ref()?.access
     }
 
     /// The exception, if the guest or a host function threw one and no guest caught it.
     pub fn exception(&self) -> Option<&Exception> {
-        match &self.0.kind {
+        match self.kind() {
             ErrorKind::Exception(exception) => Some(exception),
             _ => None,
         }
@@ -246,7 +261,7 @@ impl Error {
 
     /// The exit code, if the guest ended itself or was closed.
     pub fn exit_code(&self) -> Option<u32> {
-        match self.0.kind {
+        match *self.kind() {
             ErrorKind::Exit(code) | ErrorKind::Closed(code) => Some(code),
             _ => None,
         }
@@ -254,7 +269,7 @@ impl Error {
 
     /// Why the guest was stopped from outside, if it was.
     pub fn stop_reason(&self) -> Option<StopReason> {
-        match self.0.kind {
+        match *self.kind() {
             ErrorKind::Stopped(reason) => Some(reason),
             _ => None,
         }
@@ -262,12 +277,13 @@ impl Error {
 
     /// Whether no host function can stop this error from ending the outer guest calls as well.
     pub(crate) fn is_sticky(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Exit(_) | ErrorKind::Stopped(_) | ErrorKind::Panic(_))
+        matches!(self.kind(), ErrorKind::Exit(_) | ErrorKind::Stopped(_) | ErrorKind::Panic(_))
     }
 
     /// What the embedding API shows of it while it is only looked at, made once.
     pub fn shown<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> &T {
-        let shown = self.0.shown.get_or_init(|| Box::new(make()));
+        let shown = self.0.as_ref().map_or(&RESTORED_SHOWN, |inner| &inner.shown);
+        let shown = shown.get_or_init(|| Box::new(make()));
         shown.downcast_ref().expect("one type of errors is shown")
     }
 
@@ -306,12 +322,12 @@ impl Error {
 
     /// What kind of error this is.
     pub fn kind(&self) -> &ErrorKind {
-        &self.0.kind
+        self.0.as_ref().map_or(&RESTORED, |inner| &inner.kind)
     }
 
     /// The kind, with all that belongs to it.
     pub fn into_kind(self) -> ErrorKind {
-        self.0.kind
+        self.0.map_or(ErrorKind::Restored, |inner| inner.kind)
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use wardian_runtime::store::host::HostCall;
 use wardian_runtime::store::inner::StoreInner;
 use wardian_runtime::store::snapshot::SnapshotData;
-use wardian_runtime::value;
+use wardian_types::ValType;
 
 impl<T: 'static> Store<T> {
     /// Lets host functions of all calls take snapshots; without it only of calls with
@@ -118,11 +118,11 @@ impl Snapshot {
         let store = store.as_context_mut();
         self.ask(&mut store.0.inner, |store, snapshot| {
             let types = snapshot.result_types();
-            let values: Vec<_> = results.iter().cloned().map(Into::into).collect();
-            let fits = |(value, ty): (&value::Val, &wardian_types::ValType)| {
-                store.check_value(value, *ty).is_ok()
+            let fits = |(given, ty): (&Val, &ValType)| match ty {
+                ValType::Ref(_) => store.check_value(&given.clone().into(), *ty).is_ok(),
+                _ => given.ty() == *ty,
             };
-            if values.len() != types.len() || !values.iter().zip(types).all(fits) {
+            if results.len() != types.len() || !results.iter().zip(types).all(fits) {
                 let wanted = wardian_types::FuncType::new([], types.to_vec());
                 let given: Vec<_> = results.iter().map(Val::ty).collect();
                 let given = wardian_types::FuncType::new([], given);
@@ -135,7 +135,7 @@ impl Snapshot {
                 ));
             }
             let mut slots = vec![0; types.iter().map(|t| t.slots()).sum()];
-            store.write_values(values, &mut slots)?;
+            store.write_values(results.iter().cloned().map(Into::into), &mut slots)?;
             Ok(slots)
         })
     }
