@@ -6,6 +6,7 @@
 //!   carried:  instantiate ── call ── host │ host │ call │ host │ …          a new store at each bar
 //! ```
 
+use crate::processes::{self, Request};
 use crate::random::Random;
 use crate::ways::{self, WAYS};
 use crate::{calls, generate, heard, run, world};
@@ -70,6 +71,8 @@ struct Plan {
     first: &'static Engine,
     /// Whether it continues in forks of its store.
     forks: bool,
+    /// Whether it continues in another process, in this way of the others'.
+    process: Option<usize>,
 }
 
 /// Engines whose compiled code can be captured, with names.
@@ -101,7 +104,14 @@ fn compare_module(seed: u64, bytes: &[u8]) -> Result<(), Failed> {
         engines.find(|engine| engine.config().engine_kind() == kind)
     };
     let interpreted = &WAYS[0].engine;
-    let plan = |name, every, next| Plan { name, every, next, first: interpreted, forks: false };
+    let plan = |name, every, next| Plan {
+        name,
+        every,
+        next,
+        first: interpreted,
+        forks: false,
+        process: None,
+    };
     let mut plans = vec![
         plan("at every host call", Some(0), interpreted),
         plan("now and then", Some(3), interpreted),
@@ -116,7 +126,12 @@ fn compare_module(seed: u64, bytes: &[u8]) -> Result<(), Failed> {
         let (name, engine) = &CAPTURING[turn];
         let every = Some(if seed.is_multiple_of(2) { 0 } else { 2 });
         let forks = seed % 3 == 1;
-        plans.push(Plan { name, every, next: engine, first: engine, forks });
+        plans.push(Plan { name, every, next: engine, first: engine, forks, process: None });
+    }
+    // So do processes.
+    if seed.is_multiple_of(4) {
+        let (every, way) = (Some(seed as usize / 4 % 3), seed as usize / 4 % WAYS.len());
+        plans.push(Plan { process: Some(way), ..plan("to a process", every, interpreted) });
     }
     let whole = run_all(seed, bytes, plan("not", None, interpreted))?;
     for plan in plans {
@@ -162,6 +177,10 @@ struct Guest {
     instance: Option<Instance>,
     plan: Plan,
     module: Vec<u8>,
+    /// The call from outside in which it is.
+    turn: Option<usize>,
+    /// What was noted in another process, to which it has gone.
+    elsewhere: Option<Vec<String>>,
 }
 
 fn run_all(seed: u64, bytes: &[u8], plan: Plan) -> Result<Vec<String>, Failed> {
@@ -177,8 +196,7 @@ fn run_all(seed: u64, bytes: &[u8], plan: Plan) -> Result<Vec<String>, Failed> {
         forks: plan.forks,
         limits: limits(),
     };
-    let mut guest =
-        Guest { store: store(engine, host), instance: None, plan, module: bytes.to_vec() };
+    let mut guest = Guest::new(store(engine, host), plan, bytes);
     guest.store.set_fuel(FUEL).expect("fuel is counted");
     let Ok(linker) = linker(&mut guest.store, &module) else { return Ok(Vec::new()) };
     let done = linker.instantiate(&mut guest.store, &module);
@@ -188,20 +206,40 @@ fn run_all(seed: u64, bytes: &[u8], plan: Plan) -> Result<Vec<String>, Failed> {
     }
     let done = guest.end(done.map(|instance| (instance, Vec::new())))?;
     guest.note(&done);
-    if guest.instance.is_none() {
-        return Ok(guest.store.into_data().lines);
-    }
-    let functions: Vec<String> = module
-        .exports()
-        .filter_map(|(name, ty)| matches!(ty, ExternType::Func(_)).then(|| name.to_owned()))
-        .collect();
-    for turn in 0..if functions.is_empty() { 0 } else { CALLS } {
-        guest.call(&functions[turn % functions.len()], turn)?;
-        if plan.every.is_some() && turn % 4 == 3 {
-            guest.move_idle()?;
-        }
-    }
-    Ok(guest.store.into_data().lines)
+    guest.call_all(&module)
+}
+
+/// Continues a guest in this process.
+pub(crate) fn arrived(request: Request) -> Result<Vec<String>, Failed> {
+    let engine = &WAYS[request.way as usize].engine;
+    let plan = Plan {
+        name: "from a process",
+        every: None,
+        next: engine,
+        first: engine,
+        forks: false,
+        process: None,
+    };
+    let host = Host {
+        lines: request.lines,
+        seed: request.seed,
+        calls: request.calls as usize,
+        depth: request.depth as usize,
+        carry_after: None,
+        taken: None,
+        forks: false,
+        limits: limits(),
+    };
+    let mut guest = Guest::new(store(engine, host), plan, &request.module);
+    let module = Module::new(engine, &request.module)?;
+    let resumed = guest.resume(&request.checkpoint)?;
+    let instance = resumed.instances()[0];
+    guest.turn = request.turn.map(|turn| turn as usize);
+    guest.instance = guest.turn.map(|_| instance);
+    let done = resumed.run(&mut guest.store).map(|results| (instance, results));
+    let done = guest.end(done)?;
+    guest.note(&done);
+    guest.call_all(&module)
 }
 
 /// New ones for each store: they count what it has.
@@ -216,6 +254,50 @@ fn store(engine: &Engine, host: Host) -> Store<Host> {
 }
 
 impl Guest {
+    fn new(store: Store<Host>, plan: Plan, module: &[u8]) -> Guest {
+        let module = module.to_vec();
+        Guest { store, instance: None, plan, module, turn: None, elsewhere: None }
+    }
+
+    /// Makes the calls from outside that are left, and returns what was noted.
+    fn call_all(mut self, module: &Module) -> Result<Vec<String>, Failed> {
+        let functions: Vec<String> = module
+            .exports()
+            .filter_map(|(name, ty)| matches!(ty, ExternType::Func(_)).then(|| name.to_owned()))
+            .collect();
+        let first = self.turn.map_or(0, |turn| turn + 1);
+        for turn in first..if functions.is_empty() { 0 } else { CALLS } {
+            if self.instance.is_none() || self.elsewhere.is_some() {
+                break;
+            }
+            self.turn = Some(turn);
+            self.call(&functions[turn % functions.len()], turn)?;
+            let moves = self.plan.every.is_some() && self.plan.process.is_none();
+            if moves && turn % 4 == 3 {
+                self.move_idle()?;
+            }
+        }
+        let Guest { store, elsewhere, .. } = self;
+        Ok(elsewhere.unwrap_or_else(|| store.into_data().lines))
+    }
+
+    /// Has another process continue.
+    fn leave(&mut self, way: usize, checkpoint: Vec<u8>) -> Result<(), Failed> {
+        let host = self.store.data();
+        let request = Request {
+            way: way as u64,
+            seed: host.seed,
+            calls: host.calls as u64,
+            depth: host.depth as u64,
+            turn: self.turn.map(|turn| turn as u64),
+            module: self.module.clone(),
+            checkpoint,
+            lines: host.lines.clone(),
+        };
+        self.elsewhere = Some(processes::continue_elsewhere(&request)?);
+        Ok(())
+    }
+
     fn call(&mut self, name: &str, turn: usize) -> Result<(), Failed> {
         let instance = self.instance.expect("it was instantiated");
         let func = instance.get_func(&mut self.store, name).expect("it is exported");
@@ -236,7 +318,13 @@ impl Guest {
         while let Some(taken) = self.store.data_mut().taken.take() {
             crate::RAN[1].fetch_add(1, Ordering::Relaxed);
             let resumed = match taken {
-                Taken::Bytes(bytes) => self.resume(&bytes)?,
+                Taken::Bytes(bytes) => {
+                    if let Some(way) = self.plan.process {
+                        self.leave(way, bytes)?;
+                        break;
+                    }
+                    self.resume(&bytes)?
+                }
                 Taken::Fork(fork) => self.continue_in(*fork),
             };
             let instance = resumed.instances()[0];

@@ -12,6 +12,7 @@ mod generate;
 mod heard;
 mod mutate;
 mod places;
+mod processes;
 mod random;
 mod run;
 mod tries;
@@ -35,6 +36,9 @@ const CHUNK: u64 = 20;
 pub(crate) static RAN: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 
 fn main() -> std::process::ExitCode {
+    if let Some(code) = processes::child(carried::arrived) {
+        return code;
+    }
     let arguments = Arguments::from_args();
     let seeds = seeds();
     // They take longer than the others.
