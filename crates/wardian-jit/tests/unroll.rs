@@ -1,4 +1,4 @@
-//! Small loops that poll have several rounds for each poll.
+//! Small loops that poll are unrolled, so that there are several iterations for each poll.
 
 // Elsewhere an offset is no immediate of the instruction that stores.
 #![cfg(target_arch = "x86_64")]
@@ -7,11 +7,11 @@ use wardian_jit::{Capture, Compiler, MemoryVariant, ModuleOptions, OptLevel, Tun
 use wardian_module::Module;
 use wardian_types::CoreFeatures;
 
-/// An offset of stores that is in the code once for each round.
+/// An offset of stores that is in the code once for each copy of a body.
 const MARK: u32 = 0x12345;
 
 /// How often the body of a loop is in the code of a function. The body has the index of a store in local 0.
-fn rounds(tunables: &Tunables, body: &str) -> usize {
+fn copies(tunables: &Tunables, body: &str) -> usize {
     let text = format!(
         "(module (memory 1 100) (global $g (mut i32) (i32.const 0)) (func $f)
             (func (param i32 i32) (result i32)
@@ -34,7 +34,7 @@ const COUNT: &str = "(local.set 0 (i32.add (local.get 0) (i32.const 1)))";
 const AGAIN: &str = "(br_if $again (i32.lt_u (local.get 0) (i32.const 1000)))";
 
 #[test]
-fn small_loops_have_several_rounds() {
+fn small_loops_are_unrolled() {
     let polls = Tunables { verifier: true, capture: Capture::CallsAndLoops, ..Tunables::default() };
     let small = format!("{COUNT} {AGAIN}");
     let longer = format!("{} {AGAIN}", COUNT.repeat(4));
@@ -69,6 +69,6 @@ fn small_loops_have_several_rounds() {
         ("without captures", &Tunables::default(), small, 1),
     ];
     for (what, tunables, body, expected) in cases {
-        assert_eq!(rounds(tunables, &body), expected, "a loop {what}");
+        assert_eq!(copies(tunables, &body), expected, "a loop {what}");
     }
 }

@@ -453,22 +453,4 @@ macro_rules! into_func {
     )*};
 }
 
-into_func! {
-    ()
-    (A)
-    (A B)
-    (A B C)
-    (A B C D)
-    (A B C D E)
-    (A B C D E G)
-    (A B C D E G H)
-    (A B C D E G H I)
-    (A B C D E G H I J)
-    (A B C D E G H I J K)
-    (A B C D E G H I J K L)
-    (A B C D E G H I J K L M)
-    (A B C D E G H I J K L M N)
-    (A B C D E G H I J K L M N O)
-    (A B C D E G H I J K L M N O P)
-    (A B C D E G H I J K L M N O P Q)
-}
+wardian_runtime::lists!(into_func);

@@ -248,17 +248,19 @@ fn top_starts_a_program_and_ends_as_it_does() {
     assert!(missing.err.contains("missing.wasm"), "{missing:?}");
 }
 
+/// Functions with names, one of which a line cannot have.
+#[cfg(feature = "jit")]
+const NAMES: &str = r#"(module
+  (func $add (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
+  (func $"two words\0afunction" (param i32) (result i32) (call $add (local.get 0)))
+  (func (export "_start") (drop (call 1 (i32.const 1)))))"#;
+
 #[test]
 #[cfg(feature = "jit")]
 fn perf_finds_names_of_compiled_code() {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::new();
-    place.write(
-        "names.wat",
-        r#"(module (func $add (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
-          (func $"two words\0afunction" (param i32) (result i32) (call $add (local.get 0)))
-          (func (export "_start") (drop (call 1 (i32.const 1)))))"#,
-    );
+    place.write("names.wat", NAMES);
     let mut command = place.command(&["run", "--engine", "jit", "--perf", "map", "names.wat"]);
     let mut child = command.spawn().unwrap();
     let map = format!("/tmp/perf-{}.map", child.id());
@@ -288,12 +290,7 @@ fn perf_finds_names_of_compiled_code() {
 fn perf_finds_compiled_code_with_its_bytes() {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::new();
-    place.write(
-        "names.wat",
-        r#"(module (func $add (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
-          (func $"two words\0afunction" (param i32) (result i32) (call $add (local.get 0)))
-          (func (export "_start") (drop (call 1 (i32.const 1)))))"#,
-    );
+    place.write("names.wat", NAMES);
     let mut command = place.command(&["run", "--engine", "jit", "--perf", "jitdump", "names.wat"]);
     let mut child = command.spawn().unwrap();
     let pid = child.id();

@@ -8,7 +8,7 @@ use super::capture::{Homes, Points};
 use super::env::{Env, clif_type};
 use super::exceptions::{Branches, Legacy};
 use super::state::{Fail, Outcome, Translator};
-use super::unroll::Rounds;
+use super::unroll::Copies;
 use crate::code::Scope;
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, SourceLoc};
 use cranelift_codegen::ir::{Value, types};
@@ -48,7 +48,7 @@ pub(super) enum Kind {
     /// The body itself; its results are the function's.
     Function,
     Block,
-    Loop(Rounds),
+    Loop(Copies),
     /// The part of an `if` before its `else`.
     If {
         otherwise: Block,
@@ -126,20 +126,21 @@ impl<'a, 'f> Translator<'a, 'f> {
                 t.open(Kind::Function, Shape::Type(ty.clone()), 0);
             }
         }
-        // Where the rounds begin of the loop that is translated several times.
-        let mut round = None;
+        // Where the body begins of the loop that is unrolled.
+        let mut body_start = None;
         while !reader.eof() {
             let position = reader.original_position();
             let op = reader.read()?;
             t.locate(position);
             t.look_ahead(&op, body)?;
             if matches!(op, Operator::Loop { .. }) {
-                t.more_rounds = t.rounds_to_add(&reader);
-                round = (t.more_rounds > 0).then(|| reader.clone());
+                t.more_copies = t.copies_to_add(&reader);
+                body_start = (t.more_copies > 0).then(|| reader.clone());
             }
             t.operator(op)?;
             if std::mem::take(&mut t.repeats) {
-                reader.clone_from(round.as_ref().ok_or_else(|| Fail("no loop is open".into()))?);
+                reader
+                    .clone_from(body_start.as_ref().ok_or_else(|| Fail("no loop is open".into()))?);
             }
         }
         if !t.frames.is_empty() {
@@ -337,8 +338,8 @@ impl<'a, 'f> Translator<'a, 'f> {
             self.poll();
         }
         self.check_fuel();
-        let rounds = self.begin_rounds(header, &shape);
-        self.open(Kind::Loop(rounds), shape, height);
+        let copies = self.begin_copies(header, &shape);
+        self.open(Kind::Loop(copies), shape, height);
         Ok(())
     }
 
@@ -414,7 +415,7 @@ impl<'a, 'f> Translator<'a, 'f> {
     }
 
     pub(super) fn end(&mut self) -> Outcome {
-        if self.begin_next_round()? {
+        if self.begin_next_copy()? {
             return Ok(());
         }
         match self.top()?.kind {
@@ -436,8 +437,8 @@ impl<'a, 'f> Translator<'a, 'f> {
             self.fall_out()?;
         }
         let Some(frame) = self.frames.pop() else { return Ok(()) };
-        if let Kind::Loop(rounds) = &frame.kind {
-            self.b.seal_block(rounds.header());
+        if let Kind::Loop(copies) = &frame.kind {
+            self.b.seal_block(copies.header());
         }
         self.close(&frame);
         if last && frame.exit_used {
@@ -461,8 +462,8 @@ impl<'a, 'f> Translator<'a, 'f> {
     /// Ends a block that no branch leaves: the code continues where it is.
     fn run_on(&mut self, last: bool) -> Outcome {
         let Some(frame) = self.frames.pop() else { return Ok(()) };
-        if let Kind::Loop(rounds) = &frame.kind {
-            self.b.seal_block(rounds.header());
+        if let Kind::Loop(copies) = &frame.kind {
+            self.b.seal_block(copies.header());
         }
         let results = self.height_below(frame.shape.results().len())?;
         if results != frame.height {
@@ -499,7 +500,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         }
         let frame = self.frame_at(depth)?;
         let block = match &mut frame.kind {
-            Kind::Loop(rounds) => rounds.target(),
+            Kind::Loop(copies) => copies.target(),
             _ => {
                 frame.exit_used = true;
                 frame.exit

@@ -127,9 +127,9 @@ pub(crate) struct Translator<'a, 'f> {
     pub(super) layouts: HashMap<u32, StructLayout>,
     /// If the function can be captured.
     pub(super) captured: Option<Captured>,
-    /// How many rounds follow the first one of the loop that begins.
-    pub(super) more_rounds: u32,
-    /// Whether the body of the loop whose end was read follows once more.
+    /// How many copies follow the first one of the body of the loop that begins.
+    pub(super) more_copies: u32,
+    /// Whether the body of the loop whose end was read is translated once more.
     pub(super) repeats: bool,
 }
 
@@ -174,7 +174,7 @@ impl<'a, 'f> Translator<'a, 'f> {
             references: HashSet::new(),
             layouts: HashMap::new(),
             captured: None,
-            more_rounds: 0,
+            more_copies: 0,
             repeats: false,
         }
     }

@@ -1,12 +1,12 @@
-//! Small loops that poll are translated several times, one round behind the other, so that they poll once in a while.
+//! Unrolling of small loops that poll: the body is translated several times, and only the first copy polls.
 //!
 //! ```text
-//!   header ── poll ── round ── next ──> round ── next ──> round ── next ──> header
+//!   header ── poll ── copy ── next ──> copy ── next ──> copy ── next ──> header
 //!                       └─ leave ──> exit <── leave ─┘ <── leave ─┘
 //! ```
 //!
-//! Each round has its own condition, so nothing needs to be known of how often the loop runs. What a round leaves in
-//! locals, globals and memory stays in registers for the next one. All rounds have the same code offsets.
+//! Each copy keeps the loop's own conditions, so no trip count has to be known. What an iteration leaves in locals,
+//! globals and memory stays in registers for the next one. All copies have the same code offsets.
 
 use super::capture::Homes;
 use super::control::{Kind, Shape};
@@ -16,24 +16,24 @@ use cranelift_codegen::ir::Block;
 use wardian_module::operators::{Control, Group};
 use wasmparser::OperatorsReader;
 
-/// The operators that all rounds of a loop may have together.
+/// The operators that all copies of a body may have together.
 const MOST_OPERATORS: u32 = 60;
-/// The rounds that a loop may have.
-const MOST_ROUNDS: u32 = 4;
+/// The copies that a body may have.
+const MOST_COPIES: u32 = 4;
 
 /// A loop that is open.
-pub(super) struct Rounds {
+pub(super) struct Copies {
     header: Block,
-    /// Where branches to the loop lead: the header, or the next round.
+    /// Where branches to the loop lead: the header, or the next copy of the body.
     next: Block,
     next_used: bool,
-    /// The rounds that are still to be translated behind this one.
+    /// The copies that are still to be translated behind this one.
     left: u32,
-    /// The cells that are up to date where each round begins.
+    /// The cells that are up to date where each copy begins.
     homes: Homes,
 }
 
-impl Rounds {
+impl Copies {
     /// The block that a branch to the loop leads to.
     pub(super) fn target(&mut self) -> Block {
         self.next_used = true;
@@ -48,35 +48,35 @@ impl Rounds {
 
 impl Translator<'_, '_> {
     /// The loop begins whose header is the current block.
-    pub(super) fn begin_rounds(&mut self, header: Block, shape: &Shape) -> Rounds {
-        let left = std::mem::take(&mut self.more_rounds);
+    pub(super) fn begin_copies(&mut self, header: Block, shape: &Shape) -> Copies {
+        let left = std::mem::take(&mut self.more_copies);
         let homes = self.homes();
         let next = if left == 0 { header } else { self.loop_header(shape) };
-        Rounds { header, next, next_used: false, left, homes }
+        Copies { header, next, next_used: false, left, homes }
     }
 
-    /// The body of a loop ends: begins its next round, if there is one. Returns whether there is.
-    pub(super) fn begin_next_round(&mut self) -> Outcome<bool> {
-        let Kind::Loop(rounds) = &mut self.top()?.kind else { return Ok(false) };
-        if rounds.left == 0 {
+    /// The body of a loop ends: begins its next copy, if there is one. Returns whether there is.
+    pub(super) fn begin_next_copy(&mut self) -> Outcome<bool> {
+        let Kind::Loop(copies) = &mut self.top()?.kind else { return Ok(false) };
+        if copies.left == 0 {
             return Ok(false);
         }
-        let (begin, homes) = (rounds.next, rounds.homes);
-        if !rounds.next_used {
-            rounds.left = 0;
+        let (begin, homes) = (copies.next, copies.homes);
+        if !copies.next_used {
+            copies.left = 0;
             self.b.seal_block(begin);
             return Ok(false);
         }
-        rounds.left -= 1;
-        (rounds.next, rounds.next_used) = (rounds.header, false);
-        let last = rounds.left == 0;
+        copies.left -= 1;
+        (copies.next, copies.next_used) = (copies.header, false);
+        let last = copies.left == 0;
         self.fall_out()?;
         let frame = self.top()?;
         let (height, shape) = (frame.height, frame.shape.clone());
         if !last {
             let next = self.loop_header(&shape);
-            if let Kind::Loop(rounds) = &mut self.top()?.kind {
-                rounds.next = next;
+            if let Kind::Loop(copies) = &mut self.top()?.kind {
+                copies.next = next;
             }
         }
         self.enter(begin);
@@ -88,16 +88,16 @@ impl Translator<'_, '_> {
         Ok(true)
     }
 
-    /// How many rounds follow the first one of the loop whose body is about to be read.
-    pub(super) fn rounds_to_add(&self, body: &OperatorsReader<'_>) -> u32 {
+    /// How many copies follow the first one of the loop whose body is about to be read.
+    pub(super) fn copies_to_add(&self, body: &OperatorsReader<'_>) -> u32 {
         let tunables = self.env.tunables;
         let polls = tunables.capture == Capture::CallsAndLoops;
-        // Where fuel is counted, it is asked for in each round.
+        // Where fuel is counted, each iteration asks for it.
         if !polls || tunables.fuel || tunables.opt_level != OptLevel::Speed {
             return 0;
         }
         let operators = operators_of_small_loop(body.clone());
-        operators.map_or(0, |operators| (MOST_OPERATORS / operators).clamp(1, MOST_ROUNDS) - 1)
+        operators.map_or(0, |operators| (MOST_OPERATORS / operators).clamp(1, MOST_COPIES) - 1)
     }
 }
 

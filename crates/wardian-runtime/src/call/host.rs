@@ -145,7 +145,7 @@ where
         let done = catch_unwind(AssertUnwindSafe(|| {
             let caller = caller::<T>(host, slots);
             // No reference to the slots is held while the closure runs: a checkpoint reads them.
-            let given = std::slice::from_raw_parts(slots, slots_of::<P, R>());
+            let given = std::slice::from_raw_parts(slots, P::SLOTS);
             let params = P::read_list(caller.inner(), given);
             let results = closure(caller, params)?;
             let store = (*(*host).store).owner as *mut StoreData<T>;
@@ -153,7 +153,7 @@ where
             if R::HAS_EXTERNS {
                 inner.collect_if_due();
             }
-            results.write_list(inner, std::slice::from_raw_parts_mut(slots, slots_of::<P, R>()))
+            results.write_list(inner, std::slice::from_raw_parts_mut(slots, R::SLOTS))
         }));
         finish::<T>(host, done)
     }

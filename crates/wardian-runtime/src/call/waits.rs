@@ -25,16 +25,13 @@ pub(crate) unsafe extern "C" fn atomic_wait32(
     expected: u64,
     timeout: u64,
 ) -> u64 {
-    let join = |store: &mut StoreInner, instance: u32| {
-        let at = store.atomic_address(instance, memory as u32, address, 4)?;
-        let at = at.ok_or(TrapCode::AtomicWaitNonShared)?;
+    let is_expected = |at: usize| {
         // SAFETY: four aligned bytes inside a shared memory, which never shrinks or moves.
         let cell = unsafe { AtomicU32::from_ptr(at as *mut u32) };
-        let still_expected = || cell.load(Ordering::SeqCst) == expected as u32;
-        Ok(store.join_queue(at, (memory as u32, address), timeout as i64, still_expected))
+        cell.load(Ordering::SeqCst) == expected as u32
     };
     // SAFETY: only called by compiled code, with its own context.
-    unsafe { wait(vmctx, join) }
+    unsafe { wait_at(vmctx, (memory as u32, address), 4, timeout, is_expected) }
 }
 
 pub(crate) unsafe extern "C" fn atomic_wait64(
@@ -44,15 +41,33 @@ pub(crate) unsafe extern "C" fn atomic_wait64(
     expected: u64,
     timeout: u64,
 ) -> u64 {
-    let join = |store: &mut StoreInner, instance: u32| {
-        let at = store.atomic_address(instance, memory as u32, address, 8)?;
-        let at = at.ok_or(TrapCode::AtomicWaitNonShared)?;
+    let is_expected = |at: usize| {
         // SAFETY: as above, eight bytes.
         let cell = unsafe { AtomicU64::from_ptr(at as *mut u64) };
-        let still_expected = || cell.load(Ordering::SeqCst) == expected;
-        Ok(store.join_queue(at, (memory as u32, address), timeout as i64, still_expected))
+        cell.load(Ordering::SeqCst) == expected
     };
     // SAFETY: as above.
+    unsafe { wait_at(vmctx, (memory as u32, address), 8, timeout, is_expected) }
+}
+
+/// Waits at an address of a memory as long as it has what is expected, which is asked with where its `size` bytes are.
+///
+/// # Safety
+///
+/// As for [`wait`].
+unsafe fn wait_at(
+    vmctx: usize,
+    (memory, address): (u32, u64),
+    size: u64,
+    timeout: u64,
+    is_expected: impl Fn(usize) -> bool,
+) -> u64 {
+    let join = |store: &mut StoreInner, instance: u32| {
+        let at = store.atomic_address(instance, memory, address, size)?;
+        let at = at.ok_or(TrapCode::AtomicWaitNonShared)?;
+        Ok(store.join_queue(at, (memory, address), timeout as i64, || is_expected(at)))
+    };
+    // SAFETY: the caller's promise.
     unsafe { wait(vmctx, join) }
 }
 

@@ -246,6 +246,34 @@ impl<V: Ty> List for V {
     }
 }
 
+/// Calls a macro with the names of the types of each list that there can be. None is called `F`, which is free for a
+/// function.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! lists {
+    ($of:ident) => {
+        $of! {
+            ()
+            (A)
+            (A B)
+            (A B C)
+            (A B C D)
+            (A B C D E)
+            (A B C D E G)
+            (A B C D E G H)
+            (A B C D E G H I)
+            (A B C D E G H I J)
+            (A B C D E G H I J K)
+            (A B C D E G H I J K L)
+            (A B C D E G H I J K L M)
+            (A B C D E G H I J K L M N)
+            (A B C D E G H I J K L M N O)
+            (A B C D E G H I J K L M N O P)
+            (A B C D E G H I J K L M N O P Q)
+        }
+    };
+}
+
 macro_rules! tuples {
     ($(($($name:ident)*))*) => {$(
         impl<$($name: Ty),*> sealed::Sealed for ($($name,)*) {}
@@ -287,22 +315,4 @@ macro_rules! tuples {
     )*};
 }
 
-tuples! {
-    ()
-    (A)
-    (A B)
-    (A B C)
-    (A B C D)
-    (A B C D E)
-    (A B C D E F)
-    (A B C D E F G)
-    (A B C D E F G H)
-    (A B C D E F G H I)
-    (A B C D E F G H I J)
-    (A B C D E F G H I J K)
-    (A B C D E F G H I J K L)
-    (A B C D E F G H I J K L M)
-    (A B C D E F G H I J K L M N)
-    (A B C D E F G H I J K L M N O)
-    (A B C D E F G H I J K L M N O P)
-}
+crate::lists!(tuples);

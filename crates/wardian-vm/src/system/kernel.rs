@@ -16,8 +16,6 @@ pub(crate) use tracking::{track, untrack, written_tracked};
 pub(crate) use written::WAYS;
 pub(crate) use written::{WRITTEN_INSTEAD, written, written_pages};
 
-use rustix::event::{EventfdFlags, eventfd};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use rustix::mm::Advice;
@@ -68,34 +66,6 @@ pub(crate) fn empty_file(file: &File, start: u64, len: u64) {
 /// The limit for sizes of files, past which the system would send a signal.
 pub(crate) fn most_of_a_file() -> Option<u64> {
     rustix::process::getrlimit(Resource::Fsize).current
-}
-
-/// What is waited for together with file descriptors.
-#[derive(Debug)]
-pub(crate) struct Event(OwnedFd);
-
-impl Event {
-    /// One that is set, or not.
-    pub(crate) fn new(set: bool) -> io::Result<Event> {
-        Ok(Event(eventfd(u32::from(set), EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
-    }
-
-    /// Makes it readable.
-    pub(crate) fn set(&self) {
-        // It is readable already if this fails.
-        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
-    }
-
-    /// Makes it not readable.
-    pub(crate) fn clear(&self) {
-        let _ = rustix::io::read(&self.0, &mut [0u8; 8]);
-    }
-}
-
-impl AsFd for Event {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
 }
 
 /// The error of a mapping. The system says of mappings that are too many that there is no memory.

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
@@ -181,35 +180,6 @@ pub(crate) fn forks() -> u64 {
 /// None: the function is never called.
 pub(crate) unsafe fn at_fork_in_child(_: extern "C" fn()) {}
 
-/// What is waited for together with file descriptors.
-#[derive(Debug)]
-pub(crate) struct Event(OwnedFd);
-
-impl Event {
-    /// One that is set, or not.
-    pub(crate) fn new(set: bool) -> io::Result<Event> {
-        use rustix::event::{EventfdFlags, eventfd};
-        Ok(Event(eventfd(u32::from(set), EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
-    }
-
-    /// Makes it readable.
-    pub(crate) fn set(&self) {
-        // It is readable already if this fails.
-        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
-    }
-
-    /// Makes it not readable.
-    pub(crate) fn clear(&self) {
-        let _ = rustix::io::read(&self.0, &mut [0u8; 8]);
-    }
-}
-
-impl AsFd for Event {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
 /// The stack of this thread has no addresses that mean anything.
 pub(super) fn stack_bounds() -> Range<usize> {
     0..usize::MAX
@@ -258,7 +228,7 @@ pub(crate) fn address_space() -> Result<String, String> {
     Ok("no limit".into())
 }
 
-/// Nothing is read: what is not there could not be told from what is.
+/// Nothing is read: to read what is not there would be undefined behaviour.
 ///
 /// # Safety
 ///

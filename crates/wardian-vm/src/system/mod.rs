@@ -49,6 +49,8 @@
 mod android;
 #[cfg(all(target_vendor = "apple", not(miri)))]
 mod apple;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod event;
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
 mod kernel;
 #[cfg(all(target_os = "linux", not(miri)))]
@@ -68,6 +70,8 @@ pub mod without_signals;
 pub(crate) use android::*;
 #[cfg(all(target_vendor = "apple", not(miri)))]
 pub(crate) use apple::*;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) use event::Event;
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
 pub(crate) use kernel::*;
 #[cfg(all(target_os = "linux", not(miri)))]
