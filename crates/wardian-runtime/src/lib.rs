@@ -55,6 +55,7 @@ pub mod settings;
 pub mod snapshot;
 pub mod stack;
 pub mod store;
+mod sync;
 pub mod value;
 
 pub use engine::Engine;

@@ -4,23 +4,25 @@
 //! repeats until the store has noticed: a signal that arrives in a transition or in host code does nothing,
 //! but the transition back into the guest reads the word. See [`crate::signals`].
 
+// By its path, since `models/` has this file under another folder.
 #[cfg(test)]
+#[path = "interrupt/tests.rs"]
 mod tests;
-mod watchdog;
 
 use crate::contain::{discard, drop_contained};
 use crate::layout::{StoreCtx, instance};
 use crate::park::Waiter;
 use crate::samples::SampleRing;
+use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use crate::sync::{Instant, Mutex, MutexGuard, sleep, yield_now};
 use crate::system::thread::ThreadHandle;
 use crate::system::{self, Event, WakeFd, signals};
 use crate::torture::{self, Point};
+use crate::watchdog::{Key, Task, Tick, watchdog};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 use std::task::Waker;
-use std::time::{Duration, Instant};
-use watchdog::{Key, Task, Tick, watchdog};
+use std::time::Duration;
 
 /// Reasons in the interrupt word.
 pub mod reason {
@@ -264,7 +266,7 @@ impl Interrupter {
 
     /// The time has come at which the watchdog was to look: fires the deadline if it has passed,
     /// else waits for it.
-    fn look(self: &Arc<Self>, key: Key) {
+    pub(crate) fn look(self: &Arc<Self>, key: Key) {
         let mut state = self.lock();
         if state.queued == Some(key) {
             state.queued = None;
@@ -299,7 +301,7 @@ impl Interrupter {
     }
 
     /// Signals now, and again later if that may not have been enough.
-    fn repeat(self: &Arc<Self>, reason: u64) {
+    pub(crate) fn repeat(self: &Arc<Self>, reason: u64) {
         if self.signal(reason) && !self.is_noticed() {
             // Without a watchdog this thread repeats, but not for ever: it must not wait for a host
             // function. The rest is done once there is a watchdog.
@@ -307,7 +309,7 @@ impl Interrupter {
                 if watchdog().start() {
                     break;
                 }
-                std::thread::sleep(REPEAT);
+                sleep(REPEAT);
                 if !self.signal(reason) || self.is_noticed() {
                     return;
                 }
@@ -322,7 +324,7 @@ impl Interrupter {
     fn is_noticed(&self) -> bool {
         let until = Instant::now() + NOTICE;
         loop {
-            std::thread::yield_now();
+            yield_now();
             {
                 let _lock = self.lock();
                 let store = self.store.load(Ordering::SeqCst);
@@ -442,7 +444,7 @@ impl Interrupter {
     }
 
     /// Asks for one sample. Returns whether the store is still there.
-    fn tick(&self, ring: &SampleRing) -> bool {
+    pub(crate) fn tick(&self, ring: &SampleRing) -> bool {
         let _lock = self.lock();
         let store = self.store.load(Ordering::SeqCst);
         if store.is_null() {

@@ -43,10 +43,12 @@ pub mod probe;
 pub mod samples;
 pub mod segment;
 pub mod stack;
+mod sync;
 mod system;
 pub mod table;
 pub mod torture;
 pub mod unwind;
+mod watchdog;
 mod zeroed;
 
 pub use entries::{

@@ -1,10 +1,11 @@
 //! Waiting on an address of a shared memory (threads proposal, `memory.atomic.wait` and `notify`).
 
 use crate::interrupt::Interrupter;
+use crate::sync::{Condvar, Instant, LazyLock, Mutex, MutexGuard};
 use crate::torture;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// How a wait ended; the numbers are what the instruction returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +46,7 @@ type Queues = HashMap<usize, VecDeque<Arc<Waiter>>>;
 static QUEUES: LazyLock<Mutex<Queues>> = LazyLock::new(Mutex::default);
 
 fn queues() -> MutexGuard<'static, Queues> {
-    QUEUES.lock().unwrap_or_else(|e| e.into_inner())
+    LazyLock::force(&QUEUES).lock().unwrap_or_else(|e| e.into_inner())
 }
 
 /// A thread's place in the queue of an address, until it is dropped.

@@ -1,13 +1,13 @@
 //! What of a module was compiled because it was hot.
 
 use super::awaited::Awaited;
+use super::published::{Published, TierState};
 use super::queue::{Job, Work};
 use crate::code::jit::{CompiledFunction, MemoryVariant};
 use crate::code::registry::LoadedCode;
 use crate::module::ModuleInner;
 use crate::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use wardian_vm::torture::{self, Point};
 
@@ -27,8 +27,8 @@ pub struct Tier {
 /// The same for one variant.
 #[derive(Default)]
 struct HotCode {
-    /// State of each function: [`COLD`], [`WANTED`], [`FAILED`], or the address of its code.
-    functions: OnceLock<Box<[AtomicUsize]>>,
+    /// How far each function is.
+    functions: OnceLock<Box<[Published]>>,
     /// Loops that somebody wanted, by function.
     loops: Mutex<HashMap<u32, Loops>>,
     loaded: Mutex<Vec<Arc<LoadedCode>>>,
@@ -78,21 +78,6 @@ const LONG: u64 = 300_000;
 /// Up to here a guest that waits for it waits on its own thread.
 const SHORT: u64 = 30_000;
 
-const COLD: usize = 0;
-const WANTED: usize = 1;
-const FAILED: usize = 2;
-
-/// How far the compilation of something hot is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TierState {
-    /// Somebody is to compile it, or does.
-    Wanted,
-    /// It cannot be compiled.
-    Failed,
-    /// It is compiled.
-    Compiled(usize),
-}
-
 impl ModuleInner {
     /// The compiled code of a function, by its position among those that the module defines, if there
     /// is some.
@@ -104,7 +89,7 @@ impl ModuleInner {
             return Some(all.entries[defined as usize]);
         }
         let functions = self.tier.of(variant).functions.get()?;
-        match known(functions[defined as usize].load(Ordering::Acquire)) {
+        match functions[defined as usize].get() {
             Some(TierState::Compiled(address)) => Some(address),
             _ => None,
         }
@@ -125,20 +110,18 @@ impl ModuleInner {
             .tier
             .of(variant)
             .functions
-            .get_or_init(|| (0..count).map(|_| AtomicUsize::new(COLD)).collect::<Box<[_]>>());
+            .get_or_init(|| (0..count).map(|_| Published::default()).collect::<Box<[_]>>());
         let state = &functions[defined as usize];
-        if let Some(known @ (TierState::Failed | TierState::Compiled(_))) =
-            known(state.load(Ordering::Acquire))
-        {
+        if let Some(known @ (TierState::Failed | TierState::Compiled(_))) = state.get() {
             return known;
         }
         if self.is_too_complex(defined) {
-            settle(state, None);
+            state.settle(None);
             return TierState::Failed;
         }
-        mark_wanted(state);
+        state.mark_wanted();
         self.want(Work::Function { variant, defined }, stop);
-        known(state.load(Ordering::Acquire)).unwrap_or(TierState::Wanted)
+        state.get().unwrap_or(TierState::Wanted)
     }
 
     /// Has a loop compiled that is hot, or hotter than it was; but not while another loop of the
@@ -227,7 +210,7 @@ impl ModuleInner {
         match work {
             Work::Function { defined, .. } => {
                 if let Some(functions) = tier.functions.get() {
-                    settle(&functions[defined as usize], address);
+                    functions[defined as usize].settle(address);
                 }
             }
             Work::Loop { defined, header, .. } => {
@@ -368,30 +351,6 @@ impl Tier {
     }
 }
 
-/// Notes that somebody wants a function. Its code may be published at any moment, and stays.
-fn mark_wanted(state: &AtomicUsize) {
-    let _ = state.compare_exchange(COLD, WANTED, Ordering::Relaxed, Ordering::Relaxed);
-}
-
-/// Notes what came of compiling a function. The first code stays: instances that run it rely on that there is
-/// some.
-fn settle(state: &AtomicUsize, address: Option<usize>) {
-    let change = |state| match known(state) {
-        Some(TierState::Compiled(_)) => None,
-        _ => Some(address.unwrap_or(FAILED)),
-    };
-    let _ = state.fetch_update(Ordering::Release, Ordering::Relaxed, change);
-}
-
-fn known(state: usize) -> Option<TierState> {
-    match state {
-        COLD => None,
-        WANTED => Some(TierState::Wanted),
-        FAILED => Some(TierState::Failed),
-        address => Some(TierState::Compiled(address)),
-    }
-}
-
 impl Job {
     /// Does the work, if the module is still there.
     pub(super) fn run(self) {
@@ -405,23 +364,8 @@ impl Job {
 mod tests {
     use super::*;
 
-    /// A thread that found a function without code may say so only after another has published some.
     #[test]
-    fn code_that_was_published_stays() {
-        let state = AtomicUsize::new(COLD);
-        mark_wanted(&state);
-        assert_eq!(known(state.load(Ordering::Acquire)), Some(TierState::Wanted));
-        settle(&state, Some(0x1000));
-        for _ in 0..2 {
-            mark_wanted(&state);
-            settle(&state, None);
-            settle(&state, Some(0x2000));
-            assert_eq!(known(state.load(Ordering::Acquire)), Some(TierState::Compiled(0x1000)));
-        }
-        let failed = AtomicUsize::new(WANTED);
-        settle(&failed, None);
-        mark_wanted(&failed);
-        assert_eq!(known(failed.load(Ordering::Acquire)), Some(TierState::Failed));
+    fn a_loop_that_was_published_stays() {
         let mut loops = Loops::default();
         loops.set(7, LoopState::Compiled(0x1000));
         loops.set(7, LoopState::Failed);

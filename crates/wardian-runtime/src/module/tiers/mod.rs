@@ -14,9 +14,11 @@
 
 mod awaited;
 mod hot;
+mod published;
 mod queue;
 
-pub use hot::{Tier, TierState};
+pub use hot::Tier;
+pub use published::TierState;
 pub use queue::CompileQueue;
 
 /// Calls and rounds after which a function of so many bytes of WebAssembly is hot: about as many as

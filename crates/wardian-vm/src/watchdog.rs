@@ -1,6 +1,6 @@
 //! The thread that looks at deadlines.
 
-use super::Interrupter;
+use crate::interrupt::Interrupter;
 use crate::samples::SampleRing;
 use crate::torture::{self, Point};
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// One thread that fires deadlines, repeats signals and asks for samples. The last are the least work
 /// of the three, and asking late does no harm, so they need no thread of their own.
 #[derive(Default)]
-pub(super) struct Watchdog {
+pub(crate) struct Watchdog {
     queue: Mutex<Queue>,
     /// Whether the thread was started.
     running: AtomicBool,
@@ -21,39 +21,39 @@ pub(super) struct Watchdog {
 /// What is to be done, the earliest first. Entries can be taken out again, so that they go with whom
 /// they are for.
 #[derive(Default)]
-pub(super) struct Queue {
-    pub(super) tasks: BTreeMap<Key, Task>,
+pub(crate) struct Queue {
+    pub(crate) tasks: BTreeMap<Key, Task>,
     next: u64,
 }
 
 /// An entry of the queue: when, and a number that distinguishes it from others of the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key {
-    pub(super) at: Instant,
+pub(crate) struct Key {
+    pub(crate) at: Instant,
     number: u64,
 }
 
-pub(super) enum Task {
+pub(crate) enum Task {
     Look(Weak<Interrupter>),
     Repeat(Arc<Interrupter>, u64),
     Tick(Tick),
 }
 
 /// Samples to be taken.
-pub(super) struct Tick {
-    pub(super) interrupter: Weak<Interrupter>,
-    pub(super) ring: Weak<SampleRing>,
-    pub(super) interval: Duration,
+pub(crate) struct Tick {
+    pub(crate) interrupter: Weak<Interrupter>,
+    pub(crate) ring: Weak<SampleRing>,
+    pub(crate) interval: Duration,
     /// The series of the ring that they are of.
-    pub(super) series: u64,
+    pub(crate) series: u64,
     /// State of the random numbers (xorshift), never zero.
-    pub(super) random: u64,
+    pub(crate) random: u64,
 }
 
 impl Tick {
     /// Time to the next: the interval, give or take a quarter, so that a guest that does the same again
     /// and again is not always seen at the same point.
-    pub(super) fn next(&mut self) -> Duration {
+    pub(crate) fn next(&mut self) -> Duration {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
@@ -75,7 +75,7 @@ static WATCHDOG: AtomicPtr<Watchdog> = AtomicPtr::new(std::ptr::null_mut());
 
 /// The watchdog of this process, started on first need. After a fork the child has none of its parent's
 /// threads: there a new one takes over what the parent's had to do.
-pub(super) fn watchdog() -> &'static Watchdog {
+pub(crate) fn watchdog() -> &'static Watchdog {
     // SAFETY: it is null, or was leaked in `start_watchdog`.
     match unsafe { WATCHDOG.load(Ordering::Acquire).as_ref() } {
         Some(watchdog) => watchdog,
@@ -116,7 +116,7 @@ fn start_watchdog() -> &'static Watchdog {
 impl Watchdog {
     /// Starts the thread unless it runs. Returns whether it does: the system may refuse a thread, and is
     /// asked again the next time.
-    pub(super) fn start(&'static self) -> bool {
+    pub(crate) fn start(&'static self) -> bool {
         if self.running.load(Ordering::Acquire) {
             return true;
         }
@@ -130,12 +130,12 @@ impl Watchdog {
         started.is_ok()
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// Adds an entry, and starts the thread if that is possible.
-    pub(super) fn push(&'static self, at: Instant, task: Task) -> Key {
+    pub(crate) fn push(&'static self, at: Instant, task: Task) -> Key {
         self.start();
         let mut queue = self.lock();
         let key = Key { at, number: queue.next };
@@ -151,7 +151,7 @@ impl Watchdog {
     }
 
     /// Takes an entry out, if it is still there.
-    pub(super) fn remove(&self, key: Key) {
+    pub(crate) fn remove(&self, key: Key) {
         // Not dropped while the queue is locked: what it holds may have an entry of its own.
         let task = self.lock().tasks.remove(&key);
         drop(task);
