@@ -32,6 +32,7 @@ mod host_exceptions;
 mod host_values;
 mod hostile;
 mod image;
+mod inlining;
 mod inspection;
 mod instance_pre;
 mod instances;
@@ -73,6 +74,7 @@ const TABLES: &[&[matrix::Behaviour]] = &[
     async_restores::TABLE,
     asynchronous::TABLE,
     attaching::TABLE,
+    inlining::TABLE,
     call_options::TABLE,
     calls::TABLE,
     checkpoints::TABLE,

@@ -4,6 +4,7 @@
 //! compiled code and with the runtime (frames, targets of calls, exits) is in
 //! [`wardian_vm::interpreted`].
 
+mod call_targets;
 mod cast;
 mod display;
 #[allow(unsafe_code, reason = "it follows the addresses that the runtime hands it")]

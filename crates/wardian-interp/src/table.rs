@@ -90,6 +90,7 @@ macro_rules! instructions {
         { target: U32, end: Far, defined: U32, args: U32 } => call;
         { import: U32, end: Far, index: U32, args: U32 } => call_import;
         { index: Far, table: U32, ty: U32, end: Far, args: U32 } => call_indirect;
+        { index: Far, table: U32, ty: U32, end: Far, args: U32, site: U32 } => call_indirect_noted;
         { func: Far, end: Far, args: U32 } => call_ref;
         { target: U32, defined: U32, own: U32, first: Far, args: U32 } => return_call;
         { import: U32, index: U32, own: U32, first: Far, args: U32 } => return_call_import;

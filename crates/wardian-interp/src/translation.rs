@@ -1,8 +1,9 @@
 //! What the translator takes and gives.
 
+use crate::call_targets;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI32;
+use std::sync::atomic::{AtomicI32, AtomicU64};
 use wardian_module::ModuleInfo;
 use wardian_vm::interpreted::Function;
 use wardian_vm::layout::InstanceLayout;
@@ -104,6 +105,9 @@ pub struct Translation {
     function: Arc<Function>,
     /// Innermost first.
     handlers: Box<[HandlerEntry]>,
+    /// What calls through tables called, and the code offsets of these calls.
+    targets: Arc<[AtomicU64]>,
+    table_calls: Box<[u32]>,
 }
 
 impl Translation {
@@ -111,12 +115,20 @@ impl Translation {
         clippy::arc_with_non_send_sync,
         reason = "the whole is shared by threads, see `Function`"
     )]
-    pub(crate) fn new(code: &[u16], function: Function, handlers: &[HandlerEntry]) -> Translation {
+    pub(crate) fn new(
+        code: &[u16],
+        function: Function,
+        handlers: &[HandlerEntry],
+        table_calls: &[u32],
+    ) -> Translation {
         let mut code = code.to_vec();
         crate::execute::link(&mut code);
         let code: Arc<[u16]> = code.into();
-        let function = Arc::new(Function { entry: code.as_ptr(), ..function });
-        Translation { code, function, handlers: handlers.into() }
+        let targets: Arc<[AtomicU64]> = table_calls.iter().map(|_| AtomicU64::new(0)).collect();
+        let (entry, noted) = (code.as_ptr(), targets.as_ptr());
+        let function = Arc::new(Function { entry, targets: noted, ..function });
+        let (handlers, table_calls) = (handlers.into(), table_calls.into());
+        Translation { code, function, handlers, targets, table_calls }
     }
 
     /// The record by which it is called.
@@ -137,6 +149,13 @@ impl Translation {
                 }
             },
         )
+    }
+
+    /// Calls through tables that nearly always called the same function of the own instance so far: their code
+    /// offsets, in order, and where the instance has the entries of these functions.
+    pub fn usual_targets(&self) -> impl Iterator<Item = (u32, u32)> {
+        let noted = self.table_calls.iter().zip(&*self.targets);
+        noted.filter_map(|(offset, word)| Some((*offset, call_targets::usual(word)?)))
     }
 
     /// Its code, in units.

@@ -26,8 +26,44 @@ pub struct Location {
     /// Where its code begins; it reaches to the next location.
     pub offset: u32,
     /// Offset of the operator from the start of the code section's contents; `u32::MAX` if the
-    /// code belongs to none.
+    /// code belongs to none. In the body of another function ([`Inlined`]) it is greater than any such offset.
     pub wasm: u32,
+}
+
+/// From here on offsets are those of bodies in other functions. No code section is that long of a module that has any.
+pub(crate) const INLINED: u32 = 1 << 31;
+
+/// The body of a function that is in the code of another one instead of being called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inlined {
+    /// What its first byte is in [`Location::wasm`].
+    pub first: u32,
+    /// Bytes of the body.
+    pub len: u32,
+    /// The function, by its position among those that the module defines.
+    pub defined: u32,
+    /// Where its body begins in the code section.
+    pub start: u32,
+    /// The call that it stands for.
+    pub site: u32,
+}
+
+impl Inlined {
+    const WORDS: usize = 5;
+
+    fn to_words(self) -> [u32; Inlined::WORDS] {
+        [self.first, self.len, self.defined, self.start, self.site]
+    }
+
+    fn from_words([first, len, defined, start, site]: [u32; Inlined::WORDS]) -> Inlined {
+        Inlined { first, len, defined, start, site }
+    }
+
+    /// The offset in the code section, if this is one of its operators.
+    fn offset(&self, wasm: u32) -> Option<u32> {
+        let within = wasm.checked_sub(self.first).filter(|within| *within < self.len)?;
+        Some(self.start.saturating_add(within))
+    }
 }
 
 /// The code of one function.
@@ -51,6 +87,8 @@ pub struct CompiledFunction {
     pub scopes: Vec<Scope>,
     /// Where its frames can be captured.
     pub frames: FrameTable,
+    /// The bodies of other functions in it, in the order of [`Inlined::first`].
+    pub inlined: Vec<Inlined>,
 }
 
 impl CompiledFunction {
@@ -64,7 +102,9 @@ impl CompiledFunction {
     /// address ask for the byte before it.
     pub fn location(&self, offset: u32) -> Option<u32> {
         let i = self.locations.partition_point(|l| l.offset <= offset).checked_sub(1)?;
-        Some(self.locations[i].wasm).filter(|w| *w != u32::MAX)
+        let wasm = Some(self.locations[i].wasm).filter(|w| *w != u32::MAX)?;
+        let body = self.inlined.iter().find(|body| body.offset(wasm).is_some());
+        Some(body.map_or(wasm, |body| body.site))
     }
 }
 
@@ -92,6 +132,9 @@ pub struct CompiledCode {
     scopes: Vec<[u32; 3]>,
     handlers: Vec<u32>,
     frames: FrameTables,
+    /// Where each function's bodies of others end in the list of all.
+    inlined_ends: Vec<u32>,
+    inlined: Vec<[u32; Inlined::WORDS]>,
 }
 
 /// Names what code was made from, and under which settings, so that it is not run for anything else. What
@@ -137,6 +180,7 @@ impl CompiledCode {
             }
             f.maps.iter().for_each(|map| code.maps.push(map, start));
             code.frames.push(&f.frames, position);
+            code.push_inlined(&f.inlined, position);
             let base = code.scopes.len() as u32;
             for call in &f.calls {
                 code.call_offsets.push(start + call.offset);
@@ -241,6 +285,7 @@ impl CompiledCode {
             saved: Saved(self.saved.get(defined as usize).copied().unwrap_or_default()),
             maps: self.maps.extract(range),
             frames: FrameTable::from_words(self.frames.of(defined)),
+            inlined: self.inlined_in(defined).iter().copied().map(Inlined::from_words).collect(),
         })
     }
 
@@ -317,9 +362,48 @@ impl CompiledCode {
     /// The operator, as offset in the code section, whose code is at this offset in the text. For
     /// a return address ask for the byte before it. None in prologues.
     pub fn location(&self, offset: u32) -> Option<u32> {
-        self.find(offset)?;
+        let function = self.find(offset)?;
+        let wasm = self.place(offset)?;
+        Some(self.inlined_at_place(function, wasm).map_or(wasm, |body| body.site))
+    }
+
+    /// Where that is in another function whose body is here, if the code is of one: the function, by its position
+    /// among those that the module defines, and the offset of the operator in the code section.
+    /// [`CompiledCode::location`] is where that would have been called.
+    pub fn inlined_at(&self, offset: u32) -> Option<(u32, u32)> {
+        let function = self.find(offset)?;
+        let wasm = self.place(offset)?;
+        let body = self.inlined_at_place(function, wasm)?;
+        Some((body.defined, body.offset(wasm)?))
+    }
+
+    fn place(&self, offset: u32) -> Option<u32> {
         let i = self.location_offsets.partition_point(|o| *o <= offset).checked_sub(1)?;
         Some(self.location_wasm[i]).filter(|w| *w != u32::MAX)
+    }
+
+    fn inlined_at_place(&self, function: u32, wasm: u32) -> Option<Inlined> {
+        let bodies = self.inlined_in(function);
+        let at = bodies.partition_point(|body| body[0] <= wasm).checked_sub(1)?;
+        Some(Inlined::from_words(bodies[at])).filter(|body| body.offset(wasm).is_some())
+    }
+
+    /// The bodies of others that a function has.
+    fn inlined_in(&self, function: u32) -> &[[u32; Inlined::WORDS]] {
+        let end = |function: usize| self.inlined_ends.get(function).map(|end| *end as usize);
+        let start = function.checked_sub(1).map_or(Some(0), |before| end(before as usize));
+        let all = self.inlined.len();
+        let start = start.unwrap_or(all);
+        self.inlined.get(start..end(function as usize).unwrap_or(all)).unwrap_or_default()
+    }
+
+    /// Most functions have none, and most modules no function that has one.
+    fn push_inlined(&mut self, bodies: &[Inlined], position: usize) {
+        if !bodies.is_empty() || !self.inlined_ends.is_empty() {
+            self.inlined_ends.resize(position, self.inlined.len() as u32);
+            self.inlined.extend(bodies.iter().map(|body| body.to_words()));
+            self.inlined_ends.push(self.inlined.len() as u32);
+        }
     }
 
     /// As [`CompiledCode::location`]; where that is not known, as of code that was moved by the
@@ -332,15 +416,15 @@ impl CompiledCode {
         let mut after =
             (after..self.location_offsets.len()).take_while(|i| self.location_offsets[*i] < end);
         let found = before.find(is_known).or_else(|| after.find(is_known))?;
-        Some(self.location_wasm[found])
+        self.location(self.location_offsets[found])
     }
 }
 
 /// Begins stored code; the last byte is the format's revision.
-const MAGIC: [u8; 8] = *b"wardjit\x05";
+const MAGIC: [u8; 8] = *b"wardjit\x06";
 /// Magic, origin, alignment, lengths of text, functions, traps, locations, calls, scopes, handlers, maps and
-/// their slots, ends and words of the tables of frames.
-const HEADER: usize = 8 + 32 + 4 + 4 * 11;
+/// their slots, ends and words of the tables of frames, ends and bodies of functions in others.
+const HEADER: usize = 8 + 32 + 4 + 4 * 13;
 
 impl CompiledCode {
     /// Stores the code: a header, then the arrays as they are, little endian.
@@ -355,7 +439,8 @@ impl CompiledCode {
                 + 12 * self.scopes.len()
                 + 4 * self.handlers.len()
                 + self.maps.stored_len()
-                + 4 * (self.frames.ends.len() + self.frames.words.len()),
+                + 4 * (self.frames.ends.len() + self.frames.words.len())
+                + 4 * (self.inlined_ends.len() + Inlined::WORDS * self.inlined.len()),
         );
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&self.origin);
@@ -372,6 +457,8 @@ impl CompiledCode {
             self.maps.slots().len(),
             self.frames.ends.len(),
             self.frames.words.len(),
+            self.inlined_ends.len(),
+            self.inlined.len(),
         ] {
             out.extend_from_slice(&(n as u32).to_le_bytes());
         }
@@ -386,6 +473,8 @@ impl CompiledCode {
         self.maps.columns().into_iter().for_each(|column| put(&mut out, column));
         put(&mut out, &self.frames.ends);
         put(&mut out, &self.frames.words);
+        put(&mut out, &self.inlined_ends);
+        put(&mut out, self.inlined.as_flattened());
         out.extend_from_slice(&self.saved);
         out.extend_from_slice(&self.trap_codes);
         out.extend_from_slice(&self.text);
@@ -405,7 +494,7 @@ impl CompiledCode {
         let rest = bytes.strip_prefix(&MAGIC).ok_or(CodeFormatError("it begins otherwise"))?;
         let mut reader = Reader { rest };
         let origin = reader.take(32)?.try_into().expect("as many were taken");
-        let header = reader.words(12)?;
+        let header = reader.words(14)?;
         let [
             align,
             text,
@@ -419,6 +508,8 @@ impl CompiledCode {
             slots,
             frame_ends,
             frame_words,
+            inlined_ends,
+            inlined,
         ] = header[..]
         else {
             return Err(CodeFormatError("it is too short"));
@@ -445,6 +536,12 @@ impl CompiledCode {
                 ends: reader.words(frame_ends as usize)?,
                 words: reader.words(frame_words as usize)?,
             },
+            inlined_ends: reader.words(inlined_ends as usize)?,
+            inlined: reader
+                .words(inlined as usize * Inlined::WORDS)?
+                .as_chunks::<{ Inlined::WORDS }>()
+                .0
+                .to_vec(),
             saved: reader.take(functions.len() / 2)?.to_vec(),
             trap_codes: reader.take(traps as usize)?.to_vec(),
             text: reader.take(text as usize)?.to_vec(),

@@ -15,7 +15,7 @@ use wardian_types::FuncType;
 use wardian_vm::layout::InstanceLayout;
 
 /// Counts up when the contract between compiled code and runtime changes.
-pub const ABI_REVISION: u32 = 8;
+pub const ABI_REVISION: u32 = 9;
 
 /// Turns function bodies into machine code. Cheap to clone; clones share everything.
 #[derive(Clone)]
@@ -110,22 +110,24 @@ impl Compiler {
         bytes: &[u8],
         options: &ModuleOptions<'_>,
     ) -> Result<CompiledCode, CompileError> {
-        let env = self.env(info, options.variant);
-        let functions = parallel::compile_all(&*self.shared.isa, &env, bytes, options)?;
+        let env = self.env(info, bytes, options.variant);
+        let functions = parallel::compile_all(&*self.shared.isa, &env, options)?;
         CompiledCode::assemble(functions, self.text_alignment())
     }
 
     /// Compiles one function, by its position among those that the module defines, to the bytes
-    /// that [`Compiler::compile_module`] gives it.
+    /// that [`Compiler::compile_module`] gives it if nothing is `expected` of its calls through tables. Else these are
+    /// their code offsets, in order, and the positions of the functions that they are expected to call.
     pub fn compile_function(
         &self,
         info: &ModuleInfo,
         bytes: &[u8],
         defined: u32,
         variant: MemoryVariant,
+        expected: &[(u32, u32)],
     ) -> Result<CompiledFunction, CompileError> {
-        let env = self.env(info, variant);
-        self.compile_in(&mut Worker::new(), &env, bytes, defined, None)
+        let env = Env { expected, ..self.env(info, bytes, variant) };
+        self.compile_in(&mut Worker::new(), &env, defined, None)
     }
 
     /// Compiles some functions, by their positions among those that the module defines, one behind the
@@ -138,8 +140,8 @@ impl Compiler {
         functions: &[u32],
         variant: MemoryVariant,
     ) -> Result<CompiledCode, CompileError> {
-        let (env, mut worker) = (self.env(info, variant), Worker::new());
-        let compile = |defined: &u32| self.compile_in(&mut worker, &env, bytes, *defined, None);
+        let (env, mut worker) = (self.env(info, bytes, variant), Worker::new());
+        let compile = |defined: &u32| self.compile_in(&mut worker, &env, *defined, None);
         self.assemble(functions.iter().map(compile).collect::<Result<_, _>>()?)
     }
 
@@ -148,7 +150,7 @@ impl Compiler {
     ///
     /// The code is called in the Tail convention with the instance's context and the address of the
     /// frame, and gives the function's results: see [`wardian_vm::interpreted`]. It reads all of the
-    /// frame that it needs before it does anything else.
+    /// frame that it needs before it does anything else. `expected` is as for [`Compiler::compile_function`].
     pub fn compile_loop(
         &self,
         info: &ModuleInfo,
@@ -156,20 +158,20 @@ impl Compiler {
         defined: u32,
         loop_offset: u32,
         variant: MemoryVariant,
+        expected: &[(u32, u32)],
     ) -> Result<CompiledFunction, CompileError> {
-        let env = self.env(info, variant);
-        self.compile_in(&mut Worker::new(), &env, bytes, defined, Some(loop_offset))
+        let env = Env { expected, ..self.env(info, bytes, variant) };
+        self.compile_in(&mut Worker::new(), &env, defined, Some(loop_offset))
     }
 
     fn compile_in(
         &self,
         worker: &mut Worker,
         env: &Env<'_>,
-        bytes: &[u8],
         defined: u32,
         loop_entry: Option<u32>,
     ) -> Result<CompiledFunction, CompileError> {
-        worker.body(&*self.shared.isa, env, bytes, defined, loop_entry).map_err(|reason| {
+        worker.body(&*self.shared.isa, env, defined, loop_entry).map_err(|reason| {
             CompileError::Function {
                 index: env.info.imported_functions.saturating_add(defined),
                 reason,
@@ -209,8 +211,8 @@ impl Compiler {
         defined: u32,
         variant: MemoryVariant,
     ) -> Result<CompiledFunction, CompileError> {
-        let env = Env { tells: true, ..self.env(info, variant) };
-        self.compile_in(&mut Worker::new(), &env, bytes, defined, None)
+        let env = Env { tells: true, ..self.env(info, bytes, variant) };
+        self.compile_in(&mut Worker::new(), &env, defined, None)
     }
 
     /// Lays functions out one behind the other.
@@ -236,9 +238,11 @@ impl Compiler {
             .map_err(|reason| CompileError::Trampoline { signature: ty.to_string(), reason })
     }
 
-    fn env<'a>(&'a self, info: &'a ModuleInfo, variant: MemoryVariant) -> Env<'a> {
+    fn env<'a>(&'a self, info: &'a ModuleInfo, bytes: &'a [u8], variant: MemoryVariant) -> Env<'a> {
         Env {
             info,
+            bytes,
+            expected: &[],
             layout: InstanceLayout::new(info.counts()),
             tunables: &self.shared.tunables,
             variant,

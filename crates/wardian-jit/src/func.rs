@@ -5,7 +5,7 @@ use crate::cold;
 use crate::frames::FrameTable;
 use crate::places;
 use crate::settings::{MAX_UNCHECKED_FRAME, OptLevel};
-use crate::translate::{Env, Fail, Translator, guest_signature, loop_signature};
+use crate::translate::{Env, Fail, Translated, Translator, guest_signature, loop_signature};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Signature;
@@ -36,7 +36,6 @@ impl Worker {
         &mut self,
         isa: &dyn TargetIsa,
         env: &Env<'_>,
-        bytes: &[u8],
         defined: u32,
         loop_entry: Option<u32>,
     ) -> Result<CompiledFunction, String> {
@@ -44,20 +43,20 @@ impl Worker {
             let info = env.info;
             let range = info.bodies.get(defined as usize).ok_or("it has no body")?.clone();
             let start = range.start;
-            let body = bytes.get(range).ok_or("its body is not in the module")?;
+            let body = env.bytes.get(range).ok_or("its body is not in the module")?;
             let body = FunctionBody::new(BinaryReader::new(body, start as u64));
             let index = info.imported_functions as usize + defined as usize;
             let ty = info.functions.get(index).and_then(|t| info.signature(*t));
             let ty = ty.ok_or("it has no type")?;
-            check_complexity(env, bytes, defined)?;
+            check_complexity(env, defined)?;
             worker.context.func.signature = match loop_entry {
                 None => guest_signature(ty),
                 Some(_) => loop_signature(ty),
             };
             let builder = FunctionBuilder::new(&mut worker.context.func, &mut worker.builder);
-            let (builder, scopes, points) =
-                Translator::translate(env, builder, ty, defined, &body, loop_entry)
-                    .map_err(|Fail(reason)| reason)?;
+            let translated = Translator::translate(env, builder, ty, defined, &body, loop_entry);
+            let Translated { builder, scopes, points, inlined } =
+                translated.map_err(|Fail(reason)| reason)?;
             builder.finalize(isa.frontend_config());
             let tunables = env.tunables;
             if tunables.cold_paths && tunables.opt_level == OptLevel::Speed {
@@ -68,7 +67,8 @@ impl Worker {
             let buffer = worker.context.compiled_code().map(|code| &code.buffer);
             let layout = buffer.and_then(|buffer| buffer.frame_layout());
             let frames = points.map(|points| points.table(layout)).transpose()?;
-            Ok(CompiledFunction { scopes, frames: frames.unwrap_or_default(), ..compiled })
+            let frames = frames.unwrap_or_default();
+            Ok(CompiledFunction { scopes, frames, inlined, ..compiled })
         })
     }
 
@@ -142,6 +142,7 @@ impl Worker {
             saved,
             scopes: Vec::new(),
             frames: FrameTable::default(),
+            inlined: Vec::new(),
         })
     }
 }
@@ -158,8 +159,8 @@ fn stack_maps(buffer: &MachBufferFinalized<Final>) -> Vec<StackMap> {
 }
 
 /// Refuses what would take minutes: nothing can stop the compiler in the middle of a function.
-fn check_complexity(env: &Env<'_>, bytes: &[u8], defined: u32) -> Result<(), String> {
-    let found = Complexity::of(env.info, bytes, defined);
+fn check_complexity(env: &Env<'_>, defined: u32) -> Result<(), String> {
+    let found = Complexity::of(env.info, env.bytes, defined);
     let seconds = found.micros() / 1_000_000;
     if seconds <= MOST_SECONDS {
         return Ok(());

@@ -16,7 +16,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 struct Queue<'a> {
     isa: &'a dyn TargetIsa,
     env: &'a Env<'a>,
-    bytes: &'a [u8],
     options: &'a ModuleOptions<'a>,
     order: Vec<u32>,
     next: AtomicUsize,
@@ -33,7 +32,6 @@ type Batch = Vec<(u32, CompiledFunction)>;
 pub(crate) fn compile_all(
     isa: &dyn TargetIsa,
     env: &Env<'_>,
-    bytes: &[u8],
     options: &ModuleOptions<'_>,
 ) -> Result<Vec<CompiledFunction>, CompileError> {
     let total = env.info.bodies.len();
@@ -42,7 +40,6 @@ pub(crate) fn compile_all(
     let queue = Queue {
         isa,
         env,
-        bytes,
         options,
         order,
         next: AtomicUsize::new(0),
@@ -83,7 +80,7 @@ fn work(queue: &Queue<'_>) -> Batch {
             fail(queue, CompileError::Cancelled);
             break;
         }
-        match worker.body(queue.isa, queue.env, queue.bytes, defined, None) {
+        match worker.body(queue.isa, queue.env, defined, None) {
             Ok(function) => batch.push((defined, function)),
             Err(reason) => {
                 let index = queue.env.info.imported_functions.saturating_add(defined);

@@ -37,6 +37,9 @@ pub struct Tunables {
     pub speculation_guards: bool,
     /// Where a function's frame can be captured.
     pub capture: Capture,
+    /// Whether small functions that call nothing are compiled into their callers, where that can be taken back: see
+    /// `crates/wardian-jit/src/translate/inline.rs`. Not with [`OptLevel::None`].
+    pub inlining: bool,
     /// Whether paths that can only end in a trap are placed behind all other code. Not with [`OptLevel::None`].
     pub cold_paths: bool,
 }
@@ -65,6 +68,7 @@ impl Default for Tunables {
             fuel: false,
             speculation_guards: true,
             capture: Capture::Off,
+            inlining: true,
             cold_paths: true,
         }
     }

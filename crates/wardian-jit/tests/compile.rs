@@ -130,7 +130,7 @@ fn compiling_twice_gives_the_same_bytes() {
         assert_eq!(one.to_bytes(), with(2).to_bytes());
         for defined in 0..one.len() as u32 {
             let single = compiler
-                .compile_function(module.info(), module.bytes(), defined, variant)
+                .compile_function(module.info(), module.bytes(), defined, variant, &[])
                 .expect("compiles");
             let range = one.function(defined);
             assert_eq!(single.text, one.text()[range.start as usize..range.end as usize]);
@@ -381,8 +381,13 @@ fn invalid_bodies_are_errors() {
         &[1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x7f, 0x0b],
     ] {
         let module = with_body(body);
-        let result =
-            compiler.compile_function(module.info(), module.bytes(), 0, MemoryVariant::Guarded);
+        let result = compiler.compile_function(
+            module.info(),
+            module.bytes(),
+            0,
+            MemoryVariant::Guarded,
+            &[],
+        );
         assert!(matches!(result, Err(CompileError::Function { index: 0, .. })), "{body:?}");
     }
 }
@@ -423,7 +428,7 @@ fn points(locals: usize, calls: usize) -> usize {
     let module = module(&format!("(module (func $f) (func (local {locals}) {body} {read}))"));
     let compiler = capturing();
     let compiled =
-        compiler.compile_function(module.info(), module.bytes(), 1, MemoryVariant::Guarded);
+        compiler.compile_function(module.info(), module.bytes(), 1, MemoryVariant::Guarded, &[]);
     compiled.expect("it compiles").frames.points.len()
 }
 

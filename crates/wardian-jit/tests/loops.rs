@@ -39,7 +39,7 @@ fn loops(module: &Module) -> Vec<(u32, u32)> {
 fn compile_all(compiler: &Compiler, module: &Module, variant: MemoryVariant) -> (usize, usize) {
     let (mut compiled, mut dead) = (0, 0);
     for (defined, at) in loops(module) {
-        match compiler.compile_loop(module.info(), module.bytes(), defined, at, variant) {
+        match compiler.compile_loop(module.info(), module.bytes(), defined, at, variant, &[]) {
             Ok(function) => {
                 assert!(!function.text.is_empty());
                 compiled += 1;
@@ -185,7 +185,7 @@ fn what_is_no_loop_is_an_error() {
     let compiler = compiler(true, false);
     let compile = |defined, at| {
         let variant = MemoryVariant::Guarded;
-        compiler.compile_loop(module.info(), module.bytes(), defined, at, variant)
+        compiler.compile_loop(module.info(), module.bytes(), defined, at, variant, &[])
     };
     let all = loops(&module);
     assert!(compile(0, all[0].1).is_ok());
@@ -203,7 +203,8 @@ fn some_functions_are_compiled_as_all_are() {
     let some = some.expect("compiles");
     assert_eq!(some.len(), 2);
     for (position, defined) in [(0, 2), (1, 0)] {
-        let single = compiler.compile_function(module.info(), module.bytes(), defined, variant);
+        let single =
+            compiler.compile_function(module.info(), module.bytes(), defined, variant, &[]);
         let range = some.function(position);
         let text = &some.text()[range.start as usize..range.end as usize];
         assert_eq!(single.expect("compiles").text, text);

@@ -97,6 +97,7 @@ impl Engine {
                 Checkpoints::Calls => Capture::Calls,
                 Checkpoints::CallsAndLoops => Capture::CallsAndLoops,
             },
+            inlining: config.inlining,
             cold_paths: true,
         };
         let compiler = match config.kind {

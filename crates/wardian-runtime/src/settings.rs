@@ -68,6 +68,8 @@ pub struct Settings {
     pub backtrace_frames: usize,
     /// Whether compiled code is optimised.
     pub optimize: bool,
+    /// Whether small functions are compiled into their callers.
+    pub inlining: bool,
     /// Whether the code generator checks its own intermediate code.
     pub verify: bool,
     /// Whether the NaNs that operators make are always the same.
@@ -105,6 +107,7 @@ impl Default for Settings {
             backtrace_locals: false,
             backtrace_frames: 64,
             optimize: true,
+            inlining: true,
             verify: cfg!(debug_assertions),
             canonical_nans: false,
             deterministic_simd: false,

@@ -28,7 +28,7 @@
 //! loop headers, at traps. Nothing in a frame points to the embedder's stack.
 
 use crate::layout::StoreCtx;
-use std::sync::atomic::AtomicI32;
+use std::sync::atomic::{AtomicI32, AtomicU64};
 use wardian_types::ValType;
 
 /// Positions of the words of a frame's header, in slots from fp.
@@ -106,6 +106,8 @@ pub struct Function {
     pub countdown: AtomicI32,
     /// Its position among the functions that the module defines.
     pub defined: u32,
+    /// For each of its calls through tables a word that says what it called; null if nobody wants to know.
+    pub targets: *const AtomicU64,
 }
 
 /// What follows the return of an interpreted frame that no interpreted frame called.

@@ -214,6 +214,9 @@ pub struct VmFunc {
     /// called by way of the interpreter. Atomic because it is filled in through shared references, by
     /// whichever thread first wants to call the function, all with the same value.
     pub entry: AtomicUsize,
+    /// Says which function of an instance this is, for callers that do without calling it: the address of its word in
+    /// the instance's table of entries. Zero of a host function, and while somebody listens to the function.
+    pub identity: usize,
 }
 
 /// An imported function, as an instance calls it.
@@ -361,6 +364,8 @@ pub mod func {
     pub const INDEX: i32 = offset_of!(VmFunc, index) as i32;
     /// [`super::VmFunc::handle`]
     pub const HANDLE: i32 = offset_of!(VmFunc, handle) as i32;
+    /// [`super::VmFunc::identity`]
+    pub const IDENTITY: i32 = offset_of!(VmFunc, identity) as i32;
 }
 
 const _: () = {
@@ -466,6 +471,12 @@ impl InstanceLayout {
     /// Code address of a function that the module defines, by its position among those.
     pub fn entry(&self, defined: u32) -> u32 {
         self.entries + 8 * defined
+    }
+
+    /// The function whose entry is at this offset.
+    pub fn function_at_entry(&self, offset: u32) -> Option<u32> {
+        let defined = offset.checked_sub(self.entries)? / 8;
+        (self.entry(defined) == offset && offset < self.targets).then_some(defined)
     }
 
     /// What interpreted code finds for a function that the module defines, by its position among those:

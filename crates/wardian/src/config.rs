@@ -164,6 +164,17 @@ impl Config {
         self
     }
 
+    /// Whether small functions that call nothing are compiled into the functions that call them: by index, and, in a
+    /// tiered engine, through a table of which the interpreter has seen that the call nearly always leads to the same
+    /// function. On by default, and always off without [`Config::optimize`].
+    ///
+    /// What a guest does is the same, and so is what can be seen of it: listeners hear of every call, also those that
+    /// are attached meanwhile, and backtraces and samples have a frame for each function.
+    pub fn inlining(&mut self, on: bool) -> &mut Config {
+        self.settings.inlining = on;
+        self
+    }
+
     /// Whether the code generator checks its own intermediate code. Default: only in debug builds.
     #[doc(alias = "cranelift_debug_verifier")]
     pub fn verify_code(&mut self, on: bool) -> &mut Config {

@@ -430,20 +430,26 @@ impl<'a> Sample<'a> {
     /// their callers or listeners, are left out.
     pub fn resolve(&self, engine: &Engine) -> Vec<SampledFrame> {
         let resolve = |frame| match frame {
-            RawFrame::Host => Some(SampledFrame::Host),
+            RawFrame::Host => [None, Some(SampledFrame::Host)],
             RawFrame::Guest(pc) => self.resolve_one(engine, pc),
         };
-        self.frames().filter_map(resolve).collect()
+        self.frames().flat_map(resolve).flatten().collect()
     }
 
-    fn resolve_one(&self, engine: &Engine, pc: ProgramCounter) -> Option<SampledFrame> {
+    /// The frame at a program counter, after that of a function whose body the compiler has put there.
+    fn resolve_one(&self, engine: &Engine, pc: ProgramCounter) -> [Option<SampledFrame>; 2] {
         let address = usize::try_from(pc.0).unwrap_or(usize::MAX);
+        let frame = |module, func, offset| {
+            SampledFrame::Guest(Frame::of(backtrace::Frame::new(module, func, offset)))
+        };
         match engine.inner().code().find_sampled(address, self.0.time) {
-            Some(at) => Some(SampledFrame::Guest(Frame::of(backtrace::Frame::new(
-                at.module, at.func, at.offset,
-            )))),
-            None if engine.inner().is_glue(address) => None,
-            None => Some(SampledFrame::Unknown(pc)),
+            Some(at) => {
+                let inlined =
+                    at.inlined.map(|(f, offset)| frame(at.module.clone(), f, Some(offset)));
+                [inlined, Some(frame(at.module, at.func, at.offset))]
+            }
+            None if engine.inner().is_glue(address) => [None, None],
+            None => [None, Some(SampledFrame::Unknown(pc))],
         }
     }
 }

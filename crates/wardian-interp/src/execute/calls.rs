@@ -10,6 +10,7 @@
 //! nearly all, keep the bounds of memory 0 at hand, going and coming.
 
 use super::state::{State, handlers};
+use crate::call_targets;
 use crate::op;
 use crate::operand::{Far, U32};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -245,6 +246,20 @@ impl State {
         }
     }
 
+    /// Notes that a call through a table calls a function of the own instance.
+    #[inline(always)]
+    unsafe fn note_target(&self, site: U32, identity: usize) {
+        if identity == 0 {
+            return;
+        }
+        // SAFETY: the frame's function has a word for each of its calls that note.
+        unsafe {
+            let caller = *self.fp.offset(header::FUNCTION) as *const Function;
+            let entry = identity.wrapping_sub(self.vmctx) as u32;
+            call_targets::note(&*(*caller).targets.add(site.0 as usize), entry);
+        }
+    }
+
     /// As [`Self::element`], and with functions of subtypes. `top` is the first slot that is free.
     #[inline(always)]
     pub(super) unsafe fn element_of_subtype(
@@ -331,6 +346,28 @@ handlers! {
         s.enter(function, fp, s.fp as usize)
     }
 
+    fn call_indirect_noted(s, op::call_indirect_noted { index, table, ty, end, site, .. }) {
+        let func = match s.element(index, table, ty) {
+            Ok(func) => func,
+            Err(TrapCode::BadSignature) => return s.instead(call_element_noted),
+            Err(code) => return s.trap(code),
+        };
+        if (*func).ctx != s.vmctx {
+            return s.instead(call_element_noted);
+        }
+        s.note_target(site, (*func).identity);
+        let Some(function) = interpreted(word(&raw mut (*func).target)) else {
+            return s.instead(call_element_noted);
+        };
+        let fp = s.far(end);
+        if !s.may_enter(function, fp) {
+            return s.instead(call_element_noted);
+        }
+        (*s.store()).indirect_caller = s.vmctx;
+        *s.fp.offset(header::IP) = s.ip as u64;
+        s.enter(function, fp, s.fp as usize)
+    }
+
     fn call_ref(s, op::call_ref { func, end, .. }) {
         let func = match s.reference(func) {
             Ok(func) => func,
@@ -351,6 +388,14 @@ handlers! {
     #[cold]
     fn call_referred: call_ref(s, op::call_ref { func, end, args }) {
         match s.reference(func) {
+            Ok(func) => s.call(s.referred(func), end, args),
+            Err(code) => s.trap(code),
+        }
+    }
+
+    #[cold]
+    fn call_element_noted: call_indirect_noted(s, op::call_indirect_noted { index, table, ty, end, args, .. }) {
+        match s.element_of_subtype(index, table, ty, end) {
             Ok(func) => s.call(s.referred(func), end, args),
             Err(code) => s.trap(code),
         }

@@ -195,8 +195,9 @@ fn run(opcode: Opcode, first: u64, asks: bool) {
         memory0: MEMORY,
         countdown: AtomicI32::new(if asks { 0 } else { i32::MAX }),
         defined: 0,
+        targets: ptr::null(),
     };
-    let translation = Translation::new(&looped(opcode), function, &[]);
+    let translation = Translation::new(&looped(opcode), function, &[], &[0]);
     let mut slots = vec![8_u64; SLOTS];
     slots[header::PREVIOUS as usize] = flag::BOUNDARY as u64;
     slots[header::IP as usize] = translation.function().entry as u64;

@@ -18,7 +18,15 @@ impl<'a> Body<'a> {
                 let ty = self.signature(type_index)?;
                 let (end, args) = self.args(ty, Some(index.0))?;
                 let table = self.table_at(table_index);
-                self.append(op::call_indirect { index, table, ty: U32(type_index), end, args });
+                let ty_index = U32(type_index);
+                if self.env.options.tiering {
+                    let site = U32(self.b.table_calls.len() as u32);
+                    self.b.table_calls.push(self.position);
+                    let ty = ty_index;
+                    self.append(op::call_indirect_noted { index, table, ty, end, args, site });
+                } else {
+                    self.append(op::call_indirect { index, table, ty: ty_index, end, args });
+                }
                 self.returned(ty);
             }
             O::CallRef { type_index } => {

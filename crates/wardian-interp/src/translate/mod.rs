@@ -75,6 +75,8 @@ struct Buffers {
     tries: Vec<exceptions::Try>,
     /// Handlers, innermost first.
     handlers: Vec<HandlerEntry>,
+    /// The code offsets of calls through tables whose targets are noted.
+    table_calls: Vec<u32>,
 }
 
 /// A function while it is translated.
@@ -129,7 +131,8 @@ impl Translator {
     pub fn translate(&mut self, env: &Env<'_>, defined: u32) -> Outcome<Translation> {
         let body = self.run(env, defined, Purpose::Code)?;
         let function = body.function(defined)?;
-        let translation = Translation::new(&body.b.code, function, &body.b.handlers);
+        let translation =
+            Translation::new(&body.b.code, function, &body.b.handlers, &body.b.table_calls);
         self.buffers = body.b;
         Ok(translation)
     }
@@ -192,6 +195,7 @@ impl<'a> Body<'a> {
         b.locations.clear();
         b.tries.clear();
         b.handlers.clear();
+        b.table_calls.clear();
         Body {
             env,
             ty,
@@ -288,6 +292,7 @@ impl<'a> Body<'a> {
             },
             countdown: AtomicI32::new(i32::MAX),
             defined,
+            targets: std::ptr::null(),
         })
     }
 }

@@ -387,6 +387,7 @@ impl Instance {
                 handle: 0,
                 target,
                 entry: 0.into(),
+                identity: 0,
             }));
         }
         for segment in &info.elements {

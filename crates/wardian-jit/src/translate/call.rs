@@ -11,7 +11,7 @@ use wardian_types::{FuncType, TrapCode};
 use wardian_vm::layout::{Builtin, func, instance, store_ctx};
 
 /// What to call, and with which context.
-struct Callee {
+pub(super) struct Callee {
     code: Value,
     ctx: Value,
 }
@@ -22,12 +22,23 @@ impl<'a> Translator<'a, '_> {
         match operator {
             O::Call { function_index } => {
                 let type_index = self.function_type(function_index)?;
-                let callee = self.function(function_index);
-                self.call(type_index, &callee)?;
+                match self.inlinable(function_index) {
+                    Some(leaf) => self.inline_or_call(type_index, function_index, &leaf)?,
+                    None => {
+                        let callee = self.function(function_index);
+                        self.call(type_index, &callee)?;
+                    }
+                }
             }
             O::CallIndirect { type_index, table_index } => {
-                let callee = self.table_element(type_index, table_index)?;
-                self.call(type_index, &callee)?;
+                let element = self.table_element(table_index)?;
+                match self.expected_leaf(type_index) {
+                    Some(leaf) => self.inline_or_call_element(type_index, element, &leaf)?,
+                    None => {
+                        let callee = self.checked_element(type_index, element)?;
+                        self.call(type_index, &callee)?;
+                    }
+                }
             }
             O::CallRef { type_index } => {
                 let callee = self.reference(type_index)?;
@@ -39,7 +50,8 @@ impl<'a> Translator<'a, '_> {
                 self.tail_call(type_index, &callee)?;
             }
             O::ReturnCallIndirect { type_index, table_index } => {
-                let callee = self.table_element(type_index, table_index)?;
+                let element = self.table_element(table_index)?;
+                let callee = self.checked_element(type_index, element)?;
                 self.tail_call(type_index, &callee)?;
             }
             O::ReturnCallRef { type_index } => {
@@ -57,7 +69,7 @@ impl<'a> Translator<'a, '_> {
 
     /// The code of a function comes from a table in the instance at every call: entries are
     /// patched while the guest runs, when a listener comes or hot code replaces cold.
-    fn function(&mut self, index: u32) -> Callee {
+    pub(super) fn function(&mut self, index: u32) -> Callee {
         let layout = self.env.layout;
         match self.env.info.defined_function(index) {
             Some(defined) => {
@@ -77,11 +89,16 @@ impl<'a> Translator<'a, '_> {
         }
     }
 
-    fn table_element(&mut self, type_index: u32, table: u32) -> Outcome<Callee> {
-        self.signature(type_index)?;
+    /// The element that a call through a table names, which may be null.
+    fn table_element(&mut self, table: u32) -> Outcome<Value> {
         let index = self.pop_extended()?;
         let address = self.element_address(table, index, TrapCode::UndefinedElement)?;
-        let element = self.load_trusted(types::I64, Region::Elements, address, 0);
+        Ok(self.load_trusted(types::I64, Region::Elements, address, 0))
+    }
+
+    /// What an element of a table calls, once it is known to be a function of this type.
+    pub(super) fn checked_element(&mut self, type_index: u32, element: Value) -> Outcome<Callee> {
+        self.signature(type_index)?;
         let flags = self.trusted(Region::Code);
         let found = if self.env.tunables.signals {
             // A null reference faults here: the first page is never mapped.
@@ -144,7 +161,7 @@ impl<'a> Translator<'a, '_> {
         Ok(args)
     }
 
-    fn call(&mut self, type_index: u32, callee: &Callee) -> Outcome {
+    pub(super) fn call(&mut self, type_index: u32, callee: &Callee) -> Outcome {
         let (sig, ty) = self.type_sig(type_index)?;
         let args = self.call_args(ty, callee.ctx)?;
         let stored = self.store_for_call()?;

@@ -9,7 +9,7 @@ use super::env::{Env, clif_type};
 use super::exceptions::{Branches, Legacy};
 use super::state::{Fail, Outcome, Translator};
 use super::unroll::Copies;
-use crate::code::Scope;
+use crate::code::{Inlined, Scope};
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, SourceLoc};
 use cranelift_codegen::ir::{Value, types};
 use cranelift_frontend::FunctionBuilder;
@@ -35,7 +35,7 @@ impl Shape {
         }
     }
 
-    fn results(&self) -> &[ValType] {
+    pub(super) fn results(&self) -> &[ValType] {
         match self {
             Shape::Empty => &[],
             Shape::Result(ty) => std::slice::from_ref(ty),
@@ -62,6 +62,17 @@ pub(super) enum Kind {
     Try,
     /// What comes after a `catch` of it.
     Catch(Legacy),
+}
+
+/// What became of a body.
+pub(crate) struct Translated<'f> {
+    pub(crate) builder: FunctionBuilder<'f>,
+    /// Blocks with handlers.
+    pub(crate) scopes: Vec<Scope>,
+    /// Where frames can be captured.
+    pub(crate) points: Option<Points>,
+    /// Bodies of other functions in it.
+    pub(crate) inlined: Vec<Inlined>,
 }
 
 /// A block that is open.
@@ -99,7 +110,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         defined: u32,
         body: &FunctionBody<'_>,
         loop_entry: Option<u32>,
-    ) -> Outcome<(FunctionBuilder<'f>, Vec<Scope>, Option<Points>)> {
+    ) -> Outcome<Translated<'f>> {
         let mut t = Translator::start(env, builder, ty, defined);
         let mut reader = body.get_locals_reader()?;
         let runs = reader.get_count();
@@ -149,14 +160,16 @@ impl<'a, 'f> Translator<'a, 'f> {
         t.check_loop_entered()?;
         let points = t.end_capture();
         let scopes = t.entries.into_iter().map(|entry| entry.table).collect();
-        Ok((t.b, scopes, points))
+        let inlined = t.inlining.into_table();
+        Ok(Translated { builder: t.b, scopes, points, inlined })
     }
 
-    fn locate(&mut self, position: u64) {
+    pub(super) fn locate(&mut self, position: u64) {
         let offset = position.saturating_sub(self.env.info.code_section as u64);
         self.position = position;
         self.offset = u32::try_from(offset).unwrap_or(u32::MAX);
-        self.b.set_srcloc(SourceLoc::new(self.offset));
+        let shown = self.inlining.shown(self.offset);
+        self.b.set_srcloc(SourceLoc::new(shown));
     }
 
     fn prologue(&mut self) -> Outcome {
@@ -177,7 +190,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         Ok(())
     }
 
-    fn operator(&mut self, op: Operator<'_>) -> Outcome {
+    pub(super) fn operator(&mut self, op: Operator<'_>) -> Outcome {
         if self.frames.is_empty() {
             return Err(Fail("there is code after the end of the body".into()));
         }
@@ -427,8 +440,8 @@ impl<'a, 'f> Translator<'a, 'f> {
             Kind::Catch(_) => self.fall_out()?,
             _ => {}
         }
-        let last = self.frames.len() == 1;
         let frame = self.top()?;
+        let last = matches!(frame.kind, Kind::Function);
         let is_catch = matches!(frame.kind, Kind::Catch(_));
         if !frame.exit_used && self.reachable && !is_catch {
             return self.run_on(last);

@@ -11,6 +11,11 @@ use wardian_vm::unwind::CALLEE_SAVED;
 /// The constant surroundings of all functions of a module.
 pub(crate) struct Env<'a> {
     pub(crate) info: &'a ModuleInfo,
+    /// The module.
+    pub(crate) bytes: &'a [u8],
+    /// Calls through tables that are expected to call one function of the own instance: their code offsets, in order,
+    /// and the positions of these functions among those that the module defines.
+    pub(crate) expected: &'a [(u32, u32)],
     pub(crate) layout: InstanceLayout,
     pub(crate) tunables: &'a Tunables,
     pub(crate) variant: MemoryVariant,

@@ -18,6 +18,7 @@ mod convert;
 mod env;
 mod exceptions;
 mod fuel;
+mod inline;
 mod loop_entry;
 mod memory;
 mod numeric;
@@ -31,5 +32,6 @@ mod table;
 mod unroll;
 mod variable;
 
+pub(crate) use control::Translated;
 pub(crate) use env::{Env, clif_type, guest_signature, loop_signature, stub_convention};
 pub(crate) use state::{Fail, Translator};

@@ -5,6 +5,7 @@ use super::capture::Captured;
 use super::control::Frame;
 use super::env::{Env, stub_convention};
 use super::exceptions::{Entry, Scope};
+use super::inline::Inlining;
 use super::loop_entry::LoopEntry;
 use super::variable::Locals;
 use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
@@ -131,6 +132,8 @@ pub(crate) struct Translator<'a, 'f> {
     pub(super) more_copies: u32,
     /// Whether the body of the loop whose end was read is translated once more.
     pub(super) repeats: bool,
+    /// The functions whose bodies are in this one.
+    pub(super) inlining: Inlining,
 }
 
 impl<'a, 'f> Translator<'a, 'f> {
@@ -176,6 +179,7 @@ impl<'a, 'f> Translator<'a, 'f> {
             captured: None,
             more_copies: 0,
             repeats: false,
+            inlining: Inlining::default(),
         }
     }
 

@@ -236,7 +236,7 @@ fn run(store: &mut StoreData<Nobody>, case: &Case) -> Vec<u64> {
     let data = &inner.instances[instance as usize];
     let (vmctx, variant) = (data.vm.address(), data.variant);
     let (info, bytes) = (module.decoded.info(), module.decoded.bytes());
-    let begin = |at| engine.compiler().unwrap().compile_loop(info, bytes, 0, at, variant);
+    let begin = |at| engine.compiler().unwrap().compile_loop(info, bytes, 0, at, variant, &[]);
     let body = info.bodies[0].clone();
     let offsets = (body.start - info.code_section) as u32..(body.end - info.code_section) as u32;
     let code = offsets.filter_map(|at| begin(at).ok()).nth(case.number).unwrap();

@@ -81,6 +81,16 @@ impl ModuleInner {
         Ok(slot.get().expect("it was just set"))
     }
 
+    /// The functions that a function nearly always called through tables, while it was interpreted: the code offsets of
+    /// the calls, in order, and the positions of the functions among those that the module defines.
+    pub(crate) fn usual_targets(&self, defined: u32) -> Vec<(u32, u32)> {
+        let slots = self.interpreted.functions.get();
+        let code = slots.and_then(|slots| slots.get(defined as usize)?.get());
+        let targets = code.into_iter().flat_map(|code| code.translation.usual_targets());
+        let function = |entry| self.layout.function_at_entry(entry);
+        targets.filter_map(|(offset, entry)| Some((offset, function(entry)?))).collect()
+    }
+
     /// Where frames of a function have their values.
     pub(crate) fn frame_maps(&self, defined: u32, wanted: Wanted<'_>) -> Result<Vec<FrameMap>> {
         let kept = || self.interpreted.maps.lock().unwrap_or_else(|e| e.into_inner());

@@ -24,6 +24,11 @@ pub trait CodePiece: Send + Sync {
     fn location_near(&self, module: &ModuleInner, pc: usize) -> Option<u32> {
         self.location(module, pc)
     }
+    /// Where that is in a function whose body is there instead of a call of it: the function, by its position among those
+    /// that the module defines, and the offset of the operator. [`CodePiece::location`] is that of the call.
+    fn inlined_at(&self, _pc: usize) -> Option<(u32, u32)> {
+        None
+    }
     /// Its functions that machine code is there for, by their positions among those that the module defines, and
     /// where that lies.
     fn machine_code(&self) -> Vec<(u32, Range<usize>)> {
@@ -193,6 +198,10 @@ impl CodePiece for LoadedCode {
         self.tables.location(self.offset(pc)?)
     }
 
+    fn inlined_at(&self, pc: usize) -> Option<(u32, u32)> {
+        self.tables.inlined_at(self.offset(pc)?)
+    }
+
     fn location_near(&self, _: &ModuleInner, pc: usize) -> Option<u32> {
         self.tables.location_near(self.offset(pc)?)
     }
@@ -282,6 +291,8 @@ pub struct CodePosition {
     pub offset: Option<u32>,
     /// The trap of the instruction, where the address alone determines it.
     pub trap: Option<TrapCode>,
+    /// Function index and offset in a function that has no frame of its own, since its body is in this one.
+    pub inlined: Option<(u32, u32)>,
 }
 
 /// All code of an engine by address. A module takes its code out when it goes.
@@ -413,8 +424,10 @@ impl CodeRegistry {
     pub fn find(&self, pc: usize) -> Option<CodePosition> {
         let Located { code, module, .. } = self.locate(pc)?;
         let defined = code.function_at(pc)?;
+        let imported = module.decoded.info().imported_functions;
         Some(CodePosition {
-            func: module.decoded.info().imported_functions + defined,
+            inlined: code.inlined_at(pc).map(|(inner, offset)| (imported + inner, offset)),
+            func: imported + defined,
             start: code.start_of(pc)?,
             offset: code.location(&module, pc),
             trap: code.trap_at(pc),

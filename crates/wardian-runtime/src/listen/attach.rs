@@ -210,13 +210,25 @@ impl StoreInner {
         data.vm.write(layout.target(defined), 0u64);
         let func = data.module.decoded.info().imported_functions + defined;
         if let Some(known) = data.func_if_known(func) {
+            let identity = self.identity_of(instance, func);
             let record = self.funcs.record(known).as_ptr();
             // SAFETY: records live as long as the store; guests read them with single loads.
             unsafe {
                 (*record).code = other;
                 (*record).target = 0;
+                (*record).identity = identity;
             }
         }
+    }
+
+    /// What callers that do without calling a function of an instance know it by: see [`VmFunc::identity`].
+    pub(crate) fn identity_of(&self, instance: u32, func: u32) -> usize {
+        let data = &self.instances[instance as usize];
+        let defined = data.module.decoded.info().defined_function(func);
+        let is_plain =
+            |defined: &u32| data.closed.is_none() && self.active_hook(instance, *defined).is_none();
+        let entry = |defined| data.vm.address() + data.module.layout.entry(defined) as usize;
+        defined.filter(is_plain).map_or(0, entry)
     }
 
     /// Makes the instances that import from `exporter` use the code of now.

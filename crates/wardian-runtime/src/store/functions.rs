@@ -83,13 +83,14 @@ impl Functions {
         store: u64,
         ctx: *mut StoreCtx,
         (code, code_ctx, sig): (usize, usize, u32),
-        kind: FuncKind,
+        (kind, identity): (FuncKind, usize),
     ) -> u32 {
         let index = self.all.len() as u32;
         // The store's number makes a handle of one store useless in another.
         let handle = (store << 32) | (u64::from(index) + 1);
         let (target, entry) = (0, 0.into());
-        let vm = self.arena.push(VmFunc { code, ctx: code_ctx, sig, index, handle, target, entry });
+        let vm = VmFunc { code, ctx: code_ctx, sig, index, handle, target, entry, identity };
+        let vm = self.arena.push(vm);
         self.all.push(FuncData { vm, kind });
         if self.records.is_empty() {
             // For null.

@@ -227,8 +227,12 @@ impl StoreInner {
     /// A record that references to a function point to.
     pub(crate) fn add_func(&mut self, code: usize, ctx: usize, sig: u32, kind: FuncKind) -> u32 {
         let (store, vmctx) = (self.id, self.ctx());
+        let identity = match kind {
+            FuncKind::Wasm { instance, func } => self.identity_of(instance, func),
+            FuncKind::Host(_) => 0,
+        };
         // SAFETY: the context is the store's own, and the caller has the store to itself, so no code of guests runs.
-        unsafe { self.funcs.add(store, vmctx, (code, ctx, sig), kind) }
+        unsafe { self.funcs.add(store, vmctx, (code, ctx, sig), (kind, identity)) }
     }
 
     /// The function of a reference as guests hold it: the address of a record, or zero.
@@ -326,6 +330,9 @@ impl StoreInner {
             }
             // Trampolines are in no module.
             let Some(position) = self.engine().code().find(pc) else { continue };
+            if let Some((func, offset)) = position.inlined {
+                backtrace.frames.push(Frame::new(position.module.clone(), func, Some(offset)));
+            }
             let mut frame = Frame::new(position.module, position.func, position.offset);
             if self.engine().settings().backtrace_locals {
                 self.keep_values(&mut frame, &frames, pc);

@@ -152,6 +152,8 @@ pub struct Tunables {
     /// Where frames can be captured.
     pub capture: Capture,
     /// Whether paths that can only end in a trap lie behind all other code.
+    pub(crate) inlining: bool,
+    /// Whether cold paths are placed behind.
     pub(crate) cold_paths: bool,
 }
 
@@ -206,6 +208,7 @@ impl Compiler {
         _: &[u8],
         _: u32,
         _: MemoryVariant,
+        _: &[(u32, u32)],
     ) -> Compiled {
         match self.0 {}
     }
@@ -227,6 +230,7 @@ impl Compiler {
         _: u32,
         _: u32,
         _: MemoryVariant,
+        _: &[(u32, u32)],
     ) -> Compiled {
         match self.0 {}
     }

@@ -224,14 +224,16 @@ impl ModuleInner {
         let (info, bytes, compiler) =
             (self.decoded.info(), self.decoded.bytes(), self.engine.compiler()?);
         let fail = |e: crate::code::jit::CompileError| Error::compile(e);
+        let expected = self.usual_targets(work.defined());
         let function: CompiledFunction = match work {
             Work::Function { variant, defined } => {
-                compiler.compile_function(info, bytes, defined, variant).map_err(fail)?
+                compiler.compile_function(info, bytes, defined, variant, &expected)
             }
             Work::Loop { variant, defined, header } => {
-                compiler.compile_loop(info, bytes, defined, header, variant).map_err(fail)?
+                compiler.compile_loop(info, bytes, defined, header, variant, &expected)
             }
-        };
+        }
+        .map_err(fail)?;
         if torture::fails(Point::Compile) {
             return Err(Error::compile("on purpose"));
         }

@@ -1,0 +1,311 @@
+//! Small functions that call nothing, compiled into their callers.
+//!
+//! ```text
+//!   call $f           has any function of the instance ever been listened to? ── yes ──> the call ──┐
+//!                       └─ no ──> body of $f ────────────────────────────────────────────────────> next
+//!
+//!   call_indirect     is the element $f of this instance, and is nobody listening to it? ── no ──> the call ──┐
+//!                       └─ yes ──> body of $f ─────────────────────────────────────────────────────────────> next
+//! ```
+//!
+//! **Nothing has to be taken back.** What was assumed is asked again at each call: [`instance::LISTENED`] is null until
+//! somebody listens to a function of the instance, and not null from then on; the [identity](func::IDENTITY) of a
+//! function's record is zero while somebody listens to it. So frames that are open when a listener comes make the next
+//! call as a call, and code stays as it is.
+//!
+//! **The body can be left by a trap or a signal only**, since such a function calls nothing and has no loops. So none of
+//! its frames waits for anything: no listener, stack iterator, snapshot, checkpoint or collection meets one. A backtrace
+//! or sample that ends in a body has a frame for it: its operators have places of their own ([`Inlined`]).
+
+use super::call::Callee;
+use super::capture::Captured;
+use super::control::{Frame, Kind, Shape};
+use super::env::clif_type;
+use super::loop_entry::LoopEntry;
+use super::state::{Fail, Outcome, Region, Translator, user};
+use super::variable::Locals;
+use crate::code::{INLINED, Inlined};
+use crate::settings::OptLevel;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value, types};
+use wardian_module::operators::{Control, Group};
+use wardian_types::{FuncType, TrapCode};
+use wardian_vm::layout::{func, instance, store_ctx};
+use wasmparser::{BinaryReader, FunctionBody};
+
+/// The longest body, in bytes of WebAssembly.
+const MOST_BYTES: usize = 80;
+/// Bytes of all bodies that a function may have in it.
+const MOST_BYTES_TOGETHER: u32 = 1000;
+/// The locals that such a function may declare, which are set to zero each time.
+const MOST_LOCALS: u32 = 16;
+
+/// A function that can be compiled into its callers.
+pub(super) struct Leaf<'a> {
+    defined: u32,
+    ty: &'a FuncType,
+    body: FunctionBody<'a>,
+}
+
+/// Which functions are in the one that is translated.
+#[derive(Default)]
+pub(super) struct Inlining {
+    bodies: Vec<Inlined>,
+    /// Whether the last of them is being translated.
+    open: bool,
+    bytes: u32,
+}
+
+impl Inlining {
+    /// What a code offset is in the tables of places.
+    pub(super) fn shown(&self, offset: u32) -> u32 {
+        match self.bodies.last().filter(|_| self.open) {
+            Some(body) => body.first + offset.saturating_sub(body.start).min(body.len - 1),
+            None => offset,
+        }
+    }
+
+    pub(super) fn into_table(self) -> Vec<Inlined> {
+        self.bodies
+    }
+
+    fn begin(&mut self, leaf: &Leaf<'_>, start: u32, site: u32) {
+        let range = leaf.body.range();
+        let len = (range.end - range.start) as u32;
+        let first = self.bodies.last().map_or(INLINED, |last| last.first + last.len);
+        self.bodies.push(Inlined { first, len, defined: leaf.defined, start, site });
+        self.open = true;
+        self.bytes += len;
+    }
+}
+
+/// The state of the caller meanwhile.
+struct Outside<'a> {
+    ty: &'a FuncType,
+    position: u64,
+    stack: Vec<Value>,
+    frames: Vec<Frame>,
+    locals: Locals,
+    captured: Option<Captured>,
+    loop_entry: Option<LoopEntry>,
+}
+
+impl<'a> Translator<'a, '_> {
+    /// A function of the module as what is compiled into its callers, if it can be.
+    pub(super) fn inlinable(&self, function: u32) -> Option<Leaf<'a>> {
+        self.leaf(self.env.info.defined_function(function)?)
+    }
+
+    /// The function that a call through a table with this type is expected to call, if it can be compiled into its
+    /// callers.
+    pub(super) fn expected_leaf(&self, type_index: u32) -> Option<Leaf<'a>> {
+        let at = self.env.expected.binary_search_by_key(&self.offset, |call| call.0).ok()?;
+        let defined = self.env.expected[at].1;
+        let info = self.env.info;
+        let function = info.imported_functions.checked_add(defined)?;
+        let ty = info.functions.get(function as usize)?;
+        if *ty == type_index { self.leaf(defined) } else { None }
+    }
+
+    fn leaf(&self, defined: u32) -> Option<Leaf<'a>> {
+        let tunables = self.env.tunables;
+        let wanted = tunables.inlining && tunables.opt_level == OptLevel::Speed && !self.env.tells;
+        let info = self.env.info;
+        let range = info.bodies.get(defined as usize).filter(|_| wanted)?.clone();
+        let fits = range.len() <= MOST_BYTES
+            && self.inlining.bytes + range.len() as u32 <= MOST_BYTES_TOGETHER
+            && range.end.saturating_sub(info.code_section) < INLINED as usize;
+        let (start, bytes) = (range.start, self.env.bytes.get(range).filter(|_| fits)?);
+        let body = FunctionBody::new(BinaryReader::new(bytes, start as u64));
+        let function = info.imported_functions as usize + defined as usize;
+        let ty = info.functions.get(function).and_then(|ty| info.signature(*ty))?;
+        calls_nothing(&body).then_some(Leaf { defined, ty, body })
+    }
+
+    /// A call of a function by its index.
+    pub(super) fn inline_or_call(
+        &mut self,
+        type_index: u32,
+        function: u32,
+        leaf: &Leaf<'a>,
+    ) -> Outcome {
+        let (call, body) = (self.cold_block(), self.b.create_block());
+        self.branch_if_out_of_fuel(call);
+        let listened = self.load_trusted(types::I64, Region::Code, self.vmctx, instance::LISTENED);
+        self.b.ins().brif(listened, call, &[], body, &[]);
+        self.bodies(type_index, leaf, (call, body), |t| Ok(t.function(function)))
+    }
+
+    /// A call through a table.
+    pub(super) fn inline_or_call_element(
+        &mut self,
+        type_index: u32,
+        element: Value,
+        leaf: &Leaf<'a>,
+    ) -> Outcome {
+        let (call, body) = (self.cold_block(), self.b.create_block());
+        let mut flags = self.trusted(Region::Code);
+        if self.env.tunables.signals {
+            // A null reference faults here: the first page is never mapped.
+            flags = flags.with_trap_code(Some(user(TrapCode::IndirectCallToNull)));
+        } else {
+            self.trap_if_zero(element, TrapCode::IndirectCallToNull);
+        }
+        let found = self.b.ins().load(types::I64, flags, element, func::IDENTITY);
+        let entry = i64::from(self.env.layout.entry(leaf.defined));
+        let expected = self.b.ins().iadd_imm_s(self.vmctx, entry);
+        let is_other = self.b.ins().icmp(IntCC::NotEqual, found, expected);
+        self.branch_unless(is_other, call);
+        self.branch_if_out_of_fuel(call);
+        self.b.ins().jump(body, &[]);
+        self.bodies(type_index, leaf, (call, body), |t| t.checked_element(type_index, element))
+    }
+
+    fn branch_unless(&mut self, condition: Value, otherwise: Block) {
+        let next = self.b.create_block();
+        self.b.ins().brif(condition, otherwise, &[], next, &[]);
+        self.enter(next);
+    }
+
+    /// Branches to the call if the function would find that there is no fuel left, and ask for more.
+    fn branch_if_out_of_fuel(&mut self, call: Block) {
+        if self.env.tunables.fuel {
+            let store = self.store_ctx();
+            let left = self.load_trusted(types::I64, Region::Store, store, store_ctx::FUEL);
+            let is_empty = self.b.ins().icmp_imm_s(IntCC::SignedLessThan, left, 0);
+            self.branch_unless(is_empty, call);
+        }
+    }
+
+    /// Translates the call and the body of what it calls, in their blocks.
+    fn bodies(
+        &mut self,
+        type_index: u32,
+        leaf: &Leaf<'a>,
+        (call, body): (Block, Block),
+        callee: impl FnOnce(&mut Self) -> Outcome<Callee>,
+    ) -> Outcome {
+        let start = self.height_below(leaf.ty.params().len())?;
+        let args = self.stack[start..].to_vec();
+        let results = Shape::Type(FuncType::new([], leaf.ty.results().iter().copied()));
+        let next = self.block_with_results(&results);
+        let before = self.homes();
+        self.enter(call);
+        let callee = callee(self)?;
+        self.call(type_index, &callee)?;
+        self.jump_with(next, start);
+        // The call has stored what it needs; the body has not.
+        let after = self.homes();
+        self.set_homes(before.and(&after));
+        self.enter(body);
+        self.stack.truncate(start);
+        if let Some(results) = self.inline(leaf, &args)? {
+            self.stack.extend(results);
+            self.jump_with(next, start);
+            self.stack.truncate(start);
+        }
+        self.enter(next);
+        self.stack.extend_from_slice(self.b.block_params(next));
+        Ok(())
+    }
+
+    fn block_with_results(&mut self, shape: &Shape) -> Block {
+        let block = self.b.create_block();
+        for ty in shape.results() {
+            let value = self.b.append_block_param(block, clif_type(*ty));
+            self.note_type(*ty, value);
+        }
+        block
+    }
+
+    fn jump_with(&mut self, block: Block, start: usize) {
+        let args: Vec<_> = self.stack[start..].iter().map(|v| BlockArg::Value(*v)).collect();
+        self.b.ins().jump(block, &args);
+    }
+
+    /// Translates the body of a function in the current block. Returns its results, if it returns.
+    fn inline(&mut self, leaf: &Leaf<'a>, args: &[Value]) -> Outcome<Option<Vec<Value>>> {
+        let outside = Outside {
+            ty: std::mem::replace(&mut self.ty, leaf.ty),
+            position: self.position,
+            stack: std::mem::take(&mut self.stack),
+            frames: std::mem::take(&mut self.frames),
+            locals: std::mem::take(&mut self.locals),
+            captured: self.captured.take(),
+            loop_entry: self.loop_entry.take(),
+        };
+        let start = leaf.body.range().start.saturating_sub(self.env.info.code_section as u64);
+        self.inlining.begin(leaf, start as u32, self.offset);
+        let results = self.inlined_body(leaf, args);
+        self.inlining.open = false;
+        let Outside { ty, position, stack, frames, locals, captured, loop_entry } = outside;
+        (self.ty, self.stack, self.frames, self.locals) = (ty, stack, frames, locals);
+        (self.captured, self.loop_entry) = (captured, loop_entry);
+        self.locate(position);
+        results
+    }
+
+    fn inlined_body(&mut self, leaf: &Leaf<'a>, args: &[Value]) -> Outcome<Option<Vec<Value>>> {
+        self.locals.add_params(leaf.ty)?;
+        for (index, value) in (0..).zip(args) {
+            let variable = self.local(index)?;
+            self.b.def_var(variable, *value);
+        }
+        let mut reader = leaf.body.get_locals_reader()?;
+        for _ in 0..reader.get_count() {
+            let (count, ty) = reader.read()?;
+            self.locals.add(count, self.value_type(ty)?)?;
+        }
+        self.zero_locals()?;
+        let results = FuncType::new([], leaf.ty.results().iter().copied());
+        self.open(Kind::Block, Shape::Type(results), 0);
+        let mut reader = wasmparser::OperatorsReader::new(reader.get_binary_reader());
+        while !reader.eof() {
+            let position = reader.original_position();
+            let operator = reader.read()?;
+            self.locate(position);
+            self.operator(operator)?;
+        }
+        if !self.frames.is_empty() {
+            return Err(Fail("the body does not end".into()));
+        }
+        let returns = std::mem::replace(&mut self.reachable, true);
+        Ok(returns.then(|| std::mem::take(&mut self.stack)))
+    }
+}
+
+/// Whether a function neither calls anything, nor loops, nor asks the runtime for anything, and has few locals.
+fn calls_nothing(body: &FunctionBody<'_>) -> bool {
+    let Ok(mut locals) = body.get_locals_reader() else { return false };
+    let mut count = 0u32;
+    for _ in 0..locals.get_count() {
+        let Ok((more, _)) = locals.read() else { return false };
+        count = count.saturating_add(more);
+    }
+    let mut reader = wasmparser::OperatorsReader::new(locals.get_binary_reader());
+    while count <= MOST_LOCALS && !reader.eof() {
+        match reader.read().map(Group::from) {
+            Ok(Group::Control(Control::Loop { .. })) => return false,
+            Ok(
+                Group::Local(_)
+                | Group::Global(_)
+                | Group::Control(_)
+                | Group::Memory(_)
+                | Group::Integer(_)
+                | Group::Comparison(_)
+                | Group::Float(_)
+                | Group::Conversion(_)
+                | Group::VectorMemory(_)
+                | Group::Lane(_)
+                | Group::VectorBits(_)
+                | Group::VectorComparison(_)
+                | Group::VectorInteger(_)
+                | Group::VectorFloat(_)
+                | Group::VectorWidening(_)
+                | Group::VectorConversion(_),
+            ) => {}
+            _ => return false,
+        }
+    }
+    count <= MOST_LOCALS
+}

@@ -1,0 +1,121 @@
+//! Small functions that call nothing are compiled into their callers.
+
+use wardian_jit::{Capture, CompiledFunction, Compiler, MemoryVariant, OptLevel, Tunables};
+use wardian_module::Module;
+use wardian_types::CoreFeatures;
+
+/// The functions whose bodies are in the function $f.
+fn inlined(tunables: &Tunables, fields: &str, body: &str, expected: Option<u32>) -> Vec<u32> {
+    let code = compiled(tunables, fields, body, expected);
+    code.inlined.iter().map(|body| body.defined).collect()
+}
+
+/// The function $f, the first of its module; what is expected of its first call through a table.
+fn compiled(
+    tunables: &Tunables,
+    fields: &str,
+    body: &str,
+    expected: Option<u32>,
+) -> CompiledFunction {
+    let text = format!(
+        "(module (memory 1) (table 4 funcref) (type $t (func (param i32) (result i32)))
+            (func $f (param i32) (result i32) {body}) {fields})"
+    );
+    let bytes = wat::parse_str(text).expect("valid text");
+    let module = Module::decode(bytes, CoreFeatures::all(), 1).expect("valid module");
+    let compiler = Compiler::new(tunables.clone()).expect("supported");
+    let (info, bytes) = (module.info(), module.bytes());
+    let call = info.bodies[0].clone().find(|at| bytes[*at] == 0x11).unwrap_or(info.code_section);
+    let offset = (call - info.code_section) as u32;
+    let expected: Vec<_> = expected.iter().map(|defined| (offset, *defined)).collect();
+    let variant = MemoryVariant::Guarded;
+    compiler.compile_function(info, bytes, 0, variant, &expected).expect("it compiles")
+}
+
+const LEAF: &str = "(func $leaf (param i32) (result i32) (i32.load (local.get 0)))";
+const CALL: &str = "(call $leaf (local.get 0))";
+const INDIRECT: &str = "(call_indirect (type $t) (local.get 0) (local.get 0))";
+
+#[test]
+fn small_functions_are_inlined() {
+    let on = Tunables { verifier: true, ..Tunables::default() };
+    let leaf = |body: &str| format!("(func $g) (func $leaf (param i32) (result i32) {body})");
+    let long = "(local.set 0 (i32.add (local.get 0) (i32.const 1)))".repeat(14);
+    let cases: &[(&str, Tunables, String, &str, Option<u32>, &[u32])] = &[
+        ("a call", on.clone(), LEAF.into(), CALL, None, &[1]),
+        ("two", on.clone(), LEAF.into(), "(call $leaf (call $leaf (local.get 0)))", None, &[1, 1]),
+        ("through a table", on.clone(), LEAF.into(), INDIRECT, Some(1), &[1]),
+        ("of which nothing is known", on.clone(), LEAF.into(), INDIRECT, None, &[]),
+        ("itself", on.clone(), LEAF.into(), INDIRECT, Some(0), &[]),
+        (
+            "of another type",
+            on.clone(),
+            "(func $leaf (param i64) (result i32) (i32.const 1))".into(),
+            INDIRECT,
+            Some(1),
+            &[],
+        ),
+        ("that calls", on.clone(), leaf("(call $g) (local.get 0)"), CALL, None, &[]),
+        ("that loops", on.clone(), leaf("(loop) (local.get 0)"), CALL, None, &[]),
+        ("that grows", on.clone(), leaf("(memory.grow (local.get 0))"), CALL, None, &[]),
+        ("that is long", on.clone(), leaf(&format!("{long} (local.get 0)")), CALL, None, &[]),
+        ("that is empty but for a trap", on.clone(), leaf("unreachable"), CALL, None, &[2]),
+        ("with fuel", Tunables { fuel: true, ..on.clone() }, LEAF.into(), CALL, None, &[1]),
+        (
+            "checked",
+            Tunables { signals: false, ..on.clone() },
+            LEAF.into(),
+            INDIRECT,
+            Some(1),
+            &[1],
+        ),
+        (
+            "captured",
+            Tunables { capture: Capture::Calls, ..on.clone() },
+            LEAF.into(),
+            CALL,
+            None,
+            &[1],
+        ),
+        ("not wanted", Tunables { inlining: false, ..on.clone() }, LEAF.into(), CALL, None, &[]),
+        (
+            "not optimised",
+            Tunables { opt_level: OptLevel::None, ..on.clone() },
+            LEAF.into(),
+            CALL,
+            None,
+            &[],
+        ),
+    ];
+    for (name, tunables, fields, body, expected, wanted) in cases {
+        assert_eq!(inlined(tunables, fields, body, *expected), *wanted, "{name}");
+    }
+}
+
+#[test]
+fn a_function_has_few_bodies_of_others() {
+    let calls = "(call $leaf ".repeat(200) + "(local.get 0)" + &")".repeat(200);
+    let bodies = inlined(&Tunables::default(), LEAF, &calls, None).len();
+    assert!((50..200).contains(&bodies), "{bodies}");
+}
+
+/// Each place in a body is known as the place of the call, and as that in the function.
+#[test]
+fn places_in_bodies_are_known() {
+    let function = compiled(&Tunables::default(), LEAF, CALL, None);
+    let body = function.inlined[0];
+    let compiler = Compiler::new(Tunables::default()).expect("supported");
+    let code = compiler.assemble(vec![function.clone()]).expect("it fits");
+    let extracted = code.extract(0, code.text()).expect("it is there");
+    assert_eq!((extracted.text, extracted.inlined), (function.text.clone(), vec![body]));
+    let trap = function.traps.iter().find(|trap| code.inlined_at(trap.offset).is_some());
+    let trap = trap.expect("the load can trap");
+    assert_eq!(code.location(trap.offset), Some(body.site));
+    assert_eq!(function.location(trap.offset), Some(body.site));
+    // Behind the count of locals and the operator of the address.
+    assert_eq!(code.inlined_at(trap.offset), Some((1, body.start + 3)));
+    // SAFETY: they were just written.
+    #[allow(unsafe_code, reason = "it is what is tested")]
+    let read = unsafe { wardian_jit::CompiledCode::from_bytes(&code.to_bytes()) };
+    assert_eq!(read.expect("what was written is read"), code);
+}

@@ -1,0 +1,144 @@
+//! Small functions that are compiled into their callers: nothing tells them from functions that are called.
+
+use crate::log::Log;
+use crate::matrix::{Behaviour, linked};
+use wardian::{Caller, Config, Engine, EngineKind, Linker, Store, TypedFunc, listener::Attachment};
+
+pub(crate) const TABLE: &[Behaviour] = &[
+    ("traps in inlined functions have their frames", traps),
+    ("a listener that comes meanwhile hears of inlined calls", listeners),
+    ("a table that changes is called as it is", tables),
+    ("fuel is burnt for inlined functions", fuel),
+];
+
+/// Two ways to call `$leaf`, which traps where its parameter says so.
+const TRAPS: &str = r#"(module (memory 1) (table funcref (elem $leaf $other)) (type $t (func (param i32) (result i32)))
+  (func $leaf (type $t) (local i32)
+    (if (i32.eq (local.get 0) (i32.const -1)) (then unreachable))
+    (if (i32.eq (local.get 0) (i32.const -2)) (then (return (i32.div_u (i32.const 1) (local.get 1)))))
+    (i32.add (local.get 1) (i32.load8_u (local.get 0))))
+  (func $other (type $t) (i32.const 7))
+  (func $direct (export "direct") (type $t) (i32.add (call $leaf (local.get 0)) (i32.const 1)))
+  (func $indirect (export "indirect") (type $t)
+    (i32.add (call_indirect (type $t) (local.get 0) (i32.const 0)) (i32.const 1))))"#;
+
+fn traps(engine: &Engine) {
+    let interpreted = Engine::new(Config::new().engine(EngineKind::Interpreted)).unwrap();
+    for name in ["direct", "indirect"] {
+        let expected = ends(&interpreted, name);
+        assert_eq!(expected.len(), 3);
+        for (end, trap) in expected.iter().zip(["unreachable", "divi", "out of bounds"]) {
+            assert!(end.contains(trap) && end.contains("leaf") && end.contains(name), "{end}");
+        }
+        assert_eq!(ends(engine, name), expected, "{name}");
+    }
+}
+
+/// What calls end with that trap, after others.
+fn ends(engine: &Engine, name: &str) -> Vec<String> {
+    let mut store = Store::new(engine, ());
+    let i = linked(&mut store, &Linker::new(engine), TRAPS);
+    let f: TypedFunc<i32, i32> = i.typed_func(&mut store, name).unwrap();
+    for x in 0..40 {
+        assert_eq!(f.call(&mut store, x).unwrap(), 1);
+    }
+    let end = |x| {
+        let error = f.call(&mut store, x).unwrap_err();
+        format!("{:?} {:?}", error.to_string(), error.backtrace().map(|b| b.to_string()))
+    };
+    [-1, -2, 1 << 20].map(end).to_vec()
+}
+
+/// Calls `$leaf` in both ways, then has the listener attached or detached, and calls it again in the same frame.
+fn listeners(engine: &Engine) {
+    let log = Log::default();
+    let mut linker: Linker<Option<Attachment>> = Linker::new(engine);
+    let factory = log.factory();
+    let toggle = move |mut caller: Caller<'_, Option<Attachment>>| match caller.data_mut().take() {
+        Some(attachment) => attachment.detach(&mut caller),
+        None => {
+            let instance = caller.instance().unwrap();
+            let attachment = instance.attach(&mut caller, factory.clone()).unwrap();
+            *caller.data_mut() = Some(attachment);
+        }
+    };
+    linker.func_wrap("h", "toggle", toggle).unwrap();
+    let text = r#"(module (import "h" "toggle" (func $toggle)) (table funcref (elem $leaf)) (type $t (func))
+      (global $n (export "n") (mut i32) (i32.const 0))
+      (func $leaf (global.set $n (i32.add (global.get $n) (i32.const 1))))
+      (func (export "go") (param $toggles i32) (local $i i32)
+        (loop $again
+          (call $leaf) (call_indirect (type $t) (i32.const 0))
+          (if (local.get $toggles) (then (call $toggle)))
+          (br_if $again (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 4))))))"#;
+    let mut store = Store::new(engine, None);
+    let i = linked(&mut store, &linker, text);
+    let go: TypedFunc<i32, ()> = i.typed_func(&mut store, "go").unwrap();
+    for _ in 0..8 {
+        go.call(&mut store, 0).unwrap();
+    }
+    assert_eq!(log.take(), [] as [&str; 0]);
+    for _ in 0..3 {
+        go.call(&mut store, 1).unwrap();
+        let heard = log.take();
+        // Attached after the first and the third round, detached after the second and the fourth.
+        let leaf = ["before leaf []", "after leaf []"];
+        let round = [leaf[0], leaf[1], leaf[0], leaf[1], "before toggle []", "after toggle []"];
+        assert_eq!(heard, [round, round].concat());
+    }
+    let n = i.get_export(&mut store, "n").unwrap().into_global().unwrap();
+    assert_eq!(n.get(&mut store).i32(), Some(2 * 4 * 11));
+}
+
+fn tables(engine: &Engine) {
+    let text = r#"(module (table $t 2 funcref) (type $t (func (result i32)))
+      (elem declare func $one $two)
+      (func $one (result i32) (i32.const 1))
+      (func $two (result i32) (i32.const 2))
+      (func (export "set") (param i32)
+        (table.set $t (i32.const 0)
+          (if (result funcref) (local.get 0) (then (ref.func $two)) (else (ref.func $one)))))
+      (func (export "null") (table.set $t (i32.const 0) (ref.null func)))
+      (func (export "call") (result i32) (call_indirect $t (type $t) (i32.const 0))))"#;
+    let mut store = Store::new(engine, ());
+    let linker = Linker::new(engine);
+    let [a, b] = [(); 2].map(|()| linked(&mut store, &linker, text));
+    let call: TypedFunc<(), i32> = a.typed_func(&mut store, "call").unwrap();
+    let set: TypedFunc<i32, ()> = a.typed_func(&mut store, "set").unwrap();
+    for (to, times) in [(0, 40), (1, 5), (0, 5), (1, 40)] {
+        set.call(&mut store, to).unwrap();
+        for _ in 0..times {
+            assert_eq!(call.call(&mut store, ()).unwrap(), to + 1);
+        }
+    }
+    // The same function of another instance of the module is another function.
+    let other: TypedFunc<(), i32> = b.typed_func(&mut store, "call").unwrap();
+    let error = other.call(&mut store, ()).unwrap_err();
+    assert!(error.to_string().contains("null"), "{error}");
+    let null: TypedFunc<(), ()> = a.typed_func(&mut store, "null").unwrap();
+    null.call(&mut store, ()).unwrap();
+    let error = call.call(&mut store, ()).unwrap_err();
+    assert!(error.to_string().contains("null"), "{error}");
+}
+
+fn fuel(engine: &Engine) {
+    let mut config = engine.config().clone();
+    config.fuel(true);
+    let engine = Engine::new(&config).unwrap();
+    let text = r#"(module (func $leaf (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
+      (func (export "go") (param i32) (result i32)
+        (loop (local.set 0 (call $leaf (local.get 0))) (br_if 0 (i32.lt_s (local.get 0) (i32.const 100))))
+        (local.get 0)))"#;
+    let mut store = Store::new(&engine, ());
+    let i = linked(&mut store, &Linker::new(&engine), text);
+    let go: TypedFunc<i32, i32> = i.typed_func(&mut store, "go").unwrap();
+    for _ in 0..5 {
+        store.set_fuel(10_000).unwrap();
+        assert_eq!(go.call(&mut store, 0).unwrap(), 100);
+        assert_eq!(10_000 - store.fuel().unwrap(), 1001);
+    }
+    // The function is the first to find that there is none left: it asks, as it would if it were called.
+    store.set_fuel(95).unwrap();
+    let error = go.call(&mut store, 0).unwrap_err();
+    assert!(error.to_string().contains("fuel"), "{error}");
+}
