@@ -8,7 +8,7 @@ pub use crate::handlers::{Call, CallHandlers, Handler, InstanceAt, Scope};
 pub use crate::maps::StackMap;
 use crate::maps::StackMaps;
 use std::ops::Range;
-use wardian_types::TrapCode;
+use wardian_types::{DefinedFuncIndex, IndexVec, TrapCode};
 use wardian_vm::unwind::Saved;
 
 /// An instruction that can trap.
@@ -68,6 +68,23 @@ impl CompiledFunction {
     }
 }
 
+wardian_types::index_types! {
+    /// A function of compiled code: which one it is there. Code may have only some of a module's functions.
+    pub struct CompiledIndex;
+}
+
+impl CompiledIndex {
+    /// The function in code that has all functions of its module.
+    pub const fn of_whole(defined: DefinedFuncIndex) -> CompiledIndex {
+        CompiledIndex(defined.as_u32())
+    }
+
+    /// The module's function, of code that has all functions of its module.
+    pub const fn in_whole(self) -> DefinedFuncIndex {
+        DefinedFuncIndex::from_u32(self.0)
+    }
+}
+
 /// The code of a module's functions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CompiledCode {
@@ -75,9 +92,9 @@ pub struct CompiledCode {
     align: u32,
     text: Vec<u8>,
     /// Start and end of each function's code, in order.
-    functions: Vec<[u32; 2]>,
+    functions: IndexVec<CompiledIndex, [u32; 2]>,
     /// Which registers each of them saves: as [`Saved`].
-    saved: Vec<u8>,
+    saved: IndexVec<CompiledIndex, u8>,
     trap_offsets: Vec<u32>,
     trap_codes: Vec<u8>,
     location_offsets: Vec<u32>,
@@ -106,8 +123,8 @@ impl CompiledCode {
     ) -> Result<CompiledCode, CompileError> {
         let size = functions.iter().map(|f| f.text.len() + f.align.max(align) as usize).sum();
         let mut code = CompiledCode { align, ..CompiledCode::default() };
-        code.functions.reserve_exact(functions.len());
-        code.saved.reserve_exact(functions.len());
+        code.functions.reserve(functions.len());
+        code.saved.reserve(functions.len());
         code.text.reserve_exact(size);
         code.trap_offsets.reserve_exact(functions.iter().map(|f| f.traps.len()).sum());
         code.trap_codes.reserve_exact(functions.iter().map(|f| f.traps.len()).sum());
@@ -195,10 +212,9 @@ impl CompiledCode {
         self.functions.is_empty()
     }
 
-    /// Where in the text a function's code lies, by its position among those that the module
-    /// defines. Empty if there is no such function.
-    pub fn function(&self, defined: u32) -> Range<u32> {
-        self.functions.get(defined as usize).map_or(0..0, |[start, end]| *start..*end)
+    /// Where in the text a function's code lies. Empty if there is no such function.
+    pub fn function(&self, at: CompiledIndex) -> Range<u32> {
+        self.functions.get(at).map_or(0..0, |[start, end]| *start..*end)
     }
 
     /// Whether there is code for every function: what a program ran may be all that was compiled.
@@ -206,10 +222,9 @@ impl CompiledCode {
         self.functions.iter().all(|[start, end]| start < end)
     }
 
-    /// The code of one function, by its position among those that the module defines, as it was before
-    /// it was laid out; `text` is that of all functions. None if there is no code for it.
-    pub fn extract(&self, defined: u32, text: &[u8]) -> Option<CompiledFunction> {
-        let range = self.function(defined);
+    /// The code of one function as it was before it was laid out; `text` is that of all functions. None if there is no code for it.
+    pub fn extract(&self, at: CompiledIndex, text: &[u8]) -> Option<CompiledFunction> {
+        let range = self.function(at);
         let code = text.get(range.start as usize..range.end as usize).filter(|c| !c.is_empty())?;
         let within = |offsets: &[u32]| {
             let start = offsets.partition_point(|o| *o < range.start);
@@ -238,9 +253,9 @@ impl CompiledCode {
             align: self.align,
             traps: traps.collect(),
             locations: locations.collect(),
-            saved: Saved(self.saved.get(defined as usize).copied().unwrap_or_default()),
+            saved: Saved(self.saved.get(at).copied().unwrap_or_default()),
             maps: self.maps.extract(range),
-            frames: FrameTable::from_words(self.frames.of(defined)),
+            frames: FrameTable::from_words(self.frames.of(at)),
         })
     }
 
@@ -260,14 +275,15 @@ impl CompiledCode {
     }
 
     /// The function whose code is at this offset in the text.
-    pub fn find(&self, offset: u32) -> Option<u32> {
-        let i = self.functions.partition_point(|f| f[0] <= offset).checked_sub(1)?;
-        (offset < self.functions[i][1]).then_some(i as u32)
+    pub fn find(&self, offset: u32) -> Option<CompiledIndex> {
+        let i = self.functions.as_slice().partition_point(|f| f[0] <= offset).checked_sub(1)?;
+        let found = CompiledIndex::from_usize(i);
+        (offset < self.functions[found][1]).then_some(found)
     }
 
     /// Which registers the function around this offset in the text saves in its frame.
     pub fn saved_at(&self, offset: u32) -> Option<Saved> {
-        self.saved.get(self.find(offset)? as usize).copied().map(Saved)
+        self.saved.get(self.find(offset)?).copied().map(Saved)
     }
 
     /// The reason of a trap of the instruction at this offset in the text.
@@ -325,7 +341,7 @@ impl CompiledCode {
     /// As [`CompiledCode::location`]; where that is not known, as of code that was moved by the
     /// optimiser, an operator nearby in the same function: the last one before, else the first after.
     pub fn location_near(&self, offset: u32) -> Option<u32> {
-        let [start, end] = self.functions[self.find(offset)? as usize];
+        let [start, end] = self.functions[self.find(offset)?];
         let is_known = |i: &usize| self.location_wasm[*i] != u32::MAX;
         let after = self.location_offsets.partition_point(|o| *o <= offset);
         let mut before = (0..after).rev().take_while(|i| self.location_offsets[*i] >= start);
@@ -375,7 +391,7 @@ impl CompiledCode {
         ] {
             out.extend_from_slice(&(n as u32).to_le_bytes());
         }
-        put(&mut out, self.functions.as_flattened());
+        put(&mut out, self.functions.as_slice().as_flattened());
         put(&mut out, &self.trap_offsets);
         put(&mut out, &self.location_offsets);
         put(&mut out, &self.location_wasm);
@@ -386,7 +402,7 @@ impl CompiledCode {
         self.maps.columns().into_iter().for_each(|column| put(&mut out, column));
         put(&mut out, &self.frames.ends);
         put(&mut out, &self.frames.words);
-        out.extend_from_slice(&self.saved);
+        out.extend_from_slice(self.saved.as_slice());
         out.extend_from_slice(&self.trap_codes);
         out.extend_from_slice(&self.text);
         out
@@ -427,7 +443,7 @@ impl CompiledCode {
         let code = CompiledCode {
             origin,
             align,
-            functions: functions.as_chunks::<2>().0.to_vec(),
+            functions: functions.as_chunks::<2>().0.to_vec().into(),
             trap_offsets: reader.words(traps as usize)?,
             location_offsets: reader.words(locations as usize)?,
             location_wasm: reader.words(locations as usize)?,
@@ -445,7 +461,7 @@ impl CompiledCode {
                 ends: reader.words(frame_ends as usize)?,
                 words: reader.words(frame_words as usize)?,
             },
-            saved: reader.take(functions.len() / 2)?.to_vec(),
+            saved: reader.take(functions.len() / 2)?.to_vec().into(),
             trap_codes: reader.take(traps as usize)?.to_vec(),
             text: reader.take(text as usize)?.to_vec(),
         };

@@ -7,7 +7,7 @@ use crate::slots::store_slots;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, SigRef, Value, types};
 use wardian_module::operators::Call;
-use wardian_types::{FuncType, TrapCode};
+use wardian_types::{FuncIndex, FuncType, TableIndex, TrapCode, TypeIndex};
 use wardian_vm::layout::{Builtin, func, instance, store_ctx};
 
 /// What to call, and with which context.
@@ -50,14 +50,14 @@ impl<'a> Translator<'a, '_> {
         Ok(())
     }
 
-    pub(super) fn function_type(&self, index: u32) -> Outcome<u32> {
-        let ty = self.env.info.functions.get(index as usize).copied();
+    pub(super) fn function_type(&self, index: FuncIndex) -> Outcome<TypeIndex> {
+        let ty = self.env.info.functions.get(index).copied();
         ty.ok_or_else(|| Fail(format!("there is no function {index}")))
     }
 
     /// The code of a function comes from a table in the instance at every call: entries are
     /// patched while the guest runs, when a listener comes or hot code replaces cold.
-    fn function(&mut self, index: u32) -> Callee {
+    fn function(&mut self, index: FuncIndex) -> Callee {
         let layout = self.env.layout;
         match self.env.info.defined_function(index) {
             Some(defined) => {
@@ -77,7 +77,7 @@ impl<'a> Translator<'a, '_> {
         }
     }
 
-    fn table_element(&mut self, type_index: u32, table: u32) -> Outcome<Callee> {
+    fn table_element(&mut self, type_index: TypeIndex, table: TableIndex) -> Outcome<Callee> {
         self.signature(type_index)?;
         let index = self.pop_extended()?;
         let address = self.element_address(table, index, TrapCode::UndefinedElement)?;
@@ -92,8 +92,8 @@ impl<'a> Translator<'a, '_> {
             self.b.ins().load(types::I32, flags, element, func::SIG)
         };
         let ids = self.load_fixed(types::I64, self.vmctx, instance::SIGNATURES);
-        let offset =
-            i32::try_from(u64::from(type_index) * 4).map_err(|_| Fail("too many types".into()))?;
+        let offset = i32::try_from(u64::from(type_index.as_u32()) * 4)
+            .map_err(|_| Fail("too many types".into()))?;
         let wanted = self.load_fixed(types::I32, ids, offset);
         let differs = self.b.ins().icmp(IntCC::NotEqual, found, wanted);
         self.check_signature(element, type_index, differs)?;
@@ -104,7 +104,7 @@ impl<'a> Translator<'a, '_> {
     }
 
     /// The function that the topmost operand refers to, which validation has proved to be of this type.
-    fn reference(&mut self, type_index: u32) -> Outcome<Callee> {
+    fn reference(&mut self, type_index: TypeIndex) -> Outcome<Callee> {
         self.signature(type_index)?;
         let reference = self.pop()?;
         let null = TrapCode::NullFunctionReference;
@@ -128,7 +128,7 @@ impl<'a> Translator<'a, '_> {
         self.b.ins().store(flags, self.vmctx, store, store_ctx::INDIRECT_CALLER);
     }
 
-    fn type_sig(&mut self, index: u32) -> Outcome<(SigRef, &'a FuncType)> {
+    fn type_sig(&mut self, index: TypeIndex) -> Outcome<(SigRef, &'a FuncType)> {
         let ty = self.signature(index)?;
         let b = &mut self.b;
         let sig =
@@ -144,7 +144,7 @@ impl<'a> Translator<'a, '_> {
         Ok(args)
     }
 
-    fn call(&mut self, type_index: u32, callee: &Callee) -> Outcome {
+    fn call(&mut self, type_index: TypeIndex, callee: &Callee) -> Outcome {
         let (sig, ty) = self.type_sig(type_index)?;
         let args = self.call_args(ty, callee.ctx)?;
         let stored = self.store_for_call()?;
@@ -156,7 +156,7 @@ impl<'a> Translator<'a, '_> {
         Ok(())
     }
 
-    fn tail_call(&mut self, type_index: u32, callee: &Callee) -> Outcome {
+    fn tail_call(&mut self, type_index: TypeIndex, callee: &Callee) -> Outcome {
         let (sig, ty) = self.type_sig(type_index)?;
         let args = self.call_args(ty, callee.ctx)?;
         if self.env.tells {

@@ -4,7 +4,7 @@ use crate::settings::{MemoryVariant, Tunables};
 use cranelift_codegen::ir::{AbiParam, Signature, Type, types};
 use cranelift_codegen::isa::CallConv;
 use wardian_module::ModuleInfo;
-use wardian_types::{FuncType, ValType};
+use wardian_types::{FuncType, MemoryIndex, ValType};
 use wardian_vm::layout::InstanceLayout;
 use wardian_vm::unwind::CALLEE_SAVED;
 
@@ -36,8 +36,8 @@ pub(crate) enum MemoryStyle {
 
 impl Env<'_> {
     /// How to reach memory `index`.
-    pub(crate) fn memory_style(&self, index: u32) -> MemoryStyle {
-        let ty = &self.info.memories[index as usize];
+    pub(crate) fn memory_style(&self, index: MemoryIndex) -> MemoryStyle {
+        let ty = &self.info.memories[index];
         let plain = !ty.memory64 && ty.page_size_log2 == 16;
         if plain && self.tunables.signals && self.variant == MemoryVariant::Guarded {
             MemoryStyle::Guarded { guard_size: self.tunables.guard_size }
