@@ -2,6 +2,7 @@
 
 use crate::matrix::{Behaviour, instance, module};
 use wardian::allocator::PoolingAllocator;
+use wardian::inspect::FuncIndex;
 use wardian::{
     Config, CoreFeatures, Engine, ErrorKind, Func, FuncType, Instance, InstantiateOptions,
     LimitKind, Linker, Module, Store, TrapCode, UsageKind, Val, ValType,
@@ -185,7 +186,9 @@ fn traps(engine: &Engine) {
             let offset = frame.code_offset().unwrap_or_else(|| panic!("no offset in {name}"));
             let module = frame.module();
             let code = module.info().code_section;
-            let body = &module.info().bodies[frame.func_index() as usize];
+            let func = FuncIndex::from_u32(frame.func_index());
+            let defined = module.info().defined_function(func).expect("a guest's function");
+            let body = &module.info().bodies[defined];
             assert!(body.contains(&(code + offset as usize)), "{name}: {offset:#x}");
         }
     }

@@ -17,6 +17,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("an engine without signals refuses samplers", without_signals),
     ("samples show the hot function and its callers", hot),
     ("samples of small functions show their callers", small),
+    ("samples have frames of inlined functions", inlined),
     ("samples show the host at work, and who called it", host),
     ("samples go through nested guests", nested),
     ("listeners are not seen in samples, but as host", listened),
@@ -143,6 +144,8 @@ fn small(engine: &Engine) {
     if !is_possible(engine) {
         return;
     }
+    // A function that is called, however small it is.
+    let engine = &Engine::new(engine.config().clone().inlining(false)).unwrap();
     let text = r#"(module
       (func $leaf (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
       (func $loop (param i32) (result i32) (local $x i32)
@@ -159,6 +162,36 @@ fn small(engine: &Engine) {
     let in_leaf: Vec<_> = samples.iter().filter(|s| in_leaf(s)).cloned().collect();
     assert!(in_leaf.len() > 20, "{} of {}", in_leaf.len(), samples.len());
     mostly(&in_leaf, 98, &["leaf", "loop", "run"]);
+}
+
+/// Functions that are compiled into their callers have frames too.
+fn inlined(engine: &Engine) {
+    if engine.config().has_function_listeners() || !is_possible(engine) {
+        return;
+    }
+    let divisions = "(local.set 0 (i32.div_s (local.get 0) (i32.const -3)))".repeat(2)
+        + "(local.set 0 (i32.div_s (i32.const 1000000007) (i32.or (local.get 0) (i32.const 1))))";
+    let text = format!(
+        r#"(module (table funcref (elem $other)) (type $t (func (param i32) (result i32)))
+      (func $leaf (type $t) {divisions} (local.get 0))
+      (func $other (type $t) {divisions} (i32.add (local.get 0) (i32.const 1)))
+      (func $loop (param i32) (result i32) (local $x i32)
+        (loop $l (local.set $x (call_indirect (type $t) (call $leaf (local.get $x)) (i32.const 0)))
+          (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+        (local.get $x))
+      (func $run (export "run") (drop (call $loop (i32.const 1000000)))))"#
+    );
+    let mut store = Store::new(engine, ());
+    let i = instance(&mut store, &text);
+    let run = i.typed_func::<(), ()>(&mut store, "run").unwrap();
+    let sampler = Sampler::start(&mut store, options()).unwrap();
+    let samples = sampled(engine, &sampler, 400, || run.call(&mut store, ()).unwrap());
+    for leaf in ["leaf", "other"] {
+        let first = |s: &ResolvedSample| s.frames.first().is_some_and(|f| f.to_string() == leaf);
+        let in_leaf: Vec<_> = samples.iter().filter(|s| first(s)).cloned().collect();
+        assert!(in_leaf.len() > 60, "{} of {} in {leaf}", in_leaf.len(), samples.len());
+        mostly(&in_leaf, 98, &[leaf, "loop", "run"]);
+    }
 }
 
 const CALLS_HOST: &str = r#"(module (import "h" "work" (func $work))

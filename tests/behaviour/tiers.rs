@@ -317,6 +317,7 @@ fn too_complex(engine: &Engine) {
     let hostile = nested(20_000);
     let mut config = engine.config().clone();
     config.engine(EngineKind::Tiered).hot_after(Some(20)).background_compilation(true);
+    config.inlining(false);
     let tiered = Engine::new(config.compile_threads(2)).unwrap();
     {
         let mut store = Store::new(&tiered, ());
@@ -366,6 +367,8 @@ fn not_past_the_deadline(engine: &Engine) {
 fn what_is_compiled(engine: &Engine) {
     let listened = engine.config().has_function_listeners();
     for engine in tiered(engine, &[20]) {
+        // Else the small function is never called by compiled code.
+        let engine = Engine::new(engine.config().clone().inlining(false)).unwrap();
         let m = module(&engine, WORK);
         let mut store = Store::new(&engine, ());
         let i = Instance::new(&mut store, &m, &[]).unwrap();

@@ -22,6 +22,7 @@ use std::io::Write;
 use std::path::Path;
 use wardian::{CoreFeatures, ExternType, FuncType, inspect::DebugInfo};
 use wardian_module::{ItemIndex, Module};
+use wardian_types::{Index, IndexVec};
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit> {
     let place = Place::of(&args.file)?;
@@ -158,40 +159,45 @@ impl<'a> Summary<'a> {
     /// Index and name of the start function.
     fn start(&self) -> Option<(u32, Option<&str>)> {
         let start = self.module.info().start?;
-        Some((start, self.module.func_name(start)))
+        Some((start.as_u32(), self.module.func_name(start)))
     }
 
     fn memories(&self) -> Vec<Item> {
         let info = self.module.info();
-        self.items(info.memories.len(), info.imported_memories, ItemIndex::Memory)
+        self.items(&info.memories, info.imported_memories, ItemIndex::Memory)
     }
 
     fn tables(&self) -> Vec<Item> {
         let info = self.module.info();
-        self.items(info.tables.len(), info.imported_tables, ItemIndex::Table)
+        self.items(&info.tables, info.imported_tables, ItemIndex::Table)
     }
 
     fn globals(&self) -> Vec<Item> {
         let info = self.module.info();
-        self.items(info.globals.len(), info.imported_globals, ItemIndex::Global)
+        self.items(&info.globals, info.imported_globals, ItemIndex::Global)
     }
 
     fn tags(&self) -> Vec<Item> {
         let info = self.module.info();
-        self.items(info.tags.len(), info.imported_tags, ItemIndex::Tag)
+        self.items(&info.tags, info.imported_tags, ItemIndex::Tag)
     }
 
-    fn items(&self, count: usize, imported: u32, index: fn(u32) -> ItemIndex) -> Vec<Item> {
+    fn items<I: Index, T>(
+        &self,
+        space: &IndexVec<I, T>,
+        imported: u32,
+        index: fn(I) -> ItemIndex,
+    ) -> Vec<Item> {
         let info = self.module.info();
         // Of several names the first one.
         let exports = info.exports.iter().rev();
         let names: HashMap<ItemIndex, &str> = exports.map(|e| (e.item, e.name.as_str())).collect();
-        let item = |i: u32| Item {
-            imported: i < imported,
+        let item = |i: I| Item {
+            imported: i.index() < imported as usize,
             export: names.get(&index(i)).map(|name| (*name).to_owned()),
             ty: info.item_type(index(i)),
         };
-        (0..u32::try_from(count).unwrap_or(u32::MAX)).map(item).collect()
+        space.indices().map(item).collect()
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64};
 use wardian_module::ModuleInfo;
+use wardian_types::TagIndex;
 use wardian_vm::interpreted::Function;
 use wardian_vm::layout::InstanceLayout;
 
@@ -52,16 +53,13 @@ impl From<wasmparser::BinaryReaderError> for TranslateError {
     }
 }
 
-/// Means every tag in [`Handler::tag`].
-pub const ANY_TAG: u32 = u32::MAX;
-
 /// A handler of exceptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handler {
     /// Where it is, in units of code.
     pub target: u32,
-    /// The tag that it catches, as its index in the module, or [`ANY_TAG`].
-    pub tag: u32,
+    /// The tag that it catches; none if it catches every one.
+    pub tag: Option<TagIndex>,
     /// The slot from which on it wants the values.
     pub values: i32,
     /// The slot in which it wants a reference to the exception.

@@ -8,7 +8,7 @@ pub use crate::handlers::{Call, CallHandlers, Handler, InstanceAt, Scope};
 pub use crate::maps::StackMap;
 use crate::maps::StackMaps;
 use std::ops::Range;
-use wardian_types::TrapCode;
+use wardian_types::{DefinedFuncIndex, IndexVec, TrapCode};
 use wardian_vm::unwind::Saved;
 
 /// An instruction that can trap.
@@ -40,8 +40,8 @@ pub struct Inlined {
     pub first: u32,
     /// Bytes of the body.
     pub len: u32,
-    /// The function, by its position among those that the module defines.
-    pub defined: u32,
+    /// The function.
+    pub defined: DefinedFuncIndex,
     /// Where its body begins in the code section.
     pub start: u32,
     /// The call that it stands for.
@@ -52,10 +52,11 @@ impl Inlined {
     const WORDS: usize = 5;
 
     fn to_words(self) -> [u32; Inlined::WORDS] {
-        [self.first, self.len, self.defined, self.start, self.site]
+        [self.first, self.len, self.defined.as_u32(), self.start, self.site]
     }
 
     fn from_words([first, len, defined, start, site]: [u32; Inlined::WORDS]) -> Inlined {
+        let defined = DefinedFuncIndex::from_u32(defined);
         Inlined { first, len, defined, start, site }
     }
 
@@ -108,6 +109,23 @@ impl CompiledFunction {
     }
 }
 
+wardian_types::index_types! {
+    /// A function of compiled code: which one it is there. Code may have only some of a module's functions.
+    pub struct CompiledIndex;
+}
+
+impl CompiledIndex {
+    /// The function in code that has all functions of its module.
+    pub const fn of_whole(defined: DefinedFuncIndex) -> CompiledIndex {
+        CompiledIndex(defined.as_u32())
+    }
+
+    /// The module's function, of code that has all functions of its module.
+    pub const fn in_whole(self) -> DefinedFuncIndex {
+        DefinedFuncIndex::from_u32(self.0)
+    }
+}
+
 /// The code of a module's functions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CompiledCode {
@@ -115,9 +133,9 @@ pub struct CompiledCode {
     align: u32,
     text: Vec<u8>,
     /// Start and end of each function's code, in order.
-    functions: Vec<[u32; 2]>,
+    functions: IndexVec<CompiledIndex, [u32; 2]>,
     /// Which registers each of them saves: as [`Saved`].
-    saved: Vec<u8>,
+    saved: IndexVec<CompiledIndex, u8>,
     trap_offsets: Vec<u32>,
     trap_codes: Vec<u8>,
     location_offsets: Vec<u32>,
@@ -149,8 +167,8 @@ impl CompiledCode {
     ) -> Result<CompiledCode, CompileError> {
         let size = functions.iter().map(|f| f.text.len() + f.align.max(align) as usize).sum();
         let mut code = CompiledCode { align, ..CompiledCode::default() };
-        code.functions.reserve_exact(functions.len());
-        code.saved.reserve_exact(functions.len());
+        code.functions.reserve(functions.len());
+        code.saved.reserve(functions.len());
         code.text.reserve_exact(size);
         code.trap_offsets.reserve_exact(functions.iter().map(|f| f.traps.len()).sum());
         code.trap_codes.reserve_exact(functions.iter().map(|f| f.traps.len()).sum());
@@ -239,10 +257,9 @@ impl CompiledCode {
         self.functions.is_empty()
     }
 
-    /// Where in the text a function's code lies, by its position among those that the module
-    /// defines. Empty if there is no such function.
-    pub fn function(&self, defined: u32) -> Range<u32> {
-        self.functions.get(defined as usize).map_or(0..0, |[start, end]| *start..*end)
+    /// Where in the text a function's code lies. Empty if there is no such function.
+    pub fn function(&self, at: CompiledIndex) -> Range<u32> {
+        self.functions.get(at).map_or(0..0, |[start, end]| *start..*end)
     }
 
     /// Whether there is code for every function: what a program ran may be all that was compiled.
@@ -250,10 +267,9 @@ impl CompiledCode {
         self.functions.iter().all(|[start, end]| start < end)
     }
 
-    /// The code of one function, by its position among those that the module defines, as it was before
-    /// it was laid out; `text` is that of all functions. None if there is no code for it.
-    pub fn extract(&self, defined: u32, text: &[u8]) -> Option<CompiledFunction> {
-        let range = self.function(defined);
+    /// The code of one function as it was before it was laid out; `text` is that of all functions. None if there is no code for it.
+    pub fn extract(&self, at: CompiledIndex, text: &[u8]) -> Option<CompiledFunction> {
+        let range = self.function(at);
         let code = text.get(range.start as usize..range.end as usize).filter(|c| !c.is_empty())?;
         let within = |offsets: &[u32]| {
             let start = offsets.partition_point(|o| *o < range.start);
@@ -282,10 +298,10 @@ impl CompiledCode {
             align: self.align,
             traps: traps.collect(),
             locations: locations.collect(),
-            saved: Saved(self.saved.get(defined as usize).copied().unwrap_or_default()),
+            saved: Saved(self.saved.get(at).copied().unwrap_or_default()),
             maps: self.maps.extract(range),
-            frames: FrameTable::from_words(self.frames.of(defined)),
-            inlined: self.inlined_in(defined).iter().copied().map(Inlined::from_words).collect(),
+            frames: FrameTable::from_words(self.frames.of(at)),
+            inlined: self.inlined_in(at).iter().copied().map(Inlined::from_words).collect(),
         })
     }
 
@@ -305,14 +321,15 @@ impl CompiledCode {
     }
 
     /// The function whose code is at this offset in the text.
-    pub fn find(&self, offset: u32) -> Option<u32> {
-        let i = self.functions.partition_point(|f| f[0] <= offset).checked_sub(1)?;
-        (offset < self.functions[i][1]).then_some(i as u32)
+    pub fn find(&self, offset: u32) -> Option<CompiledIndex> {
+        let i = self.functions.as_slice().partition_point(|f| f[0] <= offset).checked_sub(1)?;
+        let found = CompiledIndex::from_usize(i);
+        (offset < self.functions[found][1]).then_some(found)
     }
 
     /// Which registers the function around this offset in the text saves in its frame.
     pub fn saved_at(&self, offset: u32) -> Option<Saved> {
-        self.saved.get(self.find(offset)? as usize).copied().map(Saved)
+        self.saved.get(self.find(offset)?).copied().map(Saved)
     }
 
     /// The reason of a trap of the instruction at this offset in the text.
@@ -367,10 +384,10 @@ impl CompiledCode {
         Some(self.inlined_at_place(function, wasm).map_or(wasm, |body| body.site))
     }
 
-    /// Where that is in another function whose body is here, if the code is of one: the function, by its position
-    /// among those that the module defines, and the offset of the operator in the code section.
+    /// Where that is in another function whose body is here, if the code is of one: the function
+    /// and the offset of the operator in the code section.
     /// [`CompiledCode::location`] is where that would have been called.
-    pub fn inlined_at(&self, offset: u32) -> Option<(u32, u32)> {
+    pub fn inlined_at(&self, offset: u32) -> Option<(DefinedFuncIndex, u32)> {
         let function = self.find(offset)?;
         let wasm = self.place(offset)?;
         let body = self.inlined_at_place(function, wasm)?;
@@ -382,19 +399,19 @@ impl CompiledCode {
         Some(self.location_wasm[i]).filter(|w| *w != u32::MAX)
     }
 
-    fn inlined_at_place(&self, function: u32, wasm: u32) -> Option<Inlined> {
+    fn inlined_at_place(&self, function: CompiledIndex, wasm: u32) -> Option<Inlined> {
         let bodies = self.inlined_in(function);
         let at = bodies.partition_point(|body| body[0] <= wasm).checked_sub(1)?;
         Some(Inlined::from_words(bodies[at])).filter(|body| body.offset(wasm).is_some())
     }
 
     /// The bodies of others that a function has.
-    fn inlined_in(&self, function: u32) -> &[[u32; Inlined::WORDS]] {
+    fn inlined_in(&self, function: CompiledIndex) -> &[[u32; Inlined::WORDS]] {
         let end = |function: usize| self.inlined_ends.get(function).map(|end| *end as usize);
-        let start = function.checked_sub(1).map_or(Some(0), |before| end(before as usize));
+        let start = function.index().checked_sub(1).map_or(Some(0), &end);
         let all = self.inlined.len();
         let start = start.unwrap_or(all);
-        self.inlined.get(start..end(function as usize).unwrap_or(all)).unwrap_or_default()
+        self.inlined.get(start..end(function.index()).unwrap_or(all)).unwrap_or_default()
     }
 
     /// Most functions have none, and most modules no function that has one.
@@ -409,7 +426,7 @@ impl CompiledCode {
     /// As [`CompiledCode::location`]; where that is not known, as of code that was moved by the
     /// optimiser, an operator nearby in the same function: the last one before, else the first after.
     pub fn location_near(&self, offset: u32) -> Option<u32> {
-        let [start, end] = self.functions[self.find(offset)? as usize];
+        let [start, end] = self.functions[self.find(offset)?];
         let is_known = |i: &usize| self.location_wasm[*i] != u32::MAX;
         let after = self.location_offsets.partition_point(|o| *o <= offset);
         let mut before = (0..after).rev().take_while(|i| self.location_offsets[*i] >= start);
@@ -462,7 +479,7 @@ impl CompiledCode {
         ] {
             out.extend_from_slice(&(n as u32).to_le_bytes());
         }
-        put(&mut out, self.functions.as_flattened());
+        put(&mut out, self.functions.as_slice().as_flattened());
         put(&mut out, &self.trap_offsets);
         put(&mut out, &self.location_offsets);
         put(&mut out, &self.location_wasm);
@@ -475,7 +492,7 @@ impl CompiledCode {
         put(&mut out, &self.frames.words);
         put(&mut out, &self.inlined_ends);
         put(&mut out, self.inlined.as_flattened());
-        out.extend_from_slice(&self.saved);
+        out.extend_from_slice(self.saved.as_slice());
         out.extend_from_slice(&self.trap_codes);
         out.extend_from_slice(&self.text);
         out
@@ -518,7 +535,7 @@ impl CompiledCode {
         let code = CompiledCode {
             origin,
             align,
-            functions: functions.as_chunks::<2>().0.to_vec(),
+            functions: functions.as_chunks::<2>().0.to_vec().into(),
             trap_offsets: reader.words(traps as usize)?,
             location_offsets: reader.words(locations as usize)?,
             location_wasm: reader.words(locations as usize)?,
@@ -542,7 +559,7 @@ impl CompiledCode {
                 .as_chunks::<{ Inlined::WORDS }>()
                 .0
                 .to_vec(),
-            saved: reader.take(functions.len() / 2)?.to_vec(),
+            saved: reader.take(functions.len() / 2)?.to_vec().into(),
             trap_codes: reader.take(traps as usize)?.to_vec(),
             text: reader.take(text as usize)?.to_vec(),
         };

@@ -11,7 +11,7 @@ use cranelift_codegen::isa::OwnedTargetIsa;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use wardian_module::ModuleInfo;
-use wardian_types::FuncType;
+use wardian_types::{DefinedFuncIndex, FuncIndex, FuncType};
 use wardian_vm::layout::InstanceLayout;
 
 /// Counts up when the contract between compiled code and runtime changes.
@@ -122,26 +122,26 @@ impl Compiler {
         &self,
         info: &ModuleInfo,
         bytes: &[u8],
-        defined: u32,
+        defined: DefinedFuncIndex,
         variant: MemoryVariant,
-        expected: &[(u32, u32)],
+        expected: &[(u32, DefinedFuncIndex)],
     ) -> Result<CompiledFunction, CompileError> {
         let env = Env { expected, ..self.env(info, bytes, variant) };
         self.compile_in(&mut Worker::new(), &env, defined, None)
     }
 
-    /// Compiles some functions, by their positions among those that the module defines, one behind the
-    /// other: the first of `functions` is the first of the code. For work beside that of others it uses
+    /// Compiles some functions, one behind the other: the first of `functions` is the first of the code. For work beside that of others it uses
     /// no thread but the caller's.
     pub fn compile_some(
         &self,
         info: &ModuleInfo,
         bytes: &[u8],
-        functions: &[u32],
+        functions: &[DefinedFuncIndex],
         variant: MemoryVariant,
     ) -> Result<CompiledCode, CompileError> {
         let (env, mut worker) = (self.env(info, bytes, variant), Worker::new());
-        let compile = |defined: &u32| self.compile_in(&mut worker, &env, *defined, None);
+        let compile =
+            |defined: &DefinedFuncIndex| self.compile_in(&mut worker, &env, *defined, None);
         self.assemble(functions.iter().map(compile).collect::<Result<_, _>>()?)
     }
 
@@ -155,10 +155,10 @@ impl Compiler {
         &self,
         info: &ModuleInfo,
         bytes: &[u8],
-        defined: u32,
+        defined: DefinedFuncIndex,
         loop_offset: u32,
         variant: MemoryVariant,
-        expected: &[(u32, u32)],
+        expected: &[(u32, DefinedFuncIndex)],
     ) -> Result<CompiledFunction, CompileError> {
         let env = Env { expected, ..self.env(info, bytes, variant) };
         self.compile_in(&mut Worker::new(), &env, defined, Some(loop_offset))
@@ -168,27 +168,23 @@ impl Compiler {
         &self,
         worker: &mut Worker,
         env: &Env<'_>,
-        defined: u32,
+        defined: DefinedFuncIndex,
         loop_entry: Option<u32>,
     ) -> Result<CompiledFunction, CompileError> {
         worker.body(&*self.shared.isa, env, defined, loop_entry).map_err(|reason| {
-            CompileError::Function {
-                index: env.info.imported_functions.saturating_add(defined),
-                reason,
-            }
+            CompileError::Function { index: env.info.func_index(defined), reason }
         })
     }
 
-    /// What calls of a function go through while somebody listens to it, by its position among those
-    /// that the module defines.
+    /// What calls of a function go through while somebody listens to it.
     pub fn listener_wrapper(
         &self,
         info: &ModuleInfo,
-        defined: u32,
+        defined: DefinedFuncIndex,
         caller: CallerOf,
         tail_calls: bool,
     ) -> Result<CompiledFunction, CompileError> {
-        let index = info.imported_functions.saturating_add(defined);
+        let index = info.func_index(defined);
         let wrapping = if tail_calls { Wrapping::Ahead } else { Wrapping::Around };
         let (worker, ty) = (&mut Worker::new(), info.func_type(index));
         listen::wrapper(worker, &*self.shared.isa, ty, defined, caller, wrapping)
@@ -197,8 +193,8 @@ impl Compiler {
 
     /// Whether a function makes tail calls. Then its wrapper needs a body that notifies listeners at its end:
     /// see [`Compiler::compile_notifying`].
-    pub fn makes_tail_calls(info: &ModuleInfo, bytes: &[u8], defined: u32) -> bool {
-        let range = info.bodies.get(defined as usize).cloned();
+    pub fn makes_tail_calls(info: &ModuleInfo, bytes: &[u8], defined: DefinedFuncIndex) -> bool {
+        let range = info.bodies.get(defined).cloned();
         let body = range.and_then(|range| bytes.get(range));
         body.is_some_and(listen::makes_tail_calls)
     }
@@ -208,7 +204,7 @@ impl Compiler {
         &self,
         info: &ModuleInfo,
         bytes: &[u8],
-        defined: u32,
+        defined: DefinedFuncIndex,
         variant: MemoryVariant,
     ) -> Result<CompiledFunction, CompileError> {
         let env = Env { tells: true, ..self.env(info, bytes, variant) };

@@ -1,5 +1,7 @@
 //! Why code could not be produced.
 
+use wardian_types::FuncIndex;
+
 /// Why a module, function or trampoline could not be compiled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -10,8 +12,8 @@ pub enum CompileError {
     /// One function cannot be compiled: it exceeds a limit of this compiler, or it is not valid.
     #[error("cannot compile function {index}: {reason}")]
     Function {
-        /// The function's index in the module, imports included.
-        index: u32,
+        /// The function.
+        index: FuncIndex,
         /// What is wrong with it.
         reason: String,
     },

@@ -13,7 +13,9 @@
 //! A point is a call that has not returned, or an operator before which the function asks whether somebody wants a
 //! checkpoint. A bit for each cell says whether its local is live there. What is live was stored before.
 
+use crate::code::CompiledIndex;
 use std::ops::Range;
+use wardian_types::{DefinedFuncIndex, IndexVec, LocalIndex};
 
 /// The points of a compiled function; none if it cannot be captured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,9 +25,14 @@ pub struct FrameTable {
     /// The first operand, likewise.
     pub operands: i32,
     /// Which local each cell has, and where it lies, in bytes behind that of the instance.
-    pub cells: Vec<(u32, u32)>,
+    pub cells: IndexVec<CellIndex, (LocalIndex, u32)>,
     /// In ascending order of offset and side.
     pub points: Vec<FramePoint>,
+}
+
+wardian_types::index_types! {
+    /// A place in a function's frame where it stores a local.
+    pub struct CellIndex;
 }
 
 /// A point of a function.
@@ -36,7 +43,7 @@ pub struct FramePoint {
     /// Whether it is the next to be executed, rather than a call that has not returned.
     pub before: bool,
     /// The cells that are live, in ascending order.
-    pub live: Vec<u32>,
+    pub live: Vec<CellIndex>,
     /// Which of the frame's operands are exceptions that open `catch` blocks have caught.
     pub caught: Vec<u32>,
 }
@@ -56,7 +63,7 @@ impl FrameTable {
         let (cells, points) = (self.cells.len() as u32, self.points.len() as u32);
         let start = words.len();
         words.extend([self.instance as u32, self.operands as u32, cells, points, 0]);
-        self.cells.iter().for_each(|(local, at)| words.extend([local, at]));
+        self.cells.iter().for_each(|(local, at)| words.extend([local.as_u32(), *at]));
         let bits = self.cells.len().div_ceil(32);
         for point in &self.points {
             let mut list = 0;
@@ -68,7 +75,10 @@ impl FrameTable {
             words.extend([point.offset, list << 1 | u32::from(point.before)]);
             let set = words.len();
             words.resize(set + bits, 0);
-            point.live.iter().for_each(|cell| words[set + *cell as usize / 32] |= 1 << (cell % 32));
+            point
+                .live
+                .iter()
+                .for_each(|cell| words[set + cell.index() / 32] |= 1 << (cell.index() % 32));
         }
         words[start + HEADER - 1] = caught.len() as u32;
         words.extend(caught);
@@ -126,8 +136,8 @@ impl<'a> View<'a> {
         })
     }
 
-    fn cells(self) -> impl Iterator<Item = (u32, u32)> + 'a {
-        self.cells.as_chunks::<2>().0.iter().map(|[local, at]| (*local, *at))
+    fn cells(self) -> impl Iterator<Item = (LocalIndex, u32)> + 'a {
+        self.cells.as_chunks::<2>().0.iter().map(|[local, at]| (LocalIndex::from_u32(*local), *at))
     }
 
     fn key(&self, at: usize) -> Option<(u32, bool)> {
@@ -188,9 +198,11 @@ impl<'a> CapturedFrame<'a> {
     }
 
     /// The live cells, in ascending order.
-    fn live(self) -> impl Iterator<Item = u32> + 'a {
-        (0..self.view.cells.len() as u32 / 2).filter(move |cell| {
-            self.bits.get(*cell as usize / 32).is_some_and(|bits| bits & 1 << (cell % 32) != 0)
+    fn live(self) -> impl Iterator<Item = CellIndex> + 'a {
+        let cells = (0..self.view.cells.len() as u32 / 2).map(CellIndex::from_u32);
+        cells.filter(move |cell| {
+            let bits = self.bits.get(cell.index() / 32);
+            bits.is_some_and(|bits| bits & 1 << (cell.index() % 32) != 0)
         })
     }
 
@@ -200,11 +212,11 @@ impl<'a> CapturedFrame<'a> {
     }
 
     /// Its live locals, and where they are, in bytes from the frame pointer.
-    pub fn locals(self) -> impl Iterator<Item = (u32, i32)> + 'a {
+    pub fn locals(self) -> impl Iterator<Item = (LocalIndex, i32)> + 'a {
         self.live().filter_map(move |cell| {
-            let words = self.view.cells.get(2 * cell as usize..)?;
+            let words = self.view.cells.get(2 * cell.index()..)?;
             let (local, at) = (*words.first()?, *words.get(1)?);
-            Some((local, self.view.instance.wrapping_add_unsigned(at)))
+            Some((LocalIndex::from_u32(local), self.view.instance.wrapping_add_unsigned(at)))
         })
     }
 
@@ -235,28 +247,30 @@ impl FrameTables {
     }
 
     /// The words of a function.
-    pub(crate) fn of(&self, function: u32) -> &[u32] {
+    pub(crate) fn of(&self, function: CompiledIndex) -> &[u32] {
         let end = |at: usize| self.ends.get(at).map_or(0, |end| *end as usize);
-        let start = (function as usize).checked_sub(1).map_or(0, end);
-        self.words.get(start..end(function as usize)).unwrap_or_default()
+        let start = function.index().checked_sub(1).map_or(0, end);
+        self.words.get(start..end(function.index())).unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CapturedFrame, FramePoint, FrameTable, FrameTables};
+    use super::{CapturedFrame, CellIndex, FramePoint, FrameTable, FrameTables};
+    use crate::code::CompiledIndex;
+    use wardian_types::LocalIndex;
 
     fn table() -> FrameTable {
         let point = |offset, before, live: &[u32], caught: &[u32]| FramePoint {
             offset,
             before,
-            live: live.to_vec(),
+            live: live.iter().copied().map(CellIndex::from_u32).collect(),
             caught: caught.to_vec(),
         };
         FrameTable {
             instance: -400,
             operands: -64,
-            cells: (0..40).map(|cell| (cell + 3, 8 * (cell + 1))).collect(),
+            cells: (0..40).map(|cell| (LocalIndex::from_u32(cell + 3), 8 * (cell + 1))).collect(),
             points: vec![
                 point(7, false, &[0, 31, 32, 39], &[]),
                 point(7, true, &[], &[1, 4]),
@@ -273,18 +287,20 @@ mod tests {
             tables.push(table, i);
         });
         for function in 0..5 {
-            let words = tables.of(function);
+            let words = tables.of(CompiledIndex::from_u32(function));
             let expected = if matches!(function, 1 | 3) { table() } else { none.clone() };
             assert_eq!(FrameTable::from_words(words), expected, "{function}");
             let found = |offset, before| CapturedFrame::find(words, offset, before);
             assert_eq!(found(7, false).is_some(), matches!(function, 1 | 3));
             assert!(found(8, false).is_none() && found(20, true).is_none());
         }
-        let found = CapturedFrame::find(tables.of(1), 7, false).expect("it is there");
-        let locals: Vec<_> = found.locals().collect();
+        let found = CapturedFrame::find(tables.of(CompiledIndex::from_u32(1)), 7, false)
+            .expect("it is there");
+        let locals: Vec<_> = found.locals().map(|(local, at)| (local.as_u32(), at)).collect();
         assert_eq!(locals, [(3, -392), (34, -144), (35, -136), (42, -80)]);
         assert_eq!((found.instance(), found.operands(), found.caught), (-400, -64, &[][..]));
-        let found = CapturedFrame::find(tables.of(3), 7, true).expect("it is there");
+        let found = CapturedFrame::find(tables.of(CompiledIndex::from_u32(3)), 7, true)
+            .expect("it is there");
         assert_eq!((found.locals().count(), found.caught), (0, &[1, 4][..]));
     }
 

@@ -14,6 +14,7 @@ use cranelift_codegen::{Final, MachBufferFinalized};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wardian_module::Complexity;
+use wardian_types::{DefinedFuncIndex, FuncIndex};
 use wasmparser::{BinaryReader, FunctionBody};
 
 /// The longest that compiling one function may be expected to take.
@@ -36,17 +37,18 @@ impl Worker {
         &mut self,
         isa: &dyn TargetIsa,
         env: &Env<'_>,
-        defined: u32,
+        defined: DefinedFuncIndex,
         loop_entry: Option<u32>,
     ) -> Result<CompiledFunction, String> {
         self.guarded(|worker| {
             let info = env.info;
-            let range = info.bodies.get(defined as usize).ok_or("it has no body")?.clone();
+            let range = info.bodies.get(defined).ok_or("it has no body")?.clone();
             let start = range.start;
             let body = env.bytes.get(range).ok_or("its body is not in the module")?;
             let body = FunctionBody::new(BinaryReader::new(body, start as u64));
-            let index = info.imported_functions as usize + defined as usize;
-            let ty = info.functions.get(index).and_then(|t| info.signature(*t));
+            let index = info.imported_functions as usize + defined.index();
+            let ty =
+                info.functions.get(FuncIndex::from_usize(index)).and_then(|t| info.signature(*t));
             let ty = ty.ok_or("it has no type")?;
             check_complexity(env, defined)?;
             worker.context.func.signature = match loop_entry {
@@ -159,7 +161,7 @@ fn stack_maps(buffer: &MachBufferFinalized<Final>) -> Vec<StackMap> {
 }
 
 /// Refuses what would take minutes: nothing can stop the compiler in the middle of a function.
-fn check_complexity(env: &Env<'_>, defined: u32) -> Result<(), String> {
+fn check_complexity(env: &Env<'_>, defined: DefinedFuncIndex) -> Result<(), String> {
     let found = Complexity::of(env.info, env.bytes, defined);
     let seconds = found.micros() / 1_000_000;
     if seconds <= MOST_SECONDS {

@@ -1,6 +1,7 @@
 //! Handlers of exceptions, as the tables beside the code have them.
 
 use crate::code::CompiledCode;
+use wardian_types::TagIndex;
 
 /// A call with handlers of exceptions around it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,20 +63,19 @@ pub struct Scope {
     pub handlers: Vec<u32>,
 }
 
-/// The tag of a handler that catches all.
-pub(crate) const ANY_TAG: u32 = u32::MAX >> 1;
+/// The index in the word of a handler that catches all tags.
+const ANY_TAG: u32 = u32::MAX >> 1;
 
-/// What a handler catches as a word: the tag as its index in the module, and whether it takes a reference to
-/// the exception.
-pub(crate) fn handler_word(tag: u32, by_reference: bool) -> u32 {
-    tag << 1 | u32::from(by_reference)
+/// What a handler catches as a word: the tag, and whether it takes a reference to the exception.
+pub(crate) fn handler_word(tag: Option<TagIndex>, by_reference: bool) -> u32 {
+    tag.map_or(ANY_TAG, TagIndex::as_u32) << 1 | u32::from(by_reference)
 }
 
 /// A handler of exceptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handler {
-    /// The tag that it catches, as its index in the module; none for all tags.
-    pub tag: Option<u32>,
+    /// The tag that it catches; none for all tags.
+    pub tag: Option<TagIndex>,
     /// Whether it takes a reference to the exception.
     pub by_reference: bool,
     /// Its number in the function.
@@ -102,7 +102,7 @@ impl CallHandlers<'_> {
         std::iter::successors(Some(self.scope), next).flat_map(|scope| {
             let (first, words) = self.code.scope(scope);
             (first..).zip(words).map(|(number, word)| Handler {
-                tag: Some(word >> 1).filter(|tag| *tag != ANY_TAG),
+                tag: Some(word >> 1).filter(|tag| *tag != ANY_TAG).map(TagIndex::from_u32),
                 by_reference: word & 1 != 0,
                 number,
             })

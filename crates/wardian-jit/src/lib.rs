@@ -32,8 +32,8 @@ mod trampoline;
 mod translate;
 
 pub use code::{
-    Call, CallHandlers, CompiledCode, CompiledFunction, Handler, Inlined, InstanceAt, Location,
-    Origin, Scope, StackMap, Trap,
+    Call, CallHandlers, CompiledCode, CompiledFunction, CompiledIndex, Handler, Inlined,
+    InstanceAt, Location, Origin, Scope, StackMap, Trap,
 };
 pub use compiler::{ABI_REVISION, Compiler, ModuleOptions};
 pub use error::{CodeFormatError, CompileError};

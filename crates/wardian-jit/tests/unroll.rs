@@ -3,6 +3,7 @@
 // Elsewhere an offset is no immediate of the instruction that stores.
 #![cfg(target_arch = "x86_64")]
 
+use wardian_jit::CompiledIndex;
 use wardian_jit::{Capture, Compiler, MemoryVariant, ModuleOptions, OptLevel, Tunables};
 use wardian_module::Module;
 use wardian_types::CoreFeatures;
@@ -26,7 +27,8 @@ fn copies(tunables: &Tunables, body: &str) -> usize {
     let compiler = Compiler::new(tunables.clone()).expect("supported");
     let code = compiler.compile_module(module.info(), module.bytes(), &options);
     let code = code.expect("it compiles");
-    let text = &code.text()[code.function(1).start as usize..code.function(1).end as usize];
+    let text = &code.text()[code.function(CompiledIndex::from_u32(1)).start as usize
+        ..code.function(CompiledIndex::from_u32(1)).end as usize];
     text.windows(4).filter(|bytes| **bytes == MARK.to_le_bytes()).count()
 }
 

@@ -1,13 +1,14 @@
 //! Which memory an operator accesses, and how.
 
 use crate::ModuleInfo;
+use wardian_types::MemoryIndex;
 use wasmparser::{BinaryReader, MemArgTarget, OperatorsReader};
 
 /// What an operator says of its access to a memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryOperator {
-    /// Index of the memory.
-    pub memory: u32,
+    /// The memory.
+    pub memory: MemoryIndex,
     /// What is added to the operand.
     pub offset: u64,
     /// How many bytes are accessed.
@@ -21,14 +22,15 @@ impl MemoryOperator {
     /// size is an operand.
     pub fn at(info: &ModuleInfo, bytes: &[u8], code_offset: u32) -> Option<MemoryOperator> {
         let at = info.code_section.checked_add(code_offset as usize)?;
-        let after = info.bodies.partition_point(|body| body.end <= at);
-        let body = info.bodies.get(after).filter(|body| body.contains(&at))?;
+        let after = info.bodies.as_slice().partition_point(|body| body.end <= at);
+        let body = info.bodies.as_slice().get(after).filter(|body| body.contains(&at))?;
         let code = bytes.get(at..body.end)?;
         let operator = OperatorsReader::new(BinaryReader::new(code, 0)).read().ok()?;
         let memarg = memarg(&operator)?;
         let MemArgTarget::Memory(memory) = memarg.target else { return None };
         // The natural alignment of an operator is the size of its access.
         let size = 1 << memarg.max_align;
+        let memory = MemoryIndex::from_u32(memory);
         Some(MemoryOperator { memory, offset: memarg.offset, size, stores: stores(&operator) })
     }
 }

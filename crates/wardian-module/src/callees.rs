@@ -1,12 +1,16 @@
 //! Which functions a body calls.
 
 use crate::ModuleInfo;
+use wardian_types::{DefinedFuncIndex, FuncIndex};
 use wasmparser::{BinaryReader, FunctionBody, Operator};
 
-/// The functions that a function calls by their index and that the module defines, each once and in
-/// order; the function and they by their positions among those that the module defines.
-pub fn direct_callees(info: &ModuleInfo, bytes: &[u8], defined: u32) -> Vec<u32> {
-    let range = info.bodies.get(defined as usize).cloned();
+/// The functions of the module that a function calls by their index, without imported ones, each once and in order.
+pub fn direct_callees(
+    info: &ModuleInfo,
+    bytes: &[u8],
+    defined: DefinedFuncIndex,
+) -> Vec<DefinedFuncIndex> {
+    let range = info.bodies.get(defined).cloned();
     let Some(body) = range.and_then(|range| bytes.get(range)) else { return Vec::new() };
     let mut callees = Vec::new();
     // The body is valid, so that reading it does not fail.
@@ -15,7 +19,7 @@ pub fn direct_callees(info: &ModuleInfo, bytes: &[u8], defined: u32) -> Vec<u32>
             if let Operator::Call { function_index: callee }
             | Operator::ReturnCall { function_index: callee } = operator
             {
-                callees.extend(info.defined_function(callee));
+                callees.extend(info.defined_function(FuncIndex::from_u32(callee)));
             }
         }
     }

@@ -6,6 +6,7 @@
 //! with Cranelift on functions that have much of one property.
 
 use crate::ModuleInfo;
+use wardian_types::{DefinedFuncIndex, FuncIndex, TagIndex, TypeIndex};
 use wasmparser::{BinaryReader, BlockType, FunctionBody, Operator};
 
 /// What makes a function slow to compile.
@@ -28,9 +29,9 @@ pub struct Complexity {
 }
 
 impl Complexity {
-    /// Of a function, by its position among those that the module defines. Its body is valid.
-    pub fn of(info: &ModuleInfo, bytes: &[u8], defined: u32) -> Complexity {
-        let range = info.bodies.get(defined as usize).cloned();
+    /// Of a function, whose body is valid.
+    pub fn of(info: &ModuleInfo, bytes: &[u8], defined: DefinedFuncIndex) -> Complexity {
+        let range = info.bodies.get(defined).cloned();
         let Some(body) = range.and_then(|range| bytes.get(range)) else {
             return Complexity::default();
         };
@@ -112,11 +113,11 @@ impl<'a> Reading<'a> {
             }
             O::LocalTee { local_index } => self.local(local_index),
             O::Call { function_index } => {
-                let index = self.info.functions.get(function_index as usize).copied();
+                let index = self.info.functions.get(FuncIndex::from_u32(function_index)).copied();
                 self.call(index, 0);
             }
             O::CallIndirect { type_index, .. } | O::CallRef { type_index } => {
-                self.call(Some(type_index), 1);
+                self.call(Some(TypeIndex::from_u32(type_index)), 1);
             }
             // The reference stays on the operand stack where there is no branch.
             O::BrOnNull { .. }
@@ -155,14 +156,14 @@ impl<'a> Reading<'a> {
             }
             // How many there will be is not known here; mostly it is one.
             O::Try { blockty } => self.begin(false, blockty, 1),
-            O::Catch { tag_index } => self.begin_catch(Some(tag_index)),
+            O::Catch { tag_index } => self.begin_catch(Some(TagIndex::from_u32(tag_index))),
             O::CatchAll => self.begin_catch(None),
             O::Delegate { .. } => self.end(),
             O::Throw { .. } | O::ThrowRef | O::Rethrow { .. } => {
                 self.found.blocks += self.handlers.min(1);
             }
             O::StructNew { struct_type_index } => {
-                let ty = self.info.types.get(struct_type_index as usize);
+                let ty = self.info.types.get(TypeIndex::from_u32(struct_type_index));
                 let fields = ty.and_then(|ty| ty.structure()).map_or(0, |ty| ty.fields().len());
                 self.pop(fields as u64);
                 self.push(1);
@@ -195,16 +196,16 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn call(&mut self, ty: Option<u32>, further: u64) {
+    fn call(&mut self, ty: Option<TypeIndex>, further: u64) {
         let Some(ty) = ty.and_then(|ty| self.info.signature(ty)) else { return };
         self.pop(ty.params().len() as u64 + further);
         self.push(ty.results().len() as u64);
         self.found.blocks += self.handlers.min(1);
     }
 
-    fn begin_catch(&mut self, tag: Option<u32>) {
+    fn begin_catch(&mut self, tag: Option<TagIndex>) {
         self.found.blocks += 1;
-        if let Some(tag) = tag.and_then(|tag| self.info.tags.get(tag as usize)) {
+        if let Some(tag) = tag.and_then(|tag| self.info.tags.get(tag)) {
             let ty = self.info.signature(*tag);
             self.push(ty.map_or(0, |ty| ty.params().len() as u64));
         }
@@ -215,7 +216,7 @@ impl<'a> Reading<'a> {
             BlockType::Empty => (0, 0),
             BlockType::Type(_) => (0, 1),
             BlockType::FuncType(ty) => {
-                let ty = self.info.signature(ty);
+                let ty = self.info.signature(TypeIndex::from_u32(ty));
                 ty.map_or((0, 0), |ty| (ty.params().len() as u64, ty.results().len() as u64))
             }
         };
@@ -301,7 +302,7 @@ mod tests {
         );
         let bytes = wat::parse_str(text).unwrap();
         let module = Module::decode(bytes, CoreFeatures::all(), 1).unwrap();
-        Complexity::of(module.info(), module.bytes(), 0)
+        Complexity::of(module.info(), module.bytes(), DefinedFuncIndex::FIRST)
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use crate::{ConstExpr, ConstOp, DecodeError, ModuleInfo};
 use wardian_types::{
-    ArrayType, CompositeType, FieldType, FuncType, GlobalType, HeapType, MemoryType, RefType,
-    StorageType, StructType, SubType, TableType, TypeIndex, TypeKind, ValType,
+    ArrayType, CompositeType, DeclaredType, FieldType, FuncIndex, FuncType, GlobalIndex,
+    GlobalType, HeapType, MemoryType, RefType, StorageType, StructType, SubType, TableType,
+    TypeIndex, TypeKind, ValType,
 };
 use wasmparser::{AbstractHeapType, CompositeInnerType, Operator, UnpackedIndex};
 
@@ -55,8 +56,8 @@ impl ModuleInfo {
             H::Abstract { shared: false, ty: AbstractHeapType::Array } => HeapType::Array,
             H::Abstract { shared: false, ty: AbstractHeapType::None } => HeapType::None,
             H::Concrete(UnpackedIndex::Module(index)) => {
-                let of = TypeIndex::Module(index);
-                match self.kinds.get(index as usize) {
+                let of = DeclaredType::Module(TypeIndex::from_u32(index));
+                match self.kinds.get(TypeIndex::from_u32(index)) {
                     Some(TypeKind::Func) => HeapType::Concrete(of),
                     Some(TypeKind::Struct) => HeapType::ConcreteStruct(of),
                     Some(TypeKind::Array) => HeapType::ConcreteArray(of),
@@ -95,7 +96,9 @@ impl ModuleInfo {
             }
         };
         let supertype = match ty.supertype_idxs.first().map(|index| index.unpack()) {
-            Some(UnpackedIndex::Module(index)) => Some(TypeIndex::Module(index)),
+            Some(UnpackedIndex::Module(index)) => {
+                Some(DeclaredType::Module(TypeIndex::from_u32(index)))
+            }
             None => None,
             Some(other) => {
                 let message = format!("supertype {other} is not supported");
@@ -167,25 +170,34 @@ pub(crate) fn const_expr(expr: &wasmparser::ConstExpr<'_>) -> Result<ConstExpr, 
             Operator::F64Const { value } => ConstOp::F64(value.bits()),
             Operator::V128Const { value } => ConstOp::V128(value.i128() as u128),
             Operator::RefNull { .. } => ConstOp::RefNull,
-            Operator::RefFunc { function_index } => ConstOp::RefFunc(function_index),
-            Operator::GlobalGet { global_index } => ConstOp::GlobalGet(global_index),
+            Operator::RefFunc { function_index } => {
+                ConstOp::RefFunc(FuncIndex::from_u32(function_index))
+            }
+            Operator::GlobalGet { global_index } => {
+                ConstOp::GlobalGet(GlobalIndex::from_u32(global_index))
+            }
             Operator::I32Add => ConstOp::I32Add,
             Operator::I32Sub => ConstOp::I32Sub,
             Operator::I32Mul => ConstOp::I32Mul,
             Operator::I64Add => ConstOp::I64Add,
             Operator::I64Sub => ConstOp::I64Sub,
             Operator::I64Mul => ConstOp::I64Mul,
-            Operator::StructNew { struct_type_index } => ConstOp::StructNew(struct_type_index),
+            Operator::StructNew { struct_type_index } => {
+                ConstOp::StructNew(TypeIndex::from_u32(struct_type_index))
+            }
             Operator::StructNewDefault { struct_type_index } => {
-                ConstOp::StructNewDefault(struct_type_index)
+                ConstOp::StructNewDefault(TypeIndex::from_u32(struct_type_index))
             }
-            Operator::ArrayNew { array_type_index } => ConstOp::ArrayNew(array_type_index),
+            Operator::ArrayNew { array_type_index } => {
+                ConstOp::ArrayNew(TypeIndex::from_u32(array_type_index))
+            }
             Operator::ArrayNewDefault { array_type_index } => {
-                ConstOp::ArrayNewDefault(array_type_index)
+                ConstOp::ArrayNewDefault(TypeIndex::from_u32(array_type_index))
             }
-            Operator::ArrayNewFixed { array_type_index, array_size } => {
-                ConstOp::ArrayNewFixed { ty: array_type_index, len: array_size }
-            }
+            Operator::ArrayNewFixed { array_type_index, array_size } => ConstOp::ArrayNewFixed {
+                ty: TypeIndex::from_u32(array_type_index),
+                len: array_size,
+            },
             Operator::RefI31 => ConstOp::RefI31,
             Operator::AnyConvertExtern => ConstOp::AnyConvertExtern,
             Operator::ExternConvertAny => ConstOp::ExternConvertAny,

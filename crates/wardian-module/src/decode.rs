@@ -10,7 +10,10 @@ use crate::{
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use wardian_types::{CoreFeatures, StructType, TypeIndex};
+use wardian_types::{
+    CoreFeatures, DeclaredType, DefinedFuncIndex, FuncIndex, GlobalIndex, MemoryIndex, StructType,
+    TableIndex, TagIndex, TypeIndex,
+};
 use wasmparser::{
     BinaryReader, DataKind, ElementKind, FuncToValidate, FunctionBody, Parser, Payload, TableInit,
     TypeRef, ValidPayload, Validator, ValidatorResources,
@@ -149,7 +152,9 @@ impl Bodies<'_> {
             loop {
                 let begin = next.fetch_add(CHUNK, Ordering::Relaxed);
                 for defined in begin..total.min(begin.saturating_add(CHUNK)) {
-                    if let Err(error) = self.validate_one(defined, &mut allocs) {
+                    if let Err(error) =
+                        self.validate_one(DefinedFuncIndex::from_usize(defined), &mut allocs)
+                    {
                         let mut first = first.lock().unwrap_or_else(|e| e.into_inner());
                         if first.as_ref().is_none_or(|f| error.offset() < f.offset()) {
                             *first = Some(error);
@@ -177,16 +182,15 @@ impl Bodies<'_> {
 
     fn validate_one(
         &self,
-        defined: usize,
+        defined: DefinedFuncIndex,
         allocs: &mut wasmparser::FuncValidatorAllocations,
     ) -> Result<(), wasmparser::Error> {
         let range = self.info.bodies[defined].clone();
-        let index = self.info.imported_functions as usize + defined;
+        let index = self.info.func_index(defined);
         let func = FuncToValidate {
             resources: &self.resources,
-            // The parser bounds the number of functions.
-            index: index as u32,
-            ty: self.info.functions[index],
+            index: index.as_u32(),
+            ty: self.info.functions[index].as_u32(),
             features: self.features,
         };
         let start = range.start as u64;
@@ -221,13 +225,14 @@ fn read_payload(info: &mut ModuleInfo, payload: Payload<'_>) -> Result<(), Decod
         }
         Payload::FunctionSection(functions) => {
             for ty in functions {
-                info.functions.push(ty.map_err(DecodeError::parser)?);
+                info.functions.push(TypeIndex::from_u32(ty.map_err(DecodeError::parser)?));
             }
         }
         Payload::TableSection(tables) => {
             for table in tables {
                 let table = table.map_err(DecodeError::parser)?;
-                info.tables.push(table_type(info, &table.ty)?);
+                let ty = table_type(info, &table.ty)?;
+                info.tables.push(ty);
                 info.table_inits.push(match table.init {
                     TableInit::RefNull => None,
                     TableInit::Expr(init) => Some(const_expr(&init)?),
@@ -241,13 +246,15 @@ fn read_payload(info: &mut ModuleInfo, payload: Payload<'_>) -> Result<(), Decod
         }
         Payload::TagSection(tags) => {
             for tag in tags {
-                info.tags.push(tag.map_err(DecodeError::parser)?.func_type_idx);
+                let ty = tag.map_err(DecodeError::parser)?.func_type_idx;
+                info.tags.push(TypeIndex::from_u32(ty));
             }
         }
         Payload::GlobalSection(globals) => {
             for global in globals {
                 let global = global.map_err(DecodeError::parser)?;
-                info.globals.push(global_type(info, &global.ty)?);
+                let ty = global_type(info, &global.ty)?;
+                info.globals.push(ty);
                 info.global_inits.push(const_expr(&global.init_expr)?);
             }
         }
@@ -258,7 +265,7 @@ fn read_payload(info: &mut ModuleInfo, payload: Payload<'_>) -> Result<(), Decod
                 info.exports.push(Export { name: export.name.to_owned(), item });
             }
         }
-        Payload::StartSection { func, .. } => info.start = Some(func),
+        Payload::StartSection { func, .. } => info.start = Some(FuncIndex::from_u32(func)),
         Payload::ElementSection(elements) => {
             for element in elements {
                 read_element(info, element.map_err(DecodeError::parser)?)?;
@@ -272,7 +279,9 @@ fn read_payload(info: &mut ModuleInfo, payload: Payload<'_>) -> Result<(), Decod
         Payload::CodeSectionStart { unchecked_range: section, .. } => {
             info.code_section = range(section).start;
         }
-        Payload::CodeSectionEntry(body) => info.bodies.push(range(body.range())),
+        Payload::CodeSectionEntry(body) => {
+            info.bodies.push(range(body.range()));
+        }
         Payload::CustomSection(custom) => {
             let data = custom.data().len();
             let end = range(custom.range()).end;
@@ -285,15 +294,15 @@ fn read_payload(info: &mut ModuleInfo, payload: Payload<'_>) -> Result<(), Decod
 }
 
 fn read_types(info: &mut ModuleInfo, group: wasmparser::RecGroup) -> Result<(), DecodeError> {
-    let first = info.types.len() as u32;
+    let first = info.types.next_index();
     // Types of a group may name later ones.
     info.kinds.extend(group.types().map(type_kind));
     for (offset, ty) in group.into_types_and_offsets() {
         let ty = info.sub_type(&ty).map_err(|error| error.or_at(offset))?;
         // Validation: it is declared before, and at most 63 deep.
         let depth = match ty.supertype {
-            Some(TypeIndex::Module(of)) => {
-                info.depths.get(of as usize).map_or(0, |depth| depth.saturating_add(1))
+            Some(DeclaredType::Module(of)) => {
+                info.depths.get(of).map_or(0, |depth| depth.saturating_add(1))
             }
             _ => 0,
         };
@@ -301,36 +310,33 @@ fn read_types(info: &mut ModuleInfo, group: wasmparser::RecGroup) -> Result<(), 
         info.layouts.push(ty.structure().map(StructType::layout));
         info.types.push(ty);
     }
-    info.type_groups.push(first..info.types.len() as u32);
+    info.type_groups.push(first..info.types.next_index());
     Ok(())
 }
 
 fn read_import(info: &mut ModuleInfo, import: wasmparser::Import<'_>) -> Result<(), DecodeError> {
     let item = match import.ty {
         TypeRef::Func(ty) => {
-            info.functions.push(ty);
             info.imported_functions += 1;
-            ItemIndex::Func(info.imported_functions - 1)
+            ItemIndex::Func(info.functions.push(TypeIndex::from_u32(ty)))
         }
         TypeRef::Table(ty) => {
-            info.tables.push(table_type(info, &ty)?);
+            let ty = table_type(info, &ty)?;
             info.imported_tables += 1;
-            ItemIndex::Table(info.imported_tables - 1)
+            ItemIndex::Table(info.tables.push(ty))
         }
         TypeRef::Memory(ty) => {
-            info.memories.push(memory_type(&ty));
             info.imported_memories += 1;
-            ItemIndex::Memory(info.imported_memories - 1)
+            ItemIndex::Memory(info.memories.push(memory_type(&ty)))
         }
         TypeRef::Global(ty) => {
-            info.globals.push(global_type(info, &ty)?);
+            let ty = global_type(info, &ty)?;
             info.imported_globals += 1;
-            ItemIndex::Global(info.imported_globals - 1)
+            ItemIndex::Global(info.globals.push(ty))
         }
         TypeRef::Tag(ty) => {
-            info.tags.push(ty.func_type_idx);
             info.imported_tags += 1;
-            ItemIndex::Tag(info.imported_tags - 1)
+            ItemIndex::Tag(info.tags.push(TypeIndex::from_u32(ty.func_type_idx)))
         }
         TypeRef::FuncExact(_) => {
             return Err(DecodeError::new(
@@ -353,11 +359,11 @@ fn read_import(info: &mut ModuleInfo, import: wasmparser::Import<'_>) -> Result<
 fn export_item(kind: wasmparser::ExternalKind, index: u32) -> Result<ItemIndex, DecodeError> {
     use wasmparser::ExternalKind;
     match kind {
-        ExternalKind::Func => Ok(ItemIndex::Func(index)),
-        ExternalKind::Table => Ok(ItemIndex::Table(index)),
-        ExternalKind::Memory => Ok(ItemIndex::Memory(index)),
-        ExternalKind::Global => Ok(ItemIndex::Global(index)),
-        ExternalKind::Tag => Ok(ItemIndex::Tag(index)),
+        ExternalKind::Func => Ok(ItemIndex::Func(FuncIndex::from_u32(index))),
+        ExternalKind::Table => Ok(ItemIndex::Table(TableIndex::from_u32(index))),
+        ExternalKind::Memory => Ok(ItemIndex::Memory(MemoryIndex::from_u32(index))),
+        ExternalKind::Global => Ok(ItemIndex::Global(GlobalIndex::from_u32(index))),
+        ExternalKind::Tag => Ok(ItemIndex::Tag(TagIndex::from_u32(index))),
         ExternalKind::FuncExact => {
             Err(DecodeError::new("an export of a kind that is not supported", None))
         }
@@ -370,7 +376,7 @@ fn read_element(
 ) -> Result<(), DecodeError> {
     let mode = match element.kind {
         ElementKind::Active { table_index, offset_expr } => SegmentMode::Active {
-            index: table_index.unwrap_or(0),
+            index: TableIndex::from_u32(table_index.unwrap_or(0)),
             offset: const_expr(&offset_expr)?,
         },
         ElementKind::Passive => SegmentMode::Passive,
@@ -378,8 +384,8 @@ fn read_element(
     };
     let (ty, items) = match element.items {
         wasmparser::ElementItems::Functions(functions) => {
-            let functions = functions.into_iter().collect::<Result<Vec<_>, _>>();
-            let functions = functions.map_err(DecodeError::parser)?;
+            let functions = functions.into_iter().map(|index| index.map(FuncIndex::from_u32));
+            let functions = functions.collect::<Result<_, _>>().map_err(DecodeError::parser)?;
             (wardian_types::RefType::FUNC, ElementItems::Functions(functions))
         }
         wasmparser::ElementItems::Expressions(ty, expressions) => {
@@ -397,7 +403,8 @@ fn read_element(
 fn read_data(info: &mut ModuleInfo, data: wasmparser::Data<'_>) -> Result<(), DecodeError> {
     let mode = match data.kind {
         DataKind::Active { memory_index, offset_expr } => {
-            SegmentMode::Active { index: memory_index, offset: const_expr(&offset_expr)? }
+            let index = MemoryIndex::from_u32(memory_index);
+            SegmentMode::Active { index, offset: const_expr(&offset_expr)? }
         }
         DataKind::Passive => SegmentMode::Passive,
     };

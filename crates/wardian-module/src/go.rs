@@ -24,6 +24,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use table::{Entry, Place, Table};
+use wardian_types::{DefinedFuncIndex, FuncIndex};
 
 /// The table of a program, and what was looked up.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub(crate) struct Go {
 #[derive(Debug)]
 struct State {
     /// Calls of functions that were asked for.
-    calls: HashMap<u32, Arc<[CallPoint]>>,
+    calls: HashMap<FuncIndex, Arc<[CallPoint]>>,
     /// What lookups may still cost.
     work: u64,
 }
@@ -56,12 +57,12 @@ impl Go {
     }
 
     /// A function's name, with its package.
-    pub(crate) fn func_name<'a>(&self, bytes: &'a [u8], func: u32) -> Option<&'a str> {
+    pub(crate) fn func_name<'a>(&self, bytes: &'a [u8], func: FuncIndex) -> Option<&'a str> {
         self.table.function_name(bytes, self.table.entry(func)?)
     }
 
     /// Where a function begins in its source.
-    pub(crate) fn start(&self, bytes: &[u8], func: u32) -> Option<SourceLocation> {
+    pub(crate) fn start(&self, bytes: &[u8], func: FuncIndex) -> Option<SourceLocation> {
         let place = self.table.start(bytes, self.table.entry(func)?)?;
         Some(location(place, false))
     }
@@ -86,13 +87,17 @@ impl Go {
 }
 
 impl State {
-    fn calls(&mut self, func: u32, find: impl FnOnce() -> Box<[CallPoint]>) -> Arc<[CallPoint]> {
+    fn calls(
+        &mut self,
+        func: FuncIndex,
+        find: impl FnOnce() -> Box<[CallPoint]>,
+    ) -> Arc<[CallPoint]> {
         self.calls.entry(func).or_insert_with(|| find().into()).clone()
     }
 }
 
-fn points(bytes: &[u8], info: &ModuleInfo, func: u32, entry: Entry) -> Box<[CallPoint]> {
-    let body = info.defined_function(func).and_then(|at| info.bodies.get(at as usize));
+fn points(bytes: &[u8], info: &ModuleInfo, func: FuncIndex, entry: Entry) -> Box<[CallPoint]> {
+    let body = info.defined_function(func).and_then(|at| info.bodies.get(at));
     let points = |body| calls::points(bytes, body, info.code_section, entry.address);
     body.cloned().map(points).unwrap_or_default()
 }
@@ -103,10 +108,9 @@ fn location(place: Place<'_>, approximate: bool) -> SourceLocation {
 }
 
 /// The function that a code offset is in.
-fn function_at(info: &ModuleInfo, offset: u32) -> Option<u32> {
+fn function_at(info: &ModuleInfo, offset: u32) -> Option<FuncIndex> {
     let at = info.code_section.checked_add(offset as usize)?;
-    let after = info.bodies.partition_point(|body| body.start <= at);
-    let defined = after.checked_sub(1)?;
-    let func = u32::try_from(defined).ok()?.checked_add(info.imported_functions)?;
-    info.bodies[defined].contains(&at).then_some(func)
+    let after = info.bodies.as_slice().partition_point(|body| body.start <= at);
+    let defined = DefinedFuncIndex::from_usize(after.checked_sub(1)?);
+    info.bodies[defined].contains(&at).then(|| info.func_index(defined))
 }

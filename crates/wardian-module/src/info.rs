@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 use wardian_types::{
-    Counts, ExternType, FuncType, GlobalType, MemoryType, RefType, StructLayout, SubType,
-    TableType, TagType, TypeIndex, TypeKind,
+    Counts, DataIndex, DeclaredType, DefinedFuncIndex, DefinedGlobalIndex, DefinedTableIndex,
+    ElemIndex, ExternType, FuncIndex, FuncType, GlobalIndex, GlobalType, IndexVec, MemoryIndex,
+    MemoryType, RefType, StructLayout, SubType, TableIndex, TableType, TagIndex, TagType,
+    TypeIndex, TypeKind, TypeNumber,
 };
 
 /// The declarations of a module, in its index spaces (core specification, "Modules").
@@ -12,32 +14,32 @@ use wardian_types::{
 #[derive(Clone, Debug, Default)]
 pub struct ModuleInfo {
     /// Declared types: functions, structs and arrays.
-    pub types: Vec<SubType>,
+    pub types: IndexVec<TypeIndex, SubType>,
     /// Their kinds, which are known before the types of a group are.
-    pub(crate) kinds: Vec<TypeKind>,
+    pub(crate) kinds: IndexVec<TypeIndex, TypeKind>,
     /// How many supertypes each has.
-    pub depths: Vec<u8>,
+    pub depths: IndexVec<TypeIndex, u8>,
     /// Where structs have their fields.
-    pub(crate) layouts: Vec<Option<StructLayout>>,
+    pub(crate) layouts: IndexVec<TypeIndex, Option<StructLayout>>,
     /// The recursive groups (core specification, "Recursive Types"), as ranges of `types`: all of them, in
     /// order. Most groups have one type.
-    pub type_groups: Vec<Range<u32>>,
+    pub type_groups: Vec<Range<TypeIndex>>,
     /// Imports in the order of the module.
     pub imports: Vec<Import>,
-    /// For each function, imported ones first, the index of its signature in `types`.
-    pub functions: Vec<u32>,
-    /// Tables, imported ones first.
-    pub tables: Vec<TableType>,
-    /// Memories, imported ones first.
-    pub memories: Vec<MemoryType>,
-    /// Globals, imported ones first.
-    pub globals: Vec<GlobalType>,
-    /// For each tag, imported ones first, the index of its signature in `types`.
-    pub tags: Vec<u32>,
-    /// Initial values of the elements of tables that the module defines, as far as they are not null.
-    pub table_inits: Vec<Option<ConstExpr>>,
-    /// Initial values of the globals that the module defines.
-    pub global_inits: Vec<ConstExpr>,
+    /// Signatures of the functions.
+    pub functions: IndexVec<FuncIndex, TypeIndex>,
+    /// Tables.
+    pub tables: IndexVec<TableIndex, TableType>,
+    /// Memories.
+    pub memories: IndexVec<MemoryIndex, MemoryType>,
+    /// Globals.
+    pub globals: IndexVec<GlobalIndex, GlobalType>,
+    /// Signatures of the tags.
+    pub tags: IndexVec<TagIndex, TypeIndex>,
+    /// Initial values of the elements of tables, as far as they are not null.
+    pub table_inits: IndexVec<DefinedTableIndex, Option<ConstExpr>>,
+    /// Initial values of globals.
+    pub global_inits: IndexVec<DefinedGlobalIndex, ConstExpr>,
     /// How many of `functions` are imported.
     pub imported_functions: u32,
     /// How many of `tables` are imported.
@@ -51,13 +53,13 @@ pub struct ModuleInfo {
     /// Exports in the order of the module.
     pub exports: Vec<Export>,
     /// The start function.
-    pub start: Option<u32>,
+    pub start: Option<FuncIndex>,
     /// Element segments.
-    pub elements: Vec<ElementSegment>,
+    pub elements: IndexVec<ElemIndex, ElementSegment>,
     /// Data segments.
-    pub data: Vec<DataSegment>,
-    /// For each function that the module defines, the range of its body in the module's bytes.
-    pub bodies: Vec<Range<usize>>,
+    pub data: IndexVec<DataIndex, DataSegment>,
+    /// Ranges of function bodies in the module's bytes.
+    pub bodies: IndexVec<DefinedFuncIndex, Range<usize>>,
     /// Where the contents of the code section begin: code offsets count from here.
     pub code_section: usize,
     /// Custom sections in the order of the module.
@@ -108,15 +110,15 @@ pub struct Export {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ItemIndex {
     /// A function.
-    Func(u32),
+    Func(FuncIndex),
     /// A table.
-    Table(u32),
+    Table(TableIndex),
     /// A memory.
-    Memory(u32),
+    Memory(MemoryIndex),
     /// A global.
-    Global(u32),
+    Global(GlobalIndex),
     /// A tag.
-    Tag(u32),
+    Tag(TagIndex),
 }
 
 /// A constant expression, in postfix order.
@@ -142,9 +144,9 @@ pub enum ConstOp {
     /// `ref.null`
     RefNull,
     /// `ref.func`
-    RefFunc(u32),
+    RefFunc(FuncIndex),
     /// `global.get`
-    GlobalGet(u32),
+    GlobalGet(GlobalIndex),
     /// `i32.add`
     I32Add,
     /// `i32.sub`
@@ -157,18 +159,18 @@ pub enum ConstOp {
     I64Sub,
     /// `i64.mul`
     I64Mul,
-    /// `struct.new`, of a declared type
-    StructNew(u32),
+    /// `struct.new`
+    StructNew(TypeIndex),
     /// `struct.new_default`
-    StructNewDefault(u32),
+    StructNewDefault(TypeIndex),
     /// `array.new`
-    ArrayNew(u32),
+    ArrayNew(TypeIndex),
     /// `array.new_default`
-    ArrayNewDefault(u32),
+    ArrayNewDefault(TypeIndex),
     /// `array.new_fixed`
     ArrayNewFixed {
-        /// The declared type.
-        ty: u32,
+        /// The type.
+        ty: TypeIndex,
         /// How many elements are on the stack.
         len: u32,
     },
@@ -185,8 +187,8 @@ pub enum ConstOp {
 pub struct ElementSegment {
     /// What the elements are.
     pub element: RefType,
-    /// When they are used.
-    pub mode: SegmentMode,
+    /// When they are used, in which table.
+    pub mode: SegmentMode<TableIndex>,
     /// The elements.
     pub items: ElementItems,
 }
@@ -194,8 +196,8 @@ pub struct ElementSegment {
 /// The elements of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ElementItems {
-    /// Function indices.
-    Functions(Vec<u32>),
+    /// Functions.
+    Functions(Vec<FuncIndex>),
     /// Constant expressions.
     Expressions(Vec<ConstExpr>),
 }
@@ -218,19 +220,19 @@ impl ElementItems {
 /// Bytes with which a memory can be filled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataSegment {
-    /// When they are used.
-    pub mode: SegmentMode,
+    /// When they are used, in which memory.
+    pub mode: SegmentMode<MemoryIndex>,
     /// Their range in the module's bytes.
     pub range: Range<usize>,
 }
 
-/// When a segment is used.
+/// When a segment is used. `I` is the index of what it is used in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SegmentMode {
+pub enum SegmentMode<I> {
     /// At instantiation, at `offset` of the table or memory `index`.
     Active {
         /// The table or memory.
-        index: u32,
+        index: I,
         /// Where in it.
         offset: ConstExpr,
     },
@@ -245,29 +247,30 @@ impl ModuleInfo {
     ///
     /// `number` is called for each recursive group and returns the number of its first type; the other types
     /// have the numbers that follow. In its argument, earlier types are named by their numbers, and types of
-    /// the same group by [`TypeIndex::Group`]. Two groups are equal if these arguments are.
+    /// the same group by [`DeclaredType::Group`]. Two groups are equal if these arguments are.
     ///
     /// # Errors
     ///
     /// Those of `number`.
     pub fn number_types<E>(
         &mut self,
-        mut number: impl FnMut(&[SubType]) -> Result<u32, E>,
+        mut number: impl FnMut(&[SubType]) -> Result<TypeNumber, E>,
     ) -> Result<(), E> {
-        let mut numbers: Vec<u32> = Vec::with_capacity(self.types.len());
+        let mut numbers: IndexVec<TypeIndex, TypeNumber> =
+            IndexVec::with_capacity(self.types.len());
         for group in &self.type_groups {
-            let types = &mut self.types[group.start as usize..group.end as usize];
+            let types = &mut self.types[group.clone()];
             let key = types.iter().map(|ty| {
                 ty.renamed(|index| match index {
-                    TypeIndex::Module(index) if group.contains(&index) => {
-                        TypeIndex::Group(index - group.start)
+                    DeclaredType::Module(index) if group.contains(&index) => {
+                        DeclaredType::Group(index.as_u32() - group.start.as_u32())
                     }
                     other => numbered(&numbers, other),
                 })
             });
             let key: Vec<SubType> = key.collect();
             let first = number(&key)?;
-            numbers.extend((first..).take(key.len()));
+            numbers.extend((first.as_u32()..).map(TypeNumber::from_u32).take(key.len()));
             for (ty, key) in types.iter_mut().zip(&key) {
                 *ty = key.in_group(first);
             }
@@ -286,44 +289,65 @@ impl ModuleInfo {
     }
 
     /// A declared function type.
-    pub fn signature(&self, ty: u32) -> Option<&FuncType> {
-        self.types.get(ty as usize)?.func()
+    pub fn signature(&self, ty: TypeIndex) -> Option<&FuncType> {
+        self.types.get(ty)?.func()
     }
 
     /// How many supertypes a declared type has.
-    pub fn type_depth(&self, ty: u32) -> Option<u32> {
-        self.depths.get(ty as usize).map(|depth| u32::from(*depth))
+    pub fn type_depth(&self, ty: TypeIndex) -> Option<u32> {
+        self.depths.get(ty).map(|depth| u32::from(*depth))
     }
 
     /// Where a declared struct type has its fields.
-    pub fn struct_layout(&self, ty: u32) -> Option<&StructLayout> {
-        self.layouts.get(ty as usize)?.as_ref()
+    pub fn struct_layout(&self, ty: TypeIndex) -> Option<&StructLayout> {
+        self.layouts.get(ty)?.as_ref()
     }
 
-    /// The signature of a function by its index, imports included.
+    /// The signature of a function.
     ///
     /// # Panics
     ///
     /// There is no such function.
-    pub fn func_type(&self, index: u32) -> &FuncType {
-        let ty = self.functions[index as usize];
+    pub fn func_type(&self, index: FuncIndex) -> &FuncType {
+        let ty = self.functions[index];
         self.signature(ty).expect("validated: a function has a function type")
     }
 
-    /// The signature of a tag by its index: its parameters are the values that exceptions carry.
-    pub fn tag_type(&self, index: u32) -> &FuncType {
-        let ty = self.tags[index as usize];
+    /// The signature of a tag: its parameters are the values that exceptions carry.
+    pub fn tag_type(&self, index: TagIndex) -> &FuncType {
+        let ty = self.tags[index];
         self.signature(ty).expect("validated: a tag has a function type")
     }
 
-    /// The signature of a function by its position among those that the module defines.
-    pub fn defined_type(&self, defined: u32) -> &FuncType {
-        self.func_type(self.imported_functions + defined)
+    /// The signature of a function that the module defines.
+    ///
+    /// # Panics
+    ///
+    /// There is no such function.
+    pub fn defined_type(&self, defined: DefinedFuncIndex) -> &FuncType {
+        self.func_type(self.func_index(defined))
     }
 
-    /// The position of a function among those that the module defines.
-    pub fn defined_function(&self, index: u32) -> Option<u32> {
-        index.checked_sub(self.imported_functions)
+    /// Which of the functions that the module defines it is; none if it is imported.
+    #[inline]
+    pub fn defined_function(&self, index: FuncIndex) -> Option<DefinedFuncIndex> {
+        index.as_u32().checked_sub(self.imported_functions).map(DefinedFuncIndex::from_u32)
+    }
+
+    /// The index of a function that the module defines.
+    #[inline]
+    pub fn func_index(&self, defined: DefinedFuncIndex) -> FuncIndex {
+        FuncIndex::from_u32(self.imported_functions + defined.as_u32())
+    }
+
+    /// Which of the tables that the module defines it is; none if it is imported.
+    pub fn defined_table(&self, index: TableIndex) -> Option<DefinedTableIndex> {
+        index.as_u32().checked_sub(self.imported_tables).map(DefinedTableIndex::from_u32)
+    }
+
+    /// Which of the globals that the module defines it is; none if it is imported.
+    pub fn defined_global(&self, index: GlobalIndex) -> Option<DefinedGlobalIndex> {
+        index.as_u32().checked_sub(self.imported_globals).map(DefinedGlobalIndex::from_u32)
     }
 
     /// How many of each thing there are: what the layout of instances depends on.
@@ -345,23 +369,23 @@ impl ModuleInfo {
     pub fn item_type(&self, item: ItemIndex) -> ExternType {
         match item {
             ItemIndex::Func(i) => ExternType::Func(self.func_type(i).clone()),
-            ItemIndex::Table(i) => ExternType::Table(self.tables[i as usize]),
-            ItemIndex::Memory(i) => ExternType::Memory(self.memories[i as usize]),
-            ItemIndex::Global(i) => ExternType::Global(self.globals[i as usize]),
+            ItemIndex::Table(i) => ExternType::Table(self.tables[i]),
+            ItemIndex::Memory(i) => ExternType::Memory(self.memories[i]),
+            ItemIndex::Global(i) => ExternType::Global(self.globals[i]),
             ItemIndex::Tag(i) => ExternType::Tag(TagType { ty: self.tag_type(i).clone() }),
         }
     }
 
     /// Whether a memory is the module's own and not shared, so that its bounds are in the instance.
-    pub fn owns_memory(&self, index: u32) -> bool {
-        index >= self.imported_memories && !self.memories[index as usize].shared
+    pub fn owns_memory(&self, index: MemoryIndex) -> bool {
+        index.as_u32() >= self.imported_memories && !self.memories[index].shared
     }
 }
 
-fn numbered(numbers: &[u32], index: TypeIndex) -> TypeIndex {
-    let number = match index {
-        TypeIndex::Module(index) => numbers.get(index as usize).copied(),
+fn numbered(numbers: &IndexVec<TypeIndex, TypeNumber>, named: DeclaredType) -> DeclaredType {
+    let number = match named {
+        DeclaredType::Module(index) => numbers.get(index).copied(),
         _ => None,
     };
-    number.map_or(index, TypeIndex::Engine)
+    number.map_or(named, DeclaredType::Engine)
 }

@@ -4,6 +4,7 @@
 //! translates in one pass needs them at its beginning.
 
 use std::collections::HashMap;
+use wardian_types::TagIndex;
 use wasmparser::{FunctionBody, Operator};
 
 /// A `try` block.
@@ -19,7 +20,7 @@ pub struct LegacyTry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LegacyCatch {
     /// The tag; none of a `catch_all`.
-    pub tag: Option<u32>,
+    pub tag: Option<TagIndex>,
     /// Whether a `rethrow` throws what it has caught.
     pub rethrown: bool,
 }
@@ -46,7 +47,10 @@ pub fn legacy_tries(
             Operator::Try { .. } => open.push(Some((position, LegacyTry::default()))),
             Operator::Catch { tag_index } => {
                 if let Some(Some((_, block))) = open.last_mut() {
-                    block.catches.push(LegacyCatch { tag: Some(tag_index), rethrown: false });
+                    block.catches.push(LegacyCatch {
+                        tag: Some(TagIndex::from_u32(tag_index)),
+                        rethrown: false,
+                    });
                 }
             }
             Operator::CatchAll => {

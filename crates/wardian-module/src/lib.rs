@@ -38,7 +38,7 @@ pub use info::{
     ItemIndex, ModuleInfo, Section, SegmentMode,
 };
 pub use legacy::{LegacyCatch, LegacyTry, legacy_tries};
-pub use liveness::Liveness;
+pub use liveness::{Liveness, ReadIndex};
 pub use locals::local_types;
 pub use module::Module;
 pub use names::{Names, unnamed};

@@ -10,6 +10,7 @@
 //! every local that is read anywhere counts as live everywhere, which is true if imprecise.
 
 use std::collections::HashMap;
+use wardian_types::{IndexVec, LocalIndex, index_types};
 use wasmparser::{BinaryReaderError, Catch, FunctionBody, Operator};
 
 /// How many words of sets the analysis may go through, and how many the answer may have.
@@ -18,11 +19,16 @@ const MOST_WORDS: usize = 1 << 20;
 /// How often a body is walked.
 const MOST_WALKS: usize = 12;
 
+index_types! {
+    /// A local by its position among those that a function reads.
+    pub struct ReadIndex;
+}
+
 /// The locals that are live at calls, at the headers of loops, and where the function begins.
 #[derive(Debug, Default)]
 pub struct Liveness {
-    /// The locals that are read anywhere, in ascending order. Sets are of positions in this list.
-    read: Vec<u32>,
+    /// The locals that are read anywhere, in ascending order. Sets are of these.
+    read: IndexVec<ReadIndex, LocalIndex>,
     points: HashMap<u64, Set>,
     /// By the position of a loop.
     loops: HashMap<u64, Inside>,
@@ -54,7 +60,7 @@ impl Liveness {
     pub fn of(body: &FunctionBody<'_>) -> Result<Liveness, BinaryReaderError> {
         let events = Events::read(body)?;
         let mut liveness = Liveness {
-            read: events.read.clone(),
+            read: events.read.clone().into(),
             makes_calls: events.makes_calls,
             ..Liveness::default()
         };
@@ -63,13 +69,13 @@ impl Liveness {
     }
 
     /// The locals that are read anywhere, in ascending order.
-    pub fn read(&self) -> &[u32] {
+    pub fn read(&self) -> &IndexVec<ReadIndex, LocalIndex> {
         &self.read
     }
 
-    /// The position of a local in [`Liveness::read`].
-    pub fn rank(&self, local: u32) -> Option<usize> {
-        self.read.binary_search(&local).ok()
+    /// Where a local is among those that are read.
+    pub fn rank(&self, local: LocalIndex) -> Option<ReadIndex> {
+        self.read.as_slice().binary_search(&local).ok().map(ReadIndex::from_usize)
     }
 
     /// Whether the function calls any.
@@ -77,31 +83,31 @@ impl Liveness {
         self.makes_calls
     }
 
-    /// The locals that are read behind the call, or inside of or behind the loop, at this position in the module; as
-    /// positions in [`Liveness::read`], in ascending order.
-    pub fn live_at(&self, position: u64) -> Vec<usize> {
+    /// The locals that are read behind the call, or inside of or behind the loop, at this position in the module, in
+    /// ascending order.
+    pub fn live_at(&self, position: u64) -> Vec<ReadIndex> {
         match self.points.get(&position) {
             Some(set) if !self.coarse => members(set).collect(),
-            _ => (0..self.read.len()).collect(),
+            _ => self.read.indices().collect(),
         }
     }
 
     /// The same where the function begins.
-    pub fn live_at_start(&self) -> Vec<usize> {
-        if self.coarse { (0..self.read.len()).collect() } else { members(&self.at_start).collect() }
+    pub fn live_at_start(&self) -> Vec<ReadIndex> {
+        if self.coarse { self.read.indices().collect() } else { members(&self.at_start).collect() }
     }
 
     /// Those that are written inside of the loop at this position.
-    pub fn written_in(&self, position: u64) -> Vec<usize> {
+    pub fn written_in(&self, position: u64) -> Vec<ReadIndex> {
         match self.loops.get(&position) {
             Some(inside) if !self.coarse => members(&inside.written).collect(),
-            _ => (0..self.read.len()).collect(),
+            _ => self.read.indices().collect(),
         }
     }
 
     /// Those that are live at calls inside of the loop at this position, and not written there; none if it has no call
     /// behind which the function continues.
-    pub fn kept_for_calls(&self, position: u64) -> Option<Vec<usize>> {
+    pub fn kept_for_calls(&self, position: u64) -> Option<Vec<ReadIndex>> {
         let inside = self.loops.get(&position).filter(|inside| inside.has_calls && !self.coarse)?;
         let kept: Set =
             inside.at_calls.iter().zip(&inside.written).map(|(live, set)| live & !set).collect();
@@ -129,9 +135,11 @@ impl Liveness {
     }
 }
 
-fn members(set: &[u64]) -> impl Iterator<Item = usize> + '_ {
+fn members(set: &[u64]) -> impl Iterator<Item = ReadIndex> + '_ {
     set.iter().enumerate().flat_map(|(word, bits)| {
-        (0..64).filter(move |bit| bits & 1 << bit != 0).map(move |bit| word * 64 + bit)
+        (0..64)
+            .filter(move |bit| bits & 1 << bit != 0)
+            .map(move |bit| ReadIndex::from_usize(word * 64 + bit))
     })
 }
 
@@ -167,7 +175,7 @@ enum Event {
 struct Events {
     all: Vec<Event>,
     /// The locals that are read.
-    read: Vec<u32>,
+    read: Vec<LocalIndex>,
     /// Positions of the loops.
     loops: Vec<u64>,
     makes_calls: bool,
@@ -199,7 +207,7 @@ impl Events {
 
     fn add(&mut self, op: &Operator<'_>, position: u64) -> Result<(), BinaryReaderError> {
         use Operator as O;
-        let rank = |local: u32| self.read.binary_search(&local).ok();
+        let rank = |local| self.read.binary_search(&LocalIndex::from_u32(local)).ok();
         let event = match *op {
             O::LocalGet { local_index } => rank(local_index).map(Event::Get),
             O::LocalSet { local_index } | O::LocalTee { local_index } => {
@@ -321,7 +329,7 @@ impl Events {
     }
 }
 
-fn locals_read(body: &FunctionBody<'_>) -> Result<Vec<u32>, BinaryReaderError> {
+fn locals_read(body: &FunctionBody<'_>) -> Result<Vec<LocalIndex>, BinaryReaderError> {
     let mut read = Vec::new();
     let mut reader = body.get_operators_reader()?;
     while !reader.eof() {
@@ -333,7 +341,10 @@ fn locals_read(body: &FunctionBody<'_>) -> Result<Vec<u32>, BinaryReaderError> {
             read[index] = true;
         }
     }
-    Ok((0..).zip(read).filter_map(|(local, is_read)| is_read.then_some(local)).collect())
+    Ok((0..)
+        .zip(read)
+        .filter_map(|(local, is_read)| is_read.then(|| LocalIndex::from_u32(local)))
+        .collect())
 }
 
 /// A walk through the events, last to first.
@@ -494,106 +505,4 @@ fn openers(events: &[Event]) -> Vec<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Liveness;
-    use crate::Module;
-    use wasmparser::{BinaryReader, FunctionBody, Operator};
-
-    /// What is live at the calls of the last function of a module, then at its loops, then at its beginning.
-    fn live(body: &str) -> Vec<Vec<u32>> {
-        let text = format!(
-            "(module (tag $t) (func $f) (func (param i32 i32 i32) (local i32 i32) {body}))"
-        );
-        let bytes = wat::parse_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
-        let module = Module::decode(bytes, wardian_types::CoreFeatures::all(), 1).expect("valid");
-        let range = module.info().bodies.last().expect("it has two").clone();
-        let start = range.start as u64;
-        let body = FunctionBody::new(BinaryReader::new(&module.bytes()[range], start));
-        let liveness = Liveness::of(&body).expect("well-formed");
-        let names = |set: Vec<usize>| set.into_iter().map(|at| liveness.read()[at]).collect();
-        let mut found: Vec<Vec<u32>> = Vec::new();
-        for wanted in [false, true] {
-            let mut reader = body.get_operators_reader().expect("well-formed");
-            while !reader.eof() {
-                let position = reader.original_position();
-                match reader.read().expect("well-formed") {
-                    Operator::Call { .. } if !wanted => {
-                        found.push(names(liveness.live_at(position)))
-                    }
-                    Operator::Loop { .. } if wanted => {
-                        found.push(names(liveness.live_at(position)))
-                    }
-                    _ => {}
-                }
-            }
-        }
-        found.push(names(liveness.live_at_start()));
-        found
-    }
-
-    #[test]
-    fn what_is_read_later_is_live() {
-        let table: &[(&str, &[&[u32]])] = &[
-            ("call $f", &[&[], &[]]),
-            ("call $f (drop (local.get 1))", &[&[1], &[1]]),
-            // What is written first is not.
-            ("call $f (local.set 1 (i32.const 0)) (drop (local.get 1))", &[&[], &[]]),
-            ("(local.set 1 (local.get 0)) call $f (drop (local.get 1))", &[&[1], &[0]]),
-            // Of either branch.
-            (
-                "(if (local.get 0) (then call $f (drop (local.get 1))) (else (drop (local.get 2))))",
-                &[&[1], &[0, 1, 2]],
-            ),
-            (
-                "(if (local.get 0) (then (local.set 1 (i32.const 1)))) call $f (drop (local.get 1))",
-                &[&[1], &[0, 1]],
-            ),
-            (
-                "(block (br_if 0 (local.get 0)) call $f return) (drop (local.get 2))",
-                &[&[], &[0, 2]],
-            ),
-            // Around a loop: what an earlier operator of the next round reads.
-            (
-                "(loop $l (drop (local.get 1)) (local.set 3 (i32.const 1)) call $f                     (br_if $l (local.get 3)))",
-                &[&[1, 3], &[1], &[1]],
-            ),
-            (
-                "(loop $a (loop $b (drop (local.get 2)) call $f (br_if $b (local.get 0)))                     (local.set 2 (local.get 1)) (br $a))",
-                &[&[0, 1, 2], &[0, 1, 2], &[0, 1, 2], &[0, 1, 2]],
-            ),
-            // Where an exception continues.
-            (
-                "(block $h (try_table (catch_all $h) call $f) return) (drop (local.get 1))",
-                &[&[1], &[1]],
-            ),
-            (
-                "try call $f catch $t (drop (local.get 1)) catch_all (drop (local.get 2)) end",
-                &[&[1, 2], &[1, 2]],
-            ),
-            ("try try call $f delegate 0 catch $t (drop (local.get 1)) end", &[&[1], &[1]]),
-            (
-                "(block (block (br_table 0 1 (local.get 0))) call $f (drop (local.get 1)))                 (drop (local.get 2))",
-                &[&[1, 2], &[0, 1, 2]],
-            ),
-            ("(return_call $f)", &[&[]]),
-            // Code that is never reached reads nothing.
-            ("call $f unreachable (drop (local.get 1))", &[&[], &[]]),
-        ];
-        for (body, expected) in table {
-            assert_eq!(live(body), *expected, "{body}");
-        }
-    }
-
-    #[test]
-    fn of_a_function_that_is_too_large_all_is_live() {
-        let mut body = "call $f ".repeat(70_000);
-        body.extend((0..3_000).map(|local| format!("(drop (local.get {local})) ")));
-        let text = format!("(module (func $f) (func (local {}) {body}))", "i32 ".repeat(3_000));
-        let bytes = wat::parse_str(&text).expect("well-formed");
-        let module = Module::decode(bytes, wardian_types::CoreFeatures::all(), 1).expect("valid");
-        let range = module.info().bodies[1].clone();
-        let body = FunctionBody::new(BinaryReader::new(&module.bytes()[range], 0));
-        let liveness = Liveness::of(&body).expect("well-formed");
-        assert!(liveness.coarse && liveness.live_at(0).len() == 3_000);
-    }
-}
+mod tests;

@@ -1,13 +1,17 @@
 //! The locals of a function.
 
 use crate::ModuleInfo;
-use wardian_types::ValType;
+use wardian_types::{DefinedFuncIndex, ValType};
 use wasmparser::{BinaryReader, FunctionBody};
 
-/// Types of a function's locals, parameters first, but of at most so many; of a function by its position
-/// among those that the module defines.
-pub fn local_types(info: &ModuleInfo, bytes: &[u8], defined: u32, most: usize) -> Vec<ValType> {
-    let range = info.bodies.get(defined as usize).cloned();
+/// Types of a function's locals, parameters first, but of at most so many.
+pub fn local_types(
+    info: &ModuleInfo,
+    bytes: &[u8],
+    defined: DefinedFuncIndex,
+    most: usize,
+) -> Vec<ValType> {
+    let range = info.bodies.get(defined).cloned();
     let Some(body) = range.and_then(|range| bytes.get(range)) else { return Vec::new() };
     let mut types: Vec<ValType> = info.defined_type(defined).params().to_vec();
     types.truncate(most);

@@ -9,7 +9,7 @@ use crate::{
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::OnceLock;
-use wardian_types::{CoreFeatures, SubType};
+use wardian_types::{CoreFeatures, FuncIndex, IndexVec, SubType, TypeNumber};
 
 /// A valid module with its bytes. Names and debug information are read when first asked for.
 #[derive(Debug)]
@@ -28,9 +28,9 @@ pub struct Module {
 #[derive(Debug)]
 struct Public {
     /// Of each imported function its import.
-    imports: Vec<usize>,
+    imports: IndexVec<FuncIndex, usize>,
     /// By function, its first export.
-    exports: HashMap<u32, usize>,
+    exports: HashMap<FuncIndex, usize>,
 }
 
 impl Public {
@@ -96,7 +96,7 @@ impl Module {
     /// Those of `number`.
     pub fn number_types<E>(
         &mut self,
-        number: impl FnMut(&[SubType]) -> Result<u32, E>,
+        number: impl FnMut(&[SubType]) -> Result<TypeNumber, E>,
     ) -> Result<(), E> {
         self.info.number_types(number)
     }
@@ -124,7 +124,7 @@ impl Module {
 
     /// A function's name as the module has it: from the tables of Go's runtime, else the name section, else
     /// the export or import name; mangled if the module has it so.
-    pub fn func_name(&self, index: u32) -> Option<&str> {
+    pub fn func_name(&self, index: FuncIndex) -> Option<&str> {
         // The name sections of Go's linker replace what is not a letter, so they come second.
         let is_named = !self.names().functions.is_empty();
         if (!is_named || self.custom_section("go:buildid").is_some())
@@ -141,13 +141,13 @@ impl Module {
     }
 
     /// A function's name for people: demangled, or, if it has none, [`crate::unnamed`].
-    pub fn display_name(&self, index: u32) -> String {
+    pub fn display_name(&self, index: FuncIndex) -> String {
         self.func_name(index).map_or_else(|| crate::unnamed(index), crate::demangle)
     }
 
     /// What a function is imported by, if it is.
-    pub fn func_import(&self, index: u32) -> Option<&Import> {
-        self.public().imports.get(index as usize).map(|at| &self.info.imports[*at])
+    pub fn func_import(&self, index: FuncIndex) -> Option<&Import> {
+        self.public().imports.get(index).map(|at| &self.info.imports[*at])
     }
 
     fn public(&self) -> &Public {
@@ -164,7 +164,7 @@ impl Module {
     }
 
     /// Where a function begins in its source, if the module says that of functions rather than of code.
-    pub fn func_start(&self, index: u32) -> Option<SourceLocation> {
+    pub fn func_start(&self, index: FuncIndex) -> Option<SourceLocation> {
         self.lines_of_go()?.start(&self.bytes, index)
     }
 
@@ -173,13 +173,14 @@ impl Module {
     pub fn source_files(&self, range: Range<u32>, reported: &mut dyn FnMut(&str, u32)) {
         let Some(go) = self.lines_of_go() else { return self.dwarf().files(range, reported) };
         let offset = |at: usize| (at - self.info.code_section) as u32;
-        let first = self.info.bodies.partition_point(|body| offset(body.end) <= range.start);
-        for (func, body) in (self.info.imported_functions..).zip(&self.info.bodies).skip(first) {
+        let first =
+            self.info.bodies.as_slice().partition_point(|body| offset(body.end) <= range.start);
+        for (defined, body) in self.info.bodies.enumerated().skip(first) {
             let (start, end) = (offset(body.start), offset(body.end));
             if start >= range.end {
                 break;
             }
-            if let Some(place) = go.start(&self.bytes, func) {
+            if let Some(place) = go.start(&self.bytes, self.info.func_index(defined)) {
                 reported(&place.file, end.min(range.end) - start.max(range.start));
             }
         }
@@ -204,7 +205,7 @@ impl Module {
     /// its memory. Gives also which of the frames the calls come behind.
     pub fn go_callers(
         &self,
-        frames: &[u32],
+        frames: &[FuncIndex],
         sp: u32,
         word: &dyn Fn(u32) -> Option<u64>,
     ) -> (usize, Vec<GoCall>) {

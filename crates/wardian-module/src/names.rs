@@ -1,6 +1,11 @@
 //! Names for people: the name section, and names of what has none.
 
 use std::collections::HashMap;
+use std::hash::Hash;
+use wardian_types::{
+    FieldIndex, FuncIndex, GlobalIndex, Index, LocalIndex, MemoryIndex, TableIndex, TagIndex,
+    TypeIndex,
+};
 use wasmparser::{BinaryReader, Name, NameSectionReader};
 
 /// What the `name` section says (core specification, appendix "Custom Sections").
@@ -10,22 +15,22 @@ use wasmparser::{BinaryReader, Name, NameSectionReader};
 pub struct Names {
     /// Name of the module.
     pub module: Option<String>,
-    /// Function names by index.
-    pub functions: HashMap<u32, String>,
-    /// Names of locals, parameters first, by function and local index.
-    pub locals: HashMap<u32, HashMap<u32, String>>,
-    /// Global names by index.
-    pub globals: HashMap<u32, String>,
-    /// Table names by index.
-    pub tables: HashMap<u32, String>,
-    /// Memory names by index.
-    pub memories: HashMap<u32, String>,
-    /// Tag names by index.
-    pub tags: HashMap<u32, String>,
-    /// Names of declared types by index.
-    pub types: HashMap<u32, String>,
-    /// Names of fields, by declared type and position.
-    pub fields: HashMap<u32, HashMap<u32, String>>,
+    /// Function names.
+    pub functions: HashMap<FuncIndex, String>,
+    /// Names of locals, by function.
+    pub locals: HashMap<FuncIndex, HashMap<LocalIndex, String>>,
+    /// Global names.
+    pub globals: HashMap<GlobalIndex, String>,
+    /// Table names.
+    pub tables: HashMap<TableIndex, String>,
+    /// Memory names.
+    pub memories: HashMap<MemoryIndex, String>,
+    /// Tag names.
+    pub tags: HashMap<TagIndex, String>,
+    /// Names of declared types.
+    pub types: HashMap<TypeIndex, String>,
+    /// Names of fields, by type.
+    pub fields: HashMap<TypeIndex, HashMap<FieldIndex, String>>,
 }
 
 impl Names {
@@ -43,12 +48,14 @@ impl Names {
                 Ok(Name::Type(map)) => names.types = read_map(map),
                 Ok(Name::Field(types)) => {
                     for ty in types.into_iter().flatten() {
-                        names.fields.insert(ty.index, read_map(ty.names));
+                        names.fields.insert(TypeIndex::from_u32(ty.index), read_map(ty.names));
                     }
                 }
                 Ok(Name::Local(functions)) => {
                     for function in functions.into_iter().flatten() {
-                        names.locals.insert(function.index, read_map(function.names));
+                        names
+                            .locals
+                            .insert(FuncIndex::from_u32(function.index), read_map(function.names));
                     }
                 }
                 Ok(_) => {}
@@ -59,16 +66,19 @@ impl Names {
     }
 }
 
-fn read_map(map: wasmparser::NameMap<'_>) -> HashMap<u32, String> {
-    map.into_iter().map_while(Result::ok).map(|n| (n.index, n.name.to_owned())).collect()
+fn read_map<I: Index + Hash>(map: wasmparser::NameMap<'_>) -> HashMap<I, String> {
+    let names = map.into_iter().map_while(Result::ok);
+    names.map(|n| (I::from_usize(n.index as usize), n.name.to_owned())).collect()
 }
 
 /// The name of a function that has none: short, the same everywhere, and understood where functions are chosen
 /// by name.
 ///
 /// ```
-/// assert_eq!(wardian_module::unnamed(12), "func:12");
+/// use wardian_types::FuncIndex;
+///
+/// assert_eq!(wardian_module::unnamed(FuncIndex::from_u32(12)), "func:12");
 /// ```
-pub fn unnamed(index: u32) -> String {
+pub fn unnamed(index: FuncIndex) -> String {
     format!("func:{index}")
 }

@@ -12,7 +12,10 @@
 use crate::{DecodeError, Module, ModuleInfo, features};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
-use wardian_types::{CoreFeatures, TypeIndex, ValType};
+use wardian_types::{
+    CoreFeatures, DeclaredType, DefinedFuncIndex, FuncIndex, IndexVec, LocalIndex, MemoryIndex,
+    TypeIndex, TypeNumber, ValType,
+};
 use wasmparser::{
     BinaryReader, BinaryReaderError, FuncToValidate, FuncValidator, FuncValidatorAllocations,
     FunctionBody, MemArg, MemArgTarget, Operator, OperatorsReader, Parser, UnpackedIndex,
@@ -33,18 +36,18 @@ pub struct OperatorTypes {
     /// Whether it is the header of a loop or the first operator of the body.
     pub is_target: bool,
     /// The locals that have no default value and are not set before it.
-    pub unset: Vec<u32>,
+    pub unset: Vec<LocalIndex>,
 }
 
 /// What a frame waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Called {
-    /// A function of the type with this index. Tail calls are none: their frame is gone.
-    Function(u32),
-    /// A notification: `memory.atomic.wait32` or `memory.atomic.wait64`, in the memory with this index.
+    /// A function of this type. Tail calls are none: their frame is gone.
+    Function(TypeIndex),
+    /// A notification: `memory.atomic.wait32` or `memory.atomic.wait64`, in a memory.
     Wait {
-        /// The index of the memory.
-        memory: u32,
+        /// The memory.
+        memory: MemoryIndex,
         /// Whether it compares 64 bits.
         wide: bool,
     },
@@ -79,7 +82,7 @@ struct Declared {
     features: wasmparser::WasmFeatures,
     resources: Option<ValidatorResources>,
     /// The module's index of a type by the validator's.
-    types: HashMap<wasmparser::types::CoreTypeId, u32>,
+    types: HashMap<wasmparser::types::CoreTypeId, TypeIndex>,
 }
 
 /// What a module keeps of earlier answers: who forks a guest again and again asks for the same operators.
@@ -87,7 +90,7 @@ struct Declared {
 pub(crate) struct Answers {
     declared: OnceLock<Arc<Declared>>,
     /// By function and offset.
-    types: Mutex<HashMap<(u32, u32), OperatorTypes>>,
+    types: Mutex<HashMap<(DefinedFuncIndex, u32), OperatorTypes>>,
 }
 
 impl std::fmt::Debug for Answers {
@@ -136,7 +139,7 @@ impl<'a> Operands<'a> {
     /// The function does not exist, or is not valid.
     pub fn at(
         &self,
-        defined: u32,
+        defined: DefinedFuncIndex,
         offsets: &[(u32, usize)],
     ) -> Result<Vec<OperatorTypes>, DecodeError> {
         if let Some(known) = self.known(defined, offsets) {
@@ -144,12 +147,12 @@ impl<'a> Operands<'a> {
         }
         let info = self.module.info();
         let missing = || DecodeError::new(format!("there is no function body {defined}"), None);
-        let range = info.bodies.get(defined as usize).ok_or_else(missing)?.clone();
+        let range = info.bodies.get(defined).ok_or_else(missing)?.clone();
         let Declared { resources, features, .. } = &*self.declared;
         let resources = resources.as_ref().ok_or_else(missing)?;
-        let index = info.imported_functions + defined;
-        let ty = info.functions[index as usize];
-        let func = FuncToValidate { resources, index, ty, features: *features };
+        let index = info.func_index(defined);
+        let ty = info.functions[index].as_u32();
+        let func = FuncToValidate { resources, index: index.as_u32(), ty, features: *features };
         let start = range.start as u64;
         let body = FunctionBody::new(BinaryReader::new(&self.module.bytes()[range], start));
         let mut pass = Pass {
@@ -165,7 +168,11 @@ impl<'a> Operands<'a> {
     }
 
     /// The answer, if all of it was given before.
-    fn known(&self, defined: u32, offsets: &[(u32, usize)]) -> Option<Vec<OperatorTypes>> {
+    fn known(
+        &self,
+        defined: DefinedFuncIndex,
+        offsets: &[(u32, usize)],
+    ) -> Option<Vec<OperatorTypes>> {
         if !self.is_kept() {
             return None;
         }
@@ -180,7 +187,7 @@ impl<'a> Operands<'a> {
         Some(found)
     }
 
-    fn keep(&self, defined: u32, found: &[OperatorTypes]) {
+    fn keep(&self, defined: DefinedFuncIndex, found: &[OperatorTypes]) {
         if !self.is_kept() {
             return;
         }
@@ -209,7 +216,7 @@ impl<'a> Operands<'a> {
         };
         let unknown = || DecodeError::new("an operand is of a type that the module lacks", None);
         let index = *self.declared.types.get(&id).ok_or_else(unknown)?;
-        let heap = wasmparser::HeapType::Concrete(UnpackedIndex::Module(index));
+        let heap = wasmparser::HeapType::Concrete(UnpackedIndex::Module(index.as_u32()));
         let r = wasmparser::RefType::new(r.is_nullable(), heap).ok_or_else(unknown)?;
         Ok(ValType::Ref(self.module.info().ref_type(r)?))
     }
@@ -244,8 +251,9 @@ impl Declared {
         let mut types = HashMap::new();
         if let Some(resources) = &resources {
             // Of equal types the first.
-            for index in (0..module.info().types.len() as u32).rev() {
-                let mut heap = wasmparser::HeapType::Concrete(UnpackedIndex::Module(index));
+            for index in module.info().types.indices().rev() {
+                let of = UnpackedIndex::Module(index.as_u32());
+                let mut heap = wasmparser::HeapType::Concrete(of);
                 resources.check_heap_type(&mut heap, 0).map_err(DecodeError::parser)?;
                 if let wasmparser::HeapType::Concrete(UnpackedIndex::Id(id)) = heap {
                     types.insert(id, index);
@@ -273,7 +281,8 @@ impl Pass<'_> {
         let base = self.operands.module.info().code_section as u64;
         let mut reader = body.get_binary_reader();
         self.validator.read_locals(&mut reader)?;
-        let parameters = self.operands.module.info().functions[self.validator.index() as usize];
+        let index = FuncIndex::from_u32(self.validator.index());
+        let parameters = self.operands.module.info().functions[index];
         let parameters = self.operands.module.info().signature(parameters);
         self.unset.declare(&self.validator, parameters.map_or(0, |ty| ty.params().len()));
         let mut wanted = offsets.iter().copied().peekable();
@@ -324,13 +333,13 @@ impl Pass<'_> {
 }
 
 /// What an operator that comes back to its frame waits for.
-fn called(operator: &Operator<'_>, functions: &[u32]) -> Option<Called> {
+fn called(operator: &Operator<'_>, functions: &IndexVec<FuncIndex, TypeIndex>) -> Option<Called> {
     match operator {
         Operator::Call { function_index } => {
-            functions.get(*function_index as usize).copied().map(Called::Function)
+            functions.get(FuncIndex::from_u32(*function_index)).copied().map(Called::Function)
         }
         Operator::CallIndirect { type_index, .. } | Operator::CallRef { type_index } => {
-            Some(Called::Function(*type_index))
+            Some(Called::Function(TypeIndex::from_u32(*type_index)))
         }
         Operator::MemoryAtomicWait32 { memarg } => wait(memarg, false),
         Operator::MemoryAtomicWait64 { memarg } => wait(memarg, true),
@@ -340,7 +349,9 @@ fn called(operator: &Operator<'_>, functions: &[u32]) -> Option<Called> {
 
 fn wait(memarg: &MemArg, wide: bool) -> Option<Called> {
     match memarg.target {
-        MemArgTarget::Memory(memory) => Some(Called::Wait { memory, wide }),
+        MemArgTarget::Memory(memory) => {
+            Some(Called::Wait { memory: MemoryIndex::from_u32(memory), wide })
+        }
         _ => None,
     }
 }
@@ -349,9 +360,9 @@ fn wait(memarg: &MemArg, wide: bool) -> Option<Called> {
 #[derive(Debug, Default)]
 struct Unset {
     /// By local whether it is unset. Empty for most functions, in which all locals have a default.
-    locals: HashMap<u32, bool>,
+    locals: HashMap<LocalIndex, bool>,
     /// What was set, in order, and where the open blocks began in that list.
-    set: Vec<u32>,
+    set: Vec<LocalIndex>,
     blocks: Vec<usize>,
 }
 
@@ -361,13 +372,13 @@ impl Unset {
             if let Some(wasmparser::ValType::Ref(r)) = validator.get_local_type(local)
                 && !r.is_nullable()
             {
-                self.locals.insert(local, true);
+                self.locals.insert(LocalIndex::from_u32(local), true);
             }
         }
     }
 
-    fn list(&self) -> Vec<u32> {
-        let mut list: Vec<u32> =
+    fn list(&self) -> Vec<LocalIndex> {
+        let mut list: Vec<LocalIndex> =
             self.locals.iter().filter_map(|(l, unset)| unset.then_some(*l)).collect();
         list.sort_unstable();
         list
@@ -379,9 +390,10 @@ impl Unset {
         }
         match operator {
             Operator::LocalSet { local_index } | Operator::LocalTee { local_index } => {
-                if let Some(unset @ true) = self.locals.get_mut(local_index) {
+                let local = LocalIndex::from_u32(*local_index);
+                if let Some(unset @ true) = self.locals.get_mut(&local) {
                     *unset = false;
-                    self.set.push(*local_index);
+                    self.set.push(local);
                 }
             }
             Operator::Block { .. }
@@ -408,9 +420,9 @@ impl Unset {
 }
 
 /// A type of a module's function by the numbers of an engine.
-pub fn engine_type(ty: ValType, numbers: &[u32]) -> ValType {
-    let mut rename = |index| match index {
-        TypeIndex::Module(index) => TypeIndex::Engine(numbers[index as usize]),
+pub fn engine_type(ty: ValType, numbers: &IndexVec<TypeIndex, TypeNumber>) -> ValType {
+    let mut rename = |named| match named {
+        DeclaredType::Module(index) => DeclaredType::Engine(numbers[index]),
         other => other,
     };
     match ty {
@@ -423,7 +435,7 @@ pub fn engine_type(ty: ValType, numbers: &[u32]) -> ValType {
 mod tests {
     use super::{Operands, OperatorTypes};
     use crate::{Module, to_binary};
-    use wardian_types::{CoreFeatures, ValType};
+    use wardian_types::{CoreFeatures, DefinedFuncIndex, ValType};
 
     /// The types at all operators of the first function.
     fn all(text: &str) -> Vec<OperatorTypes> {
@@ -431,7 +443,9 @@ mod tests {
         let module = Module::decode(bytes, CoreFeatures::default(), 1).unwrap();
         let operands = Operands::new(&module, CoreFeatures::default()).unwrap();
         let end = module.bytes().len() as u32;
-        operands.at(0, &(0..end).map(|at| (at, usize::MAX)).collect::<Vec<_>>()).unwrap()
+        operands
+            .at(DefinedFuncIndex::FIRST, &(0..end).map(|at| (at, usize::MAX)).collect::<Vec<_>>())
+            .unwrap()
     }
 
     #[test]
@@ -454,7 +468,7 @@ mod tests {
         let end = module.bytes().len() as u32;
         let found = |most| {
             let offsets: Vec<_> = (0..end).map(|at| (at, most)).collect();
-            let found = operands.at(0, &offsets).unwrap();
+            let found = operands.at(DefinedFuncIndex::FIRST, &offsets).unwrap();
             (found.len(), found.iter().any(|operator| operator.called.is_some()))
         };
         // Of a call that which it takes is not counted; one more may say what is called.

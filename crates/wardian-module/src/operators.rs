@@ -3,10 +3,51 @@
 //! A translator matches on a group without a wildcard, so an operator that it does not handle is an error of the
 //! compiler. So is an operator that a new version of wasmparser adds, as long as it is in no group here.
 
+use wardian_types::{
+    DataIndex, ElemIndex, FieldIndex, FuncIndex, GlobalIndex, LabelIndex, LocalIndex, MemoryIndex,
+    TableIndex, TagIndex, TypeIndex,
+};
 use wasmparser::{
     BlockType, BrTable, HeapType, Ieee32, Ieee64, MemArg, Operator, Ordering, RefType, TryTable,
     V128, ValType,
 };
+
+/// An immediate argument as the groups have it: indices have types there.
+trait Typed<T> {
+    fn typed(immediate: T) -> Self;
+}
+
+impl<T> Typed<T> for T {
+    #[inline]
+    fn typed(immediate: T) -> T {
+        immediate
+    }
+}
+
+macro_rules! indices {
+    ($($index:ident),*) => {$(
+        impl Typed<u32> for $index {
+            #[inline]
+            fn typed(immediate: u32) -> $index {
+                $index::from_u32(immediate)
+            }
+        }
+    )*};
+}
+
+indices!(
+    DataIndex,
+    ElemIndex,
+    FieldIndex,
+    FuncIndex,
+    GlobalIndex,
+    LabelIndex,
+    LocalIndex,
+    MemoryIndex,
+    TableIndex,
+    TagIndex,
+    TypeIndex
+);
 
 macro_rules! groups {
     (
@@ -38,7 +79,7 @@ macro_rules! groups {
                 match operator {
                     $( $(
                         Operator::$op $({ $($field),* })? => {
-                            Group::$group($group::$op $({ $($field),* })?)
+                            Group::$group($group::$op $({ $($field: Typed::typed($field)),* })?)
                         }
                     )* )*
                     other => Group::Unsupported(other),
@@ -83,32 +124,32 @@ groups! {
     /// Blocks, branches, and tests for null that branch or trap.
     Control<'a> {
         Unreachable, Block { blockty: BlockType }, Loop { blockty: BlockType },
-        If { blockty: BlockType }, Else, End, Br { relative_depth: u32 },
-        BrIf { relative_depth: u32 }, BrTable { targets: BrTable<'a> }, Return, RefAsNonNull,
-        BrOnNull { relative_depth: u32 }, BrOnNonNull { relative_depth: u32 },
+        If { blockty: BlockType }, Else, End, Br { relative_depth: LabelIndex },
+        BrIf { relative_depth: LabelIndex }, BrTable { targets: BrTable<'a> }, Return, RefAsNonNull,
+        BrOnNull { relative_depth: LabelIndex }, BrOnNonNull { relative_depth: LabelIndex },
     }
     /// Calls of functions.
     Call {
-        Call { function_index: u32 }, CallIndirect { type_index: u32, table_index: u32 },
-        ReturnCall { function_index: u32 },
-        ReturnCallIndirect { type_index: u32, table_index: u32 }, CallRef { type_index: u32 },
-        ReturnCallRef { type_index: u32 },
+        Call { function_index: FuncIndex }, CallIndirect { type_index: TypeIndex, table_index: TableIndex },
+        ReturnCall { function_index: FuncIndex },
+        ReturnCallIndirect { type_index: TypeIndex, table_index: TableIndex }, CallRef { type_index: TypeIndex },
+        ReturnCallRef { type_index: TypeIndex },
     }
     /// Locals, constants, and what moves operands.
     Local {
-        Nop, Drop, Select, LocalGet { local_index: u32 }, LocalSet { local_index: u32 },
-        LocalTee { local_index: u32 }, I32Const { value: i32 }, I64Const { value: i64 },
+        Nop, Drop, Select, LocalGet { local_index: LocalIndex }, LocalSet { local_index: LocalIndex },
+        LocalTee { local_index: LocalIndex }, I32Const { value: i32 }, I64Const { value: i64 },
         F32Const { value: Ieee32 }, F64Const { value: Ieee64 }, TypedSelect { ty: ValType },
         V128Const { value: V128 },
     }
     /// Globals.
     Global {
-        GlobalGet { global_index: u32 }, GlobalSet { global_index: u32 },
+        GlobalGet { global_index: GlobalIndex }, GlobalSet { global_index: GlobalIndex },
     }
     /// Elements and lengths of tables, and references that are no objects.
     Table {
-        RefNull { hty: HeapType }, RefIsNull, RefFunc { function_index: u32 },
-        TableGet { table: u32 }, TableSet { table: u32 }, TableSize { table: u32 },
+        RefNull { hty: HeapType }, RefIsNull, RefFunc { function_index: FuncIndex },
+        TableGet { table: TableIndex }, TableSet { table: TableIndex }, TableSize { table: TableIndex },
     }
     /// Loads and stores of scalars, and the length of a memory in pages.
     Memory {
@@ -119,15 +160,15 @@ groups! {
         I64Load32S { memarg: MemArg }, I64Load32U { memarg: MemArg }, I32Store { memarg: MemArg },
         I64Store { memarg: MemArg }, F32Store { memarg: MemArg }, F64Store { memarg: MemArg },
         I32Store8 { memarg: MemArg }, I32Store16 { memarg: MemArg }, I64Store8 { memarg: MemArg },
-        I64Store16 { memarg: MemArg }, I64Store32 { memarg: MemArg }, MemorySize { mem: u32 },
+        I64Store16 { memarg: MemArg }, I64Store32 { memarg: MemArg }, MemorySize { mem: MemoryIndex },
     }
     /// Operators on ranges of memories and tables, and growth.
     Bulk {
-        MemoryGrow { mem: u32 }, MemoryInit { data_index: u32, mem: u32 },
-        DataDrop { data_index: u32 }, MemoryCopy { dst_mem: u32, src_mem: u32 },
-        MemoryFill { mem: u32 }, TableInit { elem_index: u32, table: u32 },
-        ElemDrop { elem_index: u32 }, TableCopy { dst_table: u32, src_table: u32 },
-        TableFill { table: u32 }, TableGrow { table: u32 },
+        MemoryGrow { mem: MemoryIndex }, MemoryInit { data_index: DataIndex, mem: MemoryIndex },
+        DataDrop { data_index: DataIndex }, MemoryCopy { dst_mem: MemoryIndex, src_mem: MemoryIndex },
+        MemoryFill { mem: MemoryIndex }, TableInit { elem_index: ElemIndex, table: TableIndex },
+        ElemDrop { elem_index: ElemIndex }, TableCopy { dst_table: TableIndex, src_table: TableIndex },
+        TableFill { table: TableIndex }, TableGrow { table: TableIndex },
     }
     /// Arithmetic on integers.
     Integer {
@@ -161,38 +202,38 @@ groups! {
     }
     /// Exceptions.
     Exception {
-        TryTable { try_table: TryTable }, Throw { tag_index: u32 }, ThrowRef,
-        Try { blockty: BlockType }, Catch { tag_index: u32 }, Rethrow { relative_depth: u32 },
-        Delegate { relative_depth: u32 }, CatchAll,
+        TryTable { try_table: TryTable }, Throw { tag_index: TagIndex }, ThrowRef,
+        Try { blockty: BlockType }, Catch { tag_index: TagIndex }, Rethrow { relative_depth: LabelIndex },
+        Delegate { relative_depth: LabelIndex }, CatchAll,
     }
     /// Structs, `i31`, and what all objects have.
     Object {
-        RefEq, StructNew { struct_type_index: u32 }, StructNewDefault { struct_type_index: u32 },
-        StructGet { struct_type_index: u32, field_index: u32 },
-        StructGetS { struct_type_index: u32, field_index: u32 },
-        StructGetU { struct_type_index: u32, field_index: u32 },
-        StructSet { struct_type_index: u32, field_index: u32 }, AnyConvertExtern, ExternConvertAny,
+        RefEq, StructNew { struct_type_index: TypeIndex }, StructNewDefault { struct_type_index: TypeIndex },
+        StructGet { struct_type_index: TypeIndex, field_index: FieldIndex },
+        StructGetS { struct_type_index: TypeIndex, field_index: FieldIndex },
+        StructGetU { struct_type_index: TypeIndex, field_index: FieldIndex },
+        StructSet { struct_type_index: TypeIndex, field_index: FieldIndex }, AnyConvertExtern, ExternConvertAny,
         RefI31, I31GetS, I31GetU,
     }
     /// Arrays.
     Array {
-        ArrayNew { array_type_index: u32 }, ArrayNewDefault { array_type_index: u32 },
-        ArrayNewFixed { array_type_index: u32, array_size: u32 },
-        ArrayNewData { array_type_index: u32, array_data_index: u32 },
-        ArrayNewElem { array_type_index: u32, array_elem_index: u32 },
-        ArrayGet { array_type_index: u32 }, ArrayGetS { array_type_index: u32 },
-        ArrayGetU { array_type_index: u32 }, ArraySet { array_type_index: u32 }, ArrayLen,
-        ArrayFill { array_type_index: u32 },
-        ArrayCopy { array_type_index_dst: u32, array_type_index_src: u32 },
-        ArrayInitData { array_type_index: u32, array_data_index: u32 },
-        ArrayInitElem { array_type_index: u32, array_elem_index: u32 },
+        ArrayNew { array_type_index: TypeIndex }, ArrayNewDefault { array_type_index: TypeIndex },
+        ArrayNewFixed { array_type_index: TypeIndex, array_size: u32 },
+        ArrayNewData { array_type_index: TypeIndex, array_data_index: DataIndex },
+        ArrayNewElem { array_type_index: TypeIndex, array_elem_index: ElemIndex },
+        ArrayGet { array_type_index: TypeIndex }, ArrayGetS { array_type_index: TypeIndex },
+        ArrayGetU { array_type_index: TypeIndex }, ArraySet { array_type_index: TypeIndex }, ArrayLen,
+        ArrayFill { array_type_index: TypeIndex },
+        ArrayCopy { array_type_index_dst: TypeIndex, array_type_index_src: TypeIndex },
+        ArrayInitData { array_type_index: TypeIndex, array_data_index: DataIndex },
+        ArrayInitElem { array_type_index: TypeIndex, array_elem_index: ElemIndex },
     }
     /// Tests of types at run time.
     Cast {
         RefTestNonNull { hty: HeapType }, RefTestNullable { hty: HeapType },
         RefCastNonNull { hty: HeapType }, RefCastNullable { hty: HeapType },
-        BrOnCast { relative_depth: u32, from_ref_type: RefType, to_ref_type: RefType },
-        BrOnCastFail { relative_depth: u32, from_ref_type: RefType, to_ref_type: RefType },
+        BrOnCast { relative_depth: LabelIndex, from_ref_type: RefType, to_ref_type: RefType },
+        BrOnCastFail { relative_depth: LabelIndex, from_ref_type: RefType, to_ref_type: RefType },
     }
     /// Atomic loads, stores and exchanges, waiting and notifying.
     Atomic {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use wardian::{
     Module,
-    inspect::{DebugInfo, SourceLocation, demangle},
+    inspect::{DebugInfo, FuncIndex, SourceLocation, demangle},
 };
 use wasmparser::{Operator, OperatorsReader};
 
@@ -111,7 +111,7 @@ impl Symbols {
     /// The name of an imported host function for people, and in full.
     pub(crate) fn import_name(&self, module: ModuleId, func: u32) -> (String, String) {
         let imports = &self.get(module).info().imports;
-        let item = wardian::inspect::ItemIndex::Func(func);
+        let item = wardian::inspect::ItemIndex::Func(FuncIndex::from_u32(func));
         let Some(import) = imports.iter().find(|import| import.item == item) else {
             return ("<host>".into(), "<host>".into());
         };
@@ -147,7 +147,7 @@ impl Symbols {
     /// The code offsets of a function.
     pub(crate) fn range(&self, module: ModuleId, func: u32) -> Option<Range<u32>> {
         let info = self.get(module).info();
-        let body = info.bodies.get(func.checked_sub(info.imported_functions)? as usize)?;
+        let body = info.bodies.get(info.defined_function(FuncIndex::from_u32(func))?)?;
         let offset = |at: usize| u32::try_from(at.checked_sub(info.code_section)?).ok();
         Some(offset(body.start)?..offset(body.end)?)
     }

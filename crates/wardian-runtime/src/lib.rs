@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`error`] | what can go wrong, as data |
 //! | [`extension`] | data of a layer above that one below keeps |
+//! | [`ids`] | what identifies the parts of a store |
 //! | [`value`], [`exception`] | values, and what they refer to |
 //! | [`limiter`] | what a store may use, as the embedder decides |
 //! | [`settings`] | how an engine works |
@@ -47,6 +48,7 @@ pub mod error;
 pub mod exception;
 pub mod extension;
 pub mod gc;
+pub mod ids;
 pub mod instance;
 pub mod limiter;
 pub mod listen;

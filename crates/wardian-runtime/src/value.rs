@@ -2,6 +2,7 @@
 
 use crate::exception::Exception;
 use crate::gc::roots::Root;
+use crate::ids::{FuncId, MemoryId, TableId, TagId};
 use crate::store::global::GlobalAt;
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
@@ -13,7 +14,7 @@ pub struct Func {
     /// The store.
     pub store: u64,
     /// Which of its functions.
-    pub index: u32,
+    pub index: FuncId,
 }
 
 /// A tag of a store.
@@ -22,7 +23,7 @@ pub struct Tag {
     /// The store.
     pub store: u64,
     /// Which of its tags.
-    pub index: u32,
+    pub index: TagId,
 }
 
 /// A global of a store.
@@ -93,9 +94,9 @@ pub enum Extern {
     /// A function.
     Func(Func),
     /// A table of a store: the store, and which of its tables.
-    Table(u64, u32),
+    Table(u64, TableId),
     /// A memory of one store: the store, and which of its memories.
-    Memory(u64, u32),
+    Memory(u64, MemoryId),
     /// A memory that several stores share.
     SharedMemory(SharedMemory),
     /// A global.

@@ -1,6 +1,6 @@
 //! The types that modules declare: functions, structs and arrays, with their supertypes.
 
-use crate::{FuncType, TypeIndex, ValType};
+use crate::{DeclaredType, FuncType, TypeNumber, ValType};
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ pub struct SubType {
     /// Whether it has no subtypes.
     pub is_final: bool,
     /// The type that it is declared to be a subtype of.
-    pub supertype: Option<TypeIndex>,
+    pub supertype: Option<DeclaredType>,
     /// What it is.
     pub composite: CompositeType,
 }
@@ -114,7 +114,7 @@ impl SubType {
     }
 
     /// The types that it names, as often as it does.
-    pub fn named(&self) -> impl Iterator<Item = TypeIndex> + '_ {
+    pub fn named(&self) -> impl Iterator<Item = DeclaredType> + '_ {
         let (func, fields) = match &self.composite {
             CompositeType::Func(ty) => (Some(ty), &[][..]),
             CompositeType::Struct(ty) => (None, ty.fields()),
@@ -126,7 +126,7 @@ impl SubType {
     }
 
     /// The same type with other names for the types that it names.
-    pub fn renamed(&self, mut rename: impl FnMut(TypeIndex) -> TypeIndex) -> SubType {
+    pub fn renamed(&self, mut rename: impl FnMut(DeclaredType) -> DeclaredType) -> SubType {
         if self.named().next().is_none() {
             return self.clone();
         }
@@ -144,9 +144,11 @@ impl SubType {
 
     /// The same type with the numbers of an engine for the types of its group. `first` is the number of the
     /// first type of the group.
-    pub fn in_group(&self, first: u32) -> SubType {
+    pub fn in_group(&self, first: TypeNumber) -> SubType {
         self.renamed(|index| match index {
-            TypeIndex::Group(at) => TypeIndex::Engine(first + at),
+            DeclaredType::Group(at) => {
+                DeclaredType::Engine(TypeNumber::from_u32(first.as_u32() + at))
+            }
             other => other,
         })
     }
@@ -186,7 +188,7 @@ impl StructType {
 
 impl FieldType {
     /// The same field with another name for the type that it names, if it names one.
-    fn renamed(self, rename: &mut impl FnMut(TypeIndex) -> TypeIndex) -> FieldType {
+    fn renamed(self, rename: &mut impl FnMut(DeclaredType) -> DeclaredType) -> FieldType {
         match self.storage {
             StorageType::Val(ty) => {
                 FieldType { storage: StorageType::Val(ty.renamed(rename)), ..self }
@@ -229,7 +231,7 @@ impl StorageType {
         matches!(self, StorageType::I8 | StorageType::I16)
     }
 
-    fn named(self) -> Option<TypeIndex> {
+    fn named(self) -> Option<DeclaredType> {
         match self {
             StorageType::Val(ty) => ty.named(),
             _ => None,

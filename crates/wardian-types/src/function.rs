@@ -1,6 +1,6 @@
 //! Function signatures.
 
-use crate::{TypeIndex, ValType};
+use crate::{DeclaredType, ValType};
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,12 +24,12 @@ impl FuncType {
     }
 
     /// The types that parameters and results name, as often as they do.
-    pub fn named(&self) -> impl Iterator<Item = TypeIndex> + '_ {
+    pub fn named(&self) -> impl Iterator<Item = DeclaredType> + '_ {
         self.types.iter().filter_map(|ty| ty.named())
     }
 
     /// The same signature with other names for the types that it names.
-    pub fn renamed(&self, mut rename: impl FnMut(TypeIndex) -> TypeIndex) -> FuncType {
+    pub fn renamed(&self, mut rename: impl FnMut(DeclaredType) -> DeclaredType) -> FuncType {
         if self.named().next().is_none() {
             return self.clone();
         }

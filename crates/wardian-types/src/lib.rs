@@ -9,6 +9,8 @@ mod counts;
 mod extern_type;
 mod features;
 mod function;
+mod index;
+mod index_vec;
 mod trap;
 mod value;
 pub mod wasi;
@@ -20,8 +22,14 @@ pub use counts::Counts;
 pub use extern_type::{ExternKind, ExternType, GlobalType, MemoryType, TableType, TagType};
 pub use features::CoreFeatures;
 pub use function::FuncType;
+pub use index::{
+    CodeOffset, DataIndex, DefinedFuncIndex, DefinedGlobalIndex, DefinedTableIndex, ElemIndex,
+    FieldIndex, FuncIndex, GlobalIndex, Index, LabelIndex, LocalIndex, MemoryIndex, TableIndex,
+    TagIndex, TypeIndex, TypeNumber,
+};
+pub use index_vec::IndexVec;
 pub use trap::TrapCode;
-pub use value::{HeapType, Hierarchy, RefType, TypeIndex, ValType};
+pub use value::{DeclaredType, HeapType, Hierarchy, RefType, ValType};
 
 /// Bytes in a WebAssembly page unless a memory says otherwise (custom page sizes).
 pub const WASM_PAGE_SIZE: u64 = 65_536;

@@ -1,5 +1,6 @@
 //! Value types.
 
+use crate::{TypeIndex, TypeNumber};
 use std::fmt;
 
 /// The type of a WebAssembly value (core specification, "Value Types").
@@ -35,7 +36,7 @@ pub enum HeapType {
     /// Any function.
     Func,
     /// Functions of one type.
-    Concrete(TypeIndex),
+    Concrete(DeclaredType),
     /// No function: only null.
     NoFunc,
     /// Any value of the embedder's.
@@ -55,9 +56,9 @@ pub enum HeapType {
     /// No value of garbage collection: only null.
     None,
     /// Structs of one type and of its subtypes.
-    ConcreteStruct(TypeIndex),
+    ConcreteStruct(DeclaredType),
     /// Arrays of one type and of its subtypes.
-    ConcreteArray(TypeIndex),
+    ConcreteArray(DeclaredType),
     /// Any exception.
     Exn,
     /// No exception: only null.
@@ -80,11 +81,11 @@ pub enum Hierarchy {
 
 /// Which type a concrete [`HeapType`] names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum TypeIndex {
+pub enum DeclaredType {
     /// An index into the module's type section. Types are named so until an engine has numbered them.
-    Module(u32),
-    /// The number that an engine gave the type. Equal types of one engine have equal numbers.
-    Engine(u32),
+    Module(TypeIndex),
+    /// The number that an engine gave the type.
+    Engine(TypeNumber),
     /// A position in the recursive group that contains the reference. Only used to compare groups.
     Group(u32),
 }
@@ -105,7 +106,7 @@ impl RefType {
     pub fn matches(
         self,
         other: RefType,
-        is_subtype: &impl Fn(TypeIndex, TypeIndex) -> bool,
+        is_subtype: &impl Fn(DeclaredType, DeclaredType) -> bool,
     ) -> bool {
         self.heap.matches(other.heap, is_subtype) && (other.nullable || !self.nullable)
     }
@@ -131,7 +132,7 @@ impl RefType {
     }
 
     /// The same type with another name for the type that it names, if it names one.
-    pub fn renamed(self, rename: &mut impl FnMut(TypeIndex) -> TypeIndex) -> RefType {
+    pub fn renamed(self, rename: &mut impl FnMut(DeclaredType) -> DeclaredType) -> RefType {
         RefType { heap: self.heap.renamed(rename), ..self }
     }
 }
@@ -155,7 +156,7 @@ impl HeapType {
     }
 
     /// The declared type that it names, if it names one.
-    pub const fn named(self) -> Option<TypeIndex> {
+    pub const fn named(self) -> Option<DeclaredType> {
         match self {
             HeapType::Concrete(index)
             | HeapType::ConcreteStruct(index)
@@ -168,7 +169,7 @@ impl HeapType {
     pub fn matches(
         self,
         other: HeapType,
-        is_subtype: &impl Fn(TypeIndex, TypeIndex) -> bool,
+        is_subtype: &impl Fn(DeclaredType, DeclaredType) -> bool,
     ) -> bool {
         use HeapType as H;
         if let (Some(own), Some(other)) = (self.named(), other.named()) {
@@ -188,7 +189,7 @@ impl HeapType {
     }
 
     /// The same type with another name for the type that it names, if it names one.
-    pub fn renamed(self, rename: &mut impl FnMut(TypeIndex) -> TypeIndex) -> HeapType {
+    pub fn renamed(self, rename: &mut impl FnMut(DeclaredType) -> DeclaredType) -> HeapType {
         match self {
             HeapType::Concrete(index) => HeapType::Concrete(rename(index)),
             HeapType::ConcreteStruct(index) => HeapType::ConcreteStruct(rename(index)),
@@ -242,7 +243,7 @@ impl ValType {
     }
 
     /// The declared type that it names, if it names one.
-    pub const fn named(self) -> Option<TypeIndex> {
+    pub const fn named(self) -> Option<DeclaredType> {
         match self {
             ValType::Ref(r) => r.heap.named(),
             _ => None,
@@ -253,7 +254,7 @@ impl ValType {
     pub fn matches(
         self,
         other: ValType,
-        is_subtype: &impl Fn(TypeIndex, TypeIndex) -> bool,
+        is_subtype: &impl Fn(DeclaredType, DeclaredType) -> bool,
     ) -> bool {
         match (self, other) {
             (ValType::Ref(own), ValType::Ref(other)) => own.matches(other, is_subtype),
@@ -262,7 +263,7 @@ impl ValType {
     }
 
     /// The same type with another name for the type that it names, if it names one.
-    pub fn renamed(self, rename: &mut impl FnMut(TypeIndex) -> TypeIndex) -> ValType {
+    pub fn renamed(self, rename: &mut impl FnMut(DeclaredType) -> DeclaredType) -> ValType {
         match self {
             ValType::Ref(r) => ValType::Ref(r.renamed(rename)),
             other => other,
@@ -316,12 +317,12 @@ impl fmt::Display for HeapType {
     }
 }
 
-impl fmt::Display for TypeIndex {
+impl fmt::Display for DeclaredType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TypeIndex::Module(index) => write!(f, "{index}"),
-            TypeIndex::Engine(number) => write!(f, "type #{number}"),
-            TypeIndex::Group(at) => write!(f, "type {at} of its group"),
+            DeclaredType::Module(index) => write!(f, "{index}"),
+            DeclaredType::Engine(number) => write!(f, "type #{number}"),
+            DeclaredType::Group(at) => write!(f, "type {at} of its group"),
         }
     }
 }
@@ -346,7 +347,10 @@ mod tests {
     #[test]
     fn hierarchies_have_a_top_and_a_bottom() {
         use HeapType as H;
-        let (one, other) = (TypeIndex::Engine(1), TypeIndex::Engine(2));
+        let (one, other) = (
+            DeclaredType::Engine(TypeNumber::from_u32(1)),
+            DeclaredType::Engine(TypeNumber::from_u32(2)),
+        );
         let is_subtype = |a, b| (a, b) == (one, other);
         let all = [
             H::Func,

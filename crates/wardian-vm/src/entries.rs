@@ -8,6 +8,7 @@ use crate::arch;
 use crate::code_memory::CodeMemory;
 use std::io;
 use std::sync::{Arc, OnceLock};
+use wardian_types::DefinedFuncIndex;
 
 /// Functions that a module may have: what validation allows.
 const FUNCTIONS: usize = 1_000_000;
@@ -34,7 +35,11 @@ struct Piece {
 /// # Errors
 ///
 /// There is no executable memory, or no module has so many functions.
-pub fn make_interpreted_entry(defined: u32, noted: bool, in_memory: bool) -> io::Result<usize> {
+pub fn make_interpreted_entry(
+    defined: DefinedFuncIndex,
+    noted: bool,
+    in_memory: bool,
+) -> io::Result<usize> {
     if let Some(entry) = interpreted_entry(defined, noted, in_memory) {
         return Ok(entry);
     }
@@ -81,7 +86,7 @@ fn make_pieces(pieces: &[usize], noted: bool, in_memory: bool) -> io::Result<()>
 
 /// The same code, if it was made before.
 #[inline]
-pub fn interpreted_entry(defined: u32, noted: bool, in_memory: bool) -> Option<usize> {
+pub fn interpreted_entry(defined: DefinedFuncIndex, noted: bool, in_memory: bool) -> Option<usize> {
     let (piece, index) = place(defined);
     let made = MADE[kind(noted, in_memory)].get(piece)?.get()?;
     Some(made.start + arch::entry_offset(index))
@@ -99,6 +104,6 @@ fn kind(noted: bool, in_memory: bool) -> usize {
 }
 
 /// In which piece the code for a function is, and its index there.
-fn place(defined: u32) -> (usize, u32) {
-    ((defined / arch::ENTRIES) as usize, defined % arch::ENTRIES)
+fn place(defined: DefinedFuncIndex) -> (usize, u32) {
+    ((defined.as_u32() / arch::ENTRIES) as usize, defined.as_u32() % arch::ENTRIES)
 }

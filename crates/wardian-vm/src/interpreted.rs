@@ -29,7 +29,7 @@
 
 use crate::layout::StoreCtx;
 use std::sync::atomic::{AtomicI32, AtomicU64};
-use wardian_types::ValType;
+use wardian_types::{DefinedFuncIndex, ValType};
 
 /// Positions of the words of a frame's header, in slots from fp.
 pub mod header {
@@ -104,8 +104,8 @@ pub struct Function {
     pub memory0: u32,
     /// Counts down with calls and loops; below zero, the runtime is asked.
     pub countdown: AtomicI32,
-    /// Its position among the functions that the module defines.
-    pub defined: u32,
+    /// Which function of the module it is.
+    pub defined: DefinedFuncIndex,
     /// For each of its calls through tables a word that says what it called; null if nobody wants to know.
     pub targets: *const AtomicU64,
 }

@@ -35,6 +35,10 @@ pub use refused_access::{Refused, refused};
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 pub use wardian_types::Counts;
+use wardian_types::{
+    DefinedFuncIndex, DefinedGlobalIndex, DefinedTableIndex, FuncIndex, GlobalIndex, MemoryIndex,
+    TableIndex, TypeNumber,
+};
 
 /// Words of [`StoreCtx::capture`].
 pub const CAPTURE_WORDS: usize = 16;
@@ -194,6 +198,11 @@ pub struct VmTable {
     pub len: u64,
 }
 
+wardian_types::index_types! {
+    /// A function of a store.
+    pub struct FuncId;
+}
+
 /// What a function reference points to. It lives as long as its store.
 #[repr(C, align(8))]
 #[derive(Debug)]
@@ -203,9 +212,9 @@ pub struct VmFunc {
     /// The context to pass: the instance of a guest function, the [`HostFunc`] of a host function.
     pub ctx: usize,
     /// The engine's number for the signature.
-    pub sig: u32,
-    /// Position in the store's list of functions.
-    pub index: u32,
+    pub sig: TypeNumber,
+    /// Which function of the store it is.
+    pub index: FuncId,
     /// The word for this reference in raw slots.
     pub handle: u64,
     /// What interpreted code finds: see [`crate::interpreted::target`].
@@ -433,56 +442,57 @@ impl InstanceLayout {
         self.counts
     }
 
-    /// Value of a global that the module defines, by its position among those: 16 bytes, aligned.
-    pub fn global(&self, defined: u32) -> u32 {
-        instance::ARRAYS + 16 * defined
+    /// Value of a global that the module defines: 16 bytes, aligned.
+    pub fn global(&self, defined: DefinedGlobalIndex) -> u32 {
+        instance::ARRAYS + 16 * defined.as_u32()
     }
 
-    /// [`VmMemory`] of memory `index`, in use only if the module owns it (defined, not shared).
-    pub fn memory(&self, index: u32) -> u32 {
-        self.memories + 16 * index
+    /// [`VmMemory`] of a memory, in use only if the module owns it (defined, not shared).
+    pub fn memory(&self, index: MemoryIndex) -> u32 {
+        self.memories + 16 * index.as_u32()
     }
 
-    /// [`VmTable`] of a table that the module defines, by its position among those.
-    pub fn table(&self, defined: u32) -> u32 {
-        self.tables + 16 * defined
+    /// [`VmTable`] of a table that the module defines.
+    pub fn table(&self, defined: DefinedTableIndex) -> u32 {
+        self.tables + 16 * defined.as_u32()
     }
 
-    /// `*mut VmMemory` of memory `index`, owned or not.
-    pub fn memory_ref(&self, index: u32) -> u32 {
-        self.memory_refs + 8 * index
+    /// `*mut VmMemory` of a memory, owned or not.
+    pub fn memory_ref(&self, index: MemoryIndex) -> u32 {
+        self.memory_refs + 8 * index.as_u32()
     }
 
-    /// `*mut VmTable` of table `index`, owned or not.
-    pub fn table_ref(&self, index: u32) -> u32 {
-        self.table_refs + 8 * index
+    /// `*mut VmTable` of a table, owned or not.
+    pub fn table_ref(&self, index: TableIndex) -> u32 {
+        self.table_refs + 8 * index.as_u32()
     }
 
-    /// Pointer to the value of global `index`, owned or not.
-    pub fn global_ref(&self, index: u32) -> u32 {
-        self.global_refs + 8 * index
+    /// Pointer to the value of a global, owned or not.
+    pub fn global_ref(&self, index: GlobalIndex) -> u32 {
+        self.global_refs + 8 * index.as_u32()
     }
 
-    /// [`VmImport`] of imported function `index`.
-    pub fn import(&self, index: u32) -> u32 {
-        self.imports + IMPORT * index
+    /// [`VmImport`] of an imported function.
+    pub fn import(&self, index: FuncIndex) -> u32 {
+        debug_assert!(index.as_u32() < self.counts.imported_functions, "{index} is not imported");
+        self.imports + IMPORT * index.as_u32()
     }
 
-    /// Code address of a function that the module defines, by its position among those.
-    pub fn entry(&self, defined: u32) -> u32 {
-        self.entries + 8 * defined
+    /// Code address of a function that the module defines.
+    pub fn entry(&self, defined: DefinedFuncIndex) -> u32 {
+        self.entries + 8 * defined.as_u32()
     }
 
     /// The function whose entry is at this offset.
-    pub fn function_at_entry(&self, offset: u32) -> Option<u32> {
-        let defined = offset.checked_sub(self.entries)? / 8;
+    pub fn function_at_entry(&self, offset: u32) -> Option<DefinedFuncIndex> {
+        let defined = DefinedFuncIndex::from_u32(offset.checked_sub(self.entries)? / 8);
         (self.entry(defined) == offset && offset < self.targets).then_some(defined)
     }
 
-    /// What interpreted code finds for a function that the module defines, by its position among those:
-    /// see [`crate::interpreted::target`].
-    pub fn target(&self, defined: u32) -> u32 {
-        self.targets + 8 * defined
+    /// What interpreted code finds for a function that the module defines: see
+    /// [`crate::interpreted::target`].
+    pub fn target(&self, defined: DefinedFuncIndex) -> u32 {
+        self.targets + 8 * defined.as_u32()
     }
 
     /// Bytes in the whole instance.

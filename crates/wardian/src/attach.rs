@@ -16,6 +16,7 @@ use wardian_runtime::listen::attach::kept;
 use wardian_runtime::listen::hook::AttachmentState;
 use wardian_runtime::listen::listener::Listener;
 use wardian_runtime::module::ModuleInner;
+use wardian_types::FuncIndex;
 
 impl Instance {
     /// Attaches listeners to functions of the instance, also while it runs: `factory` is asked for each of
@@ -69,7 +70,7 @@ impl Instance {
         let store = store.as_context_mut();
         let inner = &mut store.0.inner;
         check_store(inner, self.store)?;
-        let module = inner.instances[self.index as usize].module.clone();
+        let module = inner.instances[self.index].module.clone();
         let chosen = choose(&module, &factory);
         let state = AttachmentState::lasting();
         inner.attach(self.index, &chosen, &state)?;
@@ -98,8 +99,8 @@ impl Config {
     }
 }
 
-/// Functions by their indices, with their listeners.
-type Listened = Vec<(u32, Vec<Arc<dyn Listener>>)>;
+/// Functions with their listeners.
+type Listened = Vec<(FuncIndex, Vec<Arc<dyn Listener>>)>;
 
 /// Asks the factories of the engine of a module, and then these, for each of its functions. None if there are no
 /// factories.
@@ -116,7 +117,7 @@ pub(crate) fn choose_all(
 
 /// Asks a factory for each function of a module.
 pub(crate) fn choose(module: &Arc<ModuleInner>, factory: &dyn FunctionListenerFactory) -> Listened {
-    let functions = 0..module.decoded.info().functions.len() as u32;
+    let functions = module.decoded.info().functions.indices();
     let ask = |func| {
         let definition = FunctionDefinition::of_module(module, func);
         let listeners = factory.function_listeners(&definition).into_iter();
@@ -219,7 +220,9 @@ impl FunctionFilter {
                 || definition.demangled_name().is_some_and(|n| matches(&n))
                 || definition.import().is_some_and(|(_, name)| matches(name))
                 || definition.export_names().any(matches)
-                || definition.index().is_some_and(|index| matches(&wardian_module::unnamed(index)))
+                || definition.index().is_some_and(|index| {
+                    matches(&wardian_module::unnamed(FuncIndex::from_u32(index)))
+                })
         })
     }
 

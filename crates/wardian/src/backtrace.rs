@@ -82,7 +82,7 @@ impl Frame {
 
     /// The function's index in its module, imports included.
     pub fn func_index(&self) -> u32 {
-        self.inner.func
+        self.inner.func.as_u32()
     }
 
     /// The function.
@@ -92,7 +92,7 @@ impl Frame {
 
     /// The function's name as the module has it, without demangling.
     pub fn func_name(&self) -> Option<&str> {
-        self.module.func_name(self.inner.func)
+        self.module.func_name(self.inner.func.as_u32())
     }
 
     /// Offset of the instruction in the module's code section, if it is known.

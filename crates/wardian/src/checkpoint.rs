@@ -35,6 +35,7 @@ use std::sync::Arc;
 pub use wardian_runtime::checkpoint::SharedMemories;
 use wardian_runtime::checkpoint::pages::{self, Hash};
 use wardian_runtime::checkpoint::state::{At, State};
+use wardian_types::FuncIndex;
 pub use wardian_vm::memory::ImmutableFile;
 
 /// The whole state of a store and of the guest that runs in it, as data.
@@ -325,7 +326,7 @@ impl Checkpoint {
             let module = known.ok_or_else(|| Error::damaged("a frame has no module"))?;
             backtrace.frames.push(Frame::of(wardian_runtime::stack::backtrace::Frame::new(
                 module.0.clone(),
-                frame.function,
+                FuncIndex::from_u32(frame.function),
                 Some(frame.offset),
             )));
         }

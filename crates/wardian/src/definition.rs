@@ -8,7 +8,7 @@ use wardian_module::{ItemIndex, demangle};
 use wardian_runtime::listen::hook::Described;
 use wardian_runtime::module::ModuleInner;
 use wardian_runtime::store::host::HostDef;
-use wardian_types::{FuncType, ValType};
+use wardian_types::{FuncIndex, FuncType, LocalIndex, ValType};
 
 /// The definition of a function: a view into its module, which costs nothing to make and to copy.
 ///
@@ -20,7 +20,7 @@ pub struct FunctionDefinition<'a>(Source<'a>);
 #[derive(Clone, Copy)]
 enum Source<'a> {
     /// A function of a module, an import or its own.
-    Module { module: &'a Arc<ModuleInner>, func: u32 },
+    Module { module: &'a Arc<ModuleInner>, func: FuncIndex },
     /// A host function that the module at hand does not import.
     Host(&'a HostDef),
     /// For tests of listeners.
@@ -28,7 +28,10 @@ enum Source<'a> {
 }
 
 impl<'a> FunctionDefinition<'a> {
-    pub(crate) fn of_module(module: &'a Arc<ModuleInner>, func: u32) -> FunctionDefinition<'a> {
+    pub(crate) fn of_module(
+        module: &'a Arc<ModuleInner>,
+        func: FuncIndex,
+    ) -> FunctionDefinition<'a> {
         FunctionDefinition(Source::Module { module, func })
     }
 
@@ -70,7 +73,7 @@ impl<'a> FunctionDefinition<'a> {
     /// there, say one that is called through a table.
     pub fn index(&self) -> Option<u32> {
         match self.0 {
-            Source::Module { func, .. } => Some(func),
+            Source::Module { func, .. } => Some(func.as_u32()),
             Source::Host(_) => None,
             Source::Double(double) => Some(double.index),
         }
@@ -95,7 +98,7 @@ impl<'a> FunctionDefinition<'a> {
     pub fn display_name(&self) -> String {
         match (self.demangled_name(), self.index()) {
             (Some(name), _) => name,
-            (None, Some(index)) => wardian_module::unnamed(index),
+            (None, Some(index)) => wardian_module::unnamed(FuncIndex::from_u32(index)),
             (None, None) => "<host function>".to_owned(),
         }
     }
@@ -131,7 +134,7 @@ impl<'a> FunctionDefinition<'a> {
         (0..self.ty().params().len()).map(move |i| match source {
             Source::Module { module, func } => {
                 let names = module.decoded.names().locals.get(&func)?;
-                names.get(&u32::try_from(i).ok()?).map(String::as_str)
+                names.get(&LocalIndex::from_usize(i)).map(String::as_str)
             }
             Source::Host(_) => None,
             Source::Double(double) => double.param_names.get(i).map(String::as_str),
@@ -163,8 +166,8 @@ impl<'a> FunctionDefinition<'a> {
     pub fn export_names(&self) -> impl Iterator<Item = &'a str> {
         let (exports, index, double): (&[_], _, &[String]) = match self.0 {
             Source::Module { module, func } => (&module.decoded.info().exports, func, &[]),
-            Source::Host(_) => (&[], 0, &[]),
-            Source::Double(double) => (&[], 0, &double.export_names),
+            Source::Host(_) => (&[], FuncIndex::FIRST, &[]),
+            Source::Double(double) => (&[], FuncIndex::FIRST, &double.export_names),
         };
         let of_module = exports.iter().filter(move |e| e.item == ItemIndex::Func(index));
         of_module.map(|e| e.name.as_str()).chain(double.iter().map(String::as_str))

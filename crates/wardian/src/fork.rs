@@ -232,7 +232,7 @@ impl sealed::Handle for Instance {
     fn counterpart<T: 'static>(self, pair: Pair<'_, T>) -> Result<Instance> {
         check_store(&pair.parent.0.inner, self.store)?;
         let inner = &pair.child.0.inner;
-        if self.index as usize >= pair.kin.instances() {
+        if self.index.index() >= pair.kin.instances() {
             return Err(Kin::newer("instance").into());
         }
         Ok(Instance { store: inner.id(), index: self.index })

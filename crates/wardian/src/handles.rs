@@ -4,13 +4,14 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use wardian_runtime::ids::{FuncId, InstanceId, MemoryId, TableId, TagId};
 use wardian_runtime::value;
 
 /// A function of a store: a guest's or the host's. A cheap handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Func {
     pub(crate) store: u64,
-    pub(crate) index: u32,
+    pub(crate) index: FuncId,
 }
 
 /// A module brought to life in a store. A cheap handle; the instance itself lives as long as the
@@ -18,14 +19,14 @@ pub struct Func {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Instance {
     pub(crate) store: u64,
-    pub(crate) index: u32,
+    pub(crate) index: InstanceId,
 }
 
 /// A table of a store. A cheap handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Table {
     pub(crate) store: u64,
-    pub(crate) index: u32,
+    pub(crate) index: TableId,
 }
 
 /// A global variable of a store. A cheap handle.
@@ -39,7 +40,7 @@ pub struct Global(pub(crate) value::Global);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tag {
     pub(crate) store: u64,
-    pub(crate) index: u32,
+    pub(crate) index: TagId,
 }
 
 /// An unshared linear memory of a store. A cheap handle.
@@ -60,7 +61,7 @@ pub struct Tag {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Memory {
     pub(crate) store: u64,
-    pub(crate) index: u32,
+    pub(crate) index: MemoryId,
 }
 
 /// A linear memory that several threads, each with a store of its own, use at once. Clones are the

@@ -14,10 +14,16 @@ pub use change::InternalModuleMut;
 use memory::Data;
 pub use memory::MemoryView;
 pub use objects::ObjectView;
+use std::collections::HashMap;
 pub use wardian_module::{DebugInfo, ItemIndex, ModuleInfo, SourceLocation, demangle};
+use wardian_runtime::ids::InstanceId;
 use wardian_runtime::store::functions::FuncKind;
 use wardian_runtime::store::inner::StoreInner;
 use wardian_runtime::store::instance::MemoryRef;
+pub use wardian_types::{
+    DataIndex, DefinedFuncIndex, DefinedGlobalIndex, DefinedTableIndex, ElemIndex, FuncIndex,
+    GlobalIndex, Index, IndexVec, MemoryIndex, TableIndex, TagIndex,
+};
 use wardian_types::{GlobalType, MemoryType, TableType};
 
 /// An instance as listeners and tools see it: read-only, everything in it, exported or not.
@@ -30,12 +36,12 @@ pub struct InternalModule<'a>(Source<'a>);
 
 #[derive(Clone, Copy)]
 enum Source<'a> {
-    Live { store: &'a StoreInner, instance: u32 },
+    Live { store: &'a StoreInner, instance: InstanceId },
     Double(&'a TestModule),
 }
 
 impl<'a> InternalModule<'a> {
-    pub(crate) fn live(store: &'a StoreInner, instance: u32) -> InternalModule<'a> {
+    pub(crate) fn live(store: &'a StoreInner, instance: InstanceId) -> InternalModule<'a> {
         InternalModule(Source::Live { store, instance })
     }
 
@@ -47,7 +53,7 @@ impl<'a> InternalModule<'a> {
     pub fn name(&self) -> Option<&'a str> {
         match self.0 {
             Source::Live { store, instance } => {
-                let data = &store.instances[instance as usize];
+                let data = &store.instances[instance];
                 data.name.as_deref().or_else(|| data.module.decoded.name())
             }
             Source::Double(double) => Some(&double.name),
@@ -68,7 +74,7 @@ impl<'a> InternalModule<'a> {
     pub fn module(&self) -> Option<Module> {
         match self.0 {
             Source::Live { store, instance } => {
-                Some(Module::of(store.instances[instance as usize].module.clone()))
+                Some(Module::of(store.instances[instance].module.clone()))
             }
             Source::Double(_) => None,
         }
@@ -77,7 +83,7 @@ impl<'a> InternalModule<'a> {
     /// The code that it was closed with, if it was.
     pub fn exit_code(&self) -> Option<u32> {
         match self.0 {
-            Source::Live { store, instance } => store.instances[instance as usize].exit_code(),
+            Source::Live { store, instance } => store.instances[instance].exit_code(),
             Source::Double(double) => double.exit_code,
         }
     }
@@ -91,7 +97,7 @@ impl<'a> InternalModule<'a> {
     pub fn num_globals(&self) -> usize {
         match self.0 {
             Source::Live { store, instance } => {
-                store.instances[instance as usize].module.decoded.info().globals.len()
+                store.instances[instance].module.decoded.info().globals.len()
             }
             Source::Double(double) => double.globals.len(),
         }
@@ -101,9 +107,9 @@ impl<'a> InternalModule<'a> {
     pub fn global(&self, index: u32) -> Option<Val> {
         self.global_type(index)?;
         Some(match self.0 {
-            Source::Live { store, instance } => {
-                store.global_get(&store.instance_global(instance, index)).into()
-            }
+            Source::Live { store, instance } => store
+                .global_get(&store.instance_global(instance, GlobalIndex::from_u32(index)))
+                .into(),
             Source::Double(double) => double.globals[index as usize].1.clone(),
         })
     }
@@ -112,8 +118,8 @@ impl<'a> InternalModule<'a> {
     pub fn global_type(&self, index: u32) -> Option<GlobalType> {
         match self.0 {
             Source::Live { store, instance } => {
-                let info = store.instances[instance as usize].module.decoded.info();
-                info.globals.get(index as usize).copied()
+                let info = store.instances[instance].module.decoded.info();
+                info.globals.get(GlobalIndex::from_u32(index)).copied()
             }
             Source::Double(double) => double.globals.get(index as usize).map(|g| g.0),
         }
@@ -122,7 +128,7 @@ impl<'a> InternalModule<'a> {
     /// Index of a global by the name that it is exported by, or has in the name section.
     pub fn global_index(&self, name: &str) -> Option<u32> {
         self.index_of(name, |item| match item {
-            ItemIndex::Global(index) => Some(index),
+            ItemIndex::Global(index) => Some(index.as_u32()),
             _ => None,
         })
     }
@@ -130,7 +136,7 @@ impl<'a> InternalModule<'a> {
     /// How many memories it has, imported ones included.
     pub fn num_memories(&self) -> usize {
         match self.0 {
-            Source::Live { store, instance } => store.instances[instance as usize].memories.len(),
+            Source::Live { store, instance } => store.instances[instance].memories.len(),
             Source::Double(double) => usize::from(double.memory.is_some()),
         }
     }
@@ -139,10 +145,10 @@ impl<'a> InternalModule<'a> {
     pub fn memory(&self, index: u32) -> Option<MemoryView<'a>> {
         match self.0 {
             Source::Live { store, instance } => {
-                let memories = &store.instances[instance as usize].memories;
-                Some(match memories.get(index as usize)? {
+                let memories = &store.instances[instance].memories;
+                Some(match memories.get(MemoryIndex::from_u32(index))? {
                     MemoryRef::Own(own) => {
-                        let memory = &store.memories[*own as usize];
+                        let memory = &store.memories[*own];
                         let ty = MemoryType { min: memory.pages(), ..memory.ty };
                         MemoryView { ty, data: Data::Own(memory.bytes()) }
                     }
@@ -162,7 +168,7 @@ impl<'a> InternalModule<'a> {
     /// Index of a memory by the name that it is exported by, or has in the name section.
     pub fn memory_index(&self, name: &str) -> Option<u32> {
         self.index_of(name, |item| match item {
-            ItemIndex::Memory(index) => Some(index),
+            ItemIndex::Memory(index) => Some(index.as_u32()),
             _ => None,
         })
     }
@@ -170,7 +176,7 @@ impl<'a> InternalModule<'a> {
     /// How many tables it has, imported ones included.
     pub fn num_tables(&self) -> usize {
         match self.0 {
-            Source::Live { store, instance } => store.instances[instance as usize].tables.len(),
+            Source::Live { store, instance } => store.instances[instance].tables.len(),
             Source::Double(_) => 0,
         }
     }
@@ -178,22 +184,22 @@ impl<'a> InternalModule<'a> {
     /// The type of a table by its index, with the current length as minimum.
     pub fn table_type(&self, index: u32) -> Option<TableType> {
         let Source::Live { store, instance } = self.0 else { return None };
-        let table = *store.instances[instance as usize].tables.get(index as usize)?;
-        let table = &store.tables[table as usize];
+        let table = *store.instances[instance].tables.get(TableIndex::from_u32(index))?;
+        let table = &store.tables[table];
         Some(TableType { min: table.len() as u64, ..table.ty })
     }
 
     /// An element of a table; none if the index is out of bounds.
     pub fn table_element(&self, table: u32, element: u64) -> Option<Val> {
         let Source::Live { store, instance } = self.0 else { return None };
-        let table = *store.instances[instance as usize].tables.get(table as usize)?;
+        let table = *store.instances[instance].tables.get(TableIndex::from_u32(table))?;
         store.table_get(table, element).map(Val::from)
     }
 
     /// Index of a table by the name that it is exported by, or has in the name section.
     pub fn table_index(&self, name: &str) -> Option<u32> {
         self.index_of(name, |item| match item {
-            ItemIndex::Table(index) => Some(index),
+            ItemIndex::Table(index) => Some(index.as_u32()),
             _ => None,
         })
     }
@@ -202,7 +208,7 @@ impl<'a> InternalModule<'a> {
     pub fn num_functions(&self) -> usize {
         match self.0 {
             Source::Live { store, instance } => {
-                store.instances[instance as usize].module.decoded.info().functions.len()
+                store.instances[instance].module.decoded.info().functions.len()
             }
             Source::Double(double) => double.functions.len(),
         }
@@ -214,9 +220,10 @@ impl<'a> InternalModule<'a> {
             return None;
         }
         Some(match self.0 {
-            Source::Live { store, instance } => {
-                FunctionDefinition::of_module(&store.instances[instance as usize].module, index)
-            }
+            Source::Live { store, instance } => FunctionDefinition::of_module(
+                &store.instances[instance].module,
+                FuncIndex::from_u32(index),
+            ),
             Source::Double(double) => double.functions[index as usize].definition(),
         })
     }
@@ -230,7 +237,7 @@ impl<'a> InternalModule<'a> {
         }
         Some(match store.funcs.find(func.index)? {
             FuncKind::Wasm { instance, func } => {
-                FunctionDefinition::of_module(&store.instances[*instance as usize].module, *func)
+                FunctionDefinition::of_module(&store.instances[*instance].module, *func)
             }
             FuncKind::Host(def) => FunctionDefinition::of_host(def),
         })
@@ -243,7 +250,7 @@ impl<'a> InternalModule<'a> {
             return double.functions.iter().find(named).map(|f| f.index);
         }
         self.index_of(name, |item| match item {
-            ItemIndex::Func(index) => Some(index),
+            ItemIndex::Func(index) => Some(index.as_u32()),
             _ => None,
         })
     }
@@ -252,27 +259,33 @@ impl<'a> InternalModule<'a> {
     /// wrapper that notifies them. None for imports and for what is interpreted.
     pub fn machine_code(&self, function: u32) -> Option<Vec<u8>> {
         let Source::Live { store, instance } = self.0 else { return None };
-        store.machine_code(instance, function)
+        store.machine_code(instance, FuncIndex::from_u32(function))
     }
 
     /// Looks a name up among the exports, then in the name section.
     fn index_of(&self, name: &str, pick: impl Fn(ItemIndex) -> Option<u32>) -> Option<u32> {
         let Source::Live { store, instance } = self.0 else { return None };
-        let module = &store.instances[instance as usize].module;
+        let module = &store.instances[instance].module;
         if let Some(index) = module.export(name).and_then(&pick) {
             return Some(index);
         }
         let names = module.decoded.names();
-        let of = |map: &std::collections::HashMap<u32, String>, item: fn(u32) -> ItemIndex| {
-            let mut found = map.iter().filter(|(_, n)| *n == name).map(|(i, _)| item(*i));
-            found.find_map(&pick)
-        };
-        of(&names.functions, ItemIndex::Func)
-            .or_else(|| of(&names.globals, ItemIndex::Global))
-            .or_else(|| of(&names.memories, ItemIndex::Memory))
-            .or_else(|| of(&names.tables, ItemIndex::Table))
-            .or_else(|| of(&names.tags, ItemIndex::Tag))
+        let mut found = named(&names.functions, name, ItemIndex::Func)
+            .chain(named(&names.globals, name, ItemIndex::Global))
+            .chain(named(&names.memories, name, ItemIndex::Memory))
+            .chain(named(&names.tables, name, ItemIndex::Table))
+            .chain(named(&names.tags, name, ItemIndex::Tag));
+        found.find_map(&pick)
     }
+}
+
+/// What has a name, of one kind.
+fn named<I: Copy>(
+    names: &HashMap<I, String>,
+    name: &str,
+    item: fn(I) -> ItemIndex,
+) -> impl Iterator<Item = ItemIndex> {
+    names.iter().filter(move |(_, n)| *n == name).map(move |(index, _)| item(*index))
 }
 
 impl TestModule {

@@ -1,6 +1,7 @@
 //! Signatures of the runtime live as long as modules and functions of the embedder have them.
 
 use crate::{Engine, Func, Instance, Module, Store};
+use wardian_types::TypeIndex;
 
 /// A module whose type takes this number, in bits.
 fn module(engine: &Engine, number: u32) -> Module {
@@ -23,10 +24,11 @@ fn types_that_name_each_other_come_and_go_together() {
       (func (export \"f\") (param (ref null $c))))";
     let module = Module::new(&engine, text).unwrap();
     let numbers = &module.0.signatures;
-    assert_eq!(numbers[2], numbers[1] + 1);
+    let number = |index| numbers[TypeIndex::from_u32(index)].as_u32();
+    assert_eq!(number(2), number(1) + 1);
     let ty = module.func_type(0).unwrap().clone();
     let again = Module::new(&engine, text).unwrap();
-    assert_eq!(*again.0.signatures, **numbers);
+    assert_eq!(again.0.signatures, *numbers);
     assert_eq!(again.func_type(0), Some(&ty));
     drop((module, again));
     assert_eq!(count(), before);
@@ -58,6 +60,12 @@ fn signatures_go_with_who_has_them() {
     }
     assert_eq!(count(), before + 1);
     // What is still there has kept its number.
-    assert_eq!(kept.0.signatures[0], module(&engine, 7).0.signatures[0]);
-    assert_ne!(kept.0.signatures[0], module(&engine, 8).0.signatures[0]);
+    assert_eq!(
+        kept.0.signatures[TypeIndex::FIRST],
+        module(&engine, 7).0.signatures[TypeIndex::FIRST]
+    );
+    assert_ne!(
+        kept.0.signatures[TypeIndex::FIRST],
+        module(&engine, 8).0.signatures[TypeIndex::FIRST]
+    );
 }

@@ -4,6 +4,6 @@
 //! [`MemoryType`](crate::MemoryType) and their like) are in the root of the crate.
 
 pub use wardian_types::{
-    ArrayType, CompositeType, FieldType, Hierarchy, StorageType, StructType, SubType, TypeIndex,
-    TypeKind,
+    ArrayType, CompositeType, DeclaredType, FieldType, Hierarchy, StorageType, StructType, SubType,
+    TypeIndex, TypeKind, TypeNumber,
 };

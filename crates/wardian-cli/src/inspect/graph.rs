@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use wardian_module::{ItemIndex, Module};
 use wardian_observe::{printable, shorten};
+use wardian_types::{FuncIndex, TableIndex, TypeIndex};
 use wasmparser::{BinaryReader, FunctionBody, Operator};
 
 /// Columns of a name.
@@ -33,11 +34,11 @@ impl Format {
 /// A function, or what is called through a table: its number, and the index of the signature.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Node {
-    Function(u32),
-    /// Calls through a table, by its index and that of the type.
-    Table(u32, u32),
+    Function(FuncIndex),
+    /// Calls through a table.
+    Table(TableIndex, TypeIndex),
     /// Calls through references of a type.
-    Reference(u32),
+    Reference(TypeIndex),
 }
 
 impl Node {
@@ -92,7 +93,7 @@ impl<'a> Graph<'a> {
         }
     }
 
-    fn type_name(&self, index: u32) -> String {
+    fn type_name(&self, index: TypeIndex) -> String {
         let ty = self.module.info().signature(index);
         ty.map(ToString::to_string).unwrap_or_default()
     }
@@ -116,7 +117,7 @@ fn beginning(module: &Module, name: &str) -> Result<Vec<Node>, String> {
     });
     let mut found: Vec<Node> = exported.collect();
     if found.is_empty() {
-        let is_meant = |index: &u32| {
+        let is_meant = |index: &FuncIndex| {
             module.func_name(*index) == Some(name)
                 || module.display_name(*index) == name
                 || wardian_module::unnamed(*index) == name
@@ -133,9 +134,9 @@ fn beginning(module: &Module, name: &str) -> Result<Vec<Node>, String> {
     }
 }
 
-/// All functions by their indices.
-fn functions(module: &Module) -> std::ops::Range<u32> {
-    0..u32::try_from(module.info().functions.len()).unwrap_or(u32::MAX)
+/// All functions.
+fn functions(module: &Module) -> impl Iterator<Item = FuncIndex> {
+    module.info().functions.indices()
 }
 
 /// Those in most calls, as callers or as callees.
@@ -160,7 +161,7 @@ fn nearest(calls: &Calls, begin: Vec<Node>, most: usize) -> BTreeSet<Node> {
             break;
         }
         if nodes.insert(node) {
-            let callees = calls.range((node, Node::Function(0))..);
+            let callees = calls.range((node, Node::Function(FuncIndex::FIRST))..);
             queue
                 .extend(callees.take_while(|((from, _), _)| *from == node).map(|((_, to), _)| *to));
         }
@@ -171,24 +172,24 @@ fn nearest(calls: &Calls, begin: Vec<Node>, most: usize) -> BTreeSet<Node> {
 fn calls(module: &Module) -> Calls {
     let info = module.info();
     let mut calls = Calls::new();
-    for (index, body) in (info.imported_functions..).zip(&info.bodies) {
+    for (defined, body) in info.bodies.enumerated() {
         let body = FunctionBody::new(BinaryReader::new(&module.bytes()[body.clone()], 0));
         let Ok(reader) = body.get_operators_reader() else { continue };
         for operator in reader.into_iter().map_while(Result::ok) {
             let callee = match operator {
                 Operator::Call { function_index } | Operator::ReturnCall { function_index } => {
-                    Node::Function(function_index)
+                    Node::Function(FuncIndex::from_u32(function_index))
                 }
                 Operator::CallIndirect { type_index, table_index }
                 | Operator::ReturnCallIndirect { type_index, table_index } => {
-                    Node::Table(table_index, type_index)
+                    Node::Table(TableIndex::from_u32(table_index), TypeIndex::from_u32(type_index))
                 }
                 Operator::CallRef { type_index } | Operator::ReturnCallRef { type_index } => {
-                    Node::Reference(type_index)
+                    Node::Reference(TypeIndex::from_u32(type_index))
                 }
                 _ => continue,
             };
-            *calls.entry((Node::Function(index), callee)).or_default() += 1;
+            *calls.entry((Node::Function(info.func_index(defined)), callee)).or_default() += 1;
         }
     }
     calls

@@ -59,9 +59,9 @@ fn sections(module: &Module) -> Vec<Part> {
 fn functions(module: &Module) -> Vec<Part> {
     let info = module.info();
     let retained = retained::sizes(module);
-    let bodies = (info.imported_functions..).zip(&info.bodies).zip(retained);
-    let function = |((index, body), retained): ((u32, &std::ops::Range<usize>), usize)| Part {
-        name: module.display_name(index),
+    let bodies = info.bodies.enumerated().zip(retained);
+    let function = |((defined, body), retained): ((_, &std::ops::Range<usize>), usize)| Part {
+        name: module.display_name(info.func_index(defined)),
         bytes: body.len(),
         retained: Some(retained),
     };

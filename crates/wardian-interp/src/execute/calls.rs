@@ -14,7 +14,7 @@ use crate::call_targets;
 use crate::op;
 use crate::operand::{Far, U32};
 use std::sync::atomic::{AtomicU64, Ordering};
-use wardian_types::TrapCode;
+use wardian_types::{TrapCode, TypeNumber};
 use wardian_vm::interpreted::{Function, PendingCall, Service, exit, flag, header, target};
 use wardian_vm::layout::{HostFunc, VmFunc, VmImport, VmTable, instance};
 use wardian_vm::pointer::to_function;
@@ -239,7 +239,7 @@ impl State {
                 return Err(TrapCode::IndirectCallToNull);
             }
             let signatures: *const u32 = *self.instance(instance::SIGNATURES as u32);
-            if (*func).sig != *signatures.add(ty.0 as usize) {
+            if (*func).sig != TypeNumber::from_u32(*signatures.add(ty.0 as usize)) {
                 return Err(TrapCode::BadSignature);
             }
             Ok(func)

@@ -7,7 +7,7 @@ use super::state::{State, handlers};
 use crate::cast;
 use crate::op;
 use crate::operand::{Far, S, U16, U32};
-use wardian_types::TrapCode;
+use wardian_types::{TrapCode, TypeNumber};
 use wardian_vm::heap::{Displays, shape};
 use wardian_vm::interpreted::header;
 use wardian_vm::layout::{Builtin, StoreCtx, VmFunc, instance};
@@ -81,7 +81,9 @@ impl State {
         let is_func = what >> 1 == cast::FUNC;
         // SAFETY: a reference to a function, where the type is one of functions.
         unsafe {
-            if is_func && (*(word as *const VmFunc)).sig == self.type_number(ty) {
+            if is_func
+                && (*(word as *const VmFunc)).sig == TypeNumber::from_u32(self.type_number(ty))
+            {
                 return true;
             }
             // An integer is of no such type.

@@ -11,6 +11,7 @@ use crate::operand::{Branch, D, D32, D64, DW, Far, I32, S, SW, U16, U32, U64, V1
 use crate::table::instructions;
 use std::ptr;
 use std::sync::atomic::AtomicI32;
+use wardian_types::DefinedFuncIndex;
 use wardian_vm::heap::HeapWords;
 use wardian_vm::interpreted::{Function, SERVICES, exit, flag, header};
 use wardian_vm::layout::{Builtin, StoreCtx, VmMemory, VmTable, instance};
@@ -194,7 +195,7 @@ fn run(opcode: Opcode, first: u64, asks: bool) {
         result_slots: 0,
         memory0: MEMORY,
         countdown: AtomicI32::new(if asks { 0 } else { i32::MAX }),
-        defined: 0,
+        defined: DefinedFuncIndex::from_u32(0),
         targets: ptr::null(),
     };
     let translation = Translation::new(&looped(opcode), function, &[], &[0]);

@@ -72,7 +72,7 @@ impl State {
         match func as *const VmFunc {
             func if func.is_null() => 0,
             // SAFETY: a reference to a function.
-            func => unsafe { (*func).index + 1 },
+            func => unsafe { (*func).index.as_u32() + 1 },
         }
     }
 

@@ -5,6 +5,7 @@ use super::{Body, Outcome};
 use crate::op;
 use crate::operand::{Far, U16, U32};
 use wardian_module::operators::Bulk;
+use wardian_types::{Index, MemoryIndex};
 use wardian_vm::layout::Builtin;
 
 impl Body<'_> {
@@ -25,14 +26,16 @@ impl Body<'_> {
                     top,
                     d,
                     pages,
-                    index: U32(mem),
+                    index: U32(mem.as_u32()),
                     memory: U32(self.env.layout.memory_ref(mem)),
                     shift: U16(u16::from(ty.page_size_log2)),
                     narrow: U16(u16::from(!ty.memory64)),
                 });
                 self.safepoint();
             }
-            O::MemoryCopy { dst_mem: 0, src_mem: 0 } if !self.memory(0)?.shared => {
+            O::MemoryCopy { dst_mem: MemoryIndex::FIRST, src_mem: MemoryIndex::FIRST }
+                if !self.memory(MemoryIndex::FIRST)?.shared =>
+            {
                 let (to, from, len) = self.pop3_far()?;
                 let top = self.free();
                 self.append(op::memory_copy_near { top, to, from, len });
@@ -41,7 +44,9 @@ impl Body<'_> {
             O::MemoryCopy { dst_mem, src_mem } => {
                 self.builtin_iirrr(Builtin::MemoryCopy, dst_mem, src_mem)?;
             }
-            O::MemoryFill { mem: 0 } if !self.memory(0)?.shared => {
+            O::MemoryFill { mem: MemoryIndex::FIRST }
+                if !self.memory(MemoryIndex::FIRST)?.shared =>
+            {
                 let (to, byte, len) = self.pop3_far()?;
                 let top = self.free();
                 self.append(op::memory_fill_near { top, to, byte, len });
@@ -91,9 +96,9 @@ impl Body<'_> {
         Ok((a, b, c))
     }
 
-    pub(super) fn builtin_i(&mut self, builtin: Builtin, narrow: bool, d: i32, i: u32) {
+    pub(super) fn builtin_i(&mut self, builtin: Builtin, narrow: bool, d: i32, i: impl Index) {
         let (which, narrow, top) = self.builtin(builtin, narrow);
-        self.append(op::builtin_i { which, narrow, top, d: Far(d), i: U32(i) });
+        self.append(op::builtin_i { which, narrow, top, d: Far(d), i: U32(i.index() as u32) });
         self.safepoint();
     }
 
@@ -102,34 +107,51 @@ impl Body<'_> {
         builtin: Builtin,
         narrow: bool,
         d: i32,
-        i: u32,
+        i: impl Index,
         a: Far,
         b: Far,
     ) {
         let (which, narrow, top) = self.builtin(builtin, narrow);
-        self.append(op::builtin_irr { which, narrow, top, d: Far(d), i: U32(i), a, b });
+        self.append(op::builtin_irr {
+            which,
+            narrow,
+            top,
+            d: Far(d),
+            i: U32(i.index() as u32),
+            a,
+            b,
+        });
         self.safepoint();
     }
 
-    fn builtin_irrr(&mut self, builtin: Builtin, i: u32) -> Outcome {
+    fn builtin_irrr(&mut self, builtin: Builtin, i: impl Index) -> Outcome {
         let (a, b, c) = self.pop3_far()?;
         let (which, narrow, top) = self.builtin(builtin, false);
-        self.append(op::builtin_irrr { which, narrow, top, d: top, i: U32(i), a, b, c });
+        self.append(op::builtin_irrr {
+            which,
+            narrow,
+            top,
+            d: top,
+            i: U32(i.index() as u32),
+            a,
+            b,
+            c,
+        });
         self.safepoint();
         Ok(())
     }
 
     /// Pops what follows the immediate: an address was computed, expected value and timeout.
-    pub(super) fn builtin_wait(&mut self, builtin: Builtin, i: u32, args: [Far; 3]) {
+    pub(super) fn builtin_wait(&mut self, builtin: Builtin, i: impl Index, args: [Far; 3]) {
         let d = Far(self.push_temp());
         let (which, narrow, top) = self.builtin(builtin, true);
         let [a, b, c] = args;
-        self.append(op::builtin_irrr { which, narrow, top, d, i: U32(i), a, b, c });
+        self.append(op::builtin_irrr { which, narrow, top, d, i: U32(i.index() as u32), a, b, c });
         self.safepoint();
         self.point(true, None);
     }
 
-    fn builtin_iirrr(&mut self, builtin: Builtin, i: u32, j: u32) -> Outcome {
+    fn builtin_iirrr(&mut self, builtin: Builtin, i: impl Index, j: impl Index) -> Outcome {
         let (a, b, c) = self.pop3_far()?;
         let (which, narrow, top) = self.builtin(builtin, false);
         self.append(op::builtin_iirrr {
@@ -137,8 +159,8 @@ impl Body<'_> {
             narrow,
             top,
             d: top,
-            i: U32(i),
-            j: U32(j),
+            i: U32(i.index() as u32),
+            j: U32(j.index() as u32),
             a,
             b,
             c,

@@ -5,7 +5,7 @@ use crate::op;
 use crate::operand::{Far, U32};
 use crate::translation::TranslateError;
 use wardian_module::operators::Call;
-use wardian_types::FuncType;
+use wardian_types::{FuncIndex, FuncType, TableIndex, TypeIndex};
 
 impl<'a> Body<'a> {
     pub(super) fn call_operator(&mut self, operator: Call) -> Outcome {
@@ -15,19 +15,18 @@ impl<'a> Body<'a> {
             O::CallIndirect { type_index, table_index } => {
                 self.table(table_index)?;
                 let index = self.pop_far()?;
-                let ty = self.signature(type_index)?;
-                let (end, args) = self.args(ty, Some(index.0))?;
+                let signature = self.signature(type_index)?;
+                let (end, args) = self.args(signature, Some(index.0))?;
                 let table = self.table_at(table_index);
-                let ty_index = U32(type_index);
+                let ty = U32(type_index.as_u32());
                 if self.env.options.tiering {
                     let site = U32(self.b.table_calls.len() as u32);
                     self.b.table_calls.push(self.position);
-                    let ty = ty_index;
                     self.append(op::call_indirect_noted { index, table, ty, end, args, site });
                 } else {
-                    self.append(op::call_indirect { index, table, ty: ty_index, end, args });
+                    self.append(op::call_indirect { index, table, ty, end, args });
                 }
-                self.returned(ty);
+                self.returned(signature);
             }
             O::CallRef { type_index } => {
                 let func = self.pop_far()?;
@@ -43,7 +42,7 @@ impl<'a> Body<'a> {
                 let ty = self.signature(type_index)?;
                 let (first, args) = (Far(self.take_args(ty, Some(index.0))?), slots(ty));
                 let (table, own) = (self.table_at(table_index), U32(self.params as u32));
-                let ty = U32(type_index);
+                let ty = U32(type_index.as_u32());
                 self.append(op::return_call_indirect { index, table, ty, own, first, args });
                 self.reachable = false;
             }
@@ -59,13 +58,13 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    pub(super) fn signature(&self, index: u32) -> Outcome<&'a FuncType> {
+    pub(super) fn signature(&self, index: TypeIndex) -> Outcome<&'a FuncType> {
         let ty = self.env.info.signature(index);
         ty.ok_or_else(|| TranslateError::new("there is no such type"))
     }
 
-    fn function_type(&self, index: u32) -> Outcome<&'a FuncType> {
-        let ty = self.env.info.functions.get(index as usize).copied();
+    fn function_type(&self, index: FuncIndex) -> Outcome<&'a FuncType> {
+        let ty = self.env.info.functions.get(index).copied();
         self.signature(ty.ok_or_else(|| TranslateError::new("there is no such function"))?)
     }
 
@@ -82,34 +81,41 @@ impl<'a> Body<'a> {
         Ok((Far(first + ty.param_slots() as i32), slots(ty)))
     }
 
-    fn call(&mut self, function: u32) -> Outcome {
+    fn call(&mut self, function: FuncIndex) -> Outcome {
         let ty = self.function_type(function)?;
         let (end, args) = self.args(ty, None)?;
         match self.env.info.defined_function(function) {
             Some(defined) => {
                 let target = U32(self.env.layout.target(defined));
-                self.append(op::call { target, end, defined: U32(defined), args });
+                self.append(op::call { target, end, defined: U32(defined.as_u32()), args });
             }
             None => {
                 let import = U32(self.env.layout.import(function));
-                self.append(op::call_import { import, end, index: U32(function), args });
+                self.append(op::call_import { import, end, index: U32(function.as_u32()), args });
             }
         }
         self.returned(ty);
         Ok(())
     }
 
-    fn tail_call(&mut self, function: u32) -> Outcome {
+    fn tail_call(&mut self, function: FuncIndex) -> Outcome {
         let ty = self.function_type(function)?;
         let (first, args) = (Far(self.take_args(ty, None)?), slots(ty));
         let own = U32(self.params as u32);
         match self.env.info.defined_function(function) {
             Some(defined) => {
                 let target = U32(self.env.layout.target(defined));
-                self.append(op::return_call { target, defined: U32(defined), own, first, args });
+                self.append(op::return_call {
+                    target,
+                    defined: U32(defined.as_u32()),
+                    own,
+                    first,
+                    args,
+                });
             }
             None => {
-                let (import, index) = (U32(self.env.layout.import(function)), U32(function));
+                let (import, index) =
+                    (U32(self.env.layout.import(function)), U32(function.as_u32()));
                 self.append(op::return_call_import { import, index, own, first, args });
             }
         }

@@ -6,7 +6,7 @@ use super::{Body, Outcome};
 use crate::operand::{Branch, D, Far, S, U16, U32, W};
 use crate::translation::TranslateError;
 use crate::{cast, op};
-use wardian_types::{HeapType, RefType, TypeIndex};
+use wardian_types::{DeclaredType, HeapType, LabelIndex, RefType, TypeIndex};
 use wardian_vm::heap::Displays;
 
 /// How a reference is compared with a type.
@@ -35,11 +35,11 @@ impl Body<'_> {
                 let what = U16(cast::what(ty, false));
                 return Ok(Test { ty: U32(0), depth: U16(0), what, form: Form::Kind });
             }
-            Some(TypeIndex::Module(index)) => index,
+            Some(DeclaredType::Module(index)) => index,
             Some(_) => return Err(TranslateError::new("a type has no index in the module")),
         };
         let info = self.env.info;
-        let known = info.types.get(index as usize).zip(info.type_depth(index));
+        let known = info.types.get(index).zip(info.type_depth(index));
         let (known, depth) = known.ok_or_else(|| TranslateError::new("there is no such type"))?;
         let what = cast::what(ty, known.is_final);
         let form = match what >> 1 {
@@ -48,7 +48,7 @@ impl Body<'_> {
             _ => Form::Asking,
         };
         let depth = U16(u16::try_from(depth).unwrap_or(u16::MAX));
-        Ok(Test { ty: U32(index), depth, what: U16(what), form })
+        Ok(Test { ty: U32(index.as_u32()), depth, what: U16(what), form })
     }
 
     fn heap_type(&self, ty: wasmparser::HeapType) -> Outcome<HeapType> {
@@ -99,7 +99,7 @@ impl Body<'_> {
     /// The branch takes the reference, which also stays on the operand stack without the branch.
     pub(super) fn br_on_cast(
         &mut self,
-        depth: u32,
+        depth: LabelIndex,
         to: wasmparser::RefType,
         negate: bool,
     ) -> Outcome {

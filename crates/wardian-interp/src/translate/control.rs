@@ -7,7 +7,7 @@ use crate::op::{self, Opcode};
 use crate::operand::{Branch, D, Far, I32, S, U16, U32, U64};
 use crate::translation::TranslateError;
 use wardian_module::operators::Control;
-use wardian_types::{TrapCode, ValType};
+use wardian_types::{LabelIndex, TrapCode, TypeIndex, ValType};
 use wardian_vm::interpreted::frame;
 use wasmparser::{BlockType, BrTable, Operator};
 
@@ -16,7 +16,7 @@ use wasmparser::{BlockType, BrTable, Operator};
 pub(super) enum Shape {
     Empty,
     Result(ValType),
-    Type(u32),
+    Type(TypeIndex),
     /// As the function's.
     Function,
 }
@@ -184,7 +184,7 @@ impl<'a> Body<'a> {
         let shape = match ty {
             BlockType::Empty => Shape::Empty,
             BlockType::Type(ty) => Shape::Result(self.value_type(ty)?),
-            BlockType::FuncType(index) => Shape::Type(index),
+            BlockType::FuncType(index) => Shape::Type(TypeIndex::from_u32(index)),
         };
         let base = self.below(self.params(shape)?.len())?;
         self.open(kind, shape, base);
@@ -282,8 +282,8 @@ impl<'a> Body<'a> {
     }
 
     /// Position of the frame to which a branch goes.
-    pub(super) fn frame(&self, depth: u32) -> Outcome<usize> {
-        let position = self.b.frames.len().checked_sub(1 + depth as usize);
+    pub(super) fn frame(&self, depth: LabelIndex) -> Outcome<usize> {
+        let position = self.b.frames.len().checked_sub(1 + depth.index());
         position.ok_or_else(|| TranslateError::new("a branch goes nowhere"))
     }
 
@@ -352,7 +352,7 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    fn br_if(&mut self, depth: u32) -> Outcome {
+    fn br_if(&mut self, depth: LabelIndex) -> Outcome {
         let frame = self.frame(depth)?;
         let condition = self.pop()?;
         if self.in_place(frame)? {
@@ -392,7 +392,7 @@ impl<'a> Body<'a> {
     }
 
     /// The branch does not take the reference; without the branch it stays on the operand stack.
-    fn br_on_null(&mut self, depth: u32) -> Outcome {
+    fn br_on_null(&mut self, depth: LabelIndex) -> Outcome {
         let frame = self.frame(depth)?;
         let reference = self.pop()?;
         let slot = self.slot_of(&reference);
@@ -401,7 +401,7 @@ impl<'a> Body<'a> {
     }
 
     /// The branch takes the reference; without the branch it is dropped.
-    fn br_on_non_null(&mut self, depth: u32) -> Outcome {
+    fn br_on_non_null(&mut self, depth: LabelIndex) -> Outcome {
         let frame = self.frame(depth)?;
         let slot = self.reference()?;
         self.branch_if(frame, slot, false)?;
@@ -419,7 +419,7 @@ impl<'a> Body<'a> {
         let entry = self.pop()?;
         let sum = self.last_sum(&entry);
         let index = Far(sum.map_or_else(|| self.slot_of(&entry), |(a, _)| a.0));
-        let default = self.frame(targets.default())?;
+        let default = self.frame(LabelIndex::from_u32(targets.default()))?;
         let count = self.arity(default)?;
         let start = self.below(count)?;
         self.flush_from(start);
@@ -430,7 +430,7 @@ impl<'a> Body<'a> {
         }
         self.b.stubs.clear();
         for depth in targets.targets() {
-            let frame = self.frame(depth?)?;
+            let frame = self.frame(LabelIndex::from_u32(depth?))?;
             self.table_entry(frame)?;
         }
         self.table_entry(default)?;

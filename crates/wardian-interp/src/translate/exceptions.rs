@@ -17,9 +17,9 @@ use super::control::{Frame, Kind};
 use super::{Body, Outcome};
 use crate::op;
 use crate::operand::{Far, U32};
-use crate::translation::{ANY_TAG, Handler, HandlerEntry, TranslateError};
+use crate::translation::{Handler, HandlerEntry, TranslateError};
 use wardian_module::operators::Exception;
-use wardian_types::ValType;
+use wardian_types::{LabelIndex, TagIndex, ValType};
 use wasmparser::{BlockType, Catch, TryTable};
 
 /// A block whose body is inside of handlers.
@@ -34,7 +34,7 @@ pub(super) struct Try {
 
 #[derive(Clone, Copy, Debug)]
 struct Clause {
-    tag: Option<u32>,
+    tag: Option<TagIndex>,
     by_reference: bool,
     label: u32,
 }
@@ -47,7 +47,7 @@ impl Body<'_> {
             O::Try { blockty } => self.begin_try(*blockty, Vec::new(), Kind::Try)?,
             O::Catch { tag_index } => self.begin_catch(Some(*tag_index))?,
             O::CatchAll => self.begin_catch(None)?,
-            O::Delegate { relative_depth } => self.end_delegate(*relative_depth)?,
+            O::Delegate { relative_depth } => self.end_delegate(relative_depth.as_u32())?,
             O::Throw { tag_index } => self.throw(*tag_index)?,
             O::ThrowRef => {
                 let exception = self.pop_far()?;
@@ -63,9 +63,9 @@ impl Body<'_> {
         Ok(())
     }
 
-    fn tag_types(&self, tag: Option<u32>) -> Outcome<&[ValType]> {
+    fn tag_types(&self, tag: Option<TagIndex>) -> Outcome<&[ValType]> {
         let Some(tag) = tag else { return Ok(&[]) };
-        let ty = self.env.info.tags.get(tag as usize).copied();
+        let ty = self.env.info.tags.get(tag).copied();
         let ty = ty.ok_or_else(|| TranslateError::new("there is no such tag"))?;
         Ok(self.signature(ty)?.params())
     }
@@ -78,7 +78,7 @@ impl Body<'_> {
                 Catch::All { label } => (None, false, label),
                 Catch::AllRef { label } => (None, true, label),
             };
-            Clause { tag, by_reference, label }
+            Clause { tag: tag.map(TagIndex::from_u32), by_reference, label }
         });
         self.begin_try(table.ty, clauses.collect(), Kind::TryTable)
     }
@@ -109,7 +109,7 @@ impl Body<'_> {
                 let body = start..self.b.code.len() as u32;
                 for clause in clauses {
                     self.land(body.clone(), base, clause)?;
-                    let label = self.frame(1 + clause.label)?;
+                    let label = self.frame(LabelIndex::from_u32(1 + clause.label))?;
                     self.branch(label)?;
                 }
                 self.reachable = false;
@@ -143,18 +143,17 @@ impl Body<'_> {
     fn handler(
         &mut self,
         body: std::ops::Range<u32>,
-        tag: Option<u32>,
+        tag: Option<TagIndex>,
         values: i32,
         reference: Option<i32>,
     ) {
         let target = self.b.code.len() as u32;
         let depth = self.b.frames.len() as u32 - 1;
-        let tag = tag.unwrap_or(ANY_TAG);
         let handler = Handler { target, tag, values, reference };
         self.b.handlers.push(HandlerEntry::catch(body, depth, handler));
     }
 
-    fn begin_catch(&mut self, tag: Option<u32>) -> Outcome {
+    fn begin_catch(&mut self, tag: Option<TagIndex>) -> Outcome {
         let Frame { kind, shape, base, mut exits, .. } = *self.top()?;
         match kind {
             Kind::Try => {
@@ -210,12 +209,12 @@ impl Body<'_> {
         self.end()
     }
 
-    fn throw(&mut self, tag: u32) -> Outcome {
+    fn throw(&mut self, tag: TagIndex) -> Outcome {
         let count = self.tag_types(Some(tag))?.len();
         let start = self.below(count)?;
         self.flush_from(start);
         let (first, top) = (Far(self.slot_at(start)), self.free());
-        self.append(op::throw { tag: U32(tag), top, first });
+        self.append(op::throw { tag: U32(tag.as_u32()), top, first });
         self.reachable = false;
         Ok(())
     }

@@ -6,7 +6,7 @@ use super::{Body, Outcome};
 use crate::op;
 use crate::operand::{D, D32, D64, DW, I32, S, SW, U32};
 use crate::translation::TranslateError;
-use wardian_types::{FieldType, StorageType, ValType};
+use wardian_types::{FieldIndex, FieldType, StorageType, TypeIndex, ValType};
 
 /// How a field lies in an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,23 +88,23 @@ macro_rules! set {
 
 impl Body<'_> {
     /// The type of a struct's field, and where it lies in the object.
-    fn field(&self, ty: u32, field: u32) -> Outcome<(FieldType, U32)> {
+    fn field(&self, ty: TypeIndex, field: FieldIndex) -> Outcome<(FieldType, U32)> {
         let info = self.env.info;
-        let known = info.types.get(ty as usize).and_then(|ty| ty.structure());
-        let known = known.and_then(|ty| ty.fields().get(field as usize));
-        let offset = info.struct_layout(ty).and_then(|l| l.offsets.get(field as usize));
+        let known = info.types.get(ty).and_then(|ty| ty.structure());
+        let known = known.and_then(|ty| ty.fields().get(field.index()));
+        let offset = info.struct_layout(ty).and_then(|l| l.offsets.get(field.index()));
         match (known, offset) {
             (Some(known), Some(offset)) => Ok((*known, U32(*offset))),
             _ => Err(TranslateError::new("there is no such field")),
         }
     }
 
-    pub(super) fn element(&self, ty: u32) -> Outcome<FieldType> {
-        let ty = self.env.info.types.get(ty as usize).and_then(|ty| ty.array());
+    pub(super) fn element(&self, ty: TypeIndex) -> Outcome<FieldType> {
+        let ty = self.env.info.types.get(ty).and_then(|ty| ty.array());
         ty.map(|ty| ty.0).ok_or_else(|| TranslateError::new("there is no such array type"))
     }
 
-    pub(super) fn struct_get(&mut self, ty: u32, field: u32, signed: bool) -> Outcome {
+    pub(super) fn struct_get(&mut self, ty: TypeIndex, field: FieldIndex, signed: bool) -> Outcome {
         let (field, offset) = self.field(ty, field)?;
         let stored = Stored::of(field.storage);
         let object = self.pop_slot()?;
@@ -119,7 +119,7 @@ impl Body<'_> {
         Ok(())
     }
 
-    pub(super) fn struct_set(&mut self, ty: u32, field: u32) -> Outcome {
+    pub(super) fn struct_set(&mut self, ty: TypeIndex, field: FieldIndex) -> Outcome {
         let (field, offset) = self.field(ty, field)?;
         let value = self.pop()?;
         let object = self.pop()?;
@@ -188,7 +188,7 @@ impl Body<'_> {
         true
     }
 
-    pub(super) fn array_get(&mut self, ty: u32, signed: bool) -> Outcome {
+    pub(super) fn array_get(&mut self, ty: TypeIndex, signed: bool) -> Outcome {
         let stored = Stored::of(self.element(ty)?.storage);
         let entry = self.pop()?;
         if stored != Stored::B128
@@ -215,7 +215,7 @@ impl Body<'_> {
         Ok(())
     }
 
-    pub(super) fn array_set(&mut self, ty: u32) -> Outcome {
+    pub(super) fn array_set(&mut self, ty: TypeIndex) -> Outcome {
         let storage = self.element(ty)?.storage;
         let value = self.pop()?;
         let index = self.pop()?;

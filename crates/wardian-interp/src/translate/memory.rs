@@ -9,7 +9,7 @@ use crate::op::{self, Instruction, Opcode};
 use crate::operand::{D, Far, I32, S, U16, U32, U64};
 use crate::translation::TranslateError;
 use wardian_module::operators::Memory;
-use wardian_types::{MemoryType, TrapCode};
+use wardian_types::{Index, MemoryIndex, MemoryType, TrapCode};
 use wardian_vm::layout::Builtin;
 use wasmparser::{MemArg, MemArgTarget};
 
@@ -26,7 +26,7 @@ pub(super) enum Sum {
 /// An address that an instruction can name.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
-    memory: u32,
+    memory: MemoryIndex,
     pub(super) a: S,
     /// What is to be added with 32 bits.
     pub(super) sum: Sum,
@@ -133,7 +133,7 @@ impl Body<'_> {
     }
 
     /// Pushes how many pages a memory has.
-    pub(super) fn memory_size(&mut self, index: u32) -> Outcome {
+    pub(super) fn memory_size(&mut self, index: MemoryIndex) -> Outcome {
         let ty = self.memory(index)?;
         let d = D(self.push_temp());
         let memory = U32(self.env.layout.memory_ref(index));
@@ -142,8 +142,8 @@ impl Body<'_> {
         Ok(())
     }
 
-    pub(super) fn memory(&self, index: u32) -> Outcome<MemoryType> {
-        let ty = self.env.info.memories.get(index as usize).copied();
+    pub(super) fn memory(&self, index: MemoryIndex) -> Outcome<MemoryType> {
+        let ty = self.env.info.memories.get(index).copied();
         ty.ok_or_else(|| TranslateError::new("there is no such memory"))
     }
 
@@ -152,6 +152,7 @@ impl Body<'_> {
         let MemArgTarget::Memory(memory) = memarg.target else {
             return Err(TranslateError::new("arrays are not supported"));
         };
+        let memory = MemoryIndex::from_u32(memory);
         let is64 = self.memory(memory)?.memory64;
         let entry = self.pop()?;
         if is64 {
@@ -194,12 +195,14 @@ impl Body<'_> {
 
     /// Appends an access, between exchanges of the bounds if need be.
     pub(super) fn access<I: Instruction>(&mut self, place: Place, instruction: I) {
-        if place.memory == 0 {
+        if place.memory == MemoryIndex::FIRST {
             return self.emit(instruction);
         }
         self.append(op::select_memory { memory: U32(self.env.layout.memory_ref(place.memory)) });
         self.emit(instruction);
-        self.append(op::select_memory { memory: U32(self.env.layout.memory_ref(0)) });
+        self.append(op::select_memory {
+            memory: U32(self.env.layout.memory_ref(MemoryIndex::FIRST)),
+        });
     }
 
     fn load<I: Instruction, J: Instruction, K: Instruction, L: Instruction, T: From<i32>>(
@@ -307,7 +310,7 @@ impl Body<'_> {
     }
 
     /// Pops an address and computes it; it is aligned and within its memory. Returns its slot.
-    fn atomic_address(&mut self, memarg: &MemArg, align: u16) -> Outcome<(u32, Far)> {
+    fn atomic_address(&mut self, memarg: &MemArg, align: u16) -> Outcome<(MemoryIndex, Far)> {
         let place = self.place(memarg, false)?;
         self.reserve(1);
         let d = self.height;

@@ -36,7 +36,7 @@ use control::Frame;
 use stack::{Entry, Local};
 use std::sync::atomic::AtomicI32;
 use wardian_module::FuelMeter;
-use wardian_types::{FuncType, ValType};
+use wardian_types::{DefinedFuncIndex, FuncType, MemoryIndex, ValType};
 use wardian_vm::interpreted::{Function, frame};
 use wasmparser::{BinaryReader, FunctionBody, OperatorsReader};
 
@@ -128,7 +128,7 @@ impl Translator {
     }
 
     /// Translates a function that the module defines.
-    pub fn translate(&mut self, env: &Env<'_>, defined: u32) -> Outcome<Translation> {
+    pub fn translate(&mut self, env: &Env<'_>, defined: DefinedFuncIndex) -> Outcome<Translation> {
         let body = self.run(env, defined, Purpose::Code)?;
         let function = body.function(defined)?;
         let translation =
@@ -139,7 +139,11 @@ impl Translator {
 
     /// For each instruction of a function, by its position in units, the offset of its operator in the
     /// code section. The function is translated again, which gives the same code.
-    pub fn locations(&mut self, env: &Env<'_>, defined: u32) -> Outcome<Vec<(u32, u32)>> {
+    pub fn locations(
+        &mut self,
+        env: &Env<'_>,
+        defined: DefinedFuncIndex,
+    ) -> Outcome<Vec<(u32, u32)>> {
         let body = self.run(env, defined, Purpose::Locations)?;
         let locations = body.b.locations.clone();
         self.buffers = body.b;
@@ -148,7 +152,7 @@ impl Translator {
 
     /// Where references that the collector has to know are in the frames of a function. The function is
     /// translated again.
-    pub fn references(&mut self, env: &Env<'_>, defined: u32) -> Outcome<References> {
+    pub fn references(&mut self, env: &Env<'_>, defined: DefinedFuncIndex) -> Outcome<References> {
         let body = self.run(env, defined, Purpose::References)?;
         self.buffers = body.b;
         Ok(body.references.unwrap_or_default())
@@ -158,7 +162,7 @@ impl Translator {
     pub fn frame_maps(
         &mut self,
         env: &Env<'_>,
-        defined: u32,
+        defined: DefinedFuncIndex,
         wanted: Wanted<'_>,
     ) -> Outcome<Vec<FrameMap>> {
         let body = self.run(env, defined, Purpose::Frames(wanted))?;
@@ -169,16 +173,15 @@ impl Translator {
     fn run<'a>(
         &mut self,
         env: &'a Env<'a>,
-        defined: u32,
+        defined: DefinedFuncIndex,
         purpose: Purpose<'a>,
     ) -> Outcome<Body<'a>> {
         let info = env.info;
         let missing = || TranslateError::new(format!("there is no function {defined}"));
-        let range = info.bodies.get(defined as usize).ok_or_else(missing)?.clone();
+        let range = info.bodies.get(defined).ok_or_else(missing)?.clone();
         let start = range.start as u64;
         let bytes = env.bytes.get(range).ok_or_else(missing)?;
-        let index = info.imported_functions as usize + defined as usize;
-        let ty = info.functions.get(index).and_then(|t| info.signature(*t));
+        let ty = info.functions.get(info.func_index(defined)).and_then(|t| info.signature(*t));
         let ty = ty.ok_or_else(missing)?;
         let mut body = Body::new(env, ty, std::mem::take(&mut self.buffers), purpose);
         body.translate(&FunctionBody::new(BinaryReader::new(bytes, start)))?;
@@ -279,7 +282,7 @@ impl<'a> Body<'a> {
         self.env.info.val_type(ty).map_err(|e| TranslateError::new(e.to_string()))
     }
 
-    fn function(&self, defined: u32) -> Outcome<Function> {
+    fn function(&self, defined: DefinedFuncIndex) -> Outcome<Function> {
         let slots = self.max_height + emit::SCRATCH;
         Ok(Function {
             entry: std::ptr::null(),
@@ -288,7 +291,7 @@ impl<'a> Body<'a> {
             result_slots: self.ty.result_slots() as u32,
             memory0: match self.env.info.memories.is_empty() {
                 true => 0,
-                false => self.env.layout.memory_ref(0),
+                false => self.env.layout.memory_ref(MemoryIndex::FIRST),
             },
             countdown: AtomicI32::new(i32::MAX),
             defined,

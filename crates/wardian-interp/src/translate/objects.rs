@@ -7,7 +7,7 @@ use crate::op;
 use crate::operand::{D, Far, S, U16, U32};
 use crate::translation::TranslateError;
 use wardian_module::operators::{Array, Cast, Object};
-use wardian_types::{StorageType, TrapCode};
+use wardian_types::{FieldIndex, Index, StorageType, TrapCode, TypeIndex};
 use wardian_vm::heap::shape;
 use wardian_vm::layout::Builtin;
 
@@ -107,18 +107,18 @@ impl Body<'_> {
     }
 
     /// Pushes a struct, all zero.
-    fn allocate_struct(&mut self, ty: u32) -> Outcome {
+    fn allocate_struct(&mut self, ty: TypeIndex) -> Outcome {
         let layout = self.env.info.struct_layout(ty);
         let layout = layout.ok_or_else(|| TranslateError::new("there is no such struct type"))?;
         let d = Far(self.push_reference());
         let top = self.free();
-        self.append(op::struct_new { top, d, ty: U32(ty), size: U32(layout.size) });
+        self.append(op::struct_new { top, d, ty: U32(ty.as_u32()), size: U32(layout.size) });
         self.safepoint();
         Ok(())
     }
 
-    fn struct_new(&mut self, ty: u32) -> Outcome {
-        let known = self.env.info.types.get(ty as usize).and_then(|ty| ty.structure());
+    fn struct_new(&mut self, ty: TypeIndex) -> Outcome {
+        let known = self.env.info.types.get(ty).and_then(|ty| ty.structure());
         let known = known.ok_or_else(|| TranslateError::new("there is no such struct type"))?;
         let fields = known.fields();
         let first = self.below(fields.len())?;
@@ -172,17 +172,17 @@ impl Body<'_> {
     }
 
     /// Pushes an array, all zero.
-    fn allocate_array(&mut self, ty: u32, len: Far) -> Outcome {
+    fn allocate_array(&mut self, ty: TypeIndex, len: Far) -> Outcome {
         let size = self.element(ty)?.storage.size();
         let log2 = U16(size.trailing_zeros() as u16);
         let d = Far(self.push_reference());
         let top = self.free();
-        self.append(op::array_new { top, d, ty: U32(ty), len, log2 });
+        self.append(op::array_new { top, d, ty: U32(ty.as_u32()), len, log2 });
         self.safepoint();
         Ok(())
     }
 
-    fn array_new(&mut self, ty: u32) -> Outcome {
+    fn array_new(&mut self, ty: TypeIndex) -> Outcome {
         let element = self.element(ty)?;
         let first = self.below(2)?;
         let value = self.b.stack[first];
@@ -218,7 +218,7 @@ impl Body<'_> {
         self.safepoint();
     }
 
-    fn array_new_fixed(&mut self, ty: u32, count: u32) -> Outcome {
+    fn array_new_fixed(&mut self, ty: TypeIndex, count: u32) -> Outcome {
         let element = self.element(ty)?;
         let first = self.below(count as usize)?;
         let len = Far(self.push_temp());
@@ -231,7 +231,7 @@ impl Body<'_> {
         self.fill(first, object, (0..count).map(move |at| (element.storage, offset(at))))
     }
 
-    fn array_fill(&mut self, ty: u32) -> Outcome {
+    fn array_fill(&mut self, ty: TypeIndex) -> Outcome {
         let element = self.element(ty)?;
         let first = self.below(4)?;
         self.flush_from(first);
@@ -252,22 +252,37 @@ impl Body<'_> {
         self.append(op::trap_if_null { a, code: U16(TrapCode::NullArrayReference as u16) });
     }
 
-    fn new_from_segment(&mut self, builtin: Builtin, ty: u32, segment: u32) -> Outcome {
+    fn new_from_segment(
+        &mut self,
+        builtin: Builtin,
+        ty: TypeIndex,
+        segment: impl Index,
+    ) -> Outcome {
         let (b, a) = (self.pop_far()?, self.pop_far()?);
         let d = Far(self.push_reference());
         let (which, narrow, top) = self.builtin(builtin, true);
-        let (i, j) = (U32(ty), U32(segment));
+        let (i, j) = (U32(ty.as_u32()), U32(segment.index() as u32));
         self.append(op::builtin_iirr { which, narrow, top, d, i, j, a, b });
         self.safepoint();
         Ok(())
     }
 
-    fn init_from_segment(&mut self, builtin: Builtin, segment: u32) -> Outcome {
+    fn init_from_segment(&mut self, builtin: Builtin, segment: impl Index) -> Outcome {
         let (e, c) = (self.pop_far()?, self.pop_far()?);
         let (b, a) = (self.pop_far()?, self.pop_far()?);
         self.not_null(a);
         let (which, narrow, top) = self.builtin(builtin, false);
-        self.append(op::builtin_rrirr { which, narrow, top, d: top, a, b, i: U32(segment), c, e });
+        self.append(op::builtin_rrirr {
+            which,
+            narrow,
+            top,
+            d: top,
+            a,
+            b,
+            i: U32(segment.index() as u32),
+            c,
+            e,
+        });
         self.safepoint();
         Ok(())
     }

@@ -8,6 +8,7 @@ use crate::translation::TranslateError;
 use wardian_module::operators::{
     Atomic, AtomicUpdate, Comparison, Conversion, Float, Group, Integer, Local,
 };
+use wardian_types::LocalIndex;
 use wasmparser::Operator;
 
 macro_rules! integer {
@@ -63,8 +64,12 @@ impl Body<'_> {
     fn local_operator(&mut self, operator: Local) -> Outcome {
         use Local as O;
         match operator {
-            O::LocalGet { local_index } => return self.push_local(local_index),
-            O::LocalSet { local_index } => return self.set_local(local_index),
+            O::LocalGet { local_index } => {
+                return self.push_local(local_index);
+            }
+            O::LocalSet { local_index } => {
+                return self.set_local(local_index);
+            }
             O::LocalTee { local_index } => {
                 self.set_local(local_index)?;
                 return self.push_local(local_index);

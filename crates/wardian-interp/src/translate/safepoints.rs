@@ -49,7 +49,7 @@ impl Body<'_> {
         let operand = |entry: &Entry| {
             let place = match entry.value {
                 Value::Temp => Place::Slot(entry.slot),
-                Value::Local(local, _) => Place::Slot(locals[local as usize].slot),
+                Value::Local(local, _) => Place::Slot(locals[local.index()].slot),
                 Value::Const(bits) => Place::Const(bits),
             };
             Operand { place, wide: entry.wide }

@@ -5,7 +5,7 @@ use super::{Body, Outcome};
 use crate::op;
 use crate::operand::{D, DW, I32, S, SW, U64, W};
 use crate::translation::TranslateError;
-use wardian_types::{FuncType, ValType};
+use wardian_types::{FuncType, LocalIndex, ValType};
 
 /// No entry.
 const NONE: u32 = u32::MAX;
@@ -16,7 +16,7 @@ pub(super) enum Value {
     /// In the operand's own slot.
     Temp,
     /// In a local that has not been written since; and the next operand below of which that is true.
-    Local(u32, u32),
+    Local(LocalIndex, u32),
     /// Nowhere yet: these bits. Never a vector.
     Const(u64),
 }
@@ -104,7 +104,7 @@ impl Body<'_> {
     }
 
     #[inline]
-    pub(super) fn push_local(&mut self, index: u32) -> Outcome {
+    pub(super) fn push_local(&mut self, index: LocalIndex) -> Outcome {
         let position = self.b.stack.len() as u32;
         let local = self.local(index)?;
         let (below, wide, traced) = (local.uses, local.wide, local.traced);
@@ -117,8 +117,8 @@ impl Body<'_> {
     }
 
     #[inline]
-    pub(super) fn local(&mut self, index: u32) -> Outcome<&mut Local> {
-        let local = self.b.locals.get_mut(index as usize);
+    pub(super) fn local(&mut self, index: LocalIndex) -> Outcome<&mut Local> {
+        let local = self.b.locals.get_mut(index.index());
         local.ok_or_else(|| TranslateError::new("there is no such local"))
     }
 
@@ -128,7 +128,7 @@ impl Body<'_> {
             return Err(TranslateError::new("the operand stack is empty"));
         };
         if let Value::Local(index, below) = entry.value {
-            self.b.locals[index as usize].uses = below;
+            self.b.locals[index.index()].uses = below;
         }
         self.height = entry.slot;
         self.flushed = self.flushed.min(self.b.stack.len());
@@ -147,7 +147,7 @@ impl Body<'_> {
     pub(super) fn slot_of(&mut self, entry: &Entry) -> i32 {
         match entry.value {
             Value::Temp => entry.slot,
-            Value::Local(index, _) => self.b.locals[index as usize].slot,
+            Value::Local(index, _) => self.b.locals[index.index()].slot,
             Value::Const(bits) => {
                 self.constant(entry.slot, bits);
                 entry.slot
@@ -159,7 +159,7 @@ impl Body<'_> {
     pub(super) fn slot_if_any(&self, entry: &Entry) -> Option<i32> {
         match entry.value {
             Value::Temp => Some(entry.slot),
-            Value::Local(index, _) => Some(self.b.locals[index as usize].slot),
+            Value::Local(index, _) => Some(self.b.locals[index.index()].slot),
             Value::Const(_) => None,
         }
     }
@@ -236,7 +236,7 @@ impl Body<'_> {
         match entry.value {
             Value::Temp => self.copy(slot, entry.slot, entry.wide),
             Value::Local(index, _) => {
-                self.copy(slot, self.b.locals[index as usize].slot, entry.wide);
+                self.copy(slot, self.b.locals[index.index()].slot, entry.wide);
             }
             Value::Const(bits) => self.constant(slot, bits),
         }
@@ -258,7 +258,7 @@ impl Body<'_> {
         // From the top, so that each is the uppermost that stands for its local.
         for i in (position..self.b.stack.len()).rev() {
             if let Value::Local(index, below) = self.b.stack[i].value {
-                self.b.locals[index as usize].uses = below;
+                self.b.locals[index.index()].uses = below;
             }
         }
         for i in position..self.b.stack.len() {
@@ -270,13 +270,13 @@ impl Body<'_> {
         }
     }
 
-    pub(super) fn is_pending(&self, local: u32) -> bool {
-        self.b.locals[local as usize].uses != NONE
+    pub(super) fn is_pending(&self, local: LocalIndex) -> bool {
+        self.b.locals[local.index()].uses != NONE
     }
 
     /// Saves the value of a local that is about to be written for the operands that stand for it.
-    pub(super) fn save(&mut self, local: u32) {
-        let Local { slot, wide, uses, .. } = self.b.locals[local as usize];
+    pub(super) fn save(&mut self, local: LocalIndex) {
+        let Local { slot, wide, uses, .. } = self.b.locals[local.index()];
         let mut at = uses;
         while at != NONE {
             let entry = &mut self.b.stack[at as usize];
@@ -286,7 +286,7 @@ impl Body<'_> {
             self.copy(to, slot, wide);
             at = below;
         }
-        self.b.locals[local as usize].uses = NONE;
+        self.b.locals[local.index()].uses = NONE;
     }
 
     /// The position of the lowest of the topmost operands.

@@ -7,12 +7,12 @@ use crate::operand::{D, DW, S, SW, U16, U32, V128};
 use crate::translation::TranslateError;
 use wardian_module::ConstOp;
 use wardian_module::operators::{Global, Table};
-use wardian_types::{TableType, ValType};
+use wardian_types::{DefinedGlobalIndex, GlobalIndex, LocalIndex, TableIndex, TableType, ValType};
 use wardian_vm::layout::Builtin;
 
 impl Body<'_> {
     /// Writes the topmost operand, which is popped, to a local.
-    pub(super) fn set_local(&mut self, index: u32) -> Outcome {
+    pub(super) fn set_local(&mut self, index: LocalIndex) -> Outcome {
         let entry = self.pop()?;
         let (slot, pending) = (self.local(index)?.slot, self.is_pending(index));
         if matches!(entry.value, Value::Local(same, _) if same == index) {
@@ -75,13 +75,13 @@ impl Body<'_> {
         Ok(())
     }
 
-    pub(super) fn table(&self, index: u32) -> Outcome<TableType> {
-        let ty = self.env.info.tables.get(index as usize).copied();
+    pub(super) fn table(&self, index: TableIndex) -> Outcome<TableType> {
+        let ty = self.env.info.tables.get(index).copied();
         ty.ok_or_else(|| TranslateError::new("there is no such table"))
     }
 
     /// Where the instance has the address of a table's bounds.
-    pub(super) fn table_at(&self, index: u32) -> U32 {
+    pub(super) fn table_at(&self, index: TableIndex) -> U32 {
         U32(self.env.layout.table_ref(index))
     }
 
@@ -91,13 +91,13 @@ impl Body<'_> {
     }
 
     /// A global that never changes and whose value is plain needs no access.
-    fn constant_global(&mut self, index: u32) -> bool {
+    fn constant_global(&mut self, index: GlobalIndex) -> bool {
         let info = self.env.info;
-        let Some(defined) = index.checked_sub(info.imported_globals) else { return false };
-        if info.globals[index as usize].mutable {
+        let Some(defined) = info.defined_global(index) else { return false };
+        if info.globals[index].mutable {
             return false;
         }
-        match info.global_inits.get(defined as usize).map(|e| e.ops.as_slice()) {
+        match info.global_inits.get(defined).map(|e| e.ops.as_slice()) {
             Some(&[ConstOp::I32(v)]) => self.push_const(u64::from(v as u32)),
             Some(&[ConstOp::I64(v)]) => self.push_const(v as u64),
             Some(&[ConstOp::F32(bits)]) => self.push_const(u64::from(bits)),
@@ -109,17 +109,17 @@ impl Body<'_> {
     }
 
     /// Where a global is, whether the module owns it, and its type.
-    fn global(&self, index: u32) -> Outcome<(U32, bool, ValType)> {
+    fn global(&self, index: GlobalIndex) -> Outcome<(U32, bool, ValType)> {
         let info = self.env.info;
-        let ty = info.globals.get(index as usize);
+        let ty = info.globals.get(index);
         let ty = ty.ok_or_else(|| TranslateError::new("there is no such global"))?.content;
-        Ok(match index.checked_sub(info.imported_globals) {
+        Ok(match info.defined_global(index) {
             Some(defined) => (U32(self.env.layout.global(defined)), true, ty),
             None => (U32(self.env.layout.global_ref(index)), false, ty),
         })
     }
 
-    fn global_get(&mut self, index: u32) -> Outcome {
+    fn global_get(&mut self, index: GlobalIndex) -> Outcome {
         let (at, own, ty) = self.global(index)?;
         if self.constant_global(index) {
             return Ok(());
@@ -142,7 +142,7 @@ impl Body<'_> {
         Ok(())
     }
 
-    fn global_set(&mut self, index: u32) -> Outcome {
+    fn global_set(&mut self, index: GlobalIndex) -> Outcome {
         let (at, own, ty) = self.global(index)?;
         let entry = self.pop()?;
         let slot = self.slot_of(&entry);

@@ -2,6 +2,7 @@
 
 use crate::world::{End, World};
 use wardian_interp::Options;
+use wardian_types::DefinedFuncIndex;
 
 /// Runs a function of a module that needs nothing else.
 pub(crate) fn run(wat: &str, name: &str, args: &[u64]) -> End {
@@ -22,7 +23,7 @@ pub(crate) fn results(wat: &str, name: &str, args: &[u64]) -> Vec<u64> {
 pub(crate) fn positions(world: &World, which: usize, defined: u32, name: &str) -> Vec<u32> {
     let module = &world.instances[which].module;
     let info = module.info();
-    let range = info.bodies[defined as usize].clone();
+    let range = info.bodies[DefinedFuncIndex::from_u32(defined)].clone();
     let reader = wasmparser::BinaryReader::new(&module.bytes()[range.clone()], range.start as u64);
     let body = wasmparser::FunctionBody::new(reader);
     let mut operators = body.get_operators_reader().unwrap();

@@ -3,7 +3,7 @@
 use crate::ask::{positions, results, run};
 use crate::world::{End, World};
 use wardian_interp::Options;
-use wardian_types::TrapCode;
+use wardian_types::{DefinedFuncIndex, TrapCode};
 
 /// A body, its arguments, its result.
 type Case = (&'static str, [u64; 2], u64);
@@ -273,21 +273,30 @@ fn countdowns_ask_the_runtime() {
         local.get 1 i32.add))"#;
     let mut world = World::new();
     world.add(wat, Options { tiering: true, ..Options::default() });
-    world.instances[0].translation(0).countdown().store(10, std::sync::atomic::Ordering::Relaxed);
+    world.instances[0]
+        .translation(DefinedFuncIndex::FIRST)
+        .countdown()
+        .store(10, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(world.call(0, "f", &[500]), End::Returned(vec![505]));
     let header = positions(&world, 0, 0, "Loop")[0];
     let asked = world.log.clone();
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].1, [u64::from(header) + 1]);
 
-    world.instances[0].translation(0).countdown().store(10, std::sync::atomic::Ordering::Relaxed);
+    world.instances[0]
+        .translation(DefinedFuncIndex::FIRST)
+        .countdown()
+        .store(10, std::sync::atomic::Ordering::Relaxed);
     world.hot = 0x1234;
     assert_eq!(world.call(0, "f", &[500]), End::EnterLoop(0x1234));
     assert_eq!(world.location(), header);
     // Parameter, local, and the operand below the loop lie in their own slots.
     assert_eq!([world.frame_word(-1), world.frame_word(4), world.frame_word(5)], [500, 9, 5]);
 
-    world.instances[0].translation(0).countdown().store(0, std::sync::atomic::Ordering::Relaxed);
+    world.instances[0]
+        .translation(DefinedFuncIndex::FIRST)
+        .countdown()
+        .store(0, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(world.call(0, "f", &[500]), End::EnterLoop(0x1234));
     assert_eq!(world.log.last().unwrap().1, [0]);
 }

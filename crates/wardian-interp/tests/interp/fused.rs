@@ -4,7 +4,7 @@ use crate::ask::positions;
 use crate::registers::{Case, check};
 use crate::world::{End, World};
 use wardian_interp::{Options, disassemble};
-use wardian_types::TrapCode;
+use wardian_types::{DefinedFuncIndex, TrapCode};
 
 const CASES: &[Case] = &[
     (
@@ -209,7 +209,7 @@ fn globals_that_are_added_to() {
             global.get $g local.tee $x i32.const 1 i32.add global.set $g local.get $x))"#;
     let mut world = World::new();
     world.add(wat, Options::default());
-    let frame = disassemble(world.instances[0].translation(0));
+    let frame = disassemble(world.instances[0].translation(DefinedFuncIndex::FIRST));
     assert!(frame.contains("global_add32 ") && frame.contains("global_set32_sum "), "{frame}");
     assert_eq!(world.call(0, "frame", &[]), End::Returned(vec![9_841_000]));
     assert_eq!(world.call(0, "kept", &[]), End::Returned(vec![1000]));

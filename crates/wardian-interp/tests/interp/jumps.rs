@@ -3,7 +3,7 @@
 
 use crate::world::{End, World};
 use wardian_interp::{Options, disassemble};
-use wardian_types::TrapCode;
+use wardian_types::{DefinedFuncIndex, TrapCode};
 
 /// The stack of the thread that runs them.
 const STACK: usize = 256 << 10;
@@ -60,7 +60,8 @@ fn no_call_and_no_return_uses_up_the_stack() {
         let mut world = World::new();
         world.add(MODULE, Options { tiering: true, ..Options::default() });
         let count = world.instances[0].translations.len() as u32;
-        let texts = (0..count).map(|i| disassemble(world.instances[0].translation(i)));
+        let texts = (0..count)
+            .map(|i| disassemble(world.instances[0].translation(DefinedFuncIndex::from_u32(i))));
         let text = texts.collect::<String>();
         let names: Vec<&str> = text.split_whitespace().collect();
         for name in apart {

@@ -3,7 +3,7 @@
 use crate::ask::positions;
 use crate::world::{End, World};
 use wardian_interp::{Options, disassemble};
-use wardian_types::TrapCode;
+use wardian_types::{DefinedFuncIndex, TrapCode};
 
 /// `$p` and `$q` are new structs, `$n` is null; two fields of `$p` are `$a`; `$x` is a new array of eight elements, and
 /// so on.
@@ -440,7 +440,7 @@ fn several_in_one() {
     for (body, instruction, asked) in [FIELDS, ELEMENTS, TESTS].concat() {
         let mut world = World::new();
         world.add(&module(body), Options::default());
-        let text = disassemble(world.instances[0].translation(0));
+        let text = disassemble(world.instances[0].translation(DefinedFuncIndex::FIRST));
         match instruction.strip_prefix('!') {
             Some(instruction) => assert!(!text.contains(instruction), "{instruction}:\n{text}"),
             None => assert!(text.contains(instruction), "{instruction}:\n{text}"),

@@ -3,6 +3,7 @@
 use crate::ask::results;
 use crate::world::{End, World};
 use wardian_interp::{Options, disassemble};
+use wardian_types::DefinedFuncIndex;
 
 /// A body of `(i32, i32) -> i32`, an instruction that it has, and results for some arguments.
 pub(crate) type Case = (&'static str, &'static str, &'static [([u64; 2], u64)]);
@@ -72,7 +73,7 @@ pub(crate) fn check(cases: &[Case]) {
         );
         let mut world = World::new();
         world.add(&wat, Options::default());
-        let text = disassemble(world.instances[0].translation(0));
+        let text = disassemble(world.instances[0].translation(DefinedFuncIndex::FIRST));
         // Or a variant of it.
         assert!(text.contains(instruction), "{instruction}:\n{text}");
         for (args, result) in *asked {

@@ -4,6 +4,7 @@ use crate::ask::results;
 use crate::world::{End, World};
 use std::fmt::Write;
 use wardian_interp::{Options, Translator, disassemble};
+use wardian_types::DefinedFuncIndex;
 
 #[test]
 fn code_as_text() {
@@ -18,7 +19,7 @@ fn code_as_text() {
             local.get $s))"#;
     let mut world = World::new();
     world.add(wat, Options::default());
-    let text = disassemble(world.instances[0].translation(0));
+    let text = disassemble(world.instances[0].translation(DefinedFuncIndex::FIRST));
     // Positions depend on how handlers are found in this build, so branches are reported by the line they go to.
     let lines: Vec<(&str, &str)> =
         text.lines().map(|line| line.trim().split_once("  ").unwrap()).collect();
@@ -100,11 +101,11 @@ fn translating_again_gives_the_same() {
     world.add(wat, Options::default());
     let env = world.instances[0].env();
     let mut translator = Translator::new();
-    let first = translator.translate(&env, 0).unwrap();
-    translator.translate(&env, 1).unwrap();
-    let second = translator.translate(&env, 0).unwrap();
+    let first = translator.translate(&env, DefinedFuncIndex::FIRST).unwrap();
+    translator.translate(&env, DefinedFuncIndex::from_u32(1)).unwrap();
+    let second = translator.translate(&env, DefinedFuncIndex::FIRST).unwrap();
     assert_eq!(first.code(), second.code());
-    let locations = translator.locations(&env, 0).unwrap();
+    let locations = translator.locations(&env, DefinedFuncIndex::FIRST).unwrap();
     assert!(locations.is_sorted_by_key(|l| l.0));
-    assert!(translator.translate(&env, 2).is_err());
+    assert!(translator.translate(&env, DefinedFuncIndex::from_u32(2)).is_err());
 }

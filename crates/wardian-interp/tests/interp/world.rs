@@ -1,15 +1,21 @@
 //! A store without a runtime: what interpreted code needs, built by hand.
 
 mod places;
+mod signature;
 
+use signature::signature;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use wardian_interp::{Env, Options, Translation, Translator, execute};
-use wardian_module::{ConstOp, ElementItems, Module, SegmentMode};
-use wardian_types::{CoreFeatures, TrapCode};
+use wardian_module::{ConstOp, ElementItems, ItemIndex, Module, SegmentMode};
+use wardian_types::{
+    CoreFeatures, DefinedFuncIndex, DefinedGlobalIndex, FuncIndex, GlobalIndex, MemoryIndex,
+    TableIndex, TrapCode, TypeNumber,
+};
 use wardian_vm::heap::HeapWords;
 use wardian_vm::interpreted::{Boundary, SERVICES, Service, exit, flag, header, target};
 use wardian_vm::layout::{
-    Builtin, HostFunc, InstanceLayout, StoreCtx, VmFunc, VmImport, VmMemory, VmTable, instance,
+    Builtin, FuncId, HostFunc, InstanceLayout, StoreCtx, VmFunc, VmImport, VmMemory, VmTable,
+    instance,
 };
 
 /// How a call ended.
@@ -169,7 +175,7 @@ impl World {
         let imports = instance.module.info().imports.clone();
         let mut index = 0;
         for import in imports {
-            let wardian_module::ItemIndex::Func(func) = import.item else { continue };
+            let ItemIndex::Func(func) = import.item else { continue };
             let ty = instance.module.info().func_type(func).clone();
             let other = self.instances.iter_mut().enumerate().find_map(|(i, other)| {
                 let found = (import.module == format!("m{i}")).then(|| other.export(&import.name));
@@ -177,7 +183,7 @@ impl World {
             });
             let vm = match other {
                 // Resolved when it is called.
-                Some((ctx, defined)) => VmImport { code: defined as usize, ctx, target: 0 },
+                Some((ctx, defined)) => VmImport { code: defined.index(), ctx, target: 0 },
                 None => {
                     let dispatch: HostFn = match import.name.as_str() {
                         "add" => host_add,
@@ -201,7 +207,7 @@ impl World {
                     VmImport { code: 0, ctx, target }
                 }
             };
-            let at = instance.layout.import(index);
+            let at = instance.layout.import(FuncIndex::from_u32(index));
             instance.set(at, vm);
             index += 1;
         }
@@ -210,12 +216,12 @@ impl World {
     /// Calls an exported function; interrupts and the like can be set before.
     pub fn call(&mut self, which: usize, name: &str, args: &[u64]) -> End {
         let defined = self.instances[which].export(name);
-        self.prepare(which, defined, args);
+        self.prepare(which, DefinedFuncIndex::from_u32(defined.as_u32()), args);
         self.go_on()
     }
 
     /// Makes the frame of a call.
-    pub fn prepare(&mut self, which: usize, defined: u32, args: &[u64]) {
+    pub fn prepare(&mut self, which: usize, defined: DefinedFuncIndex, args: &[u64]) {
         let vmctx = self.instances[which].vmctx();
         let function = self.instances[which].function(defined);
         self.start = 16;
@@ -282,14 +288,6 @@ impl World {
     }
 }
 
-fn signature(ty: &wardian_types::SubType) -> u32 {
-    let mut hash = 7_u32;
-    for byte in ty.to_string().bytes() {
-        hash = hash.wrapping_mul(31).wrapping_add(byte.into());
-    }
-    hash
-}
-
 impl Instance {
     pub fn vmctx(&self) -> usize {
         self.block.as_ptr() as usize
@@ -318,22 +316,22 @@ impl Instance {
     }
 
     /// The defined function of that name.
-    pub fn export(&self, name: &str) -> u32 {
+    pub fn export(&self, name: &str) -> DefinedFuncIndex {
         let info = self.module.info();
         let export = info.exports.iter().find(|e| e.name == name).expect("an export");
-        let wardian_module::ItemIndex::Func(func) = export.item else { panic!("no function") };
+        let ItemIndex::Func(func) = export.item else { panic!("no function") };
         info.defined_function(func).expect("the module's own")
     }
 
-    pub fn translation(&mut self, defined: u32) -> &Translation {
-        if self.translations[defined as usize].is_none() {
+    pub fn translation(&mut self, defined: DefinedFuncIndex) -> &Translation {
+        if self.translations[defined.index()].is_none() {
             let made = Translator::new().translate(&self.env(), defined).expect("it is translated");
-            self.translations[defined as usize] = Some(made);
+            self.translations[defined.index()] = Some(made);
         }
-        self.translations[defined as usize].as_ref().unwrap()
+        self.translations[defined.index()].as_ref().unwrap()
     }
 
-    fn function(&mut self, defined: u32) -> *const wardian_vm::interpreted::Function {
+    fn function(&mut self, defined: DefinedFuncIndex) -> *const wardian_vm::interpreted::Function {
         self.translation(defined).function()
     }
 
@@ -343,10 +341,11 @@ impl Instance {
         self.set(instance::SIGNATURES as u32, self.signatures.as_ptr());
         self.set(instance::HEAP as u32, store.heap.base);
         for i in 0..self.memories.len() {
-            self.set(layout.memory_ref(i as u32), &raw const *self.memories[i]);
+            let at = layout.memory_ref(MemoryIndex::from_usize(i));
+            self.set(at, &raw const *self.memories[i]);
         }
         for i in 0..self.tables.len() {
-            self.set(layout.table_ref(i as u32), &raw const *self.tables[i]);
+            self.set(layout.table_ref(TableIndex::from_usize(i)), &raw const *self.tables[i]);
         }
         let info = self.module.info().clone();
         for (defined, init) in info.global_inits.iter().enumerate() {
@@ -358,10 +357,11 @@ impl Instance {
                 ConstOp::V128(v) => v,
                 _ => 0,
             };
-            self.set(layout.global(defined as u32), value);
+            self.set(layout.global(DefinedGlobalIndex::from_u32(defined as u32)), value);
         }
         for i in 0..info.imported_globals {
-            self.set(layout.global_ref(i), &raw const *self.globals[i as usize]);
+            let at = layout.global_ref(GlobalIndex::from_u32(i));
+            self.set(at, &raw const *self.globals[i as usize]);
         }
     }
 
@@ -369,11 +369,11 @@ impl Instance {
     fn elements(&mut self) -> Option<()> {
         let info = self.module.info().clone();
         for index in 0..info.functions.len() as u32 {
-            let sig = self.signatures[info.functions[index as usize] as usize];
-            let (ctx, target) = match info.defined_function(index) {
+            let sig = self.signatures[info.functions[FuncIndex::from_u32(index)].index()];
+            let (ctx, target) = match info.defined_function(FuncIndex::from_u32(index)) {
                 Some(_) => (self.vmctx(), 0),
                 None => {
-                    let at = self.layout.import(index) as usize + self.vmctx();
+                    let at = self.layout.import(FuncIndex::from_u32(index)) as usize + self.vmctx();
                     // SAFETY: the import was written before.
                     let import = unsafe { *(at as *const VmImport) };
                     (import.ctx, import.target)
@@ -382,8 +382,8 @@ impl Instance {
             self.funcs.push(Box::new(VmFunc {
                 code: 0,
                 ctx,
-                sig,
-                index,
+                sig: TypeNumber::from_u32(sig),
+                index: FuncId::from_u32(index),
                 handle: 0,
                 target,
                 entry: 0.into(),
@@ -398,14 +398,14 @@ impl Instance {
                 [ConstOp::I64(offset)] => offset as u64,
                 _ => return None,
             };
-            if offset.checked_add(items.len() as u64)? > self.tables[*index as usize].len {
+            if offset.checked_add(items.len() as u64)? > self.tables[index.index()].len {
                 return None;
             }
             for (i, func) in items.iter().enumerate() {
-                let func = &raw const *self.funcs[*func as usize];
+                let func = &raw const *self.funcs[func.index()];
                 // SAFETY: the test's segments are within their tables.
                 unsafe {
-                    let base = self.tables[*index as usize].base;
+                    let base = self.tables[index.index()].base;
                     *base.add(offset as usize + i) = func as u64;
                 }
             }
@@ -426,7 +426,7 @@ impl Instance {
             let bytes = self.module.bytes()[segment.range.clone()].to_vec();
             let offset = usize::try_from(offset).ok()?;
             let end = offset.checked_add(bytes.len())?;
-            self.memory(*index as usize).get_mut(offset..end)?.copy_from_slice(&bytes);
+            self.memory(index.index()).get_mut(offset..end)?.copy_from_slice(&bytes);
         }
         Some(())
     }
@@ -434,10 +434,8 @@ impl Instance {
     /// Whether it exports a function of its own by this name.
     pub fn has(&self, name: &str) -> bool {
         let info = self.module.info();
-        info.exports.iter().any(|e| {
-            e.name == name
-                && matches!(e.item, wardian_module::ItemIndex::Func(f) if info.defined_function(f).is_some())
-        })
+        let own = |item| matches!(item, ItemIndex::Func(f) if info.defined_function(f).is_some());
+        info.exports.iter().any(|e| e.name == name && own(e.item))
     }
 }
 
@@ -475,7 +473,7 @@ builtins! {
     }
 
     memory_grow(world, which, memory, pages) {
-        let ty = world.instances[which].module.info().memories[memory as usize];
+        let ty = world.instances[which].module.info().memories[MemoryIndex::from_u32(memory as u32)];
         let old = world.instances[which].memory(memory as usize).len() as u64 / ty.page_size();
         let new = old.saturating_add(pages);
         let fits = pages <= ROOM as u64 && (new - ty.min) * ty.page_size() <= ROOM as u64;
@@ -531,8 +529,9 @@ builtins! {
         if world.by_runtime {
             return target::RUNTIME;
         }
-        let at = world.instances[which].layout.target(defined as u32);
-        let word = world.instances[which].function(defined as u32) as u64 | target::INTERPRETED;
+        let defined = DefinedFuncIndex::from_u32(defined as u32);
+        let at = world.instances[which].layout.target(defined);
+        let word = world.instances[which].function(defined) as u64 | target::INTERPRETED;
         world.instances[which].set(at, word);
         word
     }
@@ -541,11 +540,11 @@ builtins! {
         if world.by_runtime {
             return target::RUNTIME | 64;
         }
-        let at = world.instances[which].layout.import(index as u32);
+        let at = world.instances[which].layout.import(FuncIndex::from_u32(index as u32));
         // SAFETY: the import was written when the instance was made.
         let mut import = unsafe { *((world.instances[which].vmctx() + at as usize) as *const VmImport) };
         let other = world.instances.iter_mut().find(|i| i.vmctx() == import.ctx).expect("a module");
-        import.target = other.function(import.code as u32) as u64 | target::INTERPRETED;
+        import.target = other.function(DefinedFuncIndex::from_u32(import.code as u32)) as u64 | target::INTERPRETED;
         world.instances[which].set(at, import);
         import.target
     }
@@ -554,7 +553,8 @@ builtins! {
         // SAFETY: references point to functions of the world.
         let func = unsafe { &mut *(func as *mut VmFunc) };
         let other = world.instances.iter_mut().find(|i| i.vmctx() == func.ctx).expect("a module");
-        let defined = other.module.info().defined_function(func.index).expect("no import");
+        let index = FuncIndex::from_u32(func.index.as_u32());
+        let defined = other.module.info().defined_function(index).expect("no import");
         func.target = other.function(defined) as u64 | target::INTERPRETED;
         func.target
     }

@@ -5,7 +5,7 @@ use super::state::{Fail, Outcome, Region, Translator, user};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 use wardian_module::operators::Array;
-use wardian_types::{StorageType, TrapCode};
+use wardian_types::{Index, StorageType, TrapCode, TypeIndex};
 use wardian_vm::heap::shape::{self, first_element};
 use wardian_vm::layout::Builtin;
 
@@ -71,13 +71,13 @@ impl Translator<'_, '_> {
         Ok(())
     }
 
-    fn element(&self, ty: u32) -> Outcome<StorageType> {
-        let ty = self.env.info.types.get(ty as usize).and_then(|ty| ty.array());
+    fn element(&self, ty: TypeIndex) -> Outcome<StorageType> {
+        let ty = self.env.info.types.get(ty).and_then(|ty| ty.array());
         ty.map(|ty| ty.0.storage).ok_or_else(|| Fail("it is no array".into()))
     }
 
     /// An array of zeroes.
-    fn new_array(&mut self, ty: u32, length: Value) -> Outcome<Value> {
+    fn new_array(&mut self, ty: TypeIndex, length: Value) -> Outcome<Value> {
         let element = i64::from(self.element(ty)?.size());
         let wide = self.b.ins().uextend(types::I64, length);
         let bytes = self.b.ins().imul_imm_s(wide, element);
@@ -89,7 +89,7 @@ impl Translator<'_, '_> {
         Ok(self.allocate(size, [number, length], (Builtin::ArrayNew, &[ty, wide])))
     }
 
-    fn array_new_fixed(&mut self, ty: u32, count: u32) -> Outcome {
+    fn array_new_fixed(&mut self, ty: TypeIndex, count: u32) -> Outcome {
         let storage = self.element(ty)?;
         let start = self.height_below(count as usize)?;
         let values = self.stack[start..].to_vec();
@@ -141,7 +141,7 @@ impl Translator<'_, '_> {
         self.b.ins().iadd(address, offset)
     }
 
-    fn array_get(&mut self, ty: u32, extend: Extend) -> Outcome {
+    fn array_get(&mut self, ty: TypeIndex, extend: Extend) -> Outcome {
         let (array, index) = self.pop2()?;
         let storage = self.element(ty)?;
         let address = self.element_at(storage, array, index);
@@ -161,7 +161,7 @@ impl Translator<'_, '_> {
         self.trap_if(beyond, TrapCode::ArrayOutOfBounds);
     }
 
-    fn array_fill(&mut self, ty: u32) -> Outcome {
+    fn array_fill(&mut self, ty: TypeIndex) -> Outcome {
         let length = self.pop()?;
         let (array, index, value) = self.pop3()?;
         let storage = self.element(ty)?;
@@ -223,7 +223,12 @@ impl Translator<'_, '_> {
         Ok(())
     }
 
-    fn new_from_segment(&mut self, builtin: Builtin, ty: u32, segment: u32) -> Outcome {
+    fn new_from_segment(
+        &mut self,
+        builtin: Builtin,
+        ty: TypeIndex,
+        segment: impl Index,
+    ) -> Outcome {
         let (from, length) = self.pop2()?;
         let (ty, segment) = (self.index(ty), self.index(segment));
         let (from, length) = (self.extend(from), self.extend(length));
@@ -232,7 +237,7 @@ impl Translator<'_, '_> {
         Ok(())
     }
 
-    fn init_from_segment(&mut self, builtin: Builtin, segment: u32) -> Outcome {
+    fn init_from_segment(&mut self, builtin: Builtin, segment: impl Index) -> Outcome {
         let (index, from, length) = self.pop3()?;
         let array = self.pop()?;
         self.trap_if_zero(array, TrapCode::NullArrayReference);

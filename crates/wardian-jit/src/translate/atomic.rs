@@ -8,13 +8,13 @@ use super::state::{Fail, Outcome, Translator};
 use cranelift_codegen::ir::{AtomicRmwOp, InstBuilder, Type, Value, types};
 use types::{I8, I16, I32, I64};
 use wardian_module::operators::{Atomic, AtomicUpdate};
-use wardian_types::TrapCode;
+use wardian_types::{MemoryIndex, TrapCode};
 use wardian_vm::layout::Builtin;
 use wasmparser::MemArg;
 
 /// An address that is a multiple of the access's size.
 struct Aligned {
-    memory: u32,
+    memory: MemoryIndex,
     /// The operand that it comes from, in 64 bits.
     index: Value,
     address: Value,

@@ -5,7 +5,7 @@ use super::state::{Outcome, Translator};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
 use wardian_module::operators::Bulk;
-use wardian_types::TrapCode;
+use wardian_types::{Index, MemoryIndex, TrapCode};
 use wardian_vm::layout::Builtin;
 
 impl Translator<'_, '_> {
@@ -89,8 +89,9 @@ impl Translator<'_, '_> {
         Ok(())
     }
 
-    pub(super) fn index(&mut self, index: u32) -> Value {
-        self.iconst(types::I64, i64::from(index))
+    /// An index as an argument of a builtin.
+    pub(super) fn index(&mut self, index: impl Index) -> Value {
+        self.iconst(types::I64, index.index() as i64)
     }
 
     fn pop3_extended(&mut self) -> Outcome<(Value, Value, Value)> {
@@ -98,17 +99,17 @@ impl Translator<'_, '_> {
         Ok((self.extend(x), self.extend(y), self.extend(z)))
     }
 
-    fn is_shared(&self, memory: u32) -> bool {
-        self.env.info.memories[memory as usize].shared
+    fn is_shared(&self, memory: MemoryIndex) -> bool {
+        self.env.info.memories[memory].shared
     }
 
     /// The address of `len` bytes at `start` (both 64-bit), which are checked to be within the
     /// memory.
-    fn range_address(&mut self, memory: u32, start: Value, len: Value) -> Value {
+    fn range_address(&mut self, memory: MemoryIndex, start: Value, len: Value) -> Value {
         let size = self.memory_len(memory, true);
         let end = self.b.ins().iadd(start, len);
         let mut beyond = self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, size);
-        if self.env.info.memories[memory as usize].memory64 {
+        if self.env.info.memories[memory].memory64 {
             let wrapped = self.b.ins().icmp(IntCC::UnsignedLessThan, end, start);
             beyond = self.b.ins().bor(beyond, wrapped);
         }
@@ -119,7 +120,12 @@ impl Translator<'_, '_> {
     }
 
     /// A builtin of `(destination, source, to, from, length)`.
-    fn copy_between(&mut self, builtin: Builtin, destination: u32, source: u32) -> Outcome {
+    fn copy_between(
+        &mut self,
+        builtin: Builtin,
+        destination: impl Index,
+        source: impl Index,
+    ) -> Outcome {
         let (to, from, len) = self.pop3_extended()?;
         let (destination, source) = (self.index(destination), self.index(source));
         self.builtin(builtin, &[destination, source, to, from, len]);
@@ -133,7 +139,7 @@ impl Translator<'_, '_> {
     }
 
     /// The address of `len` bytes, all within the memory.
-    fn checked_range(&mut self, memory: u32, start: Value, len: u64) -> Value {
+    fn checked_range(&mut self, memory: MemoryIndex, start: Value, len: u64) -> Value {
         let size = self.iconst(types::I64, len as i64);
         self.check_bounds(memory, start, 0, len, Refusal::Range { memory, start, size });
         let base = self.memory_base(memory);
@@ -142,7 +148,7 @@ impl Translator<'_, '_> {
 
     /// Copies a constant number of bytes: all are loaded before any is stored, so that the ranges
     /// may overlap.
-    fn copy_small(&mut self, destination: u32, source: u32, len: u64) -> Outcome {
+    fn copy_small(&mut self, destination: MemoryIndex, source: MemoryIndex, len: u64) -> Outcome {
         let (to, from, _) = self.pop3_extended()?;
         let to = self.checked_range(destination, to, len);
         let from = self.checked_range(source, from, len);
@@ -160,7 +166,7 @@ impl Translator<'_, '_> {
     }
 
     /// Fills a constant number of bytes.
-    fn fill_small(&mut self, memory: u32, len: u64) -> Outcome {
+    fn fill_small(&mut self, memory: MemoryIndex, len: u64) -> Outcome {
         let (to, byte, _) = self.pop3_extended()?;
         let to = self.checked_range(memory, to, len);
         let byte = self.b.ins().band_imm_s(byte, 0xff);

@@ -7,7 +7,7 @@ use crate::slots::store_slots;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, SigRef, Value, types};
 use wardian_module::operators::Call;
-use wardian_types::{FuncType, TrapCode};
+use wardian_types::{FuncIndex, FuncType, TableIndex, TrapCode, TypeIndex};
 use wardian_vm::layout::{Builtin, func, instance, store_ctx};
 
 /// What to call, and with which context.
@@ -62,14 +62,14 @@ impl<'a> Translator<'a, '_> {
         Ok(())
     }
 
-    pub(super) fn function_type(&self, index: u32) -> Outcome<u32> {
-        let ty = self.env.info.functions.get(index as usize).copied();
+    pub(super) fn function_type(&self, index: FuncIndex) -> Outcome<TypeIndex> {
+        let ty = self.env.info.functions.get(index).copied();
         ty.ok_or_else(|| Fail(format!("there is no function {index}")))
     }
 
     /// The code of a function comes from a table in the instance at every call: entries are
     /// patched while the guest runs, when a listener comes or hot code replaces cold.
-    pub(super) fn function(&mut self, index: u32) -> Callee {
+    pub(super) fn function(&mut self, index: FuncIndex) -> Callee {
         let layout = self.env.layout;
         match self.env.info.defined_function(index) {
             Some(defined) => {
@@ -90,14 +90,18 @@ impl<'a> Translator<'a, '_> {
     }
 
     /// The element that a call through a table names, which may be null.
-    fn table_element(&mut self, table: u32) -> Outcome<Value> {
+    fn table_element(&mut self, table: TableIndex) -> Outcome<Value> {
         let index = self.pop_extended()?;
         let address = self.element_address(table, index, TrapCode::UndefinedElement)?;
         Ok(self.load_trusted(types::I64, Region::Elements, address, 0))
     }
 
     /// What an element of a table calls, once it is known to be a function of this type.
-    pub(super) fn checked_element(&mut self, type_index: u32, element: Value) -> Outcome<Callee> {
+    pub(super) fn checked_element(
+        &mut self,
+        type_index: TypeIndex,
+        element: Value,
+    ) -> Outcome<Callee> {
         self.signature(type_index)?;
         let flags = self.trusted(Region::Code);
         let found = if self.env.tunables.signals {
@@ -109,8 +113,8 @@ impl<'a> Translator<'a, '_> {
             self.b.ins().load(types::I32, flags, element, func::SIG)
         };
         let ids = self.load_fixed(types::I64, self.vmctx, instance::SIGNATURES);
-        let offset =
-            i32::try_from(u64::from(type_index) * 4).map_err(|_| Fail("too many types".into()))?;
+        let offset = i32::try_from(u64::from(type_index.as_u32()) * 4)
+            .map_err(|_| Fail("too many types".into()))?;
         let wanted = self.load_fixed(types::I32, ids, offset);
         let differs = self.b.ins().icmp(IntCC::NotEqual, found, wanted);
         self.check_signature(element, type_index, differs)?;
@@ -121,7 +125,7 @@ impl<'a> Translator<'a, '_> {
     }
 
     /// The function that the topmost operand refers to, which validation has proved to be of this type.
-    fn reference(&mut self, type_index: u32) -> Outcome<Callee> {
+    fn reference(&mut self, type_index: TypeIndex) -> Outcome<Callee> {
         self.signature(type_index)?;
         let reference = self.pop()?;
         let null = TrapCode::NullFunctionReference;
@@ -145,7 +149,7 @@ impl<'a> Translator<'a, '_> {
         self.b.ins().store(flags, self.vmctx, store, store_ctx::INDIRECT_CALLER);
     }
 
-    fn type_sig(&mut self, index: u32) -> Outcome<(SigRef, &'a FuncType)> {
+    fn type_sig(&mut self, index: TypeIndex) -> Outcome<(SigRef, &'a FuncType)> {
         let ty = self.signature(index)?;
         let b = &mut self.b;
         let sig =
@@ -161,7 +165,7 @@ impl<'a> Translator<'a, '_> {
         Ok(args)
     }
 
-    pub(super) fn call(&mut self, type_index: u32, callee: &Callee) -> Outcome {
+    pub(super) fn call(&mut self, type_index: TypeIndex, callee: &Callee) -> Outcome {
         let (sig, ty) = self.type_sig(type_index)?;
         let args = self.call_args(ty, callee.ctx)?;
         let stored = self.store_for_call()?;
@@ -173,7 +177,7 @@ impl<'a> Translator<'a, '_> {
         Ok(())
     }
 
-    fn tail_call(&mut self, type_index: u32, callee: &Callee) -> Outcome {
+    fn tail_call(&mut self, type_index: TypeIndex, callee: &Callee) -> Outcome {
         let (sig, ty) = self.type_sig(type_index)?;
         let args = self.call_args(ty, callee.ctx)?;
         if self.env.tells {

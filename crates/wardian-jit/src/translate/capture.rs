@@ -13,7 +13,7 @@
 use super::control::{Frame, Kind};
 use super::objects::is_object_ref;
 use super::state::{Outcome, Region, Translator};
-use crate::frames::{FramePoint, FrameTable};
+use crate::frames::{CellIndex, FramePoint, FrameTable};
 use crate::settings::Capture;
 use cranelift_codegen::MachBufferFrameLayout;
 use cranelift_codegen::ir::{
@@ -23,7 +23,8 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::FunctionBuilder;
 use std::collections::HashMap;
-use wardian_module::Liveness;
+use wardian_module::{Liveness, ReadIndex};
+use wardian_types::{IndexVec, LocalIndex};
 use wardian_vm::layout::{Builtin, CAPTURE_WORDS, store_ctx};
 use wasmparser::{FunctionBody, Operator};
 
@@ -40,13 +41,13 @@ const MOST_TABLE_WORDS: usize = 1 << 20;
 pub(super) struct Captured {
     live: Liveness,
     /// Locals that have no default value: a frame is made again with them, whether they are read later or not.
-    undefaultable: Vec<u32>,
+    undefaultable: Vec<LocalIndex>,
     /// The cell of the instance, then those of locals.
     locals: StackSlot,
     operands: StackSlot,
-    /// The number of each local's cell.
-    numbers: HashMap<u32, u32>,
-    cells: Vec<(u32, u32)>,
+    /// The cell of each local.
+    numbers: HashMap<LocalIndex, CellIndex>,
+    cells: IndexVec<CellIndex, (LocalIndex, u32)>,
     locals_size: u32,
     operands_size: u32,
     homes: Homes,
@@ -68,14 +69,16 @@ pub(super) struct Homes {
 }
 
 impl Homes {
-    fn has(&self, local: usize) -> bool {
-        self.locals.get(local / 64).is_some_and(|word| word & 1 << (local % 64) != 0)
+    fn has(&self, local: ReadIndex) -> bool {
+        self.locals
+            .get(local.index() / 64)
+            .is_some_and(|word| word & 1 << (local.index() % 64) != 0)
     }
 
-    fn set(&mut self, local: usize, on: bool) {
-        if let Some(word) = self.locals.get_mut(local / 64) {
-            *word &= !(1 << (local % 64));
-            *word |= u64::from(on) << (local % 64);
+    fn set(&mut self, local: ReadIndex, on: bool) {
+        if let Some(word) = self.locals.get_mut(local.index() / 64) {
+            *word &= !(1 << (local.index() % 64));
+            *word |= u64::from(on) << (local.index() % 64);
         }
     }
 
@@ -124,7 +127,7 @@ impl Captured {
             locals: slot(),
             operands: slot(),
             numbers: HashMap::new(),
-            cells: Vec::new(),
+            cells: IndexVec::new(),
             locals_size: 8,
             operands_size: 8,
             homes: Homes::default(),
@@ -142,14 +145,14 @@ impl Captured {
     }
 
     /// The cell of a local: its number, and its offset.
-    fn cell(&mut self, local: u32, size: u32) -> (u32, u32) {
-        let next = self.cells.len() as u32;
-        let number = *self.numbers.entry(local).or_insert(next);
-        if number == next {
+    fn cell(&mut self, local: LocalIndex, size: u32) -> (CellIndex, u32) {
+        let next = self.cells.next_index();
+        let cell = *self.numbers.entry(local).or_insert(next);
+        if cell == next {
             self.cells.push((local, self.locals_size));
             self.locals_size += size;
         }
-        (number, self.cells[number as usize].1)
+        (cell, self.cells[cell].1)
     }
 }
 
@@ -164,8 +167,10 @@ impl Translator<'_, '_> {
         let live = Liveness::of(body)?;
         let mut captured = Captured::new(&mut self.b, live, loops);
         let types = (0..).zip(self.locals.types());
-        captured.undefaultable =
-            types.filter(|(_, ty)| !ty.is_defaultable()).map(|(local, _)| local).collect();
+        captured.undefaultable = types
+            .filter(|(_, ty)| !ty.is_defaultable())
+            .map(|(local, _)| LocalIndex::from_u32(local))
+            .collect();
         self.captured = Some(captured);
         Ok(())
     }
@@ -183,7 +188,7 @@ impl Translator<'_, '_> {
         let read = captured.live.read();
         let mut live = captured.live.live_at_start();
         // Others have their default values.
-        live.retain(|at| (read[*at] as usize) < params);
+        live.retain(|at| read[*at].index() < params);
         self.poll_for_checkpoint(live)
     }
 
@@ -195,7 +200,7 @@ impl Translator<'_, '_> {
         self.poll_for_checkpoint(live)
     }
 
-    fn poll_for_checkpoint(&mut self, live: Vec<usize>) -> Outcome {
+    fn poll_for_checkpoint(&mut self, live: Vec<ReadIndex>) -> Outcome {
         let word = self.load_wanted();
         let (capture, next) = (self.cold_block(), self.b.create_block());
         self.b.ins().brif(word, capture, &[], next, &[]);
@@ -259,7 +264,7 @@ impl Translator<'_, '_> {
     }
 
     /// Stores the instance, the operands, and the locals that are live.
-    fn store_point(&mut self, live: Vec<usize>, before: bool) -> Outcome<Stored> {
+    fn store_point(&mut self, live: Vec<ReadIndex>, before: bool) -> Outcome<Stored> {
         // Taken out, so that it can be changed while instructions are added.
         let Some(mut captured) = self.captured.take() else { return Ok(Stored::new()) };
         let mut stored = Stored::new();
@@ -294,9 +299,9 @@ impl Translator<'_, '_> {
     fn store_locals(
         &mut self,
         captured: &mut Captured,
-        live: Vec<usize>,
+        live: Vec<ReadIndex>,
         stored: &mut Stored,
-    ) -> Outcome<Vec<u32>> {
+    ) -> Outcome<Vec<CellIndex>> {
         if !captured.homes.instance {
             self.store_in_frame(captured.locals, 0, self.vmctx);
             captured.homes.instance = true;
@@ -407,7 +412,7 @@ impl Translator<'_, '_> {
     }
 
     /// A local gets a value.
-    pub(super) fn local_written(&mut self, local: u32) {
+    pub(super) fn local_written(&mut self, local: LocalIndex) {
         if let Some(captured) = &mut self.captured
             && let Some(at) = captured.live.rank(local)
         {
@@ -443,7 +448,7 @@ fn reference(slot: StackSlot, offset: u32) -> UserStackMapEntry {
 pub(crate) struct Points {
     locals: StackSlot,
     operands: StackSlot,
-    cells: Vec<(u32, u32)>,
+    cells: IndexVec<CellIndex, (LocalIndex, u32)>,
     points: Vec<FramePoint>,
 }
 

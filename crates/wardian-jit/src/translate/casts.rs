@@ -11,7 +11,7 @@ use super::state::{Fail, Outcome, Region, Translator};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, InstBuilder, Value, types};
 use wardian_module::operators::Cast;
-use wardian_types::{HeapType, RefType, TrapCode, TypeIndex};
+use wardian_types::{DeclaredType, HeapType, LabelIndex, RefType, TrapCode, TypeIndex};
 use wardian_vm::heap::{Displays, shape};
 use wardian_vm::layout::{Builtin, func, store_ctx};
 
@@ -69,7 +69,7 @@ impl Translator<'_, '_> {
     }
 
     /// A branch if the cast succeeds, or if it fails; either way the reference stays.
-    fn br_on_cast(&mut self, depth: u32, ty: RefType, on_success: bool) -> Outcome {
+    fn br_on_cast(&mut self, depth: LabelIndex, ty: RefType, on_success: bool) -> Outcome {
         let reference = *self.stack.last().ok_or_else(|| Fail("too few operands".into()))?;
         let (block, count) = self.target(depth)?;
         let args = self.branch_args(count)?;
@@ -117,11 +117,11 @@ impl Translator<'_, '_> {
                 let is_array = self.b.ins().icmp(IntCC::UnsignedLessThan, kind, first);
                 self.b.ins().brif(is_array, yes, &[], no, &[])
             }
-            HeapType::Concrete(TypeIndex::Module(of)) => {
+            HeapType::Concrete(DeclaredType::Module(of)) => {
                 return self.test_func(reference, of, yes, no);
             }
-            HeapType::ConcreteStruct(TypeIndex::Module(of))
-            | HeapType::ConcreteArray(TypeIndex::Module(of)) => {
+            HeapType::ConcreteStruct(DeclaredType::Module(of))
+            | HeapType::ConcreteArray(DeclaredType::Module(of)) => {
                 return self.test_object(reference, of, yes, no);
             }
             other => return Err(Fail(format!("a cast to {other:?} is not supported"))),
@@ -145,13 +145,13 @@ impl Translator<'_, '_> {
         self.enter(object);
     }
 
-    fn is_final(&self, ty: u32) -> Outcome<bool> {
-        let ty = self.env.info.types.get(ty as usize);
+    fn is_final(&self, ty: TypeIndex) -> Outcome<bool> {
+        let ty = self.env.info.types.get(ty);
         ty.map(|ty| ty.is_final).ok_or_else(|| Fail("there is no such type".into()))
     }
 
-    fn test_object(&mut self, reference: Value, of: u32, yes: Block, no: Block) -> Outcome {
-        let depth = usize::from(self.env.info.depths.get(of as usize).copied().unwrap_or_default());
+    fn test_object(&mut self, reference: Value, of: TypeIndex, yes: Block, no: Block) -> Outcome {
+        let depth = usize::from(self.env.info.depths.get(of).copied().unwrap_or_default());
         let is_final = self.is_final(of)?;
         let target = self.type_number(of)?;
         self.leave_integers(reference, no);
@@ -182,7 +182,7 @@ impl Translator<'_, '_> {
         Ok(())
     }
 
-    fn test_func(&mut self, reference: Value, of: u32, yes: Block, no: Block) -> Outcome {
+    fn test_func(&mut self, reference: Value, of: TypeIndex, yes: Block, no: Block) -> Outcome {
         let target = self.type_number(of)?;
         let number = self.load_trusted(types::I32, Region::Code, reference, func::SIG);
         let equal = self.b.ins().icmp(IntCC::Equal, number, target);
@@ -197,7 +197,7 @@ impl Translator<'_, '_> {
     }
 
     /// Leaves a test to the runtime.
-    fn ask(&mut self, reference: Value, of: u32, yes: Block, no: Block) -> Outcome {
+    fn ask(&mut self, reference: Value, of: TypeIndex, yes: Block, no: Block) -> Outcome {
         let of = self.index(of);
         let answer = self.builtin(Builtin::RefTest, &[reference, of]);
         self.b.ins().brif(answer, yes, &[], no, &[]);
@@ -205,7 +205,12 @@ impl Translator<'_, '_> {
     }
 
     /// Traps unless a function is of a type, whose number it does not have. A type with subtypes allows theirs.
-    pub(super) fn check_signature(&mut self, reference: Value, of: u32, differs: Value) -> Outcome {
+    pub(super) fn check_signature(
+        &mut self,
+        reference: Value,
+        of: TypeIndex,
+        differs: Value,
+    ) -> Outcome {
         if self.is_final(of)? {
             self.trap_if(differs, TrapCode::BadSignature);
             return Ok(());

@@ -13,10 +13,11 @@ use crate::code::{Inlined, Scope};
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, SourceLoc};
 use cranelift_codegen::ir::{Value, types};
 use cranelift_frontend::FunctionBuilder;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{HashMap, hash_map::Entry};
 use wardian_module::operators::{Control, Group};
-use wardian_types::{FuncType, TrapCode, ValType};
+use wardian_types::{
+    DefinedFuncIndex, FuncType, LabelIndex, LocalIndex, TagIndex, TrapCode, TypeIndex, ValType,
+};
 use wasmparser::{BlockType, BrTable, FunctionBody, Operator};
 
 /// What a block takes and gives.
@@ -107,7 +108,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         env: &'a Env<'a>,
         builder: FunctionBuilder<'f>,
         ty: &'a FuncType,
-        defined: u32,
+        defined: DefinedFuncIndex,
         body: &FunctionBody<'_>,
         loop_entry: Option<u32>,
     ) -> Outcome<Translated<'f>> {
@@ -177,7 +178,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         let params = self.b.block_params(entry).to_vec();
         for (i, ty) in self.ty.params().iter().enumerate() {
             self.locals.add(1, *ty)?;
-            let variable = self.local(i as u32)?;
+            let variable = self.local(LocalIndex::from_u32(i as u32))?;
             self.b.def_var(variable, params[i + 1]);
         }
         if !self.env.tunables.signals {
@@ -242,7 +243,7 @@ impl<'a, 'f> Translator<'a, 'f> {
             }
             Operator::Else if self.dead_depth == 0 => self.begin_else(),
             Operator::Catch { tag_index } if self.dead_depth == 0 => {
-                self.begin_catch(Some(*tag_index))
+                self.begin_catch(Some(TagIndex::from_u32(*tag_index)))
             }
             Operator::CatchAll if self.dead_depth == 0 => self.begin_catch(None),
             Operator::End | Operator::Delegate { .. } if self.dead_depth == 0 => self.end(),
@@ -284,7 +285,7 @@ impl<'a, 'f> Translator<'a, 'f> {
             }
             O::Return => {
                 let depth = self.frames.len() as u32 - 1;
-                self.br(depth)?;
+                self.br(LabelIndex::from_u32(depth))?;
             }
         }
         Ok(())
@@ -294,7 +295,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         Ok(match ty {
             BlockType::Empty => Shape::Empty,
             BlockType::Type(ty) => Shape::Result(self.value_type(ty)?),
-            BlockType::FuncType(index) => Shape::Type(self.signature(index)?.clone()),
+            BlockType::FuncType(i) => Shape::Type(self.signature(TypeIndex::from_u32(i))?.clone()),
         })
     }
 
@@ -303,7 +304,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         self.env.info.val_type(ty).map_err(|e| Fail(e.to_string()))
     }
 
-    pub(super) fn signature(&self, index: u32) -> Outcome<&'a FuncType> {
+    pub(super) fn signature(&self, index: TypeIndex) -> Outcome<&'a FuncType> {
         let ty = self.env.info.signature(index);
         ty.ok_or_else(|| Fail(format!("there is no type {index}")))
     }
@@ -499,15 +500,15 @@ impl<'a, 'f> Translator<'a, 'f> {
         Ok(())
     }
 
-    pub(super) fn frame_at(&mut self, depth: u32) -> Outcome<&mut Frame> {
-        let index = (self.frames.len() - 1).checked_sub(depth as usize);
+    pub(super) fn frame_at(&mut self, depth: LabelIndex) -> Outcome<&mut Frame> {
+        let index = (self.frames.len() - 1).checked_sub(depth.index());
         let index = index.ok_or_else(|| Fail("a branch leads out of the function".into()))?;
         Ok(&mut self.frames[index])
     }
 
     /// The block that a branch of this depth goes to, and how many operands it takes.
-    pub(super) fn target(&mut self, depth: u32) -> Outcome<(Block, usize)> {
-        let at = (self.frames.len() - 1).checked_sub(depth as usize);
+    pub(super) fn target(&mut self, depth: LabelIndex) -> Outcome<(Block, usize)> {
+        let at = (self.frames.len() - 1).checked_sub(depth.index());
         if let Some(at) = at {
             self.merge_homes(at);
         }
@@ -522,7 +523,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         Ok((block, frame.branch_arity()))
     }
 
-    pub(super) fn br(&mut self, depth: u32) -> Outcome {
+    pub(super) fn br(&mut self, depth: LabelIndex) -> Outcome {
         if matches!(self.frame_at(depth)?.kind, Kind::Function) {
             return self.return_values();
         }
@@ -533,7 +534,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         Ok(())
     }
 
-    fn br_if(&mut self, depth: u32) -> Outcome {
+    fn br_if(&mut self, depth: LabelIndex) -> Outcome {
         let condition = self.pop()?;
         let condition = self.condition(condition);
         let (block, count) = self.target(depth)?;
@@ -544,7 +545,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         Ok(())
     }
 
-    fn br_on_null(&mut self, depth: u32) -> Outcome {
+    fn br_on_null(&mut self, depth: LabelIndex) -> Outcome {
         let reference = self.pop()?;
         let (block, count) = self.target(depth)?;
         let args = self.branch_args(count)?;
@@ -556,7 +557,7 @@ impl<'a, 'f> Translator<'a, 'f> {
     }
 
     /// The reference is the last operand that the branch takes along.
-    fn br_on_non_null(&mut self, depth: u32) -> Outcome {
+    fn br_on_non_null(&mut self, depth: LabelIndex) -> Outcome {
         let (block, count) = self.target(depth)?;
         let args = self.branch_args(count)?;
         let reference = self.pop()?;
@@ -571,7 +572,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         if self.b.func.dfg.value_type(index) != types::I32 {
             return Err(Fail("br_table needs an i32".into()));
         }
-        let (_, count) = self.target(table.default())?;
+        let (_, count) = self.target(LabelIndex::from_u32(table.default()))?;
         let args = self.branch_args(count)?;
         // Entries that carry operands go through one block for each depth: a table of thousands
         // of entries would otherwise carry the operands in each of them.
@@ -580,7 +581,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         let mut calls = Vec::with_capacity(table.len() as usize);
         for depth in table.targets().chain([Ok(table.default())]) {
             let depth = depth?;
-            let (block, arity) = self.target(depth)?;
+            let (block, arity) = self.target(LabelIndex::from_u32(depth))?;
             if arity != count {
                 return Err(Fail("the targets of a br_table differ".into()));
             }

@@ -4,7 +4,7 @@ use crate::settings::{MemoryVariant, Tunables};
 use cranelift_codegen::ir::{AbiParam, Signature, Type, types};
 use cranelift_codegen::isa::CallConv;
 use wardian_module::ModuleInfo;
-use wardian_types::{FuncType, ValType};
+use wardian_types::{DefinedFuncIndex, FuncType, MemoryIndex, ValType};
 use wardian_vm::layout::InstanceLayout;
 use wardian_vm::unwind::CALLEE_SAVED;
 
@@ -15,7 +15,7 @@ pub(crate) struct Env<'a> {
     pub(crate) bytes: &'a [u8],
     /// Calls through tables that are expected to call one function of the own instance: their code offsets, in order,
     /// and the positions of these functions among those that the module defines.
-    pub(crate) expected: &'a [(u32, u32)],
+    pub(crate) expected: &'a [(u32, DefinedFuncIndex)],
     pub(crate) layout: InstanceLayout,
     pub(crate) tunables: &'a Tunables,
     pub(crate) variant: MemoryVariant,
@@ -41,8 +41,8 @@ pub(crate) enum MemoryStyle {
 
 impl Env<'_> {
     /// How to reach memory `index`.
-    pub(crate) fn memory_style(&self, index: u32) -> MemoryStyle {
-        let ty = &self.info.memories[index as usize];
+    pub(crate) fn memory_style(&self, index: MemoryIndex) -> MemoryStyle {
+        let ty = &self.info.memories[index];
         let plain = !ty.memory64 && ty.page_size_log2 == 16;
         if plain && self.tunables.signals && self.variant == MemoryVariant::Guarded {
             MemoryStyle::Guarded { guard_size: self.tunables.guard_size }

@@ -24,7 +24,7 @@ use super::control::Kind;
 use super::env::{clif_type, preserving_signature};
 use super::state::{Fail, Outcome, Region, Translator, user};
 use crate::code;
-use crate::handlers::{ANY_TAG, handler_word};
+use crate::handlers::handler_word;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     AbiParam, Block, BlockArg, BlockCall, Endianness, ExceptionTableData, ExceptionTableItem,
@@ -34,7 +34,7 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::CallConv;
 use wardian_module::operators::Exception;
 use wardian_module::{LegacyTry, legacy_tries};
-use wardian_types::{FuncType, TrapCode, ValType};
+use wardian_types::{FuncType, LabelIndex, TagIndex, TrapCode, ValType};
 use wardian_vm::layout::{Builtin, instance, store_ctx};
 use wasmparser::{BlockType, Catch, FunctionBody, Operator, TryTable};
 
@@ -59,7 +59,7 @@ pub(super) struct Entry {
 /// A handler.
 #[derive(Clone, Copy)]
 struct Clause {
-    tag: Option<u32>,
+    tag: Option<TagIndex>,
     by_reference: bool,
     landing: Block,
     /// Its number in the function.
@@ -103,8 +103,8 @@ impl<'a> Translator<'a, '_> {
         Ok(())
     }
 
-    fn tag_type(&self, tag: u32) -> Outcome<&'a FuncType> {
-        let index = self.env.info.tags.get(tag as usize);
+    fn tag_type(&self, tag: TagIndex) -> Outcome<&'a FuncType> {
+        let index = self.env.info.tags.get(tag);
         self.signature(*index.ok_or_else(|| Fail(format!("there is no tag {tag}")))?)
     }
 
@@ -133,7 +133,7 @@ impl<'a> Translator<'a, '_> {
                 Catch::All { label } => (None, false, label),
                 Catch::AllRef { label } => (None, true, label),
             };
-            clauses.push(self.clause(tag, by_reference));
+            clauses.push(self.clause(tag.map(TagIndex::from_u32), by_reference));
             branches.push(label);
         }
         self.begin_scope(clauses, None);
@@ -141,7 +141,7 @@ impl<'a> Translator<'a, '_> {
         Ok(())
     }
 
-    fn clause(&mut self, tag: Option<u32>, by_reference: bool) -> Clause {
+    fn clause(&mut self, tag: Option<TagIndex>, by_reference: bool) -> Clause {
         let landing = self.payload_block();
         let number = self.clauses;
         self.clauses += 1;
@@ -165,7 +165,7 @@ impl<'a> Translator<'a, '_> {
             None => around,
             Some(first) => {
                 let words = clauses.iter();
-                let words = words.map(|c| handler_word(c.tag.unwrap_or(ANY_TAG), c.by_reference));
+                let words = words.map(|c| handler_word(c.tag, c.by_reference));
                 let table =
                     code::Scope { parent: around, first: first.number, handlers: words.collect() };
                 let block = self.payload_block();
@@ -235,7 +235,7 @@ impl<'a> Translator<'a, '_> {
                     let caught = self.caught();
                     self.push(caught);
                 }
-                self.br(*label)?;
+                self.br(LabelIndex::from_u32(*label))?;
             }
         }
         self.close(&frame);
@@ -261,7 +261,7 @@ impl<'a> Translator<'a, '_> {
     }
 
     /// Ends the body of a `try`, or the handler before, and begins the next one.
-    pub(super) fn begin_catch(&mut self, tag: Option<u32>) -> Outcome {
+    pub(super) fn begin_catch(&mut self, tag: Option<TagIndex>) -> Outcome {
         self.fall_out()?;
         if matches!(self.top()?.kind, Kind::Try) {
             let clauses = self.end_scope();
@@ -382,12 +382,12 @@ impl<'a> Translator<'a, '_> {
 
     // Throwing.
 
-    fn throw(&mut self, tag: u32) -> Outcome {
+    fn throw(&mut self, tag: TagIndex) -> Outcome {
         let ty = self.tag_type(tag)?;
         let start = self.height_below(ty.params().len())?;
         let values = self.stack.split_off(start);
         let slots = self.exception_slots(ty.params(), &values);
-        let tag = self.iconst(types::I64, i64::from(tag));
+        let tag = self.iconst(types::I64, i64::from(tag.as_u32()));
         self.throw_by(Builtin::Throw, &[tag, slots])
     }
 

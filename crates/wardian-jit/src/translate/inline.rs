@@ -29,7 +29,7 @@ use crate::settings::OptLevel;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value, types};
 use wardian_module::operators::{Control, Group};
-use wardian_types::{FuncType, TrapCode};
+use wardian_types::{DefinedFuncIndex, FuncIndex, FuncType, LocalIndex, TrapCode, TypeIndex};
 use wardian_vm::layout::{func, instance, store_ctx};
 use wasmparser::{BinaryReader, FunctionBody};
 
@@ -42,7 +42,7 @@ const MOST_LOCALS: u32 = 16;
 
 /// A function that can be compiled into its callers.
 pub(super) struct Leaf<'a> {
-    defined: u32,
+    defined: DefinedFuncIndex,
     ty: &'a FuncType,
     body: FunctionBody<'a>,
 }
@@ -92,41 +92,39 @@ struct Outside<'a> {
 
 impl<'a> Translator<'a, '_> {
     /// A function of the module as what is compiled into its callers, if it can be.
-    pub(super) fn inlinable(&self, function: u32) -> Option<Leaf<'a>> {
+    pub(super) fn inlinable(&self, function: FuncIndex) -> Option<Leaf<'a>> {
         self.leaf(self.env.info.defined_function(function)?)
     }
 
     /// The function that a call through a table with this type is expected to call, if it can be compiled into its
     /// callers.
-    pub(super) fn expected_leaf(&self, type_index: u32) -> Option<Leaf<'a>> {
+    pub(super) fn expected_leaf(&self, type_index: TypeIndex) -> Option<Leaf<'a>> {
         let at = self.env.expected.binary_search_by_key(&self.offset, |call| call.0).ok()?;
         let defined = self.env.expected[at].1;
         let info = self.env.info;
-        let function = info.imported_functions.checked_add(defined)?;
-        let ty = info.functions.get(function as usize)?;
+        let ty = info.functions.get(info.func_index(defined))?;
         if *ty == type_index { self.leaf(defined) } else { None }
     }
 
-    fn leaf(&self, defined: u32) -> Option<Leaf<'a>> {
+    fn leaf(&self, defined: DefinedFuncIndex) -> Option<Leaf<'a>> {
         let tunables = self.env.tunables;
         let wanted = tunables.inlining && tunables.opt_level == OptLevel::Speed && !self.env.tells;
         let info = self.env.info;
-        let range = info.bodies.get(defined as usize).filter(|_| wanted)?.clone();
+        let range = info.bodies.get(defined).filter(|_| wanted)?.clone();
         let fits = range.len() <= MOST_BYTES
             && self.inlining.bytes + range.len() as u32 <= MOST_BYTES_TOGETHER
             && range.end.saturating_sub(info.code_section) < INLINED as usize;
         let (start, bytes) = (range.start, self.env.bytes.get(range).filter(|_| fits)?);
         let body = FunctionBody::new(BinaryReader::new(bytes, start as u64));
-        let function = info.imported_functions as usize + defined as usize;
-        let ty = info.functions.get(function).and_then(|ty| info.signature(*ty))?;
+        let ty = info.functions.get(info.func_index(defined)).and_then(|ty| info.signature(*ty))?;
         calls_nothing(&body).then_some(Leaf { defined, ty, body })
     }
 
     /// A call of a function by its index.
     pub(super) fn inline_or_call(
         &mut self,
-        type_index: u32,
-        function: u32,
+        type_index: TypeIndex,
+        function: FuncIndex,
         leaf: &Leaf<'a>,
     ) -> Outcome {
         let (call, body) = (self.cold_block(), self.b.create_block());
@@ -139,7 +137,7 @@ impl<'a> Translator<'a, '_> {
     /// A call through a table.
     pub(super) fn inline_or_call_element(
         &mut self,
-        type_index: u32,
+        type_index: TypeIndex,
         element: Value,
         leaf: &Leaf<'a>,
     ) -> Outcome {
@@ -180,7 +178,7 @@ impl<'a> Translator<'a, '_> {
     /// Translates the call and the body of what it calls, in their blocks.
     fn bodies(
         &mut self,
-        type_index: u32,
+        type_index: TypeIndex,
         leaf: &Leaf<'a>,
         (call, body): (Block, Block),
         callee: impl FnOnce(&mut Self) -> Outcome<Callee>,
@@ -248,7 +246,7 @@ impl<'a> Translator<'a, '_> {
     fn inlined_body(&mut self, leaf: &Leaf<'a>, args: &[Value]) -> Outcome<Option<Vec<Value>>> {
         self.locals.add_params(leaf.ty)?;
         for (index, value) in (0..).zip(args) {
-            let variable = self.local(index)?;
+            let variable = self.local(LocalIndex::from_u32(index))?;
             self.b.def_var(variable, *value);
         }
         let mut reader = leaf.body.get_locals_reader()?;

@@ -18,7 +18,7 @@ use cranelift_codegen::ir::{
     Block, BlockArg, Endianness, InstBuilder, MemFlagsData, Type, Value, types,
 };
 use cranelift_frontend::Variable;
-use wardian_types::ValType;
+use wardian_types::{LocalIndex, ValType};
 use wardian_vm::interpreted::FrameLayout;
 use wasmparser::{FunctionBody, Operator};
 
@@ -58,7 +58,7 @@ impl Translator<'_, '_> {
             self.check_stack();
         }
         for (index, _) in shape.read.iter().enumerate().filter(|(_, read)| **read) {
-            let variable = self.local(index as u32)?;
+            let variable = self.local(LocalIndex::from_u32(index as u32))?;
             let value = self.load_slot(clif_type(locals[index]), frame, layout.locals[index] * 8);
             self.b.def_var(variable, value);
         }

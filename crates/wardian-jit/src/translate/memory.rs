@@ -8,7 +8,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value, types};
 use types::{F32, F64, I8, I16, I32, I64};
 use wardian_module::operators::Memory;
-use wardian_types::{MemoryType, TrapCode};
+use wardian_types::{MemoryIndex, MemoryType, TrapCode};
 use wardian_vm::layout::memory;
 use wasmparser::{MemArg, MemArgTarget};
 
@@ -99,20 +99,20 @@ impl Translator<'_, '_> {
         Ok(())
     }
 
-    pub(super) fn memory_type(&self, index: u32) -> Outcome<MemoryType> {
-        let ty = self.env.info.memories.get(index as usize).copied();
+    pub(super) fn memory_type(&self, index: MemoryIndex) -> Outcome<MemoryType> {
+        let ty = self.env.info.memories.get(index).copied();
         ty.ok_or_else(|| Fail(format!("there is no memory {index}")))
     }
 
-    pub(super) fn memory_index(memarg: &MemArg) -> Outcome<u32> {
+    pub(super) fn memory_index(memarg: &MemArg) -> Outcome<MemoryIndex> {
         match memarg.target {
-            MemArgTarget::Memory(index) => Ok(index),
+            MemArgTarget::Memory(index) => Ok(MemoryIndex::from_u32(index)),
             MemArgTarget::Array(_) => Err(Fail("arrays are not supported".into())),
         }
     }
 
     /// Where a memory's bounds lie: base and offset.
-    fn memory_bounds(&mut self, index: u32) -> (Value, i32) {
+    fn memory_bounds(&mut self, index: MemoryIndex) -> (Value, i32) {
         let layout = self.env.layout;
         if self.env.info.owns_memory(index) {
             (self.vmctx, layout.memory(index) as i32)
@@ -122,7 +122,7 @@ impl Translator<'_, '_> {
         }
     }
 
-    pub(super) fn memory_base(&mut self, index: u32) -> Value {
+    pub(super) fn memory_base(&mut self, index: MemoryIndex) -> Value {
         let (bounds, offset) = self.memory_bounds(index);
         match self.env.memory_style(index) {
             MemoryStyle::Guarded { .. } => self.load_fixed(I64, bounds, offset + memory::BASE),
@@ -134,16 +134,16 @@ impl Translator<'_, '_> {
 
     /// The length in bytes. For a bounds check an old length of a shared memory will do, since
     /// memories never shrink; `exact` asks for the newest.
-    pub(super) fn memory_len(&mut self, index: u32, exact: bool) -> Value {
+    pub(super) fn memory_len(&mut self, index: MemoryIndex, exact: bool) -> Value {
         let (bounds, offset) = self.memory_bounds(index);
-        if exact && self.env.info.memories[index as usize].shared {
+        if exact && self.env.info.memories[index].shared {
             let address = self.b.ins().iadd_imm_s(bounds, i64::from(offset + memory::LEN));
             return self.b.ins().atomic_load(I64, MemFlagsData::trusted(), address);
         }
         self.load_trusted(I64, Region::Bounds, bounds, offset + memory::LEN)
     }
 
-    pub(super) fn memory_flags(&mut self, index: u32) -> MemFlagsData {
+    pub(super) fn memory_flags(&mut self, index: MemoryIndex) -> MemFlagsData {
         let region = if self.env.info.owns_memory(index) {
             Region::OwnMemory(index)
         } else {
@@ -180,7 +180,7 @@ impl Translator<'_, '_> {
     }
 
     /// Whether inaccessible pages catch what is past the end of the memory.
-    pub(super) fn is_guarded(&self, memory: u32, offset: u64, size: u32) -> bool {
+    pub(super) fn is_guarded(&self, memory: MemoryIndex, offset: u64, size: u32) -> bool {
         match self.env.memory_style(memory) {
             MemoryStyle::Guarded { guard_size } => {
                 offset.checked_add(u64::from(size)).is_some_and(|end| end <= guard_size)
@@ -222,15 +222,15 @@ impl Translator<'_, '_> {
     }
 
     /// The least length that a memory ever has.
-    fn least_len(&self, memory: u32) -> u64 {
-        let ty = &self.env.info.memories[memory as usize];
+    fn least_len(&self, memory: MemoryIndex) -> u64 {
+        let ty = &self.env.info.memories[memory];
         ty.min.saturating_mul(ty.page_size())
     }
 
     /// An access whose address is known and always within the memory, or before its guard.
     fn constant_place(
         &mut self,
-        memory: u32,
+        memory: MemoryIndex,
         index: Value,
         offset: u64,
         size: u32,
@@ -267,7 +267,7 @@ impl Translator<'_, '_> {
     /// condition of the trap, for [`Translator::guard_speculation`]; none if it always traps.
     pub(super) fn check_bounds(
         &mut self,
-        memory: u32,
+        memory: MemoryIndex,
         index: Value,
         offset: u64,
         size: u64,
@@ -280,7 +280,7 @@ impl Translator<'_, '_> {
             return None;
         };
         let len = self.memory_len(memory, false);
-        let memory64 = self.env.info.memories[memory as usize].memory64;
+        let memory64 = self.env.info.memories[memory].memory64;
         let beyond = if extent == 0 {
             self.b.ins().icmp(IntCC::UnsignedGreaterThan, index, len)
         } else if extent == 1 {
@@ -305,13 +305,18 @@ impl Translator<'_, '_> {
 
     /// The exact 64-bit address of an access within its memory, whose operand is 64-bit already; traps
     /// if it overflows.
-    pub(super) fn effective_address(&mut self, memory: u32, index: Value, offset: u64) -> Value {
+    pub(super) fn effective_address(
+        &mut self,
+        memory: MemoryIndex,
+        index: Value,
+        offset: u64,
+    ) -> Value {
         if offset == 0 {
             return index;
         }
         let offset = self.iconst(I64, offset as i64);
         let address = self.b.ins().iadd(index, offset);
-        if self.env.info.memories[memory as usize].memory64 {
+        if self.env.info.memories[memory].memory64 {
             let wrapped = self.b.ins().icmp(IntCC::UnsignedLessThan, address, index);
             self.refuse_if(wrapped, TrapCode::MemoryOutOfBounds, Refusal::Operand(index));
         }

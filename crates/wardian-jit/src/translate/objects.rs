@@ -15,7 +15,9 @@ use super::state::{Fail, Outcome, Region, Translator, user};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Value, types};
 use wardian_module::operators::Object;
-use wardian_types::{FieldType, StorageType, StructLayout, TrapCode, ValType};
+use wardian_types::{
+    FieldIndex, FieldType, StorageType, StructLayout, TrapCode, TypeIndex, ValType,
+};
 use wardian_vm::heap::{START, shape};
 use wardian_vm::layout::{Builtin, func, instance, store_ctx};
 
@@ -141,10 +143,10 @@ impl Translator<'_, '_> {
     }
 
     /// The engine's number of a type of the module.
-    pub(super) fn type_number(&mut self, index: u32) -> Outcome<Value> {
+    pub(super) fn type_number(&mut self, index: TypeIndex) -> Outcome<Value> {
         let ids = self.load_fixed(types::I64, self.vmctx, instance::SIGNATURES);
-        let offset =
-            i32::try_from(u64::from(index) * 4).map_err(|_| Fail("too many types".into()))?;
+        let offset = i32::try_from(u64::from(index.as_u32()) * 4)
+            .map_err(|_| Fail("too many types".into()))?;
         Ok(self.load_fixed(types::I32, ids, offset))
     }
 
@@ -184,7 +186,7 @@ impl Translator<'_, '_> {
         object
     }
 
-    fn new_struct(&mut self, index: u32) -> Outcome<Value> {
+    fn new_struct(&mut self, index: TypeIndex) -> Outcome<Value> {
         let size = i64::from(self.struct_layout(index)?.size);
         let number = self.type_number(index)?;
         let kind = self.iconst(types::I32, i64::from(shape::STRUCT));
@@ -192,7 +194,7 @@ impl Translator<'_, '_> {
         Ok(self.allocate(size, [number, kind], (Builtin::StructNew, &[ty])))
     }
 
-    fn struct_new(&mut self, index: u32) -> Outcome {
+    fn struct_new(&mut self, index: TypeIndex) -> Outcome {
         let fields = self.fields(index)?.to_vec();
         let start = self.height_below(fields.len())?;
         let values = self.stack[start..].to_vec();
@@ -216,25 +218,25 @@ impl Translator<'_, '_> {
 
     // Fields.
 
-    fn fields(&self, index: u32) -> Outcome<&[FieldType]> {
-        let ty = self.env.info.types.get(index as usize).and_then(|ty| ty.structure());
+    fn fields(&self, index: TypeIndex) -> Outcome<&[FieldType]> {
+        let ty = self.env.info.types.get(index).and_then(|ty| ty.structure());
         ty.map(|ty| ty.fields()).ok_or_else(|| Fail(format!("type {index} is no struct")))
     }
 
-    fn struct_layout(&mut self, index: u32) -> Outcome<&StructLayout> {
-        let ty = self.env.info.types.get(index as usize).and_then(|ty| ty.structure());
+    fn struct_layout(&mut self, index: TypeIndex) -> Outcome<&StructLayout> {
+        let ty = self.env.info.types.get(index).and_then(|ty| ty.structure());
         let ty = ty.ok_or_else(|| Fail(format!("type {index} is no struct")))?;
         Ok(self.layouts.entry(index).or_insert_with(|| ty.layout()))
     }
 
-    fn field(&mut self, ty: u32, field: u32) -> Outcome<(u32, FieldType)> {
+    fn field(&mut self, ty: TypeIndex, field: FieldIndex) -> Outcome<(u32, FieldType)> {
         let missing = || Fail(format!("type {ty} has no field {field}"));
-        let found = self.fields(ty)?.get(field as usize).copied().ok_or_else(missing)?;
-        let offset = self.struct_layout(ty)?.offsets.get(field as usize).copied();
+        let found = self.fields(ty)?.get(field.index()).copied().ok_or_else(missing)?;
+        let offset = self.struct_layout(ty)?.offsets.get(field.index()).copied();
         Ok((offset.ok_or_else(missing)?, found))
     }
 
-    fn struct_get(&mut self, ty: u32, field: u32, extend: Extend) -> Outcome {
+    fn struct_get(&mut self, ty: TypeIndex, field: FieldIndex, extend: Extend) -> Outcome {
         let reference = self.pop()?;
         let (offset, field) = self.field(ty, field)?;
         let null = TrapCode::NullStructReference;

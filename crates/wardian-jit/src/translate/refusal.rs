@@ -2,7 +2,7 @@
 
 use super::state::Translator;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value};
-use wardian_types::TrapCode;
+use wardian_types::{MemoryIndex, TrapCode};
 use wardian_vm::layout::{refused, store_ctx};
 
 /// What is known of an access that is refused, in 64-bit values that the check needs anyway.
@@ -11,7 +11,7 @@ pub(super) enum Refusal {
     /// The operand of an operator, without its constant offset.
     Operand(Value),
     /// A range of a memory.
-    Range { memory: u32, start: Value, size: Value },
+    Range { memory: MemoryIndex, start: Value, size: Value },
 }
 
 impl Translator<'_, '_> {

@@ -18,7 +18,9 @@ use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::FunctionBuilder;
 use std::collections::{HashMap, HashSet};
 use wardian_module::{FuelMeter, LegacyTry};
-use wardian_types::{FuncType, StructLayout, TrapCode};
+use wardian_types::{
+    DefinedFuncIndex, DefinedGlobalIndex, FuncType, MemoryIndex, StructLayout, TrapCode, TypeIndex,
+};
 use wardian_vm::layout::{Builtin, instance, store_ctx};
 
 /// Why a body could not be translated.
@@ -47,9 +49,9 @@ pub(super) enum Region {
     /// Values of imported globals.
     ImportedGlobals,
     /// Value of one of the module's own globals; all after the first few share one.
-    Global(u32),
+    Global(DefinedGlobalIndex),
     /// Bytes of one of the module's own memories; all after the first few share one.
-    OwnMemory(u32),
+    OwnMemory(MemoryIndex),
     /// Bytes of all imported and shared memories: some of these may be the same memory.
     OtherMemories,
     /// Fields and elements of objects.
@@ -73,8 +75,8 @@ impl Region {
             Region::Elements => 3,
             Region::ImportedGlobals => 4,
             Region::OtherMemories => 5,
-            Region::OwnMemory(i) => 6 + i.min(3),
-            Region::Global(i) => 10 + i.min(14),
+            Region::OwnMemory(i) => 6 + i.as_u32().min(3),
+            Region::Global(i) => 10 + i.as_u32().min(14),
             Region::Heap => 25,
             Region::Headers => 26,
             Region::HeapWords => 27,
@@ -89,7 +91,7 @@ pub(crate) struct Translator<'a, 'f> {
     pub(super) b: FunctionBuilder<'f>,
     pub(super) ty: &'a FuncType,
     /// The function's position among those that the module defines.
-    pub(super) defined: u32,
+    pub(super) defined: DefinedFuncIndex,
     pub(super) vmctx: Value,
     pub(super) stack: Vec<Value>,
     pub(super) frames: Vec<Frame>,
@@ -98,7 +100,7 @@ pub(crate) struct Translator<'a, 'f> {
     pub(super) reachable: bool,
     /// How many blocks were opened in the current stretch of dead code.
     pub(super) dead_depth: u32,
-    pub(super) type_sigs: HashMap<u32, SigRef>,
+    pub(super) type_sigs: HashMap<TypeIndex, SigRef>,
     /// Those of calls with handlers, by the signatures that functions are declared with.
     pub(super) preserving_sigs: HashMap<SigRef, SigRef>,
     builtin_sigs: [Option<SigRef>; 7],
@@ -125,7 +127,7 @@ pub(crate) struct Translator<'a, 'f> {
     regions: [Option<AliasRegion>; Region::COUNT],
     /// Values that are references to objects.
     pub(super) references: HashSet<Value>,
-    pub(super) layouts: HashMap<u32, StructLayout>,
+    pub(super) layouts: HashMap<TypeIndex, StructLayout>,
     /// If the function can be captured.
     pub(super) captured: Option<Captured>,
     /// How many copies follow the first one of the body of the loop that begins.
@@ -141,7 +143,7 @@ impl<'a, 'f> Translator<'a, 'f> {
         env: &'a Env<'a>,
         mut b: FunctionBuilder<'f>,
         ty: &'a FuncType,
-        defined: u32,
+        defined: DefinedFuncIndex,
     ) -> Self {
         let entry = b.create_block();
         b.append_block_params_for_function_params(entry);

@@ -5,7 +5,7 @@ use super::state::{Fail, Outcome, Region, Translator};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 use wardian_module::operators::Table;
-use wardian_types::{RefType, TableType, TrapCode, ValType};
+use wardian_types::{FuncIndex, RefType, TableIndex, TableType, TrapCode, ValType};
 use wardian_vm::layout::{Builtin, table};
 
 impl Translator<'_, '_> {
@@ -25,7 +25,7 @@ impl Translator<'_, '_> {
             }
             O::RefFunc { function_index } => {
                 self.function_type(function_index)?;
-                let index = self.iconst(types::I64, i64::from(function_index));
+                let index = self.index(function_index);
                 let reference = self.builtin(Builtin::RefFunc, &[index]);
                 self.push(reference);
             }
@@ -55,15 +55,15 @@ impl Translator<'_, '_> {
         Ok(())
     }
 
-    pub(super) fn table_type(&self, index: u32) -> Outcome<TableType> {
-        let ty = self.env.info.tables.get(index as usize).copied();
+    pub(super) fn table_type(&self, index: TableIndex) -> Outcome<TableType> {
+        let ty = self.env.info.tables.get(index).copied();
         ty.ok_or_else(|| Fail(format!("there is no table {index}")))
     }
 
     /// Where a table's bounds lie: base and offset.
-    fn table_bounds(&mut self, index: u32) -> (Value, i32) {
+    fn table_bounds(&mut self, index: TableIndex) -> (Value, i32) {
         let layout = self.env.layout;
-        match index.checked_sub(self.env.info.imported_tables) {
+        match self.env.info.defined_table(index) {
             Some(defined) => (self.vmctx, layout.table(defined) as i32),
             None => {
                 let offset = layout.table_ref(index) as i32;
@@ -73,11 +73,11 @@ impl Translator<'_, '_> {
     }
 
     /// Whether a table never changes its size, nor therefore its place.
-    fn is_fixed(&self, index: u32, ty: TableType) -> bool {
-        index >= self.env.info.imported_tables && ty.max == Some(ty.min)
+    fn is_fixed(&self, index: TableIndex, ty: TableType) -> bool {
+        self.env.info.defined_table(index).is_some() && ty.max == Some(ty.min)
     }
 
-    fn table_len(&mut self, index: u32, ty: TableType) -> Value {
+    fn table_len(&mut self, index: TableIndex, ty: TableType) -> Value {
         if self.is_fixed(index, ty) {
             return self.iconst(types::I64, ty.min as i64);
         }
@@ -88,7 +88,7 @@ impl Translator<'_, '_> {
     /// The address of an element; traps with `code` if there is none at this 64-bit index.
     pub(super) fn element_address(
         &mut self,
-        table_index: u32,
+        table_index: TableIndex,
         index: Value,
         code: TrapCode,
     ) -> Outcome<Value> {

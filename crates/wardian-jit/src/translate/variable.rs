@@ -7,7 +7,7 @@ use cranelift_codegen::ir::{ConstantData, InstBuilder, MemFlagsData, Value, type
 use cranelift_frontend::Variable;
 use wardian_module::ConstOp;
 use wardian_module::operators::{Global, Local};
-use wardian_types::{FuncType, ValType};
+use wardian_types::{DefinedGlobalIndex, FuncType, GlobalIndex, LocalIndex, ValType};
 
 /// More locals than this are refused, as validation does.
 const MAX_LOCALS: u32 = 50_000;
@@ -44,18 +44,18 @@ impl Locals {
 
     /// The types of all locals, parameters included.
     pub(super) fn types(&self) -> impl Iterator<Item = ValType> {
-        (0..self.variables.len() as u32).map(|index| self.ty(index))
+        (0..self.variables.len()).map(|index| self.ty(LocalIndex::from_usize(index)))
     }
 
-    pub(super) fn ty(&self, index: u32) -> ValType {
-        let run = self.runs.partition_point(|r| r.0 <= index);
+    pub(super) fn ty(&self, index: LocalIndex) -> ValType {
+        let run = self.runs.partition_point(|r| r.0 <= index.as_u32());
         self.runs[run].1
     }
 }
 
 impl Translator<'_, '_> {
-    pub(super) fn local(&mut self, index: u32) -> Outcome<Variable> {
-        match self.locals.variables.get(index as usize) {
+    pub(super) fn local(&mut self, index: LocalIndex) -> Outcome<Variable> {
+        match self.locals.variables.get(index.index()) {
             Some(Some(variable)) => Ok(*variable),
             Some(None) => {
                 let ty = self.locals.ty(index);
@@ -63,7 +63,7 @@ impl Translator<'_, '_> {
                 if is_object_ref(ty) {
                     self.b.declare_var_needs_stack_map(variable);
                 }
-                self.locals.variables[index as usize] = Some(variable);
+                self.locals.variables[index.index()] = Some(variable);
                 Ok(variable)
             }
             None => Err(Fail(format!("there is no local {index}"))),
@@ -76,8 +76,8 @@ impl Translator<'_, '_> {
     pub(super) fn zero_locals(&mut self) -> Outcome {
         let last = self.locals.variables.len().min(ZEROED);
         for index in self.ty.params().len()..last {
-            let variable = self.local(index as u32)?;
-            let zero = match clif_type(self.locals.ty(index as u32)) {
+            let variable = self.local(LocalIndex::from_u32(index as u32))?;
+            let zero = match clif_type(self.locals.ty(LocalIndex::from_u32(index as u32))) {
                 types::F32 => self.b.ins().f32const(0.0),
                 types::F64 => self.b.ins().f64const(0.0),
                 ty if ty.is_vector() => {
@@ -147,7 +147,7 @@ impl Translator<'_, '_> {
         Ok(())
     }
 
-    fn set_local(&mut self, index: u32, value: Value) -> Outcome {
+    fn set_local(&mut self, index: LocalIndex, value: Value) -> Outcome {
         let variable = self.local(index)?;
         self.local_written(index);
         self.b.try_def_var(variable, value).map_err(|_| Fail("a local has another type".into()))
@@ -174,13 +174,13 @@ impl Translator<'_, '_> {
     }
 
     /// The value of a global whose initial value is a plain constant and never changes.
-    fn constant_global(&mut self, index: u32) -> bool {
+    fn constant_global(&mut self, index: GlobalIndex) -> bool {
         let info = self.env.info;
-        let Some(defined) = index.checked_sub(info.imported_globals) else { return false };
-        if info.globals[index as usize].mutable {
+        let Some(defined) = info.defined_global(index) else { return false };
+        if info.globals[index].mutable {
             return false;
         }
-        let init = info.global_inits.get(defined as usize).map(|e| e.ops.as_slice());
+        let init = info.global_inits.get(defined).map(|e| e.ops.as_slice());
         let Some(&[op]) = init else { return false };
         match op {
             ConstOp::I32(v) => {
@@ -200,13 +200,11 @@ impl Translator<'_, '_> {
     }
 
     /// Base, offset and flags of a global's value, and its type.
-    fn global(&mut self, index: u32) -> Outcome<(Value, i32, MemFlagsData, ValType)> {
+    fn global(&mut self, index: GlobalIndex) -> Outcome<(Value, i32, MemFlagsData, ValType)> {
         let info = self.env.info;
-        let ty = *info
-            .globals
-            .get(index as usize)
-            .ok_or_else(|| Fail(format!("there is no global {index}")))?;
-        let (base, offset, region) = match index.checked_sub(info.imported_globals) {
+        let ty =
+            *info.globals.get(index).ok_or_else(|| Fail(format!("there is no global {index}")))?;
+        let (base, offset, region) = match info.defined_global(index) {
             Some(defined) => {
                 (self.vmctx, self.env.layout.global(defined) as i32, Region::Global(defined))
             }
@@ -220,8 +218,8 @@ impl Translator<'_, '_> {
         Ok((base, offset, flags, ty.content))
     }
 
-    fn global_get(&mut self, index: u32) -> Outcome {
-        if (index as usize) < self.env.info.globals.len() && self.constant_global(index) {
+    fn global_get(&mut self, index: GlobalIndex) -> Outcome {
+        if index.index() < self.env.info.globals.len() && self.constant_global(index) {
             return Ok(());
         }
         let (base, offset, flags, ty) = self.global(index)?;
@@ -231,7 +229,7 @@ impl Translator<'_, '_> {
         Ok(())
     }
 
-    fn global_set(&mut self, index: u32) -> Outcome {
+    fn global_set(&mut self, index: GlobalIndex) -> Outcome {
         let value = self.pop()?;
         let (base, offset, flags, _) = self.global(index)?;
         self.b.ins().store(flags, value, base, offset);

@@ -76,7 +76,10 @@ impl Image {
 }
 
 fn part(segment: &DataSegment) -> Option<Part> {
-    let SegmentMode::Active { index: 0, offset } = &segment.mode else { return None };
+    let SegmentMode::Active { index, offset } = &segment.mode else { return None };
+    if index.as_u32() != 0 {
+        return None;
+    }
     let address = match offset.ops[..] {
         [ConstOp::I32(at)] => u64::from(at.cast_unsigned()),
         [ConstOp::I64(at)] => at.cast_unsigned(),

@@ -16,6 +16,7 @@
 use super::calls::CallPoint;
 use super::{Go, points};
 use crate::ModuleInfo;
+use wardian_types::FuncIndex;
 
 /// Calls of a stack that are followed.
 const DEEPEST: usize = 4096;
@@ -28,7 +29,7 @@ const ADDRESS: u64 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GoCall {
     /// The function's index.
-    pub func: u32,
+    pub func: FuncIndex,
     /// The offset of the call in the code section, if the function has it.
     pub offset: Option<u32>,
 }
@@ -47,7 +48,7 @@ impl Go {
         &self,
         bytes: &[u8],
         info: &ModuleInfo,
-        frames: &[u32],
+        frames: &[FuncIndex],
         sp: u32,
         word: &dyn Fn(u32) -> Option<u64>,
     ) -> (usize, Vec<GoCall>) {
@@ -68,7 +69,7 @@ impl Go {
         &self,
         bytes: &[u8],
         info: &ModuleInfo,
-        tail: &[u32],
+        tail: &[FuncIndex],
         sp: u32,
         word: &dyn Fn(u32) -> Option<u64>,
     ) -> Vec<GoCall> {
@@ -97,9 +98,9 @@ impl Go {
 
     /// Whether a function is one whose calls are on the goroutine's stack: as its type says, it gets where to begin, and
     /// says whether it was left.
-    fn is_go(&self, info: &ModuleInfo, func: u32) -> bool {
+    fn is_go(&self, info: &ModuleInfo, func: FuncIndex) -> bool {
         use wardian_types::ValType::I32;
-        let ty = info.functions.get(func as usize).and_then(|ty| info.signature(*ty));
+        let ty = info.functions.get(func).and_then(|ty| info.signature(*ty));
         self.table.entry(func).is_some()
             && ty.is_some_and(|ty| ty.params() == [I32] && ty.results() == [I32])
     }
@@ -109,7 +110,7 @@ impl Go {
     fn walk(
         &self,
         bytes: &[u8],
-        tail: &[u32],
+        tail: &[FuncIndex],
         mut at: u64,
         word: &dyn Fn(u32) -> Option<u64>,
     ) -> Option<Walk> {
@@ -124,7 +125,7 @@ impl Go {
         for func in expected.by_ref() {
             step(&mut at).filter(|call| call.func == *func)?;
         }
-        let is_outermost = |func: u32| {
+        let is_outermost = |func: FuncIndex| {
             self.table.entry(func).is_some_and(|entry| self.table.is_outermost(bytes, entry))
         };
         walk.is_whole = tail.last().is_some_and(|func| is_outermost(*func));
@@ -137,7 +138,7 @@ impl Go {
     }
 
     /// Bytes from the stack pointer to the address that a function returns to.
-    fn frame_size(&self, bytes: &[u8], func: u32, pc: u32) -> Option<u64> {
+    fn frame_size(&self, bytes: &[u8], func: FuncIndex, pc: u32) -> Option<u64> {
         let size = self.table.frame_size(bytes, self.table.entry(func)?, pc)?;
         u64::try_from(size).ok()
     }

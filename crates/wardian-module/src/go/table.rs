@@ -4,6 +4,7 @@ use super::image::{HIGHEST, Image};
 use crate::{ConstOp, ElementItems, ElementSegment, ModuleInfo, SegmentMode};
 use std::collections::HashMap;
 use std::ops::Range;
+use wardian_types::FuncIndex;
 
 /// The first eight bytes: magic number, two zeroes, size of an instruction, size of a pointer.
 const GO_1_18: u64 = u64::from_le_bytes([0xf0, 0xff, 0xff, 0xff, 0, 0, 1, 8]);
@@ -41,9 +42,9 @@ pub(super) struct Table {
     /// Go 1.20 and later.
     has_start_line: bool,
     /// By index of a function of the module.
-    entries: HashMap<u32, Entry>,
+    entries: HashMap<FuncIndex, Entry>,
     /// Functions by the upper bits of their addresses.
-    by_address: HashMap<u64, u32>,
+    by_address: HashMap<u64, FuncIndex>,
 }
 
 /// A function of the table.
@@ -152,7 +153,7 @@ impl Table {
             let Some((offset, record)) = offset.zip(record) else { break };
             let Some(address) = address(offset) else { continue };
             let func = u32::try_from(address >> 16).ok().and_then(|slot| slots.function(slot));
-            if let Some(func) = func.filter(|func| *func >= info.imported_functions) {
+            if let Some(func) = func.filter(|func| info.defined_function(*func).is_some()) {
                 let record = self.functions + u64::from(record);
                 self.entries.entry(func).or_insert(Entry { address, record });
             }
@@ -188,7 +189,7 @@ impl Table {
     }
 
     /// A function of the module.
-    pub(super) fn entry(&self, func: u32) -> Option<Entry> {
+    pub(super) fn entry(&self, func: FuncIndex) -> Option<Entry> {
         self.entries.get(&func).copied()
     }
 
@@ -198,7 +199,7 @@ impl Table {
     }
 
     /// The function that an address is in, and the number of the point in it.
-    pub(super) fn function_at(&self, address: u64) -> Option<(u32, u32)> {
+    pub(super) fn function_at(&self, address: u64) -> Option<(FuncIndex, u32)> {
         let func = *self.by_address.get(&(address >> 16))?;
         Some((func, (address & 0xffff) as u32))
     }
@@ -378,7 +379,7 @@ struct Slots<'a>(Vec<(u32, &'a ElementItems)>);
 impl Slots<'_> {
     fn of(info: &ModuleInfo) -> Slots<'_> {
         let segment = |segment: &ElementSegment| match &segment.mode {
-            SegmentMode::Active { index: 0, offset } => match offset.ops[..] {
+            SegmentMode::Active { index, offset } if index.as_u32() == 0 => match offset.ops[..] {
                 [ConstOp::I32(at)] => Some(at.cast_unsigned()),
                 _ => None,
             },
@@ -390,7 +391,7 @@ impl Slots<'_> {
         Slots(found)
     }
 
-    fn function(&self, slot: u32) -> Option<u32> {
+    fn function(&self, slot: u32) -> Option<FuncIndex> {
         let after = self.0.partition_point(|(first, _)| *first <= slot);
         let (first, items) = self.0.get(after.checked_sub(1)?)?;
         let at = (slot - first) as usize;

@@ -4,7 +4,7 @@ mod program;
 
 use crate::{DebugInfo, Module};
 use program::{GO_1_18, GO_1_20, GO_1_27, data, memory};
-use wardian_types::CoreFeatures;
+use wardian_types::{CoreFeatures, DefinedFuncIndex, FuncIndex};
 
 /// A module with two functions in the tables, and one that is not.
 fn module(memory: &[u8]) -> Module {
@@ -26,7 +26,7 @@ fn module(memory: &[u8]) -> Module {
 
 /// All places of the offsets of a function, as text, where they change.
 fn places(module: &Module, defined: usize) -> Vec<String> {
-    let body = module.info().bodies[defined].clone();
+    let body = module.info().bodies[DefinedFuncIndex::from_usize(defined)].clone();
     let mut all = Vec::new();
     for at in body {
         let found = module.source_locations((at - module.info().code_section) as u32);
@@ -46,14 +46,15 @@ fn functions_have_names_files_and_lines() {
     for version in [GO_1_18, GO_1_20, GO_1_27] {
         let module = module(&memory(version));
         assert_eq!(module.debug_info(), DebugInfo::AtCalls, "{version:?}");
-        let names: Vec<_> = (0..4).map(|func| module.func_name(func)).collect();
+        let names: Vec<_> =
+            (0..4).map(|func| module.func_name(FuncIndex::from_u32(func))).collect();
         let expected = [Some("sched_yield"), Some("main.main"), Some("main.helper"), None];
         assert_eq!(names, expected, "{version:?}");
-        let start = module.func_start(1).expect("it is known");
+        let start = module.func_start(FuncIndex::from_u32(1)).expect("it is known");
         // Before Go 1.20 it is the first line that has code.
         let line = if version.magic == 0xf0 { 20 } else { 18 };
         assert_eq!((&*start.file, start.line), ("main.go", Some(line)), "{version:?}");
-        assert_eq!(module.func_start(0), None);
+        assert_eq!(module.func_start(FuncIndex::FIRST), None);
         let inlined = "main.(*T).inlined main.go:";
         let expected = [
             "main.main main.go:~20".to_owned(),
@@ -82,7 +83,7 @@ fn sizes_by_file_are_those_of_functions() {
 
 /// The offset of each call of `main.main`.
 fn calls(module: &Module) -> Vec<u32> {
-    let body = module.info().bodies[0].clone();
+    let body = module.info().bodies[DefinedFuncIndex::FIRST].clone();
     let first = module.info().code_section;
     // The operator and the function's index.
     let found = body.filter(|at| module.bytes()[*at..*at + 2] == [0x10, 2]);
@@ -123,8 +124,10 @@ fn calls_of_a_goroutine_are_on_its_stack() {
                 let at = at.checked_sub(1000).filter(|at| at % 8 == 0)?;
                 stack.get(at as usize / 8).copied()
             };
-            let (inner, found) = module.go_callers(frames, 1000, &word);
-            let found: Vec<_> = found.iter().map(|call| (call.func, call.offset)).collect();
+            let indices: Vec<_> = frames.iter().copied().map(FuncIndex::from_u32).collect();
+            let (inner, found) = module.go_callers(&indices, 1000, &word);
+            let found: Vec<_> =
+                found.iter().map(|call| (call.func.as_u32(), call.offset)).collect();
             assert_eq!(found, expected, "{version:?} {frames:?} {stack:x?}");
             let helpers = frames.iter().rposition(|func| *func == 2).map_or(0, |at| at + 1);
             assert!(expected.is_empty() || inner == helpers, "{version:?} {frames:?}");
@@ -135,10 +138,10 @@ fn calls_of_a_goroutine_are_on_its_stack() {
 #[test]
 fn a_stack_without_an_end_is_bounded() {
     let module = module(&memory(GO_1_20));
-    let (_, found) = module.go_callers(&[2], 8, &|_| Some(0x1001_0001));
+    let (_, found) = module.go_callers(&[FuncIndex::from_u32(2)], 8, &|_| Some(0x1001_0001));
     assert!((1000..10_000).contains(&found.len()), "{}", found.len());
     for sp in [0, 1, u32::MAX, u32::MAX - 7] {
-        assert!(module.go_callers(&[2], sp, &|_| None).1.is_empty());
+        assert!(module.go_callers(&[FuncIndex::from_u32(2)], sp, &|_| None).1.is_empty());
     }
 }
 
@@ -146,12 +149,18 @@ fn a_stack_without_an_end_is_bounded() {
 fn damaged_tables_are_no_reason_to_fail() {
     let ask = |memory: &[u8]| {
         let module = module(memory);
-        (0..4).for_each(|func| _ = (module.func_name(func), module.func_start(func)));
+        (0..4).for_each(|func| {
+            _ = (
+                module.func_name(FuncIndex::from_u32(func)),
+                module.func_start(FuncIndex::from_u32(func)),
+            )
+        });
         _ = (places(&module, 0), places(&module, 1));
         module.source_files(0..u32::MAX, &mut |_, _| ());
         _ = module.go_addresses();
         for address in [0x1000_0002, 0x1001_0001] {
-            _ = module.go_callers(&[2], 64, &|at| (at < 4096).then_some(address));
+            _ = module
+                .go_callers(&[FuncIndex::from_u32(2)], 64, &|at| (at < 4096).then_some(address));
         }
     };
     for version in [GO_1_18, GO_1_27] {
@@ -178,6 +187,9 @@ fn a_table_of_other_functions_is_none() {
     // Four functions of a module that has three.
     other[8] = 4;
     let module = module(&other);
-    assert_eq!((module.debug_info(), module.func_name(2)), (DebugInfo::Absent, None));
+    assert_eq!(
+        (module.debug_info(), module.func_name(FuncIndex::from_u32(2))),
+        (DebugInfo::Absent, None)
+    );
     assert_eq!(module.go_addresses(), None);
 }

@@ -4,7 +4,7 @@
 //! unless one traps. Calls end blocks too, for they may not return. Code that cannot be reached (after
 //! a `br`, up to the next `end` or `else`) is in no block.
 
-use wardian::Module;
+use wardian::{Module, inspect::DefinedFuncIndex};
 use wasmparser::{BinaryReader, Catch, FunctionBody, Operator};
 
 /// A basic block.
@@ -31,7 +31,7 @@ pub(super) fn of(module: &Module) -> Vec<Block> {
 /// A function's body, whose positions are offsets in the code section.
 pub(super) fn body(module: &Module, func: usize) -> FunctionBody<'_> {
     let info = module.info();
-    let range = info.bodies[func].clone();
+    let range = info.bodies[DefinedFuncIndex::from_usize(func)].clone();
     let offset = range.start - info.code_section;
     FunctionBody::new(BinaryReader::new(&module.bytes()[range], offset as u64))
 }

@@ -6,7 +6,7 @@
 
 use super::blocks::{self, Block};
 use super::rewrite::Counters;
-use wardian::Module;
+use wardian::{Module, inspect::DefinedFuncIndex};
 use wasm_encoder::{Encode, Instruction, MemArg, MemArgTarget, ValType};
 use wasmparser::Operator;
 
@@ -98,7 +98,7 @@ pub(super) fn count(branch: &Branch, counters: &Counters, local: u32, code: &mut
 pub(super) fn locals(module: &Module, func: usize) -> (u32, Vec<u8>, u32) {
     let body = blocks::body(module, func);
     let info = module.info();
-    let params = info.func_type(info.imported_functions + func as u32).params().len();
+    let params = info.defined_type(DefinedFuncIndex::from_usize(func)).params().len();
     let mut reader = body.get_locals_reader().expect("the module is valid");
     let groups = reader.get_count();
     let first = reader.original_position() as u32;

@@ -174,8 +174,7 @@ fn code(
     let all = &module.bytes()[info.code_section..];
     let mut section = CodeSection::new();
     let (mut next, mut next_branch) = (0, 0);
-    for func in 0..info.bodies.len() {
-        let range = info.bodies[func].clone();
+    for (func, range) in info.bodies.iter().enumerate() {
         let range = range.start - info.code_section..range.end - info.code_section;
         let mut body = Vec::with_capacity(range.len() * 2);
         let mut copied = range.start;

@@ -3,7 +3,8 @@
 
 use crate::script::mixed::{Evaluator, mix, runs};
 use crate::script::{Bytes, GuestFrames, Interpreter, Language, ScriptFunction, Search};
-use wardian::{Frame, Val, inspect::InternalModule};
+use wardian::inspect::{FuncIndex, InternalModule};
+use wardian::{Frame, Val};
 
 /// A call of the program.
 #[derive(Debug)]
@@ -105,7 +106,7 @@ impl Calls {
                 let mut evaluator = Evaluator::default();
                 let info = module.info();
                 let size = |func: u32| {
-                    let body = func.checked_sub(info.imported_functions)? as usize;
+                    let body = info.defined_function(FuncIndex::from_u32(func))?;
                     info.bodies.get(body).map(|body| body.len())
                 };
                 let funcs = frames.iter().filter(|frame| own(frame)).map(Frame::func_index);

@@ -8,10 +8,12 @@
 //! ```
 
 use crate::error::MemoryAccess;
+use crate::ids::InstanceId;
 use crate::stack::backtrace::Frame;
 use crate::store::inner::StoreInner;
 use crate::store::instance::MemoryRef;
 use wardian_module::MemoryOperator;
+use wardian_types::MemoryIndex;
 use wardian_vm::layout::{Refused, refused};
 
 /// Addresses from here on are not reported: the interpreter does not keep them.
@@ -26,7 +28,7 @@ impl StoreInner {
         let instance = self.instance_at(ctx & !refused::MASK)?;
         let access = |address, size, memory| self.access(instance, memory, address, size);
         match (ctx & refused::MASK, frame.and_then(operator)) {
-            (refused::RANGE, _) => access(start, size, memory as u32),
+            (refused::RANGE, _) => access(start, size, MemoryIndex::from_u32(memory as u32)),
             (refused::ADDRESS, Some(op)) => access(start, op.size, op.memory),
             (_, Some(op)) => access(start.checked_add(op.offset)?, op.size, op.memory),
             (_, None) => None,
@@ -41,8 +43,9 @@ impl StoreInner {
     ) -> Option<MemoryAccess> {
         let operator = operator(frame?)?;
         // Memories lie apart, each before its guard, so the nearest one below is it.
-        let memories = (0..self.instances.len() as u32)
-            .filter_map(|instance| self.memory_bounds(instance, operator.memory));
+        let memories = (0..self.instances.len() as u32).filter_map(|instance| {
+            self.memory_bounds(InstanceId::from_u32(instance), operator.memory)
+        });
         let below = memories.filter(|(base, _)| *base <= fault);
         let (base, len) = below.max_by_key(|(base, _)| *base)?;
         let address = (fault - base) as u64;
@@ -59,8 +62,8 @@ impl StoreInner {
     /// An access to a memory of an instance.
     pub(crate) fn access(
         &self,
-        instance: u32,
-        memory: u32,
+        instance: InstanceId,
+        memory: MemoryIndex,
         address: u64,
         size: u64,
     ) -> Option<MemoryAccess> {
@@ -70,10 +73,10 @@ impl StoreInner {
     }
 
     /// Address and length of a memory.
-    fn memory_bounds(&self, instance: u32, memory: u32) -> Option<(usize, usize)> {
-        match self.instances.get(instance as usize)?.memories.get(memory as usize)? {
+    fn memory_bounds(&self, instance: InstanceId, memory: MemoryIndex) -> Option<(usize, usize)> {
+        match self.instances.get(instance)?.memories.get(memory)? {
             MemoryRef::Own(own) => {
-                let memory = &self.memories[*own as usize];
+                let memory = &self.memories[*own];
                 Some((memory.base() as usize, memory.len()))
             }
             MemoryRef::Shared(shared) => Some((shared.vm().base as usize, shared.raw_len())),

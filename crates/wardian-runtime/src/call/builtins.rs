@@ -5,6 +5,7 @@
 
 use crate::call::exit::{is_access, is_interrupted};
 use crate::call::waits;
+use crate::ids::{InstanceId, TableId};
 use crate::listen;
 use crate::store::inner::StoreInner;
 use crate::store::instance::MemoryRef;
@@ -12,7 +13,10 @@ use crate::{Error, ErrorKind, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
 use wardian_module::ModuleInfo;
-use wardian_types::TrapCode;
+use wardian_types::{
+    DataIndex, DefinedFuncIndex, ElemIndex, FuncIndex, MemoryIndex, TableIndex, TagIndex, TrapCode,
+    TypeIndex,
+};
 use wardian_vm::interpreted::SERVICES;
 use wardian_vm::interrupt::reason;
 use wardian_vm::layout::{Builtin, HostFunc, StoreCtx, instance};
@@ -90,12 +94,13 @@ pub(crate) const ELEMENTS_CHUNK: usize = 1 << 16;
 ///
 /// `vmctx` is the context of an instance whose guest is calling.
 #[inline]
-unsafe fn run(vmctx: usize, work: impl FnOnce(&mut StoreInner, u32) -> Result<u64>) -> u64 {
+unsafe fn run(vmctx: usize, work: impl FnOnce(&mut StoreInner, InstanceId) -> Result<u64>) -> u64 {
     // SAFETY: contexts begin with the store's context, whose `owner` is a `StoreData<_>` derived
     // from the `&mut` that the call into the guest holds; its first field is `inner`.
     unsafe {
         let ctx = *((vmctx + instance::STORE as usize) as *const *mut StoreCtx);
         let position = *((vmctx + instance::OWNER as usize) as *const usize) as u32;
+        let position = InstanceId::from_u32(position);
         let inner = (*ctx).owner as *mut StoreInner;
         finish(ctx, inner, catch_unwind(AssertUnwindSafe(|| work(&mut *inner, position))))
     }
@@ -125,16 +130,18 @@ pub(crate) unsafe fn finish(
     0
 }
 
-/// With what has to be done first: `safepoint` where a collection may come, though nothing is allocated.
+/// With what has to be done first: `safepoint` where a collection may come, though nothing is allocated. Arguments
+/// are `u64`, or indices.
 macro_rules! builtins {
     (@first safepoint $store:ident $held:expr) => { $store.stress($held) };
     (@first other $store:ident $held:expr) => {};
-    ($kind:ident: $($(#[$doc:meta])* fn $name:ident($store:ident, $instance:ident $(, $arg:ident)*) $body:block)*) => {
+    ($kind:ident: $($(#[$doc:meta])* fn $name:ident($store:ident, $instance:ident $(, $arg:ident $(: $index:ident)?)*) $body:block)*) => {
         $(
             $(#[$doc])*
             unsafe extern "C" fn $name(vmctx: usize $(, $arg: u64)*) -> u64 {
-                let work = |$store: &mut StoreInner, $instance: u32| -> Result<u64> {
+                let work = |$store: &mut StoreInner, $instance: InstanceId| -> Result<u64> {
                     builtins!(@first $kind $store &[$($arg),*]);
+                    $( $( let $arg = $index::from_u32($arg as u32); )? )*
                     $body
                 };
                 // SAFETY: only called by compiled code, with its own context.
@@ -155,7 +162,7 @@ builtins! { other:
 
     /// Called in place of functions of a closed instance.
     fn closed(store, instance) {
-        let code = store.instances[instance as usize].closed.unwrap_or_default();
+        let code = store.instances[instance].closed.unwrap_or_default();
         Err(Error::new(ErrorKind::Closed(code)))
     }
 
@@ -182,12 +189,12 @@ builtins! { other:
         Ok(0)
     }
 
-    fn resolve(store, instance, defined) {
-        store.resolve(instance, defined as u32)
+    fn resolve(store, instance, defined: DefinedFuncIndex) {
+        store.resolve(instance, defined)
     }
 
-    fn resolve_import(store, instance, import) {
-        store.resolve_import(instance, import as u32)
+    fn resolve_import(store, instance, import: FuncIndex) {
+        store.resolve_import(instance, import)
     }
 
     fn resolve_reference(store, _instance, reference) {
@@ -201,12 +208,12 @@ builtins! { other:
         unsafe { store.hot(instance, fp, header) }
     }
 
-    fn throw(store, instance, tag, slots) {
-        let module = &store.instances[instance as usize].module;
-        let len = module.decoded.info().tag_type(tag as u32).param_slots();
+    fn throw(store, instance, tag: TagIndex, slots) {
+        let module = &store.instances[instance].module;
+        let len = module.decoded.info().tag_type(tag).param_slots();
         // SAFETY: guests pass as many slots as the tag says.
         let values = unsafe { std::slice::from_raw_parts(slots as *const u64, len) };
-        store.throw(instance, tag as u32, values)?;
+        store.throw(instance, tag, values)?;
         Ok(0)
     }
 
@@ -227,33 +234,33 @@ builtins! { other:
 }
 
 builtins! { safepoint:
-    fn memory_grow(store, instance, memory, pages) {
-        store.grow_memory(instance, memory as u32, pages)
+    fn memory_grow(store, instance, memory: MemoryIndex, pages) {
+        store.grow_memory(instance, memory, pages)
     }
 
-    fn memory_copy(store, instance, to_memory, from_memory, to, from, len) {
-        let to = store.range(instance, to_memory as u32, to, len)?;
-        let from = store.range(instance, from_memory as u32, from, len)?;
+    fn memory_copy(store, instance, to_memory: MemoryIndex, from_memory: MemoryIndex, to, from, len) {
+        let to = store.range(instance, to_memory, to, len)?;
+        let from = store.range(instance, from_memory, from, len)?;
         store.copy(to, from)
     }
 
-    fn memory_fill(store, instance, memory, to, byte, len) {
-        let range = store.range(instance, memory as u32, to, len)?;
+    fn memory_fill(store, instance, memory: MemoryIndex, to, byte, len) {
+        let range = store.range(instance, memory, to, len)?;
         store.fill(range, byte as u8)
     }
 
-    fn memory_init(store, instance, memory, segment, to, from, len) {
-        store.init_memory(instance, memory as u32, segment as u32, [to, from, len], false)?;
+    fn memory_init(store, instance, memory: MemoryIndex, segment: DataIndex, to, from, len) {
+        store.init_memory(instance, memory, segment, [to, from, len], false)?;
         Ok(0)
     }
 
-    fn data_drop(store, instance, segment) {
-        store.instances[instance as usize].dropped_data[segment as usize] = true;
+    fn data_drop(store, instance, segment: DataIndex) {
+        store.instances[instance].dropped_data[segment] = true;
         Ok(0)
     }
 
-    fn table_grow(store, instance, table, delta, init) {
-        let table = store.instances[instance as usize].tables[table as usize] as usize;
+    fn table_grow(store, instance, table: TableIndex, delta, init) {
+        let table = store.instances[instance].tables[table];
         // SAFETY: a guest runs, and this is the only use of the limiter.
         let limiter = unsafe { store.running_limiter() };
         let Some(new) = store.tables[table].grow(delta, limiter)? else { return Ok(u64::MAX) };
@@ -262,44 +269,44 @@ builtins! { safepoint:
         Ok(before)
     }
 
-    fn table_copy(store, instance, to_table, from_table, to, from, len) {
-        let tables = &store.instances[instance as usize].tables;
-        let (to_table, from_table) = (tables[to_table as usize], tables[from_table as usize]);
-        let source = elements(store.tables[from_table as usize].len(), from, len)?;
-        let target = elements(store.tables[to_table as usize].len(), to, len)?;
+    fn table_copy(store, instance, to_table: TableIndex, from_table: TableIndex, to, from, len) {
+        let tables = &store.instances[instance].tables;
+        let (to_table, from_table) = (tables[to_table], tables[from_table]);
+        let source = elements(store.tables[from_table].len(), from, len)?;
+        let target = elements(store.tables[to_table].len(), to, len)?;
         let from = store.element_range(from_table, source);
         let to = store.element_range(to_table, target);
         store.copy(to, from)
     }
 
-    fn table_fill(store, instance, table, to, element, len) {
-        let table = store.instances[instance as usize].tables[table as usize] as usize;
+    fn table_fill(store, instance, table: TableIndex, to, element, len) {
+        let table = store.instances[instance].tables[table];
         let range = elements(store.tables[table].len(), to, len)?;
         store.fill_elements(table, range, element);
         Ok(0)
     }
 
-    fn table_init(store, instance, table, segment, to, from, len) {
-        store.init_table(instance, table as u32, segment as u32, [to, from, len], false)?;
+    fn table_init(store, instance, table: TableIndex, segment: ElemIndex, to, from, len) {
+        store.init_table(instance, table, segment, [to, from, len], false)?;
         Ok(0)
     }
 
-    fn elem_drop(store, instance, segment) {
-        store.instances[instance as usize].dropped_elements[segment as usize] = true;
+    fn elem_drop(store, instance, segment: ElemIndex) {
+        store.instances[instance].dropped_elements[segment] = true;
         Ok(0)
     }
 
-    fn ref_func(store, instance, func) {
-        let func = store.instance_func(instance, func as u32);
+    fn ref_func(store, instance, func: FuncIndex) {
+        let func = store.instance_func(instance, func);
         Ok(store.reference_to(func))
     }
 
-    fn struct_new(store, instance, ty) {
-        store.new_struct(instance, ty as u32).map(u64::from)
+    fn struct_new(store, instance, ty: TypeIndex) {
+        store.new_struct(instance, ty).map(u64::from)
     }
 
-    fn array_new(store, instance, ty, length) {
-        store.new_array(instance, ty as u32, length as u32).map(u64::from)
+    fn array_new(store, instance, ty: TypeIndex, length) {
+        store.new_array(instance, ty, length as u32).map(u64::from)
     }
 
     fn array_repeat(store, _instance, array, index, length) {
@@ -312,26 +319,26 @@ builtins! { safepoint:
         Ok(0)
     }
 
-    fn array_new_data(store, instance, ty, segment, from, length) {
-        store.array_new_data(instance, ty as u32, segment as u32, from, length)
+    fn array_new_data(store, instance, ty: TypeIndex, segment: DataIndex, from, length) {
+        store.array_new_data(instance, ty, segment, from, length)
     }
 
-    fn array_new_elem(store, instance, ty, segment, from, length) {
-        store.array_new_elem(instance, ty as u32, segment as u32, from, length)
+    fn array_new_elem(store, instance, ty: TypeIndex, segment: ElemIndex, from, length) {
+        store.array_new_elem(instance, ty, segment, from, length)
     }
 
-    fn array_init_data(store, instance, array, index, segment, from, length) {
-        store.array_init_data(instance, array, segment as u32, [index, from, length])?;
+    fn array_init_data(store, instance, array, index, segment: DataIndex, from, length) {
+        store.array_init_data(instance, array, segment, [index, from, length])?;
         Ok(0)
     }
 
-    fn array_init_elem(store, instance, array, index, segment, from, length) {
-        store.array_init_elem(instance, array, segment as u32, [index, from, length])?;
+    fn array_init_elem(store, instance, array, index, segment: ElemIndex, from, length) {
+        store.array_init_elem(instance, array, segment, [index, from, length])?;
         Ok(0)
     }
 
-    fn ref_test(store, instance, reference, ty) {
-        store.is_of_module_type(instance, reference, ty as u32).map(u64::from)
+    fn ref_test(store, instance, reference, ty: TypeIndex) {
+        store.is_of_module_type(instance, reference, ty).map(u64::from)
     }
 
     fn any_from_extern(store, _instance, handle) {
@@ -342,8 +349,8 @@ builtins! { safepoint:
         Ok(store.extern_from_any(word))
     }
 
-    fn atomic_notify(store, instance, memory, address, count) {
-        match store.atomic_address(instance, memory as u32, address, 4)? {
+    fn atomic_notify(store, instance, memory: MemoryIndex, address, count) {
+        match store.atomic_address(instance, memory, address, 4)? {
             Some(at) => Ok(u64::from(park::notify(at, count as u32))),
             // Nobody can wait on a memory that is not shared.
             None => Ok(0),
@@ -353,7 +360,7 @@ builtins! { safepoint:
 
 /// Called with the record of a host function in place of an instance.
 unsafe extern "C" fn prepare_host(host: usize) -> u64 {
-    let work = |store: &mut StoreInner, _: u32| -> Result<u64> {
+    let work = |store: &mut StoreInner, _: InstanceId| -> Result<u64> {
         // SAFETY: the stub passes the record of the host function that its guest calls.
         unsafe { store.prepare_host(host as *mut HostFunc)? };
         Ok(0)
@@ -379,10 +386,10 @@ pub(crate) struct Range {
 
 impl StoreInner {
     /// Base address and length of a memory, and whether it is shared.
-    fn bounds(&mut self, instance: u32, memory: u32) -> (*mut u8, usize, bool) {
-        match &self.instances[instance as usize].memories[memory as usize] {
+    fn bounds(&mut self, instance: InstanceId, memory: MemoryIndex) -> (*mut u8, usize, bool) {
+        match &self.instances[instance].memories[memory] {
             MemoryRef::Own(own) => {
-                let memory = &self.memories[*own as usize];
+                let memory = &self.memories[*own];
                 (memory.base(), memory.len(), false)
             }
             MemoryRef::Shared(shared) => (shared.vm().base, shared.raw_len(), true),
@@ -391,8 +398,8 @@ impl StoreInner {
 
     pub(crate) fn range(
         &mut self,
-        instance: u32,
-        memory: u32,
+        instance: InstanceId,
+        memory: MemoryIndex,
         start: u64,
         len: u64,
     ) -> Result<Range> {
@@ -406,15 +413,20 @@ impl StoreInner {
         Ok(Range { at: unsafe { base.add(start as usize) }, len: len as usize, shared })
     }
 
-    fn grow_memory(&mut self, instance: u32, memory: u32, pages: u64) -> Result<u64> {
+    fn grow_memory(
+        &mut self,
+        instance: InstanceId,
+        memory: MemoryIndex,
+        pages: u64,
+    ) -> Result<u64> {
         // SAFETY: a guest runs, and this is the only use of the limiter.
         let limiter = unsafe { self.running_limiter() };
-        let before = match &self.instances[instance as usize].memories[memory as usize] {
+        let before = match &self.instances[instance].memories[memory] {
             MemoryRef::Own(own) => {
                 let ctx = self.ctx();
                 // SAFETY: the context is valid as long as the store.
                 let stop = || unsafe { is_interrupted(ctx) };
-                self.memories[*own as usize].grow(pages, limiter, &stop)?
+                self.memories[*own].grow(pages, limiter, &stop)?
             }
             MemoryRef::Shared(shared) => shared.grow_limited(pages, limiter)?,
         };
@@ -422,13 +434,13 @@ impl StoreInner {
     }
 
     /// Elements of a table as a range of bytes; they have been checked.
-    fn element_range(&mut self, table: u32, range: std::ops::Range<usize>) -> Range {
-        let elements = &mut self.tables[table as usize].elements_mut()[range];
+    fn element_range(&mut self, table: TableId, range: std::ops::Range<usize>) -> Range {
+        let elements = &mut self.tables[table].elements_mut()[range];
         Range { at: elements.as_mut_ptr().cast(), len: size_of_val(elements), shared: false }
     }
 
     /// Fills elements of a table, which have been checked.
-    fn fill_elements(&mut self, table: usize, range: std::ops::Range<usize>, element: u64) {
+    fn fill_elements(&mut self, table: TableId, range: std::ops::Range<usize>, element: u64) {
         // Null elements that are null already need no memory.
         let write = |chunk: &mut [u64]| {
             if element != 0 || chunk.iter().any(|e| *e != 0) {
@@ -488,18 +500,18 @@ impl StoreInner {
     /// guests: an instantiation is done or not, and its segments are no longer than the module.
     pub(crate) fn init_memory(
         &mut self,
-        instance: u32,
-        memory: u32,
-        segment: u32,
+        instance: InstanceId,
+        memory: MemoryIndex,
+        segment: DataIndex,
         [to, from, len]: [u64; 3],
         whole: bool,
     ) -> Result<()> {
-        let data = &self.instances[instance as usize];
+        let data = &self.instances[instance];
         let module = data.module.clone();
-        let bytes: &[u8] = match data.dropped_data[segment as usize] {
+        let bytes: &[u8] = match data.dropped_data[segment] {
             true => &[],
             false => {
-                let range = module.decoded.info().data[segment as usize].range.clone();
+                let range = module.decoded.info().data[segment].range.clone();
                 &module.decoded.bytes()[range]
             }
         };
@@ -514,8 +526,8 @@ impl StoreInner {
         } else {
             self.copy(to, from)?;
         }
-        if let MemoryRef::Own(own) = self.instances[instance as usize].memories[memory as usize] {
-            self.memories[own as usize].pristine = false;
+        if let MemoryRef::Own(own) = self.instances[instance].memories[memory] {
+            self.memories[own].pristine = false;
         }
         Ok(())
     }
@@ -523,18 +535,18 @@ impl StoreInner {
     /// Copies from an element segment, as [`Self::init_memory`].
     pub(crate) fn init_table(
         &mut self,
-        instance: u32,
-        table: u32,
-        segment: u32,
+        instance: InstanceId,
+        table: TableIndex,
+        segment: ElemIndex,
         [to, from, len]: [u64; 3],
         whole: bool,
     ) -> Result<()> {
-        let data = &self.instances[instance as usize];
-        let table = data.tables[table as usize] as usize;
+        let data = &self.instances[instance];
+        let table = data.tables[table];
         let module = data.module.clone();
         let info: &ModuleInfo = module.decoded.info();
-        let items = &info.elements[segment as usize].items;
-        let count = if data.dropped_elements[segment as usize] { 0 } else { items.len() };
+        let items = &info.elements[segment].items;
+        let count = if data.dropped_elements[segment] { 0 } else { items.len() };
         let source = elements(count, from, len)?;
         let target = elements(self.tables[table].len(), to, len)?;
         for (source, target) in source.zip(target) {

@@ -6,9 +6,11 @@
 //!                                                   now lead to an error
 //! ```
 
+use crate::ids::InstanceId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use wardian_types::IndexVec;
 use wardian_vm::contain::{discard, drop_contained};
 use wardian_vm::interrupt::{Interrupter, reason};
 
@@ -24,7 +26,7 @@ pub struct Closing {
     /// Its store.
     pub store: u64,
     /// Which of the store's instances.
-    pub index: u32,
+    pub index: InstanceId,
     /// Its name, or its module's.
     pub name: Option<String>,
 }
@@ -35,7 +37,7 @@ pub enum Deferred {
     /// An instance was closed.
     Close {
         /// Which.
-        instance: u32,
+        instance: InstanceId,
         /// The code that it was closed with.
         code: u32,
     },
@@ -53,10 +55,10 @@ pub struct Shared {
 /// Which instances may have code on the stack of a call that was made through another.
 #[derive(Default)]
 struct Links {
-    /// The context of each instance.
-    contexts: Vec<usize>,
+    /// The contexts of the instances.
+    contexts: IndexVec<InstanceId, usize>,
     /// For each instance those that may call it.
-    callers: Vec<Vec<u32>>,
+    callers: IndexVec<InstanceId, Vec<InstanceId>>,
 }
 
 impl Shared {
@@ -84,35 +86,34 @@ impl Shared {
     }
 
     /// Adds an instance; `may_call` are those that it may call, `may_be_called_by` the reverse.
-    pub fn link(&self, context: usize, may_call: &[u32], may_be_called_by: Vec<u32>) {
+    pub fn link(&self, context: usize, may_call: &[InstanceId], may_be_called_by: Vec<InstanceId>) {
         let mut links = self.links.lock().unwrap_or_else(|e| e.into_inner());
-        let index = links.contexts.len() as u32;
-        links.contexts.push(context);
+        let index = links.contexts.push(context);
         links.callers.push(may_be_called_by);
         for callee in may_call {
-            links.callers[*callee as usize].push(index);
+            links.callers[*callee].push(index);
         }
     }
 
     /// Whether a call is running in which code of the instance may be open.
-    fn runs(&self, instance: u32) -> bool {
+    fn runs(&self, instance: InstanceId) -> bool {
         super::entered::any_entered(&self.interrupter, &self.reaching(instance))
     }
 
     /// The contexts of an instance and of all that may call it, through others too.
-    pub(crate) fn reaching(&self, instance: u32) -> Vec<usize> {
+    pub(crate) fn reaching(&self, instance: InstanceId) -> Vec<usize> {
         let links = self.links.lock().unwrap_or_else(|e| e.into_inner());
         let mut reached = vec![instance];
         let mut next = 0;
         while let Some(at) = reached.get(next).copied() {
             next += 1;
-            for caller in links.callers.get(at as usize).into_iter().flatten() {
+            for caller in links.callers.get(at).into_iter().flatten() {
                 if !reached.contains(caller) {
                     reached.push(*caller);
                 }
             }
         }
-        reached.iter().filter_map(|i| links.contexts.get(*i as usize).copied()).collect()
+        reached.iter().filter_map(|i| links.contexts.get(*i).copied()).collect()
     }
 }
 

@@ -1,12 +1,14 @@
 //! What the thread that has a store does when others have left work for it: see [`super::closing`].
 
 use crate::call::closing::{CloseNotifier, CloseState, Closing, Deferred, Shared};
+use crate::ids::InstanceId;
 use crate::store::functions::FuncKind;
 use crate::store::inner::StoreInner;
 use crate::store::instance::ImportedFunc;
 use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use wardian_types::DefinedFuncIndex;
 use wardian_vm::activation;
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::interrupt::reason;
@@ -20,15 +22,15 @@ impl StoreInner {
         let shared = Arc::new(Shared::new(self.interrupter().clone()));
         self.shared = Some(shared.clone());
         for instance in 0..self.instances.len() as u32 {
-            self.link_closing(instance);
+            self.link_closing(InstanceId::from_u32(instance));
         }
         shared
     }
 
     /// Makes a new instance known to those who close instances, if there are any.
-    pub(crate) fn link_closing(&mut self, instance: u32) {
+    pub(crate) fn link_closing(&mut self, instance: InstanceId) {
         let Some(shared) = self.shared.clone() else { return };
-        let data = &self.instances[instance as usize];
+        let data = &self.instances[instance];
         let mut callees = BTreeSet::new();
         for import in &data.imports {
             if let ImportedFunc::Func(func) = import
@@ -38,21 +40,21 @@ impl StoreInner {
             }
         }
         // Through a table each of those that have it may call what any other put there.
-        let earlier = &self.instances[..instance as usize];
-        let shares = (0u32..)
-            .zip(earlier)
-            .filter(|(_, other)| other.tables.iter().any(|table| data.tables.contains(table)));
-        let shares: Vec<u32> = shares.map(|(other, _)| other).collect();
+        let earlier = self.instances.enumerated().take(instance.index());
+        let tables = data.tables.as_slice();
+        let shares =
+            earlier.filter(|(_, other)| other.tables.iter().any(|table| tables.contains(table)));
+        let shares: Vec<InstanceId> = shares.map(|(other, _)| other).collect();
         callees.extend(&shares);
-        let callees: Vec<u32> = callees.into_iter().filter(|c| *c != instance).collect();
+        let callees: Vec<InstanceId> = callees.into_iter().filter(|c| *c != instance).collect();
         shared.link(data.vm.address(), &callees, shares);
     }
 
     /// What an instance shares with those who close it, made on first need.
-    pub fn close_state(&mut self, instance: u32) -> Arc<CloseState> {
+    pub fn close_state(&mut self, instance: InstanceId) -> Arc<CloseState> {
         let shared = self.shared();
         let store = self.id();
-        let data = &mut self.instances[instance as usize];
+        let data = &mut self.instances[instance];
         let name = data.name.as_deref().or_else(|| data.module.decoded.name());
         let new = || {
             Arc::new(CloseState::new(
@@ -64,14 +66,14 @@ impl StoreInner {
     }
 
     /// Adds those who want to know when an instance is closed.
-    pub fn notify_of_closing(&mut self, instance: u32, who: &[Arc<dyn CloseNotifier>]) {
+    pub fn notify_of_closing(&mut self, instance: InstanceId, who: &[Arc<dyn CloseNotifier>]) {
         if !who.is_empty() {
             self.close_state(instance).add(who);
         }
     }
 
     /// Closes an instance on the store's own thread.
-    pub fn close_instance(&mut self, instance: u32, code: u32) -> bool {
+    pub fn close_instance(&mut self, instance: InstanceId, code: u32) -> bool {
         if !self.close_state(instance).begin(code) {
             return false;
         }
@@ -89,28 +91,29 @@ impl StoreInner {
         // the deferred work.
         self.interrupter().acknowledge(reason::CLOSED);
         self.run_deferred();
-        let code = |i: u32| self.instances[i as usize].closed.filter(|_| self.takes_part(i));
-        if let Some(code) = (0..self.instances.len() as u32).find_map(code) {
+        let code = |i: InstanceId| self.instances[i].closed.filter(|_| self.takes_part(i));
+        if let Some(code) = self.instances.indices().find_map(code) {
             self.interrupter().close(code);
         }
     }
 
     /// Whether an instance takes part in a call that is running now: it was entered, or there are
     /// frames of its module that can be its own.
-    fn takes_part(&self, instance: u32) -> bool {
+    fn takes_part(&self, instance: InstanceId) -> bool {
         // SAFETY: the context is valid; activations on the list are alive.
         let entered = unsafe { activation::contexts((*self.ctx()).activation) };
         let Some(mut at) = entered.clone().next() else { return false };
-        let data = &self.instances[instance as usize];
+        let data = &self.instances[instance];
         if entered.clone().any(|context| context == data.vm.address()) {
             return true;
         }
         // Frames of the module, in a call that entered another instance, belong to this instance if the entered
         // one can reach it through imports. Otherwise they belong to an instance of the module that it can
         // reach. If it can reach none, a reference led there, perhaps to this instance.
-        let reaching = |of: u32| self.shared.as_ref().map(|s| s.reaching(of)).unwrap_or_default();
+        let reaching =
+            |of: InstanceId| self.shared.as_ref().map(|s| s.reaching(of)).unwrap_or_default();
         let reaching_this = reaching(instance);
-        let kin = (0u32..).zip(&self.instances);
+        let kin = self.instances.enumerated();
         let kin =
             kin.filter(|(i, other)| *i != instance && Arc::ptr_eq(&other.module, &data.module));
         // Only needed if there are frames of the module, and long to find if it has many instances.
@@ -134,34 +137,34 @@ impl StoreInner {
     }
 
     /// Makes calls of a closed instance's functions lead to an error.
-    fn mark_closed(&mut self, instance: u32, code: u32) {
-        let data = &mut self.instances[instance as usize];
+    fn mark_closed(&mut self, instance: InstanceId, code: u32) {
+        let data = &mut self.instances[instance];
         if data.closed.is_some() {
             return;
         }
         data.closed = Some(code);
         self.closed += 1;
-        let data = &self.instances[instance as usize];
+        let data = &self.instances[instance];
         for defined in 0..data.module.decoded.info().bodies.len() as u32 {
             // What nobody has called yet finds out when somebody does.
-            if self.instances[instance as usize].is_linked(defined) {
-                self.relink(instance, defined);
+            if self.instances[instance].is_linked(DefinedFuncIndex::from_u32(defined)) {
+                self.relink(instance, DefinedFuncIndex::from_u32(defined));
             }
         }
         self.relink_importers(instance);
     }
 
     /// Makes calls of an instance's functions, which was closed, possible again.
-    pub(crate) fn mark_open(&mut self, instance: u32) {
-        let data = &mut self.instances[instance as usize];
+    pub(crate) fn mark_open(&mut self, instance: InstanceId) {
+        let data = &mut self.instances[instance];
         if data.closed.take().is_none() {
             return;
         }
         self.closed -= 1;
-        let data = &self.instances[instance as usize];
+        let data = &self.instances[instance];
         for defined in 0..data.module.decoded.info().bodies.len() as u32 {
-            if self.instances[instance as usize].is_linked(defined) {
-                self.relink(instance, defined);
+            if self.instances[instance].is_linked(DefinedFuncIndex::from_u32(defined)) {
+                self.relink(instance, DefinedFuncIndex::from_u32(defined));
             }
         }
         self.relink_importers(instance);
@@ -182,7 +185,7 @@ impl StoreInner {
             match work {
                 // Else it was brought back, open, by an image since.
                 Deferred::Close { instance, code } => {
-                    if self.instances[instance as usize].exit_code().is_some() {
+                    if self.instances[instance].exit_code().is_some() {
                         self.mark_closed(instance, code);
                     }
                 }
@@ -200,7 +203,7 @@ impl StoreInner {
     /// Closes all instances.
     pub fn close_all(&mut self, code: u32) {
         for instance in 0..self.instances.len() as u32 {
-            self.close_instance(instance, code);
+            self.close_instance(InstanceId::from_u32(instance), code);
         }
     }
 

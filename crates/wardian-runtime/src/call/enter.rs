@@ -3,6 +3,7 @@
 use crate::call::exit::Next;
 use crate::checkpoint::Standing;
 use crate::error::UsageKind;
+use crate::ids::FuncId;
 use crate::listen::listener::AbortReason;
 use crate::store::inner::{Embedder, StoreData, StoreInner};
 use crate::store::owner::Owner;
@@ -15,7 +16,7 @@ use std::mem::MaybeUninit;
 use std::panic::resume_unwind;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
-use wardian_types::{HeapType, RefType, TypeIndex, ValType};
+use wardian_types::{DeclaredType, HeapType, RefType, TypeIndex, ValType};
 use wardian_vm::activation::{self, Outcome, Suspended};
 use wardian_vm::layout::{StoreCtx, VmFunc};
 
@@ -72,7 +73,7 @@ impl StoreInner {
     /// # Errors
     ///
     /// What enters it cannot be compiled.
-    pub fn typed_callable<P: List, R: List>(&self, func: u32) -> Result<Option<TypedCallable>> {
+    pub fn typed_callable<P: List, R: List>(&self, func: FuncId) -> Result<Option<TypedCallable>> {
         let ty = self.func_type(func);
         let (params, results) = (P::types(), R::types());
         let fits = ty.params() == params
@@ -92,7 +93,7 @@ impl StoreInner {
 
 impl StoreInner {
     /// What is needed to call a function of this store.
-    pub fn callable(&self, func: u32) -> Result<Callable> {
+    pub fn callable(&self, func: FuncId) -> Result<Callable> {
         let vm = self.funcs.record(func);
         if !self.interprets() {
             // SAFETY: records live as long as the store.
@@ -447,8 +448,8 @@ impl StoreInner {
     }
 
     /// Whether a function of the store is of a declared type.
-    pub(crate) fn is_of_type(&self, func: u32, of: TypeIndex) -> bool {
-        let TypeIndex::Engine(of) = of else { return false };
+    pub(crate) fn is_of_type(&self, func: FuncId, of: DeclaredType) -> bool {
+        let DeclaredType::Engine(of) = of else { return false };
         self.engine().signatures().is_subtype(self.vm_func(func).sig, of)
     }
 

@@ -7,22 +7,27 @@
 
 use crate::error::{LimitKind, UsageKind};
 use crate::exception::Exception;
+use crate::ids::{InstanceId, TagId};
 use crate::store::exceptions::{MOST, MOST_WORDS, TagData};
 use crate::store::inner::StoreInner;
 use crate::value::Tag;
 use crate::{Error, ErrorKind, Result};
 use wardian_module::ItemIndex;
-use wardian_types::{FuncType, TrapCode};
+use wardian_types::{FuncType, TagIndex, TrapCode, TypeNumber};
 
 impl StoreInner {
     /// A tag that an instance defines.
-    pub(crate) fn add_tag(&mut self, ty: FuncType, sig: u32, origin: Option<(u32, u32)>) -> u32 {
-        self.tags.push(TagData { ty, sig, origin });
-        self.tags.len() as u32 - 1
+    pub(crate) fn add_tag(
+        &mut self,
+        ty: FuncType,
+        sig: TypeNumber,
+        origin: Option<(InstanceId, TagIndex)>,
+    ) -> TagId {
+        self.tags.push(TagData { ty, sig, origin })
     }
 
     /// A tag of the host's.
-    pub fn add_host_tag(&mut self, ty: &FuncType) -> Result<u32> {
+    pub fn add_host_tag(&mut self, ty: &FuncType) -> Result<TagId> {
         let signature = self.engine().signatures().get(ty)?;
         let sig = signature.number();
         self.keep_signature(signature);
@@ -30,23 +35,28 @@ impl StoreInner {
     }
 
     /// The store's tag for a tag of an instance.
-    pub(crate) fn instance_tag(&self, instance: u32, tag: u32) -> u32 {
-        self.instances[instance as usize].tags[tag as usize]
+    pub(crate) fn instance_tag(&self, instance: InstanceId, tag: TagIndex) -> TagId {
+        self.instances[instance].tags[tag]
     }
 
     /// The signature of a tag.
-    pub fn tag_type(&self, tag: u32) -> &FuncType {
-        &self.tags[tag as usize].ty
+    pub fn tag_type(&self, tag: TagId) -> &FuncType {
+        &self.tags[tag].ty
     }
 
     /// The number of a tag's signature.
-    pub(crate) fn tag_signature(&self, tag: u32) -> u32 {
-        self.tags[tag as usize].sig
+    pub(crate) fn tag_signature(&self, tag: TagId) -> TypeNumber {
+        self.tags[tag].sig
     }
 
     /// Begins to throw a new exception with a tag of an instance.
-    pub(crate) fn throw(&mut self, instance: u32, tag: u32, values: &[u64]) -> Result<()> {
-        let tag = self.instances[instance as usize].tags[tag as usize];
+    pub(crate) fn throw(
+        &mut self,
+        instance: InstanceId,
+        tag: TagIndex,
+        values: &[u64],
+    ) -> Result<()> {
+        let tag = self.instances[instance].tags[tag];
         self.make_room(values)?;
         let handle = self.exceptions.insert(tag, values);
         self.begin_throw(handle);
@@ -131,18 +141,22 @@ impl StoreInner {
     /// What a guest holds as an exception.
     pub(crate) fn exception_of(&self, handle: u64) -> Option<Exception> {
         let (tag, slots) = self.exceptions.get(handle)?;
-        let types = self.tags[tag as usize].ty.params();
+        let types = self.tags[TagId::from_u32(tag)].ty.params();
         let mut values = Vec::with_capacity(types.len());
         // SAFETY: they are values of these types, of a guest or from `exception_to_handle`.
         unsafe { self.read_values(types, slots, |_, value| values.push(value)) };
-        let name = self.tag_name(tag).map(str::to_owned);
-        Some(Exception::new(Tag { store: self.id(), index: tag }, values.into(), name))
+        let name = self.tag_name(TagId::from_u32(tag)).map(str::to_owned);
+        Some(Exception::new(
+            Tag { store: self.id(), index: TagId::from_u32(tag) },
+            values.into(),
+            name,
+        ))
     }
 
     /// The name that the module which defines a tag gives it: in its name section, else as an export.
-    fn tag_name(&self, tag: u32) -> Option<&str> {
-        let (instance, index) = self.tags[tag as usize].origin?;
-        let module = &self.instances[instance as usize].module.decoded;
+    fn tag_name(&self, tag: TagId) -> Option<&str> {
+        let (instance, index) = self.tags[tag].origin?;
+        let module = &self.instances[instance].module.decoded;
         let exported = || {
             let exports = &module.info().exports;
             exports.iter().find(|e| e.item == ItemIndex::Tag(index)).map(|e| e.name.as_str())
@@ -160,7 +174,7 @@ impl StoreInner {
                 "an exception with a tag of another store",
             ));
         }
-        let ty = self.tags[tag.index as usize].ty.clone();
+        let ty = self.tags[tag.index].ty.clone();
         let (wanted, found) = (ty.params().len(), exception.values().len());
         if wanted != found {
             return Err(Error::usage(

@@ -7,6 +7,7 @@
 
 use crate::error::{LimitKind, UsageKind};
 use crate::gc::roots::is_object_slot;
+use crate::ids::FuncId;
 use crate::store::functions::FuncKind;
 use crate::store::host::{Dispatch, HostCall, HostDef};
 use crate::store::inner::{Embedder, StoreData, StoreInner};
@@ -18,7 +19,7 @@ use crate::{Error, ErrorKind, Result};
 use std::any::TypeId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use wardian_types::{FuncType, HeapType, RefType, ValType};
+use wardian_types::{FuncType, HeapType, RefType, TypeNumber, ValType};
 use wardian_vm::layout::HostFunc;
 
 /// A closure over raw slots, with its signature.
@@ -83,7 +84,7 @@ impl HostDef {
 
 impl StoreInner {
     /// Makes a host function one of the store's.
-    pub fn host_func(&mut self, def: Arc<HostDef>) -> Result<u32> {
+    pub fn host_func(&mut self, def: Arc<HostDef>) -> Result<FuncId> {
         let signature = self.engine().signatures().get(&def.ty)?;
         let code = self.engine().host_code(&def.ty, &signature)?;
         let index = self.add_host_func(def, code, signature.number());
@@ -92,7 +93,12 @@ impl StoreInner {
     }
 
     /// Makes a host function one of the store's; `code` is how compiled code calls it.
-    pub(crate) fn add_host_func(&mut self, def: Arc<HostDef>, code: usize, sig: u32) -> u32 {
+    pub(crate) fn add_host_func(
+        &mut self,
+        def: Arc<HostDef>,
+        code: usize,
+        sig: TypeNumber,
+    ) -> FuncId {
         let record = self.record_for(&def, 0);
         let ctx = self.funcs.hosts.push(record).as_ptr() as usize;
         self.add_func(code, ctx, sig, FuncKind::Host(def))

@@ -23,13 +23,14 @@ mod frames;
 
 use crate::call::runtime_calls::WHOLE_FUNCTION;
 use crate::call::unwind::unwind;
+use crate::ids::InstanceId;
 use crate::listen;
 use crate::store::functions::FuncKind;
 use crate::store::host::Dispatch;
 use crate::store::host::HostDef;
 use crate::{Error, ErrorKind};
 use std::sync::atomic::Ordering;
-use wardian_types::TrapCode;
+use wardian_types::{DefinedFuncIndex, TrapCode};
 use wardian_vm::activation::{INTERPRETED, status};
 use wardian_vm::interpreted::{Boundary, Function, PendingCall, exit, flag, frame, target};
 use wardian_vm::interrupt::reason;
@@ -50,18 +51,23 @@ enum Next {
 /// A function that an instance defines, as the target words of the runtime name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Callee {
-    pub(crate) instance: u32,
-    pub(crate) defined: u32,
+    pub(crate) instance: InstanceId,
+    pub(crate) defined: DefinedFuncIndex,
 }
 
 impl Callee {
     /// The word that interpreted code finds where the runtime has to make the call.
     pub(crate) fn target(self) -> u64 {
-        u64::from(self.instance) << 35 | u64::from(self.defined) << 3 | target::RUNTIME
+        u64::from(self.instance.as_u32()) << 35
+            | u64::from(self.defined.as_u32()) << 3
+            | target::RUNTIME
     }
 
     fn of_target(word: u64) -> Callee {
-        Callee { instance: (word >> 35) as u32, defined: (word >> 3) as u32 }
+        Callee {
+            instance: InstanceId::from_u32((word >> 35) as u32),
+            defined: DefinedFuncIndex::from_u32((word >> 3) as u32),
+        }
     }
 }
 
@@ -242,7 +248,7 @@ impl Run {
         unsafe {
             let Callee { instance, defined } = call.callee;
             let inner = self.inner();
-            let data = &(&(*inner).instances)[instance as usize];
+            let data = &(&(*inner).instances)[instance];
             let (vmctx, variant) = (data.vm.address(), data.variant);
             if let Some(code) = data.closed {
                 return self.failed(Error::new(ErrorKind::Closed(code)));
@@ -317,7 +323,7 @@ impl Run {
                 return self.failed(error);
             }
             let (_, code, _) = (*inner).code_of(instance, defined);
-            let module = (&(*inner).instances)[instance as usize].module.clone();
+            let module = (&(*inner).instances)[instance].module.clone();
             let entry = match module.entry_trampoline(defined) {
                 Ok(entry) => entry,
                 Err(error) => return self.failed(error),
@@ -490,7 +496,7 @@ impl Run {
                 return self.failed(Error::new(ErrorKind::Internal("a call of nobody".into())));
             };
             self.call(Call {
-                callee: Callee { instance, defined },
+                callee: Callee { instance, defined: DefinedFuncIndex::from_u32(defined) },
                 previous: boundary as usize | flag::BOUNDARY,
                 slots,
                 caller,
@@ -559,8 +565,9 @@ impl Run {
             match kind {
                 FuncKind::Host(_) => self.call_host((*func).ctx as *mut HostFunc, slots, previous),
                 FuncKind::Wasm { instance, func } => {
-                    let module = &(&(*inner).instances)[instance as usize].module;
-                    let defined = func - module.decoded.info().imported_functions;
+                    let module = &(&(*inner).instances)[instance].module;
+                    let defined = module.decoded.info().defined_function(func);
+                    let defined = defined.expect("a function of an instance has a body");
                     let callee = Callee { instance, defined };
                     self.call(Call { callee, previous, slots, caller: 0, is_tail: false })
                 }

@@ -9,7 +9,7 @@ use crate::settings::{EngineKind, Settings};
 use crate::store::inner::{Embedder, StoreData};
 use crate::{Engine, Result};
 use ValType::{F32, F64, I32, I64, V128};
-use wardian_types::{FuncType, ValType};
+use wardian_types::{DefinedFuncIndex, FuncType, ValType};
 use wardian_vm::activation::{self, Outcome};
 use wardian_vm::code_memory::CodeMemory;
 use wardian_vm::interpreted::FrameLayout;
@@ -233,11 +233,20 @@ fn run(store: &mut StoreData<Nobody>, case: &Case) -> Vec<u64> {
     let module = ModuleInner::new(&engine, decoded, None).unwrap();
     let instance = store.instantiate(&module, Imports::default(), &Options::default()).unwrap();
     let inner = &mut store.inner;
-    let data = &inner.instances[instance as usize];
+    let data = &inner.instances[instance];
     let (vmctx, variant) = (data.vm.address(), data.variant);
     let (info, bytes) = (module.decoded.info(), module.decoded.bytes());
-    let begin = |at| engine.compiler().unwrap().compile_loop(info, bytes, 0, at, variant, &[]);
-    let body = info.bodies[0].clone();
+    let begin = |at| {
+        engine.compiler().unwrap().compile_loop(
+            info,
+            bytes,
+            DefinedFuncIndex::from_u32(0),
+            at,
+            variant,
+            &[],
+        )
+    };
+    let body = info.bodies[DefinedFuncIndex::from_u32(0)].clone();
     let offsets = (body.start - info.code_section) as u32..(body.end - info.code_section) as u32;
     let code = offsets.filter_map(|at| begin(at).ok()).nth(case.number).unwrap();
     let code = CodeMemory::publish(&code.text).unwrap();

@@ -16,6 +16,7 @@
 use crate::call::exit::is_interrupted;
 use crate::call::interpret::{Callee, host_target};
 use crate::code::jit::Compiler;
+use crate::ids::{FuncId, InstanceId};
 use crate::module::tiers::TierState;
 use crate::settings::EngineKind;
 use crate::store::functions::FuncKind;
@@ -24,7 +25,7 @@ use crate::store::inner::StoreInner;
 use crate::store::instance::ImportedFunc;
 use crate::{Error, ErrorKind, Result};
 use std::sync::atomic::Ordering;
-use wardian_types::{FuncType, ValType};
+use wardian_types::{DefinedFuncIndex, FuncIndex, FuncType, ValType};
 use wardian_vm::interpreted::{Function, flag, frame, target};
 use wardian_vm::layout::{HostFunc, InterpretedFunc, VmFunc};
 use wardian_vm::segment;
@@ -40,22 +41,30 @@ pub(crate) fn no_code_memory(error: std::io::Error) -> Error {
 
 impl StoreInner {
     /// Finds what interpreted code calls as function `defined` of its own instance.
-    pub(crate) fn resolve(&mut self, instance: u32, defined: u32) -> Result<u64> {
+    pub(crate) fn resolve(
+        &mut self,
+        instance: InstanceId,
+        defined: DefinedFuncIndex,
+    ) -> Result<u64> {
         let word = self.target_of(instance, defined)?;
-        let data = &mut self.instances[instance as usize];
+        let data = &mut self.instances[instance];
         let at = data.module.layout.target(defined);
         data.vm.write(at, word);
         Ok(word)
     }
 
     /// Finds what interpreted code calls as an import.
-    pub(crate) fn resolve_import(&mut self, instance: u32, import: u32) -> Result<u64> {
-        let data = &self.instances[instance as usize];
-        let word = match &data.imports[import as usize] {
+    pub(crate) fn resolve_import(
+        &mut self,
+        instance: InstanceId,
+        import: FuncIndex,
+    ) -> Result<u64> {
+        let data = &self.instances[instance];
+        let word = match &data.imports[import] {
             ImportedFunc::Host(def) => host_target(def.ty.buffer_slots()),
             ImportedFunc::Func(func) => self.target_of_func(*func)?,
         };
-        let data = &mut self.instances[instance as usize];
+        let data = &mut self.instances[instance];
         let at = data.module.layout.import(import);
         let mut record = data.import(import);
         record.target = word;
@@ -77,24 +86,25 @@ impl StoreInner {
         Ok(word)
     }
 
-    fn target_of_func(&mut self, func: u32) -> Result<u64> {
+    fn target_of_func(&mut self, func: FuncId) -> Result<u64> {
         match self.funcs.kind(func) {
             FuncKind::Host(def) => Ok(host_target(def.ty.buffer_slots())),
             FuncKind::Wasm { instance, func } => {
                 let (instance, func) = (*instance, *func);
-                let info = self.instances[instance as usize].module.decoded.info();
-                self.target_of(instance, func - info.imported_functions)
+                let info = self.instances[instance].module.decoded.info();
+                let defined = info.defined_function(func);
+                self.target_of(instance, defined.expect("a function of an instance has a body"))
             }
         }
     }
 
-    fn target_of(&mut self, instance: u32, defined: u32) -> Result<u64> {
-        let data = &self.instances[instance as usize];
+    fn target_of(&mut self, instance: InstanceId, defined: DefinedFuncIndex) -> Result<u64> {
+        let data = &self.instances[instance];
         let is_compiled = data.module.compiled(data.variant, defined).is_some();
         if is_compiled {
             self.install(instance, defined)?;
         }
-        let data = &self.instances[instance as usize];
+        let data = &self.instances[instance];
         if is_compiled || data.closed.is_some() || self.active_hook(instance, defined).is_some() {
             return Ok(Callee { instance, defined }.target());
         }
@@ -103,8 +113,12 @@ impl StoreInner {
     }
 
     /// Makes calls of a function, which has been compiled, run its compiled code.
-    pub(crate) fn install(&mut self, instance: u32, defined: u32) -> Result<()> {
-        let data = &self.instances[instance as usize];
+    pub(crate) fn install(
+        &mut self,
+        instance: InstanceId,
+        defined: DefinedFuncIndex,
+    ) -> Result<()> {
+        let data = &self.instances[instance];
         if data.plain(defined).is_some() {
             return Ok(());
         }
@@ -115,15 +129,15 @@ impl StoreInner {
             module.prepare_wrappers(&[defined], variant)?;
         }
         let entry = module.entry_trampoline(defined)?;
-        let data = &mut self.instances[instance as usize];
+        let data = &mut self.instances[instance];
         data.set_installed(defined);
         if let (Some(hook), Some(plain)) = (hook, data.plain(defined)) {
             // SAFETY: hooks live as long as the store, and no other reference to one is alive here.
             unsafe { (*hook).vm.body = module.wrapper(defined, variant, plain).1 };
         }
         self.relink(instance, defined);
-        let func = module.decoded.info().imported_functions + defined;
-        let known = self.instances[instance as usize].func_if_known(func);
+        let func = module.decoded.info().func_index(defined);
+        let known = self.instances[instance].func_if_known(func);
         if let Some(known) = known {
             // SAFETY: records live as long as the store.
             unsafe { self.funcs.record(known).as_ref() }.entry.store(entry, Ordering::Relaxed);
@@ -141,14 +155,14 @@ impl StoreInner {
     ///
     /// It is the innermost frame, of a function of the instance; `header` is as for
     /// [`wardian_vm::interpreted::Service::Hot`].
-    pub(crate) unsafe fn hot(&mut self, instance: u32, fp: u64, header: u64) -> Result<u64> {
+    pub(crate) unsafe fn hot(&mut self, instance: InstanceId, fp: u64, header: u64) -> Result<u64> {
         // SAFETY: the caller's promise; functions live as long as their module.
         let (function, previous) = unsafe {
             let fp = fp as *const usize;
             let function = *fp.offset(frame::FUNCTION) as *const Function;
             (&*function, *fp.offset(frame::PREVIOUS))
         };
-        let data = &self.instances[instance as usize];
+        let data = &self.instances[instance];
         let (module, variant, defined) = (data.module.clone(), data.variant, function.defined);
         let wait = |count| function.countdown.store(count, Ordering::Relaxed);
         let config = self.engine().settings();
@@ -200,28 +214,28 @@ impl StoreInner {
     }
 
     /// Puts in place what the compiled code of a function of the instance calls.
-    fn link_callees(&mut self, instance: u32, defined: u32) -> Result<()> {
-        let module = self.instances[instance as usize].module.clone();
+    fn link_callees(&mut self, instance: InstanceId, defined: DefinedFuncIndex) -> Result<()> {
+        let module = self.instances[instance].module.clone();
         for callee in module.callees(defined).iter().copied() {
             let at = module.layout.entry(callee);
-            if self.instances[instance as usize].vm.read::<usize>(at) == 0 {
+            if self.instances[instance].vm.read::<usize>(at) == 0 {
                 let in_memory =
                     wardian_vm::returns_in_memory(module.decoded.info().defined_type(callee));
                 wardian_vm::make_interpreted_entry(callee, false, in_memory)
                     .map_err(no_code_memory)?;
                 let (own, _, _) = self.code_of(instance, callee);
-                self.instances[instance as usize].vm.write(at, own);
+                self.instances[instance].vm.write(at, own);
             }
         }
         Ok(())
     }
 
     /// Makes the record by which compiled code calls an interpreted function.
-    pub(crate) fn prepare(&mut self, instance: u32, position: u32) -> Result<()> {
+    pub(crate) fn prepare(&mut self, instance: InstanceId, position: u32) -> Result<()> {
         let (defined, noted) = (position / 2, u64::from(position % 2));
-        let data = &self.instances[instance as usize];
-        let ty = data.module.decoded.info().defined_type(defined);
-        let signature = data.module.signature_of(defined);
+        let data = &self.instances[instance];
+        let ty = data.module.decoded.info().defined_type(DefinedFuncIndex::from_u32(defined));
+        let signature = data.module.signature_of(DefinedFuncIndex::from_u32(defined));
         let trampoline = self.engine().interpreted_trampoline(signature)?;
         let record = InterpretedFunc {
             store: self.ctx(),
@@ -234,7 +248,7 @@ impl StoreInner {
             trampoline,
         };
         let record = self.funcs.interpreted.push(record);
-        if let Some(table) = &mut self.instances[instance as usize].interpreted {
+        if let Some(table) = &mut self.instances[instance].interpreted {
             table.write(position * size_of::<usize>() as u32, record.as_ptr());
         }
         Ok(())
@@ -258,11 +272,11 @@ impl StoreInner {
     }
 
     /// The trampoline by which a loop of a function is entered: its argument is the frame.
-    pub(crate) fn loop_entry(&mut self, vmctx: usize, defined: u32) -> Result<usize> {
+    pub(crate) fn loop_entry(&mut self, vmctx: usize, defined: DefinedFuncIndex) -> Result<usize> {
         let Some(instance) = self.instance_at(vmctx) else {
             return Err(Error::new(ErrorKind::Internal("a loop of no instance".into())));
         };
-        let module = &self.instances[instance as usize].module;
+        let module = &self.instances[instance].module;
         let results = module.decoded.info().defined_type(defined).results();
         let ty = FuncType::new([ValType::I64], results.to_vec());
         let signature = self.engine().signatures().get(&ty)?;
@@ -272,11 +286,13 @@ impl StoreInner {
     }
 
     /// The trampoline by which a function of the instance at `vmctx` is entered.
-    pub(crate) fn function_entry(&mut self, vmctx: usize, defined: u32) -> Result<usize> {
+    pub(crate) fn function_entry(
+        &mut self,
+        vmctx: usize,
+        defined: DefinedFuncIndex,
+    ) -> Result<usize> {
         match self.instance_at(vmctx) {
-            Some(instance) => {
-                Ok(self.instances[instance as usize].module.entry_trampoline(defined)?)
-            }
+            Some(instance) => Ok(self.instances[instance].module.entry_trampoline(defined)?),
             None => Err(Error::new(ErrorKind::Internal("a function of no instance".into()))),
         }
     }

@@ -13,11 +13,13 @@
 use crate::Error;
 use crate::code::jit::{CallHandlers, InstanceAt};
 use crate::code::registry::{Handler, Located};
+use crate::ids::{InstanceId, TagId};
 use crate::listen::keep_first;
 use crate::listen::listener::AbortReason;
 use crate::store::inner::StoreInner;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use wardian_interp::{ANY_TAG, Handler as InterpretedHandler};
+use wardian_interp::Handler as InterpretedHandler;
+use wardian_types::TagIndex;
 use wardian_vm::contain::Payload;
 use wardian_vm::interpreted::{Function, frame};
 use wardian_vm::layout::StoreCtx;
@@ -116,9 +118,9 @@ impl StoreInner {
             loop {
                 let landing = match walk.place()? {
                     Place::Compiled { pc, fp } => {
-                        self.compiled_handler(walk, &mut code, [pc, fp], tag)
+                        self.compiled_handler(walk, &mut code, [pc, fp], TagId::from_u32(tag))
                     }
-                    Place::Interpreted { fp } => self.interpreted_handler(fp, tag),
+                    Place::Interpreted { fp } => self.interpreted_handler(fp, TagId::from_u32(tag)),
                 };
                 if landing.is_some() {
                     return landing;
@@ -138,7 +140,7 @@ impl StoreInner {
         walk: &mut Unwinding,
         code: &mut Code<'_>,
         [pc, fp]: [usize; 2],
-        tag: u32,
+        tag: TagId,
     ) -> Option<Landing> {
         // Trampolines and wrappers are no code of a module, and catch nothing.
         let CallHandlers { frame_size, instance, .. } =
@@ -152,8 +154,8 @@ impl StoreInner {
             }
         };
         let handlers = code.around(pc - 1)?.code.handlers_at(pc)?;
-        let tags = &self.instances[self.instance_at(vmctx)? as usize].tags;
-        let handler = handlers.find(|index| tags.get(index as usize) == Some(&tag))?;
+        let tags = &self.instances[self.instance_at(vmctx)?].tags;
+        let handler = handlers.find(|index| tags.get(index) == Some(&tag))?;
         Some(Landing::Compiled { handler })
     }
 
@@ -162,20 +164,20 @@ impl StoreInner {
     /// # Safety
     ///
     /// As for [`unwind`].
-    unsafe fn interpreted_handler(&self, fp: usize, tag: u32) -> Option<Landing> {
+    unsafe fn interpreted_handler(&self, fp: usize, tag: TagId) -> Option<Landing> {
         // SAFETY: a frame that is not moved has a function and an instance.
         let (ip, function, vmctx) = unsafe {
             let words = fp as *const usize;
             let function = &*(*words.offset(frame::FUNCTION) as *const Function);
             (*words.offset(frame::IP), function, *words.offset(frame::VMCTX))
         };
-        let data = &self.instances[self.instance_at(vmctx)? as usize];
+        let data = &self.instances[self.instance_at(vmctx)?];
         let code = data.module.interpreted(function.defined).ok()?;
         // Behind the call, but for a frame that has not begun.
         let call = if ip == code.start() { ip } else { ip - 1 };
-        let handler = code.handlers_at(call).find(|handler| {
-            handler.tag == ANY_TAG || data.tags.get(handler.tag as usize) == Some(&tag)
-        })?;
+        let handler = code
+            .handlers_at(call)
+            .find(|handler| handler.tag.is_none_or(|wanted| data.tags.get(wanted) == Some(&tag)))?;
         let ip = code.start() + handler.target as usize * size_of::<u16>();
         Some(Landing::Interpreted { handler: *handler, ip })
     }
@@ -229,7 +231,7 @@ impl StoreInner {
                 Landing::Interpreted { handler, ip } => {
                     if let Some(Place::Interpreted { fp }) = walk.place() {
                         let slots = fp as *mut u64;
-                        if handler.tag != ANY_TAG {
+                        if handler.tag.is_some() {
                             let at = slots.offset(handler.values as isize);
                             std::ptr::copy_nonoverlapping(values.as_ptr(), at, values.len());
                         }

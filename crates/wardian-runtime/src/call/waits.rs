@@ -8,13 +8,14 @@
 
 use crate::call::builtins::finish;
 use crate::checkpoint::Standing;
+use crate::ids::InstanceId;
 use crate::store::inner::{Embedder, StoreData, StoreInner};
 use crate::store::waiting::{RestoredWait, Waiting};
 use crate::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
-use wardian_types::TrapCode;
+use wardian_types::{MemoryIndex, TrapCode};
 use wardian_vm::layout::{StoreCtx, instance};
 use wardian_vm::park::{Queued, WaitResult};
 
@@ -31,7 +32,9 @@ pub(crate) unsafe extern "C" fn atomic_wait32(
         cell.load(Ordering::SeqCst) == expected as u32
     };
     // SAFETY: only called by compiled code, with its own context.
-    unsafe { wait_at(vmctx, (memory as u32, address), 4, timeout, is_expected) }
+    unsafe {
+        wait_at(vmctx, (MemoryIndex::from_u32(memory as u32), address), 4, timeout, is_expected)
+    }
 }
 
 pub(crate) unsafe extern "C" fn atomic_wait64(
@@ -47,7 +50,9 @@ pub(crate) unsafe extern "C" fn atomic_wait64(
         cell.load(Ordering::SeqCst) == expected
     };
     // SAFETY: as above.
-    unsafe { wait_at(vmctx, (memory as u32, address), 8, timeout, is_expected) }
+    unsafe {
+        wait_at(vmctx, (MemoryIndex::from_u32(memory as u32), address), 8, timeout, is_expected)
+    }
 }
 
 /// Waits at an address of a memory as long as it has what is expected, which is asked with where its `size` bytes are.
@@ -57,12 +62,12 @@ pub(crate) unsafe extern "C" fn atomic_wait64(
 /// As for [`wait`].
 unsafe fn wait_at(
     vmctx: usize,
-    (memory, address): (u32, u64),
+    (memory, address): (MemoryIndex, u64),
     size: u64,
     timeout: u64,
     is_expected: impl Fn(usize) -> bool,
 ) -> u64 {
-    let join = |store: &mut StoreInner, instance: u32| {
+    let join = |store: &mut StoreInner, instance: InstanceId| {
         let at = store.atomic_address(instance, memory, address, size)?;
         let at = at.ok_or(TrapCode::AtomicWaitNonShared)?;
         Ok(store.join_queue(at, (memory, address), timeout as i64, || is_expected(at)))
@@ -76,13 +81,17 @@ unsafe fn wait_at(
 /// # Safety
 ///
 /// `vmctx` is the context of an instance whose guest is calling.
-unsafe fn wait(vmctx: usize, join: impl FnOnce(&mut StoreInner, u32) -> Result<bool>) -> u64 {
+unsafe fn wait(
+    vmctx: usize,
+    join: impl FnOnce(&mut StoreInner, InstanceId) -> Result<bool>,
+) -> u64 {
     // SAFETY: contexts begin with the store's context, whose `owner` is a `StoreData<_>` derived from the `&mut` that
     // the call into the guest holds; its first field is `inner`. While checkpoints are taken, which needs the whole
     // store, no reference into it is used here.
     unsafe {
         let ctx = *((vmctx + instance::STORE as usize) as *const *mut StoreCtx);
         let position = *((vmctx + instance::OWNER as usize) as *const usize) as u32;
+        let position = InstanceId::from_u32(position);
         let owner = (*ctx).owner;
         let inner = owner as *mut StoreInner;
         let work = || {
@@ -105,8 +114,8 @@ impl StoreInner {
     /// Address of an atomic access, checked; `None` if the memory is not shared.
     pub(crate) fn atomic_address(
         &mut self,
-        instance: u32,
-        memory: u32,
+        instance: InstanceId,
+        memory: MemoryIndex,
         address: u64,
         size: u64,
     ) -> Result<Option<usize>> {
@@ -123,13 +132,13 @@ impl StoreInner {
     pub(crate) fn join_queue(
         &mut self,
         at: usize,
-        (memory, address): (u32, u64),
+        (memory, address): (MemoryIndex, u64),
         timeout: i64,
         still_expected: impl FnOnce() -> bool,
     ) -> bool {
         let timeout = u64::try_from(timeout).ok().map(Duration::from_nanos);
         let queued = Queued::join(at, still_expected, timeout);
-        self.waiting = queued.map(|queued| Waiting { memory, address, queued });
+        self.waiting = queued.map(|queued| Waiting { memory: memory, address, queued });
         self.waiting.is_some()
     }
 

@@ -8,12 +8,13 @@ use crate::checkpoint::SharedMemories;
 use crate::checkpoint::state::{
     GlobalState, InstanceState, Item, MemoryState, Shared, State, TableState, Value,
 };
+use crate::ids::{InstanceId, MemoryId};
 use crate::module::ModuleInner;
 use crate::store::inner::StoreInner;
 use crate::store::instance::MemoryRef;
 use crate::value::SharedMemory;
 use std::sync::Arc;
-use wardian_types::ValType;
+use wardian_types::{ElemIndex, GlobalIndex, Index, IndexVec, ValType};
 
 /// A store that was written down.
 pub struct Captured {
@@ -21,8 +22,8 @@ pub struct Captured {
     pub state: State,
     /// The modules, in the order of the state.
     pub modules: Vec<Arc<ModuleInner>>,
-    /// The positions in the store of the memories of the state.
-    pub memories: Vec<usize>,
+    /// The memories of the state.
+    pub memories: Vec<MemoryId>,
     /// The shared memories of the state, which follow the others.
     pub shared_memories: Vec<SharedMemory>,
     /// What a fork shares with the store.
@@ -65,7 +66,7 @@ impl StoreInner {
         let instances = self.capture_instances(&modules, &mut writer)?;
         let tables = self.capture_tables(&mut writer)?;
         let globals = self.capture_globals(&mut writer, purpose)?;
-        let types = ObjectTypes::new(modules.iter().map(|module| &*module.signatures));
+        let types = ObjectTypes::new(modules.iter().map(|module| &module.signatures));
         let (objects, exceptions, shared) = writer.finish(self, &types)?;
         let (mut memories, positions) = self.capture_memories(&graph);
         let mut included = Vec::new();
@@ -125,7 +126,7 @@ impl StoreInner {
             for (segment, words) in (0..).zip(&data.elements) {
                 let Some(words) = words else { continue };
                 let info = data.module.decoded.info();
-                let ty = ValType::Ref(info.elements[segment as usize].element);
+                let ty = ValType::Ref(info.elements[ElemIndex::from_u32(segment)].element);
                 // SAFETY: they were evaluated as elements of this type, and are held as such.
                 let values = unsafe { self.values(writer, ty, words)? };
                 elements.push((segment, values));
@@ -133,7 +134,7 @@ impl StoreInner {
             instances.push(InstanceState {
                 module: module.expect("it is among them") as u32,
                 name: data.name.clone(),
-                imports: writer.graph.imports[instance].clone(),
+                imports: writer.graph.imports[InstanceId::from_usize(instance)].clone(),
                 dropped_elements: set_positions(&data.dropped_elements),
                 dropped_data: set_positions(&data.dropped_data),
                 elements,
@@ -184,7 +185,8 @@ impl StoreInner {
         let mut globals = Vec::new();
         for (item, is_defined) in writer.graph.global_list.clone() {
             let Item { instance, index } = item;
-            let (at, ty) = self.instances[instance as usize].global(index);
+            let (at, ty) =
+                self.instances[InstanceId::from_u32(instance)].global(GlobalIndex::from_u32(index));
             // Others are what their initializers say, which may refer to globals of the embedder's: those of a fork get
             // their references afterwards.
             let is_made = match purpose {
@@ -201,10 +203,10 @@ impl StoreInner {
         Ok(globals)
     }
 
-    /// The memories, and their positions in the store.
-    fn capture_memories(&self, graph: &Graph) -> (Vec<MemoryState>, Vec<usize>) {
-        let named = self.memories.iter().zip(&graph.memories).enumerate();
-        let named = named.filter_map(|(at, (memory, item))| Some((at, memory, (*item)?)));
+    /// The memories, and which of the store they are.
+    fn capture_memories(&self, graph: &Graph) -> (Vec<MemoryState>, Vec<MemoryId>) {
+        let named = self.memories.iter().zip(graph.memories.enumerated());
+        let named = named.filter_map(|(memory, (at, item))| Some((at, memory, (*item)?)));
         named
             .map(|(at, memory, item)| {
                 (MemoryState { item, len: memory.len() as u64, on_parent: false }, at)
@@ -213,6 +215,6 @@ impl StoreInner {
     }
 }
 
-fn set_positions(flags: &[bool]) -> Vec<u32> {
-    (0..).zip(flags).filter_map(|(at, set)| set.then_some(at)).collect()
+fn set_positions<I: Index>(flags: &IndexVec<I, bool>) -> Vec<u32> {
+    flags.enumerated().filter(|(_, set)| **set).map(|(at, _)| at.index() as u32).collect()
 }

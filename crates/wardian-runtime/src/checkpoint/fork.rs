@@ -17,6 +17,7 @@ use super::values::func_of;
 use super::{Standing, unusable};
 use crate::checkpoint::state::{ImportState, Item, Shared};
 use crate::error::UsageKind;
+use crate::ids::{FuncId, InstanceId, MemoryId, TableId, TagId};
 use crate::instance::link::{Definition, Lookup};
 use crate::instance::memory::Source;
 use crate::module::ModuleInner;
@@ -30,6 +31,7 @@ use std::any::TypeId;
 use std::collections::HashMap;
 use std::sync::Arc;
 use wardian_module::ItemIndex;
+use wardian_types::{GlobalIndex, Index, IndexVec, MemoryIndex, TableIndex};
 
 /// What the child of a store has for what the store has.
 pub struct Kin(Graph);
@@ -46,7 +48,13 @@ impl<T: Embedder> StoreData<T> {
         let Captured { mut state, modules, memories, shared, graph, .. } = captured;
         child.inner.snapshots = self.inner.snapshots;
         let parent = &mut self.inner;
-        let origin = Parent { store: parent, memories, shared, made: Made::default(), instance: 0 };
+        let origin = Parent {
+            store: parent,
+            memories,
+            shared,
+            made: Made::default(),
+            instance: InstanceId::FIRST,
+        };
         // No restored module is looked up by its hash.
         state.modules.clear();
         let restored = child.restore(&state, &modules, data, origin)?;
@@ -66,20 +74,20 @@ fn as_fork(error: Error) -> Error {
 struct Parent<'a> {
     store: &'a mut StoreInner,
     /// The positions of the memories that are forked.
-    memories: Vec<usize>,
+    memories: Vec<MemoryId>,
     shared: Vec<Shared>,
     made: Made,
     /// The next instance.
-    instance: usize,
+    instance: InstanceId,
 }
 
 /// What the child has for things of the embedder's, by their positions in the parent.
 #[derive(Default)]
 struct Made {
-    funcs: HashMap<u32, u32>,
-    memories: HashMap<u32, u32>,
-    tables: HashMap<u32, u32>,
-    tags: HashMap<u32, u32>,
+    funcs: HashMap<FuncId, FuncId>,
+    memories: HashMap<MemoryId, MemoryId>,
+    tables: HashMap<TableId, TableId>,
+    tags: HashMap<TagId, TagId>,
     /// By address.
     globals: HashMap<usize, GlobalAt>,
 }
@@ -101,7 +109,7 @@ impl<T: Embedder> Origin<T> for Parent<'_> {
                 ImportState::Host => Lookup::Found(self.definition(child, import.item)?),
             });
         }
-        self.instance += 1;
+        self.instance = InstanceId::from_u32(self.instance.as_u32() + 1);
         Ok(found)
     }
 
@@ -128,14 +136,14 @@ impl Parent<'_> {
         let data = &self.store.instances[self.instance];
         let store = child.inner.id();
         let found = match item {
-            ItemIndex::Func(index) => match &data.imports[index as usize] {
+            ItemIndex::Func(index) => match &data.imports[index] {
                 ImportedFunc::Host(def) => return Ok(Definition::Host(def.clone())),
                 ImportedFunc::Func(func) => {
                     let func = *func;
                     Extern::Func(Func { store, index: self.host_func(child, func)? })
                 }
             },
-            ItemIndex::Memory(index) => match &data.memories[index as usize] {
+            ItemIndex::Memory(index) => match &data.memories[index] {
                 MemoryRef::Own(own) => {
                     let own = *own;
                     Extern::Memory(store, self.memory(child, own)?)
@@ -143,11 +151,11 @@ impl Parent<'_> {
                 MemoryRef::Shared(_) => return Err(unusable("a memory is shared")),
             },
             ItemIndex::Table(index) => {
-                let table = data.tables[index as usize];
+                let table = data.tables[index];
                 Extern::Table(store, self.table(child, table)?)
             }
             ItemIndex::Tag(index) => {
-                let tag = data.tags[index as usize];
+                let tag = data.tags[index];
                 Extern::Tag(Tag { store, index: self.tag(child, tag)? })
             }
             ItemIndex::Global(index) => Extern::Global(self.global(child, index)?),
@@ -155,7 +163,7 @@ impl Parent<'_> {
         Ok(Definition::Extern(found))
     }
 
-    fn host_func<T: Embedder>(&mut self, child: &mut StoreData<T>, func: u32) -> Result<u32> {
+    fn host_func<T: Embedder>(&mut self, child: &mut StoreData<T>, func: FuncId) -> Result<FuncId> {
         if let Some(known) = self.made.funcs.get(&func) {
             return Ok(*known);
         }
@@ -167,36 +175,40 @@ impl Parent<'_> {
         Ok(made)
     }
 
-    fn memory<T: Embedder>(&mut self, child: &mut StoreData<T>, memory: u32) -> Result<u32> {
+    fn memory<T: Embedder>(
+        &mut self,
+        child: &mut StoreData<T>,
+        memory: MemoryId,
+    ) -> Result<MemoryId> {
         if let Some(known) = self.made.memories.get(&memory) {
             return Ok(*known);
         }
-        let data = &self.store.memories[memory as usize];
+        let data = &self.store.memories[memory];
         let (ty, pages) = (data.ty, data.pages());
         let (inner, limiter) = child.split();
         // With the size of now, which the importing instances rely on.
         let sized = wardian_types::MemoryType { min: pages, ..ty };
         let made = inner.add_memory(&sized, Source::Engine(None), None, limiter)?;
-        inner.memories[made as usize].ty = ty;
+        inner.memories[made].ty = ty;
         self.made.memories.insert(memory, made);
         Ok(made)
     }
 
-    fn table<T: Embedder>(&mut self, child: &mut StoreData<T>, table: u32) -> Result<u32> {
+    fn table<T: Embedder>(&mut self, child: &mut StoreData<T>, table: TableId) -> Result<TableId> {
         if let Some(known) = self.made.tables.get(&table) {
             return Ok(*known);
         }
-        let data = &self.store.tables[table as usize];
+        let data = &self.store.tables[table];
         let (ty, len) = (data.ty, data.len() as u64);
         let (inner, limiter) = child.split();
         let sized = wardian_types::TableType { min: len, ..ty };
         let made = inner.add_table(&sized, None, limiter)?;
-        inner.tables[made as usize].ty = ty;
+        inner.tables[made].ty = ty;
         self.made.tables.insert(table, made);
         Ok(made)
     }
 
-    fn tag<T: Embedder>(&mut self, child: &mut StoreData<T>, tag: u32) -> Result<u32> {
+    fn tag<T: Embedder>(&mut self, child: &mut StoreData<T>, tag: TagId) -> Result<TagId> {
         if let Some(known) = self.made.tags.get(&tag) {
             return Ok(*known);
         }
@@ -206,7 +218,11 @@ impl Parent<'_> {
     }
 
     /// A global with the same number. A reference is put in its place later.
-    fn global<T: Embedder>(&mut self, child: &mut StoreData<T>, index: u32) -> Result<Global> {
+    fn global<T: Embedder>(
+        &mut self,
+        child: &mut StoreData<T>,
+        index: GlobalIndex,
+    ) -> Result<Global> {
         let (address, ty) = self.store.instances[self.instance].global(index);
         let known = self.made.globals.get(&(address.as_ptr() as usize)).copied();
         let at = match known {
@@ -241,7 +257,12 @@ impl Kin {
     }
 
     /// The child's function for one of the parent's.
-    pub fn func(&self, parent: &StoreInner, child: &mut StoreInner, func: u32) -> Result<u32> {
+    pub fn func(
+        &self,
+        parent: &StoreInner,
+        child: &mut StoreInner,
+        func: FuncId,
+    ) -> Result<FuncId> {
         match self.0.func(parent, func) {
             Ok(item) if item.instance as usize >= self.instances() => Err(Kin::newer("function")),
             Ok(item) => func_of(child, item),
@@ -253,33 +274,33 @@ impl Kin {
     }
 
     /// The child's memory for one of the parent's.
-    pub fn memory(&self, child: &StoreInner, memory: u32) -> Result<u32> {
+    pub fn memory(&self, child: &StoreInner, memory: MemoryId) -> Result<MemoryId> {
         let item = known(&self.0.memories, memory, "memory")?;
-        match &child.instances[item.instance as usize].memories[item.index as usize] {
+        match &child.instances[item.instance()].memories[item.index::<MemoryIndex>()] {
             MemoryRef::Own(own) => Ok(*own),
             MemoryRef::Shared(_) => Err(Kin::newer("memory")),
         }
     }
 
     /// The child's table for one of the parent's.
-    pub fn table(&self, child: &StoreInner, table: u32) -> Result<u32> {
+    pub fn table(&self, child: &StoreInner, table: TableId) -> Result<TableId> {
         let item = known(&self.0.tables, table, "table")?;
-        Ok(child.instances[item.instance as usize].tables[item.index as usize])
+        Ok(child.instances[item.instance()].tables[item.index::<TableIndex>()])
     }
 
     /// The child's tag for one of the parent's.
-    pub fn tag(&self, child: &StoreInner, tag: u32) -> Result<u32> {
+    pub fn tag(&self, child: &StoreInner, tag: TagId) -> Result<TagId> {
         let item = known(&self.0.tags, tag, "tag")?;
-        Ok(child.instance_tag(item.instance, item.index))
+        Ok(child.instance_tag(item.instance(), item.index()))
     }
 
     /// The child's global for one of the parent's.
     pub fn global(&self, child: &StoreInner, global: &Global) -> Result<Global> {
         let item = self.0.globals.get(&global.address()).ok_or_else(|| Kin::newer("global"))?;
-        Ok(child.instance_global(item.instance, item.index))
+        Ok(child.instance_global(item.instance(), item.index()))
     }
 }
 
-fn known(items: &[Option<Item>], at: u32, what: &str) -> Result<Item> {
-    items.get(at as usize).copied().flatten().ok_or_else(|| Kin::newer(what))
+fn known<I: Index>(items: &IndexVec<I, Option<Item>>, at: I, what: &str) -> Result<Item> {
+    items.get(at).copied().flatten().ok_or_else(|| Kin::newer(what))
 }

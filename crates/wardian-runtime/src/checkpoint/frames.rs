@@ -19,6 +19,7 @@ use crate::Result;
 use crate::checkpoint::state::{At, CallState, FrameState, Item, PendingState, Value, WaitState};
 use crate::code::jit::CapturedFrame;
 use crate::code::registry::Located;
+use crate::ids::InstanceId;
 use crate::settings::Checkpoints;
 use crate::store::host::HostCall;
 use crate::store::inner::StoreInner;
@@ -26,7 +27,7 @@ use crate::store::waiting::Waiting;
 use std::collections::{BTreeMap, HashMap};
 use wardian_interp::{FrameMap, Place, Wanted};
 use wardian_module::{Operands, OperatorTypes, engine_type};
-use wardian_types::ValType;
+use wardian_types::{DefinedFuncIndex, ValType};
 use wardian_vm::activation;
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::interpreted::{Function, frame};
@@ -34,8 +35,8 @@ use wardian_vm::interpreted::{Function, frame};
 /// A frame where it lies.
 #[derive(Clone)]
 struct Found {
-    instance: u32,
-    defined: u32,
+    instance: InstanceId,
+    defined: DefinedFuncIndex,
     kind: Kind,
 }
 
@@ -62,9 +63,9 @@ enum Kind {
 /// What is known of the functions of one instance's module at the positions where frames are.
 #[derive(Default)]
 struct Known {
-    maps: HashMap<(u32, u32, bool), FrameMap>,
-    types: HashMap<(u32, u32), OperatorTypes>,
-    locals: HashMap<u32, Vec<ValType>>,
+    maps: HashMap<(DefinedFuncIndex, u32, bool), FrameMap>,
+    types: HashMap<(DefinedFuncIndex, u32), OperatorTypes>,
+    locals: HashMap<DefinedFuncIndex, Vec<ValType>>,
 }
 
 impl StoreInner {
@@ -121,7 +122,7 @@ impl StoreInner {
         let Waiting { memory, address, queued } = self.waiting.as_ref()?;
         let left = queued.time_left().map(|left| left.as_nanos().try_into().unwrap_or(u64::MAX));
         let place = queued.place().map(|place| place.try_into().unwrap_or(u32::MAX));
-        Some(WaitState { memory: *memory, address: *address, left, place })
+        Some(WaitState { memory: memory.as_u32(), address: *address, left, place })
     }
 
     /// Whether a checkpoint can be tried of a guest where it stands. It cannot where the guest was left in the middle
@@ -142,7 +143,7 @@ impl StoreInner {
             return false;
         }
         let Some(instance) = self.instance_at(vmctx) else { return false };
-        let module = &self.instances[instance as usize].module;
+        let module = &self.instances[instance].module;
         // SAFETY: a frame with an ip has the record of its function.
         let defined = unsafe { (*(function as *const Function)).defined };
         let Ok(code) = module.interpreted(defined) else { return true };
@@ -194,7 +195,7 @@ impl StoreInner {
             (*fp.offset(frame::IP), *fp.offset(frame::VMCTX), (*function).defined)
         };
         let instance = self.instance_at(vmctx).expect("a frame has an instance");
-        let start = self.instances[instance as usize].module.interpreted(defined)?.start();
+        let start = self.instances[instance].module.interpreted(defined)?.start();
         let unit = ((ip - start) / size_of::<u16>()) as u32;
         let kind = Kind::Interpreted { fp: fp.cast(), unit, waits: at == At::InCall };
         Ok(Found { instance, defined, kind })
@@ -205,7 +206,7 @@ impl StoreInner {
         frames: &Frames<'_>,
         pc: usize,
         code: Located,
-        defined: u32,
+        defined: DefinedFuncIndex,
         at: At,
     ) -> Result<Found> {
         let before = at == At::Before;
@@ -251,8 +252,9 @@ impl StoreInner {
     }
 
     /// Finds where the values of the frames are, and of what types they are; each function once.
-    fn look_up_frames(&self, found: &[Found]) -> Result<HashMap<u32, Known>> {
-        let mut wanted: BTreeMap<(u32, u32), (Vec<u32>, Vec<u32>)> = BTreeMap::new();
+    fn look_up_frames(&self, found: &[Found]) -> Result<HashMap<InstanceId, Known>> {
+        let mut wanted: BTreeMap<(InstanceId, DefinedFuncIndex), (Vec<u32>, Vec<u32>)> =
+            BTreeMap::new();
         for at in found {
             let (units, offsets) = wanted.entry((at.instance, at.defined)).or_default();
             match &at.kind {
@@ -260,11 +262,11 @@ impl StoreInner {
                 Kind::Compiled { .. } => offsets.extend(at.point().map(|point| point.offset)),
             }
         }
-        let mut known: HashMap<u32, Known> = HashMap::new();
+        let mut known: HashMap<InstanceId, Known> = HashMap::new();
         for ((instance, defined), (mut units, mut offsets)) in wanted {
             units.sort_unstable();
             units.dedup();
-            let module = &self.instances[instance as usize].module;
+            let module = &self.instances[instance].module;
             let maps = match units.is_empty() {
                 true => Vec::new(),
                 false => module.frame_maps(defined, Wanted::Units(&units))?,
@@ -308,7 +310,7 @@ impl StoreInner {
         known: &Known,
         writer: &mut ValueWriter<'_>,
     ) -> Result<FrameState> {
-        let module = &self.instances[at.instance as usize].module;
+        let module = &self.instances[at.instance].module;
         let info = module.decoded.info();
         let point = at.point().ok_or_else(unknown)?;
         let types = known.types.get(&(at.defined, point.offset)).ok_or_else(unknown)?;
@@ -323,7 +325,7 @@ impl StoreInner {
         // What is not live is zero, as what was never written.
         let mut places: Vec<Option<i32>> = vec![None; known.locals[&at.defined].len()];
         for (local, place) in point.locals() {
-            *places.get_mut(local as usize).ok_or_else(unknown)? = Some(place);
+            *places.get_mut(local.index()).ok_or_else(unknown)? = Some(place);
         }
         let mut locals = Vec::with_capacity(places.len());
         for (ty, place) in known.locals[&at.defined].iter().zip(places) {
@@ -351,7 +353,8 @@ impl StoreInner {
             }
             place += 8 * ty.slots() as i32;
         }
-        let func = Item { instance: at.instance, index: info.imported_functions + at.defined };
+        let func =
+            Item { instance: at.instance.as_u32(), index: info.func_index(at.defined).as_u32() };
         Ok(FrameState { func, offset: point.offset, at: kind, locals, operands, caught })
     }
 
@@ -362,7 +365,7 @@ impl StoreInner {
         known: &Known,
         writer: &mut ValueWriter<'_>,
     ) -> Result<FrameState> {
-        let module = &self.instances[at.instance as usize].module;
+        let module = &self.instances[at.instance].module;
         let info = module.decoded.info();
         // Two points may be at one position: behind a call, and before the loop that follows.
         let map = |after| known.maps.get(&(at.defined, unit, after));
@@ -404,7 +407,8 @@ impl StoreInner {
             // SAFETY: as above; it is a reference to an exception.
             caught.push(unsafe { self.value_at(fp, slot, ValType::EXNREF, writer)? });
         }
-        let func = Item { instance: at.instance, index: info.imported_functions + at.defined };
+        let func =
+            Item { instance: at.instance.as_u32(), index: info.func_index(at.defined).as_u32() };
         let offset = map.point.offset;
         Ok(FrameState { func, offset, at: kind, locals: values, operands, caught })
     }
@@ -486,7 +490,7 @@ impl Found {
 
 /// The name of the function at an address in code.
 fn function_name(pc: usize, found: &Located) -> Option<String> {
-    let func = found.module.decoded.info().imported_functions + found.code.function_at(pc)?;
+    let func = found.module.decoded.info().func_index(found.code.function_at(pc)?);
     let module = found.module.decoded.name().unwrap_or_default();
     Some(format!("{module}.{}", found.module.decoded.display_name(func)))
 }

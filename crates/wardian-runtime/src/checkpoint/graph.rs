@@ -3,6 +3,7 @@
 use super::refused;
 use crate::Result;
 use crate::checkpoint::state::{ImportState, Item};
+use crate::ids::{FuncId, InstanceId, MemoryId, TableId, TagId};
 use crate::store::functions::FuncKind;
 use crate::store::inner::StoreInner;
 use crate::store::instance::{ImportedFunc, MemoryRef};
@@ -10,16 +11,17 @@ use crate::value::SharedMemory;
 use std::collections::HashMap;
 use std::sync::Arc;
 use wardian_module::ItemIndex;
+use wardian_types::IndexVec;
 
 /// The names of what a store has: of each the first instance that has it, with its index there.
 #[derive(Default)]
 pub(super) struct Graph {
     /// By position in the store.
-    pub(super) memories: Vec<Option<Item>>,
+    pub(super) memories: IndexVec<MemoryId, Option<Item>>,
     /// Shared memories, each once.
     pub(super) shared: Vec<(SharedMemory, Item)>,
-    pub(super) tables: Vec<Option<Item>>,
-    pub(super) tags: Vec<Option<Item>>,
+    pub(super) tables: IndexVec<TableId, Option<Item>>,
+    pub(super) tags: IndexVec<TagId, Option<Item>>,
     /// By address of the value.
     pub(super) globals: HashMap<usize, Item>,
     /// Globals in the order in which they were found, and whether an instance defines them.
@@ -27,35 +29,35 @@ pub(super) struct Graph {
     /// Host functions, by address of their definitions.
     hosts: HashMap<usize, Item>,
     /// By instance.
-    pub(super) imports: Vec<Vec<ImportState>>,
+    pub(super) imports: IndexVec<InstanceId, Vec<ImportState>>,
 }
 
 impl Graph {
     /// Names everything that instances have.
     pub(super) fn new(store: &StoreInner) -> Graph {
         let mut graph = Graph {
-            memories: vec![None; store.memories.len()],
-            tables: vec![None; store.tables.len()],
-            tags: vec![None; store.tags.len()],
+            memories: vec![None; store.memories.len()].into(),
+            tables: vec![None; store.tables.len()].into(),
+            tags: vec![None; store.tags.len()].into(),
             ..Graph::default()
         };
-        for instance in 0..store.instances.len() as u32 {
+        for instance in store.instances.indices() {
             graph.add(store, instance);
         }
         graph
     }
 
-    fn add(&mut self, store: &StoreInner, instance: u32) {
-        let data = &store.instances[instance as usize];
+    fn add(&mut self, store: &StoreInner, instance: InstanceId) {
+        let data = &store.instances[instance];
         let info = data.module.decoded.info();
         let imports = info.imports.iter().map(|import| self.import(store, instance, import.item));
         let imports = imports.collect();
         self.imports.push(imports);
-        for (index, memory) in (0..).zip(&data.memories) {
-            let item = Item { instance, index };
+        for (index, memory) in data.memories.enumerated() {
+            let item = Item::new(instance, index);
             match memory {
                 MemoryRef::Own(own) => {
-                    self.memories[*own as usize].get_or_insert(item);
+                    self.memories[*own].get_or_insert(item);
                 }
                 MemoryRef::Shared(memory) => {
                     if self.shared_item(memory).is_none() {
@@ -64,57 +66,57 @@ impl Graph {
                 }
             }
         }
-        for (index, table) in (0..).zip(&data.tables) {
-            self.tables[*table as usize].get_or_insert(Item { instance, index });
+        for (index, table) in data.tables.enumerated() {
+            self.tables[*table].get_or_insert(Item::new(instance, index));
         }
-        for (index, tag) in (0..).zip(&data.tags) {
-            self.tags[*tag as usize].get_or_insert(Item { instance, index });
+        for (index, tag) in data.tags.enumerated() {
+            self.tags[*tag].get_or_insert(Item::new(instance, index));
         }
-        for index in info.imported_globals..info.globals.len() as u32 {
+        for index in info.globals.indices().skip(info.imported_globals as usize) {
             let at = data.global(index).0.as_ptr() as usize;
-            self.globals.insert(at, Item { instance, index });
-            self.global_list.push((Item { instance, index }, true));
+            self.globals.insert(at, Item::new(instance, index));
+            self.global_list.push((Item::new(instance, index), true));
         }
     }
 
     /// What an import is. Things of the embedder's are named by the first import of them.
-    fn import(&mut self, store: &StoreInner, instance: u32, item: ItemIndex) -> ImportState {
-        let data = &store.instances[instance as usize];
+    fn import(&mut self, store: &StoreInner, instance: InstanceId, item: ItemIndex) -> ImportState {
+        let data = &store.instances[instance];
         let known = match item {
-            ItemIndex::Func(index) => match &data.imports[index as usize] {
+            ItemIndex::Func(index) => match &data.imports[index] {
                 ImportedFunc::Host(def) => {
-                    self.hosts.entry(Arc::as_ptr(def) as usize).or_insert(Item { instance, index });
+                    self.hosts
+                        .entry(Arc::as_ptr(def) as usize)
+                        .or_insert(Item::new(instance, index));
                     None
                 }
                 ImportedFunc::Func(func) => match store.funcs.kind(*func) {
-                    FuncKind::Wasm { instance, func } => {
-                        Some(Item { instance: *instance, index: *func })
-                    }
+                    FuncKind::Wasm { instance, func } => Some(Item::new(*instance, *func)),
                     FuncKind::Host(def) => {
                         let at = Arc::as_ptr(def) as usize;
-                        self.hosts.entry(at).or_insert(Item { instance, index });
+                        self.hosts.entry(at).or_insert(Item::new(instance, index));
                         None
                     }
                 },
             },
-            ItemIndex::Memory(index) => match &data.memories[index as usize] {
-                MemoryRef::Own(own) => self.memories[*own as usize],
+            ItemIndex::Memory(index) => match &data.memories[index] {
+                MemoryRef::Own(own) => self.memories[*own],
                 MemoryRef::Shared(memory) => self.shared_item(memory),
             },
-            ItemIndex::Table(index) => self.tables[data.tables[index as usize] as usize],
-            ItemIndex::Tag(index) => self.tags[data.tags[index as usize] as usize],
+            ItemIndex::Table(index) => self.tables[data.tables[index]],
+            ItemIndex::Tag(index) => self.tags[data.tags[index]],
             ItemIndex::Global(index) => {
                 let at = data.global(index).0.as_ptr() as usize;
                 let known = self.globals.get(&at).copied();
                 if known.is_none() {
-                    self.globals.insert(at, Item { instance, index });
-                    self.global_list.push((Item { instance, index }, false));
+                    self.globals.insert(at, Item::new(instance, index));
+                    self.global_list.push((Item::new(instance, index), false));
                 }
                 known
             }
         };
         // An instance that imports the same twice is given it twice by the embedder.
-        let known = known.filter(|known| known.instance < instance);
+        let known = known.filter(|known| known.instance() < instance);
         known.map_or(ImportState::Host, ImportState::Item)
     }
 
@@ -128,9 +130,9 @@ impl Graph {
     /// # Errors
     ///
     /// It is a function of the embedder's that no instance imports.
-    pub(super) fn func(&self, store: &StoreInner, func: u32) -> Result<Item> {
+    pub(super) fn func(&self, store: &StoreInner, func: FuncId) -> Result<Item> {
         match store.funcs.kind(func) {
-            FuncKind::Wasm { instance, func } => Ok(Item { instance: *instance, index: *func }),
+            FuncKind::Wasm { instance, func } => Ok(Item::new(*instance, *func)),
             FuncKind::Host(def) => self.host(Arc::as_ptr(def) as usize),
         }
     }

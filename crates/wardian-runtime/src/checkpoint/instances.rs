@@ -8,6 +8,7 @@ use crate::checkpoint::state::{
     TableState, Value,
 };
 use crate::error::LimitKind;
+use crate::ids::{InstanceId, TagId};
 use crate::instance::instantiate::Options;
 use crate::instance::link::{self, Definition, Lookup};
 use crate::module::ModuleInner;
@@ -16,7 +17,7 @@ use crate::value::Extern;
 use std::any::TypeId;
 use std::sync::Arc;
 use wardian_module::{ItemIndex, engine_type};
-use wardian_types::ValType;
+use wardian_types::{ElemIndex, GlobalIndex, Index, IndexVec, TypeIndex, ValType};
 
 impl<T: Embedder> StoreData<T> {
     /// Makes an instance, without running its start function. `given` says what those of its imports are that no
@@ -52,16 +53,16 @@ impl<T: Embedder> StoreData<T> {
 
     /// What an instance has, of the same kind as `like`.
     fn item(&mut self, item: Item, like: ItemIndex) -> Result<Extern> {
-        let Item { instance, index } = item;
-        let data = self.inner.instances.get(instance as usize);
+        let (instance, index) = (item.instance(), item);
+        let data = self.inner.instances.get(instance);
         let data = data.ok_or_else(|| unusable(format!("there is no instance {instance}")))?;
         let info = data.module.decoded.info();
         let (index, count) = match like {
-            ItemIndex::Func(_) => (ItemIndex::Func(index), info.functions.len()),
-            ItemIndex::Table(_) => (ItemIndex::Table(index), info.tables.len()),
-            ItemIndex::Memory(_) => (ItemIndex::Memory(index), info.memories.len()),
-            ItemIndex::Global(_) => (ItemIndex::Global(index), info.globals.len()),
-            ItemIndex::Tag(_) => (ItemIndex::Tag(index), info.tags.len()),
+            ItemIndex::Func(_) => (ItemIndex::Func(index.index()), info.functions.len()),
+            ItemIndex::Table(_) => (ItemIndex::Table(index.index()), info.tables.len()),
+            ItemIndex::Memory(_) => (ItemIndex::Memory(index.index()), info.memories.len()),
+            ItemIndex::Global(_) => (ItemIndex::Global(index.index()), info.globals.len()),
+            ItemIndex::Tag(_) => (ItemIndex::Tag(index.index()), info.tags.len()),
         };
         if item.index as usize >= count {
             return Err(unusable(format!("there is no {index:?} in instance {instance}")));
@@ -79,7 +80,7 @@ impl<T: Embedder> StoreData<T> {
         let mut values = ValueReader::default();
         for ObjectState { module, ty, values: fields } in &state.objects {
             let module = modules.get(*module as usize);
-            let number = module.and_then(|module| module.signatures.get(*ty as usize));
+            let number = module.and_then(|module| module.signatures.get(TypeIndex::from_u32(*ty)));
             let number = *number.ok_or_else(|| unusable("an object is of an unknown type"))?;
             let (inner, limiter) = self.split();
             if inner.known_object_type(number).is_none() {
@@ -91,8 +92,8 @@ impl<T: Embedder> StoreData<T> {
         // From here on nothing is allocated, so that nothing is collected.
         values.share(&mut self.inner, shared)?;
         for ExceptionState { tag, values: carried } in &state.exceptions {
-            let data = self.inner.instances.get(tag.instance as usize);
-            let tag = data.and_then(|data| data.tags.get(tag.index as usize).copied());
+            let data = self.inner.instances.get(tag.instance());
+            let tag = data.and_then(|data| data.tags.get(tag.index()).copied());
             let tag = tag.ok_or_else(|| unusable("an exception has an unknown tag"))?;
             let slots = self.inner.tag_type(tag).param_slots();
             values.exceptions.push(self.inner.exceptions.restore(tag, slots));
@@ -103,7 +104,7 @@ impl<T: Embedder> StoreData<T> {
         }
         for (state, handle) in state.exceptions.iter().zip(values.exceptions.clone()) {
             let (tag, _) = self.inner.exceptions.get(handle).expect("it was made just now");
-            let types = self.inner.tag_type(tag).params().to_vec();
+            let types = self.inner.tag_type(TagId::from_u32(tag)).params().to_vec();
             let mut slots = Vec::new();
             for (ty, value) in types.iter().zip(&state.values) {
                 let words = values.slots(&mut self.inner, *ty, *value, false)?;
@@ -129,10 +130,10 @@ impl<T: Embedder> StoreData<T> {
     ) -> Result<()> {
         for TableState { item, len, runs } in tables {
             let (inner, limiter) = self.split();
-            let data = inner.instances.get(item.instance as usize);
-            let table = data.and_then(|data| data.tables.get(item.index as usize).copied());
+            let data = inner.instances.get(item.instance());
+            let table = data.and_then(|data| data.tables.get(item.index()).copied());
             let table = table.ok_or_else(|| unusable(format!("there is no table {item:?}")))?;
-            let data = &mut inner.tables[table as usize];
+            let data = &mut inner.tables[table];
             let ty = ValType::Ref(data.ty.element);
             let more = len.checked_sub(data.len() as u64).ok_or_else(|| {
                 unusable(format!("a table has {} elements; it is to have {len}", data.len()))
@@ -151,7 +152,7 @@ impl<T: Embedder> StoreData<T> {
                     words.push((at, values.slots(inner, ty, *value, false)?[0]));
                 }
             }
-            let data = &mut inner.tables[table as usize];
+            let data = &mut inner.tables[table];
             if more > 0 && data.grow(more, limiter)?.is_none() {
                 return Err(crate::Error::limit(
                     LimitKind::Store,
@@ -178,11 +179,11 @@ impl<T: Embedder> StoreData<T> {
     ) -> Result<()> {
         for GlobalState { item, value } in globals {
             let inner = &mut self.inner;
-            let data = inner.instances.get(item.instance as usize);
+            let data = inner.instances.get(item.instance());
             let data = data
                 .filter(|data| (item.index as usize) < data.module.decoded.info().globals.len());
             let data = data.ok_or_else(|| unusable(format!("there is no global {item:?}")))?;
-            let (at, ty) = data.global(item.index);
+            let (at, ty) = data.global(GlobalIndex::from_u32(item.index));
             let imported = data.module.decoded.info().imported_globals;
             let words = values.slots(inner, ty.content, *value, false)?;
             let wide = ty.content == ValType::V128;
@@ -214,14 +215,19 @@ impl<T: Embedder> StoreData<T> {
         values: &ValueReader,
     ) -> Result<()> {
         for (instance, state) in instances.iter().enumerate() {
-            let data = &mut self.inner.instances[instance];
+            let data = &mut self.inner.instances[InstanceId::from_usize(instance)];
             set_flags(&mut data.dropped_elements, &state.dropped_elements)?;
             set_flags(&mut data.dropped_data, &state.dropped_data)?;
             for (segment, elements) in &state.elements {
-                let info = self.inner.instances[instance].module.clone();
+                let info = self.inner.instances[InstanceId::from_usize(instance)].module.clone();
                 let segment = *segment as usize;
                 let missing = || unusable("there is no such segment with objects");
-                let known = info.decoded.info().elements.get(segment).ok_or_else(missing)?;
+                let known = info
+                    .decoded
+                    .info()
+                    .elements
+                    .get(ElemIndex::from_usize(segment))
+                    .ok_or_else(missing)?;
                 if known.items.len() != elements.len() {
                     return Err(missing());
                 }
@@ -230,7 +236,9 @@ impl<T: Embedder> StoreData<T> {
                 for value in elements {
                     words.push(values.slots(&mut self.inner, ty, *value, false)?[0]);
                 }
-                let own = self.inner.instances[instance].elements.get_mut(segment);
+                let own = self.inner.instances[InstanceId::from_usize(instance)]
+                    .elements
+                    .get_mut(ElemIndex::from_usize(segment));
                 let own = own.filter(|own| own.is_some()).ok_or_else(missing)?;
                 *own = Some(words.into());
             }
@@ -251,10 +259,10 @@ fn covers(runs: &[(u64, Vec<Value>)], len: u64) -> bool {
     end == len
 }
 
-fn set_flags(flags: &mut [bool], set: &[u32]) -> Result<()> {
-    flags.fill(false);
+fn set_flags<I: Index>(flags: &mut IndexVec<I, bool>, set: &[u32]) -> Result<()> {
+    flags.iter_mut().for_each(|flag| *flag = false);
     for at in set {
-        let flag = flags.get_mut(*at as usize);
+        let flag = flags.get_mut(I::from_usize(*at as usize));
         *flag.ok_or_else(|| unusable(format!("there is no segment {at}")))? = true;
     }
     Ok(())

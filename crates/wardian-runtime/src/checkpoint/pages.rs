@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use wardian_module::{ConstOp, Module, ModuleInfo, SegmentMode};
+use wardian_types::MemoryIndex;
 
 /// Bytes of a chunk; the last one of a memory may be shorter.
 pub const CHUNK: usize = 64 << 10;
@@ -58,14 +59,14 @@ impl<'a> Base<'a> {
     /// That of a memory by its name in an instance of the module. One that the embedder gave is zero.
     pub fn of(module: &'a Module, item: Item) -> Base<'a> {
         match item.index >= module.info().imported_memories {
-            true => Base::new(module.info(), module.bytes(), item.index),
+            true => Base::new(module.info(), module.bytes(), MemoryIndex::from_u32(item.index)),
             false => Base::default(),
         }
     }
 
-    fn new(info: &ModuleInfo, bytes: &'a [u8], memory: u32) -> Base<'a> {
+    fn new(info: &ModuleInfo, bytes: &'a [u8], memory: MemoryIndex) -> Base<'a> {
         let mut base = Base::default();
-        let Some(ty) = info.memories.get(memory as usize) else { return base };
+        let Some(ty) = info.memories.get(memory) else { return base };
         let size = ty.min.checked_shl(ty.page_size_log2.into()).unwrap_or(0);
         for segment in &info.data {
             let SegmentMode::Active { index, offset } = &segment.mode else { continue };

@@ -13,6 +13,7 @@ use super::unusable;
 use super::values::ValueReader;
 use crate::Result;
 use crate::checkpoint::state::{At, CallState, FrameState, WaitState};
+use crate::ids::InstanceId;
 use crate::listen::ResumedCall;
 use crate::module::ModuleInner;
 use crate::store::inner::StoreInner;
@@ -20,7 +21,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use wardian_interp::{FrameMap, Place, Point, Wanted};
 use wardian_module::{Called, Operands, OperatorTypes, engine_type};
-use wardian_types::{FuncType, RefType, TrapCode, ValType};
+use wardian_types::{
+    DefinedFuncIndex, FuncIndex, FuncType, LocalIndex, MemoryIndex, RefType, TrapCode, ValType,
+};
 use wardian_vm::activation::Suspended;
 use wardian_vm::interpreted::{Boundary, Function, flag, header};
 
@@ -44,7 +47,7 @@ impl Images {
     }
 
     /// The instances that have frames.
-    pub(super) fn instances(&self) -> impl Iterator<Item = u32> {
+    pub(super) fn instances(&self) -> impl Iterator<Item = InstanceId> {
         self.frames.iter().map(|image| image.instance)
     }
 }
@@ -53,8 +56,8 @@ impl Images {
 struct Image {
     /// Its module, which keeps the function's code.
     module: Arc<ModuleInner>,
-    instance: u32,
-    defined: u32,
+    instance: InstanceId,
+    defined: DefinedFuncIndex,
     /// Its position in the code.
     unit: u32,
     /// From its first parameter on. The header is zero. Of a frame that waits only what its callee's frame does not
@@ -131,7 +134,7 @@ impl StoreInner {
         };
         let mut frames = Vec::with_capacity(call.frames.len());
         for state in &call.frames {
-            let known = &known[&(state.func.instance, state.func.index)];
+            let known = &known[&(state.func.instance(), state.func.index())];
             if (state.at == At::InCall) != callee.is_some() {
                 return Err(unusable("a frame does not fit the one that it calls"));
             }
@@ -147,7 +150,7 @@ impl StoreInner {
         let result_slots = results.iter().map(|ty| ty.slots()).sum();
         let innermost = call.frames.first();
         let types = innermost.and_then(|state| {
-            known[&(state.func.instance, state.func.index)].types.get(&state.offset)
+            known[&(state.func.instance(), state.func.index())].types.get(&state.offset)
         });
         let called = types.and_then(|types| types.called);
         let pending_slots = pending.map_or(0, FuncType::buffer_slots);
@@ -155,25 +158,28 @@ impl StoreInner {
     }
 
     /// Finds what is known of the functions at their frames' points; each function once.
-    fn look_up_points(&self, frames: &[FrameState]) -> Result<HashMap<(u32, u32), Known>> {
+    fn look_up_points(
+        &self,
+        frames: &[FrameState],
+    ) -> Result<HashMap<(InstanceId, FuncIndex), Known>> {
         // With how many operands the frames there have: what is known of a point is no larger than that.
-        let mut points: BTreeMap<(u32, u32), BTreeMap<Point, usize>> = BTreeMap::new();
+        let mut points: BTreeMap<(InstanceId, FuncIndex), BTreeMap<Point, usize>> = BTreeMap::new();
         for state in frames {
             let point = Point { offset: state.offset, after: state.at != At::Before };
-            let known = points.entry((state.func.instance, state.func.index)).or_default();
+            let known = points.entry((state.func.instance(), state.func.index())).or_default();
             let most = known.entry(point).or_default();
             *most = state.operands.len().max(*most);
         }
         let mut all = HashMap::new();
         // Its making takes as long as the module is large: it is made once for each instance.
-        let mut last: Option<(u32, Operands<'_>)> = None;
+        let mut last: Option<(InstanceId, Operands<'_>)> = None;
         for ((instance, func), points) in points {
-            let data = self.instances.get(instance as usize);
+            let data = self.instances.get(instance);
             let data = data.ok_or_else(|| unusable(format!("there is no instance {instance}")))?;
             let info = data.module.decoded.info();
             let defined = info
                 .defined_function(func)
-                .filter(|defined| (*defined as usize) < info.bodies.len())
+                .filter(|defined| defined.index() < info.bodies.len())
                 .ok_or_else(|| unusable(format!("function {func} has no body")))?;
             let mut offsets: BTreeMap<u32, usize> = BTreeMap::new();
             for (point, operands) in &points {
@@ -209,7 +215,7 @@ impl StoreInner {
         callee: Option<&Callee<'_>>,
         values: &ValueReader,
     ) -> Result<(Image, Results)> {
-        let module = self.instances[state.func.instance as usize].module.clone();
+        let module = self.instances[state.func.instance()].module.clone();
         let info = module.decoded.info();
         let point = Point { offset: state.offset, after: state.at != At::Before };
         let no_point = || {
@@ -234,7 +240,7 @@ impl StoreInner {
         if state.locals.len() != known.locals.len() || state.operands.len() != count {
             return Err(unusable("a frame has another number of values than its function"));
         }
-        let defined = state.func.index - info.imported_functions;
+        let defined = info.defined_function(state.func.index()).ok_or_else(no_point)?;
         let function = module.interpreted(defined)?.function();
         let params = function.param_slots as i32;
         let slots = function.param_slots as usize + function.frame_slots as usize;
@@ -245,7 +251,7 @@ impl StoreInner {
         for (i, ((ty, slot), value)) in
             known.locals.iter().zip(&layout.locals).zip(&state.locals).enumerate()
         {
-            let unset = types.unset.binary_search(&(i as u32)).is_ok();
+            let unset = types.unset.binary_search(&LocalIndex::from_usize(i)).is_ok();
             words.put(*slot, *ty, values.slots(self, *ty, *value, unset)?);
         }
         for ((ty, operand), value) in stack.iter().zip(&map.operands).zip(&state.operands) {
@@ -262,7 +268,7 @@ impl StoreInner {
         self.put_caught(state, map, values, &mut words)?;
         let results = info.defined_type(defined).results().iter();
         let results = results.map(|ty| engine_type(*ty, &module.signatures)).collect();
-        let (instance, unit) = (state.func.instance, map.unit);
+        let (instance, unit) = (state.func.instance(), map.unit);
         let words = words.words;
         Ok((Image { module, instance, defined, unit, words, slots, callee: height }, results))
     }
@@ -300,7 +306,9 @@ impl StoreInner {
             (Called::Function(_), Callee::Frame(results)) => results,
             // Which function it is cannot be known: the callee may have ended with a tail call.
             (Called::Function(_), Callee::Host(host)) => host.results(),
-            (Called::Wait { memory, .. }, Callee::Wait(wait)) if memory == wait.memory => {
+            (Called::Wait { memory, .. }, Callee::Wait(wait))
+                if memory == MemoryIndex::from_u32(wait.memory) =>
+            {
                 return Ok(());
             }
             _ => return Err(unusable("a frame waits for something else than it is at")),
@@ -347,7 +355,7 @@ impl StoreInner {
                 }
                 let fp = slots.add((*function).param_slots as usize);
                 std::ptr::copy_nonoverlapping(image.words.as_ptr(), slots, image.words.len());
-                let vmctx = self.instances[image.instance as usize].vm.address();
+                let vmctx = self.instances[image.instance].vm.address();
                 if let Some(hook) = self.active_hook(image.instance, image.defined) {
                     listened.push(ResumedCall { hook, caller, frame: fp as usize });
                     previous |= flag::LISTENED;
@@ -368,7 +376,7 @@ impl StoreInner {
                 result_slots: images.result_slots,
             });
             let root = &images.frames[0];
-            let root = self.instances[root.instance as usize].vm.address();
+            let root = self.instances[root.instance].vm.address();
             let (fp, end) = innermost;
             let end = end.max(slots as usize + images.pending_slots * 8);
             if end > limit {

@@ -8,6 +8,7 @@ use crate::call::enter::Callable;
 use crate::call::waits;
 use crate::checkpoint::state::{ImportState, PendingState, Shared, State};
 use crate::error::UsageKind;
+use crate::ids::InstanceId;
 use crate::instance::link::Lookup;
 use crate::module::ModuleInner;
 use crate::store::functions::FuncKind;
@@ -21,7 +22,7 @@ use std::any::TypeId;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use wardian_types::{FuncType, ValType};
+use wardian_types::{FuncIndex, FuncType, MemoryIndex, ValType};
 use wardian_vm::layout::HostFunc;
 use wardian_vm::park::WaitResult;
 use wardian_vm::pointer::to_function;
@@ -145,8 +146,8 @@ impl<T: Embedder> StoreData<T> {
                 let root = self.inner.callable(root)?;
                 self.inner.gc.restored = values.held().collect();
                 let wait = call.wait.map(|wait| RestoredWait {
-                    instance: call.frames[0].func.instance,
-                    memory: wait.memory,
+                    instance: InstanceId::from_u32(call.frames[0].func.instance),
+                    memory: MemoryIndex::from_u32(wait.memory),
                     address: wait.address,
                     size: images.wait_size(),
                     left: wait.left.map(Duration::from_nanos),
@@ -159,7 +160,7 @@ impl<T: Embedder> StoreData<T> {
         };
         for (index, instance) in (0..).zip(&state.instances) {
             if let Some(code) = instance.closed {
-                self.inner.close_instance(index, code);
+                self.inner.close_instance(InstanceId::from_u32(index), code);
             }
         }
         Ok(call)
@@ -363,7 +364,7 @@ impl StoreInner {
         if call.values.exceptions.iter().any(|handle| self.exceptions.get(*handle).is_none()) {
             return Err(unusable("an exception that the guest holds is gone: the store was reset"));
         }
-        let closed = call.images.instances().find_map(|i| self.instances[i as usize].closed);
+        let closed = call.images.instances().find_map(|i| self.instances[i].closed);
         closed.map_or(Ok(()), |code| Err(Error::new(ErrorKind::Closed(code))))
     }
 
@@ -374,12 +375,12 @@ impl StoreInner {
         values: &ValueReader,
     ) -> Result<RestoredPending> {
         let missing = || unusable(format!("there is no host function {:?}", state.func));
-        let data = self.instances.get(state.func.instance as usize).ok_or_else(missing)?;
+        let data = self.instances.get(state.func.instance()).ok_or_else(missing)?;
         let module = data.module.clone();
-        let import = module.decoded.func_import(state.func.index).ok_or_else(missing)?;
-        let record = data.import(state.func.index);
+        let import = module.decoded.func_import(state.func.index()).ok_or_else(missing)?;
+        let record = data.import(FuncIndex::from_u32(state.func.index));
         let vmctx = data.vm.address();
-        let func = self.instance_func(state.func.instance, state.func.index);
+        let func = self.instance_func(state.func.instance(), state.func.index());
         if !matches!(*self.funcs.kind(func), FuncKind::Host(_)) {
             return Err(unusable(format!(
                 "the guest waits for `{}` `{}`, which is a function of the host in the checkpoint and a guest's \

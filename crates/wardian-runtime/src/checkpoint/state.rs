@@ -13,10 +13,12 @@
 //! offsets of operators in the module's code section, and values have their types from the module. The encoding is
 //! postcard's, in the order of the fields: a change of these types is a new version of the format.
 
+use crate::ids::InstanceId;
 use crate::store::externrefs;
 use crate::store::host::HostDef;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use wardian_types::Index;
 
 /// A store's state.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -56,7 +58,7 @@ impl State {
 
     /// The hash of the module of an instance that has something; zeroes if there is none.
     pub fn module_of(&self, item: Item) -> [u8; 32] {
-        let instance = self.instances.get(item.instance as usize);
+        let instance = self.instances.get(item.instance().index());
         let module = instance.and_then(|instance| self.modules.get(instance.module as usize));
         module.map(|module| module.hash).unwrap_or_default()
     }
@@ -105,6 +107,23 @@ pub struct Item {
     pub instance: u32,
     /// Its index there.
     pub index: u32,
+}
+
+impl Item {
+    /// Something of an instance.
+    pub fn new(instance: InstanceId, index: impl Index) -> Item {
+        Item { instance: instance.as_u32(), index: index.index() as u32 }
+    }
+
+    /// The instance. Stores that are resumed have their instances in the same order.
+    pub fn instance(self) -> InstanceId {
+        InstanceId::from_u32(self.instance)
+    }
+
+    /// Its index there. Of which kind it is is known from where the item is.
+    pub fn index<I: Index>(self) -> I {
+        I::from_usize(self.index as usize)
+    }
 }
 
 /// A memory. Its contents are apart.

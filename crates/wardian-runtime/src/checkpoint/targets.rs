@@ -4,6 +4,7 @@ use super::unusable;
 use crate::checkpoint::pages::{Base, place};
 use crate::checkpoint::state::{MemoryState, State};
 use crate::error::LimitKind;
+use crate::ids::InstanceId;
 use crate::limiter::Limiter;
 use crate::store::inner::{Embedder, StoreData};
 use crate::store::instance::MemoryRef;
@@ -109,13 +110,13 @@ impl<T: Embedder> StoreData<T> {
         let (inner, mut limiter) = self.split();
         let mut places = Vec::with_capacity(state.memories.len());
         for MemoryState { item, len, .. } in &state.memories {
-            let data = inner.instances.get(item.instance as usize);
-            let memory = data.and_then(|data| data.memories.get(item.index as usize));
+            let data = inner.instances.get(item.instance());
+            let memory = data.and_then(|data| data.memories.get(item.index()));
             let memory = memory.ok_or_else(|| unusable(format!("there is no memory {item:?}")))?;
             let limiter = crate::instance::instantiate::reborrow(&mut limiter);
             let before = match memory {
                 MemoryRef::Own(own) => {
-                    let memory = &mut inner.memories[*own as usize];
+                    let memory = &mut inner.memories[*own];
                     let (before, ty) = (memory.len(), memory.ty);
                     grow(&ty, (before, *len), limiter, |pages, limiter| {
                         memory.grow(pages, limiter, &|| false)
@@ -136,10 +137,10 @@ impl<T: Embedder> StoreData<T> {
         let mut free: Vec<_> = memories.iter_mut().map(Some).collect();
         let targets = state.memories.iter().zip(places).map(|(MemoryState { item, .. }, place)| {
             let (memory, before) = place;
-            let module = &instances[item.instance as usize].module.decoded;
+            let module = &instances[InstanceId::from_u32(item.instance)].module.decoded;
             let base = Base::of(module, *item);
             let own = match memory {
-                MemoryRef::Own(own) => own as usize,
+                MemoryRef::Own(own) => own.index(),
                 // What it was grown by is zero.
                 MemoryRef::Shared(memory) => {
                     return Ok(Target { base, touched: before, memory: To::Shared(memory) });

@@ -5,11 +5,12 @@ use super::{refused, unusable};
 use crate::Result;
 use crate::checkpoint::state::{ExceptionState, Item, ObjectState, Shared, Value};
 use crate::gc::objects::Referent;
+use crate::ids::{FuncId, InstanceId, TagId};
 use crate::store::functions::FuncKind;
 use crate::store::inner::StoreInner;
 use crate::value::{AnyRef, Func, Val};
 use std::collections::HashMap;
-use wardian_types::{RefType, ValType};
+use wardian_types::{IndexVec, RefType, TypeIndex, TypeNumber, ValType};
 
 /// Writes values down. Objects and exceptions get numbers, and are written down afterwards.
 pub(super) struct ValueWriter<'a> {
@@ -160,14 +161,15 @@ impl<'a> ValueWriter<'a> {
             // SAFETY: what a field holds was stored as a value of its type.
             values.push(unsafe { self.value(store, ty, &slots)? });
         }
-        Ok(ObjectState { module, ty, values })
+        Ok(ObjectState { module, ty: ty.as_u32(), values })
     }
 
     fn exception_state(&mut self, store: &StoreInner, handle: u64) -> Result<ExceptionState> {
         let (tag, slots) = store.exceptions.get(handle).expect("it was numbered, and nothing ran");
-        let item = self.graph.tags[tag as usize]
+        let item = self.graph.tags[TagId::from_u32(tag)]
             .ok_or_else(|| refused("the guest holds an exception whose tag no instance has"))?;
-        let (slots, types) = (slots.to_vec(), store.tag_type(tag).params().to_vec());
+        let (slots, types) =
+            (slots.to_vec(), store.tag_type(TagId::from_u32(tag)).params().to_vec());
         let (mut at, mut values) = (0, Vec::with_capacity(types.len()));
         for ty in types {
             // SAFETY: they are values of the tag's types.
@@ -179,21 +181,23 @@ impl<'a> ValueWriter<'a> {
 }
 
 /// The types of objects that modules declare, by the engine's numbers and by module and index.
-pub(super) struct ObjectTypes(HashMap<u32, (u32, u32)>);
+pub(super) struct ObjectTypes(HashMap<TypeNumber, (u32, TypeIndex)>);
 
 impl ObjectTypes {
     /// `signatures` are those of each module.
-    pub(super) fn new<'a>(signatures: impl Iterator<Item = &'a [u32]>) -> ObjectTypes {
+    pub(super) fn new<'a>(
+        signatures: impl Iterator<Item = &'a IndexVec<TypeIndex, TypeNumber>>,
+    ) -> ObjectTypes {
         let mut types = HashMap::new();
         for (module, numbers) in (0..).zip(signatures) {
-            for (ty, number) in (0..).zip(numbers) {
+            for (ty, number) in numbers.enumerated() {
                 types.entry(*number).or_insert((module, ty));
             }
         }
         ObjectTypes(types)
     }
 
-    fn of_number(&self, number: u32) -> Option<(u32, u32)> {
+    fn of_number(&self, number: TypeNumber) -> Option<(u32, TypeIndex)> {
         self.0.get(&number).copied()
     }
 }
@@ -290,13 +294,13 @@ impl ValueReader {
 }
 
 /// The store's function that a checkpoint names.
-pub(super) fn func_of(store: &mut StoreInner, item: Item) -> Result<u32> {
+pub(super) fn func_of(store: &mut StoreInner, item: Item) -> Result<FuncId> {
     let functions = store
         .instances
-        .get(item.instance as usize)
+        .get(InstanceId::from_usize(item.instance as usize))
         .map_or(0, |data| data.module.decoded.info().functions.len());
     if item.index as usize >= functions {
         return Err(unusable(format!("there is no function {item:?}")));
     }
-    Ok(store.instance_func(item.instance, item.index))
+    Ok(store.instance_func(item.instance(), item.index()))
 }

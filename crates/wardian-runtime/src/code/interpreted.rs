@@ -12,13 +12,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use wardian_interp::{
     Env, FrameMap, Handler, Options, Point, References, Translation, Translator, Wanted,
 };
-use wardian_types::{TrapCode, ValType};
+use wardian_types::{DefinedFuncIndex, TrapCode, ValType};
 use wardian_vm::interpreted::{FrameLayout, Function};
 
 /// Bytecode of one function.
 pub struct InterpretedCode {
     translation: Translation,
-    defined: u32,
+    defined: DefinedFuncIndex,
     /// For each instruction its operator, once somebody asked.
     locations: OnceLock<Box<[(u32, u32)]>>,
     /// Where its frames have references, once a collection found one.
@@ -37,8 +37,8 @@ pub struct Interpreted {
 #[derive(Default)]
 struct Maps {
     /// By function and position. There may be two at one, and none.
-    units: HashMap<(u32, u32), Vec<FrameMap>>,
-    points: HashMap<(u32, Point), FrameMap>,
+    units: HashMap<(DefinedFuncIndex, u32), Vec<FrameMap>>,
+    points: HashMap<(DefinedFuncIndex, Point), FrameMap>,
 }
 
 /// Positions and points that are kept at most, and the operands of the largest of them.
@@ -47,19 +47,19 @@ const LARGEST: usize = 64;
 
 impl ModuleInner {
     /// The bytecode of a function, by its position among those that the module defines.
-    pub fn interpreted(self: &Arc<Self>, defined: u32) -> Result<&InterpretedCode> {
-        let slot = &self.interpreted.slots(self)[defined as usize];
+    pub fn interpreted(self: &Arc<Self>, defined: DefinedFuncIndex) -> Result<&InterpretedCode> {
+        let slot = &self.interpreted.slots(self)[defined.index()];
         if let Some(code) = slot.get() {
             return Ok(code);
         }
         let mut translator = self.interpreted.translator.lock().unwrap_or_else(|e| e.into_inner());
         let translation =
             translator.translate(&self.interpreter_env(), defined).map_err(|error| {
-                let func = self.decoded.info().imported_functions + defined;
+                let func = self.decoded.info().func_index(defined);
                 Error::compile_part(format!("function {func}"), error)
             })?;
         drop(translator);
-        let bytes = self.decoded.info().bodies[defined as usize].len();
+        let bytes = self.decoded.info().bodies[defined].len();
         let config = self.engine.settings();
         let threshold = match config.gc_stress_at_safepoints {
             true => 0,
@@ -83,16 +83,20 @@ impl ModuleInner {
 
     /// The functions that a function nearly always called through tables, while it was interpreted: the code offsets of
     /// the calls, in order, and the positions of the functions among those that the module defines.
-    pub(crate) fn usual_targets(&self, defined: u32) -> Vec<(u32, u32)> {
+    pub(crate) fn usual_targets(&self, defined: DefinedFuncIndex) -> Vec<(u32, DefinedFuncIndex)> {
         let slots = self.interpreted.functions.get();
-        let code = slots.and_then(|slots| slots.get(defined as usize)?.get());
+        let code = slots.and_then(|slots| slots.get(defined.index())?.get());
         let targets = code.into_iter().flat_map(|code| code.translation.usual_targets());
         let function = |entry| self.layout.function_at_entry(entry);
         targets.filter_map(|(offset, entry)| Some((offset, function(entry)?))).collect()
     }
 
     /// Where frames of a function have their values.
-    pub(crate) fn frame_maps(&self, defined: u32, wanted: Wanted<'_>) -> Result<Vec<FrameMap>> {
+    pub(crate) fn frame_maps(
+        &self,
+        defined: DefinedFuncIndex,
+        wanted: Wanted<'_>,
+    ) -> Result<Vec<FrameMap>> {
         let kept = || self.interpreted.maps.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(known) = kept().find(defined, wanted) {
             return Ok(known);
@@ -104,14 +108,18 @@ impl ModuleInner {
     }
 
     /// The types of all locals of a function, parameters first, by the numbers of the engine.
-    pub(crate) fn all_local_types(&self, defined: u32) -> Vec<ValType> {
+    pub(crate) fn all_local_types(&self, defined: DefinedFuncIndex) -> Vec<ValType> {
         let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
         let types = wardian_module::local_types(info, bytes, defined, usize::MAX);
         types.into_iter().map(|ty| wardian_module::engine_type(ty, &self.signatures)).collect()
     }
 
     /// Where frames of a function have its locals, of these types.
-    pub(crate) fn frame_layout(&self, defined: u32, locals: &[ValType]) -> FrameLayout {
+    pub(crate) fn frame_layout(
+        &self,
+        defined: DefinedFuncIndex,
+        locals: &[ValType],
+    ) -> FrameLayout {
         let params = self.decoded.info().defined_type(defined).params().len();
         let (params, further) = locals.split_at(params.min(locals.len()));
         FrameLayout::new(params, further.iter().copied())
@@ -135,7 +143,7 @@ impl ModuleInner {
 
 impl Maps {
     /// All that is wanted, if all was asked for before.
-    fn find(&self, defined: u32, wanted: Wanted<'_>) -> Option<Vec<FrameMap>> {
+    fn find(&self, defined: DefinedFuncIndex, wanted: Wanted<'_>) -> Option<Vec<FrameMap>> {
         let mut found = Vec::new();
         match wanted {
             Wanted::Units(units) => {
@@ -152,7 +160,7 @@ impl Maps {
         Some(found)
     }
 
-    fn keep(&mut self, defined: u32, wanted: Wanted<'_>, maps: &[FrameMap]) {
+    fn keep(&mut self, defined: DefinedFuncIndex, wanted: Wanted<'_>, maps: &[FrameMap]) {
         if maps.iter().any(|map| map.operands.len().max(map.caught.len()) > LARGEST) {
             return;
         }
@@ -216,7 +224,7 @@ impl CodePiece for InterpretedCode {
         code.start as usize..code.end as usize
     }
 
-    fn function_at(&self, _: usize) -> Option<u32> {
+    fn function_at(&self, _: usize) -> Option<DefinedFuncIndex> {
         Some(self.defined)
     }
 

@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use wardian_module::Module;
+use wardian_types::FuncIndex;
 
 /// Bytes of the file.
 const MOST: usize = 256 << 20;
@@ -58,7 +59,7 @@ pub(crate) fn open() -> io::Result<()> {
 /// Adds functions of a module, by their indices, with where their code lies and its bytes.
 pub(crate) fn add<'c>(
     module: &Module,
-    functions: impl Iterator<Item = (u32, Range<usize>, &'c [u8])>,
+    functions: impl Iterator<Item = (FuncIndex, Range<usize>, &'c [u8])>,
 ) {
     let mut dump = DUMP.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(current) = &mut *dump else { return };

@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use wardian_module::Module;
+use wardian_types::FuncIndex;
 
 /// Bytes of the file.
 const MOST: usize = 256 << 20;
@@ -50,7 +51,7 @@ pub(crate) fn open() -> io::Result<()> {
 }
 
 /// Adds functions of a module, by their indices, with where their code lies.
-pub(super) fn add(module: &Module, functions: &[(u32, Range<usize>)]) {
+pub(super) fn add(module: &Module, functions: &[(FuncIndex, Range<usize>)]) {
     let mut lines = String::new();
     for (func, range) in functions.iter().filter(|(_, range)| !range.is_empty()) {
         let name = module.display_name(*func);

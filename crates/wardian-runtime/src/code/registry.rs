@@ -2,13 +2,15 @@
 
 use super::{perf_dump, perf_map};
 use crate::Error;
-use crate::code::jit::{CallHandlers, CapturedFrame, CompiledCode, CompiledFunction};
+use crate::code::jit::{
+    CallHandlers, CapturedFrame, CompiledCode, CompiledFunction, CompiledIndex,
+};
 use crate::module::ModuleInner;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock, Weak};
-use wardian_types::TrapCode;
+use wardian_types::{DefinedFuncIndex, FuncIndex, IndexVec, TagIndex, TrapCode, TypeNumber};
 use wardian_vm::code_memory::CodeMemory;
 use wardian_vm::unwind::Saved;
 
@@ -17,21 +19,20 @@ pub trait CodePiece: Send + Sync {
     /// Where it lies.
     fn range(&self) -> Range<usize>;
     /// The function around an address, by its position among those that the module defines.
-    fn function_at(&self, pc: usize) -> Option<u32>;
+    fn function_at(&self, pc: usize) -> Option<DefinedFuncIndex>;
     /// The offset in the code section of the operator whose code is at an address.
     fn location(&self, module: &ModuleInner, pc: usize) -> Option<u32>;
     /// The same, or of an operator nearby in the same function where that is not known.
     fn location_near(&self, module: &ModuleInner, pc: usize) -> Option<u32> {
         self.location(module, pc)
     }
-    /// Where that is in a function whose body is there instead of a call of it: the function, by its position among those
-    /// that the module defines, and the offset of the operator. [`CodePiece::location`] is that of the call.
-    fn inlined_at(&self, _pc: usize) -> Option<(u32, u32)> {
+    /// Where that is in a function whose body is there instead of a call of it: the function, and the offset of the
+    /// operator. [`CodePiece::location`] is that of the call.
+    fn inlined_at(&self, _pc: usize) -> Option<(DefinedFuncIndex, u32)> {
         None
     }
-    /// Its functions that machine code is there for, by their positions among those that the module defines, and
-    /// where that lies.
-    fn machine_code(&self) -> Vec<(u32, Range<usize>)> {
+    /// Its functions that machine code is there for, and where that lies.
+    fn machine_code(&self) -> Vec<(DefinedFuncIndex, Range<usize>)> {
         Vec::new()
     }
     /// The bytes of machine code that lies there.
@@ -95,7 +96,7 @@ pub struct Handler {
 impl Handlers<'_> {
     /// The innermost handler that catches; `is_tag` says whether a tag of the module, by its index, is that
     /// of the exception.
-    pub fn find(&self, is_tag: impl Fn(u32) -> bool) -> Option<Handler> {
+    pub fn find(&self, is_tag: impl Fn(TagIndex) -> bool) -> Option<Handler> {
         let found = self.call.handlers().find(|handler| handler.tag.is_none_or(&is_tag))?;
         Some(Handler {
             pc: self.entry,
@@ -114,10 +115,9 @@ pub struct LoadedCode {
     tables: CompiledCode,
     /// Address of each function, ready to be copied into instances; zero where only what was hot is
     /// compiled and a function was not.
-    pub entries: Box<[usize]>,
-    /// Which functions these are, by their positions among those that the module defines; none for
-    /// all of them.
-    some: Option<Box<[u32]>>,
+    pub entries: IndexVec<CompiledIndex, usize>,
+    /// Which functions these are; none for all of the module.
+    some: Option<IndexVec<CompiledIndex, DefinedFuncIndex>>,
 }
 
 impl LoadedCode {
@@ -129,7 +129,7 @@ impl LoadedCode {
     /// Puts the code of these functions where it can run.
     pub(crate) fn publish_some(
         tables: CompiledCode,
-        functions: Vec<u32>,
+        functions: Vec<DefinedFuncIndex>,
     ) -> Result<LoadedCode, Error> {
         LoadedCode::new(tables, functions.len(), Some(functions.into()))
     }
@@ -137,7 +137,7 @@ impl LoadedCode {
     fn new(
         mut tables: CompiledCode,
         functions: usize,
-        some: Option<Box<[u32]>>,
+        some: Option<IndexVec<CompiledIndex, DefinedFuncIndex>>,
     ) -> Result<LoadedCode, Error> {
         let memory = CodeMemory::publish(tables.text())
             .map_err(|e| Error::system("no executable memory for a module's code", e))?;
@@ -146,7 +146,7 @@ impl LoadedCode {
             range if range.is_empty() => 0,
             range => memory.start() + range.start as usize,
         };
-        let entries = (0..functions as u32).map(address).collect();
+        let entries = (0..functions).map(CompiledIndex::from_usize).map(address).collect();
         Ok(LoadedCode { memory, tables, entries, some })
     }
 
@@ -154,17 +154,20 @@ impl LoadedCode {
         u32::try_from(pc.checked_sub(self.memory.start())?).ok()
     }
 
-    /// The code of a function as it was compiled, by its position among those that the module defines;
-    /// for the code of a whole module.
-    pub(crate) fn extract(&self, defined: u32) -> Option<CompiledFunction> {
-        self.tables.extract(defined, self.memory.bytes(self.range()))
+    /// The code of a function as it was compiled; for the code of a whole module.
+    pub(crate) fn extract(&self, defined: DefinedFuncIndex) -> Option<CompiledFunction> {
+        debug_assert!(self.some.is_none(), "the code has all functions of its module");
+        self.tables.extract(CompiledIndex::of_whole(defined), self.memory.bytes(self.range()))
     }
 
-    /// The functions, by their positions among those that the module defines, and their addresses.
-    pub fn functions(&self) -> impl Iterator<Item = (u32, usize)> {
-        let some = self.some.as_deref();
-        let defined = move |i: u32| some.map_or(i, |some| some[i as usize]);
-        (0u32..).zip(&self.entries).map(move |(i, address)| (defined(i), *address))
+    /// The functions and their addresses.
+    pub fn functions(&self) -> impl Iterator<Item = (DefinedFuncIndex, usize)> {
+        self.entries.enumerated().map(|(at, address)| (self.defined(at), *address))
+    }
+
+    /// Which function of the module it is.
+    fn defined(&self, at: CompiledIndex) -> DefinedFuncIndex {
+        self.some.as_ref().map_or_else(|| at.in_whole(), |some| some[at])
     }
 
     /// All of the code as it was compiled.
@@ -186,19 +189,15 @@ impl CodePiece for LoadedCode {
         self.memory.start()..self.memory.start() + self.memory.len()
     }
 
-    fn function_at(&self, pc: usize) -> Option<u32> {
-        let position = self.tables.find(self.offset(pc)?)?;
-        match &self.some {
-            None => Some(position),
-            Some(some) => some.get(position as usize).copied(),
-        }
+    fn function_at(&self, pc: usize) -> Option<DefinedFuncIndex> {
+        Some(self.defined(self.tables.find(self.offset(pc)?)?))
     }
 
     fn location(&self, _: &ModuleInner, pc: usize) -> Option<u32> {
         self.tables.location(self.offset(pc)?)
     }
 
-    fn inlined_at(&self, pc: usize) -> Option<(u32, u32)> {
+    fn inlined_at(&self, pc: usize) -> Option<(DefinedFuncIndex, u32)> {
         self.tables.inlined_at(self.offset(pc)?)
     }
 
@@ -206,17 +205,13 @@ impl CodePiece for LoadedCode {
         self.tables.location_near(self.offset(pc)?)
     }
 
-    fn machine_code(&self) -> Vec<(u32, Range<usize>)> {
-        let position = |position: u32| match &self.some {
-            None => position,
-            Some(some) => some[position as usize],
-        };
-        let range = |at: u32| {
+    fn machine_code(&self) -> Vec<(DefinedFuncIndex, Range<usize>)> {
+        let range = |at: CompiledIndex| {
             let Range { start, end } = self.tables.function(at);
             let at = |offset: u32| self.memory.start() + offset as usize;
             at(start)..at(end)
         };
-        (0..self.entries.len() as u32).map(|at| (position(at), range(at))).collect()
+        self.entries.indices().map(|at| (self.defined(at), range(at))).collect()
     }
 
     fn machine_code_bytes(&self, range: Range<usize>) -> &[u8] {
@@ -284,7 +279,7 @@ pub struct CodePosition {
     /// The module.
     pub module: Arc<ModuleInner>,
     /// Function index, imports included.
-    pub func: u32,
+    pub func: FuncIndex,
     /// Address of the function's first instruction.
     pub start: usize,
     /// Offset in the module's code section.
@@ -292,7 +287,7 @@ pub struct CodePosition {
     /// The trap of the instruction, where the address alone determines it.
     pub trap: Option<TrapCode>,
     /// Function index and offset in a function that has no frame of its own, since its body is in this one.
-    pub inlined: Option<(u32, u32)>,
+    pub inlined: Option<(FuncIndex, u32)>,
 }
 
 /// All code of an engine by address. A module takes its code out when it goes.
@@ -325,14 +320,15 @@ impl CodeRegistry {
     /// Adds code of a module.
     pub fn insert<C: CodePiece + 'static>(&self, module: &Arc<ModuleInner>, code: &Arc<C>) {
         if self.perf_map || self.perf_dump {
-            let imported = module.decoded.info().imported_functions;
+            let info = module.decoded.info();
             let functions = code.machine_code().into_iter();
-            let functions: Vec<_> = functions.map(|(at, range)| (imported + at, range)).collect();
+            let functions: Vec<_> =
+                functions.map(|(at, range)| (info.func_index(at), range)).collect();
             if self.perf_map {
                 perf_map::add(&module.decoded, &functions);
             }
             if self.perf_dump {
-                let with_code = |(func, range): (u32, Range<usize>)| {
+                let with_code = |(func, range): (FuncIndex, Range<usize>)| {
                     (func, range.clone(), code.machine_code_bytes(range))
                 };
                 perf_dump::add(&module.decoded, functions.into_iter().map(with_code));
@@ -424,10 +420,10 @@ impl CodeRegistry {
     pub fn find(&self, pc: usize) -> Option<CodePosition> {
         let Located { code, module, .. } = self.locate(pc)?;
         let defined = code.function_at(pc)?;
-        let imported = module.decoded.info().imported_functions;
+        let info = module.decoded.info();
         Some(CodePosition {
-            inlined: code.inlined_at(pc).map(|(inner, offset)| (imported + inner, offset)),
-            func: imported + defined,
+            inlined: code.inlined_at(pc).map(|(inner, offset)| (info.func_index(inner), offset)),
+            func: info.func_index(defined),
             start: code.start_of(pc)?,
             offset: code.location(&module, pc),
             trap: code.trap_at(pc),

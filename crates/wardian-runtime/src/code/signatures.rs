@@ -23,7 +23,7 @@ use crate::error::{LimitKind, UsageKind};
 use crate::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, Weak};
-use wardian_types::{FuncType, SubType, TypeIndex};
+use wardian_types::{DeclaredType, FuncType, SubType, TypeNumber};
 use wardian_vm::heap::Displays;
 use wardian_vm::unwind::Saved;
 
@@ -36,10 +36,10 @@ pub struct Signature {
 
 /// Types that were declared together and may name each other. So they come and go together.
 struct Group {
-    /// Identifies it: the types, with [`TypeIndex::Group`] where they name each other.
+    /// Identifies it: the types, with [`DeclaredType::Group`] where they name each other.
     key: Arc<[SubType]>,
     /// The number of its first type; those of the others follow.
-    first: u32,
+    first: TypeNumber,
     types: Box<[Inner]>,
     /// Keeps the types that are named.
     named: Vec<Signature>,
@@ -51,7 +51,7 @@ struct Inner {
     /// The types that it names have their numbers.
     ty: SubType,
     /// The numbers of its supertypes, the outermost first, and last its own.
-    display: Box<[u32]>,
+    display: Box<[TypeNumber]>,
     both: OnceLock<Both>,
     /// What notes the caller: only for signatures of functions that are listened to.
     noting: OnceLock<Single>,
@@ -94,15 +94,15 @@ pub struct Signatures {
 struct Known {
     by_key: HashMap<Arc<[SubType]>, Weak<Group>>,
     /// By the number of their first type.
-    by_number: BTreeMap<u32, Weak<Group>>,
+    by_number: BTreeMap<TypeNumber, Weak<Group>>,
     /// The number of the next new signature.
     next: u32,
 }
 
 impl Signature {
     /// Its number in the engine.
-    pub fn number(&self) -> u32 {
-        self.group.first + self.at
+    pub fn number(&self) -> TypeNumber {
+        TypeNumber::from_u32(self.group.first.as_u32() + self.at)
     }
 
     /// The type; those that it names have their numbers.
@@ -112,7 +112,7 @@ impl Signature {
 
     /// The numbers of its supertypes, the outermost first, and last its own. So a type is a subtype of
     /// another one if it has that one's number where that one has it.
-    pub fn display(&self) -> &[u32] {
+    pub fn display(&self) -> &[TypeNumber] {
         &self.inner().display
     }
 
@@ -188,7 +188,7 @@ impl Signature {
 }
 
 impl Inner {
-    fn new(ty: SubType, display: Box<[u32]>) -> Inner {
+    fn new(ty: SubType, display: Box<[TypeNumber]>) -> Inner {
         let (both, noting, interpreted) = Default::default();
         Inner { ty, display, both, noting, interpreted }
     }
@@ -224,7 +224,7 @@ impl Signatures {
         // One that names a type of its own group looks like one that names it from outside.
         let mut seen = HashSet::new();
         let own = ty.named().find_map(|index| match index {
-            TypeIndex::Engine(number) => {
+            DeclaredType::Engine(number) => {
                 let group = self.by_number(number)?.group;
                 // Hostile groups are large, and named a thousand times.
                 let new = seen.insert(group.first);
@@ -240,7 +240,7 @@ impl Signatures {
         Ok(Signature { group, at: 0 })
     }
 
-    /// The signatures of types that are declared together, in which [`TypeIndex::Group`] means these.
+    /// The signatures of types that are declared together, in which [`DeclaredType::Group`] means these.
     ///
     /// # Errors
     ///
@@ -264,8 +264,8 @@ impl Signatures {
             drop(known);
             return Ok(found);
         }
-        let first = known.next;
-        known.next = first.checked_add(key.len() as u32).ok_or_else(|| {
+        let first = TypeNumber::from_u32(known.next);
+        known.next = known.next.checked_add(key.len() as u32).ok_or_else(|| {
             Error::limit(
                 LimitKind::Engine,
                 "the engine has seen 2^32 signatures come and go: make a new engine",
@@ -290,8 +290,8 @@ impl Signatures {
     }
 
     /// Writes the rows of new types: those that casts to types with subtypes may find.
-    fn publish(&self, types: &[Inner], first: u32) -> Result<()> {
-        for (inner, number) in types.iter().zip(first..) {
+    fn publish(&self, types: &[Inner], first: TypeNumber) -> Result<()> {
+        for (inner, number) in types.iter().zip((first.as_u32()..).map(TypeNumber::from_u32)) {
             if inner.ty.is_final && inner.ty.supertype.is_none() {
                 continue;
             }
@@ -317,8 +317,8 @@ impl Signatures {
         let mut seen = HashSet::new();
         for (ty, index) in key.iter().flat_map(|ty| ty.named().map(move |index| (ty, index))) {
             let number = match index {
-                TypeIndex::Group(at) if (at as usize) < key.len() => continue,
-                TypeIndex::Engine(number) => Some(number),
+                DeclaredType::Group(at) if (at as usize) < key.len() => continue,
+                DeclaredType::Engine(number) => Some(number),
                 _ => None,
             };
             if !seen.insert(number) {
@@ -335,28 +335,28 @@ impl Signatures {
     }
 
     /// Whether a type is another one or a subtype of it, by their numbers.
-    pub(crate) fn is_subtype(&self, sub: u32, of: u32) -> bool {
+    pub(crate) fn is_subtype(&self, sub: TypeNumber, of: TypeNumber) -> bool {
         let supertypes = || self.by_number(sub).is_some_and(|sub| sub.display().contains(&of));
         sub == of || supertypes()
     }
 
     /// As [`Signatures::is_subtype`], for types as they are written in others.
-    pub(crate) fn relation(&self) -> impl Fn(TypeIndex, TypeIndex) -> bool {
+    pub(crate) fn relation(&self) -> impl Fn(DeclaredType, DeclaredType) -> bool {
         |sub, of| match (sub, of) {
-            (TypeIndex::Engine(sub), TypeIndex::Engine(of)) => self.is_subtype(sub, of),
+            (DeclaredType::Engine(sub), DeclaredType::Engine(of)) => self.is_subtype(sub, of),
             _ => sub == of,
         }
     }
 
     /// The type with this number.
-    pub(crate) fn by_number(&self, number: u32) -> Option<Signature> {
+    pub(crate) fn by_number(&self, number: TypeNumber) -> Option<Signature> {
         let known = self.known.read().unwrap_or_else(|e| e.into_inner());
         let found = known.by_number.range(..=number).next_back();
         let found = found.and_then(|(first, group)| Some((*first, group.upgrade()?)));
         // As below.
         drop(known);
         let (first, group) = found?;
-        let at = number - first;
+        let at = number.as_u32() - first.as_u32();
         ((at as usize) < group.types.len()).then_some(Signature { group, at })
     }
 
@@ -404,15 +404,15 @@ pub(crate) fn too_many_types() -> Error {
 }
 
 /// What is known of the types of a group. `named` are the types of other groups that it names.
-fn inners(key: &[SubType], named: &[Signature], first: u32) -> Box<[Inner]> {
+fn inners(key: &[SubType], named: &[Signature], first: TypeNumber) -> Box<[Inner]> {
     let mut inners: Vec<Inner> = Vec::with_capacity(key.len());
     // By number, where a group names many.
-    let known: HashMap<u32, &Signature> = named.iter().map(|ty| (ty.number(), ty)).collect();
-    for (ty, number) in key.iter().zip(first..) {
+    let known: HashMap<TypeNumber, &Signature> = named.iter().map(|ty| (ty.number(), ty)).collect();
+    for (ty, number) in key.iter().zip((first.as_u32()..).map(TypeNumber::from_u32)) {
         let supertypes = match ty.supertype {
             // Validation: a supertype is declared before its subtypes.
-            Some(TypeIndex::Group(at)) => inners.get(at as usize).map(|inner| &*inner.display),
-            Some(TypeIndex::Engine(number)) => known.get(&number).map(|ty| ty.display()),
+            Some(DeclaredType::Group(at)) => inners.get(at as usize).map(|inner| &*inner.display),
+            Some(DeclaredType::Engine(number)) => known.get(&number).map(|ty| ty.display()),
             _ => None,
         };
         let display = supertypes.unwrap_or_default().iter().copied().chain([number]).collect();

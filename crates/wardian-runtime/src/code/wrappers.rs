@@ -8,6 +8,7 @@ use crate::module::ModuleInner;
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use wardian_types::DefinedFuncIndex;
 use wardian_vm::unwind::Saved;
 
 /// Addresses of the wrapper of a function.
@@ -27,28 +28,27 @@ pub struct Wrappers(Mutex<Made>);
 
 #[derive(Default)]
 struct Made {
-    wrappers: HashMap<u32, Wrapper>,
+    wrappers: HashMap<DefinedFuncIndex, Wrapper>,
     /// Bodies that notify listeners at their end.
-    bodies: HashMap<(u32, MemoryVariant), usize>,
+    bodies: HashMap<(DefinedFuncIndex, MemoryVariant), usize>,
     code: Vec<Glue>,
     loaded: Vec<Arc<LoadedCode>>,
 }
 
 impl ModuleInner {
     /// Makes sure that there are wrappers for these functions, and bodies where they need some.
-    /// They are given by their positions among those that the module defines.
     pub fn prepare_wrappers(
         self: &Arc<Self>,
-        functions: &[u32],
+        functions: &[DefinedFuncIndex],
         variant: MemoryVariant,
     ) -> Result<()> {
         let mut made = self.wrappers.0.lock().unwrap_or_else(|e| e.into_inner());
-        let new: Vec<u32> =
+        let new: Vec<DefinedFuncIndex> =
             functions.iter().copied().filter(|f| !made.wrappers.contains_key(f)).collect();
         if !new.is_empty() {
             self.make_wrappers(&mut made, &new)?;
         }
-        let bodies: Vec<u32> = functions
+        let bodies: Vec<DefinedFuncIndex> = functions
             .iter()
             .copied()
             .filter(|f| made.wrappers[f].tail_calls && !made.bodies.contains_key(&(*f, variant)))
@@ -56,7 +56,7 @@ impl ModuleInner {
         if bodies.is_empty() { Ok(()) } else { self.make_bodies(&mut made, bodies, variant) }
     }
 
-    fn make_wrappers(&self, made: &mut Made, functions: &[u32]) -> Result<()> {
+    fn make_wrappers(&self, made: &mut Made, functions: &[DefinedFuncIndex]) -> Result<()> {
         let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
         let compiler = self.engine.compiler()?;
         let compiled = self.compile_each(functions, |defined| {
@@ -83,7 +83,7 @@ impl ModuleInner {
     fn make_bodies(
         self: &Arc<Self>,
         made: &mut Made,
-        functions: Vec<u32>,
+        functions: Vec<DefinedFuncIndex>,
         variant: MemoryVariant,
     ) -> Result<()> {
         let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
@@ -104,13 +104,13 @@ impl ModuleInner {
     /// Compiles something for each function, on several threads if there are many.
     fn compile_each<V: Send>(
         &self,
-        functions: &[u32],
-        compile: impl Fn(u32) -> Result<V, CompileError> + Sync,
+        functions: &[DefinedFuncIndex],
+        compile: impl Fn(DefinedFuncIndex) -> Result<V, CompileError> + Sync,
     ) -> Result<Vec<V>> {
         const WORTH_A_THREAD: usize = 64;
         let threads = self.engine.settings().threads.min(functions.len() / WORTH_A_THREAD).max(1);
         let share = functions.len().div_ceil(threads);
-        let work = |part: &[u32]| part.iter().map(|f| compile(*f)).collect::<Vec<_>>();
+        let work = |part: &[DefinedFuncIndex]| part.iter().map(|f| compile(*f)).collect::<Vec<_>>();
         let results = std::thread::scope(|scope| {
             let mut parts = functions.chunks(share);
             let first = parts.next().unwrap_or_default();
@@ -132,7 +132,12 @@ impl ModuleInner {
     /// # Panics
     ///
     /// It has not been prepared.
-    pub fn wrapper(&self, defined: u32, variant: MemoryVariant, plain: usize) -> (Wrapper, usize) {
+    pub fn wrapper(
+        &self,
+        defined: DefinedFuncIndex,
+        variant: MemoryVariant,
+        plain: usize,
+    ) -> (Wrapper, usize) {
         let made = self.wrappers.0.lock().unwrap_or_else(|e| e.into_inner());
         let wrapper = made.wrappers[&defined];
         let body = if wrapper.tail_calls { made.bodies[&(defined, variant)] } else { plain };

@@ -1,13 +1,14 @@
 //! Which access to memory made a guest trap.
 
 use std::fmt;
+use wardian_types::MemoryIndex;
 
 /// An access to a guest's memory that could not be: out of bounds, or atomic and not aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryAccess {
     pub(crate) address: u64,
     pub(crate) size: u64,
-    pub(crate) memory: u32,
+    pub(crate) memory: MemoryIndex,
     pub(crate) memory_size: u64,
 }
 
@@ -28,7 +29,7 @@ impl MemoryAccess {
 
     /// The memory, as its index in the module of the innermost call.
     pub fn memory(&self) -> u32 {
-        self.memory
+        self.memory.as_u32()
     }
 
     /// How many bytes the memory had.

@@ -11,7 +11,7 @@ use crate::value::Val;
 use crate::value::{AnyRef, ExternRef};
 use crate::{Error, Result};
 use std::sync::Arc;
-use wardian_types::{FieldType, HeapType, TypeIndex, ValType};
+use wardian_types::{DeclaredType, FieldType, HeapType, TypeNumber, ValType};
 use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, first_element};
 
 /// The elements of a new array.
@@ -123,8 +123,8 @@ impl StoreInner {
             HeapType::I31 => matches!(referent, Referent::Integer(_)),
             HeapType::Struct => matches!(referent, Referent::Struct { .. }),
             HeapType::Array => matches!(referent, Referent::Array { .. }),
-            HeapType::ConcreteStruct(TypeIndex::Engine(of))
-            | HeapType::ConcreteArray(TypeIndex::Engine(of)) => self.is_object_of(word, of),
+            HeapType::ConcreteStruct(DeclaredType::Engine(of))
+            | HeapType::ConcreteArray(DeclaredType::Engine(of)) => self.is_object_of(word, of),
             _ => false,
         }
     }
@@ -133,8 +133,8 @@ impl StoreInner {
     pub fn heap_type_of(&self, value: &AnyRef) -> Result<HeapType> {
         Ok(match self.referent(value)? {
             Referent::Integer(_) => HeapType::I31,
-            Referent::Struct { number } => HeapType::ConcreteStruct(TypeIndex::Engine(number)),
-            Referent::Array { number, .. } => HeapType::ConcreteArray(TypeIndex::Engine(number)),
+            Referent::Struct { number } => HeapType::ConcreteStruct(DeclaredType::Engine(number)),
+            Referent::Array { number, .. } => HeapType::ConcreteArray(DeclaredType::Engine(number)),
             Referent::Extern => HeapType::Any,
         })
     }
@@ -231,7 +231,7 @@ impl StoreInner {
     /// An object of a type with so many fields or elements, all zero. The caller fills it before a guest sees it.
     pub(crate) fn allocate_of(
         &mut self,
-        number: u32,
+        number: TypeNumber,
         count: usize,
         limiter: Option<&mut dyn Limiter>,
     ) -> Result<AnyRef> {
@@ -290,14 +290,14 @@ impl StoreInner {
         Ok(())
     }
 
-    fn known(&self, number: u32) -> Result<&ObjectType> {
+    fn known(&self, number: TypeNumber) -> Result<&ObjectType> {
         self.known_object_type(number).ok_or_else(|| super::unknown_type(number))
     }
 }
 
 impl<T: Embedder> StoreData<T> {
     /// A struct with these fields; none for the defaults.
-    pub fn make_struct(&mut self, number: u32, values: Option<&[Val]>) -> Result<AnyRef> {
+    pub fn make_struct(&mut self, number: TypeNumber, values: Option<&[Val]>) -> Result<AnyRef> {
         let (inner, limiter) = self.split();
         let fields = inner.known(number)?.fields().to_vec();
         match values {
@@ -326,7 +326,7 @@ impl<T: Embedder> StoreData<T> {
     }
 
     /// An array of these elements.
-    pub fn make_array(&mut self, number: u32, elements: Initial<'_>) -> Result<AnyRef> {
+    pub fn make_array(&mut self, number: TypeNumber, elements: Initial<'_>) -> Result<AnyRef> {
         let (inner, limiter) = self.split();
         let fields = inner.known(number)?.fields().to_vec();
         let (length, values) = match elements {
@@ -376,7 +376,7 @@ impl<T: Embedder> StoreData<T> {
     }
 
     /// The number of a type of objects, which the store has from now on.
-    pub fn add_type(&mut self, signature: &Signature) -> Result<u32> {
+    pub fn add_type(&mut self, signature: &Signature) -> Result<TypeNumber> {
         self.inner.add_object_type(signature)?;
         Ok(signature.number())
     }
@@ -384,7 +384,7 @@ impl<T: Embedder> StoreData<T> {
 
 impl StoreInner {
     fn held(&self, object: u32) -> Result<AnyRef> {
-        self.hold(u64::from(object)).ok_or_else(|| super::unknown_type(0))
+        self.hold(u64::from(object)).ok_or_else(|| super::unknown_type(TypeNumber::from_u32(0)))
     }
 
     /// Refuses what is of another store, before anything is allocated.

@@ -2,9 +2,10 @@
 
 use crate::error::StopReason;
 use crate::gc::objects::Layout;
+use crate::ids::InstanceId;
 use crate::store::inner::StoreInner;
 use crate::{Error, ErrorKind, Result};
-use wardian_types::{StorageType, TrapCode};
+use wardian_types::{DataIndex, ElemIndex, StorageType, TrapCode, TypeIndex, TypeNumber};
 use wardian_vm::heap::shape::first_element;
 
 /// Bytes that are moved between two looks at the interrupt word.
@@ -121,20 +122,20 @@ impl StoreInner {
     /// `array.init_data`: `[index, from, length]`.
     pub(crate) fn array_init_data(
         &mut self,
-        instance: u32,
+        instance: InstanceId,
         array: u64,
-        segment: u32,
+        segment: DataIndex,
         [index, from, length]: [u64; 3],
     ) -> Result<()> {
         let of = self.elements(array)?;
         of.check(index, length)?;
         let total = length * u64::from(of.size);
-        let data = &self.instances[instance as usize];
+        let data = &self.instances[instance];
         let module = data.module.clone();
-        let bytes: &[u8] = match data.dropped_data[segment as usize] {
+        let bytes: &[u8] = match data.dropped_data[segment] {
             true => &[],
             false => {
-                let range = module.decoded.info().data[segment as usize].range.clone();
+                let range = module.decoded.info().data[segment].range.clone();
                 &module.decoded.bytes()[range]
             }
         };
@@ -152,20 +153,20 @@ impl StoreInner {
     /// `array.new_data`
     pub(crate) fn array_new_data(
         &mut self,
-        instance: u32,
-        ty: u32,
-        segment: u32,
+        instance: InstanceId,
+        ty: TypeIndex,
+        segment: DataIndex,
         from: u64,
         length: u64,
     ) -> Result<u64> {
         // Before anything is allocated: a length that the segment does not have may be huge.
-        let data = &self.instances[instance as usize];
-        let range = &data.module.decoded.info().data[segment as usize].range;
-        let have = if data.dropped_data[segment as usize] { 0 } else { range.len() as u64 };
-        let size = match self.known_object_type(self.type_number(instance, ty)).map(|ty| &ty.layout)
-        {
+        let data = &self.instances[instance];
+        let range = &data.module.decoded.info().data[segment].range;
+        let have = if data.dropped_data[segment] { 0 } else { range.len() as u64 };
+        let number = self.type_number(instance, ty);
+        let size = match self.known_object_type(number).map(|ty| &ty.layout) {
             Some(Layout::Array(size)) => u64::from(*size),
-            _ => return Err(super::unknown_type(ty)),
+            _ => return Err(super::unknown_type(number)),
         };
         if from.checked_add(length * size).is_none_or(|end| end > have) {
             return Err(TrapCode::MemoryOutOfBounds.into());
@@ -178,16 +179,17 @@ impl StoreInner {
     /// `array.init_elem`: `[index, from, length]`.
     pub(crate) fn array_init_elem(
         &mut self,
-        instance: u32,
+        instance: InstanceId,
         array: u64,
-        segment: u32,
+        segment: ElemIndex,
         [index, from, length]: [u64; 3],
     ) -> Result<()> {
         let of = self.elements(array)?;
         of.check(index, length)?;
         self.check_segment(instance, segment, from, length)?;
-        let storage = self.storage(of.array).ok_or_else(|| super::unknown_type(0))?;
-        let module = self.instances[instance as usize].module.clone();
+        let storage =
+            self.storage(of.array).ok_or_else(|| super::unknown_type(TypeNumber::from_u32(0)))?;
+        let module = self.instances[instance].module.clone();
         let info = module.decoded.info();
         for i in 0..length {
             if i.is_multiple_of(1 << 14) && self.interrupted() {
@@ -202,9 +204,9 @@ impl StoreInner {
     /// `array.new_elem`
     pub(crate) fn array_new_elem(
         &mut self,
-        instance: u32,
-        ty: u32,
-        segment: u32,
+        instance: InstanceId,
+        ty: TypeIndex,
+        segment: ElemIndex,
         from: u64,
         length: u64,
     ) -> Result<u64> {
@@ -214,10 +216,16 @@ impl StoreInner {
         Ok(u64::from(array))
     }
 
-    fn check_segment(&self, instance: u32, segment: u32, from: u64, length: u64) -> Result<()> {
-        let data = &self.instances[instance as usize];
-        let items = &data.module.decoded.info().elements[segment as usize].items;
-        let have = if data.dropped_elements[segment as usize] { 0 } else { items.len() as u64 };
+    fn check_segment(
+        &self,
+        instance: InstanceId,
+        segment: ElemIndex,
+        from: u64,
+        length: u64,
+    ) -> Result<()> {
+        let data = &self.instances[instance];
+        let items = &data.module.decoded.info().elements[segment].items;
+        let have = if data.dropped_elements[segment] { 0 } else { items.len() as u64 };
         if from.checked_add(length).is_none_or(|end| end > have) {
             return Err(TrapCode::TableOutOfBounds.into());
         }

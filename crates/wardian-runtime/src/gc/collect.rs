@@ -18,6 +18,7 @@ use crate::code::registry::Located;
 use crate::gc::objects::Known;
 use crate::store::inner::StoreInner;
 use std::time::Instant;
+use wardian_types::GlobalIndex;
 use wardian_vm::activation;
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::heap::{Heap, Traced};
@@ -140,7 +141,7 @@ impl StoreInner {
         let instances = std::mem::take(&mut self.instances);
         for instance in &instances {
             let count = instance.module.decoded.info().globals.len() as u32;
-            for (at, ty) in (0..count).map(|i| instance.global(i)) {
+            for (at, ty) in (0..count).map(|i| instance.global(GlobalIndex::from_u32(i))) {
                 if ty.content.is_ref() && !ty.content.is_func_ref() {
                     // SAFETY: globals live as long as the store.
                     self.mark_word(unsafe { at.read() });

@@ -7,10 +7,11 @@
 //! | `extern` | the handle, 8 bytes |
 //! | numbers | the bytes, little endian |
 
+use crate::ids::{FuncId, InstanceId};
 use crate::limiter::Limiter;
 use crate::store::inner::StoreInner;
 use crate::{Error, Result};
-use wardian_types::{StorageType, TrapCode, ValType};
+use wardian_types::{StorageType, TrapCode, TypeIndex, TypeNumber, ValType};
 use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE};
 
 impl StoreInner {
@@ -67,11 +68,12 @@ impl StoreInner {
     fn func_in_object(&self, reference: u64) -> u32 {
         // SAFETY: a reference as guests hold it, from a guest of this store or from `write_value`.
         let func = unsafe { self.func_of_reference(reference) };
-        func.map_or(0, |func| func + 1)
+        func.map_or(0, |func| func.as_u32() + 1)
     }
 
     fn func_from_object(&self, handle: u32) -> u64 {
-        let func = handle.checked_sub(1).filter(|func| self.funcs.get(*func).is_some());
+        let func = handle.checked_sub(1).map(FuncId::from_u32);
+        let func = func.filter(|func| self.funcs.get(*func).is_some());
         func.map_or(0, |func| self.reference_to(func))
     }
 
@@ -108,10 +110,15 @@ impl StoreInner {
     }
 
     /// Whether a reference that is not null is to something of a type of an instance's module.
-    pub(crate) fn is_of_module_type(&self, instance: u32, reference: u64, ty: u32) -> Result<bool> {
-        let module = &self.instances[instance as usize].module;
-        let number = module.signatures[ty as usize];
-        let declared = module.decoded.info().types.get(ty as usize);
+    pub(crate) fn is_of_module_type(
+        &self,
+        instance: InstanceId,
+        reference: u64,
+        ty: TypeIndex,
+    ) -> Result<bool> {
+        let module = &self.instances[instance].module;
+        let number = module.signatures[ty];
+        let declared = module.decoded.info().types.get(ty);
         let declared = declared.ok_or_else(|| Error::from(TrapCode::CastFailure))?;
         if declared.func().is_some() {
             // SAFETY: validation: the operand of a cast to a function type is a reference to a function.
@@ -123,7 +130,7 @@ impl StoreInner {
     }
 
     /// Whether a reference is to an object of a type or one of its subtypes.
-    pub(crate) fn is_object_of(&self, reference: u32, number: u32) -> bool {
+    pub(crate) fn is_object_of(&self, reference: u32, number: TypeNumber) -> bool {
         let found = (reference & 1 == 0).then(|| self.object_type(reference)).flatten();
         found.is_some_and(|ty| ty.signature.display().contains(&number))
     }

@@ -36,11 +36,13 @@ pub mod timeline;
 use crate::code::signatures::Signature;
 use crate::error::LimitKind;
 use crate::gc::objects::{Layout, ObjectType, Observer};
+use crate::ids::InstanceId;
 use crate::instance::instantiate::reborrow;
 use crate::limiter::Limiter;
 use crate::store::inner::StoreInner;
 use crate::{Error, ErrorKind, Result};
 pub use access::Initial;
+use wardian_types::{TypeIndex, TypeNumber};
 use wardian_vm::heap::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, STRUCT, array_size};
 use wardian_vm::heap::{Displays, Heap, HeapStats, HeapWords};
 
@@ -127,17 +129,17 @@ impl StoreInner {
     }
 
     /// The type with this number.
-    pub(crate) fn known_object_type(&self, number: u32) -> Option<&ObjectType> {
+    pub(crate) fn known_object_type(&self, number: TypeNumber) -> Option<&ObjectType> {
         self.gc.types.get(&number)
     }
 
     /// The engine's number of a type of an instance's module.
-    fn type_number(&self, instance: u32, ty: u32) -> u32 {
-        self.instances[instance as usize].module.signatures[ty as usize]
+    fn type_number(&self, instance: InstanceId, ty: TypeIndex) -> TypeNumber {
+        self.instances[instance].module.signatures[ty]
     }
 
     /// A struct of a type of an instance's module; its fields are zero.
-    pub(crate) fn new_struct(&mut self, instance: u32, ty: u32) -> Result<u32> {
+    pub(crate) fn new_struct(&mut self, instance: InstanceId, ty: TypeIndex) -> Result<u32> {
         let number = self.type_number(instance, ty);
         // SAFETY: a guest runs, and this is the only use of the limiter.
         let limiter = unsafe { self.running_limiter() };
@@ -145,7 +147,12 @@ impl StoreInner {
     }
 
     /// An array of a type of an instance's module; its elements are zero.
-    pub(crate) fn new_array(&mut self, instance: u32, ty: u32, length: u32) -> Result<u32> {
+    pub(crate) fn new_array(
+        &mut self,
+        instance: InstanceId,
+        ty: TypeIndex,
+        length: u32,
+    ) -> Result<u32> {
         let number = self.type_number(instance, ty);
         // SAFETY: as above.
         let limiter = unsafe { self.running_limiter() };
@@ -154,7 +161,7 @@ impl StoreInner {
 
     pub(crate) fn allocate_struct(
         &mut self,
-        number: u32,
+        number: TypeNumber,
         limiter: Option<&mut dyn Limiter>,
     ) -> Result<u32> {
         let size = match self.gc.types.get(&number).map(|ty| &ty.layout) {
@@ -168,7 +175,7 @@ impl StoreInner {
 
     pub(crate) fn allocate_array(
         &mut self,
-        number: u32,
+        number: TypeNumber,
         length: u32,
         limiter: Option<&mut dyn Limiter>,
     ) -> Result<u32> {
@@ -200,8 +207,8 @@ impl StoreInner {
         Ok(object)
     }
 
-    fn write_header(&self, object: u32, number: u32, length: u32) {
-        self.write_field(object, 0, u64::from(length) << 32 | u64::from(number));
+    fn write_header(&self, object: u32, number: TypeNumber, length: u32) {
+        self.write_field(object, 0, u64::from(length) << 32 | u64::from(number.as_u32()));
     }
 
     /// Room for an object of `size` bytes, all zero.
@@ -215,7 +222,8 @@ impl StoreInner {
         loop {
             // SAFETY: as in `ensure_heap`.
             let words = unsafe { &mut *self.heap_words() };
-            let heap = self.gc.heap.as_mut().ok_or_else(|| unknown_type(0))?;
+            let heap =
+                self.gc.heap.as_mut().ok_or_else(|| unknown_type(TypeNumber::from_u32(0)))?;
             let taken = match stress {
                 true => heap.take_alone(words, size),
                 false => heap.take(words, size),
@@ -310,7 +318,7 @@ impl StoreInner {
     }
 }
 
-fn unknown_type(number: u32) -> Error {
+fn unknown_type(number: TypeNumber) -> Error {
     let message = format!("an object of type #{number}, which the store does not have");
     Error::new(ErrorKind::Internal(message))
 }

@@ -6,7 +6,7 @@ use crate::code::signatures::Signature;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
-use wardian_types::{CompositeType, FieldType, StorageType, StructLayout, ValType};
+use wardian_types::{CompositeType, FieldType, StorageType, StructLayout, TypeNumber, ValType};
 use wardian_vm::heap::{Heap, HeapStats, Holds, Shape, Shapes};
 
 /// Notified of each collection.
@@ -34,7 +34,7 @@ pub struct Gc {
 }
 
 /// By the engine's number.
-pub(crate) type Types = HashMap<u32, ObjectType, BuildHasherDefault<NumberHasher>>;
+pub(crate) type Types = HashMap<TypeNumber, ObjectType, BuildHasherDefault<NumberHasher>>;
 
 /// Numbers are looked up for each operator on whole arrays, and nobody can choose them.
 #[derive(Default)]
@@ -73,7 +73,7 @@ pub enum Layout {
 }
 
 impl Shapes for Gc {
-    fn shape(&self, number: u32) -> Option<&Shape> {
+    fn shape(&self, number: TypeNumber) -> Option<&Shape> {
         self.types.get(&number).map(|ty| &ty.shape)
     }
 }
@@ -82,7 +82,7 @@ impl Shapes for Gc {
 pub(crate) struct Known<'a>(pub(crate) &'a Types);
 
 impl Shapes for Known<'_> {
-    fn shape(&self, number: u32) -> Option<&Shape> {
+    fn shape(&self, number: TypeNumber) -> Option<&Shape> {
         self.0.get(&number).map(|ty| &ty.shape)
     }
 }
@@ -152,12 +152,12 @@ pub enum Referent {
     /// A struct.
     Struct {
         /// The number of its type.
-        number: u32,
+        number: TypeNumber,
     },
     /// An array.
     Array {
         /// The number of its type.
-        number: u32,
+        number: TypeNumber,
         /// How many elements it has.
         length: u32,
     },

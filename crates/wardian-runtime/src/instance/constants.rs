@@ -1,12 +1,13 @@
 //! Constant expressions: initial values of globals and tables, elements and offsets of segments.
 
+use crate::ids::InstanceId;
 use crate::instance::instantiate::reborrow;
 use crate::limiter::Limiter;
 use crate::store::inner::StoreInner;
 use crate::{Error, ErrorKind, Result};
 use std::sync::Arc;
 use wardian_module::{ConstExpr, ConstOp, ElementItems, ModuleInfo};
-use wardian_types::{FieldType, ValType};
+use wardian_types::{ElemIndex, FieldType, GlobalIndex, TypeIndex, TypeNumber, ValType};
 use wardian_vm::heap::shape::first_element;
 
 type Limit<'a, 'b> = &'a mut Option<&'b mut dyn Limiter>;
@@ -19,7 +20,7 @@ impl StoreInner {
     /// There is no room for an object, or somebody stopped the store.
     pub(crate) fn evaluate(
         &mut self,
-        instance: u32,
+        instance: InstanceId,
         expr: &ConstExpr,
         limiter: Limit<'_, '_>,
     ) -> Result<[u64; 2]> {
@@ -37,7 +38,12 @@ impl StoreInner {
         done.map(|()| value)
     }
 
-    fn constant(&mut self, instance: u32, op: ConstOp, limiter: Limit<'_, '_>) -> Result<()> {
+    fn constant(
+        &mut self,
+        instance: InstanceId,
+        op: ConstOp,
+        limiter: Limit<'_, '_>,
+    ) -> Result<()> {
         let value = match op {
             ConstOp::I32(v) => [u64::from(v as u32), 0],
             ConstOp::I64(v) => [v as u64, 0],
@@ -84,14 +90,14 @@ impl StoreInner {
         self.gc.constants.pop().unwrap_or_default()
     }
 
-    fn number_of(&self, instance: u32, ty: u32) -> u32 {
-        self.instances[instance as usize].module.signatures[ty as usize]
+    fn number_of(&self, instance: InstanceId, ty: TypeIndex) -> TypeNumber {
+        self.instances[instance].module.signatures[ty]
     }
 
     fn constant_struct(
         &mut self,
-        instance: u32,
-        ty: u32,
+        instance: InstanceId,
+        ty: TypeIndex,
         default: bool,
         limiter: Limit<'_, '_>,
     ) -> Result<[u64; 2]> {
@@ -100,9 +106,9 @@ impl StoreInner {
         if default {
             return Ok([object.into(), 0]);
         }
-        let module = self.instances[instance as usize].module.clone();
+        let module = self.instances[instance].module.clone();
         let info = module.decoded.info();
-        let fields = info.types[ty as usize].structure().map_or(&[][..], |ty| ty.fields());
+        let fields = info.types[ty].structure().map_or(&[][..], |ty| ty.fields());
         let offsets = info.struct_layout(ty).map_or(&[][..], |layout| &layout.offsets);
         let first = self.gc.constants.len().saturating_sub(fields.len());
         for (i, (field, offset)) in fields.iter().zip(offsets).enumerate() {
@@ -114,9 +120,9 @@ impl StoreInner {
     }
 
     /// What the elements of an array type of the instance's module are.
-    fn element_of(&self, instance: u32, ty: u32) -> Result<FieldType> {
-        let info = self.instances[instance as usize].module.decoded.info();
-        let element = info.types[ty as usize].array().map(|ty| ty.0);
+    fn element_of(&self, instance: InstanceId, ty: TypeIndex) -> Result<FieldType> {
+        let info = self.instances[instance].module.decoded.info();
+        let element = info.types[ty].array().map(|ty| ty.0);
         element.ok_or_else(|| {
             Error::new(ErrorKind::Internal(format!("type {ty} of a constant is no array")))
         })
@@ -124,8 +130,8 @@ impl StoreInner {
 
     fn constant_array(
         &mut self,
-        instance: u32,
-        ty: u32,
+        instance: InstanceId,
+        ty: TypeIndex,
         len: u32,
         limiter: Limit<'_, '_>,
     ) -> Result<[u64; 2]> {
@@ -142,8 +148,8 @@ impl StoreInner {
 
     fn fixed_array(
         &mut self,
-        instance: u32,
-        ty: u32,
+        instance: InstanceId,
+        ty: TypeIndex,
         len: u32,
         limiter: Limit<'_, '_>,
     ) -> Result<[u64; 2]> {
@@ -160,8 +166,8 @@ impl StoreInner {
         Ok([array.into(), 0])
     }
 
-    fn read_global(&self, instance: u32, index: u32) -> [u64; 2] {
-        let (at, ty) = self.instances[instance as usize].global(index);
+    fn read_global(&self, instance: InstanceId, index: GlobalIndex) -> [u64; 2] {
+        let (at, ty) = self.instances[instance].global(index);
         // SAFETY: globals live as long as the store, and have 16 bytes.
         unsafe {
             let high = if ty.content == ValType::V128 { at.add(1).read() } else { 0 };
@@ -176,7 +182,7 @@ impl StoreInner {
     /// Evaluates the element segments that make objects: each use of such a segment finds the same ones.
     pub(crate) fn evaluate_segments(
         &mut self,
-        instance: u32,
+        instance: InstanceId,
         info: &ModuleInfo,
         limiter: Limit<'_, '_>,
     ) -> Result<()> {
@@ -198,7 +204,7 @@ impl StoreInner {
             }
             let values: Arc<[u64]> = self.gc.constants[base..].iter().map(|v| v[0]).collect();
             self.gc.constants.truncate(base);
-            self.instances[instance as usize].elements[segment] = Some(values);
+            self.instances[instance].elements[ElemIndex::from_usize(segment)] = Some(values);
         }
         Ok(())
     }
@@ -206,15 +212,15 @@ impl StoreInner {
     /// An element of a segment, as guests hold it; the segment has not been dropped.
     pub(crate) fn segment_element(
         &mut self,
-        instance: u32,
+        instance: InstanceId,
         info: &ModuleInfo,
-        segment: u32,
+        segment: ElemIndex,
         at: usize,
     ) -> Result<u64> {
-        if let Some(values) = &self.instances[instance as usize].elements[segment as usize] {
+        if let Some(values) = &self.instances[instance].elements[segment] {
             return Ok(values[at]);
         }
-        Ok(match &info.elements[segment as usize].items {
+        Ok(match &info.elements[segment].items {
             ElementItems::Functions(functions) => {
                 let func = self.instance_func(instance, functions[at]);
                 self.reference_to(func)

@@ -1,11 +1,12 @@
 //! Globals of a store as values. Each has 16 bytes, in an instance or in the store's arena.
 
 use crate::Result;
+use crate::ids::InstanceId;
 use crate::store::global::GlobalAt;
 use crate::store::inner::StoreInner;
 use crate::value::Global;
 use crate::value::Val;
-use wardian_types::{GlobalType, ValType};
+use wardian_types::{GlobalIndex, GlobalType, ValType};
 
 impl Global {
     /// Address for an instance that imports it.
@@ -37,8 +38,8 @@ impl StoreInner {
     }
 
     /// A global of an instance by its index there.
-    pub fn instance_global(&self, instance: u32, index: u32) -> Global {
-        let (at, ty) = self.instances[instance as usize].global(index);
+    pub fn instance_global(&self, instance: InstanceId, index: GlobalIndex) -> Global {
+        let (at, ty) = self.instances[instance].global(index);
         Global { store: self.id(), at: GlobalAt(at), ty }
     }
 

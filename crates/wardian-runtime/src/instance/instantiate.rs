@@ -7,6 +7,7 @@ use crate::call::enter::Callable;
 use crate::code::jit::MemoryVariant;
 use crate::code::registry::LoadedCode;
 use crate::error::LimitKind;
+use crate::ids::{FuncId, InstanceId, MemoryId, TableId, TagId};
 use crate::instance::memory::{Source, Supplier, Supply};
 use crate::limiter::{Granted, Limiter};
 use crate::listen::attach::compiled_in;
@@ -23,48 +24,50 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_module::{ConstExpr, ModuleInfo, SegmentMode};
-use wardian_types::{MemoryType, ValType};
+use wardian_types::{
+    FuncIndex, GlobalIndex, IndexVec, MemoryIndex, MemoryType, TableIndex, TagIndex, ValType,
+};
 use wardian_vm::layout::{VmImport, VmMemory, instance};
 
 /// An import whose type has been checked.
 pub enum ImportItem {
     /// A function of the store.
-    Func(u32),
+    Func(FuncId),
     /// A function of the host that is no function of the store.
     Host(Arc<HostDef>),
     /// A table of the store.
-    Table(u32),
+    Table(TableId),
     /// A memory of the store.
-    Memory(u32),
+    Memory(MemoryId),
     /// A memory that several stores share.
     Shared(SharedMemory),
     /// A global.
     Global(crate::value::Global),
     /// A tag of the store.
-    Tag(u32),
+    Tag(TagId),
 }
 
 /// The imports, each kind in the order of its index space.
 #[derive(Default)]
 pub struct Imports {
-    funcs: Vec<ImportedFunc>,
-    tables: Vec<u32>,
-    memories: Vec<MemoryRef>,
-    globals: Vec<usize>,
-    tags: Vec<u32>,
+    funcs: IndexVec<FuncIndex, ImportedFunc>,
+    tables: IndexVec<TableIndex, TableId>,
+    memories: IndexVec<MemoryIndex, MemoryRef>,
+    globals: IndexVec<GlobalIndex, usize>,
+    tags: IndexVec<TagIndex, TagId>,
 }
 
 impl Imports {
     /// Adds the item of the next import.
     pub fn push(&mut self, item: ImportItem) {
         match item {
-            ImportItem::Func(func) => self.funcs.push(ImportedFunc::Func(func)),
-            ImportItem::Host(def) => self.funcs.push(ImportedFunc::Host(def)),
-            ImportItem::Table(table) => self.tables.push(table),
-            ImportItem::Memory(memory) => self.memories.push(MemoryRef::Own(memory)),
-            ImportItem::Shared(shared) => self.memories.push(MemoryRef::Shared(shared)),
-            ImportItem::Global(global) => self.globals.push(global.address()),
-            ImportItem::Tag(tag) => self.tags.push(tag),
+            ImportItem::Func(func) => _ = self.funcs.push(ImportedFunc::Func(func)),
+            ImportItem::Host(def) => _ = self.funcs.push(ImportedFunc::Host(def)),
+            ImportItem::Table(table) => _ = self.tables.push(table),
+            ImportItem::Memory(memory) => _ = self.memories.push(MemoryRef::Own(memory)),
+            ImportItem::Shared(shared) => _ = self.memories.push(MemoryRef::Shared(shared)),
+            ImportItem::Global(global) => _ = self.globals.push(global.address()),
+            ImportItem::Tag(tag) => _ = self.tags.push(tag),
         }
     }
 }
@@ -87,7 +90,7 @@ impl<T: Embedder> StoreData<T> {
         module: &Arc<ModuleInner>,
         imports: Imports,
         options: &Options<'_>,
-    ) -> Result<u32> {
+    ) -> Result<InstanceId> {
         let (instance, start) = self.prepare_instance(module, imports, options)?;
         if let Some(callable) = start {
             // SAFETY: a start function has neither parameters nor results.
@@ -104,7 +107,7 @@ impl<T: Embedder> StoreData<T> {
         module: &Arc<ModuleInner>,
         imports: Imports,
         options: &Options<'_>,
-    ) -> Result<(u32, Option<Callable>)> {
+    ) -> Result<(InstanceId, Option<Callable>)> {
         let (inner, mut limiter) = self.split();
         if let Some(limiter) = &mut limiter
             && inner.instances.len() >= limiter.instances()
@@ -120,7 +123,7 @@ impl<T: Embedder> StoreData<T> {
             instance: options.name,
         });
         let instance = inner.allocate(module, imports, supplier, &mut limiter)?;
-        inner.instances[instance as usize].name = options.name.map(str::to_owned);
+        inner.instances[instance].name = options.name.map(str::to_owned);
         inner.note_sampled_memory(instance);
         inner.link_closing(instance);
         inner.notify_of_closing(instance, options.close_notifiers);
@@ -145,8 +148,8 @@ impl StoreInner {
         imports: Imports,
         supplier: Option<Supply<'_>>,
         limiter: &mut Option<&mut dyn Limiter>,
-    ) -> Result<u32> {
-        let before = (self.memories.len(), self.tables.len());
+    ) -> Result<InstanceId> {
+        let before = (self.memories.next_index(), self.tables.next_index());
         let mut granted = limiter.as_deref_mut().map(Granted::new);
         let mut recorder = granted.as_mut().map(|granted| granted as &mut dyn Limiter);
         // Limiter and allocator are the embedder's, and may panic.
@@ -154,8 +157,8 @@ impl StoreInner {
         let done = catch_unwind(AssertUnwindSafe(build));
         if !matches!(done, Ok(Ok(_))) {
             // Their bounds are in the instance that is given up.
-            self.tables.truncate(before.1);
-            let memories: Vec<_> = self.memories.drain(before.0..).collect();
+            drop(self.tables.truncate(before.1));
+            let memories: Vec<_> = self.memories.truncate(before.0).collect();
             for memory in memories {
                 memory.release(self.engine());
             }
@@ -172,34 +175,35 @@ impl StoreInner {
         mut imports: Imports,
         supplier: Option<Supply<'_>>,
         limiter: &mut Option<&mut dyn Limiter>,
-    ) -> Result<u32> {
+    ) -> Result<InstanceId> {
         let info = module.decoded.info();
         let layout = module.layout;
         let mut vm = Block::new(layout.size() as usize);
-        let position = self.instances.len();
+        let position = self.instances.next_index();
         vm.write(instance::STORE as u32, self.ctx());
         vm.write(instance::OWNER as u32, position);
         vm.write(instance::BUILTINS as u32, wardian_vm::builtin_stubs().as_ptr());
-        vm.write(instance::SIGNATURES as u32, module.signatures.as_ptr());
+        vm.write(instance::SIGNATURES as u32, module.signatures.as_slice().as_ptr());
         self.fill_imports(module, &mut vm, &imports)?;
 
         self.make_memories(module, &mut vm, &mut imports, supplier, limiter)?;
         self.make_tables(module, &mut vm, &mut imports, limiter)?;
 
-        for (index, address) in (0u32..).zip(&imports.globals) {
+        for (index, address) in imports.globals.enumerated() {
             vm.write(layout.global_ref(index), *address);
         }
-        for defined in 0..info.global_inits.len() as u32 {
+        for index in info.globals.indices() {
+            let Some(defined) = info.defined_global(index) else { continue };
             let at = vm.field::<u64>(layout.global(defined));
-            vm.write(layout.global_ref(info.imported_globals + defined), at);
+            vm.write(layout.global_ref(index), at);
         }
 
         self.add_object_types(module)?;
         vm.write(instance::HEAP as u32, self.heap_base());
-        for (index, ty) in (0u32..).zip(&info.tags).skip(info.imported_tags as usize) {
-            let sig = module.signatures[*ty as usize];
+        for (index, ty) in info.tags.enumerated().skip(info.imported_tags as usize) {
+            let sig = module.signatures[*ty];
             let ty = info.signature(*ty).expect("validated: a tag has a function type");
-            let origin = Some((position as u32, index));
+            let origin = Some((position, index));
             imports.tags.push(self.add_tag(ty.clone(), sig, origin));
         }
 
@@ -215,16 +219,16 @@ impl StoreInner {
             listened: Box::default(),
             closed: None,
             state: None,
-            memories: imports.memories.into(),
-            tables: imports.tables.into(),
-            tags: imports.tags.into(),
-            imports: imports.funcs.into(),
-            funcs: Vec::new(),
-            dropped_elements: vec![false; info.elements.len()],
-            elements: vec![None; info.elements.len()],
-            dropped_data: vec![false; info.data.len()],
+            memories: imports.memories,
+            tables: imports.tables,
+            tags: imports.tags,
+            imports: imports.funcs,
+            funcs: IndexVec::new(),
+            dropped_elements: vec![false; info.elements.len()].into(),
+            elements: vec![None; info.elements.len()].into(),
+            dropped_data: vec![false; info.data.len()].into(),
         });
-        Ok(position as u32)
+        Ok(position)
     }
 
     /// Makes the tables that the module defines, and refers to all.
@@ -236,7 +240,8 @@ impl StoreInner {
         limiter: &mut Option<&mut dyn Limiter>,
     ) -> Result<()> {
         let (info, layout) = (module.decoded.info(), module.layout);
-        for (defined, ty) in (0u32..).zip(&info.tables[info.imported_tables as usize..]) {
+        for (index, ty) in info.tables.enumerated() {
+            let Some(defined) = info.defined_table(index) else { continue };
             let at = vm.field(layout.table(defined));
             if limiter.as_mut().is_some_and(|l| self.tables.len() >= l.tables()) {
                 let message = "the store's limits allow no further table";
@@ -244,15 +249,15 @@ impl StoreInner {
             }
             imports.tables.push(self.add_table(ty, Some(at), reborrow(limiter))?);
         }
-        for (index, table) in (0u32..).zip(&imports.tables) {
-            vm.write(layout.table_ref(index), self.tables[*table as usize].vm());
+        for (index, table) in imports.tables.enumerated() {
+            vm.write(layout.table_ref(index), self.tables[*table].vm());
         }
         Ok(())
     }
 
     /// Makes sure that guests of the instance can allocate objects, if its module has types of them.
     fn add_object_types(&mut self, module: &ModuleInner) -> Result<()> {
-        for (ty, declared) in (0u32..).zip(&module.decoded.info().types) {
+        for (ty, declared) in module.decoded.info().types.enumerated() {
             if declared.func().is_none() {
                 self.add_object_type(module.signature(ty))?;
             }
@@ -277,8 +282,8 @@ impl StoreInner {
                     Some(code) => code,
                     None => self.compile_variant(module, variant)?,
                 };
-                for (defined, entry) in (0u32..).zip(&code.entries) {
-                    vm.write(module.layout.entry(defined), *entry);
+                for (defined, entry) in code.functions() {
+                    vm.write(module.layout.entry(defined), entry);
                 }
                 Ok(None)
             }
@@ -325,13 +330,13 @@ impl StoreInner {
         let defs = imports.funcs.iter().filter_map(|f| self.host_def(f));
         let records: Vec<_> = defs.map(|def| self.record_for(def, caller)).collect();
         let mut record = self.funcs.hosts.extend(records);
-        for (index, import) in (0u32..).zip(&imports.funcs) {
+        for (index, import) in imports.funcs.enumerated() {
             let entry = if self.host_def(import).is_some() {
                 let ctx = record.as_ptr() as usize;
                 // SAFETY: there is a record for each host function, and this is at most one past
                 // the last.
                 record = unsafe { record.add(1) };
-                VmImport { code: trampolines[index as usize], ctx, target: 0 }
+                VmImport { code: trampolines[index], ctx, target: 0 }
             } else {
                 let ImportedFunc::Func(func) = import else { continue };
                 match self.import_of_guest(caller, index, *func)? {
@@ -365,19 +370,19 @@ impl StoreInner {
     ) -> Result<()> {
         let (info, layout) = (module.decoded.info(), module.layout);
         let images = module.images();
-        for (index, ty) in (0u32..).zip(&info.memories).skip(info.imported_memories as usize) {
+        for (index, ty) in info.memories.enumerated().skip(info.imported_memories as usize) {
             let source = match supplier {
                 Some(supplier) => Source::Allocator(supplier),
-                None => Source::Engine(images.and_then(|i| i[index as usize].clone())),
+                None => Source::Engine(images.and_then(|i| i[index].clone())),
             };
             let at: NonNull<VmMemory> = vm.field(layout.memory(index));
             imports.memories.push(self.make_memory(ty, source, at, reborrow(limiter))?);
         }
-        for (index, memory) in (0u32..).zip(&imports.memories) {
+        for (index, memory) in imports.memories.enumerated() {
             let at = match memory {
                 MemoryRef::Own(own) => {
-                    let memory = &mut self.memories[*own as usize];
-                    memory.rely_on(info.memories[index as usize].min);
+                    let memory = &mut self.memories[*own];
+                    memory.rely_on(info.memories[index].min);
                     memory.vm().as_ptr().cast_const()
                 }
                 MemoryRef::Shared(shared) => std::ptr::from_ref(shared.vm()),
@@ -414,11 +419,15 @@ impl StoreInner {
     }
 
     /// Which code fits the memories of an instance.
-    fn variant(&self, module: &ModuleInner, memories: &[MemoryRef]) -> MemoryVariant {
+    fn variant(
+        &self,
+        module: &ModuleInner,
+        memories: &IndexVec<MemoryIndex, MemoryRef>,
+    ) -> MemoryVariant {
         let info = module.decoded.info();
         let all_guarded = memories.iter().zip(&info.memories).all(|(memory, ty)| {
             let guarded = match memory {
-                MemoryRef::Own(own) => self.memories[*own as usize].is_guarded(),
+                MemoryRef::Own(own) => self.memories[*own].is_guarded(),
                 MemoryRef::Shared(shared) => shared.is_guarded(),
             };
             // Memories that never can be are checked in either variant.
@@ -432,12 +441,17 @@ impl StoreInner {
     }
 
     /// Globals and segments.
-    fn initialize(&mut self, instance: u32, limiter: &mut Option<&mut dyn Limiter>) -> Result<()> {
-        let module = self.instances[instance as usize].module.clone();
+    fn initialize(
+        &mut self,
+        instance: InstanceId,
+        limiter: &mut Option<&mut dyn Limiter>,
+    ) -> Result<()> {
+        let module = self.instances[instance].module.clone();
         let info = module.decoded.info();
-        for (index, init) in (info.imported_globals..).zip(&info.global_inits) {
+        let defined = info.globals.indices().skip(info.imported_globals as usize);
+        for (index, init) in defined.zip(&info.global_inits) {
             let value = self.evaluate(instance, init, limiter)?;
-            let (at, ty) = self.instances[instance as usize].global(index);
+            let (at, ty) = self.instances[instance].global(index);
             // SAFETY: a global has 16 bytes; no guest runs in the new instance yet.
             unsafe {
                 at.write(value[0]);
@@ -456,19 +470,20 @@ impl StoreInner {
     /// deadline and its cancellation end that.
     fn fill_tables(
         &mut self,
-        instance: u32,
+        instance: InstanceId,
         info: &ModuleInfo,
         limiter: &mut Option<&mut dyn Limiter>,
     ) -> Result<()> {
-        for (index, init) in (info.imported_tables..).zip(&info.table_inits) {
+        let defined = info.tables.indices().skip(info.imported_tables as usize);
+        for (index, init) in defined.zip(&info.table_inits) {
             let Some(init) = init else { continue };
             let value = self.evaluate(instance, init, limiter)?[0];
             if value == 0 {
                 continue;
             }
             let stop = self.stop_check();
-            let table = self.instances[instance as usize].tables[index as usize];
-            for chunk in self.tables[table as usize].elements_mut().chunks_mut(ELEMENTS_CHUNK) {
+            let table = self.instances[instance].tables[index];
+            for chunk in self.tables[table].elements_mut().chunks_mut(ELEMENTS_CHUNK) {
                 if let Some(reason) = stop() {
                     return Err(Error::new(ErrorKind::Stopped(reason)));
                 }
@@ -478,45 +493,45 @@ impl StoreInner {
         Ok(())
     }
 
-    fn initialize_tables(&mut self, instance: u32, info: &ModuleInfo) -> Result<()> {
-        for (segment, elements) in (0u32..).zip(&info.elements) {
+    fn initialize_tables(&mut self, instance: InstanceId, info: &ModuleInfo) -> Result<()> {
+        for (segment, elements) in info.elements.enumerated() {
             if let SegmentMode::Active { index, offset } = &elements.mode {
-                let to = self.offset(instance, offset, info.tables[*index as usize].table64)?;
+                let to = self.offset(instance, offset, info.tables[*index].table64)?;
                 let len = elements.items.len() as u64;
                 self.init_table(instance, *index, segment, [to, 0, len], true)?;
             }
             if elements.mode != SegmentMode::Passive {
-                self.instances[instance as usize].dropped_elements[segment as usize] = true;
+                self.instances[instance].dropped_elements[segment] = true;
             }
         }
         Ok(())
     }
 
-    fn initialize_memories(&mut self, instance: u32, module: &ModuleInner) -> Result<()> {
+    fn initialize_memories(&mut self, instance: InstanceId, module: &ModuleInner) -> Result<()> {
         let info = module.decoded.info();
         let in_image = module.images().is_some();
-        for (segment, data) in (0u32..).zip(&info.data) {
+        for (segment, data) in info.data.enumerated() {
             let SegmentMode::Active { index, offset } = &data.mode else { continue };
             // Images are only for memories of the engine's own.
             let written = in_image && !self.has_custom_memory(instance, *index);
             if !written {
-                let to = self.offset(instance, offset, info.memories[*index as usize].memory64)?;
+                let to = self.offset(instance, offset, info.memories[*index].memory64)?;
                 let len = data.range.len() as u64;
                 self.init_memory(instance, *index, segment, [to, 0, len], true)?;
             }
-            self.instances[instance as usize].dropped_data[segment as usize] = true;
+            self.instances[instance].dropped_data[segment] = true;
         }
         Ok(())
     }
 
-    fn has_custom_memory(&self, instance: u32, memory: u32) -> bool {
-        match self.instances[instance as usize].memories[memory as usize] {
-            MemoryRef::Own(own) => self.memories[own as usize].is_custom(),
+    fn has_custom_memory(&self, instance: InstanceId, memory: MemoryIndex) -> bool {
+        match self.instances[instance].memories[memory] {
+            MemoryRef::Own(own) => self.memories[own].is_custom(),
             MemoryRef::Shared(_) => false,
         }
     }
 
-    fn offset(&mut self, instance: u32, offset: &ConstExpr, is_64: bool) -> Result<u64> {
+    fn offset(&mut self, instance: InstanceId, offset: &ConstExpr, is_64: bool) -> Result<u64> {
         let value = self.evaluate(instance, offset, &mut None)?[0];
         Ok(if is_64 { value } else { u64::from(value as u32) })
     }

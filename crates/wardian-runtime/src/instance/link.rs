@@ -13,7 +13,7 @@ use std::any::TypeId;
 use std::borrow::Cow;
 use std::sync::Arc;
 use wardian_module::ItemIndex;
-use wardian_types::{ExternType, GlobalType, MemoryType, TableType, TagType};
+use wardian_types::{ExternType, GlobalType, MemoryType, TableType, TagType, TypeNumber};
 
 /// What an import is satisfied with.
 #[derive(Clone)]
@@ -84,7 +84,7 @@ struct Wanted {
     ty: ExternType,
     /// The number of a function's or tag's signature. Two types can look equal and be different: one that names itself,
     /// and one that names that type.
-    signature: Option<u32>,
+    signature: Option<TypeNumber>,
 }
 
 /// Checks what can be checked of a module's imports without a store: that they are defined, and the types of
@@ -134,10 +134,8 @@ fn check_each(
     let mut problems = Vec::new();
     for (import, definition) in info.imports.iter().zip(definitions) {
         let signature = match import.item {
-            ItemIndex::Func(func) => {
-                Some(module.signatures[info.functions[func as usize] as usize])
-            }
-            ItemIndex::Tag(tag) => Some(module.signatures[info.tags[tag as usize] as usize]),
+            ItemIndex::Func(func) => Some(module.signatures[info.functions[func]]),
+            ItemIndex::Tag(tag) => Some(module.signatures[info.tags[tag]]),
             _ => None,
         };
         let wanted = Wanted { ty: info.item_type(import.item), signature };
@@ -207,7 +205,7 @@ fn item(store: &StoreInner, wanted: &Wanted, definition: Extern) -> Result<Impor
 fn has_signature(
     store: &StoreInner,
     definition: &Extern,
-    signature: Option<u32>,
+    signature: Option<TypeNumber>,
     looks_equal: bool,
 ) -> bool {
     let (Extern::Func(func), Some(signature)) = (definition, signature) else { return false };
@@ -224,12 +222,12 @@ fn type_of(store: &StoreInner, definition: &Extern) -> ExternType {
     match definition {
         Extern::Func(func) => ExternType::Func(store.func_type(func.index).clone()),
         Extern::Table(_, table) => {
-            let table = &store.tables[*table as usize];
+            let table = &store.tables[*table];
             let min = table.len() as u64;
             ExternType::Table(TableType { min, ..table.ty })
         }
         Extern::Memory(_, memory) => {
-            let memory = &store.memories[*memory as usize];
+            let memory = &store.memories[*memory];
             ExternType::Memory(MemoryType { min: memory.pages(), ..memory.ty })
         }
         Extern::SharedMemory(shared) => ExternType::Memory(shared.ty()),

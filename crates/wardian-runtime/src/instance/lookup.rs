@@ -1,46 +1,44 @@
 //! The functions of instances as functions of the store.
 
+use crate::ids::{FuncId, InstanceId};
 use crate::store::functions::FuncKind;
 use crate::store::inner::StoreInner;
 use crate::store::instance::MemoryRef;
 use crate::store::instance::{ImportedFunc, InstanceData};
 use crate::value::{Extern, Func, Tag};
 use wardian_module::ItemIndex;
+use wardian_types::FuncIndex;
 use wardian_vm::layout::VmFunc;
 
 impl StoreInner {
     /// Something of an instance, by its index there.
-    pub fn instance_item(&mut self, instance: u32, item: ItemIndex) -> Extern {
+    pub fn instance_item(&mut self, instance: InstanceId, item: ItemIndex) -> Extern {
         let store = self.id();
         match item {
             ItemIndex::Func(func) => {
                 Extern::Func(Func { store, index: self.instance_func(instance, func) })
             }
-            ItemIndex::Table(table) => {
-                Extern::Table(store, self.instances[instance as usize].tables[table as usize])
-            }
+            ItemIndex::Table(table) => Extern::Table(store, self.instances[instance].tables[table]),
             ItemIndex::Global(global) => Extern::Global(self.instance_global(instance, global)),
             ItemIndex::Tag(tag) => {
                 Extern::Tag(Tag { store, index: self.instance_tag(instance, tag) })
             }
-            ItemIndex::Memory(memory) => {
-                match &self.instances[instance as usize].memories[memory as usize] {
-                    MemoryRef::Own(index) => Extern::Memory(store, *index),
-                    MemoryRef::Shared(shared) => Extern::SharedMemory(shared.clone()),
-                }
-            }
+            ItemIndex::Memory(memory) => match &self.instances[instance].memories[memory] {
+                MemoryRef::Own(index) => Extern::Memory(store, *index),
+                MemoryRef::Shared(shared) => Extern::SharedMemory(shared.clone()),
+            },
         }
     }
 
     /// The store's function for function `func` of an instance.
-    pub fn instance_func(&mut self, instance: u32, func: u32) -> u32 {
-        let data = &self.instances[instance as usize];
+    pub fn instance_func(&mut self, instance: InstanceId, func: FuncIndex) -> FuncId {
+        let data = &self.instances[instance];
         if let Some(known) = data.func_if_known(func) {
             return known;
         }
         let sig = {
             let info = data.module.decoded.info();
-            data.module.signatures[info.functions[func as usize] as usize]
+            data.module.signatures[info.functions[func]]
         };
         let index = match data.module.decoded.info().defined_function(func) {
             Some(defined) => {
@@ -48,7 +46,7 @@ impl StoreInner {
                 let (_, code, _) = self.code_of(instance, defined);
                 self.add_func(code, ctx, sig, FuncKind::Wasm { instance, func })
             }
-            None => match data.imports[func as usize].clone() {
+            None => match data.imports[func].clone() {
                 ImportedFunc::Func(known) => known,
                 ImportedFunc::Host(def) => {
                     let code = data.import(func).code;
@@ -56,16 +54,16 @@ impl StoreInner {
                 }
             },
         };
-        let data = &mut self.instances[instance as usize];
+        let data = &mut self.instances[instance];
         if data.funcs.is_empty() {
             data.funcs = InstanceData::no_funcs(data.module.decoded.info().functions.len());
         }
-        data.funcs[func as usize] = index;
+        data.funcs[func] = index;
         index
     }
 
     /// The instance whose context is at an address.
-    pub(crate) fn instance_at(&self, vmctx: usize) -> Option<u32> {
+    pub(crate) fn instance_at(&self, vmctx: usize) -> Option<InstanceId> {
         if vmctx == 0 {
             return None;
         }
@@ -73,11 +71,11 @@ impl StoreInner {
         // instances of this store, which hold their position in the store.
         let position =
             unsafe { *((vmctx + wardian_vm::layout::instance::OWNER as usize) as *const usize) };
-        Some(position as u32)
+        Some(InstanceId::from_u32(position as u32))
     }
 
     /// The record of a function.
-    pub(crate) fn vm_func(&self, func: u32) -> &VmFunc {
+    pub(crate) fn vm_func(&self, func: FuncId) -> &VmFunc {
         // SAFETY: records live as long as the store and are only read while guests run.
         unsafe { self.funcs.record(func).as_ref() }
     }

@@ -1,6 +1,7 @@
 //! Making memories in a store, and copying from and to shared ones.
 
 use crate::error::{LimitKind, UsageKind};
+use crate::ids::MemoryId;
 use crate::limiter::Limiter;
 use crate::store::inner::StoreInner;
 use crate::store::memory::{MemoryData, granted, limit_in_bytes};
@@ -90,7 +91,7 @@ impl StoreInner {
         source: Source<'_>,
         vm: Option<NonNull<VmMemory>>,
         mut limiter: Option<&mut dyn Limiter>,
-    ) -> Result<u32> {
+    ) -> Result<MemoryId> {
         let too_large = || unusable(ty, MemoryError::TooLarge(ty.min));
         let want = size_in_bytes(ty, ty.min).ok_or_else(too_large)?;
         if let Some(limiter) = &mut limiter
@@ -103,7 +104,7 @@ impl StoreInner {
         }
         let linear = granted(limiter, (0, want), || self.new_memory(ty, source))?;
         self.memories.push(MemoryData::new(ty, linear, vm));
-        Ok(self.memories.len() as u32 - 1)
+        Ok(MemoryId::from_u32(self.memories.len() as u32 - 1))
     }
 
     fn new_memory(&self, ty: &MemoryType, source: Source<'_>) -> Result<Memory> {

@@ -1,6 +1,7 @@
 //! Making tables in a store, and their elements as values.
 
 use crate::error::{LimitKind, UsageKind};
+use crate::ids::TableId;
 use crate::limiter::Limiter;
 use crate::store::inner::StoreInner;
 use crate::store::table::{MAX_ELEMENTS, TableData, limit_in_elements};
@@ -19,7 +20,7 @@ impl StoreInner {
         ty: &TableType,
         vm: Option<NonNull<VmTable>>,
         mut limiter: Option<&mut dyn Limiter>,
-    ) -> Result<u32> {
+    ) -> Result<TableId> {
         if ty.min > MAX_ELEMENTS {
             return Err(Error::limit(
                 LimitKind::Engine,
@@ -46,14 +47,14 @@ impl StoreInner {
             }
         };
         self.tables.push(TableData::new(ty, elements, vm));
-        Ok(self.tables.len() as u32 - 1)
+        Ok(TableId::from_u32(self.tables.len() as u32 - 1))
     }
 }
 
 impl StoreInner {
     /// An element of a table as a value.
-    pub fn table_get(&self, table: u32, index: u64) -> Option<Val> {
-        let table = &self.tables[table as usize];
+    pub fn table_get(&self, table: TableId, index: u64) -> Option<Val> {
+        let table = &self.tables[table];
         let element = *table.elements().get(usize::try_from(index).ok()?)?;
         // SAFETY: elements come from guests or from `write_value`, and are of the table's type.
         Some(unsafe { self.read_value(ValType::Ref(table.ty.element), &[element]) })
@@ -62,10 +63,10 @@ impl StoreInner {
 
 impl StoreInner {
     /// Sets an element of a table to a value.
-    pub fn table_set(&mut self, table: u32, index: u64, value: &Val) -> Result<()> {
-        let ty = self.tables[table as usize].ty;
+    pub fn table_set(&mut self, table: TableId, index: u64, value: &Val) -> Result<()> {
+        let ty = self.tables[table].ty;
         let value = self.element(&ty, value)?;
-        let elements = self.tables[table as usize].elements_mut();
+        let elements = self.tables[table].elements_mut();
         let len = elements.len();
         let element = usize::try_from(index).ok().and_then(|i| elements.get_mut(i));
         let element = element.ok_or_else(|| {

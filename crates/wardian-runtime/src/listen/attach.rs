@@ -13,6 +13,7 @@
 
 use crate::Result;
 use crate::extension::Extension;
+use crate::ids::{FuncId, InstanceId};
 use crate::listen;
 use crate::listen::hook::{AttachmentState, Entry, Hook, HostTarget, Target};
 use crate::listen::listener::Listener;
@@ -24,13 +25,14 @@ use crate::store::inner::StoreInner;
 use crate::store::instance::ImportedFunc;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use wardian_types::{DefinedFuncIndex, FuncIndex};
 use wardian_vm::layout::{HostFunc, Noted, VmImport, instance};
 
 /// Functions of a module, each with the listeners that are to be notified.
-pub type Chosen = [(u32, Vec<Arc<dyn Listener>>)];
+pub type Chosen = [(FuncIndex, Vec<Arc<dyn Listener>>)];
 
 /// What [`compiled_in`] reads.
-pub fn kept(chosen: Vec<(u32, Vec<Arc<dyn Listener>>)>) -> Extension {
+pub fn kept(chosen: Vec<(FuncIndex, Vec<Arc<dyn Listener>>)>) -> Extension {
     Extension::new(chosen)
 }
 
@@ -44,16 +46,17 @@ impl StoreInner {
     /// Adds listeners to functions of an instance. If it fails nothing is changed.
     pub fn attach(
         &mut self,
-        instance: u32,
+        instance: InstanceId,
         chosen: &Chosen,
         attachment: &Arc<AttachmentState>,
     ) -> Result<()> {
-        let data = &self.instances[instance as usize];
+        let data = &self.instances[instance];
         let (module, variant) = (data.module.clone(), data.variant);
         let info = module.decoded.info();
         // The interpreter notifies the listeners of functions that it interprets.
         let defined = chosen.iter().filter_map(|(func, _)| info.defined_function(*func));
-        let compiled: Vec<u32> = defined.filter(|d| data.plain(*d).is_some()).collect();
+        let compiled: Vec<DefinedFuncIndex> =
+            defined.filter(|d| data.plain(*d).is_some()).collect();
         module.prepare_wrappers(&compiled, variant)?;
         // What notes the callers is there before there is a listener: who imports the function must find
         // code to call in any case. In a tiered engine it is made with the first importer.
@@ -64,7 +67,7 @@ impl StoreInner {
         };
         if needs_noting {
             for (func, _) in chosen {
-                self.engine().noting(module.signature(info.functions[*func as usize]))?;
+                self.engine().noting(module.signature(info.functions[*func]))?;
             }
         }
         for (func, listeners) in chosen {
@@ -100,8 +103,8 @@ impl StoreInner {
             self.replace_listeners(hook, left);
             match &hook.target {
                 Target::Wasm { instance, func, module } => {
-                    let imported = module.decoded.info().imported_functions;
-                    touched.push((*instance, *func - imported));
+                    let defined = module.decoded.info().defined_function(*func);
+                    touched.extend(defined.map(|defined| (*instance, defined)));
                 }
                 Target::Host(host) => unlink_host(hook, host),
             }
@@ -109,7 +112,7 @@ impl StoreInner {
         for (instance, defined) in &touched {
             self.relink(*instance, *defined);
         }
-        let mut instances: Vec<u32> = touched.iter().map(|t| t.0).collect();
+        let mut instances: Vec<InstanceId> = touched.iter().map(|t| t.0).collect();
         instances.dedup();
         instances.into_iter().for_each(|i| self.relink_importers(i));
         self.listening.forget_retired();
@@ -135,47 +138,59 @@ impl StoreInner {
     /// The hook of a function that an instance defines.
     fn guest_hook(
         &mut self,
-        instance: u32,
+        instance: InstanceId,
         module: &Arc<ModuleInner>,
-        defined: u32,
+        defined: DefinedFuncIndex,
     ) -> NonNull<Hook> {
-        let data = &mut self.instances[instance as usize];
+        let data = &mut self.instances[instance];
         let info = module.decoded.info();
         if data.listened.is_empty() {
             data.listened = vec![0; info.bodies.len()].into();
             let table = data.listened.as_ptr();
             data.vm.write(instance::LISTENED as u32, table);
         }
-        if let Some(hook) = NonNull::new(data.listened[defined as usize] as *mut Hook) {
+        if let Some(hook) = NonNull::new(data.listened[defined.index()] as *mut Hook) {
             return hook;
         }
-        let func = info.imported_functions + defined;
+        let func = info.func_index(defined);
         let plain = data.plain(defined);
         let body = plain.map_or(0, |plain| module.wrapper(defined, data.variant, plain).1);
         let hook = self.new_hook(Target::Wasm { instance, func, module: module.clone() });
         // SAFETY: just made.
         unsafe { (*hook.as_ptr()).vm.body = body };
-        self.instances[instance as usize].listened[defined as usize] = hook.as_ptr() as usize;
+        self.instances[instance].listened[defined.index()] = hook.as_ptr() as usize;
         hook
     }
 
     /// What listens to a function of an instance, or did.
-    pub(crate) fn hook(&self, instance: u32, defined: u32) -> Option<*mut Hook> {
-        let hooks = &self.instances[instance as usize].listened;
-        let hook = hooks.get(defined as usize).copied().unwrap_or(0) as *mut Hook;
+    pub(crate) fn hook(
+        &self,
+        instance: InstanceId,
+        defined: DefinedFuncIndex,
+    ) -> Option<*mut Hook> {
+        let hooks = &self.instances[instance].listened;
+        let hook = hooks.get(defined.index()).copied().unwrap_or(0) as *mut Hook;
         (!hook.is_null()).then_some(hook)
     }
 
     /// What listens to a function of an instance now.
-    pub(crate) fn active_hook(&self, instance: u32, defined: u32) -> Option<*mut Hook> {
+    pub(crate) fn active_hook(
+        &self,
+        instance: InstanceId,
+        defined: DefinedFuncIndex,
+    ) -> Option<*mut Hook> {
         // SAFETY: the table holds hooks of this store.
         self.hook(instance, defined).filter(|hook| unsafe { !(**hook).listeners().is_empty() })
     }
 
     /// Code by which a function of an instance is to be called now: from the instance itself, and
     /// from elsewhere; and whether callers from elsewhere are to be noted.
-    pub(crate) fn code_of(&self, instance: u32, defined: u32) -> (usize, usize, bool) {
-        let data = &self.instances[instance as usize];
+    pub(crate) fn code_of(
+        &self,
+        instance: InstanceId,
+        defined: DefinedFuncIndex,
+    ) -> (usize, usize, bool) {
+        let data = &self.instances[instance];
         if data.closed.is_some() {
             let stub = wardian_vm::closed_stub(data.module.decoded.info().defined_type(defined));
             return (stub, stub, false);
@@ -201,14 +216,14 @@ impl StoreInner {
     }
 
     /// Makes callers in the same instance, and through references, use the code of now.
-    pub(crate) fn relink(&mut self, instance: u32, defined: u32) {
+    pub(crate) fn relink(&mut self, instance: InstanceId, defined: DefinedFuncIndex) {
         let (own, other, _) = self.code_of(instance, defined);
-        let data = &mut self.instances[instance as usize];
+        let data = &mut self.instances[instance];
         let layout = data.module.layout;
         data.vm.write(layout.entry(defined), own);
         // To be resolved anew.
         data.vm.write(layout.target(defined), 0u64);
-        let func = data.module.decoded.info().imported_functions + defined;
+        let func = data.module.decoded.info().func_index(defined);
         if let Some(known) = data.func_if_known(func) {
             let identity = self.identity_of(instance, func);
             let record = self.funcs.record(known).as_ptr();
@@ -222,20 +237,20 @@ impl StoreInner {
     }
 
     /// What callers that do without calling a function of an instance know it by: see [`VmFunc::identity`].
-    pub(crate) fn identity_of(&self, instance: u32, func: u32) -> usize {
-        let data = &self.instances[instance as usize];
+    pub(crate) fn identity_of(&self, instance: InstanceId, func: FuncIndex) -> usize {
+        let data = &self.instances[instance];
         let defined = data.module.decoded.info().defined_function(func);
         let is_plain =
-            |defined: &u32| data.closed.is_none() && self.active_hook(instance, *defined).is_none();
+            |defined: &DefinedFuncIndex| data.closed.is_none() && self.active_hook(instance, *defined).is_none();
         let entry = |defined| data.vm.address() + data.module.layout.entry(defined) as usize;
         defined.filter(is_plain).map_or(0, entry)
     }
 
     /// Makes the instances that import from `exporter` use the code of now.
-    pub(crate) fn relink_importers(&mut self, exporter: u32) {
-        for importer in 0..self.instances.len() as u32 {
+    pub(crate) fn relink_importers(&mut self, exporter: InstanceId) {
+        for importer in self.instances.indices() {
             let mut changed = Vec::new();
-            for (import, func) in (0u32..).zip(&self.instances[importer as usize].imports) {
+            for (import, func) in self.instances[importer].imports.enumerated() {
                 let ImportedFunc::Func(func) = func else { continue };
                 if matches!(*self.funcs.kind(*func),
                     FuncKind::Wasm { instance, .. } if instance == exporter)
@@ -244,9 +259,9 @@ impl StoreInner {
                 }
             }
             for (import, func) in changed {
-                let caller = self.instances[importer as usize].vm.address();
+                let caller = self.instances[importer].vm.address();
                 let Ok(Some(entry)) = self.import_of_guest(caller, import, func) else { continue };
-                let data = &mut self.instances[importer as usize];
+                let data = &mut self.instances[importer];
                 let at = data.module.layout.import(import);
                 data.vm.write(at, entry);
             }
@@ -263,13 +278,13 @@ impl StoreInner {
     pub(crate) fn import_of_guest(
         &mut self,
         caller: usize,
-        import: u32,
-        func: u32,
+        import: FuncIndex,
+        func: FuncId,
     ) -> Result<Option<VmImport>> {
         let FuncKind::Wasm { instance, func: in_exporter } = *self.funcs.kind(func) else {
             return Ok(None);
         };
-        let data = &self.instances[instance as usize];
+        let data = &self.instances[instance];
         let info = data.module.decoded.info();
         let Some(defined) = info.defined_function(in_exporter) else { return Ok(None) };
         let ctx = data.vm.address();
@@ -288,13 +303,13 @@ impl StoreInner {
     /// through references to it.
     fn listen_to_import(
         &mut self,
-        instance: u32,
+        instance: InstanceId,
         module: &Arc<ModuleInner>,
-        func: u32,
+        func: FuncIndex,
         entries: &[Entry],
     ) {
-        let data = &self.instances[instance as usize];
-        let Some(def) = self.host_def(&data.imports[func as usize]).cloned() else { return };
+        let data = &self.instances[instance];
+        let Some(def) = self.host_def(&data.imports[func]).cloned() else { return };
         let record = data.import(func).ctx as *mut HostFunc;
         let as_import = Some((module.clone(), func));
         let hook = self.host_hook(record, &def, as_import.clone());
@@ -314,7 +329,7 @@ impl StoreInner {
         &mut self,
         record: *mut HostFunc,
         def: &Arc<HostDef>,
-        import: Option<(Arc<ModuleInner>, u32)>,
+        import: Option<(Arc<ModuleInner>, FuncIndex)>,
     ) -> NonNull<Hook> {
         let known = self.listening.hooks().iter().copied().find(|hook| {
             // SAFETY: hooks live as long as the store.
@@ -338,10 +353,10 @@ impl StoreInner {
     }
 
     /// The machine code that calls of a function run now.
-    pub fn machine_code(&self, instance: u32, func: u32) -> Option<Vec<u8>> {
-        let data = self.instances.get(instance as usize)?;
+    pub fn machine_code(&self, instance: InstanceId, func: FuncIndex) -> Option<Vec<u8>> {
+        let data = self.instances.get(instance)?;
         let defined = data.module.decoded.info().defined_function(func)?;
-        if defined as usize >= data.module.decoded.info().bodies.len() {
+        if defined.index() >= data.module.decoded.info().bodies.len() {
             return None;
         }
         let address = data.vm.read::<usize>(data.module.layout.entry(defined));
@@ -354,8 +369,8 @@ impl StoreInner {
     }
 }
 
-fn data_reference(store: &StoreInner, instance: u32, func: u32) -> Option<u32> {
-    store.instances[instance as usize].func_if_known(func)
+fn data_reference(store: &StoreInner, instance: InstanceId, func: FuncIndex) -> Option<FuncId> {
+    store.instances[instance].func_if_known(func)
 }
 
 /// Lets guests call a host function directly again, if nobody listens any more.

@@ -1,12 +1,13 @@
 //! Hooks: functions that are listened to, who listens, and calls of them that are open.
 
 use super::listener::Listener;
+use crate::ids::InstanceId;
 use crate::module::ModuleInner;
 use crate::store::host::HostDef;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use wardian_types::{FuncType, ValType};
+use wardian_types::{DefinedFuncIndex, FuncIndex, FuncType, ValType};
 use wardian_vm::contain::drop_contained;
 use wardian_vm::layout::{HostFunc, Listened, StoreCtx};
 
@@ -14,7 +15,7 @@ use wardian_vm::layout::{HostFunc, Listened, StoreCtx};
 #[derive(Clone, Copy)]
 pub enum Described<'a> {
     /// One of a module, by its index there, imports included.
-    Module(&'a Arc<ModuleInner>, u32),
+    Module(&'a Arc<ModuleInner>, FuncIndex),
     /// One of the host.
     Host(&'a HostDef),
 }
@@ -24,7 +25,8 @@ impl Described<'_> {
     pub fn body_offset(&self) -> Option<u32> {
         let Described::Module(module, func) = self else { return None };
         let info = module.decoded.info();
-        let range = info.bodies.get(info.defined_function(*func)? as usize)?;
+        let range =
+            info.bodies.get(DefinedFuncIndex::from_usize(info.defined_function(*func)?.index()))?;
         u32::try_from(range.start.checked_sub(info.code_section)?).ok()
     }
 }
@@ -55,14 +57,14 @@ pub(crate) struct Only {
 
 /// What is listened to.
 pub(crate) enum Target {
-    Wasm { instance: u32, func: u32, module: Arc<ModuleInner> },
+    Wasm { instance: InstanceId, func: FuncIndex, module: Arc<ModuleInner> },
     Host(HostTarget),
 }
 
 pub(crate) struct HostTarget {
     pub(crate) def: Arc<HostDef>,
     /// The module that imports it, and as what, if it was found through an import.
-    pub(crate) import: Option<(Arc<ModuleInner>, u32)>,
+    pub(crate) import: Option<(Arc<ModuleInner>, FuncIndex)>,
     /// The record by which guests call it, and what stood in it.
     pub(crate) record: *mut HostFunc,
     pub(crate) dispatch: usize,

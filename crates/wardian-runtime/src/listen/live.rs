@@ -1,5 +1,6 @@
 //! A call of which listeners are notified, as they see it.
 
+use crate::ids::InstanceId;
 use crate::listen::hook::{Described, Hook, OpenCall, Target};
 use crate::store::inner::StoreInner;
 use crate::value::Val;
@@ -71,7 +72,7 @@ impl<'a> LiveCall<'a> {
 
     /// The instance that is called, if it is a guest's function.
     #[inline]
-    pub fn callee(&self) -> Option<u32> {
+    pub fn callee(&self) -> Option<InstanceId> {
         match self.hook().target {
             Target::Wasm { instance, .. } => Some(instance),
             Target::Host(_) => None,
@@ -80,7 +81,7 @@ impl<'a> LiveCall<'a> {
 
     /// The instance that calls.
     #[inline]
-    pub fn caller(&self) -> Option<u32> {
+    pub fn caller(&self) -> Option<InstanceId> {
         self.store.instance_at(self.call.caller)
     }
 

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 use wardian_module::{ConstExpr, ConstOp, Module, SegmentMode};
+use wardian_types::{IndexVec, MemoryIndex};
 use wardian_vm::memory::{MemoryImage, size_in_bytes};
 
 /// For each memory that a module owns its initial contents, if there are any.
-pub type Images = Vec<Option<Arc<MemoryImage>>>;
+pub type Images = IndexVec<MemoryIndex, Option<Arc<MemoryImage>>>;
 
 /// Larger images are written at instantiation instead: mostly they would be zeroes.
 const LARGEST: usize = 256 << 20;
@@ -19,7 +20,7 @@ pub fn build(module: &Module) -> Option<Images> {
     let mut contents: Vec<Vec<u8>> = vec![Vec::new(); info.memories.len()];
     for segment in &info.data {
         let SegmentMode::Active { index, offset } = &segment.mode else { continue };
-        let memory = info.memories.get(*index as usize)?;
+        let memory = info.memories.get(*index)?;
         if !info.owns_memory(*index) {
             return None;
         }
@@ -28,7 +29,7 @@ pub fn build(module: &Module) -> Option<Images> {
         if end > size_in_bytes(memory, memory.min)? || end > LARGEST {
             return None;
         }
-        let contents = &mut contents[*index as usize];
+        let contents = &mut contents[index.index()];
         if contents.len() < end {
             contents.resize(end, 0);
         }

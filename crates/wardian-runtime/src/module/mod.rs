@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use tiers::Tier;
 use wardian_module::ItemIndex;
-use wardian_types::ValType;
+use wardian_types::{DefinedFuncIndex, FuncIndex, IndexVec, TypeIndex, TypeNumber, ValType};
 use wardian_vm::contain::drop_contained;
 use wardian_vm::layout::InstanceLayout;
 
@@ -33,7 +33,7 @@ pub struct ModuleInner {
     /// Where its instances have what.
     pub layout: InstanceLayout,
     /// The engine's number of each of the module's signatures.
-    pub signatures: Box<[u32]>,
+    pub signatures: IndexVec<TypeIndex, TypeNumber>,
     kept_signatures: Box<[Signature]>,
     /// Signatures that are needed besides, of code that is entered in another way.
     further_signatures: Mutex<Vec<Signature>>,
@@ -41,7 +41,7 @@ pub struct ModuleInner {
     guarded: OnceLock<Arc<LoadedCode>>,
     checked: OnceLock<Arc<LoadedCode>>,
     images: OnceLock<Option<Images>>,
-    host_trampolines: OnceLock<Box<[usize]>>,
+    host_trampolines: OnceLock<IndexVec<FuncIndex, usize>>,
     /// For each of the module's signatures its entry trampoline, once it was needed.
     entry_trampolines: OnceLock<Box<[AtomicUsize]>>,
     /// What the embedding API keeps with it, once: the listeners that it was compiled with.
@@ -68,7 +68,7 @@ impl ModuleInner {
         let mut kept_signatures = Vec::with_capacity(decoded.info().types.len());
         decoded.number_types(|group| {
             let group = engine.signatures().of_group(group)?;
-            let first = group.first().map_or(0, Signature::number);
+            let first = group.first().map_or(TypeNumber::FIRST, Signature::number);
             kept_signatures.extend(group);
             Ok::<_, Error>(first)
         })?;
@@ -98,7 +98,7 @@ impl ModuleInner {
     }
 
     /// Types of a function's first locals, parameters first.
-    pub fn local_types(&self, func: u32) -> Vec<ValType> {
+    pub fn local_types(&self, func: FuncIndex) -> Vec<ValType> {
         const MOST: usize = 1000;
         let info = self.decoded.info();
         match info.defined_function(func) {
@@ -218,14 +218,14 @@ impl ModuleInner {
     }
 
     /// The engine's signature of one of the module's types.
-    pub fn signature(&self, ty: u32) -> &Signature {
-        &self.kept_signatures[ty as usize]
+    pub fn signature(&self, ty: TypeIndex) -> &Signature {
+        &self.kept_signatures[ty.index()]
     }
 
     /// The engine's signature of a function, by its position among those that the module defines.
-    pub(crate) fn signature_of(&self, defined: u32) -> &Signature {
+    pub(crate) fn signature_of(&self, defined: DefinedFuncIndex) -> &Signature {
         let info = self.decoded.info();
-        self.signature(info.functions[(info.imported_functions + defined) as usize])
+        self.signature(info.functions[FuncIndex::from_u32((info.func_index(defined)).as_u32())])
     }
 
     /// Keeps a signature, with its trampolines, as long as the module.
@@ -238,31 +238,30 @@ impl ModuleInner {
 
     /// The trampoline by which a function is entered, by its position among those that the module
     /// defines.
-    pub(crate) fn entry_trampoline(&self, defined: u32) -> Result<usize> {
+    pub(crate) fn entry_trampoline(&self, defined: DefinedFuncIndex) -> Result<usize> {
         let info = self.decoded.info();
         let all = self
             .entry_trampolines
             .get_or_init(|| info.types.iter().map(|_| AtomicUsize::new(0)).collect::<Box<[_]>>());
-        let ty = info.functions[(info.imported_functions + defined) as usize];
+        let ty = info.functions[FuncIndex::from_u32((info.func_index(defined)).as_u32())];
         // Whoever reads the address is to see the code.
-        let known = all[ty as usize].load(Ordering::Acquire);
+        let known = all[ty.index()].load(Ordering::Acquire);
         if known != 0 {
             return Ok(known);
         }
         let made = self.engine.trampoline(self.signature(ty))?.entry;
-        all[ty as usize].store(made, Ordering::Release);
+        all[ty.index()].store(made, Ordering::Release);
         Ok(made)
     }
 
     /// For each imported function the code by which guests call it if it is a host function.
-    pub(crate) fn host_trampolines(&self) -> Result<&[usize]> {
+    pub(crate) fn host_trampolines(&self) -> Result<&IndexVec<FuncIndex, usize>> {
         if let Some(known) = self.host_trampolines.get() {
             return Ok(known);
         }
         let info = self.decoded.info();
-        let imported = &info.functions[..info.imported_functions as usize];
-        let imported = (0u32..).zip(imported);
-        let imported = imported.map(|(at, ty)| (info.func_type(at), self.signature(*ty)));
+        let imported = info.functions.indices().take(info.imported_functions as usize);
+        let imported = imported.map(|at| (info.func_type(at), self.signature(info.functions[at])));
         if self.engine.kind() == EngineKind::Compiled {
             self.engine.prepare_trampolines(imported.clone().map(|(_, signature)| signature))?;
         }

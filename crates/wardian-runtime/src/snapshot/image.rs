@@ -2,6 +2,7 @@
 
 use crate::call::closing::{CloseNotifier, CloseState, Closing};
 use crate::error::UsageKind;
+use crate::ids::InstanceId;
 use crate::listen::listener::AbortReason;
 use crate::store::image::ImageData;
 use crate::store::inner::{Embedder, StoreData, StoreInner};
@@ -46,7 +47,7 @@ impl<T: Embedder> StoreData<T> {
         inner.restore_state(&image.state, limiter)?;
         // SAFETY: the context is valid, and no guest runs.
         unsafe { (*inner.ctx()).fuel = image.fuel };
-        for (instance, notifiers) in (0u32..).zip(&image.open) {
+        for (instance, notifiers) in (0..).map(InstanceId::from_u32).zip(&image.open) {
             if let Some(notifiers) = notifiers {
                 inner.reopen(instance, notifiers);
             }
@@ -72,14 +73,14 @@ impl StoreInner {
     }
 
     /// Makes an instance that was closed usable again, with a new life for those who close it.
-    fn reopen(&mut self, instance: u32, notifiers: &[Arc<dyn CloseNotifier>]) {
-        let data = &self.instances[instance as usize];
+    fn reopen(&mut self, instance: InstanceId, notifiers: &[Arc<dyn CloseNotifier>]) {
+        let data = &self.instances[instance];
         if data.state.as_ref().is_none_or(|state| state.is_open()) {
             return;
         }
         let shared = self.shared();
         let store = self.id();
-        let data = &mut self.instances[instance as usize];
+        let data = &mut self.instances[instance];
         let name = data.name.as_deref().or_else(|| data.module.decoded.name());
         let state = CloseState::new(
             shared,

@@ -8,6 +8,7 @@ use crate::store::instance::MemoryRef;
 use crate::store::state::StateCapture;
 use crate::{Error, ErrorKind, Result};
 use std::ptr::NonNull;
+use wardian_types::GlobalIndex;
 
 impl StoreInner {
     /// Notes the state of all instances.
@@ -46,7 +47,7 @@ impl StoreInner {
             self.host_globals.addresses().map(NonNull::cast).collect();
         for instance in &self.instances {
             let count = instance.module.decoded.info().globals.len() as u32;
-            for (at, ty) in (0..count).map(|i| instance.global(i)) {
+            for (at, ty) in (0..count).map(|i| instance.global(GlobalIndex::from_u32(i))) {
                 if ty.mutable {
                     found.push(at);
                 }

@@ -7,6 +7,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use wardian_module::{DebugInfo, SourceLocation};
+use wardian_types::FuncIndex;
 
 /// The calls of a guest, the innermost first.
 #[derive(Clone, Default)]
@@ -23,7 +24,7 @@ pub struct Frame {
     /// The module.
     pub module: Arc<ModuleInner>,
     /// The function, by its index in the module.
-    pub func: u32,
+    pub func: FuncIndex,
     /// The offset in the code section.
     pub offset: Option<u32>,
     /// The locals, in slots, if they are known.
@@ -48,7 +49,7 @@ impl Error {
 
 impl Frame {
     /// A call of which no more than where it is is known.
-    pub fn new(module: Arc<ModuleInner>, func: u32, offset: Option<u32>) -> Frame {
+    pub fn new(module: Arc<ModuleInner>, func: FuncIndex, offset: Option<u32>) -> Frame {
         Frame { module, func, offset, locals: None, objects: Vec::new() }
     }
 

@@ -1,12 +1,13 @@
 //! Beginning and ending to sample the guests of a store.
 
 use crate::error::UsageKind;
+use crate::ids::InstanceId;
 use crate::store::inner::StoreInner;
 use crate::store::instance::MemoryRef;
 use crate::store::samples::{InstanceMemory, SamplePlace, StackPointer};
 use crate::{Error, Result};
 use std::sync::Arc;
-use wardian_types::ValType;
+use wardian_types::{GlobalIndex, MemoryIndex, ValType};
 use wardian_vm::samples::chain::Bytes;
 use wardian_vm::samples::{self};
 
@@ -22,18 +23,18 @@ impl StoreInner {
         unsafe { samples::attach(self.ctx(), &place.ring) };
         self.samples = Some(place.clone());
         for instance in 0..self.instances.len() as u32 {
-            self.note_sampled_memory(instance);
+            self.note_sampled_memory(InstanceId::from_u32(instance));
         }
         Ok(())
     }
 
     /// Lets those who sample the store read the first memory of an instance, if it is the instance's alone and does
     /// not move.
-    pub(crate) fn note_sampled_memory(&self, instance: u32) {
+    pub(crate) fn note_sampled_memory(&self, instance: InstanceId) {
         let Some(place) = &self.samples else { return };
-        let data = &self.instances[instance as usize];
-        let Some(MemoryRef::Own(own)) = data.memories.first() else { return };
-        let memory = &self.memories[*own as usize];
+        let data = &self.instances[instance];
+        let Some(MemoryRef::Own(own)) = data.memories.get(MemoryIndex::FIRST) else { return };
+        let memory = &self.memories[*own];
         if memory.is_custom() || !memory.is_guarded() {
             return;
         }
@@ -42,7 +43,7 @@ impl StoreInner {
         // only while a guest of the store runs.
         let bytes = unsafe { Bytes::new(memory.base(), &raw const (*memory.vm().as_ptr()).len) };
         let globals = (0..data.module.decoded.info().globals.len().min(1) as u32)
-            .map(|index| data.global(index))
+            .map(|index| data.global(GlobalIndex::from_u32(index)))
             .filter(|(_, ty)| ty.content == ValType::I32);
         let stack_pointer = globals.map(|(at, _)| StackPointer(at.cast())).next();
         place.memories().push(InstanceMemory { module: data.module.clone(), bytes, stack_pointer });

@@ -5,6 +5,7 @@ use crate::listen::hook::Hook;
 use crate::listen::hook::{Described, top_of};
 use crate::store::inner::StoreInner;
 use std::ops::Range;
+use wardian_types::DefinedFuncIndex;
 use wardian_vm::frames::{Frames, Step};
 
 /// A walk through the guests of a store whose innermost waits in a call into the host.
@@ -20,7 +21,7 @@ pub struct Walk<'a> {
     gap: Range<usize>,
     pc: usize,
     /// Position of the current function among those that its module defines.
-    defined: u32,
+    defined: DefinedFuncIndex,
     crossed_host: bool,
 }
 
@@ -42,7 +43,7 @@ impl<'a> Walk<'a> {
             code: None,
             gap: 0..0,
             pc: 0,
-            defined: 0,
+            defined: DefinedFuncIndex::from_u32(0),
             crossed_host: false,
         }
     }
@@ -138,8 +139,7 @@ impl<'a> Walk<'a> {
             return top_of(self.top()).0;
         }
         let module = &self.located().module;
-        let imported = module.decoded.info().imported_functions;
-        Described::Module(module, imported + self.defined)
+        Described::Module(module, module.decoded.info().func_index(self.defined))
     }
 
     /// The offset in the code section for a program counter of the current function.

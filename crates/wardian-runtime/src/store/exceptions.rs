@@ -5,17 +5,18 @@
 //! same collection as for the embedder's values finds that out.
 
 use crate::Result;
+use crate::ids::{InstanceId, TagId};
 use crate::limiter::Limiter;
-use wardian_types::FuncType;
+use wardian_types::{FuncType, TagIndex, TypeNumber};
 
 /// A tag of a store.
 pub(crate) struct TagData {
     /// Its parameters are the values that exceptions carry.
     pub(crate) ty: FuncType,
     /// The engine's number for the signature.
-    pub(crate) sig: u32,
+    pub(crate) sig: TypeNumber,
     /// The instance that defines it, and its index there.
-    pub(crate) origin: Option<(u32, u32)>,
+    pub(crate) origin: Option<(InstanceId, TagIndex)>,
 }
 
 /// The exceptions behind the handles of a store.
@@ -46,7 +47,7 @@ pub(crate) struct Exceptions {
 
 struct Slot {
     generation: u32,
-    tag: u32,
+    tag: TagId,
     /// As guests hold them.
     values: Vec<u64>,
     live: bool,
@@ -72,11 +73,17 @@ const FREE: usize = LEAST * (OVERHEAD + 64);
 const MOST_BYTES: usize = MOST * OVERHEAD + MOST_WORDS * 8;
 
 impl Exceptions {
-    pub(crate) fn insert(&mut self, tag: u32, values: &[u64]) -> u64 {
+    pub(crate) fn insert(&mut self, tag: TagId, values: &[u64]) -> u64 {
         self.free_done();
         let position = self.free.pop().unwrap_or_else(|| {
             let values = Vec::new();
-            self.slots.push(Slot { generation: 1, tag: 0, values, live: false, marked: false });
+            self.slots.push(Slot {
+                generation: 1,
+                tag: TagId::from_u32(0),
+                values,
+                live: false,
+                marked: false,
+            });
             self.slots.len() as u32 - 1
         });
         let slot = &mut self.slots[position as usize];
@@ -89,7 +96,7 @@ impl Exceptions {
     }
 
     /// An exception of a checkpoint, to which something will refer; its values are set afterwards.
-    pub(crate) fn restore(&mut self, tag: u32, slots: usize) -> u64 {
+    pub(crate) fn restore(&mut self, tag: TagId, slots: usize) -> u64 {
         let handle = self.insert(tag, &vec![0; slots]);
         self.fresh = None;
         handle
@@ -111,7 +118,7 @@ impl Exceptions {
     /// The tag and the values of an exception; `None` for null, and for what is no handle of this store's.
     pub(crate) fn get(&self, handle: u64) -> Option<(u32, &[u64])> {
         let slot = &self.slots[self.position(handle)? as usize];
-        Some((slot.tag, &slot.values))
+        Some((slot.tag.as_u32(), &slot.values))
     }
 
     /// Notes that an exception is caught by a handler that takes its values, or by one that refers to it

@@ -8,16 +8,18 @@
 
 use super::arena::Arena;
 use super::host::HostDef;
+use crate::ids::{FuncId, InstanceId};
 use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use wardian_types::{FuncIndex, IndexVec, TypeNumber};
 use wardian_vm::layout::{HostFunc, InterpretedFunc, Noted, StoreCtx, VmFunc};
 
 /// Records are in arenas, since code and references have their addresses: they live as long as the store.
 #[derive(Default)]
 pub struct Functions {
     /// By [`VmFunc::index`].
-    all: Vec<FuncData>,
+    all: IndexVec<FuncId, FuncData>,
     arena: Arena<VmFunc>,
     /// Addresses of the records by what objects hold. The context of the store refers to it.
     records: Vec<usize>,
@@ -26,7 +28,7 @@ pub struct Functions {
     /// What compiled code calls interpreted functions with.
     pub(crate) interpreted: Arena<InterpretedFunc>,
     /// What notes the caller of an import, by importing instance and import.
-    noted: HashMap<(usize, u32), NonNull<Noted>>,
+    noted: HashMap<(usize, FuncIndex), NonNull<Noted>>,
     noted_arena: Arena<Noted>,
 }
 
@@ -39,12 +41,12 @@ struct FuncData {
 /// What stands behind a function.
 #[derive(Clone)]
 pub enum FuncKind {
-    /// A function that an instance defines, by its index there.
+    /// A function that an instance defines.
     Wasm {
         /// The instance.
-        instance: u32,
-        /// The function, by its index there, imports included.
-        func: u32,
+        instance: InstanceId,
+        /// Which function of the instance.
+        func: FuncIndex,
     },
     /// A host function.
     Host(Arc<HostDef>),
@@ -53,24 +55,24 @@ pub enum FuncKind {
 impl Functions {
     /// What stands behind a function.
     #[inline]
-    pub fn kind(&self, func: u32) -> &FuncKind {
-        &self.all[func as usize].kind
+    pub fn kind(&self, func: FuncId) -> &FuncKind {
+        &self.all[func].kind
     }
 
     /// The same, if there is a function of that index.
-    pub fn find(&self, func: u32) -> Option<&FuncKind> {
-        self.all.get(func as usize).map(|data| &data.kind)
+    pub fn find(&self, func: FuncId) -> Option<&FuncKind> {
+        self.all.get(func).map(|data| &data.kind)
     }
 
     /// The record of a function.
     #[inline]
-    pub fn record(&self, func: u32) -> NonNull<VmFunc> {
-        self.all[func as usize].vm
+    pub fn record(&self, func: FuncId) -> NonNull<VmFunc> {
+        self.all[func].vm
     }
 
     /// The record of a function, if there is one of that index.
-    pub(crate) fn get(&self, func: u32) -> Option<NonNull<VmFunc>> {
-        self.all.get(func as usize).map(|data| data.vm)
+    pub(crate) fn get(&self, func: FuncId) -> Option<NonNull<VmFunc>> {
+        self.all.get(func).map(|data| data.vm)
     }
 
     /// Adds a function of the store with the number `store`.
@@ -82,12 +84,12 @@ impl Functions {
         &mut self,
         store: u64,
         ctx: *mut StoreCtx,
-        (code, code_ctx, sig): (usize, usize, u32),
+        (code, code_ctx, sig): (usize, usize, TypeNumber),
         (kind, identity): (FuncKind, usize),
-    ) -> u32 {
-        let index = self.all.len() as u32;
+    ) -> FuncId {
+        let index = self.all.next_index();
         // The store's number makes a handle of one store useless in another.
-        let handle = (store << 32) | (u64::from(index) + 1);
+        let handle = (store << 32) | (u64::from(index.as_u32()) + 1);
         let (target, entry) = (0, 0.into());
         let vm = VmFunc { code, ctx: code_ctx, sig, index, handle, target, entry, identity };
         let vm = self.arena.push(vm);
@@ -108,7 +110,7 @@ impl Functions {
     /// The record that notes the caller of an import, made by `make` if there is none yet.
     pub(crate) fn noted(
         &mut self,
-        import: (usize, u32),
+        import: (usize, FuncIndex),
         make: impl FnOnce() -> Noted,
     ) -> NonNull<Noted> {
         let arena = &mut self.noted_arena;

@@ -1,6 +1,7 @@
 //! The inside of a store.
 
 use crate::gc::objects::Gc;
+use crate::ids::{FuncId, InstanceId, MemoryId, TableId, TagId};
 use crate::listen::listening::Listening;
 use crate::store::arena::Arena;
 use crate::store::exceptions::{Exceptions, TagData};
@@ -28,7 +29,7 @@ use crate::{Engine, Error, Result};
 use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
-use wardian_types::FuncType;
+use wardian_types::{FuncType, IndexVec, TypeNumber};
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::interpreted::FrameLayout;
 use wardian_vm::interrupt::Interrupter;
@@ -79,16 +80,16 @@ pub struct StoreInner {
     /// other instances through their functions.
     pub(crate) has_run: bool,
     /// Its instances.
-    pub instances: Vec<InstanceData>,
+    pub instances: IndexVec<InstanceId, InstanceData>,
     /// Its memories that are not shared.
-    pub memories: Vec<MemoryData>,
+    pub memories: IndexVec<MemoryId, MemoryData>,
     /// Its tables.
-    pub tables: Vec<TableData>,
+    pub tables: IndexVec<TableId, TableData>,
     pub(crate) externrefs: ExternRefs,
     /// Objects of guests. Apart, so that a store is small enough to be allocated quickly.
     pub(crate) gc: Box<Gc>,
     pub(crate) exceptions: Exceptions,
-    pub(crate) tags: Vec<TagData>,
+    pub(crate) tags: IndexVec<TagId, TagData>,
     pub(crate) host_globals: Arena<[u64; 2]>,
     pub(crate) host_global_refs: Vec<NonNull<u64>>,
     /// Its functions.
@@ -225,7 +226,13 @@ impl StoreInner {
     }
 
     /// A record that references to a function point to.
-    pub(crate) fn add_func(&mut self, code: usize, ctx: usize, sig: u32, kind: FuncKind) -> u32 {
+    pub(crate) fn add_func(
+        &mut self,
+        code: usize,
+        ctx: usize,
+        sig: TypeNumber,
+        kind: FuncKind,
+    ) -> FuncId {
         let (store, vmctx) = (self.id, self.ctx());
         let identity = match kind {
             FuncKind::Wasm { instance, func } => self.identity_of(instance, func),
@@ -240,14 +247,14 @@ impl StoreInner {
     /// # Safety
     ///
     /// The reference comes from a guest of this store, or from [`Self::reference_to`].
-    pub(crate) unsafe fn func_of_reference(&self, reference: u64) -> Option<u32> {
+    pub(crate) unsafe fn func_of_reference(&self, reference: u64) -> Option<FuncId> {
         // SAFETY: validation keeps guests from making references up, and records live as long as
         // the store.
         unsafe { (reference as *const VmFunc).as_ref().map(|f| f.index) }
     }
 
     /// A reference as guests hold it.
-    pub(crate) fn reference_to(&self, func: u32) -> u64 {
+    pub(crate) fn reference_to(&self, func: FuncId) -> u64 {
         self.funcs.record(func).as_ptr() as u64
     }
 
@@ -268,15 +275,15 @@ impl StoreInner {
         }
         let index = (handle & u64::from(u32::MAX)).checked_sub(1)?;
         let known = handle >> 32 == self.id & u64::from(u32::MAX);
-        let func = self.funcs.get(index as u32).filter(|_| known)?;
+        let func = self.funcs.get(FuncId::from_u32(index as u32)).filter(|_| known)?;
         Some(func.as_ptr() as u64)
     }
 
     /// The signature of a function.
-    pub fn func_type(&self, func: u32) -> &FuncType {
+    pub fn func_type(&self, func: FuncId) -> &FuncType {
         match self.funcs.kind(func) {
             FuncKind::Wasm { instance, func } => {
-                self.instances[*instance as usize].module.decoded.info().func_type(*func)
+                self.instances[*instance].module.decoded.info().func_type(*func)
             }
             FuncKind::Host(def) => &def.ty,
         }

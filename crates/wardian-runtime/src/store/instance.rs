@@ -4,12 +4,16 @@ use super::block::Block;
 use super::host::HostDef;
 use crate::call::closing::CloseState;
 use crate::code::jit::MemoryVariant;
+use crate::ids::{FuncId, MemoryId, TableId, TagId};
 use crate::module::ModuleInner;
 use crate::settings::EngineKind;
 use crate::value::SharedMemory;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use wardian_types::GlobalType;
+use wardian_types::{
+    DataIndex, DefinedFuncIndex, ElemIndex, FuncIndex, GlobalIndex, GlobalType, IndexVec,
+    MemoryIndex, TableIndex, TagIndex,
+};
 use wardian_vm::layout::VmImport;
 
 /// An instance of a store.
@@ -34,29 +38,29 @@ pub struct InstanceData {
     pub(crate) closed: Option<u32>,
     /// What it shares with those who close it and those who want to know, once there are any.
     pub state: Option<Arc<CloseState>>,
-    /// For each memory, imported ones first.
-    pub memories: Box<[MemoryRef]>,
-    /// For each table, its position in the store.
-    pub tables: Box<[u32]>,
-    /// For each tag, imported ones first, its position in the store.
-    pub tags: Box<[u32]>,
-    /// For each imported function what it is.
-    pub(crate) imports: Box<[ImportedFunc]>,
-    /// For each function its position in the store's functions, if it has one yet.
-    pub(crate) funcs: Vec<u32>,
+    /// Its memories.
+    pub memories: IndexVec<MemoryIndex, MemoryRef>,
+    /// Its tables.
+    pub tables: IndexVec<TableIndex, TableId>,
+    /// Its tags.
+    pub tags: IndexVec<TagIndex, TagId>,
+    /// What its imported functions are.
+    pub(crate) imports: IndexVec<FuncIndex, ImportedFunc>,
+    /// The store's function for each function, or [`NONE`].
+    pub(crate) funcs: IndexVec<FuncIndex, FuncId>,
     /// Whether each element segment has been dropped.
-    pub(crate) dropped_elements: Vec<bool>,
+    pub(crate) dropped_elements: IndexVec<ElemIndex, bool>,
     /// The elements of segments whose expressions make objects. The others are evaluated when they are used.
-    pub(crate) elements: Vec<Option<Arc<[u64]>>>,
+    pub(crate) elements: IndexVec<ElemIndex, Option<Arc<[u64]>>>,
     /// Whether each data segment has been dropped.
-    pub(crate) dropped_data: Vec<bool>,
+    pub(crate) dropped_data: IndexVec<DataIndex, bool>,
 }
 
 /// A memory of an instance.
 #[derive(Clone)]
 pub enum MemoryRef {
-    /// Position in the store.
-    Own(u32),
+    /// One of the store.
+    Own(MemoryId),
     /// One that several stores share.
     Shared(SharedMemory),
 }
@@ -65,22 +69,22 @@ pub enum MemoryRef {
 #[derive(Clone)]
 pub enum ImportedFunc {
     /// A function of the store.
-    Func(u32),
+    Func(FuncId),
     /// A host function of a linker, which is no function of the store until somebody asks.
     Host(Arc<HostDef>),
 }
 
 /// Means "none yet" in [`InstanceData::funcs`].
-const NONE: u32 = u32::MAX;
+const NONE: FuncId = FuncId::from_u32(u32::MAX);
 
 impl InstanceData {
-    pub(crate) fn no_funcs(count: usize) -> Vec<u32> {
-        vec![NONE; count]
+    pub(crate) fn no_funcs(count: usize) -> IndexVec<FuncIndex, FuncId> {
+        vec![NONE; count].into()
     }
 
     /// Address of a global's value, and its type.
-    pub fn global(&self, index: u32) -> (NonNull<u64>, GlobalType) {
-        let ty = self.module.decoded.info().globals[index as usize];
+    pub fn global(&self, index: GlobalIndex) -> (NonNull<u64>, GlobalType) {
+        let ty = self.module.decoded.info().globals[index];
         let at = self.vm.read::<usize>(self.module.layout.global_ref(index));
         let at = NonNull::new(at as *mut u64).expect("instantiation filled it");
         (at, ty)
@@ -93,26 +97,26 @@ impl InstanceData {
 
     /// The compiled code of a function that the instance defines, as it is without listeners; none if
     /// it is interpreted.
-    pub(crate) fn plain(&self, defined: u32) -> Option<usize> {
+    pub(crate) fn plain(&self, defined: DefinedFuncIndex) -> Option<usize> {
         let installed = || {
-            let word = self.installed.get(defined as usize / 64);
-            word.is_some_and(|word| word & 1 << (defined % 64) != 0)
+            let word = self.installed.get(defined.index() / 64);
+            word.is_some_and(|word| word & 1 << (defined.index() % 64) != 0)
         };
         let is_compiled = self.module.engine.kind() == EngineKind::Compiled || installed();
         if is_compiled { self.module.compiled(self.variant, defined) } else { None }
     }
 
     /// Whether anything leads to a function that the instance defines.
-    pub(crate) fn is_linked(&self, defined: u32) -> bool {
+    pub(crate) fn is_linked(&self, defined: DefinedFuncIndex) -> bool {
         let (layout, info) = (self.module.layout, self.module.decoded.info());
         self.vm.read::<usize>(layout.entry(defined)) != 0
             || self.vm.read::<u64>(layout.target(defined)) != 0
-            || self.func_if_known(info.imported_functions + defined).is_some()
+            || self.func_if_known(info.func_index(defined)).is_some()
     }
 
     /// Notes that a function runs compiled. Returns whether it did not before.
-    pub(crate) fn set_installed(&mut self, defined: u32) -> bool {
-        let (word, bit) = (defined as usize / 64, 1 << (defined % 64));
+    pub(crate) fn set_installed(&mut self, defined: DefinedFuncIndex) -> bool {
+        let (word, bit) = (defined.index() / 64, 1 << (defined.index() % 64));
         if self.installed.len() <= word {
             self.installed.resize(word + 1, 0);
         }
@@ -122,11 +126,11 @@ impl InstanceData {
     }
 
     /// The store's function for a function, if it has one yet.
-    pub(crate) fn func_if_known(&self, func: u32) -> Option<u32> {
-        self.funcs.get(func as usize).copied().filter(|f| *f != NONE)
+    pub(crate) fn func_if_known(&self, func: FuncIndex) -> Option<FuncId> {
+        self.funcs.get(func).copied().filter(|f| *f != NONE)
     }
 
-    pub(crate) fn import(&self, index: u32) -> VmImport {
+    pub(crate) fn import(&self, index: FuncIndex) -> VmImport {
         self.vm.read(self.module.layout.import(index))
     }
 }

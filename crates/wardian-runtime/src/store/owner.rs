@@ -1,5 +1,6 @@
 //! Which store a context belongs to while a guest of it runs.
 
+use crate::ids::InstanceId;
 use crate::store::host::HostCall;
 use crate::store::inner::{Embedder, StoreData, StoreInner};
 use std::marker::PhantomData;
@@ -123,7 +124,7 @@ impl<'a, T: Embedder> Called<'a, T> {
     }
 
     /// The instance that calls; none if that is not known.
-    pub fn instance(&self) -> Option<u32> {
+    pub fn instance(&self) -> Option<InstanceId> {
         self.inner().instance_at(self.vmctx)
     }
 }

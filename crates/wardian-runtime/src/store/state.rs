@@ -2,7 +2,9 @@
 
 use super::table::TableCapture;
 use crate::gc::timeline::HeapCapture;
+use crate::ids::InstanceId;
 use std::ptr::NonNull;
+use wardian_types::{DataIndex, ElemIndex, IndexVec};
 use wardian_vm::memory::MemoryCapture;
 
 /// Memories, globals and tables of a store at a moment. What is made in the store later is not
@@ -14,7 +16,8 @@ pub struct StateCapture {
     pub(crate) tables: Vec<TableCapture>,
     pub(crate) heap: Option<HeapCapture>,
     /// For each instance which element and data segments were dropped.
-    pub(crate) dropped: Vec<(Vec<bool>, Vec<bool>)>,
+    pub(crate) dropped:
+        IndexVec<InstanceId, (IndexVec<ElemIndex, bool>, IndexVec<DataIndex, bool>)>,
 }
 
 // SAFETY: the addresses are only used with the store that the globals belong to.

@@ -13,6 +13,7 @@ use super::Mapping;
 use crate::system::LAZY_PAGES;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
+use wardian_types::TypeNumber;
 
 /// The table. Rows are written once, before the type's number is known to anybody else.
 #[derive(Debug)]
@@ -46,56 +47,65 @@ impl Displays {
 
     /// Writes the row of a type: the numbers of its supertypes, the outermost first, and last its own. Returns
     /// false if the table has no row for that number.
-    pub fn set(&self, number: u32, display: &[u32]) -> bool {
+    pub fn set(&self, number: TypeNumber, display: &[TypeNumber]) -> bool {
         if !Self::has_row(number) {
             return false;
         }
         for (depth, ancestor) in display.iter().take(Self::DEPTH).enumerate() {
-            self.entry(number, depth).store(ancestor.wrapping_add(1), Ordering::Relaxed);
+            self.entry(number, depth).store(ancestor.as_u32().wrapping_add(1), Ordering::Relaxed);
         }
         true
     }
 
     /// Whether there is a row for a type. Code looks at the rows of all types of objects, and at the last one, which
     /// is no type's.
-    pub const fn has_row(number: u32) -> bool {
-        number < Self::TYPES - 1
+    pub const fn has_row(number: TypeNumber) -> bool {
+        number.as_u32() < Self::TYPES - 1
     }
 
-    fn entry(&self, number: u32, depth: usize) -> &AtomicU32 {
-        assert!(number < Self::TYPES && depth < Self::DEPTH);
-        let at = ((number as usize) << Self::ROW_LOG2) + 4 * depth;
+    fn entry(&self, number: TypeNumber, depth: usize) -> &AtomicU32 {
+        assert!(number.as_u32() < Self::TYPES && depth < Self::DEPTH);
+        let at = (number.index() << Self::ROW_LOG2) + 4 * depth;
         // SAFETY: in the mapping, all of which is accessible and aligned; rows are only accessed by atomics, and by
         // loads of compiled code.
         unsafe { AtomicU32::from_ptr(self.mapping.base().add(at).cast()) }
     }
 
     /// Whether a row has a type at a depth.
-    pub fn has(&self, number: u32, depth: usize, ancestor: u32) -> bool {
-        number < Self::TYPES
+    pub fn has(&self, number: TypeNumber, depth: usize, ancestor: TypeNumber) -> bool {
+        number.as_u32() < Self::TYPES
             && depth < Self::DEPTH
-            && self.entry(number, depth).load(Ordering::Relaxed) == ancestor.wrapping_add(1)
+            && self.entry(number, depth).load(Ordering::Relaxed)
+                == ancestor.as_u32().wrapping_add(1)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Displays;
+    use wardian_types::TypeNumber;
 
     #[test]
     fn rows_say_what_is_above() {
         let displays = Displays::new().unwrap();
-        assert!(displays.set(0, &[0]));
-        assert!(displays.set(7, &[0, 7]));
-        assert!(displays.set(Displays::TYPES - 2, &[0, 7, Displays::TYPES - 2]));
-        assert!(displays.has(7, 0, 0) && displays.has(7, 1, 7) && !displays.has(7, 2, 7));
-        assert!(displays.has(Displays::TYPES - 2, 1, 7));
-        assert!(!displays.set(Displays::TYPES - 1, &[0]));
-        assert!(!displays.has(3, 0, 0));
-        assert!(!displays.set(Displays::TYPES, &[0]));
-        assert!(!displays.has(Displays::TYPES, 0, 0));
+        let set = |number, display: &[u32]| {
+            let display: Vec<_> = display.iter().copied().map(TypeNumber::from_u32).collect();
+            displays.set(TypeNumber::from_u32(number), &display)
+        };
+        let has = |number, depth, ancestor| {
+            displays.has(TypeNumber::from_u32(number), depth, TypeNumber::from_u32(ancestor))
+        };
+        assert!(set(0, &[0]));
+        assert!(set(7, &[0, 7]));
+        assert!(set(Displays::TYPES - 2, &[0, 7, Displays::TYPES - 2]));
+        assert!(has(7, 0, 0) && has(7, 1, 7) && !has(7, 2, 7));
+        assert!(has(Displays::TYPES - 2, 1, 7));
+        assert!(!set(Displays::TYPES - 1, &[0]));
+        assert!(!has(3, 0, 0));
+        assert!(!set(Displays::TYPES, &[0]));
+        assert!(!has(Displays::TYPES, 0, 0));
         let deep: Vec<u32> = (10..30).collect();
-        assert!(displays.set(29, &deep));
-        assert!(displays.has(29, 7, 17) && !displays.has(29, 8, 18));
+        assert!(set(29, &deep));
+        assert!(has(29, 7, 17) && !has(29, 8, 18));
     }
 }

@@ -3,6 +3,7 @@
 use super::shape::{EXTERN_BOX, EXTERN_BOX_TYPE, HEADER, Holds, Shape, Shapes, first_element};
 use super::{Heap, HeapWords, START};
 use crate::torture::{self, Point};
+use wardian_types::TypeNumber;
 
 /// Objects that were seen and whose references were not.
 ///
@@ -111,7 +112,13 @@ impl Heap {
         handle: &mut impl FnMut(u64),
         stop: &impl Fn() -> bool,
     ) -> Traced {
-        let mut reader = Reader { shapes, handle, stop, known: [(0, None); KNOWN], count: 0 };
+        let mut reader = Reader {
+            shapes,
+            handle,
+            stop,
+            known: [(TypeNumber::from_u32(0), None); KNOWN],
+            count: 0,
+        };
         loop {
             if self.drain(&mut reader) == Traced::Stopped {
                 return Traced::Stopped;
@@ -268,14 +275,14 @@ struct Reader<'s, S, H, P> {
     handle: H,
     stop: P,
     /// Shapes found lately.
-    known: [(u32, Option<&'s Shape>); KNOWN],
+    known: [(TypeNumber, Option<&'s Shape>); KNOWN],
     count: u32,
 }
 
 impl<'s, S: Shapes, H, P: Fn() -> bool> Reader<'s, S, H, P> {
     #[inline]
-    fn shape(&mut self, number: u32) -> Option<&'s Shape> {
-        let known = &mut self.known[number as usize % KNOWN];
+    fn shape(&mut self, number: TypeNumber) -> Option<&'s Shape> {
+        let known = &mut self.known[number.index() % KNOWN];
         if known.0 != number || known.1.is_none() {
             *known = (number, self.shapes.shape(number));
         }

@@ -35,6 +35,7 @@ pub use mark::Traced;
 pub use shape::{Holds, Shape, Shapes};
 use std::io;
 use std::time::Duration;
+use wardian_types::TypeNumber;
 
 /// Bytes that references can reach, a power of two: all that 32 bits say, where there is so much address space.
 pub const REACH: usize = if usize::BITS > 32 { (1_u64 << 32) as usize } else { 256 << 20 };
@@ -317,9 +318,9 @@ impl Heap {
 
     /// The two words of an object's header; `None` for what is no offset of an object.
     #[inline]
-    pub fn header(&self, object: u32) -> Option<(u32, u32)> {
+    pub fn header(&self, object: u32) -> Option<(TypeNumber, u32)> {
         let at = self.bytes(object, 0, 8)?.cast::<u32>();
         // SAFETY: eight accessible bytes, aligned since objects are.
-        unsafe { Some((at.read(), at.add(1).read())) }
+        unsafe { Some((TypeNumber::from_u32(at.read()), at.add(1).read())) }
     }
 }

@@ -1,5 +1,7 @@
 //! What the collector knows of types: where the references of an object lie.
 
+use wardian_types::TypeNumber;
+
 /// Bytes of an object's header: the number of its type, then the length of an array or one of [`STRUCT`]
 /// and [`EXTERN_BOX`].
 pub const HEADER: u32 = 8;
@@ -12,7 +14,7 @@ pub const STRUCT: u32 = u32::MAX;
 /// Second word of the header of an object that holds a handle to a value of the embedder's.
 pub const EXTERN_BOX: u32 = u32::MAX - 1;
 /// Type number of such objects, which no type has.
-pub const EXTERN_BOX_TYPE: u32 = super::Displays::TYPES - 1;
+pub const EXTERN_BOX_TYPE: TypeNumber = TypeNumber::from_u32(super::Displays::TYPES - 1);
 /// Second words from this one upwards are no lengths of arrays.
 pub const FIRST_KIND: u32 = u32::MAX - 7;
 /// Objects begin at multiples of this.
@@ -50,10 +52,10 @@ pub enum Holds {
     Handles,
 }
 
-/// Gives the shape of a type by its number.
+/// Gives the shapes of types.
 pub trait Shapes {
     /// The shape; `None` if no object can be of this type.
-    fn shape(&self, number: u32) -> Option<&Shape>;
+    fn shape(&self, number: TypeNumber) -> Option<&Shape>;
 }
 
 /// Offset of the first element of an array whose elements have this many bytes.

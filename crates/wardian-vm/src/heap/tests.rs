@@ -3,18 +3,19 @@
 use super::shape::{STRUCT, array_size, round_up};
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
+use wardian_types::TypeNumber;
 
 /// Structs with two references and a number, arrays of references, arrays of bytes, a box of a handle.
 struct Types([Shape; 4]);
 
-const PAIR: u32 = 0;
-const REFS: u32 = 1;
-const BYTES: u32 = 2;
-const HELD: u32 = 3;
+const PAIR: TypeNumber = TypeNumber::from_u32(0);
+const REFS: TypeNumber = TypeNumber::from_u32(1);
+const BYTES: TypeNumber = TypeNumber::from_u32(2);
+const HELD: TypeNumber = TypeNumber::from_u32(3);
 
 impl Shapes for Types {
-    fn shape(&self, number: u32) -> Option<&Shape> {
-        self.0.get(number as usize)
+    fn shape(&self, number: TypeNumber) -> Option<&Shape> {
+        self.0.get(number.index())
     }
 }
 
@@ -64,13 +65,13 @@ impl Setting {
     }
 
     /// Allocates; checks that all of it is zero.
-    fn make(&mut self, number: u32, length: u32) -> Option<u32> {
-        let size = self.types.0[number as usize].size(length).unwrap();
+    fn make(&mut self, number: TypeNumber, length: u32) -> Option<u32> {
+        let size = self.types.0[number.index()].size(length).unwrap();
         let object = self.heap.take(&mut self.words, size)?;
         for offset in (0..size).step_by(4) {
             assert_eq!(self.read(object, offset), 0, "at {offset} of {size}");
         }
-        self.write(object, 0, number);
+        self.write(object, 0, number.as_u32());
         self.write(object, 4, length);
         Some(object)
     }
@@ -90,7 +91,7 @@ impl Setting {
 #[derive(Default)]
 struct Model {
     /// By offset: type, length, and what it refers to.
-    objects: BTreeMap<u32, (u32, u32, Vec<u32>)>,
+    objects: BTreeMap<u32, (TypeNumber, u32, Vec<u32>)>,
     roots: Vec<u32>,
 }
 
@@ -110,7 +111,7 @@ impl Model {
         let mut end = 0;
         for (at, (number, length, fields)) in &self.objects {
             assert!(*at >= end, "objects overlap");
-            end = *at + setting.types.0[*number as usize].size(*length).unwrap() as u32;
+            end = *at + setting.types.0[number.index()].size(*length).unwrap() as u32;
             assert_eq!(setting.heap.header(*at), Some((*number, *length)));
             for (i, field) in fields.iter().enumerate() {
                 assert_eq!(setting.read(*at, 8 + 4 * i as u64), *field);
@@ -172,7 +173,7 @@ fn random_graphs(capacity: usize, poison: bool, rounds: u32) {
         model.objects.retain(|at, _| alive.contains(at));
         assert_eq!(setting.heap.stats().live_objects, alive.len());
         let bytes = model.objects.values().map(|(number, length, _)| {
-            setting.types.0[*number as usize].size(*length).unwrap() as usize
+            setting.types.0[number.index()].size(*length).unwrap() as usize
         });
         assert_eq!(setting.heap.stats().live_bytes, bytes.sum::<usize>());
         model.check(&setting);
@@ -334,7 +335,7 @@ fn one_object_at_a_time() {
         let mut objects = Vec::new();
         while let Some(object) = setting.heap.take_alone(&mut setting.words, 24) {
             assert_eq!(setting.words.next, setting.words.limit);
-            setting.write(object, 0, PAIR);
+            setting.write(object, 0, PAIR.as_u32());
             setting.write(object, 4, STRUCT);
             objects.push(object);
         }

@@ -20,6 +20,7 @@ use std::time::Duration;
 use wardian_runtime::call::suspend::AsyncCall;
 use wardian_runtime::checkpoint::state::{ImportState, State};
 use wardian_runtime::checkpoint::{Origin, Restored, Target};
+use wardian_runtime::ids::InstanceId;
 use wardian_runtime::instance::link::Lookup;
 use wardian_runtime::module::ModuleInner;
 use wardian_runtime::store::inner::StoreInner;
@@ -128,8 +129,8 @@ impl Resumed {
             place: wait.place,
             time_left: wait.left,
         });
-        let count = store.0.inner.instances.len() as u32;
-        let instances = (0..count).map(|index| Instance { store: id, index }).collect();
+        let instances = store.0.inner.instances.indices();
+        let instances = instances.map(|index| Instance { store: id, index }).collect();
         Resumed { store: id, instances, pending, wait, call }
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use wardian_runtime::call::waits;
 use wardian_runtime::checkpoint::Standing;
+use wardian_runtime::ids::InstanceId;
 use wardian_runtime::listen::hook::AttachmentState;
 use wardian_runtime::store::inner::StoreInner;
 use wardian_vm::contain::discard;
@@ -105,11 +106,12 @@ fn attach_to_all(
     factory: &dyn FunctionListenerFactory,
 ) -> Result<Attachment> {
     // All are chosen before any is attached: a factory may panic.
-    let chosen = (0..store.instances.len()).map(|at| choose(&store.instances[at].module, factory));
+    let chosen = store.instances.enumerated();
+    let chosen = chosen.map(|(at, instance)| (at, choose(&instance.module, factory)));
     let chosen: Vec<_> = chosen.collect();
     let state = AttachmentState::lasting();
-    for (index, chosen) in (0..).zip(&chosen) {
-        if let Err(error) = store.attach(index, chosen, &state) {
+    for (index, chosen) in &chosen {
+        if let Err(error) = store.attach(*index, chosen, &state) {
             state.active.store(false, Ordering::Release);
             store.sweep_attachments();
             return Err(error.into());

@@ -15,6 +15,7 @@ use wardian_runtime::checkpoint::pages::{
 };
 use wardian_runtime::checkpoint::state::ModuleState;
 use wardian_runtime::checkpoint::{Captured, Purpose, Standing};
+use wardian_runtime::ids::InstanceId;
 use wardian_runtime::module::ModuleInner;
 use wardian_runtime::store::inner::StoreInner;
 use wardian_runtime::store::memory::MemoryData;
@@ -265,7 +266,7 @@ fn pack_memory<'a>(
     let own = plan.captured.memories.get(number).map(|own| &store.memories[*own]);
     let contents = Contents {
         bytes: contents_of(store, &plan.captured, number),
-        base: Base::of(&store.instances[memory.item.instance as usize].module.decoded, memory.item),
+        base: Base::of(&store.instances[memory.item.instance()].module.decoded, memory.item),
         parent: parent.map(|parent| &parent.chunks),
         unchanged: marked.zip(own).and_then(|(parent, data)| unchanged_since(data, parent)),
         compress: plan.options.compress && !plan.options.mappable,

@@ -7,7 +7,7 @@ use crate::value::Val;
 use crate::{AsContext, AsContextMut, Module, Result};
 use wardian_runtime::gc::Initial;
 use wardian_runtime::gc::objects::Referent;
-use wardian_types::{ArrayType, CompositeType};
+use wardian_types::{ArrayType, CompositeType, TypeNumber};
 
 /// An array that a guest or the embedder has allocated. See [`AnyRef`].
 ///
@@ -28,7 +28,7 @@ pub struct ArrayRef(pub(super) AnyRef);
 #[derive(Clone, Debug)]
 pub struct ArrayRefPre {
     store: u64,
-    number: u32,
+    number: TypeNumber,
 }
 
 impl ArrayRefPre {

@@ -15,7 +15,7 @@ pub use stats::GcStats;
 pub use structure::{StructRef, StructRefPre};
 use wardian_runtime::gc::objects::Referent;
 use wardian_runtime::store::typed;
-use wardian_types::HeapType;
+use wardian_types::{HeapType, TypeIndex, TypeNumber};
 
 /// A value that guests can compare with `ref.eq`: a struct, an array or an integer of 31 bits (`eqref` without
 /// null).
@@ -281,9 +281,9 @@ fn of_module(
     index: u32,
     is_right: impl Fn(&wardian_types::SubType) -> bool,
     what: &str,
-) -> Result<(u64, u32)> {
+) -> Result<(u64, TypeNumber)> {
     let store = store.as_context_mut();
-    let found = module.0.decoded.info().types.get(index as usize);
+    let found = module.0.decoded.info().types.get(TypeIndex::from_u32(index));
     if !found.is_some_and(is_right) {
         let found = found.map_or("there is none".to_owned(), ToString::to_string);
         return Err(Error::usage(
@@ -297,7 +297,7 @@ fn of_module(
             "the module is of another engine than the store",
         ));
     }
-    let signature = module.0.signature(index).clone();
+    let signature = module.0.signature(TypeIndex::from_u32(index)).clone();
     store.0.inner.keep_signature(signature.clone());
     Ok((store.0.inner.id(), store.0.add_type(&signature)?))
 }
@@ -306,7 +306,7 @@ fn of_module(
 fn of_type(
     store: &mut impl AsContextMut,
     composite: wardian_types::CompositeType,
-) -> Result<(u64, u32)> {
+) -> Result<(u64, TypeNumber)> {
     let store = store.as_context_mut();
     let ty = wardian_types::SubType::plain(composite);
     let group = store.engine().inner().signatures().of_group(&[ty])?;

@@ -5,7 +5,7 @@ use crate::handles::AnyRef;
 use crate::store::check_store;
 use crate::value::Val;
 use crate::{AsContext, AsContextMut, Module, Result};
-use wardian_types::{CompositeType, StructType};
+use wardian_types::{CompositeType, StructType, TypeNumber};
 
 /// A struct that a guest or the embedder has allocated. See [`AnyRef`].
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub struct StructRef(pub(super) AnyRef);
 #[derive(Clone, Debug)]
 pub struct StructRefPre {
     store: u64,
-    number: u32,
+    number: TypeNumber,
 }
 
 impl StructRefPre {

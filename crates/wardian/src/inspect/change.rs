@@ -6,8 +6,10 @@ use crate::handles::{Func, Instance, Table};
 use crate::store::{check_store, same_store};
 use crate::value::Val;
 use crate::{Error, Result, StoreContext, StoreContextMut};
+use wardian_runtime::ids::InstanceId;
 use wardian_runtime::store::inner::StoreInner;
 use wardian_runtime::store::instance::MemoryRef;
+use wardian_types::{FuncIndex, GlobalIndex, MemoryIndex, TableIndex};
 
 impl Instance {
     /// The instance opened up for reading.
@@ -44,7 +46,7 @@ impl Instance {
 #[derive(Debug)]
 pub struct InternalModuleMut<'a> {
     store: &'a mut StoreInner,
-    instance: u32,
+    instance: InstanceId,
 }
 
 impl InternalModuleMut<'_> {
@@ -66,7 +68,7 @@ impl InternalModuleMut<'_> {
         })?;
         let value = value.clone().into();
         crate::global::check_value(self.store, &ty, &value)?;
-        let global = self.store.instance_global(self.instance, index);
+        let global = self.store.instance_global(self.instance, GlobalIndex::from_u32(index));
         Ok(self.store.global_set(&global, &value)?)
     }
 
@@ -76,8 +78,8 @@ impl InternalModuleMut<'_> {
     ///
     /// There is no such memory, or it is shared: then see [`super::MemoryView::shared`].
     pub fn memory_mut(&mut self, index: u32) -> Result<&mut [u8]> {
-        match self.store.instances[self.instance as usize].memories.get(index as usize) {
-            Some(MemoryRef::Own(own)) => Ok(self.store.memories[*own as usize].bytes_mut()),
+        match self.store.instances[self.instance].memories.get(MemoryIndex::from_u32(index)) {
+            Some(MemoryRef::Own(own)) => Ok(self.store.memories[*own].bytes_mut()),
             Some(MemoryRef::Shared(_)) => Err(Error::usage(
                 UsageKind::State,
                 format!("memory {index} is shared; it can only be written through SharedMemory"),
@@ -92,8 +94,8 @@ impl InternalModuleMut<'_> {
     ///
     /// There is no such table or element, or the value is not of the element type.
     pub fn set_table_element(&mut self, table: u32, element: u64, value: &Val) -> Result<()> {
-        let tables = &self.store.instances[self.instance as usize].tables;
-        let index = tables.get(table as usize).copied();
+        let tables = &self.store.instances[self.instance].tables;
+        let index = tables.get(TableIndex::from_u32(table)).copied();
         let index = index.ok_or_else(|| {
             Error::usage(UsageKind::NotFound, format!("there is no table {table}"))
         })?;
@@ -111,7 +113,7 @@ impl InternalModuleMut<'_> {
         if index as usize >= self.as_internal().num_functions() {
             return Err(Error::usage(UsageKind::NotFound, format!("there is no function {index}")));
         }
-        let func = self.store.instance_func(self.instance, index);
+        let func = self.store.instance_func(self.instance, FuncIndex::from_u32(index));
         Ok(Func { store: self.store.id(), index: func })
     }
 }

@@ -6,15 +6,16 @@ use crate::handles::AnyRef;
 use crate::value::Val;
 use crate::{Error, Result};
 use wardian_runtime::gc::objects::Referent;
+use wardian_runtime::ids::InstanceId;
 use wardian_runtime::store::inner::StoreInner;
-use wardian_types::{FieldType, HeapType};
+use wardian_types::{FieldIndex, FieldType, HeapType};
 
 /// A struct or an array, to be read: see [`InternalModule::object`].
 #[derive(Clone)]
 pub struct ObjectView<'a> {
     store: &'a StoreInner,
     /// The instance whose module gives the names.
-    instance: u32,
+    instance: InstanceId,
     object: AnyRef,
     ty: HeapType,
     fields: &'a [FieldType],
@@ -157,7 +158,7 @@ impl<'a> ObjectView<'a> {
 
     /// The name that the module has for a field; none for elements.
     pub fn field_name(&self, index: usize) -> Option<&'a str> {
-        self.module().field_name(self.ty, u32::try_from(index).ok()?)
+        self.module().field_name(self.ty, FieldIndex::from_u32(u32::try_from(index).ok()?))
     }
 
     /// The position of the field with a name.
@@ -176,7 +177,7 @@ impl<'a> ObjectView<'a> {
     }
 
     fn module(&self) -> &'a wardian_runtime::module::ModuleInner {
-        &self.store.instances[self.instance as usize].module
+        &self.store.instances[self.instance].module
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{InternalModule, Source};
 use crate::handles::Tag;
 use wardian_module::ItemIndex;
-use wardian_types::{SubType, TagType};
+use wardian_types::{SubType, TagIndex, TagType, TypeIndex};
 
 impl<'a> InternalModule<'a> {
     /// How many types the module declares.
@@ -13,20 +13,20 @@ impl<'a> InternalModule<'a> {
 
     /// A type that the module declares, by its index. Types that it names are those of the module.
     pub fn type_at(&self, index: u32) -> Option<&'a SubType> {
-        self.info()?.types.get(index as usize)
+        self.info()?.types.get(TypeIndex::from_u32(index))
     }
 
     /// Index of a type by its name in the name section.
     pub fn type_index(&self, name: &str) -> Option<u32> {
         let Source::Live { store, instance } = self.0 else { return None };
-        let names = &store.instances[instance as usize].module.decoded.names().types;
-        names.iter().filter(|(_, n)| *n == name).map(|(index, _)| *index).min()
+        let names = &store.instances[instance].module.decoded.names().types;
+        names.iter().filter(|(_, n)| *n == name).map(|(index, _)| index.as_u32()).min()
     }
 
     /// How many tags it has, imported ones included.
     pub fn num_tags(&self) -> usize {
         match self.0 {
-            Source::Live { store, instance } => store.instances[instance as usize].tags.len(),
+            Source::Live { store, instance } => store.instances[instance].tags.len(),
             Source::Double(_) => 0,
         }
     }
@@ -34,7 +34,7 @@ impl<'a> InternalModule<'a> {
     /// A tag by its index.
     pub fn tag(&self, index: u32) -> Option<Tag> {
         let Source::Live { store, instance } = self.0 else { return None };
-        let tag = *store.instances[instance as usize].tags.get(index as usize)?;
+        let tag = *store.instances[instance].tags.get(TagIndex::from_u32(index))?;
         Some(Tag { store: store.id(), index: tag })
     }
 
@@ -47,13 +47,13 @@ impl<'a> InternalModule<'a> {
     /// Index of a tag by the name that it is exported by, or has in the name section.
     pub fn tag_index(&self, name: &str) -> Option<u32> {
         self.index_of(name, |item| match item {
-            ItemIndex::Tag(index) => Some(index),
+            ItemIndex::Tag(index) => Some(index.as_u32()),
             _ => None,
         })
     }
 
     fn info(&self) -> Option<&'a wardian_module::ModuleInfo> {
         let Source::Live { store, instance } = self.0 else { return None };
-        Some(store.instances[instance as usize].module.decoded.info())
+        Some(store.instances[instance].module.decoded.info())
     }
 }

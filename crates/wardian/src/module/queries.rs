@@ -5,7 +5,7 @@ use crate::{Engine, Frame, inspect::FunctionDefinition};
 use std::ops::Range;
 use wardian_module::{DebugInfo, SourceLocation};
 use wardian_runtime::stack::backtrace::Frame as RawFrame;
-use wardian_types::{CoreFeatures, ExternType, FuncType, HeapType};
+use wardian_types::{CoreFeatures, ExternType, FieldIndex, FuncIndex, FuncType, HeapType};
 
 impl Module {
     /// The engine it was compiled by.
@@ -55,25 +55,25 @@ impl Module {
     /// The name of a function by its index: from the tables of Go's runtime, else the name section, else its
     /// export or import name.
     pub fn func_name(&self, index: u32) -> Option<&str> {
-        self.0.decoded.func_name(index)
+        self.0.decoded.func_name(FuncIndex::from_u32(index))
     }
 
     /// The definition of a function by its index, imports included.
     pub fn function(&self, index: u32) -> Option<FunctionDefinition<'_>> {
         let is_there = (index as usize) < self.info().functions.len();
-        is_there.then(|| FunctionDefinition::of_module(&self.0, index))
+        is_there.then(|| FunctionDefinition::of_module(&self.0, FuncIndex::from_u32(index)))
     }
 
     /// The name of a function for people: demangled, or, if it has none, `func:` and its index, which
     /// [`crate::listener::FunctionFilter::name`] understands too.
     pub fn display_name(&self, index: u32) -> String {
-        self.0.decoded.display_name(index)
+        self.0.decoded.display_name(FuncIndex::from_u32(index))
     }
 
     /// The signature of a function by its index, imports included.
     pub fn func_type(&self, index: u32) -> Option<&FuncType> {
         let info = self.info();
-        info.functions.get(index as usize).and_then(|t| info.signature(*t))
+        info.functions.get(FuncIndex::from_u32(index)).and_then(|t| info.signature(*t))
     }
 
     /// Whether source lines are known, and why not. Debug information that would cost more than a module of
@@ -91,7 +91,7 @@ impl Module {
     /// Where a function begins in its source. None unless the module has tables of that, as those of Go have:
     /// debug information says it of code, [`Module::source_locations`].
     pub fn func_start(&self, index: u32) -> Option<SourceLocation> {
-        self.0.decoded.func_start(index)
+        self.0.decoded.func_start(FuncIndex::from_u32(index))
     }
 
     /// The features without which the module would be invalid. Slow: for tools.
@@ -111,7 +111,7 @@ impl Module {
 
     /// The name that the module has for a field of a struct type: see [`Module::type_name`].
     pub fn field_name(&self, ty: HeapType, field: u32) -> Option<&str> {
-        self.0.field_name(ty, field)
+        self.0.field_name(ty, FieldIndex::from_u32(field))
     }
 }
 
@@ -136,7 +136,8 @@ impl Module {
         sp: u32,
         word: &dyn Fn(u32) -> Option<u64>,
     ) -> (usize, Vec<Frame>) {
-        let (inner, calls) = self.0.decoded.go_callers(frames, sp, word);
+        let frames: Vec<_> = frames.iter().copied().map(FuncIndex::from_u32).collect();
+        let (inner, calls) = self.0.decoded.go_callers(&frames, sp, word);
         let frame = |func, offset| Frame::of(RawFrame::new(self.0.clone(), func, offset));
         (inner, calls.into_iter().map(|call| frame(call.func, call.offset)).collect())
     }

@@ -3,6 +3,7 @@
 use petgraph::algo::dominators::simple_fast;
 use petgraph::graph::{DiGraph, NodeIndex};
 use wardian_module::{ConstExpr, ConstOp, ElementItems, ItemIndex, Module};
+use wardian_types::{DefinedFuncIndex, FuncIndex};
 use wasmparser::{BinaryReader, FunctionBody, Operator};
 
 /// For each function that the module defines, how many bytes would go with it if nobody called it any
@@ -17,8 +18,8 @@ pub(super) fn sizes(module: &Module) -> Vec<usize> {
     for _ in &info.bodies {
         graph.add_node(());
     }
-    let node = |function: u32| {
-        info.defined_function(function).map(|defined| NodeIndex::new(defined as usize + 1))
+    let node = |function: FuncIndex| {
+        info.defined_function(function).map(|defined| NodeIndex::new(defined.index() + 1))
     };
     for function in roots(module).into_iter().filter_map(node) {
         graph.add_edge(root, function, ());
@@ -40,7 +41,8 @@ pub(super) fn sizes(module: &Module) -> Vec<usize> {
     order.sort_unstable_by_key(|(depth, _)| std::cmp::Reverse(*depth));
     for (_, node) in order {
         if let Some(outer) = dominators.immediate_dominator(node) {
-            sizes[node.index()] += info.bodies[node.index() - 1].len();
+            sizes[node.index()] +=
+                info.bodies[DefinedFuncIndex::from_usize(node.index() - 1)].len();
             sizes[outer.index()] += sizes[node.index()];
         }
     }
@@ -74,19 +76,19 @@ fn depths(
 }
 
 /// Functions that can be called without being named by a call.
-fn roots(module: &Module) -> Vec<u32> {
+fn roots(module: &Module) -> Vec<FuncIndex> {
     let info = module.info();
     let exported = info.exports.iter().filter_map(|export| match export.item {
         ItemIndex::Func(index) => Some(index),
         _ => None,
     });
-    let mut roots: Vec<u32> = exported.chain(info.start).collect();
+    let mut roots: Vec<FuncIndex> = exported.chain(info.start).collect();
     let references = |expression: &ConstExpr| {
         let references = expression.ops.iter().filter_map(|op| match op {
             ConstOp::RefFunc(index) => Some(*index),
             _ => None,
         });
-        references.collect::<Vec<u32>>()
+        references.collect::<Vec<FuncIndex>>()
     };
     roots.extend(info.global_inits.iter().flat_map(references));
     roots.extend(info.table_inits.iter().flatten().flat_map(references));
@@ -100,16 +102,18 @@ fn roots(module: &Module) -> Vec<u32> {
 }
 
 /// Functions that a body calls, and those that it makes references to.
-fn uses(body: &[u8]) -> (Vec<u32>, Vec<u32>) {
+fn uses(body: &[u8]) -> (Vec<FuncIndex>, Vec<FuncIndex>) {
     let (mut called, mut referred) = (Vec::new(), Vec::new());
     // The body is valid, so that reading it does not fail.
     if let Ok(operators) = FunctionBody::new(BinaryReader::new(body, 0)).get_operators_reader() {
         for operator in operators.into_iter().map_while(Result::ok) {
             match operator {
                 Operator::Call { function_index } | Operator::ReturnCall { function_index } => {
-                    called.push(function_index);
+                    called.push(FuncIndex::from_u32(function_index));
                 }
-                Operator::RefFunc { function_index } => referred.push(function_index),
+                Operator::RefFunc { function_index } => {
+                    referred.push(FuncIndex::from_u32(function_index))
+                }
                 _ => {}
             }
         }

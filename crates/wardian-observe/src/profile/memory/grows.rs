@@ -1,6 +1,6 @@
 //! Functions that can make a memory grow: those whose code has `memory.grow`.
 
-use wardian::inspect::FunctionDefinition;
+use wardian::inspect::{FuncIndex, FunctionDefinition};
 use wasmparser::{BinaryReader, FunctionBody, Operator};
 
 /// Whether the function's own code can make a memory grow.
@@ -9,8 +9,8 @@ pub(super) fn can_grow(definition: &FunctionDefinition<'_>) -> bool {
         return false;
     };
     let info = module.info();
-    let defined = func.checked_sub(info.imported_functions);
-    let Some(range) = defined.and_then(|at| info.bodies.get(at as usize)) else { return false };
+    let defined = info.defined_function(FuncIndex::from_u32(func));
+    let Some(range) = defined.and_then(|at| info.bodies.get(at)) else { return false };
     // Most functions do not even have the byte.
     let body = &module.bytes()[range.clone()];
     body.contains(&0x40) && has_grow(body)

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 use wardian_module::ModuleInfo;
-use wardian_types::{FuncType, TrapCode};
+use wardian_types::{DefinedFuncIndex, FuncType, LocalIndex, TagIndex, TrapCode, TypeNumber};
 use wardian_vm::unwind::Saved;
 
 /// Machine code of a module: there is none in this build.
@@ -14,6 +14,21 @@ pub struct CompiledCode(Never);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Never {}
+
+wardian_types::index_types! {
+    /// A function of compiled code.
+    pub struct CompiledIndex;
+}
+
+impl CompiledIndex {
+    pub(crate) const fn of_whole(defined: DefinedFuncIndex) -> CompiledIndex {
+        CompiledIndex(defined.as_u32())
+    }
+
+    pub(crate) const fn in_whole(self) -> DefinedFuncIndex {
+        DefinedFuncIndex::from_u32(self.0)
+    }
+}
 
 /// Machine code of a function.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +88,7 @@ impl CapturedFrame<'_> {
     }
 
     /// Where its locals are.
-    pub fn locals(self) -> impl Iterator<Item = (u32, i32)> {
+    pub fn locals(self) -> impl Iterator<Item = (LocalIndex, i32)> {
         std::iter::from_fn(move || match self.code.0 {})
     }
 
@@ -87,7 +102,7 @@ impl CapturedFrame<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct Handler {
     /// The tag that it catches.
-    pub tag: Option<u32>,
+    pub tag: Option<TagIndex>,
     /// Whether it takes a reference to the exception.
     pub(crate) by_reference: bool,
     /// Its number in the function.
@@ -206,9 +221,9 @@ impl Compiler {
         &self,
         _: &ModuleInfo,
         _: &[u8],
-        _: u32,
+        _: DefinedFuncIndex,
         _: MemoryVariant,
-        _: &[(u32, u32)],
+        _: &[(u32, DefinedFuncIndex)],
     ) -> Compiled {
         match self.0 {}
     }
@@ -217,7 +232,7 @@ impl Compiler {
         &self,
         _: &ModuleInfo,
         _: &[u8],
-        _: u32,
+        _: DefinedFuncIndex,
         _: MemoryVariant,
     ) -> Compiled {
         match self.0 {}
@@ -227,10 +242,10 @@ impl Compiler {
         &self,
         _: &ModuleInfo,
         _: &[u8],
-        _: u32,
+        _: DefinedFuncIndex,
         _: u32,
         _: MemoryVariant,
-        _: &[(u32, u32)],
+        _: &[(u32, DefinedFuncIndex)],
     ) -> Compiled {
         match self.0 {}
     }
@@ -242,14 +257,14 @@ impl Compiler {
     pub(crate) fn listener_wrapper(
         &self,
         _: &ModuleInfo,
-        _: u32,
+        _: DefinedFuncIndex,
         _: CallerOf,
         _: bool,
     ) -> Compiled {
         match self.0 {}
     }
 
-    pub(crate) fn makes_tail_calls(_: &ModuleInfo, _: &[u8], _: u32) -> bool {
+    pub(crate) fn makes_tail_calls(_: &ModuleInfo, _: &[u8], _: DefinedFuncIndex) -> bool {
         false
     }
 
@@ -296,11 +311,11 @@ impl CompiledCode {
         match self.0 {}
     }
 
-    pub fn function(&self, _: u32) -> Range<u32> {
+    pub fn function(&self, _: CompiledIndex) -> Range<u32> {
         match self.0 {}
     }
 
-    pub fn find(&self, _: u32) -> Option<u32> {
+    pub fn find(&self, _: u32) -> Option<CompiledIndex> {
         match self.0 {}
     }
 
@@ -336,7 +351,7 @@ impl CompiledCode {
         match self.0 {}
     }
 
-    pub(crate) fn extract(&self, _: u32, _: &[u8]) -> Option<CompiledFunction> {
+    pub(crate) fn extract(&self, _: CompiledIndex, _: &[u8]) -> Option<CompiledFunction> {
         match self.0 {}
     }
 

@@ -3,12 +3,13 @@
 use super::awaited::Awaited;
 use super::published::{Published, TierState};
 use super::queue::{Job, Work};
-use crate::code::jit::{CompiledFunction, MemoryVariant};
+use crate::code::jit::{CompiledFunction, CompiledIndex, MemoryVariant};
 use crate::code::registry::LoadedCode;
 use crate::module::ModuleInner;
 use crate::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, OnceLock};
+use wardian_types::DefinedFuncIndex;
 use wardian_vm::torture::{self, Point};
 
 /// Compiled code of a module's functions and loops, for both variants of its memories.
@@ -17,9 +18,9 @@ pub struct Tier {
     guarded: HotCode,
     checked: HotCode,
     /// What functions call of which there is code.
-    callees: Mutex<HashMap<u32, Arc<[u32]>>>,
+    callees: Mutex<HashMap<DefinedFuncIndex, Arc<[DefinedFuncIndex]>>>,
     /// How long compiling functions takes that became hot, in microseconds.
-    costs: Mutex<HashMap<u32, u64>>,
+    costs: Mutex<HashMap<DefinedFuncIndex, u64>>,
     /// What is compiled for guests that wait for it.
     pub(super) awaited: Awaited,
 }
@@ -30,10 +31,10 @@ struct HotCode {
     /// How far each function is.
     functions: OnceLock<Box<[Published]>>,
     /// Loops that somebody wanted, by function.
-    loops: Mutex<HashMap<u32, Loops>>,
+    loops: Mutex<HashMap<DefinedFuncIndex, Loops>>,
     loaded: Mutex<Vec<Arc<LoadedCode>>>,
     /// Functions that are to be kept for other processes.
-    made: Mutex<BTreeMap<u32, CompiledFunction>>,
+    made: Mutex<BTreeMap<DefinedFuncIndex, CompiledFunction>>,
 }
 
 /// What is known of a function's loops.
@@ -82,14 +83,14 @@ impl ModuleInner {
     /// The compiled code of a function, by its position among those that the module defines, if there
     /// is some.
     #[inline]
-    pub fn compiled(&self, variant: MemoryVariant, defined: u32) -> Option<usize> {
+    pub fn compiled(&self, variant: MemoryVariant, defined: DefinedFuncIndex) -> Option<usize> {
         if let Some(all) = self.loaded(variant)
-            && all.entries[defined as usize] != 0
+            && all.entries[CompiledIndex::of_whole(defined)] != 0
         {
-            return Some(all.entries[defined as usize]);
+            return Some(all.entries[CompiledIndex::of_whole(defined)]);
         }
         let functions = self.tier.of(variant).functions.get()?;
-        match functions[defined as usize].get() {
+        match functions[defined.index()].get() {
             Some(TierState::Compiled(address)) => Some(address),
             _ => None,
         }
@@ -102,7 +103,7 @@ impl ModuleInner {
     pub(crate) fn want_function(
         self: &Arc<Self>,
         variant: MemoryVariant,
-        defined: u32,
+        defined: DefinedFuncIndex,
         stop: &dyn Fn() -> bool,
     ) -> TierState {
         let count = self.decoded.info().bodies.len();
@@ -111,7 +112,7 @@ impl ModuleInner {
             .of(variant)
             .functions
             .get_or_init(|| (0..count).map(|_| Published::default()).collect::<Box<[_]>>());
-        let state = &functions[defined as usize];
+        let state = &functions[defined.index()];
         if let Some(known @ (TierState::Failed | TierState::Compiled(_))) = state.get() {
             return known;
         }
@@ -129,7 +130,7 @@ impl ModuleInner {
     pub(crate) fn want_loop(
         self: &Arc<Self>,
         variant: MemoryVariant,
-        defined: u32,
+        defined: DefinedFuncIndex,
         header: u32,
         stop: &dyn Fn() -> bool,
     ) -> TierState {
@@ -154,7 +155,7 @@ impl ModuleInner {
     pub(crate) fn loop_entered(
         self: &Arc<Self>,
         variant: MemoryVariant,
-        defined: u32,
+        defined: DefinedFuncIndex,
         stop: &dyn Fn() -> bool,
     ) {
         let mut loops = self.tier.of(variant).loops();
@@ -168,7 +169,7 @@ impl ModuleInner {
 
     /// What a function calls by index, all of them by their positions among those that the module
     /// defines.
-    pub(crate) fn callees(&self, defined: u32) -> Arc<[u32]> {
+    pub(crate) fn callees(&self, defined: DefinedFuncIndex) -> Arc<[DefinedFuncIndex]> {
         let mut known = self.tier.callees.lock().unwrap_or_else(|e| e.into_inner());
         let find = || {
             let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
@@ -178,12 +179,12 @@ impl ModuleInner {
     }
 
     /// Whether compiling a function would take a thread for so long that others suffer.
-    fn is_too_complex(&self, defined: u32) -> bool {
+    fn is_too_complex(&self, defined: DefinedFuncIndex) -> bool {
         self.cost(defined) > MOST
     }
 
     /// Microseconds that compiling a function may take.
-    fn cost(&self, defined: u32) -> u64 {
+    fn cost(&self, defined: DefinedFuncIndex) -> u64 {
         let mut costs = self.tier.costs.lock().unwrap_or_else(|e| e.into_inner());
         let find = || {
             let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
@@ -210,7 +211,7 @@ impl ModuleInner {
         match work {
             Work::Function { defined, .. } => {
                 if let Some(functions) = tier.functions.get() {
-                    functions[defined as usize].settle(address);
+                    functions[defined.index()].settle(address);
                 }
             }
             Work::Loop { defined, header, .. } => {
@@ -240,9 +241,12 @@ impl ModuleInner {
         let kept = self.is_kept(work).then(|| function.clone());
         let code = compiler.assemble(vec![function]).map_err(fail)?;
         self.engine.check_code(code.text().len())?;
-        let code = Arc::new(LoadedCode::publish_some(code, vec![work.defined()])?);
+        let code = Arc::new(LoadedCode::publish_some(
+            code,
+            vec![work.defined()],
+        )?);
         self.engine.code().insert(self, &code);
-        let address = code.entries[0];
+        let address = code.entries[CompiledIndex::from_u32(0)];
         let tier = self.tier.of(work.variant());
         tier.loaded.lock().unwrap_or_else(|e| e.into_inner()).push(code);
         if let Some(function) = kept {
@@ -267,7 +271,7 @@ impl ModuleInner {
             return;
         }
         let before = self.loaded(variant);
-        let functions = (0..self.decoded.info().bodies.len() as u32).map(|defined| {
+        let functions = self.decoded.info().bodies.indices().map(|defined| {
             let known = made.remove(&defined);
             known.or_else(|| before?.extract(defined)).unwrap_or_default()
         });
@@ -281,7 +285,7 @@ impl ModuleInner {
 }
 
 impl HotCode {
-    fn loops(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Loops>> {
+    fn loops(&self) -> std::sync::MutexGuard<'_, HashMap<DefinedFuncIndex, Loops>> {
         self.loops.lock().unwrap_or_else(|e| e.into_inner())
     }
 }

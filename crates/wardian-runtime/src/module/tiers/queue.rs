@@ -5,6 +5,7 @@ use crate::module::ModuleInner;
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::Duration;
+use wardian_types::DefinedFuncIndex;
 use wardian_vm::torture::{self, Point};
 
 /// What an engine is to compile. Its threads are started when there is something, and end some time
@@ -52,9 +53,9 @@ struct Wanted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Work {
     /// A function, by its position among those that the module defines.
-    Function { variant: MemoryVariant, defined: u32 },
+    Function { variant: MemoryVariant, defined: DefinedFuncIndex },
     /// A loop of it, by its offset in the code section.
-    Loop { variant: MemoryVariant, defined: u32, header: u32 },
+    Loop { variant: MemoryVariant, defined: DefinedFuncIndex, header: u32 },
 }
 
 /// Some work, and of which module it is.
@@ -191,7 +192,7 @@ impl Work {
         }
     }
 
-    pub(super) fn defined(self) -> u32 {
+    pub(super) fn defined(self) -> DefinedFuncIndex {
         match self {
             Work::Function { defined, .. } | Work::Loop { defined, .. } => defined,
         }
@@ -202,7 +203,7 @@ impl Work {
 mod tests {
     use super::*;
 
-    fn work(defined: u32) -> Work {
+    fn work(defined: DefinedFuncIndex) -> Work {
         Work::Function { variant: MemoryVariant::Guarded, defined }
     }
 
@@ -210,7 +211,7 @@ mod tests {
         let mut state = State::default();
         for (module, defined, asked, long) in wanted.iter().copied() {
             let wanted = Wanted { asked, long, module: Weak::new() };
-            state.wanted.insert((module, work(defined)), wanted);
+            state.wanted.insert((module, work(DefinedFuncIndex::from_u32(defined))), wanted);
         }
         state
     }
@@ -241,9 +242,12 @@ mod tests {
         // Two threads, of which one is at long work.
         state.long = 1;
         let chosen = state.next(1).map(|(key, ..)| key);
-        assert_eq!(chosen, Some((2, work(0))));
+        assert_eq!(chosen, Some((2, work(DefinedFuncIndex::from_u32(0)))));
         assert!(state.next(1).is_none());
         state.long = 0;
-        assert_eq!(state.next(1).map(|(key, ..)| key), Some((1, work(0))));
+        assert_eq!(
+            state.next(1).map(|(key, ..)| key),
+            Some((1, work(DefinedFuncIndex::from_u32(0))))
+        );
     }
 }

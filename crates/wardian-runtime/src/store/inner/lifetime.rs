@@ -14,6 +14,7 @@ use crate::store::pending::PendingExit;
 use crate::store::suspension::Suspension;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
+use wardian_types::IndexVec;
 use wardian_vm::contain::{discard, drop_contained};
 use wardian_vm::layout::StoreCtx;
 
@@ -35,13 +36,13 @@ impl<T: Embedder> StoreData<T> {
                 stack: None,
                 deep: false,
                 has_run: false,
-                instances: Vec::new(),
-                memories: Vec::new(),
-                tables: Vec::new(),
+                instances: IndexVec::new(),
+                memories: IndexVec::new(),
+                tables: IndexVec::new(),
                 externrefs: ExternRefs::default(),
                 gc: Box::default(),
                 exceptions: Exceptions::default(),
-                tags: Vec::new(),
+                tags: IndexVec::new(),
                 host_globals: Arena::default(),
                 host_global_refs: Vec::new(),
                 funcs: Functions::default(),
@@ -143,7 +144,7 @@ impl Drop for StoreInner {
         self.pending.discard_error();
         self.suspension.clear();
         let engine = self.engine().clone();
-        for mut memory in self.memories.drain(..) {
+        for mut memory in std::mem::take(&mut self.memories) {
             memory.pristine &= !self.has_run;
             memory.release(&engine);
         }
