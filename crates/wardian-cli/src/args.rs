@@ -217,6 +217,16 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "HOW", value_enum)]
     pub(crate) perf: Option<PerfArg>,
 
+    /// Let native debuggers, as `gdb -p PID`, know the code of the guest
+    ///
+    /// Functions are registered by GDB's interface for just-in-time compilers as they are compiled: their names, their
+    /// lines if the module has debug information, and how frames are left, so that a backtrace has the calls of the guest
+    /// and those of the host around them. There are no variables. What is interpreted is in functions of the
+    /// interpreter: --engine jit compiles all.
+    #[cfg(feature = "jit")]
+    #[arg(long)]
+    pub(crate) native_debug: bool,
+
     /// How calls of a program are shown that an interpreter inside the guest runs: mixed, only or off
     ///
     /// In profiles and reports of traps. The interpreter is CPython 3.11 to 3.14 or PHP 8.2; of programs of Go it is which

@@ -134,6 +134,8 @@ fn engine(args: &RunArgs, verbose: bool, observer: &dyn Observer) -> wardian::Re
             .deterministic(args.deterministic);
         config.perf_map(args.perf == Some(PerfArg::Map));
         config.perf_dump(args.perf == Some(PerfArg::Jitdump));
+        #[cfg(feature = "jit")]
+        config.native_debug(args.native_debug);
         config.code_limit(args.max_code.unwrap_or(usize::MAX));
         postmortem::configure(config, args);
         observer.engine(config);

@@ -26,6 +26,8 @@ mod cli {
     mod limits;
     mod live;
     mod names;
+    #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+    mod native;
     mod processors;
     mod profile;
     mod run;

@@ -12,11 +12,13 @@ mod cache;
 pub(crate) mod mixed;
 pub(crate) mod php;
 pub(crate) mod python;
+pub(crate) mod ruby;
 
 pub(crate) use cache::FunctionCache;
 
 use php::Php;
 use python::Python;
+use ruby::Ruby;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -144,6 +146,7 @@ impl Code {
 pub(crate) enum Interpreter {
     Python(Python),
     Php(Php),
+    Ruby(Ruby),
 }
 
 /// A language whose interpreter is known.
@@ -151,6 +154,7 @@ pub(crate) enum Interpreter {
 pub(crate) enum Language {
     Python,
     Php,
+    Ruby,
 }
 
 impl Language {
@@ -159,6 +163,7 @@ impl Language {
         match module.bytes() {
             bytes if python::is_in(bytes) => Some(Language::Python),
             bytes if php::is_in(bytes) => Some(Language::Php),
+            bytes if ruby::is_in(bytes) => Some(Language::Ruby),
             _ => None,
         }
     }
@@ -170,6 +175,9 @@ impl Language {
                 "CPython, but of a version or build whose frames cannot be read (3.11 to 3.14"
             }
             Language::Php => "PHP, but of a version or build whose calls cannot be read (8.2",
+            Language::Ruby => {
+                "CRuby, but of a version or build whose calls cannot be read (3.2 to 3.4"
+            }
         }
     }
 }
@@ -198,6 +206,11 @@ impl Interpreter {
                 php::Search::NotYet => Search::NotYet,
                 php::Search::Unknown(why) => Search::Unknown(why),
             },
+            Language::Ruby => match ruby::find(memory, room) {
+                ruby::Search::Found(ruby) => Search::Found(Interpreter::Ruby(ruby)),
+                ruby::Search::NotYet => Search::NotYet,
+                ruby::Search::Unknown(why) => Search::Unknown(why),
+            },
         }
     }
 
@@ -206,6 +219,7 @@ impl Interpreter {
         match self {
             Interpreter::Python(python) => python.chain(),
             Interpreter::Php(php) => php.chain(),
+            Interpreter::Ruby(ruby) => ruby.chain(),
         }
     }
 
@@ -214,6 +228,7 @@ impl Interpreter {
         match self {
             Interpreter::Python(python) => python.shape(),
             Interpreter::Php(php) => php.shape(),
+            Interpreter::Ruby(ruby) => ruby.shape(),
         }
     }
 
@@ -222,6 +237,7 @@ impl Interpreter {
         match self {
             Interpreter::Python(python) => python.fingerprint(memory, code),
             Interpreter::Php(php) => php.fingerprint(memory, code),
+            Interpreter::Ruby(ruby) => ruby.fingerprint(memory, code),
         }
     }
 
@@ -230,6 +246,7 @@ impl Interpreter {
         match self {
             Interpreter::Python(python) => python.code(memory, code),
             Interpreter::Php(php) => php.code(memory, code),
+            Interpreter::Ruby(ruby) => ruby.code(memory, code),
         }
     }
 
@@ -238,6 +255,7 @@ impl Interpreter {
         match self {
             Interpreter::Python(python) => python.links(memory),
             Interpreter::Php(php) => php.links(memory),
+            Interpreter::Ruby(ruby) => ruby.links(memory),
         }
     }
 }
@@ -251,4 +269,6 @@ pub(crate) struct Shape {
     pub(crate) evaluator_is_large: bool,
     /// Whether the marked link that ends a run is a call of the program.
     pub(crate) mark_is_call: bool,
+    /// Whether functions of the interpreter's own have links, without code. These are no calls, and end no run.
+    pub(crate) has_own_frames: bool,
 }

@@ -123,13 +123,16 @@ impl Engine {
         if config.perf_dump {
             crate::code::open_perf_dump().map_err(|e| Error::new(ErrorKind::Host(e.into())))?;
         }
+        if config.native_debug {
+            crate::code::enable_native_debug();
+        }
         let slots = if config.kind == EngineKind::Compiled { 0 } else { config.stack_size };
         Ok(Engine(Arc::new(Inner {
             compiler,
             signatures: Arc::default(),
             stacks: StackPool::new(config.stack_size, slots, !config.signals),
             memories: MemoryPool::default(),
-            code: CodeRegistry::new(config.perf_map, config.perf_dump),
+            code: CodeRegistry::new(&config),
             // One processor is the guest's.
             queue: CompileQueue::new(config.threads.saturating_sub(1)),
             cache: Mutex::new(None),

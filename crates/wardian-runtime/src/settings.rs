@@ -56,6 +56,8 @@ pub struct Settings {
     pub perf_map: bool,
     /// Whether functions are written with their code for `perf inject`.
     pub perf_dump: bool,
+    /// Whether native debuggers are to know compiled code.
+    pub native_debug: bool,
     /// Whether traps and interrupts come by signal handlers.
     pub signals: bool,
     /// The signal that makes a running guest stop.
@@ -101,6 +103,7 @@ impl Default for Settings {
             code_limit: usize::MAX,
             perf_map: false,
             perf_dump: false,
+            native_debug: false,
             signals: true,
             interrupt_signal: wardian_vm::signals::DEFAULT_INTERRUPT_SIGNAL,
             threads: std::thread::available_parallelism().map_or(1, |n| n.get()),

@@ -11,6 +11,7 @@
 //! | [`memory`] | linear memories: guarded, checked, shared; images; reuse |
 //! | [`heap`] | objects of guests, and their collection |
 //! | [`code_memory`] | memory for compiled code |
+//! | [`debugger`] | object files by which debuggers know compiled code |
 //! | [`interrupt`] | stopping a guest from outside |
 //! | [`signals`] | traps that the processor finds |
 //! | [`samples`] | samples of a running guest |
@@ -26,6 +27,7 @@ mod arch;
 mod callee_saved;
 pub mod code_memory;
 pub mod contain;
+pub mod debugger;
 mod entries;
 pub mod frames;
 #[cfg(all(test, not(miri)))]

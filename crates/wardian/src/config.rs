@@ -113,6 +113,16 @@ impl Config {
         self
     }
 
+    /// Whether native debuggers know the code of guests: it is registered by GDB's interface for just-in-time compilers as it
+    /// is compiled, with names of functions, lines if modules have debug information, and how frames are left. So a debugger
+    /// that attaches to the process shows the calls of the guest, and those of the host outside of them.
+    /// Interpreted functions have no code of their own. Default: false.
+    #[cfg(feature = "native-debug")]
+    pub fn native_debug(&mut self, native_debug: bool) -> &mut Config {
+        self.settings.native_debug = native_debug;
+        self
+    }
+
     /// Whether backtraces have the values of locals, where they can be known: see [`crate::Frame::locals`].
     /// Capturing them makes a trap slower. Default: off.
     pub fn backtrace_locals(&mut self, on: bool) -> &mut Config {

@@ -254,6 +254,23 @@ impl Chain {
         chain.is_valid().then_some(Chain(chain))
     }
 
+    /// The same of records that lie one behind the other, so many bytes each. They end where the last pointer but one of the
+    /// path says it, or the start if there is one step: there are, at the offsets of `end`, a pointer, and how many words of
+    /// 32 bits are from that to the end.
+    ///
+    /// None as above, or if a record has more than 64 bytes, or none.
+    pub fn array(
+        start: u32,
+        path: &[u32],
+        words: [u32; 2],
+        record: u32,
+        end: [u32; 2],
+    ) -> Option<Chain> {
+        let Chain(chain) = Chain::new(start, path, words, 0)?;
+        let chain = RawChain { stride: record, end: end.into(), ..chain };
+        (chain.is_valid() && record > 0).then_some(Chain(chain))
+    }
+
     /// Marks records whose byte at an offset has at least a value. None if that is more than 64 bytes from the
     /// beginning of a record.
     pub fn with_mark(self, offset: u32, least: u8) -> Option<Chain> {
@@ -264,6 +281,12 @@ impl Chain {
     /// As [`Chain::with_mark`], but marks records of whose byte any of these bits is set.
     pub fn with_mark_bits(self, offset: u32, bits: u8) -> Option<Chain> {
         let chain = RawChain { mark: (offset, 1), ignored: !bits, ..self.0 };
+        chain.is_valid().then_some(Chain(chain))
+    }
+
+    /// As [`Chain::with_mark_bits`], but of the byte that a pointer at an offset leads to.
+    pub fn with_mark_bits_behind(self, pointer: u32, bits: u8) -> Option<Chain> {
+        let chain = RawChain { mark: (0, 1), ignored: !bits, mark_behind: Some(pointer), ..self.0 };
         chain.is_valid().then_some(Chain(chain))
     }
 }

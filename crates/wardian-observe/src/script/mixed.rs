@@ -14,6 +14,9 @@ pub(crate) fn runs<T>(
 ) -> Vec<Run<T>> {
     let (mut runs, mut run, mut is_open) = (Vec::new(), Vec::new(), false);
     for (code, instruction, marked) in links {
+        if shape.has_own_frames && code == 0 {
+            continue;
+        }
         is_open = true;
         if !marked || shape.mark_is_call {
             run.extend(call(code, instruction));
@@ -151,7 +154,12 @@ mod tests {
     use super::{Evaluator, mix, runs};
     use crate::script::{GuestFrames, Shape};
 
-    const CALL: Shape = Shape { evaluator: "", evaluator_is_large: true, mark_is_call: true };
+    const CALL: Shape = Shape {
+        evaluator: "",
+        evaluator_is_large: true,
+        mark_is_call: true,
+        has_own_frames: false,
+    };
     const BORDER: Shape = Shape { mark_is_call: false, ..CALL };
     const SMALL: Shape = Shape { evaluator_is_large: false, ..CALL };
 
@@ -171,6 +179,9 @@ mod tests {
         assert_eq!(runs(CALL, links.into_iter(), call), [vec![1, 2], vec![3], vec![4]]);
         assert_eq!(runs(BORDER, links.into_iter(), call), [vec![1], vec![], vec![4]]);
         assert_eq!(runs(CALL, links[..3].iter().copied(), call).len(), 2);
+        let with_own = [(0, 0, false), (1, 0, true), (0, 0, false), (2, 0, true), (0, 0, true)];
+        let own = Shape { has_own_frames: true, ..CALL };
+        assert_eq!(runs(own, with_own.into_iter(), call), [vec![1], vec![2]]);
     }
 
     #[test]

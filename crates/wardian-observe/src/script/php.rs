@@ -115,7 +115,12 @@ fn is_stack(bytes: &[u8]) -> bool {
 
 impl Php {
     pub(super) fn shape(&self) -> Shape {
-        Shape { evaluator: "execute_ex", evaluator_is_large: false, mark_is_call: true }
+        Shape {
+            evaluator: "execute_ex",
+            evaluator_is_large: false,
+            mark_is_call: true,
+            has_own_frames: false,
+        }
     }
 
     pub(super) fn chain(&self) -> Option<Chain> {

@@ -55,7 +55,12 @@ impl Python {
 
     pub(super) fn shape(&self) -> Shape {
         let mark_is_call = self.layout.frame.entry_is_call;
-        Shape { evaluator: "_PyEval_EvalFrameDefault", evaluator_is_large: true, mark_is_call }
+        Shape {
+            evaluator: "_PyEval_EvalFrameDefault",
+            evaluator_is_large: true,
+            mark_is_call,
+            has_own_frames: false,
+        }
     }
 
     pub(super) fn chain(&self) -> Option<Chain> {

@@ -1,5 +1,6 @@
 //! Compiled code that belongs to no function of a module: trampolines, and wrappers for listeners.
 
+use super::native_debug;
 use crate::code::jit::CompiledFunction;
 use std::io;
 use wardian_vm::code_memory::CodeMemory;
@@ -24,9 +25,15 @@ impl Layout {
         start
     }
 
-    /// Puts the code where it can run.
-    pub(crate) fn publish(self) -> io::Result<Glue> {
-        Ok(Glue { memory: CodeMemory::publish(&self.text)?, pieces: self.pieces.into() })
+    /// Puts the code where it can run; `what` names it to debuggers.
+    pub(crate) fn publish(self, what: &str) -> io::Result<Glue> {
+        let glue = Glue { memory: CodeMemory::publish(&self.text)?, pieces: self.pieces.into() };
+        let parts = glue
+            .pieces
+            .iter()
+            .filter_map(|(start, saved)| Some((glue.bytes_at(glue.start() + start)?, *saved)));
+        native_debug::add_glue(what, parts);
+        Ok(glue)
     }
 }
 
@@ -63,6 +70,12 @@ impl Glue {
     }
 }
 
+impl Drop for Glue {
+    fn drop(&mut self) {
+        native_debug::remove(&[self.start()]);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,7 +93,7 @@ mod tests {
             layout.add(&function)
         };
         assert_eq!((piece(&[0x90; 20], 1), piece(&[0xc3; 3], 6)), (0, 32));
-        let glue = layout.publish().expect("there is memory");
+        let glue = layout.publish("test").expect("there is memory");
         let saved = |offset: usize| glue.saved_at(glue.start().wrapping_add(offset));
         let expected = [Some(Saved(1)), Some(Saved(1)), Some(Saved(6)), Some(Saved(6)), None];
         assert_eq!([saved(0), saved(31), saved(32), saved(34), saved(usize::MAX)], expected);

@@ -188,7 +188,7 @@ impl Interpreted {
     }
 
     /// All that has been translated.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<InterpretedCode>> {
+    pub fn all(&self) -> impl Iterator<Item = &Arc<InterpretedCode>> + Clone {
         self.functions.get().into_iter().flatten().filter_map(|slot| slot.get())
     }
 }

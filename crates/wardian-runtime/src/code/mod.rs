@@ -5,6 +5,11 @@ pub mod cache;
 pub mod glue;
 pub mod interpreted;
 pub mod jit;
+#[cfg(feature = "native-debug")]
+mod native_debug;
+#[cfg(not(feature = "native-debug"))]
+#[path = "native_debug/absent.rs"]
+mod native_debug;
 mod origin;
 mod perf_dump;
 mod perf_map;
@@ -12,5 +17,6 @@ pub mod registry;
 pub mod signatures;
 pub mod wrappers;
 
+pub(crate) use native_debug::enable as enable_native_debug;
 pub(crate) use perf_dump::open as open_perf_dump;
 pub(crate) use perf_map::open as open_perf_map;

@@ -1,11 +1,12 @@
 //! Code in memory, compiled or interpreted, and finding it again by address.
 
-use super::{perf_dump, perf_map};
+use super::{native_debug, perf_dump, perf_map};
 use crate::Error;
 use crate::code::jit::{
     CallHandlers, CapturedFrame, CompiledCode, CompiledFunction, CompiledIndex,
 };
 use crate::module::ModuleInner;
+use crate::settings::Settings;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,6 +39,10 @@ pub trait CodePiece: Send + Sync {
     /// The bytes of machine code that lies there.
     fn machine_code_bytes(&self, _: Range<usize>) -> &[u8] {
         &[]
+    }
+    /// It as code that a compiler made, if it is that.
+    fn as_loaded(&self) -> Option<&LoadedCode> {
+        None
     }
     /// Whether it is bytecode.
     fn is_interpreted(&self) -> bool {
@@ -170,6 +175,13 @@ impl LoadedCode {
         self.some.as_ref().map_or_else(|| at.in_whole(), |some| some[at])
     }
 
+    /// The functions that there is code for, as they were compiled, by their positions among those that the module
+    /// defines, and their addresses.
+    pub(crate) fn each_compiled(&self) -> impl Iterator<Item = (u32, usize, CompiledFunction)> {
+        let compiled = |((at, _), (defined, address))| Some((defined, address, self.extract(at)?));
+        (0u32..).zip(&self.entries).zip(self.functions()).filter_map(compiled)
+    }
+
     /// All of the code as it was compiled.
     pub fn whole(&self) -> CompiledCode {
         self.tables.with_text(self.memory.bytes(self.range()).to_vec())
@@ -216,6 +228,10 @@ impl CodePiece for LoadedCode {
 
     fn machine_code_bytes(&self, range: Range<usize>) -> &[u8] {
         self.memory.bytes(range)
+    }
+
+    fn as_loaded(&self) -> Option<&LoadedCode> {
+        Some(self)
     }
 
     fn start_of(&self, pc: usize) -> Option<usize> {
@@ -301,6 +317,8 @@ pub struct CodeRegistry {
     perf_map: bool,
     /// Whether compiled code is written for `perf inject`.
     perf_dump: bool,
+    /// Whether debuggers are to know compiled code.
+    native_debug: bool,
 }
 
 struct Entry {
@@ -313,8 +331,9 @@ struct Entry {
 
 impl CodeRegistry {
     /// An empty one.
-    pub fn new(perf_map: bool, perf_dump: bool) -> CodeRegistry {
-        CodeRegistry { perf_map, perf_dump, ..CodeRegistry::default() }
+    pub fn new(settings: &Settings) -> CodeRegistry {
+        let Settings { perf_map, perf_dump, native_debug, .. } = *settings;
+        CodeRegistry { perf_map, perf_dump, native_debug, ..CodeRegistry::default() }
     }
 
     /// Adds code of a module.
@@ -333,6 +352,11 @@ impl CodeRegistry {
                 };
                 perf_dump::add(&module.decoded, functions.into_iter().map(with_code));
             }
+        }
+        if self.native_debug
+            && let Some(code) = code.as_loaded()
+        {
+            native_debug::add(&module.decoded, code.range(), code.each_compiled());
         }
         let (end, bytes) = (code.range().end, code.range().len());
         let (code, module): (Weak<dyn CodePiece>, _) =
@@ -353,10 +377,16 @@ impl CodeRegistry {
     }
 
     /// Takes code out.
-    pub fn remove(&self, code: &dyn CodePiece) {
-        let end = code.range().end;
-        let gone = self.ranges.write().unwrap_or_else(|e| e.into_inner()).remove(&end);
-        self.forget(gone);
+    pub fn remove<'c>(&self, code: impl Iterator<Item = &'c dyn CodePiece> + Clone) {
+        if self.native_debug {
+            let compiled = code.clone().filter_map(|code| code.as_loaded());
+            native_debug::remove(&compiled.map(|code| code.memory.start()).collect::<Vec<_>>());
+        }
+        for code in code {
+            let end = code.range().end;
+            let gone = self.ranges.write().unwrap_or_else(|e| e.into_inner()).remove(&end);
+            self.forget(gone);
+        }
     }
 
     /// The piece of code around an address.

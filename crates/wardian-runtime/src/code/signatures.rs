@@ -171,7 +171,7 @@ impl Signature {
 
     fn publish(&self, layout: Layout) -> Result<Arc<Glue>> {
         let code = layout
-            .publish()
+            .publish("trampoline")
             .map_err(|e| Error::system("no executable memory for trampolines", e))?;
         let code = Arc::new(code);
         if let Some(all) = self.group.all.upgrade() {

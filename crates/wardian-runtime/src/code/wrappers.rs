@@ -69,8 +69,9 @@ impl ModuleInner {
         for (defined, (tail_calls, own, noted)) in functions.iter().zip(compiled) {
             placed.push((*defined, tail_calls, layout.add(&own), layout.add(&noted)));
         }
-        let code =
-            layout.publish().map_err(|e| Error::system("no executable memory for listeners", e))?;
+        let code = layout
+            .publish("listener")
+            .map_err(|e| Error::system("no executable memory for listeners", e))?;
         for (defined, tail_calls, own, noted) in placed {
             let at = |offset| code.start() + offset;
             let wrapper = Wrapper { own: at(own), noted: at(noted), tail_calls };

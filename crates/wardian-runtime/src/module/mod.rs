@@ -7,7 +7,7 @@ mod type_names;
 use crate::code::cache::CodeKey;
 use crate::code::interpreted::Interpreted;
 use crate::code::jit::{CompiledCode, MemoryVariant, ModuleOptions};
-use crate::code::registry::LoadedCode;
+use crate::code::registry::{CodePiece, LoadedCode};
 use crate::code::signatures::Signature;
 use crate::code::wrappers::Wrappers;
 use crate::error::UsageKind;
@@ -283,18 +283,11 @@ impl Drop for ModuleInner {
         self.keep_hot();
         // The last reference may be that of a thread that compiles.
         drop_contained(self.listeners.take());
-        for code in [&self.guarded, &self.checked].into_iter().filter_map(|c| c.get()) {
-            self.engine.code().remove(&**code);
-        }
-        for code in self.wrappers.loaded() {
-            self.engine.code().remove(&*code);
-        }
-        for code in self.tier.loaded() {
-            self.engine.code().remove(&*code);
-        }
-        for code in self.interpreted.all() {
-            self.engine.code().remove(&**code);
-        }
+        let whole = [&self.guarded, &self.checked].into_iter().filter_map(|c| c.get());
+        let (wrappers, tier) = (self.wrappers.loaded(), self.tier.loaded());
+        let compiled = whole.chain(&wrappers).chain(&tier).map(|code| &**code as &dyn CodePiece);
+        let interpreted = self.interpreted.all().map(|code| &**code as &dyn CodePiece);
+        self.engine.code().remove(compiled.chain(interpreted));
     }
 }
 

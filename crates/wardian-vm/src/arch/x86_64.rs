@@ -32,16 +32,33 @@ use crate::layout::{Builtin, StoreCtx};
 use std::arch::naked_asm;
 use std::mem::offset_of;
 
+mod cfi;
+
 /// Puts the callee-saved registers, and the host stack pointer before, on the embedder's stack; `rdi` = store.
 macro_rules! keep_host {
     () => {
-        "push rbp
+        ".cfi_startproc
+         .cfi_signal_frame
+         push rbp
+         .cfi_def_cfa_offset 16
          push rbx
+         .cfi_def_cfa_offset 24
          push r12
+         .cfi_def_cfa_offset 32
          push r13
+         .cfi_def_cfa_offset 40
          push r14
+         .cfi_def_cfa_offset 48
          push r15
+         .cfi_def_cfa_offset 56
          push qword ptr [rdi]
+         .cfi_def_cfa_offset 64
+         .cfi_offset rbp, -16
+         .cfi_offset rbx, -24
+         .cfi_offset r12, -32
+         .cfi_offset r13, -40
+         .cfi_offset r14, -48
+         .cfi_offset r15, -56
          mov [rdi], rsp"
     };
 }
@@ -51,13 +68,23 @@ macro_rules! keep_host {
 /// result.
 macro_rules! keep_guest {
     () => {
-        "push rbp
+        ".cfi_startproc
+         .cfi_signal_frame
+         push rbp
+         .cfi_def_cfa_offset 16
+         .cfi_offset rbp, -16
          mov rbp, rsp
+         .cfi_def_cfa_register rbp
          push rbx
          push r12
          push r13
          push r14
          push r15
+         .cfi_offset rbx, -24
+         .cfi_offset r12, -32
+         .cfi_offset r13, -40
+         .cfi_offset r14, -48
+         .cfi_offset r15, -56
          sub rsp, 40
          push rax"
     };
@@ -66,9 +93,12 @@ macro_rules! keep_guest {
 /// Takes the embedder's stack; `rdi` = what begins with the store, which goes to `rbx`.
 macro_rules! to_host {
     () => {
-        "mov rbx, [rdi]
-         mov [rbx + {wasm_sp}], rsp
-         mov rsp, [rbx]"
+        concat!(
+            "mov rbx, [rdi]
+             mov [rbx + {wasm_sp}], rsp
+             mov rsp, [rbx]\n",
+            cfi::note_entry!()
+        )
     };
 }
 
@@ -77,14 +107,19 @@ macro_rules! to_guest {
     () => {
         "jnz 2f
          mov rbx, [rbp - 8]
+         .cfi_remember_state
          leave
+         .cfi_def_cfa rsp, 8
          ret
          2:
+         .cfi_restore_state
          mov eax, 1
-         jmp {exit}"
+         jmp {exit}
+         .cfi_endproc"
     };
 }
 
+mod bytes;
 mod interpreted;
 mod poll;
 
@@ -126,8 +161,10 @@ unsafe extern "C" fn enter_naked(
     naked_asm!(
         keep_host!(),
         "mov rsp, r9",
+        cfi::entry_by_store!("rdi"),
         "push rdi",
         "push rdi",
+        cfi::entry_by_stack!(),
         "mov rdi, rsi",
         "mov rsi, rdx",
         "mov rdx, rcx",
@@ -137,6 +174,7 @@ unsafe extern "C" fn enter_naked(
         "mov rbx, [rsp]",
         "xor eax, eax",
         "jmp {exit}",
+        ".cfi_endproc",
         exit = sym exit,
     )
 }
@@ -157,6 +195,7 @@ unsafe extern "C" fn resume_naked(_store: *mut StoreCtx) -> u64 {
     naked_asm!(
         keep_host!(),
         "mov rsp, [rdi + {wasm_sp}]",
+        cfi::entry_by_store!("rdi"),
         // If a direct stub or a builtin's left it, these are its result; otherwise nobody looks.
         "mov rax, [rsp]",
         "movsd xmm0, [rsp]",
@@ -168,6 +207,7 @@ unsafe extern "C" fn resume_naked(_store: *mut StoreCtx) -> u64 {
         "pop rbx",
         "pop rbp",
         "ret",
+        ".cfi_endproc",
         wasm_sp = const offset_of!(StoreCtx, wasm_sp),
     )
 }
@@ -221,15 +261,33 @@ pub(crate) unsafe fn write_landing(
 #[unsafe(naked)]
 unsafe extern "C" fn exit() {
     naked_asm!(
-        "mov rsp, [rbx]",
-        "pop qword ptr [rbx]",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbx",
-        "pop rbp",
-        "ret",
+        ".cfi_startproc
+         .cfi_signal_frame",
+        cfi::entry_by_store!("rbx"),
+        ".cfi_offset rbp, -16
+         .cfi_offset rbx, -24
+         .cfi_offset r12, -32
+         .cfi_offset r13, -40
+         .cfi_offset r14, -48
+         .cfi_offset r15, -56
+         mov rsp, [rbx]
+         .cfi_def_cfa rsp, 64
+         pop qword ptr [rbx]
+         .cfi_def_cfa_offset 56
+         pop r15
+         .cfi_def_cfa_offset 48
+         pop r14
+         .cfi_def_cfa_offset 40
+         pop r13
+         .cfi_def_cfa_offset 32
+         pop r12
+         .cfi_def_cfa_offset 24
+         pop rbx
+         .cfi_def_cfa_offset 16
+         pop rbp
+         .cfi_def_cfa_offset 8
+         ret
+         .cfi_endproc",
     )
 }
 
@@ -336,129 +394,37 @@ unsafe extern "C" fn builtin_stub_naked<const N: usize>() {
 #[unsafe(naked)]
 unsafe extern "C" fn listen_stub_naked<const N: usize>() {
     naked_asm!(
-        "push rbp
+        ".cfi_startproc
+         .cfi_signal_frame
+         push rbp
+         .cfi_def_cfa_offset 16
+         .cfi_offset rbp, -16
          mov rbp, rsp
+         .cfi_def_cfa_register rbp
          mov rax, [rdi]
          lea r11, [rsp - {record}]
          mov [rax + {wasm_sp}], r11
-         mov rsp, [rax]
-         mov rax, [rax + {builtins}]
+         mov rsp, [rax]",
+        cfi::note_entry!(),
+        "mov rax, [rax + {builtins}]
          call [rax + 8 * {n}]
          test rax, rax
          jnz 2f
+         .cfi_remember_state
          leave
+         .cfi_def_cfa rsp, 8
          ret
          2:
+         .cfi_restore_state
          mov rbx, rax
          mov eax, 1
-         jmp {exit}",
+         jmp {exit}
+         .cfi_endproc",
         n = const N,
         wasm_sp = const offset_of!(StoreCtx, wasm_sp),
         builtins = const offset_of!(StoreCtx, builtins),
         record = const RECORD,
         exit = sym exit,
-    )
-}
-
-/// Guest moves bytes: `rsi` = to, `rdx` = from, `rcx` = length. Short moves, by far the most, are
-/// done here, on the guest's stack without using it: all is loaded before anything is stored, with
-/// accesses that overlap in the middle, so the ranges may overlap too.
-#[unsafe(naked)]
-unsafe extern "C" fn move_bytes_naked() {
-    naked_asm!(
-        "cmp rcx, 16",
-        "ja 5f",
-        "cmp rcx, 8",
-        "jae 4f",
-        "cmp rcx, 4",
-        "jae 3f",
-        "test rcx, rcx",
-        "je 2f",
-        "movzx eax, byte ptr [rdx]",
-        "movzx r8d, byte ptr [rdx + rcx - 1]",
-        "mov r9, rcx",
-        "shr r9, 1",
-        "movzx r10d, byte ptr [rdx + r9]",
-        "mov [rsi], al",
-        "mov [rsi + r9], r10b",
-        "mov [rsi + rcx - 1], r8b",
-        "2:",
-        "ret",
-        "3:",
-        "mov eax, [rdx]",
-        "mov r8d, [rdx + rcx - 4]",
-        "mov [rsi], eax",
-        "mov [rsi + rcx - 4], r8d",
-        "ret",
-        "4:",
-        "mov rax, [rdx]",
-        "mov r8, [rdx + rcx - 8]",
-        "mov [rsi], rax",
-        "mov [rsi + rcx - 8], r8",
-        "ret",
-        "5:",
-        "cmp rcx, 64",
-        "ja {builtin}",
-        "movdqu xmm0, [rdx]",
-        "movdqu xmm1, [rdx + rcx - 16]",
-        "cmp rcx, 32",
-        "jbe 6f",
-        "movdqu xmm2, [rdx + 16]",
-        "movdqu xmm3, [rdx + rcx - 32]",
-        "movdqu [rsi + 16], xmm2",
-        "movdqu [rsi + rcx - 32], xmm3",
-        "6:",
-        "movdqu [rsi], xmm0",
-        "movdqu [rsi + rcx - 16], xmm1",
-        "ret",
-        builtin = sym builtin_stub_naked::<{ Builtin::MoveBytes as usize }>,
-    )
-}
-
-/// Guest fills bytes: `rsi` = to, `rdx` = byte, `rcx` = length. As `move_bytes_naked`.
-#[unsafe(naked)]
-unsafe extern "C" fn fill_bytes_naked() {
-    naked_asm!(
-        "cmp rcx, 64",
-        "ja {builtin}",
-        "movzx eax, dl",
-        "mov r8, 0x0101010101010101",
-        "imul rax, r8",
-        "cmp rcx, 16",
-        "ja 5f",
-        "cmp rcx, 8",
-        "jae 4f",
-        "cmp rcx, 4",
-        "jae 3f",
-        "test rcx, rcx",
-        "je 2f",
-        "mov r9, rcx",
-        "shr r9, 1",
-        "mov [rsi], al",
-        "mov [rsi + r9], al",
-        "mov [rsi + rcx - 1], al",
-        "2:",
-        "ret",
-        "3:",
-        "mov [rsi], eax",
-        "mov [rsi + rcx - 4], eax",
-        "ret",
-        "4:",
-        "mov [rsi], rax",
-        "mov [rsi + rcx - 8], rax",
-        "ret",
-        "5:",
-        "movq xmm0, rax",
-        "punpcklqdq xmm0, xmm0",
-        "cmp rcx, 32",
-        "jbe 6f",
-        "movdqu [rsi + 16], xmm0",
-        "movdqu [rsi + rcx - 32], xmm0",
-        "6:",
-        "movdqu [rsi], xmm0",
-        "movdqu [rsi + rcx - 16], xmm0",
-        "ret",
-        builtin = sym builtin_stub_naked::<{ Builtin::FillBytes as usize }>,
     )
 }
 
@@ -484,8 +450,8 @@ pub(crate) fn builtin_stubs() -> [usize; Builtin::COUNT] {
     stubs[AFTER] = listen_stub_naked::<AFTER> as *const () as usize;
     stubs[TAIL] = listen_stub_naked::<TAIL> as *const () as usize;
     stubs[Builtin::Checkpoint as usize] = poll::checkpoint_stub();
-    stubs[Builtin::MoveBytes as usize] = move_bytes_naked as *const () as usize;
-    stubs[Builtin::FillBytes as usize] = fill_bytes_naked as *const () as usize;
+    stubs[Builtin::MoveBytes as usize] = bytes::move_stub();
+    stubs[Builtin::FillBytes as usize] = bytes::fill_stub();
     stubs
 }
 

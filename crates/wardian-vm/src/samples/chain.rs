@@ -19,6 +19,8 @@ pub const MAX_PATH: usize = 4;
 /// Bytes that are copied at once: records mostly lie close together, each further one before the one that leads to it.
 /// They are on the stack for signals.
 const WINDOW: usize = 2048;
+/// The same of what pointers to marks lead to.
+const MARKS: usize = 512;
 
 /// How a chain is found, and what its records are like. Pointers have 32 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,12 +36,19 @@ pub struct Chain {
     pub first: u32,
     /// Offset of the second one, whose lowest bit is replaced by the mark.
     pub second: u32,
-    /// Offset of the pointer to the next record.
+    /// Offset of the pointer to the next record, unless records lie one behind the other.
     pub next: u32,
+    /// Bytes from a record to the next one, if they lie one behind the other; else zero.
+    pub stride: u32,
+    /// Where these end: offsets from the last pointer but one of the path, or from the start, at which there are a
+    /// pointer, and how many words are from there to the end.
+    pub end: (u32, u32),
     /// Offset of a byte, and the smallest value at which a record is marked: above 255 for none.
     pub mark: (u32, u16),
     /// Bits of this byte that do not count.
     pub ignored: u8,
+    /// Offset of a pointer to the byte of the mark, if that is not in the record itself.
+    pub mark_behind: Option<u32>,
 }
 
 /// The bytes of a memory that does not move.
@@ -91,50 +100,91 @@ impl Bytes {
 impl Chain {
     /// Whether records have everything where it can be copied.
     pub fn is_valid(&self) -> bool {
-        let words = [self.first, self.second, self.next];
+        let words = [self.first, self.second, self.next, self.mark_behind.unwrap_or(0)];
         self.steps <= MAX_PATH
-            && words.iter().all(|at| *at as usize + 4 <= RECORD)
+            && words.iter().all(|at| (*at as usize).checked_add(4).is_some_and(|end| end <= RECORD))
             && (self.mark.0 as usize) < RECORD
+            && self.stride as usize <= RECORD
     }
 
     /// The words of the records, the first one in the upper half; ends where the chain does, after
     /// [`MAX_LINKS`], or where it leads out of the memory.
     pub fn links(&self, bytes: &Bytes) -> impl Iterator<Item = u64> {
         let (chain, bytes) = (*self, *bytes);
-        let mut at = Some(chain.start);
+        let (mut at, mut before) = (Some(chain.start), Some(chain.start));
         for offset in &chain.path[..chain.steps.min(MAX_PATH)] {
+            before = at;
             at = at.and_then(|at| at.checked_add(*offset)).and_then(|at| bytes.word(at));
         }
-        let (mut window, mut begin, mut filled) = ([0; WINDOW], 0, 0);
+        let end = if chain.stride > 0 { chain.end(&bytes, before) } else { Some(u32::MAX) };
+        let (mut records, mut marks) = (Window::<WINDOW>::new(), Window::<MARKS>::new());
         // What is behind the last field that is needed may be out of the memory.
-        let ends = [chain.first + 4, chain.second + 4, chain.next + 4, chain.mark.0 + 1];
+        let mark_end = chain.mark_behind.map_or(chain.mark.0 + 1, |at| at + 4);
+        let ends = [chain.first + 4, chain.second + 4, chain.next + 4, mark_end];
         let length = ends.into_iter().max().unwrap_or(0) as usize;
         let step = move || {
-            let address = at.filter(|at| *at != 0)? as usize;
-            let end = address.checked_add(length)?;
-            if address < begin || end > begin + filled {
-                begin = end.saturating_sub(WINDOW);
-                filled = end - begin;
-                if !bytes.copy(begin, window.get_mut(..filled)?) {
-                    // A part of it is not there, perhaps.
-                    (begin, filled) = (address, length);
-                    if !bytes.copy(begin, window.get_mut(..filled)?) {
-                        return None;
-                    }
-                }
-            }
-            let record = window.get(address - begin..end - begin)?;
+            let address = at.filter(|at| *at != 0 && Some(*at) < end)?;
+            let record = records.get(&bytes, address, length, chain.stride > 0)?;
             let word = |offset: u32| {
                 let field = record.get(offset as usize..)?.first_chunk()?;
                 Some(u32::from_le_bytes(*field))
             };
-            at = word(chain.next);
-            let mark = *record.get(chain.mark.0 as usize)? & !chain.ignored;
-            let marked = u16::from(mark) >= chain.mark.1;
+            at = match chain.stride {
+                0 => word(chain.next),
+                stride => address.checked_add(stride),
+            };
+            let mark = match chain.mark_behind {
+                // A record whose mark cannot be read has none.
+                Some(pointer) => marks.get(&bytes, word(pointer)?, 1, false).map_or(0, |m| m[0]),
+                None => *record.get(chain.mark.0 as usize)?,
+            };
+            let marked = u16::from(mark & !chain.ignored) >= chain.mark.1;
             let second = word(chain.second)? & !1 | u32::from(marked);
             Some(u64::from(word(chain.first)?) << 32 | u64::from(second))
         };
         std::iter::from_fn(step).take(MAX_LINKS)
+    }
+
+    /// Where records that lie one behind the other end.
+    fn end(&self, bytes: &Bytes, from: Option<u32>) -> Option<u32> {
+        let word = |offset: u32| bytes.word(from?.checked_add(offset)?);
+        word(self.end.0)?.checked_add(word(self.end.1)?.checked_mul(4)?)
+    }
+}
+
+/// Bytes that were copied together.
+struct Window<const SIZE: usize> {
+    bytes: [u8; SIZE],
+    begin: usize,
+    filled: usize,
+}
+
+impl<const SIZE: usize> Window<SIZE> {
+    fn new() -> Window<SIZE> {
+        Window { bytes: [0; SIZE], begin: 0, filled: 0 }
+    }
+
+    /// Bytes at an address, copied with those behind them or before them.
+    #[inline]
+    fn get(&mut self, from: &Bytes, at: u32, length: usize, behind: bool) -> Option<&[u8]> {
+        let at = at as usize;
+        let end = at.checked_add(length)?;
+        if at < self.begin || end > self.begin + self.filled {
+            let (begin, stop) = match behind {
+                true => (at, at.checked_add(SIZE)?.min(from.len()).max(end)),
+                false => (end.saturating_sub(SIZE), end),
+            };
+            (self.begin, self.filled) = (begin, stop - begin);
+            if !from.copy(begin, self.bytes.get_mut(..self.filled)?) {
+                // A part of it is not there, perhaps.
+                (self.begin, self.filled) = (at, length);
+                if !from.copy(at, self.bytes.get_mut(..length)?) {
+                    self.filled = 0;
+                    return None;
+                }
+            }
+        }
+        self.bytes.get(at - self.begin..end - self.begin)
     }
 }
 
@@ -152,6 +202,9 @@ mod tests {
         next: 8,
         mark: (12, 2),
         ignored: 0,
+        stride: 0,
+        end: (0, 0),
+        mark_behind: None,
     };
 
     fn bytes(words: &[u32]) -> (Vec<u32>, Box<AtomicUsize>) {
@@ -177,6 +230,36 @@ mod tests {
         assert_eq!(links(&CHAIN, &memory), [0x10_0000_0020]);
         memory.1.store(12, Ordering::Relaxed);
         assert_eq!(links(&CHAIN, &memory), [0; 0]);
+    }
+
+    #[test]
+    fn records_that_lie_one_behind_the_other_end_where_it_is_said() {
+        // At 8 a pointer to what says where they are: from 32 on, the first at 36, up to 32 and 5 words. Each has a word,
+        // and a pointer to a mark.
+        let memory = bytes(&[0, 0x4, 16, 0, 32, 5, 36, 0, 0, 7, 4, 8, 0, 0x99, 4]);
+        let array = Chain {
+            path: [0, 8, 0, 0],
+            steps: 2,
+            first: 0,
+            second: 0,
+            next: 0,
+            stride: 8,
+            end: (0, 4),
+            mark_behind: Some(4),
+            mark: (0, 1),
+            ignored: !4,
+            ..CHAIN
+        };
+        // The second pointer leads nowhere, and what is behind the end is no record.
+        assert_eq!(links(&array, &memory), [0x7_0000_0007, 0x8_0000_0008]);
+        memory.1.store(44, Ordering::Relaxed);
+        assert_eq!(links(&array, &memory), [0x7_0000_0007]);
+        let longer = bytes(&[0, 0x4, 16, 0, 32, u32::MAX, 36, 0, 0, 7, 4, 8, 0, 0x99, 4]);
+        assert_eq!(links(&array, &longer), [0; 0]);
+        let one = Chain { end: (8, 12), ..array };
+        assert_eq!(links(&one, &memory), [0; 0]);
+        assert!(array.is_valid() && !Chain { stride: 65, ..array }.is_valid());
+        assert!(!Chain { mark_behind: Some(u32::MAX), ..array }.is_valid());
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //!
 //! The stub leaves as a host function does that ends its guest, so that `resume` continues behind it.
 
-use super::{builtin_stub_naked, exit};
+use super::{builtin_stub_naked, cfi, exit};
 use crate::arch::status;
 use crate::layout::{Builtin, HostFunc, InterpretedFunc, StoreCtx};
 use std::arch::naked_asm;
@@ -46,9 +46,11 @@ unsafe extern "C" fn enter_segment_naked(
     naked_asm!(
         keep_host!(),
         "mov rsp, r9",
+        cfi::entry_by_store!("rdi"),
         "mov rbp, [rdi + {interp_fp}]",
         "push rbp",
         "push rdi",
+        cfi::entry_by_stack!(),
         "mov rdi, rsi",
         "mov rsi, rdx",
         "mov rdx, rcx",
@@ -57,6 +59,7 @@ unsafe extern "C" fn enter_segment_naked(
         "mov [rbx + {wasm_sp}], rsp",
         "mov rax, [rsp + 8]",
         "jmp {exit}",
+        ".cfi_endproc",
         interp_fp = const offset_of!(StoreCtx, interp_fp),
         wasm_sp = const offset_of!(StoreCtx, wasm_sp),
         exit = sym exit,
@@ -74,6 +77,7 @@ unsafe extern "C" fn interpreted_stub_naked() {
         "mov [rbx + {callee_slots}], rsi",
         "mov eax, {interpret}",
         "jmp {exit}",
+        ".cfi_endproc",
         wasm_sp = const offset_of!(StoreCtx, wasm_sp),
         callee = const offset_of!(StoreCtx, callee),
         callee_slots = const offset_of!(StoreCtx, callee_slots),
@@ -86,7 +90,11 @@ unsafe extern "C" fn interpreted_stub_naked() {
 macro_rules! keep_arguments {
     () => {
         "push rbp
+         .cfi_remember_state
+         .cfi_def_cfa_offset 16
+         .cfi_offset rbp, -16
          mov rbp, rsp
+         .cfi_def_cfa_register rbp
          push rdi
          push rsi
          push rdx
@@ -125,7 +133,8 @@ macro_rules! restore_arguments {
          pop rdx
          pop rsi
          pop rdi
-         pop rbp"
+         pop rbp
+         .cfi_restore_state"
     };
 }
 
@@ -167,6 +176,7 @@ macro_rules! interpreted_entry {
         #[unsafe(naked)]
         unsafe extern "C" fn $name() {
             naked_asm!(
+                ".cfi_startproc",
                 "3:",
                 concat!("mov r11, [", $ctx, " + {interpreted}]"),
                 "mov r11, [r11 + 8 * rax]",
@@ -182,6 +192,7 @@ macro_rules! interpreted_entry {
                 restore_arguments!(),
                 "jmp 3b",
                 ".skip {glue} - (. - 3b), 0xcc",
+                ".cfi_endproc",
                 glue = const GLUE,
                 interpreted = const crate::layout::instance::INTERPRETED,
                 trampoline = const offset_of!(InterpretedFunc, trampoline),
@@ -202,6 +213,7 @@ macro_rules! host_entry {
         #[unsafe(naked)]
         unsafe extern "C" fn $name() {
             naked_asm!(
+                ".cfi_startproc",
                 "3:",
                 concat!("mov r11, [", $ctx, " + {trampoline}]"),
                 "test r11, r11",
@@ -214,6 +226,7 @@ macro_rules! host_entry {
                 restore_arguments!(),
                 "jmp 3b",
                 ".skip {glue} - (. - 3b), 0xcc",
+                ".cfi_endproc",
                 glue = const GLUE,
                 trampoline = const offset_of!(HostFunc, trampoline),
                 prepare = sym builtin_stub_naked::<{ Builtin::PrepareHost as usize }>,
@@ -239,8 +252,10 @@ pub(crate) fn host_entry(in_memory: bool) -> usize {
 #[unsafe(naked)]
 unsafe extern "C" fn closed_in_memory_naked() {
     naked_asm!(
+        ".cfi_startproc",
         "mov rdi, rsi",
         "jmp {closed}",
+        ".cfi_endproc",
         closed = sym builtin_stub_naked::<{ Builtin::Closed as usize }>,
     )
 }

@@ -30,8 +30,12 @@ pub(super) fn checkpoint_stub() -> usize {
 #[unsafe(naked)]
 unsafe extern "C" fn checkpoint_stub_naked() {
     naked_asm!(
-        "push rbp
+        ".cfi_startproc
+         push rbp
+         .cfi_def_cfa_offset 16
+         .cfi_offset rbp, -16
          mov rbp, rsp
+         .cfi_def_cfa_register rbp
          push rax
          push rcx
          push rdx
@@ -86,7 +90,9 @@ unsafe extern "C" fn checkpoint_stub_naked() {
          pop rcx
          pop rax
          pop rbp
-         ret",
+         .cfi_def_cfa rsp, 8
+         ret
+         .cfi_endproc",
         builtin = sym builtin_stub_naked::<{ Builtin::Checkpoint as usize }>,
     )
 }
