@@ -1,9 +1,13 @@
 //! Small functions that are compiled into their callers: nothing tells them from functions that are called.
 
+use crate::checkpoints::capturing;
 use crate::log::Log;
 use crate::matrix::{Behaviour, linked};
+use std::time::Duration;
 use wardian::{
-    Caller, Config, Engine, EngineKind, Linker, Store, TrapCode, TypedFunc, listener::Attachment,
+    Caller, Config, Engine, EngineKind, Linker, StopReason, Store, TrapCode, TypedFunc,
+    checkpoint::{AfterCheckpoint, CheckpointOptions, Checkpoints},
+    listener::Attachment,
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
@@ -11,6 +15,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a listener that comes meanwhile hears of inlined calls", listeners),
     ("a table that changes is called as it is", tables),
     ("fuel is burnt for inlined functions", fuel),
+    ("a checkpoint is taken where all calls are inlined", checkpoints),
 ];
 
 /// Two ways to call `$leaf`, which traps where its parameter says so.
@@ -143,4 +148,30 @@ fn fuel(engine: &Engine) {
     store.set_fuel(95).unwrap();
     let error = go.call(&mut store, 0).unwrap_err();
     assert!(error.to_string().contains("fuel"), "{error}");
+}
+
+/// Where only calls are captured, a loop is left for a checkpoint at its calls.
+fn checkpoints(engine: &Engine) {
+    let engine = capturing(engine, Checkpoints::Calls);
+    let text = r#"(module (func $leaf (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
+      (func (export "go") (param i32)
+        (loop (local.set 0 (call $leaf (local.get 0))) (br 0))))"#;
+    let mut store = Store::new(&engine, ());
+    let i = linked(&mut store, &Linker::new(&engine), text);
+    let go: TypedFunc<i32, ()> = i.typed_func(&mut store, "go").unwrap();
+    // A second time after the loop is hot.
+    for _ in 0..2 {
+        store.set_timeout(Duration::from_secs(30));
+        let request = store.checkpoint_request();
+        let asked = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            request.request(CheckpointOptions::new(), |checkpoint| {
+                checkpoint.unwrap();
+                AfterCheckpoint::End
+            });
+        });
+        let error = go.call(&mut store, 0).unwrap_err();
+        assert_eq!(error.stop_reason(), Some(StopReason::Checkpoint), "{error}");
+        asked.join().unwrap();
+    }
 }

@@ -99,6 +99,13 @@ impl CompiledFunction {
         TrapCode::from_u8(self.traps[i].code)
     }
 
+    /// The operator of a location, as offset in the code section, also where it is one of a body that is in this
+    /// function; `u32::MAX` if there is none.
+    pub fn innermost(&self, location: Location) -> u32 {
+        let inlined = self.inlined.iter().find_map(|body| body.offset(location.wasm));
+        inlined.unwrap_or(location.wasm)
+    }
+
     /// The operator, as offset in the code section, whose code is at this offset. For a return
     /// address ask for the byte before it.
     pub fn location(&self, offset: u32) -> Option<u32> {

@@ -227,7 +227,7 @@ impl Translator<'_, '_> {
     /// not: so each poll of a function loads from other bytes, which say the same. An atomic load, which is never
     /// merged, keeps all others from being merged across it, and makes loops much slower; it is what polls do for which
     /// no bytes are left.
-    fn load_wanted(&mut self) -> Value {
+    pub(super) fn load_wanted(&mut self) -> Value {
         const BYTES: u32 = 8 * CAPTURE_WORDS as u32;
         let store = self.store_ctx();
         let number = self.captured.as_mut().map_or(0, |captured| {

@@ -25,7 +25,7 @@ use super::loop_entry::LoopEntry;
 use super::state::{Fail, Outcome, Region, Translator, user};
 use super::variable::Locals;
 use crate::code::{INLINED, Inlined};
-use crate::settings::OptLevel;
+use crate::settings::{Capture, OptLevel};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value, types};
 use wardian_module::operators::{Control, Group};
@@ -128,7 +128,7 @@ impl<'a> Translator<'a, '_> {
         leaf: &Leaf<'a>,
     ) -> Outcome {
         let (call, body) = (self.cold_block(), self.b.create_block());
-        self.branch_if_out_of_fuel(call);
+        self.branch_if_asking(call);
         let listened = self.load_trusted(types::I64, Region::Code, self.vmctx, instance::LISTENED);
         self.b.ins().brif(listened, call, &[], body, &[]);
         self.bodies(type_index, leaf, (call, body), |t| Ok(t.function(function)))
@@ -154,19 +154,25 @@ impl<'a> Translator<'a, '_> {
         let expected = self.b.ins().iadd_imm_s(self.vmctx, entry);
         let is_other = self.b.ins().icmp(IntCC::NotEqual, found, expected);
         self.branch_unless(is_other, call);
-        self.branch_if_out_of_fuel(call);
+        self.branch_if_asking(call);
         self.b.ins().jump(body, &[]);
         self.bodies(type_index, leaf, (call, body), |t| t.checked_element(type_index, element))
     }
 
+    /// Continues here unless the condition holds.
     fn branch_unless(&mut self, condition: Value, otherwise: Block) {
         let next = self.b.create_block();
         self.b.ins().brif(condition, otherwise, &[], next, &[]);
         self.enter(next);
     }
 
-    /// Branches to the call if the function would find that there is no fuel left, and ask for more.
-    fn branch_if_out_of_fuel(&mut self, call: Block) {
+    /// Branches to the call if the function would ask the runtime for something where it begins: for more fuel, or
+    /// whether a checkpoint is wanted, which loops do not ask where only calls can be captured.
+    fn branch_if_asking(&mut self, call: Block) {
+        if self.env.tunables.capture == Capture::Calls && self.captured.is_some() {
+            let word = self.load_wanted();
+            self.branch_unless(word, call);
+        }
         if self.env.tunables.fuel {
             let store = self.store_ctx();
             let left = self.load_trusted(types::I64, Region::Store, store, store_ctx::FUEL);

@@ -22,6 +22,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use wardian_module::Module;
+use wardian_types::DefinedFuncIndex;
 use wardian_vm::debugger::RegisteredObject;
 use wardian_vm::unwind::Saved;
 
@@ -80,25 +81,23 @@ fn is_enabled() -> bool {
     WANTED.load(Ordering::Relaxed)
 }
 
-/// Adds code of a module: where it lies, and its functions, by their positions among those that the module defines, with
-/// their addresses.
+/// Adds code of a module: where it lies, and its functions with their addresses.
 pub(super) fn add(
     module: &Module,
     range: Range<usize>,
-    functions: impl Iterator<Item = (u32, usize, CompiledFunction)>,
+    functions: impl Iterator<Item = (DefinedFuncIndex, usize, CompiledFunction)>,
 ) {
     let mut files = Files::default();
-    let imported = module.info().imported_functions;
     let functions = functions.map(|(defined, start, function)| {
         let mut rows = Vec::with_capacity(function.locations.len());
         for location in &function.locations {
-            let row = files.row(module, location.offset, location.wasm);
+            let row = files.row(module, location.offset, function.innermost(*location));
             if rows.last().is_none_or(|last: &Row| (Row { offset: row.offset, ..*last }) != row) {
                 rows.push(row);
             }
         }
         Function {
-            name: module.display_name(imported + defined),
+            name: module.display_name(module.info().func_index(defined)),
             range: start..start + function.text.len(),
             saved: function.saved,
             returns: returns(&function.text),

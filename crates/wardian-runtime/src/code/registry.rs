@@ -175,11 +175,14 @@ impl LoadedCode {
         self.some.as_ref().map_or_else(|| at.in_whole(), |some| some[at])
     }
 
-    /// The functions that there is code for, as they were compiled, by their positions among those that the module
-    /// defines, and their addresses.
-    pub(crate) fn each_compiled(&self) -> impl Iterator<Item = (u32, usize, CompiledFunction)> {
-        let compiled = |((at, _), (defined, address))| Some((defined, address, self.extract(at)?));
-        (0u32..).zip(&self.entries).zip(self.functions()).filter_map(compiled)
+    /// The functions that there is code for, their addresses, and their code as it was compiled.
+    pub(crate) fn each_compiled(
+        &self,
+    ) -> impl Iterator<Item = (DefinedFuncIndex, usize, CompiledFunction)> {
+        let text = self.memory.bytes(self.range());
+        self.entries.enumerated().filter_map(move |(at, address)| {
+            Some((self.defined(at), *address, self.tables.extract(at, text)?))
+        })
     }
 
     /// All of the code as it was compiled.

@@ -240,8 +240,9 @@ impl StoreInner {
     pub(crate) fn identity_of(&self, instance: InstanceId, func: FuncIndex) -> usize {
         let data = &self.instances[instance];
         let defined = data.module.decoded.info().defined_function(func);
-        let is_plain =
-            |defined: &DefinedFuncIndex| data.closed.is_none() && self.active_hook(instance, *defined).is_none();
+        let is_plain = |defined: &DefinedFuncIndex| {
+            data.closed.is_none() && self.active_hook(instance, *defined).is_none()
+        };
         let entry = |defined| data.vm.address() + data.module.layout.entry(defined) as usize;
         defined.filter(is_plain).map_or(0, entry)
     }

@@ -241,10 +241,7 @@ impl ModuleInner {
         let kept = self.is_kept(work).then(|| function.clone());
         let code = compiler.assemble(vec![function]).map_err(fail)?;
         self.engine.check_code(code.text().len())?;
-        let code = Arc::new(LoadedCode::publish_some(
-            code,
-            vec![work.defined()],
-        )?);
+        let code = Arc::new(LoadedCode::publish_some(code, vec![work.defined()])?);
         self.engine.code().insert(self, &code);
         let address = code.entries[CompiledIndex::from_u32(0)];
         let tier = self.tier.of(work.variant());

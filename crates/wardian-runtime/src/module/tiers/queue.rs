@@ -227,7 +227,7 @@ mod tests {
         ]);
         let mut order = Vec::new();
         while let Some(((module, work), _, _)) = state.next(1) {
-            order.push((module, work.defined()));
+            order.push((module, work.defined().as_u32()));
         }
         assert_eq!(order[..2].iter().filter(|(module, _)| *module == 2).count(), 1);
         assert_eq!(order[2..4].iter().filter(|(module, _)| *module == 2).count(), 1);
