@@ -25,6 +25,7 @@ pub mod activation;
 mod arch;
 mod callee_saved;
 pub mod code_memory;
+pub mod compiled;
 pub mod contain;
 mod entries;
 pub mod frames;

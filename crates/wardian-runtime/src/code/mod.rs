@@ -2,9 +2,9 @@
 
 pub mod artifact;
 pub mod cache;
+pub mod compiler;
 pub mod glue;
 pub mod interpreted;
-pub mod jit;
 mod origin;
 mod perf_dump;
 mod perf_map;

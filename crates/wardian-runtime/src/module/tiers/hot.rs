@@ -2,7 +2,6 @@
 
 use super::awaited::Awaited;
 use super::queue::{Job, Work};
-use crate::code::jit::{CompiledFunction, CompiledIndex, MemoryVariant};
 use crate::code::registry::LoadedCode;
 use crate::module::ModuleInner;
 use crate::{Error, Result};
@@ -10,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use wardian_types::DefinedFuncIndex;
+use wardian_vm::compiled::{CompiledFunction, CompiledIndex, MemoryVariant};
 use wardian_vm::torture::{self, Point};
 
 /// Compiled code of a module's functions and loops, for both variants of its memories.
@@ -241,7 +241,7 @@ impl ModuleInner {
     fn compile_work(self: &Arc<Self>, work: Work) -> Result<usize> {
         let (info, bytes, compiler) =
             (self.decoded.info(), self.decoded.bytes(), self.engine.compiler()?);
-        let fail = |e: crate::code::jit::CompileError| Error::compile(e);
+        let fail = |e: wardian_vm::compiled::CompileError| Error::compile(e);
         let function: CompiledFunction = match work {
             Work::Function { variant, defined } => {
                 compiler.compile_function(info, bytes, defined, variant).map_err(fail)?
