@@ -1,17 +1,18 @@
 //! The compiler's front door.
 
-use crate::code::{CompiledCode, CompiledFunction};
-use crate::error::CompileError;
 use crate::func::Worker;
-use crate::listen::{self, CallerOf, Wrapping};
-use crate::settings::{self, MemoryVariant, Tunables};
+use crate::listen::{self, Wrapping};
+use crate::settings;
 use crate::translate::Env;
 use crate::{parallel, trampoline};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use wardian_module::ModuleInfo;
-use wardian_types::{DefinedFuncIndex, FuncIndex, FuncType};
+use wardian_types::{DefinedFuncIndex, FuncType};
+use wardian_vm::compiled::{
+    CallerOf, CompileError, CompiledCode, CompiledFunction, MemoryVariant, ModuleOptions, Tunables,
+};
 use wardian_vm::layout::InstanceLayout;
 
 /// Counts up when the contract between compiled code and runtime changes.
@@ -29,42 +30,9 @@ struct Shared {
     fuses: bool,
 }
 
-/// How to compile a module.
-#[derive(Clone, Copy)]
-pub struct ModuleOptions<'a> {
-    /// How the code reaches memories.
-    pub variant: MemoryVariant,
-    /// How many threads may work; with one, it is the caller's.
-    pub threads: usize,
-    /// Asked before each function; compilation ends when it answers yes.
-    pub cancelled: Option<&'a (dyn Fn() -> bool + Sync)>,
-    /// Called now and then, from any thread, with how many functions are done and how many there are.
-    pub progress: Option<&'a (dyn Fn(usize, usize) + Sync)>,
-}
-
-impl Default for ModuleOptions<'_> {
-    fn default() -> Self {
-        ModuleOptions {
-            variant: MemoryVariant::Guarded,
-            threads: 1,
-            cancelled: None,
-            progress: None,
-        }
-    }
-}
-
 impl std::fmt::Debug for Compiler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Compiler").field("tunables", &self.shared.tunables).finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for ModuleOptions<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ModuleOptions")
-            .field("variant", &self.variant)
-            .field("threads", &self.threads)
-            .finish_non_exhaustive()
     }
 }
 
@@ -189,14 +157,6 @@ impl Compiler {
         let (worker, ty) = (&mut Worker::new(), info.func_type(index));
         listen::wrapper(worker, &*self.shared.isa, ty, defined, caller, wrapping)
             .map_err(|reason| CompileError::Function { index, reason })
-    }
-
-    /// Whether a function makes tail calls. Then its wrapper needs a body that notifies listeners at its end:
-    /// see [`Compiler::compile_notifying`].
-    pub fn makes_tail_calls(info: &ModuleInfo, bytes: &[u8], defined: DefinedFuncIndex) -> bool {
-        let range = info.bodies.get(defined).cloned();
-        let body = range.and_then(|range| bytes.get(range));
-        body.is_some_and(listen::makes_tail_calls)
     }
 
     /// [`Compiler::compile_function`] for a function that notifies listeners at its end.

@@ -1,10 +1,7 @@
 //! Compiling one function: from a body, or from what a trampoline builds, to bytes and tables.
 
-use crate::code::{CompiledFunction, StackMap};
 use crate::cold;
-use crate::frames::FrameTable;
 use crate::places;
-use crate::settings::{MAX_UNCHECKED_FRAME, OptLevel};
 use crate::translate::{Env, Fail, Translated, Translator, guest_signature, loop_signature};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
@@ -15,6 +12,7 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wardian_module::Complexity;
 use wardian_types::{DefinedFuncIndex, FuncIndex};
+use wardian_vm::compiled::{CompiledFunction, FrameTable, MAX_UNCHECKED_FRAME, OptLevel, StackMap};
 use wasmparser::{BinaryReader, FunctionBody};
 
 /// The longest that compiling one function may be expected to take.

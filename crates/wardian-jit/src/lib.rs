@@ -15,15 +15,10 @@
 //!
 //! **Boundary:** nothing here runs code, maps memory, or is unsafe.
 
-mod code;
 mod cold;
 mod compiler;
-mod error;
-mod frames;
 mod func;
-mod handlers;
 mod listen;
-mod maps;
 mod parallel;
 mod places;
 mod settings;
@@ -31,12 +26,10 @@ mod slots;
 mod trampoline;
 mod translate;
 
-pub use code::{
-    Call, CallHandlers, CompiledCode, CompiledFunction, CompiledIndex, Handler, Inlined,
-    InstanceAt, Location, Origin, Scope, StackMap, Trap,
+pub use compiler::{ABI_REVISION, Compiler};
+pub use wardian_vm::compiled::{
+    Call, CallHandlers, CallerOf, Capture, CapturedFrame, CodeFormatError, CompileError,
+    CompiledCode, CompiledFunction, CompiledIndex, FramePoint, FrameTable, Handler, Inlined,
+    InstanceAt, Location, MAX_UNCHECKED_FRAME, MemoryVariant, ModuleOptions, OptLevel, Origin,
+    Scope, StackMap, Trap, Tunables,
 };
-pub use compiler::{ABI_REVISION, Compiler, ModuleOptions};
-pub use error::{CodeFormatError, CompileError};
-pub use frames::{CapturedFrame, FramePoint, FrameTable};
-pub use listen::CallerOf;
-pub use settings::{Capture, MAX_UNCHECKED_FRAME, MemoryVariant, OptLevel, Tunables};

@@ -11,7 +11,6 @@
 //! comes in two forms, for calls whose caller is the function's own instance, and for calls from
 //! elsewhere, whose caller the store knows.
 
-use crate::code::CompiledFunction;
 use crate::func::Worker;
 use crate::slots::{load_slots, store_slots};
 use crate::trampoline::begin;
@@ -24,17 +23,8 @@ use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::FunctionBuilder;
 use types::I64;
 use wardian_types::{DefinedFuncIndex, FuncType};
+use wardian_vm::compiled::{CallerOf, CompiledFunction};
 use wardian_vm::layout::{Builtin, instance, listened, noted, store_ctx};
-use wasmparser::{BinaryReader, FunctionBody, Operator};
-
-/// Who calls a function, as its wrapper reports it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CallerOf {
-    /// The function's own instance: the wrapper is for its entry table.
-    Own,
-    /// The caller that the store has noted: the wrapper is for references, imports, and the embedder.
-    Noted,
-}
 
 /// What a wrapper does with the function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,21 +94,6 @@ pub(crate) fn noting(
         args[0] = ctx;
         let sig = b.import_signature(guest_signature(ty));
         b.ins().return_call_indirect(sig, code, &args);
-    })
-}
-
-/// Whether a body, which was validated, contains tail calls.
-pub(crate) fn makes_tail_calls(body: &[u8]) -> bool {
-    let Ok(reader) = FunctionBody::new(BinaryReader::new(body, 0)).get_operators_reader() else {
-        return false;
-    };
-    reader.into_iter().any(|op| {
-        matches!(
-            op,
-            Ok(Operator::ReturnCall { .. }
-                | Operator::ReturnCallIndirect { .. }
-                | Operator::ReturnCallRef { .. })
-        )
     })
 }
 

@@ -3,15 +3,13 @@
 //! Workers take functions from one counter, the largest bodies first, so that none is left alone
 //! with a large one at the end. Each result depends on its function only, hence not on the order.
 
-use crate::code::CompiledFunction;
-use crate::compiler::ModuleOptions;
-use crate::error::CompileError;
 use crate::func::Worker;
 use crate::translate::Env;
 use cranelift_codegen::isa::TargetIsa;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use wardian_types::DefinedFuncIndex;
+use wardian_vm::compiled::{CompileError, CompiledFunction, ModuleOptions};
 
 /// What the workers share.
 struct Queue<'a> {

@@ -11,11 +11,11 @@
 //! - A load becomes the memory operand of the instruction that uses it, and gets its position.
 //!   That makes code faster, so it is found out afterwards here ([`sunk_loads`]).
 
-use crate::code::{Call, InstanceAt, Location, Trap};
 use cranelift_codegen::ir::{self, Function, Inst, Value};
 use cranelift_codegen::isa::unwind::UnwindInst;
 use cranelift_codegen::{ExceptionContextLoc, FinalizedMachExceptionHandler, RegClass};
 use wardian_types::TrapCode;
+use wardian_vm::compiled::{Call, InstanceAt, Location, Trap};
 use wardian_vm::unwind::{CALLEE_SAVED, Saved};
 
 type Buffer = cranelift_codegen::MachBufferFinalized<cranelift_codegen::Final>;

@@ -5,7 +5,6 @@
 //!   guest function --(registers)--> host trampoline --(slots)--> stub that switches stacks
 //! ```
 
-use crate::code::CompiledFunction;
 use crate::func::Worker;
 use crate::slots::{load_slots, store_slots};
 use crate::translate::{guest_signature, stub_convention};
@@ -16,6 +15,7 @@ use cranelift_codegen::isa::{CallConv, TargetIsa};
 use cranelift_frontend::FunctionBuilder;
 use types::I64;
 use wardian_types::FuncType;
+use wardian_vm::compiled::CompiledFunction;
 use wardian_vm::layout::{host_func, instance, store_ctx};
 
 /// `(ctx, code, slots)`: calls `code` with the arguments in the slots and leaves the results there.

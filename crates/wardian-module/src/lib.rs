@@ -26,7 +26,7 @@ pub mod operators;
 mod text;
 
 pub use access::MemoryOperator;
-pub use callees::direct_callees;
+pub use callees::{direct_callees, makes_tail_calls};
 pub use complexity::Complexity;
 pub use demangle::demangle;
 pub use dwarf::{DebugInfo, Dwarf, SourceLocation};

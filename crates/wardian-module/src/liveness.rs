@@ -341,10 +341,8 @@ fn locals_read(body: &FunctionBody<'_>) -> Result<Vec<LocalIndex>, BinaryReaderE
             read[index] = true;
         }
     }
-    Ok((0..)
-        .zip(read)
-        .filter_map(|(local, is_read)| is_read.then(|| LocalIndex::from_u32(local)))
-        .collect())
+    let read = IndexVec::<LocalIndex, bool>::from(read);
+    Ok(read.enumerated().filter(|(_, is_read)| **is_read).map(|(local, _)| local).collect())
 }
 
 /// A walk through the events, last to first.

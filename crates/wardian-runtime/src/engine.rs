@@ -1,7 +1,7 @@
 //! What all modules and stores of an embedder share.
 
 use crate::code::cache::CodeCache;
-use crate::code::jit::{Capture, Compiler, OptLevel, Tunables};
+use crate::code::compiler::Compiler;
 use crate::code::registry::CodeRegistry;
 use crate::code::signatures::{self, Signature, Signatures, Trampoline};
 use crate::error::{LimitKind, UsageKind};
@@ -11,6 +11,7 @@ use crate::settings::{Checkpoints, EngineKind, Settings};
 use crate::{Error, ErrorKind, Result};
 use std::sync::{Arc, Mutex};
 use wardian_types::{FuncType, MemoryType};
+use wardian_vm::compiled::{Capture, OptLevel, Tunables};
 use wardian_vm::memory::{MEMORY_GUARD, MemoryPool};
 use wardian_vm::signals;
 use wardian_vm::stack::StackPool;
@@ -29,7 +30,7 @@ struct Inner {
     /// See [`Engine::interpreted_because`].
     interpreted_because: Option<String>,
     /// None in an engine that compiles nothing.
-    compiler: Option<Compiler>,
+    compiler: Option<Box<dyn Compiler>>,
     signatures: Arc<Signatures>,
     stacks: StackPool,
     memories: MemoryPool,
@@ -103,7 +104,7 @@ impl Engine {
         let compiler = match config.kind {
             EngineKind::Interpreted => None,
             _ => {
-                let compiler = Compiler::new(tunables);
+                let compiler = crate::code::compiler::new(tunables);
                 Some(compiler.map_err(Error::compile)?)
             }
         };
@@ -192,7 +193,8 @@ impl Engine {
         let Settings { fuel, canonical_nans, deterministic_simd, .. } = self.0.settings;
         let interpreted =
             || format!("interpreted fuel={fuel} nans={canonical_nans} simd={deterministic_simd}");
-        let compiler = self.0.compiler.as_ref().map_or_else(interpreted, Compiler::fingerprint);
+        let compiler =
+            self.0.compiler.as_ref().map_or_else(interpreted, |compiler| compiler.fingerprint());
         format!("{compiler}; features {}", self.0.settings.features)
     }
 
@@ -201,11 +203,11 @@ impl Engine {
     /// # Errors
     ///
     /// The engine only interprets.
-    pub fn compiler(&self) -> Result<&Compiler> {
+    pub fn compiler(&self) -> Result<&dyn Compiler> {
         let none = || {
             Error::usage(UsageKind::Disabled, "the engine compiles nothing: see `Config::engine`")
         };
-        self.0.compiler.as_ref().ok_or_else(none)
+        self.0.compiler.as_deref().ok_or_else(none)
     }
 
     /// Stacks of guests that are not in use.

@@ -206,7 +206,7 @@ impl<I, T> IntoIterator for IndexVec<I, T> {
 #[cfg(test)]
 mod tests {
     use super::IndexVec;
-    use crate::{FuncIndex, Index};
+    use crate::FuncIndex;
 
     #[test]
     fn an_index_leads_to_the_element_that_it_was_given_for() {

@@ -26,6 +26,7 @@ pub mod activation;
 mod arch;
 mod callee_saved;
 pub mod code_memory;
+pub mod compiled;
 pub mod contain;
 pub mod debugger;
 mod entries;

@@ -5,7 +5,7 @@ use crate::op;
 use crate::operand::{Far, U32};
 use crate::translation::TranslateError;
 use wardian_module::operators::Call;
-use wardian_types::{FuncIndex, FuncType, TableIndex, TypeIndex};
+use wardian_types::{FuncIndex, FuncType, TypeIndex};
 
 impl<'a> Body<'a> {
     pub(super) fn call_operator(&mut self, operator: Call) -> Outcome {

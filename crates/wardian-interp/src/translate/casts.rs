@@ -6,7 +6,7 @@ use super::{Body, Outcome};
 use crate::operand::{Branch, D, Far, S, U16, U32, W};
 use crate::translation::TranslateError;
 use crate::{cast, op};
-use wardian_types::{DeclaredType, HeapType, LabelIndex, RefType, TypeIndex};
+use wardian_types::{DeclaredType, HeapType, LabelIndex, RefType};
 use wardian_vm::heap::Displays;
 
 /// How a reference is compared with a type.

@@ -9,7 +9,7 @@ use crate::op::{self, Instruction, Opcode};
 use crate::operand::{D, Far, I32, S, U16, U32, U64};
 use crate::translation::TranslateError;
 use wardian_module::operators::Memory;
-use wardian_types::{Index, MemoryIndex, MemoryType, TrapCode};
+use wardian_types::{MemoryIndex, MemoryType, TrapCode};
 use wardian_vm::layout::Builtin;
 use wasmparser::{MemArg, MemArgTarget};
 

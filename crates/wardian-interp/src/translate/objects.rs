@@ -7,7 +7,7 @@ use crate::op;
 use crate::operand::{D, Far, S, U16, U32};
 use crate::translation::TranslateError;
 use wardian_module::operators::{Array, Cast, Object};
-use wardian_types::{FieldIndex, Index, StorageType, TrapCode, TypeIndex};
+use wardian_types::{Index, StorageType, TrapCode, TypeIndex};
 use wardian_vm::heap::shape;
 use wardian_vm::layout::Builtin;
 

@@ -8,7 +8,6 @@ use crate::translation::TranslateError;
 use wardian_module::operators::{
     Atomic, AtomicUpdate, Comparison, Conversion, Float, Group, Integer, Local,
 };
-use wardian_types::LocalIndex;
 use wasmparser::Operator;
 
 macro_rules! integer {

@@ -7,7 +7,7 @@ use crate::operand::{D, DW, S, SW, U16, U32, V128};
 use crate::translation::TranslateError;
 use wardian_module::ConstOp;
 use wardian_module::operators::{Global, Table};
-use wardian_types::{DefinedGlobalIndex, GlobalIndex, LocalIndex, TableIndex, TableType, ValType};
+use wardian_types::{GlobalIndex, LocalIndex, TableIndex, TableType, ValType};
 use wardian_vm::layout::Builtin;
 
 impl Body<'_> {

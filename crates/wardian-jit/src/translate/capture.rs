@@ -8,13 +8,11 @@
 //!
 //! A local has one cell in the frame, an operand one for its height. Which cells have the present values is known
 //! where a block begins as far as all paths to it agree, so that calls behind each other store what has changed.
-//! See [`crate::frames`] for the tables.
+//! See [`wardian_vm::compiled`] for the tables.
 
 use super::control::{Frame, Kind};
 use super::objects::is_object_ref;
 use super::state::{Outcome, Region, Translator};
-use crate::frames::{CellIndex, FramePoint, FrameTable};
-use crate::settings::Capture;
 use cranelift_codegen::MachBufferFrameLayout;
 use cranelift_codegen::ir::{
     AbiParam, Endianness, Inst, InstBuilder, MemFlagsData, Signature, StackSlot, StackSlotData,
@@ -25,6 +23,7 @@ use cranelift_frontend::FunctionBuilder;
 use std::collections::HashMap;
 use wardian_module::{Liveness, ReadIndex};
 use wardian_types::{IndexVec, LocalIndex};
+use wardian_vm::compiled::{Capture, CellIndex, FramePoint, FrameTable};
 use wardian_vm::layout::{Builtin, CAPTURE_WORDS, store_ctx};
 use wasmparser::{FunctionBody, Operator};
 

@@ -9,7 +9,6 @@ use super::env::{Env, clif_type};
 use super::exceptions::{Branches, Legacy};
 use super::state::{Fail, Outcome, Translator};
 use super::unroll::Copies;
-use crate::code::{Inlined, Scope};
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, SourceLoc};
 use cranelift_codegen::ir::{Value, types};
 use cranelift_frontend::FunctionBuilder;
@@ -18,6 +17,7 @@ use wardian_module::operators::{Control, Group};
 use wardian_types::{
     DefinedFuncIndex, FuncType, LabelIndex, LocalIndex, TagIndex, TrapCode, TypeIndex, ValType,
 };
+use wardian_vm::compiled::{Inlined, Scope};
 use wasmparser::{BlockType, BrTable, FunctionBody, Operator};
 
 /// What a block takes and gives.

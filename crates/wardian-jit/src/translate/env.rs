@@ -1,10 +1,10 @@
 //! What a translation knows about the module and the machine.
 
-use crate::settings::{MemoryVariant, Tunables};
 use cranelift_codegen::ir::{AbiParam, Signature, Type, types};
 use cranelift_codegen::isa::CallConv;
 use wardian_module::ModuleInfo;
 use wardian_types::{DefinedFuncIndex, FuncType, MemoryIndex, ValType};
+use wardian_vm::compiled::{MemoryVariant, Tunables};
 use wardian_vm::layout::InstanceLayout;
 use wardian_vm::unwind::CALLEE_SAVED;
 

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A call inside of such a block names the block, and the instance in which its tags count. The runtime
-//! searches the block's handlers and those of the blocks around it (see `crate::code::CallHandlers`), and
+//! searches the block's handlers and those of the blocks around it (see `wardian_vm::compiled::CallHandlers`), and
 //! returns the number of what it found. So a call has one further edge, however many handlers are around it,
 //! and code that throws nothing runs no instruction for them. The handler finds the callee-saved registers as
 //! they were at the call: see `wardian_vm::unwind`.
@@ -23,8 +23,6 @@ use super::capture::{Homes, Stored};
 use super::control::Kind;
 use super::env::{clif_type, preserving_signature};
 use super::state::{Fail, Outcome, Region, Translator, user};
-use crate::code;
-use crate::handlers::handler_word;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     AbiParam, Block, BlockArg, BlockCall, Endianness, ExceptionTableData, ExceptionTableItem,
@@ -35,6 +33,7 @@ use cranelift_codegen::isa::CallConv;
 use wardian_module::operators::Exception;
 use wardian_module::{LegacyTry, legacy_tries};
 use wardian_types::{FuncType, LabelIndex, TagIndex, TrapCode, ValType};
+use wardian_vm::compiled::{self, handler_word};
 use wardian_vm::layout::{Builtin, instance, store_ctx};
 use wasmparser::{BlockType, Catch, FunctionBody, Operator, TryTable};
 
@@ -53,7 +52,7 @@ pub(super) struct Entry {
     block: Block,
     /// Whether anything leads there.
     used: bool,
-    pub(super) table: code::Scope,
+    pub(super) table: compiled::Scope,
 }
 
 /// A handler.
@@ -166,8 +165,11 @@ impl<'a> Translator<'a, '_> {
             Some(first) => {
                 let words = clauses.iter();
                 let words = words.map(|c| handler_word(c.tag, c.by_reference));
-                let table =
-                    code::Scope { parent: around, first: first.number, handlers: words.collect() };
+                let table = compiled::Scope {
+                    parent: around,
+                    first: first.number,
+                    handlers: words.collect(),
+                };
                 let block = self.payload_block();
                 self.entries.push(Entry { block, used: false, table });
                 Some(self.entries.len() as u32 - 1)

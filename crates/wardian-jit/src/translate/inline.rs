@@ -24,12 +24,11 @@ use super::env::clif_type;
 use super::loop_entry::LoopEntry;
 use super::state::{Fail, Outcome, Region, Translator, user};
 use super::variable::Locals;
-use crate::code::{INLINED, Inlined};
-use crate::settings::{Capture, OptLevel};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value, types};
 use wardian_module::operators::{Control, Group};
 use wardian_types::{DefinedFuncIndex, FuncIndex, FuncType, LocalIndex, TrapCode, TypeIndex};
+use wardian_vm::compiled::{Capture, INLINED, Inlined, OptLevel};
 use wardian_vm::layout::{func, instance, store_ctx};
 use wasmparser::{BinaryReader, FunctionBody};
 

@@ -5,7 +5,7 @@ use super::state::{Fail, Outcome, Region, Translator};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 use wardian_module::operators::Table;
-use wardian_types::{FuncIndex, RefType, TableIndex, TableType, TrapCode, ValType};
+use wardian_types::{RefType, TableIndex, TableType, TrapCode, ValType};
 use wardian_vm::layout::{Builtin, table};
 
 impl Translator<'_, '_> {

@@ -11,9 +11,9 @@
 use super::capture::Homes;
 use super::control::{Kind, Shape};
 use super::state::{Outcome, Translator};
-use crate::settings::{Capture, OptLevel};
 use cranelift_codegen::ir::Block;
 use wardian_module::operators::{Control, Group};
+use wardian_vm::compiled::{Capture, OptLevel};
 use wasmparser::OperatorsReader;
 
 /// The operators that all copies of a body may have together.

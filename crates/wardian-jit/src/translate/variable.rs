@@ -7,7 +7,7 @@ use cranelift_codegen::ir::{ConstantData, InstBuilder, MemFlagsData, Value, type
 use cranelift_frontend::Variable;
 use wardian_module::ConstOp;
 use wardian_module::operators::{Global, Local};
-use wardian_types::{DefinedGlobalIndex, FuncType, GlobalIndex, LocalIndex, ValType};
+use wardian_types::{FuncType, GlobalIndex, LocalIndex, ValType};
 
 /// More locals than this are refused, as validation does.
 const MAX_LOCALS: u32 = 50_000;

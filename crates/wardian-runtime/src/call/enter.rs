@@ -16,7 +16,7 @@ use std::mem::MaybeUninit;
 use std::panic::resume_unwind;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
-use wardian_types::{DeclaredType, HeapType, RefType, TypeIndex, ValType};
+use wardian_types::{DeclaredType, HeapType, RefType, ValType};
 use wardian_vm::activation::{self, Outcome, Suspended};
 use wardian_vm::layout::{StoreCtx, VmFunc};
 

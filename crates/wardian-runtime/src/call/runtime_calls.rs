@@ -15,7 +15,6 @@
 
 use crate::call::exit::is_interrupted;
 use crate::call::interpret::{Callee, host_target};
-use crate::code::jit::Compiler;
 use crate::ids::{FuncId, InstanceId};
 use crate::module::tiers::TierState;
 use crate::settings::EngineKind;
@@ -192,7 +191,7 @@ impl StoreInner {
         // makes.
         if previous & flag::LISTENED != 0 {
             let info = module.decoded.info();
-            if Compiler::makes_tail_calls(info, module.decoded.bytes(), defined) {
+            if wardian_module::makes_tail_calls(info, module.decoded.bytes(), defined) {
                 return Ok(0);
             }
         }

@@ -11,15 +11,14 @@
 //! are, for a backtrace, and becomes an error where the host called the guest.
 
 use crate::Error;
-use crate::code::jit::{CallHandlers, InstanceAt};
 use crate::code::registry::{Handler, Located};
-use crate::ids::{InstanceId, TagId};
+use crate::ids::TagId;
 use crate::listen::keep_first;
 use crate::listen::listener::AbortReason;
 use crate::store::inner::StoreInner;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wardian_interp::Handler as InterpretedHandler;
-use wardian_types::TagIndex;
+use wardian_vm::compiled::{CallHandlers, InstanceAt};
 use wardian_vm::contain::Payload;
 use wardian_vm::interpreted::{Function, frame};
 use wardian_vm::layout::StoreCtx;

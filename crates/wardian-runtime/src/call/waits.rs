@@ -138,7 +138,7 @@ impl StoreInner {
     ) -> bool {
         let timeout = u64::try_from(timeout).ok().map(Duration::from_nanos);
         let queued = Queued::join(at, still_expected, timeout);
-        self.waiting = queued.map(|queued| Waiting { memory: memory, address, queued });
+        self.waiting = queued.map(|queued| Waiting { memory, address, queued });
         self.waiting.is_some()
     }
 

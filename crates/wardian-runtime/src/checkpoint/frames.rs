@@ -17,7 +17,6 @@ use super::values::ValueWriter;
 use super::{Standing, refused};
 use crate::Result;
 use crate::checkpoint::state::{At, CallState, FrameState, Item, PendingState, Value, WaitState};
-use crate::code::jit::CapturedFrame;
 use crate::code::registry::Located;
 use crate::ids::InstanceId;
 use crate::settings::Checkpoints;
@@ -29,6 +28,7 @@ use wardian_interp::{FrameMap, Place, Wanted};
 use wardian_module::{Operands, OperatorTypes, engine_type};
 use wardian_types::{DefinedFuncIndex, ValType};
 use wardian_vm::activation;
+use wardian_vm::compiled::CapturedFrame;
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::interpreted::{Function, frame};
 

@@ -6,9 +6,9 @@
 //!
 //! The last three are each preceded by their length in eight little-endian bytes.
 
-use crate::code::jit::CompiledCode;
 use crate::error::UsageKind;
 use crate::{Engine, Error, Result};
+use wardian_vm::compiled::CompiledCode;
 
 const MAGIC: &[u8; 8] = b"wardian\x01";
 const HASH: usize = 32;

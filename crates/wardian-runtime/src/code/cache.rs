@@ -1,7 +1,7 @@
 //! Compiled code that is kept between processes.
 
-pub use super::jit::CompiledCode;
 pub use super::origin::CodeKey;
+pub use wardian_vm::compiled::CompiledCode;
 
 /// Keeps compiled code between processes.
 ///

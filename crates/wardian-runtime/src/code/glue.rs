@@ -1,9 +1,9 @@
 //! Compiled code that belongs to no function of a module: trampolines, and wrappers for listeners.
 
 use super::native_debug;
-use crate::code::jit::CompiledFunction;
 use std::io;
 use wardian_vm::code_memory::CodeMemory;
+use wardian_vm::compiled::CompiledFunction;
 use wardian_vm::unwind::Saved;
 
 /// Pieces of such code, laid out one behind the other.

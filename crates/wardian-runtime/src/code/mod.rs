@@ -2,9 +2,9 @@
 
 pub mod artifact;
 pub mod cache;
+pub mod compiler;
 pub mod glue;
 pub mod interpreted;
-pub mod jit;
 #[cfg(feature = "native-debug")]
 mod native_debug;
 #[cfg(not(feature = "native-debug"))]

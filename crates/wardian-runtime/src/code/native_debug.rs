@@ -16,13 +16,13 @@
 mod dwarf;
 mod elf;
 
-use crate::code::jit::CompiledFunction;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use wardian_module::Module;
 use wardian_types::DefinedFuncIndex;
+use wardian_vm::compiled::CompiledFunction;
 use wardian_vm::debugger::RegisteredObject;
 use wardian_vm::unwind::Saved;
 

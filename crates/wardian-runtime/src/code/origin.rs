@@ -1,8 +1,8 @@
 //! What machine code was made from: the module, the engine's settings, and the build of Wardian.
 
-use crate::code::jit::MemoryVariant;
 use std::sync::OnceLock;
 use std::time::UNIX_EPOCH;
+use wardian_vm::compiled::MemoryVariant;
 
 /// A revision of what is hashed.
 const REVISION: &str = "wardian code origin 1";

@@ -2,17 +2,17 @@
 
 use super::{native_debug, perf_dump, perf_map};
 use crate::Error;
-use crate::code::jit::{
-    CallHandlers, CapturedFrame, CompiledCode, CompiledFunction, CompiledIndex,
-};
 use crate::module::ModuleInner;
 use crate::settings::Settings;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock, Weak};
-use wardian_types::{DefinedFuncIndex, FuncIndex, IndexVec, TagIndex, TrapCode, TypeNumber};
+use wardian_types::{DefinedFuncIndex, FuncIndex, IndexVec, TagIndex, TrapCode};
 use wardian_vm::code_memory::CodeMemory;
+use wardian_vm::compiled::{
+    CallHandlers, CapturedFrame, CompiledCode, CompiledFunction, CompiledIndex,
+};
 use wardian_vm::unwind::Saved;
 
 /// Code that a program counter can be in: compiled, or bytecode.

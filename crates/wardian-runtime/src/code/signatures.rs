@@ -17,13 +17,14 @@
 //!
 //! **Invariant.** Equal types have equal numbers as long as both are there. No number is used twice.
 
+use crate::code::compiler::Compiler;
 use crate::code::glue::{Glue, Layout};
-use crate::code::jit::{CompiledFunction, Compiler};
 use crate::error::{LimitKind, UsageKind};
 use crate::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, Weak};
 use wardian_types::{DeclaredType, FuncType, SubType, TypeNumber};
+use wardian_vm::compiled::CompiledFunction;
 use wardian_vm::heap::Displays;
 use wardian_vm::unwind::Saved;
 
@@ -129,7 +130,7 @@ impl Signature {
     }
 
     /// The trampolines between the host and guests.
-    pub(crate) fn trampoline(&self, compiler: &Compiler) -> Result<Trampoline> {
+    pub(crate) fn trampoline(&self, compiler: &dyn Compiler) -> Result<Trampoline> {
         if let Some(both) = self.inner().both.get() {
             return Ok(both.trampoline);
         }
@@ -140,13 +141,13 @@ impl Signature {
     }
 
     /// What stands between importers and a function that wants to know who calls.
-    pub(crate) fn noting(&self, compiler: &Compiler) -> Result<usize> {
+    pub(crate) fn noting(&self, compiler: &dyn Compiler) -> Result<usize> {
         let ty = self.func()?;
         self.single(&self.inner().noting, || compiler.noting_trampoline(ty))
     }
 
     /// What stands between compiled code and an interpreted function.
-    pub fn interpreted(&self, compiler: &Compiler) -> Result<usize> {
+    pub fn interpreted(&self, compiler: &dyn Compiler) -> Result<usize> {
         let ty = self.func()?;
         self.single(&self.inner().interpreted, || compiler.host_trampoline(ty))
     }
@@ -155,7 +156,7 @@ impl Signature {
     fn single(
         &self,
         place: &OnceLock<Single>,
-        make: impl FnOnce() -> std::result::Result<CompiledFunction, crate::code::jit::CompileError>,
+        make: impl FnOnce() -> std::result::Result<CompiledFunction, wardian_vm::compiled::CompileError>,
     ) -> Result<usize> {
         if let Some(single) = place.get() {
             return Ok(single.address);
@@ -182,7 +183,7 @@ impl Signature {
         Ok(code)
     }
 
-    fn not_compiled(&self, error: crate::code::jit::CompileError) -> Error {
+    fn not_compiled(&self, error: wardian_vm::compiled::CompileError) -> Error {
         Error::compile_part(format!("trampoline for {}", self.inner().ty), error)
     }
 }
@@ -423,7 +424,7 @@ fn inners(key: &[SubType], named: &[Signature], first: TypeNumber) -> Box<[Inner
 
 /// Makes the trampolines that are missing, all in one piece of code memory.
 pub fn prepare<'a>(
-    compiler: &Compiler,
+    compiler: &dyn Compiler,
     signatures: impl IntoIterator<Item = &'a Signature>,
 ) -> Result<()> {
     let mut layout = Layout::default();
@@ -435,7 +436,7 @@ pub fn prepare<'a>(
             continue;
         }
         let ty = signature.func()?;
-        let fail = |e: crate::code::jit::CompileError| signature.not_compiled(e);
+        let fail = |e: wardian_vm::compiled::CompileError| signature.not_compiled(e);
         let entry = layout.add(&compiler.entry_trampoline(ty).map_err(fail)?);
         let host = match wardian_vm::direct_host_stub(ty) {
             Some(stub) => Host::Stub(stub),

@@ -2,13 +2,13 @@
 //! long as the module, for it may be on a stack or in a snapshot.
 
 use crate::code::glue::{Glue, Layout};
-use crate::code::jit::{CallerOf, CompileError, Compiler, MemoryVariant};
 use crate::code::registry::LoadedCode;
 use crate::module::ModuleInner;
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use wardian_types::DefinedFuncIndex;
+use wardian_vm::compiled::{CallerOf, CompileError, MemoryVariant};
 use wardian_vm::unwind::Saved;
 
 /// Addresses of the wrapper of a function.
@@ -60,7 +60,7 @@ impl ModuleInner {
         let (info, bytes) = (self.decoded.info(), self.decoded.bytes());
         let compiler = self.engine.compiler()?;
         let compiled = self.compile_each(functions, |defined| {
-            let tail_calls = Compiler::makes_tail_calls(info, bytes, defined);
+            let tail_calls = wardian_module::makes_tail_calls(info, bytes, defined);
             let wrapper = |caller| compiler.listener_wrapper(info, defined, caller, tail_calls);
             Ok((tail_calls, wrapper(CallerOf::Own)?, wrapper(CallerOf::Noted)?))
         })?;

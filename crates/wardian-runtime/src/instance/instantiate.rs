@@ -4,7 +4,6 @@ use crate::ErrorKind;
 use crate::call::builtins::ELEMENTS_CHUNK;
 use crate::call::closing::CloseNotifier;
 use crate::call::enter::Callable;
-use crate::code::jit::MemoryVariant;
 use crate::code::registry::LoadedCode;
 use crate::error::LimitKind;
 use crate::ids::{FuncId, InstanceId, MemoryId, TableId, TagId};
@@ -27,6 +26,7 @@ use wardian_module::{ConstExpr, ModuleInfo, SegmentMode};
 use wardian_types::{
     FuncIndex, GlobalIndex, IndexVec, MemoryIndex, MemoryType, TableIndex, TagIndex, ValType,
 };
+use wardian_vm::compiled::MemoryVariant;
 use wardian_vm::layout::{VmImport, VmMemory, instance};
 
 /// An import whose type has been checked.

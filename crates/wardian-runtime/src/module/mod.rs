@@ -6,7 +6,6 @@ mod type_names;
 
 use crate::code::cache::CodeKey;
 use crate::code::interpreted::Interpreted;
-use crate::code::jit::{CompiledCode, MemoryVariant, ModuleOptions};
 use crate::code::registry::{CodePiece, LoadedCode};
 use crate::code::signatures::Signature;
 use crate::code::wrappers::Wrappers;
@@ -21,6 +20,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use tiers::Tier;
 use wardian_module::ItemIndex;
 use wardian_types::{DefinedFuncIndex, FuncIndex, IndexVec, TypeIndex, TypeNumber, ValType};
+use wardian_vm::compiled::{CompiledCode, MemoryVariant, ModuleOptions};
 use wardian_vm::contain::drop_contained;
 use wardian_vm::layout::InstanceLayout;
 

@@ -3,7 +3,6 @@
 use super::block::Block;
 use super::host::HostDef;
 use crate::call::closing::CloseState;
-use crate::code::jit::MemoryVariant;
 use crate::ids::{FuncId, MemoryId, TableId, TagId};
 use crate::module::ModuleInner;
 use crate::settings::EngineKind;
@@ -14,6 +13,7 @@ use wardian_types::{
     DataIndex, DefinedFuncIndex, ElemIndex, FuncIndex, GlobalIndex, GlobalType, IndexVec,
     MemoryIndex, TableIndex, TagIndex,
 };
+use wardian_vm::compiled::MemoryVariant;
 use wardian_vm::layout::VmImport;
 
 /// An instance of a store.

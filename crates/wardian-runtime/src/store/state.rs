@@ -16,8 +16,7 @@ pub struct StateCapture {
     pub(crate) tables: Vec<TableCapture>,
     pub(crate) heap: Option<HeapCapture>,
     /// For each instance which element and data segments were dropped.
-    pub(crate) dropped:
-        IndexVec<InstanceId, (IndexVec<ElemIndex, bool>, IndexVec<DataIndex, bool>)>,
+    pub(crate) dropped: IndexVec<InstanceId, Dropped>,
 }
 
 // SAFETY: the addresses are only used with the store that the globals belong to.
@@ -35,3 +34,6 @@ impl StateCapture {
         globals.copied().chain(tables).chain(heap)
     }
 }
+
+/// Which element and data segments an instance has dropped.
+pub(crate) type Dropped = (IndexVec<ElemIndex, bool>, IndexVec<DataIndex, bool>);

@@ -2,7 +2,7 @@
 
 use crate::cache::CodeKey;
 use std::time::SystemTime;
-use wardian_runtime::code::jit::CompiledCode;
+use wardian_vm::compiled::CompiledCode;
 
 /// A file of the cache, as its folder lists it.
 pub(super) struct Entry {

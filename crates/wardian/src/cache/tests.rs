@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
-use wardian_runtime::code::jit::{CompiledCode, MemoryVariant};
+use wardian_vm::compiled::{CompiledCode, MemoryVariant};
 
 /// A cache in a folder of its own, and an engine without one.
 struct Fixture {

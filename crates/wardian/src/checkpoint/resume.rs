@@ -20,7 +20,6 @@ use std::time::Duration;
 use wardian_runtime::call::suspend::AsyncCall;
 use wardian_runtime::checkpoint::state::{ImportState, State};
 use wardian_runtime::checkpoint::{Origin, Restored, Target};
-use wardian_runtime::ids::InstanceId;
 use wardian_runtime::instance::link::Lookup;
 use wardian_runtime::module::ModuleInner;
 use wardian_runtime::store::inner::StoreInner;

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use wardian_runtime::call::waits;
 use wardian_runtime::checkpoint::Standing;
-use wardian_runtime::ids::InstanceId;
 use wardian_runtime::listen::hook::AttachmentState;
 use wardian_runtime::store::inner::StoreInner;
 use wardian_vm::contain::discard;

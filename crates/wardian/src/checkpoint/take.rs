@@ -15,7 +15,6 @@ use wardian_runtime::checkpoint::pages::{
 };
 use wardian_runtime::checkpoint::state::ModuleState;
 use wardian_runtime::checkpoint::{Captured, Purpose, Standing};
-use wardian_runtime::ids::InstanceId;
 use wardian_runtime::module::ModuleInner;
 use wardian_runtime::store::inner::StoreInner;
 use wardian_runtime::store::memory::MemoryData;

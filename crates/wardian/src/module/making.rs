@@ -8,9 +8,9 @@ use crate::{CompileOptions, Engine, EngineKind, Error, ErrorKind, Result, cache:
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
-use wardian_runtime::code::jit::CompiledCode;
 use wardian_runtime::listen::attach::compiled_in;
 use wardian_runtime::module::{ModuleInner, usual_variant};
+use wardian_vm::compiled::CompiledCode;
 
 impl Module {
     /// Validates and compiles a module in the binary format, or in the text format.

@@ -1,8 +1,9 @@
 //! The same names in a build that writes no object files: nothing is ever wanted.
 
-use crate::code::jit::CompiledFunction;
 use std::ops::Range;
 use wardian_module::Module;
+use wardian_types::DefinedFuncIndex;
+use wardian_vm::compiled::CompiledFunction;
 use wardian_vm::unwind::Saved;
 
 pub(crate) fn enable() {}
@@ -10,7 +11,7 @@ pub(crate) fn enable() {}
 pub(super) fn add(
     _: &Module,
     _: Range<usize>,
-    _: impl Iterator<Item = (u32, usize, CompiledFunction)>,
+    _: impl Iterator<Item = (DefinedFuncIndex, usize, CompiledFunction)>,
 ) {
 }
 

@@ -3,13 +3,13 @@
 use super::awaited::Awaited;
 use super::published::{Published, TierState};
 use super::queue::{Job, Work};
-use crate::code::jit::{CompiledFunction, CompiledIndex, MemoryVariant};
 use crate::code::registry::LoadedCode;
 use crate::module::ModuleInner;
 use crate::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, OnceLock};
 use wardian_types::DefinedFuncIndex;
+use wardian_vm::compiled::{CompiledFunction, CompiledIndex, MemoryVariant};
 use wardian_vm::torture::{self, Point};
 
 /// Compiled code of a module's functions and loops, for both variants of its memories.
@@ -224,7 +224,7 @@ impl ModuleInner {
     fn compile_work(self: &Arc<Self>, work: Work) -> Result<usize> {
         let (info, bytes, compiler) =
             (self.decoded.info(), self.decoded.bytes(), self.engine.compiler()?);
-        let fail = |e: crate::code::jit::CompileError| Error::compile(e);
+        let fail = |e: wardian_vm::compiled::CompileError| Error::compile(e);
         let expected = self.usual_targets(work.defined());
         let function: CompiledFunction = match work {
             Work::Function { variant, defined } => {

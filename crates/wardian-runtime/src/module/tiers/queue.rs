@@ -1,11 +1,11 @@
 //! Compiling in the background: few threads, modules by turns, of each the hottest first.
 
-use crate::code::jit::MemoryVariant;
 use crate::module::ModuleInner;
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::Duration;
 use wardian_types::DefinedFuncIndex;
+use wardian_vm::compiled::MemoryVariant;
 use wardian_vm::torture::{self, Point};
 
 /// What an engine is to compile. Its threads are started when there is something, and end some time

@@ -1,6 +1,6 @@
 //! Handlers of exceptions, as the tables beside the code have them.
 
-use crate::code::CompiledCode;
+use super::code::CompiledCode;
 use wardian_types::TagIndex;
 
 /// A call with handlers of exceptions around it.
@@ -23,7 +23,7 @@ pub struct Call {
 pub enum InstanceAt {
     /// In its frame, counted from the stack pointer.
     Stack(u32),
-    /// In a register, by its position in [`wardian_vm::unwind::CALLEE_SAVED`].
+    /// In a register, by its position in [`crate::unwind::CALLEE_SAVED`].
     Register(u32),
 }
 
@@ -67,7 +67,7 @@ pub struct Scope {
 const ANY_TAG: u32 = u32::MAX >> 1;
 
 /// What a handler catches as a word: the tag, and whether it takes a reference to the exception.
-pub(crate) fn handler_word(tag: Option<TagIndex>, by_reference: bool) -> u32 {
+pub fn handler_word(tag: Option<TagIndex>, by_reference: bool) -> u32 {
     tag.map_or(ANY_TAG, TagIndex::as_u32) << 1 | u32::from(by_reference)
 }
 

@@ -6,6 +6,9 @@ use wardian_types::FuncIndex;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompileError {
+    /// There is no compiler.
+    #[error("this build of Wardian has no compiled engine")]
+    Absent,
     /// This machine cannot run the code that Wardian produces.
     #[error("cannot compile for this machine: {0}")]
     Unsupported(String),

@@ -2,14 +2,14 @@
 //!
 //! All tables are sorted arrays with offsets from the start of the text, searched by bisection.
 
-use crate::error::{CodeFormatError, CompileError};
-use crate::frames::{CapturedFrame, FrameTable, FrameTables};
-pub use crate::handlers::{Call, CallHandlers, Handler, InstanceAt, Scope};
-pub use crate::maps::StackMap;
-use crate::maps::StackMaps;
+use super::error::{CodeFormatError, CompileError};
+use super::frames::{CapturedFrame, FrameTable, FrameTables};
+use super::handlers::{Call, CallHandlers, InstanceAt, Scope};
+use super::maps::StackMap;
+use super::maps::StackMaps;
+use crate::unwind::Saved;
 use std::ops::Range;
 use wardian_types::{DefinedFuncIndex, IndexVec, TrapCode};
-use wardian_vm::unwind::Saved;
 
 /// An instruction that can trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Location {
 }
 
 /// From here on offsets are those of bodies in other functions. No code section is that long of a module that has any.
-pub(crate) const INLINED: u32 = 1 << 31;
+pub const INLINED: u32 = 1 << 31;
 
 /// The body of a function that is in the code of another one instead of being called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,7 +168,7 @@ pub type Origin = [u8; 32];
 
 impl CompiledCode {
     /// Lays functions out one behind the other.
-    pub(crate) fn assemble(
+    pub fn assemble(
         functions: Vec<CompiledFunction>,
         align: u32,
     ) -> Result<CompiledCode, CompileError> {

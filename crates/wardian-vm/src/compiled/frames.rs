@@ -13,9 +13,9 @@
 //! A point is a call that has not returned, or an operator before which the function asks whether somebody wants a
 //! checkpoint. A bit for each cell says whether its local is live there. What is live was stored before.
 
-use crate::code::CompiledIndex;
+use super::code::CompiledIndex;
 use std::ops::Range;
-use wardian_types::{DefinedFuncIndex, IndexVec, LocalIndex};
+use wardian_types::{IndexVec, LocalIndex};
 
 /// The points of a compiled function; none if it cannot be captured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -257,7 +257,7 @@ impl FrameTables {
 #[cfg(test)]
 mod tests {
     use super::{CapturedFrame, CellIndex, FramePoint, FrameTable, FrameTables};
-    use crate::code::CompiledIndex;
+    use crate::compiled::CompiledIndex;
     use wardian_types::LocalIndex;
 
     fn table() -> FrameTable {
