@@ -243,14 +243,7 @@ fn refused(engine: &Engine) {
 fn forged(engine: &Engine) {
     let engine = &sources(engine)[0];
     let options = CheckpointOptions::new();
-    let (_, (first, second)) = begin(engine, ENDLESS, |handle| {
-        let first = take(&handle, 3, AfterCheckpoint::Resume).unwrap();
-        let second = take(&handle, 3, AfterCheckpoint::End).unwrap();
-        let error = handle.checkpoint_to(&options, Bytes::default(), || AfterCheckpoint::End);
-        assert!(error.is_err(), "it has ended");
-        (first, second)
-    });
-    // The main thread of one with the others of another.
+    // Where the main thread's part ends.
     let head = |bytes: &[u8]| {
         let count = u32::from_le_bytes(bytes[12..16].try_into().unwrap());
         (0..count).fold(16, |at, _| {
@@ -258,6 +251,21 @@ fn forged(engine: &Engine) {
             at + 12 + len as usize
         })
     };
+    let (_, (first, second)) = begin(engine, ENDLESS, |handle| {
+        let first = take(&handle, 3, AfterCheckpoint::Resume).unwrap();
+        // The other threads have done something since, however busy the machine is.
+        let second = loop {
+            let second = take(&handle, 3, AfterCheckpoint::Resume).unwrap();
+            if second[head(&second)..] != first[head(&first)..] {
+                break second;
+            }
+        };
+        take(&handle, 3, AfterCheckpoint::End).unwrap();
+        let error = handle.checkpoint_to(&options, Bytes::default(), || AfterCheckpoint::End);
+        assert!(error.is_err(), "it has ended");
+        (first, second)
+    });
+    // The main thread of one with the others of another.
     let mixed = [&first[..head(&first)], &second[head(&second)..]].concat();
     let error = resume(engine, &mixed, |_| ()).unwrap_err().to_string();
     assert!(error.contains("not those that the main thread's names"), "{error}");

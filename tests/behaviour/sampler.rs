@@ -169,17 +169,17 @@ fn inlined(engine: &Engine) {
     if engine.config().has_function_listeners() || !is_possible(engine) {
         return;
     }
-    let divisions = "(local.set 0 (i32.div_s (local.get 0) (i32.const -3)))".repeat(2)
-        + "(local.set 0 (i32.div_s (i32.const 1000000007) (i32.or (local.get 0) (i32.const 1))))";
+    // Each waits for the one before, so that a sample is in one of them, or behind.
+    let roots = "(f64.sqrt ".repeat(8) + "(f64.add (local.get 0) (f64.const 2))" + &")".repeat(8);
     let text = format!(
-        r#"(module (table funcref (elem $other)) (type $t (func (param i32) (result i32)))
-      (func $leaf (type $t) {divisions} (local.get 0))
-      (func $other (type $t) {divisions} (i32.add (local.get 0) (i32.const 1)))
-      (func $loop (param i32) (result i32) (local $x i32)
+        r#"(module (table funcref (elem $other)) (type $t (func (param f64) (result f64)))
+      (func $leaf (type $t) {roots})
+      (func $other (type $t) {roots})
+      (func $loop (param i32) (result f64) (local $x f64)
         (loop $l (local.set $x (call_indirect (type $t) (call $leaf (local.get $x)) (i32.const 0)))
           (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
         (local.get $x))
-      (func $run (export "run") (drop (call $loop (i32.const 1000000)))))"#
+      (func $run (export "run") (drop (call $loop (i32.const 100000)))))"#
     );
     let mut store = Store::new(engine, ());
     let i = instance(&mut store, &text);

@@ -44,12 +44,15 @@ const LEAF: &str = "(func $leaf (param i32) (result i32) (i32.load (local.get 0)
 const CALL: &str = "(call $leaf (local.get 0))";
 const INDIRECT: &str = "(call_indirect (type $t) (local.get 0) (local.get 0))";
 
+/// A name, settings, further functions, the body, what is expected of its call through a table, and what is inlined.
+type Case<'a> = (&'a str, Tunables, String, &'a str, Option<u32>, &'a [u32]);
+
 #[test]
 fn small_functions_are_inlined() {
     let on = Tunables { verifier: true, ..Tunables::default() };
     let leaf = |body: &str| format!("(func $g) (func $leaf (param i32) (result i32) {body})");
     let long = "(local.set 0 (i32.add (local.get 0) (i32.const 1)))".repeat(14);
-    let cases: &[(&str, Tunables, String, &str, Option<u32>, &[u32])] = &[
+    let cases: &[Case<'_>] = &[
         ("a call", on.clone(), LEAF.into(), CALL, None, &[1]),
         ("two", on.clone(), LEAF.into(), "(call $leaf (call $leaf (local.get 0)))", None, &[1, 1]),
         ("through a table", on.clone(), LEAF.into(), INDIRECT, Some(1), &[1]),
