@@ -229,8 +229,8 @@ pub(crate) struct RunArgs {
 
     /// How calls of a program are shown that an interpreter inside the guest runs: mixed, only or off
     ///
-    /// In profiles and reports of traps. The interpreter is CPython 3.11 to 3.14 or PHP 8.2; of programs of Go it is which
-    /// calls of goroutines are shown that are on their own stacks only. `mixed`: between the
+    /// In profiles and reports of traps. The interpreter is CPython 3.11 to 3.14, PHP 8.2 or CRuby 3.2 to 3.4; of programs of
+    /// Go it is which calls of goroutines are shown that are on their own stacks only. `mixed`: between the
     /// interpreter's own calls. `only`: without those.
     #[arg(long, value_name = "HOW", value_parser = parse::guest_frames(), default_value = "mixed")]
     pub(crate) guest_frames: GuestFrames,

@@ -5,7 +5,8 @@
 
 pub(crate) mod background;
 pub(crate) mod buffer;
-pub(crate) mod format;
+pub(crate) mod earlier;
+mod format;
 mod function;
 pub(crate) mod listener;
 pub(crate) mod log;

@@ -80,8 +80,9 @@ impl<'a> TrapReport<'a> {
         self
     }
 
-    /// How calls of a program that an interpreter in the guest runs are shown, CPython 3.11 to 3.14 or PHP 8.2, and calls
-    /// of goroutines of Go that are on their own stacks only: they are read from the memory of [`TrapReport::with_memory_of`]. Default: [`GuestFrames::Mixed`].
+    /// How calls of a program that an interpreter in the guest runs are shown, CPython 3.11 to 3.14, PHP 8.2 or
+    /// CRuby 3.2 to 3.4, and calls of goroutines of Go that are on their own stacks only: they are read from the memory of
+    /// [`TrapReport::with_memory_of`]. Default: [`GuestFrames::Mixed`].
     pub fn with_guest_frames(mut self, frames: GuestFrames) -> Self {
         self.guest_frames = frames;
         self

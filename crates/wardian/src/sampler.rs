@@ -255,8 +255,8 @@ impl Chain {
     }
 
     /// The same of records that lie one behind the other, so many bytes each. They end where the last pointer but one of the
-    /// path says it, or the start if there is one step: there are, at the offsets of `end`, a pointer, and how many words of
-    /// 32 bits are from that to the end.
+    /// path says it, or the start if there is one step: there are, at the first two offsets of `end`, a pointer, and how many
+    /// words of 32 bits are from that to the end; the third is how many bytes before the end are no records.
     ///
     /// None as above, or if a record has more than 64 bytes, or none.
     pub fn array(
@@ -264,10 +264,10 @@ impl Chain {
         path: &[u32],
         words: [u32; 2],
         record: u32,
-        end: [u32; 2],
+        end: [u32; 3],
     ) -> Option<Chain> {
         let Chain(chain) = Chain::new(start, path, words, 0)?;
-        let chain = RawChain { stride: record, end: end.into(), ..chain };
+        let chain = RawChain { stride: record, end, ..chain };
         (chain.is_valid() && record > 0).then_some(Chain(chain))
     }
 

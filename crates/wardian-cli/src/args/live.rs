@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Show what a program does while it runs: hot functions, memory, open files, calls of WASI, threads
 ///
 /// Of a process that was started with `wardian run --control`, by the same user, or of a program that is started now:
-/// `wardian top prog.wasm ARGS`, with the options of `wardian run` before the file. On a terminal it is a page that
+/// `wardian top prog.wasm ARGS`, with the options of `wardian run` before the file; a checkpoint continues. On a terminal it is a page that
 /// changes each second, and shows the last lines that the program printed; otherwise a line is written each second, to
 /// standard error for a program that is started now. It ends with the program.
 #[derive(Args)]
@@ -27,8 +27,8 @@ pub(crate) struct TopArgs {
 /// Write a profile or a trace of a program that runs already
 ///
 /// The process was started with `wardian run --control`, by the same user. Its guest is sampled for a while, or its calls
-/// are seen, or until it ends; the process writes the file, and continues as before. Calls that began before are not
-/// seen.
+/// are seen, or until it ends; the process writes the file, and continues as before. Of calls that began before a
+/// trace shows that they continue, and an exact profile nothing.
 #[derive(Args)]
 pub(crate) struct AttachArgs {
     /// The number of the process

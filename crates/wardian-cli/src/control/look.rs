@@ -133,7 +133,7 @@ impl Tracing {
         let limit = self.calls.limit.map_or(FILE_LIMIT, |bytes| bytes as u64);
         let options = self.calls.options().with_format(format).with_limit(limit);
         let options = options.with_events(!self.summary).with_summary(self.summary);
-        let options = options.with_prompt_output(true);
+        let options = options.with_prompt_output(true).with_earlier_calls(true);
         let writer = BackgroundWriter::new(FileWriter(file.clone()));
         let writer = writer.context("cannot write the trace").map_err(cannot_write)?;
         let trace = TraceListener::new(writer, options);

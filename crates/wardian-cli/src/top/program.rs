@@ -1,8 +1,12 @@
-//! A program that is started to be looked at: `wardian run --control` in a process of its own.
+//! A program that is started to be looked at: `wardian run --control`, or `resume` of a checkpoint, in a
+//! process of its own.
 
+use crate::args::{self, Cli};
+use crate::checkpoint;
 use crate::control::Peer;
 use crate::report::Exit;
 use anyhow::Context;
+use clap::Parser;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
@@ -30,7 +34,7 @@ impl Program {
     pub(super) fn start(command: &[OsString], is_page: bool) -> anyhow::Result<Program> {
         let this = std::env::current_exe().context("this command does not know its own file")?;
         let mut run = Command::new(this);
-        run.args(["run", "--control"]).args(command);
+        run.args([verb(command), "--control"]).args(command);
         if is_page {
             run.stdout(Stdio::piped()).stderr(Stdio::piped());
         }
@@ -74,6 +78,16 @@ impl Program {
             eprintln!("\n{}", last.join("\n"));
         }
         Ok(exit(status))
+    }
+}
+
+/// How the program begins: a checkpoint continues. What the command line lacks is said by who runs it.
+fn verb(command: &[OsString]) -> &'static str {
+    let before = ["wardian", "run"].map(OsString::from);
+    let parsed = Cli::try_parse_from(before.iter().chain(command));
+    match parsed.map(|cli| cli.command) {
+        Ok(args::Command::Run(args)) if checkpoint::is_at(args.file()) => "resume",
+        _ => "run",
     }
 }
 

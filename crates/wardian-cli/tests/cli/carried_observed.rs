@@ -90,6 +90,15 @@ fn traces_show_the_open_calls_as_those_that_continue() {
 }
 
 #[test]
+fn top_continues_a_program_to_its_end() {
+    for engine in engines() {
+        let (place, _) = carried(engine);
+        // Standard error has lines of what it does, if it takes long enough.
+        to_its_end(&place, &["top", "--engine", engine, "a.chk"]);
+    }
+}
+
+#[test]
 fn what_was_seen_is_written_when_the_program_is_stopped() {
     let (place, _) = carried("interp");
     for engine in engines() {

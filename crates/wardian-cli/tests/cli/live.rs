@@ -105,6 +105,10 @@ fn a_running_program_is_traced_without_a_restart() {
             let done = attach(&["--trace", "-o", file, "--for", "500ms"]);
             assert_eq!(done.code, Some(0), "{engine}: {done:?}");
             let text = std::fs::read_to_string(place.path(file)).unwrap();
+            // The program's own function began before.
+            assert!(text.starts_with("_start(...) {\n  "), "{engine}: {text}");
+            assert!(text.contains("\n  hot("), "{engine}: {text}");
+            assert!(text.ends_with("_start\n") && !text.contains("\nhot("), "{engine}: {text}");
             for part in ["hot(", "is_ready() {", "poll_oneoff("] {
                 assert!(text.contains(part), "{engine}, {part}: {text} {done:?}");
             }

@@ -97,9 +97,9 @@ impl ProfilerOptions {
         self
     }
 
-    /// How profiles of samples show calls of a program that an interpreter in the guest runs, CPython 3.11 to 3.14 or PHP
-    /// 8.2, and calls of goroutines of Go that are on their own stacks only: for 32 bits, whose memory is not shared. Of each sample at most 64 calls are known. Other guests cost nothing
-    /// more. Default: [`GuestFrames::Mixed`].
+    /// How profiles of samples show calls of a program that an interpreter in the guest runs, CPython 3.11 to 3.14, PHP
+    /// 8.2 or CRuby 3.2 to 3.4, and calls of goroutines of Go that are on their own stacks only: for 32 bits, whose memory is
+    /// not shared. Of each sample at most 64 calls are known. Other guests cost nothing more. Default: [`GuestFrames::Mixed`].
     pub fn with_guest_frames(mut self, frames: GuestFrames) -> Self {
         self.guest_frames = frames;
         self

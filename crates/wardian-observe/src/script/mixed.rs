@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(runs(CALL, links.into_iter(), call), [vec![1, 2], vec![3], vec![4]]);
         assert_eq!(runs(BORDER, links.into_iter(), call), [vec![1], vec![], vec![4]]);
         assert_eq!(runs(CALL, links[..3].iter().copied(), call).len(), 2);
-        let with_own = [(0, 0, false), (1, 0, true), (0, 0, false), (2, 0, true), (0, 0, true)];
+        let with_own = [(0, 0, false), (1, 0, true), (0, 0, true), (2, 0, true)];
         let own = Shape { has_own_frames: true, ..CALL };
         assert_eq!(runs(own, with_own.into_iter(), call), [vec![1], vec![2]]);
     }

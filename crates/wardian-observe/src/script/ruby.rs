@@ -137,7 +137,8 @@ impl Ruby {
 
     pub(super) fn chain(&self) -> Option<Chain> {
         let start = self.thread.checked_add(CONTEXT)?;
-        let end = [VM_STACK, STACK_SIZE];
+        // The outermost frame is of nothing that is executed.
+        let end = [VM_STACK, STACK_SIZE, self.frame];
         let chain = Chain::array(start, &[0, FRAME], [ISEQ, PC], self.frame, end)?;
         chain.with_mark_bits_behind(EP, FINISH)
     }
@@ -150,7 +151,7 @@ impl Ruby {
         let field = |at: u32, offset: u32| memory.word(at.checked_add(offset)?);
         let context = field(self.thread, CONTEXT)?;
         let size = field(context, STACK_SIZE)?.checked_mul(4)?;
-        let end = field(context, VM_STACK)?.checked_add(size)?;
+        let end = field(context, VM_STACK)?.checked_add(size)?.checked_sub(self.frame)?;
         let mut links = Vec::new();
         let mut at = field(context, FRAME)?;
         while at < end

@@ -169,8 +169,12 @@ struct Traced {
 
 impl FunctionListener for Traced {
     #[inline]
-    fn before(&self, call: &Call<'_>, params: &[u64], _: &mut StackIterator<'_>) {
-        self.shared.state().begin(&self.function, call, Some(params));
+    fn before(&self, call: &Call<'_>, params: &[u64], stack: &mut StackIterator<'_>) {
+        let mut state = self.shared.state();
+        if self.shared.options.earlier && state.may_have_earlier(call) {
+            state.look_for_earlier(call, &self.shared.options, stack);
+        }
+        state.begin(&self.function, call, Some(params));
     }
 
     #[inline]

@@ -65,6 +65,7 @@ pub struct TraceOptions {
     pub(crate) unbuffered: bool,
     pub(crate) events: bool,
     pub(crate) summary: bool,
+    pub(crate) earlier: bool,
 }
 
 impl Default for TraceOptions {
@@ -82,6 +83,7 @@ impl Default for TraceOptions {
             unbuffered: false,
             events: true,
             summary: false,
+            earlier: false,
         }
     }
 }
@@ -171,6 +173,14 @@ impl TraceOptions {
     /// Counts and times calls by function, for [`crate::TraceListener::summary`]. Default: off.
     pub fn with_summary(mut self, summary: bool) -> Self {
         self.summary = summary;
+        self
+    }
+
+    /// Shows chosen calls that began before the first one that listeners are notified of, as they are in a guest that was
+    /// running already when the trace was attached: as calls that continue. Their ends are noticed when a later call
+    /// begins. As long as some are open, each call that begins walks the stack. Default: off.
+    pub fn with_earlier_calls(mut self, earlier: bool) -> Self {
+        self.earlier = earlier;
         self
     }
 

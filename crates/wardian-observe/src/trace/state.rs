@@ -3,6 +3,7 @@
 //! One lock is taken for each event, so that what is written is in the order in which it happened, and
 //! no line is broken up by another store's.
 
+use super::earlier::Earlier;
 use super::format::{Beginning, End, Ending, Place, arguments, chrome, json, log, text::Text};
 use super::function::Function;
 use super::options::{TraceFormat, TraceOptions};
@@ -30,7 +31,7 @@ pub(super) struct State {
     prompt: bool,
     text: Text,
     output: Output,
-    lanes: Vec<Lane>,
+    pub(super) lanes: Vec<Lane>,
     by_store: HashMap<u64, usize>,
     /// The lane that was last used.
     last: (u64, usize),
@@ -41,7 +42,7 @@ pub(super) struct State {
     dropped_from: Option<u64>,
     last_flush: u64,
     pub(super) stats: Option<Stats>,
-    finished: bool,
+    pub(super) finished: bool,
     /// Functions by number, and their numbers by what is written of them and, of guests' functions, their
     /// indices: there are no more of them however many instances of a module are watched.
     functions: Vec<Arc<Function>>,
@@ -49,18 +50,22 @@ pub(super) struct State {
 }
 
 /// The calls of a store.
-struct Lane {
+pub(super) struct Lane {
     number: u32,
-    frames: Vec<Frame>,
+    pub(super) frames: Vec<Frame>,
+    /// Whether no call has begun in it.
+    pub(super) is_new: bool,
+    /// How many of the frames are of calls that began before the trace.
+    pub(super) earlier: usize,
     /// Arguments of the calls as text, and parameters, where they are needed at the end.
     arguments: Vec<u8>,
     slots: Vec<u64>,
 }
 
 /// A call that has begun.
-struct Frame {
+pub(super) struct Frame {
     /// The number of its function.
-    function: u32,
+    pub(super) function: u32,
     id: u64,
     start: u64,
     /// Raw time of the calls that it made.
@@ -69,6 +74,8 @@ struct Frame {
     slots: usize,
     written: bool,
     resumed: bool,
+    /// If it began before the trace.
+    pub(super) earlier: Option<Earlier>,
 }
 
 impl State {
@@ -126,6 +133,18 @@ impl State {
             return;
         }
         let at = self.lane(call.store_id());
+        self.begin_frame(at, function, call, params, None);
+    }
+
+    #[inline]
+    pub(super) fn begin_frame(
+        &mut self,
+        at: usize,
+        function: &Arc<Function>,
+        call: &Call<'_>,
+        params: Option<&[u64]>,
+        earlier: Option<Earlier>,
+    ) {
         let depth = self.lanes[at].frames.len();
         let shown = self.events && depth < self.max_depth;
         self.calls += u64::from(shown);
@@ -144,16 +163,19 @@ impl State {
         if self.prompt && written {
             self.write_promptly();
         }
+        self.lanes[at].is_new = false;
         // Last, so that what was done here is not in the call's own time.
         self.lanes[at].frames.push(Frame {
             function: function.number,
-            id: call.id(),
+            // One that began before has none that is known.
+            id: if earlier.is_some() { 0 } else { call.id() },
             start: self.clock.raw(),
             inner: 0,
             arguments,
             slots,
             written,
             resumed: params.is_none(),
+            earlier,
         });
     }
 
@@ -198,7 +220,7 @@ impl State {
         let at = self.lane(call.store_id());
         let id = call.id();
         // The end of every call that begins is notified, so this is the last one, unless it began before.
-        if self.lanes[at].frames.last().is_none_or(|frame| frame.id != id) {
+        if self.lanes[at].frames.last().is_none_or(|f| f.id != id || f.earlier.is_some()) {
             return;
         }
         let Some(frame) = self.lanes[at].frames.pop() else { return };
@@ -207,7 +229,7 @@ impl State {
     }
 
     #[inline]
-    fn end_frame(
+    pub(super) fn end_frame(
         &mut self,
         at: usize,
         function: &Function,
@@ -280,7 +302,7 @@ impl State {
 
     /// The index of a store's lane.
     #[inline]
-    fn lane(&mut self, store: u64) -> usize {
+    pub(super) fn lane(&mut self, store: u64) -> usize {
         if self.last.0 == store && self.last.1 < self.lanes.len() {
             return self.last.1;
         }
@@ -314,7 +336,7 @@ impl State {
             }
         }
         let (frames, arguments, slots) = (Vec::new(), Vec::new(), Vec::new());
-        self.lanes.push(Lane { number, frames, arguments, slots });
+        self.lanes.push(Lane { number, frames, is_new: true, earlier: 0, arguments, slots });
         self.by_store.insert(store, self.lanes.len() - 1);
         self.lanes.len() - 1
     }
@@ -355,7 +377,7 @@ impl State {
         let now = self.clock.raw();
         for at in 0..self.lanes.len() {
             while let Some(frame) = self.lanes[at].frames.pop() {
-                let function = self.functions[frame.function as usize].clone();
+                let function = self.function(frame.function);
                 self.end_frame(at, &function, &frame, now, End::Unfinished, None);
             }
         }
@@ -380,6 +402,16 @@ impl State {
     /// How many of them were not written.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// The function with a number.
+    pub(super) fn function(&self, number: u32) -> Arc<Function> {
+        self.functions[number as usize].clone()
+    }
+
+    /// The time now, raw.
+    pub(super) fn now(&self) -> u64 {
+        self.clock.raw()
     }
 
     /// Raw time in nanoseconds.

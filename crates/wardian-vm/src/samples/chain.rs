@@ -41,8 +41,8 @@ pub struct Chain {
     /// Bytes from a record to the next one, if they lie one behind the other; else zero.
     pub stride: u32,
     /// Where these end: offsets from the last pointer but one of the path, or from the start, at which there are a
-    /// pointer, and how many words are from there to the end.
-    pub end: (u32, u32),
+    /// pointer, and how many words are from there to the end; and how many bytes before the end are no records.
+    pub end: [u32; 3],
     /// Offset of a byte, and the smallest value at which a record is marked: above 255 for none.
     pub mark: (u32, u16),
     /// Bits of this byte that do not count.
@@ -148,7 +148,8 @@ impl Chain {
     /// Where records that lie one behind the other end.
     fn end(&self, bytes: &Bytes, from: Option<u32>) -> Option<u32> {
         let word = |offset: u32| bytes.word(from?.checked_add(offset)?);
-        word(self.end.0)?.checked_add(word(self.end.1)?.checked_mul(4)?)
+        let [pointer, words, spare] = self.end;
+        word(pointer)?.checked_add(word(words)?.checked_mul(4)?)?.checked_sub(spare)
     }
 }
 
@@ -203,7 +204,7 @@ mod tests {
         mark: (12, 2),
         ignored: 0,
         stride: 0,
-        end: (0, 0),
+        end: [0; 3],
         mark_behind: None,
     };
 
@@ -244,7 +245,7 @@ mod tests {
             second: 0,
             next: 0,
             stride: 8,
-            end: (0, 4),
+            end: [0, 4, 0],
             mark_behind: Some(4),
             mark: (0, 1),
             ignored: !4,
@@ -256,7 +257,9 @@ mod tests {
         assert_eq!(links(&array, &memory), [0x7_0000_0007]);
         let longer = bytes(&[0, 0x4, 16, 0, 32, u32::MAX, 36, 0, 0, 7, 4, 8, 0, 0x99, 4]);
         assert_eq!(links(&array, &longer), [0; 0]);
-        let one = Chain { end: (8, 12), ..array };
+        let one = Chain { end: [0, 4, 8], ..array };
+        assert_eq!(links(&one, &bytes(&memory.0)), [0x7_0000_0007]);
+        let one = Chain { end: [8, 12, 0], ..array };
         assert_eq!(links(&one, &memory), [0; 0]);
         assert!(array.is_valid() && !Chain { stride: 65, ..array }.is_valid());
         assert!(!Chain { mark_behind: Some(u32::MAX), ..array }.is_valid());

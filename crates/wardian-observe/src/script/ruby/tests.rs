@@ -31,8 +31,9 @@ impl Image {
         let block = image.iseq("block in <main>", pair, 12, &[(0, 12)], 8);
         let main = image.iseq("<main>", pair, 1, &[(0, 1), (5, 12)], 30);
         // The next instruction, and whether the virtual machine was entered with the frame.
+        // The outermost frame is of nothing that is executed.
         let calls =
-            [(sell, 61, false), (block, 4, true), (0, 0, false), (main, 9, true), (0, 0, true)];
+            [(sell, 61, false), (block, 4, true), (0, 0, false), (main, 9, true), (main, 1, true)];
         let first = STACK + 4 * WORDS - frame * calls.len() as u32;
         for (at, (iseq, next, entered)) in (0..).zip(calls) {
             let (at, ep) = (first + frame * at, STACK + 16 * at);
