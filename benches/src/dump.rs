@@ -6,6 +6,7 @@ use crate::options::Result;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use wardian::cache::CompiledCode;
+use wardian_vm::compiled::CompiledIndex;
 
 /// A cache that writes down what it is given.
 struct Writer {
@@ -21,8 +22,8 @@ unsafe impl wardian::cache::CodeCache for Writer {
     }
 
     fn put(&self, _: &wardian::cache::CodeKey, code: &CompiledCode) {
-        for (defined, name) in (0u32..).zip(&self.names) {
-            let range = code.function(defined);
+        for (at, name) in (0..).map(CompiledIndex::from_u32).zip(&self.names) {
+            let range = code.function(at);
             let bytes = &code.text()[range.start as usize..range.end as usize];
             if let Err(error) = std::fs::write(self.directory.join(name), bytes) {
                 *self.failure.lock().unwrap_or_else(|e| e.into_inner()) = Some(error);

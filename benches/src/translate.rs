@@ -57,7 +57,7 @@ fn translated(module: &Module) -> Result<i64> {
     };
     // All of it is kept, as a module keeps it.
     let mut translator = Translator::new();
-    let bodies = 0..module.info().bodies.len() as u32;
+    let bodies = module.info().bodies.indices();
     let all: Vec<_> = bodies.map(|i| translator.translate(&env, i)).collect::<Result<_, _>>()?;
     std::hint::black_box(all);
     Ok(0)

@@ -103,7 +103,7 @@ fn translate(bytes: &[u8]) {
         let options = Options { tiering, fuel, canonical_nans: fuel, deterministic_simd: tiering };
         let layout = InstanceLayout::new(info.counts());
         let env = Env { info, bytes: module.bytes(), layout, options };
-        for defined in 0..info.bodies.len() as u32 {
+        for defined in info.bodies.indices() {
             match translator.translate(&env, defined) {
                 Ok(translation) => {
                     assert!(!translation.code().is_empty());

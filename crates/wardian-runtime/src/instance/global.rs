@@ -1,11 +1,12 @@
 //! Globals of a store as values. Each has 16 bytes, in an instance or in the store's arena.
 
-use crate::Result;
+use crate::error::UsageKind;
 use crate::ids::InstanceId;
 use crate::store::global::GlobalAt;
 use crate::store::inner::StoreInner;
 use crate::value::Global;
 use crate::value::Val;
+use crate::{Error, Result};
 use wardian_types::{GlobalIndex, GlobalType, ValType};
 
 impl Global {
@@ -20,12 +21,21 @@ impl StoreInner {
     ///
     /// # Errors
     ///
-    /// The value belongs to another store.
+    /// The value is not of the type, or belongs to another store.
     pub fn add_global(&mut self, ty: &GlobalType, value: &Val) -> Result<Global> {
-        let mut slots = [0; 2];
-        self.write_value(value, &mut slots)?;
+        let slots = self.global_words(ty, value)?;
         let at = self.add_global_words(ty, slots);
         Ok(Global { store: self.id(), at, ty: *ty })
+    }
+
+    /// A value as a global of a type holds it.
+    fn global_words(&mut self, ty: &GlobalType, value: &Val) -> Result<[u64; 2]> {
+        self.check_value(value, ty.content).map_err(|found| {
+            Error::usage(UsageKind::Type, format!("a {found} is no value of type {}", ty.content))
+        })?;
+        let mut slots = [0; 2];
+        self.write_value(value, &mut slots)?;
+        Ok(slots)
     }
 
     /// The same of a value as guests hold it.
@@ -56,11 +66,14 @@ impl StoreInner {
         }
     }
 
-    /// Sets a global of this store to a value of its type.
+    /// Sets a global of this store to a value.
+    ///
+    /// # Errors
+    ///
+    /// The value is not of the global's type, or of another store.
     pub fn global_set(&mut self, global: &Global, value: &Val) -> Result<()> {
         assert_eq!(global.store, self.id());
-        let mut slots = [0; 2];
-        self.write_value(value, &mut slots)?;
+        let slots = self.global_words(&global.ty, value)?;
         let at = global.at.0;
         // SAFETY: as above; guests do not run while the store is borrowed.
         unsafe {

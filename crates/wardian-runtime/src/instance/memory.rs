@@ -103,8 +103,7 @@ impl StoreInner {
             ));
         }
         let linear = granted(limiter, (0, want), || self.new_memory(ty, source))?;
-        self.memories.push(MemoryData::new(ty, linear, vm));
-        Ok(MemoryId::from_u32(self.memories.len() as u32 - 1))
+        Ok(self.memories.push(MemoryData::new(ty, linear, vm)))
     }
 
     fn new_memory(&self, ty: &MemoryType, source: Source<'_>) -> Result<Memory> {

@@ -46,8 +46,7 @@ impl StoreInner {
                 return Err(Error::system(format!("the system has no memory for a {ty}"), error));
             }
         };
-        self.tables.push(TableData::new(ty, elements, vm));
-        Ok(TableId::from_u32(self.tables.len() as u32 - 1))
+        Ok(self.tables.push(TableData::new(ty, elements, vm)))
     }
 }
 
