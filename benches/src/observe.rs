@@ -21,6 +21,9 @@ impl FunctionListener for Empty {
     fn before(&self, _: &wardian::listener::Call<'_>, _: &[u64], _: &mut StackIterator<'_>) {}
 }
 
+/// How often samples are taken.
+const MILLISECOND: std::time::Duration = std::time::Duration::from_millis(1);
+
 /// A call in an exact profile, beyond the plain call and beyond one with an empty listener; and calls
 /// while samples are taken.
 pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
@@ -46,7 +49,7 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>> {
         }
     }
     if options.wants("sampled") {
-        let profiler = Profiler::new(ProfilerOptions::sampling());
+        let profiler = Profiler::new(ProfilerOptions::sampling().with_interval(MILLISECOND));
         let mut with = Guest::new(&CompileOptions::new())?;
         profiler.watch_store(with.store())?;
         let mut without = Guest::new(&CompileOptions::new())?;

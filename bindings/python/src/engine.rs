@@ -12,7 +12,8 @@ pub(crate) struct Config(wardian::Config);
 impl Config {
     #[new]
     #[pyo3(signature = (*, engine="tiered", fuel=false, stack_size=None, checkpoints="off", signals=true,
-        deterministic=false, forkable_memories=false, backtrace_frames=64, perf_map=false))]
+        deterministic=false, forkable_memories=false, backtrace_frames=64, perf_map=false,
+        perf_dump=false))]
     #[allow(clippy::too_many_arguments, reason = "each is a keyword")]
     fn new(
         engine: &str,
@@ -24,6 +25,7 @@ impl Config {
         forkable_memories: bool,
         backtrace_frames: usize,
         perf_map: bool,
+        perf_dump: bool,
     ) -> PyResult<Config> {
         let kind = match engine {
             "tiered" => EngineKind::Tiered,
@@ -50,7 +52,8 @@ impl Config {
         config
             .forkable_memories(forkable_memories)
             .backtrace_frames(backtrace_frames)
-            .perf_map(perf_map);
+            .perf_map(perf_map)
+            .perf_dump(perf_dump);
         if deterministic {
             config.deterministic(true);
         }

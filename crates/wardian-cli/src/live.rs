@@ -24,6 +24,8 @@ const FILES: usize = 40;
 const COLUMNS: usize = 160;
 /// How often it is found out whether a look is still wanted.
 const AGAIN: Duration = Duration::from_millis(200);
+/// How often samples are taken.
+const INTERVAL: Duration = Duration::from_millis(1);
 /// Looks at once.
 const LOOKS: usize = 8;
 /// How long the end of the guest waits for those who look, to write down what they saw.
@@ -90,7 +92,8 @@ impl Live {
         let file = args.file();
         let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
         let options = ProfilerOptions::sampling().with_program(&*name);
-        let options = options.with_guest_frames(args.guest_frames);
+        // A program that is looked at runs for long enough.
+        let options = options.with_guest_frames(args.guest_frames).with_interval(INTERVAL);
         Live(Arc::new(Inner {
             profiler: Profiler::new(options),
             program: name.into_owned(),

@@ -21,6 +21,8 @@ pub(crate) enum Place {
     Script { func: u32, line: u32 },
     /// In the runtime, for an instruction that is not done by the guest's own code.
     Runtime(&'static str),
+    /// In the system's kernel, for the code that it was entered from: as when a page is touched for the first time.
+    Kernel,
     /// In the host; which function is not known.
     Host,
     /// In code that is gone.

@@ -26,7 +26,7 @@
 //!
 //! If a [`Chain`] or a [`Scan`] is to be followed, its links come behind the program counters.
 //!
-//! The handler allocates nothing, takes no lock, and calls nothing but `clock_gettime` and, for links,
+//! The handler allocates nothing, takes no lock, and calls nothing but `clock_gettime`, `getrusage` and, for links,
 //! `process_vm_readv`.
 
 pub mod chain;
@@ -41,8 +41,8 @@ use scan::Scan;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock};
 
-/// Words before the program counters of a sample: length and flags, time, processor time.
-pub const HEADER: usize = 3;
+/// Words before the program counters of a sample: length and flags, time, processor time, that of the kernel.
+pub const HEADER: usize = 4;
 /// Flag beside the length: there were more frames.
 const TRUNCATED: u64 = 1 << 32;
 /// Where beside the length the number of links is.
@@ -91,6 +91,8 @@ pub struct RawSample<'a> {
     pub time: u64,
     /// Nanoseconds of processor time that the thread had used up.
     pub cpu_time: u64,
+    /// Nanoseconds of it in the kernel, as far as the system says that.
+    pub kernel_time: u64,
     /// Whether there were more frames.
     pub truncated: bool,
     /// Program counters, [`HOST`] between them.
@@ -101,13 +103,13 @@ pub struct RawSample<'a> {
 
 /// Takes the first sample off some words.
 pub fn next_sample<'a>(words: &mut &'a [u64]) -> Option<RawSample<'a>> {
-    let [head, time, cpu_time, ..] = **words else { return None };
+    let [head, time, cpu_time, kernel_time, ..] = **words else { return None };
     let (sample, rest) = words.split_at_checked(head as u32 as usize)?;
     let words_of = sample.get(HEADER..)?;
     let links = words_of.len().checked_sub((head >> LINKS) as usize)?;
     let (frames, links) = words_of.split_at(links);
     *words = rest;
-    Some(RawSample { time, cpu_time, truncated: head & TRUNCATED != 0, frames, links })
+    Some(RawSample { time, cpu_time, kernel_time, truncated: head & TRUNCATED != 0, frames, links })
 }
 
 impl SampleRing {
@@ -234,6 +236,7 @@ impl SampleRing {
         self.word(start).store(length | truncated | links << LINKS, Ordering::Relaxed);
         self.word(start + 1).store(now(), Ordering::Relaxed);
         self.word(start + 2).store(system::thread_nanoseconds(), Ordering::Relaxed);
+        self.word(start + 3).store(system::thread_kernel_nanoseconds(), Ordering::Relaxed);
         self.written.store(start + length, Ordering::Release);
     }
 }
@@ -334,7 +337,7 @@ mod tests {
 
     #[test]
     fn samples_come_out_as_they_went_in_around_the_end_of_the_ring() {
-        let ring = SampleRing::new(8 * 13, 3);
+        let ring = SampleRing::new(8 * 15, 3);
         for round in 1..100 {
             ring.write(false, frames(round..round + 2));
             ring.write(true, frames(5..9));
@@ -347,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_full_ring_drops_whole_samples_and_counts_them() {
-        let ring = SampleRing::new(8 * 12, 8);
+        let ring = SampleRing::new(8 * 14, 8);
         for _ in 0..5 {
             ring.write(false, frames(1..4));
         }
@@ -363,7 +366,7 @@ mod tests {
         use super::Followed;
         use super::chain::{Bytes, Chain};
         use std::sync::atomic::AtomicUsize;
-        let ring = SampleRing::new(8 * 12, 3);
+        let ring = SampleRing::new(8 * 14, 3);
         // At 4 the chain's address, at 8 its one record.
         let (words, len) = ([0u32, 8, 7, 9, 0], AtomicUsize::new(20));
         let chain =

@@ -64,7 +64,7 @@ impl SamplerOptions {
         self
     }
 
-    /// Bytes for samples that have not been read; a sample takes 24, and 8 for each frame. When they
+    /// Bytes for samples that have not been read; a sample takes 32, and 8 for each frame. When they
     /// are used up samples are dropped, and counted. There is always room for one sample. Default:
     /// 1 MiB.
     pub fn with_capacity(mut self, bytes: usize) -> Self {
@@ -417,6 +417,12 @@ impl<'a> Sample<'a> {
     /// as the store stayed on its thread.
     pub fn cpu_time(&self) -> Duration {
         Duration::from_nanos(self.0.cpu_time)
+    }
+
+    /// How much of it was in the system's kernel, as that estimates it: most kernels look where a thread is at their own
+    /// ticks, which are milliseconds apart. Zero where that is not known.
+    pub fn kernel_time(&self) -> Duration {
+        Duration::from_nanos(self.0.kernel_time)
     }
 
     /// Whether the host was at work for the guest: a host function or listener, or the runtime itself,

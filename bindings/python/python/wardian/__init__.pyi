@@ -124,6 +124,7 @@ class Config:
         forkable_memories: bool = False,
         backtrace_frames: int = 64,
         perf_map: bool = False,
+        perf_dump: bool = False,
     ) -> Self: ...
 
 @final

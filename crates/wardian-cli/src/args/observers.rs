@@ -34,7 +34,7 @@ pub(crate) struct ProfileArgs {
     #[arg(long, help_heading = PROFILE)]
     pub(crate) memory: bool,
 
-    /// Take a sample so often, for instance each 500us or 10ms; 1ms unless set, 50us at least
+    /// Take a sample so often, for instance each 500us or 10ms; 1ms unless set, at first 100us; 50us at least
     #[arg(long, value_name = "TIME", value_parser = parse::interval, help_heading = PROFILE)]
     #[arg(conflicts_with_all = ["exact", "memory", "frequency"])]
     pub(crate) interval: Option<Duration>,

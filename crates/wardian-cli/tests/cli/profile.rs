@@ -262,7 +262,8 @@ fn time_of_the_host_and_of_the_runtime_has_names_in_all_formats() {
         let options = ["--engine", engine, "--no-cache"];
         let ended = place.run(&[&["profile"], &files[..], &options, &["work.wat"]].concat());
         assert_eq!(ended.code, Some(0), "{ended:?}");
-        for file in ["x.folded", "x.html", "x.json", "x.table"] {
+        // A report is compressed.
+        for file in ["x.folded", "x.json", "x.table"] {
             let text = std::fs::read_to_string(place.path(file)).unwrap();
             for name in ["[host] wasi:poll_oneoff", "[runtime] compile"] {
                 assert!(text.contains(name), "{engine} {file} {name}: {text}");
@@ -277,4 +278,68 @@ fn time_of_the_host_and_of_the_runtime_has_names_in_all_formats() {
         let waited = value("_start;[host] wasi:poll_oneoff ") + value("<unknown> ");
         assert!(waited > 20_000_000, "{engine}: {folded}");
     }
+}
+
+#[test]
+fn short_programs_have_samples_enough() {
+    let place = Place::new();
+    // Some 20 ms of compiled code.
+    place.write(
+        "short.wat",
+        r#"(module
+          (func $spin (param i32)
+            (loop $l (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
+          (func (export "_start") (call $spin (i32.const 50000000))))"#,
+    );
+    let samples = |options: &[&str]| {
+        let all = [&["profile", "--value", "samples", "-o", "x.folded"], options, &["short.wat"]];
+        let ended = place.run(&all.concat());
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let folded = std::fs::read_to_string(place.path("x.folded")).unwrap();
+        let line = folded.lines().find_map(|line| line.strip_prefix("_start;spin "));
+        line.map_or(0, |count| count.parse::<u32>().unwrap())
+    };
+    // A machine that is busy takes fewer.
+    let enough = (0..20).any(|_| samples(&[]) >= 60);
+    assert!(enough, "there are too few");
+    let wanted = (0..20).any(|_| samples(&["--interval", "5ms"]) <= 30);
+    assert!(wanted, "samples are taken as often as it was asked for");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn time_of_the_kernel_is_shown() {
+    let place = Place::new();
+    // Touches a gigabyte page by page: most of the time the kernel finds pages.
+    place.write(
+        "touch.wat",
+        r#"(module (memory (export "memory") 16384)
+          (func $touch (param i32)
+            (loop $l
+              (i32.store8 (local.get 0) (i32.const 1))
+              (local.set 0 (i32.add (local.get 0) (i32.const 4096)))
+              (br_if $l (i32.lt_u (local.get 0) (i32.const 0x3fff_0000)))))
+          (func (export "_start") (call $touch (i32.const 0))))"#,
+    );
+    place.write(
+        "spin.wat",
+        r#"(module
+          (func $touch (param i32)
+            (loop $l (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
+          (func (export "_start") (call $touch (i32.const 2000000000))))"#,
+    );
+    // The kernel's and the function's own time.
+    let times = |guest: &str| {
+        let ended = place.run(&["profile", "-o", "x.folded", guest]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let folded = std::fs::read_to_string(place.path("x.folded")).unwrap();
+        ["_start;touch;[kernel] ", "_start;touch "].map(|stack| {
+            let line = folded.lines().find_map(|line| line.strip_prefix(stack));
+            line.map_or(0, |time| time.parse::<u64>().unwrap())
+        })
+    };
+    let is_mostly_kernel = |[kernel, own]: [u64; 2]| kernel > own;
+    assert!((0..20).any(|_| is_mostly_kernel(times("touch.wat"))));
+    let [kernel, own] = times("spin.wat");
+    assert!(kernel < own / 4, "{kernel} of {own}");
 }

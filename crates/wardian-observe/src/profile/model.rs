@@ -116,6 +116,8 @@ pub struct Stack {
 pub struct TimelineSample {
     /// Since the profiler was made.
     pub time: Duration,
+    /// For how much time it stands: the interval at which it was taken.
+    pub wall: Duration,
     /// Processor time since the sample before.
     pub cpu: Duration,
     /// Which of the profile's stacks; none if the guest was just being entered or left.

@@ -17,13 +17,17 @@ use wardian::{
     listener::{Attachment, FunctionFilter, FunctionListener, FunctionListenerFactory},
 };
 
+/// Time from one sample to the next.
+const INTERVAL: Duration = Duration::from_millis(1);
+
 /// What a [`Profiler`] is to find out.
 #[derive(Clone, Debug)]
 pub struct ProfilerOptions {
     kind: ProfileKind,
     program: String,
     filter: FunctionFilter,
-    interval: Duration,
+    /// None for the usual one.
+    interval: Option<Duration>,
     max_frames: usize,
     max_stacks: usize,
     max_timeline: usize,
@@ -38,7 +42,7 @@ impl ProfilerOptions {
             kind,
             program: String::new(),
             filter: FunctionFilter::all(),
-            interval: Duration::from_millis(1),
+            interval: None,
             max_frames: if kind == ProfileKind::Exact { 1024 } else { 128 },
             max_stacks: 1 << 18,
             max_timeline: 1 << 20,
@@ -91,9 +95,11 @@ impl ProfilerOptions {
         self
     }
 
-    /// Time from one sample to the next: see [`wardian::sampler::SamplerOptions::with_interval`]. Default: 1 ms.
+    /// Time from one sample to the next: see [`wardian::sampler::SamplerOptions::with_interval`]. Default: 1 ms, and 100 µs
+    /// until there are 500 samples, so that there are enough of a program that is over soon. The time of each counts for as
+    /// much as its interval.
     pub fn with_interval(mut self, interval: Duration) -> Self {
-        self.interval = interval.clamp(Duration::from_micros(50), Duration::from_secs(3600));
+        self.interval = Some(interval.clamp(Duration::from_micros(50), Duration::from_secs(3600)));
         self
     }
 
@@ -238,7 +244,8 @@ impl Profiler {
     pub fn new(options: ProfilerOptions) -> Profiler {
         let work = match options.kind {
             ProfileKind::Sampling => Work::Sampling(Sampling::new(&SamplingOptions {
-                interval: options.interval,
+                interval: options.interval.unwrap_or(INTERVAL),
+                fine_at_first: options.interval.is_none(),
                 max_frames: options.max_frames,
                 max_nodes: options.max_stacks,
                 max_timeline: options.max_timeline,
@@ -439,14 +446,14 @@ impl Profiler {
         meta.missed = counts.missed;
         meta.truncated = counts.truncated;
         meta.overflow = state.table.overflow;
-        meta.interval = Some(options.interval);
+        meta.interval = Some(options.interval.unwrap_or(INTERVAL));
         meta.notes.extend(state.notes.iter().cloned());
         if timeline.len() as u64 != counts.taken {
             meta.notes.push(format!("The time line ends after {} samples.", timeline.len()));
         }
         let mut profile = resolve(options.kind, meta, &state.symbols, table, timeline);
         let runtime = if since.is_none() { self.runtime_times() } else { Vec::new() };
-        add_unsampled(&mut profile, counts.lost(options.interval), &runtime);
+        add_unsampled(&mut profile, counts.lost(), &runtime);
         profile
     }
 

@@ -91,6 +91,7 @@ impl<'a> Resolver<'a> {
                 let name = format!("[runtime] {what}");
                 self.named((name.clone(), name), FunctionKind::Host)
             }
+            Place::Kernel => self.named(twice("[kernel]"), FunctionKind::Host),
             Place::Host => self.named(twice("<host>"), FunctionKind::Host),
             Place::Unknown => self.named(twice("<unknown>"), FunctionKind::Other),
             Place::Other => self.named(twice("<other>"), FunctionKind::Other),

@@ -22,6 +22,10 @@ const DRAIN_EVERY: Duration = Duration::from_millis(50);
 const DRAIN_OFTEN: Duration = Duration::from_millis(10);
 /// Room for samples until then, and for the time that a busy machine may keep the reader from it.
 const RING_BYTES: usize = 2 << 20;
+/// How often samples are taken at first, if nobody says how often, and how many: so that programs that are over soon have
+/// enough of them.
+const FINE: Duration = Duration::from_micros(100);
+const FINE_SAMPLES: u64 = 500;
 /// The factor by which an interval may be exceeded: after a longer time no guest was running in between.
 const GAP: u32 = 4;
 
@@ -29,13 +33,14 @@ const GAP: u32 = 4;
 pub(crate) struct Sampling {
     state: Arc<Mutex<State>>,
     reader: Mutex<Option<Reader>>,
-    interval: Duration,
     max_frames: usize,
 }
 
 /// How samples are taken and counted.
 pub(crate) struct SamplingOptions {
     pub(crate) interval: Duration,
+    /// Whether the first samples are taken more often.
+    pub(crate) fine_at_first: bool,
     pub(crate) max_frames: usize,
     pub(crate) max_nodes: usize,
     pub(crate) max_timeline: usize,
@@ -46,6 +51,24 @@ struct Reader {
     // Dropped, it ends the thread.
     stop: Sender<()>,
     thread: JoinHandle<()>,
+}
+
+impl Watched {
+    /// How much of a sample's processor time was in the kernel, for the guest's own code: what host functions and the
+    /// runtime make of the system is theirs.
+    fn kernel_time(&mut self, sample: &Sample<'_>, places: &[Place], most: Duration) -> Duration {
+        let now = sample.kernel_time();
+        let before = self.last_kernel.replace(now).unwrap_or(now);
+        // Backwards if the store has moved to another thread.
+        let new = now.saturating_sub(before);
+        if !matches!(places.first(), Some(Place::Code { .. } | Place::Script { .. })) {
+            return Duration::ZERO;
+        }
+        let all = self.kernel.saturating_add(new);
+        let kernel = all.min(most);
+        self.kernel = all - kernel;
+        kernel
+    }
 }
 
 /// What has been read.
@@ -62,10 +85,19 @@ pub(crate) struct State {
     /// When the profiler was made, on the clock of samples.
     start: Duration,
     interval: Duration,
+    fine: Fine,
     guest_frames: GuestFrames,
     /// What readers of the profile should know.
     pub(crate) notes: Vec<String>,
     pub(crate) counts: Counts,
+}
+
+/// Whether samples are taken more often than later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fine {
+    Now,
+    /// They were until this time, on the clock of samples.
+    Until(Duration),
 }
 
 /// What became of samples.
@@ -77,6 +109,9 @@ pub(crate) struct Counts {
     pub(crate) truncated: u64,
     /// By how much samples came later than one interval after the one before, while the guest ran.
     pub(crate) late: Duration,
+    /// For how long those stand that were dropped, and that were missed.
+    dropped_time: Duration,
+    missed_time: Duration,
 }
 
 impl Counts {
@@ -87,14 +122,24 @@ impl Counts {
             missed: self.missed - before.missed,
             truncated: self.truncated - before.truncated,
             late: self.late.saturating_sub(before.late),
+            dropped_time: self.dropped_time.saturating_sub(before.dropped_time),
+            missed_time: self.missed_time.saturating_sub(before.missed_time),
         }
     }
 
     /// Time of guests that no sample stands for.
-    pub(crate) fn lost(&self, interval: Duration) -> Duration {
-        let ticks = |count: u64| interval.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
+    pub(crate) fn lost(&self) -> Duration {
         // A tick that was missed makes the next sample late, so it would count twice.
-        ticks(self.dropped).saturating_add(ticks(self.missed).max(self.late))
+        self.dropped_time.saturating_add(self.missed_time.max(self.late))
+    }
+
+    /// Counts samples that were lost at an interval.
+    fn lose(&mut self, dropped: u64, missed: u64, interval: Duration) {
+        let time = |count: u64| interval.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
+        self.dropped += dropped;
+        self.missed += missed;
+        self.dropped_time = self.dropped_time.saturating_add(time(dropped));
+        self.missed_time = self.missed_time.saturating_add(time(missed));
     }
 }
 
@@ -108,13 +153,20 @@ struct Watched {
     modules: Vec<Module>,
     /// Time and processor time of the sample before.
     last: Option<(Duration, Duration)>,
+    /// The kernel's time of the sample before, and what of it has been given to no sample yet: the kernel counts by ticks
+    /// that may be longer than an interval.
+    last_kernel: Option<Duration>,
+    kernel: Duration,
     script: Script,
 }
 
 impl Sampling {
     pub(crate) fn new(options: &SamplingOptions) -> Sampling {
-        let SamplingOptions { interval, max_frames, max_nodes, max_timeline, guest_frames } =
+        let SamplingOptions { interval, max_frames, max_nodes, max_timeline, guest_frames, .. } =
             *options;
+        let start = wardian::sampler::now();
+        // Not if that would be less often.
+        let is_fine = options.fine_at_first && interval > FINE;
         let state = State {
             watched: Vec::new(),
             users: 0,
@@ -124,14 +176,15 @@ impl Sampling {
             hosts: HashMap::new(),
             timeline: Vec::new(),
             max_timeline,
-            start: wardian::sampler::now(),
+            start,
             interval,
+            fine: if is_fine { Fine::Now } else { Fine::Until(start) },
             guest_frames,
             notes: Vec::new(),
             counts: Counts::default(),
         };
         let state = Arc::new(Mutex::new(state));
-        Sampling { state, reader: Mutex::new(None), interval, max_frames }
+        Sampling { state, reader: Mutex::new(None), max_frames }
     }
 
     /// Begins to sample a store, unless it is sampled already. If it is `paused` that begins with
@@ -152,7 +205,7 @@ impl Sampling {
             return Ok(());
         }
         let options = SamplerOptions::new()
-            .with_interval(self.interval)
+            .with_interval(state.current_interval())
             .with_capacity(RING_BYTES)
             .with_paused(paused && state.users == 0)
             .with_max_frames(self.max_frames);
@@ -161,8 +214,17 @@ impl Sampling {
         state.next_store += 1;
         let modules = module.into_iter().collect();
         let script = Script::new(state.guest_frames);
-        let last = None;
-        state.watched.push(Watched { id, number, sampler, engine, modules, last, script });
+        state.watched.push(Watched {
+            id,
+            number,
+            sampler,
+            engine,
+            modules,
+            last: None,
+            last_kernel: None,
+            kernel: Duration::ZERO,
+            script,
+        });
         let is_idle = paused && state.users == 0;
         drop(state);
         if is_idle { Ok(()) } else { self.start_reader() }
@@ -172,9 +234,10 @@ impl Sampling {
     pub(crate) fn resume(&self) -> Result<()> {
         let mut state = lock(&self.state);
         if state.users == 0 {
+            let interval = state.current_interval();
             for watched in &mut state.watched {
-                watched.last = None;
-                watched.sampler.resume(self.interval)?;
+                (watched.last, watched.last_kernel) = (None, None);
+                watched.sampler.resume(interval)?;
             }
         }
         state.users += 1;
@@ -251,6 +314,7 @@ fn read(state: &Mutex<State>, stopped: &Receiver<()>) {
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
         let mut state = lock(state);
         state.drain();
+        state.end_fine();
         let is_urgent = state.watched.iter().any(|watched| watched.script.is_urgent());
         wait = if is_urgent { DRAIN_OFTEN } else { DRAIN_EVERY };
     }
@@ -311,12 +375,38 @@ impl State {
         self.notes.extend(note.filter(|note| !self.notes.contains(note)));
     }
 
+    /// At which interval samples are taken now.
+    fn current_interval(&self) -> Duration {
+        match self.fine {
+            Fine::Now => FINE,
+            Fine::Until(_) => self.interval,
+        }
+    }
+
+    /// At which interval a sample was taken.
+    fn interval_of(&self, sample: &Sample<'_>) -> Duration {
+        match self.fine {
+            Fine::Until(time) if sample.time() >= time => self.interval,
+            _ => FINE,
+        }
+    }
+
+    /// Takes samples less often, if there are as many as a program needs that is over soon.
+    fn end_fine(&mut self) {
+        if self.fine == Fine::Now && self.counts.taken >= FINE_SAMPLES {
+            self.fine = Fine::Until(wardian::sampler::now());
+            for watched in &self.watched {
+                // Without a thread for it samples are taken as before, and count less than they should.
+                let _ = watched.sampler.resume(self.interval);
+            }
+        }
+    }
+
     fn drain_one(&mut self, watched: &mut Watched) {
         let why = watched.script.begin(self.guest_frames, &watched.sampler, &mut self.symbols);
         self.note(why);
         let samples = watched.sampler.drain();
-        self.counts.dropped += samples.dropped();
-        self.counts.missed += samples.missed();
+        self.counts.lose(samples.dropped(), samples.missed(), self.current_interval());
         for sample in samples.iter() {
             self.add(watched, &sample);
         }
@@ -325,36 +415,51 @@ impl State {
     fn add(&mut self, watched: &mut Watched, sample: &Sample<'_>) {
         let places = self.places(&watched.engine, sample);
         let places = watched.script.places(&mut self.symbols, sample, places);
+        let interval = self.interval_of(sample);
+        let cpu = self.cpu(watched, sample, interval);
+        let kernel = watched.kernel_time(sample, &places, cpu.min(interval));
         let mut stack = ROOT;
         if !places.is_empty() {
+            if !kernel.is_zero() {
+                let with_kernel = places.iter().rev().copied().chain([Place::Kernel]);
+                let stack = self.table.stack(with_kernel);
+                self.table.add(stack, 1, kernel.as_nanos() as u64);
+                self.table.add(stack, 2, kernel.as_nanos() as u64);
+            }
             stack = self.table.stack(places.into_iter().rev());
         }
-        let cpu = self.cpu(watched, sample);
         self.counts.taken += 1;
         self.counts.truncated += u64::from(sample.is_truncated());
         if stack != ROOT {
             self.table.add(stack, 0, 1);
-            self.table.add(stack, 1, self.interval.as_nanos() as u64);
-            self.table.add(stack, 2, cpu.as_nanos() as u64);
+            self.table.add(stack, 1, interval.saturating_sub(kernel).as_nanos() as u64);
+            self.table.add(stack, 2, cpu.saturating_sub(kernel).as_nanos() as u64);
         }
         if self.timeline.len() < self.max_timeline {
             let time = sample.time().saturating_sub(self.start);
             let stack = Some(stack as usize);
-            self.timeline.push(TimelineSample { time, cpu, stack, store: watched.number });
+            self.timeline.push(TimelineSample {
+                time,
+                wall: interval,
+                cpu,
+                stack,
+                store: watched.number,
+            });
         }
     }
 
     /// The processor time that goes with a sample: what was used since the one before.
-    fn cpu(&mut self, watched: &mut Watched, sample: &Sample<'_>) -> Duration {
+    fn cpu(&mut self, watched: &mut Watched, sample: &Sample<'_>, interval: Duration) -> Duration {
         let now = (sample.time(), sample.cpu_time());
-        let Some(last) = watched.last.replace(now) else { return self.interval };
+        let Some(last) = watched.last.replace(now) else { return interval };
         let wall = now.0.saturating_sub(last.0);
         // Backwards if the store has moved to another thread.
-        let cpu = now.1.checked_sub(last.1).unwrap_or(self.interval);
-        if wall > self.interval * GAP {
-            return cpu.min(self.interval);
+        let cpu = now.1.checked_sub(last.1).unwrap_or(interval);
+        // The usual interval counts: a busy machine is often later than a few of the finer ones.
+        if wall > interval.max(self.interval) * GAP {
+            return cpu.min(interval);
         }
-        self.counts.late += wall.saturating_sub(self.interval);
+        self.counts.late += wall.saturating_sub(interval);
         cpu.min(wall)
     }
 

@@ -27,6 +27,18 @@ use std::sync::OnceLock;
 /// Whether memories can be views of files that have no name.
 pub(crate) const MAPS_FILES: bool = true;
 
+/// Nanoseconds of this thread's processor time in the kernel: what the kernel estimates, mostly by where its timer interrupted
+/// the thread. May be called in a signal handler.
+pub(crate) fn thread_kernel_nanoseconds() -> u64 {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: a valid place for the result, all of whose values are valid as zeroes.
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    usage.ru_stime.tv_sec as u64 * 1_000_000_000 + usage.ru_stime.tv_usec as u64 * 1000
+}
+
 /// Drops what was written to pages: private pages of a file show the file again, others zeroes.
 ///
 /// # Safety

@@ -196,6 +196,11 @@ pub(crate) fn thread_nanoseconds() -> u64 {
     nanoseconds()
 }
 
+/// There is no kernel.
+pub(crate) fn thread_kernel_nanoseconds() -> u64 {
+    0
+}
+
 /// What a system would answer if it refused this.
 pub(crate) fn refusal(point: Point) -> io::Error {
     let kind = match point {

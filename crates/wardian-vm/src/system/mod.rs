@@ -30,7 +30,7 @@
 //! | `track`, `written_tracked`, `untrack` | notes which pages are written from now on |
 //! | `forks`, `at_fork_in_child` | notices forks of the process |
 //! | `Event` | a thing to be waited for in the system, together with others |
-//! | `nanoseconds`, `thread_nanoseconds` | clocks that a signal handler may read |
+//! | `nanoseconds`, `thread_nanoseconds`, `thread_kernel_nanoseconds` | clocks that a signal handler may read |
 //! | `copy` | copies bytes that may not be there |
 //! | `object_at` | the program or library in which an address lies |
 //! | `private_file` | makes a file that only its user can read |

@@ -261,6 +261,11 @@ pub(crate) fn thread_nanoseconds() -> u64 {
     (hundreds(system) + hundreds(user)) * 100
 }
 
+/// Which part of it was in the kernel is not read here, for no samples are taken.
+pub(crate) fn thread_kernel_nanoseconds() -> u64 {
+    0
+}
+
 /// What the system would answer if it refused this.
 pub(crate) fn refusal(point: Point) -> io::Error {
     let code = match point {

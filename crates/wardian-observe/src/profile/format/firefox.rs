@@ -153,10 +153,17 @@ impl<'a> Stacks<'a> {
     /// Samples when they were taken.
     fn timed(&self) -> Vec<Thread> {
         let mut stores: BTreeMap<u32, Samples> = BTreeMap::new();
-        for sample in self.profile.timeline() {
-            let samples = stores.entry(sample.store).or_default();
+        let timeline = self.profile.timeline();
+        // If all stand for the same time each is simply one.
+        let differ = timeline.iter().any(|sample| sample.wall != timeline[0].wall);
+        let unit = if differ { Unit::Nanoseconds } else { Unit::Count };
+        for sample in timeline {
+            let samples = stores.entry(sample.store).or_insert_with(|| Samples::of_unit(unit));
             let stack = sample.stack.map(|stack| self.top[stack]);
             samples.push(stack, millis(sample.time));
+            if differ {
+                samples.weight.get_or_insert_default().push(millis(sample.wall));
+            }
             samples.cpu.get_or_insert_default().push(sample.cpu.as_nanos() as u64);
         }
         let program = &self.profile.meta().program;

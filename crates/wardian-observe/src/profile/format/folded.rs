@@ -1,16 +1,54 @@
 //! Folded stacks: `outer;inner value`.
 //!
-//! All lines together can be far larger than the profile, so there is one at a time.
+//! All lines together can be far larger than the profile, so there is one at a time; and of deep programs not all: what is
+//! narrow is part of its caller where the lines would be more than a limit.
 
 use crate::Profile;
 use crate::profile::tree::CallTree;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+/// Bytes of all lines together.
+const MOST: usize = 64 << 20;
+
 pub(super) fn write(profile: &Profile, value: usize, writer: &mut impl Write) -> io::Result<()> {
     let tree = CallTree::new(profile);
-    let own: Vec<u64> = tree.nodes.iter().map(|node| node.own[value]).collect();
-    each_line(profile, &tree, &own, |line| writeln!(writer, "{line}"))
+    let amounts = amounts(profile, &tree, value, 0, MOST);
+    each_line(profile, &tree, &amounts, |line| writeln!(writer, "{line}"))
+}
+
+/// How much of a quantity each line has. What has less than `least` is part of its caller; and more is, if the lines would
+/// have more than `most` bytes.
+pub(super) fn amounts(
+    profile: &Profile,
+    tree: &CallTree,
+    value: usize,
+    mut least: u64,
+    most: usize,
+) -> Vec<u64> {
+    let lengths = lengths(profile, tree);
+    let all = tree.roots_total(value);
+    loop {
+        let amounts = tree.without_narrow(value, least);
+        let lines = amounts.iter().zip(&lengths).filter(|(amount, _)| **amount > 0);
+        let size = lines.fold(0usize, |size, (_, length)| size.saturating_add(*length));
+        // In the end there are only calls that nobody made.
+        if size <= most || least >= all {
+            return amounts;
+        }
+        least = least.saturating_mul(2).max(all / 1_000_000).max(1);
+    }
+}
+
+/// About how long the line of each node is.
+fn lengths(profile: &Profile, tree: &CallTree) -> Vec<usize> {
+    let names = names(profile);
+    let mut lengths: Vec<usize> = Vec::with_capacity(tree.nodes.len());
+    for node in &tree.nodes {
+        let callers = node.parent.map_or(0, |parent| lengths[parent]);
+        lengths.push(callers.saturating_add(names[node.function].len() + 1));
+    }
+    lengths
 }
 
 /// Visits the lines of the stacks that have some of an amount, callers before callees, by names.

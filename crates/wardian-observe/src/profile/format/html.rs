@@ -3,6 +3,9 @@
 //! The page is `report.html` with its style and script put in, and the profile as JSON, from which the
 //! script draws everything. Names come from guests: in the JSON nothing can end the element that it is
 //! in, and the script only ever sets text.
+//!
+//! What is large is compressed, and unpacked by the browser. A report has at most three times the bytes of the pprof file and
+//! 200 KiB: other formats are part of it as far as they fit.
 
 use super::{Format, describe};
 use crate::printable::escape_html;
@@ -11,6 +14,8 @@ use crate::sources::Sources;
 use crate::{FunctionKind, Profile};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::time::UNIX_EPOCH;
@@ -23,17 +28,35 @@ const SCRIPT: &str = include_str!("html/report.js");
 const MAX_LINES: usize = 300;
 /// Lines of text shown before and after each of them.
 const AROUND: u32 = 4;
-/// Bytes of another format that the report still carries.
-const MAX_DOWNLOAD: usize = 24 << 20;
+/// Bytes of another format before it is compressed, so that no time is lost with what does not fit.
+const MAX_DOWNLOAD: usize = 64 << 20;
+/// Bytes of a report beside three times those of the pprof file, and of what is around the data.
+const BESIDE: usize = 200 << 10;
+const PAGE_SIZE: usize = PAGE.len() + STYLE.len() + SCRIPT.len();
 
 pub(super) fn write(profile: &Profile, value: usize, writer: &mut impl Write) -> io::Result<()> {
     let title = escape_html(&format!("{} – profile", profile.meta().program));
     // `<` only occurs in strings, where it may be written so.
-    let data = data(profile, value)?.to_string().replace('<', "\\u003c");
+    let packed = json!({
+        "functions": functions(profile),
+        "tree": tree(profile),
+        "lines": lines(profile, value),
+    });
+    let packed = BASE64_STANDARD.encode(compressed(packed.to_string().as_bytes())?);
+    let mut pprof = Vec::new();
+    profile.write_value(Format::Pprof, value, &mut pprof)?;
+    let room = (3 * pprof.len() + BESIDE).saturating_sub(PAGE_SIZE + packed.len());
+    let mut data = data(profile, value);
+    data["downloads"] = downloads(profile, value, &pprof, room)?.into();
+    let data = data.to_string().replace('<', "\\u003c");
     let mut rest = PAGE;
-    for (mark, text) in
-        [("{{title}}", &*title), ("{{style}}", STYLE), ("{{data}}", &data), ("{{script}}", SCRIPT)]
-    {
+    for (mark, text) in [
+        ("{{title}}", &*title),
+        ("{{style}}", STYLE),
+        ("{{data}}", &data),
+        ("{{packed}}", &packed),
+        ("{{script}}", SCRIPT),
+    ] {
         let (before, after) = rest.split_once(mark).expect("the page has all marks in this order");
         writer.write_all(before.as_bytes())?;
         writer.write_all(text.as_bytes())?;
@@ -42,13 +65,20 @@ pub(super) fn write(profile: &Profile, value: usize, writer: &mut impl Write) ->
     writer.write_all(rest.as_bytes())
 }
 
-fn data(profile: &Profile, value: usize) -> io::Result<Value> {
+fn compressed(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes)?;
+    encoder.finish()
+}
+
+/// What the page shows above everything else.
+fn data(profile: &Profile, value: usize) -> Value {
     let meta = profile.meta();
     let start = meta.start.duration_since(UNIX_EPOCH).unwrap_or_default();
     let types = profile.value_types();
     let types: Vec<Value> =
         types.iter().map(|t| json!({ "name": t.name, "unit": t.unit.name() })).collect();
-    Ok(json!({
+    json!({
         "program": meta.program,
         "kind": profile.kind().to_string(),
         "engine": meta.engine,
@@ -58,11 +88,7 @@ fn data(profile: &Profile, value: usize) -> io::Result<Value> {
         "notes": meta.notes,
         "types": types,
         "main": value,
-        "functions": functions(profile),
-        "tree": tree(profile),
-        "lines": lines(profile, value),
-        "downloads": downloads(profile, value)?,
-    }))
+    })
 }
 
 fn functions(profile: &Profile) -> Vec<Value> {
@@ -122,27 +148,71 @@ fn lines(profile: &Profile, value: usize) -> Vec<Value> {
     lines.into_iter().map(line).collect()
 }
 
-fn downloads(profile: &Profile, value: usize) -> io::Result<Vec<Value>> {
+/// The other formats: what is small enough for the room that is left is part of the report, and the page makes folded stacks
+/// by itself.
+fn downloads(
+    profile: &Profile,
+    value: usize,
+    pprof: &[u8],
+    mut room: usize,
+) -> io::Result<Vec<Value>> {
     let stem: String = profile.meta().program.chars().map(file_char).take(80).collect();
-    let mut downloads = Vec::new();
-    for (format, mime, what) in [
-        (Format::Pprof, "application/gzip", "pprof: go tool pprof, Speedscope, Grafana"),
-        (Format::Firefox, "application/json", "Firefox Profiler: profiler.firefox.com"),
-        (Format::Folded, "text/plain;charset=utf-8", "Folded stacks: flamegraph.pl, Speedscope"),
-        (Format::Svg, "image/svg+xml", "Flame graph"),
-    ] {
-        let mut bytes = Bounded::default();
-        let written = profile.write_value(format, value, &mut bytes);
-        if !bytes.is_full {
-            written?;
-        }
-        let name = format!("{stem}.{}", format.extension());
-        let size = (!bytes.is_full).then_some(bytes.bytes.len());
-        let href =
-            size.map(|_| format!("data:{mime};base64,{}", BASE64_STANDARD.encode(&bytes.bytes)));
-        downloads.push(json!({ "name": name, "what": what, "bytes": size, "href": href }));
-    }
+    let name = |format: Format| format!("{stem}.{}", format.extension());
+    // Facts and names of the page, and of the downloads.
+    room = room.saturating_sub(4096);
+    let mut fitting = |bytes: &[u8]| {
+        let text = Some(BASE64_STANDARD.encode(bytes)).filter(|text| text.len() <= room);
+        room -= text.as_ref().map_or(0, String::len);
+        text
+    };
+    let otherwise =
+        |format: Format| format!("wardian profile -o FILE.{} writes it", format.extension());
+    let href =
+        |text: Option<String>| text.map(|text| format!("data:application/gzip;base64,{text}"));
+    let mut downloads = vec![
+        json!({
+            "name": name(Format::Pprof),
+            "what": "pprof: go tool pprof, Speedscope, Grafana",
+            "bytes": pprof.len(),
+            "href": href(fitting(pprof)),
+            "otherwise": otherwise(Format::Pprof),
+        }),
+        json!({
+            "name": name(Format::Folded),
+            "what": "Folded stacks: flamegraph.pl, Speedscope",
+            "bytes": null,
+            "made": true,
+        }),
+    ];
+    let packed = bounded(profile, value, Format::Firefox)?.map(|b| compressed(&b)).transpose()?;
+    downloads.push(json!({
+        "name": format!("{}.gz", name(Format::Firefox)),
+        "what": "Firefox Profiler: profiler.firefox.com",
+        "bytes": packed.as_ref().map(Vec::len),
+        "href": href(packed.and_then(|packed| fitting(&packed))),
+        "otherwise": otherwise(Format::Firefox),
+    }));
+    let picture = bounded(profile, value, Format::Svg)?;
+    let packed = picture.as_ref().map(|bytes| compressed(bytes)).transpose()?;
+    downloads.push(json!({
+        "name": name(Format::Svg),
+        "what": "Flame graph",
+        "mime": "image/svg+xml",
+        "bytes": picture.map(|bytes| bytes.len()),
+        "packed": packed.and_then(|packed| fitting(&packed)),
+        "otherwise": otherwise(Format::Svg),
+    }));
     Ok(downloads)
+}
+
+/// A profile in another format, unless it is far too large for a report.
+fn bounded(profile: &Profile, value: usize, format: Format) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Bounded::default();
+    let written = profile.write_value(format, value, &mut bytes);
+    if bytes.is_full {
+        return Ok(None);
+    }
+    written.map(|()| Some(bytes.bytes))
 }
 
 /// Bytes of a download. Fails once they are more than a report carries, so that no time is lost with the

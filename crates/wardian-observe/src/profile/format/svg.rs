@@ -40,36 +40,14 @@ const MAX_LINES: usize = 32 << 20;
 /// so deep that they do not fit, more is.
 fn lines(profile: &Profile, value: usize) -> io::Result<Vec<String>> {
     let tree = CallTree::new(profile);
-    let lengths = lengths(profile, &tree);
-    let all = tree.roots_total(value);
-    let mut least = all / NARROW;
-    let amounts = loop {
-        let amounts = tree.without_narrow(value, least);
-        let lines = amounts.iter().zip(&lengths).filter(|(amount, _)| **amount > 0);
-        let size: usize = lines.map(|(_, length)| *length).sum();
-        // In the end there are only calls that nobody made.
-        if size <= MAX_LINES || least >= all {
-            break amounts;
-        }
-        least = least.saturating_mul(2).max(1);
-    };
+    let least = tree.roots_total(value) / NARROW;
+    let amounts = folded::amounts(profile, &tree, value, least, MAX_LINES);
     let mut lines = Vec::new();
     folded::each_line(profile, &tree, &amounts, |line| {
         lines.push(line.to_owned());
         Ok(())
     })?;
     Ok(lines)
-}
-
-/// About how long the line of each node is.
-fn lengths(profile: &Profile, tree: &CallTree) -> Vec<usize> {
-    let names = folded::names(profile);
-    let mut lengths: Vec<usize> = Vec::with_capacity(tree.nodes.len());
-    for node in &tree.nodes {
-        let callers = node.parent.map_or(0, |parent| lengths[parent]);
-        lengths.push(callers.saturating_add(names[node.function].len() + 1));
-    }
-    lengths
 }
 
 fn is_rust(profile: &Profile) -> bool {

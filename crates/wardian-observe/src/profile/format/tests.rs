@@ -6,6 +6,8 @@ use crate::profile::kind::{MAX_VALUES, ProfileKind};
 use crate::profile::model::{
     Function, FunctionKind, Line, Location, Meta, Profile, Stack, TimelineSample,
 };
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use flate2::read::GzDecoder;
 use prost::Message;
 use serde_json::{Value, json};
@@ -36,6 +38,7 @@ pub(super) fn profile(kind: ProfileKind, name: &str) -> Profile {
     };
     let sample = |ms, stack| TimelineSample {
         time: Duration::from_millis(ms),
+        wall: Duration::from_millis(1),
         cpu: Duration::from_micros(ms),
         stack,
         store: (ms % 2) as u32,
@@ -156,6 +159,21 @@ fn firefox_reads_back() {
 }
 
 #[test]
+fn firefox_weighs_samples_that_stand_for_different_times() {
+    let mut profile = profile(ProfileKind::Sampling, "x");
+    let json: Value = serde_json::from_str(&text(&profile, Format::Firefox)).expect("it is JSON");
+    assert_eq!(json["threads"][0]["samples"]["weight"], Value::Null);
+    profile.timeline[0].wall = Duration::from_micros(100);
+    let json: Value = serde_json::from_str(&text(&profile, Format::Firefox)).expect("it is JSON");
+    let samples = json["threads"].as_array().expect("threads").iter().map(|t| &t["samples"]);
+    let mut weights: Vec<&Value> =
+        samples.clone().flat_map(|s| s["weight"].as_array().expect("weights")).collect();
+    weights.sort_by(|a, b| a.as_f64().partial_cmp(&b.as_f64()).expect("numbers"));
+    assert_eq!(weights, [&json!(0.1), &json!(1.0), &json!(1.0)]);
+    assert!(samples.clone().all(|samples| samples["weightType"] == "tracing-ms"));
+}
+
+#[test]
 fn firefox_shows_weights_without_times() {
     let of = |kind, value| -> Value {
         let mut bytes = Vec::new();
@@ -231,8 +249,7 @@ fn reports_hold_everything_and_no_more_code_than_their_own() {
         for place in ["src=", "<link", "@import", "url(", "fetch(", "XMLHttp"] {
             assert!(!text.contains(place), "{place}");
         }
-        let data = text.split("id=\"data\">").nth(1).and_then(|t| t.split("</script>").next());
-        let data: Value = serde_json::from_str(data.expect("data")).expect("it is JSON");
+        let data = report_data(&text);
         assert_eq!(data["program"], HOSTILE);
         assert_eq!(data["functions"][1]["name"], HOSTILE);
         assert_eq!(data["tree"]["parents"], json!([-1, 0, 1, 2]));
@@ -242,8 +259,9 @@ fn reports_hold_everything_and_no_more_code_than_their_own() {
         let source = first["text"].as_str().expect("the file is there");
         assert!(source.starts_with("//! Observers"), "{source}");
         let downloads = data["downloads"].as_array().expect("downloads");
-        let of = |d: &Value| d["href"].as_str().unwrap_or_default().starts_with("data:");
-        assert!(downloads.len() == 4 && downloads.iter().all(of));
+        let is_there =
+            |d: &Value| d["href"].is_string() || d["packed"].is_string() || d["made"] == true;
+        assert!(downloads.len() == 4 && downloads.iter().all(is_there));
     }
 }
 
@@ -260,10 +278,66 @@ fn deep_stacks_do_not_swell_reports_and_graphs() {
     let graph = text(&deep, Format::Svg);
     assert!(graph.len() < 16 << 20 && graph.trim_end().ends_with("</svg>"), "{}", graph.len());
     let report = text(&deep, Format::Html);
-    let data = report.split("id=\"data\">").nth(1).and_then(|t| t.split("</script>").next());
-    let data: Value = serde_json::from_str(data.expect("data")).expect("it is JSON");
-    let carried = [0, 1, 2, 3].map(|download| data["downloads"][download]["href"].is_string());
-    assert_eq!(carried, [true, true, false, true]);
+    assert_eq!(report_data(&report)["tree"]["parents"].as_array().map(Vec::len), Some(4000));
+    let folded = text(&deep, Format::Folded);
+    assert!(folded.len() < 80 << 20 && folded.lines().count() > 100, "{}", folded.len());
+    // All that was measured is in it.
+    let sum: u64 =
+        folded.lines().map(|l| l.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum();
+    assert_eq!(sum, 2000);
+}
+
+#[test]
+fn reports_are_at_most_three_times_as_large_as_what_they_show() {
+    let mut large = profile(ProfileKind::Sampling, "large");
+    // A tree as a program makes it that calls many functions in many ways.
+    let name = |n: usize| format!("crate::module_{}::Type{}::method_{n}", n % 17, n % 131);
+    let function = |n: usize| Function { name: name(n), ..large.functions[0].clone() };
+    large.functions = (0..3000).map(function).collect();
+    let file: Option<Arc<str>> = Some("src/lib.rs".into());
+    let line = |n: usize| Line { function: n, file: file.clone(), line: Some(n as u32 % 900 + 1) };
+    let location =
+        |n| Location { module: Some(0), offset: Some(n as u32 * 37), lines: vec![line(n)] };
+    large.locations = (0..3000).map(location).collect();
+    let mut random = 1u64;
+    let mut next = |below: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (random >> 33) as usize % below
+    };
+    large.stacks = Vec::new();
+    for at in 0..20_000usize {
+        let parent = at.checked_sub(1).map(|last| last - next(last.min(9) + 1));
+        let count = next(7) as u64;
+        let values = [count, count * 1_000_000, count * 900_000 + next(90_000) as u64, 0, 0];
+        large.stacks.push(Stack { parent, location: next(3000), values });
+    }
+    let sample = |n: usize| TimelineSample {
+        time: Duration::from_micros(1000 * n as u64 + next(300) as u64),
+        wall: Duration::from_millis(1),
+        cpu: Duration::from_micros(900 + next(90) as u64),
+        stack: Some(next(20_000)),
+        store: 0,
+    };
+    large.timeline = (0..60_000).map(sample).collect();
+    for profile in [&large, &profile(ProfileKind::Sampling, "small")] {
+        let (pprof, report) = (written(profile, Format::Pprof).len(), text(profile, Format::Html));
+        assert!(report.len() <= 3 * pprof + (200 << 10), "{} for {pprof}", report.len());
+        assert!(report_data(&report)["downloads"][0]["href"].is_string());
+    }
+}
+
+/// What the page reads: as it is, and compressed.
+pub(super) fn report_data(page: &str) -> Value {
+    let part = |id: &str| {
+        let (_, rest) = page.split_once(&format!("id=\"{id}\">")).expect("it is there");
+        rest.split_once("</script>").expect("it ends").0
+    };
+    let mut data: Value = serde_json::from_str(part("data")).expect("it is JSON");
+    let packed = BASE64_STANDARD.decode(part("packed")).expect("it is base64");
+    let packed: Value =
+        serde_json::from_reader(GzDecoder::new(&packed[..])).expect("it is compressed JSON");
+    data.as_object_mut().expect("it is one").extend(packed.as_object().expect("as well").clone());
+    data
 }
 
 #[test]

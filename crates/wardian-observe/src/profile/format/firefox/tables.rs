@@ -376,12 +376,6 @@ impl Samples {
     }
 }
 
-impl Default for Samples {
-    fn default() -> Samples {
-        Samples::of_unit(Unit::Count)
-    }
-}
-
 /// Events, of which there are none.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]

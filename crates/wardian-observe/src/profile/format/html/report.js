@@ -1,9 +1,18 @@
 "use strict";
-(() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+(async () => {
+  const $ = id => document.getElementById(id);
+  const data = JSON.parse($("data").textContent);
+  if (typeof DecompressionStream === "undefined") {
+    $("notes").append("This report is compressed, which this browser cannot read: it is too old.");
+    return;
+  }
+  const unpack = base64 => {
+    const bytes = Uint8Array.from(atob(base64), c => c.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
+  };
+  Object.assign(data, await unpack($("packed").textContent).json());
   const { functions, types, tree } = data;
   const count = tree.parents.length;
-  const $ = id => document.getElementById(id);
   const state = { tab: "flame", value: data.main, search: "", zoom: -1, select: -1, sort: "own", up: false };
 
   // Names come from the guest: they are only ever set as text.
@@ -407,11 +416,34 @@
     row.after(make("tr", { className: "around" }, make("td", { colSpan: 3 }, ...lines)));
   };
 
-  const drawDownloads = () => $("files").replaceChildren(...data.downloads.map(file => {
+  // Folded stacks of the quantity that is shown, as `wardian profile -o FILE.folded` writes them.
+  const MOST = 64 << 20;
+  const folded = () => {
+    const clean = functions.map(f => f.name.replaceAll(";", ":").replace(/\p{Cc}/gu, " "));
+    const own = tree.own[state.value], lines = [];
+    const work = roots.map(node => [node, ""]);
+    let size = 0;
+    while (work.length && size < MOST) {
+      const [node, callers] = work.pop();
+      const stack = callers + clean[tree.functions[node]];
+      if (own[node]) size += lines.push(stack + " " + own[node] + "\n") && stack.length;
+      for (const child of children[node]) work.push([child, stack + ";"]);
+    }
+    return new Blob(size < MOST ? lines : [], { type: "text/plain" });
+  };
+
+  // Files are made or unpacked when they are asked for.
+  const bytesOf = async file => file.made ? folded() : new Blob([await unpack(file.packed).blob()], { type: file.mime });
+  const save = async file => {
+    const href = URL.createObjectURL(await bytesOf(file));
+    make("a", { href, download: file.name }).click();
+    setTimeout(() => URL.revokeObjectURL(href), 60000);
+  };
+  const drawDownloads = () => $("files").replaceChildren(...data.downloads.map((file, index) => {
     const size = file.bytes === null ? "" : ` (${show(file.bytes, { unit: "bytes" })})`;
-    const link = file.href
-      ? make("a", { href: file.href, download: file.name, textContent: file.name })
-      : make("span", { textContent: `${file.name} is too large to be part of this report` });
+    let link = make("span", { textContent: `${file.name} would make this report too large: ${file.otherwise}` });
+    if (file.href) link = make("a", { href: file.href, download: file.name, textContent: file.name });
+    if (file.made || file.packed) link = make("button", { textContent: file.name, data: { file: index } });
     return make("li", {}, link, make("div", { className: "muted", textContent: file.what + size }));
   }));
 
@@ -439,14 +471,15 @@
   document.addEventListener("click", event => {
     const row = event.target.closest("#call-tree > .call");
     if (row) { toggleCall(row); if (row.isConnected) focusCall(row); return; }
-    const at = event.target.closest("[data-tab], [data-value], [data-node], [data-function], [data-sort], [data-line], #hottest, #reset");
+    const at = event.target.closest("[data-tab], [data-value], [data-node], [data-function], [data-sort], [data-line], [data-file], #hottest, #reset");
     if (!at) return;
-    const { tab, value, node, function: of, sort, line } = at.dataset;
+    const { tab, value, node, function: of, sort, line, file } = at.dataset;
     if (tab) change({ tab });
     else if (value) change({ value: +value });
     else if (node) change({ zoom: +node, select: tree.functions[node] });
     else if (of) change({ select: +of });
     else if (line) toggleLine(at);
+    else if (file) save(data.downloads[+file]);
     else if (at.id === "hottest") openHeaviest();
     else if (sort) change({ sort, up: sort === state.sort ? !state.up : sort === "name" });
     else change({ zoom: -1 });
