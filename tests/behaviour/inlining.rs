@@ -2,16 +2,19 @@
 
 use crate::checkpoints::capturing;
 use crate::log::Log;
-use crate::matrix::{Behaviour, linked};
+use crate::matrix::{Behaviour, instance, linked};
+use crate::sampler::{is_possible, mostly, options, sampled};
 use std::time::Duration;
 use wardian::{
     Caller, Config, Engine, EngineKind, Linker, StopReason, Store, TrapCode, TypedFunc,
     checkpoint::{AfterCheckpoint, CheckpointOptions, Checkpoints},
     listener::Attachment,
+    sampler::{ResolvedSample, Sampler},
 };
 
 pub(crate) const TABLE: &[Behaviour] = &[
     ("traps in inlined functions have their frames", traps),
+    ("samples have frames of inlined functions", samples),
     ("a listener that comes meanwhile hears of inlined calls", listeners),
     ("a table that changes is called as it is", tables),
     ("fuel is burnt for inlined functions", fuel),
@@ -173,5 +176,35 @@ fn checkpoints(engine: &Engine) {
         let error = go.call(&mut store, 0).unwrap_err();
         assert_eq!(error.stop_reason(), Some(StopReason::Checkpoint), "{error}");
         asked.join().unwrap();
+    }
+}
+
+/// Functions that are compiled into their callers have frames too.
+fn samples(engine: &Engine) {
+    if engine.config().has_function_listeners() || !is_possible(engine) {
+        return;
+    }
+    // Each waits for the one before, so that a sample is in one of them, or behind.
+    let roots = "(f64.sqrt ".repeat(8) + "(f64.add (local.get 0) (f64.const 2))" + &")".repeat(8);
+    let text = format!(
+        r#"(module (table funcref (elem $other)) (type $t (func (param f64) (result f64)))
+      (func $leaf (type $t) {roots})
+      (func $other (type $t) {roots})
+      (func $loop (param i32) (result f64) (local $x f64)
+        (loop $l (local.set $x (call_indirect (type $t) (call $leaf (local.get $x)) (i32.const 0)))
+          (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+        (local.get $x))
+      (func $run (export "run") (drop (call $loop (i32.const 100000)))))"#
+    );
+    let mut store = Store::new(engine, ());
+    let i = instance(&mut store, &text);
+    let run = i.typed_func::<(), ()>(&mut store, "run").unwrap();
+    let sampler = Sampler::start(&mut store, options()).unwrap();
+    let all = sampled(engine, &sampler, 400, || run.call(&mut store, ()).unwrap());
+    for leaf in ["leaf", "other"] {
+        let first = |s: &ResolvedSample| s.frames.first().is_some_and(|f| f.to_string() == leaf);
+        let in_leaf: Vec<_> = all.iter().filter(|s| first(s)).cloned().collect();
+        assert!(in_leaf.len() > 60, "{} of {} in {leaf}", in_leaf.len(), all.len());
+        mostly(&in_leaf, 98, &[leaf, "loop", "run"]);
     }
 }

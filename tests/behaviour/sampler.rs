@@ -17,7 +17,6 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("an engine without signals refuses samplers", without_signals),
     ("samples show the hot function and its callers", hot),
     ("samples of small functions show their callers", small),
-    ("samples have frames of inlined functions", inlined),
     ("samples show the host at work, and who called it", host),
     ("samples go through nested guests", nested),
     ("listeners are not seen in samples, but as host", listened),
@@ -37,11 +36,11 @@ pub(crate) const TABLE: &[Behaviour] = &[
 /// How long to wait for samples at most.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn options() -> SamplerOptions {
+pub(crate) fn options() -> SamplerOptions {
     SamplerOptions::new().with_interval(Duration::from_micros(250))
 }
 
-fn is_possible(engine: &Engine) -> bool {
+pub(crate) fn is_possible(engine: &Engine) -> bool {
     !format!("{:?}", engine.config()).contains("signals: false")
 }
 
@@ -61,7 +60,7 @@ fn without_signals(engine: &Engine) {
 }
 
 /// Runs until there are so many samples.
-fn sampled(
+pub(crate) fn sampled(
     engine: &Engine,
     sampler: &Sampler,
     count: usize,
@@ -89,7 +88,7 @@ fn names(sample: &ResolvedSample) -> Vec<String> {
 }
 
 /// Checks that at least so many of a hundred samples are a stack.
-fn mostly(samples: &[ResolvedSample], percent: usize, stack: &[&str]) {
+pub(crate) fn mostly(samples: &[ResolvedSample], percent: usize, stack: &[&str]) {
     let fits = samples.iter().filter(|s| names(s) == stack).count();
     if fits * 100 >= samples.len() * percent {
         return;
@@ -162,36 +161,6 @@ fn small(engine: &Engine) {
     let in_leaf: Vec<_> = samples.iter().filter(|s| in_leaf(s)).cloned().collect();
     assert!(in_leaf.len() > 20, "{} of {}", in_leaf.len(), samples.len());
     mostly(&in_leaf, 98, &["leaf", "loop", "run"]);
-}
-
-/// Functions that are compiled into their callers have frames too.
-fn inlined(engine: &Engine) {
-    if engine.config().has_function_listeners() || !is_possible(engine) {
-        return;
-    }
-    // Each waits for the one before, so that a sample is in one of them, or behind.
-    let roots = "(f64.sqrt ".repeat(8) + "(f64.add (local.get 0) (f64.const 2))" + &")".repeat(8);
-    let text = format!(
-        r#"(module (table funcref (elem $other)) (type $t (func (param f64) (result f64)))
-      (func $leaf (type $t) {roots})
-      (func $other (type $t) {roots})
-      (func $loop (param i32) (result f64) (local $x f64)
-        (loop $l (local.set $x (call_indirect (type $t) (call $leaf (local.get $x)) (i32.const 0)))
-          (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
-        (local.get $x))
-      (func $run (export "run") (drop (call $loop (i32.const 100000)))))"#
-    );
-    let mut store = Store::new(engine, ());
-    let i = instance(&mut store, &text);
-    let run = i.typed_func::<(), ()>(&mut store, "run").unwrap();
-    let sampler = Sampler::start(&mut store, options()).unwrap();
-    let samples = sampled(engine, &sampler, 400, || run.call(&mut store, ()).unwrap());
-    for leaf in ["leaf", "other"] {
-        let first = |s: &ResolvedSample| s.frames.first().is_some_and(|f| f.to_string() == leaf);
-        let in_leaf: Vec<_> = samples.iter().filter(|s| first(s)).cloned().collect();
-        assert!(in_leaf.len() > 60, "{} of {} in {leaf}", in_leaf.len(), samples.len());
-        mostly(&in_leaf, 98, &[leaf, "loop", "run"]);
-    }
 }
 
 const CALLS_HOST: &str = r#"(module (import "h" "work" (func $work))

@@ -11,15 +11,15 @@ mod code;
 mod error;
 mod frames;
 mod handlers;
+mod inlined;
 mod maps;
 mod settings;
 
-pub use code::{
-    CompiledCode, CompiledFunction, CompiledIndex, INLINED, Inlined, Location, Origin, Trap,
-};
+pub use code::{CompiledCode, CompiledFunction, CompiledIndex, Location, Origin, Trap};
 pub use error::{CodeFormatError, CompileError};
 pub use frames::{CapturedFrame, CellIndex, FramePoint, FrameTable};
 pub use handlers::{Call, CallHandlers, Handler, InstanceAt, Scope, handler_word};
+pub use inlined::{INLINED, Inlined};
 pub use maps::StackMap;
 pub use settings::{
     CallerOf, Capture, MAX_UNCHECKED_FRAME, MemoryVariant, ModuleOptions, OptLevel, Tunables,

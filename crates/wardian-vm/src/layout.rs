@@ -483,12 +483,6 @@ impl InstanceLayout {
         self.entries + 8 * defined.as_u32()
     }
 
-    /// The function whose entry is at this offset.
-    pub fn function_at_entry(&self, offset: u32) -> Option<DefinedFuncIndex> {
-        let defined = DefinedFuncIndex::from_u32(offset.checked_sub(self.entries)? / 8);
-        (self.entry(defined) == offset && offset < self.targets).then_some(defined)
-    }
-
     /// What interpreted code finds for a function that the module defines: see
     /// [`crate::interpreted::target`].
     pub fn target(&self, defined: DefinedFuncIndex) -> u32 {

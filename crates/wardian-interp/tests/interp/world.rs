@@ -379,16 +379,10 @@ impl Instance {
                     (import.ctx, import.target)
                 }
             };
-            self.funcs.push(Box::new(VmFunc {
-                code: 0,
-                ctx,
-                sig: TypeNumber::from_u32(sig),
-                index: FuncId::from_u32(index),
-                handle: 0,
-                target,
-                entry: 0.into(),
-                identity: 0,
-            }));
+            let (sig, index) = (TypeNumber::from_u32(sig), FuncId::from_u32(index));
+            let (code, handle, entry, identity) = (0, 0, 0.into(), 0);
+            let func = VmFunc { code, ctx, sig, index, handle, target, entry, identity };
+            self.funcs.push(Box::new(func));
         }
         for segment in &info.elements {
             let SegmentMode::Active { index, offset } = &segment.mode else { continue };

@@ -4,10 +4,10 @@
 //! parameters of its header. What else is on the operand stack needs no parameters: those values
 //! are defined above and stay valid. Code that cannot be reached is skipped, counting its blocks.
 
-use super::capture::{Homes, Points};
+use super::capture::Homes;
 use super::env::{Env, clif_type};
 use super::exceptions::{Branches, Legacy};
-use super::state::{Fail, Outcome, Translator};
+use super::state::{Fail, Outcome, Translated, Translator};
 use super::unroll::Copies;
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, SourceLoc};
 use cranelift_codegen::ir::{Value, types};
@@ -17,7 +17,6 @@ use wardian_module::operators::{Control, Group};
 use wardian_types::{
     DefinedFuncIndex, FuncType, LabelIndex, LocalIndex, TagIndex, TrapCode, TypeIndex, ValType,
 };
-use wardian_vm::compiled::{Inlined, Scope};
 use wasmparser::{BlockType, BrTable, FunctionBody, Operator};
 
 /// What a block takes and gives.
@@ -63,17 +62,6 @@ pub(super) enum Kind {
     Try,
     /// What comes after a `catch` of it.
     Catch(Legacy),
-}
-
-/// What became of a body.
-pub(crate) struct Translated<'f> {
-    pub(crate) builder: FunctionBuilder<'f>,
-    /// Blocks with handlers.
-    pub(crate) scopes: Vec<Scope>,
-    /// Where frames can be captured.
-    pub(crate) points: Option<Points>,
-    /// Bodies of other functions in it.
-    pub(crate) inlined: Vec<Inlined>,
 }
 
 /// A block that is open.

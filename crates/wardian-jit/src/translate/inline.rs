@@ -46,38 +46,6 @@ pub(super) struct Leaf<'a> {
     body: FunctionBody<'a>,
 }
 
-/// Which functions are in the one that is translated.
-#[derive(Default)]
-pub(super) struct Inlining {
-    bodies: Vec<Inlined>,
-    /// Whether the last of them is being translated.
-    open: bool,
-    bytes: u32,
-}
-
-impl Inlining {
-    /// What a code offset is in the tables of places.
-    pub(super) fn shown(&self, offset: u32) -> u32 {
-        match self.bodies.last().filter(|_| self.open) {
-            Some(body) => body.first + offset.saturating_sub(body.start).min(body.len - 1),
-            None => offset,
-        }
-    }
-
-    pub(super) fn into_table(self) -> Vec<Inlined> {
-        self.bodies
-    }
-
-    fn begin(&mut self, leaf: &Leaf<'_>, start: u32, site: u32) {
-        let range = leaf.body.range();
-        let len = (range.end - range.start) as u32;
-        let first = self.bodies.last().map_or(INLINED, |last| last.first + last.len);
-        self.bodies.push(Inlined { first, len, defined: leaf.defined, start, site });
-        self.open = true;
-        self.bytes += len;
-    }
-}
-
 /// The state of the caller meanwhile.
 struct Outside<'a> {
     ty: &'a FuncType,
@@ -111,7 +79,7 @@ impl<'a> Translator<'a, '_> {
         let info = self.env.info;
         let range = info.bodies.get(defined).filter(|_| wanted)?.clone();
         let fits = range.len() <= MOST_BYTES
-            && self.inlining.bytes + range.len() as u32 <= MOST_BYTES_TOGETHER
+            && self.inlining.bytes() + range.len() as u32 <= MOST_BYTES_TOGETHER
             && range.end.saturating_sub(info.code_section) < INLINED as usize;
         let (start, bytes) = (range.start, self.env.bytes.get(range).filter(|_| fits)?);
         let body = FunctionBody::new(BinaryReader::new(bytes, start as u64));
@@ -238,9 +206,12 @@ impl<'a> Translator<'a, '_> {
             loop_entry: self.loop_entry.take(),
         };
         let start = leaf.body.range().start.saturating_sub(self.env.info.code_section as u64);
-        self.inlining.begin(leaf, start as u32, self.offset);
+        let range = leaf.body.range();
+        let len = (range.end - range.start) as u32;
+        let (defined, start) = (leaf.defined, start as u32);
+        self.inlining.begin(Inlined { first: 0, len, defined, start, site: self.offset });
         let results = self.inlined_body(leaf, args);
-        self.inlining.open = false;
+        self.inlining.end();
         let Outside { ty, position, stack, frames, locals, captured, loop_entry } = outside;
         (self.ty, self.stack, self.frames, self.locals) = (ty, stack, frames, locals);
         (self.captured, self.loop_entry) = (captured, loop_entry);

@@ -19,6 +19,7 @@ mod env;
 mod exceptions;
 mod fuel;
 mod inline;
+mod inlined;
 mod loop_entry;
 mod memory;
 mod numeric;
@@ -32,6 +33,5 @@ mod table;
 mod unroll;
 mod variable;
 
-pub(crate) use control::Translated;
 pub(crate) use env::{Env, clif_type, guest_signature, loop_signature, stub_convention};
-pub(crate) use state::{Fail, Translator};
+pub(crate) use state::{Fail, Translated, Translator};

@@ -1,11 +1,11 @@
 //! The state of a translation and the small steps that all operators are made of: operand stack,
 //! memory flags, constants, traps, builtin calls.
 
-use super::capture::Captured;
+use super::capture::{Captured, Points};
 use super::control::Frame;
 use super::env::{Env, stub_convention};
 use super::exceptions::{Entry, Scope};
-use super::inline::Inlining;
+use super::inlined::Inlining;
 use super::loop_entry::LoopEntry;
 use super::variable::Locals;
 use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
@@ -21,6 +21,7 @@ use wardian_module::{FuelMeter, LegacyTry};
 use wardian_types::{
     DefinedFuncIndex, DefinedGlobalIndex, FuncType, MemoryIndex, StructLayout, TrapCode, TypeIndex,
 };
+use wardian_vm::compiled::{Inlined, Scope as HandlerScope};
 use wardian_vm::layout::{Builtin, instance, store_ctx};
 
 /// Why a body could not be translated.
@@ -136,6 +137,17 @@ pub(crate) struct Translator<'a, 'f> {
     pub(super) repeats: bool,
     /// The functions whose bodies are in this one.
     pub(super) inlining: Inlining,
+}
+
+/// What became of a body.
+pub(crate) struct Translated<'f> {
+    pub(crate) builder: FunctionBuilder<'f>,
+    /// Blocks with handlers.
+    pub(crate) scopes: Vec<HandlerScope>,
+    /// Where frames can be captured.
+    pub(crate) points: Option<Points>,
+    /// Bodies of other functions in it.
+    pub(crate) inlined: Vec<Inlined>,
 }
 
 impl<'a, 'f> Translator<'a, 'f> {

@@ -87,7 +87,11 @@ impl ModuleInner {
         let slots = self.interpreted.functions.get();
         let code = slots.and_then(|slots| slots.get(defined.index())?.get());
         let targets = code.into_iter().flat_map(|code| code.translation.usual_targets());
-        let function = |entry| self.layout.function_at_entry(entry);
+        let first = self.layout.entry(DefinedFuncIndex::FIRST);
+        let function = |entry: u32| {
+            let defined = DefinedFuncIndex::from_u32(entry.checked_sub(first)? / 8);
+            self.decoded.info().bodies.get(defined).map(|_| defined)
+        };
         targets.filter_map(|(offset, entry)| Some((offset, function(entry)?))).collect()
     }
 

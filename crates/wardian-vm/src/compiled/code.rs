@@ -5,6 +5,7 @@
 use super::error::{CodeFormatError, CompileError};
 use super::frames::{CapturedFrame, FrameTable, FrameTables};
 use super::handlers::{Call, CallHandlers, InstanceAt, Scope};
+use super::inlined::Inlined;
 use super::maps::StackMap;
 use super::maps::StackMaps;
 use crate::unwind::Saved;
@@ -28,43 +29,6 @@ pub struct Location {
     /// Offset of the operator from the start of the code section's contents; `u32::MAX` if the
     /// code belongs to none. In the body of another function ([`Inlined`]) it is greater than any such offset.
     pub wasm: u32,
-}
-
-/// From here on offsets are those of bodies in other functions. No code section is that long of a module that has any.
-pub const INLINED: u32 = 1 << 31;
-
-/// The body of a function that is in the code of another one instead of being called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Inlined {
-    /// What its first byte is in [`Location::wasm`].
-    pub first: u32,
-    /// Bytes of the body.
-    pub len: u32,
-    /// The function.
-    pub defined: DefinedFuncIndex,
-    /// Where its body begins in the code section.
-    pub start: u32,
-    /// The call that it stands for.
-    pub site: u32,
-}
-
-impl Inlined {
-    const WORDS: usize = 5;
-
-    fn to_words(self) -> [u32; Inlined::WORDS] {
-        [self.first, self.len, self.defined.as_u32(), self.start, self.site]
-    }
-
-    fn from_words([first, len, defined, start, site]: [u32; Inlined::WORDS]) -> Inlined {
-        let defined = DefinedFuncIndex::from_u32(defined);
-        Inlined { first, len, defined, start, site }
-    }
-
-    /// The offset in the code section, if this is one of its operators.
-    fn offset(&self, wasm: u32) -> Option<u32> {
-        let within = wasm.checked_sub(self.first).filter(|within| *within < self.len)?;
-        Some(self.start.saturating_add(within))
-    }
 }
 
 /// The code of one function.
