@@ -13,19 +13,24 @@
 //!
 //! A stub waits with its frame pointer in `rbp`, which host functions preserve, so its CFA needs nothing of the store's.
 //! `enter` waits on the wasm stack, and its CFA is above the `host_sp` of its entry: the store's, or, if the guest has called
-//! a host function that entered a guest again, one further along the list that begins there. Which one it is, the stub knows
-//! by which the guest left that entry: in it `rsp` is that address. Its CFI says that `r11`, which calls do not preserve, had
-//! this value in its caller, and no frame of guest code says anything of `r11`. So `enter` takes the element of the list that
-//! `r11` has, and the first one if it has none of them: then no stub was passed.
+//! a host function that entered a guest again, the address at which the guest left its own entry. The stub by which it left
+//! knows it: in the stub `rsp` is that address. Its CFI says that `r11`, which calls do not preserve, had this value in its
+//! caller, and `r10` the same plus a constant; no frame of guest code says anything of them. So `enter` takes `r11` if `r10`
+//! is that much greater, and the store's `host_sp` if not: then no stub was passed, and the registers have whatever they have.
+//!
+//! The expressions have neither branches nor copies of what is on their stack: Valgrind, which reads the CFI of every
+//! program that it runs, ends with a failed assertion where it meets one.
 //!
 //! Debuggers expect that each frame is at a higher address than the one that it called. Of frames of signals they do not,
 //! and these frames are marked as such.
 
-/// After the stack pointer has become that of the embedder's stack in a stub: `r11` of the caller is `rsp`.
+/// After the stack pointer has become that of the embedder's stack in a stub: `r11` of the caller is `rsp`, and `r10` is
+/// greater by 726,618 (three bytes as a signed LEB128).
 macro_rules! note_entry {
     () => {
-        // DW_CFA_val_expression of register 11, 2 bytes: DW_OP_breg7 0.
-        ".cfi_escape 0x16, 11, 2, 0x77, 0"
+        // DW_CFA_val_expression of registers 11 and 10, of 2 and 4 bytes: DW_OP_breg7 0, DW_OP_breg7 726618.
+        ".cfi_escape 0x16, 11, 2, 0x77, 0
+         .cfi_escape 0x16, 10, 4, 0x77, 0xda, 0xac, 0x2c"
     };
 }
 
@@ -43,15 +48,12 @@ macro_rules! entry_by_store {
 /// While `enter` waits and `rsp` leads to the store.
 macro_rules! entry_by_stack {
     () => {
-        // DW_CFA_def_cfa_expression, 32 bytes; branches count from behind them, and here is where each line begins.
-        ".cfi_escape 0x0f, 32
-         .cfi_escape 0x77, 0, 0x06, 0x06                  # 0: breg7 0, deref, deref
-         .cfi_escape 0x12, 0x7b, 0, 0x29, 0x28, 19, 0     # 4: dup, breg11 0, eq, bra to 30
-         .cfi_escape 0x12, 0x06, 0x12, 0x30, 0x29         # 11: dup, deref, dup, lit0, eq
-         .cfi_escape 0x28, 5, 0                           # 16: bra to 24
-         .cfi_escape 0x16, 0x13, 0x2f, 0xec, 0xff         # 19: swap, drop, skip to 4
-         .cfi_escape 0x13, 0x13, 0x77, 0, 0x06, 0x06      # 24: drop, drop, breg7 0, deref, deref
-         .cfi_escape 0x23, 64                             # 30: plus_uconst 64"
+        // DW_CFA_def_cfa_expression, 22 bytes: host_sp + (r11 - host_sp) * (r10 == r11 + 726618) + 64.
+        ".cfi_escape 0x0f, 22
+         .cfi_escape 0x77, 0, 0x06, 0x06                  # breg7 0, deref, deref: host_sp
+         .cfi_escape 0x7b, 0, 0x77, 0, 0x06, 0x06, 0x1c   # breg11 0, host_sp, minus
+         .cfi_escape 0x7a, 0, 0x7b, 0xda, 0xac, 0x2c      # breg10 0, breg11 726618
+         .cfi_escape 0x29, 0x1e, 0x22, 0x23, 64           # eq, mul, plus, plus_uconst 64"
     };
 }
 
