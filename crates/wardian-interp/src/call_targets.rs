@@ -61,10 +61,14 @@ mod tests {
         assert_eq!(of([]), None, "never called");
         assert_eq!(of([7]), Some(7));
         assert_eq!(of([7, 7, 8]), None);
-        assert_eq!(of([0; 1_000_000]), Some(0), "more calls than are counted");
+        assert_eq!(of(std::iter::repeat_n(0, 1_000_000)), Some(0), "more calls than are counted");
         assert_eq!(of(mostly(32)), Some(7));
         assert_eq!(of(mostly(8)), None, "one of eight is another");
         assert_eq!(of((0..1000).map(|i| i % 2)), None, "two by turns");
-        assert_eq!(of((0..1000).chain([u32::MAX; 60_000])), Some(u32::MAX), "after a beginning");
+        assert_eq!(
+            of((0..1000).chain(std::iter::repeat_n(u32::MAX, 60_000))),
+            Some(u32::MAX),
+            "after a beginning"
+        );
     }
 }
