@@ -205,10 +205,9 @@ impl<'a> Translator<'a, '_> {
             captured: self.captured.take(),
             loop_entry: self.loop_entry.take(),
         };
-        let start = leaf.body.range().start.saturating_sub(self.env.info.code_section as u64);
         let range = leaf.body.range();
-        let len = (range.end - range.start) as u32;
-        let (defined, start) = (leaf.defined, start as u32);
+        let start = range.start.saturating_sub(self.env.info.code_section as u64) as u32;
+        let (defined, len) = (leaf.defined, (range.end - range.start) as u32);
         self.inlining.begin(Inlined { first: 0, len, defined, start, site: self.offset });
         let results = self.inlined_body(leaf, args);
         self.inlining.end();

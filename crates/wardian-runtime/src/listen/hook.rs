@@ -7,7 +7,7 @@ use crate::store::host::HostDef;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use wardian_types::{DefinedFuncIndex, FuncIndex, FuncType, ValType};
+use wardian_types::{FuncIndex, FuncType, ValType};
 use wardian_vm::contain::drop_contained;
 use wardian_vm::layout::{HostFunc, Listened, StoreCtx};
 
@@ -25,8 +25,7 @@ impl Described<'_> {
     pub fn body_offset(&self) -> Option<u32> {
         let Described::Module(module, func) = self else { return None };
         let info = module.decoded.info();
-        let range =
-            info.bodies.get(DefinedFuncIndex::from_usize(info.defined_function(*func)?.index()))?;
+        let range = info.bodies.get(info.defined_function(*func)?)?;
         u32::try_from(range.start.checked_sub(info.code_section)?).ok()
     }
 }
