@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use wardian::{
     Config, Engine, EngineKind, Instance, Linker, Module, Store, listener::FunctionFilter,
 };
+use wardian_tests::time_limit::limited;
 
 /// A behaviour: its name, and what checks it by panicking if it does not hold.
 pub(crate) type Behaviour = (&'static str, fn(&Engine));
@@ -92,7 +93,7 @@ impl Case {
 
     pub(crate) fn run(&self, engine: &Engine) {
         RUNNING.replace(self.name.clone());
-        (self.behaviour)(engine);
+        limited(&self.name, || (self.behaviour)(engine));
     }
 
     /// The name of the case that this thread runs.

@@ -25,6 +25,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use wardian_tests::time_limit::limited;
 
 /// Seeds that are always run.
 const USUAL: Range<u64> = 0..240;
@@ -98,7 +99,7 @@ fn each(
             eprintln!("seed {seed}");
         }
         let named = NameSeed(seed);
-        one(seed)?;
+        limited(&format!("seed {seed}"), || one(seed))?;
         RAN[0].fetch_add(1, Ordering::Relaxed);
         drop(named);
     }

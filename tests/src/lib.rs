@@ -1,1 +1,3 @@
-//! This package only holds tests: see `spec`, `behaviour` and `differential`.
+//! What the tests of this package have in common: see `spec`, `behaviour` and `differential`.
+
+pub mod time_limit;
