@@ -526,13 +526,50 @@ fn speculation_is_guarded_where_bounds_are_checked() {
 }
 
 /// The index of a `br_table` is brought within the table by a conditional move, here of 32 bits, whatever
-/// is asked for.
+/// is asked for. Where a few comparisons do, there is no table.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn indices_of_branch_tables_are_bounded_without_a_branch() {
-    let text = "(module (func (param i32) (result i32)
-        (block $a (block $b (block $c (br_table $a $b $c (local.get 0)))
-          (return (i32.const 1))) (return (i32.const 2))) (i32.const 3)))";
-    let code = compile(&module(text), true, MemoryVariant::Guarded);
-    assert!(code.text().windows(2).any(|w| w[0] == 0x0f && w[1] & 0xf0 == 0x40));
+    let case = |entries: &str| {
+        let text = format!(
+            "(module (func (param i32) (result i32)
+            (block $a (block $b (block $c (block $d (block $e (br_table {entries} (local.get 0)))
+              (return (i32.const 5))) (return (i32.const 4))) (return (i32.const 3)))
+            (return (i32.const 2))) (i32.const 1)))"
+        );
+        let code = compile(&module(&text), true, MemoryVariant::Guarded);
+        let bounded = code.text().windows(2).any(|w| w[0] == 0x0f && w[1] & 0xf0 == 0x40);
+        // `jmp` to an address in a register.
+        let jumps = code.text().windows(2).any(|w| w[0] == 0xff && w[1] & 0xf8 == 0xe0);
+        (bounded, jumps)
+    };
+    let table = (true, true);
+    assert_eq!(case("$a $b $c $d $e"), table);
+    assert_eq!(case("$a $b $a $b $a"), table, "two blocks by turns");
+    let compared = (false, false);
+    assert_eq!(case("$a $b $c"), compared);
+    assert_eq!(case("$a $a $a $b $b $c $c $c $c"), compared, "three ranges");
+    assert_eq!(case("$a $b"), compared);
+    assert_eq!(case("$a $a $a $a $a $a"), compared, "one range");
+    assert_eq!(case("$a"), compared);
+}
+
+/// Integers that are known to have no sign are converted without a branch, which Cranelift has for others.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn unsigned_integers_without_their_highest_bit_are_converted_at_once() {
+    let branches = |operand: &str| {
+        let text = format!(
+            "(module (memory 1) (func (param i64 i32) (result f64) (f64.convert_i64_u {operand})))"
+        );
+        let code = compile(&module(&text), true, MemoryVariant::Guarded);
+        code.text().windows(2).any(|w| w[0] == 0x0f && w[1] & 0xf0 == 0x80)
+    };
+    assert!(branches("(local.get 0)"));
+    assert!(branches("(i64.shr_u (local.get 0) (i64.const 64))"), "not shifted");
+    assert!(branches("(i64.and (local.get 0) (i64.const -2))"));
+    assert!(!branches("(i64.shr_u (local.get 0) (i64.const 11))"));
+    assert!(!branches("(i64.shr_u (local.get 0) (i64.const -1))"));
+    assert!(!branches("(i64.and (i64.const 255) (local.get 0))"));
+    assert!(!branches("(i64.extend_i32_u (local.get 1))"));
 }

@@ -9,15 +9,13 @@ use super::env::{Env, clif_type};
 use super::exceptions::{Branches, Legacy};
 use super::state::{Fail, Outcome, Translated, Translator};
 use super::unroll::Copies;
-use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, SourceLoc};
-use cranelift_codegen::ir::{Value, types};
+use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, SourceLoc, Value};
 use cranelift_frontend::FunctionBuilder;
-use std::collections::{HashMap, hash_map::Entry};
 use wardian_module::operators::{Control, Group};
 use wardian_types::{
     DefinedFuncIndex, FuncType, LabelIndex, LocalIndex, TagIndex, TrapCode, TypeIndex, ValType,
 };
-use wasmparser::{BlockType, BrTable, FunctionBody, Operator};
+use wasmparser::{BlockType, FunctionBody, Operator};
 
 /// What a block takes and gives.
 #[derive(Clone)]
@@ -552,49 +550,6 @@ impl<'a, 'f> Translator<'a, 'f> {
         let next = self.b.create_block();
         self.b.ins().brif(reference, block, &args, next, &[]);
         self.enter(next);
-        Ok(())
-    }
-
-    fn br_table(&mut self, table: &BrTable<'_>) -> Outcome {
-        let index = self.pop()?;
-        if self.b.func.dfg.value_type(index) != types::I32 {
-            return Err(Fail("br_table needs an i32".into()));
-        }
-        let (_, count) = self.target(LabelIndex::from_u32(table.default()))?;
-        let args = self.branch_args(count)?;
-        // Entries that carry operands go through one block for each depth: a table of thousands
-        // of entries would otherwise carry the operands in each of them.
-        let mut hops: HashMap<u32, Block> = HashMap::new();
-        let mut order = Vec::new();
-        let mut calls = Vec::with_capacity(table.len() as usize);
-        for depth in table.targets().chain([Ok(table.default())]) {
-            let depth = depth?;
-            let (block, arity) = self.target(LabelIndex::from_u32(depth))?;
-            if arity != count {
-                return Err(Fail("the targets of a br_table differ".into()));
-            }
-            let block = if count == 0 {
-                block
-            } else {
-                match hops.entry(depth) {
-                    Entry::Occupied(hop) => *hop.get(),
-                    Entry::Vacant(slot) => {
-                        let hop = *slot.insert(self.b.create_block());
-                        order.push((hop, block));
-                        hop
-                    }
-                }
-            };
-            calls.push(BlockCall::new(block, [], &mut self.b.func.dfg.value_lists));
-        }
-        let Some(default) = calls.pop() else { return Ok(()) };
-        let jump_table = self.b.create_jump_table(JumpTableData::new(default, &calls));
-        self.b.ins().br_table(index, jump_table);
-        for (hop, block) in order {
-            self.enter(hop);
-            self.b.ins().jump(block, &args);
-        }
-        self.reachable = false;
         Ok(())
     }
 }

@@ -3,7 +3,9 @@
 use super::state::{Outcome, Translator};
 use super::variable::{f32_bits, f64_bits};
 use cranelift_codegen::ir::condcodes::FloatCC;
-use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value, types};
+use cranelift_codegen::ir::{
+    InstBuilder, InstructionData, MemFlagsData, Opcode, Type, Value, types,
+};
 use types::{F32, F64, I8, I16, I32, I64};
 use wardian_module::operators::Conversion;
 use wardian_types::TrapCode;
@@ -27,9 +29,9 @@ impl Translator<'_, '_> {
             O::F32DemoteF64 => self.unary(|i, x| i.fdemote(F32, x))?,
             O::F64PromoteF32 => self.unary(|i, x| i.fpromote(F64, x))?,
             O::F32ConvertI32S | O::F32ConvertI64S => self.unary(|i, x| i.fcvt_from_sint(F32, x))?,
-            O::F32ConvertI32U | O::F32ConvertI64U => self.unary(|i, x| i.fcvt_from_uint(F32, x))?,
+            O::F32ConvertI32U | O::F32ConvertI64U => self.convert_unsigned(F32)?,
             O::F64ConvertI32S | O::F64ConvertI64S => self.unary(|i, x| i.fcvt_from_sint(F64, x))?,
-            O::F64ConvertI32U | O::F64ConvertI64U => self.unary(|i, x| i.fcvt_from_uint(F64, x))?,
+            O::F64ConvertI32U | O::F64ConvertI64U => self.convert_unsigned(F64)?,
             O::I32TruncSatF32S | O::I32TruncSatF64S => self.saturate(I32, true)?,
             O::I32TruncSatF32U | O::I32TruncSatF64U => self.saturate(I32, false)?,
             O::I64TruncSatF32S | O::I64TruncSatF64S => self.saturate(I64, true)?,
@@ -52,6 +54,33 @@ impl Translator<'_, '_> {
 
     fn reinterpret(&mut self, to: Type) -> Outcome {
         self.unary(|i, x| i.bitcast(to, MemFlagsData::new(), x))
+    }
+
+    /// What is known not to have its highest bit is converted as if it were signed, without a branch. Random numbers are
+    /// mostly made in that way, of an integer that was shifted.
+    fn convert_unsigned(&mut self, to: Type) -> Outcome {
+        let x = self.pop()?;
+        let value = match self.has_no_sign(x) {
+            true => self.b.ins().fcvt_from_sint(to, x),
+            false => self.b.ins().fcvt_from_uint(to, x),
+        };
+        self.push(value);
+        Ok(())
+    }
+
+    /// Whether the highest bit of an integer is known to be zero.
+    fn has_no_sign(&self, value: Value) -> bool {
+        let bits = u64::from(self.b.func.dfg.value_type(value).bits());
+        match self.defining(value) {
+            Some(&InstructionData::Binary { opcode: Opcode::Ushr, args: [_, by] }) => {
+                self.as_const(by).is_some_and(|by| by % bits != 0)
+            }
+            Some(&InstructionData::Binary { opcode: Opcode::Band, args }) => {
+                args.iter().any(|x| self.as_const(*x).is_some_and(|x| x >> (bits - 1) == 0))
+            }
+            Some(InstructionData::Unary { opcode: Opcode::Uextend, .. }) => true,
+            _ => false,
+        }
     }
 
     fn saturate(&mut self, to: Type, signed: bool) -> Outcome {

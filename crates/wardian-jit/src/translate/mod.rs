@@ -9,6 +9,7 @@
 
 mod arrays;
 mod atomic;
+mod branch_table;
 mod bulk;
 mod call;
 mod capture;

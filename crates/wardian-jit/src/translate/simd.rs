@@ -55,12 +55,26 @@ impl<'f> Translator<'_, 'f> {
             O::F32x4Splat => self.splat(F32X4)?,
             O::F64x2Splat => self.splat(F64X2)?,
             O::I8x16Swizzle => self.vector_binary(I8X16, |i, x, y| i.swizzle(x, y))?,
-            O::I8x16Shuffle { lanes } => {
-                let mask = ConstantData::from(&lanes[..]);
-                let mask = self.b.func.dfg.immediates.push(mask);
-                self.vector_binary(I8X16, |i, x, y| i.shuffle(x, y, mask))?;
-            }
+            O::I8x16Shuffle { lanes } => self.shuffle(lanes)?,
         }
+        Ok(())
+    }
+
+    /// Compilers name any vector as the operand that no lane comes from. The shuffle would wait for it, and Cranelift
+    /// has instructions for shuffles of one vector only where both operands are that one.
+    fn shuffle(&mut self, mut lanes: [u8; 16]) -> Outcome {
+        let (y, x) = (self.pop_vector(I8X16)?, self.pop_vector(I8X16)?);
+        let (x, y) = if lanes.iter().all(|lane| *lane < 16) {
+            (x, x)
+        } else if lanes.iter().all(|lane| *lane >= 16) {
+            lanes = lanes.map(|lane| lane - 16);
+            (y, y)
+        } else {
+            (x, y)
+        };
+        let mask = self.b.func.dfg.immediates.push(ConstantData::from(&lanes[..]));
+        let value = self.b.ins().shuffle(x, y, mask);
+        self.push_vector(value);
         Ok(())
     }
 

@@ -249,7 +249,8 @@ impl<'a, 'f> Translator<'a, 'f> {
         self.b.ins().iconst(ty, value)
     }
 
-    fn defining(&self, value: Value) -> Option<&InstructionData> {
+    /// The instruction that a value is the result of.
+    pub(super) fn defining(&self, value: Value) -> Option<&InstructionData> {
         let dfg = &self.b.func.dfg;
         match dfg.value_def(dfg.resolve_aliases(value)) {
             ValueDef::Result(inst, 0) => Some(&dfg.insts[inst]),
