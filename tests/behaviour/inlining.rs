@@ -21,20 +21,23 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("a checkpoint is taken where all calls are inlined", checkpoints),
 ];
 
-/// Two ways to call `$leaf`, which traps where its parameter says so.
+/// Three ways to call `$leaf`, which traps where its parameter says so.
 const TRAPS: &str = r#"(module (memory 1) (table funcref (elem $leaf $other)) (type $t (func (param i32) (result i32)))
   (func $leaf (type $t) (local i32)
     (if (i32.eq (local.get 0) (i32.const -1)) (then unreachable))
     (if (i32.eq (local.get 0) (i32.const -2)) (then (return (i32.div_u (i32.const 1) (local.get 1)))))
     (i32.add (local.get 1) (i32.load8_u (local.get 0))))
-  (func $other (type $t) (i32.const 7))
+  (func $other (type $t) (i32.const 0))
   (func $direct (export "direct") (type $t) (i32.add (call $leaf (local.get 0)) (i32.const 1)))
   (func $indirect (export "indirect") (type $t)
-    (i32.add (call_indirect (type $t) (local.get 0) (i32.const 0)) (i32.const 1))))"#;
+    (i32.add (call_indirect (type $t) (local.get 0) (i32.const 0)) (i32.const 1)))
+  (func $either (export "either") (type $t) (i32.add (i32.const 1)
+    (call_indirect (type $t) (local.get 0)
+      (i32.and (local.get 0) (i32.gt_s (local.get 0) (i32.const 0)))))))"#;
 
 fn traps(engine: &Engine) {
     let interpreted = Engine::new(Config::new().engine(EngineKind::Interpreted)).unwrap();
-    for name in ["direct", "indirect"] {
+    for name in ["direct", "indirect", "either"] {
         let expected = ends(&interpreted, name);
         assert_eq!(expected.len(), 3);
         for (end, trap) in expected.iter().zip(["unreachable", "divi", "out of bounds"]) {
@@ -59,7 +62,8 @@ fn ends(engine: &Engine, name: &str) -> Vec<String> {
     [-1, -2, 1 << 20].map(end).to_vec()
 }
 
-/// Calls `$leaf` in both ways, then has the listener attached or detached, and calls it again in the same frame.
+/// Calls `$leaf` in three ways, one of which calls `$other` by turns, then has the listener attached or detached, and
+/// calls them again in the same frame.
 fn listeners(engine: &Engine) {
     let log = Log::default();
     let mut linker: Linker<Option<Attachment>> = Linker::new(engine);
@@ -73,12 +77,14 @@ fn listeners(engine: &Engine) {
         }
     };
     linker.func_wrap("h", "toggle", toggle).unwrap();
-    let text = r#"(module (import "h" "toggle" (func $toggle)) (table funcref (elem $leaf)) (type $t (func))
+    let text = r#"(module (import "h" "toggle" (func $toggle)) (table funcref (elem $leaf $other)) (type $t (func))
       (global $n (export "n") (mut i32) (i32.const 0))
       (func $leaf (global.set $n (i32.add (global.get $n) (i32.const 1))))
+      (func $other (global.set $n (i32.add (global.get $n) (i32.const 10))))
       (func (export "go") (param $toggles i32) (local $i i32)
         (loop $again
           (call $leaf) (call_indirect (type $t) (i32.const 0))
+          (call_indirect (type $t) (i32.and (local.get $i) (i32.const 1)))
           (if (local.get $toggles) (then (call $toggle)))
           (br_if $again (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 4))))))"#;
     let mut store = Store::new(engine, None);
@@ -91,13 +97,14 @@ fn listeners(engine: &Engine) {
     for _ in 0..3 {
         go.call(&mut store, 1).unwrap();
         let heard = log.take();
-        // Attached after the first and the third round, detached after the second and the fourth.
-        let leaf = ["before leaf []", "after leaf []"];
-        let round = [leaf[0], leaf[1], leaf[0], leaf[1], "before toggle []", "after toggle []"];
-        assert_eq!(heard, [round, round].concat());
+        // Attached after the first and the third time, detached after the second and the fourth.
+        let (leaf, other) =
+            (["before leaf []", "after leaf []"], ["before other []", "after other []"]);
+        let heard_once = [leaf, leaf, other, ["before toggle []", "after toggle []"]].concat();
+        assert_eq!(heard, [heard_once.clone(), heard_once].concat());
     }
     let n = i.get_export(&mut store, "n").unwrap().into_global().unwrap();
-    assert_eq!(n.get(&mut store).i32(), Some(2 * 4 * 11));
+    assert_eq!(n.get(&mut store).i32(), Some((2 * 4 + 2 + 2 * 10) * 11));
 }
 
 fn tables(engine: &Engine) {

@@ -122,7 +122,8 @@ impl Translation {
         let mut code = code.to_vec();
         crate::execute::link(&mut code);
         let code: Arc<[u16]> = code.into();
-        let targets: Arc<[AtomicU64]> = table_calls.iter().map(|_| AtomicU64::new(0)).collect();
+        let words = table_calls.len() * call_targets::WORDS;
+        let targets: Arc<[AtomicU64]> = (0..words).map(|_| AtomicU64::new(0)).collect();
         let (entry, noted) = (code.as_ptr(), targets.as_ptr());
         let function = Arc::new(Function { entry, targets: noted, ..function });
         let (handlers, table_calls) = (handlers.into(), table_calls.into());
@@ -149,11 +150,13 @@ impl Translation {
         )
     }
 
-    /// Calls through tables that nearly always called the same function of the own instance so far: their code
-    /// offsets, in order, and where the instance has the entries of these functions.
+    /// Calls through tables that mostly called the same few functions of the own instance so far: their code offsets, in
+    /// order, and where the instance has the entries of these functions, the most frequent of a call first.
     pub fn usual_targets(&self) -> impl Iterator<Item = (u32, u32)> {
-        let noted = self.table_calls.iter().zip(&*self.targets);
-        noted.filter_map(|(offset, word)| Some((*offset, call_targets::usual(word)?)))
+        let noted = self.table_calls.iter().zip(self.targets.chunks(call_targets::WORDS));
+        noted.flat_map(|(offset, words)| {
+            call_targets::usual(words).into_iter().map(|entry| (*offset, entry))
+        })
     }
 
     /// Its code, in units.

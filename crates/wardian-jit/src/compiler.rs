@@ -85,7 +85,8 @@ impl Compiler {
 
     /// Compiles one function, by its position among those that the module defines, to the bytes
     /// that [`Compiler::compile_module`] gives it if nothing is `expected` of its calls through tables. Else these are
-    /// their code offsets, in order, and the positions of the functions that they are expected to call.
+    /// their code offsets, in order, and the positions of the functions that they are expected to call, the most frequent
+    /// of a call first.
     pub fn compile_function(
         &self,
         info: &ModuleInfo,

@@ -7,18 +7,13 @@ use wardian_module::Module;
 use wardian_types::{CoreFeatures, DefinedFuncIndex};
 
 /// The functions whose bodies are in the function $f.
-fn inlined(tunables: &Tunables, fields: &str, body: &str, expected: Option<u32>) -> Vec<u32> {
+fn inlined(tunables: &Tunables, fields: &str, body: &str, expected: &[u32]) -> Vec<u32> {
     let code = compiled(tunables, fields, body, expected);
     code.inlined.iter().map(|body| body.defined.as_u32()).collect()
 }
 
-/// The function $f, the first of its module; what is expected of its first call through a table.
-fn compiled(
-    tunables: &Tunables,
-    fields: &str,
-    body: &str,
-    expected: Option<u32>,
-) -> CompiledFunction {
+/// The function $f, the first of its module; which functions its first call through a table is expected to call.
+fn compiled(tunables: &Tunables, fields: &str, body: &str, expected: &[u32]) -> CompiledFunction {
     let text = format!(
         "(module (memory 1) (table 4 funcref) (type $t (func (param i32) (result i32)))
             (func $f (param i32) (result i32) {body}) {fields})"
@@ -45,75 +40,71 @@ const CALL: &str = "(call $leaf (local.get 0))";
 const INDIRECT: &str = "(call_indirect (type $t) (local.get 0) (local.get 0))";
 
 /// A name, settings, further functions, the body, what is expected of its call through a table, and what is inlined.
-type Case<'a> = (&'a str, Tunables, String, &'a str, Option<u32>, &'a [u32]);
+type Case<'a> = (&'a str, Tunables, String, &'a str, &'a [u32], &'a [u32]);
 
 #[test]
 fn small_functions_are_inlined() {
     let on = Tunables { verifier: true, ..Tunables::default() };
     let leaf = |body: &str| format!("(func $g) (func $leaf (param i32) (result i32) {body})");
+    let two = |body: &str| format!("{LEAF} (func $second (param i32) (result i32) {body})");
     let long = "(local.set 0 (i32.add (local.get 0) (i32.const 1)))".repeat(14);
     let cases: &[Case<'_>] = &[
-        ("a call", on.clone(), LEAF.into(), CALL, None, &[1]),
-        ("two", on.clone(), LEAF.into(), "(call $leaf (call $leaf (local.get 0)))", None, &[1, 1]),
-        ("through a table", on.clone(), LEAF.into(), INDIRECT, Some(1), &[1]),
-        ("of which nothing is known", on.clone(), LEAF.into(), INDIRECT, None, &[]),
-        ("itself", on.clone(), LEAF.into(), INDIRECT, Some(0), &[]),
+        ("a call", on.clone(), LEAF.into(), CALL, &[], &[1]),
+        ("two", on.clone(), LEAF.into(), "(call $leaf (call $leaf (local.get 0)))", &[], &[1, 1]),
+        ("through a table", on.clone(), LEAF.into(), INDIRECT, &[1], &[1]),
+        ("of which nothing is known", on.clone(), LEAF.into(), INDIRECT, &[], &[]),
+        ("itself", on.clone(), LEAF.into(), INDIRECT, &[0], &[]),
+        ("one of two", on.clone(), two("(i32.const 2)"), INDIRECT, &[2, 1], &[2, 1]),
+        ("one that calls", on.clone(), two("(call $f (i32.const 2))"), INDIRECT, &[2, 1], &[1]),
         (
             "of another type",
             on.clone(),
             "(func $leaf (param i64) (result i32) (i32.const 1))".into(),
             INDIRECT,
-            Some(1),
+            &[1],
             &[],
         ),
-        ("that calls", on.clone(), leaf("(call $g) (local.get 0)"), CALL, None, &[]),
-        ("that loops", on.clone(), leaf("(loop) (local.get 0)"), CALL, None, &[]),
-        ("that grows", on.clone(), leaf("(memory.grow (local.get 0))"), CALL, None, &[]),
-        ("that is long", on.clone(), leaf(&format!("{long} (local.get 0)")), CALL, None, &[]),
-        ("that is empty but for a trap", on.clone(), leaf("unreachable"), CALL, None, &[2]),
-        ("with fuel", Tunables { fuel: true, ..on.clone() }, LEAF.into(), CALL, None, &[1]),
-        (
-            "checked",
-            Tunables { signals: false, ..on.clone() },
-            LEAF.into(),
-            INDIRECT,
-            Some(1),
-            &[1],
-        ),
+        ("that calls", on.clone(), leaf("(call $g) (local.get 0)"), CALL, &[], &[]),
+        ("that loops", on.clone(), leaf("(loop) (local.get 0)"), CALL, &[], &[]),
+        ("that grows", on.clone(), leaf("(memory.grow (local.get 0))"), CALL, &[], &[]),
+        ("that is long", on.clone(), leaf(&format!("{long} (local.get 0)")), CALL, &[], &[]),
+        ("that is empty but for a trap", on.clone(), leaf("unreachable"), CALL, &[], &[2]),
+        ("with fuel", Tunables { fuel: true, ..on.clone() }, LEAF.into(), CALL, &[], &[1]),
+        ("checked", Tunables { signals: false, ..on.clone() }, LEAF.into(), INDIRECT, &[1], &[1]),
         (
             "captured",
             Tunables { capture: Capture::Calls, ..on.clone() },
             LEAF.into(),
             CALL,
-            None,
+            &[],
             &[1],
         ),
-        ("not wanted", Tunables { inlining: false, ..on.clone() }, LEAF.into(), CALL, None, &[]),
+        ("not wanted", Tunables { inlining: false, ..on.clone() }, LEAF.into(), CALL, &[], &[]),
         (
             "not optimised",
             Tunables { opt_level: OptLevel::None, ..on.clone() },
             LEAF.into(),
             CALL,
-            None,
+            &[],
             &[],
         ),
     ];
     for (name, tunables, fields, body, expected, wanted) in cases {
-        assert_eq!(inlined(tunables, fields, body, *expected), *wanted, "{name}");
+        assert_eq!(inlined(tunables, fields, body, expected), *wanted, "{name}");
     }
 }
 
 #[test]
 fn a_function_has_few_bodies_of_others() {
     let calls = "(call $leaf ".repeat(200) + "(local.get 0)" + &")".repeat(200);
-    let bodies = inlined(&Tunables::default(), LEAF, &calls, None).len();
+    let bodies = inlined(&Tunables::default(), LEAF, &calls, &[]).len();
     assert!((50..200).contains(&bodies), "{bodies}");
 }
 
 /// Each place in a body is known as the place of the call, and as that in the function.
 #[test]
 fn places_in_bodies_are_known() {
-    let function = compiled(&Tunables::default(), LEAF, CALL, None);
+    let function = compiled(&Tunables::default(), LEAF, CALL, &[]);
     let body = function.inlined[0];
     let compiler = Compiler::new(Tunables::default()).expect("supported");
     let code = compiler.assemble(vec![function.clone()]).expect("it fits");

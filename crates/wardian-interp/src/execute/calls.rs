@@ -252,11 +252,12 @@ impl State {
         if identity == 0 {
             return;
         }
-        // SAFETY: the frame's function has a word for each of its calls that note.
+        // SAFETY: the frame's function has words for each of its calls that note.
         unsafe {
             let caller = *self.fp.offset(header::FUNCTION) as *const Function;
             let entry = identity.wrapping_sub(self.vmctx) as u32;
-            call_targets::note(&*(*caller).targets.add(site.0 as usize), entry);
+            let words = (*caller).targets.add(site.0 as usize * call_targets::WORDS);
+            call_targets::note(&*words.cast(), entry);
         }
     }
 

@@ -23,7 +23,7 @@ impl<'a> Translator<'a, '_> {
             O::Call { function_index } => {
                 let type_index = self.function_type(function_index)?;
                 match self.inlinable(function_index) {
-                    Some(leaf) => self.inline_or_call(type_index, function_index, &leaf)?,
+                    Some(leaf) => self.inline_or_call(type_index, function_index, leaf)?,
                     None => {
                         let callee = self.function(function_index);
                         self.call(type_index, &callee)?;
@@ -32,12 +32,12 @@ impl<'a> Translator<'a, '_> {
             }
             O::CallIndirect { type_index, table_index } => {
                 let element = self.table_element(table_index)?;
-                match self.expected_leaf(type_index) {
-                    Some(leaf) => self.inline_or_call_element(type_index, element, &leaf)?,
-                    None => {
-                        let callee = self.checked_element(type_index, element)?;
-                        self.call(type_index, &callee)?;
-                    }
+                let leaves = self.expected_leaves(type_index);
+                if leaves.is_empty() {
+                    let callee = self.checked_element(type_index, element)?;
+                    self.call(type_index, &callee)?;
+                } else {
+                    self.inline_or_call_element(type_index, element, leaves)?;
                 }
             }
             O::CallRef { type_index } => {

@@ -4,8 +4,9 @@
 //!   call $f           has any function of the instance ever been listened to? ── yes ──> the call ──┐
 //!                       └─ no ──> body of $f ────────────────────────────────────────────────────> next
 //!
-//!   call_indirect     is the element $f of this instance, and is nobody listening to it? ── no ──> the call ──┐
-//!                       └─ yes ──> body of $f ─────────────────────────────────────────────────────────────> next
+//!   call_indirect     is the element $f of this instance, and is nobody listening to it? ── yes ──> body of $f ──┐
+//!                       └─ no ──> is it $g, …? ── yes ──> body of $g ─────────────────────────────────────────────┤
+//!                                   └─ no ──> the call ──────────────────────────────────────────────────────────> next
 //! ```
 //!
 //! **Nothing has to be taken back.** What was assumed is asked again at each call: [`instance::LISTENED`] is null until
@@ -46,6 +47,13 @@ pub(super) struct Leaf<'a> {
     body: FunctionBody<'a>,
 }
 
+impl Leaf<'_> {
+    fn bytes(&self) -> u32 {
+        let range = self.body.range();
+        (range.end - range.start) as u32
+    }
+}
+
 /// The state of the caller meanwhile.
 struct Outside<'a> {
     ty: &'a FuncType,
@@ -60,26 +68,35 @@ struct Outside<'a> {
 impl<'a> Translator<'a, '_> {
     /// A function of the module as what is compiled into its callers, if it can be.
     pub(super) fn inlinable(&self, function: FuncIndex) -> Option<Leaf<'a>> {
-        self.leaf(self.env.info.defined_function(function)?)
+        self.leaf(self.env.info.defined_function(function)?, 0)
     }
 
-    /// The function that a call through a table with this type is expected to call, if it can be compiled into its
-    /// callers.
-    pub(super) fn expected_leaf(&self, type_index: TypeIndex) -> Option<Leaf<'a>> {
-        let at = self.env.expected.binary_search_by_key(&self.offset, |call| call.0).ok()?;
-        let defined = self.env.expected[at].1;
-        let info = self.env.info;
-        let ty = info.functions.get(info.func_index(defined))?;
-        if *ty == type_index { self.leaf(defined) } else { None }
+    /// The functions that a call through a table with this type is expected to call, as far as they can be compiled into
+    /// their callers.
+    pub(super) fn expected_leaves(&self, type_index: TypeIndex) -> Vec<Leaf<'a>> {
+        let (info, calls) = (self.env.info, self.env.expected);
+        let from = calls.partition_point(|call| call.0 < self.offset);
+        let expected = calls[from..].iter().take_while(|call| call.0 == self.offset);
+        let (mut leaves, mut bytes) = (Vec::new(), 0);
+        for (_, defined) in expected {
+            let ty = info.functions.get(info.func_index(*defined));
+            let leaf = self.leaf(*defined, bytes).filter(|_| ty == Some(&type_index));
+            if let Some(leaf) = leaf {
+                bytes += leaf.bytes();
+                leaves.push(leaf);
+            }
+        }
+        leaves
     }
 
-    fn leaf(&self, defined: DefinedFuncIndex) -> Option<Leaf<'a>> {
+    /// A function as what is compiled into its callers, beside so many bytes of others, if it can be.
+    fn leaf(&self, defined: DefinedFuncIndex, beside: u32) -> Option<Leaf<'a>> {
         let tunables = self.env.tunables;
         let wanted = tunables.inlining && tunables.opt_level == OptLevel::Speed && !self.env.tells;
         let info = self.env.info;
         let range = info.bodies.get(defined).filter(|_| wanted)?.clone();
         let fits = range.len() <= MOST_BYTES
-            && self.inlining.bytes() + range.len() as u32 <= MOST_BYTES_TOGETHER
+            && self.inlining.bytes() + beside + range.len() as u32 <= MOST_BYTES_TOGETHER
             && range.end.saturating_sub(info.code_section) < INLINED as usize;
         let (start, bytes) = (range.start, self.env.bytes.get(range).filter(|_| fits)?);
         let body = FunctionBody::new(BinaryReader::new(bytes, start as u64));
@@ -92,13 +109,13 @@ impl<'a> Translator<'a, '_> {
         &mut self,
         type_index: TypeIndex,
         function: FuncIndex,
-        leaf: &Leaf<'a>,
+        leaf: Leaf<'a>,
     ) -> Outcome {
         let (call, body) = (self.cold_block(), self.b.create_block());
         self.branch_if_asking(call);
         let listened = self.load_trusted(types::I64, Region::Code, self.vmctx, instance::LISTENED);
         self.b.ins().brif(listened, call, &[], body, &[]);
-        self.bodies(type_index, leaf, (call, body), |t| Ok(t.function(function)))
+        self.bodies(type_index, call, &[(body, leaf)], |t| Ok(t.function(function)))
     }
 
     /// A call through a table.
@@ -106,9 +123,9 @@ impl<'a> Translator<'a, '_> {
         &mut self,
         type_index: TypeIndex,
         element: Value,
-        leaf: &Leaf<'a>,
+        leaves: Vec<Leaf<'a>>,
     ) -> Outcome {
-        let (call, body) = (self.cold_block(), self.b.create_block());
+        let call = self.cold_block();
         let mut flags = self.trusted(Region::Code);
         if self.env.tunables.signals {
             // A null reference faults here: the first page is never mapped.
@@ -117,13 +134,22 @@ impl<'a> Translator<'a, '_> {
             self.trap_if_zero(element, TrapCode::IndirectCallToNull);
         }
         let found = self.b.ins().load(types::I64, flags, element, func::IDENTITY);
-        let entry = i64::from(self.env.layout.entry(leaf.defined));
-        let expected = self.b.ins().iadd_imm_s(self.vmctx, entry);
-        let is_other = self.b.ins().icmp(IntCC::NotEqual, found, expected);
-        self.branch_unless(is_other, call);
         self.branch_if_asking(call);
-        self.b.ins().jump(body, &[]);
-        self.bodies(type_index, leaf, (call, body), |t| t.checked_element(type_index, element))
+        let last = leaves.len() - 1;
+        let mut bodies = Vec::with_capacity(leaves.len());
+        for (at, leaf) in leaves.into_iter().enumerate() {
+            let entry = i64::from(self.env.layout.entry(leaf.defined));
+            let expected = self.b.ins().iadd_imm_s(self.vmctx, entry);
+            let is_this = self.b.ins().icmp(IntCC::Equal, found, expected);
+            let otherwise = if at == last { call } else { self.b.create_block() };
+            let body = self.b.create_block();
+            self.b.ins().brif(is_this, body, &[], otherwise, &[]);
+            if at != last {
+                self.enter(otherwise);
+            }
+            bodies.push((body, leaf));
+        }
+        self.bodies(type_index, call, &bodies, |t| t.checked_element(type_index, element))
     }
 
     /// Continues here unless the condition holds.
@@ -148,33 +174,36 @@ impl<'a> Translator<'a, '_> {
         }
     }
 
-    /// Translates the call and the body of what it calls, in their blocks.
+    /// Translates the call and the bodies of what it may call, in their blocks.
     fn bodies(
         &mut self,
         type_index: TypeIndex,
-        leaf: &Leaf<'a>,
-        (call, body): (Block, Block),
+        call: Block,
+        bodies: &[(Block, Leaf<'a>)],
         callee: impl FnOnce(&mut Self) -> Outcome<Callee>,
     ) -> Outcome {
-        let start = self.height_below(leaf.ty.params().len())?;
+        let ty = self.signature(type_index)?;
+        let start = self.height_below(ty.params().len())?;
         let args = self.stack[start..].to_vec();
-        let results = Shape::Type(FuncType::new([], leaf.ty.results().iter().copied()));
+        let results = Shape::Type(FuncType::new([], ty.results().iter().copied()));
         let next = self.block_with_results(&results);
         let before = self.homes();
         self.enter(call);
         let callee = callee(self)?;
         self.call(type_index, &callee)?;
         self.jump_with(next, start);
-        // The call has stored what it needs; the body has not.
+        // The call has stored what it needs; the bodies have not.
         let after = self.homes();
         self.set_homes(before.and(&after));
-        self.enter(body);
-        self.stack.truncate(start);
-        if let Some(results) = self.inline(leaf, &args)? {
-            self.stack.extend(results);
-            self.jump_with(next, start);
+        for (body, leaf) in bodies {
+            self.enter(*body);
             self.stack.truncate(start);
+            if let Some(results) = self.inline(leaf, &args)? {
+                self.stack.extend(results);
+                self.jump_with(next, start);
+            }
         }
+        self.stack.truncate(start);
         self.enter(next);
         self.stack.extend_from_slice(self.b.block_params(next));
         Ok(())
@@ -205,9 +234,9 @@ impl<'a> Translator<'a, '_> {
             captured: self.captured.take(),
             loop_entry: self.loop_entry.take(),
         };
-        let range = leaf.body.range();
-        let start = range.start.saturating_sub(self.env.info.code_section as u64) as u32;
-        let (defined, len) = (leaf.defined, (range.end - range.start) as u32);
+        let start =
+            leaf.body.range().start.saturating_sub(self.env.info.code_section as u64) as u32;
+        let (defined, len) = (leaf.defined, leaf.bytes());
         self.inlining.begin(Inlined { first: 0, len, defined, start, site: self.offset });
         let results = self.inlined_body(leaf, args);
         self.inlining.end();

@@ -81,8 +81,9 @@ impl ModuleInner {
         Ok(slot.get().expect("it was just set"))
     }
 
-    /// The functions that a function nearly always called through tables, while it was interpreted: the code offsets of
-    /// the calls, in order, and the positions of the functions among those that the module defines.
+    /// The functions that a function mostly called through tables, while it was interpreted: the code offsets of the
+    /// calls, in order, and the positions of the functions among those that the module defines, the most frequent of a
+    /// call first.
     pub(crate) fn usual_targets(&self, defined: DefinedFuncIndex) -> Vec<(u32, DefinedFuncIndex)> {
         let slots = self.interpreted.functions.get();
         let code = slots.and_then(|slots| slots.get(defined.index())?.get());
