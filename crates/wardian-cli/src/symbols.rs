@@ -1,5 +1,7 @@
 //! Names and debug information from a file beside the module.
 
+mod split;
+
 use crate::input::Input;
 use crate::report;
 use anyhow::{Context, anyhow};
@@ -12,8 +14,11 @@ pub(crate) fn add(input: &mut Input, file: &Path) -> anyhow::Result<()> {
     let symbols = std::fs::read(file);
     let symbols = symbols.with_context(|| format!("cannot read --symbols {}", file.display()))?;
     let folder = file.parent();
-    join(input, &symbols, folder)
-        .map_err(|why| anyhow!("cannot use --symbols {} for {}: {why}", file.display(), input.name))
+    join(input, &symbols, folder).map_err(|why| {
+        anyhow!("cannot use --symbols {} for {}: {why}", file.display(), input.name)
+    })?;
+    split::add(input, file, true);
+    Ok(())
 }
 
 /// Adds what the module says is in another file, if that is beside it. There may be none, or one that does not
