@@ -24,6 +24,11 @@ pub(crate) fn add(input: &mut Input, file: &Path) -> anyhow::Result<()> {
 /// Adds what the module says is in another file, if that is beside it. There may be none, or one that does not
 /// fit any more; then names and lines are missing, as they would be without the reference.
 pub(crate) fn follow(input: &mut Input, path: &Path) {
+    follow_reference(input, path);
+    split::add(input, path, false);
+}
+
+fn follow_reference(input: &mut Input, path: &Path) {
     // What is no module is reported by those who decode it.
     let Ok(module) = wardian_module::to_binary(&input.bytes) else { return };
     let Some(reference) = DebugFileReference::of(&module) else { return };

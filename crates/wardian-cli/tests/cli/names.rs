@@ -135,6 +135,9 @@ fn units_of_debug_information_come_from_files_beside() {
     ]);
     // Observers look by themselves.
     let options = ["--exact", "--value", "calls", "-o", "p.folded", "--invoke", "run"];
-    let profile = place.run(&[&["profile"], &options[..], &["a/s.wasm", "1"]].concat());
-    assert!(profile.code == Some(0) && !profile.err.contains("note: no functions"), "{profile:?}");
+    for (file, is_noted) in [("a/s.wasm", false), ("b/s.wasm", false), ("d/s.wasm", true)] {
+        let profile = place.run(&[&["profile"], &options[..], &[file, "1"]].concat());
+        assert_eq!(profile.code, Some(0), "{profile:?}");
+        assert_eq!(profile.err.contains("note: no functions"), is_noted, "{profile:?}");
+    }
 }

@@ -230,8 +230,8 @@ fn gdb_walks_through_guests_within_guests() {
             "[wardian]",
             "<signal",
             "*",
-            "cli::native::walk_from",
-            "cli::native::gdb_walks_through_guests_within_guests",
+            "walk_from",
+            "gdb_walks_through_guests_within_guests",
         ];
         assert!(has_in_order(&stack, &expected), "{own_store} {argument}: {text}");
     }
