@@ -246,8 +246,9 @@ pub(crate) struct RunArgs {
     /// Names and debug information of the module are in this file
     ///
     /// A module with the same code, from before it was stripped or with its debug information alone, or a
-    /// source map. Without it `profile`, `trace`, `coverage` and `inspect` look for the file that the
-    /// module names in a section `external_debug_info` or `sourceMappingURL`, in the module's folder.
+    /// source map; or a package (.dwp) or file (.dwo) of split DWARF. Without it `profile`, `trace`, `coverage` and `inspect`
+    /// look in the module's folder for the file that the module names in a section `external_debug_info` or
+    /// `sourceMappingURL`, and for the files of split DWARF.
     #[arg(long, value_name = "FILE")]
     pub(crate) symbols: Option<PathBuf>,
 
@@ -464,8 +465,9 @@ pub(crate) struct InspectArgs {
     /// Names and debug information of the module are in this file
     ///
     /// A module with the same code, from before it was stripped or with its debug information alone, or a
-    /// source map. Without it `profile`, `trace`, `coverage` and `inspect` look for the file that the
-    /// module names in a section `external_debug_info` or `sourceMappingURL`, in the module's folder.
+    /// source map; or a package (.dwp) or file (.dwo) of split DWARF. Without it `profile`, `trace`, `coverage` and `inspect`
+    /// look in the module's folder for the file that the module names in a section `external_debug_info` or
+    /// `sourceMappingURL`, and for the files of split DWARF.
     #[arg(long, value_name = "FILE")]
     pub(crate) symbols: Option<PathBuf>,
 

@@ -1,5 +1,7 @@
 //! Names and debug information from a file beside the module.
 
+mod split;
+
 use crate::input::Input;
 use crate::report;
 use anyhow::{Context, anyhow};
@@ -12,13 +14,21 @@ pub(crate) fn add(input: &mut Input, file: &Path) -> anyhow::Result<()> {
     let symbols = std::fs::read(file);
     let symbols = symbols.with_context(|| format!("cannot read --symbols {}", file.display()))?;
     let folder = file.parent();
-    join(input, &symbols, folder)
-        .map_err(|why| anyhow!("cannot use --symbols {} for {}: {why}", file.display(), input.name))
+    join(input, &symbols, folder).map_err(|why| {
+        anyhow!("cannot use --symbols {} for {}: {why}", file.display(), input.name)
+    })?;
+    split::add(input, file, true);
+    Ok(())
 }
 
 /// Adds what the module says is in another file, if that is beside it. There may be none, or one that does not
 /// fit any more; then names and lines are missing, as they would be without the reference.
 pub(crate) fn follow(input: &mut Input, path: &Path) {
+    follow_reference(input, path);
+    split::add(input, path, false);
+}
+
+fn follow_reference(input: &mut Input, path: &Path) {
     // What is no module is reported by those who decode it.
     let Ok(module) = wardian_module::to_binary(&input.bytes) else { return };
     let Some(reference) = DebugFileReference::of(&module) else { return };

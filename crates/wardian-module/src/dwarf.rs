@@ -3,9 +3,13 @@
 #[cfg(feature = "dwarf")]
 mod metered;
 #[cfg(feature = "dwarf")]
+mod package;
+#[cfg(feature = "dwarf")]
 mod sections;
 #[cfg(feature = "dwarf")]
 mod shape;
+#[cfg(feature = "dwarf")]
+mod split;
 #[cfg(all(test, feature = "dwarf"))]
 mod tests;
 
@@ -15,7 +19,11 @@ mod absent;
 #[cfg(not(feature = "dwarf"))]
 pub use absent::Dwarf;
 #[cfg(feature = "dwarf")]
+pub use package::{Package, PackageError};
+#[cfg(feature = "dwarf")]
 pub use sections::Dwarf;
+#[cfg(feature = "dwarf")]
+pub use split::{SplitUnit, split_units};
 
 use std::fmt;
 

@@ -30,6 +30,8 @@ pub use callees::{direct_callees, makes_tail_calls};
 pub use complexity::Complexity;
 pub use demangle::demangle;
 pub use dwarf::{DebugInfo, Dwarf, SourceLocation};
+#[cfg(feature = "dwarf")]
+pub use dwarf::{Package, PackageError, SplitUnit, split_units};
 pub use error::DecodeError;
 pub use fuel::FuelMeter;
 pub use go::GoCall;

@@ -2,7 +2,9 @@
 
 mod dwarf;
 mod source_map;
+mod split;
 
+pub use split::{units_in_other_files, with_split_units};
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
@@ -52,6 +54,8 @@ pub enum DebugFileError {
     Empty,
     /// It is a source map that cannot be used: why.
     SourceMap(String),
+    /// It has units of split debug information that cannot be used: why.
+    Split(String),
 }
 
 impl fmt::Display for DebugFileError {
@@ -63,6 +67,7 @@ impl fmt::Display for DebugFileError {
                 f.write_str("it has neither a name section nor debug information")
             }
             DebugFileError::SourceMap(why) => write!(f, "it is no source map for a module: {why}"),
+            DebugFileError::Split(why) => f.write_str(why),
         }
     }
 }
@@ -70,8 +75,8 @@ impl fmt::Display for DebugFileError {
 impl std::error::Error for DebugFileError {}
 
 /// The module with the names and the debug information of a file beside: another binary module with the same code
-/// section (or, without one, with the same `build_id`), or a source map. What the module itself has of the kind
-/// is replaced; everything else stays. A source map becomes DWARF, whose lines all observers know. Sources that
+/// section (or, without one, with the same `build_id`), a source map, or a package (`.dwp`) or file (`.dwo`) of units of
+/// split DWARF that the module has skeletons of. What the module itself has of the kind is replaced; everything else stays. A source map becomes DWARF, whose lines all observers know. Sources that
 /// are named relative to the map are looked for below `folder`.
 ///
 /// # Errors
@@ -84,7 +89,16 @@ pub fn with_debug_file(
 ) -> Result<Vec<u8>, DebugFileError> {
     let parts = Parts::of(module)?;
     let sections = if file.starts_with(b"\0asm") {
-        of_module(module, &parts, file)?
+        let other = Parts::of(file)?;
+        if let Some(units) = split::sections(file, &other) {
+            let joined = parts.with(module, &units?);
+            let why = || "it has no unit that is missing in the module's debug information".into();
+            return match split::has_one(&joined) {
+                true => Ok(joined),
+                false => Err(DebugFileError::OtherModule(why())),
+            };
+        }
+        of_module(module, &parts, file, &other)?
     } else {
         let map = source_map::read(file, folder)?;
         dwarf::sections(&map, &parts.code, &parts.bodies).ok_or(DebugFileError::Empty)?
@@ -97,11 +111,11 @@ fn of_module(
     module: &[u8],
     parts: &Parts,
     file: &[u8],
+    other: &Parts,
 ) -> Result<Vec<(String, Vec<u8>)>, DebugFileError> {
-    let other = Parts::of(file)?;
     if other.bodies.is_empty() && !parts.bodies.is_empty() {
         let id = |parts: &Parts, bytes: &[u8]| parts.custom(bytes, "build_id").map(<[u8]>::to_vec);
-        if id(parts, module).is_none() || id(parts, module) != id(&other, file) {
+        if id(parts, module).is_none() || id(parts, module) != id(other, file) {
             let why = "it has no code section that could be compared, and no equal build_id";
             return Err(DebugFileError::OtherModule(why.into()));
         }
@@ -109,7 +123,7 @@ fn of_module(
         let code = |parts: &Parts| {
             format!("{} functions in {} bytes", parts.bodies.len(), parts.code.len())
         };
-        let (one, two) = (code(parts), code(&other));
+        let (one, two) = (code(parts), code(other));
         let why = match one == two {
             true => "the code is another one of the same size".to_owned(),
             false => format!("its code section has {two}, the module's has {one}"),
@@ -125,6 +139,26 @@ fn of_module(
 /// Whether a custom section is what such files are for.
 fn is_symbols(name: &str) -> bool {
     name == "name" || name.starts_with(".debug_")
+}
+
+/// Sections that belong together.
+#[derive(PartialEq)]
+enum Kind {
+    /// Debug information of the module.
+    Debug,
+    /// A package of units of it.
+    Package,
+}
+
+impl Kind {
+    fn of(name: &str) -> Option<Kind> {
+        let is_package =
+            name.ends_with(".dwo") || matches!(name, ".debug_cu_index" | ".debug_tu_index");
+        match name.starts_with(".debug_") {
+            true => Some(if is_package { Kind::Package } else { Kind::Debug }),
+            false => None,
+        }
+    }
 }
 
 /// Where things are in a module.
@@ -180,10 +214,11 @@ impl Parts {
         let mut customs = self.customs.iter();
         for (id, range) in &self.sections {
             let name = if *id == 0 { customs.next().map(|(name, _)| name) } else { None };
+            // All of the kind is replaced: a table of another compilation would not fit.
             let is_replaced = |name: &String| {
-                more.iter().any(|(other, _)| other == name)
-                    || (name.starts_with(".debug_")
-                        && more.iter().any(|(other, _)| other.starts_with(".debug_")))
+                more.iter().any(|(other, _)| {
+                    other == name || (Kind::of(name).is_some() && Kind::of(other) == Kind::of(name))
+                })
             };
             if !name.is_some_and(is_replaced) {
                 out.section(&RawSection { id: *id, data: &bytes[range.clone()] });

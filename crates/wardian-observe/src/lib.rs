@@ -53,7 +53,9 @@ mod values;
 pub use coredump::CoreDump;
 pub use coverage::report::{BranchCoverage, CoverageReport, FileCoverage, FunctionCoverage, Share};
 pub use coverage::{Counts, CoverageMap};
-pub use debug_file::{DebugFileError, DebugFileReference, with_debug_file};
+pub use debug_file::{
+    DebugFileError, DebugFileReference, units_in_other_files, with_debug_file, with_split_units,
+};
 #[cfg(feature = "metrics")]
 pub use metrics::{GuestMetrics, InstanceMetrics};
 pub use near::near_names;

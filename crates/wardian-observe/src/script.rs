@@ -9,16 +9,17 @@
 //! and what makes no sense is left out.
 
 mod cache;
+#[cfg(test)]
+mod image;
 pub(crate) mod mixed;
 pub(crate) mod php;
 pub(crate) mod python;
 pub(crate) mod ruby;
+mod search;
 
 pub(crate) use cache::FunctionCache;
+pub(crate) use search::Search;
 
-use php::Php;
-use python::Python;
-use ruby::Ruby;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -141,12 +142,25 @@ impl Code {
     }
 }
 
+/// A call of the program: its function's record, its instruction, and whether it is marked as [`Shape`] says.
+pub(crate) type Link = (u32, u32, bool);
+
 /// An interpreter that was found in a memory.
-#[derive(Clone, Debug)]
-pub(crate) enum Interpreter {
-    Python(Python),
-    Php(Php),
-    Ruby(Ruby),
+pub(crate) trait Interpreter: fmt::Debug + Send + Sync {
+    /// How its links go together with its own calls.
+    fn shape(&self) -> Shape;
+
+    /// The chain of its calls.
+    fn chain(&self) -> Option<Chain>;
+
+    /// The links of a guest that stands, the innermost first.
+    fn links(&self, memory: &dyn Bytes) -> Vec<Link>;
+
+    /// What makes two readings of a function's record the same.
+    fn fingerprint(&self, memory: &dyn Bytes, record: u32) -> Option<[u32; 6]>;
+
+    /// Reads a function's record.
+    fn code(&self, memory: &dyn Bytes, record: u32) -> Option<Code>;
 }
 
 /// A language whose interpreter is known.
@@ -168,6 +182,19 @@ impl Language {
         }
     }
 
+    /// Looks for its interpreter in a memory, of which `room` is kept for the next time.
+    pub(crate) fn find(
+        self,
+        memory: &dyn Bytes,
+        room: &mut Vec<u8>,
+    ) -> Search<Arc<dyn Interpreter>> {
+        match self {
+            Language::Python => python::find(memory, room).map(|found| Arc::new(found) as _),
+            Language::Php => php::find(memory, room).map(|found| Arc::new(found) as _),
+            Language::Ruby => ruby::find(memory, room).map(|found| Arc::new(found) as _),
+        }
+    }
+
     /// What of it is known.
     pub(crate) fn known(self) -> &'static str {
         match self {
@@ -178,84 +205,6 @@ impl Language {
             Language::Ruby => {
                 "CRuby, but of a version or build whose calls cannot be read (3.2 to 3.4"
             }
-        }
-    }
-}
-
-/// What looking for one came to.
-#[derive(Debug)]
-pub(crate) enum Search {
-    Found(Interpreter),
-    /// It may not have started, or may be where its calls are being changed.
-    NotYet,
-    /// It is one that cannot be read, for this reason.
-    Unknown(String),
-}
-
-impl Interpreter {
-    /// Looks for the interpreter of a language in its memory, of which `room` is kept for the next time.
-    pub(crate) fn find(language: Language, memory: &dyn Bytes, room: &mut Vec<u8>) -> Search {
-        match language {
-            Language::Python => match python::find(memory, room) {
-                python::Search::Found(python) => Search::Found(Interpreter::Python(python)),
-                python::Search::NotYet => Search::NotYet,
-                python::Search::Unknown(why) => Search::Unknown(why),
-            },
-            Language::Php => match php::find(memory, room) {
-                php::Search::Found(php) => Search::Found(Interpreter::Php(php)),
-                php::Search::NotYet => Search::NotYet,
-                php::Search::Unknown(why) => Search::Unknown(why),
-            },
-            Language::Ruby => match ruby::find(memory, room) {
-                ruby::Search::Found(ruby) => Search::Found(Interpreter::Ruby(ruby)),
-                ruby::Search::NotYet => Search::NotYet,
-                ruby::Search::Unknown(why) => Search::Unknown(why),
-            },
-        }
-    }
-
-    /// The chain of its calls.
-    pub(crate) fn chain(&self) -> Option<Chain> {
-        match self {
-            Interpreter::Python(python) => python.chain(),
-            Interpreter::Php(php) => php.chain(),
-            Interpreter::Ruby(ruby) => ruby.chain(),
-        }
-    }
-
-    /// How its links go together with its own calls.
-    pub(crate) fn shape(&self) -> Shape {
-        match self {
-            Interpreter::Python(python) => python.shape(),
-            Interpreter::Php(php) => php.shape(),
-            Interpreter::Ruby(ruby) => ruby.shape(),
-        }
-    }
-
-    /// What makes two readings of a function's record the same.
-    pub(crate) fn fingerprint(&self, memory: &dyn Bytes, code: u32) -> Option<[u32; 6]> {
-        match self {
-            Interpreter::Python(python) => python.fingerprint(memory, code),
-            Interpreter::Php(php) => php.fingerprint(memory, code),
-            Interpreter::Ruby(ruby) => ruby.fingerprint(memory, code),
-        }
-    }
-
-    /// Reads a function's record.
-    pub(crate) fn code(&self, memory: &dyn Bytes, code: u32) -> Option<Code> {
-        match self {
-            Interpreter::Python(python) => python.code(memory, code),
-            Interpreter::Php(php) => php.code(memory, code),
-            Interpreter::Ruby(ruby) => ruby.code(memory, code),
-        }
-    }
-
-    /// The links of a guest that stands, the innermost first.
-    pub(crate) fn links(&self, memory: &dyn Bytes) -> Vec<(u32, u32, bool)> {
-        match self {
-            Interpreter::Python(python) => python.links(memory),
-            Interpreter::Php(php) => php.links(memory),
-            Interpreter::Ruby(ruby) => ruby.links(memory),
         }
     }
 }

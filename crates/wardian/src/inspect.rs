@@ -16,6 +16,8 @@ pub use memory::MemoryView;
 pub use objects::ObjectView;
 use std::collections::HashMap;
 pub use wardian_module::{DebugInfo, ItemIndex, ModuleInfo, SourceLocation, demangle};
+#[cfg(feature = "dwarf")]
+pub use wardian_module::{Package, PackageError, SplitUnit, split_units};
 use wardian_runtime::ids::InstanceId;
 use wardian_runtime::store::functions::FuncKind;
 use wardian_runtime::store::inner::StoreInner;

@@ -79,3 +79,65 @@ fn names_and_lines_come_from_a_file_beside() {
     ]);
     assert_eq!(place.run(&["run", "l.wat"]).err, "");
 }
+
+/// Copies of the files of a program with split DWARF: beside, below as the compiler named them, and one of another unit.
+fn place_of_units() -> Place {
+    const COPIES: [(&str, &[&str]); 4] = [
+        ("split.wasm", &["a/s.wasm", "b/s.wasm", "c/s.wasm", "d/s.wasm", "e/s.wasm"]),
+        ("main.dwo", &["a/main.dwo", "b/v5/main.dwo", "d/part.dwo"]),
+        ("part.dwo", &["a/part.dwo", "b/v5/part.dwo", "v5/part.dwo"]),
+        ("split.dwp", &["c/s.wasm.dwp", "split.dwp"]),
+    ];
+    let place = Place::new();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/programs/split/v5");
+    for (file, copies) in COPIES {
+        let bytes = std::fs::read(format!("{folder}/{file}")).unwrap();
+        copies.iter().for_each(|copy| place.write(copy, &bytes));
+    }
+    place
+}
+
+#[test]
+fn units_of_debug_information_come_from_files_beside() {
+    let place = place_of_units();
+    let run = |symbols: &str, file: &str| {
+        let invoke = ["--symbols", symbols, "--invoke", "run", file, "5"];
+        place.run(&[&["run", "--backtrace", "full"], &invoke[..]].concat())
+    };
+    let one = "a unit: v5/main.dwo is not beside a/part.dwo; --symbols";
+    for (symbols, file, note) in [
+        ("a/s.wasm", "a/s.wasm", None),
+        ("b/s.wasm", "b/s.wasm", None),
+        ("c/s.wasm", "c/s.wasm", None),
+        ("split.dwp", "e/s.wasm", None),
+        // The other unit is missing, and the traps of this one are known.
+        ("a/part.dwo", "e/s.wasm", Some(one)),
+    ] {
+        let trap = run(symbols, file);
+        assert_eq!(trap.code, Some(134), "{trap:?}");
+        for part in ["divided", "sum.h:3", "twice", "part.c:4", note.unwrap_or("")] {
+            assert!(trap.err.contains(part), "{symbols}: {trap:?}");
+        }
+        assert_eq!(trap.err.contains("note: no functions"), note.is_some(), "{trap:?}");
+    }
+    let start =
+        "note: no functions from the debug information of 2 units: v5/main.dwo is not beside";
+    for file in ["e/s.wasm", "d/s.wasm"] {
+        let trap = run(file, file);
+        let note = format!("{start} {file}; --symbols");
+        assert!(trap.err.contains(&note) && trap.err.contains("sum.h:3"), "{trap:?}");
+        assert!(!trap.err.contains("divided"), "{trap:?}");
+    }
+    let other = ["run", "--symbols", "split.dwp", "a/main.dwo"];
+    place.check(&[
+        (&["inspect", "--sizes", "d/s.wasm"], 0, &[], &["note: no functions from the debug"]),
+        (&other, 1, &[], &["error: cannot use --symbols split.dwp"]),
+    ]);
+    // Observers look by themselves.
+    let options = ["--exact", "--value", "calls", "-o", "p.folded", "--invoke", "run"];
+    for (file, is_noted) in [("a/s.wasm", false), ("b/s.wasm", false), ("d/s.wasm", true)] {
+        let profile = place.run(&[&["profile"], &options[..], &[file, "1"]].concat());
+        assert_eq!(profile.code, Some(0), "{profile:?}");
+        assert_eq!(profile.err.contains("note: no functions"), is_noted, "{profile:?}");
+    }
+}

@@ -1,9 +1,11 @@
 //! `--native-debug`: what GDB sees of a running guest. Where there is no GDB, or it may not attach, the tests say so and end.
 
 use super::harness::Place;
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Seek, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use wardian::{Caller, Config, Engine, EngineKind, Error, Linker, Module, Store};
 
 /// A guest that waits for input, and computes when there was some; `middle` has a register to save.
 const GUEST: &str = r#"(module
@@ -30,15 +32,19 @@ fn backtrace(pid: u32) -> Option<(Vec<String>, String)> {
     let mut gdb = Command::new("gdb");
     gdb.args(["-batch", "-nx", "-iex", "set debuginfod enabled off", "-p", &pid.to_string()]);
     gdb.args(["-ex", "thread apply all backtrace"]);
-    let output = match gdb.stdin(Stdio::null()).output() {
-        Ok(output) => output,
-        Err(error) => {
-            eprintln!("skipped: there is no gdb: {error}");
-            return None;
-        }
+    // The process may be this one, which reads nothing while GDB has stopped it.
+    let [mut output, mut errors] = [(); 2].map(|()| tempfile::tempfile().unwrap());
+    gdb.stdout(output.try_clone().unwrap()).stderr(errors.try_clone().unwrap());
+    if let Err(error) = gdb.stdin(Stdio::null()).status() {
+        eprintln!("skipped: there is no gdb: {error}");
+        return None;
+    }
+    let read = |file: &mut File| {
+        let mut bytes = Vec::new();
+        file.rewind().and_then(|()| file.read_to_end(&mut bytes)).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
     };
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr);
+    let (text, errors) = (read(&mut output), read(&mut errors));
     if errors.contains("ptrace: ") {
         eprintln!("skipped: gdb may not attach: {errors}");
         return None;
@@ -147,4 +153,86 @@ fn gdb_shows_lines_that_the_debug_information_has() {
     let Some(text) = expect(&mut running, &["*", "wait", "_start"]) else { return };
     let line = text.lines().find(|line| line.contains(" in wait ()")).unwrap();
     assert!(line.ends_with("tree.ts:42"), "{text}");
+}
+
+/// A guest that calls the host, which calls a guest, which calls the host: by the stub for functions with integers, and by
+/// the one for all others.
+const NESTED: &str = r#"(module
+  (import "h" "nest" (func $nest (param i32)))
+  (import "h" "nest_float" (func $nest_float (param f64)))
+  (import "h" "look" (func $look))
+  (func $outer_leaf (param i32) (call $nest (i32.const 0)))
+  (func $outer_float (param i32) (call $nest_float (f64.const 0)))
+  (func $outer (export "outer") (param i32)
+    (if (local.get 0)
+      (then (call $outer_float (i32.const 0)))
+      (else (call $outer_leaf (i32.const 0)))))
+  (func $inner_leaf (param i32) (call $look))
+  (func $inner (export "inner") (param i32) (call $inner_leaf (i32.const 0))))"#;
+
+/// What GDB saw of this process.
+type Seen = Option<(Vec<String>, String)>;
+
+/// What the functions of the host have: whether the guest inside is in a store of its own.
+struct Nested {
+    module: Module,
+    own_store: bool,
+    seen: Seen,
+}
+
+fn nest(caller: &mut Caller<'_, Nested>) -> Result<(), Error> {
+    if caller.data().own_store {
+        let module = caller.data().module.clone();
+        caller.data_mut().seen = walk_from("inner", module, false, 0)?;
+        return Ok(());
+    }
+    let inner = caller.get_export("inner").and_then(|inner| inner.into_func()).unwrap();
+    inner.typed::<i32, ()>(&*caller)?.call(caller, 0)
+}
+
+/// Calls an export of the module in a new store.
+#[inline(never)]
+fn walk_from(export: &str, module: Module, own_store: bool, argument: i32) -> Result<Seen, Error> {
+    let engine = module.engine().clone();
+    let mut linker: Linker<Nested> = Linker::new(&engine);
+    linker.func_wrap("h", "nest", |mut caller: Caller<'_, Nested>, _: i32| nest(&mut caller))?;
+    let float = |mut caller: Caller<'_, Nested>, _: f64| nest(&mut caller);
+    linker.func_wrap("h", "nest_float", float)?;
+    linker.func_wrap("h", "look", |mut caller: Caller<'_, Nested>| {
+        caller.data_mut().seen = backtrace(std::process::id());
+    })?;
+    let mut store = Store::new(&engine, Nested { module: module.clone(), own_store, seen: None });
+    let instance = linker.instantiate(&mut store, &module)?;
+    instance.typed_func::<i32, ()>(&mut store, export)?.call(&mut store, argument)?;
+    Ok(store.into_data().seen)
+}
+
+#[test]
+fn gdb_walks_through_guests_within_guests() {
+    let engine =
+        Engine::new(Config::new().engine(EngineKind::Compiled).native_debug(true)).unwrap();
+    let module = Module::new(&engine, NESTED).unwrap();
+    for (own_store, argument) in [(false, 0), (false, 1), (true, 0), (true, 1)] {
+        let seen = walk_from("outer", module.clone(), own_store, argument).unwrap();
+        let Some((stack, text)) = seen else { return };
+        let leaf = ["outer_leaf", "outer_float"][argument as usize];
+        let expected = [
+            "*",
+            "<signal",
+            "inner_leaf",
+            "inner",
+            "[wardian]",
+            "<signal",
+            "*",
+            "<signal",
+            leaf,
+            "outer",
+            "[wardian]",
+            "<signal",
+            "*",
+            "walk_from",
+            "gdb_walks_through_guests_within_guests",
+        ];
+        assert!(has_in_order(&stack, &expected), "{own_store} {argument}: {text}");
+    }
 }

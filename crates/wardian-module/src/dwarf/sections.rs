@@ -5,8 +5,10 @@
 //! proportion to the sections there is no debug information: [`DebugInfo::TooComplex`].
 
 use super::metered::Metered;
+use super::split::{PACKAGE, Rests, SplitUnit};
 use super::{DebugInfo, SourceLocation, shape};
 use addr2line::gimli::{self, AbbreviationsCacheStrategy, SectionId};
+use addr2line::{LookupContinuation, LookupResult};
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fmt;
@@ -31,8 +33,11 @@ struct State {
     work: u64,
 }
 
-struct Reader {
-    dwarf: Arc<gimli::Dwarf<Metered>>,
+pub(super) struct Reader {
+    pub(super) dwarf: Arc<gimli::Dwarf<Metered>>,
+    /// What of the units is in a package.
+    pub(super) rests: Rests,
+    pub(super) exhausted: Arc<AtomicBool>,
     context: addr2line::Context<Metered>,
     /// Whether ranges of code can be asked for, once it is known.
     in_order: OnceCell<bool>,
@@ -61,10 +66,12 @@ impl Dwarf {
     pub fn read<'a>(section: impl Fn(&str) -> Option<&'a [u8]>) -> Dwarf {
         let exhausted = Arc::new(AtomicBool::new(false));
         let absent = section(".debug_line").is_none() || section(".debug_info").is_none();
-        let size = SECTIONS.iter().filter_map(|id| section(id.name())).map(<[u8]>::len).sum();
+        let names = SECTIONS.iter().map(|id| id.name());
+        let names = names.chain(PACKAGE.iter().filter_map(|id| id.dwo_name()));
+        let size = names.filter_map(&section).map(<[u8]>::len).sum();
         let read = match absent {
             true => Err(DebugInfo::Absent),
-            false => Reader::new(section, size, &exhausted),
+            false => Reader::new(&Loader { section, size, exhausted: &exhausted }),
         };
         let (known, reader) = match read {
             Ok(reader) => (DebugInfo::Present, Some(reader)),
@@ -84,10 +91,17 @@ impl Dwarf {
     pub fn locate(&self, offset: u32) -> Vec<SourceLocation> {
         self.state().look_up(offset..offset.saturating_add(1), |reader, work| {
             let mut found = Vec::new();
-            let context = &reader.context;
-            let Ok(mut frames) = context.find_frames(u64::from(offset)).skip_all_loads() else {
-                return Some(found);
+            let mut lookup = reader.context.find_frames(u64::from(offset));
+            let frames = loop {
+                match lookup {
+                    LookupResult::Output(frames) => break frames,
+                    LookupResult::Load { load, continuation } => {
+                        let rest = reader.rests.get(load.dwo_id, &reader.dwarf).ok()?;
+                        lookup = continuation.resume(rest);
+                    }
+                }
             };
+            let Ok(mut frames) = frames else { return Some(found) };
             while let Ok(Some(frame)) = frames.next() {
                 let Some(location) = frame.location else { continue };
                 let Some(file) = location.file else { continue };
@@ -131,6 +145,16 @@ impl Dwarf {
         });
     }
 
+    /// The units of which only a skeleton is in the module's own sections.
+    pub(super) fn split_units(&self) -> Vec<SplitUnit> {
+        let state = &mut *self.state();
+        match state.reader.as_mut().map(Reader::split_units) {
+            Some(Ok(units)) => units,
+            Some(Err(shape::TooComplex)) => state.give_up(),
+            None => Vec::new(),
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|e| e.into_inner())
     }
@@ -152,11 +176,14 @@ impl State {
         });
         match answer {
             Some(answer) if !self.exhausted.load(Relaxed) => answer,
-            _ => {
-                (self.known, self.reader) = (DebugInfo::TooComplex, None);
-                T::default()
-            }
+            _ => self.give_up(),
         }
+    }
+
+    /// Nothing is known from now on.
+    fn give_up<T: Default>(&mut self) -> T {
+        (self.known, self.reader) = (DebugInfo::TooComplex, None);
+        T::default()
     }
 }
 
@@ -191,18 +218,34 @@ const SECTIONS: [SectionId; 9] = [
     SectionId::DebugStrOffsets,
 ];
 
+/// Where sections come from, and what all that are read of them have in common.
+pub(super) struct Loader<'l, S> {
+    section: S,
+    /// The size of all.
+    size: usize,
+    exhausted: &'l Arc<AtomicBool>,
+}
+
+impl<'a, S: Fn(&str) -> Option<&'a [u8]>> Loader<'_, S> {
+    /// A section of this kind, by its name in the module.
+    pub(super) fn load(&self, id: SectionId, name: &str) -> Result<Metered, gimli::Error> {
+        let bytes = (self.section)(name).unwrap_or(&[]);
+        Ok(Metered::new(bytes, limit(id, bytes.len(), self.size), self.exhausted))
+    }
+
+    /// One that is not read.
+    pub(super) fn absent(&self) -> Metered {
+        // Taking nothing out of nothing is reading, too.
+        Metered::new(&[], limit(SectionId::DebugStr, 0, self.size), self.exhausted)
+    }
+}
+
 impl Reader {
-    fn new<'a>(
-        section: impl Fn(&str) -> Option<&'a [u8]>,
-        size: usize,
-        exhausted: &Arc<AtomicBool>,
-    ) -> Result<Reader, DebugInfo> {
-        let load = |id: SectionId| -> Result<Metered, gimli::Error> {
-            let bytes = match SECTIONS.contains(&id) {
-                true => section(id.name()).unwrap_or(&[]),
-                false => &[],
-            };
-            Ok(Metered::new(bytes, limit(id, bytes.len(), size), exhausted))
+    fn new<'a>(loader: &Loader<impl Fn(&str) -> Option<&'a [u8]>>) -> Result<Reader, DebugInfo> {
+        let exhausted = loader.exhausted;
+        let load = |id: SectionId| match SECTIONS.contains(&id) {
+            true => loader.load(id, id.name()),
+            false => Ok(loader.absent()),
         };
         let why = |_: gimli::Error| match exhausted.load(Relaxed) {
             true => DebugInfo::TooComplex,
@@ -217,6 +260,8 @@ impl Reader {
             true => Err(DebugInfo::TooComplex),
             false => Ok(Reader {
                 dwarf,
+                rests: Rests::load(loader),
+                exhausted: exhausted.clone(),
                 context,
                 in_order: OnceCell::new(),
                 names: FunctionNames::default(),

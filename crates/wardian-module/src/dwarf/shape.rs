@@ -67,6 +67,17 @@ pub(super) fn examine(dwarf: &Dwarf<Metered>) -> Result<Claims, TooComplex> {
     Ok(Claims::sorted(claims))
 }
 
+/// Looks at the units of a file that units of the module are split into. What code they have is said by the module.
+pub(super) fn examine_rest(rest: &Dwarf<Metered>) -> Result<(), TooComplex> {
+    let mut units = rest.units();
+    while let Ok(Some(header)) = units.next() {
+        if let Err(Stop::TooComplex) = walk(rest, &header) {
+            return Err(TooComplex);
+        }
+    }
+    Ok(())
+}
+
 enum Stop {
     TooComplex,
     Unreadable,

@@ -6,20 +6,20 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Far more than what is allowed to take, on a machine that does something else as well.
-const LONG: Duration = Duration::from_secs(20);
+pub(super) const LONG: Duration = Duration::from_secs(20);
 
-type Sections = HashMap<String, Vec<u8>>;
+pub(super) type Sections = HashMap<String, Vec<u8>>;
 
-fn sections<'a>(parts: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Sections {
+pub(super) fn sections<'a>(parts: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Sections {
     parts.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect()
 }
 
-fn read(sections: &Sections) -> Dwarf {
+pub(super) fn read(sections: &Sections) -> Dwarf {
     Dwarf::read(|name| sections.get(name).map(Vec::as_slice))
 }
 
 /// Asks for everything, and returns what is known after that.
-fn ask(dwarf: &Dwarf) -> DebugInfo {
+pub(super) fn ask(dwarf: &Dwarf) -> DebugInfo {
     let mut bytes = 0;
     for offset in (0..4096).chain([u32::MAX]) {
         let places = dwarf.locate(offset);
@@ -41,7 +41,7 @@ fn unit(abbrev: u32, dies: &[u8]) -> Vec<u8> {
 }
 
 /// Bytes of attributes in an entry: 32-bit values.
-fn words(values: &[u32]) -> Vec<u8> {
+pub(super) fn words(values: &[u32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
@@ -57,7 +57,7 @@ const COMP_DIR: [u8; 2] = [0x1b, 0x0e];
 const ORIGIN: [u8; 2] = [0x31, 0x13];
 const EXTERNAL: [u8; 2] = [0x3f, 0x19];
 
-fn abbreviation(code: u8, tag: u8, children: bool, attributes: &[[u8; 2]]) -> Vec<u8> {
+pub(super) fn abbreviation(code: u8, tag: u8, children: bool, attributes: &[[u8; 2]]) -> Vec<u8> {
     let mut bytes = vec![code, tag, u8::from(children)];
     bytes.extend(attributes.iter().flatten());
     bytes.extend([0, 0]);
@@ -256,10 +256,10 @@ fn what_grows_faster_than_the_module_is_refused() {
 }
 
 /// A xorshift generator.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -267,7 +267,7 @@ impl Random {
     }
 
     /// Changes bytes, copies parts over others, and cuts.
-    fn mutate(&mut self, bytes: &mut Vec<u8>) {
+    pub(super) fn mutate(&mut self, bytes: &mut Vec<u8>) {
         for _ in 0..1 + self.below(8) {
             if bytes.is_empty() {
                 return;

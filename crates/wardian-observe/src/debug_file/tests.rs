@@ -1,7 +1,8 @@
 //! Files beside modules: those that fit, and those that do not.
 
 use super::source_map::{self, Mapping, Place};
-use super::{DebugFileError, DebugFileReference, with_debug_file};
+use super::{DebugFileError, DebugFileReference};
+use super::{units_in_other_files, with_debug_file, with_split_units};
 use wardian::{Engine, Module};
 
 const PLAIN: &str = r#"(module (func (export "run") (drop (i32.const 1)) (call 1)) (func (nop)))"#;
@@ -103,6 +104,64 @@ fn vlq(number: i64) -> String {
     }
 }
 
+/// A file of a program with units in other files, of which versions 4 and 5 of DWARF are there.
+fn split(file: &str) -> Vec<u8> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/programs/split");
+    std::fs::read(format!("{folder}/{file}")).expect("it is there")
+}
+
+/// The functions that are inlined somewhere.
+fn inlined(bytes: &[u8]) -> Vec<String> {
+    let module = Module::new(&Engine::default(), bytes).expect("it is valid");
+    let mut names = Vec::new();
+    for offset in 0..200 {
+        if let [inner, outer] = &module.source_locations(offset)[..] {
+            let name = |function: &Option<String>| function.clone().unwrap_or_default();
+            names.push(format!("{} in {}", name(&inner.function), name(&outer.function)));
+        }
+    }
+    names.dedup();
+    names
+}
+
+#[test]
+fn units_come_from_packages_and_files() {
+    let all = ["divided in run", "divided in twice"];
+    for folder in ["v4", "v5"] {
+        let file = |name: &str| split(&format!("{folder}/{name}"));
+        let module = file("split.wasm");
+        assert!(inlined(&module).is_empty());
+        let package = with_debug_file(&module, &file("split.dwp"), None).expect("it fits");
+        assert_eq!(inlined(&package), all, "{folder}");
+        // What was added is replaced, not doubled.
+        let again = with_debug_file(&package, &file("split.dwp"), None).expect("it fits");
+        assert_eq!(again.len(), package.len());
+        let one = with_debug_file(&module, &file("part.dwo"), None).expect("it fits");
+        assert_eq!(inlined(&one), all[1..]);
+        let named = |unit: &str| file(unit.rsplit('/').next().unwrap_or_default());
+        let both = with_split_units(&module, &mut |unit| Some(named(&unit.file)));
+        let both = both.expect("they fit");
+        assert_eq!(inlined(&both), all);
+        assert!(units_in_other_files(&both).iter().all(|unit| unit.found));
+        // There is a package already.
+        assert!(with_split_units(&both, &mut |_| panic!("nothing is missing")).is_none());
+        // Files of other units, and none.
+        let swapped = |name: &str| if name.ends_with("main.dwo") { "part.dwo" } else { "main.dwo" };
+        let others = with_split_units(&module, &mut |unit| Some(file(swapped(&unit.file))));
+        assert!(others.is_none());
+        assert!(with_split_units(&module, &mut |_| None).is_none());
+        // Stripped, with the skeletons in one file and what belongs to them in another.
+        let stripped = with_debug_file(&module, &module, None).expect("it fits");
+        assert_eq!(units_in_other_files(&stripped).len(), 2);
+    }
+    let other = with_debug_file(&split("v4/split.wasm"), &split("v5/split.dwp"), None);
+    let why = other.unwrap_err().to_string();
+    assert!(why.contains("it has no unit that is missing"), "{why}");
+    let plain = with_debug_file(&binary(PLAIN), &split("v5/main.dwo"), None);
+    assert!(plain.is_err());
+    assert!(units_in_other_files(&binary(PLAIN)).is_empty());
+}
+
 #[test]
 fn references_name_files_of_the_same_folder() {
     for (name, file) in [
@@ -125,6 +184,7 @@ fn damaged_files_are_no_reason_to_fail() {
     let (plain, named) = (binary(PLAIN), binary(NAMED));
     let map =
         r#"{"version":3,"sources":["a.ts","b.ts"],"mappings":"gBAAA,CAECD,C,ECFA,ADAA,gBCCC"}"#;
+    let unit = split("v5/part.dwo");
     let damage = |whole: &[u8], ask: &dyn Fn(&[u8])| {
         for at in 0..whole.len() {
             for byte in [0, 1, b'A', b'g', b',', 0x7f, 0x80, 0xff] {
@@ -142,6 +202,8 @@ fn damaged_files_are_no_reason_to_fail() {
     };
     damage(map.as_bytes(), &|map| _ = with_debug_file(&plain, map, None).map(load));
     damage(&named, &|file| _ = with_debug_file(&plain, file, None).map(load));
+    let skeletons = split("v5/split.wasm");
+    damage(&unit, &|file| _ = with_debug_file(&skeletons, file, None).map(load));
     damage(&plain, &|module| _ = with_debug_file(module, &named, None));
     damage(&plain, &|module| _ = DebugFileReference::of(module));
 }

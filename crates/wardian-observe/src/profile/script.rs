@@ -12,6 +12,7 @@ use crate::script::mixed::{Evaluator, mix, runs};
 use crate::script::{FunctionCache, GuestFrames, Interpreter, Language, Search};
 use crate::symbols::{ModuleId, Place, Symbols};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wardian::{
     Frame, Module,
@@ -53,7 +54,7 @@ pub(super) struct Looking {
 #[derive(Debug)]
 pub(super) struct Following {
     how: GuestFrames,
-    interpreter: Interpreter,
+    interpreter: Arc<dyn Interpreter>,
     memory: SampledMemory,
     module: ModuleId,
     functions: FunctionCache,
@@ -230,7 +231,7 @@ impl Looking {
     }
 
     /// Looks at the memory of the first instance whose module is an interpreter, if it is time.
-    fn look(&mut self, sampler: &Sampler) -> Option<(SampledMemory, Search)> {
+    fn look(&mut self, sampler: &Sampler) -> Option<(SampledMemory, Search<Arc<dyn Interpreter>>)> {
         let now = Instant::now();
         if now < self.next {
             return None;
@@ -241,7 +242,7 @@ impl Looking {
         let found = |memory: SampledMemory| Some((self.language(memory.module())?, memory));
         let (language, memory) = likely.find_map(found)?;
         self.seen.get_or_insert((now, language));
-        let search = Interpreter::find(language, &memory, &mut self.room);
+        let search = language.find(&memory, &mut self.room);
         Some((memory, search))
     }
 
@@ -254,7 +255,7 @@ impl Looking {
 impl Following {
     fn script(
         how: GuestFrames,
-        interpreter: Interpreter,
+        interpreter: Arc<dyn Interpreter>,
         memory: SampledMemory,
         symbols: &mut Symbols,
     ) -> Script {
@@ -281,7 +282,7 @@ impl Following {
         places: Vec<Place>,
     ) -> Vec<Place> {
         let call = |code, instruction| {
-            let code = self.functions.get(&self.interpreter, &self.memory, code, instruction)?;
+            let code = self.functions.get(&*self.interpreter, &self.memory, code, instruction)?;
             let line = code.line(instruction).unwrap_or(code.function.line);
             Some(Place::Script { func: symbols.script(&code.function), line })
         };

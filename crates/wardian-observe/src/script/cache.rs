@@ -36,7 +36,7 @@ impl FunctionCache {
     /// was, if the instruction is one of it.
     pub(crate) fn get(
         &mut self,
-        interpreter: &Interpreter,
+        interpreter: &dyn Interpreter,
         memory: &dyn Bytes,
         record: u32,
         instruction: u32,

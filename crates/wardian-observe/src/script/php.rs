@@ -14,18 +14,13 @@ mod function;
 #[cfg(test)]
 mod tests;
 
-use super::{Bytes, Code, Shape};
+use super::search::{CANDIDATES, Search, byte, copy_start, field, links, version};
+use super::{Bytes, Code, Interpreter, Link, Shape};
 use memchr::memmem;
 use wardian::sampler::Chain;
 
 /// In the data of each PHP: what it says of itself to clients, with its version behind.
 const MARK: &[u8] = b"X-Powered-By: PHP/";
-/// Bytes of the memory in which the executor's globals are looked for: static data of a program.
-const SEARCHED: usize = 64 << 20;
-/// Places that look like them and are looked at closely.
-const CANDIDATES: usize = 256;
-/// Links of a guest that stands.
-const MAX_LINKS: usize = 64;
 
 /// Of the executor's globals, from the pointers into its stack on: where there is room, where that ends, the
 /// page, its size, and the innermost frame.
@@ -57,24 +52,14 @@ pub(crate) struct Php {
     globals: u32,
 }
 
-/// What looking for the interpreter came to.
-#[derive(Debug)]
-pub(crate) enum Search {
-    Found(Php),
-    NotYet,
-    Unknown(String),
-}
-
 /// Looks for it. `copy` is room for the memory's bytes.
-pub(crate) fn find(memory: &dyn Bytes, copy: &mut Vec<u8>) -> Search {
-    copy.resize(memory.len().min(SEARCHED), 0);
-    if !memory.read(0, copy) {
+pub(crate) fn find(memory: &dyn Bytes, copy: &mut Vec<u8>) -> Search<Php> {
+    if !copy_start(memory, copy) {
         return Search::NotYet;
     }
-    let Some(version) = memmem::find(copy, MARK).and_then(|at| version(&copy[at + MARK.len()..]))
-    else {
-        return Search::NotYet;
-    };
+    let mark = memmem::find(copy, MARK).map(|at| at + MARK.len());
+    let text = mark.and_then(|at| copy.get(at..at + 16));
+    let Some((version, _)) = text.and_then(version) else { return Search::NotYet };
     if version != "8.2" {
         return Search::Unknown(format!("calls of PHP {version} cannot be read: 8.2 is known"));
     }
@@ -92,14 +77,6 @@ pub(crate) fn find(memory: &dyn Bytes, copy: &mut Vec<u8>) -> Search {
     Search::NotYet
 }
 
-/// The first two numbers of a version.
-fn version(text: &[u8]) -> Option<String> {
-    let text = text.get(..16)?;
-    let end = text.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'.')?;
-    let mut parts = str::from_utf8(&text[..end]).ok()?.split('.');
-    Some(format!("{}.{}", parts.next()?, parts.next()?))
-}
-
 /// Whether these may be pointers into the executor's stack, which begins with a page of a known size.
 fn is_stack(bytes: &[u8]) -> bool {
     let word = |at: usize| {
@@ -113,8 +90,8 @@ fn is_stack(bytes: &[u8]) -> bool {
         && (page..end).contains(&word(CURRENT))
 }
 
-impl Php {
-    pub(super) fn shape(&self) -> Shape {
+impl Interpreter for Php {
+    fn shape(&self) -> Shape {
         Shape {
             evaluator: "execute_ex",
             evaluator_is_large: false,
@@ -123,38 +100,28 @@ impl Php {
         }
     }
 
-    pub(super) fn chain(&self) -> Option<Chain> {
+    fn chain(&self) -> Option<Chain> {
         let chain =
             Chain::new(self.globals, &[4 * CURRENT as u32], [FUNCTION, INSTRUCTION], PREVIOUS)?;
         chain.with_mark_bits(FLAGS, ENTRY)
     }
 
-    pub(super) fn links(&self, memory: &dyn Bytes) -> Vec<(u32, u32, bool)> {
-        let mut links = Vec::new();
-        let first = self.globals.checked_add(4 * CURRENT as u32);
-        let mut at = first.and_then(|at| memory.word(at)).filter(|at| *at != 0);
-        while let Some(address) = at
-            && links.len() < MAX_LINKS
-        {
-            let field = |offset: u32| memory.word(address.checked_add(offset)?);
-            let mut flags = [0];
-            let is_there = memory.read(address as usize + FLAGS as usize, &mut flags);
-            let (Some(func), Some(instruction), true) =
-                (field(FUNCTION), field(INSTRUCTION), is_there)
-            else {
-                break;
-            };
-            links.push((func, instruction & !1, flags[0] & ENTRY != 0));
-            at = field(PREVIOUS).filter(|at| *at != 0);
-        }
-        links
+    fn links(&self, memory: &dyn Bytes) -> Vec<Link> {
+        links(field(memory, self.globals, 4 * CURRENT as u32), |at| {
+            let field = |offset| field(memory, at, offset);
+            let is_entry = byte(memory, at, FLAGS)? & ENTRY != 0;
+            Some((
+                (field(FUNCTION)?, field(INSTRUCTION)? & !1, is_entry),
+                field(PREVIOUS).unwrap_or(0),
+            ))
+        })
     }
 
-    pub(super) fn fingerprint(&self, memory: &dyn Bytes, func: u32) -> Option<[u32; 6]> {
+    fn fingerprint(&self, memory: &dyn Bytes, func: u32) -> Option<[u32; 6]> {
         function::fingerprint(memory, func)
     }
 
-    pub(super) fn code(&self, memory: &dyn Bytes, func: u32) -> Option<Code> {
+    fn code(&self, memory: &dyn Bytes, func: u32) -> Option<Code> {
         function::read(memory, func)
     }
 }

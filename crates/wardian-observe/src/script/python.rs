@@ -18,17 +18,16 @@ mod lines;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use find::{Search, find};
+pub(crate) use find::find;
 
-use super::{Bytes, Code, Shape};
+use super::search::{byte, field, links};
+use super::{Bytes, Code, Interpreter, Link, Shape};
 use layout::Layout;
 use memchr::memmem;
 use wardian::sampler::Chain;
 
 /// In the data of each CPython: what it says before it gives up.
 const MARK: &[u8] = b"Fatal Python error: ";
-/// Links of a guest that stands.
-const MAX_LINKS: usize = 64;
 
 /// Whether a module looks like CPython.
 pub(crate) fn is_in(module: &[u8]) -> bool {
@@ -52,8 +51,10 @@ impl Python {
         let (major, minor) = self.layout.version;
         format!("CPython {major}.{minor}")
     }
+}
 
-    pub(super) fn shape(&self) -> Shape {
+impl Interpreter for Python {
+    fn shape(&self) -> Shape {
         let mark_is_call = self.layout.frame.entry_is_call;
         Shape {
             evaluator: "_PyEval_EvalFrameDefault",
@@ -63,43 +64,30 @@ impl Python {
         }
     }
 
-    pub(super) fn chain(&self) -> Option<Chain> {
+    fn chain(&self) -> Option<Chain> {
         let frame = &self.layout.frame;
         let words = [frame.code, frame.instruction];
         let chain = Chain::new(self.start, &self.path, words, frame.previous)?;
         chain.with_mark(frame.entry, frame.entry_from)
     }
 
-    pub(super) fn links(&self, memory: &dyn Bytes) -> Vec<(u32, u32, bool)> {
+    fn links(&self, memory: &dyn Bytes) -> Vec<Link> {
         let frame = &self.layout.frame;
-        let mut links = Vec::new();
-        let first = self
-            .path
-            .iter()
-            .try_fold(self.start, |at, offset| memory.word(at.checked_add(*offset)?));
-        let mut at = first.filter(|at| *at != 0);
-        while let Some(address) = at
-            && links.len() < MAX_LINKS
-        {
-            let field = |offset: u32| memory.word(address.checked_add(offset)?);
-            let mut entry = [0];
-            let is_there = memory.read(address as usize + frame.entry as usize, &mut entry);
-            let (Some(code), Some(instruction), true) =
-                (field(frame.code), field(frame.instruction), is_there)
-            else {
-                break;
-            };
-            links.push((code, instruction & !1, entry[0] >= frame.entry_from));
-            at = field(frame.previous).filter(|at| *at != 0);
-        }
-        links
+        let path = &mut self.path.iter();
+        let first = path.try_fold(self.start, |at, offset| field(memory, at, *offset));
+        links(first, |at| {
+            let field = |offset| field(memory, at, offset);
+            let is_entry = byte(memory, at, frame.entry)? >= frame.entry_from;
+            let next = field(frame.previous).unwrap_or(0);
+            Some(((field(frame.code)?, field(frame.instruction)? & !1, is_entry), next))
+        })
     }
 
-    pub(super) fn fingerprint(&self, memory: &dyn Bytes, code: u32) -> Option<[u32; 6]> {
+    fn fingerprint(&self, memory: &dyn Bytes, code: u32) -> Option<[u32; 6]> {
         code::fingerprint(&self.layout, self.code_type, memory, code)
     }
 
-    pub(super) fn code(&self, memory: &dyn Bytes, code: u32) -> Option<Code> {
+    fn code(&self, memory: &dyn Bytes, code: u32) -> Option<Code> {
         code::read(&self.layout, self.code_type, memory, code)
     }
 }

@@ -17,7 +17,8 @@ mod iseq;
 #[cfg(test)]
 mod tests;
 
-use super::{Bytes, Code, Shape};
+use super::search::{self, CANDIDATES, Search, byte, copy_start, links};
+use super::{Bytes, Code, Interpreter, Link, Shape};
 use memchr::memmem;
 use wardian::sampler::Chain;
 
@@ -25,12 +26,6 @@ use wardian::sampler::Chain;
 const MARK: &[u8] = b"ruby - Copyright (C) 1993-";
 /// What its version is behind.
 const VERSION: &[u8] = b"ruby ";
-/// Bytes of the memory in which the thread is looked for: static data of a program, and its first objects.
-const SEARCHED: usize = 64 << 20;
-/// Places that look like an execution context and are looked at closely.
-const CANDIDATES: usize = 256;
-/// Links of a guest that stands.
-const MAX_LINKS: usize = 64;
 /// Words of a stack of the virtual machine.
 const STACK: std::ops::RangeInclusive<u32> = 1 << 10..=1 << 22;
 
@@ -66,18 +61,9 @@ pub(crate) struct Ruby {
     frame: u32,
 }
 
-/// What looking for the interpreter came to.
-#[derive(Debug)]
-pub(crate) enum Search {
-    Found(Ruby),
-    NotYet,
-    Unknown(String),
-}
-
 /// Looks for it. `copy` is room for the memory's bytes.
-pub(crate) fn find(memory: &dyn Bytes, copy: &mut Vec<u8>) -> Search {
-    copy.resize(memory.len().min(SEARCHED), 0);
-    if !memory.read(0, copy) {
+pub(crate) fn find(memory: &dyn Bytes, copy: &mut Vec<u8>) -> Search<Ruby> {
+    if !copy_start(memory, copy) {
         return Search::NotYet;
     }
     let Some(version) = version(copy) else { return Search::NotYet };
@@ -102,12 +88,10 @@ pub(crate) fn find(memory: &dyn Bytes, copy: &mut Vec<u8>) -> Search {
 fn version(memory: &[u8]) -> Option<String> {
     memmem::find_iter(memory, VERSION).find_map(|at| {
         let text = memory.get(at + VERSION.len()..at + VERSION.len() + 24)?;
-        let end = text.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'.')?;
-        let (number, rest) = text.split_at(end);
+        let (version, rest) = search::version(text)?;
         // A date follows.
         let has_date = rest.starts_with(b" (") && rest.get(2..6)?.iter().all(u8::is_ascii_digit);
-        let mut parts = str::from_utf8(number).ok().filter(|_| has_date)?.split('.');
-        Some(format!("{}.{}", parts.next()?, parts.next()?))
+        has_date.then_some(version)
     })
 }
 
@@ -126,7 +110,18 @@ fn context(at: usize, frame: u32, word: &dyn Fn(usize) -> Option<u32>) -> Option
 }
 
 impl Ruby {
-    pub(super) fn shape(&self) -> Shape {
+    /// The innermost frame, and where those end that are of something that is executed.
+    fn frames(&self, memory: &dyn Bytes) -> Option<(u32, u32)> {
+        let field = |at, offset| search::field(memory, at, offset);
+        let context = field(self.thread, CONTEXT)?;
+        let size = field(context, STACK_SIZE)?.checked_mul(4)?;
+        let end = field(context, VM_STACK)?.checked_add(size)?.checked_sub(self.frame)?;
+        Some((field(context, FRAME)?, end))
+    }
+}
+
+impl Interpreter for Ruby {
+    fn shape(&self) -> Shape {
         Shape {
             evaluator: "vm_exec_core",
             evaluator_is_large: true,
@@ -135,7 +130,7 @@ impl Ruby {
         }
     }
 
-    pub(super) fn chain(&self) -> Option<Chain> {
+    fn chain(&self) -> Option<Chain> {
         let start = self.thread.checked_add(CONTEXT)?;
         // The outermost frame is of nothing that is executed.
         let end = [VM_STACK, STACK_SIZE, self.frame];
@@ -143,35 +138,22 @@ impl Ruby {
         chain.with_mark_bits_behind(EP, FINISH)
     }
 
-    pub(super) fn links(&self, memory: &dyn Bytes) -> Vec<(u32, u32, bool)> {
-        self.read_links(memory).unwrap_or_default()
+    fn links(&self, memory: &dyn Bytes) -> Vec<Link> {
+        let Some((first, end)) = self.frames(memory) else { return Vec::new() };
+        let before_end = |at: u32| if at < end { at } else { 0 };
+        links(Some(before_end(first)), |at| {
+            let field = |offset| search::field(memory, at, offset);
+            let is_entry = byte(memory, field(EP)?, 0).is_some_and(|flags| flags & FINISH != 0);
+            let next = at.checked_add(self.frame).map_or(0, before_end);
+            Some(((field(ISEQ)?, field(PC)? & !1, is_entry), next))
+        })
     }
 
-    fn read_links(&self, memory: &dyn Bytes) -> Option<Vec<(u32, u32, bool)>> {
-        let field = |at: u32, offset: u32| memory.word(at.checked_add(offset)?);
-        let context = field(self.thread, CONTEXT)?;
-        let size = field(context, STACK_SIZE)?.checked_mul(4)?;
-        let end = field(context, VM_STACK)?.checked_add(size)?.checked_sub(self.frame)?;
-        let mut links = Vec::new();
-        let mut at = field(context, FRAME)?;
-        while at < end
-            && links.len() < MAX_LINKS
-            && let (Some(iseq), Some(pc), Some(ep)) =
-                (field(at, ISEQ), field(at, PC), field(at, EP))
-        {
-            let mut flags = [0];
-            let is_marked = memory.read(ep as usize, &mut flags) && flags[0] & FINISH != 0;
-            links.push((iseq, pc & !1, is_marked));
-            at = at.checked_add(self.frame)?;
-        }
-        Some(links)
-    }
-
-    pub(super) fn fingerprint(&self, memory: &dyn Bytes, iseq: u32) -> Option<[u32; 6]> {
+    fn fingerprint(&self, memory: &dyn Bytes, iseq: u32) -> Option<[u32; 6]> {
         iseq::fingerprint(memory, iseq)
     }
 
-    pub(super) fn code(&self, memory: &dyn Bytes, iseq: u32) -> Option<Code> {
+    fn code(&self, memory: &dyn Bytes, iseq: u32) -> Option<Code> {
         iseq::read(memory, iseq)
     }
 }

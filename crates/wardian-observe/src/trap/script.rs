@@ -2,7 +2,7 @@
 //! goroutine that were not entered since it ran last.
 
 use crate::script::mixed::{Evaluator, mix, runs};
-use crate::script::{Bytes, GuestFrames, Interpreter, Language, ScriptFunction, Search};
+use crate::script::{Bytes, GuestFrames, Language, ScriptFunction, Search};
 use wardian::inspect::{FuncIndex, InternalModule};
 use wardian::{Frame, Val};
 
@@ -85,8 +85,7 @@ impl Calls {
         let module = instance.module()?;
         let language = Language::of(&module)?;
         let memory = instance.memory(0)?;
-        let Search::Found(interpreter) = Interpreter::find(language, &memory, &mut Vec::new())
-        else {
+        let Search::Found(interpreter) = language.find(&memory, &mut Vec::new()) else {
             return None;
         };
         let script = &mut self.script;

@@ -7,31 +7,19 @@
 use super::Python;
 use super::layout::{CodeObject, Frame, Layout};
 use super::layout::{OBJECT_TYPE, THREAD_INTERPRETER, THREAD_NEXT, TYPE_NAME, Threads, VERSIONS};
-use crate::script::Bytes;
+use crate::script::search::{CANDIDATES, Search, copy_start};
+use crate::script::{Bytes, Interpreter};
 use memchr::memmem;
 
-/// Bytes of the memory in which it is looked for: static data of a program.
-const SEARCHED: usize = 64 << 20;
 const COOKIE: &[u8] = b"xdebugpy";
 /// Numbers of 64 bits that the table has up to where it is read, at most.
 const TABLE: usize = 64;
-/// Places that look like it and are looked at closely.
-const CANDIDATES: usize = 256;
 /// Frames in which a code object is looked for.
 const FRAMES: usize = 8;
 
-/// What looking for the interpreter came to.
-#[derive(Debug)]
-pub(crate) enum Search {
-    Found(Python),
-    NotYet,
-    Unknown(String),
-}
-
 /// Looks for it. `copy` is room for the memory's bytes.
-pub(crate) fn find(memory: &dyn Bytes, copy: &mut Vec<u8>) -> Search {
-    copy.resize(memory.len().min(SEARCHED), 0);
-    if !memory.read(0, copy) {
+pub(crate) fn find(memory: &dyn Bytes, copy: &mut Vec<u8>) -> Search<Python> {
+    if !copy_start(memory, copy) {
         return Search::NotYet;
     }
     let mut unknown = None;
@@ -50,7 +38,7 @@ pub(crate) fn find(memory: &dyn Bytes, copy: &mut Vec<u8>) -> Search {
 }
 
 /// The interpreter whose runtime's state is at this address, if it is one: the text of the cookie may be elsewhere.
-fn by_table(memory: &dyn Bytes, copy: &[u8], at: usize) -> Option<Search> {
+fn by_table(memory: &dyn Bytes, copy: &[u8], at: usize) -> Option<Search<Python>> {
     let words = copy.get(at..)?.chunks_exact(8).take(TABLE);
     let words = words.map(|word| word.try_into().map(u64::from_le_bytes));
     let words: Vec<u64> = words.collect::<Result<_, _>>().ok()?;

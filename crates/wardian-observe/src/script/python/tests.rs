@@ -1,10 +1,11 @@
 //! CPython's structures in a synthetic image: its fields lie where the versions have them, but no CPython made them. Real
 //! builds are too large for this repository.
 
+use super::find;
 use super::layout::{Layout, VERSIONS};
-use super::{Search, find};
-use crate::script::Bytes;
+use crate::script::{Bytes, Interpreter, Search, image};
 use crate::{GuestFrames, Profile, Profiler, ProfilerOptions, TrapReport};
+use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 use wardian::{Config, Engine, EngineKind, Instance, Module, Store};
 
@@ -39,26 +40,29 @@ const TABLE_14: &[u64] = &[
 ];
 
 struct Image {
-    bytes: Vec<u8>,
+    memory: image::Image,
     layout: Layout,
-    free: u32,
 }
 
-impl Bytes for Vec<u8> {
-    fn len(&self) -> usize {
-        Vec::len(self)
-    }
+impl Deref for Image {
+    type Target = image::Image;
 
-    fn read(&self, at: usize, into: &mut [u8]) -> bool {
-        let bytes = at.checked_add(into.len()).and_then(|end| self.get(at..end));
-        bytes.map(|bytes| into.copy_from_slice(bytes)).is_some()
+    fn deref(&self) -> &image::Image {
+        &self.memory
+    }
+}
+
+impl DerefMut for Image {
+    fn deref_mut(&mut self) -> &mut image::Image {
+        &mut self.memory
     }
 }
 
 impl Image {
     /// Two calls, each of its own run of the interpreter: `main`, and in it `Job.slow`.
     fn new(version: (u8, u8)) -> Image {
-        let mut image = Image { bytes: vec![0; SIZE], layout: VERSIONS[1].layout, free: 0x8000 };
+        let mut image =
+            Image { memory: image::Image::empty(SIZE, 0x8000), layout: VERSIONS[1].layout };
         image.roots(version);
         image.put(KIND + 4, KIND);
         let name = image.text(b"code\0");
@@ -93,19 +97,6 @@ impl Image {
         self.put(RUNTIME + 1024, INTERPRETER);
         self.put(INTERPRETER + 60, THREAD);
         self.put(THREAD + if version == (3, 13) { 48 } else { 52 }, SLOW_FRAME);
-    }
-
-    fn place(&mut self, at: u32, bytes: &[u8]) {
-        self.bytes[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
-    }
-
-    fn put(&mut self, at: u32, number: u32) {
-        self.place(at, &number.to_le_bytes());
-    }
-
-    fn room(&mut self, size: u32) -> u32 {
-        self.free += size.next_multiple_of(16) + 16;
-        self.free - size.next_multiple_of(16) - 16
     }
 
     fn text(&mut self, bytes: &[u8]) -> u32 {
@@ -177,7 +168,7 @@ fn found(memory: &dyn Bytes) -> super::Python {
 #[test]
 fn calls_of_each_version_are_read() {
     for version in ALL {
-        let image = Image::new(version).bytes;
+        let image = Image::new(version).memory.bytes;
         let python = found(&image);
         assert_eq!(python.name(), format!("CPython {}.{}", version.0, version.1));
         let links = python.links(&image);
@@ -209,7 +200,7 @@ fn what_cannot_be_read_is_said() {
     for (image, expected) in
         [(newer, "CPython 3.16"), (threaded, "global lock"), (other, "no sense")]
     {
-        let search = find(&image.bytes, &mut Vec::new());
+        let search = find(&image.memory.bytes, &mut Vec::new());
         assert!(matches!(&search, Search::Unknown(why) if why.contains(expected)), "{search:?}");
     }
     // Nothing has been called yet.
@@ -231,8 +222,8 @@ fn hostile_memory_is_read_within_bounds() {
     let mut read = 0;
     for round in 0..2000u32 {
         let image = Image::new(ALL[round as usize % 4]);
-        let python = found(&image.bytes);
-        let mut bytes = image.bytes;
+        let python = found(&image.memory.bytes);
+        let mut bytes = image.memory.bytes;
         for _ in 0..1 + random() % 64 {
             let number = match random() % 3 {
                 0 => random(),
@@ -260,7 +251,8 @@ fn hostile_memory_is_read_within_bounds() {
     assert!(read > 1000, "{read}");
     // A ring of frames ends.
     let mut ring = Image::new((3, 11));
-    ring.put(MAIN_FRAME + ring.layout.frame.previous, SLOW_FRAME);
+    let previous = ring.layout.frame.previous;
+    ring.put(MAIN_FRAME + previous, SLOW_FRAME);
     assert_eq!(found(&ring.bytes).links(&ring.bytes).len(), 64);
 }
 
@@ -336,7 +328,7 @@ const EVALUATOR: &str = "_PyEval_EvalFrameDefault";
 #[test]
 fn profiles_show_calls_of_the_program_where_they_belong() {
     for (kind, version) in engines().into_iter().cycle().zip(ALL.into_iter().chain(ALL)).take(6) {
-        let image = Image::new(version).bytes;
+        let image = Image::new(version).memory.bytes;
         let module = format!("(@name \"{EVALUATOR}\")");
         let slow = "Job.slow (jöb.py)";
         let seen = profile(kind, &image, &module, GuestFrames::Mixed, slow);
@@ -356,7 +348,7 @@ fn profiles_show_calls_of_the_program_where_they_belong() {
 fn a_profile_of_an_unknown_version_says_so_once() {
     let mut image = Image::new((3, 14));
     image.place(RUNTIME + 8, &0x0310_00f0_u64.to_le_bytes());
-    let seen = profile(engines()[0], &image.bytes, "", GuestFrames::Mixed, "eval");
+    let seen = profile(engines()[0], &image.memory.bytes, "", GuestFrames::Mixed, "eval");
     let notes = &seen.meta().notes;
     assert_eq!(notes.iter().filter(|note| note.contains("CPython 3.16")).count(), 1, "{notes:?}");
 }
@@ -365,7 +357,7 @@ fn a_profile_of_an_unknown_version_says_so_once() {
 fn reports_of_traps_show_calls_of_the_program() {
     for (kind, version) in engines().into_iter().cycle().zip(ALL) {
         let engine = Engine::new(Config::new().engine(kind)).expect("the configuration works");
-        let image = Image::new(version).bytes;
+        let image = Image::new(version).memory.bytes;
         let module = guest(&engine, &image, &format!("(@name \"{EVALUATOR}\")"));
         let mut store = Store::new(&engine, ());
         let instance = Instance::new(&mut store, &module, &[]).expect("it has no imports");

@@ -1,8 +1,9 @@
 //! Ruby's structures in a synthetic image: its fields lie where CRuby 3.2 to 3.4 for 32 bits has them, but no Ruby made
 //! them. Real builds are too large for this repository.
 
-use super::{Search, find};
-use crate::script::{Bytes, Code};
+use super::find;
+use crate::script::Bytes;
+use crate::script::image::{Image, check_not_yet, check_unknown};
 
 const THREAD: u32 = 0x900;
 const CONTEXT: u32 = 0xa00;
@@ -10,20 +11,15 @@ const STACK: u32 = 0x1000;
 const WORDS: u32 = 1024;
 const SIZE: usize = 0x8000;
 
-struct Image {
-    bytes: Vec<u8>,
-    free: u32,
-}
-
 impl Image {
     /// Calls: the program's code outside of methods calls `each`, whose block calls `sell`.
-    fn new(version: &str, frame: u32) -> Image {
-        let mut image = Image { bytes: vec![0; SIZE], free: 0x3000 };
+    fn ruby(version: &str, frame: u32) -> Image {
+        let mut image = Image::empty(SIZE, 0x3000);
         let version = format!("ruby {version} (2024-12-25 revision 48d4efcb85) [wasm32-wasi]\0");
         image.place(0x100, b"ruby - Copyright (C) 1993-2024 Yukihiro Matsumoto\0");
         image.place(0x140, b"ruby is no version\0");
         image.place(0x180, version.as_bytes());
-        let file = image.string("/app/shop.rb", true);
+        let file = image.ruby_string("/app/shop.rb", true);
         let pair = image.room(16);
         image.put(pair, 0x2007);
         image.put(pair + 8, file);
@@ -38,36 +34,19 @@ impl Image {
         for (at, (iseq, next, entered)) in (0..).zip(calls) {
             let (at, ep) = (first + frame * at, STACK + 16 * at);
             let code = if iseq == 0 { 0 } else { image.code_of(iseq) };
-            for (offset, word) in [(0, code + 4 * next), (8, iseq), (16, ep)] {
-                image.put(at + offset, word);
-            }
+            image.put_all(at, &[(0, code + 4 * next), (8, iseq), (16, ep)]);
             image.put(ep, if entered { 0x2222_0021 } else { 0x1111_0003 });
         }
         image.put(THREAD + 24, CONTEXT);
-        for (offset, word) in [(0, STACK), (4, WORDS), (8, first), (28, THREAD)] {
-            image.put(CONTEXT + offset, word);
-        }
+        image.put_all(CONTEXT, &[(0, STACK), (4, WORDS), (8, first), (28, THREAD)]);
         image
-    }
-
-    fn place(&mut self, at: u32, bytes: &[u8]) {
-        self.bytes[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
-    }
-
-    fn put(&mut self, at: u32, number: u32) {
-        self.place(at, &number.to_le_bytes());
-    }
-
-    fn room(&mut self, size: u32) -> u32 {
-        self.free += size.next_multiple_of(16);
-        self.free - size.next_multiple_of(16)
     }
 
     fn code_of(&self, iseq: u32) -> u32 {
         self.bytes.word(self.bytes.word(iseq + 8).unwrap() + 8).unwrap()
     }
 
-    fn string(&mut self, text: &str, elsewhere: bool) -> u32 {
+    fn ruby_string(&mut self, text: &str, elsewhere: bool) -> u32 {
         let (at, length) = (self.room(12 + text.len() as u32), text.len() as u32);
         self.put(at, if elsewhere { 0x2005 } else { 0x5 });
         self.put(at + 8, length);
@@ -85,7 +64,7 @@ impl Image {
     /// An instruction sequence of so many words, with the lines that begin at some of them.
     fn iseq(&mut self, label: &str, path: u32, line: u32, lines: &[(u32, u32)], size: u32) -> u32 {
         let (at, body) = (self.room(32), self.room(192));
-        let (label, code) = (self.string(label, false), self.room(4 * size));
+        let (label, code) = (self.ruby_string(label, false), self.room(4 * size));
         let ranges = self.room(12 * lines.len() as u32);
         for (number, (_, line)) in (0..).zip(lines) {
             self.put(ranges + 12 * number, *line);
@@ -93,7 +72,7 @@ impl Image {
         let table = self.table(lines, size);
         self.put(at, 0x8_707a);
         self.put(at + 8, body);
-        for (offset, word) in [
+        let fields = [
             (4, size),
             (8, code),
             (52, path),
@@ -102,9 +81,8 @@ impl Image {
             (88, ranges),
             (96, lines.len() as u32),
             (100, table),
-        ] {
-            self.put(body + offset, word);
-        }
+        ];
+        self.put_all(body, &fields);
         at
     }
 
@@ -131,17 +109,6 @@ impl Image {
         }
         table
     }
-
-    /// The calls that are found, with their lines, the innermost first.
-    fn calls(&self) -> Vec<(String, Option<u32>, bool)> {
-        let Search::Found(ruby) = find(&self.bytes, &mut Vec::new()) else { return Vec::new() };
-        let links = ruby.links(&self.bytes);
-        let call = |(iseq, instruction, marked)| {
-            let code: Code = ruby.code(&self.bytes, iseq)?;
-            Some((code.function.display_name(), code.line(instruction), marked))
-        };
-        links.into_iter().filter_map(call).collect()
-    }
 }
 
 #[test]
@@ -152,18 +119,18 @@ fn calls_have_names_files_and_lines() {
         ("<main> (shop.rb)".to_owned(), Some(12), true),
     ];
     for (version, frame) in [("3.2.0", 32), ("3.3.10", 28), ("3.4.1", 28)] {
-        let image = Image::new(version, frame);
-        assert_eq!(image.calls(), expected, "{version}");
+        let image = Image::ruby(version, frame);
+        assert_eq!(image.calls(find), expected, "{version}");
         assert!(super::is_in(&image.bytes));
     }
 }
 
 #[test]
 fn lines_are_those_of_the_instruction_before_the_next() {
-    let mut image = Image::new("3.4.1", 28);
+    let mut image = Image::ruby("3.4.1", 28);
     let lines = [(0, 3), (4, 4), (54, 5), (60, 6), (118, 7), (600, 8), (650, 9)];
     let iseq = image.iseq("f", image.free, 1, &lines, 700);
-    let path = image.string("f.rb", false);
+    let path = image.ruby_string("f.rb", false);
     let body = image.bytes.word(iseq + 8).unwrap();
     image.put(body + 52, path);
     let code = super::iseq::read(&image.bytes, iseq).unwrap();
@@ -177,31 +144,18 @@ fn lines_are_those_of_the_instruction_before_the_next() {
 
 #[test]
 fn other_versions_are_said_to_be_unknown() {
-    for (version, expected) in [("3.1.4", "3.1"), ("3.5.0", "3.5"), ("4.0.0", "4.0")] {
-        let found = find(&Image::new(version, 28).bytes, &mut Vec::new());
-        let Search::Unknown(why) = found else { panic!("{found:?}") };
-        assert!(why.contains(expected) && why.contains("3.2 to 3.4 are known"), "{why}");
-    }
+    let versions = [("3.1.4", "3.1"), ("3.5.0", "3.5"), ("4.0.0", "4.0")];
+    let images = versions.map(|(all, version)| (Image::ruby(all, 28), version));
+    check_unknown(images, "3.2 to 3.4 are known", find);
     // It has not started, is something else, or its frames are not those of its version.
-    for (version, frame) in [("", 28), ("x", 28), ("3", 28), ("3.2.0", 28)] {
-        let found = find(&Image::new(version, frame).bytes, &mut Vec::new());
-        assert!(matches!(found, Search::NotYet), "{version}: {found:?}");
-    }
+    let versions = [("", 28), ("x", 28), ("3", 28), ("3.2.0", 28)];
+    check_not_yet(versions.map(|(version, frame)| Image::ruby(version, frame)), find);
 }
 
 #[test]
 fn damaged_memory_is_no_reason_to_fail() {
-    let whole = Image::new("3.4.1", 28);
-    let used = (whole.free as usize).div_ceil(4);
-    let places = (0x3000 / 4..used).chain(THREAD as usize / 4..CONTEXT as usize / 4 + 8);
-    let places = places.chain(STACK as usize / 4..(STACK + 4 * WORDS) as usize / 4);
-    for at in places.step_by(3) {
-        for word in [0, 1, 0x1a, 0x2005, SIZE as u32 - 2, 0x7fff_ffff, u32::MAX - 3, u32::MAX] {
-            let mut damaged = Image { bytes: whole.bytes.clone(), free: whole.free };
-            damaged.put(4 * at as u32, word);
-            let calls = damaged.calls();
-            assert!(calls.len() <= 64);
-            assert!(calls.iter().all(|(name, ..)| name.len() < 16_384));
-        }
-    }
+    let whole = Image::ruby("3.4.1", 28);
+    let places = (0x3000 / 4..whole.free.div_ceil(4)).chain(THREAD / 4..CONTEXT / 4 + 8);
+    let places = places.chain(STACK / 4..(STACK + 4 * WORDS) / 4);
+    whole.damage(places.step_by(3), find);
 }
