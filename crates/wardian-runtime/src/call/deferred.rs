@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use wardian_types::DefinedFuncIndex;
 use wardian_vm::activation;
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::interrupt::reason;
 
@@ -119,8 +120,9 @@ impl StoreInner {
         // Only needed if there are frames of the module, and long to find if it has many instances.
         let reaching_kin =
             LazyCell::new(|| kin.flat_map(|(i, _)| reaching(i)).collect::<HashSet<_>>());
-        let can_be_here =
-            |context: usize| reaching_this.contains(&context) || !reaching_kin.contains(&context);
+        let can_be_here = |context: VmCtxPtr| {
+            reaching_this.contains(&context) || !reaching_kin.contains(&context)
+        };
         let mut outer = entered.skip(1);
         // SAFETY: a host function runs, so its guest waits; nothing runs on its stack meanwhile.
         let mut frames = unsafe { Frames::at_host_call(&*self.ctx()) };

@@ -18,6 +18,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 use wardian_types::{DeclaredType, HeapType, RefType, ValType};
 use wardian_vm::activation::{self, Outcome, Suspended};
+use wardian_vm::addr::{CodeAddr, VmCtxPtr};
 use wardian_vm::layout::{StoreCtx, VmFunc};
 
 /// A function of a store, ready to be called: what a typed handle keeps.
@@ -103,7 +104,7 @@ impl StoreInner {
             })?;
             let entry = self.engine().trampoline(&signature)?.entry;
             // SAFETY: records live as long as the store.
-            unsafe { vm.as_ref() }.entry.store(entry, Ordering::Relaxed);
+            unsafe { vm.as_ref() }.entry.store(entry.as_usize(), Ordering::Relaxed);
         }
         Ok(Callable { store: self.id(), vm })
     }
@@ -120,7 +121,10 @@ unsafe fn enter(ctx: *mut StoreCtx, vm: *mut VmFunc, args: *mut u64) -> Outcome 
     unsafe {
         match (*vm).entry.load(Ordering::Relaxed) {
             0 => enter_interpreted(ctx, vm, args),
-            trampoline => activation::enter(ctx, (*vm).ctx, (*vm).code, args, trampoline),
+            trampoline => {
+                let trampoline = CodeAddr::from_usize(trampoline);
+                activation::enter(ctx, (*vm).ctx, (*vm).code, args, trampoline)
+            }
         }
     }
 }
@@ -170,7 +174,7 @@ impl<T: Embedder> StoreData<T> {
             let ctx = inner.ctx();
             let owner = Owner::enter(this);
             // Nobody has called through a table yet.
-            (*ctx).indirect_caller = 0;
+            (*ctx).indirect_caller = VmCtxPtr::NULL;
             let outcome = enter(ctx, callable.vm.as_ptr(), args);
             drop(owner);
             if outcome == Outcome::Returned {
@@ -213,7 +217,7 @@ impl<T: Embedder> StoreData<T> {
                 match outcome {
                     Outcome::Returned => return Ok(()),
                     Outcome::Refused => {
-                        let next = (*this).inner.after_entry(outcome, 0);
+                        let next = (*this).inner.after_entry(outcome, VmCtxPtr::NULL);
                         let standing = Some(Standing::Left(guest));
                         match StoreData::with_checkpoints(this, next, standing) {
                             Next::Fail(error) => return (*this).inner.fail_call(error, open),

@@ -39,6 +39,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use wardian_types::{FuncType, ValType};
 use wardian_vm::activation::{self, Suspended};
+use wardian_vm::addr::CodeAddr;
 use wardian_vm::contain::{Payload, discard, drop_contained, try_drop};
 use wardian_vm::layout::HostFunc;
 
@@ -63,7 +64,12 @@ impl HostDef {
     {
         let ty = FuncType::new(P::types(), R::types());
         let dispatch: Dispatch = dispatch::<T, P, R, V, F>;
-        HostDef::new(data, ty, dispatch as usize, Box::new(Asynchronous { closure, finish }))
+        HostDef::new(
+            data,
+            ty,
+            CodeAddr::of(dispatch as *const ()),
+            Box::new(Asynchronous { closure, finish }),
+        )
     }
 }
 

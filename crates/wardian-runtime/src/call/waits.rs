@@ -16,11 +16,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use wardian_types::{MemoryIndex, TrapCode};
-use wardian_vm::layout::{StoreCtx, instance};
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::park::{Queued, WaitResult};
 
 pub(crate) unsafe extern "C" fn atomic_wait32(
-    vmctx: usize,
+    vmctx: VmCtxPtr,
     memory: u64,
     address: u64,
     expected: u64,
@@ -38,7 +38,7 @@ pub(crate) unsafe extern "C" fn atomic_wait32(
 }
 
 pub(crate) unsafe extern "C" fn atomic_wait64(
-    vmctx: usize,
+    vmctx: VmCtxPtr,
     memory: u64,
     address: u64,
     expected: u64,
@@ -61,7 +61,7 @@ pub(crate) unsafe extern "C" fn atomic_wait64(
 ///
 /// As for [`wait`].
 unsafe fn wait_at(
-    vmctx: usize,
+    vmctx: VmCtxPtr,
     (memory, address): (MemoryIndex, u64),
     size: u64,
     timeout: u64,
@@ -82,16 +82,15 @@ unsafe fn wait_at(
 ///
 /// `vmctx` is the context of an instance whose guest is calling.
 unsafe fn wait(
-    vmctx: usize,
+    vmctx: VmCtxPtr,
     join: impl FnOnce(&mut StoreInner, InstanceId) -> Result<bool>,
 ) -> u64 {
     // SAFETY: contexts begin with the store's context, whose `owner` is a `StoreData<_>` derived from the `&mut` that
     // the call into the guest holds; its first field is `inner`. While checkpoints are taken, which needs the whole
     // store, no reference into it is used here.
     unsafe {
-        let ctx = *((vmctx + instance::STORE as usize) as *const *mut StoreCtx);
-        let position = *((vmctx + instance::OWNER as usize) as *const usize) as u32;
-        let position = InstanceId::from_u32(position);
+        let ctx = vmctx.store();
+        let position = InstanceId::from_u32(vmctx.owner() as u32);
         let owner = (*ctx).owner;
         let inner = owner as *mut StoreInner;
         let work = || {

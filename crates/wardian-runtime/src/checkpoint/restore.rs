@@ -23,9 +23,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wardian_types::{FuncIndex, FuncType, MemoryIndex, ValType};
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::layout::HostFunc;
 use wardian_vm::park::WaitResult;
-use wardian_vm::pointer::to_function;
 
 /// Where what a restored store has besides its state comes from.
 pub trait Origin<T: Embedder> {
@@ -72,7 +72,7 @@ pub struct RestoredPending {
     /// What it was called with.
     pub arguments: Vec<Val>,
     host: *mut HostFunc,
-    vmctx: usize,
+    vmctx: VmCtxPtr,
 }
 
 impl Restored {
@@ -314,7 +314,7 @@ impl<T: Embedder> StoreData<T> {
             (*ctx).indirect_caller = pending.vmctx;
             // A snapshot would be one of the guest as it stands here, which is not its entry.
             let snapshots = std::mem::replace(&mut (*this).inner.snapshots, false);
-            let dispatch: Dispatch = std::mem::transmute(to_function((*pending.host).dispatch));
+            let dispatch: Dispatch = std::mem::transmute((*pending.host).dispatch.to_function());
             let work = || dispatch(pending.host, slots);
             let done = catch_unwind(AssertUnwindSafe(|| placed.guest.as_host(ctx, work)));
             drop(owner);
@@ -403,7 +403,7 @@ impl StoreInner {
             name: import.name.clone(),
             ty,
             arguments,
-            host: record.ctx as *mut HostFunc,
+            host: record.ctx.word(0),
             vmctx,
         })
     }

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_types::{FuncIndex, IndexVec, TypeNumber};
+use wardian_vm::addr::{CodeAddr, VmCtxPtr};
 use wardian_vm::layout::{HostFunc, InterpretedFunc, Noted, StoreCtx, VmFunc};
 
 /// Records are in arenas, since code and references have their addresses: they live as long as the store.
@@ -28,7 +29,7 @@ pub struct Functions {
     /// What compiled code calls interpreted functions with.
     pub(crate) interpreted: Arena<InterpretedFunc>,
     /// What notes the caller of an import, by importing instance and import.
-    noted: HashMap<(usize, FuncIndex), NonNull<Noted>>,
+    noted: HashMap<(VmCtxPtr, FuncIndex), NonNull<Noted>>,
     noted_arena: Arena<Noted>,
 }
 
@@ -84,7 +85,7 @@ impl Functions {
         &mut self,
         store: u64,
         ctx: *mut StoreCtx,
-        (code, code_ctx, sig): (usize, usize, TypeNumber),
+        (code, code_ctx, sig): (CodeAddr, VmCtxPtr, TypeNumber),
         (kind, identity): (FuncKind, usize),
     ) -> FuncId {
         let index = self.all.next_index();
@@ -110,7 +111,7 @@ impl Functions {
     /// The record that notes the caller of an import, made by `make` if there is none yet.
     pub(crate) fn noted(
         &mut self,
-        import: (usize, FuncIndex),
+        import: (VmCtxPtr, FuncIndex),
         make: impl FnOnce() -> Noted,
     ) -> NonNull<Noted> {
         let arena = &mut self.noted_arena;

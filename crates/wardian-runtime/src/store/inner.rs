@@ -30,6 +30,7 @@ use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
 use wardian_types::{FuncType, IndexVec, TypeNumber};
+use wardian_vm::addr::{CodeAddr, VmCtxPtr};
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::interpreted::FrameLayout;
 use wardian_vm::interrupt::Interrupter;
@@ -228,8 +229,8 @@ impl StoreInner {
     /// A record that references to a function point to.
     pub(crate) fn add_func(
         &mut self,
-        code: usize,
-        ctx: usize,
+        code: CodeAddr,
+        ctx: VmCtxPtr,
         sig: TypeNumber,
         kind: FuncKind,
     ) -> FuncId {
@@ -351,7 +352,7 @@ impl StoreInner {
 
     /// Notes the locals of the frame that was given last, if it has them in known places, and the objects that
     /// it refers to.
-    fn keep_values(&self, frame: &mut Frame, frames: &Frames<'_>, pc: usize) {
+    fn keep_values(&self, frame: &mut Frame, frames: &Frames<'_>, pc: CodeAddr) {
         let types = frame.module.local_types(frame.func);
         let params = frame.module.decoded.info().func_type(frame.func).params().len();
         let (params, further) = types.split_at(types.len().min(params));
