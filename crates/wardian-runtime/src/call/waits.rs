@@ -97,14 +97,14 @@ unsafe fn wait(
             if !join(&mut *inner, position)? {
                 return Ok(WaitResult::NotEqual as u64);
             }
-            sleep(inner, || match (*inner).serve_checkpoints {
+            sleep(inner, || match (*inner).waits.serve() {
                 Some(serve) => serve(owner),
                 None => Ok(()),
             })
         };
         let done = catch_unwind(AssertUnwindSafe(work));
         // It is still there after an error or a panic.
-        (*inner).waiting = None;
+        (*inner).waits.end();
         finish(ctx, inner, done)
     }
 }
@@ -137,8 +137,7 @@ impl StoreInner {
     ) -> bool {
         let timeout = u64::try_from(timeout).ok().map(Duration::from_nanos);
         let queued = Queued::join(at, still_expected, timeout);
-        self.waiting = queued.map(|queued| Waiting { memory, address, queued });
-        self.waiting.is_some()
+        self.waits.begin(queued.map(|queued| Waiting { memory, address, queued }))
     }
 
     /// Sleeps in the queue, and returns what the instruction does. `None`: somebody wants a checkpoint, and the guest
@@ -146,7 +145,7 @@ impl StoreInner {
     fn sleep(&mut self) -> Option<u64> {
         let interrupter = self.interrupter().clone();
         loop {
-            let queued = &self.waiting.as_ref()?.queued;
+            let queued = &self.waits.current()?.queued;
             interrupter.set_repeatable(true);
             let result = queued.sleep(&interrupter);
             interrupter.set_repeatable(false);
@@ -156,7 +155,7 @@ impl StoreInner {
                 }
                 continue;
             }
-            let waiting = self.waiting.take()?;
+            let waiting = self.waits.end()?;
             return Some(match waiting.queued.leave(result) {
                 // The stub sees the interrupt word.
                 WaitResult::Interrupted => 0,
@@ -182,8 +181,7 @@ impl StoreInner {
         self.join_queue_again(wait)?;
         let queued = wait.queued.lock().unwrap_or_else(|e| e.into_inner()).take();
         let (memory, address) = (wait.memory, wait.address);
-        self.waiting = queued.map(|queued| Waiting { memory, address, queued });
-        Ok(self.waiting.is_some())
+        Ok(self.waits.begin(queued.map(|queued| Waiting { memory, address, queued })))
     }
 }
 

@@ -158,9 +158,8 @@ impl StoreInner {
         for index in 0..self.gc.restored.len() {
             self.mark_word(self.gc.restored[index]);
         }
-        for index in 0..self.host_global_refs.len() {
-            // SAFETY: as above.
-            self.mark_word(unsafe { self.host_global_refs[index].read() });
+        for index in 0..self.host_globals.reference_count() {
+            self.mark_word(self.host_globals.reference(index));
         }
         if let Some(heap) = &mut self.gc.heap {
             self.gc.roots.each(|word| heap.root(u64::from(word)));

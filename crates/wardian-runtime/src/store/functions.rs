@@ -8,6 +8,7 @@
 
 use super::arena::Arena;
 use super::host::HostDef;
+use crate::code::signatures::Signature;
 use crate::ids::{FuncId, InstanceId};
 use std::collections::HashMap;
 use std::ptr::NonNull;
@@ -31,6 +32,8 @@ pub struct Functions {
     /// What notes the caller of an import, by importing instance and import.
     noted: HashMap<(VmCtxPtr, FuncIndex), NonNull<Noted>>,
     noted_arena: Arena<Noted>,
+    /// Of host functions and tags that no module of the store needs to have.
+    signatures: Vec<Signature>,
 }
 
 /// A function of a store.
@@ -54,6 +57,13 @@ pub enum FuncKind {
 }
 
 impl Functions {
+    /// Keeps a signature, with its number and its trampolines, as long as the store.
+    pub(crate) fn keep_signature(&mut self, signature: Signature) {
+        if self.signatures.iter().all(|kept| kept.number() != signature.number()) {
+            self.signatures.push(signature);
+        }
+    }
+
     /// What stands behind a function.
     #[inline]
     pub fn kind(&self, func: FuncId) -> &FuncKind {
