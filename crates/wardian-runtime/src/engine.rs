@@ -11,6 +11,7 @@ use crate::settings::{Checkpoints, EngineKind, Settings};
 use crate::{Error, ErrorKind, Result};
 use std::sync::{Arc, Mutex};
 use wardian_types::{FuncType, MemoryType};
+use wardian_vm::addr::CodeAddr;
 use wardian_vm::compiled::{Capture, OptLevel, Tunables};
 use wardian_vm::memory::{MEMORY_GUARD, MemoryPool};
 use wardian_vm::signals;
@@ -256,7 +257,7 @@ impl Engine {
     }
 
     /// Whether an address is in code that belongs to no function of a module, such as a trampoline.
-    pub fn is_glue(&self, pc: usize) -> bool {
+    pub fn is_glue(&self, pc: CodeAddr) -> bool {
         wardian_vm::is_entry_glue(pc)
             || self.0.signatures.contains(pc)
             || self.0.code.is_wrapper(pc)
@@ -264,7 +265,7 @@ impl Engine {
 
     /// Which registers compiled code around an address, which belongs to no function of a module, saves in its
     /// frame. What is no trampoline or wrapper is a stub of the runtime's: see [`wardian_vm::unwind`].
-    pub(crate) fn saved_by_glue(&self, pc: usize) -> Saved {
+    pub(crate) fn saved_by_glue(&self, pc: CodeAddr) -> Saved {
         let trampoline = self.0.signatures.saved_at(pc);
         trampoline.or_else(|| self.0.code.saved_by_wrapper(pc)).unwrap_or_default()
     }
@@ -276,9 +277,9 @@ impl Engine {
 
     /// The code by which compiled code calls host functions of a signature; zero where there is no
     /// compiled code.
-    pub(crate) fn host_code(&self, ty: &FuncType, signature: &Signature) -> Result<usize> {
+    pub(crate) fn host_code(&self, ty: &FuncType, signature: &Signature) -> Result<CodeAddr> {
         match self.kind() {
-            EngineKind::Interpreted => Ok(0),
+            EngineKind::Interpreted => Ok(CodeAddr::NULL),
             EngineKind::Compiled => Ok(self.trampoline(signature)?.host),
             EngineKind::Tiered => {
                 Ok(wardian_vm::direct_host_stub(ty).unwrap_or_else(|| wardian_vm::host_entry(ty)))
@@ -288,12 +289,12 @@ impl Engine {
 
     /// The code by which compiled code calls interpreted functions of a signature, once it has their
     /// record.
-    pub(crate) fn interpreted_trampoline(&self, signature: &Signature) -> Result<usize> {
+    pub(crate) fn interpreted_trampoline(&self, signature: &Signature) -> Result<CodeAddr> {
         signature.interpreted(self.compiler()?)
     }
 
     /// The noting trampoline of a signature, made on first need.
-    pub(crate) fn noting(&self, signature: &Signature) -> Result<usize> {
+    pub(crate) fn noting(&self, signature: &Signature) -> Result<CodeAddr> {
         signature.noting(self.compiler()?)
     }
 

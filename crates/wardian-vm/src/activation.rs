@@ -13,6 +13,7 @@
 mod fresh;
 mod suspended;
 
+use crate::addr::{CodeAddr, VmCtxPtr};
 use crate::arch;
 pub use crate::arch::status;
 pub use crate::layout::{Activation, INTERPRETED};
@@ -51,10 +52,10 @@ pub enum Outcome {
 #[inline(always)]
 pub unsafe fn enter(
     store: *mut StoreCtx,
-    ctx: usize,
-    code: usize,
+    ctx: VmCtxPtr,
+    code: CodeAddr,
     args: *mut u64,
-    trampoline: usize,
+    trampoline: CodeAddr,
 ) -> Outcome {
     // SAFETY: by the promise above the store is ours for the whole call. `outer_sp` is where its guest called
     // the host, so that everything below is free; a fresh store begins at the top.
@@ -79,7 +80,7 @@ pub unsafe fn enter(
 /// # Safety
 ///
 /// As for [`enter`]; the store's `interpret` is set, and knows what to do.
-pub unsafe fn enter_interpreted(store: *mut StoreCtx, ctx: usize, args: *mut u64) -> Outcome {
+pub unsafe fn enter_interpreted(store: *mut StoreCtx, ctx: VmCtxPtr, args: *mut u64) -> Outcome {
     // SAFETY: as in `enter`.
     unsafe {
         let outer_sp = (*store).wasm_sp;
@@ -109,7 +110,7 @@ unsafe fn entry_sp(store: *const StoreCtx, outer_sp: usize) -> usize {
 /// What stays the same when an entry is left and resumed.
 #[derive(Clone, Copy, Debug)]
 struct Root {
-    ctx: usize,
+    ctx: VmCtxPtr,
     serial: u64,
 }
 
@@ -199,7 +200,7 @@ pub unsafe fn is_open(store: *const StoreCtx, serial: u64) -> bool {
 /// # Safety
 ///
 /// The activation is the store's latest or null, and the list is not changed while this is used.
-pub unsafe fn contexts(activation: *const Activation) -> impl Iterator<Item = usize> + Clone {
+pub unsafe fn contexts(activation: *const Activation) -> impl Iterator<Item = VmCtxPtr> + Clone {
     // SAFETY: activations on the list are alive.
     let first = unsafe { activation.as_ref() };
     // SAFETY: as above.
@@ -277,7 +278,7 @@ unsafe fn run(
         (*store).thread.store(thread, Ordering::Relaxed);
         // Likewise for a thread that closes the instance.
         if outer.is_null() {
-            (*store).root.store(root.ctx, Ordering::Relaxed);
+            (*store).root.store(root.ctx.as_usize(), Ordering::Relaxed);
         } else {
             count_nested(root.ctx, 1);
         }
@@ -365,9 +366,9 @@ unsafe fn interpret(store: *mut StoreCtx, activation: &Activation, why: u64) -> 
 ///
 /// It is a context, and only the thread that has its store does this.
 #[cold]
-unsafe fn count_nested(ctx: usize, more: i64) {
+unsafe fn count_nested(ctx: VmCtxPtr, more: i64) {
     // SAFETY: every context has the counter at this offset, and nobody else writes it.
-    let nested = unsafe { &*((ctx + instance::NESTED as usize) as *const AtomicU64) };
+    let nested = unsafe { &*ctx.word::<AtomicU64>(instance::NESTED as usize) };
     nested.store(nested.load(Ordering::Relaxed).wrapping_add_signed(more), Ordering::Relaxed);
 }
 

@@ -14,9 +14,11 @@
 //! One range for all code makes "is this address guest code?" two comparisons, which a signal
 //! handler may do.
 
+use crate::addr::CodeAddr;
 use crate::system;
 use crate::torture::{self, Point};
 use std::io;
+use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -33,7 +35,8 @@ static END: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether an address lies where compiled code is. Safe to ask in a signal handler.
 #[inline]
-pub fn contains(address: usize) -> bool {
+pub fn contains(address: CodeAddr) -> bool {
+    let address = address.as_usize();
     // A thread that sees the end sees the beginning.
     address < END.load(Ordering::Acquire) && address >= BASE.load(Ordering::Relaxed)
 }
@@ -155,7 +158,7 @@ pub struct CodeMemory {
     pages: usize,
     size: usize,
     /// The code in them.
-    start: usize,
+    start: CodeAddr,
     len: usize,
 }
 
@@ -176,7 +179,7 @@ impl CodeMemory {
         let pages = pages.ok_or_else(|| {
             io::Error::new(io::ErrorKind::OutOfMemory, "no room left for compiled code")
         })?;
-        let start = pages + next_offset(size - text.len());
+        let start = CodeAddr::from_usize(pages + next_offset(size - text.len()));
         let memory = CodeMemory { pages, size, start, len: text.len() };
         let at = pages as *mut u8;
         torture::check(Point::Protect)?;
@@ -184,7 +187,7 @@ impl CodeMemory {
         // is writable before it is executable, never both.
         unsafe {
             system::make_writable(at, size)?;
-            ptr::copy_nonoverlapping(text.as_ptr(), start as *mut u8, text.len());
+            ptr::copy_nonoverlapping(text.as_ptr(), start.as_usize() as *mut u8, text.len());
             torture::check(Point::Protect)?;
             system::make_executable(at, size)?;
         }
@@ -192,18 +195,24 @@ impl CodeMemory {
         Ok(memory)
     }
 
+    /// Where it lies.
+    pub fn range(&self) -> Range<CodeAddr> {
+        self.start..self.start.add(self.len)
+    }
+
     /// Address of the first byte.
-    pub fn start(&self) -> usize {
+    pub fn start(&self) -> CodeAddr {
         self.start
     }
 
     /// The part of the code between two addresses that is here.
-    pub fn bytes(&self, range: std::ops::Range<usize>) -> &[u8] {
-        let end = self.start + self.len;
-        let (start, end) = (range.start.clamp(self.start, end), range.end.clamp(self.start, end));
+    pub fn bytes(&self, range: Range<CodeAddr>) -> &[u8] {
+        let Range { start, end } = self.range();
+        let (start, end) = (range.start.clamp(start, end), range.end.clamp(start, end));
+        let bytes = end.max(start).bytes_from(start);
         // SAFETY: inside what was published, which is readable and never changes as long as `self`
         // lives.
-        unsafe { std::slice::from_raw_parts(start as *const u8, end.saturating_sub(start)) }
+        unsafe { std::slice::from_raw_parts(start.as_usize() as *const u8, bytes) }
     }
 
     /// Bytes of code.

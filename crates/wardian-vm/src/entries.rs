@@ -4,6 +4,7 @@
 //! for a position in the instance's table of interpreted functions: so the code for a position serves all
 //! instances of all modules, and a process has it once, made in pieces when it is needed.
 
+use crate::addr::CodeAddr;
 use crate::arch;
 use crate::code_memory::CodeMemory;
 use std::io;
@@ -22,7 +23,7 @@ const ALIGNMENT: usize = 64;
 
 /// Code for [`arch::ENTRIES`] positions, which may share a mapping with others.
 struct Piece {
-    start: usize,
+    start: CodeAddr,
     len: usize,
     /// Keeps it mapped.
     _code: Arc<CodeMemory>,
@@ -39,7 +40,7 @@ pub fn make_interpreted_entry(
     defined: DefinedFuncIndex,
     noted: bool,
     in_memory: bool,
-) -> io::Result<usize> {
+) -> io::Result<CodeAddr> {
     if let Some(entry) = interpreted_entry(defined, noted, in_memory) {
         return Ok(entry);
     }
@@ -77,7 +78,7 @@ fn make_pieces(pieces: &[usize], noted: bool, in_memory: bool) -> io::Result<()>
     for (piece, range) in pieces.iter().zip(ranges) {
         let slot = MADE[kind(noted, in_memory)].get(*piece);
         let slot = slot.ok_or_else(|| io::Error::other("no module has so many functions"))?;
-        let start = code.start() + range.start;
+        let start = code.start().add(range.start);
         // If another thread was faster, its piece stays.
         let _ = slot.set(Piece { start, len: range.len(), _code: code.clone() });
     }
@@ -86,17 +87,21 @@ fn make_pieces(pieces: &[usize], noted: bool, in_memory: bool) -> io::Result<()>
 
 /// The same code, if it was made before.
 #[inline]
-pub fn interpreted_entry(defined: DefinedFuncIndex, noted: bool, in_memory: bool) -> Option<usize> {
+pub fn interpreted_entry(
+    defined: DefinedFuncIndex,
+    noted: bool,
+    in_memory: bool,
+) -> Option<CodeAddr> {
     let (piece, index) = place(defined);
     let made = MADE[kind(noted, in_memory)].get(piece)?.get()?;
-    Some(made.start + arch::entry_offset(index))
+    Some(made.start.add(arch::entry_offset(index)))
 }
 
 /// Whether an address is in code by which compiled code reaches a callee that is interpreted, or that has yet
 /// to be prepared. Such code is no function of a module.
-pub fn is_entry_glue(pc: usize) -> bool {
+pub fn is_entry_glue(pc: CodeAddr) -> bool {
     let made = || MADE.iter().flatten().filter_map(OnceLock::get);
-    arch::is_preparing(pc) || made().any(|piece| pc.wrapping_sub(piece.start) < piece.len)
+    arch::is_preparing(pc) || made().any(|piece| pc.bytes_from(piece.start) < piece.len)
 }
 
 fn kind(noted: bool, in_memory: bool) -> usize {

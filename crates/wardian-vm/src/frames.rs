@@ -30,6 +30,7 @@
 //! before it leaves the embedder's stack, and resets it right after it has returned there: so it shows
 //! exactly whether the innermost entry is open, where the list alone is early or late.
 
+use crate::addr::CodeAddr;
 use crate::arch::{self, Registers, ReturnAddress};
 use crate::code_memory;
 use crate::interpreted::{Boundary, Function, flag, frame};
@@ -59,13 +60,13 @@ pub struct Frames<'a> {
 /// A frame: its program counter, where its caller is found, and where its slots are if it is interpreted.
 #[derive(Clone, Copy, Debug)]
 struct Position {
-    pc: usize,
+    pc: CodeAddr,
     caller: Caller,
     slots: Option<usize>,
 }
 
 impl Position {
-    fn compiled(pc: usize, caller: Caller) -> Position {
+    fn compiled(pc: CodeAddr, caller: Caller) -> Position {
         Position { pc, caller, slots: None }
     }
 }
@@ -80,7 +81,7 @@ enum Caller {
     /// still its caller's.
     Slot { slot: usize, fp: usize },
     /// The same, but the return address is known.
-    Return { address: usize, fp: usize },
+    Return { address: CodeAddr, fp: usize },
 }
 
 /// The number; how it was made is hidden from the compiler, which would replace it by an equal one.
@@ -96,7 +97,7 @@ fn forget_origin(mut number: usize) -> usize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A frame, as an address inside the instruction that it is at: the call, or what faulted.
-    Frame(usize),
+    Frame(CodeAddr),
     /// An entry ends here: what follows called it through a host function.
     Host,
 }
@@ -127,16 +128,17 @@ impl<'a> Frames<'a> {
     /// `Interrupted`, and no other began since.
     pub unsafe fn at_trap(
         store: &'a StoreCtx,
-        function_start: impl FnOnce(usize) -> Option<usize>,
+        function_start: impl FnOnce(CodeAddr) -> Option<CodeAddr>,
     ) -> Frames<'a> {
         let (pc, fp) = (store.trap_pc, store.trap_fp);
         let mut frames = Frames::after(store);
-        if pc == 0 {
+        if pc.is_null() {
             frames.current = frames.interpreted(store.ended_fp, true);
             return frames;
         }
-        let known = function_start(pc)
-            .and_then(|start| arch::return_address(pc - start, store.trap_sp, store.trap_link));
+        let known = function_start(pc).and_then(|start| {
+            arch::return_address(pc.bytes_from(start), store.trap_sp, store.trap_link)
+        });
         let caller = match known {
             Some(ReturnAddress::At(slot)) => Caller::Slot { slot, fp },
             // That of the outermost frame, a trampoline's, is ours.
@@ -280,6 +282,7 @@ impl<'a> Frames<'a> {
                 // SAFETY: a frame that is not moved has a function, which outlives it.
                 let begins = || unsafe { (*(function as *const Function)).entry as usize == ip };
                 let pc = if exact || begins() { ip } else { ip - 1 };
+                let pc = CodeAddr::from_usize(pc);
                 return Some(Position { pc, caller, slots: Some(fp) });
             }
             match caller {
@@ -319,14 +322,14 @@ impl<'a> Frames<'a> {
         }
         // SAFETY: two words on the accessible part of the wasm stack, where by the promise of the
         // constructors frames lie. Whatever they hold, only addresses on the stack are followed.
-        let (next, pc) = unsafe { (*(fp as *const usize), *((fp + 8) as *const usize)) };
+        let (next, pc) = unsafe { (*(fp as *const usize), *((fp + 8) as *const CodeAddr)) };
         // The record that says zero, or leads to an interpreted frame, is the entry trampoline's: its
         // return address is ours.
         if next >= self.store.stack_top {
             return self.interpreted(next, false);
         }
         let caller = Caller::Record(next);
-        (next != 0 && next > fp).then_some(Position::compiled(pc.wrapping_sub(1), caller))
+        (next != 0 && next > fp).then_some(Position::compiled(pc.before(), caller))
     }
 }
 
@@ -337,7 +340,7 @@ impl Frames<'_> {
     /// A stack that has overflowed has tens of thousands of frames, mostly of one size. Where a frame ends
     /// is guessed to be as far as the last time, so that the processor does not wait for each load before
     /// it begins with the next one.
-    pub fn skip_in(&mut self, code: &Range<usize>) -> usize {
+    pub fn skip_in(&mut self, code: &Range<CodeAddr>) -> usize {
         let Some(Position { mut pc, caller: Caller::Record(mut fp), slots: None }) = self.current
         else {
             return 0;
@@ -345,7 +348,8 @@ impl Frames<'_> {
         let (mut skipped, mut size) = (0, 0);
         while code.contains(&pc) && self.on_stack(fp) {
             // SAFETY: as in `record`.
-            let (next, address) = unsafe { (*(fp as *const usize), *((fp + 8) as *const usize)) };
+            let (next, address) =
+                unsafe { (*(fp as *const usize), *((fp + 8) as *const CodeAddr)) };
             // The end of a chain is for `record`.
             if next <= fp || next >= self.store.stack_top {
                 break;
@@ -356,7 +360,7 @@ impl Frames<'_> {
             } else {
                 (size, fp) = (next - fp, next);
             }
-            pc = address.wrapping_sub(1);
+            pc = address.before();
             skipped += 1;
         }
         self.current = Some(Position::compiled(pc, Caller::Record(fp)));
@@ -419,12 +423,12 @@ impl Frames<'_> {
             Caller::Record(fp) => self.record(fp),
             Caller::Slot { slot, fp } if self.on_stack(slot) => {
                 // SAFETY: the slot is on the wasm stack.
-                let pc = unsafe { *(slot as *const usize) };
-                Some(Position::compiled(pc.wrapping_sub(1), Caller::Record(fp)))
+                let pc = unsafe { *(slot as *const CodeAddr) };
+                Some(Position::compiled(pc.before(), Caller::Record(fp)))
             }
             Caller::Slot { .. } => None,
             Caller::Return { address, fp } => {
-                Some(Position::compiled(address.wrapping_sub(1), Caller::Record(fp)))
+                Some(Position::compiled(address.before(), Caller::Record(fp)))
             }
         }
     }

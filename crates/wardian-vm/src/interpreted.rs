@@ -27,6 +27,7 @@
 //! where the frame is resumed, written whenever other code may look at the frame or run: before calls, at
 //! loop headers, at traps. Nothing in a frame points to the embedder's stack.
 
+use crate::addr::{CodeAddr, VmCtxPtr};
 use crate::layout::StoreCtx;
 use std::sync::atomic::{AtomicI32, AtomicU64};
 use wardian_types::{DefinedFuncIndex, ValType};
@@ -149,9 +150,9 @@ pub struct PendingCall {
     /// The target word.
     pub target: u64,
     /// Context of the callee.
-    pub ctx: usize,
+    pub ctx: VmCtxPtr,
     /// Code of the callee, as compiled code would call it; zero where it is to be found in the instance.
-    pub code: usize,
+    pub code: CodeAddr,
     /// Position among the functions that the module defines, where the instance's own function is called.
     pub defined: u64,
     /// Arguments, and room for results.

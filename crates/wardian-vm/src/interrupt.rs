@@ -9,6 +9,7 @@
 #[path = "interrupt/tests.rs"]
 mod tests;
 
+use crate::addr::VmCtxPtr;
 use crate::contain::{discard, drop_contained};
 use crate::layout::{StoreCtx, instance};
 use crate::park::Waiter;
@@ -196,7 +197,7 @@ impl Interrupter {
     /// # Safety
     ///
     /// They are contexts of instances of the store.
-    pub unsafe fn any_entered(&self, contexts: &[usize]) -> bool {
+    pub unsafe fn any_entered(&self, contexts: &[VmCtxPtr]) -> bool {
         let _lock = self.lock();
         let store = self.store.load(Ordering::SeqCst);
         if store.is_null() {
@@ -207,11 +208,11 @@ impl Interrupter {
         // are atomic.
         let root = unsafe {
             let runs = (*store).thread.load(Ordering::SeqCst) != 0;
-            runs.then(|| (*store).root.load(Ordering::SeqCst))
+            runs.then(|| VmCtxPtr::from_usize((*store).root.load(Ordering::SeqCst)))
         };
         contexts.iter().any(|ctx| {
             // SAFETY: as above.
-            let nested = unsafe { &*((ctx + instance::NESTED as usize) as *const AtomicU64) };
+            let nested = unsafe { &*ctx.word::<AtomicU64>(instance::NESTED as usize) };
             root == Some(*ctx) || nested.load(Ordering::SeqCst) != 0
         })
     }

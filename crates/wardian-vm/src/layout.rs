@@ -29,6 +29,7 @@ mod activation;
 mod offsets;
 mod refused_access;
 
+use crate::addr::{CodeAddr, VmCtxPtr};
 pub use activation::{Activation, INTERPRETED};
 pub use offsets::{host_func, listened, memory, noted, table};
 pub use refused_access::{Refused, refused};
@@ -61,11 +62,11 @@ pub struct StoreCtx {
     pub args: usize,
     /// The instance whose code made the latest call through a table, or through an import that has
     /// a [`Noted`]; zero if the embedder made it.
-    pub indirect_caller: usize,
+    pub indirect_caller: VmCtxPtr,
     /// Non-zero when a host function or builtin ended the guest: see `exit`.
     pub exit: u64,
     /// Program counter of a trap caught by signal.
-    pub trap_pc: usize,
+    pub trap_pc: CodeAddr,
     /// Frame pointer at a trap caught by signal.
     pub trap_fp: usize,
     /// Address whose access faulted.
@@ -85,7 +86,7 @@ pub struct StoreCtx {
     /// Stack pointer at a trap caught by signal.
     pub trap_sp: usize,
     /// The link register then, where the processor has one.
-    pub trap_link: usize,
+    pub trap_link: CodeAddr,
     /// The innermost entry, a list through the embedder's stack.
     pub activation: *const Activation,
     /// The thread that runs a guest of this store now, for those who want to interrupt it.
@@ -162,7 +163,7 @@ pub struct Listened {
     pub store: *mut StoreCtx,
     /// The code that the wrapper calls: the function as it is without listeners, or, if it makes tail calls,
     /// a variant that notifies listeners at its end.
-    pub body: usize,
+    pub body: CodeAddr,
 }
 
 /// The context in a [`VmImport`] when the exporter wants to know who calls.
@@ -170,11 +171,11 @@ pub struct Listened {
 #[derive(Debug)]
 pub struct Noted {
     /// The importing instance.
-    pub caller: usize,
+    pub caller: VmCtxPtr,
     /// Code to call.
-    pub code: usize,
+    pub code: CodeAddr,
     /// Context to pass.
-    pub ctx: usize,
+    pub ctx: VmCtxPtr,
 }
 
 /// Bounds of a linear memory, as compiled code reads them.
@@ -208,9 +209,9 @@ wardian_types::index_types! {
 #[derive(Debug)]
 pub struct VmFunc {
     /// Code to call, in the Tail convention with `(context, params...)`.
-    pub code: usize,
+    pub code: CodeAddr,
     /// The context to pass: the instance of a guest function, the [`HostFunc`] of a host function.
-    pub ctx: usize,
+    pub ctx: VmCtxPtr,
     /// The engine's number for the signature.
     pub sig: TypeNumber,
     /// Which function of the store it is.
@@ -233,9 +234,9 @@ pub struct VmFunc {
 #[derive(Clone, Copy, Debug)]
 pub struct VmImport {
     /// Code to call.
-    pub code: usize,
+    pub code: CodeAddr,
     /// Context to pass.
-    pub ctx: usize,
+    pub ctx: VmCtxPtr,
     /// What interpreted code finds: see [`crate::interpreted::target`].
     pub target: u64,
 }
@@ -248,20 +249,20 @@ pub struct HostFunc {
     pub store: *mut StoreCtx,
     /// The instance that imports it; null when it is called through a table: then it is
     /// [`StoreCtx::indirect_caller`].
-    pub caller: usize,
+    pub caller: VmCtxPtr,
     /// Rust function to run on the embedder's stack: `extern "C" fn(*mut HostFunc, *mut u64) -> u64`,
     /// zero for success.
-    pub dispatch: usize,
+    pub dispatch: CodeAddr,
     /// Data of that function.
     pub data: usize,
     /// As [`instance::NESTED`].
     pub nested: AtomicU64,
     /// Address of the stub that switches stacks and calls `dispatch`.
-    pub stub: usize,
+    pub stub: CodeAddr,
     /// The Rust side's definition of the function.
     pub definition: usize,
     /// The trampoline of its signature, once somebody called it through [`crate::host_entry`].
-    pub trampoline: usize,
+    pub trampoline: CodeAddr,
 }
 
 /// A function that is interpreted, as compiled code calls it: what its trampoline gets as context.
@@ -272,7 +273,7 @@ pub struct InterpretedFunc {
     /// The store.
     pub store: *mut StoreCtx,
     /// The instance.
-    pub vmctx: usize,
+    pub vmctx: VmCtxPtr,
     /// Its position among the functions that the module defines.
     pub defined: u64,
     /// Whether the caller is noted in [`StoreCtx::indirect_caller`]; otherwise it is the instance.
@@ -282,9 +283,9 @@ pub struct InterpretedFunc {
     /// See above.
     pub result_slots: u32,
     /// Address of the stub that leaves to the interpreter.
-    pub stub: usize,
+    pub stub: CodeAddr,
     /// The trampoline of its signature, for host functions.
-    pub trampoline: usize,
+    pub trampoline: CodeAddr,
 }
 
 /// Prepares the guest of the innermost entry, which has thrown an exception, to be resumed at its handler. Returns

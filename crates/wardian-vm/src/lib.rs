@@ -4,6 +4,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`layout`] | where compiled code finds things |
+//! | [`addr`] | addresses as types of their own |
 //! | [`activation`] | entering guest code and leaving it |
 //! | [`frames`] | walking a guest's frames |
 //! | [`unwind`] | unwinding a guest to where an exception is caught |
@@ -23,6 +24,7 @@
 #![allow(unsafe_code, reason = "this crate is one of the places where unsafe code lives")]
 
 pub mod activation;
+pub mod addr;
 mod arch;
 mod callee_saved;
 pub mod code_memory;
@@ -41,7 +43,6 @@ mod mapping;
 pub mod memory;
 pub mod object;
 pub mod park;
-pub mod pointer;
 pub mod probe;
 pub mod samples;
 pub mod segment;
@@ -60,15 +61,17 @@ pub use entries::{
 pub use system::{WakeFd, map_executable, private_file, signals};
 pub use zeroed::Zeroed;
 
+use addr::CodeAddr;
+
 /// Address of the code by which a guest calls a host function: goes into every
 /// [`layout::HostFunc`].
-pub fn host_stub() -> usize {
+pub fn host_stub() -> CodeAddr {
     arch::host_stub()
 }
 
 /// Address of code by which a guest calls host functions of this signature, which may have no trampoline
 /// yet.
-pub fn host_entry(ty: &wardian_types::FuncType) -> usize {
+pub fn host_entry(ty: &wardian_types::FuncType) -> CodeAddr {
     arch::host_entry(returns_in_memory(ty))
 }
 
@@ -87,13 +90,13 @@ pub fn returns_in_memory(ty: &wardian_types::FuncType) -> bool {
 }
 
 /// Address of the code by which a guest calls functions of this signature in closed instances.
-pub fn closed_stub(ty: &wardian_types::FuncType) -> usize {
+pub fn closed_stub(ty: &wardian_types::FuncType) -> CodeAddr {
     arch::closed_stub(returns_in_memory(ty))
 }
 
 /// Address of code by which a guest calls host functions of this signature without a trampoline, if
 /// there is such code on this machine.
-pub fn direct_host_stub(ty: &wardian_types::FuncType) -> Option<usize> {
+pub fn direct_host_stub(ty: &wardian_types::FuncType) -> Option<CodeAddr> {
     use wardian_types::ValType;
     let is_integer = |t: &ValType| matches!(t, ValType::I32 | ValType::I64 | ValType::Ref(_));
     let fits = ty.params().iter().all(is_integer)
@@ -103,7 +106,8 @@ pub fn direct_host_stub(ty: &wardian_types::FuncType) -> Option<usize> {
 }
 
 /// Addresses of the code by which a guest calls each builtin, for [`layout::instance::BUILTINS`].
-pub fn builtin_stubs() -> &'static [usize; layout::Builtin::COUNT] {
-    static STUBS: std::sync::OnceLock<[usize; layout::Builtin::COUNT]> = std::sync::OnceLock::new();
+pub fn builtin_stubs() -> &'static [CodeAddr; layout::Builtin::COUNT] {
+    static STUBS: std::sync::OnceLock<[CodeAddr; layout::Builtin::COUNT]> =
+        std::sync::OnceLock::new();
     STUBS.get_or_init(arch::builtin_stubs)
 }

@@ -213,7 +213,7 @@ impl SampleRing {
                 return;
             }
             let word = match step {
-                Step::Frame(pc) => pc as u64,
+                Step::Frame(pc) => pc.as_usize() as u64,
                 Step::Host => HOST,
             };
             self.word(start + length).store(word, Ordering::Relaxed);
@@ -322,6 +322,7 @@ pub unsafe fn attach(store: *mut StoreCtx, ring: &Arc<SampleRing>) {
 #[cfg(test)]
 mod tests {
     use super::{Drained, SampleRing, next_sample};
+    use crate::addr::CodeAddr;
     use crate::frames::Step;
 
     fn read(drained: &Drained) -> Vec<(Vec<u64>, bool)> {
@@ -332,7 +333,7 @@ mod tests {
     }
 
     fn frames(of: std::ops::Range<usize>) -> impl Iterator<Item = Step> {
-        of.map(Step::Frame)
+        of.map(|pc| Step::Frame(CodeAddr::from_usize(pc)))
     }
 
     #[test]

@@ -13,11 +13,12 @@
 //!
 //! The code that runs the entry calls these from one loop, so they never nest, however deeply the frames do.
 
+use crate::addr::{CodeAddr, VmCtxPtr};
 use crate::arch;
 use crate::layout::StoreCtx;
 
 /// Address of the stub for [`crate::layout::InterpretedFunc::stub`].
-pub fn interpreted_stub() -> usize {
+pub fn interpreted_stub() -> CodeAddr {
     arch::interpreted_stub()
 }
 
@@ -34,10 +35,10 @@ pub const LINK: usize = 16;
 /// `sp`, which is a multiple of 16; the rest fits as for [`crate::activation::enter`].
 pub unsafe fn enter(
     store: *mut StoreCtx,
-    ctx: usize,
-    code: usize,
+    ctx: VmCtxPtr,
+    code: CodeAddr,
     args: *mut u64,
-    trampoline: usize,
+    trampoline: CodeAddr,
     sp: usize,
 ) -> u64 {
     // SAFETY: the caller's promise.

@@ -22,6 +22,7 @@
 
 pub use crate::callee_saved::{CALLEE_SAVED, Saved};
 
+use crate::addr::CodeAddr;
 use crate::arch;
 use crate::callee_saved::CalleeSaved;
 use crate::interpreted::{Boundary, Function, flag, frame};
@@ -35,7 +36,7 @@ pub enum Place {
     /// A compiled frame, of a function or of a trampoline.
     Compiled {
         /// The return address of the call that it waits in.
-        pc: usize,
+        pc: CodeAddr,
         /// Its frame pointer.
         fp: usize,
     },
@@ -117,7 +118,7 @@ impl Unwinding {
         match self.at {
             At::Compiled { record } => {
                 // SAFETY: a frame record on the wasm stack.
-                let [fp, pc] = unsafe { *(record as *const [usize; 2]) };
+                let (fp, pc) = unsafe { read_record(record) };
                 Some(Place::Compiled { pc, fp })
             }
             At::Interpreted { fp, .. } => Some(Place::Interpreted { fp }),
@@ -231,9 +232,9 @@ impl Unwinding {
         &mut self,
         store: *mut StoreCtx,
         size: u32,
-        pc: usize,
+        pc: CodeAddr,
         payload: u64,
-        saved: impl FnMut(usize) -> Saved,
+        saved: impl FnMut(CodeAddr) -> Saved,
     ) {
         let At::Compiled { record } = self.at else { return };
         // SAFETY: the caller's promise. There is room for the frame of a stub below the frame at hand: it has
@@ -254,7 +255,7 @@ impl Unwinding {
     /// # Safety
     ///
     /// As for [`Unwinding::begin`]; `saved` is right for all compiled code.
-    pub unsafe fn register(&mut self, at: usize, saved: impl FnMut(usize) -> Saved) -> usize {
+    pub unsafe fn register(&mut self, at: usize, saved: impl FnMut(CodeAddr) -> Saved) -> usize {
         // SAFETY: the caller's promise.
         unsafe { self.kept(saved) }.get(at).copied().unwrap_or_default()
     }
@@ -264,7 +265,7 @@ impl Unwinding {
     /// # Safety
     ///
     /// As for [`Unwinding::register`].
-    unsafe fn kept(&mut self, mut saved: impl FnMut(usize) -> Saved) -> CalleeSaved {
+    unsafe fn kept(&mut self, mut saved: impl FnMut(CodeAddr) -> Saved) -> CalleeSaved {
         // SAFETY: the caller's promise. Frames between the stub and the one at hand are compiled, and wait in
         // calls: an interpreted one would have been entered from, or left by, another stub.
         unsafe {
@@ -274,7 +275,7 @@ impl Unwinding {
             };
             let At::Compiled { record: end } = self.at else { return kept };
             while record != end {
-                let [fp, pc] = *(record as *const [usize; 2]);
+                let (fp, pc) = read_record(record);
                 saved(pc).restore(&mut kept, fp);
                 record = fp;
             }
@@ -288,16 +289,27 @@ impl Unwinding {
     /// # Safety
     ///
     /// As for [`Unwinding::land_compiled`]; `ip` is an instruction of the frame's function.
-    pub unsafe fn land_interpreted(&self, store: *mut StoreCtx, ip: usize) {
+    pub unsafe fn land_interpreted(&self, store: *mut StoreCtx, ip: CodeAddr) {
         let At::Interpreted { fp, sp } = self.at else { return };
         // SAFETY: the caller's promise.
         unsafe {
             let words = fp as *mut usize;
-            *words.offset(frame::IP) = ip;
+            *words.offset(frame::IP) = ip.as_usize();
             let function = *words.offset(frame::FUNCTION) as *const Function;
             (*store).interp_fp = fp;
             (*store).interp_sp = words.cast::<u64>().add((*function).frame_slots as usize) as usize;
             (*store).wasm_sp = sp | INTERPRETED;
         }
     }
+}
+
+/// The frame pointer and the return address in a frame record.
+///
+/// # Safety
+///
+/// It is one.
+unsafe fn read_record(record: usize) -> (usize, CodeAddr) {
+    // SAFETY: the caller's promise.
+    let [fp, pc] = unsafe { *(record as *const [usize; 2]) };
+    (fp, CodeAddr::from_usize(pc))
 }

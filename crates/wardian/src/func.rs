@@ -150,10 +150,9 @@ impl Func {
         results: &mut [Val],
     ) -> Result<()> {
         let store = store.as_context_mut();
-        let (ty, callable) = self.checked(&store.0.inner, params, results.len())?;
+        let callable = self.checked(&store.0.inner, params, results.len())?;
         let params = params.iter().cloned().map(Into::into);
-        let types = (ty.params(), ty.results());
-        Ok(store.0.call_values(callable, types, params, |at, value| results[at] = value.into())?)
+        Ok(store.0.call_values(callable, params, |at, value| results[at] = value.into())?)
     }
 
     /// [`Func::call`] with options.
@@ -215,26 +214,20 @@ impl Func {
         results: &mut [Val],
     ) -> Result<()> {
         let store = store.as_context_mut();
-        let (ty, callable) = self.checked(&store.0.inner, params, results.len())?;
+        let callable = self.checked(&store.0.inner, params, results.len())?;
         let mut call =
-            AsyncCall::of_values(store.0, callable, &ty, params.iter().cloned().map(Into::into))?
+            AsyncCall::of_values(store.0, callable, params.iter().cloned().map(Into::into))?
                 .under(&options.settings());
         std::future::poll_fn(|context| call.poll(context)).await?;
-        call.values(ty.results(), |at, value| results[at] = value.into());
+        call.values(|at, value| results[at] = value.into());
         Ok(())
     }
 
     /// The type, and what is needed for a call with these arguments, which are checked.
-    fn checked(
-        &self,
-        store: &StoreInner,
-        params: &[Val],
-        results: usize,
-    ) -> Result<(FuncType, Callable)> {
+    fn checked(&self, store: &StoreInner, params: &[Val], results: usize) -> Result<Callable> {
         check_store(store, self.store)?;
-        let ty = store.func_type(self.index).clone();
-        check_arguments(store, &ty, params, results)?;
-        Ok((ty, store.callable(self.index)?))
+        check_arguments(store, store.func_type(self.index), params, results)?;
+        Ok(store.callable(self.index)?)
     }
 
     /// The function with Rust types, checked once.

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use wardian_runtime::stack::backtrace;
 use wardian_runtime::store::samples::SamplePlace;
+use wardian_vm::addr::CodeAddr;
 use wardian_vm::interrupt::Interrupter;
 use wardian_vm::samples::chain::Chain as RawChain;
 use wardian_vm::samples::{HOST, RawSample, SampleRing, next_sample};
@@ -467,7 +468,7 @@ impl<'a> Sample<'a> {
 
     /// The frame at a program counter, after that of a function whose body the compiler has put there.
     fn resolve_one(&self, engine: &Engine, pc: ProgramCounter) -> [Option<SampledFrame>; 2] {
-        let address = usize::try_from(pc.0).unwrap_or(usize::MAX);
+        let address = usize::try_from(pc.0).map_or(CodeAddr::MAX, CodeAddr::from_usize);
         let frame = |module, func, offset| {
             SampledFrame::Guest(Frame::of(backtrace::Frame::new(module, func, offset)))
         };

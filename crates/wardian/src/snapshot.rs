@@ -15,7 +15,7 @@ impl<T: 'static> Store<T> {
     /// [`crate::CallOptions::with_snapshotter`]. Costs nothing as long as none is taken.
     #[doc(alias = "WithSnapshotter")]
     pub fn enable_snapshots(&mut self, on: bool) {
-        self.as_context_mut().0.inner.snapshots = on;
+        self.as_context_mut().0.inner.allow_snapshots(on);
     }
 }
 

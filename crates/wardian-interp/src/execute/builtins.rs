@@ -5,14 +5,15 @@ use crate::op;
 use crate::operand::{Far, U16, U32};
 use std::sync::atomic::Ordering;
 use wardian_types::TrapCode;
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::interpreted::{exit, header};
 use wardian_vm::layout::{Builtin, Refused, VmMemory, refused};
 
-pub(super) type Fn1 = unsafe extern "C" fn(usize, u64) -> u64;
-pub(super) type Fn2 = unsafe extern "C" fn(usize, u64, u64) -> u64;
-type Fn3 = unsafe extern "C" fn(usize, u64, u64, u64) -> u64;
-type Fn4 = unsafe extern "C" fn(usize, u64, u64, u64, u64) -> u64;
-type Fn5 = unsafe extern "C" fn(usize, u64, u64, u64, u64, u64) -> u64;
+pub(super) type Fn1 = unsafe extern "C" fn(VmCtxPtr, u64) -> u64;
+pub(super) type Fn2 = unsafe extern "C" fn(VmCtxPtr, u64, u64) -> u64;
+type Fn3 = unsafe extern "C" fn(VmCtxPtr, u64, u64, u64) -> u64;
+type Fn4 = unsafe extern "C" fn(VmCtxPtr, u64, u64, u64, u64) -> u64;
+type Fn5 = unsafe extern "C" fn(VmCtxPtr, u64, u64, u64, u64, u64) -> u64;
 
 /// Bytes that are moved or filled without a look at the interrupt word.
 const SHORT: u64 = 64 << 10;
@@ -61,7 +62,7 @@ impl State {
     unsafe fn refuse_range(&self, start: u64, size: u64) -> u64 {
         // SAFETY: the store of the instance.
         unsafe {
-            let ctx = self.vmctx | refused::RANGE;
+            let ctx = self.vmctx.as_usize() | refused::RANGE;
             (*self.store()).refused = Refused { ctx, start, size, memory: 0 };
             self.trap(TrapCode::MemoryOutOfBounds)
         }

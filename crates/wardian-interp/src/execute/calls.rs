@@ -15,20 +15,20 @@ use crate::op;
 use crate::operand::{Far, U32};
 use std::sync::atomic::{AtomicU64, Ordering};
 use wardian_types::{TrapCode, TypeNumber};
+use wardian_vm::addr::{CodeAddr, VmCtxPtr};
 use wardian_vm::interpreted::{Function, PendingCall, Service, exit, flag, header, target};
 use wardian_vm::layout::{HostFunc, VmFunc, VmImport, VmTable, instance};
-use wardian_vm::pointer::to_function;
 
 type Dispatch = unsafe extern "C" fn(*mut HostFunc, *mut u64) -> u64;
-type Resolve = unsafe extern "C" fn(usize, u64) -> u64;
+type Resolve = unsafe extern "C" fn(VmCtxPtr, u64) -> u64;
 
 /// What is called.
 #[derive(Clone, Copy)]
 pub(super) struct Callee {
     /// The target word.
     pub(super) word: u64,
-    pub(super) ctx: usize,
-    pub(super) code: usize,
+    pub(super) ctx: VmCtxPtr,
+    pub(super) code: CodeAddr,
     pub(super) defined: u64,
     /// Whether the callee may want to know who calls.
     pub(super) notes: bool,
@@ -87,7 +87,7 @@ impl State {
             *fp.offset(header::FUNCTION) = function as u64;
             // For samples, until the frame writes it anew.
             *fp.offset(header::IP) = (*function).entry as u64;
-            *fp.offset(header::VMCTX) = self.vmctx as u64;
+            *fp.offset(header::VMCTX) = self.vmctx.as_usize() as u64;
             (*self.store()).interp_fp = fp as usize;
             self.fp = fp;
             self.ip = (*function).entry;
@@ -100,7 +100,7 @@ impl State {
     pub(super) unsafe fn enter_with(
         mut self,
         function: *const Function,
-        ctx: usize,
+        ctx: VmCtxPtr,
         fp: *mut u64,
         previous: usize,
     ) -> u64 {
@@ -154,8 +154,8 @@ impl State {
             let store = self.store();
             (*store).interp_fp = self.fp as usize;
             (*store).interp_sp = slots as usize + (callee.word & !target::KIND) as usize;
-            let host = callee.ctx as *mut HostFunc;
-            let dispatch: Dispatch = std::mem::transmute(to_function((*host).dispatch));
+            let host = callee.ctx.word::<HostFunc>(0);
+            let dispatch: Dispatch = std::mem::transmute((*host).dispatch.to_function());
             if dispatch(host, slots) != 0 || self.interrupted() {
                 return exit::ENDED;
             }
@@ -172,7 +172,13 @@ impl State {
                 0 => self.resolve(Service::Resolve, u64::from(defined)),
                 word => word,
             };
-            Callee { word, ctx: self.vmctx, code: 0, defined: u64::from(defined), notes: false }
+            Callee {
+                word,
+                ctx: self.vmctx,
+                code: CodeAddr::NULL,
+                defined: u64::from(defined),
+                notes: false,
+            }
         }
     }
 
@@ -255,7 +261,7 @@ impl State {
         // SAFETY: the frame's function has words for each of its calls that note.
         unsafe {
             let caller = *self.fp.offset(header::FUNCTION) as *const Function;
-            let entry = identity.wrapping_sub(self.vmctx) as u32;
+            let entry = identity.wrapping_sub(self.vmctx.as_usize()) as u32;
             let words = (*caller).targets.add(site.0 as usize * call_targets::WORDS);
             call_targets::note(&*words.cast(), entry);
         }

@@ -8,6 +8,7 @@ use crate::cast;
 use crate::op;
 use crate::operand::{Far, S, U16, U32};
 use wardian_types::{TrapCode, TypeNumber};
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::heap::{Displays, shape};
 use wardian_vm::interpreted::header;
 use wardian_vm::layout::{Builtin, StoreCtx, VmFunc, instance};
@@ -123,7 +124,7 @@ impl State {
 #[cold]
 #[inline(never)]
 unsafe fn whether(
-    vmctx: usize,
+    vmctx: VmCtxPtr,
     fp: *mut u64,
     ip: *const u16,
     top: *mut u64,
@@ -132,7 +133,7 @@ unsafe fn whether(
 ) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
-        let store = *((vmctx + instance::STORE as usize) as *const *mut StoreCtx);
+        let store = *vmctx.word::<*mut StoreCtx>(instance::STORE as usize);
         *fp.offset(header::IP) = ip as u64;
         (*store).interp_sp = top as usize;
         let address: *const () = *(*store).builtins.add(Builtin::RefTest as usize).cast();

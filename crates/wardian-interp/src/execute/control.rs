@@ -5,14 +5,15 @@ use crate::op::{self, Instruction};
 use crate::operand::{U16, U32};
 use std::sync::atomic::Ordering::Relaxed;
 use wardian_types::TrapCode;
+use wardian_vm::addr::{CodeAddr, VmCtxPtr};
 use wardian_vm::interpreted::{Function, Service, exit, header};
 use wardian_vm::layout::Builtin;
 
 /// Units of an entry in a table of branches.
 const BR: usize = <op::br as Instruction>::UNITS;
 
-type Hot = unsafe extern "C" fn(usize, usize, u64) -> u64;
-type OutOfFuel = unsafe extern "C" fn(usize) -> u64;
+type Hot = unsafe extern "C" fn(VmCtxPtr, usize, u64) -> u64;
+type OutOfFuel = unsafe extern "C" fn(VmCtxPtr) -> u64;
 
 impl State {
     /// Goes where an entry of the table says that follows.
@@ -140,7 +141,7 @@ macro_rules! hot {
         match service($s.vmctx, $s.fp as usize, u64::from($header)) {
             0 => $s.back_from_host(),
             code => {
-                (*store).call.code = code as usize;
+                (*store).call.code = CodeAddr::from_usize(code as usize);
                 exit::ENTER_LOOP
             }
         }

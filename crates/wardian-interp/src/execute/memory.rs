@@ -9,6 +9,7 @@ use crate::op;
 use crate::operand::U16;
 use std::sync::atomic::Ordering;
 use wardian_types::TrapCode;
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::interpreted::{Function, header};
 use wardian_vm::layout::{StoreCtx, VmMemory, instance, refused};
 
@@ -68,7 +69,7 @@ impl State {
         unsafe {
             let refused = &mut (*self.store()).refused;
             refused.start = address;
-            refused.ctx = self.vmctx | refused::ADDRESS;
+            refused.ctx = self.vmctx.as_usize() | refused::ADDRESS;
             self.trap(code)
         }
     }
@@ -105,7 +106,7 @@ unsafe extern "C" fn beyond(
     fp: *mut u64,
     base: *mut u8,
     len: usize,
-    vmctx: usize,
+    vmctx: VmCtxPtr,
     acc: u64,
     double: f64,
     single: f32,
@@ -126,11 +127,11 @@ unsafe extern "C" fn beyond(
             #[cfg(not(all(tail_dispatch, not(debug_assertions))))]
             place,
         };
-        let store = *((vmctx + instance::STORE as usize) as *const *mut StoreCtx);
+        let store = *vmctx.word::<*mut StoreCtx>(instance::STORE as usize);
         let frame = (*store).interp_fp as *const u64;
         let function = *frame.offset(header::FUNCTION) as *const Function;
         let offset = (*function).memory0;
-        (*store).refused.ctx = vmctx | refused::ADDRESS;
+        (*store).refused.ctx = vmctx.as_usize() | refused::ADDRESS;
         if offset == 0 {
             return s.trap(TrapCode::MemoryOutOfBounds);
         }

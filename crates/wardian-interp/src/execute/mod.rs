@@ -46,6 +46,7 @@ use crate::op::HEAD;
 use crate::op::Opcode;
 use crate::table::instructions;
 use state::{Handler, State};
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::interpreted::header;
 use wardian_vm::layout::StoreCtx;
 
@@ -138,7 +139,7 @@ pub unsafe extern "C" fn execute(store: *mut StoreCtx) -> u64 {
             fp,
             base: std::ptr::dangling_mut(),
             len: 0,
-            vmctx: *fp.offset(header::VMCTX) as usize,
+            vmctx: VmCtxPtr::from_usize(*fp.offset(header::VMCTX) as usize),
             acc: 0,
             double: 0.0,
             single: 0.0,

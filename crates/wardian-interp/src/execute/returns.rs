@@ -8,6 +8,7 @@
 use super::state::{State, handlers};
 use crate::op;
 use crate::operand::{Far, U32};
+use wardian_vm::addr::{CodeAddr, VmCtxPtr};
 use wardian_vm::interpreted::{exit, flag, header};
 
 impl State {
@@ -35,8 +36,9 @@ impl State {
                 // The results may overwrite the header, so the runtime finds what it said here.
                 *self.fp.offset(header::IP) = self.at as u64;
                 (*store).call.target = previous as u64;
-                (*store).call.ctx = *self.fp.offset(header::FUNCTION) as usize;
-                (*store).call.code = self.vmctx;
+                (*store).call.ctx = self.vmctx;
+                let function = *self.fp.offset(header::FUNCTION) as usize;
+                (*store).call.code = CodeAddr::from_usize(function);
                 (*store).call.slots = to as usize;
                 put(to);
                 return exit::RETURN;
@@ -44,7 +46,7 @@ impl State {
             put(to);
             self.fp = (previous & !flag::MASK) as *mut u64;
             self.ip = *self.fp.offset(header::IP) as *const u16;
-            self.vmctx = *self.fp.offset(header::VMCTX) as usize;
+            self.vmctx = VmCtxPtr::from_usize(*self.fp.offset(header::VMCTX) as usize);
             (*store).interp_fp = self.fp as usize;
             self.with_memory0().go()
         }

@@ -2,9 +2,9 @@
 
 use crate::operand::{Branch, D, D32, D64, DW, Far, I32, S, SW, W};
 use wardian_types::TrapCode;
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::interpreted::{Function, Service, exit, header};
 use wardian_vm::layout::{Builtin, StoreCtx, VmMemory, instance};
-use wardian_vm::pointer::to_function;
 
 /// The code of an instruction.
 ///
@@ -21,7 +21,7 @@ pub(super) type Code = unsafe extern "C" fn(
     fp: *mut u64,
     base: *mut u8,
     len: usize,
-    vmctx: usize,
+    vmctx: VmCtxPtr,
     acc: u64,
     double: f64,
     single: f32,
@@ -42,7 +42,7 @@ pub(super) struct State {
     pub(super) fp: *mut u64,
     pub(super) base: *mut u8,
     pub(super) len: usize,
-    pub(super) vmctx: usize,
+    pub(super) vmctx: VmCtxPtr,
     /// What the instruction before wrote to a slot, if that was no float.
     pub(super) acc: u64,
     /// If it was an `f64`.
@@ -65,7 +65,7 @@ macro_rules! handlers {
             fp: *mut u64,
             base: *mut u8,
             len: usize,
-            vmctx: usize,
+            vmctx: wardian_vm::addr::VmCtxPtr,
             acc: u64,
             double: f64,
             single: f32,
@@ -200,8 +200,8 @@ impl State {
     pub(super) unsafe fn go(self) -> u64 {
         // SAFETY: the next instruction is one of the frame's, and begins with its handler.
         unsafe {
-            let address = self.ip.cast::<usize>().read_unaligned();
-            let handler: Code = std::mem::transmute(to_function(address));
+            let address = self.ip.cast::<wardian_vm::addr::CodeAddr>().read_unaligned();
+            let handler: Code = std::mem::transmute(address.to_function());
             let State { ip, fp, base, len, vmctx, acc, double, single, .. } = self;
             handler(ip, fp, base, len, vmctx, acc, double, single)
         }
@@ -317,13 +317,13 @@ impl State {
     #[inline(always)]
     pub(super) unsafe fn store(&self) -> *mut StoreCtx {
         // SAFETY: an instance begins with its store.
-        unsafe { *((self.vmctx + instance::STORE as usize) as *const *mut StoreCtx) }
+        unsafe { *self.vmctx.word::<*mut StoreCtx>(instance::STORE as usize) }
     }
 
     /// A word of the instance.
     #[inline(always)]
     pub(super) unsafe fn instance<T: Copy>(&self, offset: u32) -> *mut T {
-        (self.vmctx + offset as usize) as *mut T
+        self.vmctx.word(offset as usize)
     }
 
     /// Goes on after the embedder's functions or the runtime's have run.
@@ -397,7 +397,7 @@ unsafe extern "C" fn trap(
     _fp: *mut u64,
     _base: *mut u8,
     code: usize,
-    vmctx: usize,
+    vmctx: VmCtxPtr,
     _acc: u64,
     _double: f64,
     _single: f32,
@@ -405,7 +405,7 @@ unsafe extern "C" fn trap(
 ) -> u64 {
     // SAFETY: the state of a frame, see `Handler`.
     unsafe {
-        let store = *((vmctx + instance::STORE as usize) as *const *mut StoreCtx);
+        let store = *vmctx.word::<*mut StoreCtx>(instance::STORE as usize);
         let fp = (*store).interp_fp as *mut u64;
         *fp.offset(header::IP) = at as u64;
         (*store).trap_code = code as u64;
@@ -420,7 +420,7 @@ unsafe extern "C" fn ended(
     fp: *mut u64,
     _base: *mut u8,
     _len: usize,
-    _vmctx: usize,
+    _vmctx: VmCtxPtr,
     _acc: u64,
     _double: f64,
     _single: f32,

@@ -4,6 +4,7 @@ use crate::ask::{positions, results, run};
 use crate::world::{End, World};
 use wardian_interp::Options;
 use wardian_types::{DefinedFuncIndex, TrapCode};
+use wardian_vm::addr::CodeAddr;
 
 /// A body, its arguments, its result.
 type Case = (&'static str, [u64; 2], u64);
@@ -288,7 +289,7 @@ fn countdowns_ask_the_runtime() {
         .countdown()
         .store(10, std::sync::atomic::Ordering::Relaxed);
     world.hot = 0x1234;
-    assert_eq!(world.call(0, "f", &[500]), End::EnterLoop(0x1234));
+    assert_eq!(world.call(0, "f", &[500]), End::EnterLoop(CodeAddr::from_usize(0x1234)));
     assert_eq!(world.location(), header);
     // Parameter, local, and the operand below the loop lie in their own slots.
     assert_eq!([world.frame_word(-1), world.frame_word(4), world.frame_word(5)], [500, 9, 5]);
@@ -297,7 +298,7 @@ fn countdowns_ask_the_runtime() {
         .translation(DefinedFuncIndex::FIRST)
         .countdown()
         .store(0, std::sync::atomic::Ordering::Relaxed);
-    assert_eq!(world.call(0, "f", &[500]), End::EnterLoop(0x1234));
+    assert_eq!(world.call(0, "f", &[500]), End::EnterLoop(CodeAddr::from_usize(0x1234)));
     assert_eq!(world.log.last().unwrap().1, [0]);
 }
 

@@ -11,6 +11,7 @@ use wardian_types::{
     CoreFeatures, DefinedFuncIndex, DefinedGlobalIndex, FuncIndex, GlobalIndex, MemoryIndex,
     TableIndex, TrapCode, TypeNumber,
 };
+use wardian_vm::addr::{CodeAddr, VmCtxPtr};
 use wardian_vm::heap::HeapWords;
 use wardian_vm::interpreted::{Boundary, SERVICES, Service, exit, flag, header, target};
 use wardian_vm::layout::{
@@ -28,7 +29,7 @@ pub enum End {
     /// The runtime is to call something: its target word, its arguments, whether in tail position.
     Call(u64, Vec<u64>, bool),
     /// The runtime answered this to a countdown below zero.
-    EnterLoop(usize),
+    EnterLoop(CodeAddr),
 }
 
 /// An instance of a module.
@@ -183,7 +184,9 @@ impl World {
             });
             let vm = match other {
                 // Resolved when it is called.
-                Some((ctx, defined)) => VmImport { code: defined.index(), ctx, target: 0 },
+                Some((ctx, defined)) => {
+                    VmImport { code: CodeAddr::from_usize(defined.index()), ctx, target: 0 }
+                }
                 None => {
                     let dispatch: HostFn = match import.name.as_str() {
                         "add" => host_add,
@@ -194,17 +197,17 @@ impl World {
                     let host = HostFunc {
                         store: &raw mut *self.store,
                         caller: instance.vmctx(),
-                        dispatch: dispatch as *const () as usize,
+                        dispatch: CodeAddr::of(dispatch as *const ()),
                         data: 0,
                         nested: 0.into(),
-                        stub: 0,
+                        stub: CodeAddr::NULL,
                         definition: 0,
-                        trampoline: 0,
+                        trampoline: CodeAddr::NULL,
                     };
                     self.hosts.push(Box::new(host));
-                    let ctx = &raw const **self.hosts.last().unwrap() as usize;
+                    let ctx = VmCtxPtr::of(&raw const **self.hosts.last().unwrap());
                     let target = target::HOST | (ty.buffer_slots() as u64) << 3;
-                    VmImport { code: 0, ctx, target }
+                    VmImport { code: CodeAddr::NULL, ctx, target }
                 }
             };
             let at = instance.layout.import(FuncIndex::from_u32(index));
@@ -233,7 +236,7 @@ impl World {
             *fp.offset(header::PREVIOUS) = &raw const *self.boundary as u64 | flag::BOUNDARY as u64;
             *fp.offset(header::IP) = (*function).entry as u64;
             *fp.offset(header::FUNCTION) = function as u64;
-            *fp.offset(header::VMCTX) = vmctx as u64;
+            *fp.offset(header::VMCTX) = vmctx.as_usize() as u64;
             self.store.interp_fp = fp as usize;
         }
         self.store.exit = 0;
@@ -255,7 +258,8 @@ impl World {
                 assert_eq!(call.slots, &raw const self.slots[self.start] as usize);
                 // SAFETY: the function of the frame.
                 let count = unsafe {
-                    (*(call.ctx as *const wardian_vm::interpreted::Function)).result_slots
+                    (*(call.code.as_usize() as *const wardian_vm::interpreted::Function))
+                        .result_slots
                 };
                 End::Returned(read(call.slots, count as usize))
             }
@@ -289,8 +293,8 @@ impl World {
 }
 
 impl Instance {
-    pub fn vmctx(&self) -> usize {
-        self.block.as_ptr() as usize
+    pub fn vmctx(&self) -> VmCtxPtr {
+        VmCtxPtr::of(self.block.as_ptr())
     }
 
     pub fn env(&self) -> Env<'_> {
@@ -373,14 +377,14 @@ impl Instance {
             let (ctx, target) = match info.defined_function(FuncIndex::from_u32(index)) {
                 Some(_) => (self.vmctx(), 0),
                 None => {
-                    let at = self.layout.import(FuncIndex::from_u32(index)) as usize + self.vmctx();
+                    let at = self.layout.import(FuncIndex::from_u32(index)) as usize;
                     // SAFETY: the import was written before.
-                    let import = unsafe { *(at as *const VmImport) };
+                    let import = unsafe { *self.vmctx().word::<VmImport>(at) };
                     (import.ctx, import.target)
                 }
             };
             let (sig, index) = (TypeNumber::from_u32(sig), FuncId::from_u32(index));
-            let (code, handle, entry, identity) = (0, 0, 0.into(), 0);
+            let (code, handle, entry, identity) = (CodeAddr::NULL, 0, 0.into(), 0);
             let func = VmFunc { code, ctx, sig, index, handle, target, entry, identity };
             self.funcs.push(Box::new(func));
         }
@@ -434,11 +438,11 @@ impl Instance {
 }
 
 /// The world of an instance, and which instance it is.
-unsafe fn world<'a>(vmctx: usize) -> (&'a mut World, usize) {
+unsafe fn world<'a>(vmctx: VmCtxPtr) -> (&'a mut World, usize) {
     // SAFETY: the instance begins with its store, whose owner is the world; the executor that calls
     // holds nothing of it.
     unsafe {
-        let store = *(vmctx as *const *mut StoreCtx);
+        let store = vmctx.store();
         let world = &mut *((*store).owner as *mut World);
         let which = world.instances.iter().position(|i| i.vmctx() == vmctx).expect("an instance");
         (world, which)
@@ -452,7 +456,7 @@ unsafe extern "C" fn unexpected(_: usize) -> u64 {
 macro_rules! builtins {
     ($($(#[$doc:meta])* $name:ident($world:ident, $which:ident $(, $arg:ident)*) $body:block)*) => { $(
         $(#[$doc])*
-        unsafe extern "C" fn $name(vmctx: usize $(, $arg: u64)*) -> u64 {
+        unsafe extern "C" fn $name(vmctx: VmCtxPtr $(, $arg: u64)*) -> u64 {
             // SAFETY: the executor gives its instance.
             let ($world, $which) = unsafe { world(vmctx) };
             $body
@@ -536,9 +540,9 @@ builtins! {
         }
         let at = world.instances[which].layout.import(FuncIndex::from_u32(index as u32));
         // SAFETY: the import was written when the instance was made.
-        let mut import = unsafe { *((world.instances[which].vmctx() + at as usize) as *const VmImport) };
+        let mut import = unsafe { *world.instances[which].vmctx().word::<VmImport>(at as usize) };
         let other = world.instances.iter_mut().find(|i| i.vmctx() == import.ctx).expect("a module");
-        import.target = other.function(DefinedFuncIndex::from_u32(import.code as u32)) as u64 | target::INTERPRETED;
+        import.target = other.function(DefinedFuncIndex::from_u32(import.code.as_usize() as u32)) as u64 | target::INTERPRETED;
         world.instances[which].set(at, import);
         import.target
     }

@@ -14,6 +14,7 @@ use crate::store::inner::StoreInner;
 use crate::store::instance::MemoryRef;
 use wardian_module::MemoryOperator;
 use wardian_types::MemoryIndex;
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::layout::{Refused, refused};
 
 /// Addresses from here on are not reported: the interpreter does not keep them.
@@ -25,7 +26,7 @@ impl StoreInner {
         // SAFETY: the context is valid, and no guest of the store runs at this moment.
         let Refused { ctx, start, size, memory } =
             unsafe { std::mem::take(&mut (*self.ctx()).refused) };
-        let instance = self.instance_at(ctx & !refused::MASK)?;
+        let instance = self.instance_at(VmCtxPtr::from_usize(ctx & !refused::MASK))?;
         let access = |address, size, memory| self.access(instance, memory, address, size);
         match (ctx & refused::MASK, frame.and_then(operator)) {
             (refused::RANGE, _) => access(start, size, MemoryIndex::from_u32(memory as u32)),

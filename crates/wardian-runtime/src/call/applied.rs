@@ -28,8 +28,8 @@ pub struct Applied {
 impl StoreInner {
     /// Puts the options of a call into force, until [`Self::withdraw`]. Calls nest.
     pub fn apply(&mut self, options: &CallSettings) -> Applied {
-        let snapshots = self.snapshots;
-        self.snapshots |= options.snapshots;
+        let snapshots = self.taken.allows_snapshots();
+        self.taken.allow_snapshots(snapshots || options.snapshots);
         let deadline = options.ends.map(|ends| {
             let outer = self.interrupter().deadline();
             // One that the store has passed already stays in force, with what it has stopped.
@@ -40,26 +40,26 @@ impl StoreInner {
         });
         if let Some(token) = &options.token {
             let call = token.link(self.interrupter());
-            self.call_tokens.push((token.clone(), call));
+            self.stopping.begin_call(token.clone(), call);
         }
         Applied { snapshots, deadline, token: options.token.is_some() }
     }
 
     /// Puts back what was in force before.
     pub fn withdraw(&mut self, applied: Applied) {
-        self.snapshots = applied.snapshots;
+        self.taken.allow_snapshots(applied.snapshots);
         if let Some(outer) = applied.deadline
             && self.interrupter().deadline() != outer
         {
             self.interrupter().set_deadline(outer);
         }
         if applied.token
-            && let Some((token, call)) = self.call_tokens.pop()
+            && let Some((token, call)) = self.stopping.end_call()
         {
             token.unlink(&call);
             self.interrupter().acknowledge(reason::CALL);
             // The reason may have been that of a call further out as well.
-            if self.call_tokens.iter().any(|(token, _)| token.reasons() & reason::CANCELLED != 0) {
+            if self.stopping.is_call_cancelled() {
                 self.interrupter().interrupt(reason::CALL);
             }
         }

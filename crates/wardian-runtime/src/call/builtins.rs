@@ -17,9 +17,10 @@ use wardian_types::{
     DataIndex, DefinedFuncIndex, ElemIndex, FuncIndex, MemoryIndex, TableIndex, TagIndex, TrapCode,
     TypeIndex,
 };
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::interpreted::SERVICES;
 use wardian_vm::interrupt::reason;
-use wardian_vm::layout::{Builtin, HostFunc, StoreCtx, instance};
+use wardian_vm::layout::{Builtin, HostFunc, StoreCtx};
 use wardian_vm::park;
 
 type Address = *const ();
@@ -88,19 +89,18 @@ const CHUNK: usize = 8 << 20;
 /// The same in elements of tables, of which each may be an expression to be evaluated.
 pub(crate) const ELEMENTS_CHUNK: usize = 1 << 16;
 
-/// Runs a builtin for the guest whose context is `vmctx`; an error or panic ends the guest.
+/// Runs a builtin for the guest whose context is `vm`; an error or panic ends the guest.
 ///
 /// # Safety
 ///
-/// `vmctx` is the context of an instance whose guest is calling.
+/// `vm` is the context of an instance whose guest is calling.
 #[inline]
-unsafe fn run(vmctx: usize, work: impl FnOnce(&mut StoreInner, InstanceId) -> Result<u64>) -> u64 {
+unsafe fn run(vm: VmCtxPtr, work: impl FnOnce(&mut StoreInner, InstanceId) -> Result<u64>) -> u64 {
     // SAFETY: contexts begin with the store's context, whose `owner` is a `StoreData<_>` derived
     // from the `&mut` that the call into the guest holds; its first field is `inner`.
     unsafe {
-        let ctx = *((vmctx + instance::STORE as usize) as *const *mut StoreCtx);
-        let position = *((vmctx + instance::OWNER as usize) as *const usize) as u32;
-        let position = InstanceId::from_u32(position);
+        let ctx = vm.store();
+        let position = InstanceId::from_u32(vm.owner() as u32);
         let inner = (*ctx).owner as *mut StoreInner;
         finish(ctx, inner, catch_unwind(AssertUnwindSafe(|| work(&mut *inner, position))))
     }
@@ -138,7 +138,7 @@ macro_rules! builtins {
     ($kind:ident: $($(#[$doc:meta])* fn $name:ident($store:ident, $instance:ident $(, $arg:ident $(: $index:ident)?)*) $body:block)*) => {
         $(
             $(#[$doc])*
-            unsafe extern "C" fn $name(vmctx: usize $(, $arg: u64)*) -> u64 {
+            unsafe extern "C" fn $name(vmctx: VmCtxPtr $(, $arg: u64)*) -> u64 {
                 let work = |$store: &mut StoreInner, $instance: InstanceId| -> Result<u64> {
                     builtins!(@first $kind $store &[$($arg),*]);
                     $( $( let $arg = $index::from_u32($arg as u32); )? )*
@@ -359,10 +359,10 @@ builtins! { safepoint:
 }
 
 /// Called with the record of a host function in place of an instance.
-unsafe extern "C" fn prepare_host(host: usize) -> u64 {
+unsafe extern "C" fn prepare_host(host: VmCtxPtr) -> u64 {
     let work = |store: &mut StoreInner, _: InstanceId| -> Result<u64> {
         // SAFETY: the stub passes the record of the host function that its guest calls.
-        unsafe { store.prepare_host(host as *mut HostFunc)? };
+        unsafe { store.prepare_host(host.word::<HostFunc>(0))? };
         Ok(0)
     };
     // SAFETY: such records begin with the store's context, as instances do.

@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use wardian_types::IndexVec;
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::contain::{discard, drop_contained};
 use wardian_vm::interrupt::{Interrupter, reason};
 
@@ -56,7 +57,7 @@ pub struct Shared {
 #[derive(Default)]
 struct Links {
     /// The contexts of the instances.
-    contexts: IndexVec<InstanceId, usize>,
+    contexts: IndexVec<InstanceId, VmCtxPtr>,
     /// For each instance those that may call it.
     callers: IndexVec<InstanceId, Vec<InstanceId>>,
 }
@@ -86,7 +87,12 @@ impl Shared {
     }
 
     /// Adds an instance; `may_call` are those that it may call, `may_be_called_by` the reverse.
-    pub fn link(&self, context: usize, may_call: &[InstanceId], may_be_called_by: Vec<InstanceId>) {
+    pub fn link(
+        &self,
+        context: VmCtxPtr,
+        may_call: &[InstanceId],
+        may_be_called_by: Vec<InstanceId>,
+    ) {
         let mut links = self.links.lock().unwrap_or_else(|e| e.into_inner());
         let index = links.contexts.push(context);
         links.callers.push(may_be_called_by);
@@ -101,7 +107,7 @@ impl Shared {
     }
 
     /// The contexts of an instance and of all that may call it, through others too.
-    pub(crate) fn reaching(&self, instance: InstanceId) -> Vec<usize> {
+    pub(crate) fn reaching(&self, instance: InstanceId) -> Vec<VmCtxPtr> {
         let links = self.links.lock().unwrap_or_else(|e| e.into_inner());
         let mut reached = vec![instance];
         let mut next = 0;

@@ -10,17 +10,18 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use wardian_types::DefinedFuncIndex;
 use wardian_vm::activation;
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::interrupt::reason;
 
 impl StoreInner {
     /// What the store shares with other threads, made on first need.
     pub fn shared(&mut self) -> Arc<Shared> {
-        if let Some(shared) = &self.shared {
+        if let Some(shared) = self.closings.shared() {
             return shared.clone();
         }
         let shared = Arc::new(Shared::new(self.interrupter().clone()));
-        self.shared = Some(shared.clone());
+        self.closings.share(shared.clone());
         for instance in 0..self.instances.len() as u32 {
             self.link_closing(InstanceId::from_u32(instance));
         }
@@ -29,7 +30,7 @@ impl StoreInner {
 
     /// Makes a new instance known to those who close instances, if there are any.
     pub(crate) fn link_closing(&mut self, instance: InstanceId) {
-        let Some(shared) = self.shared.clone() else { return };
+        let Some(shared) = self.closings.shared().cloned() else { return };
         let data = &self.instances[instance];
         let mut callees = BTreeSet::new();
         for import in &data.imports {
@@ -111,7 +112,7 @@ impl StoreInner {
         // one can reach it through imports. Otherwise they belong to an instance of the module that it can
         // reach. If it can reach none, a reference led there, perhaps to this instance.
         let reaching =
-            |of: InstanceId| self.shared.as_ref().map(|s| s.reaching(of)).unwrap_or_default();
+            |of: InstanceId| self.closings.shared().map(|s| s.reaching(of)).unwrap_or_default();
         let reaching_this = reaching(instance);
         let kin = self.instances.enumerated();
         let kin =
@@ -119,8 +120,9 @@ impl StoreInner {
         // Only needed if there are frames of the module, and long to find if it has many instances.
         let reaching_kin =
             LazyCell::new(|| kin.flat_map(|(i, _)| reaching(i)).collect::<HashSet<_>>());
-        let can_be_here =
-            |context: usize| reaching_this.contains(&context) || !reaching_kin.contains(&context);
+        let can_be_here = |context: VmCtxPtr| {
+            reaching_this.contains(&context) || !reaching_kin.contains(&context)
+        };
         let mut outer = entered.skip(1);
         // SAFETY: a host function runs, so its guest waits; nothing runs on its stack meanwhile.
         let mut frames = unsafe { Frames::at_host_call(&*self.ctx()) };
@@ -143,7 +145,7 @@ impl StoreInner {
             return;
         }
         data.closed = Some(code);
-        self.closed += 1;
+        self.closings.count_closed();
         let data = &self.instances[instance];
         for defined in 0..data.module.decoded.info().bodies.len() as u32 {
             // What nobody has called yet finds out when somebody does.
@@ -160,7 +162,7 @@ impl StoreInner {
         if data.closed.take().is_none() {
             return;
         }
-        self.closed -= 1;
+        self.closings.count_opened();
         let data = &self.instances[instance];
         for defined in 0..data.module.decoded.info().bodies.len() as u32 {
             if self.instances[instance].is_linked(DefinedFuncIndex::from_u32(defined)) {
@@ -175,7 +177,7 @@ impl StoreInner {
         if self.word() & (reason::DEFERRED | reason::CLOSED) == 0 {
             return;
         }
-        let Some(shared) = self.shared.clone() else {
+        let Some(shared) = self.closings.shared().cloned() else {
             // Checkpoints are taken where the guest is resumed.
             self.interrupter().acknowledge(reason::DEFERRED);
             return;

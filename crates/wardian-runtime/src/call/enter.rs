@@ -2,22 +2,21 @@
 
 use crate::call::exit::Next;
 use crate::checkpoint::Standing;
-use crate::error::UsageKind;
 use crate::ids::FuncId;
 use crate::listen::listener::AbortReason;
 use crate::store::inner::{Embedder, StoreData, StoreInner};
 use crate::store::owner::Owner;
 use crate::store::typed::List;
 use crate::value::Val;
-use crate::value::{ExternRef, Func};
 use crate::{Error, ErrorKind, Result};
 use std::any::TypeId;
 use std::mem::MaybeUninit;
 use std::panic::resume_unwind;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
-use wardian_types::{DeclaredType, HeapType, RefType, ValType};
+use wardian_types::FuncType;
 use wardian_vm::activation::{self, Outcome, Suspended};
+use wardian_vm::addr::{CodeAddr, VmCtxPtr};
 use wardian_vm::layout::{StoreCtx, VmFunc};
 
 /// A function of a store, ready to be called: what a typed handle keeps.
@@ -103,9 +102,20 @@ impl StoreInner {
             })?;
             let entry = self.engine().trampoline(&signature)?.entry;
             // SAFETY: records live as long as the store.
-            unsafe { vm.as_ref() }.entry.store(entry, Ordering::Relaxed);
+            unsafe { vm.as_ref() }.entry.store(entry.as_usize(), Ordering::Relaxed);
         }
         Ok(Callable { store: self.id(), vm })
+    }
+
+    /// The signature of a function of this store.
+    ///
+    /// # Panics
+    ///
+    /// It is of another store.
+    pub(crate) fn type_of(&self, callable: Callable) -> &FuncType {
+        assert_eq!(callable.store, self.id(), "a function of another store");
+        // SAFETY: records live as long as their store, which this is.
+        self.func_type(unsafe { callable.vm.as_ref() }.index)
     }
 }
 
@@ -120,7 +130,10 @@ unsafe fn enter(ctx: *mut StoreCtx, vm: *mut VmFunc, args: *mut u64) -> Outcome 
     unsafe {
         match (*vm).entry.load(Ordering::Relaxed) {
             0 => enter_interpreted(ctx, vm, args),
-            trampoline => activation::enter(ctx, (*vm).ctx, (*vm).code, args, trampoline),
+            trampoline => {
+                let trampoline = CodeAddr::from_usize(trampoline);
+                activation::enter(ctx, (*vm).ctx, (*vm).code, args, trampoline)
+            }
         }
     }
 }
@@ -161,7 +174,7 @@ impl<T: Embedder> StoreData<T> {
             let inner = &mut (*this).inner;
             assert_eq!(callable.store, inner.id(), "a function of another store");
             inner.ensure_stack()?;
-            inner.has_run = true;
+            inner.stack.note_run();
             let open = inner.listening.depth();
             if open != 0 && inner.is_idle() {
                 inner.abort_forgotten();
@@ -170,7 +183,7 @@ impl<T: Embedder> StoreData<T> {
             let ctx = inner.ctx();
             let owner = Owner::enter(this);
             // Nobody has called through a table yet.
-            (*ctx).indirect_caller = 0;
+            (*ctx).indirect_caller = VmCtxPtr::NULL;
             let outcome = enter(ctx, callable.vm.as_ptr(), args);
             drop(owner);
             if outcome == Outcome::Returned {
@@ -213,7 +226,7 @@ impl<T: Embedder> StoreData<T> {
                 match outcome {
                     Outcome::Returned => return Ok(()),
                     Outcome::Refused => {
-                        let next = (*this).inner.after_entry(outcome, 0);
+                        let next = (*this).inner.after_entry(outcome, VmCtxPtr::NULL);
                         let standing = Some(Standing::Left(guest));
                         match StoreData::with_checkpoints(this, next, standing) {
                             Next::Fail(error) => return (*this).inner.fail_call(error, open),
@@ -313,7 +326,7 @@ impl<T: Embedder> StoreData<T> {
         // Where the guest stands, once it has been resumed: then that is what is tried again.
         let mut standing: Option<Suspended> = None;
         // SAFETY: as in `invoke`.
-        let mut closed = unsafe { (*this).inner.closed };
+        let mut closed = unsafe { (*this).inner.closings.closed() };
         while outcome != Outcome::Returned {
             // SAFETY: as in `invoke`. A guest that is resumed stands where it ended, and nothing ran
             // on its stack since; or a snapshot of it was put back.
@@ -382,182 +395,24 @@ impl StoreInner {
 }
 
 impl<T: Embedder> StoreData<T> {
-    /// Calls a function with values whose types have been checked.
-    pub fn call_values(
-        &mut self,
-        callable: Callable,
-        types: (&[ValType], &[ValType]),
-        params: impl IntoIterator<Item = Val>,
-        results: impl FnMut(usize, Val),
-    ) -> Result<()> {
-        let (param_types, result_types) = types;
-        let slots = |types: &[ValType]| types.iter().map(|t| t.slots()).sum::<usize>();
-        self.inner.collect_if_due();
-        let mut buffer = vec![0u64; slots(param_types).max(slots(result_types))];
-        self.inner.write_values(params, &mut buffer)?;
-        // SAFETY: the buffer fits the signature, and `write_value` made references of this store.
-        unsafe { StoreData::invoke(self, callable, buffer.as_mut_ptr())? };
-        // SAFETY: the guest left values of these types there.
-        unsafe { self.inner.read_values(result_types, &buffer, results) };
-        Ok(())
-    }
-}
-
-impl StoreInner {
-    /// Checks that a value is one of a type.
+    /// Calls a function with values.
     ///
     /// # Errors
     ///
-    /// It is not; the error says what it is.
-    pub fn check_value(&self, value: &Val, ty: ValType) -> Result<(), String> {
-        let fits = match (value, ty) {
-            (Val::FuncRef(None), ValType::Ref(r)) => r.nullable && r.is_func(),
-            (Val::ExternRef(None), ValType::Ref(r)) => r.nullable && r.is_extern(),
-            (Val::AnyRef(None), ValType::Ref(r)) => r.nullable && r.is_any(),
-            (Val::ExnRef(None), ValType::Ref(r)) => r.nullable && r.is_exn(),
-            (
-                Val::FuncRef(Some(func)),
-                ValType::Ref(RefType { heap: HeapType::Concrete(of), .. }),
-            ) => {
-                // Of a function of another store the caller says so.
-                func.store != self.id() || self.is_of_type(func.index, of)
-            }
-            (Val::AnyRef(Some(any)), ValType::Ref(r)) => {
-                // As above.
-                r.is_any() && (any.store != self.id() || self.is_any_of(any, r.heap))
-            }
-            (value, ty) => match (value.ty(), ty) {
-                (ValType::Ref(found), ValType::Ref(wanted)) => found.heap == wanted.heap,
-                (found, wanted) => found == wanted,
-            },
-        };
-        if fits {
-            return Ok(());
-        }
-        Err(match value {
-            Val::FuncRef(None) | Val::ExternRef(None) | Val::AnyRef(None) | Val::ExnRef(None)
-                if ty.is_ref() =>
-            {
-                "null".into()
-            }
-            Val::FuncRef(Some(func)) if func.store == self.id() && ty.is_func_ref() => {
-                format!("function {}", self.func_type(func.index))
-            }
-            other => other.ty().to_string(),
-        })
-    }
-
-    /// Whether a function of the store is of a declared type.
-    pub(crate) fn is_of_type(&self, func: FuncId, of: DeclaredType) -> bool {
-        let DeclaredType::Engine(of) = of else { return false };
-        self.engine().signatures().is_subtype(self.vm_func(func).sig, of)
-    }
-
-    /// Writes a value as guests hold it.
-    pub fn write_value(&mut self, value: &Val, slots: &mut [u64]) -> Result<()> {
-        slots[0] = match value {
-            Val::I32(v) => u64::from(*v as u32),
-            Val::I64(v) => *v as u64,
-            Val::F32(bits) => u64::from(*bits),
-            Val::F64(bits) => *bits,
-            Val::V128(v) => {
-                slots[1] = (v >> 64) as u64;
-                *v as u64
-            }
-            Val::FuncRef(func) => self.func_to_reference(func.as_ref())?,
-            Val::ExternRef(value) => self.extern_to_handle(value.as_ref())?,
-            Val::AnyRef(None) | Val::ExnRef(None) => 0,
-            Val::AnyRef(Some(value)) => u64::from(self.reference_of(value)?),
-            Val::ExnRef(Some(exception)) => self.exception_to_handle(exception)?,
-        };
-        Ok(())
-    }
-
-    /// Writes values one after the other.
-    pub fn write_values(
+    /// They are not of the types of its parameters, or the call fails.
+    pub fn call_values(
         &mut self,
-        values: impl IntoIterator<Item = Val>,
-        slots: &mut [u64],
+        callable: Callable,
+        params: impl IntoIterator<Item = Val>,
+        results: impl FnMut(usize, Val),
     ) -> Result<()> {
-        let mut at = 0;
-        for value in values {
-            self.write_value(&value, &mut slots[at..])?;
-            at += value.ty().slots();
-        }
+        let ty = self.inner.type_of(callable).clone();
+        let mut buffer = self.inner.arguments(&ty, params)?;
+        // SAFETY: the buffer fits the signature, and holds values of its types.
+        unsafe { StoreData::invoke(self, callable, buffer.as_mut_ptr())? };
+        // SAFETY: the guest left values of these types there.
+        unsafe { self.inner.read_values(ty.results(), &buffer, results) };
         Ok(())
-    }
-
-    /// Reads values that lie one after the other.
-    ///
-    /// # Safety
-    ///
-    /// As for [`StoreInner::read_value`], for each.
-    pub unsafe fn read_values(
-        &self,
-        types: &[ValType],
-        slots: &[u64],
-        mut each: impl FnMut(usize, Val),
-    ) {
-        let mut at = 0;
-        for (index, ty) in types.iter().enumerate() {
-            // SAFETY: the caller's promise.
-            each(index, unsafe { self.read_value(*ty, &slots[at..]) });
-            at += ty.slots();
-        }
-    }
-
-    pub(crate) fn func_to_reference(&self, func: Option<&Func>) -> Result<u64> {
-        let Some(func) = func else { return Ok(0) };
-        if func.store != self.id() {
-            return Err(Error::usage(UsageKind::OtherStore, "a function of another store"));
-        }
-        Ok(self.reference_to(func.index))
-    }
-
-    pub(crate) fn extern_to_handle(&mut self, value: Option<&ExternRef>) -> Result<u64> {
-        value.map_or(Ok(0), |value| self.extern_to_word(value))
-    }
-
-    /// Reads a value as guests hold it.
-    ///
-    /// # Safety
-    ///
-    /// The slots hold a value of this type from a guest of this store, or from
-    /// [`Self::write_value`].
-    pub unsafe fn read_value(&self, ty: ValType, slots: &[u64]) -> Val {
-        match ty {
-            ValType::I32 => Val::I32(slots[0] as i32),
-            ValType::I64 => Val::I64(slots[0] as i64),
-            ValType::F32 => Val::F32(slots[0] as u32),
-            ValType::F64 => Val::F64(slots[0]),
-            ValType::V128 => Val::V128(u128::from(slots[1]) << 64 | u128::from(slots[0])),
-            ValType::Ref(r) if r.is_func() => {
-                // SAFETY: the caller's promise.
-                Val::FuncRef(unsafe { self.func_from_reference(slots[0]) })
-            }
-            ValType::Ref(r) if r.is_any() => Val::AnyRef(self.hold(slots[0])),
-            ValType::Ref(r) if r.is_exn() => Val::ExnRef(self.exception_of(slots[0])),
-            ValType::Ref(_) => Val::ExternRef(self.extern_of_word(slots[0])),
-        }
-    }
-
-    /// # Safety
-    ///
-    /// As for [`StoreInner::read_value`].
-    pub(crate) unsafe fn func_from_reference(&self, reference: u64) -> Option<Func> {
-        // SAFETY: the caller's promise.
-        let index = unsafe { self.func_of_reference(reference)? };
-        Some(Func { store: self.id(), index })
-    }
-
-    /// Frees the embedder's values that no guest holds any more, if there are many.
-    ///
-    /// Only to be called when every handle is in a table, in a global, or on the wasm stack.
-    #[inline]
-    pub(crate) fn collect_if_due(&mut self) {
-        if self.externrefs.is_full() || self.exceptions.is_full() {
-            self.collect_garbage(true);
-        }
     }
 }
 

@@ -23,7 +23,7 @@ impl StoreInner {
         sig: TypeNumber,
         origin: Option<(InstanceId, TagIndex)>,
     ) -> TagId {
-        self.tags.push(TagData { ty, sig, origin })
+        self.exceptions.add_tag(TagData { ty, sig, origin })
     }
 
     /// A tag of the host's.
@@ -41,12 +41,12 @@ impl StoreInner {
 
     /// The signature of a tag.
     pub fn tag_type(&self, tag: TagId) -> &FuncType {
-        &self.tags[tag].ty
+        &self.exceptions.tag(tag).ty
     }
 
     /// The number of a tag's signature.
     pub(crate) fn tag_signature(&self, tag: TagId) -> TypeNumber {
-        self.tags[tag].sig
+        self.exceptions.tag(tag).sig
     }
 
     /// Begins to throw a new exception with a tag of an instance.
@@ -68,7 +68,7 @@ impl StoreInner {
         if self.exceptions.get(handle).is_none() {
             return Err(TrapCode::NullExceptionReference.into());
         }
-        self.exceptions.fresh = None;
+        self.exceptions.share_fresh();
         self.begin_throw(handle);
         Ok(())
     }
@@ -90,17 +90,17 @@ impl StoreInner {
                     format!(
                         "the guest holds {} exceptions with {} KiB of values; the store's limits give no memory for more",
                         self.exceptions.live(),
-                        self.exceptions.words >> 7,
+                        self.exceptions.words() >> 7,
                     ),
                 ));
             }
-            if self.exceptions.words > MOST_WORDS || self.exceptions.live() > MOST {
+            if self.exceptions.words() > MOST_WORDS || self.exceptions.live() > MOST {
                 return Err(Error::limit(
                     LimitKind::Engine,
                     format!(
                         "the guest holds {} exceptions with {} KiB of values; {MOST} and {} KiB are the limit",
                         self.exceptions.live(),
-                        self.exceptions.words >> 7,
+                        self.exceptions.words() >> 7,
                         MOST_WORDS >> 7
                     ),
                 ));
@@ -141,7 +141,7 @@ impl StoreInner {
     /// What a guest holds as an exception.
     pub(crate) fn exception_of(&self, handle: u64) -> Option<Exception> {
         let (tag, slots) = self.exceptions.get(handle)?;
-        let types = self.tags[TagId::from_u32(tag)].ty.params();
+        let types = self.exceptions.tag(TagId::from_u32(tag)).ty.params();
         let mut values = Vec::with_capacity(types.len());
         // SAFETY: they are values of these types, of a guest or from `exception_to_handle`.
         unsafe { self.read_values(types, slots, |_, value| values.push(value)) };
@@ -155,7 +155,7 @@ impl StoreInner {
 
     /// The name that the module which defines a tag gives it: in its name section, else as an export.
     fn tag_name(&self, tag: TagId) -> Option<&str> {
-        let (instance, index) = self.tags[tag].origin?;
+        let (instance, index) = self.exceptions.tag(tag).origin?;
         let module = &self.instances[instance].module.decoded;
         let exported = || {
             let exports = &module.info().exports;
@@ -174,7 +174,7 @@ impl StoreInner {
                 "an exception with a tag of another store",
             ));
         }
-        let ty = self.tags[tag.index].ty.clone();
+        let ty = self.exceptions.tag(tag.index).ty.clone();
         let (wanted, found) = (ty.params().len(), exception.values().len());
         if wanted != found {
             return Err(Error::usage(

@@ -16,6 +16,7 @@ use crate::{Error, ErrorKind};
 use std::sync::atomic::Ordering;
 use wardian_types::TrapCode;
 use wardian_vm::activation::{Outcome, Suspended};
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::contain::drop_contained;
 use wardian_vm::frames::Frames;
 use wardian_vm::interrupt::reason;
@@ -65,8 +66,8 @@ pub(crate) unsafe fn must_end(ctx: *const StoreCtx) -> bool {
 impl StoreInner {
     /// What to do about an entry through the context `ctx`.
     #[cold]
-    pub(crate) fn after_entry(&mut self, outcome: Outcome, ctx: usize) -> Next {
-        self.deep = true;
+    pub(crate) fn after_entry(&mut self, outcome: Outcome, ctx: VmCtxPtr) -> Next {
+        self.stack.note_deep();
         self.run_deferred();
         if outcome == Outcome::Refused && self.is_idle() && self.word() & reason::CLOSED != 0 {
             // The call that it was meant for has ended meanwhile.
@@ -249,7 +250,7 @@ impl StoreInner {
     /// had been closed it was not asked whether one that was takes part in its call.
     pub(crate) fn stop_while_suspended(&mut self, closed: usize) -> Option<Error> {
         self.run_deferred();
-        if self.closed != closed {
+        if self.closings.closed() != closed {
             // The thread that closed it did not see it run.
             self.renew_closing();
         }
@@ -275,7 +276,7 @@ impl StoreInner {
         guest: &Suspended,
         closed: &mut usize,
     ) -> Option<Error> {
-        if self.closed == *closed {
+        if self.closings.closed() == *closed {
             return None;
         }
         let ctx = self.ctx();
@@ -286,7 +287,7 @@ impl StoreInner {
                 self.must_stop().then(|| self.stop_error())
             })
         };
-        *closed = self.closed;
+        *closed = self.closings.closed();
         error.inspect(|error| self.settle(error))
     }
 
@@ -306,7 +307,7 @@ impl StoreInner {
         let ctx = unsafe { &*self.ctx() };
         let (pc, address) = (ctx.trap_pc, ctx.trap_addr);
         let overflow = (ctx.guard_start..ctx.guard_end).contains(&address);
-        let code = if pc == 0 {
+        let code = if pc.is_null() {
             TrapCode::from_u8(ctx.trap_code as u8)
         } else if overflow {
             Some(TrapCode::StackOverflow)
@@ -322,7 +323,7 @@ impl StoreInner {
         let backtrace = self.trap_backtrace();
         let frame = backtrace.frames.first();
         let access = match code {
-            Some(TrapCode::MemoryOutOfBounds) if pc != 0 && address != 0 => {
+            Some(TrapCode::MemoryOutOfBounds) if !pc.is_null() && address != 0 => {
                 self.faulting_access(address, frame)
             }
             Some(code) if is_access(code) => self.noted_access(frame),

@@ -2,7 +2,7 @@
 
 use crate::call::exit::OUT_OF_FUEL;
 use crate::error::StopReason;
-use crate::store::inner::{Embedder, StoreData, StoreInner};
+use crate::store::inner::StoreInner;
 use crate::{Error, ErrorKind, Result};
 
 impl StoreInner {
@@ -37,7 +37,7 @@ impl StoreInner {
         while unsafe { (*self.ctx()).fuel } < 0 {
             // SAFETY: a guest runs, so `owner` is this store, and builtins hold nothing of it but
             // `inner`.
-            let more = unsafe { (self.refuel)((*self.ctx()).owner) };
+            let more = unsafe { self.asked.refuel((*self.ctx()).owner) };
             let Some(more) = more.filter(|more| *more > 0) else {
                 return Err(Error::new(ErrorKind::Stopped(StopReason::Fuel)));
             };
@@ -47,15 +47,4 @@ impl StoreInner {
         }
         Ok(0)
     }
-}
-
-/// Asks the embedder, if it wants to be asked.
-///
-/// # Safety
-///
-/// `owner` is the address of a `StoreData<T>` whose data nobody else uses now.
-pub(crate) unsafe fn refuel<T: Embedder>(owner: usize) -> Option<u64> {
-    let store = owner as *mut StoreData<T>;
-    // SAFETY: by the promise above. Only the data are borrowed, not `inner`.
-    unsafe { (*store).data.refuel() }
 }

@@ -20,6 +20,7 @@ use std::any::TypeId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use wardian_types::{FuncType, HeapType, RefType, TypeNumber, ValType};
+use wardian_vm::addr::{CodeAddr, VmCtxPtr};
 use wardian_vm::layout::HostFunc;
 
 /// A closure over raw slots, with its signature.
@@ -41,7 +42,7 @@ impl HostDef {
     {
         let ty = FuncType::new(P::types(), R::types());
         let dispatch: Dispatch = dispatch_typed::<T, P, R, F>;
-        HostDef::new(data, ty, dispatch as usize, Box::new(closure))
+        HostDef::new(data, ty, CodeAddr::of(dispatch as *const ()), Box::new(closure))
     }
 
     /// A host function of any signature, over raw slots.
@@ -51,7 +52,7 @@ impl HostDef {
     {
         let dispatch: Dispatch = dispatch_raw::<T, F>;
         let raw = Raw { ty: ty.clone(), closure };
-        HostDef::new(data, ty, dispatch as usize, Box::new(raw))
+        HostDef::new(data, ty, CodeAddr::of(dispatch as *const ()), Box::new(raw))
     }
 
     /// A host function of any signature, over values: it gives as many results as its type says.
@@ -61,7 +62,7 @@ impl HostDef {
     {
         let dispatch: Dispatch = dispatch_values::<T, F>;
         let raw = Raw { ty: ty.clone(), closure };
-        HostDef::new(data, ty, dispatch as usize, Box::new(raw))
+        HostDef::new(data, ty, CodeAddr::of(dispatch as *const ()), Box::new(raw))
     }
 
     /// Refuses signatures that no function of a module can have.
@@ -96,16 +97,16 @@ impl StoreInner {
     pub(crate) fn add_host_func(
         &mut self,
         def: Arc<HostDef>,
-        code: usize,
+        code: CodeAddr,
         sig: TypeNumber,
     ) -> FuncId {
-        let record = self.record_for(&def, 0);
-        let ctx = self.funcs.hosts.push(record).as_ptr() as usize;
+        let record = self.record_for(&def, VmCtxPtr::NULL);
+        let ctx = VmCtxPtr::of(self.funcs.hosts.push(record).as_ptr());
         self.add_func(code, ctx, sig, FuncKind::Host(def))
     }
 
     /// A record by which guests call a host function: see [`HostDef::record`].
-    pub(crate) fn record_for(&self, def: &Arc<HostDef>, caller: usize) -> HostFunc {
+    pub(crate) fn record_for(&self, def: &Arc<HostDef>, caller: VmCtxPtr) -> HostFunc {
         let stressed = self.engine().settings().gc_stress_at_safepoints;
         def.record(self.ctx(), caller, stressed.then_some(dispatch_stressed as Dispatch))
     }
@@ -127,7 +128,7 @@ pub(crate) unsafe fn caller<'a, T: Embedder>(
         let ctx = (*host).store;
         let store = Lent::new((*ctx).owner as *mut StoreData<T>);
         let vmctx = match (*host).caller {
-            0 => (*ctx).indirect_caller,
+            VmCtxPtr::NULL => (*ctx).indirect_caller,
             caller => caller,
         };
         let definition = (*host).definition as *const HostDef;

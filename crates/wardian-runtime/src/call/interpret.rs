@@ -26,16 +26,16 @@ use crate::call::unwind::unwind;
 use crate::ids::InstanceId;
 use crate::listen;
 use crate::store::functions::FuncKind;
-use crate::store::host::Dispatch;
-use crate::store::host::HostDef;
+use crate::store::host::{Dispatch, HostDef};
 use crate::{Error, ErrorKind};
+use frames::vmctx_of;
 use std::sync::atomic::Ordering;
 use wardian_types::{DefinedFuncIndex, TrapCode};
 use wardian_vm::activation::{INTERPRETED, status};
+use wardian_vm::addr::{CodeAddr, VmCtxPtr};
 use wardian_vm::interpreted::{Boundary, Function, PendingCall, exit, flag, frame, target};
 use wardian_vm::interrupt::reason;
 use wardian_vm::layout::{HostFunc, InterpretedFunc, StoreCtx, VmFunc};
-use wardian_vm::pointer::to_function;
 use wardian_vm::segment;
 
 /// What the loop does next.
@@ -110,7 +110,7 @@ struct Call {
     /// Arguments, and room for results.
     slots: *mut u64,
     /// The context of the calling instance; zero for the embedder.
-    caller: usize,
+    caller: VmCtxPtr,
     /// Whether the caller's frame is gone already.
     is_tail: bool,
 }
@@ -124,7 +124,7 @@ struct Ended {
     result_slots: usize,
     /// Its function and instance, if it was more than the stand-in for a call.
     function: Option<*const Function>,
-    vmctx: usize,
+    vmctx: VmCtxPtr,
 }
 
 /// The innermost entry of a store.
@@ -164,7 +164,7 @@ impl Run {
                 exit::CALL if (*self.ctx).call.tail != 0 => self.tail_call(fp),
                 exit::CALL => self.pending_call(fp),
                 exit::TRAP => {
-                    (*self.ctx).trap_pc = 0;
+                    (*self.ctx).trap_pc = CodeAddr::NULL;
                     Next::End(status::TRAPPED)
                 }
                 exit::ENTER_LOOP => self.enter_loop(fp),
@@ -178,9 +178,9 @@ impl Run {
     unsafe fn returned(self) -> Next {
         // SAFETY: see [`Run`].
         unsafe {
-            let PendingCall { target: previous, ctx: function, code: vmctx, slots, .. } =
+            let PendingCall { target: previous, ctx: vmctx, code: function, slots, .. } =
                 (*self.ctx).call;
-            let function = function as *const Function;
+            let function = function.as_usize() as *const Function;
             self.return_from(Ended {
                 previous: previous as usize,
                 place: slots as *mut u64,
@@ -200,7 +200,7 @@ impl Run {
                 callee: Callee::of_target(target),
                 previous: fp as usize | flag::OTHER_INSTANCE,
                 slots: slots as *mut u64,
-                caller: *fp.offset(frame::VMCTX),
+                caller: vmctx_of(fp),
                 is_tail: false,
             })
         }
@@ -212,7 +212,7 @@ impl Run {
         // SAFETY: see [`Run`]. The arguments are moved downwards, to where those of the frame were.
         unsafe {
             let PendingCall { target, ctx, slots, arg_slots, .. } = (*self.ctx).call;
-            let caller = *fp.offset(frame::VMCTX);
+            let caller = vmctx_of(fp);
             let mut previous = *fp.offset(frame::PREVIOUS) | flag::OTHER_INSTANCE;
             if previous & flag::LISTENED != 0 {
                 let function = *fp.offset(frame::FUNCTION) as *const Function;
@@ -228,7 +228,7 @@ impl Run {
             std::ptr::copy(slots as *const u64, start, arg_slots as usize);
             self.stand_in_caller(previous);
             match target & target::KIND {
-                target::HOST => return self.call_host(ctx as *mut HostFunc, start, previous),
+                target::HOST => return self.call_host(ctx.word(0), start, previous),
                 // The executor would have made the call itself, if no listener had to be notified of the tail
                 // call.
                 target::INTERPRETED => {
@@ -264,8 +264,8 @@ impl Run {
             let function: *const Function = code.function();
             let mut previous = call.previous;
             if let Some(hook) = hook {
-                if (*hook).vm.body == 0 {
-                    (*hook).vm.body = (*function).entry as usize;
+                if (*hook).vm.body.is_null() {
+                    (*hook).vm.body = CodeAddr::of((*function).entry.cast());
                 }
                 let fp = call.slots.add((*function).param_slots as usize) as usize;
                 if listen::before_interpreted(hook, call.slots, call.caller, fp) != 0 {
@@ -292,7 +292,7 @@ impl Run {
     unsafe fn push(
         self,
         function: *const Function,
-        vmctx: usize,
+        vmctx: VmCtxPtr,
         previous: usize,
         slots: *mut u64,
     ) -> Next {
@@ -305,7 +305,7 @@ impl Run {
             *fp.offset(frame::PREVIOUS) = previous;
             *fp.offset(frame::IP) = (*function).entry as usize;
             *fp.offset(frame::FUNCTION) = function as usize;
-            *fp.offset(frame::VMCTX) = vmctx;
+            *fp.offset(frame::VMCTX) = vmctx.as_usize();
             // A sample finds the frame at its first instruction, not in a call.
             (*self.ctx).interp_sp = 0;
             self.stand_in(fp);
@@ -314,7 +314,7 @@ impl Run {
     }
 
     /// Calls compiled code.
-    unsafe fn call_compiled(self, call: Call, vmctx: usize) -> Next {
+    unsafe fn call_compiled(self, call: Call, vmctx: VmCtxPtr) -> Next {
         // SAFETY: see [`Run`].
         unsafe {
             let inner = self.inner();
@@ -348,10 +348,10 @@ impl Run {
         self,
         link: *mut usize,
         free: usize,
-        vmctx: usize,
-        code: usize,
+        vmctx: VmCtxPtr,
+        code: CodeAddr,
         slots: *mut u64,
-        entry: usize,
+        entry: CodeAddr,
     ) -> Next {
         // SAFETY: see [`Run`]; below `sp` the wasm stack is free, as only interpreted frames came since.
         unsafe {
@@ -401,7 +401,7 @@ impl Run {
             };
             self.stand_in(fp);
             self.free_above(fp);
-            let dispatch: Dispatch = std::mem::transmute(to_function(dispatch));
+            let dispatch: Dispatch = std::mem::transmute(dispatch.to_function());
             let done = dispatch(host, slots);
             if done != 0 || (*self.inner()).word() != 0 {
                 return Next::End(status::ENDED);
@@ -415,8 +415,8 @@ impl Run {
         // SAFETY: see [`Run`]. The code was compiled for this very loop, and reads the frame.
         unsafe {
             let function = &*(*fp.offset(frame::FUNCTION) as *const Function);
-            let vmctx = *fp.offset(frame::VMCTX);
-            let code = (*self.ctx).call.code;
+            let vmctx = vmctx_of(fp);
+            let code = (*self.ctx).call.code.as_usize();
             let inner = self.inner();
             let is_whole = code & WHOLE_FUNCTION != 0;
             let entry = match is_whole {
@@ -441,7 +441,7 @@ impl Run {
                 slots.write(fp as u64);
             }
             *fp.offset(frame::IP) = 0;
-            let code = code & !WHOLE_FUNCTION;
+            let code = CodeAddr::from_usize(code & !WHOLE_FUNCTION);
             self.enter_compiled(fp, end as usize, vmctx, code, slots, entry)
         }
     }
@@ -563,13 +563,19 @@ impl Run {
             std::ptr::copy_nonoverlapping((*ctx).args as *const u64, slots, ty.param_slots());
             let previous = boundary as usize | flag::BOUNDARY;
             match kind {
-                FuncKind::Host(_) => self.call_host((*func).ctx as *mut HostFunc, slots, previous),
+                FuncKind::Host(_) => self.call_host((*func).ctx.word(0), slots, previous),
                 FuncKind::Wasm { instance, func } => {
                     let module = &(&(*inner).instances)[instance].module;
                     let defined = module.decoded.info().defined_function(func);
                     let defined = defined.expect("a function of an instance has a body");
                     let callee = Callee { instance, defined };
-                    self.call(Call { callee, previous, slots, caller: 0, is_tail: false })
+                    self.call(Call {
+                        callee,
+                        previous,
+                        slots,
+                        caller: VmCtxPtr::NULL,
+                        is_tail: false,
+                    })
                 }
             }
         }

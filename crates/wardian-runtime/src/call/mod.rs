@@ -19,4 +19,5 @@ pub mod runtime_calls;
 pub mod stopping;
 pub mod suspend;
 pub(crate) mod unwind;
+pub mod values;
 pub mod waits;

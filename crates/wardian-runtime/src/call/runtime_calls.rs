@@ -25,6 +25,7 @@ use crate::store::instance::ImportedFunc;
 use crate::{Error, ErrorKind, Result};
 use std::sync::atomic::Ordering;
 use wardian_types::{DefinedFuncIndex, FuncIndex, FuncType, ValType};
+use wardian_vm::addr::{CodeAddr, VmCtxPtr};
 use wardian_vm::interpreted::{Function, flag, frame, target};
 use wardian_vm::layout::{HostFunc, InterpretedFunc, VmFunc};
 use wardian_vm::segment;
@@ -139,7 +140,9 @@ impl StoreInner {
         let known = self.instances[instance].func_if_known(func);
         if let Some(known) = known {
             // SAFETY: records live as long as the store.
-            unsafe { self.funcs.record(known).as_ref() }.entry.store(entry, Ordering::Relaxed);
+            unsafe { self.funcs.record(known).as_ref() }
+                .entry
+                .store(entry.as_usize(), Ordering::Relaxed);
         }
         if self.instances.len() > 1 {
             self.relink_importers(instance);
@@ -202,14 +205,14 @@ impl StoreInner {
                 wait(i32::MAX);
                 return Ok(0);
             }
-            return Ok(address as u64);
+            return Ok(address.as_usize() as u64);
         }
         // Without executable memory for what calls it, it stays interpreted.
         if self.install(instance, defined).is_err() {
             wait(i32::MAX);
             return Ok(0);
         }
-        Ok(address as u64 | WHOLE_FUNCTION as u64)
+        Ok(address.as_usize() as u64 | WHOLE_FUNCTION as u64)
     }
 
     /// Puts in place what the compiled code of a function of the instance calls.
@@ -217,7 +220,7 @@ impl StoreInner {
         let module = self.instances[instance].module.clone();
         for callee in module.callees(defined).iter().copied() {
             let at = module.layout.entry(callee);
-            if self.instances[instance].vm.read::<usize>(at) == 0 {
+            if self.instances[instance].vm.read::<CodeAddr>(at).is_null() {
                 let in_memory =
                     wardian_vm::returns_in_memory(module.decoded.info().defined_type(callee));
                 wardian_vm::make_interpreted_entry(callee, false, in_memory)
@@ -271,7 +274,11 @@ impl StoreInner {
     }
 
     /// The trampoline by which a loop of a function is entered: its argument is the frame.
-    pub(crate) fn loop_entry(&mut self, vmctx: usize, defined: DefinedFuncIndex) -> Result<usize> {
+    pub(crate) fn loop_entry(
+        &mut self,
+        vmctx: VmCtxPtr,
+        defined: DefinedFuncIndex,
+    ) -> Result<CodeAddr> {
         let Some(instance) = self.instance_at(vmctx) else {
             return Err(Error::new(ErrorKind::Internal("a loop of no instance".into())));
         };
@@ -287,9 +294,9 @@ impl StoreInner {
     /// The trampoline by which a function of the instance at `vmctx` is entered.
     pub(crate) fn function_entry(
         &mut self,
-        vmctx: usize,
+        vmctx: VmCtxPtr,
         defined: DefinedFuncIndex,
-    ) -> Result<usize> {
+    ) -> Result<CodeAddr> {
         match self.instance_at(vmctx) {
             Some(instance) => Ok(self.instances[instance].module.entry_trampoline(defined)?),
             None => Err(Error::new(ErrorKind::Internal("a function of no instance".into()))),

@@ -17,17 +17,17 @@
 //! that `call_async` made: the store has the depth of that entry while it is open, and at no other
 //! time. Destructors of futures run while it has none.
 
+mod results;
+
 use crate::call::applied::{Applied, CallSettings};
 use crate::call::enter::{Callable, TypedCallable};
 use crate::checkpoint::{Restored, Standing};
 use crate::error::UsageKind;
 use crate::listen::keep_first;
 use crate::listen::listener::AbortReason;
-use crate::store::host::Dispatch;
-use crate::store::host::{HostCall, HostDef};
+use crate::store::host::{Dispatch, HostCall, HostDef};
 use crate::store::inner::{Embedder, StoreData, StoreInner};
-use crate::store::owner::Called;
-use crate::store::owner::Owner;
+use crate::store::owner::{Called, Owner};
 use crate::store::paused::{Answer, Paused};
 use crate::store::typed::List;
 use crate::value::Val;
@@ -37,8 +37,9 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use wardian_types::{FuncType, ValType};
+use wardian_types::FuncType;
 use wardian_vm::activation::{self, Suspended};
+use wardian_vm::addr::CodeAddr;
 use wardian_vm::contain::{Payload, discard, drop_contained, try_drop};
 use wardian_vm::layout::HostFunc;
 
@@ -63,7 +64,12 @@ impl HostDef {
     {
         let ty = FuncType::new(P::types(), R::types());
         let dispatch: Dispatch = dispatch::<T, P, R, V, F>;
-        HostDef::new(data, ty, dispatch as usize, Box::new(Asynchronous { closure, finish }))
+        HostDef::new(
+            data,
+            ty,
+            CodeAddr::of(dispatch as *const ()),
+            Box::new(Asynchronous { closure, finish }),
+        )
     }
 }
 
@@ -205,6 +211,8 @@ pub struct AsyncCall<'a, T: Embedder> {
     before: Option<Applied>,
     /// The Rust types of the results, if it is a call with such.
     results: Option<TypeId>,
+    /// Whether it has returned, and nobody has taken the results.
+    has_returned: bool,
 }
 
 // SAFETY: it takes the place of the reference to the store that it is marked as; the future in it is `Send`.
@@ -258,21 +266,29 @@ impl<'a, T: Embedder> AsyncCall<'a, T> {
         Ok(call)
     }
 
-    /// The call of a function with values whose types have been checked against this type of its.
+    /// The call of a function with values.
+    ///
+    /// # Errors
+    ///
+    /// They are not of the types of its parameters.
     pub fn of_values(
         store: &'a mut StoreData<T>,
         callable: Callable,
-        ty: &FuncType,
         params: impl IntoIterator<Item = Val>,
     ) -> Result<AsyncCall<'a, T>> {
-        store.inner.collect_if_due();
-        let mut slots = vec![0; ty.buffer_slots().max(1)];
-        store.inner.write_values(params, &mut slots)?;
+        let ty = store.inner.type_of(callable).clone();
+        let slots = store.inner.arguments(&ty, params)?;
         Ok(AsyncCall::of_slots(store, callable, slots))
     }
 
     /// The call of a start function, which has neither parameters nor results.
+    ///
+    /// # Panics
+    ///
+    /// It has some, or is of another store.
     pub fn of_start(store: &'a mut StoreData<T>, callable: Callable) -> AsyncCall<'a, T> {
+        let ty = store.inner.type_of(callable);
+        assert!(ty.params().is_empty() && ty.results().is_empty(), "no start function");
         AsyncCall::of_slots(store, callable, vec![0])
     }
 
@@ -295,12 +311,22 @@ impl<'a, T: Embedder> AsyncCall<'a, T> {
         callable: Callable,
         slots: Vec<u64>,
     ) -> AsyncCall<'a, T> {
-        let (open, closed) = (store.inner.listening.depth(), store.inner.closed);
-        let lifetime = PhantomData;
-        let (paused, before) = (None, None);
-        let begin = Begin::Call;
-        let results = None;
-        AsyncCall { store, lifetime, callable, slots, paused, begin, open, closed, before, results }
+        let (open, closed) = (store.inner.listening.depth(), store.inner.closings.closed());
+        let (lifetime, begin, has_returned) = (PhantomData, Begin::Call, false);
+        let (paused, before, results) = (None, None, None);
+        AsyncCall {
+            store,
+            lifetime,
+            callable,
+            slots,
+            paused,
+            begin,
+            open,
+            closed,
+            before,
+            results,
+            has_returned,
+        }
     }
 
     /// The call under options, from now on.
@@ -373,27 +399,15 @@ impl<'a, T: Embedder> AsyncCall<'a, T> {
         };
         match done {
             Err(error) if matches!(error.kind(), ErrorKind::Suspended) => {
-                self.closed = self.inner().closed;
+                self.closed = self.inner().closings.closed();
                 self.paused = self.inner().suspension.take_paused();
                 Poll::Pending
             }
-            done => Poll::Ready(done),
+            done => {
+                self.has_returned = done.is_ok();
+                Poll::Ready(done)
+            }
         }
-    }
-
-    /// The results, after the call has returned.
-    pub fn results<R: List>(&mut self) -> R {
-        let slots = std::mem::take(&mut self.slots);
-        assert!(self.results == Some(TypeId::of::<R>()), "results of other types");
-        // SAFETY: the guest left values of these types there.
-        unsafe { R::read_list(self.inner(), &slots) }
-    }
-
-    /// The same as values of these types, which are those of the function's results.
-    pub fn values(&mut self, types: &[ValType], results: impl FnMut(usize, Val)) {
-        let slots = std::mem::take(&mut self.slots);
-        // SAFETY: the guest left values of these types there.
-        unsafe { self.inner().read_values(types, &slots, results) }
     }
 
     /// Polls what a guest waits for and, if that is ready, resumes the guest.
@@ -420,7 +434,7 @@ impl<'a, T: Embedder> AsyncCall<'a, T> {
                 suspendable(store, context, || {
                     guest.as_host(ctx, || {
                         let stop = (*store).inner.stop_while_suspended(before);
-                        closed = (*store).inner.closed;
+                        closed = (*store).inner.closings.closed();
                         let call = repeatable.filter(|call| call.serial() == guest.serial());
                         let stop = stop.or_else(|| (*store).checkpoints_while_waiting(call));
                         if let Some(error) = stop {

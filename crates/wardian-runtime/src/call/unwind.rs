@@ -18,6 +18,7 @@ use crate::listen::listener::AbortReason;
 use crate::store::inner::StoreInner;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wardian_interp::Handler as InterpretedHandler;
+use wardian_vm::addr::{CodeAddr, VmCtxPtr};
 use wardian_vm::compiled::{CallHandlers, InstanceAt};
 use wardian_vm::contain::Payload;
 use wardian_vm::interpreted::{Function, frame};
@@ -47,7 +48,7 @@ fn panicked(panic: Payload) -> Error {
 /// Where an exception is caught, in the frame that a walk has come to.
 enum Landing {
     Compiled { handler: Handler },
-    Interpreted { handler: InterpretedHandler, ip: usize },
+    Interpreted { handler: InterpretedHandler, ip: CodeAddr },
 }
 
 /// Compiled code, with what was found last: the next address is often in the same module's.
@@ -62,7 +63,7 @@ impl Code<'_> {
     }
 
     /// The code of a module around an address.
-    fn around(&mut self, address: usize) -> Option<&Located> {
+    fn around(&mut self, address: CodeAddr) -> Option<&Located> {
         if !self.located.as_ref().is_some_and(|l| l.contains(address)) {
             self.located = self.engine.code().locate(address);
         }
@@ -70,9 +71,9 @@ impl Code<'_> {
     }
 
     /// Which registers the code saves that a call returns to.
-    fn saved_at(&mut self, pc: usize) -> Saved {
-        let of_function = self.around(pc - 1).and_then(|l| l.code.saved_at(pc - 1));
-        of_function.unwrap_or_else(|| self.engine.saved_by_glue(pc - 1))
+    fn saved_at(&mut self, pc: CodeAddr) -> Saved {
+        let of_function = self.around(pc.before()).and_then(|l| l.code.saved_at(pc.before()));
+        of_function.unwrap_or_else(|| self.engine.saved_by_glue(pc.before()))
     }
 }
 
@@ -117,7 +118,7 @@ impl StoreInner {
             loop {
                 let landing = match walk.place()? {
                     Place::Compiled { pc, fp } => {
-                        self.compiled_handler(walk, &mut code, [pc, fp], TagId::from_u32(tag))
+                        self.compiled_handler(walk, &mut code, (pc, fp), TagId::from_u32(tag))
                     }
                     Place::Interpreted { fp } => self.interpreted_handler(fp, TagId::from_u32(tag)),
                 };
@@ -138,21 +139,23 @@ impl StoreInner {
         &self,
         walk: &mut Unwinding,
         code: &mut Code<'_>,
-        [pc, fp]: [usize; 2],
+        (pc, fp): (CodeAddr, usize),
         tag: TagId,
     ) -> Option<Landing> {
         // Trampolines and wrappers are no code of a module, and catch nothing.
         let CallHandlers { frame_size, instance, .. } =
-            code.around(pc - 1)?.code.handlers_at(pc)?.call;
+            code.around(pc.before())?.code.handlers_at(pc)?.call;
         let sp = fp - frame_size as usize;
         // SAFETY: the compiler has put the instance there, in the frame of this very call or in a register.
         let vmctx = unsafe {
             match instance {
-                InstanceAt::Stack(offset) => *((sp + offset as usize) as *const usize),
-                InstanceAt::Register(at) => walk.register(at as usize, |pc| code.saved_at(pc)),
+                InstanceAt::Stack(offset) => *((sp + offset as usize) as *const VmCtxPtr),
+                InstanceAt::Register(at) => {
+                    VmCtxPtr::from_usize(walk.register(at as usize, |pc| code.saved_at(pc)))
+                }
             }
         };
-        let handlers = code.around(pc - 1)?.code.handlers_at(pc)?;
+        let handlers = code.around(pc.before())?.code.handlers_at(pc)?;
         let tags = &self.instances[self.instance_at(vmctx)?].tags;
         let handler = handlers.find(|index| tags.get(index) == Some(&tag))?;
         Some(Landing::Compiled { handler })
@@ -168,16 +171,20 @@ impl StoreInner {
         let (ip, function, vmctx) = unsafe {
             let words = fp as *const usize;
             let function = &*(*words.offset(frame::FUNCTION) as *const Function);
-            (*words.offset(frame::IP), function, *words.offset(frame::VMCTX))
+            (
+                CodeAddr::from_usize(*words.offset(frame::IP)),
+                function,
+                VmCtxPtr::from_usize(*words.offset(frame::VMCTX)),
+            )
         };
         let data = &self.instances[self.instance_at(vmctx)?];
         let code = data.module.interpreted(function.defined).ok()?;
         // Behind the call, but for a frame that has not begun.
-        let call = if ip == code.start() { ip } else { ip - 1 };
+        let call = if ip == code.start() { ip } else { ip.before() };
         let handler = code
             .handlers_at(call)
             .find(|handler| handler.tag.is_none_or(|wanted| data.tags.get(wanted) == Some(&tag)))?;
-        let ip = code.start() + handler.target as usize * size_of::<u16>();
+        let ip = code.start().add(handler.target as usize * size_of::<u16>());
         Some(Landing::Interpreted { handler: *handler, ip })
     }
 

@@ -16,11 +16,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use wardian_types::{MemoryIndex, TrapCode};
-use wardian_vm::layout::{StoreCtx, instance};
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::park::{Queued, WaitResult};
 
 pub(crate) unsafe extern "C" fn atomic_wait32(
-    vmctx: usize,
+    vmctx: VmCtxPtr,
     memory: u64,
     address: u64,
     expected: u64,
@@ -38,7 +38,7 @@ pub(crate) unsafe extern "C" fn atomic_wait32(
 }
 
 pub(crate) unsafe extern "C" fn atomic_wait64(
-    vmctx: usize,
+    vmctx: VmCtxPtr,
     memory: u64,
     address: u64,
     expected: u64,
@@ -61,7 +61,7 @@ pub(crate) unsafe extern "C" fn atomic_wait64(
 ///
 /// As for [`wait`].
 unsafe fn wait_at(
-    vmctx: usize,
+    vmctx: VmCtxPtr,
     (memory, address): (MemoryIndex, u64),
     size: u64,
     timeout: u64,
@@ -82,30 +82,29 @@ unsafe fn wait_at(
 ///
 /// `vmctx` is the context of an instance whose guest is calling.
 unsafe fn wait(
-    vmctx: usize,
+    vmctx: VmCtxPtr,
     join: impl FnOnce(&mut StoreInner, InstanceId) -> Result<bool>,
 ) -> u64 {
     // SAFETY: contexts begin with the store's context, whose `owner` is a `StoreData<_>` derived from the `&mut` that
     // the call into the guest holds; its first field is `inner`. While checkpoints are taken, which needs the whole
     // store, no reference into it is used here.
     unsafe {
-        let ctx = *((vmctx + instance::STORE as usize) as *const *mut StoreCtx);
-        let position = *((vmctx + instance::OWNER as usize) as *const usize) as u32;
-        let position = InstanceId::from_u32(position);
+        let ctx = vmctx.store();
+        let position = InstanceId::from_u32(vmctx.owner() as u32);
         let owner = (*ctx).owner;
         let inner = owner as *mut StoreInner;
         let work = || {
             if !join(&mut *inner, position)? {
                 return Ok(WaitResult::NotEqual as u64);
             }
-            sleep(inner, || match (*inner).serve_checkpoints {
+            sleep(inner, || match (*inner).waits.serve() {
                 Some(serve) => serve(owner),
                 None => Ok(()),
             })
         };
         let done = catch_unwind(AssertUnwindSafe(work));
         // It is still there after an error or a panic.
-        (*inner).waiting = None;
+        (*inner).waits.end();
         finish(ctx, inner, done)
     }
 }
@@ -138,8 +137,7 @@ impl StoreInner {
     ) -> bool {
         let timeout = u64::try_from(timeout).ok().map(Duration::from_nanos);
         let queued = Queued::join(at, still_expected, timeout);
-        self.waiting = queued.map(|queued| Waiting { memory, address, queued });
-        self.waiting.is_some()
+        self.waits.begin(queued.map(|queued| Waiting { memory, address, queued }))
     }
 
     /// Sleeps in the queue, and returns what the instruction does. `None`: somebody wants a checkpoint, and the guest
@@ -147,7 +145,7 @@ impl StoreInner {
     fn sleep(&mut self) -> Option<u64> {
         let interrupter = self.interrupter().clone();
         loop {
-            let queued = &self.waiting.as_ref()?.queued;
+            let queued = &self.waits.current()?.queued;
             interrupter.set_repeatable(true);
             let result = queued.sleep(&interrupter);
             interrupter.set_repeatable(false);
@@ -157,7 +155,7 @@ impl StoreInner {
                 }
                 continue;
             }
-            let waiting = self.waiting.take()?;
+            let waiting = self.waits.end()?;
             return Some(match waiting.queued.leave(result) {
                 // The stub sees the interrupt word.
                 WaitResult::Interrupted => 0,
@@ -183,8 +181,7 @@ impl StoreInner {
         self.join_queue_again(wait)?;
         let queued = wait.queued.lock().unwrap_or_else(|e| e.into_inner()).take();
         let (memory, address) = (wait.memory, wait.address);
-        self.waiting = queued.map(|queued| Waiting { memory, address, queued });
-        Ok(self.waiting.is_some())
+        Ok(self.waits.begin(queued.map(|queued| Waiting { memory, address, queued })))
     }
 }
 

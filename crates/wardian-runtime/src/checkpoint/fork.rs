@@ -46,7 +46,7 @@ impl<T: Embedder> StoreData<T> {
     ) -> Result<(Option<Restored>, Kin)> {
         let captured = self.inner.capture(standing, Purpose::Fork).map_err(as_fork)?;
         let Captured { mut state, modules, memories, shared, graph, .. } = captured;
-        child.inner.snapshots = self.inner.snapshots;
+        child.inner.allow_snapshots(self.inner.allows_snapshots());
         let parent = &mut self.inner;
         let origin = Parent {
             store: parent,

@@ -28,6 +28,7 @@ use wardian_interp::{FrameMap, Place, Wanted};
 use wardian_module::{Operands, OperatorTypes, engine_type};
 use wardian_types::{DefinedFuncIndex, ValType};
 use wardian_vm::activation;
+use wardian_vm::addr::{CodeAddr, VmCtxPtr};
 use wardian_vm::compiled::CapturedFrame;
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::interpreted::{Function, frame};
@@ -53,7 +54,7 @@ enum Kind {
         /// Its frame pointer.
         fp: usize,
         /// Where its call returns to.
-        pc: usize,
+        pc: CodeAddr,
         /// Whether it stands before an operator, rather than in a call.
         before: bool,
         code: Located,
@@ -119,7 +120,7 @@ impl StoreInner {
 
     /// Writes down what the guest waits for.
     fn capture_wait(&self) -> Option<WaitState> {
-        let Waiting { memory, address, queued } = self.waiting.as_ref()?;
+        let Waiting { memory, address, queued } = self.waits.current()?;
         let left = queued.time_left().map(|left| left.as_nanos().try_into().unwrap_or(u64::MAX));
         let place = queued.place().map(|place| place.try_into().unwrap_or(u32::MAX));
         Some(WaitState { memory: memory.as_u32(), address: *address, left, place })
@@ -137,9 +138,13 @@ impl StoreInner {
         // SAFETY: the guest waits, and the frame is as `wardian_vm::interpreted` describes.
         let (ip, function, vmctx) = unsafe {
             let word = |at: isize| *fp.offset(at);
-            (word(frame::IP), word(frame::FUNCTION), word(frame::VMCTX))
+            (
+                CodeAddr::from_usize(word(frame::IP)),
+                word(frame::FUNCTION),
+                VmCtxPtr::from_usize(word(frame::VMCTX)),
+            )
         };
-        if ip == 0 {
+        if ip.is_null() {
             return false;
         }
         let Some(instance) = self.instance_at(vmctx) else { return false };
@@ -147,7 +152,7 @@ impl StoreInner {
         // SAFETY: a frame with an ip has the record of its function.
         let defined = unsafe { (*(function as *const Function)).defined };
         let Ok(code) = module.interpreted(defined) else { return true };
-        let unit = ((ip - code.start()) / size_of::<u16>()) as u32;
+        let unit = (ip.bytes_from(code.start()) / size_of::<u16>()) as u32;
         module.frame_maps(defined, Wanted::Units(&[unit])).is_ok_and(|maps| !maps.is_empty())
     }
 
@@ -192,11 +197,15 @@ impl StoreInner {
         // ip has the record of its function.
         let (ip, vmctx, defined) = unsafe {
             let function = *fp.offset(frame::FUNCTION) as *const Function;
-            (*fp.offset(frame::IP), *fp.offset(frame::VMCTX), (*function).defined)
+            (
+                CodeAddr::from_usize(*fp.offset(frame::IP)),
+                VmCtxPtr::from_usize(*fp.offset(frame::VMCTX)),
+                (*function).defined,
+            )
         };
         let instance = self.instance_at(vmctx).expect("a frame has an instance");
         let start = self.instances[instance].module.interpreted(defined)?.start();
-        let unit = ((ip - start) / size_of::<u16>()) as u32;
+        let unit = (ip.bytes_from(start) / size_of::<u16>()) as u32;
         let kind = Kind::Interpreted { fp: fp.cast(), unit, waits: at == At::InCall };
         Ok(Found { instance, defined, kind })
     }
@@ -204,24 +213,26 @@ impl StoreInner {
     fn found_compiled(
         &self,
         frames: &Frames<'_>,
-        pc: usize,
+        pc: CodeAddr,
         code: Located,
         defined: DefinedFuncIndex,
         at: At,
     ) -> Result<Found> {
         let before = at == At::Before;
         // The walk gives an address inside of the call.
-        let (pc, name) = (pc + 1, (pc, &code));
+        let (pc, name) = (pc.after(), (pc, &code));
         let point = code.code.captured_at(pc, before).filter(|_| at != At::After);
         let at = point.and_then(|point| Some((frames.frame_pointer()?, point.instance())));
         let Some((fp, instance)) = at else { return Err(self.compiled_frame(Some(name))) };
         let vmctx = frames.word_at(fp.wrapping_add_signed(instance as isize)).unwrap_or_default();
-        let instance = self.instance_at(vmctx as usize).expect("a frame has an instance");
+        let instance = self
+            .instance_at(VmCtxPtr::from_usize(vmctx as usize))
+            .expect("a frame has an instance");
         Ok(Found { instance, defined, kind: Kind::Compiled { fp, pc, before, code } })
     }
 
     /// The error of a guest that has compiled frames; of the function at an address in code, or else the innermost.
-    fn compiled_frame(&self, at: Option<(usize, &Located)>) -> crate::Error {
+    fn compiled_frame(&self, at: Option<(CodeAddr, &Located)>) -> crate::Error {
         let name = match at {
             Some((pc, code)) => function_name(pc, code),
             None => self.compiled_function(),
@@ -489,7 +500,7 @@ impl Found {
 }
 
 /// The name of the function at an address in code.
-fn function_name(pc: usize, found: &Located) -> Option<String> {
+fn function_name(pc: CodeAddr, found: &Located) -> Option<String> {
     let func = found.module.decoded.info().func_index(found.code.function_at(pc)?);
     let module = found.module.decoded.name().unwrap_or_default();
     Some(format!("{module}.{}", found.module.decoded.display_name(func)))

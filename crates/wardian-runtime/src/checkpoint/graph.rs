@@ -38,7 +38,7 @@ impl Graph {
         let mut graph = Graph {
             memories: vec![None; store.memories.len()].into(),
             tables: vec![None; store.tables.len()].into(),
-            tags: vec![None; store.tags.len()].into(),
+            tags: vec![None; store.exceptions.tag_count()].into(),
             ..Graph::default()
         };
         for instance in store.instances.indices() {

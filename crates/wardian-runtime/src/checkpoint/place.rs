@@ -25,6 +25,7 @@ use wardian_types::{
     DefinedFuncIndex, FuncIndex, FuncType, LocalIndex, MemoryIndex, RefType, TrapCode, ValType,
 };
 use wardian_vm::activation::Suspended;
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::interpreted::{Boundary, Function, flag, header};
 
 /// The frames of a guest, ready to be placed.
@@ -346,7 +347,7 @@ impl StoreInner {
             let mut slots = boundary.add(1).cast::<u64>();
             let mut previous = base | flag::BOUNDARY;
             let mut innermost = (std::ptr::null_mut::<u64>(), 0);
-            let (mut listened, mut caller) = (Vec::new(), 0);
+            let (mut listened, mut caller) = (Vec::new(), VmCtxPtr::NULL);
             for image in &images.frames {
                 let function: *const Function = image.module.interpreted(image.defined)?.function();
                 let end = slots as usize + image.slots * 8;
@@ -363,7 +364,7 @@ impl StoreInner {
                 *fp.offset(header::PREVIOUS) = previous as u64;
                 *fp.offset(header::IP) = (*function).entry.add(image.unit as usize) as u64;
                 *fp.offset(header::FUNCTION) = function as u64;
-                *fp.offset(header::VMCTX) = vmctx as u64;
+                *fp.offset(header::VMCTX) = vmctx.as_usize() as u64;
                 innermost = (fp, end);
                 caller = vmctx;
                 previous = fp as usize | flag::OTHER_INSTANCE;

@@ -23,9 +23,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wardian_types::{FuncIndex, FuncType, MemoryIndex, ValType};
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::layout::HostFunc;
 use wardian_vm::park::WaitResult;
-use wardian_vm::pointer::to_function;
 
 /// Where what a restored store has besides its state comes from.
 pub trait Origin<T: Embedder> {
@@ -72,7 +72,7 @@ pub struct RestoredPending {
     /// What it was called with.
     pub arguments: Vec<Val>,
     host: *mut HostFunc,
-    vmctx: usize,
+    vmctx: VmCtxPtr,
 }
 
 impl Restored {
@@ -123,7 +123,7 @@ impl<T: Embedder> StoreData<T> {
                 origin.imports(store, imports, module)
             })?;
         }
-        self.inner.has_run = true;
+        self.inner.stack.note_run();
         origin.fill(self.restore_memories(state)?)?;
         let shared = origin.shared();
         let are_ours = shared.is_some();
@@ -201,7 +201,7 @@ impl<T: Embedder> StoreData<T> {
             inner.abort_forgotten();
             let placed = inner.place(&call.images)?;
             inner.gc.restored.clear();
-            let (open, closed) = (inner.listening.depth(), inner.closed);
+            let (open, closed) = (inner.listening.depth(), inner.closings.closed());
             let (guest, root) = (placed.guest, call.root);
             let answered = match inner.open_resumed(&placed.listened) {
                 Ok(()) => match &call.wait {
@@ -289,7 +289,7 @@ impl<T: Embedder> StoreData<T> {
             let work = || waits::sleep(inner, || (*this).serve_checkpoints(Standing::Wait));
             let done = catch_unwind(AssertUnwindSafe(|| placed.guest.as_host(ctx, work)));
             drop(owner);
-            (*inner).waiting = None;
+            (*inner).waits.end();
             // Whether the guest is to end is seen when it is resumed.
             *placed.results = done.unwrap_or_else(|panic| resume_unwind(panic))?;
             Ok(())
@@ -313,12 +313,12 @@ impl<T: Embedder> StoreData<T> {
             let owner = Owner::enter(this);
             (*ctx).indirect_caller = pending.vmctx;
             // A snapshot would be one of the guest as it stands here, which is not its entry.
-            let snapshots = std::mem::replace(&mut (*this).inner.snapshots, false);
-            let dispatch: Dispatch = std::mem::transmute(to_function((*pending.host).dispatch));
+            let snapshots = (*this).inner.taken.allow_snapshots(false);
+            let dispatch: Dispatch = std::mem::transmute((*pending.host).dispatch.to_function());
             let work = || dispatch(pending.host, slots);
             let done = catch_unwind(AssertUnwindSafe(|| placed.guest.as_host(ctx, work)));
             drop(owner);
-            (*this).inner.snapshots = snapshots;
+            (*this).inner.taken.allow_snapshots(snapshots);
             match done {
                 Ok(0) => Ok(()),
                 Ok(_) => {
@@ -403,7 +403,7 @@ impl StoreInner {
             name: import.name.clone(),
             ty,
             arguments,
-            host: record.ctx as *mut HostFunc,
+            host: record.ctx.word(0),
             vmctx,
         })
     }

@@ -2,6 +2,7 @@
 
 use super::native_debug;
 use std::io;
+use wardian_vm::addr::CodeAddr;
 use wardian_vm::code_memory::CodeMemory;
 use wardian_vm::compiled::CompiledFunction;
 use wardian_vm::unwind::Saved;
@@ -31,7 +32,7 @@ impl Layout {
         let parts = glue
             .pieces
             .iter()
-            .filter_map(|(start, saved)| Some((glue.bytes_at(glue.start() + start)?, *saved)));
+            .filter_map(|(start, saved)| Some((glue.bytes_at(glue.start().add(*start))?, *saved)));
         native_debug::add_glue(what, parts);
         Ok(glue)
     }
@@ -45,28 +46,28 @@ pub struct Glue {
 
 impl Glue {
     /// The address of its first piece.
-    pub fn start(&self) -> usize {
+    pub fn start(&self) -> CodeAddr {
         self.memory.start()
     }
 
     /// Whether an address is in it.
-    pub fn contains(&self, pc: usize) -> bool {
-        pc.wrapping_sub(self.memory.start()) < self.memory.len()
+    pub fn contains(&self, pc: CodeAddr) -> bool {
+        pc.bytes_from(self.memory.start()) < self.memory.len()
     }
 
     /// Which registers the piece around an address saves in its frame; none if the address is elsewhere.
-    pub(crate) fn saved_at(&self, pc: usize) -> Option<Saved> {
-        let offset = pc.checked_sub(self.start()).filter(|_| self.contains(pc))?;
+    pub(crate) fn saved_at(&self, pc: CodeAddr) -> Option<Saved> {
+        let offset = pc.checked_bytes_from(self.start()).filter(|_| self.contains(pc))?;
         let after = self.pieces.partition_point(|(start, _)| *start <= offset);
         after.checked_sub(1).map(|at| self.pieces[at].1)
     }
 
     /// The code around an address, to its end or the next piece's beginning.
-    pub(crate) fn bytes_at(&self, address: usize) -> Option<&[u8]> {
-        let offset = address.checked_sub(self.start()).filter(|_| self.contains(address))?;
+    pub(crate) fn bytes_at(&self, address: CodeAddr) -> Option<&[u8]> {
+        let offset = address.checked_bytes_from(self.start()).filter(|_| self.contains(address))?;
         let next = self.pieces.iter().find(|(start, _)| *start > offset);
         let end = next.map_or(self.memory.len(), |(start, _)| *start);
-        Some(self.memory.bytes(address..self.start() + end))
+        Some(self.memory.bytes(address..self.start().add(end)))
     }
 }
 
@@ -94,9 +95,9 @@ mod tests {
         };
         assert_eq!((piece(&[0x90; 20], 1), piece(&[0xc3; 3], 6)), (0, 32));
         let glue = layout.publish("test").expect("there is memory");
-        let saved = |offset: usize| glue.saved_at(glue.start().wrapping_add(offset));
+        let saved = |offset: usize| glue.saved_at(glue.start().add(offset));
         let expected = [Some(Saved(1)), Some(Saved(1)), Some(Saved(6)), Some(Saved(6)), None];
         assert_eq!([saved(0), saved(31), saved(32), saved(34), saved(usize::MAX)], expected);
-        assert_eq!(glue.bytes_at(glue.start() + 32), Some(&[0xc3; 3][..]));
+        assert_eq!(glue.bytes_at(glue.start().add(32)), Some(&[0xc3; 3][..]));
     }
 }

@@ -13,6 +13,7 @@ use wardian_interp::{
     Env, FrameMap, Handler, Options, Point, References, Translation, Translator, Wanted,
 };
 use wardian_types::{DefinedFuncIndex, TrapCode, ValType};
+use wardian_vm::addr::CodeAddr;
 use wardian_vm::interpreted::{FrameLayout, Function};
 
 /// Bytecode of one function.
@@ -72,7 +73,7 @@ impl ModuleInner {
             locations: OnceLock::new(),
             references: OnceLock::new(),
         };
-        self.engine.check_code(code.range().len())?;
+        self.engine.check_code(size_of_val(code.translation.code()))?;
         let code = Arc::new(code);
         // Another thread may have been faster.
         if slot.set(code.clone()).is_ok() {
@@ -205,13 +206,13 @@ impl InterpretedCode {
     }
 
     /// Address of the first instruction.
-    pub fn start(&self) -> usize {
-        self.translation.code().as_ptr() as usize
+    pub fn start(&self) -> CodeAddr {
+        CodeAddr::of(self.translation.code().as_ptr().cast())
     }
 
     /// The handlers of exceptions around the instruction at an address, innermost first.
-    pub(crate) fn handlers_at(&self, pc: usize) -> impl Iterator<Item = &Handler> {
-        let unit = ((pc - self.start()) / size_of::<u16>()) as u32;
+    pub(crate) fn handlers_at(&self, pc: CodeAddr) -> impl Iterator<Item = &Handler> {
+        let unit = (pc.bytes_from(self.start()) / size_of::<u16>()) as u32;
         self.translation.handlers_at(unit)
     }
 
@@ -224,24 +225,24 @@ impl InterpretedCode {
 }
 
 impl CodePiece for InterpretedCode {
-    fn range(&self) -> Range<usize> {
+    fn range(&self) -> Range<CodeAddr> {
         let code = self.translation.code().as_ptr_range();
-        code.start as usize..code.end as usize
+        CodeAddr::of(code.start.cast())..CodeAddr::of(code.end.cast())
     }
 
-    fn function_at(&self, _: usize) -> Option<DefinedFuncIndex> {
+    fn function_at(&self, _: CodeAddr) -> Option<DefinedFuncIndex> {
         Some(self.defined)
     }
 
-    fn location(&self, module: &ModuleInner, pc: usize) -> Option<u32> {
-        let unit = (pc - self.range().start) / size_of::<u16>();
+    fn location(&self, module: &ModuleInner, pc: CodeAddr) -> Option<u32> {
+        let unit = pc.bytes_from(self.start()) / size_of::<u16>();
         let locations = self.locations(module);
         let i = locations.partition_point(|(at, _)| *at as usize <= unit).checked_sub(1)?;
         Some(locations[i].1)
     }
 
-    fn references_in_slots(&self, module: &ModuleInner, ip: usize) -> Option<Vec<i32>> {
-        let unit = (ip - self.range().start) / size_of::<u16>();
+    fn references_in_slots(&self, module: &ModuleInner, ip: CodeAddr) -> Option<Vec<i32>> {
+        let unit = ip.bytes_from(self.start()) / size_of::<u16>();
         let references = self.references.get_or_init(|| {
             let found = Translator::default().references(&module.interpreter_env(), self.defined);
             found.unwrap_or_default()
@@ -253,11 +254,11 @@ impl CodePiece for InterpretedCode {
         true
     }
 
-    fn start_of(&self, _: usize) -> Option<usize> {
+    fn start_of(&self, _: CodeAddr) -> Option<CodeAddr> {
         Some(self.range().start)
     }
 
-    fn trap_at(&self, _: usize) -> Option<TrapCode> {
+    fn trap_at(&self, _: CodeAddr) -> Option<TrapCode> {
         None
     }
 }

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use wardian_module::Module;
 use wardian_types::DefinedFuncIndex;
+use wardian_vm::addr::CodeAddr;
 use wardian_vm::compiled::CompiledFunction;
 use wardian_vm::debugger::RegisteredObject;
 use wardian_vm::unwind::Saved;
@@ -45,7 +46,7 @@ struct Object {
 struct Piece {
     /// What it is part of.
     name: String,
-    range: Range<usize>,
+    range: Range<CodeAddr>,
     functions: Vec<Function>,
     /// Paths of source files.
     files: Vec<String>,
@@ -54,7 +55,7 @@ struct Piece {
 /// A function, or code that has a frame as functions have.
 struct Function {
     name: String,
-    range: Range<usize>,
+    range: Range<CodeAddr>,
     saved: Saved,
     /// Where it returns with its frame gone, from its start.
     returns: Vec<Range<u32>>,
@@ -84,8 +85,8 @@ fn is_enabled() -> bool {
 /// Adds code of a module: where it lies, and its functions with their addresses.
 pub(super) fn add(
     module: &Module,
-    range: Range<usize>,
-    functions: impl Iterator<Item = (DefinedFuncIndex, usize, CompiledFunction)>,
+    range: Range<CodeAddr>,
+    functions: impl Iterator<Item = (DefinedFuncIndex, CodeAddr, CompiledFunction)>,
 ) {
     let mut files = Files::default();
     let functions = functions.map(|(defined, start, function)| {
@@ -98,7 +99,7 @@ pub(super) fn add(
         }
         Function {
             name: module.display_name(module.info().func_index(defined)),
-            range: start..start + function.text.len(),
+            range: start..start.add(function.text.len()),
             saved: function.saved,
             returns: returns(&function.text),
             rows,
@@ -115,8 +116,8 @@ pub(super) fn add_glue<'c>(what: &str, parts: impl Iterator<Item = (&'c [u8], Sa
         return;
     }
     let function = |(code, saved): (&[u8], Saved)| {
-        let start = code.as_ptr() as usize;
-        let (range, returns) = (start..start + code.len(), returns(code));
+        let start = CodeAddr::of(code.as_ptr().cast());
+        let (range, returns) = (start..start.add(code.len()), returns(code));
         Function { name: format!("[wardian] {what}"), range, saved, returns, rows: Vec::new() }
     };
     let functions: Vec<Function> = parts.map(function).collect();
@@ -126,7 +127,7 @@ pub(super) fn add_glue<'c>(what: &str, parts: impl Iterator<Item = (&'c [u8], Sa
 }
 
 /// Takes the code out that begins at these addresses. It must still be there.
-pub(super) fn remove(starts: &[usize]) {
+pub(super) fn remove(starts: &[CodeAddr]) {
     if !is_enabled() {
         return;
     }

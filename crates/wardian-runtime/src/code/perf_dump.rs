@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use wardian_module::Module;
 use wardian_types::FuncIndex;
+use wardian_vm::addr::CodeAddr;
 
 /// Bytes of the file.
 const MOST: usize = 256 << 20;
@@ -59,7 +60,7 @@ pub(crate) fn open() -> io::Result<()> {
 /// Adds functions of a module, by their indices, with where their code lies and its bytes.
 pub(crate) fn add<'c>(
     module: &Module,
-    functions: impl Iterator<Item = (FuncIndex, Range<usize>, &'c [u8])>,
+    functions: impl Iterator<Item = (FuncIndex, Range<CodeAddr>, &'c [u8])>,
 ) {
     let mut dump = DUMP.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(current) = &mut *dump else { return };
@@ -97,7 +98,7 @@ impl Dump {
 }
 
 /// Writes the record of a function.
-fn record(records: &mut Vec<u8>, name: &str, start: usize, code: &[u8], number: u64) {
+fn record(records: &mut Vec<u8>, name: &str, start: CodeAddr, code: &[u8], number: u64) {
     let name = &name[..name.floor_char_boundary(NAME)];
     // It ends with a zero.
     let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -110,7 +111,8 @@ fn record(records: &mut Vec<u8>, name: &str, start: usize, code: &[u8], number: 
     for word in [std::process::id(); 2] {
         records.extend(word.to_ne_bytes());
     }
-    for word in [start as u64, start as u64, code.len() as u64, number] {
+    let start = start.as_usize() as u64;
+    for word in [start, start, code.len() as u64, number] {
         records.extend(word.to_ne_bytes());
     }
     records.extend(name.as_bytes());

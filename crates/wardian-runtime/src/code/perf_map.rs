@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use wardian_module::Module;
 use wardian_types::FuncIndex;
+use wardian_vm::addr::CodeAddr;
 
 /// Bytes of the file.
 const MOST: usize = 256 << 20;
@@ -51,12 +52,12 @@ pub(crate) fn open() -> io::Result<()> {
 }
 
 /// Adds functions of a module, by their indices, with where their code lies.
-pub(super) fn add(module: &Module, functions: &[(FuncIndex, Range<usize>)]) {
+pub(super) fn add(module: &Module, functions: &[(FuncIndex, Range<CodeAddr>)]) {
     let mut lines = String::new();
     for (func, range) in functions.iter().filter(|(_, range)| !range.is_empty()) {
         let name = module.display_name(*func);
         let name = &name[..name.floor_char_boundary(NAME)];
-        let _ = write!(lines, "{:x} {:x} ", range.start, range.len());
+        let _ = write!(lines, "{:x} {:x} ", range.start.as_usize(), CodeAddr::bytes_in(range));
         // A name is all up to the end of the line.
         lines.extend(name.chars().map(|c| if c.is_control() { ' ' } else { c }));
         lines.push('\n');

@@ -5,10 +5,12 @@ use crate::Error;
 use crate::module::ModuleInner;
 use crate::settings::Settings;
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock, Weak};
 use wardian_types::{DefinedFuncIndex, FuncIndex, IndexVec, TagIndex, TrapCode};
+use wardian_vm::addr::CodeAddr;
 use wardian_vm::code_memory::CodeMemory;
 use wardian_vm::compiled::{
     CallHandlers, CapturedFrame, CompiledCode, CompiledFunction, CompiledIndex,
@@ -18,26 +20,26 @@ use wardian_vm::unwind::Saved;
 /// Code that a program counter can be in: compiled, or bytecode.
 pub trait CodePiece: Send + Sync {
     /// Where it lies.
-    fn range(&self) -> Range<usize>;
+    fn range(&self) -> Range<CodeAddr>;
     /// The function around an address, by its position among those that the module defines.
-    fn function_at(&self, pc: usize) -> Option<DefinedFuncIndex>;
+    fn function_at(&self, pc: CodeAddr) -> Option<DefinedFuncIndex>;
     /// The offset in the code section of the operator whose code is at an address.
-    fn location(&self, module: &ModuleInner, pc: usize) -> Option<u32>;
+    fn location(&self, module: &ModuleInner, pc: CodeAddr) -> Option<u32>;
     /// The same, or of an operator nearby in the same function where that is not known.
-    fn location_near(&self, module: &ModuleInner, pc: usize) -> Option<u32> {
+    fn location_near(&self, module: &ModuleInner, pc: CodeAddr) -> Option<u32> {
         self.location(module, pc)
     }
     /// Where that is in a function whose body is there instead of a call of it: the function, and the offset of the
     /// operator. [`CodePiece::location`] is that of the call.
-    fn inlined_at(&self, _pc: usize) -> Option<(DefinedFuncIndex, u32)> {
+    fn inlined_at(&self, _pc: CodeAddr) -> Option<(DefinedFuncIndex, u32)> {
         None
     }
     /// Its functions that machine code is there for, and where that lies.
-    fn machine_code(&self) -> Vec<(DefinedFuncIndex, Range<usize>)> {
+    fn machine_code(&self) -> Vec<(DefinedFuncIndex, Range<CodeAddr>)> {
         Vec::new()
     }
     /// The bytes of machine code that lies there.
-    fn machine_code_bytes(&self, _: Range<usize>) -> &[u8] {
+    fn machine_code_bytes(&self, _: Range<CodeAddr>) -> &[u8] {
         &[]
     }
     /// It as code that a compiler made, if it is that.
@@ -49,30 +51,30 @@ pub trait CodePiece: Send + Sync {
         false
     }
     /// Where the code of the function around an address begins.
-    fn start_of(&self, pc: usize) -> Option<usize>;
+    fn start_of(&self, pc: CodeAddr) -> Option<CodeAddr>;
     /// The reason of a trap of the instruction at an address, where the address alone determines it.
-    fn trap_at(&self, pc: usize) -> Option<TrapCode>;
+    fn trap_at(&self, pc: CodeAddr) -> Option<TrapCode>;
     /// Where a compiled frame has references to objects that waits in the call which returns to this address:
     /// bytes from its stack pointer to its frame pointer, and the slots from its stack pointer.
-    fn references_at(&self, _pc: usize) -> Option<(u32, &[u32])> {
+    fn references_at(&self, _pc: CodeAddr) -> Option<(u32, &[u32])> {
         None
     }
     /// Where a compiled frame has its values that waits in the call which returns to this address; or, if `before`,
     /// that asks there whether a checkpoint is wanted. None if it cannot be captured.
-    fn captured_at(&self, _pc: usize, _before: bool) -> Option<CapturedFrame<'_>> {
+    fn captured_at(&self, _pc: CodeAddr, _before: bool) -> Option<CapturedFrame<'_>> {
         None
     }
     /// The slots of an interpreted frame that hold references to objects when it is resumed at this address;
     /// none if that is not known.
-    fn references_in_slots(&self, _module: &ModuleInner, _ip: usize) -> Option<Vec<i32>> {
+    fn references_in_slots(&self, _module: &ModuleInner, _ip: CodeAddr) -> Option<Vec<i32>> {
         None
     }
     /// Which registers the compiled function around an address saves in its frame.
-    fn saved_at(&self, _pc: usize) -> Option<Saved> {
+    fn saved_at(&self, _pc: CodeAddr) -> Option<Saved> {
         None
     }
     /// The handlers of exceptions of the call in compiled code that returns to an address.
-    fn handlers_at(&self, pc: usize) -> Option<Handlers<'_>> {
+    fn handlers_at(&self, pc: CodeAddr) -> Option<Handlers<'_>> {
         let _ = pc;
         None
     }
@@ -81,7 +83,7 @@ pub trait CodePiece: Send + Sync {
 /// The handlers of exceptions around a call in compiled code.
 pub struct Handlers<'a> {
     /// Where exceptions enter.
-    entry: usize,
+    entry: CodeAddr,
     /// The call, in the tables beside the code.
     pub call: CallHandlers<'a>,
 }
@@ -90,7 +92,7 @@ pub struct Handlers<'a> {
 #[derive(Clone, Copy)]
 pub struct Handler {
     /// Where exceptions enter.
-    pub pc: usize,
+    pub pc: CodeAddr,
     /// Its number in the function.
     pub number: u32,
     pub(crate) frame_size: u32,
@@ -120,7 +122,7 @@ pub struct LoadedCode {
     tables: CompiledCode,
     /// Address of each function, ready to be copied into instances; zero where only what was hot is
     /// compiled and a function was not.
-    pub entries: IndexVec<CompiledIndex, usize>,
+    pub entries: IndexVec<CompiledIndex, CodeAddr>,
     /// Which functions these are; none for all of the module.
     some: Option<IndexVec<CompiledIndex, DefinedFuncIndex>>,
 }
@@ -148,15 +150,15 @@ impl LoadedCode {
             .map_err(|e| Error::system("no executable memory for a module's code", e))?;
         tables.discard_text();
         let address = |position| match tables.function(position) {
-            range if range.is_empty() => 0,
-            range => memory.start() + range.start as usize,
+            range if range.is_empty() => CodeAddr::NULL,
+            range => memory.start().add(range.start as usize),
         };
         let entries = (0..functions).map(CompiledIndex::from_usize).map(address).collect();
         Ok(LoadedCode { memory, tables, entries, some })
     }
 
-    fn offset(&self, pc: usize) -> Option<u32> {
-        u32::try_from(pc.checked_sub(self.memory.start())?).ok()
+    fn offset(&self, pc: CodeAddr) -> Option<u32> {
+        u32::try_from(pc.checked_bytes_from(self.memory.start())?).ok()
     }
 
     /// The code of a function as it was compiled; for the code of a whole module.
@@ -166,7 +168,7 @@ impl LoadedCode {
     }
 
     /// The functions and their addresses.
-    pub fn functions(&self) -> impl Iterator<Item = (DefinedFuncIndex, usize)> {
+    pub fn functions(&self) -> impl Iterator<Item = (DefinedFuncIndex, CodeAddr)> {
         self.entries.enumerated().map(|(at, address)| (self.defined(at), *address))
     }
 
@@ -178,7 +180,7 @@ impl LoadedCode {
     /// The functions that there is code for, their addresses, and their code as it was compiled.
     pub(crate) fn each_compiled(
         &self,
-    ) -> impl Iterator<Item = (DefinedFuncIndex, usize, CompiledFunction)> {
+    ) -> impl Iterator<Item = (DefinedFuncIndex, CodeAddr, CompiledFunction)> {
         let text = self.memory.bytes(self.range());
         self.entries.enumerated().filter_map(move |(at, address)| {
             Some((self.defined(at), *address, self.tables.extract(at, text)?))
@@ -191,45 +193,45 @@ impl LoadedCode {
     }
 
     /// The code of the function that begins at an address.
-    pub(crate) fn function_bytes(&self, address: usize) -> Option<&[u8]> {
+    pub(crate) fn function_bytes(&self, address: CodeAddr) -> Option<&[u8]> {
         let position = self.tables.find(self.offset(address)?)?;
         let range = self.tables.function(position);
-        let at = |offset| self.memory.start() + offset as usize;
+        let at = |offset: u32| self.memory.start().add(offset as usize);
         (at(range.start) == address).then(|| self.memory.bytes(at(range.start)..at(range.end)))
     }
 }
 
 impl CodePiece for LoadedCode {
-    fn range(&self) -> Range<usize> {
-        self.memory.start()..self.memory.start() + self.memory.len()
+    fn range(&self) -> Range<CodeAddr> {
+        self.memory.range()
     }
 
-    fn function_at(&self, pc: usize) -> Option<DefinedFuncIndex> {
+    fn function_at(&self, pc: CodeAddr) -> Option<DefinedFuncIndex> {
         Some(self.defined(self.tables.find(self.offset(pc)?)?))
     }
 
-    fn location(&self, _: &ModuleInner, pc: usize) -> Option<u32> {
+    fn location(&self, _: &ModuleInner, pc: CodeAddr) -> Option<u32> {
         self.tables.location(self.offset(pc)?)
     }
 
-    fn inlined_at(&self, pc: usize) -> Option<(DefinedFuncIndex, u32)> {
+    fn inlined_at(&self, pc: CodeAddr) -> Option<(DefinedFuncIndex, u32)> {
         self.tables.inlined_at(self.offset(pc)?)
     }
 
-    fn location_near(&self, _: &ModuleInner, pc: usize) -> Option<u32> {
+    fn location_near(&self, _: &ModuleInner, pc: CodeAddr) -> Option<u32> {
         self.tables.location_near(self.offset(pc)?)
     }
 
-    fn machine_code(&self) -> Vec<(DefinedFuncIndex, Range<usize>)> {
+    fn machine_code(&self) -> Vec<(DefinedFuncIndex, Range<CodeAddr>)> {
         let range = |at: CompiledIndex| {
             let Range { start, end } = self.tables.function(at);
-            let at = |offset: u32| self.memory.start() + offset as usize;
+            let at = |offset: u32| self.memory.start().add(offset as usize);
             at(start)..at(end)
         };
         self.entries.indices().map(|at| (self.defined(at), range(at))).collect()
     }
 
-    fn machine_code_bytes(&self, range: Range<usize>) -> &[u8] {
+    fn machine_code_bytes(&self, range: Range<CodeAddr>) -> &[u8] {
         self.memory.bytes(range)
     }
 
@@ -237,30 +239,30 @@ impl CodePiece for LoadedCode {
         Some(self)
     }
 
-    fn start_of(&self, pc: usize) -> Option<usize> {
+    fn start_of(&self, pc: CodeAddr) -> Option<CodeAddr> {
         let position = self.tables.find(self.offset(pc)?)?;
-        Some(self.memory.start() + self.tables.function(position).start as usize)
+        Some(self.memory.start().add(self.tables.function(position).start as usize))
     }
 
-    fn trap_at(&self, pc: usize) -> Option<TrapCode> {
+    fn trap_at(&self, pc: CodeAddr) -> Option<TrapCode> {
         self.tables.trap_at(self.offset(pc)?)
     }
 
-    fn references_at(&self, pc: usize) -> Option<(u32, &[u32])> {
+    fn references_at(&self, pc: CodeAddr) -> Option<(u32, &[u32])> {
         self.tables.references_at(self.offset(pc)?)
     }
 
-    fn captured_at(&self, pc: usize, before: bool) -> Option<CapturedFrame<'_>> {
+    fn captured_at(&self, pc: CodeAddr, before: bool) -> Option<CapturedFrame<'_>> {
         self.tables.captured_at(self.offset(pc)?, before)
     }
 
-    fn saved_at(&self, pc: usize) -> Option<Saved> {
+    fn saved_at(&self, pc: CodeAddr) -> Option<Saved> {
         self.tables.saved_at(self.offset(pc)?)
     }
 
-    fn handlers_at(&self, pc: usize) -> Option<Handlers<'_>> {
+    fn handlers_at(&self, pc: CodeAddr) -> Option<Handlers<'_>> {
         let call = self.tables.handlers_at(self.offset(pc)?)?;
-        let entry = self.memory.start() + call.entry as usize;
+        let entry = self.memory.start().add(call.entry as usize);
         Some(Handlers { entry, call })
     }
 }
@@ -272,23 +274,23 @@ pub struct Located {
     pub code: Arc<dyn CodePiece>,
     /// Its module.
     pub module: Arc<ModuleInner>,
-    range: (usize, usize),
+    range: (CodeAddr, usize),
 }
 
 impl Located {
     fn new(code: Arc<dyn CodePiece>, module: Arc<ModuleInner>) -> Located {
         let range = code.range();
-        Located { code, module, range: (range.start, range.len()) }
+        Located { code, module, range: (range.start, CodeAddr::bytes_in(&range)) }
     }
 
     /// Whether an address is in this piece.
     #[inline]
-    pub fn contains(&self, pc: usize) -> bool {
-        pc.wrapping_sub(self.range.0) < self.range.1
+    pub fn contains(&self, pc: CodeAddr) -> bool {
+        pc.bytes_from(self.range.0) < self.range.1
     }
 
     /// The offset in the code section of the operator whose code is at an address.
-    pub(crate) fn location(&self, pc: usize) -> Option<u32> {
+    pub(crate) fn location(&self, pc: CodeAddr) -> Option<u32> {
         self.code.location(&self.module, pc)
     }
 }
@@ -300,7 +302,7 @@ pub struct CodePosition {
     /// Function index, imports included.
     pub func: FuncIndex,
     /// Address of the function's first instruction.
-    pub start: usize,
+    pub start: CodeAddr,
     /// Offset in the module's code section.
     pub offset: Option<u32>,
     /// The trap of the instruction, where the address alone determines it.
@@ -313,7 +315,7 @@ pub struct CodePosition {
 #[derive(Default)]
 pub struct CodeRegistry {
     /// By the last address.
-    ranges: RwLock<BTreeMap<usize, Entry>>,
+    ranges: RwLock<BTreeMap<CodeAddr, Entry>>,
     /// Bytes of all of it.
     bytes: AtomicUsize,
     /// Whether a map of compiled code is written for `perf`.
@@ -350,7 +352,7 @@ impl CodeRegistry {
                 perf_map::add(&module.decoded, &functions);
             }
             if self.perf_dump {
-                let with_code = |(func, range): (FuncIndex, Range<usize>)| {
+                let with_code = |(func, range): (FuncIndex, Range<CodeAddr>)| {
                     (func, range.clone(), code.machine_code_bytes(range))
                 };
                 perf_dump::add(&module.decoded, functions.into_iter().map(with_code));
@@ -361,7 +363,8 @@ impl CodeRegistry {
         {
             native_debug::add(&module.decoded, code.range(), code.each_compiled());
         }
-        let (end, bytes) = (code.range().end, code.range().len());
+        let range = code.range();
+        let (end, bytes) = (range.end, CodeAddr::bytes_in(&range));
         let (code, module): (Weak<dyn CodePiece>, _) =
             (Arc::downgrade(code) as _, Arc::downgrade(module));
         let entry = Entry { code, module, since: wardian_vm::samples::now(), bytes };
@@ -393,22 +396,22 @@ impl CodeRegistry {
     }
 
     /// The piece of code around an address.
-    pub(crate) fn locate(&self, pc: usize) -> Option<Located> {
+    pub(crate) fn locate(&self, pc: CodeAddr) -> Option<Located> {
         self.locate_or_gap(pc).ok()
     }
 
     /// The piece of code around an address, or a range around it in which there is none now.
-    pub(crate) fn locate_or_gap(&self, pc: usize) -> Result<Located, Range<usize>> {
+    pub(crate) fn locate_or_gap(&self, pc: CodeAddr) -> Result<Located, Range<CodeAddr>> {
         let (before, code, module) = {
             let ranges = self.ranges.read().unwrap_or_else(|e| e.into_inner());
-            let before = ranges.range(..=pc).next_back().map_or(0, |(end, _)| *end);
-            let Some((_, entry)) = ranges.range(pc + 1..).next() else {
-                return Err(before..usize::MAX);
+            let before = ranges.range(..=pc).next_back().map_or(CodeAddr::NULL, |(end, _)| *end);
+            let Some((_, entry)) = ranges.range((Excluded(pc), Unbounded)).next() else {
+                return Err(before..CodeAddr::MAX);
             };
             (before, entry.code.upgrade(), entry.module.upgrade())
         };
         // Not before the lock is free: a module that goes here takes its code out.
-        let (Some(code), Some(module)) = (code, module) else { return Err(pc..pc + 1) };
+        let (Some(code), Some(module)) = (code, module) else { return Err(pc..pc.add(1)) };
         let located = Located::new(code, module);
         match located.contains(pc) {
             true => Ok(located),
@@ -418,10 +421,10 @@ impl CodeRegistry {
 
     /// The function around an address at which a sample was taken at this time; none if its code has
     /// gone since.
-    pub fn find_sampled(&self, pc: usize, time: u64) -> Option<CodePosition> {
+    pub fn find_sampled(&self, pc: CodeAddr, time: u64) -> Option<CodePosition> {
         let is_older = {
             let ranges = self.ranges.read().unwrap_or_else(|e| e.into_inner());
-            let (_, entry) = ranges.range(pc.checked_add(1)?..).next()?;
+            let (_, entry) = ranges.range((Excluded(pc), Unbounded)).next()?;
             entry.since <= time
         };
         let mut position = if is_older { self.find(pc)? } else { return None };
@@ -434,12 +437,12 @@ impl CodeRegistry {
     }
 
     /// Whether an address is in code between functions and their listeners.
-    pub(crate) fn is_wrapper(&self, pc: usize) -> bool {
+    pub(crate) fn is_wrapper(&self, pc: CodeAddr) -> bool {
         self.modules().iter().any(|m| m.wrappers.contains(pc))
     }
 
     /// Which registers such code around an address saves in its frame; none if there is no such code.
-    pub(crate) fn saved_by_wrapper(&self, pc: usize) -> Option<Saved> {
+    pub(crate) fn saved_by_wrapper(&self, pc: CodeAddr) -> Option<Saved> {
         self.modules().iter().find_map(|m| m.wrappers.saved_at(pc))
     }
 
@@ -450,7 +453,7 @@ impl CodeRegistry {
     }
 
     /// The function around an address.
-    pub fn find(&self, pc: usize) -> Option<CodePosition> {
+    pub fn find(&self, pc: CodeAddr) -> Option<CodePosition> {
         let Located { code, module, .. } = self.locate(pc)?;
         let defined = code.function_at(pc)?;
         let info = module.decoded.info();

@@ -24,6 +24,7 @@ use crate::{Error, ErrorKind, Result};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, Weak};
 use wardian_types::{DeclaredType, FuncType, SubType, TypeNumber};
+use wardian_vm::addr::CodeAddr;
 use wardian_vm::compiled::CompiledFunction;
 use wardian_vm::heap::Displays;
 use wardian_vm::unwind::Saved;
@@ -64,9 +65,9 @@ struct Inner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trampoline {
     /// Host calls guest.
-    pub entry: usize,
+    pub entry: CodeAddr,
     /// Guest calls host.
-    pub host: usize,
+    pub host: CodeAddr,
 }
 
 struct Both {
@@ -76,7 +77,7 @@ struct Both {
 }
 
 struct Single {
-    address: usize,
+    address: CodeAddr,
     #[expect(dead_code, reason = "keeps the code")]
     code: Arc<Glue>,
 }
@@ -141,13 +142,13 @@ impl Signature {
     }
 
     /// What stands between importers and a function that wants to know who calls.
-    pub(crate) fn noting(&self, compiler: &dyn Compiler) -> Result<usize> {
+    pub(crate) fn noting(&self, compiler: &dyn Compiler) -> Result<CodeAddr> {
         let ty = self.func()?;
         self.single(&self.inner().noting, || compiler.noting_trampoline(ty))
     }
 
     /// What stands between compiled code and an interpreted function.
-    pub fn interpreted(&self, compiler: &dyn Compiler) -> Result<usize> {
+    pub fn interpreted(&self, compiler: &dyn Compiler) -> Result<CodeAddr> {
         let ty = self.func()?;
         self.single(&self.inner().interpreted, || compiler.host_trampoline(ty))
     }
@@ -157,7 +158,7 @@ impl Signature {
         &self,
         place: &OnceLock<Single>,
         make: impl FnOnce() -> std::result::Result<CompiledFunction, wardian_vm::compiled::CompileError>,
-    ) -> Result<usize> {
+    ) -> Result<CodeAddr> {
         if let Some(single) = place.get() {
             return Ok(single.address);
         }
@@ -372,12 +373,12 @@ impl Signatures {
     }
 
     /// Whether an address is in a trampoline.
-    pub fn contains(&self, pc: usize) -> bool {
+    pub fn contains(&self, pc: CodeAddr) -> bool {
         self.found(|glue| glue.contains(pc).then_some(())).is_some()
     }
 
     /// Which registers the trampoline around an address saves in its frame; none if there is no trampoline.
-    pub(crate) fn saved_at(&self, pc: usize) -> Option<Saved> {
+    pub(crate) fn saved_at(&self, pc: CodeAddr) -> Option<Saved> {
         self.found(|glue| glue.saved_at(pc))
     }
 
@@ -447,10 +448,10 @@ pub fn prepare<'a>(
     let Some((first, _, _)) = made.first() else { return Ok(()) };
     let code = first.publish(layout)?;
     for (signature, entry, host) in made {
-        let entry = code.start() + entry;
+        let entry = code.start().add(entry);
         let host = match host {
             Host::Stub(address) => address,
-            Host::Made(offset) => code.start() + offset,
+            Host::Made(offset) => code.start().add(offset),
         };
         // Two threads may make the same ones; either's will do.
         let trampoline = Trampoline { entry, host };
@@ -462,7 +463,7 @@ pub fn prepare<'a>(
 /// How guests call host functions of a signature.
 enum Host {
     /// By a stub that fits many signatures, at this address.
-    Stub(usize),
+    Stub(CodeAddr),
     /// By a trampoline at this offset in the code just made.
     Made(usize),
 }

@@ -8,6 +8,7 @@ use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use wardian_types::DefinedFuncIndex;
+use wardian_vm::addr::CodeAddr;
 use wardian_vm::compiled::{CallerOf, CompileError, MemoryVariant};
 use wardian_vm::unwind::Saved;
 
@@ -15,9 +16,9 @@ use wardian_vm::unwind::Saved;
 #[derive(Clone, Copy, Debug)]
 pub struct Wrapper {
     /// For calls from the function's own instance.
-    pub own: usize,
+    pub own: CodeAddr,
     /// For calls from elsewhere.
-    pub noted: usize,
+    pub noted: CodeAddr,
     /// Whether it needs a body that notifies listeners at its end.
     tail_calls: bool,
 }
@@ -30,7 +31,7 @@ pub struct Wrappers(Mutex<Made>);
 struct Made {
     wrappers: HashMap<DefinedFuncIndex, Wrapper>,
     /// Bodies that notify listeners at their end.
-    bodies: HashMap<(DefinedFuncIndex, MemoryVariant), usize>,
+    bodies: HashMap<(DefinedFuncIndex, MemoryVariant), CodeAddr>,
     code: Vec<Glue>,
     loaded: Vec<Arc<LoadedCode>>,
 }
@@ -73,7 +74,7 @@ impl ModuleInner {
             .publish("listener")
             .map_err(|e| Error::system("no executable memory for listeners", e))?;
         for (defined, tail_calls, own, noted) in placed {
-            let at = |offset| code.start() + offset;
+            let at = |offset| code.start().add(offset);
             let wrapper = Wrapper { own: at(own), noted: at(noted), tail_calls };
             made.wrappers.insert(defined, wrapper);
         }
@@ -137,8 +138,8 @@ impl ModuleInner {
         &self,
         defined: DefinedFuncIndex,
         variant: MemoryVariant,
-        plain: usize,
-    ) -> (Wrapper, usize) {
+        plain: CodeAddr,
+    ) -> (Wrapper, CodeAddr) {
         let made = self.wrappers.0.lock().unwrap_or_else(|e| e.into_inner());
         let wrapper = made.wrappers[&defined];
         let body = if wrapper.tail_calls { made.bodies[&(defined, variant)] } else { plain };
@@ -153,19 +154,19 @@ impl Wrappers {
     }
 
     /// Whether an address is in a wrapper.
-    pub fn contains(&self, pc: usize) -> bool {
+    pub fn contains(&self, pc: CodeAddr) -> bool {
         let made = self.0.lock().unwrap_or_else(|e| e.into_inner());
         made.code.iter().any(|glue| glue.contains(pc))
     }
 
     /// Which registers the wrapper around an address saves in its frame; none if there is no wrapper.
-    pub(crate) fn saved_at(&self, pc: usize) -> Option<Saved> {
+    pub(crate) fn saved_at(&self, pc: CodeAddr) -> Option<Saved> {
         let made = self.0.lock().unwrap_or_else(|e| e.into_inner());
         made.code.iter().find_map(|glue| glue.saved_at(pc))
     }
 
     /// The code around an address, to its end or the next function's beginning.
-    pub(crate) fn bytes_at(&self, address: usize) -> Option<Vec<u8>> {
+    pub(crate) fn bytes_at(&self, address: CodeAddr) -> Option<Vec<u8>> {
         let made = self.0.lock().unwrap_or_else(|e| e.into_inner());
         made.code.iter().find_map(|glue| glue.bytes_at(address)).map(<[u8]>::to_vec)
     }

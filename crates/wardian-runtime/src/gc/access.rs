@@ -26,8 +26,13 @@ pub enum Initial<'a> {
 }
 
 impl StoreInner {
+    /// A root of an integer of 31 bits; the highest bit of the number is ignored.
+    pub fn hold_i31(&self, number: u32) -> AnyRef {
+        AnyRef { store: self.id(), root: self.gc.roots.add(number << 1 | 1) }
+    }
+
     /// A root of a reference as guests hold it; none of null.
-    pub fn hold(&self, word: u64) -> Option<AnyRef> {
+    pub(crate) fn hold(&self, word: u64) -> Option<AnyRef> {
         let word = word as u32;
         (word != 0).then(|| AnyRef { store: self.id(), root: self.gc.roots.add(word) })
     }

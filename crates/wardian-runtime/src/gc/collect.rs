@@ -20,6 +20,7 @@ use crate::store::inner::StoreInner;
 use std::time::Instant;
 use wardian_types::GlobalIndex;
 use wardian_vm::activation;
+use wardian_vm::addr::CodeAddr;
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::heap::{Heap, Traced};
 use wardian_vm::layout::StoreCtx;
@@ -157,9 +158,8 @@ impl StoreInner {
         for index in 0..self.gc.restored.len() {
             self.mark_word(self.gc.restored[index]);
         }
-        for index in 0..self.host_global_refs.len() {
-            // SAFETY: as above.
-            self.mark_word(unsafe { self.host_global_refs[index].read() });
+        for index in 0..self.host_globals.reference_count() {
+            self.mark_word(self.host_globals.reference(index));
         }
         if let Some(heap) = &mut self.gc.heap {
             self.gc.roots.each(|word| heap.root(u64::from(word)));
@@ -203,7 +203,7 @@ impl StoreInner {
                 continue;
             };
             // The program counter is inside of the call.
-            let Some((frame, slots)) = code.as_ref().and_then(|c| c.code.references_at(pc + 1))
+            let Some((frame, slots)) = code.as_ref().and_then(|c| c.code.references_at(pc.after()))
             else {
                 continue;
             };
@@ -233,9 +233,9 @@ impl StoreInner {
 
 /// Marks the references in an interpreted frame: those that the translator knows. Where it knows nothing, all slots,
 /// of which those of other types only look like references.
-fn mark_interpreted(heap: &mut Heap, frames: &Frames<'_>, code: Option<&Located>, pc: usize) {
+fn mark_interpreted(heap: &mut Heap, frames: &Frames<'_>, code: Option<&Located>, pc: CodeAddr) {
     // The program counter is inside of the call, or where the frame begins.
-    match code.and_then(|code| code.code.references_in_slots(&code.module, pc + 1)) {
+    match code.and_then(|code| code.code.references_in_slots(&code.module, pc.after())) {
         Some(slots) => slots.into_iter().filter_map(|slot| frames.slot(slot)).for_each(|word| {
             heap.root(word);
         }),

@@ -8,6 +8,7 @@ use crate::stack::backtrace::Frame;
 use crate::store::inner::StoreInner;
 use crate::value::AnyRef;
 use wardian_types::ValType;
+use wardian_vm::addr::CodeAddr;
 use wardian_vm::frames::Frames;
 use wardian_vm::interpreted::FrameLayout;
 
@@ -20,7 +21,7 @@ impl StoreInner {
         layout: &FrameLayout,
         types: &[ValType],
         frames: &Frames<'_>,
-        pc: usize,
+        pc: CodeAddr,
     ) -> Vec<(Option<u32>, AnyRef)> {
         if self.heap().is_none() {
             return Vec::new();
@@ -37,7 +38,7 @@ impl StoreInner {
         let Some(code) = self.engine().code().locate(pc) else { return Vec::new() };
         debug_assert!(std::ptr::eq(&*code.module, &*frame.module), "another module's code");
         // A frame that waits in a call has its references where the compiler noted them.
-        let Some((size, slots)) = code.code.references_at(pc + 1) else { return Vec::new() };
+        let Some((size, slots)) = code.code.references_at(pc.after()) else { return Vec::new() };
         let sp = fp.wrapping_sub(size as usize);
         let words =
             slots.iter().filter_map(|slot| frames.reference_at(sp.wrapping_add(*slot as usize)));

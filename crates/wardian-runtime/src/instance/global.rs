@@ -40,11 +40,7 @@ impl StoreInner {
 
     /// The same of a value as guests hold it.
     pub(crate) fn add_global_words(&mut self, ty: &GlobalType, words: [u64; 2]) -> GlobalAt {
-        let at = self.host_globals.push(words).cast::<u64>();
-        if ty.content.is_ref() {
-            self.host_global_refs.push(at);
-        }
-        GlobalAt(at)
+        self.host_globals.add(ty, words)
     }
 
     /// A global of an instance by its index there.

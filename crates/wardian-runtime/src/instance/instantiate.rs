@@ -26,6 +26,7 @@ use wardian_module::{ConstExpr, ModuleInfo, SegmentMode};
 use wardian_types::{
     FuncIndex, GlobalIndex, IndexVec, MemoryIndex, MemoryType, TableIndex, TagIndex, ValType,
 };
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::compiled::MemoryVariant;
 use wardian_vm::layout::{VmImport, VmMemory, instance};
 
@@ -332,7 +333,7 @@ impl StoreInner {
         let mut record = self.funcs.hosts.extend(records);
         for (index, import) in imports.funcs.enumerated() {
             let entry = if self.host_def(import).is_some() {
-                let ctx = record.as_ptr() as usize;
+                let ctx = VmCtxPtr::of(record.as_ptr());
                 // SAFETY: there is a record for each host function, and this is at most one past
                 // the last.
                 record = unsafe { record.add(1) };

@@ -8,6 +8,7 @@ use crate::store::instance::{ImportedFunc, InstanceData};
 use crate::value::{Extern, Func, Tag};
 use wardian_module::ItemIndex;
 use wardian_types::FuncIndex;
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::layout::VmFunc;
 
 impl StoreInner {
@@ -63,14 +64,13 @@ impl StoreInner {
     }
 
     /// The instance whose context is at an address.
-    pub(crate) fn instance_at(&self, vmctx: usize) -> Option<InstanceId> {
-        if vmctx == 0 {
+    pub(crate) fn instance_at(&self, vmctx: VmCtxPtr) -> Option<InstanceId> {
+        if vmctx.is_null() {
             return None;
         }
         // SAFETY: addresses that reach this come from compiled code: they are contexts of
         // instances of this store, which hold their position in the store.
-        let position =
-            unsafe { *((vmctx + wardian_vm::layout::instance::OWNER as usize) as *const usize) };
+        let position = unsafe { vmctx.owner() };
         Some(InstanceId::from_u32(position as u32))
     }
 

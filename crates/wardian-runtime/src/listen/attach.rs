@@ -26,6 +26,7 @@ use crate::store::instance::ImportedFunc;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_types::{DefinedFuncIndex, FuncIndex};
+use wardian_vm::addr::{CodeAddr, VmCtxPtr};
 use wardian_vm::layout::{HostFunc, Noted, VmImport, instance};
 
 /// Functions of a module, each with the listeners that are to be notified.
@@ -154,7 +155,8 @@ impl StoreInner {
         }
         let func = info.func_index(defined);
         let plain = data.plain(defined);
-        let body = plain.map_or(0, |plain| module.wrapper(defined, data.variant, plain).1);
+        let body =
+            plain.map_or(CodeAddr::NULL, |plain| module.wrapper(defined, data.variant, plain).1);
         let hook = self.new_hook(Target::Wasm { instance, func, module: module.clone() });
         // SAFETY: just made.
         unsafe { (*hook.as_ptr()).vm.body = body };
@@ -189,7 +191,7 @@ impl StoreInner {
         &self,
         instance: InstanceId,
         defined: DefinedFuncIndex,
-    ) -> (usize, usize, bool) {
+    ) -> (CodeAddr, CodeAddr, bool) {
         let data = &self.instances[instance];
         if data.closed.is_some() {
             let stub = wardian_vm::closed_stub(data.module.decoded.info().defined_type(defined));
@@ -198,12 +200,12 @@ impl StoreInner {
         let is_listened = self.active_hook(instance, defined).is_some();
         let Some(plain) = data.plain(defined) else {
             if self.engine().kind() == EngineKind::Interpreted {
-                return (0, 0, false);
+                return (CodeAddr::NULL, CodeAddr::NULL, false);
             }
             // As long as no compiled code calls it from its own instance, there may be none.
             let ty = data.module.decoded.info().defined_type(defined);
             let in_memory = wardian_vm::returns_in_memory(ty);
-            let own = wardian_vm::interpreted_entry(defined, false, in_memory).unwrap_or(0);
+            let own = wardian_vm::interpreted_entry(defined, false, in_memory).unwrap_or_default();
             let other = wardian_vm::interpreted_entry(defined, true, in_memory);
             let other = other.expect("all of them were made when the instance was");
             return (own, other, is_listened);
@@ -243,7 +245,8 @@ impl StoreInner {
         let is_plain = |defined: &DefinedFuncIndex| {
             data.closed.is_none() && self.active_hook(instance, *defined).is_none()
         };
-        let entry = |defined| data.vm.address() + data.module.layout.entry(defined) as usize;
+        let entry =
+            |defined| data.vm.address().as_usize() + data.module.layout.entry(defined) as usize;
         defined.filter(is_plain).map_or(0, entry)
     }
 
@@ -278,7 +281,7 @@ impl StoreInner {
     /// somebody imports a function of this signature to which somebody listens.
     pub(crate) fn import_of_guest(
         &mut self,
-        caller: usize,
+        caller: VmCtxPtr,
         import: FuncIndex,
         func: FuncId,
     ) -> Result<Option<VmImport>> {
@@ -297,7 +300,7 @@ impl StoreInner {
         let record = self.funcs.noted((caller, import), || Noted { caller, code, ctx });
         // SAFETY: in the store's arena; guests read it when they call.
         unsafe { *record.as_ptr() = Noted { caller, code, ctx } };
-        Ok(Some(VmImport { code: noting, ctx: record.as_ptr() as usize, target: 0 }))
+        Ok(Some(VmImport { code: noting, ctx: VmCtxPtr::of(record.as_ptr()), target: 0 }))
     }
 
     /// Adds listeners to a host function that an instance imports: to calls through the import, and
@@ -311,7 +314,7 @@ impl StoreInner {
     ) {
         let data = &self.instances[instance];
         let Some(def) = self.host_def(&data.imports[func]).cloned() else { return };
-        let record = data.import(func).ctx as *mut HostFunc;
+        let record = data.import(func).ctx.word::<HostFunc>(0);
         let as_import = Some((module.clone(), func));
         let hook = self.host_hook(record, &def, as_import.clone());
         self.add_listeners(hook, entries);
@@ -320,7 +323,7 @@ impl StoreInner {
             // So that a reference made later is listened to as well.
             None => self.instance_func(instance, func),
         };
-        let record = self.vm_func(through_reference).ctx as *mut HostFunc;
+        let record = self.vm_func(through_reference).ctx.word::<HostFunc>(0);
         let hook = self.host_hook(record, &def, as_import);
         self.add_listeners(hook, entries);
     }
@@ -347,7 +350,7 @@ impl StoreInner {
         });
         // SAFETY: as above; guests read the record when they call.
         unsafe {
-            (*record).dispatch = listen::dispatch as *const () as usize;
+            (*record).dispatch = CodeAddr::of(listen::dispatch as *const ());
             (*record).data = hook.as_ptr() as usize;
         }
         hook
@@ -360,7 +363,7 @@ impl StoreInner {
         if defined.index() >= data.module.decoded.info().bodies.len() {
             return None;
         }
-        let address = data.vm.read::<usize>(data.module.layout.entry(defined));
+        let address = data.vm.read::<CodeAddr>(data.module.layout.entry(defined));
         let whole = data.module.loaded(data.variant).cloned();
         whole
             .into_iter()

@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use wardian_types::{FuncIndex, FuncType, ValType};
+use wardian_vm::addr::{CodeAddr, VmCtxPtr};
 use wardian_vm::contain::drop_contained;
 use wardian_vm::layout::{HostFunc, Listened, StoreCtx};
 
@@ -66,7 +67,7 @@ pub(crate) struct HostTarget {
     pub(crate) import: Option<(Arc<ModuleInner>, FuncIndex)>,
     /// The record by which guests call it, and what stood in it.
     pub(crate) record: *mut HostFunc,
-    pub(crate) dispatch: usize,
+    pub(crate) dispatch: CodeAddr,
     pub(crate) data: usize,
 }
 
@@ -113,7 +114,7 @@ pub struct OpenCall {
     pub(super) hook: *const Hook,
     /// The listeners when it began. They stay until no call is open: see [`super::listening::Listening`].
     pub(super) listeners: *const Listeners,
-    pub(super) caller: usize,
+    pub(super) caller: VmCtxPtr,
     pub(super) id: u64,
     /// The frame pointer of the call's frame, or its address if it is interpreted; zero of a host function.
     pub(super) frame: usize,
@@ -142,7 +143,7 @@ impl Hook {
         let ty = target.ty();
         let slots = |types: &[ValType]| types.iter().map(|t| t.slots()).sum();
         Hook {
-            vm: Listened { store, body: 0 },
+            vm: Listened { store, body: CodeAddr::NULL },
             listeners: Arc::default(),
             only: None,
             params: slots(ty.params()),
@@ -191,6 +192,9 @@ impl Target {
 }
 
 /// The top of a stack that a listener walks: function and program counter.
-pub(crate) fn top_of(hook: &Hook) -> (Described<'_>, usize) {
-    (hook.definition(), if let Target::Wasm { .. } = hook.target { hook.vm.body } else { 0 })
+pub(crate) fn top_of(hook: &Hook) -> (Described<'_>, CodeAddr) {
+    (
+        hook.definition(),
+        if let Target::Wasm { .. } = hook.target { hook.vm.body } else { CodeAddr::NULL },
+    )
 }

@@ -35,10 +35,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use wardian_types::ValType;
 use wardian_vm::activation;
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::contain::discard;
 use wardian_vm::interrupt::reason;
 use wardian_vm::layout::{HostFunc, StoreCtx};
-use wardian_vm::pointer::to_function;
 
 type Panic = Box<dyn Any + Send>;
 
@@ -60,7 +60,7 @@ unsafe fn begin(
     inner: *mut StoreInner,
     hook: *const Hook,
     slots: *const u64,
-    caller: usize,
+    caller: VmCtxPtr,
     frame: usize,
 ) -> Result<(), Panic> {
     // SAFETY: the caller's promise. `open` is not touched while listeners run: they get the store
@@ -263,7 +263,11 @@ unsafe fn store_of(hook: *const Hook) -> (*mut StoreCtx, *mut StoreInner) {
     }
 }
 
-pub(crate) unsafe extern "C" fn before(hook: *const Hook, slots: *const u64, caller: usize) -> u64 {
+pub(crate) unsafe extern "C" fn before(
+    hook: *const Hook,
+    slots: *const u64,
+    caller: VmCtxPtr,
+) -> u64 {
     // SAFETY: called by wrappers only, with the hook of their function and its parameters.
     unsafe {
         let (ctx, inner) = store_of(hook);
@@ -282,7 +286,7 @@ pub(crate) unsafe extern "C" fn before(hook: *const Hook, slots: *const u64, cal
 pub(crate) unsafe fn before_interpreted(
     hook: *const Hook,
     slots: *const u64,
-    caller: usize,
+    caller: VmCtxPtr,
     frame: usize,
 ) -> u64 {
     // SAFETY: the caller's promise.
@@ -324,7 +328,7 @@ pub(crate) unsafe extern "C" fn dispatch(host: *mut HostFunc, slots: *mut u64) -
         let (ctx, inner) = store_of(hook);
         let Target::Host(target) = &(*hook).target else { return 0 };
         let caller = match (*host).caller {
-            0 => (*ctx).indirect_caller,
+            VmCtxPtr::NULL => (*ctx).indirect_caller,
             caller => caller,
         };
         let depth = (*inner).listening.open.len();
@@ -335,7 +339,7 @@ pub(crate) unsafe extern "C" fn dispatch(host: *mut HostFunc, slots: *mut u64) -
         (*inner).listening.open_hosts.push(OpenHost { id, serial, waits: std::ptr::null_mut() });
         // What the function is really called with; the record may change while it runs.
         let mut original = (*inner).host_record(&*host, target);
-        let run: Dispatch = std::mem::transmute(to_function(target.dispatch));
+        let run: Dispatch = std::mem::transmute(target.dispatch.to_function());
         if run(&mut original, slots) == 0 {
             (*inner).listening.open_hosts.pop();
             return match returned(inner, hook, slots) {

@@ -6,12 +6,13 @@ use crate::listen::hook::{Hook, Listeners, OpenCall};
 use crate::listen::listener::AbortReason;
 use crate::store::inner::StoreInner;
 use std::sync::Arc;
+use wardian_vm::addr::VmCtxPtr;
 
 /// A call whose frame was put on the stack, of a function that is listened to.
 pub(crate) struct ResumedCall {
     pub(crate) hook: *const Hook,
     /// The context of the calling instance; zero for the embedder.
-    pub(crate) caller: usize,
+    pub(crate) caller: VmCtxPtr,
     /// The address of its frame.
     pub(crate) frame: usize,
 }

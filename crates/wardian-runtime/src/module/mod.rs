@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use tiers::Tier;
 use wardian_module::ItemIndex;
 use wardian_types::{DefinedFuncIndex, FuncIndex, IndexVec, TypeIndex, TypeNumber, ValType};
+use wardian_vm::addr::CodeAddr;
 use wardian_vm::compiled::{CompiledCode, MemoryVariant, ModuleOptions};
 use wardian_vm::contain::drop_contained;
 use wardian_vm::layout::InstanceLayout;
@@ -41,7 +42,7 @@ pub struct ModuleInner {
     guarded: OnceLock<Arc<LoadedCode>>,
     checked: OnceLock<Arc<LoadedCode>>,
     images: OnceLock<Option<Images>>,
-    host_trampolines: OnceLock<IndexVec<FuncIndex, usize>>,
+    host_trampolines: OnceLock<IndexVec<FuncIndex, CodeAddr>>,
     /// For each of the module's signatures its entry trampoline, once it was needed.
     entry_trampolines: OnceLock<Box<[AtomicUsize]>>,
     /// What the embedding API keeps with it, once: the listeners that it was compiled with.
@@ -238,7 +239,7 @@ impl ModuleInner {
 
     /// The trampoline by which a function is entered, by its position among those that the module
     /// defines.
-    pub(crate) fn entry_trampoline(&self, defined: DefinedFuncIndex) -> Result<usize> {
+    pub(crate) fn entry_trampoline(&self, defined: DefinedFuncIndex) -> Result<CodeAddr> {
         let info = self.decoded.info();
         let all = self
             .entry_trampolines
@@ -247,15 +248,15 @@ impl ModuleInner {
         // Whoever reads the address is to see the code.
         let known = all[ty.index()].load(Ordering::Acquire);
         if known != 0 {
-            return Ok(known);
+            return Ok(CodeAddr::from_usize(known));
         }
         let made = self.engine.trampoline(self.signature(ty))?.entry;
-        all[ty.index()].store(made, Ordering::Release);
+        all[ty.index()].store(made.as_usize(), Ordering::Release);
         Ok(made)
     }
 
     /// For each imported function the code by which guests call it if it is a host function.
-    pub(crate) fn host_trampolines(&self) -> Result<&IndexVec<FuncIndex, usize>> {
+    pub(crate) fn host_trampolines(&self) -> Result<&IndexVec<FuncIndex, CodeAddr>> {
         if let Some(known) = self.host_trampolines.get() {
             return Ok(known);
         }

@@ -26,8 +26,7 @@ impl<T: Embedder> StoreData<T> {
         // SAFETY: the context is valid, and no guest runs.
         let fuel = unsafe { (*inner.ctx()).fuel };
         let image = Arc::new(ImageData { store: inner.id(), state, fuel, open });
-        inner.images.retain(|image| image.strong_count() > 0);
-        inner.images.push(Arc::downgrade(&image));
+        inner.taken.keep_image(&image);
         Ok(image)
     }
 
@@ -93,7 +92,7 @@ impl StoreInner {
 
     /// Notes the references that live images hold.
     pub(crate) fn mark_images(&mut self) {
-        let images: Vec<_> = self.images.iter().filter_map(|image| image.upgrade()).collect();
+        let images = self.taken.images();
         // References to objects are to those of the images' own heaps.
         images.iter().flat_map(|i| i.words()).for_each(|word| self.mark_handle(word));
     }

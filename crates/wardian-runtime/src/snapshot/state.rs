@@ -43,8 +43,7 @@ impl StoreInner {
 
     /// Those that instances define, and all of the host's.
     fn mutable_globals(&mut self) -> Vec<NonNull<u64>> {
-        let mut found: Vec<NonNull<u64>> =
-            self.host_globals.addresses().map(NonNull::cast).collect();
+        let mut found: Vec<NonNull<u64>> = self.host_globals.addresses().collect();
         for instance in &self.instances {
             let count = instance.module.decoded.info().globals.len() as u32;
             for (at, ty) in (0..count).map(|i| instance.global(GlobalIndex::from_u32(i))) {

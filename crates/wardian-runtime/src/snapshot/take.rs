@@ -40,7 +40,7 @@ impl StoreInner {
     /// Whether the host function of a call could take a snapshot now. `serial` is [`HostCall::serial`]
     /// of the call, which is not passed whole: it would have to be in memory.
     pub fn can_snapshot(&mut self, serial: u64) -> bool {
-        self.snapshots && !self.is_idle() && self.is_innermost(serial)
+        self.taken.allows_snapshots() && !self.is_idle() && self.is_innermost(serial)
     }
 
     /// Whether the guest that made the call with this serial is the innermost. The future of an asynchronous host
@@ -76,8 +76,7 @@ impl StoreInner {
             state,
         });
         if !self.externrefs.is_empty() || !self.exceptions.is_empty() || self.heap().is_some() {
-            self.snapshots_with_references.retain(|s| s.strong_count() > 0);
-            self.snapshots_with_references.push(Arc::downgrade(&snapshot));
+            self.taken.keep_snapshot(&snapshot);
         }
         Ok(snapshot)
     }
@@ -163,9 +162,7 @@ impl StoreInner {
     pub(crate) fn mark_snapshots(&mut self) {
         let results = self.pending.restoring().map(|r| r.results.clone()).unwrap_or_default();
         results.into_iter().for_each(|word| self.mark_word(word));
-        let snapshots: Vec<_> =
-            self.snapshots_with_references.iter().filter_map(|s| s.upgrade()).collect();
-        for snapshot in snapshots {
+        for snapshot in self.taken.snapshots() {
             let frames = snapshot.frames.iter().flat_map(|(_, words)| words.iter().copied());
             match &snapshot.state {
                 // Its references are to objects of its own image of the heap.

@@ -6,6 +6,7 @@ use crate::listen::hook::{Described, top_of};
 use crate::store::inner::StoreInner;
 use std::ops::Range;
 use wardian_types::DefinedFuncIndex;
+use wardian_vm::addr::CodeAddr;
 use wardian_vm::frames::{Frames, Step};
 
 /// A walk through the guests of a store whose innermost waits in a call into the host.
@@ -18,8 +19,8 @@ pub struct Walk<'a> {
     /// The code that the current frame is in; mostly the next one is in the same.
     code: Option<Located>,
     /// Where there is no code of modules: trampolines and wrappers, whose frames are left out.
-    gap: Range<usize>,
-    pc: usize,
+    gap: Range<CodeAddr>,
+    pc: CodeAddr,
     /// Position of the current function among those that its module defines.
     defined: DefinedFuncIndex,
     crossed_host: bool,
@@ -41,8 +42,8 @@ impl<'a> Walk<'a> {
             state: State::Before,
             frames: None,
             code: None,
-            gap: 0..0,
-            pc: 0,
+            gap: CodeAddr::NULL..CodeAddr::NULL,
+            pc: CodeAddr::NULL,
             defined: DefinedFuncIndex::from_u32(0),
             crossed_host: false,
         }
@@ -119,8 +120,8 @@ impl<'a> Walk<'a> {
     /// The program counter of the current frame.
     pub fn pc(&self) -> u64 {
         match self.state {
-            State::Frame => self.pc as u64,
-            _ => top_of(self.top()).1 as u64,
+            State::Frame => self.pc.as_usize() as u64,
+            _ => top_of(self.top()).1.as_usize() as u64,
         }
     }
 
@@ -149,7 +150,7 @@ impl<'a> Walk<'a> {
             return self.definition().body_offset().filter(|_| begins);
         }
         let located = self.located();
-        let pc = usize::try_from(pc).ok()?;
+        let pc = CodeAddr::from_usize(usize::try_from(pc).ok()?);
         if !located.contains(pc) || located.code.function_at(pc) != Some(self.defined) {
             return None;
         }

@@ -2,6 +2,7 @@
 
 use std::ptr::NonNull;
 use wardian_vm::Zeroed;
+use wardian_vm::addr::VmCtxPtr;
 
 /// A block, written and read by offset. It never moves.
 pub(crate) struct Block(Zeroed);
@@ -12,8 +13,10 @@ impl Block {
         Block(Zeroed::new(size))
     }
 
-    pub(crate) fn address(&self) -> usize {
-        self.0.start().as_ptr() as usize
+    /// Where it lies, for a context.
+    #[inline]
+    pub(crate) fn address(&self) -> VmCtxPtr {
+        VmCtxPtr::of(self.0.start().as_ptr())
     }
 
     /// Where a value lies.

@@ -7,7 +7,7 @@
 use crate::Result;
 use crate::ids::{InstanceId, TagId};
 use crate::limiter::Limiter;
-use wardian_types::{FuncType, TagIndex, TypeNumber};
+use wardian_types::{FuncType, IndexVec, TagIndex, TypeNumber};
 
 /// A tag of a store.
 pub(crate) struct TagData {
@@ -25,12 +25,13 @@ pub(crate) struct TagData {
 /// so an old handle finds nothing.
 #[derive(Default)]
 pub(crate) struct Exceptions {
+    tags: IndexVec<TagId, TagData>,
     slots: Vec<Slot>,
     free: Vec<u32>,
     /// Number of exceptions at which to look for those that nobody holds.
     threshold: usize,
     /// Words that all exceptions carry.
-    pub(crate) words: usize,
+    words: usize,
     /// The same for [`Self::words`].
     word_threshold: usize,
     /// Bytes that the store's limiter has granted.
@@ -38,7 +39,7 @@ pub(crate) struct Exceptions {
     /// Bytes up to which no limiter is asked.
     room: usize,
     /// The exception that was made last, as long as nobody can refer to it.
-    pub(crate) fresh: Option<u32>,
+    fresh: Option<u32>,
     /// An exception that nobody refers to, once its handler has read the values.
     done: Option<u32>,
     /// Those that were marked and whose values were not yet.
@@ -73,6 +74,31 @@ const FREE: usize = LEAST * (OVERHEAD + 64);
 const MOST_BYTES: usize = MOST * OVERHEAD + MOST_WORDS * 8;
 
 impl Exceptions {
+    /// Adds a tag.
+    pub(crate) fn add_tag(&mut self, tag: TagData) -> TagId {
+        self.tags.push(tag)
+    }
+
+    /// A tag of the store.
+    pub(crate) fn tag(&self, tag: TagId) -> &TagData {
+        &self.tags[tag]
+    }
+
+    /// How many tags there are.
+    pub(crate) fn tag_count(&self) -> usize {
+        self.tags.len()
+    }
+
+    /// Words that all exceptions carry.
+    pub(crate) fn words(&self) -> usize {
+        self.words
+    }
+
+    /// The exception that was made last is one that somebody can refer to.
+    pub(crate) fn share_fresh(&mut self) {
+        self.fresh = None;
+    }
+
     pub(crate) fn insert(&mut self, tag: TagId, values: &[u64]) -> u64 {
         self.free_done();
         let position = self.free.pop().unwrap_or_else(|| {

@@ -8,11 +8,13 @@
 
 use super::arena::Arena;
 use super::host::HostDef;
+use crate::code::signatures::Signature;
 use crate::ids::{FuncId, InstanceId};
 use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_types::{FuncIndex, IndexVec, TypeNumber};
+use wardian_vm::addr::{CodeAddr, VmCtxPtr};
 use wardian_vm::layout::{HostFunc, InterpretedFunc, Noted, StoreCtx, VmFunc};
 
 /// Records are in arenas, since code and references have their addresses: they live as long as the store.
@@ -28,8 +30,10 @@ pub struct Functions {
     /// What compiled code calls interpreted functions with.
     pub(crate) interpreted: Arena<InterpretedFunc>,
     /// What notes the caller of an import, by importing instance and import.
-    noted: HashMap<(usize, FuncIndex), NonNull<Noted>>,
+    noted: HashMap<(VmCtxPtr, FuncIndex), NonNull<Noted>>,
     noted_arena: Arena<Noted>,
+    /// Of host functions and tags that no module of the store needs to have.
+    signatures: Vec<Signature>,
 }
 
 /// A function of a store.
@@ -53,6 +57,13 @@ pub enum FuncKind {
 }
 
 impl Functions {
+    /// Keeps a signature, with its number and its trampolines, as long as the store.
+    pub(crate) fn keep_signature(&mut self, signature: Signature) {
+        if self.signatures.iter().all(|kept| kept.number() != signature.number()) {
+            self.signatures.push(signature);
+        }
+    }
+
     /// What stands behind a function.
     #[inline]
     pub fn kind(&self, func: FuncId) -> &FuncKind {
@@ -84,7 +95,7 @@ impl Functions {
         &mut self,
         store: u64,
         ctx: *mut StoreCtx,
-        (code, code_ctx, sig): (usize, usize, TypeNumber),
+        (code, code_ctx, sig): (CodeAddr, VmCtxPtr, TypeNumber),
         (kind, identity): (FuncKind, usize),
     ) -> FuncId {
         let index = self.all.next_index();
@@ -110,7 +121,7 @@ impl Functions {
     /// The record that notes the caller of an import, made by `make` if there is none yet.
     pub(crate) fn noted(
         &mut self,
-        import: (usize, FuncIndex),
+        import: (VmCtxPtr, FuncIndex),
         make: impl FnOnce() -> Noted,
     ) -> NonNull<Noted> {
         let arena = &mut self.noted_arena;

@@ -4,15 +4,15 @@ use std::any::{Any, TypeId};
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use wardian_types::FuncType;
+use wardian_vm::addr::{CodeAddr, VmCtxPtr};
 use wardian_vm::contain::drop_contained;
 use wardian_vm::layout::{HostFunc, StoreCtx};
-use wardian_vm::pointer::to_function;
 
 /// A host function, in no store.
 pub struct HostDef {
     /// Its signature.
     pub ty: FuncType,
-    dispatch: usize,
+    dispatch: CodeAddr,
     /// The closure; `dispatch` knows its type. Only taken out when the definition is dropped.
     closure: ManuallyDrop<Box<dyn Any + Send + Sync>>,
     /// The type of store data that the closure is made for, to be compared.
@@ -23,14 +23,14 @@ impl HostDef {
     pub(crate) fn new(
         data_type: TypeId,
         ty: FuncType,
-        dispatch: usize,
+        dispatch: CodeAddr,
         closure: Box<dyn Any + Send + Sync>,
     ) -> HostDef {
         HostDef { ty, dispatch, closure: ManuallyDrop::new(closure), data_type }
     }
 
     /// A record by which a guest calls this function; `caller` is the importing instance's context,
-    /// or zero if the record is for calls through tables.
+    /// or null if the record is for calls through tables.
     ///
     /// `in_place` runs instead of the function's own dispatch, if there is one; it calls [`HostDef::dispatch`].
     ///
@@ -38,25 +38,26 @@ impl HostDef {
     pub(crate) fn record(
         self: &Arc<Self>,
         store: *mut StoreCtx,
-        caller: usize,
+        caller: VmCtxPtr,
         in_place: Option<Dispatch>,
     ) -> HostFunc {
         HostFunc {
             store,
             caller,
-            dispatch: in_place.map_or(self.dispatch, |dispatch| dispatch as usize),
+            dispatch: in_place
+                .map_or(self.dispatch, |dispatch| CodeAddr::of(dispatch as *const ())),
             data: &raw const **self.closure as *const () as usize,
             nested: 0.into(),
             stub: wardian_vm::host_stub(),
             definition: Arc::as_ptr(self) as usize,
-            trampoline: 0,
+            trampoline: CodeAddr::NULL,
         }
     }
 
     /// What calls the closure.
     pub(crate) fn dispatch(&self) -> Dispatch {
         // SAFETY: `new` was given one.
-        unsafe { std::mem::transmute::<*const (), Dispatch>(to_function(self.dispatch)) }
+        unsafe { std::mem::transmute::<*const (), Dispatch>(self.dispatch.to_function()) }
     }
 }
 

@@ -1,40 +1,41 @@
 //! The inside of a store.
 
 use crate::gc::objects::Gc;
-use crate::ids::{FuncId, InstanceId, MemoryId, TableId, TagId};
+use crate::ids::{FuncId, InstanceId, MemoryId, TableId};
 use crate::listen::listening::Listening;
-use crate::store::arena::Arena;
-use crate::store::exceptions::{Exceptions, TagData};
+use crate::store::asked::Asked;
+use crate::store::closings::Closings;
+use crate::store::exceptions::Exceptions;
 use crate::store::externrefs::ExternRefs;
 use crate::store::functions::{FuncKind, Functions};
-use crate::store::image::ImageData;
+use crate::store::global::HostGlobals;
+use crate::store::guest_stack::GuestStack;
 use crate::store::instance::InstanceData;
 use crate::store::memory::MemoryData;
 use crate::store::pending::PendingExit;
 use crate::store::samples::SamplePlace;
 mod lifetime;
 
-use crate::call::closing::Shared;
-use crate::call::stopping::Tokens;
 use crate::checkpoint::Standing;
 use crate::code::registry::Located;
 use crate::code::signatures::Signature;
 use crate::limiter::Limiter;
 use crate::stack::backtrace::{Backtrace, Frame};
-use crate::store::snapshot::SnapshotData;
+use crate::store::stopping::Stopping;
 use crate::store::suspension::Suspension;
 use crate::store::table::TableData;
-use crate::store::waiting::{ServeCheckpoints, Waiting};
-use crate::{Engine, Error, Result};
+use crate::store::taken::Taken;
+use crate::store::waiting::Waits;
+use crate::{Engine, Result};
 use std::any::Any;
 use std::ptr::NonNull;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use wardian_types::{FuncType, IndexVec, TypeNumber};
+use wardian_vm::addr::{CodeAddr, VmCtxPtr};
 use wardian_vm::frames::{Frames, Step};
 use wardian_vm::interpreted::FrameLayout;
 use wardian_vm::interrupt::Interrupter;
 use wardian_vm::layout::{StoreCtx, VmFunc};
-use wardian_vm::stack::WasmStack;
 
 /// A store with the embedder's data.
 #[repr(C)]
@@ -73,12 +74,7 @@ pub struct StoreInner {
     ctx: NonNull<StoreCtx>,
     id: u64,
     engine: Engine,
-    stack: Option<WasmStack>,
-    /// Whether a guest may have used much of the stack.
-    pub(crate) deep: bool,
-    /// Whether a guest has run. Then any memory may have been written to: guests reach those of
-    /// other instances through their functions.
-    pub(crate) has_run: bool,
+    pub(crate) stack: GuestStack,
     /// Its instances.
     pub instances: IndexVec<InstanceId, InstanceData>,
     /// Its memories that are not shared.
@@ -89,44 +85,22 @@ pub struct StoreInner {
     /// Objects of guests. Apart, so that a store is small enough to be allocated quickly.
     pub(crate) gc: Box<Gc>,
     pub(crate) exceptions: Exceptions,
-    pub(crate) tags: IndexVec<TagId, TagData>,
-    pub(crate) host_globals: Arena<[u64; 2]>,
-    pub(crate) host_global_refs: Vec<NonNull<u64>>,
+    pub(crate) host_globals: HostGlobals,
     /// Its functions.
     pub funcs: Functions,
     /// Why the guest is being left.
     pub(crate) pending: PendingExit,
-    /// How many instances have been closed.
-    pub(crate) closed: usize,
+    pub(crate) closings: Closings,
     /// Hooks of listeners, and the calls that are open.
     pub(crate) listening: Listening,
-    /// Of host functions that no module of the store needs to have.
-    signatures: Vec<Signature>,
-    /// Tokens that stop single calls.
-    pub(crate) call_tokens: Tokens,
-    /// Whether host functions may take snapshots.
-    pub snapshots: bool,
-    /// Snapshots whose bytes may hold references to values of the embedder's.
-    pub(crate) snapshots_with_references: Vec<Weak<SnapshotData>>,
-    /// Images of the store that somebody may have.
-    pub(crate) images: Vec<Weak<ImageData>>,
-    /// What the store shares with those who close instances, once there are any.
-    pub shared: Option<Arc<Shared>>,
+    pub(crate) stopping: Stopping,
+    pub(crate) taken: Taken,
     /// Guests that wait in asynchronous host functions.
     pub suspension: Suspension,
-    interrupter: Option<Arc<Interrupter>>,
-    /// Checkpoints that other threads wait for, once one has asked.
-    pub checkpoint_requests: Option<Arc<dyn CheckpointRequests>>,
-    /// Takes those of a `StoreData<T>` whose address is passed, for builtins; once one has asked.
-    pub serve_checkpoints: Option<ServeCheckpoints>,
-    /// The atomic wait that the guest is in.
-    pub(crate) waiting: Option<Waiting>,
+    pub(crate) waits: Waits,
     /// Where samples of its guests go, or went: see [`crate::stack::sampling`].
     pub(crate) samples: Option<SamplePlace>,
-    /// Gives the limiter of a `StoreData<T>` whose address is passed, for builtins.
-    limiter: unsafe fn(usize) -> Option<NonNull<dyn Limiter>>,
-    /// Asks a `StoreData<T>` whose address is passed for more fuel: see [`crate::call::fuel`].
-    pub(crate) refuel: unsafe fn(usize) -> Option<u64>,
+    pub(crate) asked: Asked,
 }
 
 // SAFETY: a store owns all that its pointers point to, and is only used through `&` and `&mut` by
@@ -154,9 +128,24 @@ impl StoreInner {
         &self.engine
     }
 
+    /// Whether host functions may take snapshots.
+    pub fn allows_snapshots(&self) -> bool {
+        self.taken.allows_snapshots()
+    }
+
+    /// Sets whether they may.
+    pub fn allow_snapshots(&mut self, allowed: bool) {
+        self.taken.allow_snapshots(allowed);
+    }
+
+    /// What asks for checkpoints of the store, if anybody has.
+    pub fn checkpoint_requests(&self) -> Option<&Arc<dyn CheckpointRequests>> {
+        self.waits.requests()
+    }
+
     /// Whether somebody waits for a checkpoint.
     pub fn has_checkpoint_requests(&self) -> bool {
-        self.checkpoint_requests.as_ref().is_some_and(|requests| !requests.is_empty())
+        self.waits.requests().is_some_and(|requests| !requests.is_empty())
     }
 
     /// What compiled code knows of it.
@@ -175,27 +164,21 @@ impl StoreInner {
         // `inner`.
         unsafe {
             let owner = (*self.ctx()).owner;
-            (self.limiter)(owner).map(|mut l| l.as_mut())
+            self.asked.limiter(owner).map(|mut l| l.as_mut())
         }
     }
 
     /// Makes sure that there is a stack for guests.
     #[inline]
     pub(crate) fn ensure_stack(&mut self) -> Result<()> {
-        if self.stack.is_some() { Ok(()) } else { self.attach_stack() }
+        if self.stack.is_attached() { Ok(()) } else { self.attach_stack() }
     }
 
     #[cold]
     fn attach_stack(&mut self) -> Result<()> {
-        let stack = self
-            .engine()
-            .stacks()
-            .take()
-            .map_err(|e| Error::system("no memory for a guest's stack", e))?;
         // SAFETY: no guest runs, so nobody else uses the context.
-        stack.attach(unsafe { self.ctx.as_mut() });
-        self.stack = Some(stack);
-        Ok(())
+        let ctx = unsafe { self.ctx.as_mut() };
+        self.stack.attach(self.engine.stacks(), ctx)
     }
 
     /// Makes sure that there is a stack with room for interpreted frames, which a compiling engine's stacks do not
@@ -207,29 +190,22 @@ impl StoreInner {
         if has_slots {
             return Ok(());
         }
-        let slots = self.engine().settings().stack_size;
-        let stack = self.engine().stacks().take_with_slots(slots);
-        let stack = stack.map_err(|e| Error::system("no memory for a guest's stack", e))?;
+        let slots = self.engine.settings().stack_size;
         // SAFETY: no guest runs, so nobody else uses the context, and nothing is on the stack that goes.
-        stack.attach(unsafe { self.ctx.as_mut() });
-        if let Some(before) = self.stack.replace(stack) {
-            self.engine().stacks().give_back(before, self.deep);
-        }
-        Ok(())
+        let ctx = unsafe { self.ctx.as_mut() };
+        self.stack.attach_with_slots(self.engine.stacks(), slots, ctx)
     }
 
     /// Keeps a signature, with its number and its trampolines, as long as the store.
     pub fn keep_signature(&mut self, signature: Signature) {
-        if self.signatures.iter().all(|kept| kept.number() != signature.number()) {
-            self.signatures.push(signature);
-        }
+        self.funcs.keep_signature(signature);
     }
 
     /// A record that references to a function point to.
     pub(crate) fn add_func(
         &mut self,
-        code: usize,
-        ctx: usize,
+        code: CodeAddr,
+        ctx: VmCtxPtr,
         sig: TypeNumber,
         kind: FuncKind,
     ) -> FuncId {
@@ -292,20 +268,18 @@ impl StoreInner {
     /// The stopping side, made on first need.
     pub fn interrupter(&mut self) -> &Arc<Interrupter> {
         let ctx = self.ctx();
-        self.interrupter.get_or_insert_with(|| {
-            // SAFETY: the context stays until `drop`, which detaches first.
-            unsafe { Interrupter::new(ctx) }
-        })
+        // SAFETY: the context stays until `drop`, which detaches first.
+        unsafe { self.stopping.interrupter(ctx) }
     }
 
     /// Whether guests were stopped since nothing could watch their deadline.
     pub(crate) fn is_unwatched(&self) -> bool {
-        self.interrupter.as_ref().is_some_and(|interrupter| interrupter.is_unwatched())
+        self.stopping.known().is_some_and(|interrupter| interrupter.is_unwatched())
     }
 
     /// The stopping side, if anybody has needed it.
     pub(crate) fn known_interrupter(&self) -> Option<&Arc<Interrupter>> {
-        self.interrupter.as_ref()
+        self.stopping.known()
     }
 
     /// Where the guest is that calls the host right now.
@@ -351,7 +325,7 @@ impl StoreInner {
 
     /// Notes the locals of the frame that was given last, if it has them in known places, and the objects that
     /// it refers to.
-    fn keep_values(&self, frame: &mut Frame, frames: &Frames<'_>, pc: usize) {
+    fn keep_values(&self, frame: &mut Frame, frames: &Frames<'_>, pc: CodeAddr) {
         let types = frame.module.local_types(frame.func);
         let params = frame.module.decoded.info().func_type(frame.func).params().len();
         let (params, further) = types.split_at(types.len().min(params));
@@ -366,6 +340,12 @@ impl StoreInner {
 }
 
 impl<T: Embedder> StoreData<T> {
+    /// Sets what asks for checkpoints of the store.
+    pub fn set_checkpoint_requests(&mut self, requests: Arc<dyn CheckpointRequests>) {
+        // SAFETY: it is for the type of the data.
+        unsafe { self.inner.waits.set_requests(requests, crate::call::waits::serve::<T>) };
+    }
+
     /// Takes the checkpoints that somebody waits for, of a guest that stands so.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use wardian_types::{
     DataIndex, DefinedFuncIndex, ElemIndex, FuncIndex, GlobalIndex, GlobalType, IndexVec,
     MemoryIndex, TableIndex, TagIndex,
 };
+use wardian_vm::addr::CodeAddr;
 use wardian_vm::compiled::MemoryVariant;
 use wardian_vm::layout::VmImport;
 
@@ -97,7 +98,7 @@ impl InstanceData {
 
     /// The compiled code of a function that the instance defines, as it is without listeners; none if
     /// it is interpreted.
-    pub(crate) fn plain(&self, defined: DefinedFuncIndex) -> Option<usize> {
+    pub(crate) fn plain(&self, defined: DefinedFuncIndex) -> Option<CodeAddr> {
         let installed = || {
             let word = self.installed.get(defined.index() / 64);
             word.is_some_and(|word| word & 1 << (defined.index() % 64) != 0)

@@ -5,11 +5,14 @@
 #![allow(unsafe_code, reason = "it lays out what compiled code reads")]
 
 pub mod arena;
+pub(crate) mod asked;
 pub(crate) mod block;
+pub(crate) mod closings;
 pub(crate) mod exceptions;
 pub mod externrefs;
 pub mod functions;
 pub mod global;
+pub(crate) mod guest_stack;
 pub mod host;
 pub mod image;
 pub mod inner;
@@ -21,7 +24,9 @@ pub(crate) mod pending;
 pub mod samples;
 pub mod snapshot;
 pub mod state;
+pub(crate) mod stopping;
 pub mod suspension;
 pub mod table;
+pub(crate) mod taken;
 pub mod typed;
 pub mod waiting;

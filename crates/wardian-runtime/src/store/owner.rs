@@ -5,6 +5,7 @@ use crate::store::host::HostCall;
 use crate::store::inner::{Embedder, StoreData, StoreInner};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::layout::StoreCtx;
 
 /// Says for as long as it lives which store a context belongs to: builtins, host functions and limiters find the store
@@ -79,13 +80,13 @@ impl<T: Embedder> Lent<'_, T> {
 /// A call of a host function: the store, who calls, and the call itself.
 pub struct Called<'a, T: Embedder> {
     store: Lent<'a, T>,
-    vmctx: usize,
+    vmctx: VmCtxPtr,
     call: HostCall,
 }
 
 impl<'a, T: Embedder> Called<'a, T> {
     #[inline]
-    pub(crate) fn new(store: Lent<'a, T>, vmctx: usize, call: HostCall) -> Called<'a, T> {
+    pub(crate) fn new(store: Lent<'a, T>, vmctx: VmCtxPtr, call: HostCall) -> Called<'a, T> {
         Called { store, vmctx, call }
     }
 

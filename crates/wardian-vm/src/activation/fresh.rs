@@ -1,5 +1,6 @@
 //! The context of a store that no guest has entered.
 
+use crate::addr::{CodeAddr, VmCtxPtr};
 use crate::layout::{CAPTURE_WORDS, StoreCtx};
 use std::ptr;
 use std::sync::atomic::AtomicU64;
@@ -13,9 +14,9 @@ impl Default for StoreCtx {
             capture: [const { AtomicU64::new(0) }; CAPTURE_WORDS],
             stack_limit: 0,
             args: 0,
-            indirect_caller: 0,
+            indirect_caller: VmCtxPtr::NULL,
             exit: 0,
-            trap_pc: 0,
+            trap_pc: CodeAddr::NULL,
             trap_fp: 0,
             trap_addr: 0,
             guard_start: 0,
@@ -25,7 +26,7 @@ impl Default for StoreCtx {
             owner: 0,
             builtins: ptr::null(),
             trap_sp: 0,
-            trap_link: 0,
+            trap_link: CodeAddr::NULL,
             activation: ptr::null(),
             thread: 0.into(),
             root: 0.into(),

@@ -11,6 +11,7 @@ use super::{
     INTERPRETED, OnDrop, Outcome, Root, activation, entry_sp, leave_interpreted, run, segment_args,
     serial, set_activation,
 };
+use crate::addr::VmCtxPtr;
 use crate::arch::{self, status};
 use crate::layout::StoreCtx;
 
@@ -69,7 +70,7 @@ impl Suspended {
     /// # Safety
     ///
     /// The latest entry of `store` ended so, and nothing has run on its stack since.
-    pub unsafe fn ended(store: *mut StoreCtx, ctx: usize) -> Suspended {
+    pub unsafe fn ended(store: *mut StoreCtx, ctx: VmCtxPtr) -> Suspended {
         // SAFETY: the store is valid by the promise.
         unsafe {
             let outer_sp = (*store).wasm_sp;
@@ -94,7 +95,7 @@ impl Suspended {
     /// the outermost frame.
     pub unsafe fn placed(
         store: *const StoreCtx,
-        ctx: usize,
+        ctx: VmCtxPtr,
         fp: usize,
         slots: std::ops::Range<usize>,
     ) -> Suspended {

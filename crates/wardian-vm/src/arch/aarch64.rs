@@ -14,6 +14,7 @@
 //! See `x86_64.rs` for the why; the verbs are the same. `x19 = store` and `x0 = status` leave.
 
 use super::status;
+use crate::addr::{CodeAddr, VmCtxPtr};
 use crate::layout::{Builtin, HostFunc, InterpretedFunc, StoreCtx};
 use std::arch::naked_asm;
 use std::mem::offset_of;
@@ -42,10 +43,10 @@ pub(crate) const STORES_IN_PARTS: bool = true;
 #[inline(never)]
 pub(crate) unsafe fn enter(
     store: *mut StoreCtx,
-    ctx: usize,
-    code: usize,
+    ctx: VmCtxPtr,
+    code: CodeAddr,
     args: *mut u64,
-    trampoline: usize,
+    trampoline: CodeAddr,
     sp: usize,
 ) -> u64 {
     // SAFETY: the caller's promise is the same.
@@ -74,10 +75,10 @@ macro_rules! save {
 #[unsafe(naked)]
 unsafe extern "C" fn enter_naked(
     _store: *mut StoreCtx,
-    _ctx: usize,
-    _code: usize,
+    _ctx: VmCtxPtr,
+    _code: CodeAddr,
     _args: *mut u64,
-    _trampoline: usize,
+    _trampoline: CodeAddr,
     _sp: usize,
 ) -> u64 {
     naked_asm!(
@@ -140,10 +141,10 @@ unsafe extern "C" fn resume_naked(_store: *mut StoreCtx) -> u64 {
 #[inline(never)]
 pub(crate) unsafe fn enter_segment(
     store: *mut StoreCtx,
-    ctx: usize,
-    code: usize,
+    ctx: VmCtxPtr,
+    code: CodeAddr,
     args: *mut u64,
-    trampoline: usize,
+    trampoline: CodeAddr,
     sp: usize,
 ) -> u64 {
     // SAFETY: the caller's promise is the same.
@@ -153,10 +154,10 @@ pub(crate) unsafe fn enter_segment(
 #[unsafe(naked)]
 unsafe extern "C" fn enter_segment_naked(
     _store: *mut StoreCtx,
-    _ctx: usize,
-    _code: usize,
+    _ctx: VmCtxPtr,
+    _code: CodeAddr,
     _args: *mut u64,
-    _trampoline: usize,
+    _trampoline: CodeAddr,
     _sp: usize,
 ) -> u64 {
     naked_asm!(
@@ -309,10 +310,12 @@ macro_rules! restore_arguments {
 const GLUE: usize = 256;
 
 /// Whether an address is in code that calls the runtime to prepare a callee.
-pub(crate) fn is_preparing(pc: usize) -> bool {
-    let glue =
-        [interpreted_entry_naked as *const () as usize, host_entry_naked as *const () as usize];
-    glue.iter().any(|start| pc.wrapping_sub(*start) < GLUE)
+pub(crate) fn is_preparing(pc: CodeAddr) -> bool {
+    let glue = [
+        CodeAddr::of(interpreted_entry_naked as *const ()),
+        CodeAddr::of(host_entry_naked as *const ()),
+    ];
+    glue.iter().any(|start| pc.bytes_from(*start) < GLUE)
 }
 
 /// Guest calls an interpreted function: `x2` = instance (the Tail convention's first parameter), `w16` =
@@ -364,8 +367,8 @@ unsafe extern "C" fn host_entry_naked() {
 }
 
 /// Address of the code by which a guest calls host functions whose signature may have no trampoline yet.
-pub(crate) fn host_entry(_in_memory: bool) -> usize {
-    host_entry_naked as *const () as usize
+pub(crate) fn host_entry(_in_memory: bool) -> CodeAddr {
+    CodeAddr::of(host_entry_naked as *const ())
 }
 
 /// Guest calls a function of a closed instance: `x2` = instance.
@@ -379,8 +382,8 @@ unsafe extern "C" fn closed_naked() {
 }
 
 /// Address of the code by which a guest calls functions of closed instances.
-pub(crate) fn closed_stub(_in_memory: bool) -> usize {
-    closed_naked as *const () as usize
+pub(crate) fn closed_stub(_in_memory: bool) -> CodeAddr {
+    CodeAddr::of(closed_naked as *const ())
 }
 
 /// Here the address for results that do not fit into registers has a register of its own, and parameters
@@ -418,12 +421,12 @@ pub(crate) fn interpreted_entries(first: u32, _in_memory: bool) -> Vec<u8> {
 }
 
 /// Address of the code by which trampolines leave to the interpreter.
-pub(crate) fn interpreted_stub() -> usize {
-    interpreted_stub_naked as *const () as usize
+pub(crate) fn interpreted_stub() -> CodeAddr {
+    CodeAddr::of(interpreted_stub_naked as *const ())
 }
 
 /// Here the Tail convention passes parameters in other registers than C, so a trampoline is needed.
-pub(crate) fn direct_stub(_params: usize) -> Option<usize> {
+pub(crate) fn direct_stub(_params: usize) -> Option<CodeAddr> {
     None
 }
 
@@ -520,25 +523,25 @@ const TAIL: usize = Builtin::ListenTail as usize;
 
 /// Address of the code by which a guest calls a host function.
 #[inline(never)]
-pub(crate) fn host_stub() -> usize {
-    host_stub_naked as *const () as usize
+pub(crate) fn host_stub() -> CodeAddr {
+    CodeAddr::of(host_stub_naked as *const ())
 }
 
 /// Addresses of the code by which a guest calls each builtin.
 #[inline(never)]
-pub(crate) fn builtin_stubs() -> [usize; Builtin::COUNT] {
+pub(crate) fn builtin_stubs() -> [CodeAddr; Builtin::COUNT] {
     macro_rules! stubs {
-        ($($n:literal)*) => { [$(builtin_stub_naked::<$n> as *const () as usize),*] };
+        ($($n:literal)*) => { [$(CodeAddr::of(builtin_stub_naked::<$n> as *const ())),*] };
     }
     let mut stubs = stubs!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24
         25 26 27 28 29 30 31 32 33 34 35 36 37 38);
-    stubs[BEFORE] = listen_stub_naked::<BEFORE> as *const () as usize;
-    stubs[AFTER] = listen_stub_naked::<AFTER> as *const () as usize;
-    stubs[TAIL] = listen_stub_naked::<TAIL> as *const () as usize;
+    stubs[BEFORE] = CodeAddr::of(listen_stub_naked::<BEFORE> as *const ());
+    stubs[AFTER] = CodeAddr::of(listen_stub_naked::<AFTER> as *const ());
+    stubs[TAIL] = CodeAddr::of(listen_stub_naked::<TAIL> as *const ());
     stubs[Builtin::Checkpoint as usize] = poll::checkpoint_stub();
     const THROW: usize = Builtin::Throw as usize;
     const THROW_REF: usize = Builtin::ThrowRef as usize;
-    stubs[THROW] = throwing_stub_naked::<THROW> as *const () as usize;
-    stubs[THROW_REF] = throwing_stub_naked::<THROW_REF> as *const () as usize;
+    stubs[THROW] = CodeAddr::of(throwing_stub_naked::<THROW> as *const ());
+    stubs[THROW_REF] = CodeAddr::of(throwing_stub_naked::<THROW_REF> as *const ());
     stubs
 }

@@ -30,6 +30,7 @@
 //! that lead to the frames are those that the executor wrote before the first of the handlers came.
 
 use super::ReturnAddress;
+use crate::addr::{CodeAddr, VmCtxPtr};
 use crate::callee_saved::CalleeSaved;
 use crate::layout::{Builtin, StoreCtx};
 use wardian_types::ValType;
@@ -45,8 +46,8 @@ extern "C" fn no_code() -> ! {
     std::process::abort()
 }
 
-fn address() -> usize {
-    no_code as *const () as usize
+fn address() -> CodeAddr {
+    CodeAddr::of(no_code as *const ())
 }
 
 /// # Safety
@@ -54,10 +55,10 @@ fn address() -> usize {
 /// None: ends the process.
 pub(crate) unsafe fn enter(
     _store: *mut StoreCtx,
-    _ctx: usize,
-    _code: usize,
+    _ctx: VmCtxPtr,
+    _code: CodeAddr,
     _args: *mut u64,
-    _trampoline: usize,
+    _trampoline: CodeAddr,
     _sp: usize,
 ) -> u64 {
     no_code()
@@ -68,10 +69,10 @@ pub(crate) unsafe fn enter(
 /// None: ends the process.
 pub(crate) unsafe fn enter_segment(
     _store: *mut StoreCtx,
-    _ctx: usize,
-    _code: usize,
+    _ctx: VmCtxPtr,
+    _code: CodeAddr,
     _args: *mut u64,
-    _trampoline: usize,
+    _trampoline: CodeAddr,
     _sp: usize,
 ) -> u64 {
     no_code()
@@ -91,7 +92,7 @@ pub(crate) unsafe fn write_landing(
     _store: *mut StoreCtx,
     _sp: usize,
     _fp: usize,
-    _pc: usize,
+    _pc: CodeAddr,
     _payload: u64,
     _kept: &CalleeSaved,
 ) -> usize {
@@ -115,31 +116,31 @@ pub(crate) const ENTRIES: u32 = 1 << 16;
 /// No store of compiled code.
 pub(crate) const STORES_IN_PARTS: bool = false;
 
-pub(crate) fn host_stub() -> usize {
+pub(crate) fn host_stub() -> CodeAddr {
     address()
 }
 
-pub(crate) fn host_entry(_in_memory: bool) -> usize {
+pub(crate) fn host_entry(_in_memory: bool) -> CodeAddr {
     address()
 }
 
-pub(crate) fn closed_stub(_in_memory: bool) -> usize {
+pub(crate) fn closed_stub(_in_memory: bool) -> CodeAddr {
     address()
 }
 
-pub(crate) fn interpreted_stub() -> usize {
+pub(crate) fn interpreted_stub() -> CodeAddr {
     address()
 }
 
-pub(crate) fn direct_stub(_params: usize) -> Option<usize> {
+pub(crate) fn direct_stub(_params: usize) -> Option<CodeAddr> {
     None
 }
 
-pub(crate) fn builtin_stubs() -> [usize; Builtin::COUNT] {
+pub(crate) fn builtin_stubs() -> [CodeAddr; Builtin::COUNT] {
     [address(); Builtin::COUNT]
 }
 
-pub(crate) fn is_preparing(_pc: usize) -> bool {
+pub(crate) fn is_preparing(_pc: CodeAddr) -> bool {
     false
 }
 
@@ -156,12 +157,12 @@ pub(crate) fn entry_offset(_index: u32) -> usize {
     0
 }
 
-pub(crate) fn return_address(_offset: usize, _sp: usize, _link: usize) -> Option<ReturnAddress> {
+pub(crate) fn return_address(_offset: usize, _sp: usize, _link: CodeAddr) -> Option<ReturnAddress> {
     None
 }
 
 /// Nothing is ever published.
-pub(crate) fn publish_instructions(_start: usize, _len: usize) {}
+pub(crate) fn publish_instructions(_start: CodeAddr, _len: usize) {}
 
 /// The registers of a thread that a signal interrupted: nobody needs them, see above.
 #[allow(dead_code, reason = "there may be no signals either")]
@@ -176,8 +177,8 @@ impl Registers<'_> {
         Registers(std::marker::PhantomData)
     }
 
-    pub(crate) fn pc(&self) -> usize {
-        0
+    pub(crate) fn pc(&self) -> CodeAddr {
+        CodeAddr::NULL
     }
 
     pub(crate) fn sp(&self) -> usize {
@@ -188,8 +189,8 @@ impl Registers<'_> {
         0
     }
 
-    pub(crate) fn link(&self) -> usize {
-        0
+    pub(crate) fn link(&self) -> CodeAddr {
+        CodeAddr::NULL
     }
 
     pub(crate) fn on_signal_stack(&self) -> bool {
@@ -199,7 +200,7 @@ impl Registers<'_> {
     /// # Safety
     ///
     /// None: there is no such function.
-    pub(crate) unsafe fn unframed(&self) -> Option<usize> {
+    pub(crate) unsafe fn unframed(&self) -> Option<CodeAddr> {
         None
     }
 

@@ -55,6 +55,8 @@ pub(crate) use interpreted_only::*;
 ))]
 pub(crate) use x86_64::*;
 
+use crate::addr::CodeAddr;
+
 /// Where the return address is of a function that has no frame yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ReturnAddress {
@@ -63,7 +65,7 @@ pub(crate) enum ReturnAddress {
     At(usize),
     /// It is this one.
     #[allow(dead_code, reason = "for processors with a link register")]
-    Is(usize),
+    Is(CodeAddr),
 }
 
 /// How an entry into guest code ended, as the assembly reports it.

@@ -27,6 +27,7 @@
 //! `host_sp` again. Signal handlers leave in the same way from any instruction of guest code.
 
 use super::ReturnAddress;
+use crate::addr::{CodeAddr, VmCtxPtr};
 use crate::callee_saved::CalleeSaved;
 use crate::layout::{Builtin, StoreCtx};
 use std::arch::naked_asm;
@@ -139,10 +140,10 @@ pub(crate) use interpreted::{
 #[inline(never)]
 pub(crate) unsafe fn enter(
     store: *mut StoreCtx,
-    ctx: usize,
-    code: usize,
+    ctx: VmCtxPtr,
+    code: CodeAddr,
     args: *mut u64,
-    trampoline: usize,
+    trampoline: CodeAddr,
     sp: usize,
 ) -> u64 {
     // SAFETY: the caller's promise is the same.
@@ -152,10 +153,10 @@ pub(crate) unsafe fn enter(
 #[unsafe(naked)]
 unsafe extern "C" fn enter_naked(
     _store: *mut StoreCtx,
-    _ctx: usize,
-    _code: usize,
+    _ctx: VmCtxPtr,
+    _code: CodeAddr,
     _args: *mut u64,
-    _trampoline: usize,
+    _trampoline: CodeAddr,
     _sp: usize,
 ) -> u64 {
     naked_asm!(
@@ -239,7 +240,7 @@ pub(crate) unsafe fn write_landing(
     _store: *mut StoreCtx,
     sp: usize,
     fp: usize,
-    pc: usize,
+    pc: CodeAddr,
     payload: u64,
     kept: &CalleeSaved,
 ) -> usize {
@@ -251,7 +252,7 @@ pub(crate) unsafe fn write_landing(
         frame[AT - 1 - i] = *value;
     }
     frame[AT] = fp;
-    frame[AT + 1] = pc;
+    frame[AT + 1] = pc.as_usize();
     // SAFETY: the caller's promise.
     unsafe { (start as *mut [usize; STUB / size_of::<usize>()]).write(frame) };
     start
@@ -352,7 +353,7 @@ unsafe extern "C" fn direct_stub_naked<const N: usize>() {
 /// Address of the code by which a guest calls a host function with so many parameters, all of them
 /// integers or references, and at most one result that is no vector.
 #[inline(never)]
-pub(crate) fn direct_stub(params: usize) -> Option<usize> {
+pub(crate) fn direct_stub(params: usize) -> Option<CodeAddr> {
     let stub = match params {
         0 => direct_stub_naked::<0> as *const (),
         1 => direct_stub_naked::<1> as *const (),
@@ -362,7 +363,7 @@ pub(crate) fn direct_stub(params: usize) -> Option<usize> {
         5 => direct_stub_naked::<5> as *const (),
         _ => return None,
     };
-    Some(stub as usize)
+    Some(CodeAddr::of(stub))
 }
 
 /// Guest calls builtin `N`: `rdi` = instance, arguments in the registers of the C convention.
@@ -434,21 +435,21 @@ const TAIL: usize = Builtin::ListenTail as usize;
 
 /// Address of the code by which a guest calls a host function.
 #[inline(never)]
-pub(crate) fn host_stub() -> usize {
-    host_stub_naked as *const () as usize
+pub(crate) fn host_stub() -> CodeAddr {
+    CodeAddr::of(host_stub_naked as *const ())
 }
 
 /// Addresses of the code by which a guest calls each builtin.
 #[inline(never)]
-pub(crate) fn builtin_stubs() -> [usize; Builtin::COUNT] {
+pub(crate) fn builtin_stubs() -> [CodeAddr; Builtin::COUNT] {
     macro_rules! stubs {
-        ($($n:literal)*) => { [$(builtin_stub_naked::<$n> as *const () as usize),*] };
+        ($($n:literal)*) => { [$(CodeAddr::of(builtin_stub_naked::<$n> as *const ())),*] };
     }
     let mut stubs = stubs!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24
         25 26 27 28 29 30 31 32 33 34 35 36 37 38);
-    stubs[BEFORE] = listen_stub_naked::<BEFORE> as *const () as usize;
-    stubs[AFTER] = listen_stub_naked::<AFTER> as *const () as usize;
-    stubs[TAIL] = listen_stub_naked::<TAIL> as *const () as usize;
+    stubs[BEFORE] = CodeAddr::of(listen_stub_naked::<BEFORE> as *const ());
+    stubs[AFTER] = CodeAddr::of(listen_stub_naked::<AFTER> as *const ());
+    stubs[TAIL] = CodeAddr::of(listen_stub_naked::<TAIL> as *const ());
     stubs[Builtin::Checkpoint as usize] = poll::checkpoint_stub();
     stubs[Builtin::MoveBytes as usize] = bytes::move_stub();
     stubs[Builtin::FillBytes as usize] = bytes::fill_stub();
@@ -471,8 +472,8 @@ impl<'a> Registers<'a> {
         self.0.uc_mcontext.gregs[register as usize] as usize
     }
 
-    pub(crate) fn pc(&self) -> usize {
-        self.get(libc::REG_RIP)
+    pub(crate) fn pc(&self) -> CodeAddr {
+        CodeAddr::from_usize(self.get(libc::REG_RIP))
     }
 
     pub(crate) fn sp(&self) -> usize {
@@ -484,8 +485,8 @@ impl<'a> Registers<'a> {
     }
 
     /// The link register, which this processor does not have.
-    pub(crate) fn link(&self) -> usize {
-        0
+    pub(crate) fn link(&self) -> CodeAddr {
+        CodeAddr::NULL
     }
 
     /// Whether the thread was on its alternate stack for signals: in another handler.
@@ -502,22 +503,22 @@ impl<'a> Registers<'a> {
     ///
     /// The thread was interrupted in compiled code or a stub, and `sp` and the word above it can be
     /// read.
-    pub(crate) unsafe fn unframed(&self) -> Option<usize> {
+    pub(crate) unsafe fn unframed(&self) -> Option<CodeAddr> {
         let (pc, sp) = (self.pc(), self.sp());
         // SAFETY: instructions that are about to run can be read; a byte is only looked at after those before
         // it have shown that the instruction, or its neighbour, is that long.
         unsafe {
-            let is = |at: usize, bytes: &[u8]| {
-                (at..).zip(bytes).all(|(at, byte)| *(at as *const u8) == *byte)
+            let is = |at: CodeAddr, bytes: &[u8]| {
+                (at.as_usize()..).zip(bytes).all(|(at, byte)| *(at as *const u8) == *byte)
             };
             let slot = if is(pc, &[0xc3]) || is(pc, &[0x55, 0x48, 0x89, 0xe5]) {
                 sp
-            } else if is(pc, &[0x48, 0x89, 0xe5]) && is(pc - 1, &[0x55]) {
+            } else if is(pc, &[0x48, 0x89, 0xe5]) && is(pc.before(), &[0x55]) {
                 sp + 8
             } else {
                 return None;
             };
-            Some(*(slot as *const usize))
+            Some(*(slot as *const CodeAddr))
         }
     }
 
@@ -536,7 +537,7 @@ const PROLOGUE: usize = 4;
 
 /// A function's return address if `offset` bytes of it have run and it has not yet set up its frame: then the
 /// frame pointer is still its caller's.
-pub(crate) fn return_address(offset: usize, sp: usize, _link: usize) -> Option<ReturnAddress> {
+pub(crate) fn return_address(offset: usize, sp: usize, _link: CodeAddr) -> Option<ReturnAddress> {
     match offset {
         0 => Some(ReturnAddress::At(sp)),
         1..PROLOGUE => Some(ReturnAddress::At(sp + 8)),
@@ -546,7 +547,7 @@ pub(crate) fn return_address(offset: usize, sp: usize, _link: usize) -> Option<R
 
 /// Makes new code visible to all cores, which here is so once it is written: they keep their instruction caches
 /// coherent, and the change of rights before it interrupts those that run this process.
-pub(crate) fn publish_instructions(_start: usize, _len: usize) {}
+pub(crate) fn publish_instructions(_start: CodeAddr, _len: usize) {}
 
 /// Whether guests can be compiled for this processor.
 pub(crate) const COMPILED_CODE: bool = true;

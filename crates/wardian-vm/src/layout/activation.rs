@@ -1,5 +1,6 @@
 //! What code notes of an entry into guest code.
 
+use crate::addr::VmCtxPtr;
 use std::cell::Cell;
 
 /// One entry into guest code. It lives on the embedder's stack.
@@ -22,7 +23,7 @@ pub struct Activation {
     /// asked: see [`crate::activation::serial`].
     pub(crate) serial: Cell<u64>,
     /// The context that the guest was entered with.
-    pub ctx: usize,
+    pub ctx: VmCtxPtr,
 }
 
 /// [`super::StoreCtx::wasm_sp`] with this bit: the innermost frame is an interpreted one.

@@ -354,12 +354,12 @@ impl Resumed {
     ) -> Result<Vec<Val>> {
         let store = store.as_context_mut();
         let call = self.checked(&store.0.inner)?;
-        let types = call.results().to_vec();
+        let count = call.results().len();
         let given = given.map(|given| given.into_iter().map(Into::into).collect());
         let mut call = AsyncCall::of_restored(store.0, call, given);
         poll_fn(|context| call.poll(context)).await?;
-        let mut results = Vec::with_capacity(types.len());
-        call.values(&types, |_, value| results.push(value.into()));
+        let mut results = Vec::with_capacity(count);
+        call.values(|_, value| results.push(value.into()));
         Ok(results)
     }
 

@@ -3,7 +3,7 @@
 use super::request::{AfterCheckpoint, CheckpointRequest, Requests, Standstill, Wanted};
 use super::take::{take_checkpoint, write_checkpoint};
 use crate::attach::{Attachment, choose};
-use crate::data::{Data, StoreData};
+use crate::data::StoreData;
 use crate::listener::FunctionListenerFactory;
 use crate::{AsContextMut, Caller, Error, ErrorKind, Result, StopReason, Store};
 use std::any::Any;
@@ -11,7 +11,6 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use wardian_runtime::call::waits;
 use wardian_runtime::checkpoint::Standing;
 use wardian_runtime::listen::hook::AttachmentState;
 use wardian_runtime::store::inner::StoreInner;
@@ -20,14 +19,12 @@ use wardian_vm::contain::discard;
 impl<T: 'static> Store<T> {
     /// What asks for checkpoints of this store from other threads.
     pub fn checkpoint_request(&mut self) -> CheckpointRequest {
-        let inner = &mut self.0.inner;
-        let interrupter = inner.interrupter().clone();
-        let requests = known_requests(inner).unwrap_or_else(|| {
+        let interrupter = self.0.inner.interrupter().clone();
+        let requests = known_requests(&self.0.inner).unwrap_or_else(|| {
             let made = Arc::<Requests>::default();
-            inner.checkpoint_requests = Some(made.clone());
+            self.0.set_checkpoint_requests(made.clone());
             made
         });
-        inner.serve_checkpoints = Some(waits::serve::<Data<T>>);
         CheckpointRequest { requests, interrupter }
     }
 }
@@ -121,7 +118,7 @@ fn attach_to_all(
 
 /// The requests of a store, once somebody has asked.
 fn known_requests(store: &StoreInner) -> Option<Arc<Requests>> {
-    let requests: Arc<dyn Any + Send + Sync> = store.checkpoint_requests.clone()?;
+    let requests: Arc<dyn Any + Send + Sync> = store.checkpoint_requests()?.clone();
     requests.downcast().ok()
 }
 

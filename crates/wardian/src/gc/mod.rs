@@ -62,8 +62,7 @@ impl AnyRef {
     /// An integer of 31 bits.
     pub fn from_i31(store: impl AsContext, value: I31) -> AnyRef {
         let store = store.as_context();
-        let word = u64::from(value.0) << 1 | 1;
-        AnyRef(store.0.inner.hold(word).expect("an integer is not null"))
+        AnyRef(store.0.inner.hold_i31(value.0))
     }
 
     /// Makes a value of the embedder's one that guests hold as `anyref`, as `any.convert_extern` does.

@@ -2,6 +2,7 @@
 
 use super::World;
 use wardian_interp::Translator;
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::interpreted::{Function, header};
 
 impl World {
@@ -16,7 +17,7 @@ impl World {
     }
 
     fn location_before(&self, units: u32) -> u32 {
-        let vmctx = self.frame_word(header::VMCTX) as usize;
+        let vmctx = VmCtxPtr::from_usize(self.frame_word(header::VMCTX) as usize);
         let function = self.frame_word(header::FUNCTION) as *const Function;
         let ip = self.frame_word(header::IP);
         let instance = self.instances.iter().find(|i| i.vmctx() == vmctx).expect("its instance");

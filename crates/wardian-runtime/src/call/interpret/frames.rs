@@ -6,6 +6,7 @@ use crate::listen::hook::Hook;
 use crate::store::inner::StoreInner;
 use std::sync::atomic::{Ordering, compiler_fence};
 use wardian_vm::activation::{Activation, INTERPRETED, status};
+use wardian_vm::addr::VmCtxPtr;
 use wardian_vm::interpreted::{Boundary, Function, flag, frame};
 
 impl Run {
@@ -17,12 +18,13 @@ impl Run {
             match *fp.offset(frame::FUNCTION) {
                 moved if moved & 1 != 0 => {
                     let (place, result_slots) = (vmctx as *mut u64, moved >> 1);
-                    Ended { previous, place, result_slots, function: None, vmctx: 0 }
+                    Ended { previous, place, result_slots, function: None, vmctx: VmCtxPtr::NULL }
                 }
                 function => {
                     let function = function as *const Function;
                     let result_slots = (*function).result_slots as usize;
                     let place = self.results_of(fp);
+                    let vmctx = VmCtxPtr::from_usize(vmctx);
                     Ended { previous, place, result_slots, function: Some(function), vmctx }
                 }
             }
@@ -46,7 +48,7 @@ impl Run {
     /// What listens to a function of the instance at `vmctx`.
     pub(super) unsafe fn hook_of(
         self,
-        vmctx: usize,
+        vmctx: VmCtxPtr,
         function: *const Function,
     ) -> Option<*mut Hook> {
         // SAFETY: see [`Run`].
@@ -131,4 +133,15 @@ impl Run {
         // SAFETY: while a guest runs `owner` is its store; `inner` is the first field, whatever `T` is.
         unsafe { (*self.ctx).owner as *mut StoreInner }
     }
+}
+
+/// The instance of an interpreted frame.
+///
+/// # Safety
+///
+/// It is one that is not the stand-in for a call.
+#[inline]
+pub(super) unsafe fn vmctx_of(fp: *const usize) -> VmCtxPtr {
+    // SAFETY: the caller's promise.
+    VmCtxPtr::from_usize(unsafe { *fp.offset(frame::VMCTX) })
 }

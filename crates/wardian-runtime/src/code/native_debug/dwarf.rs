@@ -8,6 +8,8 @@ use gimli::write::{
     Unit, UnitEntryId,
 };
 use gimli::{DwLang, Encoding, Format, LineEncoding, LittleEndian, Register};
+use std::ops::Range;
+use wardian_vm::addr::CodeAddr;
 use wardian_vm::unwind::CALLEE_SAVED;
 
 type Result<T> = std::result::Result<T, gimli::write::Error>;
@@ -83,19 +85,22 @@ fn unit(dwarf: &mut Dwarf, piece: &Piece) {
     let unit = dwarf.units.get_mut(id);
     let root = unit.root();
     let string = |text: &str| AttributeValue::String(without_zeroes(text));
-    let set = |unit: &mut Unit, entry: UnitEntryId, name: &str, start: usize, len: usize| {
+    let set = |unit: &mut Unit, entry: UnitEntryId, name: &str, range: &Range<CodeAddr>| {
         let entry = unit.get_mut(entry);
         entry.set(gimli::DW_AT_name, string(name));
-        entry.set(gimli::DW_AT_low_pc, AttributeValue::Address(Address::Constant(start as u64)));
-        entry.set(gimli::DW_AT_high_pc, AttributeValue::Udata(len as u64));
+        entry.set(
+            gimli::DW_AT_low_pc,
+            AttributeValue::Address(Address::Constant(range.start.as_usize() as u64)),
+        );
+        entry.set(gimli::DW_AT_high_pc, AttributeValue::Udata(CodeAddr::bytes_in(range) as u64));
     };
-    set(unit, root, &piece.name, piece.range.start, piece.range.len());
+    set(unit, root, &piece.name, &piece.range);
     // Debuggers have to take names as they are, and C has no rules for them.
     unit.get_mut(root).set(gimli::DW_AT_language, AttributeValue::Language(DwLang(0x0c)));
     unit.get_mut(root).set(gimli::DW_AT_producer, string("wardian"));
     for function in &piece.functions {
         let entry = unit.add(root, gimli::DW_TAG_subprogram);
-        set(unit, entry, &function.name, function.range.start, function.range.len());
+        set(unit, entry, &function.name, &function.range);
         unit.get_mut(entry).set(gimli::DW_AT_external, AttributeValue::Flag(true));
     }
 }
@@ -109,7 +114,7 @@ fn without_zeroes(text: &str) -> Vec<u8> {
 fn add_lines(lines: &mut LineProgram, files: &[FileId], function: &Function) {
     let is_known = |row: &super::Row| Some((*row, files[row.file?]));
     let Some((first, mut file)) = function.rows.iter().find_map(is_known) else { return };
-    lines.begin_sequence(Some(Address::Constant(function.range.start as u64)));
+    lines.begin_sequence(Some(Address::Constant(function.range.start.as_usize() as u64)));
     let entry = super::Row { offset: 0, ..first };
     for row in std::iter::once(&entry).chain(&function.rows) {
         file = row.file.map_or(file, |position| files[position]);
@@ -119,7 +124,7 @@ fn add_lines(lines: &mut LineProgram, files: &[FileId], function: &Function) {
         (written.line, written.column) = (u64::from(row.line), u64::from(row.column));
         lines.generate_row();
     }
-    lines.end_sequence(function.range.len() as u64);
+    lines.end_sequence(CodeAddr::bytes_in(&function.range) as u64);
 }
 
 /// How the frames of all functions are left.
@@ -142,8 +147,8 @@ fn add_frame(table: &mut FrameTable, common: CieId, function: &Function) {
     use CallFrameInstruction::{Cfa, CfaOffset, CfaRegister, Offset, RememberState, RestoreState};
     let Processor { frame_pointer, stack_pointer, return_address, saves, sets, at_entry } =
         PROCESSOR;
-    let start = Address::Constant(function.range.start as u64);
-    let mut entry = FrameDescriptionEntry::new(start, function.range.len() as u32);
+    let start = Address::Constant(function.range.start.as_usize() as u64);
+    let mut entry = FrameDescriptionEntry::new(start, CodeAddr::bytes_in(&function.range) as u32);
     entry.add_instruction(saves, CfaOffset(16));
     entry.add_instruction(saves, Offset(frame_pointer, -16));
     if at_entry == 0 {

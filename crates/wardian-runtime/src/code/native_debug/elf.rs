@@ -8,6 +8,7 @@
 //! has an address.
 
 use super::Piece;
+use wardian_vm::addr::CodeAddr;
 
 /// A section that is not code.
 pub(super) type Section = (&'static str, Vec<u8>);
@@ -59,14 +60,14 @@ pub(super) fn write(pieces: &[Piece], sections: Vec<Section>) -> Vec<u8> {
             symbols.extend((strings.len() as u32).to_le_bytes());
             symbols.extend([GLOBAL_FUNC, 0]);
             symbols.extend(section.to_le_bytes());
-            symbols.extend((function.range.start as u64).to_le_bytes());
-            symbols.extend((function.range.len() as u64).to_le_bytes());
+            symbols.extend((function.range.start.as_usize() as u64).to_le_bytes());
+            symbols.extend((CodeAddr::bytes_in(&function.range) as u64).to_le_bytes());
             strings.extend(function.name.bytes().filter(|byte| *byte != 0));
             strings.push(0);
         }
-        let address = piece.range.start as u64;
+        let address = piece.range.start.as_usize() as u64;
         let fields = Fields { flags: ALLOC_EXECINSTR, address, ..Fields::default() };
-        file.section(".text", NOBITS, piece.range.len(), 16, fields);
+        file.section(".text", NOBITS, CodeAddr::bytes_in(&piece.range), 16, fields);
     }
     for (name, contents) in sections {
         file.contents(name, PROGBITS, contents, Fields::default());

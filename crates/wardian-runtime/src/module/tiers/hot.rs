@@ -9,6 +9,7 @@ use crate::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, OnceLock};
 use wardian_types::DefinedFuncIndex;
+use wardian_vm::addr::CodeAddr;
 use wardian_vm::compiled::{CompiledFunction, CompiledIndex, MemoryVariant};
 use wardian_vm::torture::{self, Point};
 
@@ -53,7 +54,7 @@ enum LoopState {
     Asked(u32),
     Wanted,
     Failed,
-    Compiled(usize),
+    Compiled(CodeAddr),
 }
 
 /// What becomes of the wish for code that begins at a loop.
@@ -83,11 +84,10 @@ impl ModuleInner {
     /// The compiled code of a function, by its position among those that the module defines, if there
     /// is some.
     #[inline]
-    pub fn compiled(&self, variant: MemoryVariant, defined: DefinedFuncIndex) -> Option<usize> {
-        if let Some(all) = self.loaded(variant)
-            && all.entries[CompiledIndex::of_whole(defined)] != 0
-        {
-            return Some(all.entries[CompiledIndex::of_whole(defined)]);
+    pub fn compiled(&self, variant: MemoryVariant, defined: DefinedFuncIndex) -> Option<CodeAddr> {
+        let whole = self.loaded(variant).map(|all| all.entries[CompiledIndex::of_whole(defined)]);
+        if let Some(address) = whole.filter(|address| !address.is_null()) {
+            return Some(address);
         }
         let functions = self.tier.of(variant).functions.get()?;
         match functions[defined.index()].get() {
@@ -221,7 +221,7 @@ impl ModuleInner {
         }
     }
 
-    fn compile_work(self: &Arc<Self>, work: Work) -> Result<usize> {
+    fn compile_work(self: &Arc<Self>, work: Work) -> Result<CodeAddr> {
         let (info, bytes, compiler) =
             (self.decoded.info(), self.decoded.bytes(), self.engine.compiler()?);
         let fail = |e: wardian_vm::compiled::CompileError| Error::compile(e);
@@ -370,8 +370,11 @@ mod tests {
     #[test]
     fn a_loop_that_was_published_stays() {
         let mut loops = Loops::default();
-        loops.set(7, LoopState::Compiled(0x1000));
+        loops.set(7, LoopState::Compiled(CodeAddr::from_usize(0x1000)));
         loops.set(7, LoopState::Failed);
-        assert_eq!(loops.state(7).and_then(LoopState::known), Some(TierState::Compiled(0x1000)));
+        assert_eq!(
+            loops.state(7).and_then(LoopState::known),
+            Some(TierState::Compiled(CodeAddr::from_usize(0x1000)))
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Whether there is compiled code of a function, for threads that run it and threads that compile it.
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
+use wardian_vm::addr::CodeAddr;
 
 /// What is known of a function: nothing, a [`TierState`], and at last the address of its code, which stays.
 ///
@@ -17,7 +18,7 @@ pub enum TierState {
     /// It cannot be compiled.
     Failed,
     /// It is compiled.
-    Compiled(usize),
+    Compiled(CodeAddr),
 }
 
 const COLD: usize = 0;
@@ -43,10 +44,10 @@ impl Published {
     }
 
     /// Notes what came of compiling it. The first code stays: instances that run it rely on that there is some.
-    pub(crate) fn settle(&self, address: Option<usize>) {
+    pub(crate) fn settle(&self, address: Option<CodeAddr>) {
         let change = |state| match known(state) {
             Some(TierState::Compiled(_)) => None,
-            _ => Some(address.unwrap_or(FAILED)),
+            _ => Some(address.map_or(FAILED, CodeAddr::as_usize)),
         };
         let _ = self.0.fetch_update(Ordering::Release, Ordering::Relaxed, change);
     }
@@ -57,7 +58,7 @@ fn known(state: usize) -> Option<TierState> {
         COLD => None,
         WANTED => Some(TierState::Wanted),
         FAILED => Some(TierState::Failed),
-        address => Some(TierState::Compiled(address)),
+        address => Some(TierState::Compiled(CodeAddr::from_usize(address))),
     }
 }
 
@@ -71,12 +72,12 @@ mod tests {
         let state = Published::default();
         state.mark_wanted();
         assert_eq!(state.get(), Some(TierState::Wanted));
-        state.settle(Some(0x1000));
+        state.settle(Some(CodeAddr::from_usize(0x1000)));
         for _ in 0..2 {
             state.mark_wanted();
             state.settle(None);
-            state.settle(Some(0x2000));
-            assert_eq!(state.get(), Some(TierState::Compiled(0x1000)));
+            state.settle(Some(CodeAddr::from_usize(0x2000)));
+            assert_eq!(state.get(), Some(TierState::Compiled(CodeAddr::from_usize(0x1000))));
         }
         let failed = Published::default();
         failed.settle(None);

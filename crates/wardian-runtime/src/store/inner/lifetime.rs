@@ -2,16 +2,21 @@
 
 use super::{Embedder, StoreData, StoreInner};
 use crate::Engine;
-use crate::call::stopping::Tokens;
 use crate::limiter::Limiter;
 use crate::listen::listener::AbortReason;
 use crate::listen::listening::Listening;
-use crate::store::arena::Arena;
+use crate::store::asked::Asked;
+use crate::store::closings::Closings;
 use crate::store::exceptions::Exceptions;
 use crate::store::externrefs::ExternRefs;
 use crate::store::functions::Functions;
+use crate::store::global::HostGlobals;
+use crate::store::guest_stack::GuestStack;
 use crate::store::pending::PendingExit;
+use crate::store::stopping::Stopping;
 use crate::store::suspension::Suspension;
+use crate::store::taken::Taken;
+use crate::store::waiting::Waits;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wardian_types::IndexVec;
@@ -33,36 +38,24 @@ impl<T: Embedder> StoreData<T> {
                 ctx: NonNull::from(Box::leak(ctx)),
                 id: NEXT.fetch_add(1, Ordering::Relaxed),
                 engine: engine.clone(),
-                stack: None,
-                deep: false,
-                has_run: false,
+                stack: GuestStack::default(),
                 instances: IndexVec::new(),
                 memories: IndexVec::new(),
                 tables: IndexVec::new(),
                 externrefs: ExternRefs::default(),
                 gc: Box::default(),
                 exceptions: Exceptions::default(),
-                tags: IndexVec::new(),
-                host_globals: Arena::default(),
-                host_global_refs: Vec::new(),
+                host_globals: HostGlobals::default(),
                 funcs: Functions::default(),
                 pending: PendingExit::default(),
-                closed: 0,
+                closings: Closings::default(),
                 listening: Listening::default(),
-                signatures: Vec::new(),
-                call_tokens: Tokens::new(),
-                snapshots: false,
-                snapshots_with_references: Vec::new(),
-                images: Vec::new(),
-                shared: None,
+                stopping: Stopping::default(),
+                taken: Taken::default(),
                 suspension: Suspension::default(),
-                interrupter: None,
-                checkpoint_requests: None,
-                serve_checkpoints: None,
-                waiting: None,
+                waits: Waits::default(),
                 samples: None,
-                limiter: limiter_of::<T>,
-                refuel: crate::call::fuel::refuel::<T>,
+                asked: Asked::of::<T>(),
             },
             data,
         })
@@ -105,15 +98,6 @@ impl<T: Embedder> StoreData<T> {
     }
 }
 
-/// # Safety
-///
-/// `owner` is the address of a `StoreData<T>` whose limiter and data nobody else uses now.
-unsafe fn limiter_of<T: Embedder>(owner: usize) -> Option<NonNull<dyn Limiter>> {
-    let store = owner as *mut StoreData<T>;
-    // SAFETY: by the promise above. Only the data are borrowed, not `inner`.
-    unsafe { (*store).data.limiter().map(NonNull::from) }
-}
-
 impl<T: Embedder> Drop for StoreData<T> {
     fn drop(&mut self) {
         // The limiter is the embedder's, and may panic.
@@ -127,13 +111,9 @@ impl<T: Embedder> Drop for StoreData<T> {
 impl Drop for StoreInner {
     fn drop(&mut self) {
         // First, so that no other thread reaches the store any more, whatever comes.
-        if let Some(interrupter) = &self.interrupter {
-            interrupter.detach();
-        }
+        self.stopping.detach();
         self.notify_of_going();
-        if let Some(requests) = self.checkpoint_requests.take() {
-            requests.close();
-        }
+        self.waits.close_requests();
         self.keep_sampled();
         // Calls of a guest that was suspended and then forgotten.
         if let Err(panic) = self.abort_to(0, &AbortReason::Abandoned) {
@@ -145,12 +125,10 @@ impl Drop for StoreInner {
         self.suspension.clear();
         let engine = self.engine().clone();
         for mut memory in std::mem::take(&mut self.memories) {
-            memory.pristine &= !self.has_run;
+            memory.pristine &= !self.stack.has_run();
             memory.release(&engine);
         }
-        if let Some(stack) = self.stack.take() {
-            self.engine().stacks().give_back(stack, self.deep);
-        }
+        self.stack.give_back(engine.stacks());
         // SAFETY: it was leaked from a box in `new`; the interrupter no longer refers to it, and
         // no guest runs.
         drop(unsafe { Box::from_raw(self.ctx.as_ptr()) });

@@ -8,6 +8,7 @@
 //!   └──────────────────────────┘
 //! ```
 
+use crate::addr::CodeAddr;
 use crate::callee_saved::CalleeSaved;
 use crate::layout::StoreCtx;
 
@@ -35,13 +36,13 @@ pub(crate) unsafe fn write_landing(
     store: *mut StoreCtx,
     sp: usize,
     fp: usize,
-    pc: usize,
+    pc: CodeAddr,
     payload: u64,
     _kept: &CalleeSaved,
 ) -> usize {
     let start = sp - STUB;
     let mut frame = [0; STUB / size_of::<usize>()];
-    (frame[0], frame[1]) = (fp, pc);
+    (frame[0], frame[1]) = (fp, pc.as_usize());
     // SAFETY: the caller's promise.
     unsafe {
         (start as *mut [usize; STUB / size_of::<usize>()]).write(frame);

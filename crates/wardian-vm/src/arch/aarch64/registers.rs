@@ -1,6 +1,7 @@
 //! The registers of an interrupted thread, and where a function stands that has no frame yet, on 64-bit ARM.
 
 use super::exit;
+use crate::addr::CodeAddr;
 use crate::arch::ReturnAddress;
 use crate::layout::StoreCtx;
 
@@ -16,8 +17,8 @@ impl<'a> Registers<'a> {
         Registers(unsafe { &mut *context.cast::<libc::ucontext_t>() })
     }
 
-    pub(crate) fn pc(&self) -> usize {
-        self.0.uc_mcontext.pc as usize
+    pub(crate) fn pc(&self) -> CodeAddr {
+        CodeAddr::from_usize(self.0.uc_mcontext.pc as usize)
     }
 
     pub(crate) fn sp(&self) -> usize {
@@ -35,8 +36,8 @@ impl<'a> Registers<'a> {
     }
 
     /// The link register: where the interrupted function returns to, as long as it has called nothing.
-    pub(crate) fn link(&self) -> usize {
-        self.0.uc_mcontext.regs[30] as usize
+    pub(crate) fn link(&self) -> CodeAddr {
+        CodeAddr::from_usize(self.0.uc_mcontext.regs[30] as usize)
     }
 
     /// As on x86-64, recognised by `stp x29, x30, [sp, #-n]!; mov x29, sp` and `ret`. Functions store the record
@@ -45,13 +46,13 @@ impl<'a> Registers<'a> {
     /// # Safety
     ///
     /// As on x86-64.
-    pub(crate) unsafe fn unframed(&self) -> Option<usize> {
+    pub(crate) unsafe fn unframed(&self) -> Option<CodeAddr> {
         // SAFETY: the instruction that is about to run can be read; the caller's promise.
         unsafe {
-            match *(self.pc() as *const u32) {
+            match *(self.pc().as_usize() as *const u32) {
                 RETURN => Some(self.link()),
                 word if word & !STORED_SIZE == STORE_RECORD => Some(self.link()),
-                SET_FRAME => Some(*((self.sp() + 8) as *const usize)),
+                SET_FRAME => Some(*((self.sp() + 8) as *const CodeAddr)),
                 _ => None,
             }
         }
@@ -76,7 +77,7 @@ const SET_FRAME: u32 = 0x9100_03fd;
 
 /// As on x86-64. Before `stp x29, x30` has run the return address is only in the link register; afterwards the
 /// record is there, and `x29` follows in the next instruction. An overflow of the stack is mostly found by the first.
-pub(crate) fn return_address(offset: usize, sp: usize, link: usize) -> Option<ReturnAddress> {
+pub(crate) fn return_address(offset: usize, sp: usize, link: CodeAddr) -> Option<ReturnAddress> {
     match offset {
         0 => Some(ReturnAddress::Is(link)),
         4 => Some(ReturnAddress::At(sp + 8)),

@@ -1,19 +1,20 @@
 //! Moving and filling bytes of a guest's memory: what is short is done by the stubs, the rest by builtins.
 
 use super::builtin_stub_naked;
+use crate::addr::CodeAddr;
 use crate::layout::Builtin;
 use std::arch::naked_asm;
 
 /// Address of the code by which a guest moves bytes.
 #[inline(never)]
-pub(super) fn move_stub() -> usize {
-    move_bytes_naked as *const () as usize
+pub(super) fn move_stub() -> CodeAddr {
+    CodeAddr::of(move_bytes_naked as *const ())
 }
 
 /// Address of the code by which a guest fills bytes.
 #[inline(never)]
-pub(super) fn fill_stub() -> usize {
-    fill_bytes_naked as *const () as usize
+pub(super) fn fill_stub() -> CodeAddr {
+    CodeAddr::of(fill_bytes_naked as *const ())
 }
 
 /// Guest moves bytes: `rsi` = to, `rdx` = from, `rcx` = length. Short moves, by far the most, are

@@ -8,6 +8,7 @@
 //! The stub leaves as a host function does that ends its guest, so that `resume` continues behind it.
 
 use super::{builtin_stub_naked, cfi, exit};
+use crate::addr::{CodeAddr, VmCtxPtr};
 use crate::arch::status;
 use crate::layout::{Builtin, HostFunc, InterpretedFunc, StoreCtx};
 use std::arch::naked_asm;
@@ -24,10 +25,10 @@ use wardian_types::ValType;
 #[inline(never)]
 pub(crate) unsafe fn enter_segment(
     store: *mut StoreCtx,
-    ctx: usize,
-    code: usize,
+    ctx: VmCtxPtr,
+    code: CodeAddr,
     args: *mut u64,
-    trampoline: usize,
+    trampoline: CodeAddr,
     sp: usize,
 ) -> u64 {
     // SAFETY: the caller's promise is the same.
@@ -37,10 +38,10 @@ pub(crate) unsafe fn enter_segment(
 #[unsafe(naked)]
 unsafe extern "C" fn enter_segment_naked(
     _store: *mut StoreCtx,
-    _ctx: usize,
-    _code: usize,
+    _ctx: VmCtxPtr,
+    _code: CodeAddr,
     _args: *mut u64,
-    _trampoline: usize,
+    _trampoline: CodeAddr,
     _sp: usize,
 ) -> u64 {
     naked_asm!(
@@ -144,14 +145,14 @@ const GLUE: usize = 256;
 
 /// Whether an address is in code that calls the runtime to prepare a callee.
 #[inline(never)]
-pub(crate) fn is_preparing(pc: usize) -> bool {
+pub(crate) fn is_preparing(pc: CodeAddr) -> bool {
     let glue = [
-        interpreted_entry_naked as *const () as usize,
-        interpreted_entry_in_memory_naked as *const () as usize,
-        host_entry_naked as *const () as usize,
-        host_entry_in_memory_naked as *const () as usize,
+        CodeAddr::of(interpreted_entry_naked as *const ()),
+        CodeAddr::of(interpreted_entry_in_memory_naked as *const ()),
+        CodeAddr::of(host_entry_naked as *const ()),
+        CodeAddr::of(host_entry_in_memory_naked as *const ()),
     ];
-    glue.iter().any(|start| pc.wrapping_sub(*start) < GLUE)
+    glue.iter().any(|start| pc.bytes_from(*start) < GLUE)
 }
 
 /// Whether results of these types do not fit into the registers that the Tail convention has for them. The
@@ -240,11 +241,11 @@ host_entry!(host_entry_in_memory_naked, "rsi");
 
 /// Address of the code by which a guest calls host functions whose signature may have no trampoline yet.
 #[inline(never)]
-pub(crate) fn host_entry(in_memory: bool) -> usize {
+pub(crate) fn host_entry(in_memory: bool) -> CodeAddr {
     if in_memory {
-        host_entry_in_memory_naked as *const () as usize
+        CodeAddr::of(host_entry_in_memory_naked as *const ())
     } else {
-        host_entry_naked as *const () as usize
+        CodeAddr::of(host_entry_naked as *const ())
     }
 }
 
@@ -262,11 +263,11 @@ unsafe extern "C" fn closed_in_memory_naked() {
 
 /// Address of the code by which a guest calls functions of closed instances.
 #[inline(never)]
-pub(crate) fn closed_stub(in_memory: bool) -> usize {
+pub(crate) fn closed_stub(in_memory: bool) -> CodeAddr {
     if in_memory {
-        closed_in_memory_naked as *const () as usize
+        CodeAddr::of(closed_in_memory_naked as *const ())
     } else {
-        builtin_stub_naked::<{ Builtin::Closed as usize }> as *const () as usize
+        CodeAddr::of(builtin_stub_naked::<{ Builtin::Closed as usize }> as *const ())
     }
 }
 
@@ -312,6 +313,6 @@ pub(crate) fn interpreted_entries(first: u32, in_memory: bool) -> Vec<u8> {
 
 /// Address of the code by which trampolines leave to the interpreter.
 #[inline(never)]
-pub(crate) fn interpreted_stub() -> usize {
-    interpreted_stub_naked as *const () as usize
+pub(crate) fn interpreted_stub() -> CodeAddr {
+    CodeAddr::of(interpreted_stub_naked as *const ())
 }

@@ -16,13 +16,14 @@
 //! ```
 
 use super::builtin_stub_naked;
+use crate::addr::CodeAddr;
 use crate::layout::Builtin;
 use std::arch::naked_asm;
 
 /// Address of the code by which a guest asks for a checkpoint.
 #[inline(never)]
-pub(super) fn checkpoint_stub() -> usize {
-    checkpoint_stub_naked as *const () as usize
+pub(super) fn checkpoint_stub() -> CodeAddr {
+    CodeAddr::of(checkpoint_stub_naked as *const ())
 }
 
 /// Guest asks for a checkpoint: `rdi` = instance. Every register is as before when it continues, so that code which

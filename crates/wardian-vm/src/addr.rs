@@ -1,0 +1,155 @@
+//! Addresses as types of their own: an address of code is no address on a stack.
+//!
+//! Each is a `usize` at run time, in registers and in memory, so layouts that machine code reads have them as fields.
+
+use crate::layout::{StoreCtx, instance};
+use std::ops::Range;
+
+/// Defines types of addresses.
+macro_rules! address_types {
+    ($($(#[$meta:meta])* pub struct $name:ident;)*) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(transparent)]
+        pub struct $name(usize);
+
+        impl $name {
+            /// No address.
+            pub const NULL: $name = $name(0);
+
+            /// The address with this number.
+            #[inline(always)]
+            pub const fn from_usize(address: usize) -> $name {
+                $name(address)
+            }
+
+            /// Its number.
+            #[inline(always)]
+            pub const fn as_usize(self) -> usize {
+                self.0
+            }
+
+            /// Behind all addresses.
+            pub const MAX: $name = $name(usize::MAX);
+
+            /// Whether it is no address.
+            #[inline(always)]
+            pub const fn is_null(self) -> bool {
+                self.0 == 0
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "{:#x}", self.0)
+            }
+        }
+    )*};
+}
+
+address_types! {
+    /// An address of code: of machine code, or of bytecode that is interpreted.
+    pub struct CodeAddr;
+
+    /// What code gets as its context: the words of an instance, or a record that begins as a
+    /// [`HostFunc`](crate::layout::HostFunc) does.
+    pub struct VmCtxPtr;
+}
+
+impl CodeAddr {
+    /// The address of a function.
+    #[inline(always)]
+    pub fn of(function: *const ()) -> CodeAddr {
+        CodeAddr(function.expose_provenance())
+    }
+
+    /// What a function pointer may be transmuted from: a number has no provenance, and a function pointer needs that of
+    /// its function.
+    ///
+    /// ```
+    /// use wardian_vm::addr::CodeAddr;
+    ///
+    /// extern "C" fn double(n: u32) -> u32 { 2 * n }
+    ///
+    /// let address = CodeAddr::of(double as *const ());
+    /// // SAFETY: the address of a function of this type.
+    /// let double: extern "C" fn(u32) -> u32 = unsafe { std::mem::transmute(address.to_function()) };
+    /// assert_eq!(double(4), 8);
+    /// ```
+    #[inline(always)]
+    pub fn to_function(self) -> *const () {
+        std::ptr::with_exposed_provenance(self.0)
+    }
+
+    /// The address so many bytes further on.
+    #[inline(always)]
+    pub const fn add(self, bytes: usize) -> CodeAddr {
+        CodeAddr(self.0.wrapping_add(bytes))
+    }
+
+    /// How many bytes it is behind `start`; a number that wraps if it is before that.
+    #[inline(always)]
+    pub const fn bytes_from(self, start: CodeAddr) -> usize {
+        self.0.wrapping_sub(start.0)
+    }
+
+    /// How many bytes a range has.
+    #[inline(always)]
+    pub const fn bytes_in(range: &Range<CodeAddr>) -> usize {
+        range.end.bytes_from(range.start)
+    }
+
+    /// How many bytes it is behind `start`; none if it is before that.
+    #[inline(always)]
+    pub const fn checked_bytes_from(self, start: CodeAddr) -> Option<usize> {
+        self.0.checked_sub(start.0)
+    }
+
+    /// The address of the byte behind: of an address inside of a call, as walks give it, the return address.
+    #[inline(always)]
+    pub const fn after(self) -> CodeAddr {
+        CodeAddr(self.0.wrapping_add(1))
+    }
+
+    /// The address of the byte before: of a return address, one inside of the call.
+    #[inline(always)]
+    pub const fn before(self) -> CodeAddr {
+        CodeAddr(self.0.wrapping_sub(1))
+    }
+}
+
+impl VmCtxPtr {
+    /// The context in this place.
+    #[inline(always)]
+    pub fn of<T>(context: *const T) -> VmCtxPtr {
+        VmCtxPtr(context.expose_provenance())
+    }
+
+    /// A word of it, so many bytes from where it begins.
+    #[inline(always)]
+    pub fn word<T>(self, offset: usize) -> *mut T {
+        std::ptr::with_exposed_provenance_mut(self.0.wrapping_add(offset))
+    }
+
+    /// The context of the store of an instance.
+    ///
+    /// # Safety
+    ///
+    /// It is the context of an instance that is alive.
+    #[inline(always)]
+    pub unsafe fn store(self) -> *mut StoreCtx {
+        // SAFETY: the caller's promise.
+        unsafe { *self.word::<*mut StoreCtx>(instance::STORE as usize) }
+    }
+
+    /// What the Rust side keeps in the context of an instance: which one it is.
+    ///
+    /// # Safety
+    ///
+    /// As for [`VmCtxPtr::store`].
+    #[inline(always)]
+    pub unsafe fn owner(self) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { *self.word::<usize>(instance::OWNER as usize) }
+    }
+}
