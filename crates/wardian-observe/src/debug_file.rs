@@ -106,13 +106,16 @@ pub fn with_debug_file(
     Ok(parts.with(module, &sections))
 }
 
+/// Custom sections: names and contents.
+type Sections = Vec<(String, Vec<u8>)>;
+
 /// The sections of the other module.
 fn of_module(
     module: &[u8],
     parts: &Parts,
     file: &[u8],
     other: &Parts,
-) -> Result<Vec<(String, Vec<u8>)>, DebugFileError> {
+) -> Result<Sections, DebugFileError> {
     if other.bodies.is_empty() && !parts.bodies.is_empty() {
         let id = |parts: &Parts, bytes: &[u8]| parts.custom(bytes, "build_id").map(<[u8]>::to_vec);
         if id(parts, module).is_none() || id(parts, module) != id(other, file) {

@@ -206,19 +206,6 @@ fn a_checkpoint_is_read_by_http() {
     assert_eq!(code, Some(0), "{err}");
     assert!(out.contains("pause (offset"), "{out}");
     is_done(&run(Command::new(WARDIAN), &place, &["resume", &url]), &place);
-    // Whoever looks on continues the program in the same way.
-    for (command, expected) in [
-        (&["profile", "--exact", "--value", "calls", "-o", "x.folded"][..], "x.folded"),
-        (&["trace", "--only", "pause"], "pause("),
-        (&["top"], ""),
-    ] {
-        let (code, out, err) = run(Command::new(WARDIAN), &place, &[command, &[&*url]].concat());
-        assert_eq!((code, &*out), (Some(0), "done\n"), "{command:?}: {err}");
-        assert!(err.contains(expected), "{command:?}: {err}");
-        assert_eq!(std::fs::read_to_string(place.path("out/letters")).unwrap(), ALPHABET);
-    }
-    let folded = std::fs::read_to_string(place.path("x.folded")).unwrap();
-    assert!(folded.contains(";pause "), "{folded}");
 }
 
 #[test]

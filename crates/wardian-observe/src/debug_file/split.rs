@@ -1,6 +1,6 @@
 //! Debug information of units of a module, in files of their own (split DWARF: `.dwo`, and packages of them, `.dwp`).
 
-use super::{DebugFileError, Parts};
+use super::{DebugFileError, Parts, Sections};
 use wardian::inspect::{Package, SplitUnit, split_units};
 
 /// The units of a binary module that have only a skeleton in its debug information, while the rest is in other files.
@@ -45,10 +45,7 @@ const INDEX: &str = ".debug_cu_index";
 const UNITS: &str = ".debug_info.dwo";
 
 /// The sections of a package of units, if the file is one, or is the file of some.
-pub(super) fn sections(
-    file: &[u8],
-    parts: &Parts,
-) -> Option<Result<Vec<(String, Vec<u8>)>, DebugFileError>> {
+pub(super) fn sections(file: &[u8], parts: &Parts) -> Option<Result<Sections, DebugFileError>> {
     let is_read = |name: &str| name == INDEX || name.ends_with(".dwo");
     if parts.custom(file, INDEX).is_some() {
         let wanted = parts.customs.iter().filter(|(name, _)| is_read(name));
