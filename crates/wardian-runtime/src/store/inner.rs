@@ -333,12 +333,6 @@ impl StoreInner {
 }
 
 impl<T: Embedder> StoreData<T> {
-    /// Sets what asks for checkpoints of the store.
-    pub fn set_checkpoint_requests(&mut self, requests: Arc<dyn CheckpointRequests>) {
-        // SAFETY: it is for the type of the data.
-        unsafe { self.inner.waits.set_requests(requests, crate::call::waits::serve::<T>) };
-    }
-
     /// Takes the checkpoints that somebody waits for, of a guest that stands so.
     ///
     /// # Errors
