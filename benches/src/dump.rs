@@ -24,7 +24,7 @@ unsafe impl wardian::cache::CodeCache for Writer {
     fn put(&self, _: &wardian::cache::CodeKey, code: &CompiledCode) {
         for (at, name) in (0..).map(CompiledIndex::from_u32).zip(&self.names) {
             let range = code.function(at);
-            let bytes = &code.text()[range.start as usize..range.end as usize];
+            let bytes = &code.text()[range.start.index()..range.end.index()];
             if let Err(error) = std::fs::write(self.directory.join(name), bytes) {
                 *self.failure.lock().unwrap_or_else(|e| e.into_inner()) = Some(error);
             }

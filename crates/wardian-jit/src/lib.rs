@@ -31,5 +31,5 @@ pub use wardian_vm::compiled::{
     Call, CallHandlers, CallerOf, Capture, CapturedFrame, CodeFormatError, CompileError,
     CompiledCode, CompiledFunction, CompiledIndex, FramePoint, FrameTable, Handler, Inlined,
     InstanceAt, Location, MAX_UNCHECKED_FRAME, MemoryVariant, ModuleOptions, OptLevel, Origin,
-    Scope, StackMap, Trap, Tunables,
+    Scope, StackMap, TextOffset, Trap, Tunables,
 };

@@ -1,10 +1,11 @@
 //! Paths that can only end in a trap lie behind all other code.
 
+use wardian_jit::TextOffset;
 use wardian_jit::{
     CompiledCode, CompiledIndex, Compiler, MemoryVariant, ModuleOptions, OptLevel, Tunables,
 };
 use wardian_module::Module;
-use wardian_types::{CoreFeatures, DefinedFuncIndex};
+use wardian_types::{CodeOffset, CoreFeatures, DefinedFuncIndex};
 
 fn module(text: &str) -> Module {
     let bytes = wat::parse_str(text).expect("valid text");
@@ -53,8 +54,10 @@ fn failing_and_load(module: &Module) -> (u32, u32) {
 
 /// Where the first instruction of an operator lies.
 fn first(code: &CompiledCode, wasm: u32) -> u32 {
-    let mut offsets = code.function(CompiledIndex::from_u32(0));
-    offsets.find(|at| code.location(*at) == Some(wasm)).expect("the operator has instructions")
+    let wasm = CodeOffset::from_u32(wasm);
+    let mut offsets = TextOffset::range(code.function(CompiledIndex::from_u32(0)));
+    let first = offsets.find(|at| code.location(*at) == Some(wasm));
+    first.expect("the operator has instructions").as_u32()
 }
 
 #[test]

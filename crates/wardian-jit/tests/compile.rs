@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use wardian_jit::CompiledIndex;
 use wardian_jit::{
     Capture, CompileError, CompiledCode, Compiler, MemoryVariant, ModuleOptions, OptLevel, Tunables,
 };
+use wardian_jit::{CompiledIndex, TextOffset};
 use wardian_module::Module;
 use wardian_types::{CoreFeatures, DefinedFuncIndex, FuncIndex, FuncType, TrapCode, ValType};
 use wardian_vm::unwind::CALLEE_SAVED;
@@ -140,7 +140,7 @@ fn compiling_twice_gives_the_same_bytes() {
                 )
                 .expect("compiles");
             let range = one.function(CompiledIndex::from_u32(defined));
-            assert_eq!(single.text, one.text()[range.start as usize..range.end as usize]);
+            assert_eq!(single.text, one.text()[range.start.index()..range.end.index()]);
         }
     }
 }
@@ -153,21 +153,20 @@ fn tables_lead_back_to_the_operators() {
         let info = module.info();
         for (defined, body) in info.bodies.enumerated() {
             let range = code.function(CompiledIndex::of_whole(defined));
-            assert_eq!(range.start % code.align(), 0);
+            assert_eq!(range.start.as_u32() % code.align(), 0);
             let mut found = BTreeSet::new();
-            for offset in range.clone() {
+            for offset in TextOffset::range(range.clone()) {
                 assert_eq!(code.find(offset), Some(CompiledIndex::of_whole(defined)));
                 if let Some(wasm) = code.location(offset) {
-                    let at = wasm as usize + info.code_section;
+                    let at = wasm.index() + info.code_section;
                     assert!(body.contains(&at), "function {defined}: {at} is not in {body:?}");
                     found.insert(at);
                 }
             }
             assert!(found.len() > 1 || defined.as_u32() == 4, "function {defined}: {found:?}");
         }
-        let count = |code_wanted| {
-            (0..code.text().len() as u32).filter(|o| code.trap_at(*o) == Some(code_wanted)).count()
-        };
+        let count =
+            |code_wanted| offsets(&code).filter(|o| code.trap_at(*o) == Some(code_wanted)).count();
         if signals {
             // A load and a store; the load at a constant address is a third, and what is loaded before a store one more.
             let probes = usize::from(wardian_vm::STORES_IN_PARTS);
@@ -201,7 +200,8 @@ fn stored_code_is_read_back() {
         broken[i / 8] ^= 1 << (i % 8);
         if let Ok(code) = read(&broken) {
             for offset in [0, 1, 17, u32::MAX] {
-                let _ = (code.find(offset), code.trap_at(offset), code.location(offset));
+                let at = TextOffset::from_u32(offset);
+                let _ = (code.find(at), code.trap_at(at), code.location(at));
                 let _ = code.function(CompiledIndex::from_u32(offset));
             }
         }
@@ -271,9 +271,8 @@ fn without_signals_only_explicit_traps_remain() {
     let code = compile(&module, false, MemoryVariant::Guarded);
     // What is left are instructions behind calls that never return, and divisions whose operands
     // were checked.
-    let faulting = (0..code.text().len() as u32)
-        .filter(|o| code.trap_at(*o) == Some(TrapCode::IndirectCallToNull))
-        .count();
+    let faulting =
+        offsets(&code).filter(|o| code.trap_at(*o) == Some(TrapCode::IndirectCallToNull)).count();
     assert_eq!(faulting, 1);
 }
 
@@ -299,8 +298,9 @@ fn stores_that_only_guard_pages_check_are_probed_where_they_may_be_made_in_parts
     for (body, probed) in cases {
         let module = module(&format!("(module (memory 1) (func (param i32) {body}))"));
         let code = compile(&module, true, MemoryVariant::Guarded);
-        let text = 0..code.text().len() as u32;
-        let found = text.filter(|o| code.trap_at(*o) == Some(TrapCode::MemoryOutOfBounds)).count();
+        let found = offsets(&code)
+            .filter(|o| code.trap_at(*o) == Some(TrapCode::MemoryOutOfBounds))
+            .count();
         assert_eq!(found, 1 + usize::from(probed && wardian_vm::STORES_IN_PARTS), "{body}");
     }
 }
@@ -572,4 +572,9 @@ fn unsigned_integers_without_their_highest_bit_are_converted_at_once() {
     assert!(!branches("(i64.shr_u (local.get 0) (i64.const -1))"));
     assert!(!branches("(i64.and (i64.const 255) (local.get 0))"));
     assert!(!branches("(i64.extend_i32_u (local.get 1))"));
+}
+
+/// All places in the text.
+fn offsets(code: &CompiledCode) -> impl Iterator<Item = TextOffset> {
+    TextOffset::range(TextOffset::FIRST..TextOffset::from_usize(code.text().len()))
 }

@@ -1,10 +1,11 @@
 //! Small functions that call nothing are compiled into their callers.
 
+use wardian_jit::TextOffset;
 use wardian_jit::{
     Capture, CompiledFunction, CompiledIndex, Compiler, MemoryVariant, OptLevel, Tunables,
 };
 use wardian_module::Module;
-use wardian_types::{CoreFeatures, DefinedFuncIndex};
+use wardian_types::{CodeOffset, CoreFeatures, DefinedFuncIndex};
 
 /// The functions whose bodies are in the function $f.
 fn inlined(tunables: &Tunables, fields: &str, body: &str, expected: &[u32]) -> Vec<u32> {
@@ -110,12 +111,17 @@ fn places_in_bodies_are_known() {
     let code = compiler.assemble(vec![function.clone()]).expect("it fits");
     let extracted = code.extract(CompiledIndex::FIRST, code.text()).expect("it is there");
     assert_eq!((extracted.text, extracted.inlined), (function.text.clone(), vec![body]));
-    let trap = function.traps.iter().find(|trap| code.inlined_at(trap.offset).is_some());
+    let trap = function
+        .traps
+        .iter()
+        .find(|trap| code.inlined_at(TextOffset::from_u32(trap.offset)).is_some());
     let trap = trap.expect("the load can trap");
-    assert_eq!(code.location(trap.offset), Some(body.site));
+    let at = TextOffset::from_u32(trap.offset);
+    assert_eq!(code.location(at), Some(CodeOffset::from_u32(body.site)));
     assert_eq!(function.location(trap.offset), Some(body.site));
     // Behind the count of locals and the operator of the address.
-    assert_eq!(code.inlined_at(trap.offset), Some((body.defined, body.start + 3)));
+    let within = CodeOffset::from_u32(body.start + 3);
+    assert_eq!(code.inlined_at(at), Some((body.defined, within)));
     // SAFETY: they were just written.
     #[allow(unsafe_code, reason = "it is what is tested")]
     let read = unsafe { wardian_jit::CompiledCode::from_bytes(&code.to_bytes()) };

@@ -230,7 +230,7 @@ fn some_functions_are_compiled_as_all_are() {
             &[],
         );
         let range = some.function(CompiledIndex::from_u32(position));
-        let text = &some.text()[range.start as usize..range.end as usize];
+        let text = &some.text()[range.start.index()..range.end.index()];
         assert_eq!(single.expect("compiles").text, text);
     }
     let wrong = compiler.compile_some(

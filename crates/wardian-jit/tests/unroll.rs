@@ -27,8 +27,8 @@ fn copies(tunables: &Tunables, body: &str) -> usize {
     let compiler = Compiler::new(tunables.clone()).expect("supported");
     let code = compiler.compile_module(module.info(), module.bytes(), &options);
     let code = code.expect("it compiles");
-    let text = &code.text()[code.function(CompiledIndex::from_u32(1)).start as usize
-        ..code.function(CompiledIndex::from_u32(1)).end as usize];
+    let range = code.function(CompiledIndex::from_u32(1));
+    let text = &code.text()[range.start.index()..range.end.index()];
     text.windows(4).filter(|bytes| **bytes == MARK.to_le_bytes()).count()
 }
 

@@ -37,8 +37,33 @@
 //! `StoreCtx::owner`, which is derived from the very `&mut` that the call into the guest holds.
 //!
 //! Nothing here knows the embedding API. The crate is for `wardian` alone: its interface follows the needs of that one,
-//! and may change in any version. What `wardian` checks before a call (that values are of the types of a function, and of
-//! its store) is not checked here once more.
+//! and may change in any version.
+//!
+//! **What is trusted.** `wardian` has no unsafe code, so most functions check what memory safety needs: a call compares
+//! its values with the types of the function ([`StoreData::call_values`]), a typed call the Rust types with those of the
+//! handle, and a function, a global, a snapshot or an image belongs to the store or is refused. These safe functions do
+//! not check, and rely on their caller:
+//!
+//! | function | what the caller has seen to |
+//! |---|---|
+//! | [`StoreData::instantiate`], [`StoreData::prepare_instance`] | the imports are what [`instance::link::check`] or [`instance::link::resolved`] returned for the same store and module |
+//! | [`StoreInner::take_snapshot`], [`StoreInner::can_snapshot`] | the host function of the call has not returned |
+//! | [`StoreInner::request_restore`] | [`StoreInner::check_restore`] accepted the snapshot, in the same call of the host; the results are slots for its types, with references of this store |
+//! | [`TableData::elements_mut`] | each element is one that [`StoreInner::element`] made for the type of the table |
+//! | [`StoreInner::instance_global`] and other look-ups by index | the index is one of that store or module: another one panics or finds another item |
+//! | the public fields of [`StoreInner`] | no part is exchanged for that of another store |
+//!
+//! [`StoreData::call_values`]: store::inner::StoreData::call_values
+//! [`StoreData::instantiate`]: store::inner::StoreData::instantiate
+//! [`StoreData::prepare_instance`]: store::inner::StoreData::prepare_instance
+//! [`StoreInner`]: store::inner::StoreInner
+//! [`StoreInner::take_snapshot`]: store::inner::StoreInner::take_snapshot
+//! [`StoreInner::can_snapshot`]: store::inner::StoreInner::can_snapshot
+//! [`StoreInner::request_restore`]: store::inner::StoreInner::request_restore
+//! [`StoreInner::check_restore`]: store::inner::StoreInner::check_restore
+//! [`StoreInner::element`]: store::inner::StoreInner::element
+//! [`StoreInner::instance_global`]: store::inner::StoreInner::instance_global
+//! [`TableData::elements_mut`]: store::table::TableData::elements_mut
 
 pub mod call;
 pub mod checkpoint;

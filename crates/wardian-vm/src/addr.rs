@@ -2,7 +2,6 @@
 //!
 //! Each is a `usize` at run time, in registers and in memory, so layouts that machine code reads have them as fields.
 
-use crate::layout::{StoreCtx, instance};
 use std::ops::Range;
 
 /// Defines types of addresses.
@@ -129,27 +128,5 @@ impl VmCtxPtr {
     #[inline(always)]
     pub fn word<T>(self, offset: usize) -> *mut T {
         std::ptr::with_exposed_provenance_mut(self.0.wrapping_add(offset))
-    }
-
-    /// The context of the store of an instance.
-    ///
-    /// # Safety
-    ///
-    /// It is the context of an instance that is alive.
-    #[inline(always)]
-    pub unsafe fn store(self) -> *mut StoreCtx {
-        // SAFETY: the caller's promise.
-        unsafe { *self.word::<*mut StoreCtx>(instance::STORE as usize) }
-    }
-
-    /// What the Rust side keeps in the context of an instance: which one it is.
-    ///
-    /// # Safety
-    ///
-    /// As for [`VmCtxPtr::store`].
-    #[inline(always)]
-    pub unsafe fn owner(self) -> usize {
-        // SAFETY: the caller's promise.
-        unsafe { *self.word::<usize>(instance::OWNER as usize) }
     }
 }

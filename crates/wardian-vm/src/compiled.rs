@@ -15,7 +15,7 @@ mod inlined;
 mod maps;
 mod settings;
 
-pub use code::{CompiledCode, CompiledFunction, CompiledIndex, Location, Origin, Trap};
+pub use code::{CompiledCode, CompiledFunction, CompiledIndex, Location, Origin, TextOffset, Trap};
 pub use error::{CodeFormatError, CompileError};
 pub use frames::{CapturedFrame, CellIndex, FramePoint, FrameTable};
 pub use handlers::{Call, CallHandlers, Handler, InstanceAt, Scope, handler_word};

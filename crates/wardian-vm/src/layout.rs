@@ -26,6 +26,7 @@
 //! smaller words, and the arrays behind them have the same strides, of which an element uses the first half.
 
 mod activation;
+mod context;
 mod offsets;
 mod refused_access;
 

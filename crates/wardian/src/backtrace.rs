@@ -8,7 +8,7 @@ use std::any::Any;
 use std::fmt;
 use wardian_module::{DebugInfo, SourceLocation};
 use wardian_runtime::stack::backtrace::{show, unknown_lines};
-use wardian_types::ValType;
+use wardian_types::{CodeOffset, ValType};
 
 /// The calls of a guest, innermost first.
 ///
@@ -97,7 +97,7 @@ impl Frame {
 
     /// Offset of the instruction in the module's code section, if it is known.
     pub fn code_offset(&self) -> Option<u32> {
-        self.inner.offset
+        self.inner.offset.map(CodeOffset::as_u32)
     }
 
     /// Offset of the instruction in the module's bytes, if it is known: what tools that disassemble modules

@@ -35,7 +35,7 @@ use std::sync::Arc;
 pub use wardian_runtime::checkpoint::SharedMemories;
 use wardian_runtime::checkpoint::pages::{self, Hash};
 use wardian_runtime::checkpoint::state::{At, State};
-use wardian_types::FuncIndex;
+use wardian_types::{CodeOffset, FuncIndex};
 pub use wardian_vm::memory::ImmutableFile;
 
 /// The whole state of a store and of the guest that runs in it, as data.
@@ -327,7 +327,7 @@ impl Checkpoint {
             backtrace.frames.push(Frame::of(wardian_runtime::stack::backtrace::Frame::new(
                 module.0.clone(),
                 FuncIndex::from_u32(frame.function),
-                Some(frame.offset),
+                Some(CodeOffset::from_u32(frame.offset)),
             )));
         }
         Ok(backtrace)

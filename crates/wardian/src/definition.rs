@@ -8,7 +8,7 @@ use wardian_module::{ItemIndex, demangle};
 use wardian_runtime::listen::hook::Described;
 use wardian_runtime::module::ModuleInner;
 use wardian_runtime::store::host::HostDef;
-use wardian_types::{FuncIndex, FuncType, LocalIndex, ValType};
+use wardian_types::{CodeOffset, FuncIndex, FuncType, LocalIndex, ValType};
 
 /// The definition of a function: a view into its module, which costs nothing to make and to copy.
 ///
@@ -177,7 +177,7 @@ impl<'a> FunctionDefinition<'a> {
     /// functions.
     pub fn body_offset(&self) -> Option<u32> {
         let Source::Module { module, func } = self.0 else { return None };
-        Described::Module(module, func).body_offset()
+        Described::Module(module, func).body_offset().map(CodeOffset::as_u32)
     }
 }
 

@@ -8,6 +8,7 @@ use wardian_runtime::listen::LiveCall;
 use wardian_runtime::listen::hook::Hook;
 use wardian_runtime::stack::walk::Walk;
 use wardian_runtime::store::inner::StoreInner;
+use wardian_types::CodeOffset;
 
 /// A position in compiled code. [`InternalFunction`] of the same step says what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -157,7 +158,7 @@ impl<'a> InternalFunction<'a> {
     /// another function.
     pub fn source_offset_for_pc(&self, pc: ProgramCounter) -> Option<u32> {
         match self.0 {
-            Kind::Live(walk) => walk.source_offset(pc.0),
+            Kind::Live(walk) => walk.source_offset(pc.0).map(CodeOffset::as_u32),
             Kind::Frame(frame) => (pc.0 == frame.pc).then_some(frame.source_offset),
         }
     }

@@ -1,11 +1,7 @@
 //! Why guests are to stop, as bits say it.
 
 use crate::error::StopReason;
-use std::sync::Arc;
-use wardian_vm::interrupt::{Interrupter, LinkedCall, reason};
-
-/// Tokens that stop single calls, and how they are linked to the store.
-pub type Tokens = Vec<(Arc<Interrupter>, Arc<LinkedCall>)>;
+use wardian_vm::interrupt::reason;
 
 /// The reason for which work is to stop; `cancelled` are the bits that mean it was cancelled.
 pub fn stop_reason(reasons: u64, cancelled: u64) -> Option<StopReason> {

@@ -10,9 +10,10 @@ use crate::call::builtins::finish;
 use crate::checkpoint::Standing;
 use crate::ids::InstanceId;
 use crate::store::inner::{Embedder, StoreData, StoreInner};
-use crate::store::waiting::{RestoredWait, Waiting};
+use crate::store::waiting::{CheckpointRequests, RestoredWait, Waiting};
 use crate::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use wardian_types::{MemoryIndex, TrapCode};
@@ -209,7 +210,15 @@ pub(crate) unsafe fn sleep(
 /// # Safety
 ///
 /// `store` is the address of a `StoreData<T>` whose guest waits. No reference into it is used meanwhile.
-pub unsafe fn serve<T: Embedder>(store: usize) -> Result<()> {
+unsafe fn serve<T: Embedder>(store: usize) -> Result<()> {
     // SAFETY: the caller's promise.
     unsafe { (*(store as *mut StoreData<T>)).serve_checkpoints(Standing::Wait) }
+}
+
+impl<T: Embedder> StoreData<T> {
+    /// Sets what asks for checkpoints of the store.
+    pub fn set_checkpoint_requests(&mut self, requests: Arc<dyn CheckpointRequests>) {
+        // SAFETY: it is for the type of the data.
+        unsafe { self.inner.waits.set_requests(requests, serve::<T>) };
+    }
 }

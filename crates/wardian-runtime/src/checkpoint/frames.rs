@@ -270,7 +270,9 @@ impl StoreInner {
             let (units, offsets) = wanted.entry((at.instance, at.defined)).or_default();
             match &at.kind {
                 Kind::Interpreted { unit, .. } => units.push(*unit),
-                Kind::Compiled { .. } => offsets.extend(at.point().map(|point| point.offset)),
+                Kind::Compiled { .. } => {
+                    offsets.extend(at.point().map(|point| point.offset.as_u32()))
+                }
             }
         }
         let mut known: HashMap<InstanceId, Known> = HashMap::new();
@@ -324,7 +326,8 @@ impl StoreInner {
         let module = &self.instances[at.instance].module;
         let info = module.decoded.info();
         let point = at.point().ok_or_else(unknown)?;
-        let types = known.types.get(&(at.defined, point.offset)).ok_or_else(unknown)?;
+        let offset = point.offset.as_u32();
+        let types = known.types.get(&(at.defined, offset)).ok_or_else(unknown)?;
         let (stack, kind) = match point.before {
             true => (&types.before[..], At::Before),
             false => {
@@ -366,7 +369,7 @@ impl StoreInner {
         }
         let func =
             Item { instance: at.instance.as_u32(), index: info.func_index(at.defined).as_u32() };
-        Ok(FrameState { func, offset: point.offset, at: kind, locals, operands, caught })
+        Ok(FrameState { func, offset, at: kind, locals, operands, caught })
     }
 
     fn capture_interpreted(

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use wardian_interp::{
     Env, FrameMap, Handler, Options, Point, References, Translation, Translator, Wanted,
 };
-use wardian_types::{DefinedFuncIndex, TrapCode, ValType};
+use wardian_types::{CodeOffset, DefinedFuncIndex, TrapCode, ValType};
 use wardian_vm::addr::CodeAddr;
 use wardian_vm::interpreted::{FrameLayout, Function};
 
@@ -234,11 +234,11 @@ impl CodePiece for InterpretedCode {
         Some(self.defined)
     }
 
-    fn location(&self, module: &ModuleInner, pc: CodeAddr) -> Option<u32> {
+    fn location(&self, module: &ModuleInner, pc: CodeAddr) -> Option<CodeOffset> {
         let unit = pc.bytes_from(self.start()) / size_of::<u16>();
         let locations = self.locations(module);
         let i = locations.partition_point(|(at, _)| *at as usize <= unit).checked_sub(1)?;
-        Some(locations[i].1)
+        Some(CodeOffset::from_u32(locations[i].1))
     }
 
     fn references_in_slots(&self, module: &ModuleInner, ip: CodeAddr) -> Option<Vec<i32>> {

@@ -9,11 +9,11 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock, Weak};
-use wardian_types::{DefinedFuncIndex, FuncIndex, IndexVec, TagIndex, TrapCode};
+use wardian_types::{CodeOffset, DefinedFuncIndex, FuncIndex, IndexVec, TagIndex, TrapCode};
 use wardian_vm::addr::CodeAddr;
 use wardian_vm::code_memory::CodeMemory;
 use wardian_vm::compiled::{
-    CallHandlers, CapturedFrame, CompiledCode, CompiledFunction, CompiledIndex,
+    CallHandlers, CapturedFrame, CompiledCode, CompiledFunction, CompiledIndex, TextOffset,
 };
 use wardian_vm::unwind::Saved;
 
@@ -24,14 +24,14 @@ pub trait CodePiece: Send + Sync {
     /// The function around an address, by its position among those that the module defines.
     fn function_at(&self, pc: CodeAddr) -> Option<DefinedFuncIndex>;
     /// The offset in the code section of the operator whose code is at an address.
-    fn location(&self, module: &ModuleInner, pc: CodeAddr) -> Option<u32>;
+    fn location(&self, module: &ModuleInner, pc: CodeAddr) -> Option<CodeOffset>;
     /// The same, or of an operator nearby in the same function where that is not known.
-    fn location_near(&self, module: &ModuleInner, pc: CodeAddr) -> Option<u32> {
+    fn location_near(&self, module: &ModuleInner, pc: CodeAddr) -> Option<CodeOffset> {
         self.location(module, pc)
     }
     /// Where that is in a function whose body is there instead of a call of it: the function, and the offset of the
     /// operator. [`CodePiece::location`] is that of the call.
-    fn inlined_at(&self, _pc: CodeAddr) -> Option<(DefinedFuncIndex, u32)> {
+    fn inlined_at(&self, _pc: CodeAddr) -> Option<(DefinedFuncIndex, CodeOffset)> {
         None
     }
     /// Its functions that machine code is there for, and where that lies.
@@ -151,14 +151,15 @@ impl LoadedCode {
         tables.discard_text();
         let address = |position| match tables.function(position) {
             range if range.is_empty() => CodeAddr::NULL,
-            range => memory.start().add(range.start as usize),
+            range => memory.start().add(range.start.index()),
         };
         let entries = (0..functions).map(CompiledIndex::from_usize).map(address).collect();
         Ok(LoadedCode { memory, tables, entries, some })
     }
 
-    fn offset(&self, pc: CodeAddr) -> Option<u32> {
-        u32::try_from(pc.checked_bytes_from(self.memory.start())?).ok()
+    fn offset(&self, pc: CodeAddr) -> Option<TextOffset> {
+        let bytes = pc.checked_bytes_from(self.memory.start())?;
+        u32::try_from(bytes).ok().map(TextOffset::from_u32)
     }
 
     /// The code of a function as it was compiled; for the code of a whole module.
@@ -196,7 +197,7 @@ impl LoadedCode {
     pub(crate) fn function_bytes(&self, address: CodeAddr) -> Option<&[u8]> {
         let position = self.tables.find(self.offset(address)?)?;
         let range = self.tables.function(position);
-        let at = |offset: u32| self.memory.start().add(offset as usize);
+        let at = |offset: TextOffset| self.memory.start().add(offset.index());
         (at(range.start) == address).then(|| self.memory.bytes(at(range.start)..at(range.end)))
     }
 }
@@ -210,22 +211,22 @@ impl CodePiece for LoadedCode {
         Some(self.defined(self.tables.find(self.offset(pc)?)?))
     }
 
-    fn location(&self, _: &ModuleInner, pc: CodeAddr) -> Option<u32> {
+    fn location(&self, _: &ModuleInner, pc: CodeAddr) -> Option<CodeOffset> {
         self.tables.location(self.offset(pc)?)
     }
 
-    fn inlined_at(&self, pc: CodeAddr) -> Option<(DefinedFuncIndex, u32)> {
+    fn inlined_at(&self, pc: CodeAddr) -> Option<(DefinedFuncIndex, CodeOffset)> {
         self.tables.inlined_at(self.offset(pc)?)
     }
 
-    fn location_near(&self, _: &ModuleInner, pc: CodeAddr) -> Option<u32> {
+    fn location_near(&self, _: &ModuleInner, pc: CodeAddr) -> Option<CodeOffset> {
         self.tables.location_near(self.offset(pc)?)
     }
 
     fn machine_code(&self) -> Vec<(DefinedFuncIndex, Range<CodeAddr>)> {
         let range = |at: CompiledIndex| {
             let Range { start, end } = self.tables.function(at);
-            let at = |offset: u32| self.memory.start().add(offset as usize);
+            let at = |offset: TextOffset| self.memory.start().add(offset.index());
             at(start)..at(end)
         };
         self.entries.indices().map(|at| (self.defined(at), range(at))).collect()
@@ -241,7 +242,7 @@ impl CodePiece for LoadedCode {
 
     fn start_of(&self, pc: CodeAddr) -> Option<CodeAddr> {
         let position = self.tables.find(self.offset(pc)?)?;
-        Some(self.memory.start().add(self.tables.function(position).start as usize))
+        Some(self.memory.start().add(self.tables.function(position).start.index()))
     }
 
     fn trap_at(&self, pc: CodeAddr) -> Option<TrapCode> {
@@ -262,7 +263,7 @@ impl CodePiece for LoadedCode {
 
     fn handlers_at(&self, pc: CodeAddr) -> Option<Handlers<'_>> {
         let call = self.tables.handlers_at(self.offset(pc)?)?;
-        let entry = self.memory.start().add(call.entry as usize);
+        let entry = self.memory.start().add(call.entry.index());
         Some(Handlers { entry, call })
     }
 }
@@ -290,7 +291,7 @@ impl Located {
     }
 
     /// The offset in the code section of the operator whose code is at an address.
-    pub(crate) fn location(&self, pc: CodeAddr) -> Option<u32> {
+    pub(crate) fn location(&self, pc: CodeAddr) -> Option<CodeOffset> {
         self.code.location(&self.module, pc)
     }
 }
@@ -304,11 +305,11 @@ pub struct CodePosition {
     /// Address of the function's first instruction.
     pub start: CodeAddr,
     /// Offset in the module's code section.
-    pub offset: Option<u32>,
+    pub offset: Option<CodeOffset>,
     /// The trap of the instruction, where the address alone determines it.
     pub trap: Option<TrapCode>,
     /// Function index and offset in a function that has no frame of its own, since its body is in this one.
-    pub inlined: Option<(FuncIndex, u32)>,
+    pub inlined: Option<(FuncIndex, CodeOffset)>,
 }
 
 /// All code of an engine by address. A module takes its code out when it goes.

@@ -7,7 +7,7 @@ use crate::store::host::HostDef;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use wardian_types::{FuncIndex, FuncType, ValType};
+use wardian_types::{CodeOffset, FuncIndex, FuncType, ValType};
 use wardian_vm::addr::{CodeAddr, VmCtxPtr};
 use wardian_vm::contain::drop_contained;
 use wardian_vm::layout::{HostFunc, Listened, StoreCtx};
@@ -23,11 +23,12 @@ pub enum Described<'a> {
 
 impl Described<'_> {
     /// The offset of its body in the code section.
-    pub fn body_offset(&self) -> Option<u32> {
+    pub fn body_offset(&self) -> Option<CodeOffset> {
         let Described::Module(module, func) = self else { return None };
         let info = module.decoded.info();
         let range = info.bodies.get(info.defined_function(*func)?)?;
-        u32::try_from(range.start.checked_sub(info.code_section)?).ok()
+        let offset = u32::try_from(range.start.checked_sub(info.code_section)?);
+        offset.ok().map(CodeOffset::from_u32)
     }
 }
 

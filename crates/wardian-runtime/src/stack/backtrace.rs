@@ -7,7 +7,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use wardian_module::{DebugInfo, SourceLocation};
-use wardian_types::FuncIndex;
+use wardian_types::{CodeOffset, FuncIndex};
 
 /// The calls of a guest, the innermost first.
 #[derive(Clone, Default)]
@@ -25,8 +25,8 @@ pub struct Frame {
     pub module: Arc<ModuleInner>,
     /// The function, by its index in the module.
     pub func: FuncIndex,
-    /// The offset in the code section.
-    pub offset: Option<u32>,
+    /// The operator that it waits in.
+    pub offset: Option<CodeOffset>,
     /// The locals, in slots, if they are known.
     pub locals: Option<Box<[u64]>>,
     /// Objects that it refers to, with the local that does if that is known.
@@ -49,18 +49,18 @@ impl Error {
 
 impl Frame {
     /// A call of which no more than where it is is known.
-    pub fn new(module: Arc<ModuleInner>, func: FuncIndex, offset: Option<u32>) -> Frame {
+    pub fn new(module: Arc<ModuleInner>, func: FuncIndex, offset: Option<CodeOffset>) -> Frame {
         Frame { module, func, offset, locals: None, objects: Vec::new() }
     }
 
     /// Where in the file of the module it is, if that is known.
     pub fn file_offset(&self) -> Option<usize> {
-        self.offset.map(|offset| self.module.decoded.info().code_section + offset as usize)
+        self.offset.map(|offset| self.module.decoded.info().code_section + offset.index())
     }
 
     /// Where in the source it is, the innermost inlined function first.
     pub fn source_locations(&self) -> Vec<SourceLocation> {
-        self.offset.map(|o| self.module.decoded.source_locations(o)).unwrap_or_default()
+        self.offset.map(|o| self.module.decoded.source_locations(o.as_u32())).unwrap_or_default()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::listen::hook::Hook;
 use crate::listen::hook::{Described, top_of};
 use crate::store::inner::StoreInner;
 use std::ops::Range;
-use wardian_types::DefinedFuncIndex;
+use wardian_types::{CodeOffset, DefinedFuncIndex};
 use wardian_vm::addr::CodeAddr;
 use wardian_vm::frames::{Frames, Step};
 
@@ -144,7 +144,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The offset in the code section for a program counter of the current function.
-    pub fn source_offset(&self, pc: u64) -> Option<u32> {
+    pub fn source_offset(&self, pc: u64) -> Option<CodeOffset> {
         if self.state != State::Frame {
             let begins = pc == self.pc();
             return self.definition().body_offset().filter(|_| begins);

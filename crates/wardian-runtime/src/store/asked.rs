@@ -1,7 +1,6 @@
 //! What a running guest makes the runtime ask of the embedder, who has the data beside the store.
 
 use crate::limiter::Limiter;
-use crate::store::inner::{Embedder, StoreData};
 use std::ptr::NonNull;
 
 /// How the embedder of a store is asked, for builtins, which do not know the type of its data.
@@ -11,16 +10,21 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// For stores with data of this type.
-    pub(crate) fn of<T: Embedder>() -> Asked {
-        Asked { limiter: limiter::<T>, refuel: refuel::<T> }
+    /// # Safety
+    ///
+    /// Both may be called with the address of a store, as [`Asked::limiter`] says.
+    pub(crate) unsafe fn new(
+        limiter: unsafe fn(usize) -> Option<NonNull<dyn Limiter>>,
+        refuel: unsafe fn(usize) -> Option<u64>,
+    ) -> Asked {
+        Asked { limiter, refuel }
     }
 
     /// The limiter, if there is one.
     ///
     /// # Safety
     ///
-    /// `owner` is the address of the `StoreData` of the type for which this was made; nobody else uses its data now.
+    /// `owner` is the address of the store that this is of, with its data; nobody else uses the data now.
     pub(crate) unsafe fn limiter(&self, owner: usize) -> Option<NonNull<dyn Limiter>> {
         // SAFETY: the caller's promise.
         unsafe { (self.limiter)(owner) }
@@ -35,22 +39,4 @@ impl Asked {
         // SAFETY: the caller's promise.
         unsafe { (self.refuel)(owner) }
     }
-}
-
-/// # Safety
-///
-/// `owner` is the address of a `StoreData<T>` whose limiter and data nobody else uses now.
-unsafe fn limiter<T: Embedder>(owner: usize) -> Option<NonNull<dyn Limiter>> {
-    let store = owner as *mut StoreData<T>;
-    // SAFETY: by the promise above. Only the data are borrowed, not `inner`.
-    unsafe { (*store).data.limiter().map(NonNull::from) }
-}
-
-/// # Safety
-///
-/// As for [`limiter`].
-unsafe fn refuel<T: Embedder>(owner: usize) -> Option<u64> {
-    let store = owner as *mut StoreData<T>;
-    // SAFETY: by the promise above. Only the data are borrowed, not `inner`.
-    unsafe { (*store).data.refuel() }
 }

@@ -16,6 +16,8 @@ use crate::store::pending::PendingExit;
 use crate::store::samples::SamplePlace;
 mod lifetime;
 
+pub use crate::store::waiting::CheckpointRequests;
+
 use crate::checkpoint::Standing;
 use crate::code::registry::Located;
 use crate::code::signatures::Signature;
@@ -27,7 +29,6 @@ use crate::store::table::TableData;
 use crate::store::taken::Taken;
 use crate::store::waiting::Waits;
 use crate::{Engine, Result};
-use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use wardian_types::{FuncType, IndexVec, TypeNumber};
@@ -59,14 +60,6 @@ pub trait Embedder: Sized + 'static {
     ///
     /// The guest is to end.
     fn serve_checkpoints(store: &mut StoreData<Self>, standing: Standing) -> Result<()>;
-}
-
-/// Checkpoints that other threads wait for.
-pub trait CheckpointRequests: Any + Send + Sync {
-    /// Whether nobody waits.
-    fn is_empty(&self) -> bool;
-    /// The store goes.
-    fn close(&self);
 }
 
 /// What of a store does not depend on the embedder's data.
@@ -340,12 +333,6 @@ impl StoreInner {
 }
 
 impl<T: Embedder> StoreData<T> {
-    /// Sets what asks for checkpoints of the store.
-    pub fn set_checkpoint_requests(&mut self, requests: Arc<dyn CheckpointRequests>) {
-        // SAFETY: it is for the type of the data.
-        unsafe { self.inner.waits.set_requests(requests, crate::call::waits::serve::<T>) };
-    }
-
     /// Takes the checkpoints that somebody waits for, of a guest that stands so.
     ///
     /// # Errors

@@ -1,6 +1,5 @@
 //! What stops the guests of a store from outside.
 
-use crate::call::stopping::Tokens;
 use std::sync::Arc;
 use wardian_vm::interrupt::{Interrupter, LinkedCall, reason};
 use wardian_vm::layout::StoreCtx;
@@ -9,8 +8,8 @@ use wardian_vm::layout::StoreCtx;
 #[derive(Default)]
 pub(crate) struct Stopping {
     interrupter: Option<Arc<Interrupter>>,
-    /// The innermost call's is the last.
-    calls: Tokens,
+    /// Tokens that stop single calls, and how they are linked to the store; the innermost call's is the last.
+    calls: Vec<(Arc<Interrupter>, Arc<LinkedCall>)>,
 }
 
 impl Stopping {

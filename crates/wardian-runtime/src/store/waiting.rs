@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::ids::InstanceId;
-use crate::store::inner::CheckpointRequests;
+use std::any::Any;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wardian_types::MemoryIndex;
@@ -11,6 +11,14 @@ use wardian_vm::park::Queued;
 /// What takes the checkpoints that somebody wants of a store with data of some type, whose address is passed, while its
 /// guest is in an atomic wait.
 pub type ServeCheckpoints = unsafe fn(usize) -> Result<()>;
+
+/// Checkpoints that other threads wait for.
+pub trait CheckpointRequests: Any + Send + Sync {
+    /// Whether nobody waits.
+    fn is_empty(&self) -> bool;
+    /// The store goes.
+    fn close(&self);
+}
 
 /// The atomic wait that the guest of a store is in, and the checkpoints that other threads wait for, which are taken
 /// meanwhile.

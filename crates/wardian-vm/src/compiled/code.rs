@@ -6,11 +6,10 @@ use super::error::{CodeFormatError, CompileError};
 use super::frames::{CapturedFrame, FrameTable, FrameTables};
 use super::handlers::{Call, CallHandlers, InstanceAt, Scope};
 use super::inlined::Inlined;
-use super::maps::StackMap;
-use super::maps::StackMaps;
+use super::maps::{StackMap, StackMaps};
 use crate::unwind::Saved;
 use std::ops::Range;
-use wardian_types::{DefinedFuncIndex, IndexVec, TrapCode};
+use wardian_types::{CodeOffset, DefinedFuncIndex, IndexVec, TrapCode};
 
 /// An instruction that can trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +80,9 @@ impl CompiledFunction {
 }
 
 wardian_types::index_types! {
+    /// A place in a text of machine code: bytes from where it begins.
+    pub struct TextOffset;
+
     /// A function of compiled code: which one it is there. Code may have only some of a module's functions.
     pub struct CompiledIndex;
 }
@@ -229,8 +231,9 @@ impl CompiledCode {
     }
 
     /// Where in the text a function's code lies. Empty if there is no such function.
-    pub fn function(&self, at: CompiledIndex) -> Range<u32> {
-        self.functions.get(at).map_or(0..0, |[start, end]| *start..*end)
+    pub fn function(&self, at: CompiledIndex) -> Range<TextOffset> {
+        let [start, end] = self.functions.get(at).copied().unwrap_or_default();
+        TextOffset(start)..TextOffset(end)
     }
 
     /// Whether there is code for every function: what a program ran may be all that was compiled.
@@ -240,7 +243,8 @@ impl CompiledCode {
 
     /// The code of one function as it was before it was laid out; `text` is that of all functions. None if there is no code for it.
     pub fn extract(&self, at: CompiledIndex, text: &[u8]) -> Option<CompiledFunction> {
-        let range = self.function(at);
+        let Range { start: TextOffset(start), end: TextOffset(end) } = self.function(at);
+        let range = start..end;
         let code = text.get(range.start as usize..range.end as usize).filter(|c| !c.is_empty())?;
         let within = |offsets: &[u32]| {
             let start = offsets.partition_point(|o| *o < range.start);
@@ -279,40 +283,41 @@ impl CompiledCode {
     /// Where a function has references to objects while it waits in the call that returns to this offset in
     /// the text; none if it has none. Bytes from the stack pointer at the call to the frame pointer, then the
     /// references, counted from the stack pointer; four bytes each.
-    pub fn references_at(&self, offset: u32) -> Option<(u32, &[u32])> {
+    pub fn references_at(&self, TextOffset(offset): TextOffset) -> Option<(u32, &[u32])> {
         self.maps.at(offset).map(|found| (found.frame, found.slots))
     }
 
     /// What a frame has that waits in the call which returns to this offset in the text; or, if `before`, that asks
     /// whether a checkpoint is wanted. None if it cannot be captured there.
-    pub fn captured_at(&self, offset: u32, before: bool) -> Option<CapturedFrame<'_>> {
-        let call = offset.checked_sub(1)?;
+    pub fn captured_at(&self, offset: TextOffset, before: bool) -> Option<CapturedFrame<'_>> {
+        let call = TextOffset(offset.0.checked_sub(1)?);
         let words = self.frames.of(self.find(call)?);
         CapturedFrame::find(words, self.location(call)?, before)
     }
 
     /// The function whose code is at this offset in the text.
-    pub fn find(&self, offset: u32) -> Option<CompiledIndex> {
+    pub fn find(&self, TextOffset(offset): TextOffset) -> Option<CompiledIndex> {
         let i = self.functions.as_slice().partition_point(|f| f[0] <= offset).checked_sub(1)?;
         let found = CompiledIndex::from_usize(i);
         (offset < self.functions[found][1]).then_some(found)
     }
 
     /// Which registers the function around this offset in the text saves in its frame.
-    pub fn saved_at(&self, offset: u32) -> Option<Saved> {
+    pub fn saved_at(&self, offset: TextOffset) -> Option<Saved> {
         self.saved.get(self.find(offset)?).copied().map(Saved)
     }
 
     /// The reason of a trap of the instruction at this offset in the text.
-    pub fn trap_at(&self, offset: u32) -> Option<TrapCode> {
+    pub fn trap_at(&self, TextOffset(offset): TextOffset) -> Option<TrapCode> {
         let i = self.trap_offsets.binary_search(&offset).ok()?;
         TrapCode::from_u8(self.trap_codes[i])
     }
 
     /// The handlers around the call that returns to this offset in the text; none if it has none.
-    pub fn handlers_at(&self, offset: u32) -> Option<CallHandlers<'_>> {
+    pub fn handlers_at(&self, TextOffset(offset): TextOffset) -> Option<CallHandlers<'_>> {
         let i = self.call_offsets.binary_search(&offset).ok()?;
         let [frame_size, instance, entry, scope, _] = self.call_frames[i];
+        let entry = TextOffset(entry);
         let instance = InstanceAt::from_word(instance);
         Some(CallHandlers { frame_size, instance, entry, scope, code: self })
     }
@@ -349,23 +354,24 @@ impl CompiledCode {
 
     /// The operator, as offset in the code section, whose code is at this offset in the text. For
     /// a return address ask for the byte before it. None in prologues.
-    pub fn location(&self, offset: u32) -> Option<u32> {
+    pub fn location(&self, offset: TextOffset) -> Option<CodeOffset> {
         let function = self.find(offset)?;
         let wasm = self.place(offset)?;
-        Some(self.inlined_at_place(function, wasm).map_or(wasm, |body| body.site))
+        let site = self.inlined_at_place(function, wasm).map_or(wasm, |body| body.site);
+        Some(CodeOffset::from_u32(site))
     }
 
     /// Where that is in another function whose body is here, if the code is of one: the function
     /// and the offset of the operator in the code section.
     /// [`CompiledCode::location`] is where that would have been called.
-    pub fn inlined_at(&self, offset: u32) -> Option<(DefinedFuncIndex, u32)> {
+    pub fn inlined_at(&self, offset: TextOffset) -> Option<(DefinedFuncIndex, CodeOffset)> {
         let function = self.find(offset)?;
         let wasm = self.place(offset)?;
         let body = self.inlined_at_place(function, wasm)?;
-        Some((body.defined, body.offset(wasm)?))
+        Some((body.defined, CodeOffset::from_u32(body.offset(wasm)?)))
     }
 
-    fn place(&self, offset: u32) -> Option<u32> {
+    fn place(&self, TextOffset(offset): TextOffset) -> Option<u32> {
         let i = self.location_offsets.partition_point(|o| *o <= offset).checked_sub(1)?;
         Some(self.location_wasm[i]).filter(|w| *w != u32::MAX)
     }
@@ -396,15 +402,15 @@ impl CompiledCode {
 
     /// As [`CompiledCode::location`]; where that is not known, as of code that was moved by the
     /// optimiser, an operator nearby in the same function: the last one before, else the first after.
-    pub fn location_near(&self, offset: u32) -> Option<u32> {
+    pub fn location_near(&self, offset: TextOffset) -> Option<CodeOffset> {
         let [start, end] = self.functions[self.find(offset)?];
         let is_known = |i: &usize| self.location_wasm[*i] != u32::MAX;
-        let after = self.location_offsets.partition_point(|o| *o <= offset);
+        let after = self.location_offsets.partition_point(|o| *o <= offset.0);
         let mut before = (0..after).rev().take_while(|i| self.location_offsets[*i] >= start);
         let mut after =
             (after..self.location_offsets.len()).take_while(|i| self.location_offsets[*i] < end);
         let found = before.find(is_known).or_else(|| after.find(is_known))?;
-        self.location(self.location_offsets[found])
+        self.location(TextOffset(self.location_offsets[found]))
     }
 }
 

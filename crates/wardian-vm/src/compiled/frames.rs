@@ -15,7 +15,7 @@
 
 use super::code::CompiledIndex;
 use std::ops::Range;
-use wardian_types::{IndexVec, LocalIndex};
+use wardian_types::{CodeOffset, IndexVec, LocalIndex};
 
 /// The points of a compiled function; none if it cannot be captured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl FrameTable {
             cells: view.cells().collect(),
             points: points
                 .map(|point| FramePoint {
-                    offset: point.offset,
+                    offset: point.offset.as_u32(),
                     before: point.before,
                     live: point.live().collect(),
                     caught: point.caught.to_vec(),
@@ -155,7 +155,13 @@ impl<'a> View<'a> {
                 list.get(..*len as usize)?
             }
         };
-        Some(CapturedFrame { view: self, offset: *offset, before: side & 1 != 0, bits, caught })
+        Some(CapturedFrame {
+            view: self,
+            offset: CodeOffset::from_u32(*offset),
+            before: side & 1 != 0,
+            bits,
+            caught,
+        })
     }
 }
 
@@ -163,8 +169,8 @@ impl<'a> View<'a> {
 #[derive(Clone, Copy)]
 pub struct CapturedFrame<'a> {
     view: View<'a>,
-    /// The offset of the operator in the code section.
-    pub offset: u32,
+    /// The operator.
+    pub offset: CodeOffset,
     /// As [`FramePoint::before`].
     pub before: bool,
     bits: &'a [u32],
@@ -183,12 +189,16 @@ impl std::fmt::Debug for CapturedFrame<'_> {
 
 impl<'a> CapturedFrame<'a> {
     /// The point at an operator, on this side of it, in the table of which these are the words.
-    pub(crate) fn find(words: &'a [u32], offset: u32, before: bool) -> Option<CapturedFrame<'a>> {
+    pub(crate) fn find(
+        words: &'a [u32],
+        offset: CodeOffset,
+        before: bool,
+    ) -> Option<CapturedFrame<'a>> {
         let view = View::new(words)?;
         let Range { mut start, mut end } = 0..view.points;
         while start < end {
             let middle = start + (end - start) / 2;
-            match view.key(middle)?.cmp(&(offset, before)) {
+            match view.key(middle)?.cmp(&(offset.as_u32(), before)) {
                 std::cmp::Ordering::Less => start = middle + 1,
                 std::cmp::Ordering::Equal => return view.point(middle),
                 std::cmp::Ordering::Greater => end = middle,
@@ -258,7 +268,7 @@ impl FrameTables {
 mod tests {
     use super::{CapturedFrame, CellIndex, FramePoint, FrameTable, FrameTables};
     use crate::compiled::CompiledIndex;
-    use wardian_types::LocalIndex;
+    use wardian_types::{CodeOffset, LocalIndex};
 
     fn table() -> FrameTable {
         let point = |offset, before, live: &[u32], caught: &[u32]| FramePoint {
@@ -290,17 +300,20 @@ mod tests {
             let words = tables.of(CompiledIndex::from_u32(function));
             let expected = if matches!(function, 1 | 3) { table() } else { none.clone() };
             assert_eq!(FrameTable::from_words(words), expected, "{function}");
-            let found = |offset, before| CapturedFrame::find(words, offset, before);
+            let found =
+                |offset, before| CapturedFrame::find(words, CodeOffset::from_u32(offset), before);
             assert_eq!(found(7, false).is_some(), matches!(function, 1 | 3));
             assert!(found(8, false).is_none() && found(20, true).is_none());
         }
-        let found = CapturedFrame::find(tables.of(CompiledIndex::from_u32(1)), 7, false)
-            .expect("it is there");
+        let find = |function, offset, before| {
+            let words = tables.of(CompiledIndex::from_u32(function));
+            CapturedFrame::find(words, CodeOffset::from_u32(offset), before)
+        };
+        let found = find(1, 7, false).expect("it is there");
         let locals: Vec<_> = found.locals().map(|(local, at)| (local.as_u32(), at)).collect();
         assert_eq!(locals, [(3, -392), (34, -144), (35, -136), (42, -80)]);
         assert_eq!((found.instance(), found.operands(), found.caught), (-400, -64, &[][..]));
-        let found = CapturedFrame::find(tables.of(CompiledIndex::from_u32(3)), 7, true)
-            .expect("it is there");
+        let found = find(3, 7, true).expect("it is there");
         assert_eq!((found.locals().count(), found.caught), (0, &[1, 4][..]));
     }
 
@@ -314,7 +327,7 @@ mod tests {
                 damaged[at] = other;
                 for words in [&damaged[..], &damaged[..at]] {
                     FrameTable::from_words(words);
-                    if let Some(found) = CapturedFrame::find(words, 7, true) {
+                    if let Some(found) = CapturedFrame::find(words, CodeOffset::from_u32(7), true) {
                         found.locals().count();
                     }
                 }

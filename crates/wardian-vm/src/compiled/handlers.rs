@@ -1,6 +1,6 @@
 //! Handlers of exceptions, as the tables beside the code have them.
 
-use super::code::CompiledCode;
+use super::code::{CompiledCode, TextOffset};
 use wardian_types::TagIndex;
 
 /// A call with handlers of exceptions around it.
@@ -90,7 +90,7 @@ pub struct CallHandlers<'a> {
     /// As [`Call::instance`].
     pub instance: InstanceAt,
     /// As [`Call::entry`], from the start of the text.
-    pub entry: u32,
+    pub entry: TextOffset,
     pub(crate) scope: u32,
     pub(crate) code: &'a CompiledCode,
 }

@@ -5,7 +5,9 @@ use crate::{Engine, Frame, inspect::FunctionDefinition};
 use std::ops::Range;
 use wardian_module::{DebugInfo, SourceLocation};
 use wardian_runtime::stack::backtrace::Frame as RawFrame;
-use wardian_types::{CoreFeatures, ExternType, FieldIndex, FuncIndex, FuncType, HeapType};
+use wardian_types::{
+    CodeOffset, CoreFeatures, ExternType, FieldIndex, FuncIndex, FuncType, HeapType,
+};
 
 impl Module {
     /// The engine it was compiled by.
@@ -139,6 +141,12 @@ impl Module {
         let frames: Vec<_> = frames.iter().copied().map(FuncIndex::from_u32).collect();
         let (inner, calls) = self.0.decoded.go_callers(&frames, sp, word);
         let frame = |func, offset| Frame::of(RawFrame::new(self.0.clone(), func, offset));
-        (inner, calls.into_iter().map(|call| frame(call.func, call.offset)).collect())
+        (
+            inner,
+            calls
+                .into_iter()
+                .map(|call| frame(call.func, call.offset.map(CodeOffset::from_u32)))
+                .collect(),
+        )
     }
 }

@@ -55,7 +55,8 @@ impl<T: Embedder> StoreData<T> {
                 suspension: Suspension::default(),
                 waits: Waits::default(),
                 samples: None,
-                asked: Asked::of::<T>(),
+                // SAFETY: they are for stores with data of this type.
+                asked: unsafe { Asked::new(limiter::<T>, refuel::<T>) },
             },
             data,
         })
@@ -96,6 +97,24 @@ impl<T: Embedder> StoreData<T> {
     pub fn split(&mut self) -> (&mut StoreInner, Option<&mut dyn Limiter>) {
         (&mut self.inner, self.data.limiter())
     }
+}
+
+/// # Safety
+///
+/// `owner` is the address of a `StoreData<T>` whose limiter and data nobody else uses now.
+unsafe fn limiter<T: Embedder>(owner: usize) -> Option<NonNull<dyn Limiter>> {
+    let store = owner as *mut StoreData<T>;
+    // SAFETY: by the promise above. Only the data are borrowed, not `inner`.
+    unsafe { (*store).data.limiter().map(NonNull::from) }
+}
+
+/// # Safety
+///
+/// As for [`limiter`].
+unsafe fn refuel<T: Embedder>(owner: usize) -> Option<u64> {
+    let store = owner as *mut StoreData<T>;
+    // SAFETY: by the promise above. Only the data are borrowed, not `inner`.
+    unsafe { (*store).data.refuel() }
 }
 
 impl<T: Embedder> Drop for StoreData<T> {
