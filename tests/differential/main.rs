@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use wardian_tests::time_limit::limited;
 
 /// Seeds that are always run.
-const USUAL: Range<u64> = 0..240;
+const USUAL: Range<u64> = 0..160;
 /// Seeds in one trial.
 const CHUNK: u64 = 20;
 

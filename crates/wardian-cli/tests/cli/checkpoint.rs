@@ -94,7 +94,7 @@ fn a_program_continues_where_a_signal_ended_it() {
     assert!(ALPHABET.starts_with(&before) && before.len() < 26, "{before}");
     is_private(&place.path("a.chk"));
     let shown = place.run(&["inspect", "a.chk"]);
-    for part in ["checkpoint", "letters", "pause (offset", "file \"/letters\"", "memory 0"] {
+    for part in ["checkpoint", "letters", "_start (offset", "file \"/letters\"", "memory 0"] {
         assert!(shown.out.contains(part), "{part}:\n{}", shown.out);
     }
     // The same file continues on two engines; the second time what it writes is there already.
