@@ -2,6 +2,7 @@
 
 use crate::input::Input;
 use crate::report;
+use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 use wardian::inspect::SplitUnit;
 use wardian_observe::{units_in_other_files, with_split_units};
@@ -29,12 +30,14 @@ fn missing(input: &Input) -> Vec<SplitUnit> {
 /// Adds units from files of their own. Gives the ids and files of those that were there.
 fn files(input: &mut Input, beside: &Path, is_named: bool) -> Vec<(u64, PathBuf)> {
     let mut opened = Vec::new();
+    // A module of a megabyte has room for a hundred thousand units that name one file.
+    let mut read = HashSet::new();
     let Ok(module) = wardian_module::to_binary(&input.bytes) else { return opened };
     let joined = with_split_units(&module, &mut |unit| {
         let path = candidates(unit, beside, is_named).into_iter().find(|path| path.is_file())?;
-        let bytes = std::fs::read(&path).ok()?;
+        let bytes = if read.insert(path.clone()) { std::fs::read(&path).ok() } else { None };
         opened.push((unit.id, path));
-        Some(bytes)
+        bytes
     });
     if let Some(joined) = joined {
         input.bytes = joined;

@@ -14,6 +14,9 @@ pub fn units_in_other_files(module: &[u8]) -> Vec<SplitUnit> {
 /// The module with the rest of its split units, of files (`.dwo`) that `open` gives, as a package. Files that are of other
 /// units, or that cannot be read, are left out: [`units_in_other_files`] says what is missing after that. None if
 /// nothing was found, or if the module has a package.
+///
+/// `open` is asked for each unit that no file before it had. A hostile module has many units that name one file, so `open`
+/// should give a file once: all units of it are taken then.
 pub fn with_split_units(
     module: &[u8],
     open: &mut dyn FnMut(&SplitUnit) -> Option<Vec<u8>>,
