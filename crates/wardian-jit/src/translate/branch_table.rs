@@ -8,8 +8,8 @@
 //!                                           └─ no ──> 2
 //! ```
 //!
-//! The processor predicts comparisons each by itself, and a jump through a table by its whole history; a table costs a
-//! load besides. Compilers of native code choose comparisons up to three cases for the same reason.
+//! A jump through a table costs a load of the address, which it waits for where it was predicted wrongly. Compilers of
+//! native code choose comparisons up to three cases too.
 
 use super::state::{Fail, Outcome, Translator};
 use cranelift_codegen::ir::condcodes::IntCC;
