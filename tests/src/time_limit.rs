@@ -8,10 +8,10 @@ use std::process::Command;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Calls `test`. If it has not returned after five minutes, or as many seconds as `WARDIAN_TEST_LIMIT` says, the
+/// Calls `test`. If it has not returned after ten minutes, or as many seconds as `WARDIAN_TEST_LIMIT` says, the
 /// threads of this process are described on standard error, and the process exits with code 101.
 ///
-/// The usual limit is some ten times what the slowest test takes while other programs run. Tools under which
+/// The usual limit is many times what the slowest test takes while other programs run. Tools under which
 /// everything is slower need their own, as in `WARDIAN_TEST_LIMIT=7200 valgrind …`.
 pub fn limited<R>(name: &str, test: impl FnOnce() -> R) -> R {
     let _open = Open::new(name);
@@ -50,7 +50,7 @@ impl Drop for Open {
 
 fn watch() {
     let limit = std::env::var("WARDIAN_TEST_LIMIT").ok().and_then(|seconds| seconds.parse().ok());
-    let limit = Duration::from_secs(limit.unwrap_or(300));
+    let limit = Duration::from_secs(limit.unwrap_or(600));
     loop {
         std::thread::sleep(Duration::from_secs(1));
         let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
