@@ -9,6 +9,11 @@
 //!                                            code of another thread       tests/published.rs
 //! ```
 
+// Files of other crates name it so.
+extern crate self as wardian_vm;
+
+#[path = "../../crates/wardian-vm/src/addr.rs"]
+pub mod addr;
 #[path = "../../crates/wardian-vm/src/contain.rs"]
 pub mod contain;
 #[path = "../../crates/wardian-vm/src/interrupt.rs"]
@@ -44,7 +49,7 @@ impl Published {
     }
 
     /// What came of it.
-    pub fn settle(&self, address: Option<usize>) {
+    pub fn settle(&self, address: Option<addr::CodeAddr>) {
         self.0.settle(address);
     }
 }

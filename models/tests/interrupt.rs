@@ -3,6 +3,7 @@
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use loom::thread;
 use std::task::{Wake, Waker};
+use wardian_models::addr::VmCtxPtr;
 use wardian_models::interrupt::{Interrupter, reason};
 use wardian_models::layout::StoreCtx;
 use wardian_models::watchdog::watchdog;
@@ -82,7 +83,7 @@ fn an_instance_is_not_closed_while_it_is_entered() {
         let guest = thread::spawn(move || enter(store, at));
         interrupter.request_deferred();
         // SAFETY: the context is leaked.
-        let entered = unsafe { interrupter.any_entered(&[at]) };
+        let entered = unsafe { interrupter.any_entered(&[VmCtxPtr::from_usize(at)]) };
         let unaware = guest.join().unwrap();
         assert!(entered || !unaware, "it runs, and was closed as one that does not");
         interrupter.detach();
