@@ -18,7 +18,7 @@ use std::collections::{HashMap, hash_map::Entry};
 use wardian_types::LabelIndex;
 use wasmparser::BrTable;
 
-/// So many ranges of entries are told apart by comparisons.
+/// So many ranges of entries are distinguished by comparisons.
 const MOST_RANGES: usize = 3;
 
 /// Entries that follow each other and lead to the same block.
