@@ -16,6 +16,7 @@ pub(crate) const TABLE: &[Behaviour] = &[
     ("traps in inlined functions have their frames", traps),
     ("samples have frames of inlined functions", samples),
     ("a listener that comes meanwhile hears of inlined calls", listeners),
+    ("inlined functions are called where they call others", calls),
     ("a table that changes is called as it is", tables),
     ("fuel is burnt for inlined functions", fuel),
     ("a checkpoint is taken where all calls are inlined", checkpoints),
@@ -105,6 +106,61 @@ fn listeners(engine: &Engine) {
     }
     let n = i.get_export(&mut store, "n").unwrap().into_global().unwrap();
     assert_eq!(n.get(&mut store).i32(), Some((2 * 4 + 2 + 2 * 10) * 11));
+}
+
+/// `$checked` calls the host where its parameter is large, `$loops` loops there, and both have not changed anything by then.
+const CALLS: &str = r#"(module (import "h" "slow" (func $slow (param i32) (result i32)))
+  (memory 1) (table funcref (elem $checked $loops)) (type $t (func (param i32) (result i32)))
+  (global $n (export "n") (mut i32) (i32.const 0))
+  (func $checked (type $t)
+    (block (br_if 0 (i32.ge_u (local.get 0) (i32.const 1000)))
+      (global.set $n (i32.add (global.get $n) (i32.const 1)))
+      (return (i32.load8_u (local.get 0))))
+    (i32.add (call $slow (local.get 0)) (i32.const 5)))
+  (func $loops (type $t)
+    (if (i32.lt_u (local.get 0) (i32.const 1000)) (then (return (local.get 0))))
+    (loop $again
+      (global.set $n (i32.add (global.get $n) (i32.const 1)))
+      (br_if $again (i32.lt_u (local.tee 0 (i32.shl (local.get 0) (i32.const 1))) (i32.const 1000000))))
+    (local.get 0))
+  (func (export "direct") (type $t) (i32.xor (call $checked (local.get 0)) (call $loops (local.get 0))))
+  (func (export "indirect") (type $t) (i32.xor
+    (call_indirect (type $t) (local.get 0) (i32.const 0)) (call_indirect (type $t) (local.get 0) (i32.const 1))))
+  (func (export "either") (type $t)
+    (call_indirect (type $t) (local.get 0) (i32.and (local.get 0) (i32.const 1)))))"#;
+
+/// What a call of the module answers, what its global is then, and which frames the host function saw.
+type Seen = (Result<i32, String>, Option<i32>, Vec<String>);
+
+fn calls(engine: &Engine) {
+    let interpreted = Engine::new(Config::new().engine(EngineKind::Interpreted)).unwrap();
+    for name in ["direct", "indirect", "either"] {
+        let expected = called(&interpreted, name);
+        let slow = expected.iter().find(|(.., stacks)| !stacks.is_empty()).expect("it was called");
+        assert!(slow.2[0].contains("checked") && slow.2[0].contains(name), "{slow:?}");
+        assert!(expected.iter().any(|(answer, ..)| answer.is_err()));
+        assert_eq!(called(engine, name), expected, "{name}");
+    }
+}
+
+/// Calls a function with small parameters, and with others in between.
+fn called(engine: &Engine, name: &str) -> Vec<Seen> {
+    let mut linker: Linker<Vec<String>> = Linker::new(engine);
+    let slow = |mut caller: Caller<'_, Vec<String>>, x: i32| {
+        let stack = caller.backtrace().to_string();
+        caller.data_mut().push(stack);
+        if x == 5000 { Err(wardian::Error::host("too slow")) } else { Ok(x / 2) }
+    };
+    linker.func_wrap("h", "slow", slow).unwrap();
+    let mut store = Store::new(engine, Vec::new());
+    let i = linked(&mut store, &linker, CALLS);
+    let f: TypedFunc<i32, i32> = i.typed_func(&mut store, name).unwrap();
+    let n = i.get_export(&mut store, "n").unwrap().into_global().unwrap();
+    let mut call = |x| {
+        let answer = f.call(&mut store, x).map_err(|e| format!("{e} {:?}", e.backtrace()));
+        (answer, n.get(&mut store).i32(), std::mem::take(store.data_mut()))
+    };
+    (0..40).chain([2000, 7, 2001, 5000, 8, 5001, 9, 1 << 30]).map(&mut call).collect()
 }
 
 fn tables(engine: &Engine) {

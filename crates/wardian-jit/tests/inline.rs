@@ -1,4 +1,4 @@
-//! Small functions that call nothing are compiled into their callers.
+//! Small functions are compiled into their callers, up to where they call others.
 
 use wardian_jit::TextOffset;
 use wardian_jit::{
@@ -37,6 +37,7 @@ fn compiled(tunables: &Tunables, fields: &str, body: &str, expected: &[u32]) -> 
 }
 
 const LEAF: &str = "(func $leaf (param i32) (result i32) (i32.load (local.get 0)))";
+const FAILS: &str = "(if (local.get 0) (then (call $g) (unreachable))) (local.get 0)";
 const CALL: &str = "(call $leaf (local.get 0))";
 const INDIRECT: &str = "(call_indirect (type $t) (local.get 0) (local.get 0))";
 
@@ -68,6 +69,23 @@ fn small_functions_are_inlined() {
         ("that calls", on.clone(), leaf("(call $g) (local.get 0)"), CALL, &[], &[]),
         ("that loops", on.clone(), leaf("(loop) (local.get 0)"), CALL, &[], &[]),
         ("that grows", on.clone(), leaf("(memory.grow (local.get 0))"), CALL, &[], &[]),
+        ("that calls where it fails", on.clone(), leaf(FAILS), CALL, &[], &[2]),
+        (
+            "that calls where it fails, with fuel",
+            Tunables { fuel: true, ..on.clone() },
+            leaf(FAILS),
+            CALL,
+            &[],
+            &[],
+        ),
+        (
+            "that calls where it fails, through a table",
+            on.clone(),
+            leaf(FAILS),
+            INDIRECT,
+            &[2],
+            &[2],
+        ),
         ("that is long", on.clone(), leaf(&format!("{long} (local.get 0)")), CALL, &[], &[]),
         ("that is empty but for a trap", on.clone(), leaf("unreachable"), CALL, &[], &[2]),
         ("with fuel", Tunables { fuel: true, ..on.clone() }, LEAF.into(), CALL, &[], &[1]),

@@ -36,7 +36,7 @@ impl MemoryOperator {
 }
 
 /// Whether an operator stores, and is no atomic one.
-fn stores(operator: &wasmparser::Operator<'_>) -> bool {
+pub fn stores(operator: &wasmparser::Operator<'_>) -> bool {
     use wasmparser::Operator as O;
     matches!(
         operator,

@@ -25,7 +25,7 @@ mod operands;
 pub mod operators;
 mod text;
 
-pub use access::MemoryOperator;
+pub use access::{MemoryOperator, stores};
 pub use callees::{direct_callees, makes_tail_calls};
 pub use complexity::Complexity;
 pub use demangle::demangle;

@@ -1,8 +1,9 @@
-//! Small functions that call nothing, compiled into their callers.
+//! Small functions, or what is usual of them, compiled into their callers.
 //!
 //! ```text
 //!   call $f           has any function of the instance ever been listened to? ── yes ──> the call ──┐
 //!                       └─ no ──> body of $f ────────────────────────────────────────────────────> next
+//!                                   └─ gives up ──> the call
 //!
 //!   call_indirect     is the element $f of this instance, and is nobody listening to it? ── yes ──> body of $f ──┐
 //!                       └─ no ──> is it $g, …? ── yes ──> body of $g ─────────────────────────────────────────────┤
@@ -14,37 +15,36 @@
 //! function's record is zero while somebody listens to it. So frames that are open when a listener comes make the next
 //! call as a call, and code stays as it is.
 //!
-//! **The body can be left by a trap or a signal only**, since such a function calls nothing and has no loops. So none of
-//! its frames waits for anything: no listener, stack iterator, snapshot, checkpoint or collection meets one. A backtrace
-//! or sample that ends in a body has a frame for it: its operators have places of their own ([`Inlined`]).
+//! **The body can be left by a trap or a signal only**, since it calls nothing and has no loops: where its function would
+//! call or loop, the body gives up, and the function is called instead (see [`super::leaf`]). So none of its frames waits
+//! for anything: no listener, stack iterator, snapshot, checkpoint or collection meets one. A backtrace or sample that ends
+//! in a body has a frame for it: its operators have places of their own ([`Inlined`]).
 
 use super::call::Callee;
 use super::capture::Captured;
 use super::control::{Frame, Kind, Shape};
 use super::env::clif_type;
+use super::leaf::{self, MOST_BYTES};
 use super::loop_entry::LoopEntry;
 use super::state::{Fail, Outcome, Region, Translator, user};
 use super::variable::Locals;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value, types};
-use wardian_module::operators::{Control, Group};
 use wardian_types::{DefinedFuncIndex, FuncIndex, FuncType, LocalIndex, TrapCode, TypeIndex};
 use wardian_vm::compiled::{Capture, INLINED, Inlined, OptLevel};
 use wardian_vm::layout::{func, instance, store_ctx};
 use wasmparser::{BinaryReader, FunctionBody};
 
-/// The longest body, in bytes of WebAssembly.
-const MOST_BYTES: usize = 80;
 /// Bytes of all bodies that a function may have in it.
 const MOST_BYTES_TOGETHER: u32 = 1000;
-/// The locals that such a function may declare, which are set to zero each time.
-const MOST_LOCALS: u32 = 16;
 
 /// A function that can be compiled into its callers.
 pub(super) struct Leaf<'a> {
     defined: DefinedFuncIndex,
     ty: &'a FuncType,
     body: FunctionBody<'a>,
+    /// Where it gives up, by the positions of its operators.
+    exits: Vec<u64>,
 }
 
 impl Leaf<'_> {
@@ -101,7 +101,9 @@ impl<'a> Translator<'a, '_> {
         let (start, bytes) = (range.start, self.env.bytes.get(range).filter(|_| fits)?);
         let body = FunctionBody::new(BinaryReader::new(bytes, start as u64));
         let ty = info.functions.get(info.func_index(defined)).and_then(|ty| info.signature(*ty))?;
-        calls_nothing(&body).then_some(Leaf { defined, ty, body })
+        // Fuel that a body has burned would be burned again.
+        let exits = leaf::exits(&body).filter(|exits| exits.is_empty() || !tunables.fuel)?;
+        Some(Leaf { defined, ty, body, exits })
     }
 
     /// A call of a function by its index.
@@ -188,21 +190,25 @@ impl<'a> Translator<'a, '_> {
         let results = Shape::Type(FuncType::new([], ty.results().iter().copied()));
         let next = self.block_with_results(&results);
         let before = self.homes();
+        for (body, leaf) in bodies {
+            self.enter(*body);
+            self.set_homes(before);
+            self.stack.truncate(start);
+            if let Some(results) = self.inline(leaf, &args, call)? {
+                self.stack.extend(results);
+                self.jump_with(next, start);
+            }
+        }
+        self.stack.truncate(start);
+        self.stack.extend(args);
         self.enter(call);
+        self.set_homes(before);
         let callee = callee(self)?;
         self.call(type_index, &callee)?;
         self.jump_with(next, start);
         // The call has stored what it needs; the bodies have not.
         let after = self.homes();
         self.set_homes(before.and(&after));
-        for (body, leaf) in bodies {
-            self.enter(*body);
-            self.stack.truncate(start);
-            if let Some(results) = self.inline(leaf, &args)? {
-                self.stack.extend(results);
-                self.jump_with(next, start);
-            }
-        }
         self.stack.truncate(start);
         self.enter(next);
         self.stack.extend_from_slice(self.b.block_params(next));
@@ -223,8 +229,14 @@ impl<'a> Translator<'a, '_> {
         self.b.ins().jump(block, &args);
     }
 
-    /// Translates the body of a function in the current block. Returns its results, if it returns.
-    fn inline(&mut self, leaf: &Leaf<'a>, args: &[Value]) -> Outcome<Option<Vec<Value>>> {
+    /// Translates the body of a function in the current block, with branches to the call where it gives up. Returns its
+    /// results, if it returns.
+    fn inline(
+        &mut self,
+        leaf: &Leaf<'a>,
+        args: &[Value],
+        call: Block,
+    ) -> Outcome<Option<Vec<Value>>> {
         let outside = Outside {
             ty: std::mem::replace(&mut self.ty, leaf.ty),
             position: self.position,
@@ -238,7 +250,7 @@ impl<'a> Translator<'a, '_> {
             leaf.body.range().start.saturating_sub(self.env.info.code_section as u64) as u32;
         let (defined, len) = (leaf.defined, leaf.bytes());
         self.inlining.begin(Inlined { first: 0, len, defined, start, site: self.offset });
-        let results = self.inlined_body(leaf, args);
+        let results = self.inlined_body(leaf, args, call);
         self.inlining.end();
         let Outside { ty, position, stack, frames, locals, captured, loop_entry } = outside;
         (self.ty, self.stack, self.frames, self.locals) = (ty, stack, frames, locals);
@@ -247,7 +259,12 @@ impl<'a> Translator<'a, '_> {
         results
     }
 
-    fn inlined_body(&mut self, leaf: &Leaf<'a>, args: &[Value]) -> Outcome<Option<Vec<Value>>> {
+    fn inlined_body(
+        &mut self,
+        leaf: &Leaf<'a>,
+        args: &[Value],
+        call: Block,
+    ) -> Outcome<Option<Vec<Value>>> {
         self.locals.add_params(leaf.ty)?;
         for (index, value) in (0..).zip(args) {
             let variable = self.local(LocalIndex::from_u32(index))?;
@@ -266,6 +283,9 @@ impl<'a> Translator<'a, '_> {
             let position = reader.original_position();
             let operator = reader.read()?;
             self.locate(position);
+            if leaf.exits.binary_search(&position).is_ok() {
+                self.give_up(call);
+            }
             self.operator(operator)?;
         }
         if !self.frames.is_empty() {
@@ -274,40 +294,11 @@ impl<'a> Translator<'a, '_> {
         let returns = std::mem::replace(&mut self.reachable, true);
         Ok(returns.then(|| std::mem::take(&mut self.stack)))
     }
-}
 
-/// Whether a function neither calls anything, nor loops, nor asks the runtime for anything, and has few locals.
-fn calls_nothing(body: &FunctionBody<'_>) -> bool {
-    let Ok(mut locals) = body.get_locals_reader() else { return false };
-    let mut count = 0u32;
-    for _ in 0..locals.get_count() {
-        let Ok((more, _)) = locals.read() else { return false };
-        count = count.saturating_add(more);
+    /// Calls the function whose body this is; what comes next in the body cannot be reached.
+    fn give_up(&mut self, call: Block) {
+        self.cool_block();
+        self.b.ins().jump(call, &[]);
+        self.reachable = false;
     }
-    let mut reader = wasmparser::OperatorsReader::new(locals.get_binary_reader());
-    while count <= MOST_LOCALS && !reader.eof() {
-        match reader.read().map(Group::from) {
-            Ok(Group::Control(Control::Loop { .. })) => return false,
-            Ok(
-                Group::Local(_)
-                | Group::Global(_)
-                | Group::Control(_)
-                | Group::Memory(_)
-                | Group::Integer(_)
-                | Group::Comparison(_)
-                | Group::Float(_)
-                | Group::Conversion(_)
-                | Group::VectorMemory(_)
-                | Group::Lane(_)
-                | Group::VectorBits(_)
-                | Group::VectorComparison(_)
-                | Group::VectorInteger(_)
-                | Group::VectorFloat(_)
-                | Group::VectorWidening(_)
-                | Group::VectorConversion(_),
-            ) => {}
-            _ => return false,
-        }
-    }
-    count <= MOST_LOCALS
 }

@@ -21,6 +21,7 @@ mod exceptions;
 mod fuel;
 mod inline;
 mod inlined;
+mod leaf;
 mod loop_entry;
 mod memory;
 mod numeric;
