@@ -38,6 +38,7 @@ fn compiled(tunables: &Tunables, fields: &str, body: &str, expected: &[u32]) -> 
 
 const LEAF: &str = "(func $leaf (param i32) (result i32) (i32.load (local.get 0)))";
 const FAILS: &str = "(if (local.get 0) (then (call $g) (unreachable))) (local.get 0)";
+const CALLS: &str = "(if (local.get 0) (then (call $g))) (local.get 0)";
 const CALL: &str = "(call $leaf (local.get 0))";
 const INDIRECT: &str = "(call_indirect (type $t) (local.get 0) (local.get 0))";
 
@@ -67,6 +68,7 @@ fn small_functions_are_inlined() {
             &[],
         ),
         ("that calls", on.clone(), leaf("(call $g) (local.get 0)"), CALL, &[], &[]),
+        ("that calls sometimes", on.clone(), leaf(CALLS), CALL, &[], &[2]),
         ("that loops", on.clone(), leaf("(loop) (local.get 0)"), CALL, &[], &[]),
         ("that grows", on.clone(), leaf("(memory.grow (local.get 0))"), CALL, &[], &[]),
         ("that calls where it fails", on.clone(), leaf(FAILS), CALL, &[], &[2]),

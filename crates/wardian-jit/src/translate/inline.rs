@@ -16,7 +16,7 @@
 //! call as a call, and code stays as it is.
 //!
 //! **The body can be left by a trap or a signal only**, since it calls nothing and has no loops: where its function would
-//! call or loop, the body gives up, and the function is called instead (see [`super::leaf`]). So none of its frames waits
+//! call, the body gives up, and the function is called instead (see [`super::leaf`]). So none of its frames waits
 //! for anything: no listener, stack iterator, snapshot, checkpoint or collection meets one. A backtrace or sample that ends
 //! in a body has a frame for it: its operators have places of their own ([`Inlined`]).
 
@@ -24,7 +24,7 @@ use super::call::Callee;
 use super::capture::Captured;
 use super::control::{Frame, Kind, Shape};
 use super::env::clif_type;
-use super::leaf::{self, MOST_BYTES};
+use super::leaf::{self, Exits, MOST_BYTES};
 use super::loop_entry::LoopEntry;
 use super::state::{Fail, Outcome, Region, Translator, user};
 use super::variable::Locals;
@@ -43,8 +43,7 @@ pub(super) struct Leaf<'a> {
     defined: DefinedFuncIndex,
     ty: &'a FuncType,
     body: FunctionBody<'a>,
-    /// Where it gives up, by the positions of its operators.
-    exits: Vec<u64>,
+    exits: Exits,
 }
 
 impl Leaf<'_> {
@@ -113,7 +112,8 @@ impl<'a> Translator<'a, '_> {
         function: FuncIndex,
         leaf: Leaf<'a>,
     ) -> Outcome {
-        let (call, body) = (self.cold_block(), self.b.create_block());
+        let (call, body) =
+            (self.block_for_call(std::slice::from_ref(&leaf)), self.b.create_block());
         self.branch_if_asking(call);
         let listened = self.load_trusted(types::I64, Region::Code, self.vmctx, instance::LISTENED);
         self.b.ins().brif(listened, call, &[], body, &[]);
@@ -127,7 +127,7 @@ impl<'a> Translator<'a, '_> {
         element: Value,
         leaves: Vec<Leaf<'a>>,
     ) -> Outcome {
-        let call = self.cold_block();
+        let call = self.block_for_call(&leaves);
         let mut flags = self.trusted(Region::Code);
         if self.env.tunables.signals {
             // A null reference faults here: the first page is never mapped.
@@ -152,6 +152,14 @@ impl<'a> Translator<'a, '_> {
             bodies.push((body, leaf));
         }
         self.bodies(type_index, call, &bodies, |t| t.checked_element(type_index, element))
+    }
+
+    /// A block for the call that bodies stand for. It is rare, unless a body has a usual path that calls.
+    fn block_for_call(&mut self, leaves: &[Leaf<'a>]) -> Block {
+        match leaves.iter().all(|leaf| leaf.exits.are_failures) {
+            true => self.cold_block(),
+            false => self.b.create_block(),
+        }
     }
 
     /// Continues here unless the condition holds.
@@ -283,7 +291,7 @@ impl<'a> Translator<'a, '_> {
             let position = reader.original_position();
             let operator = reader.read()?;
             self.locate(position);
-            if leaf.exits.binary_search(&position).is_ok() {
+            if leaf.exits.contains(position) {
                 self.give_up(call);
             }
             self.operator(operator)?;
@@ -297,7 +305,6 @@ impl<'a> Translator<'a, '_> {
 
     /// Calls the function whose body this is; what comes next in the body cannot be reached.
     fn give_up(&mut self, call: Block) {
-        self.cool_block();
         self.b.ins().jump(call, &[]);
         self.reachable = false;
     }

@@ -8,12 +8,12 @@
 //!     (i32.load (local.get $at)))
 //! ```
 //!
-//! A body has no operator that calls, loops, or asks the runtime for something, unless nothing has changed on any path that
-//! leads to it: no memory and no global. There the body gives up, and the function is called as if the body had never
-//! begun. What it has computed by then is computed again, with the same results. (Threads that share a memory can change
-//! it meanwhile; the call may as well have begun later.)
+//! A body has no loops, and asks the runtime for nothing. It calls and throws only where nothing has changed on any path that
+//! leads there: no memory and no global. There it gives up, and the function is called as if the body had never begun. What
+//! it has computed by then is computed again, with the same results. (Threads that share a memory can change it meanwhile;
+//! the call may as well have begun later.)
 
-use wardian_module::operators::{Control, Global, Group};
+use wardian_module::operators::{Control, Exception, Global, Group};
 use wasmparser::{FunctionBody, Operator, OperatorsReader};
 
 /// The longest body that is looked at, in bytes of WebAssembly.
@@ -23,8 +23,27 @@ const MOST_USUAL_BYTES: u64 = 80;
 /// The locals that such a function may declare, which are set to zero each time.
 const MOST_LOCALS: u32 = 16;
 
-/// Where a body gives up, by the positions of its operators, in order; none if it cannot be compiled into callers.
-pub(super) fn exits(body: &FunctionBody<'_>) -> Option<Vec<u64>> {
+/// Where a body gives up.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Exits {
+    /// The positions of its operators there, in order.
+    positions: Vec<u64>,
+    /// Whether each is a call that does not return, or throws: programs report failures so, which are rare.
+    pub(super) are_failures: bool,
+}
+
+impl Exits {
+    pub(super) fn is_empty(&self) -> bool {
+        self.positions.is_empty()
+    }
+
+    pub(super) fn contains(&self, position: u64) -> bool {
+        self.positions.binary_search(&position).is_ok()
+    }
+}
+
+/// Where a body gives up; none if it cannot be compiled into callers.
+pub(super) fn exits(body: &FunctionBody<'_>) -> Option<Exits> {
     let mut locals = body.get_locals_reader().ok()?;
     let mut count = 0u32;
     for _ in 0..locals.get_count() {
@@ -68,9 +87,13 @@ struct Paths {
     /// Blocks that are open in code that cannot be reached.
     dead_depth: u32,
     exits: Vec<u64>,
+    /// Whether the last operator was a call at which the body gives up.
+    after_call: bool,
+    /// Whether the body gives up where that is no failure.
+    gives_up_usually: bool,
     /// Where the operators began that follow each other since the last branch or label.
     run: u64,
-    /// Bytes of operators that can be reached, without the runs that end with an exit or a trap.
+    /// Bytes of operators that can be reached, without the runs that end with a failure.
     usual_bytes: u64,
 }
 
@@ -81,32 +104,41 @@ impl Paths {
             frames: vec![Frame { otherwise: None, end: None }],
             dead_depth: 0,
             exits: Vec::new(),
+            after_call: false,
+            gives_up_usually: false,
             run: position,
             usual_bytes: 0,
         }
     }
 
     /// The exits, if the body is short and its end can be reached from its beginning, or traps.
-    fn finish(self) -> Option<Vec<u64>> {
+    fn finish(self) -> Option<Exits> {
         let returns = self.state.is_some() || self.exits.is_empty();
-        (self.frames.is_empty() && returns && self.usual_bytes <= MOST_USUAL_BYTES)
-            .then_some(self.exits)
+        let found = Exits { positions: self.exits, are_failures: !self.gives_up_usually };
+        (self.frames.is_empty() && returns && self.usual_bytes <= MOST_USUAL_BYTES).then_some(found)
     }
 
     /// An operator, where it begins, and where the next one does. None if the function cannot be compiled into callers.
     fn step(&mut self, operator: Operator<'_>, position: u64, next: u64) -> Option<()> {
         let Some(changed) = self.state else {
-            self.dead(&operator, next);
+            self.dead(&operator, position, next);
             return Some(());
         };
         if wardian_module::stores(&operator) {
             self.state = Some(Changed::Maybe);
             return Some(());
         }
-        let opens = opens_block(&operator);
         match Group::from(operator) {
-            Group::Control(Control::Loop { .. }) => self.give_up(changed, position, opens)?,
+            // A function that loops spends its time there.
+            Group::Control(Control::Loop { .. }) => return None,
             Group::Control(control) => self.control(control, next)?,
+            Group::Call(_) => {
+                self.give_up(changed, position)?;
+                self.after_call = true;
+            }
+            Group::Exception(Exception::Throw { .. } | Exception::ThrowRef) => {
+                self.give_up(changed, position)?;
+            }
             Group::Global(Global::GlobalSet { .. }) => self.state = Some(Changed::Maybe),
             Group::Local(_)
             | Group::Global(Global::GlobalGet { .. })
@@ -123,25 +155,23 @@ impl Paths {
             | Group::VectorFloat(_)
             | Group::VectorWidening(_)
             | Group::VectorConversion(_) => {}
-            _ => self.give_up(changed, position, opens)?,
+            _ => return None,
         }
         Some(())
     }
 
-    /// An operator that the body cannot have: it gives up before, if that is possible.
-    fn give_up(&mut self, changed: Changed, position: u64, opens_block: bool) -> Option<()> {
+    /// The body gives up before an operator, if that is possible.
+    fn give_up(&mut self, changed: Changed, position: u64) -> Option<()> {
         if changed != Changed::No {
             return None;
         }
         self.exits.push(position);
-        self.dead_depth = u32::from(opens_block);
         self.state = None;
         Some(())
     }
 
     fn control(&mut self, operator: Control<'_>, next: u64) -> Option<()> {
-        let rare = matches!(operator, Control::Unreachable);
-        if !rare {
+        if !matches!(operator, Control::Unreachable) {
             self.usual_bytes += next - self.run;
         }
         self.run = next;
@@ -170,14 +200,19 @@ impl Paths {
                 self.state = None;
             }
             Control::RefAsNonNull => {}
-            // It is known before.
+            // It has been looked for before.
             Control::Loop { .. } => return None,
         }
         Some(())
     }
 
     /// An operator that is never reached.
-    fn dead(&mut self, operator: &Operator<'_>, next: u64) {
+    fn dead(&mut self, operator: &Operator<'_>, position: u64, next: u64) {
+        let is_failure = matches!(operator, Operator::Unreachable);
+        if std::mem::take(&mut self.after_call) && !is_failure {
+            self.gives_up_usually = true;
+            self.usual_bytes += position - self.run;
+        }
         self.run = next;
         match operator {
             _ if opens_block(operator) => self.dead_depth += 1,
@@ -230,18 +265,20 @@ mod tests {
     use super::exits;
     use wasmparser::{Parser, Payload};
 
-    /// At how many places the body of the first function gives up.
-    fn count(body: &str) -> Option<usize> {
+    /// At how many places the body of the first function gives up; less than none if one of them is no failure.
+    fn count(body: &str) -> Option<isize> {
         let text = format!(
-            "(module (memory 1) (global $g (mut i32) (i32.const 0))
-                (func (param i32) (result i32) (local i32) {body}) (func $call))"
+            "(module (memory 1) (global $g (mut i32) (i32.const 0)) (tag $e)
+                (func $f (param i32) (result i32) (local i32) {body}) (func $call))"
         );
         let bytes = wat::parse_str(text).expect("valid text");
         let bodies = Parser::new(0).parse_all(&bytes).filter_map(|payload| match payload {
             Ok(Payload::CodeSectionEntry(body)) => Some(body),
             _ => None,
         });
-        exits(&bodies.into_iter().next()?).map(|exits| exits.len())
+        let exits = exits(&bodies.into_iter().next()?)?;
+        let count = exits.positions.len() as isize;
+        Some(if exits.are_failures { count } else { -count })
     }
 
     #[test]
@@ -258,12 +295,15 @@ mod tests {
             (format!("{store} {check} {get}"), None),
             (format!("(global.set $g {get}) {check} {get}"), None),
             (format!("(call $call) {get}"), None),
-            (format!("(if {get} (then (call $call))) {get}"), Some(1)),
-            (format!("(if {get} (then (loop (br 0)))) {get}"), Some(1)),
-            (format!("(if {get} (then (drop (memory.grow {get})))) {get}"), Some(1)),
-            (format!("(if {get} (then {store}) (else (call $call))) {get}"), Some(1)),
-            (format!("(if {get} (then {store})) (call $call) {get}"), None),
-            (format!("(if {get} (then {store} (return {get}))) (call $call) {get}"), Some(1)),
+            (format!("(if {get} (then (call $call))) {get}"), Some(-1)),
+            (format!("(if {get} (then (return_call $f {get}))) {get}"), Some(-1)),
+            (format!("(if {get} (then (throw $e))) {get}"), Some(1)),
+            (format!("{check} (if {get} (then (call $call))) {get}"), Some(-2)),
+            (format!("(if {get} (then (loop (br 0)))) {get}"), None),
+            (format!("(if {get} (then (drop (memory.grow {get})))) {get}"), None),
+            (format!("(if {get} (then {store}) (else (call $call))) {get}"), Some(-1)),
+            (format!("(if {get} (then {store})) {check} {get}"), None),
+            (format!("(if {get} (then {store} (return {get}))) {check} {get}"), Some(1)),
             // The store is ahead of the call in the text only.
             (
                 format!("(block (br_if 0 {get}) {store} (return {get})) (call $call) unreachable"),
@@ -273,23 +313,19 @@ mod tests {
                 format!("(block {store} (br_if 0 {get}) (return {get})) (call $call) unreachable"),
                 None,
             ),
-            (format!("(block (block (br_table 0 1 {get})) {store}) (call $call) {get}"), None),
-            (
-                format!("(block (block (br_table 0 1 {get})) (return {get})) (call $call) {get}"),
-                Some(1),
-            ),
+            (format!("(block (block (br_table 0 1 {get})) {store}) {check} {get}"), None),
+            (format!("(block (block (br_table 0 1 {get})) (return {get})) {check} {get}"), Some(1)),
             // Blocks in code that cannot be reached.
             (
-                format!("(if {get} (then (call $call) (block (if {get} (then)) {store}))) {get}"),
+                format!(
+                    "(if {get} (then (call $call) unreachable (block (if {get} (then (loop))) {store}))) {get}"
+                ),
                 Some(1),
             ),
-            (
-                format!("(if {get} (then (loop (call $call) {store}) {store}) (else)) {get}"),
-                Some(1),
-            ),
-            // What leads to a call that is not made is not usual.
-            (format!("(if {get} (then {long} (call $call))) {get}"), Some(1)),
-            (format!("{long} (if {get} (then (call $call))) {get}"), None),
+            // What leads to a failure is not usual.
+            (format!("(if {get} (then {long} (call $call) unreachable)) {get}"), Some(1)),
+            (format!("(if {get} (then {long} (call $call))) {get}"), None),
+            (format!("{long} {check} {get}"), None),
         ];
         for (body, expected) in cases {
             assert_eq!(count(&body), expected, "{body}");
@@ -315,8 +351,9 @@ mod tests {
             "v128.store64_lane 0 (local.get 0) (v128.const i64x2 1 1)",
         ];
         for store in stores {
-            let body = format!("({store}) (if (local.get 0) (then (call $call))) (local.get 0)");
-            assert_eq!(count(&body), None, "{store}");
+            let check = "(if (local.get 0) (then (call $call) (unreachable))) (local.get 0)";
+            assert_eq!(count(&format!("({store}) {check}")), None, "{store}");
+            assert_eq!(count(&format!("{check} drop ({store}) (local.get 0)")), Some(1), "{store}");
         }
     }
 }
