@@ -1,6 +1,7 @@
 //! The compiler's front door.
 
 use crate::func::Worker;
+use crate::lines::LINE;
 use crate::listen::{self, Wrapping};
 use crate::settings;
 use crate::translate::Env;
@@ -68,7 +69,7 @@ impl Compiler {
     /// The alignment in bytes that the text of a module needs.
     pub fn text_alignment(&self) -> u32 {
         let alignment = self.shared.isa.function_alignment();
-        alignment.minimum.max(alignment.preferred).max(64)
+        alignment.minimum.max(alignment.preferred).max(LINE)
     }
 
     /// Compiles all functions of a module. Their bodies must have been validated.

@@ -1,6 +1,7 @@
 //! Compiling one function: from a body, or from what a trampoline builds, to bytes and tables.
 
 use crate::cold;
+use crate::lines;
 use crate::places;
 use crate::translate::{Env, Fail, Translated, Translator, guest_signature, loop_signature};
 use cranelift_codegen::Context;
@@ -134,7 +135,8 @@ impl Worker {
         let saved = places::saved(buffer)?;
         Ok(CompiledFunction {
             text: code.code_buffer().to_vec(),
-            align: alignment.minimum.max(alignment.preferred).max(16),
+            align: alignment.minimum.max(alignment.preferred).max(CompiledFunction::LEAST_ALIGN),
+            lead: lines::place(&code.bb_starts, &code.bb_edges, buffer.total_size()),
             traps,
             locations,
             maps: stack_maps(buffer),

@@ -18,6 +18,7 @@
 mod cold;
 mod compiler;
 mod func;
+mod lines;
 mod listen;
 mod parallel;
 mod places;

@@ -20,6 +20,8 @@ pub(crate) fn isa(tunables: &Tunables) -> Result<OwnedTargetIsa, CompileError> {
         // Says which registers a function saves: see `crate::places::saved`. The code is the same.
         ("unwind_info", bool_str(!CALLEE_SAVED.is_empty())),
         ("preserve_frame_pointers", "true"),
+        // Where blocks begin: see `crate::lines`.
+        ("machine_code_cfg_info", "true"),
         ("enable_verifier", bool_str(tunables.verifier)),
         // Covers all float arithmetic, rounding and conversions that are translated, vectors too.
         ("enable_nan_canonicalization", bool_str(tunables.canonical_nans)),

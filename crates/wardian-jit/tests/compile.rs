@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wardian_jit::{
-    Capture, CompileError, CompiledCode, Compiler, MemoryVariant, ModuleOptions, OptLevel, Tunables,
+    Capture, CompileError, CompiledCode, CompiledFunction, Compiler, MemoryVariant, ModuleOptions,
+    OptLevel, Tunables,
 };
 use wardian_jit::{CompiledIndex, TextOffset};
 use wardian_module::Module;
@@ -153,7 +154,7 @@ fn tables_lead_back_to_the_operators() {
         let info = module.info();
         for (defined, body) in info.bodies.enumerated() {
             let range = code.function(CompiledIndex::of_whole(defined));
-            assert_eq!(range.start.as_u32() % code.align(), 0);
+            assert_eq!(range.start.as_u32() % CompiledFunction::LEAST_ALIGN, 0);
             let mut found = BTreeSet::new();
             for offset in TextOffset::range(range.clone()) {
                 assert_eq!(code.find(offset), Some(CompiledIndex::of_whole(defined)));

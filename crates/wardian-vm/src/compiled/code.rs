@@ -37,6 +37,9 @@ pub struct CompiledFunction {
     pub text: Vec<u8>,
     /// Alignment in bytes that the text needs.
     pub align: u32,
+    /// How many bytes behind the beginning of a line of the instruction cache it is to begin: a multiple of
+    /// [`CompiledFunction::LEAST_ALIGN`].
+    pub lead: u32,
     /// What can trap, by offset in the text.
     pub traps: Vec<Trap>,
     /// What comes from where, by offset in the text.
@@ -56,6 +59,9 @@ pub struct CompiledFunction {
 }
 
 impl CompiledFunction {
+    /// What constants behind the code need.
+    pub const LEAST_ALIGN: u32 = 16;
+
     /// The reason of a trap at this offset.
     pub fn trap_at(&self, offset: u32) -> Option<TrapCode> {
         let i = self.traps.binary_search_by_key(&offset, |t| t.offset).ok()?;
@@ -138,7 +144,8 @@ impl CompiledCode {
         functions: Vec<CompiledFunction>,
         align: u32,
     ) -> Result<CompiledCode, CompileError> {
-        let size = functions.iter().map(|f| f.text.len() + f.align.max(align) as usize).sum();
+        let size =
+            functions.iter().map(|f| f.text.len() + (f.align.max(align) + f.lead) as usize).sum();
         let mut code = CompiledCode { align, ..CompiledCode::default() };
         code.functions.reserve(functions.len());
         code.saved.reserve(functions.len());
@@ -149,7 +156,7 @@ impl CompiledCode {
         code.location_wasm.reserve_exact(functions.iter().map(|f| f.locations.len()).sum());
         // Each function is dropped when it was copied.
         for (position, f) in functions.into_iter().enumerate() {
-            let start = code.text.len().next_multiple_of(f.align.max(align) as usize);
+            let start = start_behind(code.text.len(), f.align.max(align) as usize, f.lead as usize);
             code.text.resize(start, 0);
             code.text.extend_from_slice(&f.text);
             let end = u32::try_from(code.text.len()).map_err(|_| CompileError::TooLarge)?;
@@ -271,6 +278,7 @@ impl CompiledCode {
             scopes: self.scopes_of(within(&self.call_offsets)),
             text: code.to_vec(),
             align: self.align,
+            lead: range.start % self.align.max(1),
             traps: traps.collect(),
             locations: locations.collect(),
             saved: Saved(self.saved.get(at).copied().unwrap_or_default()),
@@ -557,7 +565,7 @@ impl CompiledCode {
             if *start < last || end < start || *end as usize > self.text.len() {
                 return Err(CodeFormatError("a function lies outside of the text"));
             }
-            if start % self.align != 0 {
+            if start % self.align.min(CompiledFunction::LEAST_ALIGN) != 0 {
                 return Err(CodeFormatError("a function is not aligned"));
             }
             last = *end;
@@ -572,6 +580,12 @@ impl CompiledCode {
         }
         Ok(())
     }
+}
+
+/// The first place from an offset on that lies so many bytes behind a multiple of the alignment.
+fn start_behind(offset: usize, align: usize, lead: usize) -> usize {
+    let lead = lead % align.max(1);
+    offset.saturating_sub(lead).next_multiple_of(align.max(1)) + lead
 }
 
 fn put(out: &mut Vec<u8>, words: &[u32]) {
