@@ -138,6 +138,7 @@ impl Handle {
     }
 
     /// What stands for the store of a guest's thread, which C has only in callbacks.
+    #[allow(clippy::arc_with_non_send_sync, reason = "a `Handle` is, by what C promises")]
     pub(crate) fn of_thread(store: &mut Store<Data>) {
         store.enable_snapshots(true);
         let handle = Handle(Arc::new(Shared::of(None)));

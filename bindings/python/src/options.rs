@@ -146,10 +146,13 @@ pub(crate) fn resolver(shared: &Arc<Shared>, callable: Py<PyAny>) -> impl Import
     }
 }
 
+/// Chooses an allocator for a memory.
+type Choice = Box<dyn Fn(&MemoryRequest<'_>) -> wardian::Result<Plain> + Send + Sync>;
+
 /// An allocator as the runtime asks it.
 pub(crate) enum Source {
     Plain(Plain),
-    Choose(Box<dyn Fn(&MemoryRequest<'_>) -> wardian::Result<Plain> + Send + Sync>),
+    Choose(Choice),
 }
 
 impl Source {
