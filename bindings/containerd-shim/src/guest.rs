@@ -7,6 +7,7 @@ use crate::settings::Settings;
 use crate::stop::{End, Handle, Slot};
 use crate::{directories, memory, threads};
 use anyhow::{Context, anyhow};
+use std::fs;
 use std::path::Path;
 use wardian::checkpoint::Checkpoints;
 use wardian::limits::StoreLimits;
@@ -16,6 +17,8 @@ use wardian_wasi::{DirPerms, WasiCtx, WasiCtxBuilder};
 
 /// Where control groups are mounted.
 const GROUPS: &str = "/sys/fs/cgroup";
+/// Which of them this process is in.
+const MEMBERSHIP: &str = "/proc/self/cgroup";
 
 /// The data of the guest's store; those of its threads have the same.
 #[derive(Clone)]
@@ -119,7 +122,11 @@ pub(crate) fn prepare(store: &mut Store<Host>, settings: &Settings) {
 }
 
 fn limits(settings: &Settings) -> StoreLimits {
-    let bytes = settings.max_memory.or_else(|| memory::of_container(Path::new(GROUPS)));
+    let of_container = || {
+        let membership = fs::read_to_string(MEMBERSHIP).unwrap_or_default();
+        memory::of_container(Path::new(GROUPS), &membership)
+    };
+    let bytes = settings.max_memory.or_else(of_container);
     let mut limits = StoreLimits::default();
     if let Some(bytes) = bytes {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
